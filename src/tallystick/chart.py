@@ -1,0 +1,88 @@
+"""The chart of accounts and the postings of every event. Pure.
+
+Every merchant has a book. A posting is a *transfer*: a debit account, a credit account and an amount above zero,
+so an unbalanced entry cannot be written down. Clearing accounts (``provider:``, ``authorized:``,
+``refunds_in_flight:``, ``suspense:``) return to zero when the world agrees with us.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+MERCHANT = "merchant"  # what we owe the merchant
+
+
+class Posting(NamedTuple):
+    """One leg: ``amount`` minor units leave ``credit`` and arrive at ``debit``."""
+
+    kind: str
+    debit: str
+    credit: str
+    amount: int
+
+
+def provider_account(provider: str) -> str:
+    """What the provider owes us."""
+    return f"provider:{provider}"
+
+
+def authorized_account(provider: str) -> str:
+    """Money held at the provider, not moved."""
+    return f"authorized:{provider}"
+
+
+def contra_account(provider: str) -> str:
+    """The other side of every hold."""
+    return f"authorized_contra:{provider}"
+
+
+def refunds_account(provider: str) -> str:
+    """Refunds we promised and the provider has not confirmed."""
+    return f"refunds_in_flight:{provider}"
+
+
+def suspense_account(provider: str) -> str:
+    """Money that really moved on an edge we hold closed; a person decides what it is."""
+    return f"suspense:{provider}"
+
+
+def hold(provider: str, amount: int) -> list[Posting]:
+    """Authorised: the whole amount is held."""
+    return [Posting("hold", authorized_account(provider), contra_account(provider), amount)]
+
+
+def release(provider: str, amount: int) -> list[Posting]:
+    """Void, expiry, or the first half of a capture: the whole hold is reversed."""
+    return [Posting("release", contra_account(provider), authorized_account(provider), amount)] if amount else []
+
+
+def capture(provider: str, held: int, amount: int) -> list[Posting]:
+    """Captured ``amount``, after reversing the whole hold (0 where the provider took the money at once)."""
+    return [*release(provider, held), Posting("capture", provider_account(provider), MERCHANT, amount)]
+
+
+def refund_sent(provider: str, amount: int) -> list[Posting]:
+    """A refund was promised: the merchant no longer has it, the payer not yet."""
+    return [Posting("refund_sent", MERCHANT, refunds_account(provider), amount)]
+
+
+def refund_succeeded(provider: str, amount: int) -> list[Posting]:
+    """The provider paid the refund out of what it owes us."""
+    return [Posting("refund_succeeded", refunds_account(provider), provider_account(provider), amount)]
+
+
+def refund_failed(provider: str, amount: int, *, had_succeeded: bool) -> list[Posting]:
+    """The refund did not arrive: back to the merchant, after first reversing a success."""
+    reversal = Posting("refund_reversed", provider_account(provider), refunds_account(provider), amount)
+    back = Posting("refund_failed", refunds_account(provider), MERCHANT, amount)
+    return [reversal, back] if had_succeeded else [back]
+
+
+def late_money_in(provider: str, amount: int) -> list[Posting]:
+    """The provider holds money that we hold declined or failed."""
+    return [Posting("late_effect", provider_account(provider), suspense_account(provider), amount)]
+
+
+def late_money_out(provider: str, amount: int) -> list[Posting]:
+    """The provider paid out a refund that we hold failed."""
+    return [Posting("late_effect", suspense_account(provider), provider_account(provider), amount)]

@@ -1,0 +1,41 @@
+"""Clocks: wall time for what people read, monotonic time for what a process measures.
+
+Leases and deadlines are on the database's clock; nothing here decides them.
+"""
+
+from __future__ import annotations
+
+import time
+from datetime import UTC, datetime, timedelta
+
+#: CLOCK_BOOTTIME counts while the machine sleeps, so that a sender that was frozen notices; where it does not exist
+#: (macOS, Windows) the ordinary monotonic clock has to do.
+_BOOTTIME = getattr(time, "CLOCK_BOOTTIME", None)
+
+
+def monotonic_ms() -> int:
+    """Milliseconds on a clock of this machine that never goes back."""
+    if _BOOTTIME is not None:
+        return time.clock_gettime_ns(_BOOTTIME) // 1_000_000
+    return time.monotonic_ns() // 1_000_000
+
+
+def utc_now() -> datetime:
+    """Now, aware, in UTC."""
+    return datetime.now(UTC)
+
+
+def rfc3339(moment: datetime) -> str:
+    """RFC 3339 with microseconds and Z."""
+    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
+class Clock:
+    """Wall time with a shift that tests may move."""
+
+    def __init__(self, shift_ms: int = 0) -> None:
+        self.shift_ms = shift_ms
+
+    def now(self) -> datetime:
+        """Now, shifted, aware, in UTC."""
+        return utc_now() + timedelta(milliseconds=self.shift_ms)

@@ -1,0 +1,1 @@
+"""Pure decisions: (stored state, event) -> Change. All business rules, no I/O."""

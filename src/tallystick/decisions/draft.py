@@ -1,0 +1,247 @@
+"""A change under construction: every step goes through the lifecycle tables and leaves its history row."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+from msgspec.structs import replace
+
+from tallystick.chart import Posting
+from tallystick.errors import IllegalTransition
+from tallystick.lifecycle import NEW, next_state
+from tallystick.model import (
+    Attempt,
+    Change,
+    Claim,
+    Payment,
+    RecordedResponse,
+    Refund,
+    Rejection,
+    Schedule,
+    Transfer,
+    Transition,
+)
+from tallystick.views import encode, payment_view, refund_view
+
+#: Fields that are a row's identity or its bookkeeping: history does not repeat them.
+_NOT_HISTORY = frozenset({"merchant_id", "payment_id", "version", "state", "updated_at", "schedule"})
+
+
+class Step(Struct, frozen=True, kw_only=True):
+    """Who or what moves a subject, and what proves it."""
+
+    change_id: str
+    at: datetime
+    cause: str
+    actor: str
+    occurred_at: datetime | None = None
+    provider_reference: str | None = None
+    evidence: dict[str, Any] | None = None
+
+
+class Draft:
+    """Collects the parts of one ``Change``. Raises IllegalTransition for an edge that is not in the tables."""
+
+    def __init__(self, merchant_id: str, payment_id: str, step: Step) -> None:
+        self.merchant_id = merchant_id
+        self.payment_id = payment_id
+        self.step = step
+        self._transitions: list[Transition] = []
+        self._transfers: list[Transfer] = []
+        self._responses: list[RecordedResponse] = []
+        self._rejections: list[Rejection] = []
+        self._attempts: dict[str, Attempt] = {}
+        self._payment: Payment | None = None
+        self._refund: Refund | None = None
+        self._deadline_in_ms: int | None = None
+
+    def open_payment(self, payment: Payment) -> Payment:
+        """The first version of a payment."""
+        self._append("payment", payment.payment_id, 1, NEW, payment.state, "create", _history(payment))
+        self._payment = payment
+        return payment
+
+    def move_payment(self, before: Payment, event: str, **fields: Any) -> Payment:
+        """The next version of a payment, over one edge."""
+        state = self._next("payment", before.state, event)
+        after = replace(before, version=before.version + 1, state=state, updated_at=self.step.at, **fields)
+        self._append("payment", before.payment_id, after.version, before.state, state, event, fields)
+        self._payment = after
+        return after
+
+    def open_attempt(self, attempt: Attempt) -> Attempt:
+        """The first version of an attempt."""
+        self._append("attempt", attempt.attempt_id, 1, NEW, attempt.state, "submit", _history(attempt))
+        self._attempts[attempt.attempt_id] = attempt
+        return attempt
+
+    def move_attempt(self, before: Attempt, event: str, schedule: Schedule, **fields: Any) -> Attempt:
+        """The next version of an attempt; ``schedule`` says when recovery looks at it again."""
+        state = self._next("attempt", before.state, event)
+        after = replace(before, version=before.version + 1, state=state, schedule=schedule, **fields)
+        self._append("attempt", before.attempt_id, after.version, before.state, state, event, fields)
+        self._attempts[before.attempt_id] = after
+        return after
+
+    def open_refund(self, refund: Refund) -> Refund:
+        """The first version of a refund."""
+        self._append("refund", refund.refund_id, 1, NEW, refund.state, "create", _history(refund))
+        self._refund = refund
+        return refund
+
+    def move_refund(self, before: Refund, event: str, **fields: Any) -> Refund:
+        """The next version of a refund, over one edge."""
+        state = self._next("refund", before.state, event)
+        after = replace(before, version=before.version + 1, state=state, updated_at=self.step.at, **fields)
+        self._append("refund", before.refund_id, after.version, before.state, state, event, fields)
+        self._refund = after
+        return after
+
+    def post(self, subject_id: str, version: int, currency: str, postings: Sequence[Posting]) -> None:
+        """Ledger rows that belong to one transition of this draft."""
+        for leg, (kind, debit, credit, amount) in enumerate(postings):
+            self._transfers.append(
+                Transfer(
+                    merchant_id=self.merchant_id,
+                    payment_id=self.payment_id,
+                    subject_id=subject_id,
+                    version=version,
+                    leg=leg,
+                    kind=kind,
+                    debit=debit,
+                    credit=credit,
+                    amount=amount,
+                    currency=currency,
+                    at=self.step.at,
+                )
+            )
+
+    def respond_payment(self, idempotency_key: str | None, status: int, payment: Payment) -> None:
+        """Record the final answer of a payment's instruction; nothing where the platform acted on its own."""
+        if idempotency_key is not None:
+            self.respond(idempotency_key, status, encode(payment_view(payment, in_doubt=False)))
+
+    def respond_refund(self, idempotency_key: str | None, status: int, refund: Refund) -> None:
+        """Record the final answer of a refund's instruction."""
+        if idempotency_key is not None:
+            self.respond(idempotency_key, status, encode(refund_view(refund, in_doubt=False)))
+
+    def respond(self, idempotency_key: str, status: int, body: bytes) -> None:
+        """Record the final answer of an instruction, byte for byte."""
+        self._responses.append(
+            RecordedResponse(
+                merchant_id=self.merchant_id,
+                idempotency_key=idempotency_key,
+                status=status,
+                body=body,
+                at=self.step.at,
+            )
+        )
+
+    def reject(
+        self,
+        rejection_id: str,
+        subject: Payment | Attempt | Refund,
+        event: str,
+        *,
+        origin: str,
+        reason: str,
+        idempotency_key: str | None = None,
+    ) -> Rejection:
+        """Keep a refused transition. Those that a client did not cause raise an alert."""
+        kind, subject_id = _identity(subject)
+        rejection = Rejection(
+            merchant_id=self.merchant_id,
+            payment_id=self.payment_id,
+            rejection_id=rejection_id,
+            subject_id=subject_id,
+            subject=kind,
+            state=subject.state,
+            version=subject.version,
+            event=event,
+            cause=self.step.cause,
+            actor=self.step.actor,
+            origin=origin,
+            reason=reason,
+            alert=origin != "client",
+            idempotency_key=idempotency_key,
+            at=self.step.at,
+            evidence=self.step.evidence,
+        )
+        self._rejections.append(rejection)
+        return rejection
+
+    def watch(self, deadline_in_ms: int) -> None:
+        """Ask recovery to look at the payment when its authorization is about to lapse."""
+        self._deadline_in_ms = deadline_in_ms
+
+    def change(self, claim: Claim | None = None, *, outcome: bool) -> Change:
+        """The finished change."""
+        return Change(
+            change_id=self.step.change_id,
+            merchant_id=self.merchant_id,
+            claim=claim,
+            transitions=tuple(self._transitions),
+            payment=self._payment,
+            attempts=tuple(self._attempts.values()),
+            refund=self._refund,
+            transfers=tuple(self._transfers),
+            responses=tuple(self._responses),
+            rejections=tuple(self._rejections),
+            deadline_in_ms=self._deadline_in_ms,
+            payment_id=self.payment_id,
+            outcome=outcome,
+        )
+
+    def _next(self, machine: str, state: str, event: str) -> str:
+        state_after = next_state(machine, state, event)
+        if state_after is None:
+            raise IllegalTransition(f"{machine}: no edge {event!r} from {state!r}")
+        return state_after
+
+    def _append(
+        self,
+        subject: str,
+        subject_id: str,
+        version: int,
+        from_state: str,
+        to_state: str,
+        event: str,
+        fields: dict[str, Any],
+    ) -> None:
+        step = self.step
+        self._transitions.append(
+            Transition(
+                merchant_id=self.merchant_id,
+                subject_id=subject_id,
+                version=version,
+                subject=subject,
+                payment_id=self.payment_id,
+                from_state=from_state,
+                to_state=to_state,
+                event=event,
+                cause=step.cause,
+                actor=step.actor,
+                provider_reference=step.provider_reference,
+                at=step.at,
+                occurred_at=step.occurred_at,
+                change=fields,
+                evidence=step.evidence if subject == "attempt" else None,
+            )
+        )
+
+
+def _history(subject: Struct) -> dict[str, Any]:
+    return {name: value for name, value in msgspec.structs.asdict(subject).items() if name not in _NOT_HISTORY}
+
+
+def _identity(subject: Payment | Attempt | Refund) -> tuple[str, str]:
+    if isinstance(subject, Attempt):
+        return "attempt", subject.attempt_id
+    if isinstance(subject, Refund):
+        return "refund", subject.refund_id
+    return "payment", subject.payment_id

@@ -1,0 +1,268 @@
+"""What a client's instruction does to the stored state: the decisions of the first commit.
+
+Each returns a ``Change`` that claims the key and either opens the attempt (the caller then calls the provider) or
+records the refusal. Nothing here has side effects, so a decision may run again after a lost race.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from datetime import datetime
+
+from msgspec import Struct
+
+from tallystick import chart
+from tallystick.decisions.draft import Draft, Step
+from tallystick.errors import problem
+from tallystick.lifecycle import next_state
+from tallystick.model import Attempt, Change, Claim, Payment, Refund, Schedule
+from tallystick.views import encode
+
+
+class Timing(Struct, frozen=True, kw_only=True):
+    """How long a submission may take, from its commit: the sender's window, then the provider's request time-out,
+    then the time until "no such charge" is evidence."""
+
+    send_window_ms: int
+    request_timeout_ms: int
+    settling_ms: int
+
+    def submitted(self) -> Schedule:
+        """Recovery's schedule of an attempt that is being sent: the first look is at the deadline."""
+        deadline_ms = self.send_window_ms + self.request_timeout_ms
+        return Schedule(
+            next_check_in_ms=deadline_ms,
+            deadline_in_ms=deadline_ms,
+            settled_in_ms=deadline_ms + self.settling_ms,
+        )
+
+
+class Instruction(Struct, frozen=True, kw_only=True):
+    """An authenticated, parsed instruction, with every id it may need minted before the first try."""
+
+    merchant_id: str
+    idempotency_key: str
+    operation: str
+    path: str
+    fingerprint: bytes
+    fingerprint_version: int
+    request: bytes
+    actor: str
+    request_id: str
+    instruction_id: str
+    change_id: str
+    attempt_id: str
+    rejection_id: str
+    at: datetime
+
+    def claim(self, payment_id: str, subject_id: str) -> Claim:
+        """Takes the key for this instruction and its subject."""
+        return Claim(
+            merchant_id=self.merchant_id,
+            idempotency_key=self.idempotency_key,
+            instruction_id=self.instruction_id,
+            operation=self.operation,
+            path=self.path,
+            fingerprint=self.fingerprint,
+            fingerprint_version=self.fingerprint_version,
+            request=self.request,
+            payment_id=payment_id,
+            subject_id=subject_id,
+            at=self.at,
+        )
+
+    def step(self) -> Step:
+        """The client as the cause of a transition."""
+        return Step(change_id=self.change_id, at=self.at, cause="instruction", actor=self.actor)
+
+
+def provider_key(merchant_id: str, idempotency_key: str, operation: str, ordinal: int) -> str:
+    """The idempotency key that the provider sees: the same even where our own row was lost."""
+    text = "\n".join((merchant_id, idempotency_key, operation, str(ordinal)))
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def create_payment(
+    instruction: Instruction,
+    payment_id: str,
+    *,
+    amount: int,
+    currency: str,
+    payment_method: str,
+    automatic: bool,
+    provider: str,
+    description: str | None,
+    metadata: dict[str, str],
+    timing: Timing,
+) -> Change:
+    """A new payment, being authorized. Always legal."""
+    draft = Draft(instruction.merchant_id, payment_id, instruction.step())
+    draft.open_payment(
+        Payment(
+            merchant_id=instruction.merchant_id,
+            payment_id=payment_id,
+            version=1,
+            state="authorizing",
+            amount=amount,
+            currency=currency,
+            capture_method="automatic" if automatic else "manual",
+            payment_method=payment_method,
+            provider=provider,
+            description=description,
+            metadata=metadata,
+            created_at=instruction.at,
+            updated_at=instruction.at,
+        )
+    )
+    draft.open_attempt(
+        Attempt(
+            merchant_id=instruction.merchant_id,
+            payment_id=payment_id,
+            attempt_id=instruction.attempt_id,
+            version=1,
+            state="submitted",
+            operation="authorize",
+            purpose="instruction",
+            idempotency_key=instruction.idempotency_key,
+            amount=amount,
+            currency=currency,
+            capture=automatic,
+            payment_method=payment_method,
+            provider=provider,
+            provider_key=provider_key(instruction.merchant_id, instruction.idempotency_key, "authorize", 1),
+            schedule=timing.submitted(),
+        )
+    )
+    return draft.change(instruction.claim(payment_id, payment_id), outcome=False)
+
+
+def capture_payment(instruction: Instruction, payment: Payment, amount: int | None, timing: Timing) -> Change:
+    """Capture all or part of the hold; a part releases the rest. Refused where the state or the amount forbids it."""
+    draft = Draft(payment.merchant_id, payment.payment_id, instruction.step())
+    asked = payment.amount_authorized if amount is None else amount
+    if next_state("payment", payment.state, "capture") is None:
+        return _refuse(draft, instruction, payment, "capture", f"a payment that is {payment.state} cannot be captured")
+    if asked > payment.amount_authorized:
+        reason = f"{asked} is above the authorized {payment.amount_authorized}"
+        return _refuse(draft, instruction, payment, "capture", reason)
+    draft.move_payment(payment, "capture", failure=None)
+    draft.open_attempt(_follow_up(instruction, payment, "capture", asked, timing))
+    return draft.change(instruction.claim(payment.payment_id, payment.payment_id), outcome=False)
+
+
+def cancel_payment(instruction: Instruction, payment: Payment, timing: Timing) -> Change:
+    """Release the hold, or give up waiting for the customer."""
+    draft = Draft(payment.merchant_id, payment.payment_id, instruction.step())
+    if next_state("payment", payment.state, "cancel") is None:
+        return _refuse(draft, instruction, payment, "cancel", f"a payment that is {payment.state} cannot be canceled")
+    draft.move_payment(payment, "cancel", failure=None)
+    draft.open_attempt(_follow_up(instruction, payment, "cancel", payment.amount, timing))
+    return draft.change(instruction.claim(payment.payment_id, payment.payment_id), outcome=False)
+
+
+def create_refund(
+    instruction: Instruction,
+    payment: Payment,
+    refund_id: str,
+    *,
+    amount: int | None,
+    reason: str | None,
+    timing: Timing,
+) -> Change:
+    """Refund all that is left, or part. The payment gets a version too, so that two refunds cannot both pass."""
+    draft = Draft(payment.merchant_id, payment.payment_id, instruction.step())
+    left = payment.amount_captured - payment.amount_refunded - payment.amount_refund_pending
+    asked = left if amount is None else amount
+    if next_state("payment", payment.state, "refund_opened") is None:
+        return _refuse(draft, instruction, payment, "refund", f"a payment that is {payment.state} cannot be refunded")
+    if asked > left or left == 0:
+        return _refuse(draft, instruction, payment, "refund", f"{asked} is above the {left} that is left to refund")
+    draft.move_payment(payment, "refund_opened", amount_refund_pending=payment.amount_refund_pending + asked)
+    refund = draft.open_refund(
+        Refund(
+            merchant_id=payment.merchant_id,
+            payment_id=payment.payment_id,
+            refund_id=refund_id,
+            version=1,
+            state="submitting",
+            amount=asked,
+            currency=payment.currency,
+            provider=payment.provider,
+            reason=reason,
+            created_at=instruction.at,
+            updated_at=instruction.at,
+        )
+    )
+    draft.open_attempt(_follow_up(instruction, payment, "refund", asked, timing, refund_id=refund_id))
+    draft.post(refund_id, refund.version, payment.currency, chart.refund_sent(payment.provider, asked))
+    return draft.change(instruction.claim(payment.payment_id, refund_id), outcome=False)
+
+
+def expire_payment(payment: Payment, attempt_id: str, step: Step, timing: Timing) -> Change:
+    """A deadline passed: cancel at the provider first, so that a late customer or capture cannot surprise us."""
+    draft = Draft(payment.merchant_id, payment.payment_id, step)
+    draft.move_payment(payment, "cancel")
+    draft.open_attempt(
+        Attempt(
+            merchant_id=payment.merchant_id,
+            payment_id=payment.payment_id,
+            attempt_id=attempt_id,
+            version=1,
+            state="submitted",
+            operation="cancel",
+            purpose="expiry",
+            amount=payment.amount,
+            currency=payment.currency,
+            payment_method=payment.payment_method,
+            provider=payment.provider,
+            provider_key=provider_key(payment.merchant_id, payment.payment_id, "expire", payment.version),
+            parent_reference=payment.provider_reference,
+            schedule=timing.submitted(),
+        )
+    )
+    return draft.change(outcome=True)
+
+
+def _follow_up(
+    instruction: Instruction,
+    payment: Payment,
+    operation: str,
+    amount: int,
+    timing: Timing,
+    refund_id: str | None = None,
+) -> Attempt:
+    return Attempt(
+        merchant_id=payment.merchant_id,
+        payment_id=payment.payment_id,
+        attempt_id=instruction.attempt_id,
+        version=1,
+        state="submitted",
+        operation=operation,
+        purpose="instruction",
+        refund_id=refund_id,
+        idempotency_key=instruction.idempotency_key,
+        amount=amount,
+        currency=payment.currency,
+        payment_method=payment.payment_method,
+        provider=payment.provider,
+        provider_key=provider_key(payment.merchant_id, instruction.idempotency_key, operation, 1),
+        parent_reference=payment.provider_reference,
+        schedule=timing.submitted(),
+    )
+
+
+def _refuse(draft: Draft, instruction: Instruction, payment: Payment, event: str, reason: str) -> Change:
+    """The refusal is an outcome like any other: the key is taken, the answer recorded, the rejection kept."""
+    draft.reject(
+        instruction.rejection_id,
+        payment,
+        event,
+        origin="client",
+        reason=reason,
+        idempotency_key=instruction.idempotency_key,
+    )
+    body = problem(
+        "transition_rejected", reason, request_id=instruction.request_id, payment_id=payment.payment_id
+    )
+    draft.respond(instruction.idempotency_key, body.status, encode(body))
+    return draft.change(instruction.claim(payment.payment_id, payment.payment_id), outcome=False)

@@ -1,0 +1,69 @@
+"""When an attempt may be asked about, sent again, given up, or handed to a person. Pure.
+
+The rules for stalled senders, key lifetimes and forgetful providers: only negative evidence from a consistent
+lookup, taken after everything that could still be under way has settled, proves that nothing happened; and
+sending again is safe only where the provider deduplicates within its key's lifetime, or where that proof exists.
+"""
+
+from __future__ import annotations
+
+import random
+from enum import StrEnum
+
+from tallystick.decisions.draft import Draft, Step
+from tallystick.decisions.instructions import Timing
+from tallystick.decisions.settlement import Stored
+from tallystick.model import Attempt, Change, Schedule
+from tallystick.providers.base import Traits
+
+#: A key is not trusted through the last tenth of its lifetime: clocks differ, and requests take time.
+_KEY_MARGIN = 10
+
+
+class Move(StrEnum):
+    """What recovery does next with an attempt that did not reach the provider, or seems not to have."""
+
+    RESUBMIT = "resubmit"
+    GIVE_UP = "give_up"
+    PARK = "park"
+
+
+def believes_not_found(traits: Traits, *, settled: bool) -> bool:
+    """Whether "no such charge" counts now. An inconsistent lookup is never evidence; but where the provider
+    deduplicates, sending the same key again is the surest question, and needs none."""
+    return settled and (traits.lookup_is_consistent or traits.deduplicates)
+
+
+def next_move(attempt: Attempt, traits: Traits, *, age_ms: int, resubmit_limit: int) -> Move:
+    """For an attempt that is ``not_sent`` or ``not_found``; ``age_ms`` since its first submission."""
+    proven = attempt.state == "not_sent" or traits.lookup_is_consistent
+    if attempt.submissions > resubmit_limit:
+        return Move.GIVE_UP if proven else Move.PARK
+    lifetime_ms = traits.key_lifetime_ms
+    key_lives = lifetime_ms is None or age_ms < lifetime_ms - lifetime_ms // _KEY_MARGIN
+    if proven or (traits.deduplicates and key_lives):
+        return Move.RESUBMIT
+    return Move.PARK
+
+
+def resubmit(stored: Stored, attempt_id: str, step: Step, timing: Timing) -> Change:
+    """Committed before it is sent, so that a stalled sender of the earlier submission finds itself overtaken."""
+    attempt = stored.attempt(attempt_id)
+    draft = Draft(stored.payment.merchant_id, stored.payment.payment_id, step)
+    draft.move_attempt(attempt, "resubmit", timing.submitted(), submissions=attempt.submissions + 1)
+    return draft.change(outcome=True)
+
+
+def park(stored: Stored, attempt_id: str, step: Step) -> Change:
+    """The bounded schedule is over: a person settles it, in the in-doubt lane."""
+    attempt = stored.attempt(attempt_id)
+    draft = Draft(stored.payment.merchant_id, stored.payment.payment_id, step)
+    draft.move_attempt(attempt, "parked", Schedule(parked=True))
+    return draft.change(outcome=True)
+
+
+def backoff_ms(checks: int, base_ms: int, cap_ms: int, chance: random.Random) -> int:
+    """Exponential with equal jitter: half fixed, half random, so that a provider's outage is not followed by
+    everyone asking at once, and no check comes at once either."""
+    ceiling_ms = min(cap_ms, base_ms * 2 ** min(checks, 20))
+    return ceiling_ms // 2 + chance.randrange(ceiling_ms // 2 + 1)

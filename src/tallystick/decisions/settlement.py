@@ -1,0 +1,366 @@
+"""What a provider's verdict does to an attempt, its payment and its refund: the decisions of the second commit.
+
+The same function serves the sender's own answer, recovery's question, a webhook and an operator's word: they
+differ in who says it, never in what it means.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+from msgspec.structs import replace
+
+from tallystick import chart
+from tallystick.decisions.draft import Draft, Step
+from tallystick.lifecycle import CREATE_OPEN, FINAL, Reading, next_state, reading
+from tallystick.model import Attempt, Change, Failure, Payment, Refund, Schedule
+from tallystick.providers.base import (
+    Approved,
+    Declined,
+    NotFound,
+    NotSent,
+    Pending,
+    RequiresAction,
+    Unknown,
+    Verdict,
+)
+
+CLOSED = Schedule()
+
+#: The effect that an approval of each operation must report; anything else is a conflict to be asked about.
+_EFFECTS = {"capture": "captured", "cancel": "voided", "refund": "refunded"}
+
+
+class Stored(Struct, frozen=True, kw_only=True):
+    """A payment as loaded, with all its attempts and refunds: what a settlement is decided against."""
+
+    payment: Payment
+    attempts: tuple[Attempt, ...]
+    refunds: tuple[Refund, ...] = ()
+
+    def attempt(self, attempt_id: str) -> Attempt:
+        """One attempt by id; KeyError when it is not this payment's."""
+        for attempt in self.attempts:
+            if attempt.attempt_id == attempt_id:
+                return attempt
+        raise KeyError(attempt_id)
+
+    def refund(self, refund_id: str | None) -> Refund:
+        """One refund by id; KeyError when it is not this payment's."""
+        for refund in self.refunds:
+            if refund.refund_id == refund_id:
+                return refund
+        raise KeyError(refund_id)
+
+
+class Checks(Struct, frozen=True, kw_only=True):
+    """When recovery next looks, by what the attempt became."""
+
+    unknown_in_ms: int
+    pending_in_ms: int
+    not_sent_in_ms: int
+    authorization_deadline_ms: int
+
+
+def verdict_name(verdict: Verdict) -> str:
+    """The verdict's name in the published matrix."""
+    return str(type(verdict).__struct_config__.tag)
+
+
+def settle(
+    stored: Stored, attempt_id: str, verdict: Verdict, step: Step, rejection_id: str, checks: Checks
+) -> Change | None:
+    """The change that ``verdict`` makes, or None where it says nothing new (or must wait its turn)."""
+    attempt = stored.attempt(attempt_id)
+    verdict = _normalised(attempt, verdict)
+    step = replace(
+        step,
+        occurred_at=verdict.occurred_at,
+        provider_reference=verdict.reference or attempt.provider_reference,
+        evidence={"verdict": msgspec.to_builtins(verdict)},
+    )
+    draft = Draft(stored.payment.merchant_id, stored.payment.payment_id, step)
+    mismatch = _mismatch(attempt, verdict)
+    match reading(attempt.state, verdict_name(verdict)):
+        case _ if mismatch is not None:
+            return _conflict(draft, attempt, verdict, rejection_id, mismatch, checks)
+        case Reading.SAME:
+            return None
+        case Reading.CONFLICT:
+            reason = f"the provider says {verdict_name(verdict)} of an attempt that is {attempt.state}"
+            return _conflict(draft, attempt, verdict, rejection_id, reason, checks)
+        case Reading.LATE_EFFECT:
+            return _late_effect(draft, stored, attempt, verdict, rejection_id)
+        case Reading.APPLY:
+            return _apply(draft, stored, attempt, verdict, checks)
+
+
+def _normalised(attempt: Attempt, verdict: Verdict) -> Verdict:
+    """An authorization that was voided before we ever booked it moved nothing: to us it is a decline."""
+    if attempt.operation == "authorize" and isinstance(verdict, Approved) and verdict.effect == "voided":
+        return Declined(
+            code="voided_at_provider",
+            message="The authorization was released at the provider.",
+            reference=verdict.reference,
+            occurred_at=verdict.occurred_at,
+            raw=verdict.raw,
+        )
+    return verdict
+
+
+def _mismatch(attempt: Attempt, verdict: Verdict) -> str | None:
+    """An approval must be for the amount, the currency and the effect that were asked for."""
+    if not isinstance(verdict, Approved):
+        return None
+    if (verdict.amount, verdict.currency) != (attempt.amount, attempt.currency):
+        return f"approved {verdict.amount} {verdict.currency}, asked {attempt.amount} {attempt.currency}"
+    if attempt.operation == "authorize":
+        expected = ("captured",) if attempt.capture else ("authorized", "captured")
+    else:
+        expected = (_EFFECTS[attempt.operation],)
+    return None if verdict.effect in expected else f"approved with effect {verdict.effect}, asked {expected[0]}"
+
+
+def _conflict(
+    draft: Draft, attempt: Attempt, verdict: Verdict, rejection_id: str, reason: str, checks: Checks
+) -> Change:
+    """Kept for review with an alert; an attempt still being sent becomes unknown, so that recovery asks again."""
+    draft.reject(rejection_id, attempt, verdict_name(verdict), origin="provider", reason=reason)
+    if attempt.state == "submitted":
+        draft.move_attempt(attempt, "unknown", Schedule(next_check_in_ms=checks.unknown_in_ms))
+    return draft.change(outcome=True)
+
+
+def _apply(draft: Draft, stored: Stored, attempt: Attempt, verdict: Verdict, checks: Checks) -> Change | None:
+    reference = verdict.reference or attempt.provider_reference
+    match verdict:
+        case Approved():
+            return _approved(draft, stored, attempt, verdict, checks)
+        case Declined():
+            failure = Failure(code=verdict.code, message=verdict.message, retryable=verdict.retryable)
+            return _not_executed(draft, stored, attempt, "declined", failure)
+        case Pending() | RequiresAction():
+            if not _follow_waiting(draft, stored, attempt, verdict):
+                return None
+            due = Schedule(next_check_in_ms=checks.pending_in_ms)
+            draft.move_attempt(attempt, verdict_name(verdict), due, provider_reference=reference)
+        case Unknown():
+            draft.move_attempt(attempt, "unknown", Schedule(next_check_in_ms=checks.unknown_in_ms))
+        case NotSent():
+            draft.move_attempt(attempt, "not_sent", Schedule(next_check_in_ms=checks.not_sent_in_ms))
+        case NotFound():
+            draft.move_attempt(attempt, "not_found", Schedule(next_check_in_ms=0))
+    return draft.change(outcome=True)
+
+
+def _follow_waiting(draft: Draft, stored: Stored, attempt: Attempt, verdict: Verdict) -> bool:
+    """The payment's or refund's own waiting state; False when it must wait for a cancel under way."""
+    payment = stored.payment
+    if attempt.operation == "refund":
+        refund = stored.refund(attempt.refund_id)
+        if isinstance(verdict, Pending) and refund.state == "submitting":
+            draft.move_refund(refund, "pending", provider_reference=verdict.reference)
+        return True
+    if attempt.operation != "authorize":
+        return True
+    if payment.state not in CREATE_OPEN:
+        return False
+    if isinstance(verdict, RequiresAction) and payment.state == "authorizing":
+        draft.move_payment(
+            payment, "action_required", next_action=verdict.next_action, provider_reference=verdict.reference
+        )
+    if isinstance(verdict, Pending) and payment.state == "requires_action":
+        draft.move_payment(payment, "processing", next_action=None)
+    return True
+
+
+def _approved(
+    draft: Draft, stored: Stored, attempt: Attempt, verdict: Approved, checks: Checks
+) -> Change | None:
+    payment = stored.payment
+    event = _payment_event(attempt, verdict)
+    if next_state("payment", payment.state, event) is None:
+        return None  # a cancel is under way: its own outcome comes first, then this attempt is asked about again
+    closed = draft.move_attempt(attempt, "approved", CLOSED, provider_reference=verdict.reference)
+    if attempt.operation == "refund":
+        _refund_succeeded(draft, stored, closed)
+    else:
+        _payment_moved(draft, stored, closed, event, checks)
+    return draft.change(outcome=True)
+
+
+def _payment_event(attempt: Attempt, verdict: Approved) -> str:
+    match attempt.operation:
+        case "authorize" | "capture":
+            return verdict.effect
+        case "cancel":
+            return "expired" if attempt.purpose == "expiry" else "canceled"
+    return "refund_succeeded"
+
+
+def _payment_moved(draft: Draft, stored: Stored, attempt: Attempt, event: str, checks: Checks) -> None:
+    """Authorized, captured, canceled or expired: the payment's new version, its postings, and the answers."""
+    before = stored.payment
+    held = before.amount_authorized
+    fields: dict[str, Any] = {"next_action": None}
+    if event == "authorized":
+        postings = chart.hold(before.provider, attempt.amount)
+        fields |= {"amount_authorized": attempt.amount, "provider_reference": attempt.provider_reference}
+        draft.watch(checks.authorization_deadline_ms)
+    elif event == "captured":
+        postings = chart.capture(before.provider, held, attempt.amount)
+        fields["amount_captured"] = attempt.amount
+        if attempt.operation == "authorize":
+            fields |= {"amount_authorized": attempt.amount, "provider_reference": attempt.provider_reference}
+    else:
+        postings = chart.release(before.provider, held)
+    after = draft.move_payment(before, event, failure=None, **fields)
+    draft.post(before.payment_id, after.version, before.currency, postings)
+    if attempt.operation == "cancel":
+        _close_authorize(draft, stored, after)
+    draft.respond_payment(attempt.idempotency_key, 201 if attempt.operation == "authorize" else 200, after)
+
+
+def _close_authorize(draft: Draft, stored: Stored, after: Payment) -> None:
+    """Where the customer never acted, the canceled payment also closes its authorization and answers the create."""
+    for attempt in stored.attempts:
+        if attempt.operation == "authorize" and attempt.state not in FINAL["attempt"]:
+            draft.move_attempt(attempt, "declined", CLOSED)
+            draft.respond_payment(attempt.idempotency_key, 201, after)
+
+
+def _refund_succeeded(draft: Draft, stored: Stored, attempt: Attempt) -> None:
+    payment, refund = stored.payment, stored.refund(attempt.refund_id)
+    after = draft.move_refund(
+        refund, "succeeded", provider_reference=attempt.provider_reference, failure=None
+    )
+    draft.post(after.refund_id, after.version, after.currency, chart.refund_succeeded(after.provider, after.amount))
+    draft.move_payment(
+        payment,
+        "refund_succeeded",
+        amount_refunded=payment.amount_refunded + refund.amount,
+        amount_refund_pending=payment.amount_refund_pending - refund.amount,
+    )
+    draft.respond_refund(attempt.idempotency_key, 201, after)
+
+
+def give_up(stored: Stored, attempt_id: str, step: Step) -> Change:
+    """Nothing happened, and there will be no more tries: the instruction ends as failed."""
+    attempt = stored.attempt(attempt_id)
+    failure = Failure(
+        code="provider_unreachable" if attempt.state == "not_sent" else "provider_not_executed",
+        message="The provider did not execute the request; no money moved.",
+        retryable=True,
+    )
+    draft = Draft(stored.payment.merchant_id, stored.payment.payment_id, step)
+    change = _not_executed(draft, stored, attempt, "give_up", failure)
+    assert change is not None, "an attempt that is not_sent or not_found belongs to a payment that waits for it"
+    return change
+
+
+def _not_executed(
+    draft: Draft, stored: Stored, attempt: Attempt, event: str, failure: Failure
+) -> Change | None:
+    """A decline or a failure: the attempt closes, and the payment or refund goes where nothing has moved."""
+    payment = stored.payment
+    match attempt.operation:
+        case "authorize":
+            payment_event = "declined" if event == "declined" else "failed"
+        case "capture":
+            payment_event = "capture_refused"
+        case "cancel":
+            payment_event = "cancel_refused" if payment.amount_authorized else "action_still_required"
+        case _:
+            payment_event = "refund_failed"
+    if next_state("payment", payment.state, payment_event) is None:
+        return None
+    draft.move_attempt(attempt, event, CLOSED)
+    if attempt.operation == "refund":
+        refund = draft.move_refund(stored.refund(attempt.refund_id), "failed", failure=failure)
+        postings = chart.refund_failed(refund.provider, refund.amount, had_succeeded=False)
+        draft.post(refund.refund_id, refund.version, refund.currency, postings)
+        pending = payment.amount_refund_pending - refund.amount
+        draft.move_payment(payment, payment_event, amount_refund_pending=pending)
+        draft.respond_refund(attempt.idempotency_key, 201, refund)
+        return draft.change(outcome=True)
+    after = draft.move_payment(payment, payment_event, failure=failure)
+    if attempt.operation == "authorize":
+        draft.respond_payment(attempt.idempotency_key, 201, after)
+    else:
+        draft.respond_payment(attempt.idempotency_key, 200, after)
+        draft.watch(0)  # why did the provider refuse? it may have captured or released the hold on its own
+    return draft.change(outcome=True)
+
+
+def _late_effect(
+    draft: Draft, stored: Stored, attempt: Attempt, verdict: Verdict, rejection_id: str
+) -> Change | None:
+    """An approval of an attempt that we closed. Where the payment can still follow it does; money that has no
+    edge to travel on goes to suspense, with the rejection and an alert beside it. Once per attempt."""
+    if attempt.late_effect or not isinstance(verdict, Approved):
+        return None
+    payment = stored.payment
+    draft.reject(
+        rejection_id,
+        attempt,
+        "approved",
+        origin="provider",
+        reason=f"the provider executed an attempt that we hold {attempt.state}",
+    )
+    if payment.state not in FINAL["payment"] and payment.state != "authorized":
+        return draft.change(outcome=True)  # another attempt is under way, and what it meets will tell
+    draft.move_attempt(
+        attempt, "late_effect", CLOSED, late_effect=True, provider_reference=verdict.reference
+    )
+    _post_late_effect(draft, stored, attempt, verdict)
+    return draft.change(outcome=True)
+
+
+def _post_late_effect(draft: Draft, stored: Stored, attempt: Attempt, verdict: Approved) -> None:
+    """Follow where there is an edge; else money to suspense. A hold or release on a closed edge moves no money:
+    the rejection and its alert are enough."""
+    payment = stored.payment
+    event = _payment_event(attempt, verdict)
+    if attempt.operation == "refund":
+        refund = draft.move_refund(stored.refund(attempt.refund_id), "late_effect")
+        postings = chart.late_money_out(refund.provider, refund.amount)
+        draft.post(refund.refund_id, refund.version, refund.currency, postings)
+    elif next_state("payment", payment.state, event) is not None:
+        captured = event == "captured"
+        after = draft.move_payment(
+            payment, event, failure=None, **({"amount_captured": attempt.amount} if captured else {})
+        )
+        held = payment.amount_authorized
+        postings = (
+            chart.capture(payment.provider, held, attempt.amount) if captured else chart.release(payment.provider, held)
+        )
+        draft.post(payment.payment_id, after.version, payment.currency, postings)
+    elif verdict.effect == "captured":
+        after = draft.move_payment(payment, "late_effect")
+        postings = chart.late_money_in(payment.provider, attempt.amount)
+        draft.post(payment.payment_id, after.version, payment.currency, postings)
+
+
+def observe_authorization(stored: Stored, attempt_id: str, verdict: Verdict, step: Step) -> Change | None:
+    """What the provider now says of an authorization that nobody captured: captured in its own dashboard, released,
+    or still held (None)."""
+    payment, attempt = stored.payment, stored.attempt(attempt_id)
+    if payment.state != "authorized" or not isinstance(verdict, Approved) or verdict.effect == "authorized":
+        return None
+    step = replace(
+        step,
+        occurred_at=verdict.occurred_at,
+        provider_reference=attempt.provider_reference,
+        evidence={"verdict": msgspec.to_builtins(verdict)},
+    )
+    draft = Draft(payment.merchant_id, payment.payment_id, step)
+    if verdict.effect == "captured":
+        after = draft.move_payment(payment, "captured", amount_captured=verdict.amount, failure=None)
+        postings = chart.capture(payment.provider, payment.amount_authorized, verdict.amount)
+    else:
+        after = draft.move_payment(payment, "expired", failure=None)
+        postings = chart.release(payment.provider, payment.amount_authorized)
+    draft.post(payment.payment_id, after.version, payment.currency, postings)
+    return draft.change(outcome=True)

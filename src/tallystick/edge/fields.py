@@ -1,0 +1,175 @@
+"""Reads the fields of one request, one method per kind of value, and collects everything that is wrong with
+them.
+
+Refusals name fields, never values; an explicit null counts as an absent field.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Mapping
+from datetime import UTC, datetime
+from typing import Any, Final, NoReturn
+
+from tallystick.edge.json_body import NumberLiteral, safe_name
+from tallystick.errors import ProblemField, TallystickError
+from tallystick.money import MAX_AMOUNT, is_currency
+
+MIN_AMOUNT: Final = 1  # an instruction to move nothing is a mistake
+MAX_METADATA_KEYS: Final = 50  # what the large payment providers allow as well, so that it can be passed on
+MAX_METADATA_KEY_CHARS: Final = 40  # likewise
+MAX_TEXT_CHARS: Final = 500  # description, reason, metadata values: a sentence or two, never a document
+MAX_FIELD_ERRORS: Final = 200  # more than any honest body can have; keeps a hostile one from a huge answer
+
+# C0, DEL and C1 control characters, NUL among them. For JSON Schema too: the same in Python's and ECMA-262's
+# syntax.
+NO_CONTROLS_PATTERN: Final = r"^[^\u0000-\u001f\u007f-\u009f]*$"
+# Lone surrogates count as well: query decoding can leave them behind, and PostgreSQL cannot store them.
+_CONTROL: Final = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
+
+# RFC 3339 date-time. The space that it allows for "T" is refused: in a query it is mostly an unescaped "+".
+_TIMESTAMP: Final = re.compile(
+    r"[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt][0-9]{2}:[0-9]{2}:[0-9]{2}(?:\.[0-9]{1,9})?(?:[Zz]|[+-][0-9]{2}:[0-9]{2})"
+)
+_SMALL_INTEGER: Final = re.compile(r"-?[0-9]{1,9}")  # nine digits: above every limit, and cheap to convert
+
+
+class InvalidFields(TallystickError):
+    """The request's fields are not valid; ``errors`` names every one (the first 200 of a hopeless body)."""
+
+    def __init__(self, errors: list[ProblemField]) -> None:
+        super().__init__(f"{len(errors)} invalid fields")
+        self.errors = errors
+
+
+class Fields:
+    """The fields of one request. Each reader answers the value, or None if it is absent or was refused."""
+
+    def __init__(self, body: Mapping[str, Any], known: frozenset[str]) -> None:
+        self._body = body
+        self.errors: list[ProblemField] = []
+        if not body.keys() <= known:
+            for name in body:
+                if name not in known:
+                    self.refuse(safe_name(name), "unknown_field", "is not a field of this request")
+
+    def refuse(self, field: str, code: str, detail: str) -> None:
+        """Note that a field is wrong. ``field`` must be safe to repeat."""
+        self.errors.append(ProblemField(field, code, detail))
+
+    def raise_errors(self) -> NoReturn:
+        """InvalidFields with what was collected."""
+        raise InvalidFields(self.errors[:MAX_FIELD_ERRORS])
+
+    def amount(self, *, required: bool = False) -> int | None:
+        """``amount`` in ISO 4217 minor units, 1 to MAX_AMOUNT."""
+        value = self._present("amount", required)
+        if value is None:
+            return None
+        if type(value) is int and MIN_AMOUNT <= value <= MAX_AMOUNT:
+            return value
+        # An integer too long for 64 bits arrives as a literal without point or exponent.
+        if type(value) is int or (type(value) is NumberLiteral and value.removeprefix("-").isdigit()):
+            self.refuse("amount", "out_of_range", f"must be from {MIN_AMOUNT} to {MAX_AMOUNT}")
+        else:
+            self.refuse("amount", "must_be_integer", "must be an integer in the currency's minor unit")
+        return None
+
+    def currency(self) -> str | None:
+        """``currency``, required: upper-case ISO 4217."""
+        value = self._string("currency", required=True)
+        if value is None or is_currency(value):
+            return value
+        self.refuse("currency", "unknown_currency", "must be an upper-case ISO 4217 currency code")
+        return None
+
+    def text(self, name: str, max_chars: int, *, min_chars: int = 0, required: bool = False) -> str | None:
+        """A string of ``min_chars`` to ``max_chars`` Unicode characters without control characters."""
+        value = self._string(name, required)
+        return value if value is None or self._clean(name, value, min_chars, max_chars) else None
+
+    def one_of(self, name: str, allowed: Collection[str]) -> str | None:
+        """One of a few words."""
+        value = self._string(name, required=False)
+        if value is None or value in allowed:
+            return value
+        self.refuse(name, "unknown_value", f"must be one of: {', '.join(allowed)}")
+        return None
+
+    def metadata(self) -> dict[str, str]:
+        """``metadata``: an object of strings, empty when absent."""
+        value = self._body.get("metadata")
+        if value is None:
+            return {}
+        if type(value) is not dict:
+            self.refuse("metadata", "must_be_object", "must be an object of strings")
+            return {}
+        if len(value) > MAX_METADATA_KEYS:
+            self.refuse("metadata", "too_many_keys", f"must have at most {MAX_METADATA_KEYS} keys")
+            return {}
+        for key, item in value.items():
+            field = f"metadata.{safe_name(key)}"
+            self._clean(field, key, 1, MAX_METADATA_KEY_CHARS, of="key: ")
+            if type(item) is not str:
+                self.refuse(field, "must_be_string", "must be a string")
+            else:
+                self._clean(field, item, 0, MAX_TEXT_CHARS)
+        return value
+
+    def matching(self, name: str, accept: re.Pattern[str], detail: str) -> str | None:
+        """A string that matches ``accept`` from end to end."""
+        value = self._string(name, required=False)
+        if value is None or accept.fullmatch(value) is not None:
+            return value
+        self.refuse(name, "invalid_value", detail)
+        return None
+
+    def timestamp(self, name: str) -> datetime | None:
+        """An RFC 3339 timestamp with offset, in UTC; digits below the microsecond are dropped."""
+        value = self._string(name, required=False)
+        if value is None:
+            return None
+        if _TIMESTAMP.fullmatch(value) is not None:
+            try:
+                return datetime.fromisoformat(value.upper()).astimezone(UTC)
+            except (ValueError, OverflowError):  # the 30th of February; the year 0001 east of Greenwich
+                pass
+        self.refuse(name, "must_be_timestamp", 'must be an RFC 3339 timestamp with offset; escape "+" as %2B')
+        return None
+
+    def integer(self, name: str, smallest: int, largest: int, default: int) -> int:
+        """An integer written in decimal digits, as query parameters are."""
+        value = self._string(name, required=False)
+        if value is None:
+            return default
+        if _SMALL_INTEGER.fullmatch(value) is None:
+            self.refuse(name, "must_be_integer", "must be an integer")
+        elif not smallest <= int(value) <= largest:
+            self.refuse(name, "out_of_range", f"must be from {smallest} to {largest}")
+        else:
+            return int(value)
+        return default
+
+    def _present(self, name: str, required: bool) -> Any:
+        value = self._body.get(name)
+        if value is None and required:
+            self.refuse(name, "required", "is required")
+        return value
+
+    def _string(self, name: str, required: bool) -> str | None:
+        value = self._present(name, required)
+        if value is None or type(value) is str:  # a NumberLiteral is a str, and no string to the client
+            return value
+        self.refuse(name, "must_be_string", "must be a string")
+        return None
+
+    def _clean(self, field: str, value: str, min_chars: int, max_chars: int, of: str = "") -> bool:
+        if len(value) < min_chars:
+            self.refuse(field, "too_short", f"{of}must have at least {min_chars} characters")
+        elif len(value) > max_chars:
+            self.refuse(field, "too_long", f"{of}must have at most {max_chars} characters")
+        elif _CONTROL.search(value) is not None:
+            self.refuse(field, "control_character", f"{of}must not contain control characters")
+        else:
+            return True
+        return False

@@ -1,0 +1,118 @@
+"""Every error a client can meet: stable codes, in one table, with what each says about the outcome.
+
+``outcome`` is the promise: ``not_executed`` means that nothing was written under the key and no money moved;
+``executed`` that the refusal itself is recorded and will be replayed; ``unknown`` that the same request with the
+same key must be sent again to learn what happened. Bodies are RFC 9457 problem documents.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from msgspec import Struct
+
+
+class ErrorKind(Struct, frozen=True):
+    """One row of the published error table. ``uses_key``: whether the idempotency key is taken afterwards."""
+
+    status: int
+    title: str
+    retryable: bool
+    outcome: str  # not_executed | executed | unknown
+    uses_key: bool = False
+
+
+ERRORS: Final[dict[str, ErrorKind]] = {
+    # The order is the order of the checks: the first that fails answers.
+    "unauthenticated": ErrorKind(401, "No valid API key", False, "not_executed"),
+    "rate_limited": ErrorKind(429, "Too many requests", True, "not_executed"),
+    "body_too_large": ErrorKind(413, "The body is over 64 KiB", False, "not_executed"),
+    "unsupported_media_type": ErrorKind(415, "The body is not application/json", False, "not_executed"),
+    "idempotency_key_missing": ErrorKind(400, "The Idempotency-Key header is missing", False, "not_executed"),
+    "idempotency_key_invalid": ErrorKind(400, "The Idempotency-Key header is malformed", False, "not_executed"),
+    "json_invalid": ErrorKind(400, "The body is not one clean JSON object", False, "not_executed"),
+    "idempotency_key_reused": ErrorKind(
+        422, "The Idempotency-Key was used for another request", False, "not_executed"
+    ),
+    "instruction_in_flight": ErrorKind(409, "The instruction is being carried out", True, "unknown"),
+    "card_data_refused": ErrorKind(422, "The request looks like it holds a card number", False, "not_executed"),
+    "validation_failed": ErrorKind(422, "The request is not valid", False, "not_executed"),
+    "not_found": ErrorKind(404, "There is no such thing here", False, "not_executed"),
+    "method_not_allowed": ErrorKind(405, "The method is not allowed here", False, "not_executed"),
+    "transition_rejected": ErrorKind(
+        409, "The payment's state does not allow this", False, "executed", uses_key=True
+    ),
+    "overloaded": ErrorKind(503, "Too busy: nothing was executed", True, "not_executed"),
+    "not_ready": ErrorKind(503, "Not ready: nothing was executed", True, "not_executed"),
+    "outcome_unknown": ErrorKind(
+        503, "The record could not be reached: the outcome is not known yet", True, "unknown", uses_key=True
+    ),
+    "internal_error": ErrorKind(500, "A defect of ours", True, "unknown"),
+}
+
+
+class ProblemField(Struct, frozen=True):
+    """One field that was refused; the value itself is never repeated."""
+
+    field: str
+    code: str
+    detail: str
+
+
+class Problem(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """An RFC 9457 problem document with our extension members."""
+
+    type: str
+    title: str
+    status: int
+    code: str
+    detail: str
+    retryable: bool
+    outcome: str
+    request_id: str | None = None
+    payment_id: str | None = None
+    errors: list[ProblemField] | None = None
+
+
+def problem(
+    code: str,
+    detail: str,
+    *,
+    request_id: str | None = None,
+    payment_id: str | None = None,
+    errors: list[ProblemField] | None = None,
+) -> Problem:
+    """A problem document for one of the codes above; KeyError for a code that is not in the table."""
+    kind = ERRORS[code]
+    return Problem(
+        type=f"urn:tallystick:error:{code}",
+        title=kind.title,
+        status=kind.status,
+        code=code,
+        detail=detail,
+        retryable=kind.retryable,
+        outcome=kind.outcome,
+        request_id=request_id,
+        payment_id=payment_id,
+        errors=errors,
+    )
+
+
+class TallystickError(Exception):
+    """Base of what this package raises for its callers to catch."""
+
+
+class Overloaded(TallystickError):
+    """A bounded queue is full; nothing was written."""
+
+
+class OutcomeUnknown(TallystickError):
+    """A change was queued and the record cannot say yet whether it was committed."""
+
+
+class ChangeRefused(TallystickError):
+    """The record refused this one change for good (a defect of ours): nothing of it was written."""
+
+
+class IllegalTransition(TallystickError):
+    """A decision tried an edge that is not in the lifecycle tables (a defect of ours)."""

@@ -1,0 +1,219 @@
+"""The values that travel through the door: subjects, history, ledger and the ``Change`` that holds them together.
+
+Plain data without I/O. A ``Change`` is the only thing ``Journal.commit`` accepts, and it is committed whole or not
+at all.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from msgspec import Struct, field
+
+
+class Failure(Struct, frozen=True, omit_defaults=False):
+    """Why money did not move. ``code`` is ours and stable; ``retryable`` is about a *new* instruction."""
+
+    code: str
+    message: str
+    retryable: bool
+
+
+class Payment(Struct, frozen=True, kw_only=True):
+    """A payment as stored. Amounts are integers in the currency's ISO 4217 minor unit."""
+
+    merchant_id: str
+    payment_id: str
+    version: int
+    state: str
+    amount: int
+    currency: str
+    amount_authorized: int = 0
+    amount_captured: int = 0
+    amount_refunded: int = 0
+    amount_refund_pending: int = 0
+    capture_method: str = "automatic"
+    payment_method: str
+    provider: str
+    provider_reference: str | None = None
+    next_action: dict[str, Any] | None = None
+    failure: Failure | None = None
+    description: str | None = None
+    metadata: dict[str, str] = field(default_factory=dict)
+    created_at: datetime
+    updated_at: datetime
+
+
+class Refund(Struct, frozen=True, kw_only=True):
+    """A refund of part or all of a captured payment."""
+
+    merchant_id: str
+    payment_id: str
+    refund_id: str
+    version: int
+    state: str
+    amount: int
+    currency: str
+    provider: str
+    provider_reference: str | None = None
+    reason: str | None = None
+    failure: Failure | None = None
+    created_at: datetime
+    updated_at: datetime
+
+
+class Schedule(Struct, frozen=True, kw_only=True):
+    """When recovery looks at an attempt again, relative to the database's clock at commit. None keeps what is stored.
+
+    ``deadline_in_ms``: after this no answer can be on its way through our own sender. ``settled_in_ms``: after this
+    "no such charge" is evidence. ``next_check_in_ms``: None means never (the attempt is closed or parked).
+    """
+
+    next_check_in_ms: int | None = None
+    deadline_in_ms: int | None = None
+    settled_in_ms: int | None = None
+    parked: bool = False
+
+
+class Attempt(Struct, frozen=True, kw_only=True):
+    """One money-moving call to a provider, with everything needed to ask about it or to send it again."""
+
+    merchant_id: str
+    payment_id: str
+    attempt_id: str
+    version: int
+    state: str
+    operation: str  # authorize | capture | cancel | refund
+    purpose: str  # instruction | expiry
+    refund_id: str | None = None
+    idempotency_key: str | None = None  # the client's instruction; None for what the platform does on its own
+    amount: int
+    currency: str
+    capture: bool = False  # authorize and capture in one call
+    payment_method: str
+    provider: str
+    provider_key: str  # the idempotency key that the provider sees
+    provider_reference: str | None = None
+    parent_reference: str | None = None  # the charge that a capture, cancel or refund acts on
+    submissions: int = 1
+    late_effect: bool = False  # money arrived after this attempt was closed, and was posted to suspense
+    schedule: Schedule = Schedule()
+
+
+class Transition(Struct, frozen=True, kw_only=True):
+    """One step of history, the guard of every change: (merchant_id, subject_id, version) exists at most once."""
+
+    merchant_id: str
+    subject_id: str
+    version: int
+    subject: str  # payment | attempt | refund
+    payment_id: str
+    from_state: str
+    to_state: str
+    event: str
+    cause: str
+    actor: str
+    provider_reference: str | None = None
+    at: datetime  # when we recorded it
+    occurred_at: datetime | None = None  # when it happened, by the provider's clock
+    change: dict[str, Any]  # the fields that this version set: history replays to the stored state
+    evidence: dict[str, Any] | None = None  # the provider's raw answer, or an operator's words
+
+
+class Transfer(Struct, frozen=True, kw_only=True):
+    """One ledger row, keyed by the transition it belongs to: a replayed event cannot post twice."""
+
+    merchant_id: str
+    payment_id: str
+    subject_id: str
+    version: int
+    leg: int
+    kind: str
+    debit: str
+    credit: str
+    amount: int
+    currency: str
+    at: datetime
+
+
+class Rejection(Struct, frozen=True, kw_only=True):
+    """A transition that was refused, kept with the edge it tried, who tried it and the state it met."""
+
+    merchant_id: str
+    payment_id: str
+    rejection_id: str
+    subject_id: str
+    subject: str
+    state: str
+    version: int
+    event: str
+    cause: str
+    actor: str
+    origin: str  # client | provider | recovery | operator
+    reason: str
+    alert: bool
+    idempotency_key: str | None = None
+    at: datetime
+    evidence: dict[str, Any] | None = None
+
+
+class Claim(Struct, frozen=True, kw_only=True):
+    """Takes an idempotency key for one instruction. ``instruction_id`` is minted before the first try."""
+
+    merchant_id: str
+    idempotency_key: str
+    instruction_id: str
+    operation: str  # "POST /v1/payments", ...
+    path: str
+    fingerprint: bytes
+    fingerprint_version: int
+    request: bytes  # the canonical body as sent
+    payment_id: str
+    subject_id: str
+    at: datetime
+
+
+class RecordedResponse(Struct, frozen=True, kw_only=True):
+    """The final answer of an instruction, byte for byte."""
+
+    merchant_id: str
+    idempotency_key: str
+    status: int
+    body: bytes
+    at: datetime
+
+
+class Change(Struct, frozen=True, kw_only=True):
+    """Everything that one decision writes, in one transaction. ``outcome`` marks what must never be shed."""
+
+    change_id: str
+    merchant_id: str
+    payment_id: str
+    claim: Claim | None = None
+    transitions: tuple[Transition, ...] = ()
+    payment: Payment | None = None
+    attempts: tuple[Attempt, ...] = ()
+    refund: Refund | None = None
+    transfers: tuple[Transfer, ...] = ()
+    responses: tuple[RecordedResponse, ...] = ()
+    rejections: tuple[Rejection, ...] = ()
+    deadline_in_ms: int | None = None  # when recovery looks at an authorization that nobody captured
+    outcome: bool = False
+
+
+class StoredInstruction(Struct, frozen=True, kw_only=True):
+    """An instruction as found under its key, with its recorded answer where it is final."""
+
+    merchant_id: str
+    idempotency_key: str
+    instruction_id: str
+    operation: str
+    path: str
+    fingerprint: bytes
+    fingerprint_version: int
+    request: bytes
+    payment_id: str
+    subject_id: str
+    status: int | None = None
+    body: bytes | None = None

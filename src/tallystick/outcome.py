@@ -1,0 +1,104 @@
+"""From a committed intent to a committed outcome: call the provider, decide, commit. Used by every flow."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tallystick.clock import monotonic_ms
+from tallystick.core import Core
+from tallystick.decisions.draft import Step
+from tallystick.decisions.settlement import Stored, settle, verdict_name
+from tallystick.ids import new_id
+from tallystick.logs import get_logger
+from tallystick.model import Attempt, Change
+from tallystick.providers.base import Provider, ProviderCall, Unknown, Verdict, send
+from tallystick.record.journal import Stale
+
+log = get_logger("tallystick.outcome")
+
+
+def provider_call(attempt: Attempt, send_by_ms: int) -> ProviderCall:
+    """An attempt as a connector needs it."""
+    return ProviderCall(
+        merchant_id=attempt.merchant_id,
+        payment_id=attempt.payment_id,
+        attempt_id=attempt.attempt_id,
+        operation=attempt.operation,
+        amount=attempt.amount,
+        currency=attempt.currency,
+        payment_method=attempt.payment_method,
+        capture=attempt.capture,
+        key=attempt.provider_key,
+        parent_reference=attempt.parent_reference,
+        reference=attempt.provider_reference,
+        send_by_ms=send_by_ms,
+    )
+
+
+async def carry_out(core: Core, stored: Stored, attempt_id: str, send_by_ms: int) -> Change | None:
+    """Send an attempt whose submission is committed, and commit what became of it. No transaction is open meanwhile.
+
+    Returns the committed change, or None where the answer said nothing new.
+    """
+    attempt = stored.attempt(attempt_id)
+    provider = core.provider(attempt.provider)
+    verdict = await _sent(provider, provider_call(attempt, send_by_ms))
+    return await settle_verdict(core, stored, attempt_id, verdict, cause="answer", actor=f"provider:{provider.name}")
+
+
+async def _sent(provider: Provider, call: ProviderCall) -> Verdict:
+    try:
+        return await send(provider, call)
+    except Exception as error:  # a connector's defect proves nothing about the money: it is unknown
+        log.error("connector failed", provider=provider.name, payment_id=call.payment_id, error=repr(error))
+        return Unknown(reason=f"connector failed with {type(error).__name__}")
+
+
+async def settle_verdict(
+    core: Core,
+    stored: Stored,
+    attempt_id: str,
+    verdict: Verdict,
+    *,
+    cause: str,
+    actor: str,
+    evidence: dict[str, Any] | None = None,
+) -> Change | None:
+    """Commit what ``verdict`` means to the stored attempt; after a lost race, load and decide again."""
+    change_id, rejection_id = new_id("chg"), new_id("rej")
+    checks = core.checks()
+    while True:
+        step = Step(change_id=change_id, at=core.clock.now(), cause=cause, actor=actor, evidence=evidence)
+        change = settle(stored, attempt_id, verdict, step, rejection_id, checks)
+        if change is None:
+            return None
+        if not isinstance(await core.journal.commit(change), Stale):
+            _report(stored.attempt(attempt_id), verdict, change)
+            return change
+        loaded = await core.reads.load(change.merchant_id, change.payment_id)
+        if loaded is None:
+            raise LookupError(f"payment {change.payment_id} is gone")
+        stored = loaded.stored
+
+
+def _report(attempt: Attempt, verdict: Verdict, change: Change) -> None:
+    known = {
+        "payment_id": attempt.payment_id,
+        "attempt_id": attempt.attempt_id,
+        "operation": attempt.operation,
+        "idempotency_key": attempt.idempotency_key,
+        "provider_reference": verdict.reference or attempt.provider_reference,
+        "verdict": verdict_name(verdict),
+    }
+    for rejection in change.rejections:
+        log.error("transition rejected", alert=rejection.alert, reason=rejection.reason, **known)
+    if change.payment is not None:
+        log.info("settled", state=change.payment.state, version=change.payment.version, **known)
+    else:
+        log.warning("not settled yet", **known)
+
+
+def send_by(core: Core) -> int:
+    """Until when the sender of an attempt that is decided now may write to its socket, on the local monotonic clock.
+    Taken before the commit, so that it is never later than what the database's clock will allow."""
+    return monotonic_ms() + core.settings.send_window_ms

@@ -1,0 +1,164 @@
+"""Child processes: started together, restarted when they die, drained in order, and never left behind.
+
+The parent keeps its children (``Supervisor``), and a child keeps an eye on its parent (``end_with_parent``): a parent
+that is killed without warning can no longer stop anyone.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+import threading
+import time
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from pathlib import Path
+
+from msgspec import Struct
+
+from tallystick.errors import TallystickError
+
+#: A first restart comes almost at once; one that keeps dying is tried ever more slowly, but never given up.
+RESTART_FIRST_MS = 500
+RESTART_CAP_MS = 15_000
+
+#: A child that ran this long was healthy: its next restart is a first one again.
+HEALTHY_AFTER_MS = 30_000
+
+#: What a command exits with when it cannot run as it is configured; trying again would not help.
+EXIT_MISCONFIGURED = 2
+
+#: How often a child looks whether its parent still lives: an orphan lives no longer than this plus its drain.
+PARENT_WATCH_MS = 300
+
+
+class ChildRefused(TallystickError):
+    """A child says that it cannot run as configured; it has said why on standard error."""
+
+
+class Role(Struct, frozen=True, kw_only=True):
+    """One child process. Its output goes to ``log``, or where the parent's goes."""
+
+    name: str
+    command: Sequence[str]
+    environment: Mapping[str, str]
+    log: Path | None = None
+
+
+class _Child:
+    def __init__(self, role: Role, process: asyncio.subprocess.Process) -> None:
+        self.role = role
+        self.process = process
+        self.stop = asyncio.Event()
+
+
+class Supervisor:
+    """Keeps child processes running until they are drained. Every child leads a session of its own, so that a
+    terminal's Ctrl-C reaches the parent alone and the order of the drain is the parent's."""
+
+    def __init__(self, announce: Callable[[str], None], *, drain_limit_ms: int) -> None:
+        self._announce = announce
+        self._drain_limit_ms = drain_limit_ms
+        self._kept: list[tuple[_Child, asyncio.Task[None]]] = []
+        self._refused = asyncio.Event()
+        self._hurry = asyncio.Event()
+
+    async def start(self, role: Role) -> None:
+        """Start a child and keep it running. Raises OSError where it cannot be started at all."""
+        child = _Child(role, await _spawn(role))
+        self._kept.append((child, asyncio.create_task(self._keep(child))))
+
+    async def refused(self) -> None:
+        """Returns when a child says that it cannot run as configured."""
+        await self._refused.wait()
+
+    def pids(self) -> dict[str, int]:
+        """The newest process of each child, by name."""
+        return {child.role.name: child.process.pid for child, _ in self._kept}
+
+    async def drain(self) -> None:
+        """Stop the children one after another, the last started first. One that needs longer than the limit is
+        killed: recovery will find what it left open."""
+        while self._kept:
+            child, keeper = self._kept[-1]
+            child.stop.set()
+            await keeper
+            self._kept.pop()
+
+    def hurry(self) -> None:
+        """Let the drain kill what is left at once."""
+        self._hurry.set()
+
+    async def _keep(self, child: _Child) -> None:
+        wait_ms = RESTART_FIRST_MS
+        while True:
+            started = time.monotonic()
+            if await _first(child.stop.wait(), child.process.wait()):
+                await self._end(child)
+                return
+            code = child.process.returncode
+            _kill_group(child.process.pid)  # what the dead one started itself
+            if code == EXIT_MISCONFIGURED:
+                self._refused.set()
+                return
+            if (time.monotonic() - started) * 1000 > HEALTHY_AFTER_MS:
+                wait_ms = RESTART_FIRST_MS
+            self._announce(f"{child.role.name} ended with {code}; it starts again in {wait_ms} ms")
+            if await _first(child.stop.wait(), asyncio.sleep(wait_ms / 1000)):
+                return
+            wait_ms = min(2 * wait_ms, RESTART_CAP_MS)
+            child.process = await _spawn(child.role)
+
+    async def _end(self, child: _Child) -> None:
+        process = child.process
+        with contextlib.suppress(ProcessLookupError):
+            process.terminate()
+        limit = asyncio.sleep(self._drain_limit_ms / 1000)
+        if not await _first(process.wait(), limit, self._hurry.wait()):
+            self._announce(f"{child.role.name} did not end in time and is killed")
+        _kill_group(process.pid)
+        await process.wait()
+
+
+async def _first(wanted: Awaitable[object], *others: Awaitable[object]) -> bool:
+    """Wait for any of them; whether the first of them is done."""
+    tasks = [asyncio.ensure_future(each) for each in (wanted, *others)]
+    try:
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        return tasks[0].done()
+    finally:
+        for task in tasks:
+            task.cancel()
+
+
+async def _spawn(role: Role) -> asyncio.subprocess.Process:
+    with contextlib.ExitStack() as files:
+        output = files.enter_context(role.log.open("ab")) if role.log is not None else None
+        return await asyncio.create_subprocess_exec(
+            *role.command,
+            env=dict(role.environment),
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            start_new_session=True,
+        )
+
+
+def _kill_group(leader_pid: int) -> None:
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(leader_pid, signal.SIGKILL)
+
+
+def end_with_parent(parent_pid: int, drain_ms: int) -> None:
+    """Watch for the end of ``parent_pid`` from a thread: then drain as on SIGTERM, and end for good after
+    ``drain_ms``. Where the parent is gone already, it ends at once."""
+
+    def watch() -> None:
+        while os.getppid() == parent_pid:
+            time.sleep(PARENT_WATCH_MS / 1000)
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(drain_ms / 1000)
+        os._exit(1)
+
+    threading.Thread(target=watch, name="parent watch", daemon=True).start()

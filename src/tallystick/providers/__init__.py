@@ -1,0 +1,1 @@
+"""Connectors to payment providers: the one port with several implementations."""

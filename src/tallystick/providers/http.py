@@ -1,0 +1,120 @@
+"""HTTP as connectors need it: the line between "nothing was sent" and "something may have happened" kept sharp.
+
+No retries, no redirects. The sender's deadline is checked when the connection is in hand and nothing but the write to
+the socket is left, so that a process that froze since its intent was committed does not send after recovery took over.
+"""
+
+from __future__ import annotations
+
+from contextvars import ContextVar
+from typing import Any, Final
+
+import aiohttp
+import msgspec
+from aiohttp.client_reqrep import ClientRequest, ClientResponse
+from aiohttp.connector import Connection
+from msgspec import Struct
+
+from tallystick.clock import monotonic_ms
+
+#: An answer longer than this is no payment answer: reading on would only fill the memory.
+ANSWER_LIMIT_BYTES: Final = 1_048_576
+
+#: Idle connections are dropped before common servers (60-75 s) drop them, so that few requests meet a closing one.
+KEEPALIVE_S: Final = 15
+
+_send_by_ms: ContextVar[int | None] = ContextVar("send_by_ms", default=None)
+
+
+class Answer(Struct, frozen=True):
+    """A complete HTTP answer."""
+
+    status: int
+    body: bytes
+
+
+class NothingSent(Exception):
+    """No byte of the request was written: there is nothing at the provider."""
+
+
+class SentUnanswered(Exception):
+    """Something may have been written, and no complete answer came back."""
+
+
+class TooLateToSend(Exception):
+    """The sender's deadline passed before the request was written."""
+
+
+class _GuardedRequest(ClientRequest):
+    """Looks at the clock once the connection is in hand, right before the first byte is written."""
+
+    async def send(self, conn: Connection) -> ClientResponse:
+        send_by_ms = _send_by_ms.get()
+        if send_by_ms is not None and monotonic_ms() > send_by_ms:
+            raise TooLateToSend
+        return await super().send(conn)
+
+
+class ProviderHttp:
+    """A session to one provider. Make it inside a running event loop."""
+
+    def __init__(self, base_url: str, *, request_timeout_ms: int, connect_timeout_ms: int, connections: int) -> None:
+        self._base_url = base_url.rstrip("/")
+        timeout = aiohttp.ClientTimeout(
+            total=request_timeout_ms / 1000,
+            connect=connect_timeout_ms / 1000,
+            sock_connect=connect_timeout_ms / 1000,
+        )
+        self._session = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(limit=connections, keepalive_timeout=KEEPALIVE_S),
+            request_class=_GuardedRequest,
+            timeout=timeout,
+            auto_decompress=True,
+            cookie_jar=aiohttp.DummyCookieJar(),
+        )
+
+    async def post(self, path: str, body: dict[str, Any], *, key: str, send_by_ms: int) -> Answer:
+        """Send one request with the provider's idempotency key.
+
+        Raises NothingSent and SentUnanswered, and nothing else for what the network does.
+        """
+        token = _send_by_ms.set(send_by_ms)
+        try:
+            return await self._request(
+                "POST",
+                path,
+                data=msgspec.json.encode(body),
+                headers={"Content-Type": "application/json", "Idempotency-Key": key},
+            )
+        finally:
+            _send_by_ms.reset(token)
+
+    async def get(self, path: str) -> Answer:
+        """Ask; moves nothing, so there is no deadline to send by."""
+        return await self._request("GET", path)
+
+    async def close(self) -> None:
+        """Close every connection."""
+        await self._session.close()
+
+    async def _request(self, method: str, path: str, **options: Any) -> Answer:
+        url = self._base_url + path
+        try:
+            async with self._session.request(method, url, allow_redirects=False, **options) as response:
+                return Answer(response.status, await _read_whole(response))
+        except TooLateToSend as error:
+            raise NothingSent("too late to send: recovery may have taken over") from error
+        except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
+            # Refused, no such host, or no connection within the connect time-out: the request was never written.
+            raise NothingSent(type(error).__name__) from error
+        except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
+            raise SentUnanswered(type(error).__name__) from error
+
+
+async def _read_whole(response: ClientResponse) -> bytes:
+    body = bytearray()
+    async for chunk in response.content.iter_any():
+        body += chunk
+        if len(body) > ANSWER_LIMIT_BYTES:
+            raise ValueError("the answer is too long")
+    return bytes(body)

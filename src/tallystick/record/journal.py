@@ -1,0 +1,263 @@
+"""The door: ``Journal.commit``. Every state change of the platform goes through here, and nothing else writes state.
+
+Group commit: a change joins an in-process queue; while one batch is on its way to disk the next one collects, so an
+idle system adds no delay and a busy one writes hundreds of changes per transaction.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections import deque
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Final
+
+import asyncpg
+from msgspec import Struct
+
+from tallystick.clock import monotonic_ms
+from tallystick.errors import ChangeRefused, OutcomeUnknown, Overloaded
+from tallystick.logs import get_logger
+from tallystick.model import Change, StoredInstruction
+from tallystick.record.batch import BatchResult, Connection, Entry, GuardBroken, LostRace, run_batch
+
+log = get_logger("tallystick.record.journal")
+
+#: Pause before a batch that met a deadlock, a serialization failure or a lost connection runs again: long enough to
+#: let the other side finish, short beside a commit time-out of seconds.
+RETRY_PAUSE_MS: Final = 20
+
+#: An outcome (money may have moved) is tried this many times longer than an intent before recovery has to find it.
+OUTCOME_PATIENCE: Final = 6
+
+
+class Fresh(Struct, frozen=True):
+    """The change is in the record, and it was ours."""
+
+
+class Existing(Struct, frozen=True):
+    """The key was taken before: nothing was written."""
+
+    stored: StoredInstruction
+
+
+class Stale(Struct, frozen=True):
+    """Another change took one of the versions first; nothing was written. Load, and decide again."""
+
+
+Committed = Fresh | Existing | Stale
+FRESH: Final = Fresh()
+STALE: Final = Stale()
+
+
+class JournalLimits(Struct, frozen=True, kw_only=True):
+    """Bounds of the door; see the settings of the same names."""
+
+    connections: int
+    batch_changes: int
+    batch_rows: int
+    batch_bytes: int
+    queue_limit: int
+    commit_timeout_ms: int
+
+
+class _Waiting:
+    __slots__ = ("entry", "future", "give_up_at_ms")
+
+    def __init__(self, entry: Entry, future: asyncio.Future[Committed], give_up_at_ms: int) -> None:
+        self.entry = entry
+        self.future = future
+        self.give_up_at_ms = give_up_at_ms
+
+    def resolve(self, outcome: Committed) -> None:
+        if not self.future.done():
+            self.future.set_result(outcome)
+
+    def fail(self, error: Exception) -> None:
+        if not self.future.done():
+            self.future.set_exception(error)
+
+
+class Journal:
+    """The one writer of state, history and ledger in this process. ``connect`` opens a dedicated connection."""
+
+    def __init__(
+        self, connect: Callable[[], Awaitable[Connection]], limits: JournalLimits, *, clock_shift_ms: int = 0
+    ) -> None:
+        self._connect = connect
+        self._limits = limits
+        self.clock_shift_ms = clock_shift_ms
+        self._intents: deque[_Waiting] = deque()
+        self._outcomes: deque[_Waiting] = deque()
+        self._wake = asyncio.Event()
+        self._lanes: list[asyncio.Task[None]] = []
+        self._closing = False
+
+    async def start(self) -> None:
+        """Open the connections. Raises what the database raises: a door that cannot open is found out at once."""
+        connections = [await self._connect() for _ in range(self._limits.connections)]
+        self._lanes = [
+            asyncio.create_task(_Lane(self, connection).run(), name=f"journal-{number}")
+            for number, connection in enumerate(connections)
+        ]
+
+    async def stop(self) -> None:
+        """Commit what is queued, then close."""
+        self._closing = True
+        self._wake.set()
+        await asyncio.gather(*self._lanes)
+
+    def depth(self) -> int:
+        """Changes waiting for a batch."""
+        return len(self._intents) + len(self._outcomes)
+
+    def room(self, share: float) -> bool:
+        """Whether the intents fill less than ``share`` of the queue: what is shed first asks for more room."""
+        return len(self._intents) < self._limits.queue_limit * share
+
+    async def commit(self, change: Change) -> Committed:
+        """Write the whole change durably, or nothing of it.
+
+        Raises Overloaded (an intent met a full queue: nothing was written), OutcomeUnknown (the record could not be
+        reached in time: the change may be in it) and ChangeRefused (the record will never take this change).
+        """
+        patience_ms = self._limits.commit_timeout_ms
+        if change.outcome:
+            patience_ms *= OUTCOME_PATIENCE
+        elif self._closing or not self.room(1.0):
+            raise Overloaded("the journal's queue is full" if not self._closing else "the journal is closing")
+        future: asyncio.Future[Committed] = asyncio.get_running_loop().create_future()
+        waiting = _Waiting(Entry(change), future, monotonic_ms() + patience_ms)
+        (self._outcomes if change.outcome else self._intents).append(waiting)
+        self._wake.set()
+        return await future
+
+    async def next_batch(self) -> list[_Waiting]:
+        """What the next transaction takes, outcomes first; empty once the door is closing and nothing is left."""
+        while not (self._outcomes or self._intents):
+            if self._closing:
+                return []
+            self._wake.clear()
+            await self._wake.wait()
+        batch: list[_Waiting] = []
+        rows = size_bytes = 0
+        limits = self._limits
+        for queue in (self._outcomes, self._intents):
+            while queue and len(batch) < limits.batch_changes:
+                entry = queue[0].entry
+                rows += entry.rows.count
+                size_bytes += entry.rows.size_bytes
+                if batch and (rows > limits.batch_rows or size_bytes > limits.batch_bytes):
+                    return batch
+                batch.append(queue.popleft())
+        return batch
+
+    async def reconnect(self) -> Connection:
+        """A new connection for a lane that lost its own."""
+        return await self._connect()
+
+
+class _Lane:
+    """One connection and the batches that it writes."""
+
+    def __init__(self, journal: Journal, connection: Connection) -> None:
+        self._journal = journal
+        self._connection = connection
+
+    async def run(self) -> None:
+        while batch := await self._journal.next_batch():
+            try:
+                await self._commit(batch)
+            except Exception as error:  # a defect here must answer its callers and not end the lane
+                log.error("journal lane failed", error=repr(error))
+                for waiting in batch:
+                    waiting.fail(OutcomeUnknown("the journal failed"))
+        if not self._connection.is_closed():
+            await self._connection.close()
+
+    async def _commit(self, batch: Sequence[_Waiting]) -> None:
+        """Run the batch until each of its changes has an answer."""
+        by_entry = {id(waiting.entry): waiting for waiting in batch}
+        pending = list(batch)
+        after_loss = False
+        while pending:
+            try:
+                result = await run_batch(
+                    self._connection,
+                    [waiting.entry for waiting in pending],
+                    clock_shift_ms=self._journal.clock_shift_ms,
+                    after_loss=after_loss,
+                )
+            except LostRace as lost:
+                losers = {id(entry) for entry in lost.losers}
+                for entry in lost.losers:
+                    by_entry[id(entry)].resolve(STALE)
+                pending = [waiting for waiting in pending if id(waiting.entry) not in losers]
+            except Exception as error:
+                if _may_run_again(error):
+                    after_loss = True
+                    pending = await self._recover(pending, error)
+                else:
+                    await self._bisect(pending, error)
+                    return
+            else:
+                pending = self._answer(result, by_entry)
+
+    def _answer(self, result: BatchResult, by_entry: dict[int, _Waiting]) -> list[_Waiting]:
+        for entry in result.fresh:
+            by_entry[id(entry)].resolve(FRESH)
+        for entry, stored in result.existing:
+            by_entry[id(entry)].resolve(Existing(stored))
+        return [by_entry[id(entry)] for entry in result.look_again]
+
+    async def _bisect(self, pending: list[_Waiting], error: Exception) -> None:
+        """The record refused something in here for good: find it, so that only the culprit fails."""
+        if len(pending) == 1:
+            change = pending[0].entry.change
+            log.error("change refused by the record", payment_id=change.payment_id, error=type(error).__name__)
+            refusal = ChangeRefused(f"the record refused the change ({type(error).__name__})")
+            refusal.__cause__ = error
+            pending[0].fail(refusal)
+            return
+        middle = len(pending) // 2
+        await self._commit(pending[:middle])
+        await self._commit(pending[middle:])
+
+    async def _recover(self, pending: list[_Waiting], error: Exception) -> list[_Waiting]:
+        """Pause, open a new connection where the old one is gone, and give up on changes whose time is over."""
+        await asyncio.sleep(RETRY_PAUSE_MS * (1 + random.random()) / 1000)
+        if not isinstance(error, _RETRY_SAME_CONNECTION):
+            log.warning("journal connection lost", error=type(error).__name__, changes=len(pending))
+            self._connection.terminate()
+            try:
+                self._connection = await self._journal.reconnect()
+            except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as refused:
+                log.warning("journal cannot reconnect", error=type(refused).__name__)
+                await asyncio.sleep(RETRY_PAUSE_MS * 5 / 1000)
+        now_ms = monotonic_ms()
+        for waiting in pending:
+            if waiting.give_up_at_ms <= now_ms:
+                waiting.fail(OutcomeUnknown("the record could not be reached in time"))
+        return [waiting for waiting in pending if not waiting.future.done()]
+
+
+_RETRY_SAME_CONNECTION = (asyncpg.SerializationError, asyncpg.DeadlockDetectedError)
+
+#: Errors that say something of the server or the way to it, and nothing of the change.
+_NOT_THE_CHANGE = (
+    *_RETRY_SAME_CONNECTION,
+    asyncpg.PostgresConnectionError,
+    asyncpg.OperatorInterventionError,
+    asyncpg.InsufficientResourcesError,
+    asyncpg.InterfaceError,
+    asyncpg.ReadOnlySQLTransactionError,
+    OSError,
+    TimeoutError,
+)
+
+
+def _may_run_again(error: Exception) -> bool:
+    # A DataError is asyncpg's own refusal of an argument: about the change, though it is an InterfaceError.
+    if isinstance(error, asyncpg.DataError | GuardBroken):
+        return False
+    return isinstance(error, _NOT_THE_CHANGE)

@@ -1,0 +1,241 @@
+"""Changes as rows: tuples in the column order of ``sql/journal.sql``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from decimal import Decimal
+from typing import Any, Final
+
+import msgspec
+
+from tallystick.model import Attempt, Change, Claim, Payment, RecordedResponse, Refund, Rejection, Transfer, Transition
+
+Row = tuple[Any, ...]
+
+_ENCODER: Final = msgspec.json.Encoder()
+
+
+def json_text(value: object) -> str:
+    """JSON as text for a json column."""
+    return _ENCODER.encode(value).decode()
+
+
+def _json_or_none(value: object | None) -> str | None:
+    return None if value is None else json_text(value)
+
+
+def instruction_row(claim: Claim) -> Row:
+    """Columns of ``insert_instructions``."""
+    return (
+        claim.merchant_id,
+        claim.idempotency_key,
+        claim.instruction_id,
+        claim.operation,
+        claim.path,
+        claim.fingerprint,
+        claim.fingerprint_version,
+        claim.request,
+        claim.payment_id,
+        claim.subject_id,
+        claim.at,
+    )
+
+
+def transition_row(transition: Transition, change_id: str) -> Row:
+    """Columns of ``insert_transitions``."""
+    return (
+        transition.merchant_id,
+        transition.subject_id,
+        transition.version,
+        change_id,
+        transition.subject,
+        transition.payment_id,
+        transition.from_state,
+        transition.to_state,
+        transition.event,
+        transition.cause,
+        transition.actor,
+        transition.provider_reference,
+        transition.at,
+        transition.occurred_at,
+        json_text(transition.change),
+        _json_or_none(transition.evidence),
+    )
+
+
+def payment_row(payment: Payment) -> Row:
+    """Columns of ``write_payments``."""
+    return (
+        payment.merchant_id,
+        payment.payment_id,
+        payment.version,
+        payment.state,
+        payment.amount,
+        payment.currency,
+        payment.amount_authorized,
+        payment.amount_captured,
+        payment.amount_refunded,
+        payment.amount_refund_pending,
+        payment.capture_method,
+        payment.payment_method,
+        payment.provider,
+        payment.provider_reference,
+        _json_or_none(payment.next_action),
+        _json_or_none(payment.failure),
+        payment.description,
+        json_text(payment.metadata),
+        payment.created_at,
+        payment.updated_at,
+    )
+
+
+def refund_row(refund: Refund) -> Row:
+    """Columns of ``write_refunds``."""
+    return (
+        refund.merchant_id,
+        refund.refund_id,
+        refund.payment_id,
+        refund.version,
+        refund.state,
+        refund.amount,
+        refund.currency,
+        refund.provider,
+        refund.provider_reference,
+        refund.reason,
+        _json_or_none(refund.failure),
+        refund.created_at,
+        refund.updated_at,
+    )
+
+
+def attempt_row(attempt: Attempt) -> Row:
+    """Columns of ``write_attempts``."""
+    schedule = attempt.schedule
+    return (
+        attempt.merchant_id,
+        attempt.payment_id,
+        attempt.attempt_id,
+        attempt.version,
+        attempt.state,
+        attempt.operation,
+        attempt.purpose,
+        attempt.refund_id,
+        attempt.idempotency_key,
+        attempt.amount,
+        attempt.currency,
+        attempt.capture,
+        attempt.payment_method,
+        attempt.provider,
+        attempt.provider_key,
+        attempt.provider_reference,
+        attempt.parent_reference,
+        attempt.submissions,
+        attempt.late_effect,
+        schedule.next_check_in_ms,
+        schedule.deadline_in_ms,
+        schedule.settled_in_ms,
+        schedule.parked,
+    )
+
+
+def transfer_row(transfer: Transfer) -> Row:
+    """Columns of ``insert_transfers``."""
+    return (
+        transfer.merchant_id,
+        transfer.payment_id,
+        transfer.subject_id,
+        transfer.version,
+        transfer.leg,
+        transfer.kind,
+        transfer.debit,
+        transfer.credit,
+        transfer.amount,
+        transfer.currency,
+        transfer.at,
+    )
+
+
+def response_row(response: RecordedResponse) -> Row:
+    """Columns of ``insert_responses``."""
+    return (response.merchant_id, response.idempotency_key, response.status, response.body, response.at)
+
+
+def rejection_row(rejection: Rejection) -> Row:
+    """Columns of ``insert_rejections``."""
+    return (
+        rejection.merchant_id,
+        rejection.payment_id,
+        rejection.rejection_id,
+        rejection.subject_id,
+        rejection.subject,
+        rejection.state,
+        rejection.version,
+        rejection.event,
+        rejection.cause,
+        rejection.actor,
+        rejection.origin,
+        rejection.reason,
+        rejection.alert,
+        rejection.idempotency_key,
+        rejection.at,
+        _json_or_none(rejection.evidence),
+    )
+
+
+class Rows:
+    """One change as rows by table, made by the caller of ``commit`` so that the batch only concatenates."""
+
+    __slots__ = (
+        "attempts",
+        "count",
+        "deadlines",
+        "instructions",
+        "payments",
+        "refunds",
+        "rejections",
+        "responses",
+        "size_bytes",
+        "transfers",
+        "transitions",
+    )
+
+    #: Fixed columns, index entries and protocol framing of a row, roughly; JSON and bodies are counted exactly.
+    ROW_BYTES: Final = 300
+
+    def __init__(self, change: Change) -> None:
+        self.instructions = [instruction_row(change.claim)] if change.claim else []
+        self.transitions = [transition_row(t, change.change_id) for t in change.transitions]
+        self.payments = [payment_row(change.payment)] if change.payment else []
+        self.refunds = [refund_row(change.refund)] if change.refund else []
+        self.attempts = [attempt_row(a) for a in change.attempts]
+        self.transfers = [transfer_row(t) for t in change.transfers]
+        self.responses = [response_row(r) for r in change.responses]
+        self.rejections = [rejection_row(r) for r in change.rejections]
+        due = change.deadline_in_ms
+        self.deadlines = [] if due is None else [(change.merchant_id, change.payment_id, due)]
+        tables = (
+            self.instructions,
+            self.transitions,
+            self.payments,
+            self.refunds,
+            self.attempts,
+            self.transfers,
+            self.responses,
+            self.rejections,
+        )
+        self.count = sum(map(len, tables))
+        self.size_bytes = self.count * self.ROW_BYTES
+        self.size_bytes += sum(len(row[14]) + len(row[15] or "") for row in self.transitions)
+        self.size_bytes += sum(len(row[3]) for row in self.responses)
+        if change.claim:
+            self.size_bytes += len(change.claim.request)
+
+
+def balance_rows(transfers: Iterable[Row]) -> list[Row]:
+    """What a batch adds to each balance: one row per account and currency, sorted."""
+    sums: dict[tuple[str, str, str], list[int]] = {}
+    for row in transfers:
+        merchant_id, debit, credit, amount, currency = row[0], row[6], row[7], row[8], row[9]
+        sums.setdefault((merchant_id, debit, currency), [0, 0])[0] += amount
+        sums.setdefault((merchant_id, credit, currency), [0, 0])[1] += amount
+    return [(*key, Decimal(debits), Decimal(credits)) for key, (debits, credits) in sorted(sums.items())]

@@ -1,0 +1,193 @@
+"""Settings, from ``TALLYSTICK_*`` variables: each with a default, a unit, bounds and a reason."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Final, get_type_hints
+
+import msgspec
+from msgspec import Meta, Struct
+
+from tallystick.errors import TallystickError
+
+PREFIX: Final = "TALLYSTICK_"
+
+
+class SettingsError(TallystickError):
+    """One or more variables cannot be used; the message names each, and no value."""
+
+
+def _text(reason: str) -> Meta:
+    return Meta(description=reason, extra={"unit": "text"})
+
+
+def _ms(reason: str, *, ge: int = 0, le: int = 31_536_000_000) -> Meta:
+    return Meta(description=reason, ge=ge, le=le, extra={"unit": "ms"})
+
+
+def _count(reason: str, *, ge: int = 1, le: int = 10_000_000) -> Meta:
+    return Meta(description=reason, ge=ge, le=le, extra={"unit": "count"})
+
+
+def _port(reason: str) -> Meta:
+    return Meta(description=reason, ge=1, le=65_535, extra={"unit": "port"})
+
+
+def default_data_dir() -> str:
+    """Where data lives when nothing is said: /var/lib for root, the XDG data directory for a person."""
+    if hasattr(os, "geteuid") and os.geteuid() == 0:
+        return "/var/lib/tallystick"
+    base = os.environ.get("XDG_DATA_HOME") or str(Path.home() / ".local" / "share")
+    return str(Path(base) / "tallystick")
+
+
+class Settings(Struct, frozen=True, kw_only=True):
+    """Everything that can be set. The reasons are printed by ``tallystick settings``."""
+
+    data_dir: Annotated[str, _text("Holds the embedded database, the first API key and the acquirer's books.")] = (
+        msgspec.field(default_factory=default_data_dir)
+    )
+    database_url: Annotated[
+        str | None, _text("A PostgreSQL of your own; without it the embedded one in data_dir is used.")
+    ] = None
+    migration_database_url: Annotated[
+        str | None, _text("The schema owner's URL for migrations; without it database_url is used.")
+    ] = None
+    host: Annotated[str, _text("Loopback unless you put the API behind something that ends TLS.")] = "127.0.0.1"
+    port: Annotated[int, _port("Where the API listens.")] = 8400
+    api_processes: Annotated[int, _count("One process fills one core; more share the database.", le=256)] = 1
+    default_provider: Annotated[str, _text("For merchants without a provider of their own.")] = "simulator"
+    simulator_url: Annotated[str, _text("Where the connector finds the test acquirer.")] = "http://127.0.0.1:8401"
+    simulator_port: Annotated[int, _port("Where the test acquirer listens.")] = 8401
+    simulator_forgetful: Annotated[
+        bool,
+        Meta(
+            description="The test acquirer ignores idempotency keys: send again only on negative evidence.",
+            extra={"unit": "flag"},
+        ),
+    ] = False
+    provider_request_timeout_ms: Annotated[
+        int, _ms("Most answers come in 3 s; at 10 s an answer is unlikely enough to call it unknown.", ge=50)
+    ] = 10_000
+    provider_connect_timeout_ms: Annotated[
+        int, _ms("A connection that is not there in 2 s is NotSent, which is safe to retry.", ge=10)
+    ] = 2_000
+    provider_connections: Annotated[
+        int, _count("Connections to one provider; each carries one call at a time.", le=100_000)
+    ] = 1_024
+    send_window_ms: Annotated[
+        int, _ms("After its commit a sender may start writing for this long; later it must not.", ge=50)
+    ] = 5_000
+    settling_time_ms: Annotated[
+        int, _ms("After a sender's deadline, how long until 'no such charge' is evidence.")
+    ] = 5_000
+    max_delivery_delay_ms: Annotated[
+        int, _ms("Longest a written request may be under way to a provider that does not deduplicate.")
+    ] = 60_000
+    resubmit_limit: Annotated[int, _count("Submissions after the first; then the instruction fails.", ge=0, le=100)] = 2
+    recovery_interval_ms: Annotated[int, _ms("Pause between two looks at what is due.", ge=10)] = 500
+    recovery_batch: Annotated[int, _count("Attempts leased at once; a lease must outlast the batch.")] = 200
+    recovery_concurrency: Annotated[int, _count("Provider look-ups at once from one worker.")] = 64
+    recovery_lease_ms: Annotated[
+        int, _ms("A worker that died frees its attempts after this; longer than a batch takes.", ge=100)
+    ] = 60_000
+    recovery_backoff_base_ms: Annotated[int, _ms("First wait before asking about an unknown outcome.", ge=10)] = 1_000
+    recovery_backoff_cap_ms: Annotated[int, _ms("Longest wait between two questions.", ge=10)] = 60_000
+    recovery_checks_limit: Annotated[
+        int, _count("Unanswered questions before a person is asked: about 6 minutes with the waits above.")
+    ] = 12
+    pending_poll_ms: Annotated[int, _ms("First wait before asking about a pending outcome.", ge=10)] = 2_000
+    pending_deadline_ms: Annotated[
+        int, _ms("A provider that says pending for longer than a day owes a person an answer.")
+    ] = 86_400_000
+    action_deadline_ms: Annotated[
+        int, _ms("A customer who has not acted in an hour has left; the payment expires.")
+    ] = 3_600_000
+    authorization_deadline_ms: Annotated[
+        int, _ms("Card holds last about 7 days; one that nobody captured is released then.")
+    ] = 604_800_000
+    in_doubt_owner: Annotated[str, _text("Who settles what bounded recovery could not.")] = "payments-oncall"
+    in_doubt_alarm_age_ms: Annotated[
+        int, _ms("Nobody's money may be in doubt for longer; verify reports it.")
+    ] = 3_600_000
+    in_doubt_hasten_interval_ms: Annotated[
+        int, _ms("Reading a doubtful payment asks the provider at most this often.")
+    ] = 1_000
+    journal_connections: Annotated[
+        int, _count("Two: one batch is on its way to disk while the next is written.", le=64)
+    ] = 2
+    journal_batch_changes: Annotated[int, _count("Changes in one transaction: the gain flattens above 200.")] = 400
+    journal_batch_rows: Annotated[int, _count("Rows in one transaction, so that none takes long.")] = 4_000
+    journal_batch_bytes: Annotated[int, _count("Bytes in one transaction, for the same reason.", le=1_000_000_000)] = (
+        4_194_304
+    )
+    journal_queue_limit: Annotated[
+        int, _count("Intents waiting for a batch: seconds of work; past it new ones are refused.")
+    ] = 20_000
+    journal_commit_timeout_ms: Annotated[
+        int, _ms("After this an intent's outcome is called unknown; outcomes get six times as long.", ge=100)
+    ] = 10_000
+    database_connections: Annotated[int, _count("Connections for reads in each process.", le=1_000)] = 8
+    in_flight_limit: Annotated[
+        int, _count("Payments between intent and outcome in one process, at about 10 kB each.")
+    ] = 5_000
+    rate_limit_per_s: Annotated[int, _count("Requests per second and API key; 0 is off.", ge=0)] = 0
+    rate_limit_burst: Annotated[int, _count("Requests that may come at once where the rate is on.")] = 100
+    api_key_cache_ms: Annotated[int, _ms("A revoked key works for at most this long.")] = 5_000
+    drain_timeout_ms: Annotated[int, _ms("After SIGTERM, how long flows may take; recovery has the rest.")] = 30_000
+    log_level: Annotated[str, _text("debug, info, warning or error.")] = "info"
+    clock_shift_ms: Annotated[int, _ms("For tests only: moves this process's and its leases' clock.")] = 0
+
+
+class SettingRow(Struct, frozen=True):
+    """One line of ``tallystick settings``."""
+
+    variable: str
+    default: str
+    unit: str
+    reason: str
+
+
+def load_settings(environ: Mapping[str, str]) -> Settings:
+    """Settings from the environment. Raises SettingsError naming every variable that is unknown or cannot be used."""
+    hints = get_type_hints(Settings, include_extras=True)
+    values: dict[str, Any] = {}
+    faults: list[str] = []
+    for variable, text in sorted(environ.items()):
+        if not variable.startswith(PREFIX):
+            continue
+        name = variable.removeprefix(PREFIX).lower()
+        if name.startswith("test_"):
+            continue  # the test suites' own
+        if name not in hints:
+            faults.append(f"{variable}: there is no such setting")
+            continue
+        try:
+            values[name] = msgspec.convert(text, hints[name], strict=False)
+        except msgspec.ValidationError as error:
+            faults.append(f"{variable}: {error}")
+    if values.get("log_level", "info") not in ("debug", "info", "warning", "error"):
+        faults.append(f"{PREFIX}LOG_LEVEL: expected debug, info, warning or error")
+    if faults:
+        raise SettingsError("; ".join(faults))
+    return Settings(**values)
+
+
+def describe_settings() -> list[SettingRow]:
+    """Every setting with its default, unit and reason."""
+    defaults = Settings()
+    rows = []
+    for name, hint in get_type_hints(Settings, include_extras=True).items():
+        meta = next(part for part in hint.__metadata__ if isinstance(part, Meta))
+        default = getattr(defaults, name)
+        rows.append(
+            SettingRow(
+                variable=PREFIX + name.upper(),
+                default="" if default is None else str(default),
+                unit=str((meta.extra or {}).get("unit", "")),
+                reason=meta.description or "",
+            )
+        )
+    return rows

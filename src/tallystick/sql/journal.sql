@@ -1,0 +1,113 @@
+-- claimed: instructions that already hold their key, with the recorded answer where there is one
+SELECT i.merchant_id, i.idempotency_key, i.instruction_id, i.operation, i.path, i.fingerprint,
+       i.fingerprint_version, i.request, i.payment_id, i.subject_id, r.status, r.body
+FROM unnest($1::text[], $2::text[]) AS k (merchant_id, idempotency_key)
+JOIN instruction i ON i.merchant_id = k.merchant_id AND i.idempotency_key = k.idempotency_key
+LEFT JOIN response r ON r.merchant_id = i.merchant_id AND r.idempotency_key = i.idempotency_key;
+
+-- committed: which of these changes are in the record, by the first version that each would have added
+SELECT t.change_id
+FROM unnest($1::text[], $2::text[], $3::int[], $4::text[]) AS k (merchant_id, subject_id, version, change_id)
+JOIN transition t ON t.merchant_id = k.merchant_id AND t.subject_id = k.subject_id AND t.version = k.version
+WHERE t.change_id = k.change_id;
+
+-- insert_instructions: take keys; a key that is taken stays with its first instruction
+INSERT INTO instruction (merchant_id, idempotency_key, instruction_id, operation, path, fingerprint,
+                         fingerprint_version, request, payment_id, subject_id, at)
+SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::bytea[],
+                     $7::smallint[], $8::bytea[], $9::text[], $10::text[], $11::timestamptz[])
+ON CONFLICT DO NOTHING
+RETURNING instruction_id;
+
+-- insert_transitions: append history; a version that exists already means that the race was lost
+INSERT INTO transition (merchant_id, subject_id, version, change_id, subject, payment_id, from_state, to_state,
+                        event, cause, actor, provider_reference, at, occurred_at, change, evidence)
+SELECT * FROM unnest($1::text[], $2::text[], $3::int[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[],
+                     $9::text[], $10::text[], $11::text[], $12::text[], $13::timestamptz[], $14::timestamptz[],
+                     $15::json[], $16::json[])
+ON CONFLICT DO NOTHING
+RETURNING merchant_id, subject_id, version, change_id;
+
+-- write_payments: the state after this version, guarded by the version before it
+INSERT INTO payment (merchant_id, payment_id, version, state, amount, currency, amount_authorized, amount_captured,
+                     amount_refunded, amount_refund_pending, capture_method, payment_method, provider,
+                     provider_reference, next_action, failure, description, metadata, created_at, updated_at)
+SELECT * FROM unnest($1::text[], $2::text[], $3::int[], $4::text[], $5::bigint[], $6::text[], $7::bigint[],
+                     $8::bigint[], $9::bigint[], $10::bigint[], $11::text[], $12::text[], $13::text[], $14::text[],
+                     $15::json[], $16::json[], $17::text[], $18::json[], $19::timestamptz[], $20::timestamptz[])
+ON CONFLICT (merchant_id, payment_id) DO UPDATE SET
+    version = excluded.version, state = excluded.state, amount_authorized = excluded.amount_authorized,
+    amount_captured = excluded.amount_captured, amount_refunded = excluded.amount_refunded,
+    amount_refund_pending = excluded.amount_refund_pending, provider_reference = excluded.provider_reference,
+    next_action = excluded.next_action, failure = excluded.failure, updated_at = excluded.updated_at
+WHERE payment.version = excluded.version - 1;
+
+-- write_refunds: the state after this version, guarded by the version before it
+INSERT INTO refund (merchant_id, refund_id, payment_id, version, state, amount, currency, provider,
+                    provider_reference, reason, failure, created_at, updated_at)
+SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::int[], $5::text[], $6::bigint[], $7::text[], $8::text[],
+                     $9::text[], $10::text[], $11::json[], $12::timestamptz[], $13::timestamptz[])
+ON CONFLICT (merchant_id, refund_id) DO UPDATE SET
+    version = excluded.version, state = excluded.state, provider_reference = excluded.provider_reference,
+    failure = excluded.failure, updated_at = excluded.updated_at
+WHERE refund.version = excluded.version - 1;
+
+-- write_attempts: the state after this version, and recovery's schedule on the database's clock ($24: shift in ms)
+INSERT INTO attempt (merchant_id, payment_id, attempt_id, version, state, operation, purpose, refund_id,
+                     idempotency_key, amount, currency, capture, payment_method, provider, provider_key,
+                     provider_reference, parent_reference, submissions, late_effect, opened_at, deadline,
+                     settled_after, next_check_at, parked_at, checks)
+SELECT a.merchant_id, a.payment_id, a.attempt_id, a.version, a.state, a.operation, a.purpose, a.refund_id,
+       a.idempotency_key, a.amount, a.currency, a.capture, a.payment_method, a.provider, a.provider_key,
+       a.provider_reference, a.parent_reference, a.submissions, a.late_effect, c.at,
+       c.at + coalesce(a.deadline_in_ms, 0) * interval '1 millisecond',
+       c.at + coalesce(a.settled_in_ms, 0) * interval '1 millisecond',
+       c.at + a.next_check_in_ms * interval '1 millisecond',
+       CASE WHEN a.parked THEN c.at END, 0
+FROM unnest($1::text[], $2::text[], $3::text[], $4::int[], $5::text[], $6::text[], $7::text[], $8::text[],
+            $9::text[], $10::bigint[], $11::text[], $12::boolean[], $13::text[], $14::text[], $15::text[],
+            $16::text[], $17::text[], $18::int[], $19::boolean[], $20::bigint[], $21::bigint[], $22::bigint[],
+            $23::boolean[])
+     AS a (merchant_id, payment_id, attempt_id, version, state, operation, purpose, refund_id, idempotency_key,
+           amount, currency, capture, payment_method, provider, provider_key, provider_reference,
+           parent_reference, submissions, late_effect, next_check_in_ms, deadline_in_ms, settled_in_ms, parked),
+     (SELECT now() + $24::bigint * interval '1 millisecond' AS at) AS c
+ON CONFLICT (merchant_id, payment_id, attempt_id) DO UPDATE SET
+    version = excluded.version, state = excluded.state, provider_reference = excluded.provider_reference,
+    submissions = excluded.submissions, late_effect = excluded.late_effect,
+    deadline = CASE WHEN excluded.submissions > attempt.submissions THEN excluded.deadline ELSE attempt.deadline END,
+    settled_after = CASE WHEN excluded.submissions > attempt.submissions
+                         THEN excluded.settled_after ELSE attempt.settled_after END,
+    next_check_at = excluded.next_check_at, parked_at = excluded.parked_at,
+    checks = CASE WHEN excluded.state = attempt.state THEN attempt.checks ELSE 0 END,
+    lease_until = NULL
+WHERE attempt.version = excluded.version - 1;
+
+-- insert_transfers: the ledger
+INSERT INTO transfer (merchant_id, payment_id, subject_id, version, leg, kind, debit, credit, amount, currency, at)
+SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::int[], $5::smallint[], $6::text[], $7::text[],
+                     $8::text[], $9::bigint[], $10::text[], $11::timestamptz[]);
+
+-- insert_responses: final answers
+INSERT INTO response (merchant_id, idempotency_key, status, body, at)
+SELECT * FROM unnest($1::text[], $2::text[], $3::smallint[], $4::bytea[], $5::timestamptz[]);
+
+-- insert_rejections: refused transitions
+INSERT INTO rejection (merchant_id, payment_id, rejection_id, subject_id, subject, state, version, event, cause,
+                       actor, origin, reason, alert, idempotency_key, at, evidence)
+SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::int[], $8::text[],
+                     $9::text[], $10::text[], $11::text[], $12::text[], $13::boolean[], $14::text[],
+                     $15::timestamptz[], $16::json[])
+ON CONFLICT DO NOTHING;
+
+-- write_deadlines: when to look at authorizations ($4: shift in ms)
+INSERT INTO deadline (merchant_id, payment_id, due_at, checks)
+SELECT merchant_id, payment_id, now() + (due_in_ms + $4::bigint) * interval '1 millisecond', 0
+FROM unnest($1::text[], $2::text[], $3::bigint[]) AS d (merchant_id, payment_id, due_in_ms)
+ON CONFLICT (merchant_id, payment_id) DO UPDATE SET due_at = excluded.due_at, lease_until = NULL;
+
+-- add_balances: one row per account and batch, last because it is contended
+INSERT INTO balance (merchant_id, account, currency, debits, credits)
+SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::numeric[], $5::numeric[])
+ON CONFLICT (merchant_id, account, currency) DO UPDATE SET
+    debits = balance.debits + excluded.debits, credits = balance.credits + excluded.credits;

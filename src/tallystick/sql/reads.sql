@@ -1,0 +1,84 @@
+-- payment: one payment, and whether any of its attempts is in doubt ($3: shift in ms)
+SELECT p.*, EXISTS (
+    SELECT 1 FROM attempt a
+    WHERE a.merchant_id = p.merchant_id AND a.payment_id = p.payment_id
+      AND (a.state = 'unknown'
+           OR (a.state = 'submitted' AND a.deadline < now() + $3::bigint * interval '1 millisecond'))) AS in_doubt
+FROM payment p
+WHERE p.merchant_id = $1 AND p.payment_id = $2;
+
+-- attempts: all attempts of a payment ($3: shift in ms)
+SELECT a.*, a.deadline > now() + $3::bigint * interval '1 millisecond' AS sending,
+       a.settled_after <= now() + $3::bigint * interval '1 millisecond' AS settled,
+       (extract(epoch FROM now() - a.opened_at) * 1000)::bigint + $3::bigint AS age_ms
+FROM attempt a
+WHERE a.merchant_id = $1 AND a.payment_id = $2
+ORDER BY a.attempt_id;
+
+-- refunds: all refunds of a payment
+SELECT * FROM refund WHERE merchant_id = $1 AND payment_id = $2 ORDER BY refund_id;
+
+-- refund: one refund, and whether its attempt is in doubt ($3: shift in ms)
+SELECT r.*, EXISTS (
+    SELECT 1 FROM attempt a
+    WHERE a.merchant_id = r.merchant_id AND a.payment_id = r.payment_id AND a.refund_id = r.refund_id
+      AND (a.state = 'unknown'
+           OR (a.state = 'submitted' AND a.deadline < now() + $3::bigint * interval '1 millisecond'))) AS in_doubt
+FROM refund r
+WHERE r.merchant_id = $1 AND r.refund_id = $2;
+
+-- payments: a page of a merchant's payments, newest first; every filter may be null
+SELECT p.*, EXISTS (
+    SELECT 1 FROM attempt a
+    WHERE a.merchant_id = p.merchant_id AND a.payment_id = p.payment_id
+      AND (a.state = 'unknown'
+           OR (a.state = 'submitted' AND a.deadline < now() + $8::bigint * interval '1 millisecond'))) AS in_doubt
+FROM payment p
+WHERE p.merchant_id = $1
+  AND ($2::text IS NULL OR p.state = $2)
+  AND ($3::text IS NULL OR p.payment_id >= $3)
+  AND ($4::text IS NULL OR p.provider_reference = $4)
+  AND ($5::text IS NULL OR p.payment_id < $5)
+  AND ($6::text IS NULL OR p.payment_id = (
+      SELECT i.payment_id FROM instruction i WHERE i.merchant_id = $1 AND i.idempotency_key = $6))
+ORDER BY p.payment_id DESC
+LIMIT $7;
+
+-- instruction: one instruction by its key, with the recorded answer where there is one
+SELECT i.merchant_id, i.idempotency_key, i.instruction_id, i.operation, i.path, i.fingerprint,
+       i.fingerprint_version, i.request, i.payment_id, i.subject_id, r.status, r.body
+FROM instruction i
+LEFT JOIN response r ON r.merchant_id = i.merchant_id AND r.idempotency_key = i.idempotency_key
+WHERE i.merchant_id = $1 AND i.idempotency_key = $2;
+
+-- sending: how long the newest attempt of an instruction may still be on its way ($4: shift in ms)
+SELECT (extract(epoch FROM a.deadline - now()) * 1000)::bigint - $4::bigint AS left_ms
+FROM attempt a
+WHERE a.merchant_id = $1 AND a.payment_id = $2 AND a.idempotency_key = $3 AND a.state = 'submitted'
+  AND a.deadline > now() + $4::bigint * interval '1 millisecond'
+ORDER BY a.attempt_id DESC
+LIMIT 1;
+
+-- history: every transition of one subject
+SELECT * FROM transition WHERE merchant_id = $1 AND subject_id = $2 ORDER BY version;
+
+-- rejections: every refused transition of a payment, its attempts and refunds
+SELECT * FROM rejection WHERE merchant_id = $1 AND payment_id = $2 ORDER BY rejection_id;
+
+-- accounts: every account of a merchant's book
+SELECT account, currency, debits, credits FROM balance WHERE merchant_id = $1 ORDER BY account, currency;
+
+-- transfers: the ledger rows of a payment and its refunds
+SELECT * FROM transfer WHERE merchant_id = $1 AND payment_id = $2 ORDER BY at, subject_id, version, leg;
+
+-- hasten: have recovery ask about a doubtful payment now; not more often than $3 ms ($4: shift in ms)
+UPDATE attempt SET next_check_at = now() + $4::bigint * interval '1 millisecond'
+WHERE merchant_id = $1 AND payment_id = $2 AND state = 'unknown' AND parked_at IS NULL
+  AND next_check_at > now() + $4::bigint * interval '1 millisecond'
+  AND coalesce(checked_at, opened_at) < now() + ($4::bigint - $3::bigint) * interval '1 millisecond';
+
+-- merchant: a merchant's configuration
+SELECT merchant_id, default_provider FROM merchant WHERE merchant_id = $1;
+
+-- api_key: one API key, revoked or not
+SELECT merchant_id, key_id, secret_hash, revoked_at FROM api_key WHERE merchant_id = $1 AND key_id = $2;

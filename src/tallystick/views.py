@@ -1,0 +1,116 @@
+"""What clients see of a payment and a refund: the JSON bodies, rendered from stored state. Pure."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any, Final
+
+import msgspec
+from msgspec import Struct
+
+from tallystick.lifecycle import FINAL
+from tallystick.model import Failure, Payment, Refund
+
+_ENCODER: Final = msgspec.json.Encoder()
+
+
+class PaymentView(Struct, frozen=True, kw_only=True):
+    """A payment. Amounts are integers in the currency's minor unit; ``amount_authorized`` is never lowered by a
+    capture; ``amount_refunded`` counts succeeded refunds only."""
+
+    id: str
+    object: str
+    amount: int
+    amount_authorized: int
+    amount_captured: int
+    amount_refunded: int
+    amount_refund_pending: int
+    currency: str
+    state: str
+    final: bool
+    in_doubt: bool
+    capture_method: str
+    payment_method: str
+    provider: str
+    provider_reference: str | None
+    next_action: dict[str, Any] | None
+    failure: Failure | None
+    metadata: dict[str, str]
+    description: str | None
+    version: int
+    created_at: datetime
+    updated_at: datetime
+
+
+class RefundView(Struct, frozen=True, kw_only=True):
+    """A refund of a payment."""
+
+    id: str
+    object: str
+    payment_id: str
+    amount: int
+    currency: str
+    state: str
+    final: bool
+    in_doubt: bool
+    reason: str | None
+    provider: str
+    provider_reference: str | None
+    failure: Failure | None
+    version: int
+    created_at: datetime
+    updated_at: datetime
+
+
+def payment_view(payment: Payment, *, in_doubt: bool) -> PaymentView:
+    """The payment as a client sees it."""
+    return PaymentView(
+        id=payment.payment_id,
+        object="payment",
+        amount=payment.amount,
+        amount_authorized=payment.amount_authorized,
+        amount_captured=payment.amount_captured,
+        amount_refunded=payment.amount_refunded,
+        amount_refund_pending=payment.amount_refund_pending,
+        currency=payment.currency,
+        state=payment.state,
+        final=payment.state in FINAL["payment"],
+        in_doubt=in_doubt,
+        capture_method=payment.capture_method,
+        payment_method=payment.payment_method,
+        provider=payment.provider,
+        provider_reference=payment.provider_reference,
+        next_action=payment.next_action,
+        failure=payment.failure,
+        metadata=payment.metadata,
+        description=payment.description,
+        version=payment.version,
+        created_at=payment.created_at,
+        updated_at=payment.updated_at,
+    )
+
+
+def refund_view(refund: Refund, *, in_doubt: bool) -> RefundView:
+    """The refund as a client sees it."""
+    return RefundView(
+        id=refund.refund_id,
+        object="refund",
+        payment_id=refund.payment_id,
+        amount=refund.amount,
+        currency=refund.currency,
+        state=refund.state,
+        final=refund.state in FINAL["refund"],
+        in_doubt=in_doubt,
+        reason=refund.reason,
+        provider=refund.provider,
+        provider_reference=refund.provider_reference,
+        failure=refund.failure,
+        version=refund.version,
+        created_at=refund.created_at,
+        updated_at=refund.updated_at,
+    )
+
+
+def encode(view: object) -> bytes:
+    """A view as JSON bytes; timestamps are RFC 3339 in UTC."""
+    return _ENCODER.encode(view)

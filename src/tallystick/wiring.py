@@ -1,0 +1,114 @@
+"""Puts one process's parts together: connections, door, reads, providers."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
+from typing import Any
+
+import asyncpg
+
+from tallystick.clock import Clock
+from tallystick.core import Core, Flows
+from tallystick.migrations import APP_ROLE
+from tallystick.providers.base import Provider, Traits
+from tallystick.providers.http import ProviderHttp
+from tallystick.providers.simulator import SimulatorProvider
+from tallystick.record.batch import Connection
+from tallystick.record.journal import Journal, JournalLimits
+from tallystick.record.reads import Reads
+from tallystick.settings import Settings
+
+#: asyncpg prepares each statement once per connection; there are fewer than this.
+STATEMENT_CACHE = 128
+
+
+async def connect(url: str, *, command_timeout_ms: int) -> asyncpg.Connection:
+    """A connection as the application role, whatever role the URL logs in as."""
+    return await asyncpg.connect(
+        url,
+        command_timeout=command_timeout_ms / 1000,
+        statement_cache_size=STATEMENT_CACHE,
+        server_settings={"role": APP_ROLE, "application_name": "tallystick"},
+    )
+
+
+async def open_pool(url: str, settings: Settings) -> asyncpg.Pool:
+    """The pool for reads, as the application role."""
+    return await asyncpg.create_pool(
+        url,
+        min_size=1,
+        max_size=settings.database_connections,
+        command_timeout=settings.journal_commit_timeout_ms / 1000,
+        statement_cache_size=STATEMENT_CACHE,
+        server_settings={"role": APP_ROLE, "application_name": "tallystick"},
+    )
+
+
+def simulator_provider(settings: Settings) -> SimulatorProvider:
+    """The test acquirer, under the settings' time-outs. Its lookup reads its own books: consistent at once."""
+    forgetful = settings.simulator_forgetful
+    traits = Traits(
+        deduplicates=not forgetful,
+        lookup_is_consistent=True,
+        key_lifetime_ms=None,
+        settling_time_ms=settings.settling_time_ms,
+        max_delivery_delay_ms=settings.max_delivery_delay_ms,
+        request_timeout_ms=settings.provider_request_timeout_ms,
+    )
+    http = ProviderHttp(
+        settings.simulator_url,
+        request_timeout_ms=settings.provider_request_timeout_ms,
+        connect_timeout_ms=settings.provider_connect_timeout_ms,
+        connections=settings.provider_connections,
+    )
+    return SimulatorProvider(http, traits)
+
+
+@asynccontextmanager
+async def open_core(
+    settings: Settings,
+    database_url: str,
+    *,
+    providers: Mapping[str, Provider] | None = None,
+    journal_connect: Callable[[], Awaitable[Connection]] | None = None,
+) -> AsyncIterator[Core]:
+    """Everything open, and closed again in the reverse order: flows first get ``drain_timeout_ms`` to end.
+
+    ``providers`` and ``journal_connect`` are for tests and benchmarks that bring their own.
+    """
+    limits = JournalLimits(
+        connections=settings.journal_connections,
+        batch_changes=settings.journal_batch_changes,
+        batch_rows=settings.journal_batch_rows,
+        batch_bytes=settings.journal_batch_bytes,
+        queue_limit=settings.journal_queue_limit,
+        commit_timeout_ms=settings.journal_commit_timeout_ms,
+    )
+
+    async def own_connection() -> Any:
+        return await connect(database_url, command_timeout_ms=settings.journal_commit_timeout_ms)
+
+    pool = await open_pool(database_url, settings)
+    journal = Journal(journal_connect or own_connection, limits, clock_shift_ms=settings.clock_shift_ms)
+    connectors = dict(providers) if providers is not None else {"simulator": simulator_provider(settings)}
+    core = Core(
+        settings=settings,
+        journal=journal,
+        reads=Reads(pool, clock_shift_ms=settings.clock_shift_ms),
+        providers=connectors,
+        clock=Clock(shift_ms=settings.clock_shift_ms),
+        flows=Flows(settings.in_flight_limit),
+        chance=random.Random(),
+        pool=pool,
+    )
+    try:
+        await journal.start()
+        yield core
+        await core.flows.drain(settings.drain_timeout_ms)
+    finally:
+        await journal.stop()
+        for provider in connectors.values():
+            await provider.close()
+        await pool.close()

@@ -44,9 +44,27 @@ GROUPINGS: dict[int, list[tuple[int, ...]]] = {
     18: [(4, 4, 4, 4, 2)],
     19: [(4, 4, 4, 4, 3), (6, 13)],
 }
-SEPARATORS = [" ", "-", ".", "\u00a0", "\u2009", "\u202f", "\u3000", "\u2010", "\u2011", "\u2013", "\u2014", "\u2212"]
+SEPARATORS = [
+    " ",
+    "-",
+    ".",
+    "\u00a0",
+    "\u2009",
+    "\u202f",
+    "\u3000",
+    "\u2010",
+    "\u2011",
+    "\u2013",
+    "\u2014",
+    "\u2212",
+]
 SEPARATORS += ["\t", "\n", "  ", "\u00b7", "_", "/"]
-DIGITS_OF_OTHER_SCRIPTS = {"full-width": 0xFF10, "Arabic-Indic": 0x0660, "Persian": 0x06F0, "Devanagari": 0x0966}
+DIGITS_OF_OTHER_SCRIPTS = {
+    "full-width": 0xFF10,
+    "Arabic-Indic": 0x0660,
+    "Persian": 0x06F0,
+    "Devanagari": 0x0966,
+}
 
 
 def luhn_digit(body: str) -> str:
@@ -176,7 +194,12 @@ def test_20_000_random_identifiers_are_left_alone() -> None:
 def test_random_digests_are_left_alone() -> None:
     for number in range(2_000):
         source = str(number).encode()
-        for digest in (hashlib.md5(source), hashlib.sha1(source), hashlib.sha256(source), hashlib.sha512(source)):
+        for digest in (
+            hashlib.md5(source),
+            hashlib.sha1(source),
+            hashlib.sha256(source),
+            hashlib.sha512(source),
+        ):
             assert not looks_like_card_number(digest.hexdigest())
 
 
@@ -217,8 +240,18 @@ def test_card_data_anywhere_in_json(value: object) -> None:
     "value",
     [
         {"amount": 1050, "currency": "EUR", "payment_method": "sim_ok", "metadata": {"order": "4711"}},
-        {"a": None, "b": True, "c": False, "d": 10**5000, "e": 4111111111111112, "f": 4111111111111111 * 10**4},
-        {"number": NumberLiteral("1e999999999"), "other": NumberLiteral("1e-99999999999999999999999999999999")},
+        {
+            "a": None,
+            "b": True,
+            "c": False,
+            "d": 10**5000,
+            "e": 4111111111111112,
+            "f": 4111111111111111 * 10**4,
+        },
+        {
+            "number": NumberLiteral("1e999999999"),
+            "other": NumberLiteral("1e-99999999999999999999999999999999"),
+        },
         {"number": NumberLiteral("4.1111111111111112")},
         {"a": float("inf"), "b": float("nan"), "c": 1e300},
         [[[[]]]],
@@ -234,17 +267,25 @@ def test_the_prefilter_passes_an_ordinary_body() -> None:
     assert not may_contain_card_data(json.dumps(body).encode())
 
 
-digit_like = st.sampled_from(list("0123456789") + ["\uff14", "\u0661", " ", "-", ".", "\t", "\u00a0", "\u200b", "x", "/"])
-_CARDS = [card_number(random.Random(SEED + index), "4", length) for index, length in enumerate((13, 16, 16, 19))]
+digit_like = st.sampled_from(
+    [*"0123456789", "\uff14", "\u0661", " ", "-", ".", "\t", "\u00a0", "\u200b", "x", "/"]
+)
+_CARDS = [
+    card_number(random.Random(SEED + index), "4", length) for index, length in enumerate((13, 16, 16, 19))
+]
 card_texts = st.builds(
-    lambda before, number, separator, after: before + grouped(number, GROUPINGS[len(number)][0], separator) + after,
+    lambda before, number, separator, after: (
+        before + grouped(number, GROUPINGS[len(number)][0], separator) + after
+    ),
     st.sampled_from(["", "a", "12 ", "é"]),
     st.sampled_from(_CARDS),
     st.sampled_from(["", *SEPARATORS]),
     st.sampled_from(["", "z", " 12"]),
 )
 texts = st.one_of(card_texts, st.text(digit_like, max_size=30), st.text(max_size=10))
-numbers = st.one_of(st.integers(), st.sampled_from([int(number) for number in _CARDS]), st.floats(allow_nan=False))
+numbers = st.one_of(
+    st.integers(), st.sampled_from([int(number) for number in _CARDS]), st.floats(allow_nan=False)
+)
 bodies = st.dictionaries(
     texts,
     st.recursive(texts | numbers | st.none(), lambda inner: st.lists(inner, max_size=3), max_leaves=4),
@@ -258,7 +299,11 @@ bodies = st.dictionaries(
 def test_the_prefilter_never_misses_what_the_search_finds(
     body: dict[str, Any], escaped: bool, indent: int | None
 ) -> None:
-    raw = json.dumps(body, ensure_ascii=escaped, indent=indent).encode("utf-8", "replace").replace(b"Infinity", b"1")
+    raw = (
+        json.dumps(body, ensure_ascii=escaped, indent=indent)
+        .encode("utf-8", "replace")
+        .replace(b"Infinity", b"1")
+    )
     for sent in (raw, raw.replace(b"/", b"\\/")):
         try:
             parsed = parse_json_object(sent)
@@ -270,5 +315,12 @@ def test_the_prefilter_never_misses_what_the_search_finds(
 
 def test_long_hostile_bodies_stay_cheap() -> None:
     # Each would take minutes if any step were quadratic; together they take about 0.3 s.
-    for text in ("4" * 65_000, "4111 " * 13_000, "1   " * 16_000, "4-4.4 4_4/" * 6_500, "a1" * 32_000 + "g", "\u0664" * 32_000):
+    for text in (
+        "4" * 65_000,
+        "4111 " * 13_000,
+        "1   " * 16_000,
+        "4-4.4 4_4/" * 6_500,
+        "a1" * 32_000 + "g",
+        "\u0664" * 32_000,
+    ):
         assert looks_like_card_number(text) is False

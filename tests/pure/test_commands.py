@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from jsonschema import Draft202012Validator
+from jsonschema_rs import Draft202012Validator
 
 from tallystick.edge.commands import (
     MAX_CURSOR_CHARS,
@@ -78,7 +78,9 @@ def test_the_other_commands() -> None:
     assert parse_capture_payment({}) == CapturePayment(amount=None)
     assert parse_capture_payment({"amount": 1}) == CapturePayment(amount=1)
     assert parse_cancel_payment({}) == CancelPayment()
-    assert parse_create_refund({"amount": MAX_AMOUNT, "reason": ""}) == CreateRefund(amount=MAX_AMOUNT, reason="")
+    assert parse_create_refund({"amount": MAX_AMOUNT, "reason": ""}) == CreateRefund(
+        amount=MAX_AMOUNT, reason=""
+    )
 
 
 BAD_FIELDS: list[tuple[str, Any, str]] = [
@@ -194,7 +196,10 @@ def test_every_bad_field_is_named_at_once() -> None:
 
 
 def test_the_other_commands_name_theirs() -> None:
-    assert refusals(parse_capture_payment, {"amount": 0, "x": 1}) == [("x", "unknown_field"), ("amount", "out_of_range")]
+    assert refusals(parse_capture_payment, {"amount": 0, "x": 1}) == [
+        ("x", "unknown_field"),
+        ("amount", "out_of_range"),
+    ]
     assert refusals(parse_cancel_payment, {"amount": 1}) == [("amount", "unknown_field")]
     assert refusals(parse_create_refund, {"amount": 1.5, "reason": 1, "currency": "EUR"}) == [
         ("currency", "unknown_field"),
@@ -205,13 +210,17 @@ def test_the_other_commands_name_theirs() -> None:
 
 def test_unknown_names_come_back_safe_and_few() -> None:
     assert refusals(parse_cancel_payment, {"4111 1111 1111 1111": 1}) == [("(withheld)", "unknown_field")]
-    assert refusals(parse_cancel_payment, {"\x1b[31m" + "x" * 100: 1}) == [("\\x1b[31m" + "x" * 35, "unknown_field")]
-    assert len(refusals(parse_cancel_payment, {str(number): 1 for number in range(9_000)})) == MAX_FIELD_ERRORS
+    assert refusals(parse_cancel_payment, {"\x1b[31m" + "x" * 100: 1}) == [
+        ("\\x1b[31m" + "x" * 35, "unknown_field")
+    ]
+    assert (
+        len(refusals(parse_cancel_payment, {str(number): 1 for number in range(9_000)})) == MAX_FIELD_ERRORS
+    )
 
 
 def test_no_value_is_ever_repeated() -> None:
     secret = "Geheimnis"
-    body = {name: secret * 100 + "\x00" for name in CreatePayment.__struct_fields__} | {
+    body = dict.fromkeys(CreatePayment.__struct_fields__, secret * 100 + "\x00") | {
         "metadata": {"a": secret * 100, "b": [secret]},
         "unknown": secret,
     }
@@ -226,8 +235,31 @@ PARSERS: dict[str, Callable[[dict[str, Any]], object]] = {
     "CancelPayment": parse_cancel_payment,
     "CreateRefund": parse_create_refund,
 }
-ODD_VALUES: list[Any] = [None, True, 0, 1, -1, MAX_AMOUNT, MAX_AMOUNT + 1, 1.5, "", "1", "EUR", "eur", "manual", [], {}]
-ODD_VALUES += ["x" * size for size in (64, 65, 500, 501)] + ["\x00", "\x1f ", "\x85", "é😀", {"k": "v"}, {"k": 1}]
+ODD_VALUES: list[Any] = [
+    None,
+    True,
+    0,
+    1,
+    -1,
+    MAX_AMOUNT,
+    MAX_AMOUNT + 1,
+    1.5,
+    "",
+    "1",
+    "EUR",
+    "eur",
+    "manual",
+    [],
+    {},
+]
+ODD_VALUES += ["x" * size for size in (64, 65, 500, 501)] + [
+    "\x00",
+    "\x1f ",
+    "\x85",
+    "é😀",
+    {"k": "v"},
+    {"k": 1},
+]
 ODD_VALUES += [{"": "v"}, {"k" * 40: "v"}, {"k" * 41: "v"}, {"k": "v" * 501}, {"k\x00": "v"}, {"k": None}]
 ODD_VALUES += [{str(number): "" for number in range(size)} for size in (50, 51)]
 VALIDATORS = {name: Draft202012Validator(schema) for name, schema in SCHEMAS.items()}
@@ -238,7 +270,9 @@ VALIDATORS = {name: Draft202012Validator(schema) for name, schema in SCHEMAS.ite
     st.sampled_from(sorted(PARSERS)),
     st.booleans(),
     st.dictionaries(
-        st.sampled_from([*CreatePayment.__struct_fields__, "reason", "other"]), st.sampled_from(ODD_VALUES), max_size=2
+        st.sampled_from([*CreatePayment.__struct_fields__, "reason", "other"]),
+        st.sampled_from(ODD_VALUES),
+        max_size=2,
     ),
 )
 def test_the_published_schemas_and_the_parsers_agree(name: str, complete: bool, odd: dict[str, Any]) -> None:
@@ -282,8 +316,13 @@ def test_a_list_query_with_everything() -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["2026-01-01T00:00:00Z", "2026-01-01t00:00:00z", "2026-01-01T00:00:00-00:00", "2026-01-01T00:00:00.000000000Z"]
-    + ["2025-12-31T19:00:00-05:00"],
+    [
+        "2026-01-01T00:00:00Z",
+        "2026-01-01t00:00:00z",
+        "2026-01-01T00:00:00-00:00",
+        "2026-01-01T00:00:00.000000000Z",
+        "2025-12-31T19:00:00-05:00",
+    ],
 )
 def test_timestamps_are_read_as_rfc_3339_has_them(text: str) -> None:
     page = parse_list_query({"created_gte": [text]}, STATES)
@@ -356,7 +395,9 @@ def test_every_bad_parameter_is_named_at_once() -> None:
 @settings(max_examples=200)
 @given(
     st.dictionaries(
-        st.sampled_from(ListPayments.__struct_fields__), st.lists(st.text(max_size=30), max_size=2), max_size=6
+        st.sampled_from(ListPayments.__struct_fields__),
+        st.lists(st.text(max_size=30), max_size=2),
+        max_size=6,
     )
 )
 def test_any_query_gives_a_page_or_a_refusal(query: dict[str, list[str]]) -> None:

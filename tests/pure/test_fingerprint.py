@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 import pytest
@@ -26,8 +25,13 @@ def of(raw: str) -> bytes:
 
 def test_the_published_form_of_version_1() -> None:
     # Stored with every instruction and compared for ever: a change here needs a new FINGERPRINT_VERSION.
-    body = of('{ "currency":"EUR", "amount":1050, "metadata":{"z":"\\u00e9\\/\\n","a":"\\u007f"}, "x":[1.50,1E3,null] }')
-    assert body == '{"amount":1050,"currency":"EUR","metadata":{"a":"\x7f","z":"é/\\n"},"x":[1.50,1E3,null]}'.encode()
+    body = of(
+        '{ "currency":"EUR", "amount":1050, "metadata":{"z":"\\u00e9\\/\\n","a":"\\u007f"}, "x":[1.50,1E3,null] }'
+    )
+    assert (
+        body
+        == '{"amount":1050,"currency":"EUR","metadata":{"a":"\x7f","z":"é/\\n"},"x":[1.50,1E3,null]}'.encode()
+    )
     assert FINGERPRINT_VERSION == 1
     assert (
         fingerprint("POST", "/v1/payments", body).hex()
@@ -76,9 +80,6 @@ def test_the_canonical_form_is_stable_and_means_the_same(body: dict[str, Any]) -
     form = canonical(body)
     assert parse_json_object(form) == body
     assert canonical(parse_json_object(form)) == form
-    assert form == json.dumps(parse_json_object(form), sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode() or (
-        b"\\" in form  # the two encoders write some control characters differently
-    )
 
 
 def test_method_path_and_body_are_all_in_it_and_cannot_run_together() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -23,7 +25,17 @@ provider_exponents = st.integers(min_value=0, max_value=6)
 
 @pytest.mark.parametrize(
     ("currency", "digits"),
-    [("JPY", 0), ("KRW", 0), ("CLP", 0), ("VND", 0), ("ISK", 0), ("UGX", 0), ("XOF", 0), ("EUR", 2), ("USD", 2)]
+    [
+        ("JPY", 0),
+        ("KRW", 0),
+        ("CLP", 0),
+        ("VND", 0),
+        ("ISK", 0),
+        ("UGX", 0),
+        ("XOF", 0),
+        ("EUR", 2),
+        ("USD", 2),
+    ]
     + [("HUF", 2), ("TWD", 2), ("IDR", 2), ("CVE", 2), ("CHF", 2)]
     + [(code, 3) for code in ("BHD", "JOD", "KWD", "OMR", "TND", "IQD", "LYD")],
 )
@@ -34,8 +46,38 @@ def test_exponents_are_those_of_iso_4217(currency: str, digits: int) -> None:
 
 @pytest.mark.parametrize(
     "code",
-    ["XXX", "XTS", "XAU", "XAG", "XPT", "XPD", "XDR", "XSU", "XUA", "XBA", "XBB", "XBC", "XBD"]  # nothing to pay with
-    + ["eur", "Eur", " EUR", "EURO", "", "ZZZ", "978", "DEM", "HRK", "EUR\x00", None, 978, b"EUR", ["EUR"], {}],
+    [
+        "XXX",
+        "XTS",
+        "XAU",
+        "XAG",
+        "XPT",
+        "XPD",
+        "XDR",
+        "XSU",
+        "XUA",
+        "XBA",
+        "XBB",
+        "XBC",
+        "XBD",
+    ]  # nothing to pay with
+    + [
+        "eur",
+        "Eur",
+        " EUR",
+        "EURO",
+        "",
+        "ZZZ",
+        "978",
+        "DEM",
+        "HRK",
+        "EUR\x00",
+        None,
+        978,
+        b"EUR",
+        ["EUR"],
+        {},
+    ],
 )
 def test_what_is_no_payable_currency_is_refused(code: object) -> None:
     assert not is_currency(code)
@@ -100,13 +142,13 @@ def test_more_decimals_than_iso_always_suffice(amount: int, currency: str) -> No
 
 
 @pytest.mark.parametrize("not_an_integer", [10.0, 10.5, True, "10", None])
-def test_only_integers_are_amounts(not_an_integer: object) -> None:
+def test_only_integers_are_amounts(not_an_integer: Any) -> None:
     # Types say so; a provider's parsed JSON is where it matters at run time.
     for convert in (to_provider_amount, from_provider_amount):
         with pytest.raises(ValueError, match="integer"):
-            convert(not_an_integer, "EUR", {})  # type: ignore[arg-type]  # the refusal is what is tested
+            convert(not_an_integer, "EUR", {})
     with pytest.raises(ValueError, match="integer"):
-        representable(not_an_integer, "EUR", 2)  # type: ignore[arg-type]  # the refusal is what is tested
+        representable(not_an_integer, "EUR", 2)
 
 
 @pytest.mark.parametrize("digits", [-1, 2.0, True])

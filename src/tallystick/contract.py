@@ -1,0 +1,276 @@
+"""The published contract, rendered from the tables that the code runs on (``tallystick contract``).
+
+Nothing here is a rule: state graphs, the attempt matrix, defaults, error codes and postings are read from where they
+are enforced, and only the sentences between them are written here.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterable, Sequence
+from typing import Final
+
+from tallystick import chart
+from tallystick.edge.fingerprint import FINGERPRINT_VERSION
+from tallystick.edge.idempotency_key import MAX_KEY_CHARS
+from tallystick.errors import ERRORS
+from tallystick.lifecycle import ATTEMPT, CREATE_OPEN, FINAL, MACHINES, NEW, VERDICTS, Table, reading
+from tallystick.settings import describe_settings
+
+#: The settings that govern recovery, in the order in which an attempt meets them.
+RECOVERY_SETTINGS: Final = (
+    "send_window_ms",
+    "provider_connect_timeout_ms",
+    "provider_request_timeout_ms",
+    "settling_time_ms",
+    "max_delivery_delay_ms",
+    "resubmit_limit",
+    "recovery_interval_ms",
+    "recovery_lease_ms",
+    "recovery_backoff_base_ms",
+    "recovery_backoff_cap_ms",
+    "recovery_checks_limit",
+    "pending_poll_ms",
+    "pending_deadline_ms",
+    "action_deadline_ms",
+    "authorization_deadline_ms",
+    "in_doubt_owner",
+    "in_doubt_alarm_age_ms",
+    "in_doubt_hasten_interval_ms",
+)
+
+#: Amounts that stand for words in the postings below: distinct, so that each can be told from the others.
+_HELD: Final = 1_000
+_AMOUNT: Final = 700
+_WORDS: Final = {_HELD: "the hold", _AMOUNT: "the amount"}
+
+
+def render_contract() -> str:
+    """The contract as markdown: the same bytes wherever it runs."""
+    sections = (_HEAD, _lifecycles(), _matrix(), _recovery(), _finality(), _IDENTITY, _errors(), _ledger())
+    return "\n\n".join(section.strip("\n") for section in sections) + "\n"
+
+
+def _table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    lines = [header, ["---"] * len(header), *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def _code(words: Iterable[str]) -> str:
+    return ", ".join(f"`{word}`" for word in words)
+
+
+_HEAD: Final = """
+# The contract
+
+Printed by `tallystick contract` from the tables that the code runs on. A test holds this page and that output equal.
+"""
+
+
+def _lifecycles() -> str:
+    parts = [
+        "## Lifecycles",
+        "Every edge there is; what is not drawn cannot happen. An edge from a state to itself adds a version and"
+        " changes no state.",
+    ]
+    for machine, table in MACHINES.items():
+        parts += [f"### {machine.capitalize()}", _diagram(machine, table)]
+        parts.append(_table(("from", "event", "to"), _edges(table)))
+        parts.append(f"Final: {_code(sorted(FINAL[machine]))}.")
+    return "\n\n".join(parts)
+
+
+def _edges(table: Table) -> list[tuple[str, str, str]]:
+    return [
+        (f"`{state}`", f"`{event}`", f"`{target}`")
+        for state, edges in table.items()
+        for event, target in edges.items()
+    ]
+
+
+def _diagram(machine: str, table: Table) -> str:
+    lines = ["```mermaid", "stateDiagram-v2"]
+    for state, edges in table.items():
+        source = "[*]" if state == NEW else state
+        lines += [f"    {source} --> {target}: {event}" for event, target in edges.items()]
+    lines += [f"    {state} --> [*]" for state in table if state in FINAL[machine]]
+    return "\n".join([*lines, "```"])
+
+
+def _matrix() -> str:
+    rows = [
+        [f"`{state}`", *(reading(state, verdict).value for verdict in VERDICTS)]
+        for state in ATTEMPT
+        if state != NEW
+    ]
+    return "\n\n".join(
+        (
+            "## A stored attempt meets a verdict",
+            "What the provider says of an attempt, whoever asked, and in whatever order it arrives. *apply*: a legal"
+            " edge, committed. *same*: nothing new. *conflict*: it contradicts what is recorded; kept as a rejection,"
+            " with an alert. *late_effect*: money arrived on a closed edge; it follows where the payment still can,"
+            " else it is posted to `suspense:<provider>`, with a rejection and an alert. An approval of another"
+            " amount, currency or effect than was asked for is a conflict in every state.",
+            _table(("attempt", *(f"`{verdict}`" for verdict in VERDICTS)), rows),
+        )
+    )
+
+
+_RECOVERY_RULES: Final = """
+1. A sender may start to write for `send_window_ms` after its commit. It looks at the clock right before the first
+   byte; too late is `not_sent`.
+2. Its deadline is `send_window_ms` plus `provider_request_timeout_ms` after the commit. From then on recovery may ask.
+3. A time-out, a reset, a 5xx or an answer that cannot be read is `unknown`. A refused connection, a 401, 403 or 429
+   is `not_sent`. Neither is a decline.
+4. "No such charge" is evidence only `settling_time_ms` after the deadline (`max_delivery_delay_ms`, where that is
+   longer and the provider does not deduplicate), and only from a consistent lookup. Before that it says nothing.
+5. An attempt is sent again only where it was `not_sent`, where there is such evidence, or where the provider
+   deduplicates and its key has a tenth of its lifetime left. The resubmission is committed before it is sent.
+6. After `resubmit_limit` more submissions an attempt that provably did nothing is `failed`, and so is its
+   instruction. One without proof goes to the in-doubt lane.
+7. An `unknown` attempt is asked about with exponential backoff and jitter. After `recovery_checks_limit` questions
+   without news it is parked in the in-doubt lane; a `pending` one after `pending_deadline_ms`.
+8. The in-doubt lane belongs to `in_doubt_owner`. An attempt in it for longer than `in_doubt_alarm_age_ms` is a
+   violation. `tallystick in-doubt resolve` settles one on a person's word, with evidence, actor and reason in the
+   history.
+9. A payment that waits for its customer is released at the provider and expires after `action_deadline_ms`; an
+   authorization that nobody captured after `authorization_deadline_ms`.
+10. Reading a payment in doubt hastens the next question, at most every `in_doubt_hasten_interval_ms`.
+"""
+
+
+def _recovery() -> str:
+    described = {row.variable: row for row in describe_settings()}
+    rows = []
+    for name in RECOVERY_SETTINGS:
+        row = described[f"TALLYSTICK_{name.upper()}"]
+        rows.append((f"`{row.variable}`", row.default, row.unit, row.reason))
+    table = _table(("setting", "default", "unit", "why"), rows)
+    return "\n\n".join(("## Retries and recovery", _RECOVERY_RULES.strip("\n"), table))
+
+
+def _finality() -> str:
+    waiting = sorted(CREATE_OPEN)
+    rows = (
+        (
+            "`POST /v1/payments`",
+            "201",
+            f"its authorization closed: the payment has left {_code(waiting)}. Under manual capture `authorized` is"
+            " final for this instruction, whatever a capture or cancel does later",
+        ),
+        (
+            "`POST /v1/payments/{id}/capture`",
+            "200",
+            "captured, or refused: the payment is `authorized` again and `failure` says why",
+        ),
+        (
+            "`POST /v1/payments/{id}/cancel`",
+            "200",
+            "canceled, or refused: the payment is back where it was, with `failure`",
+        ),
+        (
+            "`POST /v1/payments/{id}/refunds`",
+            "201",
+            f"the refund is {_code(sorted(FINAL['refund']))}; a `pending` one is not final",
+        ),
+        (
+            "any of them",
+            str(ERRORS["transition_rejected"].status),
+            "refused by the payment's state or amounts (`transition_rejected`): final at once",
+        ),
+    )
+    return "\n\n".join(
+        (
+            "## When an instruction is final",
+            "Finality belongs to the instruction, not to the payment. Whichever change finalises it records status"
+            " and body in the same transaction, be it the sender's answer, recovery or an operator. Until then the"
+            " answer is 202 with the current state, and a 202 is never recorded.",
+            _table(("instruction", "status", "final when"), rows),
+        )
+    )
+
+
+_IDENTITY: Final = f"""
+## Identity
+
+- Every POST carries `Idempotency-Key`: 1 to {MAX_KEY_CHARS} printable ASCII characters, quoted or bare; both
+  spellings are one key. Its scope is the merchant. A key never expires.
+- The fingerprint (version {FINGERPRINT_VERSION}) is SHA-256 over method, path and the JSON as it was sent, with
+  sorted keys and without defaults. A release that reads requests otherwise gets another version, and keeps this one
+  for the keys it made.
+- The same key with another payload, path or operation is 422 `idempotency_key_reused`, which names the field that
+  differs.
+- While the newest attempt is being sent and before its deadline: 409 `instruction_in_flight` with `Retry-After`.
+- Not final otherwise: 202 with the current state and no replay header.
+- Final: the recorded status and body, byte for byte, with `Idempotent-Replayed: true`; declines and
+  `transition_rejected` too, whatever has happened to the payment since.
+- A client that got no answer, a 409 `instruction_in_flight`, a 202 or a 503 sends the same request with the same key
+  again. One with `retryable: false` has to change the request, and its key.
+"""
+
+
+def _errors() -> str:
+    rows = [
+        (
+            f"`{code}`",
+            str(kind.status),
+            kind.title,
+            "yes" if kind.retryable else "no",
+            f"`{kind.outcome}`",
+            "yes" if kind.uses_key else "no",
+        )
+        for code, kind in ERRORS.items()
+    ]
+    return "\n\n".join(
+        (
+            "## Errors",
+            "RFC 9457 problem documents. The order of the table is the order of the checks: authentication, rate,"
+            " key syntax, JSON, **the existing key**, then validation, so that a stricter release cannot turn a"
+            " replay into an error. `outcome`: *not_executed* promises that nothing was written under the key and no"
+            " money moved; *executed* that the refusal itself is recorded and will be replayed; *unknown* that the"
+            " same request must be sent again to learn what happened. *takes the key*: whether this answer is the"
+            " reason that the key is taken afterwards.",
+            _table(("code", "status", "title", "retryable", "outcome", "takes the key"), rows),
+        )
+    )
+
+
+_POSTINGS: Final[tuple[tuple[Callable[..., list[chart.Posting]], list[chart.Posting]], ...]] = (
+    (chart.hold, chart.hold("<p>", _HELD)),
+    (chart.release, chart.release("<p>", _HELD)),
+    (chart.capture, chart.capture("<p>", _HELD, _AMOUNT)),
+    (chart.refund_sent, chart.refund_sent("<p>", _AMOUNT)),
+    (chart.refund_succeeded, chart.refund_succeeded("<p>", _AMOUNT)),
+    (chart.refund_failed, chart.refund_failed("<p>", _AMOUNT, had_succeeded=False)),
+    (chart.refund_failed, chart.refund_failed("<p>", _AMOUNT, had_succeeded=True)),
+    (chart.late_money_in, chart.late_money_in("<p>", _AMOUNT)),
+    (chart.late_money_out, chart.late_money_out("<p>", _AMOUNT)),
+)
+
+
+def _ledger() -> str:
+    rows = []
+    for event, postings in _POSTINGS:
+        meaning = (inspect.getdoc(event) or "").split("\n\n")[0].replace("\n", " ").replace("``", "`")
+        for leg, posting in enumerate(postings):
+            first = leg == 0
+            rows.append(
+                (
+                    f"`{event.__name__}`" if first else "",
+                    meaning if first else "",
+                    f"`{posting.kind}`",
+                    f"`{posting.debit}`",
+                    f"`{posting.credit}`",
+                    _WORDS[posting.amount],
+                )
+            )
+    return "\n\n".join(
+        (
+            "## Ledger",
+            "One row is one transfer: a debit account, a credit account and an amount above zero, so an unbalanced"
+            " entry cannot be written down. Transfers belong to a version of their payment or refund and are keyed by"
+            " it. Corrections are new transfers. `provider:`, `authorized:`, `refunds_in_flight:` and `suspense:` are"
+            " clearing accounts: they return to zero when the world agrees.",
+            _table(("event", "meaning", "transfer", "debit", "credit", "amount"), rows),
+        )
+    )

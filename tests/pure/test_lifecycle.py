@@ -1,0 +1,122 @@
+"""The lifecycle tables: the whole state x event product of each machine, and the published matrix."""
+
+from __future__ import annotations
+
+import pytest
+
+from tallystick.lifecycle import (
+    ATTEMPT,
+    ATTEMPT_OPEN,
+    FINAL,
+    MACHINES,
+    NEW,
+    VERDICTS,
+    AttemptState,
+    PaymentState,
+    Reading,
+    RefundState,
+    events,
+    is_edge,
+    next_state,
+    reading,
+)
+
+# Written out by hand, from the design's graph and not from the tables: state -> events that may happen there.
+PAYMENT_MAY = {
+    "new": "create",
+    "authorizing": "authorized captured declined failed action_required",
+    "requires_action": "processing authorized captured declined failed cancel canceled expired",
+    "authorized": "capture cancel captured canceled expired",
+    "capturing": "captured capture_refused expired",
+    "canceling": "canceled cancel_refused action_still_required captured expired",
+    "captured": "refund_opened refund_succeeded refund_failed late_effect",
+    "declined": "late_effect",
+    "failed": "late_effect",
+    "canceled": "late_effect",
+    "expired": "late_effect",
+}
+ATTEMPT_MAY = {
+    "new": "submit",
+    "submitted": "approved declined pending requires_action unknown not_sent not_found",
+    "pending": "approved declined requires_action not_found parked",
+    "requires_action": "approved declined pending not_found parked",
+    "unknown": "approved declined pending requires_action not_found parked",
+    "not_found": "resubmit give_up approved declined pending requires_action parked",
+    "not_sent": "resubmit give_up approved declined pending requires_action",
+    "approved": "",
+    "declined": "late_effect",
+    "failed": "late_effect",
+}
+REFUND_MAY = {
+    "new": "create",
+    "submitting": "pending succeeded failed",
+    "pending": "succeeded failed",
+    "succeeded": "failed",
+    "failed": "late_effect",
+}
+MAY = {"payment": PAYMENT_MAY, "attempt": ATTEMPT_MAY, "refund": REFUND_MAY}
+
+PRODUCT = [
+    (machine, state, event) for machine in MACHINES for state in MACHINES[machine] for event in sorted(events(machine))
+]
+
+
+@pytest.mark.parametrize(("machine", "state", "event"), PRODUCT)
+def test_every_pair_of_state_and_event(machine: str, state: str, event: str) -> None:
+    allowed = event in MAY[machine][state].split()
+    after = next_state(machine, state, event)
+    assert (after is not None) == allowed
+    if after is not None:
+        assert after in MACHINES[machine]
+        assert is_edge(machine, state, after)
+
+
+def test_tables_name_every_state_once() -> None:
+    for machine, states in (("payment", PaymentState), ("attempt", AttemptState), ("refund", RefundState)):
+        assert set(MACHINES[machine]) == {NEW} | {str(state) for state in states}
+        assert set(MAY[machine]) == set(MACHINES[machine])
+
+
+def test_final_states_lead_nowhere_else() -> None:
+    for state in FINAL["payment"]:
+        assert set(MACHINES["payment"][state].values()) <= {state}
+    for state in FINAL["attempt"]:
+        assert set(MACHINES["attempt"][state].values()) <= {state}
+    assert MACHINES["refund"]["succeeded"] == {"failed": "failed"}
+
+
+def test_every_attempt_state_is_open_or_final() -> None:
+    assert ATTEMPT_OPEN | FINAL["attempt"] == set(AttemptState)
+    assert not ATTEMPT_OPEN & FINAL["attempt"]
+
+
+# The published matrix, by hand. A apply, = nothing new, ! conflict, $ money on a closed edge.
+#                 approved declined pending requires_action unknown not_found not_sent
+MATRIX = {
+    "submitted": "A A A A A A A",
+    "pending": "A A = A = A =",
+    "requires_action": "A A A = = A =",
+    "unknown": "A A A A = A =",
+    "not_found": "A A A A = = =",
+    "not_sent": "A A A A = = =",
+    "approved": "= ! = = = ! =",
+    "declined": "$ = = = = ! =",
+    "failed": "$ = = = = = =",
+}
+SIGNS = {"A": Reading.APPLY, "=": Reading.SAME, "!": Reading.CONFLICT, "$": Reading.LATE_EFFECT}
+
+
+@pytest.mark.parametrize("state", MATRIX)
+def test_stored_attempt_against_verdict(state: str) -> None:
+    for verdict, sign in zip(VERDICTS, MATRIX[state].split(), strict=True):
+        assert reading(state, verdict) is SIGNS[sign], f"{state} x {verdict}"
+
+
+def test_the_matrix_is_whole() -> None:
+    assert set(MATRIX) == set(ATTEMPT) - {NEW}
+
+
+def test_unknown_and_pending_never_override() -> None:
+    for state in FINAL["attempt"]:
+        assert reading(state, "unknown") is Reading.SAME
+        assert reading(state, "pending") is Reading.SAME

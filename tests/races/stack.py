@@ -1,0 +1,204 @@
+"""The core on a real database with a provider in the same process that keeps books of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from typing import Any
+
+from msgspec.structs import replace
+
+from tallystick import payments
+from tallystick.core import Core
+from tallystick.decisions.instructions import Instruction
+from tallystick.edge.commands import CancelPayment, CapturePayment, CreatePayment, CreateRefund
+from tallystick.edge.fingerprint import FINGERPRINT_VERSION, canonical, fingerprint
+from tallystick.ids import new_id
+from tallystick.providers.base import (
+    Approved,
+    NotFound,
+    NotSent,
+    ProviderCall,
+    Traits,
+    Unknown,
+    Verdict,
+)
+from tallystick.clock import monotonic_ms
+from tallystick.record.schedule import ScheduleBook
+from tallystick.recovery import Recovery
+from tallystick.replies import Reply
+from tallystick.settings import Settings
+from tallystick.wiring import open_core
+
+#: Short enough for tests, long enough that a busy machine keeps them apart.
+SETTINGS = Settings(
+    provider_request_timeout_ms=300,
+    send_window_ms=300,
+    settling_time_ms=100,
+    max_delivery_delay_ms=100,
+    recovery_backoff_base_ms=20,
+    recovery_backoff_cap_ms=100,
+    recovery_lease_ms=2_000,
+    pending_poll_ms=20,
+    resubmit_limit=1,
+    recovery_checks_limit=4,
+)
+
+_EFFECTS = {"capture": "captured", "cancel": "voided", "refund": "refunded"}
+
+
+class BookedProvider:
+    """Approves everything, at most once for a key unless forgetful. ``before`` and ``after`` run around the effect."""
+
+    name = "simulator"
+
+    def __init__(self, *, forgetful: bool = False) -> None:
+        self.traits = Traits(
+            deduplicates=not forgetful,
+            lookup_is_consistent=True,
+            key_lifetime_ms=None,
+            settling_time_ms=100,
+            max_delivery_delay_ms=100,
+            request_timeout_ms=300,
+        )
+        self.forgetful = forgetful
+        self.effects: list[ProviderCall] = []
+        self.calls: list[ProviderCall] = []
+        self.before: Callable[[ProviderCall], Any] | None = None
+        self.after: Callable[[ProviderCall], Any] | None = None
+
+    def supports(self, payment_method: str) -> bool:
+        return True
+
+    def representable(self, amount: int, currency: str) -> bool:
+        return True
+
+    async def authorize(self, call: ProviderCall) -> Verdict:
+        return await self._do(call)
+
+    async def capture(self, call: ProviderCall) -> Verdict:
+        return await self._do(call)
+
+    async def cancel(self, call: ProviderCall) -> Verdict:
+        return await self._do(call)
+
+    async def refund(self, call: ProviderCall) -> Verdict:
+        return await self._do(call)
+
+    async def fetch(self, call: ProviderCall) -> Verdict:
+        done = [effect for effect in self.effects if effect.attempt_id == call.attempt_id]
+        return self._approved(done[0]) if done else NotFound()
+
+    async def close(self) -> None:
+        pass
+
+    async def _do(self, call: ProviderCall) -> Verdict:
+        self.calls.append(call)
+        if self.before and (verdict := await self.before(call)) is not None:
+            return verdict
+        if monotonic_ms() > call.send_by_ms:
+            return NotSent(reason="too late to send")
+        if self.forgetful or all(effect.key != call.key for effect in self.effects):
+            self.effects.append(call)
+        if self.after and (verdict := await self.after(call)) is not None:
+            return verdict
+        return self._approved(call)
+
+    def _approved(self, call: ProviderCall) -> Approved:
+        effect = _EFFECTS.get(call.operation) or ("captured" if call.capture else "authorized")
+        return Approved(
+            amount=call.amount, currency=call.currency, effect=effect, reference=f"ref_{call.attempt_id}"
+        )
+
+
+async def timed_out(_: ProviderCall) -> Unknown:
+    """No answer came."""
+    return Unknown(reason="time-out")
+
+
+class Client:
+    """Sends instructions to the core as the HTTP face does."""
+
+    def __init__(self, core: Core, merchant_id: str) -> None:
+        self.core = core
+        self.merchant_id = merchant_id
+
+    def instruction(self, key: str, operation: str, path: str, body: dict[str, Any]) -> Instruction:
+        request = canonical(body)
+        return Instruction(
+            merchant_id=self.merchant_id,
+            idempotency_key=key,
+            operation=operation,
+            path=path,
+            fingerprint=fingerprint("POST", path, request),
+            fingerprint_version=FINGERPRINT_VERSION,
+            request=request,
+            actor="key:test",
+            request_id=new_id("req"),
+            instruction_id=new_id("ins"),
+            change_id=new_id("chg"),
+            attempt_id=new_id("att"),
+            rejection_id=new_id("rej"),
+            at=datetime.now(UTC),
+        )
+
+    async def create(self, key: str, amount: int = 1_000, *, manual: bool = False, **other: Any) -> Reply:
+        command = CreatePayment(
+            amount=amount,
+            currency="EUR",
+            payment_method="sim_ok",
+            capture_method="manual" if manual else "automatic",
+            provider=None,
+            description=other.get("description"),
+            metadata={},
+        )
+        body = {"amount": amount, "manual": manual} | other
+        instruction = self.instruction(key, "POST /v1/payments", "/v1/payments", body)
+        return await payments.create_payment(self.core, instruction, command, "simulator")
+
+    async def capture(self, key: str, payment_id: str, amount: int | None = None) -> Reply:
+        instruction = self._follow_up(key, payment_id, "capture", amount)
+        return await payments.capture_payment(self.core, instruction, payment_id, CapturePayment(amount=amount))
+
+    async def cancel(self, key: str, payment_id: str) -> Reply:
+        instruction = self._follow_up(key, payment_id, "cancel", None)
+        return await payments.cancel_payment(self.core, instruction, payment_id, CancelPayment())
+
+    async def refund(self, key: str, payment_id: str, amount: int | None = None) -> Reply:
+        instruction = self._follow_up(key, payment_id, "refunds", amount)
+        command = CreateRefund(amount=amount, reason=None)
+        return await payments.create_refund(self.core, instruction, payment_id, command)
+
+    def _follow_up(self, key: str, payment_id: str, what: str, amount: int | None) -> Instruction:
+        body = {} if amount is None else {"amount": amount}
+        return self.instruction(key, f"POST /v1/payments/{{id}}/{what}", f"/v1/payments/{payment_id}/{what}", body)
+
+
+def read(reply: Reply) -> dict[str, Any]:
+    """The JSON of an answer."""
+    body: dict[str, Any] = json.loads(reply.body)
+    return body
+
+
+@asynccontextmanager
+async def core_of(
+    app_url: str, provider: BookedProvider, *, shift_ms: int = 0, settings: Settings = SETTINGS
+) -> AsyncIterator[Core]:
+    """A core whose clock (and so everybody's deadlines, as it sees them) is shifted."""
+    shifted = replace(settings, clock_shift_ms=shift_ms)
+    async with open_core(shifted, app_url, providers={"simulator": provider}) as core:
+        yield core
+
+
+async def recover(core: Core, rounds: int = 200) -> None:
+    """Run recovery until it finds nothing for a while."""
+    recovery = Recovery(core, ScheduleBook(core.pool, clock_shift_ms=core.settings.clock_shift_ms))
+    quiet = 0
+    for _ in range(rounds):
+        quiet = quiet + 1 if await recovery.round() == 0 else 0
+        if quiet == 10:
+            return
+        await asyncio.sleep(0.02)

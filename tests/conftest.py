@@ -19,9 +19,11 @@ from tallystick.migrations import migrate
 DEEP = os.environ.get("TALLYSTICK_TEST_DEPTH") == "deep"
 
 # Derandomized: a run that fails here fails everywhere. The deep profile looks further, from new seeds each time.
-_COMMON = {"deadline": None, "suppress_health_check": [HealthCheck.too_slow, HealthCheck.function_scoped_fixture]}
-settings.register_profile("default", max_examples=60, derandomize=True, database=None, **_COMMON)
-settings.register_profile("deep", max_examples=2_000, database=None, **_COMMON)
+_CHECKS = [HealthCheck.too_slow, HealthCheck.function_scoped_fixture]
+settings.register_profile(
+    "default", max_examples=60, derandomize=True, database=None, deadline=None, suppress_health_check=_CHECKS
+)
+settings.register_profile("deep", max_examples=2_000, database=None, deadline=None, suppress_health_check=_CHECKS)
 settings.load_profile("deep" if DEEP else "default")
 
 

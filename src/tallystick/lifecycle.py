@@ -180,9 +180,7 @@ FINAL: Final[Mapping[str, frozenset[str]]] = {
 CREATE_OPEN: Final = frozenset({"authorizing", "requires_action"})
 
 #: Attempt states that recovery must visit: each of these is scheduled or parked in the in-doubt lane.
-ATTEMPT_OPEN: Final = frozenset(
-    {"submitted", "pending", "requires_action", "unknown", "not_found", "not_sent"}
-)
+ATTEMPT_OPEN: Final = frozenset({"submitted", "pending", "requires_action", "unknown", "not_found", "not_sent"})
 
 
 def next_state(machine: str, state: str, event: str) -> str | None:

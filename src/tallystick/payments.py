@@ -117,9 +117,7 @@ async def _carry_out(
         return refused
     payment = change.payment or before
     assert payment is not None
-    stored = Stored(
-        payment=payment, attempts=change.attempts, refunds=(change.refund,) if change.refund else ()
-    )
+    stored = Stored(payment=payment, attempts=change.attempts, refunds=(change.refund,) if change.refund else ())
     # A cancel may have to close the authorization that waits for its customer: that needs the other attempts too.
     if instruction.operation.endswith("/cancel") and payment.amount_authorized == 0:
         loaded = await core.reads.load(payment.merchant_id, payment.payment_id)

@@ -108,7 +108,8 @@ class Supervisor:
             if await _first(child.stop.wait(), asyncio.sleep(wait_ms / 1000)):
                 return
             wait_ms = min(2 * wait_ms, RESTART_CAP_MS)
-            child.process = await _spawn(child.role)
+            with contextlib.suppress(OSError):  # no room for a process now: the dead one is found dead again
+                child.process = await _spawn(child.role)
 
     async def _end(self, child: _Child) -> None:
         process = child.process

@@ -98,13 +98,15 @@ class Recovery:
         provider = self._core.provider(attempt.provider)
         verdict = await self._fetch(attempt)
         if isinstance(verdict, NotFound) and not believes_not_found(provider.traits, settled=clock.settled):
-            change = None
-        elif isinstance(verdict, Unknown) and attempt.state != "submitted":
-            change = None
-        else:
+            verdict = Unknown(reason="not there yet: no evidence", raw=verdict.raw)
+        change = None
+        # What was being sent and cannot be told becomes unknown; what is unknown already learns nothing from that.
+        if attempt.state == "submitted" or not isinstance(verdict, Unknown):
             change = await settle_verdict(
                 self._core, loaded.stored, attempt.attempt_id, verdict, cause="recovery", actor=ACTOR
             )
+        if isinstance(verdict, Unknown) and change is not None:
+            return  # its schedule came with the change
         if change is None or not change.transitions:
             await self._no_news(loaded, clock, due)
         elif isinstance(verdict, NotFound):
@@ -145,9 +147,7 @@ class Recovery:
     async def _next_move(self, loaded: Loaded, clock: AttemptClock) -> None:
         attempt, stored = clock.attempt, loaded.stored
         traits = self._core.provider(attempt.provider).traits
-        move = next_move(
-            attempt, traits, age_ms=clock.age_ms, resubmit_limit=self._core.settings.resubmit_limit
-        )
+        move = next_move(attempt, traits, age_ms=clock.age_ms, resubmit_limit=self._core.settings.resubmit_limit)
         match move:
             case Move.RESUBMIT:
                 timing = self._core.timing(attempt.provider)
@@ -188,9 +188,7 @@ class Recovery:
             stored.payment, attempt_id, self._step("expiry"), self._core.timing(stored.payment.provider)
         )
         if change.payment is not None and await self._commit(change):
-            sent = Stored(
-                payment=change.payment, attempts=(*stored.attempts, *change.attempts), refunds=stored.refunds
-            )
+            sent = Stored(payment=change.payment, attempts=(*stored.attempts, *change.attempts), refunds=stored.refunds)
             await carry_out(self._core, sent, attempt_id, deadline_ms)
 
     def _step(self, cause: str) -> Step:

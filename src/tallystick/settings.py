@@ -80,9 +80,9 @@ class Settings(Struct, frozen=True, kw_only=True):
     send_window_ms: Annotated[
         int, _ms("After its commit a sender may start writing for this long; later it must not.", ge=50)
     ] = 5_000
-    settling_time_ms: Annotated[
-        int, _ms("After a sender's deadline, how long until 'no such charge' is evidence.")
-    ] = 5_000
+    settling_time_ms: Annotated[int, _ms("After a sender's deadline, how long until 'no such charge' is evidence.")] = (
+        5_000
+    )
     max_delivery_delay_ms: Annotated[
         int, _ms("Longest a written request may be under way to a provider that does not deduplicate.")
     ] = 60_000
@@ -109,9 +109,9 @@ class Settings(Struct, frozen=True, kw_only=True):
         int, _ms("Card holds last about 7 days; one that nobody captured is released then.")
     ] = 604_800_000
     in_doubt_owner: Annotated[str, _text("Who settles what bounded recovery could not.")] = "payments-oncall"
-    in_doubt_alarm_age_ms: Annotated[
-        int, _ms("Nobody's money may be in doubt for longer; verify reports it.")
-    ] = 3_600_000
+    in_doubt_alarm_age_ms: Annotated[int, _ms("Nobody's money may be in doubt for longer; verify reports it.")] = (
+        3_600_000
+    )
     in_doubt_hasten_interval_ms: Annotated[
         int, _ms("Reading a doubtful payment asks the provider at most this often.")
     ] = 1_000

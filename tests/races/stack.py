@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from typing import Any
@@ -12,6 +12,7 @@ from typing import Any
 from msgspec.structs import replace
 
 from tallystick import payments
+from tallystick.clock import monotonic_ms
 from tallystick.core import Core
 from tallystick.decisions.instructions import Instruction
 from tallystick.edge.commands import CancelPayment, CapturePayment, CreatePayment, CreateRefund
@@ -26,7 +27,6 @@ from tallystick.providers.base import (
     Unknown,
     Verdict,
 )
-from tallystick.clock import monotonic_ms
 from tallystick.record.schedule import ScheduleBook
 from tallystick.recovery import Recovery
 from tallystick.replies import Reply
@@ -46,6 +46,8 @@ SETTINGS = Settings(
     resubmit_limit=1,
     recovery_checks_limit=4,
 )
+
+Hook = Callable[[ProviderCall], Coroutine[Any, Any, Verdict | None]]
 
 _EFFECTS = {"capture": "captured", "cancel": "voided", "refund": "refunded"}
 
@@ -67,8 +69,8 @@ class BookedProvider:
         self.forgetful = forgetful
         self.effects: list[ProviderCall] = []
         self.calls: list[ProviderCall] = []
-        self.before: Callable[[ProviderCall], Any] | None = None
-        self.after: Callable[[ProviderCall], Any] | None = None
+        self.before: Hook | None = None
+        self.after: Hook | None = None
 
     def supports(self, payment_method: str) -> bool:
         return True
@@ -109,9 +111,7 @@ class BookedProvider:
 
     def _approved(self, call: ProviderCall) -> Approved:
         effect = _EFFECTS.get(call.operation) or ("captured" if call.capture else "authorized")
-        return Approved(
-            amount=call.amount, currency=call.currency, effect=effect, reference=f"ref_{call.attempt_id}"
-        )
+        return Approved(amount=call.amount, currency=call.currency, effect=effect, reference=f"ref_{call.attempt_id}")
 
 
 async def timed_out(_: ProviderCall) -> Unknown:

@@ -261,8 +261,6 @@ def _refuse(draft: Draft, instruction: Instruction, payment: Payment, event: str
         reason=reason,
         idempotency_key=instruction.idempotency_key,
     )
-    body = problem(
-        "transition_rejected", reason, request_id=instruction.request_id, payment_id=payment.payment_id
-    )
+    body = problem("transition_rejected", reason, request_id=instruction.request_id, payment_id=payment.payment_id)
     draft.respond(instruction.idempotency_key, body.status, encode(body))
     return draft.change(instruction.claim(payment.payment_id, payment.payment_id), outcome=False)

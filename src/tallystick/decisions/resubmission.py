@@ -65,5 +65,5 @@ def park(stored: Stored, attempt_id: str, step: Step) -> Change:
 def backoff_ms(checks: int, base_ms: int, cap_ms: int, chance: random.Random) -> int:
     """Exponential with equal jitter: half fixed, half random, so that a provider's outage is not followed by
     everyone asking at once, and no check comes at once either."""
-    ceiling_ms = min(cap_ms, base_ms * 2 ** min(checks, 20))
+    ceiling_ms = min(cap_ms, base_ms << min(checks, 20))
     return ceiling_ms // 2 + chance.randrange(ceiling_ms // 2 + 1)

@@ -176,9 +176,7 @@ def _follow_waiting(draft: Draft, stored: Stored, attempt: Attempt, verdict: Ver
     return True
 
 
-def _approved(
-    draft: Draft, stored: Stored, attempt: Attempt, verdict: Approved, checks: Checks
-) -> Change | None:
+def _approved(draft: Draft, stored: Stored, attempt: Attempt, verdict: Approved, checks: Checks) -> Change | None:
     payment = stored.payment
     event = _payment_event(attempt, verdict)
     if next_state("payment", payment.state, event) is None:
@@ -233,9 +231,7 @@ def _close_authorize(draft: Draft, stored: Stored, after: Payment) -> None:
 
 def _refund_succeeded(draft: Draft, stored: Stored, attempt: Attempt) -> None:
     payment, refund = stored.payment, stored.refund(attempt.refund_id)
-    after = draft.move_refund(
-        refund, "succeeded", provider_reference=attempt.provider_reference, failure=None
-    )
+    after = draft.move_refund(refund, "succeeded", provider_reference=attempt.provider_reference, failure=None)
     draft.post(after.refund_id, after.version, after.currency, chart.refund_succeeded(after.provider, after.amount))
     draft.move_payment(
         payment,
@@ -260,9 +256,7 @@ def give_up(stored: Stored, attempt_id: str, step: Step) -> Change:
     return change
 
 
-def _not_executed(
-    draft: Draft, stored: Stored, attempt: Attempt, event: str, failure: Failure
-) -> Change | None:
+def _not_executed(draft: Draft, stored: Stored, attempt: Attempt, event: str, failure: Failure) -> Change | None:
     """A decline or a failure: the attempt closes, and the payment or refund goes where nothing has moved."""
     payment = stored.payment
     match attempt.operation:
@@ -294,9 +288,7 @@ def _not_executed(
     return draft.change(outcome=True)
 
 
-def _late_effect(
-    draft: Draft, stored: Stored, attempt: Attempt, verdict: Verdict, rejection_id: str
-) -> Change | None:
+def _late_effect(draft: Draft, stored: Stored, attempt: Attempt, verdict: Verdict, rejection_id: str) -> Change | None:
     """An approval of an attempt that we closed. Where the payment can still follow it does; money that has no
     edge to travel on goes to suspense, with the rejection and an alert beside it. Once per attempt."""
     if attempt.late_effect or not isinstance(verdict, Approved):
@@ -311,9 +303,7 @@ def _late_effect(
     )
     if payment.state not in FINAL["payment"] and payment.state != "authorized":
         return draft.change(outcome=True)  # another attempt is under way, and what it meets will tell
-    draft.move_attempt(
-        attempt, "late_effect", CLOSED, late_effect=True, provider_reference=verdict.reference
-    )
+    draft.move_attempt(attempt, "late_effect", CLOSED, late_effect=True, provider_reference=verdict.reference)
     _post_late_effect(draft, stored, attempt, verdict)
     return draft.change(outcome=True)
 

@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, Final
 
-import aiohttp
 import msgspec
 from msgspec import Struct
+from tallystick.simulator.scripts import METHODS
 
 from tallystick.money import representable
 from tallystick.providers.base import (
@@ -24,7 +24,6 @@ from tallystick.providers.base import (
     Verdict,
 )
 from tallystick.providers.http import Answer, NothingSent, ProviderHttp, SentUnanswered
-from tallystick.simulator.scripts import METHODS
 
 #: Where the acquirer's minor units differ from ISO 4217, as those of real providers do here and there.
 EXPONENTS: Final[Mapping[str, int]] = {"IDR": 0, "CVE": 0}

@@ -124,16 +124,12 @@ async def _take_keys(connection: Connection, entries: Sequence[Entry], result: B
     return live
 
 
-async def _taken(
-    connection: Connection, keys: Sequence[tuple[str, str]]
-) -> dict[tuple[str, str], StoredInstruction]:
+async def _taken(connection: Connection, keys: Sequence[tuple[str, str]]) -> dict[tuple[str, str], StoredInstruction]:
     records = await connection.fetch(STATEMENTS["claimed"], [k[0] for k in keys], [k[1] for k in keys])
     return {(record[0], record[1]): StoredInstruction(**dict(record)) for record in records}
 
 
-async def _leave_out_committed(
-    connection: Connection, live: Sequence[Entry], result: BatchResult
-) -> list[Entry]:
+async def _leave_out_committed(connection: Connection, live: Sequence[Entry], result: BatchResult) -> list[Entry]:
     firsts = [(entry, entry.rows.transitions[0]) for entry in live if entry.rows.transitions]
     if not firsts:
         return list(live)

@@ -37,7 +37,7 @@ class Loaded(Struct, frozen=True, kw_only=True):
     clocks: Mapping[str, AttemptClock]
 
 
-def payment_of(record: Mapping[str, Any]) -> Payment:
+def payment_of(record: asyncpg.Record) -> Payment:
     """A row of ``payment``."""
     values = {name: record[name] for name in _PAYMENT_FIELDS}
     values["next_action"] = _json(record["next_action"])
@@ -46,14 +46,14 @@ def payment_of(record: Mapping[str, Any]) -> Payment:
     return Payment(**values)
 
 
-def refund_of(record: Mapping[str, Any]) -> Refund:
+def refund_of(record: asyncpg.Record) -> Refund:
     """A row of ``refund``."""
     values = {name: record[name] for name in _REFUND_FIELDS}
     values["failure"] = _failure(record["failure"])
     return Refund(**values)
 
 
-def attempt_of(record: Mapping[str, Any]) -> Attempt:
+def attempt_of(record: asyncpg.Record) -> Attempt:
     """A row of ``attempt``, without its schedule."""
     return Attempt(**{name: record[name] for name in _ATTEMPT_FIELDS})
 
@@ -139,38 +139,36 @@ class Reads:
         )
         return None if left_ms is None else int(left_ms)
 
-    async def history(self, merchant_id: str, subject_id: str) -> Sequence[Mapping[str, Any]]:
+    async def history(self, merchant_id: str, subject_id: str) -> Sequence[asyncpg.Record]:
         """The transitions of one subject."""
-        return list(await self._pool.fetch(READS["history"], merchant_id, subject_id))
+        return await self._pool.fetch(READS["history"], merchant_id, subject_id)
 
-    async def rejections(self, merchant_id: str, payment_id: str) -> Sequence[Mapping[str, Any]]:
+    async def rejections(self, merchant_id: str, payment_id: str) -> Sequence[asyncpg.Record]:
         """The refused transitions of a payment."""
-        return list(await self._pool.fetch(READS["rejections"], merchant_id, payment_id))
+        return await self._pool.fetch(READS["rejections"], merchant_id, payment_id)
 
-    async def accounts(self, merchant_id: str) -> Sequence[Mapping[str, Any]]:
+    async def accounts(self, merchant_id: str) -> Sequence[asyncpg.Record]:
         """The accounts of a merchant's book."""
-        return list(await self._pool.fetch(READS["accounts"], merchant_id))
+        return await self._pool.fetch(READS["accounts"], merchant_id)
 
-    async def transfers(self, merchant_id: str, payment_id: str) -> Sequence[Mapping[str, Any]]:
+    async def transfers(self, merchant_id: str, payment_id: str) -> Sequence[asyncpg.Record]:
         """The ledger rows of a payment and its refunds."""
-        return list(await self._pool.fetch(READS["transfers"], merchant_id, payment_id))
+        return await self._pool.fetch(READS["transfers"], merchant_id, payment_id)
 
     async def hasten(self, merchant_id: str, payment_id: str, interval_ms: int) -> None:
         """Have recovery ask about a doubtful payment now: it may hasten an answer, and never fakes one."""
         await self._pool.execute(READS["hasten"], merchant_id, payment_id, interval_ms, self.clock_shift_ms)
 
-    async def merchant(self, merchant_id: str) -> Mapping[str, Any] | None:
+    async def merchant(self, merchant_id: str) -> asyncpg.Record | None:
         """A merchant's configuration."""
-        record: Mapping[str, Any] | None = await self._pool.fetchrow(READS["merchant"], merchant_id)
-        return record
+        return await self._pool.fetchrow(READS["merchant"], merchant_id)
 
-    async def api_key(self, merchant_id: str, key_id: str) -> Mapping[str, Any] | None:
+    async def api_key(self, merchant_id: str, key_id: str) -> asyncpg.Record | None:
         """An API key's stored hash."""
-        record: Mapping[str, Any] | None = await self._pool.fetchrow(READS["api_key"], merchant_id, key_id)
-        return record
+        return await self._pool.fetchrow(READS["api_key"], merchant_id, key_id)
 
 
-def _clock(record: Mapping[str, Any]) -> AttemptClock:
+def _clock(record: asyncpg.Record) -> AttemptClock:
     return AttemptClock(
         attempt=attempt_of(record),
         sending=record["sending"],

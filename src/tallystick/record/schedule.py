@@ -3,8 +3,8 @@ changes only through the door."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from collections.abc import Sequence
+from typing import Final
 
 import asyncpg
 from msgspec import Struct
@@ -76,15 +76,12 @@ class ScheduleBook:
 
     async def drop_deadline(self, due: DueDeadline) -> None:
         """The payment has moved on."""
-        await self._pool.execute(
-            STATEMENTS["drop_deadline"], due.merchant_id, due.payment_id, self.clock_shift_ms
-        )
+        await self._pool.execute(STATEMENTS["drop_deadline"], due.merchant_id, due.payment_id, self.clock_shift_ms)
 
-    async def parked(self, merchant_id: str | None, limit: int) -> Sequence[Mapping[str, Any]]:
+    async def parked(self, merchant_id: str | None, limit: int) -> Sequence[asyncpg.Record]:
         """The in-doubt lane, oldest first."""
-        return list(await self._pool.fetch(STATEMENTS["parked"], merchant_id, limit, self.clock_shift_ms))
+        return await self._pool.fetch(STATEMENTS["parked"], merchant_id, limit, self.clock_shift_ms)
 
-    async def attempt(self, attempt_id: str) -> Mapping[str, Any] | None:
+    async def attempt(self, attempt_id: str) -> asyncpg.Record | None:
         """One attempt by its id alone."""
-        record: Mapping[str, Any] | None = await self._pool.fetchrow(STATEMENTS["attempt_by_id"], attempt_id)
-        return record
+        return await self._pool.fetchrow(STATEMENTS["attempt_by_id"], attempt_id)

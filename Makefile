@@ -1,0 +1,50 @@
+# `make demo` and `make test` install all they need into .venv; nothing else on the machine is used or changed.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+
+.PHONY: help demo test test-deep lint format bench lock clean
+
+help:  ## list the targets
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## / - /'
+
+demo: $(READY)  ## thousands of payments with faults mixed in, and what became of each
+	@$(BIN)/tallystick demo $(ARGS)
+
+test: lint  ## lint, types, import contracts and all tests
+	@$(BIN)/python -m pytest $(ARGS)
+
+test-deep: lint  ## the same suites at full depth
+	@TALLYSTICK_TEST_DEPTH=deep $(BIN)/python -m pytest --timeout 3600 $(ARGS)
+
+lint: $(READY)  ## style, types and import contracts
+	@echo "ruff"; $(BIN)/ruff check -q . && $(BIN)/ruff format -q --check .
+	@echo "mypy"; $(BIN)/mypy --no-error-summary
+	@echo "import contracts"; $(BIN)/lint-imports > $(VENV)/lint-imports.log || { cat $(VENV)/lint-imports.log; exit 1; }
+
+format: $(READY)  ## rewrite the code in the project's style
+	@$(BIN)/ruff check -q --fix . ; $(BIN)/ruff format -q .
+
+bench: $(READY)  ## the benchmarks, beside their ceilings
+	@$(BIN)/tallystick bench journal $(ARGS)
+	@$(BIN)/tallystick bench payments $(ARGS)
+
+lock: $(READY)  ## renew requirements/lock.txt from pyproject.toml
+	@$(BIN)/python -m pip install -q uv
+	@{ echo "# The versions that are tested, with hashes. Renew with: make lock"; \
+	   $(BIN)/uv pip compile -q --universal --generate-hashes --no-header --no-annotate --upgrade --extra test pyproject.toml; \
+	 } > requirements/lock.new && mv requirements/lock.new requirements/lock.txt
+
+clean:  ## forget the environment and all caches
+	@rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+
+$(READY): requirements/lock.txt pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "Tallystick needs Python 3.11 or newer; set PYTHON=/path/to/python3"; exit 1; }
+	@test -x $(BIN)/python || { echo "making $(VENV)"; $(PYTHON) -m venv $(VENV); }
+	@echo "installing the locked requirements (once; a minute or so)"
+	@$(BIN)/python -m pip install -q --disable-pip-version-check --require-hashes -r requirements/lock.txt
+	@$(BIN)/python -m pip install -q --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $(READY)

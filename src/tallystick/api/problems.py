@@ -1,0 +1,91 @@
+"""Refusals and failures as RFC 9457 answers: the one place where error codes meet HTTP."""
+
+from __future__ import annotations
+
+import traceback
+from typing import Any, Final
+
+import asyncpg
+from litestar import Request, Response
+from litestar.exceptions import HTTPException, MethodNotAllowedException
+
+from tallystick.errors import Problem, ProblemField, TallystickError, problem
+from tallystick.ids import new_id
+from tallystick.logs import get_logger
+from tallystick.views import encode
+
+log = get_logger("tallystick.api")
+
+#: A full queue drains within a second; a database that restarts takes a few.
+RETRY_AFTER_S: Final = 1
+
+#: What asyncpg and the socket raise when the database is away or too slow: nothing that a client sent.
+DATABASE_AWAY: Final = (
+    OSError,
+    TimeoutError,
+    asyncpg.PostgresConnectionError,
+    asyncpg.OperatorInterventionError,
+    asyncpg.InsufficientResourcesError,
+    asyncpg.InterfaceError,
+)
+
+
+class Refused(TallystickError):
+    """A request that gets a problem document, with more headers where the code calls for them."""
+
+    def __init__(self, refused: Problem, *headers: tuple[bytes, bytes]) -> None:
+        super().__init__(refused.code)
+        self.problem = refused
+        self.headers = headers
+
+
+def refused_fields(errors: list[ProblemField], request_id: str) -> Refused:
+    """422 naming every field that is wrong."""
+    detail = "One or more fields are not valid; nothing was executed."
+    return Refused(problem("validation_failed", detail, request_id=request_id, errors=errors))
+
+
+def not_found(request_id: str, thing: str) -> Refused:
+    """404: it does not exist, or it is another merchant's; nobody can tell which."""
+    return Refused(problem("not_found", f"There is no such {thing}.", request_id=request_id))
+
+
+def busy(code: str, detail: str, request_id: str) -> Refused:
+    """503 with Retry-After, for one of the codes that say so."""
+    return Refused(problem(code, detail, request_id=request_id), (b"retry-after", b"%d" % RETRY_AFTER_S))
+
+
+def report(refused: Problem, operation: str, error: BaseException | None = None, **known: str | None) -> None:
+    """One line for an answer of 500 or more. Of the error only type and place: its text may repeat client input."""
+    cause: dict[str, str] = {}
+    if error is not None:
+        frames = traceback.extract_tb(error.__traceback__)
+        place = f"{frames[-1].filename}:{frames[-1].lineno}" if frames else ""
+        cause = {"error": type(error).__name__, "raised_at": place}
+    log.error(
+        "request failed",
+        operation=operation,
+        status=refused.status,
+        code=refused.code,
+        request_id=refused.request_id,
+        **known,
+        **cause,
+    )
+
+
+def on_framework_refusal(_: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
+    """What Litestar's router refuses before a handler is reached: no such path, or no such method on it."""
+    request_id = new_id("req")
+    headers = {"request-id": request_id}
+    if isinstance(error, MethodNotAllowedException):
+        allow = (error.headers or {}).get("allow", "")
+        headers["allow"] = ", ".join(sorted(allow.split(", ")))
+        refused = problem("method_not_allowed", "The path knows other methods; see Allow.", request_id=request_id)
+    elif isinstance(error, HTTPException) and error.status_code < 500:
+        refused = problem("not_found", "There is no such path.", request_id=request_id)
+    else:
+        refused = problem("internal_error", "A defect of ours; the log has the place.", request_id=request_id)
+        report(refused, "routing", error)
+    return Response(
+        encode(refused), status_code=refused.status, media_type="application/problem+json", headers=headers
+    )

@@ -1,0 +1,34 @@
+"""``contract`` and ``settings``: the code, described by itself."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import msgspec
+import typer
+from rich.table import Table
+
+from tallystick.cli.context import AsJson, console
+from tallystick.contract import render_contract
+from tallystick.settings import describe_settings
+
+
+def contract() -> None:
+    """Print the contract as markdown: state graphs, retry rules, error table, postings."""
+    typer.echo(render_contract(), nl=False)
+
+
+def settings(as_json: AsJson = False, plain: Annotated[bool, typer.Option(help="One line each.")] = False) -> None:
+    """List every setting with its default, unit and reason."""
+    rows = describe_settings()
+    if as_json:
+        typer.echo(msgspec.json.encode(rows).decode())
+        return
+    if plain or not console.is_terminal:
+        for row in rows:
+            typer.echo(f"{row.variable}={row.default}  # {row.unit}: {row.reason}")
+        return
+    table = Table("variable", "default", "unit", "reason", title="Settings")
+    for row in rows:
+        table.add_row(row.variable, row.default, row.unit, row.reason)
+    console.print(table)

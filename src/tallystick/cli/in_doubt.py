@@ -1,0 +1,140 @@
+"""``in-doubt``: the operator's lane for attempts that bounded recovery could not settle."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Annotated, Any, TypeVar
+
+import msgspec
+import typer
+from rich.table import Table
+
+from tallystick import in_doubt as lane_of
+from tallystick.cli.context import AsJson, DataDir, SomeMerchant, console, existing_database, settings_from
+from tallystick.core import Core
+from tallystick.in_doubt import OUTCOMES, Parked
+from tallystick.record.schedule import ScheduleBook
+from tallystick.settings import Settings
+from tallystick.wiring import open_core
+
+Result = TypeVar("Result")
+
+app = typer.Typer(help="Attempts that bounded recovery could not settle.", no_args_is_help=True)
+
+AttemptId = Annotated[str, typer.Argument(metavar="ATTEMPT", help="The attempt's id, att_….")]
+
+
+@app.command("list")
+def list_lane(
+    merchant: SomeMerchant = None,
+    limit: Annotated[int, typer.Option(min=1, help="At most so many, oldest first.")] = 100,
+    as_json: AsJson = False,
+    data_dir: DataDir = None,
+) -> None:
+    """List the lane, oldest first. Exits 1 where anything in it is overdue."""
+
+    async def lane(core: Core, book: ScheduleBook) -> list[Parked]:
+        return list(await lane_of.lane(core, book, merchant, limit))
+
+    settings = settings_from(data_dir)
+    parked = _with_core(settings, lane)
+    if as_json:
+        typer.echo(msgspec.json.encode([_row(each) for each in parked]).decode())
+    elif parked:
+        console.print(_table(parked))
+    else:
+        console.print(f"Nothing is in doubt. (Owner: {settings.in_doubt_owner}.)")
+    if any(each.overdue for each in parked):
+        raise typer.Exit(1)
+
+
+@app.command()
+def show(attempt: AttemptId, data_dir: DataDir = None) -> None:
+    """Print one attempt with its payment and its history as JSON."""
+
+    async def found(core: Core, book: ScheduleBook) -> dict[str, Any]:
+        loaded = await lane_of.find(core, book, attempt)
+        clock = loaded.clocks[attempt]
+        history = await core.reads.history(loaded.stored.payment.merchant_id, attempt)
+        return {
+            "attempt": clock.attempt,
+            "in_lane": clock.parked,
+            "age_ms": clock.age_ms,
+            "owner": core.settings.in_doubt_owner,
+            "payment": loaded.stored.payment,
+            "history": [dict(transition) for transition in history],
+        }
+
+    typer.echo(msgspec.json.format(msgspec.json.encode(_with_core(settings_from(data_dir), found))).decode())
+
+
+@app.command()
+def resolve(
+    attempt: AttemptId,
+    outcome: Annotated[str, typer.Option(help=f"What really happened: {', '.join(OUTCOMES)}.")],
+    evidence: Annotated[str, typer.Option(help="What proves it: a statement line, a ticket, a screenshot's name.")],
+    actor: Annotated[str, typer.Option(help="Who says so.")],
+    reason: Annotated[str, typer.Option(help="Why it is settled by hand.")],
+    reference: Annotated[str | None, typer.Option(help="The provider's reference, where it is known.")] = None,
+    data_dir: DataDir = None,
+) -> None:
+    """Settle one attempt on a person's word; evidence, actor and reason go into the history."""
+    if outcome not in OUTCOMES:
+        raise typer.BadParameter(f"must be one of {', '.join(OUTCOMES)}", param_hint="--outcome")
+    for name, words in (("--evidence", evidence), ("--actor", actor), ("--reason", reason)):
+        if not words.strip():
+            raise typer.BadParameter("must not be empty", param_hint=name)
+
+    async def resolved(core: Core, book: ScheduleBook) -> str:
+        change = await lane_of.resolve(
+            core, book, attempt, outcome, evidence=evidence, actor=actor, reason=reason, reference=reference
+        )
+        steps = [f"{t.subject} {t.subject_id}: {t.from_state} → {t.to_state}" for t in change.transitions]
+        return "\n".join(steps + [f"rejected: {rejection.reason}" for rejection in change.rejections])
+
+    console.print(_with_core(settings_from(data_dir), resolved), highlight=False, soft_wrap=True)
+
+
+def _with_core(settings: Settings, action: Callable[[Core, ScheduleBook], Awaitable[Result]]) -> Result:
+    async def run(database_url: str) -> Result:
+        async with open_core(settings, database_url) as core:
+            return await action(core, ScheduleBook(core.pool, clock_shift_ms=settings.clock_shift_ms))
+
+    with existing_database(settings) as database:
+        return asyncio.run(run(database.app_url))
+
+
+def _row(parked: Parked) -> dict[str, object]:
+    attempt = parked.attempt
+    return {
+        "attempt_id": attempt.attempt_id,
+        "payment_id": attempt.payment_id,
+        "merchant_id": attempt.merchant_id,
+        "operation": attempt.operation,
+        "amount": attempt.amount,
+        "currency": attempt.currency,
+        "state": attempt.state,
+        "provider": attempt.provider,
+        "provider_reference": attempt.provider_reference,
+        "owner": parked.owner,
+        "parked_for_ms": parked.parked_for_ms,
+        "overdue": parked.overdue,
+    }
+
+
+def _table(parked: list[Parked]) -> Table:
+    table = Table("attempt", "payment", "operation", "amount", "state", "owner", "for", title="In doubt")
+    for each in parked:
+        attempt = each.attempt
+        minutes = f"{each.parked_for_ms // 60_000} min"
+        table.add_row(
+            attempt.attempt_id,
+            attempt.payment_id,
+            attempt.operation,
+            f"{attempt.amount} {attempt.currency}",
+            attempt.state,
+            each.owner,
+            f"[bold red]{minutes}, overdue[/]" if each.overdue else minutes,
+        )
+    return table

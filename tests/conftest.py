@@ -14,6 +14,7 @@ from hypothesis import HealthCheck, settings
 
 from tallystick.embedded import EmbeddedPostgres
 from tallystick.ids import new_id
+from tallystick.logs import configure_logging
 from tallystick.migrations import migrate
 
 DEEP = os.environ.get("TALLYSTICK_TEST_DEPTH") == "deep"
@@ -25,6 +26,9 @@ settings.register_profile(
 )
 settings.register_profile("deep", max_examples=2_000, database=None, deadline=None, suppress_health_check=_CHECKS)
 settings.load_profile("deep" if DEEP else "default")
+
+
+configure_logging("error")
 
 
 class Database(NamedTuple):

@@ -97,6 +97,10 @@ class BookedProvider:
     async def close(self) -> None:
         pass
 
+    def effects_for(self, merchant_id: str) -> list[ProviderCall]:
+        """What was executed for one merchant: recovery works for all of them, also for those of other tests."""
+        return [call for call in self.effects if call.merchant_id == merchant_id]
+
     async def _do(self, call: ProviderCall) -> Verdict:
         self.calls.append(call)
         if self.before and (verdict := await self.before(call)) is not None:

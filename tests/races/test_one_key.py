@@ -19,7 +19,7 @@ async def test_fifty_clients_with_one_key(database: Database, fresh_merchant: st
         client = Client(core, fresh_merchant)
         replies = await asyncio.gather(*(client.create("key") for _ in range(50)))
         later = await client.create("key")
-    assert len(provider.calls) == len(provider.effects) == 1
+    assert len(provider.calls) == len(provider.effects_for(fresh_merchant)) == 1
     first = [reply for reply in replies if reply.status == 201]
     assert len(first) == 1
     assert not first[0].replayed
@@ -40,7 +40,7 @@ async def test_fifty_clients_over_two_journals(database: Database, fresh_merchan
     assert sum(reply.status == 201 and not reply.replayed for reply in replies) == 1
     assert {reply.status for reply in replies} <= {201, 409}
     assert sum(reply.status == 201 and not reply.replayed for reply in keys) == 50
-    assert len(provider.effects) == 51
+    assert len(provider.effects_for(fresh_merchant)) == 51
 
 
 async def test_same_key_twice_in_one_batch_with_other_payloads(database: Database, fresh_merchant: str) -> None:
@@ -52,7 +52,7 @@ async def test_same_key_twice_in_one_batch_with_other_payloads(database: Databas
     refused = [read(reply) for reply in replies if reply.status == 422]
     assert {body["code"] for body in refused} == {"idempotency_key_reused"}
     assert {body["errors"][0]["field"] for body in refused} == {"amount"}
-    assert len(provider.effects) == 1
+    assert len(provider.effects_for(fresh_merchant)) == 1
 
 
 async def test_a_key_is_taken_by_its_operation_and_path(database: Database, fresh_merchant: str) -> None:
@@ -85,4 +85,4 @@ async def test_an_unfinal_instruction_answers_202_and_later_replays(database: Da
         assert (final.status, final.replayed) == (201, True)
         assert read(final)["state"] == "captured"
         assert (await client.create("key")).body == final.body
-    assert len(provider.effects) == 1
+    assert len(provider.effects_for(fresh_merchant)) == 1

@@ -29,7 +29,7 @@ async def test_twenty_refunds_of_sixty_percent(database: Database, fresh_merchan
     assert {row["reason"] for row in rejected} == {"600 is above the 400 that is left to refund"}
     assert [reply.body for reply in replays] == [reply.body for reply in replies]
     assert all(reply.replayed for reply in replays)
-    assert [call.operation for call in provider.effects] == ["authorize", "refund"]
+    assert [call.operation for call in provider.effects_for(fresh_merchant)] == ["authorize", "refund"]
 
 
 async def test_twenty_captures_with_different_keys(database: Database, fresh_merchant: str) -> None:
@@ -47,7 +47,7 @@ async def test_twenty_captures_with_different_keys(database: Database, fresh_mer
     assert {row["event"] for row in rejected} == {"capture"}
     assert not any(row["alert"] for row in rejected)
     assert [row["version"] for row in history] == [1, 2, 3, 4]
-    assert [call.operation for call in provider.effects] == ["authorize", "capture"]
+    assert [call.operation for call in provider.effects_for(fresh_merchant)] == ["authorize", "capture"]
 
 
 async def test_capture_against_cancel(database: Database, fresh_merchant: str) -> None:
@@ -64,7 +64,7 @@ async def test_capture_against_cancel(database: Database, fresh_merchant: str) -
             found = await core.reads.payment(fresh_merchant, payment["id"])
             assert found is not None
             assert found[0].state == ("captured" if captured.status == 200 else "canceled")
-    assert len(provider.effects) == 20
+    assert len(provider.effects_for(fresh_merchant)) == 20
 
 
 async def test_a_frozen_sender_that_wakes_after_recovery_sent_again(database: Database, fresh_merchant: str) -> None:
@@ -73,8 +73,8 @@ async def test_a_frozen_sender_that_wakes_after_recovery_sent_again(database: Da
         provider = BookedProvider(forgetful=forgetful)
         awake = asyncio.Event()
 
-        async def frozen(call: object, provider: BookedProvider = provider, awake: asyncio.Event = awake) -> None:
-            if len(provider.calls) == 1:
+        async def frozen(call: ProviderCall, provider: BookedProvider = provider, awake: asyncio.Event = awake) -> None:
+            if call.merchant_id == fresh_merchant and len(provider.calls) == 1:
                 await awake.wait()
 
         provider.before = frozen
@@ -84,12 +84,12 @@ async def test_a_frozen_sender_that_wakes_after_recovery_sent_again(database: Da
             await asyncio.sleep(0.5)
             async with core_of(database.app_url, provider, shift_ms=2_000) as rescuer:
                 await recover(rescuer)
-            assert len(provider.effects) == 1
+            assert len(provider.effects_for(fresh_merchant)) == 1
             awake.set()
             reply = await sending
         assert reply.status == 201
         assert read(reply)["state"] == "captured"
-        assert len(provider.effects) == 1, "the sender that woke must not send"
+        assert len(provider.effects_for(fresh_merchant)) == 1, "the sender that woke must not send"
 
 
 async def test_money_on_a_closed_edge_goes_to_suspense(database: Database, fresh_merchant: str) -> None:

@@ -30,10 +30,10 @@ class RateLimiter:
         self._per_s = per_s
         self._burst = burst
         self._now = now
-        self._buckets: dict[str, tuple[float, float]] = {}  # key -> tokens, and when they were counted (s)
+        self._buckets: dict[tuple[str, str], tuple[float, float]] = {}  # key -> tokens, and when they were counted (s)
 
-    def take(self, key: str) -> Standing | None:
-        """Take a token for one request; None where no limit is set."""
+    def take(self, key: tuple[str, str]) -> Standing | None:
+        """Take a token for one request of (merchant, key); None where no limit is set."""
         if self._per_s == 0:
             return None
         now = self._now()
@@ -60,7 +60,7 @@ class RateLimiter:
             (b"ratelimit", b'"burst";r=%d;t=%d' % (standing.remaining, standing.reset_s)),
         ]
 
-    def _tokens(self, key: str, now: float) -> float:
+    def _tokens(self, key: tuple[str, str], now: float) -> float:
         tokens, at = self._buckets.get(key, (float(self._burst), now))
         return min(float(self._burst), tokens + (now - at) * self._per_s)
 

@@ -1,0 +1,67 @@
+"""``keys``: API keys, shown once when they are made."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Annotated
+
+import msgspec
+import typer
+from rich.table import Table
+
+from tallystick import keys
+from tallystick.cli.context import (
+    AsJson,
+    DataDir,
+    Merchant,
+    SomeMerchant,
+    console,
+    existing_database,
+    settings_from,
+)
+
+app = typer.Typer(help="API keys of merchants.", no_args_is_help=True)
+
+KeyId = Annotated[str, typer.Argument(metavar="KEY_ID", help="The key's public id, as `keys list` prints it.")]
+
+
+@app.command()
+def create(
+    merchant: Merchant,
+    default_provider: Annotated[
+        str | None, typer.Option(help="Provider of payments that name none; kept where not given.")
+    ] = None,
+    data_dir: DataDir = None,
+) -> None:
+    """Make a key, and print it alone: it is not shown again. Makes the merchant too."""
+    with existing_database(settings_from(data_dir)) as database:
+        typer.echo(asyncio.run(keys.create_key(database.app_url, merchant, default_provider)))
+
+
+@app.command("list")
+def list_keys(merchant: SomeMerchant = None, as_json: AsJson = False, data_dir: DataDir = None) -> None:
+    """List keys without their secrets."""
+    with existing_database(settings_from(data_dir)) as database:
+        rows = asyncio.run(keys.list_keys(database.app_url, merchant))
+    if as_json:
+        typer.echo(msgspec.json.encode(rows).decode())
+        return
+    table = Table("merchant", "key id", "created", "revoked")
+    for row in rows:
+        revoked = row.revoked_at.isoformat(timespec="seconds") if row.revoked_at else ""
+        table.add_row(row.merchant_id, row.key_id, row.created_at.isoformat(timespec="seconds"), revoked)
+    console.print(table)
+
+
+@app.command()
+def rotate(key_id: KeyId, merchant: Merchant, data_dir: DataDir = None) -> None:
+    """Revoke a key and print the one in its place. For an overlap, `create` first and `revoke` later."""
+    with existing_database(settings_from(data_dir)) as database:
+        typer.echo(asyncio.run(keys.rotate_key(database.app_url, merchant, key_id)))
+
+
+@app.command()
+def revoke(key_id: KeyId, merchant: Merchant, data_dir: DataDir = None) -> None:
+    """Revoke a key for good. Processes that know it may accept it for TALLYSTICK_API_KEY_CACHE_MS."""
+    with existing_database(settings_from(data_dir)) as database:
+        asyncio.run(keys.revoke_key(database.app_url, merchant, key_id))

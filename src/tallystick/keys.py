@@ -77,7 +77,7 @@ async def ensure_first_key(database_url: str, file: Path, merchant_id: str) -> s
 
     A crash between the two leaves a key that nobody knows, which is harmless. Raises OSError.
     """
-    text = file.read_text(encoding="ascii").strip() if file.exists() else ""
+    text = file.read_text(encoding="ascii", errors="replace").strip() if file.exists() else ""
     if not await _opens(database_url, text):
         text = await create_key(database_url, merchant_id)
         _write_secret(file, text)

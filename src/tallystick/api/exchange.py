@@ -10,11 +10,10 @@ from urllib.parse import parse_qs
 
 from litestar.types import Receive, Scope, Send
 
+from tallystick.api.problems import Refused, refused_fields
 from tallystick.card_data import looks_like_card_number
 from tallystick.errors import ProblemField, problem
 from tallystick.ids import new_id
-
-from tallystick.api.problems import Refused, refused_fields
 
 #: Twice the largest honest body (50 metadata values of 500 characters, escaped); the contract's figure.
 MAX_BODY_BYTES: Final = 64 * 1024
@@ -35,9 +34,7 @@ class Answer:
 
     __slots__ = ("body", "content_type", "headers", "status")
 
-    def __init__(
-        self, status: int, body: bytes, content_type: bytes = JSON, headers: tuple[Header, ...] = ()
-    ) -> None:
+    def __init__(self, status: int, body: bytes, content_type: bytes = JSON, headers: tuple[Header, ...] = ()) -> None:
         self.status = status
         self.body = body
         self.content_type = content_type
@@ -50,7 +47,7 @@ class Answer:
             *self.headers,
         ]
         await send({"type": "http.response.start", "status": self.status, "headers": headers})
-        body = b"" if scope["type"] == "http" and scope["method"] == "HEAD" else self.body
+        body = b"" if scope.get("method") == "HEAD" else self.body
         await send({"type": "http.response.body", "body": body, "more_body": False})
 
 

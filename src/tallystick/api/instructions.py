@@ -150,9 +150,7 @@ def _body(exchange: Exchange, raw: bytes) -> dict[str, Any]:
         return parse_json_object(raw)
     except BadJson as error:
         errors = [ProblemField("body", error.code, error.detail)]
-        raise Refused(
-            problem("json_invalid", error.detail, request_id=exchange.request_id, errors=errors)
-        ) from None
+        raise Refused(problem("json_invalid", error.detail, request_id=exchange.request_id, errors=errors)) from None
 
 
 def _instruction(

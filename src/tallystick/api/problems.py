@@ -86,6 +86,4 @@ def on_framework_refusal(_: Request[Any, Any, Any], error: Exception) -> Respons
     else:
         refused = problem("internal_error", "A defect of ours; the log has the place.", request_id=request_id)
         report(refused, "routing", error)
-    return Response(
-        encode(refused), status_code=refused.status, media_type="application/problem+json", headers=headers
-    )
+    return Response(encode(refused), status_code=refused.status, media_type="application/problem+json", headers=headers)

@@ -7,6 +7,8 @@ import binascii
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Final
 
+import asyncpg
+
 from tallystick.api.authentication import Caller
 from tallystick.api.bodies import (
     Account,
@@ -142,7 +144,9 @@ async def list_transfers(core: Core, exchange: Exchange, caller: Caller) -> obje
 
 def write_cursor(payment_id: str) -> str:
     """A position in a list of payments: after this one. Opaque to clients."""
-    return base64.urlsafe_b64encode(_CURSOR_VERSION + bytes.fromhex(payment_id.removeprefix("pay_"))).decode().rstrip("=")
+    return (
+        base64.urlsafe_b64encode(_CURSOR_VERSION + bytes.fromhex(payment_id.removeprefix("pay_"))).decode().rstrip("=")
+    )
 
 
 def _read_cursor(cursor: str) -> str:
@@ -188,11 +192,11 @@ def _known_parameters(exchange: Exchange, *required: str) -> Mapping[str, str]:
     return {name: given[name][0] for name in required}
 
 
-def _of_record(entry: type[Any], record: Mapping[str, Any]) -> Any:
+def _of_record(entry: type[Any], record: asyncpg.Record) -> Any:
     return entry(**{name: record[name] for name in entry.__struct_fields__})
 
 
-def _transfer(record: Mapping[str, Any]) -> TransferEntry:
+def _transfer(record: asyncpg.Record) -> TransferEntry:
     return TransferEntry(
         id=f"{record['subject_id']}-{record['version']}-{record['leg']}",
         **{name: record[name] for name in TransferEntry.__struct_fields__ if name != "id"},

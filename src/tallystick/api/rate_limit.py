@@ -65,6 +65,4 @@ class RateLimiter:
         return min(float(self._burst), tokens + (now - at) * self._per_s)
 
     def _drop_full(self, now: float) -> None:
-        self._buckets = {
-            key: bucket for key, bucket in self._buckets.items() if self._tokens(key, now) < self._burst
-        }
+        self._buckets = {key: bucket for key, bucket in self._buckets.items() if self._tokens(key, now) < self._burst}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from collections.abc import Awaitable, Callable
 from typing import Any, Final
@@ -78,6 +79,11 @@ class Clients:
         """Close every connection."""
         await self._session.close()
 
+    async def turn(self) -> None:
+        """Wait for a free connection, behind all who wait for one already."""
+        async with self._slots:
+            return
+
     async def pay(self, order: Order) -> None:
         """One payment from its create to its last instruction, compared answer by answer."""
         self.tally.payments += 1
@@ -93,13 +99,22 @@ class Clients:
         payments: list[dict[str, Any]] = []
         query = {"limit": "100"}
         while True:
-            async with self._session.get(f"{self._address}/v1/payments", params=query) as response:
-                response.raise_for_status()
-                page = msgspec.json.decode(await response.read())
+            page = await self._read("/v1/payments", query)
             payments += page["data"]
             if not page["has_more"]:
                 return payments
             query["cursor"] = page["next_cursor"]
+
+    async def accounts(self) -> list[dict[str, Any]]:
+        """The merchant's book."""
+        accounts: list[dict[str, Any]] = (await self._read("/v1/ledger/accounts", {}))["data"]
+        return accounts
+
+    async def _read(self, path: str, query: dict[str, str]) -> dict[str, Any]:
+        async with self._session.get(self._address + path, params=query) as response:
+            response.raise_for_status()
+            body: dict[str, Any] = msgspec.json.decode(await response.read())
+            return body
 
     async def _create(self, order: Order) -> dict[str, Any] | None:
         """The payment once its create is final; None where the customer is not expected back."""
@@ -161,11 +176,10 @@ class Clients:
         """Send the create, and drop the connection before its answer."""
         assert order.hangs_up_after_ms is not None
         self.tally.hang_ups += 1
-        try:
-            async with asyncio.timeout(order.hangs_up_after_ms / 1000):
-                await self._post("/v1/payments", order.body(), order.key)
-        except (TimeoutError, aiohttp.ClientError):
-            return
+        async with self._slots:
+            with contextlib.suppress(TimeoutError, aiohttp.ClientError):
+                async with asyncio.timeout(order.hangs_up_after_ms / 1000):
+                    await self._send("/v1/payments", order.body(), order.key)
 
     async def _customer(self, payment: dict[str, Any], does: str) -> None:
         url = f"{self._simulator}/sim/charges/{payment['provider_reference']}/{does}"
@@ -180,7 +194,8 @@ class Clients:
         pause_s = RETRY_FIRST_S
         while time.monotonic() < give_up:
             try:
-                answer, retry_after_s = await self._post(path, body, key)
+                async with self._slots:
+                    answer, retry_after_s = await self._send(path, body, key)
             except (aiohttp.ClientError, TimeoutError):
                 self.tally.lost_connections += 1
             else:
@@ -205,13 +220,11 @@ class Clients:
             return True
         return answer.status in (429, 503)
 
-    async def _post(self, path: str, body: dict[str, Any], key: str) -> tuple[Answer, float]:
+    async def _send(self, path: str, body: dict[str, Any], key: str) -> tuple[Answer, float]:
         headers = {"Idempotency-Key": key, "Content-Type": "application/json"}
-        async with self._slots:
-            self.tally.calls += 1
-            async with self._session.post(
-                self._address + path, data=msgspec.json.encode(body), headers=headers
-            ) as response:
-                replayed = response.headers.get("Idempotent-Replayed") == "true"
-                answer = Answer(response.status, await response.read(), replayed)
-                return answer, float(response.headers.get("Retry-After", 0))
+        url = self._address + path
+        self.tally.calls += 1
+        async with self._session.post(url, data=msgspec.json.encode(body), headers=headers) as response:
+            replayed = response.headers.get("Idempotent-Replayed") == "true"
+            answer = Answer(response.status, await response.read(), replayed)
+            return answer, float(response.headers.get("Retry-After", 0))

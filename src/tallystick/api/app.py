@@ -1,0 +1,156 @@
+"""The ASGI application: routes from the endpoint table, and what every request has in common."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager, nullcontext
+from typing import Any
+
+from litestar import HttpMethod, Litestar, Request
+from litestar.handlers import HTTPRouteHandler, route
+from litestar.types import ASGIApp
+
+from tallystick.api.authentication import Authenticator
+from tallystick.api.endpoints import ENDPOINTS, Endpoint
+from tallystick.api.exchange import PROBLEM_JSON, Answer, Exchange
+from tallystick.api.health import healthz, readyz
+from tallystick.api.openapi import openapi_document
+from tallystick.api.problems import DATABASE_AWAY, Refused, busy, on_framework_refusal, report
+from tallystick.api.rate_limit import RateLimiter
+from tallystick.core import Core
+from tallystick.embedded import DatabaseUrls, resolve_database
+from tallystick.errors import problem
+from tallystick.logs import configure_logging
+from tallystick.providers.base import Provider
+from tallystick.settings import Settings, load_settings
+from tallystick.views import encode
+from tallystick.wiring import open_core
+
+Handler = Callable[[Request[Any, Any, Any]], Awaitable[ASGIApp]]
+
+
+class Face:
+    """What the handlers of one process share; ``core`` is there between startup and shutdown."""
+
+    core: Core
+    authenticator: Authenticator
+    limiter: RateLimiter
+
+    def open(self, core: Core) -> None:
+        """Ready to answer."""
+        settings = core.settings
+        self.core = core
+        self.authenticator = Authenticator(core.reads, settings.api_key_cache_ms)
+        self.limiter = RateLimiter(settings.rate_limit_per_s, settings.rate_limit_burst)
+
+    async def answer(self, endpoint: Endpoint, exchange: Exchange) -> Answer:
+        """Authentication, rate, then the endpoint; refusals and failures become problem documents."""
+        try:
+            caller = await self.authenticator.caller(exchange.authorizations)
+            if caller is None:
+                detail = "Send a valid API key: Authorization: Bearer <key>."
+                refused = problem("unauthenticated", detail, request_id=exchange.request_id)
+                raise Refused(refused, (b"www-authenticate", b'Bearer realm="tallystick"'))
+            standing = self.limiter.take((caller.merchant_id, caller.key_id))
+            if standing is not None:
+                exchange.answer_headers += self.limiter.headers(standing)
+                if not standing.allowed:
+                    refused = problem(
+                        "rate_limited", "This key sends too many requests.", request_id=exchange.request_id
+                    )
+                    raise Refused(refused, (b"retry-after", b"%d" % standing.retry_after_s))
+            return await endpoint.handle(self.core, exchange, caller)
+        except Refused as error:
+            return refusal(error, exchange, endpoint.name)
+        except DATABASE_AWAY as error:
+            away = busy("not_ready", "The database does not answer.", exchange.request_id)
+            return refusal(away, exchange, endpoint.name, error)
+        except Exception as error:
+            defect = problem(
+                "internal_error", "A defect of ours; the log has the place.", request_id=exchange.request_id
+            )
+            return refusal(Refused(defect), exchange, endpoint.name, error)
+
+
+def refusal(refused: Refused, exchange: Exchange, operation: str, error: Exception | None = None) -> Answer:
+    """A problem document as an answer; from 500 on it is also a line in the log."""
+    status = refused.problem.status
+    if status >= 500:
+        report(refused.problem, operation, error)
+    headers = (*exchange.answer_headers, *refused.headers)
+    return Answer(status, encode(refused.problem), PROBLEM_JSON, headers)
+
+
+def create_app(
+    settings: Settings, database_url: str | None = None, *, providers: Mapping[str, Provider] | None = None
+) -> Litestar:
+    """The application. Without ``database_url`` the settings name the database; ``providers`` is for tests and
+    benchmarks that bring their own. Startup raises what opening the database raises."""
+    face = Face()
+
+    @asynccontextmanager
+    async def lifespan(app: Litestar) -> AsyncIterator[None]:
+        database = (
+            resolve_database(settings)
+            if database_url is None
+            else nullcontext(DatabaseUrls(database_url, database_url))
+        )
+        # Leaving drains the flows: what a client asked for ends before the connections close.
+        with database as urls:
+            async with open_core(settings, urls.app_url, providers=providers) as core:
+                face.open(core)
+                app.state.core = core
+                yield
+
+    return Litestar(
+        [*(_route(face, endpoint) for endpoint in ENDPOINTS), *_open_routes(face)],
+        lifespan=[lifespan],
+        exception_handlers={Exception: on_framework_refusal},
+        openapi_config=None,  # the document is made from our own table
+        logging_config=None,  # Litestar's would log requests with what clients sent
+    )
+
+
+def asgi_factory() -> Litestar:
+    """The application by the environment's settings, for an ASGI server. Raises SettingsError."""
+    settings = load_settings(os.environ)
+    configure_logging(settings.log_level)
+    return create_app(settings)
+
+
+def _route(face: Face, endpoint: Endpoint) -> HTTPRouteHandler:
+    async def handle(request: Request[Any, Any, Any]) -> ASGIApp:
+        return await face.answer(endpoint, Exchange(request.scope, request.receive))
+
+    return _handler(endpoint.method, endpoint.path, handle)
+
+
+def _open_routes(face: Face) -> list[HTTPRouteHandler]:
+    """What needs no API key."""
+    document = openapi_document()
+
+    async def openapi(request: Request[Any, Any, Any]) -> ASGIApp:
+        return Answer(200, document, headers=tuple(Exchange(request.scope, request.receive).answer_headers))
+
+    def probe(look: Callable[[Core, Exchange], Awaitable[Answer]]) -> Handler:
+        async def handle(request: Request[Any, Any, Any]) -> ASGIApp:
+            exchange = Exchange(request.scope, request.receive)
+            try:
+                return await look(face.core, exchange)
+            except Refused as error:
+                return refusal(error, exchange, look.__name__)
+
+        return handle
+
+    return [
+        _handler("GET", "/openapi.json", openapi),
+        _handler("GET", "/healthz", probe(healthz)),
+        _handler("GET", "/readyz", probe(readyz)),
+    ]
+
+
+def _handler(method: str, path: str, handle: Handler) -> HTTPRouteHandler:
+    # Litestar answers OPTIONS by itself, and knows no HEAD of its own.
+    methods = (HttpMethod.GET, HttpMethod.HEAD) if method == "GET" else (HttpMethod(method),)
+    return route(path.replace("{id}", "{id:str}"), http_method=methods)(handle)

@@ -1,0 +1,184 @@
+"""Every endpoint there is, as one table: the application's routes and the OpenAPI document are both made from it."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Any, Final
+
+from msgspec import Struct
+
+from tallystick.api import instructions, queries
+from tallystick.api.authentication import Caller
+from tallystick.api.bodies import AccountList, History, PaymentPage, TransferList
+from tallystick.api.exchange import Answer, Exchange
+from tallystick.api.instructions import InstructionKind
+from tallystick.api.queries import Query, answer_query
+from tallystick.core import Core
+from tallystick.views import PaymentView, RefundView
+
+Handle = Callable[[Core, Exchange, Caller], Awaitable[Answer]]
+
+
+class Endpoint(Struct, frozen=True, kw_only=True):
+    """One method on one path. ``answers``: the body by status where it succeeds; ``codes``: every error it may give."""
+
+    method: str
+    path: str
+    name: str
+    summary: str
+    handle: Handle
+    answers: dict[int, type[Any]]
+    codes: tuple[str, ...]
+    body: str | None = None  # a name in edge.commands.SCHEMAS
+    body_required: bool = False
+    parameters: tuple[str, ...] = ()  # names in openapi.PARAMETERS
+    creates: bool = False  # answers carry Location
+
+
+#: Answers of everything that needs an API key.
+_KEYED: Final = ("unauthenticated", "rate_limited")
+_READ: Final = (*_KEYED, "card_data_refused", "validation_failed", "overloaded", "not_ready", "internal_error")
+_INSTRUCTION: Final = (
+    *_KEYED,
+    "body_too_large",
+    "unsupported_media_type",
+    "idempotency_key_missing",
+    "idempotency_key_invalid",
+    "json_invalid",
+    "idempotency_key_reused",
+    "instruction_in_flight",
+    "card_data_refused",
+    "validation_failed",
+    "overloaded",
+    "not_ready",
+    "outcome_unknown",
+)
+_ON_PAYMENT: Final = (*_INSTRUCTION, "not_found", "transition_rejected")
+
+
+def _read(query: Query) -> Handle:
+    async def handle(core: Core, exchange: Exchange, caller: Caller) -> Answer:
+        return await answer_query(query, core, exchange, caller)
+
+    return handle
+
+
+def _follow_up(
+    kind: InstructionKind[Any],
+    name: str,
+    summary: str,
+    body: str,
+    answers: dict[int, type[Any]],
+    *,
+    creates: bool = False,
+) -> Endpoint:
+    return Endpoint(
+        method="POST",
+        path=kind.path,
+        name=name,
+        summary=summary,
+        handle=kind.answer,
+        answers=answers,
+        codes=_ON_PAYMENT,
+        body=body,
+        parameters=("payment_id", "idempotency_key_header"),
+        creates=creates,
+    )
+
+
+ENDPOINTS: Final[tuple[Endpoint, ...]] = (
+    Endpoint(
+        method="POST",
+        path=instructions.CREATE_PAYMENT.path,
+        name="createPayment",
+        summary="Charge a payment method, or hold the money",
+        handle=instructions.CREATE_PAYMENT.answer,
+        answers={201: PaymentView, 202: PaymentView},
+        codes=_INSTRUCTION,
+        body="CreatePayment",
+        body_required=True,
+        parameters=("idempotency_key_header",),
+        creates=True,
+    ),
+    Endpoint(
+        method="GET",
+        path="/v1/payments",
+        name="listPayments",
+        summary="Payments, newest first",
+        handle=_read(queries.list_payments),
+        answers={200: PaymentPage},
+        codes=_READ,
+        parameters=("state", "created_gte", "idempotency_key", "provider_reference", "limit", "cursor"),
+    ),
+    Endpoint(
+        method="GET",
+        path="/v1/payments/{id}",
+        name="getPayment",
+        summary="One payment",
+        handle=_read(queries.get_payment),
+        answers={200: PaymentView},
+        codes=(*_READ, "not_found"),
+        parameters=("payment_id",),
+    ),
+    _follow_up(
+        instructions.CAPTURE_PAYMENT,
+        "capturePayment",
+        "Capture a hold, all of it or a part; a part releases the rest",
+        "CapturePayment",
+        {200: PaymentView, 202: PaymentView},
+    ),
+    _follow_up(
+        instructions.CANCEL_PAYMENT,
+        "cancelPayment",
+        "Release a hold",
+        "CancelPayment",
+        {200: PaymentView, 202: PaymentView},
+    ),
+    _follow_up(
+        instructions.CREATE_REFUND,
+        "createRefund",
+        "Pay back all that is left of a payment, or a part",
+        "CreateRefund",
+        {201: RefundView, 202: RefundView},
+        creates=True,
+    ),
+    Endpoint(
+        method="GET",
+        path="/v1/payments/{id}/history",
+        name="getHistory",
+        summary="Every transition of a payment, and every refused one",
+        handle=_read(queries.get_history),
+        answers={200: History},
+        codes=(*_READ, "not_found"),
+        parameters=("payment_id",),
+    ),
+    Endpoint(
+        method="GET",
+        path="/v1/refunds/{id}",
+        name="getRefund",
+        summary="One refund",
+        handle=_read(queries.get_refund),
+        answers={200: RefundView},
+        codes=(*_READ, "not_found"),
+        parameters=("refund_id",),
+    ),
+    Endpoint(
+        method="GET",
+        path="/v1/ledger/accounts",
+        name="listAccounts",
+        summary="The merchant's book: every account and currency",
+        handle=_read(queries.list_accounts),
+        answers={200: AccountList},
+        codes=_READ,
+    ),
+    Endpoint(
+        method="GET",
+        path="/v1/ledger/transfers",
+        name="listTransfers",
+        summary="The ledger rows of a payment and its refunds",
+        handle=_read(queries.list_transfers),
+        answers={200: TransferList},
+        codes=(*_READ, "not_found"),
+        parameters=("payment",),
+    ),
+)

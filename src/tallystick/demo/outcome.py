@@ -1,0 +1,89 @@
+"""What came of a demonstration: both books, the history and every payment, compared with what must be."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from msgspec import Struct
+
+from tallystick.demo.clients import Tally
+from tallystick.demo.stories import Order
+
+class Check(Struct, frozen=True):
+    """One thing that must hold, what was seen of it, and every difference."""
+
+    name: str
+    seen: str
+    differences: Sequence[str] = ()
+
+    @property
+    def held(self) -> bool:
+        """Whether there is no difference."""
+        return not self.differences
+
+
+class Outcome(Struct, frozen=True, kw_only=True):
+    """Figures for the table, and the checks below it."""
+
+    figures: Sequence[tuple[str, str]]
+    checks: Sequence[Check]
+
+    @property
+    def held(self) -> bool:
+        """Whether every check held."""
+        return all(check.held for check in self.checks)
+
+
+def figures(tally: Tally, unknown_met: int, unknown_resolved: int, elapsed_s: float) -> list[tuple[str, str]]:
+    """What happened, in numbers."""
+    return [
+        ("payments asked for", f"{tally.payments:,}"),
+        ("HTTP calls made", f"{tally.calls:,}"),
+        ("answers replayed, byte for byte", f"{tally.replays:,}"),
+        ("retries while in flight (409)", f"{tally.in_flight_refusals:,}"),
+        ("answers not final yet (202)", f"{tally.not_final_answers:,}"),
+        ("clients that hung up", f"{tally.hang_ups:,}"),
+        ("connections lost", f"{tally.lost_connections:,}"),
+        ("transitions refused, and kept (409)", f"{tally.refused_transitions:,}"),
+        ("unknown outcomes met", f"{unknown_met:,}"),
+        ("unknown outcomes resolved", f"{unknown_resolved:,}"),
+        ("time", f"{elapsed_s:.1f} s"),
+    ]
+
+
+def difference(order: Order, payment: Mapping[str, Any]) -> str | None:
+    """How a payment differs from its story's end, or None."""
+    story, state = order.story, str(payment["state"])
+    if state not in story.ends:
+        return f"{order.key} ({story.name}): is {state}, must be {' or '.join(story.ends)}"
+    if payment["in_doubt"]:
+        return f"{order.key} ({story.name}): is in doubt"
+    due = {
+        "amount": order.amount,
+        "amount_captured": story.captured(state, order.amount),
+        "amount_refunded": story.refunded(order.amount),
+        "amount_refund_pending": 0,
+    }
+    for name, amount in due.items():
+        if payment[name] != amount:
+            return f"{order.key} ({story.name}): {name} is {payment[name]}, must be {amount}"
+    return None
+
+
+def ends_check(orders: Sequence[Order], payments: Sequence[Mapping[str, Any]]) -> Check:
+    """Every order has one payment, and that one ended as its story says."""
+    made: dict[str, list[Mapping[str, Any]]] = {}
+    for payment in payments:
+        made.setdefault(payment["metadata"].get("order", ""), []).append(payment)
+    differences = []
+    for order in orders:
+        found = made.get(order.key, [])
+        if len(found) != 1:
+            differences.append(f"{order.key} ({order.story.name}): has {len(found)} payments, must have 1")
+        elif (wrong := difference(order, found[0])) is not None:
+            differences.append(wrong)
+    states = Counter(str(payment["state"]) for payment in payments)
+    seen = ", ".join(f"{count:,} {state}" for state, count in states.most_common())
+    return Check("every payment ended as its story must", seen, differences)

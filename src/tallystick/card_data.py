@@ -87,8 +87,7 @@ _IDENTIFIER: Final = re.compile(
 # Groups of digits that one kind of separator holds together; a gap of another kind ends the series. The
 # look-behind and the possessive "++" keep this linear on a long run of digits.
 _SERIES: Final = tuple(
-    re.compile(rf"(?<![0-9])[0-9]++(?:[{kind}]{{1,{_MAX_GAP}}}[0-9]++)+", re.ASCII)
-    for kind in _SEPARATOR_KINDS
+    re.compile(rf"(?<![0-9])[0-9]++(?:[{kind}]{{1,{_MAX_GAP}}}[0-9]++)+", re.ASCII) for kind in _SEPARATOR_KINDS
 )
 _DIGITS: Final = re.compile(r"[0-9]+", re.ASCII)
 
@@ -222,10 +221,6 @@ def _integral_literal_trips(literal: str) -> bool:
         number = Decimal(literal)
     except InvalidOperation:  # not a number, or an exponent beyond what can be held
         return False
-    if (
-        not number.is_finite() or number.adjusted() > 18
-    ):  # over 19 digits; also keeps 1e999999 from being written out
+    if not number.is_finite() or number.adjusted() > 18:  # over 19 digits; also keeps 1e999999 from being written out
         return False
-    return number == number.to_integral_value() and _is_card_number(
-        format(abs(number.to_integral_value()), "f")
-    )
+    return number == number.to_integral_value() and _is_card_number(format(abs(number.to_integral_value()), "f"))

@@ -18,9 +18,7 @@ MAX_AMOUNT: Final = 10**12
 # Minor-unit exponent of every active currency a payment can be made in. ISO gives none ("N.A.") to what
 # cannot be paid with: metals (XAU …), XDR, XSU and XUA, bond-market units (XBA …), XTS (testing) and XXX (no
 # currency).
-EXPONENTS: Final[Mapping[str, int]] = {
-    entry.code: entry.exponent for entry in Currency if entry.exponent is not None
-}
+EXPONENTS: Final[Mapping[str, int]] = {entry.code: entry.exponent for entry in Currency if entry.exponent is not None}
 
 
 def is_currency(code: object) -> bool:

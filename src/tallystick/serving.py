@@ -1,17 +1,14 @@
-"""The ``serve`` role: the API in granian's worker processes."""
+"""The ``serve`` role: the API in granian's worker processes. This one only keeps them, and loads nothing of theirs."""
 
 from __future__ import annotations
 
-import os
-from typing import Any, Final
+from typing import Final
 
 from granian import Granian
 from granian.constants import Interfaces
 from granian.log import LogLevels
-from tallystick.api.app import asgi_factory
 
-from tallystick.processes import end_with_parent
-from tallystick.settings import Settings, load_settings
+from tallystick.settings import Settings
 
 #: How long granian waits for its workers beyond their own drain, before it kills them.
 KILL_MARGIN_S: Final = 3
@@ -19,21 +16,14 @@ KILL_MARGIN_S: Final = 3
 #: Connections that wait to be accepted: a surge should wait in a queue, not be reset.
 BACKLOG: Final = 4_096
 
-#: Each worker starts on its own event loop; the API's own bounds answer 503 long before this many are at work.
+#: Requests at work in one process before granian stops accepting; the API's own bounds answer 503 long before.
 BACKPRESSURE: Final = 16_384
-
-
-def application() -> Any:
-    """The ASGI application of one worker process, which ends with granian's main process."""
-    settings = load_settings(os.environ)
-    end_with_parent(os.getppid(), settings.drain_timeout_ms)
-    return asgi_factory()
 
 
 def serve(settings: Settings) -> None:
     """Serve until SIGTERM or SIGINT; then requests in flight end first. The workers read the environment."""
     Granian(
-        "tallystick.serving:application",
+        "tallystick.api_process:application",
         address=settings.host,
         port=settings.port,
         interface=Interfaces.ASGI,

@@ -267,25 +267,17 @@ def test_the_prefilter_passes_an_ordinary_body() -> None:
     assert not may_contain_card_data(json.dumps(body).encode())
 
 
-digit_like = st.sampled_from(
-    [*"0123456789", "\uff14", "\u0661", " ", "-", ".", "\t", "\u00a0", "\u200b", "x", "/"]
-)
-_CARDS = [
-    card_number(random.Random(SEED + index), "4", length) for index, length in enumerate((13, 16, 16, 19))
-]
+digit_like = st.sampled_from([*"0123456789", "\uff14", "\u0661", " ", "-", ".", "\t", "\u00a0", "\u200b", "x", "/"])
+_CARDS = [card_number(random.Random(SEED + index), "4", length) for index, length in enumerate((13, 16, 16, 19))]
 card_texts = st.builds(
-    lambda before, number, separator, after: (
-        before + grouped(number, GROUPINGS[len(number)][0], separator) + after
-    ),
+    lambda before, number, separator, after: before + grouped(number, GROUPINGS[len(number)][0], separator) + after,
     st.sampled_from(["", "a", "12 ", "é"]),
     st.sampled_from(_CARDS),
     st.sampled_from(["", *SEPARATORS]),
     st.sampled_from(["", "z", " 12"]),
 )
 texts = st.one_of(card_texts, st.text(digit_like, max_size=30), st.text(max_size=10))
-numbers = st.one_of(
-    st.integers(), st.sampled_from([int(number) for number in _CARDS]), st.floats(allow_nan=False)
-)
+numbers = st.one_of(st.integers(), st.sampled_from([int(number) for number in _CARDS]), st.floats(allow_nan=False))
 bodies = st.dictionaries(
     texts,
     st.recursive(texts | numbers | st.none(), lambda inner: st.lists(inner, max_size=3), max_leaves=4),
@@ -299,11 +291,7 @@ bodies = st.dictionaries(
 def test_the_prefilter_never_misses_what_the_search_finds(
     body: dict[str, Any], escaped: bool, indent: int | None
 ) -> None:
-    raw = (
-        json.dumps(body, ensure_ascii=escaped, indent=indent)
-        .encode("utf-8", "replace")
-        .replace(b"Infinity", b"1")
-    )
+    raw = json.dumps(body, ensure_ascii=escaped, indent=indent).encode("utf-8", "replace").replace(b"Infinity", b"1")
     for sent in (raw, raw.replace(b"/", b"\\/")):
         try:
             parsed = parse_json_object(sent)

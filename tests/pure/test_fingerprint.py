@@ -26,13 +26,9 @@ def of(raw: str) -> bytes:
 def test_the_published_form_of_version_1() -> None:
     # Stored with every instruction and compared for ever: a change here needs a new FINGERPRINT_VERSION.
     body = of(
-        '{ "currency":"EUR", "amount":1050,'
-        '  "metadata":{"z":"\\u00e9\\/\\n","a":"\\u007f"}, "x":[1.50,1E3,null] }'
+        '{ "currency":"EUR", "amount":1050,  "metadata":{"z":"\\u00e9\\/\\n","a":"\\u007f"}, "x":[1.50,1E3,null] }'
     )
-    assert (
-        body
-        == '{"amount":1050,"currency":"EUR","metadata":{"a":"\x7f","z":"é/\\n"},"x":[1.50,1E3,null]}'.encode()
-    )
+    assert body == '{"amount":1050,"currency":"EUR","metadata":{"a":"\x7f","z":"é/\\n"},"x":[1.50,1E3,null]}'.encode()
     assert FINGERPRINT_VERSION == 1
     assert (
         fingerprint("POST", "/v1/payments", body).hex()

@@ -163,8 +163,7 @@ def test_what_any_encoder_writes_is_read_back(body: dict[str, Any], escaped: boo
 
 @settings(max_examples=300)
 @given(
-    st.binary(max_size=40)
-    | st.text(st.sampled_from('{}[]":,\\ud8001eE.-NaInfity \x00'), max_size=30).map(str.encode)
+    st.binary(max_size=40) | st.text(st.sampled_from('{}[]":,\\ud8001eE.-NaInfity \x00'), max_size=30).map(str.encode)
 )
 def test_bytes_of_any_kind_give_an_object_or_a_refusal(raw: bytes) -> None:
     with suppress(BadJson):

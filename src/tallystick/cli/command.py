@@ -11,7 +11,7 @@ import asyncpg
 import psycopg
 import typer
 
-from tallystick.cli import about, checks, demonstration, in_doubt, keys, roles
+from tallystick.cli import about, in_doubt, keys, roles
 from tallystick.errors import TallystickError
 from tallystick.processes import EXIT_MISCONFIGURED
 
@@ -29,8 +29,6 @@ app.command()(roles.work)
 app.command()(roles.simulate)
 app.command()(roles.migrate)
 app.add_typer(keys.app, name="keys")
-app.command()(checks.verify)
-app.command()(demonstration.demo)
 app.add_typer(in_doubt.app, name="in-doubt")
 app.command()(about.contract)
 app.command()(about.settings)

@@ -51,9 +51,7 @@ CaptureMethod = Literal["automatic", "manual"]
 CAPTURE_METHODS: Final[tuple[CaptureMethod, ...]] = ("automatic", "manual")
 
 MAX_TOKEN_CHARS: Final = 64  # payment_method and provider: twice what the tokens of providers need
-MAX_REFERENCE_CHARS: Final = (
-    255  # provider references: as long as an idempotency key, which some are made from
-)
+MAX_REFERENCE_CHARS: Final = 255  # provider references: as long as an idempotency key, which some are made from
 MAX_CURSOR_CHARS: Final = 512  # a position in a list, with room to spare
 MAX_PAGE_SIZE: Final = 100  # payments; even with full metadata a page stays within a few megabytes
 DEFAULT_PAGE_SIZE: Final = 20  # payments: a screenful
@@ -215,9 +213,7 @@ SCHEMAS: Final[Mapping[str, dict[str, Any]]] = {
             "amount": _AMOUNT_SCHEMA,
             "currency": {"type": "string", "enum": sorted(EXPONENTS)},
             "payment_method": _text_schema(MAX_TOKEN_CHARS, 1),
-            "capture_method": _optional(
-                {"type": "string", "enum": list(CAPTURE_METHODS), "default": "automatic"}
-            ),
+            "capture_method": _optional({"type": "string", "enum": list(CAPTURE_METHODS), "default": "automatic"}),
             "provider": _optional(_text_schema(MAX_TOKEN_CHARS, 1)),
             "description": _optional(_text_schema(MAX_TEXT_CHARS)),
             "metadata": _optional(_METADATA_SCHEMA),

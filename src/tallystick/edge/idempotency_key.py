@@ -29,9 +29,7 @@ class IdempotencyKeyMissing(TallystickError):
     """No ``Idempotency-Key`` header was sent."""
 
     code: Final = "idempotency_key_missing"
-    detail: Final = (
-        "Send an Idempotency-Key header: one value per instruction, the same value on every retry of it."
-    )
+    detail: Final = "Send an Idempotency-Key header: one value per instruction, the same value on every retry of it."
 
     def __init__(self) -> None:
         super().__init__(self.detail)

@@ -1,0 +1,183 @@
+-- next_merchant: the first merchant after $1 that has anything in the record
+SELECT min(merchant_id) FROM (
+    (SELECT merchant_id FROM merchant WHERE merchant_id > $1 ORDER BY merchant_id LIMIT 1) UNION ALL
+    (SELECT merchant_id FROM instruction WHERE merchant_id > $1 ORDER BY merchant_id LIMIT 1) UNION ALL
+    (SELECT merchant_id FROM response WHERE merchant_id > $1 ORDER BY merchant_id LIMIT 1) UNION ALL
+    (SELECT merchant_id FROM transition WHERE merchant_id > $1 ORDER BY merchant_id LIMIT 1) UNION ALL
+    (SELECT merchant_id FROM rejection WHERE merchant_id > $1 ORDER BY merchant_id LIMIT 1) UNION ALL
+    (SELECT merchant_id FROM transfer WHERE merchant_id > $1 ORDER BY merchant_id LIMIT 1) UNION ALL
+    (SELECT merchant_id FROM balance WHERE merchant_id > $1 ORDER BY merchant_id LIMIT 1) UNION ALL
+    (SELECT merchant_id FROM payment WHERE merchant_id > $1 ORDER BY merchant_id LIMIT 1) UNION ALL
+    (SELECT merchant_id FROM refund WHERE merchant_id > $1 ORDER BY merchant_id LIMIT 1) UNION ALL
+    (SELECT merchant_id FROM attempt WHERE merchant_id > $1 ORDER BY merchant_id LIMIT 1) UNION ALL
+    (SELECT merchant_id FROM deadline WHERE merchant_id > $1 ORDER BY merchant_id LIMIT 1)
+) AS m;
+
+-- payment_count: how many payments there are, of one merchant or (null) of all
+SELECT count(*) FROM payment WHERE $1::text IS NULL OR merchant_id = $1;
+
+-- payments: a page of a merchant's payments after $2, each with the deadline of its authorization
+SELECT p.*, d.due_at
+FROM payment p
+LEFT JOIN deadline d ON d.merchant_id = p.merchant_id AND d.payment_id = p.payment_id
+WHERE p.merchant_id = $1 AND p.payment_id > $2
+ORDER BY p.payment_id
+LIMIT $3;
+
+-- payments_by_id: those of these payments that exist
+SELECT payment_id FROM payment WHERE merchant_id = $1 AND payment_id = ANY($2::text[]);
+
+-- refunds: the refunds of these payments
+SELECT * FROM refund WHERE merchant_id = $1 AND payment_id = ANY($2::text[]) ORDER BY refund_id;
+
+-- attempts: the attempts of these payments ($3: shift in ms)
+SELECT a.*, (extract(epoch FROM now() - a.parked_at) * 1000)::bigint + $3::bigint AS parked_for_ms
+FROM attempt a
+WHERE a.merchant_id = $1 AND a.payment_id = ANY($2::text[])
+ORDER BY a.attempt_id;
+
+-- transitions: the history of these subjects, without its evidence
+SELECT merchant_id, subject_id, version, change_id, subject, payment_id, from_state, to_state, event, at, change
+FROM transition
+WHERE merchant_id = $1 AND subject_id = ANY($2::text[])
+ORDER BY subject_id, version;
+
+-- transfers: the ledger rows of these payments
+SELECT * FROM transfer WHERE merchant_id = $1 AND payment_id = ANY($2::text[]) ORDER BY subject_id, version, leg;
+
+-- rejections: the refused transitions of these payments
+SELECT payment_id, rejection_id, subject_id, state, version, event, origin, alert, idempotency_key
+FROM rejection
+WHERE merchant_id = $1 AND payment_id = ANY($2::text[])
+ORDER BY rejection_id;
+
+-- answers: the instructions under these keys, with what was answered
+SELECT i.idempotency_key, i.payment_id, i.subject_id, r.status, r.body
+FROM instruction i
+LEFT JOIN response r ON r.merchant_id = i.merchant_id AND r.idempotency_key = i.idempotency_key
+WHERE i.merchant_id = $1 AND i.idempotency_key = ANY($2::text[]);
+
+-- balances_equal_transfers: accounts whose balance is not what their transfers add up to
+WITH pairs AS (
+    SELECT debit, credit, currency, sum(amount) AS amount
+    FROM transfer WHERE merchant_id = $1 GROUP BY debit, credit, currency
+), legs AS (
+    SELECT debit AS account, currency, amount AS debits, 0::numeric AS credits FROM pairs
+    UNION ALL
+    SELECT credit, currency, 0::numeric, amount FROM pairs
+), sums AS (
+    SELECT account, currency, sum(debits) AS debits, sum(credits) AS credits FROM legs GROUP BY account, currency
+), kept AS (
+    SELECT account, currency, debits, credits FROM balance WHERE merchant_id = $1
+)
+SELECT account AS subject_id,
+       format('%s: balance has debits %s and credits %s, the transfers have %s and %s', currency,
+              coalesce(k.debits::text, 'none'), coalesce(k.credits::text, 'none'),
+              coalesce(s.debits, 0), coalesce(s.credits, 0)) AS detail
+FROM sums s FULL JOIN kept k USING (account, currency)
+WHERE coalesce(s.debits, 0) <> coalesce(k.debits, 0) OR coalesce(s.credits, 0) <> coalesce(k.credits, 0)
+   OR (k.debits IS NULL AND s.debits IS NOT NULL)
+ORDER BY account, currency;
+
+-- debits_equal_credits: the trial balance of a merchant's book, by currency
+SELECT currency AS subject_id, format('debits %s, credits %s', sum(debits), sum(credits)) AS detail
+FROM balance WHERE merchant_id = $1
+GROUP BY currency HAVING sum(debits) <> sum(credits);
+
+-- transfers_without_transition: ledger rows that no step of history explains
+SELECT t.subject_id, format('version %s, leg %s: %s', t.version, t.leg, t.kind) AS detail
+FROM transfer t
+WHERE t.merchant_id = $1 AND NOT EXISTS (
+    SELECT FROM transition s
+    WHERE s.merchant_id = t.merchant_id AND s.subject_id = t.subject_id AND s.version = t.version
+      AND s.payment_id = t.payment_id);
+
+-- instructions_without_subject: claimed keys whose payment or refund is not there
+SELECT i.subject_id, format('key %s claimed it, and it is not there', i.idempotency_key) AS detail
+FROM instruction i
+LEFT JOIN payment p ON p.merchant_id = i.merchant_id AND p.payment_id = i.payment_id
+LEFT JOIN refund r ON r.merchant_id = i.merchant_id AND r.refund_id = i.subject_id
+WHERE i.merchant_id = $1
+  AND (p.payment_id IS NULL OR (i.subject_id <> i.payment_id AND r.payment_id IS DISTINCT FROM i.payment_id));
+
+-- instructions_without_deed: claimed keys that opened no attempt and left no refusal either
+SELECT i.subject_id, format('key %s opened no attempt and was not refused', i.idempotency_key) AS detail
+FROM instruction i
+WHERE i.merchant_id = $1
+  AND NOT EXISTS (
+      SELECT FROM attempt a
+      WHERE a.merchant_id = i.merchant_id AND a.payment_id = i.payment_id AND a.idempotency_key = i.idempotency_key)
+  AND NOT EXISTS (
+      SELECT FROM rejection j
+      WHERE j.merchant_id = i.merchant_id AND j.payment_id = i.payment_id AND j.idempotency_key = i.idempotency_key);
+
+-- shared_charges: provider references that more than one payment calls its own
+SELECT min(payment_id) AS subject_id,
+       format('%s payments hold reference %s at %s', count(*), provider_reference, provider) AS detail
+FROM payment
+WHERE merchant_id = $1 AND provider_reference IS NOT NULL
+GROUP BY provider, provider_reference HAVING count(*) > 1;
+
+-- orphans: rows whose owner is not there
+SELECT t.subject_id, format('history of a %s that is not there, version %s', t.subject, t.version) AS detail
+FROM transition t
+WHERE t.merchant_id = $1 AND NOT EXISTS (
+          SELECT FROM payment p WHERE p.merchant_id = t.merchant_id AND p.payment_id = t.subject_id)
+      AND NOT EXISTS (SELECT FROM refund r WHERE r.merchant_id = t.merchant_id AND r.refund_id = t.subject_id)
+      AND NOT EXISTS (
+          SELECT FROM attempt a
+          WHERE a.merchant_id = t.merchant_id AND a.payment_id = t.payment_id AND a.attempt_id = t.subject_id)
+UNION ALL
+SELECT r.refund_id, 'refund of a payment that is not there' FROM refund r
+WHERE r.merchant_id = $1 AND NOT EXISTS (
+    SELECT FROM payment p WHERE p.merchant_id = r.merchant_id AND p.payment_id = r.payment_id)
+UNION ALL
+SELECT a.attempt_id, 'attempt of a payment that is not there' FROM attempt a
+WHERE a.merchant_id = $1 AND NOT EXISTS (
+    SELECT FROM payment p WHERE p.merchant_id = a.merchant_id AND p.payment_id = a.payment_id)
+UNION ALL
+SELECT j.rejection_id, 'rejection on a payment that is not there' FROM rejection j
+WHERE j.merchant_id = $1 AND NOT EXISTS (
+    SELECT FROM payment p WHERE p.merchant_id = j.merchant_id AND p.payment_id = j.payment_id)
+UNION ALL
+SELECT t.payment_id, 'transfer of a payment that is not there' FROM transfer t
+WHERE t.merchant_id = $1 AND NOT EXISTS (
+    SELECT FROM payment p WHERE p.merchant_id = t.merchant_id AND p.payment_id = t.payment_id)
+UNION ALL
+SELECT d.payment_id, 'deadline of a payment that is not there' FROM deadline d
+WHERE d.merchant_id = $1 AND NOT EXISTS (
+    SELECT FROM payment p WHERE p.merchant_id = d.merchant_id AND p.payment_id = d.payment_id)
+UNION ALL
+SELECT s.idempotency_key, 'response under a key that nobody claimed' FROM response s
+WHERE s.merchant_id = $1 AND NOT EXISTS (
+    SELECT FROM instruction i WHERE i.merchant_id = s.merchant_id AND i.idempotency_key = s.idempotency_key);
+
+-- mutable_history: what the application role ($1) could do to append-only tables
+SELECT n.name AS subject_id, format('%s may %s it', $1::text, p.privilege) AS detail
+FROM unnest(ARRAY['instruction', 'response', 'transition', 'rejection', 'transfer']) AS n (name),
+     unnest(ARRAY['UPDATE', 'DELETE', 'TRUNCATE']) AS p (privilege)
+WHERE has_table_privilege($1::text, n.name, p.privilege)
+   OR (p.privilege = 'UPDATE' AND has_any_column_privilege($1::text, n.name, p.privilege))
+UNION ALL
+SELECT c.relname::text, format('%s has the powers of its owner', $1::text)
+FROM unnest(ARRAY['instruction', 'response', 'transition', 'rejection', 'transfer']) AS n (name)
+JOIN pg_class c ON c.oid = n.name::regclass
+WHERE pg_has_role($1::text, c.relowner, 'MEMBER');
+
+-- missing_guards: primary keys and checks that the door relies on, and that the database does not have
+SELECT g.name AS subject_id, format('has no %s', g.definition) AS detail
+FROM (VALUES
+    ('instruction', 'PRIMARY KEY (merchant_id, idempotency_key)'),
+    ('response', 'PRIMARY KEY (merchant_id, idempotency_key)'),
+    ('transition', 'PRIMARY KEY (merchant_id, subject_id, version)'),
+    ('transfer', 'PRIMARY KEY (merchant_id, payment_id, subject_id, version, leg)'),
+    ('transfer', 'CHECK ((amount > 0))'),
+    ('transfer', 'CHECK ((debit <> credit))'),
+    ('balance', 'PRIMARY KEY (merchant_id, account, currency)'),
+    ('payment', 'PRIMARY KEY (merchant_id, payment_id)'),
+    ('refund', 'PRIMARY KEY (merchant_id, refund_id)'),
+    ('attempt', 'PRIMARY KEY (merchant_id, payment_id, attempt_id)')
+) AS g (name, definition)
+WHERE NOT EXISTS (
+    SELECT FROM pg_constraint c
+    WHERE c.conrelid = g.name::regclass AND c.convalidated AND pg_get_constraintdef(c.oid) = g.definition);

@@ -1,0 +1,203 @@
+"""The whole stack as it runs in earnest: PostgreSQL, the API under granian, recovery and the acquirer, each a process."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import httpx
+import pytest
+from litestar import Litestar
+from msgspec.structs import replace
+
+from tallystick.api.app import create_app
+from tallystick.ids import new_id
+from tallystick.keys import create_key
+from tallystick.providers.base import Provider
+from tallystick.settings import Settings
+from tests.conftest import Database
+
+#: How long a process may take to come up on a busy machine.
+START_TIMEOUT_S = 30
+
+#: Short enough for tests. The acquirer's slow answers take longer, so they count as unknown here.
+SHORT = {
+    "provider_request_timeout_ms": 700,
+    "provider_connect_timeout_ms": 500,
+    "send_window_ms": 2_000,
+    "settling_time_ms": 100,
+    "max_delivery_delay_ms": 100,
+    "recovery_interval_ms": 50,
+    "recovery_backoff_base_ms": 100,
+    "recovery_backoff_cap_ms": 500,
+    "pending_poll_ms": 100,
+    "api_key_cache_ms": 200,
+}
+
+_SERVE = (
+    "import os; from tallystick.serving import serve; from tallystick.settings import load_settings;"
+    " serve(load_settings(os.environ))"
+)
+_WORK = (
+    "import asyncio, os; from tallystick.settings import load_settings;"
+    " from tallystick.worker import work_until_signalled;"
+    " asyncio.run(work_until_signalled(load_settings(os.environ), os.environ['TALLYSTICK_DATABASE_URL']))"
+)
+
+
+class Stack(NamedTuple):
+    """Where everything is."""
+
+    url: str
+    simulator_url: str
+    database: Database
+    log: Path
+
+
+class Merchant:
+    """A merchant with a key, and its HTTP client."""
+
+    def __init__(self, stack: Stack, merchant_id: str) -> None:
+        self.merchant_id = merchant_id
+        self.api_key = asyncio.run(create_key(stack.database.app_url, merchant_id))
+        self.client = httpx.Client(
+            base_url=stack.url, headers={"Authorization": f"Bearer {self.api_key}"}, timeout=20
+        )
+
+    def post(self, path: str, body: Any = None, key: str | None = None, **more: Any) -> httpx.Response:
+        """POST JSON under a key; a new one unless given."""
+        headers = {"Idempotency-Key": key or new_id("req"), **more.pop("headers", {})}
+        if body is not None:
+            more["json"] = body
+        return self.client.post(path, headers=headers, **more)
+
+    def pay(self, method: str = "sim_ok", key: str | None = None, **fields: Any) -> httpx.Response:
+        """POST /v1/payments of 10 euros."""
+        body = {"amount": 1_000, "currency": "EUR", "payment_method": method} | fields
+        return self.post("/v1/payments", body, key)
+
+    def get(self, path: str, **parameters: Any) -> httpx.Response:
+        """GET with query parameters."""
+        return self.client.get(path, params=parameters)
+
+    def settled(self, path: str, timeout_s: float = 20) -> dict[str, Any]:
+        """The thing at ``path`` once it is final; fails when it does not become so."""
+        give_up_at = time.monotonic() + timeout_s
+        while True:
+            body: dict[str, Any] = self.get(path).json()
+            if body["final"]:
+                return body
+            assert time.monotonic() < give_up_at, body
+            time.sleep(0.1)
+
+
+def free_port() -> int:
+    """A port that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def _wait_for(url: str, process: subprocess.Popen[bytes]) -> None:
+    give_up_at = time.monotonic() + START_TIMEOUT_S
+    while True:
+        try:
+            if httpx.get(url).status_code == 200:
+                return
+        except httpx.TransportError:
+            pass
+        assert process.poll() is None, f"{process.args!r} ended with {process.returncode}"
+        assert time.monotonic() < give_up_at, f"{url} does not answer"
+        time.sleep(0.1)
+
+
+@pytest.fixture(scope="session")
+def stack(database: Database, data_dir: Path) -> Iterator[Stack]:
+    """Everything up, once for all tests here."""
+    port, simulator_port = free_port(), free_port()
+    url, simulator_url = f"http://127.0.0.1:{port}", f"http://127.0.0.1:{simulator_port}"
+    environment = {
+        **{name: value for name, value in os.environ.items() if not name.startswith("TALLYSTICK_")},
+        **{f"TALLYSTICK_{name.upper()}": str(value) for name, value in SHORT.items()},
+        "TALLYSTICK_DATABASE_URL": database.app_url,
+        "TALLYSTICK_PORT": str(port),
+        "TALLYSTICK_SIMULATOR_URL": simulator_url,
+    }
+    books = str(data_dir / "books.sqlite")
+    log = data_dir / "stack.log"
+    commands = [
+        [sys.executable, "-m", "tallystick.simulator", "--port", str(simulator_port), "--books", books],
+        [sys.executable, "-c", _SERVE],
+        [sys.executable, "-c", _WORK],
+    ]
+    with log.open("wb") as output:
+        processes = [subprocess.Popen(c, env=environment, stdout=output, stderr=output) for c in commands]
+    try:
+        _wait_for(f"{simulator_url}/sim/charges", processes[0])
+        _wait_for(f"{url}/readyz", processes[1])
+        yield Stack(url, simulator_url, database, log)
+    finally:
+        for process in reversed(processes):
+            process.terminate()
+        for process in processes:
+            process.wait(timeout=40)
+
+
+@pytest.fixture
+def merchant(stack: Stack, fresh_merchant: str) -> Iterator[Merchant]:
+    """A merchant of this test alone."""
+    someone = Merchant(stack, fresh_merchant)
+    yield someone
+    someone.client.close()
+
+
+@pytest.fixture
+def other_merchant(stack: Stack) -> Iterator[Merchant]:
+    """Another one."""
+    someone = Merchant(stack, "o" + new_id("ins")[-12:])
+    yield someone
+    someone.client.close()
+
+
+class Inside(NamedTuple):
+    """The application in this process: faults can be put into its core."""
+
+    app: Litestar
+    client: httpx.AsyncClient
+
+    async def pay(self, key: str | None = None, **fields: Any) -> httpx.Response:
+        """POST /v1/payments of 10 euros."""
+        body = {"amount": 1_000, "currency": "EUR", "payment_method": "sim_ok"} | fields
+        return await self.client.post(
+            "/v1/payments", json=body, headers={"Idempotency-Key": key or new_id("req")}
+        )
+
+
+@asynccontextmanager
+async def inside(
+    database: Database, merchant_id: str, provider: Provider, **settings: int
+) -> AsyncIterator[Inside]:
+    """The application under httpx's ASGI transport, with one provider of ours."""
+    chosen = replace(Settings(data_dir="unused", **SHORT), **settings)
+    app = create_app(chosen, database.app_url, providers={"simulator": provider})
+    key = await create_key(database.app_url, merchant_id)
+    async with (
+        app.lifespan(),
+        httpx.AsyncClient(
+            transport=httpx.ASGITransport(app),
+            base_url="http://tallystick.test",
+            headers={"Authorization": f"Bearer {key}"},
+        ) as client,
+    ):
+        yield Inside(app, client)
+
+

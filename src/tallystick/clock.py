@@ -31,7 +31,7 @@ def rfc3339(moment: datetime) -> str:
 
 
 class Clock:
-    """Wall time with a shift that tests may move."""
+    """Both clocks with one shift that tests may move."""
 
     def __init__(self, shift_ms: int = 0) -> None:
         self.shift_ms = shift_ms
@@ -39,3 +39,7 @@ class Clock:
     def now(self) -> datetime:
         """Now, shifted, aware, in UTC."""
         return utc_now() + timedelta(milliseconds=self.shift_ms)
+
+    def monotonic_ms(self) -> int:
+        """Milliseconds that never go back while the shift stays or grows."""
+        return monotonic_ms() + self.shift_ms

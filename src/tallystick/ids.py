@@ -9,7 +9,7 @@ import os
 import re
 import threading
 import time
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from typing import Final
 
 PREFIXES: Final = ("pay", "att", "re", "evt", "tr", "chg", "ins", "rej", "req")
@@ -19,11 +19,18 @@ _SHAPE: Final = re.compile(rf"({'|'.join(PREFIXES)})_[0-9a-f]{{32}}")
 #: Random bits taken from the operating system at a time: one call serves many ids.
 _POOL_BYTES: Final = 4_096
 
-#: Bytes of randomness in one id (62 bits of tail, the rest is time, counter and version).
+#: Bytes taken for one id's random tail, 62 bits of which are used; the rest is time, version, counter and variant.
 _TAIL_BYTES: Final = 8
 
-#: 12 bits beside the millisecond order ids within it; it starts low, so that 2,048 or more fit.
+#: 12 bits beside the millisecond order the ids within it; the 4,097th borrows the next millisecond (RFC 9562, 6.2).
 _COUNTER_LIMIT: Final = 0xFFF
+
+
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_MILLISECOND: Final = timedelta(milliseconds=1)
+
+#: Version 7 and the variant of RFC 9562, without time, counter and tail.
+_FIXED_BITS: Final = (0x7 << 76) | (0b10 << 62)
 
 
 class _Minter:
@@ -48,8 +55,8 @@ class _Minter:
                 self._pool, self._at, self._pid = os.urandom(_POOL_BYTES), 0, os.getpid()
             tail = int.from_bytes(self._pool[self._at : self._at + _TAIL_BYTES], "big")
             self._at += _TAIL_BYTES
-            value = (self._last_ms << 80) | (0x7 << 76) | (self._counter << 64)
-        return f"{value | (0b10 << 62) | (tail >> 2):032x}"
+            value = (self._last_ms << 80) | _FIXED_BITS | (self._counter << 64)
+        return f"{value | (tail >> 2):032x}"
 
 
 _MINTER: Final = _Minter()
@@ -66,6 +73,9 @@ def is_id(prefix: str, text: str) -> bool:
 
 
 def id_floor(prefix: str, moment: datetime) -> str:
-    """The smallest id of the millisecond of ``moment``: lists by time are lists by id."""
-    milliseconds = max(0, int(moment.timestamp() * 1000))
-    return f"{prefix}_{milliseconds << 80:032x}"
+    """The smallest id of the millisecond of ``moment`` (aware): lists by time are lists by id.
+
+    Raises TypeError for a naive ``moment``.
+    """
+    milliseconds = max(0, (moment - _EPOCH) // _MILLISECOND)
+    return f"{prefix}_{(milliseconds << 80) | _FIXED_BITS:032x}"

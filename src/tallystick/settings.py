@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Final, get_type_hints
 
@@ -13,6 +13,8 @@ from msgspec import Meta, Struct
 from tallystick.errors import TallystickError
 
 PREFIX: Final = "TALLYSTICK_"
+
+LOG_LEVELS: Final = ("debug", "info", "warning", "error")
 
 
 class SettingsError(TallystickError):
@@ -39,8 +41,10 @@ def default_data_dir() -> str:
     """Where data lives when nothing is said: /var/lib for root, the XDG data directory for a person."""
     if hasattr(os, "geteuid") and os.geteuid() == 0:
         return "/var/lib/tallystick"
-    base = os.environ.get("XDG_DATA_HOME") or str(Path.home() / ".local" / "share")
-    return str(Path(base) / "tallystick")
+    base = Path(os.environ.get("XDG_DATA_HOME", ""))
+    if not base.is_absolute():  # unset, or to be ignored (XDG Base Directory Specification)
+        base = Path("~").expanduser() / ".local" / "share"
+    return str((base / "tallystick").absolute())
 
 
 class Settings(Struct, frozen=True, kw_only=True):
@@ -164,15 +168,29 @@ def load_settings(environ: Mapping[str, str]) -> Settings:
         if name not in hints:
             faults.append(f"{variable}: there is no such setting")
             continue
+        if not text:
+            faults.append(f"{variable}: it is empty; unset it for the default")
+            continue
         try:
             values[name] = msgspec.convert(text, hints[name], strict=False)
         except msgspec.ValidationError as error:
             faults.append(f"{variable}: {error}")
-    if values.get("log_level", "info") not in ("debug", "info", "warning", "error"):
-        faults.append(f"{PREFIX}LOG_LEVEL: expected debug, info, warning or error")
+    faults.extend(_faults_beyond_types(values))
     if faults:
         raise SettingsError("; ".join(faults))
     return Settings(**values)
+
+
+def _faults_beyond_types(values: Mapping[str, Any]) -> Iterator[str]:
+    if values.get("log_level", "info") not in LOG_LEVELS:
+        yield f"{PREFIX}LOG_LEVEL: expected one of {', '.join(LOG_LEVELS)}"
+    for name in ("database_url", "migration_database_url"):
+        if not str(values.get(name) or "postgresql://").startswith(("postgresql://", "postgres://")):
+            yield f"{PREFIX}{name.upper()}: expected postgresql://…"
+    if values.get("migration_database_url") and not values.get("database_url"):
+        yield f"{PREFIX}MIGRATION_DATABASE_URL: it needs {PREFIX}DATABASE_URL beside it"
+    if not str(values.get("simulator_url", "http://")).startswith(("http://", "https://")):
+        yield f"{PREFIX}SIMULATOR_URL: expected http://… or https://…"
 
 
 def describe_settings() -> list[SettingRow]:

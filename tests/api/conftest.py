@@ -48,6 +48,7 @@ _SERVE = (
 )
 _WORK = (
     "import asyncio, os; from tallystick.settings import load_settings;"
+    " from tallystick.logs import configure_logging; configure_logging('info');"
     " from tallystick.worker import work_until_signalled;"
     " asyncio.run(work_until_signalled(load_settings(os.environ), os.environ['TALLYSTICK_DATABASE_URL']))"
 )
@@ -68,9 +69,7 @@ class Merchant:
     def __init__(self, stack: Stack, merchant_id: str) -> None:
         self.merchant_id = merchant_id
         self.api_key = asyncio.run(create_key(stack.database.app_url, merchant_id))
-        self.client = httpx.Client(
-            base_url=stack.url, headers={"Authorization": f"Bearer {self.api_key}"}, timeout=20
-        )
+        self.client = httpx.Client(base_url=stack.url, headers={"Authorization": f"Bearer {self.api_key}"}, timeout=20)
 
     def post(self, path: str, body: Any = None, key: str | None = None, **more: Any) -> httpx.Response:
         """POST JSON under a key; a new one unless given."""
@@ -177,15 +176,11 @@ class Inside(NamedTuple):
     async def pay(self, key: str | None = None, **fields: Any) -> httpx.Response:
         """POST /v1/payments of 10 euros."""
         body = {"amount": 1_000, "currency": "EUR", "payment_method": "sim_ok"} | fields
-        return await self.client.post(
-            "/v1/payments", json=body, headers={"Idempotency-Key": key or new_id("req")}
-        )
+        return await self.client.post("/v1/payments", json=body, headers={"Idempotency-Key": key or new_id("req")})
 
 
 @asynccontextmanager
-async def inside(
-    database: Database, merchant_id: str, provider: Provider, **settings: int
-) -> AsyncIterator[Inside]:
+async def inside(database: Database, merchant_id: str, provider: Provider, **settings: int) -> AsyncIterator[Inside]:
     """The application under httpx's ASGI transport, with one provider of ours."""
     chosen = replace(Settings(data_dir="unused", **SHORT), **settings)
     app = create_app(chosen, database.app_url, providers={"simulator": provider})
@@ -199,5 +194,3 @@ async def inside(
         ) as client,
     ):
         yield Inside(app, client)
-
-

@@ -153,7 +153,7 @@ class Client:
         command = CreatePayment(
             amount=amount,
             currency="EUR",
-            payment_method="sim_ok",
+            payment_method=other.get("payment_method", "sim_ok"),
             capture_method="manual" if manual else "automatic",
             provider=None,
             description=other.get("description"),

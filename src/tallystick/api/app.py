@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager, nullcontext
 from typing import Any
 
@@ -14,7 +14,7 @@ from litestar.types import ASGIApp
 from tallystick.api.authentication import Authenticator
 from tallystick.api.endpoints import ENDPOINTS, Endpoint
 from tallystick.api.exchange import PROBLEM_JSON, Answer, Exchange
-from tallystick.api.health import healthz, readyz
+from tallystick.api.health import Readiness, healthz
 from tallystick.api.openapi import openapi_document
 from tallystick.api.problems import DATABASE_AWAY, Refused, busy, on_framework_refusal, report
 from tallystick.api.rate_limit import RateLimiter
@@ -103,8 +103,9 @@ def create_app(
                 app.state.core = core
                 yield
 
+    handlers = [*(_route(face, endpoint) for endpoint in ENDPOINTS), *_open_routes(face)]
     return Litestar(
-        [*(_route(face, endpoint) for endpoint in ENDPOINTS), *_open_routes(face)],
+        [*handlers, *_options(handlers)],
         lifespan=[lifespan],
         exception_handlers={Exception: on_framework_refusal},
         openapi_config=None,  # the document is made from our own table
@@ -146,11 +147,27 @@ def _open_routes(face: Face) -> list[HTTPRouteHandler]:
     return [
         _handler("GET", "/openapi.json", openapi),
         _handler("GET", "/healthz", probe(healthz)),
-        _handler("GET", "/readyz", probe(readyz)),
+        _handler("GET", "/readyz", probe(Readiness().readyz)),
     ]
 
 
+def _options(handlers: Iterable[HTTPRouteHandler]) -> Iterable[HTTPRouteHandler]:
+    """OPTIONS for every path, naming all of its methods; Litestar's own names those of one handler."""
+    methods: dict[str, set[str]] = {}
+    for handler in handlers:
+        for path in handler.paths:
+            methods.setdefault(path, {"OPTIONS"}).update(handler.http_methods)
+    return [_options_handler(path, ", ".join(sorted(allowed))) for path, allowed in methods.items()]
+
+
+def _options_handler(path: str, allow: str) -> HTTPRouteHandler:
+    async def handle(request: Request[Any, Any, Any]) -> ASGIApp:
+        exchange = Exchange(request.scope, request.receive)
+        return Answer(204, b"", headers=(*exchange.answer_headers, (b"allow", allow.encode())))
+
+    return route(path, http_method=HttpMethod.OPTIONS, status_code=204)(handle)
+
+
 def _handler(method: str, path: str, handle: Handler) -> HTTPRouteHandler:
-    # Litestar answers OPTIONS by itself, and knows no HEAD of its own.
     methods = (HttpMethod.GET, HttpMethod.HEAD) if method == "GET" else (HttpMethod(method),)
     return route(path.replace("{id}", "{id:str}"), http_method=methods)(handle)

@@ -6,17 +6,18 @@ from typing import Final
 
 import asyncpg
 
+from tallystick import sql
 from tallystick.api.bodies import Health
 from tallystick.api.exchange import Answer, Exchange
 from tallystick.api.problems import DATABASE_AWAY, busy
 from tallystick.core import Core
-from tallystick.migrations import NEWEST_REVISION
 from tallystick.views import encode
 
 #: A probe that waits longer than this has its answer.
 PROBE_TIMEOUT_S: Final = 2
 
-_REVISION: Final = "SELECT EXISTS (SELECT 1 FROM _yoyo_migration WHERE migration_id = $1)"
+#: What this process asks of the schema, beside the schema's own word: its statements.
+_STATEMENTS: Final = (*sql.load("reads.sql").values(), *sql.load("journal.sql").values())
 
 
 async def healthz(_: Core, exchange: Exchange) -> Answer:
@@ -24,12 +25,27 @@ async def healthz(_: Core, exchange: Exchange) -> Answer:
     return Answer(200, encode(Health(status="ok")), headers=tuple(exchange.answer_headers))
 
 
-async def readyz(core: Core, exchange: Exchange) -> Answer:
-    """200 when the database answers and has this release's schema. Raises Refused otherwise."""
-    try:
-        migrated = await core.pool.fetchval(_REVISION, NEWEST_REVISION, timeout=PROBE_TIMEOUT_S)
-    except (*DATABASE_AWAY, asyncpg.PostgresError):
-        raise busy("not_ready", "The database does not answer.", exchange.request_id) from None
-    if not migrated:
-        raise busy("not_ready", "The database has not this release's schema; migrate it.", exchange.request_id)
-    return Answer(200, encode(Health(status="ready")), headers=tuple(exchange.answer_headers))
+class Readiness:
+    """Whether the process can serve. That the schema fits is found out once: schemas only go forward."""
+
+    def __init__(self) -> None:
+        self._schema_fits = False
+
+    async def readyz(self, core: Core, exchange: Exchange) -> Answer:
+        """200 when the database answers and its schema takes every statement of this release. Raises Refused.
+
+        The application's role may not read the list of revisions, so the statements are tried instead: prepared, and
+        never run.
+        """
+        try:
+            async with core.pool.acquire(timeout=PROBE_TIMEOUT_S) as connection:
+                await connection.fetchval("SELECT 1", timeout=PROBE_TIMEOUT_S)
+                if not self._schema_fits:
+                    for statement in _STATEMENTS:
+                        await connection.prepare(statement, timeout=PROBE_TIMEOUT_S)
+                    self._schema_fits = True
+        except asyncpg.SyntaxOrAccessError:  # a table or column that is not there
+            raise busy("not_ready", "The database has another schema; migrate it.", exchange.request_id) from None
+        except (*DATABASE_AWAY, asyncpg.PostgresError):
+            raise busy("not_ready", "The database does not answer.", exchange.request_id) from None
+        return Answer(200, encode(Health(status="ready")), headers=tuple(exchange.answer_headers))

@@ -279,10 +279,11 @@ def _not_executed(draft: Draft, stored: Stored, attempt: Attempt, event: str, fa
         draft.move_payment(payment, payment_event, amount_refund_pending=pending)
         draft.respond_refund(attempt.idempotency_key, 201, refund)
         return draft.change(outcome=True)
-    after = draft.move_payment(payment, payment_event, failure=failure)
     if attempt.operation == "authorize":
+        after = draft.move_payment(payment, payment_event, failure=failure, next_action=None)
         draft.respond_payment(attempt.idempotency_key, 201, after)
     else:
+        after = draft.move_payment(payment, payment_event, failure=failure)
         draft.respond_payment(attempt.idempotency_key, 200, after)
         draft.watch(0)  # why did the provider refuse? it may have captured or released the hold on its own
     return draft.change(outcome=True)

@@ -1,0 +1,1 @@
+"""Benchmarks as commands: each figure beside the ceiling that the same machine has in the same run."""

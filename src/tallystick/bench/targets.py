@@ -1,0 +1,59 @@
+"""What the platform has to reach, and whether it did. Pure."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from msgspec import Struct
+
+
+class Target(Struct, frozen=True, kw_only=True):
+    """One figure with its bound, on 2 cores with database and load generator on the same machine."""
+
+    name: str
+    unit: str
+    bound: float
+    at_least: bool = True
+
+
+class Judged(Struct, frozen=True, kw_only=True):
+    """A target beside what was measured."""
+
+    name: str
+    unit: str
+    bound: float
+    at_least: bool
+    measured: float
+    holds: bool
+
+
+#: Half of what the database can do is left for everything that makes a row a payment.
+JOURNAL_SHARE: Final = Target(name="journal, of the database ceiling", unit="ratio", bound=0.5)
+
+#: A person does not notice 2 ms, and a provider takes ten times as long at best.
+JOURNAL_ADDS_MS: Final = Target(name="journal adds to an idle commit (median)", unit="ms", bound=2.0, at_least=False)
+
+#: Twice a surge of 60,000 requests a minute, on one small machine.
+SATURATION_PER_S: Final = Target(name="HTTP at saturation", unit="payments/s", bound=2_000)
+
+#: Two durable commits and a provider call for the price of five requests that do nothing.
+NOOP_SHARE: Final = Target(name="HTTP at saturation, of the no-op POST", unit="ratio", bound=0.2)
+
+#: Five times the provider's own 20 ms: at half load nobody waits in a queue for long.
+OPEN_LOOP_P99_MS: Final = Target(name="open loop, p99", unit="ms", bound=100.0, at_least=False)
+
+#: Indexes of 5 million payments are a level deeper and colder; that may cost a fifth.
+FILLED_SHARE: Final = Target(name="filled database, of the empty one", unit="ratio", bound=0.8)
+
+
+def judge(target: Target, measured: float) -> Judged:
+    """Whether ``measured`` reaches the target. "Adds" and p99 must stay below their bound."""
+    holds = measured >= target.bound if target.at_least else measured < target.bound
+    return Judged(
+        name=target.name,
+        unit=target.unit,
+        bound=target.bound,
+        at_least=target.at_least,
+        measured=round(measured, 3),
+        holds=holds,
+    )

@@ -1,0 +1,133 @@
+"""The payments that benchmarks make: real decisions over fixed, ordinary instructions."""
+
+from __future__ import annotations
+
+import random
+from datetime import datetime
+from typing import Any, Final
+
+import msgspec
+
+from tallystick.clock import utc_now
+from tallystick.decisions import instructions as decide
+from tallystick.decisions.draft import Step
+from tallystick.decisions.instructions import Instruction, Timing
+from tallystick.decisions.settlement import Checks, Stored, settle
+from tallystick.edge.commands import parse_create_payment
+from tallystick.edge.fingerprint import FINGERPRINT_VERSION, canonical, fingerprint
+from tallystick.edge.json_body import parse_json_object
+from tallystick.ids import new_id
+from tallystick.model import Change
+from tallystick.providers.base import Approved, Declined, Verdict
+
+#: All benchmark payments belong to one merchant: its balance rows are the hottest that there can be.
+MERCHANT: Final = "bench"
+PROVIDER: Final = "bench"
+
+PATH: Final = "/v1/payments"
+
+#: One ordinary payment as a shop sends it.
+BODY: Final[dict[str, Any]] = {
+    "amount": 4999,
+    "currency": "EUR",
+    "payment_method": "bench_ok",
+    "description": "Order 20931, two tickets",
+    "metadata": {"order": "20931", "channel": "web"},
+}
+
+#: The settings' defaults; recovery does not run here, so that only the columns matter.
+TIMING: Final = Timing(send_window_ms=5_000, request_timeout_ms=10_000, settling_ms=5_000)
+CHECKS: Final = Checks(
+    unknown_in_ms=1_000, pending_in_ms=2_000, not_sent_in_ms=1_000, authorization_deadline_ms=604_800_000
+)
+
+
+def body_bytes(body: dict[str, Any]) -> bytes:
+    """A body as a client sends it."""
+    return msgspec.json.encode(body)
+
+
+def random_key(chance: random.Random) -> str:
+    """An idempotency key as most clients make it: a random UUID, which lands anywhere in an index."""
+    text = f"{chance.getrandbits(128):032x}"
+    return f"{text[:8]}-{text[8:12]}-4{text[13:16]}-a{text[17:20]}-{text[20:]}"
+
+
+def new_instruction(
+    key: str, *, body: dict[str, Any] = BODY, merchant_id: str = MERCHANT, at: datetime | None = None
+) -> Instruction:
+    """A create as the API hands it to the core."""
+    request = canonical(parse_json_object(body_bytes(body)))
+    return Instruction(
+        merchant_id=merchant_id,
+        idempotency_key=key,
+        operation=f"POST {PATH}",
+        path=PATH,
+        fingerprint=fingerprint("POST", PATH, request),
+        fingerprint_version=FINGERPRINT_VERSION,
+        request=request,
+        actor="key:benchkeybenchkey",
+        request_id=new_id("req"),
+        instruction_id=new_id("ins"),
+        change_id=new_id("chg"),
+        attempt_id=new_id("att"),
+        rejection_id=new_id("rej"),
+        at=at or utc_now(),
+    )
+
+
+def create_change(instruction: Instruction, payment_id: str, body: dict[str, Any] = BODY) -> Change:
+    """The first commit of a payment."""
+    command = parse_create_payment(parse_json_object(body_bytes(body)))
+    return decide.create_payment(
+        instruction,
+        payment_id,
+        amount=command.amount,
+        currency=command.currency,
+        payment_method=command.payment_method,
+        automatic=command.capture_method == "automatic",
+        provider=PROVIDER,
+        description=command.description,
+        metadata=command.metadata,
+        timing=TIMING,
+    )
+
+
+def settled_change(
+    create: Change, verdict: Verdict, *, change_id: str | None = None, at: datetime | None = None
+) -> Change:
+    """The second commit of a payment."""
+    assert create.payment is not None
+    stored = Stored(payment=create.payment, attempts=create.attempts)
+    step = Step(change_id=change_id or new_id("chg"), at=at or utc_now(), cause="answer", actor=f"provider:{PROVIDER}")
+    change = settle(stored, create.attempts[0].attempt_id, verdict, step, new_id("rej"), CHECKS)
+    assert change is not None, "an approval or a decline of a submitted attempt always says something new"
+    return change
+
+
+def approval(
+    reference: str, amount: int, currency: str, at: datetime, effect: str = "captured"
+) -> Approved:
+    """The provider took the money, or holds it, and sent evidence of an ordinary size."""
+    raw = {"status": 200, "body": f'{{"id":"{reference}","status":"approved","effect":"{effect}"}}'}
+    return Approved(reference=reference, occurred_at=at, raw=raw, amount=amount, currency=currency, effect=effect)
+
+
+def decline(reference: str, at: datetime) -> Declined:
+    """The provider refused."""
+    raw = {"status": 402, "body": f'{{"id":"{reference}","status":"declined","decline_code":"insufficient_funds"}}'}
+    return Declined(
+        reference=reference,
+        occurred_at=at,
+        raw=raw,
+        code="insufficient_funds",
+        message="The account has not enough funds.",
+    )
+
+
+def new_payment(chance: random.Random) -> tuple[Change, Change]:
+    """Both commits of one captured payment."""
+    create = create_change(new_instruction(random_key(chance)), new_id("pay"))
+    reference = f"bnc_{create.change_id.removeprefix('chg_')}"
+    verdict = approval(reference, int(BODY["amount"]), str(BODY["currency"]), utc_now())
+    return create, settled_change(create, verdict)

@@ -13,7 +13,7 @@ from msgspec import Struct
 from tallystick.clock import Clock
 from tallystick.decisions.instructions import Timing
 from tallystick.decisions.resubmission import backoff_ms
-from tallystick.decisions.settlement import Checks
+from tallystick.decisions.stored import Checks
 from tallystick.errors import Overloaded
 from tallystick.providers.base import Provider, Traits
 from tallystick.record.journal import Journal

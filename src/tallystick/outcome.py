@@ -7,7 +7,8 @@ from typing import Any
 from tallystick.clock import monotonic_ms
 from tallystick.core import Core
 from tallystick.decisions.draft import Step
-from tallystick.decisions.settlement import Stored, settle, verdict_name
+from tallystick.decisions.settlement import settle
+from tallystick.decisions.stored import Stored, verdict_name
 from tallystick.ids import new_id
 from tallystick.logs import get_logger
 from tallystick.model import Attempt, Change

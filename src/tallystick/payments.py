@@ -8,7 +8,7 @@ from collections.abc import Callable
 from tallystick.core import Core
 from tallystick.decisions import instructions as decide
 from tallystick.decisions.instructions import Instruction
-from tallystick.decisions.settlement import Stored
+from tallystick.decisions.stored import Stored
 from tallystick.edge.commands import CancelPayment, CapturePayment, CreatePayment, CreateRefund
 from tallystick.errors import Overloaded, problem
 from tallystick.ids import new_id

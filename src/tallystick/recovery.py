@@ -12,6 +12,7 @@ from tallystick.clock import monotonic_ms
 from tallystick.core import Core
 from tallystick.decisions.draft import Step
 from tallystick.decisions.instructions import expire_payment
+from tallystick.decisions.late_effects import observe_authorization
 from tallystick.decisions.resubmission import (
     Move,
     backoff_ms,
@@ -20,7 +21,8 @@ from tallystick.decisions.resubmission import (
     park,
     resubmit,
 )
-from tallystick.decisions.settlement import Stored, give_up, observe_authorization
+from tallystick.decisions.settlement import give_up
+from tallystick.decisions.stored import Stored
 from tallystick.errors import TallystickError
 from tallystick.ids import new_id
 from tallystick.logs import get_logger

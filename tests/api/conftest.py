@@ -1,4 +1,4 @@
-"""The whole stack as it runs in earnest: PostgreSQL, the API under granian, recovery and the acquirer, each a process."""
+"""The whole stack as it runs in earnest: PostgreSQL, the API under granian, recovery, the acquirer: all processes."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import httpx
 import pytest
@@ -29,7 +29,7 @@ from tests.conftest import Database
 START_TIMEOUT_S = 30
 
 #: Short enough for tests. The acquirer's slow answers take longer, so they count as unknown here.
-SHORT = {
+SHORT: dict[str, Any] = {
     "provider_request_timeout_ms": 700,
     "provider_connect_timeout_ms": 500,
     "send_window_ms": 2_000,
@@ -188,7 +188,7 @@ async def inside(database: Database, merchant_id: str, provider: Provider, **set
     async with (
         app.lifespan(),
         httpx.AsyncClient(
-            transport=httpx.ASGITransport(app),
+            transport=httpx.ASGITransport(cast(Any, app)),  # two spellings of the ASGI types
             base_url="http://tallystick.test",
             headers={"Authorization": f"Bearer {key}"},
         ) as client,

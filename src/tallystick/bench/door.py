@@ -8,6 +8,7 @@ import random
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Final
 
 from msgspec import Struct
@@ -145,12 +146,16 @@ Payment = Callable[[], tuple[Change, Change]]
 def _decided(payments: int, chance: random.Random) -> list[Payment]:
     """Decided beforehand: what is measured is the door."""
     made = [new_payment(chance) for _ in range(payments)]
-    return [lambda pair=pair: pair for pair in made]  # type: ignore[misc]  # mypy does not infer a lambda's default
+    return [partial(_ready, each) for each in made]
+
+
+def _ready(made: tuple[Change, Change]) -> tuple[Change, Change]:
+    return made
 
 
 def _deciding(payments: int, chance: random.Random) -> list[Payment]:
     """Decided while the clock runs: parsing, fingerprint, ids and both decisions."""
-    return [lambda: new_payment(chance)] * payments
+    return [partial(new_payment, chance)] * payments
 
 
 async def _commit_all(journal: Journal, payments: Sequence[Payment], flows: int) -> tuple[float, list[float]]:

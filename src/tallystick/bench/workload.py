@@ -12,7 +12,8 @@ from tallystick.clock import utc_now
 from tallystick.decisions import instructions as decide
 from tallystick.decisions.draft import Step
 from tallystick.decisions.instructions import Instruction, Timing
-from tallystick.decisions.settlement import Checks, Stored, settle
+from tallystick.decisions.settlement import settle
+from tallystick.decisions.stored import Checks, Stored
 from tallystick.edge.commands import parse_create_payment
 from tallystick.edge.fingerprint import FINGERPRINT_VERSION, canonical, fingerprint
 from tallystick.edge.json_body import parse_json_object

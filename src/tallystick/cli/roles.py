@@ -38,7 +38,7 @@ def up(
 ) -> None:
     """Run everything on this machine: database, API, worker and test acquirer, until SIGTERM or Ctrl-C."""
     settings = settings_from(data_dir, host=host, port=port, simulator_port=simulator_port)
-    uvloop.run(bringing_up.bring_up(settings, _stay_up, announce=_announce))
+    uvloop.run(bringing_up.bring_up(settings, _stay_up, announce=announce))
 
 
 def serve(
@@ -101,7 +101,8 @@ async def _require_database(settings: Settings, database_url: str) -> None:
         await connection.close()
 
 
-def _announce(message: str) -> None:
+def announce(message: str) -> None:
+    """Tell the person who started the platform, beside whatever the logs say."""
     typer.echo(f"tallystick: {message}", err=True)
 
 

@@ -12,7 +12,7 @@ from enum import StrEnum
 
 from tallystick.decisions.draft import Draft, Step
 from tallystick.decisions.instructions import Timing
-from tallystick.decisions.settlement import Stored
+from tallystick.decisions.stored import Stored
 from tallystick.model import Attempt, Change, Schedule
 from tallystick.providers.base import Traits
 

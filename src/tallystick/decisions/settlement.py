@@ -9,13 +9,14 @@ from __future__ import annotations
 from typing import Any
 
 import msgspec
-from msgspec import Struct
 from msgspec.structs import replace
 
 from tallystick import chart
 from tallystick.decisions.draft import Draft, Step
+from tallystick.decisions.late_effects import late_effect
+from tallystick.decisions.stored import CLOSED, EFFECTS, Checks, Stored, payment_event, verdict_name
 from tallystick.lifecycle import CREATE_OPEN, FINAL, Reading, next_state, reading
-from tallystick.model import Attempt, Change, Failure, Payment, Refund, Schedule
+from tallystick.model import Attempt, Change, Failure, Payment, Schedule
 from tallystick.providers.base import (
     Approved,
     Declined,
@@ -26,47 +27,6 @@ from tallystick.providers.base import (
     Unknown,
     Verdict,
 )
-
-CLOSED = Schedule()
-
-#: The effect that an approval of each operation must report; anything else is a conflict to be asked about.
-_EFFECTS = {"capture": "captured", "cancel": "voided", "refund": "refunded"}
-
-
-class Stored(Struct, frozen=True, kw_only=True):
-    """A payment as loaded, with all its attempts and refunds: what a settlement is decided against."""
-
-    payment: Payment
-    attempts: tuple[Attempt, ...]
-    refunds: tuple[Refund, ...] = ()
-
-    def attempt(self, attempt_id: str) -> Attempt:
-        """One attempt by id; KeyError when it is not this payment's."""
-        for attempt in self.attempts:
-            if attempt.attempt_id == attempt_id:
-                return attempt
-        raise KeyError(attempt_id)
-
-    def refund(self, refund_id: str | None) -> Refund:
-        """One refund by id; KeyError when it is not this payment's."""
-        for refund in self.refunds:
-            if refund.refund_id == refund_id:
-                return refund
-        raise KeyError(refund_id)
-
-
-class Checks(Struct, frozen=True, kw_only=True):
-    """When recovery next looks, by what the attempt became."""
-
-    unknown_in_ms: int
-    pending_in_ms: int
-    not_sent_in_ms: int
-    authorization_deadline_ms: int
-
-
-def verdict_name(verdict: Verdict) -> str:
-    """The verdict's name in the published matrix."""
-    return str(type(verdict).__struct_config__.tag)
 
 
 def settle(
@@ -92,7 +52,7 @@ def settle(
             reason = f"the provider says {verdict_name(verdict)} of an attempt that is {attempt.state}"
             return _conflict(draft, attempt, verdict, rejection_id, reason, checks)
         case Reading.LATE_EFFECT:
-            return _late_effect(draft, stored, attempt, verdict, rejection_id)
+            return late_effect(draft, stored, attempt, verdict, rejection_id)
         case Reading.APPLY:
             return _apply(draft, stored, attempt, verdict, checks)
 
@@ -119,7 +79,7 @@ def _mismatch(attempt: Attempt, verdict: Verdict) -> str | None:
     if attempt.operation == "authorize":
         expected = ("captured",) if attempt.capture else ("authorized", "captured")
     else:
-        expected = (_EFFECTS[attempt.operation],)
+        expected = (EFFECTS[attempt.operation],)
     return None if verdict.effect in expected else f"approved with effect {verdict.effect}, asked {expected[0]}"
 
 
@@ -178,7 +138,7 @@ def _follow_waiting(draft: Draft, stored: Stored, attempt: Attempt, verdict: Ver
 
 def _approved(draft: Draft, stored: Stored, attempt: Attempt, verdict: Approved, checks: Checks) -> Change | None:
     payment = stored.payment
-    event = _payment_event(attempt, verdict)
+    event = payment_event(attempt, verdict)
     if next_state("payment", payment.state, event) is None:
         return None  # a cancel is under way: its own outcome comes first, then this attempt is asked about again
     closed = draft.move_attempt(attempt, "approved", CLOSED, provider_reference=verdict.reference)
@@ -187,15 +147,6 @@ def _approved(draft: Draft, stored: Stored, attempt: Attempt, verdict: Approved,
     else:
         _payment_moved(draft, stored, closed, event, checks)
     return draft.change(outcome=True)
-
-
-def _payment_event(attempt: Attempt, verdict: Approved) -> str:
-    match attempt.operation:
-        case "authorize" | "capture":
-            return verdict.effect
-        case "cancel":
-            return "expired" if attempt.purpose == "expiry" else "canceled"
-    return "refund_succeeded"
 
 
 def _payment_moved(draft: Draft, stored: Stored, attempt: Attempt, event: str, checks: Checks) -> None:
@@ -286,72 +237,4 @@ def _not_executed(draft: Draft, stored: Stored, attempt: Attempt, event: str, fa
         after = draft.move_payment(payment, payment_event, failure=failure)
         draft.respond_payment(attempt.idempotency_key, 200, after)
         draft.watch(0)  # why did the provider refuse? it may have captured or released the hold on its own
-    return draft.change(outcome=True)
-
-
-def _late_effect(draft: Draft, stored: Stored, attempt: Attempt, verdict: Verdict, rejection_id: str) -> Change | None:
-    """An approval of an attempt that we closed. Where the payment can still follow it does; money that has no
-    edge to travel on goes to suspense, with the rejection and an alert beside it. Once per attempt."""
-    if attempt.late_effect or not isinstance(verdict, Approved):
-        return None
-    payment = stored.payment
-    draft.reject(
-        rejection_id,
-        attempt,
-        "approved",
-        origin="provider",
-        reason=f"the provider executed an attempt that we hold {attempt.state}",
-    )
-    if payment.state not in FINAL["payment"] and payment.state != "authorized":
-        return draft.change(outcome=True)  # another attempt is under way, and what it meets will tell
-    draft.move_attempt(attempt, "late_effect", CLOSED, late_effect=True, provider_reference=verdict.reference)
-    _post_late_effect(draft, stored, attempt, verdict)
-    return draft.change(outcome=True)
-
-
-def _post_late_effect(draft: Draft, stored: Stored, attempt: Attempt, verdict: Approved) -> None:
-    """Follow where there is an edge; else money to suspense. A hold or release on a closed edge moves no money:
-    the rejection and its alert are enough."""
-    payment = stored.payment
-    event = _payment_event(attempt, verdict)
-    if attempt.operation == "refund":
-        refund = draft.move_refund(stored.refund(attempt.refund_id), "late_effect")
-        postings = chart.late_money_out(refund.provider, refund.amount)
-        draft.post(refund.refund_id, refund.version, refund.currency, postings)
-    elif next_state("payment", payment.state, event) is not None:
-        captured = event == "captured"
-        after = draft.move_payment(
-            payment, event, failure=None, **({"amount_captured": attempt.amount} if captured else {})
-        )
-        held = payment.amount_authorized
-        postings = (
-            chart.capture(payment.provider, held, attempt.amount) if captured else chart.release(payment.provider, held)
-        )
-        draft.post(payment.payment_id, after.version, payment.currency, postings)
-    elif verdict.effect == "captured":
-        after = draft.move_payment(payment, "late_effect")
-        postings = chart.late_money_in(payment.provider, attempt.amount)
-        draft.post(payment.payment_id, after.version, payment.currency, postings)
-
-
-def observe_authorization(stored: Stored, attempt_id: str, verdict: Verdict, step: Step) -> Change | None:
-    """What the provider now says of an authorization that nobody captured: captured in its own dashboard, released,
-    or still held (None)."""
-    payment, attempt = stored.payment, stored.attempt(attempt_id)
-    if payment.state != "authorized" or not isinstance(verdict, Approved) or verdict.effect == "authorized":
-        return None
-    step = replace(
-        step,
-        occurred_at=verdict.occurred_at,
-        provider_reference=attempt.provider_reference,
-        evidence={"verdict": msgspec.to_builtins(verdict)},
-    )
-    draft = Draft(payment.merchant_id, payment.payment_id, step)
-    if verdict.effect == "captured":
-        after = draft.move_payment(payment, "captured", amount_captured=verdict.amount, failure=None)
-        postings = chart.capture(payment.provider, payment.amount_authorized, verdict.amount)
-    else:
-        after = draft.move_payment(payment, "expired", failure=None)
-        postings = chart.release(payment.provider, payment.amount_authorized)
-    draft.post(payment.payment_id, after.version, payment.currency, postings)
     return draft.change(outcome=True)

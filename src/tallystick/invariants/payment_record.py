@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from itertools import groupby
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import asyncpg
 from msgspec import Struct
@@ -14,6 +14,8 @@ from tallystick import sql
 from tallystick.invariants.replay import Replay, Step, replay
 from tallystick.model import Attempt, Payment, Refund, Transfer
 from tallystick.record.reads import attempt_of, payment_of, refund_of
+
+Row = TypeVar("Row")
 
 STATEMENTS: Final = sql.load("invariants.sql")
 
@@ -92,77 +94,102 @@ async def payment_records(
     """A merchant's payments in pages, in the order of their ids."""
     last = ""
     while True:
-        page = await _fetch(connection, "payments", merchant_id, last, PAGE_PAYMENTS)
+        page = await fetch_all(connection, "payments", merchant_id, last, PAGE_PAYMENTS)
         if not page:
             return
+        rows = await _rows_of(connection, merchant_id, [row["payment_id"] for row in page], clock_shift_ms)
+        yield list(_assembled(page, rows))
         last = page[-1]["payment_id"]
-        yield await _assembled(connection, merchant_id, page, clock_shift_ms)
 
 
-async def _assembled(
-    connection: asyncpg.Connection, merchant_id: str, page: Sequence[asyncpg.Record], clock_shift_ms: int
-) -> list[PaymentRecord]:
-    payment_ids = [row["payment_id"] for row in page]
-    refunds = [refund_of(row) for row in await _fetch(connection, "refunds", merchant_id, payment_ids)]
-    attempts = [
-        WatchedAttempt(
-            attempt=attempt_of(row),
-            next_check_at=row["next_check_at"],
-            parked_at=row["parked_at"],
-            parked_for_ms=row["parked_for_ms"],
-        )
-        for row in await _fetch(connection, "attempts", merchant_id, payment_ids, clock_shift_ms)
-    ]
-    subject_ids = [
-        *payment_ids,
-        *(refund.refund_id for refund in refunds),
-        *(watched.attempt.attempt_id for watched in attempts),
-    ]
-    steps = [Step(**dict(row)) for row in await _fetch(connection, "transitions", merchant_id, subject_ids)]
-    transfers = [Transfer(**dict(row)) for row in await _fetch(connection, "transfers", merchant_id, payment_ids)]
-    refusals = [Refusal(**dict(row)) for row in await _fetch(connection, "rejections", merchant_id, payment_ids)]
+class _Rows(Struct, frozen=True, kw_only=True):
+    refunds: list[Refund]
+    attempts: list[WatchedAttempt]
+    steps: list[Step]
+    transfers: list[Transfer]
+    refusals: list[Refusal]
+    answers: list[Answer]
+
+
+async def _rows_of(
+    connection: asyncpg.Connection, merchant_id: str, payment_ids: list[str], clock_shift_ms: int
+) -> _Rows:
+    async def fetch(name: str, *values: Any) -> list[asyncpg.Record]:
+        return await fetch_all(connection, name, merchant_id, *values)
+
+    refunds = [refund_of(row) for row in await fetch("refunds", payment_ids)]
+    attempts = [_watched(row) for row in await fetch("attempts", payment_ids, clock_shift_ms)]
+    refusals = [Refusal(**dict(row)) for row in await fetch("rejections", payment_ids)]
+    subject_ids = [*payment_ids, *(refund.refund_id for refund in refunds)]
+    subject_ids += [watched.attempt.attempt_id for watched in attempts]
     keys = {watched.attempt.idempotency_key for watched in attempts}
     keys |= {refusal.idempotency_key for refusal in refusals}
-    answers = [Answer(**dict(row)) for row in await _fetch(connection, "answers", merchant_id, list(keys - {None}))]
+    return _Rows(
+        refunds=refunds,
+        attempts=attempts,
+        steps=[Step(**dict(row)) for row in await fetch("transitions", subject_ids)],
+        transfers=[Transfer(**dict(row)) for row in await fetch("transfers", payment_ids)],
+        refusals=refusals,
+        answers=[Answer(**dict(row)) for row in await fetch("answers", list(keys - {None}))],
+    )
 
-    histories = {subject_id: tuple(group) for subject_id, group in groupby(steps, key=lambda step: step.subject_id)}
+
+def _assembled(page: Sequence[asyncpg.Record], rows: _Rows) -> Iterator[PaymentRecord]:
+    histories = {subject_id: tuple(group) for subject_id, group in groupby(rows.steps, key=lambda s: s.subject_id)}
     replays = {subject_id: replay(history) for subject_id, history in histories.items()}
-    by_key = {answer.idempotency_key: answer for answer in answers}
-    refunds_of = _by_payment(refunds, lambda refund: refund.payment_id)
-    attempts_of = _by_payment(attempts, lambda watched: watched.attempt.payment_id)
-    transfers_of = _by_payment(transfers, lambda transfer: transfer.payment_id)
-    refusals_of = _by_payment(refusals, lambda refusal: refusal.payment_id)
-    records = []
+    answers = {answer.idempotency_key: answer for answer in rows.answers}
+    refunds = _grouped(rows.refunds, lambda refund: refund.payment_id)
+    attempts = _grouped(rows.attempts, lambda watched: watched.attempt.payment_id)
+    transfers = _grouped(rows.transfers, lambda transfer: transfer.payment_id)
+    refusals = _grouped(rows.refusals, lambda refusal: refusal.payment_id)
     for row in page:
         payment_id = row["payment_id"]
-        own_attempts, own_refusals = attempts_of.get(payment_id, []), refusals_of.get(payment_id, [])
-        own_refunds = refunds_of.get(payment_id, [])
-        own_ids = {payment_id, *(refund.refund_id for refund in own_refunds)}
-        own_ids |= {watched.attempt.attempt_id for watched in own_attempts}
-        own_keys = {watched.attempt.idempotency_key for watched in own_attempts}
-        own_keys |= {refusal.idempotency_key for refusal in own_refusals}
-        records.append(
-            PaymentRecord(
-                payment=payment_of(row),
-                due_at=row["due_at"],
-                refunds=own_refunds,
-                attempts=own_attempts,
-                histories={subject_id: histories[subject_id] for subject_id in own_ids if subject_id in histories},
-                replays={subject_id: replays[subject_id] for subject_id in own_ids if subject_id in replays},
-                transfers=transfers_of.get(payment_id, []),
-                refusals=own_refusals,
-                answers={key: by_key[key] for key in own_keys if key is not None and key in by_key},
-            )
+        own_refunds, own_attempts = refunds.get(payment_id, []), attempts.get(payment_id, [])
+        own_refusals = refusals.get(payment_id, [])
+        ids = [payment_id, *(refund.refund_id for refund in own_refunds)]
+        ids += [watched.attempt.attempt_id for watched in own_attempts]
+        keys = {watched.attempt.idempotency_key for watched in own_attempts}
+        keys |= {refusal.idempotency_key for refusal in own_refusals}
+        yield PaymentRecord(
+            payment=payment_of(row),
+            due_at=row["due_at"],
+            refunds=own_refunds,
+            attempts=own_attempts,
+            histories={each: histories[each] for each in ids if each in histories},
+            replays={each: replays[each] for each in ids if each in replays},
+            transfers=transfers.get(payment_id, []),
+            refusals=own_refusals,
+            answers={key: answers[key] for key in keys if key in answers},
         )
-    return records
 
 
-def _by_payment(rows: Iterable[Any], payment_id: Any) -> dict[str, list[Any]]:
-    grouped: dict[str, list[Any]] = {}
+def _watched(row: asyncpg.Record) -> WatchedAttempt:
+    return WatchedAttempt(
+        attempt=attempt_of(row),
+        next_check_at=row["next_check_at"],
+        parked_at=row["parked_at"],
+        parked_for_ms=row["parked_for_ms"],
+    )
+
+
+def _grouped(rows: Iterable[Row], key: Callable[[Row], str]) -> dict[str, list[Row]]:
+    groups: dict[str, list[Row]] = {}
     for row in rows:
-        grouped.setdefault(payment_id(row), []).append(row)
-    return grouped
+        groups.setdefault(key(row), []).append(row)
+    return groups
 
 
-async def _fetch(connection: asyncpg.Connection, name: str, *values: Any) -> list[asyncpg.Record]:
+async def fetch_all(connection: asyncpg.Connection, name: str, *values: Any) -> list[asyncpg.Record]:
+    """The rows of one of the statements."""
     return await connection.fetch(STATEMENTS[name], *values, timeout=STATEMENT_TIMEOUT_S)
+
+
+async def merchants(connection: asyncpg.Connection, only: str | None) -> AsyncIterator[str]:
+    """Every merchant that has anything in the record, or the one that was asked for."""
+    if only is not None:
+        yield only
+        return
+    last = ""
+    while (rows := await fetch_all(connection, "next_merchant", last))[0][0] is not None:
+        last = rows[0][0]
+        yield last

@@ -10,7 +10,7 @@ import msgspec
 from msgspec import Struct
 
 from tallystick import sql
-from tallystick.decisions.settlement import Stored
+from tallystick.decisions.stored import Stored
 from tallystick.model import Attempt, Failure, Payment, Refund, StoredInstruction
 
 READS: Final = sql.load("reads.sql")

@@ -1,0 +1,81 @@
+"""Effects that nobody waited for any more: approvals of attempts that we closed, and what a provider did on its own. Pure."""
+
+from __future__ import annotations
+
+import msgspec
+from msgspec.structs import replace
+
+from tallystick import chart
+from tallystick.decisions.draft import Draft, Step
+from tallystick.decisions.stored import CLOSED, Stored, payment_event
+from tallystick.lifecycle import FINAL, next_state
+from tallystick.model import Attempt, Change
+from tallystick.providers.base import Approved, Verdict
+
+
+def late_effect(draft: Draft, stored: Stored, attempt: Attempt, verdict: Verdict, rejection_id: str) -> Change | None:
+    """An approval of an attempt that we closed. Where the payment can still follow it does; money that has no
+    edge to travel on goes to suspense, with the rejection and an alert beside it. Once per attempt."""
+    if attempt.late_effect or not isinstance(verdict, Approved):
+        return None
+    payment = stored.payment
+    draft.reject(
+        rejection_id,
+        attempt,
+        "approved",
+        origin="provider",
+        reason=f"the provider executed an attempt that we hold {attempt.state}",
+    )
+    if payment.state not in FINAL["payment"] and payment.state != "authorized":
+        return draft.change(outcome=True)  # another attempt is under way, and what it meets will tell
+    draft.move_attempt(attempt, "late_effect", CLOSED, late_effect=True, provider_reference=verdict.reference)
+    _post_late_effect(draft, stored, attempt, verdict)
+    return draft.change(outcome=True)
+
+
+def _post_late_effect(draft: Draft, stored: Stored, attempt: Attempt, verdict: Approved) -> None:
+    """Follow where there is an edge; else money to suspense. A hold or release on a closed edge moves no money:
+    the rejection and its alert are enough."""
+    payment = stored.payment
+    event = payment_event(attempt, verdict)
+    if attempt.operation == "refund":
+        refund = draft.move_refund(stored.refund(attempt.refund_id), "late_effect")
+        postings = chart.late_money_out(refund.provider, refund.amount)
+        draft.post(refund.refund_id, refund.version, refund.currency, postings)
+    elif next_state("payment", payment.state, event) is not None:
+        captured = event == "captured"
+        after = draft.move_payment(
+            payment, event, failure=None, **({"amount_captured": attempt.amount} if captured else {})
+        )
+        held = payment.amount_authorized
+        postings = (
+            chart.capture(payment.provider, held, attempt.amount) if captured else chart.release(payment.provider, held)
+        )
+        draft.post(payment.payment_id, after.version, payment.currency, postings)
+    elif verdict.effect == "captured":
+        after = draft.move_payment(payment, "late_effect")
+        postings = chart.late_money_in(payment.provider, attempt.amount)
+        draft.post(payment.payment_id, after.version, payment.currency, postings)
+
+
+def observe_authorization(stored: Stored, attempt_id: str, verdict: Verdict, step: Step) -> Change | None:
+    """What the provider now says of an authorization that nobody captured: captured in its own dashboard, released,
+    or still held (None)."""
+    payment, attempt = stored.payment, stored.attempt(attempt_id)
+    if payment.state != "authorized" or not isinstance(verdict, Approved) or verdict.effect == "authorized":
+        return None
+    step = replace(
+        step,
+        occurred_at=verdict.occurred_at,
+        provider_reference=attempt.provider_reference,
+        evidence={"verdict": msgspec.to_builtins(verdict)},
+    )
+    draft = Draft(payment.merchant_id, payment.payment_id, step)
+    if verdict.effect == "captured":
+        after = draft.move_payment(payment, "captured", amount_captured=verdict.amount, failure=None)
+        postings = chart.capture(payment.provider, payment.amount_authorized, verdict.amount)
+    else:
+        after = draft.move_payment(payment, "expired", failure=None)
+        postings = chart.release(payment.provider, payment.amount_authorized)
+    draft.post(payment.payment_id, after.version, payment.currency, postings)
+    return draft.change(outcome=True)

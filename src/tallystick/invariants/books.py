@@ -1,0 +1,178 @@
+"""Checks on the money of one payment: amounts that bound each other, and a ledger that says what the state says."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Final
+
+from tallystick import chart
+from tallystick.chart import Posting
+from tallystick.invariants.finding import Finding
+from tallystick.invariants.payment_record import PaymentRecord
+from tallystick.invariants.replay import Step
+from tallystick.model import Attempt, Payment, Refund, Transfer
+
+#: Payment states in which the provider still holds the authorized amount.
+HOLDING: Final = frozenset({"authorized", "capturing", "canceling"})
+
+#: Refund states in which the money has left the merchant and not arrived at the payer.
+IN_FLIGHT: Final = frozenset({"submitting", "pending"})
+
+
+def captured_within_authorized(record: PaymentRecord) -> Iterator[Finding]:
+    """Nobody takes more than was held, or holds more than was asked for."""
+    payment = record.payment
+    if not 0 <= payment.amount_captured <= payment.amount_authorized <= payment.amount:
+        amounts = f"captured {payment.amount_captured}, authorized {payment.amount_authorized}"
+        yield Finding(payment.payment_id, f"{amounts}, asked for {payment.amount}")
+
+
+def refunds_within_captured(record: PaymentRecord) -> Iterator[Finding]:
+    """What was and may yet be paid back is no more than was captured, and is what the refunds add up to."""
+    payment = record.payment
+    if payment.amount_refunded + payment.amount_refund_pending > payment.amount_captured:
+        amounts = f"refunded {payment.amount_refunded}, pending {payment.amount_refund_pending}"
+        yield Finding(payment.payment_id, f"{amounts}, captured {payment.amount_captured}")
+    succeeded = sum(refund.amount for refund in record.refunds if refund.state == "succeeded")
+    pending = sum(refund.amount for refund in record.refunds if refund.state in IN_FLIGHT)
+    if (succeeded, pending) != (payment.amount_refunded, payment.amount_refund_pending):
+        ours = f"refunded {payment.amount_refunded} and pending {payment.amount_refund_pending}"
+        yield Finding(payment.payment_id, f"{ours}, its refunds add up to {succeeded} and {pending}")
+
+
+def one_currency_per_payment(record: PaymentRecord) -> Iterator[Finding]:
+    """Refunds, attempts and ledger rows are in the payment's currency and at its provider."""
+    payment = record.payment
+    for subject_id, subject in record.subjects():
+        if (subject.currency, subject.provider) != (payment.currency, payment.provider):
+            theirs = f"{subject.currency} at {subject.provider}"
+            yield Finding(subject_id, f"is in {theirs}, its payment in {payment.currency} at {payment.provider}")
+    for transfer in record.transfers:
+        if transfer.currency != payment.currency:
+            where = f"version {transfer.version}, leg {transfer.leg}"
+            yield Finding(transfer.subject_id, f"{where} is in {transfer.currency}, its payment in {payment.currency}")
+
+
+def postings_follow_the_chart(record: PaymentRecord) -> Iterator[Finding]:
+    """Each step of history has exactly the ledger rows that the chart of accounts gives its event."""
+    posted: dict[tuple[str, int], list[Posting]] = {}
+    for transfer in record.transfers:
+        leg = Posting(transfer.kind, transfer.debit, transfer.credit, transfer.amount)
+        posted.setdefault((transfer.subject_id, transfer.version), []).append(leg)
+    for subject_id, steps in record.histories.items():
+        replay = record.replays[subject_id]
+        for step in steps:
+            if step.version not in replay.states:
+                break  # history_replays_to_state has said why
+            due = _due(record, step)
+            found = posted.get((subject_id, step.version), [])
+            if found != due:
+                what = f"version {step.version} ({step.event})"
+                yield Finding(subject_id, f"{what} posted {_said(found)}, the chart says {_said(due)}")
+
+
+def _due(record: PaymentRecord, step: Step) -> list[Posting]:
+    states = record.replays[step.subject_id].states
+    after, before = states[step.version], states.get(step.version - 1)
+    if isinstance(after, Payment):
+        held = before.amount_authorized if isinstance(before, Payment) else 0
+        return _due_of_payment(record, step, after, held)
+    if isinstance(after, Refund):
+        return _due_of_refund(step, after)
+    return []
+
+
+def _due_of_payment(record: PaymentRecord, step: Step, after: Payment, held: int) -> list[Posting]:
+    match step.event:
+        case "authorized":
+            return chart.hold(after.provider, after.amount_authorized)
+        case "captured":
+            return chart.capture(after.provider, held, after.amount_captured)
+        case "canceled" | "expired":
+            return chart.release(after.provider, held)
+        case "late_effect":
+            late = _late_attempt(record, step)
+            return chart.late_money_in(after.provider, late.amount) if late else []
+    return []
+
+
+def _due_of_refund(step: Step, after: Refund) -> list[Posting]:
+    match step.event:
+        case "create":
+            return chart.refund_sent(after.provider, after.amount)
+        case "succeeded":
+            return chart.refund_succeeded(after.provider, after.amount)
+        case "failed":
+            return chart.refund_failed(after.provider, after.amount, had_succeeded=step.from_state == "succeeded")
+        case "late_effect":
+            return chart.late_money_out(after.provider, after.amount)
+    return []
+
+
+def _late_attempt(record: PaymentRecord, step: Step) -> Attempt | None:
+    """The attempt whose late effect was recorded in the same change as ``step``."""
+    for watched in record.attempts:
+        for other in record.histories.get(watched.attempt.attempt_id, ()):
+            if other.event == "late_effect" and other.change_id == step.change_id:
+                return watched.attempt
+    return None
+
+
+def holds_match(record: PaymentRecord) -> Iterator[Finding]:
+    """The ledger holds what the provider holds for us: the authorization while it is open, and nothing after it."""
+    payment = record.payment
+    due = payment.amount_authorized if payment.state in HOLDING else 0
+    held = _debit(record, chart.authorized_account(payment.provider))
+    against = -_debit(record, chart.contra_account(payment.provider))
+    if not held == against == due:
+        yield Finding(payment.payment_id, f"is {payment.state}: must hold {due}, holds {held} against {against}")
+
+
+def refunds_in_flight_match(record: PaymentRecord) -> Iterator[Finding]:
+    """The clearing account of refunds holds what is promised and not confirmed, and nothing else."""
+    payment = record.payment
+    in_flight = -_debit(record, chart.refunds_account(payment.provider))
+    if in_flight != payment.amount_refund_pending:
+        yield Finding(payment.payment_id, f"has {in_flight} in flight, {payment.amount_refund_pending} pending")
+
+
+def captured_money_is_owed(record: PaymentRecord) -> Iterator[Finding]:
+    """The merchant is owed what was captured less its refunds, and the provider owes us the same, less what is still
+    in flight, plus what stands in suspense."""
+    payment = record.payment
+    kept = payment.amount_captured - payment.amount_refunded
+    owed = -_debit(record, chart.MERCHANT)
+    if owed != kept - payment.amount_refund_pending:
+        yield Finding(payment.payment_id, f"owes {owed} to the merchant, must {kept - payment.amount_refund_pending}")
+    suspended = -_debit(record, chart.suspense_account(payment.provider))
+    receivable = _debit(record, chart.provider_account(payment.provider))
+    if receivable != kept + suspended:
+        yield Finding(payment.payment_id, f"is owed {receivable} by the provider, must be {kept + suspended}")
+
+
+def suspense_is_explained(record: PaymentRecord) -> Iterator[Finding]:
+    """Money in suspense came with a late effect in history, and each late effect has its rejection and alert."""
+    suspense = chart.suspense_account(record.payment.provider)
+    for transfer in record.transfers:
+        if suspense in (transfer.debit, transfer.credit) and not _is_late(record, transfer):
+            yield Finding(transfer.subject_id, f"version {transfer.version} posted to suspense without a late effect")
+    alerts = {refusal.subject_id for refusal in record.refusals if refusal.alert}
+    for watched in record.attempts:
+        attempt = watched.attempt
+        if attempt.late_effect and attempt.attempt_id not in alerts:
+            yield Finding(attempt.attempt_id, "had a late effect, and no rejection raised an alert")
+
+
+def _is_late(record: PaymentRecord, transfer: Transfer) -> bool:
+    step = record.step(transfer.subject_id, transfer.version)
+    return step is not None and step.event == "late_effect" and _late_attempt(record, step) is not None
+
+
+def _debit(record: PaymentRecord, account: str) -> int:
+    """What the payment's ledger rows left on an account: debits less credits."""
+    debits = sum(transfer.amount for transfer in record.transfers if transfer.debit == account)
+    return debits - sum(transfer.amount for transfer in record.transfers if transfer.credit == account)
+
+
+def _said(postings: list[Posting]) -> str:
+    return ", ".join(f"{p.kind} {p.amount} ({p.debit} from {p.credit})" for p in postings) or "nothing"

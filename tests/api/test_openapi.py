@@ -1,0 +1,62 @@
+"""The document and the application say the same, and neither says more than the other."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any
+
+import pytest
+
+from tallystick.api.app import create_app
+from tallystick.api.openapi import openapi_document
+from tallystick.edge.commands import MAX_PAGE_SIZE
+from tallystick.errors import ERRORS
+from tallystick.lifecycle import PaymentState
+from tallystick.settings import Settings
+
+DOCUMENT: dict[str, Any] = json.loads(openapi_document())
+
+
+def _documented() -> set[tuple[str, str]]:
+    return {(method.upper(), path) for path, item in DOCUMENT["paths"].items() for method in item}
+
+
+def test_every_route_is_documented_and_every_documented_route_is_there() -> None:
+    app = create_app(Settings(data_dir="unused"), "postgresql://unused")
+    served = {
+        (method, re.sub(r"\{(\w+):str\}", r"{\1}", handler_path))
+        for route in app.routes
+        for handler_path in [route.path]
+        for method in getattr(route, "methods", ())
+        if method not in ("HEAD", "OPTIONS")
+    }
+    assert served == _documented()
+
+
+def test_every_error_is_documented_somewhere_or_belongs_to_no_operation() -> None:
+    text = json.dumps(DOCUMENT["paths"])
+    missing = {code for code in ERRORS if f'"{code}"' not in text}
+    assert missing == {"method_not_allowed"}
+
+
+def test_references_resolve() -> None:
+    for reference in set(re.findall(r'"#/([^"]+)"', json.dumps(DOCUMENT))):
+        node: Any = DOCUMENT
+        for part in reference.split("/"):
+            node = node[part]
+
+
+def test_enumerations_and_limits_come_from_the_code() -> None:
+    payment = DOCUMENT["components"]["schemas"]["Payment"]
+    assert payment["properties"]["state"]["enum"] == [state.value for state in PaymentState]
+    assert set(payment["required"]) == set(payment["properties"])
+    limit = next(p for p in DOCUMENT["paths"]["/v1/payments"]["get"]["parameters"] if p["name"] == "limit")
+    assert limit["schema"]["maximum"] == MAX_PAGE_SIZE
+
+
+@pytest.mark.parametrize(("method", "path"), sorted(_documented()))
+def test_every_answer_has_a_body_and_a_request_id(method: str, path: str) -> None:
+    for answer in DOCUMENT["paths"][path][method.lower()]["responses"].values():
+        assert answer["content"]
+        assert "Request-Id" in answer["headers"]

@@ -1,0 +1,84 @@
+"""The contract, the settings, and how a command says that it cannot run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from tallystick import __version__
+from tallystick.contract import RECOVERY_SETTINGS, render_contract
+from tallystick.errors import ERRORS
+from tallystick.lifecycle import MACHINES
+from tallystick.settings import Settings
+from tests.cli.commands import free_port, run_here
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def test_the_contract_on_disk_is_what_the_code_says(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    ran = run_here(monkeypatch, capsys, "contract")
+    assert ran.code == 0
+    assert ran.out == (ROOT / "docs" / "contract.md").read_text(encoding="utf-8"), (
+        "docs/contract.md is out of date: tallystick contract > docs/contract.md"
+    )
+
+
+def test_the_contract_holds_every_edge_error_and_recovery_setting() -> None:
+    contract = render_contract()
+    for table in MACHINES.values():
+        for state, edges in table.items():
+            for event, target in edges.items():
+                assert f"| `{state}` | `{event}` | `{target}` |" in contract
+    for code, kind in ERRORS.items():
+        assert f"| `{code}` | {kind.status} |" in contract
+    for name in RECOVERY_SETTINGS:
+        assert f"`TALLYSTICK_{name.upper()}` | {getattr(Settings(), name)} |" in contract
+
+
+def test_settings_are_all_listed(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    ran = run_here(monkeypatch, capsys, "settings", "--json")
+    rows = msgspec.json.decode(ran.out)
+    assert {row["variable"] for row in rows} == {f"TALLYSTICK_{n.upper()}" for n in Settings.__struct_fields__}
+    assert all(row["unit"] and row["reason"] for row in rows)
+    plain = run_here(monkeypatch, capsys, "settings")
+    assert all(f"{row['variable']}={row['default']}" in plain.out for row in rows)
+
+
+def test_the_version(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    ran = run_here(monkeypatch, capsys, "--version")
+    assert (ran.code, ran.out.strip()) == (0, __version__)
+
+
+@pytest.mark.parametrize("command", [["up"], ["serve"], ["work"], ["verify"], ["keys", "list"], ["in-doubt", "list"]])
+def test_a_bad_setting_is_one_line_and_exit_2(
+    command: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    ran = run_here(monkeypatch, capsys, *command, send_window_ms="soon", no_such_thing="1")
+    assert ran.code == 2
+    assert ran.err.count("\n") == 1
+    assert "TALLYSTICK_SEND_WINDOW_MS" in ran.err
+    assert "TALLYSTICK_NO_SUCH_THING" in ran.err
+
+
+@pytest.mark.parametrize("command", [["serve"], ["work"], ["migrate"], ["verify"], ["keys", "list"]])
+def test_an_unreachable_database_is_one_line_and_exit_2(
+    command: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    url = f"postgresql://nobody@127.0.0.1:{free_port()}/nothing"
+    ran = run_here(monkeypatch, capsys, *command, database_url=url, port=str(free_port()))
+    assert ran.code == 2, ran
+    assert ran.err.startswith("tallystick: ")
+    assert ran.err.count("\n") == 1
+
+
+def test_asking_about_a_database_does_not_make_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    ran = run_here(monkeypatch, capsys, "verify", "--data-dir", str(tmp_path / "typo"))
+    assert ran.code == 2
+    assert "there is no database in" in ran.err
+    assert not (tmp_path / "typo").exists()

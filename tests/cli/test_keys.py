@@ -1,0 +1,87 @@
+"""API keys: printed once, stored as hashes, revoked for good."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+import asyncpg
+import msgspec
+import pytest
+
+from tallystick.api_keys import matches, parse_key
+from tests.cli.commands import Ran, run_here
+from tests.conftest import Database
+
+
+@pytest.fixture
+def keys(
+    database: Database, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Callable[..., Ran]:
+    """``tallystick keys …`` on the test database."""
+    return lambda *arguments: run_here(monkeypatch, capsys, "keys", *arguments, database_url=database.app_url)
+
+
+def _row(database: Database, table: str, merchant: str) -> list[Any]:
+    async def fetch() -> list[Any]:
+        connection = await asyncpg.connect(database.owner_url)
+        try:
+            return list(await connection.fetch(f"SELECT * FROM {table} WHERE merchant_id = $1", merchant))
+        finally:
+            await connection.close()
+
+    return asyncio.run(fetch())
+
+
+def test_create_prints_the_key_alone_and_stores_its_hash(
+    keys: Callable[..., Ran], database: Database, fresh_merchant: str
+) -> None:
+    made = keys("create", "--merchant", fresh_merchant, "--default-provider", "simulator")
+    assert (made.code, made.err) == (0, "")
+    key = parse_key(made.out.removesuffix("\n"))
+    assert key is not None and key.merchant_id == fresh_merchant
+    (row,) = _row(database, "api_key", fresh_merchant)
+    assert row["key_id"] == key.key_id and matches(key.secret, row["secret_hash"])
+    assert key.secret not in repr(row)
+    assert [m["default_provider"] for m in _row(database, "merchant", fresh_merchant)] == ["simulator"]
+
+
+def test_a_second_key_keeps_the_merchant_as_it_is(
+    keys: Callable[..., Ran], database: Database, fresh_merchant: str
+) -> None:
+    keys("create", "--merchant", fresh_merchant, "--default-provider", "simulator")
+    keys("create", "--merchant", fresh_merchant)
+    assert [m["default_provider"] for m in _row(database, "merchant", fresh_merchant)] == ["simulator"]
+    assert len(_row(database, "api_key", fresh_merchant)) == 2
+
+
+def test_rotate_revokes_the_old_key_and_prints_the_new_one(
+    keys: Callable[..., Ran], database: Database, fresh_merchant: str
+) -> None:
+    old = parse_key(keys("create", "--merchant", fresh_merchant).out.strip())
+    assert old is not None
+    new = parse_key(keys("rotate", old.key_id, "--merchant", fresh_merchant).out.strip())
+    assert new is not None and new.secret != old.secret
+    revoked = {row["key_id"]: row["revoked_at"] is not None for row in _row(database, "api_key", fresh_merchant)}
+    assert revoked == {old.key_id: True, new.key_id: False}
+    again = keys("rotate", old.key_id, "--merchant", fresh_merchant)
+    assert again.code == 2 and "no key" in again.err
+    assert len(_row(database, "api_key", fresh_merchant)) == 2, "a refused rotation makes no key"
+
+
+def test_revoke_is_for_good_and_list_shows_it(
+    keys: Callable[..., Ran], fresh_merchant: str
+) -> None:
+    key = parse_key(keys("create", "--merchant", fresh_merchant).out.strip())
+    assert key is not None
+    assert keys("revoke", key.key_id, "--merchant", fresh_merchant).code == 0
+    assert keys("revoke", key.key_id, "--merchant", fresh_merchant).code == 2
+    (listed,) = msgspec.json.decode(keys("list", "--merchant", fresh_merchant, "--json").out)
+    assert listed["key_id"] == key.key_id and listed["revoked_at"] is not None
+    assert key.key_id in keys("list", "--merchant", fresh_merchant).out
+
+
+def test_a_name_that_is_no_merchant_is_refused(keys: Callable[..., Ran]) -> None:
+    ran = keys("create", "--merchant", "Not A Merchant")
+    assert ran.code == 2 and "merchant id" in ran.err and ran.out == ""

@@ -1,4 +1,4 @@
-"""Effects that nobody waited for any more: approvals of attempts that we closed, and what a provider did on its own. Pure."""
+"""Effects that nobody waited for any more: approvals of closed attempts, and what a provider did on its own. Pure."""
 
 from __future__ import annotations
 

@@ -84,6 +84,14 @@ async def ensure_first_key(database_url: str, file: Path, merchant_id: str) -> s
     return text
 
 
+def merchant_of(text: str) -> str:
+    """The merchant that a key embeds. Raises KeyRefused where ``text`` is no key."""
+    key = parse_key(text)
+    if key is None:
+        raise KeyRefused("that is not an API key")
+    return key.merchant_id
+
+
 async def _opens(database_url: str, text: str) -> bool:
     key = parse_key(text)
     if key is None:

@@ -25,18 +25,8 @@ async def test_reads_are_shed_before_payments_and_payments_before_follow_ups(
         room = 1.0
         monkeypatch.setattr(Journal, "room", lambda _, share: share >= room)
 
-        async def answers() -> list[int]:
-            capture = api.client.post(
-                f"/v1/payments/{held}/capture", json={}, headers={"Idempotency-Key": "the same each time"}
-            )
-            return [
-                (await api.client.get("/v1/payments")).status_code,
-                (await api.pay()).status_code,
-                (await capture).status_code,
-            ]
-
         room = 0.5
-        assert (await answers())[:2] == [200, 201]
+        assert (await api.client.get("/v1/payments")).status_code == 200
         room = 0.7
         refused = await api.client.get("/v1/payments")
         problem = assert_problem(refused, 503, "overloaded")
@@ -48,6 +38,8 @@ async def test_reads_are_shed_before_payments_and_payments_before_follow_ups(
         refused = await api.pay(key)
         assert_problem(refused, 503, "overloaded")
         assert refused.headers["retry-after"] == "1"
+        captured = await api.client.post(f"/v1/payments/{held}/capture", headers={"Idempotency-Key": new_id("req")})
+        assert captured.status_code == 200
         room = 1.1
         assert_problem(await api.pay(key), 503, "overloaded")
         room = 0.0

@@ -61,7 +61,7 @@ def test_threads_never_share_an_id() -> None:
         "pay_018bcfe5-687b-7000-8000-000000000000",
         "att_018bcfe5687b70008000000000000000",
         "pay_018bcfe5687b70008000000000000000\n",
-        "pay_٠18bcfe5687b70008000000000000000",
+        "pay_\u066018bcfe5687b70008000000000000000",
     ],
 )
 def test_what_is_no_payment_id(text: str) -> None:

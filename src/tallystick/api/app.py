@@ -105,7 +105,7 @@ def create_app(
 
     handlers = [*(_route(face, endpoint) for endpoint in ENDPOINTS), *_open_routes(face)]
     return Litestar(
-        [*handlers, *_options(handlers)],
+        [*_options(handlers), *handlers],  # later, Litestar would have made its own
         lifespan=[lifespan],
         exception_handlers={Exception: on_framework_refusal},
         openapi_config=None,  # the document is made from our own table
@@ -165,7 +165,7 @@ def _options_handler(path: str, allow: str) -> HTTPRouteHandler:
         exchange = Exchange(request.scope, request.receive)
         return Answer(204, b"", headers=(*exchange.answer_headers, (b"allow", allow.encode())))
 
-    return route(path, http_method=HttpMethod.OPTIONS, status_code=204)(handle)
+    return route(path, http_method=HttpMethod.OPTIONS)(handle)
 
 
 def _handler(method: str, path: str, handle: Handler) -> HTTPRouteHandler:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from types import TracebackType
 from typing import Self
 
@@ -36,6 +37,10 @@ class Bars:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._progress.stop()
+
+    def named(self, label: str) -> Callable[[int, int], None]:
+        """The bar with this label, as a callable of done and total."""
+        return lambda done, total: self(label, done, total)
 
     def __call__(self, label: str, done: int, total: int) -> None:
         if self._console.is_terminal:

@@ -1,1 +1,94 @@
-"""``verify``: every invariant, checked."""
+"""``verify``: every invariant of the record, and the provider's books beside ours."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from enum import StrEnum
+from typing import Annotated, Final
+
+import msgspec
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from tallystick.cli.bars import Bars
+from tallystick.cli.context import AsJson, DataDir, SomeMerchant, console, existing_database, settings_from
+from tallystick.invariants import Report, simulator_charges, tally
+from tallystick.invariants import verify as verify_record
+from tallystick.settings import Settings
+from tallystick.wiring import connect
+
+#: Violations printed below the table; --json has up to a hundred of each invariant.
+SHOWN: Final = 20
+
+#: One page of payments with their histories; the statements bound themselves more closely.
+COMMAND_TIMEOUT_MS: Final = 120_000
+
+
+class Listed(StrEnum):
+    """Providers whose list of charges can be read here."""
+
+    SIMULATOR = "simulator"
+
+
+def verify(
+    provider: Annotated[Listed | None, typer.Option(help="Also compare this provider's books with ours.")] = None,
+    merchant: SomeMerchant = None,
+    as_json: AsJson = False,
+    data_dir: DataDir = None,
+) -> None:
+    """Check all invariants. Exits 1 on any violation."""
+    settings = settings_from(data_dir)
+    with existing_database(settings) as database, Bars(Console(stderr=True, quiet=as_json)) as bars:
+        reports = asyncio.run(_reports(settings, database.app_url, provider, merchant, bars))
+    if as_json:
+        holds = all(report.holds for report in reports)
+        bodies = [report.to_builtins() for report in reports]
+        tallied = {"tally": bodies[1]} if len(bodies) > 1 else {}
+        typer.echo(msgspec.json.encode(bodies[0] | {"holds": holds} | tallied).decode())
+    else:
+        for title, report in zip(("The record", "The provider's books beside ours"), reports, strict=False):
+            _print(title, report)
+    if not all(report.holds for report in reports):
+        raise typer.Exit(1)
+
+
+async def _reports(
+    settings: Settings, database_url: str, provider: Listed | None, merchant: str | None, bars: Bars
+) -> Sequence[Report]:
+    connection = await connect(database_url, command_timeout_ms=COMMAND_TIMEOUT_MS)
+    try:
+        reports = [
+            await verify_record(
+                connection, settings=settings, merchant_id=merchant, progress=bars.named("payments checked")
+            )
+        ]
+        if provider is not None:
+            reports.append(
+                await tally(
+                    connection,
+                    simulator_charges(settings.simulator_url),
+                    provider.value,
+                    merchant_id=merchant,
+                    clock_shift_ms=settings.clock_shift_ms,
+                    progress=bars.named("charges compared"),
+                )
+            )
+        return reports
+    finally:
+        await connection.close()
+
+
+def _print(title: str, report: Report) -> None:
+    counted = ", ".join(f"{count:,} {what}" for what, count in report.checked.items())
+    table = Table("", "invariant", "violations", title=title, caption=f"{counted} in {report.elapsed_ms:,} ms")
+    for result in report.results:
+        mark = "[bold red]✗[/]" if result.violations else "[green]✓[/]"
+        table.add_row(mark, result.says, f"{result.violations:,}" if result.violations else "")
+    console.print(table)
+    for violation in report.violations[:SHOWN]:
+        where = f"{violation.merchant_id} {violation.subject_id}".strip()
+        console.print(f"✗ {violation.invariant}: {where}: {violation.detail}", highlight=False, markup=False)
+    if len(report.violations) > SHOWN:
+        console.print(f"… and more: --json shows {len(report.violations)} of them.")

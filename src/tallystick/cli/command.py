@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import signal
 import sys
-from importlib.metadata import PackageNotFoundError, version
 from typing import Annotated, Final, NoReturn
 
+import aiohttp
 import asyncpg
 import psycopg
 import typer
 
-from tallystick.cli import about, in_doubt, keys, roles
+from tallystick import __version__
+from tallystick.cli import about, checks, demonstration, in_doubt, keys, roles
 from tallystick.errors import TallystickError
 from tallystick.processes import EXIT_MISCONFIGURED
 
@@ -29,6 +30,8 @@ app.command()(roles.work)
 app.command()(roles.simulate)
 app.command()(roles.migrate)
 app.add_typer(keys.app, name="keys")
+app.command()(checks.verify)
+app.command()(demonstration.demo)
 app.add_typer(in_doubt.app, name="in-doubt")
 app.command()(about.contract)
 app.command()(about.settings)
@@ -36,10 +39,7 @@ app.command()(about.settings)
 
 def _print_version(wanted: bool) -> None:
     if wanted:
-        try:
-            typer.echo(version("tallystick"))
-        except PackageNotFoundError:  # run from a source tree that was never installed
-            typer.echo("unknown")
+        typer.echo(__version__)
         raise typer.Exit
 
 
@@ -61,7 +61,7 @@ def main() -> None:
         _fail("the database has no schema, or an older one; run `tallystick migrate`")
     except (asyncpg.PostgresError, asyncpg.InterfaceError, psycopg.Error) as error:
         _fail(f"the database does not answer as it should: {_one_line(error)}")
-    except (TallystickError, OSError) as error:
+    except (TallystickError, OSError, aiohttp.ClientError) as error:
         _fail(_one_line(error))
 
 

@@ -35,7 +35,6 @@ def demo(
 
     On a terminal it stays up afterwards; with --once, or without a terminal, it exits.
     """
-    own_dir = data_dir is None
     directory = Path(tempfile.mkdtemp(prefix="tallystick-demo-")) if data_dir is None else data_dir
     stays = console.is_terminal and not once
     outcome: list[Outcome] = []
@@ -49,17 +48,15 @@ def demo(
             console.print("Ctrl-C ends it.")
             await asyncio.Event().wait()
 
-    try:
-        settings = _on_free_ports(impatient(settings_from(directory)))
-        console.print(f"Starting database, acquirer, worker and API in {directory} …", highlight=False)
-        uvloop.run(bring_up(settings, body, announce=announce, logs=directory / "logs"))
-    finally:
-        held = bool(outcome) and outcome[0].held
-        if own_dir and held:
-            shutil.rmtree(directory, ignore_errors=True)
+    settings = _on_free_ports(impatient(settings_from(directory)))
+    console.print(f"Starting database, acquirer, worker and API in {directory} …", highlight=False)
+    uvloop.run(bring_up(settings, body, announce=announce, logs=directory / "logs"))
+    held = bool(outcome) and outcome[0].held
+    if outcome and not held:
+        console.print(f"Data and logs are kept in {directory}.", highlight=False)
+    elif data_dir is None:
+        shutil.rmtree(directory, ignore_errors=True)
     if not held:
-        if outcome:
-            console.print(f"Data and logs are kept in {directory}.", highlight=False)
         raise typer.Exit(1)
 
 

@@ -10,6 +10,7 @@ from msgspec import Struct
 
 from tallystick.demo.clients import Tally
 from tallystick.demo.stories import Order
+from tallystick.invariants import Report
 
 class Check(Struct, frozen=True):
     """One thing that must hold, what was seen of it, and every difference."""
@@ -87,3 +88,28 @@ def ends_check(orders: Sequence[Order], payments: Sequence[Mapping[str, Any]]) -
     states = Counter(str(payment["state"]) for payment in payments)
     seen = ", ".join(f"{count:,} {state}" for state, count in states.most_common())
     return Check("every payment ended as its story must", seen, differences)
+
+
+def charged_once(charges: Sequence[Mapping[str, Any]]) -> Check:
+    """In the acquirer's own books no payment's money was held or taken twice."""
+    with_money = Counter(str(c["payment_id"]) for c in charges if c["authorized"] > 0 or c["captured"] > 0)
+    twice = [f"{payment_id}: {count} charges" for payment_id, count in with_money.items() if count > 1]
+    seen = f"{len(twice)} duplicates in {len(charges):,} charges"
+    return Check("no duplicate charge in the acquirer's own books", seen, twice)
+
+
+def balanced(accounts: Sequence[Mapping[str, Any]]) -> Check:
+    """Debits and credits are the same, in each currency."""
+    debits: Counter[str] = Counter()
+    credits: Counter[str] = Counter()
+    for account in accounts:
+        debits[account["currency"]] += account["debits"]
+        credits[account["currency"]] += account["credits"]
+    wrong = [f"{c}: debits {debits[c]}, credits {credits[c]}" for c in debits if debits[c] != credits[c]]
+    return Check("the ledger balances in every currency", f"{len(accounts)} accounts", wrong)
+
+
+def of_report(name: str, report: Report) -> Check:
+    """A whole examination as one check."""
+    wrong = [f"{v.invariant}: {v.subject_id}: {v.detail}" for v in report.violations]
+    return Check(name, f"{len(report.results)} invariants, {report.checked['payments']:,} payments", wrong)

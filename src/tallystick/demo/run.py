@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from typing import Any, Final
 
 from msgspec.structs import replace
 
 from tallystick import sql
 from tallystick.demo.clients import Clients
-from tallystick.demo.outcome import Check, Outcome, ends_check, figures
+from tallystick.demo.outcome import Check, Outcome, balanced, charged_once, ends_check, figures, of_report
 from tallystick.demo.stories import Order, plan
-from tallystick.invariants import simulator_charges, verify
+from tallystick.invariants import simulator_charges, tally, verify
+from tallystick.keys import merchant_of
 from tallystick.settings import Settings
 from tallystick.up import Platform
 from tallystick.wiring import connect
@@ -29,6 +29,9 @@ CONNECTIONS: Final = 64
 #: Everything is final long before; a run that is not has failed, and says what it waits for.
 CONVERGENCE_S: Final = 30
 CONVERGENCE_POLL_S: Final = 0.5
+
+#: For the statements that look at everything.
+COMMAND_TIMEOUT_MS: Final = 60_000
 
 
 def impatient(settings: Settings) -> Settings:
@@ -60,23 +63,36 @@ async def demonstrate(platform: Platform, payments: int, advance: Advance) -> Ou
     finally:
         await clients.close()
     elapsed_s = time.monotonic() - started
-    merchant = platform.api_key.split("_")[1]
-    connection = await connect(platform.database.app_url, command_timeout_ms=60_000)
+    connection = await connect(platform.database.app_url, command_timeout_ms=COMMAND_TIMEOUT_MS)
     try:
+        merchant = merchant_of(platform.api_key)
         unknown = await connection.fetchrow(STATEMENTS["unknown_outcomes"], merchant)
-        met, resolved = unknown["met"], unknown["resolved"]
-        report = None
+        record = await verify(
+            connection,
+            settings=platform.settings,
+            merchant_id=merchant,
+            progress=lambda done, total: advance("invariants", done, total),
+        )
+        charges = [charge async for charge in simulator_charges(platform.simulator_address)]
+        books = await tally(connection, _each(charges), merchant_id=merchant)
     finally:
         await connection.close()
-    tally = clients.tally
+    met, resolved = unknown["met"], unknown["resolved"]
     checks = [
-        check("every client got the answers it must", tally.faults, f"{len(tally.faults)} wrong"),
+        Check("every client got the answers it must", f"{clients.tally.calls:,} calls", clients.tally.faults),
         ends,
-        _booked_once(charges, len(listed)),
-        _balanced(accounts),
-        check("every unknown outcome was resolved", ["unresolved"] * (met - resolved), f"{resolved:,} of {met:,}"),
+        charged_once(charges),
+        balanced(accounts),
+        Check("every unknown outcome was resolved", f"{resolved:,} of {met:,}", ["unresolved"] * (met - resolved)),
+        of_report("all invariants of the record hold", record),
+        of_report("the acquirer's books and ours agree", books),
     ]
-    return Outcome(figures=figures(tally, met, resolved, elapsed_s), checks=checks)
+    return Outcome(figures=figures(clients.tally, met, resolved, elapsed_s), checks=checks)
+
+
+async def _each(charges: Sequence[Mapping[str, Any]]) -> AsyncIterator[Mapping[str, Any]]:
+    for charge in charges:
+        yield charge
 
 
 async def _drive(clients: Clients, orders: Sequence[Order], advance: Advance) -> None:
@@ -106,14 +122,3 @@ async def _settled(
         if ends.held or time.monotonic() > give_up:
             return ends, listed
         await asyncio.sleep(CONVERGENCE_POLL_S)
-
-
-def _balanced(accounts: Sequence[Mapping[str, Any]]) -> Check:
-    """What the accounts owe and own is the same, in each currency."""
-    debits: Counter[str] = Counter()
-    credits: Counter[str] = Counter()
-    for account in accounts:
-        debits[account["currency"]] += account["debits"]
-        credits[account["currency"]] += account["credits"]
-    wrong = [f"{c}: debits {debits[c]}, credits {credits[c]}" for c in debits if debits[c] != credits[c]]
-    return Check("the ledger balances in every currency", f"{len(accounts)} accounts", wrong)

@@ -129,12 +129,16 @@ async def _taken(connection: Connection, keys: Sequence[tuple[str, str]]) -> dic
     return {(record[0], record[1]): StoredInstruction(**dict(record)) for record in records}
 
 
-async def _leave_out_committed(connection: Connection, live: Sequence[Entry], result: BatchResult) -> list[Entry]:
-    firsts = [(entry, entry.rows.transitions[0]) for entry in live if entry.rows.transitions]
+async def committed(connection: Connection, entries: Sequence[Entry]) -> set[str]:
+    """The ids of those changes that are in the record already: a commit whose connection was lost may have landed."""
+    firsts = [entry.rows.transitions[0][:4] for entry in entries if entry.rows.transitions]
     if not firsts:
-        return list(live)
-    columns = _columns([row[:4] for _, row in firsts])
-    done = {record[0] for record in await connection.fetch(STATEMENTS["committed"], *columns)}
+        return set()
+    return {record[0] for record in await connection.fetch(STATEMENTS["committed"], *_columns(firsts))}
+
+
+async def _leave_out_committed(connection: Connection, live: Sequence[Entry], result: BatchResult) -> list[Entry]:
+    done = await committed(connection, live)
     result.fresh.extend(entry for entry in live if entry.change.change_id in done)
     return [entry for entry in live if entry.change.change_id not in done]
 

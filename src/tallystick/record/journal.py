@@ -19,7 +19,7 @@ from tallystick.clock import monotonic_ms
 from tallystick.errors import ChangeRefused, OutcomeUnknown, Overloaded
 from tallystick.logs import get_logger
 from tallystick.model import Change, StoredInstruction
-from tallystick.record.batch import BatchResult, Connection, Entry, GuardBroken, LostRace, run_batch
+from tallystick.record.batch import BatchResult, Connection, Entry, GuardBroken, LostRace, committed, run_batch
 
 log = get_logger("tallystick.record.journal")
 
@@ -190,8 +190,7 @@ class _Lane:
                 )
             except LostRace as lost:
                 losers = {id(entry) for entry in lost.losers}
-                for entry in lost.losers:
-                    by_entry[id(entry)].resolve(STALE)
+                await self._tell_losers(lost.losers, by_entry, after_loss=after_loss)
                 pending = [waiting for waiting in pending if id(waiting.entry) not in losers]
             except Exception as error:
                 if _may_run_again(error):
@@ -202,6 +201,19 @@ class _Lane:
                     return
             else:
                 pending = self._answer(result, by_entry)
+
+    async def _tell_losers(self, losers: Sequence[Entry], by_entry: dict[int, _Waiting], *, after_loss: bool) -> None:
+        """Stale; unless what was there first is the change itself, from a commit that looked lost and landed late."""
+        ours: set[str] = set()
+        if after_loss:
+            try:
+                ours = await committed(self._connection, losers)
+            except Exception as error:
+                log.warning("journal cannot read back", error=type(error).__name__)
+                for entry in losers:
+                    by_entry[id(entry)].fail(OutcomeUnknown("the record could not be read back"))
+        for entry in losers:
+            by_entry[id(entry)].resolve(FRESH if entry.change.change_id in ours else STALE)
 
     def _answer(self, result: BatchResult, by_entry: dict[int, _Waiting]) -> list[_Waiting]:
         for entry in result.fresh:

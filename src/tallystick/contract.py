@@ -82,9 +82,7 @@ def _lifecycles() -> str:
 
 def _edges(table: Table) -> list[tuple[str, str, str]]:
     return [
-        (f"`{state}`", f"`{event}`", f"`{target}`")
-        for state, edges in table.items()
-        for event, target in edges.items()
+        (f"`{state}`", f"`{event}`", f"`{target}`") for state, edges in table.items() for event, target in edges.items()
     ]
 
 
@@ -99,9 +97,7 @@ def _diagram(machine: str, table: Table) -> str:
 
 def _matrix() -> str:
     rows = [
-        [f"`{state}`", *(reading(state, verdict).value for verdict in VERDICTS)]
-        for state in ATTEMPT
-        if state != NEW
+        [f"`{state}`", *(reading(state, verdict).value for verdict in VERDICTS)] for state in ATTEMPT if state != NEW
     ]
     return "\n\n".join(
         (

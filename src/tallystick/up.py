@@ -219,9 +219,7 @@ async def _is_ready(session: aiohttp.ClientSession, address: str) -> bool:
         return False
 
 
-async def _until_stopped(
-    body: Awaitable[Result], supervisor: Supervisor, stop: asyncio.Event
-) -> Result | None:
+async def _until_stopped(body: Awaitable[Result], supervisor: Supervisor, stop: asyncio.Event) -> Result | None:
     """``body``'s result, or None where a signal came first. Raises CannotStart where a child cannot run."""
     running = asyncio.ensure_future(body)
     stopped = asyncio.create_task(stop.wait())

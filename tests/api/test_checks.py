@@ -32,9 +32,8 @@ def send(merchant: Merchant, path: str = "/v1/payments", **parts: Any) -> httpx.
     headers["Authorization"] = parts.get("authorization", f"Bearer {merchant.api_key}")
     if (key := parts.get("key", new_id("req"))) is not None:
         headers["Idempotency-Key"] = key
-    return httpx.post(
-        f"{merchant.client.base_url}{path.lstrip('/')}", content=parts.get("content", GOOD), headers=headers, timeout=20
-    )
+    url = merchant.client.base_url.join(path)
+    return httpx.post(url, content=parts.get("content", GOOD), headers=headers, timeout=20)
 
 
 def assert_problem(answer: httpx.Response, status: int, code: str) -> dict[str, Any]:

@@ -16,9 +16,7 @@ from tests.conftest import Database
 
 
 @pytest.fixture
-def keys(
-    database: Database, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> Callable[..., Ran]:
+def keys(database: Database, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., Ran]:
     """``tallystick keys …`` on the test database."""
     return lambda *arguments: run_here(monkeypatch, capsys, "keys", *arguments, database_url=database.app_url)
 
@@ -70,9 +68,7 @@ def test_rotate_revokes_the_old_key_and_prints_the_new_one(
     assert len(_row(database, "api_key", fresh_merchant)) == 2, "a refused rotation makes no key"
 
 
-def test_revoke_is_for_good_and_list_shows_it(
-    keys: Callable[..., Ran], fresh_merchant: str
-) -> None:
+def test_revoke_is_for_good_and_list_shows_it(keys: Callable[..., Ran], fresh_merchant: str) -> None:
     key = parse_key(keys("create", "--merchant", fresh_merchant).out.strip())
     assert key is not None
     assert keys("revoke", key.key_id, "--merchant", fresh_merchant).code == 0

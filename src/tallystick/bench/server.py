@@ -53,7 +53,7 @@ def noop_factory() -> Litestar:
         parse_json_object(await exchange.json_bytes(may_be_empty=False))
         return Answer(201, answer, headers=tuple(exchange.answer_headers))
 
-    async def ready(_: Request[Any, Any, Any]) -> ASGIApp:
+    async def ready(request: Request[Any, Any, Any]) -> ASGIApp:
         return Answer(200, b"{}")
 
     return Litestar(

@@ -11,7 +11,8 @@ import typer
 import uvloop
 from msgspec.structs import replace
 
-from tallystick import migrations, up as bringing_up
+from tallystick import migrations
+from tallystick import up as bringing_up
 from tallystick.cli.context import (
     DataDir,
     Host,
@@ -33,17 +34,13 @@ from tallystick.wiring import connect
 from tallystick.worker import work_until_signalled
 
 
-def up(
-    data_dir: DataDir = None, host: Host = None, port: Port = None, simulator_port: SimulatorPort = None
-) -> None:
+def up(data_dir: DataDir = None, host: Host = None, port: Port = None, simulator_port: SimulatorPort = None) -> None:
     """Run everything on this machine: database, API, worker and test acquirer, until SIGTERM or Ctrl-C."""
     settings = settings_from(data_dir, host=host, port=port, simulator_port=simulator_port)
     uvloop.run(bringing_up.bring_up(settings, _stay_up, announce=announce))
 
 
-def serve(
-    data_dir: DataDir = None, host: Host = None, port: Port = None, parent_pid: ParentPid = None
-) -> None:
+def serve(data_dir: DataDir = None, host: Host = None, port: Port = None, parent_pid: ParentPid = None) -> None:
     """Run the API. Any number of processes on any number of machines share one database."""
     settings = _role_settings(parent_pid, settings_from(data_dir, host=host, port=port))
     require_free_port(settings.host, settings.port)
@@ -73,9 +70,7 @@ def simulate(
     require_free_port(SIMULATOR_HOST, settings.simulator_port)
     books = books or Path(settings.data_dir) / "acquirer.sqlite"
     books.parent.mkdir(parents=True, exist_ok=True)
-    run_simulator(
-        SIMULATOR_HOST, settings.simulator_port, books, forgetful=forgetful or settings.simulator_forgetful
-    )
+    run_simulator(SIMULATOR_HOST, settings.simulator_port, books, forgetful=forgetful or settings.simulator_forgetful)
 
 
 def migrate(data_dir: DataDir = None) -> None:

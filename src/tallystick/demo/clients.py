@@ -186,9 +186,7 @@ class Clients:
         async with self._slots, self._session.post(url, json={}) as response:
             response.raise_for_status()
 
-    async def _instruct(
-        self, path: str, body: dict[str, Any], key: str, *, until_waiting: bool = False
-    ) -> Answer:
+    async def _instruct(self, path: str, body: dict[str, Any], key: str, *, until_waiting: bool = False) -> Answer:
         """Send one instruction with one key until its final answer (or until the payment waits for its customer)."""
         give_up = time.monotonic() + PATIENCE_S
         pause_s = RETRY_FIRST_S

@@ -12,6 +12,7 @@ from tallystick.demo.clients import Tally
 from tallystick.demo.stories import Order
 from tallystick.invariants import Report
 
+
 class Check(Struct, frozen=True):
     """One thing that must hold, what was seen of it, and every difference."""
 

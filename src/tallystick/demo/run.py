@@ -58,7 +58,7 @@ async def demonstrate(platform: Platform, payments: int, advance: Advance) -> Ou
     clients = Clients(platform.address, platform.simulator_address, platform.api_key, CONNECTIONS)
     try:
         await _drive(clients, orders, advance)
-        ends, listed = await _settled(clients, orders, advance)
+        ends = await _settled(clients, orders, advance)
         accounts = await clients.accounts()
     finally:
         await clients.close()
@@ -110,15 +110,12 @@ async def _drive(clients: Clients, orders: Sequence[Order], advance: Advance) ->
             group.create_task(clients.pay(order)).add_done_callback(finished)
 
 
-async def _settled(
-    clients: Clients, orders: Sequence[Order], advance: Advance
-) -> tuple[Check, list[dict[str, Any]]]:
+async def _settled(clients: Clients, orders: Sequence[Order], advance: Advance) -> Check:
     """The comparison once nothing differs any more, or when time is up."""
     label, give_up = "settled", time.monotonic() + CONVERGENCE_S
     while True:
-        listed = await clients.list_payments()
-        ends = ends_check(orders, listed)
+        ends = ends_check(orders, await clients.list_payments())
         advance(label, len(orders) - len(ends.differences), len(orders))
         if ends.held or time.monotonic() > give_up:
-            return ends, listed
+            return ends
         await asyncio.sleep(CONVERGENCE_POLL_S)

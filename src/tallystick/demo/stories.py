@@ -109,12 +109,8 @@ STORIES: Final[Sequence[Story]] = (
     Story(name="error, charged", payment_method="sim_error_charged", ends=("captured",), weight=24),
     Story(name="error, not charged", payment_method="sim_error_not_charged", ends=("failed",), weight=8),
     Story(name="reset, charged", payment_method="sim_reset_charged", ends=("captured",), weight=24),
-    Story(
-        name="customer acts", payment_method="sim_action_required", ends=("captured",), weight=10, then="complete"
-    ),
-    Story(
-        name="customer abandons", payment_method="sim_action_required", ends=("declined",), weight=4, then="abandon"
-    ),
+    Story(name="customer acts", payment_method="sim_action_required", ends=("captured",), weight=10, then="complete"),
+    Story(name="customer abandons", payment_method="sim_action_required", ends=("declined",), weight=4, then="abandon"),
     Story(
         name="canceled while waiting",
         payment_method="sim_action_required",

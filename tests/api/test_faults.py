@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import json
-
 import asyncpg
 import pytest
 
+from tallystick.api import problems
 from tallystick.errors import ChangeRefused, OutcomeUnknown
 from tallystick.ids import new_id
 from tallystick.model import Change
@@ -54,7 +53,6 @@ async def test_after_the_journal_was_asked_the_outcome_is_unknown(
     database: Database,
     fresh_merchant: str,
     monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
     error: Exception,
     commit: int,
 ) -> None:
@@ -127,7 +125,7 @@ async def test_a_refusal_that_cannot_look_up_its_key_is_unknown(
 
 
 async def test_a_defect_in_a_read_is_500_and_one_line_without_client_input(
-    database: Database, fresh_merchant: str, monkeypatch: pytest.MonkeyPatch, capfdbinary: pytest.CaptureFixture[bytes]
+    database: Database, fresh_merchant: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with inside(database, fresh_merchant, BookedProvider()) as api:
         core = api.app.state.core
@@ -136,14 +134,12 @@ async def test_a_defect_in_a_read_is_500_and_one_line_without_client_input(
             raise ValueError("what the client sent")
 
         monkeypatch.setattr(type(core.reads), "payments", broken)
-        capfdbinary.readouterr()
+        lines: list[dict[str, object]] = []
+        monkeypatch.setattr(problems.log, "error", lambda event, **fields: lines.append({"event": event, **fields}))
         answer = await api.client.get("/v1/payments", params={"provider_reference": "what the client sent"})
         problem = assert_problem(answer, 500, "internal_error")
-        lines = capfdbinary.readouterr().err.splitlines()
-        assert len(lines) == 1
-        line = json.loads(lines[0])
-        assert (line["error"], line["request_id"]) == ("ValueError", problem["request_id"])
-        assert b"what the client sent" not in lines[0]
+        assert [(line["error"], line["request_id"]) for line in lines] == [("ValueError", problem["request_id"])]
+        assert "what the client sent" not in str(lines)
 
 
 async def test_readyz_is_503_without_a_database(

@@ -20,7 +20,7 @@ from tests.races.stack import BookedProvider
 
 
 def _look(stack: Stack, *authorizations: str) -> httpx.Response:
-    headers = [("Authorization", value) for value in authorizations]
+    headers = [(b"Authorization", value.encode("latin-1")) for value in authorizations]
     return httpx.get(f"{stack.url}/v1/payments", headers=headers)
 
 
@@ -40,7 +40,7 @@ def test_only_a_whole_valid_key_opens(stack: Stack, merchant: Merchant) -> None:
         [f"Bearer {key[:-1]}{'a' if key[-1] != 'a' else 'b'}"],
         [f"Bearer {stolen}"],
         [f"Bearer {key}", f"Bearer {key}"],
-        ["Bearer "],
+        ["Bearer"],
         ["Bearer \xff"],
     ):
         answer = _look(stack, *wrong)

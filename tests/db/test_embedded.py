@@ -209,14 +209,19 @@ def test_commits_survive_a_killed_server(made: Path) -> None:
 
 
 def test_a_server_number_that_is_now_another_programs_is_no_server(made: Path) -> None:
-    """As after a reboot: the file stayed, and the number was given out again."""
+    """As after a reboot: the file stayed, and the number was given out again, to a program of the same user."""
     with EmbeddedPostgres(made):
         lines = (made / "postgres" / "postmaster.pid").read_text().splitlines()
-    lines[0] = str(os.getpid())
-    (made / "postgres" / "postmaster.pid").write_text("\n".join(lines) + "\n")
-    with EmbeddedPostgres(made) as postgres:
-        assert server_pid(made) != os.getpid()
-        assert value(postgres.urls().app_url, "SELECT 1") == 1
+    owner = (made / "postgres").stat().st_uid
+    with subprocess.Popen(["sleep", "600"], user=owner if os.geteuid() == 0 else None) as other:
+        (made / "postgres" / "postmaster.pid").write_text("\n".join([str(other.pid), *lines[1:]]) + "\n")
+        try:
+            with EmbeddedPostgres(made) as postgres:
+                assert server_pid(made) != other.pid
+                assert value(postgres.urls().app_url, "SELECT 1") == 1
+            assert other.poll() is None
+        finally:
+            other.kill()
 
 
 def test_a_creation_that_was_cut_short_is_begun_again(fresh: Path) -> None:

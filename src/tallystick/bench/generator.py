@@ -16,7 +16,7 @@ import random
 import sys
 import time
 from collections import Counter, deque
-from typing import Final
+from typing import Final, cast
 
 import msgspec
 import uvloop
@@ -121,8 +121,7 @@ class Connection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Ready to send."""
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
+        self._transport = cast(asyncio.Transport, transport)  # uvloop's has its methods, and not its class
 
     def send(self, due: float) -> None:
         """Send a new payment that was due at ``due`` (seconds on the performance counter)."""

@@ -5,8 +5,8 @@ Read-only, and safe on a live system.
 
 from tallystick.invariants.checks import INVARIANTS, Invariant
 from tallystick.invariants.examination import examine, verify
+from tallystick.invariants.provider_books import TALLIED, Charge, simulator_charges, tally
 from tallystick.invariants.report import Progress, Report, Result, Violation
-from tallystick.invariants.tally import TALLIED, Charge, simulator_charges, tally
 
 __all__ = [
     "INVARIANTS",

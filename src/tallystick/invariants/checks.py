@@ -146,6 +146,11 @@ INVARIANTS: Final = (
         of_payment=watch.waiting_subjects_have_open_attempts,
     ),
     Invariant(
+        name="open_attempts_are_awaited",
+        says="No attempt stays open once its payment or refund has moved on without it.",
+        of_payment_by_settings=watch.open_attempts_are_awaited,
+    ),
+    Invariant(
         name="open_attempts_are_watched",
         says="Every open attempt is scheduled or in the in-doubt lane, never both; a closed one is neither.",
         of_payment=watch.open_attempts_are_watched,

@@ -33,6 +33,7 @@ class WatchedAttempt(Struct, frozen=True, kw_only=True):
     next_check_at: datetime | None
     parked_at: datetime | None
     parked_for_ms: int | None
+    settled_for_ms: int  # since nothing of it can be on its way any more; negative before
 
 
 class Refusal(Struct, frozen=True, kw_only=True):
@@ -169,6 +170,7 @@ def _watched(row: asyncpg.Record) -> WatchedAttempt:
         next_check_at=row["next_check_at"],
         parked_at=row["parked_at"],
         parked_for_ms=row["parked_for_ms"],
+        settled_for_ms=row["settled_for_ms"],
     )
 
 

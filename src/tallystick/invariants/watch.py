@@ -32,6 +32,23 @@ def waiting_subjects_have_open_attempts(record: PaymentRecord) -> Iterator[Findi
             yield Finding(refund.refund_id, f"is {refund.state}, and no attempt of it is open")
 
 
+def open_attempts_are_awaited(record: PaymentRecord, settings: Settings) -> Iterator[Finding]:
+    """An attempt whose subject has moved on without it is closed by recovery: soon after nothing of it can be on its
+    way any more. One that stays open keeps its client waiting for ever."""
+    waits = _WAITS_FOR.get(record.payment.state)
+    refunding = {refund.refund_id for refund in record.refunds if refund.state in IN_FLIGHT}
+    for watched in record.attempts:
+        attempt = watched.attempt
+        # A customer's action and a cancel of it are under way together.
+        awaited = attempt.operation == waits or (attempt.operation == "authorize" and waits == "cancel")
+        if attempt.state not in ATTEMPT_OPEN or awaited or attempt.refund_id in refunding:
+            continue
+        grace_ms = settings.recovery_lease_ms + settings.recovery_backoff_cap_ms
+        if watched.parked_at is None and watched.settled_for_ms > grace_ms:
+            subject = f"its payment is {record.payment.state}"
+            yield Finding(attempt.attempt_id, f"{attempt.operation} is {attempt.state}, and {subject} without it")
+
+
 def open_attempts_are_watched(record: PaymentRecord) -> Iterator[Finding]:
     """An open attempt is either scheduled or parked in the in-doubt lane, never both; a closed one is neither."""
     for watched in record.attempts:

@@ -31,7 +31,8 @@ SELECT payment_id FROM payment WHERE merchant_id = $1 AND payment_id = ANY($2::t
 SELECT * FROM refund WHERE merchant_id = $1 AND payment_id = ANY($2::text[]) ORDER BY refund_id;
 
 -- attempts: the attempts of these payments ($3: shift in ms)
-SELECT a.*, (extract(epoch FROM now() - a.parked_at) * 1000)::bigint + $3::bigint AS parked_for_ms
+SELECT a.*, (extract(epoch FROM now() - a.parked_at) * 1000)::bigint + $3::bigint AS parked_for_ms,
+       (extract(epoch FROM now() - a.settled_after) * 1000)::bigint + $3::bigint AS settled_for_ms
 FROM attempt a
 WHERE a.merchant_id = $1 AND a.payment_id = ANY($2::text[])
 ORDER BY a.attempt_id;

@@ -1,0 +1,210 @@
+"""Everything on one machine: first start, a payment, a drain under load, a kill without warning, and the next start."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+import signal
+import stat
+import tempfile
+import threading
+import time
+from collections import Counter
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import asyncpg
+import httpx
+import psutil
+import pytest
+
+from tallystick.embedded import EmbeddedPostgres
+from tests.cli.commands import Up, is_gone, run_process, wait_until
+
+#: Clients that pay as fast as they are answered while the drain begins.
+CLIENTS = 12
+
+
+@pytest.fixture
+def home() -> Iterator[Path]:
+    """A directory with a short name: a Unix socket's name is at most 107 bytes long."""
+    path = Path(tempfile.mkdtemp(prefix="tally-"))
+    yield path
+    shutil.rmtree(path, ignore_errors=True)
+
+
+def _pay(up: Up, key: str, method: str = "sim_ok") -> httpx.Response:
+    return httpx.post(f"{up.address}/v1/payments", json=_body(method), headers=_headers(up.key, key), timeout=20)
+
+
+def _body(method: str) -> dict[str, object]:
+    return {"amount": 1_999, "currency": "EUR", "payment_method": method}
+
+
+def _headers(api_key: str, key: str) -> dict[str, str]:
+    return {"Authorization": f"Bearer {api_key}", "Idempotency-Key": key}
+
+
+def test_from_the_first_start_to_the_next(home: Path) -> None:
+    """One platform's life; its parts in one test because each start costs seconds."""
+    data_dir = home / "d"
+    with Up(data_dir) as up:
+        _first_run_key_is_private(up)
+        _a_payment_and_its_replay(up)
+        _a_second_one_is_refused(up, home)
+        _a_dead_worker_is_started_again(up)
+        answered = _drain_under_load(up)
+    _nothing_is_open(data_dir, answered)
+
+    with Up(data_dir) as up:
+        replay = _pay(up, "first")
+        assert replay.headers["Idempotent-Replayed"] == "true", "the record outlives the process"
+        _a_kill_leaves_nothing(up)
+
+    with Up(data_dir) as up:
+        assert _pay(up, "after the kill").status_code == 201
+        assert run_process("verify", "--data-dir", str(data_dir)).code == 0
+
+
+def _first_run_key_is_private(up: Up) -> None:
+    file = up.data_dir / "api-key"
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    assert up.key.startswith("tsk_demo_")
+    assert wait_until(lambda: up.address in up.said() and str(file) in up.said())
+    assert up.key not in up.said()
+
+
+def _a_payment_and_its_replay(up: Up) -> None:
+    first, second = _pay(up, "first"), _pay(up, "first")
+    assert (first.status_code, first.json()["state"]) == (201, "captured")
+    assert (second.status_code, second.content) == (201, first.content)
+    assert second.headers["Idempotent-Replayed"] == "true"
+
+
+def _a_second_one_is_refused(up: Up, home: Path) -> None:
+    same_directory = run_process("up", "--data-dir", str(up.data_dir))
+    assert same_directory.code == 2 and "is up on" in same_directory.err and "Traceback" not in same_directory.err
+    same_port = run_process("up", "--data-dir", str(home / "e"), "--port", str(up.port))
+    assert same_port.code == 2 and f"port {up.port}" in same_port.err and "Traceback" not in same_port.err
+    assert up.server_pid() is not None
+
+
+def _a_dead_worker_is_started_again(up: Up) -> None:
+    before = up.children()
+    assert set(before) == {"serve", "work", "simulate"}
+    before["work"].kill()
+    assert wait_until(lambda: up.children().get("work", before["work"]).pid != before["work"].pid)
+    assert "work ended with -9; it starts again" in up.said()
+
+
+def _drain_under_load(up: Up) -> list[str]:
+    """SIGTERM while payments are under way: every answer that began arrives. Returns the keys that were answered."""
+    family = up.family()
+    ends, answered = asyncio.run(_load(up))
+    assert up.process.wait(30) == 0
+    assert all(is_gone(process) for process in family)
+    assert up.server_pid() is None
+    assert ends["slow 201"] == 4, "requests that were in flight when the signal came have their answers"
+    assert ends["201"] > 20
+    # A server that stops closes idle connections, and a request may be on its way to one just then: the client
+    # cannot know, and asks again with its key. Anything but that, or a closed door, would be a lost request.
+    assert set(ends) <= {"201", "slow 201", "ConnectError", "RemoteProtocolError", "ReadError"}, ends
+    assert ends["RemoteProtocolError"] + ends["ReadError"] <= CLIENTS
+    return answered
+
+
+async def _load(up: Up) -> tuple[Counter[str], list[str]]:
+    ends: Counter[str] = Counter()
+    answered: list[str] = []
+    api_key = up.key
+
+    async def one(client: httpx.AsyncClient, key: str, method: str, name: str) -> bool:
+        try:
+            url = f"{up.address}/v1/payments"
+            response = await client.post(url, json=_body(method), headers=_headers(api_key, key))
+        except httpx.TransportError as error:
+            ends[type(error).__name__] += 1
+            return False
+        ends[f"{name}{response.status_code}"] += 1
+        answered.append(key)
+        return True
+
+    async def busy(client: httpx.AsyncClient, name: int) -> None:
+        number = 0
+        while await one(client, f"load-{name}-{number}", "sim_ok", ""):
+            number += 1
+
+    async with httpx.AsyncClient(timeout=20) as client:
+        slow = [asyncio.create_task(one(client, f"slow-{n}", "sim_slow", "slow ")) for n in range(4)]
+        await asyncio.sleep(0.3)  # they are with the acquirer now
+        load = [asyncio.create_task(busy(client, n)) for n in range(CLIENTS)]
+        await asyncio.sleep(1.2)
+        up.process.terminate()
+        await asyncio.gather(*slow, *load)
+    return ends, answered
+
+
+def _nothing_is_open(data_dir: Path, answered: list[str]) -> None:
+    """After the drain no attempt waits for recovery, and every answer that a client got is in the record."""
+    open_attempts, recorded = asyncio.run(_record(data_dir))
+    assert open_attempts == 0
+    assert set(answered) <= recorded
+
+
+async def _record(data_dir: Path) -> tuple[int, set[str]]:
+    async with _database(data_dir) as connection:
+        waiting = await connection.fetchval("SELECT count(*) FROM attempt WHERE next_check_at IS NOT NULL")
+        return waiting, {row[0] for row in await connection.fetch("SELECT idempotency_key FROM response")}
+
+
+@asynccontextmanager
+async def _database(data_dir: Path) -> AsyncIterator[asyncpg.Connection]:
+    with EmbeddedPostgres(data_dir) as postgres:
+        connection = await asyncpg.connect(postgres.urls().owner_url)
+        try:
+            yield connection
+        finally:
+            await connection.close()
+
+
+def _a_kill_leaves_nothing(up: Up) -> None:
+    """SIGKILL gives no time for anything: the children notice, and the last of them stops the database."""
+    family, server = up.family(), up.server_pid()
+    assert len(family) >= 4 and server is not None
+    up.process.kill()
+    up.process.wait()
+    assert wait_until(lambda: all(is_gone(process) for process in family)), [p for p in family if not is_gone(p)]
+    assert wait_until(lambda: not psutil.pid_exists(server) or is_gone(psutil.Process(server)))
+
+
+def test_a_second_signal_does_not_wait(home: Path) -> None:
+    with Up(home / "d", provider_request_timeout_ms="20000") as up, httpx.Client(timeout=30) as client:
+        family = up.family()
+        # An answer that takes 20 s: the drain would wait for it.
+        request = client.build_request(
+            "POST", f"{up.address}/v1/payments", json=_body("sim_timeout_charged"), headers=_headers(up.key, "held")
+        )
+        started = time.monotonic()
+        with pytest.raises(httpx.TransportError):
+            _send_and_signal(client, request, up)
+        assert up.process.wait(15) == 0
+        assert time.monotonic() - started < 12
+        assert all(is_gone(process) for process in family)
+        assert "ending at once" in up.said()
+
+
+def _send_and_signal(client: httpx.Client, request: httpx.Request, up: Up) -> None:
+    """Signals at 1 s and 2 s from a thread, while the request waits."""
+
+    def signal_twice() -> None:
+        for _ in range(2):
+            time.sleep(1)
+            up.process.send_signal(signal.SIGINT)
+
+    thread = threading.Thread(target=signal_twice)
+    thread.start()
+    try:
+        client.send(request)
+    finally:
+        thread.join()

@@ -1,0 +1,283 @@
+"""Ways to break the record by hand, as its owner, and the invariant that each must be caught by."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+
+class Break(NamedTuple):
+    """SQL whose {names} are the fields of ``Sample``, and what it breaks."""
+
+    invariant: str
+    how: str
+    statement: str
+
+
+_OF = "WHERE merchant_id = '{merchant}' AND"
+
+BREAKS = (
+    Break(
+        "balances_equal_transfers", "a balance", f"UPDATE balance SET credits = credits + 1 {_OF} account = 'merchant'"
+    ),
+    Break("balances_equal_transfers", "no balance", f"DELETE FROM balance {_OF} account = 'merchant'"),
+    Break("balances_equal_transfers", "a lost transfer", f"DELETE FROM transfer {_OF} payment_id = '{{captured}}'"),
+    Break(
+        "balances_equal_transfers",
+        "an account nobody posted to",
+        "INSERT INTO balance VALUES ('{merchant}', 'bank', 'EUR', 5, 5)",
+    ),
+    Break("debits_equal_credits", "one side", f"UPDATE balance SET debits = debits + 1 {_OF} account = 'merchant'"),
+    Break("transfers_have_transitions", "lost history", f"DELETE FROM transition {_OF} subject_id = '{{captured}}'"),
+    Break(
+        "transfers_have_transitions",
+        "a version of nobody's",
+        f"UPDATE transfer SET version = version + 7 {_OF} payment_id = '{{captured}}'",
+    ),
+    Break("postings_follow_the_chart", "amount", f"UPDATE transfer SET amount = 999 {_OF} payment_id = '{{captured}}'"),
+    Break("postings_follow_the_chart", "kind", f"UPDATE transfer SET kind = 'gift' {_OF} payment_id = '{{captured}}'"),
+    Break(
+        "postings_follow_the_chart",
+        "account",
+        f"UPDATE transfer SET credit = 'bank' {_OF} payment_id = '{{captured}}'",
+    ),
+    Break("postings_follow_the_chart", "none", f"DELETE FROM transfer {_OF} subject_id = '{{refund}}' AND version = 1"),
+    Break(
+        "postings_follow_the_chart",
+        "once more",
+        "INSERT INTO transfer"
+        " SELECT merchant_id, payment_id, subject_id, version, leg + 1, kind, debit, credit, amount, currency, at"
+        f" FROM transfer {_OF} payment_id = '{{captured}}'",
+    ),
+    Break("postings_follow_the_chart", "late money", f"UPDATE transfer SET amount = 7 {_OF} payment_id = '{{late}}'"),
+    Break("holds_match", "too little", f"UPDATE transfer SET amount = 7 {_OF} payment_id = '{{authorized}}'"),
+    Break(
+        "holds_match", "not released", f"DELETE FROM transfer {_OF} payment_id = '{{canceled}}' AND kind = 'release'"
+    ),
+    Break(
+        "holds_match",
+        "expired in state only",
+        f"UPDATE payment SET state = 'expired' {_OF} payment_id = '{{authorized}}'",
+    ),
+    Break("captured_money_is_owed", "less", f"UPDATE transfer SET amount = 7 {_OF} payment_id = '{{captured}}'"),
+    Break(
+        "captured_money_is_owed",
+        "provider's side",
+        f"UPDATE transfer SET debit = 'bank' {_OF} payment_id = '{{captured}}'",
+    ),
+    Break(
+        "refunds_in_flight_match",
+        "forgotten",
+        f"UPDATE payment SET amount_refund_pending = 0 {_OF} payment_id = '{{refund_pending}}'",
+    ),
+    Break("refunds_in_flight_match", "stuck", f"DELETE FROM transfer {_OF} subject_id = '{{refund}}' AND version = 2"),
+    Break("suspense_is_explained", "no alert", f"UPDATE rejection SET alert = false {_OF} payment_id = '{{late}}'"),
+    Break("suspense_is_explained", "no rejection", f"DELETE FROM rejection {_OF} payment_id = '{{late}}'"),
+    Break(
+        "suspense_is_explained",
+        "no late effect",
+        f"UPDATE transfer SET debit = 'suspense:simulator' {_OF} payment_id = '{{captured}}'",
+    ),
+    Break(
+        "captured_within_authorized",
+        "captured too much",
+        "ALTER TABLE payment DROP CONSTRAINT payment_check;"
+        f"UPDATE payment SET amount_authorized = 1 {_OF} payment_id = '{{captured}}'",
+    ),
+    Break(
+        "captured_within_authorized",
+        "held too much",
+        f"UPDATE payment SET amount_authorized = amount + 1 {_OF} payment_id = '{{authorized}}'",
+    ),
+    Break(
+        "refunds_within_captured",
+        "more than captured",
+        "ALTER TABLE payment DROP CONSTRAINT payment_check1;"
+        f"UPDATE payment SET amount_refunded = amount + 1 {_OF} payment_id = '{{refunded}}'",
+    ),
+    Break("refunds_within_captured", "another sum", f"UPDATE refund SET amount = 401 {_OF} refund_id = '{{refund}}'"),
+    Break("refunds_within_captured", "a lost refund", f"DELETE FROM refund {_OF} refund_id = '{{refund}}'"),
+    Break("one_currency_per_payment", "refund", f"UPDATE refund SET currency = 'USD' {_OF} refund_id = '{{refund}}'"),
+    Break(
+        "one_currency_per_payment", "attempt", f"UPDATE attempt SET currency = 'USD' {_OF} payment_id = '{{captured}}'"
+    ),
+    Break(
+        "one_currency_per_payment",
+        "transfer",
+        f"UPDATE transfer SET currency = 'USD' {_OF} payment_id = '{{captured}}'",
+    ),
+    Break(
+        "one_currency_per_payment",
+        "provider",
+        f"UPDATE attempt SET provider = 'other' {_OF} payment_id = '{{captured}}'",
+    ),
+    Break(
+        "history_replays_to_state", "payment", f"UPDATE payment SET description = 'x' {_OF} payment_id = '{{captured}}'"
+    ),
+    Break(
+        "history_replays_to_state", "moment", f"UPDATE payment SET updated_at = now() {_OF} payment_id = '{{captured}}'"
+    ),
+    Break(
+        "history_replays_to_state", "failure", f"UPDATE payment SET failure = null {_OF} payment_id = '{{declined}}'"
+    ),
+    Break("history_replays_to_state", "refund", f"UPDATE refund SET reason = 'x' {_OF} refund_id = '{{refund}}'"),
+    Break(
+        "history_replays_to_state", "attempt", f"UPDATE attempt SET submissions = 9 {_OF} payment_id = '{{captured}}'"
+    ),
+    Break("history_replays_to_state", "none", f"DELETE FROM transition {_OF} subject_id = '{{captured}}'"),
+    Break(
+        "history_replays_to_state",
+        "a field nobody has",
+        f"UPDATE transition SET change = '{{{{\"colour\": 1}}}}' {_OF} subject_id = '{{captured}}' AND version = 2",
+    ),
+    Break(
+        "history_replays_to_state",
+        "an unreadable value",
+        'UPDATE transition SET change = \'{{"amount_captured": "x"}}\''
+        f" {_OF} subject_id = '{{captured}}' AND version = 2",
+    ),
+    Break(
+        "legal_edges_only",
+        "no such edge",
+        f"UPDATE transition SET to_state = 'expired' {_OF} subject_id = '{{captured}}' AND version = 2",
+    ),
+    Break("legal_edges_only", "no such event", f"UPDATE transition SET event = 'x' {_OF} subject_id = '{{refund}}'"),
+    Break(
+        "legal_edges_only",
+        "starts elsewhere",
+        f"UPDATE transition SET from_state = 'requires_action' {_OF} subject_id = '{{captured}}' AND version = 2",
+    ),
+    Break("versions_without_gaps", "gap", f"DELETE FROM transition {_OF} subject_id = '{{captured}}' AND version = 1"),
+    Break("versions_without_gaps", "ahead", f"UPDATE payment SET version = 3 {_OF} payment_id = '{{captured}}'"),
+    Break("versions_without_gaps", "behind", f"UPDATE attempt SET version = 1 {_OF} payment_id = '{{captured}}'"),
+    Break(
+        "rejections_met_history", "state", f"UPDATE rejection SET state = 'expired' {_OF} payment_id = '{{refused}}'"
+    ),
+    Break("rejections_met_history", "version", f"UPDATE rejection SET version = 99 {_OF} payment_id = '{{refused}}'"),
+    Break(
+        "claimed_instructions_have_subject", "no claim", f"DELETE FROM instruction {_OF} payment_id = '{{captured}}'"
+    ),
+    Break("claimed_instructions_have_subject", "no payment", f"DELETE FROM payment {_OF} payment_id = '{{captured}}'"),
+    Break("claimed_instructions_have_subject", "no refund", f"DELETE FROM refund {_OF} refund_id = '{{refund}}'"),
+    Break("claimed_instructions_have_subject", "no attempt", f"DELETE FROM attempt {_OF} payment_id = '{{captured}}'"),
+    Break("claimed_instructions_have_subject", "no refusal", f"DELETE FROM rejection {_OF} payment_id = '{{refused}}'"),
+    Break(
+        "claimed_instructions_have_subject",
+        "another subject",
+        f"UPDATE instruction SET subject_id = payment_id {_OF} subject_id = '{{refund}}'",
+    ),
+    Break(
+        "claimed_instructions_have_subject",
+        "no key",
+        f"UPDATE attempt SET idempotency_key = NULL {_OF} payment_id = '{{captured}}'",
+    ),
+    Break("final_instructions_answered", "no answer", f"DELETE FROM response {_OF} idempotency_key = 'captured'"),
+    Break(
+        "final_instructions_answered",
+        "refusal without answer",
+        f"DELETE FROM response {_OF} idempotency_key = 'capture-{{refused}}'",
+    ),
+    Break(
+        "final_instructions_answered",
+        "answered too early",
+        "INSERT INTO response SELECT merchant_id, 'unknown', status, body, at"
+        f" FROM response {_OF} idempotency_key = 'captured'",
+    ),
+    Break(
+        "final_instructions_answered", "status", f"UPDATE response SET status = 500 {_OF} idempotency_key = 'captured'"
+    ),
+    Break("final_instructions_answered", "body", f"UPDATE response SET body = 'x' {_OF} idempotency_key = 'captured'"),
+    Break(
+        "final_instructions_answered",
+        "another's body",
+        f"UPDATE response SET body = (SELECT body FROM response {_OF} idempotency_key = 'refunded')"
+        f" {_OF} idempotency_key = 'captured'",
+    ),
+    Break(
+        "final_instructions_answered",
+        "another amount",
+        "UPDATE response SET body = replace(convert_from(body, 'UTF8'), '\"amount_captured\":1000',"
+        f" '\"amount_captured\":999')::bytea {_OF} idempotency_key = 'captured'",
+    ),
+    Break(
+        "final_instructions_answered",
+        "refusal of another payment",
+        "UPDATE response SET body = replace(convert_from(body, 'UTF8'), '{refused}', '{captured}')::bytea"
+        f" {_OF} idempotency_key = 'capture-{{refused}}'",
+    ),
+    Break(
+        "one_effect_per_instruction",
+        "two effects",
+        "CREATE TEMP TABLE twin ON COMMIT DROP AS"
+        f" SELECT * FROM attempt {_OF} payment_id = '{{captured}}';"
+        "UPDATE twin SET attempt_id = 'att_twin', provider_key = 'other'; INSERT INTO attempt SELECT * FROM twin",
+    ),
+    Break(
+        "one_effect_per_instruction",
+        "one provider key",
+        f"UPDATE attempt SET provider_key = 'same' {_OF} payment_id = '{{refunded}}'",
+    ),
+    Break(
+        "one_payment_per_charge",
+        "shared",
+        f"UPDATE payment SET provider_reference = 'ch_{{captured}}' {_OF} payment_id = '{{refunded}}'",
+    ),
+    Break(
+        "waiting_subjects_have_open_attempts",
+        "payment",
+        f"UPDATE payment SET state = 'authorizing' {_OF} payment_id = '{{declined}}'",
+    ),
+    Break(
+        "waiting_subjects_have_open_attempts",
+        "refund",
+        f"UPDATE refund SET state = 'submitting' {_OF} refund_id = '{{refund}}'",
+    ),
+    Break(
+        "waiting_subjects_have_open_attempts",
+        "another operation",
+        f"UPDATE attempt SET operation = 'cancel' {_OF} payment_id = '{{unknown}}'",
+    ),
+    Break(
+        "open_attempts_are_awaited",
+        "payment moved on",
+        "UPDATE attempt SET state = 'unknown', next_check_at = now(), settled_after = now() - interval '1 day'"
+        f" {_OF} payment_id = '{{captured}}'",
+    ),
+    Break(
+        "open_attempts_are_awaited",
+        "refund moved on",
+        "UPDATE attempt SET state = 'unknown', next_check_at = now(), settled_after = now() - interval '1 day'"
+        f" {_OF} refund_id = '{{refund}}'",
+    ),
+    Break(
+        "open_attempts_are_watched", "lost", f"UPDATE attempt SET next_check_at = NULL {_OF} payment_id = '{{unknown}}'"
+    ),
+    Break(
+        "open_attempts_are_watched", "both", f"UPDATE attempt SET parked_at = now() {_OF} payment_id = '{{unknown}}'"
+    ),
+    Break(
+        "open_attempts_are_watched",
+        "closed",
+        f"UPDATE attempt SET next_check_at = now() {_OF} payment_id = '{{captured}}'",
+    ),
+    Break("holds_are_watched", "no deadline", f"DELETE FROM deadline {_OF} payment_id = '{{authorized}}'"),
+    Break(
+        "in_doubt_lane_has_no_overdue",
+        "too old",
+        f"UPDATE attempt SET parked_at = now() - interval '61 s' {_OF} payment_id = '{{parked}}'",
+    ),
+    Break("nothing_is_orphaned", "payment", f"DELETE FROM payment {_OF} payment_id = '{{declined}}'"),
+    Break("nothing_is_orphaned", "refund", f"DELETE FROM refund {_OF} refund_id = '{{refund}}'"),
+    Break("nothing_is_orphaned", "attempt", f"DELETE FROM attempt {_OF} payment_id = '{{captured}}'"),
+    Break("nothing_is_orphaned", "instruction", f"DELETE FROM instruction {_OF} idempotency_key = 'captured'"),
+    Break(
+        "nothing_is_orphaned",
+        "deadline",
+        "INSERT INTO deadline VALUES ('{merchant}', 'pay_nobody', now(), 0)",
+    ),
+    Break("history_is_append_only", "update", "GRANT UPDATE ON transition TO tallystick_app"),
+    Break("history_is_append_only", "delete", "GRANT DELETE ON rejection TO PUBLIC"),
+    Break("history_is_append_only", "truncate", "GRANT TRUNCATE ON transfer TO tallystick_app"),
+    Break("history_is_append_only", "one column", "GRANT UPDATE (body) ON response TO tallystick_app"),
+    Break("guards_are_in_place", "no key", "ALTER TABLE transition DROP CONSTRAINT transition_pkey"),
+    Break("guards_are_in_place", "any amount", "ALTER TABLE transfer DROP CONSTRAINT transfer_amount_check"),
+)

@@ -1,0 +1,170 @@
+"""A merchant with a payment of every kind, made by the real flows: what the tests of the invariants then break."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from typing import Any
+
+from msgspec import Struct
+
+from tallystick import payments
+from tallystick.core import Core
+from tallystick.decisions.draft import Step
+from tallystick.decisions.resubmission import park
+from tallystick.edge.commands import CancelPayment, CaptureMethod, CapturePayment, CreatePayment, CreateRefund
+from tallystick.ids import new_id
+from tallystick.outcome import provider_call, settle_verdict
+from tallystick.record.reads import Loaded
+from tallystick.replies import Reply
+from tallystick.settings import Settings
+from tallystick.wiring import open_core
+from tests.factories import (
+    InstantProvider,
+    approves,
+    asks_customer,
+    declines,
+    keeps_waiting,
+    make_instruction,
+    never_answers,
+)
+
+SETTINGS = Settings(in_doubt_alarm_age_ms=60_000)
+
+SCRIPTS = {
+    ("declined", "authorize"): declines,
+    ("silent", "authorize"): never_answers,
+    ("asks", "authorize"): asks_customer,
+    ("slow_refund", "refund"): keeps_waiting,
+    ("no_refund", "refund"): declines,
+    ("no_capture", "capture"): declines,
+}
+
+
+class Sample(Struct, frozen=True, kw_only=True):
+    """Ids of the payments, each named after what became of it, and of two refunds."""
+
+    merchant: str
+    captured: str
+    refunded: str
+    refund: str
+    refund_pending: str
+    pending_refund: str
+    refund_failed: str
+    partly_captured: str
+    authorized: str
+    capture_refused: str
+    canceled: str
+    declined: str
+    unknown: str
+    requires_action: str
+    refused: str  # captured, with a second capture refused
+    late: str  # declined by us, captured by the provider: in suspense
+    parked: str
+
+
+class Client:
+    """Sends instructions to the core as the HTTP face does."""
+
+    def __init__(self, core: Core, merchant_id: str) -> None:
+        self.core = core
+        self.merchant_id = merchant_id
+
+    async def create(self, name: str, method: str = "ok", capture_method: CaptureMethod = "automatic") -> str:
+        """Create a payment of 1,000 under a key of that name; its id."""
+        command = CreatePayment(
+            amount=1_000,
+            currency="EUR",
+            payment_method=method,
+            capture_method=capture_method,
+            description=f"sample {name}",
+            metadata={"name": name},
+        )
+        instruction = make_instruction(self.merchant_id, name, {"payment_method": method, "name": name})
+        return _id(await payments.create_payment(self.core, instruction, command, "simulator"))
+
+    async def capture(self, payment_id: str, amount: int | None = None, name: str = "capture") -> Reply:
+        """Capture all or part."""
+        instruction = self._follow_up(payment_id, name, "capture", {"amount": amount})
+        return await payments.capture_payment(self.core, instruction, payment_id, CapturePayment(amount=amount))
+
+    async def cancel(self, payment_id: str) -> Reply:
+        """Release the hold."""
+        instruction = self._follow_up(payment_id, "cancel", "cancel", {})
+        return await payments.cancel_payment(self.core, instruction, payment_id, CancelPayment())
+
+    async def refund(self, payment_id: str, amount: int | None = None) -> str:
+        """Refund all or part; the refund's id."""
+        instruction = self._follow_up(payment_id, "refund", "refunds", {"amount": amount})
+        command = CreateRefund(amount=amount, reason="asked for")
+        return _id(await payments.create_refund(self.core, instruction, payment_id, command))
+
+    def _follow_up(self, payment_id: str, name: str, what: str, body: dict[str, Any]) -> Any:
+        path = f"/v1/payments/{payment_id}/{what}"
+        key = f"{name}-{payment_id}"
+        return make_instruction(self.merchant_id, key, body, f"POST /v1/payments/{{id}}/{what}", path)
+
+
+async def make_sample(app_url: str, merchant_id: str) -> Sample:
+    """Every kind of payment there is."""
+    async with open_core(SETTINGS, app_url, providers={"simulator": InstantProvider(SCRIPTS)}) as core:
+        client = Client(core, merchant_id)
+        refunded, pending = await client.create("refunded"), await client.create("pending", "slow_refund")
+        failed = await client.create("refund_failed", "no_refund")
+        await client.refund(failed)
+        partly, canceled = await client.create("partly", "ok", "manual"), await client.create("cancel", "ok", "manual")
+        await client.capture(partly, 600)
+        await client.cancel(canceled)
+        capture_refused = await client.create("capture_refused", "no_capture", "manual")
+        await client.capture(capture_refused)
+        refused, late = await client.create("refused"), await client.create("late", "declined")
+        assert (await client.capture(refused)).status == 409
+        await happened_after_all(core, merchant_id, late)
+        parked = await client.create("parked", "silent")
+        await _park(core, merchant_id, parked)
+        return Sample(
+            merchant=merchant_id,
+            captured=await client.create("captured"),
+            refunded=refunded,
+            refund=await client.refund(refunded, 400),
+            refund_pending=pending,
+            pending_refund=await client.refund(pending, 300),
+            refund_failed=failed,
+            partly_captured=partly,
+            authorized=await client.create("authorized", "ok", "manual"),
+            capture_refused=capture_refused,
+            canceled=canceled,
+            declined=await client.create("declined", "declined"),
+            unknown=await client.create("unknown", "silent"),
+            requires_action=await client.create("requires_action", "asks"),
+            refused=refused,
+            late=late,
+            parked=parked,
+        )
+
+
+async def happened_after_all(core: Core, merchant_id: str, payment_id: str) -> None:
+    """The provider says that it executed the payment's first attempt."""
+    loaded = await _loaded(core, merchant_id, payment_id)
+    attempt = loaded.stored.attempts[0]
+    verdict = approves(provider_call(attempt, 0))
+    change = await settle_verdict(
+        core, loaded.stored, attempt.attempt_id, verdict, cause="webhook", actor="provider:simulator"
+    )
+    assert change is not None and change.transfers
+
+
+async def _park(core: Core, merchant_id: str, payment_id: str) -> None:
+    loaded = await _loaded(core, merchant_id, payment_id)
+    step = Step(change_id=new_id("chg"), at=datetime.now(UTC), cause="recovery", actor="recovery")
+    await core.journal.commit(park(loaded.stored, loaded.stored.attempts[0].attempt_id, step))
+
+
+async def _loaded(core: Core, merchant_id: str, payment_id: str) -> Loaded:
+    loaded = await core.reads.load(merchant_id, payment_id)
+    assert loaded is not None
+    return loaded
+
+
+def _id(reply: Reply) -> str:
+    return str(json.loads(reply.body)["id"])

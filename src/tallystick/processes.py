@@ -16,8 +16,9 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 
 from msgspec import Struct
+from msgspec.structs import asdict
 
-from tallystick.errors import TallystickError
+from tallystick.settings import PREFIX, Settings
 
 #: A first restart comes almost at once; one that keeps dying is tried ever more slowly, but never given up.
 RESTART_FIRST_MS = 500
@@ -29,12 +30,11 @@ HEALTHY_AFTER_MS = 30_000
 #: What a command exits with when it cannot run as it is configured; trying again would not help.
 EXIT_MISCONFIGURED = 2
 
+#: What a process may take beyond its own drain time-out: to close connections and to stop its interpreter.
+END_MARGIN_MS = 5_000
+
 #: How often a child looks whether its parent still lives: an orphan lives no longer than this plus its drain.
 PARENT_WATCH_MS = 300
-
-
-class ChildRefused(TallystickError):
-    """A child says that it cannot run as configured; it has said why on standard error."""
 
 
 class Role(Struct, frozen=True, kw_only=True):
@@ -120,6 +120,17 @@ class Supervisor:
             self._announce(f"{child.role.name} did not end in time and is killed")
         _kill_group(process.pid)
         await process.wait()
+
+
+def child_environment(settings: Settings) -> dict[str, str]:
+    """The environment that gives a child these very settings."""
+    others = {name: value for name, value in os.environ.items() if not name.startswith(PREFIX)}
+    ours = {PREFIX + name.upper(): _text(value) for name, value in asdict(settings).items() if value is not None}
+    return others | ours
+
+
+def _text(value: object) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 async def _first(wanted: Awaitable[object], *others: Awaitable[object]) -> bool:

@@ -12,7 +12,6 @@ import contextlib
 import fcntl
 import os
 import signal
-import socket
 import sys
 import time
 from collections.abc import Awaitable, Callable, Iterator
@@ -24,27 +23,22 @@ from msgspec import Struct
 from msgspec.structs import asdict
 
 from tallystick import keys
+from tallystick.addresses import SIMULATOR_HOST, http_address, require_free_port
 from tallystick.embedded import DatabaseUrls, resolve_database
 from tallystick.errors import TallystickError
 from tallystick.migrations import migrate
-from tallystick.processes import Role, Supervisor
-from tallystick.settings import PREFIX, Settings
+from tallystick.processes import END_MARGIN_MS, Role, Supervisor, child_environment
+from tallystick.settings import Settings
 
 Result = TypeVar("Result")
 
 #: The merchant of the first run's API key.
 FIRST_MERCHANT: Final = "demo"
 
-#: What a child may take beyond its own drain time-out: to close connections and to stop its interpreter.
-END_MARGIN_MS: Final = 5_000
-
 #: A first start on a slow disk takes a few seconds; one that takes this long is not going to succeed.
 READY_WITHIN_S: Final = 60
 
 READY_POLL_S: Final = 0.1
-
-#: The test acquirer moves no real money, but its door has no lock either: loopback only.
-SIMULATOR_HOST: Final = "127.0.0.1"
 
 
 class CannotStart(TallystickError):
@@ -71,8 +65,8 @@ async def bring_up(
 ) -> Result | None:
     """Bring everything up, run ``body``, and take everything down again. None where a signal ended it.
 
-    The children's output goes to files in ``logs``, or where this process's goes. Raises CannotStart and
-    DatabaseUnavailable.
+    The children's output goes to files in ``logs``, or where this process's goes. Raises CannotStart, AddressInUse
+    and DatabaseUnavailable.
     """
     data_dir = Path(settings.data_dir).expanduser().absolute()
     settings = _on_one_machine(settings, data_dir)
@@ -102,36 +96,6 @@ async def bring_up(
             api_key=api_key,
         )
         return await _until_stopped(_when_ready(platform, body), supervisor, stop)
-
-
-def http_address(host: str, port: int) -> str:
-    """Where a client on this machine reaches a server that listens on ``host``."""
-    reachable = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
-    return f"http://[{reachable}]:{port}" if ":" in reachable else f"http://{reachable}:{port}"
-
-
-def require_free_port(host: str, port: int) -> None:
-    """Raises CannotStart where something listens there already. Asked before: a server that shares its port among
-    processes would silently share it with a stranger too."""
-    try:
-        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-        with socket.socket(family, kind, protocol) as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            probe.bind(address)
-            probe.listen(1)
-    except OSError as error:
-        raise CannotStart(f"cannot listen on {host} port {port}: {error.strerror or error}") from error
-
-
-def child_environment(settings: Settings) -> dict[str, str]:
-    """The environment that gives a child these very settings."""
-    others = {name: value for name, value in os.environ.items() if not name.startswith(PREFIX)}
-    ours = {PREFIX + name.upper(): _text(value) for name, value in asdict(settings).items() if value is not None}
-    return others | ours
-
-
-def _text(value: object) -> str:
-    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def _on_one_machine(settings: Settings, data_dir: Path) -> Settings:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import socket
@@ -131,8 +132,13 @@ class Up:
 
     def children(self) -> dict[str, psutil.Process]:
         """The role processes by name."""
-        found = psutil.Process(self.process.pid).children()
-        return {child.cmdline()[3]: child for child in found if child.cmdline()[1:3] == ["-m", "tallystick"]}
+        found = {}
+        for child in psutil.Process(self.process.pid).children():
+            with contextlib.suppress(psutil.Error):  # it has just ended
+                command = child.cmdline()
+                if command[1:3] == ["-m", "tallystick"]:
+                    found[command[3]] = child
+        return found
 
     def family(self) -> list[psutil.Process]:
         """Every process below it."""

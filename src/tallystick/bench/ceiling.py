@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import gc
-import random
 import time
 from collections.abc import Sequence
 from typing import Any, Final
@@ -84,12 +83,12 @@ async def record_batch(changes: Sequence[Change]) -> list[Statement]:
     return recorder.statements
 
 
-async def record_payments(count: int, chance: random.Random) -> list[list[Statement]]:
+async def record_payments(count: int) -> list[list[Statement]]:
     """``count`` payments in batches of ``BATCH_CHANGES``: for each batch of creates one of outcomes, as transactions in
     the order in which one connection has to play them."""
     transactions = []
     for start in range(0, count, BATCH_CHANGES):
-        payments = [new_payment(chance) for _ in range(min(BATCH_CHANGES, count - start))]
+        payments = [new_payment() for _ in range(min(BATCH_CHANGES, count - start))]
         creates = await record_batch([create for create, _ in payments])
         outcomes = await record_batch([outcome for _, outcome in payments])
         transactions.append([*creates, *outcomes])
@@ -102,14 +101,14 @@ async def play(connection: asyncpg.Connection, statements: Sequence[Statement]) 
         await statement.play(connection)
 
 
-async def ceiling_per_s(database_url: str, payments: int, chance: random.Random) -> float:
+async def ceiling_per_s(database_url: str, payments: int) -> float:
     """Payments a second (two commits each) with no application code."""
-    transactions = await record_payments(payments, chance)
+    transactions = await record_payments(payments)
     connections = [await connect(database_url, command_timeout_ms=COMMAND_TIMEOUT_MS) for _ in range(CONNECTIONS)]
     try:
         for connection in connections:
             # Connection and statement caches are warm in the door as well.
-            await play(connection, (await record_payments(1, chance))[0])
+            await play(connection, (await record_payments(1))[0])
         queue = list(reversed(transactions))
 
         async def lane(connection: asyncpg.Connection) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import gc
-import random
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
@@ -88,14 +87,13 @@ async def measure_door(
     settings: Settings, database_url: str, *, rounds: int, payments: int, flows: int, idle: int, announce: Announce
 ) -> DoorFigures:
     """Rounds of ceiling, door, ceiling, door …, so that what changes with time meets both alike."""
-    chance = random.Random(1)
     results: list[DoorRound] = []
     async with open_journal(settings, database_url) as journal:
-        await _commit_all(journal, _decided(WARM_UP_PAYMENTS, chance), flows)
+        await _commit_all(journal, _decided(WARM_UP_PAYMENTS), flows)
         for number in range(rounds):
-            ceiling = await ceiling_per_s(database_url, payments, chance)
-            door_per_s, waits = await _commit_all(journal, _decided(payments, chance), flows)
-            deciding_per_s, _ = await _commit_all(journal, _deciding(payments, chance), flows)
+            ceiling = await ceiling_per_s(database_url, payments)
+            door_per_s, waits = await _commit_all(journal, _decided(payments), flows)
+            deciding_per_s, _ = await _commit_all(journal, _deciding(payments), flows)
             results.append(
                 DoorRound(
                     ceiling_per_s=ceiling,
@@ -122,15 +120,14 @@ async def measure_door(
 
 async def measure_idle(journal: Journal, database_url: str, payments: int, announce: Announce) -> Idle:
     """One commit at a time, through the journal and directly in turn: the same rows in the same statements."""
-    chance = random.Random(2)
     through: list[float] = []
     direct: list[float] = []
     connection = await connect(database_url, command_timeout_ms=COMMAND_TIMEOUT_MS)
     try:
         for number in range(payments):
-            for change in new_payment(chance):
+            for change in new_payment():
                 through.append(await _timed(journal.commit(change)))
-            for change in new_payment(chance):
+            for change in new_payment():
                 statements = await record_batch([change])
                 direct.append(await _timed(play(connection, statements)))
             announce("one commit at a time", number + 1, payments)
@@ -143,9 +140,9 @@ async def measure_idle(journal: Journal, database_url: str, payments: int, annou
 Payment = Callable[[], tuple[Change, Change]]
 
 
-def _decided(payments: int, chance: random.Random) -> list[Payment]:
+def _decided(payments: int) -> list[Payment]:
     """Decided beforehand: what is measured is the door."""
-    made = [new_payment(chance) for _ in range(payments)]
+    made = [new_payment() for _ in range(payments)]
     return [partial(_ready, each) for each in made]
 
 
@@ -153,9 +150,9 @@ def _ready(made: tuple[Change, Change]) -> tuple[Change, Change]:
     return made
 
 
-def _deciding(payments: int, chance: random.Random) -> list[Payment]:
+def _deciding(payments: int) -> list[Payment]:
     """Decided while the clock runs: parsing, fingerprint, ids and both decisions."""
-    return [partial(new_payment, chance)] * payments
+    return [new_payment] * payments
 
 
 async def _commit_all(journal: Journal, payments: Sequence[Payment], flows: int) -> tuple[float, list[float]]:

@@ -45,7 +45,7 @@ class Filled(Struct, frozen=True, kw_only=True):
 def fill(owner_url: str, app_url: str, payments: int, announce: Announce) -> Filled:
     """Fill up to ``payments`` final payments, rounded up to whole chunks; what is there already is left alone. Raises
     what the database raises."""
-    done = _prepare(owner_url, app_url)
+    done = prepare(owner_url, app_url)
     wanted = -(-payments // CHUNK_PAYMENTS)
     missing = [chunk for chunk in range(wanted) if chunk not in done]
     started = time.monotonic()
@@ -76,8 +76,8 @@ def fill(owner_url: str, app_url: str, payments: int, announce: Announce) -> Fil
     )
 
 
-def _prepare(owner_url: str, app_url: str) -> set[int]:
-    """The merchants, and which chunks are there."""
+def prepare(owner_url: str, app_url: str) -> set[int]:
+    """Make the merchants and the notes; which chunks are there."""
 
     async def merchants() -> None:
         for merchant in MERCHANTS:
@@ -92,12 +92,13 @@ def _prepare(owner_url: str, app_url: str) -> set[int]:
 
 
 def _fill_one(owner_url: str, chunk: int) -> None:
-    asyncio.run(_copy_chunk(owner_url, chunk))
+    asyncio.run(copy_chunk(owner_url, chunk, CHUNK_PAYMENTS))
 
 
-async def _copy_chunk(owner_url: str, chunk: int) -> None:
-    """One chunk, its balances and its note, in one transaction."""
-    rows = fill_chunk(kinds(), chunk * CHUNK_PAYMENTS, CHUNK_PAYMENTS, seed=chunk)
+async def copy_chunk(owner_url: str, chunk: int, payments: int) -> None:
+    """One chunk, its balances and its note, in one transaction. All chunks of a database have the same size. Raises
+    what the database raises."""
+    rows = fill_chunk(kinds(), chunk * payments, payments, seed=chunk)
     connection = await asyncpg.connect(owner_url)
     try:
         # A chunk that a crash takes back is simply filled in again; no commit has to wait for the disk.
@@ -106,7 +107,7 @@ async def _copy_chunk(owner_url: str, chunk: int) -> None:
             for table in TABLES:
                 source = io.BytesIO(rows.tables[table])
                 await connection.copy_to_table(table, source=source, columns=columns(table), format="text")
-            await connection.execute("INSERT INTO bench.filled_chunk VALUES ($1, $2)", chunk, CHUNK_PAYMENTS)
+            await connection.execute("INSERT INTO bench.filled_chunk VALUES ($1, $2)", chunk, payments)
             balances = [
                 (*account, Decimal(debits), Decimal(credits))
                 for account, (debits, credits) in sorted(rows.balances.items())

@@ -20,7 +20,6 @@ from tallystick.bench.workload import (
     PATH,
     TIMING,
     approval,
-    body_bytes,
     create_change,
     decline,
     new_instruction,

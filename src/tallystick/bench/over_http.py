@@ -1,9 +1,7 @@
-"""Payments over HTTP: the API in processes as ``serve`` runs it, the load from a process apart, the ceilings between."""
+"""Payments over HTTP: the API in processes as ``serve`` runs it, load from a process apart, ceilings in between."""
 
 from __future__ import annotations
 
-import asyncio
-import random
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
@@ -11,6 +9,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import msgspec
+import uvloop
 from msgspec import Struct
 
 from tallystick import keys
@@ -96,7 +95,7 @@ def measure_http(
         sites = []
         for name, database in databases.items():
             server = stack.enter_context(open_server("api", settings, database, logs / f"{name}.log"))
-            api_key = asyncio.run(keys.create_key(database.app_url, MERCHANT))
+            api_key = uvloop.run(keys.create_key(database.app_url, MERCHANT))
             sites.append(_Site(name=name, database=database, server=server, api_key=api_key))
         idle = _Site(name="none", database=first, server=noop, api_key=sites[0].api_key)
         steps = len(sites) * (len(plan.connections) + 2) + 1
@@ -104,15 +103,13 @@ def measure_http(
             done = number * steps
             for what, site, connections in _loads(plan, sites, idle):
                 rate = plan.rate_per_s if what == "open loop" else None
-                measured = _measure(plan, site, connections, rate, seed=len(found) + done)
+                measured = _measure(plan, site, connections, rate)
                 found.setdefault((what, site.name, connections), []).append(measured)
                 done += 1
                 announce(f"{plan.rounds} rounds over HTTP", done, plan.rounds * steps)
             for site in sites:
-                chance = random.Random(number)
-                ceilings[site.name].append(
-                    asyncio.run(ceiling_per_s(site.database.app_url, plan.ceiling_payments, chance))
-                )
+                ceiling = uvloop.run(ceiling_per_s(site.database.app_url, plan.ceiling_payments))
+                ceilings[site.name].append(ceiling)
                 done += 1
                 announce(f"{plan.rounds} rounds over HTTP", done, plan.rounds * steps)
     return _figures(settings, plan, list(databases), found, ceilings)
@@ -126,7 +123,7 @@ def _loads(plan: Plan, sites: Sequence[_Site], idle: _Site) -> list[tuple[str, _
     return loads
 
 
-def _measure(plan: Plan, site: _Site, connections: int, rate_per_s: float | None, seed: int) -> Measured:
+def _measure(plan: Plan, site: _Site, connections: int, rate_per_s: float | None) -> Measured:
     load = Load(
         host=HOST,
         port=site.server.port,
@@ -134,7 +131,6 @@ def _measure(plan: Plan, site: _Site, connections: int, rate_per_s: float | None
         connections=connections,
         warm_up_s=plan.warm_up_s,
         duration_s=plan.duration_s,
-        seed=seed,
         rate_per_s=rate_per_s,
     )
     return run_load(load, {"api": site.server.pid, "postgres": site.database.server_pid})

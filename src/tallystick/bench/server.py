@@ -7,7 +7,6 @@ parses and answers. Production code knows nothing of either.
 from __future__ import annotations
 
 import os
-import random
 import sys
 from typing import Any, Final
 
@@ -46,7 +45,7 @@ def noop_factory() -> Litestar:
     """The same framework, the same path and an answer of the same size; the body is read and parsed, no more."""
     settings = load_settings(os.environ)
     end_with_parent(os.getppid(), settings.drain_timeout_ms)
-    answer = new_payment(random.Random(0))[1].responses[0].body
+    answer = new_payment()[1].responses[0].body
 
     async def create(request: Request[Any, Any, Any]) -> ASGIApp:
         exchange = Exchange(request.scope, request.receive)

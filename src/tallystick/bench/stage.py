@@ -81,9 +81,7 @@ def open_database(data_dir: Path | None) -> Iterator[Database]:
 def open_server(kind: str, settings: Settings, database: Database, log: Path) -> Iterator[Server]:
     """A server of ``bench.server`` on a free port, ready to answer. Raises StageFailed."""
     port = _free_port()
-    settings = replace(
-        settings, host=HOST, port=port, database_url=database.app_url, default_provider=PROVIDER
-    )
+    settings = replace(settings, host=HOST, port=port, database_url=database.app_url, default_provider=PROVIDER)
     with log.open("ab") as output:
         process = subprocess.Popen(
             [sys.executable, "-m", "tallystick.bench.server", kind, str(os.getpid())],

@@ -13,7 +13,8 @@ from rich.console import Console
 from rich.table import Table
 
 from tallystick.cli.bars import Bars
-from tallystick.cli.context import AsJson, DataDir, SomeMerchant, console, existing_database, settings_from
+from tallystick.cli.context import AsJson, DataDir, SomeMerchant, console, settings_from
+from tallystick.cli.database import existing_database
 from tallystick.invariants import Report, simulator_charges, tally
 from tallystick.invariants import verify as verify_record
 from tallystick.settings import Settings

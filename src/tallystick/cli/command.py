@@ -4,37 +4,68 @@ from __future__ import annotations
 
 import signal
 import sys
+from collections.abc import Mapping
+from importlib import import_module
 from typing import Annotated, Final, NoReturn
 
-import aiohttp
-import asyncpg
-import psycopg
+import click
 import typer
+from typer.core import TyperGroup
 
 from tallystick import __version__
-from tallystick.cli import about, checks, demonstration, in_doubt, keys, roles
 from tallystick.errors import TallystickError
 from tallystick.processes import EXIT_MISCONFIGURED
 
-app: Final = typer.Typer(
-    name="tallystick",
-    help="A payment core with one financial outcome per instruction.",
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-)
+#: Command -> where it is. A command is loaded when it is used: the roles are started often, and an acquirer has no use
+#: for database drivers, nor the process that keeps the API's workers for an HTTP client.
+COMMANDS: Final[Mapping[str, str]] = {
+    "up": "tallystick.cli.up:up",
+    "serve": "tallystick.cli.serve:serve",
+    "work": "tallystick.cli.work:work",
+    "simulate": "tallystick.cli.simulate:simulate",
+    "migrate": "tallystick.cli.migrate:migrate",
+    "keys": "tallystick.cli.keys:app",
+    "verify": "tallystick.cli.checks:verify",
+    "demo": "tallystick.cli.demonstration:demo",
+    "bench": "tallystick.bench.commands:app",
+    "contract": "tallystick.cli.about:contract",
+    "settings": "tallystick.cli.about:settings",
+    "in-doubt": "tallystick.cli.in_doubt:app",
+}
 
-app.command()(roles.up)
-app.command()(roles.serve)
-app.command()(roles.work)
-app.command()(roles.simulate)
-app.command()(roles.migrate)
-app.add_typer(keys.app, name="keys")
-app.command()(checks.verify)
-app.command()(demonstration.demo)
-app.add_typer(in_doubt.app, name="in-doubt")
-app.command()(about.contract)
-app.command()(about.settings)
+#: Libraries whose errors mean that the database or the acquirer cannot be talked to. By name, so that a command that
+#: needs none of them need not load them.
+TRANSPORTS: Final = frozenset({"asyncpg", "psycopg", "aiohttp"})
+
+#: PostgreSQL's SQLSTATE undefined_table.
+UNDEFINED_TABLE: Final = "42P01"
+
+
+class Commands(TyperGroup):
+    """The commands above, each loaded when it is asked for."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """In the order of the table."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """One command, or None where there is none of this name."""
+        if cmd_name not in COMMANDS:
+            return None
+        module, _, attribute = COMMANDS[cmd_name].partition(":")
+        found = getattr(import_module(module), attribute)
+        if not isinstance(found, typer.Typer):
+            alone = typer.Typer(add_completion=False)
+            alone.command(cmd_name)(found)
+            found = alone
+        command = typer.main.get_command(found)
+        command.name = cmd_name
+        return command
+
+
+app: Final = typer.Typer(
+    name="tallystick", cls=Commands, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False
+)
 
 
 def _print_version(wanted: bool) -> None:
@@ -57,12 +88,14 @@ def main() -> None:
     signal.signal(signal.SIGTERM, _terminate)
     try:
         app()
-    except asyncpg.UndefinedTableError:
-        _fail("the database has no schema, or an older one; run `tallystick migrate`")
-    except (asyncpg.PostgresError, asyncpg.InterfaceError, psycopg.Error) as error:
-        _fail(f"the database does not answer as it should: {_one_line(error)}")
-    except (TallystickError, OSError, aiohttp.ClientError) as error:
+    except (TallystickError, OSError) as error:
         _fail(_one_line(error))
+    except Exception as error:
+        if type(error).__module__.partition(".")[0] not in TRANSPORTS:
+            raise
+        if getattr(error, "sqlstate", None) == UNDEFINED_TABLE:
+            _fail("the database has no schema, or an older one; run `tallystick migrate`")
+        _fail(f"no usable answer: {_one_line(error)}")
 
 
 def _terminate(*_: object) -> NoReturn:

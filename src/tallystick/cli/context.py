@@ -1,17 +1,14 @@
-"""What commands share: options over environment, the database that they name, and the console."""
+"""What commands share: options over environment, and the console. Light: every command loads it."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.console import Console
 
-from tallystick.embedded import DatabaseUnavailable, DatabaseUrls, resolve_database
 from tallystick.settings import PREFIX, Settings, load_settings
 
 #: Tables and messages for people; what programs read is written to standard output as it is.
@@ -27,7 +24,6 @@ SimulatorPort = Annotated[int | None, typer.Option(help="Where the test acquirer
 Merchant = Annotated[str, typer.Option("--merchant", help="The merchant's id.")]
 SomeMerchant = Annotated[str | None, typer.Option("--merchant", help="Only this merchant.", show_default=False)]
 AsJson = Annotated[bool, typer.Option("--json", help="JSON on standard output.")]
-ParentPid = Annotated[int | None, typer.Option("--parent-pid", hidden=True)]
 
 
 def settings_from(data_dir: Path | None = None, **options: object) -> Settings:
@@ -42,15 +38,3 @@ def settings_from(data_dir: Path | None = None, **options: object) -> Settings:
         if value is not None:
             environ[PREFIX + name.upper()] = str(value)
     return load_settings(environ)
-
-
-@contextmanager
-def existing_database(settings: Settings) -> Iterator[DatabaseUrls]:
-    """The database, which must exist: asking about one must not create it. Raises DatabaseUnavailable."""
-    if settings.database_url is None and not (Path(settings.data_dir) / "postgres" / "PG_VERSION").exists():
-        raise DatabaseUnavailable(
-            f"there is no database in {settings.data_dir}; name one with --data-dir or TALLYSTICK_DATABASE_URL,"
-            " or make one with `tallystick up` or `tallystick migrate`"
-        )
-    with resolve_database(settings) as database:
-        yield database

@@ -16,7 +16,7 @@ from rich.table import Table
 
 from tallystick.cli.bars import Bars
 from tallystick.cli.context import DataDir, console, settings_from
-from tallystick.cli.roles import announce, invitation
+from tallystick.cli.up import announce, invitation
 from tallystick.demo.outcome import Outcome
 from tallystick.demo.run import demonstrate, impatient
 from tallystick.settings import Settings

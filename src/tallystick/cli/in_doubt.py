@@ -11,7 +11,8 @@ import typer
 from rich.table import Table
 
 from tallystick import in_doubt as lane_of
-from tallystick.cli.context import AsJson, DataDir, SomeMerchant, console, existing_database, settings_from
+from tallystick.cli.context import AsJson, DataDir, SomeMerchant, console, settings_from
+from tallystick.cli.database import existing_database
 from tallystick.core import Core
 from tallystick.in_doubt import OUTCOMES, Parked
 from tallystick.record.schedule import ScheduleBook

@@ -16,9 +16,9 @@ from tallystick.cli.context import (
     Merchant,
     SomeMerchant,
     console,
-    existing_database,
     settings_from,
 )
+from tallystick.cli.database import existing_database
 
 app = typer.Typer(help="API keys of merchants.", no_args_is_help=True)
 

@@ -17,15 +17,12 @@ SELECT min(merchant_id) FROM (
 SELECT count(*) FROM payment WHERE $1::text IS NULL OR merchant_id = $1;
 
 -- payments: a page of a merchant's payments after $2, each with the deadline of its authorization
-SELECT p.*, d.due_at
+SELECT p.*, (
+    SELECT d.due_at FROM deadline d WHERE d.merchant_id = p.merchant_id AND d.payment_id = p.payment_id) AS due_at
 FROM payment p
-LEFT JOIN deadline d ON d.merchant_id = p.merchant_id AND d.payment_id = p.payment_id
 WHERE p.merchant_id = $1 AND p.payment_id > $2
 ORDER BY p.payment_id
 LIMIT $3;
-
--- payments_by_id: those of these payments that exist
-SELECT payment_id FROM payment WHERE merchant_id = $1 AND payment_id = ANY($2::text[]);
 
 -- refunds: the refunds of these payments
 SELECT * FROM refund WHERE merchant_id = $1 AND payment_id = ANY($2::text[]) ORDER BY refund_id;

@@ -1,0 +1,22 @@
+"""The database that a command's settings name, where the command must not make one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from tallystick.embedded import DatabaseUnavailable, DatabaseUrls, resolve_database
+from tallystick.settings import Settings
+
+
+@contextmanager
+def existing_database(settings: Settings) -> Iterator[DatabaseUrls]:
+    """The database, which must exist: asking about one must not create it. Raises DatabaseUnavailable."""
+    if settings.database_url is None and not (Path(settings.data_dir) / "postgres" / "PG_VERSION").exists():
+        raise DatabaseUnavailable(
+            f"there is no database in {settings.data_dir}; name one with --data-dir or TALLYSTICK_DATABASE_URL,"
+            " or make one with `tallystick up` or `tallystick migrate`"
+        )
+    with resolve_database(settings) as database:
+        yield database

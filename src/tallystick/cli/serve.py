@@ -1,0 +1,35 @@
+"""``serve``: the API."""
+
+from __future__ import annotations
+
+import os
+
+import psycopg
+from msgspec.structs import replace
+
+from tallystick.addresses import require_free_port
+from tallystick.cli.context import DataDir, Host, Port, settings_from
+from tallystick.cli.database import existing_database
+from tallystick.cli.roles import ParentPid, started
+from tallystick.processes import child_environment
+from tallystick.serving import serve as serve_api
+
+#: A database that does not answer a connection by then would not answer requests either.
+CONNECT_TIMEOUT_S = 10
+
+
+def serve(data_dir: DataDir = None, host: Host = None, port: Port = None, parent_pid: ParentPid = None) -> None:
+    """Run the API. Any number of processes on any number of machines share one database."""
+    settings = started(settings_from(data_dir, host=host, port=port), parent_pid)
+    require_free_port(settings.host, settings.port)
+    with existing_database(settings) as database:
+        _require_schema(database.app_url)
+        # The worker processes read the environment: it now says exactly what was resolved here.
+        os.environ.update(child_environment(replace(settings, database_url=database.app_url)))
+        serve_api(settings)
+
+
+def _require_schema(database_url: str) -> None:
+    """Raises what a database that cannot be used raises: better now than at the first request."""
+    with psycopg.connect(database_url, connect_timeout=CONNECT_TIMEOUT_S) as connection:
+        connection.execute("SELECT 1 FROM api_key LIMIT 1")

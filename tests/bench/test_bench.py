@@ -1,0 +1,130 @@
+"""The benchmarks measure what they say: right statements, right counts, and rows that the invariants accept."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import asyncpg
+import pytest
+from typer.testing import CliRunner
+
+from tallystick.bench import ceiling, commands
+from tallystick.bench.fill import copy_chunk, prepare
+from tallystick.bench.fill_rows import MERCHANTS, TABLES, fill_chunk, kinds
+from tallystick.bench.latency import latency
+from tallystick.bench.over_http import Plan, measure_http
+from tallystick.bench.stage import Database, open_database
+from tallystick.bench.targets import JOURNAL_ADDS_MS, JOURNAL_SHARE, judge
+from tallystick.invariants import verify
+from tallystick.settings import Settings
+
+
+@pytest.fixture(scope="module")
+def bench_database() -> Iterator[Database]:
+    """A database of its own: what is filled in here would get in the way of other tests."""
+    with open_database(None) as database:
+        yield database
+
+
+async def _counts(database: Database, merchant_id: str | None = None) -> dict[str, int]:
+    connection = await asyncpg.connect(database.app_url)
+    try:
+        found = {}
+        for table in TABLES:
+            where = "" if merchant_id is None else f" WHERE merchant_id = '{merchant_id}'"
+            found[table] = int(await connection.fetchval(f"SELECT count(*) FROM {table}{where}"))
+        return found
+    finally:
+        await connection.close()
+
+
+def test_quantiles_are_latencies_that_were_measured() -> None:
+    found = latency([number / 1000 for number in range(1, 101)])
+    assert (found.p50_ms, found.p95_ms, found.p99_ms, found.max_ms) == (51, 96, 100, 100)
+    with pytest.raises(ValueError, match="no latencies"):
+        latency([])
+
+
+def test_a_target_is_judged_by_its_own_direction() -> None:
+    assert judge(JOURNAL_SHARE, 0.5).holds and not judge(JOURNAL_SHARE, 0.49).holds
+    assert judge(JOURNAL_ADDS_MS, 1.9).holds and not judge(JOURNAL_ADDS_MS, 2.0).holds
+
+
+async def test_the_ceiling_writes_the_rows_of_real_payments(bench_database: Database) -> None:
+    before = await _counts(bench_database)
+    assert await ceiling.ceiling_per_s(bench_database.app_url, 250) > 0
+    after = await _counts(bench_database)
+    warm_up = ceiling.CONNECTIONS
+    assert {table: after[table] - before[table] for table in TABLES} == {
+        "instruction": 250 + warm_up,
+        "transition": 4 * (250 + warm_up),
+        "payment": 250 + warm_up,
+        "attempt": 250 + warm_up,
+        "transfer": 250 + warm_up,
+        "response": 250 + warm_up,
+    }
+
+
+def test_the_same_chunk_is_the_same_payments_and_others_are_others() -> None:
+    known = kinds()
+    assert fill_chunk(known, 100, 50, seed=2).tables == fill_chunk(known, 100, 50, seed=2).tables
+    keys = [
+        {line.split(b"\t")[1] for line in fill_chunk(known, first, 50, seed=first).tables["instruction"].splitlines()}
+        for first in (0, 50)
+    ]
+    assert len(keys[0]) == len(keys[1]) == 50 and not keys[0] & keys[1]
+
+
+async def test_filled_payments_hold_all_invariants(bench_database: Database) -> None:
+    prepared = await asyncio.to_thread(prepare, bench_database.owner_url, bench_database.app_url)
+    assert prepared == set()
+    for chunk in range(2):
+        await copy_chunk(bench_database.owner_url, chunk, 150)
+    assert await asyncio.to_thread(prepare, bench_database.owner_url, bench_database.app_url) == {0, 1}
+    connection = await asyncpg.connect(bench_database.app_url)
+    try:
+        report = await verify(connection, settings=Settings())
+        filled = await connection.fetchval(
+            "SELECT count(*) FROM payment WHERE merchant_id = ANY($1) AND created_at < '2026-01-01'", list(MERCHANTS)
+        )
+    finally:
+        await connection.close()
+    assert filled == 300
+    assert report.holds, report.violations[:5]
+
+
+def test_payments_over_http(bench_database: Database) -> None:
+    plan = Plan(
+        rounds=1,
+        duration_s=1,
+        warm_up_s=0.3,
+        connections=[8],
+        rate_per_s=50,
+        rate_connections=8,
+        ceiling_payments=200,
+    )
+    with TemporaryDirectory() as logs:
+        figures = measure_http(Settings(), {"empty": bench_database}, Path(logs), plan, lambda *_: None)
+    assert [line.what for line in figures.lines] == ["no-op POST", "closed loop", "open loop"]
+    assert figures.failed() == 0
+    assert figures.saturation_per_s > 0
+    for line in figures.lines[1:]:
+        assert line.latency.p50_ms >= 20, "a payment waits for its provider"
+        assert line.cpu_s["api"] > 0
+
+
+def test_journal_command_prints_json() -> None:
+    run = CliRunner().invoke(
+        commands.app,
+        ["journal", "--rounds", "1", "--payments", "200", "--flows", "50", "--idle", "3", "--json"],
+        catch_exceptions=False,
+    )
+    assert run.exit_code == 0
+    report = json.loads(run.stdout)
+    assert report["machine"]["fsync"] == "on"
+    assert {target["name"] for target in report["targets"]} == {JOURNAL_SHARE.name, JOURNAL_ADDS_MS.name}
+    assert report["figures"]["door_per_s"] > 0

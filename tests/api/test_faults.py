@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import asyncpg
 import pytest
 
@@ -45,6 +47,19 @@ async def test_reads_are_shed_before_payments_and_payments_before_follow_ups(
         first = await api.pay(key)
         assert first.status_code == 201
         assert "idempotent-replayed" not in first.headers
+
+
+async def test_reads_under_way_are_bounded(
+    database: Database, fresh_merchant: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with inside(database, fresh_merchant, BookedProvider()) as api:
+        monkeypatch.setattr("tallystick.api.app.READS_LIMIT", 3)
+        answers = await asyncio.gather(*(api.client.get("/v1/payments") for _ in range(30)))
+        statuses = {answer.status_code for answer in answers}
+        assert statuses == {200, 503}
+        assert (await api.client.get("/v1/payments")).status_code == 200
+        monkeypatch.setattr("tallystick.api.app.READS_LIMIT", 0)
+        assert (await api.pay()).status_code == 201
 
 
 @pytest.mark.parametrize("error", [OutcomeUnknown("late"), ChangeRefused("no"), RuntimeError("4242424242424242")])

@@ -12,7 +12,7 @@ from tallystick.contract import RECOVERY_SETTINGS, render_contract
 from tallystick.errors import ERRORS
 from tallystick.lifecycle import MACHINES
 from tallystick.settings import Settings
-from tests.cli.commands import free_port, run_here
+from tests.cli.commands import Ran, free_port, run_here, run_process
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -64,12 +64,23 @@ def test_a_bad_setting_is_one_line_and_exit_2(
     assert "TALLYSTICK_NO_SUCH_THING" in ran.err
 
 
-@pytest.mark.parametrize("command", [["serve"], ["work"], ["migrate"], ["verify"], ["keys", "list"]])
+@pytest.mark.parametrize("command", [["migrate"], ["verify"], ["keys", "list"]])
 def test_an_unreachable_database_is_one_line_and_exit_2(
     command: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    url = f"postgresql://nobody@127.0.0.1:{free_port()}/nothing"
-    ran = run_here(monkeypatch, capsys, *command, database_url=url, port=str(free_port()))
+    _is_one_line(run_here(monkeypatch, capsys, *command, database_url=_nowhere()))
+
+
+@pytest.mark.parametrize("role", ["serve", "work"])
+def test_a_role_without_its_database_is_one_line_and_exit_2(role: str) -> None:
+    _is_one_line(run_process(role, database_url=_nowhere(), port=str(free_port())))
+
+
+def _nowhere() -> str:
+    return f"postgresql://nobody@127.0.0.1:{free_port()}/nothing"
+
+
+def _is_one_line(ran: Ran) -> None:
     assert ran.code == 2, ran
     assert ran.err.startswith("tallystick: ")
     assert ran.err.count("\n") == 1

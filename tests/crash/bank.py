@@ -154,9 +154,7 @@ class Bank:
             code = "declined_by_script"
         status = "declined" if code else "pending" if fault == "pending" else "approved"
         reference = f"{call.operation}_{next(self._numbers)}"
-        operation = Operation(
-            reference, call.key, call.attempt_id, call.operation, call.amount, charge, status, code
-        )
+        operation = Operation(reference, call.key, call.attempt_id, call.operation, call.amount, charge, status, code)
         if status == "approved":
             self._apply(operation)
         return operation
@@ -195,6 +193,18 @@ class Bank:
 
     def _hold(self, charge: Charge) -> None:
         charge.status, charge.captured = ("captured", charge.amount) if charge.at_once else ("authorized", 0)
+
+
+def traits_of(bank: Bank) -> Traits:
+    """What a connector to this bank declares."""
+    return Traits(
+        deduplicates=not bank.forgetful,
+        lookup_is_consistent=True,
+        key_lifetime_ms=None,
+        settling_time_ms=1_000,
+        max_delivery_delay_ms=2_000,
+        request_timeout_ms=5_000,
+    )
 
 
 Reach = Callable[[str], Awaitable[None]]
@@ -279,6 +289,4 @@ def _said(operation: Operation) -> Verdict:
     if effect is None:
         released = charge.status == "released"
         effect = "captured" if charge.at_once else "voided" if released else "authorized"
-    return Approved(
-        reference=operation.reference, amount=operation.amount, currency=charge.currency, effect=effect
-    )
+    return Approved(reference=operation.reference, amount=operation.amount, currency=charge.currency, effect=effect)

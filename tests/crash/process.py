@@ -2,21 +2,279 @@
 run again.
 
 Death is in this order: every socket of the process is shut down (the database sees a client that is gone, as after
-SIGKILL), its way to the provider ends, and only then its tasks stop, wherever they are. No ``finally`` runs before the
-survivors have done their work; ``bury`` unwinds what is left long after that, when it reaches nothing any more.
+SIGKILL) and so is its way to the provider, and only then its tasks stop, wherever they are. No ``finally`` runs while
+the survivors do their work; ``bury`` unwinds what is left long after that, when it reaches nothing any more.
 """
 
 from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
-from typing import Any
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Generator, Sequence
+from contextlib import asynccontextmanager, suppress
+from typing import Any, Final, cast
 
 import asyncpg
 from msgspec.structs import replace
 
+from tallystick import sql
 from tallystick.core import Core
-from tallystick.providers.base import Provider
-from tallystick.record.journal import STATEMENTS_OF_JOURNAL  # placeholder
+from tallystick.record.reads import Reads
+from tallystick.settings import Settings
+from tallystick.wiring import connect, open_core
+from tests.crash.bank import Bank, BankConnection, traits_of
+
+#: Statements by their text, so that points have names that a reader finds in the .sql files.
+NAMES: Final = {
+    text: name
+    for file_name in ("journal.sql", "reads.sql", "recovery.sql")
+    for name, text in sql.load(file_name).items()
+}
+
+#: Rounds of cancellation until a dead process has unwound: a task may catch one and wait again.
+UNWINDING_ROUNDS: Final = 100
+
+Work = Callable[[Core], Coroutine[Any, Any, Any]]
+
+
+class ProcessLoop(asyncio.SelectorEventLoop):
+    """An event loop that knows every socket opened in it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.transports: list[asyncio.BaseTransport] = []
+
+    async def create_connection(self, *args: Any, **kwargs: Any) -> Any:
+        """As in asyncio."""
+        return self._kept(await super().create_connection(*args, **kwargs))
+
+    async def create_unix_connection(self, *args: Any, **kwargs: Any) -> Any:
+        """As in asyncio."""
+        return self._kept(await super().create_unix_connection(*args, **kwargs))
+
+    def sever(self) -> None:
+        """Shut every socket down, at once and without a goodbye."""
+        for transport in self.transports:
+            with suppress(OSError):  # closed already
+                transport.get_extra_info("socket").shutdown(socket.SHUT_RDWR)
+
+    def _kept(self, opened: Any) -> Any:
+        self.transports.append(opened[0])
+        return opened
+
+
+class Process:
+    """One life of the core. ``kill_at``: the point at which it dies; None: after its work.
+
+    Points are statements and provider calls, before and after each; or, with ``every_await``, each time that any
+    task of the process goes on after waiting.
+    """
+
+    def __init__(
+        self, url: str, settings: Settings, bank: Bank, *, kill_at: int | None = None, every_await: bool = False
+    ) -> None:
+        self.points: list[str] = []
+        self.dead = False
+        self._url = url
+        self._settings = settings
+        self._bank = bank
+        self._kill_at = kill_at
+        self._every_await = every_await
+        self._working = False
+        self._result: Any = None
+        self._loop = ProcessLoop()
+        self._connections: list[asyncpg.Connection] = []
+        self._pool: asyncpg.Pool | None = None
+
+    def live(self, work: Work) -> Any:
+        """Do ``work`` and die after it, or on the way. Returns what came of it, or None. Raises what ``work`` raises."""
+        if self._every_await:
+            self._loop.set_task_factory(self._stepping_task)  # type: ignore[arg-type]  # typeshed wants its own protocol
+        life = self._loop.create_task(self._life(work))
+        life.add_done_callback(lambda _: self._loop.stop())
+        self._loop.run_forever()
+        if life.done():
+            life.result()
+        return self._result
+
+    def bury(self) -> None:
+        """Unwind the corpse and close its loop."""
+        self.dead = True
+        self._loop.sever()
+        self._every_await = False
+        self._loop.set_exception_handler(lambda _, __: None)  # it is dead: what it still has to say is of no interest
+        self._loop.run_until_complete(self._unwind())
+        self._loop.run_until_complete(self._loop.shutdown_asyncgens())
+        self._loop.close()
+
+    async def reach(self, point: str) -> None:
+        """A point where the process may die; one that is dead stays there."""
+        if self._working and not self._every_await:
+            self._pass(point)
+        if self.dead:
+            await self._loop.create_future()
+
+    async def _life(self, work: Work) -> None:
+        bank = BankConnection(self._bank, traits_of(self._bank), self.reach)
+        opened = open_core(
+            self._settings, self._url, providers={"simulator": bank}, journal_connect=self._connect_journal
+        )
+        async with opened as core:
+            self._pool = core.pool
+            pool = cast(asyncpg.Pool, MortalPool(core.pool, self))
+            reads = Reads(pool, clock_shift_ms=self._settings.clock_shift_ms)
+            self._working = True
+            self._result = await work(replace(core, pool=pool, reads=reads))
+            self._die()
+            await self._loop.create_future()
+
+    async def _connect_journal(self) -> Any:
+        timeout_ms = self._settings.journal_commit_timeout_ms
+        connection = await connect(self._url, command_timeout_ms=timeout_ms)
+        self._connections.append(connection)
+        return MortalConnection(connection, self)
+
+    def _pass(self, point: str) -> None:
+        if self.dead:
+            return
+        self.points.append(point)
+        if len(self.points) - 1 == self._kill_at:
+            self._die()
+
+    def _die(self) -> None:
+        self.dead = True
+        self._loop.sever()
+        self._loop.stop()
+
+    def _stepping_task(self, loop: asyncio.AbstractEventLoop, coroutine: Any, **kwargs: Any) -> asyncio.Task[Any]:
+        return asyncio.Task(Steps(coroutine, self), loop=loop, **kwargs)
+
+    def step(self, name: str) -> asyncio.Future[Any] | None:
+        """A task is about to go on: None, or what it waits for instead, because the process is dead."""
+        if not self._every_await:
+            return None
+        if self._working:
+            self._pass(name)
+        return self._loop.create_future() if self.dead else None
+
+    async def _unwind(self) -> None:
+        for connection in self._connections:
+            connection.terminate()
+        if self._pool is not None:
+            self._pool.terminate()
+        for _ in range(UNWINDING_ROUNDS):
+            left = asyncio.all_tasks() - {asyncio.current_task()}
+            if not left:
+                return
+            for task in left:
+                task.cancel()
+            await asyncio.wait(left, timeout=0.02)
+        raise AssertionError(f"tasks that cannot be ended: {left}")
+
+
+class Graveyard:
+    """Keeps the dead as they fell, until the survivors are done."""
+
+    def __init__(self) -> None:
+        self._dead: list[Process] = []
+
+    def __enter__(self) -> Graveyard:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for process in self._dead:
+            process.bury()
+
+    def run(self, process: Process, work: Work) -> Any:
+        """Let a process live and die."""
+        self._dead.append(process)
+        return process.live(work)
+
+
+class Steps(Coroutine[Any, Any, Any]):
+    """A coroutine of a task, each of whose steps is a point where the process may die."""
+
+    def __init__(self, inner: Coroutine[Any, Any, Any], process: Process) -> None:
+        self._inner = inner
+        self._process = process
+
+    def send(self, value: Any) -> Any:
+        """Go on, or wait for ever."""
+        instead = self._process.step(getattr(self._inner, "__qualname__", "a task"))
+        if instead is None:
+            return self._inner.send(value)
+        return next(cast("Generator[Any, None, None]", instead.__await__()))
+
+    def throw(self, *error: Any) -> Any:
+        """Unwind."""
+        return self._inner.throw(*error)
+
+    def close(self) -> None:
+        """Unwind."""
+        self._inner.close()
+
+    def __await__(self) -> Generator[Any, None, Any]:
+        return self._inner.__await__()
+
+
+class MortalConnection:
+    """A database connection of a process: dies with it, before or after each statement, or during a COMMIT."""
+
+    def __init__(self, connection: Any, process: Process) -> None:
+        self._connection = connection
+        self._process = process
+
+    async def fetch(self, query: str, *args: Any) -> Sequence[Any]:
+        """As asyncpg's."""
+        return cast("Sequence[Any]", await self._run(query, self._connection.fetch(query, *args)))
+
+    async def fetchrow(self, query: str, *args: Any) -> Any:
+        """As asyncpg's."""
+        return await self._run(query, self._connection.fetchrow(query, *args))
+
+    async def fetchval(self, query: str, *args: Any) -> Any:
+        """As asyncpg's."""
+        return await self._run(query, self._connection.fetchval(query, *args))
+
+    async def execute(self, query: str, *args: Any) -> str:
+        """As asyncpg's."""
+        return cast(str, await self._run(query, self._connection.execute(query, *args)))
+
+    def is_closed(self) -> bool:
+        """As asyncpg's."""
+        return self._process.dead or bool(self._connection.is_closed())
+
+    def terminate(self) -> None:
+        """As asyncpg's."""
+        self._connection.terminate()
+
+    async def close(self) -> None:
+        """As asyncpg's."""
+        await self._connection.close()
+
+    async def _run(self, query: str, statement: Awaitable[Any]) -> Any:
+        name = NAMES.get(query, query)
+        try:
+            await self._process.reach(f"before {name}")
+        except BaseException:
+            cast("Coroutine[Any, Any, Any]", statement).close()
+            raise
+        if query == "COMMIT":
+            # On its way: written to the socket, and nobody there to read the answer.
+            sending = asyncio.ensure_future(statement)
+            await asyncio.sleep(0)
+            await self._process.reach(f"during {name}")
+            statement = sending
+        result = await statement
+        await self._process.reach(f"after {name}")
+        return result
+
+
+class MortalPool(MortalConnection):
+    """The pool of reads, whose statements are points too."""
+
+    @asynccontextmanager
+    async def acquire(self) -> AsyncIterator[MortalConnection]:
+        """As asyncpg's."""
+        async with self._connection.acquire() as connection:
+            yield MortalConnection(connection, self._process)

@@ -142,7 +142,7 @@ def test_kill_under_load(tmp_path: Path) -> None:
                 assert clients.final[key] == replayed[key]
             report = run_process(
                 *("verify", "--data-dir", str(data_dir), "--provider", "simulator"),
-                **{"simulator_url": f"http://127.0.0.1:{up.simulator_port}"},
+                simulator_url=f"http://127.0.0.1:{up.simulator_port}",
             )
     finally:
         clients.stop()

@@ -79,7 +79,7 @@ def test_every_setting_has_a_unit_and_a_reason() -> None:
 
 
 def test_what_is_described_can_be_given_back() -> None:
-    environment = {row.variable: row.default.lower() for row in describe_settings() if row.default}
+    environment = {row.variable: row.default for row in describe_settings() if row.default}
     assert load_settings(environment) == Settings()
 
 

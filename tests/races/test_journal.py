@@ -8,8 +8,6 @@ from typing import Any
 import asyncpg
 import pytest
 from msgspec.structs import replace
-from tests.conftest import Database
-from tests.races.stack import BookedProvider, Client, core_of, read
 
 from tallystick.decisions import instructions as decide
 from tallystick.decisions.draft import Step
@@ -19,6 +17,8 @@ from tallystick.ids import new_id
 from tallystick.model import Change
 from tallystick.record.journal import Existing, Fresh, Journal, JournalLimits, Stale
 from tallystick.wiring import connect
+from tests.conftest import Database
+from tests.races.stack import BookedProvider, Client, core_of, read
 
 TIMING = Timing(send_window_ms=1_000, request_timeout_ms=1_000, settling_ms=1_000)
 LIMITS = JournalLimits(

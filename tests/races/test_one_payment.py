@@ -6,11 +6,13 @@ import asyncio
 from collections import Counter
 
 import asyncpg
+import pytest
+
+from tallystick.lifecycle import ATTEMPT_OPEN
+from tallystick.outcome import settle_verdict
+from tallystick.providers.base import Approved, Declined, NotSent, ProviderCall, RequiresAction, Verdict
 from tests.conftest import Database
 from tests.races.stack import BookedProvider, Client, core_of, read, recover
-
-from tallystick.outcome import settle_verdict
-from tallystick.providers.base import NotSent, ProviderCall, Verdict
 
 
 async def test_twenty_refunds_of_sixty_percent(database: Database, fresh_merchant: str) -> None:
@@ -148,3 +150,43 @@ async def test_history_cannot_be_changed_by_the_application(database: Database, 
                 except asyncpg.InsufficientPrivilegeError:
                     continue
                 raise AssertionError(f"the application may run: {statement}")
+
+
+@pytest.mark.parametrize("declined", [True, False])
+async def test_the_customer_acts_while_a_cancel_is_under_way(
+    database: Database, fresh_merchant: str, declined: bool
+) -> None:
+    """The payment is captured before the cancel's own answer comes: that answer still ends the cancel instruction."""
+    provider = BookedProvider()
+
+    async def waits(call: ProviderCall) -> Verdict:
+        return RequiresAction(next_action={"type": "redirect", "url": "/"}, reference="ch_1")
+
+    async with core_of(database.app_url, provider) as core:
+        client = Client(core, fresh_merchant)
+        provider.after = waits
+        payment = read(await client.create("create"))
+        assert payment["state"] == "requires_action"
+
+        async def acts(call: ProviderCall) -> Verdict | None:
+            loaded = await core.reads.load(fresh_merchant, payment["id"])
+            assert loaded is not None
+            attempt = loaded.stored.attempts[0]
+            captured = Approved(amount=1_000, currency="EUR", effect="captured", reference="ch_1")
+            await settle_verdict(
+                core, loaded.stored, attempt.attempt_id, captured, cause="test", actor="provider:simulator"
+            )
+            return Declined(code="charge_already_captured", message="Too late.") if declined else None
+
+        provider.after, provider.before = None, acts
+        canceled = await client.cancel("cancel", payment["id"])
+        replay = await client.cancel("cancel", payment["id"])
+        rejected = await core.reads.rejections(fresh_merchant, payment["id"])
+        loaded = await core.reads.load(fresh_merchant, payment["id"])
+    assert canceled.status == 200
+    assert read(canceled)["state"] == "captured"
+    assert replay.replayed
+    assert replay.body == canceled.body
+    assert loaded is not None
+    assert not {attempt.state for attempt in loaded.stored.attempts} & ATTEMPT_OPEN
+    assert [row["alert"] for row in rejected] == ([] if declined else [True])

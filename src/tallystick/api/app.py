@@ -5,13 +5,13 @@ from __future__ import annotations
 import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager, nullcontext
-from typing import Any
+from typing import Any, Final
 
 from litestar import HttpMethod, Litestar, Request
 from litestar.handlers import HTTPRouteHandler, route
 from litestar.types import ASGIApp
 
-from tallystick.api.authentication import Authenticator
+from tallystick.api.authentication import Authenticator, Caller
 from tallystick.api.endpoints import ENDPOINTS, Endpoint
 from tallystick.api.exchange import PROBLEM_JSON, Answer, Exchange
 from tallystick.api.health import Readiness, healthz
@@ -29,6 +29,12 @@ from tallystick.wiring import open_core
 
 Handler = Callable[[Request[Any, Any, Any]], Awaitable[ASGIApp]]
 
+#: Reads give way when the queues of payments are this full: well before new payments do (0.8).
+READS_SHARE: Final = 0.6
+
+#: Reads under way in one process. Each waits for one of a few connections; more than this would wait for seconds.
+READS_LIMIT: Final = 500
+
 
 class Face:
     """What the handlers of one process share; ``core`` is there between startup and shutdown."""
@@ -36,11 +42,13 @@ class Face:
     core: Core
     authenticator: Authenticator
     limiter: RateLimiter
+    reads: int
 
     def open(self, core: Core) -> None:
         """Ready to answer."""
         settings = core.settings
         self.core = core
+        self.reads = 0
         self.authenticator = Authenticator(core.reads, settings.api_key_cache_ms)
         self.limiter = RateLimiter(settings.rate_limit_per_s, settings.rate_limit_burst)
 
@@ -60,6 +68,8 @@ class Face:
                         "rate_limited", "This key sends too many requests.", request_id=exchange.request_id
                     )
                     raise Refused(refused, (b"retry-after", b"%d" % standing.retry_after_s))
+            if endpoint.method == "GET":
+                return await self._read(endpoint, exchange, caller)
             return await endpoint.handle(self.core, exchange, caller)
         except Refused as error:
             return refusal(error, exchange, endpoint.name)
@@ -71,6 +81,17 @@ class Face:
                 "internal_error", "A defect of ours; the log has the place.", request_id=exchange.request_id
             )
             return refusal(Refused(defect), exchange, endpoint.name, error)
+
+    async def _read(self, endpoint: Endpoint, exchange: Exchange, caller: Caller) -> Answer:
+        """Reads are bounded, and shed before anything that moves money."""
+        journal, flows = self.core.journal, self.core.flows
+        if self.reads >= READS_LIMIT or not journal.room(READS_SHARE) or not flows.has_room(READS_SHARE):
+            raise busy("overloaded", "Reads give way to payments just now.", exchange.request_id)
+        self.reads += 1
+        try:
+            return await endpoint.handle(self.core, exchange, caller)
+        finally:
+            self.reads -= 1
 
 
 def refusal(refused: Refused, exchange: Exchange, operation: str, error: Exception | None = None) -> Answer:

@@ -218,5 +218,12 @@ def _rendered(reply: Reply, exchange: Exchange, created_at: str | None) -> Answe
 def _unknown(instruction: Instruction, exchange: Exchange, error: Exception) -> Answer:
     detail = "The record could not be reached in time. Send the same request with the same key again."
     unknown = problem("outcome_unknown", detail, request_id=instruction.request_id)
-    report(unknown, instruction.operation, error, idempotency_key=instruction.idempotency_key)
+    path_id = exchange.path_id or ""
+    report(
+        unknown,
+        instruction.operation,
+        error,
+        idempotency_key=instruction.idempotency_key,
+        payment_id=path_id if is_id("pay", path_id) else None,
+    )
     return _rendered(refusal(unknown, RETRY_AFTER_S), exchange, None)

@@ -21,7 +21,7 @@ from tallystick.api.bodies import (
     TransferList,
 )
 from tallystick.api.exchange import Answer, Exchange
-from tallystick.api.problems import busy, not_found, refused_fields
+from tallystick.api.problems import not_found, refused_fields
 from tallystick.card_data import looks_like_card_number
 from tallystick.core import Core
 from tallystick.edge.commands import InvalidFields, parse_list_query
@@ -33,9 +33,6 @@ from tallystick.views import encode, payment_view, refund_view
 
 Query = Callable[[Core, Exchange, Caller], Awaitable[object]]
 
-#: Reads give way when queues are this full: well before new payments do (0.8).
-READS_SHARE: Final = 0.6
-
 #: The first byte of a cursor: another way to page gets another one.
 _CURSOR_VERSION: Final = b"\x01"
 
@@ -44,8 +41,6 @@ _STATES: Final = [state.value for state in PaymentState]
 
 async def answer_query(query: Query, core: Core, exchange: Exchange, caller: Caller) -> Answer:
     """Read and render. Raises Refused, and what the database raises."""
-    if not core.journal.room(READS_SHARE) or not core.flows.has_room(READS_SHARE):
-        raise busy("overloaded", "Reads give way to payments just now.", exchange.request_id)
     view = await query(core, exchange, caller)
     return Answer(200, encode(view), headers=tuple(exchange.answer_headers))
 

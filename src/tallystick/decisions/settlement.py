@@ -54,7 +54,7 @@ def settle(
         case Reading.LATE_EFFECT:
             return late_effect(draft, stored, attempt, verdict, rejection_id)
         case Reading.APPLY:
-            return _apply(draft, stored, attempt, verdict, checks)
+            return _apply(draft, stored, attempt, verdict, rejection_id, checks)
 
 
 def _normalised(attempt: Attempt, verdict: Verdict) -> Verdict:
@@ -93,11 +93,13 @@ def _conflict(
     return draft.change(outcome=True)
 
 
-def _apply(draft: Draft, stored: Stored, attempt: Attempt, verdict: Verdict, checks: Checks) -> Change | None:
+def _apply(
+    draft: Draft, stored: Stored, attempt: Attempt, verdict: Verdict, rejection_id: str, checks: Checks
+) -> Change | None:
     reference = verdict.reference or attempt.provider_reference
     match verdict:
         case Approved():
-            return _approved(draft, stored, attempt, verdict, checks)
+            return _approved(draft, stored, attempt, verdict, rejection_id, checks)
         case Declined():
             failure = Failure(code=verdict.code, message=verdict.message, retryable=verdict.retryable)
             return _not_executed(draft, stored, attempt, "declined", failure)
@@ -136,16 +138,37 @@ def _follow_waiting(draft: Draft, stored: Stored, attempt: Attempt, verdict: Ver
     return True
 
 
-def _approved(draft: Draft, stored: Stored, attempt: Attempt, verdict: Approved, checks: Checks) -> Change | None:
+def _approved(
+    draft: Draft, stored: Stored, attempt: Attempt, verdict: Approved, rejection_id: str, checks: Checks
+) -> Change | None:
     payment = stored.payment
     event = payment_event(attempt, verdict)
     if next_state("payment", payment.state, event) is None:
-        return None  # a cancel is under way: its own outcome comes first, then this attempt is asked about again
+        return _overtaken(draft, stored, attempt, verdict, rejection_id)
     closed = draft.move_attempt(attempt, "approved", CLOSED, provider_reference=verdict.reference)
     if attempt.operation == "refund":
         _refund_succeeded(draft, stored, closed)
     else:
         _payment_moved(draft, stored, closed, event, checks)
+    return draft.change(outcome=True)
+
+
+def _overtaken(draft: Draft, stored: Stored, attempt: Attempt, verdict: Approved, rejection_id: str) -> Change | None:
+    """An approval that the payment has no edge for. While a cancel is under way an authorization waits for that
+    cancel's outcome; a capture or cancel whose payment has moved on without it is answered with the payment as it
+    is, and what does not fit is kept with an alert, its money in suspense."""
+    payment = stored.payment
+    if attempt.operation not in ("capture", "cancel"):
+        return None
+    draft.move_attempt(attempt, "approved", CLOSED, provider_reference=verdict.reference)
+    if verdict.effect != payment.state:
+        reason = f"the provider executed a {attempt.operation} of a payment that is {payment.state}"
+        draft.reject(rejection_id, payment, payment_event(attempt, verdict), origin="provider", reason=reason)
+        if attempt.operation == "capture" and next_state("payment", payment.state, "late_effect") is not None:
+            payment = draft.move_payment(payment, "late_effect")
+            postings = chart.late_money_in(payment.provider, attempt.amount)
+            draft.post(payment.payment_id, payment.version, payment.currency, postings)
+    draft.respond_payment(attempt.idempotency_key, 200, payment)
     return draft.change(outcome=True)
 
 
@@ -220,7 +243,11 @@ def _not_executed(draft: Draft, stored: Stored, attempt: Attempt, event: str, fa
         case _:
             payment_event = "refund_failed"
     if next_state("payment", payment.state, payment_event) is None:
-        return None
+        if attempt.operation not in ("capture", "cancel"):
+            return None  # a cancel is under way: its own outcome comes first
+        draft.move_attempt(attempt, event, CLOSED)
+        draft.respond_payment(attempt.idempotency_key, 200, payment)  # it moved on, and that is the answer
+        return draft.change(outcome=True)
     draft.move_attempt(attempt, event, CLOSED)
     if attempt.operation == "refund":
         refund = draft.move_refund(stored.refund(attempt.refund_id), "failed", failure=failure)

@@ -1,0 +1,39 @@
+"""Each instruction, killed at each of its points: one outcome, whoever asks and however often."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.crash.bank import Bank
+from tests.crash.process import Graveyard, Process
+from tests.crash.scene import INSTRUCTIONS, Case, Time, judge, open_case, recover, survivor
+
+#: What the code has now. Fewer points mean that the enumeration lost sight of something; more are welcome.
+POINTS = {"create": 0, "hold": 0, "capture": 0, "cancel": 0, "refund": 0, "refused": 0}
+
+
+@pytest.mark.parametrize("forgetful", [False, True], ids=["deduplicates", "forgetful"])
+@pytest.mark.parametrize("name", INSTRUCTIONS)
+def test_killed_at_every_point(own_url: str, name: str, forgetful: bool, capsys: pytest.CaptureFixture[str]) -> None:
+    instruction = INSTRUCTIONS[name]
+    bank, time = Bank(forgetful=forgetful), Time()
+    cases: list[Case] = []
+    with Graveyard() as graveyard:
+        with survivor(own_url, bank, time) as before:
+            case = before.run(open_case(before.core, "after the answer", instruction))
+            cases.append(case)
+            whole = Process(own_url, time.settings(), bank)
+            assert graveyard.run(whole, case.send).status == instruction.status
+            for number, point in enumerate(whole.points):
+                case = before.run(open_case(before.core, f"{number}: {point}", instruction))
+                cases.append(case)
+                victim = Process(own_url, time.settings(), bank, kill_at=number)
+                assert graveyard.run(victim, case.send) is None
+                assert victim.points == whole.points[: number + 1]
+        with survivor(own_url, bank, time) as after:
+            after.run(recover(after.core, time))
+            wrong = after.run(judge(after.core, bank, time, cases, instruction.state, instruction.effects))
+    with capsys.disabled():
+        print(f"\n  {name}: killed at {len(whole.points)} points", end="")
+    assert not wrong
+    assert len(whole.points) >= POINTS[name]

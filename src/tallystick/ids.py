@@ -67,6 +67,11 @@ def new_id(prefix: str) -> str:
     return f"{prefix}_{_MINTER.mint()}"
 
 
+def sibling_id(prefix: str, of: str) -> str:
+    """The id that another kind of thing has when it is made together with ``of``: the same bits, another prefix."""
+    return f"{prefix}_{of[of.index('_') + 1 :]}"
+
+
 def is_id(prefix: str, text: str) -> bool:
     """Whether ``text`` has the shape of one of our ids with this prefix."""
     return text.startswith(prefix + "_") and _SHAPE.fullmatch(text) is not None

@@ -9,7 +9,7 @@ from tallystick.core import Core
 from tallystick.decisions.draft import Step
 from tallystick.decisions.settlement import settle
 from tallystick.decisions.stored import Stored, verdict_name
-from tallystick.ids import new_id
+from tallystick.ids import new_id, sibling_id
 from tallystick.logs import get_logger
 from tallystick.model import Attempt, Change
 from tallystick.providers.base import Provider, ProviderCall, Unknown, Verdict, send
@@ -66,7 +66,8 @@ async def settle_verdict(
     evidence: dict[str, Any] | None = None,
 ) -> Change | None:
     """Commit what ``verdict`` means to the stored attempt; after a lost race, load and decide again."""
-    change_id, rejection_id = new_id("chg"), new_id("rej")
+    change_id = new_id("chg")
+    rejection_id = sibling_id("rej", change_id)
     checks = core.checks()
     while True:
         step = Step(change_id=change_id, at=core.clock.now(), cause=cause, actor=actor, evidence=evidence)

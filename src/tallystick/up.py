@@ -72,7 +72,7 @@ async def bring_up(
     settings = _on_one_machine(settings, data_dir)
     supervisor = Supervisor(announce, drain_limit_ms=settings.drain_timeout_ms + END_MARGIN_MS)
     stop = _stop_on_signals(supervisor, announce)
-    _make_private(data_dir)
+    _make_directory(data_dir)
     async with contextlib.AsyncExitStack() as stack:
         stack.enter_context(_sole_supervisor(data_dir))
         for port, host in ((settings.port, settings.host), (settings.simulator_port, SIMULATOR_HOST)):
@@ -138,7 +138,7 @@ def _stop_on_signals(supervisor: Supervisor, announce: Callable[[str], None]) ->
     return stop
 
 
-def _make_private(data_dir: Path) -> None:
+def _make_directory(data_dir: Path) -> None:
     try:
         data_dir.mkdir(parents=True, exist_ok=True)
     except OSError as error:

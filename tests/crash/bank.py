@@ -94,17 +94,13 @@ class Bank:
         """The first thing that was booked for an attempt."""
         return next((known for known in self.operations if known.attempt_id == attempt_id), None)
 
-    def effects(self, merchant_id: str) -> Counter[tuple[str, str]]:
-        """How often money was held or moved, by kind and attempt."""
+    def effects(self, payment_id: str) -> Counter[tuple[str, str]]:
+        """How often money was held or moved for a payment, by kind and attempt."""
         return Counter(
             (known.kind, known.attempt_id)
             for known in self.operations
-            if known.charge.merchant_id == merchant_id and known.status == "approved"
+            if known.charge.payment_id == payment_id and known.status == "approved"
         )
-
-    def charges_of(self, merchant_id: str) -> list[Charge]:
-        """One merchant's charges."""
-        return [charge for charge in self.charges if charge.merchant_id == merchant_id]
 
     def customer(self, charge: Charge, *, completes: bool) -> None:
         """The payer acts, or leaves; nothing where the bank does not wait for the payer."""

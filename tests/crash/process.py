@@ -85,14 +85,17 @@ class Process:
         self._loop = ProcessLoop()
         self._connections: list[asyncpg.Connection] = []
         self._pool: asyncpg.Pool | None = None
+        self._stopped: set[asyncio.Task[Any]] = set()
 
     def live(self, work: Work) -> Any:
         """Do ``work`` and die after it, or on the way. Returns what came of it, or None. Raises what ``work`` raises."""
         if self._every_await:
             self._loop.set_task_factory(self._stepping_task)  # type: ignore[arg-type]  # typeshed wants its own protocol
         life = self._loop.create_task(self._life(work))
-        life.add_done_callback(lambda _: self._loop.stop())
+        life.add_done_callback(self._ended)
         self._loop.run_forever()
+        # Whatever is not referred to would be collected, and collecting a coroutine runs its ``finally``.
+        self._stopped = asyncio.all_tasks(self._loop)
         if life.done():
             life.result()
         return self._result
@@ -145,6 +148,10 @@ class Process:
         self.dead = True
         self._loop.sever()
         self._loop.stop()
+
+    def _ended(self, _: asyncio.Task[None]) -> None:
+        if not self.dead:
+            self._loop.stop()
 
     def _stepping_task(self, loop: asyncio.AbstractEventLoop, coroutine: Any, **kwargs: Any) -> asyncio.Task[Any]:
         return asyncio.Task(Steps(coroutine, self), loop=loop, **kwargs)

@@ -32,7 +32,7 @@ from tallystick.edge.fingerprint import FINGERPRINT_VERSION, canonical, fingerpr
 from tallystick.edge.idempotency_key import IdempotencyKeyInvalid, IdempotencyKeyMissing, parse_idempotency_key
 from tallystick.edge.json_body import BadJson, parse_json_object
 from tallystick.errors import Overloaded, Problem, ProblemField, problem
-from tallystick.ids import is_id, new_id
+from tallystick.ids import is_id, sibling_id
 from tallystick.replies import Reply, existing_or, refusal
 
 Command = TypeVar("Command")
@@ -171,10 +171,10 @@ def _instruction(
         request=request,
         actor=f"key:{caller.key_id}",
         request_id=exchange.request_id,
-        instruction_id=new_id("ins"),
-        change_id=new_id("chg"),
-        attempt_id=new_id("att"),
-        rejection_id=new_id("rej"),
+        instruction_id=sibling_id("ins", exchange.request_id),
+        change_id=sibling_id("chg", exchange.request_id),
+        attempt_id=sibling_id("att", exchange.request_id),
+        rejection_id=sibling_id("rej", exchange.request_id),
         at=core.clock.now(),
     )
 

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-import msgspec
 from msgspec import Struct
 from msgspec.structs import replace
 
@@ -29,6 +28,11 @@ from tallystick.views import encode, payment_view, refund_view
 
 #: Fields that are a row's identity or its bookkeeping: history does not repeat them.
 _NOT_HISTORY = frozenset({"merchant_id", "payment_id", "version", "state", "updated_at", "schedule"})
+
+_HISTORY_FIELDS = {
+    kind: tuple(name for name in kind.__struct_fields__ if name not in _NOT_HISTORY)
+    for kind in (Payment, Attempt, Refund)
+}
 
 
 class Step(Struct, frozen=True, kw_only=True):
@@ -235,8 +239,8 @@ class Draft:
         )
 
 
-def _history(subject: Struct) -> dict[str, Any]:
-    return {name: value for name, value in msgspec.structs.asdict(subject).items() if name not in _NOT_HISTORY}
+def _history(subject: Payment | Attempt | Refund) -> dict[str, Any]:
+    return {name: getattr(subject, name) for name in _HISTORY_FIELDS[type(subject)]}
 
 
 def _identity(subject: Payment | Attempt | Refund) -> tuple[str, str]:

@@ -80,13 +80,14 @@ def ends_check(orders: Sequence[Order], payments: Sequence[Mapping[str, Any]]) -
     for payment in payments:
         made.setdefault(payment["metadata"].get("order", ""), []).append(payment)
     differences = []
+    states: Counter[str] = Counter()
     for order in orders:
         found = made.get(order.key, [])
+        states.update(str(payment["state"]) for payment in found)
         if len(found) != 1:
             differences.append(f"{order.key} ({order.story.name}): has {len(found)} payments, must have 1")
         elif (wrong := difference(order, found[0])) is not None:
             differences.append(wrong)
-    states = Counter(str(payment["state"]) for payment in payments)
     seen = ", ".join(f"{count:,} {state}" for state, count in states.most_common())
     return Check("every payment ended as its story must", seen, differences)
 

@@ -30,6 +30,9 @@ CONNECTIONS: Final = 64
 CONVERGENCE_S: Final = 30
 CONVERGENCE_POLL_S: Final = 0.5
 
+#: Runs on the same data are told apart by the second of their start, over some days.
+RUNS: Final = 16**5
+
 #: For the statements that look at everything.
 COMMAND_TIMEOUT_MS: Final = 60_000
 
@@ -54,7 +57,7 @@ def impatient(settings: Settings) -> Settings:
 async def demonstrate(platform: Platform, payments: int, advance: Advance) -> Outcome:
     """Run the payments, wait until everything is settled, and compare. Raises what the network and the database raise
     outside the payments themselves."""
-    orders, started = plan(payments), time.monotonic()
+    orders, started = plan(payments, f"demo-{int(time.time()) % RUNS:05x}"), time.monotonic()
     clients = Clients(platform.address, platform.simulator_address, platform.api_key, CONNECTIONS)
     try:
         await _drive(clients, orders, advance)

@@ -128,6 +128,7 @@ STORIES: Final[Sequence[Story]] = (
 class Order(Struct, frozen=True, kw_only=True):
     """One payment that the demonstration asks for, and how its client behaves."""
 
+    run: str  # what keys of this run begin with: another run on the same data asks for payments of its own
     number: int
     story: Story
     amount: int
@@ -139,7 +140,7 @@ class Order(Struct, frozen=True, kw_only=True):
     @property
     def key(self) -> str:
         """The idempotency key of the create."""
-        return f"demo-{self.number:06d}"
+        return f"{self.run}-{self.number:06d}"
 
     def body(self) -> dict[str, Any]:
         """The payment as asked for."""
@@ -153,18 +154,19 @@ class Order(Struct, frozen=True, kw_only=True):
         }
 
 
-def plan(payments: int) -> list[Order]:
+def plan(payments: int, run: str = "demo") -> list[Order]:
     """The orders of one run, in the order of their start: each story at least once where there is room."""
     chance = random.Random(SEED)
     stories = list(STORIES[:payments])
     stories += chance.choices(STORIES, weights=[s.weight for s in STORIES], k=payments - len(stories))
     # Faulty ones within the first half, the others all along: what takes recovery longest does not come last.
     stories.sort(key=lambda story: chance.random() * (0.5 if story.faulty else 1.0))
-    return [_order(number, story, chance) for number, story in enumerate(stories, start=1)]
+    return [_order(run, number, story, chance) for number, story in enumerate(stories, start=1)]
 
 
-def _order(number: int, story: Story, chance: random.Random) -> Order:
+def _order(run: str, number: int, story: Story, chance: random.Random) -> Order:
     return Order(
+        run=run,
         number=number,
         story=story,
         amount=chance.choice(AMOUNTS),

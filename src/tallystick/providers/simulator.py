@@ -8,7 +8,6 @@ from typing import Any, Final
 
 import msgspec
 from msgspec import Struct
-from tallystick.simulator.scripts import METHODS
 
 from tallystick.money import representable
 from tallystick.providers.base import (
@@ -24,6 +23,7 @@ from tallystick.providers.base import (
     Verdict,
 )
 from tallystick.providers.http import Answer, NothingSent, ProviderHttp, SentUnanswered
+from tallystick.simulator.scripts import METHODS
 
 #: Where the acquirer's minor units differ from ISO 4217, as those of real providers do here and there.
 EXPONENTS: Final[Mapping[str, int]] = {"IDR": 0, "CVE": 0}

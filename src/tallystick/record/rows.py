@@ -213,22 +213,24 @@ class Rows:
         self.rejections = [rejection_row(r) for r in change.rejections]
         due = change.deadline_in_ms
         self.deadlines = [] if due is None else [(change.merchant_id, change.payment_id, due)]
-        tables = (
-            self.instructions,
-            self.transitions,
-            self.payments,
-            self.refunds,
-            self.attempts,
-            self.transfers,
-            self.responses,
-            self.rejections,
+        self.count = (
+            len(self.transitions)
+            + len(self.attempts)
+            + len(self.transfers)
+            + len(self.responses)
+            + len(self.rejections)
+            + len(self.instructions)
+            + len(self.payments)
+            + len(self.refunds)
         )
-        self.count = sum(map(len, tables))
-        self.size_bytes = self.count * self.ROW_BYTES
-        self.size_bytes += sum(len(row[14]) + len(row[15] or "") for row in self.transitions)
-        self.size_bytes += sum(len(row[3]) for row in self.responses)
+        size_bytes = self.count * self.ROW_BYTES
+        for row in self.transitions:
+            size_bytes += len(row[14]) + len(row[15] or "")
+        for row in self.responses:
+            size_bytes += len(row[3])
         if change.claim:
-            self.size_bytes += len(change.claim.request)
+            size_bytes += len(change.claim.request)
+        self.size_bytes = size_bytes
 
 
 def balance_rows(transfers: Iterable[Row]) -> list[Row]:

@@ -5,14 +5,16 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from itertools import count
 from pathlib import Path
 from typing import NamedTuple
 
+import psycopg
 import pytest
 from hypothesis import HealthCheck, settings
 
-from tallystick.embedded import EmbeddedPostgres
+from tallystick.embedded import DATABASE, OWNER_ROLE, EmbeddedPostgres
 from tallystick.ids import new_id
 from tallystick.logs import configure_logging
 from tallystick.migrations import migrate
@@ -46,13 +48,30 @@ def data_dir() -> Iterator[Path]:
     shutil.rmtree(path, ignore_errors=True)
 
 
+NewDatabase = Callable[[], Database]
+
+
 @pytest.fixture(scope="session")
-def database(data_dir: Path) -> Iterator[Database]:
-    """Real PostgreSQL from the wheel, with the schema."""
+def new_database(data_dir: Path) -> Iterator[NewDatabase]:
+    """Makes databases with the schema, on one real PostgreSQL from the wheel."""
     with EmbeddedPostgres(data_dir) as postgres:
-        owner_url, app_url = postgres.urls()
-        migrate(owner_url)
-        yield Database(owner_url, app_url)
+        template = postgres.urls()
+        migrate(template.owner_url)
+        numbers = count(1)
+
+        def make() -> Database:
+            name = f"test_{next(numbers)}"
+            with psycopg.connect(postgres.superuser_url("postgres"), autocommit=True) as connection:
+                connection.execute(f"CREATE DATABASE {name} TEMPLATE {DATABASE} OWNER {OWNER_ROLE}")
+            return Database(*(url.replace(f"/{DATABASE}?", f"/{name}?") for url in template))
+
+        yield make
+
+
+@pytest.fixture(scope="module")
+def database(new_database: NewDatabase) -> Database:
+    """A database for one module: recovery works for every merchant there is, also for those of other tests."""
+    return new_database()
 
 
 @pytest.fixture

@@ -23,7 +23,7 @@ from tallystick.ids import new_id
 from tallystick.keys import create_key
 from tallystick.providers.base import Provider
 from tallystick.settings import Settings
-from tests.conftest import Database
+from tests.conftest import Database, NewDatabase
 
 #: How long a process may take to come up on a busy machine.
 START_TIMEOUT_S = 30
@@ -117,6 +117,12 @@ def _wait_for(url: str, process: subprocess.Popen[bytes]) -> None:
         assert process.poll() is None, f"{process.args!r} ended with {process.returncode}"
         assert time.monotonic() < give_up_at, f"{url} does not answer"
         time.sleep(0.1)
+
+
+@pytest.fixture(scope="session")
+def database(new_database: NewDatabase) -> Database:
+    """One for all tests here: starting the stack takes longer than any of them."""
+    return new_database()
 
 
 @pytest.fixture(scope="session")

@@ -5,6 +5,7 @@ Written apart from the platform: what it does to its money is plain arithmetic o
 
 from __future__ import annotations
 
+import asyncio
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass, field
@@ -24,8 +25,8 @@ from tallystick.providers.base import (
     Verdict,
 )
 
-#: What may go wrong with a call. ``charged``: the books have it, and the caller hears nothing of it.
-FAULTS = ("declined", "pending", "action_required", "timeout_charged", "timeout_not_charged", "refused", "crash")
+#: Long enough for others to come in between.
+SLOW_S = 0.003
 
 #: Faults in which the request never reaches the books.
 _NOT_EXECUTED = ("timeout_not_charged", "refused")
@@ -62,7 +63,11 @@ class Operation:
 
 @dataclass
 class Bank:
-    """The books. ``faults`` holds, for each merchant and kind of call, what happens to the next sends."""
+    """The books. ``faults`` holds, for each merchant and kind of call, what happens to the next sends:
+
+    declined | pending | action_required | slow | late_answer, and those that nobody hears an answer of:
+    timeout_charged and crash (the books have it), timeout_not_charged and refused (they do not).
+    """
 
     forgetful: bool = False
     charges: list[Charge] = field(default_factory=list)
@@ -210,15 +215,23 @@ async def _nothing_there(_: str) -> None:
     """A process that nobody kills."""
 
 
+async def _at_once() -> None:
+    """Answers that nothing holds up."""
+
+
 class BankConnection:
-    """One process's way to the bank. ``reach`` is awaited at every point where a process could die."""
+    """One process's way to the bank. ``reach`` is awaited at every point where a process could die, and ``late``
+    before an answer that takes its time."""
 
     name = "simulator"
 
-    def __init__(self, bank: Bank, traits: Traits, reach: Reach = _nothing_there) -> None:
+    def __init__(
+        self, bank: Bank, traits: Traits, reach: Reach = _nothing_there, late: Callable[[], Awaitable[object]] = _at_once
+    ) -> None:
         self.bank = bank
         self.traits = traits
         self._reach = reach
+        self._late = late
 
     def supports(self, payment_method: str) -> bool:
         """All tokens."""
@@ -265,6 +278,10 @@ class BankConnection:
             return NotSent(reason="connection refused")
         operation = None if fault in _NOT_EXECUTED else self.bank.execute(call, fault)
         await self._reach(f"after the provider's {call.operation}")
+        if fault == "late_answer":
+            await self._late()
+        if fault == "slow":
+            await asyncio.sleep(SLOW_S)
         if fault == "crash":
             raise ConnectionResetError("reset")
         if operation is None or fault == "timeout_charged":

@@ -58,6 +58,28 @@ class ProcessLoop(asyncio.SelectorEventLoop):
             with suppress(OSError):  # closed already
                 transport.get_extra_info("socket").shutdown(socket.SHUT_RDWR)
 
+    def bury(self) -> None:
+        """Unwind what was running, long after it reaches nothing any more, and close."""
+        self.sever()
+        self.set_exception_handler(lambda _, __: None)  # it is dead: what it still has to say is of no interest
+        self.run_until_complete(self._unwind())
+        self.run_until_complete(self.shutdown_asyncgens())
+        self.close()
+
+    async def _unwind(self) -> None:
+        for transport in self.transports:
+            if isinstance(transport, asyncio.WriteTransport):
+                transport.abort()
+        await asyncio.sleep(0)  # asyncio closes sockets one turn later
+        for _ in range(UNWINDING_ROUNDS):
+            left = asyncio.all_tasks() - {asyncio.current_task()}
+            if not left:
+                return
+            for task in left:
+                task.cancel()
+            await asyncio.wait(left, timeout=0.02)
+        raise AssertionError(f"tasks that cannot be ended: {left}")
+
     def _kept(self, opened: Any) -> Any:
         self.transports.append(opened[0])
         return opened
@@ -75,6 +97,7 @@ class Process:
     ) -> None:
         self.points: list[str] = []
         self.dead = False
+        self.server_pids: list[int] = []
         self._url = url
         self._settings = settings
         self._bank = bank
@@ -83,8 +106,6 @@ class Process:
         self._working = False
         self._result: Any = None
         self._loop = ProcessLoop()
-        self._connections: list[asyncpg.Connection] = []
-        self._pool: asyncpg.Pool | None = None
         self._stopped: set[asyncio.Task[Any]] = set()
 
     def live(self, work: Work) -> Any:
@@ -103,12 +124,8 @@ class Process:
     def bury(self) -> None:
         """Unwind the corpse and close its loop."""
         self.dead = True
-        self._loop.sever()
         self._every_await = False
-        self._loop.set_exception_handler(lambda _, __: None)  # it is dead: what it still has to say is of no interest
-        self._loop.run_until_complete(self._unwind())
-        self._loop.run_until_complete(self._loop.shutdown_asyncgens())
-        self._loop.close()
+        self._loop.bury()
 
     async def reach(self, point: str) -> None:
         """A point where the process may die; one that is dead stays there."""
@@ -123,7 +140,6 @@ class Process:
             self._settings, self._url, providers={"simulator": bank}, journal_connect=self._connect_journal
         )
         async with opened as core:
-            self._pool = core.pool
             pool = cast(asyncpg.Pool, MortalPool(core.pool, self))
             reads = Reads(pool, clock_shift_ms=self._settings.clock_shift_ms)
             self._working = True
@@ -134,7 +150,7 @@ class Process:
     async def _connect_journal(self) -> Any:
         timeout_ms = self._settings.journal_commit_timeout_ms
         connection = await connect(self._url, command_timeout_ms=timeout_ms)
-        self._connections.append(connection)
+        self.server_pids.append(connection.get_server_pid())
         return MortalConnection(connection, self)
 
     def _pass(self, point: str) -> None:
@@ -164,20 +180,6 @@ class Process:
             self._pass(name)
         return self._loop.create_future() if self.dead else None
 
-    async def _unwind(self) -> None:
-        for connection in self._connections:
-            connection.terminate()
-        if self._pool is not None:
-            self._pool.terminate()
-        for _ in range(UNWINDING_ROUNDS):
-            left = asyncio.all_tasks() - {asyncio.current_task()}
-            if not left:
-                return
-            for task in left:
-                task.cancel()
-            await asyncio.wait(left, timeout=0.02)
-        raise AssertionError(f"tasks that cannot be ended: {left}")
-
 
 class Graveyard:
     """Keeps the dead as they fell, until the survivors are done."""
@@ -191,6 +193,10 @@ class Graveyard:
     def __exit__(self, *_: object) -> None:
         for process in self._dead:
             process.bury()
+
+    def server_pids(self) -> list[int]:
+        """The database's own processes that wrote for them: a COMMIT on its way may land after its sender died."""
+        return [pid for process in self._dead for pid in process.server_pids]
 
     def run(self, process: Process, work: Work) -> Any:
         """Let a process live and die."""

@@ -43,6 +43,12 @@ STEP_MS: Final = 100_000
 #: Rounds that the longest story above takes several times over.
 ROUNDS: Final = 60
 
+#: A server notices that a client is gone when it next reads or writes: at once, unless the machine is very busy.
+NOTICE_S: Final = 30
+
+_ALIVE: Final = "SELECT count(*) FROM pg_stat_activity WHERE pid = ANY($1::int[])"
+
+
 class Instruction(NamedTuple):
     """One kind of instruction: the payment that it needs, how it is sent, and how it ends when nobody dies."""
 
@@ -123,6 +129,16 @@ class Survivor:
     def run(self, work: Coroutine[Any, Any, Result]) -> Result:
         """Do something in this process."""
         return self._runner.run(work)
+
+    def recover(self, time: Time, server_pids: list[int]) -> None:
+        """Recover once the database has noticed all deaths: what it had received until then has landed or is gone."""
+        self.run(self._recover(time, server_pids))
+
+    async def _recover(self, time: Time, server_pids: list[int]) -> None:
+        async with asyncio.timeout(NOTICE_S):
+            while await self.core.pool.fetchval(_ALIVE, server_pids):
+                await asyncio.sleep(0.002)
+        await recover(self.core, time)
 
     def close(self) -> None:
         """As an operator ends it."""

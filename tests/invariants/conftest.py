@@ -10,8 +10,14 @@ import pytest_asyncio
 
 from tallystick.ids import new_id
 from tallystick.wiring import connect
-from tests.conftest import Database
+from tests.conftest import Database, NewDatabase
 from tests.invariants.sample import Sample, make_sample
+
+
+@pytest.fixture(scope="session")
+def database(new_database: NewDatabase) -> Database:
+    """One for all tests here, which share one sample."""
+    return new_database()
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")

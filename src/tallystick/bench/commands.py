@@ -39,6 +39,9 @@ CONNECTIONS: Final = [64, 128]
 #: At 1,000/s some 40 requests are under way; a stall of 200 ms must not run out of connections.
 RATE_CONNECTIONS: Final = 256
 
+#: Fits the widest table.
+TABLE_COLUMNS: Final = 130
+
 
 @app.command()
 def payments(
@@ -159,7 +162,10 @@ def _print(report: Report, *, as_json: bool) -> None:
     if as_json:
         typer.echo(report.json())
     else:
-        print_report(Console(), report)
+        console = Console()
+        if not console.is_terminal:
+            console = Console(width=TABLE_COLUMNS)  # a file has no width of its own, and whole lines are worth more
+        print_report(console, report)
 
 
 if __name__ == "__main__":

@@ -26,8 +26,8 @@ from tallystick.bench.workload import PROVIDER
 from tallystick.embedded import EmbeddedPostgres
 from tallystick.errors import TallystickError
 from tallystick.migrations import migrate
+from tallystick.processes import child_environment
 from tallystick.settings import Settings
-from tallystick.up import child_environment
 
 HOST: Final = "127.0.0.1"
 

@@ -1,0 +1,75 @@
+"""One life of the core: it serves until it is closed, or dies with everything that it was doing."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine
+from contextlib import AsyncExitStack
+from typing import Any, TypeVar
+
+from tallystick.record.schedule import ScheduleBook
+from tallystick.recovery import Recovery
+from tallystick.settings import Settings
+from tallystick.wiring import open_core
+from tests.crash.bank import Bank, BankConnection, traits_of
+from tests.crash.process import ProcessLoop
+from tests.crash.scene import Time
+
+Result = TypeVar("Result")
+
+
+class Life:
+    """A running core, and the bank's answers that are still on their way to it."""
+
+    def __init__(self, url: str, settings: Settings, bank: Bank) -> None:
+        self._loop = ProcessLoop()
+        self._exits = AsyncExitStack()
+        self._stopped: set[asyncio.Task[Any]] = set()
+        self._delivered = asyncio.Event()
+        connection = BankConnection(bank, traits_of(bank), late=self._delivered.wait)
+        opened = open_core(settings, url, providers={"simulator": connection})
+        self.core = self.run(self._exits.enter_async_context(opened))
+        self._book = ScheduleBook(self.core.pool, clock_shift_ms=settings.clock_shift_ms)
+
+    def run(self, work: Coroutine[Any, Any, Result]) -> Result:
+        """Do something to its end."""
+        return self._loop.run_until_complete(work)
+
+    def start(self, work: Coroutine[Any, Any, Result], while_ms: int = 50) -> asyncio.Task[Result]:
+        """Begin something that waits for the bank's answer; return once it does."""
+        task = self._loop.create_task(work)
+        self.run(asyncio.sleep(while_ms / 1000))
+        assert not task.done(), task
+        return task
+
+    def deliver(self) -> None:
+        """The answers that were on their way arrive."""
+        self._delivered.set()
+        self.run(asyncio.sleep(0))
+        self._delivered.clear()
+
+    def recover(self, time: Time, rounds: int) -> None:
+        """Time passes, and recovery looks at what is due, this many times."""
+        recovery = Recovery(self.core, self._book)
+
+        async def some_rounds() -> None:
+            for _ in range(rounds):
+                time.pass_on(self.core, self._book)
+                await recovery.round()
+
+        self.run(some_rounds())
+
+    def die(self) -> None:
+        """Gone, without a goodbye to anybody."""
+        self._loop.sever()
+        self._stopped = asyncio.all_tasks(self._loop)
+
+    def bury(self) -> None:
+        """Unwind the dead."""
+        self._loop.bury()
+
+    def close(self) -> None:
+        """As an operator ends it: what is under way ends first."""
+        self.run(self._exits.aclose())
+        self._loop.run_until_complete(self._loop.shutdown_asyncgens())
+        self._loop.close()

@@ -1,0 +1,207 @@
+"""The model: payments and refunds in plain Python, written from the contract and from nothing else.
+
+An instruction is *begun* (or refused), and *finished* once the bank's word on it is known. Between the two it is open.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+#: What the bank will do with an instruction, in the words of the model:
+#: the faults of its sends, and whether the money moves in the end. None: it depends on what happens meanwhile.
+STORIES: dict[str, tuple[tuple[str, ...], bool | None]] = {
+    "ok": ((), True),
+    "slow": (("slow",), True),
+    "declined": (("declined",), False),
+    "pending": (("pending",), None),
+    "action_required": (("action_required",), None),
+    "timeout_charged": (("timeout_charged",), True),
+    "timeout_not_charged": (("timeout_not_charged",), True),
+    "error_charged": (("crash",), True),
+    "refused": (("refused",), True),
+    "refused_then_timeout": (("refused", "timeout_charged"), True),
+    "never_charged": (("timeout_not_charged",) * 5, False),
+    "late_answer": (("late_answer",), True),
+}
+
+#: Stories after which the client's first call is answered finally.
+PROMPT = ("ok", "slow", "declined")
+
+#: Stories whose outcome nobody knows until the bank is asked.
+DOUBTFUL = ("timeout_charged", "timeout_not_charged", "error_charged", "never_charged")
+
+STATUS = {"create": 201, "refund": 201, "capture": 200, "cancel": 200}
+
+
+@dataclass
+class Refund:
+    """Money on its way back. ``state`` as in the contract."""
+
+    amount: int
+    state: str = "submitting"
+    refund_id: str = ""
+
+
+@dataclass
+class Payment:
+    """A payment as the contract describes it."""
+
+    amount: int
+    manual: bool
+    state: str = "authorizing"
+    authorized: int = 0
+    captured: int = 0
+    refunds: list[Refund] = field(default_factory=list)
+    payment_id: str = ""
+
+    def refunded(self) -> int:
+        """What arrived back."""
+        return sum(refund.amount for refund in self.refunds if refund.state == "succeeded")
+
+    def refund_pending(self) -> int:
+        """What is promised."""
+        return sum(refund.amount for refund in self.refunds if refund.state in ("submitting", "pending"))
+
+    def left(self) -> int:
+        """What may still be refunded: captured minus all refunds not failed."""
+        return self.captured - self.refunded() - self.refund_pending()
+
+
+@dataclass
+class Instruction:
+    """One key and everything that was ever asked under it. ``asked_amount`` is what the client sent; ``amount`` what
+    that means."""
+
+    key: str
+    kind: str
+    amount: int | None
+    asked_amount: int | None
+    payment: Payment
+    story: str = "ok"
+    refund: Refund | None = None
+    before: str = ""
+    progress: str = "open"  # open | final | refused
+    recorded: tuple[int, bytes] | None = None
+    subject_state: str = ""
+
+    def doubtful(self) -> bool:
+        """Whether nobody can know yet what became of it."""
+        return self.progress == "open" and self.story in DOUBTFUL
+
+
+class Shop:
+    """All payments of one merchant, as they must be."""
+
+    def __init__(self) -> None:
+        self.payments: list[Payment] = []
+        self.instructions: list[Instruction] = []
+
+    def begin(self, instruction: Instruction) -> bool:
+        """Whether the contract allows it; then it is open."""
+        self.instructions.append(instruction)
+        payment, amount = instruction.payment, instruction.amount
+        match instruction.kind:
+            case "create":
+                self.payments.append(payment)
+            case "capture":
+                allowed = payment.state == "authorized"
+                if not allowed or (amount is not None and amount > payment.authorized):
+                    return self._refuse(instruction)
+                instruction.amount = payment.authorized if amount is None else amount
+                payment.state = "capturing"
+            case "cancel":
+                if payment.state not in ("authorized", "requires_action"):
+                    return self._refuse(instruction)
+                instruction.before, payment.state = payment.state, "canceling"
+            case "refund":
+                asked = payment.left() if amount is None else amount
+                if payment.state != "captured" or not 0 < asked <= payment.left():
+                    return self._refuse(instruction)
+                instruction.refund = Refund(asked)
+                payment.refunds.append(instruction.refund)
+        self._first_answer(instruction)
+        return True
+
+    def recover(self) -> None:
+        """Time passes and the bank is asked: whatever it knows is known now."""
+        for instruction in self.instructions:
+            money_moves = STORIES[instruction.story][1]
+            if instruction.progress == "open" and money_moves is not None:
+                self.finish(instruction, executed=money_moves)
+
+    def mature(self) -> None:
+        """The bank made up its mind about what was pending, and is asked."""
+        for instruction in self.instructions:
+            if instruction.progress == "open" and instruction.story == "pending":
+                self.finish(instruction, executed=True)
+
+    def finish(self, instruction: Instruction, *, executed: bool) -> None:
+        """The bank's word is known, and the instruction is final."""
+        payment = instruction.payment
+        match instruction.kind:
+            case "create" if executed:
+                payment.authorized = payment.amount
+                payment.captured = 0 if payment.manual else payment.amount
+                payment.state = "authorized" if payment.manual else "captured"
+            case "create":
+                waited = instruction.story in ("declined", "action_required", "pending")
+                payment.state = "declined" if waited else "failed"
+            case "capture":
+                payment.state = "captured" if executed else "authorized"
+                payment.captured = (instruction.amount or 0) if executed else 0
+            case "cancel":
+                payment.state = "canceled" if executed else instruction.before
+                if executed:
+                    self._close_create(payment)
+            case "refund":
+                assert instruction.refund is not None
+                instruction.refund.state = "succeeded" if executed else "failed"
+        instruction.progress = "final"
+        instruction.subject_state = instruction.refund.state if instruction.refund else payment.state
+
+    def expire(self) -> None:
+        """Weeks pass: nobody captured, or the customer never acted."""
+        for payment in self.payments:
+            if payment.state in ("authorized", "requires_action"):
+                payment.state = "expired"
+                self._close_create(payment)
+
+    def create_of(self, payment: Payment) -> Instruction:
+        """The instruction that made a payment."""
+        return next(each for each in self.instructions if each.kind == "create" and each.payment is payment)
+
+    def in_doubt(self, payment: Payment) -> bool:
+        """Whether any outcome of a payment or its refunds is unknown."""
+        return any(each.payment is payment and each.doubtful() for each in self.instructions)
+
+    def expected(self, payment: Payment) -> dict[str, Any]:
+        """What a client must read."""
+        return {
+            "state": payment.state,
+            "final": payment.state in ("captured", "declined", "failed", "canceled", "expired"),
+            "amount": payment.amount,
+            "amount_authorized": payment.authorized,
+            "amount_captured": payment.captured,
+            "amount_refunded": payment.refunded(),
+            "amount_refund_pending": payment.refund_pending(),
+            "in_doubt": self.in_doubt(payment),
+        }
+
+    def _first_answer(self, instruction: Instruction) -> None:
+        story = instruction.story
+        if story in PROMPT:
+            self.finish(instruction, executed=STORIES[story][1] is True)
+        elif story == "action_required":
+            instruction.payment.state = "requires_action"
+        elif story == "pending" and instruction.refund is not None:
+            instruction.refund.state = "pending"
+
+    def _close_create(self, payment: Payment) -> None:
+        create = self.create_of(payment)
+        if create.progress == "open":
+            create.progress, create.subject_state = "final", payment.state
+
+    def _refuse(self, instruction: Instruction) -> bool:
+        instruction.progress = "refused"
+        return False

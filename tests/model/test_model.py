@@ -1,0 +1,19 @@
+"""The real stack against a plain model of payments and refunds, under faults, races and restarts."""
+
+from __future__ import annotations
+
+from hypothesis import settings
+from hypothesis.stateful import run_state_machine_as_test
+
+from tests.conftest import DEEP
+from tests.model.machine import Machine
+
+#: Without depth about half a minute; each example opens a core of its own.
+EXAMPLES = 1_500 if DEEP else 40
+STEPS = 60 if DEEP else 25
+
+
+def test_the_stack_behaves_as_the_model(own_url: str) -> None:
+    run_state_machine_as_test(
+        lambda: Machine(own_url), settings=settings(max_examples=EXAMPLES, stateful_step_count=STEPS)
+    )

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from itertools import count
 
 from tallystick.clock import monotonic_ms
+from tallystick.decisions.instructions import provider_key
 from tallystick.providers.base import (
     Approved,
     Declined,
@@ -63,7 +64,7 @@ class Operation:
 
 @dataclass
 class Bank:
-    """The books. ``faults`` holds, for each merchant and kind of call, what happens to the next sends:
+    """The books. ``faults`` holds, for each provider key, what happens to the next sends:
 
     declined | pending | action_required | slow | late_answer, and those that nobody hears an answer of:
     timeout_charged and crash (the books have it), timeout_not_charged and refused (they do not).
@@ -72,17 +73,16 @@ class Bank:
     forgetful: bool = False
     charges: list[Charge] = field(default_factory=list)
     operations: list[Operation] = field(default_factory=list)
-    faults: dict[tuple[str, str], list[str]] = field(default_factory=dict)
-    sent: list[tuple[str, str, str]] = field(default_factory=list)
+    faults: dict[str, list[str]] = field(default_factory=dict)
     _numbers: Iterator[int] = field(default_factory=lambda: count(1))
 
-    def expect(self, merchant_id: str, kind: str, *faults: str) -> None:
-        """Let the next sends of one kind go wrong, in this order; those after them go well."""
-        self.faults[merchant_id, kind] = list(faults)
+    def expect(self, merchant_id: str, idempotency_key: str, kind: str, *faults: str) -> None:
+        """Let the next sends of an instruction go wrong, in this order; those after them go well."""
+        self.faults[provider_key(merchant_id, idempotency_key, kind, 1)] = list(faults)
 
-    def next_fault(self, merchant_id: str, kind: str) -> str | None:
+    def next_fault(self, key: str) -> str | None:
         """What happens to a send that comes now."""
-        planned = self.faults.get((merchant_id, kind))
+        planned = self.faults.get(key)
         return planned.pop(0) if planned else None
 
     def execute(self, call: ProviderCall, fault: str | None) -> Operation:
@@ -272,8 +272,7 @@ class BankConnection:
         await self._reach(f"before the provider's {call.operation}")
         if monotonic_ms() > call.send_by_ms:
             return NotSent(reason="too late to send")
-        fault = self.bank.next_fault(call.merchant_id, call.operation)
-        self.bank.sent.append((call.merchant_id, call.operation, call.attempt_id))
+        fault = self.bank.next_fault(call.key)
         if fault == "refused":
             return NotSent(reason="connection refused")
         operation = None if fault in _NOT_EXECUTED else self.bank.execute(call, fault)

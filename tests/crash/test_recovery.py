@@ -76,7 +76,7 @@ def test_killed_at_every_point_of_recovery(
 
     def unanswered(healthy: Survivor, point: str) -> None:
         case = healthy.run(open_case(healthy.core, fresh_merchant, point, instruction))
-        bank.expect(fresh_merchant, instruction.kind, *faults)
+        bank.expect(fresh_merchant, case.key, instruction.kind, *faults)
         assert healthy.run(case.send(healthy.core)).status == 202
         cases.append(case)
 

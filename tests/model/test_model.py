@@ -13,7 +13,11 @@ EXAMPLES = 1_500 if DEEP else 40
 STEPS = 60 if DEEP else 25
 
 
+import os
+from hypothesis import Phase
+PHASES = [Phase.generate] if os.environ.get('NOSHRINK') else list(Phase)
+
 def test_the_stack_behaves_as_the_model(own_url: str) -> None:
     run_state_machine_as_test(
-        lambda: Machine(own_url), settings=settings(max_examples=EXAMPLES, stateful_step_count=STEPS)
+        lambda: Machine(own_url), settings=settings(max_examples=EXAMPLES, stateful_step_count=STEPS, phases=PHASES)
     )

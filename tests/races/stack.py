@@ -33,10 +33,10 @@ from tallystick.replies import Reply
 from tallystick.settings import Settings
 from tallystick.wiring import open_core
 
-#: Short enough for tests, long enough that a busy machine keeps them apart.
+#: Short enough for tests; a sender has long enough to send on a busy machine.
 SETTINGS = Settings(
     provider_request_timeout_ms=300,
-    send_window_ms=300,
+    send_window_ms=3_000,
     settling_time_ms=100,
     max_delivery_delay_ms=100,
     recovery_backoff_base_ms=20,
@@ -48,6 +48,9 @@ SETTINGS = Settings(
 )
 
 Hook = Callable[[ProviderCall], Coroutine[Any, Any, Verdict | None]]
+
+#: For tests that wait until a sender's time is over.
+HURRIED = replace(SETTINGS, send_window_ms=300)
 
 _EFFECTS = {"capture": "captured", "cancel": "voided", "refund": "refunded"}
 

@@ -12,7 +12,7 @@ from tallystick.lifecycle import ATTEMPT_OPEN
 from tallystick.outcome import settle_verdict
 from tallystick.providers.base import Approved, Declined, NotSent, ProviderCall, RequiresAction, Verdict
 from tests.conftest import Database
-from tests.races.stack import BookedProvider, Client, core_of, read, recover
+from tests.races.stack import HURRIED, BookedProvider, Client, core_of, read, recover
 
 
 async def test_twenty_refunds_of_sixty_percent(database: Database, fresh_merchant: str) -> None:
@@ -81,7 +81,7 @@ async def test_a_frozen_sender_that_wakes_after_recovery_sent_again(database: Da
 
         provider.before = frozen
         key = f"frozen-{forgetful}"
-        async with core_of(database.app_url, provider) as sender:
+        async with core_of(database.app_url, provider, settings=HURRIED) as sender:
             sending = asyncio.create_task(Client(sender, fresh_merchant).create(key))
             await asyncio.sleep(0.5)
             async with core_of(database.app_url, provider, shift_ms=2_000) as rescuer:
@@ -109,7 +109,7 @@ async def test_money_on_a_closed_edge_goes_to_suspense(database: Database, fresh
         sending = asyncio.create_task(client.create("key"))
         await asyncio.sleep(0.2)
         first_call = provider.calls[0]
-        async with core_of(database.app_url, _NeverThere(), shift_ms=5_000) as rescuer:
+        async with core_of(database.app_url, _NeverThere(), shift_ms=10_000) as rescuer:
             await recover(rescuer)
         failed = await client.create("key")
         assert read(failed)["state"] == "failed"

@@ -16,7 +16,7 @@ from tallystick.simulator.scripts import METHODS
 from tallystick.wiring import open_core
 from tests.acquirer import AcquirerProcess, acquirer
 from tests.conftest import Database
-from tests.races.stack import SETTINGS, Client, read
+from tests.races.stack import HURRIED, Client, read
 
 #: What is still open after this has not converged: far above the sum of the time-outs below.
 CONVERGENCE_S = 20
@@ -33,7 +33,7 @@ def running(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureReq
 @pytest.fixture
 async def core(database: Database, running: AcquirerProcess) -> AsyncIterator[Core]:
     forgetful: bool = running.forgetful  # type: ignore[attr-defined]
-    settings = replace(SETTINGS, simulator_url=running.url, simulator_forgetful=forgetful)
+    settings = replace(HURRIED, simulator_url=running.url, simulator_forgetful=forgetful)
     async with open_core(settings, database.app_url) as core:
         stop = asyncio.Event()
         settings_loop = Recovery(core, ScheduleBook(core.pool))

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import http.client
 import time
-import uuid
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,34 +10,7 @@ import pytest
 
 from tallystick.simulator.scripts import METHODS, PLAIN, behaviour
 from tests.acquirer import PENDING_MS, AcquirerProcess, acquirer
-
-
-@pytest.fixture(scope="module")
-def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AcquirerProcess]:
-    with acquirer(tmp_path_factory.mktemp("acquirer") / "books.sqlite") as process:
-        yield process
-
-
-def charge(method: str = "sim_ok", *, capture: bool = True, amount: int = 1_000) -> dict[str, Any]:
-    name = uuid.uuid4().hex
-    return {
-        "payment_id": f"pay_{name}",
-        "attempt_id": f"att_{name}",
-        "merchant_id": "m",
-        "amount": amount,
-        "currency": "EUR",
-        "payment_method": method,
-        "capture": capture,
-    }
-
-
-def new_key() -> str:
-    return uuid.uuid4().hex
-
-
-def authorized(running: AcquirerProcess, method: str = "sim_ok") -> dict[str, Any]:
-    return running.call("POST", "/sim/charges", charge(method, capture=False), new_key())[1]
-
+from tests.simulator.calls import act, charge, charged, lookup, new_key
 
 ANSWERS = {
     "sim_ok": (200, "approved"),
@@ -57,7 +27,8 @@ def test_answered_scripts(running: AcquirerProcess, method: str) -> None:
     body = charge(method)
     status, answer = running.call("POST", "/sim/charges", body, new_key())
     assert (status, answer["status"]) == ANSWERS[method]
-    assert running.call("GET", f"/sim/operations/{body['attempt_id']}")[1] == answer
+    if method != "sim_pending":  # which may have been approved since, on a busy machine
+        assert lookup(running, body["attempt_id"]) == answer
 
 
 FAULTS = {
@@ -76,7 +47,7 @@ def test_faults_apply_to_every_call_and_charge_at_most_once(running: AcquirerPro
         if "error" in method:
             assert running.call("POST", "/sim/charges", body, key)[0] == 500
         else:
-            with pytest.raises((TimeoutError, ConnectionResetError, http.client.RemoteDisconnected)):
+            with pytest.raises(ConnectionResetError if "reset" in method else TimeoutError):
                 running.call("POST", "/sim/charges", body, key, timeout_s=0.3)
     assert len(running.charges(body["payment_id"])) == FAULTS[method]
     assert running.call("GET", f"/sim/operations/{body['attempt_id']}")[0] == (200 if FAULTS[method] else 404)
@@ -98,28 +69,41 @@ def test_a_forgetful_acquirer_charges_twice(tmp_path: Path) -> None:
         assert len(running.charges(body["payment_id"])) == 2
 
 
+def test_a_key_stands_for_one_operation(running: AcquirerProcess) -> None:
+    made = charged(running)
+    path, body, key = f"/sim/charges/{made['charge_id']}/refunds", {"attempt_id": new_key(), "amount": 400}, new_key()
+    first = running.call("POST", path, body, key)
+    assert running.call("POST", path, body, key) == first
+    assert running.call("POST", path, body | {"attempt_id": new_key()}, key)[0] == 409
+    assert running.call("POST", "/sim/charges", charge(), key)[0] == 409
+
+
+def test_a_forgetful_acquirer_refunds_twice_and_remembers_the_first(tmp_path: Path) -> None:
+    with acquirer(tmp_path / "books.sqlite", forgetful=True) as running:
+        body = charge()
+        made = running.call("POST", "/sim/charges", body, new_key())[1]
+        refund, key = {"attempt_id": "att_refund", "amount": 400}, new_key()
+        path = f"/sim/charges/{made['charge_id']}/refunds"
+        first, second = (running.call("POST", path, refund, key)[1] for _ in range(2))
+        assert first["reference"] != second["reference"]
+        assert lookup(running, "att_refund") == first
+        assert running.charges(body["payment_id"])[0]["refunded"] == 800
+
+
 def test_follow_ups_and_their_limits(running: AcquirerProcess) -> None:
-    made = authorized(running)
-    path = f"/sim/charges/{made['charge_id']}"
-
-    def act(action: str, amount: int | None = None) -> tuple[int, str | None]:
-        body: dict[str, Any] = {"attempt_id": f"att_{new_key()}"}
-        body |= {} if amount is None else {"amount": amount}
-        status, answer = running.call("POST", f"{path}/{action}", body, new_key())
-        return status, answer["decline_code"]
-
-    assert act("refunds", 1) == (402, "charge_not_captured")
-    assert act("capture", 1_001) == (402, "amount_too_large")
-    assert act("capture", 600) == (200, None)
-    assert act("capture", 600) == (402, "charge_already_captured")
-    assert act("cancel") == (402, "charge_already_captured")
-    assert act("refunds", 601) == (402, "amount_too_large")
-    assert act("refunds", 600) == (200, None)
-    other = authorized(running)
-    path = f"/sim/charges/{other['charge_id']}"
-    assert act("cancel") == (200, None)
-    assert act("capture", 1) == (402, "charge_already_canceled")
-    assert running.call("GET", f"/sim/operations/{other['attempt_id']}")[1]["effect"] == "voided"
+    made = charged(running, capture=False)
+    assert act(running, made, "refunds", 1) == (402, "charge_not_captured")
+    assert act(running, made, "capture", 1_001) == (402, "amount_too_large")
+    assert act(running, made, "capture", 600) == (200, None)
+    assert act(running, made, "capture", 600) == (402, "charge_already_captured")
+    assert act(running, made, "cancel") == (402, "charge_already_captured")
+    assert act(running, made, "refunds", 601) == (402, "amount_too_large")
+    assert act(running, made, "refunds", 600) == (200, None)
+    assert lookup(running, made["attempt_id"])["effect"] == "authorized"
+    other = charged(running, capture=False)
+    assert act(running, other, "cancel") == (200, None)
+    assert act(running, other, "capture", 1) == (402, "charge_already_canceled")
+    assert lookup(running, other["attempt_id"])["effect"] == "voided"
 
 
 def test_pending_matures_and_customers_act(running: AcquirerProcess) -> None:
@@ -140,16 +124,6 @@ def test_pending_matures_and_customers_act(running: AcquirerProcess) -> None:
     assert running.call("GET", f"/sim/operations/{pending['attempt_id']}")[1]["status"] == "approved"
 
 
-def test_books_survive_a_kill(tmp_path: Path) -> None:
-    running = AcquirerProcess(tmp_path / "books.sqlite")
-    bodies = [charge() for _ in range(20)]
-    for body in bodies:
-        assert running.call("POST", "/sim/charges", body, new_key())[0] == 200
-    running.kill()
-    with acquirer(tmp_path / "books.sqlite") as again:
-        assert all(len(again.charges(body["payment_id"])) == 1 for body in bodies)
-
-
 def test_pages(tmp_path: Path) -> None:
     with acquirer(tmp_path / "books.sqlite") as running:
         bodies = [charge(amount=100 + n) for n in range(7)]
@@ -164,23 +138,6 @@ def test_pages(tmp_path: Path) -> None:
             cursor = page["next_cursor"]
     assert [row["payment_id"] for row in seen] == [body["payment_id"] for body in bodies]
     assert {(row["authorized"], row["captured"]) for row in seen} == {(100 + n, 100 + n) for n in range(7)}
-
-
-@pytest.mark.parametrize(
-    ("method", "path", "body", "status"),
-    [
-        ("POST", "/sim/charges", {"amount": 1}, 400),
-        ("POST", "/sim/charges", charge("sim_nonsense"), 400),
-        ("POST", "/sim/charges", charge(amount=0), 400),
-        ("POST", "/sim/charges", charge() | {"amount": "1"}, 400),
-        ("POST", "/sim/charges/ch_none/capture", {"attempt_id": "a", "amount": 1}, 404),
-        ("POST", "/sim/charges/ch_none/complete", {}, 404),
-        ("GET", "/sim/charges?limit=0", None, 400),
-        ("GET", "/sim/charges?cursor=x", None, 400),
-    ],
-)
-def test_bad_input(running: AcquirerProcess, method: str, path: str, body: dict[str, Any] | None, status: int) -> None:
-    assert running.call(method, path, body, new_key())[0] == status
 
 
 def test_scripts_touch_only_their_operation() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from tallystick.simulator.server import PENDING_MS, SLOW_MS, run
+from tallystick.simulator.server import HOLD_MS, PENDING_MS, SLOW_MS, run
 
 
 def main() -> None:
@@ -17,6 +17,7 @@ def main() -> None:
     parser.add_argument("--forgetful", action="store_true", help="ignore idempotency keys")
     parser.add_argument("--slow-ms", type=int, default=SLOW_MS)
     parser.add_argument("--pending-ms", type=int, default=PENDING_MS)
+    parser.add_argument("--hold-ms", type=int, default=HOLD_MS, help="how long sim_timeout_* keep the line open")
     options = parser.parse_args()
     run(
         options.host,
@@ -25,6 +26,7 @@ def main() -> None:
         forgetful=options.forgetful,
         slow_ms=options.slow_ms,
         pending_ms=options.pending_ms,
+        hold_ms=options.hold_ms,
     )
 
 

@@ -15,6 +15,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Any, Final
 
+from tallystick.simulator.rules import effect_of, refusal_of
 from tallystick.simulator.scripts import DECLINE_MESSAGES, Behaviour
 
 _PREFIXES: Final = {"authorize": "ch", "capture": "cap", "cancel": "void", "refund": "re"}
@@ -94,7 +95,7 @@ class Books:
         self._mature()
         charge = self.charge(charge_id)
         amount = payload.get("amount", charge["amount"])
-        refusal = _refusal(operation, charge, amount)
+        refusal = refusal_of(operation, charge, amount)
         status, code = (what.outcome, what.decline_code) if refusal is None else ("declined", refusal)
         with self._transaction():
             number = self._insert(key, payload, operation, charge_id, amount, status, code)
@@ -133,6 +134,7 @@ class Books:
 
     def dashboard_capture(self, charge_id: str) -> dict[str, Any]:
         """Someone captures in the acquirer's own dashboard. Raises NoSuchCharge and NotWaiting."""
+        self._mature()
         charge = self.charge(charge_id)
         if charge["status"] != "authorized":
             raise NotWaiting
@@ -172,7 +174,7 @@ class Books:
                     self._hold(charge)
                     self._settle_authorize(charge["id"], "approved", None)
                     continue
-                refusal = _refusal(row["operation"], charge, row["amount"])
+                refusal = refusal_of(row["operation"], charge, row["amount"])
                 status = "approved" if refusal is None else "declined"
                 self._db.execute(
                     "UPDATE operation SET status = ?, decline_code = ?, occurred_at = ? WHERE number = ?",
@@ -253,7 +255,7 @@ class Books:
             "attempt_id": row["attempt_id"],
             "operation": row["operation"],
             "status": row["status"],
-            "effect": _effect(row, charge) if row["status"] == "approved" else None,
+            "effect": effect_of(row, charge),
             "amount": row["amount"],
             "currency": charge["currency"],
             "charge_id": row["charge_id"],
@@ -277,36 +279,6 @@ class _Transaction:
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         self._db.execute("COMMIT" if kind is None else "ROLLBACK")
-
-
-def _refusal(operation: str, charge: sqlite3.Row, amount: int) -> str | None:
-    status = charge["status"]
-    if operation == "refund":
-        if status != "captured":
-            return "charge_not_captured"
-        return "amount_too_large" if amount > charge["captured"] - charge["refunded"] else None
-    if status == "captured":
-        return "charge_already_captured"
-    if status == "voided" or charge["closed_by"] == "cancel":
-        return "charge_already_canceled"
-    if operation == "cancel":
-        return "charge_not_authorized" if status == "declined" else None
-    if status != "authorized":
-        return "charge_not_authorized"
-    return "amount_too_large" if amount > charge["authorized"] else None
-
-
-def _effect(row: sqlite3.Row, charge: sqlite3.Row) -> str:
-    match row["operation"]:
-        case "capture":
-            return "captured"
-        case "cancel":
-            return "voided"
-        case "refund":
-            return "refunded"
-    if charge["capture"] or charge["closed_by"] == "dashboard":
-        return "captured"
-    return "voided" if charge["status"] == "voided" else "authorized"
 
 
 def _reference(operation: str) -> str:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import signal
+import socket
+import struct
 import sys
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -16,14 +18,21 @@ from tallystick.simulator.books import Books, KeyReused, NoSuchCharge, NotWaitin
 from tallystick.simulator.scripts import METHODS, Behaviour, behaviour
 
 #: How long a caller that gets no answer is kept on the line: longer than any time-out it should have.
-HOLD_S: Final = 60.0
+HOLD_MS: Final = 60_000
 
 #: The scripted delays of sim_slow and sim_pending.
 SLOW_MS: Final = 3_000
 PENDING_MS: Final = 2_000
 
+#: Charges on a page: at most what one answer of about 500 kB carries, and by default what a person reads.
 PAGE_LIMIT: Final = 1_000
 DEFAULT_PAGE: Final = 100
+
+#: Longest idempotency key, in characters: as other providers have it.
+KEY_LIMIT: Final = 255
+
+#: SO_LINGER, on and 0 s: closing such a socket sends RST, where a plain close would say goodbye with FIN.
+LINGER_NOT: Final = struct.pack("ii", 1, 0)
 
 #: Held and slow connections may not delay the end of the program.
 SHUTDOWN_S: Final = 0.2
@@ -36,9 +45,10 @@ class BadRequest(Exception):
 class Acquirer:
     """Handlers over one set of books."""
 
-    def __init__(self, books: Books, slow_s: float) -> None:
+    def __init__(self, books: Books, *, slow_s: float, hold_s: float) -> None:
         self._books = books
         self._slow_s = slow_s
+        self._hold_s = hold_s
 
     async def authorize(self, request: web.Request) -> web.StreamResponse:
         """POST /sim/charges."""
@@ -103,9 +113,7 @@ class Acquirer:
         self, request: web.Request, payload: dict[str, Any], what: Behaviour, book: Callable[[str], dict[str, Any]]
     ) -> web.StreamResponse:
         """Book at most once for a key; then answer as the script says, also to a repeated call."""
-        key = request.headers.get("Idempotency-Key")
-        if not key:
-            raise BadRequest("Idempotency-Key is missing")
+        key = _key(request)
         result = self._books.known(key, payload)
         if result is None and what.executes:
             result = book(key)
@@ -113,19 +121,37 @@ class Acquirer:
             case "slow":
                 await asyncio.sleep(self._slow_s)
             case "timeout":
-                await asyncio.sleep(HOLD_S)
+                await asyncio.sleep(self._hold_s)
+                _reset(request)
             case "reset":
-                if request.transport is not None:
-                    request.transport.abort()
+                _reset(request)
         if what.answer == "error" or result is None:
             return _json(500, {"error": "internal"})
         return _json(402 if result["status"] == "declined" else 200, result)
 
 
+def _key(request: web.Request) -> str:
+    key = request.headers.get("Idempotency-Key")
+    if not key:
+        raise BadRequest("Idempotency-Key is missing")
+    if len(key) > KEY_LIMIT or not (key.isascii() and key.isprintable()):
+        raise BadRequest(f"Idempotency-Key is 1 to {KEY_LIMIT} printable ASCII characters")
+    return key
+
+
+def _reset(request: web.Request) -> None:
+    """Break the connection: whatever is answered after this reaches nobody."""
+    if request.transport is not None:
+        request.transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, LINGER_NOT)
+        request.transport.abort()
+
+
 async def _payload(request: web.Request, fields: dict[str, type]) -> dict[str, Any]:
     try:
         body = msgspec.json.decode(await request.read())
-    except msgspec.MsgspecError as error:
+    except (web.RequestPayloadError, web.HTTPRequestEntityTooLarge) as error:
+        raise BadRequest("the body is broken or too large") from error
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise BadRequest("not JSON") from error
     if not isinstance(body, dict) or set(body) != set(fields):
         raise BadRequest(f"expected the fields {', '.join(fields)}")
@@ -158,11 +184,16 @@ async def _errors(
 
 
 def create_app(
-    books_path: Path, *, forgetful: bool = False, slow_ms: int = SLOW_MS, pending_ms: int = PENDING_MS
+    books_path: Path,
+    *,
+    forgetful: bool = False,
+    slow_ms: int = SLOW_MS,
+    pending_ms: int = PENDING_MS,
+    hold_ms: int = HOLD_MS,
 ) -> web.Application:
     """The acquirer as an aiohttp application."""
     books = Books(books_path, forgetful=forgetful, pending_s=pending_ms / 1000)
-    acquirer = Acquirer(books, slow_ms / 1000)
+    acquirer = Acquirer(books, slow_s=slow_ms / 1000, hold_s=hold_ms / 1000)
     app = web.Application(middlewares=[_errors])
 
     async def healthz(_: web.Request) -> web.Response:
@@ -209,7 +240,8 @@ def run(
     forgetful: bool = False,
     slow_ms: int = SLOW_MS,
     pending_ms: int = PENDING_MS,
+    hold_ms: int = HOLD_MS,
 ) -> None:
     """Serve until SIGTERM or SIGINT. Raises OSError when the port is taken."""
-    app = create_app(books_path, forgetful=forgetful, slow_ms=slow_ms, pending_ms=pending_ms)
+    app = create_app(books_path, forgetful=forgetful, slow_ms=slow_ms, pending_ms=pending_ms, hold_ms=hold_ms)
     asyncio.run(_serve(app, host, port))

@@ -46,6 +46,7 @@ class Charge:
     status: str
     captured: int = 0
     refunded: int = 0
+    by_dashboard: bool = False
 
 
 @dataclass
@@ -111,6 +112,11 @@ class Bank:
         """The payer acts, or leaves; nothing where the bank does not wait for the payer."""
         if charge.status == "waiting":
             self._decide(charge, approved=completes)
+
+    def dashboard_capture(self, charge: Charge) -> None:
+        """Someone captures by hand, and tells nobody; nothing where there is no hold."""
+        if charge.status == "authorized":
+            charge.status, charge.captured, charge.by_dashboard = "captured", charge.amount, True
 
     def mature(self) -> None:
         """Time passes: what was pending is approved where the charge still allows it."""
@@ -300,5 +306,5 @@ def _said(operation: Operation) -> Verdict:
     effect = {"capture": "captured", "cancel": "voided", "refund": "refunded"}.get(operation.kind)
     if effect is None:
         released = charge.status == "released"
-        effect = "captured" if charge.at_once else "voided" if released else "authorized"
+        effect = "captured" if charge.at_once or charge.by_dashboard else "voided" if released else "authorized"
     return Approved(reference=operation.reference, amount=operation.amount, currency=charge.currency, effect=effect)

@@ -105,6 +105,13 @@ class Time:
         core.clock.shift_ms = self.shift_ms
 
 
+async def gone(core: Core, server_pids: list[int]) -> None:
+    """Once the database has noticed that these clients are dead."""
+    async with asyncio.timeout(NOTICE_S):
+        while await core.pool.fetchval(_ALIVE, server_pids):
+            await asyncio.sleep(0.002)
+
+
 async def recover(core: Core, time: Time) -> None:
     """Rounds of recovery, and time between them, until nothing is due any more."""
     book = ScheduleBook(core.pool, clock_shift_ms=time.shift_ms)
@@ -135,9 +142,7 @@ class Survivor:
         self.run(self._recover(time, server_pids))
 
     async def _recover(self, time: Time, server_pids: list[int]) -> None:
-        async with asyncio.timeout(NOTICE_S):
-            while await self.core.pool.fetchval(_ALIVE, server_pids):
-                await asyncio.sleep(0.002)
+        await gone(self.core, server_pids)
         await recover(self.core, time)
 
     def close(self) -> None:

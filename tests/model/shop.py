@@ -45,7 +45,8 @@ class Refund:
 
 @dataclass
 class Payment:
-    """A payment as the contract describes it."""
+    """A payment as the contract describes it. ``captured_by_hand``: in the bank's own dashboard, and nobody told us;
+    ``refused``: the bank refused something, so it will be asked why."""
 
     amount: int
     manual: bool
@@ -54,6 +55,8 @@ class Payment:
     captured: int = 0
     refunds: list[Refund] = field(default_factory=list)
     payment_id: str = ""
+    captured_by_hand: bool = False
+    refused: bool = False
 
     def refunded(self) -> int:
         """What arrived back."""
@@ -83,7 +86,7 @@ class Instruction:
     before: str = ""
     progress: str = "open"  # open | final | refused
     recorded: tuple[int, bytes] | None = None
-    subject_state: str = ""
+    subject_state: tuple[str, ...] = ()
 
     def doubtful(self) -> bool:
         """Whether nobody can know yet what became of it."""
@@ -129,21 +132,29 @@ class Shop:
             money_moves = STORIES[instruction.story][1]
             if instruction.progress == "open" and money_moves is not None:
                 self.finish(instruction, executed=money_moves)
+        for payment in self.payments:
+            if payment.captured_by_hand and payment.refused and payment.state == "authorized":
+                payment.state, payment.captured = "captured", payment.amount
 
     def mature(self) -> None:
         """The bank made up its mind about what was pending, and is asked."""
         for instruction in self.instructions:
             if instruction.progress == "open" and instruction.story == "pending":
                 self.finish(instruction, executed=True)
+        self.recover()
 
     def finish(self, instruction: Instruction, *, executed: bool) -> None:
         """The bank's word is known, and the instruction is final."""
         payment = instruction.payment
+        if instruction.kind in ("capture", "cancel"):
+            executed = executed and not payment.captured_by_hand
+            payment.refused = payment.refused or not executed
         match instruction.kind:
             case "create" if executed:
                 payment.authorized = payment.amount
-                payment.captured = 0 if payment.manual else payment.amount
-                payment.state = "authorized" if payment.manual else "captured"
+                held = payment.manual and not payment.captured_by_hand
+                payment.captured = 0 if held else payment.amount
+                payment.state = "authorized" if held else "captured"
             case "create":
                 waited = instruction.story in ("declined", "action_required", "pending")
                 payment.state = "declined" if waited else "failed"
@@ -158,12 +169,30 @@ class Shop:
                 assert instruction.refund is not None
                 instruction.refund.state = "succeeded" if executed else "failed"
         instruction.progress = "final"
-        instruction.subject_state = instruction.refund.state if instruction.refund else payment.state
+        instruction.subject_state = (instruction.refund.state if instruction.refund else payment.state,)
+
+    def customer(self, payment: Payment, *, completes: bool) -> None:
+        """The customer acted, or left, and everything that was under way on the payment is known."""
+        create = self.create_of(payment)
+        cancels = [each for each in self.instructions if each.kind == "cancel" and each.payment is payment]
+        cancel = next((each for each in cancels if each.progress == "open"), None)
+        if cancel is not None and completes and payment.manual and STORIES[cancel.story][1] is not False:
+            # The hold came, and the cancel released it: nobody can say whether it was booked in between.
+            self.finish(cancel, executed=True)
+            create.subject_state = ("authorized", "canceled")
+            return
+        self.finish(create, executed=completes)
+        if cancel is not None:
+            # It lost: its answer is whatever the payment was when the bank refused it.
+            cancel.progress, cancel.subject_state = "final", ("requires_action", payment.state)
 
     def expire(self) -> None:
         """Weeks pass: nobody captured, or the customer never acted."""
         for payment in self.payments:
             if payment.state in ("authorized", "requires_action"):
+                if payment.captured_by_hand:
+                    payment.state, payment.captured = "captured", payment.amount
+                    continue
                 payment.state = "expired"
                 self._close_create(payment)
 
@@ -200,7 +229,7 @@ class Shop:
     def _close_create(self, payment: Payment) -> None:
         create = self.create_of(payment)
         if create.progress == "open":
-            create.progress, create.subject_state = "final", payment.state
+            create.progress, create.subject_state = "final", (payment.state,)
 
     def _refuse(self, instruction: Instruction) -> bool:
         instruction.progress = "refused"

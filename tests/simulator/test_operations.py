@@ -40,7 +40,8 @@ def _seen(running: AcquirerProcess, operation: str, script: str) -> tuple[object
     assert (status, made["status"]) == (200, "approved")
     later, key = follow_up(None if operation == "cancel" else PART), new_key()
     path = f"/sim/charges/{made['charge_id']}/{'refunds' if operation == 'refund' else operation}"
-    first, again = (_answer(running, path, later, key) for _ in range(2))
+    patience_s = 0.5 if script.startswith("timeout") else 5
+    first, again = (_answer(running, path, later, key, patience_s) for _ in range(2))
     assert first == again
     status_in_the_end = _settled(running, later["attempt_id"])
     row = running.charges(body["payment_id"])[0]
@@ -53,9 +54,9 @@ def _seen(running: AcquirerProcess, operation: str, script: str) -> tuple[object
     return first, status_in_the_end, moved == whole
 
 
-def _answer(running: AcquirerProcess, path: str, body: dict[str, Any], key: str) -> object:
+def _answer(running: AcquirerProcess, path: str, body: dict[str, Any], key: str, patience_s: float) -> object:
     try:
-        return running.call("POST", path, body, key, timeout_s=0.5)[0]
+        return running.call("POST", path, body, key, timeout_s=patience_s)[0]
     except OSError as error:
         return type(error)
 

@@ -7,6 +7,7 @@ import os
 from litestar import Litestar
 
 from tallystick.api.app import asgi_factory
+from tallystick.garbage import let_garbage_wait
 from tallystick.processes import end_with_parent
 from tallystick.settings import load_settings
 
@@ -15,4 +16,6 @@ def application() -> Litestar:
     """The ASGI application by the environment's settings. It ends with granian's main process. Raises SettingsError."""
     settings = load_settings(os.environ)
     end_with_parent(os.getppid(), settings.drain_timeout_ms)
-    return asgi_factory()
+    app = asgi_factory()
+    let_garbage_wait()
+    return app

@@ -122,6 +122,9 @@ class Settings(Struct, frozen=True, kw_only=True):
     journal_connections: Annotated[
         int, _count("Two: one batch is on its way to disk while the next is written.", le=64)
     ] = 2
+    journal_second_batch_changes: Annotated[
+        int, _count("Beside a batch in flight another starts when this many changes wait: round trips cost.")
+    ] = 100
     journal_batch_changes: Annotated[int, _count("Changes in one transaction: the gain flattens above 200.")] = 400
     journal_batch_rows: Annotated[int, _count("Rows in one transaction, so that none takes long.")] = 4_000
     journal_batch_bytes: Annotated[int, _count("Bytes in one transaction, for the same reason.", le=1_000_000_000)] = (

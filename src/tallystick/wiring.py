@@ -80,6 +80,7 @@ async def open_core(
     """
     limits = JournalLimits(
         connections=settings.journal_connections,
+        second_batch_changes=settings.journal_second_batch_changes,
         batch_changes=settings.journal_batch_changes,
         batch_rows=settings.journal_batch_rows,
         batch_bytes=settings.journal_batch_bytes,

@@ -126,6 +126,11 @@ class Shop:
         self._first_answer(instruction)
         return True
 
+    def refuse(self, instruction: Instruction) -> None:
+        """It met a payment that something else was under way on."""
+        self.instructions.append(instruction)
+        instruction.progress = "refused"
+
     def recover(self) -> None:
         """Time passes and the bank is asked: whatever it knows is known now."""
         for instruction in self.instructions:
@@ -218,6 +223,8 @@ class Shop:
         }
 
     def _first_answer(self, instruction: Instruction) -> None:
+        if instruction.story == "pending" and instruction.payment.captured_by_hand and instruction.refund is None:
+            instruction.story = "declined"  # the bank has nothing to make up its mind about
         story = instruction.story
         if story in PROMPT:
             self.finish(instruction, executed=STORIES[story][1] is True)

@@ -23,6 +23,7 @@ from tests.races.stack import BookedProvider, Client, core_of, read
 TIMING = Timing(send_window_ms=1_000, request_timeout_ms=1_000, settling_ms=1_000)
 LIMITS = JournalLimits(
     connections=2,
+    second_batch_changes=100,
     batch_changes=400,
     batch_rows=4_000,
     batch_bytes=4_194_304,

@@ -61,6 +61,7 @@ def journal_limits(settings: Settings) -> JournalLimits:
     """The door as the settings have it."""
     return JournalLimits(
         connections=settings.journal_connections,
+        second_batch_changes=settings.journal_second_batch_changes,
         batch_changes=settings.journal_batch_changes,
         batch_rows=settings.journal_batch_rows,
         batch_bytes=settings.journal_batch_bytes,

@@ -22,6 +22,7 @@ from tallystick.api.exchange import Answer, Exchange
 from tallystick.bench.provider import BenchProvider
 from tallystick.bench.workload import PATH, PROVIDER, new_payment
 from tallystick.edge.json_body import parse_json_object
+from tallystick.garbage import let_garbage_wait
 from tallystick.logs import configure_logging
 from tallystick.processes import end_with_parent
 from tallystick.serving import BACKLOG, BACKPRESSURE, KILL_MARGIN_S
@@ -38,7 +39,9 @@ def asgi_factory() -> Litestar:
     settings = load_settings(os.environ)
     end_with_parent(os.getppid(), settings.drain_timeout_ms)
     configure_logging(settings.log_level)
-    return create_app(settings, settings.database_url, providers={PROVIDER: BenchProvider()})
+    app = create_app(settings, settings.database_url, providers={PROVIDER: BenchProvider()})
+    let_garbage_wait()
+    return app
 
 
 def noop_factory() -> Litestar:
@@ -46,6 +49,7 @@ def noop_factory() -> Litestar:
     settings = load_settings(os.environ)
     end_with_parent(os.getppid(), settings.drain_timeout_ms)
     answer = new_payment()[1].responses[0].body
+    let_garbage_wait()
 
     async def create(request: Request[Any, Any, Any]) -> ASGIApp:
         exchange = Exchange(request.scope, request.receive)

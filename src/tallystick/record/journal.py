@@ -31,6 +31,10 @@ RETRY_PAUSE_MS: Final = 20
 OUTCOME_PATIENCE: Final = 6
 
 
+#: A batch in flight that takes longer than a slow disk's flush is held up by something: others need not wait for it.
+SECOND_BATCH_PATIENCE_MS: Final = 25
+
+
 class Fresh(Struct, frozen=True):
     """The change is in the record, and it was ours."""
 
@@ -54,6 +58,7 @@ class JournalLimits(Struct, frozen=True, kw_only=True):
     """Bounds of the door; see the settings of the same names."""
 
     connections: int
+    second_batch_changes: int
     batch_changes: int
     batch_rows: int
     batch_bytes: int
@@ -92,6 +97,7 @@ class Journal:
         self._wake = asyncio.Event()
         self._lanes: list[asyncio.Task[None]] = []
         self._closing = False
+        self._in_flight = 0
 
     async def start(self) -> None:
         """Open the connections. Raises what the database raises: a door that cannot open is found out at once."""
@@ -129,16 +135,39 @@ class Journal:
         future: asyncio.Future[Committed] = asyncio.get_running_loop().create_future()
         waiting = _Waiting(Entry(change), future, monotonic_ms() + patience_ms)
         (self._outcomes if change.outcome else self._intents).append(waiting)
-        self._wake.set()
+        if self._may_start():
+            self._wake.set()
         return await future
 
     async def next_batch(self) -> list[_Waiting]:
-        """What the next transaction takes, outcomes first; empty once the door is closing and nothing is left."""
-        while not (self._outcomes or self._intents):
-            if self._closing:
+        """What the next transaction takes, outcomes first; empty once the door is closing and nothing is left.
+
+        Beside a batch in flight another starts only when enough has collected, or when that one takes long: small
+        batches cost the same round trips as large ones.
+        """
+        while not self._may_start():
+            if self._closing and not self.depth():
                 return []
             self._wake.clear()
-            await self._wake.wait()
+            try:
+                async with asyncio.timeout(SECOND_BATCH_PATIENCE_MS / 1000 if self.depth() else None):
+                    await self._wake.wait()
+            except TimeoutError:
+                if self.depth():
+                    break
+        self._in_flight += 1
+        return self._take()
+
+    def batch_done(self) -> None:
+        """A lane is through with its batch."""
+        self._in_flight -= 1
+        self._wake.set()
+
+    def _may_start(self) -> bool:
+        depth = self.depth()
+        return depth > 0 and (self._in_flight == 0 or self._closing or depth >= self._limits.second_batch_changes)
+
+    def _take(self) -> list[_Waiting]:
         batch: list[_Waiting] = []
         rows = size_bytes = 0
         limits = self._limits
@@ -172,6 +201,8 @@ class _Lane:
                 log.error("journal lane failed", error=repr(error))
                 for waiting in batch:
                     waiting.fail(OutcomeUnknown("the journal failed"))
+            finally:
+                self._journal.batch_done()
         if not self._connection.is_closed():
             await self._connection.close()
 

@@ -94,10 +94,13 @@ def _report(attempt: Attempt, verdict: Verdict, change: Change) -> None:
     }
     for rejection in change.rejections:
         log.error("transition rejected", alert=rejection.alert, reason=rejection.reason, **known)
-    if change.payment is not None:
-        log.info("settled", state=change.payment.state, version=change.payment.version, **known)
-    else:
+    if change.payment is None:
         log.warning("not settled yet", **known)
+    elif change.transitions[0].cause == "answer" and not change.payment.failure:
+        # The ordinary course of thousands a second: the history has it, and a line each would cost a tenth of them.
+        log.debug("settled", state=change.payment.state, version=change.payment.version, **known)
+    else:
+        log.info("settled", state=change.payment.state, version=change.payment.version, **known)
 
 
 def send_by(core: Core) -> int:

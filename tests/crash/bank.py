@@ -232,7 +232,11 @@ class BankConnection:
     name = "simulator"
 
     def __init__(
-        self, bank: Bank, traits: Traits, reach: Reach = _nothing_there, late: Callable[[], Awaitable[object]] = _at_once
+        self,
+        bank: Bank,
+        traits: Traits,
+        reach: Reach = _nothing_there,
+        late: Callable[[], Awaitable[object]] = _at_once,
     ) -> None:
         self.bank = bank
         self.traits = traits

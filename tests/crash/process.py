@@ -111,7 +111,7 @@ class Process:
     def live(self, work: Work) -> Any:
         """Do ``work`` and die after it, or on the way. Returns what came of it, or None. Raises what ``work`` raises."""
         if self._every_await:
-            self._loop.set_task_factory(self._stepping_task)  # type: ignore[arg-type]  # typeshed wants its own protocol
+            self._loop.set_task_factory(self._stepping_task)
         life = self._loop.create_task(self._life(work))
         life.add_done_callback(self._ended)
         self._loop.run_forever()

@@ -6,8 +6,9 @@ import asyncio
 from collections import Counter
 from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from contextlib import AsyncExitStack, contextmanager
-from typing import Any, Final, NamedTuple, TypeVar
+from typing import Any, Final, NamedTuple, TypeVar, cast
 
+import asyncpg
 from msgspec.structs import replace
 
 from tallystick.core import Core
@@ -209,7 +210,9 @@ async def judge(
             wrong[case.point] = str(error)
     async with core.pool.acquire() as connection:
         assert await connection.fetchval("SELECT count(*) FROM attempt WHERE next_check_at IS NOT NULL") == 0
-        report = await verify(connection, settings=time.settings(), merchant_id=cases[0].merchant_id)
+        report = await verify(
+            cast(asyncpg.Connection, connection), settings=time.settings(), merchant_id=cases[0].merchant_id
+        )
     assert report.checked["payments"] >= len(points)
     for breach in report.violations:
         point = points.get(breach.subject_id, breach.subject_id)

@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Coroutine
 from itertools import count
-from typing import Any
+from typing import Any, cast
 
+import asyncpg
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 from msgspec.structs import replace
@@ -311,7 +312,9 @@ class Machine(RuleBasedStateMachine):
                 "SELECT count(*) FROM attempt WHERE merchant_id = $1 AND (next_check_at IS NOT NULL OR parked_at IS NOT NULL)",
                 self._merchant_id,
             )
-            report = await verify(connection, settings=self._settings(), merchant_id=self._merchant_id)
+            report = await verify(
+                cast(asyncpg.Connection, connection), settings=self._settings(), merchant_id=self._merchant_id
+            )
         assert left == 0
         assert not report.violations, report.violations
 

@@ -109,7 +109,7 @@ class Process:
         self._stopped: set[asyncio.Task[Any]] = set()
 
     def live(self, work: Work) -> Any:
-        """Do ``work`` and die after it, or on the way. Returns what came of it, or None. Raises what ``work`` raises."""
+        """Do ``work`` and die after it or on the way. Returns what came of it, or None. Raises what ``work`` raises."""
         if self._every_await:
             self._loop.set_task_factory(self._stepping_task)
         life = self._loop.create_task(self._life(work))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Coroutine
 from contextlib import AsyncExitStack
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 from tallystick.record.schedule import ScheduleBook
 from tallystick.recovery import Recovery
@@ -17,6 +17,9 @@ from tests.crash.scene import Time
 
 Result = TypeVar("Result")
 
+#: A request reaches the bank within milliseconds, unless the machine is very busy.
+PATIENCE_S: Final = 30
+
 
 class Life:
     """A running core, and the bank's answers that are still on their way to it."""
@@ -26,7 +29,8 @@ class Life:
         self._exits = AsyncExitStack()
         self._stopped: set[asyncio.Task[Any]] = set()
         self._delivered = asyncio.Event()
-        connection = BankConnection(bank, traits_of(bank), late=self._delivered.wait)
+        self._on_their_way = 0
+        connection = BankConnection(bank, traits_of(bank), late=self._until_delivered)
         opened = open_core(settings, url, providers={"simulator": connection})
         self.core = self.run(self._exits.enter_async_context(opened))
         self._book = ScheduleBook(self.core.pool, clock_shift_ms=settings.clock_shift_ms)
@@ -35,18 +39,16 @@ class Life:
         """Do something to its end."""
         return self._loop.run_until_complete(work)
 
-    def start(self, work: Coroutine[Any, Any, Result], while_ms: int = 50) -> asyncio.Task[Result]:
-        """Begin something that waits for the bank's answer; return once it does."""
+    def start(self, work: Coroutine[Any, Any, Result]) -> asyncio.Task[Result]:
+        """Begin something that will wait for the bank's answer; return once it does."""
         task = self._loop.create_task(work)
-        self.run(asyncio.sleep(while_ms / 1000))
-        assert not task.done(), task
+        self.run(self._until_on_their_way(self._on_their_way + 1))
         return task
 
     def deliver(self) -> None:
         """The answers that were on their way arrive."""
         self._delivered.set()
-        self.run(asyncio.sleep(0))
-        self._delivered.clear()
+        self._delivered = asyncio.Event()
 
     def recover(self, time: Time, rounds: int) -> None:
         """Time passes, and recovery looks at what is due, this many times."""
@@ -59,6 +61,15 @@ class Life:
 
         self.run(some_rounds())
 
+    async def _until_delivered(self) -> None:
+        self._on_their_way += 1
+        await self._delivered.wait()
+
+    async def _until_on_their_way(self, answers: int) -> None:
+        async with asyncio.timeout(PATIENCE_S):
+            while self._on_their_way < answers:
+                await asyncio.sleep(0.001)
+
     def die(self) -> None:
         """Gone, without a goodbye to anybody."""
         self._loop.sever()
@@ -67,9 +78,3 @@ class Life:
     def bury(self) -> None:
         """Unwind the dead."""
         self._loop.bury()
-
-    def close(self) -> None:
-        """As an operator ends it: what is under way ends first."""
-        self.run(self._exits.aclose())
-        self._loop.run_until_complete(self._loop.shutdown_asyncgens())
-        self._loop.close()

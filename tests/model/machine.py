@@ -264,7 +264,7 @@ class Machine(RuleBasedStateMachine):
             self._life.run(self._compare())
 
     def teardown(self) -> None:
-        """All answers arrive, and all faults end by themselves: everything becomes final, and both books say the same."""
+        """All answers arrive, all faults end by themselves: everything becomes final, and both books say the same."""
         try:
             if hasattr(self, "_life"):
                 self._converge()
@@ -309,7 +309,8 @@ class Machine(RuleBasedStateMachine):
     async def _verify(self) -> None:
         async with self._life.core.pool.acquire() as connection:
             left = await connection.fetchval(
-                "SELECT count(*) FROM attempt WHERE merchant_id = $1 AND (next_check_at IS NOT NULL OR parked_at IS NOT NULL)",
+                "SELECT count(*) FROM attempt"
+                " WHERE merchant_id = $1 AND (next_check_at IS NOT NULL OR parked_at IS NOT NULL)",
                 self._merchant_id,
             )
             report = await verify(

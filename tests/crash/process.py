@@ -22,7 +22,8 @@ from tallystick.core import Core
 from tallystick.record.reads import Reads
 from tallystick.settings import Settings
 from tallystick.wiring import connect, open_core
-from tests.crash.bank import Bank, BankConnection, traits_of
+from tests.crash.bank import Bank
+from tests.crash.bank_connection import BankConnection, traits_of
 
 #: Statements by their text, so that points have names that a reader finds in the .sql files.
 NAMES: Final = {

@@ -19,7 +19,8 @@ from tallystick.recovery import Recovery
 from tallystick.replies import Reply
 from tallystick.settings import Settings
 from tallystick.wiring import open_core
-from tests.crash.bank import Bank, BankConnection, traits_of
+from tests.crash.bank import Bank
+from tests.crash.bank_connection import BankConnection, traits_of
 from tests.races.stack import Client, read
 
 Result = TypeVar("Result")

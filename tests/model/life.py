@@ -11,7 +11,8 @@ from tallystick.record.schedule import ScheduleBook
 from tallystick.recovery import Recovery
 from tallystick.settings import Settings
 from tallystick.wiring import open_core
-from tests.crash.bank import Bank, BankConnection, traits_of
+from tests.crash.bank import Bank
+from tests.crash.bank_connection import BankConnection, traits_of
 from tests.crash.process import ProcessLoop
 from tests.crash.scene import Time
 
@@ -44,6 +45,10 @@ class Life:
         task = self._loop.create_task(work)
         self.run(self._until_on_their_way(self._on_their_way + 1))
         return task
+
+    def wait_for(self, task: asyncio.Task[Result]) -> Result:
+        """What came of something that was begun."""
+        return self._loop.run_until_complete(task)
 
     def deliver(self) -> None:
         """The answers that were on their way arrive."""

@@ -222,6 +222,14 @@ class Machine(Driver):
         self._shop.recover()
         self._recover()
 
+    def still_waiting(self) -> bool:
+        """Whether some customer can act."""
+        return bool(self._charges("waiting"))
+
+    def still_held(self) -> bool:
+        """Whether some hold can be captured by hand."""
+        return bool(self._charges("authorized"))
+
     # What must hold.
 
     @invariant()

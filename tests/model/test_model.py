@@ -12,6 +12,9 @@ from tests.model.machine import Machine
 EXAMPLES = 1_500 if DEEP else 40
 STEPS = 60 if DEEP else 25
 
+#: To make a failure smaller takes longer than a test may: that is for those who look into it, with depth.
+PHASES = list(Phase) if DEEP else [Phase.generate]
+
 
 def test_the_stack_behaves_as_the_model(own_url: str) -> None:
     class Here(Machine):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hypothesis import settings
+from hypothesis import Phase, settings
 from hypothesis.stateful import run_state_machine_as_test
 
 from tests.conftest import DEEP
@@ -20,4 +20,5 @@ def test_the_stack_behaves_as_the_model(own_url: str) -> None:
     class Here(Machine):
         url = own_url
 
-    run_state_machine_as_test(Here, settings=settings(max_examples=EXAMPLES, stateful_step_count=STEPS))
+    depth = settings(max_examples=EXAMPLES, stateful_step_count=STEPS, phases=PHASES)
+    run_state_machine_as_test(Here, settings=depth)

@@ -20,13 +20,16 @@ async def test_fifty_clients_with_one_key(database: Database, fresh_merchant: st
         replies = await asyncio.gather(*(client.create("key") for _ in range(50)))
         later = await client.create("key")
     assert len(provider.calls) == len(provider.effects_for(fresh_merchant)) == 1
-    first = [reply for reply in replies if reply.status == 201]
+    first = [reply for reply in replies if reply.status == 201 and not reply.replayed]
     assert len(first) == 1
-    assert not first[0].replayed
-    others = [reply for reply in replies if reply.status != 201]
-    assert {read(reply)["code"] for reply in others} == {"instruction_in_flight"}
-    assert {read(reply)["payment_id"] for reply in others} == {read(first[0])["id"]}
-    assert all(reply.retry_after_s for reply in others)
+    # On a busy machine some come after the first was answered: they get that very answer.
+    early = [reply for reply in replies if reply.status == 409]
+    replayed = [reply for reply in replies if reply.replayed]
+    assert len(early) + len(replayed) == 49
+    assert {reply.body for reply in replayed} <= {first[0].body}
+    assert {read(reply)["code"] for reply in early} <= {"instruction_in_flight"}
+    assert {read(reply)["payment_id"] for reply in early} <= {read(first[0])["id"]}
+    assert all(reply.retry_after_s for reply in early)
     assert later.replayed
     assert later.body == first[0].body
 

@@ -20,7 +20,7 @@ from tallystick.views import payment_view
 from tests.crash.bank import Bank, Charge
 from tests.crash.process import Process
 from tests.crash.scene import SETTINGS, Time
-from tests.model.life import Life
+from tests.model.life import PATIENCE_S, Life
 from tests.model.shop import PROMPT, STATUS, STORIES, Instruction, Payment, Shop
 from tests.races.stack import Client, read
 
@@ -50,7 +50,7 @@ class Driver(RuleBasedStateMachine):
         self._time = Time()
         self._shop = Shop()
         self._dead: list[Life | Process] = []
-        self._late: list[tuple[Instruction, asyncio.Task[Reply]]] = []
+        self._late: list[tuple[Instruction, asyncio.Task[Reply] | None]] = []
 
     async def _leave_nothing_due(self) -> None:
         """Recovery works for every merchant there is: the next example has another bank."""
@@ -147,6 +147,27 @@ class Driver(RuleBasedStateMachine):
     def _expect(self, instruction: Instruction) -> None:
         kind = "authorize" if instruction.kind == "create" else instruction.kind
         self._bank.expect(self._merchant_id, instruction.key, kind, *STORIES[instruction.story][0])
+
+    def _begin_late(self, instruction: Instruction, *, hangs_up: bool) -> None:
+        """Sent, and the bank's answer takes long. A client that hangs up meanwhile cancels nothing."""
+        self._expect(instruction)
+        task = self._life.start(self._send(self._life.core, instruction))
+        if hangs_up:
+            self._life.hang_up(task)
+        self._late.append((instruction, None if hangs_up else task))
+
+    def _late_answer(self, instruction: Instruction, task: asyncio.Task[Reply] | None) -> Reply:
+        """What the client gets, or what it finds when it comes back."""
+        if task is not None:
+            return self._life.wait_for(task)
+
+        async def asked_again() -> Reply:
+            async with asyncio.timeout(PATIENCE_S):
+                while (reply := await self._send(self._life.core, instruction)).retry_after_s is not None:
+                    await asyncio.sleep(0.001)
+            return reply
+
+        return self._life.run(asked_again())
 
     def _ask(self, instruction: Instruction) -> None:
         if self._shop.begin(instruction):

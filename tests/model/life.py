@@ -46,6 +46,11 @@ class Life:
         self.run(self._until_on_their_way(self._on_their_way + 1))
         return task
 
+    def hang_up(self, task: asyncio.Task[Any]) -> None:
+        """The client goes away."""
+        task.cancel()
+        self.run(asyncio.wait([task]))
+
     def wait_for(self, task: asyncio.Task[Result]) -> Result:
         """What came of something that was begun."""
         return self._loop.run_until_complete(task)

@@ -50,24 +50,22 @@ class Machine(Driver):
         self._ask(self._new(kind, amount, payment, story))
 
     @precondition(lambda self: self._in_states("authorized", "requires_action", "captured"))
-    @rule(which=PICK, amount=ASKED)
-    def follow_up_with_a_late_answer(self, which: int, amount: int | None) -> None:
+    @rule(which=PICK, amount=ASKED, hangs_up=st.booleans())
+    def follow_up_with_a_late_answer(self, which: int, amount: int | None, hangs_up: bool) -> None:
         """The bank executes it, and its answer takes long."""
         payment, kind = self._chance(which)
         instruction = self._new(kind, amount, payment, "late_answer")
         if self._shop.begin(instruction):
-            self._expect(instruction)
-            self._late.append((instruction, self._life.start(self._send(self._life.core, instruction))))
+            self._begin_late(instruction, hangs_up=hangs_up)
         else:
             self._check(instruction, self._life.run(self._send(self._life.core, instruction)), replayed=False)
 
-    @rule(amount=AMOUNTS, manual=st.booleans())
-    def create_with_a_late_answer(self, amount: int, manual: bool) -> None:
+    @rule(amount=AMOUNTS, manual=st.booleans(), hangs_up=st.booleans())
+    def create_with_a_late_answer(self, amount: int, manual: bool, hangs_up: bool) -> None:
         """The client that asks again meanwhile is told which payment it is."""
         instruction = self._new("create", amount, Payment(amount, manual), "late_answer")
         self._shop.begin(instruction)
-        self._expect(instruction)
-        self._late.append((instruction, self._life.start(self._send(self._life.core, instruction))))
+        self._begin_late(instruction, hangs_up=hangs_up)
         reply = self._life.run(self._send(self._life.core, instruction))
         assert (reply.status, read(reply)["code"]) == (409, "instruction_in_flight"), reply
         instruction.payment.payment_id = read(reply)["payment_id"]
@@ -189,9 +187,9 @@ class Machine(Driver):
         for instruction, task in late:
             if instruction.progress == "open":
                 self._shop.finish(instruction, executed=True)
-            reply = self._life.wait_for(task)
+            reply = self._late_answer(instruction, task)
             assert reply.status == STATUS[instruction.kind], reply
-            self._check(instruction, reply, replayed=False)
+            self._check(instruction, reply, replayed=task is None)
 
     @rule()
     def restart(self) -> None:

@@ -52,6 +52,23 @@ def test_follow_up(own_url: str, kind: str, forgetful: bool) -> None:
         driven.views_agree()
 
 
+@pytest.mark.parametrize("hangs_up", [False, True], ids=["waits", "hangs up"])
+@pytest.mark.parametrize("found_out", [False, True], ids=["in time", "after recovery"])
+def test_a_late_answer(own_url: str, found_out: bool, hangs_up: bool) -> None:
+    with machine(own_url, forgetful=False) as driven:
+        for number, manual in enumerate((True, True, False)):
+            driven.create(1_000, manual, "ok")
+            driven.follow_up_with_a_late_answer(number, 600, hangs_up)
+            driven.same_again(2 * number + 1)
+        driven.create_with_a_late_answer(1_000, True, hangs_up)
+        driven.views_agree()
+        if found_out:
+            driven.time_passes()
+            driven.views_agree()
+        driven.late_answers_arrive()
+        driven.views_agree()
+
+
 @pytest.mark.parametrize("completes", [True, False], ids=["completes", "abandons"])
 @pytest.mark.parametrize("manual", [True, False], ids=["manual", "automatic"])
 def test_the_customer_acts_while_a_cancel_is_under_way(own_url: str, manual: bool, completes: bool) -> None:

@@ -84,6 +84,7 @@ class InstantProvider:
     ``fetch`` answers by the same script, so that asking about an attempt repeats what was said of it."""
 
     name = "simulator"
+    account = "main"
 
     def __init__(self, scripts: Mapping[tuple[str, str], Script] | None = None) -> None:
         self.scripts = dict(scripts or {})

@@ -12,6 +12,9 @@ from typing import NamedTuple
 MERCHANT = "merchant"  # what we owe the merchant
 
 
+DISPUTE_RESERVE = "dispute_reserve"  # the merchant's money that an open dispute may cost
+
+
 class Posting(NamedTuple):
     """One leg: ``amount`` minor units leave ``credit`` and arrive at ``debit``."""
 
@@ -39,6 +42,11 @@ def contra_account(provider: str) -> str:
 def refunds_account(provider: str) -> str:
     """Refunds we promised and the provider has not confirmed."""
     return f"refunds_in_flight:{provider}"
+
+
+def disputes_account(provider: str) -> str:
+    """Disputed money that the provider withdrew, until the dispute is decided."""
+    return f"disputes:{provider}"
 
 
 def suspense_account(provider: str) -> str:
@@ -76,6 +84,34 @@ def refund_failed(provider: str, amount: int, *, had_succeeded: bool) -> list[Po
     reversal = Posting("refund_reversed", provider_account(provider), refunds_account(provider), amount)
     back = Posting("refund_failed", refunds_account(provider), MERCHANT, amount)
     return [reversal, back] if had_succeeded else [back]
+
+
+def capture_reversed(provider: str, amount: int) -> list[Posting]:
+    """The captured money never came: the merchant has it no longer, and the provider does not owe it."""
+    return [Posting("capture_reversed", MERCHANT, provider_account(provider), amount)]
+
+
+def dispute_opened(amount: int) -> list[Posting]:
+    """The customer's bank wants the money back: it is set aside from what we owe the merchant."""
+    return [Posting("dispute_reserve", MERCHANT, DISPUTE_RESERVE, amount)]
+
+
+def dispute_withdrawn(provider: str, amount: int) -> list[Posting]:
+    """The provider took the disputed money out of what it owes us."""
+    return [Posting("dispute_withdrawn", disputes_account(provider), provider_account(provider), amount)]
+
+
+def dispute_won(provider: str, amount: int, *, withdrawn: bool) -> list[Posting]:
+    """The reverse of all that the dispute did."""
+    back = Posting("dispute_released", DISPUTE_RESERVE, MERCHANT, amount)
+    returned = Posting("dispute_returned", provider_account(provider), disputes_account(provider), amount)
+    return [back, returned] if withdrawn else [back]
+
+
+def dispute_lost(provider: str, amount: int, *, withdrawn: bool) -> list[Posting]:
+    """The reserve pays for what was withdrawn; where nothing was, it is withdrawn now."""
+    spent = Posting("dispute_lost", DISPUTE_RESERVE, disputes_account(provider), amount)
+    return [spent] if withdrawn else [*dispute_withdrawn(provider, amount), spent]
 
 
 def late_money_in(provider: str, amount: int) -> list[Posting]:

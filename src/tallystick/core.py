@@ -11,7 +11,7 @@ import asyncpg
 from msgspec import Struct
 
 from tallystick.clock import Clock
-from tallystick.decisions.instructions import Timing
+from tallystick.decisions.instructions import Terms
 from tallystick.decisions.resubmission import backoff_ms
 from tallystick.decisions.stored import Checks
 from tallystick.errors import Overloaded
@@ -69,17 +69,19 @@ class Core(Struct, frozen=True, kw_only=True):
         """A configured provider; KeyError otherwise."""
         return self.providers[name]
 
-    def timing(self, provider: str) -> Timing:
-        """The bounds of one submission to this provider."""
-        traits = self.providers[provider].traits
-        return Timing(
+    def terms(self, provider: str) -> Terms:
+        """The terms of one submission to this provider."""
+        connector = self.providers[provider]
+        traits = connector.traits
+        return Terms(
+            account=connector.account,
             send_window_ms=self.settings.send_window_ms,
             request_timeout_ms=traits.request_timeout_ms,
             settling_ms=settling_ms(traits),
         )
 
-    def checks(self) -> Checks:
-        """When recovery first looks at what an attempt became."""
+    def checks(self, provider: str) -> Checks:
+        """What is kept for later of what an attempt became."""
         settings = self.settings
         first_ms = backoff_ms(0, settings.recovery_backoff_base_ms, settings.recovery_backoff_cap_ms, self.chance)
         return Checks(
@@ -87,6 +89,7 @@ class Core(Struct, frozen=True, kw_only=True):
             pending_in_ms=settings.pending_poll_ms,
             not_sent_in_ms=first_ms,
             authorization_deadline_ms=settings.authorization_deadline_ms,
+            keeps_references=self.providers[provider].traits.keeps_references,
         )
 
     def admit(self, share: float) -> None:

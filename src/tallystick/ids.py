@@ -5,6 +5,7 @@ Minted by the application, never by the database: no sequence has to be shared b
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
 import threading
@@ -12,7 +13,7 @@ import time
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
-PREFIXES: Final = ("pay", "att", "re", "evt", "tr", "chg", "ins", "rej", "req")
+PREFIXES: Final = ("pay", "att", "re", "dp", "evt", "tr", "chg", "ins", "rej", "req", "dlv", "try", "msg", "we")
 
 _SHAPE: Final = re.compile(rf"({'|'.join(PREFIXES)})_[0-9a-f]{{32}}")
 
@@ -70,6 +71,15 @@ def new_id(prefix: str) -> str:
 def sibling_id(prefix: str, of: str) -> str:
     """The id that another kind of thing has when it is made together with ``of``: the same bits, another prefix."""
     return f"{prefix}_{of[of.index('_') + 1 :]}"
+
+
+def derived_id(prefix: str, *names: str) -> str:
+    """The id of something that others have named already: the same names always give the same id (a UUID of version
+    8, RFC 9562 section 5.8), so two processes that meet it at once mean one thing."""
+    digest = hashlib.sha256("\x1f".join(names).encode()).digest()
+    value = int.from_bytes(digest[:16], "big")
+    value = value & ~(0xF << 76) & ~(0b11 << 62) | (0x8 << 76) | (0b10 << 62)
+    return f"{prefix}_{value:032x}"
 
 
 def is_id(prefix: str, text: str) -> bool:

@@ -1,4 +1,4 @@
-"""The lifecycles of payment, attempt and refund: every edge there is.
+"""The lifecycles of payment, attempt, refund and dispute: every edge there is.
 
 Everything that decides which state may follow which lives in this file, as tables. Guards, the published
 contract (``tallystick contract``), the OpenAPI enumerations, ``verify`` and the tests are generated from them;
@@ -43,6 +43,7 @@ class AttemptState(StrEnum):
     APPROVED = "approved"
     DECLINED = "declined"
     FAILED = "failed"
+    REVERSED = "reversed"
 
 
 class RefundState(StrEnum):
@@ -52,6 +53,15 @@ class RefundState(StrEnum):
     PENDING = "pending"
     SUCCEEDED = "succeeded"
     FAILED = "failed"
+
+
+class DisputeState(StrEnum):
+    """Where a dispute is. It never moves its payment."""
+
+    OPENED = "opened"
+    UNDER_REVIEW = "under_review"
+    WON = "won"
+    LOST = "lost"
 
 
 Table = Mapping[str, Mapping[str, str]]
@@ -90,11 +100,15 @@ PAYMENT: Final[Table] = {
         "captured": "captured",
         "expired": "expired",
     },
-    # A refund is decided against the payment's version, so each step of one adds a version here (same state).
+    # Refunds and disputes are decided against the payment's version, so each step of one adds a version here (same
+    # state). A capture that fails days later leaves the state, which is final, and is counted in amount_reversed.
     "captured": {
         "refund_opened": "captured",
         "refund_succeeded": "captured",
         "refund_failed": "captured",
+        "capture_reversed": "captured",
+        "dispute_opened": "captured",
+        "dispute_updated": "captured",
         "late_effect": "captured",
     },
     # Money that arrives on a closed edge is posted to suspense, on a version of its own: never dropped.
@@ -155,9 +169,11 @@ ATTEMPT: Final[Table] = {
         "pending": "pending",
         "requires_action": "requires_action",
     },
-    "approved": {},
+    # Weeks later, it happens: the refund came back, the captured money never came.
+    "approved": {"reversed": "reversed"},
     "declined": {"late_effect": "declined"},
     "failed": {"late_effect": "failed"},
+    "reversed": {},
 }
 
 REFUND: Final[Table] = {
@@ -168,12 +184,32 @@ REFUND: Final[Table] = {
     "failed": {"late_effect": "failed"},
 }
 
-MACHINES: Final[Mapping[str, Table]] = {"payment": PAYMENT, "attempt": ATTEMPT, "refund": REFUND}
+DISPUTE: Final[Table] = {
+    NEW: {"open": "opened"},
+    "opened": {
+        "funds_withdrawn": "opened",
+        "under_review": "under_review",
+        "won": "won",
+        "lost": "lost",
+    },
+    "under_review": {"funds_withdrawn": "under_review", "won": "won", "lost": "lost"},
+    # Money that moves once more after the verdict goes to suspense, on a version of its own.
+    "won": {"late_effect": "won"},
+    "lost": {"late_effect": "lost"},
+}
+
+MACHINES: Final[Mapping[str, Table]] = {
+    "payment": PAYMENT,
+    "attempt": ATTEMPT,
+    "refund": REFUND,
+    "dispute": DISPUTE,
+}
 
 FINAL: Final[Mapping[str, frozenset[str]]] = {
     "payment": frozenset({"captured", "declined", "failed", "canceled", "expired"}),
-    "attempt": frozenset({"approved", "declined", "failed"}),
+    "attempt": frozenset({"approved", "declined", "failed", "reversed"}),
     "refund": frozenset({"succeeded", "failed"}),
+    "dispute": frozenset({"won", "lost"}),
 }
 
 #: States in which the instruction that created a payment has no outcome yet.
@@ -215,6 +251,7 @@ VERDICTS: Final = (
     "unknown",
     "not_found",
     "not_sent",
+    "reversed",
 )
 
 #: ``unknown``, ``pending`` and ``not_sent`` say nothing against a state that already holds an outcome.
@@ -231,8 +268,12 @@ def reading(state: str, verdict: str) -> Reading:
         return Reading.SAME
     if verdict == "not_found":
         # After an outcome it contradicts the provider's own word; before one (not_sent, failed) it agrees with us.
-        return Reading.CONFLICT if state in ("approved", "declined") else Reading.SAME
+        return Reading.CONFLICT if state in ("approved", "declined", "reversed") else Reading.SAME
+    if verdict == "reversed":
+        # Of an attempt without an outcome it says that nothing will come of it; after a decline it is no news.
+        return Reading.APPLY if state in ATTEMPT_OPEN else Reading.SAME
     if verdict == "approved":
-        return Reading.LATE_EFFECT
+        # It was approved before it was reversed: overtaken news.
+        return Reading.SAME if state == "reversed" else Reading.LATE_EFFECT
     # A decline after a failure: nothing happened either way.
     return Reading.CONFLICT if state == "approved" else Reading.SAME

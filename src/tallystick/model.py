@@ -33,6 +33,7 @@ class Payment(Struct, frozen=True, kw_only=True):
     amount_captured: int = 0
     amount_refunded: int = 0
     amount_refund_pending: int = 0
+    amount_reversed: int = 0  # captured money that the provider later said never came
     capture_method: str = "automatic"
     payment_method: str
     provider: str
@@ -59,6 +60,24 @@ class Refund(Struct, frozen=True, kw_only=True):
     provider_reference: str | None = None
     reason: str | None = None
     failure: Failure | None = None
+    created_at: datetime
+    updated_at: datetime
+
+
+class Dispute(Struct, frozen=True, kw_only=True):
+    """A customer's bank wants the money of a captured payment back. Several per payment; the amount is the bank's."""
+
+    merchant_id: str
+    payment_id: str
+    dispute_id: str
+    version: int
+    state: str
+    amount: int
+    currency: str
+    provider: str
+    provider_reference: str
+    reason: str | None = None
+    funds_withdrawn: bool = False
     created_at: datetime
     updated_at: datetime
 
@@ -93,6 +112,7 @@ class Attempt(Struct, frozen=True, kw_only=True):
     capture: bool = False  # authorize and capture in one call
     payment_method: str
     provider: str
+    account: str = "main"  # whose account at the provider
     provider_key: str  # the idempotency key that the provider sees
     provider_reference: str | None = None
     parent_reference: str | None = None  # the charge that a capture, cancel or refund acts on
@@ -107,7 +127,7 @@ class Transition(Struct, frozen=True, kw_only=True):
     merchant_id: str
     subject_id: str
     version: int
-    subject: str  # payment | attempt | refund
+    subject: str  # payment | attempt | refund | dispute
     payment_id: str
     from_state: str
     to_state: str
@@ -184,6 +204,53 @@ class RecordedResponse(Struct, frozen=True, kw_only=True):
     at: datetime
 
 
+class KnownReference(Struct, frozen=True, kw_only=True):
+    """What a provider calls a charge, for events that name it by nothing else."""
+
+    provider: str
+    account: str
+    reference: str
+    merchant_id: str
+    payment_id: str
+
+
+class Message(Struct, frozen=True, kw_only=True):
+    """What merchants are told of one version: written with the change, delivered later. ``version`` is the payment's,
+    so the messages of a payment have one order."""
+
+    merchant_id: str
+    payment_id: str
+    version: int
+    message_id: str
+    type: str  # payment.captured, refund.succeeded, ...
+    subject_id: str
+    body: bytes  # the subject as of this version, as JSON
+    at: datetime
+
+
+class Acknowledgement(Struct, frozen=True, kw_only=True):
+    """One try at a provider's event, and what it came to; committed together with its effect.
+
+    ``state`` is the event's afterwards. With ``next_try_in_ms`` it is tried again, else it is closed.
+    """
+
+    provider: str
+    account: str
+    provider_event_id: str
+    try_id: str
+    number: int
+    started_at: datetime
+    ended_at: datetime
+    result: str  # a disposition, or failed: a try that ended in an error
+    state: str
+    detail: str | None = None  # why: an error's type and place, a rejection's reason; nothing that a provider sent
+    next_try_in_ms: int | None = None
+    change_id: str | None = None
+    actor: str | None = None
+    merchant_id: str | None = None  # where it was routed to
+    payment_id: str | None = None
+
+
 class Change(Struct, frozen=True, kw_only=True):
     """Everything that one decision writes, in one transaction. ``outcome`` marks what must never be shed."""
 
@@ -195,9 +262,13 @@ class Change(Struct, frozen=True, kw_only=True):
     payment: Payment | None = None
     attempts: tuple[Attempt, ...] = ()
     refund: Refund | None = None
+    dispute: Dispute | None = None
     transfers: tuple[Transfer, ...] = ()
     responses: tuple[RecordedResponse, ...] = ()
     rejections: tuple[Rejection, ...] = ()
+    references: tuple[KnownReference, ...] = ()
+    messages: tuple[Message, ...] = ()
+    acknowledgements: tuple[Acknowledgement, ...] = ()
     deadline_in_ms: int | None = None  # when recovery looks at an authorization that nobody captured
     outcome: bool = False
 

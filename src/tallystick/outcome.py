@@ -68,7 +68,7 @@ async def settle_verdict(
     """Commit what ``verdict`` means to the stored attempt; after a lost race, load and decide again."""
     change_id = new_id("chg")
     rejection_id = sibling_id("rej", change_id)
-    checks = core.checks()
+    checks = core.checks(stored.attempt(attempt_id).provider)
     while True:
         step = Step(change_id=change_id, at=core.clock.now(), cause=cause, actor=actor, evidence=evidence)
         change = settle(stored, attempt_id, verdict, step, rejection_id, checks)

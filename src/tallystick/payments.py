@@ -41,7 +41,7 @@ async def create_payment(core: Core, instruction: Instruction, command: CreatePa
             provider=provider,
             description=command.description,
             metadata=command.metadata,
-            timing=core.timing(provider),
+            terms=core.terms(provider),
         )
 
     return await core.flows.run(_execute(core, instruction, None, first))
@@ -53,7 +53,7 @@ async def capture_payment(core: Core, instruction: Instruction, payment_id: str,
 
     def again(payment: Payment | None) -> Change:
         assert payment is not None
-        return decide.capture_payment(instruction, payment, command.amount, core.timing(payment.provider))
+        return decide.capture_payment(instruction, payment, command.amount, core.terms(payment.provider))
 
     return await core.flows.run(_execute(core, instruction, payment_id, again))
 
@@ -64,7 +64,7 @@ async def cancel_payment(core: Core, instruction: Instruction, payment_id: str, 
 
     def again(payment: Payment | None) -> Change:
         assert payment is not None
-        return decide.cancel_payment(instruction, payment, core.timing(payment.provider))
+        return decide.cancel_payment(instruction, payment, core.terms(payment.provider))
 
     return await core.flows.run(_execute(core, instruction, payment_id, again))
 
@@ -82,7 +82,7 @@ async def create_refund(core: Core, instruction: Instruction, payment_id: str, c
             refund_id,
             amount=command.amount,
             reason=command.reason,
-            timing=core.timing(payment.provider),
+            terms=core.terms(payment.provider),
         )
 
     return await core.flows.run(_execute(core, instruction, payment_id, again))

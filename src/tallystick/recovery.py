@@ -152,9 +152,9 @@ class Recovery:
         move = next_move(attempt, traits, age_ms=clock.age_ms, resubmit_limit=self._core.settings.resubmit_limit)
         match move:
             case Move.RESUBMIT:
-                timing = self._core.timing(attempt.provider)
+                terms = self._core.terms(attempt.provider)
                 deadline_ms = send_by(self._core)
-                change = resubmit(stored, attempt.attempt_id, self._step("resubmit"), timing)
+                change = resubmit(stored, attempt.attempt_id, self._step("resubmit"), terms)
                 if await self._commit(change):
                     sent = Stored(payment=stored.payment, attempts=_replaced(stored, change), refunds=stored.refunds)
                     await carry_out(self._core, sent, attempt.attempt_id, deadline_ms)
@@ -187,7 +187,7 @@ class Recovery:
     async def _expire(self, stored: Stored) -> None:
         attempt_id, deadline_ms = new_id("att"), send_by(self._core)
         change = expire_payment(
-            stored.payment, attempt_id, self._step("expiry"), self._core.timing(stored.payment.provider)
+            stored.payment, attempt_id, self._step("expiry"), self._core.terms(stored.payment.provider)
         )
         if change.payment is not None and await self._commit(change):
             sent = Stored(payment=change.payment, attempts=(*stored.attempts, *change.attempts), refunds=stored.refunds)

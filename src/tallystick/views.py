@@ -9,14 +9,15 @@ import msgspec
 from msgspec import Struct
 
 from tallystick.lifecycle import FINAL
-from tallystick.model import Failure, Payment, Refund
+from tallystick.model import Dispute, Failure, Payment, Refund
 
 _ENCODER: Final = msgspec.json.Encoder()
 
 
 class PaymentView(Struct, frozen=True, kw_only=True):
     """A payment. Amounts are integers in the currency's minor unit; ``amount_authorized`` is never lowered by a
-    capture; ``amount_refunded`` counts succeeded refunds only."""
+    capture; ``amount_refunded`` counts succeeded refunds only; ``amount_reversed`` is captured money that the provider
+    later said never came."""
 
     id: str
     object: str
@@ -25,6 +26,7 @@ class PaymentView(Struct, frozen=True, kw_only=True):
     amount_captured: int
     amount_refunded: int
     amount_refund_pending: int
+    amount_reversed: int
     currency: str
     state: str
     final: bool
@@ -62,6 +64,25 @@ class RefundView(Struct, frozen=True, kw_only=True):
     updated_at: datetime
 
 
+class DisputeView(Struct, frozen=True, kw_only=True):
+    """A dispute over a captured payment; its amount is the bank's, and may differ from the payment's."""
+
+    id: str
+    object: str
+    payment_id: str
+    amount: int
+    currency: str
+    state: str
+    final: bool
+    reason: str | None
+    funds_withdrawn: bool
+    provider: str
+    provider_reference: str
+    version: int
+    created_at: datetime
+    updated_at: datetime
+
+
 def payment_view(payment: Payment, *, in_doubt: bool) -> PaymentView:
     """The payment as a client sees it."""
     return PaymentView(
@@ -72,6 +93,7 @@ def payment_view(payment: Payment, *, in_doubt: bool) -> PaymentView:
         amount_captured=payment.amount_captured,
         amount_refunded=payment.amount_refunded,
         amount_refund_pending=payment.amount_refund_pending,
+        amount_reversed=payment.amount_reversed,
         currency=payment.currency,
         state=payment.state,
         final=payment.state in FINAL["payment"],
@@ -108,6 +130,26 @@ def refund_view(refund: Refund, *, in_doubt: bool) -> RefundView:
         version=refund.version,
         created_at=refund.created_at,
         updated_at=refund.updated_at,
+    )
+
+
+def dispute_view(dispute: Dispute) -> DisputeView:
+    """The dispute as a merchant sees it."""
+    return DisputeView(
+        id=dispute.dispute_id,
+        object="dispute",
+        payment_id=dispute.payment_id,
+        amount=dispute.amount,
+        currency=dispute.currency,
+        state=dispute.state,
+        final=dispute.state in FINAL["dispute"],
+        reason=dispute.reason,
+        funds_withdrawn=dispute.funds_withdrawn,
+        provider=dispute.provider,
+        provider_reference=dispute.provider_reference,
+        version=dispute.version,
+        created_at=dispute.created_at,
+        updated_at=dispute.updated_at,
     )
 
 

@@ -56,6 +56,7 @@ class BankConnection:
     before an answer that takes its time."""
 
     name = "simulator"
+    account = "main"
 
     def __init__(
         self,

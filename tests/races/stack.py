@@ -59,6 +59,7 @@ class BookedProvider:
     """Approves everything, at most once for a key unless forgetful. ``before`` and ``after`` run around the effect."""
 
     name = "simulator"
+    account = "main"
 
     def __init__(self, *, forgetful: bool = False) -> None:
         self.traits = Traits(

@@ -11,7 +11,7 @@ from msgspec.structs import replace
 
 from tallystick.decisions import instructions as decide
 from tallystick.decisions.draft import Step
-from tallystick.decisions.instructions import Timing
+from tallystick.decisions.instructions import Terms
 from tallystick.errors import ChangeRefused, OutcomeUnknown, Overloaded
 from tallystick.ids import new_id
 from tallystick.model import Change
@@ -20,7 +20,7 @@ from tallystick.wiring import connect
 from tests.conftest import Database
 from tests.races.stack import BookedProvider, Client, core_of, read
 
-TIMING = Timing(send_window_ms=1_000, request_timeout_ms=1_000, settling_ms=1_000)
+TERMS = Terms(account="main", send_window_ms=1_000, request_timeout_ms=1_000, settling_ms=1_000)
 LIMITS = JournalLimits(
     connections=2,
     second_batch_changes=100,
@@ -44,7 +44,7 @@ def intent(merchant_id: str, key: str, **fields: Any) -> Change:
         "provider": "simulator",
         "description": None,
         "metadata": {},
-        "timing": TIMING,
+        "terms": TERMS,
     }
     return decide.create_payment(instruction, new_id("pay"), **(values | fields))
 
@@ -169,10 +169,10 @@ async def test_outcomes_without_a_key_survive_a_lost_commit(database: Database, 
         loaded = await core.reads.load(fresh_merchant, payment["id"])
     assert loaded is not None
     step = Step(change_id=new_id("chg"), at=loaded.stored.payment.updated_at, cause="test", actor="test")
-    change = decide.expire_payment(loaded.stored.payment, new_id("att"), step, TIMING)
+    change = decide.expire_payment(loaded.stored.payment, new_id("att"), step, TERMS)
     journal = await journal_on(database.app_url, {"statement": "COMMIT", "when": "after", "left": 1})
     assert isinstance(await journal.commit(change), Fresh)
-    other = decide.expire_payment(loaded.stored.payment, new_id("att"), replace(step, change_id=new_id("chg")), TIMING)
+    other = decide.expire_payment(loaded.stored.payment, new_id("att"), replace(step, change_id=new_id("chg")), TERMS)
     assert isinstance(await journal.commit(other), Stale), "the version was taken by someone else's change"
     await journal.stop()
 

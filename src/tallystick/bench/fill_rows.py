@@ -18,7 +18,7 @@ from msgspec import Struct
 from tallystick.bench.workload import (
     MERCHANT,
     PATH,
-    TIMING,
+    TERMS,
     approval,
     create_change,
     decline,
@@ -41,8 +41,8 @@ FIRST_AT: Final = datetime(2025, 1, 1)  # in UTC; naive, because that is written
 
 _FIRST_MS: Final = int(FIRST_AT.replace(tzinfo=UTC).timestamp() * 1000)
 _SPACING_MS: Final = SPACING // timedelta(milliseconds=1)
-_SENDING: Final = timedelta(milliseconds=TIMING.send_window_ms + TIMING.request_timeout_ms)
-_SETTLING: Final = timedelta(milliseconds=TIMING.settling_ms)
+_SENDING: Final = timedelta(milliseconds=TERMS.send_window_ms + TERMS.request_timeout_ms)
+_SETTLING: Final = timedelta(milliseconds=TERMS.settling_ms)
 
 #: Longest time between a payment's two commits.
 ANSWER_WITHIN_MS: Final = 900

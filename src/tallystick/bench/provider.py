@@ -17,6 +17,7 @@ class BenchProvider:
     """Approves after ``DELAY_MS`` and keeps no books."""
 
     name = PROVIDER
+    account = "main"
     traits = Traits(
         deduplicates=True,
         lookup_is_consistent=True,

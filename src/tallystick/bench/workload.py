@@ -11,7 +11,7 @@ import msgspec
 from tallystick.clock import utc_now
 from tallystick.decisions import instructions as decide
 from tallystick.decisions.draft import Step
-from tallystick.decisions.instructions import Instruction, Timing
+from tallystick.decisions.instructions import Instruction, Terms
 from tallystick.decisions.settlement import settle
 from tallystick.decisions.stored import Checks, Stored
 from tallystick.edge.commands import parse_create_payment
@@ -37,7 +37,7 @@ BODY: Final[dict[str, Any]] = {
 }
 
 #: The settings' defaults; recovery does not run here, so that only the columns matter.
-TIMING: Final = Timing(send_window_ms=5_000, request_timeout_ms=10_000, settling_ms=5_000)
+TERMS: Final = Terms(account="main", send_window_ms=5_000, request_timeout_ms=10_000, settling_ms=5_000)
 CHECKS: Final = Checks(
     unknown_in_ms=1_000, pending_in_ms=2_000, not_sent_in_ms=1_000, authorization_deadline_ms=604_800_000
 )
@@ -94,7 +94,7 @@ def create_change(instruction: Instruction, payment_id: str, body: dict[str, Any
         provider=PROVIDER,
         description=command.description,
         metadata=command.metadata,
-        timing=TIMING,
+        terms=TERMS,
     )
 
 

@@ -10,12 +10,16 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from tallystick.chart import Posting
+from tallystick.decisions.messages import message_of
 from tallystick.errors import IllegalTransition
 from tallystick.lifecycle import NEW, next_state
 from tallystick.model import (
     Attempt,
     Change,
     Claim,
+    Dispute,
+    KnownReference,
+    Message,
     Payment,
     RecordedResponse,
     Refund,
@@ -31,7 +35,7 @@ _NOT_HISTORY = frozenset({"merchant_id", "payment_id", "version", "state", "upda
 
 _HISTORY_FIELDS = {
     kind: tuple(name for name in kind.__struct_fields__ if name not in _NOT_HISTORY)
-    for kind in (Payment, Attempt, Refund)
+    for kind in (Payment, Attempt, Refund, Dispute)
 }
 
 
@@ -61,6 +65,9 @@ class Draft:
         self._attempts: dict[str, Attempt] = {}
         self._payment: Payment | None = None
         self._refund: Refund | None = None
+        self._dispute: Dispute | None = None
+        self._references: list[KnownReference] = []
+        self._told: dict[str, str] = {}
         self._deadline_in_ms: int | None = None
 
     def open_payment(self, payment: Payment) -> Payment:
@@ -104,6 +111,32 @@ class Draft:
         self._append("refund", before.refund_id, after.version, before.state, state, event, fields)
         self._refund = after
         return after
+
+    def open_dispute(self, dispute: Dispute) -> Dispute:
+        """The first version of a dispute."""
+        self._append("dispute", dispute.dispute_id, 1, NEW, dispute.state, "open", _history(dispute))
+        self._dispute = dispute
+        return dispute
+
+    def move_dispute(self, before: Dispute, event: str, **fields: Any) -> Dispute:
+        """The next version of a dispute, over one edge."""
+        state = self._next("dispute", before.state, event)
+        after = replace(before, version=before.version + 1, state=state, updated_at=self.step.at, **fields)
+        self._append("dispute", before.dispute_id, after.version, before.state, state, event, fields)
+        self._dispute = after
+        return after
+
+    def know_reference(self, attempt: Attempt) -> None:
+        """Keep what the provider calls the attempt's charge, for events that name it by nothing else."""
+        if attempt.provider_reference is not None:
+            known = KnownReference(
+                provider=attempt.provider,
+                account=attempt.account,
+                reference=attempt.provider_reference,
+                merchant_id=attempt.merchant_id,
+                payment_id=attempt.payment_id,
+            )
+            self._references.append(known)
 
     def post(self, subject_id: str, version: int, currency: str, postings: Sequence[Posting]) -> None:
         """Ledger rows that belong to one transition of this draft."""
@@ -149,7 +182,7 @@ class Draft:
     def reject(
         self,
         rejection_id: str,
-        subject: Payment | Attempt | Refund,
+        subject: Payment | Attempt | Refund | Dispute,
         event: str,
         *,
         origin: str,
@@ -196,10 +229,30 @@ class Draft:
             transfers=tuple(self._transfers),
             responses=tuple(self._responses),
             rejections=tuple(self._rejections),
+            dispute=self._dispute,
+            references=tuple(self._references),
+            messages=self._messages(),
             deadline_in_ms=self._deadline_in_ms,
             payment_id=self.payment_id,
             outcome=outcome,
         )
+
+    def _messages(self) -> tuple[Message, ...]:
+        """One for each subject that made a step worth telling, as the change leaves it."""
+        payment = self._payment
+        if payment is None:  # no version of the payment, so no place in its order
+            return ()
+        subjects: list[tuple[str, Payment | Refund | Dispute]] = [(payment.payment_id, payment)]
+        if self._refund is not None:
+            subjects.append((self._refund.refund_id, self._refund))
+        if self._dispute is not None:
+            subjects.append((self._dispute.dispute_id, self._dispute))
+        made = (
+            message_of(self._told[subject_id], subject, payment, self.step.change_id, self.step.at)
+            for subject_id, subject in subjects
+            if subject_id in self._told
+        )
+        return tuple(message for message in made if message is not None)
 
     def _next(self, machine: str, state: str, event: str) -> str:
         state_after = next_state(machine, state, event)
@@ -218,6 +271,7 @@ class Draft:
         fields: dict[str, Any],
     ) -> None:
         step = self.step
+        self._told[subject_id] = event
         self._transitions.append(
             Transition(
                 merchant_id=self.merchant_id,
@@ -239,13 +293,15 @@ class Draft:
         )
 
 
-def _history(subject: Payment | Attempt | Refund) -> dict[str, Any]:
+def _history(subject: Payment | Attempt | Refund | Dispute) -> dict[str, Any]:
     return {name: getattr(subject, name) for name in _HISTORY_FIELDS[type(subject)]}
 
 
-def _identity(subject: Payment | Attempt | Refund) -> tuple[str, str]:
+def _identity(subject: Payment | Attempt | Refund | Dispute) -> tuple[str, str]:
     if isinstance(subject, Attempt):
         return "attempt", subject.attempt_id
     if isinstance(subject, Refund):
         return "refund", subject.refund_id
+    if isinstance(subject, Dispute):
+        return "dispute", subject.dispute_id
     return "payment", subject.payment_id

@@ -19,10 +19,11 @@ from tallystick.model import Attempt, Change, Claim, Payment, Refund, Schedule
 from tallystick.views import encode
 
 
-class Timing(Struct, frozen=True, kw_only=True):
-    """How long a submission may take, from its commit: the sender's window, then the provider's request time-out,
-    then the time until "no such charge" is evidence."""
+class Terms(Struct, frozen=True, kw_only=True):
+    """Under what terms an attempt is sent: with whose account at the provider, and how long it may take from its
+    commit (the sender's window, then the request time-out, then the time until "no such charge" is evidence)."""
 
+    account: str
     send_window_ms: int
     request_timeout_ms: int
     settling_ms: int
@@ -93,7 +94,7 @@ def create_payment(
     provider: str,
     description: str | None,
     metadata: dict[str, str],
-    timing: Timing,
+    terms: Terms,
 ) -> Change:
     """A new payment, being authorized. Always legal."""
     draft = Draft(instruction.merchant_id, payment_id, instruction.step())
@@ -129,14 +130,15 @@ def create_payment(
             capture=automatic,
             payment_method=payment_method,
             provider=provider,
+            account=terms.account,
             provider_key=provider_key(instruction.merchant_id, instruction.idempotency_key, "authorize", 1),
-            schedule=timing.submitted(),
+            schedule=terms.submitted(),
         )
     )
     return draft.change(instruction.claim(payment_id, payment_id), outcome=False)
 
 
-def capture_payment(instruction: Instruction, payment: Payment, amount: int | None, timing: Timing) -> Change:
+def capture_payment(instruction: Instruction, payment: Payment, amount: int | None, terms: Terms) -> Change:
     """Capture all or part of the hold; a part releases the rest. Refused where the state or the amount forbids it."""
     draft = Draft(payment.merchant_id, payment.payment_id, instruction.step())
     asked = payment.amount_authorized if amount is None else amount
@@ -146,17 +148,17 @@ def capture_payment(instruction: Instruction, payment: Payment, amount: int | No
         reason = f"{asked} is above the authorized {payment.amount_authorized}"
         return _refuse(draft, instruction, payment, "capture", reason)
     draft.move_payment(payment, "capture", failure=None)
-    draft.open_attempt(_follow_up(instruction, payment, "capture", asked, timing))
+    draft.open_attempt(_follow_up(instruction, payment, "capture", asked, terms))
     return draft.change(instruction.claim(payment.payment_id, payment.payment_id), outcome=False)
 
 
-def cancel_payment(instruction: Instruction, payment: Payment, timing: Timing) -> Change:
+def cancel_payment(instruction: Instruction, payment: Payment, terms: Terms) -> Change:
     """Release the hold, or give up waiting for the customer."""
     draft = Draft(payment.merchant_id, payment.payment_id, instruction.step())
     if next_state("payment", payment.state, "cancel") is None:
         return _refuse(draft, instruction, payment, "cancel", f"a payment that is {payment.state} cannot be canceled")
     draft.move_payment(payment, "cancel", failure=None)
-    draft.open_attempt(_follow_up(instruction, payment, "cancel", payment.amount, timing))
+    draft.open_attempt(_follow_up(instruction, payment, "cancel", payment.amount, terms))
     return draft.change(instruction.claim(payment.payment_id, payment.payment_id), outcome=False)
 
 
@@ -167,11 +169,12 @@ def create_refund(
     *,
     amount: int | None,
     reason: str | None,
-    timing: Timing,
+    terms: Terms,
 ) -> Change:
     """Refund all that is left, or part. The payment gets a version too, so that two refunds cannot both pass."""
     draft = Draft(payment.merchant_id, payment.payment_id, instruction.step())
-    left = payment.amount_captured - payment.amount_refunded - payment.amount_refund_pending
+    left = payment.amount_captured - payment.amount_reversed - payment.amount_refunded - payment.amount_refund_pending
+    left = max(left, 0)  # a capture may be reversed after a refund of it
     asked = left if amount is None else amount
     if next_state("payment", payment.state, "refund_opened") is None:
         return _refuse(draft, instruction, payment, "refund", f"a payment that is {payment.state} cannot be refunded")
@@ -193,12 +196,12 @@ def create_refund(
             updated_at=instruction.at,
         )
     )
-    draft.open_attempt(_follow_up(instruction, payment, "refund", asked, timing, refund_id=refund_id))
+    draft.open_attempt(_follow_up(instruction, payment, "refund", asked, terms, refund_id=refund_id))
     draft.post(refund_id, refund.version, payment.currency, chart.refund_sent(payment.provider, asked))
     return draft.change(instruction.claim(payment.payment_id, refund_id), outcome=False)
 
 
-def expire_payment(payment: Payment, attempt_id: str, step: Step, timing: Timing) -> Change:
+def expire_payment(payment: Payment, attempt_id: str, step: Step, terms: Terms) -> Change:
     """A deadline passed: cancel at the provider first, so that a late customer or capture cannot surprise us."""
     draft = Draft(payment.merchant_id, payment.payment_id, step)
     draft.move_payment(payment, "cancel")
@@ -215,9 +218,10 @@ def expire_payment(payment: Payment, attempt_id: str, step: Step, timing: Timing
             currency=payment.currency,
             payment_method=payment.payment_method,
             provider=payment.provider,
+            account=terms.account,
             provider_key=provider_key(payment.merchant_id, payment.payment_id, "expire", payment.version),
             parent_reference=payment.provider_reference,
-            schedule=timing.submitted(),
+            schedule=terms.submitted(),
         )
     )
     return draft.change(outcome=True)
@@ -228,7 +232,7 @@ def _follow_up(
     payment: Payment,
     operation: str,
     amount: int,
-    timing: Timing,
+    terms: Terms,
     refund_id: str | None = None,
 ) -> Attempt:
     return Attempt(
@@ -245,9 +249,10 @@ def _follow_up(
         currency=payment.currency,
         payment_method=payment.payment_method,
         provider=payment.provider,
+        account=terms.account,
         provider_key=provider_key(payment.merchant_id, instruction.idempotency_key, operation, 1),
         parent_reference=payment.provider_reference,
-        schedule=timing.submitted(),
+        schedule=terms.submitted(),
     )
 
 

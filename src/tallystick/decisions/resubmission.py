@@ -11,7 +11,7 @@ import random
 from enum import StrEnum
 
 from tallystick.decisions.draft import Draft, Step
-from tallystick.decisions.instructions import Timing
+from tallystick.decisions.instructions import Terms
 from tallystick.decisions.stored import Stored
 from tallystick.model import Attempt, Change, Schedule
 from tallystick.providers.base import Traits
@@ -46,11 +46,11 @@ def next_move(attempt: Attempt, traits: Traits, *, age_ms: int, resubmit_limit: 
     return Move.PARK
 
 
-def resubmit(stored: Stored, attempt_id: str, step: Step, timing: Timing) -> Change:
+def resubmit(stored: Stored, attempt_id: str, step: Step, terms: Terms) -> Change:
     """Committed before it is sent, so that a stalled sender of the earlier submission finds itself overtaken."""
     attempt = stored.attempt(attempt_id)
     draft = Draft(stored.payment.merchant_id, stored.payment.payment_id, step)
-    draft.move_attempt(attempt, "resubmit", timing.submitted(), submissions=attempt.submissions + 1)
+    draft.move_attempt(attempt, "resubmit", terms.submitted(), submissions=attempt.submissions + 1)
     return draft.change(outcome=True)
 
 

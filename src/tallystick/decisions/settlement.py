@@ -24,6 +24,7 @@ from tallystick.providers.base import (
     NotSent,
     Pending,
     RequiresAction,
+    Reversed,
     Unknown,
     Verdict,
 )
@@ -58,7 +59,25 @@ def settle(
 
 
 def _normalised(attempt: Attempt, verdict: Verdict) -> Verdict:
-    """An authorization that was voided before we ever booked it moved nothing: to us it is a decline."""
+    """The verdict in the words of what is stored. An authorization that was voided before we ever booked it moved
+    nothing: to us it is a decline. So is a reversal of what we never booked; and a provider that now calls a refund
+    failed which it called done has reversed it."""
+    if isinstance(verdict, Reversed) and attempt.state not in ("approved", "reversed"):
+        return Declined(
+            code=verdict.code,
+            message=verdict.message,
+            reference=verdict.reference,
+            occurred_at=verdict.occurred_at,
+            raw=verdict.raw,
+        )
+    if isinstance(verdict, Declined) and attempt.operation == "refund" and attempt.state in ("approved", "reversed"):
+        return Reversed(
+            code=verdict.code,
+            message=verdict.message,
+            reference=verdict.reference,
+            occurred_at=verdict.occurred_at,
+            raw=verdict.raw,
+        )
     if attempt.operation == "authorize" and isinstance(verdict, Approved) and verdict.effect == "voided":
         return Declined(
             code="voided_at_provider",
@@ -107,13 +126,17 @@ def _apply(
             if not _follow_waiting(draft, stored, attempt, verdict):
                 return None
             due = Schedule(next_check_in_ms=checks.pending_in_ms)
-            draft.move_attempt(attempt, verdict_name(verdict), due, provider_reference=reference)
+            waiting = draft.move_attempt(attempt, verdict_name(verdict), due, provider_reference=reference)
+            if attempt.operation == "authorize" and checks.keeps_references:
+                draft.know_reference(waiting)
         case Unknown():
             draft.move_attempt(attempt, "unknown", Schedule(next_check_in_ms=checks.unknown_in_ms))
         case NotSent():
             draft.move_attempt(attempt, "not_sent", Schedule(next_check_in_ms=checks.not_sent_in_ms))
         case NotFound():
             draft.move_attempt(attempt, "not_found", Schedule(next_check_in_ms=0))
+        case Reversed():
+            return _reversed(draft, stored, attempt, verdict, rejection_id)
     return draft.change(outcome=True)
 
 
@@ -177,6 +200,8 @@ def _payment_moved(draft: Draft, stored: Stored, attempt: Attempt, event: str, c
     before = stored.payment
     held = before.amount_authorized
     fields: dict[str, Any] = {"next_action": None}
+    if attempt.operation == "authorize" and checks.keeps_references:
+        draft.know_reference(attempt)
     if event == "authorized":
         postings = chart.hold(before.provider, attempt.amount)
         fields |= {"amount_authorized": attempt.amount, "provider_reference": attempt.provider_reference}
@@ -214,6 +239,31 @@ def _refund_succeeded(draft: Draft, stored: Stored, attempt: Attempt) -> None:
         amount_refund_pending=payment.amount_refund_pending - refund.amount,
     )
     draft.respond_refund(attempt.idempotency_key, 201, after)
+
+
+def _reversed(draft: Draft, stored: Stored, attempt: Attempt, verdict: Reversed, rejection_id: str) -> Change:
+    """What was done has failed after all: the refund comes back to the merchant, or captured money never came.
+    A hold or a release that is taken back moved no money; it is kept with an alert."""
+    payment = stored.payment
+    if attempt.operation == "refund":
+        draft.move_attempt(attempt, "reversed", CLOSED)
+        failure = Failure(code=verdict.code, message=verdict.message, retryable=True)
+        refund = draft.move_refund(stored.refund(attempt.refund_id), "failed", failure=failure)
+        postings = chart.refund_failed(refund.provider, refund.amount, had_succeeded=True)
+        draft.post(refund.refund_id, refund.version, refund.currency, postings)
+        draft.move_payment(payment, "refund_failed", amount_refunded=payment.amount_refunded - refund.amount)
+        return draft.change(outcome=True)
+    captured = payment.amount_captured - payment.amount_reversed
+    if payment.state == "captured" and captured and (attempt.operation == "capture" or attempt.capture):
+        draft.move_attempt(attempt, "reversed", CLOSED)
+        after = draft.move_payment(payment, "capture_reversed", amount_reversed=payment.amount_captured)
+        draft.post(
+            payment.payment_id, after.version, payment.currency, chart.capture_reversed(payment.provider, captured)
+        )
+        return draft.change(outcome=True)
+    reason = f"the provider took back a {attempt.operation} of a payment that is {payment.state}"
+    draft.reject(rejection_id, attempt, "reversed", origin="provider", reason=reason)
+    return draft.change(outcome=True)
 
 
 def give_up(stored: Stored, attempt_id: str, step: Step) -> Change:

@@ -6,7 +6,7 @@ from typing import Final
 
 from msgspec import Struct
 
-from tallystick.model import Attempt, Payment, Refund, Schedule
+from tallystick.model import Attempt, Dispute, Payment, Refund, Schedule
 from tallystick.providers.base import Approved, Verdict
 
 #: The schedule of an attempt that nobody has to look at again.
@@ -17,11 +17,12 @@ EFFECTS: Final = {"capture": "captured", "cancel": "voided", "refund": "refunded
 
 
 class Stored(Struct, frozen=True, kw_only=True):
-    """A payment as loaded, with all its attempts and refunds: what a settlement is decided against."""
+    """A payment as loaded, with its attempts, refunds and disputes: what a settlement is decided against."""
 
     payment: Payment
     attempts: tuple[Attempt, ...]
     refunds: tuple[Refund, ...] = ()
+    disputes: tuple[Dispute, ...] = ()
 
     def attempt(self, attempt_id: str) -> Attempt:
         """One attempt by id; KeyError when it is not this payment's."""
@@ -39,12 +40,13 @@ class Stored(Struct, frozen=True, kw_only=True):
 
 
 class Checks(Struct, frozen=True, kw_only=True):
-    """When recovery next looks, by what the attempt became."""
+    """When recovery next looks, by what the attempt became; and whether the provider's references are kept."""
 
     unknown_in_ms: int
     pending_in_ms: int
     not_sent_in_ms: int
     authorization_deadline_ms: int
+    keeps_references: bool = False
 
 
 def verdict_name(verdict: Verdict) -> str:

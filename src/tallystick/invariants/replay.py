@@ -13,11 +13,16 @@ from typing import Any, Final
 import msgspec
 from msgspec import Struct
 
-from tallystick.model import Attempt, Payment, Refund
+from tallystick.model import Attempt, Dispute, Payment, Refund
 
-Subject = Payment | Refund | Attempt
+Subject = Payment | Refund | Attempt | Dispute
 
-TYPES: Final[Mapping[str, type[Subject]]] = {"payment": Payment, "refund": Refund, "attempt": Attempt}
+TYPES: Final[Mapping[str, type[Subject]]] = {
+    "payment": Payment,
+    "refund": Refund,
+    "attempt": Attempt,
+    "dispute": Dispute,
+}
 
 #: What a step carries in its own columns, or what is no history at all (recovery's schedule).
 _IN_COLUMNS: Final = frozenset({"merchant_id", "payment_id", "version", "state", "updated_at", "schedule"})

@@ -1,7 +1,7 @@
-"""The provider port: five operations, each answering with one of seven verdicts.
+"""The provider port: five operations, each answering with a verdict.
 
 A connector translates, and decides nothing: what a verdict does to a payment is the business of
-``tallystick.settlement``. The line that matters is between *nothing can have happened* (``NotSent``) and
+``decisions.settlement``. The line that matters is between *nothing can have happened* (``NotSent``) and
 *something may have happened* (``Unknown``); a connector that is not sure says ``Unknown``.
 """
 
@@ -64,6 +64,14 @@ class NotSent(Verdict, frozen=True, kw_only=True, tag="not_sent"):
     reason: str
 
 
+class Reversed(Verdict, frozen=True, kw_only=True, tag="reversed"):
+    """An effect that the provider had reported done has failed after all: a refund that came back, a capture that the
+    card's bank refused days later. The whole effect, never a part of it."""
+
+    code: str
+    message: str
+
+
 class Traits(Struct, frozen=True, kw_only=True):
     """What a connector declares of its provider; recovery's rules are built on these.
 
@@ -78,6 +86,8 @@ class Traits(Struct, frozen=True, kw_only=True):
     settling_time_ms: int
     max_delivery_delay_ms: int
     request_timeout_ms: int
+    can_fetch: bool = True  # False: there is no lookup; what webhooks say is the provider's newest word
+    keeps_references: bool = False  # True: some events name a charge by the provider's reference alone
 
 
 class ProviderCall(Struct, frozen=True, kw_only=True):
@@ -102,6 +112,7 @@ class Provider(Protocol):
     """A payment provider. No method raises for anything that the provider or the network does."""
 
     name: str
+    account: str  # whose account at the provider the calls are made with; webhooks name it in their path
     traits: Traits
 
     def supports(self, payment_method: str) -> bool:

@@ -60,6 +60,7 @@ class SimulatorProvider:
     """The test acquirer over HTTP. ``deduplicates=False`` for one that was started with ``--forgetful``."""
 
     name = "simulator"
+    account = "main"
 
     def __init__(self, http: ProviderHttp, traits: Traits) -> None:
         self._http = http

@@ -159,6 +159,7 @@ async def _write_states(connection: Connection, live: Sequence[Entry], clock_shi
     for name, pick, extra in (
         ("write_payments", lambda rows: rows.payments, ()),
         ("write_refunds", lambda rows: rows.refunds, ()),
+        ("write_disputes", lambda rows: rows.disputes, ()),
         ("write_attempts", lambda rows: rows.attempts, (clock_shift_ms,)),
     ):
         await _write(connection, name, live, pick, extra, guarded=True)
@@ -168,6 +169,10 @@ async def _write_rest(connection: Connection, live: Sequence[Entry], clock_shift
     await _write(connection, "insert_responses", live, lambda rows: rows.responses)
     await _write(connection, "insert_rejections", live, lambda rows: rows.rejections)
     await _write(connection, "write_deadlines", live, lambda rows: rows.deadlines, (clock_shift_ms,))
+    await _write(connection, "insert_references", live, lambda rows: rows.references)
+    await _write(connection, "insert_messages", live, lambda rows: rows.messages)
+    await _write(connection, "insert_processing", live, lambda rows: rows.processing)
+    await _write(connection, "acknowledge", live, lambda rows: rows.acknowledgements, (clock_shift_ms,))
     transfers = await _write(connection, "insert_transfers", live, lambda rows: rows.transfers)
     if transfers:
         await connection.execute(STATEMENTS["add_balances"], *_columns(balance_rows(transfers)))

@@ -11,12 +11,13 @@ from msgspec import Struct
 
 from tallystick import sql
 from tallystick.decisions.stored import Stored
-from tallystick.model import Attempt, Failure, Payment, Refund, StoredInstruction
+from tallystick.model import Attempt, Dispute, Failure, Payment, Refund, StoredInstruction
 
 READS: Final = sql.load("reads.sql")
 
 _PAYMENT_FIELDS: Final = tuple(Payment.__struct_fields__)
 _REFUND_FIELDS: Final = tuple(Refund.__struct_fields__)
+_DISPUTE_FIELDS: Final = tuple(Dispute.__struct_fields__)
 _ATTEMPT_FIELDS: Final = tuple(name for name in Attempt.__struct_fields__ if name != "schedule")
 
 
@@ -53,6 +54,11 @@ def refund_of(record: asyncpg.Record) -> Refund:
     return Refund(**values)
 
 
+def dispute_of(record: asyncpg.Record) -> Dispute:
+    """A row of ``dispute``."""
+    return Dispute(**{name: record[name] for name in _DISPUTE_FIELDS})
+
+
 def attempt_of(record: asyncpg.Record) -> Attempt:
     """A row of ``attempt``, without its schedule."""
     return Attempt(**{name: record[name] for name in _ATTEMPT_FIELDS})
@@ -74,13 +80,14 @@ class Reads:
         self.clock_shift_ms = clock_shift_ms
 
     async def load(self, merchant_id: str, payment_id: str) -> Loaded | None:
-        """A payment with its attempts and refunds, or None. One consistent picture is not needed: whatever is decided
+        """A payment with all that belongs to it, or None. One consistent picture is not needed: whatever is decided
         on it is guarded by the versions that it read."""
         async with self._pool.acquire() as connection:
             # Attempts and refunds before the payment: a version missed here is then a version missed there too,
             # and the guard catches both.
             attempts = await connection.fetch(READS["attempts"], merchant_id, payment_id, self.clock_shift_ms)
             refunds = await connection.fetch(READS["refunds"], merchant_id, payment_id)
+            disputes = await connection.fetch(READS["disputes"], merchant_id, payment_id)
             payment = await connection.fetchrow(READS["payment"], merchant_id, payment_id, self.clock_shift_ms)
         if payment is None:
             return None
@@ -89,6 +96,7 @@ class Reads:
             payment=payment_of(payment),
             attempts=tuple(clock.attempt for clock in clocks.values()),
             refunds=tuple(refund_of(record) for record in refunds),
+            disputes=tuple(dispute_of(record) for record in disputes),
         )
         return Loaded(stored=stored, clocks=clocks)
 

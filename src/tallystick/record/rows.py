@@ -8,7 +8,21 @@ from typing import Any, Final
 
 import msgspec
 
-from tallystick.model import Attempt, Change, Claim, Payment, RecordedResponse, Refund, Rejection, Transfer, Transition
+from tallystick.model import (
+    Acknowledgement,
+    Attempt,
+    Change,
+    Claim,
+    Dispute,
+    KnownReference,
+    Message,
+    Payment,
+    RecordedResponse,
+    Refund,
+    Rejection,
+    Transfer,
+    Transition,
+)
 
 Row = tuple[Any, ...]
 
@@ -76,6 +90,7 @@ def payment_row(payment: Payment) -> Row:
         payment.amount_captured,
         payment.amount_refunded,
         payment.amount_refund_pending,
+        payment.amount_reversed,
         payment.capture_method,
         payment.payment_method,
         payment.provider,
@@ -108,6 +123,25 @@ def refund_row(refund: Refund) -> Row:
     )
 
 
+def dispute_row(dispute: Dispute) -> Row:
+    """Columns of ``write_disputes``."""
+    return (
+        dispute.merchant_id,
+        dispute.dispute_id,
+        dispute.payment_id,
+        dispute.version,
+        dispute.state,
+        dispute.amount,
+        dispute.currency,
+        dispute.provider,
+        dispute.provider_reference,
+        dispute.reason,
+        dispute.funds_withdrawn,
+        dispute.created_at,
+        dispute.updated_at,
+    )
+
+
 def attempt_row(attempt: Attempt) -> Row:
     """Columns of ``write_attempts``."""
     schedule = attempt.schedule
@@ -126,6 +160,7 @@ def attempt_row(attempt: Attempt) -> Row:
         attempt.capture,
         attempt.payment_method,
         attempt.provider,
+        attempt.account,
         attempt.provider_key,
         attempt.provider_reference,
         attempt.parent_reference,
@@ -182,15 +217,71 @@ def rejection_row(rejection: Rejection) -> Row:
     )
 
 
+def reference_row(known: KnownReference) -> Row:
+    """Columns of ``insert_references``."""
+    return (known.provider, known.account, known.reference, known.merchant_id, known.payment_id)
+
+
+def message_row(message: Message) -> Row:
+    """Columns of ``insert_messages``."""
+    return (
+        message.merchant_id,
+        message.payment_id,
+        message.version,
+        message.subject_id,
+        message.message_id,
+        message.type,
+        message.body,
+        message.at,
+    )
+
+
+def processing_row(ack: Acknowledgement) -> Row:
+    """Columns of ``insert_processing``."""
+    return (
+        ack.provider,
+        ack.account,
+        ack.provider_event_id,
+        ack.try_id,
+        ack.number,
+        ack.started_at,
+        ack.ended_at,
+        ack.result,
+        ack.detail,
+        ack.change_id,
+        ack.actor,
+    )
+
+
+def acknowledgement_row(ack: Acknowledgement) -> Row:
+    """Columns of ``acknowledge``."""
+    return (
+        ack.provider,
+        ack.account,
+        ack.provider_event_id,
+        ack.state,
+        ack.detail,
+        ack.number,
+        ack.next_try_in_ms,
+        ack.merchant_id,
+        ack.payment_id,
+    )
+
+
 class Rows:
     """One change as rows by table, made by the caller of ``commit`` so that the batch only concatenates."""
 
     __slots__ = (
+        "acknowledgements",
         "attempts",
         "count",
         "deadlines",
+        "disputes",
         "instructions",
+        "messages",
         "payments",
+        "processing",
+        "references",
         "refunds",
         "rejections",
         "responses",
@@ -211,6 +302,11 @@ class Rows:
         self.transfers = [transfer_row(t) for t in change.transfers]
         self.responses = [response_row(r) for r in change.responses]
         self.rejections = [rejection_row(r) for r in change.rejections]
+        self.disputes = [dispute_row(change.dispute)] if change.dispute else []
+        self.references = [reference_row(known) for known in change.references]
+        self.messages = [message_row(message) for message in change.messages]
+        self.processing = [processing_row(ack) for ack in change.acknowledgements]
+        self.acknowledgements = [acknowledgement_row(ack) for ack in change.acknowledgements]
         due = change.deadline_in_ms
         self.deadlines = [] if due is None else [(change.merchant_id, change.payment_id, due)]
         self.count = (
@@ -222,12 +318,18 @@ class Rows:
             + len(self.instructions)
             + len(self.payments)
             + len(self.refunds)
+            + len(self.disputes)
+            + len(self.references)
+            + len(self.messages)
+            + 2 * len(self.acknowledgements)
         )
         size_bytes = self.count * self.ROW_BYTES
         for row in self.transitions:
             size_bytes += len(row[14]) + len(row[15] or "")
         for row in self.responses:
             size_bytes += len(row[3])
+        for row in self.messages:
+            size_bytes += len(row[6])
         if change.claim:
             size_bytes += len(change.claim.request)
         self.size_bytes = size_bytes

@@ -30,15 +30,18 @@ RETURNING merchant_id, subject_id, version, change_id;
 
 -- write_payments: the state after this version, guarded by the version before it
 INSERT INTO payment (merchant_id, payment_id, version, state, amount, currency, amount_authorized, amount_captured,
-                     amount_refunded, amount_refund_pending, capture_method, payment_method, provider,
-                     provider_reference, next_action, failure, description, metadata, created_at, updated_at)
+                     amount_refunded, amount_refund_pending, amount_reversed, capture_method, payment_method,
+                     provider, provider_reference, next_action, failure, description, metadata, created_at,
+                     updated_at)
 SELECT * FROM unnest($1::text[], $2::text[], $3::int[], $4::text[], $5::bigint[], $6::text[], $7::bigint[],
-                     $8::bigint[], $9::bigint[], $10::bigint[], $11::text[], $12::text[], $13::text[], $14::text[],
-                     $15::json[], $16::json[], $17::text[], $18::json[], $19::timestamptz[], $20::timestamptz[])
+                     $8::bigint[], $9::bigint[], $10::bigint[], $11::bigint[], $12::text[], $13::text[], $14::text[],
+                     $15::text[], $16::json[], $17::json[], $18::text[], $19::json[], $20::timestamptz[],
+                     $21::timestamptz[])
 ON CONFLICT (merchant_id, payment_id) DO UPDATE SET
     version = excluded.version, state = excluded.state, amount_authorized = excluded.amount_authorized,
     amount_captured = excluded.amount_captured, amount_refunded = excluded.amount_refunded,
-    amount_refund_pending = excluded.amount_refund_pending, provider_reference = excluded.provider_reference,
+    amount_refund_pending = excluded.amount_refund_pending, amount_reversed = excluded.amount_reversed,
+    provider_reference = excluded.provider_reference,
     next_action = excluded.next_action, failure = excluded.failure, updated_at = excluded.updated_at
 WHERE payment.version = excluded.version - 1;
 
@@ -52,13 +55,23 @@ ON CONFLICT (merchant_id, refund_id) DO UPDATE SET
     failure = excluded.failure, updated_at = excluded.updated_at
 WHERE refund.version = excluded.version - 1;
 
--- write_attempts: the state after this version, and recovery's schedule on the database's clock ($24: shift in ms)
+-- write_disputes: the state after this version, guarded by the version before it
+INSERT INTO dispute (merchant_id, dispute_id, payment_id, version, state, amount, currency, provider,
+                     provider_reference, reason, funds_withdrawn, created_at, updated_at)
+SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::int[], $5::text[], $6::bigint[], $7::text[], $8::text[],
+                     $9::text[], $10::text[], $11::boolean[], $12::timestamptz[], $13::timestamptz[])
+ON CONFLICT (merchant_id, dispute_id) DO UPDATE SET
+    version = excluded.version, state = excluded.state, amount = excluded.amount, reason = excluded.reason,
+    funds_withdrawn = excluded.funds_withdrawn, updated_at = excluded.updated_at
+WHERE dispute.version = excluded.version - 1;
+
+-- write_attempts: the state after this version, and recovery's schedule on the database's clock ($25: shift in ms)
 INSERT INTO attempt (merchant_id, payment_id, attempt_id, version, state, operation, purpose, refund_id,
-                     idempotency_key, amount, currency, capture, payment_method, provider, provider_key,
+                     idempotency_key, amount, currency, capture, payment_method, provider, account, provider_key,
                      provider_reference, parent_reference, submissions, late_effect, opened_at, deadline,
                      settled_after, next_check_at, parked_at, checks)
 SELECT a.merchant_id, a.payment_id, a.attempt_id, a.version, a.state, a.operation, a.purpose, a.refund_id,
-       a.idempotency_key, a.amount, a.currency, a.capture, a.payment_method, a.provider, a.provider_key,
+       a.idempotency_key, a.amount, a.currency, a.capture, a.payment_method, a.provider, a.account, a.provider_key,
        a.provider_reference, a.parent_reference, a.submissions, a.late_effect, c.at,
        c.at + coalesce(a.deadline_in_ms, 0) * interval '1 millisecond',
        c.at + coalesce(a.settled_in_ms, 0) * interval '1 millisecond',
@@ -66,12 +79,12 @@ SELECT a.merchant_id, a.payment_id, a.attempt_id, a.version, a.state, a.operatio
        CASE WHEN a.parked THEN c.at END, 0
 FROM unnest($1::text[], $2::text[], $3::text[], $4::int[], $5::text[], $6::text[], $7::text[], $8::text[],
             $9::text[], $10::bigint[], $11::text[], $12::boolean[], $13::text[], $14::text[], $15::text[],
-            $16::text[], $17::text[], $18::int[], $19::boolean[], $20::bigint[], $21::bigint[], $22::bigint[],
-            $23::boolean[])
+            $16::text[], $17::text[], $18::text[], $19::int[], $20::boolean[], $21::bigint[], $22::bigint[],
+            $23::bigint[], $24::boolean[])
      AS a (merchant_id, payment_id, attempt_id, version, state, operation, purpose, refund_id, idempotency_key,
-           amount, currency, capture, payment_method, provider, provider_key, provider_reference,
+           amount, currency, capture, payment_method, provider, account, provider_key, provider_reference,
            parent_reference, submissions, late_effect, next_check_in_ms, deadline_in_ms, settled_in_ms, parked),
-     (SELECT now() + $24::bigint * interval '1 millisecond' AS at) AS c
+     (SELECT now() + $25::bigint * interval '1 millisecond' AS at) AS c
 ON CONFLICT (merchant_id, payment_id, attempt_id) DO UPDATE SET
     version = excluded.version, state = excluded.state, provider_reference = excluded.provider_reference,
     submissions = excluded.submissions, late_effect = excluded.late_effect,
@@ -105,6 +118,36 @@ INSERT INTO deadline (merchant_id, payment_id, due_at, checks)
 SELECT merchant_id, payment_id, now() + (due_in_ms + $4::bigint) * interval '1 millisecond', 0
 FROM unnest($1::text[], $2::text[], $3::bigint[]) AS d (merchant_id, payment_id, due_in_ms)
 ON CONFLICT (merchant_id, payment_id) DO UPDATE SET due_at = excluded.due_at, lease_until = NULL;
+
+-- insert_references: what providers call charges; the first word stands
+INSERT INTO provider_reference (provider, account, reference, merchant_id, payment_id)
+SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[])
+ON CONFLICT DO NOTHING;
+
+-- insert_messages: what merchants are told
+INSERT INTO outbox (merchant_id, payment_id, version, subject_id, message_id, type, body, at)
+SELECT * FROM unnest($1::text[], $2::text[], $3::int[], $4::text[], $5::text[], $6::text[], $7::bytea[],
+                     $8::timestamptz[]);
+
+-- insert_processing: tries at events of providers, and what they came to
+INSERT INTO processing (provider, account, provider_event_id, try_id, number, started_at, ended_at, result, detail,
+                        change_id, actor)
+SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::int[], $6::timestamptz[],
+                     $7::timestamptz[], $8::text[], $9::text[], $10::text[], $11::text[])
+ON CONFLICT DO NOTHING;
+
+-- acknowledge: close events, or set when they are tried again; one that is closed stays closed ($10: shift in ms)
+UPDATE inbox e
+SET state = a.state, detail = a.detail, tries = greatest(e.tries, a.number),
+    merchant_id = coalesce(e.merchant_id, a.merchant_id), payment_id = coalesce(e.payment_id, a.payment_id),
+    next_try_at = now() + (a.next_try_in_ms + $10::bigint) * interval '1 millisecond',
+    closed_at = CASE WHEN a.next_try_in_ms IS NULL THEN now() + $10::bigint * interval '1 millisecond' END,
+    lease_until = NULL, lease = NULL
+FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::int[], $7::bigint[], $8::text[],
+            $9::text[])
+     AS a (provider, account, provider_event_id, state, detail, number, next_try_in_ms, merchant_id, payment_id)
+WHERE e.provider = a.provider AND e.account = a.account AND e.provider_event_id = a.provider_event_id
+  AND e.next_try_at IS NOT NULL;
 
 -- add_balances: one row per account and batch, last because it is contended
 INSERT INTO balance (merchant_id, account, currency, debits, credits)

@@ -18,6 +18,9 @@ ORDER BY a.attempt_id;
 -- refunds: all refunds of a payment
 SELECT * FROM refund WHERE merchant_id = $1 AND payment_id = $2 ORDER BY refund_id;
 
+-- disputes: all disputes of a payment
+SELECT * FROM dispute WHERE merchant_id = $1 AND payment_id = $2 ORDER BY dispute_id;
+
 -- refund: one refund, and whether its attempt is in doubt ($3: shift in ms)
 SELECT r.*, EXISTS (
     SELECT 1 FROM attempt a

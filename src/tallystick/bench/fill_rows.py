@@ -162,7 +162,7 @@ def _kind(currency: str, approved: bool) -> Kind:
     opened, closed = Entry(create).rows, Entry(outcome).rows
     marks = _marks(create)
     attempt = (
-        *closed.attempts[0][:19],
+        *closed.attempts[0][:20],
         _CREATED_AT,
         _Pattern("%(deadline)s"),
         _Pattern("%(settled_after)s"),

@@ -27,6 +27,10 @@ STATEMENTS: Final = sql.load("keys.sql")
 _COMMAND_TIMEOUT_MS: Final = 10_000
 
 
+#: The name under which operators' keys are kept; they speak for no merchant.
+OPERATORS: Final = "operators"
+
+
 class KeyRefused(TallystickError):
     """There is no such key, it was revoked before, or the merchant's id cannot be one."""
 
@@ -38,13 +42,17 @@ class KeyRow(Struct, frozen=True, kw_only=True):
     key_id: str
     created_at: datetime
     revoked_at: datetime | None
+    operator: bool
 
 
-async def create_key(database_url: str, merchant_id: str, default_provider: str | None = None) -> str:
-    """A new key of the merchant, who is made where it does not exist yet. Raises KeyRefused."""
+async def create_key(
+    database_url: str, merchant_id: str, default_provider: str | None = None, *, operator: bool = False
+) -> str:
+    """A new key of the merchant, who is made where it does not exist yet; or of an operator, whose keys open the
+    operators' endpoints and no merchant's. Raises KeyRefused."""
     minted = _minted(merchant_id)
     async with _transaction(database_url) as connection:
-        await _store(connection, merchant_id, minted, default_provider)
+        await _store(connection, merchant_id, minted, default_provider, operator=operator)
     return minted.text
 
 
@@ -55,8 +63,8 @@ async def rotate_key(database_url: str, merchant_id: str, key_id: str) -> str:
     """
     minted = _minted(merchant_id)
     async with _transaction(database_url) as connection:
-        await _revoke(connection, merchant_id, key_id)
-        await _store(connection, merchant_id, minted, None)
+        operator = await _revoke(connection, merchant_id, key_id)
+        await _store(connection, merchant_id, minted, None, operator=operator)
     return minted.text
 
 
@@ -119,15 +127,23 @@ def _minted(merchant_id: str) -> MintedKey:
 
 
 async def _store(
-    connection: asyncpg.Connection, merchant_id: str, minted: MintedKey, default_provider: str | None
+    connection: asyncpg.Connection,
+    merchant_id: str,
+    minted: MintedKey,
+    default_provider: str | None,
+    *,
+    operator: bool,
 ) -> None:
     await connection.execute(STATEMENTS["upsert_merchant"], merchant_id, default_provider)
-    await connection.execute(STATEMENTS["insert_key"], merchant_id, minted.key_id, minted.secret_hash)
+    await connection.execute(STATEMENTS["insert_key"], merchant_id, minted.key_id, minted.secret_hash, operator)
 
 
-async def _revoke(connection: asyncpg.Connection, merchant_id: str, key_id: str) -> None:
-    if await connection.fetchval(STATEMENTS["revoke_key"], merchant_id, key_id) is None:
+async def _revoke(connection: asyncpg.Connection, merchant_id: str, key_id: str) -> bool:
+    """Whether it was an operator's."""
+    revoked = await connection.fetchrow(STATEMENTS["revoke_key"], merchant_id, key_id)
+    if revoked is None:
         raise KeyRefused(f"merchant {merchant_id} has no key {key_id} that could be revoked")
+    return bool(revoked["operator"])
 
 
 @asynccontextmanager

@@ -170,7 +170,8 @@ ATTEMPT: Final[Table] = {
         "requires_action": "requires_action",
     },
     # Weeks later, it happens: the refund came back, the captured money never came.
-    "approved": {"reversed": "reversed"},
+    # A hold that was released, and captured all the same, is marked: its money went to suspense.
+    "approved": {"reversed": "reversed", "late_effect": "approved"},
     "declined": {"late_effect": "declined"},
     "failed": {"late_effect": "failed"},
     "reversed": {},

@@ -12,7 +12,18 @@ import structlog
 
 from tallystick.card_data import contains_card_data, looks_like_card_number
 
-_SECRET_KEYS: Final = frozenset({"authorization", "api_key", "secret", "password", "token"})
+_SECRET_KEYS: Final = frozenset(
+    {
+        "authorization",
+        "api_key",
+        "client_secret",
+        "password",
+        "secret",
+        "stripe_api_key",
+        "stripe_webhook_secrets",
+        "token",
+    }
+)
 _REDACTED: Final = "[redacted]"
 _LOOKS_LIKE_CARD_DATA: Final = "[refused: looks like card data]"
 

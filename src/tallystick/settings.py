@@ -72,6 +72,41 @@ class Settings(Struct, frozen=True, kw_only=True):
             extra={"unit": "flag"},
         ),
     ] = False
+    simulator_account: Annotated[str, _text("Our account at the test acquirer; webhook paths name it.")] = "main"
+    simulator_webhook_secrets: Annotated[
+        str,
+        _text(
+            "What the test acquirer signs with, the first, and what is accepted, any: comma-separated. It moves no real"
+            " money, so the default is no secret; have your own wherever strangers can reach the API."
+        ),
+    ] = "whsec_simulator"
+    stripe_api_key: Annotated[str | None, _text("A secret or restricted key; the connector exists only with it.")] = (
+        None
+    )
+    stripe_api_url: Annotated[str, _text("Where Stripe's API is; another one is for tests.")] = "https://api.stripe.com"
+    stripe_account: Annotated[str, _text("Our name for the Stripe account; webhook paths name it.")] = "main"
+    stripe_webhook_secrets: Annotated[
+        str | None,
+        _text(
+            "The endpoint's signing secrets (whsec_…), comma-separated: two while one is replaced. Unset: no webhooks."
+        ),
+    ] = None
+    stripe_payment_method_types: Annotated[
+        str, _text("What a payment may be paid with, comma-separated; each must be active in the Stripe account.")
+    ] = "card"
+    stripe_return_url: Annotated[
+        str | None, _text("Where customers come back to from a bank's page; methods that redirect need it.")
+    ] = None
+    stripe_deduplicates: Annotated[
+        bool,
+        Meta(
+            description="Trust its idempotency keys. Off: nothing is sent again before a list shows that it is absent.",
+            extra={"unit": "flag"},
+        ),
+    ] = False
+    stripe_key_lifetime_ms: Annotated[
+        int, _ms("Stripe forgets an idempotency key after 24 hours; only of use where it deduplicates.", ge=1)
+    ] = 86_400_000
     provider_request_timeout_ms: Annotated[
         int, _ms("Most answers come in 3 s; at 10 s an answer is unlikely enough to call it unknown.", ge=50)
     ] = 10_000
@@ -136,6 +171,40 @@ class Settings(Struct, frozen=True, kw_only=True):
     journal_commit_timeout_ms: Annotated[
         int, _ms("After this an intent's outcome is called unknown; outcomes get six times as long.", ge=100)
     ] = 10_000
+    sealing_keys: Annotated[
+        str | None,
+        _text(
+            "Comma-separated 32-byte keys in base64 that encrypt raw webhooks at rest: the first seals, all open."
+            " Without it one is made in data_dir; machines that share a database must share the keys."
+        ),
+    ] = None
+    webhook_queue_limit: Annotated[
+        int,
+        _count("Deliveries waiting for a batch of the inbox: a second's work; past it 503 and the provider retries."),
+    ] = 5_000
+    webhook_commit_timeout_ms: Annotated[
+        int, _ms("After this a delivery is answered 503. Adyen waits for 10 s, others for less.", ge=100)
+    ] = 5_000
+    webhook_interval_ms: Annotated[int, _ms("Pause between two looks at an empty inbox.", ge=10)] = 200
+    webhook_batch: Annotated[int, _count("Events claimed at once; a lease must outlast the batch.", le=10_000)] = 200
+    webhook_lease_ms: Annotated[
+        int, _ms("A worker that died frees its events after this; a slow one renews at a third of it.", ge=100)
+    ] = 30_000
+    webhook_tries_limit: Annotated[
+        int, _count("Tries at one event before it is a dead letter: about 10 minutes with the waits below.", le=100)
+    ] = 12
+    webhook_provider_tries: Annotated[str, _text("Other limits by provider, as in stripe=20,adyen=30.")] = ""
+    webhook_backoff_base_ms: Annotated[
+        int, _ms("First wait is random below this: an event often overtakes our own commit by milliseconds.", ge=10)
+    ] = 500
+    webhook_backoff_cap_ms: Annotated[int, _ms("Waits are random below at most this.", ge=10)] = 900_000
+    webhook_owner: Annotated[str, _text("Who looks after dead letters.")] = "payments-oncall"
+    webhook_provider_owners: Annotated[
+        str, _text("Other owners by provider, as in stripe=cards-team,adyen=eu-team.")
+    ] = ""
+    webhook_dead_letter_alarm_age_ms: Annotated[
+        int, _ms("A dead letter older than this has been overlooked; verify reports it.")
+    ] = 86_400_000
     database_connections: Annotated[int, _count("Connections for reads in each process.", le=1_000)] = 8
     in_flight_limit: Annotated[
         int, _count("Payments between intent and outcome in one process, at about 10 kB each.")
@@ -192,8 +261,45 @@ def _faults_beyond_types(values: Mapping[str, Any]) -> Iterator[str]:
             yield f"{PREFIX}{name.upper()}: expected postgresql://…"
     if values.get("migration_database_url") and not values.get("database_url"):
         yield f"{PREFIX}MIGRATION_DATABASE_URL: it needs {PREFIX}DATABASE_URL beside it"
+    for name in ("webhook_provider_tries", "webhook_provider_owners"):
+        try:
+            by_provider(str(values.get(name, "")))
+        except ValueError:
+            yield f"{PREFIX}{name.upper()}: expected provider=value,provider=value"
+    if not all(value.isdecimal() and int(value) for value in _values(values.get("webhook_provider_tries", ""))):
+        yield f"{PREFIX}WEBHOOK_PROVIDER_TRIES: every value must be a count of 1 or more"
+    if not all(values.get("simulator_webhook_secrets", "whsec").split(",")):
+        yield f"{PREFIX}SIMULATOR_WEBHOOK_SECRETS: expected secret,secret"
     if not str(values.get("simulator_url", "http://")).startswith(("http://", "https://")):
         yield f"{PREFIX}SIMULATOR_URL: expected http://… or https://…"
+    if not str(values.get("stripe_api_url", "https://")).startswith(("http://", "https://")):
+        yield f"{PREFIX}STRIPE_API_URL: expected https://…"
+    for name in ("stripe_webhook_secrets", "stripe_payment_method_types"):
+        if not all(part.strip() for part in str(values.get(name, "unset")).split(",")):
+            yield f"{PREFIX}{name.upper()}: expected one or more, separated by commas"
+
+
+def comma_list(text: str) -> tuple[str, ...]:
+    """``a, b`` as its parts."""
+    return tuple(part.strip() for part in text.split(",") if part.strip())
+
+
+def by_provider(text: str) -> dict[str, str]:
+    """``stripe=20,adyen=30`` as a table. Raises ValueError."""
+    table = {}
+    for part in filter(None, text.split(",")):
+        name, separator, value = (piece.strip() for piece in part.partition("="))
+        if not (name and separator and value):
+            raise ValueError(text)
+        table[name] = value
+    return table
+
+
+def _values(text: object) -> list[str]:
+    try:
+        return list(by_provider(str(text)).values())
+    except ValueError:
+        return []
 
 
 def describe_settings() -> list[SettingRow]:

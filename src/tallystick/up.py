@@ -108,16 +108,18 @@ def _on_one_machine(settings: Settings, data_dir: Path) -> Settings:
 def _roles(settings: Settings, data_dir: Path, logs: Path | None) -> list[Role]:
     """In the order of their start; the drain is the other way round."""
     environment = child_environment(settings)
+    api = http_address(settings.host, settings.port)
+    webhook_url = f"{api}/v1/webhooks/simulator/{settings.simulator_account}"
     if logs is not None:
         logs.mkdir(parents=True, exist_ok=True)
     return [
         Role(
             name=name,
-            command=[sys.executable, "-m", "tallystick", name, "--parent-pid", str(os.getpid())],
+            command=[sys.executable, "-m", "tallystick", name, "--parent-pid", str(os.getpid()), *options],
             environment=environment,
             log=logs / f"{name}.log" if logs is not None else None,
         )
-        for name in ("simulate", "work", "serve")
+        for name, options in (("simulate", ("--webhook-url", webhook_url)), ("work", ()), ("serve", ()))
     ]
 
 

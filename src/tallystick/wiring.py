@@ -14,11 +14,16 @@ from tallystick.core import Core, Flows
 from tallystick.migrations import APP_ROLE
 from tallystick.providers.base import Provider, Traits
 from tallystick.providers.http import ProviderHttp
+from tallystick.providers.notices import Receiver
 from tallystick.providers.simulator import SimulatorProvider
+from tallystick.providers.simulator_notices import SimulatorReceiver
+from tallystick.providers.stripe import StripeProvider
+from tallystick.providers.stripe_notices import StripeReceiver
 from tallystick.record.batch import Connection
 from tallystick.record.journal import Journal, JournalLimits
 from tallystick.record.reads import Reads
-from tallystick.settings import Settings
+from tallystick.settings import Settings, comma_list
+from tallystick.webhooks.intake import Intake
 
 #: asyncpg prepares each statement once per connection; there are fewer than this.
 STATEMENT_CACHE = 128
@@ -63,7 +68,73 @@ def simulator_provider(settings: Settings) -> SimulatorProvider:
         connect_timeout_ms=settings.provider_connect_timeout_ms,
         connections=settings.provider_connections,
     )
-    return SimulatorProvider(http, traits)
+    return SimulatorProvider(http, traits, settings.simulator_account)
+
+
+def stripe_provider(settings: Settings) -> StripeProvider | None:
+    """Stripe, where there is a key to it. Its lists show a write at once."""
+    if settings.stripe_api_key is None:
+        return None
+    traits = Traits(
+        deduplicates=settings.stripe_deduplicates,
+        lookup_is_consistent=True,
+        key_lifetime_ms=settings.stripe_key_lifetime_ms,
+        settling_time_ms=settings.settling_time_ms,
+        max_delivery_delay_ms=settings.max_delivery_delay_ms,
+        request_timeout_ms=settings.provider_request_timeout_ms,
+        keeps_references=True,
+    )
+    http = ProviderHttp(
+        settings.stripe_api_url,
+        request_timeout_ms=settings.provider_request_timeout_ms,
+        connect_timeout_ms=settings.provider_connect_timeout_ms,
+        connections=settings.provider_connections,
+    )
+    return StripeProvider(
+        http,
+        traits,
+        api_key=settings.stripe_api_key,
+        api_url=settings.stripe_api_url,
+        account=settings.stripe_account,
+        payment_method_types=comma_list(settings.stripe_payment_method_types),
+        return_url=settings.stripe_return_url,
+    )
+
+
+def configured_providers(settings: Settings) -> dict[str, Provider]:
+    """The connectors that the settings have what they need for, by name. Call it inside a running event loop."""
+    found: list[Provider | None] = [simulator_provider(settings), stripe_provider(settings)]
+    return {provider.name: provider for provider in found if provider is not None}
+
+
+def receivers(settings: Settings) -> dict[tuple[str, str], Receiver]:
+    """Who reads whose webhooks, by provider and account."""
+    found: list[Receiver] = [
+        SimulatorReceiver(settings.simulator_account, settings.simulator_webhook_secrets.split(","))
+    ]
+    if settings.stripe_webhook_secrets is not None:
+        found.append(StripeReceiver(settings.stripe_account, comma_list(settings.stripe_webhook_secrets)))
+    return {(receiver.name, receiver.account): receiver for receiver in found}
+
+
+@asynccontextmanager
+async def open_intake(settings: Settings, database_url: str) -> AsyncIterator[Intake]:
+    """The way into the inbox, open; leaving writes what is queued."""
+
+    async def own_connection() -> Any:
+        return await connect(database_url, command_timeout_ms=settings.webhook_commit_timeout_ms)
+
+    intake = Intake(
+        own_connection,
+        queue_limit=settings.webhook_queue_limit,
+        commit_timeout_ms=settings.webhook_commit_timeout_ms,
+        clock_shift_ms=settings.clock_shift_ms,
+    )
+    await intake.start()
+    try:
+        yield intake
+    finally:
+        await intake.stop()
 
 
 @asynccontextmanager
@@ -93,7 +164,7 @@ async def open_core(
 
     pool = await open_pool(database_url, settings)
     journal = Journal(journal_connect or own_connection, limits, clock_shift_ms=settings.clock_shift_ms)
-    connectors = dict(providers) if providers is not None else {"simulator": simulator_provider(settings)}
+    connectors = dict(providers) if providers is not None else configured_providers(settings)
     core = Core(
         settings=settings,
         journal=journal,

@@ -1,4 +1,4 @@
-"""The ``work`` role: recovery, until it is told to stop. Any number of workers may run; leases decide who does what."""
+"""The ``work`` role: recovery and the inbox, until told to stop. Any number may run; leases decide who does what."""
 
 from __future__ import annotations
 
@@ -6,25 +6,28 @@ import asyncio
 import signal
 
 from tallystick.logs import get_logger
+from tallystick.record.inbox import Inbox
 from tallystick.record.schedule import ScheduleBook
 from tallystick.recovery import Recovery
 from tallystick.settings import Settings
+from tallystick.webhooks.processing import Processing
 from tallystick.wiring import open_core
 
 log = get_logger("tallystick.worker")
 
 
 async def work(settings: Settings, database_url: str, stop: asyncio.Event) -> None:
-    """Recover until ``stop``; then what is under way ends first. Raises what opening the database raises."""
+    """Work until ``stop``; then what is under way ends first. Raises what opening the database raises."""
     async with open_core(settings, database_url) as core:
         recovery = Recovery(core, ScheduleBook(core.pool, clock_shift_ms=settings.clock_shift_ms))
+        processing = Processing(core, Inbox(core.pool, clock_shift_ms=settings.clock_shift_ms))
         log.info("worker started")
-        await recovery.run(stop)
+        await asyncio.gather(recovery.run(stop), processing.run(stop))
     log.info("worker ended")
 
 
 async def work_until_signalled(settings: Settings, database_url: str) -> None:
-    """Recover until SIGTERM or SIGINT."""
+    """Work until SIGTERM or SIGINT."""
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):

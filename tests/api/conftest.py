@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import os
 import socket
 import subprocess
@@ -41,6 +42,9 @@ SHORT: dict[str, Any] = {
     "pending_poll_ms": 100,
     "api_key_cache_ms": 200,
 }
+
+#: 32 bytes that protect nothing.
+SEALING_KEY = base64.b64encode(b"not a secret: for the tests only").decode()
 
 _SERVE = (
     "import os; from tallystick.serving import serve; from tallystick.settings import load_settings;"
@@ -136,6 +140,7 @@ def stack(database: Database, data_dir: Path) -> Iterator[Stack]:
         "TALLYSTICK_DATABASE_URL": database.app_url,
         "TALLYSTICK_PORT": str(port),
         "TALLYSTICK_SIMULATOR_URL": simulator_url,
+        "TALLYSTICK_SEALING_KEYS": SEALING_KEY,
     }
     books = str(data_dir / "books.sqlite")
     log = data_dir / "stack.log"
@@ -186,9 +191,9 @@ class Inside(NamedTuple):
 
 
 @asynccontextmanager
-async def inside(database: Database, merchant_id: str, provider: Provider, **settings: int) -> AsyncIterator[Inside]:
+async def inside(database: Database, merchant_id: str, provider: Provider, **settings: Any) -> AsyncIterator[Inside]:
     """The application under httpx's ASGI transport, with one provider of ours."""
-    chosen = replace(Settings(data_dir="unused", **SHORT), **settings)
+    chosen = replace(Settings(data_dir="unused", sealing_keys=SEALING_KEY, **SHORT), **settings)
     app = create_app(chosen, database.app_url, providers={"simulator": provider})
     key = await create_key(database.app_url, merchant_id)
     async with (

@@ -28,7 +28,7 @@ from tests.crash.bank_connection import BankConnection, traits_of
 #: Statements by their text, so that points have names that a reader finds in the .sql files.
 NAMES: Final = {
     text: name
-    for file_name in ("journal.sql", "reads.sql", "recovery.sql")
+    for file_name in ("journal.sql", "reads.sql", "recovery.sql", "inbox.sql")
     for name, text in sql.load(file_name).items()
 }
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tallystick.simulator.scripts import METHODS, PLAIN, behaviour
+from tallystick.simulator.scripts import AFTERWARDS, DEPARTURES, EVERY, PLAIN, SCRIPTS, behaviour
 from tests.acquirer import PENDING_MS, AcquirerProcess, acquirer
 from tests.simulator.calls import act, charge, charged, lookup, new_key
 
@@ -140,7 +140,14 @@ def test_pages(tmp_path: Path) -> None:
     assert {(row["authorized"], row["captured"]) for row in seen} == {(100 + n, 100 + n) for n in range(7)}
 
 
-def test_scripts_touch_only_their_operation() -> None:
-    for method in METHODS:
-        scripted = [op for op in ("authorize", "capture", "cancel", "refund") if behaviour(method, op) != PLAIN]
-        assert len(scripted) == (0 if method == "sim_ok" else 1)
+def test_a_script_of_one_operation_touches_no_other() -> None:
+    for method, (operation, what) in SCRIPTS.items():
+        scripted = {op for op in ("authorize", "capture", "cancel", "refund") if behaviour(method, op) != PLAIN}
+        expected = {operation} if operation != EVERY else {"authorize", "capture", "cancel", "refund"}
+        assert scripted == (expected if what != PLAIN else set())
+
+
+def test_a_script_is_of_one_kind() -> None:
+    plain = {method for method, (_, what) in SCRIPTS.items() if what == PLAIN}
+    assert plain == {"sim_ok", *DEPARTURES, *AFTERWARDS} - {"sim_late_capture"}
+    assert not set(DEPARTURES) & set(AFTERWARDS)

@@ -124,5 +124,7 @@ def test_a_charge_lists_all_that_touched_it_and_what_is_left(running: AcquirerPr
             "authorized": 0,
             "captured": 0,
             "refunded": 0,
+            "disputed": 0,
+            "disputed_withdrawn": 0,
         }
     ]

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager, nullcontext
 from typing import Any, Final
 
 from litestar import HttpMethod, Litestar, Request
 from litestar.handlers import HTTPRouteHandler, route
-from litestar.types import ASGIApp
+from litestar.types import ASGIApp, Receive, Scope
 
+from tallystick.api import webhooks
 from tallystick.api.authentication import Authenticator, Caller
 from tallystick.api.endpoints import ENDPOINTS, Endpoint
 from tallystick.api.exchange import PROBLEM_JSON, Answer, Exchange
@@ -18,14 +20,16 @@ from tallystick.api.health import Readiness, healthz
 from tallystick.api.openapi import openapi_document
 from tallystick.api.problems import DATABASE_AWAY, Refused, busy, on_framework_refusal, report
 from tallystick.api.rate_limit import RateLimiter
+from tallystick.api.webhooks import WebhookDoor
 from tallystick.core import Core
 from tallystick.embedded import DatabaseUrls, resolve_database
 from tallystick.errors import problem
 from tallystick.logs import configure_logging
 from tallystick.providers.base import Provider
+from tallystick.sealing import sealer_of
 from tallystick.settings import Settings, load_settings
 from tallystick.views import encode
-from tallystick.wiring import open_core
+from tallystick.wiring import open_core, open_intake, receivers
 
 Handler = Callable[[Request[Any, Any, Any]], Awaitable[ASGIApp]]
 
@@ -42,6 +46,7 @@ class Face:
     core: Core
     authenticator: Authenticator
     limiter: RateLimiter
+    webhooks: WebhookDoor
     reads: int
 
     def open(self, core: Core) -> None:
@@ -53,7 +58,7 @@ class Face:
         self.limiter = RateLimiter(settings.rate_limit_per_s, settings.rate_limit_burst)
 
     async def answer(self, endpoint: Endpoint, exchange: Exchange) -> Answer:
-        """Authentication, rate, then the endpoint; refusals and failures become problem documents."""
+        """Authentication, rate, permission, then the endpoint; refusals and failures become problem documents."""
         try:
             caller = await self.authenticator.caller(exchange.authorizations)
             if caller is None:
@@ -68,6 +73,9 @@ class Face:
                         "rate_limited", "This key sends too many requests.", request_id=exchange.request_id
                     )
                     raise Refused(refused, (b"retry-after", b"%d" % standing.retry_after_s))
+            if endpoint.callers != "either" and caller.operator != (endpoint.callers == "operator"):
+                detail = f"It takes an API key of {'an operator' if endpoint.callers == 'operator' else 'a merchant'}."
+                raise Refused(problem("forbidden", detail, request_id=exchange.request_id))
             if endpoint.method == "GET":
                 return await self._read(endpoint, exchange, caller)
             return await endpoint.handle(self.core, exchange, caller)
@@ -81,6 +89,18 @@ class Face:
                 "internal_error", "A defect of ours; the log has the place.", request_id=exchange.request_id
             )
             return refusal(Refused(defect), exchange, endpoint.name, error)
+
+    async def webhook(self, scope: Scope, receive: Receive, exchange: Exchange) -> Answer:
+        """A provider's delivery: its signature is who it is."""
+        try:
+            return await self.webhooks.answer(scope, receive, exchange.request_id)
+        except Refused as error:
+            return refusal(error, exchange, "receiveWebhook")
+        except Exception as error:
+            defect = problem(
+                "internal_error", "A defect of ours; the log has the place.", request_id=exchange.request_id
+            )
+            return refusal(Refused(defect), exchange, "receiveWebhook", error)
 
     async def _read(self, endpoint: Endpoint, exchange: Exchange, caller: Caller) -> Answer:
         """Reads are bounded, and shed before anything that moves money."""
@@ -119,8 +139,12 @@ def create_app(
         )
         # Leaving drains the flows: what a client asked for ends before the connections close.
         with database as urls:
-            async with open_core(settings, urls.app_url, providers=providers) as core:
+            async with (
+                open_core(settings, urls.app_url, providers=providers) as core,
+                open_intake(settings, urls.app_url) as intake,
+            ):
                 face.open(core)
+                face.webhooks = WebhookDoor(receivers(settings), intake, sealer_of(settings), core.clock)
                 app.state.core = core
                 yield
 
@@ -165,7 +189,12 @@ def _open_routes(face: Face) -> list[HTTPRouteHandler]:
 
         return handle
 
+    async def webhook(request: Request[Any, Any, Any]) -> ASGIApp:
+        exchange = Exchange(request.scope, request.receive)
+        return await face.webhook(request.scope, request.receive, exchange)
+
     return [
+        _handler("POST", webhooks.PATH, webhook),
         _handler("GET", "/openapi.json", openapi),
         _handler("GET", "/healthz", probe(healthz)),
         _handler("GET", "/readyz", probe(Readiness().readyz)),
@@ -191,4 +220,4 @@ def _options_handler(path: str, allow: str) -> HTTPRouteHandler:
 
 def _handler(method: str, path: str, handle: Handler) -> HTTPRouteHandler:
     methods = (HttpMethod.GET, HttpMethod.HEAD) if method == "GET" else (HttpMethod(method),)
-    return route(path.replace("{id}", "{id:str}"), http_method=methods)(handle)
+    return route(re.sub(r"{(\w+)}", r"{\1:str}", path), http_method=methods)(handle)

@@ -24,11 +24,13 @@ _MAX_REMEMBERED: Final = 10_000
 
 
 class Caller(Struct, frozen=True):
-    """Who an API key speaks for. ``default_provider``: what the merchant has configured, if anything."""
+    """Who an API key speaks for. ``default_provider``: what the merchant has configured, if anything. ``operator``: it
+    speaks for the platform's own people, and for no merchant."""
 
     merchant_id: str
     key_id: str
     default_provider: str | None
+    operator: bool = False
 
 
 class _Known(Struct, frozen=True):
@@ -86,7 +88,7 @@ class Authenticator:
             return None
         merchant = await self._reads.merchant(slot[0])
         known = _Known(
-            caller=Caller(*slot, merchant["default_provider"] if merchant else None),
+            caller=Caller(*slot, merchant["default_provider"] if merchant else None, record["operator"]),
             secret_hash=record["secret_hash"],
             until_ms=until_ms,
         )

@@ -7,14 +7,16 @@ from typing import Any, Final
 
 from msgspec import Struct
 
-from tallystick.api import instructions, queries
+from tallystick.api import events, instructions, queries
 from tallystick.api.authentication import Caller
 from tallystick.api.bodies import AccountList, History, PaymentPage, TransferList
+from tallystick.api.events import Act, Acted, ActOnMany, DeadLetterPage
 from tallystick.api.exchange import Answer, Exchange
 from tallystick.api.instructions import InstructionKind
 from tallystick.api.queries import Query, answer_query
 from tallystick.core import Core
 from tallystick.views import PaymentView, RefundView
+from tallystick.webhooks.trace import EventTrace
 
 Handle = Callable[[Core, Exchange, Caller], Awaitable[Answer]]
 
@@ -30,13 +32,15 @@ class Endpoint(Struct, frozen=True, kw_only=True):
     answers: dict[int, type[Any]]
     codes: tuple[str, ...]
     body: str | None = None  # a name in edge.commands.SCHEMAS
+    body_type: type[Any] | None = None  # or the type that the body is read as
     body_required: bool = False
     parameters: tuple[str, ...] = ()  # names in openapi.PARAMETERS
     creates: bool = False  # answers carry Location
+    callers: str = "merchant"  # merchant | operator | either: whose API keys it takes
 
 
 #: Answers of everything that needs an API key.
-_KEYED: Final = ("unauthenticated", "rate_limited")
+_KEYED: Final = ("unauthenticated", "rate_limited", "forbidden")
 _READ: Final = (*_KEYED, "card_data_refused", "validation_failed", "overloaded", "not_ready", "internal_error")
 _INSTRUCTION: Final = (
     *_KEYED,
@@ -52,6 +56,16 @@ _INSTRUCTION: Final = (
     "overloaded",
     "not_ready",
     "outcome_unknown",
+)
+_ACT: Final = (
+    *_KEYED,
+    "body_too_large",
+    "unsupported_media_type",
+    "json_invalid",
+    "card_data_refused",
+    "validation_failed",
+    "not_ready",
+    "internal_error",
 )
 _ON_PAYMENT: Final = (*_INSTRUCTION, "not_found", "transition_rejected")
 
@@ -83,6 +97,24 @@ def _follow_up(
         body=body,
         parameters=("payment_id", "idempotency_key_header"),
         creates=creates,
+    )
+
+
+def _act(path: str, name: str, summary: str, handle: Handle, answer: type[Any]) -> Endpoint:
+    """What an operator does with one dead letter (named in the path) or with many (named in the body)."""
+    one = "{id}" in path
+    return Endpoint(
+        method="POST",
+        path=path,
+        name=name,
+        summary=summary,
+        handle=handle,
+        answers={200: answer},
+        codes=(*_ACT, "not_found", "not_replayable") if one else _ACT,
+        body_type=Act if one else ActOnMany,
+        body_required=True,
+        parameters=("event_id",) if one else (),
+        callers="operator",
     )
 
 
@@ -180,5 +212,55 @@ ENDPOINTS: Final[tuple[Endpoint, ...]] = (
         answers={200: TransferList},
         codes=(*_READ, "not_found"),
         parameters=("payment",),
+    ),
+    Endpoint(
+        method="GET",
+        path="/v1/events/{id}",
+        name="getEvent",
+        summary="One event of a provider, with every checkpoint and try",
+        handle=_read(events.get_event),
+        answers={200: EventTrace},
+        codes=(*_READ, "not_found"),
+        parameters=("event_id",),
+        callers="either",
+    ),
+    Endpoint(
+        method="GET",
+        path="/v1/dead-letters",
+        name="listDeadLetters",
+        summary="Events that bounded retries could not process, oldest first",
+        handle=_read(events.list_dead_letters),
+        answers={200: DeadLetterPage},
+        codes=_READ,
+        parameters=("event_provider", "event_type", "event_merchant", "limit", "cursor"),
+        callers="operator",
+    ),
+    _act(
+        "/v1/dead-letters/{id}/replay",
+        "replayDeadLetter",
+        "Have one closed event processed again by the very same guards",
+        events.replay_one,
+        EventTrace,
+    ),
+    _act(
+        "/v1/dead-letters/{id}/discard",
+        "discardDeadLetter",
+        "Close one dead letter for good",
+        events.discard_one,
+        EventTrace,
+    ),
+    _act(
+        "/v1/dead-letters/replay",
+        "replayDeadLetters",
+        "Replay the dead letters that a filter means, or all",
+        events.replay_many,
+        Acted,
+    ),
+    _act(
+        "/v1/dead-letters/discard",
+        "discardDeadLetters",
+        "Discard the dead letters that a filter means, or all",
+        events.discard_many,
+        Acted,
     ),
 )

@@ -17,7 +17,9 @@ from tallystick.views import encode
 PROBE_TIMEOUT_S: Final = 2
 
 #: What this process asks of the schema, beside the schema's own word: its statements.
-_STATEMENTS: Final = (*sql.load("reads.sql").values(), *sql.load("journal.sql").values())
+_STATEMENTS: Final = tuple(
+    statement for file in ("reads.sql", "journal.sql", "inbox.sql") for statement in sql.load(file).values()
+)
 
 
 async def healthz(_: Core, exchange: Exchange) -> Answer:

@@ -9,6 +9,7 @@ from typing import Any, Final
 
 import msgspec
 
+from tallystick.api import webhooks
 from tallystick.api.bodies import Health
 from tallystick.api.endpoints import ENDPOINTS, Endpoint
 from tallystick.edge.commands import (
@@ -80,6 +81,10 @@ PARAMETERS: Final[dict[str, Schema]] = {
     "payment_id": _id_parameter("pay"),
     "refund_id": _id_parameter("re"),
     "payment": _id_parameter("pay", "query", "payment"),
+    "event_id": _id_parameter("evt"),
+    "event_provider": _parameter("query", "provider", {"type": "string"}, "Only this provider's."),
+    "event_type": _parameter("query", "type", {"type": "string"}, "Only events of this type, in the provider's words."),
+    "event_merchant": _parameter("query", "merchant_id", {"type": "string"}, "Only this merchant's."),
     "idempotency_key_header": _parameter(
         "header",
         "Idempotency-Key",
@@ -117,6 +122,8 @@ PARAMETERS: Final[dict[str, Schema]] = {
     ),
 }
 
+_RECEIVER: Final = ("provider", "account")
+
 _TEXT: Final[Schema] = {"type": "string"}
 _SECONDS: Final[Schema] = {"type": "integer", "minimum": 1}
 
@@ -136,7 +143,8 @@ HEADERS: Final[dict[str, Schema]] = {
 
 def openapi_document() -> bytes:
     """The document as JSON."""
-    types = sorted({body for endpoint in ENDPOINTS for body in endpoint.answers.values()}, key=lambda t: t.__name__)
+    bodies = {body for endpoint in ENDPOINTS for body in (*endpoint.answers.values(), endpoint.body_type) if body}
+    types = sorted(bodies, key=lambda t: t.__name__)
     _, schemas = msgspec.json.schema_components([*types, Health, Problem], ref_template="#/components/schemas/{name}")
     for name, fields in _NARROWED.items():
         schemas[name]["properties"].update(fields)
@@ -165,10 +173,11 @@ def _operation(endpoint: Endpoint) -> Schema:
         "parameters": [PARAMETERS[name] for name in endpoint.parameters],
         "responses": _responses(endpoint),
     }
-    if endpoint.body is not None:
+    body = endpoint.body or (endpoint.body_type.__name__ if endpoint.body_type else None)
+    if body is not None:
         operation["requestBody"] = {
             "required": endpoint.body_required,
-            "content": {"application/json": {"schema": _reference(endpoint.body)}},
+            "content": {"application/json": {"schema": _reference(body)}},
         }
     return operation
 
@@ -176,7 +185,7 @@ def _operation(endpoint: Endpoint) -> Schema:
 def _responses(endpoint: Endpoint) -> Schema:
     responses: Schema = {}
     for status, body in endpoint.answers.items():
-        headers = ["Idempotent-Replayed"] if endpoint.method == "POST" and status != 202 else []
+        headers = ["Idempotent-Replayed"] if "idempotency_key_header" in endpoint.parameters and status != 202 else []
         responses[str(status)] = {
             "description": "Final." if status in (200, 201) else "Not final yet: the current state.",
             "headers": _headers(*headers, *(["Location"] if endpoint.creates else [])),
@@ -221,7 +230,35 @@ def _open_paths() -> dict[str, Schema]:
         "/readyz": _probe(
             "readyz", "Does the database answer, migrated?", {"200": healthy, "503": _refusal(503, ["not_ready"])}
         ),
+        webhooks.PATH: _webhook(),
         "/openapi.json": _probe("openapi", "This document", {"200": document}),
+    }
+
+
+def _webhook() -> dict[str, Schema]:
+    """Where providers deliver; the body and its signature are theirs to define."""
+    responses: Schema = {
+        "200": {
+            "description": "Durable. The body is what the provider wants to read.",
+            "headers": _headers(limited=False),
+            "content": {"application/json": {"schema": {}}, "text/plain": {"schema": {}}},
+        }
+    }
+    for status in sorted({ERRORS[code].status for code in webhooks.CODES}):
+        responses[str(status)] = _refusal(status, [c for c in webhooks.CODES if ERRORS[c].status == status])
+        headers = responses[str(status)]["headers"]
+        for name in ("RateLimit-Policy", "RateLimit", "WWW-Authenticate"):
+            headers.pop(name, None)
+    names = [_parameter("path", name, {"type": "string"}, "As configured.", required=True) for name in _RECEIVER]
+    return {
+        "post": {
+            "operationId": "receiveWebhook",
+            "summary": "A provider's webhook: verified by its signature, kept, acknowledged",
+            "security": [],
+            "parameters": names,
+            "requestBody": {"required": True, "content": {"application/json": {"schema": {}}}},
+            "responses": responses,
+        }
     }
 
 

@@ -21,6 +21,7 @@ from tallystick.bench.over_http import HttpFigures, Plan, measure_http
 from tallystick.bench.report import Report, Steps, print_report
 from tallystick.bench.stage import Database, open_database
 from tallystick.bench.targets import Judged, judge
+from tallystick.bench.webhooks import WebhookPlan, measure_webhooks
 from tallystick.logs import configure_logging
 from tallystick.settings import Settings, load_settings
 
@@ -38,6 +39,9 @@ CONNECTIONS: Final = [128, 400]
 
 #: At 1,000/s some 40 requests are under way; a stall of 200 ms must not run out of connections.
 RATE_CONNECTIONS: Final = 256
+
+#: As many as a large provider keeps to one endpoint.
+WEBHOOK_CONNECTIONS: Final = 64
 
 #: Fits the widest table.
 TABLE_COLUMNS: Final = 130
@@ -115,6 +119,30 @@ def journal(
     _print(
         Report(benchmark="journal", machine=machine, targets=_door_targets(figures), figures=figures), as_json=as_json
     )
+
+
+@app.command()
+def webhooks(
+    data_dir: DataDir = None,
+    rounds: Rounds = 3,
+    deliveries: Annotated[int, typer.Option(min=100, help="Deliveries of a burst.")] = 10_000,
+    connections: Annotated[int, typer.Option(min=1, help="The provider's connections.")] = WEBHOOK_CONNECTIONS,
+    as_json: AsJson = False,
+) -> None:
+    """A burst of webhooks with no worker running, and then a worker that drains it, each beside its ceiling."""
+    settings = _settings()
+    plan = WebhookPlan(rounds=rounds, deliveries=deliveries, connections=connections)
+    with open_database(data_dir) as database, tempfile.TemporaryDirectory() as work, Steps() as steps:
+        machine = asyncio.run(describe_machine(database.app_url))
+        figures = measure_webhooks(settings, database, Path(work), plan, steps)
+    judged = [
+        judge(targets.INTAKE_PER_S, figures.intake_per_s),
+        judge(targets.INTAKE_P99_MS, figures.intake_latency.p99_ms),
+        judge(targets.DRAIN_PER_S, figures.drain_per_s),
+    ]
+    _print(Report(benchmark="webhooks", machine=machine, targets=judged, figures=figures), as_json=as_json)
+    if figures.failures:
+        raise typer.Exit(1)
 
 
 @app.command()

@@ -18,6 +18,7 @@ from tallystick.bench.latency import Latency
 from tallystick.bench.machine import Machine
 from tallystick.bench.over_http import HttpFigures
 from tallystick.bench.targets import Judged
+from tallystick.bench.webhooks import WebhookFigures
 
 
 class Report(Struct, frozen=True, kw_only=True):
@@ -26,7 +27,7 @@ class Report(Struct, frozen=True, kw_only=True):
     benchmark: str
     machine: Machine
     targets: list[Judged]
-    figures: DoorFigures | HttpFigures | Filled
+    figures: DoorFigures | HttpFigures | WebhookFigures | Filled
 
     def json(self) -> str:
         """All of it."""
@@ -71,6 +72,8 @@ def print_report(console: Console, report: Report) -> None:
             _print_door(console, report.figures)
         case HttpFigures():
             _print_http(console, report.figures)
+        case WebhookFigures():
+            _print_webhooks(console, report.figures)
         case Filled() as filled:
             console.print(
                 f"{filled.payments:,} payments filled in, {filled.present:,} present, {filled.elapsed_s:,.0f} s, "
@@ -132,6 +135,21 @@ def _print_http(console: Console, figures: HttpFigures) -> None:
         f"{figures.of_ceiling:.2f} of the database ceiling.",
         highlight=False,
     )
+
+
+def _print_webhooks(console: Console, figures: WebhookFigures) -> None:
+    plan = figures.plan
+    table = Table(
+        title=f"Webhooks: medians of {plan.rounds} rounds of {plan.deliveries:,} deliveries, "
+        f"{plan.connections} connections, {figures.events:,} events each"
+    )
+    _columns(table, "", "per s", "of its ceiling", "p50 ms", "p95", "p99")
+    table.add_row("no-op POST", f"{figures.noop_per_s:,.0f}", "1.00", *_quantiles(figures.noop_latency))
+    intake = (f"{figures.intake_per_s:,.0f}", f"{figures.of_noop:.2f}", *_quantiles(figures.intake_latency))
+    table.add_row("acknowledged, durable", *intake)
+    table.add_row("database ceiling of effects", f"{figures.drain_ceiling_per_s:,.0f}", "1.00", "", "", "")
+    table.add_row("drained by one worker", f"{figures.drain_per_s:,.0f}", f"{figures.of_ceiling:.2f}", "", "", "")
+    console.print(table)
 
 
 def _print_targets(console: Console, targets: Sequence[Judged]) -> None:

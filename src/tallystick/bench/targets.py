@@ -46,6 +46,16 @@ OPEN_LOOP_P99_MS: Final = Target(name="open loop, p99", unit="ms", bound=100.0, 
 FILLED_SHARE: Final = Target(name="filled database, of the empty one", unit="ratio", bound=0.8)
 
 
+#: A surge of webhooks is as large as the surge of payments that it follows.
+INTAKE_PER_S: Final = Target(name="webhook burst acknowledged", unit="deliveries/s", bound=2_500)
+
+#: Providers wait for seconds; this keeps their connections few.
+INTAKE_P99_MS: Final = Target(name="webhook acknowledgement, p99", unit="ms", bound=100.0, at_least=False)
+
+#: One worker keeps up with a million payments a day eighty times over, and catches up with a burst in seconds.
+DRAIN_PER_S: Final = Target(name="inbox drained by one worker", unit="events/s", bound=1_000)
+
+
 def judge(target: Target, measured: float) -> Judged:
     """Whether ``measured`` reaches the target. "Adds" and p99 must stay below their bound."""
     holds = measured >= target.bound if target.at_least else measured < target.bound

@@ -30,6 +30,7 @@ COMMANDS: Final[Mapping[str, str]] = {
     "contract": "tallystick.cli.about:contract",
     "settings": "tallystick.cli.about:settings",
     "in-doubt": "tallystick.cli.in_doubt:app",
+    "dead-letters": "tallystick.cli.dead_letters:app",
 }
 
 #: Libraries whose errors mean that the database or the acquirer cannot be talked to. By name, so that a command that

@@ -20,22 +20,28 @@ from tallystick.cli.context import (
 )
 from tallystick.cli.database import existing_database
 
-app = typer.Typer(help="API keys of merchants.", no_args_is_help=True)
+app = typer.Typer(help="API keys of merchants and operators.", no_args_is_help=True)
 
 KeyId = Annotated[str, typer.Argument(metavar="KEY_ID", help="The key's public id, as `keys list` prints it.")]
 
 
 @app.command()
 def create(
-    merchant: Merchant,
+    merchant: Annotated[str | None, typer.Option("--merchant", help="The merchant's id.", show_default=False)] = None,
+    operator: Annotated[
+        bool, typer.Option("--operator", help="A key for dead letters and every merchant's events, instead.")
+    ] = False,
     default_provider: Annotated[
         str | None, typer.Option(help="Provider of payments that name none; kept where not given.")
     ] = None,
     data_dir: DataDir = None,
 ) -> None:
     """Make a key, and print it alone: it is not shown again. Makes the merchant too."""
+    if operator == (merchant is not None):
+        raise typer.BadParameter("give --merchant, or --operator", param_hint="--merchant")
     with existing_database(settings_from(data_dir)) as database:
-        typer.echo(asyncio.run(keys.create_key(database.app_url, merchant, default_provider)))
+        owner = merchant or keys.OPERATORS
+        typer.echo(asyncio.run(keys.create_key(database.app_url, owner, default_provider, operator=operator)))
 
 
 @app.command("list")
@@ -46,10 +52,11 @@ def list_keys(merchant: SomeMerchant = None, as_json: AsJson = False, data_dir: 
     if as_json:
         typer.echo(msgspec.json.encode(rows).decode())
         return
-    table = Table("merchant", "key id", "created", "revoked")
+    table = Table("merchant", "key id", "created", "revoked", "operator")
     for row in rows:
         revoked = row.revoked_at.isoformat(timespec="seconds") if row.revoked_at else ""
-        table.add_row(row.merchant_id, row.key_id, row.created_at.isoformat(timespec="seconds"), revoked)
+        created = row.created_at.isoformat(timespec="seconds")
+        table.add_row(row.merchant_id, row.key_id, created, revoked, "yes" if row.operator else "")
     console.print(table)
 
 

@@ -10,19 +10,38 @@ import typer
 from tallystick.addresses import SIMULATOR_HOST, require_free_port
 from tallystick.cli.context import DataDir, SimulatorPort, settings_from
 from tallystick.cli.roles import ParentPid, started
+from tallystick.simulator.options import LATE_MS, Options, webhooks
 from tallystick.simulator.server import run
 
 
 def simulate(
     forgetful: Annotated[bool, typer.Option("--forgetful", help="Ignore idempotency keys.")] = False,
     books: Annotated[Path | None, typer.Option(help="Where it keeps its books.", show_default=False)] = None,
+    late_ms: Annotated[int, typer.Option(help="Before each step that comes by itself.", min=0)] = LATE_MS,
+    webhook_url: Annotated[
+        str | None, typer.Option(help="Where it sends events; without it they stay in its books.", show_default=False)
+    ] = None,
+    webhook_secret: Annotated[
+        str | None,
+        typer.Option(help="What it signs them with.", show_default="the first of TALLYSTICK_SIMULATOR_WEBHOOK_SECRETS"),
+    ] = None,
+    webhook_time_scale: Annotated[float, typer.Option(help="Factor on the waits between tries at an event.")] = 1.0,
+    webhook_retry_ms: Annotated[
+        str | None, typer.Option(help="The waits themselves, as in 100,200,400.", show_default=False)
+    ] = None,
     simulator_port: SimulatorPort = None,
     data_dir: DataDir = None,
     parent_pid: ParentPid = None,
 ) -> None:
     """Run the test acquirer, with durable books of its own."""
     settings = started(settings_from(data_dir, simulator_port=simulator_port), parent_pid)
+    secret = webhook_secret or settings.simulator_webhook_secrets.partition(",")[0]
+    try:
+        events = webhooks(webhook_url, secret, webhook_retry_ms, webhook_time_scale)
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from error
     require_free_port(SIMULATOR_HOST, settings.simulator_port)
     books = books or Path(settings.data_dir) / "acquirer.sqlite"
     books.parent.mkdir(parents=True, exist_ok=True)
-    run(SIMULATOR_HOST, settings.simulator_port, books, forgetful=forgetful or settings.simulator_forgetful)
+    options = Options(forgetful=forgetful or settings.simulator_forgetful, late_ms=late_ms, webhooks=events)
+    run(SIMULATOR_HOST, settings.simulator_port, books, options)

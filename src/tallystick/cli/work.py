@@ -1,4 +1,4 @@
-"""``work``: recovery."""
+"""``work``: recovery, and what providers said."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tallystick.worker import work_until_signalled
 
 
 def work(data_dir: DataDir = None, parent_pid: ParentPid = None) -> None:
-    """Run recovery. Any number of workers share one database; leases decide who does what."""
+    """Recover, process webhooks, deliver ours. Any number of workers share one database; leases decide."""
     settings = started(settings_from(data_dir), parent_pid)
     with existing_database(settings) as database:
         uvloop.run(work_until_signalled(settings, database.app_url))

@@ -35,18 +35,18 @@ def settle(
 ) -> Change | None:
     """The change that ``verdict`` makes, or None where it says nothing new (or must wait its turn)."""
     attempt = stored.attempt(attempt_id)
-    verdict = _normalised(attempt, verdict)
+    verdict = normalised(attempt, verdict)
     step = replace(
         step,
         occurred_at=verdict.occurred_at,
         provider_reference=verdict.reference or attempt.provider_reference,
-        evidence={"verdict": msgspec.to_builtins(verdict)},
+        evidence={**(step.evidence or {}), "verdict": msgspec.to_builtins(verdict)},
     )
     draft = Draft(stored.payment.merchant_id, stored.payment.payment_id, step)
-    mismatch = _mismatch(attempt, verdict)
+    wrong = mismatch(attempt, verdict)
     match reading(attempt.state, verdict_name(verdict)):
-        case _ if mismatch is not None:
-            return _conflict(draft, attempt, verdict, rejection_id, mismatch, checks)
+        case _ if wrong is not None:
+            return _conflict(draft, attempt, verdict, rejection_id, wrong, checks)
         case Reading.SAME:
             return None
         case Reading.CONFLICT:
@@ -58,7 +58,7 @@ def settle(
             return _apply(draft, stored, attempt, verdict, rejection_id, checks)
 
 
-def _normalised(attempt: Attempt, verdict: Verdict) -> Verdict:
+def normalised(attempt: Attempt, verdict: Verdict) -> Verdict:
     """The verdict in the words of what is stored. An authorization that was voided before we ever booked it moved
     nothing: to us it is a decline. So is a reversal of what we never booked; and a provider that now calls a refund
     failed which it called done has reversed it."""
@@ -89,7 +89,7 @@ def _normalised(attempt: Attempt, verdict: Verdict) -> Verdict:
     return verdict
 
 
-def _mismatch(attempt: Attempt, verdict: Verdict) -> str | None:
+def mismatch(attempt: Attempt, verdict: Verdict) -> str | None:
     """An approval must be for the amount, the currency and the effect that were asked for."""
     if not isinstance(verdict, Approved):
         return None

@@ -6,6 +6,7 @@ the socket is left, so that a process that froze since its intent was committed 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from contextvars import ContextVar
 from typing import Any, Final
 
@@ -14,6 +15,7 @@ import msgspec
 from aiohttp.client_reqrep import ClientRequest, ClientResponse
 from aiohttp.connector import Connection
 from msgspec import Struct
+from yarl import URL
 
 from tallystick.clock import monotonic_ms
 
@@ -27,10 +29,11 @@ _send_by_ms: ContextVar[int | None] = ContextVar("send_by_ms", default=None)
 
 
 class Answer(Struct, frozen=True):
-    """A complete HTTP answer."""
+    """A complete HTTP answer; header names are as they came, and found in any case."""
 
     status: int
     body: bytes
+    headers: Mapping[str, str] = {}
 
 
 class NothingSent(Exception):
@@ -78,30 +81,43 @@ class ProviderHttp:
 
         Raises NothingSent and SentUnanswered, and nothing else for what the network does.
         """
-        token = _send_by_ms.set(send_by_ms)
-        try:
-            return await self._request(
-                "POST",
-                path,
-                data=msgspec.json.encode(body),
-                headers={"Content-Type": "application/json", "Idempotency-Key": key},
-            )
-        finally:
-            _send_by_ms.reset(token)
+        return await self.exchange(
+            "POST",
+            URL(self._base_url + path),
+            headers={"Content-Type": "application/json", "Idempotency-Key": key},
+            body=msgspec.json.encode(body),
+            send_by_ms=send_by_ms,
+        )
 
     async def get(self, path: str) -> Answer:
-        """Ask; moves nothing, so there is no deadline to send by."""
-        return await self._request("GET", path)
+        """Ask; moves nothing, so there is no deadline to send by. Raises as ``post`` does."""
+        return await self.exchange("GET", URL(self._base_url + path))
+
+    async def exchange(
+        self,
+        method: str,
+        url: URL,
+        *,
+        headers: Mapping[str, str] | None = None,
+        body: bytes | None = None,
+        send_by_ms: int | None = None,
+    ) -> Answer:
+        """One request to an absolute URL: for official SDKs, which bring URLs, headers and bodies of their own. Raises
+        as ``post`` does."""
+        token = _send_by_ms.set(send_by_ms)
+        try:
+            return await self._request(method, url, headers=headers, data=body)
+        finally:
+            _send_by_ms.reset(token)
 
     async def close(self) -> None:
         """Close every connection."""
         await self._session.close()
 
-    async def _request(self, method: str, path: str, **options: Any) -> Answer:
-        url = self._base_url + path
+    async def _request(self, method: str, url: URL, **options: Any) -> Answer:
         try:
             async with self._session.request(method, url, allow_redirects=False, **options) as response:
-                return Answer(response.status, await _read_whole(response))
+                return Answer(response.status, await _read_whole(response), response.headers)
         except TooLateToSend as error:
             raise NothingSent("too late to send: recovery may have taken over") from error
         except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:

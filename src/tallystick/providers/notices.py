@@ -88,6 +88,7 @@ class Notification(Struct, frozen=True, kw_only=True):
     payment_id: str | None = None
     traceparent: str | None = None
     notice: Notice | None = None
+    digest: bytes | None = None
 
 
 class Receiver(Protocol):

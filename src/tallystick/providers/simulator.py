@@ -18,11 +18,13 @@ from tallystick.providers.base import (
     Pending,
     ProviderCall,
     RequiresAction,
+    Reversed,
     Traits,
     Unknown,
     Verdict,
 )
 from tallystick.providers.http import Answer, NothingSent, ProviderHttp, SentUnanswered
+from tallystick.providers.notices import AnyVerdict
 from tallystick.simulator.scripts import METHODS
 
 #: Where the acquirer's minor units differ from ISO 4217, as those of real providers do here and there.
@@ -34,14 +36,18 @@ DECLINES: Final[Mapping[str, tuple[str, bool]]] = {
     "insufficient_funds": ("insufficient_funds", True),
     "authentication_abandoned": ("authentication_failed", True),
     "authentication_canceled": ("authentication_failed", True),
+    "refund_failed": ("refund_failed", True),
 }
 
 #: Longest raw answer kept as evidence, in characters: the acquirer's answers are under 1,000.
 RAW_LIMIT: Final = 4_096
 
 
-class _Body(Struct, frozen=True):
+class OperationBody(Struct, frozen=True):
+    """An operation, as answers and events show it."""
+
     attempt_id: str
+    operation: str
     status: str
     amount: int
     currency: str
@@ -53,18 +59,18 @@ class _Body(Struct, frozen=True):
     occurred_at: datetime | None = None
 
 
-_DECODER: Final = msgspec.json.Decoder(_Body)
+_DECODER: Final = msgspec.json.Decoder(OperationBody)
 
 
 class SimulatorProvider:
     """The test acquirer over HTTP. ``deduplicates=False`` for one that was started with ``--forgetful``."""
 
     name = "simulator"
-    account = "main"
 
-    def __init__(self, http: ProviderHttp, traits: Traits) -> None:
+    def __init__(self, http: ProviderHttp, traits: Traits, account: str = "main") -> None:
         self._http = http
         self.traits = traits
+        self.account = account
 
     def supports(self, payment_method: str) -> bool:
         """Payment methods are scripts."""
@@ -142,10 +148,13 @@ def _read(call: ProviderCall, answer: Answer) -> Verdict:
         return Unknown(reason="an answer that cannot be read", raw=raw)
     if body.attempt_id != call.attempt_id:
         return Unknown(reason="an answer for another attempt", raw=raw)
-    return _verdict(body, raw)
+    return verdict_of(body, raw)
 
 
-def _verdict(body: _Body, raw: dict[str, Any]) -> Verdict:
+def verdict_of(body: OperationBody, raw: dict[str, Any] | None) -> AnyVerdict:
+    """What an operation's status means. A refund that came back is declined to whoever asks for it: that nothing moved
+    is all there is to say; only the record knows that it was approved once. A capture that was taken back is reversed.
+    """
     match body.status:
         case "approved" if body.effect is not None:
             return Approved(
@@ -156,10 +165,14 @@ def _verdict(body: _Body, raw: dict[str, Any]) -> Verdict:
                 occurred_at=body.occurred_at,
                 raw=raw,
             )
-        case "declined":
-            theirs = body.decline_code or "declined"
+        case "declined" | "failed":
+            theirs = body.decline_code or body.status
             code, retryable = DECLINES.get(theirs, (theirs, False))
             message = body.decline_message or "The provider declined."
+            if body.status == "failed" and body.operation != "refund":
+                return Reversed(
+                    code=code, message=message, reference=body.reference, occurred_at=body.occurred_at, raw=raw
+                )
             return Declined(
                 code=code,
                 message=message,

@@ -19,7 +19,8 @@ from tallystick.clock import monotonic_ms
 from tallystick.errors import ChangeRefused, OutcomeUnknown, Overloaded
 from tallystick.logs import get_logger
 from tallystick.model import Change, StoredInstruction
-from tallystick.record.batch import BatchResult, Connection, Entry, GuardBroken, LostRace, committed, run_batch
+from tallystick.record.batch import BatchResult, Connection, Entry, LostRace, committed, run_batch
+from tallystick.record.failures import RETRY_SAME_CONNECTION, may_run_again
 
 log = get_logger("tallystick.record.journal")
 
@@ -224,7 +225,7 @@ class _Lane:
                 await self._tell_losers(lost.losers, by_entry, after_loss=after_loss)
                 pending = [waiting for waiting in pending if id(waiting.entry) not in losers]
             except Exception as error:
-                if _may_run_again(error):
+                if may_run_again(error):
                     after_loss = True
                     pending = await self._recover(pending, error)
                 else:
@@ -269,7 +270,7 @@ class _Lane:
     async def _recover(self, pending: list[_Waiting], error: Exception) -> list[_Waiting]:
         """Pause, open a new connection where the old one is gone, and give up on changes whose time is over."""
         await asyncio.sleep(RETRY_PAUSE_MS * (1 + random.random()) / 1000)
-        if not isinstance(error, _RETRY_SAME_CONNECTION):
+        if not isinstance(error, RETRY_SAME_CONNECTION):
             log.warning("journal connection lost", error=type(error).__name__, changes=len(pending))
             self._connection.terminate()
             try:
@@ -282,25 +283,3 @@ class _Lane:
             if waiting.give_up_at_ms <= now_ms:
                 waiting.fail(OutcomeUnknown("the record could not be reached in time"))
         return [waiting for waiting in pending if not waiting.future.done()]
-
-
-_RETRY_SAME_CONNECTION = (asyncpg.SerializationError, asyncpg.DeadlockDetectedError)
-
-#: Errors that say something of the server or the way to it, and nothing of the change.
-_NOT_THE_CHANGE = (
-    *_RETRY_SAME_CONNECTION,
-    asyncpg.PostgresConnectionError,
-    asyncpg.OperatorInterventionError,
-    asyncpg.InsufficientResourcesError,
-    asyncpg.InterfaceError,
-    asyncpg.ReadOnlySQLTransactionError,
-    OSError,
-    TimeoutError,
-)
-
-
-def _may_run_again(error: Exception) -> bool:
-    # A DataError is asyncpg's own refusal of an argument: about the change, though it is an InterfaceError.
-    if isinstance(error, asyncpg.DataError | GuardBroken):
-        return False
-    return isinstance(error, _NOT_THE_CHANGE)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Final, TypeVar
 
 import asyncpg
 import msgspec
@@ -12,6 +12,8 @@ from msgspec import Struct
 from tallystick import sql
 from tallystick.decisions.stored import Stored
 from tallystick.model import Attempt, Dispute, Failure, Payment, Refund, StoredInstruction
+
+Owned = TypeVar("Owned", Attempt, Refund, Dispute)
 
 READS: Final = sql.load("reads.sql")
 
@@ -100,6 +102,29 @@ class Reads:
         )
         return Loaded(stored=stored, clocks=clocks)
 
+    async def load_many(self, names: Sequence[tuple[str, str]]) -> dict[tuple[str, str], Stored]:
+        """Payments with all that belongs to them, by (merchant, payment); those that are not there are left out."""
+        columns = list(zip(*names, strict=True)) or [(), ()]
+        async with self._pool.acquire() as connection:  # in the order of ``load``, for its reason
+            attempts = _by_payment(
+                attempt_of(row) for row in await connection.fetch(READS["attempts_of_many"], *columns)
+            )
+            refunds = _by_payment(refund_of(row) for row in await connection.fetch(READS["refunds_of_many"], *columns))
+            disputes = _by_payment(
+                dispute_of(row) for row in await connection.fetch(READS["disputes_of_many"], *columns)
+            )
+            payments = [payment_of(row) for row in await connection.fetch(READS["payments_of_many"], *columns)]
+        loaded = {}
+        for payment in payments:
+            name = (payment.merchant_id, payment.payment_id)
+            loaded[name] = Stored(
+                payment=payment,
+                attempts=tuple(attempts.get(name, ())),
+                refunds=tuple(refunds.get(name, ())),
+                disputes=tuple(disputes.get(name, ())),
+            )
+        return loaded
+
     async def payment(self, merchant_id: str, payment_id: str) -> tuple[Payment, bool] | None:
         """A payment and whether it is in doubt."""
         record = await self._pool.fetchrow(READS["payment"], merchant_id, payment_id, self.clock_shift_ms)
@@ -174,6 +199,13 @@ class Reads:
     async def api_key(self, merchant_id: str, key_id: str) -> asyncpg.Record | None:
         """An API key's stored hash."""
         return await self._pool.fetchrow(READS["api_key"], merchant_id, key_id)
+
+
+def _by_payment(subjects: Iterable[Owned]) -> dict[tuple[str, str], list[Owned]]:
+    groups: dict[tuple[str, str], list[Owned]] = {}
+    for subject in subjects:
+        groups.setdefault((subject.merchant_id, subject.payment_id), []).append(subject)
+    return groups
 
 
 def _clock(record: asyncpg.Record) -> AttemptClock:

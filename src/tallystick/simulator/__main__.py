@@ -5,7 +5,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from tallystick.simulator.server import HOLD_MS, PENDING_MS, SLOW_MS, run
+from tallystick.simulator.options import HOLD_MS, LATE_MS, PENDING_MS, SLOW_MS, Options, webhooks
+from tallystick.simulator.server import run
 
 
 def main() -> None:
@@ -18,15 +19,32 @@ def main() -> None:
     parser.add_argument("--slow-ms", type=int, default=SLOW_MS)
     parser.add_argument("--pending-ms", type=int, default=PENDING_MS)
     parser.add_argument("--hold-ms", type=int, default=HOLD_MS, help="how long sim_timeout_* keep the line open")
+    parser.add_argument(
+        "--late-ms", type=int, default=LATE_MS, help="before what happens by itself, and delayed events"
+    )
+    parser.add_argument("--webhook-url", help="where events are sent; without it they stay in the books")
+    parser.add_argument("--webhook-secret", default="", help="what they are signed with")
+    parser.add_argument("--webhook-time-scale", type=float, default=1.0, help="factor on the waits between tries")
+    parser.add_argument("--webhook-retry-ms", help="the waits themselves, as in 100,200,400")
     options = parser.parse_args()
+    try:
+        events = webhooks(
+            options.webhook_url, options.webhook_secret, options.webhook_retry_ms, options.webhook_time_scale
+        )
+    except ValueError as error:
+        parser.error(str(error))
     run(
         options.host,
         options.port,
         options.books,
-        forgetful=options.forgetful,
-        slow_ms=options.slow_ms,
-        pending_ms=options.pending_ms,
-        hold_ms=options.hold_ms,
+        Options(
+            forgetful=options.forgetful,
+            slow_ms=options.slow_ms,
+            pending_ms=options.pending_ms,
+            hold_ms=options.hold_ms,
+            late_ms=options.late_ms,
+            webhooks=events,
+        ),
     )
 
 

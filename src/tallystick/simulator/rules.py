@@ -1,8 +1,34 @@
-"""What a charge allows, and what an operation on it amounts to now. Pure: rows in, words out."""
+"""What a charge allows, what an operation on it amounts to now, and what an event about it is called. Pure: rows in,
+words out."""
 
 from __future__ import annotations
 
 import sqlite3
+from typing import Final
+
+#: Who captured a charge, where it was no operation: its ``closed_by``.
+BY_DASHBOARD: Final = "dashboard"
+BY_LATE_CAPTURE: Final = "late_capture"
+
+#: Dispute: status -> the steps that it allows. Money can be taken before the verdict, and once more after a won one.
+DISPUTE_STEPS: Final = {
+    "opened": frozenset({"withdraw", "review", "win", "lose"}),
+    "under_review": frozenset({"withdraw", "win", "lose"}),
+    "won": frozenset({"withdraw"}),
+    "lost": frozenset[str](),
+}
+
+
+class KeyReused(Exception):
+    """The idempotency key was used with another payload."""
+
+
+class Missing(Exception):
+    """There is no such charge, operation or dispute; the message is which."""
+
+
+class NotPossible(Exception):
+    """What was asked for does not fit where the charge or dispute stands; the message is a code."""
 
 
 def refusal_of(operation: str, charge: sqlite3.Row, amount: int) -> str | None:
@@ -12,7 +38,7 @@ def refusal_of(operation: str, charge: sqlite3.Row, amount: int) -> str | None:
         if status != "captured":
             return "charge_not_captured"
         return "amount_too_large" if amount > charge["captured"] - charge["refunded"] else None
-    if status == "captured":
+    if status in ("captured", "failed"):
         return "charge_already_captured"
     if status == "voided" or charge["closed_by"] == "cancel":
         return "charge_already_canceled"
@@ -39,6 +65,24 @@ def effect_of(operation: sqlite3.Row, charge: sqlite3.Row) -> str | None:
             return "voided"
         case "refund":
             return "refunded"
-    if charge["capture"] or charge["closed_by"] == "dashboard":
+    if charge["capture"] or charge["closed_by"] in (BY_DASHBOARD, BY_LATE_CAPTURE):
         return "captured"
     return "voided" if charge["status"] == "voided" else "authorized"
+
+
+def event_type(operation: str, status: str, effect: str | None) -> str | None:
+    """What the event is called that an operation makes when it gets where it is; None for one that still waits."""
+    match status:
+        case "approved" if effect == "refunded":
+            return "refund.succeeded"
+        case "approved":
+            return f"charge.{effect}"
+        case "declined" if operation == "authorize":
+            return "charge.declined"
+        case "declined":
+            return f"{operation}.declined"
+        case "failed":
+            return "refund.failed" if operation == "refund" else "capture.failed"
+        case "requires_action":
+            return "charge.action_required"
+    return None

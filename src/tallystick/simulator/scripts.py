@@ -1,4 +1,8 @@
-"""What a payment method makes the acquirer do: the whole grammar as a table. Pure."""
+"""What a payment method makes the acquirer do: the whole grammar as tables. Pure.
+
+A method is one script of one kind: how a call goes (``sim_ok``, ``sim_capture_timeout_charged``), what happens by
+itself afterwards (``sim_expires``), or how the events about its charge leave (``sim_webhook_lost``).
+"""
 
 from __future__ import annotations
 
@@ -7,12 +11,21 @@ from typing import Final, NamedTuple
 
 class Behaviour(NamedTuple):
     """How one operation goes. ``executes``: the books record an effect (or a decline). ``answer``: what the caller
-    sees of it: ok | slow | timeout | error | reset. ``outcome``: approved | declined | pending | requires_action."""
+    sees of it: ok | slow | timeout | error | reset | early (after its own webhook).
+    ``outcome``: approved | declined | pending | requires_action."""
 
     executes: bool = True
     answer: str = "ok"
     outcome: str = "approved"
     decline_code: str | None = None
+
+
+class Afterwards(NamedTuple):
+    """What happens by itself, step after step, once a charge is ``when``:
+    authorized | captured | refunded | declined."""
+
+    when: str
+    steps: tuple[str, ...]
 
 
 PLAIN: Final = Behaviour()
@@ -32,10 +45,49 @@ _AUTHORIZE_ONLY: Final = {
     "ok": PLAIN,
     "insufficient_funds": Behaviour(outcome="declined", decline_code="insufficient_funds"),
     "action_required": Behaviour(outcome="requires_action"),
+    "late_capture": _FAULTS["declined"],
 }
+
+#: A script of every operation on a charge, not of one.
+EVERY: Final = "every"
+
+_EVERY: Final = {
+    "webhook_early": Behaviour(answer="early"),
+    "webhook_only": Behaviour(outcome="pending"),
+}
+
+_DISPUTED: Final = ("dispute_open", "dispute_withdraw", "dispute_review")
+
+#: payment method -> what happens by itself, a moment (``--late-ms``) before each step.
+AFTERWARDS: Final[dict[str, Afterwards]] = {
+    "sim_refund_fails_late": Afterwards("refunded", ("fail",)),
+    "sim_capture_fails_late": Afterwards("captured", ("fail",)),
+    "sim_dispute_won": Afterwards("captured", (*_DISPUTED, "dispute_win")),
+    "sim_dispute_lost": Afterwards("captured", (*_DISPUTED, "dispute_lose")),
+    # The card's bank asks once more, after the verdict: the money goes a second time.
+    "sim_dispute_second": Afterwards("captured", (*_DISPUTED, "dispute_win", "dispute_withdraw")),
+    "sim_expires": Afterwards("authorized", ("expire",)),
+    "sim_dashboard_capture": Afterwards("authorized", ("dashboard_capture",)),
+    "sim_dashboard_refund": Afterwards("captured", ("dashboard_refund",)),
+    "sim_late_capture": Afterwards("declined", ("late_capture",)),
+}
+
+#: payment method -> how the events about its charge leave; all others leave at once, one time each.
+DEPARTURES: Final[dict[str, str]] = {
+    "sim_webhook_duplicate": "duplicate",  # three times each, side by side
+    "sim_webhook_reordered": "reordered",  # held until the charge is quiet for --late-ms; then the last one first
+    "sim_webhook_delayed": "delayed",  # --late-ms late
+    "sim_webhook_lost": "lost",  # never
+    "sim_webhook_forged": "forged",  # between a forgery with a bad signature and a signed one under the same id
+}
+
+#: The method whose operations the lookup calls pending until the webhook about them has arrived.
+TOLD_BY_WEBHOOK_ONLY: Final = "sim_webhook_only"
 
 #: payment method -> (the operation that its script is about, what that operation does).
 SCRIPTS: Final[dict[str, tuple[str, Behaviour]]] = {
+    **dict.fromkeys((*AFTERWARDS, *DEPARTURES), ("authorize", PLAIN)),
+    **{f"sim_{name}": (EVERY, behaviour) for name, behaviour in _EVERY.items()},
     **{f"sim_{name}": ("authorize", behaviour) for name, behaviour in (_AUTHORIZE_ONLY | _FAULTS).items()},
     **{
         f"sim_{operation}_{name}": (operation, behaviour)
@@ -57,10 +109,12 @@ DECLINE_MESSAGES: Final = {
     "charge_not_captured": "The charge was not captured.",
     "charge_not_authorized": "The charge holds no money.",
     "amount_too_large": "The amount is above what is left.",
+    "refund_failed": "The card's bank sent the refund back.",
+    "capture_failed": "The card's bank refused the capture after all.",
 }
 
 
 def behaviour(payment_method: str, operation: str) -> Behaviour:
     """What an operation does under a payment method's script. KeyError for a method that is not in METHODS."""
     scripted, what = SCRIPTS[payment_method]
-    return what if scripted == operation else PLAIN
+    return what if scripted in (operation, EVERY) else PLAIN

@@ -1,35 +1,25 @@
-"""The acquirer's HTTP face."""
+"""The acquirer's HTTP face, and the tasks beside it: what happens by itself, and what is sent."""
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import signal
 import socket
 import struct
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any, Final
 
-import msgspec
 from aiohttp import web
 
-from tallystick.simulator.books import Books, KeyReused, NoSuchCharge, NotWaiting
+from tallystick.simulator.books import Books
+from tallystick.simulator.control import BackOffice, WebhookDesk
+from tallystick.simulator.options import Options
+from tallystick.simulator.requests import BadRequest, answer, errors, idempotency_key, page_answer, page_of, payload
 from tallystick.simulator.scripts import METHODS, Behaviour, behaviour
-
-#: How long a caller that gets no answer is kept on the line: longer than any time-out it should have.
-HOLD_MS: Final = 60_000
-
-#: The scripted delays of sim_slow and sim_pending.
-SLOW_MS: Final = 3_000
-PENDING_MS: Final = 2_000
-
-#: Charges on a page: at most what one answer of about 500 kB carries, and by default what a person reads.
-PAGE_LIMIT: Final = 1_000
-DEFAULT_PAGE: Final = 100
-
-#: Longest idempotency key, in characters: as other providers have it.
-KEY_LIMIT: Final = 255
+from tallystick.simulator.sender import Sender
 
 #: SO_LINGER, on and 0 s: closing such a socket sends RST, where a plain close would say goodbye with FIN.
 LINGER_NOT: Final = struct.pack("ii", 1, 0)
@@ -37,22 +27,32 @@ LINGER_NOT: Final = struct.pack("ii", 1, 0)
 #: Held and slow connections may not delay the end of the program.
 SHUTDOWN_S: Final = 0.2
 
-
-class BadRequest(Exception):
-    """The caller's request makes no sense."""
+#: How often the acquirer looks at what is due to happen by itself; readers look first as well.
+TICK_S: Final = 0.02
 
 
 class Acquirer:
-    """Handlers over one set of books."""
+    """Handlers over one set of books: what a connector talks to."""
 
-    def __init__(self, books: Books, *, slow_s: float, hold_s: float) -> None:
+    def __init__(self, books: Books, desk: WebhookDesk, options: Options) -> None:
         self._books = books
-        self._slow_s = slow_s
-        self._hold_s = hold_s
+        self._desk = desk
+        self._slow_s = options.slow_ms / 1000
+        self._hold_s = options.hold_ms / 1000
+
+    def routes(self) -> list[web.RouteDef]:
+        """Where they are."""
+        return [
+            web.post("/sim/charges", self.authorize),
+            web.get("/sim/charges", self.charges),
+            web.post("/sim/charges/{id}/{action:capture|cancel|refunds}", self.follow_up),
+            web.get("/sim/operations/{attempt_id}", self.lookup),
+            web.get("/sim/healthz", self.healthz),
+        ]
 
     async def authorize(self, request: web.Request) -> web.StreamResponse:
         """POST /sim/charges."""
-        payload = await _payload(
+        body = await payload(
             request,
             {
                 "payment_id": str,
@@ -64,10 +64,10 @@ class Acquirer:
                 "capture": bool,
             },
         )
-        if payload["payment_method"] not in METHODS:
+        if body["payment_method"] not in METHODS:
             raise BadRequest("unknown payment_method")
-        what = behaviour(payload["payment_method"], "authorize")
-        return await self._carry_out(request, payload, what, lambda key: self._books.authorize(key, payload, what))
+        what = behaviour(body["payment_method"], "authorize")
+        return await self._carry_out(request, body, what, lambda key: self._books.authorize(key, body, what))
 
     async def follow_up(self, request: web.Request) -> web.StreamResponse:
         """POST /sim/charges/{id}/capture, /cancel, /refunds."""
@@ -75,10 +75,10 @@ class Acquirer:
         fields: dict[str, type] = {"attempt_id": str}
         if operation != "cancel":
             fields["amount"] = int
-        payload = await _payload(request, fields)
+        body = await payload(request, fields)
         charge_id = request.match_info["id"]
         what = behaviour(self._books.charge(charge_id)["payment_method"], operation)
-        full = payload | {"charge": charge_id, "operation": operation}
+        full = body | {"charge": charge_id, "operation": operation}
         return await self._carry_out(
             request, full, what, lambda key: self._books.follow_up(operation, key, charge_id, full, what)
         )
@@ -86,35 +86,23 @@ class Acquirer:
     async def lookup(self, request: web.Request) -> web.StreamResponse:
         """GET /sim/operations/{attempt_id}."""
         found = self._books.lookup(request.match_info["attempt_id"])
-        return _json(404, {"error": "no_such_operation"}) if found is None else _json(200, found)
-
-    async def customer(self, request: web.Request) -> web.StreamResponse:
-        """POST /sim/charges/{id}/complete, /abandon."""
-        completes = request.match_info["action"] == "complete"
-        return _json(200, self._books.customer(request.match_info["id"], completes=completes))
-
-    async def dashboard(self, request: web.Request) -> web.StreamResponse:
-        """POST /sim/charges/{id}/dashboard-capture."""
-        return _json(200, self._books.dashboard_capture(request.match_info["id"]))
+        return answer(404, {"error": "no_such_operation"}) if found is None else answer(200, found)
 
     async def charges(self, request: web.Request) -> web.StreamResponse:
         """GET /sim/charges."""
-        try:
-            limit = int(request.query.get("limit", DEFAULT_PAGE))
-            after = int(request.query.get("cursor", 0))
-        except ValueError as error:
-            raise BadRequest("limit and cursor are integers") from error
-        if not (1 <= limit <= PAGE_LIMIT and 0 <= after < 2**63):
-            raise BadRequest(f"limit is 1 to {PAGE_LIMIT}")
-        data, more = self._books.charges(after, limit, request.query.get("payment_id"))
-        return _json(200, {"data": data, "next_cursor": None if more is None else str(more)})
+        after, limit = page_of(request)
+        return page_answer(*self._books.charges(after, limit, request.query.get("payment_id")))
+
+    async def healthz(self, _: web.Request) -> web.StreamResponse:
+        """GET /sim/healthz."""
+        return answer(200, {"status": "ok"})
 
     async def _carry_out(
-        self, request: web.Request, payload: dict[str, Any], what: Behaviour, book: Callable[[str], dict[str, Any]]
+        self, request: web.Request, body: dict[str, Any], what: Behaviour, book: Callable[[str], dict[str, Any]]
     ) -> web.StreamResponse:
         """Book at most once for a key; then answer as the script says, also to a repeated call."""
-        key = _key(request)
-        result = self._books.known(key, payload)
+        key = idempotency_key(request)
+        result = self._books.known(key, body)
         if result is None and what.executes:
             result = book(key)
         match what.answer:
@@ -125,18 +113,11 @@ class Acquirer:
                 _reset(request)
             case "reset":
                 _reset(request)
+            case "early" if result is not None and self._desk.sender is not None:
+                await self._desk.sender.sent(result["charge_id"])
         if what.answer == "error" or result is None:
-            return _json(500, {"error": "internal"})
-        return _json(402 if result["status"] == "declined" else 200, result)
-
-
-def _key(request: web.Request) -> str:
-    key = request.headers.get("Idempotency-Key")
-    if not key:
-        raise BadRequest("Idempotency-Key is missing")
-    if len(key) > KEY_LIMIT or not (key.isascii() and key.isprintable()):
-        raise BadRequest(f"Idempotency-Key is 1 to {KEY_LIMIT} printable ASCII characters")
-    return key
+            return answer(500, {"error": "internal"})
+        return answer(402 if result["status"] in ("declined", "failed") else 200, result)
 
 
 def _reset(request: web.Request) -> None:
@@ -146,75 +127,34 @@ def _reset(request: web.Request) -> None:
         request.transport.abort()
 
 
-async def _payload(request: web.Request, fields: dict[str, type]) -> dict[str, Any]:
-    try:
-        body = msgspec.json.decode(await request.read())
-    except (web.RequestPayloadError, web.HTTPRequestEntityTooLarge) as error:
-        raise BadRequest("the body is broken or too large") from error
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-        raise BadRequest("not JSON") from error
-    if not isinstance(body, dict) or set(body) != set(fields):
-        raise BadRequest(f"expected the fields {', '.join(fields)}")
-    for name, kind in fields.items():
-        if type(body[name]) is not kind:
-            raise BadRequest(f"{name} is of the wrong type")
-    if "amount" in fields and not 0 < body["amount"] < 2**53:
-        raise BadRequest("amount is out of range")
-    return body
-
-
-def _json(status: int, body: dict[str, Any]) -> web.Response:
-    return web.Response(status=status, body=msgspec.json.encode(body), content_type="application/json")
-
-
-@web.middleware
-async def _errors(
-    request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
-) -> web.StreamResponse:
-    try:
-        return await handler(request)
-    except BadRequest as error:
-        return _json(400, {"error": str(error)})
-    except NoSuchCharge:
-        return _json(404, {"error": "no_such_charge"})
-    except NotWaiting:
-        return _json(409, {"error": "not_waiting"})
-    except KeyReused:
-        return _json(409, {"error": "idempotency_key_reused"})
-
-
-def create_app(
-    books_path: Path,
-    *,
-    forgetful: bool = False,
-    slow_ms: int = SLOW_MS,
-    pending_ms: int = PENDING_MS,
-    hold_ms: int = HOLD_MS,
-) -> web.Application:
+def create_app(books_path: Path, options: Options) -> web.Application:
     """The acquirer as an aiohttp application."""
-    books = Books(books_path, forgetful=forgetful, pending_s=pending_ms / 1000)
-    acquirer = Acquirer(books, slow_s=slow_ms / 1000, hold_s=hold_ms / 1000)
-    app = web.Application(middlewares=[_errors])
+    books = Books(books_path, options)
+    desk = WebhookDesk(books, options.webhooks)
+    app = web.Application(middlewares=[errors])
 
-    async def healthz(_: web.Request) -> web.Response:
-        return _json(200, {"status": "ok"})
-
-    async def close(_: web.Application) -> None:
+    async def beside(_: web.Application) -> AsyncIterator[None]:
+        tasks = [asyncio.create_task(_tick(books))]
+        if options.webhooks is not None:
+            desk.sender = Sender(books.events, options.webhooks)
+            tasks.append(asyncio.create_task(desk.sender.run()))
+        yield
+        for task in tasks:
+            task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await task
+        await desk.close()
         books.close()
 
-    app.add_routes(
-        [
-            web.post("/sim/charges", acquirer.authorize),
-            web.get("/sim/charges", acquirer.charges),
-            web.post("/sim/charges/{id}/{action:capture|cancel|refunds}", acquirer.follow_up),
-            web.post("/sim/charges/{id}/{action:complete|abandon}", acquirer.customer),
-            web.post("/sim/charges/{id}/dashboard-capture", acquirer.dashboard),
-            web.get("/sim/operations/{attempt_id}", acquirer.lookup),
-            web.get("/sim/healthz", healthz),
-        ]
-    )
-    app.on_cleanup.append(close)
+    app.add_routes([*Acquirer(books, desk, options).routes(), *BackOffice(books).routes(), *desk.routes()])
+    app.cleanup_ctx.append(beside)
     return app
+
+
+async def _tick(books: Books) -> None:
+    while True:
+        books.late.catch_up()
+        await asyncio.sleep(TICK_S)
 
 
 async def _serve(app: web.Application, host: str, port: int) -> None:
@@ -232,16 +172,6 @@ async def _serve(app: web.Application, host: str, port: int) -> None:
         await runner.cleanup()
 
 
-def run(
-    host: str,
-    port: int,
-    books_path: Path,
-    *,
-    forgetful: bool = False,
-    slow_ms: int = SLOW_MS,
-    pending_ms: int = PENDING_MS,
-    hold_ms: int = HOLD_MS,
-) -> None:
+def run(host: str, port: int, books_path: Path, options: Options) -> None:
     """Serve until SIGTERM or SIGINT. Raises OSError when the port is taken."""
-    app = create_app(books_path, forgetful=forgetful, slow_ms=slow_ms, pending_ms=pending_ms, hold_ms=hold_ms)
-    asyncio.run(_serve(app, host, port))
+    asyncio.run(_serve(create_app(books_path, options), host, port))

@@ -28,7 +28,7 @@ SELECT * FROM unnest($1::text[], $2::text[], $3::int[], $4::text[], $5::text[], 
 ON CONFLICT DO NOTHING
 RETURNING merchant_id, subject_id, version, change_id;
 
--- write_payments: the state after this version, guarded by the version before it
+-- write_payments: the state after the change's last version, guarded by being older
 INSERT INTO payment (merchant_id, payment_id, version, state, amount, currency, amount_authorized, amount_captured,
                      amount_refunded, amount_refund_pending, amount_reversed, capture_method, payment_method,
                      provider, provider_reference, next_action, failure, description, metadata, created_at,
@@ -43,9 +43,9 @@ ON CONFLICT (merchant_id, payment_id) DO UPDATE SET
     amount_refund_pending = excluded.amount_refund_pending, amount_reversed = excluded.amount_reversed,
     provider_reference = excluded.provider_reference,
     next_action = excluded.next_action, failure = excluded.failure, updated_at = excluded.updated_at
-WHERE payment.version = excluded.version - 1;
+WHERE payment.version < excluded.version;
 
--- write_refunds: the state after this version, guarded by the version before it
+-- write_refunds: the state after the change's last version, guarded by being older
 INSERT INTO refund (merchant_id, refund_id, payment_id, version, state, amount, currency, provider,
                     provider_reference, reason, failure, created_at, updated_at)
 SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::int[], $5::text[], $6::bigint[], $7::text[], $8::text[],
@@ -53,9 +53,9 @@ SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::int[], $5::text[], 
 ON CONFLICT (merchant_id, refund_id) DO UPDATE SET
     version = excluded.version, state = excluded.state, provider_reference = excluded.provider_reference,
     failure = excluded.failure, updated_at = excluded.updated_at
-WHERE refund.version = excluded.version - 1;
+WHERE refund.version < excluded.version;
 
--- write_disputes: the state after this version, guarded by the version before it
+-- write_disputes: the state after the change's last version, guarded by being older
 INSERT INTO dispute (merchant_id, dispute_id, payment_id, version, state, amount, currency, provider,
                      provider_reference, reason, funds_withdrawn, created_at, updated_at)
 SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::int[], $5::text[], $6::bigint[], $7::text[], $8::text[],
@@ -63,7 +63,7 @@ SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::int[], $5::text[], 
 ON CONFLICT (merchant_id, dispute_id) DO UPDATE SET
     version = excluded.version, state = excluded.state, amount = excluded.amount, reason = excluded.reason,
     funds_withdrawn = excluded.funds_withdrawn, updated_at = excluded.updated_at
-WHERE dispute.version = excluded.version - 1;
+WHERE dispute.version < excluded.version;
 
 -- write_attempts: the state after this version, and recovery's schedule on the database's clock ($25: shift in ms)
 INSERT INTO attempt (merchant_id, payment_id, attempt_id, version, state, operation, purpose, refund_id,

@@ -4,10 +4,10 @@ ON CONFLICT (merchant_id) DO UPDATE
 SET default_provider = coalesce(excluded.default_provider, merchant.default_provider);
 
 -- insert_key: the hash of a new API key
-INSERT INTO api_key (merchant_id, key_id, secret_hash, created_at) VALUES ($1, $2, $3, now());
+INSERT INTO api_key (merchant_id, key_id, secret_hash, created_at, operator) VALUES ($1, $2, $3, now(), $4);
 
 -- keys: all keys, or those of one merchant; never more than their hash is stored, and not even that is read
-SELECT merchant_id, key_id, created_at, revoked_at
+SELECT merchant_id, key_id, created_at, revoked_at, operator
 FROM api_key
 WHERE $1::text IS NULL OR merchant_id = $1
 ORDER BY merchant_id, created_at, key_id;
@@ -15,4 +15,4 @@ ORDER BY merchant_id, created_at, key_id;
 -- revoke_key: a key that was revoked keeps its first time
 UPDATE api_key SET revoked_at = now()
 WHERE merchant_id = $1 AND key_id = $2 AND revoked_at IS NULL
-RETURNING key_id;
+RETURNING key_id, operator;

@@ -21,6 +21,26 @@ SELECT * FROM refund WHERE merchant_id = $1 AND payment_id = $2 ORDER BY refund_
 -- disputes: all disputes of a payment
 SELECT * FROM dispute WHERE merchant_id = $1 AND payment_id = $2 ORDER BY dispute_id;
 
+-- payments_of_many: several payments
+SELECT t.* FROM unnest($1::text[], $2::text[]) AS k (merchant_id, payment_id)
+JOIN payment t ON t.merchant_id = k.merchant_id AND t.payment_id = k.payment_id
+ORDER BY t.merchant_id, t.payment_id;
+
+-- attempts_of_many: all attempts of several payments
+SELECT t.* FROM unnest($1::text[], $2::text[]) AS k (merchant_id, payment_id)
+JOIN attempt t ON t.merchant_id = k.merchant_id AND t.payment_id = k.payment_id
+ORDER BY t.attempt_id;
+
+-- refunds_of_many: all refunds of several payments
+SELECT t.* FROM unnest($1::text[], $2::text[]) AS k (merchant_id, payment_id)
+JOIN refund t ON t.merchant_id = k.merchant_id AND t.payment_id = k.payment_id
+ORDER BY t.refund_id;
+
+-- disputes_of_many: all disputes of several payments
+SELECT t.* FROM unnest($1::text[], $2::text[]) AS k (merchant_id, payment_id)
+JOIN dispute t ON t.merchant_id = k.merchant_id AND t.payment_id = k.payment_id
+ORDER BY t.dispute_id;
+
 -- refund: one refund, and whether its attempt is in doubt ($3: shift in ms)
 SELECT r.*, EXISTS (
     SELECT 1 FROM attempt a
@@ -84,4 +104,4 @@ WHERE merchant_id = $1 AND payment_id = $2 AND state = 'unknown' AND parked_at I
 SELECT merchant_id, default_provider FROM merchant WHERE merchant_id = $1;
 
 -- api_key: one API key, revoked or not
-SELECT merchant_id, key_id, secret_hash, revoked_at FROM api_key WHERE merchant_id = $1 AND key_id = $2;
+SELECT merchant_id, key_id, secret_hash, revoked_at, operator FROM api_key WHERE merchant_id = $1 AND key_id = $2;

@@ -51,7 +51,7 @@ CREATE TABLE inbox (
     notice json,
     state text NOT NULL,
     detail text,
-    lane smallint NOT NULL,
+    turn bigint NOT NULL,
     tries integer NOT NULL,
     replays integer NOT NULL,
     next_try_at timestamptz,
@@ -61,7 +61,8 @@ CREATE TABLE inbox (
     PRIMARY KEY (provider, account, provider_event_id)
 ) WITH (fillfactor = 80);
 CREATE INDEX inbox_by_event ON inbox (event_id);
-CREATE INDEX inbox_due ON inbox (lane, next_try_at) WHERE next_try_at IS NOT NULL;
+-- Turns are milliseconds, spread over a merchant's events: one merchant's flood queues behind others' few.
+CREATE INDEX inbox_due ON inbox (turn) WHERE next_try_at IS NOT NULL;
 CREATE INDEX inbox_dead ON inbox (closed_at) WHERE state = 'dead';
 CREATE INDEX inbox_by_payment ON inbox (merchant_id, payment_id) WHERE payment_id IS NOT NULL;
 

@@ -1,0 +1,197 @@
+"""Events of providers and dead letters over HTTP: one event with all its checkpoints, and the operator's lane."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated, Any, Final
+
+import msgspec
+from msgspec import Meta, Struct
+
+from tallystick.api.authentication import Caller
+from tallystick.api.exchange import Answer, Exchange
+from tallystick.api.problems import Refused, not_found, refused_fields
+from tallystick.card_data import contains_card_data
+from tallystick.core import Core
+from tallystick.edge.json_body import BadJson, parse_json_object, safe_name
+from tallystick.errors import ProblemField, problem
+from tallystick.ids import is_id
+from tallystick.record.inbox import DeadLetterFilter, Inbox
+from tallystick.views import encode
+from tallystick.webhooks.dead_letters import DeadLetter, DeadLetters, NotReplayable
+from tallystick.webhooks.trace import EventTrace, trace_event
+
+#: Dead letters on a page, and by default.
+MAX_PAGE: Final = 100
+DEFAULT_PAGE: Final = 20
+
+_Name = Annotated[str, Meta(min_length=1, max_length=255)]
+_Reason = Annotated[str, Meta(min_length=1, max_length=500, pattern=r"\S")]
+
+
+class DeadLetterPage(Struct, frozen=True, kw_only=True):
+    """Dead letters, oldest first. ``next_cursor`` is set exactly when ``has_more``."""
+
+    data: list[DeadLetter]
+    has_more: bool
+    next_cursor: str | None
+
+
+class Act(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Why one dead letter is replayed or discarded."""
+
+    reason: _Reason
+
+
+class ActOnMany(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Which dead letters are replayed or discarded, and why. ``all``: every one of them; else at least one filter."""
+
+    reason: _Reason
+    all: bool = False
+    provider: _Name | None = None
+    type: _Name | None = None
+    merchant_id: _Name | None = None
+    dead_before: datetime | None = None
+
+
+class Acted(Struct, frozen=True, kw_only=True):
+    """How many dead letters it was."""
+
+    count: int
+
+
+async def get_event(core: Core, exchange: Exchange, caller: Caller) -> object:
+    """One event, to the merchant whose payment it is about, and to operators."""
+    event_id = _event_id(exchange)
+    exchange.parameters()
+    trace = await trace_event(_inbox(core), event_id)
+    if trace is None or not (caller.operator or trace.merchant_id == caller.merchant_id):
+        raise not_found(exchange.request_id, "event")
+    return trace
+
+
+async def list_dead_letters(core: Core, exchange: Exchange, _: Caller) -> object:
+    """A page of the lane, oldest first."""
+    given, errors = exchange.parameters(), []
+    known = ("provider", "type", "merchant_id", "limit", "cursor")
+    errors += [
+        ProblemField(safe_name(name), "unknown_field", "is not a parameter of this request")
+        for name in given
+        if name not in known
+    ]
+    errors += [
+        ProblemField(name, "repeated", "may be given only once") for name, values in given.items() if len(values) > 1
+    ]
+    values = {name: given[name][0] for name in known if name in given}
+    limit = values.get("limit", str(DEFAULT_PAGE))
+    if not (limit.isascii() and limit.isdigit() and len(limit) < 5 and 1 <= int(limit) <= MAX_PAGE):
+        errors.append(ProblemField("limit", "out_of_range", f"must be a number from 1 to {MAX_PAGE}"))
+    after = values.get("cursor")
+    if after is not None and not is_id("evt", after):
+        errors.append(ProblemField("cursor", "invalid_value", "must be a next_cursor of an earlier page"))
+    if errors:
+        raise refused_fields(errors, exchange.request_id)
+    which = DeadLetterFilter(
+        provider=_text(values, "provider"), type=_text(values, "type"), merchant_id=_text(values, "merchant_id")
+    )
+    rows = await _lane(core).lane(which, after, int(limit) + 1)
+    shown, more = list(rows[: int(limit)]), len(rows) > int(limit)
+    return DeadLetterPage(data=shown, has_more=more, next_cursor=shown[-1].event_id if more else None)
+
+
+async def replay_one(core: Core, exchange: Exchange, caller: Caller) -> Answer:
+    """Have one closed event processed again by the very same guards."""
+    event_id, act = _event_id(exchange), await _act(exchange, Act)
+    return await _acted(core, exchange, _lane(core).replay(event_id, actor=_actor(caller), reason=act.reason), event_id)
+
+
+async def discard_one(core: Core, exchange: Exchange, caller: Caller) -> Answer:
+    """Close one dead letter for good."""
+    event_id, act = _event_id(exchange), await _act(exchange, Act)
+    return await _acted(
+        core, exchange, _lane(core).discard(event_id, actor=_actor(caller), reason=act.reason), event_id
+    )
+
+
+async def replay_many(core: Core, exchange: Exchange, caller: Caller) -> Answer:
+    """Replay the dead letters that a filter means, or all."""
+    act = await _act(exchange, ActOnMany)
+    count = await _lane(core).replay_all(_which(act, exchange), actor=_actor(caller), reason=act.reason)
+    return Answer(200, encode(Acted(count=count)), headers=tuple(exchange.answer_headers))
+
+
+async def discard_many(core: Core, exchange: Exchange, caller: Caller) -> Answer:
+    """Discard the dead letters that a filter means, or all."""
+    act = await _act(exchange, ActOnMany)
+    count = await _lane(core).discard_all(_which(act, exchange), actor=_actor(caller), reason=act.reason)
+    return Answer(200, encode(Acted(count=count)), headers=tuple(exchange.answer_headers))
+
+
+async def _acted(core: Core, exchange: Exchange, act: Any, event_id: str) -> Answer:
+    if await _inbox(core).event(event_id) is None:
+        act.close()
+        raise not_found(exchange.request_id, "event")
+    try:
+        await act
+    except NotReplayable as error:
+        raise Refused(problem("not_replayable", f"{error}.", request_id=exchange.request_id)) from None
+    trace: EventTrace | None = await trace_event(_inbox(core), event_id)
+    return Answer(200, encode(trace), headers=tuple(exchange.answer_headers))
+
+
+async def _act(exchange: Exchange, kind: type[Any]) -> Any:
+    """The body. Raises Refused."""
+    raw = await exchange.json_bytes(may_be_empty=False)
+    try:
+        body = parse_json_object(raw)
+    except BadJson as error:
+        errors = [ProblemField("body", error.code, error.detail)]
+        raise Refused(problem("json_invalid", error.detail, request_id=exchange.request_id, errors=errors)) from None
+    if contains_card_data(body):
+        raise exchange.card_data("body")
+    if exchange.has_query():
+        refused = ProblemField("query", "unknown_field", "this request takes no query parameters")
+        raise refused_fields([refused], exchange.request_id)
+    try:
+        return msgspec.convert(body, kind)
+    except msgspec.ValidationError as error:
+        field = str(error).rpartition("`$.")[2].rstrip("`") if "`$." in str(error) else "body"
+        wrong = ProblemField(
+            safe_name(field), "invalid_value", "is missing, unknown or of another kind than documented"
+        )
+        raise refused_fields([wrong], exchange.request_id) from None
+
+
+def _which(act: ActOnMany, exchange: Exchange) -> DeadLetterFilter:
+    which = DeadLetterFilter(
+        provider=act.provider, type=act.type, merchant_id=act.merchant_id, dead_before=act.dead_before
+    )
+    if act.all == (which != DeadLetterFilter()):
+        wrong = ProblemField("all", "invalid_value", "say all, or give a filter; not both, and not neither")
+        raise refused_fields([wrong], exchange.request_id)
+    return which
+
+
+def _text(values: dict[str, str], name: str) -> str | None:
+    """A filter's value; what no database holds finds nothing."""
+    value = values.get(name)
+    return None if value is None else value.encode("utf-8", "replace").decode().replace("\x00", "")
+
+
+def _event_id(exchange: Exchange) -> str:
+    event_id = exchange.path_id or ""
+    if not is_id("evt", event_id):
+        raise not_found(exchange.request_id, "event")
+    return event_id
+
+
+def _actor(caller: Caller) -> str:
+    return f"key:{caller.key_id}"
+
+
+def _inbox(core: Core) -> Inbox:
+    return Inbox(core.pool, clock_shift_ms=core.settings.clock_shift_ms)
+
+
+def _lane(core: Core) -> DeadLetters:
+    return DeadLetters(_inbox(core), core.settings)

@@ -1,0 +1,152 @@
+"""``POST /v1/webhooks/{provider}/{account}``: verify, put into the envelope, make durable, answer. No business logic.
+
+No API key and no idempotency key: the signature says who sent it, and the event's own name whether it came before.
+What is refused is counted, and now and then logged; it is never processed.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from typing import Any, Final
+
+from litestar.types import Receive, Scope
+
+from tallystick.api.exchange import JSON, Answer, Header
+from tallystick.api.problems import Refused, busy
+from tallystick.clock import Clock
+from tallystick.errors import Overloaded, problem
+from tallystick.ids import new_id
+from tallystick.logs import get_logger
+from tallystick.providers.notices import BadSignature, Receiver, StaleTimestamp, Unparseable
+from tallystick.sealing import Sealer
+from tallystick.webhooks.envelope import Envelope, envelope_of, sealed_part
+from tallystick.webhooks.intake import Arrival, Intake, IntakeUnavailable
+
+log = get_logger("tallystick.api.webhooks")
+
+PATH: Final = "/v1/webhooks/{provider}/{account}"
+
+#: Providers send a few kB, Adyen a few hundred for a full body of items; the contract's figure.
+MAX_WEBHOOK_BYTES: Final = 1_048_576
+
+#: One line a reason and this long says how many there were: a flood of forgeries must not flood the log.
+SAMPLE_EVERY_S: Final = 10.0
+
+#: What each refusal is told as. The order is that of the checks.
+_REFUSALS: Final[Mapping[type[Exception], tuple[str, str]]] = {
+    BadSignature: ("webhook_signature_invalid", "The signature is missing, unreadable or not of these bytes."),
+    StaleTimestamp: ("webhook_timestamp_stale", "The signature is right, and its time too far from ours."),
+    Unparseable: ("webhook_unparseable", "The signature is right, and the body is not what this provider sends."),
+}
+
+#: Codes that the endpoint may answer with, for the OpenAPI document.
+CODES: Final = (
+    "webhook_signature_invalid",
+    "body_too_large",
+    "not_found",
+    "webhook_timestamp_stale",
+    "webhook_unparseable",
+    "overloaded",
+    "not_ready",
+)
+
+
+class Refusals:
+    """Counts of what was refused, by provider, account and code, with a sampled line in the log."""
+
+    def __init__(self) -> None:
+        self.counts: dict[tuple[str, str, str], int] = {}
+        self._said: dict[tuple[str, str, str], tuple[float, int]] = {}
+
+    def count(self, provider: str, account: str, code: str) -> None:
+        """One more."""
+        slot = (provider, account, code)
+        self.counts[slot] = self.counts.get(slot, 0) + 1
+        said_at, said = self._said.get(slot, (0.0, 0))
+        if time.monotonic() - said_at >= SAMPLE_EVERY_S:
+            self._said[slot] = (time.monotonic(), self.counts[slot])
+            since = self.counts[slot] - said
+            log.warning("webhooks refused", provider=provider, account=account, code=code, since_last_line=since)
+
+
+class WebhookDoor:
+    """The endpoint of one process."""
+
+    def __init__(
+        self, receivers: Mapping[tuple[str, str], Receiver], intake: Intake, sealer: Sealer, clock: Clock
+    ) -> None:
+        self._receivers = receivers
+        self._intake = intake
+        self._sealer = sealer
+        self._clock = clock
+        self.refusals = Refusals()
+
+    async def answer(self, scope: Scope, receive: Receive, request_id: str) -> Answer:
+        """2xx once everything in the delivery is durable. Raises Refused."""
+        provider, account = scope["path_params"]["provider"], scope["path_params"]["account"]
+        receiver = self._receivers.get((provider, account))
+        if receiver is None:
+            # Names from the path stay out of counts and logs: anyone can send any.
+            self.refusals.count("", "", "not_found")
+            raise Refused(problem("not_found", "No such provider and account here.", request_id=request_id))
+        received_at = self._clock.now()
+        try:
+            headers = _headers(scope)
+            body = await _body(receive, headers, request_id)
+            envelopes = self._verified(receiver, body, headers, received_at, request_id)
+        except Refused as refused:
+            self.refusals.count(provider, account, refused.problem.code)
+            raise
+        validated_at = self._clock.now()
+        arrivals = [self._arrival(envelope, body, headers, validated_at) for envelope in envelopes]
+        try:
+            if arrivals:
+                await self._intake.accept(arrivals)
+        except Overloaded as error:
+            raise busy("overloaded", f"Nothing was kept: {error}.", request_id) from None
+        except IntakeUnavailable:
+            raise busy("not_ready", "The inbox cannot be written just now; send it again.", request_id) from None
+        answer_headers: tuple[Header, ...] = ((b"request-id", request_id.encode()),)
+        return Answer(200, receiver.acknowledgement, receiver.content_type or JSON, answer_headers)
+
+    def _verified(
+        self, receiver: Receiver, body: bytes, headers: Mapping[str, str], received_at: Any, request_id: str
+    ) -> list[Envelope]:
+        try:
+            notifications = receiver.receive(body, headers, received_at)
+            return [envelope_of(receiver, each, body, headers, received_at) for each in notifications]
+        except tuple(_REFUSALS) as error:
+            code, detail = _REFUSALS[type(error)]
+            raise Refused(problem(code, detail, request_id=request_id)) from None
+
+    def _arrival(self, envelope: Envelope, body: bytes, headers: Mapping[str, str], validated_at: Any) -> Arrival:
+        about = f"{envelope.provider}/{envelope.account}/{envelope.provider_event_id}/{envelope.delivery_id}"
+        sealed = self._sealer.seal(sealed_part(body, headers), about.encode())
+        return Arrival(envelope, validated_at, sealed)
+
+
+def new_request_id() -> str:
+    """For the log and the answer."""
+    return new_id("req")
+
+
+def _headers(scope: Scope) -> dict[str, str]:
+    """By lower-case name; of a repeated one the last, as none that is signed may be repeated."""
+    return {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in scope["headers"]}
+
+
+async def _body(receive: Receive, headers: Mapping[str, str], request_id: str) -> bytes:
+    """The bytes as they came. Raises Refused over 1 MiB."""
+    too_large = Refused(problem("body_too_large", f"Send at most {MAX_WEBHOOK_BYTES} bytes.", request_id=request_id))
+    declared = headers.get("content-length", "")
+    if len(declared) < 20 and declared.isascii() and declared.isdigit() and int(declared) > MAX_WEBHOOK_BYTES:
+        raise too_large
+    message: Any = await receive()
+    body = bytearray(message.get("body", b""))
+    while message.get("more_body") and len(body) <= MAX_WEBHOOK_BYTES:
+        message = await receive()
+        body += message.get("body", b"")
+    if len(body) > MAX_WEBHOOK_BYTES:
+        raise too_large
+    return bytes(body)

@@ -1,0 +1,183 @@
+"""``dead-letters``: the operator's lane for events that bounded retries could not process."""
+
+from __future__ import annotations
+
+import asyncio
+import getpass
+from collections.abc import Awaitable, Callable
+from datetime import datetime
+from typing import Annotated, TypeVar
+
+import msgspec
+import typer
+from rich.table import Table
+
+from tallystick.cli.context import AsJson, DataDir, console, settings_from
+from tallystick.cli.database import existing_database
+from tallystick.record.inbox import DeadLetterFilter, Inbox
+from tallystick.settings import Settings
+from tallystick.webhooks.dead_letters import DeadLetter, DeadLetters
+from tallystick.webhooks.trace import EventTrace, trace_event
+from tallystick.wiring import open_pool
+
+Result = TypeVar("Result")
+
+app = typer.Typer(help="Events that bounded retries could not process.", no_args_is_help=True)
+
+EventIds = Annotated[list[str] | None, typer.Argument(metavar="EVENT…", help="Events, evt_….", show_default=False)]
+Provider = Annotated[str | None, typer.Option(help="Only this provider's.", show_default=False)]
+EventType = Annotated[str | None, typer.Option("--type", help="Only events of this type.", show_default=False)]
+MerchantId = Annotated[str | None, typer.Option("--merchant", help="Only this merchant's.", show_default=False)]
+DeadBefore = Annotated[
+    datetime | None, typer.Option(help="Only those dead since before this time (UTC).", show_default=False)
+]
+All = Annotated[bool, typer.Option("--all", help="Every dead letter that the filters leave.")]
+Actor = Annotated[str | None, typer.Option(help="Who says so.", show_default="the user who runs it")]
+Reason = Annotated[str, typer.Option(help="Why; it is kept with the event.")]
+
+
+@app.command("list")
+def list_lane(
+    provider: Provider = None,
+    event_type: EventType = None,
+    merchant: MerchantId = None,
+    limit: Annotated[int, typer.Option(min=1, help="At most so many, oldest first.")] = 100,
+    as_json: AsJson = False,
+    data_dir: DataDir = None,
+) -> None:
+    """List the lane, oldest first. Exits 1 where anything in it is overdue."""
+    which = DeadLetterFilter(provider=provider, type=event_type, merchant_id=merchant)
+    settings = settings_from(data_dir)
+    letters = _with_inbox(settings, lambda _, lane: lane.lane(which, None, limit))
+    if as_json:
+        typer.echo(msgspec.json.encode(letters).decode())
+    elif letters:
+        console.print(_table(list(letters)))
+    else:
+        console.print(f"No dead letters. (Owner: {settings.webhook_owner}.)")
+    if any(letter.overdue for letter in letters):
+        raise typer.Exit(1)
+
+
+@app.command()
+def show(
+    event: Annotated[str, typer.Argument(metavar="EVENT", help="The event's id, evt_….")],
+    as_json: AsJson = False,
+    data_dir: DataDir = None,
+) -> None:
+    """Print one event with every arrival, checkpoint and try."""
+    trace = _with_inbox(settings_from(data_dir), lambda inbox, _: trace_event(inbox, event))
+    if trace is None:
+        raise typer.BadParameter(f"there is no event {event}", param_hint="EVENT")
+    if as_json:
+        typer.echo(msgspec.json.format(msgspec.json.encode(trace)).decode())
+        return
+    _print_trace(trace)
+
+
+@app.command()
+def replay(
+    reason: Reason,
+    events: EventIds = None,
+    every: All = False,
+    provider: Provider = None,
+    event_type: EventType = None,
+    merchant: MerchantId = None,
+    dead_before: DeadBefore = None,
+    actor: Actor = None,
+    data_dir: DataDir = None,
+) -> None:
+    """Have events processed again by the very same guards: what was applied ends as duplicate_effect."""
+    which = _which(events, every, provider, event_type, merchant, dead_before)
+    who = f"operator:{actor or getpass.getuser()}"
+
+    async def replayed(_: Inbox, lane: DeadLetters) -> int:
+        for event in events or ():
+            await lane.replay(event, actor=who, reason=reason)
+        return len(events) if events else await lane.replay_all(which, actor=who, reason=reason)
+
+    console.print(f"{_with_inbox(settings_from(data_dir), replayed)} to be processed again.", highlight=False)
+
+
+@app.command()
+def discard(
+    reason: Reason,
+    events: EventIds = None,
+    every: All = False,
+    provider: Provider = None,
+    event_type: EventType = None,
+    merchant: MerchantId = None,
+    dead_before: DeadBefore = None,
+    actor: Actor = None,
+    data_dir: DataDir = None,
+) -> None:
+    """Close dead letters for good. What they said is kept, and so is the reason."""
+    which = _which(events, every, provider, event_type, merchant, dead_before)
+    who = f"operator:{actor or getpass.getuser()}"
+
+    async def discarded(_: Inbox, lane: DeadLetters) -> int:
+        for event in events or ():
+            await lane.discard(event, actor=who, reason=reason)
+        return len(events) if events else await lane.discard_all(which, actor=who, reason=reason)
+
+    console.print(f"{_with_inbox(settings_from(data_dir), discarded)} discarded.", highlight=False)
+
+
+def _which(
+    events: list[str] | None,
+    every: bool,
+    provider: str | None,
+    event_type: str | None,
+    merchant: str | None,
+    dead_before: datetime | None,
+) -> DeadLetterFilter:
+    which = DeadLetterFilter(
+        provider=provider,
+        type=event_type,
+        merchant_id=merchant,
+        dead_before=dead_before.astimezone() if dead_before else None,
+    )
+    if bool(events) == (every or which != DeadLetterFilter()):
+        raise typer.BadParameter("name events, or give --all or a filter", param_hint="EVENT…")
+    return which
+
+
+def _with_inbox(settings: Settings, action: Callable[[Inbox, DeadLetters], Awaitable[Result]]) -> Result:
+    async def run(database_url: str) -> Result:
+        pool = await open_pool(database_url, settings)
+        try:
+            inbox = Inbox(pool, clock_shift_ms=settings.clock_shift_ms)
+            return await action(inbox, DeadLetters(inbox, settings))
+        finally:
+            await pool.close()
+
+    with existing_database(settings) as database:
+        return asyncio.run(run(database.app_url))
+
+
+def _table(letters: list[DeadLetter]) -> Table:
+    table = Table("event", "provider", "type", "tries", "last error", "owner", "dead since", title="Dead letters")
+    for letter in letters:
+        since = letter.dead_since.isoformat(timespec="seconds")
+        table.add_row(
+            letter.event_id,
+            letter.provider,
+            letter.type,
+            str(letter.tries),
+            letter.last_error or "",
+            letter.owner,
+            f"[bold red]{since}, overdue[/]" if letter.overdue else since,
+        )
+    return table
+
+
+def _print_trace(trace: EventTrace) -> None:
+    console.print(f"{trace.id}: {trace.type} of {trace.provider}/{trace.account}, [bold]{trace.state}[/]")
+    console.print(
+        f"provider's id {trace.provider_event_id}, payment {trace.payment_id or 'not known'}", highlight=False
+    )
+    table = Table("checkpoint", "at", "result", "detail")
+    for checkpoint in trace.checkpoints:
+        at = checkpoint.at.isoformat(timespec="milliseconds") if checkpoint.at else ""
+        table.add_row(checkpoint.name, at, checkpoint.result or "", checkpoint.detail or "")
+    console.print(table)

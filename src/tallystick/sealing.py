@@ -1,0 +1,113 @@
+"""Encryption at rest: what must be kept and need not be read (raw webhooks, endpoint secrets).
+
+AES-256-GCM (NIST SP 800-38D) with a random 96-bit nonce. What a row is about goes in as associated data, so that a
+sealed value cannot be moved to another row. Each value names its key, so keys rotate: the first seals, all open.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+import os
+from collections.abc import Callable, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Final
+
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+from tallystick.errors import TallystickError
+from tallystick.settings import Settings, SettingsError
+
+#: The first byte of every sealed value; another way to seal gets another one.
+_VERSION: Final = b"\x01"
+
+#: AES-256.
+KEY_BYTES: Final = 32
+
+#: 96 bits, as SP 800-38D recommends; at random they may be used 2^32 times with one key, which is rotated before.
+_NONCE_BYTES: Final = 12
+
+#: Enough of the key's hash to tell a handful of keys apart; it says nothing of the key.
+_KEY_ID_BYTES: Final = 4
+
+_HEAD_BYTES: Final = len(_VERSION) + _KEY_ID_BYTES + _NONCE_BYTES
+
+
+class SealBroken(TallystickError):
+    """The value was not sealed by any of these keys, is about something else, or was changed."""
+
+
+class Sealer:
+    """Seals with the first of its keys, opens with any. ``keys`` is asked when they are needed first: a process that
+    seals nothing needs no key."""
+
+    def __init__(self, keys: Callable[[], Sequence[bytes]]) -> None:
+        self._keys = keys
+
+    def seal(self, plain: bytes, about: bytes) -> bytes:
+        """Encrypt ``plain``, bound to what it is ``about``."""
+        nonce = os.urandom(_NONCE_BYTES)
+        first = next(iter(self._ciphers))
+        return _VERSION + first + nonce + self._ciphers[first].encrypt(nonce, plain, about)
+
+    def open(self, sealed: bytes, about: bytes) -> bytes:
+        """What was sealed. Raises SealBroken."""
+        key_id, nonce = sealed[1 : 1 + _KEY_ID_BYTES], sealed[1 + _KEY_ID_BYTES : _HEAD_BYTES]
+        cipher = self._ciphers.get(key_id)
+        if sealed[:1] != _VERSION or cipher is None or len(nonce) != _NONCE_BYTES:
+            raise SealBroken("sealed by another key, or not sealed at all")
+        try:
+            return cipher.decrypt(nonce, sealed[_HEAD_BYTES:], about)
+        except InvalidTag:
+            raise SealBroken("about something else, or changed") from None
+
+    @cached_property
+    def _ciphers(self) -> dict[bytes, AESGCM]:
+        """By key id, the one that seals first."""
+        return {_key_id(key): AESGCM(key) for key in self._keys()}
+
+
+def sealer_of(settings: Settings) -> Sealer:
+    """By the setting's keys; else by the key in the data directory, made where there is none.
+
+    Raises SettingsError for keys that are none; OSError where the first use cannot make one.
+    """
+    if settings.sealing_keys is not None:
+        keys = [_read(text) for text in settings.sealing_keys.split(",")]
+        return Sealer(lambda: keys)
+    return Sealer(lambda: [_read(_own_key(Path(settings.data_dir).expanduser() / "sealing.key"))])
+
+
+def _own_key(file: Path) -> str:
+    """The key in ``file``. Whoever is first to make one makes it for all: it appears whole, and is never replaced."""
+    if not file.exists():
+        file.parent.mkdir(parents=True, exist_ok=True)
+        draft = file.with_name(f".{file.name}.{os.getpid()}.{os.urandom(4).hex()}")
+        with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="ascii") as out:
+            out.write(base64.b64encode(os.urandom(KEY_BYTES)).decode() + "\n")
+            out.flush()
+            os.fsync(out.fileno())
+        try:
+            os.link(draft, file)
+        except FileExistsError:
+            pass
+        finally:
+            draft.unlink()
+    return file.read_text(encoding="ascii")
+
+
+def _read(text: str) -> bytes:
+    try:
+        key = base64.b64decode(text.strip(), validate=True)
+    except (binascii.Error, ValueError):
+        key = b""
+    if len(key) != KEY_BYTES:
+        raise SettingsError(f"TALLYSTICK_SEALING_KEYS: every key must be {KEY_BYTES} bytes in base64")
+    return key
+
+
+def _key_id(key: bytes) -> bytes:
+    return hashlib.sha256(b"tallystick key id" + key).digest()[:_KEY_ID_BYTES]

@@ -1,0 +1,129 @@
+-- insert_events: the first arrival of each event; one that is there stays as it is
+INSERT INTO inbox (provider, account, provider_event_id, event_id, type, received_at, occurred_at, charge_reference,
+                   merchant_id, payment_id, traceparent, digest, notice, state, turn, tries, replays, next_try_at)
+SELECT e.provider, e.account, e.provider_event_id, e.event_id, e.type, e.received_at, e.occurred_at,
+       e.charge_reference, e.merchant_id, e.payment_id, e.traceparent, e.digest, e.notice, 'received', e.turn, 0, 0,
+       now() + $15::bigint * interval '1 millisecond'
+FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::timestamptz[], $7::timestamptz[],
+            $8::text[], $9::text[], $10::text[], $11::text[], $12::bytea[], $13::json[], $14::bigint[])
+     AS e (provider, account, provider_event_id, event_id, type, received_at, occurred_at, charge_reference,
+           merchant_id, payment_id, traceparent, digest, notice, turn)
+ON CONFLICT DO NOTHING
+RETURNING event_id;
+
+-- known_events: what is there under these names
+SELECT e.provider, e.account, e.provider_event_id, e.event_id, e.digest
+FROM unnest($1::text[], $2::text[], $3::text[]) AS k (provider, account, provider_event_id)
+JOIN inbox e ON e.provider = k.provider AND e.account = k.account AND e.provider_event_id = k.provider_event_id;
+
+-- insert_deliveries: every arrival, with its bytes encrypted
+INSERT INTO delivery (provider, account, provider_event_id, delivery_id, received_at, validated_at, recorded_at,
+                      result, digest, sealed)
+SELECT d.provider, d.account, d.provider_event_id, d.delivery_id, d.received_at, d.validated_at, now(), d.result,
+       d.digest, d.sealed
+FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::timestamptz[], $6::timestamptz[], $7::text[],
+            $8::bytea[], $9::bytea[])
+     AS d (provider, account, provider_event_id, delivery_id, received_at, validated_at, result, digest, sealed)
+ON CONFLICT DO NOTHING;
+
+-- due: events whose turn it is and that nobody holds ($2: shift in ms)
+SELECT provider, account, provider_event_id
+FROM inbox
+WHERE next_try_at <= now() + $2::bigint * interval '1 millisecond'
+  AND (lease_until IS NULL OR lease_until < now() + $2::bigint * interval '1 millisecond')
+ORDER BY turn
+LIMIT $1;
+
+-- claim: take those that are still due, as $4, for $5 ms ($6: shift in ms)
+UPDATE inbox e
+SET lease = $4, lease_until = now() + ($5::bigint + $6::bigint) * interval '1 millisecond'
+FROM unnest($1::text[], $2::text[], $3::text[]) AS k (provider, account, provider_event_id)
+WHERE e.provider = k.provider AND e.account = k.account AND e.provider_event_id = k.provider_event_id
+  AND e.next_try_at <= now() + $6::bigint * interval '1 millisecond'
+  AND (e.lease_until IS NULL OR e.lease_until < now() + $6::bigint * interval '1 millisecond')
+RETURNING e.provider, e.account, e.provider_event_id, e.event_id, e.type, e.charge_reference, e.merchant_id,
+          e.payment_id, e.traceparent, e.notice, e.tries, e.replays, e.turn;
+
+-- renew: hold on to events that take long, for $5 ms more ($6: shift in ms)
+UPDATE inbox e SET lease_until = now() + ($5::bigint + $6::bigint) * interval '1 millisecond'
+FROM unnest($1::text[], $2::text[], $3::text[]) AS k (provider, account, provider_event_id)
+WHERE e.provider = k.provider AND e.account = k.account AND e.provider_event_id = k.provider_event_id
+  AND e.lease = $4 AND e.next_try_at IS NOT NULL;
+
+-- release: let go of events that were not tried, for whoever comes next
+UPDATE inbox e SET lease_until = NULL, lease = NULL
+FROM unnest($1::text[], $2::text[], $3::text[]) AS k (provider, account, provider_event_id)
+WHERE e.provider = k.provider AND e.account = k.account AND e.provider_event_id = k.provider_event_id
+  AND e.lease = $4;
+
+-- routes: whose charges these are
+SELECT r.provider, r.account, r.reference, r.merchant_id, r.payment_id
+FROM unnest($1::text[], $2::text[], $3::text[]) AS k (provider, account, reference)
+JOIN provider_reference r ON r.provider = k.provider AND r.account = k.account AND r.reference = k.reference;
+
+-- event: one event by our id
+SELECT provider, account, provider_event_id, event_id, type, received_at, occurred_at, charge_reference, merchant_id,
+       payment_id, traceparent, notice, state, detail, tries, replays, next_try_at, closed_at
+FROM inbox WHERE event_id = $1;
+
+-- deliveries: every arrival of one event, without its bytes
+SELECT delivery_id, received_at, validated_at, recorded_at, result
+FROM delivery WHERE provider = $1 AND account = $2 AND provider_event_id = $3
+ORDER BY recorded_at, delivery_id;
+
+-- sealed: the encrypted bytes of one arrival
+SELECT sealed FROM delivery
+WHERE provider = $1 AND account = $2 AND provider_event_id = $3 AND delivery_id = $4;
+
+-- processing: every try at one event, and what operators did with it
+SELECT try_id, number, started_at, ended_at, result, detail, change_id, actor
+FROM processing WHERE provider = $1 AND account = $2 AND provider_event_id = $3
+ORDER BY started_at, try_id;
+
+-- persisted: the steps of history that one change wrote
+SELECT subject, subject_id, version, from_state, to_state, event, at
+FROM transition WHERE merchant_id = $1 AND payment_id = $2 AND change_id = $3
+ORDER BY subject, subject_id, version;
+
+-- emitted: the messages that versions of a payment made
+SELECT o.message_id, o.type, o.version, o.at, o.dispatched_at
+FROM outbox o
+WHERE o.merchant_id = $1 AND o.payment_id = $2 AND o.version = ANY($3::int[])
+ORDER BY o.version, o.subject_id;
+
+-- dead: dead letters, oldest first; every filter may be null ($7: shift in ms)
+SELECT e.provider, e.account, e.provider_event_id, e.event_id, e.type, e.received_at, e.merchant_id, e.payment_id,
+       e.detail, e.tries, e.replays, e.closed_at,
+       (extract(epoch FROM now() - e.closed_at) * 1000)::bigint + $7::bigint AS dead_for_ms
+FROM inbox e
+WHERE e.state = 'dead'
+  AND ($1::text IS NULL OR e.provider = $1)
+  AND ($2::text IS NULL OR e.type = $2)
+  AND ($3::text IS NULL OR e.merchant_id = $3)
+  AND ($4::timestamptz IS NULL OR e.closed_at <= $4)
+  AND ($5::text IS NULL OR e.event_id > $5)
+ORDER BY e.event_id
+LIMIT $6;
+
+-- reopen: closed events are processed again, as from the beginning, by the same guards ($5: shift in ms)
+UPDATE inbox e
+SET state = 'received', detail = NULL, tries = 0, replays = replays + 1, closed_at = NULL,
+    next_try_at = now() + $5::bigint * interval '1 millisecond', turn = $4
+FROM unnest($1::text[], $2::text[], $3::text[]) AS k (provider, account, provider_event_id)
+WHERE e.provider = k.provider AND e.account = k.account AND e.provider_event_id = k.provider_event_id
+  AND e.next_try_at IS NULL
+RETURNING e.provider, e.account, e.provider_event_id, e.replays;
+
+-- discard: dead letters that nobody will replay
+UPDATE inbox e SET state = 'discarded'
+FROM unnest($1::text[], $2::text[], $3::text[]) AS k (provider, account, provider_event_id)
+WHERE e.provider = k.provider AND e.account = k.account AND e.provider_event_id = k.provider_event_id
+  AND e.state = 'dead'
+RETURNING e.provider, e.account, e.provider_event_id, e.replays;
+
+-- record_act: what an operator did with events, beside the tries
+INSERT INTO processing (provider, account, provider_event_id, try_id, number, started_at, ended_at, result, detail,
+                        actor)
+SELECT k.provider, k.account, k.provider_event_id, k.try_id, k.number, now(), now(), $6, $7, $8
+FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::int[])
+     AS k (provider, account, provider_event_id, try_id, number);

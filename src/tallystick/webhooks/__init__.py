@@ -1,0 +1,1 @@
+"""Webhooks in: what providers say without being asked, from the wire to its effect."""

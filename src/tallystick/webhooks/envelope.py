@@ -1,0 +1,135 @@
+"""The one envelope that every provider's event is put into (CloudEvents 1.0 attributes). Pure."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any, Final
+
+import msgspec
+from msgspec import Struct
+
+from tallystick.ids import is_id, new_id, sibling_id
+from tallystick.providers.notices import Notice, Notification, Receiver, Unparseable
+
+#: Longest name that a provider may give to an event, its type or a charge, in characters; theirs have at most 80.
+MAX_NAME_CHARS: Final = 255
+
+#: W3C Trace Context level 1, version 00.
+_TRACEPARENT: Final = re.compile(r"00-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}", re.ASCII)
+
+_MERCHANT_ID: Final = re.compile(r"[a-z0-9-]{1,32}", re.ASCII)
+
+_ENCODER: Final = msgspec.json.Encoder()
+
+
+class Envelope(Struct, frozen=True, kw_only=True):
+    """One event of a provider as it is stored. ``digest`` is SHA-256 of its own bytes."""
+
+    provider: str
+    account: str
+    provider_event_id: str
+    event_id: str
+    delivery_id: str
+    type: str
+    received_at: datetime
+    occurred_at: datetime | None
+    charge_reference: str | None
+    merchant_id: str | None
+    payment_id: str | None
+    traceparent: str
+    digest: bytes
+    notice: Notice | None
+
+    def payer_of_turns(self) -> str:
+        """Whose flood this would be: the merchant where the bytes name one, else the provider's account."""
+        return self.merchant_id or f"{self.provider}/{self.account}"
+
+
+def envelope_of(
+    receiver: Receiver, notification: Notification, body: bytes, headers: Mapping[str, str], received_at: datetime
+) -> Envelope:
+    """A verified notification in its envelope. Raises Unparseable for names that cannot be stored or told apart."""
+    for name in (notification.provider_event_id, notification.type, notification.charge_reference):
+        if name is not None and not _storable(name):
+            raise Unparseable("a name in the event is empty, too long or not text")
+    if notification.notice is not None and not _storable_within(msgspec.to_builtins(notification.notice)):
+        raise Unparseable("the event holds what is not text")
+    event_id = new_id("evt")
+    merchant_id, payment_id = notification.merchant_id, notification.payment_id
+    named = (
+        merchant_id is not None
+        and payment_id is not None
+        and _MERCHANT_ID.fullmatch(merchant_id) is not None
+        and is_id("pay", payment_id)
+    )
+    return Envelope(
+        provider=receiver.name,
+        account=receiver.account,
+        provider_event_id=notification.provider_event_id,
+        event_id=event_id,
+        delivery_id=sibling_id("dlv", event_id),
+        type=notification.type,
+        received_at=received_at,
+        occurred_at=notification.occurred_at,
+        charge_reference=notification.charge_reference,
+        merchant_id=merchant_id if named else None,
+        payment_id=payment_id if named else None,
+        traceparent=_traceparent(notification.traceparent or headers.get("traceparent", "")),
+        digest=notification.digest or hashlib.sha256(body).digest(),
+        notice=notification.notice,
+    )
+
+
+def sealed_part(body: bytes, headers: Mapping[str, str]) -> bytes:
+    """What is kept of a delivery, to be encrypted: its headers as a JSON object, a newline, its body."""
+    return _ENCODER.encode(dict(headers)) + b"\n" + body
+
+
+def cloud_event(envelope: Mapping[str, Any]) -> dict[str, Any]:
+    """The CloudEvents attributes of a stored envelope; extension attributes are lower-case letters, 20 at most."""
+    return {
+        "specversion": "1.0",
+        "id": envelope["provider_event_id"],
+        "source": f"/providers/{envelope['provider']}/{envelope['account']}",
+        "type": envelope["type"],
+        "subject": envelope["payment_id"],
+        "time": envelope["occurred_at"],
+        "datacontenttype": "application/json",
+        "traceparent": envelope["traceparent"],
+        "receivedat": envelope["received_at"],
+        "providerreference": envelope["charge_reference"],
+    }
+
+
+def _storable(name: str) -> bool:
+    return 0 < len(name) <= MAX_NAME_CHARS and "\x00" not in name and _is_unicode(name)
+
+
+def _storable_within(value: object) -> bool:
+    """Whether every text in it is one that a database takes: no lone surrogates, no NUL."""
+    if isinstance(value, str):
+        return "\x00" not in value and _is_unicode(value)
+    if isinstance(value, Mapping):
+        return all(_storable_within(part) for item in value.items() for part in item)
+    if isinstance(value, list | tuple):
+        return all(_storable_within(part) for part in value)
+    return True
+
+
+def _is_unicode(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _traceparent(given: str) -> str:
+    """The sender's trace where it has one; else a new one begins here, unsampled."""
+    if _TRACEPARENT.fullmatch(given):
+        return given
+    return f"00-{os.urandom(16).hex()}-{os.urandom(8).hex()}-00"

@@ -1,0 +1,200 @@
+"""The webhook door over HTTP: who is let in, what is kept, what an operator can do about it."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import json
+import time
+from collections.abc import Callable
+from typing import Any
+
+import asyncpg
+import httpx
+import pytest
+
+from tallystick.api.webhooks import MAX_WEBHOOK_BYTES
+from tallystick.ids import new_id
+from tallystick.keys import OPERATORS, create_key
+from tallystick.sealing import SealBroken, sealer_of
+from tallystick.settings import Settings
+from tests.api.conftest import SEALING_KEY, Inside, inside
+from tests.conftest import Database
+from tests.races.stack import BookedProvider
+
+PATH = "/v1/webhooks/simulator/main"
+SECRET = Settings().simulator_webhook_secrets.split(",")[0]
+
+
+def event(name: str | None = None, **data: Any) -> bytes:
+    """An event of the acquirer, of a type that moves nothing."""
+    body = {"id": name or f"evt_sim_{new_id('evt')}", "type": "report.ready", "created": "2026-01-02T03:04:05Z"}
+    return json.dumps(body | {"sequence": 1, "data": data}).encode()
+
+
+def signature(body: bytes, *, secret: str = SECRET, age_s: int = 0) -> str:
+    """As the acquirer signs."""
+    second = str(int(time.time()) - age_s)
+    return f"t={second},v1={hmac.new(secret.encode(), second.encode() + b'.' + body, hashlib.sha256).hexdigest()}"
+
+
+async def deliver(client: httpx.AsyncClient, body: bytes, sign: str | None = None, **more: Any) -> httpx.Response:
+    """POST it without an API key."""
+    headers = {"acquirer-signature": signature(body) if sign is None else sign, "content-type": "application/json"}
+    request = client.build_request("POST", more.pop("path", PATH), content=body, headers=headers | more)
+    request.headers.pop("authorization", None)
+    return await client.send(request)
+
+
+async def stored(app: Inside, table: str = "delivery") -> int:
+    """Rows of a table."""
+    return int(await app.app.state.core.pool.fetchval(f"SELECT count(*) FROM {table}"))
+
+
+async def test_a_signed_event_is_durable_and_acknowledged(database: Database, fresh_merchant: str) -> None:
+    async with inside(database, fresh_merchant, BookedProvider()) as app:
+        body = event()
+        first, second = await deliver(app.client, body), await deliver(app.client, body)
+        assert (first.status_code, first.json()) == (second.status_code, second.json()) == (200, {"received": True})
+        assert first.headers["request-id"].startswith("req_")
+        rows = await app.app.state.core.pool.fetch(
+            "SELECT result FROM delivery WHERE provider_event_id = $1", json.loads(body)["id"]
+        )
+        assert sorted(row[0] for row in rows) == ["first", "redelivery"]
+
+
+REFUSED: dict[str, tuple[int, str, Callable[[bytes], tuple[bytes, str]]]] = {
+    "no signature": (401, "webhook_signature_invalid", lambda body: (body, "")),
+    "another secret": (401, "webhook_signature_invalid", lambda body: (body, signature(body, secret="other"))),
+    "other bytes": (401, "webhook_signature_invalid", lambda body: (body + b" ", signature(body))),
+    "garbage": (401, "webhook_signature_invalid", lambda body: (body, "t=1,v1=zz, ,=")),
+    "too old": (400, "webhook_timestamp_stale", lambda body: (body, signature(body, age_s=400))),
+    "too new": (400, "webhook_timestamp_stale", lambda body: (body, signature(body, age_s=-400))),
+    "no JSON": (400, "webhook_unparseable", lambda _: (b"{", signature(b"{"))),
+    "no event": (400, "webhook_unparseable", lambda _: (b"{}", signature(b"{}"))),
+    "an id with NUL": (400, "webhook_unparseable", lambda _: (event("a\x00b"), signature(event("a\x00b")))),
+    "a hopeless id": (400, "webhook_unparseable", lambda _: (event("x" * 300), signature(event("x" * 300)))),
+    "half a character": (400, "webhook_unparseable", lambda _: (event("\ud800"), signature(event("\ud800")))),
+}
+
+
+@pytest.mark.parametrize("case", REFUSED)
+async def test_what_is_refused_leaves_nothing(database: Database, fresh_merchant: str, case: str) -> None:
+    status, code, make = REFUSED[case]
+    async with inside(database, fresh_merchant, BookedProvider()) as app:
+        before = await stored(app)
+        body, sign = make(event())
+        answer = await deliver(app.client, body, sign)
+        assert (answer.status_code, answer.json()["code"]) == (status, code), answer.text
+        assert answer.headers["content-type"] == "application/problem+json"
+        assert await stored(app) == before
+
+
+async def test_unknown_providers_and_accounts(database: Database, fresh_merchant: str) -> None:
+    async with inside(database, fresh_merchant, BookedProvider()) as app:
+        for path in ("/v1/webhooks/simulator/other", "/v1/webhooks/nobody/main"):
+            answer = await deliver(app.client, event(), path=path)
+            assert (answer.status_code, answer.json()["code"]) == (404, "not_found")
+
+
+async def test_the_size_of_a_delivery(database: Database, fresh_merchant: str) -> None:
+    async with inside(database, fresh_merchant, BookedProvider()) as app:
+        room = MAX_WEBHOOK_BYTES - len(event(padding=""))
+        largest = event(padding="x" * room)
+        assert len(largest) == MAX_WEBHOOK_BYTES
+        assert (await deliver(app.client, largest)).status_code == 200
+        over = await deliver(app.client, event(padding="x" * (room + 1)))
+        assert (over.status_code, over.json()["code"]) == (413, "body_too_large")
+
+
+async def test_raw_bytes_are_kept_encrypted(database: Database, fresh_merchant: str) -> None:
+    """A card number in a provider's event is no reason to refuse it, and never readable in the database."""
+    number = "4242424242424242"
+    async with inside(database, fresh_merchant, BookedProvider()) as app:
+        body = event(note=f"card {number}", secret="plain to see")
+        assert (await deliver(app.client, body)).status_code == 200
+        name = json.loads(body)["id"]
+        row = await app.app.state.core.pool.fetchrow(
+            "SELECT delivery_id, sealed FROM delivery WHERE provider_event_id = $1", name
+        )
+        connection = await asyncpg.connect(database.owner_url)
+        inbox = await connection.fetchrow("SELECT i::text FROM inbox i WHERE provider_event_id = $1", name)
+        await connection.close()
+        assert inbox is not None and number not in inbox[0] and "plain to see" not in inbox[0]
+        assert number.encode() not in row["sealed"] and b"plain to see" not in row["sealed"]
+        sealer = sealer_of(Settings(sealing_keys=SEALING_KEY))
+        about = f"simulator/main/{name}/{row['delivery_id']}".encode()
+        headers, _, raw = sealer.open(row["sealed"], about).partition(b"\n")
+        assert raw == body and "acquirer-signature" in json.loads(headers)
+        with pytest.raises(SealBroken):
+            sealer.open(row["sealed"], about + b"x")
+
+
+async def test_the_database_is_away(database: Database, fresh_merchant: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """503 with Retry-After, never a 2xx; and the same delivery is taken when it is back."""
+    async with inside(database, fresh_merchant, BookedProvider(), webhook_commit_timeout_ms=300) as app:
+        owner = await asyncpg.connect(database.owner_url)
+        name = await owner.fetchval("SELECT current_database()")
+        body = event()
+        assert (await deliver(app.client, event())).status_code == 200  # connections are open
+        await owner.execute(f'ALTER DATABASE "{name}" WITH CONNECTION LIMIT 0')
+        try:
+            await owner.execute(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'tallystick'"
+                " AND datname = current_database()"
+            )
+            away = await deliver(app.client, body)
+            assert (away.status_code, away.json()["code"]) == (503, "not_ready"), away.text
+            assert int(away.headers["retry-after"]) >= 1
+        finally:
+            await owner.execute(f'ALTER DATABASE "{name}" WITH CONNECTION LIMIT -1')
+        assert (await deliver(app.client, body)).status_code == 200
+        found = await owner.fetchval("SELECT count(*) FROM inbox WHERE provider_event_id = $1", json.loads(body)["id"])
+        await owner.close()
+        assert found == 1
+
+
+async def test_events_and_dead_letters_over_http(database: Database, fresh_merchant: str) -> None:
+    async with inside(database, fresh_merchant, BookedProvider()) as app:
+        operator = {"authorization": f"Bearer {await create_key(database.app_url, OPERATORS, operator=True)}"}
+        other = {"authorization": f"Bearer {await create_key(database.app_url, fresh_merchant + 'o')}"}
+        payment = (await app.pay()).json()
+        body = event(merchant_id=fresh_merchant, payment_id=payment["id"])
+        assert (await deliver(app.client, body)).status_code == 200
+        pool = app.app.state.core.pool
+        name = json.loads(body)["id"]
+        event_id = await pool.fetchval("SELECT event_id FROM inbox WHERE provider_event_id = $1", name)
+
+        assert (await app.client.get(f"/v1/events/{event_id}", headers=operator)).status_code == 200
+        assert (await app.client.get(f"/v1/events/{event_id}", headers=other)).status_code == 404
+        mine = await app.client.get(f"/v1/events/{event_id}")
+        assert mine.status_code == 200
+        assert mine.json()["envelope"]["source"] == "/providers/simulator/main"
+        assert [each["name"] for each in mine.json()["checkpoints"]] == ["ingest", "validate", "dedup", "reconcile"]
+
+        await pool.execute(
+            "UPDATE inbox SET state = 'dead', next_try_at = NULL, closed_at = now(), detail = 'by hand', tries = 12"
+            " WHERE event_id = $1",
+            event_id,
+        )
+        refused = await app.client.get("/v1/dead-letters")
+        assert (refused.status_code, refused.json()["code"]) == (403, "forbidden")
+        payments = await app.client.get("/v1/payments", headers=operator)
+        assert (payments.status_code, payments.json()["code"]) == (403, "forbidden")
+        lane = (await app.client.get("/v1/dead-letters?provider=simulator&limit=100", headers=operator)).json()
+        (letter,) = [each for each in lane["data"] if each["event_id"] == event_id]
+        assert (letter["tries"], letter["last_error"], letter["owner"]) == (12, "by hand", "payments-oncall")
+
+        path = f"/v1/dead-letters/{event_id}"
+        nameless = await app.client.post(f"{path}/replay", headers=operator, json={})
+        assert (nameless.status_code, nameless.json()["code"]) == (422, "validation_failed")
+        replayed = await app.client.post(f"{path}/replay", headers=operator, json={"reason": "mended"})
+        assert (replayed.status_code, replayed.json()["state"], replayed.json()["replays"]) == (200, "received", 1)
+        again = await app.client.post(f"{path}/discard", headers=operator, json={"reason": "not dead"})
+        assert (again.status_code, again.json()["code"]) == (409, "not_replayable")
+        neither = await app.client.post("/v1/dead-letters/replay", headers=operator, json={"reason": "all?"})
+        assert neither.status_code == 422
+        many = await app.client.post(
+            "/v1/dead-letters/replay", headers=operator, json={"reason": "mended", "type": "no such type"}
+        )
+        assert (many.status_code, many.json()) == (200, {"count": 0})

@@ -1,0 +1,129 @@
+"""The webhook worker, killed at each of its points: the next one finishes, and each event has its effect once."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import pytest
+
+from tallystick.core import Core
+from tallystick.ids import new_id
+from tallystick.providers.base import Approved, Reversed
+from tallystick.providers.notices import AttemptNotice, DisputeNotice, Notice
+from tallystick.record.inbox import Inbox
+from tallystick.webhooks.processing import Processing
+from tests.conftest import DEEP, Database
+from tests.crash.bank import Bank
+from tests.crash.process import Graveyard, Process
+from tests.crash.scene import INSTRUCTIONS, STEP_MS, Case, Survivor, Time, gone, judge, open_case, survivor
+from tests.races.stack import read
+from tests.webhooks.stand import accept, envelope
+
+#: What the code has now. Fewer points mean that the enumeration lost sight of something; more are welcome.
+POINTS: Final = {"an unknown charge": 30, "a late failure": 30, "a dispute": 30, "nothing new": 20}
+
+STORIES: Final = {
+    "an unknown charge": ("create", True, "captured"),
+    "a late failure": ("refund", False, "failed"),
+    "a dispute": ("create", False, "captured"),
+    "nothing new": ("create", False, "captured"),
+}
+
+
+async def notice_of(core: Core, story: str, case: Case, payment_id: str, bank: Bank) -> Notice:
+    """What the bank says."""
+    loaded = await core.reads.load(case.merchant_id, payment_id)
+    assert loaded is not None
+    attempt = loaded.stored.attempts[-1]
+    if story == "a dispute":
+        return DisputeNotice(
+            reference=f"dp_{payment_id}", state="opened", amount=300, currency="EUR", funds="withdrawn"
+        )
+    if story == "a late failure":
+        verdict: Approved | Reversed = Reversed(code="account_closed", message="The account is closed.")
+    else:
+        operation = bank.lookup(attempt.attempt_id)
+        assert operation is not None
+        verdict = Approved(
+            amount=attempt.amount, currency=attempt.currency, effect="captured", reference=operation.reference
+        )
+    return AttemptNotice(operation=attempt.operation, attempt_id=attempt.attempt_id, verdict=verdict)
+
+
+async def work(core: Core) -> None:
+    """What a worker does with everything that is due."""
+    processing = Processing(core, Inbox(core.pool, clock_shift_ms=core.settings.clock_shift_ms))
+    while await processing.round():
+        pass
+
+
+async def resume(core: Core, time: Time, server_pids: list[int]) -> None:
+    """Once the dead are gone and their leases have run out."""
+    await gone(core, server_pids)
+    time.shift_ms += STEP_MS
+    core.journal.clock_shift_ms = core.reads.clock_shift_ms = core.clock.shift_ms = time.shift_ms
+    processing = Processing(core, Inbox(core.pool, clock_shift_ms=time.shift_ms))
+    while await processing.round():
+        pass
+
+
+async def undo_at_bank(bank: Bank, payment_id: str) -> None:
+    """The bank's books after a refund that came back."""
+    for charge in bank.charges:
+        if charge.payment_id == payment_id:
+            charge.refunded = 0
+
+
+@pytest.mark.parametrize("story", STORIES)
+def test_killed_at_every_point_of_processing(
+    own_url: str, fresh_merchant: str, story: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    name, unanswered, state = STORIES[story]
+    bank, time = Bank(), Time()
+    database = Database(own_url, own_url)
+    cases: list[Case] = []
+    names: list[str] = []
+
+    def told(healthy: Survivor, point: str) -> None:
+        """A payment that is there, and an event about it in the inbox."""
+        case = healthy.run(open_case(healthy.core, fresh_merchant, point, INSTRUCTIONS[name]))
+        if unanswered:
+            bank.expect(fresh_merchant, case.key, "authorize", "timeout_charged")
+        reply = healthy.run(case.send(healthy.core))
+        payment_id = case.payment_id or read(reply)["id"]
+        notice = healthy.run(notice_of(healthy.core, story, case, payment_id, bank))
+        event = envelope(new_id("req"), notice, merchant_id=fresh_merchant, payment_id=payment_id)
+        healthy.run(accept(database, [event]))
+        if story == "a late failure":
+            healthy.run(undo_at_bank(bank, payment_id))
+        cases.append(case)
+        names.append(event.provider_event_id)
+
+    with Graveyard() as graveyard, survivor(own_url, bank, time) as healthy:
+        told(healthy, "nobody dies")
+        whole = Process(own_url, time.settings(), bank)
+        graveyard.run(whole, work)
+        stride = 1 if DEEP or story == "an unknown charge" else 3
+        for number in range(0, len(whole.points), stride):
+            told(healthy, f"{number}: {whole.points[number]}")
+            victim = Process(own_url, time.settings(), bank, kill_at=number)
+            graveyard.run(victim, work)
+            assert victim.points == whole.points[: number + 1]
+            healthy.run(resume(healthy.core, time, victim.server_pids))
+        found = healthy.run(
+            healthy.core.pool.fetch(
+                "SELECT e.provider_event_id, e.state, p.results FROM inbox e JOIN (SELECT provider_event_id,"
+                " array_agg(result ORDER BY started_at) AS results FROM processing GROUP BY 1) p"
+                " USING (provider_event_id)"
+                " WHERE e.merchant_id = $1",
+                fresh_merchant,
+            )
+        )
+        expected = "duplicate_effect" if story == "nothing new" else "applied"
+        ends = {row["provider_event_id"]: (row["state"], list(row["results"])) for row in found}
+        assert ends == {each: (expected, [expected]) for each in names}
+        wrong = {} if story == "a late failure" else healthy.run(judge(healthy.core, bank, time, cases, state, 1))
+    with capsys.disabled():
+        print(f"\n  {story}: the webhook worker killed at {len(cases) - 1} of {len(whole.points)} points", end="")
+    assert not wrong
+    assert len(whole.points) >= POINTS[story]

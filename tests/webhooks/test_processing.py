@@ -1,0 +1,359 @@
+"""Processing: each effect once, whatever order, multiplicity, crash or defect; what cannot be done is in the lane."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from typing import Any
+
+import asyncpg
+import pytest
+from msgspec.structs import replace
+
+from tallystick.core import Core
+from tallystick.decisions.events import decide_notice
+from tallystick.decisions.stored import Stored
+from tallystick.ids import new_id
+from tallystick.invariants import verify
+from tallystick.providers.base import Pending, ProviderCall, Verdict
+from tallystick.providers.notices import AttemptNotice
+from tallystick.record.inbox import Claimed, DeadLetterFilter, Inbox
+from tallystick.settings import Settings
+from tallystick.webhooks import handling
+from tallystick.webhooks.dead_letters import DeadLetters, NotReplayable
+from tallystick.webhooks.processing import Processing
+from tallystick.webhooks.trace import trace_event
+from tests.conftest import Database
+from tests.races.stack import BookedProvider, Client, core_of, read
+from tests.webhooks.stand import (
+    WEBHOOK_SETTINGS,
+    accept,
+    again,
+    arrival,
+    captured,
+    drain,
+    envelope,
+    intake_on,
+    processing_of,
+    states,
+)
+
+
+async def pending(_: ProviderCall) -> Verdict:
+    """Accepted, outcome later: by webhook."""
+    return Pending(reference="later")
+
+
+@asynccontextmanager
+async def scene(
+    database: Database, *, shift_ms: int = 0, settings: Settings = WEBHOOK_SETTINGS
+) -> AsyncIterator[tuple[Core, BookedProvider]]:
+    """A core whose provider executes everything and tells the outcome later."""
+    provider = BookedProvider()
+    provider.after = pending
+    async with core_of(database.app_url, provider, shift_ms=shift_ms, settings=settings) as core:
+        yield core, provider
+
+
+async def waiting_payment(core: Core, merchant_id: str) -> Stored:
+    """A payment whose outcome is still to come."""
+    reply = await Client(core, merchant_id).create(new_id("req"))
+    loaded = await core.reads.load(merchant_id, read(reply)["id"])
+    assert loaded is not None
+    assert loaded.stored.payment.state == "authorizing"
+    return loaded.stored
+
+
+async def versions_of(core: Core, stored: Stored) -> list[str]:
+    """The payment's steps."""
+    history = await core.reads.history(stored.payment.merchant_id, stored.payment.payment_id)
+    return [step["event"] for step in history]
+
+
+async def holds(database: Database, merchant_id: str) -> None:
+    """Every invariant."""
+    connection = await asyncpg.connect(database.owner_url)
+    try:
+        report = await verify(connection, settings=WEBHOOK_SETTINGS, merchant_id=merchant_id)
+    finally:
+        await connection.close()
+    assert report.holds, report
+
+
+async def test_an_event_has_its_effect_once(database: Database, fresh_merchant: str) -> None:
+    async with scene(database) as (core, _):
+        stored = await waiting_payment(core, fresh_merchant)
+        notice = captured(stored.payment, stored.attempts[0].attempt_id)
+        event = envelope(new_id("req"), notice, payment=stored.payment)
+        twin = envelope(new_id("req"), notice, payment=stored.payment, type="charge.succeeded")
+        await accept(database, [event, again(event), twin, again(event)])
+        await drain(core)
+        found = await states(core, fresh_merchant)
+        assert sorted(found.values()) == ["applied", "duplicate_effect"]
+        assert await versions_of(core, stored) == ["create", "captured"]
+    await holds(database, fresh_merchant)
+
+
+async def test_two_workers_on_one_event(database: Database, fresh_merchant: str) -> None:
+    """The lease of the first was lost while it decided: both go to the end, and one effect stands."""
+    async with scene(database) as (core, _), scene(database) as (other, _):
+        stored = await waiting_payment(core, fresh_merchant)
+        event = envelope(new_id("req"), captured(stored.payment, stored.attempts[0].attempt_id), payment=stored.payment)
+        await accept(database, [event])
+        claimed = await Inbox(core.pool).claim(10, "one", 60_000)
+        assert [each.event_id for each in claimed] == [event.event_id]
+        handlers = [handling.Handler(each) for each in (core, other, core, other)]
+        await asyncio.gather(*(h.handle(claimed[0], stored, datetime.now(UTC)) for h in handlers))
+        assert await versions_of(core, stored) == ["create", "captured"]
+        assert await states(core, fresh_merchant) == {event.provider_event_id: "applied"}
+    await holds(database, fresh_merchant)
+
+
+async def test_an_event_that_overtakes_our_own_commit(database: Database, fresh_merchant: str) -> None:
+    """The webhook is there before the payment is: retried, then applied."""
+    async with scene(database, settings=replace(WEBHOOK_SETTINGS, webhook_tries_limit=50)) as (core, provider):
+        committed = asyncio.Event()
+
+        async def before(call: ProviderCall) -> Verdict | None:
+            notice = AttemptNotice(operation="authorize", attempt_id=call.attempt_id, verdict=provider._approved(call))
+            early = envelope(new_id("req"), notice, merchant_id=call.merchant_id, payment_id=call.payment_id)
+            unborn = envelope(new_id("req"), notice, merchant_id=call.merchant_id, payment_id=new_id("pay"))
+            await accept(database, [early, unborn])
+            worker = processing_of(core)
+            while "applied" not in (await states(core, fresh_merchant)).values():
+                await worker.round()
+                await asyncio.sleep(0.01)
+            committed.set()
+            return None
+
+        provider.before = before
+        reply = await Client(core, fresh_merchant).create(new_id("req"))
+        assert committed.is_set()
+        assert (reply.status, read(reply)["state"]) == (201, "captured")
+        assert sorted((await states(core, fresh_merchant)).values()) == ["applied", "unroutable"]
+    await holds(database, fresh_merchant)
+
+
+class Poison(Exception):
+    """A defect of a handler."""
+
+
+@pytest.fixture
+def poisoned(monkeypatch: pytest.MonkeyPatch) -> set[str]:
+    """Event ids (the provider's) whose handler has a defect."""
+    names: set[str] = set()
+    decide = decide_notice
+
+    def defective(*args: Any, **options: Any) -> Any:
+        if options["step"].evidence["provider_event_id"] in names:
+            raise Poison("4000 0000 0000 0002 must not be repeated")
+        return decide(*args, **options)
+
+    monkeypatch.setattr(handling, "decide_notice", defective)
+    return names
+
+
+async def test_poison_ends_in_the_lane_and_holds_nobody_up(
+    database: Database, fresh_merchant: str, poisoned: set[str]
+) -> None:
+    async with scene(database) as (core, _):
+        bad, good = await waiting_payment(core, fresh_merchant), await waiting_payment(core, fresh_merchant)
+        events = [
+            envelope(new_id("req"), captured(each.payment, each.attempts[0].attempt_id), payment=each.payment)
+            for each in (bad, good)
+        ]
+        poisoned.add(events[0].provider_event_id)
+        await accept(database, events)
+        await drain(core)
+        assert await states(core, fresh_merchant) == {
+            events[0].provider_event_id: "dead",
+            events[1].provider_event_id: "applied",
+        }
+        lane = DeadLetters(Inbox(core.pool), replace(WEBHOOK_SETTINGS, webhook_provider_owners="simulator=sim-team"))
+        (letter,) = await lane.lane(DeadLetterFilter(merchant_id=fresh_merchant), None, 10)
+        assert (letter.event_id, letter.tries, letter.owner) == (events[0].event_id, 4, "sim-team")
+        assert letter.last_error is not None and letter.last_error.startswith("Poison at defective")
+        trace = await trace_event(Inbox(core.pool), letter.event_id)
+        assert trace is not None
+        assert [(each.number, each.result) for each in trace.attempts] == [(n, "failed") for n in (1, 2, 3, 4)]
+        times = [each.started_at for each in trace.attempts]
+        assert times == sorted(times) and all(each.ended_at >= each.started_at for each in trace.attempts)
+
+
+async def test_a_dead_letter_is_replayed_and_traced_through_every_checkpoint(
+    database: Database, fresh_merchant: str, poisoned: set[str]
+) -> None:
+    """The replay drill, read from durable rows alone."""
+    async with scene(database) as (core, _):
+        stored = await waiting_payment(core, fresh_merchant)
+        event = envelope(new_id("req"), captured(stored.payment, stored.attempts[0].attempt_id), payment=stored.payment)
+        poisoned.add(event.provider_event_id)
+        await accept(database, [event, again(event)])
+        await drain(core)
+        lane = DeadLetters(Inbox(core.pool), WEBHOOK_SETTINGS)
+        poisoned.clear()  # the defect is mended
+        await lane.replay(event.event_id, actor="operator:ada", reason="release 2 is out")
+        await drain(core)
+        assert await versions_of(core, stored) == ["create", "captured"]
+        # Replaying what was applied runs the same guards.
+        await lane.replay(event.event_id, actor="operator:ada", reason="to be sure")
+        await drain(core)
+        assert await versions_of(core, stored) == ["create", "captured"]
+    async with core_of(database.app_url, BookedProvider()) as later:
+        trace = await trace_event(Inbox(later.pool), event.event_id)
+    assert trace is not None
+    assert (trace.state, trace.replays, trace.deliveries) == ("duplicate_effect", 2, 2)
+    assert [(each.name, each.result) for each in trace.checkpoints] == [
+        ("ingest", "received"),
+        ("validate", "signature_valid"),
+        ("dedup", "first"),
+        ("ingest", "received"),
+        ("validate", "signature_valid"),
+        ("dedup", "redelivery"),
+        *[("process", "failed")] * 4,
+        ("process", "replayed"),
+        ("process", "applied"),
+        ("persist", "approved"),
+        ("persist", "captured"),
+        ("emit", "written"),
+        ("process", "replayed"),
+        ("process", "duplicate_effect"),
+        ("reconcile", None),
+    ]
+    assert all(each.at is not None for each in trace.checkpoints if each.name != "reconcile")
+    acts = [(each.actor, each.detail) for each in trace.attempts if each.result == "replayed"]
+    assert acts == [("operator:ada", "release 2 is out"), ("operator:ada", "to be sure")]
+    await holds(database, fresh_merchant)
+
+
+async def test_filtered_replay_and_discard(database: Database, fresh_merchant: str, poisoned: set[str]) -> None:
+    async with scene(database) as (core, _):
+        events = []
+        for kind in ("a", "a", "b", "b"):
+            stored = await waiting_payment(core, fresh_merchant)
+            notice = captured(stored.payment, stored.attempts[0].attempt_id)
+            events.append(envelope(new_id("req"), notice, payment=stored.payment, type=kind))
+        poisoned.update(event.provider_event_id for event in events)
+        await accept(database, events)
+        await drain(core)
+        lane = DeadLetters(Inbox(core.pool), WEBHOOK_SETTINGS)
+        poisoned.clear()
+        only_a = DeadLetterFilter(merchant_id=fresh_merchant, type="a")
+        assert await lane.replay_all(only_a, actor="operator:ada", reason="mended") == 2
+        await drain(core)
+        await lane.discard(events[2].event_id, actor="operator:ada", reason="not ours")
+        with pytest.raises(NotReplayable):
+            await lane.discard(events[2].event_id, actor="operator:ada", reason="again")
+        rest = DeadLetterFilter(merchant_id=fresh_merchant)
+        assert await lane.discard_all(rest, actor="operator:ada", reason="not ours") == 1
+        found = await states(core, fresh_merchant)
+        assert [found[event.provider_event_id] for event in events] == ["applied", "applied", "discarded", "discarded"]
+        with pytest.raises(NotReplayable):
+            await lane.replay(new_id("evt"), actor="operator:ada", reason="no such event")
+
+
+async def test_nobody_elses_flood_holds_the_few_up(database: Database, fresh_merchant: str) -> None:
+    """A thousand events of one merchant are in the inbox when one of another arrives: it does not wait for them."""
+    async with scene(database, settings=replace(WEBHOOK_SETTINGS, webhook_batch=50)) as (core, _):
+        loud, quiet = fresh_merchant + "l", fresh_merchant + "q"
+        async with intake_on(database) as intake:
+            from_loud = [envelope(new_id("req"), merchant_id=loud, payment_id=new_id("pay")) for _ in range(1_000)]
+            await intake.accept([arrival(one) for one in from_loud])
+            last = envelope(new_id("req"), merchant_id=quiet, payment_id=new_id("pay"))
+            await intake.accept([arrival(last)])
+        worker = processing_of(core)
+        for _ in range(3):
+            await worker.round()
+        assert await states(core, quiet) == {last.provider_event_id: "unknown_type"}
+        done = [state for state in (await states(core, loud)).values() if state != "received"]
+        assert 0 < len(done) < 200  # and the flood was not served first
+        await drain(core)
+        assert set((await states(core, loud)).values()) == {"unknown_type"}
+
+
+async def test_a_slow_handler_keeps_its_lease(
+    database: Database, fresh_merchant: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It takes three times as long as a lease lasts, and nobody else takes the event meanwhile."""
+    settings = replace(WEBHOOK_SETTINGS, webhook_lease_ms=300)
+    async with scene(database, settings=settings) as (core, _):
+        stored = await waiting_payment(core, fresh_merchant)
+        event = envelope(new_id("req"), captured(stored.payment, stored.attempts[0].attempt_id), payment=stored.payment)
+        await accept(database, [event])
+        handle = handling.Handler.handle
+
+        async def slow(self: handling.Handler, claimed: Claimed, found: Stored | None, at: datetime) -> bool:
+            await asyncio.sleep(0.9)
+            return await handle(self, claimed, found, at)
+
+        monkeypatch.setattr(handling.Handler, "handle", slow)
+        running = asyncio.create_task(processing_of(core).round())
+        await asyncio.sleep(0.05)
+        other = Inbox(core.pool)
+        while not running.done():
+            assert await other.claim(10, "other", 1_000) == []
+            await asyncio.sleep(0.02)
+        assert await states(core, fresh_merchant) == {event.provider_event_id: "applied"}
+
+
+async def test_a_dead_worker_frees_its_events_after_the_lease(database: Database, fresh_merchant: str) -> None:
+    async with scene(database) as (core, _):
+        stored = await waiting_payment(core, fresh_merchant)
+        event = envelope(new_id("req"), captured(stored.payment, stored.attempts[0].attempt_id), payment=stored.payment)
+        await accept(database, [event])
+        assert len(await Inbox(core.pool).claim(10, "dead", 200)) == 1
+        assert await processing_of(core).round() == 0
+        await drain(core)
+        assert await states(core, fresh_merchant) == {event.provider_event_id: "applied"}
+
+
+@pytest.mark.parametrize("shift_ms", [-3_600_000, 3_600_000], ids=["an hour behind", "an hour ahead"])
+async def test_clock_skew_between_worker_and_database(database: Database, fresh_merchant: str, shift_ms: int) -> None:
+    """Leases and retries are on the database's clock; what a process believes of the time decides nothing."""
+    async with scene(database) as (core, _):
+        stored = await waiting_payment(core, fresh_merchant)
+        event = envelope(new_id("req"), captured(stored.payment, stored.attempts[0].attempt_id), payment=stored.payment)
+        await accept(database, [event])
+        core.clock.shift_ms = shift_ms
+        await drain(core)
+        assert await states(core, fresh_merchant) == {event.provider_event_id: "applied"}
+
+
+async def test_the_database_restarts_while_the_inbox_drains(database: Database, fresh_merchant: str) -> None:
+    """Every backend is terminated again and again; every event ends applied, each effect once."""
+    async with scene(database, settings=replace(WEBHOOK_SETTINGS, webhook_batch=10)) as (core, _):
+        payments = [await waiting_payment(core, fresh_merchant) for _ in range(60)]
+        events = [
+            envelope(new_id("req"), captured(each.payment, each.attempts[0].attempt_id), payment=each.payment)
+            for each in payments
+        ]
+        await accept(database, events)
+        stop = asyncio.Event()
+        worker = asyncio.create_task(Processing(core, Inbox(core.pool)).run(stop))
+        await _terminate_backends(database, times=8)
+        async with asyncio.timeout(30):
+            while True:
+                try:
+                    if set((await states(core, fresh_merchant)).values()) == {"applied"}:
+                        break
+                except OSError:
+                    pass
+                await asyncio.sleep(0.05)
+        stop.set()
+        await worker
+        for each in payments:
+            assert await versions_of(core, each) == ["create", "captured"]
+    await holds(database, fresh_merchant)
+
+
+async def _terminate_backends(database: Database, *, times: int) -> None:
+    for _ in range(times):
+        await asyncio.sleep(0.1)
+        owner = await asyncpg.connect(database.owner_url)
+        await owner.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+            " WHERE application_name = 'tallystick' AND datname = current_database()"
+        )
+        await owner.close()

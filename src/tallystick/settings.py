@@ -193,15 +193,15 @@ class Settings(Struct, frozen=True, kw_only=True):
     webhook_tries_limit: Annotated[
         int, _count("Tries at one event before it is a dead letter: about 10 minutes with the waits below.", le=100)
     ] = 12
-    webhook_provider_tries: Annotated[str, _text("Other limits by provider, as in stripe=20,adyen=30.")] = ""
+    webhook_provider_tries: Annotated[str | None, _text("Other limits by provider, as in stripe=20,adyen=30.")] = None
     webhook_backoff_base_ms: Annotated[
         int, _ms("First wait is random below this: an event often overtakes our own commit by milliseconds.", ge=10)
     ] = 500
     webhook_backoff_cap_ms: Annotated[int, _ms("Waits are random below at most this.", ge=10)] = 900_000
     webhook_owner: Annotated[str, _text("Who looks after dead letters.")] = "payments-oncall"
     webhook_provider_owners: Annotated[
-        str, _text("Other owners by provider, as in stripe=cards-team,adyen=eu-team.")
-    ] = ""
+        str | None, _text("Other owners by provider, as in stripe=cards-team,adyen=eu-team.")
+    ] = None
     webhook_dead_letter_alarm_age_ms: Annotated[
         int, _ms("A dead letter older than this has been overlooked; verify reports it.")
     ] = 86_400_000
@@ -215,6 +215,9 @@ class Settings(Struct, frozen=True, kw_only=True):
     drain_timeout_ms: Annotated[int, _ms("After SIGTERM, how long flows may take; recovery has the rest.")] = 30_000
     log_level: Annotated[str, _text("debug, info, warning or error.")] = "info"
     clock_shift_ms: Annotated[int, _ms("For tests only: moves this process's and its leases' clock.")] = 0
+
+    def __repr__(self) -> str:
+        return "Settings(…)"  # keys and passwords are among them
 
 
 class SettingRow(Struct, frozen=True):
@@ -263,10 +266,10 @@ def _faults_beyond_types(values: Mapping[str, Any]) -> Iterator[str]:
         yield f"{PREFIX}MIGRATION_DATABASE_URL: it needs {PREFIX}DATABASE_URL beside it"
     for name in ("webhook_provider_tries", "webhook_provider_owners"):
         try:
-            by_provider(str(values.get(name, "")))
+            by_provider(values.get(name))
         except ValueError:
             yield f"{PREFIX}{name.upper()}: expected provider=value,provider=value"
-    if not all(value.isdecimal() and int(value) for value in _values(values.get("webhook_provider_tries", ""))):
+    if not all(value.isdecimal() and int(value) for value in _values(values.get("webhook_provider_tries"))):
         yield f"{PREFIX}WEBHOOK_PROVIDER_TRIES: every value must be a count of 1 or more"
     if not all(values.get("simulator_webhook_secrets", "whsec").split(",")):
         yield f"{PREFIX}SIMULATOR_WEBHOOK_SECRETS: expected secret,secret"
@@ -284,10 +287,10 @@ def comma_list(text: str) -> tuple[str, ...]:
     return tuple(part.strip() for part in text.split(",") if part.strip())
 
 
-def by_provider(text: str) -> dict[str, str]:
+def by_provider(text: str | None) -> dict[str, str]:
     """``stripe=20,adyen=30`` as a table. Raises ValueError."""
     table = {}
-    for part in filter(None, text.split(",")):
+    for part in filter(None, (text or "").split(",")):
         name, separator, value = (piece.strip() for piece in part.partition("="))
         if not (name and separator and value):
             raise ValueError(text)
@@ -295,9 +298,9 @@ def by_provider(text: str) -> dict[str, str]:
     return table
 
 
-def _values(text: object) -> list[str]:
+def _values(text: str | None) -> list[str]:
     try:
-        return list(by_provider(str(text)).values())
+        return list(by_provider(text).values())
     except ValueError:
         return []
 

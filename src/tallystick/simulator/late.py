@@ -43,17 +43,18 @@ class Late:
         self._moves = moves
 
     def catch_up(self) -> None:
-        """Everything that is due by now happens: pending operations mature, scripts take their next step."""
+        """Everything that is due by now happens: pending operations mature, scripts take their next step. Called often:
+        both queries read an index from its beginning, and find nothing nearly always."""
         now = time.time()
         pending = self._db.execute(
-            "SELECT number FROM operation WHERE status = 'pending' AND ready_at <= ? ORDER BY number", (now,)
+            "SELECT number FROM operation WHERE status = 'pending' AND ready_at <= ? ORDER BY ready_at", (now,)
         ).fetchall()
         for (number,) in pending:
             row = self._moves.operation(number)
             if row["status"] == "pending":  # a cancel that matured before it may have closed it
                 with self._storage.transaction():
                     self._moves.mature(row)
-        for row in self._db.execute("SELECT * FROM afterwards WHERE due_at <= ? ORDER BY number", (now,)).fetchall():
+        for row in self._db.execute("SELECT * FROM afterwards WHERE due_at <= ? ORDER BY due_at", (now,)).fetchall():
             with self._storage.transaction():
                 self._take(row)
 

@@ -25,6 +25,8 @@ from tallystick.providers.notices import (
     Unparseable,
 )
 from tallystick.providers.simulator_notices import HEADER_LIMIT_CHARS, TOLERANCE_S, SimulatorReceiver
+from tallystick.settings import SettingsError, load_settings
+from tallystick.wiring import receivers
 
 NOW = datetime(2026, 5, 4, 3, 2, 1, tzinfo=UTC)
 SECRET, OLD_SECRET = "whsec_new", "whsec_old"
@@ -258,6 +260,20 @@ def test_a_receiver_without_a_secret_is_not_made() -> None:
     for secrets in ([], [""], ["a", ""]):
         with pytest.raises(ValueError):
             SimulatorReceiver("main", secrets)
+
+
+@pytest.mark.parametrize("text", [",", "a,", ",a", "a,,b"])
+def test_the_setting_names_no_empty_secret(text: str) -> None:
+    with pytest.raises(SettingsError, match="SIMULATOR_WEBHOOK_SECRETS: "):
+        load_settings({"TALLYSTICK_SIMULATOR_WEBHOOK_SECRETS": text})
+
+
+def test_the_settings_make_the_receiver() -> None:
+    settings = load_settings(
+        {"TALLYSTICK_SIMULATOR_ACCOUNT": "eu", "TALLYSTICK_SIMULATOR_WEBHOOK_SECRETS": f"whsec_first,{SECRET}"}
+    )
+    made = receivers(settings)["simulator", "eu"]
+    assert made.receive(event(), signed(event()), NOW)
 
 
 @given(st.text(), st.binary())

@@ -189,3 +189,21 @@ def test_the_book_is_in_the_order_of_what_happened(tmp_path: Path) -> None:
         for path in ("/sim/webhooks/pause", "/sim/webhooks/resend"):
             assert running.call("POST", path, {})[0] == 409
         assert running.call("GET", "/sim/webhooks/report")[0] == 409
+
+
+def test_what_is_asked_all_the_time_reads_an_index(tmp_path: Path) -> None:
+    """A scan would make every call slower with every charge in the books."""
+    books = Books(tmp_path / "books.sqlite", AT_ONCE)
+    asked: list[str] = []
+    db = books._storage.db
+    db.set_trace_callback(asked.append)
+    books.late.catch_up()
+    books.lookup("att_nobody")
+    books.events.is_waiting(1)
+    books.events.untried("ch_nobody")
+    db.set_trace_callback(None)
+    assert len(asked) == 7
+    for statement in asked:
+        steps = [row["detail"] for row in db.execute(f"EXPLAIN QUERY PLAN {statement}")]
+        assert all(step.startswith("SEARCH") for step in steps), (statement, steps)
+    books.close()

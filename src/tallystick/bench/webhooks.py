@@ -56,6 +56,9 @@ WEBHOOK_PATH: Final = "/v1/webhooks/simulator/main"
 #: Changes in one transaction of the ceiling, as in a busy worker.
 _CEILING_BATCH: Final = 200
 
+#: Changes offered to the journal together while a round is prepared.
+_AT_ONCE: Final = 5_000
+
 _STATEMENT_TIMEOUT_MS: Final = 60_000
 
 
@@ -186,8 +189,9 @@ async def _waiting_payments(settings: Settings, database_url: str, count: int) -
     creates = [_create() for _ in range(count)]
     waiting = [settled_change(create, Pending(reference=None)) for create in creates]
     async with open_core(settings, database_url, providers={"simulator": SimulatedBank()}) as core:
-        await asyncio.gather(*(core.journal.commit(create) for create in creates))
-        await asyncio.gather(*(core.journal.commit(each) for each in waiting))
+        for changes in (creates, waiting):
+            for start in range(0, count, _AT_ONCE):  # the journal's queue is bounded
+                await asyncio.gather(*(core.journal.commit(each) for each in changes[start : start + _AT_ONCE]))
     return creates
 
 

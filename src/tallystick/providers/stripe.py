@@ -169,6 +169,8 @@ class StripeProvider:
         token = SEND_BY_MS.set(call.send_by_ms)
         try:
             answer = _answer(await request)
+            if not _is_about(call, answer.data):
+                return Unknown(reason="an answer about something else", raw=answer_evidence(answer))
             return read(answer.data, answer_evidence(answer))
         except NothingSent as error:
             return NotSent(reason=str(error))
@@ -267,6 +269,13 @@ def _the_one(found: Sequence[Verdict]) -> Verdict:
     if len(moved) > 1:
         return Unknown(reason="the attempt has several effects", raw={"found": [verdict.raw for verdict in moved]})
     return next(iter([*moved, *found]), NotFound())
+
+
+def _is_about(call: ProviderCall, data: Mapping[str, Any]) -> bool:
+    """Whether an object is what the call made, or what it was about."""
+    if call.operation in ("authorize", "refund"):
+        return ours(data.get("metadata"), ATTEMPT) == call.attempt_id
+    return bool(data.get("id") == call.parent_reference)
 
 
 def _metadata(call: ProviderCall) -> dict[str, str]:

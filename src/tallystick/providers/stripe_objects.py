@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, Literal
 
 import msgspec
 from msgspec import Meta, Struct
@@ -58,6 +58,7 @@ class Refund(Struct, frozen=True):
     """A Refund. ``payment_intent`` may be expanded."""
 
     id: str
+    object: Literal["refund"]
     status: str | None
     amount: Amount
     currency: str
@@ -93,6 +94,7 @@ class Intent(Struct, frozen=True):
     """A PaymentIntent."""
 
     id: str
+    object: Literal["payment_intent"]
     status: str
     amount: Amount
     currency: str
@@ -112,6 +114,7 @@ class Dispute(Struct, frozen=True):
     """A Dispute."""
 
     id: str
+    object: Literal["dispute"]
     status: str
     amount: Amount
     currency: str

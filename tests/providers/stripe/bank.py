@@ -30,12 +30,11 @@ Store.dump_to_disk = lambda self: None
 web.run_app(app, host="127.0.0.1", port=int(sys.argv[1]), print=None, access_log=None)
 """
 
-# Test cards that Stripe publishes, by what they do.
+#: Test cards that Stripe publishes, by what they do.
 NEEDS_AUTHENTICATION = "4000002500003155"
 NEEDS_AUTHENTICATION_THEN_DECLINED = "4000008260003178"
 
-# Test accounts that Stripe publishes: the outcome comes half a second later.
-IBAN = "DE89370400440532013000"
+#: A test account that Stripe publishes: its bank refuses, half a second later.
 IBAN_DECLINED = "DE62370400440532013001"
 
 #: Payment methods that exist there from the start.

@@ -1,0 +1,251 @@
+-- waiting: the oldest messages nobody has dispatched, and whatever else waits of their payments: of one payment a later
+-- message never comes without the earlier ones
+SELECT o.merchant_id, o.payment_id, o.version, o.subject_id, o.message_id, o.type
+FROM (SELECT DISTINCT w.merchant_id, w.payment_id
+      FROM (SELECT merchant_id, payment_id FROM outbox WHERE dispatched_at IS NULL ORDER BY at LIMIT $1) w) p
+JOIN outbox o ON o.merchant_id = p.merchant_id AND o.payment_id = p.payment_id
+WHERE o.dispatched_at IS NULL;
+
+-- waiting_of: the same of one merchant, in any order of payments
+SELECT o.merchant_id, o.payment_id, o.version, o.subject_id, o.message_id, o.type
+FROM (SELECT DISTINCT w.merchant_id, w.payment_id
+      FROM (SELECT merchant_id, payment_id FROM outbox WHERE dispatched_at IS NULL AND merchant_id = $2 LIMIT $1) w) p
+JOIN outbox o ON o.merchant_id = p.merchant_id AND o.payment_id = p.payment_id
+WHERE o.dispatched_at IS NULL;
+
+-- subscribers: who wants to hear of these merchants
+SELECT merchant_id, endpoint_id, event_types, state
+FROM webhook_endpoint
+WHERE merchant_id = ANY($1::text[]) AND state <> 'deleted';
+
+-- mark: these are dispatched; what another worker marked first is not returned ($5: shift in ms)
+UPDATE outbox o SET dispatched_at = now() + $5::bigint * interval '1 millisecond'
+FROM unnest($1::text[], $2::text[], $3::int[], $4::text[]) AS k (merchant_id, payment_id, version, subject_id)
+WHERE o.merchant_id = k.merchant_id AND o.payment_id = k.payment_id AND o.version = k.version
+  AND o.subject_id = k.subject_id AND o.dispatched_at IS NULL
+RETURNING o.merchant_id, o.payment_id, o.version, o.subject_id;
+
+-- insert_deliveries: one for each endpoint that wants the message ($9: shift in ms)
+INSERT INTO message_delivery (merchant_id, endpoint_id, payment_id, version, subject_id, message_id, type, state, tries,
+                              resends, next_try_at, dispatched_at, closed_at)
+SELECT d.merchant_id, d.endpoint_id, d.payment_id, d.version, d.subject_id, d.message_id, d.type, d.state, 0, 0,
+       CASE WHEN d.state = 'open' THEN now() + $9::bigint * interval '1 millisecond' END,
+       now() + $9::bigint * interval '1 millisecond',
+       CASE WHEN d.state <> 'open' THEN now() + $9::bigint * interval '1 millisecond' END
+FROM unnest($1::text[], $2::text[], $3::text[], $4::int[], $5::text[], $6::text[], $7::text[], $8::text[])
+     AS d (merchant_id, endpoint_id, payment_id, version, subject_id, message_id, type, state)
+ON CONFLICT DO NOTHING;
+
+-- ring: there is more in these lanes; a lane that is there keeps its time, which is its first message's ($4: shift)
+INSERT INTO message_lane (merchant_id, endpoint_id, payment_id, rung, next_try_at)
+SELECT k.merchant_id, k.endpoint_id, k.payment_id, 1, now() + $4::bigint * interval '1 millisecond'
+FROM unnest($1::text[], $2::text[], $3::text[]) AS k (merchant_id, endpoint_id, payment_id)
+ON CONFLICT (merchant_id, endpoint_id, payment_id) DO UPDATE SET rung = message_lane.rung + 1;
+
+-- hasten: the same, and they are looked at now
+INSERT INTO message_lane (merchant_id, endpoint_id, payment_id, rung, next_try_at)
+SELECT k.merchant_id, k.endpoint_id, k.payment_id, 1, now() + $4::bigint * interval '1 millisecond'
+FROM unnest($1::text[], $2::text[], $3::text[]) AS k (merchant_id, endpoint_id, payment_id)
+ON CONFLICT (merchant_id, endpoint_id, payment_id)
+DO UPDATE SET rung = message_lane.rung + 1, next_try_at = LEAST(message_lane.next_try_at, excluded.next_try_at);
+
+-- due: up to $3 lanes of every endpoint that has room ($2: those that have none): one that is slow, or has much to be
+-- told, stands in nobody's way ($4: shift in ms)
+SELECT l.merchant_id, l.endpoint_id, l.payment_id, e.failing_since IS NOT NULL AS failing
+FROM webhook_endpoint e
+CROSS JOIN LATERAL (
+    SELECT i.merchant_id, i.endpoint_id, i.payment_id, i.next_try_at
+    FROM message_lane i
+    WHERE i.merchant_id = e.merchant_id AND i.endpoint_id = e.endpoint_id
+      AND i.next_try_at <= now() + $4::bigint * interval '1 millisecond'
+      AND (i.lease_until IS NULL OR i.lease_until < now() + $4::bigint * interval '1 millisecond')
+    ORDER BY i.next_try_at
+    LIMIT $3
+) l
+WHERE e.state = 'enabled' AND e.endpoint_id <> ALL ($2::text[])
+  AND EXISTS (SELECT 1 FROM message_lane a WHERE a.next_try_at <= now() + $4::bigint * interval '1 millisecond')
+ORDER BY l.next_try_at
+LIMIT $1;
+
+-- lease: take the lanes that are still due, as $4, for $5 ms ($6: shift in ms)
+UPDATE message_lane l SET lease = $4, lease_until = now() + ($5::bigint + $6::bigint) * interval '1 millisecond'
+FROM unnest($1::text[], $2::text[], $3::text[]) AS k (merchant_id, endpoint_id, payment_id)
+WHERE l.merchant_id = k.merchant_id AND l.endpoint_id = k.endpoint_id AND l.payment_id = k.payment_id
+  AND l.next_try_at <= now() + $6::bigint * interval '1 millisecond'
+  AND (l.lease_until IS NULL OR l.lease_until < now() + $6::bigint * interval '1 millisecond')
+RETURNING l.merchant_id, l.endpoint_id, l.payment_id, l.rung;
+
+-- heads: the first open message of each lane, where it is due, as it was written with its version ($4: shift in ms)
+SELECT d.merchant_id, d.endpoint_id, d.payment_id, d.version, d.subject_id, d.message_id, d.tries, d.resends, o.body,
+       e.url, (extract(epoch FROM now() - e.failing_since) * 1000)::bigint + $4::bigint AS failing_for_ms
+FROM unnest($1::text[], $2::text[], $3::text[]) AS k (merchant_id, endpoint_id, payment_id)
+JOIN webhook_endpoint e
+  ON e.merchant_id = k.merchant_id AND e.endpoint_id = k.endpoint_id AND e.state = 'enabled'
+CROSS JOIN LATERAL (
+    SELECT i.* FROM message_delivery i
+    WHERE i.merchant_id = k.merchant_id AND i.endpoint_id = k.endpoint_id AND i.payment_id = k.payment_id
+      AND i.state = 'open'
+    ORDER BY i.version, i.subject_id
+    LIMIT 1
+) d
+JOIN outbox o
+  ON o.merchant_id = d.merchant_id AND o.payment_id = d.payment_id AND o.version = d.version
+ AND o.subject_id = d.subject_id
+WHERE d.next_try_at <= now() + $4::bigint * interval '1 millisecond';
+
+-- signing_secrets: what signs for these endpoints now, newest first ($3: shift in ms)
+SELECT s.merchant_id, s.endpoint_id, s.secret_id, s.sealed
+FROM unnest($1::text[], $2::text[]) AS k (merchant_id, endpoint_id)
+JOIN webhook_secret s ON s.merchant_id = k.merchant_id AND s.endpoint_id = k.endpoint_id
+WHERE s.expires_at IS NULL OR s.expires_at > now() + $3::bigint * interval '1 millisecond'
+ORDER BY s.created_at DESC, s.secret_id DESC;
+
+-- insert_tries: what each try came to
+INSERT INTO message_try (merchant_id, endpoint_id, message_id, try_id, number, resends, started_at, duration_ms, result,
+                         status, detail)
+SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::int[], $6::int[], $7::timestamptz[],
+                     $8::int[], $9::text[], $10::int[], $11::text[])
+ON CONFLICT DO NOTHING;
+
+-- settle_deliveries: delivered, given up, or tried again in so many ms ($10: shift in ms). One that was reopened
+-- meanwhile stays open; one that was canceled meanwhile may still have been delivered
+UPDATE message_delivery d
+SET state = k.state, tries = k.tries + 1,
+    next_try_at = CASE WHEN k.state = 'open' THEN now() + (k.in_ms + $10::bigint) * interval '1 millisecond' END,
+    closed_at = CASE WHEN k.state <> 'open' THEN now() + $10::bigint * interval '1 millisecond' END
+FROM unnest($1::text[], $2::text[], $3::text[], $4::int[], $5::text[], $6::text[], $7::int[], $8::int[], $9::bigint[])
+     AS k (merchant_id, endpoint_id, payment_id, version, subject_id, state, tries, resends, in_ms)
+WHERE d.merchant_id = k.merchant_id AND d.endpoint_id = k.endpoint_id AND d.payment_id = k.payment_id
+  AND d.version = k.version AND d.subject_id = k.subject_id
+  AND d.resends = k.resends AND d.tries = k.tries
+  AND (d.state = 'open' OR (d.state = 'canceled' AND k.state = 'delivered'));
+
+-- leave_empty: a lane ends with its last message; one that was rung meanwhile stays
+DELETE FROM message_lane l
+USING unnest($1::text[], $2::text[], $3::text[], $4::bigint[], $5::text[])
+      AS k (merchant_id, endpoint_id, payment_id, rung, lease)
+WHERE l.merchant_id = k.merchant_id AND l.endpoint_id = k.endpoint_id AND l.payment_id = k.payment_id
+  AND l.lease = k.lease AND l.rung = k.rung
+  AND NOT EXISTS (
+    SELECT 1 FROM message_delivery d
+    WHERE d.merchant_id = k.merchant_id AND d.endpoint_id = k.endpoint_id AND d.payment_id = k.payment_id
+      AND d.state = 'open');
+
+-- release: let go of lanes, until their first open message is due; one that was rung meanwhile is looked at again
+UPDATE message_lane l
+SET lease = NULL, lease_until = NULL,
+    next_try_at = CASE WHEN l.rung = k.rung THEN COALESCE(k.next_try_at, l.next_try_at) ELSE l.next_try_at END
+FROM (SELECT w.*, (SELECT d.next_try_at FROM message_delivery d
+                   WHERE d.merchant_id = w.merchant_id AND d.endpoint_id = w.endpoint_id
+                     AND d.payment_id = w.payment_id AND d.state = 'open'
+                   ORDER BY d.version, d.subject_id LIMIT 1) AS next_try_at
+      FROM unnest($1::text[], $2::text[], $3::text[], $4::bigint[], $5::text[])
+           AS w (merchant_id, endpoint_id, payment_id, rung, lease)) k
+WHERE l.merchant_id = k.merchant_id AND l.endpoint_id = k.endpoint_id AND l.payment_id = k.payment_id
+  AND l.lease = k.lease;
+
+-- failing: since now, unless they are failing already ($3: shift in ms)
+UPDATE webhook_endpoint e SET failing_since = now() + $3::bigint * interval '1 millisecond'
+FROM unnest($1::text[], $2::text[]) AS k (merchant_id, endpoint_id)
+WHERE e.merchant_id = k.merchant_id AND e.endpoint_id = k.endpoint_id AND e.failing_since IS NULL;
+
+-- recovered: they answered again
+UPDATE webhook_endpoint e SET failing_since = NULL
+FROM unnest($1::text[], $2::text[]) AS k (merchant_id, endpoint_id)
+WHERE e.merchant_id = k.merchant_id AND e.endpoint_id = k.endpoint_id AND e.failing_since IS NOT NULL;
+
+-- register: a merchant's endpoint, where it has fewer than $6 ($7: shift in ms)
+INSERT INTO webhook_endpoint (merchant_id, endpoint_id, url, description, event_types, state, created_at)
+SELECT $1, $2, $3, $4, $5::text[], 'enabled', now() + $7::bigint * interval '1 millisecond'
+WHERE (SELECT count(*) FROM webhook_endpoint WHERE merchant_id = $1 AND state <> 'deleted') < $6::int
+RETURNING endpoint_id;
+
+-- insert_secret: what an endpoint's messages are signed with ($5: shift in ms)
+INSERT INTO webhook_secret (merchant_id, endpoint_id, secret_id, sealed, created_at)
+VALUES ($1, $2, $3, $4, now() + $5::bigint * interval '1 millisecond');
+
+-- retire_secrets: those before end in $3 ms, or sooner where that was said before ($4: shift in ms)
+UPDATE webhook_secret
+SET expires_at = LEAST(expires_at, now() + ($3::bigint + $4::bigint) * interval '1 millisecond')
+WHERE merchant_id = $1 AND endpoint_id = $2
+RETURNING expires_at;
+
+-- drop_secrets: what has ended ($3: shift in ms)
+DELETE FROM webhook_secret
+WHERE merchant_id = $1 AND endpoint_id = $2 AND expires_at <= now() + $3::bigint * interval '1 millisecond';
+
+-- drop_all_secrets: nothing is sent to a deleted endpoint
+DELETE FROM webhook_secret WHERE merchant_id = $1 AND endpoint_id = $2;
+
+-- cancel_open: what was on its way to an endpoint that hears nothing any more ($3: shift in ms)
+UPDATE message_delivery d
+SET state = 'canceled', next_try_at = NULL, closed_at = now() + $3::bigint * interval '1 millisecond'
+FROM message_lane l
+WHERE l.merchant_id = $1 AND l.endpoint_id = $2
+  AND d.merchant_id = l.merchant_id AND d.endpoint_id = l.endpoint_id AND d.payment_id = l.payment_id
+  AND d.state = 'open';
+
+-- drop_lanes: and their lanes
+DELETE FROM message_lane WHERE merchant_id = $1 AND endpoint_id = $2;
+
+-- set_state: an endpoint that is in the state $3 goes to $4 ($6: shift in ms)
+UPDATE webhook_endpoint
+SET state = $4, disabled_reason = $5, failing_since = NULL,
+    disabled_at = CASE WHEN $4 <> 'enabled' THEN now() + $6::bigint * interval '1 millisecond' END
+WHERE merchant_id = $1 AND endpoint_id = $2 AND state = ANY($3::text[])
+RETURNING endpoint_id;
+
+-- insert_act: what was done with an endpoint ($7: shift in ms)
+INSERT INTO webhook_endpoint_act (merchant_id, endpoint_id, act_id, act, detail, actor, at)
+VALUES ($1, $2, $3, $4, $5, $6, now() + $7::bigint * interval '1 millisecond');
+
+-- endpoints: a merchant's, or one of them, oldest first
+SELECT endpoint_id, url, description, event_types, state, disabled_reason, disabled_at, failing_since, created_at
+FROM webhook_endpoint
+WHERE merchant_id = $1 AND ($2::text IS NULL OR endpoint_id = $2) AND state <> 'deleted'
+ORDER BY created_at, endpoint_id;
+
+-- log: a page of an endpoint's deliveries, newest first, after ($4, $5)
+SELECT message_id, type, payment_id, version, state, tries, resends, next_try_at, dispatched_at, closed_at
+FROM message_delivery
+WHERE merchant_id = $1 AND endpoint_id = $2 AND ($3::text IS NULL OR state = $3)
+  AND ($4::timestamptz IS NULL OR (dispatched_at, message_id) < ($4, $5::text))
+ORDER BY dispatched_at DESC, message_id DESC
+LIMIT $6;
+
+-- delivery: one of them
+SELECT message_id, type, payment_id, version, state, tries, resends, next_try_at, dispatched_at, closed_at
+FROM message_delivery
+WHERE merchant_id = $1 AND endpoint_id = $2 AND message_id = $3;
+
+-- tries: the latest $4 tries at each of these messages, oldest first
+SELECT t.message_id, t.number, t.started_at, t.duration_ms, t.result, t.status, t.detail, t.actor
+FROM unnest($3::text[]) AS k (message_id)
+CROSS JOIN LATERAL (
+    SELECT i.* FROM message_try i
+    WHERE i.merchant_id = $1 AND i.endpoint_id = $2 AND i.message_id = k.message_id
+    ORDER BY i.try_id DESC
+    LIMIT $4
+) t
+ORDER BY t.message_id, t.started_at, t.try_id;
+
+-- unheard: up to $4 messages that an endpoint was sent in vain, or that came while it was disabled, dispatched since $3
+SELECT message_id
+FROM message_delivery
+WHERE merchant_id = $1 AND endpoint_id = $2 AND dispatched_at >= $3 AND state IN ('exhausted', 'canceled')
+ORDER BY dispatched_at, message_id
+LIMIT $4;
+
+-- reopen: these are sent as from the beginning ($4: shift in ms)
+UPDATE message_delivery d
+SET state = 'open', tries = 0, resends = resends + 1, closed_at = NULL,
+    next_try_at = now() + $4::bigint * interval '1 millisecond'
+WHERE d.merchant_id = $1 AND d.endpoint_id = $2 AND d.message_id = ANY($3::text[])
+RETURNING d.payment_id, d.message_id, d.resends;
+
+-- record_resend: who asked for it, beside the tries ($7: shift in ms)
+INSERT INTO message_try (merchant_id, endpoint_id, message_id, try_id, number, resends, started_at, duration_ms, result,
+                         actor)
+SELECT $1, $2, k.message_id, k.try_id, 0, k.resends, now() + $7::bigint * interval '1 millisecond', 0,
+       'resend_requested', $6
+FROM unnest($3::text[], $4::text[], $5::int[]) AS k (message_id, try_id, resends);

@@ -1,0 +1,133 @@
+"""Instructions through the real door to localstripe, and its books beside ours."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import Any, cast
+
+import asyncpg
+from msgspec.structs import replace
+
+from tallystick import payments
+from tallystick.core import Core
+from tallystick.edge.commands import CreatePayment
+from tallystick.invariants import tally, verify
+from tallystick.providers.stripe_objects import ATTEMPT, MERCHANT, PAYMENT
+from tallystick.record.schedule import ScheduleBook
+from tallystick.recovery import Recovery
+from tallystick.replies import Reply
+from tallystick.settings import Settings
+from tallystick.wiring import open_core
+from tests.conftest import Database
+from tests.providers.stripe.bank import API_KEY, GOOD, LocalStripe
+from tests.races.stack import HURRIED, Client, read
+
+#: What is still open after this has not converged: far above the sum of the time-outs below.
+CONVERGENCE_S = 30
+
+#: How long a request may be under way, and what the proxies below keep to.
+DELIVERY_DELAY_MS = 1_200
+
+#: Time-outs that a busy machine still keeps, and as many look-ups as fit into them.
+SETTINGS = replace(
+    HURRIED,
+    stripe_api_key=API_KEY,
+    send_window_ms=400,
+    provider_request_timeout_ms=400,
+    provider_connect_timeout_ms=200,
+    max_delivery_delay_ms=DELIVERY_DELAY_MS,
+    recovery_interval_ms=50,
+    recovery_checks_limit=100,
+    resubmit_limit=1,
+)
+
+
+@asynccontextmanager
+async def stripe_core(database: Database, url: str, settings: Settings = SETTINGS) -> AsyncIterator[Core]:
+    """A core whose Stripe is at ``url``, with recovery at work."""
+    async with open_core(replace(settings, stripe_api_url=url), database.app_url) as core:
+        stop = asyncio.Event()
+        loop = asyncio.create_task(Recovery(core, ScheduleBook(core.pool)).run(stop))
+        try:
+            yield core
+        finally:
+            stop.set()
+            await loop
+
+
+class Shop(Client):
+    """A client of the core that pays with Stripe, and waits for final answers."""
+
+    async def create(self, key: str, amount: int = 1_000, *, manual: bool = False, **other: Any) -> Reply:
+        command = CreatePayment(
+            amount=amount,
+            currency="EUR",
+            payment_method=other.get("payment_method", GOOD),
+            capture_method="manual" if manual else "automatic",
+            provider="stripe",
+            description=None,
+            metadata={},
+        )
+        body = {"amount": amount, "manual": manual} | other
+        instruction = self.instruction(key, "POST /v1/payments", "/v1/payments", body)
+        return await payments.create_payment(self.core, instruction, command, "stripe")
+
+    async def until_final(self, send: Callable[[], Awaitable[Reply]]) -> dict[str, Any]:
+        """Send the same instruction again until it has an outcome."""
+        async with asyncio.timeout(CONVERGENCE_S):
+            while (reply := await send()).status in (202, 409) and b"transition_rejected" not in reply.body:
+                await asyncio.sleep(0.05)
+        return read(reply)
+
+    async def charge(self, key: str, *, manual: bool = False, **other: Any) -> dict[str, Any]:
+        """A payment with its outcome."""
+        return await self.until_final(lambda: self.create(key, manual=manual, **other))
+
+
+def charged(bank: LocalStripe, payment_id: str) -> list[dict[str, Any]]:
+    """The PaymentIntents that hold or took money for a payment."""
+    moved = ("succeeded", "requires_capture", "processing")
+    return [intent for intent in bank.intents(**{PAYMENT: payment_id}) if intent["status"] in moved]
+
+
+async def differences(core: Core, bank: LocalStripe, merchant_id: str) -> list[str]:
+    """What differs between our record and theirs, of one merchant."""
+    charges = await asyncio.to_thread(_charges, bank, merchant_id)
+
+    async def listed() -> AsyncIterator[dict[str, Any]]:
+        for charge in charges:
+            yield charge
+
+    async with core.pool.acquire() as pooled:
+        connection = cast(asyncpg.Connection, pooled)
+        beside = await tally(connection, listed(), "stripe", merchant_id=merchant_id)
+        alone = await verify(connection, settings=core.settings, merchant_id=merchant_id)
+    assert beside.checked["open"] == 0, "nothing is on its way any more"
+    return [violation.detail for violation in (*beside.violations, *alone.violations)]
+
+
+def _charges(bank: LocalStripe, merchant_id: str) -> list[dict[str, Any]]:
+    """PaymentIntents as the tally reads charges. A refund that carries no attempt of ours is what a capture left."""
+    found = []
+    for intent in bank.intents(**{MERCHANT: merchant_id}):
+        refunds = bank.refunds(intent["id"]) if intent["latest_charge"] else []
+        ours = [refund for refund in refunds if ATTEMPT in refund["metadata"]]
+        released = sum(refund["amount"] for refund in refunds) - sum(refund["amount"] for refund in ours)
+        captured = intent["amount"] - released if intent["status"] == "succeeded" else 0
+        attempts = [intent["metadata"][ATTEMPT], *(refund["metadata"][ATTEMPT] for refund in ours)]
+        found.append(
+            {
+                "id": intent["id"],
+                "payment_id": intent["metadata"][PAYMENT],
+                "merchant_id": merchant_id,
+                "attempt_ids": attempts,
+                "amount": intent["amount"],
+                "currency": intent["currency"].upper(),
+                "authorized": intent["amount"] if intent["status"] in ("succeeded", "requires_capture") else 0,
+                "captured": captured,
+                "refunded": sum(refund["amount"] for refund in ours),
+            }
+        )
+    return found

@@ -1,0 +1,235 @@
+"""Everything that can go wrong between us and a Stripe that forgets idempotency keys: at most one charge for each
+instruction, and in the end our record and its books say the same."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+from msgspec.structs import replace
+
+from tallystick.core import Core
+from tests.conftest import Database
+from tests.faulty_proxy import CHARGED, Fault, FaultyProxy, faulty_proxy
+from tests.providers.stripe.bank import DECLINED, LocalStripe
+from tests.providers.stripe.shop import (
+    CONVERGENCE_S,
+    DELIVERY_DELAY_MS,
+    SETTINGS,
+    Shop,
+    charged,
+    differences,
+    stripe_core,
+)
+
+#: Each fault that a request can meet.
+FAULTS = [fault for fault in Fault if fault is not Fault.NONE]
+
+#: The request of each operation, as the proxy sees it.
+REQUESTS = {
+    "authorize": "POST /v1/payment_intents",
+    "capture": "POST /v1/payment_intents/[^/]+/capture",
+    "cancel": "POST /v1/payment_intents/[^/]+/cancel",
+    "refund": "POST /v1/refunds",
+}
+
+
+@pytest.fixture
+async def proxy(bank: LocalStripe) -> AsyncIterator[FaultyProxy]:
+    # When even a look-up of the impatient would have come and gone, and within the bound.
+    late_s = (SETTINGS.send_window_ms + SETTINGS.provider_request_timeout_ms) / 1000 + 0.3
+    assert late_s * 1000 < DELIVERY_DELAY_MS
+    async with faulty_proxy(bank.port, late_s=late_s) as running:
+        yield running
+
+
+@pytest.fixture
+async def core(database: Database, proxy: FaultyProxy) -> AsyncIterator[Core]:
+    async with stripe_core(database, proxy.url) as running:
+        yield running
+
+
+async def settled(core: Core, proxy: FaultyProxy, bank: LocalStripe, shop: Shop, payment_id: str) -> dict[str, Any]:
+    """At most one charge, and nothing that the two books disagree about; the payment as our record has it."""
+    await proxy.settled()
+    assert len(await asyncio.to_thread(charged, bank, payment_id)) <= 1
+    assert await differences(core, bank, shop.merchant_id) == []
+    found = await core.reads.payment(shop.merchant_id, payment_id)
+    assert found is not None
+    payment = found[0]
+    return {
+        "state": payment.state,
+        "captured": payment.amount_captured,
+        "refunded": payment.amount_refunded,
+        "pending": payment.amount_refund_pending,
+    }
+
+
+@pytest.mark.parametrize("manual", [False, True], ids=["automatic", "manual"])
+@pytest.mark.parametrize("fault", FAULTS)
+async def test_authorize(
+    core: Core, proxy: FaultyProxy, bank: LocalStripe, fresh_merchant: str, fault: Fault, manual: bool
+) -> None:
+    proxy.script(REQUESTS["authorize"], fault)
+    shop = Shop(core, fresh_merchant)
+    payment = await shop.charge("key", manual=manual)
+    assert payment["state"] == ("authorized" if manual else "captured")
+    assert await settled(core, proxy, bank, shop, payment["id"]) == {
+        "state": payment["state"],
+        "captured": 0 if manual else 1_000,
+        "refunded": 0,
+        "pending": 0,
+    }
+    assert len(charged(bank, payment["id"])) == 1
+    sent = [passage for passage in proxy.seen if passage.method == "POST"]
+    assert len(sent) == (1 if fault in CHARGED else 2), "sent again only after proof that nothing had happened"
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+async def test_authorize_when_it_never_gets_better(
+    core: Core, proxy: FaultyProxy, bank: LocalStripe, fresh_merchant: str, fault: Fault
+) -> None:
+    proxy.script(REQUESTS["authorize"], fault, times=100)
+    shop = Shop(core, fresh_merchant)
+    payment = await shop.charge("key")
+    happens = fault in CHARGED
+    assert payment["state"] == ("captured" if happens else "failed")
+    assert len(charged(bank, payment["id"])) == (1 if happens else 0)
+    await settled(core, proxy, bank, shop, payment["id"])
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+async def test_a_decline(core: Core, proxy: FaultyProxy, bank: LocalStripe, fresh_merchant: str, fault: Fault) -> None:
+    proxy.script(REQUESTS["authorize"], fault)
+    shop = Shop(core, fresh_merchant)
+    payment = await shop.charge("key", payment_method=DECLINED)
+    assert (payment["state"], payment["failure"]["code"]) == ("declined", "card_declined")
+    assert charged(bank, payment["id"]) == []
+    await settled(core, proxy, bank, shop, payment["id"])
+
+
+@pytest.mark.parametrize("amount", [None, 600], ids=["full", "partial"])
+@pytest.mark.parametrize("fault", FAULTS)
+async def test_capture(
+    core: Core, proxy: FaultyProxy, bank: LocalStripe, fresh_merchant: str, fault: Fault, amount: int | None
+) -> None:
+    proxy.script(REQUESTS["capture"], fault)
+    shop = Shop(core, fresh_merchant)
+    payment = await shop.charge("create", manual=True)
+    after = await shop.until_final(lambda: shop.capture("capture", payment["id"], amount))
+    assert after["state"] == "captured"
+    taken = amount or 1_000
+    ours = await settled(core, proxy, bank, shop, payment["id"])
+    assert ours == {"state": "captured", "captured": taken, "refunded": 0, "pending": 0}
+    released = [refund["amount"] for refund in bank.refunds(payment["provider_reference"])]
+    assert released == ([] if amount is None else [400]), "which is no refund"
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+async def test_cancel(core: Core, proxy: FaultyProxy, bank: LocalStripe, fresh_merchant: str, fault: Fault) -> None:
+    proxy.script(REQUESTS["cancel"], fault)
+    shop = Shop(core, fresh_merchant)
+    payment = await shop.charge("create", manual=True)
+    after = await shop.until_final(lambda: shop.cancel("cancel", payment["id"]))
+    assert after["state"] == "canceled"
+    await settled(core, proxy, bank, shop, payment["id"])
+    assert charged(bank, payment["id"]) == []
+
+
+@pytest.mark.parametrize("amount", [None, 300], ids=["full", "partial"])
+@pytest.mark.parametrize("fault", FAULTS)
+async def test_refund(
+    core: Core, proxy: FaultyProxy, bank: LocalStripe, fresh_merchant: str, fault: Fault, amount: int | None
+) -> None:
+    proxy.script(REQUESTS["refund"], fault)
+    shop = Shop(core, fresh_merchant)
+    payment = await shop.charge("create")
+    refund = await shop.until_final(lambda: shop.refund("refund", payment["id"], amount))
+    assert refund["state"] == "succeeded"
+    ours = await settled(core, proxy, bank, shop, payment["id"])
+    assert ours == {"state": "captured", "captured": 1_000, "refunded": amount or 1_000, "pending": 0}
+    assert [refund["amount"] for refund in bank.refunds(payment["provider_reference"])] == [amount or 1_000]
+
+
+@pytest.mark.parametrize("operation", ["authorize", "capture", "cancel", "refund"])
+@pytest.mark.parametrize("comes_back", [True, False], ids=["for_a_while", "for_good"])
+async def test_a_refused_connection(
+    core: Core, proxy: FaultyProxy, bank: LocalStripe, fresh_merchant: str, operation: str, comes_back: bool
+) -> None:
+    """Nothing is sent, which is known at once; where it stays so the instruction ends as failed."""
+    shop = Shop(core, fresh_merchant)
+    payment: dict[str, Any] = {}
+    if operation != "authorize":
+        payment = await shop.charge("create", manual=operation != "refund")
+    send = {
+        "authorize": lambda: shop.create("key"),
+        "capture": lambda: shop.capture("key", payment["id"]),
+        "cancel": lambda: shop.cancel("key", payment["id"]),
+        "refund": lambda: shop.refund("key", payment["id"]),
+    }[operation]
+    await proxy.stop()
+    answer = await send()
+    assert answer.status in (200, 201, 202)
+    if comes_back:
+        await proxy.start()
+    after = await shop.until_final(send)
+    happens = {"authorize": "captured", "capture": "captured", "cancel": "canceled", "refund": "succeeded"}
+    not_at_all = {"authorize": "failed", "capture": "authorized", "cancel": "authorized", "refund": "failed"}
+    if comes_back:
+        # It may have been given up in the moment before: then nothing has happened, and both say so.
+        assert after["state"] in (happens[operation], not_at_all[operation])
+    else:
+        assert after["state"] == not_at_all[operation]
+        assert after["failure"]["code"] == "provider_unreachable"
+        await proxy.start()
+    payment_id = after["id"] if operation == "authorize" else payment["id"]
+    await settled(core, proxy, bank, shop, payment_id)
+
+
+async def test_a_sender_that_may_not_trust_its_lookups(
+    database: Database, proxy: FaultyProxy, bank: LocalStripe, fresh_merchant: str
+) -> None:
+    """Look-ups that fail are no proof of anything: the charge is found when they work again."""
+    proxy.script(REQUESTS["authorize"], Fault.TIMEOUT_CHARGED)
+    proxy.script("GET .*", Fault.ERROR_NOT_CHARGED, Fault.RESET_NOT_CHARGED, Fault.TIMEOUT_NOT_CHARGED, times=2)
+    async with stripe_core(database, proxy.url) as core:
+        shop = Shop(core, fresh_merchant)
+        payment = await shop.charge("key")
+        assert payment["state"] == "captured"
+        await settled(core, proxy, bank, shop, payment["id"])
+    assert len([passage for passage in proxy.seen if passage.method == "POST"]) == 1
+
+
+@pytest.mark.parametrize("seed", range(3))
+async def test_many_instructions_at_once(
+    database: Database, proxy: FaultyProxy, bank: LocalStripe, fresh_merchant: str, seed: int
+) -> None:
+    """A day on a bad line: every second request meets some fault, questions too."""
+    chance = random.Random(seed)
+    proxy.choose = lambda *_: chance.choice(list(Fault)) if chance.random() < 0.5 else Fault.NONE
+    settings = replace(SETTINGS, resubmit_limit=3, recovery_checks_limit=1_000)
+    async with stripe_core(database, proxy.url, settings) as core, asyncio.timeout(3 * CONVERGENCE_S):
+        shop = Shop(core, fresh_merchant)
+
+        async def pay_back(key: str, payment_id: str) -> None:
+            await shop.until_final(lambda: shop.refund(key, payment_id, 300))
+
+        async def life(number: int) -> str:
+            manual = number % 2 == 0
+            payment = await shop.charge(f"create-{number}", manual=manual)
+            if payment["state"] == "authorized":
+                send = shop.capture if number % 4 else shop.cancel
+                payment = await shop.until_final(lambda: send(f"then-{number}", payment["id"]))
+            if payment["state"] == "captured":
+                await asyncio.gather(*(pay_back(f"{part}-{number}", payment["id"]) for part in ("a", "b")))
+            return str(payment["id"])
+
+        paid = await asyncio.gather(*(life(number) for number in range(16)))
+        proxy.choose = None
+        for payment_id in paid:
+            await settled(core, proxy, bank, shop, payment_id)
+    delivered = [passage for passage in proxy.seen if passage.delivered and passage.fault is not Fault.NONE]
+    assert delivered, "the line was bad"

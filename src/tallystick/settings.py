@@ -72,6 +72,10 @@ class Settings(Struct, frozen=True, kw_only=True):
             extra={"unit": "flag"},
         ),
     ] = False
+    simulator_late_ms: Annotated[
+        int,
+        _ms("Before each step that comes by itself at the test acquirer: disputes, late failures, held-back events."),
+    ] = 3_000
     simulator_account: Annotated[str, _text("Our account at the test acquirer; webhook paths name it.")] = "main"
     simulator_webhook_secrets: Annotated[
         str,
@@ -174,8 +178,8 @@ class Settings(Struct, frozen=True, kw_only=True):
     sealing_keys: Annotated[
         str | None,
         _text(
-            "Comma-separated 32-byte keys in base64 that encrypt raw webhooks at rest: the first seals, all open."
-            " Without it one is made in data_dir; machines that share a database must share the keys."
+            "Comma-separated 32-byte keys in base64 that encrypt raw webhooks and endpoints' secrets at rest: the first"
+            " seals, all open. Without it one is made in data_dir; machines that share a database must share the keys."
         ),
     ] = None
     webhook_queue_limit: Annotated[
@@ -205,6 +209,36 @@ class Settings(Struct, frozen=True, kw_only=True):
     webhook_dead_letter_alarm_age_ms: Annotated[
         int, _ms("A dead letter older than this has been overlooked; verify reports it.")
     ] = 86_400_000
+    webhook_allow_private_addresses: Annotated[
+        bool,
+        Meta(
+            description="For development: merchants' endpoints may be http, and on loopback or private addresses.",
+            extra={"unit": "flag"},
+        ),
+    ] = False
+    outbound_endpoints_limit: Annotated[
+        int, _count("Endpoints of one merchant; each message is sent to each of them.", le=1_000)
+    ] = 20
+    outbound_interval_ms: Annotated[int, _ms("Pause between two looks at an empty outbox.", ge=10)] = 200
+    outbound_batch: Annotated[int, _count("Messages dispatched in one transaction.", le=10_000)] = 1_000
+    outbound_concurrency: Annotated[
+        int, _count("Messages on their way from one worker at once; nearly all of them only wait.", le=100_000)
+    ] = 500
+    outbound_endpoint_concurrency: Annotated[
+        int, _count("Of those to one endpoint, so that a slow one leaves room; one that fails gets 1.", le=10_000)
+    ] = 8
+    outbound_timeout_ms: Annotated[
+        int, _ms("How long an endpoint may take to answer; Standard Webhooks says 15 to 30 s.", ge=50)
+    ] = 20_000
+    outbound_lease_ms: Annotated[
+        int, _ms("A worker that died frees its messages after this; more than two time-outs.", ge=100)
+    ] = 60_000
+    outbound_secret_overlap_ms: Annotated[
+        int, _ms("After a rotation the old secret signs too for this long, so that receivers can change over.")
+    ] = 86_400_000
+    outbound_failing_limit_ms: Annotated[
+        int, _ms("An endpoint that failed for 5 days without one success is disabled: longer than all retries take.")
+    ] = 432_000_000
     database_connections: Annotated[int, _count("Connections for reads in each process.", le=1_000)] = 8
     in_flight_limit: Annotated[
         int, _count("Payments between intent and outcome in one process, at about 10 kB each.")
@@ -264,6 +298,8 @@ def _faults_beyond_types(values: Mapping[str, Any]) -> Iterator[str]:
             yield f"{PREFIX}{name.upper()}: expected postgresql://…"
     if values.get("migration_database_url") and not values.get("database_url"):
         yield f"{PREFIX}MIGRATION_DATABASE_URL: it needs {PREFIX}DATABASE_URL beside it"
+    if values.get("outbound_lease_ms", 60_000) <= 2 * values.get("outbound_timeout_ms", 20_000):
+        yield f"{PREFIX}OUTBOUND_LEASE_MS: it must be more than twice {PREFIX}OUTBOUND_TIMEOUT_MS"
     for name in ("webhook_provider_tries", "webhook_provider_owners"):
         try:
             by_provider(values.get(name))

@@ -44,6 +44,7 @@ def _as_it_must_be(order: Any) -> dict[str, Any]:
         "amount_captured": order.story.captured(state, order.amount),
         "amount_refunded": order.story.refunded(order.amount),
         "amount_refund_pending": 0,
+        "amount_reversed": order.story.reversed(order.amount),
         "metadata": {"order": order.key},
     }
 
@@ -68,4 +69,4 @@ def test_a_small_demonstration_holds_and_exits_0() -> None:
     ran = run_process("demo", "--once", "--payments", "60", timeout_s=90)
     assert ran.code == 0, ran.out + ran.err
     assert "0 duplicates in" in ran.out
-    assert "✗" not in ran.out and ran.out.count("✓") == 7
+    assert "✗" not in ran.out and ran.out.count("✓") == 8

@@ -77,6 +77,11 @@ def _print(outcome: Outcome) -> None:
     for check in outcome.checks:
         checks.add_row("[green]✓[/]" if check.held else "[bold red]✗[/]", check.name, check.seen)
     console.print(figures)
+    if outcome.drill:
+        drill = Table("checkpoint", "at", "result", "detail", title="The way of one dead letter, from durable rows")
+        for row in outcome.drill:
+            drill.add_row(*row)
+        console.print(drill)
     console.print(checks)
     for check in outcome.checks:
         for difference in check.differences[:SHOWN]:

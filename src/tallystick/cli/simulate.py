@@ -10,14 +10,17 @@ import typer
 from tallystick.addresses import SIMULATOR_HOST, require_free_port
 from tallystick.cli.context import DataDir, SimulatorPort, settings_from
 from tallystick.cli.roles import ParentPid, started
-from tallystick.simulator.options import LATE_MS, Options, webhooks
+from tallystick.simulator.options import Options, webhooks
 from tallystick.simulator.server import run
 
 
 def simulate(
     forgetful: Annotated[bool, typer.Option("--forgetful", help="Ignore idempotency keys.")] = False,
     books: Annotated[Path | None, typer.Option(help="Where it keeps its books.", show_default=False)] = None,
-    late_ms: Annotated[int, typer.Option(help="Before each step that comes by itself.", min=0)] = LATE_MS,
+    late_ms: Annotated[
+        int | None,
+        typer.Option(help="Before each step that comes by itself.", min=0, show_default="TALLYSTICK_SIMULATOR_LATE_MS"),
+    ] = None,
     webhook_url: Annotated[
         str | None, typer.Option(help="Where it sends events; without it they stay in its books.", show_default=False)
     ] = None,
@@ -34,7 +37,7 @@ def simulate(
     parent_pid: ParentPid = None,
 ) -> None:
     """Run the test acquirer, with durable books of its own."""
-    settings = started(settings_from(data_dir, simulator_port=simulator_port), parent_pid)
+    settings = started(settings_from(data_dir, simulator_port=simulator_port, simulator_late_ms=late_ms), parent_pid)
     secret = webhook_secret or settings.simulator_webhook_secrets.partition(",")[0]
     try:
         events = webhooks(webhook_url, secret, webhook_retry_ms, webhook_time_scale)
@@ -43,5 +46,7 @@ def simulate(
     require_free_port(SIMULATOR_HOST, settings.simulator_port)
     books = books or Path(settings.data_dir) / "acquirer.sqlite"
     books.parent.mkdir(parents=True, exist_ok=True)
-    options = Options(forgetful=forgetful or settings.simulator_forgetful, late_ms=late_ms, webhooks=events)
+    options = Options(
+        forgetful=forgetful or settings.simulator_forgetful, late_ms=settings.simulator_late_ms, webhooks=events
+    )
     run(SIMULATOR_HOST, settings.simulator_port, books, options)

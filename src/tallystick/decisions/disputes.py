@@ -6,6 +6,8 @@ it is decided against the payment's amounts, and its messages have their place i
 
 from __future__ import annotations
 
+from typing import Final
+
 from tallystick import chart
 from tallystick.decisions.dispositions import Decided, NotYet
 from tallystick.decisions.draft import Draft, Step
@@ -14,6 +16,10 @@ from tallystick.ids import derived_id
 from tallystick.lifecycle import FINAL
 from tallystick.model import Dispute
 from tallystick.providers.notices import DisputeNotice
+
+
+#: What moves against its own verdict comes after it.
+_AFTER_VERDICT: Final = frozenset({("won", "withdrawn"), ("lost", "returned")})
 
 
 def decide_dispute(
@@ -30,6 +36,8 @@ def decide_dispute(
         reason = f"a dispute over {notice.amount} {notice.currency} of a payment in {payment.currency}"
         draft.reject(rejection_id, known or payment, f"dispute_{notice.state}", origin="provider", reason=reason)
         return Decided("conflict", draft.change(outcome=True), reason)
+    if (known is None or known.state not in FINAL["dispute"]) and (notice.state, notice.funds) in _AFTER_VERDICT:
+        return NotYet(f"money {notice.funds} after a dispute was {notice.state}: the verdict itself comes first")
     if known is not None and known.state in FINAL["dispute"]:
         return _after_the_end(draft, stored, known, notice, rejection_id)
     after = _moved(draft, known or _opened(draft, stored, notice, dispute_id), notice)
@@ -83,12 +91,15 @@ def _moved(draft: Draft, dispute: Dispute, notice: DisputeNotice) -> Dispute:
 
 def _after_the_end(draft: Draft, stored: Stored, dispute: Dispute, notice: DisputeNotice, rejection_id: str) -> Decided:
     """A decided dispute: news of earlier states is stale; money that moves once more goes to suspense, once."""
-    taken = dispute.state == "won" and not dispute.funds_withdrawn and notice.state == "lost"
-    returned = dispute.state == "lost" and dispute.funds_withdrawn and notice.state == "won"
+    if notice.state not in FINAL["dispute"]:
+        return Decided("stale")
+    against = notice.state != dispute.state
+    taken = dispute.state == "won" and not dispute.funds_withdrawn and (against or notice.funds == "withdrawn")
+    returned = dispute.state == "lost" and dispute.funds_withdrawn and (against or notice.funds == "returned")
     if not (taken or returned):
-        final_word = notice.state in FINAL["dispute"]
-        return Decided("duplicate_effect" if final_word else "stale")
-    reason = f"the provider calls a dispute {notice.state} that it called {dispute.state}"
+        return Decided("duplicate_effect")
+    moved = "withdrew" if taken else "returned"
+    reason = f"the provider {moved} {dispute.amount} {dispute.currency} after it had called the dispute {dispute.state}"
     draft.reject(rejection_id, dispute, notice.state, origin="provider", reason=reason)
     after = draft.move_dispute(dispute, "late_effect", funds_withdrawn=taken)
     late = chart.late_money_out if taken else chart.late_money_in

@@ -31,6 +31,7 @@ class Outcome(Struct, frozen=True, kw_only=True):
 
     figures: Sequence[tuple[str, str]]
     checks: Sequence[Check]
+    drill: Sequence[tuple[str, str, str, str]] = ()  # the replayed dead letter: checkpoint, time, result, detail
 
     @property
     def held(self) -> bool:
@@ -38,7 +39,9 @@ class Outcome(Struct, frozen=True, kw_only=True):
         return all(check.held for check in self.checks)
 
 
-def figures(tally: Tally, unknown_met: int, unknown_resolved: int, elapsed_s: float) -> list[tuple[str, str]]:
+def figures(
+    tally: Tally, unknown_met: int, unknown_resolved: int, webhooks: Mapping[str, int], elapsed_s: float
+) -> list[tuple[str, str]]:
     """What happened, in numbers."""
     return [
         ("payments asked for", f"{tally.payments:,}"),
@@ -51,6 +54,12 @@ def figures(tally: Tally, unknown_met: int, unknown_resolved: int, elapsed_s: fl
         ("transitions refused, and kept (409)", f"{tally.refused_transitions:,}"),
         ("unknown outcomes met", f"{unknown_met:,}"),
         ("unknown outcomes resolved", f"{unknown_resolved:,}"),
+        ("webhooks received", f"{webhooks['received']:,}"),
+        ("redelivered, or other bytes under a known id", f"{webhooks['repeated']:,}"),
+        ("events applied", f"{webhooks['applied']:,}"),
+        ("events that said what was known, or overtaken", f"{webhooks['no_news']:,}"),
+        ("events in conflict, for review", f"{webhooks['conflicts']:,}"),
+        ("dead letters", f"{webhooks['dead_letters']:,}"),
         ("time", f"{elapsed_s:.1f} s"),
     ]
 
@@ -67,6 +76,7 @@ def difference(order: Order, payment: Mapping[str, Any]) -> str | None:
         "amount_captured": story.captured(state, order.amount),
         "amount_refunded": story.refunded(order.amount),
         "amount_refund_pending": 0,
+        "amount_reversed": story.reversed(order.amount),
     }
     for name, amount in due.items():
         if payment[name] != amount:

@@ -11,10 +11,11 @@ from msgspec.structs import replace
 
 from tallystick import sql
 from tallystick.demo.clients import Clients
+from tallystick.demo.dead_letter import Drill
 from tallystick.demo.outcome import Check, Outcome, balanced, charged_once, ends_check, figures, of_report
 from tallystick.demo.stories import Order, plan
 from tallystick.invariants import simulator_charges, tally, verify
-from tallystick.keys import merchant_of
+from tallystick.keys import OPERATORS, create_key, merchant_of
 from tallystick.settings import Settings
 from tallystick.up import Platform
 from tallystick.wiring import connect
@@ -50,6 +51,10 @@ def impatient(settings: Settings) -> Settings:
         recovery_backoff_cap_ms=1_000,
         pending_poll_ms=300,
         resubmit_limit=1,
+        simulator_late_ms=400,  # what happens days later, and what is held back
+        webhook_tries_limit=4,
+        webhook_backoff_base_ms=100,
+        webhook_backoff_cap_ms=400,
         log_level="warning",  # a line for each of thousands of payments tells nobody anything
     )
 
@@ -61,7 +66,9 @@ async def demonstrate(platform: Platform, payments: int, advance: Advance) -> Ou
     clients = Clients(platform.address, platform.simulator_address, platform.api_key, CONNECTIONS)
     try:
         await _drive(clients, orders, advance)
-        ends = await _settled(clients, orders, advance)
+        ends = await _settled(clients, orders, platform.database.app_url, advance)
+        drill = await _drill(platform, orders[0].run)
+        drilled = await drill.run()
         accounts = await clients.accounts()
     finally:
         await clients.close()
@@ -69,6 +76,7 @@ async def demonstrate(platform: Platform, payments: int, advance: Advance) -> Ou
     connection = await connect(platform.database.app_url, command_timeout_ms=COMMAND_TIMEOUT_MS)
     try:
         merchant = merchant_of(platform.api_key)
+        webhooks = dict(await connection.fetchrow(STATEMENTS["webhooks"]) or {})
         met, resolved = await connection.fetchrow(STATEMENTS["unknown_outcomes"], merchant) or (0, 0)
         record = await verify(
             connection,
@@ -86,10 +94,23 @@ async def demonstrate(platform: Platform, payments: int, advance: Advance) -> Ou
         charged_once(charges),
         balanced(accounts),
         Check("every unknown outcome was resolved", f"{resolved:,} of {met:,}", ["unresolved"] * (met - resolved)),
+        drilled,
         of_report("all invariants of the record hold", record),
         of_report("the acquirer's books and ours agree", books),
     ]
-    return Outcome(figures=figures(clients.tally, met, resolved, elapsed_s), checks=checks)
+    return Outcome(
+        figures=figures(clients.tally, met, resolved, webhooks, elapsed_s),
+        checks=checks,
+        drill=[
+            (each["name"], (each["at"] or "")[11:23], each["result"] or "", each["detail"] or "")
+            for each in drill.trace.get("checkpoints", ())
+        ],
+    )
+
+
+async def _drill(platform: Platform, run: str) -> Drill:
+    operator_key = await create_key(platform.database.app_url, OPERATORS, operator=True)
+    return Drill(platform.address, platform.simulator_address, platform.api_key, operator_key, f"{run}-drill")
 
 
 async def _each(charges: Sequence[Mapping[str, Any]]) -> AsyncIterator[Mapping[str, Any]]:
@@ -112,12 +133,18 @@ async def _drive(clients: Clients, orders: Sequence[Order], advance: Advance) ->
             group.create_task(clients.pay(order)).add_done_callback(finished)
 
 
-async def _settled(clients: Clients, orders: Sequence[Order], advance: Advance) -> Check:
-    """The comparison once nothing differs any more, or when time is up."""
+async def _settled(clients: Clients, orders: Sequence[Order], database_url: str, advance: Advance) -> Check:
+    """The comparison once nothing differs any more and nothing is open in the inbox, or when time is up."""
     label, give_up = "settled", time.monotonic() + CONVERGENCE_S
-    while True:
-        ends = ends_check(orders, await clients.list_payments())
-        advance(label, len(orders) - len(ends.differences), len(orders))
-        if ends.held or time.monotonic() > give_up:
-            return ends
-        await asyncio.sleep(CONVERGENCE_POLL_S)
+    disputes = sum(order.story.disputes for order in orders)
+    connection = await connect(database_url, command_timeout_ms=COMMAND_TIMEOUT_MS)
+    try:
+        while True:
+            ends = ends_check(orders, await clients.list_payments())
+            advance(label, len(orders) - len(ends.differences), len(orders))
+            quiet = await connection.fetchval(STATEMENTS["nothing_open"], orders[0].run, disputes)
+            if (ends.held and quiet) or time.monotonic() > give_up:
+                return ends
+            await asyncio.sleep(CONVERGENCE_POLL_S)
+    finally:
+        await connection.close()

@@ -33,11 +33,17 @@ class Story(Struct, frozen=True, kw_only=True):
     manual: bool = False
     then: str | None = None
     refund_fails: bool = False
+    capture_fails: bool = False  # days later, by webhook
+    refunded_elsewhere: bool = False  # half of it, in the provider's own dashboard
+    disputes: int = 0
 
     @property
     def faulty(self) -> bool:
         """Whether it takes recovery to finish: such payments start early, so that the run ends together."""
-        return any(word in self.payment_method for word in ("timeout", "error", "reset", "slow", "pending", "action"))
+        return any(
+            word in self.payment_method
+            for word in ("timeout", "error", "reset", "slow", "pending", "action", "webhook", "dispute", "late")
+        )
 
     @property
     def left_waiting(self) -> bool:
@@ -50,8 +56,14 @@ class Story(Struct, frozen=True, kw_only=True):
             return 0
         return amount // 2 if self.then == "capture_half" else amount
 
+    def reversed(self, amount: int) -> int:
+        """What was captured and never came."""
+        return amount if self.capture_fails else 0
+
     def refunded(self, amount: int) -> int:
         """What must have been refunded in the end."""
+        if self.refunded_elsewhere:
+            return amount // 2
         if self.refund_fails or self.then not in ("refund", "refund_half"):
             return 0
         return amount // 2 if self.then == "refund_half" else amount
@@ -80,6 +92,53 @@ def _faults(stage: str, then: str, done: str, undone: str, *, manual: bool) -> l
             )
         )
     return rows
+
+
+def _told_by_webhook() -> list[Story]:
+    """What only webhooks tell, and what webhooks do wrong."""
+    rows = [
+        Story(name=f"webhook {how}", payment_method=f"sim_webhook_{how}", ends=("captured",), weight=6)
+        for how in ("only", "duplicate", "reordered", "delayed", "lost", "forged", "early")
+    ]
+    disputed = [
+        Story(name=f"dispute {end}", payment_method=f"sim_dispute_{end}", ends=("captured",), weight=4, disputes=1)
+        for end in ("won", "lost", "second")
+    ]
+    return [
+        *rows,
+        *disputed,
+        Story(
+            name="refund fails late",
+            payment_method="sim_refund_fails_late",
+            ends=("captured",),
+            weight=4,
+            then="refund",
+            refund_fails=True,
+        ),
+        Story(
+            name="capture fails late",
+            payment_method="sim_capture_fails_late",
+            ends=("captured",),
+            weight=4,
+            capture_fails=True,
+        ),
+        Story(
+            name="refunded in the dashboard",
+            payment_method="sim_dashboard_refund",
+            ends=("captured",),
+            weight=4,
+            refunded_elsewhere=True,
+        ),
+        Story(
+            name="captured in the dashboard",
+            payment_method="sim_dashboard_capture",
+            ends=("captured",),
+            weight=4,
+            manual=True,
+        ),
+        Story(name="hold expires", payment_method="sim_expires", ends=("expired",), weight=4, manual=True),
+        Story(name="captured after a decline", payment_method="sim_late_capture", ends=("declined",), weight=4),
+    ]
 
 
 STORIES: Final[Sequence[Story]] = (
@@ -119,6 +178,7 @@ STORIES: Final[Sequence[Story]] = (
         then="cancel",
     ),
     Story(name="left waiting", payment_method="sim_action_required", ends=("requires_action",), weight=4),
+    *_told_by_webhook(),
     *_faults("capture", "capture", "captured", "authorized", manual=True),
     *_faults("cancel", "cancel", "canceled", "authorized", manual=True),
     *_faults("refund", "refund", "captured", "captured", manual=False),

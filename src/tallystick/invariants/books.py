@@ -10,7 +10,8 @@ from tallystick.chart import Posting
 from tallystick.invariants.finding import Finding
 from tallystick.invariants.payment_record import PaymentRecord
 from tallystick.invariants.replay import Step
-from tallystick.model import Attempt, Payment, Refund, Transfer
+from tallystick.lifecycle import FINAL
+from tallystick.model import Attempt, Dispute, Payment, Refund, Transfer
 
 #: Payment states in which the provider still holds the authorized amount.
 HOLDING: Final = frozenset({"authorized", "capturing", "canceling"})
@@ -30,6 +31,7 @@ def captured_within_authorized(record: PaymentRecord) -> Iterator[Finding]:
 def refunds_within_captured(record: PaymentRecord) -> Iterator[Finding]:
     """What was and may yet be paid back is no more than was captured, and is what the refunds add up to."""
     payment = record.payment
+    # A capture may be reversed after a refund of it: that is no refund beyond what was captured.
     if payment.amount_refunded + payment.amount_refund_pending > payment.amount_captured:
         amounts = f"refunded {payment.amount_refunded}, pending {payment.amount_refund_pending}"
         yield Finding(payment.payment_id, f"{amounts}, captured {payment.amount_captured}")
@@ -79,6 +81,8 @@ def _due(record: PaymentRecord, step: Step) -> list[Posting]:
         return _due_of_payment(record, step, after, held)
     if isinstance(after, Refund):
         return _due_of_refund(step, after)
+    if isinstance(after, Dispute):
+        return _due_of_dispute(step, after, before if isinstance(before, Dispute) else None)
     return []
 
 
@@ -90,9 +94,37 @@ def _due_of_payment(record: PaymentRecord, step: Step, after: Payment, held: int
             return chart.capture(after.provider, held, after.amount_captured)
         case "canceled" | "expired":
             return chart.release(after.provider, held)
+        case "capture_reversed":
+            return chart.capture_reversed(after.provider, after.amount_captured)
         case "late_effect":
             late = _late_attempt(record, step)
-            return chart.late_money_in(after.provider, late.amount) if late else []
+            return chart.late_money_in(after.provider, _late_amount(record, step, late)) if late else []
+    return []
+
+
+def _late_amount(record: PaymentRecord, step: Step, late: Attempt) -> int:
+    """What the provider took on a closed edge: of a hold that we had released it may be a part, and only the posting
+    itself says how much."""
+    if late.state != "approved":
+        return late.amount
+    posted = [t.amount for t in record.transfers if (t.subject_id, t.version) == (step.subject_id, step.version)]
+    return min(posted[0], late.amount) if posted else late.amount
+
+
+def _due_of_dispute(step: Step, after: Dispute, before: Dispute | None) -> list[Posting]:
+    withdrawn = before is not None and before.funds_withdrawn
+    match step.event:
+        case "open":
+            return chart.dispute_opened(after.amount)
+        case "funds_withdrawn":
+            return chart.dispute_withdrawn(after.provider, after.amount)
+        case "won":
+            return chart.dispute_won(after.provider, after.amount, withdrawn=withdrawn)
+        case "lost":
+            return chart.dispute_lost(after.provider, after.amount, withdrawn=withdrawn)
+        case "late_effect":
+            late = chart.late_money_out if after.funds_withdrawn else chart.late_money_in
+            return late(after.provider, after.amount)
     return []
 
 
@@ -137,17 +169,41 @@ def refunds_in_flight_match(record: PaymentRecord) -> Iterator[Finding]:
 
 
 def captured_money_is_owed(record: PaymentRecord) -> Iterator[Finding]:
-    """The merchant is owed what was captured less its refunds, and the provider owes us the same, less what is still
-    in flight, plus what stands in suspense."""
+    """The merchant is owed what was captured and came, less its refunds and what disputes may cost or have cost; the
+    provider owes us the same, less what is still in flight and what it withdrew, plus what stands in suspense."""
     payment = record.payment
-    kept = payment.amount_captured - payment.amount_refunded
+    kept = payment.amount_captured - payment.amount_reversed - payment.amount_refunded
     owed = -_debit(record, chart.MERCHANT)
-    if owed != kept - payment.amount_refund_pending:
-        yield Finding(payment.payment_id, f"owes {owed} to the merchant, must {kept - payment.amount_refund_pending}")
+    reserved = sum(dispute.amount for dispute in record.disputes if dispute.state != "won")
+    due = kept - payment.amount_refund_pending - reserved
+    if owed != due:
+        yield Finding(payment.payment_id, f"owes {owed} to the merchant, must {due}")
     suspended = -_debit(record, chart.suspense_account(payment.provider))
+    withdrawn = sum(dispute.amount for dispute in record.disputes if _is_withdrawn(dispute))
     receivable = _debit(record, chart.provider_account(payment.provider))
-    if receivable != kept + suspended:
-        yield Finding(payment.payment_id, f"is owed {receivable} by the provider, must be {kept + suspended}")
+    if receivable != kept + suspended - withdrawn:
+        yield Finding(
+            payment.payment_id, f"is owed {receivable} by the provider, must be {kept + suspended - withdrawn}"
+        )
+
+
+def disputes_are_reserved(record: PaymentRecord) -> Iterator[Finding]:
+    """The reserve holds what undecided disputes may cost, and the clearing account of disputes what of it the provider
+    withdrew; both are empty of what is decided."""
+    payment = record.payment
+    undecided = [dispute for dispute in record.disputes if dispute.state not in FINAL["dispute"]]
+    reserve = -_debit(record, chart.DISPUTE_RESERVE)
+    if reserve != (due := sum(dispute.amount for dispute in undecided)):
+        yield Finding(payment.payment_id, f"has {reserve} in reserve, open disputes are over {due}")
+    cleared = _debit(record, chart.disputes_account(payment.provider))
+    if cleared != (due := sum(dispute.amount for dispute in undecided if dispute.funds_withdrawn)):
+        yield Finding(payment.payment_id, f"has {cleared} withdrawn for disputes, must have {due}")
+
+
+def _is_withdrawn(dispute: Dispute) -> bool:
+    """Whether the provider has taken the money out of what it owes us by the dispute's own course: what it did after
+    the verdict stands in suspense."""
+    return dispute.state == "lost" or (dispute.state != "won" and dispute.funds_withdrawn)
 
 
 def suspense_is_explained(record: PaymentRecord) -> Iterator[Finding]:
@@ -159,13 +215,19 @@ def suspense_is_explained(record: PaymentRecord) -> Iterator[Finding]:
     alerts = {refusal.subject_id for refusal in record.refusals if refusal.alert}
     for watched in record.attempts:
         attempt = watched.attempt
-        if attempt.late_effect and attempt.attempt_id not in alerts:
+        if attempt.late_effect and not {attempt.attempt_id, attempt.payment_id} & alerts:
             yield Finding(attempt.attempt_id, "had a late effect, and no rejection raised an alert")
+    for dispute in record.disputes:
+        late = any(step.event == "late_effect" for step in record.histories.get(dispute.dispute_id, ()))
+        if late and dispute.dispute_id not in alerts:
+            yield Finding(dispute.dispute_id, "had a late effect, and no rejection raised an alert")
 
 
 def _is_late(record: PaymentRecord, transfer: Transfer) -> bool:
     step = record.step(transfer.subject_id, transfer.version)
-    return step is not None and step.event == "late_effect" and _late_attempt(record, step) is not None
+    if step is None or step.event != "late_effect":
+        return False
+    return step.subject == "dispute" or _late_attempt(record, step) is not None
 
 
 def _debit(record: PaymentRecord, account: str) -> int:

@@ -9,11 +9,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Final
 
-from msgspec import Struct
+from msgspec import Struct, field
 
-from tallystick.invariants import books, history, instructions, watch
+from tallystick.invariants import books, history, instructions, telling, watch
 from tallystick.invariants.finding import Finding
 from tallystick.invariants.payment_record import PaymentRecord
+from tallystick.migrations import APP_ROLE
 from tallystick.settings import Settings
 
 PaymentLook = Callable[[PaymentRecord], Iterable[Finding]]
@@ -30,6 +31,7 @@ class Invariant(Struct, frozen=True, kw_only=True):
     of_payment_by_settings: LimitedLook | None = None
     of_merchant: tuple[str, ...] = ()
     of_platform: tuple[str, ...] = ()
+    given: Callable[[Settings], tuple[object, ...]] = field(default=lambda _: ())  # what platform statements ask about
 
     def look(self, record: PaymentRecord, settings: Settings) -> Iterable[Finding]:
         """What is wrong with one payment."""
@@ -75,6 +77,11 @@ INVARIANTS: Final = (
         name="refunds_in_flight_match",
         says="The clearing account of refunds holds what is pending, and nothing else.",
         of_payment=books.refunds_in_flight_match,
+    ),
+    Invariant(
+        name="disputes_are_reserved",
+        says="The reserve holds what open disputes may cost, and their clearing account what was withdrawn of it.",
+        of_payment=books.disputes_are_reserved,
     ),
     Invariant(
         name="suspense_is_explained",
@@ -165,6 +172,23 @@ INVARIANTS: Final = (
         says="No attempt stays in the in-doubt lane past the alarm age: someone must have looked.",
         of_payment_by_settings=watch.in_doubt_lane_has_no_overdue,
     ),
+    # What is told, and what was heard.
+    Invariant(
+        name="steps_are_told",
+        says="Every step worth telling has exactly its message, which shows the subject as of that version.",
+        of_payment=telling.steps_are_told,
+    ),
+    Invariant(
+        name="events_have_their_story",
+        says="Every event of a provider has its arrivals and, once closed, the try or act that closed it.",
+        of_platform=("events_without_story",),
+    ),
+    Invariant(
+        name="dead_letters_have_no_overdue",
+        says="No dead letter is older than the alarm age: someone must have looked.",
+        of_platform=("overlooked_dead_letters",),
+        given=lambda settings: (settings.webhook_dead_letter_alarm_age_ms,),
+    ),
     # The store.
     Invariant(
         name="nothing_is_orphaned",
@@ -175,6 +199,7 @@ INVARIANTS: Final = (
         name="history_is_append_only",
         says="The application's role can neither change nor remove instructions, answers, history, refusals or ledger.",
         of_platform=("mutable_history",),
+        given=lambda _: (APP_ROLE,),
     ),
     Invariant(
         name="guards_are_in_place",

@@ -18,7 +18,6 @@ from tallystick.invariants.payment_record import (
     payment_records,
 )
 from tallystick.invariants.report import Findings, Named, Progress, Report
-from tallystick.migrations import APP_ROLE
 from tallystick.settings import Settings
 
 _COUNTED: Final = (
@@ -74,8 +73,7 @@ class _Examination:
     async def platform(self) -> None:
         for invariant in INVARIANTS:
             for statement in invariant.of_platform:
-                values = (APP_ROLE,) if "$1" in STATEMENTS[statement] else ()
-                await self._ask(invariant, "", statement, *values)
+                await self._ask(invariant, "", statement, *invariant.given(self._settings))
 
     async def merchant(self, merchant_id: str, total: int, progress: Progress | None) -> None:
         self.findings.checked["merchants"] += 1
@@ -101,7 +99,7 @@ class _Examination:
         for invariant in INVARIANTS:
             self.findings.add(invariant.name, merchant_id, invariant.look(record, self._settings))
 
-    async def _ask(self, invariant: Invariant, merchant_id: str, statement: str, *values: str) -> None:
+    async def _ask(self, invariant: Invariant, merchant_id: str, statement: str, *values: object) -> None:
         # A cursor: where everything is broken, the breaches are as many as the payments.
         rows = self._connection.cursor(STATEMENTS[statement], *values, timeout=STATEMENT_TIMEOUT_S)
         async for row in rows:

@@ -12,8 +12,8 @@ from msgspec import Struct
 
 from tallystick import sql
 from tallystick.invariants.replay import Replay, Step, replay
-from tallystick.model import Attempt, Payment, Refund, Transfer
-from tallystick.record.reads import attempt_of, payment_of, refund_of
+from tallystick.model import Attempt, Dispute, Payment, Refund, Transfer
+from tallystick.record.reads import attempt_of, dispute_of, payment_of, refund_of
 
 Row = TypeVar("Row")
 
@@ -60,24 +60,40 @@ class Answer(Struct, frozen=True, kw_only=True):
     body: bytes | None
 
 
+class Told(Struct, frozen=True, kw_only=True):
+    """A message to the merchant, as it was written."""
+
+    payment_id: str
+    version: int
+    subject_id: str
+    message_id: str
+    type: str
+    body: bytes
+
+
 class PaymentRecord(Struct, frozen=True, kw_only=True):
-    """One payment with its refunds, attempts, history, ledger rows, rejections and answers."""
+    """One payment with all that belongs to it: refunds, disputes, attempts, history, ledger rows, rejections, answers
+    and messages."""
 
     payment: Payment
     due_at: datetime | None  # when recovery looks at its authorization
     refunds: Sequence[Refund]
+    disputes: Sequence[Dispute]
     attempts: Sequence[WatchedAttempt]
     histories: Mapping[str, Sequence[Step]]
     replays: Mapping[str, Replay]
     transfers: Sequence[Transfer]
     refusals: Sequence[Refusal]
     answers: Mapping[str, Answer]
+    messages: Sequence[Told]
 
-    def subjects(self) -> Iterable[tuple[str, Payment | Refund | Attempt]]:
+    def subjects(self) -> Iterable[tuple[str, Payment | Refund | Attempt | Dispute]]:
         """Each stored row that has a life, by its id."""
         yield self.payment.payment_id, self.payment
         for refund in self.refunds:
             yield refund.refund_id, refund
+        for dispute in self.disputes:
+            yield dispute.dispute_id, dispute
         for watched in self.attempts:
             yield watched.attempt.attempt_id, watched.attempt
 
@@ -105,6 +121,8 @@ async def payment_records(
 
 class _Rows(Struct, frozen=True, kw_only=True):
     refunds: list[Refund]
+    disputes: list[Dispute]
+    messages: list[Told]
     attempts: list[WatchedAttempt]
     steps: list[Step]
     transfers: list[Transfer]
@@ -119,14 +137,18 @@ async def _rows_of(
         return await fetch_all(connection, name, merchant_id, *values)
 
     refunds = [refund_of(row) for row in await fetch("refunds", payment_ids)]
+    disputes = [dispute_of(row) for row in await fetch("disputes", payment_ids)]
     attempts = [_watched(row) for row in await fetch("attempts", payment_ids, clock_shift_ms)]
     refusals = [Refusal(**dict(row)) for row in await fetch("rejections", payment_ids)]
     subject_ids = [*payment_ids, *(refund.refund_id for refund in refunds)]
+    subject_ids += [dispute.dispute_id for dispute in disputes]
     subject_ids += [watched.attempt.attempt_id for watched in attempts]
     keys = {watched.attempt.idempotency_key for watched in attempts}
     keys |= {refusal.idempotency_key for refusal in refusals}
     return _Rows(
         refunds=refunds,
+        disputes=disputes,
+        messages=[Told(**dict(row)) for row in await fetch("messages", payment_ids)],
         attempts=attempts,
         steps=[Step(**dict(row)) for row in await fetch("transitions", subject_ids)],
         transfers=[Transfer(**dict(row)) for row in await fetch("transfers", payment_ids)],
@@ -140,6 +162,8 @@ def _assembled(page: Sequence[asyncpg.Record], rows: _Rows) -> Iterator[PaymentR
     replays = {subject_id: replay(history) for subject_id, history in histories.items()}
     answers = {answer.idempotency_key: answer for answer in rows.answers}
     refunds = _grouped(rows.refunds, lambda refund: refund.payment_id)
+    disputes = _grouped(rows.disputes, lambda dispute: dispute.payment_id)
+    messages = _grouped(rows.messages, lambda message: message.payment_id)
     attempts = _grouped(rows.attempts, lambda watched: watched.attempt.payment_id)
     transfers = _grouped(rows.transfers, lambda transfer: transfer.payment_id)
     refusals = _grouped(rows.refusals, lambda refusal: refusal.payment_id)
@@ -148,6 +172,7 @@ def _assembled(page: Sequence[asyncpg.Record], rows: _Rows) -> Iterator[PaymentR
         own_refunds, own_attempts = refunds.get(payment_id, []), attempts.get(payment_id, [])
         own_refusals = refusals.get(payment_id, [])
         ids = [payment_id, *(refund.refund_id for refund in own_refunds)]
+        ids += [dispute.dispute_id for dispute in disputes.get(payment_id, ())]
         ids += [watched.attempt.attempt_id for watched in own_attempts]
         keys = {watched.attempt.idempotency_key for watched in own_attempts}
         keys |= {refusal.idempotency_key for refusal in own_refusals}
@@ -155,6 +180,8 @@ def _assembled(page: Sequence[asyncpg.Record], rows: _Rows) -> Iterator[PaymentR
             payment=payment_of(row),
             due_at=row["due_at"],
             refunds=own_refunds,
+            disputes=disputes.get(payment_id, []),
+            messages=messages.get(payment_id, []),
             attempts=own_attempts,
             histories={each: histories[each] for each in ids if each in histories},
             replays={each: replays[each] for each in ids if each in replays},

@@ -55,6 +55,7 @@ class Charge(Struct, frozen=True, kw_only=True):
     authorized: int
     captured: int
     refunded: int
+    disputed_withdrawn: int = 0
 
     @property
     def has_money(self) -> bool:
@@ -190,13 +191,20 @@ def _not_as_asked(record: PaymentRecord, charges: list[Charge]) -> list[Finding]
 def _money_differs(record: PaymentRecord, charges: list[Charge]) -> list[Finding]:
     payment = record.payment
     suspense = chart.suspense_account(payment.provider)
-    late = [transfer for transfer in record.transfers if transfer.kind == "late_effect"]
+    disputes = {dispute.dispute_id for dispute in record.disputes}
+    late = [t for t in record.transfers if t.kind == "late_effect" and t.subject_id not in disputes]
     late_in = sum(transfer.amount for transfer in late if transfer.credit == suspense)
     late_out = sum(transfer.amount for transfer in late if transfer.debit == suspense)
     compared = [
-        ("captured", payment.amount_captured + late_in, sum(charge.captured for charge in charges)),
+        (
+            "captured",
+            payment.amount_captured - payment.amount_reversed + late_in,
+            sum(charge.captured for charge in charges),
+        ),
         ("refunded", payment.amount_refunded + late_out, sum(charge.refunded for charge in charges)),
     ]
+    withdrawn = sum(dispute.amount for dispute in record.disputes if dispute.funds_withdrawn)
+    compared.append(("withdrawn for disputes", withdrawn, sum(charge.disputed_withdrawn for charge in charges)))
     # A late hold or release moves no money: we hold it in the history alone, and an alert was raised.
     if not any(watched.attempt.late_effect for watched in record.attempts):
         held = payment.amount_authorized if payment.state in HOLDING or payment.state == "captured" else 0

@@ -72,7 +72,7 @@ def refused(error: stripe.StripeError) -> Verdict:
     if status in _SHUT or isinstance(error, stripe.RateLimitError):
         return NotSent(reason=f"refused at the door with {status}", raw=raw)
     said = _said(error)
-    if said is None or isinstance(error, stripe.IdempotencyError):
+    if said is None:
         return Unknown(reason=f"answered {status}", raw=raw)
     reference = None if said.payment_intent is None else said.payment_intent.id
     if isinstance(error, stripe.CardError):

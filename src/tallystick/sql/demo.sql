@@ -4,3 +4,18 @@ FROM attempt a
 WHERE a.merchant_id = $1 AND EXISTS (
     SELECT 1 FROM transition t
     WHERE t.merchant_id = a.merchant_id AND t.subject_id = a.attempt_id AND t.to_state = 'unknown');
+
+-- nothing_open: whether every event is closed, and this many disputes of the run ($1: how its orders begin) are decided
+SELECT NOT EXISTS (SELECT FROM inbox WHERE next_try_at IS NOT NULL)
+   AND (SELECT count(*) FROM dispute d
+        JOIN payment p ON p.merchant_id = d.merchant_id AND p.payment_id = d.payment_id
+        WHERE d.state IN ('won', 'lost') AND p.metadata ->> 'order' LIKE $1 || '%') >= $2::bigint;
+
+-- webhooks: what arrived, and what it came to
+SELECT (SELECT count(*) FROM delivery) AS received,
+       (SELECT count(*) FROM delivery WHERE result <> 'first') AS repeated,
+       count(*) FILTER (WHERE state = 'applied') AS applied,
+       count(*) FILTER (WHERE state IN ('duplicate_effect', 'stale')) AS no_news,
+       count(*) FILTER (WHERE state = 'conflict') AS conflicts,
+       count(*) FILTER (WHERE state = 'dead' OR replays > 0) AS dead_letters
+FROM inbox;

@@ -27,6 +27,15 @@ LIMIT $3;
 -- refunds: the refunds of these payments
 SELECT * FROM refund WHERE merchant_id = $1 AND payment_id = ANY($2::text[]) ORDER BY refund_id;
 
+-- disputes: the disputes of these payments
+SELECT * FROM dispute WHERE merchant_id = $1 AND payment_id = ANY($2::text[]) ORDER BY dispute_id;
+
+-- messages: what was written for merchants about these payments
+SELECT payment_id, version, subject_id, message_id, type, body
+FROM outbox
+WHERE merchant_id = $1 AND payment_id = ANY($2::text[])
+ORDER BY payment_id, version, subject_id;
+
 -- attempts: the attempts of these payments ($3: shift in ms)
 SELECT a.*, (extract(epoch FROM now() - a.parked_at) * 1000)::bigint + $3::bigint AS parked_for_ms,
        (extract(epoch FROM now() - a.settled_after) * 1000)::bigint + $3::bigint AS settled_for_ms
@@ -122,6 +131,7 @@ FROM transition t
 WHERE t.merchant_id = $1 AND NOT EXISTS (
           SELECT FROM payment p WHERE p.merchant_id = t.merchant_id AND p.payment_id = t.subject_id)
       AND NOT EXISTS (SELECT FROM refund r WHERE r.merchant_id = t.merchant_id AND r.refund_id = t.subject_id)
+      AND NOT EXISTS (SELECT FROM dispute d WHERE d.merchant_id = t.merchant_id AND d.dispute_id = t.subject_id)
       AND NOT EXISTS (
           SELECT FROM attempt a
           WHERE a.merchant_id = t.merchant_id AND a.payment_id = t.payment_id AND a.attempt_id = t.subject_id)
@@ -129,6 +139,18 @@ UNION ALL
 SELECT r.refund_id, 'refund of a payment that is not there' FROM refund r
 WHERE r.merchant_id = $1 AND NOT EXISTS (
     SELECT FROM payment p WHERE p.merchant_id = r.merchant_id AND p.payment_id = r.payment_id)
+UNION ALL
+SELECT d.dispute_id, 'dispute of a payment that is not there' FROM dispute d
+WHERE d.merchant_id = $1 AND NOT EXISTS (
+    SELECT FROM payment p WHERE p.merchant_id = d.merchant_id AND p.payment_id = d.payment_id)
+UNION ALL
+SELECT o.message_id, 'message about a payment that is not there' FROM outbox o
+WHERE o.merchant_id = $1 AND NOT EXISTS (
+    SELECT FROM payment p WHERE p.merchant_id = o.merchant_id AND p.payment_id = o.payment_id)
+UNION ALL
+SELECT k.reference, 'reference to a payment that is not there' FROM provider_reference k
+WHERE k.merchant_id = $1 AND NOT EXISTS (
+    SELECT FROM payment p WHERE p.merchant_id = k.merchant_id AND p.payment_id = k.payment_id)
 UNION ALL
 SELECT a.attempt_id, 'attempt of a payment that is not there' FROM attempt a
 WHERE a.merchant_id = $1 AND NOT EXISTS (
@@ -152,13 +174,15 @@ WHERE s.merchant_id = $1 AND NOT EXISTS (
 
 -- mutable_history: what the application role ($1) could do to append-only tables
 SELECT n.name AS subject_id, format('%s may %s it', $1::text, p.privilege) AS detail
-FROM unnest(ARRAY['instruction', 'response', 'transition', 'rejection', 'transfer']) AS n (name),
+FROM unnest(ARRAY['instruction', 'response', 'transition', 'rejection', 'transfer', 'delivery', 'processing',
+                  'provider_reference']) AS n (name),
      unnest(ARRAY['UPDATE', 'DELETE', 'TRUNCATE']) AS p (privilege)
 WHERE has_table_privilege($1::text, n.name, p.privilege)
    OR (p.privilege = 'UPDATE' AND has_any_column_privilege($1::text, n.name, p.privilege))
 UNION ALL
 SELECT c.relname::text, format('%s has the powers of its owner', $1::text)
-FROM unnest(ARRAY['instruction', 'response', 'transition', 'rejection', 'transfer']) AS n (name)
+FROM unnest(ARRAY['instruction', 'response', 'transition', 'rejection', 'transfer', 'delivery', 'processing',
+                  'provider_reference']) AS n (name)
 JOIN pg_class c ON c.oid = n.name::regclass
 WHERE pg_has_role($1::text, c.relowner, 'MEMBER');
 
@@ -174,8 +198,45 @@ FROM (VALUES
     ('balance', 'PRIMARY KEY (merchant_id, account, currency)'),
     ('payment', 'PRIMARY KEY (merchant_id, payment_id)'),
     ('refund', 'PRIMARY KEY (merchant_id, refund_id)'),
+    ('dispute', 'PRIMARY KEY (merchant_id, dispute_id)'),
+    ('inbox', 'PRIMARY KEY (provider, account, provider_event_id)'),
+    ('delivery', 'PRIMARY KEY (provider, account, provider_event_id, delivery_id)'),
+    ('provider_reference', 'PRIMARY KEY (provider, account, reference)'),
+    ('outbox', 'PRIMARY KEY (merchant_id, payment_id, version, subject_id)'),
     ('attempt', 'PRIMARY KEY (merchant_id, payment_id, attempt_id)')
 ) AS g (name, definition)
 WHERE NOT EXISTS (
     SELECT FROM pg_constraint c
     WHERE c.conrelid = g.name::regclass AND c.convalidated AND pg_get_constraintdef(c.oid) = g.definition);
+
+-- events_without_story: events whose rows do not tell what became of them
+SELECT e.event_id AS subject_id, 'has no first delivery' AS detail FROM inbox e
+WHERE NOT EXISTS (
+    SELECT FROM delivery d
+    WHERE d.provider = e.provider AND d.account = e.account AND d.provider_event_id = e.provider_event_id
+      AND d.result = 'first')
+UNION ALL
+SELECT e.event_id, format('is %s, and no try or act came to that', e.state) FROM inbox e
+WHERE e.next_try_at IS NULL AND e.state <> 'dead' AND NOT EXISTS (
+    SELECT FROM processing p
+    WHERE p.provider = e.provider AND p.account = e.account AND p.provider_event_id = e.provider_event_id
+      AND p.result = e.state)
+UNION ALL
+SELECT e.event_id, format('was applied by change %s, which is not in history', p.change_id) FROM inbox e
+JOIN processing p
+  ON p.provider = e.provider AND p.account = e.account AND p.provider_event_id = e.provider_event_id
+WHERE p.result = 'applied' AND NOT EXISTS (
+    SELECT FROM transition t
+    WHERE t.merchant_id = e.merchant_id AND t.payment_id = e.payment_id AND t.change_id = p.change_id)
+UNION ALL
+SELECT e.event_id, format('is %s, and nobody looks at it', e.state) FROM inbox e
+WHERE e.next_try_at IS NULL AND e.state IN ('received', 'unroutable', 'failed')
+UNION ALL
+SELECT d.delivery_id, 'arrival of an event that is not there' FROM delivery d
+WHERE NOT EXISTS (
+    SELECT FROM inbox e
+    WHERE e.provider = d.provider AND e.account = d.account AND e.provider_event_id = d.provider_event_id);
+
+-- overlooked_dead_letters: dead for longer than the alarm age ($1: ms)
+SELECT e.event_id AS subject_id, format('dead since %s', e.closed_at) AS detail FROM inbox e
+WHERE e.state = 'dead' AND e.closed_at < now() - $1::bigint * interval '1 millisecond';

@@ -49,8 +49,8 @@ FROM unnest($1::text[], $2::text[], $3::text[]) AS k (merchant_id, endpoint_id, 
 ON CONFLICT (merchant_id, endpoint_id, payment_id)
 DO UPDATE SET rung = message_lane.rung + 1, next_try_at = LEAST(message_lane.next_try_at, excluded.next_try_at);
 
--- due: up to $3 lanes of every endpoint that has room ($2: those that have none): one that is slow, or has much to be
--- told, stands in nobody's way ($4: shift in ms)
+-- due: up to $3 lanes of every endpoint that has room ($2: those that have none), one of those that fail: none that is
+-- slow, or has much to be told, stands in another's way ($4: shift in ms)
 SELECT l.merchant_id, l.endpoint_id, l.payment_id, e.failing_since IS NOT NULL AS failing
 FROM webhook_endpoint e
 CROSS JOIN LATERAL (
@@ -60,7 +60,7 @@ CROSS JOIN LATERAL (
       AND i.next_try_at <= now() + $4::bigint * interval '1 millisecond'
       AND (i.lease_until IS NULL OR i.lease_until < now() + $4::bigint * interval '1 millisecond')
     ORDER BY i.next_try_at
-    LIMIT $3
+    LIMIT CASE WHEN e.failing_since IS NULL THEN $3::int ELSE 1 END
 ) l
 WHERE e.state = 'enabled' AND e.endpoint_id <> ALL ($2::text[])
   AND EXISTS (SELECT 1 FROM message_lane a WHERE a.next_try_at <= now() + $4::bigint * interval '1 millisecond')

@@ -14,6 +14,7 @@ from tallystick import payments
 from tallystick.core import Core
 from tallystick.edge.commands import CreatePayment
 from tallystick.invariants import tally, verify
+from tallystick.model import Payment
 from tallystick.providers.stripe_objects import ATTEMPT, MERCHANT, PAYMENT
 from tallystick.record.schedule import ScheduleBook
 from tallystick.recovery import Recovery
@@ -80,6 +81,15 @@ class Shop(Client):
             while (reply := await send()).status in (202, 409) and b"transition_rejected" not in reply.body:
                 await asyncio.sleep(0.05)
         return read(reply)
+
+    async def settled(self, payment_id: str, state: str) -> Payment:
+        """The stored payment, once it has come to a state."""
+        async with asyncio.timeout(CONVERGENCE_S):
+            while True:
+                found = await self.core.reads.payment(self.merchant_id, payment_id)
+                if found is not None and found[0].state == state:
+                    return found[0]
+                await asyncio.sleep(0.05)
 
     async def charge(self, key: str, *, manual: bool = False, **other: Any) -> dict[str, Any]:
         """A payment with its outcome."""

@@ -12,6 +12,7 @@ import pytest
 from msgspec.structs import replace
 
 from tallystick.core import Core
+from tallystick.replies import Reply
 from tests.conftest import Database
 from tests.faulty_proxy import CHARGED, Fault, FaultyProxy, faulty_proxy
 from tests.providers.stripe.bank import DECLINED, LocalStripe
@@ -157,36 +158,37 @@ async def test_refund(
 @pytest.mark.parametrize("operation", ["authorize", "capture", "cancel", "refund"])
 @pytest.mark.parametrize("comes_back", [True, False], ids=["for_a_while", "for_good"])
 async def test_a_refused_connection(
-    core: Core, proxy: FaultyProxy, bank: LocalStripe, fresh_merchant: str, operation: str, comes_back: bool
+    database: Database, proxy: FaultyProxy, bank: LocalStripe, fresh_merchant: str, operation: str, comes_back: bool
 ) -> None:
     """Nothing is sent, which is known at once; where it stays so the instruction ends as failed."""
-    shop = Shop(core, fresh_merchant)
-    payment: dict[str, Any] = {}
-    if operation != "authorize":
-        payment = await shop.charge("create", manual=operation != "refund")
-    send = {
-        "authorize": lambda: shop.create("key"),
-        "capture": lambda: shop.capture("key", payment["id"]),
-        "cancel": lambda: shop.cancel("key", payment["id"]),
-        "refund": lambda: shop.refund("key", payment["id"]),
-    }[operation]
-    await proxy.stop()
-    answer = await send()
-    assert answer.status in (200, 201, 202)
-    if comes_back:
-        await proxy.start()
-    after = await shop.until_final(send)
-    happens = {"authorize": "captured", "capture": "captured", "cancel": "canceled", "refund": "succeeded"}
-    not_at_all = {"authorize": "failed", "capture": "authorized", "cancel": "authorized", "refund": "failed"}
-    if comes_back:
-        # It may have been given up in the moment before: then nothing has happened, and both say so.
-        assert after["state"] in (happens[operation], not_at_all[operation])
-    else:
-        assert after["state"] == not_at_all[operation]
-        assert after["failure"]["code"] == "provider_unreachable"
-        await proxy.start()
-    payment_id = after["id"] if operation == "authorize" else payment["id"]
-    await settled(core, proxy, bank, shop, payment_id)
+    async with stripe_core(database, proxy.url, replace(SETTINGS, resubmit_limit=5)) as core:
+        shop = Shop(core, fresh_merchant)
+        payment: dict[str, Any] = {}
+        if operation != "authorize":
+            payment = await shop.charge("create", manual=operation != "refund")
+
+        async def send() -> Reply:
+            match operation:
+                case "authorize":
+                    return await shop.create("key")
+                case "capture":
+                    return await shop.capture("key", payment["id"])
+                case "cancel":
+                    return await shop.cancel("key", payment["id"])
+            return await shop.refund("key", payment["id"])
+
+        await proxy.stop()
+        assert (await send()).status == 202
+        if comes_back:
+            await proxy.start()
+        after = await shop.until_final(send)
+        happens = {"authorize": "captured", "capture": "captured", "cancel": "canceled", "refund": "succeeded"}
+        not_at_all = {"authorize": "failed", "capture": "authorized", "cancel": "authorized", "refund": "failed"}
+        assert after["state"] == (happens if comes_back else not_at_all)[operation]
+        if not comes_back:
+            assert after["failure"]["code"] == "provider_unreachable"
+            await proxy.start()
+        await settled(core, proxy, bank, shop, after["id"] if operation == "authorize" else payment["id"])
 
 
 async def test_a_sender_that_may_not_trust_its_lookups(

@@ -1,0 +1,1 @@
+"""Webhooks out: from the outbox to merchants' endpoints, signed, in order per payment, at least once."""

@@ -1,0 +1,233 @@
+"""Where a merchant may have us connect to: public addresses, and nothing that only we can reach (OWASP, "Server Side
+Request Forgery Prevention Cheat Sheet").
+
+A name is looked up by us, every address that it has must be public, and the connection goes to those very addresses:
+between the look and the connection there is no second lookup to lie to.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import socket
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
+from typing import Any, Final
+
+from aiohttp.abc import AbstractResolver, ResolveResult
+from yarl import URL
+
+from tallystick.errors import TallystickError
+
+#: Longer than any honest one, and what common servers and proxies take.
+MAX_URL_CHARS: Final = 2_048
+
+#: RFC 1035 section 2.3.4.
+_MAX_HOST_CHARS: Final = 253
+
+#: Below this are other protocols' servers; they shall not hear from us.
+_FIRST_FREE_PORT: Final = 1_024
+
+#: One thread a name that is being looked up; a slow name's server holds up one of them, not the others.
+_LOOKUP_THREADS: Final = 64
+
+#: Long enough for a resolver's second try (resolv.conf's default time-out is 5 s).
+LOOKUP_TIMEOUT_S: Final = 6.0
+
+#: IANA IPv4 Special-Purpose Address Registry, what is not globally reachable in it; and multicast (RFC 5771).
+_CLOSED_IPV4: Final = tuple(
+    map(
+        IPv4Network,
+        (
+            "0.0.0.0/8",  # this network
+            "10.0.0.0/8",  # private
+            "100.64.0.0/10",  # carriers' shared
+            "127.0.0.0/8",  # loopback
+            "169.254.0.0/16",  # link-local, clouds' metadata among it
+            "172.16.0.0/12",  # private
+            "192.0.0.0/24",  # IETF protocol assignments
+            "192.0.2.0/24",  # documentation
+            "192.88.99.0/24",  # 6to4 relays
+            "192.168.0.0/16",  # private
+            "198.18.0.0/15",  # benchmarks
+            "198.51.100.0/24",  # documentation
+            "203.0.113.0/24",  # documentation
+            "224.0.0.0/4",  # multicast
+            "240.0.0.0/4",  # reserved, broadcast
+        ),
+    )
+)
+
+#: Only this is global unicast (IANA IPv6 Global Unicast Address Assignments). Outside of it lie loopback, IPv4-mapped,
+#: NAT64, unique local, link-local and multicast.
+_OPEN_IPV6: Final = IPv6Network("2000::/3")
+
+#: And what is not globally reachable in it, or leads to an IPv4 address that it carries.
+_CLOSED_IPV6: Final = tuple(
+    map(
+        IPv6Network,
+        (
+            "2001::/23",  # IETF protocol assignments, Teredo among them
+            "2001:db8::/32",  # documentation
+            "2002::/16",  # 6to4
+            "3fff::/20",  # documentation
+        ),
+    )
+)
+
+#: The interface identifiers of ISATAP (RFC 5214 section 6.1), which carry an IPv4 address as well.
+_ISATAP: Final = (0x00005EFE, 0x02005EFE)
+
+#: What WHATWG's URL standard ("ends in a number") reads as an IPv4 address; ours must be in four plain decimals.
+_ENDS_IN_NUMBER: Final = re.compile(r"(?:^|\.)(?:[0-9]+|0[xX][0-9a-fA-F]*)\.?$")
+
+Lookup = Callable[[str, int], Sequence[tuple[Any, ...]]]
+
+_THREADS: Final = ThreadPoolExecutor(_LOOKUP_THREADS, thread_name_prefix="webhook-lookup")
+
+
+class UrlRefused(TallystickError):
+    """The URL may not be an endpoint. ``code`` is stable; the message never repeats what was sent."""
+
+    def __init__(self, code: str, detail: str) -> None:
+        super().__init__(detail)
+        self.code = code
+
+
+class AddressRefused(OSError):
+    """The name leads to an address that is not public. An OSError, as what else a lookup raises."""
+
+
+def is_public(address: str) -> bool:
+    """Whether anybody on the Internet can reach ``address`` (a literal without brackets) too."""
+    try:
+        parsed = ip_address(address)
+    except ValueError:
+        return False
+    if isinstance(parsed, IPv4Address):
+        return not any(parsed in network for network in _CLOSED_IPV4)
+    return _is_public_ipv6(parsed)
+
+
+def _is_public_ipv6(address: IPv6Address) -> bool:
+    if address.scope_id is not None or address not in _OPEN_IPV6:
+        return False
+    carries_ipv4 = (int(address) >> 32) & 0xFFFFFFFF in _ISATAP
+    return not carries_ipv4 and not any(address in network for network in _CLOSED_IPV6)
+
+
+class Guard:
+    """What URLs and addresses are let through. ``allow_private``: plain http and every address too, for development.
+    ``lookup`` is ``socket.getaddrinfo`` but for tests."""
+
+    def __init__(self, *, allow_private: bool, lookup: Lookup | None = None) -> None:
+        self._allow_private = allow_private
+        self._lookup = lookup or _getaddrinfo
+        self._under_way: dict[tuple[str, int], asyncio.Task[list[tuple[Any, ...]]]] = {}
+
+    def url(self, text: str) -> URL:
+        """The URL, where it may be an endpoint by its looks. Raises UrlRefused."""
+        if len(text) > MAX_URL_CHARS or not text.isascii() or not text.isprintable() or " " in text or "\\" in text:
+            raise UrlRefused("invalid_url", f"must be a URL of at most {MAX_URL_CHARS} ASCII characters")
+        try:
+            url = URL(text)
+            host, port = url.host, url.port
+        except ValueError:
+            raise UrlRefused("invalid_url", "must be a URL") from None
+        if url.scheme != "https" and not (self._allow_private and url.scheme == "http"):
+            raise UrlRefused("https_required", "must begin with https://")
+        if not host or port is None or len(host) > _MAX_HOST_CHARS:
+            raise UrlRefused("invalid_url", "must name a host")
+        if url.user is not None or url.password is not None or "@" in url.raw_authority or url.raw_fragment:
+            raise UrlRefused("invalid_url", "must have no user, password or fragment")
+        self._check_place(host, port)
+        return url
+
+    def _check_place(self, host: str, port: int) -> None:
+        literal = ":" in host
+        if not literal and _ENDS_IN_NUMBER.search(host):
+            try:
+                literal = str(IPv4Address(host)) == host
+            except ValueError:
+                literal = False
+            if not literal:
+                raise UrlRefused("invalid_url", "must write an IPv4 address as four decimal numbers")
+        if self._allow_private:
+            return
+        if literal and not is_public(host):
+            raise UrlRefused("address_refused", "must lead to a public address")
+        if port != 443 and port < _FIRST_FREE_PORT:
+            raise UrlRefused("port_refused", f"must use port 443, or one from {_FIRST_FREE_PORT} on")
+
+    async def check(self, text: str) -> None:
+        """The URL by its looks and by where its name leads just now: for registration. Raises UrlRefused."""
+        url = self.url(text)
+        try:
+            await self.addresses(url.host or "", url.port or 0)
+        except AddressRefused:
+            raise UrlRefused("address_refused", "must lead to a public address") from None
+        except OSError:
+            raise UrlRefused("unresolvable", "must name a host that can be found") from None
+
+    async def addresses(self, host: str, port: int) -> list[tuple[Any, ...]]:
+        """Where the host is, as ``getaddrinfo`` says it: all of it public. Raises AddressRefused where any is not, and
+        OSError where it is nowhere or nobody answers in time."""
+        key = (host, port)
+        task = self._under_way.get(key)
+        if task is None:  # one look at a time and name: a slow one occupies one thread
+            task = asyncio.create_task(self._look_up(host, port))
+            self._under_way[key] = task
+            task.add_done_callback(lambda done: self._looked_up(key, done))
+        try:
+            found = await asyncio.wait_for(asyncio.shield(task), LOOKUP_TIMEOUT_S)
+        except TimeoutError:
+            raise OSError("no answer to the lookup") from None
+        if not all(self.lets_through(address[4][0]) for address in found):
+            raise AddressRefused("not a public address")
+        return found
+
+    def lets_through(self, address: str) -> bool:
+        """Whether a connection to this address may be used."""
+        return self._allow_private or is_public(address)
+
+    async def _look_up(self, host: str, port: int) -> list[tuple[Any, ...]]:
+        try:
+            found = await asyncio.get_running_loop().run_in_executor(_THREADS, self._lookup, host, port)
+        except UnicodeError as error:  # a label that is empty or too long
+            raise OSError("no such name") from error
+        if not found:
+            raise OSError("no address")
+        return list(found)
+
+    def _looked_up(self, key: tuple[str, int], task: asyncio.Task[Any]) -> None:
+        self._under_way.pop(key, None)
+        if not task.cancelled():
+            task.exception()  # retrieved: whoever waited has it, and may have gone
+
+
+class GuardedResolver(AbstractResolver):
+    """Gives aiohttp the addresses that the guard let through, and no others."""
+
+    def __init__(self, guard: Guard) -> None:
+        self._guard = guard
+
+    async def resolve(
+        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_UNSPEC
+    ) -> list[ResolveResult]:
+        """Raises what ``Guard.addresses`` raises."""
+        found = await self._guard.addresses(host, port)
+        return [
+            ResolveResult(
+                hostname=host, host=address[0], port=port, family=kind, proto=protocol, flags=socket.AI_NUMERICHOST
+            )
+            for kind, _, protocol, _, address in found
+            if family in (socket.AF_UNSPEC, kind)
+        ]
+
+    async def close(self) -> None:
+        """Nothing is held."""
+
+
+def _getaddrinfo(host: str, port: int) -> Sequence[tuple[Any, ...]]:
+    return socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)

@@ -42,6 +42,8 @@ ERRORS: Final[dict[str, ErrorKind]] = {
     "webhook_timestamp_stale": ErrorKind(400, "The webhook was signed too long ago", False, "not_executed"),
     "webhook_unparseable": ErrorKind(400, "The webhook cannot be read", False, "not_executed"),
     "not_replayable": ErrorKind(409, "The event is not waiting for this", False, "not_executed"),
+    "webhook_endpoint_limit": ErrorKind(409, "There are as many webhook endpoints as allowed", False, "not_executed"),
+    "webhook_endpoint_disabled": ErrorKind(409, "The webhook endpoint is disabled", False, "not_executed"),
     "transition_rejected": ErrorKind(409, "The payment's state does not allow this", False, "executed", uses_key=True),
     "overloaded": ErrorKind(503, "Too busy: nothing was executed", True, "not_executed"),
     "not_ready": ErrorKind(503, "Not ready: nothing was executed", True, "not_executed"),

@@ -14,7 +14,8 @@ from litestar.types import ASGIApp, Receive, Scope
 
 from tallystick.api import webhooks
 from tallystick.api.authentication import Authenticator, Caller
-from tallystick.api.endpoints import ENDPOINTS, Endpoint
+from tallystick.api.endpoint import Endpoint
+from tallystick.api.endpoints import ENDPOINTS
 from tallystick.api.exchange import PROBLEM_JSON, Answer, Exchange
 from tallystick.api.health import Readiness, healthz
 from tallystick.api.openapi import openapi_document
@@ -220,4 +221,5 @@ def _options_handler(path: str, allow: str) -> HTTPRouteHandler:
 
 def _handler(method: str, path: str, handle: Handler) -> HTTPRouteHandler:
     methods = (HttpMethod.GET, HttpMethod.HEAD) if method == "GET" else (HttpMethod(method),)
-    return route(re.sub(r"{(\w+)}", r"{\1:str}", path), http_method=methods)(handle)
+    # The answer has its own status; Litestar's default for DELETE would forbid it a body.
+    return route(re.sub(r"{(\w+)}", r"{\1:str}", path), http_method=methods, status_code=200)(handle)

@@ -2,48 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
-from msgspec import Struct
-
 from tallystick.api import events, instructions, queries
-from tallystick.api.authentication import Caller
 from tallystick.api.bodies import AccountList, History, PaymentPage, TransferList
+from tallystick.api.endpoint import ACT, KEYED, READ, Endpoint, Handle, read
 from tallystick.api.events import Act, Acted, ActOnMany, DeadLetterPage
-from tallystick.api.exchange import Answer, Exchange
 from tallystick.api.instructions import InstructionKind
-from tallystick.api.queries import Query, answer_query
-from tallystick.core import Core
+from tallystick.api.webhook_endpoint_table import WEBHOOK_ENDPOINTS
 from tallystick.views import PaymentView, RefundView
 from tallystick.webhooks.trace import EventTrace
 
-Handle = Callable[[Core, Exchange, Caller], Awaitable[Answer]]
-
-
-class Endpoint(Struct, frozen=True, kw_only=True):
-    """One method on one path. ``answers``: the body by status where it succeeds; ``codes``: every error it may give."""
-
-    method: str
-    path: str
-    name: str
-    summary: str
-    handle: Handle
-    answers: dict[int, type[Any]]
-    codes: tuple[str, ...]
-    body: str | None = None  # a name in edge.commands.SCHEMAS
-    body_type: type[Any] | None = None  # or the type that the body is read as
-    body_required: bool = False
-    parameters: tuple[str, ...] = ()  # names in openapi.PARAMETERS
-    creates: bool = False  # answers carry Location
-    callers: str = "merchant"  # merchant | operator | either: whose API keys it takes
-
-
-#: Answers of everything that needs an API key.
-_KEYED: Final = ("unauthenticated", "rate_limited", "forbidden")
-_READ: Final = (*_KEYED, "card_data_refused", "validation_failed", "overloaded", "not_ready", "internal_error")
 _INSTRUCTION: Final = (
-    *_KEYED,
+    *KEYED,
     "body_too_large",
     "unsupported_media_type",
     "idempotency_key_missing",
@@ -57,24 +28,7 @@ _INSTRUCTION: Final = (
     "not_ready",
     "outcome_unknown",
 )
-_ACT: Final = (
-    *_KEYED,
-    "body_too_large",
-    "unsupported_media_type",
-    "json_invalid",
-    "card_data_refused",
-    "validation_failed",
-    "not_ready",
-    "internal_error",
-)
 _ON_PAYMENT: Final = (*_INSTRUCTION, "not_found", "transition_rejected")
-
-
-def _read(query: Query) -> Handle:
-    async def handle(core: Core, exchange: Exchange, caller: Caller) -> Answer:
-        return await answer_query(query, core, exchange, caller)
-
-    return handle
 
 
 def _follow_up(
@@ -110,7 +64,7 @@ def _act(path: str, name: str, summary: str, handle: Handle, answer: type[Any]) 
         summary=summary,
         handle=handle,
         answers={200: answer},
-        codes=(*_ACT, "not_found", "not_replayable") if one else _ACT,
+        codes=(*ACT, "not_found", "not_replayable") if one else ACT,
         body_type=Act if one else ActOnMany,
         body_required=True,
         parameters=("event_id",) if one else (),
@@ -137,9 +91,9 @@ ENDPOINTS: Final[tuple[Endpoint, ...]] = (
         path="/v1/payments",
         name="listPayments",
         summary="Payments, newest first",
-        handle=_read(queries.list_payments),
+        handle=read(queries.list_payments),
         answers={200: PaymentPage},
-        codes=_READ,
+        codes=READ,
         parameters=("state", "created_gte", "idempotency_key", "provider_reference", "limit", "cursor"),
     ),
     Endpoint(
@@ -147,9 +101,9 @@ ENDPOINTS: Final[tuple[Endpoint, ...]] = (
         path="/v1/payments/{id}",
         name="getPayment",
         summary="One payment",
-        handle=_read(queries.get_payment),
+        handle=read(queries.get_payment),
         answers={200: PaymentView},
-        codes=(*_READ, "not_found"),
+        codes=(*READ, "not_found"),
         parameters=("payment_id",),
     ),
     _follow_up(
@@ -179,9 +133,9 @@ ENDPOINTS: Final[tuple[Endpoint, ...]] = (
         path="/v1/payments/{id}/history",
         name="getHistory",
         summary="Every transition of a payment, and every refused one",
-        handle=_read(queries.get_history),
+        handle=read(queries.get_history),
         answers={200: History},
-        codes=(*_READ, "not_found"),
+        codes=(*READ, "not_found"),
         parameters=("payment_id",),
     ),
     Endpoint(
@@ -189,9 +143,9 @@ ENDPOINTS: Final[tuple[Endpoint, ...]] = (
         path="/v1/refunds/{id}",
         name="getRefund",
         summary="One refund",
-        handle=_read(queries.get_refund),
+        handle=read(queries.get_refund),
         answers={200: RefundView},
-        codes=(*_READ, "not_found"),
+        codes=(*READ, "not_found"),
         parameters=("refund_id",),
     ),
     Endpoint(
@@ -199,18 +153,18 @@ ENDPOINTS: Final[tuple[Endpoint, ...]] = (
         path="/v1/ledger/accounts",
         name="listAccounts",
         summary="The merchant's book: every account and currency",
-        handle=_read(queries.list_accounts),
+        handle=read(queries.list_accounts),
         answers={200: AccountList},
-        codes=_READ,
+        codes=READ,
     ),
     Endpoint(
         method="GET",
         path="/v1/ledger/transfers",
         name="listTransfers",
         summary="The ledger rows of a payment and its refunds",
-        handle=_read(queries.list_transfers),
+        handle=read(queries.list_transfers),
         answers={200: TransferList},
-        codes=(*_READ, "not_found"),
+        codes=(*READ, "not_found"),
         parameters=("payment",),
     ),
     Endpoint(
@@ -218,9 +172,9 @@ ENDPOINTS: Final[tuple[Endpoint, ...]] = (
         path="/v1/events/{id}",
         name="getEvent",
         summary="One event of a provider, with every checkpoint and try",
-        handle=_read(events.get_event),
+        handle=read(events.get_event),
         answers={200: EventTrace},
-        codes=(*_READ, "not_found"),
+        codes=(*READ, "not_found"),
         parameters=("event_id",),
         callers="either",
     ),
@@ -229,9 +183,9 @@ ENDPOINTS: Final[tuple[Endpoint, ...]] = (
         path="/v1/dead-letters",
         name="listDeadLetters",
         summary="Events that bounded retries could not process, oldest first",
-        handle=_read(events.list_dead_letters),
+        handle=read(events.list_dead_letters),
         answers={200: DeadLetterPage},
-        codes=_READ,
+        codes=READ,
         parameters=("event_provider", "event_type", "event_merchant", "limit", "cursor"),
         callers="operator",
     ),
@@ -263,4 +217,5 @@ ENDPOINTS: Final[tuple[Endpoint, ...]] = (
         events.discard_many,
         Acted,
     ),
+    *WEBHOOK_ENDPOINTS,
 )

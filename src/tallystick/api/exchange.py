@@ -62,12 +62,14 @@ class Exchange:
         "authorizations",
         "idempotency_keys",
         "path_id",
+        "path_ids",
         "request_id",
     )
 
     def __init__(self, scope: Scope, receive: Receive) -> None:
         self.request_id = new_id("req")
-        self.path_id: str | None = scope["path_params"].get("id")
+        self.path_ids: Mapping[str, str] = scope["path_params"]
+        self.path_id: str | None = self.path_ids.get("id")
         self.answer_headers: list[Header] = [(b"request-id", self.request_id.encode())]
         self.authorizations: list[str] = []
         self.idempotency_keys: list[str] = []

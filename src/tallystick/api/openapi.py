@@ -11,7 +11,10 @@ import msgspec
 
 from tallystick.api import webhooks
 from tallystick.api.bodies import Health
-from tallystick.api.endpoints import ENDPOINTS, Endpoint
+from tallystick.api.endpoint import Endpoint
+from tallystick.api.endpoints import ENDPOINTS
+from tallystick.api.webhook_deliveries import DELIVERY_STATES
+from tallystick.api.webhook_endpoint_table import NARROWED
 from tallystick.edge.commands import (
     CAPTURE_METHODS,
     DEFAULT_PAGE_SIZE,
@@ -82,6 +85,11 @@ PARAMETERS: Final[dict[str, Schema]] = {
     "refund_id": _id_parameter("re"),
     "payment": _id_parameter("pay", "query", "payment"),
     "event_id": _id_parameter("evt"),
+    "webhook_endpoint_id": _id_parameter("we"),
+    "message_id": _id_parameter("msg", name="message_id"),
+    "delivery_state": _parameter(
+        "query", "state", {"type": "string", "enum": list(DELIVERY_STATES)}, "Only deliveries in this state."
+    ),
     "event_provider": _parameter("query", "provider", {"type": "string"}, "Only this provider's."),
     "event_type": _parameter("query", "type", {"type": "string"}, "Only events of this type, in the provider's words."),
     "event_merchant": _parameter("query", "merchant_id", {"type": "string"}, "Only this merchant's."),
@@ -146,7 +154,7 @@ def openapi_document() -> bytes:
     bodies = {body for endpoint in ENDPOINTS for body in (*endpoint.answers.values(), endpoint.body_type) if body}
     types = sorted(bodies, key=lambda t: t.__name__)
     _, schemas = msgspec.json.schema_components([*types, Health, Problem], ref_template="#/components/schemas/{name}")
-    for name, fields in _NARROWED.items():
+    for name, fields in (_NARROWED | NARROWED).items():
         schemas[name]["properties"].update(fields)
     paths: dict[str, Schema] = {}
     for endpoint in ENDPOINTS:

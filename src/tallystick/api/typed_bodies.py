@@ -1,0 +1,39 @@
+"""Bodies of requests that move no money, read as the type that the endpoint table documents."""
+
+from __future__ import annotations
+
+from typing import TypeVar
+
+import msgspec
+
+from tallystick.api.exchange import Exchange
+from tallystick.api.problems import Refused, refused_fields
+from tallystick.card_data import contains_card_data
+from tallystick.edge.json_body import BadJson, parse_json_object, safe_name
+from tallystick.errors import ProblemField, problem
+
+Body = TypeVar("Body")
+
+
+async def read_typed(exchange: Exchange, kind: type[Body], *, may_be_empty: bool = False) -> Body:
+    """The body of a request without query parameters. Raises Refused."""
+    raw = await exchange.json_bytes(may_be_empty=may_be_empty)
+    if exchange.has_query():
+        exchange.parameters()
+        refused = ProblemField("query", "unknown_field", "this request takes no query parameters")
+        raise refused_fields([refused], exchange.request_id)
+    try:
+        body = parse_json_object(raw or b"{}")
+    except BadJson as error:
+        errors = [ProblemField("body", error.code, error.detail)]
+        raise Refused(problem("json_invalid", error.detail, request_id=exchange.request_id, errors=errors)) from None
+    if contains_card_data(body):
+        raise exchange.card_data("body")
+    try:
+        return msgspec.convert(body, kind)
+    except msgspec.ValidationError as error:
+        field = str(error).rpartition("`$.")[2].rstrip("`") if "`$." in str(error) else "body"
+        wrong = ProblemField(
+            safe_name(field), "invalid_value", "is missing, unknown or of another kind than documented"
+        )
+        raise refused_fields([wrong], exchange.request_id) from None

@@ -1,0 +1,172 @@
+"""Stripe's events through the inbox to the record: localstripe's state, told by events in Stripe's own shapes."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import json
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from msgspec.structs import replace
+
+from tallystick.core import Core
+from tallystick.ids import new_id
+from tallystick.providers.stripe_notices import StripeReceiver
+from tallystick.webhooks.envelope import envelope_of
+from tallystick.wiring import open_core
+from tests.conftest import Database
+from tests.faulty_proxy import Fault, FaultyProxy, faulty_proxy
+from tests.providers.stripe.bank import LocalStripe
+from tests.providers.stripe.shop import SETTINGS, Shop, differences
+from tests.providers.stripe.test_events import read as shape
+from tests.races.stack import read
+from tests.webhooks.stand import WEBHOOK_SETTINGS, accept, drain, states
+
+SECRET = "whsec_inbox"
+
+
+@pytest.fixture
+async def proxy(bank: LocalStripe) -> AsyncIterator[FaultyProxy]:
+    async with faulty_proxy(bank.port) as running:
+        yield running
+
+
+@pytest.fixture
+async def core(database: Database, proxy: FaultyProxy) -> AsyncIterator[Core]:
+    """No recovery here: what is learned is learned from events."""
+    settings = replace(
+        SETTINGS,
+        stripe_api_url=proxy.url,
+        **{name: getattr(WEBHOOK_SETTINGS, name) for name in ("webhook_tries_limit", "webhook_backoff_base_ms")},
+        webhook_backoff_cap_ms=WEBHOOK_SETTINGS.webhook_backoff_cap_ms,
+        webhook_interval_ms=WEBHOOK_SETTINGS.webhook_interval_ms,
+    )
+    async with open_core(settings, database.app_url) as running:
+        yield running
+
+
+class Stripe:
+    """Sends events about what localstripe holds, signed, in the shapes of ``events/``."""
+
+    def __init__(self, core: Core, database: Database) -> None:
+        self._core = core
+        self._database = database
+        self._receiver = StripeReceiver("main", [SECRET])
+
+    async def tell(self, name: str, **thing: Any) -> str:
+        """Deliver the event and process it; its disposition."""
+        event = shape(name) | {"id": new_id("evt")}
+        event["data"]["object"] |= thing
+        return await self.deliver(event)
+
+    async def deliver(self, event: dict[str, Any]) -> str:
+        body, now = json.dumps(event).encode(), datetime.now(UTC)
+        at = int(now.timestamp())
+        signature = hmac.new(SECRET.encode(), b"%d.%s" % (at, body), hashlib.sha256).hexdigest()
+        headers = {"stripe-signature": f"t={at},v1={signature}"}
+        [notification] = self._receiver.receive(body, headers, now)
+        await accept(self._database, [envelope_of(self._receiver, notification, body, headers, now)])
+        await drain(self._core)
+        return (await states(self._core))[event["id"]]
+
+
+@pytest.fixture
+def stripe(core: Core, database: Database) -> Stripe:
+    return Stripe(core, database)
+
+
+def about(intent: dict[str, Any]) -> dict[str, Any]:
+    """What an event says of a PaymentIntent, beside its state."""
+    return {name: intent[name] for name in ("id", "metadata", "amount", "currency")}
+
+
+async def test_an_event_tells_what_the_answer_could_not(
+    core: Core, proxy: FaultyProxy, bank: LocalStripe, stripe: Stripe, fresh_merchant: str
+) -> None:
+    proxy.script("POST /v1/payment_intents", Fault.TIMEOUT_CHARGED)
+    shop = Shop(core, fresh_merchant)
+    payment = read(await shop.create("key"))
+    assert payment["in_doubt"]
+    [intent] = bank.intents(tallystick_payment=payment["id"])
+    said = about(intent) | {"amount_received": 1_000}
+    assert await stripe.tell("payment_intent.succeeded", **said) == "applied"
+    assert await stripe.tell("payment_intent.succeeded", **said) == "duplicate_effect", "another event, one change"
+    assert await stripe.tell("charge.succeeded", payment_intent=intent["id"], metadata=intent["metadata"]) == (
+        "unknown_type"
+    )
+    after = await shop.settled(payment["id"], "captured")
+    assert (after.amount_captured, after.provider_reference) == (1_000, intent["id"])
+    assert await differences(core, bank, fresh_merchant) == []
+
+
+async def test_a_partial_capture_and_what_it_released(
+    core: Core, proxy: FaultyProxy, bank: LocalStripe, stripe: Stripe, fresh_merchant: str
+) -> None:
+    shop = Shop(core, fresh_merchant)
+    payment = await shop.charge("key", manual=True)
+    proxy.script("POST /v1/payment_intents/[^/]+/capture", Fault.TIMEOUT_CHARGED)
+    await shop.capture("capture", payment["id"], 600)
+    [intent] = bank.intents(tallystick_payment=payment["id"])
+    assert await stripe.tell("payment_intent.succeeded.partial", **about(intent)) == "applied"
+    [released] = bank.refunds(intent["id"])
+    assert await stripe.deliver(shape("refund.created") | {"id": new_id("evt"), "data": {"object": released}}) == (
+        "unknown_type"
+    )
+    after = await shop.settled(payment["id"], "captured")
+    assert (after.amount_captured, after.amount_refunded) == (600, 0)
+    assert await differences(core, bank, fresh_merchant) == []
+
+
+async def test_a_refund_and_its_late_failure(
+    core: Core, proxy: FaultyProxy, bank: LocalStripe, stripe: Stripe, fresh_merchant: str
+) -> None:
+    shop = Shop(core, fresh_merchant)
+    payment = await shop.charge("key")
+    proxy.script("POST /v1/refunds", Fault.TIMEOUT_CHARGED)
+    await shop.refund("refund", payment["id"], 400)
+    [refund] = bank.refunds(payment["provider_reference"])
+    said = {name: refund[name] for name in ("id", "payment_intent", "metadata")}
+    assert await stripe.tell("refund.created", **said) == "applied"
+    after = await shop.settled(payment["id"], "captured")
+    assert (after.amount_refunded, after.amount_refund_pending) == (400, 0)
+    assert await differences(core, bank, fresh_merchant) == []
+    assert await stripe.tell("refund.failed", **said) == "applied", "weeks later"
+    back = await shop.settled(payment["id"], "captured")
+    assert (back.amount_refunded, back.amount_refund_pending) == (0, 0)
+
+
+async def test_a_dispute_names_the_charge_by_its_reference_alone(
+    core: Core, stripe: Stripe, fresh_merchant: str
+) -> None:
+    payment = await Shop(core, fresh_merchant).charge("key")
+    said = {"payment_intent": payment["provider_reference"], "id": new_id("dp")}
+    assert await stripe.tell("charge.dispute.created", **said) == "applied"
+    assert await stripe.tell("charge.dispute.funds_withdrawn", **said) == "applied"
+    assert await stripe.tell("charge.dispute.closed.lost", **said) == "applied"
+    loaded = await core.reads.load(fresh_merchant, payment["id"])
+    assert loaded is not None
+    assert [dispute.state for dispute in loaded.stored.disputes] == ["lost"]
+
+
+async def test_a_refund_from_the_dashboard(core: Core, stripe: Stripe, fresh_merchant: str) -> None:
+    shop = Shop(core, fresh_merchant)
+    payment = await shop.charge("key")
+    said = {"payment_intent": payment["provider_reference"], "id": new_id("re")}
+    assert await stripe.tell("refund.created.dashboard", **said) == "applied"
+    assert await stripe.tell("refund.created.dashboard", **said) == "duplicate_effect"
+    found = await core.reads.payment(fresh_merchant, payment["id"])
+    assert found is not None
+    assert found[0].amount_refunded == 400
+
+
+async def test_a_hold_that_ran_out(core: Core, bank: LocalStripe, stripe: Stripe, fresh_merchant: str) -> None:
+    shop = Shop(core, fresh_merchant)
+    payment = await shop.charge("key", manual=True)
+    await bank.acall("POST", f"/v1/payment_intents/{payment['provider_reference']}/cancel")
+    [intent] = bank.intents(tallystick_payment=payment["id"])
+    assert await stripe.tell("payment_intent.canceled.expired", **about(intent)) == "applied"
+    await shop.settled(payment["id"], "expired")
+    assert await differences(core, bank, fresh_merchant) == []

@@ -12,6 +12,7 @@ from tallystick.lifecycle import (
     NEW,
     VERDICTS,
     AttemptState,
+    DisputeState,
     PaymentState,
     Reading,
     RefundState,
@@ -29,7 +30,8 @@ PAYMENT_MAY = {
     "authorized": "capture cancel captured canceled expired",
     "capturing": "captured capture_refused expired",
     "canceling": "canceled cancel_refused action_still_required captured expired",
-    "captured": "refund_opened refund_succeeded refund_failed late_effect",
+    "captured": "refund_opened refund_succeeded refund_failed capture_reversed"
+    " dispute_opened dispute_updated late_effect",
     "declined": "late_effect",
     "failed": "late_effect",
     "canceled": "late_effect",
@@ -43,9 +45,10 @@ ATTEMPT_MAY = {
     "unknown": "approved declined pending requires_action not_found parked",
     "not_found": "resubmit give_up approved declined pending requires_action parked",
     "not_sent": "resubmit give_up approved declined pending requires_action",
-    "approved": "",
+    "approved": "reversed late_effect",
     "declined": "late_effect",
     "failed": "late_effect",
+    "reversed": "",
 }
 REFUND_MAY = {
     "new": "create",
@@ -54,7 +57,14 @@ REFUND_MAY = {
     "succeeded": "failed",
     "failed": "late_effect",
 }
-MAY = {"payment": PAYMENT_MAY, "attempt": ATTEMPT_MAY, "refund": REFUND_MAY}
+DISPUTE_MAY = {
+    "new": "open",
+    "opened": "funds_withdrawn under_review won lost",
+    "under_review": "funds_withdrawn won lost",
+    "won": "late_effect",
+    "lost": "late_effect",
+}
+MAY = {"payment": PAYMENT_MAY, "attempt": ATTEMPT_MAY, "refund": REFUND_MAY, "dispute": DISPUTE_MAY}
 
 PRODUCT = [
     (machine, state, event) for machine in MACHINES for state in MACHINES[machine] for event in sorted(events(machine))
@@ -72,17 +82,61 @@ def test_every_pair_of_state_and_event(machine: str, state: str, event: str) -> 
 
 
 def test_tables_name_every_state_once() -> None:
-    for machine, states in (("payment", PaymentState), ("attempt", AttemptState), ("refund", RefundState)):
+    states_of = {"payment": PaymentState, "attempt": AttemptState, "refund": RefundState, "dispute": DisputeState}
+    assert set(states_of) == set(MACHINES)
+    for machine, states in states_of.items():
         assert set(MACHINES[machine]) == {NEW} | {str(state) for state in states}
         assert set(MAY[machine]) == set(MACHINES[machine])
 
 
 def test_final_states_lead_nowhere_else() -> None:
-    for state in FINAL["payment"]:
-        assert set(MACHINES["payment"][state].values()) <= {state}
-    for state in FINAL["attempt"]:
-        assert set(MACHINES["attempt"][state].values()) <= {state}
-    assert MACHINES["refund"]["succeeded"] == {"failed": "failed"}
+    # Two things come back weeks later, and are the only ways out of an end: a refund, and what an attempt had done.
+    ways_out = {("refund", "succeeded"): {"failed"}, ("attempt", "approved"): {"reversed"}}
+    for machine, states in FINAL.items():
+        for state in states:
+            elsewhere = set(MACHINES[machine][state].values()) - {state}
+            assert elsewhere == ways_out.get((machine, state), set()), (machine, state)
+
+
+# Where each event leads, where it does not lead back to the state it met and is not named like its next state.
+LEADS_TO = {
+    ("payment", "create"): {"authorizing"},
+    ("payment", "action_required"): {"requires_action"},
+    ("payment", "processing"): {"authorizing"},
+    ("payment", "cancel"): {"canceling"},
+    ("payment", "capture"): {"capturing"},
+    ("payment", "capture_refused"): {"authorized"},
+    ("payment", "cancel_refused"): {"authorized"},
+    ("payment", "action_still_required"): {"requires_action"},
+    ("attempt", "submit"): {"submitted"},
+    ("attempt", "resubmit"): {"submitted"},
+    ("attempt", "give_up"): {"failed"},
+    ("refund", "create"): {"submitting"},
+    ("dispute", "open"): {"opened"},
+}
+#: What adds a version and moves nothing.
+IN_PLACE = {
+    ("payment", "refund_opened"),
+    ("payment", "refund_succeeded"),
+    ("payment", "refund_failed"),
+    ("payment", "capture_reversed"),
+    ("payment", "dispute_opened"),
+    ("payment", "dispute_updated"),
+    ("payment", "late_effect"),
+    ("attempt", "late_effect"),
+    ("attempt", "parked"),
+    ("refund", "late_effect"),
+    ("dispute", "funds_withdrawn"),
+    ("dispute", "late_effect"),
+}
+
+
+@pytest.mark.parametrize("machine", MACHINES)
+def test_every_event_leads_where_it_says(machine: str) -> None:
+    for state, edges in MACHINES[machine].items():
+        for event, after in edges.items():
+            leads_to = {state} if (machine, event) in IN_PLACE else LEADS_TO.get((machine, event), {event})
+            assert after in leads_to, f"{machine}: {state} --{event}--> {after}"
 
 
 def test_every_attempt_state_is_open_or_final() -> None:
@@ -91,17 +145,18 @@ def test_every_attempt_state_is_open_or_final() -> None:
 
 
 # The published matrix, by hand. A apply, = nothing new, ! conflict, $ money on a closed edge.
-#                 approved declined pending requires_action unknown not_found not_sent
+#                 approved declined pending requires_action unknown not_found not_sent reversed
 MATRIX = {
-    "submitted": "A A A A A A A",
-    "pending": "A A = A = A =",
-    "requires_action": "A A A = = A =",
-    "unknown": "A A A A = A =",
-    "not_found": "A A A A = = =",
-    "not_sent": "A A A A = = =",
-    "approved": "= ! = = = ! =",
-    "declined": "$ = = = = ! =",
-    "failed": "$ = = = = = =",
+    "submitted": "A A A A A A A A",
+    "pending": "A A = A = A = A",
+    "requires_action": "A A A = = A = A",
+    "unknown": "A A A A = A = A",
+    "not_found": "A A A A = = = A",
+    "not_sent": "A A A A = = = A",
+    "approved": "= ! = = = ! = A",
+    "declined": "$ = = = = ! = =",
+    "failed": "$ = = = = = = =",
+    "reversed": "= = = = = ! = =",
 }
 SIGNS = {"A": Reading.APPLY, "=": Reading.SAME, "!": Reading.CONFLICT, "$": Reading.LATE_EFFECT}
 

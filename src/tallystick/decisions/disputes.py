@@ -17,7 +17,6 @@ from tallystick.lifecycle import FINAL
 from tallystick.model import Dispute
 from tallystick.providers.notices import DisputeNotice
 
-
 #: What moves against its own verdict comes after it.
 _AFTER_VERDICT: Final = frozenset({("won", "withdrawn"), ("lost", "returned")})
 

@@ -13,12 +13,17 @@ from msgspec.structs import replace
 from tallystick.decisions.dispositions import Ask, Decided, NotYet, Outcome
 from tallystick.decisions.disputes import decide_dispute
 from tallystick.decisions.draft import Draft, Step
-from tallystick.decisions.late_effects import late_capture, observe_authorization, observe_refund
+from tallystick.decisions.late_effects import (
+    late_capture,
+    observe_authorization,
+    observe_refund,
+    observe_refund_failed,
+)
 from tallystick.decisions.settlement import mismatch, normalised, settle
 from tallystick.decisions.stored import Checks, Stored, verdict_name
 from tallystick.lifecycle import ATTEMPT_OPEN, FINAL, Reading, reading
 from tallystick.model import Attempt
-from tallystick.providers.base import Approved, NotFound, Unknown, Verdict
+from tallystick.providers.base import Approved, Declined, NotFound, Reversed, Unknown, Verdict
 from tallystick.providers.notices import AttemptNotice, ChargeNotice, DisputeNotice, Notice, RefundNotice
 
 
@@ -72,7 +77,7 @@ def decide_notice(
         case AttemptNotice():
             attempt = _named(stored, notice)
             if attempt is None:
-                return NotYet(f"no such {notice.operation} here")
+                return _on_stranger(case, notice, account)
             return _on_attempt(case, attempt, notice.verdict)
         case ChargeNotice():
             return _on_charge(case, notice)
@@ -90,6 +95,14 @@ def _named(stored: Stored, notice: AttemptNotice) -> Attempt | None:
         elif attempt.operation == notice.operation and attempt.provider_reference == notice.reference:
             return attempt
     return None
+
+
+def _on_stranger(case: _Case, notice: AttemptNotice, account: str) -> Outcome:
+    """No attempt of ours: what someone did in the provider's dashboard, or what our own commit has still to bring."""
+    came_back = notice.operation == "refund" and isinstance(notice.verdict, Declined | Reversed)
+    if came_back and notice.attempt_id is None and notice.reference is not None:
+        return observe_refund_failed(case.stored, notice.verdict, notice.reference, account, case.step)
+    return NotYet(f"no such {notice.operation} here")
 
 
 def _on_attempt(case: _Case, attempt: Attempt, said: Verdict) -> Outcome:

@@ -11,7 +11,7 @@ from tallystick.decisions.draft import Draft, Step
 from tallystick.decisions.stored import CLOSED, Stored, payment_event
 from tallystick.ids import derived_id
 from tallystick.lifecycle import FINAL, next_state
-from tallystick.model import Attempt, Change, Refund
+from tallystick.model import Attempt, Change, Failure, Refund
 from tallystick.providers.base import Approved, Verdict
 from tallystick.providers.notices import RefundNotice
 
@@ -124,6 +124,33 @@ def observe_refund(
         amount_refunded=payment.amount_refunded + refund.amount,
         amount_refund_pending=payment.amount_refund_pending,
     )
+    return Decided("applied", draft.change(outcome=True))
+
+
+def observe_refund_failed(
+    stored: Stored, verdict: Verdict, reference: str, account: str, step: Step
+) -> Decided | NotYet:
+    """A refund that someone made in the provider's dashboard came back."""
+    payment = stored.payment
+    refund_id = derived_id("re", payment.provider, account, reference)
+    refund = next((refund for refund in stored.refunds if refund.refund_id == refund_id), None)
+    if refund is None:
+        return NotYet("no such refund here")
+    if refund.state == "failed":
+        return Decided("duplicate_effect")
+    step = replace(
+        step,
+        occurred_at=verdict.occurred_at,
+        provider_reference=reference,
+        evidence={**(step.evidence or {}), "verdict": msgspec.to_builtins(verdict)},
+    )
+    draft = Draft(payment.merchant_id, payment.payment_id, step)
+    failed = draft.move_refund(
+        refund, "failed", failure=Failure(code="refund_failed", message="The refund came back.", retryable=True)
+    )
+    postings = chart.refund_failed(failed.provider, failed.amount, had_succeeded=True)
+    draft.post(refund_id, failed.version, failed.currency, postings)
+    draft.move_payment(payment, "refund_failed", amount_refunded=payment.amount_refunded - refund.amount)
     return Decided("applied", draft.change(outcome=True))
 
 

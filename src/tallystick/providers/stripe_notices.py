@@ -153,7 +153,20 @@ def _notification(event: _Event) -> Notification:
         merchant_id=ours(subject.metadata, MERCHANT),
         payment_id=ours(subject.metadata, PAYMENT),
         notice=notice,
+        digest=_digest(event),
     )
+
+
+def _digest(event: _Event) -> bytes:
+    """Of what the event says. Its envelope counts the deliveries that are still to come (``pending_webhooks``), so a
+    redelivery may differ in bytes and be the same event."""
+    said = (
+        event.id.encode(),
+        event.type.encode(),
+        str(event.created).encode(),
+        bytes(event.data.object if event.data else b""),
+    )
+    return hashlib.sha256(b"\x1f".join(said)).digest()
 
 
 def _subject(thing: Raw) -> _Subject:

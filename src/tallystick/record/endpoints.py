@@ -19,7 +19,7 @@ class EndpointBook:
 
     def __init__(self, pool: asyncpg.Pool, *, clock_shift_ms: int = 0) -> None:
         self._pool = pool
-        self._shift = clock_shift_ms
+        self.clock_shift_ms = clock_shift_ms
 
     async def register(
         self,
@@ -37,11 +37,11 @@ class EndpointBook:
         name = (merchant_id, endpoint_id)
         async with self._pool.acquire() as connection, connection.transaction():
             made = await connection.fetchval(
-                STATEMENTS["register"], *name, url, description, event_types, limit, self._shift
+                STATEMENTS["register"], *name, url, description, event_types, limit, self.clock_shift_ms
             )
             if made is None:
                 return False
-            await connection.execute(STATEMENTS["insert_secret"], *name, *secret, self._shift)
+            await connection.execute(STATEMENTS["insert_secret"], *name, *secret, self.clock_shift_ms)
             await self._act(connection, name, "registered", None, actor)
         return True
 
@@ -55,9 +55,9 @@ class EndpointBook:
         """Another secret signs from now on, and those before it for ``overlap_ms`` more. Returns until when."""
         name = (merchant_id, endpoint_id)
         async with self._pool.acquire() as connection, connection.transaction():
-            await connection.execute(STATEMENTS["drop_secrets"], *name, self._shift)
-            ends = await connection.fetch(STATEMENTS["retire_secrets"], *name, overlap_ms, self._shift)
-            await connection.execute(STATEMENTS["insert_secret"], *name, *secret, self._shift)
+            await connection.execute(STATEMENTS["drop_secrets"], *name, self.clock_shift_ms)
+            ends = await connection.fetch(STATEMENTS["retire_secrets"], *name, overlap_ms, self.clock_shift_ms)
+            await connection.execute(STATEMENTS["insert_secret"], *name, *secret, self.clock_shift_ms)
             await self._act(connection, name, "secret_rotated", None, actor)
         until: datetime = max(record[0] for record in ends)
         return until
@@ -74,7 +74,9 @@ class EndpointBook:
         """Messages are sent again from now on. False where it was not disabled."""
         name = (merchant_id, endpoint_id)
         async with self._pool.acquire() as connection, connection.transaction():
-            done = await connection.fetchval(STATEMENTS["set_state"], *name, ["disabled"], "enabled", None, self._shift)
+            done = await connection.fetchval(
+                STATEMENTS["set_state"], *name, ["disabled"], "enabled", None, self.clock_shift_ms
+            )
             if done is not None:
                 await self._act(connection, name, "enabled", None, actor)
         return done is not None
@@ -103,13 +105,13 @@ class EndpointBook:
         """Have deliveries sent as from the beginning, now; how many there were."""
         name = (merchant_id, endpoint_id)
         async with self._pool.acquire() as connection, connection.transaction():
-            done = await connection.fetch(STATEMENTS["reopen"], *name, sorted(message_ids), self._shift)
+            done = await connection.fetch(STATEMENTS["reopen"], *name, sorted(message_ids), self.clock_shift_ms)
             if done:
                 lanes = sorted({(*name, record["payment_id"]) for record in done})
-                await connection.execute(STATEMENTS["hasten"], *zip(*lanes, strict=True), self._shift)
+                await connection.execute(STATEMENTS["hasten"], *zip(*lanes, strict=True), self.clock_shift_ms)
                 acts = [(record["message_id"], new_id("try"), record["resends"]) for record in done]
                 await connection.execute(
-                    STATEMENTS["record_resend"], *name, *zip(*acts, strict=True), actor, self._shift
+                    STATEMENTS["record_resend"], *name, *zip(*acts, strict=True), actor, self.clock_shift_ms
                 )
         return len(done)
 
@@ -124,9 +126,9 @@ class EndpointBook:
         name = (merchant_id, endpoint_id)
         # In the order in which workers write: deliveries, lanes, the endpoint last.
         async with self._pool.acquire() as connection, connection.transaction():
-            await connection.execute(STATEMENTS["cancel_open"], *name, self._shift)
+            await connection.execute(STATEMENTS["cancel_open"], *name, self.clock_shift_ms)
             await connection.execute(STATEMENTS["drop_lanes"], *name)
-            done = await connection.fetchval(STATEMENTS["set_state"], *name, states, state, reason, self._shift)
+            done = await connection.fetchval(STATEMENTS["set_state"], *name, states, state, reason, self.clock_shift_ms)
             if done is not None:
                 if state == "deleted":
                     await connection.execute(STATEMENTS["drop_all_secrets"], *name)
@@ -134,4 +136,6 @@ class EndpointBook:
         return done is not None
 
     async def _act(self, connection: Any, name: tuple[str, str], act: str, detail: str | None, actor: str) -> None:
-        await connection.execute(STATEMENTS["insert_act"], *name, new_id("act"), act, detail, actor, self._shift)
+        await connection.execute(
+            STATEMENTS["insert_act"], *name, new_id("act"), act, detail, actor, self.clock_shift_ms
+        )

@@ -21,6 +21,7 @@ from tallystick.settings import Settings
 from tests.api.conftest import SEALING_KEY, Inside, inside
 from tests.conftest import Database
 from tests.races.stack import BookedProvider
+from tests.webhooks.stand import drain
 
 PATH = "/v1/webhooks/simulator/main"
 SECRET = Settings().simulator_webhook_secrets.split(",")[0]
@@ -198,3 +199,19 @@ async def test_events_and_dead_letters_over_http(database: Database, fresh_merch
             "/v1/dead-letters/replay", headers=operator, json={"reason": "mended", "type": "no such type"}
         )
         assert (many.status_code, many.json()) == (200, {"count": 0})
+
+
+async def test_disputes_over_http(database: Database, fresh_merchant: str) -> None:
+    async with inside(database, fresh_merchant, BookedProvider()) as app:
+        payment = (await app.pay()).json()
+        assert (await app.client.get(f"/v1/disputes?payment={payment['id']}")).json() == {"data": []}
+        data = {"merchant_id": fresh_merchant, "payment_id": payment["id"], "charge_id": "ch_1", "reference": "dp_1"}
+        told = {"object": "dispute", "status": "opened", "amount": 400, "currency": "EUR", "funds": None}
+        body = json.loads(event(**data, **told, occurred_at="2026-01-02T03:04:05Z")) | {"type": "dispute.opened"}
+        assert (await deliver(app.client, json.dumps(body).encode())).status_code == 200
+        await drain(app.app.state.core)
+        (dispute,) = (await app.client.get(f"/v1/disputes?payment={payment['id']}")).json()["data"]
+        assert (dispute["state"], dispute["amount"], dispute["funds_withdrawn"]) == ("opened", 400, False)
+        assert (await app.client.get(f"/v1/disputes/{dispute['id']}")).json() == dispute
+        unknown = await app.client.get(f"/v1/disputes/{new_id('dp')}")
+        assert (unknown.status_code, unknown.json()["code"]) == (404, "not_found")

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from typing import Any
 
@@ -13,12 +15,15 @@ from tallystick.core import Core
 from tallystick.decisions.draft import Step
 from tallystick.decisions.resubmission import park
 from tallystick.edge.commands import CancelPayment, CaptureMethod, CapturePayment, CreatePayment, CreateRefund
-from tallystick.ids import new_id
+from tallystick.ids import derived_id, new_id
 from tallystick.outcome import provider_call, settle_verdict
+from tallystick.providers.base import Reversed
+from tallystick.providers.notices import AttemptNotice, DisputeNotice, Notice, RefundNotice
 from tallystick.record.reads import Loaded
 from tallystick.replies import Reply
 from tallystick.settings import Settings
-from tallystick.wiring import open_core
+from tallystick.webhooks.intake import Intake
+from tallystick.wiring import connect, open_core
 from tests.factories import (
     InstantProvider,
     approves,
@@ -28,8 +33,10 @@ from tests.factories import (
     make_instruction,
     never_answers,
 )
+from tests.webhooks.stand import arrival, drain, envelope
 
-SETTINGS = Settings(in_doubt_alarm_age_ms=60_000)
+#: One try at an event, so that the one that nobody can place is a dead letter at once.
+SETTINGS = Settings(in_doubt_alarm_age_ms=60_000, webhook_tries_limit=1, webhook_dead_letter_alarm_age_ms=60_000)
 
 SCRIPTS = {
     ("declined", "authorize"): declines,
@@ -42,7 +49,7 @@ SCRIPTS = {
 
 
 class Sample(Struct, frozen=True, kw_only=True):
-    """Ids of the payments, each named after what became of it, and of two refunds."""
+    """Ids of the payments, each named after what became of it, and of some refunds and disputes (``NOT_PAYMENTS``)."""
 
     merchant: str
     captured: str
@@ -61,6 +68,30 @@ class Sample(Struct, frozen=True, kw_only=True):
     refused: str  # captured, with a second capture refused
     late: str  # declined by us, captured by the provider: in suspense
     parked: str
+    disputed: str  # the money is withdrawn, the dispute open
+    dispute: str
+    dispute_lost: str
+    lost_dispute: str
+    dispute_won: str  # and the money withdrawn once more after that: in suspense
+    won_dispute: str
+    capture_reversed: str
+    came_back: str
+    refund_back: str  # succeeded, and failed weeks later
+    dashboard: str
+    dashboard_refund: str  # made at the provider
+
+
+#: Fields of ``Sample`` that name something else than a payment.
+NOT_PAYMENTS = (
+    "merchant",
+    "refund",
+    "pending_refund",
+    "dispute",
+    "lost_dispute",
+    "won_dispute",
+    "refund_back",
+    "dashboard_refund",
+)
 
 
 class Client:
@@ -122,6 +153,7 @@ async def make_sample(app_url: str, merchant_id: str) -> Sample:
         await happened_after_all(core, merchant_id, late)
         parked = await client.create("parked", "silent")
         await _park(core, merchant_id, parked)
+        told = await _told_by_webhooks(core, client, app_url)
         return Sample(
             merchant=merchant_id,
             captured=await client.create("captured"),
@@ -140,7 +172,66 @@ async def make_sample(app_url: str, merchant_id: str) -> Sample:
             refused=refused,
             late=late,
             parked=parked,
+            **told,
         )
+
+
+async def _told_by_webhooks(core: Core, client: Client, app_url: str) -> dict[str, str]:
+    """What only events tell of, through the inbox and its worker; and one event that nobody can place."""
+    names = ("disputed", "dispute_lost", "dispute_won", "capture_reversed", "came_back", "dashboard")
+    paid = {name: await client.create(name) for name in names}
+    back = await client.refund(paid["came_back"], 250)
+    failed_capture = _came_back((await _loaded(core, client.merchant_id, paid["capture_reversed"])), "authorize")
+    failed_refund = _came_back((await _loaded(core, client.merchant_id, paid["came_back"])), "refund")
+    said: list[tuple[str, Notice]] = [
+        ("disputed", _dispute("disputed", "opened", "withdrawn")),
+        ("dispute_lost", _dispute("dispute_lost", "under_review")),
+        ("dispute_lost", _dispute("dispute_lost", "lost", "withdrawn")),
+        ("dispute_won", _dispute("dispute_won", "opened", "withdrawn")),
+        ("dispute_won", _dispute("dispute_won", "won", "returned")),
+        ("dispute_won", _dispute("dispute_won", "won", "withdrawn")),
+        ("capture_reversed", failed_capture),
+        ("came_back", failed_refund),
+        ("dashboard", RefundNotice(reference="dashboard", amount=150, currency="EUR")),
+    ]
+    async with _intake(app_url) as intake:
+        for number, (name, notice) in enumerate(said):
+            payment = (await _loaded(core, client.merchant_id, paid[name])).stored.payment
+            await intake.accept([arrival(envelope(f"{client.merchant_id}-{number}", notice, payment=payment))])
+            await drain(core)
+        nowhere = envelope(f"{client.merchant_id}-nowhere", said[0][1], merchant_id=client.merchant_id)
+        await intake.accept([arrival(nowhere)])
+        await drain(core)
+    return paid | {
+        "dispute": derived_id("dp", "simulator", "main", "disputed"),
+        "lost_dispute": derived_id("dp", "simulator", "main", "dispute_lost"),
+        "won_dispute": derived_id("dp", "simulator", "main", "dispute_won"),
+        "refund_back": back,
+        "dashboard_refund": derived_id("re", "simulator", "main", "dashboard"),
+    }
+
+
+def _came_back(loaded: Loaded, operation: str) -> AttemptNotice:
+    attempt = next(each for each in loaded.stored.attempts if each.operation == operation)
+    verdict = Reversed(code="returned", message="The money did not come.")
+    return AttemptNotice(operation=operation, attempt_id=attempt.attempt_id, verdict=verdict)
+
+
+def _dispute(reference: str, state: str, funds: str | None = None) -> DisputeNotice:
+    return DisputeNotice(reference=reference, state=state, amount=1_000, currency="EUR", funds=funds)
+
+
+@asynccontextmanager
+async def _intake(app_url: str) -> AsyncIterator[Intake]:
+    async def own() -> Any:
+        return await connect(app_url, command_timeout_ms=5_000)
+
+    intake = Intake(own, queue_limit=100, commit_timeout_ms=5_000, clock_shift_ms=0)
+    await intake.start()
+    try:
+        yield intake
+    finally:
+        await intake.stop()
 
 
 async def happened_after_all(core: Core, merchant_id: str, payment_id: str) -> None:

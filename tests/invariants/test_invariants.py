@@ -15,23 +15,23 @@ from tallystick.wiring import open_core
 from tests.conftest import Database
 from tests.factories import InstantProvider
 from tests.invariants.breaks import BREAKS, Break
-from tests.invariants.sample import SCRIPTS, SETTINGS, Client, Sample
+from tests.invariants.sample import NOT_PAYMENTS, SCRIPTS, SETTINGS, Client, Sample
 
 
 async def test_what_the_platform_writes_breaks_nothing(connection: asyncpg.Connection, sample: Sample) -> None:
     report = await verify(connection, settings=SETTINGS, merchant_id=sample.merchant)
     assert report.violations == ()
     assert report.holds
-    payments = len(msgspec.structs.fields(Sample)) - 3  # all but the merchant and the two refunds
+    payments = len(msgspec.structs.fields(Sample)) - len(NOT_PAYMENTS)
     assert report.checked == {
         "merchants": 1,
         "payments": payments,
-        "refunds": 3,
-        "attempts": payments + 6,  # 3 refunds, 2 captures, a cancel
+        "refunds": 5,
+        "attempts": payments + 7,  # 4 refunds (one was made at the provider), 2 captures, a cancel
         "transitions": report.checked["transitions"],
         "transfers": report.checked["transfers"],
-        "rejections": 2,
-        "instructions": payments + 7,  # and the capture that was refused
+        "rejections": 3,  # money that moved late, twice, and a capture
+        "instructions": payments + 8,  # and the capture that was refused
     }
 
 

@@ -16,7 +16,7 @@ from tallystick.invariants.provider_books import AS_ASKED, CHARGED, KNOWN, MONEY
 from tallystick.wiring import open_core
 from tests.acquirer import acquirer
 from tests.conftest import Database
-from tests.invariants.sample import SETTINGS, Client, Sample, make_sample
+from tests.invariants.sample import NOT_PAYMENTS, SETTINGS, Client, Sample, make_sample
 
 Charges = list[dict[str, Any]]
 
@@ -33,7 +33,16 @@ BOOKED = {
     "refused": (1_000, 1_000, 0),
     "late": (1_000, 1_000, 0),  # declined by us: we hold it in suspense
     "unknown": (1_000, 1_000, 0),  # charged, and the answer was lost
+    "disputed": (1_000, 1_000, 0),
+    "dispute_lost": (1_000, 1_000, 0),
+    "dispute_won": (1_000, 1_000, 0),  # and withdrawn once more: in suspense
+    "capture_reversed": (1_000, 0, 0),  # it never came
+    "came_back": (1_000, 1_000, 0),
+    "dashboard": (1_000, 1_000, 150),
 }
+
+#: Of each payment, what its bank has taken away.
+WITHDRAWN = {"disputed": 1_000, "dispute_lost": 1_000, "dispute_won": 1_000}
 
 #: Of the sample: a refund pending, an unknown, a parked, and one that waits for its customer.
 OPEN = 4
@@ -59,6 +68,7 @@ async def charges(connection: asyncpg.Connection, sample: Sample) -> Charges:
                 "authorized": authorized,
                 "captured": captured,
                 "refunded": refunded,
+                "disputed_withdrawn": WITHDRAWN.get(name, 0),
             }
         )
     return listed
@@ -73,7 +83,7 @@ async def test_equal_books_have_no_difference(connection: asyncpg.Connection, sa
     report = await tally(connection, paged(charges), merchant_id=sample.merchant)
     assert report.violations == ()
     assert report.holds
-    payments = len(msgspec.structs.fields(Sample)) - 3  # all but the merchant and the two refunds
+    payments = len(msgspec.structs.fields(Sample)) - len(NOT_PAYMENTS)
     assert report.checked == {"charges": len(BOOKED), "payments": payments, "open": OPEN}
 
 
@@ -117,6 +127,13 @@ DIFFERENCES = [
     (MONEY, "authorized", gone),
     (MONEY, "canceled", changed(authorized=1_000)),
     (MONEY, "late", gone),
+    (MONEY, "disputed", changed(disputed_withdrawn=0)),
+    (MONEY, "dispute_lost", changed(disputed_withdrawn=999)),
+    (MONEY, "dispute_won", changed(disputed_withdrawn=0)),
+    (MONEY, "captured", changed(disputed_withdrawn=1)),
+    (MONEY, "capture_reversed", changed(captured=1_000)),
+    (MONEY, "came_back", changed(refunded=250)),
+    (MONEY, "dashboard", changed(refunded=0)),
     (CHARGED, "captured", gone),
 ]
 

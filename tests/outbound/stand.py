@@ -1,4 +1,4 @@
-"""What the tests here stand on: a core, an endpoint registered as the API does it, and workers that go round by round."""
+"""What the tests here stand on: a core, an endpoint registered as the API does it, workers that go round by round."""
 
 from __future__ import annotations
 

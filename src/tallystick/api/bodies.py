@@ -6,7 +6,7 @@ from datetime import datetime
 
 from msgspec import Struct, field
 
-from tallystick.views import PaymentView
+from tallystick.views import DisputeView, PaymentView
 
 
 class PaymentPage(Struct, frozen=True, kw_only=True):
@@ -93,6 +93,12 @@ class TransferList(Struct, frozen=True, kw_only=True):
     """The ledger rows of a payment and its refunds, oldest first."""
 
     data: list[TransferEntry]
+
+
+class DisputeList(Struct, frozen=True, kw_only=True):
+    """The disputes of a payment, oldest first."""
+
+    data: list[DisputeView]
 
 
 class Health(Struct, frozen=True, kw_only=True):

@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import Any, Final
 
 from tallystick.api import events, instructions, queries
-from tallystick.api.bodies import AccountList, History, PaymentPage, TransferList
+from tallystick.api.bodies import AccountList, DisputeList, History, PaymentPage, TransferList
 from tallystick.api.endpoint import ACT, KEYED, READ, Endpoint, Handle, read
 from tallystick.api.events import Act, Acted, ActOnMany, DeadLetterPage
 from tallystick.api.instructions import InstructionKind
 from tallystick.api.webhook_endpoint_table import WEBHOOK_ENDPOINTS
-from tallystick.views import PaymentView, RefundView
+from tallystick.views import DisputeView, PaymentView, RefundView
 from tallystick.webhooks.trace import EventTrace
 
 _INSTRUCTION: Final = (
@@ -147,6 +147,26 @@ ENDPOINTS: Final[tuple[Endpoint, ...]] = (
         answers={200: RefundView},
         codes=(*READ, "not_found"),
         parameters=("refund_id",),
+    ),
+    Endpoint(
+        method="GET",
+        path="/v1/disputes",
+        name="listDisputes",
+        summary="The disputes of a payment",
+        handle=read(queries.list_disputes),
+        answers={200: DisputeList},
+        codes=(*READ, "not_found"),
+        parameters=("payment",),
+    ),
+    Endpoint(
+        method="GET",
+        path="/v1/disputes/{id}",
+        name="getDispute",
+        summary="One dispute",
+        handle=read(queries.get_dispute),
+        answers={200: DisputeView},
+        codes=(*READ, "not_found"),
+        parameters=("dispute_id",),
     ),
     Endpoint(
         method="GET",

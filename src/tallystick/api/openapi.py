@@ -26,7 +26,7 @@ from tallystick.edge.commands import (
 from tallystick.edge.fields import NO_CONTROLS_PATTERN
 from tallystick.edge.idempotency_key import MAX_KEY_CHARS
 from tallystick.errors import ERRORS, Problem
-from tallystick.lifecycle import NEW, PaymentState, RefundState
+from tallystick.lifecycle import NEW, DisputeState, PaymentState, RefundState
 from tallystick.money import EXPONENTS
 
 Schema = dict[str, Any]
@@ -48,10 +48,17 @@ _NARROWED: Final[dict[str, dict[str, Schema]]] = {
         "amount_captured": _AMOUNT,
         "amount_refunded": _AMOUNT,
         "amount_refund_pending": _AMOUNT,
+        "amount_reversed": _AMOUNT,
     },
     "RefundView": {
         "object": {"type": "string", "const": "refund"},
         "state": {"type": "string", "enum": _REFUND_STATES},
+        "currency": _CURRENCY,
+        "amount": {"type": "integer", "minimum": 1},
+    },
+    "DisputeView": {
+        "object": {"type": "string", "const": "dispute"},
+        "state": {"type": "string", "enum": [state.value for state in DisputeState]},
         "currency": _CURRENCY,
         "amount": {"type": "integer", "minimum": 1},
     },
@@ -83,6 +90,7 @@ _KEY_PATTERN: Final = rf"^([!#-+\--~]{{1,{MAX_KEY_CHARS}}}|\"([ !#-\[\]-~]|\\[\"
 PARAMETERS: Final[dict[str, Schema]] = {
     "payment_id": _id_parameter("pay"),
     "refund_id": _id_parameter("re"),
+    "dispute_id": _id_parameter("dp"),
     "payment": _id_parameter("pay", "query", "payment"),
     "event_id": _id_parameter("evt"),
     "webhook_endpoint_id": _id_parameter("we"),
@@ -171,7 +179,7 @@ def openapi_document() -> bytes:
         },
     }
     # Clients know a Payment; that it is a view of one is our own business.
-    return re.sub(rb"\b(Payment|Refund)View\b", rb"\1", msgspec.json.encode(document))
+    return re.sub(rb"\b(Payment|Refund|Dispute)View\b", rb"\1", msgspec.json.encode(document))
 
 
 def _operation(endpoint: Endpoint) -> Schema:

@@ -13,6 +13,7 @@ from tallystick.api.authentication import Caller
 from tallystick.api.bodies import (
     Account,
     AccountList,
+    DisputeList,
     History,
     HistoryEntry,
     PaymentPage,
@@ -29,7 +30,7 @@ from tallystick.edge.json_body import safe_name
 from tallystick.errors import ProblemField
 from tallystick.ids import id_floor, is_id
 from tallystick.lifecycle import PaymentState
-from tallystick.views import encode, payment_view, refund_view
+from tallystick.views import dispute_view, encode, payment_view, refund_view
 
 Query = Callable[[Core, Exchange, Caller], Awaitable[object]]
 
@@ -67,6 +68,20 @@ async def get_refund(core: Core, exchange: Exchange, caller: Caller) -> object:
     if in_doubt:
         await core.reads.hasten(caller.merchant_id, refund.payment_id, core.settings.in_doubt_hasten_interval_ms)
     return refund_view(refund, in_doubt=in_doubt)
+
+
+async def get_dispute(core: Core, exchange: Exchange, caller: Caller) -> object:
+    """One dispute."""
+    dispute = await core.reads.dispute(caller.merchant_id, _path_id(exchange, "dp", "dispute"))
+    if dispute is None:
+        raise not_found(exchange.request_id, "dispute")
+    return dispute_view(dispute)
+
+
+async def list_disputes(core: Core, exchange: Exchange, caller: Caller) -> object:
+    """The disputes of one payment."""
+    payment_id = await _payment_asked_for(core, exchange, caller)
+    return DisputeList(data=[dispute_view(each) for each in await core.reads.disputes(caller.merchant_id, payment_id)])
 
 
 async def list_payments(core: Core, exchange: Exchange, caller: Caller) -> object:
@@ -129,12 +144,18 @@ async def list_accounts(core: Core, exchange: Exchange, caller: Caller) -> objec
 
 async def list_transfers(core: Core, exchange: Exchange, caller: Caller) -> object:
     """The ledger rows of one payment and its refunds."""
+    payment_id = await _payment_asked_for(core, exchange, caller)
+    records = await core.reads.transfers(caller.merchant_id, payment_id)
+    return TransferList(data=[_transfer(record) for record in records])
+
+
+async def _payment_asked_for(core: Core, exchange: Exchange, caller: Caller) -> str:
+    """The payment that the query names. Raises Refused where the merchant has none such."""
     payment_id = _known_parameters(exchange, "payment")["payment"]
     known = is_id("pay", payment_id) and await core.reads.payment(caller.merchant_id, payment_id)
     if not known:
         raise not_found(exchange.request_id, "payment")
-    records = await core.reads.transfers(caller.merchant_id, payment_id)
-    return TransferList(data=[_transfer(record) for record in records])
+    return payment_id
 
 
 def write_cursor(payment_id: str) -> str:

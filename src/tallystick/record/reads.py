@@ -135,6 +135,15 @@ class Reads:
         record = await self._pool.fetchrow(READS["refund"], merchant_id, refund_id, self.clock_shift_ms)
         return None if record is None else (refund_of(record), record["in_doubt"])
 
+    async def dispute(self, merchant_id: str, dispute_id: str) -> Dispute | None:
+        """A dispute."""
+        record = await self._pool.fetchrow(READS["dispute"], merchant_id, dispute_id)
+        return None if record is None else dispute_of(record)
+
+    async def disputes(self, merchant_id: str, payment_id: str) -> list[Dispute]:
+        """The disputes of a payment."""
+        return [dispute_of(row) for row in await self._pool.fetch(READS["disputes"], merchant_id, payment_id)]
+
     async def payments(
         self,
         merchant_id: str,

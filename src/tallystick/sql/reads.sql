@@ -21,6 +21,9 @@ SELECT * FROM refund WHERE merchant_id = $1 AND payment_id = $2 ORDER BY refund_
 -- disputes: all disputes of a payment
 SELECT * FROM dispute WHERE merchant_id = $1 AND payment_id = $2 ORDER BY dispute_id;
 
+-- dispute: one dispute
+SELECT * FROM dispute WHERE merchant_id = $1 AND dispute_id = $2;
+
 -- payments_of_many: several payments
 SELECT t.* FROM unnest($1::text[], $2::text[]) AS k (merchant_id, payment_id)
 JOIN payment t ON t.merchant_id = k.merchant_id AND t.payment_id = k.payment_id

@@ -143,7 +143,9 @@ ATTEMPT: Final[Table] = {
         "not_found": "not_found",
         "parked": "requires_action",
     },
+    # Sent again without evidence only where the same key never has two effects, and there is nothing to ask.
     "unknown": {
+        "resubmit": "submitted",
         "approved": "approved",
         "declined": "declined",
         "pending": "pending",

@@ -14,6 +14,8 @@ from tallystick.card_data import contains_card_data, looks_like_card_number
 
 _SECRET_KEYS: Final = frozenset(
     {
+        "adyen_api_key",
+        "adyen_hmac_keys",
         "authorization",
         "api_key",
         "client_secret",

@@ -12,7 +12,7 @@ from tallystick.decisions.stored import Stored, verdict_name
 from tallystick.ids import new_id, sibling_id
 from tallystick.logs import get_logger
 from tallystick.model import Attempt, Change
-from tallystick.providers.base import Provider, ProviderCall, Unknown, Verdict, send
+from tallystick.providers.base import NotSent, Provider, ProviderCall, Unknown, Verdict, send
 from tallystick.record.journal import Stale
 
 log = get_logger("tallystick.outcome")
@@ -36,14 +36,19 @@ def provider_call(attempt: Attempt, send_by_ms: int) -> ProviderCall:
     )
 
 
-async def carry_out(core: Core, stored: Stored, attempt_id: str, send_by_ms: int) -> Change | None:
+async def carry_out(
+    core: Core, stored: Stored, attempt_id: str, send_by_ms: int, *, doubted: bool = False
+) -> Change | None:
     """Send an attempt whose submission is committed, and commit what became of it. No transaction is open meanwhile.
+    ``doubted``: an earlier submission may have had its effect, so that this one's not being sent proves nothing.
 
     Returns the committed change, or None where the answer said nothing new.
     """
     attempt = stored.attempt(attempt_id)
     provider = core.provider(attempt.provider)
     verdict = await _sent(provider, provider_call(attempt, send_by_ms))
+    if doubted and isinstance(verdict, NotSent):
+        verdict = Unknown(reason=f"an earlier submission is in doubt; this one: {verdict.reason}", raw=verdict.raw)
     return await settle_verdict(core, stored, attempt_id, verdict, cause="answer", actor=f"provider:{provider.name}")
 
 

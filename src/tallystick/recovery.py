@@ -17,6 +17,7 @@ from tallystick.decisions.resubmission import (
     Move,
     backoff_ms,
     believes_not_found,
+    in_doubt,
     next_move,
     park,
     resubmit,
@@ -98,6 +99,13 @@ class Recovery:
         """Ask the provider what became of the attempt; believe "no such charge" only when everything has settled."""
         attempt = clock.attempt
         provider = self._core.provider(attempt.provider)
+        if not provider.traits.can_fetch and attempt.state != "submitted":
+            # Nobody to ask: the same request again is the question, and what is pending is told by a notification.
+            if attempt.state == "unknown":
+                await self._next_move(loaded, clock)
+            else:
+                await self._no_news(loaded, clock, due)
+            return
         verdict = await self._fetch(attempt)
         if isinstance(verdict, NotFound) and not believes_not_found(provider.traits, settled=clock.settled):
             verdict = Unknown(reason="not there yet: no evidence", raw=verdict.raw)
@@ -138,6 +146,8 @@ class Recovery:
             return
         base_ms = settings.pending_poll_ms if waiting else settings.recovery_backoff_base_ms
         in_ms = backoff_ms(due.checks, base_ms, settings.recovery_backoff_cap_ms, self._core.chance)
+        if not self._core.provider(attempt.provider).traits.can_fetch:
+            in_ms = settings.recovery_backoff_cap_ms  # only the deadline is looked at
         await self._book.look_again(due, attempt.version, in_ms)
 
     async def _look_at(self, attempt: Attempt) -> None:
@@ -157,7 +167,8 @@ class Recovery:
                 change = resubmit(stored, attempt.attempt_id, self._step("resubmit"), terms)
                 if await self._commit(change):
                     sent = Stored(payment=stored.payment, attempts=_replaced(stored, change), refunds=stored.refunds)
-                    await carry_out(self._core, sent, attempt.attempt_id, deadline_ms)
+                    doubted = in_doubt(attempt, traits)
+                    await carry_out(self._core, sent, attempt.attempt_id, deadline_ms, doubted=doubted)
             case Move.GIVE_UP:
                 await self._commit(give_up(stored, attempt.attempt_id, self._step("no more tries")))
             case Move.PARK:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Final, get_type_hints
@@ -13,6 +14,9 @@ from msgspec import Meta, Struct
 from tallystick.errors import TallystickError
 
 PREFIX: Final = "TALLYSTICK_"
+
+#: Whole bytes in hexadecimal.
+_HMAC_KEY: Final = re.compile(r"(?:[0-9A-Fa-f]{2})+", re.ASCII)
 
 LOG_LEVELS: Final = ("debug", "info", "warning", "error")
 
@@ -111,6 +115,21 @@ class Settings(Struct, frozen=True, kw_only=True):
     stripe_key_lifetime_ms: Annotated[
         int, _ms("Stripe forgets an idempotency key after 24 hours; only of use where it deduplicates.", ge=1)
     ] = 86_400_000
+    adyen_api_key: Annotated[str | None, _text("An API key; the connector exists only with it.")] = None
+    adyen_api_url: Annotated[
+        str, _text("Where the Checkout API is, with its version; the live one has a prefix of your own.")
+    ] = "https://checkout-test.adyen.com/v72"
+    adyen_merchant_account: Annotated[
+        str | None, _text("The merchant account at Adyen: calls are made for it, and only its webhooks are taken.")
+    ] = None
+    adyen_account: Annotated[str, _text("Our name for the Adyen account; webhook paths name it.")] = "main"
+    adyen_hmac_keys: Annotated[
+        str | None,
+        _text("HMAC keys of the standard webhook (hex), comma-separated: two while one is replaced. Unset: none."),
+    ] = None
+    adyen_return_url: Annotated[
+        str | None, _text("Where customers come back to from a bank's page; payments that redirect need it.")
+    ] = None
     provider_request_timeout_ms: Annotated[
         int, _ms("Most answers come in 3 s; at 10 s an answer is unlikely enough to call it unknown.", ge=50)
     ] = 10_000
@@ -316,6 +335,17 @@ def _faults_beyond_types(values: Mapping[str, Any]) -> Iterator[str]:
     for name in ("stripe_webhook_secrets", "stripe_payment_method_types"):
         if not all(part.strip() for part in str(values.get(name, "unset")).split(",")):
             yield f"{PREFIX}{name.upper()}: expected one or more, separated by commas"
+    yield from _adyen_faults(values)
+
+
+def _adyen_faults(values: Mapping[str, Any]) -> Iterator[str]:
+    if not str(values.get("adyen_api_url", "https://")).startswith(("http://", "https://")):
+        yield f"{PREFIX}ADYEN_API_URL: expected https://…"
+    keys = [part.strip() for part in str(values.get("adyen_hmac_keys") or "00").split(",")]
+    if not all(_HMAC_KEY.fullmatch(key) for key in keys):
+        yield f"{PREFIX}ADYEN_HMAC_KEYS: expected one or more keys in hexadecimal, separated by commas"
+    if (values.get("adyen_api_key") or values.get("adyen_hmac_keys")) and not values.get("adyen_merchant_account"):
+        yield f"{PREFIX}ADYEN_MERCHANT_ACCOUNT: it is needed beside a key"
 
 
 def comma_list(text: str) -> tuple[str, ...]:

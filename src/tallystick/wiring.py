@@ -12,6 +12,8 @@ import asyncpg
 from tallystick.clock import Clock
 from tallystick.core import Core, Flows
 from tallystick.migrations import APP_ROLE
+from tallystick.providers.adyen import AdyenProvider
+from tallystick.providers.adyen_notices import AdyenReceiver
 from tallystick.providers.base import Provider, Traits
 from tallystick.providers.http import ProviderHttp
 from tallystick.providers.notices import Receiver
@@ -101,9 +103,48 @@ def stripe_provider(settings: Settings) -> StripeProvider | None:
     )
 
 
+#: Adyen keeps idempotency keys for 31 days at least; a week is longer than anything here is in doubt unseen.
+ADYEN_KEY_LIFETIME_MS = 604_800_000
+
+
+def adyen_provider(settings: Settings) -> AdyenProvider | None:
+    """Adyen, where there is a key to it. It has no lookup; its notifications name our own attempts. Call it inside a
+    running event loop."""
+    if settings.adyen_api_key is None or settings.adyen_merchant_account is None:
+        return None
+    traits = Traits(
+        deduplicates=True,
+        lookup_is_consistent=False,
+        key_lifetime_ms=ADYEN_KEY_LIFETIME_MS,
+        settling_time_ms=settings.settling_time_ms,
+        max_delivery_delay_ms=settings.max_delivery_delay_ms,
+        request_timeout_ms=settings.provider_request_timeout_ms,
+        can_fetch=False,
+    )
+    http = ProviderHttp(
+        settings.adyen_api_url,
+        request_timeout_ms=settings.provider_request_timeout_ms,
+        connect_timeout_ms=settings.provider_connect_timeout_ms,
+        connections=settings.provider_connections,
+    )
+    return AdyenProvider(
+        http,
+        traits,
+        api_key=settings.adyen_api_key,
+        api_url=settings.adyen_api_url,
+        merchant_account=settings.adyen_merchant_account,
+        account=settings.adyen_account,
+        return_url=settings.adyen_return_url,
+    )
+
+
 def configured_providers(settings: Settings) -> dict[str, Provider]:
     """The connectors that the settings have what they need for, by name. Call it inside a running event loop."""
-    found: list[Provider | None] = [simulator_provider(settings), stripe_provider(settings)]
+    found: list[Provider | None] = [
+        simulator_provider(settings),
+        stripe_provider(settings),
+        adyen_provider(settings),
+    ]
     return {provider.name: provider for provider in found if provider is not None}
 
 
@@ -114,6 +155,9 @@ def receivers(settings: Settings) -> dict[tuple[str, str], Receiver]:
     ]
     if settings.stripe_webhook_secrets is not None:
         found.append(StripeReceiver(settings.stripe_account, comma_list(settings.stripe_webhook_secrets)))
+    if settings.adyen_hmac_keys is not None and settings.adyen_merchant_account is not None:
+        keys = comma_list(settings.adyen_hmac_keys)
+        found.append(AdyenReceiver(settings.adyen_account, settings.adyen_merchant_account, keys))
     return {(receiver.name, receiver.account): receiver for receiver in found}
 
 

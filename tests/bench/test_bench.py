@@ -66,6 +66,7 @@ async def test_the_ceiling_writes_the_rows_of_real_payments(bench_database: Data
         "attempt": 250 + warm_up,
         "transfer": 250 + warm_up,
         "response": 250 + warm_up,
+        "outbox": 250 + warm_up,
     }
 
 

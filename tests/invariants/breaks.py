@@ -265,6 +265,167 @@ BREAKS = (
         "too old",
         f"UPDATE attempt SET parked_at = now() - interval '61 s' {_OF} payment_id = '{{parked}}'",
     ),
+    Break(
+        "postings_follow_the_chart",
+        "a dispute's",
+        f"UPDATE transfer SET amount = 7 {_OF} subject_id = '{{dispute}}' AND version = 2",
+    ),
+    Break(
+        "postings_follow_the_chart",
+        "money after a verdict",
+        f"DELETE FROM transfer {_OF} subject_id = '{{won_dispute}}' AND version = 4",
+    ),
+    Break(
+        "postings_follow_the_chart",
+        "a refund that came back",
+        f"DELETE FROM transfer {_OF} subject_id = '{{refund_back}}' AND kind = 'refund_reversed'",
+    ),
+    Break(
+        "captured_money_is_owed",
+        "a capture that never came",
+        f"DELETE FROM transfer {_OF} payment_id = '{{capture_reversed}}' AND kind = 'capture_reversed'",
+    ),
+    Break(
+        "captured_money_is_owed",
+        "a dispute that cost nothing",
+        f"UPDATE dispute SET state = 'won' {_OF} dispute_id = '{{lost_dispute}}'",
+    ),
+    Break(
+        "captured_money_is_owed",
+        "a withdrawal forgotten",
+        f"UPDATE dispute SET funds_withdrawn = false {_OF} dispute_id = '{{dispute}}'",
+    ),
+    Break(
+        "suspense_is_explained",
+        "no alert of a dispute",
+        f"UPDATE rejection SET alert = false {_OF} payment_id = '{{dispute_won}}'",
+    ),
+    Break(
+        "refunds_within_captured",
+        "a lost dashboard refund",
+        f"DELETE FROM refund {_OF} refund_id = '{{dashboard_refund}}'",
+    ),
+    Break(
+        "one_currency_per_payment",
+        "dispute",
+        f"UPDATE dispute SET currency = 'USD' {_OF} dispute_id = '{{dispute}}'",
+    ),
+    Break("history_replays_to_state", "dispute", f"UPDATE dispute SET reason = 'x' {_OF} dispute_id = '{{dispute}}'"),
+    Break(
+        "legal_edges_only",
+        "a dispute's verdict twice",
+        f"UPDATE transition SET event = 'won', to_state = 'won' {_OF} subject_id = '{{lost_dispute}}' AND version = 2",
+    ),
+    Break(
+        "versions_without_gaps", "dispute", f"DELETE FROM transition {_OF} subject_id = '{{dispute}}' AND version = 1"
+    ),
+    Break(
+        "disputes_are_reserved",
+        "no reserve",
+        f"DELETE FROM transfer {_OF} subject_id = '{{dispute}}' AND kind = 'dispute_reserve'",
+    ),
+    Break(
+        "disputes_are_reserved",
+        "a reserve of nothing",
+        f"DELETE FROM transfer {_OF} subject_id = '{{won_dispute}}' AND kind = 'dispute_released'",
+    ),
+    Break(
+        "disputes_are_reserved",
+        "withdrawn too little",
+        f"UPDATE transfer SET amount = 7 {_OF} subject_id = '{{dispute}}' AND kind = 'dispute_withdrawn'",
+    ),
+    Break(
+        "disputes_are_reserved",
+        "lost in state only",
+        f"UPDATE dispute SET state = 'lost' {_OF} dispute_id = '{{dispute}}'",
+    ),
+    Break("disputes_are_reserved", "a lost dispute", f"DELETE FROM dispute {_OF} dispute_id = '{{dispute}}'"),
+    Break("steps_are_told", "nobody", f"DELETE FROM outbox {_OF} payment_id = '{{captured}}'"),
+    Break("steps_are_told", "no dispute", f"DELETE FROM outbox {_OF} subject_id = '{{lost_dispute}}'"),
+    Break("steps_are_told", "another type", f"UPDATE outbox SET type = 'x' {_OF} payment_id = '{{captured}}'"),
+    Break(
+        "steps_are_told",
+        "another version",
+        f"UPDATE outbox SET version = version + 1 {_OF} subject_id = '{{captured}}'",
+    ),
+    Break("steps_are_told", "another id", f"UPDATE outbox SET message_id = 'x' {_OF} subject_id = '{{captured}}'"),
+    Break(
+        "steps_are_told",
+        "a newer state",
+        "UPDATE outbox SET body = replace(convert_from(body, 'UTF8'), '\"state\":\"opened\"',"
+        f" '\"state\":\"lost\"')::bytea {_OF} subject_id = '{{dispute}}'",
+    ),
+    Break(
+        "steps_are_told",
+        "what did not happen",
+        "INSERT INTO outbox SELECT merchant_id, payment_id, version, 're_nobody', 'msg_x', type, body, at"
+        f" FROM outbox {_OF} subject_id = '{{captured}}'",
+    ),
+    Break(
+        "events_have_their_story",
+        "no arrival",
+        "DELETE FROM delivery WHERE provider_event_id = '{merchant}-0'",
+    ),
+    Break(
+        "events_have_their_story",
+        "no first arrival",
+        "UPDATE delivery SET result = 'duplicate' WHERE provider_event_id = '{merchant}-0'",
+    ),
+    Break(
+        "events_have_their_story",
+        "no event",
+        "DELETE FROM inbox WHERE provider_event_id = '{merchant}-0'",
+    ),
+    Break(
+        "events_have_their_story",
+        "closed by nobody",
+        "DELETE FROM processing WHERE provider_event_id = '{merchant}-0'",
+    ),
+    Break(
+        "events_have_their_story",
+        "closed as something else",
+        "UPDATE inbox SET state = 'stale' WHERE provider_event_id = '{merchant}-0'",
+    ),
+    Break(
+        "events_have_their_story",
+        "without its effect",
+        "UPDATE processing SET change_id = 'chg_nobody' WHERE provider_event_id = '{merchant}-0'",
+    ),
+    Break(
+        "events_have_their_story",
+        "applied without a change",
+        "UPDATE processing SET change_id = NULL WHERE provider_event_id = '{merchant}-0'",
+    ),
+    Break(
+        "events_have_their_story",
+        "forgotten",
+        "UPDATE inbox SET state = 'unroutable' WHERE provider_event_id = '{merchant}-0'",
+    ),
+    Break(
+        "events_have_their_story",
+        "dead without a try",
+        "DELETE FROM processing WHERE provider_event_id = '{merchant}-nowhere'",
+    ),
+    Break(
+        "dead_letters_have_no_overdue",
+        "overlooked",
+        "UPDATE inbox SET closed_at = now() - interval '61 s' WHERE provider_event_id = '{merchant}-nowhere'",
+    ),
+    Break(
+        "dead_letters_have_no_overdue",
+        "dead since nobody knows when",
+        "UPDATE inbox SET closed_at = NULL WHERE provider_event_id = '{merchant}-nowhere'",
+    ),
+    Break("nothing_is_orphaned", "dispute", f"DELETE FROM dispute {_OF} dispute_id = '{{dispute}}'"),
+    Break(
+        "nothing_is_orphaned", "of a dispute", f"UPDATE dispute SET payment_id = 'x' {_OF} dispute_id = '{{dispute}}'"
+    ),
+    Break("nothing_is_orphaned", "message", f"UPDATE outbox SET payment_id = 'x' {_OF} subject_id = '{{captured}}'"),
+    Break(
+        "nothing_is_orphaned",
+        "reference",
+        "INSERT INTO provider_reference VALUES ('simulator', 'main', 'ch_nobody', '{merchant}', 'pay_nobody')",
+    ),
     Break("nothing_is_orphaned", "payment", f"DELETE FROM payment {_OF} payment_id = '{{declined}}'"),
     Break("nothing_is_orphaned", "refund", f"DELETE FROM refund {_OF} refund_id = '{{refund}}'"),
     Break("nothing_is_orphaned", "attempt", f"DELETE FROM attempt {_OF} payment_id = '{{captured}}'"),
@@ -278,6 +439,29 @@ BREAKS = (
     Break("history_is_append_only", "delete", "GRANT DELETE ON rejection TO PUBLIC"),
     Break("history_is_append_only", "truncate", "GRANT TRUNCATE ON transfer TO tallystick_app"),
     Break("history_is_append_only", "one column", "GRANT UPDATE (body) ON response TO tallystick_app"),
+    Break("history_is_append_only", "arrivals", "GRANT UPDATE ON delivery TO tallystick_app"),
+    Break("history_is_append_only", "tries", "GRANT DELETE ON processing TO tallystick_app"),
+    Break("history_is_append_only", "references", "GRANT UPDATE ON provider_reference TO tallystick_app"),
+    Break("history_is_append_only", "a message's body", "GRANT UPDATE (body) ON outbox TO tallystick_app"),
+    Break("history_is_append_only", "messages", "GRANT DELETE ON outbox TO tallystick_app"),
+    Break("history_is_append_only", "tries of messages", "GRANT UPDATE ON message_try TO tallystick_app"),
+    Break("history_is_append_only", "acts", "GRANT DELETE ON webhook_endpoint_act TO tallystick_app"),
+    Break("guards_are_in_place", "two lanes", "ALTER TABLE message_lane DROP CONSTRAINT message_lane_pkey"),
+    Break(
+        "guards_are_in_place", "two deliveries", "ALTER TABLE message_delivery DROP CONSTRAINT message_delivery_pkey"
+    ),
+    Break("guards_are_in_place", "one try twice", "ALTER TABLE message_try DROP CONSTRAINT message_try_pkey"),
+    Break("guards_are_in_place", "two secrets", "ALTER TABLE webhook_secret DROP CONSTRAINT webhook_secret_pkey"),
+    Break("guards_are_in_place", "events twice", "ALTER TABLE inbox DROP CONSTRAINT inbox_pkey"),
+    Break("guards_are_in_place", "arrivals twice", "ALTER TABLE delivery DROP CONSTRAINT delivery_pkey"),
+    Break("guards_are_in_place", "tries twice", "ALTER TABLE processing DROP CONSTRAINT processing_pkey"),
+    Break("guards_are_in_place", "messages twice", "ALTER TABLE outbox DROP CONSTRAINT outbox_pkey"),
+    Break("guards_are_in_place", "disputes twice", "ALTER TABLE dispute DROP CONSTRAINT dispute_pkey"),
+    Break(
+        "guards_are_in_place",
+        "references twice",
+        "ALTER TABLE provider_reference DROP CONSTRAINT provider_reference_pkey",
+    ),
     Break("guards_are_in_place", "no key", "ALTER TABLE transition DROP CONSTRAINT transition_pkey"),
     Break("guards_are_in_place", "any amount", "ALTER TABLE transfer DROP CONSTRAINT transfer_amount_check"),
 )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 
+import psycopg
 import pytest
 from aiohttp import web
 from standardwebhooks import Webhook, WebhookVerificationError
@@ -122,6 +123,20 @@ async def test_a_new_endpoint_hears_nothing_of_before_and_everything_after(
         await drain(delivery)
         assert {got.json["payment_id"] for got in early.got} == {before, after}
         assert [got.json["payment_id"] for got in late.got] == [after]
+
+
+async def test_a_clock_that_was_wrong_does_not_change_the_order(database: Database, fresh_merchant: str) -> None:
+    """The later version says that it is older, and comes first into a batch of one: its payment's others come along."""
+    async with receiving() as receiver, core_for(database, outbound_batch=1) as core, worker(core) as delivery:
+        await register(core, fresh_merchant, receiver)
+        await pay(core, fresh_merchant, "k", captured_later=True)
+        async with await psycopg.AsyncConnection.connect(database.owner_url, autocommit=True) as owner:
+            await owner.execute(
+                "UPDATE outbox SET at = '2020-01-01' WHERE merchant_id = %s AND type = 'payment.captured'",
+                (fresh_merchant,),
+            )
+        await drain(delivery)
+        assert receiver.types == ["payment.authorized", "payment.captured"]
 
 
 async def test_nobody_hears_of_another_merchants_payments(database: Database, fresh_merchant: str) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from itertools import groupby
 from typing import Any, TypeVar
@@ -34,11 +34,11 @@ class MortalPool:
         self.statements = 0
         self.died = asyncio.Event()
 
-    async def step(self, statement: Awaitable[Result]) -> Result:
+    async def step(self, statement: Callable[..., Awaitable[Result]], *arguments: Any) -> Result:
         self.statements += 1
         if self.statements == self._at and not self._after:
             await self._die()
-        result = await statement
+        result = await statement(*arguments)
         if self.statements == self._at and self._after:
             await self._die()
         return result
@@ -48,10 +48,10 @@ class MortalPool:
         await asyncio.Event().wait()
 
     async def fetch(self, *arguments: Any) -> Any:
-        return await self.step(self._pool.fetch(*arguments))
+        return await self.step(self._pool.fetch, *arguments)
 
     async def fetchval(self, *arguments: Any) -> Any:
-        return await self.step(self._pool.fetchval(*arguments))
+        return await self.step(self._pool.fetchval, *arguments)
 
     @asynccontextmanager
     async def acquire(self) -> AsyncIterator[MortalConnection]:
@@ -65,13 +65,13 @@ class MortalConnection:
         self._connection = connection
 
     async def fetch(self, *arguments: Any) -> Any:
-        return await self._pool.step(self._connection.fetch(*arguments))
+        return await self._pool.step(self._connection.fetch, *arguments)
 
     async def fetchval(self, *arguments: Any) -> Any:
-        return await self._pool.step(self._connection.fetchval(*arguments))
+        return await self._pool.step(self._connection.fetchval, *arguments)
 
     async def execute(self, *arguments: Any) -> Any:
-        return await self._pool.step(self._connection.execute(*arguments))
+        return await self._pool.step(self._connection.execute, *arguments)
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[None]:
@@ -79,7 +79,7 @@ class MortalConnection:
         await transaction.start()
         try:
             yield
-            await self._pool.step(transaction.commit())
+            await self._pool.step(transaction.commit)
         except BaseException:
             if not self._pool.died.is_set() or self._connection.is_in_transaction():
                 await transaction.rollback()

@@ -42,7 +42,7 @@ ATTEMPT_MAY = {
     "submitted": "approved declined pending requires_action unknown not_sent not_found",
     "pending": "approved declined requires_action not_found parked",
     "requires_action": "approved declined pending not_found parked",
-    "unknown": "approved declined pending requires_action not_found parked",
+    "unknown": "resubmit approved declined pending requires_action not_found parked",
     "not_found": "resubmit give_up approved declined pending requires_action parked",
     "not_sent": "resubmit give_up approved declined pending requires_action",
     "approved": "reversed late_effect",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import UTC, datetime
 from typing import Any
 
 import asyncpg
@@ -12,7 +13,8 @@ import pytest
 from tallystick.errors import Overloaded
 from tallystick.ids import new_id
 from tallystick.record.batch import Connection
-from tallystick.webhooks.intake import TURN_SPACING_MS, Intake, IntakeUnavailable
+from tallystick.webhooks import intake as intake_module
+from tallystick.webhooks.intake import TURN_SPACING_MS, Arrival, Intake, IntakeUnavailable
 from tallystick.wiring import connect
 from tests.conftest import Database
 from tests.webhooks.stand import accept, again, arrival, envelope, intake_on
@@ -156,6 +158,21 @@ async def test_a_full_queue_takes_nothing(database: Database) -> None:
     assert kept and any(isinstance(outcome, Overloaded) for outcome in outcomes)
     found = rows(database, "SELECT provider_event_id FROM inbox WHERE provider_event_id = ANY(%s)", names)
     assert sorted(kept) == sorted(row[0] for row in found)
+
+
+async def test_the_bytes_that_wait_are_bounded(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Large deliveries fill the queue long before their number does, and every batch stays small."""
+    monkeypatch.setattr(intake_module, "QUEUE_BYTES", 10_000)
+    monkeypatch.setattr(intake_module, "BATCH_BYTES", 3_000)
+    names = [new_id("req") for _ in range(30)]
+    async with intake_on(database) as intake:
+        large = [Arrival(envelope(name), datetime.now(UTC), bytes(1_000)) for name in names]
+        tasks = [asyncio.create_task(intake.accept([each])) for each in large]
+        outcomes = await asyncio.gather(*tasks, return_exceptions=True)
+        kept = [name for name, outcome in zip(names, outcomes, strict=True) if outcome is None]
+        assert 10 <= len(kept) < 30 and all(isinstance(each, Overloaded) for each in outcomes if each is not None)
+        await intake.accept([Arrival(envelope(new_id("req")), datetime.now(UTC), bytes(9_000))])  # room again
+    assert len(rows(database, "SELECT 1 FROM inbox WHERE provider_event_id = ANY(%s)", names)) == len(kept)
 
 
 async def test_only_the_culprit_fails(database: Database) -> None:

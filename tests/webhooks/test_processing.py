@@ -111,6 +111,34 @@ async def test_two_workers_on_one_event(database: Database, fresh_merchant: str)
     await holds(database, fresh_merchant)
 
 
+async def test_two_workers_on_two_events_of_one_change(database: Database, fresh_merchant: str) -> None:
+    """The loser decides again at once, on what the winner wrote: nothing waits for a lease to end."""
+    async with scene(database) as (core, _), scene(database) as (other, _):
+        stored = await waiting_payment(core, fresh_merchant)
+        notice = captured(stored.payment, stored.attempts[0].attempt_id)
+        await accept(database, [envelope(new_id("req"), notice, payment=stored.payment) for _ in range(4)])
+        events = await Inbox(core.pool).claim(10, "both", 60_000)
+        now = datetime.now(UTC)
+        workers = (handling.Handler(core), handling.Handler(other))
+        await asyncio.gather(*(workers[n % 2].handle(event, stored, now) for n, event in enumerate(events)))
+        assert sorted((await states(core, fresh_merchant)).values()) == ["applied", *["duplicate_effect"] * 3]
+        assert await versions_of(core, stored) == ["create", "captured"]
+
+
+async def test_an_event_is_claimed_by_one_worker(database: Database, fresh_merchant: str) -> None:
+    """Whoever asks at the same moment: what is claimed is claimed by one."""
+    async with scene(database) as (core, _):
+        names = [new_id("req") for _ in range(100)]
+        await accept(database, [envelope(name, merchant_id=fresh_merchant, payment_id=new_id("pay")) for name in names])
+        inbox = Inbox(core.pool)
+        claims = await asyncio.gather(*(inbox.claim(100, f"worker {n}", 60_000) for n in range(8)))
+        claimed = [event.provider_event_id for claim in claims for event in claim]
+        assert sorted(claimed) == sorted(names)
+        await inbox.release([event.name() for event in claims[0]], "worker 0")
+        await core.pool.execute("UPDATE inbox SET lease_until = NULL WHERE provider_event_id = ANY($1)", names)
+        await drain(core)
+
+
 async def test_an_event_that_overtakes_our_own_commit(database: Database, fresh_merchant: str) -> None:
     """The webhook is there before the payment is: retried, then applied."""
     async with scene(database, settings=replace(WEBHOOK_SETTINGS, webhook_tries_limit=50)) as (core, provider):

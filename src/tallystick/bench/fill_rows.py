@@ -28,6 +28,7 @@ from tallystick.bench.workload import (
 )
 from tallystick.decisions.instructions import provider_key
 from tallystick.edge.fingerprint import fingerprint
+from tallystick.ids import derived_id
 from tallystick.model import Change
 from tallystick.record.batch import STATEMENTS, Entry
 from tallystick.record.rows import Row
@@ -58,7 +59,11 @@ TABLES: Final = {
     "attempt": "write_attempts",
     "transfer": "insert_transfers",
     "response": "insert_responses",
+    "outbox": "insert_messages",
 }
+
+#: Columns that others than the door write: these messages went out long ago, so no dispatcher finds them waiting.
+_LATER_COLUMNS: Final = {"outbox": ("dispatched_at",)}
 
 _COLUMNS: Final = re.compile(r"INSERT INTO (\w+) \(([^)]*)\)")
 
@@ -89,11 +94,11 @@ class Chunk(Struct, frozen=True):
 
 
 def columns(table: str) -> list[str]:
-    """The columns that the door writes. Raises LookupError where its statement is not an insert."""
+    """The columns that a row has from its first day. Raises LookupError where its statement is not an insert."""
     found = _COLUMNS.match(STATEMENTS[TABLES[table]])
     if found is None or found.group(1) != table:
         raise LookupError(f"{TABLES[table]} does not insert into {table}")
-    return [name.strip() for name in found.group(2).split(",")]
+    return [*(name.strip() for name in found.group(2).split(",")), *_LATER_COLUMNS.get(table, ())]
 
 
 def kinds() -> list[Kind]:
@@ -129,14 +134,16 @@ def _values(chance: random.Random, number: int, kind: Kind) -> dict[str, Any]:
     # Ids as this platform mints them: the millisecond, version 7, and chance.
     stem = f"{_FIRST_MS + number * _SPACING_MS:012x}7"
     attempt = f"{stem}002b{random_tail[15:30]}"
+    payment, settle = f"pay_{stem}001a{random_tail[:15]}", f"chg_{stem}0058{random_tail[60:75]}"
     values: dict[str, Any] = {
         "merchant": merchant,
         "key": key,
-        "payment": f"pay_{stem}001a{random_tail[:15]}",
+        "payment": payment,
         "attempt": f"att_{attempt}",
         "instruction": f"ins_{stem}003a{random_tail[30:45]}",
         "create": f"chg_{stem}0049{random_tail[45:60]}",
-        "settle": f"chg_{stem}0058{random_tail[60:75]}",
+        "settle": settle,
+        "message": derived_id("msg", settle, payment),
         "reference": f"bnc_{attempt}",
         "order": str(number),
         "amount": int(100 + chance.random() * 50_000),
@@ -177,6 +184,7 @@ def _kind(currency: str, approved: bool) -> Kind:
         "attempt": [attempt],
         "transfer": closed.transfers,
         "response": closed.responses,
+        "outbox": [(*message, _SETTLED_AT) for message in closed.messages],
     }
     patterns = {
         table: "".join("\t".join(_cell(value, marks) for value in row) + "\n" for row in rows[table])
@@ -222,6 +230,7 @@ def _marks(create: Change) -> Mapping[str, str]:
     """What stands in the example for each value."""
     assert create.claim is not None
     return {
+        derived_id("msg", _mark("settle"), _mark("payment")): "%(message)s",
         **{_mark(name): f"%({name})s" for name in _NAMES},
         create.attempts[0].provider_key: "%(provider_key)s",
         create.claim.fingerprint.hex(): "%(fingerprint)s",

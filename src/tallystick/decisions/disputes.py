@@ -93,12 +93,13 @@ def _after_the_end(draft: Draft, stored: Stored, dispute: Dispute, notice: Dispu
     if notice.state not in FINAL["dispute"]:
         return Decided("stale")
     against = notice.state != dispute.state
-    taken = dispute.state == "won" and not dispute.funds_withdrawn and (against or notice.funds == "withdrawn")
-    returned = dispute.state == "lost" and dispute.funds_withdrawn and (against or notice.funds == "returned")
+    moved = notice.funds or ({"won": "returned", "lost": "withdrawn"}[notice.state] if against else None)
+    taken = dispute.state == "won" and not dispute.funds_withdrawn and moved == "withdrawn"
+    returned = dispute.state == "lost" and dispute.funds_withdrawn and moved == "returned"
     if not (taken or returned):
         return Decided("duplicate_effect")
-    moved = "withdrew" if taken else "returned"
-    reason = f"the provider {moved} {dispute.amount} {dispute.currency} after it had called the dispute {dispute.state}"
+    did = "withdrew" if taken else "returned"
+    reason = f"the provider {did} {dispute.amount} {dispute.currency} after it had called the dispute {dispute.state}"
     draft.reject(rejection_id, dispute, notice.state, origin="provider", reason=reason)
     after = draft.move_dispute(dispute, "late_effect", funds_withdrawn=taken)
     late = chart.late_money_out if taken else chart.late_money_in

@@ -22,7 +22,7 @@ from tallystick.decisions.late_effects import (
 from tallystick.decisions.settlement import mismatch, normalised, settle
 from tallystick.decisions.stored import Checks, Stored, verdict_name
 from tallystick.lifecycle import ATTEMPT_OPEN, FINAL, Reading, reading
-from tallystick.model import Attempt
+from tallystick.model import Attempt, Payment
 from tallystick.providers.base import Approved, Declined, NotFound, Reversed, Unknown, Verdict
 from tallystick.providers.notices import AttemptNotice, ChargeNotice, DisputeNotice, Notice, RefundNotice
 
@@ -111,6 +111,9 @@ def _on_attempt(case: _Case, attempt: Attempt, said: Verdict) -> Outcome:
     if case.newest is not None and isinstance(verdict, Unknown | NotFound):
         return NotYet("the provider cannot say just now what became of it")
     meaning, wrong = reading(attempt.state, verdict_name(verdict)), mismatch(attempt, verdict)
+    if case.newest is None and isinstance(said, Reversed) and attempt.state in ATTEMPT_OPEN:
+        # It takes back what was done. Taken as a refusal it would close what the word of its doing then opens again.
+        return NotYet(f"it takes back what is {attempt.state}: that it was done comes first")
     if meaning is Reading.LATE_EFFECT and attempt.late_effect:
         return Decided("duplicate_effect")
     if wrong is None and meaning is Reading.SAME:
@@ -165,14 +168,12 @@ def _on_captured(case: _Case, verdict: Approved) -> Outcome:
             return _on_attempt(case, capture, verdict)
         return NotYet(f"a payment that is {payment.state}: its own outcome comes first")
     if payment.state == "authorized":
-        change = observe_authorization(case.stored, authorize.attempt_id, verdict, case.step)
-        assert change is not None, "captured is news to a payment that is authorized"
-        return Decided("applied", change)
+        return _on_captured_elsewhere(case, verdict)
     if payment.state == "captured":
         if (verdict.amount, verdict.currency) == (payment.amount_captured, payment.currency):
             return Decided("duplicate_effect")
         reason = f"captured {verdict.amount} {verdict.currency}, we hold {payment.amount_captured} {payment.currency}"
-        return case.conflict("captured", reason)
+        return _against_captured(case, "captured", reason)
     if payment.state in ("canceled", "expired") and authorize.state == "approved":
         if authorize.late_effect:
             return Decided("duplicate_effect")
@@ -180,9 +181,50 @@ def _on_captured(case: _Case, verdict: Approved) -> Outcome:
             return Ask(authorize.attempt_id, f"captured, of a payment that is {payment.state}")
         if not (isinstance(case.newest, Approved) and case.newest.effect == "captured"):
             return Decided("stale") if isinstance(case.newest, Approved) else NotYet("the provider cannot say just now")
+        if wrong := _beyond_the_hold(payment, case.newest):
+            return case.conflict("captured", wrong)
         change = late_capture(case.stored, authorize, case.newest, case.step, case.rejection_id)
         return Decided("applied", change, change.rejections[0].reason)
     return _on_attempt(case, authorize, verdict)
+
+
+def _on_captured_elsewhere(case: _Case, verdict: Approved) -> Outcome:
+    """A hold of ours was captured, and not by us: in the provider's own dashboard."""
+    payment, authorize = case.stored.payment, case.authorize()
+    if wrong := _beyond_the_hold(payment, verdict):
+        if case.newest is None:
+            return Ask(authorize.attempt_id, wrong)
+        if not isinstance(case.newest, Approved):
+            return NotYet("the provider cannot say just now what became of it")
+        if case.newest.effect != "captured":
+            return Decided("stale")
+        if wrong := _beyond_the_hold(payment, case.newest):
+            return case.conflict("captured", wrong)
+        verdict = case.newest
+    change = observe_authorization(case.stored, authorize.attempt_id, verdict, case.step)
+    assert change is not None, "captured is news to a payment that is authorized"
+    return Decided("applied", change)
+
+
+def _beyond_the_hold(payment: Payment, verdict: Approved) -> str | None:
+    """Why this cannot be money out of our hold, or None where it can."""
+    if verdict.currency == payment.currency and verdict.amount <= payment.amount_authorized:
+        return None
+    return f"captured {verdict.amount} {verdict.currency}, held {payment.amount_authorized} {payment.currency}"
+
+
+def _against_captured(case: _Case, event: str, reason: str) -> Outcome:
+    """An event contradicts what we hold captured: the provider's current word on what captured it decides."""
+    payment, newest = case.stored.payment, case.newest
+    captured_by = [each for each in case.stored.attempts if each.operation == "capture" and each.state == "approved"]
+    if newest is None:
+        return Ask((captured_by or [case.authorize()])[0].attempt_id, reason)
+    if not isinstance(newest, Approved):
+        return NotYet("the provider cannot say just now what became of it")
+    ours = ("captured", payment.amount_captured, payment.currency)
+    if (newest.effect, newest.amount, newest.currency) == ours:
+        return Decided("stale")
+    return case.conflict(event, reason)
 
 
 def _on_voided(case: _Case, verdict: Approved, *, expired: bool) -> Outcome:
@@ -203,5 +245,5 @@ def _on_voided(case: _Case, verdict: Approved, *, expired: bool) -> Outcome:
         case "capturing":
             return NotYet("a capture is under way: its own outcome comes first")
         case "captured":
-            return case.conflict("voided", "the provider calls a charge released that we hold captured")
+            return _against_captured(case, "voided", "the provider calls a charge released that we hold captured")
     return _on_attempt(case, authorize, replace(verdict, amount=authorize.amount, currency=authorize.currency))

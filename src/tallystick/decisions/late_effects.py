@@ -90,9 +90,11 @@ def observe_refund(
         return Decided("duplicate_effect")  # ours, by the provider's name for it
     if payment.state != "captured":
         return NotYet(f"a refund of a payment that is {payment.state}")
+    left = payment.amount_captured - payment.amount_refunded - payment.amount_refund_pending
+    if notice.currency == payment.currency and left < notice.amount <= left + payment.amount_refund_pending:
+        return NotYet(f"{left} are left to refund while refunds are under way: their outcome comes first")
     step = replace(step, occurred_at=notice.occurred_at, provider_reference=notice.reference)
     draft = Draft(payment.merchant_id, payment.payment_id, step)
-    left = payment.amount_captured - payment.amount_refunded - payment.amount_refund_pending
     if notice.currency != payment.currency or notice.amount > left:
         reason = f"the provider refunded {notice.amount} {notice.currency}, and {left} {payment.currency} were left"
         draft.reject(rejection_id, payment, "refund_succeeded", origin="provider", reason=reason)

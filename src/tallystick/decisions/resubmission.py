@@ -34,9 +34,15 @@ def believes_not_found(traits: Traits, *, settled: bool) -> bool:
     return settled and (traits.lookup_is_consistent or traits.deduplicates)
 
 
+def in_doubt(attempt: Attempt, traits: Traits) -> bool:
+    """Whether an earlier submission may have had its effect. Then a later one that was not sent proves nothing."""
+    return attempt.state == "unknown" or (attempt.state == "not_found" and not traits.lookup_is_consistent)
+
+
 def next_move(attempt: Attempt, traits: Traits, *, age_ms: int, resubmit_limit: int) -> Move:
-    """For an attempt that is ``not_sent`` or ``not_found``; ``age_ms`` since its first submission."""
-    proven = attempt.state == "not_sent" or traits.lookup_is_consistent
+    """For an attempt that is ``not_sent`` or ``not_found``, or ``unknown`` at a provider that has no lookup; ``age_ms``
+    since its first submission."""
+    proven = not in_doubt(attempt, traits)
     if attempt.submissions > resubmit_limit:
         return Move.GIVE_UP if proven else Move.PARK
     lifetime_ms = traits.key_lifetime_ms

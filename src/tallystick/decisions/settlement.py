@@ -261,7 +261,7 @@ def _reversed(draft: Draft, stored: Stored, attempt: Attempt, verdict: Reversed,
             payment.payment_id, after.version, payment.currency, chart.capture_reversed(payment.provider, captured)
         )
         return draft.change(outcome=True)
-    reason = f"the provider took back a {attempt.operation} of a payment that is {payment.state}"
+    reason = f"the provider took back the {attempt.operation} of a payment that is {payment.state}"
     draft.reject(rejection_id, attempt, "reversed", origin="provider", reason=reason)
     return draft.change(outcome=True)
 

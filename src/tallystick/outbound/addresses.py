@@ -82,6 +82,9 @@ _ISATAP: Final = (0x00005EFE, 0x02005EFE)
 #: What WHATWG's URL standard ("ends in a number") reads as an IPv4 address; ours must be in four plain decimals.
 _ENDS_IN_NUMBER: Final = re.compile(r"(?:^|\.)(?:[0-9]+|0[xX][0-9a-fA-F]*)\.?$")
 
+#: User information, an empty one too, in front of a host.
+_USER: Final = re.compile(r"[^:]*://[^/?#]*@")
+
 Lookup = Callable[[str, int], Sequence[tuple[Any, ...]]]
 
 _THREADS: Final = ThreadPoolExecutor(_LOOKUP_THREADS, thread_name_prefix="webhook-lookup")
@@ -139,7 +142,7 @@ class Guard:
             raise UrlRefused("https_required", "must begin with https://")
         if not host or port is None or len(host) > _MAX_HOST_CHARS:
             raise UrlRefused("invalid_url", "must name a host")
-        if url.user is not None or url.password is not None or "@" in url.raw_authority or url.raw_fragment:
+        if _USER.match(text) or "#" in text:
             raise UrlRefused("invalid_url", "must have no user, password or fragment")
         self._check_place(host, port)
         return url

@@ -12,7 +12,7 @@ ON CONFLICT DO NOTHING
 RETURNING event_id;
 
 -- known_events: what is there under these names
-SELECT e.provider, e.account, e.provider_event_id, e.event_id, e.digest
+SELECT e.provider, e.account, e.provider_event_id, e.digest
 FROM unnest($1::text[], $2::text[], $3::text[]) AS k (provider, account, provider_event_id)
 JOIN inbox e ON e.provider = k.provider AND e.account = k.account AND e.provider_event_id = k.provider_event_id;
 

@@ -175,16 +175,27 @@ WHERE s.merchant_id = $1 AND NOT EXISTS (
 -- mutable_history: what the application role ($1) could do to append-only tables
 SELECT n.name AS subject_id, format('%s may %s it', $1::text, p.privilege) AS detail
 FROM unnest(ARRAY['instruction', 'response', 'transition', 'rejection', 'transfer', 'delivery', 'processing',
-                  'provider_reference']) AS n (name),
+                  'provider_reference', 'webhook_endpoint_act', 'message_try']) AS n (name),
      unnest(ARRAY['UPDATE', 'DELETE', 'TRUNCATE']) AS p (privilege)
 WHERE has_table_privilege($1::text, n.name, p.privilege)
    OR (p.privilege = 'UPDATE' AND has_any_column_privilege($1::text, n.name, p.privilege))
 UNION ALL
 SELECT c.relname::text, format('%s has the powers of its owner', $1::text)
 FROM unnest(ARRAY['instruction', 'response', 'transition', 'rejection', 'transfer', 'delivery', 'processing',
-                  'provider_reference']) AS n (name)
+                  'provider_reference', 'webhook_endpoint_act', 'message_try']) AS n (name)
 JOIN pg_class c ON c.oid = n.name::regclass
-WHERE pg_has_role($1::text, c.relowner, 'MEMBER');
+WHERE pg_has_role($1::text, c.relowner, 'MEMBER')
+UNION ALL
+-- Of a message only the dispatcher's own columns change.
+SELECT 'outbox.' || a.attname, format('%s may UPDATE it', $1::text)
+FROM pg_attribute a
+WHERE a.attrelid = 'outbox'::regclass AND a.attnum > 0 AND NOT a.attisdropped
+  AND a.attname NOT IN ('dispatched_at', 'lease_until')
+  AND has_column_privilege($1::text, a.attrelid, a.attnum, 'UPDATE')
+UNION ALL
+SELECT 'outbox', format('%s may %s it', $1::text, p.privilege)
+FROM unnest(ARRAY['DELETE', 'TRUNCATE']) AS p (privilege)
+WHERE has_table_privilege($1::text, 'outbox', p.privilege);
 
 -- missing_guards: primary keys and checks that the door relies on, and that the database does not have
 SELECT g.name AS subject_id, format('has no %s', g.definition) AS detail
@@ -201,8 +212,13 @@ FROM (VALUES
     ('dispute', 'PRIMARY KEY (merchant_id, dispute_id)'),
     ('inbox', 'PRIMARY KEY (provider, account, provider_event_id)'),
     ('delivery', 'PRIMARY KEY (provider, account, provider_event_id, delivery_id)'),
+    ('processing', 'PRIMARY KEY (provider, account, provider_event_id, try_id)'),
     ('provider_reference', 'PRIMARY KEY (provider, account, reference)'),
     ('outbox', 'PRIMARY KEY (merchant_id, payment_id, version, subject_id)'),
+    ('message_delivery', 'PRIMARY KEY (merchant_id, endpoint_id, payment_id, version, subject_id)'),
+    ('message_lane', 'PRIMARY KEY (merchant_id, endpoint_id, payment_id)'),
+    ('message_try', 'PRIMARY KEY (merchant_id, endpoint_id, message_id, try_id)'),
+    ('webhook_secret', 'PRIMARY KEY (merchant_id, endpoint_id, secret_id)'),
     ('attempt', 'PRIMARY KEY (merchant_id, payment_id, attempt_id)')
 ) AS g (name, definition)
 WHERE NOT EXISTS (
@@ -222,6 +238,11 @@ WHERE e.next_try_at IS NULL AND e.state <> 'dead' AND NOT EXISTS (
     WHERE p.provider = e.provider AND p.account = e.account AND p.provider_event_id = e.provider_event_id
       AND p.result = e.state)
 UNION ALL
+SELECT e.event_id, 'is dead, and was never tried' FROM inbox e
+WHERE e.state = 'dead' AND NOT EXISTS (
+    SELECT FROM processing p
+    WHERE p.provider = e.provider AND p.account = e.account AND p.provider_event_id = e.provider_event_id)
+UNION ALL
 SELECT e.event_id, format('was applied by change %s, which is not in history', p.change_id) FROM inbox e
 JOIN processing p
   ON p.provider = e.provider AND p.account = e.account AND p.provider_event_id = e.provider_event_id
@@ -239,4 +260,5 @@ WHERE NOT EXISTS (
 
 -- overlooked_dead_letters: dead for longer than the alarm age ($1: ms)
 SELECT e.event_id AS subject_id, format('dead since %s', e.closed_at) AS detail FROM inbox e
-WHERE e.state = 'dead' AND e.closed_at < now() - $1::bigint * interval '1 millisecond';
+WHERE e.state = 'dead'
+  AND (e.closed_at IS NULL OR e.closed_at < now() - $1::bigint * interval '1 millisecond');

@@ -25,15 +25,17 @@ WHERE o.merchant_id = k.merchant_id AND o.payment_id = k.payment_id AND o.versio
   AND o.subject_id = k.subject_id AND o.dispatched_at IS NULL
 RETURNING o.merchant_id, o.payment_id, o.version, o.subject_id;
 
--- insert_deliveries: one for each endpoint that wants the message ($9: shift in ms)
+-- insert_deliveries: one for each endpoint that wants the message, a microsecond apart so that the log keeps their order
+-- ($9: shift in ms)
 INSERT INTO message_delivery (merchant_id, endpoint_id, payment_id, version, subject_id, message_id, type, state, tries,
                               resends, next_try_at, dispatched_at, closed_at)
 SELECT d.merchant_id, d.endpoint_id, d.payment_id, d.version, d.subject_id, d.message_id, d.type, d.state, 0, 0,
        CASE WHEN d.state = 'open' THEN now() + $9::bigint * interval '1 millisecond' END,
-       now() + $9::bigint * interval '1 millisecond',
+       now() + $9::bigint * interval '1 millisecond' + d.place * interval '1 microsecond',
        CASE WHEN d.state <> 'open' THEN now() + $9::bigint * interval '1 millisecond' END
 FROM unnest($1::text[], $2::text[], $3::text[], $4::int[], $5::text[], $6::text[], $7::text[], $8::text[])
-     AS d (merchant_id, endpoint_id, payment_id, version, subject_id, message_id, type, state)
+     WITH ORDINALITY
+     AS d (merchant_id, endpoint_id, payment_id, version, subject_id, message_id, type, state, place)
 ON CONFLICT DO NOTHING;
 
 -- ring: there is more in these lanes; a lane that is there keeps its time, which is its first message's ($4: shift)

@@ -29,6 +29,12 @@ log = get_logger("tallystick.webhooks.intake")
 #: Deliveries in one transaction: the gain of larger ones is small beside the wait for them.
 BATCH_DELIVERIES: Final = 200
 
+#: Encrypted bytes in one transaction, so that none takes long; a delivery may have 1 MiB.
+BATCH_BYTES: Final = 8_388_608
+
+#: Encrypted bytes that wait for a batch in one process: seconds of a disk's work, and a bound on memory.
+QUEUE_BYTES: Final = 134_217_728
+
 #: While one batch is on its way to disk, the next one collects; a third connection would only split them.
 CONNECTIONS: Final = 2
 
@@ -58,10 +64,11 @@ class Arrival(Struct, frozen=True):
 
 
 class _Waiting:
-    __slots__ = ("arrivals", "future", "give_up_at_ms")
+    __slots__ = ("arrivals", "future", "give_up_at_ms", "size_bytes")
 
     def __init__(self, arrivals: Sequence[Arrival], future: asyncio.Future[None], give_up_at_ms: int) -> None:
         self.arrivals = arrivals
+        self.size_bytes = sum(len(arrival.sealed) for arrival in arrivals)
         self.future = future
         self.give_up_at_ms = give_up_at_ms
 
@@ -82,6 +89,7 @@ class Intake:
         self._commit_timeout_ms = commit_timeout_ms
         self._clock_shift_ms = clock_shift_ms
         self._queue: deque[_Waiting] = deque()
+        self._queued_bytes = 0
         self._wake = asyncio.Event()
         self._closing = False
         self._lanes: list[asyncio.Task[None]] = []
@@ -102,10 +110,14 @@ class Intake:
 
         Raises Overloaded (nothing was written) and IntakeUnavailable (nobody can tell, and a redelivery will).
         """
-        if self._closing or len(self._queue) >= self._queue_limit:
-            raise Overloaded("the inbox's queue is full" if not self._closing else "the inbox is closing")
+        if self._closing:
+            raise Overloaded("the inbox is closing")
+        if len(self._queue) >= self._queue_limit or self._queued_bytes >= QUEUE_BYTES:
+            raise Overloaded("the inbox's queue is full")
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._queue.append(_Waiting(arrivals, future, monotonic_ms() + self._commit_timeout_ms))
+        waiting = _Waiting(arrivals, future, monotonic_ms() + self._commit_timeout_ms)
+        self._queue.append(waiting)
+        self._queued_bytes += waiting.size_bytes
         self._wake.set()
         await future
 
@@ -130,7 +142,12 @@ class Intake:
                 return []
             self._wake.clear()
             await self._wake.wait()
-        return [self._queue.popleft() for _ in range(min(len(self._queue), BATCH_DELIVERIES))]
+        batch, size_bytes = [self._queue.popleft()], 0
+        while self._queue and len(batch) < BATCH_DELIVERIES and size_bytes < BATCH_BYTES:
+            size_bytes += self._queue[0].size_bytes
+            batch.append(self._queue.popleft())
+        self._queued_bytes -= sum(waiting.size_bytes for waiting in batch)
+        return batch
 
     async def _write_patiently(self, connection: Connection | None, batch: list[_Waiting]) -> Connection | None:
         """Until each delivery is durable or its time is over. Returns the connection, where it is still good."""
@@ -165,7 +182,7 @@ class Intake:
         return connection
 
     async def _write(self, connection: Connection, arrivals: Sequence[Arrival]) -> None:
-        """One transaction. What a lost connection had committed already is recognised by its ids."""
+        """One transaction. What a lost connection had committed already stays as it is: rows keep their ids."""
         arrivals = sorted(arrivals, key=lambda arrival: _name(arrival.envelope))
         await connection.execute("BEGIN")
         try:
@@ -198,20 +215,18 @@ class Intake:
         returned = await connection.fetch(STATEMENTS["insert_events"], *_columns(rows), self._clock_shift_ms)
         first = {record[0] for record in returned}
         later = sorted({_name(a.envelope) for a in arrivals if a.envelope.event_id not in first})
-        known: dict[tuple[str, ...], tuple[str, bytes]] = {}
+        known: dict[tuple[str, ...], bytes] = {}
         if later:
             for record in await connection.fetch(STATEMENTS["known_events"], *_columns(later)):
-                known[tuple(record)[:3]] = (record["event_id"], record["digest"])
+                known[tuple(record)[:3]] = record["digest"]
         return [_result(a.envelope, first, known) for a in arrivals]
 
 
-def _result(envelope: Envelope, first: set[str], known: dict[tuple[str, ...], tuple[str, bytes]]) -> str:
+def _result(envelope: Envelope, first: set[str], known: dict[tuple[str, ...], bytes]) -> str:
     if envelope.event_id in first:
         return "first"
-    event_id, digest = known[_name(envelope)]
-    if event_id == envelope.event_id:
-        return "first"  # our own, committed before the connection was lost
-    return "redelivery" if digest == envelope.digest else "other_bytes"
+    # One that a lost connection had committed already keeps the result it has: its delivery is there.
+    return "redelivery" if known[_name(envelope)] == envelope.digest else "other_bytes"
 
 
 def _name(envelope: Envelope) -> tuple[str, str, str]:

@@ -1,0 +1,245 @@
+"""One payment's record on paper: applies changes as the door would, without a database. For the pure decisions."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from typing import TypeVar
+
+from msgspec.structs import replace
+
+from tallystick.decisions.dispositions import Ask, Decided, NotYet, Outcome
+from tallystick.decisions.draft import Step
+from tallystick.decisions.events import decide_notice
+from tallystick.decisions.instructions import (
+    Instruction,
+    Terms,
+    cancel_payment,
+    capture_payment,
+    create_payment,
+    create_refund,
+)
+from tallystick.decisions.settlement import settle
+from tallystick.decisions.stored import Checks, Stored
+from tallystick.lifecycle import ATTEMPT_OPEN, is_edge
+from tallystick.model import Attempt, Change, Message, Payment, Rejection, Transfer
+from tallystick.providers.base import Approved, Verdict
+from tallystick.providers.notices import Notice
+
+Subject = TypeVar("Subject")
+
+PROVIDER = "bank"
+ACCOUNT = "main"
+AMOUNT = 1_000
+CURRENCY = "EUR"
+AT = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
+TERMS = Terms(account=ACCOUNT, send_window_ms=1, request_timeout_ms=1, settling_ms=1)
+CHECKS = Checks(unknown_in_ms=1, pending_in_ms=1, not_sent_in_ms=1, authorization_deadline_ms=1)
+
+#: The effect that an approval of each operation reports; of an authorization it depends on the attempt.
+EFFECTS = {"capture": "captured", "cancel": "voided", "refund": "refunded"}
+
+
+class PaperRecord:
+    """A payment of 1,000 EUR, with all that ever happened to it. Ids are counted, so equal lives are equal records."""
+
+    def __init__(self, *, automatic: bool = False) -> None:
+        self._number = 0
+        self._versions: Counter[str] = Counter()
+        self.transfers: list[Transfer] = []
+        self.rejections: list[Rejection] = []
+        self.messages: list[Message] = []
+        self._stored: Stored | None = None
+        self.apply(
+            create_payment(
+                self._instruction(),
+                "pay_1",
+                amount=AMOUNT,
+                currency=CURRENCY,
+                payment_method="card",
+                automatic=automatic,
+                provider=PROVIDER,
+                description=None,
+                metadata={},
+                terms=TERMS,
+            )
+        )
+
+    @property
+    def stored(self) -> Stored:
+        """As it is loaded for a decision."""
+        assert self._stored is not None
+        return self._stored
+
+    @property
+    def payment(self) -> Payment:
+        """The payment as it is now."""
+        return self.stored.payment
+
+    def attempt(self, operation: str) -> Attempt | None:
+        """The operation's latest attempt."""
+        return next((each for each in reversed(self.stored.attempts) if each.operation == operation), None)
+
+    def capture(self, amount: int | None = None) -> None:
+        """The merchant wants the money."""
+        self.apply(capture_payment(self._instruction(), self.payment, amount, TERMS))
+
+    def cancel(self) -> None:
+        """The merchant lets go."""
+        self.apply(cancel_payment(self._instruction(), self.payment, TERMS))
+
+    def refund(self, amount: int | None = None) -> None:
+        """The merchant pays back."""
+        instruction = self._instruction()
+        refund_id = f"re_{self._number}"
+        self.apply(create_refund(instruction, self.payment, refund_id, amount=amount, reason=None, terms=TERMS))
+
+    def answer(self, operation: str, verdict: Verdict | None = None) -> Change | None:
+        """The provider's answer to our own call; by default it approves what was asked."""
+        attempt = self.attempt(operation)
+        assert attempt is not None
+        said = approval(attempt) if verdict is None else verdict
+        change = settle(self.stored, attempt.attempt_id, said, self.step(), self._id("rej"), CHECKS)
+        if change is not None:
+            self.apply(change)
+        return change
+
+    def decide(
+        self, notice: Notice | None, newest: Verdict | None = None, *, provider: str = PROVIDER, account: str = ACCOUNT
+    ) -> Outcome:
+        """What an event comes to, by itself."""
+        return decide_notice(
+            self.stored,
+            notice,
+            provider=provider,
+            account=account,
+            step=self.step(),
+            rejection_id=self._id("rej"),
+            checks=CHECKS,
+            newest=newest,
+        )
+
+    def take(self, notice: Notice | None, newest: Verdict | None = None) -> str:
+        """What an event comes to, and does: its disposition, or ``ask`` or ``later``."""
+        outcome = self.decide(notice, newest)
+        if isinstance(outcome, Decided) and outcome.change is not None:
+            self.apply(outcome.change)
+        match outcome:
+            case Decided():
+                return outcome.disposition
+            case Ask():
+                return "ask"
+            case NotYet():
+                return "later"
+
+    def apply(self, change: Change) -> None:
+        """As the door would: every version is the next one, every edge is in the tables, every ledger row belongs to a
+        step of the change, and what was told is told at a version that is new. Raises AssertionError."""
+        steps = {(step.subject_id, step.version) for step in change.transitions}
+        assert len(steps) == len(change.transitions)
+        for step in change.transitions:
+            assert step.version == self._versions[step.subject_id] + 1, f"{step.subject_id} is stale"
+            assert is_edge(step.subject, step.from_state, step.to_state)
+            self._versions[step.subject_id] = step.version
+        legs = {(row.subject_id, row.version, row.leg) for row in change.transfers}
+        assert len(legs) == len(change.transfers)
+        assert {leg[:2] for leg in legs} <= steps, "a ledger row without a step of history"
+        for row in change.transfers:
+            assert row.amount > 0 and row.debit != row.credit
+        told = {(message.version, message.subject_id) for message in self.messages}
+        for message in change.messages:
+            assert (message.version, message.subject_id) not in told, "one place in the order, twice"
+            assert change.payment is not None and message.version == change.payment.version
+        self.transfers += change.transfers
+        self.rejections += change.rejections
+        self.messages += change.messages
+        self._stored = _after(self._stored, change)
+        self._check()
+
+    def sums(self) -> dict[str, int]:
+        """Each account's debits less its credits, where they differ."""
+        sums: Counter[str] = Counter()
+        for row in self.transfers:
+            sums[row.debit] += row.amount
+            sums[row.credit] -= row.amount
+        return {account: amount for account, amount in sorted(sums.items()) if amount}
+
+    def step(self) -> Step:
+        """The next step's cause."""
+        number = self._next()
+        return Step(change_id=f"chg_{number}", at=AT + timedelta(seconds=number), cause="webhook", actor="provider:bank")
+
+    def _check(self) -> None:
+        payment = self.payment
+        pending = sum(refund.amount for refund in self.stored.refunds if refund.state in ("submitting", "pending"))
+        succeeded = sum(refund.amount for refund in self.stored.refunds if refund.state == "succeeded")
+        assert (payment.amount_refunded, payment.amount_refund_pending) == (succeeded, pending)
+        assert 0 <= payment.amount_captured <= payment.amount_authorized <= payment.amount
+        assert payment.amount_refunded + payment.amount_refund_pending <= payment.amount_captured
+        sums = self.sums()
+        holding = payment.amount_authorized if payment.state in ("authorized", "capturing", "canceling") else 0
+        assert sums.get(f"authorized:{PROVIDER}", 0) == holding
+        assert -sums.get(f"refunds_in_flight:{PROVIDER}", 0) == pending
+        undecided = [dispute for dispute in self.stored.disputes if dispute.state not in ("won", "lost")]
+        assert -sums.get("dispute_reserve", 0) == sum(dispute.amount for dispute in undecided)
+        if payment.state not in ("authorizing", "requires_action", "canceling", "capturing"):
+            awaited = [each for each in self.stored.attempts if each.operation != "refund"]
+            assert not [each for each in awaited if each.state in ATTEMPT_OPEN], "an attempt that nobody awaits"
+
+    def _instruction(self) -> Instruction:
+        number = self._next()
+        return Instruction(
+            merchant_id="m1",
+            idempotency_key=f"key-{number}",
+            operation="POST",
+            path="/v1/payments",
+            fingerprint=b"f",
+            fingerprint_version=1,
+            request=b"{}",
+            actor="key:test",
+            request_id=f"req_{number}",
+            instruction_id=f"ins_{number}",
+            change_id=f"chg_{number}",
+            attempt_id=f"att_{number}",
+            rejection_id=f"rej_{number}",
+            at=AT + timedelta(seconds=number),
+        )
+
+    def _id(self, prefix: str) -> str:
+        return f"{prefix}_{self._next()}"
+
+    def _next(self) -> int:
+        self._number += 1
+        return self._number
+
+
+def approval(attempt: Attempt, amount: int | None = None) -> Approved:
+    """The provider did what the attempt asked for."""
+    effect = EFFECTS.get(attempt.operation) or ("captured" if attempt.capture else "authorized")
+    return Approved(
+        amount=attempt.amount if amount is None else amount,
+        currency=attempt.currency,
+        effect=effect,
+        reference=f"ref_{attempt.attempt_id}",
+    )
+
+
+def _after(stored: Stored | None, change: Change) -> Stored:
+    if stored is None:
+        assert change.payment is not None
+        return Stored(payment=change.payment, attempts=change.attempts)
+    attempts = {each.attempt_id: each for each in (*stored.attempts, *change.attempts)}
+    refunds = {each.refund_id: each for each in (*stored.refunds, *_present(change.refund))}
+    disputes = {each.dispute_id: each for each in (*stored.disputes, *_present(change.dispute))}
+    return replace(
+        stored,
+        payment=change.payment or stored.payment,
+        attempts=tuple(attempts.values()),
+        refunds=tuple(refunds.values()),
+        disputes=tuple(disputes.values()),
+    )
+
+
+def _present(one: Subject | None) -> Sequence[Subject]:
+    return () if one is None else (one,)

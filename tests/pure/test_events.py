@@ -1,0 +1,649 @@
+"""What every event of a provider comes to in every situation: the whole table, by hand, with its postings."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from tallystick.decisions.dispositions import DISPOSITIONS, Ask, Decided, NotYet, Outcome
+from tallystick.decisions.settlement import give_up
+from tallystick.providers.base import (
+    Approved,
+    Declined,
+    NotFound,
+    Pending,
+    RequiresAction,
+    Reversed,
+    Unknown,
+    Verdict,
+)
+from tallystick.providers.notices import AttemptNotice, ChargeNotice, DisputeNotice, Notice, RefundNotice
+from tests.paper_record import AMOUNT, CURRENCY, PROVIDER, PaperRecord, approval
+
+NO = Declined(code="card_declined", message="No.")
+CAME_BACK = Reversed(code="returned", message="It came back.")
+ACT = RequiresAction(next_action={"type": "redirect", "url": "/act"}, reference="ch_1")
+
+
+def held(amount: int = AMOUNT) -> Approved:
+    """The bank holds the money."""
+    return Approved(amount=amount, currency=CURRENCY, effect="authorized", reference="ch_1")
+
+
+def taken(amount: int = AMOUNT, currency: str = CURRENCY) -> Approved:
+    """The bank took the money."""
+    return Approved(amount=amount, currency=currency, effect="captured", reference="ch_1")
+
+
+def voided() -> Approved:
+    """The bank let go of the money."""
+    return Approved(amount=AMOUNT, currency=CURRENCY, effect="voided", reference="ch_1")
+
+
+def _authorizing() -> PaperRecord:
+    return PaperRecord()
+
+
+def _authorizing_auto() -> PaperRecord:
+    return PaperRecord(automatic=True)
+
+
+def _requires_action() -> PaperRecord:
+    record = PaperRecord()
+    record.answer("authorize", ACT)
+    return record
+
+
+def _authorized() -> PaperRecord:
+    record = PaperRecord()
+    record.answer("authorize")
+    return record
+
+
+def _capturing() -> PaperRecord:
+    record = _authorized()
+    record.capture()
+    return record
+
+
+def _capture_unknown() -> PaperRecord:
+    record = _capturing()
+    record.answer("capture", Unknown(reason="time-out"))
+    return record
+
+
+def _canceling() -> PaperRecord:
+    record = _authorized()
+    record.cancel()
+    return record
+
+
+def _canceling_unheld() -> PaperRecord:
+    record = _requires_action()
+    record.cancel()
+    return record
+
+
+def _captured_auto() -> PaperRecord:
+    record = PaperRecord(automatic=True)
+    record.answer("authorize")
+    return record
+
+
+def _captured() -> PaperRecord:
+    record = _capturing()
+    record.answer("capture")
+    return record
+
+
+def _captured_part() -> PaperRecord:
+    record = _authorized()
+    record.capture(600)
+    record.answer("capture")
+    return record
+
+
+def _captured_dashboard() -> PaperRecord:
+    record = _authorized()
+    assert record.take(ChargeNotice(verdict=taken())) == "applied"
+    return record
+
+
+def _declined() -> PaperRecord:
+    record = PaperRecord(automatic=True)
+    record.answer("authorize", NO)
+    return record
+
+
+def _failed() -> PaperRecord:
+    record = PaperRecord(automatic=True)
+    record.answer("authorize", NotFound())
+    record.apply(give_up(record.stored, record.stored.attempts[0].attempt_id, record.step()))
+    return record
+
+
+def _canceled() -> PaperRecord:
+    record = _canceling()
+    record.answer("cancel")
+    return record
+
+
+def _expired() -> PaperRecord:
+    record = _authorized()
+    assert record.take(ChargeNotice(verdict=voided(), expired=True)) == "applied"
+    return record
+
+
+def _reversed() -> PaperRecord:
+    record = _captured_auto()
+    record.answer("authorize", CAME_BACK)
+    return record
+
+
+def _refunding() -> PaperRecord:
+    record = _captured_auto()
+    record.refund(300)
+    return record
+
+
+def _refund_pending() -> PaperRecord:
+    record = _refunding()
+    record.answer("refund", Pending(reference="ref_pending"))
+    return record
+
+
+def _refunded() -> PaperRecord:
+    record = _refunding()
+    record.answer("refund")
+    return record
+
+
+def _refund_failed() -> PaperRecord:
+    record = _refunding()
+    record.answer("refund", NO)
+    return record
+
+
+def _refund_reversed() -> PaperRecord:
+    record = _refunded()
+    record.answer("refund", CAME_BACK)
+    return record
+
+
+def _dashboard_refund() -> PaperRecord:
+    record = _captured_auto()
+    assert record.take(NOTICES["dash refund"](record)) == "applied"
+    return record
+
+
+def _disputed(*names: str) -> Callable[[], PaperRecord]:
+    def situation() -> PaperRecord:
+        record = _captured_auto()
+        for name in names:
+            assert record.take(NOTICES[name](record)) == "applied"
+        return record
+
+    return situation
+
+
+SITUATIONS: dict[str, Callable[[], PaperRecord]] = {
+    "authorizing": _authorizing,
+    "authorizing, captures": _authorizing_auto,
+    "requires action": _requires_action,
+    "authorized": _authorized,
+    "capturing": _capturing,
+    "capture unknown": _capture_unknown,
+    "canceling": _canceling,
+    "canceling, not held": _canceling_unheld,
+    "captured at once": _captured_auto,
+    "captured": _captured,
+    "captured 600": _captured_part,
+    "captured there": _captured_dashboard,
+    "declined": _declined,
+    "failed": _failed,
+    "canceled": _canceled,
+    "expired": _expired,
+    "reversed": _reversed,
+    "refunding": _refunding,
+    "refund pending": _refund_pending,
+    "refunded": _refunded,
+    "refund failed": _refund_failed,
+    "refund reversed": _refund_reversed,
+    "refunded there": _dashboard_refund,
+    "dispute opened": _disputed("dp opened"),
+    "dispute withdrawn": _disputed("dp withdrawn"),
+    "dispute in review": _disputed("dp review"),
+    "dispute won": _disputed("dp won"),
+    "dispute lost": _disputed("dp lost"),
+    "won, withdrawn": _disputed("dp won", "dp won, taken"),
+    "lost, returned": _disputed("dp lost", "dp lost, returned"),
+}
+
+
+def _charge(verdict: Verdict, *, expired: bool = False) -> Callable[[PaperRecord], Notice]:
+    return lambda _: ChargeNotice(verdict=verdict, expired=expired)  # type: ignore[arg-type]  # one of AnyVerdict
+
+
+def _of(operation: str, verdict: Verdict | None = None) -> Callable[[PaperRecord], Notice]:
+    """Of our own call, which it names; without one, of a call that is not there. None approves what was asked."""
+
+    def notice(record: PaperRecord) -> Notice:
+        attempt = record.attempt(operation)
+        if attempt is None:
+            said: Verdict = (
+                Approved(amount=AMOUNT, currency=CURRENCY, effect="captured") if verdict is None else verdict
+            )
+            return AttemptNotice(operation=operation, attempt_id="att_nobody", verdict=said)  # type: ignore[arg-type]
+        said = approval(attempt) if verdict is None else verdict
+        return AttemptNotice(operation=operation, attempt_id=attempt.attempt_id, verdict=said)  # type: ignore[arg-type]
+
+    return notice
+
+
+def _dispute(state: str, funds: str | None = None) -> Callable[[PaperRecord], Notice]:
+    return lambda _: DisputeNotice(reference="dp_1", state=state, amount=AMOUNT, currency=CURRENCY, funds=funds)
+
+
+def _dash(_: PaperRecord) -> Notice:
+    return RefundNotice(reference="dash_1", amount=200, currency=CURRENCY)
+
+
+def _dash_failed(_: PaperRecord) -> Notice:
+    return AttemptNotice(operation="refund", reference="dash_1", verdict=NO)
+
+
+NOTICES: dict[str, Callable[[PaperRecord], Notice]] = {
+    "held": _charge(held()),
+    "taken": _charge(taken()),
+    "taken 600": _charge(taken(600)),
+    "voided": _charge(voided()),
+    "expired": _charge(voided(), expired=True),
+    "no": _charge(NO),
+    "waits": _charge(Pending()),
+    "act": _charge(ACT),
+    "auth yes": _of("authorize"),
+    "auth no": _of("authorize", NO),
+    "auth reversed": _of("authorize", CAME_BACK),
+    "capture yes": _of("capture"),
+    "capture no": _of("capture", NO),
+    "capture reversed": _of("capture", CAME_BACK),
+    "cancel yes": _of("cancel"),
+    "cancel no": _of("cancel", NO),
+    "refund yes": _of("refund"),
+    "refund no": _of("refund", NO),
+    "refund reversed": _of("refund", CAME_BACK),
+    "dash refund": _dash,
+    "dash failed": _dash_failed,
+    "dp opened": _dispute("opened"),
+    "dp withdrawn": _dispute("opened", "withdrawn"),
+    "dp review": _dispute("under_review"),
+    "dp won": _dispute("won"),
+    "dp lost": _dispute("lost"),
+    "dp won, taken": _dispute("won", "withdrawn"),
+    "dp lost, returned": _dispute("lost", "returned"),
+}
+
+#: = says what we hold, < overtaken, A applied, ? contradicts and the provider is asked, . not yet, ! conflict at once.
+SIGNS = {"=": "duplicate_effect", "<": "stale", "A": "applied", "!": "conflict", "?": "ask", ".": "later"}
+
+# Settled cell by cell against the graphs. Columns as in NOTICES: 8 of the charge, 8 of our calls for it, 3 of our refund, 2 of the dashboard's, 7 of
+# the dispute.
+TABLE = {
+    "authorizing": "A A ? A A A A A   A A . . . . . .   . . .   . .   . . . . . . .",
+    "authorizing, captures": "? A ? A A A A A   A A . . . . . .   . . .   . .   . . . . . . .",
+    "requires action": "A A ? A A A A =   A A . . . . . .   . . .   . .   . . . . . . .",
+    "authorized": "= A A A A ? < <   = ? ! . . . . .   . . .   . .   . . . . . . .",
+    "capturing": "< A . . . ? < <   = ? ! A A . . .   . . .   . .   . . . . . . .",
+    "capture unknown": "< A . . . ? < <   = ? ! A A . . .   . . .   . .   . . . . . . .",
+    "canceling": "< . . A A ? < <   = ? ! . . . A A   . . .   . .   . . . . . . .",
+    "canceling, not held": ". . . A A . . =   . . . . . . A A   . . .   . .   . . . . . . .",
+    "captured at once": "? = ? ? ? ? < <   = ? A . . . . .   . . .   A .   A A A A A . .",
+    "captured": "< = ? ? ? ? < <   = ? ! = ? A . .   . . .   A .   A A A A A . .",
+    "captured 600": "< ? = ? ? ? < <   = ? ! = ? A . .   . . .   A .   A A A A A . .",
+    "captured there": "< = ? ? ? ? < <   = ? ! . . . . .   . . .   A .   A A A A A . .",
+    "declined": "? ? ? = = = < <   ? = = . . . . .   . . .   . .   . . . . . . .",
+    "failed": "? ? ? = = = < <   ? = = . . . . .   . . .   . .   . . . . . . .",
+    "canceled": "< ? ? = = ? < <   = ? ! . . . = ?   . . .   . .   . . . . . . .",
+    "expired": "< ? ? = = ? < <   = ? ! . . . . .   . . .   . .   . . . . . . .",
+    "reversed": "? = ? ? ? = < <   < = = . . . . .   . . .   A .   A A A A A . .",
+    "refunding": "? = ? ? ? ? < <   = ? A . . . . .   A A .   A .   A A A A A . .",
+    "refund pending": "? = ? ? ? ? < <   = ? A . . . . .   A A .   A .   A A A A A . .",
+    "refunded": "? = ? ? ? ? < <   = ? A . . . . .   = A A   A .   A A A A A . .",
+    "refund failed": "? = ? ? ? ? < <   = ? A . . . . .   ? = =   A .   A A A A A . .",
+    "refund reversed": "? = ? ? ? ? < <   = ? A . . . . .   < = =   A .   A A A A A . .",
+    "refunded there": "? = ? ? ? ? < <   = ? A . . . . .   . . .   = A   A A A A A . .",
+    "dispute opened": "? = ? ? ? ? < <   = ? A . . . . .   . . .   A .   = A A A A . .",
+    "dispute withdrawn": "? = ? ? ? ? < <   = ? A . . . . .   . . .   A .   = = A A A . .",
+    "dispute in review": "? = ? ? ? ? < <   = ? A . . . . .   . . .   A .   < A = A A . .",
+    "dispute won": "? = ? ? ? ? < <   = ? A . . . . .   . . .   A .   < < < = A A =",
+    "dispute lost": "? = ? ? ? ? < <   = ? A . . . . .   . . .   A .   < < < A = = A",
+    "won, withdrawn": "? = ? ? ? ? < <   = ? A . . . . .   . . .   A .   < < < = = = =",
+    "lost, returned": "? = ? ? ? ? < <   = ? A . . . . .   . . .   A .   < < < = = = =",
+}
+
+# What "applied" is: steps of history and ledger rows, for each notice, where it is the same everywhere ("*")
+# and where it is not.
+EFFECTS: dict[str, dict[str, str]] = {
+    "held": {
+        "*": "attempt:approved payment:authorized | hold 1000",
+    },
+    "taken": {
+        "*": "attempt:approved payment:captured | capture 1000",
+        "authorized": "payment:captured | release 1000 capture 1000",
+        "capturing": "attempt:approved payment:captured | release 1000 capture 1000",
+        "capture unknown": "attempt:approved payment:captured | release 1000 capture 1000",
+    },
+    "taken 600": {
+        "*": "payment:captured | release 1000 capture 600",
+    },
+    "voided": {
+        "*": "attempt:declined payment:declined",
+        "authorized": "payment:canceled | release 1000",
+        "canceling": "attempt:approved payment:canceled | release 1000",
+        "canceling, not held": "attempt:approved payment:canceled attempt:declined",
+    },
+    "expired": {
+        "*": "attempt:declined payment:declined",
+        "authorized": "payment:expired | release 1000",
+        "canceling": "attempt:approved payment:canceled | release 1000",
+        "canceling, not held": "attempt:approved payment:canceled attempt:declined",
+    },
+    "no": {
+        "*": "attempt:declined payment:declined",
+    },
+    "waits": {
+        "*": "attempt:pending",
+        "requires action": "payment:processing attempt:pending",
+    },
+    "act": {
+        "*": "payment:action_required attempt:requires_action",
+    },
+    "auth yes": {
+        "*": "attempt:approved payment:authorized | hold 1000",
+        "authorizing, captures": "attempt:approved payment:captured | capture 1000",
+    },
+    "auth no": {
+        "*": "attempt:declined payment:declined",
+    },
+    "auth reversed": {
+        "*": "attempt:reversed payment:capture_reversed | capture_reversed 1000",
+    },
+    "capture yes": {
+        "*": "attempt:approved payment:captured | release 1000 capture 1000",
+    },
+    "capture no": {
+        "*": "attempt:declined payment:capture_refused",
+    },
+    "capture reversed": {
+        "*": "attempt:reversed payment:capture_reversed | capture_reversed 1000",
+        "captured 600": "attempt:reversed payment:capture_reversed | capture_reversed 600",
+    },
+    "cancel yes": {
+        "*": "attempt:approved payment:canceled | release 1000",
+        "canceling, not held": "attempt:approved payment:canceled attempt:declined",
+    },
+    "cancel no": {
+        "*": "attempt:declined payment:cancel_refused",
+        "canceling, not held": "attempt:declined payment:action_still_required",
+    },
+    "refund yes": {
+        "*": "attempt:approved refund:succeeded payment:refund_succeeded | refund_succeeded 300",
+    },
+    "refund no": {
+        "*": "attempt:declined refund:failed payment:refund_failed | refund_failed 300",
+        "refunded": "attempt:reversed refund:failed payment:refund_failed | refund_reversed 300 refund_failed 300",
+    },
+    "refund reversed": {
+        "*": "attempt:reversed refund:failed payment:refund_failed | refund_reversed 300 refund_failed 300",
+    },
+    "dash refund": {
+        "*": "payment:refund_opened refund:create refund:succeeded payment:refund_succeeded"
+        " | refund_sent 200 refund_succeeded 200",
+    },
+    "dash failed": {
+        "*": "refund:failed payment:refund_failed | refund_reversed 200 refund_failed 200",
+    },
+    "dp opened": {
+        "*": "dispute:open payment:dispute_opened | dispute_reserve 1000",
+    },
+    "dp withdrawn": {
+        "*": "dispute:open dispute:funds_withdrawn payment:dispute_opened"
+        " | dispute_reserve 1000 dispute_withdrawn 1000",
+        "dispute opened": "dispute:funds_withdrawn payment:dispute_updated | dispute_withdrawn 1000",
+        "dispute in review": "dispute:funds_withdrawn payment:dispute_updated | dispute_withdrawn 1000",
+    },
+    "dp review": {
+        "*": "dispute:open dispute:under_review payment:dispute_opened | dispute_reserve 1000",
+        "dispute opened": "dispute:under_review payment:dispute_updated",
+        "dispute withdrawn": "dispute:under_review payment:dispute_updated",
+    },
+    "dp won": {
+        "*": "dispute:open dispute:won payment:dispute_opened | dispute_reserve 1000 dispute_released 1000",
+        "dispute opened": "dispute:won payment:dispute_updated | dispute_released 1000",
+        "dispute withdrawn": "dispute:won payment:dispute_updated | dispute_released 1000 dispute_returned 1000",
+        "dispute in review": "dispute:won payment:dispute_updated | dispute_released 1000",
+        "dispute lost": "dispute:late_effect payment:dispute_updated | late_effect 1000 ALERT",
+    },
+    "dp lost": {
+        "*": "dispute:open dispute:lost payment:dispute_opened"
+        " | dispute_reserve 1000 dispute_withdrawn 1000 dispute_lost 1000",
+        "dispute opened": "dispute:lost payment:dispute_updated | dispute_withdrawn 1000 dispute_lost 1000",
+        "dispute withdrawn": "dispute:lost payment:dispute_updated | dispute_lost 1000",
+        "dispute in review": "dispute:lost payment:dispute_updated | dispute_withdrawn 1000 dispute_lost 1000",
+        "dispute won": "dispute:late_effect payment:dispute_updated | late_effect 1000 ALERT",
+    },
+    "dp won, taken": {
+        "*": "dispute:late_effect payment:dispute_updated | late_effect 1000 ALERT",
+    },
+    "dp lost, returned": {
+        "*": "dispute:late_effect payment:dispute_updated | late_effect 1000 ALERT",
+    },
+}
+
+
+def _said(outcome: Outcome) -> str:
+    match outcome:
+        case Decided():
+            return outcome.disposition
+        case Ask():
+            return "ask"
+        case NotYet():
+            return "later"
+
+
+def _done(decided: Decided) -> str:
+    change = decided.change
+    assert change is not None
+    steps = " ".join(f"{step.subject}:{step.event}" for step in change.transitions)
+    legs = " ".join(f"{row.kind} {row.amount}" for row in change.transfers)
+    return f"{steps} | {legs}".strip(" |") + (" ALERT" if any(each.alert for each in change.rejections) else "")
+
+
+def test_the_table_is_whole() -> None:
+    assert set(TABLE) == set(SITUATIONS)
+    assert {len(row.replace(" ", "")) for row in TABLE.values()} == {len(NOTICES)}
+    applied = {notice for row in TABLE.values() for notice, sign in _cells(row) if sign == "A"}
+    assert applied == set(EFFECTS)
+    assert set(SIGNS.values()) - {"ask", "later"} <= set(DISPOSITIONS)
+
+
+def _cells(row: str) -> list[tuple[str, str]]:
+    return list(zip(NOTICES, row.replace(" ", ""), strict=True))
+
+
+@pytest.mark.parametrize("situation", SITUATIONS)
+def test_every_event_in_every_situation(situation: str) -> None:
+    for name, sign in _cells(TABLE[situation]):
+        record = SITUATIONS[situation]()
+        outcome = record.decide(NOTICES[name](record))
+        assert _said(outcome) == SIGNS[sign], f"{situation} x {name}"
+        if sign == "A":
+            assert isinstance(outcome, Decided)
+            assert _done(outcome) == EFFECTS[name].get(situation, EFFECTS[name]["*"]), f"{situation} x {name}"
+        if sign == "!":
+            assert isinstance(outcome, Decided) and outcome.change is not None
+            assert outcome.change.rejections[0].alert and not outcome.change.transfers
+
+
+@pytest.mark.parametrize("situation", SITUATIONS)
+def test_what_was_applied_is_news_no_more(situation: str) -> None:
+    """The same event under another name, and the same event after a crash: never a second effect."""
+    for name, sign in _cells(TABLE[situation]):
+        if sign == "A":
+            record = SITUATIONS[situation]()
+            notice = NOTICES[name](record)
+            assert record.take(notice) == "applied"
+            sums, payment = record.sums(), record.payment
+            assert record.take(notice) in ("duplicate_effect", "stale"), f"{situation} x {name}"
+            assert (record.sums(), record.payment) == (sums, payment)
+
+
+# What a question comes to: situation, event, the provider's current word, the disposition, and what is posted.
+RELEASED = Approved(amount=AMOUNT, currency=CURRENCY, effect="voided")
+BOOKED_REFUND = Approved(amount=300, currency=CURRENCY, effect="refunded")
+CANNOT_SAY = Unknown(reason="time-out")
+ASKED: list[tuple[str, str, Verdict, str, str]] = [
+    # It agrees with us: the event was overtaken.
+    ("authorized", "no", held(), "stale", ""),
+    ("captured at once", "no", taken(), "stale", ""),
+    ("captured at once", "taken 600", taken(), "stale", ""),
+    ("captured", "voided", taken(), "stale", ""),
+    ("captured 600", "taken", taken(600), "stale", ""),
+    ("canceled", "taken", RELEASED, "stale", ""),
+    ("declined", "taken", NO, "stale", ""),
+    ("failed", "taken", NO, "stale", ""),
+    ("refund failed", "refund yes", NO, "stale", ""),
+    ("authorizing, captures", "held", taken(), "applied", "capture 1000"),
+    # It cannot say: asked again later.
+    *(
+        (situation, event, said, "later", "")
+        for said in (CANNOT_SAY, NotFound())
+        for situation, event in (
+            ("authorizing", "taken 600"),
+            ("authorized", "no"),
+            ("captured at once", "taken 600"),
+            ("captured", "voided"),
+            ("captured", "capture no"),
+            ("canceled", "taken"),
+            ("declined", "taken"),
+            ("refund failed", "refund yes"),
+        )
+    ),
+    # It says the same as the event: for a person.
+    ("authorizing", "taken 600", taken(600), "conflict", ""),
+    ("authorized", "no", NO, "conflict", ""),
+    ("captured at once", "no", NO, "conflict", ""),
+    ("captured at once", "taken 600", taken(600), "conflict", ""),
+    ("captured at once", "voided", RELEASED, "conflict", ""),
+    ("captured", "voided", RELEASED, "conflict", ""),
+    ("captured", "capture no", NO, "conflict", ""),
+    ("canceled", "cancel no", NO, "conflict", ""),
+    ("declined", "taken 600", taken(600), "conflict", ""),
+    # Money on an edge that we hold closed: to suspense.
+    ("declined", "taken", taken(), "applied", "late_effect 1000"),
+    ("declined", "auth yes", taken(), "applied", "late_effect 1000"),
+    ("failed", "taken", taken(), "applied", "late_effect 1000"),
+    ("canceled", "taken", taken(), "applied", "late_effect 1000"),
+    ("canceled", "taken 600", taken(600), "applied", "late_effect 600"),
+    ("expired", "taken", taken(), "applied", "late_effect 1000"),
+    ("refund failed", "refund yes", BOOKED_REFUND, "applied", "late_effect 300"),
+]
+
+
+@pytest.mark.parametrize(("situation", "event", "newest", "disposition", "posted"), ASKED)
+def test_the_current_word_decides(situation: str, event: str, newest: Verdict, disposition: str, posted: str) -> None:
+    record = SITUATIONS[situation]()
+    notice = NOTICES[event](record)
+    assert record.take(notice) == "ask"
+    before, known = len(record.transfers), len(record.rejections)
+    assert record.take(notice, newest) == disposition
+    legs = record.transfers[before:]
+    assert " ".join(f"{row.kind} {row.amount}" for row in legs) == posted
+    to_suspense = posted.startswith("late_effect")
+    assert len(record.rejections) - known == (1 if disposition == "conflict" or to_suspense else 0)
+    assert all(rejection.alert for rejection in record.rejections)
+    if to_suspense:
+        in_suspense = record.sums()[f"suspense:{PROVIDER}"]
+        assert abs(in_suspense) == legs[0].amount
+        # Told again, in whatever words, and asked again: it is in suspense already.
+        assert record.take(notice) == "duplicate_effect"
+        assert record.take(notice, newest) == "duplicate_effect"
+        assert record.sums()[f"suspense:{PROVIDER}"] == in_suspense
+
+
+def test_an_ask_names_the_attempt_that_is_contradicted() -> None:
+    record = SITUATIONS["captured 600"]()
+    capture = record.attempt("capture")
+    assert capture is not None
+    for event in ("taken", "voided", "capture no"):
+        outcome = record.decide(NOTICES[event](record))
+        assert isinstance(outcome, Ask) and outcome.attempt_id == capture.attempt_id, event
+
+
+@pytest.mark.parametrize(("provider", "account"), [("other", "main"), (PROVIDER, "other")])
+@pytest.mark.parametrize("situation", SITUATIONS)
+def test_another_account_says_nothing_of_our_money(situation: str, provider: str, account: str) -> None:
+    for name in NOTICES:
+        record = SITUATIONS[situation]()
+        outcome = record.decide(NOTICES[name](record), provider=provider, account=account)
+        assert isinstance(outcome, Decided) and outcome.disposition == "conflict", name
+        assert outcome.change is not None and not outcome.change.transitions and not outcome.change.transfers
+        assert [rejection.alert for rejection in outcome.change.rejections] == [True]
+
+
+#: Events that would have their effect here, but for the currency or an amount above what there is.
+NOT_OURS: list[tuple[str, Notice, Verdict | None, str]] = [
+    ("authorized", ChargeNotice(verdict=taken(AMOUNT, "USD")), taken(AMOUNT, "USD"), "conflict"),
+    ("authorized", ChargeNotice(verdict=taken(AMOUNT + 1)), taken(AMOUNT + 1), "conflict"),
+    ("authorized", ChargeNotice(verdict=taken(AMOUNT, "USD")), held(), "stale"),
+    ("authorized", ChargeNotice(verdict=taken(AMOUNT, "USD")), taken(), "applied"),
+    ("authorized", ChargeNotice(verdict=taken(AMOUNT, "USD")), CANNOT_SAY, "later"),
+    ("authorizing, captures", ChargeNotice(verdict=taken(AMOUNT, "USD")), taken(AMOUNT, "USD"), "conflict"),
+    ("captured", ChargeNotice(verdict=taken(AMOUNT, "USD")), taken(AMOUNT, "USD"), "conflict"),
+    ("canceled", ChargeNotice(verdict=taken(AMOUNT, "USD")), taken(AMOUNT, "USD"), "conflict"),
+    ("canceled", ChargeNotice(verdict=taken(AMOUNT + 1)), taken(AMOUNT + 1), "conflict"),
+    ("declined", ChargeNotice(verdict=taken(AMOUNT, "USD")), taken(AMOUNT, "USD"), "conflict"),
+    ("captured", RefundNotice(reference="r", amount=200, currency="USD"), None, "conflict"),
+    ("captured", RefundNotice(reference="r", amount=AMOUNT + 1, currency=CURRENCY), None, "conflict"),
+    ("refunded", RefundNotice(reference="r", amount=701, currency=CURRENCY), None, "conflict"),
+    ("refunding", RefundNotice(reference="r", amount=1_001, currency=CURRENCY), None, "conflict"),
+    ("refunding", RefundNotice(reference="r", amount=701, currency=CURRENCY), None, "later"),
+    ("refunding", RefundNotice(reference="r", amount=700, currency=CURRENCY), None, "applied"),
+    ("captured", DisputeNotice(reference="d", state="opened", amount=5, currency="USD"), None, "conflict"),
+    ("dispute opened", DisputeNotice(reference="dp_1", state="won", amount=999, currency=CURRENCY), None, "conflict"),
+    ("dispute opened", DisputeNotice(reference="dp_1", state="won", amount=AMOUNT, currency="USD"), None, "conflict"),
+    ("dispute opened", DisputeNotice(reference="dp_2", state="won", amount=999, currency=CURRENCY), None, "applied"),
+]
+
+
+@pytest.mark.parametrize(("situation", "notice", "newest", "disposition"), NOT_OURS)
+def test_another_amount_or_currency(situation: str, notice: Notice, newest: Verdict | None, disposition: str) -> None:
+    record = SITUATIONS[situation]()
+    if newest is not None:
+        assert record.take(notice) == "ask"
+    sums, payment = record.sums(), record.payment
+    assert record.take(notice, newest) == disposition
+    if disposition != "applied":
+        assert (record.sums(), record.payment) == (sums, payment)
+    assert len(record.rejections) == (1 if disposition == "conflict" else 0)
+
+
+def test_a_type_that_says_nothing_of_money_is_kept() -> None:
+    assert PaperRecord().decide(None) == Decided("unknown_type")
+
+
+def test_our_own_refund_is_known_by_the_providers_name_for_it() -> None:
+    record = SITUATIONS["refunded"]()
+    attempt = record.attempt("refund")
+    assert attempt is not None and attempt.provider_reference is not None
+    notice = RefundNotice(reference=attempt.provider_reference, amount=300, currency=CURRENCY)
+    assert record.take(notice) == "duplicate_effect"
+
+
+def test_a_call_of_ours_is_found_by_the_providers_name_for_it() -> None:
+    record = SITUATIONS["refund pending"]()
+    named = AttemptNotice(operation="refund", reference="ref_pending", verdict=BOOKED_REFUND)
+    assert record.take(AttemptNotice(operation="capture", reference="ref_pending", verdict=taken())) == "later"
+    assert record.take(named) == "applied"
+    assert record.stored.refunds[0].state == "succeeded"

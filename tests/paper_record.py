@@ -168,7 +168,8 @@ class PaperRecord:
     def step(self) -> Step:
         """The next step's cause."""
         number = self._next()
-        return Step(change_id=f"chg_{number}", at=AT + timedelta(seconds=number), cause="webhook", actor="provider:bank")
+        at = AT + timedelta(seconds=number)
+        return Step(change_id=f"chg_{number}", at=at, cause="webhook", actor=f"provider:{PROVIDER}")
 
     def _check(self) -> None:
         payment = self.payment

@@ -265,6 +265,26 @@ async def test_a_failing_endpoint_is_asked_by_one_message_at_a_time(database: Da
         await delivery.round()
         assert len(receiver.got) == 2
 
+        at_once, most = 0, 0
+
+        async def slow(_: Got) -> web.StreamResponse:
+            nonlocal at_once, most
+            at_once += 1
+            most = max(most, at_once)
+            await asyncio.sleep(0.05)
+            at_once -= 1
+            return web.Response(status=500)
+
+        receiver.script = slow
+        stop = asyncio.Event()
+        running = asyncio.create_task(delivery.run(stop))
+        async with asyncio.timeout(10):
+            while len(receiver.got) < 6:
+                await asyncio.sleep(0.01)
+        stop.set()
+        await running
+        assert most == 1
+
 
 @pytest.mark.parametrize(("asked", "waited_ms"), [("3600", 3_600_000), ("99999999", DAY_MS), ("1", 5_000)])
 async def test_retry_after_is_honoured_within_bounds(

@@ -6,16 +6,19 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from itertools import groupby
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import pytest
 from aiohttp import web
 from msgspec.structs import replace
 
+from tallystick.api.webhook_endpoints import book_of
 from tallystick.clock import monotonic_ms, utc_now
 from tallystick.core import Core
 from tallystick.outbound.addresses import Guard
+from tallystick.outbound.dispatch import Dispatch
 from tallystick.outbound.sending import Sending
+from tallystick.record.outbound import OutboundBook
 from tests.conftest import Database
 from tests.outbound.receiver import Got, Receiver, ok, receiving
 from tests.outbound.stand import core_for, deliveries, drain, lanes, pay, register, tries, worker, worker_at
@@ -261,6 +264,86 @@ async def test_what_is_put_in_while_the_last_message_is_under_way_is_not_overloo
         await pay(core, fresh_merchant, "k")
         await drain(sender)
         assert receiver.types == ["payment.captured", "refund.created", "refund.succeeded"]
+
+
+class SlowCommits:
+    """A pool whose transactions wait before COMMIT until they may go on."""
+
+    def __init__(self, pool: Any) -> None:
+        self._pool = pool
+        self.waiting = asyncio.Event()
+        self.go_on = asyncio.Event()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._pool, name)
+
+    @asynccontextmanager
+    async def acquire(self) -> AsyncIterator[Any]:
+        async with self._pool.acquire() as connection, connection.transaction():
+            yield _InTransaction(connection)
+            self.waiting.set()
+            await self.go_on.wait()
+
+
+class _InTransaction:
+    def __init__(self, connection: Any) -> None:
+        self._connection = connection
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._connection, name)
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[None]:
+        yield
+
+
+async def test_what_is_put_in_by_a_transaction_that_nobody_sees_yet_is_not_overlooked(
+    database: Database, fresh_merchant: str
+) -> None:
+    """The lane looks empty to whoever would end it, and is not: that is what it is rung for."""
+    async with receiving() as receiver, core_for(database) as core, worker(core) as sender:
+        client, pool = Client(core, fresh_merchant), SlowCommits(core.pool)
+        dispatching: list[asyncio.Task[int]] = []
+
+        async def refunds_meanwhile(got: Got) -> web.StreamResponse:
+            if got.json["type"] == "payment.captured":
+                await client.refund("r", got.json["payment_id"])
+                other = Dispatch(OutboundBook(cast(Any, pool)), batch=100)
+                dispatching.append(asyncio.create_task(other.round()))
+                await pool.waiting.wait()
+            return await ok(got)
+
+        receiver.script = refunds_meanwhile
+        await register(core, fresh_merchant, receiver)
+        await pay(core, fresh_merchant, "k")
+        sending = asyncio.create_task(sender.round())
+        await pool.waiting.wait()
+        await asyncio.sleep(0.2)  # the result of the first is being written, and waits for the lane's row
+        assert not sending.done()
+        pool.go_on.set()
+        await asyncio.gather(sending, *dispatching)
+        await drain(sender)
+        assert receiver.types == ["payment.captured", "refund.created", "refund.succeeded"]
+
+
+async def test_what_is_asked_for_again_while_it_is_under_way_is_sent_again(
+    database: Database, fresh_merchant: str
+) -> None:
+    async with receiving() as receiver, core_for(database) as core, worker(core) as delivery:
+        made = await register(core, fresh_merchant, receiver)
+
+        async def asks_again(got: Got) -> web.StreamResponse:
+            if len(receiver.got) == 1:
+                await book_of(core).resend(fresh_merchant, made.endpoint_id, [got.message_id], actor="key:test")
+            return await ok(got)
+
+        receiver.script = asks_again
+        await pay(core, fresh_merchant, "k")
+        await drain(delivery)
+        assert len(receiver.got) == 2
+        (one,) = await deliveries(core, fresh_merchant)
+        assert (one["state"], one["resends"], one["tries"]) == ("delivered", 1, 1)
+        assert await lanes(core, fresh_merchant) == 0
 
 
 async def test_the_database_may_be_away_for_a_moment_when_a_result_is_written(

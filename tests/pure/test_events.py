@@ -287,8 +287,8 @@ NOTICES: dict[str, Callable[[PaperRecord], Notice]] = {
 #: = says what we hold, < overtaken, A applied, ? contradicts and the provider is asked, . not yet, ! conflict at once.
 SIGNS = {"=": "duplicate_effect", "<": "stale", "A": "applied", "!": "conflict", "?": "ask", ".": "later"}
 
-# Settled cell by cell against the graphs. Columns as in NOTICES: 8 of the charge, 8 of our calls for it, 3 of our refund, 2 of the dashboard's, 7 of
-# the dispute.
+# Settled cell by cell against the graphs. Columns as in NOTICES: 8 of the charge, 8 of our calls for it, 3 of our
+# refund, 2 of the dashboard's, 7 of the dispute.
 TABLE = {
     "authorizing": "A A ? A A A A A   A A . . . . . .   . . .   . .   . . . . . . .",
     "authorizing, captures": "? A ? A A A A A   A A . . . . . .   . . .   . .   . . . . . . .",

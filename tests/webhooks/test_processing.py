@@ -131,11 +131,12 @@ async def test_an_event_is_claimed_by_one_worker(database: Database, fresh_merch
         names = [new_id("req") for _ in range(100)]
         await accept(database, [envelope(name, merchant_id=fresh_merchant, payment_id=new_id("pay")) for name in names])
         inbox = Inbox(core.pool)
+        await asyncio.gather(*(core.pool.execute("SELECT pg_sleep(0.05)") for _ in range(8)))  # 8 open connections
         claims = await asyncio.gather(*(inbox.claim(100, f"worker {n}", 60_000) for n in range(8)))
         claimed = [event.provider_event_id for claim in claims for event in claim]
         assert sorted(claimed) == sorted(names)
-        await inbox.release([event.name() for event in claims[0]], "worker 0")
-        await core.pool.execute("UPDATE inbox SET lease_until = NULL WHERE provider_event_id = ANY($1)", names)
+        for number, claim in enumerate(claims):
+            await inbox.release([event.name() for event in claim], f"worker {number}")
         await drain(core)
 
 

@@ -31,9 +31,6 @@ log = get_logger("tallystick.outbound")
 
 ACTOR: Final = "delivery"
 
-#: An endpoint that failed is asked by one message at a time until it answers well again.
-_FAILING_AT_ONCE: Final = 1
-
 #: At most so many secrets sign: rotating again and again shall not make a header too long for the receiver.
 _SIGNING_SECRETS: Final = 3
 
@@ -121,10 +118,11 @@ class Delivery:
         free, of_each = settings.outbound_concurrency - len(self._tasks), settings.outbound_endpoint_concurrency
         if free <= 0:
             return 0
+        # An endpoint that failed is asked by one message at a time until it answers well again.
         busy = [name for name, running in self._running.items() if name in self._failing or running >= of_each]
         chosen, planned = [], Counter(self._running)
-        for lane, failing in await self.book.due(free, busy, of_each):
-            if planned[lane.endpoint_id] < (_FAILING_AT_ONCE if failing else of_each):
+        for lane in await self.book.due(free, busy, of_each):
+            if planned[lane.endpoint_id] < of_each:
                 planned[lane.endpoint_id] += 1
                 chosen.append(lane)
         if not chosen:

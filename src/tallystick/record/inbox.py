@@ -68,11 +68,14 @@ class Inbox:
 
     async def renew(self, names: Sequence[EventName], lease: str, lease_ms: int) -> None:
         """Hold on to what takes long; what another worker has taken meanwhile stays with it."""
-        await self._pool.execute(STATEMENTS["renew"], *_columns(sorted(names)), lease, lease_ms, self.clock_shift_ms)
+        if names:
+            columns = _columns(sorted(names))
+            await self._pool.execute(STATEMENTS["renew"], *columns, lease, lease_ms, self.clock_shift_ms)
 
     async def release(self, names: Sequence[EventName], lease: str) -> None:
         """Let go of what was not tried."""
-        await self._pool.execute(STATEMENTS["release"], *_columns(sorted(names)), lease)
+        if names:
+            await self._pool.execute(STATEMENTS["release"], *_columns(sorted(names)), lease)
 
     async def routes(self, references: Sequence[EventName]) -> Mapping[EventName, tuple[str, str]]:
         """(provider, account, reference) -> (merchant, payment), for those that are known."""

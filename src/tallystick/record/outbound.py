@@ -59,13 +59,6 @@ class LaneName(NamedTuple):
     payment_id: str
 
 
-class DueLane(NamedTuple):
-    """A lane whose first message may be due. ``failing``: its endpoint has not answered well lately."""
-
-    lane: LaneName
-    failing: bool
-
-
 class Held(Struct, frozen=True):
     """A lane leased to us. ``rung`` is how often something had been put in when we took it."""
 
@@ -145,10 +138,11 @@ class OutboundBook:
                 await connection.execute(STATEMENTS["ring"], *_columns(lanes), self.clock_shift_ms)
         return len(ours)
 
-    async def due(self, limit: int, busy: Sequence[str], of_each: int) -> list[DueLane]:
-        """Lanes that are due, at most ``of_each`` of an endpoint and none of those that are ``busy``."""
+    async def due(self, limit: int, busy: Sequence[str], of_each: int) -> list[LaneName]:
+        """Lanes that are due, at most ``of_each`` of an endpoint, one of an endpoint that is failing, and none of those
+        that are ``busy``."""
         records = await self._pool.fetch(STATEMENTS["due"], limit, list(busy), of_each, self.clock_shift_ms)
-        return [DueLane(LaneName(*record[:3]), record[3]) for record in records]
+        return [LaneName(*record) for record in records]
 
     async def claim(self, lanes: Sequence[LaneName], lease: str, lease_ms: int) -> list[Claimed]:
         """Take those lanes that nobody else took, and their first message each. Where none is due after all, the lane

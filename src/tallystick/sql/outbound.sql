@@ -53,7 +53,7 @@ DO UPDATE SET rung = message_lane.rung + 1, next_try_at = LEAST(message_lane.nex
 
 -- due: up to $3 lanes of every endpoint that has room ($2: those that have none), one of those that fail: none that is
 -- slow, or has much to be told, stands in another's way ($4: shift in ms)
-SELECT l.merchant_id, l.endpoint_id, l.payment_id, e.failing_since IS NOT NULL AS failing
+SELECT l.merchant_id, l.endpoint_id, l.payment_id
 FROM webhook_endpoint e
 CROSS JOIN LATERAL (
     SELECT i.merchant_id, i.endpoint_id, i.payment_id, i.next_try_at

@@ -1,0 +1,251 @@
+"""Whatever order and however often a provider's events arrive, the record ends the same: as in order, once each."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from msgspec import Struct
+
+from tallystick.lifecycle import ATTEMPT_OPEN
+from tallystick.providers.base import Approved, Declined, Pending, RequiresAction, Reversed, Verdict
+from tallystick.providers.notices import AttemptNotice, ChargeNotice, DisputeNotice, Notice, RefundNotice
+from tests.paper_record import AMOUNT, CURRENCY, PaperRecord, approval
+
+CAME_BACK = Reversed(code="returned", message="It came back.")
+NO = Declined(code="card_declined", message="No.")
+
+#: What an attempt without effect is called depends on who was first: no, no such charge, or taken back.
+ENDED_WITHOUT_EFFECT = {"declined", "failed", "reversed"}
+
+#: Rounds of retries after which an event that is still not done never will be.
+ROUNDS_LIMIT = 20
+
+
+class OwnAnswer(Struct, frozen=True):
+    """Our own call's answer comes among the events."""
+
+    operation: str
+    verdict: Verdict
+
+
+Arrival = Notice | OwnAnswer
+
+
+class Life(Struct, frozen=True):
+    """How a payment stands when the events begin, what the provider tells of it in order, and its last word on each of
+    our calls."""
+
+    begin: str
+    arrivals: tuple[Arrival, ...]
+    truth: dict[str, Verdict]
+
+
+def _begun(begin: str) -> PaperRecord:
+    record = PaperRecord(automatic=begin in ("charging", "declined", "refunding"))
+    match begin:
+        case "charging" | "authorizing":
+            return record
+        case "declined":
+            record.answer("authorize", NO)
+            return record
+    record.answer("authorize")
+    match begin:
+        case "capturing":
+            record.capture()
+        case "capturing part":
+            record.capture(600)
+        case "canceling":
+            record.cancel()
+        case "canceled":
+            record.cancel()
+            record.answer("cancel")
+        case "refunding":
+            record.refund(300)
+    return record
+
+
+def _charge(effect: str, amount: int = AMOUNT) -> Approved:
+    return Approved(amount=amount, currency=CURRENCY, effect=effect, reference="ch_1")
+
+
+def _own(record: PaperRecord, operation: str, verdict: Verdict | None = None) -> tuple[AttemptNotice, Verdict]:
+    attempt = record.attempt(operation)
+    assert attempt is not None
+    said: Any = approval(attempt) if verdict is None else verdict
+    return AttemptNotice(operation=operation, attempt_id=attempt.attempt_id, verdict=said), said
+
+
+@st.composite
+def lives(draw: st.DrawFn) -> Life:
+    """Any valid life: what one of the graphs forbids, no provider does."""
+    begin = draw(
+        st.sampled_from(
+            (
+                "charging",
+                "authorizing",
+                "authorized",
+                "capturing",
+                "capturing part",
+                "canceling",
+                "canceled",
+                "declined",
+                "refunding",
+            )
+        )
+    )
+    record = _begun(begin)
+    arrivals: list[Arrival] = []
+    truth: dict[str, Verdict] = {}
+    captured = AMOUNT
+    if begin in ("charging", "authorizing"):
+        waiting: list[Verdict] = [Pending(), RequiresAction(next_action={"type": "redirect"})]
+        arrivals += [ChargeNotice(verdict=verdict) for verdict in draw(st.lists(st.sampled_from(waiting), max_size=2))]  # type: ignore[arg-type]  # of AnyVerdict
+    match begin:
+        case "charging" | "refunding" | "declined":
+            notice, said = _own(record, "authorize")
+            arrivals += [ChargeNotice(verdict=_charge("captured")), notice]
+            if begin == "charging":
+                arrivals.append(OwnAnswer("authorize", said))
+            truth["authorize"] = said
+        case "authorizing" | "authorized":
+            captured = draw(st.sampled_from((AMOUNT, 600, 0)))
+            arrivals.append(ChargeNotice(verdict=_charge("authorized")))
+            if captured:
+                arrivals.append(ChargeNotice(verdict=_charge("captured", captured)))
+                truth["authorize"] = _charge("captured", captured)
+            else:
+                arrivals.append(ChargeNotice(verdict=_charge("voided"), expired=draw(st.booleans())))
+                truth["authorize"] = _charge("voided")
+        case "capturing" | "capturing part":
+            notice, said = _own(record, "capture")
+            captured = AMOUNT if begin == "capturing" else 600
+            arrivals += [
+                ChargeNotice(verdict=_charge("authorized")),
+                ChargeNotice(verdict=_charge("captured", captured)),
+                notice,
+                OwnAnswer("capture", said),
+            ]
+            truth |= {"authorize": _charge("captured", captured), "capture": said}
+        case "canceling":
+            notice, said = _own(record, "cancel")
+            arrivals += [ChargeNotice(verdict=_charge("voided")), notice, OwnAnswer("cancel", said)]
+            truth |= {"authorize": _charge("voided"), "cancel": said}
+            captured = 0
+        case "canceled":
+            arrivals.append(ChargeNotice(verdict=_charge("captured")))
+            truth |= {"authorize": _charge("captured"), "cancel": _own(record, "cancel")[1]}
+    if captured and begin not in ("canceled", "declined"):
+        _afterlife(draw, record, begin, arrivals, truth)
+    return Life(begin, tuple(arrivals), truth)
+
+
+def _afterlife(
+    draw: st.DrawFn, record: PaperRecord, begin: str, arrivals: list[Arrival], truth: dict[str, Verdict]
+) -> None:
+    """What may befall captured money, in any mixture."""
+    befell: list[list[Arrival]] = []
+    if begin == "refunding":
+        notice, said = _own(record, "refund")
+        steps: list[Arrival] = [notice, OwnAnswer("refund", said)]
+        truth["refund"] = said
+        if draw(st.booleans()):
+            steps.append(_own(record, "refund", CAME_BACK)[0])
+            truth["refund"] = CAME_BACK
+        befell.append(steps)
+    for number in range(draw(st.integers(0, 2))):
+        refund: list[Arrival] = [RefundNotice(reference=f"dash_{number}", amount=150, currency=CURRENCY)]
+        if draw(st.booleans()):
+            refund.append(AttemptNotice(operation="refund", reference=f"dash_{number}", verdict=CAME_BACK))
+        befell.append(refund)
+    for number in range(draw(st.integers(0, 2))):
+        befell.append(_dispute(draw, f"dp_{number}"))
+    reversible = {
+        "charging": "authorize",
+        "refunding": "authorize",
+        "capturing": "capture",
+        "capturing part": "capture",
+    }
+    if begin in reversible and draw(st.booleans()):
+        operation = reversible[begin]
+        befell.append([_own(record, operation, CAME_BACK)[0]])
+        truth[operation] = CAME_BACK
+    for steps in draw(st.permutations(befell)):
+        arrivals += steps
+
+
+def _dispute(draw: st.DrawFn, reference: str) -> list[Arrival]:
+    def step(state: str, funds: str | None = None) -> DisputeNotice:
+        return DisputeNotice(reference=reference, state=state, amount=400, currency=CURRENCY, funds=funds)
+
+    withdrawn = draw(st.booleans())
+    steps: list[Arrival] = [step("opened")]
+    if withdrawn:
+        steps.append(step("opened", "withdrawn"))
+    if draw(st.booleans()):
+        steps.append(step("under_review"))
+    match draw(st.sampled_from(("open", "won", "won, taken", "lost", "lost, returned"))):
+        case "won":
+            steps.append(step("won", "returned" if withdrawn else None))
+        case "won, taken":
+            steps += [step("won", "returned" if withdrawn else None), step("won", "withdrawn")]
+        case "lost":
+            steps.append(step("lost", None if withdrawn else "withdrawn"))
+        case "lost, returned":
+            steps += [step("lost", None if withdrawn else "withdrawn"), step("lost", "returned")]
+    return steps
+
+
+def delivered(life: Life, order: list[Arrival]) -> PaperRecord:
+    """The record after these arrivals; what cannot be decided yet is tried again until nothing changes."""
+    record = _begun(life.begin)
+    waiting: list[Arrival] = order
+    for _ in range(ROUNDS_LIMIT):
+        later = [arrival for arrival in waiting if not _taken(record, life, arrival)]
+        if len(later) == len(waiting):
+            break
+        waiting = later
+    assert not waiting, f"never decided: {waiting}"
+    return record
+
+
+def _taken(record: PaperRecord, life: Life, arrival: Arrival) -> bool:
+    if isinstance(arrival, OwnAnswer):
+        record.answer(arrival.operation, arrival.verdict)
+        return True
+    said = record.take(arrival)
+    if said == "ask":
+        outcome = record.decide(arrival)
+        attempt = record.stored.attempt(outcome.attempt_id)  # type: ignore[union-attr]  # an Ask, as it said
+        said = record.take(arrival, life.truth[attempt.operation])
+    assert said != "conflict", f"a valid life: {arrival}"
+    return said != "later"
+
+
+def shape(record: PaperRecord) -> dict[str, Any]:
+    """What must be the same: states, amounts and sums. Versions count the ways there, and may differ."""
+    payment = record.payment
+    attempts = {}
+    for each in record.stored.attempts:
+        assert each.state not in ATTEMPT_OPEN
+        attempts[each.attempt_id] = "no effect" if each.state in ENDED_WITHOUT_EFFECT else each.state
+    return {
+        "payment": (payment.state, payment.amount_authorized, payment.amount_captured, payment.amount_reversed),
+        "refunded": (payment.amount_refunded, payment.amount_refund_pending),
+        "attempts": attempts,
+        "refunds": {each.refund_id: (each.state, each.amount) for each in record.stored.refunds},
+        "disputes": {each.dispute_id: (each.state, each.funds_withdrawn) for each in record.stored.disputes},
+        "sums": record.sums(),
+        "in suspense": sum(row.amount for row in record.transfers if row.kind == "late_effect"),
+    }
+
+
+@settings(max_examples=600, deadline=None)
+@given(life=lives(), data=st.data())
+def test_any_order_and_multiplicity_ends_the_same(life: Life, data: st.DataObject) -> None:
+    in_order = shape(delivered(life, list(life.arrivals)))
+    times = data.draw(st.lists(st.integers(1, 3), min_size=len(life.arrivals), max_size=len(life.arrivals)))
+    all_of_them = [arrival for arrival, count in zip(life.arrivals, times, strict=True) for _ in range(count)]
+    order = data.draw(st.permutations(all_of_them))
+    assert shape(delivered(life, order)) == in_order

@@ -1,4 +1,4 @@
-"""The ``work`` role: recovery and the inbox, until told to stop. Any number may run; leases decide who does what."""
+"""The ``work`` role: recovery, the inbox and the outbox, until told to stop. Any number may run; leases decide."""
 
 from __future__ import annotations
 
@@ -6,9 +6,11 @@ import asyncio
 import signal
 
 from tallystick.logs import get_logger
+from tallystick.outbound.delivery import Delivery
 from tallystick.record.inbox import Inbox
 from tallystick.record.schedule import ScheduleBook
 from tallystick.recovery import Recovery
+from tallystick.sealing import sealer_of
 from tallystick.settings import Settings
 from tallystick.webhooks.processing import Processing
 from tallystick.wiring import open_core
@@ -22,7 +24,8 @@ async def work(settings: Settings, database_url: str, stop: asyncio.Event) -> No
         recovery = Recovery(core, ScheduleBook(core.pool, clock_shift_ms=settings.clock_shift_ms))
         processing = Processing(core, Inbox(core.pool, clock_shift_ms=settings.clock_shift_ms))
         log.info("worker started")
-        await asyncio.gather(recovery.run(stop), processing.run(stop))
+        delivery = Delivery(core, sealer_of(settings))
+        await asyncio.gather(recovery.run(stop), processing.run(stop), delivery.run(stop))
     log.info("worker ended")
 
 

@@ -21,7 +21,7 @@ from tallystick.decisions.late_effects import (
 )
 from tallystick.decisions.settlement import mismatch, normalised, settle
 from tallystick.decisions.stored import Checks, Stored, verdict_name
-from tallystick.lifecycle import ATTEMPT_OPEN, FINAL, Reading, reading
+from tallystick.lifecycle import ATTEMPT_OPEN, CREATE_OPEN, FINAL, Reading, reading
 from tallystick.model import Attempt, Payment
 from tallystick.providers.base import Approved, Declined, NotFound, Reversed, Unknown, Verdict
 from tallystick.providers.notices import AttemptNotice, ChargeNotice, DisputeNotice, Notice, RefundNotice
@@ -185,6 +185,9 @@ def _on_captured(case: _Case, verdict: Approved) -> Outcome:
             return case.conflict("captured", wrong)
         change = late_capture(case.stored, authorize, case.newest, case.step, case.rejection_id)
         return Decided("applied", change, change.rejections[0].reason)
+    part = verdict.currency == authorize.currency and verdict.amount < authorize.amount
+    if payment.state in CREATE_OPEN and part and not authorize.capture:
+        return NotYet("a part of what is not held yet was captured: that it is held comes first")
     return _on_attempt(case, authorize, verdict)
 
 
@@ -246,4 +249,7 @@ def _on_voided(case: _Case, verdict: Approved, *, expired: bool) -> Outcome:
             return NotYet("a capture is under way: its own outcome comes first")
         case "captured":
             return _against_captured(case, "voided", "the provider calls a charge released that we hold captured")
+        case "authorizing" if not authorize.capture:
+            # Taken as a refusal it would decline what was held, and then let go of.
+            return NotYet("what is not held yet was released: that it was held comes first")
     return _on_attempt(case, authorize, replace(verdict, amount=authorize.amount, currency=authorize.currency))

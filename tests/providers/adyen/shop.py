@@ -1,0 +1,173 @@
+"""Instructions through the real door to the fake Adyen, its notifications through the inbox, and its books beside
+ours."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from typing import Any, cast
+
+import asyncpg
+from msgspec.structs import replace
+
+from tallystick import payments
+from tallystick.core import Core
+from tallystick.edge.commands import CreatePayment
+from tallystick.invariants import tally, verify
+from tallystick.model import Payment
+from tallystick.providers.adyen_notices import AdyenReceiver
+from tallystick.providers.adyen_reference import read_reference
+from tallystick.record.schedule import ScheduleBook
+from tallystick.recovery import Recovery
+from tallystick.replies import Reply
+from tallystick.settings import Settings
+from tallystick.webhooks.envelope import envelope_of
+from tallystick.wiring import open_core
+from tests.conftest import Database
+from tests.providers.adyen.bank import FakeAdyen, token
+from tests.providers.adyen.fake_adyen import API_KEY, HMAC_KEY, MERCHANT_ACCOUNT
+from tests.races.stack import HURRIED, Client, read
+from tests.webhooks.stand import accept, drain
+
+#: What is still open after this has not converged: far above the sum of the time-outs below.
+CONVERGENCE_S = 20
+
+SETTINGS = replace(
+    HURRIED,
+    adyen_api_key=API_KEY,
+    adyen_merchant_account=MERCHANT_ACCOUNT,
+    adyen_hmac_keys=HMAC_KEY,
+    send_window_ms=400,
+    provider_request_timeout_ms=400,
+    provider_connect_timeout_ms=200,
+    recovery_interval_ms=50,
+    resubmit_limit=3,
+    webhook_backoff_base_ms=10,
+    webhook_backoff_cap_ms=40,
+    webhook_interval_ms=10,
+)
+
+
+@asynccontextmanager
+async def adyen_core(database: Database, url: str, settings: Settings = SETTINGS) -> AsyncIterator[Core]:
+    """A core whose Adyen is at ``url``, with recovery at work."""
+    async with open_core(replace(settings, adyen_api_url=f"{url}/v72"), database.app_url) as core:
+        stop = asyncio.Event()
+        loop = asyncio.create_task(Recovery(core, ScheduleBook(core.pool)).run(stop))
+        try:
+            yield core
+        finally:
+            stop.set()
+            await loop
+
+
+class Shop(Client):
+    """A client of the core that pays with Adyen, and takes in what it tells."""
+
+    def __init__(self, core: Core, merchant_id: str, database: Database, bank: FakeAdyen) -> None:
+        super().__init__(core, merchant_id)
+        self.database = database
+        self.bank = bank
+
+    async def create(self, key: str, amount: int = 1_000, *, manual: bool = False, **other: Any) -> Reply:
+        command = CreatePayment(
+            amount=amount,
+            currency="EUR",
+            payment_method=other.get("payment_method", token()),
+            capture_method="manual" if manual else "automatic",
+            provider="adyen",
+            description=None,
+            metadata={},
+        )
+        body = {"amount": amount, "manual": manual} | other
+        instruction = self.instruction(key, "POST /v1/payments", "/v1/payments", body)
+        return await payments.create_payment(self.core, instruction, command, "adyen")
+
+    async def told(self, *codes: str, times: int = 1) -> list[tuple[str, str]]:
+        """Everything that Adyen has to tell (of these kinds) arrives and is processed: event and disposition."""
+        receiver = AdyenReceiver("main", MERCHANT_ACCOUNT, [HMAC_KEY])
+        body, now = await self.bank.tell(*codes, times=times), datetime.now(UTC)
+        if b'"notificationItems": []' in body:
+            return []
+        notifications = receiver.receive(body, {}, now)
+        await accept(self.database, [envelope_of(receiver, one, body, {}, now) for one in notifications])
+        await drain(self.core)
+        names = list(dict.fromkeys(one.provider_event_id for one in notifications))
+        rows = await self.core.pool.fetch(
+            "SELECT provider_event_id, state FROM inbox WHERE provider_event_id = ANY($1)", names
+        )
+        found = {row[0]: row[1] for row in rows}
+        return [(name.partition(":")[0], found[name]) for name in names]
+
+    async def until(self, done: Callable[[], Awaitable[bool]]) -> None:
+        """Wait for something."""
+        async with asyncio.timeout(CONVERGENCE_S):
+            while not await done():
+                await asyncio.sleep(0.03)
+
+    async def until_final(self, send: Callable[[], Awaitable[Reply]], *, told: bool = True) -> dict[str, Any]:
+        """Send the same instruction again until it has an outcome, taking in what Adyen tells meanwhile."""
+        async with asyncio.timeout(CONVERGENCE_S):
+            while (reply := await send()).status in (202, 409) and b"transition_rejected" not in reply.body:
+                if told:
+                    await self.told()
+                await asyncio.sleep(0.05)
+        return read(reply)
+
+    async def charge(self, key: str, *, manual: bool = False, **other: Any) -> dict[str, Any]:
+        """A payment with its outcome, which Adyen has also told of."""
+        payment = await self.until_final(lambda: self.create(key, manual=manual, **other), told=False)
+        await self.told()
+        return payment
+
+    async def stored(self, payment_id: str) -> Payment:
+        """The payment as our record has it."""
+        found = await self.core.reads.payment(self.merchant_id, payment_id)
+        assert found is not None
+        return found[0]
+
+    async def attempt_states(self, payment_id: str) -> dict[str, str]:
+        """Operation -> state of its newest attempt."""
+        loaded = await self.core.reads.load(self.merchant_id, payment_id)
+        assert loaded is not None
+        return {attempt.operation: attempt.state for attempt in loaded.stored.attempts}
+
+    async def differences(self) -> list[str]:
+        """What differs between our record and theirs."""
+        charges = await asyncio.to_thread(self._charges)
+
+        async def listed() -> AsyncIterator[dict[str, Any]]:
+            for charge in charges:
+                yield charge
+
+        async with self.core.pool.acquire() as pooled:
+            connection = cast(asyncpg.Connection, pooled)
+            beside = await tally(connection, listed(), "adyen", merchant_id=self.merchant_id)
+            alone = await verify(connection, settings=self.core.settings, merchant_id=self.merchant_id)
+        assert beside.checked["open"] == 0, "nothing is on its way any more"
+        return [violation.detail for violation in (*beside.violations, *alone.violations)]
+
+    def _charges(self) -> list[dict[str, Any]]:
+        """Payments as the tally reads charges."""
+        made = self.bank.books("modification", self.merchant_id)
+        found = []
+        for row in self.bank.books("payment", self.merchant_id):
+            reference = read_reference(row["reference"])
+            assert reference is not None
+            others = [read_reference(one["reference"]) for one in made if one["payment"] == row["psp"]]
+            found.append(
+                {
+                    "id": row["psp"],
+                    "payment_id": reference.payment_id,
+                    "merchant_id": self.merchant_id,
+                    "attempt_ids": [reference.attempt_id, *(one.attempt_id for one in others if one is not None)],
+                    "amount": row["amount"],
+                    "currency": row["currency"],
+                    "authorized": row["amount"] if row["state"] == "Authorised" else 0,
+                    "captured": row["captured"],
+                    "refunded": row["refunded"],
+                }
+            )
+        return found

@@ -7,15 +7,16 @@ are enforced, and only the sentences between them are written here.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable
 from typing import Final
 
-from tallystick import chart
+from tallystick import chart, markdown
+from tallystick.contract_scripts import acquirer_scripts
+from tallystick.contract_webhooks import merchant_messages, provider_events, settings_table
 from tallystick.edge.fingerprint import FINGERPRINT_VERSION
 from tallystick.edge.idempotency_key import MAX_KEY_CHARS
 from tallystick.errors import ERRORS
 from tallystick.lifecycle import ATTEMPT, CREATE_OPEN, FINAL, MACHINES, NEW, VERDICTS, Table, reading
-from tallystick.settings import describe_settings
 
 #: The settings that govern recovery, in the order in which an attempt meets them.
 RECOVERY_SETTINGS: Final = (
@@ -47,17 +48,20 @@ _WORDS: Final = {_HELD: "the hold", _AMOUNT: "the amount"}
 
 def render_contract() -> str:
     """The contract as markdown: the same bytes wherever it runs."""
-    sections = (_HEAD, _lifecycles(), _matrix(), _recovery(), _finality(), _IDENTITY, _errors(), _ledger())
+    sections = (
+        _HEAD,
+        _lifecycles(),
+        _matrix(),
+        _recovery(),
+        provider_events(),
+        _finality(),
+        _IDENTITY,
+        _errors(),
+        _ledger(),
+        merchant_messages(),
+        acquirer_scripts(),
+    )
     return "\n\n".join(section.strip("\n") for section in sections) + "\n"
-
-
-def _table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    lines = [header, ["---"] * len(header), *rows]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
-
-
-def _code(words: Iterable[str]) -> str:
-    return ", ".join(f"`{word}`" for word in words)
 
 
 _HEAD: Final = """
@@ -75,8 +79,8 @@ def _lifecycles() -> str:
     ]
     for machine, table in MACHINES.items():
         parts += [f"### {machine.capitalize()}", _diagram(machine, table)]
-        parts.append(_table(("from", "event", "to"), _edges(table)))
-        parts.append(f"Final: {_code(sorted(FINAL[machine]))}.")
+        parts.append(markdown.table(("from", "event", "to"), _edges(table)))
+        parts.append(f"Final: {markdown.code(sorted(FINAL[machine]))}.")
     return "\n\n".join(parts)
 
 
@@ -107,7 +111,7 @@ def _matrix() -> str:
             " with an alert. *late_effect*: money arrived on a closed edge; it follows where the payment still can,"
             " else it is posted to `suspense:<provider>`, with a rejection and an alert. An approval of another"
             " amount, currency or effect than was asked for is a conflict in every state.",
-            _table(("attempt", *(f"`{verdict}`" for verdict in VERDICTS)), rows),
+            markdown.table(("attempt", *(f"`{verdict}`" for verdict in VERDICTS)), rows),
         )
     )
 
@@ -136,13 +140,7 @@ _RECOVERY_RULES: Final = """
 
 
 def _recovery() -> str:
-    described = {row.variable: row for row in describe_settings()}
-    rows = []
-    for name in RECOVERY_SETTINGS:
-        row = described[f"TALLYSTICK_{name.upper()}"]
-        rows.append((f"`{row.variable}`", row.default, row.unit, row.reason))
-    table = _table(("setting", "default", "unit", "why"), rows)
-    return "\n\n".join(("## Retries and recovery", _RECOVERY_RULES.strip("\n"), table))
+    return "\n\n".join(("## Retries and recovery", _RECOVERY_RULES.strip("\n"), settings_table(RECOVERY_SETTINGS)))
 
 
 def _finality() -> str:
@@ -151,8 +149,8 @@ def _finality() -> str:
         (
             "`POST /v1/payments`",
             "201",
-            f"its authorization closed: the payment has left {_code(waiting)}. Under manual capture `authorized` is"
-            " final for this instruction, whatever a capture or cancel does later",
+            f"its authorization closed: the payment has left {markdown.code(waiting)}. Under manual capture"
+            " `authorized` is final for this instruction, whatever a capture or cancel does later",
         ),
         (
             "`POST /v1/payments/{id}/capture`",
@@ -167,7 +165,7 @@ def _finality() -> str:
         (
             "`POST /v1/payments/{id}/refunds`",
             "201",
-            f"the refund is {_code(sorted(FINAL['refund']))}; a `pending` one is not final",
+            f"the refund is {markdown.code(sorted(FINAL['refund']))}; a `pending` one is not final",
         ),
         (
             "any of them",
@@ -181,7 +179,7 @@ def _finality() -> str:
             "Finality belongs to the instruction, not to the payment. Whichever change finalises it records status"
             " and body in the same transaction, be it the sender's answer, recovery or an operator. Until then the"
             " answer is 202 with the current state, and a 202 is never recorded.",
-            _table(("instruction", "status", "final when"), rows),
+            markdown.table(("instruction", "status", "final when"), rows),
         )
     )
 
@@ -226,7 +224,7 @@ def _errors() -> str:
             " money moved; *executed* that the refusal itself is recorded and will be replayed; *unknown* that the"
             " same request must be sent again to learn what happened. *takes the key*: whether this answer is the"
             " reason that the key is taken afterwards.",
-            _table(("code", "status", "title", "retryable", "outcome", "takes the key"), rows),
+            markdown.table(("code", "status", "title", "retryable", "outcome", "takes the key"), rows),
         )
     )
 
@@ -239,6 +237,13 @@ _POSTINGS: Final[tuple[tuple[Callable[..., list[chart.Posting]], list[chart.Post
     (chart.refund_succeeded, chart.refund_succeeded("<p>", _AMOUNT)),
     (chart.refund_failed, chart.refund_failed("<p>", _AMOUNT, had_succeeded=False)),
     (chart.refund_failed, chart.refund_failed("<p>", _AMOUNT, had_succeeded=True)),
+    (chart.capture_reversed, chart.capture_reversed("<p>", _AMOUNT)),
+    (chart.dispute_opened, chart.dispute_opened(_AMOUNT)),
+    (chart.dispute_withdrawn, chart.dispute_withdrawn("<p>", _AMOUNT)),
+    (chart.dispute_won, chart.dispute_won("<p>", _AMOUNT, withdrawn=False)),
+    (chart.dispute_won, chart.dispute_won("<p>", _AMOUNT, withdrawn=True)),
+    (chart.dispute_lost, chart.dispute_lost("<p>", _AMOUNT, withdrawn=False)),
+    (chart.dispute_lost, chart.dispute_lost("<p>", _AMOUNT, withdrawn=True)),
     (chart.late_money_in, chart.late_money_in("<p>", _AMOUNT)),
     (chart.late_money_out, chart.late_money_out("<p>", _AMOUNT)),
 )
@@ -264,9 +269,10 @@ def _ledger() -> str:
         (
             "## Ledger",
             "One row is one transfer: a debit account, a credit account and an amount above zero, so an unbalanced"
-            " entry cannot be written down. Transfers belong to a version of their payment or refund and are keyed by"
-            " it. Corrections are new transfers. `provider:`, `authorized:`, `refunds_in_flight:` and `suspense:` are"
-            " clearing accounts: they return to zero when the world agrees.",
-            _table(("event", "meaning", "transfer", "debit", "credit", "amount"), rows),
+            " entry cannot be written down. Transfers belong to a version of their payment, refund or dispute and are"
+            " keyed by it. Corrections are new transfers. `provider:`, `authorized:`, `refunds_in_flight:`, `disputes:`"
+            " and `suspense:` are clearing accounts: they return to zero when the world agrees. `dispute_reserve` holds"
+            " what undecided disputes may cost the merchant.",
+            markdown.table(("event", "meaning", "transfer", "debit", "credit", "amount"), rows),
         )
     )

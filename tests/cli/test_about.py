@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import get_type_hints
 
 import msgspec
 import pytest
 
-from tallystick import __version__
+from tallystick import __version__, chart
 from tallystick.contract import RECOVERY_SETTINGS, render_contract
+from tallystick.contract_webhooks import INBOX_SETTINGS, OUTBOX_SETTINGS
+from tallystick.decisions.dispositions import DISPOSITIONS
+from tallystick.decisions.messages import TYPES
 from tallystick.errors import ERRORS
 from tallystick.lifecycle import MACHINES
 from tallystick.settings import Settings
@@ -35,8 +39,23 @@ def test_the_contract_holds_every_edge_error_and_recovery_setting() -> None:
                 assert f"| `{state}` | `{event}` | `{target}` |" in contract
     for code, kind in ERRORS.items():
         assert f"| `{code}` | {kind.status} |" in contract
-    for name in RECOVERY_SETTINGS:
-        assert f"`TALLYSTICK_{name.upper()}` | {getattr(Settings(), name)} |" in contract
+    for name in (*RECOVERY_SETTINGS, *INBOX_SETTINGS, *OUTBOX_SETTINGS):
+        assert f"`TALLYSTICK_{name.upper()}` | {getattr(Settings(), name) or ''} |" in contract
+    for name, meaning in DISPOSITIONS.items():
+        assert f"| `{name}` | {meaning} |" in contract
+    for (machine, event), told in TYPES.items():
+        assert any(f"| `{told}` |" in line and f"`{machine}: {event}`" in line for line in contract.splitlines())
+
+
+def test_the_contract_shows_the_postings_of_every_event() -> None:
+    contract = render_contract()
+    events = {
+        name
+        for name, made in vars(chart).items()
+        if callable(made) and get_type_hints(made).get("return") == list[chart.Posting]
+    }
+    assert len(events) > 10
+    assert {name for name in events if f"| `{name}` |" not in contract} == set()
 
 
 def test_settings_are_all_listed(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

@@ -10,6 +10,7 @@ from aiohttp import web
 
 from tallystick.api.webhook_endpoints import book_of, endpoints_of
 from tallystick.core import Core
+from tallystick.outbound import endpoints as rules
 from tallystick.outbound.retries import JITTER, SCHEDULE_MS
 from tests.conftest import Database
 from tests.outbound.receiver import Got, first, ok, receiving, status
@@ -325,3 +326,22 @@ async def test_a_deleted_endpoint_has_no_secrets_left(database: Database, fresh_
         assert await deliveries(core, fresh_merchant) == []
         left = await core.pool.fetchval("SELECT count(*) FROM webhook_secret WHERE endpoint_id = $1", made.endpoint_id)
         assert left == 0
+
+
+async def test_a_large_backlog_is_sent_again_in_pieces_oldest_first(
+    database: Database, fresh_merchant: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rules, "RESEND_LIMIT", 2)
+    async with receiving() as receiver, core_for(database) as core, worker(core) as delivery:
+        made = await register(core, fresh_merchant, receiver)
+        await book_of(core).disable(fresh_merchant, made.endpoint_id, "by_request", actor="key:test")
+        missed = [await pay(core, fresh_merchant, f"k{number}") for number in range(3)]
+        await drain(delivery)
+        await book_of(core).enable(fresh_merchant, made.endpoint_id, actor="key:test")
+        since = (await endpoint(core, made.endpoint_id))["created_at"]
+        for expected in ((2, True), (1, False), (0, False)):
+            resent = await endpoints_of(core).resend_since(fresh_merchant, made.endpoint_id, since, actor="key:test")
+            assert (resent.count, resent.more) == expected
+            await drain(delivery)
+        assert {got.json["payment_id"] for got in receiver.got[:2]} == set(missed[:2])
+        assert receiver.got[2].json["payment_id"] == missed[2]

@@ -290,9 +290,9 @@ SIGNS = {"=": "duplicate_effect", "<": "stale", "A": "applied", "!": "conflict",
 # Settled cell by cell against the graphs. Columns as in NOTICES: 8 of the charge, 8 of our calls for it, 3 of our
 # refund, 2 of the dashboard's, 7 of the dispute.
 TABLE = {
-    "authorizing": "A A ? A A A A A   A A . . . . . .   . . .   . .   . . . . . . .",
+    "authorizing": "A A . . . A A A   A A . . . . . .   . . .   . .   . . . . . . .",
     "authorizing, captures": "? A ? A A A A A   A A . . . . . .   . . .   . .   . . . . . . .",
-    "requires action": "A A ? A A A A =   A A . . . . . .   . . .   . .   . . . . . . .",
+    "requires action": "A A . A A A A =   A A . . . . . .   . . .   . .   . . . . . . .",
     "authorized": "= A A A A ? < <   = ? ! . . . . .   . . .   . .   . . . . . . .",
     "capturing": "< A . . . ? < <   = ? ! A A . . .   . . .   . .   . . . . . . .",
     "capture unknown": "< A . . . ? < <   = ? ! A A . . .   . . .   . .   . . . . . . .",
@@ -520,7 +520,7 @@ ASKED: list[tuple[str, str, Verdict, str, str]] = [
         (situation, event, said, "later", "")
         for said in (CANNOT_SAY, NotFound())
         for situation, event in (
-            ("authorizing", "taken 600"),
+            ("authorizing, captures", "taken 600"),
             ("authorized", "no"),
             ("captured at once", "taken 600"),
             ("captured", "voided"),
@@ -531,7 +531,7 @@ ASKED: list[tuple[str, str, Verdict, str, str]] = [
         )
     ),
     # It says the same as the event: for a person.
-    ("authorizing", "taken 600", taken(600), "conflict", ""),
+    ("authorizing, captures", "taken 600", taken(600), "conflict", ""),
     ("authorized", "no", NO, "conflict", ""),
     ("captured at once", "no", NO, "conflict", ""),
     ("captured at once", "taken 600", taken(600), "conflict", ""),

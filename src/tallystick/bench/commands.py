@@ -151,7 +151,7 @@ def fill(
     payments: Annotated[int, typer.Option(min=1, help="Final payments to have in the end.")] = 5_000_000,
     as_json: AsJson = False,
 ) -> None:
-    """Fill a database with final payments, about 6 kB each. Interrupted, it goes on where it was."""
+    """Fill a database with final payments, about 7 kB each. Interrupted, it goes on where it was."""
     _settings()
     with open_database(data_dir) as database, Steps() as steps:
         machine = asyncio.run(describe_machine(database.app_url))

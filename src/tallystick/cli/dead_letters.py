@@ -6,6 +6,7 @@ import asyncio
 import getpass
 from collections.abc import Awaitable, Callable
 from datetime import datetime
+from pathlib import Path
 from typing import Annotated, TypeVar
 
 import msgspec
@@ -89,14 +90,8 @@ def replay(
 ) -> None:
     """Have events processed again by the very same guards: what was applied ends as duplicate_effect."""
     which = _which(events, every, provider, event_type, merchant, dead_before)
-    who = f"operator:{actor or getpass.getuser()}"
-
-    async def replayed(_: Inbox, lane: DeadLetters) -> int:
-        for event in events or ():
-            await lane.replay(event, actor=who, reason=reason)
-        return len(events) if events else await lane.replay_all(which, actor=who, reason=reason)
-
-    console.print(f"{_with_inbox(settings_from(data_dir), replayed)} to be processed again.", highlight=False)
+    count = _act(data_dir, events, which, DeadLetters.replay, DeadLetters.replay_all, actor, reason)
+    console.print(f"{count} to be processed again.", highlight=False)
 
 
 @app.command()
@@ -113,14 +108,30 @@ def discard(
 ) -> None:
     """Close dead letters for good. What they said is kept, and so is the reason."""
     which = _which(events, every, provider, event_type, merchant, dead_before)
+    count = _act(data_dir, events, which, DeadLetters.discard, DeadLetters.discard_all, actor, reason)
+    console.print(f"{count} discarded.", highlight=False)
+
+
+def _act(
+    data_dir: Path | None,
+    events: list[str] | None,
+    which: DeadLetterFilter,
+    on_one: Callable[..., Awaitable[None]],
+    on_many: Callable[..., Awaitable[int]],
+    actor: str | None,
+    reason: str,
+) -> int:
+    """Do it to the events that are named, or to all that the filter means; how many."""
+    if not reason.strip():
+        raise typer.BadParameter("must not be empty", param_hint="--reason")
     who = f"operator:{actor or getpass.getuser()}"
 
-    async def discarded(_: Inbox, lane: DeadLetters) -> int:
+    async def act(_: Inbox, lane: DeadLetters) -> int:
         for event in events or ():
-            await lane.discard(event, actor=who, reason=reason)
-        return len(events) if events else await lane.discard_all(which, actor=who, reason=reason)
+            await on_one(lane, event, actor=who, reason=reason)
+        return len(events) if events else await on_many(lane, which, actor=who, reason=reason)
 
-    console.print(f"{_with_inbox(settings_from(data_dir), discarded)} discarded.", highlight=False)
+    return _with_inbox(settings_from(data_dir), act)
 
 
 def _which(
@@ -156,18 +167,13 @@ def _with_inbox(settings: Settings, action: Callable[[Inbox, DeadLetters], Await
 
 
 def _table(letters: list[DeadLetter]) -> Table:
-    table = Table("event", "provider", "type", "tries", "last error", "owner", "dead since", title="Dead letters")
+    table = Table(title="Dead letters")
+    for name, whole in (("event", True), ("owner", True), ("tries", True), ("what, and why it died", False)):
+        table.add_column(name, no_wrap=whole)
     for letter in letters:
-        since = letter.dead_since.isoformat(timespec="seconds")
-        table.add_row(
-            letter.event_id,
-            letter.provider,
-            letter.type,
-            str(letter.tries),
-            letter.last_error or "",
-            letter.owner,
-            f"[bold red]{since}, overdue[/]" if letter.overdue else since,
-        )
+        why = f"{letter.provider} {letter.type}: {letter.last_error or 'unknown'}"
+        overdue = f"\n[bold red]overdue, dead since {letter.dead_since.isoformat(timespec='minutes')}[/]"
+        table.add_row(letter.event_id, letter.owner, str(letter.tries), why + (overdue if letter.overdue else ""))
     return table
 
 

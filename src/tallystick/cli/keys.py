@@ -52,11 +52,11 @@ def list_keys(merchant: SomeMerchant = None, as_json: AsJson = False, data_dir: 
     if as_json:
         typer.echo(msgspec.json.encode(rows).decode())
         return
-    table = Table("merchant", "key id", "created", "revoked", "operator")
+    table = Table("merchant", "key id", "created", "revoked")
     for row in rows:
         revoked = row.revoked_at.isoformat(timespec="seconds") if row.revoked_at else ""
         created = row.created_at.isoformat(timespec="seconds")
-        table.add_row(row.merchant_id, row.key_id, created, revoked, "yes" if row.operator else "")
+        table.add_row("(operator)" if row.operator else row.merchant_id, row.key_id, created, revoked)
     console.print(table)
 
 

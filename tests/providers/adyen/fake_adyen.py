@@ -47,7 +47,8 @@ EFFECTIVE = frozenset({"Authorised"})
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS payment (psp TEXT PRIMARY KEY, reference TEXT, amount INTEGER, currency TEXT, method TEXT,
-    sale INTEGER, state TEXT, captured INTEGER DEFAULT 0, refunded INTEGER DEFAULT 0, voided INTEGER DEFAULT 0);
+    sale INTEGER, state TEXT, captured INTEGER DEFAULT 0, refunded INTEGER DEFAULT 0, voided INTEGER DEFAULT 0,
+    disputed INTEGER DEFAULT 0);
 CREATE TABLE IF NOT EXISTS modification (psp TEXT PRIMARY KEY, payment TEXT, kind TEXT, reference TEXT, amount INTEGER);
 CREATE TABLE IF NOT EXISTS idempotency (key TEXT PRIMARY KEY, status INTEGER, body TEXT);
 CREATE TABLE IF NOT EXISTS event (id INTEGER PRIMARY KEY, item TEXT, told INTEGER DEFAULT 0);
@@ -55,6 +56,8 @@ CREATE TABLE IF NOT EXISTS event (id INTEGER PRIMARY KEY, item TEXT, told INTEGE
 
 _EVENTS = {"captures": "CAPTURE", "cancels": "CANCELLATION", "refunds": "REFUND"}
 _FAILS = {"captures": "CAPTUREFAILS", "cancels": "CANCELFAILS", "refunds": "REFUNDFAILS"}
+
+_DISPUTED = {"CHARGEBACK": 1, "SECOND_CHARGEBACK": 1, "PREARBITRATION_LOST": 1, "CHARGEBACK_REVERSED": 0}
 
 
 def signature(item: dict[str, Any], key: str = HMAC_KEY) -> str:
@@ -111,7 +114,7 @@ class Books:
         state = plan["resultCode"]
         taken = amount["value"] if sale and state in EFFECTIVE else 0
         self._db.execute(
-            "INSERT INTO payment VALUES (?, ?, ?, ?, ?, ?, ?, ?, 0, 0)",
+            "INSERT INTO payment VALUES (?, ?, ?, ?, ?, ?, ?, ?, 0, 0, 0)",
             (
                 psp,
                 said["reference"],
@@ -129,9 +132,10 @@ class Books:
         return 200, {**plan, "pspReference": psp, "merchantReference": said["reference"], "amount": amount}
 
     def modify(self, payment_psp: str, kind: str, said: dict[str, Any]) -> tuple[int, dict[str, Any]]:
-        [payment] = self.rows("SELECT * FROM payment WHERE psp = ?", payment_psp) or [None]
-        if payment is None:
+        known = self.rows("SELECT * FROM payment WHERE psp = ?", payment_psp)
+        if not known:
             return _invalid("167", "Original pspReference required for this operation")
+        [payment] = known
         psp, amount = _psp(), said.get("amount", {}).get("value", payment["amount"])
         values = (psp, payment_psp, kind, said["reference"], amount)
         self._db.execute("INSERT INTO modification VALUES (?, ?, ?, ?, ?)", values)
@@ -162,7 +166,7 @@ class Books:
     ) -> dict[str, Any]:
         """A notification about a payment, to be told later."""
         [payment] = self.rows("SELECT * FROM payment WHERE psp = ?", payment_psp)
-        item = {
+        item: dict[str, Any] = {
             "additionalData": {},
             "amount": {"value": payment["amount"] if amount is None else amount, "currency": payment["currency"]},
             "eventCode": code,
@@ -175,6 +179,9 @@ class Books:
         }
         if item["pspReference"] != payment_psp:
             item["originalReference"] = payment_psp
+        if code in _DISPUTED:
+            taken = _DISPUTED[code] * item["amount"]["value"]
+            self._db.execute("UPDATE payment SET disputed = ? WHERE psp = ?", (taken, payment_psp))
         self._db.execute("INSERT INTO event (item) VALUES (?)", (json.dumps(item),))
         return item
 

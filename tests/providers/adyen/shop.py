@@ -165,9 +165,10 @@ class Shop(Client):
                     "attempt_ids": [reference.attempt_id, *(one.attempt_id for one in others if one is not None)],
                     "amount": row["amount"],
                     "currency": row["currency"],
-                    "authorized": row["amount"] if row["state"] == "Authorised" else 0,
+                    "authorized": row["amount"] if row["state"] == "Authorised" and not row["voided"] else 0,
                     "captured": row["captured"],
                     "refunded": row["refunded"],
+                    "disputed_withdrawn": row["disputed"],
                 }
             )
         return found

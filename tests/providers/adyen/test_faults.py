@@ -1,0 +1,189 @@
+"""What goes wrong between us and a provider that cannot be asked: the same request again, with the same key, is the
+question. One effect in its books, and in the end our record and they say the same."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+from msgspec.structs import replace
+
+from tallystick.core import Core
+from tallystick.replies import Reply
+from tests.conftest import Database
+from tests.faulty_proxy import CHARGED, Fault, FaultyProxy, faulty_proxy
+from tests.providers.adyen.bank import FakeAdyen, token
+from tests.providers.adyen.shop import SETTINGS, Shop, adyen_core
+from tests.races.stack import read
+
+#: Each fault that a request can meet.
+FAULTS = [fault for fault in Fault if fault is not Fault.NONE]
+
+PAYMENTS = "POST /v72/payments"
+
+
+@pytest.fixture
+async def proxy(bank: FakeAdyen) -> AsyncIterator[FaultyProxy]:
+    async with faulty_proxy(bank.port, late_s=0.8) as running:
+        yield running
+
+
+@pytest.fixture
+async def core(database: Database, proxy: FaultyProxy) -> AsyncIterator[Core]:
+    async with adyen_core(database, proxy.url) as running:
+        yield running
+
+
+@pytest.fixture
+def shop(core: Core, fresh_merchant: str, database: Database, bank: FakeAdyen) -> Shop:
+    return Shop(core, fresh_merchant, database, bank)
+
+
+@pytest.mark.parametrize("manual", [False, True], ids=["automatic", "manual"])
+@pytest.mark.parametrize("fault", FAULTS)
+async def test_authorize(shop: Shop, proxy: FaultyProxy, bank: FakeAdyen, fault: Fault, manual: bool) -> None:
+    proxy.script(PAYMENTS, fault)
+    payment = await shop.until_final(lambda: shop.create("key", manual=manual), told=False)
+    assert payment["state"] == ("authorized" if manual else "captured")
+    await proxy.settled()
+    assert len(bank.books("payment", shop.merchant_id)) == 1
+    assert len(proxy.seen) == (1 if fault is Fault.SLOW else 2)
+    assert await shop.differences() == []
+    assert await shop.told() == [("AUTHORISATION", "duplicate_effect")]
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+async def test_a_decline(shop: Shop, proxy: FaultyProxy, fault: Fault) -> None:
+    proxy.script(PAYMENTS, fault)
+    payment = await shop.until_final(lambda: shop.create("key", payment_method=token("NOBALANCE")), told=False)
+    assert (payment["state"], payment["failure"]["code"]) == ("declined", "insufficient_funds")
+    await proxy.settled()
+    assert await shop.differences() == []
+
+
+@pytest.mark.parametrize("operation", ["capture", "cancel", "refund"])
+@pytest.mark.parametrize("fault", FAULTS)
+async def test_modifications(shop: Shop, proxy: FaultyProxy, bank: FakeAdyen, fault: Fault, operation: str) -> None:
+    payment = await shop.charge("create", manual=operation != "refund")
+    proxy.script(f"{PAYMENTS}/[^/]+/{operation}s", fault)
+
+    async def send() -> Reply:
+        return await getattr(shop, operation)("then", payment["id"])  # type: ignore[no-any-return]  # by its name
+
+    await send()
+
+    async def received() -> bool:
+        return (await shop.attempt_states(payment["id"]))[operation] == "pending"
+
+    await shop.until(received)
+    await proxy.settled()
+    assert len(bank.books("modification", shop.merchant_id)) == 1
+    [(_, disposition)] = await shop.told()
+    assert disposition == "applied"
+    done = {"capture": "captured", "cancel": "canceled", "refund": "succeeded"}[operation]
+    assert read(await send())["state"] == done
+    assert await shop.differences() == []
+
+
+@pytest.mark.parametrize("fault", [Fault.TIMEOUT_CHARGED, Fault.RESET_CHARGED, Fault.ERROR_CHARGED])
+async def test_the_notification_is_first(
+    database: Database, proxy: FaultyProxy, bank: FakeAdyen, fresh_merchant: str, fault: Fault
+) -> None:
+    """Where every answer is lost, what Adyen tells settles it: from the in-doubt lane as well."""
+    proxy.script(PAYMENTS, fault, times=100)
+    async with adyen_core(database, proxy.url, replace(SETTINGS, resubmit_limit=1)) as core:
+        shop = Shop(core, fresh_merchant, database, bank)
+        payment = read(await shop.create("key"))
+        await shop.until(lambda: is_parked(core, payment["id"]))
+        await asyncio.sleep(0.3)
+        assert len(proxy.seen) == 2, "sent again as often as the bound says, and no more"
+        assert (await shop.attempt_states(payment["id"]))["authorize"] == "unknown"
+        assert await shop.told() == [("AUTHORISATION", "applied")]
+        assert (await shop.stored(payment["id"])).state == "captured"
+        assert await shop.differences() == []
+
+
+@pytest.mark.parametrize("fault", [Fault.TIMEOUT_CHARGED, Fault.TIMEOUT_NOT_CHARGED])
+async def test_what_was_in_doubt_once_is_not_given_up(
+    database: Database, proxy: FaultyProxy, bank: FakeAdyen, fresh_merchant: str, fault: Fault
+) -> None:
+    """The first request may have had its effect: that a later one could not be sent proves nothing of it."""
+    proxy.script(PAYMENTS, fault)
+    async with adyen_core(database, proxy.url, replace(SETTINGS, resubmit_limit=2)) as core:
+        shop = Shop(core, fresh_merchant, database, bank)
+        payment = read(await shop.create("key"))
+        await proxy.stop()
+        await shop.until(lambda: is_parked(core, payment["id"]))
+        assert (await shop.stored(payment["id"])).state == "authorizing"
+        assert len(bank.books("payment", fresh_merchant)) == (fault in CHARGED)
+        assert await shop.told() == ([("AUTHORISATION", "applied")] if fault in CHARGED else [])
+
+
+async def test_a_connection_that_is_refused_from_the_start(
+    database: Database, proxy: FaultyProxy, bank: FakeAdyen, fresh_merchant: str
+) -> None:
+    """Nothing was ever sent, and that is known."""
+    await proxy.stop()
+    async with adyen_core(database, proxy.url, replace(SETTINGS, resubmit_limit=1)) as core:
+        shop = Shop(core, fresh_merchant, database, bank)
+        payment = await shop.until_final(lambda: shop.create("key"), told=False)
+        assert (payment["state"], payment["failure"]["code"]) == ("failed", "provider_unreachable")
+        assert await shop.differences() == []
+
+
+async def test_a_key_that_is_too_old_is_not_sent_again(
+    database: Database, proxy: FaultyProxy, bank: FakeAdyen, fresh_merchant: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    proxy.script(PAYMENTS, Fault.TIMEOUT_CHARGED)
+    monkeypatch.setattr("tallystick.wiring.ADYEN_KEY_LIFETIME_MS", 100)
+    async with adyen_core(database, proxy.url) as core:
+        shop = Shop(core, fresh_merchant, database, bank)
+        payment = read(await shop.create("key"))
+        await shop.until(lambda: is_parked(core, payment["id"]))
+        assert len(proxy.seen) == 1
+        assert await shop.told() == [("AUTHORISATION", "applied")]
+
+
+async def test_what_is_pending_is_not_asked_about(shop: Shop, proxy: FaultyProxy) -> None:
+    payment = await shop.charge("create", manual=True)
+    await shop.capture("then", payment["id"])
+    await asyncio.sleep(0.5)
+    checks = await shop.core.pool.fetchval(
+        "SELECT checks FROM attempt WHERE payment_id = $1 AND next_check_at IS NOT NULL", payment["id"]
+    )
+    assert checks <= 6, "one look at its deadline per cap, which is 100 ms here"
+    assert len(proxy.seen) == 2
+    assert await shop.told() == [("CAPTURE", "applied")]
+
+
+async def test_a_bad_day(database: Database, proxy: FaultyProxy, bank: FakeAdyen, fresh_merchant: str) -> None:
+    """Every second request meets some fault."""
+    faults = [FAULTS[number % len(FAULTS)] if number % 2 else Fault.NONE for number in range(400)]
+    proxy.choose = lambda *_: faults.pop()
+    async with adyen_core(database, proxy.url, replace(SETTINGS, resubmit_limit=10)) as core:
+        shop = Shop(core, fresh_merchant, database, bank)
+
+        async def life(number: int) -> dict[str, Any]:
+            manual = number % 2 == 0
+            payment = await shop.until_final(lambda: shop.create(f"create-{number}", manual=manual), told=False)
+            if manual:
+                return await shop.until_final(lambda: shop.capture(f"then-{number}", payment["id"], 600))
+            return await shop.until_final(lambda: shop.refund(f"then-{number}", payment["id"], 300))
+
+        ended = await asyncio.gather(*(life(number) for number in range(8)))
+        assert {one["state"] for one in ended} == {"captured", "succeeded"}
+        await proxy.settled()
+        await shop.told()
+        assert len(bank.books("payment", fresh_merchant)) == 8
+        assert len(bank.books("modification", fresh_merchant)) == 8
+        assert await shop.differences() == []
+
+
+async def is_parked(core: Core, payment_id: str) -> bool:
+    """Whether a person was called."""
+    found = await core.pool.fetchval(
+        "SELECT count(*) FROM attempt WHERE payment_id = $1 AND parked_at IS NOT NULL", payment_id
+    )
+    return bool(found)

@@ -139,6 +139,33 @@ class Settings(Struct, frozen=True, kw_only=True):
     provider_connections: Annotated[
         int, _count("Connections to one provider; each carries one call at a time.", le=100_000)
     ] = 1_024
+    provider_wait_ms: Annotated[
+        int, _ms("A call that finds no free connection for a second is NotSent: a longer queue only sends it later.")
+    ] = 1_000
+    provider_circuit_failure_percent: Annotated[
+        int,
+        Meta(
+            description="A provider that leaves half of its calls without an answer is down: its circuit opens.",
+            ge=1,
+            le=100,
+            extra={"unit": "percent"},
+        ),
+    ] = 50
+    provider_circuit_calls: Annotated[
+        int, _count("Calls that the window must hold before that counts: a few bad ones are no outage.")
+    ] = 20
+    provider_circuit_window_ms: Annotated[
+        int, _ms("How far back it counts, in whole seconds: three request time-outs, so that an outage fills it.", ge=1)
+    ] = 30_000
+    provider_circuit_open_ms: Annotated[
+        int, _ms("How long an open circuit sends nothing, before it tries; doubled each time that fails.", ge=1)
+    ] = 5_000
+    provider_circuit_open_limit_ms: Annotated[
+        int, _ms("Longest such pause: a provider that is back is used within a minute.", ge=1)
+    ] = 60_000
+    provider_circuit_probes: Annotated[
+        int, _count("Single calls that must mostly be answered before a circuit closes; one may be luck.", le=1_000)
+    ] = 3
     send_window_ms: Annotated[
         int, _ms("After its commit a sender may start writing for this long; later it must not.", ge=50)
     ] = 5_000
@@ -336,6 +363,10 @@ def _faults_beyond_types(values: Mapping[str, Any]) -> Iterator[str]:
         if not all(part.strip() for part in str(values.get(name, "unset")).split(",")):
             yield f"{PREFIX}{name.upper()}: expected one or more, separated by commas"
     yield from _adyen_faults(values)
+    if values.get("provider_circuit_window_ms", 1_000) < 1_000:
+        yield f"{PREFIX}PROVIDER_CIRCUIT_WINDOW_MS: it counts whole seconds, so 1000 or more"
+    if values.get("provider_circuit_open_limit_ms", 60_000) < values.get("provider_circuit_open_ms", 5_000):
+        yield f"{PREFIX}PROVIDER_CIRCUIT_OPEN_LIMIT_MS: it must not be less than {PREFIX}PROVIDER_CIRCUIT_OPEN_MS"
 
 
 def _adyen_faults(values: Mapping[str, Any]) -> Iterator[str]:

@@ -8,13 +8,16 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import asyncpg
+from msgspec.structs import replace
 
 from tallystick.clock import Clock
 from tallystick.core import Core, Flows
 from tallystick.migrations import APP_ROLE
+from tallystick.providers.adyen import THREADS as ADYEN_THREADS
 from tallystick.providers.adyen import AdyenProvider
 from tallystick.providers.adyen_notices import AdyenReceiver
 from tallystick.providers.base import Provider, Traits
+from tallystick.providers.guarded import Guarded, Limits
 from tallystick.providers.http import ProviderHttp
 from tallystick.providers.notices import Receiver
 from tallystick.providers.simulator import SimulatorProvider
@@ -148,6 +151,25 @@ def configured_providers(settings: Settings) -> dict[str, Provider]:
     return {provider.name: provider for provider in found if provider is not None}
 
 
+def guarded(settings: Settings, providers: Mapping[str, Provider]) -> dict[str, Provider]:
+    """Each behind its limits. Call it inside a running event loop."""
+    limits = Limits(
+        calls_at_once=settings.provider_connections,
+        wait_ms=settings.provider_wait_ms,
+        failure_percent=settings.provider_circuit_failure_percent,
+        calls=settings.provider_circuit_calls,
+        window_ms=settings.provider_circuit_window_ms,
+        open_ms=settings.provider_circuit_open_ms,
+        open_limit_ms=settings.provider_circuit_open_limit_ms,
+        probes=settings.provider_circuit_probes,
+    )
+    adyen = replace(limits, calls_at_once=min(limits.calls_at_once, ADYEN_THREADS))
+    return {
+        name: Guarded(provider, adyen if isinstance(provider, AdyenProvider) else limits)
+        for name, provider in providers.items()
+    }
+
+
 def receivers(settings: Settings) -> dict[tuple[str, str], Receiver]:
     """Who reads whose webhooks, by provider and account."""
     found: list[Receiver] = [
@@ -208,7 +230,7 @@ async def open_core(
 
     pool = await open_pool(database_url, settings)
     journal = Journal(journal_connect or own_connection, limits, clock_shift_ms=settings.clock_shift_ms)
-    connectors = dict(providers) if providers is not None else configured_providers(settings)
+    connectors = dict(providers) if providers is not None else guarded(settings, configured_providers(settings))
     core = Core(
         settings=settings,
         journal=journal,

@@ -16,6 +16,7 @@ from tallystick.decisions.messages import TYPES
 from tallystick.errors import ERRORS
 from tallystick.lifecycle import MACHINES
 from tallystick.settings import Settings
+from tallystick.simulator.scripts import SCRIPTS
 from tests.cli.commands import Ran, free_port, run_here, run_process
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -56,6 +57,11 @@ def test_the_contract_shows_the_postings_of_every_event() -> None:
     }
     assert len(events) > 10
     assert {name for name in events if f"| `{name}` |" not in contract} == set()
+
+
+def test_the_contract_names_every_script_of_the_test_acquirer() -> None:
+    contract = render_contract()
+    assert all(f"| `{method}` |" in contract for method in SCRIPTS)
 
 
 def test_settings_are_all_listed(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

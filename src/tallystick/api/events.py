@@ -5,15 +5,14 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Annotated, Any, Final
 
-import msgspec
 from msgspec import Meta, Struct
 
 from tallystick.api.authentication import Caller
 from tallystick.api.exchange import Answer, Exchange
 from tallystick.api.problems import Refused, not_found, refused_fields
-from tallystick.card_data import contains_card_data
+from tallystick.api.typed_bodies import read_typed
 from tallystick.core import Core
-from tallystick.edge.json_body import BadJson, parse_json_object, safe_name
+from tallystick.edge.json_body import safe_name
 from tallystick.errors import ProblemField, problem
 from tallystick.ids import is_id
 from tallystick.record.inbox import DeadLetterFilter, Inbox
@@ -101,13 +100,13 @@ async def list_dead_letters(core: Core, exchange: Exchange, _: Caller) -> object
 
 async def replay_one(core: Core, exchange: Exchange, caller: Caller) -> Answer:
     """Have one closed event processed again by the very same guards."""
-    event_id, act = _event_id(exchange), await _act(exchange, Act)
+    event_id, act = _event_id(exchange), await read_typed(exchange, Act)
     return await _acted(core, exchange, _lane(core).replay(event_id, actor=_actor(caller), reason=act.reason), event_id)
 
 
 async def discard_one(core: Core, exchange: Exchange, caller: Caller) -> Answer:
     """Close one dead letter for good."""
-    event_id, act = _event_id(exchange), await _act(exchange, Act)
+    event_id, act = _event_id(exchange), await read_typed(exchange, Act)
     return await _acted(
         core, exchange, _lane(core).discard(event_id, actor=_actor(caller), reason=act.reason), event_id
     )
@@ -115,14 +114,14 @@ async def discard_one(core: Core, exchange: Exchange, caller: Caller) -> Answer:
 
 async def replay_many(core: Core, exchange: Exchange, caller: Caller) -> Answer:
     """Replay the dead letters that a filter means, or all."""
-    act = await _act(exchange, ActOnMany)
+    act = await read_typed(exchange, ActOnMany)
     count = await _lane(core).replay_all(_which(act, exchange), actor=_actor(caller), reason=act.reason)
     return Answer(200, encode(Acted(count=count)), headers=tuple(exchange.answer_headers))
 
 
 async def discard_many(core: Core, exchange: Exchange, caller: Caller) -> Answer:
     """Discard the dead letters that a filter means, or all."""
-    act = await _act(exchange, ActOnMany)
+    act = await read_typed(exchange, ActOnMany)
     count = await _lane(core).discard_all(_which(act, exchange), actor=_actor(caller), reason=act.reason)
     return Answer(200, encode(Acted(count=count)), headers=tuple(exchange.answer_headers))
 
@@ -137,29 +136,6 @@ async def _acted(core: Core, exchange: Exchange, act: Any, event_id: str) -> Ans
         raise Refused(problem("not_replayable", f"{error}.", request_id=exchange.request_id)) from None
     trace: EventTrace | None = await trace_event(_inbox(core), event_id)
     return Answer(200, encode(trace), headers=tuple(exchange.answer_headers))
-
-
-async def _act(exchange: Exchange, kind: type[Any]) -> Any:
-    """The body. Raises Refused."""
-    raw = await exchange.json_bytes(may_be_empty=False)
-    try:
-        body = parse_json_object(raw)
-    except BadJson as error:
-        errors = [ProblemField("body", error.code, error.detail)]
-        raise Refused(problem("json_invalid", error.detail, request_id=exchange.request_id, errors=errors)) from None
-    if contains_card_data(body):
-        raise exchange.card_data("body")
-    if exchange.has_query():
-        refused = ProblemField("query", "unknown_field", "this request takes no query parameters")
-        raise refused_fields([refused], exchange.request_id)
-    try:
-        return msgspec.convert(body, kind)
-    except msgspec.ValidationError as error:
-        field = str(error).rpartition("`$.")[2].rstrip("`") if "`$." in str(error) else "body"
-        wrong = ProblemField(
-            safe_name(field), "invalid_value", "is missing, unknown or of another kind than documented"
-        )
-        raise refused_fields([wrong], exchange.request_id) from None
 
 
 def _which(act: ActOnMany, exchange: Exchange) -> DeadLetterFilter:

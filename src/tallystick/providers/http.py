@@ -25,6 +25,9 @@ ANSWER_LIMIT_BYTES: Final = 1_048_576
 #: Idle connections are dropped before common servers (60-75 s) drop them, so that few requests meet a closing one.
 KEEPALIVE_S: Final = 15
 
+#: How the reason of a connection that could not be made begins. It counts against a provider (``guarded``).
+UNREACHABLE: Final = "no connection"
+
 _send_by_ms: ContextVar[int | None] = ContextVar("send_by_ms", default=None)
 
 
@@ -122,7 +125,7 @@ class ProviderHttp:
             raise NothingSent("too late to send: recovery may have taken over") from error
         except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
             # Refused, no such host, or no connection within the connect time-out: the request was never written.
-            raise NothingSent(type(error).__name__) from error
+            raise NothingSent(f"{UNREACHABLE}: {type(error).__name__}") from error
         except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
             raise SentUnanswered(type(error).__name__) from error
 

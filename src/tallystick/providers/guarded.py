@@ -1,0 +1,194 @@
+"""Around every connector: so many calls at once and no more, and none while the provider does not answer.
+
+A call that finds no free connection within a bounded wait, or an open circuit, is ``NotSent``: nothing happened, and
+nobody was declined. A question asked then is ``Unknown``, which says nothing either.
+
+The circuit opens when too large a part of the newest calls ended without an answer: unknown outcomes (time-outs,
+resets, 5xx, answers that cannot be read) and connections that could not be made. A decline is an answer, and so is a
+refusal at the door. Calls that we did not make (too late to send) say nothing about the provider. After a wait single
+probes go through: they close the circuit, or open it again, each time for longer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Final
+
+from interlock import (
+    BulkheadFullError,
+    BulkheadStrategy,
+    CircuitBreaker,
+    CircuitOpenError,
+    Clock,
+    Config,
+    CoreEventListener,
+    State,
+    WindowType,
+)
+from msgspec import Struct
+
+from tallystick.logs import get_logger
+from tallystick.providers.base import NotSent, Provider, ProviderCall, Unknown, Verdict
+from tallystick.providers.http import UNREACHABLE
+
+log = get_logger("tallystick.providers.guarded")
+
+#: Each round of probes that fails doubles the wait, up to the limit: an outage is not shortened by asking.
+BACKOFF: Final = 2.0
+
+#: The library can count slow calls as failures too. Here the request time-out does, so that none is ever "slow".
+NEVER_SLOW_S: Final = float("inf")
+
+#: Probes under way at once: whoever comes beside one finds the circuit open.
+PROBES_AT_ONCE: Final = 1
+
+Operation = Callable[[ProviderCall], Awaitable[Verdict]]
+
+
+class Limits(Struct, frozen=True, kw_only=True):
+    """``calls_at_once``: as many as there are connections. A call waits for one for ``wait_ms``. The circuit opens when
+    ``failure_percent`` of the calls of the last ``window_ms`` (whole seconds, and ``calls`` of them at least) failed;
+    after ``open_ms``, later up to ``open_limit_ms``, it takes ``probes`` calls to close it."""
+
+    calls_at_once: int
+    wait_ms: int
+    failure_percent: int
+    calls: int
+    window_ms: int
+    open_ms: int
+    open_limit_ms: int
+    probes: int
+
+
+class Guarded:
+    """A provider behind its limits, with a circuit of its own. Make it inside a running event loop. ``clock`` is for
+    tests."""
+
+    def __init__(self, provider: Provider, limits: Limits, clock: Clock | None = None) -> None:
+        self.name = provider.name
+        self.account = provider.account
+        self.traits = provider.traits
+        self._provider = provider
+        self._slots = BulkheadStrategy(limits.calls_at_once, max_wait=limits.wait_ms / 1000, name=provider.name)
+        self._circuit = CircuitBreaker(
+            name=provider.name,
+            config=Config(
+                failure_rate_threshold=limits.failure_percent / 100,
+                minimum_number_of_calls=limits.calls,
+                window_type=WindowType.TIME_BASED,
+                window_size=limits.window_ms // 1000,
+                wait_duration_in_open=limits.open_ms / 1000,
+                wait_duration_backoff_multiplier=BACKOFF,
+                wait_duration_in_open_max=limits.open_limit_ms / 1000,
+                permitted_calls_in_half_open=limits.probes,
+                max_concurrent_probes=PROBES_AT_ONCE,
+                slow_call_duration_threshold=NEVER_SLOW_S,
+            ),
+            clock=clock,
+            classifier=_Failures(),
+            listener=_Telling(),
+            unreachable_exceptions=(_NothingAsked,),
+        )
+
+    @property
+    def circuit(self) -> str:
+        """closed | open | half_open."""
+        return self._circuit.state.value
+
+    def supports(self, payment_method: str) -> bool:
+        """As the provider says."""
+        return self._provider.supports(payment_method)
+
+    def representable(self, amount: int, currency: str) -> bool:
+        """As the provider says."""
+        return self._provider.representable(amount, currency)
+
+    async def authorize(self, call: ProviderCall) -> Verdict:
+        """The provider's word, or NotSent."""
+        return await self._send(self._provider.authorize, call)
+
+    async def capture(self, call: ProviderCall) -> Verdict:
+        """The provider's word, or NotSent."""
+        return await self._send(self._provider.capture, call)
+
+    async def cancel(self, call: ProviderCall) -> Verdict:
+        """The provider's word, or NotSent."""
+        return await self._send(self._provider.cancel, call)
+
+    async def refund(self, call: ProviderCall) -> Verdict:
+        """The provider's word, or NotSent."""
+        return await self._send(self._provider.refund, call)
+
+    async def fetch(self, call: ProviderCall) -> Verdict:
+        """The provider's word, or Unknown. Where there is no lookup nobody is asked, and nothing is counted."""
+        if not self.traits.can_fetch:
+            return await self._provider.fetch(call)
+        try:
+            return await self._through(self._provider.fetch, call)
+        except _Refused as error:
+            return Unknown(reason=f"lookup: {error}")
+
+    async def close(self) -> None:
+        """Let go of connections."""
+        await self._provider.close()
+
+    async def _send(self, operation: Operation, call: ProviderCall) -> Verdict:
+        try:
+            return await self._through(operation, call)
+        except _Refused as error:
+            return NotSent(reason=str(error))
+
+    async def _through(self, operation: Operation, call: ProviderCall) -> Verdict:
+        """A slot first and the circuit then, which may have opened meanwhile. Raises _Refused."""
+
+        async def ask() -> Verdict:
+            verdict = await operation(call)
+            if isinstance(verdict, NotSent) and verdict.raw is None and not _unreachable(verdict):
+                raise _NothingAsked(verdict)
+            return verdict
+
+        try:
+            return await self._slots.execute_async(lambda: self._circuit.call_async(ask))
+        except _NothingAsked as ours:
+            return ours.verdict
+        except BulkheadFullError:
+            raise _Refused("no free connection") from None
+        except CircuitOpenError:
+            raise _Refused("the provider does not answer: its circuit is open") from None
+
+
+class _Refused(Exception):
+    """The provider was not asked."""
+
+
+class _NothingAsked(Exception):
+    """The connector did not ask, for a reason of ours. It proves nothing about the provider, not even to a probe."""
+
+    def __init__(self, verdict: Verdict) -> None:
+        super().__init__()
+        self.verdict = verdict
+
+
+class _Failures:
+    """What counts against a provider. A connector's own defect does: its calls end in the unknown as well."""
+
+    def is_failure(self, *, result: object, exception: Exception | None) -> bool:
+        """Whether nobody answered."""
+        if exception is not None:
+            return not isinstance(exception, _NothingAsked)
+        return isinstance(result, Unknown) or _unreachable(result)
+
+
+class _Telling(CoreEventListener):
+    """A circuit that opens is somebody's business."""
+
+    def on_state_change(self, *, name: str, old: State, new: State) -> None:
+        """Alerts once for each opening; the rest is for the record."""
+        if new is State.OPEN:
+            log.error("circuit opened", alert=True, provider=name, was=old.value)
+        else:
+            log.warning("circuit changed", provider=name, was=old.value, now=new.value)
+
+
+def _unreachable(verdict: object) -> bool:
+    return isinstance(verdict, NotSent) and verdict.reason.startswith(UNREACHABLE)

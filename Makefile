@@ -33,6 +33,7 @@ format: $(READY)  ## rewrite the code in the project's style
 bench: $(READY)  ## the benchmarks, beside their ceilings
 	@$(BIN)/tallystick bench journal $(ARGS)
 	@$(BIN)/tallystick bench payments $(ARGS)
+	@$(BIN)/tallystick bench webhooks $(ARGS)
 
 lock: $(READY)  ## renew requirements/lock.txt from pyproject.toml
 	@$(BIN)/python -m pip install -q uv

@@ -47,6 +47,7 @@ class PaperRecord:
     def __init__(self, *, automatic: bool = False) -> None:
         self._number = 0
         self._versions: Counter[str] = Counter()
+        self.changes: list[Change] = []
         self.transfers: list[Transfer] = []
         self.rejections: list[Rejection] = []
         self.messages: list[Message] = []
@@ -151,6 +152,7 @@ class PaperRecord:
         for message in change.messages:
             assert (message.version, message.subject_id) not in told, "one place in the order, twice"
             assert change.payment is not None and message.version == change.payment.version
+        self.changes.append(change)
         self.transfers += change.transfers
         self.rejections += change.rejections
         self.messages += change.messages
@@ -169,7 +171,8 @@ class PaperRecord:
         """The next step's cause."""
         number = self._next()
         at = AT + timedelta(seconds=number)
-        return Step(change_id=f"chg_{number}", at=at, cause="webhook", actor=f"provider:{PROVIDER}")
+        actor, evidence = f"provider:{PROVIDER}", {"event_id": f"evt_{number}"}
+        return Step(change_id=f"chg_{number}", at=at, cause="webhook", actor=actor, evidence=evidence)
 
     def _check(self) -> None:
         payment = self.payment

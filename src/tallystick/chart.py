@@ -115,10 +115,10 @@ def dispute_lost(provider: str, amount: int, *, withdrawn: bool) -> list[Posting
 
 
 def late_money_in(provider: str, amount: int) -> list[Posting]:
-    """The provider holds money that we hold declined or failed."""
+    """The provider took money, or gave it back, on an edge that we hold closed."""
     return [Posting("late_effect", provider_account(provider), suspense_account(provider), amount)]
 
 
 def late_money_out(provider: str, amount: int) -> list[Posting]:
-    """The provider paid out a refund that we hold failed."""
+    """The provider paid money out, or took it back, on an edge that we hold closed."""
     return [Posting("late_effect", suspense_account(provider), provider_account(provider), amount)]

@@ -110,7 +110,8 @@ def _matrix() -> str:
             " edge, committed. *same*: nothing new. *conflict*: it contradicts what is recorded; kept as a rejection,"
             " with an alert. *late_effect*: money arrived on a closed edge; it follows where the payment still can,"
             " else it is posted to `suspense:<provider>`, with a rejection and an alert. An approval of another"
-            " amount, currency or effect than was asked for is a conflict in every state.",
+            " amount, currency or effect than was asked for is a conflict in every state; but money captured on a"
+            " charge that we hold closed goes to suspense whatever its amount.",
             markdown.table(("attempt", *(f"`{verdict}`" for verdict in VERDICTS)), rows),
         )
     )

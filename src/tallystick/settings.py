@@ -145,12 +145,12 @@ class Settings(Struct, frozen=True, kw_only=True):
     provider_circuit_failure_percent: Annotated[
         int,
         Meta(
-            description="A provider that leaves half of its calls without an answer is down: its circuit opens.",
+            description="A circuit opens when this part of the calls got no answer. Below it, the answers earn more.",
             ge=1,
             le=100,
             extra={"unit": "percent"},
         ),
-    ] = 50
+    ] = 80
     provider_circuit_calls: Annotated[
         int, _count("Calls that the window must hold before that counts: a few bad ones are no outage.")
     ] = 20

@@ -205,9 +205,11 @@ async def test_disputes_over_http(database: Database, fresh_merchant: str) -> No
     async with inside(database, fresh_merchant, BookedProvider()) as app:
         payment = (await app.pay()).json()
         assert (await app.client.get(f"/v1/disputes?payment={payment['id']}")).json() == {"data": []}
-        data: dict[str, Any] = {"merchant_id": fresh_merchant, "payment_id": payment["id"], "charge_id": "ch_1", "reference": "dp_1"}
-        told: dict[str, Any] = {"object": "dispute", "status": "opened", "amount": 400, "currency": "EUR", "funds": None}
-        body = json.loads(event(**data, **told, occurred_at="2026-01-02T03:04:05Z")) | {"type": "dispute.opened"}
+        data: dict[str, Any] = {"merchant_id": fresh_merchant, "payment_id": payment["id"]}
+        data |= {"charge_id": "ch_1", "reference": "dp_1", "object": "dispute", "status": "opened", "amount": 400}
+        body = json.loads(event(**data, currency="EUR", funds=None, occurred_at="2026-01-02T03:04:05Z")) | {
+            "type": "dispute.opened"
+        }
         assert (await deliver(app.client, json.dumps(body).encode())).status_code == 200
         await drain(app.app.state.core)
         (dispute,) = (await app.client.get(f"/v1/disputes?payment={payment['id']}")).json()["data"]

@@ -48,6 +48,11 @@ BREAKS = (
         " SELECT merchant_id, payment_id, subject_id, version, leg + 1, kind, debit, credit, amount, currency, at"
         f" FROM transfer {_OF} payment_id = '{{captured}}'",
     ),
+    Break(
+        "postings_follow_the_chart",
+        "late money without its proof",
+        f"UPDATE transition SET evidence = NULL {_OF} payment_id = '{{late}}' AND event = 'late_effect'",
+    ),
     Break("postings_follow_the_chart", "late money", f"UPDATE transfer SET amount = 7 {_OF} payment_id = '{{late}}'"),
     Break("holds_match", "too little", f"UPDATE transfer SET amount = 7 {_OF} payment_id = '{{authorized}}'"),
     Break(
@@ -405,6 +410,12 @@ BREAKS = (
         "events_have_their_story",
         "dead without a try",
         "DELETE FROM processing WHERE provider_event_id = '{merchant}-nowhere'",
+    ),
+    Break(
+        "open_events_have_no_overdue",
+        "no worker",
+        "UPDATE inbox SET state = 'unroutable', next_try_at = now() - interval '61 s', closed_at = NULL"
+        " WHERE provider_event_id = '{merchant}-0'",
     ),
     Break(
         "dead_letters_have_no_overdue",

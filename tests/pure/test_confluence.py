@@ -56,6 +56,9 @@ def _begun(begin: str) -> PaperRecord:
             record.capture()
         case "capturing part":
             record.capture(600)
+        case "capture refused":
+            record.capture(600)
+            record.answer("capture", NO)
         case "canceling":
             record.cancel()
         case "canceled":
@@ -88,6 +91,7 @@ def lives(draw: st.DrawFn) -> Life:
                 "authorized",
                 "capturing",
                 "capturing part",
+                "capture refused",
                 "canceling",
                 "canceled",
                 "declined",
@@ -131,6 +135,11 @@ def lives(draw: st.DrawFn) -> Life:
                 OwnAnswer("capture", said),
             ]
             truth |= {"authorize": _charge("captured", captured), "capture": said}
+        case "capture refused":
+            notice, said = _own(record, "capture")  # it was captured after all, and is told of by two names
+            captured = 600
+            arrivals += [ChargeNotice(verdict=_charge("captured", captured)), notice]
+            truth |= {"authorize": _charge("captured", captured), "capture": said}
         case "canceling":
             notice, said = _own(record, "cancel")
             arrivals += [ChargeNotice(verdict=_charge("voided")), notice, OwnAnswer("cancel", said)]
@@ -156,6 +165,8 @@ def _afterlife(
         if draw(st.booleans()):
             steps.append(_own(record, "refund", CAME_BACK)[0])
             truth["refund"] = CAME_BACK
+            if draw(st.booleans()):  # there is room for it only because ours came back
+                steps.append(RefundNotice(reference="dash_all", amount=AMOUNT - 300, currency=CURRENCY))
         befell.append(steps)
     for number in range(draw(st.integers(0, 2))):
         refund: list[Arrival] = [RefundNotice(reference=f"dash_{number}", amount=150, currency=CURRENCY)]

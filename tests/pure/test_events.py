@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
+from msgspec.structs import replace
 
 from tallystick.decisions.dispositions import DISPOSITIONS, Ask, Decided, NotYet, Outcome
 from tallystick.decisions.settlement import give_up
@@ -12,6 +13,7 @@ from tallystick.providers.base import (
     Approved,
     Declined,
     NotFound,
+    NotSent,
     Pending,
     RequiresAction,
     Reversed,
@@ -511,6 +513,8 @@ ASKED: list[tuple[str, str, Verdict, str, str]] = [
     ("captured", "voided", taken(), "stale", ""),
     ("captured 600", "taken", taken(600), "stale", ""),
     ("canceled", "taken", RELEASED, "stale", ""),
+    ("canceled", "taken", NO, "stale", ""),
+    ("declined", "taken", RELEASED, "stale", ""),
     ("declined", "taken", NO, "stale", ""),
     ("failed", "taken", NO, "stale", ""),
     ("refund failed", "refund yes", NO, "stale", ""),
@@ -518,7 +522,7 @@ ASKED: list[tuple[str, str, Verdict, str, str]] = [
     # It cannot say: asked again later.
     *(
         (situation, event, said, "later", "")
-        for said in (CANNOT_SAY, NotFound())
+        for said in (CANNOT_SAY, NotFound(), NotSent(reason="breaker"), Pending())
         for situation, event in (
             ("authorizing, captures", "taken 600"),
             ("authorized", "no"),
@@ -539,10 +543,11 @@ ASKED: list[tuple[str, str, Verdict, str, str]] = [
     ("captured", "voided", RELEASED, "conflict", ""),
     ("captured", "capture no", NO, "conflict", ""),
     ("canceled", "cancel no", NO, "conflict", ""),
-    ("declined", "taken 600", taken(600), "conflict", ""),
+    ("canceled", "taken", held(), "conflict", ""),
     # Money on an edge that we hold closed: to suspense.
     ("declined", "taken", taken(), "applied", "late_effect 1000"),
     ("declined", "auth yes", taken(), "applied", "late_effect 1000"),
+    ("declined", "taken 600", taken(600), "applied", "late_effect 600"),
     ("failed", "taken", taken(), "applied", "late_effect 1000"),
     ("canceled", "taken", taken(), "applied", "late_effect 1000"),
     ("canceled", "taken 600", taken(600), "applied", "late_effect 600"),
@@ -606,7 +611,10 @@ NOT_OURS: list[tuple[str, Notice, Verdict | None, str]] = [
     ("declined", ChargeNotice(verdict=taken(AMOUNT, "USD")), taken(AMOUNT, "USD"), "conflict"),
     ("captured", RefundNotice(reference="r", amount=200, currency="USD"), None, "conflict"),
     ("captured", RefundNotice(reference="r", amount=AMOUNT + 1, currency=CURRENCY), None, "conflict"),
-    ("refunded", RefundNotice(reference="r", amount=701, currency=CURRENCY), None, "conflict"),
+    ("refunded", RefundNotice(reference="r", amount=701, currency=CURRENCY), None, "later"),
+    ("refunded", RefundNotice(reference="r", amount=AMOUNT + 1, currency=CURRENCY), None, "conflict"),
+    ("captured", RefundNotice(reference="r", amount=0, currency=CURRENCY), None, "conflict"),
+    ("captured", DisputeNotice(reference="d", state="opened", amount=0, currency=CURRENCY), None, "conflict"),
     ("refunding", RefundNotice(reference="r", amount=1_001, currency=CURRENCY), None, "conflict"),
     ("refunding", RefundNotice(reference="r", amount=701, currency=CURRENCY), None, "later"),
     ("refunding", RefundNotice(reference="r", amount=700, currency=CURRENCY), None, "applied"),
@@ -647,3 +655,169 @@ def test_a_call_of_ours_is_found_by_the_providers_name_for_it() -> None:
     assert record.take(AttemptNotice(operation="capture", reference="ref_pending", verdict=taken())) == "later"
     assert record.take(named) == "applied"
     assert record.stored.refunds[0].state == "succeeded"
+
+
+def _capture_refused() -> PaperRecord:
+    record = _authorized()
+    record.capture(600)
+    record.answer("capture", NO)
+    return record
+
+
+def _capture_refused_and_canceled() -> PaperRecord:
+    record = _capture_refused()
+    record.cancel()
+    record.answer("cancel")
+    return record
+
+
+def _declined_hold() -> PaperRecord:
+    record = PaperRecord()
+    record.answer("authorize", NO)
+    return record
+
+
+def _insists(record: PaperRecord, notice: Notice, word: Verdict) -> str:
+    """What an event comes to where the provider stands by it."""
+    said = record.take(notice)
+    return record.take(notice, word) if said == "ask" else said
+
+
+@pytest.mark.parametrize("by_charge_first", [True, False])
+@pytest.mark.parametrize(
+    ("situation", "sums"),
+    [
+        (_capture_refused, {"merchant": -600, f"provider:{PROVIDER}": 600}),
+        (_capture_refused_and_canceled, {f"provider:{PROVIDER}": 600, f"suspense:{PROVIDER}": -600}),
+    ],
+)
+def test_one_money_told_by_two_names_is_booked_once(
+    situation: Callable[[], PaperRecord], sums: dict[str, int], by_charge_first: bool
+) -> None:
+    record = situation()
+    by_name = [ChargeNotice(verdict=taken(600)), _of("capture")(record)]
+    for notice in by_name if by_charge_first else by_name[::-1]:
+        _insists(record, notice, taken(600))
+        assert record.sums() == sums
+    for notice in by_name:
+        assert _insists(record, notice, taken(600)) == "duplicate_effect"
+    assert record.sums() == sums
+
+
+@pytest.mark.parametrize("situation", [_capture_refused, _capture_refused_and_canceled])
+def test_an_answer_that_comes_after_the_event_books_nothing_either(situation: Callable[[], PaperRecord]) -> None:
+    """The sender's own answer, recovery's question and an operator's word meet the same guard."""
+    record = situation()
+    assert _insists(record, ChargeNotice(verdict=taken(600)), taken(600)) == "applied"
+    sums = record.sums()
+    assert record.answer("capture", taken(600)) is None
+    assert record.sums() == sums
+
+
+def test_a_late_capture_waits_for_the_one_that_is_under_way() -> None:
+    record = _capture_refused()
+    first = record.attempt("capture")
+    assert first is not None
+    record.capture(600)
+    notice = AttemptNotice(operation="capture", attempt_id=first.attempt_id, verdict=taken(600))
+    assert _insists(record, notice, taken(600)) == "later"
+    record.answer("capture", NO)
+    assert _insists(record, notice, taken(600)) == "applied"
+    assert record.sums() == {"merchant": -600, f"provider:{PROVIDER}": 600}
+
+
+def test_a_second_capture_beside_the_one_in_the_dashboard_is_for_a_person() -> None:
+    record = _capture_refused()
+    assert record.take(ChargeNotice(verdict=taken())) == "applied"
+    assert _insists(record, _of("capture")(record), taken(600)) == "conflict"
+    assert record.sums() == {"merchant": -AMOUNT, f"provider:{PROVIDER}": AMOUNT}
+
+
+@pytest.mark.parametrize("notice", ["held", "auth yes"])
+def test_a_late_hold_is_no_money_until_it_is_captured(notice: str) -> None:
+    record = _declined_hold()
+    assert _insists(record, NOTICES[notice](record), held()) == "applied"
+    assert (record.payment.amount_authorized, record.sums(), len(record.rejections)) == (AMOUNT, {}, 1)
+    assert record.take(NOTICES[notice](record)) in ("duplicate_effect", "stale")
+    assert _insists(record, ChargeNotice(verdict=taken(600)), taken(600)) == "applied"
+    assert record.sums() == {f"provider:{PROVIDER}": 600, f"suspense:{PROVIDER}": -600}
+    assert (record.payment.state, record.payment.amount_authorized, len(record.rejections)) == ("declined", 0, 2)
+    assert _insists(record, ChargeNotice(verdict=taken(600)), taken(600)) == "duplicate_effect"
+
+
+def test_a_late_hold_is_let_go_of() -> None:
+    record = _declined_hold()
+    assert _insists(record, ChargeNotice(verdict=held()), held()) == "applied"
+    assert record.take(ChargeNotice(verdict=voided())) == "applied"
+    assert (record.payment.amount_authorized, record.sums()) == (0, {})
+    assert record.take(ChargeNotice(verdict=voided())) == "duplicate_effect"
+
+
+@pytest.mark.parametrize(
+    ("situation", "late", "back"),
+    [("declined", "auth yes", "auth reversed"), ("refund failed", "refund yes", "refund reversed")],
+)
+def test_what_went_to_suspense_and_came_back_is_for_a_person(situation: str, late: str, back: str) -> None:
+    record = SITUATIONS[situation]()
+    word = taken() if late == "auth yes" else BOOKED_REFUND
+    assert _insists(record, NOTICES[late](record), word) == "applied"
+    sums = record.sums()
+    assert record.take(NOTICES[back](record)) == "conflict"
+    assert record.sums() == sums and record.rejections[-1].alert
+
+
+def test_a_capture_booked_by_another_name_that_is_taken_back_is_for_a_person() -> None:
+    record = _capture_refused()
+    assert record.take(ChargeNotice(verdict=taken(600))) == "applied"
+    assert record.take(_of("capture", CAME_BACK)(record)) == "conflict"
+    assert record.payment.amount_reversed == 0 and record.rejections[-1].alert
+
+
+@pytest.mark.parametrize(
+    ("said", "state"), [(taken(), "captured"), (taken(600), "captured"), (voided(), "canceled")], ids=str
+)
+def test_word_on_our_call_that_goes_further_than_it_is_word_on_the_charge(said: Approved, state: str) -> None:
+    """The provider names our authorization, and tells that it was captured or released since."""
+    record = _authorized()
+    assert record.take(_of("authorize", said)(record)) == "applied"
+    assert record.payment.state == state
+    assert record.payment.amount_captured == (said.amount if state == "captured" else 0)
+
+
+def test_a_call_speaks_for_the_account_that_it_was_made_with() -> None:
+    record = _capturing()
+    capture, notice = record.attempt("capture"), _of("capture")(record)
+    assert capture is not None
+    moved = replace(capture, account="new")
+    stored = replace(record.stored, attempts=(record.stored.attempts[0], moved))
+    record._stored = stored
+    assert isinstance(outcome := record.decide(notice), Decided) and outcome.disposition == "conflict"
+    assert isinstance(outcome := record.decide(notice, account="new"), Decided) and outcome.disposition == "applied"
+
+
+def test_a_notice_without_any_name_is_about_no_call() -> None:
+    record = _authorizing_auto()
+    assert record.take(AttemptNotice(operation="authorize", verdict=taken())) == "later"
+
+
+@pytest.mark.parametrize("situation", SITUATIONS)
+def test_history_names_the_event(situation: str) -> None:
+    """Also where no attempt of ours moves: whatever changed, its event and its word are found from the record."""
+    for name, sign in _cells(TABLE[situation]):
+        if sign != "A":
+            continue
+        record = SITUATIONS[situation]()
+        outcome = record.decide(NOTICES[name](record))
+        assert isinstance(outcome, Decided) and outcome.change is not None
+        kept = [step.evidence for step in outcome.change.transitions if step.evidence is not None]
+        assert kept and all("event_id" in each for each in kept), f"{situation} x {name}"
+        of_attempts = [step for step in outcome.change.transitions if step.subject == "attempt"]
+        assert all("verdict" in (step.evidence or {}) for step in of_attempts), f"{situation} x {name}"
+
+
+@pytest.mark.parametrize("situation", SITUATIONS)
+def test_equal_lives_decide_equally(situation: str) -> None:
+    """Pure: the same record and the same event give the same change, ids and all."""
+    for name in NOTICES:
+        one, other = SITUATIONS[situation](), SITUATIONS[situation]()
+        assert one.decide(NOTICES[name](one)) == other.decide(NOTICES[name](other)), name

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import Final
 
+from msgspec.structs import replace
+
 from tallystick import chart
 from tallystick.decisions.dispositions import Decided, NotYet
 from tallystick.decisions.draft import Draft, Step
@@ -30,8 +32,10 @@ def decide_dispute(
         return NotYet(f"a dispute over a payment that is {payment.state}")
     dispute_id = derived_id("dp", payment.provider, account, notice.reference)
     known = next((dispute for dispute in stored.disputes if dispute.dispute_id == dispute_id), None)
+    step = replace(step, occurred_at=notice.occurred_at, provider_reference=notice.reference)
     draft = Draft(payment.merchant_id, payment.payment_id, step)
-    if (notice.amount, notice.currency) != ((known or notice).amount, payment.currency):
+    expected = ((known or notice).amount, payment.currency)
+    if (notice.amount, notice.currency) != expected or notice.amount <= 0:
         reason = f"a dispute over {notice.amount} {notice.currency} of a payment in {payment.currency}"
         draft.reject(rejection_id, known or payment, f"dispute_{notice.state}", origin="provider", reason=reason)
         return Decided("conflict", draft.change(outcome=True), reason)

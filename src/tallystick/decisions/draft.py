@@ -10,7 +10,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from tallystick.chart import Posting
-from tallystick.decisions.messages import message_of
+from tallystick.decisions.messages import messages_of
 from tallystick.errors import IllegalTransition
 from tallystick.lifecycle import NEW, next_state
 from tallystick.model import (
@@ -19,7 +19,6 @@ from tallystick.model import (
     Claim,
     Dispute,
     KnownReference,
-    Message,
     Payment,
     RecordedResponse,
     Refund,
@@ -222,7 +221,7 @@ class Draft:
             change_id=self.step.change_id,
             merchant_id=self.merchant_id,
             claim=claim,
-            transitions=tuple(self._transitions),
+            transitions=self._proved(),
             payment=self._payment,
             attempts=tuple(self._attempts.values()),
             refund=self._refund,
@@ -231,28 +230,20 @@ class Draft:
             rejections=tuple(self._rejections),
             dispute=self._dispute,
             references=tuple(self._references),
-            messages=self._messages(),
+            messages=messages_of(
+                self._told, self._payment, self._refund, self._dispute, self.step.change_id, self.step.at
+            ),
             deadline_in_ms=self._deadline_in_ms,
             payment_id=self.payment_id,
             outcome=outcome,
         )
 
-    def _messages(self) -> tuple[Message, ...]:
-        """One for each subject that made a step worth telling, as the change leaves it."""
-        payment = self._payment
-        if payment is None:  # no version of the payment, so no place in its order
-            return ()
-        subjects: list[tuple[str, Payment | Refund | Dispute]] = [(payment.payment_id, payment)]
-        if self._refund is not None:
-            subjects.append((self._refund.refund_id, self._refund))
-        if self._dispute is not None:
-            subjects.append((self._dispute.dispute_id, self._dispute))
-        made = (
-            message_of(self._told[subject_id], subject, payment, self.step.change_id, self.step.at)
-            for subject_id, subject in subjects
-            if subject_id in self._told
-        )
-        return tuple(message for message in made if message is not None)
+    def _proved(self) -> tuple[Transition, ...]:
+        """The steps, with what proves them: on its attempts, or on the first step of a change that moves none."""
+        steps, evidence = self._transitions, self.step.evidence
+        if not steps or evidence is None or any(step.evidence is not None for step in steps):
+            return tuple(steps)
+        return (replace(steps[0], evidence=evidence), *steps[1:])
 
     def _next(self, machine: str, state: str, event: str) -> str:
         state_after = next_state(machine, state, event)

@@ -81,3 +81,27 @@ def message_of(
         body=encode(body),
         at=at,
     )
+
+
+def messages_of(
+    told: Mapping[str, str],
+    payment: Payment | None,
+    refund: Refund | None,
+    dispute: Dispute | None,
+    change_id: str,
+    at: datetime,
+) -> tuple[Message, ...]:
+    """One for each subject that made a step worth telling, as the change leaves it. ``told``: each one's last event."""
+    if payment is None:  # no version of the payment, so no place in its order
+        return ()
+    subjects: list[tuple[str, Payment | Refund | Dispute]] = [(payment.payment_id, payment)]
+    if refund is not None:
+        subjects.append((refund.refund_id, refund))
+    if dispute is not None:
+        subjects.append((dispute.dispute_id, dispute))
+    made = (
+        message_of(told[subject_id], subject, payment, change_id, at)
+        for subject_id, subject in subjects
+        if subject_id in told
+    )
+    return tuple(message for message in made if message is not None)

@@ -14,6 +14,7 @@ from msgspec.structs import replace
 from tallystick import chart
 from tallystick.decisions.draft import Draft, Step
 from tallystick.decisions.late_effects import late_effect
+from tallystick.decisions.reversals import reverse
 from tallystick.decisions.stored import CLOSED, EFFECTS, Checks, Stored, payment_event, verdict_name
 from tallystick.lifecycle import CREATE_OPEN, FINAL, Reading, next_state, reading
 from tallystick.model import Attempt, Change, Failure, Payment, Schedule
@@ -136,7 +137,7 @@ def _apply(
         case NotFound():
             draft.move_attempt(attempt, "not_found", Schedule(next_check_in_ms=0))
         case Reversed():
-            return _reversed(draft, stored, attempt, verdict, rejection_id)
+            return reverse(draft, stored, attempt, verdict, rejection_id)
     return draft.change(outcome=True)
 
 
@@ -183,11 +184,12 @@ def _overtaken(draft: Draft, stored: Stored, attempt: Attempt, verdict: Approved
     payment = stored.payment
     if attempt.operation not in ("capture", "cancel"):
         return None
-    draft.move_attempt(attempt, "approved", CLOSED, provider_reference=verdict.reference)
+    closed = draft.move_attempt(attempt, "approved", CLOSED, provider_reference=verdict.reference)
     if verdict.effect != payment.state:
         reason = f"the provider executed a {attempt.operation} of a payment that is {payment.state}"
         draft.reject(rejection_id, payment, payment_event(attempt, verdict), origin="provider", reason=reason)
         if attempt.operation == "capture" and next_state("payment", payment.state, "late_effect") is not None:
+            draft.move_attempt(closed, "late_effect", CLOSED, late_effect=True)
             payment = draft.move_payment(payment, "late_effect")
             postings = chart.late_money_in(payment.provider, attempt.amount)
             draft.post(payment.payment_id, payment.version, payment.currency, postings)
@@ -239,31 +241,6 @@ def _refund_succeeded(draft: Draft, stored: Stored, attempt: Attempt) -> None:
         amount_refund_pending=payment.amount_refund_pending - refund.amount,
     )
     draft.respond_refund(attempt.idempotency_key, 201, after)
-
-
-def _reversed(draft: Draft, stored: Stored, attempt: Attempt, verdict: Reversed, rejection_id: str) -> Change:
-    """What was done has failed after all: the refund comes back to the merchant, or captured money never came.
-    A hold or a release that is taken back moved no money; it is kept with an alert."""
-    payment = stored.payment
-    if attempt.operation == "refund":
-        draft.move_attempt(attempt, "reversed", CLOSED)
-        failure = Failure(code=verdict.code, message=verdict.message, retryable=True)
-        refund = draft.move_refund(stored.refund(attempt.refund_id), "failed", failure=failure)
-        postings = chart.refund_failed(refund.provider, refund.amount, had_succeeded=True)
-        draft.post(refund.refund_id, refund.version, refund.currency, postings)
-        draft.move_payment(payment, "refund_failed", amount_refunded=payment.amount_refunded - refund.amount)
-        return draft.change(outcome=True)
-    captured = payment.amount_captured - payment.amount_reversed
-    if payment.state == "captured" and captured and (attempt.operation == "capture" or attempt.capture):
-        draft.move_attempt(attempt, "reversed", CLOSED)
-        after = draft.move_payment(payment, "capture_reversed", amount_reversed=payment.amount_captured)
-        draft.post(
-            payment.payment_id, after.version, payment.currency, chart.capture_reversed(payment.provider, captured)
-        )
-        return draft.change(outcome=True)
-    reason = f"the provider took back the {attempt.operation} of a payment that is {payment.state}"
-    draft.reject(rejection_id, attempt, "reversed", origin="provider", reason=reason)
-    return draft.change(outcome=True)
 
 
 def give_up(stored: Stored, attempt_id: str, step: Step) -> Change:

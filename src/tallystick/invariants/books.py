@@ -5,19 +5,36 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
+import msgspec
+from msgspec import Struct
+
 from tallystick import chart
 from tallystick.chart import Posting
 from tallystick.invariants.finding import Finding
 from tallystick.invariants.payment_record import PaymentRecord
 from tallystick.invariants.replay import Step
 from tallystick.lifecycle import FINAL
-from tallystick.model import Attempt, Dispute, Payment, Refund, Transfer
+from tallystick.model import Dispute, Payment, Refund, Transfer
 
 #: Payment states in which the provider still holds the authorized amount.
 HOLDING: Final = frozenset({"authorized", "capturing", "canceling"})
 
 #: Refund states in which the money has left the merchant and not arrived at the payer.
 IN_FLIGHT: Final = frozenset({"submitting", "pending"})
+
+
+class _Word(Struct, frozen=True):
+    """A provider's word as history keeps it."""
+
+    amount: int = 0
+    effect: str = ""
+
+
+class _Evidence(Struct, frozen=True):
+    verdict: _Word
+
+
+_EVIDENCE: Final = msgspec.json.Decoder(_Evidence)
 
 
 def captured_within_authorized(record: PaymentRecord) -> Iterator[Finding]:
@@ -97,18 +114,21 @@ def _due_of_payment(record: PaymentRecord, step: Step, after: Payment, held: int
         case "capture_reversed":
             return chart.capture_reversed(after.provider, after.amount_captured)
         case "late_effect":
-            late = _late_attempt(record, step)
-            return chart.late_money_in(after.provider, _late_amount(record, step, late)) if late else []
+            return chart.late_money_in(after.provider, amount) if (amount := _late_money(record, step)) else []
     return []
 
 
-def _late_amount(record: PaymentRecord, step: Step, late: Attempt) -> int:
-    """What the provider took on a closed edge: of a hold that we had released it may be a part, and only the posting
-    itself says how much."""
-    if late.state != "approved":
-        return late.amount
-    posted = [t.amount for t in record.transfers if (t.subject_id, t.version) == (step.subject_id, step.version)]
-    return min(posted[0], late.amount) if posted else late.amount
+def _late_money(record: PaymentRecord, step: Step) -> int:
+    """What the provider took on a closed edge, as its word says that moved an attempt in the same change; 0 where it
+    came to hold or let go of money, and took none."""
+    late = _late_step(record, step)
+    if late is None or late.evidence is None:
+        return 0
+    try:
+        word = _EVIDENCE.decode(late.evidence).verdict
+    except msgspec.MsgspecError:
+        return 0
+    return word.amount if word.effect == "captured" else 0
 
 
 def _due_of_dispute(step: Step, after: Dispute, before: Dispute | None) -> list[Posting]:
@@ -141,12 +161,12 @@ def _due_of_refund(step: Step, after: Refund) -> list[Posting]:
     return []
 
 
-def _late_attempt(record: PaymentRecord, step: Step) -> Attempt | None:
-    """The attempt whose late effect was recorded in the same change as ``step``."""
+def _late_step(record: PaymentRecord, step: Step) -> Step | None:
+    """The late effect of an attempt that was recorded in the same change as ``step``."""
     for watched in record.attempts:
         for other in record.histories.get(watched.attempt.attempt_id, ()):
             if other.event == "late_effect" and other.change_id == step.change_id:
-                return watched.attempt
+                return other
     return None
 
 
@@ -227,7 +247,7 @@ def _is_late(record: PaymentRecord, transfer: Transfer) -> bool:
     step = record.step(transfer.subject_id, transfer.version)
     if step is None or step.event != "late_effect":
         return False
-    return step.subject == "dispute" or _late_attempt(record, step) is not None
+    return step.subject == "dispute" or _late_step(record, step) is not None
 
 
 def _debit(record: PaymentRecord, account: str) -> int:

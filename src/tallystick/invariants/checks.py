@@ -184,6 +184,12 @@ INVARIANTS: Final = (
         of_platform=("events_without_story",),
     ),
     Invariant(
+        name="open_events_have_no_overdue",
+        says="No event is due for longer than the alarm age: a worker must have tried it.",
+        of_platform=("overdue_events",),
+        given=lambda settings: (settings.webhook_dead_letter_alarm_age_ms,),
+    ),
+    Invariant(
         name="dead_letters_have_no_overdue",
         says="No dead letter is older than the alarm age: someone must have looked.",
         of_platform=("overlooked_dead_letters",),

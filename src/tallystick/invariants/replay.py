@@ -33,7 +33,7 @@ _CHANGE: Final = msgspec.json.Decoder(dict[str, Any])
 
 
 class Step(Struct, frozen=True, kw_only=True):
-    """One row of ``transition``. ``change`` is its JSON text."""
+    """One row of ``transition``. ``change`` and ``evidence`` are JSON texts; evidence is read of late effects alone."""
 
     merchant_id: str
     subject_id: str
@@ -46,6 +46,7 @@ class Step(Struct, frozen=True, kw_only=True):
     event: str
     at: datetime
     change: str
+    evidence: str | None = None
 
 
 class Replay(Struct, frozen=True, kw_only=True):

@@ -124,9 +124,12 @@ class Guarded:
         if not self.traits.can_fetch:
             return await self._provider.fetch(call)
         try:
-            return await self._through(self._provider.fetch, call)
+            verdict = await self._through(self._provider.fetch, call)
         except _Refused as error:
             return Unknown(reason=f"lookup: {error}")
+        if isinstance(verdict, NotSent):  # the question was not; of the attempt that proves nothing
+            return Unknown(reason=f"lookup: {verdict.reason}", raw=verdict.raw)
+        return verdict
 
     async def close(self) -> None:
         """Let go of connections."""

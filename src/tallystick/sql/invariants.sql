@@ -43,8 +43,9 @@ FROM attempt a
 WHERE a.merchant_id = $1 AND a.payment_id = ANY($2::text[])
 ORDER BY a.attempt_id;
 
--- transitions: the history of these subjects, without its evidence
-SELECT merchant_id, subject_id, version, change_id, subject, payment_id, from_state, to_state, event, at, change
+-- transitions: the history of these subjects; its evidence only where that alone says how much money it was
+SELECT merchant_id, subject_id, version, change_id, subject, payment_id, from_state, to_state, event, at, change,
+       CASE WHEN event = 'late_effect' THEN evidence END AS evidence
 FROM transition
 WHERE merchant_id = $1 AND subject_id = ANY($2::text[])
 ORDER BY subject_id, version;
@@ -262,3 +263,7 @@ WHERE NOT EXISTS (
 SELECT e.event_id AS subject_id, format('dead since %s', e.closed_at) AS detail FROM inbox e
 WHERE e.state = 'dead'
   AND (e.closed_at IS NULL OR e.closed_at < now() - $1::bigint * interval '1 millisecond');
+
+-- overdue_events: open, and due for longer than the alarm age ($1: ms)
+SELECT e.event_id AS subject_id, format('is %s, and due since %s', e.state, e.next_try_at) AS detail FROM inbox e
+WHERE e.next_try_at IS NOT NULL AND e.next_try_at < now() - $1::bigint * interval '1 millisecond';

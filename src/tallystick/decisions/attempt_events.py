@@ -1,0 +1,123 @@
+"""What the word on one of our own calls does to it: the published matrix, with a question before anything that
+contradicts it. Pure."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from msgspec import Struct
+
+from tallystick.decisions.dispositions import Ask, Decided, NotYet, Outcome
+from tallystick.decisions.draft import Draft, Step
+from tallystick.decisions.late_effects import late_money
+from tallystick.decisions.settlement import mismatch, normalised, settle
+from tallystick.decisions.stored import Checks, Stored, verdict_name
+from tallystick.lifecycle import ATTEMPT_OPEN, FINAL, Reading, reading
+from tallystick.model import Attempt
+from tallystick.providers.base import (
+    Approved,
+    NotFound,
+    NotSent,
+    Pending,
+    RequiresAction,
+    Reversed,
+    Unknown,
+    Verdict,
+)
+
+#: Current words that leave open what became of an attempt. Still waiting is one: it settles no contradiction.
+_UNDECIDED: Final = (Unknown, NotFound, NotSent, Pending, RequiresAction)
+
+
+class Case(Struct, frozen=True, kw_only=True):
+    """One event beside what is stored."""
+
+    stored: Stored
+    step: Step
+    rejection_id: str
+    checks: Checks
+    newest: Verdict | None
+
+    def authorize(self) -> Attempt:
+        """The attempt that the charge began with."""
+        return next(attempt for attempt in self.stored.attempts if attempt.operation == "authorize")
+
+    def open_attempt(self, operation: str) -> Attempt | None:
+        """The attempt of an operation that has no outcome yet."""
+        for attempt in self.stored.attempts:
+            if attempt.operation == operation and attempt.state in ATTEMPT_OPEN:
+                return attempt
+        return None
+
+    def conflict(self, event: str, reason: str) -> Decided:
+        """Kept as a rejection, with an alert."""
+        draft = Draft(self.stored.payment.merchant_id, self.stored.payment.payment_id, self.step)
+        draft.reject(self.rejection_id, self.stored.payment, event, origin="provider", reason=reason)
+        return Decided("conflict", draft.change(outcome=True), reason)
+
+
+def on_attempt(case: Case, attempt: Attempt, said: Verdict) -> Outcome:
+    """The published matrix, with a question before anything that contradicts it."""
+    word = said if case.newest is None else case.newest
+    verdict = normalised(attempt, word)
+    if isinstance(case.newest, _UNDECIDED):
+        return NotYet("the provider cannot say just now what became of it")
+    meaning, wrong = reading(attempt.state, verdict_name(verdict)), mismatch(attempt, verdict)
+    if case.newest is None and isinstance(said, Reversed) and attempt.state in ATTEMPT_OPEN:
+        # It takes back what was done. Taken as a refusal it would close what the word of its doing then opens again.
+        return NotYet(f"it takes back what is {attempt.state}: that it was done comes first")
+    if isinstance(word, Reversed) and _was_booked_elsewhere(case.stored, attempt):
+        reason = f"the provider took back the {attempt.operation} that we hold {attempt.state}, and whose money we hold"
+        return case.conflict("reversed", reason)
+    if meaning is Reading.LATE_EFFECT and (attempt.late_effect or _is_booked(case.stored, verdict)):
+        return Decided("duplicate_effect")
+    if wrong is None and meaning is Reading.SAME:
+        if case.newest is not None:
+            return Decided("stale")
+        return Decided(_nothing_new(attempt, verdict))
+    if case.newest is None and (wrong is not None or meaning is not Reading.APPLY):
+        return Ask(attempt.attempt_id, wrong or f"{verdict_name(verdict)} of an attempt that is {attempt.state}")
+    if meaning is Reading.LATE_EFFECT and not _is_at_rest(case.stored):
+        return NotYet(f"a payment that is {case.stored.payment.state}: its own outcome comes first")
+    stored = case.stored
+    if meaning is Reading.LATE_EFFECT and attempt.operation == "capture" and stored.payment.state == "captured":
+        return case.conflict("captured", f"a second capture, of {attempt.amount} {attempt.currency}")
+    change = settle(stored, attempt.attempt_id, verdict, case.step, case.rejection_id, case.checks)
+    if change is None:
+        return NotYet(f"a payment that is {stored.payment.state}: another outcome comes first")
+    if wrong is not None or meaning is Reading.CONFLICT or not change.transitions:
+        return Decided("conflict", change, change.rejections[0].reason)
+    return Decided("applied", change, change.rejections[0].reason if change.rejections else None)
+
+
+def _nothing_new(attempt: Attempt, verdict: Verdict) -> str:
+    """What is held already, or an earlier state on the way to it."""
+    name = verdict_name(verdict)
+    if attempt.state == name:
+        return "duplicate_effect"
+    ended_alike = {"declined", "failed", "not_found", "reversed"}
+    return "duplicate_effect" if {attempt.state, name} <= ended_alike else "stale"
+
+
+def _was_booked_elsewhere(stored: Stored, attempt: Attempt) -> bool:
+    """Whether an attempt that we closed without effect had one all the same: in suspense, or as word on the charge."""
+    if attempt.late_effect:
+        return True
+    closed = attempt.state in ("declined", "failed") and attempt.operation in ("authorize", "capture")
+    return closed and stored.payment.state == "captured"
+
+
+def _is_booked(stored: Stored, verdict: Verdict) -> bool:
+    """Whether the captured money is in our books already, told by another name: a charge is captured once."""
+    if not isinstance(verdict, Approved) or verdict.effect != "captured":
+        return False
+    payment = stored.payment
+    held = payment.state == "captured" and (verdict.amount, verdict.currency) == (
+        payment.amount_captured,
+        payment.currency,
+    )
+    return held or late_money(stored)
+
+
+def _is_at_rest(stored: Stored) -> bool:
+    return stored.payment.state in FINAL["payment"] or stored.payment.state == "authorized"

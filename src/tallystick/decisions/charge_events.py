@@ -1,0 +1,139 @@
+"""Where a charge stands: one of our calls brought it there, the customer, time, or the provider's dashboard. Pure."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from msgspec.structs import replace
+
+from tallystick.decisions.attempt_events import Case, on_attempt
+from tallystick.decisions.dispositions import Ask, Decided, NotYet, Outcome
+from tallystick.decisions.late_effects import late_capture, late_money, late_release, observe_authorization
+from tallystick.lifecycle import CREATE_OPEN
+from tallystick.model import Payment
+from tallystick.providers.base import Approved, Declined, Reversed
+from tallystick.providers.notices import ChargeNotice
+
+#: Payment states in which no money of it can be with the provider, by our books.
+_CLOSED: Final = frozenset({"declined", "failed", "canceled", "expired"})
+
+
+def on_charge(case: Case, notice: ChargeNotice) -> Outcome:
+    """Where the charge stands is the outcome of the attempt that brought it there, where one of ours did."""
+    verdict = notice.verdict
+    if isinstance(verdict, Approved) and verdict.effect == "captured":
+        return _on_captured(case, verdict)
+    if isinstance(verdict, Approved) and verdict.effect == "voided":
+        return _on_voided(case, verdict, expired=notice.expired)
+    outcome = on_attempt(case, case.authorize(), verdict)
+    if outcome == Decided("duplicate_effect") and case.stored.payment.state != "authorized":
+        overtaken = isinstance(verdict, Approved) and not case.authorize().capture
+        return Decided("stale") if overtaken else outcome
+    return outcome
+
+
+def _on_captured(case: Case, verdict: Approved) -> Outcome:
+    """The charge's money was taken, by whomever."""
+    payment, authorize = case.stored.payment, case.authorize()
+    if payment.state in ("capturing", "canceling"):
+        capture = case.open_attempt("capture")
+        if capture is not None and capture.amount == verdict.amount:
+            return on_attempt(case, capture, verdict)
+        return NotYet(f"a payment that is {payment.state}: its own outcome comes first")
+    if payment.state == "authorized":
+        return _on_captured_elsewhere(case, verdict)
+    if payment.state == "captured":
+        if (verdict.amount, verdict.currency) == (payment.amount_captured, payment.currency):
+            return Decided("duplicate_effect")
+        reason = f"captured {verdict.amount} {verdict.currency}, we hold {payment.amount_captured} {payment.currency}"
+        return _against_captured(case, "captured", reason)
+    if payment.state in _CLOSED:
+        return _on_late_capture(case)
+    part = verdict.currency == authorize.currency and verdict.amount < authorize.amount
+    if payment.state in CREATE_OPEN and part and not authorize.capture:
+        return NotYet("a part of what is not held yet was captured: that it is held comes first")
+    return on_attempt(case, authorize, verdict)
+
+
+def _on_late_capture(case: Case) -> Outcome:
+    """The money of a charge that we hold closed: where the provider stands by it, it goes to suspense, once."""
+    payment, authorize, newest = case.stored.payment, case.authorize(), case.newest
+    if late_money(case.stored):
+        return Decided("duplicate_effect")
+    if newest is None:
+        return Ask(authorize.attempt_id, f"captured, of a payment that is {payment.state}")
+    match newest:
+        case Approved(effect="captured") if newest.currency == payment.currency and newest.amount <= payment.amount:
+            change = late_capture(case.stored, authorize, newest, case.step, case.rejection_id)
+            return Decided("applied", change, change.rejections[0].reason)
+        case Approved(effect="voided") | Declined() | Reversed():
+            return Decided("stale")
+        case Approved():
+            reason = f"a payment that is {payment.state}: {newest.effect} {newest.amount} {newest.currency}"
+            return case.conflict("captured", reason)
+    return NotYet("the provider cannot say just now what became of it")
+
+
+def _on_captured_elsewhere(case: Case, verdict: Approved) -> Outcome:
+    """A hold of ours was captured, and not by us: in the provider's own dashboard."""
+    payment, authorize = case.stored.payment, case.authorize()
+    if wrong := _beyond_the_hold(payment, verdict):
+        if case.newest is None:
+            return Ask(authorize.attempt_id, wrong)
+        if not isinstance(case.newest, Approved):
+            return NotYet("the provider cannot say just now what became of it")
+        if case.newest.effect != "captured":
+            return Decided("stale")
+        if wrong := _beyond_the_hold(payment, case.newest):
+            return case.conflict("captured", wrong)
+        verdict = case.newest
+    change = observe_authorization(case.stored, authorize.attempt_id, verdict, case.step)
+    assert change is not None, "captured is news to a payment that is authorized"
+    return Decided("applied", change)
+
+
+def _beyond_the_hold(payment: Payment, verdict: Approved) -> str | None:
+    """Why this cannot be money out of our hold, or None where it can."""
+    if verdict.currency == payment.currency and verdict.amount <= payment.amount_authorized:
+        return None
+    return f"captured {verdict.amount} {verdict.currency}, held {payment.amount_authorized} {payment.currency}"
+
+
+def _against_captured(case: Case, event: str, reason: str) -> Outcome:
+    """An event contradicts what we hold captured: the provider's current word on what captured it decides."""
+    payment, newest = case.stored.payment, case.newest
+    captured_by = [each for each in case.stored.attempts if each.operation == "capture" and each.state == "approved"]
+    if newest is None:
+        return Ask((captured_by or [case.authorize()])[0].attempt_id, reason)
+    if not isinstance(newest, Approved):
+        return NotYet("the provider cannot say just now what became of it")
+    ours = ("captured", payment.amount_captured, payment.currency)
+    if (newest.effect, newest.amount, newest.currency) == ours:
+        return Decided("stale")
+    return case.conflict(event, reason)
+
+
+def _on_voided(case: Case, verdict: Approved, *, expired: bool) -> Outcome:
+    """The hold was released, by whomever."""
+    payment, authorize = case.stored.payment, case.authorize()
+    match payment.state:
+        case "canceling":
+            cancel = case.open_attempt("cancel")
+            if cancel is None:
+                return NotYet("a cancel without its attempt")
+            return on_attempt(case, cancel, replace(verdict, amount=cancel.amount, currency=cancel.currency))
+        case "authorized":
+            change = observe_authorization(case.stored, authorize.attempt_id, verdict, case.step, expired=expired)
+            assert change is not None, "voided is news to a payment that is authorized"
+            return Decided("applied", change)
+        case "canceled" | "expired" | "declined" | "failed":
+            released = late_release(case.stored, case.step)
+            return Decided("duplicate_effect") if released is None else Decided("applied", released)
+        case "capturing":
+            return NotYet("a capture is under way: its own outcome comes first")
+        case "captured":
+            return _against_captured(case, "voided", "the provider calls a charge released that we hold captured")
+        case "authorizing" if not authorize.capture:
+            # Taken as a refusal it would decline what was held, and then let go of.
+            return NotYet("what is not held yet was released: that it was held comes first")
+    return on_attempt(case, authorize, replace(verdict, amount=authorize.amount, currency=authorize.currency))

@@ -1,0 +1,97 @@
+"""Refunds that nobody made through us: in the provider's own dashboard. Pure."""
+
+from __future__ import annotations
+
+import msgspec
+from msgspec.structs import replace
+
+from tallystick import chart
+from tallystick.decisions.dispositions import Decided, NotYet
+from tallystick.decisions.draft import Draft, Step
+from tallystick.decisions.stored import Stored
+from tallystick.ids import derived_id
+from tallystick.model import Failure, Refund
+from tallystick.providers.base import Verdict
+from tallystick.providers.notices import RefundNotice
+
+
+def observe_refund(
+    stored: Stored, notice: RefundNotice, account: str, step: Step, rejection_id: str
+) -> Decided | NotYet:
+    """Someone refunded in the provider's own dashboard: the money has left, so it is a refund of this payment like any
+    other, named by the provider's reference, and without an attempt of ours."""
+    payment = stored.payment
+    refund_id = derived_id("re", payment.provider, account, notice.reference)
+    if any(refund.refund_id == refund_id for refund in stored.refunds):
+        return Decided("duplicate_effect")
+    if any(attempt.provider_reference == notice.reference for attempt in stored.attempts):
+        return Decided("duplicate_effect")  # ours, by the provider's name for it
+    if payment.state != "captured":
+        return NotYet(f"a refund of a payment that is {payment.state}")
+    left = payment.amount_captured - payment.amount_refunded - payment.amount_refund_pending
+    possible = notice.currency == payment.currency and 0 < notice.amount <= payment.amount_captured
+    if possible and notice.amount > left:
+        # No provider pays back more than it took: a refund before this one was refused, or came back.
+        return NotYet(f"{left} are left to refund: what became of the refunds before comes first")
+    step = replace(step, occurred_at=notice.occurred_at, provider_reference=notice.reference)
+    draft = Draft(payment.merchant_id, payment.payment_id, step)
+    if not possible:
+        captured = f"{payment.amount_captured} {payment.currency}"
+        reason = f"the provider refunded {notice.amount} {notice.currency}, and had captured {captured}"
+        draft.reject(rejection_id, payment, "refund_succeeded", origin="provider", reason=reason)
+        return Decided("conflict", draft.change(outcome=True), reason)
+    opened = draft.move_payment(
+        payment, "refund_opened", amount_refund_pending=payment.amount_refund_pending + notice.amount
+    )
+    refund = draft.open_refund(
+        Refund(
+            merchant_id=payment.merchant_id,
+            payment_id=payment.payment_id,
+            refund_id=refund_id,
+            version=1,
+            state="submitting",
+            amount=notice.amount,
+            currency=notice.currency,
+            provider=payment.provider,
+            provider_reference=notice.reference,
+            created_at=step.at,
+            updated_at=step.at,
+        )
+    )
+    draft.post(refund_id, 1, refund.currency, chart.refund_sent(refund.provider, refund.amount))
+    done = draft.move_refund(refund, "succeeded")
+    draft.post(refund_id, done.version, refund.currency, chart.refund_succeeded(refund.provider, refund.amount))
+    draft.move_payment(
+        opened,
+        "refund_succeeded",
+        amount_refunded=payment.amount_refunded + refund.amount,
+        amount_refund_pending=payment.amount_refund_pending,
+    )
+    return Decided("applied", draft.change(outcome=True))
+
+
+def observe_refund_failed(
+    stored: Stored, verdict: Verdict, reference: str, account: str, step: Step
+) -> Decided | NotYet:
+    """A refund that someone made in the provider's dashboard came back."""
+    payment = stored.payment
+    refund_id = derived_id("re", payment.provider, account, reference)
+    refund = next((refund for refund in stored.refunds if refund.refund_id == refund_id), None)
+    if refund is None:
+        return NotYet("no such refund here")
+    if refund.state == "failed":
+        return Decided("duplicate_effect")
+    step = replace(
+        step,
+        occurred_at=verdict.occurred_at,
+        provider_reference=reference,
+        evidence={**(step.evidence or {}), "verdict": msgspec.to_builtins(verdict)},
+    )
+    draft = Draft(payment.merchant_id, payment.payment_id, step)
+    failed = draft.move_refund(
+        refund, "failed", failure=Failure(code="refund_failed", message="The refund came back.", retryable=True)
+    )
+    postings = chart.refund_failed(failed.provider, failed.amount, had_succeeded=True)
+    draft.post(refund_id, failed.version, failed.currency, postings)
+    draft.move_payment(payment, "refund_failed", amount_refunded=payment.amount_refunded - refund.amount)
+    return Decided("applied", draft.change(outcome=True))

@@ -1,0 +1,146 @@
+"""Every event in every situation leaves a record on which the invariants hold: decisions and checks, face to face."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from itertools import groupby
+
+import pytest
+from msgspec.structs import replace
+
+from tallystick.invariants import books, history, telling
+from tallystick.invariants.finding import Finding
+from tallystick.invariants.payment_record import PaymentRecord, Refusal, Told, WatchedAttempt
+from tallystick.invariants.replay import Step, replay
+from tallystick.model import Change
+from tallystick.providers.base import Approved
+from tallystick.providers.notices import AttemptNotice, ChargeNotice
+from tallystick.record.rows import json_text
+from tests.paper_record import AMOUNT, CURRENCY, PaperRecord
+from tests.pure.test_events import NOTICES, SITUATIONS
+
+LOOKS: tuple[Callable[[PaymentRecord], object], ...] = (
+    books.captured_within_authorized,
+    books.refunds_within_captured,
+    books.one_currency_per_payment,
+    books.postings_follow_the_chart,
+    books.holds_match,
+    books.refunds_in_flight_match,
+    books.captured_money_is_owed,
+    books.disputes_are_reserved,
+    books.suspense_is_explained,
+    history.versions_without_gaps,
+    history.legal_edges_only,
+    history.history_replays_to_state,
+    history.rejections_met_history,
+    telling.steps_are_told,
+)
+
+
+def _steps(change: Change) -> list[Step]:
+    return [
+        Step(
+            merchant_id=step.merchant_id,
+            subject_id=step.subject_id,
+            version=step.version,
+            change_id=change.change_id,
+            subject=step.subject,
+            payment_id=step.payment_id,
+            from_state=step.from_state,
+            to_state=step.to_state,
+            event=step.event,
+            at=step.at,
+            change=json_text(step.change),
+            evidence=None if step.evidence is None else json_text(step.evidence),
+        )
+        for step in change.transitions
+    ]
+
+
+def _as_read(record: PaperRecord) -> PaymentRecord:
+    """The record on paper, as the invariants read it from the database."""
+    stored = record.stored
+    steps = sorted((s for c in record.changes for s in _steps(c)), key=lambda s: (s.subject_id, s.version))
+    histories = {subject_id: tuple(group) for subject_id, group in groupby(steps, key=lambda s: s.subject_id)}
+    # The schedule is recovery's, and no part of history.
+    kept = [replace(each, schedule=type(each.schedule)()) for each in stored.attempts]
+    return PaymentRecord(
+        payment=stored.payment,
+        due_at=None,
+        refunds=stored.refunds,
+        disputes=stored.disputes,
+        attempts=[
+            WatchedAttempt(attempt=each, next_check_at=None, parked_at=None, parked_for_ms=None, settled_for_ms=0)
+            for each in kept
+        ],
+        histories=histories,
+        replays={subject_id: replay(each) for subject_id, each in histories.items()},
+        transfers=record.transfers,
+        refusals=[
+            Refusal(
+                payment_id=each.payment_id,
+                rejection_id=each.rejection_id,
+                subject_id=each.subject_id,
+                state=each.state,
+                version=each.version,
+                event=each.event,
+                origin=each.origin,
+                alert=each.alert,
+                idempotency_key=each.idempotency_key,
+            )
+            for each in record.rejections
+        ],
+        answers={},
+        messages=[
+            Told(
+                payment_id=each.payment_id,
+                version=each.version,
+                subject_id=each.subject_id,
+                message_id=each.message_id,
+                type=each.type,
+                body=each.body,
+            )
+            for each in record.messages
+        ],
+    )
+
+
+def broken(record: PaperRecord) -> list[Finding]:
+    """What the invariants of a payment find."""
+    read = _as_read(record)
+    return [finding for look in LOOKS for finding in look(read)]  # type: ignore[attr-defined]  # generators
+
+
+@pytest.mark.parametrize("situation", SITUATIONS)
+def test_every_event_in_every_situation(situation: str) -> None:
+    assert broken(SITUATIONS[situation]()) == []
+    for name, notice_of in NOTICES.items():
+        record = SITUATIONS[situation]()
+        notice = notice_of(record)
+        if record.take(notice) == "ask" and isinstance(notice, AttemptNotice | ChargeNotice):
+            record.take(notice, notice.verdict)  # the provider stands by it
+        assert broken(record) == [], f"{situation} x {name}"
+
+
+@pytest.mark.parametrize("captured", [AMOUNT, 600])
+@pytest.mark.parametrize("held_first", [True, False])
+def test_late_holds_and_late_money(captured: int, held_first: bool) -> None:
+    record = SITUATIONS["authorizing"]()
+    record.answer("authorize", NOTICES["no"](record).verdict)  # type: ignore[union-attr]  # a charge's
+    effects = (("authorized", AMOUNT),) * held_first + (("captured", captured),)
+    for effect, amount in effects:
+        word = Approved(amount=amount, currency=CURRENCY, effect=effect, reference="ch_1")
+        assert record.take(ChargeNotice(verdict=word)) == "ask"
+        assert record.take(ChargeNotice(verdict=word), word) == "applied"
+        assert broken(record) == []
+    assert record.sums() == {"provider:bank": captured, "suspense:bank": -captured}
+
+
+def test_they_look() -> None:
+    """Each of a few records that are wrong is found wrong."""
+    record = SITUATIONS["dispute lost"]()
+    assert broken(record) == []
+    for wrong in range(len(record.transfers)):
+        again = SITUATIONS["dispute lost"]()
+        del again.transfers[wrong]
+        assert broken(again), wrong

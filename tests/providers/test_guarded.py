@@ -1,0 +1,424 @@
+"""The circuit and the limit around a provider: what counts, who gets through, and that nothing else changes."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import pytest
+from msgspec.structs import replace
+from structlog.testing import capture_logs
+
+from tallystick.clock import monotonic_ms
+from tallystick.ids import new_id
+from tallystick.providers.base import (
+    Approved,
+    Declined,
+    NotFound,
+    NotSent,
+    Pending,
+    ProviderCall,
+    RequiresAction,
+    Traits,
+    Unknown,
+    Verdict,
+    send,
+)
+from tallystick.providers.guarded import Guarded, Limits
+from tallystick.providers.http import UNREACHABLE
+from tallystick.settings import Settings, SettingsError, load_settings
+from tallystick.wiring import configured_providers, guarded, open_core
+from tests.conftest import Database
+
+LIMITS = Limits(
+    calls_at_once=3,
+    wait_ms=50,
+    failure_percent=50,
+    calls=4,
+    window_ms=30_000,
+    open_ms=5_000,
+    open_limit_ms=15_000,
+    probes=2,
+)
+
+TRAITS = Traits(
+    deduplicates=True,
+    lookup_is_consistent=True,
+    key_lifetime_ms=None,
+    settling_time_ms=0,
+    max_delivery_delay_ms=0,
+    request_timeout_ms=1_000,
+)
+
+APPROVED = Approved(amount=1_000, currency="EUR", effect="captured", reference="ch_1")
+UNKNOWN = Unknown(reason="time-out")
+REFUSED_CONNECTION = NotSent(reason=f"{UNREACHABLE}: ClientConnectorError")
+TOO_LATE = NotSent(reason="too late to send: recovery may have taken over")
+SHUT_DOOR = NotSent(reason="refused at the door with 429", raw={"status": 429})
+
+OPERATIONS = ("authorize", "capture", "cancel", "refund")
+
+
+class Time:
+    """The circuit's clock."""
+
+    def __init__(self) -> None:
+        self.now_s = 1_000.0
+
+    def monotonic(self) -> float:
+        return self.now_s
+
+
+class Scripted:
+    """Answers everything with ``says``; ``hold`` runs before."""
+
+    name = "scripted"
+    account = "eu"
+    traits = TRAITS
+
+    def __init__(self, says: Verdict | Exception = APPROVED) -> None:
+        self.says = says
+        self.asked: list[str] = []
+        self.closed = False
+        self.hold: Callable[[], Awaitable[Any]] | None = None
+
+    def supports(self, payment_method: str) -> bool:
+        return payment_method == "good"
+
+    def representable(self, amount: int, currency: str) -> bool:
+        return (amount, currency) == (1, "EUR")
+
+    async def authorize(self, call: ProviderCall) -> Verdict:
+        return await self._answer("authorize")
+
+    async def capture(self, call: ProviderCall) -> Verdict:
+        return await self._answer("capture")
+
+    async def cancel(self, call: ProviderCall) -> Verdict:
+        return await self._answer("cancel")
+
+    async def refund(self, call: ProviderCall) -> Verdict:
+        return await self._answer("refund")
+
+    async def fetch(self, call: ProviderCall) -> Verdict:
+        return await self._answer("fetch")
+
+    async def close(self) -> None:
+        self.closed = True
+
+    async def _answer(self, operation: str) -> Verdict:
+        self.asked.append(operation)
+        says = self.says
+        if self.hold is not None:
+            await self.hold()
+        if isinstance(says, Exception):
+            raise says
+        return says
+
+
+def call(operation: str = "authorize") -> ProviderCall:
+    return ProviderCall(
+        merchant_id="m",
+        payment_id=new_id("pay"),
+        attempt_id=new_id("att"),
+        operation=operation,
+        amount=1_000,
+        currency="EUR",
+        payment_method="good",
+        capture=True,
+        key=new_id("att"),
+        parent_reference=None,
+        reference=None,
+        send_by_ms=monotonic_ms() + 5_000,
+    )
+
+
+@pytest.fixture
+def time() -> Time:
+    return Time()
+
+
+@pytest.fixture
+def inner() -> Scripted:
+    return Scripted()
+
+
+@pytest.fixture
+def provider(inner: Scripted, time: Time) -> Guarded:
+    return Guarded(inner, LIMITS, time)
+
+
+async def fail(provider: Guarded, inner: Scripted, times: int = LIMITS.calls) -> None:
+    """So many calls without an answer."""
+    before, inner.says = inner.says, UNKNOWN
+    for _ in range(times):
+        await provider.authorize(call())
+    inner.says = before
+    inner.asked.clear()
+
+
+async def test_everything_else_is_the_provider_s_own(provider: Guarded, inner: Scripted) -> None:
+    assert (provider.name, provider.account, provider.traits) == ("scripted", "eu", TRAITS)
+    assert (provider.supports("good"), provider.supports("bad")) == (True, False)
+    assert (provider.representable(1, "EUR"), provider.representable(2, "EUR")) == (True, False)
+    for operation in OPERATIONS:
+        assert await send(provider, call(operation)) is APPROVED
+    assert await provider.fetch(call()) is APPROVED
+    assert inner.asked == [*OPERATIONS, "fetch"]
+    await provider.close()
+    assert inner.closed
+
+
+async def test_an_open_circuit_sends_nothing_and_declines_nobody(provider: Guarded, inner: Scripted) -> None:
+    with capture_logs() as logged:
+        await fail(provider, inner)
+    assert provider.circuit == "open"
+    assert [line["alert"] for line in logged if line["event"] == "circuit opened"] == [True]
+    for operation in OPERATIONS:
+        verdict = await send(provider, call(operation))
+        assert isinstance(verdict, NotSent)
+        assert "circuit" in verdict.reason
+    assert isinstance(await provider.fetch(call()), Unknown), "which is no evidence of anything"
+    assert inner.asked == []
+
+
+#: verdict -> whether it counts against the provider
+COUNTS: list[tuple[Verdict | Exception, bool]] = [
+    (UNKNOWN, True),
+    (REFUSED_CONNECTION, True),
+    (RuntimeError("a connector's defect"), True),
+    (APPROVED, False),
+    (Declined(code="card_declined", message="No."), False),
+    (Pending(), False),
+    (RequiresAction(next_action={}), False),
+    (NotFound(), False),
+    (SHUT_DOOR, False),
+    (TOO_LATE, False),
+]
+
+
+@pytest.mark.parametrize(("says", "counts"), COUNTS, ids=lambda value: type(value).__name__)
+@pytest.mark.parametrize("operation", [*OPERATIONS, "fetch"])
+async def test_what_counts_against_a_provider(
+    provider: Guarded, inner: Scripted, operation: str, says: Verdict | Exception, counts: bool
+) -> None:
+    inner.says = says
+    for _ in range(2 * LIMITS.calls):
+        asked = provider.fetch(call()) if operation == "fetch" else send(provider, call(operation))
+        if isinstance(says, Exception):
+            try:
+                await asked
+            except RuntimeError as error:
+                assert error is says
+            continue
+        verdict = await asked
+        assert verdict is says or counts or operation == "fetch"
+    assert provider.circuit == ("open" if counts else "closed")
+    assert len(inner.asked) == (LIMITS.calls if counts else 2 * LIMITS.calls)
+
+
+async def test_a_few_bad_calls_are_no_outage(provider: Guarded, inner: Scripted, time: Time) -> None:
+    await fail(provider, inner, LIMITS.calls - 1)
+    assert provider.circuit == "closed"
+    time.now_s += 31
+    await fail(provider, inner, LIMITS.calls - 1)
+    assert provider.circuit == "closed", "the older ones are forgotten"
+
+
+async def test_nor_are_they_among_good_ones(provider: Guarded, inner: Scripted) -> None:
+    for _ in range(5):
+        await provider.authorize(call())
+    await fail(provider, inner, 4)
+    assert provider.circuit == "closed"
+    await fail(provider, inner, 1)
+    assert provider.circuit == "open", "half of them"
+
+
+async def test_probes_close_it_again(provider: Guarded, inner: Scripted, time: Time) -> None:
+    await fail(provider, inner)
+    time.now_s += 4.9
+    assert isinstance(await provider.authorize(call()), NotSent)
+    time.now_s += 0.2
+    for _ in range(LIMITS.probes):
+        assert await provider.authorize(call()) is APPROVED
+    assert provider.circuit == "closed"
+    await fail(provider, inner, LIMITS.calls - 1)
+    assert provider.circuit == "closed", "and it starts afresh"
+
+
+async def test_probes_that_fail_open_it_for_longer_each_time(provider: Guarded, inner: Scripted, time: Time) -> None:
+    await fail(provider, inner)
+    inner.says = UNKNOWN
+    for wait_s in (5, 10, 15, 15):  # doubled, up to the limit
+        time.now_s += wait_s - 0.1
+        assert isinstance(await provider.authorize(call()), NotSent), wait_s
+        time.now_s += 0.2
+        for _ in range(LIMITS.probes):
+            assert await provider.authorize(call()) is UNKNOWN
+        assert provider.circuit == "open"
+
+
+async def test_one_probe_at_a_time(provider: Guarded, inner: Scripted, time: Time) -> None:
+    await fail(provider, inner)
+    time.now_s += 6
+    gate = asyncio.Event()
+    inner.hold = gate.wait
+    probe = asyncio.create_task(provider.authorize(call()))
+    await asyncio.sleep(0)
+    for _ in range(5):
+        assert isinstance(await provider.authorize(call()), NotSent)
+    gate.set()
+    assert await probe is APPROVED
+    assert inner.asked == ["authorize"]
+
+
+async def test_a_probe_that_did_not_ask_decides_nothing(provider: Guarded, inner: Scripted, time: Time) -> None:
+    await fail(provider, inner)
+    time.now_s += 6
+    inner.says = TOO_LATE
+    assert await provider.authorize(call()) is TOO_LATE
+    assert provider.circuit == "half_open"
+    inner.says = APPROVED
+    for _ in range(LIMITS.probes):
+        assert await provider.authorize(call()) is APPROVED
+    assert provider.circuit == "closed"
+
+
+async def test_a_probe_that_is_cancelled_does_not_wedge_it(provider: Guarded, inner: Scripted, time: Time) -> None:
+    await fail(provider, inner)
+    time.now_s += 6
+    inner.hold = asyncio.Event().wait
+    for _ in range(2 * LIMITS.probes):
+        probe = asyncio.create_task(provider.authorize(call()))
+        await asyncio.sleep(0)
+        probe.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await probe
+    inner.hold = None
+    for _ in range(LIMITS.probes):
+        assert await provider.authorize(call()) is APPROVED
+    assert provider.circuit == "closed"
+
+
+async def test_an_old_answer_does_not_close_it(provider: Guarded, inner: Scripted, time: Time) -> None:
+    gate = asyncio.Event()
+    inner.hold = gate.wait
+    old = [asyncio.create_task(provider.authorize(call())) for _ in range(LIMITS.probes)]
+    await asyncio.sleep(0)
+    inner.hold = None
+    await fail(provider, inner)
+    time.now_s += 6
+    inner.says = UNKNOWN
+    assert await provider.authorize(call()) is UNKNOWN, "the first probe"
+    gate.set()
+    assert await asyncio.gather(*old) == [APPROVED] * LIMITS.probes
+    assert provider.circuit == "half_open", "what was sent before the outage tells nothing of its end"
+
+
+async def test_more_calls_than_connections_wait_and_are_not_sent(provider: Guarded, inner: Scripted) -> None:
+    gate = asyncio.Event()
+    inner.hold = gate.wait
+    under_way = [asyncio.create_task(provider.authorize(call())) for _ in range(LIMITS.calls_at_once)]
+    await asyncio.sleep(0)
+    started_ms = monotonic_ms()
+    for operation in OPERATIONS:
+        verdict = await send(provider, call(operation))
+        assert isinstance(verdict, NotSent)
+        assert verdict.reason == "no free connection"
+    assert isinstance(await provider.fetch(call()), Unknown)
+    assert monotonic_ms() - started_ms >= 5 * LIMITS.wait_ms * 0.9
+    assert len(inner.asked) == LIMITS.calls_at_once
+    assert provider.circuit == "closed", "our own crowd says nothing about the provider"
+    waiting = asyncio.create_task(provider.authorize(call()))
+    await asyncio.sleep(0)
+    gate.set()
+    assert await waiting is APPROVED, "one that became free in time"
+    assert await asyncio.gather(*under_way) == [APPROVED] * LIMITS.calls_at_once
+
+
+async def test_connections_come_back_whatever_happens(provider: Guarded, inner: Scripted) -> None:
+    inner.says = RuntimeError("a connector's defect")
+    for _ in range(2):
+        with pytest.raises(RuntimeError):
+            await provider.authorize(call())
+    inner.says, inner.hold = APPROVED, asyncio.Event().wait
+    for _ in range(2 * LIMITS.calls_at_once):
+        gone = asyncio.create_task(provider.authorize(call()))
+        await asyncio.sleep(0)
+        gone.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await gone
+    inner.hold = None
+    assert await provider.authorize(call()) is APPROVED
+
+
+async def test_where_there_is_no_lookup_none_is_counted(inner: Scripted, time: Time) -> None:
+    inner.traits = replace(TRAITS, can_fetch=False)
+    inner.says = Unknown(reason="no lookup")
+    provider = Guarded(inner, LIMITS, time)
+    for _ in range(3 * LIMITS.calls):
+        assert await provider.fetch(call()) is inner.says
+    assert provider.circuit == "closed"
+
+
+@pytest.mark.parametrize("says", [SHUT_DOOR, TOO_LATE, REFUSED_CONNECTION])
+async def test_a_question_that_was_not_sent_proves_nothing(provider: Guarded, inner: Scripted, says: NotSent) -> None:
+    inner.says = says
+    found = await provider.fetch(call())
+    assert type(found) is Unknown, "else recovery would take it for proof that the attempt itself was not sent"
+    assert found.raw == says.raw
+
+
+async def test_each_provider_has_its_own(provider: Guarded, inner: Scripted, time: Time) -> None:
+    other = Guarded(Scripted(), LIMITS, time)
+    await fail(provider, inner)
+    assert await other.authorize(call()) is APPROVED
+
+
+async def test_the_wiring_guards_every_provider(database: Database) -> None:
+    settings = Settings(
+        stripe_api_key="sk_test_none", adyen_api_key="none", adyen_merchant_account="none", provider_connections=65
+    )
+    async with open_core(settings, database.app_url) as core:
+        assert core.providers.keys() == {"simulator", "stripe", "adyen"}
+        assert all(isinstance(provider, Guarded) for provider in core.providers.values())
+
+
+async def test_adyen_s_limit_is_its_threads() -> None:
+    settings = Settings(
+        adyen_api_key="none", adyen_merchant_account="none", provider_connections=1_000, provider_wait_ms=0
+    )
+    raw = configured_providers(settings)
+    gate = asyncio.Event()
+
+    async def held(_: ProviderCall) -> Verdict:
+        await gate.wait()
+        return APPROVED
+
+    for provider in raw.values():
+        provider.authorize = held  # type: ignore[method-assign, assignment]  # nothing is to leave this process
+    for name, together in (("adyen", 64), ("simulator", 1_000)):
+        provider = guarded(settings, raw)[name]
+        under_way = [asyncio.create_task(provider.authorize(call())) for _ in range(together)]
+        await asyncio.sleep(0)
+        assert isinstance(await provider.authorize(call()), NotSent), name
+        gate.set()
+        assert await asyncio.gather(*under_way) == [APPROVED] * together
+        gate.clear()
+        await provider.close()
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("PROVIDER_CIRCUIT_FAILURE_PERCENT", "0"),
+        ("PROVIDER_CIRCUIT_FAILURE_PERCENT", "101"),
+        ("PROVIDER_CIRCUIT_WINDOW_MS", "999"),
+        ("PROVIDER_CIRCUIT_OPEN_LIMIT_MS", "4999"),
+        ("PROVIDER_CIRCUIT_PROBES", "0"),
+    ],
+)
+def test_limits_that_cannot_be(name: str, value: str) -> None:
+    with pytest.raises(SettingsError, match=f"TALLYSTICK_{name}: "):
+        load_settings({f"TALLYSTICK_{name}": value})

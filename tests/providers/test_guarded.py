@@ -199,23 +199,48 @@ COUNTS: list[tuple[Verdict | Exception, bool]] = [
 
 
 @pytest.mark.parametrize(("says", "counts"), COUNTS, ids=lambda value: type(value).__name__)
-@pytest.mark.parametrize("operation", [*OPERATIONS, "fetch"])
+@pytest.mark.parametrize("operation", OPERATIONS)
 async def test_what_counts_against_a_provider(
     provider: Guarded, inner: Scripted, operation: str, says: Verdict | Exception, counts: bool
 ) -> None:
     inner.says = says
     for _ in range(2 * LIMITS.calls):
-        asked = provider.fetch(call()) if operation == "fetch" else send(provider, call(operation))
-        if isinstance(says, Exception):
-            try:
-                await asked
-            except RuntimeError as error:
-                assert error is says
-            continue
-        verdict = await asked
-        assert verdict is says or counts or operation == "fetch"
+        try:
+            verdict = await send(provider, call(operation))
+        except RuntimeError as error:
+            assert error is says
+        else:
+            assert verdict is says or counts
     assert provider.circuit == ("open" if counts else "closed")
     assert len(inner.asked) == (LIMITS.calls if counts else 2 * LIMITS.calls)
+
+
+async def test_questions_do_not_stop_payments(provider: Guarded, inner: Scripted) -> None:
+    inner.says = UNKNOWN
+    for _ in range(3 * LIMITS.calls):
+        assert await provider.fetch(call()) is UNKNOWN
+    assert provider.circuit == "closed", "only lists may be down"
+
+
+async def test_nor_do_their_answers_hide_an_outage(provider: Guarded, inner: Scripted) -> None:
+    for _ in range(100):
+        await provider.fetch(call())
+    await fail(provider, inner)
+    assert provider.circuit == "open"
+
+
+async def test_a_question_is_as_good_a_probe(provider: Guarded, inner: Scripted, time: Time) -> None:
+    await fail(provider, inner)
+    time.now_s += 6
+    inner.says = UNKNOWN
+    for _ in range(LIMITS.probes):
+        assert await provider.fetch(call()) is UNKNOWN
+    assert provider.circuit == "open"
+    time.now_s += 11
+    inner.says = NotFound()
+    for _ in range(LIMITS.probes):
+        assert await provider.fetch(call()) is inner.says
+    assert provider.circuit == "closed", "though nobody had anything to send"
 
 
 async def test_a_few_bad_calls_are_no_outage(provider: Guarded, inner: Scripted, time: Time) -> None:

@@ -23,6 +23,11 @@ from tallystick.providers.notices import DisputeNotice
 _AFTER_VERDICT: Final = frozenset({("won", "withdrawn"), ("lost", "returned")})
 
 
+#: A dispute may be over more than was captured: the cardholder's currency has moved, or a fee is in it. Over this many
+#: times as much it is somebody's mistake, and a person looks before it is in the ledger.
+MOST_OF_A_PAYMENT: Final = 2
+
+
 def decide_dispute(
     stored: Stored, notice: DisputeNotice, account: str, step: Step, rejection_id: str
 ) -> Decided | NotYet:
@@ -35,8 +40,9 @@ def decide_dispute(
     step = replace(step, occurred_at=notice.occurred_at, provider_reference=notice.reference)
     draft = Draft(payment.merchant_id, payment.payment_id, step)
     expected = ((known or notice).amount, payment.currency)
-    if (notice.amount, notice.currency) != expected or notice.amount <= 0:
-        reason = f"a dispute over {notice.amount} {notice.currency} of a payment in {payment.currency}"
+    sensible = 0 < notice.amount <= MOST_OF_A_PAYMENT * payment.amount_captured
+    if (notice.amount, notice.currency) != expected or not sensible:
+        reason = f"a dispute over {notice.amount} {notice.currency} of {payment.amount_captured} {payment.currency}"
         draft.reject(rejection_id, known or payment, f"dispute_{notice.state}", origin="provider", reason=reason)
         return Decided("conflict", draft.change(outcome=True), reason)
     if (known is None or known.state not in FINAL["dispute"]) and (notice.state, notice.funds) in _AFTER_VERDICT:

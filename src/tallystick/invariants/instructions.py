@@ -24,6 +24,7 @@ _AMOUNTS = (
     "amount_captured",
     "amount_refunded",
     "amount_refund_pending",
+    "amount_reversed",
 )
 _COMPARED = ("state", "currency", *_AMOUNTS)
 

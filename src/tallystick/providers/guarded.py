@@ -7,6 +7,9 @@ The circuit opens when too large a part of the newest calls ended without an ans
 resets, 5xx, answers that cannot be read) and connections that could not be made. A decline is an answer, and so is a
 refusal at the door. Calls that we did not make (too late to send) say nothing about the provider. After a wait single
 probes go through: they close the circuit, or open it again, each time for longer.
+
+Questions do not count while the circuit is closed: a lookup may be many pages long, and where only lists are down
+payments must go on. While it is not closed they are as good a probe as any.
 """
 
 from __future__ import annotations
@@ -123,8 +126,9 @@ class Guarded:
         """The provider's word, or Unknown. Where there is no lookup nobody is asked, and nothing is counted."""
         if not self.traits.can_fetch:
             return await self._provider.fetch(call)
+        counted = self._circuit.state is not State.CLOSED
         try:
-            verdict = await self._through(self._provider.fetch, call)
+            verdict = await self._through(self._provider.fetch, call, counted=counted)
         except _Refused as error:
             return Unknown(reason=f"lookup: {error}")
         if isinstance(verdict, NotSent):  # the question was not; of the attempt that proves nothing
@@ -141,7 +145,7 @@ class Guarded:
         except _Refused as error:
             return NotSent(reason=str(error))
 
-    async def _through(self, operation: Operation, call: ProviderCall) -> Verdict:
+    async def _through(self, operation: Operation, call: ProviderCall, *, counted: bool = True) -> Verdict:
         """A slot first and the circuit then, which may have opened meanwhile. Raises _Refused."""
 
         async def ask() -> Verdict:
@@ -151,7 +155,7 @@ class Guarded:
             return verdict
 
         try:
-            return await self._slots.execute_async(lambda: self._circuit.call_async(ask))
+            return await self._slots.execute_async(lambda: self._circuit.call_async(ask) if counted else ask())
         except _NothingAsked as ours:
             return ours.verdict
         except BulkheadFullError:

@@ -179,8 +179,9 @@ async def test_an_open_circuit_sends_nothing_and_declines_nobody(provider: Guard
         verdict = await send(provider, call(operation))
         assert isinstance(verdict, NotSent)
         assert "circuit" in verdict.reason
-    assert isinstance(await provider.fetch(call()), Unknown), "which is no evidence of anything"
     assert inner.asked == []
+    assert await provider.fetch(call()) is inner.says, "what became of money in doubt is asked all the same"
+    assert (inner.asked, provider.circuit) == (["fetch"], "open")
 
 
 #: verdict -> whether it counts against the provider

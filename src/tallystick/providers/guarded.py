@@ -1,7 +1,7 @@
 """Around every connector: so many calls at once and no more, and none while the provider does not answer.
 
 A call that finds no free connection within a bounded wait, or an open circuit, is ``NotSent``: nothing happened, and
-nobody was declined. A question asked then is ``Unknown``, which says nothing either.
+nobody was declined. A question that finds no free connection is ``Unknown``, which says nothing either.
 
 The circuit opens when too large a part of the newest calls ended without an answer: unknown outcomes (time-outs,
 resets, 5xx, answers that cannot be read) and connections that could not be made. A decline is an answer, and so is a
@@ -9,7 +9,9 @@ refusal at the door. Calls that we did not make (too late to send) say nothing a
 probes go through: they close the circuit, or open it again, each time for longer.
 
 Questions do not count while the circuit is closed: a lookup may be many pages long, and where only lists are down
-payments must go on. While it is not closed they are as good a probe as any.
+payments must go on. While it is not closed they are as good a probe as any; and they are asked all the same where no
+probe is due. They move nothing, recovery asks them seldom, and what they find out about money in doubt cannot wait: a
+process that only recovers sees nothing but troubled calls, and its circuit is the first to open.
 """
 
 from __future__ import annotations
@@ -123,12 +125,16 @@ class Guarded:
         return await self._send(self._provider.refund, call)
 
     async def fetch(self, call: ProviderCall) -> Verdict:
-        """The provider's word, or Unknown. Where there is no lookup nobody is asked, and nothing is counted."""
+        """The provider's word, or Unknown; an open circuit refuses no question. Where there is no lookup nobody is
+        asked, and nothing is counted."""
         if not self.traits.can_fetch:
             return await self._provider.fetch(call)
         counted = self._circuit.state is not State.CLOSED
         try:
-            verdict = await self._through(self._provider.fetch, call, counted=counted)
+            try:
+                verdict = await self._through(self._provider.fetch, call, counted=counted)
+            except _CircuitOpen:
+                verdict = await self._through(self._provider.fetch, call, counted=False)
         except _Refused as error:
             return Unknown(reason=f"lookup: {error}")
         if isinstance(verdict, NotSent):  # the question was not; of the attempt that proves nothing
@@ -161,11 +167,15 @@ class Guarded:
         except BulkheadFullError:
             raise _Refused("no free connection") from None
         except CircuitOpenError:
-            raise _Refused("the provider does not answer: its circuit is open") from None
+            raise _CircuitOpen("the provider does not answer: its circuit is open") from None
 
 
 class _Refused(Exception):
     """The provider was not asked."""
+
+
+class _CircuitOpen(_Refused):
+    """Because it does not answer."""
 
 
 class _NothingAsked(Exception):

@@ -12,6 +12,8 @@ import msgspec
 from msgspec import Meta, Struct
 
 from tallystick.errors import TallystickError
+from tallystick.setting import count, ms, port, text
+from tallystick.webhook_settings import WebhookSettings
 
 PREFIX: Final = "TALLYSTICK_"
 
@@ -25,22 +27,6 @@ class SettingsError(TallystickError):
     """One or more variables cannot be used; the message names each, and no value."""
 
 
-def _text(reason: str) -> Meta:
-    return Meta(description=reason, extra={"unit": "text"})
-
-
-def _ms(reason: str, *, ge: int = 0, le: int = 31_536_000_000) -> Meta:
-    return Meta(description=reason, ge=ge, le=le, extra={"unit": "ms"})
-
-
-def _count(reason: str, *, ge: int = 1, le: int = 10_000_000) -> Meta:
-    return Meta(description=reason, ge=ge, le=le, extra={"unit": "count"})
-
-
-def _port(reason: str) -> Meta:
-    return Meta(description=reason, ge=1, le=65_535, extra={"unit": "port"})
-
-
 def default_data_dir() -> str:
     """Where data lives when nothing is said: /var/lib for root, the XDG data directory for a person."""
     if hasattr(os, "geteuid") and os.geteuid() == 0:
@@ -51,250 +37,94 @@ def default_data_dir() -> str:
     return str((base / "tallystick").absolute())
 
 
-class Settings(Struct, frozen=True, kw_only=True):
+class Settings(WebhookSettings, frozen=True, kw_only=True):
     """Everything that can be set. The reasons are printed by ``tallystick settings``."""
 
-    data_dir: Annotated[str, _text("Holds the embedded database, the first API key and the acquirer's books.")] = (
+    data_dir: Annotated[str, text("Holds the embedded database, the first API key and the acquirer's books.")] = (
         msgspec.field(default_factory=default_data_dir)
     )
     database_url: Annotated[
-        str | None, _text("A PostgreSQL of your own; without it the embedded one in data_dir is used.")
+        str | None, text("A PostgreSQL of your own; without it the embedded one in data_dir is used.")
     ] = None
     migration_database_url: Annotated[
-        str | None, _text("The schema owner's URL for migrations; without it database_url is used.")
+        str | None, text("The schema owner's URL for migrations; without it database_url is used.")
     ] = None
-    host: Annotated[str, _text("Loopback unless you put the API behind something that ends TLS.")] = "127.0.0.1"
-    port: Annotated[int, _port("Where the API listens.")] = 8400
-    api_processes: Annotated[int, _count("One process fills one core; more share the database.", le=256)] = 1
-    default_provider: Annotated[str, _text("For merchants without a provider of their own.")] = "simulator"
-    simulator_url: Annotated[str, _text("Where the connector finds the test acquirer.")] = "http://127.0.0.1:8401"
-    simulator_port: Annotated[int, _port("Where the test acquirer listens.")] = 8401
-    simulator_forgetful: Annotated[
-        bool,
-        Meta(
-            description="The test acquirer ignores idempotency keys: send again only on negative evidence.",
-            extra={"unit": "flag"},
-        ),
-    ] = False
-    simulator_late_ms: Annotated[
-        int,
-        _ms("Before each step that comes by itself at the test acquirer: disputes, late failures, held-back events."),
-    ] = 3_000
-    simulator_account: Annotated[str, _text("Our account at the test acquirer; webhook paths name it.")] = "main"
-    simulator_webhook_secrets: Annotated[
-        str,
-        _text(
-            "What the test acquirer signs with, the first, and what is accepted, any: comma-separated. It moves no real"
-            " money, so the default is no secret; have your own wherever strangers can reach the API."
-        ),
-    ] = "whsec_simulator"
-    stripe_api_key: Annotated[str | None, _text("A secret or restricted key; the connector exists only with it.")] = (
-        None
-    )
-    stripe_api_url: Annotated[str, _text("Where Stripe's API is; another one is for tests.")] = "https://api.stripe.com"
-    stripe_account: Annotated[str, _text("Our name for the Stripe account; webhook paths name it.")] = "main"
-    stripe_webhook_secrets: Annotated[
-        str | None,
-        _text(
-            "The endpoint's signing secrets (whsec_…), comma-separated: two while one is replaced. Unset: no webhooks."
-        ),
-    ] = None
-    stripe_payment_method_types: Annotated[
-        str, _text("What a payment may be paid with, comma-separated; each must be active in the Stripe account.")
-    ] = "card"
-    stripe_return_url: Annotated[
-        str | None, _text("Where customers come back to from a bank's page; methods that redirect need it.")
-    ] = None
-    stripe_deduplicates: Annotated[
-        bool,
-        Meta(
-            description="Trust its idempotency keys. Off: nothing is sent again before a list shows that it is absent.",
-            extra={"unit": "flag"},
-        ),
-    ] = False
-    stripe_key_lifetime_ms: Annotated[
-        int, _ms("Stripe forgets an idempotency key after 24 hours; only of use where it deduplicates.", ge=1)
-    ] = 86_400_000
-    adyen_api_key: Annotated[str | None, _text("An API key; the connector exists only with it.")] = None
-    adyen_api_url: Annotated[
-        str, _text("Where the Checkout API is, with its version; the live one has a prefix of your own.")
-    ] = "https://checkout-test.adyen.com/v72"
-    adyen_merchant_account: Annotated[
-        str | None, _text("The merchant account at Adyen: calls are made for it, and only its webhooks are taken.")
-    ] = None
-    adyen_account: Annotated[str, _text("Our name for the Adyen account; webhook paths name it.")] = "main"
-    adyen_hmac_keys: Annotated[
-        str | None,
-        _text("HMAC keys of the standard webhook (hex), comma-separated: two while one is replaced. Unset: none."),
-    ] = None
-    adyen_return_url: Annotated[
-        str | None, _text("Where customers come back to from a bank's page; payments that redirect need it.")
-    ] = None
-    provider_request_timeout_ms: Annotated[
-        int, _ms("Most answers come in 3 s; at 10 s an answer is unlikely enough to call it unknown.", ge=50)
-    ] = 10_000
-    provider_connect_timeout_ms: Annotated[
-        int, _ms("A connection that is not there in 2 s is NotSent, which is safe to retry.", ge=10)
-    ] = 2_000
-    provider_connections: Annotated[
-        int, _count("Connections to one provider; each carries one call at a time.", le=100_000)
-    ] = 1_024
-    provider_wait_ms: Annotated[
-        int, _ms("A call that finds no free connection for a second is NotSent: a longer queue only sends it later.")
-    ] = 1_000
-    provider_circuit_failure_percent: Annotated[
-        int,
-        Meta(
-            description="A circuit opens when this part of the calls got no answer. Below it, the answers earn more.",
-            ge=1,
-            le=100,
-            extra={"unit": "percent"},
-        ),
-    ] = 80
-    provider_circuit_calls: Annotated[
-        int, _count("Calls that the window must hold before that counts: a few bad ones are no outage.")
-    ] = 20
-    provider_circuit_window_ms: Annotated[
-        int, _ms("How far back it counts, in whole seconds: three request time-outs, so that an outage fills it.", ge=1)
-    ] = 30_000
-    provider_circuit_open_ms: Annotated[
-        int, _ms("How long an open circuit sends nothing, before it tries; doubled each time that fails.", ge=1)
-    ] = 5_000
-    provider_circuit_open_limit_ms: Annotated[
-        int, _ms("Longest such pause: a provider that is back is used within a minute.", ge=1)
-    ] = 60_000
-    provider_circuit_probes: Annotated[
-        int, _count("Single calls that must mostly be answered before a circuit closes; one may be luck.", le=1_000)
-    ] = 3
+    host: Annotated[str, text("Loopback unless you put the API behind something that ends TLS.")] = "127.0.0.1"
+    port: Annotated[int, port("Where the API listens.")] = 8400
+    api_processes: Annotated[int, count("One process fills one core; more share the database.", le=256)] = 1
+    default_provider: Annotated[str, text("For merchants without a provider of their own.")] = "simulator"
     send_window_ms: Annotated[
-        int, _ms("After its commit a sender may start writing for this long; later it must not.", ge=50)
+        int, ms("After its commit a sender may start writing for this long; later it must not.", ge=50)
     ] = 5_000
-    settling_time_ms: Annotated[int, _ms("After a sender's deadline, how long until 'no such charge' is evidence.")] = (
+    settling_time_ms: Annotated[int, ms("After a sender's deadline, how long until 'no such charge' is evidence.")] = (
         5_000
     )
     max_delivery_delay_ms: Annotated[
-        int, _ms("Longest a written request may be under way to a provider that does not deduplicate.")
+        int, ms("Longest a written request may be under way to a provider that does not deduplicate.")
     ] = 60_000
-    resubmit_limit: Annotated[int, _count("Submissions after the first; then the instruction fails.", ge=0, le=100)] = 2
-    recovery_interval_ms: Annotated[int, _ms("Pause between two looks at what is due.", ge=10)] = 500
-    recovery_batch: Annotated[int, _count("Attempts leased at once; a lease must outlast the batch.")] = 200
-    recovery_concurrency: Annotated[int, _count("Provider look-ups at once from one worker.")] = 64
+    resubmit_limit: Annotated[int, count("Submissions after the first; then the instruction fails.", ge=0, le=100)] = 2
+    recovery_interval_ms: Annotated[int, ms("Pause between two looks at what is due.", ge=10)] = 500
+    recovery_batch: Annotated[int, count("Attempts leased at once; a lease must outlast the batch.")] = 200
+    recovery_concurrency: Annotated[int, count("Provider look-ups at once from one worker.")] = 64
     recovery_lease_ms: Annotated[
-        int, _ms("A worker that died frees its attempts after this; longer than a batch takes.", ge=100)
+        int, ms("A worker that died frees its attempts after this; longer than a batch takes.", ge=100)
     ] = 60_000
-    recovery_backoff_base_ms: Annotated[int, _ms("First wait before asking about an unknown outcome.", ge=10)] = 1_000
-    recovery_backoff_cap_ms: Annotated[int, _ms("Longest wait between two questions.", ge=10)] = 60_000
+    recovery_backoff_base_ms: Annotated[int, ms("First wait before asking about an unknown outcome.", ge=10)] = 1_000
+    recovery_backoff_cap_ms: Annotated[int, ms("Longest wait between two questions.", ge=10)] = 60_000
     recovery_checks_limit: Annotated[
-        int, _count("Unanswered questions before a person is asked: about 6 minutes with the waits above.")
+        int, count("Unanswered questions before a person is asked: about 6 minutes with the waits above.")
     ] = 12
-    pending_poll_ms: Annotated[int, _ms("First wait before asking about a pending outcome.", ge=10)] = 2_000
+    pending_poll_ms: Annotated[int, ms("First wait before asking about a pending outcome.", ge=10)] = 2_000
     pending_deadline_ms: Annotated[
-        int, _ms("A provider that says pending for longer than a day owes a person an answer.")
+        int, ms("A provider that says pending for longer than a day owes a person an answer.")
     ] = 86_400_000
-    action_deadline_ms: Annotated[
-        int, _ms("A customer who has not acted in an hour has left; the payment expires.")
-    ] = 3_600_000
+    action_deadline_ms: Annotated[int, ms("A customer who has not acted in an hour has left; the payment expires.")] = (
+        3_600_000
+    )
     authorization_deadline_ms: Annotated[
-        int, _ms("Card holds last about 7 days; one that nobody captured is released then.")
+        int, ms("Card holds last about 7 days; one that nobody captured is released then.")
     ] = 604_800_000
-    in_doubt_owner: Annotated[str, _text("Who settles what bounded recovery could not.")] = "payments-oncall"
-    in_doubt_alarm_age_ms: Annotated[int, _ms("Nobody's money may be in doubt for longer; verify reports it.")] = (
+    in_doubt_owner: Annotated[str, text("Who settles what bounded recovery could not.")] = "payments-oncall"
+    in_doubt_alarm_age_ms: Annotated[int, ms("Nobody's money may be in doubt for longer; verify reports it.")] = (
         3_600_000
     )
     in_doubt_hasten_interval_ms: Annotated[
-        int, _ms("Reading a doubtful payment asks the provider at most this often.")
+        int, ms("Reading a doubtful payment asks the provider at most this often.")
     ] = 1_000
     journal_connections: Annotated[
-        int, _count("Two: one batch is on its way to disk while the next is written.", le=64)
+        int, count("Two: one batch is on its way to disk while the next is written.", le=64)
     ] = 2
     journal_second_batch_changes: Annotated[
-        int, _count("Beside a batch in flight another starts when this many changes wait: round trips cost.")
+        int, count("Beside a batch in flight another starts when this many changes wait: round trips cost.")
     ] = 100
-    journal_batch_changes: Annotated[int, _count("Changes in one transaction: the gain flattens above 200.")] = 400
-    journal_batch_rows: Annotated[int, _count("Rows in one transaction, so that none takes long.")] = 4_000
-    journal_batch_bytes: Annotated[int, _count("Bytes in one transaction, for the same reason.", le=1_000_000_000)] = (
+    journal_batch_changes: Annotated[int, count("Changes in one transaction: the gain flattens above 200.")] = 400
+    journal_batch_rows: Annotated[int, count("Rows in one transaction, so that none takes long.")] = 4_000
+    journal_batch_bytes: Annotated[int, count("Bytes in one transaction, for the same reason.", le=1_000_000_000)] = (
         4_194_304
     )
     journal_queue_limit: Annotated[
-        int, _count("Intents waiting for a batch: seconds of work; past it new ones are refused.")
+        int, count("Intents waiting for a batch: seconds of work; past it new ones are refused.")
     ] = 20_000
     journal_commit_timeout_ms: Annotated[
-        int, _ms("After this an intent's outcome is called unknown; outcomes get six times as long.", ge=100)
+        int, ms("After this an intent's outcome is called unknown; outcomes get six times as long.", ge=100)
     ] = 10_000
     sealing_keys: Annotated[
         str | None,
-        _text(
+        text(
             "Comma-separated 32-byte keys in base64 that encrypt raw webhooks and endpoints' secrets at rest: the first"
             " seals, all open. Without it one is made in data_dir; machines that share a database must share the keys."
         ),
     ] = None
-    webhook_queue_limit: Annotated[
-        int,
-        _count("Deliveries waiting for a batch of the inbox: a second's work; past it 503 and the provider retries."),
-    ] = 5_000
-    webhook_commit_timeout_ms: Annotated[
-        int, _ms("After this a delivery is answered 503. Adyen waits for 10 s, others for less.", ge=100)
-    ] = 5_000
-    webhook_interval_ms: Annotated[int, _ms("Pause between two looks at an empty inbox.", ge=10)] = 200
-    webhook_batch: Annotated[int, _count("Events claimed at once; a lease must outlast the batch.", le=10_000)] = 200
-    webhook_lease_ms: Annotated[
-        int, _ms("A worker that died frees its events after this; a slow one renews at a third of it.", ge=100)
-    ] = 30_000
-    webhook_tries_limit: Annotated[
-        int, _count("Tries at one event before it is a dead letter: about 10 minutes with the waits below.", le=100)
-    ] = 12
-    webhook_provider_tries: Annotated[str | None, _text("Other limits by provider, as in stripe=20,adyen=30.")] = None
-    webhook_backoff_base_ms: Annotated[
-        int, _ms("First wait is random below this: an event often overtakes our own commit by milliseconds.", ge=10)
-    ] = 500
-    webhook_backoff_cap_ms: Annotated[int, _ms("Waits are random below at most this.", ge=10)] = 900_000
-    webhook_owner: Annotated[str, _text("Who looks after dead letters.")] = "payments-oncall"
-    webhook_provider_owners: Annotated[
-        str | None, _text("Other owners by provider, as in stripe=cards-team,adyen=eu-team.")
-    ] = None
-    webhook_dead_letter_alarm_age_ms: Annotated[
-        int, _ms("A dead letter older than this has been overlooked; verify reports it.")
-    ] = 86_400_000
-    webhook_allow_private_addresses: Annotated[
-        bool,
-        Meta(
-            description="For development: merchants' endpoints may be http, and on loopback or private addresses.",
-            extra={"unit": "flag"},
-        ),
-    ] = False
-    outbound_endpoints_limit: Annotated[
-        int, _count("Endpoints of one merchant; each message is sent to each of them.", le=1_000)
-    ] = 20
-    outbound_interval_ms: Annotated[int, _ms("Pause between two looks at an empty outbox.", ge=10)] = 200
-    outbound_batch: Annotated[int, _count("Messages dispatched in one transaction.", le=10_000)] = 1_000
-    outbound_concurrency: Annotated[
-        int, _count("Messages on their way from one worker at once; nearly all of them only wait.", le=100_000)
-    ] = 500
-    outbound_endpoint_concurrency: Annotated[
-        int, _count("Of those to one endpoint, so that a slow one leaves room; one that fails gets 1.", le=10_000)
-    ] = 8
-    outbound_timeout_ms: Annotated[
-        int, _ms("How long an endpoint may take to answer; Standard Webhooks says 15 to 30 s.", ge=50)
-    ] = 20_000
-    outbound_lease_ms: Annotated[
-        int, _ms("A worker that died frees its messages after this; more than two time-outs.", ge=100)
-    ] = 60_000
-    outbound_secret_overlap_ms: Annotated[
-        int, _ms("After a rotation the old secret signs too for this long, so that receivers can change over.")
-    ] = 86_400_000
-    outbound_failing_limit_ms: Annotated[
-        int, _ms("An endpoint that failed for 5 days without one success is disabled: longer than all retries take.")
-    ] = 432_000_000
-    database_connections: Annotated[int, _count("Connections for reads in each process.", le=1_000)] = 8
+    database_connections: Annotated[int, count("Connections for reads in each process.", le=1_000)] = 8
     in_flight_limit: Annotated[
-        int, _count("Payments between intent and outcome in one process, at about 10 kB each.")
+        int, count("Payments between intent and outcome in one process, at about 10 kB each.")
     ] = 5_000
-    rate_limit_per_s: Annotated[int, _count("Requests per second and API key; 0 is off.", ge=0)] = 0
-    rate_limit_burst: Annotated[int, _count("Requests that may come at once where the rate is on.")] = 100
-    api_key_cache_ms: Annotated[int, _ms("A revoked key works for at most this long.")] = 5_000
-    drain_timeout_ms: Annotated[int, _ms("After SIGTERM, how long flows may take; recovery has the rest.")] = 30_000
-    log_level: Annotated[str, _text("debug, info, warning or error.")] = "info"
-    clock_shift_ms: Annotated[int, _ms("For tests only: moves this process's and its leases' clock.")] = 0
+    rate_limit_per_s: Annotated[int, count("Requests per second and API key; 0 is off.", ge=0)] = 0
+    rate_limit_burst: Annotated[int, count("Requests that may come at once where the rate is on.")] = 100
+    api_key_cache_ms: Annotated[int, ms("A revoked key works for at most this long.")] = 5_000
+    drain_timeout_ms: Annotated[int, ms("After SIGTERM, how long flows may take; recovery has the rest.")] = 30_000
+    log_level: Annotated[str, text("debug, info, warning or error.")] = "info"
+    clock_shift_ms: Annotated[int, ms("For tests only: moves this process's and its leases' clock.")] = 0
 
     def __repr__(self) -> str:
         return "Settings(…)"  # keys and passwords are among them
@@ -314,7 +144,7 @@ def load_settings(environ: Mapping[str, str]) -> Settings:
     hints = get_type_hints(Settings, include_extras=True)
     values: dict[str, Any] = {}
     faults: list[str] = []
-    for variable, text in sorted(environ.items()):
+    for variable, given in sorted(environ.items()):
         if not variable.startswith(PREFIX):
             continue
         name = variable.removeprefix(PREFIX).lower()
@@ -323,11 +153,11 @@ def load_settings(environ: Mapping[str, str]) -> Settings:
         if name not in hints:
             faults.append(f"{variable}: there is no such setting")
             continue
-        if not text:
+        if not given:
             faults.append(f"{variable}: it is empty; unset it for the default")
             continue
         try:
-            values[name] = msgspec.convert(text, hints[name], strict=False)
+            values[name] = msgspec.convert(given, hints[name], strict=False)
         except msgspec.ValidationError as error:
             faults.append(f"{variable}: {error}")
     faults.extend(_faults_beyond_types(values))

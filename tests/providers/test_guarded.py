@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -29,7 +30,9 @@ from tallystick.providers.guarded import Guarded, Limits
 from tallystick.providers.http import UNREACHABLE
 from tallystick.settings import Settings, SettingsError, load_settings
 from tallystick.wiring import configured_providers, guarded, open_core
+from tests.acquirer import AcquirerProcess
 from tests.conftest import Database
+from tests.races.stack import HURRIED, Client, read, recover
 
 LIMITS = Limits(
     calls_at_once=3,
@@ -304,9 +307,9 @@ async def test_a_probe_that_did_not_ask_decides_nothing(provider: Guarded, inner
     time.now_s += 6
     inner.says = TOO_LATE
     assert await provider.authorize(call()) is TOO_LATE
-    assert provider.circuit == "half_open"
     inner.says = APPROVED
     for _ in range(LIMITS.probes):
+        assert provider.circuit == "half_open"
         assert await provider.authorize(call()) is APPROVED
     assert provider.circuit == "closed"
 
@@ -386,6 +389,10 @@ async def test_where_there_is_no_lookup_none_is_counted(inner: Scripted, time: T
     for _ in range(3 * LIMITS.calls):
         assert await provider.fetch(call()) is inner.says
     assert provider.circuit == "closed"
+    await fail(provider, inner)
+    time.now_s += 6
+    assert await provider.fetch(call()) is inner.says
+    assert provider.circuit == "open", "nobody was asked, so nothing was learned"
 
 
 @pytest.mark.parametrize("says", [SHUT_DOOR, TOO_LATE, REFUSED_CONNECTION])
@@ -448,3 +455,38 @@ async def test_adyen_s_limit_is_its_threads() -> None:
 def test_limits_that_cannot_be(name: str, value: str) -> None:
     with pytest.raises(SettingsError, match=f"TALLYSTICK_{name}: "):
         load_settings({f"TALLYSTICK_{name}": value})
+
+
+async def test_an_outage_through_the_door(database: Database, tmp_path: Path, fresh_merchant: str) -> None:
+    """Nobody is declined and nothing is in doubt while the provider is away; when it is back, so are payments."""
+    books = tmp_path / "acquirer.sqlite"
+    process = AcquirerProcess(books)
+    settings = replace(
+        HURRIED,
+        simulator_url=process.url,
+        resubmit_limit=0,
+        provider_circuit_calls=5,
+        provider_circuit_open_ms=300,
+        provider_circuit_open_limit_ms=300,
+        provider_circuit_probes=1,
+    )
+    try:
+        async with open_core(settings, database.app_url) as core:
+            client, provider = Client(core, fresh_merchant), core.providers["simulator"]
+            assert isinstance(provider, Guarded)
+            assert read(await client.create("before"))["state"] == "captured"
+            process.kill()
+            away = [read(await client.create(f"away-{number}")) for number in range(12)]
+            assert provider.circuit != "closed"
+            assert {(one["state"], one["in_doubt"]) for one in away} == {("authorizing", False)}
+            process = AcquirerProcess(books, port=process.port)
+            await asyncio.sleep(0.4)
+            assert read(await client.create("after"))["state"] == "captured"
+            assert provider.circuit == "closed"
+            await recover(core)
+            ended = [read(await client.create(f"away-{number}")) for number in range(12)]
+            assert {(one["state"], one["failure"]["code"]) for one in ended} == {("failed", "provider_unreachable")}
+            for one in away:
+                assert await asyncio.to_thread(process.charges, one["id"]) == []
+    finally:
+        process.kill()

@@ -26,7 +26,7 @@ from tests.providers.stripe.bank import API_KEY, GOOD, LocalStripe
 from tests.races.stack import HURRIED, Client, read
 
 #: What is still open after this has not converged: far above the sum of the time-outs below.
-CONVERGENCE_S = 30
+CONVERGENCE_S = 60
 
 #: How long a request may be under way, and what the proxies below keep to.
 DELIVERY_DELAY_MS = 1_200

@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
+from aiohttp import web
 
 from tallystick.clock import monotonic_ms
 from tallystick.providers.base import Approved, Declined, NotFound, NotSent, ProviderCall, Traits, Unknown, Verdict
@@ -147,3 +148,23 @@ async def test_a_shut_door_is_not_a_decline() -> None:
         port = server.sockets[0].getsockname()[1]
         async with server, connector(f"http://127.0.0.1:{port}") as provider:
             assert isinstance(await provider.authorize(call()), NotSent)
+
+
+@pytest.mark.parametrize("status", [401, 403, 429])
+async def test_a_question_refused_at_the_door_proves_nothing(status: int) -> None:
+    """What was not sent is the question: the attempt may well have been."""
+
+    async def refuse(_: web.Request) -> web.StreamResponse:
+        return web.json_response({"error": "no"}, status=status)
+
+    app = web.Application()
+    app.router.add_get("/sim/operations/{id}", refuse)
+    runner = web.AppRunner(app)
+    await runner.setup()
+    port = free_port()
+    await web.TCPSite(runner, "127.0.0.1", port).start()
+    try:
+        async with connector(f"http://127.0.0.1:{port}") as provider:
+            assert isinstance(await provider.fetch(call()), Unknown)
+    finally:
+        await runner.cleanup()

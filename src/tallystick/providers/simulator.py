@@ -113,7 +113,10 @@ class SimulatorProvider:
             return Unknown(reason=f"lookup: {error}")
         if answer.status == 404:
             return NotFound(raw=_raw(answer))
-        return _read(call, answer)
+        verdict = _read(call, answer)
+        if isinstance(verdict, NotSent):  # the question was not; of the attempt that proves nothing
+            return Unknown(reason=f"lookup: {verdict.reason}", raw=verdict.raw)
+        return verdict
 
     async def close(self) -> None:
         """Let go of connections."""

@@ -275,7 +275,8 @@ async def test_a_shut_door_is_not_sent(stand: Stand, status: int, operation: str
             verdict = await send(provider, call)
             assert type(verdict) is NotSent, (body, verdict)
             assert verdict.raw is not None, "somebody answered: the provider is not down"
-            # As flows ask it, behind its guard: there a question that was not answered is never evidence.
+            # A question that was not answered is never evidence, behind its guard or without it.
+            assert type(await provider.fetch(call)) is Unknown
             assert type(await Guarded(provider, LIMITS).fetch(call)) is Unknown
 
 

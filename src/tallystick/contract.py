@@ -188,8 +188,8 @@ def _finality() -> str:
 _IDENTITY: Final = f"""
 ## Identity
 
-- Every POST carries `Idempotency-Key`: 1 to {MAX_KEY_CHARS} printable ASCII characters, quoted or bare; both
-  spellings are one key. Its scope is the merchant. A key never expires.
+- Every POST that moves money carries `Idempotency-Key`: 1 to {MAX_KEY_CHARS} printable ASCII characters, quoted or
+  bare; both spellings are one key. Its scope is the merchant. A key never expires.
 - The fingerprint (version {FINGERPRINT_VERSION}) is SHA-256 over method, path and the JSON as it was sent, with
   sorted keys and without defaults. A release that reads requests otherwise gets another version, and keeps this one
   for the keys it made.

@@ -13,6 +13,7 @@ from msgspec.structs import replace
 from tallystick.clock import Clock
 from tallystick.core import Core, Flows
 from tallystick.migrations import APP_ROLE
+from tallystick.provider_settings import ProviderSettings
 from tallystick.providers.adyen import THREADS as ADYEN_THREADS
 from tallystick.providers.adyen import AdyenProvider
 from tallystick.providers.adyen_notices import AdyenReceiver
@@ -171,10 +172,14 @@ def guarded(settings: Settings, providers: Mapping[str, Provider]) -> dict[str, 
 
 
 def receivers(settings: Settings) -> dict[tuple[str, str], Receiver]:
-    """Who reads whose webhooks, by provider and account."""
-    found: list[Receiver] = [
-        SimulatorReceiver(settings.simulator_account, settings.simulator_webhook_secrets.split(","))
-    ]
+    """Who reads whose webhooks, by provider and account. The test acquirer's published secret opens no door beside a
+    real provider: whoever knows it could fill the inbox."""
+    found: list[Receiver] = []
+    published = ProviderSettings().simulator_webhook_secrets
+    real = settings.stripe_api_key or settings.adyen_api_key
+    if settings.simulator_webhook_secrets != published or not real:
+        secrets = settings.simulator_webhook_secrets.split(",")
+        found.append(SimulatorReceiver(settings.simulator_account, secrets))
     if settings.stripe_webhook_secrets is not None:
         found.append(StripeReceiver(settings.stripe_account, comma_list(settings.stripe_webhook_secrets)))
     if settings.adyen_hmac_keys is not None and settings.adyen_merchant_account is not None:

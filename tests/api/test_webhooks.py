@@ -7,6 +7,7 @@ import hmac
 import json
 import time
 from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import Any
 
 import asyncpg
@@ -16,8 +17,11 @@ import pytest
 from tallystick.api.webhooks import MAX_WEBHOOK_BYTES
 from tallystick.ids import new_id
 from tallystick.keys import OPERATORS, create_key
+from tallystick.providers.notices import Notification
+from tallystick.providers.simulator_notices import SimulatorReceiver
 from tallystick.sealing import SealBroken, sealer_of
 from tallystick.settings import Settings
+from tallystick.webhooks.envelope import envelope_of
 from tests.api.conftest import SEALING_KEY, Inside, inside
 from tests.conftest import Database
 from tests.races.stack import BookedProvider
@@ -75,6 +79,11 @@ REFUSED: dict[str, tuple[int, str, Callable[[bytes], tuple[bytes, str]]]] = {
     "no event": (400, "webhook_unparseable", lambda _: (b"{}", signature(b"{}"))),
     "an id with NUL": (400, "webhook_unparseable", lambda _: (event("a\x00b"), signature(event("a\x00b")))),
     "a hopeless id": (400, "webhook_unparseable", lambda _: (event("x" * 300), signature(event("x" * 300)))),
+    "a time that cannot be": (
+        400,
+        "webhook_unparseable",
+        lambda body: (b := body.replace(b"2026-01-02T03:04:05Z", b"0001-01-01T00:00:00+23:59"), signature(b)),
+    ),
     "half a character": (400, "webhook_unparseable", lambda _: (event("\ud800"), signature(event("\ud800")))),
 }
 
@@ -195,6 +204,12 @@ async def test_events_and_dead_letters_over_http(database: Database, fresh_merch
         assert (again.status_code, again.json()["code"]) == (409, "not_replayable")
         neither = await app.client.post("/v1/dead-letters/replay", headers=operator, json={"reason": "all?"})
         assert neither.status_code == 422
+        for field, value in (("dead_before", "0001-01-01T00:00:00+23:59"), ("type", "a\x00b"), ("type", "\ud800")):
+            raw = json.dumps({"reason": "no such time or text", field: value}).encode()
+            odd = await app.client.post(
+                "/v1/dead-letters/discard", headers=operator | {"content-type": "application/json"}, content=raw
+            )
+            assert odd.status_code in (400, 422), odd.text
         many = await app.client.post(
             "/v1/dead-letters/replay", headers=operator, json={"reason": "mended", "type": "no such type"}
         )
@@ -206,7 +221,13 @@ async def test_disputes_over_http(database: Database, fresh_merchant: str) -> No
         payment = (await app.pay()).json()
         assert (await app.client.get(f"/v1/disputes?payment={payment['id']}")).json() == {"data": []}
         data: dict[str, Any] = {"merchant_id": fresh_merchant, "payment_id": payment["id"]}
-        data |= {"charge_id": "ch_1", "reference": "dp_1", "object": "dispute", "status": "opened", "amount": 400}
+        data |= {
+            "charge_id": payment["provider_reference"],
+            "reference": "dp_1",
+            "object": "dispute",
+            "status": "opened",
+            "amount": 400,
+        }
         body = json.loads(event(**data, currency="EUR", funds=None, occurred_at="2026-01-02T03:04:05Z")) | {
             "type": "dispute.opened"
         }
@@ -217,3 +238,18 @@ async def test_disputes_over_http(database: Database, fresh_merchant: str) -> No
         assert (await app.client.get(f"/v1/disputes/{dispute['id']}")).json() == dispute
         unknown = await app.client.get(f"/v1/disputes/{new_id('dp')}")
         assert (unknown.status_code, unknown.json()["code"]) == (404, "not_found")
+
+
+async def test_the_bytes_of_a_delivery_are_kept_once(database: Database, fresh_merchant: str) -> None:
+    """However many events it holds, and however often one of them."""
+    async with inside(database, fresh_merchant, BookedProvider()) as app:
+        door = app.app.state.webhooks
+        names = [new_id("req") for _ in range(3)]
+        many = [Notification(provider_event_id=name, type="report.ready") for name in (*names, *names, names[0])]
+        receiver = SimulatorReceiver("main", [SECRET])
+        body = event(padding="x" * 50_000)
+        now = datetime.now(UTC)
+        envelopes = [envelope_of(receiver, each, body, {}, now) for each in many]
+        arrivals = door._arrivals(envelopes, body, {}, now)
+        assert [arrival.envelope.provider_event_id for arrival in arrivals] == names
+        assert len(arrivals[0].sealed) > 50_000 and sum(len(arrival.sealed) for arrival in arrivals[1:]) < 1_000

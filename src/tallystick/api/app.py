@@ -147,6 +147,7 @@ def create_app(
                 face.open(core)
                 face.webhooks = WebhookDoor(receivers(settings), intake, sealer_of(settings), core.clock)
                 app.state.core = core
+                app.state.webhooks = face.webhooks
                 yield
 
     handlers = [*(_route(face, endpoint) for endpoint in ENDPOINTS), *_open_routes(face)]

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TypeVar
+from datetime import datetime
+from typing import Final, TypeVar
 
 import msgspec
 
@@ -11,8 +12,12 @@ from tallystick.api.problems import Refused, refused_fields
 from tallystick.card_data import contains_card_data
 from tallystick.edge.json_body import BadJson, parse_json_object, safe_name
 from tallystick.errors import ProblemField, problem
+from tallystick.webhooks.envelope import is_text
 
 Body = TypeVar("Body")
+
+#: Years whose moments can all be brought to UTC.
+YEARS: Final = range(2, 9999)
 
 
 async def read_typed(exchange: Exchange, kind: type[Body], *, may_be_empty: bool = False) -> Body:
@@ -29,8 +34,18 @@ async def read_typed(exchange: Exchange, kind: type[Body], *, may_be_empty: bool
         raise Refused(problem("json_invalid", error.detail, request_id=exchange.request_id, errors=errors)) from None
     if contains_card_data(body):
         raise exchange.card_data("body")
+    unfit = [name for name, value in body.items() if isinstance(value, str) and ("\x00" in value or not is_text(value))]
+    if unfit:
+        raise refused_fields(
+            [ProblemField(safe_name(n), "invalid_value", "is no text") for n in unfit], exchange.request_id
+        )
     try:
-        return msgspec.convert(body, kind)
+        read = msgspec.convert(body, kind)
+        for name in body:
+            moment = getattr(read, name, None)
+            if isinstance(moment, datetime) and moment.year not in YEARS:
+                raise msgspec.ValidationError(f"out of range - at `$.{name}`")
+        return read
     except msgspec.ValidationError as error:
         field = str(error).rpartition("`$.")[2].rstrip("`") if "`$." in str(error) else "body"
         wrong = ProblemField(

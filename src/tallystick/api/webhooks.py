@@ -7,7 +7,8 @@ What is refused is counted, and now and then logged; it is never processed.
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Any, Final
 
 from litestar.types import Receive, Scope
@@ -29,6 +30,9 @@ PATH: Final = "/v1/webhooks/{provider}/{account}"
 
 #: Providers send a few kB, Adyen a few hundred for a full body of items; the contract's figure.
 MAX_WEBHOOK_BYTES: Final = 1_048_576
+
+#: In place of the headers of an event that was not the first of its delivery: where the bytes are.
+KEPT_WITH: Final = "kept-with-delivery"
 
 #: One line a reason and this long says how many there were: a flood of forgeries must not flood the log.
 SAMPLE_EVERY_S: Final = 10.0
@@ -99,7 +103,7 @@ class WebhookDoor:
             self.refusals.count(provider, account, refused.problem.code)
             raise
         validated_at = self._clock.now()
-        arrivals = [self._arrival(envelope, body, headers, validated_at) for envelope in envelopes]
+        arrivals = self._arrivals(envelopes, body, headers, validated_at)
         try:
             if arrivals:
                 await self._intake.accept(arrivals)
@@ -120,10 +124,21 @@ class WebhookDoor:
             code, detail = _REFUSALS[type(error)]
             raise Refused(problem(code, detail, request_id=request_id)) from None
 
-    def _arrival(self, envelope: Envelope, body: bytes, headers: Mapping[str, str], validated_at: Any) -> Arrival:
-        about = f"{envelope.provider}/{envelope.account}/{envelope.provider_event_id}/{envelope.delivery_id}"
-        sealed = self._sealer.seal(sealed_part(body, headers), about.encode())
-        return Arrival(envelope, validated_at, sealed)
+    def _arrivals(
+        self, envelopes: Sequence[Envelope], body: bytes, headers: Mapping[str, str], validated_at: datetime
+    ) -> list[Arrival]:
+        """The events of one delivery, each once, however often its name is in it. The bytes are kept with the first;
+        the others name it: a body of a thousand events must not be kept a thousand times."""
+        by_name = {envelope.provider_event_id: envelope for envelope in reversed(envelopes)}
+        arrivals: list[Arrival] = []
+        for envelope in envelopes:
+            if by_name.get(envelope.provider_event_id) is envelope:
+                kept = sealed_part(body, headers)
+                if arrivals:
+                    kept = sealed_part(b"", {KEPT_WITH: arrivals[0].envelope.delivery_id})
+                about = f"{envelope.provider}/{envelope.account}/{envelope.provider_event_id}/{envelope.delivery_id}"
+                arrivals.append(Arrival(envelope, validated_at, self._sealer.seal(kept, about.encode())))
+        return arrivals
 
 
 def new_request_id() -> str:

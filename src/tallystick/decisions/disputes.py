@@ -40,7 +40,8 @@ def decide_dispute(
     step = replace(step, occurred_at=notice.occurred_at, provider_reference=notice.reference)
     draft = Draft(payment.merchant_id, payment.payment_id, step)
     expected = ((known or notice).amount, payment.currency)
-    sensible = 0 < notice.amount <= MOST_OF_A_PAYMENT * payment.amount_captured
+    others = sum(each.amount for each in stored.disputes if each is not known and each.state != "won")
+    sensible = notice.amount > 0 and others + notice.amount <= MOST_OF_A_PAYMENT * payment.amount_captured
     if (notice.amount, notice.currency) != expected or not sensible:
         reason = f"a dispute over {notice.amount} {notice.currency} of {payment.amount_captured} {payment.currency}"
         draft.reject(rejection_id, known or payment, f"dispute_{notice.state}", origin="provider", reason=reason)
@@ -112,7 +113,7 @@ def _after_the_end(draft: Draft, stored: Stored, dispute: Dispute, notice: Dispu
     reason = f"the provider {did} {dispute.amount} {dispute.currency} after it had called the dispute {dispute.state}"
     draft.reject(rejection_id, dispute, notice.state, origin="provider", reason=reason)
     after = draft.move_dispute(dispute, "late_effect", funds_withdrawn=taken)
-    late = chart.late_money_out if taken else chart.late_money_in
-    draft.post(after.dispute_id, after.version, after.currency, late(after.provider, after.amount))
+    posting = chart.late_money_out if taken else chart.late_money_in
+    draft.post(after.dispute_id, after.version, after.currency, posting(after.provider, after.amount))
     draft.move_payment(stored.payment, "dispute_updated")
     return Decided("applied", draft.change(outcome=True), reason)

@@ -35,9 +35,11 @@ def decide_notice(
     step: Step,
     rejection_id: str,
     checks: Checks,
+    charge: str | None = None,
     newest: Verdict | None = None,
 ) -> Outcome:
-    """What an event comes to. ``newest`` is the provider's current word, once it was asked for."""
+    """What an event comes to. ``charge`` is the provider's name for the charge that it is about, where it has one;
+    ``newest`` is the provider's current word, once it was asked for."""
     case = Case(stored=stored, step=step, rejection_id=rejection_id, checks=checks, newest=newest)
     if notice is None:
         return Decided("unknown_type")
@@ -46,6 +48,9 @@ def decide_notice(
     if (provider, account) != (ours.provider, ours.account):
         reason = f"{provider}/{account} speaks of what is at {ours.provider}/{ours.account}"
         return case.conflict("event", reason)
+    known = stored.payment.provider_reference
+    if charge is not None and known is not None and charge != known and not isinstance(notice, AttemptNotice):
+        return _on_other_charge(case, notice, charge)
     match notice:
         case AttemptNotice():
             return _on_stranger(case, notice, account) if attempt is None else _on_call(case, attempt, notice.verdict)
@@ -55,6 +60,16 @@ def decide_notice(
             return observe_refund(stored, notice, account, step, rejection_id)
         case DisputeNotice():
             return decide_dispute(stored, notice, account, step, rejection_id)
+
+
+def _on_other_charge(case: Case, notice: Notice, charge: str) -> Outcome:
+    """It carries our payment's name and is about another charge: what a lost answer left at the provider, most likely.
+    One that moved no money is of no account; one that did is money beside the payment's own, and for a person."""
+    idle = isinstance(notice, ChargeNotice) and not (
+        isinstance(notice.verdict, Approved) and notice.verdict.effect in ("authorized", "captured")
+    )
+    reason = f"it is about charge {charge}, and the payment's own is {case.stored.payment.provider_reference}"
+    return Decided("stale", reason=reason) if idle else case.conflict("event", reason)
 
 
 def _named(stored: Stored, notice: AttemptNotice) -> Attempt | None:

@@ -18,6 +18,9 @@ from tallystick.providers.notices import Notice, Notification, Receiver, Unparse
 #: Longest name that a provider may give to an event, its type or a charge, in characters; theirs have at most 80.
 MAX_NAME_CHARS: Final = 255
 
+#: Payments happen in these. Years at the ends of the calendar cannot even be brought to UTC.
+SENSIBLE_YEARS: Final = range(1970, 2200)
+
 #: W3C Trace Context level 1, version 00.
 _TRACEPARENT: Final = re.compile(r"00-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}", re.ASCII)
 
@@ -56,8 +59,9 @@ def envelope_of(
     for name in (notification.provider_event_id, notification.type, notification.charge_reference):
         if name is not None and not _storable(name):
             raise Unparseable("a name in the event is empty, too long or not text")
-    if notification.notice is not None and not _storable_within(msgspec.to_builtins(notification.notice)):
-        raise Unparseable("the event holds what is not text")
+    told = msgspec.to_builtins(notification.notice, builtin_types=(datetime,))
+    if not _storable_within([told, notification.occurred_at]):
+        raise Unparseable("the event holds what is no text, or a time that cannot be")
     event_id = new_id("evt")
     merchant_id, payment_id = notification.merchant_id, notification.payment_id
     named = (
@@ -106,13 +110,16 @@ def cloud_event(envelope: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _storable(name: str) -> bool:
-    return 0 < len(name) <= MAX_NAME_CHARS and "\x00" not in name and _is_unicode(name)
+    return 0 < len(name) <= MAX_NAME_CHARS and "\x00" not in name and is_text(name)
 
 
 def _storable_within(value: object) -> bool:
-    """Whether every text in it is one that a database takes: no lone surrogates, no NUL."""
+    """Whether every text in it is one that a database takes (no lone surrogates, no NUL), and every time a sensible
+    one."""
+    if isinstance(value, datetime):
+        return value.tzinfo is not None and value.year in SENSIBLE_YEARS
     if isinstance(value, str):
-        return "\x00" not in value and _is_unicode(value)
+        return "\x00" not in value and is_text(value)
     if isinstance(value, Mapping):
         return all(_storable_within(part) for item in value.items() for part in item)
     if isinstance(value, list | tuple):
@@ -120,7 +127,8 @@ def _storable_within(value: object) -> bool:
     return True
 
 
-def _is_unicode(text: str) -> bool:
+def is_text(text: str) -> bool:
+    """Whether it can be written as UTF-8: half a surrogate pair cannot."""
     try:
         text.encode()
     except UnicodeEncodeError:

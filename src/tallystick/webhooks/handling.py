@@ -110,6 +110,7 @@ class Handler:
             step=step,
             rejection_id=sibling_id("rej", change_id),
             checks=self._core.checks(stored.payment.provider),
+            charge=event.charge_reference,
             newest=newest,
         )
 

@@ -1,0 +1,55 @@
+"""An event that carries our payment's name and is about another charge moves nothing of the payment."""
+
+from __future__ import annotations
+
+import pytest
+
+from tallystick.decisions.dispositions import Decided
+from tallystick.decisions.events import decide_notice
+from tallystick.decisions.stored import Checks
+from tallystick.providers.base import Approved, Declined
+from tallystick.providers.notices import ChargeNotice, DisputeNotice, Notice, RefundNotice
+from tests.paper_record import AMOUNT, CURRENCY, PROVIDER, PaperRecord
+
+CHECKS = Checks(unknown_in_ms=1, pending_in_ms=1, not_sent_in_ms=1, authorization_deadline_ms=1)
+
+
+def approved(effect: str) -> Approved:
+    """Of the other charge."""
+    return Approved(amount=AMOUNT, currency=CURRENCY, effect=effect, reference="ch_orphan")
+
+
+NOTICES: dict[str, tuple[Notice, str]] = {
+    "released": (ChargeNotice(verdict=approved("voided")), "stale"),
+    "declined": (ChargeNotice(verdict=Declined(code="no", message="No.")), "stale"),
+    "held": (ChargeNotice(verdict=approved("authorized")), "conflict"),
+    "captured": (ChargeNotice(verdict=approved("captured")), "conflict"),
+    "refunded": (RefundNotice(reference="re_1", amount=5, currency=CURRENCY), "conflict"),
+    "disputed": (DisputeNotice(reference="dp_1", state="opened", amount=5, currency=CURRENCY), "conflict"),
+}
+
+
+@pytest.mark.parametrize("case", NOTICES)
+@pytest.mark.parametrize("automatic", [True, False], ids=["captured", "authorized"])
+def test_an_event_about_another_charge(case: str, automatic: bool) -> None:
+    notice, disposition = NOTICES[case]
+    record = PaperRecord(automatic=automatic)
+    record.answer("authorize")
+    assert record.payment.provider_reference is not None
+    decided = decide_notice(
+        record.stored,
+        notice,
+        provider=PROVIDER,
+        account="main",
+        step=record.step(),
+        rejection_id="rej_1",
+        checks=CHECKS,
+        charge="ch_orphan",
+    )
+    assert isinstance(decided, Decided)
+    assert decided.disposition == disposition
+    if disposition == "stale":
+        assert decided.change is None
+    else:
+        assert decided.change is not None and not decided.change.transitions
+        assert [rejection.alert for rejection in decided.change.rejections] == [True]

@@ -236,6 +236,11 @@ async def test_disputes_over_http(database: Database, fresh_merchant: str) -> No
         (dispute,) = (await app.client.get(f"/v1/disputes?payment={payment['id']}")).json()["data"]
         assert (dispute["state"], dispute["amount"], dispute["funds_withdrawn"]) == ("opened", 400, False)
         assert (await app.client.get(f"/v1/disputes/{dispute['id']}")).json() == dispute
+        (told,) = (await app.client.get(f"/v1/events?payment={payment['id']}")).json()["data"]
+        assert (told["type"], told["state"], told["tries"]) == ("dispute.opened", "applied", 1)
+        assert (await app.client.get(f"/v1/events/{told['id']}")).json()["payment_id"] == payment["id"]
+        strange = await app.client.get(f"/v1/events?payment={new_id('pay')}")
+        assert (strange.status_code, strange.json()["code"]) == (404, "not_found")
         unknown = await app.client.get(f"/v1/disputes/{new_id('dp')}")
         assert (unknown.status_code, unknown.json()["code"]) == (404, "not_found")
 

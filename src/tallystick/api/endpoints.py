@@ -7,7 +7,7 @@ from typing import Any, Final
 from tallystick.api import events, instructions, queries
 from tallystick.api.bodies import AccountList, DisputeList, History, PaymentPage, TransferList
 from tallystick.api.endpoint import ACT, KEYED, READ, Endpoint, Handle, read
-from tallystick.api.events import Act, Acted, ActOnMany, DeadLetterPage
+from tallystick.api.events import Act, Acted, ActOnMany, DeadLetterPage, EventList
 from tallystick.api.instructions import InstructionKind
 from tallystick.api.webhook_endpoint_table import WEBHOOK_ENDPOINTS
 from tallystick.views import DisputeView, PaymentView, RefundView
@@ -184,6 +184,16 @@ ENDPOINTS: Final[tuple[Endpoint, ...]] = (
         summary="The ledger rows of a payment and its refunds",
         handle=read(queries.list_transfers),
         answers={200: TransferList},
+        codes=(*READ, "not_found"),
+        parameters=("payment",),
+    ),
+    Endpoint(
+        method="GET",
+        path="/v1/events",
+        name="listEvents",
+        summary="What providers said of a payment, as it arrived",
+        handle=read(events.list_events),
+        answers={200: EventList},
         codes=(*READ, "not_found"),
         parameters=("payment",),
     ),

@@ -5,11 +5,13 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Annotated, Any, Final
 
+import asyncpg
 from msgspec import Meta, Struct
 
 from tallystick.api.authentication import Caller
 from tallystick.api.exchange import Answer, Exchange
 from tallystick.api.problems import Refused, not_found, refused_fields
+from tallystick.api.queries import payment_asked_for
 from tallystick.api.typed_bodies import read_typed
 from tallystick.core import Core
 from tallystick.edge.json_body import safe_name
@@ -24,6 +26,9 @@ from tallystick.webhooks.trace import EventTrace, trace_event
 MAX_PAGE: Final = 100
 DEFAULT_PAGE: Final = 20
 
+#: More events than any payment has.
+MAX_EVENTS: Final = 1_000
+
 _Name = Annotated[str, Meta(min_length=1, max_length=255)]
 _Reason = Annotated[str, Meta(min_length=1, max_length=500, pattern=r"\S")]
 
@@ -34,6 +39,25 @@ class DeadLetterPage(Struct, frozen=True, kw_only=True):
     data: list[DeadLetter]
     has_more: bool
     next_cursor: str | None
+
+
+class EventLine(Struct, frozen=True, kw_only=True):
+    """One event of a provider; ``GET /v1/events/{id}`` has its whole story."""
+
+    id: str
+    provider: str
+    type: str
+    state: str
+    detail: str | None
+    received_at: datetime
+    tries: int
+    replays: int
+
+
+class EventList(Struct, frozen=True, kw_only=True):
+    """The events of a payment, as they arrived."""
+
+    data: list[EventLine]
 
 
 class Act(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -67,6 +91,17 @@ async def get_event(core: Core, exchange: Exchange, caller: Caller) -> object:
     if trace is None or not (caller.operator or trace.merchant_id == caller.merchant_id):
         raise not_found(exchange.request_id, "event")
     return trace
+
+
+async def list_events(core: Core, exchange: Exchange, caller: Caller) -> object:
+    """What providers said of one payment, as it arrived."""
+    payment_id = await payment_asked_for(core, exchange, caller)
+    records = await _inbox(core).events_of(caller.merchant_id, payment_id, MAX_EVENTS)
+    return EventList(data=[EventLine(id=record["event_id"], **_line(record)) for record in records])
+
+
+def _line(record: asyncpg.Record) -> dict[str, Any]:
+    return {name: record[name] for name in EventLine.__struct_fields__ if name != "id"}
 
 
 async def list_dead_letters(core: Core, exchange: Exchange, _: Caller) -> object:

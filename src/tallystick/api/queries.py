@@ -80,7 +80,7 @@ async def get_dispute(core: Core, exchange: Exchange, caller: Caller) -> object:
 
 async def list_disputes(core: Core, exchange: Exchange, caller: Caller) -> object:
     """The disputes of one payment."""
-    payment_id = await _payment_asked_for(core, exchange, caller)
+    payment_id = await payment_asked_for(core, exchange, caller)
     return DisputeList(data=[dispute_view(each) for each in await core.reads.disputes(caller.merchant_id, payment_id)])
 
 
@@ -144,12 +144,12 @@ async def list_accounts(core: Core, exchange: Exchange, caller: Caller) -> objec
 
 async def list_transfers(core: Core, exchange: Exchange, caller: Caller) -> object:
     """The ledger rows of one payment and its refunds."""
-    payment_id = await _payment_asked_for(core, exchange, caller)
+    payment_id = await payment_asked_for(core, exchange, caller)
     records = await core.reads.transfers(caller.merchant_id, payment_id)
     return TransferList(data=[_transfer(record) for record in records])
 
 
-async def _payment_asked_for(core: Core, exchange: Exchange, caller: Caller) -> str:
+async def payment_asked_for(core: Core, exchange: Exchange, caller: Caller) -> str:
     """The payment that the query names. Raises Refused where the merchant has none such."""
     payment_id = _known_parameters(exchange, "payment")["payment"]
     known = is_id("pay", payment_id) and await core.reads.payment(caller.merchant_id, payment_id)

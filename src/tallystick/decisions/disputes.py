@@ -23,6 +23,9 @@ from tallystick.providers.notices import DisputeNotice
 _AFTER_VERDICT: Final = frozenset({("won", "withdrawn"), ("lost", "returned")})
 
 
+#: Reasons are codes or a sentence; more goes into every message about the dispute.
+REASON_CHARS: Final = 200
+
 #: A dispute may be over more than was captured: the cardholder's currency has moved, or a fee is in it. Over this many
 #: times as much it is somebody's mistake, and a person looks before it is in the ledger.
 MOST_OF_A_PAYMENT: Final = 2
@@ -71,7 +74,7 @@ def _opened(draft: Draft, stored: Stored, notice: DisputeNotice, dispute_id: str
             currency=notice.currency,
             provider=payment.provider,
             provider_reference=notice.reference,
-            reason=notice.reason,
+            reason=None if notice.reason is None else notice.reason[:REASON_CHARS],
             created_at=draft.step.at,
             updated_at=draft.step.at,
         )

@@ -88,6 +88,10 @@ class Inbox:
         """One event by our id."""
         return await self._pool.fetchrow(STATEMENTS["event"], event_id)
 
+    async def events_of(self, merchant_id: str, payment_id: str, limit: int) -> Sequence[asyncpg.Record]:
+        """The events that were routed to one payment, as they arrived."""
+        return await self._pool.fetch(STATEMENTS["events_of"], merchant_id, payment_id, limit)
+
     async def deliveries(self, name: EventName) -> Sequence[asyncpg.Record]:
         """Every arrival of an event."""
         return await self._pool.fetch(STATEMENTS["deliveries"], *name)

@@ -142,6 +142,7 @@ SET state = a.state, detail = a.detail, tries = greatest(e.tries, a.number),
     merchant_id = coalesce(e.merchant_id, a.merchant_id), payment_id = coalesce(e.payment_id, a.payment_id),
     next_try_at = now() + (a.next_try_in_ms + $10::bigint) * interval '1 millisecond',
     closed_at = CASE WHEN a.next_try_in_ms IS NULL THEN now() + $10::bigint * interval '1 millisecond' END,
+    turn = coalesce((extract(epoch FROM now()) * 1000)::bigint + a.next_try_in_ms, e.turn),
     lease_until = NULL, lease = NULL
 FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::int[], $7::bigint[], $8::text[],
             $9::text[])

@@ -26,6 +26,7 @@ RECOVERY_SETTINGS: Final = (
     "settling_time_ms",
     "max_delivery_delay_ms",
     "resubmit_limit",
+    "provider_circuit_patience_ms",
     "recovery_interval_ms",
     "recovery_lease_ms",
     "recovery_backoff_base_ms",
@@ -129,6 +130,8 @@ _RECOVERY_RULES: Final = """
    deduplicates and its key has a tenth of its lifetime left. The resubmission is committed before it is sent.
 6. After `resubmit_limit` more submissions an attempt that provably did nothing is `failed`, and so is its
    instruction. One without proof goes to the in-doubt lane.
+   While the provider's circuit is open no submissions are spent: the attempt waits for it, until it is
+   `provider_circuit_patience_ms` old.
 7. An `unknown` attempt is asked about with exponential backoff and jitter. After `recovery_checks_limit` questions
    without news it is parked in the in-doubt lane; a `pending` one after `pending_deadline_ms`.
 8. The in-doubt lane belongs to `in_doubt_owner`. An attempt in it for longer than `in_doubt_alarm_age_ms` is a

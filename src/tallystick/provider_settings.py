@@ -106,6 +106,12 @@ class ProviderSettings(Struct, frozen=True, kw_only=True):
     provider_circuit_open_limit_ms: Annotated[
         int, ms("Longest such pause: a provider that is back is used within a minute.", ge=1)
     ] = 60_000
+    provider_circuit_patience_ms: Annotated[
+        int,
+        ms(
+            "Nothing is sent again into an open circuit for so long; then its customer has left, and its tries run out."
+        ),
+    ] = 120_000
     provider_circuit_probes: Annotated[
         int, count("Single calls that must mostly be answered before a circuit closes; one may be luck.", le=1_000)
     ] = 3

@@ -30,6 +30,7 @@ from tallystick.logs import get_logger
 from tallystick.model import Attempt, Change
 from tallystick.outcome import carry_out, provider_call, send_by, settle_verdict
 from tallystick.providers.base import NotFound, Unknown, Verdict
+from tallystick.providers.guarded import Guarded
 from tallystick.record.journal import Fresh
 from tallystick.record.reads import AttemptClock, Loaded
 from tallystick.record.schedule import Due, DueDeadline, ScheduleBook
@@ -46,6 +47,7 @@ class Recovery:
         self._core = core
         self._book = book
         self._slots = asyncio.Semaphore(core.settings.recovery_concurrency)
+        self._trials: set[str] = set()  # providers whose circuit is not closed, and that one attempt is sent to
 
     async def run(self, stop: asyncio.Event) -> None:
         """Until ``stop``: look for what is due; a round that fails is logged and tried again."""
@@ -89,7 +91,7 @@ class Recovery:
         clock = loaded.clocks[due.attempt_id]
         match clock.attempt.state:
             case "not_sent" | "not_found":
-                await self._next_move(loaded, clock)
+                await self._next_move(loaded, clock, due)
             case "submitted" if clock.sending:
                 await self._book.look_again(due, clock.attempt.version, self._core.settings.send_window_ms)
             case "submitted" | "unknown" | "pending" | "requires_action":
@@ -102,7 +104,7 @@ class Recovery:
         if not provider.traits.can_fetch and attempt.state != "submitted":
             # Nobody to ask: the same request again is the question, and what is pending is told by a notification.
             if attempt.state == "unknown":
-                await self._next_move(loaded, clock)
+                await self._next_move(loaded, clock, due)
             else:
                 await self._no_news(loaded, clock, due)
             return
@@ -120,7 +122,7 @@ class Recovery:
         if change is None or not change.transitions:
             await self._no_news(loaded, clock, due)
         elif isinstance(verdict, NotFound):
-            await self._look_at(attempt)
+            await self._look_at(attempt, due)
 
     async def _fetch(self, attempt: Attempt) -> Verdict:
         provider = self._core.provider(attempt.provider)
@@ -150,29 +152,51 @@ class Recovery:
             in_ms = settings.recovery_backoff_cap_ms  # only the deadline is looked at
         await self._book.look_again(due, attempt.version, in_ms)
 
-    async def _look_at(self, attempt: Attempt) -> None:
+    async def _look_at(self, attempt: Attempt, due: Due) -> None:
         """Go on at once with an attempt that negative evidence just freed for its next move."""
         loaded = await self._core.reads.load(attempt.merchant_id, attempt.payment_id)
         if loaded is not None and loaded.clocks[attempt.attempt_id].attempt.state == "not_found":
-            await self._next_move(loaded, loaded.clocks[attempt.attempt_id])
+            await self._next_move(loaded, loaded.clocks[attempt.attempt_id], due)
 
-    async def _next_move(self, loaded: Loaded, clock: AttemptClock) -> None:
+    async def _next_move(self, loaded: Loaded, clock: AttemptClock, due: Due) -> None:
         attempt, stored = clock.attempt, loaded.stored
         traits = self._core.provider(attempt.provider).traits
         move = next_move(attempt, traits, age_ms=clock.age_ms, resubmit_limit=self._core.settings.resubmit_limit)
         match move:
             case Move.RESUBMIT:
-                terms = self._core.terms(attempt.provider)
-                deadline_ms = send_by(self._core)
-                change = resubmit(stored, attempt.attempt_id, self._step("resubmit"), terms)
-                if await self._commit(change):
-                    sent = Stored(payment=stored.payment, attempts=_replaced(stored, change), refunds=stored.refunds)
-                    doubted = in_doubt(attempt, traits)
-                    await carry_out(self._core, sent, attempt.attempt_id, deadline_ms, doubted=doubted)
+                await self._send_again(loaded, clock, due)
             case Move.GIVE_UP:
                 await self._commit(give_up(stored, attempt.attempt_id, self._step("no more tries")))
             case Move.PARK:
                 await self._commit(park(stored, attempt.attempt_id, self._step("no safe way to send again")))
+
+    async def _send_again(self, loaded: Loaded, clock: AttemptClock, due: Due) -> None:
+        """While the provider's circuit is not closed, one attempt at a time tries it, when a probe is due. The others
+        wait, as long as their customers may: refused, they would spend resubmissions on calls that nobody made."""
+        attempt, settings = clock.attempt, self._core.settings
+        provider = self._core.provider(attempt.provider)
+        patient = clock.age_ms < settings.provider_circuit_patience_ms
+        if not isinstance(provider, Guarded) or provider.circuit == "closed" or not patient:
+            await self._resubmit(loaded.stored, attempt)
+        elif provider.rests or provider.name in self._trials:
+            base_ms, cap_ms = settings.recovery_backoff_base_ms, settings.recovery_backoff_cap_ms
+            await self._book.look_again(
+                due, attempt.version, backoff_ms(due.checks, base_ms, cap_ms, self._core.chance)
+            )
+        else:
+            self._trials.add(provider.name)
+            try:
+                await self._resubmit(loaded.stored, attempt)
+            finally:
+                self._trials.remove(provider.name)
+
+    async def _resubmit(self, stored: Stored, attempt: Attempt) -> None:
+        deadline_ms = send_by(self._core)
+        change = resubmit(stored, attempt.attempt_id, self._step("resubmit"), self._core.terms(attempt.provider))
+        if await self._commit(change):
+            sent = Stored(payment=stored.payment, attempts=_replaced(stored, change), refunds=stored.refunds)
+            doubted = in_doubt(attempt, self._core.provider(attempt.provider).traits)
+            await carry_out(self._core, sent, attempt.attempt_id, deadline_ms, doubted=doubted)
 
     async def _deadline(self, due: DueDeadline) -> None:
         """An authorization that nobody captured, or whose capture or cancel was refused: what does the provider say?"""

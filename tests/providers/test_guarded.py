@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,9 @@ from msgspec.structs import replace
 from structlog.testing import capture_logs
 
 from tallystick.clock import monotonic_ms
+from tallystick.core import Core
 from tallystick.ids import new_id
+from tallystick.model import Change
 from tallystick.providers.base import (
     Approved,
     Declined,
@@ -32,7 +35,7 @@ from tallystick.settings import Settings, SettingsError, load_settings
 from tallystick.wiring import configured_providers, guarded, open_core
 from tests.acquirer import AcquirerProcess
 from tests.conftest import Database
-from tests.races.stack import HURRIED, Client, read, recover
+from tests.races.stack import HURRIED, BookedProvider, Client, read, recover
 
 LIMITS = Limits(
     calls_at_once=3,
@@ -302,6 +305,27 @@ async def test_one_probe_at_a_time(provider: Guarded, inner: Scripted, time: Tim
     assert inner.asked == ["authorize"]
 
 
+async def test_it_says_when_there_is_no_use_in_sending(provider: Guarded, inner: Scripted, time: Time) -> None:
+    assert not provider.rests
+    await fail(provider, inner)
+    await provider.authorize(call())
+    assert provider.rests
+    time.now_s += 4.9
+    assert provider.rests
+    time.now_s += 0.2
+    assert not provider.rests, "a probe is due"
+    gate = asyncio.Event()
+    inner.hold = gate.wait
+    probe = asyncio.create_task(provider.authorize(call()))
+    await asyncio.sleep(0)
+    assert provider.rests, "it is under way"
+    gate.set()
+    await probe
+    assert (provider.circuit, provider.rests) == ("half_open", False)
+    await provider.authorize(call())
+    assert (provider.circuit, provider.rests) == ("closed", False)
+
+
 async def test_a_probe_that_did_not_ask_decides_nothing(provider: Guarded, inner: Scripted, time: Time) -> None:
     await fail(provider, inner)
     time.now_s += 6
@@ -364,6 +388,31 @@ async def test_more_calls_than_connections_wait_and_are_not_sent(provider: Guard
     gate.set()
     assert await waiting is APPROVED, "one that became free in time"
     assert await asyncio.gather(*under_way) == [APPROVED] * LIMITS.calls_at_once
+
+
+async def test_nobody_waits_past_his_time_to_send(inner: Scripted, time: Time) -> None:
+    provider = Guarded(inner, replace(LIMITS, calls_at_once=1, wait_ms=60_000), time)
+    gate = asyncio.Event()
+    inner.hold = gate.wait
+    under_way = asyncio.create_task(provider.authorize(replace(call(), send_by_ms=monotonic_ms() + 50)))
+    await asyncio.sleep(0)
+    async with asyncio.timeout(10):
+        for left_ms in (100, 0, -1_000):
+            verdict = await provider.authorize(replace(call(), send_by_ms=monotonic_ms() + left_ms))
+            assert isinstance(verdict, NotSent)
+            assert verdict.reason == "no free connection"
+    assert inner.asked == ["authorize"]
+    question = asyncio.create_task(provider.fetch(replace(call(), send_by_ms=monotonic_ms() - 1_000)))
+    await asyncio.sleep(0.05)
+    gate.set()
+    assert await under_way is APPROVED, "only the wait is bounded by it, never a call that was made"
+    assert await question is APPROVED, "and no question"
+
+
+async def test_a_connector_s_own_time_out_is_no_proof(provider: Guarded, inner: Scripted) -> None:
+    inner.says = TimeoutError()
+    with pytest.raises(TimeoutError):
+        await provider.authorize(call())
 
 
 async def test_connections_come_back_whatever_happens(provider: Guarded, inner: Scripted) -> None:
@@ -455,6 +504,89 @@ async def test_adyen_s_limit_is_its_threads() -> None:
 def test_limits_that_cannot_be(name: str, value: str) -> None:
     with pytest.raises(SettingsError, match=f"TALLYSTICK_{name}: "):
         load_settings({f"TALLYSTICK_{name}": value})
+
+
+@asynccontextmanager
+async def an_outage(
+    database: Database, merchant_id: str, time: Time, patience_ms: int = 120_000
+) -> AsyncIterator[tuple[Core, BookedProvider, Callable[[], Awaitable[list[tuple[str, int]]]]]]:
+    """A core whose provider refuses connections, its circuit open, and what has become of a dozen payments: the state
+    and the submissions of each."""
+    booked = BookedProvider()
+
+    async def away(_: ProviderCall) -> Verdict:
+        return REFUSED_CONNECTION
+
+    booked.before = away
+    settings = replace(HURRIED, resubmit_limit=2, provider_circuit_patience_ms=patience_ms)
+    limits = replace(LIMITS, calls_at_once=100)
+    async with open_core(settings, database.app_url, providers={"simulator": Guarded(booked, limits, time)}) as core:
+        client = Client(core, merchant_id)
+        for number in range(12):
+            assert read(await client.create(f"away-{number}"))["in_doubt"] is False
+
+        async def became() -> list[tuple[str, int]]:
+            return [
+                (record["state"], record["submissions"])
+                for record in await core.pool.fetch(
+                    "SELECT p.state, a.submissions FROM payment p JOIN attempt a USING (merchant_id, payment_id)"
+                    " WHERE merchant_id = $1",
+                    merchant_id,
+                )
+            ]
+
+        yield core, booked, became
+
+
+async def test_recovery_waits_for_a_circuit(database: Database, time: Time, fresh_merchant: str) -> None:
+    async with an_outage(database, fresh_merchant, time) as (core, booked, became):
+        await recover(core, rounds=50)
+        assert await became() == [("authorizing", 1)] * 12, "no try is spent on what the circuit would refuse"
+        assert len(booked.calls) == LIMITS.calls
+        booked.before = None
+        time.now_s += 6
+        await recover(core)
+        assert {state for state, _ in await became()} == {"captured"}
+        assert len(booked.effects_for(fresh_merchant)) == 12
+
+
+async def test_recovery_tries_a_circuit_with_one_at_a_time(
+    database: Database, time: Time, fresh_merchant: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with an_outage(database, fresh_merchant, time) as (core, booked, became):
+        commit = core.journal.commit
+
+        async def commit_late(change: Change) -> object:  # so that all have looked before the first one sends
+            await asyncio.sleep(0.1)
+            return await commit(change)
+
+        monkeypatch.setattr(core.journal, "commit", commit_late)
+        time.now_s += 6
+        gate = asyncio.Event()
+
+        async def hang(_: ProviderCall) -> None:
+            await gate.wait()
+
+        booked.before = hang
+        recovery = asyncio.create_task(recover(core, rounds=50))
+        while len(booked.calls) == LIMITS.calls:
+            await asyncio.sleep(0.01)
+        other = Client(core, fresh_merchant)
+        assert read(await other.create("meanwhile"))["state"] == "authorizing"
+        await recover(core, rounds=50)
+        assert sorted(await became()) == [("authorizing", 1)] * 12 + [("authorizing", 2)], "the probe alone"
+        booked.before = None
+        gate.set()
+        await recovery
+        await recover(core)
+        assert {state for state, _ in await became()} == {"captured"}
+
+
+async def test_recovery_s_patience_with_a_circuit_ends(database: Database, time: Time, fresh_merchant: str) -> None:
+    async with an_outage(database, fresh_merchant, time, patience_ms=0) as (core, booked, became):
+        await recover(core)
+        assert await became() == [("failed", 3)] * 12
+        assert len(booked.calls) == LIMITS.calls
 
 
 async def test_an_outage_through_the_door(database: Database, tmp_path: Path, fresh_merchant: str) -> None:

@@ -19,6 +19,7 @@ from tallystick.ids import new_id
 from tallystick.invariants import verify
 from tallystick.providers.base import Pending, ProviderCall, Verdict
 from tallystick.providers.notices import AttemptNotice
+from tallystick.record.failures import DATABASE_AWAY
 from tallystick.record.inbox import Claimed, DeadLetterFilter, Inbox
 from tallystick.settings import Settings
 from tallystick.webhooks import handling
@@ -367,7 +368,7 @@ async def test_the_database_restarts_while_the_inbox_drains(database: Database, 
                 try:
                     if set((await states(core, fresh_merchant)).values()) == {"applied"}:
                         break
-                except OSError:
+                except DATABASE_AWAY:
                     pass
                 await asyncio.sleep(0.05)
         stop.set()

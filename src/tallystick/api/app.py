@@ -19,7 +19,7 @@ from tallystick.api.endpoints import ENDPOINTS
 from tallystick.api.exchange import PROBLEM_JSON, Answer, Exchange
 from tallystick.api.health import Readiness, healthz
 from tallystick.api.openapi import openapi_document
-from tallystick.api.problems import DATABASE_AWAY, Refused, busy, on_framework_refusal, report
+from tallystick.api.problems import Refused, busy, on_framework_refusal, report
 from tallystick.api.rate_limit import RateLimiter
 from tallystick.api.webhooks import WebhookDoor
 from tallystick.core import Core
@@ -27,6 +27,7 @@ from tallystick.embedded import DatabaseUrls, resolve_database
 from tallystick.errors import problem
 from tallystick.logs import configure_logging
 from tallystick.providers.base import Provider
+from tallystick.record.failures import DATABASE_AWAY
 from tallystick.sealing import sealer_of
 from tallystick.settings import Settings, load_settings
 from tallystick.views import encode

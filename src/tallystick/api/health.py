@@ -9,8 +9,9 @@ import asyncpg
 from tallystick import sql
 from tallystick.api.bodies import Health
 from tallystick.api.exchange import Answer, Exchange
-from tallystick.api.problems import DATABASE_AWAY, busy
+from tallystick.api.problems import busy
 from tallystick.core import Core
+from tallystick.record.failures import DATABASE_AWAY
 from tallystick.views import encode
 
 #: A probe that waits longer than this has its answer.

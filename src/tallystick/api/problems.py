@@ -5,7 +5,6 @@ from __future__ import annotations
 import traceback
 from typing import Any, Final
 
-import asyncpg
 from litestar import Request, Response
 from litestar.exceptions import HTTPException, MethodNotAllowedException
 
@@ -18,16 +17,6 @@ log = get_logger("tallystick.api")
 
 #: A full queue drains within a second; a database that restarts takes a few.
 RETRY_AFTER_S: Final = 1
-
-#: What asyncpg and the socket raise when the database is away or too slow: nothing that a client sent.
-DATABASE_AWAY: Final = (
-    OSError,
-    TimeoutError,
-    asyncpg.PostgresConnectionError,
-    asyncpg.OperatorInterventionError,
-    asyncpg.InsufficientResourcesError,
-    asyncpg.InterfaceError,
-)
 
 
 class Refused(TallystickError):

@@ -1,7 +1,8 @@
 """Around every connector: so many calls at once and no more, and none while the provider does not answer.
 
-A call that finds no free connection within a bounded wait, or an open circuit, is ``NotSent``: nothing happened, and
-nobody was declined. A question that finds no free connection is ``Unknown``, which says nothing either.
+A call that finds no free connection within a bounded wait, which ends with its ``send_by_ms`` at the latest, or an open
+circuit, is ``NotSent``: nothing happened, and nobody was declined. A question that finds no free connection is
+``Unknown``, which says nothing either.
 
 The circuit opens when too large a part of the newest calls ended without an answer: unknown outcomes (time-outs,
 resets, 5xx, answers that cannot be read) and connections that could not be made. A decline is an answer, and so is a
@@ -16,6 +17,8 @@ process that only recovers sees nothing but troubled calls, and its circuit is t
 
 from __future__ import annotations
 
+import asyncio
+import time
 from collections.abc import Awaitable, Callable
 from typing import Final
 
@@ -32,6 +35,7 @@ from interlock import (
 )
 from msgspec import Struct
 
+from tallystick.clock import monotonic_ms
 from tallystick.logs import get_logger
 from tallystick.providers.base import NotSent, Provider, ProviderCall, Unknown, Verdict
 from tallystick.providers.http import UNREACHABLE
@@ -74,6 +78,9 @@ class Guarded:
         self.account = provider.account
         self.traits = provider.traits
         self._provider = provider
+        self._clock = clock or _Monotonic()
+        self._probe_due_s = 0.0  # as the circuit said when it last refused a call
+        self._probes = 0  # under way
         self._slots = BulkheadStrategy(limits.calls_at_once, max_wait=limits.wait_ms / 1000, name=provider.name)
         self._circuit = CircuitBreaker(
             name=provider.name,
@@ -89,7 +96,7 @@ class Guarded:
                 max_concurrent_probes=PROBES_AT_ONCE,
                 slow_call_duration_threshold=NEVER_SLOW_S,
             ),
-            clock=clock,
+            clock=self._clock,
             classifier=_Failures(),
             listener=_Telling(),
             unreachable_exceptions=(_NothingAsked,),
@@ -99,6 +106,14 @@ class Guarded:
     def circuit(self) -> str:
         """closed | open | half_open."""
         return self._circuit.state.value
+
+    @property
+    def rests(self) -> bool:
+        """Whether the circuit is known to refuse whatever is sent now: no probe is due yet, or one is under way."""
+        state = self._circuit.state
+        if state is State.OPEN:
+            return self._clock.monotonic() < self._probe_due_s
+        return state is State.HALF_OPEN and self._probes >= PROBES_AT_ONCE
 
     def supports(self, payment_method: str) -> bool:
         """As the provider says."""
@@ -147,27 +162,59 @@ class Guarded:
 
     async def _send(self, operation: Operation, call: ProviderCall) -> Verdict:
         try:
-            return await self._through(operation, call)
+            return await self._through(operation, call, within_ms=max(call.send_by_ms - monotonic_ms(), 0))
         except _Refused as error:
             return NotSent(reason=str(error))
 
-    async def _through(self, operation: Operation, call: ProviderCall, *, counted: bool = True) -> Verdict:
-        """A slot first and the circuit then, which may have opened meanwhile. Raises _Refused."""
+    async def _through(
+        self, operation: Operation, call: ProviderCall, *, counted: bool = True, within_ms: int | None = None
+    ) -> Verdict:
+        """A slot first, ``within_ms`` where that is sooner than the limit, and the circuit then, which may have opened
+        meanwhile. Raises _Refused."""
 
-        async def ask() -> Verdict:
-            verdict = await operation(call)
-            if isinstance(verdict, NotSent) and verdict.raw is None and not _unreachable(verdict):
-                raise _NothingAsked(verdict)
-            return verdict
+        async def enter() -> Verdict:
+            waiting.reschedule(None)  # it bounds the wait for a slot alone, and never the call
+            if counted:
+                return await self._circuit.call_async(self._admitted, operation, call)
+            return await self._ask(operation, call)
 
+        waiting = asyncio.timeout(None if within_ms is None else within_ms / 1000)
         try:
-            return await self._slots.execute_async(lambda: self._circuit.call_async(ask) if counted else ask())
+            async with waiting:
+                return await self._slots.execute_async(enter)
         except _NothingAsked as ours:
             return ours.verdict
         except BulkheadFullError:
             raise _Refused("no free connection") from None
-        except CircuitOpenError:
+        except TimeoutError:
+            if not waiting.expired():
+                raise  # a connector's own, of a call that was made
+            raise _Refused("no free connection") from None
+        except CircuitOpenError as error:
+            self._probe_due_s = self._clock.monotonic() + (error.retry_after or 0)
             raise _CircuitOpen("the provider does not answer: its circuit is open") from None
+
+    async def _admitted(self, operation: Operation, call: ProviderCall) -> Verdict:
+        """The circuit let this call through, to the provider or as a probe."""
+        probing = self._circuit.state is State.HALF_OPEN
+        self._probes += probing
+        try:
+            return await self._ask(operation, call)
+        finally:
+            self._probes -= probing
+
+    async def _ask(self, operation: Operation, call: ProviderCall) -> Verdict:
+        verdict = await operation(call)
+        if isinstance(verdict, NotSent) and verdict.raw is None and not _unreachable(verdict):
+            raise _NothingAsked(verdict)
+        return verdict
+
+
+class _Monotonic:
+    """The circuit's clock where there is no other: the library's own is not public."""
+
+    def monotonic(self) -> float:
+        return time.monotonic()
 
 
 class _Refused(Exception):

@@ -9,16 +9,19 @@ import asyncpg
 #: Lost to another transaction: the same connection may try again.
 RETRY_SAME_CONNECTION: Final = (asyncpg.SerializationError, asyncpg.DeadlockDetectedError)
 
-_NOT_THE_ROWS: Final = (
-    *RETRY_SAME_CONNECTION,
+#: What asyncpg and the socket raise when the database is away or too slow: nothing that a client sent.
+DATABASE_AWAY: Final = (
+    OSError,
+    TimeoutError,
     asyncpg.PostgresConnectionError,
     asyncpg.OperatorInterventionError,
     asyncpg.InsufficientResourcesError,
     asyncpg.InterfaceError,
-    asyncpg.ReadOnlySQLTransactionError,
-    OSError,
-    TimeoutError,
+    # Of a connection that was cut between two messages of one statement: "another operation is in progress".
+    asyncpg.InternalClientError,
 )
+
+_NOT_THE_ROWS: Final = (*RETRY_SAME_CONNECTION, *DATABASE_AWAY, asyncpg.ReadOnlySQLTransactionError)
 
 
 def may_run_again(error: Exception) -> bool:

@@ -20,7 +20,7 @@ from tallystick.errors import ChangeRefused, OutcomeUnknown, Overloaded
 from tallystick.logs import get_logger
 from tallystick.model import Change, StoredInstruction
 from tallystick.record.batch import BatchResult, Connection, Entry, LostRace, committed, run_batch
-from tallystick.record.failures import RETRY_SAME_CONNECTION, may_run_again
+from tallystick.record.failures import DATABASE_AWAY, RETRY_SAME_CONNECTION, may_run_again
 
 log = get_logger("tallystick.record.journal")
 
@@ -275,7 +275,7 @@ class _Lane:
             self._connection.terminate()
             try:
                 self._connection = await self._journal.reconnect()
-            except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as refused:
+            except (*DATABASE_AWAY, asyncpg.PostgresError) as refused:
                 log.warning("journal cannot reconnect", error=type(refused).__name__)
                 await asyncio.sleep(RETRY_PAUSE_MS * 5 / 1000)
         now_ms = monotonic_ms()

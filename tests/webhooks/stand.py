@@ -18,7 +18,6 @@ from tallystick.model import Payment
 from tallystick.providers.base import Approved
 from tallystick.providers.notices import AttemptNotice, Notice
 from tallystick.record.inbox import Inbox
-from tallystick.settings import Settings
 from tallystick.webhooks.envelope import Envelope
 from tallystick.webhooks.intake import Arrival, Intake
 from tallystick.webhooks.processing import Processing
@@ -117,11 +116,12 @@ def processing_of(core: Core) -> Processing:
     return Processing(core, Inbox(core.pool, clock_shift_ms=core.settings.clock_shift_ms))
 
 
-async def drain(core: Core, settings: Settings = WEBHOOK_SETTINGS, patience_s: float = 20) -> None:
-    """Process until nothing is open."""
+async def drain(core: Core, merchant_id: str | None = None, patience_s: float = 60) -> None:
+    """Process until nothing is open, of one merchant or of all."""
     worker = processing_of(core)
+    still_open = "SELECT count(*) FROM inbox WHERE next_try_at IS NOT NULL AND ($1::text IS NULL OR merchant_id = $1)"
     async with asyncio.timeout(patience_s):
-        while await core.pool.fetchval("SELECT count(*) FROM inbox WHERE next_try_at IS NOT NULL"):
+        while await core.pool.fetchval(still_open, merchant_id):
             await worker.round()
             await asyncio.sleep(0.005)
 

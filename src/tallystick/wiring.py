@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, Final
 
 import asyncpg
 from msgspec.structs import replace
@@ -32,16 +32,20 @@ from tallystick.settings import Settings, comma_list
 from tallystick.webhooks.intake import Intake
 
 #: asyncpg prepares each statement once per connection; there are fewer than this.
-STATEMENT_CACHE = 128
+STATEMENT_CACHE: Final = 128
+
+#: What the door and the intake write, they find by primary key. A plan that was made while a table was empty would
+#: read all of it, and a connection keeps its plans for hours.
+FIND_BY_KEY: Final = {"enable_seqscan": "off", "enable_hashjoin": "off", "enable_mergejoin": "off"}
 
 
 async def connect(url: str, *, command_timeout_ms: int) -> asyncpg.Connection:
-    """A connection as the application role, whatever role the URL logs in as."""
+    """A connection to write with, as the application role, whatever role the URL logs in as."""
     return await asyncpg.connect(
         url,
         command_timeout=command_timeout_ms / 1000,
         statement_cache_size=STATEMENT_CACHE,
-        server_settings={"role": APP_ROLE, "application_name": "tallystick"},
+        server_settings={"role": APP_ROLE, "application_name": "tallystick", **FIND_BY_KEY},
     )
 
 

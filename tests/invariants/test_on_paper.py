@@ -15,7 +15,7 @@ from tallystick.invariants.replay import Step, replay
 from tallystick.model import Change
 from tallystick.providers.base import Approved
 from tallystick.providers.notices import AttemptNotice, ChargeNotice
-from tallystick.record.rows import json_text
+from tallystick.record.state_rows import json_text
 from tests.paper_record import AMOUNT, CURRENCY, PaperRecord
 from tests.pure.test_events import NOTICES, SITUATIONS
 

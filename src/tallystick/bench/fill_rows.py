@@ -31,7 +31,7 @@ from tallystick.edge.fingerprint import fingerprint
 from tallystick.ids import derived_id
 from tallystick.model import Change
 from tallystick.record.batch import STATEMENTS, Entry
-from tallystick.record.rows import Row
+from tallystick.record.state_rows import Row, attempt_row, payment_row
 
 #: The benchmark's own merchant has half of all payments, the others share the rest.
 MERCHANTS: Final = (MERCHANT, *(f"shop-{number:02d}" for number in range(1, 20)))
@@ -55,8 +55,8 @@ KINDS: Final = (("EUR", True, 60), ("USD", True, 25), ("JPY", True, 7), ("EUR", 
 TABLES: Final = {
     "instruction": "insert_instructions",
     "transition": "insert_transitions",
-    "payment": "write_payments",
-    "attempt": "write_attempts",
+    "payment": "insert_payments",
+    "attempt": "insert_attempts",
     "transfer": "insert_transfers",
     "response": "insert_responses",
     "outbox": "insert_messages",
@@ -167,9 +167,10 @@ def _kind(currency: str, approved: bool) -> Kind:
     }
     create, outcome = _both_commits(body, approved)
     opened, closed = Entry(create).rows, Entry(outcome).rows
-    marks = _marks(create)
+    marks, settled = _marks(create), outcome.payment
+    assert settled is not None
     attempt = (
-        *closed.attempts[0][:20],
+        *attempt_row(outcome.attempts[0])[:20],
         _CREATED_AT,
         _Pattern("%(deadline)s"),
         _Pattern("%(settled_after)s"),
@@ -180,7 +181,7 @@ def _kind(currency: str, approved: bool) -> Kind:
     rows: dict[str, list[Row]] = {
         "instruction": opened.instructions,
         "transition": [*opened.transitions, *closed.transitions],
-        "payment": closed.payments,
+        "payment": [payment_row(settled)],
         "attempt": [attempt],
         "transfer": closed.transfers,
         "response": closed.responses,

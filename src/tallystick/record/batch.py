@@ -12,7 +12,8 @@ from typing import Any, Final, Protocol
 
 from tallystick import sql
 from tallystick.model import Change, StoredInstruction
-from tallystick.record.rows import Row, Rows, balance_rows
+from tallystick.record.rows import Rows, balance_rows
+from tallystick.record.state_rows import Row
 
 STATEMENTS: Final = sql.load("journal.sql")
 
@@ -157,10 +158,12 @@ async def _append_history(connection: Connection, live: Sequence[Entry]) -> None
 
 async def _write_states(connection: Connection, live: Sequence[Entry], clock_shift_ms: int) -> None:
     for name, pick, extra in (
-        ("write_payments", lambda rows: rows.payments, ()),
-        ("write_refunds", lambda rows: rows.refunds, ()),
-        ("write_disputes", lambda rows: rows.disputes, ()),
-        ("write_attempts", lambda rows: rows.attempts, (clock_shift_ms,)),
+        ("insert_payments", lambda rows: rows.states.payments, ()),
+        ("move_payments", lambda rows: rows.states.payment_moves, ()),
+        ("write_refunds", lambda rows: rows.states.refunds, ()),
+        ("write_disputes", lambda rows: rows.states.disputes, ()),
+        ("insert_attempts", lambda rows: rows.states.attempts, (clock_shift_ms,)),
+        ("move_attempts", lambda rows: rows.states.attempt_moves, (clock_shift_ms,)),
     ):
         await _write(connection, name, live, pick, extra, guarded=True)
 
@@ -190,7 +193,7 @@ async def _write(
     rows = _sorted(row for entry in live for row in pick(entry.rows))
     if rows:
         tag = await connection.execute(STATEMENTS[name], *_columns(rows), *extra)
-        if guarded and tag != f"INSERT 0 {len(rows)}":
+        if guarded and tag.rpartition(" ")[2] != str(len(rows)):
             raise GuardBroken(f"{name}: {tag} for {len(rows)} rows")
     return rows
 

@@ -4,38 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from decimal import Decimal
-from typing import Any, Final
-
-import msgspec
+from typing import Final
 
 from tallystick.model import (
     Acknowledgement,
-    Attempt,
     Change,
     Claim,
-    Dispute,
     KnownReference,
     Message,
-    Payment,
     RecordedResponse,
-    Refund,
     Rejection,
     Transfer,
     Transition,
 )
-
-Row = tuple[Any, ...]
-
-_ENCODER: Final = msgspec.json.Encoder()
-
-
-def json_text(value: object) -> str:
-    """JSON as text for a json column."""
-    return _ENCODER.encode(value).decode()
-
-
-def _json_or_none(value: object | None) -> str | None:
-    return None if value is None else json_text(value)
+from tallystick.record.state_rows import (
+    Row,
+    StateRows,
+    json_or_none,
+    json_text,
+)
 
 
 def instruction_row(claim: Claim) -> Row:
@@ -73,103 +60,7 @@ def transition_row(transition: Transition, change_id: str) -> Row:
         transition.at,
         transition.occurred_at,
         json_text(transition.change),
-        _json_or_none(transition.evidence),
-    )
-
-
-def payment_row(payment: Payment) -> Row:
-    """Columns of ``write_payments``."""
-    return (
-        payment.merchant_id,
-        payment.payment_id,
-        payment.version,
-        payment.state,
-        payment.amount,
-        payment.currency,
-        payment.amount_authorized,
-        payment.amount_captured,
-        payment.amount_refunded,
-        payment.amount_refund_pending,
-        payment.amount_reversed,
-        payment.capture_method,
-        payment.payment_method,
-        payment.provider,
-        payment.provider_reference,
-        _json_or_none(payment.next_action),
-        _json_or_none(payment.failure),
-        payment.description,
-        json_text(payment.metadata),
-        payment.created_at,
-        payment.updated_at,
-    )
-
-
-def refund_row(refund: Refund) -> Row:
-    """Columns of ``write_refunds``."""
-    return (
-        refund.merchant_id,
-        refund.refund_id,
-        refund.payment_id,
-        refund.version,
-        refund.state,
-        refund.amount,
-        refund.currency,
-        refund.provider,
-        refund.provider_reference,
-        refund.reason,
-        _json_or_none(refund.failure),
-        refund.created_at,
-        refund.updated_at,
-    )
-
-
-def dispute_row(dispute: Dispute) -> Row:
-    """Columns of ``write_disputes``."""
-    return (
-        dispute.merchant_id,
-        dispute.dispute_id,
-        dispute.payment_id,
-        dispute.version,
-        dispute.state,
-        dispute.amount,
-        dispute.currency,
-        dispute.provider,
-        dispute.provider_reference,
-        dispute.reason,
-        dispute.funds_withdrawn,
-        dispute.created_at,
-        dispute.updated_at,
-    )
-
-
-def attempt_row(attempt: Attempt) -> Row:
-    """Columns of ``write_attempts``."""
-    schedule = attempt.schedule
-    return (
-        attempt.merchant_id,
-        attempt.payment_id,
-        attempt.attempt_id,
-        attempt.version,
-        attempt.state,
-        attempt.operation,
-        attempt.purpose,
-        attempt.refund_id,
-        attempt.idempotency_key,
-        attempt.amount,
-        attempt.currency,
-        attempt.capture,
-        attempt.payment_method,
-        attempt.provider,
-        attempt.account,
-        attempt.provider_key,
-        attempt.provider_reference,
-        attempt.parent_reference,
-        attempt.submissions,
-        attempt.late_effect,
-        schedule.next_check_in_ms,
-        schedule.deadline_in_ms,
-        schedule.settled_in_ms,
-        schedule.parked,
+        json_or_none(transition.evidence),
     )
 
 
@@ -213,7 +104,7 @@ def rejection_row(rejection: Rejection) -> Row:
         rejection.alert,
         rejection.idempotency_key,
         rejection.at,
-        _json_or_none(rejection.evidence),
+        json_or_none(rejection.evidence),
     )
 
 
@@ -273,19 +164,16 @@ class Rows:
 
     __slots__ = (
         "acknowledgements",
-        "attempts",
         "count",
         "deadlines",
-        "disputes",
         "instructions",
         "messages",
-        "payments",
         "processing",
         "references",
-        "refunds",
         "rejections",
         "responses",
         "size_bytes",
+        "states",
         "transfers",
         "transitions",
     )
@@ -296,13 +184,10 @@ class Rows:
     def __init__(self, change: Change) -> None:
         self.instructions = [instruction_row(change.claim)] if change.claim else []
         self.transitions = [transition_row(t, change.change_id) for t in change.transitions]
-        self.payments = [payment_row(change.payment)] if change.payment else []
-        self.refunds = [refund_row(change.refund)] if change.refund else []
-        self.attempts = [attempt_row(a) for a in change.attempts]
+        self.states = StateRows(change)
         self.transfers = [transfer_row(t) for t in change.transfers]
         self.responses = [response_row(r) for r in change.responses]
         self.rejections = [rejection_row(r) for r in change.rejections]
-        self.disputes = [dispute_row(change.dispute)] if change.dispute else []
         self.references = [reference_row(known) for known in change.references]
         self.messages = [message_row(message) for message in change.messages]
         self.processing = [processing_row(ack) for ack in change.acknowledgements]
@@ -311,14 +196,11 @@ class Rows:
         self.deadlines = [] if due is None else [(change.merchant_id, change.payment_id, due)]
         self.count = (
             len(self.transitions)
-            + len(self.attempts)
+            + self.states.count
             + len(self.transfers)
             + len(self.responses)
             + len(self.rejections)
             + len(self.instructions)
-            + len(self.payments)
-            + len(self.refunds)
-            + len(self.disputes)
             + len(self.references)
             + len(self.messages)
             + 2 * len(self.acknowledgements)

@@ -28,7 +28,7 @@ SELECT * FROM unnest($1::text[], $2::text[], $3::int[], $4::text[], $5::text[], 
 ON CONFLICT DO NOTHING
 RETURNING merchant_id, subject_id, version, change_id;
 
--- write_payments: the state after the change's last version, guarded by being older
+-- insert_payments: the first state of each
 INSERT INTO payment (merchant_id, payment_id, version, state, amount, currency, amount_authorized, amount_captured,
                      amount_refunded, amount_refund_pending, amount_reversed, capture_method, payment_method,
                      provider, provider_reference, next_action, failure, description, metadata, created_at,
@@ -36,14 +36,20 @@ INSERT INTO payment (merchant_id, payment_id, version, state, amount, currency, 
 SELECT * FROM unnest($1::text[], $2::text[], $3::int[], $4::text[], $5::bigint[], $6::text[], $7::bigint[],
                      $8::bigint[], $9::bigint[], $10::bigint[], $11::bigint[], $12::text[], $13::text[], $14::text[],
                      $15::text[], $16::json[], $17::json[], $18::text[], $19::json[], $20::timestamptz[],
-                     $21::timestamptz[])
-ON CONFLICT (merchant_id, payment_id) DO UPDATE SET
-    version = excluded.version, state = excluded.state, amount_authorized = excluded.amount_authorized,
-    amount_captured = excluded.amount_captured, amount_refunded = excluded.amount_refunded,
-    amount_refund_pending = excluded.amount_refund_pending, amount_reversed = excluded.amount_reversed,
-    provider_reference = excluded.provider_reference,
-    next_action = excluded.next_action, failure = excluded.failure, updated_at = excluded.updated_at
-WHERE payment.version < excluded.version;
+                     $21::timestamptz[]);
+
+-- move_payments: the state after the change's last version, guarded by being older
+UPDATE payment p
+SET version = k.version, state = k.state, amount_authorized = k.amount_authorized,
+    amount_captured = k.amount_captured, amount_refunded = k.amount_refunded,
+    amount_refund_pending = k.amount_refund_pending, amount_reversed = k.amount_reversed,
+    provider_reference = k.provider_reference, next_action = k.next_action, failure = k.failure,
+    updated_at = k.updated_at
+FROM unnest($1::text[], $2::text[], $3::int[], $4::text[], $5::bigint[], $6::bigint[], $7::bigint[], $8::bigint[],
+            $9::bigint[], $10::text[], $11::json[], $12::json[], $13::timestamptz[])
+     AS k (merchant_id, payment_id, version, state, amount_authorized, amount_captured, amount_refunded,
+           amount_refund_pending, amount_reversed, provider_reference, next_action, failure, updated_at)
+WHERE p.merchant_id = k.merchant_id AND p.payment_id = k.payment_id AND p.version < k.version;
 
 -- write_refunds: the state after the change's last version, guarded by being older
 INSERT INTO refund (merchant_id, refund_id, payment_id, version, state, amount, currency, provider,
@@ -65,7 +71,7 @@ ON CONFLICT (merchant_id, dispute_id) DO UPDATE SET
     funds_withdrawn = excluded.funds_withdrawn, updated_at = excluded.updated_at
 WHERE dispute.version < excluded.version;
 
--- write_attempts: the state after this version, and recovery's schedule on the database's clock ($25: shift in ms)
+-- insert_attempts: the first state of each, and recovery's schedule on the database's clock ($25: shift in ms)
 INSERT INTO attempt (merchant_id, payment_id, attempt_id, version, state, operation, purpose, refund_id,
                      idempotency_key, amount, currency, capture, payment_method, provider, account, provider_key,
                      provider_reference, parent_reference, submissions, late_effect, opened_at, deadline,
@@ -84,17 +90,28 @@ FROM unnest($1::text[], $2::text[], $3::text[], $4::int[], $5::text[], $6::text[
      AS a (merchant_id, payment_id, attempt_id, version, state, operation, purpose, refund_id, idempotency_key,
            amount, currency, capture, payment_method, provider, account, provider_key, provider_reference,
            parent_reference, submissions, late_effect, next_check_in_ms, deadline_in_ms, settled_in_ms, parked),
-     (SELECT now() + $25::bigint * interval '1 millisecond' AS at) AS c
-ON CONFLICT (merchant_id, payment_id, attempt_id) DO UPDATE SET
-    version = excluded.version, state = excluded.state, provider_reference = excluded.provider_reference,
-    submissions = excluded.submissions, late_effect = excluded.late_effect,
-    deadline = CASE WHEN excluded.submissions > attempt.submissions THEN excluded.deadline ELSE attempt.deadline END,
-    settled_after = CASE WHEN excluded.submissions > attempt.submissions
-                         THEN excluded.settled_after ELSE attempt.settled_after END,
-    next_check_at = excluded.next_check_at, parked_at = excluded.parked_at,
-    checks = CASE WHEN excluded.state = attempt.state THEN attempt.checks ELSE 0 END,
+     (SELECT now() + $25::bigint * interval '1 millisecond' AS at) AS c;
+
+-- move_attempts: the state after this version, and recovery's schedule ($13: shift in ms)
+UPDATE attempt a
+SET version = k.version, state = k.state, provider_reference = k.provider_reference, submissions = k.submissions,
+    late_effect = k.late_effect,
+    deadline = CASE WHEN k.submissions > a.submissions
+                    THEN c.at + coalesce(k.deadline_in_ms, 0) * interval '1 millisecond' ELSE a.deadline END,
+    settled_after = CASE WHEN k.submissions > a.submissions
+                         THEN c.at + coalesce(k.settled_in_ms, 0) * interval '1 millisecond'
+                         ELSE a.settled_after END,
+    next_check_at = c.at + k.next_check_in_ms * interval '1 millisecond',
+    parked_at = CASE WHEN k.parked THEN c.at END,
+    checks = CASE WHEN k.state = a.state THEN a.checks ELSE 0 END,
     lease_until = NULL
-WHERE attempt.version = excluded.version - 1;
+FROM unnest($1::text[], $2::text[], $3::text[], $4::int[], $5::text[], $6::text[], $7::int[], $8::boolean[],
+            $9::bigint[], $10::bigint[], $11::bigint[], $12::boolean[])
+     AS k (merchant_id, payment_id, attempt_id, version, state, provider_reference, submissions, late_effect,
+           next_check_in_ms, deadline_in_ms, settled_in_ms, parked),
+     (SELECT now() + $13::bigint * interval '1 millisecond' AS at) AS c
+WHERE a.merchant_id = k.merchant_id AND a.payment_id = k.payment_id AND a.attempt_id = k.attempt_id
+  AND a.version = k.version - 1;
 
 -- insert_transfers: the ledger
 INSERT INTO transfer (merchant_id, payment_id, subject_id, version, leg, kind, debit, credit, amount, currency, at)

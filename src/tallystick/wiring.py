@@ -34,8 +34,8 @@ from tallystick.webhooks.intake import Intake
 #: asyncpg prepares each statement once per connection; there are fewer than this.
 STATEMENT_CACHE: Final = 128
 
-#: What the door and the intake write, they find by primary key. A plan that was made while a table was empty would
-#: read all of it, and a connection keeps its plans for hours.
+#: Door, intake and workers find their rows by key or in an index's order. A plan that was made while a table was empty
+#: would read all of it, and a connection keeps its plans for hours.
 FIND_BY_KEY: Final = {"enable_seqscan": "off", "enable_hashjoin": "off", "enable_mergejoin": "off"}
 
 
@@ -57,7 +57,7 @@ async def open_pool(url: str, settings: Settings) -> asyncpg.Pool:
         max_size=settings.database_connections,
         command_timeout=settings.journal_commit_timeout_ms / 1000,
         statement_cache_size=STATEMENT_CACHE,
-        server_settings={"role": APP_ROLE, "application_name": "tallystick"},
+        server_settings={"role": APP_ROLE, "application_name": "tallystick", **FIND_BY_KEY},
     )
 
 

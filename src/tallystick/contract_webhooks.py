@@ -75,6 +75,9 @@ What a consumer may rely on:
 5. **Signed** as Standard Webhooks 1.0.0 says: `webhook-id`, `webhook-timestamp` (of the try), `webhook-signature` over
    `id.timestamp.body`. While a secret is replaced, the old one signs too.
 6. **2xx within the time-out is success**, anything else is not. Redirects are not followed. 410 disables the endpoint.
+   Nothing is sent before the endpoint's certificate was verified, for the URL's host (TLS 1.2 or newer); where it is
+   not valid, the try is `tls_failed` and the log says why. Trusted are the authorities of the machine, or those in the
+   file that the process's variable `SSL_CERT_FILE` names.
 7. **Nothing is lost for good.** What was given up, or came while the endpoint was disabled, is in the delivery log and
    can be sent again.
 8. New types and new members may appear; those that are here keep their meaning.

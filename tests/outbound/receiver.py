@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
@@ -87,8 +88,8 @@ class Receiver:
 
 
 @asynccontextmanager
-async def receiving() -> AsyncIterator[Receiver]:
-    """A receiver that listens."""
+async def receiving(tls: ssl.SSLContext | None = None) -> AsyncIterator[Receiver]:
+    """A receiver that listens; on https with ``tls``."""
     receivers: list[Receiver] = []
 
     async def handle(request: web.Request) -> web.StreamResponse:
@@ -100,7 +101,7 @@ async def receiving() -> AsyncIterator[Receiver]:
     app.router.add_route("*", "/{rest:.*}", handle)
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
     await runner.setup()
-    site = web.TCPSite(runner, "127.0.0.1", 0)
+    site = web.TCPSite(runner, "127.0.0.1", 0, ssl_context=tls)
     await site.start()
     assert isinstance(site._server, asyncio.Server)
     receivers.append(Receiver(site._server.sockets[0].getsockname()[1]))

@@ -55,11 +55,16 @@ async def worker_at(database: Database, shift_ms: int, **settings: Any) -> Async
 
 
 async def register(
-    core: Core, merchant_id: str, receiver: Receiver | str, types: Sequence[str] | None = None
+    core: Core,
+    merchant_id: str,
+    receiver: Receiver | str,
+    types: Sequence[str] | None = None,
+    *,
+    guard: Guard | None = None,
 ) -> Registered:
     """An endpoint of this merchant, as the API registers it."""
     url = receiver if isinstance(receiver, str) else receiver.url
-    return await endpoints_of(core).register(
+    return await endpoints_of(core, guard).register(
         merchant_id, url=url, event_types=types, description=None, actor="key:test"
     )
 

@@ -18,7 +18,7 @@ from tallystick.decisions.messages import TYPES
 from tallystick.edge.fields import MAX_TEXT_CHARS, NO_CONTROLS_PATTERN
 from tallystick.errors import ProblemField, problem
 from tallystick.ids import is_id
-from tallystick.outbound.addresses import MAX_URL_CHARS, UrlRefused
+from tallystick.outbound.addresses import MAX_URL_CHARS, Guard, UrlRefused
 from tallystick.outbound.dispatch import Dispatch
 from tallystick.outbound.endpoints import BY_REQUEST, BacklogTooLong, Endpoints, TooManyEndpoints, guard_of
 from tallystick.record.endpoints import EndpointBook
@@ -166,11 +166,11 @@ async def rotate_secret(core: Core, exchange: Exchange, caller: Caller) -> Answe
     return answer(exchange, NewSecret(secret=rotated.secret, previous_until=rotated.previous_until))
 
 
-def endpoints_of(core: Core) -> Endpoints:
-    """The rules, on this process's pool."""
+def endpoints_of(core: Core, guard: Guard | None = None) -> Endpoints:
+    """The rules, on this process's pool; URLs as the settings let them through, unless another guard is given."""
     settings = core.settings
     dispatch = Dispatch(OutboundBook(core.pool, clock_shift_ms=settings.clock_shift_ms), settings.outbound_batch)
-    return Endpoints(book_of(core), dispatch, sealer_of(settings), guard_of(settings), settings)
+    return Endpoints(book_of(core), dispatch, sealer_of(settings), guard or guard_of(settings), settings)
 
 
 def book_of(core: Core) -> EndpointBook:

@@ -17,6 +17,7 @@ from msgspec import Struct
 from tallystick.clock import monotonic_ms
 from tallystick.outbound.addresses import AddressRefused, Guard, GuardedResolver, UrlRefused
 from tallystick.outbound.retries import retry_after_ms
+from tallystick.outbound.tls import NO_TLS, certificate_fault, client_context
 
 #: Idle connections are dropped before common servers (60-75 s) drop them.
 KEEPALIVE_S: Final = 15
@@ -79,6 +80,7 @@ class Sending:
                 limit=connections,
                 keepalive_timeout=KEEPALIVE_S,
                 resolver=GuardedResolver(guard),
+                ssl=client_context(),  # for the URL's host, wherever the resolver says that it is
                 use_dns_cache=False,  # every connection is to an address that was checked for it
             ),
             request_class=_GuardedRequest,
@@ -125,8 +127,10 @@ class Sending:
             return ("address_refused", None, "the endpoint does not lead to a public address", None)
         except TimeoutError:  # aiohttp's own are among them
             return ("timed_out", None, f"no answer within {self._timeout_ms} ms", None)
+        except aiohttp.ClientConnectorCertificateError as error:
+            return ("tls_failed", None, certificate_fault(error.certificate_error), None)
         except aiohttp.ClientSSLError:
-            return ("tls_failed", None, "no TLS connection could be made, or the certificate is not valid", None)
+            return ("tls_failed", None, NO_TLS, None)
         except aiohttp.ClientConnectorError as error:
             if isinstance(error.os_error, AddressRefused):
                 return ("address_refused", None, "the endpoint does not lead to a public address", None)

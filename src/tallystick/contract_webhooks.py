@@ -83,6 +83,26 @@ What a consumer may rely on:
 8. New types and new members may appear; those that are here keep their meaning.
 """
 
+_AGAIN: Final = "Requests about endpoints take no `Idempotency-Key`. Where no answer came, ask again:"
+
+_SECOND_TIME: Final = (
+    (
+        "`POST /v1/webhook-endpoints`",
+        "409 `webhook_endpoint_exists` with `webhook_endpoint_id`: a merchant's URLs are unique, letter for"
+        " letter, however many register at once. A secret that was never seen is replaced by `rotate-secret` with"
+        " `overlap_ms` 0. A disabled endpoint keeps its URL; the URL of a deleted one is free.",
+    ),
+    (
+        "`…/rotate-secret`",
+        "Another new secret. The one that the receiver knows signs for as long as the first request gave it, however"
+        " often it is repeated; those that nobody saw end by themselves.",
+    ),
+    ("`…/disable`, `…/enable`", "Changes nothing."),
+    ("`DELETE …`", "404: it is gone."),
+    ("`…/deliveries/{message_id}/resend`", "The message may come once more, with the same `webhook-id`."),
+    ("`…/deliveries/resend`", "Only what is still unheard: nothing that the first request put on its way."),
+)
+
 
 def provider_events() -> str:
     """What providers' events come to, and how often they are tried."""
@@ -110,6 +130,8 @@ def merchant_messages() -> str:
             markdown.table(("type", "step"), types),
             f"A body has {markdown.code(MessageBody.__struct_fields__)}.",
             _PROMISES.strip("\n"),
+            _AGAIN,
+            markdown.table(("request", "a second time"), _SECOND_TIME),
             schedule,
             markdown.table(("try", "after"), waits),
             settings_table(OUTBOX_SETTINGS),

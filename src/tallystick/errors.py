@@ -42,6 +42,7 @@ ERRORS: Final[dict[str, ErrorKind]] = {
     "webhook_timestamp_stale": ErrorKind(400, "The webhook was signed too long ago", False, "not_executed"),
     "webhook_unparseable": ErrorKind(400, "The webhook cannot be read", False, "not_executed"),
     "not_replayable": ErrorKind(409, "The event is not waiting for this", False, "not_executed"),
+    "webhook_endpoint_exists": ErrorKind(409, "There is a webhook endpoint with this URL", False, "not_executed"),
     "webhook_endpoint_limit": ErrorKind(409, "There are as many webhook endpoints as allowed", False, "not_executed"),
     "webhook_endpoint_disabled": ErrorKind(409, "The webhook endpoint is disabled", False, "not_executed"),
     "transition_rejected": ErrorKind(409, "The payment's state does not allow this", False, "executed", uses_key=True),
@@ -74,6 +75,7 @@ class Problem(Struct, frozen=True, kw_only=True, omit_defaults=True):
     outcome: str
     request_id: str | None = None
     payment_id: str | None = None
+    webhook_endpoint_id: str | None = None
     errors: list[ProblemField] | None = None
 
 
@@ -83,6 +85,7 @@ def problem(
     *,
     request_id: str | None = None,
     payment_id: str | None = None,
+    webhook_endpoint_id: str | None = None,
     errors: list[ProblemField] | None = None,
 ) -> Problem:
     """A problem document for one of the codes above; KeyError for a code that is not in the table."""
@@ -97,6 +100,7 @@ def problem(
         outcome=kind.outcome,
         request_id=request_id,
         payment_id=payment_id,
+        webhook_endpoint_id=webhook_endpoint_id,
         errors=errors,
     )
 

@@ -11,7 +11,7 @@ from yoyo import get_backend, read_migrations
 APP_ROLE = "tallystick_app"
 
 #: The newest revision; ``/readyz`` and ``serve`` compare it with what the database has.
-NEWEST_REVISION = "0003_webhook_endpoints"
+NEWEST_REVISION = "0005_webhook_endpoint_urls"
 
 
 def migrate(owner_url: str) -> list[str]:

@@ -174,11 +174,13 @@ async def test_in_earnest_only_https_to_public_addresses(database: Database, fre
 
 async def test_there_is_a_limit_and_a_deleted_endpoint_does_not_count(database: Database, fresh_merchant: str) -> None:
     async with inside(database, fresh_merchant, BookedProvider(), **SETTINGS) as inner:
-        url = {"url": "http://127.0.0.1:9/"}
-        made = [(await inner.client.post(PATH, json=url)).json()["endpoint"]["id"] for _ in range(3)]
-        assert code_of(await inner.client.post(PATH, json=url), 409) == "webhook_endpoint_limit"
+        urls = [{"url": f"http://127.0.0.1:9/{number}"} for number in range(4)]
+        made = [(await inner.client.post(PATH, json=url)).json()["endpoint"]["id"] for url in urls[:3]]
+        assert code_of(await inner.client.post(PATH, json=urls[3]), 409) == "webhook_endpoint_limit"
+        again = await inner.client.post(PATH, json=urls[2])
+        assert code_of(again, 409) == "webhook_endpoint_exists", "asking again is told of what is there"
         await inner.client.delete(f"{PATH}/{made[0]}")
-        assert (await inner.client.post(PATH, json=url)).status_code == 201
+        assert (await inner.client.post(PATH, json=urls[3])).status_code == 201
 
 
 async def test_another_merchants_endpoint_is_not_there(database: Database, fresh_merchant: str) -> None:

@@ -20,7 +20,14 @@ from tallystick.errors import ProblemField, problem
 from tallystick.ids import is_id
 from tallystick.outbound.addresses import MAX_URL_CHARS, Guard, UrlRefused
 from tallystick.outbound.dispatch import Dispatch
-from tallystick.outbound.endpoints import BY_REQUEST, BacklogTooLong, Endpoints, TooManyEndpoints, guard_of
+from tallystick.outbound.endpoints import (
+    BY_REQUEST,
+    BacklogTooLong,
+    Endpoints,
+    TooManyEndpoints,
+    UrlTaken,
+    guard_of,
+)
 from tallystick.record.endpoints import EndpointBook
 from tallystick.record.outbound import OutboundBook
 from tallystick.sealing import sealer_of
@@ -109,6 +116,13 @@ async def create_endpoint(core: Core, exchange: Exchange, caller: Caller) -> Ans
         )
     except UrlRefused as error:
         raise refused_fields([ProblemField("url", error.code, str(error))], exchange.request_id) from None
+    except UrlTaken as error:
+        detail = "An endpoint has this URL. Where its secret was never seen, rotate it; or delete the endpoint first."
+        taken_by = error.endpoint_id
+        exists = problem(
+            "webhook_endpoint_exists", detail, request_id=exchange.request_id, webhook_endpoint_id=taken_by
+        )
+        raise Refused(exists) from None
     except TooManyEndpoints as error:
         detail = f"{str(error).capitalize()}: delete one first."
         raise Refused(problem("webhook_endpoint_limit", detail, request_id=exchange.request_id)) from None

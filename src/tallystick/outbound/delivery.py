@@ -31,8 +31,9 @@ log = get_logger("tallystick.outbound")
 
 ACTOR: Final = "delivery"
 
-#: At most so many secrets sign: rotating again and again shall not make a header too long for the receiver.
-_SIGNING_SECRETS: Final = 3
+#: At most so many secrets sign, at 48 bytes each: a rotation that is asked for again and again shall not make a header
+#: too long for the receiver (8 kB in all is common). The newest and the oldest: in between are those that nobody saw.
+_SIGNING_SECRETS: Final = 10
 
 Secrets = Mapping[EndpointName, list[tuple[str, bytes]]]
 
@@ -199,7 +200,5 @@ class Delivery:
 
     def _opened(self, name: EndpointName, sealed: Sequence[tuple[str, bytes]]) -> list[str]:
         """Raises SealBroken."""
-        return [
-            self._sealer.open(value, secret_seal(*name, secret_id)).decode()
-            for secret_id, value in sealed[:_SIGNING_SECRETS]
-        ]
+        chosen = sealed if len(sealed) <= _SIGNING_SECRETS else [sealed[0], *sealed[1 - _SIGNING_SECRETS :]]
+        return [self._sealer.open(value, secret_seal(*name, secret_id)).decode() for secret_id, value in chosen]

@@ -27,8 +27,20 @@ DISABLED_REASONS: Final = (BY_REQUEST, GONE, FAILING)
 RESEND_LIMIT: Final = 1_000
 
 
+#: What was in the way may be deleted before it is looked at; when that happens twice, there are too many endpoints.
+_REGISTER_TRIES: Final = 2
+
+
 class TooManyEndpoints(TallystickError):
     """The merchant has as many endpoints as it may have."""
+
+
+class UrlTaken(TallystickError):
+    """The merchant has an endpoint with this URL."""
+
+    def __init__(self, endpoint_id: str) -> None:
+        super().__init__("there is an endpoint with this URL")
+        self.endpoint_id = endpoint_id
 
 
 class BacklogTooLong(TallystickError):
@@ -77,25 +89,27 @@ class Endpoints:
     ) -> Registered:
         """An endpoint that hears of everything committed from now on, and of nothing that was before.
 
-        Raises UrlRefused, TooManyEndpoints, BacklogTooLong.
+        Raises UrlRefused, UrlTaken, TooManyEndpoints, BacklogTooLong.
         """
         await self._guard.check(url)
         if not await self._dispatch.flush(merchant_id):
             raise BacklogTooLong("messages of before are still being dispatched")
         endpoint_id, secret = new_id("we"), new_secret()
-        made = await self._book.register(
-            merchant_id,
-            endpoint_id,
-            url=url,
-            description=description,
-            event_types=event_types,
-            secret=self._sealed(merchant_id, endpoint_id, secret),
-            limit=self._settings.outbound_endpoints_limit,
-            actor=actor,
-        )
-        if not made:
-            raise TooManyEndpoints(f"there are {self._settings.outbound_endpoints_limit} endpoints already")
-        return Registered(endpoint_id, secret)
+        for _ in range(_REGISTER_TRIES):
+            if await self._book.register(
+                merchant_id,
+                endpoint_id,
+                url=url,
+                description=description,
+                event_types=event_types,
+                secret=self._sealed(merchant_id, endpoint_id, secret),
+                limit=self._settings.outbound_endpoints_limit,
+                actor=actor,
+            ):
+                return Registered(endpoint_id, secret)
+            if (taken_by := await self._book.endpoint_at(merchant_id, url)) is not None:
+                raise UrlTaken(taken_by)
+        raise TooManyEndpoints(f"there are {self._settings.outbound_endpoints_limit} endpoints already")
 
     async def rotate(self, merchant_id: str, endpoint_id: str, overlap_ms: int | None, *, actor: str) -> Rotated:
         """A new secret. The one before signs too for ``overlap_ms`` (None: the setting's), so that the receiver can

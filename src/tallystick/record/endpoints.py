@@ -33,7 +33,8 @@ class EndpointBook:
         limit: int,
         actor: str,
     ) -> bool:
-        """A new endpoint with its (secret id, sealed); False where the merchant has ``limit`` already."""
+        """A new endpoint with its (secret id, sealed); False where the merchant has ``limit`` already, or one with
+        this URL. Two at once for one URL make one endpoint."""
         name = (merchant_id, endpoint_id)
         async with self._pool.acquire() as connection, connection.transaction():
             made = await connection.fetchval(
@@ -44,6 +45,11 @@ class EndpointBook:
             await connection.execute(STATEMENTS["insert_secret"], *name, *secret, self.clock_shift_ms)
             await self._act(connection, name, "registered", None, actor)
         return True
+
+    async def endpoint_at(self, merchant_id: str, url: str) -> str | None:
+        """The id of the merchant's endpoint with this URL."""
+        found: str | None = await self._pool.fetchval(STATEMENTS["endpoint_at"], merchant_id, url)
+        return found
 
     async def endpoints(self, merchant_id: str, endpoint_id: str | None = None) -> Sequence[asyncpg.Record]:
         """A merchant's endpoints, oldest first; or the one."""

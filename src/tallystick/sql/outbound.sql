@@ -156,11 +156,15 @@ UPDATE webhook_endpoint e SET failing_since = NULL
 FROM unnest($1::text[], $2::text[]) AS k (merchant_id, endpoint_id)
 WHERE e.merchant_id = k.merchant_id AND e.endpoint_id = k.endpoint_id AND e.failing_since IS NOT NULL;
 
--- register: a merchant's endpoint, where it has fewer than $6 ($7: shift in ms)
+-- register: a merchant's endpoint, where it has fewer than $6 and none with this URL ($7: shift in ms)
 INSERT INTO webhook_endpoint (merchant_id, endpoint_id, url, description, event_types, state, created_at)
 SELECT $1, $2, $3, $4, $5::text[], 'enabled', now() + $7::bigint * interval '1 millisecond'
 WHERE (SELECT count(*) FROM webhook_endpoint WHERE merchant_id = $1 AND state <> 'deleted') < $6::int
+ON CONFLICT (merchant_id, url) WHERE state <> 'deleted' DO NOTHING
 RETURNING endpoint_id;
+
+-- endpoint_at: the merchant's endpoint with this URL
+SELECT endpoint_id FROM webhook_endpoint WHERE merchant_id = $1 AND url = $2 AND state <> 'deleted';
 
 -- insert_secret: what an endpoint's messages are signed with ($5: shift in ms)
 INSERT INTO webhook_secret (merchant_id, endpoint_id, secret_id, sealed, created_at)

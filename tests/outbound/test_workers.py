@@ -53,6 +53,9 @@ class MortalPool:
     async def fetch(self, *arguments: Any) -> Any:
         return await self.step(self._pool.fetch, *arguments)
 
+    async def fetchmany(self, *arguments: Any) -> Any:
+        return await self.step(self._pool.fetchmany, *arguments)
+
     async def fetchval(self, *arguments: Any) -> Any:
         return await self.step(self._pool.fetchval, *arguments)
 

@@ -51,23 +51,28 @@ FROM unnest($1::text[], $2::text[], $3::text[]) AS k (merchant_id, endpoint_id, 
 ON CONFLICT (merchant_id, endpoint_id, payment_id)
 DO UPDATE SET rung = message_lane.rung + 1, next_try_at = LEAST(message_lane.next_try_at, excluded.next_try_at);
 
--- due: up to $3 lanes of every endpoint that has room ($2: those that have none), one of those that fail: none that is
--- slow, or has much to be told, stands in another's way ($4: shift in ms)
-SELECT l.merchant_id, l.endpoint_id, l.payment_id
-FROM webhook_endpoint e
-CROSS JOIN LATERAL (
-    SELECT i.merchant_id, i.endpoint_id, i.payment_id, i.next_try_at
-    FROM message_lane i
-    WHERE i.merchant_id = e.merchant_id AND i.endpoint_id = e.endpoint_id
-      AND i.next_try_at <= now() + $4::bigint * interval '1 millisecond'
-      AND (i.lease_until IS NULL OR i.lease_until < now() + $4::bigint * interval '1 millisecond')
-    ORDER BY i.next_try_at
-    LIMIT CASE WHEN e.failing_since IS NULL THEN $3::int ELSE 1 END
-) l
-WHERE e.state = 'enabled' AND e.endpoint_id <> ALL ($2::text[])
-  AND EXISTS (SELECT 1 FROM message_lane a WHERE a.next_try_at <= now() + $4::bigint * interval '1 millisecond')
-ORDER BY l.next_try_at
+-- ready: up to $1 endpoints that have a lane that is due, and room ($2: those that have none), whose wait is longest
+-- first; and whether they fail. Each is asked for its first lane alone, however many it has ($3: shift in ms)
+WITH e AS MATERIALIZED (
+    SELECT w.merchant_id, w.endpoint_id, w.failing_since IS NOT NULL AS failing,
+           (SELECT min(l.next_try_at) FROM message_lane l
+            WHERE l.merchant_id = w.merchant_id AND l.endpoint_id = w.endpoint_id
+              AND (l.lease_until IS NULL OR l.lease_until < now() + $3::bigint * interval '1 millisecond')) AS first_at
+    FROM webhook_endpoint w
+    WHERE w.state = 'enabled' AND w.endpoint_id <> ALL ($2::text[])
+      AND EXISTS (SELECT 1 FROM message_lane a WHERE a.next_try_at <= now() + $3::bigint * interval '1 millisecond'))
+SELECT merchant_id, endpoint_id, failing FROM e
+WHERE first_at <= now() + $3::bigint * interval '1 millisecond'
+ORDER BY first_at
 LIMIT $1;
+
+-- due: an endpoint's first $3 lanes that are due ($4: shift in ms)
+SELECT merchant_id, endpoint_id, payment_id, next_try_at
+FROM message_lane
+WHERE merchant_id = $1 AND endpoint_id = $2 AND next_try_at <= now() + $4::bigint * interval '1 millisecond'
+  AND (lease_until IS NULL OR lease_until < now() + $4::bigint * interval '1 millisecond')
+ORDER BY next_try_at
+LIMIT $3;
 
 -- lease: take the lanes that are still due, as $4, for $5 ms ($6: shift in ms)
 UPDATE message_lane l SET lease = $4, lease_until = now() + ($5::bigint + $6::bigint) * interval '1 millisecond'
@@ -224,7 +229,7 @@ SELECT message_id, type, payment_id, version, state, tries, resends, next_try_at
 FROM message_delivery
 WHERE merchant_id = $1 AND endpoint_id = $2 AND message_id = $3;
 
--- tries: the latest $4 tries at each of these messages, oldest first
+-- tries: the latest $4 tries at each of these messages, oldest first (of one merchant, so on one shard)
 SELECT t.message_id, t.number, t.started_at, t.duration_ms, t.result, t.status, t.detail, t.actor
 FROM unnest($3::text[]) AS k (message_id)
 CROSS JOIN LATERAL (

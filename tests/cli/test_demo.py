@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Any
 
+import msgspec
 import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestClient, TestServer
 
+from tallystick.demo.merchant import REFUSED_AT_FIRST, Merchant, Told
 from tallystick.demo.outcome import charged_once, difference, ends_check
 from tallystick.demo.stories import STORIES, plan
 from tallystick.lifecycle import FINAL, PaymentState
+from tallystick.outbound.signing import new_secret, signed_headers
 from tallystick.simulator.scripts import METHODS, SCRIPTS
 from tests.cli.commands import run_process
 
@@ -65,8 +71,51 @@ def test_a_second_charge_for_one_payment_is_a_duplicate(second: int, held: bool)
     assert charged_once([charge, charge | {"authorized": second, "captured": 0}]).held is held
 
 
+def _told(number: int, version: int, state: str = "captured") -> Told:
+    return Told(f"msg_{number}", f"payment.{state}", "pay_1", version, {"state": state})
+
+
+def _merchant(*told: Told) -> Merchant:
+    merchant = Merchant()
+    merchant.heard = {each.id: each for each in told}
+    merchant.refused = {told[0].id}
+    return merchant
+
+
+def test_the_merchants_check_sees_every_difference() -> None:
+    told, ids = (_told(1, 2, "authorized"), _told(2, 4), _told(3, 4)), ["msg_1", "msg_2", "msg_3"]
+    now = [{"id": "pay_1", "state": "captured"}, {"id": "pay_2", "state": "authorizing"}]
+    assert _merchant(*told).check(ids, now).held
+    assert not _merchant(*told).check([*ids, "msg_4"], now).held, "a message that never came"
+    assert not _merchant(*told[::-1]).check(ids, now).held, "a message that came after a later one"
+    assert not _merchant(*told[:1]).check(["msg_1"], now).held, "a payment that is elsewhere"
+    for attribute, value in (("refused", set()), ("refused", {"msg_4"}), ("forged", 1)):
+        merchant = _merchant(*told)
+        setattr(merchant, attribute, value)
+        assert not merchant.check(ids, now).held, attribute
+
+
+async def test_the_merchant_refuses_at_first_and_believes_no_forged_message() -> None:
+    merchant, at = Merchant(), datetime.now(UTC)
+    merchant.secret = new_secret()
+    app = web.Application()
+    app.router.add_post("/", merchant.receive)
+    async with TestClient(TestServer(app)) as client:
+
+        async def tell(number: int, secret: str) -> int:
+            body = msgspec.json.encode(_told(number, number))
+            headers = signed_headers(f"msg_{number}", at, body, [secret])
+            return (await client.post("/", data=body, headers=headers)).status
+
+        assert await tell(1, new_secret()) == 401
+        assert [await tell(1, merchant.secret) for _ in range(3)] == [503, 204, 204]
+        assert (list(merchant.heard), merchant.repeated, merchant.forged) == (["msg_1"], 1, 1)
+        others = [await tell(number, merchant.secret) for number in range(2, REFUSED_AT_FIRST + 2)]
+        assert others == [503] * (REFUSED_AT_FIRST - 1) + [204], "it is down for a while, not for good"
+
+
 def test_a_small_demonstration_holds_and_exits_0() -> None:
     ran = run_process("demo", "--once", "--payments", "60", timeout_s=90)
     assert ran.code == 0, ran.out + ran.err
     assert "0 duplicates in" in ran.out
-    assert "✗" not in ran.out and ran.out.count("✓") == 8
+    assert "✗" not in ran.out and ran.out.count("✓") == 9

@@ -12,6 +12,7 @@ from msgspec.structs import replace
 from tallystick import sql
 from tallystick.demo.clients import Clients
 from tallystick.demo.dead_letter import Drill
+from tallystick.demo.merchant import Merchant, merchant_listening
 from tallystick.demo.outcome import Check, Outcome, balanced, charged_once, ends_check, figures, of_report
 from tallystick.demo.stories import Order, plan
 from tallystick.invariants import simulator_charges, tally, verify
@@ -55,6 +56,7 @@ def impatient(settings: Settings) -> Settings:
         webhook_tries_limit=4,
         webhook_backoff_base_ms=100,
         webhook_backoff_cap_ms=400,
+        webhook_allow_private_addresses=True,  # the merchant's server is on this machine
         log_level="warning",  # a line for each of thousands of payments tells nobody anything
     )
 
@@ -65,27 +67,29 @@ async def demonstrate(platform: Platform, payments: int, advance: Advance) -> Ou
     orders, started = plan(payments, f"demo-{int(time.time()) % RUNS:05x}"), time.monotonic()
     clients = Clients(platform.address, platform.simulator_address, platform.api_key, CONNECTIONS)
     try:
-        await _drive(clients, orders, advance)
-        ends = await _settled(clients, orders, platform.database.app_url, advance)
-        drill = await _drill(platform, orders[0].run)
-        drilled = await drill.run()
+        async with merchant_listening(platform.address, platform.api_key) as merchant:
+            await _drive(clients, orders, advance)
+            ends = await _settled(clients, orders, platform.database.app_url, advance)
+            drill = await _drill(platform, orders[0].run)
+            drilled = await drill.run()
+            told = await _told(platform, merchant, clients, orders[0].run, advance)
         accounts = await clients.accounts()
     finally:
         await clients.close()
     elapsed_s = time.monotonic() - started
     connection = await connect(platform.database.app_url, command_timeout_ms=COMMAND_TIMEOUT_MS)
     try:
-        merchant = merchant_of(platform.api_key)
+        merchant_id = merchant_of(platform.api_key)
         webhooks = dict(await connection.fetchrow(STATEMENTS["webhooks"]) or {})
-        met, resolved = await connection.fetchrow(STATEMENTS["unknown_outcomes"], merchant) or (0, 0)
+        met, resolved = await connection.fetchrow(STATEMENTS["unknown_outcomes"], merchant_id) or (0, 0)
         record = await verify(
             connection,
             settings=platform.settings,
-            merchant_id=merchant,
+            merchant_id=merchant_id,
             progress=lambda done, total: advance("invariants", done, total),
         )
         charges = [charge async for charge in simulator_charges(platform.simulator_address)]
-        books = await tally(connection, _each(charges), merchant_id=merchant)
+        books = await tally(connection, _each(charges), merchant_id=merchant_id)
     finally:
         await connection.close()
     checks = [
@@ -95,6 +99,7 @@ async def demonstrate(platform: Platform, payments: int, advance: Advance) -> Ou
         balanced(accounts),
         Check("every unknown outcome was resolved", f"{resolved:,} of {met:,}", ["unresolved"] * (met - resolved)),
         drilled,
+        told,
         of_report("all invariants of the record hold", record),
         of_report("the acquirer's books and ours agree", books),
     ]
@@ -111,6 +116,18 @@ async def demonstrate(platform: Platform, payments: int, advance: Advance) -> Ou
 async def _drill(platform: Platform, run: str) -> Drill:
     operator_key = await create_key(platform.database.app_url, OPERATORS, operator=True)
     return Drill(platform.address, platform.simulator_address, platform.api_key, operator_key, f"{run}-drill")
+
+
+async def _told(platform: Platform, merchant: Merchant, clients: Clients, run: str, advance: Advance) -> Check:
+    """What the merchant heard of the run, compared with what the record has for it and with what the API says."""
+    connection = await connect(platform.database.app_url, command_timeout_ms=COMMAND_TIMEOUT_MS)
+    try:
+        records = await connection.fetch(STATEMENTS["messages"], merchant_of(platform.api_key), run)
+    finally:
+        await connection.close()
+    message_ids = [record["message_id"] for record in records]
+    await merchant.wait_for(message_ids, lambda done, total: advance("messages heard", done, total))
+    return merchant.check(message_ids, await clients.list_payments())
 
 
 async def _each(charges: Sequence[Mapping[str, Any]]) -> AsyncIterator[Mapping[str, Any]]:

@@ -463,6 +463,7 @@ BREAKS = (
     ),
     Break("guards_are_in_place", "one try twice", "ALTER TABLE message_try DROP CONSTRAINT message_try_pkey"),
     Break("guards_are_in_place", "two secrets", "ALTER TABLE webhook_secret DROP CONSTRAINT webhook_secret_pkey"),
+    Break("guards_are_in_place", "two endpoints", "DROP INDEX webhook_endpoint_by_url"),
     Break("guards_are_in_place", "events twice", "ALTER TABLE inbox DROP CONSTRAINT inbox_pkey"),
     Break("guards_are_in_place", "arrivals twice", "ALTER TABLE delivery DROP CONSTRAINT delivery_pkey"),
     Break("guards_are_in_place", "tries twice", "ALTER TABLE processing DROP CONSTRAINT processing_pkey"),

@@ -224,7 +224,13 @@ FROM (VALUES
 ) AS g (name, definition)
 WHERE NOT EXISTS (
     SELECT FROM pg_constraint c
-    WHERE c.conrelid = g.name::regclass AND c.convalidated AND pg_get_constraintdef(c.oid) = g.definition);
+    WHERE c.conrelid = g.name::regclass AND c.convalidated AND pg_get_constraintdef(c.oid) = g.definition)
+UNION ALL
+SELECT 'webhook_endpoint', 'has no UNIQUE (merchant_id, url) of endpoints that are not deleted'
+WHERE NOT EXISTS (
+    SELECT FROM pg_index x
+    WHERE x.indrelid = 'webhook_endpoint'::regclass AND x.indisunique AND x.indisvalid
+      AND pg_get_indexdef(x.indexrelid) LIKE '%(merchant_id, url) WHERE (state <> ''deleted''::text)');
 
 -- events_without_story: events whose rows do not tell what became of them
 SELECT e.event_id AS subject_id, 'has no first delivery' AS detail FROM inbox e

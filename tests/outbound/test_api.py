@@ -19,11 +19,9 @@ from tests.races.stack import BookedProvider
 
 PATH = "/v1/webhook-endpoints"
 
-#: Development's settings, and quick.
+#: Development's settings.
 SETTINGS: dict[str, Any] = {
     "webhook_allow_private_addresses": True,
-    "outbound_timeout_ms": 400,
-    "outbound_lease_ms": 2_000,
     "outbound_endpoints_limit": 3,
 }
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
 from aiohttp import web
 
 from tallystick.api.webhook_endpoints import book_of, endpoints_of
+from tallystick.clock import monotonic_ms
 from tallystick.core import Core
 from tallystick.outbound import endpoints as rules
 from tallystick.outbound.retries import JITTER, SCHEDULE_MS
@@ -28,6 +30,10 @@ from tests.outbound.stand import (
 )
 
 DAY_MS = 86_400_000
+MILLISECOND = timedelta(milliseconds=1)
+
+#: What is asked for so long before its time is asked for before its time, however busy the machine.
+MARGIN_MS = 60_000
 
 
 async def _due_in_ms(core: Core, merchant_id: str) -> int:
@@ -40,6 +46,13 @@ async def _due_in_ms(core: Core, merchant_id: str) -> int:
     return value
 
 
+async def _waits_ms(core: Core, merchant_id: str) -> float:
+    """From the last try's beginning until the only message's next."""
+    (one,) = await deliveries(core, merchant_id)
+    waits: timedelta = one["next_try_at"] - (await tries(core, merchant_id))[-1]["started_at"]
+    return waits / MILLISECOND
+
+
 async def test_ten_tries_on_schedule_then_it_is_given_up_and_can_be_asked_for(
     database: Database, fresh_merchant: str
 ) -> None:
@@ -48,19 +61,24 @@ async def test_ten_tries_on_schedule_then_it_is_given_up_and_can_be_asked_for(
         receiver.script = status(500)
         made = await register(core, fresh_merchant, receiver)
         await pay(core, fresh_merchant, "k")
-        shift_ms = 0
+        shift_ms, took_ms = 0, 0
+        due_at: datetime | None = None
         for number, delay_ms in enumerate(SCHEDULE_MS, start=1):
             if number > 1:
+                due_at = (await deliveries(core, fresh_merchant))[0]["next_try_at"]
+                assert delay_ms <= await _waits_ms(core, fresh_merchant) <= delay_ms * (1 + JITTER) + took_ms
                 due_in_ms = await _due_in_ms(core, fresh_merchant)
-                waited_ms = due_in_ms - shift_ms
-                assert delay_ms - 1_500 <= waited_ms <= delay_ms * (1 + JITTER) + 500
-                async with worker_at(database, due_in_ms - 1_500) as early:
-                    await drain(early)
-                assert len(receiver.got) == number - 1
+                if delay_ms > MARGIN_MS:
+                    async with worker_at(database, due_in_ms - MARGIN_MS) as early:
+                        await drain(early)
+                    assert len(receiver.got) == number - 1
                 shift_ms = due_in_ms + 500
+            began_ms = monotonic_ms()
             async with worker_at(database, shift_ms) as delivery:
                 await drain(delivery)
+            took_ms = monotonic_ms() - began_ms
             assert len(receiver.got) == number
+            assert due_at is None or (await tries(core, fresh_merchant))[-1]["started_at"] >= due_at
         (one,) = await deliveries(core, fresh_merchant)
         assert (one["state"], one["tries"], one["next_try_at"]) == ("exhausted", len(SCHEDULE_MS), None)
         assert await lanes(core, fresh_merchant) == 0
@@ -124,17 +142,21 @@ async def test_every_2xx_is_success(database: Database, fresh_merchant: str, cod
 
 async def test_what_does_not_answer_in_time_is_tried_again(database: Database, fresh_merchant: str) -> None:
     async def hangs(_: Got) -> web.StreamResponse:
-        await asyncio.sleep(30)
+        await asyncio.sleep(60)
         raise AssertionError
 
-    async with receiving() as receiver, core_for(database) as core, worker(core) as delivery:
+    async with (
+        receiving() as receiver,
+        core_for(database, outbound_timeout_ms=400) as core,
+        worker(core) as delivery,
+    ):
         receiver.script = hangs
         await register(core, fresh_merchant, receiver)
         await pay(core, fresh_merchant, "k")
         await drain(delivery)
         (tried,) = await tries(core, fresh_merchant)
         assert (tried["result"], tried["status"]) == ("timed_out", None)
-        assert 350 <= tried["duration_ms"] < 3_000
+        assert 350 <= tried["duration_ms"] < 20_000  # on whatever machine, far less than the answer takes
         receiver.script = ok
         async with worker_at(database, 10_000) as later:
             await drain(later)
@@ -279,7 +301,7 @@ async def test_a_failing_endpoint_is_asked_by_one_message_at_a_time(database: Da
         receiver.script = slow
         stop = asyncio.Event()
         running = asyncio.create_task(delivery.run(stop))
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while len(receiver.got) < 6:
                 await asyncio.sleep(0.01)
         stop.set()
@@ -295,9 +317,10 @@ async def test_retry_after_is_honoured_within_bounds(
         receiver.script = status(503, Retry_After=asked)
         await register(core, fresh_merchant, receiver)
         await pay(core, fresh_merchant, "k")
+        began_ms = monotonic_ms()
         await drain(delivery)
-        due_in_ms = await _due_in_ms(core, fresh_merchant)
-        assert waited_ms - 2_000 < due_in_ms < waited_ms * (1 + JITTER) + 1
+        took_ms = monotonic_ms() - began_ms
+        assert waited_ms <= await _waits_ms(core, fresh_merchant) <= waited_ms * (1 + JITTER) + took_ms
 
 
 async def test_disabling_by_hand_stops_what_is_on_its_way_and_nothing_else(

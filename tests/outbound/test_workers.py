@@ -144,7 +144,7 @@ async def test_death_at_any_statement_loses_nothing_and_keeps_the_order(
 async def test_a_worker_that_dies_between_sending_and_recording_has_it_sent_again(
     database: Database, fresh_merchant: str
 ) -> None:
-    async with receiving() as receiver, core_for(database) as core:
+    async with receiving() as receiver, core_for(database, outbound_lease_ms=60_000) as core:
         made = await register(core, fresh_merchant, receiver)
         await pay(core, fresh_merchant, "k")
         before = asyncio.all_tasks()
@@ -165,7 +165,7 @@ async def test_a_worker_that_dies_between_sending_and_recording_has_it_sent_agai
         async with worker(core) as other:
             await drain(other)
             assert len(receiver.got) == 1, "the lease still holds"
-        async with worker_at(database, 3_000) as other:
+        async with worker_at(database, 61_000) as other:
             await drain(other)
         assert len(receiver.got) == 2
         assert receiver.got[0].message_id == receiver.got[1].message_id
@@ -186,7 +186,7 @@ async def test_two_workers_share_the_work_and_send_nothing_twice(database: Datab
                 await client.refund(f"r{number}", payment_id)
 
             await asyncio.gather(*(story(number) for number in range(20)))
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(60):
                 while len(receiver.got) < 80:
                     await asyncio.sleep(0.02)
             stop.set()
@@ -211,7 +211,7 @@ async def test_a_lease_that_was_lost_costs_a_repetition_and_no_order(database: D
 
     async with (
         receiving() as receiver,
-        core_for(database, outbound_timeout_ms=5_000, outbound_lease_ms=11_000) as core,
+        core_for(database, outbound_timeout_ms=60_000, outbound_lease_ms=180_000) as core,
         worker(core) as first,
     ):
         receiver.script = waits
@@ -219,7 +219,7 @@ async def test_a_lease_that_was_lost_costs_a_repetition_and_no_order(database: D
         await pay(core, fresh_merchant, "k", captured_later=True)
         slow = asyncio.create_task(first.round())
         await arrived.wait()
-        async with worker_at(database, 12_000) as second:
+        async with worker_at(database, 181_000) as second:
             await drain(second)
         go_on.set()
         await slow
@@ -240,7 +240,8 @@ async def test_who_froze_past_the_lease_writes_nothing(database: Database, fresh
         await register(core, fresh_merchant, receiver)
         await pay(core, fresh_merchant, "k")
         # A lease as long as two time-outs leaves no time to begin.
-        async with worker(replace(core, settings=replace(core.settings, outbound_lease_ms=800))) as frozen:
+        lease_ms = 2 * core.settings.outbound_timeout_ms
+        async with worker(replace(core, settings=replace(core.settings, outbound_lease_ms=lease_ms))) as frozen:
             await frozen.round()
         assert receiver.got == []
         assert await tries(core, fresh_merchant) == []

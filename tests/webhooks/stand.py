@@ -33,6 +33,7 @@ WEBHOOK_SETTINGS = replace(
     webhook_backoff_cap_ms=40,
     webhook_interval_ms=10,
     webhook_lease_ms=2_000,
+    send_window_ms=60_000,  # a provider's call may wait here for a worker that is to overtake it
 )
 
 TRACE = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
@@ -90,13 +91,13 @@ async def intake_on(
     *,
     connect_with: Callable[[], Awaitable[Any]] | None = None,
     queue_limit: int = 10_000,
-    commit_timeout_ms: int = 5_000,
+    commit_timeout_ms: int = 30_000,
     shift_ms: int = 0,
 ) -> AsyncIterator[Intake]:
     """An open intake."""
 
     async def own() -> asyncpg.Connection:
-        return await connect(database.app_url, command_timeout_ms=5_000)
+        return await connect(database.app_url, command_timeout_ms=30_000)
 
     intake = Intake(
         connect_with or own,

@@ -10,9 +10,6 @@ from yoyo import get_backend, read_migrations
 #: The role that the application runs as: it can add to history and ledger, and neither change nor remove.
 APP_ROLE = "tallystick_app"
 
-#: The newest revision; ``/readyz`` and ``serve`` compare it with what the database has.
-NEWEST_REVISION = "0005_webhook_endpoint_urls"
-
 
 def migrate(owner_url: str) -> list[str]:
     """Apply what is missing, and return the names of the revisions applied. Safe to run from several processes.

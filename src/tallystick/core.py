@@ -18,6 +18,7 @@ from tallystick.errors import Overloaded
 from tallystick.providers.base import Provider, Traits
 from tallystick.record.journal import Journal
 from tallystick.record.reads import Reads
+from tallystick.sealed_actions import ActionSeal
 from tallystick.settings import Settings
 
 Result = TypeVar("Result")
@@ -63,6 +64,7 @@ class Core(Struct, frozen=True, kw_only=True):
     clock: Clock
     flows: Flows
     chance: random.Random
+    actions: ActionSeal
     pool: asyncpg.Pool
 
     def provider(self, name: str) -> Provider:

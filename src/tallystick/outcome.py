@@ -56,7 +56,8 @@ async def _sent(provider: Provider, call: ProviderCall) -> Verdict:
     try:
         return await send(provider, call)
     except Exception as error:  # a connector's defect proves nothing about the money: it is unknown
-        log.error("connector failed", provider=provider.name, payment_id=call.payment_id, error=repr(error))
+        failed = type(error).__name__  # its text may repeat what the provider sent
+        log.error("connector failed", provider=provider.name, payment_id=call.payment_id, error=failed)
         return Unknown(reason=f"connector failed with {type(error).__name__}")
 
 
@@ -70,7 +71,9 @@ async def settle_verdict(
     actor: str,
     evidence: dict[str, Any] | None = None,
 ) -> Change | None:
-    """Commit what ``verdict`` means to the stored attempt; after a lost race, load and decide again."""
+    """Commit what ``verdict`` means to the stored attempt; after a lost race, load and decide again. What the payer
+    has to do next is sealed here, before it becomes part of a change."""
+    verdict = core.actions.verdict(verdict, stored.payment.merchant_id, stored.payment.payment_id)
     change_id = new_id("chg")
     rejection_id = sibling_id("rej", change_id)
     checks = core.checks(stored.attempt(attempt_id).provider)

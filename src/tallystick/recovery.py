@@ -129,7 +129,8 @@ class Recovery:
         try:
             return await provider.fetch(provider_call(attempt, monotonic_ms()))
         except Exception as error:
-            log.error("connector failed", provider=provider.name, payment_id=attempt.payment_id, error=repr(error))
+            failed = type(error).__name__  # its text may repeat what the provider sent
+            log.error("connector failed", provider=provider.name, payment_id=attempt.payment_id, error=failed)
             return Unknown(reason=f"connector failed with {type(error).__name__}")
 
     async def _no_news(self, loaded: Loaded, clock: AttemptClock, due: Due) -> None:

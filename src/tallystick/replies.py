@@ -50,7 +50,9 @@ async def current(core: Core, stored: StoredInstruction) -> Reply:
     if stored.subject_id == stored.payment_id:
         found = await core.reads.payment(stored.merchant_id, stored.payment_id)
         if found is not None:
-            return Reply(status=202, body=encode(payment_view(found[0], in_doubt=found[1])))
+            payment, in_doubt = found
+            view = payment_view(payment, in_doubt=in_doubt, opened=core.actions.opened(payment))
+            return Reply(status=202, body=encode(view))
     else:
         refund = await core.reads.refund(stored.merchant_id, stored.subject_id)
         if refund is not None:

@@ -8,6 +8,7 @@ from typing import Any, Final
 import msgspec
 from msgspec import Struct
 
+from tallystick.actions import due_action, public_part
 from tallystick.lifecycle import FINAL
 from tallystick.model import Dispute, Failure, Payment, Refund
 
@@ -17,7 +18,8 @@ _ENCODER: Final = msgspec.json.Encoder()
 class PaymentView(Struct, frozen=True, kw_only=True):
     """A payment. Amounts are integers in the currency's minor unit; ``amount_authorized`` is never lowered by a
     capture; ``amount_refunded`` counts succeeded refunds only; ``amount_reversed`` is captured money that the provider
-    later said never came."""
+    later said never came. ``next_action`` is there while the payer has to act: whole in the answers to a create and to
+    a read of this one payment, by its type alone everywhere else."""
 
     id: str
     object: str
@@ -83,8 +85,10 @@ class DisputeView(Struct, frozen=True, kw_only=True):
     updated_at: datetime
 
 
-def payment_view(payment: Payment, *, in_doubt: bool) -> PaymentView:
-    """The payment as a client sees it."""
+def payment_view(payment: Payment, *, in_doubt: bool, opened: dict[str, Any] | None = None) -> PaymentView:
+    """The payment as a client sees it. ``opened``: its whole next action, for no one but its merchant's own request;
+    without it the action's type is shown."""
+    action = due_action(payment)
     return PaymentView(
         id=payment.payment_id,
         object="payment",
@@ -102,7 +106,7 @@ def payment_view(payment: Payment, *, in_doubt: bool) -> PaymentView:
         payment_method=payment.payment_method,
         provider=payment.provider,
         provider_reference=payment.provider_reference,
-        next_action=payment.next_action,
+        next_action=None if action is None else opened or public_part(action),
         failure=payment.failure,
         metadata=payment.metadata,
         description=payment.description,

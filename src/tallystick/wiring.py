@@ -28,6 +28,8 @@ from tallystick.providers.stripe_notices import StripeReceiver
 from tallystick.record.batch import Connection
 from tallystick.record.journal import Journal, JournalLimits
 from tallystick.record.reads import Reads
+from tallystick.sealed_actions import ActionSeal
+from tallystick.sealing import sealer_of
 from tallystick.settings import Settings, comma_list
 from tallystick.webhooks.intake import Intake
 
@@ -220,7 +222,8 @@ async def open_core(
     providers: Mapping[str, Provider] | None = None,
     journal_connect: Callable[[], Awaitable[Connection]] | None = None,
 ) -> AsyncIterator[Core]:
-    """Everything open, and closed again in the reverse order: flows first get ``drain_timeout_ms`` to end.
+    """Everything open, and closed again in the reverse order: flows first get ``drain_timeout_ms`` to end. Raises
+    SettingsError for sealing keys that are none, and what opening the database raises.
 
     ``providers`` and ``journal_connect`` are for tests and benchmarks that bring their own.
     """
@@ -237,6 +240,7 @@ async def open_core(
     async def own_connection() -> Any:
         return await connect(database_url, command_timeout_ms=settings.journal_commit_timeout_ms)
 
+    actions = ActionSeal(sealer_of(settings))
     pool = await open_pool(database_url, settings)
     journal = Journal(journal_connect or own_connection, limits, clock_shift_ms=settings.clock_shift_ms)
     connectors = dict(providers) if providers is not None else guarded(settings, configured_providers(settings))
@@ -248,6 +252,7 @@ async def open_core(
         clock=Clock(shift_ms=settings.clock_shift_ms),
         flows=Flows(settings.in_flight_limit),
         chance=random.Random(),
+        actions=actions,
         pool=pool,
     )
     try:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
@@ -26,7 +25,6 @@ OUTBOUND_SETTINGS = replace(
     outbound_timeout_ms=2_500,
     outbound_lease_ms=9_500,
     outbound_interval_ms=10,
-    sealing_keys=base64.b64encode(b"not a secret: for the tests only").decode(),
 )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import json
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
@@ -45,6 +46,7 @@ SETTINGS = Settings(
     pending_poll_ms=20,
     resubmit_limit=1,
     recovery_checks_limit=4,
+    sealing_keys=base64.b64encode(b"not a secret: for the tests only").decode(),
 )
 
 Hook = Callable[[ProviderCall], Coroutine[Any, Any, Verdict | None]]

@@ -55,7 +55,7 @@ async def get_payment(core: Core, exchange: Exchange, caller: Caller) -> object:
     payment, in_doubt = found
     if in_doubt:
         await core.reads.hasten(caller.merchant_id, payment_id, core.settings.in_doubt_hasten_interval_ms)
-    return payment_view(payment, in_doubt=in_doubt)
+    return payment_view(payment, in_doubt=in_doubt, opened=core.actions.opened(payment))
 
 
 async def get_refund(core: Core, exchange: Exchange, caller: Caller) -> object:

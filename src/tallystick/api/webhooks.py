@@ -12,6 +12,7 @@ from datetime import datetime
 from typing import Any, Final
 
 from litestar.types import Receive, Scope
+from msgspec.structs import replace
 
 from tallystick.api.exchange import JSON, Answer, Header
 from tallystick.api.problems import Refused, busy
@@ -20,6 +21,7 @@ from tallystick.errors import Overloaded, problem
 from tallystick.ids import new_id
 from tallystick.logs import get_logger
 from tallystick.providers.notices import BadSignature, Receiver, StaleTimestamp, Unparseable
+from tallystick.sealed_actions import ActionSeal
 from tallystick.sealing import Sealer
 from tallystick.webhooks.envelope import Envelope, envelope_of, sealed_part
 from tallystick.webhooks.intake import Arrival, Intake, IntakeUnavailable
@@ -83,6 +85,7 @@ class WebhookDoor:
         self._receivers = receivers
         self._intake = intake
         self._sealer = sealer
+        self._actions = ActionSeal(sealer)
         self._clock = clock
         self.refusals = Refusals()
 
@@ -137,8 +140,15 @@ class WebhookDoor:
                 if arrivals:
                     kept = sealed_part(b"", {KEPT_WITH: arrivals[0].envelope.delivery_id})
                 about = f"{envelope.provider}/{envelope.account}/{envelope.provider_event_id}/{envelope.delivery_id}"
-                arrivals.append(Arrival(envelope, validated_at, self._sealer.seal(kept, about.encode())))
+                sealed = self._sealer.seal(kept, about.encode())
+                arrivals.append(Arrival(self._without_secrets(envelope), validated_at, sealed))
         return arrivals
+
+    def _without_secrets(self, envelope: Envelope) -> Envelope:
+        """What the payer has to do next, which an event may tell of, is sealed too."""
+        if envelope.notice is None:
+            return envelope
+        return replace(envelope, notice=self._actions.notice(envelope.notice, envelope.event_id))
 
 
 def new_request_id() -> str:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import msgspec
 from msgspec.structs import replace
 
 from tallystick import chart
 from tallystick.decisions.dispositions import Decided, NotYet
 from tallystick.decisions.draft import Draft, Step
-from tallystick.decisions.stored import Stored
+from tallystick.decisions.stored import Stored, evidence_of
 from tallystick.ids import derived_id
 from tallystick.model import Failure, Refund
 from tallystick.providers.base import Verdict
@@ -85,7 +84,7 @@ def observe_refund_failed(
         step,
         occurred_at=verdict.occurred_at,
         provider_reference=reference,
-        evidence={**(step.evidence or {}), "verdict": msgspec.to_builtins(verdict)},
+        evidence={**(step.evidence or {}), "verdict": evidence_of(verdict)},
     )
     draft = Draft(payment.merchant_id, payment.payment_id, step)
     failed = draft.move_refund(

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import msgspec
 from msgspec.structs import replace
 
 from tallystick import chart
 from tallystick.decisions.draft import Draft, Step
-from tallystick.decisions.stored import CLOSED, Stored, payment_event
+from tallystick.decisions.stored import CLOSED, Stored, evidence_of, payment_event
 from tallystick.lifecycle import FINAL, next_state
 from tallystick.model import Attempt, Change
 from tallystick.providers.base import Approved, Verdict
@@ -109,7 +108,7 @@ def _proved_by(step: Step, verdict: Verdict, attempt: Attempt) -> Step:
         step,
         occurred_at=verdict.occurred_at,
         provider_reference=attempt.provider_reference,
-        evidence={**(step.evidence or {}), "verdict": msgspec.to_builtins(verdict)},
+        evidence={**(step.evidence or {}), "verdict": evidence_of(verdict)},
     )
 
 

@@ -8,14 +8,14 @@ from __future__ import annotations
 
 from typing import Any
 
-import msgspec
 from msgspec.structs import replace
 
 from tallystick import chart
+from tallystick.actions import kept_part
 from tallystick.decisions.draft import Draft, Step
 from tallystick.decisions.late_effects import late_effect
 from tallystick.decisions.reversals import reverse
-from tallystick.decisions.stored import CLOSED, EFFECTS, Checks, Stored, payment_event, verdict_name
+from tallystick.decisions.stored import CLOSED, EFFECTS, Checks, Stored, evidence_of, payment_event, verdict_name
 from tallystick.lifecycle import CREATE_OPEN, FINAL, Reading, next_state, reading
 from tallystick.model import Attempt, Change, Failure, Payment, Schedule
 from tallystick.providers.base import (
@@ -41,7 +41,7 @@ def settle(
         step,
         occurred_at=verdict.occurred_at,
         provider_reference=verdict.reference or attempt.provider_reference,
-        evidence={**(step.evidence or {}), "verdict": msgspec.to_builtins(verdict)},
+        evidence={**(step.evidence or {}), "verdict": evidence_of(verdict)},
     )
     draft = Draft(stored.payment.merchant_id, stored.payment.payment_id, step)
     wrong = mismatch(attempt, verdict)
@@ -154,9 +154,8 @@ def _follow_waiting(draft: Draft, stored: Stored, attempt: Attempt, verdict: Ver
     if payment.state not in CREATE_OPEN:
         return False
     if isinstance(verdict, RequiresAction) and payment.state == "authorizing":
-        draft.move_payment(
-            payment, "action_required", next_action=verdict.next_action, provider_reference=verdict.reference
-        )
+        action = kept_part(verdict.next_action)
+        draft.move_payment(payment, "action_required", next_action=action, provider_reference=verdict.reference)
     if isinstance(verdict, Pending) and payment.state == "requires_action":
         draft.move_payment(payment, "processing", next_action=None)
     return True

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Any, Final
 
+import msgspec
 from msgspec import Struct
+from msgspec.structs import replace
 
+from tallystick.actions import public_part
 from tallystick.model import Attempt, Dispute, Payment, Refund, Schedule
-from tallystick.providers.base import Approved, Verdict
+from tallystick.providers.base import Approved, RequiresAction, Verdict
 
 #: The schedule of an attempt that nobody has to look at again.
 CLOSED: Final = Schedule()
@@ -52,6 +55,13 @@ class Checks(Struct, frozen=True, kw_only=True):
 def verdict_name(verdict: Verdict) -> str:
     """The verdict's name in the published matrix."""
     return str(type(verdict).__struct_config__.tag)
+
+
+def evidence_of(verdict: Verdict) -> Any:
+    """The verdict for the history, which needs no more of the payer's next action than its type."""
+    if isinstance(verdict, RequiresAction):
+        verdict = replace(verdict, next_action=public_part(verdict.next_action))
+    return msgspec.to_builtins(verdict)
 
 
 def payment_event(attempt: Attempt, verdict: Approved) -> str:

@@ -149,6 +149,8 @@ def _read(call: ProviderCall, answer: Answer) -> Verdict:
         body = _DECODER.decode(answer.body)
     except msgspec.MsgspecError:
         return Unknown(reason="an answer that cannot be read", raw=raw)
+    if body.next_action is not None:  # it is for the payer: evidence does not repeat it
+        raw["body"] = _text(msgspec.json.encode(msgspec.json.decode(answer.body) | {"next_action": None}))
     if body.attempt_id != call.attempt_id:
         return Unknown(reason="an answer for another attempt", raw=raw)
     return verdict_of(body, raw)
@@ -192,4 +194,8 @@ def verdict_of(body: OperationBody, raw: dict[str, Any] | None) -> AnyVerdict:
 
 
 def _raw(answer: Answer) -> dict[str, Any]:
-    return {"status": answer.status, "body": answer.body.decode("utf-8", "replace")[:RAW_LIMIT]}
+    return {"status": answer.status, "body": _text(answer.body)}
+
+
+def _text(body: bytes) -> str:
+    return body.decode("utf-8", "replace")[:RAW_LIMIT]

@@ -103,7 +103,14 @@ def _error_evidence(error: stripe.StripeError) -> dict[str, Any]:
     raw: dict[str, Any] = {"status": error.http_status, "request_id": error.request_id}
     if isinstance(body := _error_body(error), Mapping):
         return raw | {"error": _kept(body, _ERROR)}
-    return raw | {"body": (error.http_body or "")[:MESSAGE_CHARS]}
+    return raw | {"body": _proxys_words(error.http_body)}
+
+
+def _proxys_words(body: str | bytes | None) -> str:
+    """The beginning of an answer that is none of Stripe's. One of theirs that broke off on its way is not kept: whole
+    or not, it may hold a client secret."""
+    text = body.decode("utf-8", "replace") if isinstance(body, bytes) else body or ""
+    return "" if text.lstrip("\ufeff \t\r\n").startswith(("{", "[")) else text[:MESSAGE_CHARS]
 
 
 def _kept(data: Mapping[str, Any], names: tuple[str, ...]) -> dict[str, Any]:

@@ -67,6 +67,9 @@ class Handler:
             return await self._acknowledge(event, Decided("unknown_type"), None, started_at)
         if stored is None:
             return await self._not_yet(event, "no such payment here", started_at)
+        notice = self._core.actions.delivered(
+            notice, event.event_id, stored.payment.merchant_id, stored.payment.payment_id
+        )
         change_id, newest = new_id("chg"), None
         for _ in range(RACES_IN_ONE_TRY):
             decided = self._decide(event, notice, stored, change_id, newest)
@@ -121,10 +124,11 @@ class Handler:
         if not provider.traits.can_fetch and isinstance(notice, AttemptNotice | ChargeNotice):
             return notice.verdict
         try:
-            return await provider.fetch(provider_call(attempt, monotonic_ms()))
-        except Exception as error:
-            log.error("connector failed", provider=provider.name, error=repr(error))
+            verdict = await provider.fetch(provider_call(attempt, monotonic_ms()))
+        except Exception as error:  # its text may repeat what the provider sent
+            log.error("connector failed", provider=provider.name, error=type(error).__name__)
             return Unknown(reason=f"connector failed with {type(error).__name__}")
+        return self._core.actions.verdict(verdict, attempt.merchant_id, attempt.payment_id)
 
     async def _commit(self, event: Claimed, decided: Decided, stored: Stored, started_at: datetime) -> str | None:
         """The effect and its acknowledgement; None after a lost race."""

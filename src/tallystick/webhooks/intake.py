@@ -16,6 +16,7 @@ from typing import Any, Final
 import msgspec
 from msgspec import Struct
 
+from tallystick.actions import kept_part, with_action
 from tallystick.clock import monotonic_ms
 from tallystick.errors import Overloaded, TallystickError
 from tallystick.logs import get_logger
@@ -245,7 +246,7 @@ def _event_row(envelope: Envelope, turn: int) -> tuple[Any, ...]:
         envelope.payment_id,
         envelope.traceparent,
         envelope.digest,
-        None if envelope.notice is None else _ENCODER.encode(envelope.notice).decode(),
+        None if envelope.notice is None else _ENCODER.encode(with_action(envelope.notice, kept_part)).decode(),
         turn,
     )
 

@@ -20,7 +20,10 @@ import pytest
 from tallystick.cli import main
 
 #: A start on a busy machine, with initdb and migrations.
-READY_WITHIN_S = 60
+READY_WITHIN_S = 120
+
+#: What has not happened by then does not happen, on however busy a machine.
+PATIENCE_S = 60
 
 
 class Ran(NamedTuple):
@@ -57,7 +60,7 @@ def run_here(
     return Ran(code, *capsys.readouterr())
 
 
-def run_process(*arguments: str, timeout_s: float = 60, **settings: str) -> Ran:
+def run_process(*arguments: str, timeout_s: float = 120, **settings: str) -> Ran:
     """Run a command in a process of its own."""
     environment = clean_environment({f"TALLYSTICK_{name.upper()}": value for name, value in settings.items()})
     done = subprocess.run(
@@ -78,7 +81,7 @@ def free_port() -> int:
         return port
 
 
-def wait_until(condition: object, within_s: float = 15) -> bool:
+def wait_until(condition: object, within_s: float = PATIENCE_S) -> bool:
     """Whether a callable came true in time."""
     assert callable(condition)
     give_up = time.monotonic() + within_s
@@ -115,7 +118,7 @@ class Up:
         if self.process.poll() is None:
             self.process.terminate()
             try:
-                self.process.wait(30)
+                self.process.wait(PATIENCE_S)
             except subprocess.TimeoutExpired:
                 self.process.kill()
                 self.process.wait()
@@ -152,6 +155,15 @@ class Up:
         except (FileNotFoundError, IndexError):
             return None
         return pid if psutil.pid_exists(pid) else None
+
+    def charges(self) -> int:
+        """How many charges the acquirer has booked."""
+        count, cursor = 0, "0"
+        while cursor is not None:
+            url = f"http://127.0.0.1:{self.simulator_port}/sim/charges?limit=1000&cursor={cursor}"
+            page = httpx.get(url, timeout=PATIENCE_S).json()
+            count, cursor = count + len(page["data"]), page["next_cursor"]
+        return count
 
     def _is_ready(self) -> bool:
         assert self.process.poll() is None, f"ended with {self.process.returncode}: {self.said()[-2_000:]}"

@@ -9,14 +9,20 @@ from typing import Any
 
 import aiohttp
 import psycopg
+import pytest
 
 from tallystick.embedded import EmbeddedPostgres
 from tests.acquirer import AcquirerProcess
 from tests.cli.commands import Up, run_process, wait_until
 
 SETTINGS = {
-    "provider_request_timeout_ms": "5000",
-    "send_window_ms": "5000",
+    # Whatever the machine is busy with: this is about what is lost, not about how quick it is.
+    "provider_request_timeout_ms": "60000",
+    "provider_connect_timeout_ms": "20000",
+    "provider_wait_ms": "20000",
+    "send_window_ms": "60000",
+    "journal_commit_timeout_ms": "60000",
+    "webhook_commit_timeout_ms": "9000",  # the acquirer waits for 10 s
     "settling_time_ms": "200",
     "pending_poll_ms": "600000",  # recovery would ask; here the webhooks have to tell
     "log_level": "error",
@@ -76,6 +82,7 @@ def rows(url: str, query: str) -> dict[Any, int]:
         return {row[0]: row[1] for row in connection.execute(query).fetchall()}
 
 
+@pytest.mark.timeout(900)  # some seconds where nothing else runs
 def test_ten_thousand_webhooks_in_a_burst(tmp_path: Path) -> None:
     with Up(tmp_path / "data", **SETTINGS) as up:
         bank = Burst(up.simulator_port)
@@ -84,8 +91,8 @@ def test_ten_thousand_webhooks_in_a_burst(tmp_path: Path) -> None:
         try:
             assert bank.call("POST", "/sim/webhooks/pause", {})[0] == 200
             assert asyncio.run(pay(up)) == {"payments 202": WAITING, "payments 201": KNOWN, "capture 200": KNOWN}
-            assert wait_until(lambda: bank.has_written(WAITING + 2 * KNOWN), within_s=30)
-            report = bank.burst(timeout_s=120, duplicates=0.3, shuffle=0.2, forged=0.01, connections=64, seed=1_728)
+            assert wait_until(lambda: bank.has_written(WAITING + 2 * KNOWN), within_s=120)
+            report = bank.burst(timeout_s=240, duplicates=0.3, shuffle=0.2, forged=0.01, connections=64, seed=1_728)
             events = report["events"]
             kinds = report["kinds"]
             assert events == WAITING + 2 * KNOWN
@@ -100,7 +107,7 @@ def test_ten_thousand_webhooks_in_a_burst(tmp_path: Path) -> None:
         finally:
             worker.resume()
         assert wait_until(
-            lambda: not rows(url, "SELECT 1, count(*) FROM inbox WHERE next_try_at IS NOT NULL").get(1), within_s=60
+            lambda: not rows(url, "SELECT 1, count(*) FROM inbox WHERE next_try_at IS NOT NULL").get(1), within_s=240
         )
         ends = rows(url, "SELECT state, count(*) FROM inbox GROUP BY 1")
         # What our own calls had learnt already changes nothing.

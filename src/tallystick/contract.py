@@ -184,8 +184,20 @@ def _finality() -> str:
             " and body in the same transaction, be it the sender's answer, recovery or an operator. Until then the"
             " answer is 202 with the current state, and a 202 is never recorded.",
             markdown.table(("instruction", "status", "final when"), rows),
+            _NEXT_ACTION.strip("\n"),
         )
     )
+
+
+_NEXT_ACTION: Final = """
+What the payer has to do next (`next_action`) may hold secrets that belong to the payer alone, such as Stripe's
+`client_secret`. So it is whole in two places only, both answers to the merchant's own authenticated request, and both
+while the payment is `requires_action`: the 202 to `POST /v1/payments` (and to the same request again), and
+`GET /v1/payments/{id}`. Lists, recorded answers and webhook messages have its `type` alone; history and evidence never
+show the rest; in every other state it is null. It is stored encrypted, bound to its payment. Where its key is gone or
+cannot be used, the answer is the same with the `type` alone. Hand it to the payer, and do not store or log it, or put
+it into a URL.
+"""
 
 
 _IDENTITY: Final = f"""

@@ -71,7 +71,8 @@ What a consumer may rely on:
    the highest `version` seen, and treat a lower one as old news. Between payments there is no order.
 4. **The state at that version.** `data` shows the subject as that version left it, never a newer or an older one, the
    same bytes at every try. A change that makes several versions tells of the last of each subject, so versions have
-   gaps, and several subjects may share one version.
+   gaps, and several subjects may share one version. Of a payer's `next_action` a message has the `type` alone, for
+   the rest is secret: read the payment with `GET /v1/payments/{id}`.
 5. **Signed** as Standard Webhooks 1.0.0 says: `webhook-id`, `webhook-timestamp` (of the try), `webhook-signature` over
    `id.timestamp.body`. While a secret is replaced, the old one signs too.
 6. **2xx within the time-out is success**, anything else is not. Redirects are not followed. 410 disables the endpoint.

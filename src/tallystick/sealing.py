@@ -1,4 +1,4 @@
-"""Encryption at rest: what must be kept and need not be read (raw webhooks, endpoint secrets).
+"""Encryption at rest: raw webhooks, endpoint secrets, and what payers have to do next.
 
 AES-256-GCM (NIST SP 800-38D) with a random 96-bit nonce. What a row is about goes in as associated data, so that a
 sealed value cannot be moved to another row. Each value names its key, so keys rotate: the first seals, all open.

@@ -111,8 +111,9 @@ class Settings(WebhookSettings, frozen=True, kw_only=True):
     sealing_keys: Annotated[
         str | None,
         text(
-            "Comma-separated 32-byte keys in base64 that encrypt raw webhooks and endpoints' secrets at rest: the first"
-            " seals, all open. Without it one is made in data_dir; machines that share a database must share the keys."
+            "Comma-separated 32-byte keys in base64 that encrypt raw webhooks, endpoints' secrets and payers' next"
+            " actions at rest: the first seals, all open. Without it one is made in data_dir; machines that share a"
+            " database must share the keys."
         ),
     ] = None
     database_connections: Annotated[int, count("Connections for reads in each process.", le=1_000)] = 8

@@ -16,6 +16,7 @@ from tallystick.simulator.scripts import METHODS
 from tallystick.wiring import open_core
 from tests.acquirer import AcquirerProcess, acquirer
 from tests.conftest import Database
+from tests.dump import dump
 from tests.races.stack import HURRIED, Client, read
 
 #: What is still open after this has not converged: far above the sum of the time-outs below.
@@ -125,13 +126,14 @@ async def test_refund(core: Core, running: AcquirerProcess, fresh_merchant: str,
 
 @pytest.mark.parametrize(("ending", "state"), [("complete", "captured"), ("abandon", "declined")])
 async def test_the_customer_acts(
-    core: Core, running: AcquirerProcess, fresh_merchant: str, ending: str, state: str
+    core: Core, database: Database, running: AcquirerProcess, fresh_merchant: str, ending: str, state: str
 ) -> None:
     shop = Shop(core, fresh_merchant)
     reply = await shop.create("key", payment_method="sim_action_required")
     payment = read(reply)
     assert (reply.status, payment["state"]) == (202, "requires_action")
-    assert payment["next_action"]
+    assert payment["next_action"]["url"]
+    assert payment["next_action"]["url"] not in await dump(database)
     assert (await running.acall("POST", f"/sim/charges/{payment['provider_reference']}/{ending}", {}))[0] == 200
     after = await shop.charge("key", "sim_action_required")
     assert after["state"] == state

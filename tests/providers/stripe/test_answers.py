@@ -297,3 +297,21 @@ def test_the_tables() -> None:
     assert not any(method.startswith(("pm_", "card_", "src_")) for method in METHODS)
     holder = ("lost_card", "stolen_card", "fraudulent", "pickup_card", "merchant_blacklist")
     assert {DECLINES[code].code for code in holder} == {"card_declined"}, "as Stripe asks"
+
+
+@pytest.mark.parametrize("status", [200, 402, 500])
+@pytest.mark.parametrize("mark", [b"", b"\xef\xbb\xbf", b" \r\n"])
+async def test_of_an_answer_that_broke_off_nothing_is_kept(status: int, mark: bytes) -> None:
+    """Its beginning may hold the client secret."""
+    broken = mark + json.dumps(intent("requires_action", client_secret="pi_1_secret_x")).encode()[:-1]
+    async with stub((status, broken)) as served, connector(served.url) as provider:
+        verdict = await provider.authorize(authorize(attempt_id=MINE))
+        assert isinstance(verdict, Unknown)
+        assert "secret" not in str(verdict)
+
+
+async def test_of_a_proxys_answer_the_beginning_is_kept() -> None:
+    async with stub((502, b"<p>Bad Gateway</p>" * 100)) as served, connector(served.url) as provider:
+        verdict = await provider.authorize(authorize(attempt_id=MINE))
+        assert verdict.raw is not None
+        assert verdict.raw["body"].startswith("<p>Bad Gateway</p>")

@@ -22,6 +22,7 @@ from tallystick.sealed_actions import ActionSeal
 from tallystick.sealing import KEY_BYTES, sealer_of
 from tallystick.settings import Settings
 from tallystick.views import encode, payment_view
+from tests.paper_record import PaperRecord
 
 SECRET = "pi_1_secret_abc"
 ACTION: dict[str, Any] = {
@@ -103,6 +104,21 @@ def test_what_nobody_sealed_goes_no_further() -> None:
     assert kept_part({"sealed": {"client_secret": SECRET}}) == {}
     assert SECRET not in json.dumps(evidence_of(WORD))
     assert evidence_of(WORD)["next_action"] == {"type": "redirect_to_url"}
+
+
+@pytest.mark.parametrize("told", [False, True])
+def test_no_decision_lets_a_forgotten_seal_pass(told: bool) -> None:
+    """Neither on the answer to a call nor on an event."""
+    record = PaperRecord()
+    if told:
+        record.take(ChargeNotice(verdict=WORD))
+    else:
+        record.answer("authorize", WORD)
+    assert record.payment.state == "requires_action"
+    assert SECRET not in msgspec.json.encode(record.changes).decode()
+    assert [json.loads(message.body)["data"]["next_action"] for message in record.messages] == [
+        {"type": "redirect_to_url"}
+    ]
 
 
 @pytest.mark.parametrize("kind", [None, 7, ["a"], "", "a" * 65, "https://bank.example/?token=1", "a\x00", "é"])

@@ -12,11 +12,14 @@ import pytest
 
 from tallystick.errors import Overloaded
 from tallystick.ids import new_id
+from tallystick.providers.base import RequiresAction
+from tallystick.providers.notices import ChargeNotice
 from tallystick.record.batch import Connection
 from tallystick.webhooks import intake as intake_module
 from tallystick.webhooks.intake import TURN_SPACING_MS, Arrival, Intake, IntakeUnavailable
 from tallystick.wiring import connect
 from tests.conftest import Database
+from tests.dump import dump
 from tests.webhooks.stand import accept, again, arrival, envelope, intake_on
 
 
@@ -38,6 +41,16 @@ async def test_a_redelivery_is_a_row_beside_the_envelope(database: Database) -> 
     await accept(database, [again(first), again(first)])
     assert results(database, name) == ["first", "redelivery", "redelivery"]
     assert rows(database, "SELECT event_id FROM inbox WHERE provider_event_id = %s", name) == [(first.event_id,)]
+
+
+async def test_what_a_payer_has_to_do_is_not_kept_unsealed(database: Database) -> None:
+    """Not even where whoever hands it over forgot to seal it."""
+    name, action = new_id("req"), {"type": "redirect", "url": "https://bank.example/?token=plain_to_see"}
+    notice = ChargeNotice(verdict=RequiresAction(next_action=action))
+    await accept(database, [envelope(name, notice)])
+    [(kept,)] = rows(database, "SELECT notice FROM inbox WHERE provider_event_id = %s", name)
+    assert kept["verdict"]["next_action"] == {"type": "redirect"}
+    assert "plain_to_see" not in await dump(database)
 
 
 async def test_duplicates_inside_one_batch(database: Database) -> None:

@@ -124,11 +124,10 @@ class Handler:
         if not provider.traits.can_fetch and isinstance(notice, AttemptNotice | ChargeNotice):
             return notice.verdict
         try:
-            verdict = await provider.fetch(provider_call(attempt, monotonic_ms()))
+            return await provider.fetch(provider_call(attempt, monotonic_ms()))
         except Exception as error:  # its text may repeat what the provider sent
             log.error("connector failed", provider=provider.name, error=type(error).__name__)
             return Unknown(reason=f"connector failed with {type(error).__name__}")
-        return self._core.actions.verdict(verdict, attempt.merchant_id, attempt.payment_id)
 
     async def _commit(self, event: Claimed, decided: Decided, stored: Stored, started_at: datetime) -> str | None:
         """The effect and its acknowledgement; None after a lost race."""

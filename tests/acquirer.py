@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import socket
 import subprocess
 import sys
 import time
@@ -15,19 +14,14 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from tests.ports import free_port
+
 #: Scripted delays, shortened.
 SLOW_MS = 150
 PENDING_MS = 300
 
 #: What its webhooks are signed with where a suite says nothing else: the platform's default.
 WEBHOOK_SECRET = "whsec_simulator"
-
-
-def free_port() -> int:
-    """A port that nothing listens on right now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 class AcquirerProcess:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import base64
 import os
-import socket
 import subprocess
 import sys
 import time
@@ -25,6 +24,7 @@ from tallystick.keys import create_key
 from tallystick.providers.base import Provider
 from tallystick.settings import Settings
 from tests.conftest import Database, NewDatabase
+from tests.ports import free_port
 
 #: How long a process may take to come up on a busy machine.
 START_TIMEOUT_S = 30
@@ -100,14 +100,6 @@ class Merchant:
                 return body
             assert time.monotonic() < give_up_at, body
             time.sleep(0.1)
-
-
-def free_port() -> int:
-    """A port that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def _wait_for(url: str, process: subprocess.Popen[bytes]) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -18,6 +17,7 @@ import psutil
 import pytest
 
 from tallystick.cli import main
+from tests.ports import free_port
 
 #: A start on a busy machine, with initdb and migrations.
 READY_WITHIN_S = 120
@@ -71,14 +71,6 @@ def run_process(*arguments: str, timeout_s: float = 120, **settings: str) -> Ran
         timeout=timeout_s,
     )
     return Ran(done.returncode, done.stdout, done.stderr)
-
-
-def free_port() -> int:
-    """A port that nobody listens on just now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def wait_until(condition: object, within_s: float = PATIENCE_S) -> bool:

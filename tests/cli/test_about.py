@@ -17,7 +17,8 @@ from tallystick.errors import ERRORS
 from tallystick.lifecycle import MACHINES
 from tallystick.settings import Settings
 from tallystick.simulator.scripts import SCRIPTS
-from tests.cli.commands import Ran, free_port, run_here, run_process
+from tests.cli.commands import Ran, run_here, run_process
+from tests.ports import free_port
 
 ROOT = Path(__file__).resolve().parents[2]
 

@@ -21,8 +21,8 @@ from tallystick.providers.base import (
 )
 from tallystick.providers.guarded import Guarded, Limits
 from tallystick.providers.http import UNREACHABLE
-from tests.acquirer import free_port
 from tests.faulty_proxy import CHARGED, Fault, FaultyProxy, faulty_proxy
+from tests.ports import free_port
 from tests.providers.stands import STANDS
 from tests.providers.suite import AMOUNT, EFFECTS, MOVES, OPERATIONS, Money, Stand, follow_up, http, stub, tape
 

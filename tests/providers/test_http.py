@@ -15,7 +15,8 @@ from tallystick.clock import monotonic_ms
 from tallystick.providers.base import Approved, Declined, NotFound, NotSent, ProviderCall, Traits, Unknown, Verdict
 from tallystick.providers.http import ProviderHttp
 from tallystick.providers.simulator import SimulatorProvider
-from tests.acquirer import AcquirerProcess, acquirer, free_port
+from tests.acquirer import AcquirerProcess, acquirer
+from tests.ports import free_port
 
 TRAITS = Traits(
     deduplicates=True,

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
-from tests.acquirer import free_port
+from tests.ports import free_port
 
 #: What has not arrived after this does not arrive: far above every scripted delay.
 PATIENCE_S = 15

@@ -17,7 +17,8 @@ from typing import Any
 
 import pytest
 
-from tests.acquirer import AcquirerProcess, acquirer, free_port
+from tests.acquirer import AcquirerProcess, acquirer
+from tests.ports import free_port
 from tests.simulator.calls import charge, new_key
 
 #: An end in order takes about half a second; the rest is for a busy machine, and far below the 60 s of a held call.

@@ -21,9 +21,10 @@ from msgspec.structs import replace
 from tallystick.settings import Settings
 from tallystick.simulator.options import RETRY_S
 from tallystick.wiring import simulator_provider
-from tests.acquirer import AcquirerProcess, free_port
+from tests.acquirer import AcquirerProcess
 from tests.api.conftest import SHORT, Inside, inside
 from tests.conftest import Database
+from tests.ports import free_port
 from tests.webhooks.stand import drain, states
 
 #: An hour of the acquirer's schedule takes 0.36 s.

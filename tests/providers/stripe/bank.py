@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from tests.acquirer import free_port
+from tests.ports import free_port
 
 #: It takes any key of this shape.
 API_KEY = "sk_test_localstripe"

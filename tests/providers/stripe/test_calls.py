@@ -22,7 +22,7 @@ from tallystick.providers.base import (
 )
 from tallystick.providers.stripe import StripeProvider
 from tallystick.providers.stripe_objects import ATTEMPT, MERCHANT, PAYMENT
-from tests.acquirer import free_port
+from tests.ports import free_port
 from tests.providers.stripe.bank import (
     DECLINED,
     GOOD,

@@ -10,27 +10,20 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Generator, Sequence
-from contextlib import asynccontextmanager, suppress
+from collections.abc import Callable, Coroutine, Generator
+from contextlib import suppress
 from typing import Any, Final, cast
 
 import asyncpg
 from msgspec.structs import replace
 
-from tallystick import sql
 from tallystick.core import Core
 from tallystick.record.reads import Reads
 from tallystick.settings import Settings
 from tallystick.wiring import connect, open_core
 from tests.crash.bank import Bank
 from tests.crash.bank_connection import BankConnection, traits_of
-
-#: Statements by their text, so that points have names that a reader finds in the .sql files.
-NAMES: Final = {
-    text: name
-    for file_name in ("journal.sql", "reads.sql", "recovery.sql", "inbox.sql")
-    for name, text in sql.load(file_name).items()
-}
+from tests.crash.mortal import MortalConnection, MortalPool
 
 #: Rounds of cancellation until a dead process has unwound: a task may catch one and wait again.
 UNWINDING_ROUNDS: Final = 100
@@ -229,66 +222,3 @@ class Steps(Coroutine[Any, Any, Any]):
 
     def __await__(self) -> Generator[Any, None, Any]:
         return self._inner.__await__()
-
-
-class MortalConnection:
-    """A database connection of a process: dies with it, before or after each statement, or during a COMMIT."""
-
-    def __init__(self, connection: Any, process: Process) -> None:
-        self._connection = connection
-        self._process = process
-
-    async def fetch(self, query: str, *args: Any) -> Sequence[Any]:
-        """As asyncpg's."""
-        return cast("Sequence[Any]", await self._run(query, self._connection.fetch(query, *args)))
-
-    async def fetchrow(self, query: str, *args: Any) -> Any:
-        """As asyncpg's."""
-        return await self._run(query, self._connection.fetchrow(query, *args))
-
-    async def fetchval(self, query: str, *args: Any) -> Any:
-        """As asyncpg's."""
-        return await self._run(query, self._connection.fetchval(query, *args))
-
-    async def execute(self, query: str, *args: Any) -> str:
-        """As asyncpg's."""
-        return cast(str, await self._run(query, self._connection.execute(query, *args)))
-
-    def is_closed(self) -> bool:
-        """As asyncpg's."""
-        return self._process.dead or bool(self._connection.is_closed())
-
-    def terminate(self) -> None:
-        """As asyncpg's."""
-        self._connection.terminate()
-
-    async def close(self) -> None:
-        """As asyncpg's."""
-        await self._connection.close()
-
-    async def _run(self, query: str, statement: Awaitable[Any]) -> Any:
-        name = NAMES.get(query, query)
-        try:
-            await self._process.reach(f"before {name}")
-        except BaseException:
-            cast("Coroutine[Any, Any, Any]", statement).close()
-            raise
-        if query == "COMMIT":
-            # On its way: written to the socket, and nobody there to read the answer.
-            sending = asyncio.ensure_future(statement)
-            await asyncio.sleep(0)
-            await self._process.reach(f"during {name}")
-            statement = sending
-        result = await statement
-        await self._process.reach(f"after {name}")
-        return result
-
-
-class MortalPool(MortalConnection):
-    """The pool of reads, whose statements are points too."""
-
-    @asynccontextmanager
-    async def acquire(self) -> AsyncIterator[MortalConnection]:
-        """As asyncpg's."""
-        async with self._connection.acquire() as connection:
-            yield MortalConnection(connection, self._process)

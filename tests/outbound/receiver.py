@@ -7,6 +7,7 @@ import json
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
+from itertools import groupby
 from typing import Any
 
 from aiohttp import web
@@ -109,3 +110,11 @@ async def receiving(tls: ssl.SSLContext | None = None) -> AsyncIterator[Receiver
         yield receivers[0]
     finally:
         await runner.cleanup()
+
+
+def heard(receiver: Receiver) -> list[tuple[str, str]]:
+    """(payment, type) as a receiver that drops repetitions of what it just heard of a payment sees them."""
+    by_payment: dict[str, list[str]] = {}
+    for got in receiver.got:
+        by_payment.setdefault(got.json["payment_id"], []).append(got.json["type"])
+    return [(payment_id, kind) for payment_id, kinds in by_payment.items() for kind, _ in groupby(kinds)]

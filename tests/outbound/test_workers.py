@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from itertools import groupby
 from typing import Any, TypeVar, cast
 
 import pytest
@@ -20,7 +19,7 @@ from tallystick.outbound.dispatch import Dispatch
 from tallystick.outbound.sending import Sending
 from tallystick.record.outbound import OutboundBook
 from tests.conftest import Database
-from tests.outbound.receiver import Got, Receiver, ok, receiving
+from tests.outbound.receiver import Got, heard, ok, receiving
 from tests.outbound.stand import core_for, deliveries, drain, lanes, pay, register, tries, worker, worker_at
 from tests.races.stack import Client
 
@@ -112,14 +111,6 @@ async def _live_and_die(core: Core, at: int, *, after: bool) -> bool:
     return died
 
 
-def _heard(receiver: Receiver) -> list[tuple[str, str]]:
-    """(payment, type) as a receiver that drops repetitions of what it just heard of a payment sees them."""
-    by_payment: dict[str, list[str]] = {}
-    for got in receiver.got:
-        by_payment.setdefault(got.json["payment_id"], []).append(got.json["type"])
-    return [(payment_id, kind) for payment_id, kinds in by_payment.items() for kind, _ in groupby(kinds)]
-
-
 @pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
 async def test_death_at_any_statement_loses_nothing_and_keeps_the_order(
     database: Database, fresh_merchant: str, after: bool
@@ -134,7 +125,7 @@ async def test_death_at_any_statement_loses_nothing_and_keeps_the_order(
             died = await _live_and_die(core, at, after=after)
             async with worker_at(database, 10_000 * at) as survivor:
                 await drain(survivor)
-            assert _heard(receiver) == [(payment_id, "payment.authorized"), (payment_id, "payment.captured")], at
+            assert heard(receiver) == [(payment_id, "payment.authorized"), (payment_id, "payment.captured")], at
             assert len(receiver.got) <= 3, "at most the one message under way is sent twice"
             assert {one["state"] for one in await deliveries(core, fresh_merchant)} == {"delivered"}, at
             assert await lanes(core, fresh_merchant) == 0, at

@@ -14,7 +14,7 @@ from typing import Any
 from tests.ports import free_port
 
 #: What has not arrived after this does not arrive: far above every scripted delay.
-PATIENCE_S = 15
+PATIENCE_S = 60
 
 
 @dataclass

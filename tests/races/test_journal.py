@@ -179,7 +179,7 @@ async def test_outcomes_without_a_key_survive_a_lost_commit(database: Database, 
 
 async def test_an_unreachable_record_is_an_unknown_outcome(database: Database, fresh_merchant: str) -> None:
     plan = {"statement": "COMMIT", "when": "before", "left": 10_000}
-    limits = replace(LIMITS, commit_timeout_ms=300)
+    limits = replace(LIMITS, commit_timeout_ms=3_000)  # long enough for the second to succeed
     journal = await journal_on(database.app_url, plan, limits)
     with pytest.raises(OutcomeUnknown):
         await journal.commit(intent(fresh_merchant, "key"))
@@ -200,6 +200,11 @@ async def test_a_full_queue_refuses_intents_and_never_outcomes(database: Databas
     assert await count(database.app_url, "instruction", fresh_merchant) == 11
 
 
+WAITING_FOR_A_LOCK = (
+    "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+)
+
+
 async def test_a_deadlock_is_run_again(database: Database, fresh_merchant: str) -> None:
     """Another session holds the balance row that the batch needs, and waits for one that the batch holds."""
     provider = BookedProvider()
@@ -212,11 +217,12 @@ async def test_a_deadlock_is_run_again(database: Database, fresh_merchant: str) 
             await transaction.start()
             await owner.execute("UPDATE balance SET debits = debits WHERE merchant_id = $1", fresh_merchant)
             waiting = asyncio.create_task(client.create("second"))
-            await asyncio.sleep(0.3)
+            while not await owner.fetchval(WAITING_FOR_A_LOCK):
+                await asyncio.sleep(0.01)
             held = await core.reads.instruction(fresh_merchant, "second")
             assert held is not None, "the intent is in the record; its outcome waits for the balance"
             try:
-                async with asyncio.timeout(5):
+                async with asyncio.timeout(60):
                     await owner.execute(
                         "UPDATE payment SET version = version WHERE merchant_id = $1 AND payment_id = $2",
                         fresh_merchant,

@@ -8,6 +8,7 @@ from collections import Counter
 import asyncpg
 import pytest
 
+from tallystick.clock import monotonic_ms
 from tallystick.lifecycle import ATTEMPT_OPEN
 from tallystick.outcome import settle_verdict
 from tallystick.providers.base import Approved, Declined, NotSent, ProviderCall, RequiresAction, Verdict
@@ -83,7 +84,8 @@ async def test_a_frozen_sender_that_wakes_after_recovery_sent_again(database: Da
         key = f"frozen-{forgetful}"
         async with core_of(database.app_url, provider, settings=HURRIED) as sender:
             sending = asyncio.create_task(Client(sender, fresh_merchant).create(key))
-            await asyncio.sleep(0.5)
+            while not provider.calls or monotonic_ms() <= provider.calls[0].send_by_ms:
+                await asyncio.sleep(0.01)
             async with core_of(database.app_url, provider, shift_ms=2_000) as rescuer:
                 await recover(rescuer)
             assert len(provider.effects_for(fresh_merchant)) == 1
@@ -107,7 +109,8 @@ async def test_money_on_a_closed_edge_goes_to_suspense(database: Database, fresh
     async with core_of(database.app_url, provider) as core:
         client = Client(core, fresh_merchant)
         sending = asyncio.create_task(client.create("key"))
-        await asyncio.sleep(0.2)
+        while not provider.calls:
+            await asyncio.sleep(0.01)
         first_call = provider.calls[0]
         async with core_of(database.app_url, _NeverThere(), shift_ms=10_000) as rescuer:
             await recover(rescuer)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
@@ -20,7 +21,16 @@ from tests.dump import dump
 from tests.races.stack import HURRIED, Client, read
 
 #: What is still open after this has not converged: far above the sum of the time-outs below.
-CONVERGENCE_S = 20
+CONVERGENCE_S = 120
+
+#: Whatever a busy machine does, what is answered is heard, and what is sent has arrived by then.
+PATIENT_MS = 60_000
+
+#: For what is not answered, or never arrives: the proof that it did not has to be waited for.
+HURRIED_MS = 500
+
+#: As often as it takes; nothing here is about giving up on questions.
+CHECKS = 1_000
 
 
 @pytest.fixture(scope="module", params=[False, True], ids=["deduplicates", "forgetful"])
@@ -31,14 +41,43 @@ def running(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureReq
         yield process
 
 
-@pytest.fixture
-async def core(database: Database, running: AcquirerProcess) -> AsyncIterator[Core]:
-    forgetful: bool = running.forgetful  # type: ignore[attr-defined]
-    settings = replace(HURRIED, simulator_url=running.url, simulator_forgetful=forgetful)
+def never_arrives(method: str) -> bool:
+    """Whether a call by this script ends with the sender's patience."""
+    return "timeout" in method or method.endswith("_not_charged")
+
+
+@asynccontextmanager
+async def core_at(database: Database, running: AcquirerProcess, patience_ms: int) -> AsyncIterator[Core]:
+    """A core that waits so long for answers, and for what is on its way."""
+    forgetful: bool = running.forgetful  # type: ignore[attr-defined]  # told by the fixture
+    settings = replace(
+        HURRIED,
+        simulator_url=running.url,
+        simulator_forgetful=forgetful,
+        provider_request_timeout_ms=patience_ms,
+        provider_connect_timeout_ms=patience_ms,
+        send_window_ms=patience_ms,
+        max_delivery_delay_ms=patience_ms,
+        recovery_checks_limit=CHECKS,
+        provider_circuit_calls=1_000_000,  # the scripts are the same ones again and again
+    )
     async with open_core(settings, database.app_url) as core:
+        yield core
+
+
+@pytest.fixture
+async def patient(database: Database, running: AcquirerProcess) -> AsyncIterator[Core]:
+    """For calls that are answered, or known to have failed at once."""
+    async with core_at(database, running, PATIENT_MS) as core:
+        yield core
+
+
+@pytest.fixture
+async def hurried(database: Database, running: AcquirerProcess) -> AsyncIterator[Core]:
+    """For calls that are not; recovery runs by its settings, for all."""
+    async with core_at(database, running, HURRIED_MS) as core:
         stop = asyncio.Event()
-        settings_loop = Recovery(core, ScheduleBook(core.pool))
-        loop = asyncio.create_task(settings_loop.run(stop))
+        loop = asyncio.create_task(Recovery(core, ScheduleBook(core.pool)).run(stop))
         yield core
         stop.set()
         await loop
@@ -76,9 +115,9 @@ CREATES = {
 
 
 @pytest.mark.parametrize("method", CREATES)
-async def test_create(core: Core, running: AcquirerProcess, fresh_merchant: str, method: str) -> None:
+async def test_create(patient: Core, hurried: Core, running: AcquirerProcess, fresh_merchant: str, method: str) -> None:
     state, captured = CREATES[method]
-    payment = await Shop(core, fresh_merchant).charge("key", method)
+    payment = await Shop(hurried if never_arrives(method) else patient, fresh_merchant).charge("key", method)
     assert (payment["state"], payment["amount_captured"]) == (state, captured)
     charges = running.charges(payment["id"])
     assert [charge["captured"] for charge in charges] == ([captured] if captured else [])
@@ -89,12 +128,15 @@ async def test_create(core: Core, running: AcquirerProcess, fresh_merchant: str,
 
 
 @pytest.mark.parametrize("method", sorted(m for m in METHODS if m.startswith(("sim_capture_", "sim_cancel_"))))
-async def test_capture_and_cancel(core: Core, running: AcquirerProcess, fresh_merchant: str, method: str) -> None:
-    shop = Shop(core, fresh_merchant)
+async def test_capture_and_cancel(
+    patient: Core, hurried: Core, running: AcquirerProcess, fresh_merchant: str, method: str
+) -> None:
+    shop = Shop(patient, fresh_merchant)
     payment = await shop.charge("create", method, manual=True)
     assert payment["state"] == "authorized"
     capture = method.startswith("sim_capture_")
-    send = shop.capture if capture else shop.cancel
+    then = Shop(hurried if never_arrives(method) else patient, fresh_merchant)
+    send = then.capture if capture else then.cancel
     after = await shop.until_final(lambda: send("key", payment["id"]))
     happens = not method.endswith(("_declined", "_not_charged"))
     expected = ("captured" if capture else "canceled") if happens else "authorized"
@@ -109,26 +151,32 @@ async def test_capture_and_cancel(core: Core, running: AcquirerProcess, fresh_me
 
 
 @pytest.mark.parametrize("method", sorted(m for m in METHODS if m.startswith("sim_refund_")))
-async def test_refund(core: Core, running: AcquirerProcess, fresh_merchant: str, method: str) -> None:
-    shop = Shop(core, fresh_merchant)
-    payment = await shop.charge("create", method)
+async def test_refund(patient: Core, hurried: Core, running: AcquirerProcess, fresh_merchant: str, method: str) -> None:
+    payment = await Shop(patient, fresh_merchant).charge("create", method)
+    shop = Shop(hurried if never_arrives(method) else patient, fresh_merchant)
     refund = await shop.until_final(lambda: shop.refund("key", payment["id"], 400))
     happens = not method.endswith(("_declined", "_not_charged"))
     assert refund["state"] == ("succeeded" if happens else "failed")
     assert running.charges(payment["id"])[0]["refunded"] == (400 if happens else 0)
-    found = await core.reads.payment(fresh_merchant, payment["id"])
+    found = await patient.reads.payment(fresh_merchant, payment["id"])
     assert found is not None
     assert (found[0].amount_refunded, found[0].amount_refund_pending) == (400 if happens else 0, 0)
-    accounts = {row["account"]: row["debits"] - row["credits"] for row in await core.reads.accounts(fresh_merchant)}
+    accounts = {row["account"]: row["debits"] - row["credits"] for row in await patient.reads.accounts(fresh_merchant)}
     assert accounts.get("refunds_in_flight:simulator", 0) == 0
     assert accounts["merchant"] == -(600 if happens else 1_000)
 
 
 @pytest.mark.parametrize(("ending", "state"), [("complete", "captured"), ("abandon", "declined")])
 async def test_the_customer_acts(
-    core: Core, database: Database, running: AcquirerProcess, fresh_merchant: str, ending: str, state: str
+    patient: Core,
+    hurried: Core,
+    database: Database,
+    running: AcquirerProcess,
+    fresh_merchant: str,
+    ending: str,
+    state: str,
 ) -> None:
-    shop = Shop(core, fresh_merchant)
+    shop = Shop(patient, fresh_merchant)
     reply = await shop.create("key", payment_method="sim_action_required")
     payment = read(reply)
     assert (reply.status, payment["state"]) == (202, "requires_action")
@@ -141,9 +189,9 @@ async def test_the_customer_acts(
 
 
 async def test_canceled_while_waiting_for_the_customer(
-    core: Core, running: AcquirerProcess, fresh_merchant: str
+    patient: Core, hurried: Core, running: AcquirerProcess, fresh_merchant: str
 ) -> None:
-    shop = Shop(core, fresh_merchant)
+    shop = Shop(patient, fresh_merchant)
     payment = read(await shop.create("key", payment_method="sim_action_required"))
     canceled = await shop.until_final(lambda: shop.cancel("cancel", payment["id"]))
     assert canceled["state"] == "canceled"
@@ -152,9 +200,11 @@ async def test_canceled_while_waiting_for_the_customer(
     assert running.charges(payment["id"]) == []
 
 
-async def test_a_dashboard_capture_is_found(core: Core, running: AcquirerProcess, fresh_merchant: str) -> None:
+async def test_a_dashboard_capture_is_found(
+    patient: Core, hurried: Core, running: AcquirerProcess, fresh_merchant: str
+) -> None:
     """A refused capture makes us look at what the provider did on its own."""
-    shop = Shop(core, fresh_merchant)
+    shop = Shop(patient, fresh_merchant)
     payment = await shop.charge("create", "sim_ok", manual=True)
     path = f"/sim/charges/{payment['provider_reference']}/dashboard-capture"
     assert (await running.acall("POST", path, {}))[0] == 200
@@ -163,7 +213,7 @@ async def test_a_dashboard_capture_is_found(core: Core, running: AcquirerProcess
     assert refused["failure"]["code"] == "charge_already_captured"
     async with asyncio.timeout(CONVERGENCE_S):
         while True:
-            found = await core.reads.payment(fresh_merchant, payment["id"])
+            found = await patient.reads.payment(fresh_merchant, payment["id"])
             assert found is not None
             if found[0].state == "captured":
                 break

@@ -103,13 +103,14 @@ def test_after_the_last_wait_it_is_given_up_and_can_be_resent(tmp_path: Path) ->
 def test_what_is_due_outlives_the_acquirer(tmp_path: Path, ending: str) -> None:
     inbox = Sink()
     books = tmp_path / "books.sqlite"
-    with acquirer(books, webhook_url=inbox.url, retry_ms="60000") as sending:
-        for method in ("sim_ok", "sim_webhook_lost", "sim_webhook_delayed"):
+    with acquirer(books, webhook_url=inbox.url, retry_ms="600000", late_ms=5_000) as sending:
+        for method in ("sim_ok", "sim_webhook_lost"):
             sending.call("POST", "/sim/charges", charge(method), new_key())
         wait_until(lambda: sending.events()[0]["tries"] == 1)
         due_at = sending.events()[0]["due_at"]
+        sending.call("POST", "/sim/charges", charge("sim_webhook_delayed"), new_key())
         getattr(sending, ending)()
-    with acquirer(books, webhook_url=inbox.url, retry_ms="60000") as again:
+    with acquirer(books, webhook_url=inbox.url, retry_ms="600000") as again:
         assert again.events()[0]["due_at"] == due_at, "the wait goes on where it was"
         inbox.up()
         wait_until(lambda: again.events()[2]["state"] == "delivered")
@@ -141,7 +142,7 @@ def test_a_receiver_that_never_answers_keeps_no_caller_waiting(tmp_path: Path) -
 
         inbox.answers = hold
         for _ in range(60):
-            assert sending.call("POST", "/sim/charges", charge(), new_key(), timeout_s=2)[0] == 200
+            assert sending.call("POST", "/sim/charges", charge(), new_key(), timeout_s=10)[0] == 200
         assert {event["state"] for event in sending.events()} == {"waiting"}
         held = False
         wait_until(lambda: all(event["state"] == "delivered" for event in sending.events()))

@@ -240,6 +240,10 @@ def _errors() -> str:
             " money moved; *executed* that the refusal itself is recorded and will be replayed; *unknown* that the"
             " same request must be sent again to learn what happened. *takes the key*: whether this answer is the"
             " reason that the key is taken afterwards.",
+            "A body that is not all here after `TALLYSTICK_REQUEST_BODY_TIMEOUT_MS` is `request_timeout`; one whose"
+            " connection ended first is `body_incomplete`, however much of it can be read. Both close the connection."
+            " One that has not sent the whole head of a request for `TALLYSTICK_REQUEST_HEAD_TIMEOUT_MS` is closed"
+            " without an answer. The API speaks HTTP/1.1.",
             markdown.table(("code", "status", "title", "retryable", "outcome", "takes the key"), rows),
         )
     )

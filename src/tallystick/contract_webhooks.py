@@ -13,6 +13,7 @@ from tallystick.settings import describe_settings
 
 #: The settings that govern events of providers, in the order in which an event meets them.
 INBOX_SETTINGS: Final = (
+    "request_body_timeout_ms",
     "webhook_queue_limit",
     "webhook_commit_timeout_ms",
     "webhook_interval_ms",
@@ -42,8 +43,9 @@ _ACCEPTED: Final = """
 
 `POST /v1/webhooks/{provider}/{account}` answers 2xx once everything in the delivery is durable, and decides nothing. A
 redelivery is kept beside the first arrival and answered 2xx as well. A bad signature is 401, a stale timestamp or bytes
-that cannot be read 400, an unknown provider or account 404, more than 1 MiB 413; none of these is ever processed. When
-the inbox cannot be written the answer is 503 with `Retry-After`, and nothing that was acknowledged is lost.
+that cannot be read 400, an unknown provider or account 404, more than 1 MiB 413, a body that is too slow 408; none of
+these is ever processed. When the inbox cannot be written the answer is 503 with `Retry-After`, and nothing that was
+acknowledged is lost.
 
 A worker decides from what is stored, never from the order of arrival or from a clock. What an event comes to:
 """

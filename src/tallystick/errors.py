@@ -28,6 +28,8 @@ ERRORS: Final[dict[str, ErrorKind]] = {
     "rate_limited": ErrorKind(429, "Too many requests", True, "not_executed"),
     "forbidden": ErrorKind(403, "This API key may not do that", False, "not_executed"),
     "body_too_large": ErrorKind(413, "The body is too large", False, "not_executed"),
+    "request_timeout": ErrorKind(408, "The body did not arrive in time", True, "not_executed"),
+    "body_incomplete": ErrorKind(400, "The connection ended before the body did", True, "not_executed"),
     "unsupported_media_type": ErrorKind(415, "The body is not application/json", False, "not_executed"),
     "idempotency_key_missing": ErrorKind(400, "The Idempotency-Key header is missing", False, "not_executed"),
     "idempotency_key_invalid": ErrorKind(400, "The Idempotency-Key header is malformed", False, "not_executed"),

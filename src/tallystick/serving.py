@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Final
 
 from granian import Granian
-from granian.constants import Interfaces
+from granian.constants import HTTPModes, Interfaces
+from granian.http import HTTP1Settings
 from granian.log import LogLevels
 
 from tallystick.settings import Settings
@@ -27,6 +28,9 @@ def serve(settings: Settings) -> None:
         address=settings.host,
         port=settings.port,
         interface=Interfaces.ASGI,
+        # HTTP/1.1 alone: while granian waits to see whether a connection speaks HTTP/2, no time-out bounds it.
+        http=HTTPModes.http1,
+        http1_settings=HTTP1Settings(header_read_timeout=settings.request_head_timeout_ms),
         factory=True,
         workers=settings.api_processes,
         backlog=BACKLOG,

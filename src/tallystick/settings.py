@@ -51,6 +51,17 @@ class Settings(WebhookSettings, frozen=True, kw_only=True):
     ] = None
     host: Annotated[str, text("Loopback unless you put the API behind something that ends TLS.")] = "127.0.0.1"
     port: Annotated[int, port("Where the API listens.")] = 8400
+    request_head_timeout_ms: Annotated[
+        int,
+        ms(
+            "A connection that has sent no whole request head for this long is closed, be it slow or idle: longer than"
+            " the pauses of clients that keep connections open.",
+            ge=100,
+        ),
+    ] = 30_000
+    request_body_timeout_ms: Annotated[
+        int, ms("How long a body may take to arrive, then 408: 1 MiB at 1 Mbit/s takes 8 s.", ge=50)
+    ] = 10_000
     api_processes: Annotated[int, count("One process fills one core; more share the database.", le=256)] = 1
     default_provider: Annotated[str, text("For merchants without a provider of their own.")] = "simulator"
     send_window_ms: Annotated[

@@ -46,7 +46,8 @@ SHORT: dict[str, Any] = {
 #: 32 bytes that protect nothing.
 SEALING_KEY = base64.b64encode(b"not a secret: for the tests only").decode()
 
-_SERVE = (
+#: The API in a process of its own, by the environment.
+SERVE = (
     "import os; from tallystick.serving import serve; from tallystick.settings import load_settings;"
     " serve(load_settings(os.environ))"
 )
@@ -102,7 +103,8 @@ class Merchant:
             time.sleep(0.1)
 
 
-def _wait_for(url: str, process: subprocess.Popen[bytes]) -> None:
+def wait_for(url: str, process: subprocess.Popen[bytes]) -> None:
+    """Until it answers 200; fails when the process ends or takes too long."""
     give_up_at = time.monotonic() + START_TIMEOUT_S
     while True:
         try:
@@ -138,14 +140,14 @@ def stack(database: Database, data_dir: Path) -> Iterator[Stack]:
     log = data_dir / "stack.log"
     commands = [
         [sys.executable, "-m", "tallystick.simulator", "--port", str(simulator_port), "--books", books],
-        [sys.executable, "-c", _SERVE],
+        [sys.executable, "-c", SERVE],
         [sys.executable, "-c", _WORK],
     ]
     with log.open("wb") as output:
         processes = [subprocess.Popen(c, env=environment, stdout=output, stderr=output) for c in commands]
     try:
-        _wait_for(f"{simulator_url}/sim/charges", processes[0])
-        _wait_for(f"{url}/readyz", processes[1])
+        wait_for(f"{simulator_url}/sim/charges", processes[0])
+        wait_for(f"{url}/readyz", processes[1])
         yield Stack(url, simulator_url, database, log)
     finally:
         for process in reversed(processes):

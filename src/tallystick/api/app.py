@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from litestar import HttpMethod, Litestar, Request
 from litestar.handlers import HTTPRouteHandler, route
-from litestar.types import ASGIApp, Receive, Scope
+from litestar.types import ASGIApp, Scope
 
 from tallystick.api import webhooks
 from tallystick.api.authentication import Authenticator, Caller
@@ -51,6 +51,9 @@ class Face:
     webhooks: WebhookDoor
     reads: int
 
+    def __init__(self, body_timeout_ms: int) -> None:
+        self._body_timeout_ms = body_timeout_ms
+
     def open(self, core: Core) -> None:
         """Ready to answer."""
         settings = core.settings
@@ -58,6 +61,10 @@ class Face:
         self.reads = 0
         self.authenticator = Authenticator(core.reads, settings.api_key_cache_ms)
         self.limiter = RateLimiter(settings.rate_limit_per_s, settings.rate_limit_burst)
+
+    def exchange(self, request: Request[Any, Any, Any]) -> Exchange:
+        """A request as the handlers read it."""
+        return Exchange(request.scope, request.receive, self._body_timeout_ms)
 
     async def answer(self, endpoint: Endpoint, exchange: Exchange) -> Answer:
         """Authentication, rate, permission, then the endpoint; refusals and failures become problem documents."""
@@ -92,10 +99,10 @@ class Face:
             )
             return refusal(Refused(defect), exchange, endpoint.name, error)
 
-    async def webhook(self, scope: Scope, receive: Receive, exchange: Exchange) -> Answer:
+    async def webhook(self, scope: Scope, exchange: Exchange) -> Answer:
         """A provider's delivery: its signature is who it is."""
         try:
-            return await self.webhooks.answer(scope, receive, exchange.request_id)
+            return await self.webhooks.answer(scope, exchange)
         except Refused as error:
             return refusal(error, exchange, "receiveWebhook")
         except Exception as error:
@@ -130,7 +137,7 @@ def create_app(
 ) -> Litestar:
     """The application. Without ``database_url`` the settings name the database; ``providers`` is for tests and
     benchmarks that bring their own. Startup raises what opening the database raises."""
-    face = Face()
+    face = Face(settings.request_body_timeout_ms)
 
     @asynccontextmanager
     async def lifespan(app: Litestar) -> AsyncIterator[None]:
@@ -153,7 +160,7 @@ def create_app(
 
     handlers = [*(_route(face, endpoint) for endpoint in ENDPOINTS), *_open_routes(face)]
     return Litestar(
-        [*_options(handlers), *handlers],  # later, Litestar would have made its own
+        [*_options(face, handlers), *handlers],  # later, Litestar would have made its own
         lifespan=[lifespan],
         exception_handlers={Exception: on_framework_refusal},
         openapi_config=None,  # the document is made from our own table
@@ -170,7 +177,7 @@ def asgi_factory() -> Litestar:
 
 def _route(face: Face, endpoint: Endpoint) -> HTTPRouteHandler:
     async def handle(request: Request[Any, Any, Any]) -> ASGIApp:
-        return await face.answer(endpoint, Exchange(request.scope, request.receive))
+        return await face.answer(endpoint, face.exchange(request))
 
     return _handler(endpoint.method, endpoint.path, handle)
 
@@ -180,11 +187,11 @@ def _open_routes(face: Face) -> list[HTTPRouteHandler]:
     document = openapi_document()
 
     async def openapi(request: Request[Any, Any, Any]) -> ASGIApp:
-        return Answer(200, document, headers=tuple(Exchange(request.scope, request.receive).answer_headers))
+        return Answer(200, document, headers=tuple(face.exchange(request).answer_headers))
 
     def probe(look: Callable[[Core, Exchange], Awaitable[Answer]]) -> Handler:
         async def handle(request: Request[Any, Any, Any]) -> ASGIApp:
-            exchange = Exchange(request.scope, request.receive)
+            exchange = face.exchange(request)
             try:
                 return await look(face.core, exchange)
             except Refused as error:
@@ -193,8 +200,7 @@ def _open_routes(face: Face) -> list[HTTPRouteHandler]:
         return handle
 
     async def webhook(request: Request[Any, Any, Any]) -> ASGIApp:
-        exchange = Exchange(request.scope, request.receive)
-        return await face.webhook(request.scope, request.receive, exchange)
+        return await face.webhook(request.scope, face.exchange(request))
 
     return [
         _handler("POST", webhooks.PATH, webhook),
@@ -204,18 +210,18 @@ def _open_routes(face: Face) -> list[HTTPRouteHandler]:
     ]
 
 
-def _options(handlers: Iterable[HTTPRouteHandler]) -> Iterable[HTTPRouteHandler]:
+def _options(face: Face, handlers: Iterable[HTTPRouteHandler]) -> Iterable[HTTPRouteHandler]:
     """OPTIONS for every path, naming all of its methods; Litestar's own names those of one handler."""
     methods: dict[str, set[str]] = {}
     for handler in handlers:
         for path in handler.paths:
             methods.setdefault(path, {"OPTIONS"}).update(handler.http_methods)
-    return [_options_handler(path, ", ".join(sorted(allowed))) for path, allowed in methods.items()]
+    return [_options_handler(face, path, ", ".join(sorted(allowed))) for path, allowed in methods.items()]
 
 
-def _options_handler(path: str, allow: str) -> HTTPRouteHandler:
+def _options_handler(face: Face, path: str, allow: str) -> HTTPRouteHandler:
     async def handle(request: Request[Any, Any, Any]) -> ASGIApp:
-        exchange = Exchange(request.scope, request.receive)
+        exchange = face.exchange(request)
         return Answer(204, b"", headers=(*exchange.answer_headers, (b"allow", allow.encode())))
 
     return route(path, http_method=HttpMethod.OPTIONS)(handle)

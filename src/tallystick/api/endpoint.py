@@ -37,10 +37,13 @@ class Endpoint(Struct, frozen=True, kw_only=True):
 KEYED: Final = ("unauthenticated", "rate_limited", "forbidden")
 READ: Final = (*KEYED, "card_data_refused", "validation_failed", "overloaded", "not_ready", "internal_error")
 
+#: Of those with a body, for how it arrived.
+BODY: Final = ("body_too_large", "request_timeout", "body_incomplete")
+
 #: Of those with a body that move no money.
 ACT: Final = (
     *KEYED,
-    "body_too_large",
+    *BODY,
     "unsupported_media_type",
     "json_invalid",
     "card_data_refused",

@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from tallystick.api import events, instructions, queries
 from tallystick.api.bodies import AccountList, DisputeList, History, PaymentPage, TransferList
-from tallystick.api.endpoint import ACT, KEYED, READ, Endpoint, Handle, read
+from tallystick.api.endpoint import ACT, BODY, KEYED, READ, Endpoint, Handle, read
 from tallystick.api.events import Act, Acted, ActOnMany, DeadLetterPage, EventList
 from tallystick.api.instructions import InstructionKind
 from tallystick.api.webhook_endpoint_table import WEBHOOK_ENDPOINTS
@@ -15,7 +15,7 @@ from tallystick.webhooks.trace import EventTrace
 
 _INSTRUCTION: Final = (
     *KEYED,
-    "body_too_large",
+    *BODY,
     "unsupported_media_type",
     "idempotency_key_missing",
     "idempotency_key_invalid",

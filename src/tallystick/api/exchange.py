@@ -3,14 +3,14 @@ comes through here."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Final
 from urllib.parse import parse_qs
 
 from litestar.types import Receive, Scope, Send
 
 from tallystick.api.problems import Refused, refused_fields
+from tallystick.api.reception import receive_body
 from tallystick.card_data import looks_like_card_number
 from tallystick.errors import ProblemField, problem
 from tallystick.ids import new_id
@@ -23,8 +23,6 @@ MAX_QUERY_PARAMETERS: Final = 50
 
 JSON: Final = b"application/json"
 PROBLEM_JSON: Final = b"application/problem+json"
-
-_DIGITS: Final = re.compile(r"[0-9]{1,18}", re.ASCII)
 
 Header = tuple[bytes, bytes]
 
@@ -50,9 +48,11 @@ class Answer:
 
 
 class Exchange:
-    """What the handlers need of a request. ``answer_headers`` go out with whatever the answer is."""
+    """What the handlers need of a request. ``answer_headers`` go out with whatever the answer is;
+    ``body_timeout_ms`` is how long a body may take to arrive."""
 
     __slots__ = (
+        "_body_timeout_ms",
         "_content_encoding",
         "_content_length",
         "_content_types",
@@ -66,7 +66,7 @@ class Exchange:
         "request_id",
     )
 
-    def __init__(self, scope: Scope, receive: Receive) -> None:
+    def __init__(self, scope: Scope, receive: Receive, body_timeout_ms: int) -> None:
         self.request_id = new_id("req")
         self.path_ids: Mapping[str, str] = scope["path_params"]
         self.path_id: str | None = self.path_ids.get("id")
@@ -78,6 +78,7 @@ class Exchange:
         self._content_length = ""
         self._query: bytes = scope["query_string"]
         self._receive = receive
+        self._body_timeout_ms = body_timeout_ms
         for name, value in scope["headers"]:
             if name == b"authorization":
                 self.authorizations.append(value.decode("latin-1"))
@@ -90,18 +91,16 @@ class Exchange:
             elif name == b"content-encoding":
                 self._content_encoding = value.decode("latin-1").strip().lower()
 
+    async def body(self, limit_bytes: int) -> bytes:
+        """The whole body. Raises Refused: over the limit, too slow, or cut off."""
+        return await receive_body(
+            self._receive, self._content_length, limit_bytes, self._body_timeout_ms, self.request_id
+        )
+
     async def json_bytes(self, *, may_be_empty: bool) -> bytes:
-        """The whole body. Raises Refused: over 64 KiB, or not declared as JSON; where the body may be empty, an empty
-        one needs no declaration."""
-        if _DIGITS.fullmatch(self._content_length) and int(self._content_length) > MAX_BODY_BYTES:
-            raise self._too_large()
-        message: Any = await self._receive()
-        raw: bytes = message.get("body", b"")
-        while message.get("more_body") and len(raw) <= MAX_BODY_BYTES:
-            message = await self._receive()
-            raw += message.get("body", b"")
-        if len(raw) > MAX_BODY_BYTES:
-            raise self._too_large()
+        """The whole body. Raises Refused: over 64 KiB, too slow, cut off, or not declared as JSON; where the body may
+        be empty, an empty one needs no declaration."""
+        raw = await self.body(MAX_BODY_BYTES)
         if not (may_be_empty and not raw and not self._content_types) and not self._declares_json():
             detail = "Send application/json in UTF-8, without a content encoding."
             raise Refused(problem("unsupported_media_type", detail, request_id=self.request_id))
@@ -139,10 +138,6 @@ class Exchange:
                 request_id=self.request_id,
             )
         )
-
-    def _too_large(self) -> Refused:
-        detail = f"Send at most {MAX_BODY_BYTES} bytes."
-        return Refused(problem("body_too_large", detail, request_id=self.request_id))
 
     def _declares_json(self) -> bool:
         if self._content_types == ["application/json"]:

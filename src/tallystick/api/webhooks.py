@@ -11,14 +11,13 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final
 
-from litestar.types import Receive, Scope
+from litestar.types import Scope
 from msgspec.structs import replace
 
-from tallystick.api.exchange import JSON, Answer, Header
+from tallystick.api.exchange import JSON, Answer, Exchange, Header
 from tallystick.api.problems import Refused, busy
 from tallystick.clock import Clock
 from tallystick.errors import Overloaded, problem
-from tallystick.ids import new_id
 from tallystick.logs import get_logger
 from tallystick.providers.notices import BadSignature, Receiver, StaleTimestamp, Unparseable
 from tallystick.sealed_actions import ActionSeal
@@ -50,6 +49,8 @@ _REFUSALS: Final[Mapping[type[Exception], tuple[str, str]]] = {
 CODES: Final = (
     "webhook_signature_invalid",
     "body_too_large",
+    "request_timeout",
+    "body_incomplete",
     "not_found",
     "webhook_timestamp_stale",
     "webhook_unparseable",
@@ -89,8 +90,9 @@ class WebhookDoor:
         self._clock = clock
         self.refusals = Refusals()
 
-    async def answer(self, scope: Scope, receive: Receive, request_id: str) -> Answer:
+    async def answer(self, scope: Scope, exchange: Exchange) -> Answer:
         """2xx once everything in the delivery is durable. Raises Refused."""
+        request_id = exchange.request_id
         provider, account = scope["path_params"]["provider"], scope["path_params"]["account"]
         receiver = self._receivers.get((provider, account))
         if receiver is None:
@@ -100,7 +102,7 @@ class WebhookDoor:
         received_at = self._clock.now()
         try:
             headers = _headers(scope)
-            body = await _body(receive, headers, request_id)
+            body = await exchange.body(MAX_WEBHOOK_BYTES)
             envelopes = self._verified(receiver, body, headers, received_at, request_id)
         except Refused as refused:
             self.refusals.count(provider, account, refused.problem.code)
@@ -151,27 +153,6 @@ class WebhookDoor:
         return replace(envelope, notice=self._actions.notice(envelope.notice, envelope.event_id))
 
 
-def new_request_id() -> str:
-    """For the log and the answer."""
-    return new_id("req")
-
-
 def _headers(scope: Scope) -> dict[str, str]:
     """By lower-case name; of a repeated one the last, as none that is signed may be repeated."""
     return {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in scope["headers"]}
-
-
-async def _body(receive: Receive, headers: Mapping[str, str], request_id: str) -> bytes:
-    """The bytes as they came. Raises Refused over 1 MiB."""
-    too_large = Refused(problem("body_too_large", f"Send at most {MAX_WEBHOOK_BYTES} bytes.", request_id=request_id))
-    declared = headers.get("content-length", "")
-    if len(declared) < 20 and declared.isascii() and declared.isdigit() and int(declared) > MAX_WEBHOOK_BYTES:
-        raise too_large
-    message: Any = await receive()
-    body = bytearray(message.get("body", b""))
-    while message.get("more_body") and len(body) <= MAX_WEBHOOK_BYTES:
-        message = await receive()
-        body += message.get("body", b"")
-    if len(body) > MAX_WEBHOOK_BYTES:
-        raise too_large
-    return bytes(body)

@@ -48,11 +48,12 @@ def noop_factory() -> Litestar:
     """The same framework, the same path and an answer of the same size; the body is read and parsed, no more."""
     settings = load_settings(os.environ)
     end_with_parent(os.getppid(), settings.drain_timeout_ms)
+    body_timeout_ms = settings.request_body_timeout_ms
     answer = new_payment()[1].responses[0].body
     let_garbage_wait()
 
     async def create(request: Request[Any, Any, Any]) -> ASGIApp:
-        exchange = Exchange(request.scope, request.receive)
+        exchange = Exchange(request.scope, request.receive, body_timeout_ms)
         parse_json_object(await exchange.json_bytes(may_be_empty=False))
         return Answer(201, answer, headers=tuple(exchange.answer_headers))
 

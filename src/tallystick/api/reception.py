@@ -1,0 +1,48 @@
+"""The bytes of a request's body as they come in: bounded in size and in time, and whole or not at all."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from typing import Any, Final
+
+from litestar.types import Receive
+
+from tallystick.api.problems import Refused
+from tallystick.errors import problem
+
+_DIGITS: Final = re.compile(r"[0-9]{1,18}", re.ASCII)
+
+#: Of a connection with the rest of a body still to come nobody can tell where the next request begins.
+_CLOSE: Final = (b"connection", b"close")
+
+
+async def receive_body(
+    receive: Receive, declared_length: str, limit_bytes: int, timeout_ms: int, request_id: str
+) -> bytes:
+    """The whole body; ``declared_length`` is the Content-Length as it was sent, or nothing.
+
+    Raises Refused: over ``limit_bytes``, not all here after ``timeout_ms``, or the connection ended before it did. What
+    is cut off is never taken for the whole: of a partial refund it might leave the words of a full one.
+    """
+    too_large = Refused(problem("body_too_large", f"Send at most {limit_bytes} bytes.", request_id=request_id))
+    if _DIGITS.fullmatch(declared_length) and int(declared_length) > limit_bytes:
+        raise too_large
+    pieces: list[bytes] = []
+    size, more = 0, True
+    try:
+        async with asyncio.timeout(timeout_ms / 1000):
+            while more and size <= limit_bytes:
+                message: Any = await receive()
+                if message["type"] == "http.disconnect":
+                    detail = "The connection ended before the body did."
+                    raise Refused(problem("body_incomplete", detail, request_id=request_id), _CLOSE)
+                pieces.append(message.get("body", b""))
+                size += len(pieces[-1])
+                more = message.get("more_body", False)
+    except TimeoutError:
+        detail = f"The whole body must be here within {timeout_ms} ms."
+        raise Refused(problem("request_timeout", detail, request_id=request_id), _CLOSE) from None
+    if size > limit_bytes:
+        raise too_large
+    return b"".join(pieces)

@@ -6,6 +6,7 @@ import asyncio
 
 import asyncpg
 import pytest
+from structlog.testing import capture_logs
 
 from tallystick.api import problems
 from tallystick.errors import ChangeRefused, OutcomeUnknown
@@ -14,6 +15,7 @@ from tallystick.model import Change
 from tallystick.record.journal import Committed, Journal
 from tests.api.conftest import inside
 from tests.api.test_checks import assert_problem
+from tests.api.test_webhooks import event, signature
 from tests.conftest import Database
 from tests.races.stack import BookedProvider
 
@@ -155,6 +157,27 @@ async def test_a_defect_in_a_read_is_500_and_one_line_without_client_input(
         problem = assert_problem(answer, 500, "internal_error")
         assert [(line["error"], line["request_id"]) for line in lines] == [("ValueError", problem["request_id"])]
         assert "what the client sent" not in str(lines)
+
+
+async def test_a_flood_of_503_is_a_few_lines_that_count_it(
+    database: Database, fresh_merchant: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """At the API's door and at that of webhooks; all of them are counted by the time the process ends."""
+    body = event()
+    headers = {"acquirer-signature": signature(body), "content-type": "application/json"}
+    with capture_logs() as logged:
+        async with inside(database, fresh_merchant, BookedProvider(), webhook_queue_limit=1) as api:
+            monkeypatch.setattr(Journal, "room", lambda *_: False)
+            monkeypatch.setattr("tallystick.webhooks.intake.QUEUE_BYTES", 0)
+            for _ in range(150):
+                assert_problem(await api.pay(), 503, "overloaded")
+                refused = await api.client.post("/v1/webhooks/simulator/main", content=body, headers=headers)
+                assert_problem(refused, 503, "overloaded")
+    failed = [line for line in logged if line["event"] == "request failed"]
+    counted = dict.fromkeys(("createPayment", "receiveWebhook"), 0)
+    for line in failed:
+        counted[line["operation"]] += line["since_last_line"]
+    assert len(failed) < 30 and set(counted.values()) == {150}, counted
 
 
 async def test_readyz_is_503_without_a_database(

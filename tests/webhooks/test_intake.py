@@ -9,6 +9,7 @@ from typing import Any
 import asyncpg
 import psycopg
 import pytest
+from structlog.testing import capture_logs
 
 from tallystick.errors import Overloaded
 from tallystick.ids import new_id
@@ -70,6 +71,20 @@ async def test_other_bytes_under_a_known_id_are_kept_and_told_apart(database: Da
     assert rows(database, "SELECT type, digest FROM inbox WHERE provider_event_id = %s", name) == [
         ("charge.captured", first.digest)
     ]
+
+
+async def test_a_flood_of_other_bytes_is_a_row_each_and_few_lines(database: Database) -> None:
+    name = new_id("req")
+    first = envelope(name)
+    with capture_logs() as logged:
+        async with intake_on(database) as intake:
+            await intake.accept([arrival(first)])
+            for number in range(300):
+                await intake.accept([arrival(again(first, digest=b"%d" % number))])
+    assert results(database, name) == ["first", *["other_bytes"] * 300]
+    lines = [line for line in logged if line["event"] == "other bytes under a known event id"]
+    assert len(lines) < 30 and sum(line["since_last_line"] for line in lines) == 300
+    assert all(line["alert"] and line["provider_event_id"] == name for line in lines)
 
 
 async def test_one_name_at_two_accounts_is_two_events(database: Database) -> None:

@@ -19,7 +19,7 @@ from tallystick.api.endpoints import ENDPOINTS
 from tallystick.api.exchange import PROBLEM_JSON, Answer, Exchange
 from tallystick.api.health import Readiness, healthz
 from tallystick.api.openapi import openapi_document
-from tallystick.api.problems import Refused, busy, on_framework_refusal, report
+from tallystick.api.problems import Refused, busy, on_framework_refusal, report, tell_what_was_left_out
 from tallystick.api.rate_limit import RateLimiter
 from tallystick.api.webhooks import WebhookDoor
 from tallystick.core import Core
@@ -157,6 +157,8 @@ def create_app(
                 app.state.core = core
                 app.state.webhooks = face.webhooks
                 yield
+                face.webhooks.close()
+                tell_what_was_left_out()
 
     handlers = [*(_route(face, endpoint) for endpoint in ENDPOINTS), *_open_routes(face)]
     return Litestar(

@@ -11,12 +11,19 @@ from litestar.exceptions import HTTPException, MethodNotAllowedException
 from tallystick.errors import Problem, ProblemField, TallystickError, problem
 from tallystick.ids import new_id
 from tallystick.logs import get_logger
+from tallystick.sampling import SampledLines
 from tallystick.views import encode
 
 log = get_logger("tallystick.api")
 
 #: A full queue drains within a second; a database that restarts takes a few.
 RETRY_AFTER_S: Final = 1
+
+#: Answers of a whole process that is busy or without its database: they come in floods, and nothing was executed. An
+#: outcome that is unknown, or a defect, has a line of its own.
+_SAMPLED_CODES: Final = ("overloaded", "not_ready")
+
+_lines: Final = SampledLines()
 
 
 class Refused(TallystickError):
@@ -45,21 +52,36 @@ def busy(code: str, detail: str, request_id: str) -> Refused:
 
 
 def report(refused: Problem, operation: str, error: BaseException | None = None, **known: str | None) -> None:
-    """One line for an answer of 500 or more. Of the error only type and place: its text may repeat client input."""
+    """One line for an answer of 500 or more, sampled where they come in floods. Of the error only type and place: its
+    text may repeat client input."""
     cause: dict[str, str] = {}
     if error is not None:
         frames = traceback.extract_tb(error.__traceback__)
         place = f"{frames[-1].filename}:{frames[-1].lineno}" if frames else ""
         cause = {"error": type(error).__name__, "raised_at": place}
-    log.error(
-        "request failed",
-        operation=operation,
-        status=refused.status,
-        code=refused.code,
-        request_id=refused.request_id,
-        **known,
-        **cause,
-    )
+
+    def say(since_last_line: int | None = None) -> None:
+        number = {} if since_last_line is None else {"since_last_line": since_last_line}
+        log.error(
+            "request failed",
+            operation=operation,
+            status=refused.status,
+            code=refused.code,
+            request_id=refused.request_id,
+            **known,
+            **cause,
+            **number,
+        )
+
+    if refused.code in _SAMPLED_CODES:
+        _lines.line((operation, refused.code, *cause.values()), say)
+    else:
+        say()
+
+
+def tell_what_was_left_out() -> None:
+    """Before the process ends: how many answers the sampled lines have not told of yet."""
+    _lines.tell()
 
 
 def on_framework_refusal(_: Request[Any, Any, Any], error: Exception) -> Response[bytes]:

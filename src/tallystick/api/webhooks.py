@@ -6,7 +6,6 @@ What is refused is counted, and now and then logged; it is never processed.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final
@@ -20,6 +19,7 @@ from tallystick.clock import Clock
 from tallystick.errors import Overloaded, problem
 from tallystick.logs import get_logger
 from tallystick.providers.notices import BadSignature, Receiver, StaleTimestamp, Unparseable
+from tallystick.sampling import SampledLines
 from tallystick.sealed_actions import ActionSeal
 from tallystick.sealing import Sealer
 from tallystick.webhooks.envelope import Envelope, envelope_of, sealed_part
@@ -34,9 +34,6 @@ MAX_WEBHOOK_BYTES: Final = 1_048_576
 
 #: In place of the headers of an event that was not the first of its delivery: where the bytes are.
 KEPT_WITH: Final = "kept-with-delivery"
-
-#: One line a reason and this long says how many there were: a flood of forgeries must not flood the log.
-SAMPLE_EVERY_S: Final = 10.0
 
 #: What each refusal is told as. The order is that of the checks.
 _REFUSALS: Final[Mapping[type[Exception], tuple[str, str]]] = {
@@ -64,17 +61,23 @@ class Refusals:
 
     def __init__(self) -> None:
         self.counts: dict[tuple[str, str, str], int] = {}
-        self._said: dict[tuple[str, str, str], tuple[float, int]] = {}
+        self._lines = SampledLines()
 
     def count(self, provider: str, account: str, code: str) -> None:
         """One more."""
         slot = (provider, account, code)
         self.counts[slot] = self.counts.get(slot, 0) + 1
-        said_at, said = self._said.get(slot, (0.0, 0))
-        if time.monotonic() - said_at >= SAMPLE_EVERY_S:
-            self._said[slot] = (time.monotonic(), self.counts[slot])
-            since = self.counts[slot] - said
-            log.warning("webhooks refused", provider=provider, account=account, code=code, since_last_line=since)
+
+        def say(since_last_line: int) -> None:
+            log.warning(
+                "webhooks refused", provider=provider, account=account, code=code, since_last_line=since_last_line
+            )
+
+        self._lines.line(slot, say)
+
+    def tell(self) -> None:
+        """Say what the sampled lines have left out."""
+        self._lines.tell()
 
 
 class WebhookDoor:
@@ -89,6 +92,10 @@ class WebhookDoor:
         self._actions = ActionSeal(sealer)
         self._clock = clock
         self.refusals = Refusals()
+
+    def close(self) -> None:
+        """Say what the sampled lines have left out."""
+        self.refusals.tell()
 
     async def answer(self, scope: Scope, exchange: Exchange) -> Answer:
         """2xx once everything in the delivery is durable. Raises Refused."""

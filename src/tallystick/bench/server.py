@@ -11,7 +11,7 @@ import sys
 from typing import Any, Final
 
 from granian import Granian
-from granian.constants import Interfaces
+from granian.constants import HTTPModes, Interfaces
 from granian.log import LogLevels
 from litestar import HttpMethod, Litestar, Request
 from litestar.handlers import route
@@ -76,6 +76,7 @@ def main(kind: str, parent_pid: int) -> None:
         address=settings.host,
         port=settings.port,
         interface=Interfaces.ASGI,
+        http=HTTPModes.http1,
         factory=True,
         workers=settings.api_processes,
         backlog=BACKLOG,

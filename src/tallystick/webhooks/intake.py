@@ -23,6 +23,7 @@ from tallystick.logs import get_logger
 from tallystick.record.batch import Connection
 from tallystick.record.failures import RETRY_SAME_CONNECTION, may_run_again
 from tallystick.record.inbox import STATEMENTS
+from tallystick.sampling import SampledLines
 from tallystick.webhooks.envelope import Envelope
 
 log = get_logger("tallystick.webhooks.intake")
@@ -95,6 +96,7 @@ class Intake:
         self._closing = False
         self._lanes: list[asyncio.Task[None]] = []
         self._turns: dict[str, int] = {}
+        self._lines = SampledLines()
 
     async def start(self) -> None:
         """Start to write. Connections open when they are needed: a database that is away is answered with 503."""
@@ -105,6 +107,7 @@ class Intake:
         self._closing = True
         self._wake.set()
         await asyncio.gather(*self._lanes)
+        self._lines.tell()
 
     async def accept(self, arrivals: Sequence[Arrival]) -> None:
         """Returns when every arrival is durable.
@@ -175,7 +178,7 @@ class Intake:
     ) -> Connection | None:
         """The database refused something in here for good: only the culprit fails, never its neighbours."""
         if len(batch) == 1:
-            log.error("delivery refused by the record", alert=True, error=type(error).__name__)
+            self._alert("delivery refused by the record", batch[0].arrivals[0].envelope, error=type(error).__name__)
             _fail(batch[0], "the record refused the delivery")
             return connection
         for waiting in batch:
@@ -201,13 +204,23 @@ class Intake:
         await connection.execute("COMMIT")
         for arrival, result in zip(arrivals, results, strict=True):
             if result == "other_bytes":
-                log.error(
-                    "other bytes under a known event id",
-                    alert=True,
-                    provider=arrival.envelope.provider,
-                    account=arrival.envelope.account,
-                    provider_event_id=arrival.envelope.provider_event_id,
-                )
+                self._alert("other bytes under a known event id", arrival.envelope)
+
+    def _alert(self, event: str, about: Envelope, **more: str) -> None:
+        """A sampled line; it names the last event of those that it counts."""
+
+        def say(since_last_line: int) -> None:
+            log.error(
+                event,
+                alert=True,
+                provider=about.provider,
+                account=about.account,
+                provider_event_id=about.provider_event_id,
+                since_last_line=since_last_line,
+                **more,
+            )
+
+        self._lines.line((event, about.provider, about.account, *more.values()), say)
 
     async def _insert_events(self, connection: Connection, arrivals: Sequence[Arrival]) -> list[str]:
         """first, redelivery or other_bytes, for each arrival."""

@@ -101,11 +101,15 @@ def dispute_withdrawn(provider: str, amount: int) -> list[Posting]:
     return [Posting("dispute_withdrawn", disputes_account(provider), provider_account(provider), amount)]
 
 
+def dispute_returned(provider: str, amount: int) -> list[Posting]:
+    """The provider gave the disputed money back; the dispute goes on."""
+    return [Posting("dispute_returned", provider_account(provider), disputes_account(provider), amount)]
+
+
 def dispute_won(provider: str, amount: int, *, withdrawn: bool) -> list[Posting]:
     """The reverse of all that the dispute did."""
     back = Posting("dispute_released", DISPUTE_RESERVE, MERCHANT, amount)
-    returned = Posting("dispute_returned", provider_account(provider), disputes_account(provider), amount)
-    return [back, returned] if withdrawn else [back]
+    return [back, *dispute_returned(provider, amount)] if withdrawn else [back]
 
 
 def dispute_lost(provider: str, amount: int, *, withdrawn: bool) -> list[Posting]:
@@ -122,3 +126,8 @@ def late_money_in(provider: str, amount: int) -> list[Posting]:
 def late_money_out(provider: str, amount: int) -> list[Posting]:
     """The provider paid money out, or took it back, on an edge that we hold closed."""
     return [Posting("late_effect", suspense_account(provider), provider_account(provider), amount)]
+
+
+def dispute_contested(provider: str, amount: int) -> list[Posting]:
+    """A dispute that was won is called lost as well: its money is the merchant's no more, until a person decides."""
+    return [Posting("dispute_contested", MERCHANT, suspense_account(provider), amount)]

@@ -260,10 +260,12 @@ _POSTINGS: Final[tuple[tuple[Callable[..., list[chart.Posting]], list[chart.Post
     (chart.capture_reversed, chart.capture_reversed("<p>", _AMOUNT)),
     (chart.dispute_opened, chart.dispute_opened(_AMOUNT)),
     (chart.dispute_withdrawn, chart.dispute_withdrawn("<p>", _AMOUNT)),
+    (chart.dispute_returned, chart.dispute_returned("<p>", _AMOUNT)),
     (chart.dispute_won, chart.dispute_won("<p>", _AMOUNT, withdrawn=False)),
     (chart.dispute_won, chart.dispute_won("<p>", _AMOUNT, withdrawn=True)),
     (chart.dispute_lost, chart.dispute_lost("<p>", _AMOUNT, withdrawn=False)),
     (chart.dispute_lost, chart.dispute_lost("<p>", _AMOUNT, withdrawn=True)),
+    (chart.dispute_contested, chart.dispute_contested("<p>", _AMOUNT)),
     (chart.late_money_in, chart.late_money_in("<p>", _AMOUNT)),
     (chart.late_money_out, chart.late_money_out("<p>", _AMOUNT)),
 )

@@ -56,10 +56,15 @@ _RULES: Final = """
 3. An event that contradicts the record is not believed at once: the provider is asked for its current word, and that
    decides. Where a provider has no lookup, the event is its current word.
 4. Money that moved on a closed edge is posted to `suspense:<provider>` once, with a rejection and an alert.
-5. What cannot be decided yet, and what fails, is tried again with exponential backoff and full jitter. When the tries
+5. Of a dispute every movement of money that the provider names is posted once, however often it is told, in whatever
+   order, and however many there are: on the dispute's course, or to `suspense:<provider>` where the course does not
+   account for it. A dispute that the provider calls won and lost keeps its first verdict, is alerted, and what is left
+   of its amount waits in suspense. (The test acquirer, Stripe and Adyen name their movements. Of a connector that does
+   not, an event is compared with where the money is by our books.)
+6. What cannot be decided yet, and what fails, is tried again with exponential backoff and full jitter. When the tries
    are used up it is a dead letter, which has an owner.
-6. `tallystick dead-letters replay` runs the very same guards: replaying what was applied has no second effect.
-7. `GET /v1/events/{id}` shows every checkpoint of an event from durable rows.
+7. `tallystick dead-letters replay` runs the very same guards: replaying what was applied has no second effect.
+8. `GET /v1/events/{id}` shows every checkpoint of an event from durable rows.
 """
 
 _PROMISES: Final = """

@@ -11,6 +11,8 @@ from typing import Any
 
 from msgspec import Struct, field
 
+from tallystick.movement import Movement
+
 
 class Failure(Struct, frozen=True, omit_defaults=False):
     """Why money did not move. ``code`` is ours and stable; ``retryable`` is about a *new* instruction."""
@@ -65,7 +67,11 @@ class Refund(Struct, frozen=True, kw_only=True):
 
 
 class Dispute(Struct, frozen=True, kw_only=True):
-    """A customer's bank wants the money of a captured payment back. Several per payment; the amount is the bank's."""
+    """A customer's bank wants the money of a captured payment back. Several per payment; the amount is the bank's.
+
+    ``movements`` holds what the provider named of the money that it moved. ``contested``: it has called the dispute won
+    and lost, and a person decides whose the money is.
+    """
 
     merchant_id: str
     payment_id: str
@@ -78,6 +84,8 @@ class Dispute(Struct, frozen=True, kw_only=True):
     provider_reference: str
     reason: str | None = None
     funds_withdrawn: bool = False
+    movements: tuple[Movement, ...] = ()
+    contested: bool = False
     created_at: datetime
     updated_at: datetime
 

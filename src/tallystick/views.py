@@ -67,7 +67,8 @@ class RefundView(Struct, frozen=True, kw_only=True):
 
 
 class DisputeView(Struct, frozen=True, kw_only=True):
-    """A dispute over a captured payment; its amount is the bank's, and may differ from the payment's."""
+    """A dispute over a captured payment; its amount is the bank's, and may differ from the payment's. ``contested``: the
+    provider has called it won and lost, and a person decides."""
 
     id: str
     object: str
@@ -78,6 +79,7 @@ class DisputeView(Struct, frozen=True, kw_only=True):
     final: bool
     reason: str | None
     funds_withdrawn: bool
+    contested: bool
     provider: str
     provider_reference: str
     version: int
@@ -149,6 +151,7 @@ def dispute_view(dispute: Dispute) -> DisputeView:
         final=dispute.state in FINAL["dispute"],
         reason=dispute.reason,
         funds_withdrawn=dispute.funds_withdrawn,
+        contested=dispute.contested,
         provider=dispute.provider,
         provider_reference=dispute.provider_reference,
         version=dispute.version,

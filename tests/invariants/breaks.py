@@ -306,6 +306,22 @@ BREAKS = (
         f"UPDATE rejection SET alert = false {_OF} payment_id = '{{dispute_won}}'",
     ),
     Break(
+        "suspense_is_explained",
+        "a dispute's movement that is not posted",
+        f'UPDATE dispute SET movements = \'[{{{{"reference":"mv_9","funds":"withdrawn","amount":1000,'
+        f"\"before_verdict\":false}}}}]' {_OF} dispute_id = '{{contested_dispute}}'",
+    ),
+    Break(
+        "captured_money_is_owed",
+        "a contested dispute taken for a won one",
+        f"UPDATE dispute SET contested = false {_OF} dispute_id = '{{contested_dispute}}'",
+    ),
+    Break(
+        "postings_follow_the_chart",
+        "a contested dispute",
+        f"UPDATE transfer SET amount = 7 {_OF} subject_id = '{{contested_dispute}}' AND kind = 'dispute_contested'",
+    ),
+    Break(
         "refunds_within_captured",
         "a lost dashboard refund",
         f"DELETE FROM refund {_OF} refund_id = '{{dashboard_refund}}'",

@@ -16,6 +16,7 @@ from tallystick.decisions.draft import Step
 from tallystick.decisions.resubmission import park
 from tallystick.edge.commands import CancelPayment, CaptureMethod, CapturePayment, CreatePayment, CreateRefund
 from tallystick.ids import derived_id, new_id
+from tallystick.movement import Movement
 from tallystick.outcome import provider_call, settle_verdict
 from tallystick.providers.base import Reversed
 from tallystick.providers.notices import AttemptNotice, DisputeNotice, Notice, RefundNotice
@@ -74,6 +75,8 @@ class Sample(Struct, frozen=True, kw_only=True):
     lost_dispute: str
     dispute_won: str  # and the money withdrawn once more after that: in suspense
     won_dispute: str
+    dispute_contested: str  # called won, and then lost: in suspense
+    contested_dispute: str
     capture_reversed: str
     came_back: str
     refund_back: str  # succeeded, and failed weeks later
@@ -89,6 +92,7 @@ NOT_PAYMENTS = (
     "dispute",
     "lost_dispute",
     "won_dispute",
+    "contested_dispute",
     "refund_back",
     "dashboard_refund",
 )
@@ -178,7 +182,15 @@ async def make_sample(app_url: str, merchant_id: str) -> Sample:
 
 async def _told_by_webhooks(core: Core, client: Client, app_url: str) -> dict[str, str]:
     """What only events tell of, through the inbox and its worker; and one event that nobody can place."""
-    names = ("disputed", "dispute_lost", "dispute_won", "capture_reversed", "came_back", "dashboard")
+    names = (
+        "disputed",
+        "dispute_lost",
+        "dispute_won",
+        "dispute_contested",
+        "capture_reversed",
+        "came_back",
+        "dashboard",
+    )
     paid = {name: await client.create(name) for name in names}
     back = await client.refund(paid["came_back"], 250)
     failed_capture = _came_back((await _loaded(core, client.merchant_id, paid["capture_reversed"])), "authorize")
@@ -190,6 +202,9 @@ async def _told_by_webhooks(core: Core, client: Client, app_url: str) -> dict[st
         ("dispute_won", _dispute("dispute_won", "opened", "withdrawn")),
         ("dispute_won", _dispute("dispute_won", "won", "returned")),
         ("dispute_won", _dispute("dispute_won", "won", "withdrawn")),
+        ("dispute_contested", _dispute("dispute_contested", "opened", "withdrawn", "mv_1")),
+        ("dispute_contested", _dispute("dispute_contested", "won", "returned", "mv_2")),
+        ("dispute_contested", _dispute("dispute_contested", "lost", None, "")),
         ("capture_reversed", failed_capture),
         ("came_back", failed_refund),
         ("dashboard", RefundNotice(reference="dashboard", amount=150, currency="EUR")),
@@ -206,6 +221,7 @@ async def _told_by_webhooks(core: Core, client: Client, app_url: str) -> dict[st
         "dispute": derived_id("dp", "simulator", "main", "disputed"),
         "lost_dispute": derived_id("dp", "simulator", "main", "dispute_lost"),
         "won_dispute": derived_id("dp", "simulator", "main", "dispute_won"),
+        "contested_dispute": derived_id("dp", "simulator", "main", "dispute_contested"),
         "refund_back": back,
         "dashboard_refund": derived_id("re", "simulator", "main", "dashboard"),
     }
@@ -217,8 +233,14 @@ def _came_back(loaded: Loaded, operation: str) -> AttemptNotice:
     return AttemptNotice(operation=operation, attempt_id=attempt.attempt_id, verdict=verdict)
 
 
-def _dispute(reference: str, state: str, funds: str | None = None) -> DisputeNotice:
-    return DisputeNotice(reference=reference, state=state, amount=1_000, currency="EUR", funds=funds)
+def _dispute(reference: str, state: str, funds: str | None = None, name: str | None = None) -> DisputeNotice:
+    """``name``: the provider's for what moved; None where it names nothing, empty where nothing moved."""
+    movements = None if name is None else ()
+    if name and funds:
+        movements = (Movement(reference=name, funds=funds, amount=1_000, before_verdict=state == "opened"),)
+    return DisputeNotice(
+        reference=reference, state=state, amount=1_000, currency="EUR", funds=funds, movements=movements
+    )
 
 
 @asynccontextmanager

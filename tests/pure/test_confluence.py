@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from itertools import permutations
 from typing import Any
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec import Struct
 
 from tallystick.lifecycle import ATTEMPT_OPEN
+from tallystick.movement import Movement
 from tallystick.providers.base import Approved, Declined, Pending, RequiresAction, Reversed, Verdict
 from tallystick.providers.notices import AttemptNotice, ChargeNotice, DisputeNotice, Notice, RefundNotice
+from tests.invariants.test_on_paper import broken
 from tests.paper_record import AMOUNT, CURRENCY, PaperRecord, approval
 
 CAME_BACK = Reversed(code="returned", message="It came back.")
@@ -209,6 +213,66 @@ def _dispute(draw: st.DrawFn, reference: str) -> list[Arrival]:
         case "lost, returned":
             steps += [step("lost", None if withdrawn else "withdrawn"), step("lost", "returned")]
     return steps
+
+
+#: One dispute's money -> what the provider tells of it in order: the state with each event, and which way money went.
+NAMED = {
+    "won": "opened opened:w under_review won:r",
+    "won, and the money never moved": "opened under_review won",
+    "won, returned untold": "opened opened:w won",
+    "won, taken, returned": "opened opened:w won:r won:w won:r",
+    "won, taken, returned, taken": "opened opened:w won:r won:w won:r won:w",
+    "won, then the return, then taken": "opened opened:w won won:r won:w",
+    "lost": "opened opened:w lost",
+    "lost with its withdrawal": "opened under_review lost:w",
+    "lost, returned, taken": "opened opened:w lost lost:r lost:w",
+    "lost, returned, taken, returned": "opened opened:w lost lost:r lost:w lost:r",
+    "taken twice, lost": "opened opened:w under_review:r lost:w",
+    "taken twice, returned twice, won": "opened opened:w under_review:r under_review:w won:r",
+    "taken back before it ends": "opened opened:w under_review:r won",
+    "won, then lost": "opened opened:w won:r lost:w",
+    "lost, then won": "opened opened:w lost won:r",
+    "won, then lost, by word alone": "opened opened:w won:r lost",
+    "won, then lost, then won": "opened opened:w won:r lost:w won:r",
+}
+
+
+def _named(course: str) -> list[Arrival]:
+    told: list[Arrival] = []
+    for number, step in enumerate(course.split()):
+        state, _, way = step.partition(":")
+        funds = {"w": "withdrawn", "r": "returned", "": None}[way]
+        early = state not in ("won", "lost")
+        moved = [Movement(reference=f"mv_{number}", funds=funds, amount=400, before_verdict=early)] if funds else []
+        notice = DisputeNotice(reference="dp", state=state, amount=400, currency=CURRENCY, movements=tuple(moved))
+        told.append(notice)
+    return told
+
+
+def money(record: PaperRecord) -> dict[str, Any]:
+    """Where the money is. A dispute that got both verdicts is called by the first that came, which says no more."""
+    [dispute] = record.stored.disputes
+    return {
+        "sums": record.sums(),
+        "withdrawn": dispute.funds_withdrawn,
+        "state": "contested" if dispute.contested else dispute.state,
+        "movements": sorted(each.reference for each in dispute.movements),
+    }
+
+
+@pytest.mark.parametrize("course", NAMED)
+def test_named_movements_are_posted_once_each_in_any_order(course: str) -> None:
+    told = _named(NAMED[course])
+    life = Life("refunding", (), {})
+    in_order = delivered(life, list(told))
+    taken = sum({"w": 400, "r": -400, "": 0}[step.partition(":")[2]] for step in NAMED[course].split())
+    untold = {"won, returned untold": -400, "lost": 0}.get(course, 0)
+    assert in_order.sums()["provider:bank"] == AMOUNT - taken - untold
+    assert broken(in_order) == []
+    for order in permutations(told):
+        again = delivered(life, [arrival for arrival in order for _ in range(2)])
+        assert money(again) == money(in_order), order
+        assert broken(again) == [], order
 
 
 def delivered(life: Life, order: list[Arrival]) -> PaperRecord:

@@ -59,10 +59,10 @@ REFUND_MAY = {
 }
 DISPUTE_MAY = {
     "new": "open",
-    "opened": "funds_withdrawn under_review won lost",
-    "under_review": "funds_withdrawn won lost",
-    "won": "late_effect",
-    "lost": "late_effect",
+    "opened": "funds_withdrawn funds_returned funds_reported late_effect under_review won lost",
+    "under_review": "funds_withdrawn funds_returned funds_reported late_effect won lost",
+    "won": "funds_reported late_effect",
+    "lost": "funds_reported late_effect",
 }
 MAY = {"payment": PAYMENT_MAY, "attempt": ATTEMPT_MAY, "refund": REFUND_MAY, "dispute": DISPUTE_MAY}
 
@@ -127,6 +127,8 @@ IN_PLACE = {
     ("attempt", "parked"),
     ("refund", "late_effect"),
     ("dispute", "funds_withdrawn"),
+    ("dispute", "funds_returned"),
+    ("dispute", "funds_reported"),
     ("dispute", "late_effect"),
 }
 

@@ -134,6 +134,8 @@ DISPUTES: dict[str, list[tuple[str, int]]] = {
     "review withdraw lose": [("under_review", 0), ("under_review", 400), ("lost", 400)],
     "lose": [("lost", 400)],
     "win withdraw": [("won", 0), ("won", 400)],
+    "win withdraw return withdraw": [("won", 0), ("won", 400), ("won", 0), ("won", 400)],
+    "lose return withdraw": [("lost", 400), ("lost", 0), ("lost", 400)],
 }
 
 
@@ -154,7 +156,7 @@ def test_a_dispute_says_what_moved(running: AcquirerProcess) -> None:
     body = charge()
     made = running.call("POST", "/sim/charges", body, new_key())[1]
     dispute = running.call("POST", f"/sim/charges/{made['charge_id']}/dispute", {})[1]
-    for step in ("withdraw", "review", "win", "withdraw"):
+    for step in ("withdraw", "review", "win", "withdraw", "return"):
         running.call("POST", f"/sim/disputes/{dispute['dispute_id']}/{step}", {})
     told = [(event["type"], event["data"]["status"], event["data"]["funds"]) for event in _disputed(running, body)]
     assert told == [
@@ -163,7 +165,11 @@ def test_a_dispute_says_what_moved(running: AcquirerProcess) -> None:
         ("dispute.under_review", "under_review", None),
         ("dispute.won", "won", "returned"),
         ("dispute.funds_withdrawn", "won", "withdrawn"),
+        ("dispute.funds_returned", "won", "returned"),
     ]
+    names = [event["data"]["movement"] for event in _disputed(running, body) if event["data"]["funds"]]
+    assert len(set(names)) == 4
+    assert all(event["data"]["movement"] is None for event in _disputed(running, body) if not event["data"]["funds"])
 
 
 def _disputed(running: AcquirerProcess, body: dict[str, Any]) -> list[dict[str, Any]]:

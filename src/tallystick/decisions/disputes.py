@@ -2,21 +2,27 @@
 
 A dispute never moves its payment. Each of its changes adds a version to the payment all the same, in the same state:
 it is decided against the payment's amounts, and its messages have their place in the payment's order.
+
+Every movement that the provider names is posted once, whichever event tells of it, and however many there are
+(``dispute_money``). Of a provider that names none, an event is compared with where the money is by our books.
 """
 
 from __future__ import annotations
 
-from typing import Final
+from collections.abc import Sequence
+from typing import Any, Final
 
 from msgspec.structs import replace
 
 from tallystick import chart
 from tallystick.decisions.dispositions import Decided, NotYet
+from tallystick.decisions.dispute_money import counted, suspended
 from tallystick.decisions.draft import Draft, Step
 from tallystick.decisions.stored import Stored
 from tallystick.ids import derived_id
 from tallystick.lifecycle import FINAL
-from tallystick.model import Dispute
+from tallystick.model import Dispute, Transfer
+from tallystick.movement import Movement
 from tallystick.providers.notices import DisputeNotice
 
 #: What moves against its own verdict comes after it.
@@ -30,6 +36,9 @@ REASON_CHARS: Final = 200
 #: times as much it is somebody's mistake, and a person looks before it is in the ledger.
 MOST_OF_A_PAYMENT: Final = 2
 
+#: Money that was out before its movements were named keeps its place among them.
+_UNNAMED: Final = ""
+
 
 def decide_dispute(
     stored: Stored, notice: DisputeNotice, account: str, step: Step, rejection_id: str
@@ -40,25 +49,64 @@ def decide_dispute(
         return NotYet(f"a dispute over a payment that is {payment.state}")
     dispute_id = derived_id("dp", payment.provider, account, notice.reference)
     known = next((dispute for dispute in stored.disputes if dispute.dispute_id == dispute_id), None)
+    if known is None and not notice.opens:
+        return NotYet("the end of a dispute that nobody opened: that it was opened comes first")
     step = replace(step, occurred_at=notice.occurred_at, provider_reference=notice.reference)
     draft = Draft(payment.merchant_id, payment.payment_id, step)
-    expected = ((known or notice).amount, payment.currency)
-    others = sum(each.amount for each in stored.disputes if each is not known and each.state != "won")
-    sensible = notice.amount > 0 and others + notice.amount <= MOST_OF_A_PAYMENT * payment.amount_captured
-    if (notice.amount, notice.currency) != expected or not sensible:
-        reason = f"a dispute over {notice.amount} {notice.currency} of {payment.amount_captured} {payment.currency}"
+    if reason := _senseless(stored, notice, known):
         draft.reject(rejection_id, known or payment, f"dispute_{notice.state}", origin="provider", reason=reason)
         return Decided("conflict", draft.change(outcome=True), reason)
-    if (known is None or known.state not in FINAL["dispute"]) and (notice.state, notice.funds) in _AFTER_VERDICT:
-        return NotYet(f"money {notice.funds} after a dispute was {notice.state}: the verdict itself comes first")
-    if known is not None and known.state in FINAL["dispute"]:
-        return _after_the_end(draft, stored, known, notice, rejection_id)
-    after = _moved(draft, known or _opened(draft, stored, notice, dispute_id), notice)
+    names = notice.movements is not None or (known is not None and bool(known.movements))
+    if waits := _waits_for(known, notice) if names else _waits_for_verdict(known, notice):
+        return NotYet(waits)
+    dispute = known or _opened(draft, stored, notice, dispute_id)
+    after = _told(draft, dispute, notice) if names else _moved(draft, dispute, notice)
     if after is known:
-        same = known.state == notice.state
-        return Decided("duplicate_effect" if same else "stale")
+        overtaken = known.state != notice.state and notice.state not in FINAL["dispute"]
+        return Decided("stale" if overtaken else "duplicate_effect")
+    reason = _alarming(draft.change(outcome=True).transfers, known, after)
+    if reason is not None:
+        draft.reject(rejection_id, after, notice.state, origin="provider", reason=reason)
     draft.move_payment(payment, "dispute_opened" if known is None else "dispute_updated")
-    return Decided("applied", draft.change(outcome=True))
+    return Decided("applied", draft.change(outcome=True), reason)
+
+
+def _senseless(stored: Stored, notice: DisputeNotice, known: Dispute | None) -> str | None:
+    """Why a person must look first; None where what is said can be. What a movement amounts to is its own affair: a
+    provider may add its fee to a second one."""
+    payment = stored.payment
+    expected = known.amount if known is not None and not notice.movements else notice.amount
+    others = sum(each.amount for each in stored.disputes if each is not known and each.state != "won")
+    most = MOST_OF_A_PAYMENT * payment.amount_captured
+    sensible = notice.amount > 0 and others + notice.amount <= most
+    sensible = sensible and all(0 < each.amount <= most for each in notice.movements or ())
+    if (notice.amount, notice.currency) == (expected, payment.currency) and sensible:
+        return None
+    return f"a dispute over {notice.amount} {notice.currency} of {payment.amount_captured} {payment.currency}"
+
+
+def _waits_for(known: Dispute | None, notice: DisputeNotice) -> str | None:
+    """Money comes back only after it went: a provider that names its movements tells of that too."""
+    named = _named(known, notice)
+    withdrawn = sum(1 if each.funds == "withdrawn" else -1 for each in named)
+    return "money came back that never went: that it was withdrawn comes first" if withdrawn < 0 else None
+
+
+def _waits_for_verdict(known: Dispute | None, notice: DisputeNotice) -> str | None:
+    if (known is None or known.state not in FINAL["dispute"]) and (notice.state, notice.funds) in _AFTER_VERDICT:
+        return f"money {notice.funds} after a dispute was {notice.state}: the verdict itself comes first"
+    return None
+
+
+def _alarming(posted: Sequence[Transfer], known: Dispute | None, after: Dispute) -> str | None:
+    """Why a person should know of what was posted; None for a dispute that takes its course."""
+    if after.contested and not (known is not None and known.contested):
+        return f"the provider has called the dispute won and lost: {after.amount} {after.currency} are contested"
+    suspense = chart.suspense_account(after.provider)
+    if not any(suspense in (row.debit, row.credit) for row in posted):
+        return None
+    stands = f"{suspended(after)} {after.currency} of it stand in suspense"
+    return f"the provider moved money that the dispute's course does not account for: {stands}"
 
 
 def _opened(draft: Draft, stored: Stored, notice: DisputeNotice, dispute_id: str) -> Dispute:
@@ -83,40 +131,96 @@ def _opened(draft: Draft, stored: Stored, notice: DisputeNotice, dispute_id: str
     return dispute
 
 
-def _moved(draft: Draft, dispute: Dispute, notice: DisputeNotice) -> Dispute:
-    """The dispute after every step that the notice asks for; itself where there is none."""
-    provider, amount, currency = dispute.provider, dispute.amount, dispute.currency
-    if notice.funds == "withdrawn" and not dispute.funds_withdrawn and notice.state != "lost":
-        dispute = draft.move_dispute(dispute, "funds_withdrawn", funds_withdrawn=True)
-        draft.post(dispute.dispute_id, dispute.version, currency, chart.dispute_withdrawn(provider, amount))
+def _named(known: Dispute | None, notice: DisputeNotice) -> tuple[Movement, ...]:
+    """Every movement that is known now, each once, in the order in which we learnt of them."""
+    new = _new(() if known is None else known.movements, notice)
+    if known is None or known.movements:
+        return (*(() if known is None else known.movements), *new)
+    out = known.funds_withdrawn and known.state not in FINAL["dispute"]
+    if not out or any(each.funds == "withdrawn" for each in new):
+        return new
+    unnamed = Movement(reference=_UNNAMED, funds="withdrawn", amount=known.amount, before_verdict=True)
+    return (unnamed, *new)
+
+
+def _new(movements: tuple[Movement, ...], notice: DisputeNotice) -> tuple[Movement, ...]:
+    known = {each.reference for each in movements}
+    return tuple({each.reference: each for each in notice.movements or () if each.reference not in known}.values())
+
+
+def _told(draft: Draft, dispute: Dispute, notice: DisputeNotice) -> Dispute:
+    """The dispute after what the provider named, and after its verdict; itself where it is no news."""
+    named = _named(dispute, notice)
+    for number in range(len(named) - len(_new(dispute.movements, notice)), len(named)):
+        dispute = _counted(draft, dispute, movements=named[: number + 1])
     if notice.state == "under_review" and dispute.state == "opened":
         dispute = draft.move_dispute(dispute, "under_review")
-    if notice.state == "won":
-        postings = chart.dispute_won(provider, amount, withdrawn=dispute.funds_withdrawn)
-        dispute = draft.move_dispute(dispute, "won", funds_withdrawn=False)
-        draft.post(dispute.dispute_id, dispute.version, currency, postings)
-    if notice.state == "lost":
-        postings = chart.dispute_lost(provider, amount, withdrawn=dispute.funds_withdrawn)
-        dispute = draft.move_dispute(dispute, "lost", funds_withdrawn=True)
-        draft.post(dispute.dispute_id, dispute.version, currency, postings)
+    if notice.state not in FINAL["dispute"] or notice.state == dispute.state:
+        return dispute
+    if dispute.state in FINAL["dispute"]:
+        return dispute if dispute.contested else _counted(draft, dispute, contested=True)
+    times, _ = counted(notice.state, dispute.movements, dispute.amount, contested=False)
+    return _step(draft, dispute, notice.state, funds_withdrawn=times > 0)
+
+
+def _counted(draft: Draft, dispute: Dispute, **fields: Any) -> Dispute:
+    """One more thing is known of the money: what it is to the books, and the step that this makes."""
+    known = replace(dispute, **fields)
+    times, _ = counted(known.state, known.movements, known.amount, contested=known.contested)
+    known = replace(known, funds_withdrawn=times > 0)
+    event = "funds_reported"
+    if known.state not in FINAL["dispute"] and known.funds_withdrawn != dispute.funds_withdrawn:
+        event = "funds_withdrawn" if known.funds_withdrawn else "funds_returned"
+    elif suspended(known) != suspended(dispute) or known.contested != dispute.contested:
+        event = "late_effect"
+    return _step(draft, dispute, event, **fields, funds_withdrawn=known.funds_withdrawn)
+
+
+def _moved(draft: Draft, dispute: Dispute, notice: DisputeNotice) -> Dispute:
+    """The dispute after every step that an event asks for that names no movement; itself where there is none."""
+    if dispute.state in FINAL["dispute"]:
+        return _after_the_end(draft, dispute, notice)
+    if notice.funds == "withdrawn" and not dispute.funds_withdrawn and notice.state != "lost":
+        dispute = _step(draft, dispute, "funds_withdrawn", funds_withdrawn=True)
+    if notice.state == "under_review" and dispute.state == "opened":
+        dispute = draft.move_dispute(dispute, "under_review")
+    if notice.state in FINAL["dispute"]:
+        dispute = _step(draft, dispute, notice.state, funds_withdrawn=notice.state == "lost")
     return dispute
 
 
-def _after_the_end(draft: Draft, stored: Stored, dispute: Dispute, notice: DisputeNotice, rejection_id: str) -> Decided:
+def _after_the_end(draft: Draft, dispute: Dispute, notice: DisputeNotice) -> Dispute:
     """A decided dispute: news of earlier states is stale; money that moves once more goes to suspense, once."""
     if notice.state not in FINAL["dispute"]:
-        return Decided("stale")
+        return dispute
     against = notice.state != dispute.state
     moved = notice.funds or ({"won": "returned", "lost": "withdrawn"}[notice.state] if against else None)
     taken = dispute.state == "won" and not dispute.funds_withdrawn and moved == "withdrawn"
     returned = dispute.state == "lost" and dispute.funds_withdrawn and moved == "returned"
-    if not (taken or returned):
-        return Decided("duplicate_effect")
-    did = "withdrew" if taken else "returned"
-    reason = f"the provider {did} {dispute.amount} {dispute.currency} after it had called the dispute {dispute.state}"
-    draft.reject(rejection_id, dispute, notice.state, origin="provider", reason=reason)
-    after = draft.move_dispute(dispute, "late_effect", funds_withdrawn=taken)
-    posting = chart.late_money_out if taken else chart.late_money_in
-    draft.post(after.dispute_id, after.version, after.currency, posting(after.provider, after.amount))
-    draft.move_payment(stored.payment, "dispute_updated")
-    return Decided("applied", draft.change(outcome=True), reason)
+    return _step(draft, dispute, "late_effect", funds_withdrawn=taken) if taken or returned else dispute
+
+
+def _step(draft: Draft, before: Dispute, event: str, **fields: Any) -> Dispute:
+    """One version, with what it posts: the dispute's course, and beside it what the course does not account for."""
+    after = draft.move_dispute(before, event, **fields)
+    provider, amount = after.provider, after.amount
+    match event:
+        case "funds_withdrawn":
+            postings = chart.dispute_withdrawn(provider, amount)
+        case "funds_returned":
+            postings = chart.dispute_returned(provider, amount)
+        case "won":
+            postings = chart.dispute_won(provider, amount, withdrawn=before.funds_withdrawn)
+        case "lost":
+            postings = chart.dispute_lost(provider, amount, withdrawn=before.funds_withdrawn)
+        case _:
+            postings = []
+    more = suspended(after) - suspended(before)
+    if after.contested and not before.contested and after.state == "won":
+        postings = [*postings, *chart.dispute_contested(provider, amount)]
+        more -= amount
+    if more:
+        late = chart.late_money_in if more > 0 else chart.late_money_out
+        postings = [*postings, *late(provider, abs(more))]
+    draft.post(after.dispute_id, after.version, after.currency, postings)
+    return after

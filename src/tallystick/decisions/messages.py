@@ -35,6 +35,7 @@ TYPES: Final[Mapping[tuple[str, str], str]] = {
     ("refund", "failed"): "refund.failed",
     ("dispute", "open"): "dispute.opened",
     ("dispute", "funds_withdrawn"): "dispute.funds_withdrawn",
+    ("dispute", "funds_returned"): "dispute.funds_returned",
     ("dispute", "under_review"): "dispute.under_review",
     ("dispute", "won"): "dispute.won",
     ("dispute", "lost"): "dispute.lost",

@@ -10,6 +10,7 @@ from msgspec import Struct
 
 from tallystick import chart
 from tallystick.chart import Posting
+from tallystick.decisions.dispute_money import suspended
 from tallystick.invariants.finding import Finding
 from tallystick.invariants.payment_record import PaymentRecord
 from tallystick.invariants.replay import Step
@@ -132,20 +133,27 @@ def _late_money(record: PaymentRecord, step: Step) -> int:
 
 
 def _due_of_dispute(step: Step, after: Dispute, before: Dispute | None) -> list[Posting]:
-    withdrawn = before is not None and before.funds_withdrawn
+    """A step's own postings, and beside them what came to stand in suspense."""
+    if before is None:
+        return chart.dispute_opened(after.amount)
+    due: list[Posting] = []
     match step.event:
-        case "open":
-            return chart.dispute_opened(after.amount)
         case "funds_withdrawn":
-            return chart.dispute_withdrawn(after.provider, after.amount)
+            due = chart.dispute_withdrawn(after.provider, after.amount)
+        case "funds_returned":
+            due = chart.dispute_returned(after.provider, after.amount)
         case "won":
-            return chart.dispute_won(after.provider, after.amount, withdrawn=withdrawn)
+            due = chart.dispute_won(after.provider, after.amount, withdrawn=before.funds_withdrawn)
         case "lost":
-            return chart.dispute_lost(after.provider, after.amount, withdrawn=withdrawn)
-        case "late_effect":
-            late = chart.late_money_out if after.funds_withdrawn else chart.late_money_in
-            return late(after.provider, after.amount)
-    return []
+            due = chart.dispute_lost(after.provider, after.amount, withdrawn=before.funds_withdrawn)
+    more = suspended(after) - suspended(before)
+    if after.contested and not before.contested and after.state == "won":
+        due = [*due, *chart.dispute_contested(after.provider, after.amount)]
+        more -= after.amount
+    if more == 0:
+        return due
+    late = chart.late_money_in if more > 0 else chart.late_money_out
+    return [*due, *late(after.provider, abs(more))]
 
 
 def _due_of_refund(step: Step, after: Refund) -> list[Posting]:
@@ -194,7 +202,7 @@ def captured_money_is_owed(record: PaymentRecord) -> Iterator[Finding]:
     payment = record.payment
     kept = payment.amount_captured - payment.amount_reversed - payment.amount_refunded
     owed = -_debit(record, chart.MERCHANT)
-    reserved = sum(dispute.amount for dispute in record.disputes if dispute.state != "won")
+    reserved = sum(each.amount for each in record.disputes if each.state != "won" or each.contested)
     due = kept - payment.amount_refund_pending - reserved
     if owed != due:
         yield Finding(payment.payment_id, f"owes {owed} to the merchant, must {due}")
@@ -221,13 +229,15 @@ def disputes_are_reserved(record: PaymentRecord) -> Iterator[Finding]:
 
 
 def _is_withdrawn(dispute: Dispute) -> bool:
-    """Whether the provider has taken the money out of what it owes us by the dispute's own course: what it did after
-    the verdict stands in suspense."""
-    return dispute.state == "lost" or (dispute.state != "won" and dispute.funds_withdrawn)
+    """Whether the provider has taken the money out of what it owes us by the dispute's own course: what it did beside
+    that stands in suspense."""
+    undecided = dispute.state not in FINAL["dispute"]
+    return dispute.state == "lost" or dispute.contested or (undecided and dispute.funds_withdrawn)
 
 
 def suspense_is_explained(record: PaymentRecord) -> Iterator[Finding]:
-    """Money in suspense came with a late effect in history, and each late effect has its rejection and alert."""
+    """Money in suspense came with a late effect in history, and each late effect has its rejection and alert. Of a
+    dispute it is what the movements that the provider named do not explain."""
     suspense = chart.suspense_account(record.payment.provider)
     for transfer in record.transfers:
         if suspense in (transfer.debit, transfer.credit) and not _is_late(record, transfer):
@@ -238,22 +248,29 @@ def suspense_is_explained(record: PaymentRecord) -> Iterator[Finding]:
         if attempt.late_effect and not {attempt.attempt_id, attempt.payment_id} & alerts:
             yield Finding(attempt.attempt_id, "had a late effect, and no rejection raised an alert")
     for dispute in record.disputes:
+        rows = [row for row in record.transfers if row.subject_id == dispute.dispute_id]
         late = any(step.event == "late_effect" for step in record.histories.get(dispute.dispute_id, ()))
-        if late and dispute.dispute_id not in alerts:
+        if (late or any(_moves(row, suspense) for row in rows)) and dispute.dispute_id not in alerts:
             yield Finding(dispute.dispute_id, "had a late effect, and no rejection raised an alert")
+        if (stands := -sum(_moves(row, suspense) for row in rows)) != (due := suspended(dispute)):
+            yield Finding(dispute.dispute_id, f"has {stands} in suspense, its movements leave {due} unexplained")
 
 
 def _is_late(record: PaymentRecord, transfer: Transfer) -> bool:
+    """A dispute's own sum is compared; of anything else a late effect must have brought it."""
     step = record.step(transfer.subject_id, transfer.version)
-    if step is None or step.event != "late_effect":
-        return False
-    return step.subject == "dispute" or _late_step(record, step) is not None
+    if step is None or step.subject == "dispute":
+        return step is not None
+    return step.event == "late_effect" and _late_step(record, step) is not None
 
 
 def _debit(record: PaymentRecord, account: str) -> int:
     """What the payment's ledger rows left on an account: debits less credits."""
-    debits = sum(transfer.amount for transfer in record.transfers if transfer.debit == account)
-    return debits - sum(transfer.amount for transfer in record.transfers if transfer.credit == account)
+    return sum(_moves(transfer, account) for transfer in record.transfers)
+
+
+def _moves(transfer: Transfer, account: str) -> int:
+    return transfer.amount * ((transfer.debit == account) - (transfer.credit == account))
 
 
 def _said(postings: list[Posting]) -> str:

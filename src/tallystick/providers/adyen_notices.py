@@ -22,8 +22,9 @@ from typing import Annotated, Any, Final
 import msgspec
 from msgspec import Meta, Struct
 
-from tallystick.money import from_provider_amount
-from tallystick.providers.adyen_codes import EXPONENTS, FAILURES, refusal_from_text
+from tallystick.providers.adyen_codes import FAILURES, refusal_from_text
+from tallystick.providers.adyen_disputes import DISPUTES
+from tallystick.providers.adyen_items import REASON_CHARS, Item, amount_of
 from tallystick.providers.adyen_reference import Reference, read_reference
 from tallystick.providers.base import Approved, Declined, Reversed
 from tallystick.providers.notices import (
@@ -31,68 +32,11 @@ from tallystick.providers.notices import (
     AttemptNotice,
     BadSignature,
     ChargeNotice,
-    DisputeNotice,
     Notice,
     Notification,
     RefundNotice,
     Unparseable,
 )
-
-#: Longest reason kept, in characters: theirs are a few words.
-REASON_CHARS: Final = 500
-
-_Value = Annotated[int, Meta(ge=0, lt=2**53)]
-_Plain = Annotated[str, Meta(pattern=r"^[^:]*\Z")]
-_Named = Annotated[str, Meta(pattern=r"^[^:]+\Z")]
-
-
-class _Amount(Struct, frozen=True):
-    value: _Value | None = None
-    currency: _Plain | None = None
-
-
-class _Item(Struct, frozen=True, rename="camel"):
-    psp_reference: _Named
-    event_code: _Named
-    merchant_account_code: _Plain
-    success: str | bool
-    original_reference: _Plain | None = None
-    merchant_reference: str | None = None
-    amount: _Amount | None = None
-    reason: str | None = None
-    event_date: str | None = None
-    additional_data: dict[str, Any] | None = None
-
-    @property
-    def succeeded(self) -> bool:
-        return self.success in (True, "true")
-
-    @property
-    def charge_reference(self) -> str:
-        """The payment's, which modifications and disputes call the original."""
-        return self.original_reference or self.psp_reference
-
-    @property
-    def occurred_at(self) -> datetime | None:
-        try:
-            found = datetime.fromisoformat(self.event_date or "")
-        except ValueError:
-            return None
-        return None if found.utcoffset() is None else found
-
-    def signed_text(self) -> bytes:
-        amount = self.amount or _Amount()
-        fields = (
-            self.psp_reference,
-            self.original_reference,
-            self.merchant_account_code,
-            self.merchant_reference,
-            amount.value,
-            amount.currency,
-            self.event_code,
-            "true" if self.succeeded else "false",
-        )
-        return ":".join("" if field is None else str(field) for field in fields).encode()
 
 
 class _Wrapped(Struct, frozen=True):
@@ -126,7 +70,7 @@ class AdyenReceiver:
         """Every item of a delivery, or none. Raises BadSignature and Unparseable, and nothing else."""
         try:
             raw = [wrapped.item for wrapped in _DELIVERY.decode(body).notification_items]
-            items = [msgspec.convert(item, _Item) for item in raw]
+            items = [msgspec.convert(item, Item) for item in raw]
             for item in items:
                 self._verify(item)
             if any(item.merchant_account_code != self._merchant_account for item in items):
@@ -135,7 +79,7 @@ class AdyenReceiver:
         except (msgspec.MsgspecError, ValueError, RecursionError, OverflowError) as error:
             raise Unparseable(f"not a notification of Adyen's: {type(error).__name__}") from None
 
-    def _verify(self, item: _Item) -> None:
+    def _verify(self, item: Item) -> None:
         if item.success not in (True, False, "true", "false"):
             raise Unparseable("neither a success nor a failure")
         given = (item.additional_data or {}).get("hmacSignature")
@@ -161,7 +105,7 @@ def _digest(item: Mapping[str, Any]) -> bytes:
     return hashlib.sha256(msgspec.json.encode(said, order="sorted")).digest()
 
 
-def _notification(item: _Item, digest: bytes) -> Notification:
+def _notification(item: Item, digest: bytes) -> Notification:
     reference = read_reference(item.merchant_reference)
     translate = _TRANSLATIONS.get(item.event_code)
     return Notification(
@@ -176,19 +120,12 @@ def _notification(item: _Item, digest: bytes) -> Notification:
     )
 
 
-def _amount(item: _Item) -> tuple[int, str]:
-    """In ISO 4217 minor units. Raises ValueError for what cannot be."""
-    if item.amount is None or item.amount.value is None or item.amount.currency is None:
-        raise ValueError("an event about money without an amount")
-    return from_provider_amount(item.amount.value, item.amount.currency, EXPONENTS), item.amount.currency
-
-
-def _approved(item: _Item, effect: str, reference: str) -> Approved:
-    amount, currency = _amount(item)
+def _approved(item: Item, effect: str, reference: str) -> Approved:
+    amount, currency = amount_of(item)
     return Approved(amount=amount, currency=currency, effect=effect, reference=reference, occurred_at=item.occurred_at)
 
 
-def _declined(item: _Item, operation: str) -> Declined:
+def _declined(item: Item, operation: str) -> Declined:
     code, retryable = refusal_from_text(item.reason, FAILURES[operation])
     message = (item.reason or "The provider declined.")[:REASON_CHARS]
     return Declined(
@@ -196,27 +133,27 @@ def _declined(item: _Item, operation: str) -> Declined:
     )
 
 
-def _reversal(item: _Item, operation: str) -> Reversed:
+def _reversal(item: Item, operation: str) -> Reversed:
     message = (item.reason or "What was done has failed after all.")[:REASON_CHARS]
     return Reversed(
         code=FAILURES[operation].code, message=message, reference=item.psp_reference, occurred_at=item.occurred_at
     )
 
 
-def _outcome(item: _Item, reference: Reference | None, operation: str, verdict: AnyVerdict) -> AttemptNotice:
+def _outcome(item: Item, reference: Reference | None, operation: str, verdict: AnyVerdict) -> AttemptNotice:
     """Of our own attempt, where the reference names it; else of whatever Adyen calls so."""
     ours = reference.attempt_id if reference is not None and reference.operation == operation else None
     return AttemptNotice(operation=operation, verdict=verdict, attempt_id=ours, reference=item.psp_reference)
 
 
-def _authorisation(item: _Item, reference: Reference | None) -> Notice:
+def _authorisation(item: Item, reference: Reference | None) -> Notice:
     if not item.succeeded:
         return _outcome(item, reference, "authorize", _declined(item, "authorize"))
     effect = "captured" if reference is not None and reference.sale else "authorized"
     return _outcome(item, reference, "authorize", _approved(item, effect, item.psp_reference))
 
 
-def _capture(item: _Item, reference: Reference | None) -> Notice:
+def _capture(item: Item, reference: Reference | None) -> Notice:
     if not item.succeeded:
         return _capture_refused(item, reference, _declined(item, "capture"))
     if reference is not None and reference.operation == "capture":
@@ -224,11 +161,11 @@ def _capture(item: _Item, reference: Reference | None) -> Notice:
     return ChargeNotice(verdict=_approved(item, "captured", item.charge_reference))
 
 
-def _capture_failed(item: _Item, reference: Reference | None) -> Notice:
+def _capture_failed(item: Item, reference: Reference | None) -> Notice:
     return _capture_refused(item, reference, _reversal(item, "capture"))
 
 
-def _capture_refused(item: _Item, reference: Reference | None, verdict: Declined | Reversed) -> Notice:
+def _capture_refused(item: Item, reference: Reference | None, verdict: Declined | Reversed) -> Notice:
     """A sale's own capture was never asked for apart: what failed is the sale, which had been told as captured."""
     if reference is not None and reference.sale:
         verdict = msgspec.structs.replace(_reversal(item, "capture"), reference=item.charge_reference)
@@ -236,50 +173,34 @@ def _capture_refused(item: _Item, reference: Reference | None, verdict: Declined
     return _outcome(item, reference, "capture", verdict)
 
 
-def _cancellation(item: _Item, reference: Reference | None) -> Notice:
+def _cancellation(item: Item, reference: Reference | None) -> Notice:
     if not item.succeeded:
         return _outcome(item, reference, "cancel", _declined(item, "cancel"))
     return ChargeNotice(verdict=_approved(item, "voided", item.charge_reference))
 
 
-def _gone(item: _Item, _: Reference | None) -> Notice | None:
+def _gone(item: Item, _: Reference | None) -> Notice | None:
     """A hold that time ended, or Adyen itself."""
     if not item.succeeded:
         return None
     return ChargeNotice(verdict=_approved(item, "voided", item.charge_reference), expired=True)
 
 
-def _refund(item: _Item, reference: Reference | None) -> Notice:
+def _refund(item: Item, reference: Reference | None) -> Notice:
     if not item.succeeded:
         return _outcome(item, reference, "refund", _declined(item, "refund"))
     if reference is not None and reference.operation == "refund":
         return _outcome(item, reference, "refund", _approved(item, "refunded", item.psp_reference))
-    amount, currency = _amount(item)
+    amount, currency = amount_of(item)
     return RefundNotice(reference=item.psp_reference, amount=amount, currency=currency, occurred_at=item.occurred_at)
 
 
-def _refund_failed(item: _Item, reference: Reference | None) -> Notice:
+def _refund_failed(item: Item, reference: Reference | None) -> Notice:
     return _outcome(item, reference, "refund", _reversal(item, "refund"))
 
 
-def _dispute(state: str, funds: str | None) -> Callable[[_Item, Reference | None], Notice]:
-    def told(item: _Item, _: Reference | None) -> Notice:
-        amount, currency = _amount(item)
-        return DisputeNotice(
-            reference=item.psp_reference,
-            state=state,
-            amount=amount,
-            currency=currency,
-            funds=funds,
-            reason=None if item.reason is None else item.reason[:REASON_CHARS],
-            occurred_at=item.occurred_at,
-        )
-
-    return told
-
-
 #: Event -> how it is read. Others say nothing about our money.
-_TRANSLATIONS: Final[Mapping[str, Callable[[_Item, Reference | None], Notice | None]]] = {
+_TRANSLATIONS: Final[Mapping[str, Callable[[Item, Reference | None], Notice | None]]] = {
     "AUTHORISATION": _authorisation,
     "CAPTURE": _capture,
     "CAPTURE_FAILED": _capture_failed,
@@ -289,11 +210,5 @@ _TRANSLATIONS: Final[Mapping[str, Callable[[_Item, Reference | None], Notice | N
     "REFUND": _refund,
     "REFUND_FAILED": _refund_failed,
     "REFUNDED_REVERSED": _refund_failed,
-    "NOTIFICATION_OF_CHARGEBACK": _dispute("opened", None),
-    "REQUEST_FOR_INFORMATION": _dispute("opened", None),
-    "CHARGEBACK": _dispute("opened", "withdrawn"),
-    "CHARGEBACK_REVERSED": _dispute("won", "returned"),
-    "SECOND_CHARGEBACK": _dispute("lost", "withdrawn"),
-    "PREARBITRATION_LOST": _dispute("lost", "withdrawn"),
-    "PREARBITRATION_WON": _dispute("won", "returned"),
+    **DISPUTES,
 }

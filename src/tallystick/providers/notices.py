@@ -12,6 +12,7 @@ from typing import Protocol
 
 from msgspec import Struct
 
+from tallystick.movement import Movement
 from tallystick.providers.base import Approved, Declined, NotFound, NotSent, Pending, RequiresAction, Reversed, Unknown
 
 AnyVerdict = Approved | Declined | Pending | RequiresAction | Unknown | NotFound | NotSent | Reversed
@@ -58,13 +59,17 @@ class RefundNotice(Struct, frozen=True, kw_only=True, tag_field="notice", tag="r
 
 
 class DisputeNotice(Struct, frozen=True, kw_only=True, tag_field="notice", tag="dispute"):
-    """Where a dispute stands now. ``funds`` is what moved with this event: withdrawn, returned or None."""
+    """Where a dispute stands now. ``movements`` is all that the event tells of the money that moved, by the provider's
+    names for it; None from a provider that names none: there ``funds`` says what moved with this event (withdrawn,
+    returned or None). ``opens``: whether it can be the first that we hear of the dispute."""
 
     reference: str
     state: str  # opened | under_review | won | lost
     amount: int
     currency: str
     funds: str | None = None
+    movements: tuple[Movement, ...] | None = None
+    opens: bool = True
     reason: str | None = None
     occurred_at: datetime | None = None
 

@@ -12,6 +12,7 @@ from typing import Annotated, Final
 import msgspec
 from msgspec import Meta, Struct
 
+from tallystick.movement import Movement
 from tallystick.providers.base import Approved, Declined, Reversed, Unknown
 from tallystick.providers.notices import (
     AttemptNotice,
@@ -85,6 +86,7 @@ class _Dispute(Struct, frozen=True):
     currency: _Currency
     occurred_at: _Time
     funds: str | None = None
+    movement: str | None = None
     reason: str | None = None
 
 
@@ -225,9 +227,19 @@ def _dispute(data: msgspec.Raw) -> Notice:
         amount=dispute.amount,
         currency=dispute.currency,
         funds=dispute.funds,
+        movements=_movements(dispute),
         reason=dispute.reason,
         occurred_at=dispute.occurred_at,
     )
+
+
+def _movements(dispute: _Dispute) -> tuple[Movement, ...] | None:
+    """What moved with this event, by the acquirer's name for it; None where it gives none."""
+    if dispute.funds is None or dispute.movement is None:
+        return () if dispute.funds is None else None
+    early = dispute.status in ("opened", "under_review")
+    moved = Movement(reference=dispute.movement, funds=dispute.funds, amount=dispute.amount, before_verdict=early)
+    return (moved,)
 
 
 #: Event type -> how it is read. Other types say nothing about money.
@@ -253,6 +265,7 @@ _READERS: Final[Mapping[str, Callable[[msgspec.Raw], Notice]]] = {
     "dashboard.refunded": _refund,
     "dispute.opened": _dispute,
     "dispute.funds_withdrawn": _dispute,
+    "dispute.funds_returned": _dispute,
     "dispute.under_review": _dispute,
     "dispute.won": _dispute,
     "dispute.lost": _dispute,

@@ -110,8 +110,16 @@ class Intent(Struct, frozen=True):
     next_action: dict[str, Any] | None = None
 
 
+class BalanceTransaction(Struct, frozen=True):
+    """Money that moved at Stripe: in the account's own currency, and below zero where it left."""
+
+    id: str
+    amount: int
+    currency: str
+
+
 class Dispute(Struct, frozen=True):
-    """A Dispute."""
+    """A Dispute. ``balance_transactions`` are all of its movements up to now, the oldest first."""
 
     id: str
     object: Literal["dispute"]
@@ -120,6 +128,7 @@ class Dispute(Struct, frozen=True):
     currency: str
     payment_intent: str | Named | None = None
     reason: str | None = None
+    balance_transactions: tuple[BalanceTransaction, ...] | None = None
 
 
 def moment(seconds: int | None) -> datetime | None:

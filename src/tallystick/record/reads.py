@@ -12,6 +12,7 @@ from msgspec import Struct
 from tallystick import sql
 from tallystick.decisions.stored import Stored
 from tallystick.model import Attempt, Dispute, Failure, Payment, Refund, StoredInstruction
+from tallystick.movement import Movement
 
 Owned = TypeVar("Owned", Attempt, Refund, Dispute)
 
@@ -21,6 +22,8 @@ _PAYMENT_FIELDS: Final = tuple(Payment.__struct_fields__)
 _REFUND_FIELDS: Final = tuple(Refund.__struct_fields__)
 _DISPUTE_FIELDS: Final = tuple(Dispute.__struct_fields__)
 _ATTEMPT_FIELDS: Final = tuple(name for name in Attempt.__struct_fields__ if name != "schedule")
+
+_MOVEMENTS: Final = msgspec.json.Decoder(tuple[Movement, ...])
 
 
 class AttemptClock(Struct, frozen=True, kw_only=True):
@@ -58,7 +61,9 @@ def refund_of(record: asyncpg.Record) -> Refund:
 
 def dispute_of(record: asyncpg.Record) -> Dispute:
     """A row of ``dispute``."""
-    return Dispute(**{name: record[name] for name in _DISPUTE_FIELDS})
+    values = {name: record[name] for name in _DISPUTE_FIELDS}
+    values["movements"] = _MOVEMENTS.decode(record["movements"])
+    return Dispute(**values)
 
 
 def attempt_of(record: asyncpg.Record) -> Attempt:

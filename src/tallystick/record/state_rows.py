@@ -106,6 +106,8 @@ def dispute_row(dispute: Dispute) -> Row:
         dispute.provider_reference,
         dispute.reason,
         dispute.funds_withdrawn,
+        json_text(dispute.movements),
+        dispute.contested,
         dispute.created_at,
         dispute.updated_at,
     )

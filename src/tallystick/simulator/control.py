@@ -35,7 +35,7 @@ class BackOffice:
             web.post("/sim/charges/{id}/{action:dashboard-capture|expire|late-capture}", self.charge),
             web.post("/sim/charges/{id}/dashboard-refund", self.dashboard_refund),
             web.post("/sim/charges/{id}/dispute", self.dispute),
-            web.post("/sim/disputes/{id}/{step:withdraw|review|win|lose}", self.dispute_step),
+            web.post("/sim/disputes/{id}/{step:withdraw|return|review|win|lose}", self.dispute_step),
             web.post("/sim/operations/{reference}/fail", self.fail),
             web.get("/sim/events", self.events),
             web.get("/sim/webhooks/deliveries", self.deliveries),

@@ -20,6 +20,7 @@ REASON: Final = "fraudulent"
 #: step -> (what the event is called, the dispute's status afterwards; None: as it is).
 _STEPS: Final = {
     "withdraw": ("dispute.funds_withdrawn", None),
+    "return": ("dispute.funds_returned", None),
     "review": ("dispute.under_review", "under_review"),
     "win": ("dispute.won", "won"),
     "lose": ("dispute.lost", "lost"),
@@ -97,7 +98,7 @@ class Late:
         return self._view(dispute_id)
 
     def dispute_step(self, dispute_id: str, step: str) -> dict[str, Any]:
-        """A dispute's next step: withdraw | review | win | lose."""
+        """A dispute's next step: withdraw | return | review | win | lose."""
         with self._storage.transaction():
             self._step(dispute_id, step)
         return self._view(dispute_id)
@@ -170,13 +171,14 @@ class Late:
 
     def _step(self, dispute_id: str, step: str) -> None:
         dispute = self._dispute(dispute_id)
-        if step not in DISPUTE_STEPS[dispute["status"]] or (step == "withdraw" and dispute["withdrawn"]):
+        done = (step == "withdraw" and dispute["withdrawn"]) or (step == "return" and not dispute["withdrawn"])
+        if step not in DISPUTE_STEPS[dispute["status"]] or done:
             raise NotPossible(f"dispute_is_{dispute['status']}")
         kind, status = _STEPS[step]
         funds, withdrawn = None, dispute["withdrawn"]
         if step == "withdraw" or (step == "lose" and not withdrawn):
             funds, withdrawn = "withdrawn", dispute["amount"]
-        elif step == "win" and withdrawn:
+        elif step == "return" or (step == "win" and withdrawn):
             funds, withdrawn = "returned", 0
         self._db.execute(
             "UPDATE dispute SET status = ?, withdrawn = ? WHERE id = ?",
@@ -187,7 +189,9 @@ class Late:
     def _tell(self, kind: str, dispute_id: str, funds: str | None) -> None:
         dispute = self._dispute(dispute_id)
         charge = self._moves.charge(dispute["charge_id"])
-        view = {"object": "dispute", "reference": dispute_id, "funds": funds, "occurred_at": now_text()}
+        movement = None if funds is None else new_reference("mv")
+        view = {"object": "dispute", "reference": dispute_id, "funds": funds, "movement": movement}
+        view["occurred_at"] = now_text()
         self._events.write(kind, charge, view | dispute_view(dispute, charge))
 
     def _dispute(self, dispute_id: str) -> sqlite3.Row:

@@ -10,12 +10,12 @@ from typing import Final
 BY_DASHBOARD: Final = "dashboard"
 BY_LATE_CAPTURE: Final = "late_capture"
 
-#: Dispute: status -> the steps that it allows. Money can be taken before the verdict, and once more after a won one.
+#: Dispute: status -> the steps that it allows. Money can be taken before the verdict, and go to and fro after it.
 DISPUTE_STEPS: Final = {
     "opened": frozenset({"withdraw", "review", "win", "lose"}),
     "under_review": frozenset({"withdraw", "win", "lose"}),
-    "won": frozenset({"withdraw"}),
-    "lost": frozenset[str](),
+    "won": frozenset({"withdraw", "return"}),
+    "lost": frozenset({"withdraw", "return"}),
 }
 
 

@@ -66,6 +66,8 @@ AFTERWARDS: Final[dict[str, Afterwards]] = {
     "sim_dispute_lost": Afterwards("captured", (*_DISPUTED, "dispute_lose")),
     # The card's bank asks once more, after the verdict: the money goes a second time.
     "sim_dispute_second": Afterwards("captured", (*_DISPUTED, "dispute_win", "dispute_withdraw")),
+    # And it comes back a second time.
+    "sim_dispute_third": Afterwards("captured", (*_DISPUTED, "dispute_win", "dispute_withdraw", "dispute_return")),
     "sim_expires": Afterwards("authorized", ("expire",)),
     "sim_dashboard_capture": Afterwards("authorized", ("dashboard_capture",)),
     "sim_dashboard_refund": Afterwards("captured", ("dashboard_refund",)),

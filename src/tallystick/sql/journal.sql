@@ -63,12 +63,14 @@ WHERE refund.version < excluded.version;
 
 -- write_disputes: the state after the change's last version, guarded by being older
 INSERT INTO dispute (merchant_id, dispute_id, payment_id, version, state, amount, currency, provider,
-                     provider_reference, reason, funds_withdrawn, created_at, updated_at)
+                     provider_reference, reason, funds_withdrawn, movements, contested, created_at, updated_at)
 SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::int[], $5::text[], $6::bigint[], $7::text[], $8::text[],
-                     $9::text[], $10::text[], $11::boolean[], $12::timestamptz[], $13::timestamptz[])
+                     $9::text[], $10::text[], $11::boolean[], $12::json[], $13::boolean[], $14::timestamptz[],
+                     $15::timestamptz[])
 ON CONFLICT (merchant_id, dispute_id) DO UPDATE SET
     version = excluded.version, state = excluded.state, amount = excluded.amount, reason = excluded.reason,
-    funds_withdrawn = excluded.funds_withdrawn, updated_at = excluded.updated_at
+    funds_withdrawn = excluded.funds_withdrawn, movements = excluded.movements, contested = excluded.contested,
+    updated_at = excluded.updated_at
 WHERE dispute.version < excluded.version;
 
 -- insert_attempts: the first state of each, and recovery's schedule on the database's clock ($25: shift in ms)

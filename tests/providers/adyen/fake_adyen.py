@@ -57,7 +57,7 @@ CREATE TABLE IF NOT EXISTS event (id INTEGER PRIMARY KEY, item TEXT, told INTEGE
 _EVENTS = {"captures": "CAPTURE", "cancels": "CANCELLATION", "refunds": "REFUND"}
 _FAILS = {"captures": "CAPTUREFAILS", "cancels": "CANCELFAILS", "refunds": "REFUNDFAILS"}
 
-_DISPUTED = {"CHARGEBACK": 1, "SECOND_CHARGEBACK": 1, "PREARBITRATION_LOST": 1, "CHARGEBACK_REVERSED": 0}
+_DISPUTED = {"CHARGEBACK": 1, "SECOND_CHARGEBACK": 1, "CHARGEBACK_REVERSED": -1}
 
 
 def signature(item: dict[str, Any], key: str = HMAC_KEY) -> str:
@@ -181,7 +181,7 @@ class Books:
             item["originalReference"] = payment_psp
         if code in _DISPUTED:
             taken = _DISPUTED[code] * item["amount"]["value"]
-            self._db.execute("UPDATE payment SET disputed = ? WHERE psp = ?", (taken, payment_psp))
+            self._db.execute("UPDATE payment SET disputed = disputed + ? WHERE psp = ?", (taken, payment_psp))
         self._db.execute("INSERT INTO event (item) VALUES (?)", (json.dumps(item),))
         return item
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from itertools import permutations
 
 import pytest
 
@@ -105,16 +106,53 @@ async def test_a_refund_that_comes_back(shop: Shop, bank: FakeAdyen) -> None:
     assert (await shop.stored(payment["id"])).amount_refunded == 0
 
 
-@pytest.mark.parametrize(("last", "state"), [("CHARGEBACK_REVERSED", "won"), ("PREARBITRATION_LOST", "lost")])
-async def test_a_chargeback(shop: Shop, bank: FakeAdyen, last: str, state: str) -> None:
+#: What follows a chargeback -> how the dispute ends, and what the withdrawn money is.
+CHARGEBACKS = {
+    "": ("opened", True),
+    "DISPUTE_DEFENSE_PERIOD_ENDED": ("lost", True),
+    "CHARGEBACK_REVERSED": ("under_review", False),
+    "CHARGEBACK_REVERSED ISSUER_RESPONSE_TIMEFRAME_EXPIRED": ("won", False),
+    "CHARGEBACK_REVERSED PREARBITRATION_WON": ("won", False),
+    "CHARGEBACK_REVERSED SECOND_CHARGEBACK": ("lost", True),
+    "CHARGEBACK_REVERSED PREARBITRATION_LOST SECOND_CHARGEBACK": ("lost", True),
+    "PREARBITRATION_LOST": ("lost", True),
+}
+
+
+@pytest.mark.parametrize("later", CHARGEBACKS)
+async def test_a_chargeback(shop: Shop, bank: FakeAdyen, later: str) -> None:
     payment = await shop.charge("key")
-    for code in ("NOTIFICATION_OF_CHARGEBACK", "CHARGEBACK", last):
+    for code in ("NOTIFICATION_OF_CHARGEBACK", "CHARGEBACK", *later.split()):
         await bank.event(payment["provider_reference"], code, psp="DISPUTEPSP" + payment["id"][-6:].upper())
         assert await shop.told(times=2) == [(code, "applied")]
     loaded = await shop.core.reads.load(shop.merchant_id, payment["id"])
     assert loaded is not None
     [dispute] = loaded.stored.disputes
-    assert (dispute.state, dispute.funds_withdrawn) == (state, state == "lost")
+    assert (dispute.state, dispute.funds_withdrawn) == CHARGEBACKS[later]
+    assert await shop.differences() == []
+
+
+@pytest.mark.parametrize("order", list(permutations(("CHARGEBACK", "CHARGEBACK_REVERSED", "SECOND_CHARGEBACK"))))
+async def test_a_second_chargeback_in_any_order(shop: Shop, bank: FakeAdyen, order: tuple[str, ...]) -> None:
+    """What waits for the first chargeback is tried again."""
+    payment = await shop.charge("key")
+    for code in order:
+        await bank.event(payment["provider_reference"], code, psp="DISPUTEPSP" + payment["id"][-6:].upper())
+    assert await shop.told(times=2) == [(code, "applied") for code in order]
+    [dispute] = await shop.core.reads.disputes(shop.merchant_id, payment["id"])
+    assert (dispute.state, dispute.funds_withdrawn, dispute.contested) == ("lost", True, False)
+    assert await shop.differences() == []
+
+
+async def test_a_request_for_information_sets_nothing_aside(shop: Shop, bank: FakeAdyen) -> None:
+    payment = await shop.charge("key")
+    for code in ("REQUEST_FOR_INFORMATION", "INFORMATION_SUPPLIED"):
+        await bank.event(payment["provider_reference"], code, psp="DISPUTEPSP" + payment["id"][-6:].upper())
+        assert await shop.told() == [(code, "unknown_type")]
+    loaded = await shop.core.reads.load(shop.merchant_id, payment["id"])
+    assert loaded is not None and loaded.stored.disputes == ()
+    await bank.event(payment["provider_reference"], "CHARGEBACK", psp="DISPUTEPSP" + payment["id"][-6:].upper())
+    assert await shop.told() == [("CHARGEBACK", "applied")]
     assert await shop.differences() == []
 
 

@@ -222,22 +222,37 @@ def test_late_failures() -> None:
     ("code", "state", "funds"),
     [
         ("NOTIFICATION_OF_CHARGEBACK", "opened", None),
-        ("REQUEST_FOR_INFORMATION", "opened", None),
         ("CHARGEBACK", "opened", "withdrawn"),
-        ("CHARGEBACK_REVERSED", "won", "returned"),
+        ("CHARGEBACK_REVERSED", "under_review", "returned"),
         ("SECOND_CHARGEBACK", "lost", "withdrawn"),
-        ("PREARBITRATION_LOST", "lost", "withdrawn"),
-        ("PREARBITRATION_WON", "won", "returned"),
+        ("DISPUTE_DEFENSE_PERIOD_ENDED", "lost", None),
+        ("ISSUER_RESPONSE_TIMEFRAME_EXPIRED", "won", None),
+        ("PREARBITRATION_LOST", "lost", None),
+        ("PREARBITRATION_WON", "won", None),
+        ("SCHEME_ARBITRATION_LOST", "lost", None),
+        ("SCHEME_ARBITRATION_WON", "won", None),
     ],
 )
 def test_disputes(code: str, state: str, funds: str | None) -> None:
     told = notice(code, reason="Not as described")
     assert isinstance(told, DisputeNotice)
     assert (told.reference, told.state, told.funds, told.amount) == ("OWNPSP", state, funds, 1_000)
+    assert told.movements is not None
+    moved = [(each.reference, each.funds, each.amount) for each in told.movements]
+    assert moved == ([(code, funds, 1_000)] if funds else [])
+    assert told.opens == (code not in ("DISPUTE_DEFENSE_PERIOD_ENDED", "ISSUER_RESPONSE_TIMEFRAME_EXPIRED"))
 
 
 def test_other_events_say_nothing_of_money() -> None:
-    for code in ("REPORT_AVAILABLE", "ISSUER_COMMENTS", "SOMETHING_NEW"):
+    for code in (
+        "REPORT_AVAILABLE",
+        "REQUEST_FOR_INFORMATION",
+        "INFORMATION_SUPPLIED",
+        "ISSUER_COMMENTS",
+        "NOTIFICATION_OF_FRAUD",
+        "PREARBITRATION_OPEN",
+        "SOMETHING_NEW",
+    ):
         assert notice(code) is None
 
 

@@ -54,9 +54,16 @@ def refund(verdict: str, attempt_id: str | None = REFUND_ATTEMPT, **fields: Any)
     return about | {"verdict": {"verdict": verdict, "reference": REFUND} | fields}
 
 
-def dispute(state: str, funds: str | None = None) -> dict[str, Any]:
+def dispute(state: str, funds: str | None = None, *, moved: int = 0) -> dict[str, Any]:
+    """``moved``: so many of its two movements are in its list."""
     about = {"notice": "dispute", "reference": DISPUTE, "amount": 1_000, "currency": "EUR", "reason": "fraudulent"}
-    return about | {"state": state, "funds": funds}
+    return about | {"state": state, "funds": funds, "movements": MOVEMENTS[:moved], "opens": True}
+
+
+MOVEMENTS = (
+    {"reference": "txn_3SGexample0000000000002", "funds": "withdrawn", "amount": 1_000, "before_verdict": True},
+    {"reference": "txn_3SGexample0000000000003", "funds": "returned", "amount": 1_000, "before_verdict": False},
+)
 
 
 CARD_CLOSED = {"code": "card_closed", "message": "The refund failed at the provider."}
@@ -101,11 +108,11 @@ NOTICES: dict[str, dict[str, Any] | None] = {
     "charge.refund.updated": refund("reversed", **CANCELED),
     "charge.dispute.created": dispute("opened"),
     "charge.dispute.created.inquiry": dispute("opened"),
-    "charge.dispute.funds_withdrawn": dispute("opened", "withdrawn"),
-    "charge.dispute.updated": dispute("under_review"),
-    "charge.dispute.funds_reinstated": dispute("won", "returned"),
-    "charge.dispute.closed.won": dispute("won"),
-    "charge.dispute.closed.lost": dispute("lost"),
+    "charge.dispute.funds_withdrawn": dispute("opened", "withdrawn", moved=1),
+    "charge.dispute.updated": dispute("under_review", moved=1),
+    "charge.dispute.funds_reinstated": dispute("won", "returned", moved=2),
+    "charge.dispute.closed.won": dispute("won", moved=2),
+    "charge.dispute.closed.lost": dispute("lost", moved=1),
     "charge.dispute.closed.inquiry": dispute("won"),
     "customer.created": None,
 }
@@ -149,6 +156,33 @@ def test_expanded_objects_are_read_by_their_id() -> None:
     event = read("charge.dispute.created")
     event["data"]["object"]["payment_intent"] = {"id": INTENT, "object": "payment_intent"}
     assert receive(event).charge_reference == INTENT
+
+
+def _disputed(name: str, *moved: tuple[str, int, str]) -> Any:
+    """What an event of a dispute with these balance transactions is."""
+    event = read(name)
+    listed = [{"id": each[0], "amount": each[1], "currency": each[2]} for each in moved]
+    event["data"]["object"]["balance_transactions"] = listed
+    return receive(event).notice
+
+
+def test_movements_of_an_account_in_another_currency_are_the_dispute_s_amount() -> None:
+    told = _disputed("charge.dispute.closed.won", ("t1", -1_180, "usd"), ("t2", 1_170, "usd"))
+    assert [(each.funds, each.amount) for each in told.movements] == [("withdrawn", 1_000), ("returned", 1_000)]
+    told = _disputed("charge.dispute.funds_withdrawn", ("t1", -1_180, "eur"))
+    assert [(each.funds, each.amount) for each in told.movements] == [("withdrawn", 1_180)]
+
+
+def test_money_that_moved_without_a_name_is_none_that_did_not_move() -> None:
+    assert _disputed("charge.dispute.funds_withdrawn").movements is None
+    assert _disputed("charge.dispute.closed.lost").movements == ()
+
+
+def test_what_was_won_without_money_and_is_taken_then_is_no_part_of_its_course() -> None:
+    event = read("charge.dispute.funds_withdrawn")
+    event["data"]["object"]["status"] = "won"
+    told: Any = receive(event).notice
+    assert [each.before_verdict for each in told.movements] == [False]
 
 
 def test_an_event_that_its_object_has_overtaken_says_nothing() -> None:

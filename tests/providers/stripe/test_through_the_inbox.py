@@ -7,13 +7,15 @@ import hmac
 import json
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, cast
 
+import asyncpg
 import pytest
 from msgspec.structs import replace
 
 from tallystick.core import Core
 from tallystick.ids import new_id
+from tallystick.invariants import verify
 from tallystick.providers.stripe_notices import StripeReceiver
 from tallystick.webhooks.envelope import envelope_of
 from tallystick.wiring import open_core
@@ -149,6 +151,36 @@ async def test_a_dispute_names_the_charge_by_its_reference_alone(
     loaded = await core.reads.load(fresh_merchant, payment["id"])
     assert loaded is not None
     assert [dispute.state for dispute in loaded.stored.disputes] == ["lost"]
+
+
+async def test_money_that_moves_again_and_again_after_the_verdict(
+    core: Core, stripe: Stripe, fresh_merchant: str
+) -> None:
+    """Each movement is posted once: by the first event that lists it, and not by those that list it again."""
+    payment = await Shop(core, fresh_merchant).charge("key")
+    said: dict[str, Any] = {"payment_intent": payment["provider_reference"], "id": new_id("dp")}
+    amounts = (-1_000, 1_000, -1_000, 1_000, -1_000)
+    moved = [{"id": f"txn_{number}", "amount": each, "currency": "eur"} for number, each in enumerate(amounts)]
+    course: tuple[tuple[str, int, dict[str, Any], int], ...] = (
+        ("charge.dispute.funds_withdrawn", 1, {}, 0),
+        ("charge.dispute.closed.won", 2, {}, 0),
+        ("charge.dispute.funds_withdrawn", 3, {"status": "won"}, -1_000),
+        ("charge.dispute.funds_reinstated", 4, {}, 0),
+        ("charge.dispute.funds_withdrawn", 5, {"status": "won"}, -1_000),
+    )
+    for name, count, status, suspense in course:
+        listed = {"balance_transactions": moved[:count]}
+        assert await stripe.tell(name, **said, **status, **listed) == "applied"
+        assert await stripe.tell(name, **said, **status, **listed) == "duplicate_effect"
+        assert await stripe.tell("charge.dispute.updated", **said, **listed) in ("stale", "duplicate_effect", "applied")
+        rows = await core.pool.fetch(
+            "SELECT debit, amount FROM transfer WHERE merchant_id = $1 AND 'suspense:stripe' IN (debit, credit)",
+            fresh_merchant,
+        )
+        assert sum(row["amount"] * (-1 if row["debit"] == "suspense:stripe" else 1) for row in rows) == suspense
+    async with core.pool.acquire() as pooled:
+        report = await verify(cast(asyncpg.Connection, pooled), settings=core.settings, merchant_id=fresh_merchant)
+    assert report.violations == ()
 
 
 async def test_a_refund_from_the_dashboard(core: Core, stripe: Stripe, fresh_merchant: str) -> None:

@@ -67,8 +67,8 @@ class RefundView(Struct, frozen=True, kw_only=True):
 
 
 class DisputeView(Struct, frozen=True, kw_only=True):
-    """A dispute over a captured payment; its amount is the bank's, and may differ from the payment's. ``contested``: the
-    provider has called it won and lost, and a person decides."""
+    """A dispute over a captured payment; its amount is the bank's, and may differ from the payment's.
+    ``contested``: the provider has called it won and lost, and a person decides."""
 
     id: str
     object: str

@@ -182,15 +182,8 @@ async def make_sample(app_url: str, merchant_id: str) -> Sample:
 
 async def _told_by_webhooks(core: Core, client: Client, app_url: str) -> dict[str, str]:
     """What only events tell of, through the inbox and its worker; and one event that nobody can place."""
-    names = (
-        "disputed",
-        "dispute_lost",
-        "dispute_won",
-        "dispute_contested",
-        "capture_reversed",
-        "came_back",
-        "dashboard",
-    )
+    disputed = ("disputed", "dispute_lost", "dispute_won", "dispute_contested")
+    names = (*disputed, "capture_reversed", "came_back", "dashboard")
     paid = {name: await client.create(name) for name in names}
     back = await client.refund(paid["came_back"], 250)
     failed_capture = _came_back((await _loaded(core, client.merchant_id, paid["capture_reversed"])), "authorize")
@@ -235,7 +228,7 @@ def _came_back(loaded: Loaded, operation: str) -> AttemptNotice:
 
 def _dispute(reference: str, state: str, funds: str | None = None, name: str | None = None) -> DisputeNotice:
     """``name``: the provider's for what moved; None where it names nothing, empty where nothing moved."""
-    movements = None if name is None else ()
+    movements: tuple[Movement, ...] | None = None if name is None else ()
     if name and funds:
         movements = (Movement(reference=name, funds=funds, amount=1_000, before_verdict=state == "opened"),)
     return DisputeNotice(

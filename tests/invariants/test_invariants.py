@@ -30,7 +30,7 @@ async def test_what_the_platform_writes_breaks_nothing(connection: asyncpg.Conne
         "attempts": payments + 7,  # 4 refunds (one was made at the provider), 2 captures, a cancel
         "transitions": report.checked["transitions"],
         "transfers": report.checked["transfers"],
-        "rejections": 3,  # money that moved late, twice, and a capture
+        "rejections": 4,  # money that moved late, twice, and a capture
         "instructions": payments + 8,  # and the capture that was refused
     }
 

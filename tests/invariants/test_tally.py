@@ -36,6 +36,7 @@ BOOKED = {
     "disputed": (1_000, 1_000, 0),
     "dispute_lost": (1_000, 1_000, 0),
     "dispute_won": (1_000, 1_000, 0),  # and withdrawn once more: in suspense
+    "dispute_contested": (1_000, 1_000, 0),  # won, and called lost
     "capture_reversed": (1_000, 0, 0),  # it never came
     "came_back": (1_000, 1_000, 0),
     "dashboard": (1_000, 1_000, 150),

@@ -233,6 +233,8 @@ NAMED = {
     "won, then lost": "opened opened:w won:r lost:w",
     "lost, then won": "opened opened:w lost won:r",
     "won, then lost, by word alone": "opened opened:w won:r lost",
+    "won and lost, and no return told": "opened opened:w won lost",
+    "won and lost, and no money told": "opened under_review won lost",
     "won, then lost, then won": "opened opened:w won:r lost:w won:r",
 }
 

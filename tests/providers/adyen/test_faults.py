@@ -11,11 +11,13 @@ import pytest
 from msgspec.structs import replace
 
 from tallystick.core import Core
+from tallystick.record.schedule import ScheduleBook
+from tallystick.recovery import Recovery
 from tallystick.replies import Reply
 from tests.conftest import Database
 from tests.faulty_proxy import CHARGED, Fault, FaultyProxy, faulty_proxy
 from tests.providers.adyen.bank import FakeAdyen, token
-from tests.providers.adyen.shop import SETTINGS, Shop, adyen_core
+from tests.providers.adyen.shop import PATIENT, SETTINGS, Shop, adyen_core
 from tests.races.stack import read
 
 #: Each fault that a request can meet.
@@ -26,13 +28,14 @@ PAYMENTS = "POST /v72/payments"
 
 @pytest.fixture
 async def proxy(bank: FakeAdyen) -> AsyncIterator[FaultyProxy]:
-    async with faulty_proxy(bank.port, late_s=0.8) as running:
+    async with faulty_proxy(bank.port, late_s=SETTINGS.provider_request_timeout_ms / 1000 + 0.4) as running:
         yield running
 
 
 @pytest.fixture
-async def core(database: Database, proxy: FaultyProxy) -> AsyncIterator[Core]:
-    async with adyen_core(database, proxy.url) as running:
+async def core(database: Database, proxy: FaultyProxy, fault: Fault) -> AsyncIterator[Core]:
+    waits = fault in (Fault.TIMEOUT_CHARGED, Fault.TIMEOUT_NOT_CHARGED, Fault.LATE)
+    async with adyen_core(database, proxy.url, SETTINGS if waits else PATIENT) as running:
         yield running
 
 
@@ -149,13 +152,17 @@ async def test_a_key_that_is_too_old_is_not_sent_again(
 async def test_what_is_pending_is_not_asked_about(
     database: Database, proxy: FaultyProxy, bank: FakeAdyen, fresh_merchant: str
 ) -> None:
-    async with adyen_core(database, proxy.url, replace(SETTINGS, recovery_backoff_cap_ms=10_000)) as core:
+    settings = replace(PATIENT, recovery_backoff_cap_ms=600_000)
+    async with adyen_core(database, proxy.url, settings) as core:
         shop = Shop(core, fresh_merchant, database, bank)
         payment = await shop.charge("create", manual=True)
         await shop.capture("then", payment["id"])
-        await asyncio.sleep(0.8)
+        deadline_ms = settings.send_window_ms + settings.provider_request_timeout_ms
+        later = Recovery(core, ScheduleBook(core.pool, clock_shift_ms=deadline_ms + 1_000))
+        for _ in range(5):
+            await later.round()
         looked = "SELECT checks FROM attempt WHERE payment_id = $1 AND operation = 'capture'"
-        assert await core.pool.fetchval(looked, payment["id"]) <= 1, "the next look at its deadline is a cap away"
+        assert await core.pool.fetchval(looked, payment["id"]) == 1, "the next look after its deadline is a cap away"
         assert len(proxy.seen) == 2
         assert await shop.told() == [("CAPTURE", "applied")]
 

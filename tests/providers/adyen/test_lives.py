@@ -10,13 +10,13 @@ import pytest
 from tallystick.core import Core
 from tests.conftest import Database
 from tests.providers.adyen.bank import FakeAdyen, token
-from tests.providers.adyen.shop import Shop, adyen_core
+from tests.providers.adyen.shop import PATIENT, Shop, adyen_core
 from tests.races.stack import read
 
 
 @pytest.fixture
 async def core(database: Database, bank: FakeAdyen) -> AsyncIterator[Core]:
-    async with adyen_core(database, bank.url) as running:
+    async with adyen_core(database, bank.url, PATIENT) as running:
         yield running
 
 

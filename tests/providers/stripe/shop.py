@@ -26,24 +26,34 @@ from tests.providers.stripe.bank import API_KEY, GOOD, LocalStripe
 from tests.races.stack import HURRIED, Client, read
 
 #: What is still open after this has not converged: far above the sum of the time-outs below.
-CONVERGENCE_S = 60
+CONVERGENCE_S = 120
 
-#: How long a request may be under way, and what the proxies below keep to.
+#: How long a request may be under way.
 DELIVERY_DELAY_MS = 1_200
 
-#: Time-outs that a busy machine still keeps, and as many look-ups as fit into them.
+#: Where answers never come, or the proof that nothing happened is waited for; as many look-ups as fit into that, and
+#: as many tries as a busy machine spends.
 SETTINGS = replace(
     HURRIED,
     stripe_api_key=API_KEY,
     send_window_ms=400,
     provider_request_timeout_ms=400,
-    provider_connect_timeout_ms=200,
+    provider_connect_timeout_ms=2_000,
     max_delivery_delay_ms=DELIVERY_DELAY_MS,
     recovery_interval_ms=50,
     recovery_checks_limit=100,
-    resubmit_limit=1,
+    resubmit_limit=5,
     # Faults are the rule here: a circuit that opened would only spare the provider what the tests are about.
     provider_circuit_calls=1_000_000,
+)
+
+#: Where every answer comes: whatever the machine is busy with, it is heard.
+PATIENT = replace(
+    SETTINGS,
+    send_window_ms=60_000,
+    provider_request_timeout_ms=60_000,
+    provider_connect_timeout_ms=20_000,
+    max_delivery_delay_ms=120_000,
 )
 
 

@@ -6,18 +6,17 @@ import contextlib
 from collections.abc import AsyncIterator
 
 import pytest
-from msgspec.structs import replace
 
 from tallystick.core import Core
 from tests.conftest import Database
 from tests.providers.stripe.bank import IBAN_DECLINED, NEEDS_AUTHENTICATION, LocalStripe
-from tests.providers.stripe.shop import SETTINGS, Shop, differences, stripe_core
+from tests.providers.stripe.shop import PATIENT, Shop, differences, stripe_core
 from tests.races.stack import read
 
 
 @pytest.fixture
 async def core(database: Database, bank: LocalStripe) -> AsyncIterator[Core]:
-    async with stripe_core(database, bank.url, replace(SETTINGS, provider_request_timeout_ms=3_000)) as running:
+    async with stripe_core(database, bank.url, PATIENT) as running:
         yield running
 
 

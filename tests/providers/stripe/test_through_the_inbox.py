@@ -41,6 +41,9 @@ async def core(database: Database, proxy: FaultyProxy) -> AsyncIterator[Core]:
     """No recovery here: what is learned is learned from events."""
     settings = replace(
         SETTINGS,
+        send_window_ms=60_000,
+        provider_request_timeout_ms=4_000,  # one answer of each test does not come
+        provider_connect_timeout_ms=20_000,
         stripe_api_url=proxy.url,
         **{name: getattr(WEBHOOK_SETTINGS, name) for name in ("webhook_tries_limit", "webhook_backoff_base_ms")},
         webhook_backoff_cap_ms=WEBHOOK_SETTINGS.webhook_backoff_cap_ms,

@@ -49,6 +49,9 @@ CHARGED = frozenset(
     }
 )
 
+#: Those that only the sender's patience ends.
+SILENT = frozenset({Fault.TIMEOUT_CHARGED, Fault.TIMEOUT_NOT_CHARGED, Fault.LATE})
+
 _ERROR = (
     b"HTTP/1.1 502 Bad Gateway\r\nContent-Type: text/html\r\nContent-Length: 9\r\nConnection: close\r\n\r\n<p>no</p>"
 )

@@ -39,7 +39,7 @@ def simulator(books: Path) -> Iterator[Stand]:
     @asynccontextmanager
     async def connect(url: str, **settings: Any) -> AsyncIterator[Provider]:
         provider = simulator_provider(
-            Settings(simulator_url=url, **({"provider_request_timeout_ms": 3_000} | settings))
+            Settings(simulator_url=url, **({"provider_request_timeout_ms": 20_000} | settings))
         )
         try:
             yield provider

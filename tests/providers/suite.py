@@ -67,7 +67,7 @@ class Stand:
         """What the books say of the call's payment."""
         return await asyncio.to_thread(self.books, call.payment_id)
 
-    def authorize(self, payment_method: str | None = None, *, window_ms: int = 5_000, **fields: Any) -> ProviderCall:
+    def authorize(self, payment_method: str | None = None, *, window_ms: int = 60_000, **fields: Any) -> ProviderCall:
         """A new attempt at a new payment."""
         values: dict[str, Any] = {
             "merchant_id": "m-1",
@@ -111,7 +111,7 @@ def follow_up(of: ProviderCall, reference: str | None, operation: str, amount: i
         capture=operation == "capture",
         key=uuid.uuid4().hex,
         parent_reference=reference,
-        send_by_ms=monotonic_ms() + 5_000,
+        send_by_ms=monotonic_ms() + 60_000,
     )
 
 

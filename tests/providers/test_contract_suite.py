@@ -21,7 +21,7 @@ from tallystick.providers.base import (
 )
 from tallystick.providers.guarded import Guarded, Limits
 from tallystick.providers.http import UNREACHABLE
-from tests.faulty_proxy import CHARGED, Fault, FaultyProxy, faulty_proxy
+from tests.faulty_proxy import CHARGED, SILENT, Fault, FaultyProxy, faulty_proxy
 from tests.ports import free_port
 from tests.providers.stands import STANDS
 from tests.providers.suite import AMOUNT, EFFECTS, MOVES, OPERATIONS, Money, Stand, follow_up, http, stub, tape
@@ -178,7 +178,8 @@ async def test_no_answer_is_unknown(
 ) -> None:
     call = await stand.prepared(provider, operation)
     proxy.script("POST .*", fault)
-    async with stand.connect(proxy.url, provider_request_timeout_ms=300) as spoiled:
+    patience_ms = 600 if fault in SILENT else 20_000
+    async with stand.connect(proxy.url, provider_request_timeout_ms=patience_ms) as spoiled:
         verdict = await send(spoiled, call)
     assert type(verdict) is Unknown
     await proxy.settled()

@@ -595,6 +595,9 @@ async def test_an_outage_through_the_door(database: Database, tmp_path: Path, fr
     process = AcquirerProcess(books)
     settings = replace(
         HURRIED,
+        send_window_ms=60_000,
+        provider_request_timeout_ms=60_000,
+        provider_connect_timeout_ms=20_000,
         simulator_url=process.url,
         resubmit_limit=0,
         provider_circuit_calls=5,

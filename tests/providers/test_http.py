@@ -35,8 +35,8 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AcquirerProces
 
 
 @asynccontextmanager
-async def connector(url: str, connections: int = 10) -> AsyncIterator[SimulatorProvider]:
-    http = ProviderHttp(url, request_timeout_ms=400, connect_timeout_ms=2_000, connections=connections)
+async def connector(url: str, connections: int = 10, patience_ms: int = 20_000) -> AsyncIterator[SimulatorProvider]:
+    http = ProviderHttp(url, request_timeout_ms=patience_ms, connect_timeout_ms=patience_ms, connections=connections)
     provider = SimulatorProvider(http, TRAITS)
     try:
         yield provider
@@ -44,7 +44,7 @@ async def connector(url: str, connections: int = 10) -> AsyncIterator[SimulatorP
         await provider.close()
 
 
-def call(method: str = "sim_ok", *, window_ms: int = 5_000, **fields: Any) -> ProviderCall:
+def call(method: str = "sim_ok", *, window_ms: int = 60_000, **fields: Any) -> ProviderCall:
     name = uuid.uuid4().hex
     values: dict[str, Any] = {
         "merchant_id": "m",
@@ -76,7 +76,7 @@ VERDICTS: dict[str, type[Verdict]] = {
 
 @pytest.mark.parametrize("method", VERDICTS)
 async def test_each_answer_has_its_verdict(running: AcquirerProcess, method: str) -> None:
-    async with connector(running.url) as provider:
+    async with connector(running.url, patience_ms=1_000 if "timeout" in method else 20_000) as provider:
         attempt = call(method)
         verdict = await provider.authorize(attempt)
         assert type(verdict) is VERDICTS[method]
@@ -102,7 +102,7 @@ async def test_a_sender_past_its_time_does_not_send(running: AcquirerProcess) ->
 
 async def test_waiting_for_a_connection_counts(running: AcquirerProcess) -> None:
     """The clock is read with the connection in hand, not when the call was made."""
-    async with connector(running.url, connections=1) as provider:
+    async with connector(running.url, connections=1, patience_ms=400) as provider:
         hanging = asyncio.create_task(provider.authorize(call("sim_timeout_charged")))
         await asyncio.sleep(0.05)
         late = call(window_ms=100)

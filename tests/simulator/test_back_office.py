@@ -45,7 +45,7 @@ def question(attempt_id: str, operation: str) -> ProviderCall:
         key=new_key(),
         parent_reference=None,
         reference=None,
-        send_by_ms=monotonic_ms() + 5_000,
+        send_by_ms=monotonic_ms() + 60_000,
     )
 
 

@@ -25,7 +25,7 @@ async def connector(url: str, **settings: Any) -> AsyncIterator[AdyenProvider]:
     values: dict[str, Any] = {
         "adyen_api_key": API_KEY,
         "adyen_merchant_account": MERCHANT_ACCOUNT,
-        "provider_request_timeout_ms": 3_000,
+        "provider_request_timeout_ms": 20_000,
     }
     provider = adyen_provider(Settings(adyen_api_url=f"{url}/v72", **(values | settings)))
     assert provider is not None
@@ -35,7 +35,7 @@ async def connector(url: str, **settings: Any) -> AsyncIterator[AdyenProvider]:
         await provider.close()
 
 
-def authorize(payment_method: str = token(), *, window_ms: int = 5_000, **fields: Any) -> ProviderCall:
+def authorize(payment_method: str = token(), *, window_ms: int = 60_000, **fields: Any) -> ProviderCall:
     """A new attempt at a new payment."""
     values: dict[str, Any] = {
         "merchant_id": "m",

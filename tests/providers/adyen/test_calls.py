@@ -24,7 +24,7 @@ from tallystick.providers.base import (
     Verdict,
     send,
 )
-from tests.faulty_proxy import CHARGED, Fault, FaultyProxy, faulty_proxy
+from tests.faulty_proxy import CHARGED, SILENT, Fault, FaultyProxy, faulty_proxy
 from tests.providers.adyen.bank import FakeAdyen, token
 from tests.providers.adyen.calls import AMOUNT, authorize, connector, follow_up
 
@@ -124,7 +124,7 @@ async def test_a_shut_door(bank: FakeAdyen) -> None:
 async def test_faults_are_unknown_and_sent_once(bank: FakeAdyen, proxy: FaultyProxy, fault: Fault) -> None:
     proxy.script("POST /v72/payments", fault)
     call = authorize()
-    async with connector(proxy.url, provider_request_timeout_ms=300) as provider:
+    async with connector(proxy.url, provider_request_timeout_ms=1_500 if fault in SILENT else 20_000) as provider:
         assert isinstance(await provider.authorize(call), Unknown)
         assert len(proxy.seen) == 1, "nobody tries again by itself"
         assert len(bank.books("payment", "m")) == (fault in CHARGED)

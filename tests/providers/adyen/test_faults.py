@@ -15,7 +15,7 @@ from tallystick.record.schedule import ScheduleBook
 from tallystick.recovery import Recovery
 from tallystick.replies import Reply
 from tests.conftest import Database
-from tests.faulty_proxy import CHARGED, Fault, FaultyProxy, faulty_proxy
+from tests.faulty_proxy import CHARGED, SILENT, Fault, FaultyProxy, faulty_proxy
 from tests.providers.adyen.bank import FakeAdyen, token
 from tests.providers.adyen.shop import PATIENT, SETTINGS, Shop, adyen_core
 from tests.races.stack import read
@@ -34,8 +34,7 @@ async def proxy(bank: FakeAdyen) -> AsyncIterator[FaultyProxy]:
 
 @pytest.fixture
 async def core(database: Database, proxy: FaultyProxy, fault: Fault) -> AsyncIterator[Core]:
-    waits = fault in (Fault.TIMEOUT_CHARGED, Fault.TIMEOUT_NOT_CHARGED, Fault.LATE)
-    async with adyen_core(database, proxy.url, SETTINGS if waits else PATIENT) as running:
+    async with adyen_core(database, proxy.url, SETTINGS if fault in SILENT else PATIENT) as running:
         yield running
 
 

@@ -21,7 +21,7 @@ AMOUNT = 1_000
 @asynccontextmanager
 async def connector(url: str, **settings: Any) -> AsyncIterator[StripeProvider]:
     """A connector, closed at the end."""
-    values: dict[str, Any] = {"provider_request_timeout_ms": 3_000}
+    values: dict[str, Any] = {"provider_request_timeout_ms": 20_000}
     provider = stripe_provider(Settings(stripe_api_key=API_KEY, stripe_api_url=url, **(values | settings)))
     assert provider is not None
     try:
@@ -30,7 +30,7 @@ async def connector(url: str, **settings: Any) -> AsyncIterator[StripeProvider]:
         await provider.close()
 
 
-def authorize(payment_method: str = GOOD, *, window_ms: int = 5_000, **fields: Any) -> ProviderCall:
+def authorize(payment_method: str = GOOD, *, window_ms: int = 60_000, **fields: Any) -> ProviderCall:
     """A new attempt at a new payment."""
     values: dict[str, Any] = {
         "merchant_id": "m",

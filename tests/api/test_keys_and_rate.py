@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from functools import partial
 
 import httpx
 import pytest
@@ -131,7 +132,11 @@ async def test_the_merchants_default_provider_is_used(database: Database, fresh_
         assert (named.status_code, named.json()["provider"]) == (201, "simulator")
 
 
-async def test_over_the_rate_is_429_before_anything_else(database: Database, fresh_merchant: str) -> None:
+async def test_over_the_rate_is_429_before_anything_else(
+    database: Database, fresh_merchant: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now_s = 100.0
+    monkeypatch.setattr("tallystick.api.app.RateLimiter", partial(RateLimiter, now=lambda: now_s))
     async with inside(database, fresh_merchant, BookedProvider(), rate_limit_per_s=1, rate_limit_burst=2) as api:
         key = new_id("req")
         first = await api.pay(key)
@@ -143,7 +148,7 @@ async def test_over_the_rate_is_429_before_anything_else(database: Database, fre
         assert (problem["retryable"], problem["outcome"]) == (True, "not_executed")
         assert refused.headers["retry-after"] == "1"
         assert refused.headers["ratelimit"].startswith('"burst";r=0;t=')
-        await asyncio.sleep(1.05)
+        now_s += 1.05
         again = await api.pay(key)
         assert (again.status_code, again.headers["idempotent-replayed"]) == (201, "true")
 

@@ -74,7 +74,7 @@ def _begun(begin: str) -> PaperRecord:
 
 
 def _charge(effect: str, amount: int = AMOUNT) -> Approved:
-    return Approved(amount=amount, currency=CURRENCY, effect=effect, reference="ch_1")
+    return Approved(amount=amount, currency=CURRENCY, effect=effect, reference="ref_att_1")
 
 
 def _own(record: PaperRecord, operation: str, verdict: Verdict | None = None) -> tuple[AttemptNotice, Verdict]:

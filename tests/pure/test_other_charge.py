@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import pytest
+from msgspec.structs import replace
 
 from tallystick.decisions.dispositions import Decided
 from tallystick.decisions.events import decide_notice
 from tallystick.decisions.stored import Checks
 from tallystick.providers.base import Approved, Declined
-from tallystick.providers.notices import ChargeNotice, DisputeNotice, Notice, RefundNotice
+from tallystick.providers.notices import AttemptNotice, ChargeNotice, DisputeNotice, Notice, RefundNotice
 from tests.paper_record import AMOUNT, CURRENCY, PROVIDER, PaperRecord
 
 CHECKS = Checks(unknown_in_ms=1, pending_in_ms=1, not_sent_in_ms=1, authorization_deadline_ms=1)
@@ -53,3 +54,30 @@ def test_an_event_about_another_charge(case: str, automatic: bool) -> None:
     else:
         assert decided.change is not None and not decided.change.transitions
         assert [rejection.alert for rejection in decided.change.rejections] == [True]
+
+
+@pytest.mark.parametrize("operation", ["authorize", "refund"])
+@pytest.mark.parametrize("automatic", [True, False], ids=["captured", "authorized"])
+def test_one_call_that_was_carried_out_twice_is_for_a_person(operation: str, automatic: bool) -> None:
+    """The provider names our call, and a second charge or refund: money moved that nobody asked for."""
+    record = PaperRecord(automatic=automatic)
+    record.answer("authorize")
+    if operation == "refund":
+        if not automatic:
+            record.capture()
+            record.answer("capture")
+        record.refund(400)
+        record.answer("refund")
+    attempt = record.attempt(operation)
+    assert attempt is not None and attempt.provider_reference is not None
+    effect = {"refund": "refunded", "authorize": "captured" if automatic else "authorized"}[operation]
+    verdict = Approved(amount=attempt.amount, currency=CURRENCY, effect=effect, reference=attempt.provider_reference)
+    first = AttemptNotice(operation=operation, attempt_id=attempt.attempt_id, verdict=verdict)
+    assert record.decide(first) == Decided("duplicate_effect")
+    second = AttemptNotice(
+        operation=operation, attempt_id=attempt.attempt_id, verdict=replace(verdict, reference="theirs_2")
+    )
+    decided = record.decide(second)
+    assert isinstance(decided, Decided) and decided.disposition == "conflict"
+    assert decided.change is not None and not decided.change.transitions and not decided.change.transfers
+    assert [rejection.alert for rejection in decided.change.rejections] == [True]

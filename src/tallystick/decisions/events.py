@@ -85,7 +85,25 @@ def _named(stored: Stored, notice: AttemptNotice) -> Attempt | None:
 def _on_call(case: Case, attempt: Attempt, verdict: AnyVerdict) -> Outcome:
     if _tells_of_the_charge(attempt, verdict):
         return on_charge(case, ChargeNotice(verdict=verdict))
+    if _is_another_effect(attempt, verdict):
+        reason = f"{verdict.reference} is a second {attempt.operation} by the same call, and ours is "
+        return case.conflict("approved", f"{reason}{attempt.provider_reference}")
     return on_attempt(case, attempt, verdict)
+
+
+def _is_another_effect(attempt: Attempt, verdict: AnyVerdict) -> bool:
+    """Whether the provider did twice what we asked for once: the same call, under another of its names. To the record
+    that is nothing new, and to the customer it is. Captures and releases are not asked: the same one is told by the
+    charge's name as well as by its own."""
+    names = (attempt.provider_reference, verdict.reference)
+    return (
+        attempt.operation in ("authorize", "refund")
+        and attempt.state == "approved"
+        and isinstance(verdict, Approved)
+        and verdict.effect != "voided"
+        and None not in names
+        and names[0] != names[1]
+    )
 
 
 def _tells_of_the_charge(attempt: Attempt, verdict: Verdict) -> bool:

@@ -257,6 +257,7 @@ class Acknowledgement(Struct, frozen=True, kw_only=True):
     actor: str | None = None
     merchant_id: str | None = None  # where it was routed to
     payment_id: str | None = None
+    lease: str | None = None  # of a try that decided nothing: it counts only while nobody else holds the event
 
 
 class Change(Struct, frozen=True, kw_only=True):

@@ -19,7 +19,7 @@ from tallystick.decisions.stored import Stored
 from tallystick.ids import new_id
 from tallystick.invariants import verify
 from tallystick.providers.base import Pending, ProviderCall, Verdict
-from tallystick.providers.notices import AttemptNotice
+from tallystick.providers.notices import AttemptNotice, DisputeNotice
 from tallystick.record.failures import DATABASE_AWAY
 from tallystick.record.inbox import Claimed, DeadLetterFilter, Inbox
 from tallystick.settings import Settings
@@ -111,6 +111,25 @@ async def test_two_workers_on_one_event(database: Database, fresh_merchant: str)
         await asyncio.gather(*(h.handle(claimed[0], stored, datetime.now(UTC)) for h in handlers))
         assert await versions_of(core, stored) == ["create", "captured"]
         assert await states(core, fresh_merchant) == {event.provider_event_id: "applied"}
+    await holds(database, fresh_merchant)
+
+
+async def test_a_worker_that_lost_its_lease_buries_nothing(database: Database, fresh_merchant: str) -> None:
+    """It read the record before the payment was there, and comes to its end when another worker has the event."""
+    async with scene(database, settings=replace(WEBHOOK_SETTINGS, webhook_tries_limit=1)) as (core, _):
+        stored = await waiting_payment(core, fresh_merchant)
+        event = envelope(new_id("req"), captured(stored.payment, stored.attempts[0].attempt_id), payment=stored.payment)
+        await accept(database, [event])
+        inbox = Inbox(core.pool)
+        (slow,) = await inbox.claim(10, "slow", -1)
+        (quick,) = await inbox.claim(10, "quick", 60_000)
+        handler = handling.Handler(core)
+        await handler.handle(slow, None, datetime.now(UTC))
+        assert await states(core, fresh_merchant) == {event.provider_event_id: "received"}
+        await handler.handle(quick, stored, datetime.now(UTC))
+        assert await states(core, fresh_merchant) == {event.provider_event_id: "applied"}
+        trace = await trace_event(inbox, event.event_id)
+        assert trace is not None and [each.result for each in trace.attempts] == ["unroutable", "applied"]
     await holds(database, fresh_merchant)
 
 
@@ -212,6 +231,36 @@ async def test_poison_ends_in_the_lane_and_holds_nobody_up(
         assert [(each.number, each.result) for each in trace.attempts] == [(n, "failed") for n in (1, 2, 3, 4)]
         times = [each.started_at for each in trace.attempts]
         assert times == sorted(times) and all(each.ended_at >= each.started_at for each in trace.attempts)
+
+
+@pytest.mark.parametrize("poison", [True, False], ids=["failed", "not yet"])
+async def test_a_dead_letter_names_the_payment_that_it_was_routed_to(
+    database: Database, fresh_merchant: str, poisoned: set[str], poison: bool
+) -> None:
+    """Also where its bytes name the charge alone, as disputes do: the merchant's events and filters have it."""
+    async with scene(database) as (core, _):
+        stored = await waiting_payment(core, fresh_merchant)
+        payment, charge = stored.payment, new_id("req")
+        await core.pool.execute(
+            "INSERT INTO provider_reference (provider, account, reference, merchant_id, payment_id)"
+            " VALUES ('simulator', 'main', $1, $2, $3)",
+            charge,
+            payment.merchant_id,
+            payment.payment_id,
+        )
+        notice = DisputeNotice(reference="dp_1", state="opened", amount=payment.amount, currency=payment.currency)
+        event = envelope(new_id("req"), notice, charge_reference=charge)
+        poisoned.update([event.provider_event_id] if poison else [])
+        await accept(database, [event])
+        async with asyncio.timeout(60):
+            while (await states(core))[event.provider_event_id] != "dead":
+                await processing_of(core).round()
+                await asyncio.sleep(0.005)
+        lane = DeadLetters(Inbox(core.pool), WEBHOOK_SETTINGS)
+        (letter,) = await lane.lane(DeadLetterFilter(merchant_id=fresh_merchant), None, 10)
+        assert (letter.event_id, letter.payment_id) == (event.event_id, payment.payment_id)
+        lines = await Inbox(core.pool).events_of(fresh_merchant, payment.payment_id, 10)
+        assert [line["event_id"] for line in lines] == [event.event_id]
 
 
 async def test_a_dead_letter_is_replayed_and_traced_through_every_checkpoint(

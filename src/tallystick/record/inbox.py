@@ -35,6 +35,7 @@ class Claimed(Struct, frozen=True, kw_only=True):
     tries: int
     replays: int
     turn: int
+    lease: str
 
     def name(self) -> EventName:
         """Its primary key."""

@@ -156,6 +156,7 @@ def acknowledgement_row(ack: Acknowledgement) -> Row:
         ack.next_try_in_ms,
         ack.merchant_id,
         ack.payment_id,
+        ack.lease,
     )
 
 

@@ -42,7 +42,7 @@ WHERE e.provider = k.provider AND e.account = k.account AND e.provider_event_id 
   AND e.next_try_at <= now() + $6::bigint * interval '1 millisecond'
   AND (e.lease_until IS NULL OR e.lease_until < now() + $6::bigint * interval '1 millisecond')
 RETURNING e.provider, e.account, e.provider_event_id, e.event_id, e.type, e.charge_reference, e.merchant_id,
-          e.payment_id, e.traceparent, e.notice, e.tries, e.replays, e.turn;
+          e.payment_id, e.traceparent, e.notice, e.tries, e.replays, e.turn, e.lease;
 
 -- renew: hold on to events that take long, for $5 ms more ($6: shift in ms)
 UPDATE inbox e SET lease_until = now() + ($5::bigint + $6::bigint) * interval '1 millisecond'

@@ -155,19 +155,20 @@ SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::int[], 
                      $7::timestamptz[], $8::text[], $9::text[], $10::text[], $11::text[])
 ON CONFLICT DO NOTHING;
 
--- acknowledge: close events, or set when they are tried again; one that is closed stays closed ($10: shift in ms)
+-- acknowledge: close events, or set when they are tried again; one that is closed stays closed, and a try that decided
+-- nothing says nothing of an event that another worker holds by now ($11: shift in ms)
 UPDATE inbox e
 SET state = a.state, detail = a.detail, tries = greatest(e.tries, a.number),
     merchant_id = coalesce(e.merchant_id, a.merchant_id), payment_id = coalesce(e.payment_id, a.payment_id),
-    next_try_at = now() + (a.next_try_in_ms + $10::bigint) * interval '1 millisecond',
-    closed_at = CASE WHEN a.next_try_in_ms IS NULL THEN now() + $10::bigint * interval '1 millisecond' END,
+    next_try_at = now() + (a.next_try_in_ms + $11::bigint) * interval '1 millisecond',
+    closed_at = CASE WHEN a.next_try_in_ms IS NULL THEN now() + $11::bigint * interval '1 millisecond' END,
     turn = coalesce((extract(epoch FROM now()) * 1000)::bigint + a.next_try_in_ms, e.turn),
     lease_until = NULL, lease = NULL
 FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::int[], $7::bigint[], $8::text[],
-            $9::text[])
-     AS a (provider, account, provider_event_id, state, detail, number, next_try_in_ms, merchant_id, payment_id)
+            $9::text[], $10::text[])
+     AS a (provider, account, provider_event_id, state, detail, number, next_try_in_ms, merchant_id, payment_id, lease)
 WHERE e.provider = a.provider AND e.account = a.account AND e.provider_event_id = a.provider_event_id
-  AND e.next_try_at IS NOT NULL;
+  AND e.next_try_at IS NOT NULL AND (a.lease IS NULL OR e.lease = a.lease);
 
 -- add_balances: one row per account and batch, last because it is contended
 INSERT INTO balance (merchant_id, account, currency, debits, credits)

@@ -59,14 +59,14 @@ class Handler:
             if may_run_again(error):
                 log.warning("event not processed", event_id=event.event_id, error=type(error).__name__)
                 return False
-            return await self._failed(event, started_at, error)
+            return await self._failed(event, stored, started_at, error)
 
     async def _carry_out(self, event: Claimed, stored: Stored | None, started_at: datetime) -> str:
         notice = None if event.notice is None else _NOTICE.decode(event.notice)
         if notice is None:
             return await self._acknowledge(event, Decided("unknown_type"), None, started_at)
         if stored is None:
-            return await self._not_yet(event, "no such payment here", started_at)
+            return await self._not_yet(event, "no such payment here", None, started_at)
         notice = self._core.actions.delivered(
             notice, event.event_id, stored.payment.merchant_id, stored.payment.payment_id
         )
@@ -77,9 +77,9 @@ class Handler:
                 newest = await self._newest(stored, decided, notice)
                 decided = self._decide(event, notice, stored, change_id, newest)
             if isinstance(decided, Ask):
-                return await self._not_yet(event, f"still contradicted: {decided.reason}", started_at)
+                return await self._not_yet(event, f"still contradicted: {decided.reason}", stored, started_at)
             if isinstance(decided, NotYet):
-                return await self._not_yet(event, decided.reason, started_at)
+                return await self._not_yet(event, decided.reason, stored, started_at)
             done = await self._commit(event, decided, stored, started_at)
             if done is not None:
                 return done
@@ -157,25 +157,29 @@ class Handler:
         await self._core.journal.commit(_bare(event, ack))
         return decided.disposition
 
-    async def _not_yet(self, event: Claimed, why: str, started_at: datetime) -> str:
+    async def _not_yet(self, event: Claimed, why: str, stored: Stored | None, started_at: datetime) -> str:
         """Tried again later, or dead."""
-        return await self._again_or_dead(event, "unroutable", why, started_at)
+        return await self._again_or_dead(event, "unroutable", why, stored, started_at)
 
-    async def _failed(self, event: Claimed, started_at: datetime, error: Exception) -> bool:
+    async def _failed(self, event: Claimed, stored: Stored | None, started_at: datetime, error: Exception) -> bool:
         frames = traceback.extract_tb(error.__traceback__)
         place = f" at {frames[-1].name}:{frames[-1].lineno}" if frames else ""
         detail = f"{type(error).__name__}{place}"  # its text may repeat what a provider sent
         log.error("event handler failed", event_id=event.event_id, error=detail)
         try:
-            await self._again_or_dead(event, "failed", detail, started_at)
+            await self._again_or_dead(event, "failed", detail, stored, started_at)
         except (OutcomeUnknown, Overloaded):
             return False
         return True
 
-    async def _again_or_dead(self, event: Claimed, result: str, detail: str, started_at: datetime) -> str:
+    async def _again_or_dead(
+        self, event: Claimed, result: str, detail: str, stored: Stored | None, started_at: datetime
+    ) -> str:
+        """Whose payment it is about is kept where that is known: the merchant sees the event, and filters find it. Had
+        another worker come to hold the event, its word is the newer one."""
         number = event.tries + 1
         dead = number >= self._retries.limit(event.provider)
-        ack = self._ack(event, result, started_at, detail=detail)
+        ack = replace(self._ack(event, result, started_at, stored=stored, detail=detail), lease=event.lease)
         if dead:
             log.error(
                 "dead letter",

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
@@ -87,6 +89,25 @@ def test_replay_and_discard(database: Database, fresh_merchant: str, command: Co
     assert (trace["state"], trace["attempts"][-1]["detail"]) == ("discarded", "not ours")
     trace = json.loads(command("dead-letters", "show", events[0], "--json").out)
     assert (trace["state"], trace["attempts"][-1]["actor"]) == ("received", "operator:ada")
+
+
+@pytest.mark.parametrize("zone", ["Etc/GMT-12", "Etc/GMT+12"])
+def test_dead_before_is_universal_time(
+    database: Database, fresh_merchant: str, command: Command, monkeypatch: pytest.MonkeyPatch, zone: str
+) -> None:
+    """Wherever the operator sits."""
+    dead_events(database, fresh_merchant, "a")
+    asked_at = datetime.now(UTC)
+    monkeypatch.setenv("TZ", zone)
+    time.tzset()
+    try:
+        for hours, count in ((-1, "0 "), (1, "1 ")):
+            before = (asked_at + timedelta(hours=hours)).strftime("%Y-%m-%dT%H:%M:%S")
+            filters = ("--merchant", fresh_merchant, "--dead-before", before)
+            assert command("dead-letters", "discard", *filters, "--reason", "old").out.startswith(count)
+    finally:
+        monkeypatch.delenv("TZ")
+        time.tzset()
 
 
 @pytest.mark.parametrize("act", ["replay", "discard"])

@@ -74,7 +74,7 @@ class ActOnMany(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     provider: _Name | None = None
     type: _Name | None = None
     merchant_id: _Name | None = None
-    dead_before: datetime | None = None
+    dead_before: Annotated[datetime, Meta(tz=True)] | None = None
 
 
 class Acted(Struct, frozen=True, kw_only=True):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import getpass
 from collections.abc import Awaitable, Callable
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, TypeVar
 
@@ -146,7 +146,7 @@ def _which(
         provider=provider,
         type=event_type,
         merchant_id=merchant,
-        dead_before=dead_before.astimezone() if dead_before else None,
+        dead_before=dead_before.replace(tzinfo=UTC) if dead_before else None,
     )
     if bool(events) == (every or which != DeadLetterFilter()):
         raise typer.BadParameter("name events, or give --all or a filter", param_hint="EVENT…")

@@ -44,8 +44,9 @@ _ACCEPTED: Final = """
 `POST /v1/webhooks/{provider}/{account}` answers 2xx once everything in the delivery is durable, and decides nothing. A
 redelivery is kept beside the first arrival and answered 2xx as well. A bad signature is 401, a stale timestamp or bytes
 that cannot be read 400, an unknown provider or account 404, more than 1 MiB 413, a body that is too slow 408; none of
-these is ever processed. When the inbox cannot be written the answer is 503 with `Retry-After`, and nothing that was
-acknowledged is lost.
+these is ever processed. Each is counted by provider, account, reason and hour: `tallystick webhook-refusals`, or `GET
+/v1/webhook-refusals` with an operator's key, shows what was refused in the last 30 days. When the inbox cannot be
+written the answer is 503 with `Retry-After`, and nothing that was acknowledged is lost.
 
 A worker decides from what is stored, never from the order of arrival or from a clock. What an event comes to:
 """

@@ -28,10 +28,12 @@ from tallystick.providers.stripe_notices import StripeReceiver
 from tallystick.record.batch import Connection
 from tallystick.record.journal import Journal, JournalLimits
 from tallystick.record.reads import Reads
+from tallystick.record.refusals import RefusalBook
 from tallystick.sealed_actions import ActionSeal
 from tallystick.sealing import sealer_of
 from tallystick.settings import Settings, comma_list
 from tallystick.webhooks.intake import Intake
+from tallystick.webhooks.refusals import Refusals
 
 #: asyncpg prepares each statement once per connection; there are fewer than this.
 STATEMENT_CACHE: Final = 128
@@ -212,6 +214,17 @@ async def open_intake(settings: Settings, database_url: str) -> AsyncIterator[In
         yield intake
     finally:
         await intake.stop()
+
+
+@asynccontextmanager
+async def open_refusals(core: Core) -> AsyncIterator[Refusals]:
+    """The counts of refused webhooks, open; leaving writes what is left."""
+    refusals = Refusals(RefusalBook(core.pool, clock_shift_ms=core.settings.clock_shift_ms), core.clock)
+    await refusals.start()
+    try:
+        yield refusals
+    finally:
+        await refusals.stop()
 
 
 @asynccontextmanager

@@ -6,6 +6,7 @@ import hashlib
 import hmac
 import json
 import time
+from collections import Counter
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
@@ -105,6 +106,44 @@ async def test_unknown_providers_and_accounts(database: Database, fresh_merchant
         for path in ("/v1/webhooks/simulator/other", "/v1/webhooks/nobody/main"):
             answer = await deliver(app.client, event(), path=path)
             assert (answer.status_code, answer.json()["code"]) == (404, "not_found")
+
+
+async def test_refusals_are_counted_for_operators(database: Database, fresh_merchant: str) -> None:
+    """By reason and hour, without a word of what strangers sent, and complete when the process has ended."""
+    operator = {"authorization": f"Bearer {await create_key(database.app_url, OPERATORS, operator=True)}"}
+
+    async def counts(app: Inside) -> Counter[tuple[str, str, str]]:
+        listed = await app.client.get("/v1/webhook-refusals?hours=3", headers=operator)
+        assert listed.status_code == 200
+        sums: Counter[tuple[str, str, str]] = Counter()
+        for each in listed.json()["data"]:
+            sums[each["provider"], each["account"], each["reason"]] += each["count"]
+        return sums
+
+    async with inside(database, fresh_merchant, BookedProvider()) as app:
+        before = await counts(app)
+    async with inside(database, fresh_merchant, BookedProvider()) as app:
+        await deliver(app.client, event(), "")
+        for _, _, make in REFUSED.values():
+            await deliver(app.client, *make(event()))
+        for number in range(30):
+            await deliver(app.client, event(), path=f"/v1/webhooks/stranger{number}/{number}")
+        await deliver(app.client, b" " * (MAX_WEBHOOK_BYTES + 1))
+    async with inside(database, fresh_merchant, BookedProvider()) as app:
+        assert await counts(app) - before == Counter(
+            {
+                ("simulator", "main", "webhook_signature_invalid"): 5,
+                ("simulator", "main", "webhook_timestamp_stale"): 2,
+                ("simulator", "main", "webhook_unparseable"): 6,
+                ("simulator", "main", "body_too_large"): 1,
+                ("(unknown)", "(unknown)", "not_found"): 30,
+            }
+        )
+        forbidden = await app.client.get("/v1/webhook-refusals")
+        assert (forbidden.status_code, forbidden.json()["code"]) == (403, "forbidden")
+        for query in ("hours=0", "hours=721", "hours=x", "hours=1&hours=2", "since=1", "hours="):
+            refused = await app.client.get(f"/v1/webhook-refusals?{query}", headers=operator)
+            assert (refused.status_code, refused.json()["code"]) == (422, "validation_failed"), query
 
 
 async def test_the_size_of_a_delivery(database: Database, fresh_merchant: str) -> None:

@@ -31,7 +31,7 @@ from tallystick.record.failures import DATABASE_AWAY
 from tallystick.sealing import sealer_of
 from tallystick.settings import Settings, load_settings
 from tallystick.views import encode
-from tallystick.wiring import open_core, open_intake, receivers
+from tallystick.wiring import open_core, open_intake, open_refusals, receivers
 
 Handler = Callable[[Request[Any, Any, Any]], Awaitable[ASGIApp]]
 
@@ -151,13 +151,13 @@ def create_app(
             async with (
                 open_core(settings, urls.app_url, providers=providers) as core,
                 open_intake(settings, urls.app_url) as intake,
+                open_refusals(core) as refusals,
             ):
                 face.open(core)
-                face.webhooks = WebhookDoor(receivers(settings), intake, sealer_of(settings), core.clock)
+                face.webhooks = WebhookDoor(receivers(settings), intake, refusals, sealer_of(settings), core.clock)
                 app.state.core = core
                 app.state.webhooks = face.webhooks
                 yield
-                face.webhooks.close()
                 tell_what_was_left_out()
 
     handlers = [*(_route(face, endpoint) for endpoint in ENDPOINTS), *_open_routes(face)]

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from tallystick.api import events, instructions, queries
+from tallystick.api import events, instructions, queries, webhook_refusals
 from tallystick.api.bodies import AccountList, DisputeList, History, PaymentPage, TransferList
 from tallystick.api.endpoint import ACT, BODY, KEYED, READ, Endpoint, Handle, read
 from tallystick.api.events import Act, Acted, ActOnMany, DeadLetterPage, EventList
 from tallystick.api.instructions import InstructionKind
 from tallystick.api.webhook_endpoint_table import WEBHOOK_ENDPOINTS
+from tallystick.api.webhook_refusals import WebhookRefusals
 from tallystick.views import DisputeView, PaymentView, RefundView
 from tallystick.webhooks.trace import EventTrace
 
@@ -246,6 +247,17 @@ ENDPOINTS: Final[tuple[Endpoint, ...]] = (
         "Discard the dead letters that a filter means, or all",
         events.discard_many,
         Acted,
+    ),
+    Endpoint(
+        method="GET",
+        path=webhook_refusals.PATH,
+        name="listWebhookRefusals",
+        summary="How many deliveries of providers were refused, by hour and reason",
+        handle=read(webhook_refusals.list_refusals),
+        answers={200: WebhookRefusals},
+        codes=READ,
+        parameters=("refusal_hours",),
+        callers="operator",
     ),
     *WEBHOOK_ENDPOINTS,
 )

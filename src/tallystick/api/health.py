@@ -20,7 +20,7 @@ PROBE_TIMEOUT_S: Final = 2
 #: What this process asks of the schema, beside the schema's own word: its statements.
 _STATEMENTS: Final = tuple(
     statement
-    for file in ("reads.sql", "journal.sql", "inbox.sql", "outbound.sql")
+    for file in ("reads.sql", "journal.sql", "inbox.sql", "outbound.sql", "refusals.sql")
     for statement in sql.load(file).values()
 )
 

@@ -15,6 +15,7 @@ from tallystick.api.endpoint import Endpoint
 from tallystick.api.endpoints import ENDPOINTS
 from tallystick.api.webhook_deliveries import DELIVERY_STATES
 from tallystick.api.webhook_endpoint_table import NARROWED
+from tallystick.api.webhook_refusals import HOURS
 from tallystick.edge.commands import (
     CAPTURE_METHODS,
     DEFAULT_PAGE_SIZE,
@@ -101,6 +102,7 @@ PARAMETERS: Final[dict[str, Schema]] = {
     "event_provider": _parameter("query", "provider", {"type": "string"}, "Only this provider's."),
     "event_type": _parameter("query", "type", {"type": "string"}, "Only events of this type, in the provider's words."),
     "event_merchant": _parameter("query", "merchant_id", {"type": "string"}, "Only this merchant's."),
+    "refusal_hours": _parameter("query", "hours", HOURS, "Of the last so many hours."),
     "idempotency_key_header": _parameter(
         "header",
         "Idempotency-Key",
@@ -137,8 +139,6 @@ PARAMETERS: Final[dict[str, Schema]] = {
         "next_cursor of the page before.",
     ),
 }
-
-_RECEIVER: Final = ("provider", "account")
 
 _TEXT: Final[Schema] = {"type": "string"}
 _SECONDS: Final[Schema] = {"type": "integer", "minimum": 1}
@@ -265,7 +265,7 @@ def _webhook() -> dict[str, Schema]:
         headers = responses[str(status)]["headers"]
         for name in ("RateLimit-Policy", "RateLimit", "WWW-Authenticate"):
             headers.pop(name, None)
-    names = [_parameter("path", name, {"type": "string"}, "As configured.", required=True) for name in _RECEIVER]
+    names = [_parameter("path", name, _TEXT, "As configured.", required=True) for name in ("provider", "account")]
     return {
         "post": {
             "operationId": "receiveWebhook",

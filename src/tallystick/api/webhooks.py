@@ -17,15 +17,12 @@ from tallystick.api.exchange import JSON, Answer, Exchange, Header
 from tallystick.api.problems import Refused, busy
 from tallystick.clock import Clock
 from tallystick.errors import Overloaded, problem
-from tallystick.logs import get_logger
 from tallystick.providers.notices import BadSignature, Receiver, StaleTimestamp, Unparseable
-from tallystick.sampling import SampledLines
 from tallystick.sealed_actions import ActionSeal
 from tallystick.sealing import Sealer
 from tallystick.webhooks.envelope import Envelope, envelope_of, sealed_part
 from tallystick.webhooks.intake import Arrival, Intake, IntakeUnavailable
-
-log = get_logger("tallystick.api.webhooks")
+from tallystick.webhooks.refusals import UNKNOWN, Refusals
 
 PATH: Final = "/v1/webhooks/{provider}/{account}"
 
@@ -56,46 +53,23 @@ CODES: Final = (
 )
 
 
-class Refusals:
-    """Counts of what was refused, by provider, account and code, with a sampled line in the log."""
-
-    def __init__(self) -> None:
-        self.counts: dict[tuple[str, str, str], int] = {}
-        self._lines = SampledLines()
-
-    def count(self, provider: str, account: str, code: str) -> None:
-        """One more."""
-        slot = (provider, account, code)
-        self.counts[slot] = self.counts.get(slot, 0) + 1
-
-        def say(since_last_line: int) -> None:
-            log.warning(
-                "webhooks refused", provider=provider, account=account, code=code, since_last_line=since_last_line
-            )
-
-        self._lines.line(slot, say)
-
-    def tell(self) -> None:
-        """Say what the sampled lines have left out."""
-        self._lines.tell()
-
-
 class WebhookDoor:
     """The endpoint of one process."""
 
     def __init__(
-        self, receivers: Mapping[tuple[str, str], Receiver], intake: Intake, sealer: Sealer, clock: Clock
+        self,
+        receivers: Mapping[tuple[str, str], Receiver],
+        intake: Intake,
+        refusals: Refusals,
+        sealer: Sealer,
+        clock: Clock,
     ) -> None:
         self._receivers = receivers
         self._intake = intake
         self._sealer = sealer
         self._actions = ActionSeal(sealer)
         self._clock = clock
-        self.refusals = Refusals()
-
-    def close(self) -> None:
-        """Say what the sampled lines have left out."""
-        self.refusals.tell()
+        self._refusals = refusals
 
     async def answer(self, scope: Scope, exchange: Exchange) -> Answer:
         """2xx once everything in the delivery is durable. Raises Refused."""
@@ -104,7 +78,7 @@ class WebhookDoor:
         receiver = self._receivers.get((provider, account))
         if receiver is None:
             # Names from the path stay out of counts and logs: anyone can send any.
-            self.refusals.count("", "", "not_found")
+            self._refusals.count(UNKNOWN, UNKNOWN, "not_found")
             raise Refused(problem("not_found", "No such provider and account here.", request_id=request_id))
         received_at = self._clock.now()
         try:
@@ -112,7 +86,7 @@ class WebhookDoor:
             body = await exchange.body(MAX_WEBHOOK_BYTES)
             envelopes = self._verified(receiver, body, headers, received_at, request_id)
         except Refused as refused:
-            self.refusals.count(provider, account, refused.problem.code)
+            self._refusals.count(provider, account, refused.problem.code)
             raise
         validated_at = self._clock.now()
         arrivals = self._arrivals(envelopes, body, headers, validated_at)

@@ -31,6 +31,7 @@ COMMANDS: Final[Mapping[str, str]] = {
     "settings": "tallystick.cli.about:settings",
     "in-doubt": "tallystick.cli.in_doubt:app",
     "dead-letters": "tallystick.cli.dead_letters:app",
+    "webhook-refusals": "tallystick.cli.webhook_refusals:webhook_refusals",
 }
 
 #: Libraries whose errors mean that the database or the acquirer cannot be talked to. By name, so that a command that

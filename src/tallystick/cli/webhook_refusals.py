@@ -1,0 +1,46 @@
+"""``webhook-refusals``: how many deliveries of providers were refused, and why."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from typing import Annotated
+
+import msgspec
+import typer
+
+from tallystick.cli.context import AsJson, DataDir, console, settings_from
+from tallystick.cli.database import existing_database
+from tallystick.cli.tables import table_of
+from tallystick.record.refusals import KEEP_HOURS, RefusalBook, RefusedWebhooks
+from tallystick.settings import Settings
+from tallystick.wiring import open_pool
+
+
+def webhook_refusals(
+    hours: Annotated[int, typer.Option(min=1, max=KEEP_HOURS, help="Of the last so many hours.")] = 24,
+    as_json: AsJson = False,
+    data_dir: DataDir = None,
+) -> None:
+    """Count the webhooks that were refused, by hour and reason. Running processes add theirs every few seconds."""
+    settings = settings_from(data_dir)
+    with existing_database(settings) as database:
+        counts = asyncio.run(_counts(settings, database.app_url, hours))
+    if as_json:
+        typer.echo(msgspec.json.encode(counts).decode())
+    elif counts:
+        table = table_of("hour (UTC)", "provider", "account", "reason", "count", title="Refused webhooks")
+        for each in counts:
+            hour = each.hour.strftime("%Y-%m-%d %H:%M")
+            table.add_row(hour, each.provider, each.account, each.reason, f"{each.count:,}")
+        console.print(table)
+    else:
+        console.print(f"No webhooks were refused in the last {hours} h.", highlight=False)
+
+
+async def _counts(settings: Settings, database_url: str, hours: int) -> Sequence[RefusedWebhooks]:
+    pool = await open_pool(database_url, settings)
+    try:
+        return await RefusalBook(pool, clock_shift_ms=settings.clock_shift_ms).of_last(hours)
+    finally:
+        await pool.close()

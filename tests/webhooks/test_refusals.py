@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
+from contextlib import AsyncExitStack
 from datetime import UTC, datetime, timedelta
 
+import asyncpg
 import pytest
 
 from tallystick.clock import Clock
@@ -29,19 +31,14 @@ def account(fresh_merchant: str) -> str:
 
 async def counted(database: Database, account: str, hours: int = KEEP_HOURS) -> list[tuple[str, str, int]]:
     """(provider, reason, count) of an account."""
-    pool = await open_pool(database.app_url, WEBHOOK_SETTINGS)
-    try:
+    async with await open_pool(database.app_url, WEBHOOK_SETTINGS) as pool:
         found = await RefusalBook(pool).of_last(hours)
-    finally:
-        await pool.close()
     return [(each.provider, each.reason, each.count) for each in found if each.account == account]
 
 
-async def test_the_counts_of_many_processes_add_up(database: Database, account: str) -> None:
-    """Whatever the order in which they first met a reason, and however they race."""
-    pools = [await open_pool(database.app_url, WEBHOOK_SETTINGS) for _ in range(6)]
+async def _count_in_many(pools: list[asyncpg.Pool], account: str, reasons: list[str]) -> None:
+    """Five times each reason at two providers, in as many processes as there are pools."""
     processes = [Refusals(RefusalBook(pool), Clock(), flush_every_s=NEVER_S) for pool in pools]
-    reasons = ["webhook_signature_invalid", "webhook_timestamp_stale", "webhook_unparseable", "request_timeout"]
     for _ in range(5):
         for turn, process in enumerate(processes):
             for reason in reasons[turn % 4 :] + reasons[: turn % 4]:
@@ -50,8 +47,14 @@ async def test_the_counts_of_many_processes_add_up(database: Database, account: 
         await asyncio.gather(*(process.flush() for process in processes))
     for process in processes:
         await process.stop()
-    for pool in pools:
-        await pool.close()
+
+
+async def test_the_counts_of_many_processes_add_up(database: Database, account: str) -> None:
+    """Whatever the order in which they first met a reason, and however they race."""
+    reasons = ["webhook_signature_invalid", "webhook_timestamp_stale", "webhook_unparseable", "request_timeout"]
+    async with AsyncExitStack() as stack:
+        pools = [await stack.enter_async_context(await open_pool(database.app_url, WEBHOOK_SETTINGS)) for _ in range(6)]
+        await _count_in_many(pools, account, reasons)
     expected = [(provider, reason, 30) for provider in ("adyen", "stripe") for reason in reasons]
     totals: dict[tuple[str, str], int] = {}
     for provider, reason, number in await counted(database, account):  # an hour may have ended meanwhile
@@ -73,23 +76,22 @@ class AwayBook(RefusalBook):
 
 
 async def test_while_the_record_is_away_counts_wait_and_end_in_their_own_hour(database: Database, account: str) -> None:
-    pool = await open_pool(database.app_url, WEBHOOK_SETTINGS)
-    book, clock = AwayBook(pool), Clock(shift_ms=-HOUR_MS)
-    refusals = Refusals(book, clock, flush_every_s=0.01)
-    await refusals.start()
-    before = datetime.now(UTC) - timedelta(hours=1)
-    for _ in range(7):
+    async with await open_pool(database.app_url, WEBHOOK_SETTINGS) as pool:
+        book, clock = AwayBook(pool), Clock(shift_ms=-HOUR_MS)
+        refusals = Refusals(book, clock, flush_every_s=0.01)
+        await refusals.start()
+        before = datetime.now(UTC) - timedelta(hours=1)
+        for _ in range(7):
+            refusals.count("stripe", account, "webhook_signature_invalid")
+        async with asyncio.timeout(30):
+            while book.writes < 3:
+                await asyncio.sleep(0.005)
+        assert await counted(database, account) == []
+        clock.shift_ms = 0
         refusals.count("stripe", account, "webhook_signature_invalid")
-    async with asyncio.timeout(30):
-        while book.writes < 3:
-            await asyncio.sleep(0.005)
-    assert await counted(database, account) == []
-    clock.shift_ms = 0
-    refusals.count("stripe", account, "webhook_signature_invalid")
-    book.away = False
-    await refusals.stop()
-    found = [each for each in await book.of_last(3) if each.account == account]
-    await pool.close()
+        book.away = False
+        await refusals.stop()
+        found = [each for each in await book.of_last(3) if each.account == account]
     assert [each.count for each in found] == [1, 7]
     hours = [each.hour for each in found]
     assert hours[0] - hours[1] == timedelta(hours=1)
@@ -97,44 +99,41 @@ async def test_while_the_record_is_away_counts_wait_and_end_in_their_own_hour(da
 
 
 async def test_what_is_counted_at_the_end_is_written(database: Database, account: str) -> None:
-    pool = await open_pool(database.app_url, WEBHOOK_SETTINGS)
-    refusals = Refusals(RefusalBook(pool), Clock(), flush_every_s=NEVER_S)
-    await refusals.start()
-    refusals.count("stripe", account, "webhook_unparseable")
-    await refusals.stop()
-    await pool.close()
+    async with await open_pool(database.app_url, WEBHOOK_SETTINGS) as pool:
+        refusals = Refusals(RefusalBook(pool), Clock(), flush_every_s=NEVER_S)
+        await refusals.start()
+        refusals.count("stripe", account, "webhook_unparseable")
+        await refusals.stop()
     assert await counted(database, account) == [("stripe", "webhook_unparseable", 1)]
 
 
 async def test_old_hours_are_removed_and_young_ones_stay(database: Database, account: str) -> None:
-    pool = await open_pool(database.app_url, WEBHOOK_SETTINGS)
-    for age_hours in (KEEP_HOURS + 2, KEEP_HOURS - 2):
-        old = Clock(shift_ms=-age_hours * HOUR_MS)
-        aged = Refusals(RefusalBook(pool, clock_shift_ms=old.shift_ms), old, flush_every_s=NEVER_S)
-        aged.count("stripe", account, "request_timeout")
-        await aged.stop()
-    count = "SELECT count(*) FROM webhook_refusal WHERE account = $1"
-    assert await pool.fetchval(count, account) == 2
-    now = Refusals(RefusalBook(pool), Clock(), flush_every_s=NEVER_S)
-    now.count(UNKNOWN, account, "not_found")
-    await now.stop()
-    assert await pool.fetchval(count, account) == 2
-    await pool.close()
+    async with await open_pool(database.app_url, WEBHOOK_SETTINGS) as pool:
+        for age_hours in (KEEP_HOURS + 2, KEEP_HOURS - 2):
+            old = Clock(shift_ms=-age_hours * HOUR_MS)
+            aged = Refusals(RefusalBook(pool, clock_shift_ms=old.shift_ms), old, flush_every_s=NEVER_S)
+            aged.count("stripe", account, "request_timeout")
+            await aged.stop()
+        count = "SELECT count(*) FROM webhook_refusal WHERE account = $1"
+        assert await pool.fetchval(count, account) == 2
+        now = Refusals(RefusalBook(pool), Clock(), flush_every_s=NEVER_S)
+        now.count(UNKNOWN, account, "not_found")
+        await now.stop()
+        assert await pool.fetchval(count, account) == 2
     assert await counted(database, account) == [(UNKNOWN, "not_found", 1), ("stripe", "request_timeout", 1)]
     assert await counted(database, account, hours=1) == [(UNKNOWN, "not_found", 1)]
 
 
 async def test_what_nobody_will_read_is_not_kept_while_the_record_is_away(database: Database, account: str) -> None:
     """Memory is bounded by the hours that are kept, however long the record is away."""
-    pool = await open_pool(database.app_url, WEBHOOK_SETTINGS)
-    book, clock = AwayBook(pool), Clock(shift_ms=-(KEEP_HOURS + 5) * HOUR_MS)
-    refusals = Refusals(book, clock, flush_every_s=NEVER_S)
-    refusals.count("stripe", account, "webhook_unparseable")
-    await refusals.flush()
-    clock.shift_ms = 0
-    await refusals.flush()
-    writes = book.writes
-    await refusals.flush()
-    assert (writes, book.writes) == (2, 2)
-    await refusals.stop()
-    await pool.close()
+    async with await open_pool(database.app_url, WEBHOOK_SETTINGS) as pool:
+        book, clock = AwayBook(pool), Clock(shift_ms=-(KEEP_HOURS + 5) * HOUR_MS)
+        refusals = Refusals(book, clock, flush_every_s=NEVER_S)
+        refusals.count("stripe", account, "webhook_unparseable")
+        await refusals.flush()
+        clock.shift_ms = 0
+        await refusals.flush()
+        writes = book.writes
+        await refusals.flush()
+        assert (writes, book.writes) == (2, 2)
+        await refusals.stop()

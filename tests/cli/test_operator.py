@@ -45,7 +45,7 @@ def _paid(database: Database, merchant: str) -> str:
     return asyncio.run(pay())
 
 
-def _in_lane(database: Database, merchant: str) -> tuple[str, str]:
+def in_lane(database: Database, merchant: str) -> tuple[str, str]:
     """A payment whose provider never answered, parked for a person; the ids of its payment and attempt."""
 
     async def doubt() -> tuple[str, str]:
@@ -105,7 +105,7 @@ def test_verify_exits_0_where_everything_holds_and_1_where_something_does_not(
 def test_a_parked_attempt_is_listed_shown_and_settled_as_executed(
     command: Command, database: Database, fresh_merchant: str
 ) -> None:
-    payment_id, attempt_id = _in_lane(database, fresh_merchant)
+    payment_id, attempt_id = in_lane(database, fresh_merchant)
     assert _replay(database, fresh_merchant)["status"] == 202
 
     listed = command("in-doubt", "list", "--merchant", fresh_merchant, "--json", in_doubt_owner="night-shift")
@@ -138,7 +138,7 @@ def test_a_parked_attempt_is_listed_shown_and_settled_as_executed(
 def test_a_parked_attempt_is_settled_as_not_charged(
     command: Command, database: Database, fresh_merchant: str, outcome: str, state: str
 ) -> None:
-    _, attempt_id = _in_lane(database, fresh_merchant)
+    _, attempt_id = in_lane(database, fresh_merchant)
     words = ("--evidence", "not on the statement", "--actor", "ines", "--reason", "month end")
     assert command("in-doubt", "resolve", attempt_id, "--outcome", outcome, *words).code == 0
     answer = _replay(database, fresh_merchant)

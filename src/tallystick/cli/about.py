@@ -6,9 +6,9 @@ from typing import Annotated
 
 import msgspec
 import typer
-from rich.table import Table
 
 from tallystick.cli.context import AsJson, console
+from tallystick.cli.tables import table_of
 from tallystick.contract import render_contract
 from tallystick.settings import describe_settings
 
@@ -28,7 +28,5 @@ def settings(as_json: AsJson = False, plain: Annotated[bool, typer.Option(help="
         for row in rows:
             typer.echo(f"{row.variable}={row.default}  # {row.unit}: {row.reason}")
         return
-    table = Table("variable", "default", "unit", "reason", title="Settings")
-    for row in rows:
-        table.add_row(row.variable, row.default, row.unit, row.reason)
-    console.print(table)
+    cells = [(row.variable, row.default, row.unit, row.reason) for row in rows]
+    console.print(table_of(("variable", "default", "unit", "reason"), cells, title="Settings"))

@@ -90,6 +90,8 @@ def _print(title: str, report: Report) -> None:
     console.print(table)
     for violation in report.violations[:SHOWN]:
         where = f"{violation.merchant_id} {violation.subject_id}".strip()
-        console.print(f"✗ {violation.invariant}: {where}: {violation.detail}", highlight=False, markup=False)
+        console.print(
+            f"✗ {violation.invariant}: {where}: {violation.detail}", highlight=False, markup=False, soft_wrap=True
+        )
     if len(report.violations) > SHOWN:
         console.print(f"… and more: --json shows {len(report.violations)} of them.")

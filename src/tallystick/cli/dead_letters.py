@@ -12,9 +12,11 @@ from typing import Annotated, TypeVar
 import msgspec
 import typer
 from rich.table import Table
+from rich.text import Text
 
 from tallystick.cli.context import AsJson, DataDir, console, settings_from
 from tallystick.cli.database import existing_database
+from tallystick.cli.tables import table_of, way_of_an_event
 from tallystick.record.inbox import DeadLetterFilter, Inbox
 from tallystick.settings import Settings
 from tallystick.webhooks.dead_letters import DeadLetter, DeadLetters
@@ -167,23 +169,33 @@ def _with_inbox(settings: Settings, action: Callable[[Inbox, DeadLetters], Await
 
 
 def _table(letters: list[DeadLetter]) -> Table:
-    table = Table(title="Dead letters")
-    for name, whole in (("event", True), ("owner", True), ("tries", True), ("what, and why it died", False)):
-        table.add_column(name, no_wrap=whole)
-    for letter in letters:
-        why = f"{letter.provider} {letter.type}: {letter.last_error or 'unknown'}"
-        overdue = f"\n[bold red]overdue, dead since {letter.dead_since.isoformat(timespec='minutes')}[/]"
-        table.add_row(letter.event_id, letter.owner, str(letter.tries), why + (overdue if letter.overdue else ""))
-    return table
+    rows = [(letter.event_id, _about(letter)) for letter in letters]
+    return table_of(("event", "what, and why it died"), rows, whole=["event"], title="Dead letters")
+
+
+def _about(letter: DeadLetter) -> Text:
+    about = Text(f"{letter.provider} {letter.type}: {letter.last_error or 'unknown'}")
+    about.append(f"\n{letter.tries} tries; {letter.owner}")
+    if letter.overdue:
+        since = letter.dead_since.isoformat(timespec="minutes")
+        about.append(f"\noverdue, dead since {since}", style="bold red")
+    return about
 
 
 def _print_trace(trace: EventTrace) -> None:
-    console.print(f"{trace.id}: {trace.type} of {trace.provider}/{trace.account}, [bold]{trace.state}[/]")
-    console.print(
-        f"provider's id {trace.provider_event_id}, payment {trace.payment_id or 'not known'}", highlight=False
-    )
-    table = Table("checkpoint", "at", "result", "detail")
-    for checkpoint in trace.checkpoints:
-        at = checkpoint.at.isoformat(timespec="milliseconds") if checkpoint.at else ""
-        table.add_row(checkpoint.name, at, checkpoint.result or "", checkpoint.detail or "")
-    console.print(table)
+    for line in (
+        f"{trace.id}: {trace.type} of {trace.provider}/{trace.account}, {trace.state}",
+        f"provider's id {trace.provider_event_id}",
+        f"payment {trace.payment_id or 'not known'}",
+    ):
+        console.print(line, highlight=False, markup=False, soft_wrap=True)
+    checkpoints = [
+        (
+            each.name,
+            each.at.isoformat(timespec="milliseconds") if each.at else "",
+            each.result or "",
+            each.detail or "",
+        )
+        for each in trace.checkpoints
+    ]
+    console.print(way_of_an_event(checkpoints))

@@ -16,6 +16,7 @@ from rich.table import Table
 
 from tallystick.cli.bars import Bars
 from tallystick.cli.context import DataDir, console, settings_from
+from tallystick.cli.tables import way_of_an_event
 from tallystick.cli.up import announce, invitation
 from tallystick.demo.outcome import Outcome
 from tallystick.demo.run import demonstrate, impatient
@@ -78,13 +79,10 @@ def _print(outcome: Outcome) -> None:
         checks.add_row("[green]✓[/]" if check.held else "[bold red]✗[/]", check.name, check.seen)
     console.print(figures)
     if outcome.drill:
-        drill = Table("checkpoint", "at", "result", "detail", title="The way of one dead letter, from durable rows")
-        for row in outcome.drill:
-            drill.add_row(*row)
-        console.print(drill)
+        console.print(way_of_an_event(outcome.drill, title="The way of one dead letter, from durable rows"))
     console.print(checks)
     for check in outcome.checks:
         for difference in check.differences[:SHOWN]:
-            console.print(f"✗ {check.name}: {difference}", style="red", highlight=False, markup=False)
+            console.print(f"✗ {check.name}: {difference}", style="red", highlight=False, markup=False, soft_wrap=True)
         if len(check.differences) > SHOWN:
             console.print(f"✗ {check.name}: and {len(check.differences) - SHOWN} more", style="red")

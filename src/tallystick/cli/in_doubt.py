@@ -9,10 +9,12 @@ from typing import Annotated, Any, TypeVar
 import msgspec
 import typer
 from rich.table import Table
+from rich.text import Text
 
 from tallystick import in_doubt as lane_of
 from tallystick.cli.context import AsJson, DataDir, SomeMerchant, console, settings_from
 from tallystick.cli.database import existing_database
+from tallystick.cli.tables import table_of
 from tallystick.core import Core
 from tallystick.in_doubt import OUTCOMES, Parked
 from tallystick.record.schedule import ScheduleBook
@@ -125,17 +127,17 @@ def _row(parked: Parked) -> dict[str, object]:
 
 
 def _table(parked: list[Parked]) -> Table:
-    table = Table("attempt", "payment", "operation", "amount", "state", "owner", "for", title="In doubt")
-    for each in parked:
-        attempt = each.attempt
-        minutes = f"{each.parked_for_ms // 60_000} min"
-        table.add_row(
-            attempt.attempt_id,
-            attempt.payment_id,
-            attempt.operation,
-            f"{attempt.amount} {attempt.currency}",
-            attempt.state,
-            each.owner,
-            f"[bold red]{minutes}, overdue[/]" if each.overdue else minutes,
-        )
-    return table
+    ids = "attempt, payment"
+    rows = [(f"{each.attempt.attempt_id}\n{each.attempt.payment_id}", _about(each)) for each in parked]
+    return table_of((ids, "what, owner, for how long"), rows, whole=[ids], title="In doubt")
+
+
+def _about(parked: Parked) -> Text:
+    attempt = parked.attempt
+    about = Text(f"{attempt.operation} {attempt.amount} {attempt.currency}: {attempt.state} at {attempt.provider}")
+    if attempt.provider_reference:
+        about.append(f" ({attempt.provider_reference})")
+    about.append(f"\n{parked.owner}, ")
+    minutes = f"{parked.parked_for_ms // 60_000} min"
+    about.append(f"{minutes}, overdue" if parked.overdue else minutes, style="bold red" if parked.overdue else "")
+    return about

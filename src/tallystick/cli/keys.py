@@ -7,7 +7,6 @@ from typing import Annotated
 
 import msgspec
 import typer
-from rich.table import Table
 
 from tallystick import keys
 from tallystick.cli.context import (
@@ -19,6 +18,7 @@ from tallystick.cli.context import (
     settings_from,
 )
 from tallystick.cli.database import existing_database
+from tallystick.cli.tables import table_of
 
 app = typer.Typer(help="API keys of merchants and operators.", no_args_is_help=True)
 
@@ -52,12 +52,13 @@ def list_keys(merchant: SomeMerchant = None, as_json: AsJson = False, data_dir: 
     if as_json:
         typer.echo(msgspec.json.encode(rows).decode())
         return
-    table = Table("merchant", "key id", "created", "revoked")
+    cells = []
     for row in rows:
-        revoked = row.revoked_at.isoformat(timespec="seconds") if row.revoked_at else ""
-        created = row.created_at.isoformat(timespec="seconds")
-        table.add_row("(operator)" if row.operator else row.merchant_id, row.key_id, created, revoked)
-    console.print(table)
+        at = row.created_at.isoformat(timespec="seconds")
+        if row.revoked_at:
+            at += f"\n{row.revoked_at.isoformat(timespec='seconds')}"
+        cells.append(("(operator)" if row.operator else row.merchant_id, row.key_id, at))
+    console.print(table_of(("merchant", "key id", "created, revoked"), cells, whole=["merchant", "key id"]))
 
 
 @app.command()

@@ -2,14 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable, Sequence
 
 from rich.table import Table
+from rich.text import Text
+
+#: A cell is text as it is: what providers or merchants chose must not be read as markup.
+Cell = str | Text
 
 
-def table_of(*columns: str, whole: Collection[str] = (), title: str | None = None, caption: str | None = None) -> Table:
-    """A table with these columns; those in ``whole`` hold ids, and are never narrower than what is in them."""
+def table_of(
+    columns: Sequence[str],
+    rows: Iterable[Sequence[Cell]],
+    *,
+    whole: Collection[str] = (),
+    title: str | None = None,
+    caption: str | None = None,
+) -> Table:
+    """A table; its columns in ``whole`` hold ids, and are not narrower than what is in them while there is room."""
     table = Table(title=title, caption=caption)
     for name in columns:
         table.add_column(name, overflow="fold", no_wrap=name in whole)
+    for row in rows:
+        table.add_row(*(cell if isinstance(cell, Text) else Text(cell) for cell in row))
     return table
+
+
+def way_of_an_event(checkpoints: Iterable[tuple[str, str, str, str]], title: str | None = None) -> Table:
+    """Checkpoints of an event, each with time, result and detail: in two columns, so that details hold ids whole."""
+    rows = [(f"{name}\n{at}".rstrip(), f"{result}\n{detail}".strip()) for name, at, result, detail in checkpoints]
+    return table_of(("checkpoint, at", "result, detail"), rows, whole=["checkpoint, at"], title=title)

@@ -29,11 +29,12 @@ def webhook_refusals(
     if as_json:
         typer.echo(msgspec.json.encode(counts).decode())
     elif counts:
-        table = table_of("hour (UTC)", "provider", "account", "reason", "count", title="Refused webhooks")
-        for each in counts:
-            hour = each.hour.strftime("%Y-%m-%d %H:%M")
-            table.add_row(hour, each.provider, each.account, each.reason, f"{each.count:,}")
-        console.print(table)
+        columns = ("hour (UTC)", "provider", "account", "reason", "count")
+        rows = [
+            (f"{each.hour:%Y-%m-%d %H:%M}", each.provider, each.account, each.reason, f"{each.count:,}")
+            for each in counts
+        ]
+        console.print(table_of(columns, rows, whole=["reason", "count"], title="Refused webhooks"))
     else:
         console.print(f"No webhooks were refused in the last {hours} h.", highlight=False)
 

@@ -53,7 +53,9 @@ class Road:
         self._tries[name] += 1
         if hours < 3:
             self.met["refused"] += 1
-            return web.Response(status=503, headers={"Retry-After": "1"})
+            refusal = web.Response(status=503, headers={"Retry-After": "1"})
+            refusal.force_close()  # what fails on a kept connection is sent once more at once, which is no try
+            return refusal
         headers = {name: value for name, value in request.headers.items() if name.lower() == "acquirer-signature"}
         passed = self._client.build_request("POST", request.path, content=body, headers=headers)
         passed.headers.pop("authorization", None)

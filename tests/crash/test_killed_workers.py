@@ -169,6 +169,7 @@ async def agree(core: Core, bank: AcquirerProcess, settings: Settings, merchant_
     assert beside.checked["open"] == 0
 
 
+@pytest.mark.timeout(600)  # a hundred lives: seconds, unless others keep the machine busy
 @pytest.mark.parametrize("story", STORIES)
 async def test_the_webhook_worker_killed_at_every_statement(
     own_url: str,
@@ -213,6 +214,7 @@ async def test_the_webhook_worker_killed_at_every_statement(
     assert len(whole.points) >= POINTS[story]
 
 
+@pytest.mark.timeout(600)
 async def test_the_outgoing_worker_killed_at_every_statement(
     own_url: str, lives: Lives, fresh_merchant: str, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -165,7 +165,12 @@ async def test_a_worker_that_dies_between_sending_and_recording_has_it_sent_agai
 
 
 async def test_two_workers_share_the_work_and_send_nothing_twice(database: Database, fresh_merchant: str) -> None:
-    async with receiving() as receiver, core_for(database) as one, core_for(database) as other:
+    patience = {"outbound_timeout_ms": 60_000, "outbound_lease_ms": 180_000}  # a time-out would be a second try
+    async with (
+        receiving() as receiver,
+        core_for(database, **patience) as one,
+        core_for(database, **patience) as other,
+    ):
         await register(one, fresh_merchant, receiver)
         stop = asyncio.Event()
         async with worker(one) as first, worker(other) as second:
@@ -177,7 +182,7 @@ async def test_two_workers_share_the_work_and_send_nothing_twice(database: Datab
                 await client.refund(f"r{number}", payment_id)
 
             await asyncio.gather(*(story(number) for number in range(20)))
-            async with asyncio.timeout(60):
+            async with asyncio.timeout(150):
                 while len(receiver.got) < 80:
                     await asyncio.sleep(0.02)
             stop.set()

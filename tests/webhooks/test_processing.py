@@ -335,6 +335,38 @@ async def test_filtered_replay_and_discard(database: Database, fresh_merchant: s
             await lane.replay(new_id("evt"), actor="operator:ada", reason="no such event")
 
 
+class OthersActFirst(Inbox):
+    """Between this one's look at the lane and its act, another operator has discarded, and one has replayed."""
+
+    async def dead(self, which: DeadLetterFilter, after: str | None, limit: int) -> Any:
+        page = await super().dead(which, after, limit)
+        names = [(row["provider"], row["account"], row["provider_event_id"]) for row in page]
+        if len(names) == 3:
+            await self.discard(names[:1], actor="operator:bob", reason="not ours")
+            await self.reopen(names[1:2], 0, actor="operator:eve", reason="mended")
+        return page
+
+
+async def test_operators_who_act_at_once(database: Database, fresh_merchant: str, poisoned: set[str]) -> None:
+    """What one discards for good stays so, though another is about to replay the whole lane."""
+    async with scene(database) as (core, _):
+        events = []
+        for _ in range(3):
+            stored = await waiting_payment(core, fresh_merchant)
+            notice = captured(stored.payment, stored.attempts[0].attempt_id)
+            events.append(envelope(new_id("req"), notice, payment=stored.payment))
+        poisoned.update(event.provider_event_id for event in events)
+        await accept(database, events)
+        await drain(core)
+        lane = DeadLetters(OthersActFirst(core.pool), WEBHOOK_SETTINGS)
+        mine = DeadLetterFilter(merchant_id=fresh_merchant)
+        assert await lane.replay_all(mine, actor="operator:ada", reason="mended") == 1
+        assert sorted((await states(core, fresh_merchant)).values()) == ["discarded", "received", "received"]
+        poisoned.clear()
+        await drain(core)
+        assert sorted((await states(core, fresh_merchant)).values()) == ["applied", "applied", "discarded"]
+
+
 async def test_nobody_elses_flood_holds_the_few_up(database: Database, fresh_merchant: str) -> None:
     """A thousand events of one merchant are in the inbox when one of another arrives: it does not wait for them."""
     async with scene(database, settings=replace(WEBHOOK_SETTINGS, webhook_batch=50)) as (core, _):

@@ -127,10 +127,14 @@ class Inbox:
             self.clock_shift_ms,
         )
 
-    async def reopen(self, names: Sequence[EventName], turn: int, *, actor: str, reason: str) -> int:
-        """Have closed events processed again; how many were closed. The act is recorded with them."""
+    async def reopen(
+        self, names: Sequence[EventName], turn: int, *, actor: str, reason: str, dead_alone: bool = False
+    ) -> int:
+        """Have closed events processed again; how many were closed (``dead_alone``: dead). The act is recorded with
+        them."""
         async with self._pool.acquire() as connection, connection.transaction():
-            done = await connection.fetch(STATEMENTS["reopen"], *_columns(sorted(names)), turn, self.clock_shift_ms)
+            columns = _columns(sorted(names))
+            done = await connection.fetch(STATEMENTS["reopen"], *columns, turn, self.clock_shift_ms, dead_alone)
             await _record_act(connection, done, "replayed", actor, reason)
         return len(done)
 

@@ -111,13 +111,14 @@ WHERE e.state = 'dead'
 ORDER BY e.event_id
 LIMIT $6;
 
--- reopen: closed events are processed again, as from the beginning, by the same guards ($5: shift in ms)
+-- reopen: closed events are processed again, as from the beginning, by the same guards ($5: shift in ms); where $6,
+-- those alone that are dead
 UPDATE inbox e
 SET state = 'received', detail = NULL, tries = 0, replays = replays + 1, closed_at = NULL,
     next_try_at = now() + $5::bigint * interval '1 millisecond', turn = $4
 FROM unnest($1::text[], $2::text[], $3::text[]) AS k (provider, account, provider_event_id)
 WHERE e.provider = k.provider AND e.account = k.account AND e.provider_event_id = k.provider_event_id
-  AND e.next_try_at IS NULL
+  AND e.next_try_at IS NULL AND (e.state = 'dead' OR NOT $6::boolean)
 RETURNING e.provider, e.account, e.provider_event_id, e.replays;
 
 -- discard: dead letters that nobody will replay

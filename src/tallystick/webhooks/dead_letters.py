@@ -79,11 +79,12 @@ class DeadLetters:
             raise NotReplayable(f"event {event_id} is still open")
 
     async def replay_all(self, which: DeadLetterFilter, *, actor: str, reason: str) -> int:
-        """Replay every dead letter that the filter means; how many."""
+        """Replay every dead letter that the filter means; how many. One that somebody else replayed or discarded
+        meanwhile is theirs."""
         done, after = 0, None
         while page := await self._inbox.dead(which, after, _ACT_BATCH):
             names = [(row["provider"], row["account"], row["provider_event_id"]) for row in page]
-            done += await self._inbox.reopen(names, _turn(), actor=actor, reason=reason)
+            done += await self._inbox.reopen(names, _turn(), actor=actor, reason=reason, dead_alone=True)
             after = page[-1]["event_id"]
         return done
 

@@ -44,9 +44,11 @@ FIND_BY_KEY: Final = {"enable_seqscan": "off", "enable_hashjoin": "off", "enable
 
 
 async def connect(url: str, *, command_timeout_ms: int) -> asyncpg.Connection:
-    """A connection to write with, as the application role, whatever role the URL logs in as."""
+    """A connection to write with, as the application role, whatever role the URL logs in as. To open it may take as
+    long as a command."""
     return await asyncpg.connect(
         url,
+        timeout=command_timeout_ms / 1000,
         command_timeout=command_timeout_ms / 1000,
         statement_cache_size=STATEMENT_CACHE,
         server_settings={"role": APP_ROLE, "application_name": "tallystick", **FIND_BY_KEY},
@@ -59,6 +61,7 @@ async def open_pool(url: str, settings: Settings) -> asyncpg.Pool:
         url,
         min_size=1,
         max_size=settings.database_connections,
+        timeout=settings.journal_commit_timeout_ms / 1000,
         command_timeout=settings.journal_commit_timeout_ms / 1000,
         statement_cache_size=STATEMENT_CACHE,
         server_settings={"role": APP_ROLE, "application_name": "tallystick", **FIND_BY_KEY},

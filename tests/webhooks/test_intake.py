@@ -169,6 +169,31 @@ async def test_a_database_that_is_away_is_said_so_and_nothing_is_acknowledged(da
             await intake.accept([arrival(envelope(new_id("req")))])
 
 
+async def test_a_database_that_hangs_is_said_so_in_time(database: Database) -> None:
+    """It neither answers nor refuses. Who waits behind others that wait is told as soon as those are."""
+    gate, hung = asyncio.Event(), 0
+
+    async def hanging() -> Connection:
+        nonlocal hung
+        hung += 1
+        await gate.wait()
+        return await connect(database.app_url, command_timeout_ms=5_000)
+
+    names = [new_id("req") for _ in range(6)]
+    async with intake_on(database, connect_with=hanging, commit_timeout_ms=200) as intake:
+        try:
+            async with asyncio.timeout(20):
+                for name in names:
+                    with pytest.raises(IntakeUnavailable):
+                        await intake.accept([arrival(envelope(name))])
+            assert 1 <= hung <= 2
+        finally:
+            gate.set()
+    async with intake_on(database) as intake:
+        await intake.accept([arrival(envelope(name)) for name in names])
+    assert len(rows(database, "SELECT 1 FROM inbox WHERE provider_event_id = ANY(%s)", names)) == len(names)
+
+
 async def test_a_full_queue_takes_nothing(database: Database) -> None:
     gate = asyncio.Event()
 

@@ -60,15 +60,15 @@ class AcquirerProcess:
     def stop(self) -> None:
         """As an operator does."""
         self._process.terminate()
-        self._process.wait(timeout=10)
+        self._process.wait(timeout=60)
 
     def kill(self) -> None:
         """As a power cut does."""
         self._process.kill()
-        self._process.wait(timeout=10)
+        self._process.wait(timeout=60)
 
     def call(
-        self, method: str, path: str, body: dict[str, Any] | None = None, key: str | None = None, timeout_s: float = 5
+        self, method: str, path: str, body: dict[str, Any] | None = None, key: str | None = None, timeout_s: float = 30
     ) -> tuple[int, dict[str, Any]]:
         """One plain HTTP request. Raises what the network raises."""
         request = urllib.request.Request(self.url + path, method=method)
@@ -121,7 +121,7 @@ class AcquirerProcess:
         return rows
 
     def _wait_until_ready(self) -> None:
-        give_up_at = time.monotonic() + 20
+        give_up_at = time.monotonic() + 90
         while True:
             try:
                 self.call("GET", "/sim/healthz")

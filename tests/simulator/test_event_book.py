@@ -161,7 +161,7 @@ def test_every_charge_has_its_event_after_a_kill_under_load(tmp_path: Path) -> N
     payers = [threading.Thread(target=pay) for _ in range(4)]
     for payer in payers:
         payer.start()
-    give_up_at = time.monotonic() + 10
+    give_up_at = time.monotonic() + 60
     while len(acknowledged) < 50 and time.monotonic() < give_up_at:
         time.sleep(0.01)
     running.kill()

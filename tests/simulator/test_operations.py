@@ -40,7 +40,7 @@ def _seen(running: AcquirerProcess, operation: str, script: str) -> tuple[object
     assert (status, made["status"]) == (200, "approved")
     later, key = follow_up(None if operation == "cancel" else PART), new_key()
     path = f"/sim/charges/{made['charge_id']}/{'refunds' if operation == 'refund' else operation}"
-    patience_s = 0.5 if script.startswith("timeout") else 5
+    patience_s = 1.5 if script.startswith("timeout") else 30
     first, again = (_answer(running, path, later, key, patience_s) for _ in range(2))
     assert first == again
     status_in_the_end = _settled(running, later["attempt_id"])
@@ -62,7 +62,7 @@ def _answer(running: AcquirerProcess, path: str, body: dict[str, Any], key: str,
 
 
 def _settled(running: AcquirerProcess, attempt_id: str) -> str | None:
-    give_up_at = time.monotonic() + 10
+    give_up_at = time.monotonic() + 60
     while (status := lookup(running, attempt_id).get("status")) == "pending":
         assert time.monotonic() < give_up_at
         time.sleep(0.05)

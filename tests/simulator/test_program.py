@@ -22,7 +22,7 @@ from tests.ports import free_port
 from tests.simulator.calls import charge, new_key
 
 #: An end in order takes about half a second; the rest is for a busy machine, and far below the 60 s of a held call.
-END_S = 5
+END_S = 20
 
 
 @pytest.mark.parametrize(
@@ -61,7 +61,7 @@ BROKEN: dict[str, tuple[bytes, dict[str, str]]] = {
 @pytest.mark.parametrize("what", BROKEN)
 def test_broken_requests_are_refused(running: AcquirerProcess, what: str) -> None:
     body, headers = BROKEN[what]
-    connection = http.client.HTTPConnection("127.0.0.1", running.port, timeout=5)
+    connection = http.client.HTTPConnection("127.0.0.1", running.port, timeout=30)
     connection.request("POST", "/sim/charges", body, {"Idempotency-Key": new_key()} | headers)
     answer = connection.getresponse()
     assert (answer.status, list(json.loads(answer.read()))) == (400, ["error"])
@@ -141,7 +141,7 @@ def test_what_was_acknowledged_survives_a_kill_under_load(tmp_path: Path) -> Non
     payers = [threading.Thread(target=pay) for _ in range(4)]
     for payer in payers:
         payer.start()
-    give_up_at = time.monotonic() + 10
+    give_up_at = time.monotonic() + 60
     while len(acknowledged) < 50 and time.monotonic() < give_up_at:
         time.sleep(0.01)
     running.kill()

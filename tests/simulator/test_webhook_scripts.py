@@ -220,7 +220,7 @@ def test_early_waits_for_a_dead_receiver_no_longer_than_a_caller_does(tmp_path_f
     with acquirer(books, webhook_url=nobody.url) as process:
         started = time.monotonic()
         assert process.call("POST", "/sim/charges", charge("sim_webhook_early"), new_key())[0] == 200
-        assert time.monotonic() - started < 3
+        assert time.monotonic() - started < 10  # which is what a caller waits for an answer
 
 
 def test_only_the_webhook_tells(sending: AcquirerProcess, inbox: Sink) -> None:

@@ -36,13 +36,13 @@ class FakeAdyen:
     def kill(self) -> None:
         """As a power cut does."""
         self._process.kill()
-        self._process.wait(timeout=10)
+        self._process.wait(timeout=60)
 
     def call(self, path: str, said: dict[str, Any] | None = None) -> bytes:
         """One request of a test's."""
         body = None if said is None else json.dumps(said).encode()
         request = urllib.request.Request(self.url + path, body, {"Content-Type": "application/json"})
-        with urllib.request.urlopen(request, timeout=5) as answer:
+        with urllib.request.urlopen(request, timeout=30) as answer:
             found: bytes = answer.read()
             return found
 
@@ -62,7 +62,7 @@ class FakeAdyen:
         return await asyncio.to_thread(self.call, "/_tell", {"times": times, "codes": list(codes)})
 
     def _wait_until_ready(self) -> None:
-        give_up_at = time.monotonic() + 30
+        give_up_at = time.monotonic() + 90
         while True:
             try:
                 self.call("/_books")

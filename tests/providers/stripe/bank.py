@@ -54,7 +54,7 @@ class LocalStripe:
     def kill(self) -> None:
         """As a power cut does."""
         self._process.kill()
-        self._process.wait(timeout=10)
+        self._process.wait(timeout=60)
 
     def call(self, method: str, path: str, **fields: Any) -> Any:
         """One plain request; fields go as JSON, or as the query of a GET. Raises what the network raises."""
@@ -62,7 +62,7 @@ class LocalStripe:
         request = urllib.request.Request(self.url + path + query, method=method)
         request.add_header("Authorization", f"Bearer {API_KEY}")
         body = None if method == "GET" else json.dumps(fields).encode()
-        with urllib.request.urlopen(request, body, timeout=5) as answer:
+        with urllib.request.urlopen(request, body, timeout=30) as answer:
             return json.loads(answer.read() or b"null")
 
     async def acall(self, method: str, path: str, **fields: Any) -> Any:
@@ -95,7 +95,7 @@ class LocalStripe:
         self.call("POST", "/_config/webhooks/tests", url=url, secret=secret)
 
     def _wait_until_ready(self) -> None:
-        give_up_at = time.monotonic() + 30
+        give_up_at = time.monotonic() + 90
         while True:
             try:
                 self.call("GET", "/v1/balance")

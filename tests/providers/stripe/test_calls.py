@@ -193,7 +193,7 @@ async def test_processing_is_pending(bank: LocalStripe) -> None:
         verdict = await provider.authorize(call)
         assert isinstance(verdict, Pending)
         assert verdict.reference is not None
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(60):
             while isinstance(found := await provider.fetch(call), Pending):
                 await asyncio.sleep(0.05)
         assert isinstance(found, Declined)

@@ -14,6 +14,7 @@ from typing import Any
 import asyncpg
 import httpx
 import pytest
+from msgspec.structs import replace
 
 from tallystick.api.webhooks import MAX_WEBHOOK_BYTES
 from tallystick.ids import new_id
@@ -36,6 +37,24 @@ def event(name: str | None = None, **data: Any) -> bytes:
     """An event of the acquirer, of a type that moves nothing."""
     body = {"id": name or f"evt_sim_{new_id('evt')}", "type": "report.ready", "created": "2026-01-02T03:04:05Z"}
     return json.dumps(body | {"sequence": 1, "data": data}).encode()
+
+
+def dispute_named(reference: str) -> bytes:
+    """An event about a dispute: known by what the provider calls it, and by nothing else."""
+    names: dict[str, Any] = {
+        "merchant_id": "m",
+        "payment_id": new_id("pay"),
+        "charge_id": "ch_1",
+        "reference": reference,
+    }
+    about: dict[str, Any] = {
+        "status": "opened",
+        "amount": 400,
+        "currency": "EUR",
+        "occurred_at": "2026-01-02T03:04:05Z",
+    }
+    whole = json.loads(event(**names, **about)) | {"type": "dispute.opened"}
+    return json.dumps(whole).encode()
 
 
 def signature(body: bytes, *, secret: str = SECRET, age_s: int = 0) -> str:
@@ -84,6 +103,12 @@ REFUSED: dict[str, tuple[int, str, Callable[[bytes], tuple[bytes, str]]]] = {
         400,
         "webhook_unparseable",
         lambda body: (b := body.replace(b"2026-01-02T03:04:05Z", b"0001-01-01T00:00:00+23:59"), signature(b)),
+    ),
+    "a dispute without a name": (400, "webhook_unparseable", lambda _: (b := dispute_named(""), signature(b))),
+    "a dispute with a hopeless name": (
+        400,
+        "webhook_unparseable",
+        lambda _: (b := dispute_named("x" * 300), signature(b)),
     ),
     "half a character": (400, "webhook_unparseable", lambda _: (event("\ud800"), signature(event("\ud800")))),
 }
@@ -301,4 +326,7 @@ async def test_the_bytes_of_a_delivery_are_kept_once(database: Database, fresh_m
         envelopes = [envelope_of(receiver, each, body, {}, now) for each in many]
         arrivals = door._arrivals(envelopes, body, {}, now)
         assert [arrival.envelope.provider_event_id for arrival in arrivals] == names
+        other = replace(envelope_of(receiver, many[0], body, {}, now), digest=b"other words")
+        told_apart = door._arrivals([*envelopes, other], body, {}, now)
+        assert [arrival.envelope.delivery_id for arrival in told_apart][3:] == [other.delivery_id]
         assert len(arrivals[0].sealed) > 50_000 and sum(len(arrival.sealed) for arrival in arrivals[1:]) < 1_000

@@ -113,12 +113,13 @@ class WebhookDoor:
     def _arrivals(
         self, envelopes: Sequence[Envelope], body: bytes, headers: Mapping[str, str], validated_at: datetime
     ) -> list[Arrival]:
-        """The events of one delivery, each once, however often its name is in it. The bytes are kept with the first;
-        the others name it: a body of a thousand events must not be kept a thousand times."""
-        by_name = {envelope.provider_event_id: envelope for envelope in reversed(envelopes)}
+        """The events of one delivery, each once, however often it is in there; other words under the same name are
+        told apart by the inbox. The bytes are kept with the first; the others name it: a body of a thousand events must
+        not be kept a thousand times."""
+        first = {(envelope.provider_event_id, envelope.digest): envelope for envelope in reversed(envelopes)}
         arrivals: list[Arrival] = []
         for envelope in envelopes:
-            if by_name.get(envelope.provider_event_id) is envelope:
+            if first[envelope.provider_event_id, envelope.digest] is envelope:
                 kept = sealed_part(body, headers)
                 if arrivals:
                     kept = sealed_part(b"", {KEPT_WITH: arrivals[0].envelope.delivery_id})

@@ -56,7 +56,8 @@ def envelope_of(
     receiver: Receiver, notification: Notification, body: bytes, headers: Mapping[str, str], received_at: datetime
 ) -> Envelope:
     """A verified notification in its envelope. Raises Unparseable for names that cannot be stored or told apart."""
-    for name in (notification.provider_event_id, notification.type, notification.charge_reference):
+    named_so = (notification.provider_event_id, notification.type, notification.charge_reference)
+    for name in (*named_so, *_references(notification.notice)):
         if name is not None and not _storable(name):
             raise Unparseable("a name in the event is empty, too long or not text")
     told = msgspec.to_builtins(notification.notice, builtin_types=(datetime,))
@@ -86,6 +87,11 @@ def envelope_of(
         digest=notification.digest or hashlib.sha256(body).digest(),
         notice=notification.notice,
     )
+
+
+def _references(notice: Notice | None) -> tuple[str | None, ...]:
+    """What the provider calls the things in a notice: a dispute or a refund is known by nothing else."""
+    return (getattr(notice, "reference", None), getattr(getattr(notice, "verdict", None), "reference", None))
 
 
 def sealed_part(body: bytes, headers: Mapping[str, str]) -> bytes:

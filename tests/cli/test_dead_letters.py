@@ -91,6 +91,16 @@ def test_replay_and_discard(database: Database, fresh_merchant: str, command: Co
     assert (trace["state"], trace["attempts"][-1]["actor"]) == ("received", "operator:ada")
 
 
+def test_one_event_that_cannot_be_helped_stops_no_other(
+    database: Database, fresh_merchant: str, command: Command
+) -> None:
+    first, second = dead_events(database, fresh_merchant, "a", "a")
+    unknown = new_id("evt")
+    ran = command("dead-letters", "discard", first, unknown, second, first, "--reason", "not ours")
+    assert ran.code == 2 and unknown in ran.err and "2 of the others done" in ran.err
+    assert lane(command, fresh_merchant) == []
+
+
 @pytest.mark.parametrize("zone", ["Etc/GMT-12", "Etc/GMT+12"])
 def test_dead_before_is_universal_time(
     database: Database, fresh_merchant: str, command: Command, monkeypatch: pytest.MonkeyPatch, zone: str

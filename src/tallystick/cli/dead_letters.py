@@ -19,7 +19,7 @@ from tallystick.cli.database import existing_database
 from tallystick.cli.tables import table_of, way_of_an_event
 from tallystick.record.inbox import DeadLetterFilter, Inbox
 from tallystick.settings import Settings
-from tallystick.webhooks.dead_letters import DeadLetter, DeadLetters
+from tallystick.webhooks.dead_letters import DeadLetter, DeadLetters, NotReplayable
 from tallystick.webhooks.trace import EventTrace, trace_event
 from tallystick.wiring import open_pool
 
@@ -123,15 +123,25 @@ def _act(
     actor: str | None,
     reason: str,
 ) -> int:
-    """Do it to the events that are named, or to all that the filter means; how many."""
+    """Do it to the events that are named, or to all that the filter means; how many. One that cannot be helped stops
+    none of the others. Raises NotReplayable."""
     if not reason.strip():
         raise typer.BadParameter("must not be empty", param_hint="--reason")
     who = f"operator:{actor or getpass.getuser()}"
 
     async def act(_: Inbox, lane: DeadLetters) -> int:
-        for event in events or ():
-            await on_one(lane, event, actor=who, reason=reason)
-        return len(events) if events else await on_many(lane, which, actor=who, reason=reason)
+        if not events:
+            return await on_many(lane, which, actor=who, reason=reason)
+        refused: list[str] = []
+        for event in dict.fromkeys(events):
+            try:
+                await on_one(lane, event, actor=who, reason=reason)
+            except NotReplayable as error:
+                refused.append(str(error))
+        done = len(set(events)) - len(refused)
+        if refused:
+            raise NotReplayable("; ".join([*refused, f"{done} of the others done"]))
+        return done
 
     return _with_inbox(settings_from(data_dir), act)
 

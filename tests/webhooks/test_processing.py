@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime
 from typing import Any
 
@@ -365,6 +365,45 @@ async def test_operators_who_act_at_once(database: Database, fresh_merchant: str
         poisoned.clear()
         await drain(core)
         assert sorted((await states(core, fresh_merchant)).values()) == ["applied", "applied", "discarded"]
+
+
+async def test_operators_who_lock_each_other_out_begin_again(
+    database: Database, fresh_merchant: str, poisoned: set[str]
+) -> None:
+    """One holds the second event and wants the first, the other the other way round: neither is told of it."""
+    async with scene(database) as (core, _):
+        stored = await waiting_payment(core, fresh_merchant)
+        notice = captured(stored.payment, stored.attempts[0].attempt_id)
+        events = sorted(
+            (envelope(new_id("req"), notice, payment=stored.payment) for _ in range(2)),
+            key=lambda event: event.provider_event_id,
+        )
+        poisoned.update(event.provider_event_id for event in events)
+        await accept(database, events)
+        await drain(core)
+        lock = "UPDATE inbox SET detail = detail WHERE provider_event_id = $1"
+        names = [("simulator", "main", event.provider_event_id) for event in events]
+        for act in (Inbox(core.pool).reopen, Inbox(core.pool).discard):
+            other, watching = [await asyncpg.connect(database.owner_url) for _ in range(2)]
+            try:
+                # Who has waited a second finds the deadlock and gives way: nearly always the operator, who waits first.
+                with suppress(asyncpg.DeadlockDetectedError):
+                    async with other.transaction():
+                        await other.execute(lock, events[1].provider_event_id)
+                        turn = (0,) if act.__name__ == "reopen" else ()
+                        acting = asyncio.create_task(act(names, *turn, actor="operator:ada", reason="mended"))
+                        async with asyncio.timeout(60):
+                            while not await watching.fetchval(
+                                "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
+                                " AND datname = current_database() AND query LIKE '%UPDATE inbox e%'"
+                            ):
+                                await asyncio.sleep(0.01)
+                        await other.execute(lock, events[0].provider_event_id)
+            finally:
+                await other.close()
+                await watching.close()
+            assert await acting == 2
+            await drain(core)
 
 
 async def test_nobody_elses_flood_holds_the_few_up(database: Database, fresh_merchant: str) -> None:

@@ -12,8 +12,12 @@ from msgspec import Struct
 
 from tallystick import sql
 from tallystick.ids import new_id
+from tallystick.record.failures import RETRY_SAME_CONNECTION
 
 STATEMENTS: Final = sql.load("inbox.sql")
+
+#: A deadlock is noticed after a second, and ends when one side begins again: more than this is no accident.
+ACT_RETRIES: Final = 5
 
 #: (provider, account, provider event id): the primary key, known from the bytes alone.
 EventName = tuple[str, str, str]
@@ -132,18 +136,25 @@ class Inbox:
     ) -> int:
         """Have closed events processed again; how many were closed (``dead_alone``: dead). The act is recorded with
         them."""
-        async with self._pool.acquire() as connection, connection.transaction():
-            columns = _columns(sorted(names))
-            done = await connection.fetch(STATEMENTS["reopen"], *columns, turn, self.clock_shift_ms, dead_alone)
-            await _record_act(connection, done, "replayed", actor, reason)
-        return len(done)
+        columns = (*_columns(sorted(names)), turn, self.clock_shift_ms, dead_alone)
+        return await self._act("reopen", columns, "replayed", actor, reason)
 
     async def discard(self, names: Sequence[EventName], *, actor: str, reason: str) -> int:
         """Close dead letters for good; how many were dead. The act is recorded with them."""
-        async with self._pool.acquire() as connection, connection.transaction():
-            done = await connection.fetch(STATEMENTS["discard"], *_columns(sorted(names)))
-            await _record_act(connection, done, "discarded", actor, reason)
-        return len(done)
+        return await self._act("discard", _columns(sorted(names)), "discarded", actor, reason)
+
+    async def _act(self, statement: str, columns: Sequence[Any], act: str, actor: str, reason: str) -> int:
+        """In one transaction. Where two operators take the same events in another order, one of them begins again."""
+        for last in (*[False] * ACT_RETRIES, True):
+            try:
+                async with self._pool.acquire() as connection, connection.transaction():
+                    done = await connection.fetch(STATEMENTS[statement], *columns)
+                    await _record_act(connection, done, act, actor, reason)
+                return len(done)
+            except RETRY_SAME_CONNECTION:
+                if last:
+                    raise
+        raise AssertionError("the last one returns or raises")
 
 
 async def _record_act(connection: Any, done: Sequence[asyncpg.Record], act: str, actor: str, reason: str) -> None:

@@ -21,6 +21,7 @@ from tallystick.api.health import Readiness, healthz
 from tallystick.api.openapi import openapi_document
 from tallystick.api.problems import Refused, busy, on_framework_refusal, report, tell_what_was_left_out
 from tallystick.api.rate_limit import RateLimiter
+from tallystick.api.reception import Reception
 from tallystick.api.webhooks import WebhookDoor
 from tallystick.core import Core
 from tallystick.embedded import DatabaseUrls, resolve_database
@@ -51,8 +52,8 @@ class Face:
     webhooks: WebhookDoor
     reads: int
 
-    def __init__(self, body_timeout_ms: int) -> None:
-        self._body_timeout_ms = body_timeout_ms
+    def __init__(self, reception: Reception) -> None:
+        self._reception = reception
 
     def open(self, core: Core) -> None:
         """Ready to answer."""
@@ -64,7 +65,7 @@ class Face:
 
     def exchange(self, request: Request[Any, Any, Any]) -> Exchange:
         """A request as the handlers read it."""
-        return Exchange(request.scope, request.receive, self._body_timeout_ms)
+        return Exchange(request.scope, request.receive, self._reception)
 
     async def answer(self, endpoint: Endpoint, exchange: Exchange) -> Answer:
         """Authentication, rate, permission, then the endpoint; refusals and failures become problem documents."""
@@ -137,7 +138,7 @@ def create_app(
 ) -> Litestar:
     """The application. Without ``database_url`` the settings name the database; ``providers`` is for tests and
     benchmarks that bring their own. Startup raises what opening the database raises."""
-    face = Face(settings.request_body_timeout_ms)
+    face = Face(Reception(settings.request_body_timeout_ms))
 
     @asynccontextmanager
     async def lifespan(app: Litestar) -> AsyncIterator[None]:

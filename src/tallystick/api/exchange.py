@@ -10,7 +10,7 @@ from urllib.parse import parse_qs
 from litestar.types import Receive, Scope, Send
 
 from tallystick.api.problems import Refused, refused_fields
-from tallystick.api.reception import receive_body
+from tallystick.api.reception import Reception
 from tallystick.card_data import looks_like_card_number
 from tallystick.errors import ProblemField, problem
 from tallystick.ids import new_id
@@ -49,15 +49,15 @@ class Answer:
 
 class Exchange:
     """What the handlers need of a request. ``answer_headers`` go out with whatever the answer is;
-    ``body_timeout_ms`` is how long a body may take to arrive."""
+    ``reception`` takes its body."""
 
     __slots__ = (
-        "_body_timeout_ms",
         "_content_encoding",
         "_content_length",
         "_content_types",
         "_query",
         "_receive",
+        "_reception",
         "answer_headers",
         "authorizations",
         "idempotency_keys",
@@ -66,7 +66,7 @@ class Exchange:
         "request_id",
     )
 
-    def __init__(self, scope: Scope, receive: Receive, body_timeout_ms: int) -> None:
+    def __init__(self, scope: Scope, receive: Receive, reception: Reception) -> None:
         self.request_id = new_id("req")
         self.path_ids: Mapping[str, str] = scope["path_params"]
         self.path_id: str | None = self.path_ids.get("id")
@@ -78,7 +78,7 @@ class Exchange:
         self._content_length = ""
         self._query: bytes = scope["query_string"]
         self._receive = receive
-        self._body_timeout_ms = body_timeout_ms
+        self._reception = reception
         for name, value in scope["headers"]:
             if name == b"authorization":
                 self.authorizations.append(value.decode("latin-1"))
@@ -93,9 +93,7 @@ class Exchange:
 
     async def body(self, limit_bytes: int) -> bytes:
         """The whole body. Raises Refused: over the limit, too slow, or cut off."""
-        return await receive_body(
-            self._receive, self._content_length, limit_bytes, self._body_timeout_ms, self.request_id
-        )
+        return await self._reception.body(self._receive, self._content_length, limit_bytes, self.request_id)
 
     async def json_bytes(self, *, may_be_empty: bool) -> bytes:
         """The whole body. Raises Refused: over 64 KiB, too slow, cut off, or not declared as JSON; where the body may

@@ -46,9 +46,9 @@ def not_found(request_id: str, thing: str) -> Refused:
     return Refused(problem("not_found", f"There is no such {thing}.", request_id=request_id))
 
 
-def busy(code: str, detail: str, request_id: str) -> Refused:
+def busy(code: str, detail: str, request_id: str, *headers: tuple[bytes, bytes]) -> Refused:
     """503 with Retry-After, for one of the codes that say so."""
-    return Refused(problem(code, detail, request_id=request_id), (b"retry-after", b"%d" % RETRY_AFTER_S))
+    return Refused(problem(code, detail, request_id=request_id), (b"retry-after", b"%d" % RETRY_AFTER_S), *headers)
 
 
 def report(refused: Problem, operation: str, error: BaseException | None = None, **known: str | None) -> None:

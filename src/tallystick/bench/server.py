@@ -19,6 +19,7 @@ from litestar.types import ASGIApp
 
 from tallystick.api.app import create_app
 from tallystick.api.exchange import Answer, Exchange
+from tallystick.api.reception import Reception
 from tallystick.bench.provider import BenchProvider
 from tallystick.bench.workload import PATH, PROVIDER, new_payment
 from tallystick.edge.json_body import parse_json_object
@@ -48,12 +49,12 @@ def noop_factory() -> Litestar:
     """The same framework, the same path and an answer of the same size; the body is read and parsed, no more."""
     settings = load_settings(os.environ)
     end_with_parent(os.getppid(), settings.drain_timeout_ms)
-    body_timeout_ms = settings.request_body_timeout_ms
+    reception = Reception(settings.request_body_timeout_ms)
     answer = new_payment()[1].responses[0].body
     let_garbage_wait()
 
     async def create(request: Request[Any, Any, Any]) -> ASGIApp:
-        exchange = Exchange(request.scope, request.receive, body_timeout_ms)
+        exchange = Exchange(request.scope, request.receive, reception)
         parse_json_object(await exchange.json_bytes(may_be_empty=False))
         return Answer(201, answer, headers=tuple(exchange.answer_headers))
 

@@ -518,7 +518,8 @@ async def an_outage(
         return REFUSED_CONNECTION
 
     booked.before = away
-    settings = replace(HURRIED, resubmit_limit=2, provider_circuit_patience_ms=patience_ms)
+    # A probe that comes too late to be sent tells nothing, and two of them end a round.
+    settings = replace(HURRIED, send_window_ms=60_000, resubmit_limit=2, provider_circuit_patience_ms=patience_ms)
     limits = replace(LIMITS, calls_at_once=100)
     async with open_core(settings, database.app_url, providers={"simulator": Guarded(booked, limits, time)}) as core:
         client = Client(core, merchant_id)

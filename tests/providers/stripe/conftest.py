@@ -1,4 +1,4 @@
-"""One localstripe for the session, and the connector to it."""
+"""One localstripe for a module: a look-up reads all of its books, and the time-outs here are short."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 from tests.providers.stripe.bank import LocalStripe, localstripe
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def bank() -> Iterator[LocalStripe]:
     with localstripe() as process:
         yield process

@@ -22,6 +22,7 @@ from tallystick.replies import Reply
 from tallystick.settings import Settings
 from tallystick.wiring import open_core
 from tests.conftest import Database
+from tests.faulty_proxy import FaultyProxy
 from tests.providers.stripe.bank import API_KEY, GOOD, LocalStripe
 from tests.races.stack import HURRIED, Client, read
 
@@ -112,6 +113,22 @@ def charged(bank: LocalStripe, payment_id: str) -> list[dict[str, Any]]:
     """The PaymentIntents that hold or took money for a payment."""
     moved = ("succeeded", "requires_capture", "processing")
     return [intent for intent in bank.intents(**{PAYMENT: payment_id}) if intent["status"] in moved]
+
+
+async def settled(core: Core, proxy: FaultyProxy, bank: LocalStripe, shop: Shop, payment_id: str) -> dict[str, Any]:
+    """At most one charge, and nothing that the two books disagree about; the payment as our record has it."""
+    await proxy.settled()
+    assert len(await asyncio.to_thread(charged, bank, payment_id)) <= 1
+    assert await differences(core, bank, shop.merchant_id) == []
+    found = await core.reads.payment(shop.merchant_id, payment_id)
+    assert found is not None
+    payment = found[0]
+    return {
+        "state": payment.state,
+        "captured": payment.amount_captured,
+        "refunded": payment.amount_refunded,
+        "pending": payment.amount_refund_pending,
+    }
 
 
 async def differences(core: Core, bank: LocalStripe, merchant_id: str) -> list[str]:

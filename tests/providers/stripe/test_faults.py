@@ -3,8 +3,6 @@ instruction, and in the end our record and its books say the same."""
 
 from __future__ import annotations
 
-import asyncio
-import random
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -14,17 +12,16 @@ from msgspec.structs import replace
 from tallystick.core import Core
 from tallystick.replies import Reply
 from tallystick.settings import Settings
-from tests.conftest import DEEP, Database
+from tests.conftest import Database
 from tests.faulty_proxy import CHARGED, Fault, FaultyProxy, faulty_proxy
 from tests.providers.stripe.bank import DECLINED, LocalStripe
 from tests.providers.stripe.shop import (
-    CONVERGENCE_S,
     DELIVERY_DELAY_MS,
     PATIENT,
     SETTINGS,
     Shop,
     charged,
-    differences,
+    settled,
     stripe_core,
 )
 
@@ -60,22 +57,6 @@ def settings_for(fault: Fault) -> Settings:
     if fault is Fault.LATE:  # a busy machine is later than late, and nobody waits for the bound: it is found before
         return replace(SETTINGS, max_delivery_delay_ms=20 * DELIVERY_DELAY_MS)
     return SETTINGS if fault not in CHARGED or fault is Fault.TIMEOUT_CHARGED else PATIENT
-
-
-async def settled(core: Core, proxy: FaultyProxy, bank: LocalStripe, shop: Shop, payment_id: str) -> dict[str, Any]:
-    """At most one charge, and nothing that the two books disagree about; the payment as our record has it."""
-    await proxy.settled()
-    assert len(await asyncio.to_thread(charged, bank, payment_id)) <= 1
-    assert await differences(core, bank, shop.merchant_id) == []
-    found = await core.reads.payment(shop.merchant_id, payment_id)
-    assert found is not None
-    payment = found[0]
-    return {
-        "state": payment.state,
-        "captured": payment.amount_captured,
-        "refunded": payment.amount_refunded,
-        "pending": payment.amount_refund_pending,
-    }
 
 
 @pytest.mark.parametrize("manual", [False, True], ids=["automatic", "manual"])
@@ -202,57 +183,3 @@ async def test_a_refused_connection(
             assert after["failure"]["code"] == "provider_unreachable"
             await proxy.start()
         await settled(core, proxy, bank, shop, after["id"] if operation == "authorize" else payment["id"])
-
-
-async def test_a_sender_that_may_not_trust_its_lookups(
-    database: Database, proxy: FaultyProxy, bank: LocalStripe, fresh_merchant: str
-) -> None:
-    """Look-ups that fail are no proof of anything: the charge is found when they work again."""
-    proxy.script(REQUESTS["authorize"], Fault.TIMEOUT_CHARGED)
-    proxy.script("GET .*", Fault.ERROR_NOT_CHARGED, Fault.RESET_NOT_CHARGED, Fault.TIMEOUT_NOT_CHARGED, times=2)
-    async with stripe_core(database, proxy.url) as core:
-        shop = Shop(core, fresh_merchant)
-        payment = await shop.charge("key")
-        assert payment["state"] == "captured"
-        await settled(core, proxy, bank, shop, payment["id"])
-    assert len([passage for passage in proxy.seen if passage.method == "POST"]) == 1
-
-
-#: Payments at once, with two instructions more each. The bank answers one request at a time, and a look-up reads all of
-#: its books, so that more would only wait longer.
-LIVES = 16 if DEEP else 8
-
-
-@pytest.mark.timeout(300)
-@pytest.mark.parametrize("seed", range(3 if DEEP else 1))
-async def test_many_instructions_at_once(
-    database: Database, proxy: FaultyProxy, bank: LocalStripe, fresh_merchant: str, seed: int
-) -> None:
-    """A day on a bad line: every second request meets some fault, questions too."""
-    chance = random.Random(seed)
-    proxy.choose = lambda *_: chance.choice(list(Fault)) if chance.random() < 0.5 else Fault.NONE
-    settings = replace(
-        SETTINGS, resubmit_limit=10, recovery_checks_limit=10_000, max_delivery_delay_ms=3 * DELIVERY_DELAY_MS
-    )
-    async with stripe_core(database, proxy.url, settings) as core, asyncio.timeout(2 * CONVERGENCE_S):
-        shop = Shop(core, fresh_merchant)
-
-        async def pay_back(key: str, payment_id: str) -> None:
-            await shop.until_final(lambda: shop.refund(key, payment_id, 300))
-
-        async def life(number: int) -> str:
-            manual = number % 2 == 0
-            payment = await shop.charge(f"create-{number}", manual=manual)
-            if payment["state"] == "authorized":
-                send = shop.capture if number % 4 else shop.cancel
-                payment = await shop.until_final(lambda: send(f"then-{number}", payment["id"]))
-            if payment["state"] == "captured":
-                await asyncio.gather(*(pay_back(f"{part}-{number}", payment["id"]) for part in ("a", "b")))
-            return str(payment["id"])
-
-        paid = await asyncio.gather(*(life(number) for number in range(LIVES)))
-        proxy.choose = None
-        for payment_id in paid:
-            await settled(core, proxy, bank, shop, payment_id)
-    delivered = [passage for passage in proxy.seen if passage.delivered and passage.fault is not Fault.NONE]
-    assert delivered, "the line was bad"

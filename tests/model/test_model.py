@@ -10,7 +10,7 @@ from tests.model.machine import Machine
 
 #: Without depth about half a minute on two cores; with it, half an hour.
 EXAMPLES = 1_500 if DEEP else 40
-STEPS = 60 if DEEP else 25
+STEPS = 70 if DEEP else 30
 
 #: To make a failure smaller takes longer than a test may: that is for those who look into it, with depth.
 PHASES = list(Phase) if DEEP else [Phase.generate]

@@ -15,8 +15,8 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from tallystick.embedded import DATABASE, OWNER_ROLE, EmbeddedPostgres
-from tallystick.ids import new_id
-from tallystick.logs import configure_logging
+from tallystick.kit.ids import new_id
+from tallystick.kit.logs import configure_logging
 from tallystick.migrations import migrate
 
 DEEP = os.environ.get("TALLYSTICK_TEST_DEPTH") == "deep"

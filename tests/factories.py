@@ -8,7 +8,7 @@ from typing import Any
 
 from tallystick.decisions.instructions import Instruction
 from tallystick.edge.fingerprint import FINGERPRINT_VERSION, canonical, fingerprint
-from tallystick.ids import new_id
+from tallystick.kit.ids import new_id
 from tallystick.providers.base import (
     Approved,
     Declined,

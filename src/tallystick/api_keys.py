@@ -18,7 +18,7 @@ from typing import Final
 
 from msgspec import Struct
 
-from tallystick.card_data import looks_like_card_number
+from tallystick.kit.card_data import looks_like_card_number
 
 #: Lets secret scanners and people recognise a leaked key.
 KEY_PREFIX: Final = "tsk"

@@ -10,11 +10,11 @@ from typing import Any, TypeVar
 import asyncpg
 from msgspec import Struct
 
-from tallystick.clock import Clock
 from tallystick.decisions.instructions import Terms
 from tallystick.decisions.resubmission import backoff_ms
 from tallystick.decisions.stored import Checks
 from tallystick.errors import Overloaded
+from tallystick.kit.clock import Clock
 from tallystick.providers.base import Provider, Traits
 from tallystick.record.journal import Journal
 from tallystick.record.reads import Reads

@@ -15,7 +15,7 @@ from tallystick.core import Core
 from tallystick.decisions.draft import Step
 from tallystick.decisions.settlement import give_up
 from tallystick.errors import TallystickError
-from tallystick.ids import new_id
+from tallystick.kit.ids import new_id
 from tallystick.model import Attempt, Change
 from tallystick.outcome import settle_verdict
 from tallystick.providers.base import Approved, Declined, NotFound, Verdict

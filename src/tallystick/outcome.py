@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from tallystick.clock import monotonic_ms
 from tallystick.core import Core
 from tallystick.decisions.draft import Step
 from tallystick.decisions.settlement import settle
 from tallystick.decisions.stored import Stored, verdict_name
-from tallystick.ids import new_id, sibling_id
-from tallystick.logs import get_logger
+from tallystick.kit.clock import monotonic_ms
+from tallystick.kit.ids import new_id, sibling_id
+from tallystick.kit.logs import get_logger
 from tallystick.model import Attempt, Change
 from tallystick.providers.base import NotSent, Provider, ProviderCall, Unknown, Verdict, send
 from tallystick.record.journal import Stale

@@ -11,7 +11,7 @@ from tallystick.decisions.instructions import Instruction
 from tallystick.decisions.stored import Stored
 from tallystick.edge.commands import CancelPayment, CapturePayment, CreatePayment, CreateRefund
 from tallystick.errors import Overloaded, problem
-from tallystick.ids import new_id
+from tallystick.kit.ids import new_id
 from tallystick.model import Change, Payment
 from tallystick.outcome import carry_out, send_by
 from tallystick.record.journal import Existing, Stale

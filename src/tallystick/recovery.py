@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 
-from tallystick.clock import monotonic_ms
 from tallystick.core import Core
 from tallystick.decisions.draft import Step
 from tallystick.decisions.instructions import expire_payment
@@ -25,8 +24,9 @@ from tallystick.decisions.resubmission import (
 from tallystick.decisions.settlement import give_up
 from tallystick.decisions.stored import Stored
 from tallystick.errors import TallystickError
-from tallystick.ids import new_id
-from tallystick.logs import get_logger
+from tallystick.kit.clock import monotonic_ms
+from tallystick.kit.ids import new_id
+from tallystick.kit.logs import get_logger
 from tallystick.model import Attempt, Change
 from tallystick.outcome import carry_out, provider_call, send_by, settle_verdict
 from tallystick.providers.base import NotFound, Unknown, Verdict

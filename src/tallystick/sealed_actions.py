@@ -13,7 +13,7 @@ import msgspec
 from msgspec.structs import replace
 
 from tallystick.actions import SEALED, due_action, kept_part, public_part, with_action
-from tallystick.logs import get_logger
+from tallystick.kit.logs import get_logger
 from tallystick.model import Payment
 from tallystick.providers.base import RequiresAction, Verdict
 from tallystick.providers.notices import Notice

@@ -10,8 +10,8 @@ from typing import Any, Final
 import asyncpg
 from msgspec.structs import replace
 
-from tallystick.clock import Clock
 from tallystick.core import Core, Flows
+from tallystick.kit.clock import Clock
 from tallystick.migrations import APP_ROLE
 from tallystick.provider_settings import ProviderSettings
 from tallystick.providers.adyen import THREADS as ADYEN_THREADS

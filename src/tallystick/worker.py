@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import signal
 
-from tallystick.logs import get_logger
+from tallystick.kit.logs import get_logger
 from tallystick.outbound.delivery import Delivery
 from tallystick.record.inbox import Inbox
 from tallystick.record.schedule import ScheduleBook

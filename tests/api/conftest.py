@@ -19,8 +19,8 @@ from litestar import Litestar
 from msgspec.structs import replace
 
 from tallystick.api.app import create_app
-from tallystick.ids import new_id
 from tallystick.keys import create_key
+from tallystick.kit.ids import new_id
 from tallystick.providers.base import Provider
 from tallystick.settings import Settings
 from tests.conftest import Database, NewDatabase
@@ -53,7 +53,7 @@ SERVE = (
 )
 _WORK = (
     "import asyncio, os; from tallystick.settings import load_settings;"
-    " from tallystick.logs import configure_logging; configure_logging('info');"
+    " from tallystick.kit.logs import configure_logging; configure_logging('info');"
     " from tallystick.worker import work_until_signalled;"
     " asyncio.run(work_until_signalled(load_settings(os.environ), os.environ['TALLYSTICK_DATABASE_URL']))"
 )

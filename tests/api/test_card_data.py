@@ -8,7 +8,7 @@ from urllib.parse import quote
 import psycopg
 import pytest
 
-from tallystick.ids import new_id
+from tallystick.kit.ids import new_id
 from tests.api.conftest import Merchant, Stack
 from tests.api.test_checks import assert_problem, send
 

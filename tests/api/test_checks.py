@@ -7,7 +7,7 @@ from typing import Any
 import httpx
 import pytest
 
-from tallystick.ids import new_id
+from tallystick.kit.ids import new_id
 from tests.api.conftest import Merchant
 
 GOOD = b'{"amount": 1000, "currency": "EUR", "payment_method": "sim_ok"}'

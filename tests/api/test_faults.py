@@ -10,7 +10,7 @@ from structlog.testing import capture_logs
 
 from tallystick.api import problems
 from tallystick.errors import ChangeRefused, OutcomeUnknown
-from tallystick.ids import new_id
+from tallystick.kit.ids import new_id
 from tallystick.model import Change
 from tallystick.record.journal import Committed, Journal
 from tests.api.conftest import inside

@@ -12,8 +12,8 @@ import pytest
 from tallystick.api.authentication import Authenticator
 from tallystick.api.rate_limit import RateLimiter
 from tallystick.api_keys import parse_key
-from tallystick.ids import new_id
 from tallystick.keys import create_key, revoke_key, rotate_key
+from tallystick.kit.ids import new_id
 from tests.api.conftest import SHORT, Merchant, Stack, inside
 from tests.api.test_checks import assert_problem
 from tests.conftest import Database

@@ -11,7 +11,7 @@ import pytest
 
 from tallystick import outcome
 from tallystick.core import Core
-from tallystick.ids import new_id
+from tallystick.kit.ids import new_id
 from tallystick.providers.base import Declined, ProviderCall, RequiresAction, Verdict
 from tests.api.conftest import SEALING_KEY, Inside, inside
 from tests.conftest import Database, NewDatabase

@@ -7,7 +7,7 @@ from typing import Any
 import httpx
 import pytest
 
-from tallystick.ids import new_id
+from tallystick.kit.ids import new_id
 from tests.api.conftest import Merchant, Stack
 from tests.api.test_checks import assert_problem
 

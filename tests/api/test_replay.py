@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tallystick.ids import new_id
+from tallystick.kit.ids import new_id
 from tallystick.providers.base import Approved, ProviderCall, Verdict
 from tests.api.conftest import Merchant, inside
 from tests.api.test_checks import assert_problem

@@ -15,7 +15,7 @@ from schemathesis import Case, GenerationMode
 from schemathesis.config import SchemathesisConfig
 
 from tallystick.api.openapi import openapi_document
-from tallystick.ids import new_id
+from tallystick.kit.ids import new_id
 from tests.api.conftest import Merchant, Stack
 from tests.conftest import DEEP
 

@@ -17,8 +17,8 @@ import psutil
 import psycopg
 import pytest
 
-from tallystick.ids import new_id
 from tallystick.keys import create_key
+from tallystick.kit.ids import new_id
 from tests.api.conftest import SEALING_KEY, SERVE, Merchant, Stack, wait_for
 from tests.api.test_webhooks import PATH as WEBHOOK
 from tests.api.test_webhooks import event, signature

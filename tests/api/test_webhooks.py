@@ -17,8 +17,8 @@ import pytest
 from msgspec.structs import replace
 
 from tallystick.api.webhooks import MAX_WEBHOOK_BYTES
-from tallystick.ids import new_id
 from tallystick.keys import OPERATORS, create_key
+from tallystick.kit.ids import new_id
 from tallystick.providers.notices import Notification
 from tallystick.providers.simulator_notices import SimulatorReceiver
 from tallystick.sealing import SealBroken, sealer_of

@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from tallystick.ids import new_id
+from tallystick.kit.ids import new_id
 from tallystick.providers.base import Approved
 from tallystick.providers.notices import AttemptNotice
 from tests.cli.commands import Ran, run_here

@@ -12,7 +12,7 @@ from rich.console import Console
 
 from tallystick.cli.context import console
 from tallystick.cli.tables import way_of_an_event
-from tallystick.ids import new_id
+from tallystick.kit.ids import new_id
 from tallystick.providers.base import Approved
 from tallystick.providers.notices import AttemptNotice
 from tests.cli.commands import Ran, run_here

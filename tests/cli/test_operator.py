@@ -11,11 +11,11 @@ import msgspec
 import pytest
 from msgspec.structs import replace
 
-from tallystick.clock import utc_now
 from tallystick.decisions.draft import Step
 from tallystick.decisions.resubmission import park
-from tallystick.ids import new_id
 from tallystick.invariants import INVARIANTS
+from tallystick.kit.clock import utc_now
+from tallystick.kit.ids import new_id
 from tallystick.record.journal import Fresh
 from tests.cli.commands import Ran, run_here
 from tests.conftest import Database

@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import pytest
 
-from tallystick.clock import Clock
+from tallystick.kit.clock import Clock
 from tallystick.record.refusals import RefusalBook
 from tallystick.webhooks.refusals import UNKNOWN, Refusals
 from tallystick.wiring import open_pool

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Final
 
-from tallystick.clock import monotonic_ms
+from tallystick.kit.clock import monotonic_ms
 from tallystick.providers.base import (
     Approved,
     Declined,

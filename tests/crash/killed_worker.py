@@ -22,7 +22,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from tallystick.core import Core
-from tallystick.logs import configure_logging
+from tallystick.kit.logs import configure_logging
 from tallystick.outbound.delivery import Delivery
 from tallystick.record.inbox import Inbox
 from tallystick.record.reads import Reads

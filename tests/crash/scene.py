@@ -12,8 +12,8 @@ import asyncpg
 from msgspec.structs import replace
 
 from tallystick.core import Core
-from tallystick.ids import new_id
 from tallystick.invariants import verify
+from tallystick.kit.ids import new_id
 from tallystick.record.schedule import ScheduleBook
 from tallystick.recovery import Recovery
 from tallystick.replies import Reply

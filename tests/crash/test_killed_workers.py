@@ -15,8 +15,8 @@ import pytest
 from msgspec.structs import replace
 
 from tallystick.core import Core
-from tallystick.ids import new_id
 from tallystick.invariants import simulator_charges, tally, verify
+from tallystick.kit.ids import new_id
 from tallystick.providers.simulator_notices import SimulatorReceiver
 from tallystick.record.inbox import Inbox
 from tallystick.settings import Settings

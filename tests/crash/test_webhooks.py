@@ -7,7 +7,7 @@ from typing import Final
 import pytest
 
 from tallystick.core import Core
-from tallystick.ids import new_id
+from tallystick.kit.ids import new_id
 from tallystick.providers.base import Approved, Reversed
 from tallystick.providers.notices import AttemptNotice, DisputeNotice, Notice
 from tallystick.record.inbox import Inbox

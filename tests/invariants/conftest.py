@@ -8,7 +8,7 @@ import asyncpg
 import pytest
 import pytest_asyncio
 
-from tallystick.ids import new_id
+from tallystick.kit.ids import new_id
 from tallystick.wiring import connect
 from tests.conftest import Database, NewDatabase
 from tests.invariants.sample import Sample, make_sample

@@ -15,7 +15,7 @@ from tallystick.core import Core
 from tallystick.decisions.draft import Step
 from tallystick.decisions.resubmission import park
 from tallystick.edge.commands import CancelPayment, CaptureMethod, CapturePayment, CreatePayment, CreateRefund
-from tallystick.ids import derived_id, new_id
+from tallystick.kit.ids import derived_id, new_id
 from tallystick.movement import Movement
 from tallystick.outcome import provider_call, settle_verdict
 from tallystick.providers.base import Reversed

@@ -12,8 +12,8 @@ from hypothesis.stateful import RuleBasedStateMachine
 from msgspec.structs import replace
 
 from tallystick.core import Core
-from tallystick.ids import new_id
 from tallystick.invariants import verify
+from tallystick.kit.ids import new_id
 from tallystick.replies import Reply
 from tallystick.settings import Settings
 from tallystick.views import payment_view

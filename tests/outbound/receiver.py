@@ -14,7 +14,7 @@ from aiohttp import web
 from msgspec import Struct
 from standardwebhooks import Webhook
 
-from tallystick.ids import new_id
+from tallystick.kit.ids import new_id
 
 
 class Got(Struct, frozen=True):

@@ -10,8 +10,8 @@ import pytest
 from aiohttp import web
 
 from tallystick.api.webhook_endpoints import book_of, endpoints_of
-from tallystick.clock import monotonic_ms
 from tallystick.core import Core
+from tallystick.kit.clock import monotonic_ms
 from tallystick.outbound import endpoints as rules
 from tallystick.outbound.retries import JITTER, SCHEDULE_MS
 from tests.conftest import Database

@@ -12,8 +12,8 @@ from aiohttp import web
 from msgspec.structs import replace
 
 from tallystick.api.webhook_endpoints import book_of
-from tallystick.clock import monotonic_ms, utc_now
 from tallystick.core import Core
+from tallystick.kit.clock import monotonic_ms, utc_now
 from tallystick.outbound.addresses import Guard
 from tallystick.outbound.dispatch import Dispatch
 from tallystick.outbound.sending import Sending

@@ -13,8 +13,8 @@ from typing import Any, NamedTuple
 
 from msgspec.structs import replace
 
-from tallystick.clock import monotonic_ms
-from tallystick.ids import new_id
+from tallystick.kit.clock import monotonic_ms
+from tallystick.kit.ids import new_id
 from tallystick.providers.base import Approved, Provider, ProviderCall, Verdict
 from tallystick.providers.notices import Receiver
 

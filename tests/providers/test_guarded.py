@@ -12,9 +12,9 @@ import pytest
 from msgspec.structs import replace
 from structlog.testing import capture_logs
 
-from tallystick.clock import monotonic_ms
 from tallystick.core import Core
-from tallystick.ids import new_id
+from tallystick.kit.clock import monotonic_ms
+from tallystick.kit.ids import new_id
 from tallystick.model import Change
 from tallystick.providers.base import (
     Approved,

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from aiohttp import web
 
-from tallystick.clock import monotonic_ms
+from tallystick.kit.clock import monotonic_ms
 from tallystick.providers.base import Approved, Declined, NotFound, NotSent, ProviderCall, Traits, Unknown, Verdict
 from tallystick.providers.http import ProviderHttp
 from tallystick.providers.simulator import SimulatorProvider

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from datetime import UTC, datetime, timedelta, timezone
 
-from tallystick.clock import Clock, monotonic_ms, rfc3339, utc_now
+from tallystick.kit.clock import Clock, monotonic_ms, rfc3339, utc_now
 
 
 def test_times_are_written_in_utc_with_microseconds() -> None:

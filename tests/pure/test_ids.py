@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tallystick.ids import PREFIXES, id_floor, is_id, new_id
+from tallystick.kit.ids import PREFIXES, id_floor, is_id, new_id
 
 moments = st.datetimes(datetime(1970, 1, 1), datetime(2500, 1, 1), timezones=st.just(UTC))
 

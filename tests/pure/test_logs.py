@@ -9,12 +9,12 @@ from typing import Any
 
 import pytest
 
-from tallystick.logs import redact
+from tallystick.kit.logs import redact
 
 CARD = "4111 1111 1111 1111"
 
 PROGRAM = """
-from tallystick.logs import configure_logging, get_logger
+from tallystick.kit.logs import configure_logging, get_logger
 log = get_logger("tallystick.test")
 configure_logging("info")
 log.debug("too quiet")

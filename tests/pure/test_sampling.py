@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from tallystick.sampling import SampledLines, Say
+from tallystick.kit.log_sampling import SampledLines, Say
 
 #: Longer than any test takes.
 LONG_S = 3_600

@@ -13,12 +13,12 @@ from typing import Any
 from msgspec.structs import replace
 
 from tallystick import payments
-from tallystick.clock import monotonic_ms
 from tallystick.core import Core
 from tallystick.decisions.instructions import Instruction
 from tallystick.edge.commands import CancelPayment, CapturePayment, CreatePayment, CreateRefund
 from tallystick.edge.fingerprint import FINGERPRINT_VERSION, canonical, fingerprint
-from tallystick.ids import new_id
+from tallystick.kit.clock import monotonic_ms
+from tallystick.kit.ids import new_id
 from tallystick.providers.base import (
     Approved,
     NotFound,

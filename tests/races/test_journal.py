@@ -13,7 +13,7 @@ from tallystick.decisions import instructions as decide
 from tallystick.decisions.draft import Step
 from tallystick.decisions.instructions import Terms
 from tallystick.errors import ChangeRefused, OutcomeUnknown, Overloaded
-from tallystick.ids import new_id
+from tallystick.kit.ids import new_id
 from tallystick.model import Change
 from tallystick.record.journal import Existing, Fresh, Journal, JournalLimits, Stale
 from tallystick.wiring import connect

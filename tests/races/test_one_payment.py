@@ -8,7 +8,7 @@ from collections import Counter
 import asyncpg
 import pytest
 
-from tallystick.clock import monotonic_ms
+from tallystick.kit.clock import monotonic_ms
 from tallystick.lifecycle import ATTEMPT_OPEN
 from tallystick.outcome import settle_verdict
 from tallystick.providers.base import Approved, Declined, NotSent, ProviderCall, RequiresAction, Verdict

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tallystick.clock import monotonic_ms
+from tallystick.kit.clock import monotonic_ms
 from tallystick.providers.base import Approved, Declined, ProviderCall, Reversed, Traits
 from tallystick.providers.http import ProviderHttp
 from tallystick.providers.simulator import SimulatorProvider

@@ -13,7 +13,7 @@ import asyncpg
 from msgspec.structs import replace
 
 from tallystick.core import Core
-from tallystick.ids import new_id, sibling_id
+from tallystick.kit.ids import new_id, sibling_id
 from tallystick.model import Payment
 from tallystick.providers.base import Approved
 from tallystick.providers.notices import AttemptNotice, Notice

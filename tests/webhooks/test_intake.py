@@ -12,7 +12,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from tallystick.errors import Overloaded
-from tallystick.ids import new_id
+from tallystick.kit.ids import new_id
 from tallystick.providers.base import RequiresAction
 from tallystick.providers.notices import ChargeNotice
 from tallystick.record.batch import Connection

@@ -12,12 +12,12 @@ import asyncpg
 import pytest
 from msgspec.structs import replace
 
-from tallystick.clock import monotonic_ms
 from tallystick.core import Core
 from tallystick.decisions.events import decide_notice
 from tallystick.decisions.stored import Stored
-from tallystick.ids import new_id
 from tallystick.invariants import verify
+from tallystick.kit.clock import monotonic_ms
+from tallystick.kit.ids import new_id
 from tallystick.providers.base import Pending, ProviderCall, Verdict
 from tallystick.providers.notices import AttemptNotice, DisputeNotice
 from tallystick.record.failures import DATABASE_AWAY

@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 import asyncpg
 import pytest
 
-from tallystick.clock import Clock
+from tallystick.kit.clock import Clock
 from tallystick.record.refusals import KEEP_HOURS, RefusalBook, RefusalSlot
 from tallystick.webhooks.refusals import UNKNOWN, Refusals
 from tallystick.wiring import open_pool

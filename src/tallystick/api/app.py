@@ -26,7 +26,7 @@ from tallystick.api.webhooks import WebhookDoor
 from tallystick.core import Core
 from tallystick.embedded import DatabaseUrls, resolve_database
 from tallystick.errors import problem
-from tallystick.logs import configure_logging
+from tallystick.kit.logs import configure_logging
 from tallystick.providers.base import Provider
 from tallystick.record.failures import DATABASE_AWAY
 from tallystick.sealing import sealer_of

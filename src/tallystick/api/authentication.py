@@ -10,7 +10,7 @@ from typing import Any, Final
 from msgspec import Struct
 
 from tallystick import api_keys
-from tallystick.clock import monotonic_ms
+from tallystick.kit.clock import monotonic_ms
 from tallystick.record.reads import Reads
 
 #: RFC 6750 section 2.1 (b64token); the scheme's name is case-insensitive (RFC 9110 section 11.1).

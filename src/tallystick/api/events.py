@@ -16,7 +16,7 @@ from tallystick.api.typed_bodies import read_typed
 from tallystick.core import Core
 from tallystick.edge.json_body import safe_name
 from tallystick.errors import ProblemField, problem
-from tallystick.ids import is_id
+from tallystick.kit.ids import is_id
 from tallystick.record.inbox import DeadLetterFilter, Inbox
 from tallystick.views import encode
 from tallystick.webhooks.dead_letters import DeadLetter, DeadLetters, NotReplayable

@@ -11,9 +11,9 @@ from litestar.types import Receive, Scope, Send
 
 from tallystick.api.problems import Refused, refused_fields
 from tallystick.api.reception import Reception
-from tallystick.card_data import looks_like_card_number
 from tallystick.errors import ProblemField, problem
-from tallystick.ids import new_id
+from tallystick.kit.card_data import looks_like_card_number
+from tallystick.kit.ids import new_id
 
 #: Twice the largest honest body (50 metadata values of 500 characters, escaped); the contract's figure.
 MAX_BODY_BYTES: Final = 64 * 1024

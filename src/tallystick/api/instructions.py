@@ -17,7 +17,6 @@ from tallystick import payments
 from tallystick.api.authentication import Caller
 from tallystick.api.exchange import JSON, PROBLEM_JSON, Answer, Exchange
 from tallystick.api.problems import RETRY_AFTER_S, Refused, busy, not_found, refused_fields, report
-from tallystick.card_data import contains_card_data, looks_like_card_number, may_contain_card_data
 from tallystick.core import Core
 from tallystick.decisions.instructions import Instruction
 from tallystick.edge.commands import (
@@ -32,7 +31,8 @@ from tallystick.edge.fingerprint import FINGERPRINT_VERSION, canonical, fingerpr
 from tallystick.edge.idempotency_key import IdempotencyKeyInvalid, IdempotencyKeyMissing, parse_idempotency_key
 from tallystick.edge.json_body import BadJson, parse_json_object
 from tallystick.errors import Overloaded, Problem, ProblemField, problem
-from tallystick.ids import is_id, sibling_id
+from tallystick.kit.card_data import contains_card_data, looks_like_card_number, may_contain_card_data
+from tallystick.kit.ids import is_id, sibling_id
 from tallystick.replies import Reply, existing_or, refusal
 
 Command = TypeVar("Command")

@@ -9,9 +9,9 @@ from litestar import Request, Response
 from litestar.exceptions import HTTPException, MethodNotAllowedException
 
 from tallystick.errors import Problem, ProblemField, TallystickError, problem
-from tallystick.ids import new_id
-from tallystick.logs import get_logger
-from tallystick.sampling import SampledLines
+from tallystick.kit.ids import new_id
+from tallystick.kit.log_sampling import SampledLines
+from tallystick.kit.logs import get_logger
 from tallystick.views import encode
 
 log = get_logger("tallystick.api")

@@ -23,12 +23,12 @@ from tallystick.api.bodies import (
 )
 from tallystick.api.exchange import Answer, Exchange
 from tallystick.api.problems import not_found, refused_fields
-from tallystick.card_data import looks_like_card_number
 from tallystick.core import Core
 from tallystick.edge.commands import InvalidFields, parse_list_query
 from tallystick.edge.json_body import safe_name
 from tallystick.errors import ProblemField
-from tallystick.ids import id_floor, is_id
+from tallystick.kit.card_data import looks_like_card_number
+from tallystick.kit.ids import id_floor, is_id
 from tallystick.lifecycle import PaymentState
 from tallystick.views import dispute_view, encode, payment_view, refund_view
 

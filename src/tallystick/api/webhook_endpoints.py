@@ -12,12 +12,12 @@ from tallystick.api.authentication import Caller
 from tallystick.api.exchange import Answer, Exchange
 from tallystick.api.problems import Refused, busy, not_found, refused_fields
 from tallystick.api.typed_bodies import read_typed
-from tallystick.card_data import looks_like_card_number
 from tallystick.core import Core
 from tallystick.decisions.messages import TYPES
 from tallystick.edge.fields import MAX_TEXT_CHARS, NO_CONTROLS_PATTERN
 from tallystick.errors import ProblemField, problem
-from tallystick.ids import is_id
+from tallystick.kit.card_data import looks_like_card_number
+from tallystick.kit.ids import is_id
 from tallystick.outbound.addresses import MAX_URL_CHARS, Guard, UrlRefused
 from tallystick.outbound.dispatch import Dispatch
 from tallystick.outbound.endpoints import (

@@ -15,8 +15,8 @@ from msgspec.structs import replace
 
 from tallystick.api.exchange import JSON, Answer, Exchange, Header
 from tallystick.api.problems import Refused, busy
-from tallystick.clock import Clock
 from tallystick.errors import Overloaded, problem
+from tallystick.kit.clock import Clock
 from tallystick.providers.notices import BadSignature, Receiver, StaleTimestamp, Unparseable
 from tallystick.sealed_actions import ActionSeal
 from tallystick.sealing import Sealer

@@ -28,7 +28,7 @@ from tallystick.bench.workload import (
 )
 from tallystick.decisions.instructions import provider_key
 from tallystick.edge.fingerprint import fingerprint
-from tallystick.ids import derived_id
+from tallystick.kit.ids import derived_id
 from tallystick.model import Change
 from tallystick.record.batch import STATEMENTS, Entry
 from tallystick.record.state_rows import Row, attempt_row, payment_row

@@ -6,7 +6,7 @@ import asyncio
 from typing import Final
 
 from tallystick.bench.workload import PROVIDER, approval
-from tallystick.clock import utc_now
+from tallystick.kit.clock import utc_now
 from tallystick.providers.base import Approved, NotFound, ProviderCall, Traits, Verdict
 
 #: A fast provider in the same region. Slower ones only make more flows wait, they cost no more work.

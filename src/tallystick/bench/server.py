@@ -24,7 +24,7 @@ from tallystick.bench.provider import BenchProvider
 from tallystick.bench.workload import PATH, PROVIDER, new_payment
 from tallystick.edge.json_body import parse_json_object
 from tallystick.garbage import let_garbage_wait
-from tallystick.logs import configure_logging
+from tallystick.kit.logs import configure_logging
 from tallystick.processes import end_with_parent
 from tallystick.serving import BACKLOG, BACKPRESSURE, KILL_MARGIN_S
 from tallystick.settings import load_settings

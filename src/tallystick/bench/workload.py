@@ -8,7 +8,6 @@ from typing import Any, Final
 
 import msgspec
 
-from tallystick.clock import utc_now
 from tallystick.decisions import instructions as decide
 from tallystick.decisions.draft import Step
 from tallystick.decisions.instructions import Instruction, Terms
@@ -17,7 +16,8 @@ from tallystick.decisions.stored import Checks, Stored
 from tallystick.edge.commands import parse_create_payment
 from tallystick.edge.fingerprint import FINGERPRINT_VERSION, canonical, fingerprint
 from tallystick.edge.json_body import parse_json_object
-from tallystick.ids import new_id
+from tallystick.kit.clock import utc_now
+from tallystick.kit.ids import new_id
 from tallystick.model import Change
 from tallystick.providers.base import Approved, Declined, Verdict
 

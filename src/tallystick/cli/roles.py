@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from tallystick.logs import configure_logging
+from tallystick.kit.logs import configure_logging
 from tallystick.processes import END_MARGIN_MS, end_with_parent
 from tallystick.settings import Settings
 

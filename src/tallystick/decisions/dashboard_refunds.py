@@ -8,7 +8,7 @@ from tallystick import chart
 from tallystick.decisions.dispositions import Decided, NotYet
 from tallystick.decisions.draft import Draft, Step
 from tallystick.decisions.stored import Stored, evidence_of
-from tallystick.ids import derived_id
+from tallystick.kit.ids import derived_id
 from tallystick.model import Failure, Refund
 from tallystick.providers.base import Verdict
 from tallystick.providers.notices import RefundNotice

@@ -19,7 +19,7 @@ from tallystick.decisions.dispositions import Decided, NotYet
 from tallystick.decisions.dispute_money import counted, suspended
 from tallystick.decisions.draft import Draft, Step
 from tallystick.decisions.stored import Stored
-from tallystick.ids import derived_id
+from tallystick.kit.ids import derived_id
 from tallystick.lifecycle import FINAL
 from tallystick.model import Dispute, Transfer
 from tallystick.movement import Movement

@@ -12,7 +12,7 @@ from typing import Final
 
 from msgspec import Struct
 
-from tallystick.ids import derived_id
+from tallystick.kit.ids import derived_id
 from tallystick.model import Dispute, Message, Payment, Refund
 from tallystick.views import DisputeView, PaymentView, RefundView, dispute_view, encode, payment_view, refund_view
 

@@ -12,8 +12,8 @@ import json
 import re
 from typing import Any, Final, NoReturn
 
-from tallystick.card_data import looks_like_card_number
 from tallystick.errors import TallystickError
+from tallystick.kit.card_data import looks_like_card_number
 
 # Levels of objects and arrays. The deepest body of the contract has two (metadata); the rest is room for the
 # future.

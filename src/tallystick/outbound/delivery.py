@@ -12,10 +12,10 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Final
 
-from tallystick.clock import monotonic_ms
 from tallystick.core import Core
-from tallystick.ids import new_id
-from tallystick.logs import get_logger
+from tallystick.kit.clock import monotonic_ms
+from tallystick.kit.ids import new_id
+from tallystick.kit.logs import get_logger
 from tallystick.outbound.addresses import Guard
 from tallystick.outbound.dispatch import Dispatch
 from tallystick.outbound.endpoints import FAILING, GONE, guard_of, secret_seal

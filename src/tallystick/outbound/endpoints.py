@@ -9,7 +9,7 @@ from typing import Final
 from msgspec import Struct
 
 from tallystick.errors import TallystickError
-from tallystick.ids import new_id
+from tallystick.kit.ids import new_id
 from tallystick.outbound.addresses import Guard
 from tallystick.outbound.dispatch import Dispatch
 from tallystick.outbound.signing import new_secret

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Final
 
-from tallystick.logs import get_logger
+from tallystick.kit.logs import get_logger
 from tallystick.record.outbound import OutboundBook, Tried
 
 log = get_logger("tallystick.outbound.recording")

@@ -14,7 +14,7 @@ from aiohttp.client_reqrep import ClientRequest, ClientResponse
 from aiohttp.connector import Connection
 from msgspec import Struct
 
-from tallystick.clock import monotonic_ms
+from tallystick.kit.clock import monotonic_ms
 from tallystick.outbound.addresses import AddressRefused, Guard, GuardedResolver, UrlRefused
 from tallystick.outbound.retries import retry_after_ms
 from tallystick.outbound.tls import NO_TLS, certificate_fault, client_context

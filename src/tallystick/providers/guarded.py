@@ -35,8 +35,8 @@ from interlock import (
 )
 from msgspec import Struct
 
-from tallystick.clock import monotonic_ms
-from tallystick.logs import get_logger
+from tallystick.kit.clock import monotonic_ms
+from tallystick.kit.logs import get_logger
 from tallystick.providers.base import NotSent, Provider, ProviderCall, Unknown, Verdict
 from tallystick.providers.http import UNREACHABLE
 

@@ -17,7 +17,7 @@ from aiohttp.connector import Connection
 from msgspec import Struct
 from yarl import URL
 
-from tallystick.clock import monotonic_ms
+from tallystick.kit.clock import monotonic_ms
 
 #: An answer longer than this is no payment answer: reading on would only fill the memory.
 ANSWER_LIMIT_BYTES: Final = 1_048_576

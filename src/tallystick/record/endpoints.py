@@ -9,7 +9,7 @@ from typing import Any, Final
 import asyncpg
 
 from tallystick import sql
-from tallystick.ids import new_id
+from tallystick.kit.ids import new_id
 
 STATEMENTS: Final = sql.load("outbound.sql")
 

@@ -11,7 +11,7 @@ import asyncpg
 from msgspec import Struct
 
 from tallystick import sql
-from tallystick.ids import new_id
+from tallystick.kit.ids import new_id
 from tallystick.record.failures import RETRY_SAME_CONNECTION
 
 STATEMENTS: Final = sql.load("inbox.sql")

@@ -15,9 +15,9 @@ from typing import Final
 import asyncpg
 from msgspec import Struct
 
-from tallystick.clock import monotonic_ms
 from tallystick.errors import ChangeRefused, OutcomeUnknown, Overloaded
-from tallystick.logs import get_logger
+from tallystick.kit.clock import monotonic_ms
+from tallystick.kit.logs import get_logger
 from tallystick.model import Change, StoredInstruction
 from tallystick.record.batch import BatchResult, Connection, Entry, LostRace, committed, run_batch
 from tallystick.record.failures import DATABASE_AWAY, RETRY_SAME_CONNECTION, may_run_again

@@ -12,7 +12,7 @@ from typing import Any, Final
 import msgspec
 from msgspec import Struct
 
-from tallystick.ids import is_id, new_id, sibling_id
+from tallystick.kit.ids import is_id, new_id, sibling_id
 from tallystick.providers.notices import Notice, Notification, Receiver, Unparseable
 
 #: Longest name that a provider may give to an event, its type or a charge, in characters; theirs have at most 80.

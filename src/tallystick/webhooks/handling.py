@@ -13,15 +13,15 @@ from typing import Final
 import msgspec
 from msgspec.structs import replace
 
-from tallystick.clock import monotonic_ms
 from tallystick.core import Core
 from tallystick.decisions.dispositions import Ask, Decided, NotYet
 from tallystick.decisions.draft import Step
 from tallystick.decisions.events import decide_notice
 from tallystick.decisions.stored import Stored
 from tallystick.errors import OutcomeUnknown, Overloaded
-from tallystick.ids import new_id, sibling_id
-from tallystick.logs import get_logger
+from tallystick.kit.clock import monotonic_ms
+from tallystick.kit.ids import new_id, sibling_id
+from tallystick.kit.logs import get_logger
 from tallystick.model import Acknowledgement, Change
 from tallystick.outcome import provider_call
 from tallystick.providers.base import Unknown, Verdict

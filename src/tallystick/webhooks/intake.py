@@ -18,11 +18,11 @@ from msgspec import Struct
 
 from tallystick.actions import kept_part, with_action
 from tallystick.errors import Overloaded, TallystickError
-from tallystick.logs import get_logger
+from tallystick.kit.log_sampling import SampledLines
+from tallystick.kit.logs import get_logger
 from tallystick.record.batch import Connection
 from tallystick.record.failures import RETRY_SAME_CONNECTION, may_run_again
 from tallystick.record.inbox import STATEMENTS
-from tallystick.sampling import SampledLines
 from tallystick.webhooks.envelope import Envelope
 
 log = get_logger("tallystick.webhooks.intake")

@@ -13,8 +13,8 @@ from typing import Final
 
 from tallystick.core import Core
 from tallystick.decisions.stored import Stored
-from tallystick.ids import new_id
-from tallystick.logs import get_logger
+from tallystick.kit.ids import new_id
+from tallystick.kit.logs import get_logger
 from tallystick.record.inbox import Claimed, EventName, Inbox
 from tallystick.webhooks.handling import Handler
 

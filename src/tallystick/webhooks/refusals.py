@@ -10,10 +10,10 @@ import asyncio
 from datetime import timedelta
 from typing import Final
 
-from tallystick.clock import Clock
-from tallystick.logs import get_logger
+from tallystick.kit.clock import Clock
+from tallystick.kit.log_sampling import SampledLines
+from tallystick.kit.logs import get_logger
 from tallystick.record.refusals import KEEP_HOURS, RefusalBook, RefusalSlot
-from tallystick.sampling import SampledLines
 
 log = get_logger("tallystick.webhooks.refusals")
 

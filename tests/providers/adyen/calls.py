@@ -7,8 +7,8 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
-from tallystick.clock import monotonic_ms
-from tallystick.ids import new_id
+from tallystick.kit.clock import monotonic_ms
+from tallystick.kit.ids import new_id
 from tallystick.providers.adyen import AdyenProvider
 from tallystick.providers.base import ProviderCall
 from tallystick.settings import Settings

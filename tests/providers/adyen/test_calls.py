@@ -10,7 +10,7 @@ import pytest
 from aiohttp import web
 from msgspec.structs import replace
 
-from tallystick.clock import monotonic_ms
+from tallystick.kit.clock import monotonic_ms
 from tallystick.providers.adyen import AdyenProvider
 from tallystick.providers.adyen_answers import evidence
 from tallystick.providers.adyen_transport import Transport

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tallystick.ids import new_id
+from tallystick.kit.ids import new_id
 from tallystick.providers.adyen_notices import AdyenReceiver
 from tallystick.providers.adyen_reference import Reference, read_reference, write_reference
 from tallystick.providers.base import Approved, Declined, Reversed

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import structlog
 
-from tallystick.logs import redact
+from tallystick.kit.logs import redact
 from tallystick.providers.adyen import AdyenProvider
 from tallystick.providers.adyen_notices import AdyenReceiver
 from tallystick.settings import Settings, SettingsError, describe_settings, load_settings

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tallystick.ids import new_id
+from tallystick.kit.ids import new_id
 from tallystick.money import is_currency
 from tallystick.providers.base import (
     Approved,

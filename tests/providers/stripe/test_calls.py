@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tallystick.clock import monotonic_ms
+from tallystick.kit.clock import monotonic_ms
 from tallystick.providers import stripe as connector_module
 from tallystick.providers.base import (
     Approved,

@@ -16,8 +16,8 @@ from litestar import Litestar
 from msgspec.structs import replace
 
 from tallystick.api.app import create_app
-from tallystick.ids import new_id
 from tallystick.keys import create_key
+from tallystick.kit.ids import new_id
 from tallystick.settings import Settings
 from tallystick.wiring import open_core
 from tests.api.conftest import Inside

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import structlog
 
-from tallystick.logs import redact
+from tallystick.kit.logs import redact
 from tallystick.providers.stripe import StripeProvider
 from tallystick.providers.stripe_notices import StripeReceiver
 from tallystick.settings import Settings, SettingsError, describe_settings, load_settings

@@ -10,7 +10,7 @@ from typing import Any, Final
 import msgspec
 import structlog
 
-from tallystick.card_data import contains_card_data, looks_like_card_number
+from tallystick.kit.card_data import contains_card_data, looks_like_card_number
 
 _SECRET_KEYS: Final = frozenset(
     {

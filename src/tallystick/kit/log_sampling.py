@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Callable, Hashable
 from typing import Final
 
@@ -41,7 +40,7 @@ class SampledLines:
             return
         window.left_out += 1
         window.say = say
-        if time.monotonic() >= window.ends_at:  # its timer is late, or died with its event loop
+        if asyncio.get_running_loop().time() >= window.ends_at:  # its timer is late, or died with its event loop
             self._end(slot)
 
     def tell(self) -> None:
@@ -53,8 +52,9 @@ class SampledLines:
                 window.say(window.left_out)
 
     def _open(self, slot: Hashable, say: Say) -> None:
-        timer = asyncio.get_running_loop().call_later(self._every_s, self._end, slot)
-        self._windows[slot] = _Window(time.monotonic() + self._every_s, timer, say)
+        loop = asyncio.get_running_loop()
+        timer = loop.call_later(self._every_s, self._end, slot)
+        self._windows[slot] = _Window(loop.time() + self._every_s, timer, say)
 
     def _end(self, slot: Hashable) -> None:
         window = self._windows.pop(slot)

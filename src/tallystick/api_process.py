@@ -9,7 +9,7 @@ from litestar import Litestar
 from tallystick.api.app import asgi_factory
 from tallystick.garbage import let_garbage_wait
 from tallystick.processes import end_with_parent
-from tallystick.settings import load_settings
+from tallystick.settings.load import load_settings
 
 
 def application() -> Litestar:

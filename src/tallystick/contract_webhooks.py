@@ -9,7 +9,7 @@ from tallystick import markdown
 from tallystick.decisions.dispositions import DISPOSITIONS
 from tallystick.decisions.messages import TYPES, MessageBody
 from tallystick.outbound.retries import JITTER, RETRY_AFTER_LIMIT_MS, SCHEDULE_MS
-from tallystick.settings import describe_settings
+from tallystick.settings.load import describe_settings
 
 #: The settings that govern events of providers, in the order in which an event meets them.
 INBOX_SETTINGS: Final = (

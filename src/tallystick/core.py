@@ -19,7 +19,7 @@ from tallystick.providers.base import Provider, Traits
 from tallystick.record.journal import Journal
 from tallystick.record.reads import Reads
 from tallystick.sealed_actions import ActionSeal
-from tallystick.settings import Settings
+from tallystick.settings.load import Settings
 
 Result = TypeVar("Result")
 

@@ -19,7 +19,7 @@ import psycopg
 
 from tallystick.postgres_cluster import SUPERUSER, PostgresCluster
 from tallystick.postgres_cluster import DatabaseUnavailable as DatabaseUnavailable
-from tallystick.settings import Settings
+from tallystick.settings.load import Settings
 
 DATABASE: Final = "tallystick"
 

@@ -18,7 +18,7 @@ from pathlib import Path
 from msgspec import Struct
 from msgspec.structs import asdict
 
-from tallystick.settings import PREFIX, Settings
+from tallystick.settings.load import PREFIX, Settings
 
 #: A first restart comes almost at once; one that keeps dying is tried ever more slowly, but never given up.
 RESTART_FIRST_MS = 500

@@ -18,7 +18,7 @@ from tallystick.model import Payment
 from tallystick.providers.base import RequiresAction, Verdict
 from tallystick.providers.notices import Notice
 from tallystick.sealing import SealBroken, Sealer
-from tallystick.settings import SettingsError
+from tallystick.settings.load import SettingsError
 
 log = get_logger("tallystick.sealed_actions")
 

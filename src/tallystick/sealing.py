@@ -19,7 +19,7 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from tallystick.errors import TallystickError
-from tallystick.settings import Settings, SettingsError
+from tallystick.settings.load import Settings, SettingsError
 
 #: The first byte of every sealed value; another way to seal gets another one.
 _VERSION: Final = b"\x01"

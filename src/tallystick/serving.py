@@ -9,7 +9,7 @@ from granian.constants import HTTPModes, Interfaces
 from granian.http import HTTP1Settings
 from granian.log import LogLevels
 
-from tallystick.settings import Settings
+from tallystick.settings.load import Settings
 
 #: How long granian waits for its workers beyond their own drain, before it kills them.
 KILL_MARGIN_S: Final = 3

@@ -28,7 +28,7 @@ from tallystick.embedded import DatabaseUrls, resolve_database
 from tallystick.errors import TallystickError
 from tallystick.migrations import migrate
 from tallystick.processes import END_MARGIN_MS, Role, Supervisor, child_environment
-from tallystick.settings import Settings
+from tallystick.settings.load import Settings
 
 Result = TypeVar("Result")
 

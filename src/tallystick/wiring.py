@@ -13,7 +13,6 @@ from msgspec.structs import replace
 from tallystick.core import Core, Flows
 from tallystick.kit.clock import Clock
 from tallystick.migrations import APP_ROLE
-from tallystick.provider_settings import ProviderSettings
 from tallystick.providers.adyen import THREADS as ADYEN_THREADS
 from tallystick.providers.adyen import AdyenProvider
 from tallystick.providers.adyen_notices import AdyenReceiver
@@ -31,7 +30,8 @@ from tallystick.record.reads import Reads
 from tallystick.record.refusals import RefusalBook
 from tallystick.sealed_actions import ActionSeal
 from tallystick.sealing import sealer_of
-from tallystick.settings import Settings, comma_list
+from tallystick.settings.load import Settings, comma_list
+from tallystick.settings.providers import ProviderSettings
 from tallystick.webhooks.intake import Intake
 from tallystick.webhooks.refusals import Refusals
 

@@ -11,7 +11,7 @@ from tallystick.record.inbox import Inbox
 from tallystick.record.schedule import ScheduleBook
 from tallystick.recovery import Recovery
 from tallystick.sealing import sealer_of
-from tallystick.settings import Settings
+from tallystick.settings.load import Settings
 from tallystick.webhooks.processing import Processing
 from tallystick.wiring import open_core
 

@@ -22,7 +22,7 @@ from tallystick.api.app import create_app
 from tallystick.keys import create_key
 from tallystick.kit.ids import new_id
 from tallystick.providers.base import Provider
-from tallystick.settings import Settings
+from tallystick.settings.load import Settings
 from tests.conftest import Database, NewDatabase
 from tests.ports import free_port
 
@@ -48,11 +48,11 @@ SEALING_KEY = base64.b64encode(b"not a secret: for the tests only").decode()
 
 #: The API in a process of its own, by the environment.
 SERVE = (
-    "import os; from tallystick.serving import serve; from tallystick.settings import load_settings;"
+    "import os; from tallystick.serving import serve; from tallystick.settings.load import load_settings;"
     " serve(load_settings(os.environ))"
 )
 _WORK = (
-    "import asyncio, os; from tallystick.settings import load_settings;"
+    "import asyncio, os; from tallystick.settings.load import load_settings;"
     " from tallystick.kit.logs import configure_logging; configure_logging('info');"
     " from tallystick.worker import work_until_signalled;"
     " asyncio.run(work_until_signalled(load_settings(os.environ), os.environ['TALLYSTICK_DATABASE_URL']))"

@@ -13,7 +13,7 @@ from tallystick.api.openapi import openapi_document
 from tallystick.edge.commands import MAX_PAGE_SIZE
 from tallystick.errors import ERRORS
 from tallystick.lifecycle import PaymentState
-from tallystick.settings import Settings
+from tallystick.settings.load import Settings
 
 DOCUMENT: dict[str, Any] = json.loads(openapi_document())
 

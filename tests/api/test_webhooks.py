@@ -22,7 +22,7 @@ from tallystick.kit.ids import new_id
 from tallystick.providers.notices import Notification
 from tallystick.providers.simulator_notices import SimulatorReceiver
 from tallystick.sealing import SealBroken, sealer_of
-from tallystick.settings import Settings
+from tallystick.settings.load import Settings
 from tallystick.webhooks.envelope import envelope_of
 from tests.api.conftest import SEALING_KEY, Inside, inside
 from tests.conftest import Database

@@ -20,7 +20,7 @@ from tallystick.bench.over_http import Plan, measure_http
 from tallystick.bench.stage import Database, open_database
 from tallystick.bench.targets import JOURNAL_ADDS_MS, JOURNAL_SHARE, judge
 from tallystick.invariants import verify
-from tallystick.settings import Settings
+from tallystick.settings.load import Settings
 
 
 @pytest.fixture(scope="module")

@@ -15,7 +15,7 @@ from tallystick.decisions.dispositions import DISPOSITIONS
 from tallystick.decisions.messages import TYPES
 from tallystick.errors import ERRORS
 from tallystick.lifecycle import MACHINES
-from tallystick.settings import Settings
+from tallystick.settings.load import Settings
 from tallystick.simulator.scripts import SCRIPTS
 from tests.cli.commands import Ran, run_here, run_process
 from tests.ports import free_port

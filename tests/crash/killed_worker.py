@@ -27,7 +27,7 @@ from tallystick.outbound.delivery import Delivery
 from tallystick.record.inbox import Inbox
 from tallystick.record.reads import Reads
 from tallystick.sealing import sealer_of
-from tallystick.settings import Settings
+from tallystick.settings.load import Settings
 from tallystick.webhooks.processing import Processing
 from tallystick.wiring import connect, open_core
 from tests.crash.mortal import MortalConnection, MortalPool

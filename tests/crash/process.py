@@ -19,7 +19,7 @@ from msgspec.structs import replace
 
 from tallystick.core import Core
 from tallystick.record.reads import Reads
-from tallystick.settings import Settings
+from tallystick.settings.load import Settings
 from tallystick.wiring import connect, open_core
 from tests.crash.bank import Bank
 from tests.crash.bank_connection import BankConnection, traits_of

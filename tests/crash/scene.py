@@ -17,7 +17,7 @@ from tallystick.kit.ids import new_id
 from tallystick.record.schedule import ScheduleBook
 from tallystick.recovery import Recovery
 from tallystick.replies import Reply
-from tallystick.settings import Settings
+from tallystick.settings.load import Settings
 from tallystick.wiring import open_core
 from tests.crash.bank import Bank
 from tests.crash.bank_connection import BankConnection, traits_of

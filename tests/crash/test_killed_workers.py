@@ -19,7 +19,7 @@ from tallystick.invariants import simulator_charges, tally, verify
 from tallystick.kit.ids import new_id
 from tallystick.providers.simulator_notices import SimulatorReceiver
 from tallystick.record.inbox import Inbox
-from tallystick.settings import Settings
+from tallystick.settings.load import Settings
 from tallystick.webhooks.envelope import Envelope, envelope_of
 from tallystick.webhooks.processing import Processing
 from tallystick.wiring import open_core

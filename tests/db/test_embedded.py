@@ -18,7 +18,7 @@ import psycopg
 import pytest
 
 from tallystick.embedded import DatabaseUnavailable, DatabaseUrls, EmbeddedPostgres, resolve_database
-from tallystick.settings import Settings
+from tallystick.settings.load import Settings
 
 #: A process that holds the server until its standard input ends.
 HOLDER = """

@@ -22,7 +22,7 @@ from tallystick.providers.base import Reversed
 from tallystick.providers.notices import AttemptNotice, DisputeNotice, Notice, RefundNotice
 from tallystick.record.reads import Loaded
 from tallystick.replies import Reply
-from tallystick.settings import Settings
+from tallystick.settings.load import Settings
 from tallystick.webhooks.intake import Intake
 from tallystick.wiring import connect, open_core
 from tests.factories import (

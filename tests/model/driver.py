@@ -15,7 +15,7 @@ from tallystick.core import Core
 from tallystick.invariants import verify
 from tallystick.kit.ids import new_id
 from tallystick.replies import Reply
-from tallystick.settings import Settings
+from tallystick.settings.load import Settings
 from tallystick.views import payment_view
 from tests.crash.bank import Bank, Charge
 from tests.crash.process import Process

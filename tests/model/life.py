@@ -9,7 +9,7 @@ from typing import Any, Final, TypeVar
 
 from tallystick.record.schedule import ScheduleBook
 from tallystick.recovery import Recovery
-from tallystick.settings import Settings
+from tallystick.settings.load import Settings
 from tallystick.wiring import open_core
 from tests.crash.bank import Bank
 from tests.crash.bank_connection import BankConnection, traits_of

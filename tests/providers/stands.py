@@ -21,7 +21,7 @@ from tallystick.providers.notices import AttemptNotice, ChargeNotice
 from tallystick.providers.simulator_notices import SimulatorReceiver
 from tallystick.providers.stripe_notices import StripeReceiver
 from tallystick.providers.stripe_objects import ATTEMPT, PAYMENT
-from tallystick.settings import Settings
+from tallystick.settings.load import Settings
 from tallystick.wiring import simulator_provider
 from tests.acquirer import AcquirerProcess, acquirer
 from tests.providers.adyen import calls as adyen_calls

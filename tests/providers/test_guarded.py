@@ -31,7 +31,7 @@ from tallystick.providers.base import (
 )
 from tallystick.providers.guarded import Guarded, Limits
 from tallystick.providers.http import UNREACHABLE
-from tallystick.settings import Settings, SettingsError, load_settings
+from tallystick.settings.load import Settings, SettingsError, load_settings
 from tallystick.wiring import configured_providers, guarded, open_core
 from tests.acquirer import AcquirerProcess
 from tests.conftest import Database

@@ -20,7 +20,7 @@ from tallystick.providers.base import Pending, RequiresAction
 from tallystick.providers.notices import AttemptNotice, ChargeNotice, RefundNotice
 from tallystick.sealed_actions import ActionSeal
 from tallystick.sealing import KEY_BYTES, sealer_of
-from tallystick.settings import Settings
+from tallystick.settings.load import Settings
 from tallystick.views import encode, payment_view
 from tests.paper_record import PaperRecord
 

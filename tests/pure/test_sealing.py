@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tallystick.sealing import KEY_BYTES, SealBroken, Sealer, sealer_of
-from tallystick.settings import Settings, SettingsError
+from tallystick.settings.load import Settings, SettingsError
 
 
 def _key(letter: str) -> bytes:

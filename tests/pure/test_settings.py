@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tallystick.settings import Settings, SettingsError, describe_settings, load_settings
+from tallystick.settings.load import Settings, SettingsError, describe_settings, load_settings
 
 
 def test_an_empty_environment_gives_the_defaults() -> None:

@@ -25,7 +25,7 @@ from tallystick.providers.notices import (
     Unparseable,
 )
 from tallystick.providers.simulator_notices import HEADER_LIMIT_CHARS, TOLERANCE_S, SimulatorReceiver
-from tallystick.settings import SettingsError, load_settings
+from tallystick.settings.load import SettingsError, load_settings
 from tallystick.wiring import receivers
 
 NOW = datetime(2026, 5, 4, 3, 2, 1, tzinfo=UTC)

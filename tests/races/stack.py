@@ -31,7 +31,7 @@ from tallystick.providers.base import (
 from tallystick.record.schedule import ScheduleBook
 from tallystick.recovery import Recovery
 from tallystick.replies import Reply
-from tallystick.settings import Settings
+from tallystick.settings.load import Settings
 from tallystick.wiring import open_core
 
 #: Short enough for tests; a sender has long enough to send on a busy machine.

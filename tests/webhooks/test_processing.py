@@ -22,7 +22,7 @@ from tallystick.providers.base import Pending, ProviderCall, Verdict
 from tallystick.providers.notices import AttemptNotice, DisputeNotice
 from tallystick.record.failures import DATABASE_AWAY
 from tallystick.record.inbox import Claimed, DeadLetterFilter, Inbox
-from tallystick.settings import Settings
+from tallystick.settings.load import Settings
 from tallystick.webhooks import handling
 from tallystick.webhooks.dead_letters import DeadLetters, NotReplayable
 from tallystick.webhooks.intake import TURN_SPACING_MS

@@ -18,7 +18,7 @@ import httpx
 from aiohttp import web
 from msgspec.structs import replace
 
-from tallystick.settings import Settings
+from tallystick.settings.load import Settings
 from tallystick.simulator.options import RETRY_S
 from tallystick.wiring import simulator_provider
 from tests.acquirer import AcquirerProcess

@@ -30,7 +30,7 @@ from tallystick.kit.logs import configure_logging
 from tallystick.providers.base import Provider
 from tallystick.record.failures import DATABASE_AWAY
 from tallystick.sealing import sealer_of
-from tallystick.settings import Settings, load_settings
+from tallystick.settings.load import Settings, load_settings
 from tallystick.views import encode
 from tallystick.wiring import open_core, open_intake, open_refusals, receivers
 

@@ -23,7 +23,7 @@ from tallystick.bench.stage import Database, open_database
 from tallystick.bench.targets import Judged, judge
 from tallystick.bench.webhooks import WebhookPlan, measure_webhooks
 from tallystick.kit.logs import configure_logging
-from tallystick.settings import Settings, load_settings
+from tallystick.settings.load import Settings, load_settings
 
 app: Final = typer.Typer(help="Measure the platform beside its ceilings.", no_args_is_help=True)
 

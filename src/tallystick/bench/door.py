@@ -16,7 +16,7 @@ from tallystick.bench.latency import Latency, latency, median, median_latency
 from tallystick.bench.workload import new_payment
 from tallystick.model import Change
 from tallystick.record.journal import Fresh, Journal, JournalLimits
-from tallystick.settings import Settings
+from tallystick.settings.load import Settings
 from tallystick.wiring import connect
 
 #: Both arms run this much unmeasured first: statement caches, branch predictors, files that grow.

@@ -19,7 +19,7 @@ from tallystick.bench.generator import GRACE_S, Load, LoadResult
 from tallystick.bench.latency import Latency, median, median_latency
 from tallystick.bench.stage import HOST, Database, Server, StageFailed, open_server
 from tallystick.bench.workload import MERCHANT
-from tallystick.settings import Settings
+from tallystick.settings.load import Settings
 
 Announce = Callable[[str, int, int], None]
 

@@ -27,7 +27,7 @@ from tallystick.garbage import let_garbage_wait
 from tallystick.kit.logs import configure_logging
 from tallystick.processes import end_with_parent
 from tallystick.serving import BACKLOG, BACKPRESSURE, KILL_MARGIN_S
-from tallystick.settings import load_settings
+from tallystick.settings.load import load_settings
 
 TARGETS: Final = {
     "api": "tallystick.bench.server:asgi_factory",

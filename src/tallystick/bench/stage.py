@@ -27,7 +27,7 @@ from tallystick.embedded import EmbeddedPostgres
 from tallystick.errors import TallystickError
 from tallystick.migrations import migrate
 from tallystick.processes import child_environment
-from tallystick.settings import Settings
+from tallystick.settings.load import Settings
 
 HOST: Final = "127.0.0.1"
 

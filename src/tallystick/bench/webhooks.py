@@ -35,7 +35,7 @@ from tallystick.kit.ids import new_id
 from tallystick.model import Acknowledgement, Change
 from tallystick.providers.base import Approved, Pending
 from tallystick.record.inbox import Inbox
-from tallystick.settings import Settings
+from tallystick.settings.load import Settings
 from tallystick.webhooks.processing import Processing
 from tallystick.wiring import connect, open_core
 

@@ -10,7 +10,7 @@ import typer
 from tallystick.cli.context import AsJson, console
 from tallystick.cli.tables import table_of
 from tallystick.contract import render_contract
-from tallystick.settings import describe_settings
+from tallystick.settings.load import describe_settings
 
 
 def contract() -> None:

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from tallystick.settings import PREFIX, Settings, load_settings
+from tallystick.settings.load import PREFIX, Settings, load_settings
 
 #: Tables and messages for people; what programs read is written to standard output as it is.
 console = Console()

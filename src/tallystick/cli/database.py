@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from tallystick.embedded import DatabaseUnavailable, DatabaseUrls, resolve_database
-from tallystick.settings import Settings
+from tallystick.settings.load import Settings
 
 
 @contextmanager

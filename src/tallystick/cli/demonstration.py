@@ -20,7 +20,7 @@ from tallystick.cli.tables import way_of_an_event
 from tallystick.cli.up import announce, invitation
 from tallystick.demo.outcome import Outcome
 from tallystick.demo.run import demonstrate, impatient
-from tallystick.settings import Settings
+from tallystick.settings.load import Settings
 from tallystick.up import Platform, bring_up
 
 #: Differences shown of each check: the first few say what is wrong, the rest only how much.

@@ -18,7 +18,7 @@ from tallystick.cli.tables import table_of
 from tallystick.core import Core
 from tallystick.in_doubt import OUTCOMES, Parked
 from tallystick.record.schedule import ScheduleBook
-from tallystick.settings import Settings
+from tallystick.settings.load import Settings
 from tallystick.wiring import open_core
 
 Result = TypeVar("Result")

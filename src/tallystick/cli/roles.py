@@ -8,7 +8,7 @@ import typer
 
 from tallystick.kit.logs import configure_logging
 from tallystick.processes import END_MARGIN_MS, end_with_parent
-from tallystick.settings import Settings
+from tallystick.settings.load import Settings
 
 ParentPid = Annotated[int | None, typer.Option("--parent-pid", hidden=True)]
 

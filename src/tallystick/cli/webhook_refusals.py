@@ -13,7 +13,7 @@ from tallystick.cli.context import AsJson, DataDir, console, settings_from
 from tallystick.cli.database import existing_database
 from tallystick.cli.tables import table_of
 from tallystick.record.refusals import KEEP_HOURS, RefusalBook, RefusedWebhooks
-from tallystick.settings import Settings
+from tallystick.settings.load import Settings
 from tallystick.wiring import open_pool
 
 

@@ -17,7 +17,7 @@ from tallystick.demo.outcome import Check, Outcome, balanced, charged_once, ends
 from tallystick.demo.stories import Order, plan
 from tallystick.invariants import simulator_charges, tally, verify
 from tallystick.keys import OPERATORS, create_key, merchant_of
-from tallystick.settings import Settings
+from tallystick.settings.load import Settings
 from tallystick.up import Platform
 from tallystick.wiring import connect
 

@@ -15,7 +15,7 @@ from tallystick.invariants import books, history, instructions, telling, watch
 from tallystick.invariants.finding import Finding
 from tallystick.invariants.payment_record import PaymentRecord
 from tallystick.migrations import APP_ROLE
-from tallystick.settings import Settings
+from tallystick.settings.load import Settings
 
 PaymentLook = Callable[[PaymentRecord], Iterable[Finding]]
 LimitedLook = Callable[[PaymentRecord, Settings], Iterable[Finding]]

@@ -18,7 +18,7 @@ from tallystick.invariants.payment_record import (
     payment_records,
 )
 from tallystick.invariants.report import Findings, Named, Progress, Report
-from tallystick.settings import Settings
+from tallystick.settings.load import Settings
 
 _COUNTED: Final = (
     "merchants",

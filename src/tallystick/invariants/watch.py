@@ -9,7 +9,7 @@ from tallystick.invariants.books import HOLDING, IN_FLIGHT
 from tallystick.invariants.finding import Finding
 from tallystick.invariants.payment_record import PaymentRecord
 from tallystick.lifecycle import ATTEMPT_OPEN
-from tallystick.settings import Settings
+from tallystick.settings.load import Settings
 
 #: Payment states that wait for an attempt of this operation.
 _WAITS_FOR: Final[Mapping[str, str]] = {

@@ -15,7 +15,7 @@ from tallystick.outbound.dispatch import Dispatch
 from tallystick.outbound.signing import new_secret
 from tallystick.record.endpoints import EndpointBook
 from tallystick.sealing import Sealer
-from tallystick.settings import Settings
+from tallystick.settings.load import Settings
 
 #: Why an endpoint is disabled: the merchant said so, it answered 410, or it failed for too long.
 BY_REQUEST: Final = "by_request"

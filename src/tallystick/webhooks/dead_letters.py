@@ -13,7 +13,7 @@ from msgspec import Struct
 
 from tallystick.errors import TallystickError
 from tallystick.record.inbox import DeadLetterFilter, EventName, Inbox
-from tallystick.settings import Settings
+from tallystick.settings.load import Settings
 from tallystick.webhooks.retries import Retries
 
 #: Dead letters replayed or discarded in one transaction.

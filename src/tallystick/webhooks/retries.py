@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 
-from tallystick.settings import Settings, by_provider
+from tallystick.settings.load import Settings, by_provider
 
 
 class Retries:

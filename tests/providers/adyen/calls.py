@@ -11,7 +11,7 @@ from tallystick.kit.clock import monotonic_ms
 from tallystick.kit.ids import new_id
 from tallystick.providers.adyen import AdyenProvider
 from tallystick.providers.base import ProviderCall
-from tallystick.settings import Settings
+from tallystick.settings.load import Settings
 from tallystick.wiring import adyen_provider
 from tests.providers.adyen.bank import token
 from tests.providers.adyen.fake_adyen import API_KEY, MERCHANT_ACCOUNT

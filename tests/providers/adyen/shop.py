@@ -22,7 +22,7 @@ from tallystick.providers.adyen_reference import read_reference
 from tallystick.record.schedule import ScheduleBook
 from tallystick.recovery import Recovery
 from tallystick.replies import Reply
-from tallystick.settings import Settings
+from tallystick.settings.load import Settings
 from tallystick.webhooks.envelope import envelope_of
 from tallystick.wiring import open_core
 from tests.conftest import Database

@@ -8,7 +8,7 @@ import structlog
 from tallystick.kit.logs import redact
 from tallystick.providers.adyen import AdyenProvider
 from tallystick.providers.adyen_notices import AdyenReceiver
-from tallystick.settings import Settings, SettingsError, describe_settings, load_settings
+from tallystick.settings.load import Settings, SettingsError, describe_settings, load_settings
 from tallystick.wiring import adyen_provider, configured_providers, receivers
 
 KEY, HMAC_KEYS = "AQEwiring", "00AAbb, 11CCdd"

@@ -11,7 +11,7 @@ from tallystick.kit.clock import monotonic_ms
 from tallystick.kit.ids import new_id
 from tallystick.providers.base import ProviderCall
 from tallystick.providers.stripe import StripeProvider
-from tallystick.settings import Settings
+from tallystick.settings.load import Settings
 from tallystick.wiring import stripe_provider
 from tests.providers.stripe.bank import API_KEY, GOOD
 

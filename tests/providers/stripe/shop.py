@@ -19,7 +19,7 @@ from tallystick.providers.stripe_objects import ATTEMPT, MERCHANT, PAYMENT
 from tallystick.record.schedule import ScheduleBook
 from tallystick.recovery import Recovery
 from tallystick.replies import Reply
-from tallystick.settings import Settings
+from tallystick.settings.load import Settings
 from tallystick.wiring import open_core
 from tests.conftest import Database
 from tests.faulty_proxy import FaultyProxy

@@ -11,7 +11,7 @@ from msgspec.structs import replace
 
 from tallystick.core import Core
 from tallystick.replies import Reply
-from tallystick.settings import Settings
+from tallystick.settings.load import Settings
 from tests.conftest import Database
 from tests.faulty_proxy import CHARGED, Fault, FaultyProxy, faulty_proxy
 from tests.providers.stripe.bank import DECLINED, LocalStripe

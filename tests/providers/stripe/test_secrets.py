@@ -18,7 +18,7 @@ from msgspec.structs import replace
 from tallystick.api.app import create_app
 from tallystick.keys import create_key
 from tallystick.kit.ids import new_id
-from tallystick.settings import Settings
+from tallystick.settings.load import Settings
 from tallystick.wiring import open_core
 from tests.api.conftest import Inside
 from tests.conftest import Database

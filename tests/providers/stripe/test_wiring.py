@@ -7,7 +7,7 @@ import structlog
 from tallystick.kit.logs import redact
 from tallystick.providers.stripe import StripeProvider
 from tallystick.providers.stripe_notices import StripeReceiver
-from tallystick.settings import Settings, SettingsError, describe_settings, load_settings
+from tallystick.settings.load import Settings, SettingsError, describe_settings, load_settings
 from tallystick.wiring import configured_providers, receivers, stripe_provider
 
 KEY, SECRETS = "sk_test_wiring", "whsec_new, whsec_old"

@@ -6,7 +6,7 @@ from typing import Annotated
 
 from msgspec import Meta, Struct
 
-from tallystick.setting import count, ms, port, text
+from tallystick.settings.fields import count, ms, port, text
 
 
 class ProviderSettings(Struct, frozen=True, kw_only=True):

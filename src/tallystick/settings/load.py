@@ -12,8 +12,8 @@ import msgspec
 from msgspec import Meta, Struct
 
 from tallystick.errors import TallystickError
-from tallystick.setting import count, ms, port, text
-from tallystick.webhook_settings import WebhookSettings
+from tallystick.settings.fields import count, ms, port, text
+from tallystick.settings.webhooks import WebhookSettings
 
 PREFIX: Final = "TALLYSTICK_"
 

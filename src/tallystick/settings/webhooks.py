@@ -6,8 +6,8 @@ from typing import Annotated
 
 from msgspec import Meta
 
-from tallystick.provider_settings import ProviderSettings
-from tallystick.setting import count, ms, text
+from tallystick.settings.fields import count, ms, text
+from tallystick.settings.providers import ProviderSettings
 
 
 class WebhookSettings(ProviderSettings, frozen=True, kw_only=True):

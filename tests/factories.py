@@ -7,18 +7,11 @@ from datetime import UTC, datetime
 from typing import Any
 
 from tallystick.decisions.instructions import Instruction
-from tallystick.edge.fingerprint import FINGERPRINT_VERSION, canonical, fingerprint
+from tallystick.domain.requests.fingerprint import FINGERPRINT_VERSION, canonical, fingerprint
+from tallystick.domain.traits import Traits
+from tallystick.domain.verdicts import Approved, Declined, Pending, RequiresAction, Unknown, Verdict
 from tallystick.kit.ids import new_id
-from tallystick.providers.base import (
-    Approved,
-    Declined,
-    Pending,
-    ProviderCall,
-    RequiresAction,
-    Traits,
-    Unknown,
-    Verdict,
-)
+from tallystick.providers.port import ProviderCall
 
 Script = Callable[[ProviderCall], Verdict]
 

@@ -14,18 +14,20 @@ from tallystick.decisions.draft import Step
 from tallystick.decisions.events import decide_notice
 from tallystick.decisions.instructions import (
     Instruction,
-    Terms,
     cancel_payment,
     capture_payment,
     create_payment,
     create_refund,
 )
 from tallystick.decisions.settlement import settle
-from tallystick.decisions.stored import Checks, Stored
-from tallystick.lifecycle import ATTEMPT_OPEN, is_edge
-from tallystick.model import Attempt, Change, Message, Payment, Rejection, Transfer
-from tallystick.providers.base import Approved, Verdict
-from tallystick.providers.notices import Notice
+from tallystick.decisions.terms import Checks, Terms
+from tallystick.domain.change import Change, Message, Rejection, Transfer
+from tallystick.domain.lifecycles.attempt import ATTEMPT_OPEN
+from tallystick.domain.lifecycles.machines import is_edge
+from tallystick.domain.notices import Notice
+from tallystick.domain.snapshot import PaymentSnapshot
+from tallystick.domain.subjects import Attempt, Payment
+from tallystick.domain.verdicts import Approved, Verdict
 
 Subject = TypeVar("Subject")
 
@@ -51,7 +53,7 @@ class PaperRecord:
         self.transfers: list[Transfer] = []
         self.rejections: list[Rejection] = []
         self.messages: list[Message] = []
-        self._stored: Stored | None = None
+        self._stored: PaymentSnapshot | None = None
         self.apply(
             create_payment(
                 self._instruction(),
@@ -68,7 +70,7 @@ class PaperRecord:
         )
 
     @property
-    def stored(self) -> Stored:
+    def stored(self) -> PaymentSnapshot:
         """As it is loaded for a decision."""
         assert self._stored is not None
         return self._stored
@@ -229,10 +231,10 @@ def approval(attempt: Attempt, amount: int | None = None) -> Approved:
     )
 
 
-def _after(stored: Stored | None, change: Change) -> Stored:
+def _after(stored: PaymentSnapshot | None, change: Change) -> PaymentSnapshot:
     if stored is None:
         assert change.payment is not None
-        return Stored(payment=change.payment, attempts=change.attempts)
+        return PaymentSnapshot(payment=change.payment, attempts=change.attempts)
     attempts = {each.attempt_id: each for each in (*stored.attempts, *change.attempts)}
     refunds = {each.refund_id: each for each in (*stored.refunds, *_present(change.refund))}
     disputes = {each.dispute_id: each for each in (*stored.disputes, *_present(change.dispute))}

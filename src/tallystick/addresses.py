@@ -5,7 +5,7 @@ from __future__ import annotations
 import socket
 from typing import Final
 
-from tallystick.errors import TallystickError
+from tallystick.domain.errors import TallystickError
 
 #: The test acquirer moves no real money, but its door has no lock either: loopback only.
 SIMULATOR_HOST: Final = "127.0.0.1"

@@ -10,13 +10,18 @@ import inspect
 from collections.abc import Callable
 from typing import Final
 
-from tallystick import chart, markdown
+from tallystick import markdown
 from tallystick.contract_scripts import acquirer_scripts
 from tallystick.contract_webhooks import merchant_messages, provider_events, settings_table
-from tallystick.edge.fingerprint import FINGERPRINT_VERSION
-from tallystick.edge.idempotency_key import MAX_KEY_CHARS
-from tallystick.errors import ERRORS
-from tallystick.lifecycle import ATTEMPT, CREATE_OPEN, FINAL, MACHINES, NEW, VERDICTS, Table, reading
+from tallystick.domain.errors import ERRORS
+from tallystick.domain.ledger import postings
+from tallystick.domain.lifecycles.attempt import ATTEMPT
+from tallystick.domain.lifecycles.machines import FINAL, MACHINES
+from tallystick.domain.lifecycles.payment import CREATE_OPEN
+from tallystick.domain.lifecycles.table import NEW, Table
+from tallystick.domain.lifecycles.verdict_matrix import VERDICTS, meaning_of
+from tallystick.domain.requests.fingerprint import FINGERPRINT_VERSION
+from tallystick.domain.requests.idempotency_key import MAX_KEY_CHARS
 
 #: The settings that govern recovery, in the order in which an attempt meets them.
 RECOVERY_SETTINGS: Final = (
@@ -102,7 +107,7 @@ def _diagram(machine: str, table: Table) -> str:
 
 def _matrix() -> str:
     rows = [
-        [f"`{state}`", *(reading(state, verdict).value for verdict in VERDICTS)] for state in ATTEMPT if state != NEW
+        [f"`{state}`", *(meaning_of(state, verdict).value for verdict in VERDICTS)] for state in ATTEMPT if state != NEW
     ]
     return "\n\n".join(
         (
@@ -249,33 +254,33 @@ def _errors() -> str:
     )
 
 
-_POSTINGS: Final[tuple[tuple[Callable[..., list[chart.Posting]], list[chart.Posting]], ...]] = (
-    (chart.hold, chart.hold("<p>", _HELD)),
-    (chart.release, chart.release("<p>", _HELD)),
-    (chart.capture, chart.capture("<p>", _HELD, _AMOUNT)),
-    (chart.refund_sent, chart.refund_sent("<p>", _AMOUNT)),
-    (chart.refund_succeeded, chart.refund_succeeded("<p>", _AMOUNT)),
-    (chart.refund_failed, chart.refund_failed("<p>", _AMOUNT, had_succeeded=False)),
-    (chart.refund_failed, chart.refund_failed("<p>", _AMOUNT, had_succeeded=True)),
-    (chart.capture_reversed, chart.capture_reversed("<p>", _AMOUNT)),
-    (chart.dispute_opened, chart.dispute_opened(_AMOUNT)),
-    (chart.dispute_withdrawn, chart.dispute_withdrawn("<p>", _AMOUNT)),
-    (chart.dispute_returned, chart.dispute_returned("<p>", _AMOUNT)),
-    (chart.dispute_won, chart.dispute_won("<p>", _AMOUNT, withdrawn=False)),
-    (chart.dispute_won, chart.dispute_won("<p>", _AMOUNT, withdrawn=True)),
-    (chart.dispute_lost, chart.dispute_lost("<p>", _AMOUNT, withdrawn=False)),
-    (chart.dispute_lost, chart.dispute_lost("<p>", _AMOUNT, withdrawn=True)),
-    (chart.dispute_contested, chart.dispute_contested("<p>", _AMOUNT)),
-    (chart.late_money_in, chart.late_money_in("<p>", _AMOUNT)),
-    (chart.late_money_out, chart.late_money_out("<p>", _AMOUNT)),
+_POSTINGS: Final[tuple[tuple[Callable[..., list[postings.Posting]], list[postings.Posting]], ...]] = (
+    (postings.hold, postings.hold("<p>", _HELD)),
+    (postings.release, postings.release("<p>", _HELD)),
+    (postings.capture, postings.capture("<p>", _HELD, _AMOUNT)),
+    (postings.refund_sent, postings.refund_sent("<p>", _AMOUNT)),
+    (postings.refund_succeeded, postings.refund_succeeded("<p>", _AMOUNT)),
+    (postings.refund_failed, postings.refund_failed("<p>", _AMOUNT, had_succeeded=False)),
+    (postings.refund_failed, postings.refund_failed("<p>", _AMOUNT, had_succeeded=True)),
+    (postings.capture_reversed, postings.capture_reversed("<p>", _AMOUNT)),
+    (postings.dispute_opened, postings.dispute_opened(_AMOUNT)),
+    (postings.dispute_withdrawn, postings.dispute_withdrawn("<p>", _AMOUNT)),
+    (postings.dispute_returned, postings.dispute_returned("<p>", _AMOUNT)),
+    (postings.dispute_won, postings.dispute_won("<p>", _AMOUNT, withdrawn=False)),
+    (postings.dispute_won, postings.dispute_won("<p>", _AMOUNT, withdrawn=True)),
+    (postings.dispute_lost, postings.dispute_lost("<p>", _AMOUNT, withdrawn=False)),
+    (postings.dispute_lost, postings.dispute_lost("<p>", _AMOUNT, withdrawn=True)),
+    (postings.dispute_contested, postings.dispute_contested("<p>", _AMOUNT)),
+    (postings.late_money_in, postings.late_money_in("<p>", _AMOUNT)),
+    (postings.late_money_out, postings.late_money_out("<p>", _AMOUNT)),
 )
 
 
 def _ledger() -> str:
     rows = []
-    for event, postings in _POSTINGS:
+    for event, legs in _POSTINGS:
         meaning = (inspect.getdoc(event) or "").split("\n\n")[0].replace("\n", " ").replace("``", "`")
-        for leg, posting in enumerate(postings):
+        for leg, posting in enumerate(legs):
             first = leg == 0
             rows.append(
                 (

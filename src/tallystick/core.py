@@ -10,12 +10,12 @@ from typing import Any, TypeVar
 import asyncpg
 from msgspec import Struct
 
-from tallystick.decisions.instructions import Terms
 from tallystick.decisions.resubmission import backoff_ms
-from tallystick.decisions.stored import Checks
-from tallystick.errors import Overloaded
+from tallystick.decisions.terms import Checks, Terms
+from tallystick.domain.errors import Overloaded
+from tallystick.domain.traits import Traits
 from tallystick.kit.clock import Clock
-from tallystick.providers.base import Provider, Traits
+from tallystick.providers.port import Provider
 from tallystick.record.journal import Journal
 from tallystick.record.reads import Reads
 from tallystick.sealed_actions import ActionSeal

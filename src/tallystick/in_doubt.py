@@ -14,11 +14,12 @@ from msgspec import Struct
 from tallystick.core import Core
 from tallystick.decisions.draft import Step
 from tallystick.decisions.settlement import give_up
-from tallystick.errors import TallystickError
+from tallystick.domain.change import Change
+from tallystick.domain.errors import TallystickError
+from tallystick.domain.subjects import Attempt
+from tallystick.domain.verdicts import Approved, Declined, NotFound, Verdict
 from tallystick.kit.ids import new_id
-from tallystick.model import Attempt, Change
 from tallystick.outcome import settle_verdict
-from tallystick.providers.base import Approved, Declined, NotFound, Verdict
 from tallystick.record.journal import Stale
 from tallystick.record.reads import Loaded, attempt_of
 from tallystick.record.schedule import ScheduleBook

@@ -17,7 +17,7 @@ from msgspec import Struct
 
 from tallystick import sql
 from tallystick.api_keys import MintedKey, is_merchant_id, matches, mint_key, parse_key
-from tallystick.errors import TallystickError
+from tallystick.domain.errors import TallystickError
 from tallystick.record.reads import READS
 from tallystick.wiring import connect
 

@@ -7,12 +7,14 @@ from typing import Any
 from tallystick.core import Core
 from tallystick.decisions.draft import Step
 from tallystick.decisions.settlement import settle
-from tallystick.decisions.stored import Stored, verdict_name
+from tallystick.domain.change import Change
+from tallystick.domain.snapshot import PaymentSnapshot
+from tallystick.domain.subjects import Attempt
+from tallystick.domain.verdicts import NotSent, Unknown, Verdict, verdict_name
 from tallystick.kit.clock import monotonic_ms
 from tallystick.kit.ids import new_id, sibling_id
 from tallystick.kit.logs import get_logger
-from tallystick.model import Attempt, Change
-from tallystick.providers.base import NotSent, Provider, ProviderCall, Unknown, Verdict, send
+from tallystick.providers.port import Provider, ProviderCall, send
 from tallystick.record.journal import Stale
 
 log = get_logger("tallystick.outcome")
@@ -37,7 +39,7 @@ def provider_call(attempt: Attempt, send_by_ms: int) -> ProviderCall:
 
 
 async def carry_out(
-    core: Core, stored: Stored, attempt_id: str, send_by_ms: int, *, doubted: bool = False
+    core: Core, stored: PaymentSnapshot, attempt_id: str, send_by_ms: int, *, doubted: bool = False
 ) -> Change | None:
     """Send an attempt whose submission is committed, and commit what became of it. No transaction is open meanwhile.
     ``doubted``: an earlier submission may have had its effect, so that this one's not being sent proves nothing.
@@ -63,7 +65,7 @@ async def _sent(provider: Provider, call: ProviderCall) -> Verdict:
 
 async def settle_verdict(
     core: Core,
-    stored: Stored,
+    stored: PaymentSnapshot,
     attempt_id: str,
     verdict: Verdict,
     *,

@@ -8,11 +8,12 @@ from collections.abc import Callable
 from tallystick.core import Core
 from tallystick.decisions import instructions as decide
 from tallystick.decisions.instructions import Instruction
-from tallystick.decisions.stored import Stored
-from tallystick.edge.commands import CancelPayment, CapturePayment, CreatePayment, CreateRefund
-from tallystick.errors import Overloaded, problem
+from tallystick.domain.change import Change
+from tallystick.domain.errors import Overloaded, problem
+from tallystick.domain.requests.commands import CancelPayment, CapturePayment, CreatePayment, CreateRefund
+from tallystick.domain.snapshot import PaymentSnapshot
+from tallystick.domain.subjects import Payment
 from tallystick.kit.ids import new_id
-from tallystick.model import Change, Payment
 from tallystick.outcome import carry_out, send_by
 from tallystick.record.journal import Existing, Stale
 from tallystick.replies import Reply, answer_existing, answer_now, existing_or, first_answer
@@ -117,7 +118,9 @@ async def _carry_out(
         return refused
     payment = change.payment or before
     assert payment is not None
-    stored = Stored(payment=payment, attempts=change.attempts, refunds=(change.refund,) if change.refund else ())
+    stored = PaymentSnapshot(
+        payment=payment, attempts=change.attempts, refunds=(change.refund,) if change.refund else ()
+    )
     # A cancel may have to close the authorization that waits for its customer: that needs the other attempts too.
     if instruction.operation.endswith("/cancel") and payment.amount_authorized == 0:
         loaded = await core.reads.load(payment.merchant_id, payment.payment_id)

@@ -35,7 +35,7 @@ from urllib.parse import quote
 import psutil
 import psycopg
 
-from tallystick.errors import TallystickError
+from tallystick.domain.errors import TallystickError
 
 SYSTEM_USER: Final = "tallystick-postgres"
 SUPERUSER: Final = "postgres"

@@ -22,14 +22,15 @@ from tallystick.decisions.resubmission import (
     resubmit,
 )
 from tallystick.decisions.settlement import give_up
-from tallystick.decisions.stored import Stored
-from tallystick.errors import TallystickError
+from tallystick.domain.change import Change
+from tallystick.domain.errors import TallystickError
+from tallystick.domain.snapshot import PaymentSnapshot
+from tallystick.domain.subjects import Attempt
+from tallystick.domain.verdicts import NotFound, Unknown, Verdict
 from tallystick.kit.clock import monotonic_ms
 from tallystick.kit.ids import new_id
 from tallystick.kit.logs import get_logger
-from tallystick.model import Attempt, Change
 from tallystick.outcome import carry_out, provider_call, send_by, settle_verdict
-from tallystick.providers.base import NotFound, Unknown, Verdict
 from tallystick.providers.guarded import Guarded
 from tallystick.record.journal import Fresh
 from tallystick.record.reads import AttemptClock, Loaded
@@ -191,11 +192,11 @@ class Recovery:
             finally:
                 self._trials.remove(provider.name)
 
-    async def _resubmit(self, stored: Stored, attempt: Attempt) -> None:
+    async def _resubmit(self, stored: PaymentSnapshot, attempt: Attempt) -> None:
         deadline_ms = send_by(self._core)
         change = resubmit(stored, attempt.attempt_id, self._step("resubmit"), self._core.terms(attempt.provider))
         if await self._commit(change):
-            sent = Stored(payment=stored.payment, attempts=_replaced(stored, change), refunds=stored.refunds)
+            sent = PaymentSnapshot(payment=stored.payment, attempts=_replaced(stored, change), refunds=stored.refunds)
             doubted = in_doubt(attempt, self._core.provider(attempt.provider).traits)
             await carry_out(self._core, sent, attempt.attempt_id, deadline_ms, doubted=doubted)
 
@@ -220,13 +221,15 @@ class Recovery:
             await self._expire(stored)
         await self._book.move_deadline(due, max(left_ms, settings.recovery_backoff_cap_ms))
 
-    async def _expire(self, stored: Stored) -> None:
+    async def _expire(self, stored: PaymentSnapshot) -> None:
         attempt_id, deadline_ms = new_id("att"), send_by(self._core)
         change = expire_payment(
             stored.payment, attempt_id, self._step("expiry"), self._core.terms(stored.payment.provider)
         )
         if change.payment is not None and await self._commit(change):
-            sent = Stored(payment=change.payment, attempts=(*stored.attempts, *change.attempts), refunds=stored.refunds)
+            sent = PaymentSnapshot(
+                payment=change.payment, attempts=(*stored.attempts, *change.attempts), refunds=stored.refunds
+            )
             await carry_out(self._core, sent, attempt_id, deadline_ms)
 
     def _step(self, cause: str) -> Step:
@@ -237,6 +240,6 @@ class Recovery:
         return isinstance(await self._core.journal.commit(change), Fresh)
 
 
-def _replaced(stored: Stored, change: Change) -> tuple[Attempt, ...]:
+def _replaced(stored: PaymentSnapshot, change: Change) -> tuple[Attempt, ...]:
     newer = {attempt.attempt_id: attempt for attempt in change.attempts}
     return tuple(newer.get(attempt.attempt_id, attempt) for attempt in stored.attempts)

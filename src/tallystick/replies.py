@@ -6,10 +6,11 @@ from msgspec import Struct
 
 from tallystick.core import Core
 from tallystick.decisions.instructions import Instruction
-from tallystick.edge.fingerprint import differing_field
-from tallystick.errors import Problem, ProblemField, problem
-from tallystick.model import Change, StoredInstruction
-from tallystick.views import encode, payment_view, refund_view
+from tallystick.domain.change import Change
+from tallystick.domain.errors import Problem, ProblemField, problem
+from tallystick.domain.instruction import StoredInstruction
+from tallystick.domain.requests.fingerprint import differing_field
+from tallystick.domain.views import encode, payment_view, refund_view
 
 #: Most providers answer within a second; a client that comes back sooner finds the instruction still in flight.
 RETRY_AFTER_S = 1

@@ -12,11 +12,11 @@ from typing import Any, Final
 import msgspec
 from msgspec.structs import replace
 
-from tallystick.actions import SEALED, due_action, kept_part, public_part, with_action
+from tallystick.domain.next_action import SEALED, due_action, kept_part, public_part, with_action
+from tallystick.domain.notices import Notice
+from tallystick.domain.subjects import Payment
+from tallystick.domain.verdicts import RequiresAction, Verdict
 from tallystick.kit.logs import get_logger
-from tallystick.model import Payment
-from tallystick.providers.base import RequiresAction, Verdict
-from tallystick.providers.notices import Notice
 from tallystick.sealing import SealBroken, Sealer
 from tallystick.settings.load import SettingsError
 

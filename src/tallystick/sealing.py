@@ -18,7 +18,7 @@ from typing import Final
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from tallystick.errors import TallystickError
+from tallystick.domain.errors import TallystickError
 from tallystick.settings.load import Settings, SettingsError
 
 #: The first byte of every sealed value; another way to seal gets another one.

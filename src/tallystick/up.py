@@ -24,8 +24,8 @@ from msgspec.structs import asdict
 
 from tallystick import keys
 from tallystick.addresses import SIMULATOR_HOST, http_address, require_free_port
+from tallystick.domain.errors import TallystickError
 from tallystick.embedded import DatabaseUrls, resolve_database
-from tallystick.errors import TallystickError
 from tallystick.migrations import migrate
 from tallystick.processes import END_MARGIN_MS, Role, Supervisor, child_environment
 from tallystick.settings.load import Settings

@@ -11,15 +11,16 @@ import asyncpg
 from msgspec.structs import replace
 
 from tallystick.core import Core, Flows
+from tallystick.domain.traits import Traits
 from tallystick.kit.clock import Clock
 from tallystick.migrations import APP_ROLE
 from tallystick.providers.adyen import THREADS as ADYEN_THREADS
 from tallystick.providers.adyen import AdyenProvider
 from tallystick.providers.adyen_notices import AdyenReceiver
-from tallystick.providers.base import Provider, Traits
 from tallystick.providers.guarded import Guarded, Limits
 from tallystick.providers.http import ProviderHttp
-from tallystick.providers.notices import Receiver
+from tallystick.providers.port import Provider
+from tallystick.providers.receiver import Receiver
 from tallystick.providers.simulator import SimulatorProvider
 from tallystick.providers.simulator_notices import SimulatorReceiver
 from tallystick.providers.stripe import StripeProvider

@@ -21,7 +21,7 @@ from msgspec.structs import replace
 from tallystick.api.app import create_app
 from tallystick.keys import create_key
 from tallystick.kit.ids import new_id
-from tallystick.providers.base import Provider
+from tallystick.providers.port import Provider
 from tallystick.settings.load import Settings
 from tests.conftest import Database, NewDatabase
 from tests.ports import free_port

@@ -9,9 +9,9 @@ import pytest
 from structlog.testing import capture_logs
 
 from tallystick.api import problems
-from tallystick.errors import ChangeRefused, OutcomeUnknown
+from tallystick.domain.change import Change
+from tallystick.domain.errors import ChangeRefused, OutcomeUnknown
 from tallystick.kit.ids import new_id
-from tallystick.model import Change
 from tallystick.record.journal import Committed, Journal
 from tests.api.conftest import inside
 from tests.api.test_checks import assert_problem

@@ -11,8 +11,9 @@ import pytest
 
 from tallystick import outcome
 from tallystick.core import Core
+from tallystick.domain.verdicts import Declined, RequiresAction, Verdict
 from tallystick.kit.ids import new_id
-from tallystick.providers.base import Declined, ProviderCall, RequiresAction, Verdict
+from tallystick.providers.port import ProviderCall
 from tests.api.conftest import SEALING_KEY, Inside, inside
 from tests.conftest import Database, NewDatabase
 from tests.dump import dump

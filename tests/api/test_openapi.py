@@ -10,9 +10,9 @@ import pytest
 
 from tallystick.api.app import create_app
 from tallystick.api.openapi import openapi_document
-from tallystick.edge.commands import MAX_PAGE_SIZE
-from tallystick.errors import ERRORS
-from tallystick.lifecycle import PaymentState
+from tallystick.domain.errors import ERRORS
+from tallystick.domain.lifecycles.payment import PaymentState
+from tallystick.domain.requests.commands import MAX_PAGE_SIZE
 from tallystick.settings.load import Settings
 
 DOCUMENT: dict[str, Any] = json.loads(openapi_document())

@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
+from tallystick.domain.verdicts import Approved, Verdict
 from tallystick.kit.ids import new_id
-from tallystick.providers.base import Approved, ProviderCall, Verdict
+from tallystick.providers.port import ProviderCall
 from tests.api.conftest import Merchant, inside
 from tests.api.test_checks import assert_problem
 from tests.conftest import Database

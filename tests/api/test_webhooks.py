@@ -19,7 +19,7 @@ from msgspec.structs import replace
 from tallystick.api.webhooks import MAX_WEBHOOK_BYTES
 from tallystick.keys import OPERATORS, create_key
 from tallystick.kit.ids import new_id
-from tallystick.providers.notices import Notification
+from tallystick.providers.receiver import Notification
 from tallystick.providers.simulator_notices import SimulatorReceiver
 from tallystick.sealing import SealBroken, sealer_of
 from tallystick.settings.load import Settings

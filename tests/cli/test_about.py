@@ -8,13 +8,14 @@ from typing import get_type_hints
 import msgspec
 import pytest
 
-from tallystick import __version__, chart
+from tallystick import __version__
 from tallystick.contract import RECOVERY_SETTINGS, render_contract
 from tallystick.contract_webhooks import INBOX_SETTINGS, OUTBOX_SETTINGS
 from tallystick.decisions.dispositions import DISPOSITIONS
 from tallystick.decisions.messages import TYPES
-from tallystick.errors import ERRORS
-from tallystick.lifecycle import MACHINES
+from tallystick.domain.errors import ERRORS
+from tallystick.domain.ledger import postings
+from tallystick.domain.lifecycles.machines import MACHINES
 from tallystick.settings.load import Settings
 from tallystick.simulator.scripts import SCRIPTS
 from tests.cli.commands import Ran, run_here, run_process
@@ -53,8 +54,8 @@ def test_the_contract_shows_the_postings_of_every_event() -> None:
     contract = render_contract()
     events = {
         name
-        for name, made in vars(chart).items()
-        if callable(made) and get_type_hints(made).get("return") == list[chart.Posting]
+        for name, made in vars(postings).items()
+        if callable(made) and get_type_hints(made).get("return") == list[postings.Posting]
     }
     assert len(events) > 10
     assert {name for name in events if f"| `{name}` |" not in contract} == set()

@@ -10,9 +10,9 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from tallystick.domain.notices import AttemptNotice
+from tallystick.domain.verdicts import Approved
 from tallystick.kit.ids import new_id
-from tallystick.providers.base import Approved
-from tallystick.providers.notices import AttemptNotice
 from tests.cli.commands import Ran, run_here
 from tests.conftest import Database
 from tests.races.stack import BookedProvider, core_of

@@ -13,7 +13,8 @@ from aiohttp.test_utils import TestClient, TestServer
 from tallystick.demo.merchant import REFUSED_AT_FIRST, Merchant, Told
 from tallystick.demo.outcome import charged_once, difference, ends_check
 from tallystick.demo.stories import STORIES, plan
-from tallystick.lifecycle import FINAL, PaymentState
+from tallystick.domain.lifecycles.machines import FINAL
+from tallystick.domain.lifecycles.payment import PaymentState
 from tallystick.outbound.signing import new_secret, signed_headers
 from tallystick.simulator.scripts import METHODS, SCRIPTS
 from tests.cli.commands import run_process

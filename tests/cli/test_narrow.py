@@ -12,9 +12,9 @@ from rich.console import Console
 
 from tallystick.cli.context import console
 from tallystick.cli.tables import way_of_an_event
+from tallystick.domain.notices import AttemptNotice
+from tallystick.domain.verdicts import Approved
 from tallystick.kit.ids import new_id
-from tallystick.providers.base import Approved
-from tallystick.providers.notices import AttemptNotice
 from tests.cli.commands import Ran, run_here
 from tests.cli.test_operator import in_lane
 from tests.conftest import Database

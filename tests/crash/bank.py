@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from itertools import count
 
 from tallystick.decisions.instructions import provider_key
-from tallystick.providers.base import ProviderCall
+from tallystick.providers.port import ProviderCall
 
 
 @dataclass

@@ -6,19 +6,10 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Final
 
+from tallystick.domain.traits import Traits
+from tallystick.domain.verdicts import Approved, Declined, NotFound, NotSent, Pending, RequiresAction, Unknown, Verdict
 from tallystick.kit.clock import monotonic_ms
-from tallystick.providers.base import (
-    Approved,
-    Declined,
-    NotFound,
-    NotSent,
-    Pending,
-    ProviderCall,
-    RequiresAction,
-    Traits,
-    Unknown,
-    Verdict,
-)
+from tallystick.providers.port import ProviderCall
 from tests.crash.bank import Bank, Operation
 
 #: Long enough for others to come in between.

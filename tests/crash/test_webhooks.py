@@ -7,9 +7,9 @@ from typing import Final
 import pytest
 
 from tallystick.core import Core
+from tallystick.domain.notices import AttemptNotice, DisputeNotice, Notice
+from tallystick.domain.verdicts import Approved, Reversed
 from tallystick.kit.ids import new_id
-from tallystick.providers.base import Approved, Reversed
-from tallystick.providers.notices import AttemptNotice, DisputeNotice, Notice
 from tallystick.record.inbox import Inbox
 from tallystick.webhooks.processing import Processing
 from tests.conftest import DEEP, Database

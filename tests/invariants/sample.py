@@ -14,12 +14,18 @@ from tallystick import payments
 from tallystick.core import Core
 from tallystick.decisions.draft import Step
 from tallystick.decisions.resubmission import park
-from tallystick.edge.commands import CancelPayment, CaptureMethod, CapturePayment, CreatePayment, CreateRefund
+from tallystick.domain.dispute_movement import Movement
+from tallystick.domain.notices import AttemptNotice, DisputeNotice, Notice, RefundNotice
+from tallystick.domain.requests.commands import (
+    CancelPayment,
+    CaptureMethod,
+    CapturePayment,
+    CreatePayment,
+    CreateRefund,
+)
+from tallystick.domain.verdicts import Reversed
 from tallystick.kit.ids import derived_id, new_id
-from tallystick.movement import Movement
 from tallystick.outcome import provider_call, settle_verdict
-from tallystick.providers.base import Reversed
-from tallystick.providers.notices import AttemptNotice, DisputeNotice, Notice, RefundNotice
 from tallystick.record.reads import Loaded
 from tallystick.replies import Reply
 from tallystick.settings.load import Settings

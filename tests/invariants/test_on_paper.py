@@ -8,13 +8,13 @@ from itertools import groupby
 import pytest
 from msgspec.structs import replace
 
+from tallystick.domain.change import Change
+from tallystick.domain.notices import AttemptNotice, ChargeNotice
+from tallystick.domain.replay import Step, replay
+from tallystick.domain.verdicts import Approved
 from tallystick.invariants import books, history, telling
 from tallystick.invariants.finding import Finding
 from tallystick.invariants.payment_record import PaymentRecord, Refusal, Told, WatchedAttempt
-from tallystick.invariants.replay import Step, replay
-from tallystick.model import Change
-from tallystick.providers.base import Approved
-from tallystick.providers.notices import AttemptNotice, ChargeNotice
 from tallystick.record.state_rows import json_text
 from tests.paper_record import AMOUNT, CURRENCY, PaperRecord
 from tests.pure.test_events import NOTICES, SITUATIONS

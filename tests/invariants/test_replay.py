@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from tallystick.invariants.replay import Step, differing_fields, replay
-from tallystick.model import Failure, Payment
+from tallystick.domain.replay import Step, differing_fields, replay
+from tallystick.domain.subjects import Failure, Payment
 
 AT = datetime(2026, 1, 2, 3, 4, 5, 678901, tzinfo=UTC)
 

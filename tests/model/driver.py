@@ -12,11 +12,11 @@ from hypothesis.stateful import RuleBasedStateMachine
 from msgspec.structs import replace
 
 from tallystick.core import Core
+from tallystick.domain.views import payment_view
 from tallystick.invariants import verify
 from tallystick.kit.ids import new_id
 from tallystick.replies import Reply
 from tallystick.settings.load import Settings
-from tallystick.views import payment_view
 from tests.crash.bank import Bank, Charge
 from tests.crash.process import Process
 from tests.crash.scene import SETTINGS, Time

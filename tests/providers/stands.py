@@ -14,10 +14,11 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from tallystick.domain.notices import AttemptNotice, ChargeNotice
+from tallystick.domain.verdicts import Verdict
 from tallystick.providers.adyen_notices import AdyenReceiver
 from tallystick.providers.adyen_reference import Reference, read_reference, write_reference
-from tallystick.providers.base import Provider, ProviderCall, Verdict
-from tallystick.providers.notices import AttemptNotice, ChargeNotice
+from tallystick.providers.port import Provider, ProviderCall
 from tallystick.providers.simulator_notices import SimulatorReceiver
 from tallystick.providers.stripe_notices import StripeReceiver
 from tallystick.providers.stripe_objects import ATTEMPT, PAYMENT

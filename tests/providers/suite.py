@@ -13,10 +13,11 @@ from typing import Any, NamedTuple
 
 from msgspec.structs import replace
 
+from tallystick.domain.verdicts import Approved, Verdict
 from tallystick.kit.clock import monotonic_ms
 from tallystick.kit.ids import new_id
-from tallystick.providers.base import Approved, Provider, ProviderCall, Verdict
-from tallystick.providers.notices import Receiver
+from tallystick.providers.port import Provider, ProviderCall
+from tallystick.providers.receiver import Receiver
 
 AMOUNT = 1_000
 

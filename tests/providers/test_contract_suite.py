@@ -7,20 +7,11 @@ from collections.abc import AsyncIterator, Iterator
 import pytest
 from msgspec.structs import replace
 
-from tallystick.money import is_currency
-from tallystick.providers.base import (
-    Approved,
-    Declined,
-    NotFound,
-    NotSent,
-    Pending,
-    Provider,
-    RequiresAction,
-    Unknown,
-    send,
-)
+from tallystick.domain.money import is_currency
+from tallystick.domain.verdicts import Approved, Declined, NotFound, NotSent, Pending, RequiresAction, Unknown
 from tallystick.providers.guarded import Guarded, Limits
 from tallystick.providers.http import UNREACHABLE
+from tallystick.providers.port import Provider, send
 from tests.faulty_proxy import CHARGED, SILENT, Fault, FaultyProxy, faulty_proxy
 from tests.ports import free_port
 from tests.providers.stands import STANDS

@@ -13,24 +13,14 @@ from msgspec.structs import replace
 from structlog.testing import capture_logs
 
 from tallystick.core import Core
+from tallystick.domain.change import Change
+from tallystick.domain.traits import Traits
+from tallystick.domain.verdicts import Approved, Declined, NotFound, NotSent, Pending, RequiresAction, Unknown, Verdict
 from tallystick.kit.clock import monotonic_ms
 from tallystick.kit.ids import new_id
-from tallystick.model import Change
-from tallystick.providers.base import (
-    Approved,
-    Declined,
-    NotFound,
-    NotSent,
-    Pending,
-    ProviderCall,
-    RequiresAction,
-    Traits,
-    Unknown,
-    Verdict,
-    send,
-)
 from tallystick.providers.guarded import Guarded, Limits
 from tallystick.providers.http import UNREACHABLE
+from tallystick.providers.port import ProviderCall, send
 from tallystick.settings.load import Settings, SettingsError, load_settings
 from tallystick.wiring import configured_providers, guarded, open_core
 from tests.acquirer import AcquirerProcess

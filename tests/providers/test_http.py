@@ -11,9 +11,11 @@ from typing import Any
 import pytest
 from aiohttp import web
 
+from tallystick.domain.traits import Traits
+from tallystick.domain.verdicts import Approved, Declined, NotFound, NotSent, Unknown, Verdict
 from tallystick.kit.clock import monotonic_ms
-from tallystick.providers.base import Approved, Declined, NotFound, NotSent, ProviderCall, Traits, Unknown, Verdict
 from tallystick.providers.http import ProviderHttp
+from tallystick.providers.port import ProviderCall
 from tallystick.providers.simulator import SimulatorProvider
 from tests.acquirer import AcquirerProcess, acquirer
 from tests.ports import free_port

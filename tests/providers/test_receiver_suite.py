@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tallystick.providers.notices import BadSignature, StaleTimestamp, Unparseable
+from tallystick.providers.receiver import BadSignature, StaleTimestamp, Unparseable
 from tests.providers.stands import LETTERS
 from tests.providers.suite import Letters, Signed
 

@@ -12,16 +12,16 @@ import msgspec
 import pytest
 from msgspec.structs import replace
 
-from tallystick.actions import kept_part, public_part
-from tallystick.decisions.stored import evidence_of
-from tallystick.lifecycle import PaymentState
-from tallystick.model import Payment
-from tallystick.providers.base import Pending, RequiresAction
-from tallystick.providers.notices import AttemptNotice, ChargeNotice, RefundNotice
+from tallystick.decisions.terms import evidence_of
+from tallystick.domain.lifecycles.payment import PaymentState
+from tallystick.domain.next_action import kept_part, public_part
+from tallystick.domain.notices import AttemptNotice, ChargeNotice, RefundNotice
+from tallystick.domain.subjects import Payment
+from tallystick.domain.verdicts import Pending, RequiresAction
+from tallystick.domain.views import encode, payment_view
 from tallystick.sealed_actions import ActionSeal
 from tallystick.sealing import KEY_BYTES, sealer_of
 from tallystick.settings.load import Settings
-from tallystick.views import encode, payment_view
 from tests.paper_record import PaperRecord
 
 SECRET = "pi_1_secret_abc"

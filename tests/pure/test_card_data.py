@@ -12,7 +12,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from tallystick.edge.json_body import BadJson, NumberLiteral, parse_json_object
+from tallystick.domain.requests.json_body import BadJson, NumberLiteral, parse_json_object
 from tallystick.kit.card_data import contains_card_data, looks_like_card_number, may_contain_card_data
 
 SEED = 20260101

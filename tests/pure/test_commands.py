@@ -11,7 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from jsonschema_rs import Draft202012Validator
 
-from tallystick.edge.commands import (
+from tallystick.domain.money import MAX_AMOUNT
+from tallystick.domain.requests.commands import (
     MAX_CURSOR_CHARS,
     MAX_PAGE_SIZE,
     MAX_REFERENCE_CHARS,
@@ -29,9 +30,13 @@ from tallystick.edge.commands import (
     parse_create_refund,
     parse_list_query,
 )
-from tallystick.edge.fields import MAX_FIELD_ERRORS, MAX_METADATA_KEY_CHARS, MAX_METADATA_KEYS, MAX_TEXT_CHARS
-from tallystick.edge.json_body import NumberLiteral
-from tallystick.money import MAX_AMOUNT
+from tallystick.domain.requests.fields import (
+    MAX_FIELD_ERRORS,
+    MAX_METADATA_KEY_CHARS,
+    MAX_METADATA_KEYS,
+    MAX_TEXT_CHARS,
+)
+from tallystick.domain.requests.json_body import NumberLiteral
 
 SMALLEST: dict[str, Any] = {"amount": 1050, "currency": "EUR", "payment_method": "sim_ok"}
 STATES = ("authorizing", "captured", "declined")

@@ -10,10 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec import Struct
 
-from tallystick.lifecycle import ATTEMPT_OPEN
-from tallystick.movement import Movement
-from tallystick.providers.base import Approved, Declined, Pending, RequiresAction, Reversed, Verdict
-from tallystick.providers.notices import AttemptNotice, ChargeNotice, DisputeNotice, Notice, RefundNotice
+from tallystick.domain.dispute_movement import Movement
+from tallystick.domain.lifecycles.attempt import ATTEMPT_OPEN
+from tallystick.domain.notices import AttemptNotice, ChargeNotice, DisputeNotice, Notice, RefundNotice
+from tallystick.domain.verdicts import Approved, Declined, Pending, RequiresAction, Reversed, Verdict
 from tests.invariants.test_on_paper import broken
 from tests.paper_record import AMOUNT, CURRENCY, PaperRecord, approval
 

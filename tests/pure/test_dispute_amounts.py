@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tallystick.decisions.disputes import MOST_OF_A_PAYMENT
-from tallystick.providers.notices import DisputeNotice
+from tallystick.domain.notices import DisputeNotice
 from tests.paper_record import AMOUNT, CURRENCY, PaperRecord
 
 

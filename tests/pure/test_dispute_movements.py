@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from msgspec.structs import replace
 
-from tallystick.movement import Movement
-from tallystick.providers.notices import DisputeNotice
+from tallystick.domain.dispute_movement import Movement
+from tallystick.domain.notices import DisputeNotice
 from tests.invariants.test_on_paper import broken
 from tests.paper_record import AMOUNT, CURRENCY, PROVIDER, PaperRecord
 

@@ -9,7 +9,8 @@ from msgspec.structs import replace
 
 from tallystick.decisions.dispositions import DISPOSITIONS, Ask, Decided, NotYet, Outcome
 from tallystick.decisions.settlement import give_up
-from tallystick.providers.base import (
+from tallystick.domain.notices import AttemptNotice, ChargeNotice, DisputeNotice, Notice, RefundNotice
+from tallystick.domain.verdicts import (
     Approved,
     Declined,
     NotFound,
@@ -20,7 +21,6 @@ from tallystick.providers.base import (
     Unknown,
     Verdict,
 )
-from tallystick.providers.notices import AttemptNotice, ChargeNotice, DisputeNotice, Notice, RefundNotice
 from tests.paper_record import AMOUNT, CURRENCY, PROVIDER, PaperRecord, approval
 
 NO = Declined(code="card_declined", message="No.")

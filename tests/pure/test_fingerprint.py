@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tallystick.edge.fingerprint import FINGERPRINT_VERSION, canonical, differing_field, fingerprint
-from tallystick.edge.json_body import parse_json_object
+from tallystick.domain.requests.fingerprint import FINGERPRINT_VERSION, canonical, differing_field, fingerprint
+from tallystick.domain.requests.json_body import parse_json_object
 
 values = st.recursive(
     st.none() | st.booleans() | st.integers(-(10**18) + 1, 10**18) | st.text(max_size=6),

@@ -6,13 +6,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tallystick.edge.idempotency_key import (
+from tallystick.domain.errors import ERRORS
+from tallystick.domain.requests.idempotency_key import (
     MAX_KEY_CHARS,
     IdempotencyKeyInvalid,
     IdempotencyKeyMissing,
     parse_idempotency_key,
 )
-from tallystick.errors import ERRORS
 
 UUID = "8e03978e-40d5-43e8-bc93-6894a57f9324"
 

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tallystick.edge.json_body import (
+from tallystick.domain.requests.json_body import (
     MAX_DEPTH,
     MAX_ECHOED_NAME_CHARS,
     BadJson,

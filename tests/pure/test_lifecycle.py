@@ -4,23 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from tallystick.lifecycle import (
-    ATTEMPT,
-    ATTEMPT_OPEN,
-    FINAL,
-    MACHINES,
-    NEW,
-    VERDICTS,
-    AttemptState,
-    DisputeState,
-    PaymentState,
-    Reading,
-    RefundState,
-    events,
-    is_edge,
-    next_state,
-    reading,
-)
+from tallystick.domain.lifecycles.attempt import ATTEMPT, ATTEMPT_OPEN, AttemptState
+from tallystick.domain.lifecycles.dispute import DisputeState
+from tallystick.domain.lifecycles.machines import FINAL, MACHINES, events, is_edge, next_state
+from tallystick.domain.lifecycles.payment import PaymentState
+from tallystick.domain.lifecycles.refund import RefundState
+from tallystick.domain.lifecycles.table import NEW
+from tallystick.domain.lifecycles.verdict_matrix import VERDICTS, VerdictMeaning, meaning_of
 
 # Written out by hand, from the design's graph and not from the tables: state -> events that may happen there.
 PAYMENT_MAY = {
@@ -160,13 +150,18 @@ MATRIX = {
     "failed": "$ = = = = = = =",
     "reversed": "= = = = = ! = =",
 }
-SIGNS = {"A": Reading.APPLY, "=": Reading.SAME, "!": Reading.CONFLICT, "$": Reading.LATE_EFFECT}
+SIGNS = {
+    "A": VerdictMeaning.APPLY,
+    "=": VerdictMeaning.SAME,
+    "!": VerdictMeaning.CONFLICT,
+    "$": VerdictMeaning.LATE_EFFECT,
+}
 
 
 @pytest.mark.parametrize("state", MATRIX)
 def test_stored_attempt_against_verdict(state: str) -> None:
     for verdict, sign in zip(VERDICTS, MATRIX[state].split(), strict=True):
-        assert reading(state, verdict) is SIGNS[sign], f"{state} x {verdict}"
+        assert meaning_of(state, verdict) is SIGNS[sign], f"{state} x {verdict}"
 
 
 def test_the_matrix_is_whole() -> None:
@@ -175,5 +170,5 @@ def test_the_matrix_is_whole() -> None:
 
 def test_unknown_and_pending_never_override() -> None:
     for state in FINAL["attempt"]:
-        assert reading(state, "unknown") is Reading.SAME
-        assert reading(state, "pending") is Reading.SAME
+        assert meaning_of(state, "unknown") is VerdictMeaning.SAME
+        assert meaning_of(state, "pending") is VerdictMeaning.SAME

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tallystick.money import (
+from tallystick.domain.money import (
     EXPONENTS,
     MAX_AMOUNT,
     exponent,

@@ -7,9 +7,9 @@ from msgspec.structs import replace
 
 from tallystick.decisions.dispositions import Decided
 from tallystick.decisions.events import decide_notice
-from tallystick.decisions.stored import Checks
-from tallystick.providers.base import Approved, Declined
-from tallystick.providers.notices import AttemptNotice, ChargeNotice, DisputeNotice, Notice, RefundNotice
+from tallystick.decisions.terms import Checks
+from tallystick.domain.notices import AttemptNotice, ChargeNotice, DisputeNotice, Notice, RefundNotice
+from tallystick.domain.verdicts import Approved, Declined
 from tests.paper_record import AMOUNT, CURRENCY, PROVIDER, PaperRecord
 
 CHECKS = Checks(unknown_in_ms=1, pending_in_ms=1, not_sent_in_ms=1, authorization_deadline_ms=1)

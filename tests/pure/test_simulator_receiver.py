@@ -12,18 +12,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tallystick.providers.base import Approved, Declined, RequiresAction, Reversed
-from tallystick.providers.notices import (
-    AttemptNotice,
-    BadSignature,
-    ChargeNotice,
-    DisputeNotice,
-    Notification,
-    Receiver,
-    RefundNotice,
-    StaleTimestamp,
-    Unparseable,
-)
+from tallystick.domain.notices import AttemptNotice, ChargeNotice, DisputeNotice, RefundNotice
+from tallystick.domain.verdicts import Approved, Declined, RequiresAction, Reversed
+from tallystick.providers.receiver import BadSignature, Notification, Receiver, StaleTimestamp, Unparseable
 from tallystick.providers.simulator_notices import HEADER_LIMIT_CHARS, TOLERANCE_S, SimulatorReceiver
 from tallystick.settings.load import SettingsError, load_settings
 from tallystick.wiring import receivers

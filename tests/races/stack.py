@@ -15,19 +15,13 @@ from msgspec.structs import replace
 from tallystick import payments
 from tallystick.core import Core
 from tallystick.decisions.instructions import Instruction
-from tallystick.edge.commands import CancelPayment, CapturePayment, CreatePayment, CreateRefund
-from tallystick.edge.fingerprint import FINGERPRINT_VERSION, canonical, fingerprint
+from tallystick.domain.requests.commands import CancelPayment, CapturePayment, CreatePayment, CreateRefund
+from tallystick.domain.requests.fingerprint import FINGERPRINT_VERSION, canonical, fingerprint
+from tallystick.domain.traits import Traits
+from tallystick.domain.verdicts import Approved, NotFound, NotSent, Unknown, Verdict
 from tallystick.kit.clock import monotonic_ms
 from tallystick.kit.ids import new_id
-from tallystick.providers.base import (
-    Approved,
-    NotFound,
-    NotSent,
-    ProviderCall,
-    Traits,
-    Unknown,
-    Verdict,
-)
+from tallystick.providers.port import ProviderCall
 from tallystick.record.schedule import ScheduleBook
 from tallystick.recovery import Recovery
 from tallystick.replies import Reply

@@ -11,10 +11,10 @@ from msgspec.structs import replace
 
 from tallystick.decisions import instructions as decide
 from tallystick.decisions.draft import Step
-from tallystick.decisions.instructions import Terms
-from tallystick.errors import ChangeRefused, OutcomeUnknown, Overloaded
+from tallystick.decisions.terms import Terms
+from tallystick.domain.change import Change
+from tallystick.domain.errors import ChangeRefused, OutcomeUnknown, Overloaded
 from tallystick.kit.ids import new_id
-from tallystick.model import Change
 from tallystick.record.journal import Existing, Fresh, Journal, JournalLimits, Stale
 from tallystick.wiring import connect
 from tests.conftest import Database

@@ -8,10 +8,11 @@ from collections import Counter
 import asyncpg
 import pytest
 
+from tallystick.domain.lifecycles.attempt import ATTEMPT_OPEN
+from tallystick.domain.verdicts import Approved, Declined, NotSent, RequiresAction, Verdict
 from tallystick.kit.clock import monotonic_ms
-from tallystick.lifecycle import ATTEMPT_OPEN
 from tallystick.outcome import settle_verdict
-from tallystick.providers.base import Approved, Declined, NotSent, ProviderCall, RequiresAction, Verdict
+from tallystick.providers.port import ProviderCall
 from tests.conftest import Database
 from tests.races.stack import HURRIED, BookedProvider, Client, core_of, read, recover
 

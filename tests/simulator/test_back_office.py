@@ -7,9 +7,11 @@ from typing import Any
 
 import pytest
 
+from tallystick.domain.traits import Traits
+from tallystick.domain.verdicts import Approved, Declined, Reversed
 from tallystick.kit.clock import monotonic_ms
-from tallystick.providers.base import Approved, Declined, ProviderCall, Reversed, Traits
 from tallystick.providers.http import ProviderHttp
+from tallystick.providers.port import ProviderCall
 from tallystick.providers.simulator import SimulatorProvider
 from tests.acquirer import AcquirerProcess
 from tests.simulator.calls import AMOUNT, act, charge, charged, follow_up, lookup, new_key

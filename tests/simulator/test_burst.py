@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tallystick.providers.notices import BadSignature
+from tallystick.providers.receiver import BadSignature
 from tallystick.providers.simulator_notices import SimulatorReceiver
 from tallystick.simulator.burst import Wish, plan
 from tests.acquirer import WEBHOOK_SECRET, AcquirerProcess, acquirer

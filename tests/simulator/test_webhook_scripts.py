@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from tallystick.providers.notices import BadSignature, Notification
+from tallystick.providers.receiver import BadSignature, Notification
 from tallystick.providers.simulator_notices import SimulatorReceiver
 from tallystick.simulator.scripts import AFTERWARDS, DEPARTURES
 from tallystick.simulator.signing import signature

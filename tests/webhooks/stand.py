@@ -13,10 +13,10 @@ import asyncpg
 from msgspec.structs import replace
 
 from tallystick.core import Core
+from tallystick.domain.notices import AttemptNotice, Notice
+from tallystick.domain.subjects import Payment
+from tallystick.domain.verdicts import Approved
 from tallystick.kit.ids import new_id, sibling_id
-from tallystick.model import Payment
-from tallystick.providers.base import Approved
-from tallystick.providers.notices import AttemptNotice, Notice
 from tallystick.record.inbox import Inbox
 from tallystick.webhooks.envelope import Envelope
 from tallystick.webhooks.intake import Arrival, Intake

@@ -11,10 +11,10 @@ import psycopg
 import pytest
 from structlog.testing import capture_logs
 
-from tallystick.errors import Overloaded
+from tallystick.domain.errors import Overloaded
+from tallystick.domain.notices import ChargeNotice
+from tallystick.domain.verdicts import RequiresAction
 from tallystick.kit.ids import new_id
-from tallystick.providers.base import RequiresAction
-from tallystick.providers.notices import ChargeNotice
 from tallystick.record.batch import Connection
 from tallystick.webhooks import intake as intake_module
 from tallystick.webhooks.intake import TURN_SPACING_MS, Arrival, Intake, IntakeUnavailable

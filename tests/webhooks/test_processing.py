@@ -14,12 +14,13 @@ from msgspec.structs import replace
 
 from tallystick.core import Core
 from tallystick.decisions.events import decide_notice
-from tallystick.decisions.stored import Stored
+from tallystick.domain.notices import AttemptNotice, DisputeNotice
+from tallystick.domain.snapshot import PaymentSnapshot
+from tallystick.domain.verdicts import Pending, Verdict
 from tallystick.invariants import verify
 from tallystick.kit.clock import monotonic_ms
 from tallystick.kit.ids import new_id
-from tallystick.providers.base import Pending, ProviderCall, Verdict
-from tallystick.providers.notices import AttemptNotice, DisputeNotice
+from tallystick.providers.port import ProviderCall
 from tallystick.record.failures import DATABASE_AWAY
 from tallystick.record.inbox import Claimed, DeadLetterFilter, Inbox
 from tallystick.settings.load import Settings
@@ -60,7 +61,7 @@ async def scene(
         yield core, provider
 
 
-async def waiting_payment(core: Core, merchant_id: str) -> Stored:
+async def waiting_payment(core: Core, merchant_id: str) -> PaymentSnapshot:
     """A payment whose outcome is still to come."""
     reply = await Client(core, merchant_id).create(new_id("req"))
     loaded = await core.reads.load(merchant_id, read(reply)["id"])
@@ -69,7 +70,7 @@ async def waiting_payment(core: Core, merchant_id: str) -> Stored:
     return loaded.stored
 
 
-async def versions_of(core: Core, stored: Stored) -> list[str]:
+async def versions_of(core: Core, stored: PaymentSnapshot) -> list[str]:
     """The payment's steps."""
     history = await core.reads.history(stored.payment.merchant_id, stored.payment.payment_id)
     return [step["event"] for step in history]
@@ -446,7 +447,7 @@ async def test_a_slow_handler_keeps_its_lease(
         await accept(database, [event])
         handle, handling_it = handling.Handler.handle, asyncio.Event()
 
-        async def slow(self: handling.Handler, claimed: Claimed, found: Stored | None, at: datetime) -> bool:
+        async def slow(self: handling.Handler, claimed: Claimed, found: PaymentSnapshot | None, at: datetime) -> bool:
             handling_it.set()
             await asyncio.sleep(2 * lease_ms / 1000)
             return await handle(self, claimed, found, at)

@@ -24,14 +24,14 @@ from tallystick.api.rate_limit import RateLimiter
 from tallystick.api.reception import Reception
 from tallystick.api.webhooks import WebhookDoor
 from tallystick.core import Core
+from tallystick.domain.errors import problem
+from tallystick.domain.views import encode
 from tallystick.embedded import DatabaseUrls, resolve_database
-from tallystick.errors import problem
 from tallystick.kit.logs import configure_logging
-from tallystick.providers.base import Provider
+from tallystick.providers.port import Provider
 from tallystick.record.failures import DATABASE_AWAY
 from tallystick.sealing import sealer_of
 from tallystick.settings.load import Settings, load_settings
-from tallystick.views import encode
 from tallystick.wiring import open_core, open_intake, open_refusals, receivers
 
 Handler = Callable[[Request[Any, Any, Any]], Awaitable[ASGIApp]]

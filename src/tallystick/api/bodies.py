@@ -6,7 +6,7 @@ from datetime import datetime
 
 from msgspec import Struct, field
 
-from tallystick.views import DisputeView, PaymentView
+from tallystick.domain.views import DisputeView, PaymentView
 
 
 class PaymentPage(Struct, frozen=True, kw_only=True):

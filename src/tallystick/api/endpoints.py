@@ -11,7 +11,7 @@ from tallystick.api.events import Act, Acted, ActOnMany, DeadLetterPage, EventLi
 from tallystick.api.instructions import InstructionKind
 from tallystick.api.webhook_endpoint_table import WEBHOOK_ENDPOINTS
 from tallystick.api.webhook_refusals import WebhookRefusals
-from tallystick.views import DisputeView, PaymentView, RefundView
+from tallystick.domain.views import DisputeView, PaymentView, RefundView
 from tallystick.webhooks.trace import EventTrace
 
 _INSTRUCTION: Final = (

@@ -14,11 +14,11 @@ from tallystick.api.problems import Refused, not_found, refused_fields
 from tallystick.api.queries import payment_asked_for
 from tallystick.api.typed_bodies import read_typed
 from tallystick.core import Core
-from tallystick.edge.json_body import safe_name
-from tallystick.errors import ProblemField, problem
+from tallystick.domain.errors import ProblemField, problem
+from tallystick.domain.requests.json_body import safe_name
+from tallystick.domain.views import encode
 from tallystick.kit.ids import is_id
 from tallystick.record.inbox import DeadLetterFilter, Inbox
-from tallystick.views import encode
 from tallystick.webhooks.dead_letters import DeadLetter, DeadLetters, NotReplayable
 from tallystick.webhooks.trace import EventTrace, trace_event
 

@@ -11,7 +11,7 @@ from litestar.types import Receive, Scope, Send
 
 from tallystick.api.problems import Refused, refused_fields
 from tallystick.api.reception import Reception
-from tallystick.errors import ProblemField, problem
+from tallystick.domain.errors import ProblemField, problem
 from tallystick.kit.card_data import looks_like_card_number
 from tallystick.kit.ids import new_id
 

@@ -11,8 +11,8 @@ from tallystick.api.bodies import Health
 from tallystick.api.exchange import Answer, Exchange
 from tallystick.api.problems import busy
 from tallystick.core import Core
+from tallystick.domain.views import encode
 from tallystick.record.failures import DATABASE_AWAY
-from tallystick.views import encode
 
 #: A probe that waits longer than this has its answer.
 PROBE_TIMEOUT_S: Final = 2

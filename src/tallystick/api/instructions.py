@@ -19,7 +19,8 @@ from tallystick.api.exchange import JSON, PROBLEM_JSON, Answer, Exchange
 from tallystick.api.problems import RETRY_AFTER_S, Refused, busy, not_found, refused_fields, report
 from tallystick.core import Core
 from tallystick.decisions.instructions import Instruction
-from tallystick.edge.commands import (
+from tallystick.domain.errors import Overloaded, Problem, ProblemField, problem
+from tallystick.domain.requests.commands import (
     CreatePayment,
     InvalidFields,
     parse_cancel_payment,
@@ -27,10 +28,13 @@ from tallystick.edge.commands import (
     parse_create_payment,
     parse_create_refund,
 )
-from tallystick.edge.fingerprint import FINGERPRINT_VERSION, canonical, fingerprint
-from tallystick.edge.idempotency_key import IdempotencyKeyInvalid, IdempotencyKeyMissing, parse_idempotency_key
-from tallystick.edge.json_body import BadJson, parse_json_object
-from tallystick.errors import Overloaded, Problem, ProblemField, problem
+from tallystick.domain.requests.fingerprint import FINGERPRINT_VERSION, canonical, fingerprint
+from tallystick.domain.requests.idempotency_key import (
+    IdempotencyKeyInvalid,
+    IdempotencyKeyMissing,
+    parse_idempotency_key,
+)
+from tallystick.domain.requests.json_body import BadJson, parse_json_object
 from tallystick.kit.card_data import contains_card_data, looks_like_card_number, may_contain_card_data
 from tallystick.kit.ids import is_id, sibling_id
 from tallystick.replies import Reply, existing_or, refusal

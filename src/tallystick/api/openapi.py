@@ -16,7 +16,13 @@ from tallystick.api.endpoints import ENDPOINTS
 from tallystick.api.webhook_deliveries import DELIVERY_STATES
 from tallystick.api.webhook_endpoint_table import NARROWED
 from tallystick.api.webhook_refusals import HOURS
-from tallystick.edge.commands import (
+from tallystick.domain.errors import ERRORS, Problem
+from tallystick.domain.lifecycles.dispute import DisputeState
+from tallystick.domain.lifecycles.payment import PaymentState
+from tallystick.domain.lifecycles.refund import RefundState
+from tallystick.domain.lifecycles.table import NEW
+from tallystick.domain.money import EXPONENTS
+from tallystick.domain.requests.commands import (
     CAPTURE_METHODS,
     DEFAULT_PAGE_SIZE,
     MAX_CURSOR_CHARS,
@@ -24,11 +30,8 @@ from tallystick.edge.commands import (
     MAX_REFERENCE_CHARS,
     SCHEMAS,
 )
-from tallystick.edge.fields import NO_CONTROLS_PATTERN
-from tallystick.edge.idempotency_key import MAX_KEY_CHARS
-from tallystick.errors import ERRORS, Problem
-from tallystick.lifecycle import NEW, DisputeState, PaymentState, RefundState
-from tallystick.money import EXPONENTS
+from tallystick.domain.requests.fields import NO_CONTROLS_PATTERN
+from tallystick.domain.requests.idempotency_key import MAX_KEY_CHARS
 
 Schema = dict[str, Any]
 

@@ -8,11 +8,11 @@ from typing import Any, Final
 from litestar import Request, Response
 from litestar.exceptions import HTTPException, MethodNotAllowedException
 
-from tallystick.errors import Problem, ProblemField, TallystickError, problem
+from tallystick.domain.errors import Problem, ProblemField, TallystickError, problem
+from tallystick.domain.views import encode
 from tallystick.kit.ids import new_id
 from tallystick.kit.log_sampling import SampledLines
 from tallystick.kit.logs import get_logger
-from tallystick.views import encode
 
 log = get_logger("tallystick.api")
 

@@ -24,13 +24,13 @@ from tallystick.api.bodies import (
 from tallystick.api.exchange import Answer, Exchange
 from tallystick.api.problems import not_found, refused_fields
 from tallystick.core import Core
-from tallystick.edge.commands import InvalidFields, parse_list_query
-from tallystick.edge.json_body import safe_name
-from tallystick.errors import ProblemField
+from tallystick.domain.errors import ProblemField
+from tallystick.domain.lifecycles.payment import PaymentState
+from tallystick.domain.requests.commands import InvalidFields, parse_list_query
+from tallystick.domain.requests.json_body import safe_name
+from tallystick.domain.views import dispute_view, encode, payment_view, refund_view
 from tallystick.kit.card_data import looks_like_card_number
 from tallystick.kit.ids import id_floor, is_id
-from tallystick.lifecycle import PaymentState
-from tallystick.views import dispute_view, encode, payment_view, refund_view
 
 Query = Callable[[Core, Exchange, Caller], Awaitable[object]]
 

@@ -9,7 +9,7 @@ from typing import Any, Final
 from litestar.types import Receive
 
 from tallystick.api.problems import Refused, busy
-from tallystick.errors import problem
+from tallystick.domain.errors import problem
 
 _DIGITS: Final = re.compile(r"[0-9]{1,18}", re.ASCII)
 

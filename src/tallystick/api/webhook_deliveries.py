@@ -18,9 +18,9 @@ from tallystick.api.problems import Refused, not_found, refused_fields
 from tallystick.api.typed_bodies import read_typed
 from tallystick.api.webhook_endpoints import actor_of, answer, book_of, endpoints_of, existing, no_query, path_endpoint
 from tallystick.core import Core
-from tallystick.edge.commands import DEFAULT_PAGE_SIZE, MAX_CURSOR_CHARS, MAX_PAGE_SIZE
-from tallystick.edge.fields import Fields
-from tallystick.errors import problem
+from tallystick.domain.errors import problem
+from tallystick.domain.requests.commands import DEFAULT_PAGE_SIZE, MAX_CURSOR_CHARS, MAX_PAGE_SIZE
+from tallystick.domain.requests.fields import Fields
 from tallystick.kit.card_data import looks_like_card_number
 from tallystick.kit.ids import is_id
 

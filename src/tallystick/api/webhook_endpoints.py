@@ -14,8 +14,9 @@ from tallystick.api.problems import Refused, busy, not_found, refused_fields
 from tallystick.api.typed_bodies import read_typed
 from tallystick.core import Core
 from tallystick.decisions.messages import TYPES
-from tallystick.edge.fields import MAX_TEXT_CHARS, NO_CONTROLS_PATTERN
-from tallystick.errors import ProblemField, problem
+from tallystick.domain.errors import ProblemField, problem
+from tallystick.domain.requests.fields import MAX_TEXT_CHARS, NO_CONTROLS_PATTERN
+from tallystick.domain.views import encode
 from tallystick.kit.card_data import looks_like_card_number
 from tallystick.kit.ids import is_id
 from tallystick.outbound.addresses import MAX_URL_CHARS, Guard, UrlRefused
@@ -31,7 +32,6 @@ from tallystick.outbound.endpoints import (
 from tallystick.record.endpoints import EndpointBook
 from tallystick.record.outbound import OutboundBook
 from tallystick.sealing import sealer_of
-from tallystick.views import encode
 
 PATH: Final = "/v1/webhook-endpoints"
 

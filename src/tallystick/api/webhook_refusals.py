@@ -10,8 +10,8 @@ from tallystick.api.authentication import Caller
 from tallystick.api.exchange import Exchange
 from tallystick.api.problems import refused_fields
 from tallystick.core import Core
-from tallystick.edge.json_body import safe_name
-from tallystick.errors import ProblemField
+from tallystick.domain.errors import ProblemField
+from tallystick.domain.requests.json_body import safe_name
 from tallystick.record.refusals import KEEP_HOURS, RefusalBook, RefusedWebhooks
 
 PATH: Final = "/v1/webhook-refusals"

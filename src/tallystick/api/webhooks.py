@@ -15,9 +15,9 @@ from msgspec.structs import replace
 
 from tallystick.api.exchange import JSON, Answer, Exchange, Header
 from tallystick.api.problems import Refused, busy
-from tallystick.errors import Overloaded, problem
+from tallystick.domain.errors import Overloaded, problem
 from tallystick.kit.clock import Clock
-from tallystick.providers.notices import BadSignature, Receiver, StaleTimestamp, Unparseable
+from tallystick.providers.receiver import BadSignature, Receiver, StaleTimestamp, Unparseable
 from tallystick.sealed_actions import ActionSeal
 from tallystick.sealing import Sealer
 from tallystick.webhooks.envelope import Envelope, envelope_of, sealed_part

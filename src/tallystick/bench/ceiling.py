@@ -17,7 +17,7 @@ import asyncpg
 from msgspec import Struct
 
 from tallystick.bench.workload import new_payment
-from tallystick.model import Change
+from tallystick.domain.change import Change
 from tallystick.record.batch import STATEMENTS, Entry, run_batch
 from tallystick.wiring import connect
 

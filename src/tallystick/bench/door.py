@@ -14,7 +14,7 @@ from msgspec import Struct
 from tallystick.bench.ceiling import COMMAND_TIMEOUT_MS, ceiling_per_s, play, record_batch, unseen_by_collector
 from tallystick.bench.latency import Latency, latency, median, median_latency
 from tallystick.bench.workload import new_payment
-from tallystick.model import Change
+from tallystick.domain.change import Change
 from tallystick.record.journal import Fresh, Journal, JournalLimits
 from tallystick.settings.load import Settings
 from tallystick.wiring import connect

@@ -27,9 +27,9 @@ from tallystick.bench.workload import (
     settled_change,
 )
 from tallystick.decisions.instructions import provider_key
-from tallystick.edge.fingerprint import fingerprint
+from tallystick.domain.change import Change
+from tallystick.domain.requests.fingerprint import fingerprint
 from tallystick.kit.ids import derived_id
-from tallystick.model import Change
 from tallystick.record.batch import STATEMENTS, Entry
 from tallystick.record.state_rows import Row, attempt_row, payment_row
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import asyncpg
 from msgspec import Struct
 
-from tallystick.errors import TallystickError
+from tallystick.domain.errors import TallystickError
 
 
 class NotDurable(TallystickError):

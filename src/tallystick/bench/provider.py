@@ -6,8 +6,10 @@ import asyncio
 from typing import Final
 
 from tallystick.bench.workload import PROVIDER, approval
+from tallystick.domain.traits import Traits
+from tallystick.domain.verdicts import Approved, NotFound, Verdict
 from tallystick.kit.clock import utc_now
-from tallystick.providers.base import Approved, NotFound, ProviderCall, Traits, Verdict
+from tallystick.providers.port import ProviderCall
 
 #: A fast provider in the same region. Slower ones only make more flows wait, they cost no more work.
 DELAY_MS: Final = 20

@@ -22,7 +22,7 @@ from tallystick.api.exchange import Answer, Exchange
 from tallystick.api.reception import Reception
 from tallystick.bench.provider import BenchProvider
 from tallystick.bench.workload import PATH, PROVIDER, new_payment
-from tallystick.edge.json_body import parse_json_object
+from tallystick.domain.requests.json_body import parse_json_object
 from tallystick.garbage import let_garbage_wait
 from tallystick.kit.logs import configure_logging
 from tallystick.processes import end_with_parent

@@ -23,8 +23,8 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from tallystick.bench.workload import PROVIDER
+from tallystick.domain.errors import TallystickError
 from tallystick.embedded import EmbeddedPostgres
-from tallystick.errors import TallystickError
 from tallystick.migrations import migrate
 from tallystick.processes import child_environment
 from tallystick.settings.load import Settings

@@ -30,10 +30,10 @@ from tallystick.bench.provider import BenchProvider
 from tallystick.bench.stage import HOST, Database, StageFailed, open_server
 from tallystick.bench.webhook_load import Delivery, WebhookLoad, WebhookResult
 from tallystick.bench.workload import PATH, approval, create_change, new_instruction, settled_change
+from tallystick.domain.change import Acknowledgement, Change
+from tallystick.domain.verdicts import Approved, Pending
 from tallystick.kit.clock import rfc3339, utc_now
 from tallystick.kit.ids import new_id
-from tallystick.model import Acknowledgement, Change
-from tallystick.providers.base import Approved, Pending
 from tallystick.record.inbox import Inbox
 from tallystick.settings.load import Settings
 from tallystick.webhooks.processing import Processing

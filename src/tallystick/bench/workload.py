@@ -10,16 +10,17 @@ import msgspec
 
 from tallystick.decisions import instructions as decide
 from tallystick.decisions.draft import Step
-from tallystick.decisions.instructions import Instruction, Terms
+from tallystick.decisions.instructions import Instruction
 from tallystick.decisions.settlement import settle
-from tallystick.decisions.stored import Checks, Stored
-from tallystick.edge.commands import parse_create_payment
-from tallystick.edge.fingerprint import FINGERPRINT_VERSION, canonical, fingerprint
-from tallystick.edge.json_body import parse_json_object
+from tallystick.decisions.terms import Checks, Terms
+from tallystick.domain.change import Change
+from tallystick.domain.requests.commands import parse_create_payment
+from tallystick.domain.requests.fingerprint import FINGERPRINT_VERSION, canonical, fingerprint
+from tallystick.domain.requests.json_body import parse_json_object
+from tallystick.domain.snapshot import PaymentSnapshot
+from tallystick.domain.verdicts import Approved, Declined, Verdict
 from tallystick.kit.clock import utc_now
 from tallystick.kit.ids import new_id
-from tallystick.model import Change
-from tallystick.providers.base import Approved, Declined, Verdict
 
 #: All benchmark payments belong to one merchant: its balance rows are the hottest that there can be.
 MERCHANT: Final = "bench"
@@ -103,7 +104,7 @@ def settled_change(
 ) -> Change:
     """The second commit of a payment."""
     assert create.payment is not None
-    stored = Stored(payment=create.payment, attempts=create.attempts)
+    stored = PaymentSnapshot(payment=create.payment, attempts=create.attempts)
     step = Step(change_id=change_id or new_id("chg"), at=at or utc_now(), cause="answer", actor=f"provider:{PROVIDER}")
     change = settle(stored, create.attempts[0].attempt_id, verdict, step, new_id("rej"), CHECKS)
     assert change is not None, "an approval or a decline of a submitted attempt always says something new"

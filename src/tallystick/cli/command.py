@@ -12,7 +12,7 @@ import typer
 from typer.core import TyperGroup
 
 from tallystick import __version__
-from tallystick.errors import TallystickError
+from tallystick.domain.errors import TallystickError
 from tallystick.processes import EXIT_MISCONFIGURED
 
 #: Command -> where it is. A command is loaded when it is used: the roles are started often, and an acquirer has no use

@@ -11,10 +11,13 @@ from tallystick.decisions.dispositions import Ask, Decided, NotYet, Outcome
 from tallystick.decisions.draft import Draft, Step
 from tallystick.decisions.late_effects import late_money
 from tallystick.decisions.settlement import mismatch, normalised, settle
-from tallystick.decisions.stored import Checks, Stored, verdict_name
-from tallystick.lifecycle import ATTEMPT_OPEN, FINAL, Reading, reading
-from tallystick.model import Attempt
-from tallystick.providers.base import (
+from tallystick.decisions.terms import Checks
+from tallystick.domain.lifecycles.attempt import ATTEMPT_OPEN
+from tallystick.domain.lifecycles.machines import FINAL
+from tallystick.domain.lifecycles.verdict_matrix import VerdictMeaning, meaning_of
+from tallystick.domain.snapshot import PaymentSnapshot
+from tallystick.domain.subjects import Attempt
+from tallystick.domain.verdicts import (
     Approved,
     NotFound,
     NotSent,
@@ -23,6 +26,7 @@ from tallystick.providers.base import (
     Reversed,
     Unknown,
     Verdict,
+    verdict_name,
 )
 
 #: Current words that leave open what became of an attempt. Still waiting is one: it settles no contradiction.
@@ -32,7 +36,7 @@ _UNDECIDED: Final = (Unknown, NotFound, NotSent, Pending, RequiresAction)
 class Case(Struct, frozen=True, kw_only=True):
     """One event beside what is stored."""
 
-    stored: Stored
+    stored: PaymentSnapshot
     step: Step
     rejection_id: str
     checks: Checks
@@ -62,30 +66,30 @@ def on_attempt(case: Case, attempt: Attempt, said: Verdict) -> Outcome:
     verdict = normalised(attempt, word)
     if isinstance(case.newest, _UNDECIDED):
         return NotYet("the provider cannot say just now what became of it")
-    meaning, wrong = reading(attempt.state, verdict_name(verdict)), mismatch(attempt, verdict)
+    meaning, wrong = meaning_of(attempt.state, verdict_name(verdict)), mismatch(attempt, verdict)
     if case.newest is None and isinstance(said, Reversed) and attempt.state in ATTEMPT_OPEN:
         # It takes back what was done. Taken as a refusal it would close what the word of its doing then opens again.
         return NotYet(f"it takes back what is {attempt.state}: that it was done comes first")
     if isinstance(word, Reversed) and _was_booked_elsewhere(case.stored, attempt):
         reason = f"the provider took back the {attempt.operation} that we hold {attempt.state}, and whose money we hold"
         return case.conflict("reversed", reason)
-    if meaning is Reading.LATE_EFFECT and (attempt.late_effect or _is_booked(case.stored, verdict)):
+    if meaning is VerdictMeaning.LATE_EFFECT and (attempt.late_effect or _is_booked(case.stored, verdict)):
         return Decided("duplicate_effect")
-    if wrong is None and meaning is Reading.SAME:
+    if wrong is None and meaning is VerdictMeaning.SAME:
         if case.newest is not None:
             return Decided("stale")
         return Decided(_nothing_new(attempt, verdict))
-    if case.newest is None and (wrong is not None or meaning is not Reading.APPLY):
+    if case.newest is None and (wrong is not None or meaning is not VerdictMeaning.APPLY):
         return Ask(attempt.attempt_id, wrong or f"{verdict_name(verdict)} of an attempt that is {attempt.state}")
-    if meaning is Reading.LATE_EFFECT and not _is_at_rest(case.stored):
+    if meaning is VerdictMeaning.LATE_EFFECT and not _is_at_rest(case.stored):
         return NotYet(f"a payment that is {case.stored.payment.state}: its own outcome comes first")
     stored = case.stored
-    if meaning is Reading.LATE_EFFECT and attempt.operation == "capture" and stored.payment.state == "captured":
+    if meaning is VerdictMeaning.LATE_EFFECT and attempt.operation == "capture" and stored.payment.state == "captured":
         return case.conflict("captured", f"a second capture, of {attempt.amount} {attempt.currency}")
     change = settle(stored, attempt.attempt_id, verdict, case.step, case.rejection_id, case.checks)
     if change is None:
         return NotYet(f"a payment that is {stored.payment.state}: another outcome comes first")
-    if wrong is not None or meaning is Reading.CONFLICT or not change.transitions:
+    if wrong is not None or meaning is VerdictMeaning.CONFLICT or not change.transitions:
         return Decided("conflict", change, change.rejections[0].reason)
     return Decided("applied", change, change.rejections[0].reason if change.rejections else None)
 
@@ -99,7 +103,7 @@ def _nothing_new(attempt: Attempt, verdict: Verdict) -> str:
     return "duplicate_effect" if {attempt.state, name} <= ended_alike else "stale"
 
 
-def _was_booked_elsewhere(stored: Stored, attempt: Attempt) -> bool:
+def _was_booked_elsewhere(stored: PaymentSnapshot, attempt: Attempt) -> bool:
     """Whether an attempt that we closed without effect had one all the same: in suspense, or as word on the charge."""
     if attempt.late_effect:
         return True
@@ -107,7 +111,7 @@ def _was_booked_elsewhere(stored: Stored, attempt: Attempt) -> bool:
     return closed and stored.payment.state == "captured"
 
 
-def _is_booked(stored: Stored, verdict: Verdict) -> bool:
+def _is_booked(stored: PaymentSnapshot, verdict: Verdict) -> bool:
     """Whether the captured money is in our books already, told by another name: a charge is captured once."""
     if not isinstance(verdict, Approved) or verdict.effect != "captured":
         return False
@@ -119,5 +123,5 @@ def _is_booked(stored: Stored, verdict: Verdict) -> bool:
     return held or late_money(stored)
 
 
-def _is_at_rest(stored: Stored) -> bool:
+def _is_at_rest(stored: PaymentSnapshot) -> bool:
     return stored.payment.state in FINAL["payment"] or stored.payment.state == "authorized"

@@ -9,10 +9,10 @@ from msgspec.structs import replace
 from tallystick.decisions.attempt_events import Case, on_attempt
 from tallystick.decisions.dispositions import Ask, Decided, NotYet, Outcome
 from tallystick.decisions.late_effects import late_capture, late_money, late_release, observe_authorization
-from tallystick.lifecycle import CREATE_OPEN
-from tallystick.model import Payment
-from tallystick.providers.base import Approved, Declined, Reversed
-from tallystick.providers.notices import ChargeNotice
+from tallystick.domain.lifecycles.payment import CREATE_OPEN
+from tallystick.domain.notices import ChargeNotice
+from tallystick.domain.subjects import Payment
+from tallystick.domain.verdicts import Approved, Declined, Reversed
 
 #: Payment states in which no money of it can be with the provider, by our books.
 _CLOSED: Final = frozenset({"declined", "failed", "canceled", "expired"})

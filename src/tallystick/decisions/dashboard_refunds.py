@@ -4,18 +4,19 @@ from __future__ import annotations
 
 from msgspec.structs import replace
 
-from tallystick import chart
 from tallystick.decisions.dispositions import Decided, NotYet
 from tallystick.decisions.draft import Draft, Step
-from tallystick.decisions.stored import Stored, evidence_of
+from tallystick.decisions.terms import evidence_of
+from tallystick.domain.ledger import postings
+from tallystick.domain.notices import RefundNotice
+from tallystick.domain.snapshot import PaymentSnapshot
+from tallystick.domain.subjects import Failure, Refund
+from tallystick.domain.verdicts import Verdict
 from tallystick.kit.ids import derived_id
-from tallystick.model import Failure, Refund
-from tallystick.providers.base import Verdict
-from tallystick.providers.notices import RefundNotice
 
 
 def observe_refund(
-    stored: Stored, notice: RefundNotice, account: str, step: Step, rejection_id: str
+    stored: PaymentSnapshot, notice: RefundNotice, account: str, step: Step, rejection_id: str
 ) -> Decided | NotYet:
     """Someone refunded in the provider's own dashboard: the money has left, so it is a refund of this payment like any
     other, named by the provider's reference, and without an attempt of ours."""
@@ -57,9 +58,9 @@ def observe_refund(
             updated_at=step.at,
         )
     )
-    draft.post(refund_id, 1, refund.currency, chart.refund_sent(refund.provider, refund.amount))
+    draft.post(refund_id, 1, refund.currency, postings.refund_sent(refund.provider, refund.amount))
     done = draft.move_refund(refund, "succeeded")
-    draft.post(refund_id, done.version, refund.currency, chart.refund_succeeded(refund.provider, refund.amount))
+    draft.post(refund_id, done.version, refund.currency, postings.refund_succeeded(refund.provider, refund.amount))
     draft.move_payment(
         opened,
         "refund_succeeded",
@@ -70,7 +71,7 @@ def observe_refund(
 
 
 def observe_refund_failed(
-    stored: Stored, verdict: Verdict, reference: str, account: str, step: Step
+    stored: PaymentSnapshot, verdict: Verdict, reference: str, account: str, step: Step
 ) -> Decided | NotYet:
     """A refund that someone made in the provider's dashboard came back."""
     payment = stored.payment
@@ -90,7 +91,7 @@ def observe_refund_failed(
     failed = draft.move_refund(
         refund, "failed", failure=Failure(code="refund_failed", message="The refund came back.", retryable=True)
     )
-    postings = chart.refund_failed(failed.provider, failed.amount, had_succeeded=True)
-    draft.post(refund_id, failed.version, failed.currency, postings)
+    legs = postings.refund_failed(failed.provider, failed.amount, had_succeeded=True)
+    draft.post(refund_id, failed.version, failed.currency, legs)
     draft.move_payment(payment, "refund_failed", amount_refunded=payment.amount_refunded - refund.amount)
     return Decided("applied", draft.change(outcome=True))

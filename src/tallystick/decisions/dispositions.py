@@ -7,7 +7,7 @@ from typing import Final
 
 from msgspec import Struct
 
-from tallystick.model import Change
+from tallystick.domain.change import Change
 
 #: Where an event ends, and what that says; published by ``tallystick contract``.
 DISPOSITIONS: Final[Mapping[str, str]] = {

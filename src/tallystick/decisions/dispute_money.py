@@ -10,9 +10,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from tallystick.lifecycle import FINAL
-from tallystick.model import Dispute
-from tallystick.movement import Movement
+from tallystick.domain.dispute_movement import Movement
+from tallystick.domain.lifecycles.machines import FINAL
+from tallystick.domain.subjects import Dispute
 
 
 class Position(NamedTuple):

@@ -14,16 +14,17 @@ from typing import Any, Final
 
 from msgspec.structs import replace
 
-from tallystick import chart
 from tallystick.decisions.dispositions import Decided, NotYet
 from tallystick.decisions.dispute_money import counted, suspended
 from tallystick.decisions.draft import Draft, Step
-from tallystick.decisions.stored import Stored
+from tallystick.domain.change import Transfer
+from tallystick.domain.dispute_movement import Movement
+from tallystick.domain.ledger import accounts, postings
+from tallystick.domain.lifecycles.machines import FINAL
+from tallystick.domain.notices import DisputeNotice
+from tallystick.domain.snapshot import PaymentSnapshot
+from tallystick.domain.subjects import Dispute
 from tallystick.kit.ids import derived_id
-from tallystick.lifecycle import FINAL
-from tallystick.model import Dispute, Transfer
-from tallystick.movement import Movement
-from tallystick.providers.notices import DisputeNotice
 
 #: What moves against its own verdict comes after it.
 _AFTER_VERDICT: Final = frozenset({("won", "withdrawn"), ("lost", "returned")})
@@ -41,7 +42,7 @@ _UNNAMED: Final = ""
 
 
 def decide_dispute(
-    stored: Stored, notice: DisputeNotice, account: str, step: Step, rejection_id: str
+    stored: PaymentSnapshot, notice: DisputeNotice, account: str, step: Step, rejection_id: str
 ) -> Decided | NotYet:
     """Make every step that is missing up to where the dispute stands; one that was skipped is made with it."""
     payment = stored.payment
@@ -71,7 +72,7 @@ def decide_dispute(
     return Decided("applied", draft.change(outcome=True), reason)
 
 
-def _senseless(stored: Stored, notice: DisputeNotice, known: Dispute | None) -> str | None:
+def _senseless(stored: PaymentSnapshot, notice: DisputeNotice, known: Dispute | None) -> str | None:
     """Why a person must look first; None where what is said can be. What a movement amounts to is its own affair: a
     provider may add its fee to a second one."""
     payment = stored.payment
@@ -102,14 +103,14 @@ def _alarming(posted: Sequence[Transfer], known: Dispute | None, after: Dispute)
     """Why a person should know of what was posted; None for a dispute that takes its course."""
     if after.contested and not (known is not None and known.contested):
         return f"the provider has called the dispute won and lost: {after.amount} {after.currency} are contested"
-    suspense = chart.suspense_account(after.provider)
+    suspense = accounts.suspense_account(after.provider)
     if not any(suspense in (row.debit, row.credit) for row in posted):
         return None
     stands = f"{suspended(after)} {after.currency} of it stand in suspense"
     return f"the provider moved money that the dispute's course does not account for: {stands}"
 
 
-def _opened(draft: Draft, stored: Stored, notice: DisputeNotice, dispute_id: str) -> Dispute:
+def _opened(draft: Draft, stored: PaymentSnapshot, notice: DisputeNotice, dispute_id: str) -> Dispute:
     payment = stored.payment
     dispute = draft.open_dispute(
         Dispute(
@@ -127,7 +128,7 @@ def _opened(draft: Draft, stored: Stored, notice: DisputeNotice, dispute_id: str
             updated_at=draft.step.at,
         )
     )
-    draft.post(dispute_id, 1, dispute.currency, chart.dispute_opened(dispute.amount))
+    draft.post(dispute_id, 1, dispute.currency, postings.dispute_opened(dispute.amount))
     return dispute
 
 
@@ -206,21 +207,21 @@ def _step(draft: Draft, before: Dispute, event: str, **fields: Any) -> Dispute:
     provider, amount = after.provider, after.amount
     match event:
         case "funds_withdrawn":
-            postings = chart.dispute_withdrawn(provider, amount)
+            legs = postings.dispute_withdrawn(provider, amount)
         case "funds_returned":
-            postings = chart.dispute_returned(provider, amount)
+            legs = postings.dispute_returned(provider, amount)
         case "won":
-            postings = chart.dispute_won(provider, amount, withdrawn=before.funds_withdrawn)
+            legs = postings.dispute_won(provider, amount, withdrawn=before.funds_withdrawn)
         case "lost":
-            postings = chart.dispute_lost(provider, amount, withdrawn=before.funds_withdrawn)
+            legs = postings.dispute_lost(provider, amount, withdrawn=before.funds_withdrawn)
         case _:
-            postings = []
+            legs = []
     more = suspended(after) - suspended(before)
     if after.contested and not before.contested and after.state == "won":
-        postings = [*postings, *chart.dispute_contested(provider, amount)]
+        legs = [*legs, *postings.dispute_contested(provider, amount)]
         more -= amount
     if more:
-        late = chart.late_money_in if more > 0 else chart.late_money_out
-        postings = [*postings, *late(provider, abs(more))]
-    draft.post(after.dispute_id, after.version, after.currency, postings)
+        late = postings.late_money_in if more > 0 else postings.late_money_out
+        legs = [*legs, *late(provider, abs(more))]
+    draft.post(after.dispute_id, after.version, after.currency, legs)
     return after

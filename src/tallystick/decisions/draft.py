@@ -9,25 +9,14 @@ from typing import Any
 from msgspec import Struct
 from msgspec.structs import replace
 
-from tallystick.chart import Posting
 from tallystick.decisions.messages import messages_of
-from tallystick.errors import IllegalTransition
-from tallystick.lifecycle import NEW, next_state
-from tallystick.model import (
-    Attempt,
-    Change,
-    Claim,
-    Dispute,
-    KnownReference,
-    Payment,
-    RecordedResponse,
-    Refund,
-    Rejection,
-    Schedule,
-    Transfer,
-    Transition,
-)
-from tallystick.views import encode, payment_view, refund_view
+from tallystick.domain.change import Change, Claim, KnownReference, RecordedResponse, Rejection, Transfer, Transition
+from tallystick.domain.errors import IllegalTransition
+from tallystick.domain.ledger.postings import Posting
+from tallystick.domain.lifecycles.machines import next_state
+from tallystick.domain.lifecycles.table import NEW
+from tallystick.domain.subjects import Attempt, Dispute, Payment, Refund, Schedule
+from tallystick.domain.views import encode, payment_view, refund_view
 
 #: Fields that are a row's identity or its bookkeeping: history does not repeat them.
 _NOT_HISTORY = frozenset({"merchant_id", "payment_id", "version", "state", "updated_at", "schedule"})

@@ -13,21 +13,15 @@ from tallystick.decisions.dashboard_refunds import observe_refund, observe_refun
 from tallystick.decisions.dispositions import Decided, NotYet, Outcome
 from tallystick.decisions.disputes import decide_dispute
 from tallystick.decisions.draft import Step
-from tallystick.decisions.stored import Checks, Stored
-from tallystick.model import Attempt
-from tallystick.providers.base import Approved, Declined, Reversed, Verdict
-from tallystick.providers.notices import (
-    AnyVerdict,
-    AttemptNotice,
-    ChargeNotice,
-    DisputeNotice,
-    Notice,
-    RefundNotice,
-)
+from tallystick.decisions.terms import Checks
+from tallystick.domain.notices import AttemptNotice, ChargeNotice, DisputeNotice, Notice, RefundNotice
+from tallystick.domain.snapshot import PaymentSnapshot
+from tallystick.domain.subjects import Attempt
+from tallystick.domain.verdicts import AnyVerdict, Approved, Declined, Reversed, Verdict
 
 
 def decide_notice(
-    stored: Stored,
+    stored: PaymentSnapshot,
     notice: Notice | None,
     *,
     provider: str,
@@ -72,7 +66,7 @@ def _on_other_charge(case: Case, notice: Notice, charge: str) -> Outcome:
     return Decided("stale", reason=reason) if idle else case.conflict("event", reason)
 
 
-def _named(stored: Stored, notice: AttemptNotice) -> Attempt | None:
+def _named(stored: PaymentSnapshot, notice: AttemptNotice) -> Attempt | None:
     """The call that a notice is about: by our own name for it, else by the provider's."""
     if notice.attempt_id is not None:
         return next((each for each in stored.attempts if each.attempt_id == notice.attempt_id), None)

@@ -11,31 +11,14 @@ from datetime import datetime
 
 from msgspec import Struct
 
-from tallystick import chart
 from tallystick.decisions.draft import Draft, Step
-from tallystick.errors import problem
-from tallystick.lifecycle import next_state
-from tallystick.model import Attempt, Change, Claim, Payment, Refund, Schedule
-from tallystick.views import encode
-
-
-class Terms(Struct, frozen=True, kw_only=True):
-    """Under what terms an attempt is sent: with whose account at the provider, and how long it may take from its
-    commit (the sender's window, then the request time-out, then the time until "no such charge" is evidence)."""
-
-    account: str
-    send_window_ms: int
-    request_timeout_ms: int
-    settling_ms: int
-
-    def submitted(self) -> Schedule:
-        """Recovery's schedule of an attempt that is being sent: the first look is at the deadline."""
-        deadline_ms = self.send_window_ms + self.request_timeout_ms
-        return Schedule(
-            next_check_in_ms=deadline_ms,
-            deadline_in_ms=deadline_ms,
-            settled_in_ms=deadline_ms + self.settling_ms,
-        )
+from tallystick.decisions.terms import Terms
+from tallystick.domain.change import Change, Claim
+from tallystick.domain.errors import problem
+from tallystick.domain.ledger import postings
+from tallystick.domain.lifecycles.machines import next_state
+from tallystick.domain.subjects import Attempt, Payment, Refund
+from tallystick.domain.views import encode
 
 
 class Instruction(Struct, frozen=True, kw_only=True):
@@ -197,7 +180,7 @@ def create_refund(
         )
     )
     draft.open_attempt(_follow_up(instruction, payment, "refund", asked, terms, refund_id=refund_id))
-    draft.post(refund_id, refund.version, payment.currency, chart.refund_sent(payment.provider, asked))
+    draft.post(refund_id, refund.version, payment.currency, postings.refund_sent(payment.provider, asked))
     return draft.change(instruction.claim(payment.payment_id, refund_id), outcome=False)
 
 

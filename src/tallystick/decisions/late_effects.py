@@ -4,29 +4,33 @@ from __future__ import annotations
 
 from msgspec.structs import replace
 
-from tallystick import chart
 from tallystick.decisions.draft import Draft, Step
-from tallystick.decisions.stored import CLOSED, Stored, evidence_of, payment_event
-from tallystick.lifecycle import FINAL, next_state
-from tallystick.model import Attempt, Change
-from tallystick.providers.base import Approved, Verdict
+from tallystick.decisions.terms import CLOSED, evidence_of, payment_event
+from tallystick.domain.change import Change
+from tallystick.domain.ledger import postings
+from tallystick.domain.lifecycles.machines import FINAL, next_state
+from tallystick.domain.snapshot import PaymentSnapshot
+from tallystick.domain.subjects import Attempt
+from tallystick.domain.verdicts import Approved, Verdict
 
 
-def late_money(stored: Stored) -> bool:
+def late_money(stored: PaymentSnapshot) -> bool:
     """Whether money of this charge that arrived on a closed edge is in suspense already. A late hold is no money yet:
     it shows in ``amount_authorized`` of a payment whose authorization was never approved."""
     late = [each for each in stored.attempts if each.late_effect and each.operation in ("authorize", "capture")]
     return bool(late) and not _late_hold(stored)
 
 
-def _late_hold(stored: Stored) -> bool:
+def _late_hold(stored: PaymentSnapshot) -> bool:
     unheld = all(
         each.state not in ("approved", "reversed") for each in stored.attempts if each.operation == "authorize"
     )
     return unheld and stored.payment.amount_authorized > 0
 
 
-def late_effect(draft: Draft, stored: Stored, attempt: Attempt, verdict: Verdict, rejection_id: str) -> Change | None:
+def late_effect(
+    draft: Draft, stored: PaymentSnapshot, attempt: Attempt, verdict: Verdict, rejection_id: str
+) -> Change | None:
     """An approval of an attempt that we closed. Where the payment can still follow it does; money that has no
     edge to travel on goes to suspense, with the rejection and an alert beside it. Once per attempt, and money once per
     charge, by whatever name it is told."""
@@ -49,34 +53,38 @@ def late_effect(draft: Draft, stored: Stored, attempt: Attempt, verdict: Verdict
     return draft.change(outcome=True)
 
 
-def _post_late_effect(draft: Draft, stored: Stored, attempt: Attempt, verdict: Approved) -> None:
+def _post_late_effect(draft: Draft, stored: PaymentSnapshot, attempt: Attempt, verdict: Approved) -> None:
     """Follow where there is an edge; else money to suspense. A hold or release on a closed edge moves no money: the
     rejection and its alert are enough, and the payment says what the provider holds."""
     payment = stored.payment
     event = payment_event(attempt, verdict)
     if attempt.operation == "refund":
         refund = draft.move_refund(stored.refund(attempt.refund_id), "late_effect")
-        postings = chart.late_money_out(refund.provider, refund.amount)
-        draft.post(refund.refund_id, refund.version, refund.currency, postings)
+        legs = postings.late_money_out(refund.provider, refund.amount)
+        draft.post(refund.refund_id, refund.version, refund.currency, legs)
     elif next_state("payment", payment.state, event) is not None:
         captured = event == "captured"
         after = draft.move_payment(
             payment, event, failure=None, **({"amount_captured": attempt.amount} if captured else {})
         )
         held = payment.amount_authorized
-        postings = (
-            chart.capture(payment.provider, held, attempt.amount) if captured else chart.release(payment.provider, held)
+        legs = (
+            postings.capture(payment.provider, held, attempt.amount)
+            if captured
+            else postings.release(payment.provider, held)
         )
-        draft.post(payment.payment_id, after.version, payment.currency, postings)
+        draft.post(payment.payment_id, after.version, payment.currency, legs)
     elif verdict.effect == "captured":
         after = draft.move_payment(payment, "late_effect")
-        postings = chart.late_money_in(payment.provider, attempt.amount)
-        draft.post(payment.payment_id, after.version, payment.currency, postings)
+        legs = postings.late_money_in(payment.provider, attempt.amount)
+        draft.post(payment.payment_id, after.version, payment.currency, legs)
     elif verdict.effect == "authorized":
         draft.move_payment(payment, "late_effect", amount_authorized=attempt.amount)
 
 
-def late_capture(stored: Stored, authorize: Attempt, verdict: Approved, step: Step, rejection_id: str) -> Change:
+def late_capture(
+    stored: PaymentSnapshot, authorize: Attempt, verdict: Approved, step: Step, rejection_id: str
+) -> Change:
     """A charge that we hold closed was captured all the same: the money is the provider's word against ours, and waits
     in suspense. Once per charge (``late_money``)."""
     payment = stored.payment
@@ -88,12 +96,12 @@ def late_capture(stored: Stored, authorize: Attempt, verdict: Approved, step: St
     held = {"amount_authorized": 0} if _late_hold(stored) else {}
     after = draft.move_payment(payment, "late_effect", **held)
     draft.post(
-        payment.payment_id, after.version, payment.currency, chart.late_money_in(payment.provider, verdict.amount)
+        payment.payment_id, after.version, payment.currency, postings.late_money_in(payment.provider, verdict.amount)
     )
     return draft.change(outcome=True)
 
 
-def late_release(stored: Stored, step: Step) -> Change | None:
+def late_release(stored: PaymentSnapshot, step: Step) -> Change | None:
     """The provider let go of what it came to hold after we had closed the payment; None where it held nothing."""
     if not _late_hold(stored):
         return None
@@ -113,7 +121,7 @@ def _proved_by(step: Step, verdict: Verdict, attempt: Attempt) -> Step:
 
 
 def observe_authorization(
-    stored: Stored, attempt_id: str, verdict: Verdict, step: Step, *, expired: bool = True
+    stored: PaymentSnapshot, attempt_id: str, verdict: Verdict, step: Step, *, expired: bool = True
 ) -> Change | None:
     """What the provider now says of an authorization that nobody captured: captured in its own dashboard, released
     (``expired``: by time), or still held (None)."""
@@ -123,9 +131,9 @@ def observe_authorization(
     draft = Draft(payment.merchant_id, payment.payment_id, _proved_by(step, verdict, attempt))
     if verdict.effect == "captured":
         after = draft.move_payment(payment, "captured", amount_captured=verdict.amount, failure=None)
-        postings = chart.capture(payment.provider, payment.amount_authorized, verdict.amount)
+        legs = postings.capture(payment.provider, payment.amount_authorized, verdict.amount)
     else:
         after = draft.move_payment(payment, "expired" if expired else "canceled", failure=None)
-        postings = chart.release(payment.provider, payment.amount_authorized)
-    draft.post(payment.payment_id, after.version, payment.currency, postings)
+        legs = postings.release(payment.provider, payment.amount_authorized)
+    draft.post(payment.payment_id, after.version, payment.currency, legs)
     return draft.change(outcome=True)

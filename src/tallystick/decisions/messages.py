@@ -12,9 +12,18 @@ from typing import Final
 
 from msgspec import Struct
 
+from tallystick.domain.change import Message
+from tallystick.domain.subjects import Dispute, Payment, Refund
+from tallystick.domain.views import (
+    DisputeView,
+    PaymentView,
+    RefundView,
+    dispute_view,
+    encode,
+    payment_view,
+    refund_view,
+)
 from tallystick.kit.ids import derived_id
-from tallystick.model import Dispute, Message, Payment, Refund
-from tallystick.views import DisputeView, PaymentView, RefundView, dispute_view, encode, payment_view, refund_view
 
 #: (machine, event) -> message type. Steps that only begin something (authorizing, capturing, canceling) and those
 #: that only give another subject's step its version on the payment are not told.

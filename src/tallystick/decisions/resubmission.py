@@ -11,10 +11,11 @@ import random
 from enum import StrEnum
 
 from tallystick.decisions.draft import Draft, Step
-from tallystick.decisions.instructions import Terms
-from tallystick.decisions.stored import Stored
-from tallystick.model import Attempt, Change, Schedule
-from tallystick.providers.base import Traits
+from tallystick.decisions.terms import Terms
+from tallystick.domain.change import Change
+from tallystick.domain.snapshot import PaymentSnapshot
+from tallystick.domain.subjects import Attempt, Schedule
+from tallystick.domain.traits import Traits
 
 #: A key is not trusted through the last tenth of its lifetime: clocks differ, and requests take time.
 _KEY_MARGIN = 10
@@ -52,7 +53,7 @@ def next_move(attempt: Attempt, traits: Traits, *, age_ms: int, resubmit_limit: 
     return Move.PARK
 
 
-def resubmit(stored: Stored, attempt_id: str, step: Step, terms: Terms) -> Change:
+def resubmit(stored: PaymentSnapshot, attempt_id: str, step: Step, terms: Terms) -> Change:
     """Committed before it is sent, so that a stalled sender of the earlier submission finds itself overtaken."""
     attempt = stored.attempt(attempt_id)
     draft = Draft(stored.payment.merchant_id, stored.payment.payment_id, step)
@@ -60,7 +61,7 @@ def resubmit(stored: Stored, attempt_id: str, step: Step, terms: Terms) -> Chang
     return draft.change(outcome=True)
 
 
-def park(stored: Stored, attempt_id: str, step: Step) -> Change:
+def park(stored: PaymentSnapshot, attempt_id: str, step: Step) -> Change:
     """The bounded schedule is over: a person settles it, in the in-doubt lane."""
     attempt = stored.attempt(attempt_id)
     draft = Draft(stored.payment.merchant_id, stored.payment.payment_id, step)

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from tallystick import chart
 from tallystick.decisions.draft import Draft
-from tallystick.decisions.stored import CLOSED, Stored
-from tallystick.model import Attempt, Change, Failure
-from tallystick.providers.base import Reversed
+from tallystick.decisions.terms import CLOSED
+from tallystick.domain.change import Change
+from tallystick.domain.ledger import postings
+from tallystick.domain.snapshot import PaymentSnapshot
+from tallystick.domain.subjects import Attempt, Failure
+from tallystick.domain.verdicts import Reversed
 
 
-def reverse(draft: Draft, stored: Stored, attempt: Attempt, verdict: Reversed, rejection_id: str) -> Change:
+def reverse(draft: Draft, stored: PaymentSnapshot, attempt: Attempt, verdict: Reversed, rejection_id: str) -> Change:
     """The refund comes back to the merchant, or captured money never came. A hold or a release that is taken back moved
     no money; it is kept with an alert."""
     payment = stored.payment
@@ -17,16 +19,16 @@ def reverse(draft: Draft, stored: Stored, attempt: Attempt, verdict: Reversed, r
         draft.move_attempt(attempt, "reversed", CLOSED)
         failure = Failure(code=verdict.code, message=verdict.message, retryable=True)
         refund = draft.move_refund(stored.refund(attempt.refund_id), "failed", failure=failure)
-        postings = chart.refund_failed(refund.provider, refund.amount, had_succeeded=True)
-        draft.post(refund.refund_id, refund.version, refund.currency, postings)
+        legs = postings.refund_failed(refund.provider, refund.amount, had_succeeded=True)
+        draft.post(refund.refund_id, refund.version, refund.currency, legs)
         draft.move_payment(payment, "refund_failed", amount_refunded=payment.amount_refunded - refund.amount)
         return draft.change(outcome=True)
     captured = payment.amount_captured - payment.amount_reversed
     if payment.state == "captured" and captured and (attempt.operation == "capture" or attempt.capture):
         draft.move_attempt(attempt, "reversed", CLOSED)
         after = draft.move_payment(payment, "capture_reversed", amount_reversed=payment.amount_captured)
-        postings = chart.capture_reversed(payment.provider, captured)
-        draft.post(payment.payment_id, after.version, payment.currency, postings)
+        legs = postings.capture_reversed(payment.provider, captured)
+        draft.post(payment.payment_id, after.version, payment.currency, legs)
         return draft.change(outcome=True)
     reason = f"the provider took back the {attempt.operation} of a payment that is {payment.state}"
     draft.reject(rejection_id, attempt, "reversed", origin="provider", reason=reason)

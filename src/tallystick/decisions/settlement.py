@@ -10,15 +10,19 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from tallystick import chart
-from tallystick.actions import kept_part
 from tallystick.decisions.draft import Draft, Step
 from tallystick.decisions.late_effects import late_effect
 from tallystick.decisions.reversals import reverse
-from tallystick.decisions.stored import CLOSED, EFFECTS, Checks, Stored, evidence_of, payment_event, verdict_name
-from tallystick.lifecycle import CREATE_OPEN, FINAL, Reading, next_state, reading
-from tallystick.model import Attempt, Change, Failure, Payment, Schedule
-from tallystick.providers.base import (
+from tallystick.decisions.terms import CLOSED, EFFECTS, Checks, evidence_of, payment_event
+from tallystick.domain.change import Change
+from tallystick.domain.ledger import postings
+from tallystick.domain.lifecycles.machines import FINAL, next_state
+from tallystick.domain.lifecycles.payment import CREATE_OPEN
+from tallystick.domain.lifecycles.verdict_matrix import VerdictMeaning, meaning_of
+from tallystick.domain.next_action import kept_part
+from tallystick.domain.snapshot import PaymentSnapshot
+from tallystick.domain.subjects import Attempt, Failure, Payment, Schedule
+from tallystick.domain.verdicts import (
     Approved,
     Declined,
     NotFound,
@@ -28,11 +32,12 @@ from tallystick.providers.base import (
     Reversed,
     Unknown,
     Verdict,
+    verdict_name,
 )
 
 
 def settle(
-    stored: Stored, attempt_id: str, verdict: Verdict, step: Step, rejection_id: str, checks: Checks
+    stored: PaymentSnapshot, attempt_id: str, verdict: Verdict, step: Step, rejection_id: str, checks: Checks
 ) -> Change | None:
     """The change that ``verdict`` makes, or None where it says nothing new (or must wait its turn)."""
     attempt = stored.attempt(attempt_id)
@@ -45,17 +50,17 @@ def settle(
     )
     draft = Draft(stored.payment.merchant_id, stored.payment.payment_id, step)
     wrong = mismatch(attempt, verdict)
-    match reading(attempt.state, verdict_name(verdict)):
+    match meaning_of(attempt.state, verdict_name(verdict)):
         case _ if wrong is not None:
             return _conflict(draft, attempt, verdict, rejection_id, wrong, checks)
-        case Reading.SAME:
+        case VerdictMeaning.SAME:
             return None
-        case Reading.CONFLICT:
+        case VerdictMeaning.CONFLICT:
             reason = f"the provider says {verdict_name(verdict)} of an attempt that is {attempt.state}"
             return _conflict(draft, attempt, verdict, rejection_id, reason, checks)
-        case Reading.LATE_EFFECT:
+        case VerdictMeaning.LATE_EFFECT:
             return late_effect(draft, stored, attempt, verdict, rejection_id)
-        case Reading.APPLY:
+        case VerdictMeaning.APPLY:
             return _apply(draft, stored, attempt, verdict, rejection_id, checks)
 
 
@@ -114,7 +119,7 @@ def _conflict(
 
 
 def _apply(
-    draft: Draft, stored: Stored, attempt: Attempt, verdict: Verdict, rejection_id: str, checks: Checks
+    draft: Draft, stored: PaymentSnapshot, attempt: Attempt, verdict: Verdict, rejection_id: str, checks: Checks
 ) -> Change | None:
     reference = verdict.reference or attempt.provider_reference
     match verdict:
@@ -141,7 +146,7 @@ def _apply(
     return draft.change(outcome=True)
 
 
-def _follow_waiting(draft: Draft, stored: Stored, attempt: Attempt, verdict: Verdict) -> bool:
+def _follow_waiting(draft: Draft, stored: PaymentSnapshot, attempt: Attempt, verdict: Verdict) -> bool:
     """The payment's or refund's own waiting state; False when it must wait for a cancel under way."""
     payment = stored.payment
     if attempt.operation == "refund":
@@ -162,7 +167,7 @@ def _follow_waiting(draft: Draft, stored: Stored, attempt: Attempt, verdict: Ver
 
 
 def _approved(
-    draft: Draft, stored: Stored, attempt: Attempt, verdict: Approved, rejection_id: str, checks: Checks
+    draft: Draft, stored: PaymentSnapshot, attempt: Attempt, verdict: Approved, rejection_id: str, checks: Checks
 ) -> Change | None:
     payment = stored.payment
     event = payment_event(attempt, verdict)
@@ -176,7 +181,9 @@ def _approved(
     return draft.change(outcome=True)
 
 
-def _overtaken(draft: Draft, stored: Stored, attempt: Attempt, verdict: Approved, rejection_id: str) -> Change | None:
+def _overtaken(
+    draft: Draft, stored: PaymentSnapshot, attempt: Attempt, verdict: Approved, rejection_id: str
+) -> Change | None:
     """An approval that the payment has no edge for. While a cancel is under way an authorization waits for that
     cancel's outcome; a capture or cancel whose payment has moved on without it is answered with the payment as it
     is, and what does not fit is kept with an alert, its money in suspense."""
@@ -190,13 +197,13 @@ def _overtaken(draft: Draft, stored: Stored, attempt: Attempt, verdict: Approved
         if attempt.operation == "capture" and next_state("payment", payment.state, "late_effect") is not None:
             draft.move_attempt(closed, "late_effect", CLOSED, late_effect=True)
             payment = draft.move_payment(payment, "late_effect")
-            postings = chart.late_money_in(payment.provider, attempt.amount)
-            draft.post(payment.payment_id, payment.version, payment.currency, postings)
+            legs = postings.late_money_in(payment.provider, attempt.amount)
+            draft.post(payment.payment_id, payment.version, payment.currency, legs)
     draft.respond_payment(attempt.idempotency_key, 200, payment)
     return draft.change(outcome=True)
 
 
-def _payment_moved(draft: Draft, stored: Stored, attempt: Attempt, event: str, checks: Checks) -> None:
+def _payment_moved(draft: Draft, stored: PaymentSnapshot, attempt: Attempt, event: str, checks: Checks) -> None:
     """Authorized, captured, canceled or expired: the payment's new version, its postings, and the answers."""
     before = stored.payment
     held = before.amount_authorized
@@ -204,24 +211,24 @@ def _payment_moved(draft: Draft, stored: Stored, attempt: Attempt, event: str, c
     if attempt.operation == "authorize" and checks.keeps_references:
         draft.know_reference(attempt)
     if event == "authorized":
-        postings = chart.hold(before.provider, attempt.amount)
+        legs = postings.hold(before.provider, attempt.amount)
         fields |= {"amount_authorized": attempt.amount, "provider_reference": attempt.provider_reference}
         draft.watch(checks.authorization_deadline_ms)
     elif event == "captured":
-        postings = chart.capture(before.provider, held, attempt.amount)
+        legs = postings.capture(before.provider, held, attempt.amount)
         fields["amount_captured"] = attempt.amount
         if attempt.operation == "authorize":
             fields |= {"amount_authorized": attempt.amount, "provider_reference": attempt.provider_reference}
     else:
-        postings = chart.release(before.provider, held)
+        legs = postings.release(before.provider, held)
     after = draft.move_payment(before, event, failure=None, **fields)
-    draft.post(before.payment_id, after.version, before.currency, postings)
+    draft.post(before.payment_id, after.version, before.currency, legs)
     if attempt.operation == "cancel":
         _close_authorize(draft, stored, after)
     draft.respond_payment(attempt.idempotency_key, 201 if attempt.operation == "authorize" else 200, after)
 
 
-def _close_authorize(draft: Draft, stored: Stored, after: Payment) -> None:
+def _close_authorize(draft: Draft, stored: PaymentSnapshot, after: Payment) -> None:
     """Where the customer never acted, the canceled payment also closes its authorization and answers the create."""
     for attempt in stored.attempts:
         if attempt.operation == "authorize" and attempt.state not in FINAL["attempt"]:
@@ -229,10 +236,10 @@ def _close_authorize(draft: Draft, stored: Stored, after: Payment) -> None:
             draft.respond_payment(attempt.idempotency_key, 201, after)
 
 
-def _refund_succeeded(draft: Draft, stored: Stored, attempt: Attempt) -> None:
+def _refund_succeeded(draft: Draft, stored: PaymentSnapshot, attempt: Attempt) -> None:
     payment, refund = stored.payment, stored.refund(attempt.refund_id)
     after = draft.move_refund(refund, "succeeded", provider_reference=attempt.provider_reference, failure=None)
-    draft.post(after.refund_id, after.version, after.currency, chart.refund_succeeded(after.provider, after.amount))
+    draft.post(after.refund_id, after.version, after.currency, postings.refund_succeeded(after.provider, after.amount))
     draft.move_payment(
         payment,
         "refund_succeeded",
@@ -242,7 +249,7 @@ def _refund_succeeded(draft: Draft, stored: Stored, attempt: Attempt) -> None:
     draft.respond_refund(attempt.idempotency_key, 201, after)
 
 
-def give_up(stored: Stored, attempt_id: str, step: Step) -> Change:
+def give_up(stored: PaymentSnapshot, attempt_id: str, step: Step) -> Change:
     """Nothing happened, and there will be no more tries: the instruction ends as failed."""
     attempt = stored.attempt(attempt_id)
     failure = Failure(
@@ -256,7 +263,9 @@ def give_up(stored: Stored, attempt_id: str, step: Step) -> Change:
     return change
 
 
-def _not_executed(draft: Draft, stored: Stored, attempt: Attempt, event: str, failure: Failure) -> Change | None:
+def _not_executed(
+    draft: Draft, stored: PaymentSnapshot, attempt: Attempt, event: str, failure: Failure
+) -> Change | None:
     """A decline or a failure: the attempt closes, and the payment or refund goes where nothing has moved."""
     payment = stored.payment
     match attempt.operation:
@@ -277,8 +286,8 @@ def _not_executed(draft: Draft, stored: Stored, attempt: Attempt, event: str, fa
     draft.move_attempt(attempt, event, CLOSED)
     if attempt.operation == "refund":
         refund = draft.move_refund(stored.refund(attempt.refund_id), "failed", failure=failure)
-        postings = chart.refund_failed(refund.provider, refund.amount, had_succeeded=False)
-        draft.post(refund.refund_id, refund.version, refund.currency, postings)
+        legs = postings.refund_failed(refund.provider, refund.amount, had_succeeded=False)
+        draft.post(refund.refund_id, refund.version, refund.currency, legs)
         pending = payment.amount_refund_pending - refund.amount
         draft.move_payment(payment, payment_event, amount_refund_pending=pending)
         draft.respond_refund(attempt.idempotency_key, 201, refund)

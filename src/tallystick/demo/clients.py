@@ -12,7 +12,7 @@ import aiohttp
 import msgspec
 
 from tallystick.demo.stories import Order
-from tallystick.errors import TallystickError
+from tallystick.domain.errors import TallystickError
 
 #: A client that has no final answer by then reports it: `…_not_charged` takes recovery about 8 s here.
 PATIENCE_S: Final = 45

@@ -8,14 +8,15 @@ from typing import Final
 import msgspec
 from msgspec import Struct
 
-from tallystick import chart
-from tallystick.chart import Posting
 from tallystick.decisions.dispute_money import suspended
+from tallystick.domain.change import Transfer
+from tallystick.domain.ledger import accounts, postings
+from tallystick.domain.ledger.postings import Posting
+from tallystick.domain.lifecycles.machines import FINAL
+from tallystick.domain.replay import Step
+from tallystick.domain.subjects import Dispute, Payment, Refund
 from tallystick.invariants.finding import Finding
 from tallystick.invariants.payment_record import PaymentRecord
-from tallystick.invariants.replay import Step
-from tallystick.lifecycle import FINAL
-from tallystick.model import Dispute, Payment, Refund, Transfer
 
 #: Payment states in which the provider still holds the authorized amount.
 HOLDING: Final = frozenset({"authorized", "capturing", "canceling"})
@@ -107,15 +108,15 @@ def _due(record: PaymentRecord, step: Step) -> list[Posting]:
 def _due_of_payment(record: PaymentRecord, step: Step, after: Payment, held: int) -> list[Posting]:
     match step.event:
         case "authorized":
-            return chart.hold(after.provider, after.amount_authorized)
+            return postings.hold(after.provider, after.amount_authorized)
         case "captured":
-            return chart.capture(after.provider, held, after.amount_captured)
+            return postings.capture(after.provider, held, after.amount_captured)
         case "canceled" | "expired":
-            return chart.release(after.provider, held)
+            return postings.release(after.provider, held)
         case "capture_reversed":
-            return chart.capture_reversed(after.provider, after.amount_captured)
+            return postings.capture_reversed(after.provider, after.amount_captured)
         case "late_effect":
-            return chart.late_money_in(after.provider, amount) if (amount := _late_money(record, step)) else []
+            return postings.late_money_in(after.provider, amount) if (amount := _late_money(record, step)) else []
     return []
 
 
@@ -135,37 +136,37 @@ def _late_money(record: PaymentRecord, step: Step) -> int:
 def _due_of_dispute(step: Step, after: Dispute, before: Dispute | None) -> list[Posting]:
     """A step's own postings, and beside them what came to stand in suspense."""
     if before is None:
-        return chart.dispute_opened(after.amount)
+        return postings.dispute_opened(after.amount)
     due: list[Posting] = []
     match step.event:
         case "funds_withdrawn":
-            due = chart.dispute_withdrawn(after.provider, after.amount)
+            due = postings.dispute_withdrawn(after.provider, after.amount)
         case "funds_returned":
-            due = chart.dispute_returned(after.provider, after.amount)
+            due = postings.dispute_returned(after.provider, after.amount)
         case "won":
-            due = chart.dispute_won(after.provider, after.amount, withdrawn=before.funds_withdrawn)
+            due = postings.dispute_won(after.provider, after.amount, withdrawn=before.funds_withdrawn)
         case "lost":
-            due = chart.dispute_lost(after.provider, after.amount, withdrawn=before.funds_withdrawn)
+            due = postings.dispute_lost(after.provider, after.amount, withdrawn=before.funds_withdrawn)
     more = suspended(after) - suspended(before)
     if after.contested and not before.contested and after.state == "won":
-        due = [*due, *chart.dispute_contested(after.provider, after.amount)]
+        due = [*due, *postings.dispute_contested(after.provider, after.amount)]
         more -= after.amount
     if more == 0:
         return due
-    late = chart.late_money_in if more > 0 else chart.late_money_out
+    late = postings.late_money_in if more > 0 else postings.late_money_out
     return [*due, *late(after.provider, abs(more))]
 
 
 def _due_of_refund(step: Step, after: Refund) -> list[Posting]:
     match step.event:
         case "create":
-            return chart.refund_sent(after.provider, after.amount)
+            return postings.refund_sent(after.provider, after.amount)
         case "succeeded":
-            return chart.refund_succeeded(after.provider, after.amount)
+            return postings.refund_succeeded(after.provider, after.amount)
         case "failed":
-            return chart.refund_failed(after.provider, after.amount, had_succeeded=step.from_state == "succeeded")
+            return postings.refund_failed(after.provider, after.amount, had_succeeded=step.from_state == "succeeded")
         case "late_effect":
-            return chart.late_money_out(after.provider, after.amount)
+            return postings.late_money_out(after.provider, after.amount)
     return []
 
 
@@ -182,8 +183,8 @@ def holds_match(record: PaymentRecord) -> Iterator[Finding]:
     """The ledger holds what the provider holds for us: the authorization while it is open, and nothing after it."""
     payment = record.payment
     due = payment.amount_authorized if payment.state in HOLDING else 0
-    held = _debit(record, chart.authorized_account(payment.provider))
-    against = -_debit(record, chart.contra_account(payment.provider))
+    held = _debit(record, accounts.authorized_account(payment.provider))
+    against = -_debit(record, accounts.contra_account(payment.provider))
     if not held == against == due:
         yield Finding(payment.payment_id, f"is {payment.state}: must hold {due}, holds {held} against {against}")
 
@@ -191,7 +192,7 @@ def holds_match(record: PaymentRecord) -> Iterator[Finding]:
 def refunds_in_flight_match(record: PaymentRecord) -> Iterator[Finding]:
     """The clearing account of refunds holds what is promised and not confirmed, and nothing else."""
     payment = record.payment
-    in_flight = -_debit(record, chart.refunds_account(payment.provider))
+    in_flight = -_debit(record, accounts.refunds_account(payment.provider))
     if in_flight != payment.amount_refund_pending:
         yield Finding(payment.payment_id, f"has {in_flight} in flight, {payment.amount_refund_pending} pending")
 
@@ -201,14 +202,14 @@ def captured_money_is_owed(record: PaymentRecord) -> Iterator[Finding]:
     provider owes us the same, less what is still in flight and what it withdrew, plus what stands in suspense."""
     payment = record.payment
     kept = payment.amount_captured - payment.amount_reversed - payment.amount_refunded
-    owed = -_debit(record, chart.MERCHANT)
+    owed = -_debit(record, accounts.MERCHANT)
     reserved = sum(each.amount for each in record.disputes if each.state != "won" or each.contested)
     due = kept - payment.amount_refund_pending - reserved
     if owed != due:
         yield Finding(payment.payment_id, f"owes {owed} to the merchant, must {due}")
-    suspended = -_debit(record, chart.suspense_account(payment.provider))
+    suspended = -_debit(record, accounts.suspense_account(payment.provider))
     withdrawn = sum(dispute.amount for dispute in record.disputes if _is_withdrawn(dispute))
-    receivable = _debit(record, chart.provider_account(payment.provider))
+    receivable = _debit(record, accounts.provider_account(payment.provider))
     if receivable != kept + suspended - withdrawn:
         yield Finding(
             payment.payment_id, f"is owed {receivable} by the provider, must be {kept + suspended - withdrawn}"
@@ -220,10 +221,10 @@ def disputes_are_reserved(record: PaymentRecord) -> Iterator[Finding]:
     withdrew; both are empty of what is decided."""
     payment = record.payment
     undecided = [dispute for dispute in record.disputes if dispute.state not in FINAL["dispute"]]
-    reserve = -_debit(record, chart.DISPUTE_RESERVE)
+    reserve = -_debit(record, accounts.DISPUTE_RESERVE)
     if reserve != (due := sum(dispute.amount for dispute in undecided)):
         yield Finding(payment.payment_id, f"has {reserve} in reserve, open disputes are over {due}")
-    cleared = _debit(record, chart.disputes_account(payment.provider))
+    cleared = _debit(record, accounts.disputes_account(payment.provider))
     if cleared != (due := sum(dispute.amount for dispute in undecided if dispute.funds_withdrawn)):
         yield Finding(payment.payment_id, f"has {cleared} withdrawn for disputes, must have {due}")
 
@@ -238,7 +239,7 @@ def _is_withdrawn(dispute: Dispute) -> bool:
 def suspense_is_explained(record: PaymentRecord) -> Iterator[Finding]:
     """Money in suspense came with a late effect in history, and each late effect has its rejection and alert. Of a
     dispute it is what the movements that the provider named do not explain."""
-    suspense = chart.suspense_account(record.payment.provider)
+    suspense = accounts.suspense_account(record.payment.provider)
     for transfer in record.transfers:
         if suspense in (transfer.debit, transfer.credit) and not _is_late(record, transfer):
             yield Finding(transfer.subject_id, f"version {transfer.version} posted to suspense without a late effect")
@@ -273,5 +274,5 @@ def _moves(transfer: Transfer, account: str) -> int:
     return transfer.amount * ((transfer.debit == account) - (transfer.credit == account))
 
 
-def _said(postings: list[Posting]) -> str:
-    return ", ".join(f"{p.kind} {p.amount} ({p.debit} from {p.credit})" for p in postings) or "nothing"
+def _said(legs: list[Posting]) -> str:
+    return ", ".join(f"{p.kind} {p.amount} ({p.debit} from {p.credit})" for p in legs) or "nothing"

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from tallystick.domain.lifecycles.machines import MACHINES, next_state
+from tallystick.domain.lifecycles.table import NEW
+from tallystick.domain.replay import differing_fields
 from tallystick.invariants.finding import Finding
 from tallystick.invariants.payment_record import PaymentRecord
-from tallystick.invariants.replay import differing_fields
-from tallystick.lifecycle import MACHINES, NEW, next_state
 
 
 def versions_without_gaps(record: PaymentRecord) -> Iterator[Finding]:

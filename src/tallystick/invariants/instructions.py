@@ -8,10 +8,10 @@ from typing import Any
 
 import msgspec
 
+from tallystick.domain.lifecycles.machines import FINAL
+from tallystick.domain.subjects import Attempt
 from tallystick.invariants.finding import Finding
 from tallystick.invariants.payment_record import Answer, PaymentRecord
-from tallystick.lifecycle import FINAL
-from tallystick.model import Attempt
 
 #: Status of an executed instruction's answer, and of a refused one's.
 _EXECUTED = (200, 201)

@@ -11,8 +11,9 @@ import asyncpg
 from msgspec import Struct
 
 from tallystick import sql
-from tallystick.invariants.replay import Replay, Step, replay
-from tallystick.model import Attempt, Dispute, Payment, Refund, Transfer
+from tallystick.domain.change import Transfer
+from tallystick.domain.replay import Replay, Step, replay
+from tallystick.domain.subjects import Attempt, Dispute, Payment, Refund
 from tallystick.record.reads import attempt_of, dispute_of, payment_of, refund_of
 
 Row = TypeVar("Row")

@@ -17,12 +17,12 @@ import asyncpg
 import msgspec
 from msgspec import Struct
 
-from tallystick import chart
+from tallystick.domain.ledger import accounts
+from tallystick.domain.lifecycles.attempt import ATTEMPT_OPEN
 from tallystick.invariants.books import HOLDING
 from tallystick.invariants.finding import Finding
 from tallystick.invariants.payment_record import PaymentRecord, merchants, payment_records
 from tallystick.invariants.report import Findings, Named, Progress, Report
-from tallystick.lifecycle import ATTEMPT_OPEN
 
 ONE_CHARGE: Final = Named("one_charge_per_payment", "The provider holds or took a payment's money at most once.")
 KNOWN: Final = Named("charges_are_known", "Every charge is for a payment, and for attempts, that we sent there.")
@@ -190,7 +190,7 @@ def _not_as_asked(record: PaymentRecord, charges: list[Charge]) -> list[Finding]
 
 def _money_differs(record: PaymentRecord, charges: list[Charge]) -> list[Finding]:
     payment = record.payment
-    suspense = chart.suspense_account(payment.provider)
+    suspense = accounts.suspense_account(payment.provider)
     disputes = {dispute.dispute_id for dispute in record.disputes}
     late = [t for t in record.transfers if t.kind == "late_effect" and t.subject_id not in disputes]
     late_in = sum(transfer.amount for transfer in late if transfer.credit == suspense)

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from tallystick.decisions.messages import TYPES, message_of
+from tallystick.domain.change import Message
+from tallystick.domain.replay import Step, Subject
+from tallystick.domain.subjects import Attempt, Payment
 from tallystick.invariants.finding import Finding
 from tallystick.invariants.payment_record import PaymentRecord
-from tallystick.invariants.replay import Step, Subject
-from tallystick.model import Attempt, Message, Payment
 
 
 def steps_are_told(record: PaymentRecord) -> Iterator[Finding]:

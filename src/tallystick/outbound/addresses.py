@@ -18,7 +18,7 @@ from typing import Any, Final
 from aiohttp.abc import AbstractResolver, ResolveResult
 from yarl import URL
 
-from tallystick.errors import TallystickError
+from tallystick.domain.errors import TallystickError
 
 #: Longer than any honest one, and what common servers and proxies take.
 MAX_URL_CHARS: Final = 2_048

@@ -8,7 +8,7 @@ from typing import Final
 
 from msgspec import Struct
 
-from tallystick.errors import TallystickError
+from tallystick.domain.errors import TallystickError
 from tallystick.kit.ids import new_id
 from tallystick.outbound.addresses import Guard
 from tallystick.outbound.dispatch import Dispatch

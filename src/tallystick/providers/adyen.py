@@ -18,13 +18,15 @@ from urllib.parse import quote
 import Adyen
 from Adyen.exceptions import AdyenAPIResponseError
 
-from tallystick.money import representable, to_provider_amount
+from tallystick.domain.money import representable, to_provider_amount
+from tallystick.domain.traits import Traits
+from tallystick.domain.verdicts import NotSent, Unknown, Verdict
 from tallystick.providers.adyen_answers import read_modified, read_paid, refused
 from tallystick.providers.adyen_codes import EXPONENTS
 from tallystick.providers.adyen_reference import Reference, write_reference
 from tallystick.providers.adyen_transport import Transport
-from tallystick.providers.base import NotSent, ProviderCall, Traits, Unknown, Verdict
 from tallystick.providers.http import NothingSent, ProviderHttp, SentUnanswered
+from tallystick.providers.port import ProviderCall
 
 #: Calls under way at once: each holds a thread of the SDK's while it waits. A call that waits longer for one than its
 #: sender's deadline is not sent.

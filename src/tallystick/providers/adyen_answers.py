@@ -13,7 +13,8 @@ import msgspec
 from Adyen.exceptions import AdyenAPIResponseError
 from msgspec import Meta, Struct
 
-from tallystick.money import from_provider_amount
+from tallystick.domain.money import from_provider_amount
+from tallystick.domain.verdicts import Approved, Declined, NotSent, Pending, RequiresAction, Unknown, Verdict
 from tallystick.providers.adyen_codes import (
     ACTIONS,
     DECLINED,
@@ -26,16 +27,7 @@ from tallystick.providers.adyen_codes import (
     WAITING,
     refusal_of,
 )
-from tallystick.providers.base import (
-    Approved,
-    Declined,
-    NotSent,
-    Pending,
-    ProviderCall,
-    RequiresAction,
-    Unknown,
-    Verdict,
-)
+from tallystick.providers.port import ProviderCall
 
 #: Longest text kept of theirs, in characters: theirs are sentences.
 MESSAGE_CHARS: Final = 500

@@ -16,10 +16,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Final
 
-from tallystick.movement import Movement
+from tallystick.domain.dispute_movement import Movement
+from tallystick.domain.notices import DisputeNotice, Notice
 from tallystick.providers.adyen_items import REASON_CHARS, Item, amount_of
 from tallystick.providers.adyen_reference import Reference
-from tallystick.providers.notices import DisputeNotice, Notice
 
 
 def _dispute(state: str, funds: str | None = None, *, opens: bool = True) -> Callable[[Item, Reference | None], Notice]:

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Final
 
 from msgspec import Meta, Struct
 
-from tallystick.money import from_provider_amount
+from tallystick.domain.money import from_provider_amount
 from tallystick.providers.adyen_codes import EXPONENTS
 
 #: Longest reason kept, in characters: theirs are a few words.

@@ -22,21 +22,13 @@ from typing import Annotated, Any, Final
 import msgspec
 from msgspec import Meta, Struct
 
+from tallystick.domain.notices import AttemptNotice, ChargeNotice, Notice, RefundNotice
+from tallystick.domain.verdicts import AnyVerdict, Approved, Declined, Reversed
 from tallystick.providers.adyen_codes import FAILURES, refusal_from_text
 from tallystick.providers.adyen_disputes import DISPUTES
 from tallystick.providers.adyen_items import REASON_CHARS, Item, amount_of
 from tallystick.providers.adyen_reference import Reference, read_reference
-from tallystick.providers.base import Approved, Declined, Reversed
-from tallystick.providers.notices import (
-    AnyVerdict,
-    AttemptNotice,
-    BadSignature,
-    ChargeNotice,
-    Notice,
-    Notification,
-    RefundNotice,
-    Unparseable,
-)
+from tallystick.providers.receiver import BadSignature, Notification, Unparseable
 
 
 class _Wrapped(Struct, frozen=True):

@@ -35,10 +35,11 @@ from interlock import (
 )
 from msgspec import Struct
 
+from tallystick.domain.verdicts import NotSent, Unknown, Verdict
 from tallystick.kit.clock import monotonic_ms
 from tallystick.kit.logs import get_logger
-from tallystick.providers.base import NotSent, Provider, ProviderCall, Unknown, Verdict
 from tallystick.providers.http import UNREACHABLE
+from tallystick.providers.port import Provider, ProviderCall
 
 log = get_logger("tallystick.providers.guarded")
 

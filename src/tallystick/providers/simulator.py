@@ -9,22 +9,22 @@ from typing import Any, Final
 import msgspec
 from msgspec import Struct
 
-from tallystick.money import representable
-from tallystick.providers.base import (
+from tallystick.domain.money import representable
+from tallystick.domain.traits import Traits
+from tallystick.domain.verdicts import (
+    AnyVerdict,
     Approved,
     Declined,
     NotFound,
     NotSent,
     Pending,
-    ProviderCall,
     RequiresAction,
     Reversed,
-    Traits,
     Unknown,
     Verdict,
 )
 from tallystick.providers.http import Answer, NothingSent, ProviderHttp, SentUnanswered
-from tallystick.providers.notices import AnyVerdict
+from tallystick.providers.port import ProviderCall
 from tallystick.simulator.scripts import METHODS
 
 #: Where the acquirer's minor units differ from ISO 4217, as those of real providers do here and there.

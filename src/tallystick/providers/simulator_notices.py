@@ -12,19 +12,10 @@ from typing import Annotated, Final
 import msgspec
 from msgspec import Meta, Struct
 
-from tallystick.movement import Movement
-from tallystick.providers.base import Approved, Declined, Reversed, Unknown
-from tallystick.providers.notices import (
-    AttemptNotice,
-    BadSignature,
-    ChargeNotice,
-    DisputeNotice,
-    Notice,
-    Notification,
-    RefundNotice,
-    StaleTimestamp,
-    Unparseable,
-)
+from tallystick.domain.dispute_movement import Movement
+from tallystick.domain.notices import AttemptNotice, ChargeNotice, DisputeNotice, Notice, RefundNotice
+from tallystick.domain.verdicts import Approved, Declined, Reversed, Unknown
+from tallystick.providers.receiver import BadSignature, Notification, StaleTimestamp, Unparseable
 from tallystick.providers.simulator import OperationBody, verdict_of
 
 #: ``t=<unix seconds>,v1=<hex HMAC-SHA256 of "t.body">``, one ``v1`` for each secret that it is signed with.

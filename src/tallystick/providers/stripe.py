@@ -15,19 +15,11 @@ from typing import Any, Final
 import msgspec
 import stripe
 
-from tallystick.money import representable, to_provider_amount
-from tallystick.providers.base import (
-    Approved,
-    NotFound,
-    NotSent,
-    Pending,
-    ProviderCall,
-    RequiresAction,
-    Traits,
-    Unknown,
-    Verdict,
-)
+from tallystick.domain.money import representable, to_provider_amount
+from tallystick.domain.traits import Traits
+from tallystick.domain.verdicts import Approved, NotFound, NotSent, Pending, RequiresAction, Unknown, Verdict
 from tallystick.providers.http import NothingSent, ProviderHttp, SentUnanswered
+from tallystick.providers.port import ProviderCall
 from tallystick.providers.stripe_codes import EXPONENTS, ROUND_TO
 from tallystick.providers.stripe_evidence import answer_evidence, refused
 from tallystick.providers.stripe_objects import (

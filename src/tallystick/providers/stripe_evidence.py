@@ -11,7 +11,7 @@ from typing import Any, Final
 import msgspec
 import stripe
 
-from tallystick.providers.base import Declined, NotSent, Unknown, Verdict
+from tallystick.domain.verdicts import Declined, NotSent, Unknown, Verdict
 from tallystick.providers.stripe_codes import DECLINED, REFUSED, UNEXPECTED_STATES, refusal_of
 from tallystick.providers.stripe_objects import MESSAGE_CHARS, PaymentError
 

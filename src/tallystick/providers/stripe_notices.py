@@ -17,19 +17,10 @@ from typing import Final
 import msgspec
 from msgspec import Raw, Struct
 
-from tallystick.movement import Movement
-from tallystick.providers.base import Approved, Reversed, Unknown
-from tallystick.providers.notices import (
-    AttemptNotice,
-    BadSignature,
-    ChargeNotice,
-    DisputeNotice,
-    Notice,
-    Notification,
-    RefundNotice,
-    StaleTimestamp,
-    Unparseable,
-)
+from tallystick.domain.dispute_movement import Movement
+from tallystick.domain.notices import AttemptNotice, ChargeNotice, DisputeNotice, Notice, RefundNotice
+from tallystick.domain.verdicts import Approved, Reversed, Unknown
+from tallystick.providers.receiver import BadSignature, Notification, StaleTimestamp, Unparseable
 from tallystick.providers.stripe_codes import DISPUTES, EXPIRY_REASONS
 from tallystick.providers.stripe_objects import (
     ATTEMPT,

@@ -12,16 +12,8 @@ from typing import Annotated, Any, Final, Literal
 import msgspec
 from msgspec import Meta, Struct
 
-from tallystick.money import from_provider_amount
-from tallystick.providers.base import (
-    Approved,
-    Declined,
-    Pending,
-    RequiresAction,
-    Reversed,
-    Unknown,
-)
-from tallystick.providers.notices import AnyVerdict
+from tallystick.domain.money import from_provider_amount
+from tallystick.domain.verdicts import AnyVerdict, Approved, Declined, Pending, RequiresAction, Reversed, Unknown
 from tallystick.providers.stripe_codes import (
     DECLINED,
     EXPONENTS,

@@ -11,7 +11,8 @@ from collections.abc import Callable, Sequence
 from typing import Any, Final, Protocol
 
 from tallystick import sql
-from tallystick.model import Change, StoredInstruction
+from tallystick.domain.change import Change
+from tallystick.domain.instruction import StoredInstruction
 from tallystick.record.rows import Rows, balance_rows
 from tallystick.record.state_rows import Row
 

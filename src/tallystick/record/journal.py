@@ -15,10 +15,11 @@ from typing import Final
 import asyncpg
 from msgspec import Struct
 
-from tallystick.errors import ChangeRefused, OutcomeUnknown, Overloaded
+from tallystick.domain.change import Change
+from tallystick.domain.errors import ChangeRefused, OutcomeUnknown, Overloaded
+from tallystick.domain.instruction import StoredInstruction
 from tallystick.kit.clock import monotonic_ms
 from tallystick.kit.logs import get_logger
-from tallystick.model import Change, StoredInstruction
 from tallystick.record.batch import BatchResult, Connection, Entry, LostRace, committed, run_batch
 from tallystick.record.failures import DATABASE_AWAY, RETRY_SAME_CONNECTION, may_run_again
 

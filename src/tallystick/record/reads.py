@@ -10,9 +10,10 @@ import msgspec
 from msgspec import Struct
 
 from tallystick import sql
-from tallystick.decisions.stored import Stored
-from tallystick.model import Attempt, Dispute, Failure, Payment, Refund, StoredInstruction
-from tallystick.movement import Movement
+from tallystick.domain.dispute_movement import Movement
+from tallystick.domain.instruction import StoredInstruction
+from tallystick.domain.snapshot import PaymentSnapshot
+from tallystick.domain.subjects import Attempt, Dispute, Failure, Payment, Refund
 
 Owned = TypeVar("Owned", Attempt, Refund, Dispute)
 
@@ -39,7 +40,7 @@ class AttemptClock(Struct, frozen=True, kw_only=True):
 class Loaded(Struct, frozen=True, kw_only=True):
     """A payment with everything a settlement is decided against."""
 
-    stored: Stored
+    stored: PaymentSnapshot
     clocks: Mapping[str, AttemptClock]
 
 
@@ -99,7 +100,7 @@ class Reads:
         if payment is None:
             return None
         clocks = {record["attempt_id"]: _clock(record) for record in attempts}
-        stored = Stored(
+        stored = PaymentSnapshot(
             payment=payment_of(payment),
             attempts=tuple(clock.attempt for clock in clocks.values()),
             refunds=tuple(refund_of(record) for record in refunds),
@@ -107,7 +108,7 @@ class Reads:
         )
         return Loaded(stored=stored, clocks=clocks)
 
-    async def load_many(self, names: Sequence[tuple[str, str]]) -> dict[tuple[str, str], Stored]:
+    async def load_many(self, names: Sequence[tuple[str, str]]) -> dict[tuple[str, str], PaymentSnapshot]:
         """Payments with all that belongs to them, by (merchant, payment); those that are not there are left out."""
         columns = list(zip(*names, strict=True)) or [(), ()]
         async with self._pool.acquire() as connection:  # in the order of ``load``, for its reason
@@ -122,7 +123,7 @@ class Reads:
         loaded = {}
         for payment in payments:
             name = (payment.merchant_id, payment.payment_id)
-            loaded[name] = Stored(
+            loaded[name] = PaymentSnapshot(
                 payment=payment,
                 attempts=tuple(attempts.get(name, ())),
                 refunds=tuple(refunds.get(name, ())),

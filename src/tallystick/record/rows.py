@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from decimal import Decimal
 from typing import Final
 
-from tallystick.model import (
+from tallystick.domain.change import (
     Acknowledgement,
     Change,
     Claim,

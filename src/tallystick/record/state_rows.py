@@ -10,7 +10,8 @@ from typing import Any, Final
 
 import msgspec
 
-from tallystick.model import Attempt, Change, Dispute, Payment, Refund
+from tallystick.domain.change import Change
+from tallystick.domain.subjects import Attempt, Dispute, Payment, Refund
 
 Row = tuple[Any, ...]
 

@@ -11,7 +11,7 @@ from typing import Annotated, Any, Final, get_type_hints
 import msgspec
 from msgspec import Meta, Struct
 
-from tallystick.errors import TallystickError
+from tallystick.domain.errors import TallystickError
 from tallystick.settings.fields import count, ms, port, text
 from tallystick.settings.webhooks import WebhookSettings
 

@@ -11,7 +11,7 @@ from typing import Final
 
 from msgspec import Struct
 
-from tallystick.errors import TallystickError
+from tallystick.domain.errors import TallystickError
 from tallystick.record.inbox import DeadLetterFilter, EventName, Inbox
 from tallystick.settings.load import Settings
 from tallystick.webhooks.retries import Retries

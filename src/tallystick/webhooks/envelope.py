@@ -12,8 +12,9 @@ from typing import Any, Final
 import msgspec
 from msgspec import Struct
 
+from tallystick.domain.notices import Notice
 from tallystick.kit.ids import is_id, new_id, sibling_id
-from tallystick.providers.notices import Notice, Notification, Receiver, Unparseable
+from tallystick.providers.receiver import Notification, Receiver, Unparseable
 
 #: Longest name that a provider may give to an event, its type or a charge, in characters; theirs have at most 80.
 MAX_NAME_CHARS: Final = 255

@@ -17,15 +17,15 @@ from tallystick.core import Core
 from tallystick.decisions.dispositions import Ask, Decided, NotYet
 from tallystick.decisions.draft import Step
 from tallystick.decisions.events import decide_notice
-from tallystick.decisions.stored import Stored
-from tallystick.errors import OutcomeUnknown, Overloaded
+from tallystick.domain.change import Acknowledgement, Change
+from tallystick.domain.errors import OutcomeUnknown, Overloaded
+from tallystick.domain.notices import AttemptNotice, ChargeNotice, Notice
+from tallystick.domain.snapshot import PaymentSnapshot
+from tallystick.domain.verdicts import Unknown, Verdict
 from tallystick.kit.clock import monotonic_ms
 from tallystick.kit.ids import new_id, sibling_id
 from tallystick.kit.logs import get_logger
-from tallystick.model import Acknowledgement, Change
 from tallystick.outcome import provider_call
-from tallystick.providers.base import Unknown, Verdict
-from tallystick.providers.notices import AttemptNotice, ChargeNotice, Notice
 from tallystick.record.failures import may_run_again
 from tallystick.record.inbox import Claimed
 from tallystick.record.journal import Stale
@@ -46,7 +46,7 @@ class Handler:
         self._core = core
         self._retries = Retries(core.settings, core.chance)
 
-    async def handle(self, event: Claimed, stored: Stored | None, started_at: datetime) -> bool:
+    async def handle(self, event: Claimed, stored: PaymentSnapshot | None, started_at: datetime) -> bool:
         """One try at one event. False where the database was away: that says nothing of the event, and is no try."""
         try:
             disposition = await self._carry_out(event, stored, started_at)
@@ -61,7 +61,7 @@ class Handler:
                 return False
             return await self._failed(event, stored, started_at, error)
 
-    async def _carry_out(self, event: Claimed, stored: Stored | None, started_at: datetime) -> str:
+    async def _carry_out(self, event: Claimed, stored: PaymentSnapshot | None, started_at: datetime) -> str:
         notice = None if event.notice is None else _NOTICE.decode(event.notice)
         if notice is None:
             return await self._acknowledge(event, Decided("unknown_type"), None, started_at)
@@ -90,7 +90,7 @@ class Handler:
         raise RuntimeError("lost every race")
 
     def _decide(
-        self, event: Claimed, notice: Notice, stored: Stored, change_id: str, newest: Verdict | None
+        self, event: Claimed, notice: Notice, stored: PaymentSnapshot, change_id: str, newest: Verdict | None
     ) -> Decided | Ask | NotYet:
         evidence = {
             "event_id": event.event_id,
@@ -117,7 +117,7 @@ class Handler:
             newest=newest,
         )
 
-    async def _newest(self, stored: Stored, ask: Ask, notice: Notice) -> Verdict:
+    async def _newest(self, stored: PaymentSnapshot, ask: Ask, notice: Notice) -> Verdict:
         """The provider's current word on an attempt that an event contradicts."""
         attempt = stored.attempt(ask.attempt_id)
         provider = self._core.provider(attempt.provider)
@@ -129,7 +129,9 @@ class Handler:
             log.error("connector failed", provider=provider.name, error=type(error).__name__)
             return Unknown(reason=f"connector failed with {type(error).__name__}")
 
-    async def _commit(self, event: Claimed, decided: Decided, stored: Stored, started_at: datetime) -> str | None:
+    async def _commit(
+        self, event: Claimed, decided: Decided, stored: PaymentSnapshot, started_at: datetime
+    ) -> str | None:
         """The effect and its acknowledgement; None after a lost race."""
         if decided.change is None:
             return await self._acknowledge(event, decided, stored, started_at)
@@ -151,17 +153,21 @@ class Handler:
             )
         return decided.disposition
 
-    async def _acknowledge(self, event: Claimed, decided: Decided, stored: Stored | None, started_at: datetime) -> str:
+    async def _acknowledge(
+        self, event: Claimed, decided: Decided, stored: PaymentSnapshot | None, started_at: datetime
+    ) -> str:
         """Nothing to write but that there was nothing to write."""
         ack = self._ack(event, decided.disposition, started_at, stored=stored, detail=decided.reason)
         await self._core.journal.commit(_bare(event, ack))
         return decided.disposition
 
-    async def _not_yet(self, event: Claimed, why: str, stored: Stored | None, started_at: datetime) -> str:
+    async def _not_yet(self, event: Claimed, why: str, stored: PaymentSnapshot | None, started_at: datetime) -> str:
         """Tried again later, or dead."""
         return await self._again_or_dead(event, "unroutable", why, stored, started_at)
 
-    async def _failed(self, event: Claimed, stored: Stored | None, started_at: datetime, error: Exception) -> bool:
+    async def _failed(
+        self, event: Claimed, stored: PaymentSnapshot | None, started_at: datetime, error: Exception
+    ) -> bool:
         frames = traceback.extract_tb(error.__traceback__)
         place = f" at {frames[-1].name}:{frames[-1].lineno}" if frames else ""
         detail = f"{type(error).__name__}{place}"  # its text may repeat what a provider sent
@@ -173,7 +179,7 @@ class Handler:
         return True
 
     async def _again_or_dead(
-        self, event: Claimed, result: str, detail: str, stored: Stored | None, started_at: datetime
+        self, event: Claimed, result: str, detail: str, stored: PaymentSnapshot | None, started_at: datetime
     ) -> str:
         """Whose payment it is about is kept where that is known: the merchant sees the event, and filters find it. Had
         another worker come to hold the event, its word is the newer one."""
@@ -202,7 +208,7 @@ class Handler:
         result: str,
         started_at: datetime,
         *,
-        stored: Stored | None = None,
+        stored: PaymentSnapshot | None = None,
         detail: str | None = None,
     ) -> Acknowledgement:
         return Acknowledgement(

@@ -16,8 +16,8 @@ from typing import Any, Final
 import msgspec
 from msgspec import Struct
 
-from tallystick.actions import kept_part, with_action
-from tallystick.errors import Overloaded, TallystickError
+from tallystick.domain.errors import Overloaded, TallystickError
+from tallystick.domain.next_action import kept_part, with_action
 from tallystick.kit.log_sampling import SampledLines
 from tallystick.kit.logs import get_logger
 from tallystick.record.batch import Connection

@@ -12,7 +12,7 @@ from datetime import datetime
 from typing import Final
 
 from tallystick.core import Core
-from tallystick.decisions.stored import Stored
+from tallystick.domain.snapshot import PaymentSnapshot
 from tallystick.kit.ids import new_id
 from tallystick.kit.logs import get_logger
 from tallystick.record.inbox import Claimed, EventName, Inbox
@@ -116,7 +116,7 @@ class Processing:
     async def _chain(
         self,
         events: Sequence[Claimed],
-        stored: Stored | None,
+        stored: PaymentSnapshot | None,
         started_at: datetime,
         open_events: dict[EventName, Claimed],
     ) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 from tallystick.kit.clock import monotonic_ms
 from tallystick.kit.ids import new_id
 from tallystick.providers.adyen import AdyenProvider
-from tallystick.providers.base import ProviderCall
+from tallystick.providers.port import ProviderCall
 from tallystick.settings.load import Settings
 from tallystick.wiring import adyen_provider
 from tests.providers.adyen.bank import token

@@ -10,20 +10,12 @@ import pytest
 from aiohttp import web
 from msgspec.structs import replace
 
+from tallystick.domain.verdicts import Approved, Declined, NotSent, Pending, RequiresAction, Unknown, Verdict
 from tallystick.kit.clock import monotonic_ms
 from tallystick.providers.adyen import AdyenProvider
 from tallystick.providers.adyen_answers import evidence
 from tallystick.providers.adyen_transport import Transport
-from tallystick.providers.base import (
-    Approved,
-    Declined,
-    NotSent,
-    Pending,
-    RequiresAction,
-    Unknown,
-    Verdict,
-    send,
-)
+from tallystick.providers.port import send
 from tests.faulty_proxy import CHARGED, SILENT, Fault, FaultyProxy, faulty_proxy
 from tests.providers.adyen.bank import FakeAdyen, token
 from tests.providers.adyen.calls import AMOUNT, authorize, connector, follow_up

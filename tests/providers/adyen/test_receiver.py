@@ -11,19 +11,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tallystick.domain.notices import AttemptNotice, ChargeNotice, DisputeNotice, RefundNotice
+from tallystick.domain.verdicts import Approved, Declined, Reversed
 from tallystick.kit.ids import new_id
 from tallystick.providers.adyen_notices import AdyenReceiver
 from tallystick.providers.adyen_reference import Reference, read_reference, write_reference
-from tallystick.providers.base import Approved, Declined, Reversed
-from tallystick.providers.notices import (
-    AttemptNotice,
-    BadSignature,
-    ChargeNotice,
-    DisputeNotice,
-    Notification,
-    RefundNotice,
-    Unparseable,
-)
+from tallystick.providers.receiver import BadSignature, Notification, Unparseable
 from tests.providers.adyen.fake_adyen import HMAC_KEY, MERCHANT_ACCOUNT, delivery, signature
 
 NOW = datetime(2030, 1, 1, tzinfo=UTC)

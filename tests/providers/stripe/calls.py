@@ -9,7 +9,7 @@ from typing import Any
 
 from tallystick.kit.clock import monotonic_ms
 from tallystick.kit.ids import new_id
-from tallystick.providers.base import ProviderCall
+from tallystick.providers.port import ProviderCall
 from tallystick.providers.stripe import StripeProvider
 from tallystick.settings.load import Settings
 from tallystick.wiring import stripe_provider

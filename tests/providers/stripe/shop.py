@@ -12,9 +12,9 @@ from msgspec.structs import replace
 
 from tallystick import payments
 from tallystick.core import Core
-from tallystick.edge.commands import CreatePayment
+from tallystick.domain.requests.commands import CreatePayment
+from tallystick.domain.subjects import Payment
 from tallystick.invariants import tally, verify
-from tallystick.model import Payment
 from tallystick.providers.stripe_objects import ATTEMPT, MERCHANT, PAYMENT
 from tallystick.record.schedule import ScheduleBook
 from tallystick.recovery import Recovery

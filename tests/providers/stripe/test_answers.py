@@ -10,19 +10,10 @@ from typing import Any
 
 import pytest
 
+from tallystick.domain.money import is_currency
+from tallystick.domain.verdicts import Approved, Declined, NotFound, NotSent, Pending, RequiresAction, Unknown, Verdict
 from tallystick.kit.ids import new_id
-from tallystick.money import is_currency
-from tallystick.providers.base import (
-    Approved,
-    Declined,
-    NotFound,
-    NotSent,
-    Pending,
-    RequiresAction,
-    Unknown,
-    Verdict,
-    send,
-)
+from tallystick.providers.port import send
 from tallystick.providers.stripe_codes import DECLINES, DISPUTES, ERRORS, EXPONENTS, REFUND_FAILURES, ROUND_TO
 from tallystick.providers.stripe_objects import ATTEMPT
 from tallystick.simulator.scripts import METHODS

@@ -7,19 +7,10 @@ from typing import Any
 
 import pytest
 
+from tallystick.domain.verdicts import Approved, Declined, NotFound, NotSent, Pending, RequiresAction, Unknown, Verdict
 from tallystick.kit.clock import monotonic_ms
 from tallystick.providers import stripe as connector_module
-from tallystick.providers.base import (
-    Approved,
-    Declined,
-    NotFound,
-    NotSent,
-    Pending,
-    RequiresAction,
-    Unknown,
-    Verdict,
-    send,
-)
+from tallystick.providers.port import send
 from tallystick.providers.stripe import StripeProvider
 from tallystick.providers.stripe_objects import ATTEMPT, MERCHANT, PAYMENT
 from tests.ports import free_port

@@ -9,8 +9,9 @@ from datetime import UTC, datetime
 import pytest
 from aiohttp import web
 
-from tallystick.providers.base import Approved, Declined
-from tallystick.providers.notices import BadSignature, ChargeNotice, Notification
+from tallystick.domain.notices import ChargeNotice
+from tallystick.domain.verdicts import Approved, Declined
+from tallystick.providers.receiver import BadSignature, Notification
 from tallystick.providers.stripe_notices import StripeReceiver
 from tests.providers.stripe.bank import DECLINED, LocalStripe
 from tests.providers.stripe.calls import authorize, connector, follow_up

@@ -12,7 +12,8 @@ from typing import Any
 import msgspec
 import pytest
 
-from tallystick.providers.notices import Notice, Notification, Unparseable
+from tallystick.domain.notices import Notice
+from tallystick.providers.receiver import Notification, Unparseable
 from tallystick.providers.stripe_notices import StripeReceiver
 from tallystick.webhooks.envelope import envelope_of
 

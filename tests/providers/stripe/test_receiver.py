@@ -14,7 +14,7 @@ import stripe
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from tallystick.providers.notices import BadSignature, StaleTimestamp, Unparseable
+from tallystick.providers.receiver import BadSignature, StaleTimestamp, Unparseable
 from tallystick.providers.stripe_notices import StripeReceiver
 
 # The vector of Stripe's own documentation of its signatures.

@@ -1,4 +1,4 @@
-"""What settlements are decided against, and the words that their modules share."""
+"""Under what terms attempts are sent and looked at again, and what the decisions on verdicts share. Pure."""
 
 from __future__ import annotations
 
@@ -8,38 +8,15 @@ import msgspec
 from msgspec import Struct
 from msgspec.structs import replace
 
-from tallystick.actions import public_part
-from tallystick.model import Attempt, Dispute, Payment, Refund, Schedule
-from tallystick.providers.base import Approved, RequiresAction, Verdict
+from tallystick.domain.next_action import public_part
+from tallystick.domain.subjects import Attempt, Schedule
+from tallystick.domain.verdicts import Approved, RequiresAction, Verdict
 
 #: The schedule of an attempt that nobody has to look at again.
 CLOSED: Final = Schedule()
 
 #: The effect that an approval of each operation must report; anything else is a conflict to be asked about.
 EFFECTS: Final = {"capture": "captured", "cancel": "voided", "refund": "refunded"}
-
-
-class Stored(Struct, frozen=True, kw_only=True):
-    """A payment as loaded, with its attempts, refunds and disputes: what a settlement is decided against."""
-
-    payment: Payment
-    attempts: tuple[Attempt, ...]
-    refunds: tuple[Refund, ...] = ()
-    disputes: tuple[Dispute, ...] = ()
-
-    def attempt(self, attempt_id: str) -> Attempt:
-        """One attempt by id; KeyError when it is not this payment's."""
-        for attempt in self.attempts:
-            if attempt.attempt_id == attempt_id:
-                return attempt
-        raise KeyError(attempt_id)
-
-    def refund(self, refund_id: str | None) -> Refund:
-        """One refund by id; KeyError when it is not this payment's."""
-        for refund in self.refunds:
-            if refund.refund_id == refund_id:
-                return refund
-        raise KeyError(refund_id)
 
 
 class Checks(Struct, frozen=True, kw_only=True):
@@ -50,11 +27,6 @@ class Checks(Struct, frozen=True, kw_only=True):
     not_sent_in_ms: int
     authorization_deadline_ms: int
     keeps_references: bool = False
-
-
-def verdict_name(verdict: Verdict) -> str:
-    """The verdict's name in the published matrix."""
-    return str(type(verdict).__struct_config__.tag)
 
 
 def evidence_of(verdict: Verdict) -> Any:
@@ -72,3 +44,22 @@ def payment_event(attempt: Attempt, verdict: Approved) -> str:
         case "cancel":
             return "expired" if attempt.purpose == "expiry" else "canceled"
     return "refund_succeeded"
+
+
+class Terms(Struct, frozen=True, kw_only=True):
+    """Under what terms an attempt is sent: with whose account at the provider, and how long it may take from its
+    commit (the sender's window, then the request time-out, then the time until "no such charge" is evidence)."""
+
+    account: str
+    send_window_ms: int
+    request_timeout_ms: int
+    settling_ms: int
+
+    def submitted(self) -> Schedule:
+        """Recovery's schedule of an attempt that is being sent: the first look is at the deadline."""
+        deadline_ms = self.send_window_ms + self.request_timeout_ms
+        return Schedule(
+            next_check_in_ms=deadline_ms,
+            deadline_in_ms=deadline_ms,
+            settled_in_ms=deadline_ms + self.settling_ms,
+        )

@@ -13,7 +13,7 @@ from typing import Any, Final
 
 import msgspec
 
-from tallystick.edge.json_body import NumberLiteral, parse_json_object, safe_name
+from tallystick.domain.requests.json_body import NumberLiteral, parse_json_object, safe_name
 
 # Stored beside every fingerprint and hashed into it. Raise it when ``canonical`` or the framing changes, and
 # keep the old way for as long as instructions of that version exist: keys never expire.

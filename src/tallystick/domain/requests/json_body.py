@@ -12,7 +12,7 @@ import json
 import re
 from typing import Any, Final, NoReturn
 
-from tallystick.errors import TallystickError
+from tallystick.domain.errors import TallystickError
 from tallystick.kit.card_data import looks_like_card_number
 
 # Levels of objects and arrays. The deepest body of the contract has two (metadata); the rest is room for the

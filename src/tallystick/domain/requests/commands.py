@@ -13,7 +13,8 @@ from typing import Any, Final, Literal
 
 from msgspec import Struct, field
 
-from tallystick.edge.fields import (
+from tallystick.domain.money import EXPONENTS, MAX_AMOUNT
+from tallystick.domain.requests.fields import (
     MAX_METADATA_KEY_CHARS,
     MAX_METADATA_KEYS,
     MAX_TEXT_CHARS,
@@ -22,8 +23,7 @@ from tallystick.edge.fields import (
     Fields,
     InvalidFields,
 )
-from tallystick.edge.idempotency_key import MAX_KEY_CHARS
-from tallystick.money import EXPONENTS, MAX_AMOUNT
+from tallystick.domain.requests.idempotency_key import MAX_KEY_CHARS
 
 __all__ = [
     "CAPTURE_METHODS",

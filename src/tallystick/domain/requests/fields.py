@@ -11,9 +11,9 @@ from collections.abc import Collection, Mapping
 from datetime import UTC, datetime
 from typing import Any, Final, NoReturn
 
-from tallystick.edge.json_body import NumberLiteral, safe_name
-from tallystick.errors import ProblemField, TallystickError
-from tallystick.money import MAX_AMOUNT, is_currency
+from tallystick.domain.errors import ProblemField, TallystickError
+from tallystick.domain.money import MAX_AMOUNT, is_currency
+from tallystick.domain.requests.json_body import NumberLiteral, safe_name
 
 MIN_AMOUNT: Final = 1  # an instruction to move nothing is a mistake
 MAX_METADATA_KEYS: Final = 50  # what the large payment providers allow as well, so that it can be passed on

@@ -12,7 +12,7 @@ import re
 from collections.abc import Sequence
 from typing import Final
 
-from tallystick.errors import TallystickError
+from tallystick.domain.errors import TallystickError
 
 # Long enough for any UUID with a prefix; short enough for a database index entry.
 MAX_KEY_CHARS: Final = 255

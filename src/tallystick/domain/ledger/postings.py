@@ -1,18 +1,23 @@
-"""The chart of accounts and the postings of every event. Pure.
+"""The postings of every event. Pure.
 
-Every merchant has a book. A posting is a *transfer*: a debit account, a credit account and an amount above zero,
-so an unbalanced entry cannot be written down. Clearing accounts (``provider:``, ``authorized:``,
-``refunds_in_flight:``, ``suspense:``) return to zero when the world agrees with us.
+A posting is a *transfer*: a debit account, a credit account and an amount above zero, so an unbalanced entry cannot be
+written down.
 """
 
 from __future__ import annotations
 
 from typing import NamedTuple
 
-MERCHANT = "merchant"  # what we owe the merchant
-
-
-DISPUTE_RESERVE = "dispute_reserve"  # the merchant's money that an open dispute may cost
+from tallystick.domain.ledger.accounts import (
+    DISPUTE_RESERVE,
+    MERCHANT,
+    authorized_account,
+    contra_account,
+    disputes_account,
+    provider_account,
+    refunds_account,
+    suspense_account,
+)
 
 
 class Posting(NamedTuple):
@@ -22,36 +27,6 @@ class Posting(NamedTuple):
     debit: str
     credit: str
     amount: int
-
-
-def provider_account(provider: str) -> str:
-    """What the provider owes us."""
-    return f"provider:{provider}"
-
-
-def authorized_account(provider: str) -> str:
-    """Money held at the provider, not moved."""
-    return f"authorized:{provider}"
-
-
-def contra_account(provider: str) -> str:
-    """The other side of every hold."""
-    return f"authorized_contra:{provider}"
-
-
-def refunds_account(provider: str) -> str:
-    """Refunds we promised and the provider has not confirmed."""
-    return f"refunds_in_flight:{provider}"
-
-
-def disputes_account(provider: str) -> str:
-    """Disputed money that the provider withdrew, until the dispute is decided."""
-    return f"disputes:{provider}"
-
-
-def suspense_account(provider: str) -> str:
-    """Money that really moved on an edge we hold closed; a person decides what it is."""
-    return f"suspense:{provider}"
 
 
 def hold(provider: str, amount: int) -> list[Posting]:

@@ -12,10 +12,10 @@ from typing import Any, Final
 
 from msgspec.structs import replace
 
-from tallystick.lifecycle import PaymentState
-from tallystick.model import Payment
-from tallystick.providers.base import RequiresAction
-from tallystick.providers.notices import AttemptNotice, ChargeNotice, Notice
+from tallystick.domain.lifecycles.payment import PaymentState
+from tallystick.domain.notices import AttemptNotice, ChargeNotice, Notice
+from tallystick.domain.subjects import Payment
+from tallystick.domain.verdicts import RequiresAction
 
 #: The member of a kept action that holds the whole of it, encrypted.
 SEALED: Final = "sealed"

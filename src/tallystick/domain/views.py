@@ -8,9 +8,9 @@ from typing import Any, Final
 import msgspec
 from msgspec import Struct
 
-from tallystick.actions import due_action, public_part
-from tallystick.lifecycle import FINAL
-from tallystick.model import Dispute, Failure, Payment, Refund
+from tallystick.domain.lifecycles.machines import FINAL
+from tallystick.domain.next_action import due_action, public_part
+from tallystick.domain.subjects import Dispute, Failure, Payment, Refund
 
 _ENCODER: Final = msgspec.json.Encoder()
 

@@ -13,7 +13,7 @@ from typing import Any, Final
 import msgspec
 from msgspec import Struct
 
-from tallystick.model import Attempt, Dispute, Payment, Refund
+from tallystick.domain.subjects import Attempt, Dispute, Payment, Refund
 
 Subject = Payment | Refund | Attempt | Dispute
 

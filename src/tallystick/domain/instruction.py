@@ -1,0 +1,22 @@
+"""An instruction as the record holds it."""
+
+from __future__ import annotations
+
+from msgspec import Struct
+
+
+class StoredInstruction(Struct, frozen=True, kw_only=True):
+    """An instruction as found under its key, with its recorded answer where it is final."""
+
+    merchant_id: str
+    idempotency_key: str
+    instruction_id: str
+    operation: str
+    path: str
+    fingerprint: bytes
+    fingerprint_version: int
+    request: bytes
+    payment_id: str
+    subject_id: str
+    status: int | None = None
+    body: bytes | None = None

@@ -1,0 +1,1 @@
+"""Accounts, and the postings of every event."""

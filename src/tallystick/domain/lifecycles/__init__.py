@@ -1,0 +1,1 @@
+"""Every state and edge there is, one machine a file."""

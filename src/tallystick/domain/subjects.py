@@ -1,0 +1,128 @@
+"""The subjects of the record: what has a lifecycle and a history of its own. Plain data.
+
+Amounts are integers in the currency's ISO 4217 minor unit.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from msgspec import Struct, field
+
+from tallystick.domain.dispute_movement import Movement
+
+
+class Failure(Struct, frozen=True, omit_defaults=False):
+    """Why money did not move. ``code`` is ours and stable; ``retryable`` is about a *new* instruction."""
+
+    code: str
+    message: str
+    retryable: bool
+
+
+class Payment(Struct, frozen=True, kw_only=True):
+    """A payment as stored. Amounts are integers in the currency's ISO 4217 minor unit."""
+
+    merchant_id: str
+    payment_id: str
+    version: int
+    state: str
+    amount: int
+    currency: str
+    amount_authorized: int = 0
+    amount_captured: int = 0
+    amount_refunded: int = 0
+    amount_refund_pending: int = 0
+    amount_reversed: int = 0  # captured money that the provider later said never came
+    capture_method: str = "automatic"
+    payment_method: str
+    provider: str
+    provider_reference: str | None = None
+    next_action: dict[str, Any] | None = None
+    failure: Failure | None = None
+    description: str | None = None
+    metadata: dict[str, str] = field(default_factory=dict)
+    created_at: datetime
+    updated_at: datetime
+
+
+class Refund(Struct, frozen=True, kw_only=True):
+    """A refund of part or all of a captured payment."""
+
+    merchant_id: str
+    payment_id: str
+    refund_id: str
+    version: int
+    state: str
+    amount: int
+    currency: str
+    provider: str
+    provider_reference: str | None = None
+    reason: str | None = None
+    failure: Failure | None = None
+    created_at: datetime
+    updated_at: datetime
+
+
+class Dispute(Struct, frozen=True, kw_only=True):
+    """A customer's bank wants the money of a captured payment back. Several per payment; the amount is the bank's.
+
+    ``movements`` holds what the provider named of the money that it moved. ``contested``: it has called the dispute won
+    and lost, and a person decides whose the money is.
+    """
+
+    merchant_id: str
+    payment_id: str
+    dispute_id: str
+    version: int
+    state: str
+    amount: int
+    currency: str
+    provider: str
+    provider_reference: str
+    reason: str | None = None
+    funds_withdrawn: bool = False
+    movements: tuple[Movement, ...] = ()
+    contested: bool = False
+    created_at: datetime
+    updated_at: datetime
+
+
+class Schedule(Struct, frozen=True, kw_only=True):
+    """When recovery looks at an attempt again, relative to the database's clock at commit. None keeps what is stored.
+
+    ``deadline_in_ms``: after this no answer can be on its way through our own sender. ``settled_in_ms``: after this
+    "no such charge" is evidence. ``next_check_in_ms``: None means never (the attempt is closed or parked).
+    """
+
+    next_check_in_ms: int | None = None
+    deadline_in_ms: int | None = None
+    settled_in_ms: int | None = None
+    parked: bool = False
+
+
+class Attempt(Struct, frozen=True, kw_only=True):
+    """One money-moving call to a provider, with everything needed to ask about it or to send it again."""
+
+    merchant_id: str
+    payment_id: str
+    attempt_id: str
+    version: int
+    state: str
+    operation: str  # authorize | capture | cancel | refund
+    purpose: str  # instruction | expiry
+    refund_id: str | None = None
+    idempotency_key: str | None = None  # the client's instruction; None for what the platform does on its own
+    amount: int
+    currency: str
+    capture: bool = False  # authorize and capture in one call
+    payment_method: str
+    provider: str
+    account: str = "main"  # whose account at the provider
+    provider_key: str  # the idempotency key that the provider sees
+    provider_reference: str | None = None
+    parent_reference: str | None = None  # the charge that a capture, cancel or refund acts on
+    submissions: int = 1
+    late_effect: bool = False  # money arrived after this attempt was closed, and was posted to suspense
+    schedule: Schedule = Schedule()

@@ -9,9 +9,7 @@ from typing import TypeVar
 
 from msgspec.structs import replace
 
-from tallystick.decisions.dispositions import Ask, Decided, NotYet, Outcome
-from tallystick.decisions.draft import Step
-from tallystick.decisions.events import decide_notice
+from tallystick.decisions.change_builder import Cause
 from tallystick.decisions.instructions import (
     Instruction,
     cancel_payment,
@@ -19,8 +17,10 @@ from tallystick.decisions.instructions import (
     create_payment,
     create_refund,
 )
-from tallystick.decisions.settlement import settle
+from tallystick.decisions.provider_events.dispositions import Ask, Decided, EventDecision, NotYet
+from tallystick.decisions.provider_events.route import decide_notice
 from tallystick.decisions.terms import Checks, Terms
+from tallystick.decisions.verdicts import apply_verdict
 from tallystick.domain.change import Change, Message, Rejection, Transfer
 from tallystick.domain.lifecycles.attempt import ATTEMPT_OPEN
 from tallystick.domain.lifecycles.machines import is_edge
@@ -103,21 +103,21 @@ class PaperRecord:
         attempt = self.attempt(operation)
         assert attempt is not None
         said = approval(attempt) if verdict is None else verdict
-        change = settle(self.stored, attempt.attempt_id, said, self.step(), self._id("rej"), CHECKS)
+        change = apply_verdict(self.stored, attempt.attempt_id, said, self.step(), self._id("rej"), CHECKS)
         if change is not None:
             self.apply(change)
         return change
 
     def decide(
         self, notice: Notice | None, newest: Verdict | None = None, *, provider: str = PROVIDER, account: str = ACCOUNT
-    ) -> Outcome:
+    ) -> EventDecision:
         """What an event comes to, by itself."""
         return decide_notice(
             self.stored,
             notice,
             provider=provider,
             account=account,
-            step=self.step(),
+            cause=self.step(),
             rejection_id=self._id("rej"),
             checks=CHECKS,
             newest=newest,
@@ -169,12 +169,12 @@ class PaperRecord:
             sums[row.credit] -= row.amount
         return {account: amount for account, amount in sorted(sums.items()) if amount}
 
-    def step(self) -> Step:
+    def step(self) -> Cause:
         """The next step's cause."""
         number = self._next()
         at = AT + timedelta(seconds=number)
         actor, evidence = f"provider:{PROVIDER}", {"event_id": f"evt_{number}"}
-        return Step(change_id=f"chg_{number}", at=at, cause="webhook", actor=actor, evidence=evidence)
+        return Cause(change_id=f"chg_{number}", at=at, trigger="webhook", actor=actor, evidence=evidence)
 
     def _check(self) -> None:
         payment = self.payment

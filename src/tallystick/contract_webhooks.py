@@ -6,8 +6,8 @@ from collections.abc import Iterable
 from typing import Final
 
 from tallystick import markdown
-from tallystick.decisions.dispositions import DISPOSITIONS
 from tallystick.decisions.messages import TYPES, MessageBody
+from tallystick.decisions.provider_events.dispositions import DISPOSITIONS
 from tallystick.outbound.retries import JITTER, RETRY_AFTER_LIMIT_MS, SCHEDULE_MS
 from tallystick.settings.load import describe_settings
 

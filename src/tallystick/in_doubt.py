@@ -12,8 +12,8 @@ from typing import Any
 from msgspec import Struct
 
 from tallystick.core import Core
-from tallystick.decisions.draft import Step
-from tallystick.decisions.settlement import give_up
+from tallystick.decisions.change_builder import Cause
+from tallystick.decisions.verdicts import give_up
 from tallystick.domain.change import Change
 from tallystick.domain.errors import TallystickError
 from tallystick.domain.subjects import Attempt
@@ -90,7 +90,9 @@ async def resolve(
         change = await settle_verdict(core, loaded.stored, attempt_id, verdict, cause=cause, actor=who)
     if outcome == "not_executed":
         loaded = await find(core, book, attempt_id)
-        step = Step(change_id=new_id("chg"), at=core.clock.now(), cause=cause, actor=who, evidence={"operator": words})
+        step = Cause(
+            change_id=new_id("chg"), at=core.clock.now(), trigger=cause, actor=who, evidence={"operator": words}
+        )
         change = give_up(loaded.stored, attempt_id, step)
         if isinstance(await core.journal.commit(change), Stale):
             raise NotInDoubt(f"attempt {attempt_id} was settled by someone else meanwhile")

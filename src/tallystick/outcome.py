@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from tallystick.core import Core
-from tallystick.decisions.draft import Step
-from tallystick.decisions.settlement import settle
+from tallystick.decisions.change_builder import Cause
+from tallystick.decisions.verdicts import apply_verdict
 from tallystick.domain.change import Change
 from tallystick.domain.snapshot import PaymentSnapshot
 from tallystick.domain.subjects import Attempt
@@ -80,8 +80,8 @@ async def settle_verdict(
     rejection_id = sibling_id("rej", change_id)
     checks = core.checks(stored.attempt(attempt_id).provider)
     while True:
-        step = Step(change_id=change_id, at=core.clock.now(), cause=cause, actor=actor, evidence=evidence)
-        change = settle(stored, attempt_id, verdict, step, rejection_id, checks)
+        step = Cause(change_id=change_id, at=core.clock.now(), trigger=cause, actor=actor, evidence=evidence)
+        change = apply_verdict(stored, attempt_id, verdict, step, rejection_id, checks)
         if change is None:
             return None
         if not isinstance(await core.journal.commit(change), Stale):

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 
 from tallystick.core import Core
-from tallystick.decisions.draft import Step
+from tallystick.decisions.change_builder import Cause
 from tallystick.decisions.instructions import expire_payment
 from tallystick.decisions.late_effects import observe_authorization
 from tallystick.decisions.resubmission import (
@@ -21,7 +21,7 @@ from tallystick.decisions.resubmission import (
     park,
     resubmit,
 )
-from tallystick.decisions.settlement import give_up
+from tallystick.decisions.verdicts import give_up
 from tallystick.domain.change import Change
 from tallystick.domain.errors import TallystickError
 from tallystick.domain.snapshot import PaymentSnapshot
@@ -232,8 +232,8 @@ class Recovery:
             )
             await carry_out(self._core, sent, attempt_id, deadline_ms)
 
-    def _step(self, cause: str) -> Step:
-        return Step(change_id=new_id("chg"), at=self._core.clock.now(), cause=f"recovery: {cause}", actor=ACTOR)
+    def _step(self, cause: str) -> Cause:
+        return Cause(change_id=new_id("chg"), at=self._core.clock.now(), trigger=f"recovery: {cause}", actor=ACTOR)
 
     async def _commit(self, change: Change) -> bool:
         """Whether the change is in the record. Where another was first, that one's outcome is looked at next round."""

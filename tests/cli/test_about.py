@@ -11,8 +11,8 @@ import pytest
 from tallystick import __version__
 from tallystick.contract import RECOVERY_SETTINGS, render_contract
 from tallystick.contract_webhooks import INBOX_SETTINGS, OUTBOX_SETTINGS
-from tallystick.decisions.dispositions import DISPOSITIONS
 from tallystick.decisions.messages import TYPES
+from tallystick.decisions.provider_events.dispositions import DISPOSITIONS
 from tallystick.domain.errors import ERRORS
 from tallystick.domain.ledger import postings
 from tallystick.domain.lifecycles.machines import MACHINES

@@ -11,7 +11,7 @@ import msgspec
 import pytest
 from msgspec.structs import replace
 
-from tallystick.decisions.draft import Step
+from tallystick.decisions.change_builder import Cause
 from tallystick.decisions.resubmission import park
 from tallystick.invariants import INVARIANTS
 from tallystick.kit.clock import utc_now
@@ -56,7 +56,7 @@ def in_lane(database: Database, merchant: str) -> tuple[str, str]:
             loaded = await core.reads.load(merchant, payment_id)
             assert loaded is not None
             (attempt,) = loaded.stored.attempts
-            step = Step(change_id=new_id("chg"), at=utc_now(), cause="test", actor="test")
+            step = Cause(change_id=new_id("chg"), at=utc_now(), trigger="test", actor="test")
             assert isinstance(await core.journal.commit(park(loaded.stored, attempt.attempt_id, step)), Fresh)
             return payment_id, attempt.attempt_id
 

@@ -12,7 +12,7 @@ from msgspec import Struct
 
 from tallystick import payments
 from tallystick.core import Core
-from tallystick.decisions.draft import Step
+from tallystick.decisions.change_builder import Cause
 from tallystick.decisions.resubmission import park
 from tallystick.domain.dispute_movement import Movement
 from tallystick.domain.notices import AttemptNotice, DisputeNotice, Notice, RefundNotice
@@ -268,7 +268,7 @@ async def happened_after_all(core: Core, merchant_id: str, payment_id: str) -> N
 
 async def _park(core: Core, merchant_id: str, payment_id: str) -> None:
     loaded = await _loaded(core, merchant_id, payment_id)
-    step = Step(change_id=new_id("chg"), at=datetime.now(UTC), cause="recovery", actor="recovery")
+    step = Cause(change_id=new_id("chg"), at=datetime.now(UTC), trigger="recovery", actor="recovery")
     await core.journal.commit(park(loaded.stored, loaded.stored.attempts[0].attempt_id, step))
 
 

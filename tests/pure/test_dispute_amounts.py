@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tallystick.decisions.disputes import MOST_OF_A_PAYMENT
+from tallystick.decisions.provider_events.disputes import MOST_OF_A_PAYMENT
 from tallystick.domain.notices import DisputeNotice
 from tests.paper_record import AMOUNT, CURRENCY, PaperRecord
 

@@ -7,8 +7,8 @@ from collections.abc import Callable
 import pytest
 from msgspec.structs import replace
 
-from tallystick.decisions.dispositions import DISPOSITIONS, Ask, Decided, NotYet, Outcome
-from tallystick.decisions.settlement import give_up
+from tallystick.decisions.provider_events.dispositions import DISPOSITIONS, Ask, Decided, EventDecision, NotYet
+from tallystick.decisions.verdicts import give_up
 from tallystick.domain.notices import AttemptNotice, ChargeNotice, DisputeNotice, Notice, RefundNotice
 from tallystick.domain.verdicts import (
     Approved,
@@ -444,7 +444,7 @@ EFFECTS: dict[str, dict[str, str]] = {
 }
 
 
-def _said(outcome: Outcome) -> str:
+def _said(outcome: EventDecision) -> str:
     match outcome:
         case Decided():
             return outcome.disposition

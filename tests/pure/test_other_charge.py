@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 from msgspec.structs import replace
 
-from tallystick.decisions.dispositions import Decided
-from tallystick.decisions.events import decide_notice
+from tallystick.decisions.provider_events.dispositions import Decided
+from tallystick.decisions.provider_events.route import decide_notice
 from tallystick.decisions.terms import Checks
 from tallystick.domain.notices import AttemptNotice, ChargeNotice, DisputeNotice, Notice, RefundNotice
 from tallystick.domain.verdicts import Approved, Declined
@@ -42,7 +42,7 @@ def test_an_event_about_another_charge(case: str, automatic: bool) -> None:
         notice,
         provider=PROVIDER,
         account="main",
-        step=record.step(),
+        cause=record.step(),
         rejection_id="rej_1",
         checks=CHECKS,
         charge="ch_orphan",

@@ -10,7 +10,7 @@ import pytest
 from msgspec.structs import replace
 
 from tallystick.decisions import instructions as decide
-from tallystick.decisions.draft import Step
+from tallystick.decisions.change_builder import Cause
 from tallystick.decisions.terms import Terms
 from tallystick.domain.change import Change
 from tallystick.domain.errors import ChangeRefused, OutcomeUnknown, Overloaded
@@ -168,7 +168,7 @@ async def test_outcomes_without_a_key_survive_a_lost_commit(database: Database, 
         payment = read(await Client(core, fresh_merchant).create("key", manual=True))
         loaded = await core.reads.load(fresh_merchant, payment["id"])
     assert loaded is not None
-    step = Step(change_id=new_id("chg"), at=loaded.stored.payment.updated_at, cause="test", actor="test")
+    step = Cause(change_id=new_id("chg"), at=loaded.stored.payment.updated_at, trigger="test", actor="test")
     change = decide.expire_payment(loaded.stored.payment, new_id("att"), step, TERMS)
     journal = await journal_on(database.app_url, {"statement": "COMMIT", "when": "after", "left": 1})
     assert isinstance(await journal.commit(change), Fresh)

@@ -13,7 +13,7 @@ import pytest
 from msgspec.structs import replace
 
 from tallystick.core import Core
-from tallystick.decisions.events import decide_notice
+from tallystick.decisions.provider_events.route import decide_notice
 from tallystick.domain.notices import AttemptNotice, DisputeNotice
 from tallystick.domain.snapshot import PaymentSnapshot
 from tallystick.domain.verdicts import Pending, Verdict

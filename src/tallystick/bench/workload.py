@@ -9,10 +9,10 @@ from typing import Any, Final
 import msgspec
 
 from tallystick.decisions import instructions as decide
-from tallystick.decisions.draft import Step
+from tallystick.decisions.change_builder import Cause
 from tallystick.decisions.instructions import Instruction
-from tallystick.decisions.settlement import settle
 from tallystick.decisions.terms import Checks, Terms
+from tallystick.decisions.verdicts import apply_verdict
 from tallystick.domain.change import Change
 from tallystick.domain.requests.commands import parse_create_payment
 from tallystick.domain.requests.fingerprint import FINGERPRINT_VERSION, canonical, fingerprint
@@ -105,8 +105,10 @@ def settled_change(
     """The second commit of a payment."""
     assert create.payment is not None
     stored = PaymentSnapshot(payment=create.payment, attempts=create.attempts)
-    step = Step(change_id=change_id or new_id("chg"), at=at or utc_now(), cause="answer", actor=f"provider:{PROVIDER}")
-    change = settle(stored, create.attempts[0].attempt_id, verdict, step, new_id("rej"), CHECKS)
+    step = Cause(
+        change_id=change_id or new_id("chg"), at=at or utc_now(), trigger="answer", actor=f"provider:{PROVIDER}"
+    )
+    change = apply_verdict(stored, create.attempts[0].attempt_id, verdict, step, new_id("rej"), CHECKS)
     assert change is not None, "an approval or a decline of a submitted attempt always says something new"
     return change
 

@@ -11,7 +11,7 @@ from datetime import datetime
 
 from msgspec import Struct
 
-from tallystick.decisions.draft import Draft, Step
+from tallystick.decisions.change_builder import Cause, ChangeBuilder
 from tallystick.decisions.terms import Terms
 from tallystick.domain.change import Change, Claim
 from tallystick.domain.errors import problem
@@ -55,9 +55,9 @@ class Instruction(Struct, frozen=True, kw_only=True):
             at=self.at,
         )
 
-    def step(self) -> Step:
+    def cause(self) -> Cause:
         """The client as the cause of a transition."""
-        return Step(change_id=self.change_id, at=self.at, cause="instruction", actor=self.actor)
+        return Cause(change_id=self.change_id, at=self.at, trigger="instruction", actor=self.actor)
 
 
 def provider_key(merchant_id: str, idempotency_key: str, operation: str, ordinal: int) -> str:
@@ -80,8 +80,8 @@ def create_payment(
     terms: Terms,
 ) -> Change:
     """A new payment, being authorized. Always legal."""
-    draft = Draft(instruction.merchant_id, payment_id, instruction.step())
-    draft.open_payment(
+    builder = ChangeBuilder(instruction.merchant_id, payment_id, instruction.cause())
+    builder.open_payment(
         Payment(
             merchant_id=instruction.merchant_id,
             payment_id=payment_id,
@@ -98,7 +98,7 @@ def create_payment(
             updated_at=instruction.at,
         )
     )
-    draft.open_attempt(
+    builder.open_attempt(
         Attempt(
             merchant_id=instruction.merchant_id,
             payment_id=payment_id,
@@ -118,31 +118,33 @@ def create_payment(
             schedule=terms.submitted(),
         )
     )
-    return draft.change(instruction.claim(payment_id, payment_id), outcome=False)
+    return builder.change(instruction.claim(payment_id, payment_id), outcome=False)
 
 
 def capture_payment(instruction: Instruction, payment: Payment, amount: int | None, terms: Terms) -> Change:
     """Capture all or part of the hold; a part releases the rest. Refused where the state or the amount forbids it."""
-    draft = Draft(payment.merchant_id, payment.payment_id, instruction.step())
+    builder = ChangeBuilder(payment.merchant_id, payment.payment_id, instruction.cause())
     asked = payment.amount_authorized if amount is None else amount
     if next_state("payment", payment.state, "capture") is None:
-        return _refuse(draft, instruction, payment, "capture", f"a payment that is {payment.state} cannot be captured")
+        return _refuse(
+            builder, instruction, payment, "capture", f"a payment that is {payment.state} cannot be captured"
+        )
     if asked > payment.amount_authorized:
         reason = f"{asked} is above the authorized {payment.amount_authorized}"
-        return _refuse(draft, instruction, payment, "capture", reason)
-    draft.move_payment(payment, "capture", failure=None)
-    draft.open_attempt(_follow_up(instruction, payment, "capture", asked, terms))
-    return draft.change(instruction.claim(payment.payment_id, payment.payment_id), outcome=False)
+        return _refuse(builder, instruction, payment, "capture", reason)
+    builder.move_payment(payment, "capture", failure=None)
+    builder.open_attempt(_follow_up(instruction, payment, "capture", asked, terms))
+    return builder.change(instruction.claim(payment.payment_id, payment.payment_id), outcome=False)
 
 
 def cancel_payment(instruction: Instruction, payment: Payment, terms: Terms) -> Change:
     """Release the hold, or give up waiting for the customer."""
-    draft = Draft(payment.merchant_id, payment.payment_id, instruction.step())
+    builder = ChangeBuilder(payment.merchant_id, payment.payment_id, instruction.cause())
     if next_state("payment", payment.state, "cancel") is None:
-        return _refuse(draft, instruction, payment, "cancel", f"a payment that is {payment.state} cannot be canceled")
-    draft.move_payment(payment, "cancel", failure=None)
-    draft.open_attempt(_follow_up(instruction, payment, "cancel", payment.amount, terms))
-    return draft.change(instruction.claim(payment.payment_id, payment.payment_id), outcome=False)
+        return _refuse(builder, instruction, payment, "cancel", f"a payment that is {payment.state} cannot be canceled")
+    builder.move_payment(payment, "cancel", failure=None)
+    builder.open_attempt(_follow_up(instruction, payment, "cancel", payment.amount, terms))
+    return builder.change(instruction.claim(payment.payment_id, payment.payment_id), outcome=False)
 
 
 def create_refund(
@@ -155,16 +157,16 @@ def create_refund(
     terms: Terms,
 ) -> Change:
     """Refund all that is left, or part. The payment gets a version too, so that two refunds cannot both pass."""
-    draft = Draft(payment.merchant_id, payment.payment_id, instruction.step())
+    builder = ChangeBuilder(payment.merchant_id, payment.payment_id, instruction.cause())
     left = payment.amount_captured - payment.amount_reversed - payment.amount_refunded - payment.amount_refund_pending
     left = max(left, 0)  # a capture may be reversed after a refund of it
     asked = left if amount is None else amount
     if next_state("payment", payment.state, "refund_opened") is None:
-        return _refuse(draft, instruction, payment, "refund", f"a payment that is {payment.state} cannot be refunded")
+        return _refuse(builder, instruction, payment, "refund", f"a payment that is {payment.state} cannot be refunded")
     if asked > left or left == 0:
-        return _refuse(draft, instruction, payment, "refund", f"{asked} is above the {left} that is left to refund")
-    draft.move_payment(payment, "refund_opened", amount_refund_pending=payment.amount_refund_pending + asked)
-    refund = draft.open_refund(
+        return _refuse(builder, instruction, payment, "refund", f"{asked} is above the {left} that is left to refund")
+    builder.move_payment(payment, "refund_opened", amount_refund_pending=payment.amount_refund_pending + asked)
+    refund = builder.open_refund(
         Refund(
             merchant_id=payment.merchant_id,
             payment_id=payment.payment_id,
@@ -179,16 +181,16 @@ def create_refund(
             updated_at=instruction.at,
         )
     )
-    draft.open_attempt(_follow_up(instruction, payment, "refund", asked, terms, refund_id=refund_id))
-    draft.post(refund_id, refund.version, payment.currency, postings.refund_sent(payment.provider, asked))
-    return draft.change(instruction.claim(payment.payment_id, refund_id), outcome=False)
+    builder.open_attempt(_follow_up(instruction, payment, "refund", asked, terms, refund_id=refund_id))
+    builder.post(refund_id, refund.version, payment.currency, postings.refund_sent(payment.provider, asked))
+    return builder.change(instruction.claim(payment.payment_id, refund_id), outcome=False)
 
 
-def expire_payment(payment: Payment, attempt_id: str, step: Step, terms: Terms) -> Change:
+def expire_payment(payment: Payment, attempt_id: str, cause: Cause, terms: Terms) -> Change:
     """A deadline passed: cancel at the provider first, so that a late customer or capture cannot surprise us."""
-    draft = Draft(payment.merchant_id, payment.payment_id, step)
-    draft.move_payment(payment, "cancel")
-    draft.open_attempt(
+    builder = ChangeBuilder(payment.merchant_id, payment.payment_id, cause)
+    builder.move_payment(payment, "cancel")
+    builder.open_attempt(
         Attempt(
             merchant_id=payment.merchant_id,
             payment_id=payment.payment_id,
@@ -207,7 +209,7 @@ def expire_payment(payment: Payment, attempt_id: str, step: Step, terms: Terms) 
             schedule=terms.submitted(),
         )
     )
-    return draft.change(outcome=True)
+    return builder.change(outcome=True)
 
 
 def _follow_up(
@@ -239,9 +241,9 @@ def _follow_up(
     )
 
 
-def _refuse(draft: Draft, instruction: Instruction, payment: Payment, event: str, reason: str) -> Change:
+def _refuse(builder: ChangeBuilder, instruction: Instruction, payment: Payment, event: str, reason: str) -> Change:
     """The refusal is an outcome like any other: the key is taken, the answer recorded, the rejection kept."""
-    draft.reject(
+    builder.reject(
         instruction.rejection_id,
         payment,
         event,
@@ -250,5 +252,5 @@ def _refuse(draft: Draft, instruction: Instruction, payment: Payment, event: str
         idempotency_key=instruction.idempotency_key,
     )
     body = problem("transition_rejected", reason, request_id=instruction.request_id, payment_id=payment.payment_id)
-    draft.respond(instruction.idempotency_key, body.status, encode(body))
-    return draft.change(instruction.claim(payment.payment_id, payment.payment_id), outcome=False)
+    builder.respond(instruction.idempotency_key, body.status, encode(body))
+    return builder.change(instruction.claim(payment.payment_id, payment.payment_id), outcome=False)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import random
 from enum import StrEnum
 
-from tallystick.decisions.draft import Draft, Step
+from tallystick.decisions.change_builder import Cause, ChangeBuilder
 from tallystick.decisions.terms import Terms
 from tallystick.domain.change import Change
 from tallystick.domain.snapshot import PaymentSnapshot
@@ -53,20 +53,20 @@ def next_move(attempt: Attempt, traits: Traits, *, age_ms: int, resubmit_limit: 
     return Move.PARK
 
 
-def resubmit(stored: PaymentSnapshot, attempt_id: str, step: Step, terms: Terms) -> Change:
+def resubmit(stored: PaymentSnapshot, attempt_id: str, cause: Cause, terms: Terms) -> Change:
     """Committed before it is sent, so that a stalled sender of the earlier submission finds itself overtaken."""
     attempt = stored.attempt(attempt_id)
-    draft = Draft(stored.payment.merchant_id, stored.payment.payment_id, step)
-    draft.move_attempt(attempt, "resubmit", terms.submitted(), submissions=attempt.submissions + 1)
-    return draft.change(outcome=True)
+    builder = ChangeBuilder(stored.payment.merchant_id, stored.payment.payment_id, cause)
+    builder.move_attempt(attempt, "resubmit", terms.submitted(), submissions=attempt.submissions + 1)
+    return builder.change(outcome=True)
 
 
-def park(stored: PaymentSnapshot, attempt_id: str, step: Step) -> Change:
+def park(stored: PaymentSnapshot, attempt_id: str, cause: Cause) -> Change:
     """The bounded schedule is over: a person settles it, in the in-doubt lane."""
     attempt = stored.attempt(attempt_id)
-    draft = Draft(stored.payment.merchant_id, stored.payment.payment_id, step)
-    draft.move_attempt(attempt, "parked", Schedule(parked=True))
-    return draft.change(outcome=True)
+    builder = ChangeBuilder(stored.payment.merchant_id, stored.payment.payment_id, cause)
+    builder.move_attempt(attempt, "parked", Schedule(parked=True))
+    return builder.change(outcome=True)
 
 
 def backoff_ms(checks: int, base_ms: int, cap_ms: int, chance: random.Random) -> int:

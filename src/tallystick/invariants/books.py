@@ -8,7 +8,7 @@ from typing import Final
 import msgspec
 from msgspec import Struct
 
-from tallystick.decisions.dispute_money import suspended
+from tallystick.decisions.provider_events.dispute_money import suspended
 from tallystick.domain.change import Transfer
 from tallystick.domain.ledger import accounts, postings
 from tallystick.domain.ledger.postings import Posting

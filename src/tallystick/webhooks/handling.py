@@ -14,9 +14,9 @@ import msgspec
 from msgspec.structs import replace
 
 from tallystick.core import Core
-from tallystick.decisions.dispositions import Ask, Decided, NotYet
-from tallystick.decisions.draft import Step
-from tallystick.decisions.events import decide_notice
+from tallystick.decisions.change_builder import Cause
+from tallystick.decisions.provider_events.dispositions import Ask, Decided, NotYet
+from tallystick.decisions.provider_events.route import decide_notice
 from tallystick.domain.change import Acknowledgement, Change
 from tallystick.domain.errors import OutcomeUnknown, Overloaded
 from tallystick.domain.notices import AttemptNotice, ChargeNotice, Notice
@@ -98,10 +98,10 @@ class Handler:
             "type": event.type,
             "traceparent": event.traceparent,
         }
-        step = Step(
+        step = Cause(
             change_id=change_id,
             at=self._core.clock.now(),
-            cause="webhook",
+            trigger="webhook",
             actor=f"provider:{event.provider}",
             evidence=evidence,
         )
@@ -110,7 +110,7 @@ class Handler:
             notice,
             provider=event.provider,
             account=event.account,
-            step=step,
+            cause=step,
             rejection_id=sibling_id("rej", change_id),
             checks=self._core.checks(stored.payment.provider),
             charge=event.charge_reference,

@@ -14,9 +14,9 @@ from typing import Any, Final
 
 from msgspec.structs import replace
 
-from tallystick.decisions.dispositions import Decided, NotYet
-from tallystick.decisions.dispute_money import counted, suspended
-from tallystick.decisions.draft import Draft, Step
+from tallystick.decisions.change_builder import Cause, ChangeBuilder
+from tallystick.decisions.provider_events.dispositions import Decided, NotYet
+from tallystick.decisions.provider_events.dispute_money import counted, suspended
 from tallystick.domain.change import Transfer
 from tallystick.domain.dispute_movement import Movement
 from tallystick.domain.ledger import accounts, postings
@@ -42,7 +42,7 @@ _UNNAMED: Final = ""
 
 
 def decide_dispute(
-    stored: PaymentSnapshot, notice: DisputeNotice, account: str, step: Step, rejection_id: str
+    stored: PaymentSnapshot, notice: DisputeNotice, account: str, cause: Cause, rejection_id: str
 ) -> Decided | NotYet:
     """Make every step that is missing up to where the dispute stands; one that was skipped is made with it."""
     payment = stored.payment
@@ -52,24 +52,24 @@ def decide_dispute(
     known = next((dispute for dispute in stored.disputes if dispute.dispute_id == dispute_id), None)
     if known is None and not notice.opens:
         return NotYet("the end of a dispute that nobody opened: that it was opened comes first")
-    step = replace(step, occurred_at=notice.occurred_at, provider_reference=notice.reference)
-    draft = Draft(payment.merchant_id, payment.payment_id, step)
+    cause = replace(cause, occurred_at=notice.occurred_at, provider_reference=notice.reference)
+    builder = ChangeBuilder(payment.merchant_id, payment.payment_id, cause)
     if reason := _senseless(stored, notice, known):
-        draft.reject(rejection_id, known or payment, f"dispute_{notice.state}", origin="provider", reason=reason)
-        return Decided("conflict", draft.change(outcome=True), reason)
+        builder.reject(rejection_id, known or payment, f"dispute_{notice.state}", origin="provider", reason=reason)
+        return Decided("conflict", builder.change(outcome=True), reason)
     names = notice.movements is not None or (known is not None and bool(known.movements))
     if waits := _waits_for(known, notice) if names else _waits_for_verdict(known, notice):
         return NotYet(waits)
-    dispute = known or _opened(draft, stored, notice, dispute_id)
-    after = _told(draft, dispute, notice) if names else _moved(draft, dispute, notice)
+    dispute = known or _opened(builder, stored, notice, dispute_id)
+    after = _told(builder, dispute, notice) if names else _moved(builder, dispute, notice)
     if after is known:
         overtaken = known.state != notice.state and notice.state not in FINAL["dispute"]
         return Decided("stale" if overtaken else "duplicate_effect")
-    reason = _alarming(draft.change(outcome=True).transfers, known, after)
+    reason = _alarming(builder.change(outcome=True).transfers, known, after)
     if reason is not None:
-        draft.reject(rejection_id, after, notice.state, origin="provider", reason=reason)
-    draft.move_payment(payment, "dispute_opened" if known is None else "dispute_updated")
-    return Decided("applied", draft.change(outcome=True), reason)
+        builder.reject(rejection_id, after, notice.state, origin="provider", reason=reason)
+    builder.move_payment(payment, "dispute_opened" if known is None else "dispute_updated")
+    return Decided("applied", builder.change(outcome=True), reason)
 
 
 def _senseless(stored: PaymentSnapshot, notice: DisputeNotice, known: Dispute | None) -> str | None:
@@ -110,9 +110,9 @@ def _alarming(posted: Sequence[Transfer], known: Dispute | None, after: Dispute)
     return f"the provider moved money that the dispute's course does not account for: {stands}"
 
 
-def _opened(draft: Draft, stored: PaymentSnapshot, notice: DisputeNotice, dispute_id: str) -> Dispute:
+def _opened(builder: ChangeBuilder, stored: PaymentSnapshot, notice: DisputeNotice, dispute_id: str) -> Dispute:
     payment = stored.payment
-    dispute = draft.open_dispute(
+    dispute = builder.open_dispute(
         Dispute(
             merchant_id=payment.merchant_id,
             payment_id=payment.payment_id,
@@ -124,11 +124,11 @@ def _opened(draft: Draft, stored: PaymentSnapshot, notice: DisputeNotice, disput
             provider=payment.provider,
             provider_reference=notice.reference,
             reason=None if notice.reason is None else notice.reason[:REASON_CHARS],
-            created_at=draft.step.at,
-            updated_at=draft.step.at,
+            created_at=builder.cause.at,
+            updated_at=builder.cause.at,
         )
     )
-    draft.post(dispute_id, 1, dispute.currency, postings.dispute_opened(dispute.amount))
+    builder.post(dispute_id, 1, dispute.currency, postings.dispute_opened(dispute.amount))
     return dispute
 
 
@@ -149,22 +149,22 @@ def _new(movements: tuple[Movement, ...], notice: DisputeNotice) -> tuple[Moveme
     return tuple({each.reference: each for each in notice.movements or () if each.reference not in known}.values())
 
 
-def _told(draft: Draft, dispute: Dispute, notice: DisputeNotice) -> Dispute:
+def _told(builder: ChangeBuilder, dispute: Dispute, notice: DisputeNotice) -> Dispute:
     """The dispute after what the provider named, and after its verdict; itself where it is no news."""
     named = _named(dispute, notice)
     for number in range(len(named) - len(_new(dispute.movements, notice)), len(named)):
-        dispute = _counted(draft, dispute, movements=named[: number + 1])
+        dispute = _counted(builder, dispute, movements=named[: number + 1])
     if notice.state == "under_review" and dispute.state == "opened":
-        dispute = draft.move_dispute(dispute, "under_review")
+        dispute = builder.move_dispute(dispute, "under_review")
     if notice.state not in FINAL["dispute"] or notice.state == dispute.state:
         return dispute
     if dispute.state in FINAL["dispute"]:
-        return dispute if dispute.contested else _counted(draft, dispute, contested=True)
+        return dispute if dispute.contested else _counted(builder, dispute, contested=True)
     times, _ = counted(notice.state, dispute.movements, dispute.amount, contested=False)
-    return _step(draft, dispute, notice.state, funds_withdrawn=times > 0)
+    return _step(builder, dispute, notice.state, funds_withdrawn=times > 0)
 
 
-def _counted(draft: Draft, dispute: Dispute, **fields: Any) -> Dispute:
+def _counted(builder: ChangeBuilder, dispute: Dispute, **fields: Any) -> Dispute:
     """One more thing is known of the money: what it is to the books, and the step that this makes."""
     known = replace(dispute, **fields)
     times, _ = counted(known.state, known.movements, known.amount, contested=known.contested)
@@ -174,23 +174,23 @@ def _counted(draft: Draft, dispute: Dispute, **fields: Any) -> Dispute:
         event = "funds_withdrawn" if known.funds_withdrawn else "funds_returned"
     elif suspended(known) != suspended(dispute) or known.contested != dispute.contested:
         event = "late_effect"
-    return _step(draft, dispute, event, **fields, funds_withdrawn=known.funds_withdrawn)
+    return _step(builder, dispute, event, **fields, funds_withdrawn=known.funds_withdrawn)
 
 
-def _moved(draft: Draft, dispute: Dispute, notice: DisputeNotice) -> Dispute:
+def _moved(builder: ChangeBuilder, dispute: Dispute, notice: DisputeNotice) -> Dispute:
     """The dispute after every step that an event asks for that names no movement; itself where there is none."""
     if dispute.state in FINAL["dispute"]:
-        return _after_the_end(draft, dispute, notice)
+        return _after_the_end(builder, dispute, notice)
     if notice.funds == "withdrawn" and not dispute.funds_withdrawn and notice.state != "lost":
-        dispute = _step(draft, dispute, "funds_withdrawn", funds_withdrawn=True)
+        dispute = _step(builder, dispute, "funds_withdrawn", funds_withdrawn=True)
     if notice.state == "under_review" and dispute.state == "opened":
-        dispute = draft.move_dispute(dispute, "under_review")
+        dispute = builder.move_dispute(dispute, "under_review")
     if notice.state in FINAL["dispute"]:
-        dispute = _step(draft, dispute, notice.state, funds_withdrawn=notice.state == "lost")
+        dispute = _step(builder, dispute, notice.state, funds_withdrawn=notice.state == "lost")
     return dispute
 
 
-def _after_the_end(draft: Draft, dispute: Dispute, notice: DisputeNotice) -> Dispute:
+def _after_the_end(builder: ChangeBuilder, dispute: Dispute, notice: DisputeNotice) -> Dispute:
     """A decided dispute: news of earlier states is stale; money that moves once more goes to suspense, once."""
     if notice.state not in FINAL["dispute"]:
         return dispute
@@ -198,12 +198,12 @@ def _after_the_end(draft: Draft, dispute: Dispute, notice: DisputeNotice) -> Dis
     moved = notice.funds or ({"won": "returned", "lost": "withdrawn"}[notice.state] if against else None)
     taken = dispute.state == "won" and not dispute.funds_withdrawn and moved == "withdrawn"
     returned = dispute.state == "lost" and dispute.funds_withdrawn and moved == "returned"
-    return _step(draft, dispute, "late_effect", funds_withdrawn=taken) if taken or returned else dispute
+    return _step(builder, dispute, "late_effect", funds_withdrawn=taken) if taken or returned else dispute
 
 
-def _step(draft: Draft, before: Dispute, event: str, **fields: Any) -> Dispute:
+def _step(builder: ChangeBuilder, before: Dispute, event: str, **fields: Any) -> Dispute:
     """One version, with what it posts: the dispute's course, and beside it what the course does not account for."""
-    after = draft.move_dispute(before, event, **fields)
+    after = builder.move_dispute(before, event, **fields)
     provider, amount = after.provider, after.amount
     match event:
         case "funds_withdrawn":
@@ -223,5 +223,5 @@ def _step(draft: Draft, before: Dispute, event: str, **fields: Any) -> Dispute:
     if more:
         late = postings.late_money_in if more > 0 else postings.late_money_out
         legs = [*legs, *late(provider, abs(more))]
-    draft.post(after.dispute_id, after.version, after.currency, legs)
+    builder.post(after.dispute_id, after.version, after.currency, legs)
     return after

@@ -44,4 +44,4 @@ class NotYet(Struct, frozen=True):
     reason: str
 
 
-Outcome = Decided | Ask | NotYet
+EventDecision = Decided | Ask | NotYet

@@ -7,11 +7,11 @@ from typing import Final
 
 from msgspec import Struct
 
-from tallystick.decisions.dispositions import Ask, Decided, NotYet, Outcome
-from tallystick.decisions.draft import Draft, Step
+from tallystick.decisions.change_builder import Cause, ChangeBuilder
 from tallystick.decisions.late_effects import late_money
-from tallystick.decisions.settlement import mismatch, normalised, settle
+from tallystick.decisions.provider_events.dispositions import Ask, Decided, EventDecision, NotYet
 from tallystick.decisions.terms import Checks
+from tallystick.decisions.verdicts import apply_verdict, mismatch, normalised
 from tallystick.domain.lifecycles.attempt import ATTEMPT_OPEN
 from tallystick.domain.lifecycles.machines import FINAL
 from tallystick.domain.lifecycles.verdict_matrix import VerdictMeaning, meaning_of
@@ -37,7 +37,7 @@ class Case(Struct, frozen=True, kw_only=True):
     """One event beside what is stored."""
 
     stored: PaymentSnapshot
-    step: Step
+    cause: Cause
     rejection_id: str
     checks: Checks
     newest: Verdict | None
@@ -55,12 +55,12 @@ class Case(Struct, frozen=True, kw_only=True):
 
     def conflict(self, event: str, reason: str) -> Decided:
         """Kept as a rejection, with an alert."""
-        draft = Draft(self.stored.payment.merchant_id, self.stored.payment.payment_id, self.step)
-        draft.reject(self.rejection_id, self.stored.payment, event, origin="provider", reason=reason)
-        return Decided("conflict", draft.change(outcome=True), reason)
+        builder = ChangeBuilder(self.stored.payment.merchant_id, self.stored.payment.payment_id, self.cause)
+        builder.reject(self.rejection_id, self.stored.payment, event, origin="provider", reason=reason)
+        return Decided("conflict", builder.change(outcome=True), reason)
 
 
-def on_attempt(case: Case, attempt: Attempt, said: Verdict) -> Outcome:
+def on_attempt(case: Case, attempt: Attempt, said: Verdict) -> EventDecision:
     """The published matrix, with a question before anything that contradicts it."""
     word = said if case.newest is None else case.newest
     verdict = normalised(attempt, word)
@@ -86,7 +86,7 @@ def on_attempt(case: Case, attempt: Attempt, said: Verdict) -> Outcome:
     stored = case.stored
     if meaning is VerdictMeaning.LATE_EFFECT and attempt.operation == "capture" and stored.payment.state == "captured":
         return case.conflict("captured", f"a second capture, of {attempt.amount} {attempt.currency}")
-    change = settle(stored, attempt.attempt_id, verdict, case.step, case.rejection_id, case.checks)
+    change = apply_verdict(stored, attempt.attempt_id, verdict, case.cause, case.rejection_id, case.checks)
     if change is None:
         return NotYet(f"a payment that is {stored.payment.state}: another outcome comes first")
     if wrong is not None or meaning is VerdictMeaning.CONFLICT or not change.transitions:

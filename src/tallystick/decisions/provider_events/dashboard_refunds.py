@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from msgspec.structs import replace
 
-from tallystick.decisions.dispositions import Decided, NotYet
-from tallystick.decisions.draft import Draft, Step
+from tallystick.decisions.change_builder import Cause, ChangeBuilder
+from tallystick.decisions.provider_events.dispositions import Decided, NotYet
 from tallystick.decisions.terms import evidence_of
 from tallystick.domain.ledger import postings
 from tallystick.domain.notices import RefundNotice
@@ -16,7 +16,7 @@ from tallystick.kit.ids import derived_id
 
 
 def observe_refund(
-    stored: PaymentSnapshot, notice: RefundNotice, account: str, step: Step, rejection_id: str
+    stored: PaymentSnapshot, notice: RefundNotice, account: str, cause: Cause, rejection_id: str
 ) -> Decided | NotYet:
     """Someone refunded in the provider's own dashboard: the money has left, so it is a refund of this payment like any
     other, named by the provider's reference, and without an attempt of ours."""
@@ -33,17 +33,17 @@ def observe_refund(
     if possible and notice.amount > left:
         # No provider pays back more than it took: a refund before this one was refused, or came back.
         return NotYet(f"{left} are left to refund: what became of the refunds before comes first")
-    step = replace(step, occurred_at=notice.occurred_at, provider_reference=notice.reference)
-    draft = Draft(payment.merchant_id, payment.payment_id, step)
+    cause = replace(cause, occurred_at=notice.occurred_at, provider_reference=notice.reference)
+    builder = ChangeBuilder(payment.merchant_id, payment.payment_id, cause)
     if not possible:
         captured = f"{payment.amount_captured} {payment.currency}"
         reason = f"the provider refunded {notice.amount} {notice.currency}, and had captured {captured}"
-        draft.reject(rejection_id, payment, "refund_succeeded", origin="provider", reason=reason)
-        return Decided("conflict", draft.change(outcome=True), reason)
-    opened = draft.move_payment(
+        builder.reject(rejection_id, payment, "refund_succeeded", origin="provider", reason=reason)
+        return Decided("conflict", builder.change(outcome=True), reason)
+    opened = builder.move_payment(
         payment, "refund_opened", amount_refund_pending=payment.amount_refund_pending + notice.amount
     )
-    refund = draft.open_refund(
+    refund = builder.open_refund(
         Refund(
             merchant_id=payment.merchant_id,
             payment_id=payment.payment_id,
@@ -54,24 +54,24 @@ def observe_refund(
             currency=notice.currency,
             provider=payment.provider,
             provider_reference=notice.reference,
-            created_at=step.at,
-            updated_at=step.at,
+            created_at=cause.at,
+            updated_at=cause.at,
         )
     )
-    draft.post(refund_id, 1, refund.currency, postings.refund_sent(refund.provider, refund.amount))
-    done = draft.move_refund(refund, "succeeded")
-    draft.post(refund_id, done.version, refund.currency, postings.refund_succeeded(refund.provider, refund.amount))
-    draft.move_payment(
+    builder.post(refund_id, 1, refund.currency, postings.refund_sent(refund.provider, refund.amount))
+    done = builder.move_refund(refund, "succeeded")
+    builder.post(refund_id, done.version, refund.currency, postings.refund_succeeded(refund.provider, refund.amount))
+    builder.move_payment(
         opened,
         "refund_succeeded",
         amount_refunded=payment.amount_refunded + refund.amount,
         amount_refund_pending=payment.amount_refund_pending,
     )
-    return Decided("applied", draft.change(outcome=True))
+    return Decided("applied", builder.change(outcome=True))
 
 
 def observe_refund_failed(
-    stored: PaymentSnapshot, verdict: Verdict, reference: str, account: str, step: Step
+    stored: PaymentSnapshot, verdict: Verdict, reference: str, account: str, cause: Cause
 ) -> Decided | NotYet:
     """A refund that someone made in the provider's dashboard came back."""
     payment = stored.payment
@@ -81,17 +81,17 @@ def observe_refund_failed(
         return NotYet("no such refund here")
     if refund.state == "failed":
         return Decided("duplicate_effect")
-    step = replace(
-        step,
+    cause = replace(
+        cause,
         occurred_at=verdict.occurred_at,
         provider_reference=reference,
-        evidence={**(step.evidence or {}), "verdict": evidence_of(verdict)},
+        evidence={**(cause.evidence or {}), "verdict": evidence_of(verdict)},
     )
-    draft = Draft(payment.merchant_id, payment.payment_id, step)
-    failed = draft.move_refund(
+    builder = ChangeBuilder(payment.merchant_id, payment.payment_id, cause)
+    failed = builder.move_refund(
         refund, "failed", failure=Failure(code="refund_failed", message="The refund came back.", retryable=True)
     )
     legs = postings.refund_failed(failed.provider, failed.amount, had_succeeded=True)
-    draft.post(refund_id, failed.version, failed.currency, legs)
-    draft.move_payment(payment, "refund_failed", amount_refunded=payment.amount_refunded - refund.amount)
-    return Decided("applied", draft.change(outcome=True))
+    builder.post(refund_id, failed.version, failed.currency, legs)
+    builder.move_payment(payment, "refund_failed", amount_refunded=payment.amount_refunded - refund.amount)
+    return Decided("applied", builder.change(outcome=True))

@@ -7,12 +7,12 @@ its current word first (``Ask``), and that word decides.
 
 from __future__ import annotations
 
-from tallystick.decisions.attempt_events import Case, on_attempt
-from tallystick.decisions.charge_events import on_charge
-from tallystick.decisions.dashboard_refunds import observe_refund, observe_refund_failed
-from tallystick.decisions.dispositions import Decided, NotYet, Outcome
-from tallystick.decisions.disputes import decide_dispute
-from tallystick.decisions.draft import Step
+from tallystick.decisions.change_builder import Cause
+from tallystick.decisions.provider_events.dashboard_refunds import observe_refund, observe_refund_failed
+from tallystick.decisions.provider_events.dispositions import Decided, EventDecision, NotYet
+from tallystick.decisions.provider_events.disputes import decide_dispute
+from tallystick.decisions.provider_events.on_attempt import Case, on_attempt
+from tallystick.decisions.provider_events.on_charge import on_charge
 from tallystick.decisions.terms import Checks
 from tallystick.domain.notices import AttemptNotice, ChargeNotice, DisputeNotice, Notice, RefundNotice
 from tallystick.domain.snapshot import PaymentSnapshot
@@ -26,15 +26,15 @@ def decide_notice(
     *,
     provider: str,
     account: str,
-    step: Step,
+    cause: Cause,
     rejection_id: str,
     checks: Checks,
     charge: str | None = None,
     newest: Verdict | None = None,
-) -> Outcome:
+) -> EventDecision:
     """What an event comes to. ``charge`` is the provider's name for the charge that it is about, where it has one;
     ``newest`` is the provider's current word, once it was asked for."""
-    case = Case(stored=stored, step=step, rejection_id=rejection_id, checks=checks, newest=newest)
+    case = Case(stored=stored, cause=cause, rejection_id=rejection_id, checks=checks, newest=newest)
     if notice is None:
         return Decided("unknown_type")
     attempt = _named(stored, notice) if isinstance(notice, AttemptNotice) else None
@@ -51,12 +51,12 @@ def decide_notice(
         case ChargeNotice():
             return on_charge(case, notice)
         case RefundNotice():
-            return observe_refund(stored, notice, account, step, rejection_id)
+            return observe_refund(stored, notice, account, cause, rejection_id)
         case DisputeNotice():
-            return decide_dispute(stored, notice, account, step, rejection_id)
+            return decide_dispute(stored, notice, account, cause, rejection_id)
 
 
-def _on_other_charge(case: Case, notice: Notice, charge: str) -> Outcome:
+def _on_other_charge(case: Case, notice: Notice, charge: str) -> EventDecision:
     """It carries our payment's name and is about another charge: what a lost answer left at the provider, most likely.
     One that moved no money is of no account; one that did is money beside the payment's own, and for a person."""
     idle = isinstance(notice, ChargeNotice) and not (
@@ -76,7 +76,7 @@ def _named(stored: PaymentSnapshot, notice: AttemptNotice) -> Attempt | None:
     return next((each for each in stored.attempts if (each.operation, each.provider_reference) == name), None)
 
 
-def _on_call(case: Case, attempt: Attempt, verdict: AnyVerdict) -> Outcome:
+def _on_call(case: Case, attempt: Attempt, verdict: AnyVerdict) -> EventDecision:
     if _tells_of_the_charge(attempt, verdict):
         return on_charge(case, ChargeNotice(verdict=verdict))
     if _is_another_effect(attempt, verdict):
@@ -110,9 +110,9 @@ def _tells_of_the_charge(attempt: Attempt, verdict: Verdict) -> bool:
     return attempt.state in ("declined", "failed") or (attempt.state == "approved" and not attempt.capture)
 
 
-def _on_stranger(case: Case, notice: AttemptNotice, account: str) -> Outcome:
+def _on_stranger(case: Case, notice: AttemptNotice, account: str) -> EventDecision:
     """No attempt of ours: what someone did in the provider's dashboard, or what our own commit has still to bring."""
     came_back = notice.operation == "refund" and isinstance(notice.verdict, Declined | Reversed)
     if came_back and notice.attempt_id is None and notice.reference is not None:
-        return observe_refund_failed(case.stored, notice.verdict, notice.reference, account, case.step)
+        return observe_refund_failed(case.stored, notice.verdict, notice.reference, account, case.cause)
     return NotYet(f"no such {notice.operation} here")

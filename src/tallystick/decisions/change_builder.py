@@ -27,25 +27,25 @@ _HISTORY_FIELDS = {
 }
 
 
-class Step(Struct, frozen=True, kw_only=True):
+class Cause(Struct, frozen=True, kw_only=True):
     """Who or what moves a subject, and what proves it."""
 
     change_id: str
     at: datetime
-    cause: str
+    trigger: str
     actor: str
     occurred_at: datetime | None = None
     provider_reference: str | None = None
     evidence: dict[str, Any] | None = None
 
 
-class Draft:
+class ChangeBuilder:
     """Collects the parts of one ``Change``. Raises IllegalTransition for an edge that is not in the tables."""
 
-    def __init__(self, merchant_id: str, payment_id: str, step: Step) -> None:
+    def __init__(self, merchant_id: str, payment_id: str, cause: Cause) -> None:
         self.merchant_id = merchant_id
         self.payment_id = payment_id
-        self.step = step
+        self.cause = cause
         self._transitions: list[Transition] = []
         self._transfers: list[Transfer] = []
         self._responses: list[RecordedResponse] = []
@@ -67,7 +67,7 @@ class Draft:
     def move_payment(self, before: Payment, event: str, **fields: Any) -> Payment:
         """The next version of a payment, over one edge."""
         state = self._next("payment", before.state, event)
-        after = replace(before, version=before.version + 1, state=state, updated_at=self.step.at, **fields)
+        after = replace(before, version=before.version + 1, state=state, updated_at=self.cause.at, **fields)
         self._append("payment", before.payment_id, after.version, before.state, state, event, fields)
         self._payment = after
         return after
@@ -95,7 +95,7 @@ class Draft:
     def move_refund(self, before: Refund, event: str, **fields: Any) -> Refund:
         """The next version of a refund, over one edge."""
         state = self._next("refund", before.state, event)
-        after = replace(before, version=before.version + 1, state=state, updated_at=self.step.at, **fields)
+        after = replace(before, version=before.version + 1, state=state, updated_at=self.cause.at, **fields)
         self._append("refund", before.refund_id, after.version, before.state, state, event, fields)
         self._refund = after
         return after
@@ -109,7 +109,7 @@ class Draft:
     def move_dispute(self, before: Dispute, event: str, **fields: Any) -> Dispute:
         """The next version of a dispute, over one edge."""
         state = self._next("dispute", before.state, event)
-        after = replace(before, version=before.version + 1, state=state, updated_at=self.step.at, **fields)
+        after = replace(before, version=before.version + 1, state=state, updated_at=self.cause.at, **fields)
         self._append("dispute", before.dispute_id, after.version, before.state, state, event, fields)
         self._dispute = after
         return after
@@ -141,7 +141,7 @@ class Draft:
                     credit=credit,
                     amount=amount,
                     currency=currency,
-                    at=self.step.at,
+                    at=self.cause.at,
                 )
             )
 
@@ -163,7 +163,7 @@ class Draft:
                 idempotency_key=idempotency_key,
                 status=status,
                 body=body,
-                at=self.step.at,
+                at=self.cause.at,
             )
         )
 
@@ -188,14 +188,14 @@ class Draft:
             state=subject.state,
             version=subject.version,
             event=event,
-            cause=self.step.cause,
-            actor=self.step.actor,
+            cause=self.cause.trigger,
+            actor=self.cause.actor,
             origin=origin,
             reason=reason,
             alert=origin != "client",
             idempotency_key=idempotency_key,
-            at=self.step.at,
-            evidence=self.step.evidence,
+            at=self.cause.at,
+            evidence=self.cause.evidence,
         )
         self._rejections.append(rejection)
         return rejection
@@ -207,7 +207,7 @@ class Draft:
     def change(self, claim: Claim | None = None, *, outcome: bool) -> Change:
         """The finished change."""
         return Change(
-            change_id=self.step.change_id,
+            change_id=self.cause.change_id,
             merchant_id=self.merchant_id,
             claim=claim,
             transitions=self._proved(),
@@ -220,7 +220,7 @@ class Draft:
             dispute=self._dispute,
             references=tuple(self._references),
             messages=messages_of(
-                self._told, self._payment, self._refund, self._dispute, self.step.change_id, self.step.at
+                self._told, self._payment, self._refund, self._dispute, self.cause.change_id, self.cause.at
             ),
             deadline_in_ms=self._deadline_in_ms,
             payment_id=self.payment_id,
@@ -229,7 +229,7 @@ class Draft:
 
     def _proved(self) -> tuple[Transition, ...]:
         """The steps, with what proves them: on its attempts, or on the first step of a change that moves none."""
-        steps, evidence = self._transitions, self.step.evidence
+        steps, evidence = self._transitions, self.cause.evidence
         if not steps or evidence is None or any(step.evidence is not None for step in steps):
             return tuple(steps)
         return (replace(steps[0], evidence=evidence), *steps[1:])
@@ -250,7 +250,7 @@ class Draft:
         event: str,
         fields: dict[str, Any],
     ) -> None:
-        step = self.step
+        cause = self.cause
         self._told[subject_id] = event
         self._transitions.append(
             Transition(
@@ -262,13 +262,13 @@ class Draft:
                 from_state=from_state,
                 to_state=to_state,
                 event=event,
-                cause=step.cause,
-                actor=step.actor,
-                provider_reference=step.provider_reference,
-                at=step.at,
-                occurred_at=step.occurred_at,
+                cause=cause.trigger,
+                actor=cause.actor,
+                provider_reference=cause.provider_reference,
+                at=cause.at,
+                occurred_at=cause.occurred_at,
                 change=fields,
-                evidence=step.evidence if subject == "attempt" else None,
+                evidence=cause.evidence if subject == "attempt" else None,
             )
         )
 

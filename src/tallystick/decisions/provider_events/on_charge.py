@@ -6,9 +6,9 @@ from typing import Final
 
 from msgspec.structs import replace
 
-from tallystick.decisions.attempt_events import Case, on_attempt
-from tallystick.decisions.dispositions import Ask, Decided, NotYet, Outcome
 from tallystick.decisions.late_effects import late_capture, late_money, late_release, observe_authorization
+from tallystick.decisions.provider_events.dispositions import Ask, Decided, EventDecision, NotYet
+from tallystick.decisions.provider_events.on_attempt import Case, on_attempt
 from tallystick.domain.lifecycles.payment import CREATE_OPEN
 from tallystick.domain.notices import ChargeNotice
 from tallystick.domain.subjects import Payment
@@ -18,7 +18,7 @@ from tallystick.domain.verdicts import Approved, Declined, Reversed
 _CLOSED: Final = frozenset({"declined", "failed", "canceled", "expired"})
 
 
-def on_charge(case: Case, notice: ChargeNotice) -> Outcome:
+def on_charge(case: Case, notice: ChargeNotice) -> EventDecision:
     """Where the charge stands is the outcome of the attempt that brought it there, where one of ours did."""
     verdict = notice.verdict
     if isinstance(verdict, Approved) and verdict.effect == "captured":
@@ -32,7 +32,7 @@ def on_charge(case: Case, notice: ChargeNotice) -> Outcome:
     return outcome
 
 
-def _on_captured(case: Case, verdict: Approved) -> Outcome:
+def _on_captured(case: Case, verdict: Approved) -> EventDecision:
     """The charge's money was taken, by whomever."""
     payment, authorize = case.stored.payment, case.authorize()
     if payment.state in ("capturing", "canceling"):
@@ -55,7 +55,7 @@ def _on_captured(case: Case, verdict: Approved) -> Outcome:
     return on_attempt(case, authorize, verdict)
 
 
-def _on_late_capture(case: Case) -> Outcome:
+def _on_late_capture(case: Case) -> EventDecision:
     """The money of a charge that we hold closed: where the provider stands by it, it goes to suspense, once."""
     payment, authorize, newest = case.stored.payment, case.authorize(), case.newest
     if late_money(case.stored):
@@ -64,7 +64,7 @@ def _on_late_capture(case: Case) -> Outcome:
         return Ask(authorize.attempt_id, f"captured, of a payment that is {payment.state}")
     match newest:
         case Approved(effect="captured") if newest.currency == payment.currency and newest.amount <= payment.amount:
-            change = late_capture(case.stored, authorize, newest, case.step, case.rejection_id)
+            change = late_capture(case.stored, authorize, newest, case.cause, case.rejection_id)
             return Decided("applied", change, change.rejections[0].reason)
         case Approved(effect="voided") | Declined() | Reversed():
             return Decided("stale")
@@ -74,7 +74,7 @@ def _on_late_capture(case: Case) -> Outcome:
     return NotYet("the provider cannot say just now what became of it")
 
 
-def _on_captured_elsewhere(case: Case, verdict: Approved) -> Outcome:
+def _on_captured_elsewhere(case: Case, verdict: Approved) -> EventDecision:
     """A hold of ours was captured, and not by us: in the provider's own dashboard."""
     payment, authorize = case.stored.payment, case.authorize()
     if wrong := _beyond_the_hold(payment, verdict):
@@ -87,7 +87,7 @@ def _on_captured_elsewhere(case: Case, verdict: Approved) -> Outcome:
         if wrong := _beyond_the_hold(payment, case.newest):
             return case.conflict("captured", wrong)
         verdict = case.newest
-    change = observe_authorization(case.stored, authorize.attempt_id, verdict, case.step)
+    change = observe_authorization(case.stored, authorize.attempt_id, verdict, case.cause)
     assert change is not None, "captured is news to a payment that is authorized"
     return Decided("applied", change)
 
@@ -99,7 +99,7 @@ def _beyond_the_hold(payment: Payment, verdict: Approved) -> str | None:
     return f"captured {verdict.amount} {verdict.currency}, held {payment.amount_authorized} {payment.currency}"
 
 
-def _against_captured(case: Case, event: str, reason: str) -> Outcome:
+def _against_captured(case: Case, event: str, reason: str) -> EventDecision:
     """An event contradicts what we hold captured: the provider's current word on what captured it decides."""
     payment, newest = case.stored.payment, case.newest
     captured_by = [each for each in case.stored.attempts if each.operation == "capture" and each.state == "approved"]
@@ -113,7 +113,7 @@ def _against_captured(case: Case, event: str, reason: str) -> Outcome:
     return case.conflict(event, reason)
 
 
-def _on_voided(case: Case, verdict: Approved, *, expired: bool) -> Outcome:
+def _on_voided(case: Case, verdict: Approved, *, expired: bool) -> EventDecision:
     """The hold was released, by whomever."""
     payment, authorize = case.stored.payment, case.authorize()
     match payment.state:
@@ -123,11 +123,11 @@ def _on_voided(case: Case, verdict: Approved, *, expired: bool) -> Outcome:
                 return NotYet("a cancel without its attempt")
             return on_attempt(case, cancel, replace(verdict, amount=cancel.amount, currency=cancel.currency))
         case "authorized":
-            change = observe_authorization(case.stored, authorize.attempt_id, verdict, case.step, expired=expired)
+            change = observe_authorization(case.stored, authorize.attempt_id, verdict, case.cause, expired=expired)
             assert change is not None, "voided is news to a payment that is authorized"
             return Decided("applied", change)
         case "canceled" | "expired" | "declined" | "failed":
-            released = late_release(case.stored, case.step)
+            released = late_release(case.stored, case.cause)
             return Decided("duplicate_effect") if released is None else Decided("applied", released)
         case "capturing":
             return NotYet("a capture is under way: its own outcome comes first")

@@ -10,7 +10,7 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from tallystick.decisions.draft import Draft, Step
+from tallystick.decisions.change_builder import Cause, ChangeBuilder
 from tallystick.decisions.late_effects import late_effect
 from tallystick.decisions.reversals import reverse
 from tallystick.decisions.terms import CLOSED, EFFECTS, Checks, evidence_of, payment_event
@@ -36,32 +36,32 @@ from tallystick.domain.verdicts import (
 )
 
 
-def settle(
-    stored: PaymentSnapshot, attempt_id: str, verdict: Verdict, step: Step, rejection_id: str, checks: Checks
+def apply_verdict(
+    stored: PaymentSnapshot, attempt_id: str, verdict: Verdict, cause: Cause, rejection_id: str, checks: Checks
 ) -> Change | None:
     """The change that ``verdict`` makes, or None where it says nothing new (or must wait its turn)."""
     attempt = stored.attempt(attempt_id)
     verdict = normalised(attempt, verdict)
-    step = replace(
-        step,
+    cause = replace(
+        cause,
         occurred_at=verdict.occurred_at,
         provider_reference=verdict.reference or attempt.provider_reference,
-        evidence={**(step.evidence or {}), "verdict": evidence_of(verdict)},
+        evidence={**(cause.evidence or {}), "verdict": evidence_of(verdict)},
     )
-    draft = Draft(stored.payment.merchant_id, stored.payment.payment_id, step)
+    builder = ChangeBuilder(stored.payment.merchant_id, stored.payment.payment_id, cause)
     wrong = mismatch(attempt, verdict)
     match meaning_of(attempt.state, verdict_name(verdict)):
         case _ if wrong is not None:
-            return _conflict(draft, attempt, verdict, rejection_id, wrong, checks)
+            return _conflict(builder, attempt, verdict, rejection_id, wrong, checks)
         case VerdictMeaning.SAME:
             return None
         case VerdictMeaning.CONFLICT:
             reason = f"the provider says {verdict_name(verdict)} of an attempt that is {attempt.state}"
-            return _conflict(draft, attempt, verdict, rejection_id, reason, checks)
+            return _conflict(builder, attempt, verdict, rejection_id, reason, checks)
         case VerdictMeaning.LATE_EFFECT:
-            return late_effect(draft, stored, attempt, verdict, rejection_id)
+            return late_effect(builder, stored, attempt, verdict, rejection_id)
         case VerdictMeaning.APPLY:
-            return _apply(draft, stored, attempt, verdict, rejection_id, checks)
+            return _apply(builder, stored, attempt, verdict, rejection_id, checks)
 
 
 def normalised(attempt: Attempt, verdict: Verdict) -> Verdict:
@@ -109,50 +109,55 @@ def mismatch(attempt: Attempt, verdict: Verdict) -> str | None:
 
 
 def _conflict(
-    draft: Draft, attempt: Attempt, verdict: Verdict, rejection_id: str, reason: str, checks: Checks
+    builder: ChangeBuilder, attempt: Attempt, verdict: Verdict, rejection_id: str, reason: str, checks: Checks
 ) -> Change:
     """Kept for review with an alert; an attempt still being sent becomes unknown, so that recovery asks again."""
-    draft.reject(rejection_id, attempt, verdict_name(verdict), origin="provider", reason=reason)
+    builder.reject(rejection_id, attempt, verdict_name(verdict), origin="provider", reason=reason)
     if attempt.state == "submitted":
-        draft.move_attempt(attempt, "unknown", Schedule(next_check_in_ms=checks.unknown_in_ms))
-    return draft.change(outcome=True)
+        builder.move_attempt(attempt, "unknown", Schedule(next_check_in_ms=checks.unknown_in_ms))
+    return builder.change(outcome=True)
 
 
 def _apply(
-    draft: Draft, stored: PaymentSnapshot, attempt: Attempt, verdict: Verdict, rejection_id: str, checks: Checks
+    builder: ChangeBuilder,
+    stored: PaymentSnapshot,
+    attempt: Attempt,
+    verdict: Verdict,
+    rejection_id: str,
+    checks: Checks,
 ) -> Change | None:
     reference = verdict.reference or attempt.provider_reference
     match verdict:
         case Approved():
-            return _approved(draft, stored, attempt, verdict, rejection_id, checks)
+            return _approved(builder, stored, attempt, verdict, rejection_id, checks)
         case Declined():
             failure = Failure(code=verdict.code, message=verdict.message, retryable=verdict.retryable)
-            return _not_executed(draft, stored, attempt, "declined", failure)
+            return _not_executed(builder, stored, attempt, "declined", failure)
         case Pending() | RequiresAction():
-            if not _follow_waiting(draft, stored, attempt, verdict):
+            if not _follow_waiting(builder, stored, attempt, verdict):
                 return None
             due = Schedule(next_check_in_ms=checks.pending_in_ms)
-            waiting = draft.move_attempt(attempt, verdict_name(verdict), due, provider_reference=reference)
+            waiting = builder.move_attempt(attempt, verdict_name(verdict), due, provider_reference=reference)
             if attempt.operation == "authorize" and checks.keeps_references:
-                draft.know_reference(waiting)
+                builder.know_reference(waiting)
         case Unknown():
-            draft.move_attempt(attempt, "unknown", Schedule(next_check_in_ms=checks.unknown_in_ms))
+            builder.move_attempt(attempt, "unknown", Schedule(next_check_in_ms=checks.unknown_in_ms))
         case NotSent():
-            draft.move_attempt(attempt, "not_sent", Schedule(next_check_in_ms=checks.not_sent_in_ms))
+            builder.move_attempt(attempt, "not_sent", Schedule(next_check_in_ms=checks.not_sent_in_ms))
         case NotFound():
-            draft.move_attempt(attempt, "not_found", Schedule(next_check_in_ms=0))
+            builder.move_attempt(attempt, "not_found", Schedule(next_check_in_ms=0))
         case Reversed():
-            return reverse(draft, stored, attempt, verdict, rejection_id)
-    return draft.change(outcome=True)
+            return reverse(builder, stored, attempt, verdict, rejection_id)
+    return builder.change(outcome=True)
 
 
-def _follow_waiting(draft: Draft, stored: PaymentSnapshot, attempt: Attempt, verdict: Verdict) -> bool:
+def _follow_waiting(builder: ChangeBuilder, stored: PaymentSnapshot, attempt: Attempt, verdict: Verdict) -> bool:
     """The payment's or refund's own waiting state; False when it must wait for a cancel under way."""
     payment = stored.payment
     if attempt.operation == "refund":
         refund = stored.refund(attempt.refund_id)
         if isinstance(verdict, Pending) and refund.state == "submitting":
-            draft.move_refund(refund, "pending", provider_reference=verdict.reference)
+            builder.move_refund(refund, "pending", provider_reference=verdict.reference)
         return True
     if attempt.operation != "authorize":
         return True
@@ -160,29 +165,34 @@ def _follow_waiting(draft: Draft, stored: PaymentSnapshot, attempt: Attempt, ver
         return False
     if isinstance(verdict, RequiresAction) and payment.state == "authorizing":
         action = kept_part(verdict.next_action)
-        draft.move_payment(payment, "action_required", next_action=action, provider_reference=verdict.reference)
+        builder.move_payment(payment, "action_required", next_action=action, provider_reference=verdict.reference)
     if isinstance(verdict, Pending) and payment.state == "requires_action":
-        draft.move_payment(payment, "processing", next_action=None)
+        builder.move_payment(payment, "processing", next_action=None)
     return True
 
 
 def _approved(
-    draft: Draft, stored: PaymentSnapshot, attempt: Attempt, verdict: Approved, rejection_id: str, checks: Checks
+    builder: ChangeBuilder,
+    stored: PaymentSnapshot,
+    attempt: Attempt,
+    verdict: Approved,
+    rejection_id: str,
+    checks: Checks,
 ) -> Change | None:
     payment = stored.payment
     event = payment_event(attempt, verdict)
     if next_state("payment", payment.state, event) is None:
-        return _overtaken(draft, stored, attempt, verdict, rejection_id)
-    closed = draft.move_attempt(attempt, "approved", CLOSED, provider_reference=verdict.reference)
+        return _overtaken(builder, stored, attempt, verdict, rejection_id)
+    closed = builder.move_attempt(attempt, "approved", CLOSED, provider_reference=verdict.reference)
     if attempt.operation == "refund":
-        _refund_succeeded(draft, stored, closed)
+        _refund_succeeded(builder, stored, closed)
     else:
-        _payment_moved(draft, stored, closed, event, checks)
-    return draft.change(outcome=True)
+        _payment_moved(builder, stored, closed, event, checks)
+    return builder.change(outcome=True)
 
 
 def _overtaken(
-    draft: Draft, stored: PaymentSnapshot, attempt: Attempt, verdict: Approved, rejection_id: str
+    builder: ChangeBuilder, stored: PaymentSnapshot, attempt: Attempt, verdict: Approved, rejection_id: str
 ) -> Change | None:
     """An approval that the payment has no edge for. While a cancel is under way an authorization waits for that
     cancel's outcome; a capture or cancel whose payment has moved on without it is answered with the payment as it
@@ -190,30 +200,32 @@ def _overtaken(
     payment = stored.payment
     if attempt.operation not in ("capture", "cancel"):
         return None
-    closed = draft.move_attempt(attempt, "approved", CLOSED, provider_reference=verdict.reference)
+    closed = builder.move_attempt(attempt, "approved", CLOSED, provider_reference=verdict.reference)
     if verdict.effect != payment.state:
         reason = f"the provider executed a {attempt.operation} of a payment that is {payment.state}"
-        draft.reject(rejection_id, payment, payment_event(attempt, verdict), origin="provider", reason=reason)
+        builder.reject(rejection_id, payment, payment_event(attempt, verdict), origin="provider", reason=reason)
         if attempt.operation == "capture" and next_state("payment", payment.state, "late_effect") is not None:
-            draft.move_attempt(closed, "late_effect", CLOSED, late_effect=True)
-            payment = draft.move_payment(payment, "late_effect")
+            builder.move_attempt(closed, "late_effect", CLOSED, late_effect=True)
+            payment = builder.move_payment(payment, "late_effect")
             legs = postings.late_money_in(payment.provider, attempt.amount)
-            draft.post(payment.payment_id, payment.version, payment.currency, legs)
-    draft.respond_payment(attempt.idempotency_key, 200, payment)
-    return draft.change(outcome=True)
+            builder.post(payment.payment_id, payment.version, payment.currency, legs)
+    builder.respond_payment(attempt.idempotency_key, 200, payment)
+    return builder.change(outcome=True)
 
 
-def _payment_moved(draft: Draft, stored: PaymentSnapshot, attempt: Attempt, event: str, checks: Checks) -> None:
+def _payment_moved(
+    builder: ChangeBuilder, stored: PaymentSnapshot, attempt: Attempt, event: str, checks: Checks
+) -> None:
     """Authorized, captured, canceled or expired: the payment's new version, its postings, and the answers."""
     before = stored.payment
     held = before.amount_authorized
     fields: dict[str, Any] = {"next_action": None}
     if attempt.operation == "authorize" and checks.keeps_references:
-        draft.know_reference(attempt)
+        builder.know_reference(attempt)
     if event == "authorized":
         legs = postings.hold(before.provider, attempt.amount)
         fields |= {"amount_authorized": attempt.amount, "provider_reference": attempt.provider_reference}
-        draft.watch(checks.authorization_deadline_ms)
+        builder.watch(checks.authorization_deadline_ms)
     elif event == "captured":
         legs = postings.capture(before.provider, held, attempt.amount)
         fields["amount_captured"] = attempt.amount
@@ -221,35 +233,37 @@ def _payment_moved(draft: Draft, stored: PaymentSnapshot, attempt: Attempt, even
             fields |= {"amount_authorized": attempt.amount, "provider_reference": attempt.provider_reference}
     else:
         legs = postings.release(before.provider, held)
-    after = draft.move_payment(before, event, failure=None, **fields)
-    draft.post(before.payment_id, after.version, before.currency, legs)
+    after = builder.move_payment(before, event, failure=None, **fields)
+    builder.post(before.payment_id, after.version, before.currency, legs)
     if attempt.operation == "cancel":
-        _close_authorize(draft, stored, after)
-    draft.respond_payment(attempt.idempotency_key, 201 if attempt.operation == "authorize" else 200, after)
+        _close_authorize(builder, stored, after)
+    builder.respond_payment(attempt.idempotency_key, 201 if attempt.operation == "authorize" else 200, after)
 
 
-def _close_authorize(draft: Draft, stored: PaymentSnapshot, after: Payment) -> None:
+def _close_authorize(builder: ChangeBuilder, stored: PaymentSnapshot, after: Payment) -> None:
     """Where the customer never acted, the canceled payment also closes its authorization and answers the create."""
     for attempt in stored.attempts:
         if attempt.operation == "authorize" and attempt.state not in FINAL["attempt"]:
-            draft.move_attempt(attempt, "declined", CLOSED)
-            draft.respond_payment(attempt.idempotency_key, 201, after)
+            builder.move_attempt(attempt, "declined", CLOSED)
+            builder.respond_payment(attempt.idempotency_key, 201, after)
 
 
-def _refund_succeeded(draft: Draft, stored: PaymentSnapshot, attempt: Attempt) -> None:
+def _refund_succeeded(builder: ChangeBuilder, stored: PaymentSnapshot, attempt: Attempt) -> None:
     payment, refund = stored.payment, stored.refund(attempt.refund_id)
-    after = draft.move_refund(refund, "succeeded", provider_reference=attempt.provider_reference, failure=None)
-    draft.post(after.refund_id, after.version, after.currency, postings.refund_succeeded(after.provider, after.amount))
-    draft.move_payment(
+    after = builder.move_refund(refund, "succeeded", provider_reference=attempt.provider_reference, failure=None)
+    builder.post(
+        after.refund_id, after.version, after.currency, postings.refund_succeeded(after.provider, after.amount)
+    )
+    builder.move_payment(
         payment,
         "refund_succeeded",
         amount_refunded=payment.amount_refunded + refund.amount,
         amount_refund_pending=payment.amount_refund_pending - refund.amount,
     )
-    draft.respond_refund(attempt.idempotency_key, 201, after)
+    builder.respond_refund(attempt.idempotency_key, 201, after)
 
 
-def give_up(stored: PaymentSnapshot, attempt_id: str, step: Step) -> Change:
+def give_up(stored: PaymentSnapshot, attempt_id: str, cause: Cause) -> Change:
     """Nothing happened, and there will be no more tries: the instruction ends as failed."""
     attempt = stored.attempt(attempt_id)
     failure = Failure(
@@ -257,14 +271,14 @@ def give_up(stored: PaymentSnapshot, attempt_id: str, step: Step) -> Change:
         message="The provider did not execute the request; no money moved.",
         retryable=True,
     )
-    draft = Draft(stored.payment.merchant_id, stored.payment.payment_id, step)
-    change = _not_executed(draft, stored, attempt, "give_up", failure)
+    builder = ChangeBuilder(stored.payment.merchant_id, stored.payment.payment_id, cause)
+    change = _not_executed(builder, stored, attempt, "give_up", failure)
     assert change is not None, "an attempt that is not_sent or not_found belongs to a payment that waits for it"
     return change
 
 
 def _not_executed(
-    draft: Draft, stored: PaymentSnapshot, attempt: Attempt, event: str, failure: Failure
+    builder: ChangeBuilder, stored: PaymentSnapshot, attempt: Attempt, event: str, failure: Failure
 ) -> Change | None:
     """A decline or a failure: the attempt closes, and the payment or refund goes where nothing has moved."""
     payment = stored.payment
@@ -280,23 +294,23 @@ def _not_executed(
     if next_state("payment", payment.state, payment_event) is None:
         if attempt.operation not in ("capture", "cancel"):
             return None  # a cancel is under way: its own outcome comes first
-        draft.move_attempt(attempt, event, CLOSED)
-        draft.respond_payment(attempt.idempotency_key, 200, payment)  # it moved on, and that is the answer
-        return draft.change(outcome=True)
-    draft.move_attempt(attempt, event, CLOSED)
+        builder.move_attempt(attempt, event, CLOSED)
+        builder.respond_payment(attempt.idempotency_key, 200, payment)  # it moved on, and that is the answer
+        return builder.change(outcome=True)
+    builder.move_attempt(attempt, event, CLOSED)
     if attempt.operation == "refund":
-        refund = draft.move_refund(stored.refund(attempt.refund_id), "failed", failure=failure)
+        refund = builder.move_refund(stored.refund(attempt.refund_id), "failed", failure=failure)
         legs = postings.refund_failed(refund.provider, refund.amount, had_succeeded=False)
-        draft.post(refund.refund_id, refund.version, refund.currency, legs)
+        builder.post(refund.refund_id, refund.version, refund.currency, legs)
         pending = payment.amount_refund_pending - refund.amount
-        draft.move_payment(payment, payment_event, amount_refund_pending=pending)
-        draft.respond_refund(attempt.idempotency_key, 201, refund)
-        return draft.change(outcome=True)
+        builder.move_payment(payment, payment_event, amount_refund_pending=pending)
+        builder.respond_refund(attempt.idempotency_key, 201, refund)
+        return builder.change(outcome=True)
     if attempt.operation == "authorize":
-        after = draft.move_payment(payment, payment_event, failure=failure, next_action=None)
-        draft.respond_payment(attempt.idempotency_key, 201, after)
+        after = builder.move_payment(payment, payment_event, failure=failure, next_action=None)
+        builder.respond_payment(attempt.idempotency_key, 201, after)
     else:
-        after = draft.move_payment(payment, payment_event, failure=failure)
-        draft.respond_payment(attempt.idempotency_key, 200, after)
-        draft.watch(0)  # why did the provider refuse? it may have captured or released the hold on its own
-    return draft.change(outcome=True)
+        after = builder.move_payment(payment, payment_event, failure=failure)
+        builder.respond_payment(attempt.idempotency_key, 200, after)
+        builder.watch(0)  # why did the provider refuse? it may have captured or released the hold on its own
+    return builder.change(outcome=True)

@@ -1,0 +1,1 @@
+"""What a provider's event does to the stored state. Pure."""

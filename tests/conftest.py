@@ -14,10 +14,10 @@ import psycopg
 import pytest
 from hypothesis import HealthCheck, settings
 
-from tallystick.embedded import DATABASE, OWNER_ROLE, EmbeddedPostgres
 from tallystick.kit.ids import new_id
 from tallystick.kit.logs import configure_logging
-from tallystick.migrations import migrate
+from tallystick.record.postgres.embedded.server import DATABASE, OWNER_ROLE, EmbeddedPostgres
+from tallystick.record.postgres.migrate import migrate
 
 DEEP = os.environ.get("TALLYSTICK_TEST_DEPTH") == "deep"
 

@@ -17,8 +17,8 @@ from tallystick.domain.traits import Traits
 from tallystick.kit.clock import Clock
 from tallystick.providers.port import Provider
 from tallystick.record.journal import Journal
-from tallystick.record.reads import Reads
-from tallystick.sealed_actions import ActionSeal
+from tallystick.record.next_action_seal import ActionSeal
+from tallystick.record.postgres.reads import Reads
 from tallystick.settings.load import Settings
 
 Result = TypeVar("Result")

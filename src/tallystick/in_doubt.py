@@ -21,8 +21,8 @@ from tallystick.domain.verdicts import Approved, Declined, NotFound, Verdict
 from tallystick.kit.ids import new_id
 from tallystick.outcome import settle_verdict
 from tallystick.record.journal import Stale
-from tallystick.record.reads import Loaded, attempt_of
-from tallystick.record.schedule import ScheduleBook
+from tallystick.record.postgres.reads import Loaded, attempt_of
+from tallystick.record.postgres.recovery_schedule import ScheduleBook
 
 #: What an operator may find: the effect happened, the provider refused it, or nothing ever happened.
 OUTCOMES = ("executed", "declined", "not_executed")

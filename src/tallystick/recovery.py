@@ -31,10 +31,10 @@ from tallystick.kit.clock import monotonic_ms
 from tallystick.kit.ids import new_id
 from tallystick.kit.logs import get_logger
 from tallystick.outcome import carry_out, provider_call, send_by, settle_verdict
-from tallystick.providers.guarded import Guarded
+from tallystick.providers.circuit import Guarded
 from tallystick.record.journal import Fresh
-from tallystick.record.reads import AttemptClock, Loaded
-from tallystick.record.schedule import Due, DueDeadline, ScheduleBook
+from tallystick.record.postgres.reads import AttemptClock, Loaded
+from tallystick.record.postgres.recovery_schedule import Due, DueDeadline, ScheduleBook
 
 log = get_logger("tallystick.recovery")
 

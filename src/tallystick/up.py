@@ -22,12 +22,12 @@ import aiohttp
 from msgspec import Struct
 from msgspec.structs import asdict
 
-from tallystick import keys
+from tallystick.access import key_store
 from tallystick.addresses import SIMULATOR_HOST, http_address, require_free_port
 from tallystick.domain.errors import TallystickError
-from tallystick.embedded import DatabaseUrls, resolve_database
-from tallystick.migrations import migrate
 from tallystick.processes import END_MARGIN_MS, Role, Supervisor, child_environment
+from tallystick.record.postgres.embedded.server import DatabaseUrls, resolve_database
+from tallystick.record.postgres.migrate import migrate
 from tallystick.settings.load import Settings
 
 Result = TypeVar("Result")
@@ -82,7 +82,7 @@ async def bring_up(
         stack.push_async_callback(asyncio.to_thread, database_context.__exit__, None, None, None)
         await asyncio.to_thread(migrate, database.owner_url)
         key_file = data_dir / "api-key"
-        api_key = await keys.ensure_first_key(database.app_url, key_file, FIRST_MERCHANT)
+        api_key = await key_store.ensure_first_key(database.app_url, key_file, FIRST_MERCHANT)
         stack.push_async_callback(supervisor.drain)
         for role in _roles(settings, data_dir, logs):
             if not stop.is_set():

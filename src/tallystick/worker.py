@@ -7,10 +7,10 @@ import signal
 
 from tallystick.kit.logs import get_logger
 from tallystick.outbound.delivery import Delivery
-from tallystick.record.inbox import Inbox
-from tallystick.record.schedule import ScheduleBook
+from tallystick.record.postgres.inbox import Inbox
+from tallystick.record.postgres.recovery_schedule import ScheduleBook
+from tallystick.record.sealing import sealer_of
 from tallystick.recovery import Recovery
-from tallystick.sealing import sealer_of
 from tallystick.settings.load import Settings
 from tallystick.webhooks.processing import Processing
 from tallystick.wiring import open_core

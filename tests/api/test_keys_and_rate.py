@@ -9,10 +9,10 @@ from functools import partial
 import httpx
 import pytest
 
+from tallystick.access.api_key import parse_key
+from tallystick.access.key_store import create_key, revoke_key, rotate_key
 from tallystick.api.authentication import Authenticator
 from tallystick.api.rate_limit import RateLimiter
-from tallystick.api_keys import parse_key
-from tallystick.keys import create_key, revoke_key, rotate_key
 from tallystick.kit.ids import new_id
 from tests.api.conftest import SHORT, Merchant, Stack, inside
 from tests.api.test_checks import assert_problem

@@ -17,7 +17,7 @@ import psutil
 import psycopg
 import pytest
 
-from tallystick.keys import create_key
+from tallystick.access.key_store import create_key
 from tallystick.kit.ids import new_id
 from tests.api.conftest import SEALING_KEY, SERVE, Merchant, Stack, wait_for
 from tests.api.test_webhooks import PATH as WEBHOOK

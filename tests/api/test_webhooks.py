@@ -16,12 +16,12 @@ import httpx
 import pytest
 from msgspec.structs import replace
 
+from tallystick.access.key_store import OPERATORS, create_key
 from tallystick.api.webhooks import MAX_WEBHOOK_BYTES
-from tallystick.keys import OPERATORS, create_key
 from tallystick.kit.ids import new_id
 from tallystick.providers.receiver import Notification
-from tallystick.providers.simulator_notices import SimulatorReceiver
-from tallystick.sealing import SealBroken, sealer_of
+from tallystick.providers.simulator.receiver import SimulatorReceiver
+from tallystick.record.sealing import SealBroken, sealer_of
 from tallystick.settings.load import Settings
 from tallystick.webhooks.envelope import envelope_of
 from tests.api.conftest import SEALING_KEY, Inside, inside

@@ -10,7 +10,7 @@ import asyncpg
 import msgspec
 import pytest
 
-from tallystick.api_keys import matches, parse_key
+from tallystick.access.api_key import matches, parse_key
 from tests.cli.commands import Ran, run_here
 from tests.conftest import Database
 

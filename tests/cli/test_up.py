@@ -19,7 +19,7 @@ import httpx
 import psutil
 import pytest
 
-from tallystick.embedded import EmbeddedPostgres
+from tallystick.record.postgres.embedded.server import EmbeddedPostgres
 from tests.cli.commands import PATIENCE_S, Up, is_gone, run_process, wait_until
 
 #: Clients that pay as fast as they are answered while the drain begins.

@@ -24,12 +24,13 @@ from msgspec.structs import replace
 from tallystick.core import Core
 from tallystick.kit.logs import configure_logging
 from tallystick.outbound.delivery import Delivery
-from tallystick.record.inbox import Inbox
-from tallystick.record.reads import Reads
-from tallystick.sealing import sealer_of
+from tallystick.record.postgres.connections import connect
+from tallystick.record.postgres.inbox import Inbox
+from tallystick.record.postgres.reads import Reads
+from tallystick.record.sealing import sealer_of
 from tallystick.settings.load import Settings
 from tallystick.webhooks.processing import Processing
-from tallystick.wiring import connect, open_core
+from tallystick.wiring import open_core
 from tests.crash.mortal import MortalConnection, MortalPool
 
 ROOT: Final = Path(__file__).parents[2]

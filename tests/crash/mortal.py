@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Awaitable, Coroutine, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, Final, Protocol, cast
 
-from tallystick import sql
+from tallystick.record.postgres import sql
 
 #: Statements by their text, so that points have names that a reader finds in the .sql files.
 NAMES: Final = {

@@ -18,9 +18,10 @@ import asyncpg
 from msgspec.structs import replace
 
 from tallystick.core import Core
-from tallystick.record.reads import Reads
+from tallystick.record.postgres.connections import connect
+from tallystick.record.postgres.reads import Reads
 from tallystick.settings.load import Settings
-from tallystick.wiring import connect, open_core
+from tallystick.wiring import open_core
 from tests.crash.bank import Bank
 from tests.crash.bank_connection import BankConnection, traits_of
 from tests.crash.mortal import MortalConnection, MortalPool

@@ -14,7 +14,7 @@ from msgspec.structs import replace
 from tallystick.core import Core
 from tallystick.invariants import verify
 from tallystick.kit.ids import new_id
-from tallystick.record.schedule import ScheduleBook
+from tallystick.record.postgres.recovery_schedule import ScheduleBook
 from tallystick.recovery import Recovery
 from tallystick.replies import Reply
 from tallystick.settings.load import Settings

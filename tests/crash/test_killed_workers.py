@@ -17,8 +17,8 @@ from msgspec.structs import replace
 from tallystick.core import Core
 from tallystick.invariants import simulator_charges, tally, verify
 from tallystick.kit.ids import new_id
-from tallystick.providers.simulator_notices import SimulatorReceiver
-from tallystick.record.inbox import Inbox
+from tallystick.providers.simulator.receiver import SimulatorReceiver
+from tallystick.record.postgres.inbox import Inbox
 from tallystick.settings.load import Settings
 from tallystick.webhooks.envelope import Envelope, envelope_of
 from tallystick.webhooks.processing import Processing

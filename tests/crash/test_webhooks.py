@@ -10,7 +10,7 @@ from tallystick.core import Core
 from tallystick.domain.notices import AttemptNotice, DisputeNotice, Notice
 from tallystick.domain.verdicts import Approved, Reversed
 from tallystick.kit.ids import new_id
-from tallystick.record.inbox import Inbox
+from tallystick.record.postgres.inbox import Inbox
 from tallystick.webhooks.processing import Processing
 from tests.conftest import DEEP, Database
 from tests.crash.bank import Bank

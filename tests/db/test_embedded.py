@@ -17,14 +17,19 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from tallystick.embedded import DatabaseUnavailable, DatabaseUrls, EmbeddedPostgres, resolve_database
+from tallystick.record.postgres.embedded.server import (
+    DatabaseUnavailable,
+    DatabaseUrls,
+    EmbeddedPostgres,
+    resolve_database,
+)
 from tallystick.settings.load import Settings
 
 #: A process that holds the server until its standard input ends.
 HOLDER = """
 import sys
 from pathlib import Path
-from tallystick.embedded import EmbeddedPostgres
+from tallystick.record.postgres.embedded.server import EmbeddedPostgres
 with EmbeddedPostgres(Path(sys.argv[1])):
     print("up", flush=True)
     sys.stdin.read()

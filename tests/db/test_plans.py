@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from tallystick import sql
-from tallystick.wiring import connect
+from tallystick.record.postgres import sql
+from tallystick.record.postgres.connections import connect
 from tests.conftest import Database
 
 OF_EVERY_DAY = {

@@ -9,7 +9,7 @@ import pytest
 import pytest_asyncio
 
 from tallystick.kit.ids import new_id
-from tallystick.wiring import connect
+from tallystick.record.postgres.connections import connect
 from tests.conftest import Database, NewDatabase
 from tests.invariants.sample import Sample, make_sample
 

@@ -26,11 +26,12 @@ from tallystick.domain.requests.commands import (
 from tallystick.domain.verdicts import Reversed
 from tallystick.kit.ids import derived_id, new_id
 from tallystick.outcome import provider_call, settle_verdict
-from tallystick.record.reads import Loaded
+from tallystick.record.postgres.connections import connect
+from tallystick.record.postgres.reads import Loaded
 from tallystick.replies import Reply
 from tallystick.settings.load import Settings
 from tallystick.webhooks.intake import Intake
-from tallystick.wiring import connect, open_core
+from tallystick.wiring import open_core
 from tests.factories import (
     InstantProvider,
     approves,

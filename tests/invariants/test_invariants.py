@@ -8,9 +8,10 @@ import asyncpg
 import msgspec
 import pytest
 
-from tallystick.invariants import INVARIANTS, examine, payment_record, verify
+from tallystick.invariants import INVARIANTS, examine, verify
 from tallystick.invariants.finding import Finding
 from tallystick.invariants.report import KEPT, Findings, Named
+from tallystick.record.postgres import payment_record
 from tallystick.wiring import open_core
 from tests.conftest import Database
 from tests.factories import InstantProvider

@@ -14,8 +14,8 @@ from tallystick.domain.replay import Step, replay
 from tallystick.domain.verdicts import Approved
 from tallystick.invariants import books, history, telling
 from tallystick.invariants.finding import Finding
-from tallystick.invariants.payment_record import PaymentRecord, Refusal, Told, WatchedAttempt
-from tallystick.record.state_rows import json_text
+from tallystick.record.postgres.payment_record import PaymentRecord, Refusal, Told, WatchedAttempt
+from tallystick.record.postgres.subject_rows import json_text
 from tests.paper_record import AMOUNT, CURRENCY, PaperRecord
 from tests.pure.test_events import NOTICES, SITUATIONS
 

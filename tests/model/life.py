@@ -7,7 +7,7 @@ from collections.abc import Coroutine
 from contextlib import AsyncExitStack
 from typing import Any, Final, TypeVar
 
-from tallystick.record.schedule import ScheduleBook
+from tallystick.record.postgres.recovery_schedule import ScheduleBook
 from tallystick.recovery import Recovery
 from tallystick.settings.load import Settings
 from tallystick.wiring import open_core

@@ -13,7 +13,7 @@ from tallystick.core import Core
 from tallystick.outbound.addresses import Guard
 from tallystick.outbound.delivery import Delivery
 from tallystick.outbound.endpoints import Registered
-from tallystick.sealing import sealer_of
+from tallystick.record.sealing import sealer_of
 from tests.conftest import Database
 from tests.outbound.receiver import Receiver
 from tests.races.stack import SETTINGS, BookedProvider, Client, core_of, read

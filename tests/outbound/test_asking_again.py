@@ -10,7 +10,7 @@ import pytest
 from tallystick.api.webhook_endpoints import book_of, endpoints_of
 from tallystick.core import Core
 from tallystick.outbound.endpoints import Registered, TooManyEndpoints, UrlTaken
-from tallystick.record.endpoints import EndpointBook
+from tallystick.record.postgres.webhook_endpoints import EndpointBook
 from tests.api.conftest import inside
 from tests.conftest import Database
 from tests.outbound.receiver import receiving

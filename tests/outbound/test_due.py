@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import pytest
 
 from tallystick.core import Core
-from tallystick.record.outbound import LaneName, OutboundBook
+from tallystick.record.postgres.outbox import LaneName, OutboundBook
 from tests.conftest import NewDatabase
 from tests.outbound.stand import core_for, register
 

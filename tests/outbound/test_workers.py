@@ -17,7 +17,7 @@ from tallystick.kit.clock import monotonic_ms, utc_now
 from tallystick.outbound.addresses import Guard
 from tallystick.outbound.dispatch import Dispatch
 from tallystick.outbound.sending import Sending
-from tallystick.record.outbound import OutboundBook
+from tallystick.record.postgres.outbox import OutboundBook
 from tests.conftest import Database
 from tests.outbound.receiver import Got, heard, ok, receiving
 from tests.outbound.stand import core_for, deliveries, drain, lanes, pay, register, tries, worker, worker_at

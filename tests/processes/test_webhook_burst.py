@@ -11,7 +11,7 @@ import aiohttp
 import psycopg
 import pytest
 
-from tallystick.embedded import EmbeddedPostgres
+from tallystick.record.postgres.embedded.server import EmbeddedPostgres
 from tests.acquirer import AcquirerProcess
 from tests.cli.commands import Up, run_process, wait_until
 

@@ -16,14 +16,14 @@ from typing import Any
 
 from tallystick.domain.notices import AttemptNotice, ChargeNotice
 from tallystick.domain.verdicts import Verdict
-from tallystick.providers.adyen_notices import AdyenReceiver
-from tallystick.providers.adyen_reference import Reference, read_reference, write_reference
+from tallystick.providers.adyen.receiver import AdyenReceiver
+from tallystick.providers.adyen.reference import Reference, read_reference, write_reference
 from tallystick.providers.port import Provider, ProviderCall
-from tallystick.providers.simulator_notices import SimulatorReceiver
-from tallystick.providers.stripe_notices import StripeReceiver
-from tallystick.providers.stripe_objects import ATTEMPT, PAYMENT
+from tallystick.providers.simulator.receiver import SimulatorReceiver
+from tallystick.providers.simulator.setup import simulator_provider
+from tallystick.providers.stripe.objects import ATTEMPT, PAYMENT
+from tallystick.providers.stripe.receiver import StripeReceiver
 from tallystick.settings.load import Settings
-from tallystick.wiring import simulator_provider
 from tests.acquirer import AcquirerProcess, acquirer
 from tests.providers.adyen import calls as adyen_calls
 from tests.providers.adyen.bank import FakeAdyen, fake_adyen, token

@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 from tallystick.domain.money import is_currency
 from tallystick.domain.verdicts import Approved, Declined, NotFound, NotSent, Pending, RequiresAction, Unknown
-from tallystick.providers.guarded import Guarded, Limits
+from tallystick.providers.circuit import Guarded, Limits
 from tallystick.providers.http import UNREACHABLE
 from tallystick.providers.port import Provider, send
 from tests.faulty_proxy import CHARGED, SILENT, Fault, FaultyProxy, faulty_proxy

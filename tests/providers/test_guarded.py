@@ -18,11 +18,12 @@ from tallystick.domain.traits import Traits
 from tallystick.domain.verdicts import Approved, Declined, NotFound, NotSent, Pending, RequiresAction, Unknown, Verdict
 from tallystick.kit.clock import monotonic_ms
 from tallystick.kit.ids import new_id
-from tallystick.providers.guarded import Guarded, Limits
+from tallystick.providers.circuit import Guarded, Limits
 from tallystick.providers.http import UNREACHABLE
 from tallystick.providers.port import ProviderCall, send
+from tallystick.providers.registry import configured_providers, guarded
 from tallystick.settings.load import Settings, SettingsError, load_settings
-from tallystick.wiring import configured_providers, guarded, open_core
+from tallystick.wiring import open_core
 from tests.acquirer import AcquirerProcess
 from tests.conftest import Database
 from tests.races.stack import HURRIED, BookedProvider, Client, read, recover

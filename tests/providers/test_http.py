@@ -16,7 +16,7 @@ from tallystick.domain.verdicts import Approved, Declined, NotFound, NotSent, Un
 from tallystick.kit.clock import monotonic_ms
 from tallystick.providers.http import ProviderHttp
 from tallystick.providers.port import ProviderCall
-from tallystick.providers.simulator import SimulatorProvider
+from tallystick.providers.simulator.calls import SimulatorProvider
 from tests.acquirer import AcquirerProcess, acquirer
 from tests.ports import free_port
 

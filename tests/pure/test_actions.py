@@ -19,8 +19,8 @@ from tallystick.domain.notices import AttemptNotice, ChargeNotice, RefundNotice
 from tallystick.domain.subjects import Payment
 from tallystick.domain.verdicts import Pending, RequiresAction
 from tallystick.domain.views import encode, payment_view
-from tallystick.sealed_actions import ActionSeal
-from tallystick.sealing import KEY_BYTES, sealer_of
+from tallystick.record.next_action_seal import ActionSeal
+from tallystick.record.sealing import KEY_BYTES, sealer_of
 from tallystick.settings.load import Settings
 from tests.paper_record import PaperRecord
 

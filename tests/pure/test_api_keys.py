@@ -8,7 +8,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from tallystick.api_keys import hash_secret, is_merchant_id, matches, mint_key, parse_key
+from tallystick.access.api_key import hash_secret, is_merchant_id, matches, mint_key, parse_key
 from tallystick.kit.card_data import looks_like_card_number
 
 merchant_ids = st.from_regex(r"[a-z0-9](?:[a-z0-9-]{0,30}[a-z0-9])?", fullmatch=True).filter(is_merchant_id)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncpg
 import pytest
 
-from tallystick.record.failures import may_run_again
+from tallystick.record.postgres.failures import may_run_again
 
 
 @pytest.mark.parametrize(

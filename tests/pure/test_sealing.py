@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tallystick.sealing import KEY_BYTES, SealBroken, Sealer, sealer_of
+from tallystick.record.sealing import KEY_BYTES, SealBroken, Sealer, sealer_of
 from tallystick.settings.load import Settings, SettingsError
 
 

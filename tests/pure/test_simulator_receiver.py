@@ -15,9 +15,9 @@ from hypothesis import strategies as st
 from tallystick.domain.notices import AttemptNotice, ChargeNotice, DisputeNotice, RefundNotice
 from tallystick.domain.verdicts import Approved, Declined, RequiresAction, Reversed
 from tallystick.providers.receiver import BadSignature, Notification, Receiver, StaleTimestamp, Unparseable
-from tallystick.providers.simulator_notices import HEADER_LIMIT_CHARS, TOLERANCE_S, SimulatorReceiver
+from tallystick.providers.registry import receivers
+from tallystick.providers.simulator.receiver import HEADER_LIMIT_CHARS, TOLERANCE_S, SimulatorReceiver
 from tallystick.settings.load import SettingsError, load_settings
-from tallystick.wiring import receivers
 
 NOW = datetime(2026, 5, 4, 3, 2, 1, tzinfo=UTC)
 SECRET, OLD_SECRET = "whsec_new", "whsec_old"

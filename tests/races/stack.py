@@ -22,7 +22,7 @@ from tallystick.domain.verdicts import Approved, NotFound, NotSent, Unknown, Ver
 from tallystick.kit.clock import monotonic_ms
 from tallystick.kit.ids import new_id
 from tallystick.providers.port import ProviderCall
-from tallystick.record.schedule import ScheduleBook
+from tallystick.record.postgres.recovery_schedule import ScheduleBook
 from tallystick.recovery import Recovery
 from tallystick.replies import Reply
 from tallystick.settings.load import Settings

@@ -16,7 +16,7 @@ from tallystick.domain.change import Change
 from tallystick.domain.errors import ChangeRefused, OutcomeUnknown, Overloaded
 from tallystick.kit.ids import new_id
 from tallystick.record.journal import Existing, Fresh, Journal, JournalLimits, Stale
-from tallystick.wiring import connect
+from tallystick.record.postgres.connections import connect
 from tests.conftest import Database
 from tests.races.stack import BookedProvider, Client, core_of, read
 

@@ -11,7 +11,7 @@ import pytest
 from msgspec.structs import replace
 
 from tallystick.core import Core
-from tallystick.record.schedule import ScheduleBook
+from tallystick.record.postgres.recovery_schedule import ScheduleBook
 from tallystick.recovery import Recovery
 from tallystick.simulator.scripts import METHODS
 from tallystick.wiring import open_core

@@ -12,7 +12,7 @@ from tallystick.domain.verdicts import Approved, Declined, Reversed
 from tallystick.kit.clock import monotonic_ms
 from tallystick.providers.http import ProviderHttp
 from tallystick.providers.port import ProviderCall
-from tallystick.providers.simulator import SimulatorProvider
+from tallystick.providers.simulator.calls import SimulatorProvider
 from tests.acquirer import AcquirerProcess
 from tests.simulator.calls import AMOUNT, act, charge, charged, follow_up, lookup, new_key
 

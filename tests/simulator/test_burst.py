@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tallystick.providers.receiver import BadSignature
-from tallystick.providers.simulator_notices import SimulatorReceiver
+from tallystick.providers.simulator.receiver import SimulatorReceiver
 from tallystick.simulator.burst import Wish, plan
 from tests.acquirer import WEBHOOK_SECRET, AcquirerProcess, acquirer
 from tests.simulator.calls import charge, new_key

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 import pytest
 
 from tallystick.providers.receiver import BadSignature, Notification
-from tallystick.providers.simulator_notices import SimulatorReceiver
+from tallystick.providers.simulator.receiver import SimulatorReceiver
 from tallystick.simulator.scripts import AFTERWARDS, DEPARTURES
 from tallystick.simulator.signing import signature
 from tests.acquirer import WEBHOOK_SECRET, AcquirerProcess, acquirer

@@ -17,11 +17,11 @@ from tallystick.domain.notices import AttemptNotice, Notice
 from tallystick.domain.subjects import Payment
 from tallystick.domain.verdicts import Approved
 from tallystick.kit.ids import new_id, sibling_id
-from tallystick.record.inbox import Inbox
+from tallystick.record.postgres.connections import connect
+from tallystick.record.postgres.inbox import Inbox
 from tallystick.webhooks.envelope import Envelope
 from tallystick.webhooks.intake import Arrival, Intake
 from tallystick.webhooks.processing import Processing
-from tallystick.wiring import connect
 from tests.conftest import Database
 from tests.races.stack import SETTINGS
 

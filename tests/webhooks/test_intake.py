@@ -15,10 +15,10 @@ from tallystick.domain.errors import Overloaded
 from tallystick.domain.notices import ChargeNotice
 from tallystick.domain.verdicts import RequiresAction
 from tallystick.kit.ids import new_id
-from tallystick.record.batch import Connection
+from tallystick.record.postgres.batch import Connection
+from tallystick.record.postgres.connections import connect
 from tallystick.webhooks import intake as intake_module
 from tallystick.webhooks.intake import TURN_SPACING_MS, Arrival, Intake, IntakeUnavailable
-from tallystick.wiring import connect
 from tests.conftest import Database
 from tests.dump import dump
 from tests.webhooks.stand import accept, again, arrival, envelope, intake_on

@@ -21,8 +21,8 @@ from tallystick.invariants import verify
 from tallystick.kit.clock import monotonic_ms
 from tallystick.kit.ids import new_id
 from tallystick.providers.port import ProviderCall
-from tallystick.record.failures import DATABASE_AWAY
-from tallystick.record.inbox import Claimed, DeadLetterFilter, Inbox
+from tallystick.record.postgres.failures import DATABASE_AWAY
+from tallystick.record.postgres.inbox import Claimed, DeadLetterFilter, Inbox
 from tallystick.settings.load import Settings
 from tallystick.webhooks import handling
 from tallystick.webhooks.dead_letters import DeadLetters, NotReplayable

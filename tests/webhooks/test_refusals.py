@@ -11,9 +11,9 @@ import asyncpg
 import pytest
 
 from tallystick.kit.clock import Clock
-from tallystick.record.refusals import KEEP_HOURS, RefusalBook, RefusalSlot
+from tallystick.record.postgres.connections import open_pool
+from tallystick.record.postgres.refused_webhooks import KEEP_HOURS, RefusalBook, RefusalSlot
 from tallystick.webhooks.refusals import UNKNOWN, Refusals
-from tallystick.wiring import open_pool
 from tests.conftest import Database
 from tests.webhooks.stand import WEBHOOK_SETTINGS
 

@@ -26,13 +26,14 @@ from tallystick.api.webhooks import WebhookDoor
 from tallystick.core import Core
 from tallystick.domain.errors import problem
 from tallystick.domain.views import encode
-from tallystick.embedded import DatabaseUrls, resolve_database
 from tallystick.kit.logs import configure_logging
 from tallystick.providers.port import Provider
-from tallystick.record.failures import DATABASE_AWAY
-from tallystick.sealing import sealer_of
+from tallystick.providers.registry import receivers
+from tallystick.record.postgres.embedded.server import DatabaseUrls, resolve_database
+from tallystick.record.postgres.failures import DATABASE_AWAY
+from tallystick.record.sealing import sealer_of
 from tallystick.settings.load import Settings, load_settings
-from tallystick.wiring import open_core, open_intake, open_refusals, receivers
+from tallystick.wiring import open_core, open_intake, open_refusals
 
 Handler = Callable[[Request[Any, Any, Any]], Awaitable[ASGIApp]]
 

@@ -9,9 +9,9 @@ from typing import Any, Final
 
 from msgspec import Struct
 
-from tallystick import api_keys
+from tallystick.access import api_key
 from tallystick.kit.clock import monotonic_ms
-from tallystick.record.reads import Reads
+from tallystick.record.postgres.reads import Reads
 
 #: RFC 6750 section 2.1 (b64token); the scheme's name is case-insensitive (RFC 9110 section 11.1).
 _BEARER: Final = re.compile(r"[Bb][Ee][Aa][Rr][Ee][Rr] +([A-Za-z0-9\-._~+/]{1,512}=*) *")
@@ -55,14 +55,14 @@ class Authenticator:
         Raises what the database raises.
         """
         bearer = _BEARER.fullmatch(authorizations[0]) if len(authorizations) == 1 else None
-        key = api_keys.parse_key(bearer.group(1)) if bearer else None
+        key = api_key.parse_key(bearer.group(1)) if bearer else None
         if key is None:
             return None
         slot = (key.merchant_id, key.key_id)
         known = self._known.get(slot)
         if known is None or known.until_ms <= self._now_ms():
             known = await self._load(slot)
-        if not api_keys.matches(key.secret, known.secret_hash if known else _NO_HASH):
+        if not api_key.matches(key.secret, known.secret_hash if known else _NO_HASH):
             return None
         return known.caller if known else None
 

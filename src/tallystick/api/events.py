@@ -18,7 +18,7 @@ from tallystick.domain.errors import ProblemField, problem
 from tallystick.domain.requests.json_body import safe_name
 from tallystick.domain.views import encode
 from tallystick.kit.ids import is_id
-from tallystick.record.inbox import DeadLetterFilter, Inbox
+from tallystick.record.postgres.inbox import DeadLetterFilter, Inbox
 from tallystick.webhooks.dead_letters import DeadLetter, DeadLetters, NotReplayable
 from tallystick.webhooks.trace import EventTrace, trace_event
 

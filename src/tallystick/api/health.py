@@ -6,13 +6,13 @@ from typing import Final
 
 import asyncpg
 
-from tallystick import sql
 from tallystick.api.bodies import Health
 from tallystick.api.exchange import Answer, Exchange
 from tallystick.api.problems import busy
 from tallystick.core import Core
 from tallystick.domain.views import encode
-from tallystick.record.failures import DATABASE_AWAY
+from tallystick.record.postgres import sql
+from tallystick.record.postgres.failures import DATABASE_AWAY
 
 #: A probe that waits longer than this has its answer.
 PROBE_TIMEOUT_S: Final = 2

@@ -29,9 +29,9 @@ from tallystick.outbound.endpoints import (
     UrlTaken,
     guard_of,
 )
-from tallystick.record.endpoints import EndpointBook
-from tallystick.record.outbound import OutboundBook
-from tallystick.sealing import sealer_of
+from tallystick.record.postgres.outbox import OutboundBook
+from tallystick.record.postgres.webhook_endpoints import EndpointBook
+from tallystick.record.sealing import sealer_of
 
 PATH: Final = "/v1/webhook-endpoints"
 

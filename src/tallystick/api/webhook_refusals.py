@@ -12,7 +12,7 @@ from tallystick.api.problems import refused_fields
 from tallystick.core import Core
 from tallystick.domain.errors import ProblemField
 from tallystick.domain.requests.json_body import safe_name
-from tallystick.record.refusals import KEEP_HOURS, RefusalBook, RefusedWebhooks
+from tallystick.record.postgres.refused_webhooks import KEEP_HOURS, RefusalBook, RefusedWebhooks
 
 PATH: Final = "/v1/webhook-refusals"
 

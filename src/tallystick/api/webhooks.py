@@ -18,8 +18,8 @@ from tallystick.api.problems import Refused, busy
 from tallystick.domain.errors import Overloaded, problem
 from tallystick.kit.clock import Clock
 from tallystick.providers.receiver import BadSignature, Receiver, StaleTimestamp, Unparseable
-from tallystick.sealed_actions import ActionSeal
-from tallystick.sealing import Sealer
+from tallystick.record.next_action_seal import ActionSeal
+from tallystick.record.sealing import Sealer
 from tallystick.webhooks.envelope import Envelope, envelope_of, sealed_part
 from tallystick.webhooks.intake import Arrival, Intake, IntakeUnavailable
 from tallystick.webhooks.refusals import UNKNOWN, Refusals

@@ -18,8 +18,8 @@ from msgspec import Struct
 
 from tallystick.bench.workload import new_payment
 from tallystick.domain.change import Change
-from tallystick.record.batch import STATEMENTS, Entry, run_batch
-from tallystick.wiring import connect
+from tallystick.record.postgres.batch import STATEMENTS, Entry, run_batch
+from tallystick.record.postgres.connections import connect
 
 #: Changes in one transaction: the gain flattens above.
 BATCH_CHANGES: Final = 200

@@ -16,8 +16,8 @@ from tallystick.bench.latency import Latency, latency, median, median_latency
 from tallystick.bench.workload import new_payment
 from tallystick.domain.change import Change
 from tallystick.record.journal import Fresh, Journal, JournalLimits
+from tallystick.record.postgres.connections import connect
 from tallystick.settings.load import Settings
-from tallystick.wiring import connect
 
 #: Both arms run this much unmeasured first: statement caches, branch predictors, files that grow.
 WARM_UP_PAYMENTS: Final = 1_000

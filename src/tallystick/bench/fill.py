@@ -16,9 +16,9 @@ import asyncpg
 import psycopg
 from msgspec import Struct
 
-from tallystick import keys
+from tallystick.access import key_store
 from tallystick.bench.fill_rows import MERCHANTS, TABLES, columns, fill_chunk, kinds
-from tallystick.record.batch import STATEMENTS
+from tallystick.record.postgres.batch import STATEMENTS
 
 #: Payments in one transaction: about a second of work, and what is lost when it is interrupted.
 CHUNK_PAYMENTS: Final = 10_000
@@ -81,7 +81,7 @@ def prepare(owner_url: str, app_url: str) -> set[int]:
 
     async def merchants() -> None:
         for merchant in MERCHANTS:
-            await keys.create_key(app_url, merchant)
+            await key_store.create_key(app_url, merchant)
 
     with psycopg.connect(owner_url, autocommit=True) as connection:
         connection.execute(PROGRESS_TABLE)

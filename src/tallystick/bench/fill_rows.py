@@ -30,8 +30,8 @@ from tallystick.decisions.instructions import provider_key
 from tallystick.domain.change import Change
 from tallystick.domain.requests.fingerprint import fingerprint
 from tallystick.kit.ids import derived_id
-from tallystick.record.batch import STATEMENTS, Entry
-from tallystick.record.state_rows import Row, attempt_row, payment_row
+from tallystick.record.postgres.batch import STATEMENTS, Entry
+from tallystick.record.postgres.subject_rows import Row, attempt_row, payment_row
 
 #: The benchmark's own merchant has half of all payments, the others share the rest.
 MERCHANTS: Final = (MERCHANT, *(f"shop-{number:02d}" for number in range(1, 20)))

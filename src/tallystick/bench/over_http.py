@@ -12,7 +12,7 @@ import msgspec
 import uvloop
 from msgspec import Struct
 
-from tallystick import keys
+from tallystick.access import key_store
 from tallystick.bench.ceiling import ceiling_per_s
 from tallystick.bench.cpu import seconds_by_name, spent
 from tallystick.bench.generator import GRACE_S, Load, LoadResult
@@ -95,7 +95,7 @@ def measure_http(
         sites = []
         for name, database in databases.items():
             server = stack.enter_context(open_server("api", settings, database, logs / f"{name}.log"))
-            api_key = uvloop.run(keys.create_key(database.app_url, MERCHANT))
+            api_key = uvloop.run(key_store.create_key(database.app_url, MERCHANT))
             sites.append(_Site(name=name, database=database, server=server, api_key=api_key))
         idle = _Site(name="none", database=first, server=noop, api_key=sites[0].api_key)
         steps = len(sites) * (len(plan.connections) + 2) + 1

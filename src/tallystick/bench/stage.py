@@ -24,9 +24,9 @@ from msgspec.structs import replace
 
 from tallystick.bench.workload import PROVIDER
 from tallystick.domain.errors import TallystickError
-from tallystick.embedded import EmbeddedPostgres
-from tallystick.migrations import migrate
 from tallystick.processes import child_environment
+from tallystick.record.postgres.embedded.server import EmbeddedPostgres
+from tallystick.record.postgres.migrate import migrate
 from tallystick.settings.load import Settings
 
 HOST: Final = "127.0.0.1"

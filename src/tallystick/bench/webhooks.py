@@ -34,10 +34,11 @@ from tallystick.domain.change import Acknowledgement, Change
 from tallystick.domain.verdicts import Approved, Pending
 from tallystick.kit.clock import rfc3339, utc_now
 from tallystick.kit.ids import new_id
-from tallystick.record.inbox import Inbox
+from tallystick.record.postgres.connections import connect
+from tallystick.record.postgres.inbox import Inbox
 from tallystick.settings.load import Settings
 from tallystick.webhooks.processing import Processing
-from tallystick.wiring import connect, open_core
+from tallystick.wiring import open_core
 
 Announce = Callable[[str, int, int], None]
 

@@ -17,8 +17,8 @@ from tallystick.cli.context import AsJson, DataDir, SomeMerchant, console, setti
 from tallystick.cli.database import existing_database
 from tallystick.invariants import Report, simulator_charges, tally
 from tallystick.invariants import verify as verify_record
+from tallystick.record.postgres.connections import connect
 from tallystick.settings.load import Settings
-from tallystick.wiring import connect
 
 #: Violations printed below the table; --json has up to a hundred of each invariant.
 SHOWN: Final = 20

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from tallystick.embedded import DatabaseUnavailable, DatabaseUrls, resolve_database
+from tallystick.record.postgres.embedded.server import DatabaseUnavailable, DatabaseUrls, resolve_database
 from tallystick.settings.load import Settings
 
 

@@ -17,7 +17,7 @@ from tallystick.cli.database import existing_database
 from tallystick.cli.tables import table_of
 from tallystick.core import Core
 from tallystick.in_doubt import OUTCOMES, Parked
-from tallystick.record.schedule import ScheduleBook
+from tallystick.record.postgres.recovery_schedule import ScheduleBook
 from tallystick.settings.load import Settings
 from tallystick.wiring import open_core
 

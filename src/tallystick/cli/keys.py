@@ -8,7 +8,7 @@ from typing import Annotated
 import msgspec
 import typer
 
-from tallystick import keys
+from tallystick.access import key_store
 from tallystick.cli.context import (
     AsJson,
     DataDir,
@@ -40,15 +40,15 @@ def create(
     if operator == (merchant is not None):
         raise typer.BadParameter("give --merchant, or --operator", param_hint="--merchant")
     with existing_database(settings_from(data_dir)) as database:
-        owner = merchant or keys.OPERATORS
-        typer.echo(asyncio.run(keys.create_key(database.app_url, owner, default_provider, operator=operator)))
+        owner = merchant or key_store.OPERATORS
+        typer.echo(asyncio.run(key_store.create_key(database.app_url, owner, default_provider, operator=operator)))
 
 
 @app.command("list")
 def list_keys(merchant: SomeMerchant = None, as_json: AsJson = False, data_dir: DataDir = None) -> None:
     """List keys without their secrets."""
     with existing_database(settings_from(data_dir)) as database:
-        rows = asyncio.run(keys.list_keys(database.app_url, merchant))
+        rows = asyncio.run(key_store.list_keys(database.app_url, merchant))
     if as_json:
         typer.echo(msgspec.json.encode(rows).decode())
         return
@@ -65,11 +65,11 @@ def list_keys(merchant: SomeMerchant = None, as_json: AsJson = False, data_dir: 
 def rotate(key_id: KeyId, merchant: Merchant, data_dir: DataDir = None) -> None:
     """Revoke a key and print the one in its place. For an overlap, `create` first and `revoke` later."""
     with existing_database(settings_from(data_dir)) as database:
-        typer.echo(asyncio.run(keys.rotate_key(database.app_url, merchant, key_id)))
+        typer.echo(asyncio.run(key_store.rotate_key(database.app_url, merchant, key_id)))
 
 
 @app.command()
 def revoke(key_id: KeyId, merchant: Merchant, data_dir: DataDir = None) -> None:
     """Revoke a key for good. Processes that know it may accept it for TALLYSTICK_API_KEY_CACHE_MS."""
     with existing_database(settings_from(data_dir)) as database:
-        asyncio.run(keys.revoke_key(database.app_url, merchant, key_id))
+        asyncio.run(key_store.revoke_key(database.app_url, merchant, key_id))

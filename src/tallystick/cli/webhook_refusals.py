@@ -12,9 +12,9 @@ import typer
 from tallystick.cli.context import AsJson, DataDir, console, settings_from
 from tallystick.cli.database import existing_database
 from tallystick.cli.tables import table_of
-from tallystick.record.refusals import KEEP_HOURS, RefusalBook, RefusedWebhooks
+from tallystick.record.postgres.connections import open_pool
+from tallystick.record.postgres.refused_webhooks import KEEP_HOURS, RefusalBook, RefusedWebhooks
 from tallystick.settings.load import Settings
-from tallystick.wiring import open_pool
 
 
 def webhook_refusals(

@@ -9,17 +9,17 @@ from typing import Any, Final
 
 from msgspec.structs import replace
 
-from tallystick import sql
+from tallystick.access.key_store import OPERATORS, create_key, merchant_of
 from tallystick.demo.clients import Clients
 from tallystick.demo.dead_letter import Drill
 from tallystick.demo.merchant import Merchant, merchant_listening
 from tallystick.demo.outcome import Check, Outcome, balanced, charged_once, ends_check, figures, of_report
 from tallystick.demo.stories import Order, plan
 from tallystick.invariants import simulator_charges, tally, verify
-from tallystick.keys import OPERATORS, create_key, merchant_of
+from tallystick.record.postgres import sql
+from tallystick.record.postgres.connections import connect
 from tallystick.settings.load import Settings
 from tallystick.up import Platform
-from tallystick.wiring import connect
 
 Advance = Callable[[str, int, int], None]
 

@@ -16,7 +16,7 @@ from tallystick.domain.lifecycles.machines import FINAL
 from tallystick.domain.replay import Step
 from tallystick.domain.subjects import Dispute, Payment, Refund
 from tallystick.invariants.finding import Finding
-from tallystick.invariants.payment_record import PaymentRecord
+from tallystick.record.postgres.payment_record import PaymentRecord
 
 #: Payment states in which the provider still holds the authorized amount.
 HOLDING: Final = frozenset({"authorized", "capturing", "canceling"})

@@ -13,8 +13,8 @@ from msgspec import Struct, field
 
 from tallystick.invariants import books, history, instructions, telling, watch
 from tallystick.invariants.finding import Finding
-from tallystick.invariants.payment_record import PaymentRecord
-from tallystick.migrations import APP_ROLE
+from tallystick.record.postgres.migrate import APP_ROLE
+from tallystick.record.postgres.payment_record import PaymentRecord
 from tallystick.settings.load import Settings
 
 PaymentLook = Callable[[PaymentRecord], Iterable[Finding]]

@@ -10,14 +10,14 @@ import asyncpg
 
 from tallystick.invariants.checks import INVARIANTS, Invariant
 from tallystick.invariants.finding import Finding
-from tallystick.invariants.payment_record import (
+from tallystick.invariants.report import Findings, Named, Progress, Report
+from tallystick.record.postgres.payment_record import (
     STATEMENT_TIMEOUT_S,
     STATEMENTS,
     PaymentRecord,
     merchants,
     payment_records,
 )
-from tallystick.invariants.report import Findings, Named, Progress, Report
 from tallystick.settings.load import Settings
 
 _COUNTED: Final = (

@@ -8,7 +8,7 @@ from tallystick.domain.lifecycles.machines import MACHINES, next_state
 from tallystick.domain.lifecycles.table import NEW
 from tallystick.domain.replay import differing_fields
 from tallystick.invariants.finding import Finding
-from tallystick.invariants.payment_record import PaymentRecord
+from tallystick.record.postgres.payment_record import PaymentRecord
 
 
 def versions_without_gaps(record: PaymentRecord) -> Iterator[Finding]:

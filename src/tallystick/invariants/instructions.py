@@ -11,7 +11,7 @@ import msgspec
 from tallystick.domain.lifecycles.machines import FINAL
 from tallystick.domain.subjects import Attempt
 from tallystick.invariants.finding import Finding
-from tallystick.invariants.payment_record import Answer, PaymentRecord
+from tallystick.record.postgres.payment_record import Answer, PaymentRecord
 
 #: Status of an executed instruction's answer, and of a refused one's.
 _EXECUTED = (200, 201)

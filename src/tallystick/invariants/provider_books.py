@@ -21,8 +21,8 @@ from tallystick.domain.ledger import accounts
 from tallystick.domain.lifecycles.attempt import ATTEMPT_OPEN
 from tallystick.invariants.books import HOLDING
 from tallystick.invariants.finding import Finding
-from tallystick.invariants.payment_record import PaymentRecord, merchants, payment_records
 from tallystick.invariants.report import Findings, Named, Progress, Report
+from tallystick.record.postgres.payment_record import PaymentRecord, merchants, payment_records
 
 ONE_CHARGE: Final = Named("one_charge_per_payment", "The provider holds or took a payment's money at most once.")
 KNOWN: Final = Named("charges_are_known", "Every charge is for a payment, and for attempts, that we sent there.")

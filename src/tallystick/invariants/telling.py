@@ -9,7 +9,7 @@ from tallystick.domain.change import Message
 from tallystick.domain.replay import Step, Subject
 from tallystick.domain.subjects import Attempt, Payment
 from tallystick.invariants.finding import Finding
-from tallystick.invariants.payment_record import PaymentRecord
+from tallystick.record.postgres.payment_record import PaymentRecord
 
 
 def steps_are_told(record: PaymentRecord) -> Iterator[Finding]:

@@ -8,7 +8,7 @@ from typing import Final
 from tallystick.domain.lifecycles.attempt import ATTEMPT_OPEN
 from tallystick.invariants.books import HOLDING, IN_FLIGHT
 from tallystick.invariants.finding import Finding
-from tallystick.invariants.payment_record import PaymentRecord
+from tallystick.record.postgres.payment_record import PaymentRecord
 from tallystick.settings.load import Settings
 
 #: Payment states that wait for an attempt of this operation.

@@ -23,9 +23,9 @@ from tallystick.outbound.recording import Recording
 from tallystick.outbound.retries import wait_ms
 from tallystick.outbound.sending import Answer, Sending
 from tallystick.outbound.signing import signed_headers
-from tallystick.record.endpoints import EndpointBook
-from tallystick.record.outbound import Claimed, EndpointName, OutboundBook, Tried
-from tallystick.sealing import SealBroken, Sealer
+from tallystick.record.postgres.outbox import Claimed, EndpointName, OutboundBook, Tried
+from tallystick.record.postgres.webhook_endpoints import EndpointBook
+from tallystick.record.sealing import SealBroken, Sealer
 
 log = get_logger("tallystick.outbound")
 

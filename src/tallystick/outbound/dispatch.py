@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncpg
 
-from tallystick.record.outbound import OutboundBook
+from tallystick.record.postgres.outbox import OutboundBook
 
 #: Batches of a merchant's backlog that a registration works off before it asks to be repeated.
 FLUSH_BATCHES = 20

@@ -13,8 +13,8 @@ from tallystick.kit.ids import new_id
 from tallystick.outbound.addresses import Guard
 from tallystick.outbound.dispatch import Dispatch
 from tallystick.outbound.signing import new_secret
-from tallystick.record.endpoints import EndpointBook
-from tallystick.sealing import Sealer
+from tallystick.record.postgres.webhook_endpoints import EndpointBook
+from tallystick.record.sealing import Sealer
 from tallystick.settings.load import Settings
 
 #: Why an endpoint is disabled: the merchant said so, it answered 410, or it failed for too long.

@@ -6,7 +6,7 @@ import asyncio
 from typing import Final
 
 from tallystick.kit.logs import get_logger
-from tallystick.record.outbound import OutboundBook, Tried
+from tallystick.record.postgres.outbox import OutboundBook, Tried
 
 log = get_logger("tallystick.outbound.recording")
 

@@ -20,8 +20,8 @@ from tallystick.domain.errors import ChangeRefused, OutcomeUnknown, Overloaded
 from tallystick.domain.instruction import StoredInstruction
 from tallystick.kit.clock import monotonic_ms
 from tallystick.kit.logs import get_logger
-from tallystick.record.batch import BatchResult, Connection, Entry, LostRace, committed, run_batch
-from tallystick.record.failures import DATABASE_AWAY, RETRY_SAME_CONNECTION, may_run_again
+from tallystick.record.postgres.batch import BatchResult, Connection, Entry, LostRace, committed, run_batch
+from tallystick.record.postgres.failures import DATABASE_AWAY, RETRY_SAME_CONNECTION, may_run_again
 
 log = get_logger("tallystick.record.journal")
 

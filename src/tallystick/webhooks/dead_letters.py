@@ -12,7 +12,7 @@ from typing import Final
 from msgspec import Struct
 
 from tallystick.domain.errors import TallystickError
-from tallystick.record.inbox import DeadLetterFilter, EventName, Inbox
+from tallystick.record.postgres.inbox import DeadLetterFilter, EventName, Inbox
 from tallystick.settings.load import Settings
 from tallystick.webhooks.retries import Retries
 

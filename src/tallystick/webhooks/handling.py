@@ -26,9 +26,9 @@ from tallystick.kit.clock import monotonic_ms
 from tallystick.kit.ids import new_id, sibling_id
 from tallystick.kit.logs import get_logger
 from tallystick.outcome import provider_call
-from tallystick.record.failures import may_run_again
-from tallystick.record.inbox import Claimed
 from tallystick.record.journal import Stale
+from tallystick.record.postgres.failures import may_run_again
+from tallystick.record.postgres.inbox import Claimed
 from tallystick.webhooks.retries import Retries
 
 log = get_logger("tallystick.webhooks.handling")

@@ -20,9 +20,9 @@ from tallystick.domain.errors import Overloaded, TallystickError
 from tallystick.domain.next_action import kept_part, with_action
 from tallystick.kit.log_sampling import SampledLines
 from tallystick.kit.logs import get_logger
-from tallystick.record.batch import Connection
-from tallystick.record.failures import RETRY_SAME_CONNECTION, may_run_again
-from tallystick.record.inbox import STATEMENTS
+from tallystick.record.postgres.batch import Connection
+from tallystick.record.postgres.failures import RETRY_SAME_CONNECTION, may_run_again
+from tallystick.record.postgres.inbox import STATEMENTS
 from tallystick.webhooks.envelope import Envelope
 
 log = get_logger("tallystick.webhooks.intake")

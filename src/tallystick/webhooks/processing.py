@@ -15,7 +15,7 @@ from tallystick.core import Core
 from tallystick.domain.snapshot import PaymentSnapshot
 from tallystick.kit.ids import new_id
 from tallystick.kit.logs import get_logger
-from tallystick.record.inbox import Claimed, EventName, Inbox
+from tallystick.record.postgres.inbox import Claimed, EventName, Inbox
 from tallystick.webhooks.handling import Handler
 
 log = get_logger("tallystick.webhooks.processing")

@@ -13,7 +13,7 @@ from typing import Final
 from tallystick.kit.clock import Clock
 from tallystick.kit.log_sampling import SampledLines
 from tallystick.kit.logs import get_logger
-from tallystick.record.refusals import KEEP_HOURS, RefusalBook, RefusalSlot
+from tallystick.record.postgres.refused_webhooks import KEEP_HOURS, RefusalBook, RefusalSlot
 
 log = get_logger("tallystick.webhooks.refusals")
 

@@ -13,7 +13,7 @@ from typing import Any
 import asyncpg
 from msgspec import Struct
 
-from tallystick.record.inbox import Inbox
+from tallystick.record.postgres.inbox import Inbox
 from tallystick.webhooks.envelope import cloud_event
 
 

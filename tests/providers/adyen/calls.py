@@ -9,10 +9,10 @@ from typing import Any
 
 from tallystick.kit.clock import monotonic_ms
 from tallystick.kit.ids import new_id
-from tallystick.providers.adyen import AdyenProvider
+from tallystick.providers.adyen.calls import AdyenProvider
+from tallystick.providers.adyen.setup import adyen_provider
 from tallystick.providers.port import ProviderCall
 from tallystick.settings.load import Settings
-from tallystick.wiring import adyen_provider
 from tests.providers.adyen.bank import token
 from tests.providers.adyen.fake_adyen import API_KEY, MERCHANT_ACCOUNT
 

@@ -17,9 +17,9 @@ from tallystick.core import Core
 from tallystick.domain.requests.commands import CreatePayment
 from tallystick.domain.subjects import Payment
 from tallystick.invariants import tally, verify
-from tallystick.providers.adyen_notices import AdyenReceiver
-from tallystick.providers.adyen_reference import read_reference
-from tallystick.record.schedule import ScheduleBook
+from tallystick.providers.adyen.receiver import AdyenReceiver
+from tallystick.providers.adyen.reference import read_reference
+from tallystick.record.postgres.recovery_schedule import ScheduleBook
 from tallystick.recovery import Recovery
 from tallystick.replies import Reply
 from tallystick.settings.load import Settings

@@ -12,9 +12,9 @@ from msgspec.structs import replace
 
 from tallystick.domain.verdicts import Approved, Declined, NotSent, Pending, RequiresAction, Unknown, Verdict
 from tallystick.kit.clock import monotonic_ms
-from tallystick.providers.adyen import AdyenProvider
-from tallystick.providers.adyen_answers import evidence
-from tallystick.providers.adyen_transport import Transport
+from tallystick.providers.adyen.answers import evidence
+from tallystick.providers.adyen.calls import AdyenProvider
+from tallystick.providers.adyen.transport import Transport
 from tallystick.providers.port import send
 from tests.faulty_proxy import CHARGED, SILENT, Fault, FaultyProxy, faulty_proxy
 from tests.providers.adyen.bank import FakeAdyen, token

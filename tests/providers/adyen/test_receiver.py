@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from tallystick.domain.notices import AttemptNotice, ChargeNotice, DisputeNotice, RefundNotice
 from tallystick.domain.verdicts import Approved, Declined, Reversed
 from tallystick.kit.ids import new_id
-from tallystick.providers.adyen_notices import AdyenReceiver
-from tallystick.providers.adyen_reference import Reference, read_reference, write_reference
+from tallystick.providers.adyen.receiver import AdyenReceiver
+from tallystick.providers.adyen.reference import Reference, read_reference, write_reference
 from tallystick.providers.receiver import BadSignature, Notification, Unparseable
 from tests.providers.adyen.fake_adyen import HMAC_KEY, MERCHANT_ACCOUNT, delivery, signature
 

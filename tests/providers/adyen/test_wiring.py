@@ -6,10 +6,11 @@ import pytest
 import structlog
 
 from tallystick.kit.logs import redact
-from tallystick.providers.adyen import AdyenProvider
-from tallystick.providers.adyen_notices import AdyenReceiver
+from tallystick.providers.adyen.calls import AdyenProvider
+from tallystick.providers.adyen.receiver import AdyenReceiver
+from tallystick.providers.adyen.setup import adyen_provider
+from tallystick.providers.registry import configured_providers, receivers
 from tallystick.settings.load import Settings, SettingsError, describe_settings, load_settings
-from tallystick.wiring import adyen_provider, configured_providers, receivers
 
 KEY, HMAC_KEYS = "AQEwiring", "00AAbb, 11CCdd"
 

@@ -10,9 +10,9 @@ from typing import Any
 from tallystick.kit.clock import monotonic_ms
 from tallystick.kit.ids import new_id
 from tallystick.providers.port import ProviderCall
-from tallystick.providers.stripe import StripeProvider
+from tallystick.providers.stripe.calls import StripeProvider
+from tallystick.providers.stripe.setup import stripe_provider
 from tallystick.settings.load import Settings
-from tallystick.wiring import stripe_provider
 from tests.providers.stripe.bank import API_KEY, GOOD
 
 AMOUNT = 1_000

@@ -15,8 +15,8 @@ from tallystick.core import Core
 from tallystick.domain.requests.commands import CreatePayment
 from tallystick.domain.subjects import Payment
 from tallystick.invariants import tally, verify
-from tallystick.providers.stripe_objects import ATTEMPT, MERCHANT, PAYMENT
-from tallystick.record.schedule import ScheduleBook
+from tallystick.providers.stripe.objects import ATTEMPT, MERCHANT, PAYMENT
+from tallystick.record.postgres.recovery_schedule import ScheduleBook
 from tallystick.recovery import Recovery
 from tallystick.replies import Reply
 from tallystick.settings.load import Settings

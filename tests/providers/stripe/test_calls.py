@@ -9,10 +9,10 @@ import pytest
 
 from tallystick.domain.verdicts import Approved, Declined, NotFound, NotSent, Pending, RequiresAction, Unknown, Verdict
 from tallystick.kit.clock import monotonic_ms
-from tallystick.providers import stripe as connector_module
 from tallystick.providers.port import send
-from tallystick.providers.stripe import StripeProvider
-from tallystick.providers.stripe_objects import ATTEMPT, MERCHANT, PAYMENT
+from tallystick.providers.stripe import calls as connector_module
+from tallystick.providers.stripe.calls import StripeProvider
+from tallystick.providers.stripe.objects import ATTEMPT, MERCHANT, PAYMENT
 from tests.ports import free_port
 from tests.providers.stripe.bank import (
     DECLINED,

@@ -12,7 +12,7 @@ from aiohttp import web
 from tallystick.domain.notices import ChargeNotice
 from tallystick.domain.verdicts import Approved, Declined
 from tallystick.providers.receiver import BadSignature, Notification
-from tallystick.providers.stripe_notices import StripeReceiver
+from tallystick.providers.stripe.receiver import StripeReceiver
 from tests.providers.stripe.bank import DECLINED, LocalStripe
 from tests.providers.stripe.calls import authorize, connector, follow_up
 

@@ -14,7 +14,7 @@ import pytest
 
 from tallystick.domain.notices import Notice
 from tallystick.providers.receiver import Notification, Unparseable
-from tallystick.providers.stripe_notices import StripeReceiver
+from tallystick.providers.stripe.receiver import StripeReceiver
 from tallystick.webhooks.envelope import envelope_of
 
 EVENTS = Path(__file__).parent / "events"

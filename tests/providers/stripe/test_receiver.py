@@ -15,7 +15,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from tallystick.providers.receiver import BadSignature, StaleTimestamp, Unparseable
-from tallystick.providers.stripe_notices import StripeReceiver
+from tallystick.providers.stripe.receiver import StripeReceiver
 
 # The vector of Stripe's own documentation of its signatures.
 SECRET = "whsec_test_secret"

@@ -15,8 +15,8 @@ import pytest
 from litestar import Litestar
 from msgspec.structs import replace
 
+from tallystick.access.key_store import create_key
 from tallystick.api.app import create_app
-from tallystick.keys import create_key
 from tallystick.kit.ids import new_id
 from tallystick.settings.load import Settings
 from tallystick.wiring import open_core

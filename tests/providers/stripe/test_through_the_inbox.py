@@ -16,7 +16,7 @@ from msgspec.structs import replace
 from tallystick.core import Core
 from tallystick.invariants import verify
 from tallystick.kit.ids import new_id
-from tallystick.providers.stripe_notices import StripeReceiver
+from tallystick.providers.stripe.receiver import StripeReceiver
 from tallystick.webhooks.envelope import envelope_of
 from tallystick.wiring import open_core
 from tests.conftest import Database

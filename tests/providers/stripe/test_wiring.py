@@ -5,10 +5,11 @@ from __future__ import annotations
 import structlog
 
 from tallystick.kit.logs import redact
-from tallystick.providers.stripe import StripeProvider
-from tallystick.providers.stripe_notices import StripeReceiver
+from tallystick.providers.registry import configured_providers, receivers
+from tallystick.providers.stripe.calls import StripeProvider
+from tallystick.providers.stripe.receiver import StripeReceiver
+from tallystick.providers.stripe.setup import stripe_provider
 from tallystick.settings.load import Settings, SettingsError, describe_settings, load_settings
-from tallystick.wiring import configured_providers, receivers, stripe_provider
 
 KEY, SECRETS = "sk_test_wiring", "whsec_new, whsec_old"
 

@@ -1,0 +1,156 @@
+"""API keys in the record: made, listed, rotated and revoked, as the application role.
+
+The text of a key exists at one moment only, when it is made. What is stored cannot be turned back into it.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from datetime import datetime
+from pathlib import Path
+from typing import Final
+
+import asyncpg
+from msgspec import Struct
+
+from tallystick.access.api_key import MintedKey, is_merchant_id, matches, mint_key, parse_key
+from tallystick.domain.errors import TallystickError
+from tallystick.record.postgres import sql
+from tallystick.record.postgres.connections import connect
+from tallystick.record.postgres.reads import READS
+
+STATEMENTS: Final = sql.load("keys.sql")
+
+#: A command that waits longer for one row is waiting for a database in trouble.
+_COMMAND_TIMEOUT_MS: Final = 10_000
+
+
+#: The name under which operators' keys are kept; they speak for no merchant.
+OPERATORS: Final = "operators"
+
+
+class KeyRefused(TallystickError):
+    """There is no such key, it was revoked before, or the merchant's id cannot be one."""
+
+
+class KeyRow(Struct, frozen=True, kw_only=True):
+    """A stored key: everything but its secret."""
+
+    merchant_id: str
+    key_id: str
+    created_at: datetime
+    revoked_at: datetime | None
+    operator: bool
+
+
+async def create_key(
+    database_url: str, merchant_id: str, default_provider: str | None = None, *, operator: bool = False
+) -> str:
+    """A new key of the merchant, who is made where it does not exist yet; or of an operator, whose keys open the
+    operators' endpoints and no merchant's. Raises KeyRefused."""
+    minted = _minted(merchant_id)
+    async with _transaction(database_url) as connection:
+        await _store(connection, merchant_id, minted, default_provider, operator=operator)
+    return minted.text
+
+
+async def rotate_key(database_url: str, merchant_id: str, key_id: str) -> str:
+    """A new key in place of a revoked one, in one transaction. For an overlap, create first and revoke later.
+
+    Raises KeyRefused.
+    """
+    minted = _minted(merchant_id)
+    async with _transaction(database_url) as connection:
+        operator = await _revoke(connection, merchant_id, key_id)
+        await _store(connection, merchant_id, minted, None, operator=operator)
+    return minted.text
+
+
+async def revoke_key(database_url: str, merchant_id: str, key_id: str) -> None:
+    """Revoke for good; a process may remember the key for ``api_key_cache_ms``. Raises KeyRefused."""
+    async with _transaction(database_url) as connection:
+        await _revoke(connection, merchant_id, key_id)
+
+
+async def list_keys(database_url: str, merchant_id: str | None) -> Sequence[KeyRow]:
+    """All keys, or those of one merchant, revoked ones too."""
+    async with _transaction(database_url) as connection:
+        return [KeyRow(**dict(row)) for row in await connection.fetch(STATEMENTS["keys"], merchant_id)]
+
+
+async def ensure_first_key(database_url: str, file: Path, merchant_id: str) -> str:
+    """The key in ``file``; a new one, written there for its owner alone, where that one does not open this database.
+
+    A crash between the two leaves a key that nobody knows, which is harmless. Raises OSError.
+    """
+    text = file.read_text(encoding="ascii", errors="replace").strip() if file.exists() else ""
+    if not await _opens(database_url, text):
+        text = await create_key(database_url, merchant_id)
+        _write_secret(file, text)
+    return text
+
+
+def merchant_of(text: str) -> str:
+    """The merchant that a key embeds. Raises KeyRefused where ``text`` is no key."""
+    key = parse_key(text)
+    if key is None:
+        raise KeyRefused("that is not an API key")
+    return key.merchant_id
+
+
+async def _opens(database_url: str, text: str) -> bool:
+    key = parse_key(text)
+    if key is None:
+        return False
+    async with _transaction(database_url) as connection:
+        row = await connection.fetchrow(READS["api_key"], key.merchant_id, key.key_id)
+    return row is not None and row["revoked_at"] is None and matches(key.secret, row["secret_hash"])
+
+
+def _write_secret(file: Path, text: str) -> None:
+    """Whole or not at all, and never readable by others, not even for a moment."""
+    draft = file.with_name(f".{file.name}.{os.getpid()}")
+    draft.unlink(missing_ok=True)
+    with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="ascii") as out:
+        out.write(text + "\n")
+        out.flush()
+        os.fsync(out.fileno())
+    draft.replace(file)
+
+
+def _minted(merchant_id: str) -> MintedKey:
+    if not is_merchant_id(merchant_id):
+        raise KeyRefused("a merchant id is 1-32 of a-z, 0-9 and inner hyphens, and not like a card number")
+    return mint_key(merchant_id)
+
+
+async def _store(
+    connection: asyncpg.Connection,
+    merchant_id: str,
+    minted: MintedKey,
+    default_provider: str | None,
+    *,
+    operator: bool,
+) -> None:
+    await connection.execute(STATEMENTS["upsert_merchant"], merchant_id, default_provider)
+    await connection.execute(STATEMENTS["insert_key"], merchant_id, minted.key_id, minted.secret_hash, operator)
+
+
+async def _revoke(connection: asyncpg.Connection, merchant_id: str, key_id: str) -> bool:
+    """Whether it was an operator's."""
+    revoked = await connection.fetchrow(STATEMENTS["revoke_key"], merchant_id, key_id)
+    if revoked is None:
+        raise KeyRefused(f"merchant {merchant_id} has no key {key_id} that could be revoked")
+    return bool(revoked["operator"])
+
+
+@asynccontextmanager
+async def _transaction(database_url: str) -> AsyncIterator[asyncpg.Connection]:
+    connection = await connect(database_url, command_timeout_ms=_COMMAND_TIMEOUT_MS)
+    try:
+        async with connection.transaction():
+            yield connection
+    finally:
+        await connection.close()

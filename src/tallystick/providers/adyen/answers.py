@@ -1,0 +1,144 @@
+"""Adyen's answers as verdicts, and what is kept of them. Pure.
+
+What is not understood is unknown, never a guess. An answer holds card data and a customer's, which does not belong
+into the history: what decides is kept.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Final
+
+import msgspec
+from Adyen.exceptions import AdyenAPIResponseError
+from msgspec import Meta, Struct
+
+from tallystick.domain.money import from_provider_amount
+from tallystick.domain.verdicts import Approved, Declined, NotSent, Pending, RequiresAction, Unknown, Verdict
+from tallystick.providers.adyen.codes import (
+    ACTIONS,
+    DECLINED,
+    ERRORS,
+    ERRORS_THAT_REFUSE,
+    EXPONENTS,
+    REFUSED,
+    REFUSING,
+    UNDER_WAY,
+    WAITING,
+    refusal_of,
+)
+from tallystick.providers.port import ProviderCall
+
+#: Longest text kept of theirs, in characters: theirs are sentences.
+MESSAGE_CHARS: Final = 500
+
+#: Fields of an answer that say what happened, or why not.
+_KEPT: Final = (
+    "pspReference",
+    "paymentPspReference",
+    "merchantReference",
+    "reference",
+    "resultCode",
+    "refusalReason",
+    "refusalReasonCode",
+    "status",
+    "errorCode",
+    "errorType",
+    "message",
+)
+
+#: A door that is shut: nothing behind it saw the request.
+_SHUT: Final = frozenset({401, 403, 429})
+
+#: Requests that were looked at and refused as a whole.
+_INVALID: Final = frozenset({400, 422})
+
+_Named = Annotated[str, Meta(min_length=1, max_length=255)]
+
+
+class Amount(Struct, frozen=True):
+    """In the provider's own minor unit."""
+
+    value: Annotated[int, Meta(ge=0, lt=2**53)]  # what JSON can say exactly everywhere
+    currency: Annotated[str, Meta(pattern=r"^[A-Z]{3}\Z")]
+
+
+class _Paid(Struct, frozen=True, rename="camel"):
+    result_code: str
+    psp_reference: _Named | None = None
+    merchant_reference: str | None = None
+    amount: Amount | None = None
+    refusal_reason: str | None = None
+    refusal_reason_code: str | None = None
+    action: dict[str, Any] | None = None
+
+
+class _Modified(Struct, frozen=True, rename="camel"):
+    psp_reference: _Named
+    status: str
+    payment_psp_reference: str | None = None
+    reference: str | None = None
+
+
+def amount_of(amount: Amount) -> tuple[int, str]:
+    """In ISO 4217 minor units. Raises ValueError for what cannot be."""
+    return from_provider_amount(amount.value, amount.currency, EXPONENTS), amount.currency
+
+
+def read_paid(call: ProviderCall, reference: str, status: int, body: Any) -> Verdict:
+    """The answer to POST /payments. Raises what msgspec raises for one that cannot be read."""
+    raw, paid = evidence(status, body), msgspec.convert(body, _Paid)
+    if paid.merchant_reference not in (None, reference):
+        return Unknown(reason="an answer about something else", raw=raw)
+    common: dict[str, Any] = {"reference": paid.psp_reference, "raw": raw}
+    code = paid.result_code
+    if code == "Authorised" and paid.psp_reference is not None:
+        amount, currency = (call.amount, call.currency) if paid.amount is None else amount_of(paid.amount)
+        return Approved(amount=amount, currency=currency, effect="captured" if call.capture else "authorized", **common)
+    if code in REFUSING or (code == "Error" and paid.refusal_reason_code in ERRORS_THAT_REFUSE):
+        ours, retryable = refusal_of(paid.refusal_reason_code, DECLINED)
+        message = (paid.refusal_reason or "The provider declined.")[:MESSAGE_CHARS]
+        return Declined(code=ours, message=message, retryable=retryable, **common)
+    if code in WAITING:
+        return Pending(**common)
+    if code in ACTIONS and paid.action is not None:
+        return RequiresAction(next_action=paid.action, **common)
+    return Unknown(reason=f"a payment that is {code[:MESSAGE_CHARS]}", **common)
+
+
+def read_modified(call: ProviderCall, reference: str, status: int, body: Any) -> Verdict:
+    """The answer to a capture, cancel or refund. Raises what msgspec raises for one that cannot be read."""
+    raw, modified = evidence(status, body), msgspec.convert(body, _Modified)
+    about = modified.payment_psp_reference in (None, call.parent_reference) and modified.reference in (None, reference)
+    if modified.status != "received" or not about:
+        return Unknown(reason="an answer about something else", raw=raw)
+    return Pending(reference=modified.psp_reference, raw=raw)
+
+
+def refused(error: AdyenAPIResponseError) -> Verdict:
+    """An error answer as a verdict. What it does not prove to be a refusal is unknown, never a decline."""
+    status = error.status_code
+    said = error.message if isinstance(error.message, Mapping) else {}
+    raw = evidence(status, said)
+    if status in _SHUT:
+        return NotSent(reason=f"refused at the door with {status}", raw=raw)
+    code = str(said.get("errorCode", ""))
+    # Only Adyen itself writes an error code; something between us and it does not, and proves nothing.
+    transient = str(error.headers.get("transient-error", "")).lower() == "true"
+    if status not in _INVALID or not code or code in UNDER_WAY or transient:
+        return Unknown(reason=f"answered {status}", raw=raw)
+    ours, retryable = ERRORS.get(code, REFUSED)
+    message = str(said.get("message") or "The provider refused the request.")[:MESSAGE_CHARS]
+    return Declined(code=ours, message=message, retryable=retryable, raw=raw)
+
+
+def evidence(status: int, body: Any) -> dict[str, Any]:
+    """What is kept of an answer."""
+    kept: dict[str, Any] = {"status": status}
+    for name in _KEPT if isinstance(body, Mapping) else ():
+        value = body.get(name)
+        if isinstance(value, str | int):
+            kept.setdefault("body", {})[name] = value[:MESSAGE_CHARS] if isinstance(value, str) else value
+    if isinstance(body, Mapping) and isinstance(amount := body.get("amount"), Mapping):
+        kept.setdefault("body", {})["amount"] = {name: amount.get(name) for name in ("value", "currency")}
+    return kept

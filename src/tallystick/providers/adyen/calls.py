@@ -1,0 +1,154 @@
+"""The connector to Adyen, through its official SDK.
+
+Adyen has no look-up: what became of a call that was not answered is told by sending it again with the same
+idempotency key, which never has two effects, or by a notification. Captures, cancels and refunds are answered
+``received`` and decided later, by notification alone.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from typing import Any, Final
+from urllib.parse import quote
+
+import Adyen
+from Adyen.exceptions import AdyenAPIResponseError
+
+from tallystick.domain.money import representable, to_provider_amount
+from tallystick.domain.traits import Traits
+from tallystick.domain.verdicts import NotSent, Unknown, Verdict
+from tallystick.providers.adyen.answers import read_modified, read_paid, refused
+from tallystick.providers.adyen.codes import EXPONENTS
+from tallystick.providers.adyen.reference import Reference, write_reference
+from tallystick.providers.adyen.transport import Transport
+from tallystick.providers.http import NothingSent, ProviderHttp, SentUnanswered
+from tallystick.providers.port import ProviderCall
+
+#: Calls under way at once: each holds a thread of the SDK's while it waits. A call that waits longer for one than its
+#: sender's deadline is not sent.
+THREADS: Final = 64
+
+#: What can be charged is a stored payment method of a shopper: ``<shopperReference>.<storedPaymentMethodId>``.
+_TOKEN: Final = re.compile(r"([A-Za-z0-9_-]{3,40})\.([A-Za-z0-9]{8,32})", re.ASCII)
+
+
+class AdyenProvider:
+    """One merchant account. ``return_url`` is where a customer comes back to from a bank's own page. Make it inside a
+    running event loop."""
+
+    name = "adyen"
+
+    def __init__(
+        self,
+        http: ProviderHttp,
+        traits: Traits,
+        *,
+        api_key: str,
+        api_url: str,
+        merchant_account: str,
+        account: str = "main",
+        return_url: str | None = None,
+    ) -> None:
+        self.account = account
+        self.traits = traits
+        self._http = http
+        self._merchant_account = merchant_account
+        self._loop = asyncio.get_running_loop()
+        self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="adyen")
+        self._fixed: dict[str, Any] = {
+            "shopperInteraction": "ContAuth",  # with details on file; who may be there acts where the bank asks
+            "recurringProcessingModel": "CardOnFile",
+        }
+        if return_url is not None:
+            self._fixed["returnUrl"] = return_url
+        client = Adyen.AdyenClient(xapikey=api_key, platform="test")  # the platform only chooses among their URLs
+        client.http_client, client.http_init = Transport(http, api_url, self._loop), True
+        checkout = Adyen.AdyenCheckoutApi(client=client)
+        self._payments, self._modifications = checkout.payments_api, checkout.modifications_api
+        self._payments.baseUrl = self._modifications.baseUrl = ""  # the transport knows where
+
+    def supports(self, payment_method: str) -> bool:
+        """Whether it looks like a shopper's stored payment method; whether it exists is theirs to say."""
+        return _TOKEN.fullmatch(payment_method) is not None
+
+    def representable(self, amount: int, currency: str) -> bool:
+        """Rupiah and escudos are whole there; pesos and krónur have two decimals."""
+        return currency not in EXPONENTS or representable(amount, currency, EXPONENTS[currency])
+
+    async def authorize(self, call: ProviderCall) -> Verdict:
+        """POST /payments."""
+        token = _TOKEN.fullmatch(call.payment_method)
+        if token is None:
+            return NotSent(reason="not a stored payment method of Adyen's")
+        # Told either way, whatever the merchant account's own setting is.
+        capture = {"captureDelayHours": 0} if call.capture else {"additionalData": {"manualCapture": "true"}}
+        body = self._body(call) | self._fixed | capture
+        body["shopperReference"] = token[1]
+        body["paymentMethod"] = {"type": "scheme", "storedPaymentMethodId": token[2]}
+        return await self._send(
+            call, partial(self._payments.payments, body), partial(read_paid, call, _reference(call))
+        )
+
+    async def capture(self, call: ProviderCall) -> Verdict:
+        """POST /payments/{pspReference}/captures; what is not captured is released."""
+        return await self._modify(call, self._modifications.capture_authorised_payment, self._body(call))
+
+    async def cancel(self, call: ProviderCall) -> Verdict:
+        """POST /payments/{pspReference}/cancels."""
+        body = self._body(call)
+        del body["amount"]
+        return await self._modify(call, self._modifications.cancel_authorised_payment_by_psp_reference, body)
+
+    async def refund(self, call: ProviderCall) -> Verdict:
+        """POST /payments/{pspReference}/refunds."""
+        return await self._modify(call, self._modifications.refund_captured_payment, self._body(call))
+
+    async def fetch(self, call: ProviderCall) -> Verdict:
+        """There is nothing to ask."""
+        return Unknown(reason="no lookup")
+
+    async def close(self) -> None:
+        """Let go of connections and threads."""
+        await self._http.close()
+        self._threads.shutdown(wait=False)
+
+    async def _modify(self, call: ProviderCall, operation: Callable[..., Any], body: dict[str, Any]) -> Verdict:
+        if call.parent_reference is None:
+            return NotSent(reason=f"there is no payment to {call.operation}")
+        request = partial(operation, body, quote(call.parent_reference, safe=""))
+        return await self._send(call, request, partial(read_modified, call, _reference(call)))
+
+    async def _send(
+        self, call: ProviderCall, request: Callable[..., Any], read: Callable[[int, Any], Verdict]
+    ) -> Verdict:
+        keyed = partial(request, idempotency_key=call.key, send_by_ms=call.send_by_ms)
+        try:
+            answer = await self._loop.run_in_executor(self._threads, keyed)
+            return read(answer.status_code, answer.message)
+        except NothingSent as error:
+            return NotSent(reason=str(error))
+        except SentUnanswered as error:
+            return Unknown(reason=str(error))
+        except AdyenAPIResponseError as error:
+            return refused(error)
+        except Exception as error:  # of the SDK, or of an answer that is not what we know: something may have happened
+            return Unknown(reason=f"failed with {type(error).__name__}")
+
+    def _body(self, call: ProviderCall) -> dict[str, Any]:
+        return {
+            "merchantAccount": self._merchant_account,
+            "reference": _reference(call),
+            "amount": {
+                "value": to_provider_amount(call.amount, call.currency, EXPONENTS),
+                "currency": call.currency,
+            },
+        }
+
+
+def _reference(call: ProviderCall) -> str:
+    sale = call.operation == "authorize" and call.capture
+    return write_reference(Reference(call.merchant_id, call.payment_id, call.attempt_id, call.operation, sale))

@@ -1,0 +1,206 @@
+"""Adyen's standard notifications: every item's signature, and items in our words. Pure.
+
+Only the signed fields decide: references, account, amount, event and success. ``reason`` and ``eventDate`` are not
+signed, and are taken as words for what the signed ones say; ``additionalData`` is not read at all, but for the
+signature. Nothing in the signed text is escaped, so a colon is refused in every signed field but one: then there is a
+single way to read it.
+
+How a payment is to be captured is in the reference that we gave it (``adyen_reference``). A modification whose
+notification brings a reference of its own is the outcome of one of our calls; one that brings the payment's was made in
+Adyen's dashboard. A cancellation is told as where the charge stands, since its amount is not always the hold's.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
+from typing import Annotated, Any, Final
+
+import msgspec
+from msgspec import Meta, Struct
+
+from tallystick.domain.notices import AttemptNotice, ChargeNotice, Notice, RefundNotice
+from tallystick.domain.verdicts import AnyVerdict, Approved, Declined, Reversed
+from tallystick.providers.adyen.codes import FAILURES, refusal_from_text
+from tallystick.providers.adyen.disputes import DISPUTES
+from tallystick.providers.adyen.items import REASON_CHARS, Item, amount_of
+from tallystick.providers.adyen.reference import Reference, read_reference
+from tallystick.providers.receiver import BadSignature, Notification, Unparseable
+
+
+class _Wrapped(Struct, frozen=True):
+    item: dict[str, Any] = msgspec.field(name="NotificationRequestItem")
+
+
+class _Delivery(Struct, frozen=True, rename="camel"):
+    notification_items: Annotated[list[_Wrapped], Meta(min_length=1)]
+
+
+_DELIVERY: Final = msgspec.json.Decoder(_Delivery)
+
+
+class AdyenReceiver:
+    """Reads one account's deliveries. ``merchant_account`` is its name at Adyen; ``hmac_keys`` are the webhook's, in
+    hexadecimal, the old one beside the new one while it is replaced. Raises ValueError where there is no key, or one
+    that is none. There is no time in the signature, so a recording is told by its event id alone."""
+
+    name = "adyen"
+    acknowledgement = b"[accepted]"
+    content_type = b"text/plain"
+
+    def __init__(self, account: str, merchant_account: str, hmac_keys: Sequence[str]) -> None:
+        if not merchant_account or not hmac_keys or not all(hmac_keys):
+            raise ValueError("a receiver needs a merchant account and an HMAC key")
+        self.account = account
+        self._merchant_account = merchant_account
+        self._keys = [bytes.fromhex(key) for key in hmac_keys]
+
+    def receive(self, body: bytes, headers: Mapping[str, str], now: datetime) -> Sequence[Notification]:
+        """Every item of a delivery, or none. Raises BadSignature and Unparseable, and nothing else."""
+        try:
+            raw = [wrapped.item for wrapped in _DELIVERY.decode(body).notification_items]
+            items = [msgspec.convert(item, Item) for item in raw]
+            for item in items:
+                self._verify(item)
+            if any(item.merchant_account_code != self._merchant_account for item in items):
+                raise Unparseable("an item of another merchant account")
+            return [_notification(item, _digest(one)) for item, one in zip(items, raw, strict=True)]
+        except (msgspec.MsgspecError, ValueError, RecursionError, OverflowError) as error:
+            raise Unparseable(f"not a notification of Adyen's: {type(error).__name__}") from None
+
+    def _verify(self, item: Item) -> None:
+        if item.success not in (True, False, "true", "false"):
+            raise Unparseable("neither a success nor a failure")
+        given = (item.additional_data or {}).get("hmacSignature")
+        if not isinstance(given, str):
+            raise BadSignature("an item without a signature")
+        signed = item.signed_text()
+        # No short cut: how long it takes says nothing about which key was nearly right.
+        matches = [hmac.compare_digest(_signature(key, signed), given.encode()) for key in self._keys]
+        if not any(matches):
+            raise BadSignature("an item's signature is not right")
+
+
+def _signature(key: bytes, signed: bytes) -> bytes:
+    return base64.b64encode(hmac.new(key, signed, hashlib.sha256).digest())
+
+
+def _digest(item: Mapping[str, Any]) -> bytes:
+    """Of the item and not of the body, in which it may come again beside others; and without the signature, which is
+    another one after its key was replaced."""
+    said = dict(item)
+    if isinstance(said.get("additionalData"), Mapping):
+        said["additionalData"] = {name: v for name, v in said["additionalData"].items() if name != "hmacSignature"}
+    return hashlib.sha256(msgspec.json.encode(said, order="sorted")).digest()
+
+
+def _notification(item: Item, digest: bytes) -> Notification:
+    reference = read_reference(item.merchant_reference)
+    translate = _TRANSLATIONS.get(item.event_code)
+    return Notification(
+        provider_event_id=f"{item.event_code}:{item.psp_reference}:{'true' if item.succeeded else 'false'}",
+        type=item.event_code,
+        occurred_at=item.occurred_at,
+        charge_reference=item.charge_reference,
+        merchant_id=None if reference is None else reference.merchant_id,
+        payment_id=None if reference is None else reference.payment_id,
+        notice=None if translate is None else translate(item, reference),
+        digest=digest,
+    )
+
+
+def _approved(item: Item, effect: str, reference: str) -> Approved:
+    amount, currency = amount_of(item)
+    return Approved(amount=amount, currency=currency, effect=effect, reference=reference, occurred_at=item.occurred_at)
+
+
+def _declined(item: Item, operation: str) -> Declined:
+    code, retryable = refusal_from_text(item.reason, FAILURES[operation])
+    message = (item.reason or "The provider declined.")[:REASON_CHARS]
+    return Declined(
+        code=code, message=message, retryable=retryable, reference=item.psp_reference, occurred_at=item.occurred_at
+    )
+
+
+def _reversal(item: Item, operation: str) -> Reversed:
+    message = (item.reason or "What was done has failed after all.")[:REASON_CHARS]
+    return Reversed(
+        code=FAILURES[operation].code, message=message, reference=item.psp_reference, occurred_at=item.occurred_at
+    )
+
+
+def _outcome(item: Item, reference: Reference | None, operation: str, verdict: AnyVerdict) -> AttemptNotice:
+    """Of our own attempt, where the reference names it; else of whatever Adyen calls so."""
+    ours = reference.attempt_id if reference is not None and reference.operation == operation else None
+    return AttemptNotice(operation=operation, verdict=verdict, attempt_id=ours, reference=item.psp_reference)
+
+
+def _authorisation(item: Item, reference: Reference | None) -> Notice:
+    if not item.succeeded:
+        return _outcome(item, reference, "authorize", _declined(item, "authorize"))
+    effect = "captured" if reference is not None and reference.sale else "authorized"
+    return _outcome(item, reference, "authorize", _approved(item, effect, item.psp_reference))
+
+
+def _capture(item: Item, reference: Reference | None) -> Notice:
+    if not item.succeeded:
+        return _capture_refused(item, reference, _declined(item, "capture"))
+    if reference is not None and reference.operation == "capture":
+        return _outcome(item, reference, "capture", _approved(item, "captured", item.psp_reference))
+    return ChargeNotice(verdict=_approved(item, "captured", item.charge_reference))
+
+
+def _capture_failed(item: Item, reference: Reference | None) -> Notice:
+    return _capture_refused(item, reference, _reversal(item, "capture"))
+
+
+def _capture_refused(item: Item, reference: Reference | None, verdict: Declined | Reversed) -> Notice:
+    """A sale's own capture was never asked for apart: what failed is the sale, which had been told as captured."""
+    if reference is not None and reference.sale:
+        verdict = msgspec.structs.replace(_reversal(item, "capture"), reference=item.charge_reference)
+        return _outcome(item, reference, "authorize", verdict)
+    return _outcome(item, reference, "capture", verdict)
+
+
+def _cancellation(item: Item, reference: Reference | None) -> Notice:
+    if not item.succeeded:
+        return _outcome(item, reference, "cancel", _declined(item, "cancel"))
+    return ChargeNotice(verdict=_approved(item, "voided", item.charge_reference))
+
+
+def _gone(item: Item, _: Reference | None) -> Notice | None:
+    """A hold that time ended, or Adyen itself."""
+    if not item.succeeded:
+        return None
+    return ChargeNotice(verdict=_approved(item, "voided", item.charge_reference), expired=True)
+
+
+def _refund(item: Item, reference: Reference | None) -> Notice:
+    if not item.succeeded:
+        return _outcome(item, reference, "refund", _declined(item, "refund"))
+    if reference is not None and reference.operation == "refund":
+        return _outcome(item, reference, "refund", _approved(item, "refunded", item.psp_reference))
+    amount, currency = amount_of(item)
+    return RefundNotice(reference=item.psp_reference, amount=amount, currency=currency, occurred_at=item.occurred_at)
+
+
+def _refund_failed(item: Item, reference: Reference | None) -> Notice:
+    return _outcome(item, reference, "refund", _reversal(item, "refund"))
+
+
+#: Event -> how it is read. Others say nothing about our money.
+_TRANSLATIONS: Final[Mapping[str, Callable[[Item, Reference | None], Notice | None]]] = {
+    "AUTHORISATION": _authorisation,
+    "CAPTURE": _capture,
+    "CAPTURE_FAILED": _capture_failed,
+    "CANCELLATION": _cancellation,
+    "TECHNICAL_CANCEL": _gone,
+    "EXPIRE": _gone,
+    "REFUND": _refund,
+    "REFUND_FAILED": _refund_failed,
+    "REFUNDED_REVERSED": _refund_failed,
+    **DISPUTES,
+}

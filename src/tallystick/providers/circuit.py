@@ -1,0 +1,259 @@
+"""Around every connector: so many calls at once and no more, and none while the provider does not answer.
+
+A call that finds no free connection within a bounded wait, which ends with its ``send_by_ms`` at the latest, or an open
+circuit, is ``NotSent``: nothing happened, and nobody was declined. A question that finds no free connection is
+``Unknown``, which says nothing either.
+
+The circuit opens when too large a part of the newest calls ended without an answer: unknown outcomes (time-outs,
+resets, 5xx, answers that cannot be read) and connections that could not be made. A decline is an answer, and so is a
+refusal at the door. Calls that we did not make (too late to send) say nothing about the provider. After a wait single
+probes go through: they close the circuit, or open it again, each time for longer.
+
+Questions do not count while the circuit is closed: a lookup may be many pages long, and where only lists are down
+payments must go on. While it is not closed they are as good a probe as any; and they are asked all the same where no
+probe is due. They move nothing, recovery asks them seldom, and what they find out about money in doubt cannot wait: a
+process that only recovers sees nothing but troubled calls, and its circuit is the first to open.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from typing import Final
+
+from interlock import (
+    BulkheadFullError,
+    BulkheadStrategy,
+    CircuitBreaker,
+    CircuitOpenError,
+    Clock,
+    Config,
+    CoreEventListener,
+    State,
+    WindowType,
+)
+from msgspec import Struct
+
+from tallystick.domain.verdicts import NotSent, Unknown, Verdict
+from tallystick.kit.clock import monotonic_ms
+from tallystick.kit.logs import get_logger
+from tallystick.providers.http import UNREACHABLE
+from tallystick.providers.port import Provider, ProviderCall
+
+log = get_logger("tallystick.providers.circuit")
+
+#: Each round of probes that fails doubles the wait, up to the limit: an outage is not shortened by asking.
+BACKOFF: Final = 2.0
+
+#: The library can count slow calls as failures too. Here the request time-out does, so that none is ever "slow".
+NEVER_SLOW_S: Final = float("inf")
+
+#: Probes under way at once: whoever comes beside one finds the circuit open.
+PROBES_AT_ONCE: Final = 1
+
+Operation = Callable[[ProviderCall], Awaitable[Verdict]]
+
+
+class Limits(Struct, frozen=True, kw_only=True):
+    """``calls_at_once``: as many as there are connections. A call waits for one for ``wait_ms``. The circuit opens when
+    ``failure_percent`` of the calls of the last ``window_ms`` (whole seconds, and ``calls`` of them at least) failed;
+    after ``open_ms``, later up to ``open_limit_ms``, it takes ``probes`` calls to close it."""
+
+    calls_at_once: int
+    wait_ms: int
+    failure_percent: int
+    calls: int
+    window_ms: int
+    open_ms: int
+    open_limit_ms: int
+    probes: int
+
+
+class Guarded:
+    """A provider behind its limits, with a circuit of its own. Make it inside a running event loop. ``clock`` is for
+    tests."""
+
+    def __init__(self, provider: Provider, limits: Limits, clock: Clock | None = None) -> None:
+        self.name = provider.name
+        self.account = provider.account
+        self.traits = provider.traits
+        self._provider = provider
+        self._clock = clock or _Monotonic()
+        self._probe_due_s = 0.0  # as the circuit said when it last refused a call
+        self._probes = 0  # under way
+        self._slots = BulkheadStrategy(limits.calls_at_once, max_wait=limits.wait_ms / 1000, name=provider.name)
+        self._circuit = CircuitBreaker(
+            name=provider.name,
+            config=Config(
+                failure_rate_threshold=limits.failure_percent / 100,
+                minimum_number_of_calls=limits.calls,
+                window_type=WindowType.TIME_BASED,
+                window_size=limits.window_ms // 1000,
+                wait_duration_in_open=limits.open_ms / 1000,
+                wait_duration_backoff_multiplier=BACKOFF,
+                wait_duration_in_open_max=limits.open_limit_ms / 1000,
+                permitted_calls_in_half_open=limits.probes,
+                max_concurrent_probes=PROBES_AT_ONCE,
+                slow_call_duration_threshold=NEVER_SLOW_S,
+            ),
+            clock=self._clock,
+            classifier=_Failures(),
+            listener=_Telling(),
+            unreachable_exceptions=(_NothingAsked,),
+        )
+
+    @property
+    def circuit(self) -> str:
+        """closed | open | half_open."""
+        return self._circuit.state.value
+
+    @property
+    def rests(self) -> bool:
+        """Whether the circuit is known to refuse whatever is sent now: no probe is due yet, or one is under way."""
+        state = self._circuit.state
+        if state is State.OPEN:
+            return self._clock.monotonic() < self._probe_due_s
+        return state is State.HALF_OPEN and self._probes >= PROBES_AT_ONCE
+
+    def supports(self, payment_method: str) -> bool:
+        """As the provider says."""
+        return self._provider.supports(payment_method)
+
+    def representable(self, amount: int, currency: str) -> bool:
+        """As the provider says."""
+        return self._provider.representable(amount, currency)
+
+    async def authorize(self, call: ProviderCall) -> Verdict:
+        """The provider's word, or NotSent."""
+        return await self._send(self._provider.authorize, call)
+
+    async def capture(self, call: ProviderCall) -> Verdict:
+        """The provider's word, or NotSent."""
+        return await self._send(self._provider.capture, call)
+
+    async def cancel(self, call: ProviderCall) -> Verdict:
+        """The provider's word, or NotSent."""
+        return await self._send(self._provider.cancel, call)
+
+    async def refund(self, call: ProviderCall) -> Verdict:
+        """The provider's word, or NotSent."""
+        return await self._send(self._provider.refund, call)
+
+    async def fetch(self, call: ProviderCall) -> Verdict:
+        """The provider's word, or Unknown; an open circuit refuses no question. Where there is no lookup nobody is
+        asked, and nothing is counted."""
+        if not self.traits.can_fetch:
+            return await self._provider.fetch(call)
+        counted = self._circuit.state is not State.CLOSED
+        try:
+            try:
+                verdict = await self._through(self._provider.fetch, call, counted=counted)
+            except _CircuitOpen:
+                verdict = await self._through(self._provider.fetch, call, counted=False)
+        except _Refused as error:
+            return Unknown(reason=f"lookup: {error}")
+        if isinstance(verdict, NotSent):  # the question was not; of the attempt that proves nothing
+            return Unknown(reason=f"lookup: {verdict.reason}", raw=verdict.raw)
+        return verdict
+
+    async def close(self) -> None:
+        """Let go of connections."""
+        await self._provider.close()
+
+    async def _send(self, operation: Operation, call: ProviderCall) -> Verdict:
+        try:
+            return await self._through(operation, call, within_ms=max(call.send_by_ms - monotonic_ms(), 0))
+        except _Refused as error:
+            return NotSent(reason=str(error))
+
+    async def _through(
+        self, operation: Operation, call: ProviderCall, *, counted: bool = True, within_ms: int | None = None
+    ) -> Verdict:
+        """A slot first, ``within_ms`` where that is sooner than the limit, and the circuit then, which may have opened
+        meanwhile. Raises _Refused."""
+
+        async def enter() -> Verdict:
+            waiting.reschedule(None)  # it bounds the wait for a slot alone, and never the call
+            if counted:
+                return await self._circuit.call_async(self._admitted, operation, call)
+            return await self._ask(operation, call)
+
+        waiting = asyncio.timeout(None if within_ms is None else within_ms / 1000)
+        try:
+            async with waiting:
+                return await self._slots.execute_async(enter)
+        except _NothingAsked as ours:
+            return ours.verdict
+        except BulkheadFullError:
+            raise _Refused("no free connection") from None
+        except TimeoutError:
+            if not waiting.expired():
+                raise  # a connector's own, of a call that was made
+            raise _Refused("no free connection") from None
+        except CircuitOpenError as error:
+            self._probe_due_s = self._clock.monotonic() + (error.retry_after or 0)
+            raise _CircuitOpen("the provider does not answer: its circuit is open") from None
+
+    async def _admitted(self, operation: Operation, call: ProviderCall) -> Verdict:
+        """The circuit let this call through, to the provider or as a probe."""
+        probing = self._circuit.state is State.HALF_OPEN
+        self._probes += probing
+        try:
+            return await self._ask(operation, call)
+        finally:
+            self._probes -= probing
+
+    async def _ask(self, operation: Operation, call: ProviderCall) -> Verdict:
+        verdict = await operation(call)
+        if isinstance(verdict, NotSent) and verdict.raw is None and not _unreachable(verdict):
+            raise _NothingAsked(verdict)
+        return verdict
+
+
+class _Monotonic:
+    """The circuit's clock where there is no other: the library's own is not public."""
+
+    def monotonic(self) -> float:
+        return time.monotonic()
+
+
+class _Refused(Exception):
+    """The provider was not asked."""
+
+
+class _CircuitOpen(_Refused):
+    """Because it does not answer."""
+
+
+class _NothingAsked(Exception):
+    """The connector did not ask, for a reason of ours. It proves nothing about the provider, not even to a probe."""
+
+    def __init__(self, verdict: Verdict) -> None:
+        super().__init__()
+        self.verdict = verdict
+
+
+class _Failures:
+    """What counts against a provider. A connector's own defect does: its calls end in the unknown as well."""
+
+    def is_failure(self, *, result: object, exception: Exception | None) -> bool:
+        """Whether nobody answered."""
+        if exception is not None:
+            return not isinstance(exception, _NothingAsked)
+        return isinstance(result, Unknown) or _unreachable(result)
+
+
+class _Telling(CoreEventListener):
+    """A circuit that opens is somebody's business."""
+
+    def on_state_change(self, *, name: str, old: State, new: State) -> None:
+        """Alerts once for each opening; the rest is for the record."""
+        if new is State.OPEN:
+            log.error("circuit opened", alert=True, provider=name, was=old.value)
+        else:
+            log.warning("circuit changed", provider=name, was=old.value, now=new.value)
+
+
+def _unreachable(verdict: object) -> bool:
+    return isinstance(verdict, NotSent) and verdict.reason.startswith(UNREACHABLE)

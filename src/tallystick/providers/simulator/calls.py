@@ -1,0 +1,201 @@
+"""The connector to the test acquirer."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any, Final
+
+import msgspec
+from msgspec import Struct
+
+from tallystick.domain.money import representable
+from tallystick.domain.traits import Traits
+from tallystick.domain.verdicts import (
+    AnyVerdict,
+    Approved,
+    Declined,
+    NotFound,
+    NotSent,
+    Pending,
+    RequiresAction,
+    Reversed,
+    Unknown,
+    Verdict,
+)
+from tallystick.providers.http import Answer, NothingSent, ProviderHttp, SentUnanswered
+from tallystick.providers.port import ProviderCall
+from tallystick.providers.simulator.methods import METHODS
+
+#: Where the acquirer's minor units differ from ISO 4217, as those of real providers do here and there.
+EXPONENTS: Final[Mapping[str, int]] = {"IDR": 0, "CVE": 0}
+
+#: The acquirer's decline codes -> (our code, retryable with a new instruction).
+DECLINES: Final[Mapping[str, tuple[str, bool]]] = {
+    "card_declined": ("card_declined", False),
+    "insufficient_funds": ("insufficient_funds", True),
+    "authentication_abandoned": ("authentication_failed", True),
+    "authentication_canceled": ("authentication_failed", True),
+    "refund_failed": ("refund_failed", True),
+}
+
+#: Longest raw answer kept as evidence, in characters: the acquirer's answers are under 1,000.
+RAW_LIMIT: Final = 4_096
+
+
+class OperationBody(Struct, frozen=True):
+    """An operation, as answers and events show it."""
+
+    attempt_id: str
+    operation: str
+    status: str
+    amount: int
+    currency: str
+    reference: str | None = None
+    effect: str | None = None
+    decline_code: str | None = None
+    decline_message: str | None = None
+    next_action: dict[str, Any] | None = None
+    occurred_at: datetime | None = None
+
+
+_DECODER: Final = msgspec.json.Decoder(OperationBody)
+
+
+class SimulatorProvider:
+    """The test acquirer over HTTP. ``deduplicates=False`` for one that was started with ``--forgetful``."""
+
+    name = "simulator"
+
+    def __init__(self, http: ProviderHttp, traits: Traits, account: str = "main") -> None:
+        self._http = http
+        self.traits = traits
+        self.account = account
+
+    def supports(self, payment_method: str) -> bool:
+        """Payment methods are scripts."""
+        return payment_method in METHODS
+
+    def representable(self, amount: int, currency: str) -> bool:
+        """Rupiah and escudos are whole there."""
+        return currency not in EXPONENTS or representable(amount, currency, EXPONENTS[currency])
+
+    async def authorize(self, call: ProviderCall) -> Verdict:
+        """POST /sim/charges."""
+        body = {
+            "payment_id": call.payment_id,
+            "attempt_id": call.attempt_id,
+            "merchant_id": call.merchant_id,
+            "amount": call.amount,
+            "currency": call.currency,
+            "payment_method": call.payment_method,
+            "capture": call.capture,
+        }
+        return await self._post("/sim/charges", call, body)
+
+    async def capture(self, call: ProviderCall) -> Verdict:
+        """POST /sim/charges/{id}/capture."""
+        return await self._act("capture", call)
+
+    async def cancel(self, call: ProviderCall) -> Verdict:
+        """POST /sim/charges/{id}/cancel."""
+        return await self._act("cancel", call)
+
+    async def refund(self, call: ProviderCall) -> Verdict:
+        """POST /sim/charges/{id}/refunds."""
+        return await self._act("refunds", call)
+
+    async def fetch(self, call: ProviderCall) -> Verdict:
+        """GET /sim/operations/{attempt_id}: the books' own word on one attempt."""
+        try:
+            answer = await self._http.get(f"/sim/operations/{call.attempt_id}")
+        except (NothingSent, SentUnanswered) as error:
+            return Unknown(reason=f"lookup: {error}")
+        if answer.status == 404:
+            return NotFound(raw=_raw(answer))
+        verdict = _read(call, answer)
+        if isinstance(verdict, NotSent):  # the question was not; of the attempt that proves nothing
+            return Unknown(reason=f"lookup: {verdict.reason}", raw=verdict.raw)
+        return verdict
+
+    async def close(self) -> None:
+        """Let go of connections."""
+        await self._http.close()
+
+    async def _act(self, action: str, call: ProviderCall) -> Verdict:
+        body: dict[str, Any] = {"attempt_id": call.attempt_id}
+        if action != "cancel":
+            body["amount"] = call.amount
+        return await self._post(f"/sim/charges/{call.parent_reference}/{action}", call, body)
+
+    async def _post(self, path: str, call: ProviderCall, body: dict[str, Any]) -> Verdict:
+        try:
+            answer = await self._http.post(path, body, key=call.key, send_by_ms=call.send_by_ms)
+        except NothingSent as error:
+            return NotSent(reason=str(error))
+        except SentUnanswered as error:
+            return Unknown(reason=str(error))
+        return _read(call, answer)
+
+
+def _read(call: ProviderCall, answer: Answer) -> Verdict:
+    """An answer as a verdict. What is not understood is unknown, never a guess."""
+    raw = _raw(answer)
+    if answer.status in (401, 403, 429):
+        return NotSent(reason=f"refused at the door with {answer.status}", raw=raw)
+    if answer.status not in (200, 402):
+        return Unknown(reason=f"answered {answer.status}", raw=raw)
+    try:
+        body = _DECODER.decode(answer.body)
+    except msgspec.MsgspecError:
+        return Unknown(reason="an answer that cannot be read", raw=raw)
+    if body.next_action is not None:  # it is for the payer: evidence does not repeat it
+        raw["body"] = _text(msgspec.json.encode(msgspec.json.decode(answer.body) | {"next_action": None}))
+    if body.attempt_id != call.attempt_id:
+        return Unknown(reason="an answer for another attempt", raw=raw)
+    return verdict_of(body, raw)
+
+
+def verdict_of(body: OperationBody, raw: dict[str, Any] | None) -> AnyVerdict:
+    """What an operation's status means. A refund that came back is declined to whoever asks for it: that nothing moved
+    is all there is to say; only the record knows that it was approved once. A capture that was taken back is reversed.
+    """
+    match body.status:
+        case "approved" if body.effect is not None:
+            return Approved(
+                amount=body.amount,
+                currency=body.currency,
+                effect=body.effect,
+                reference=body.reference,
+                occurred_at=body.occurred_at,
+                raw=raw,
+            )
+        case "declined" | "failed":
+            theirs = body.decline_code or body.status
+            code, retryable = DECLINES.get(theirs, (theirs, False))
+            message = body.decline_message or "The provider declined."
+            if body.status == "failed" and body.operation != "refund":
+                return Reversed(
+                    code=code, message=message, reference=body.reference, occurred_at=body.occurred_at, raw=raw
+                )
+            return Declined(
+                code=code,
+                message=message,
+                retryable=retryable,
+                reference=body.reference,
+                occurred_at=body.occurred_at,
+                raw=raw,
+            )
+        case "pending":
+            return Pending(reference=body.reference, raw=raw)
+        case "requires_action" if body.next_action is not None:
+            return RequiresAction(next_action=body.next_action, reference=body.reference, raw=raw)
+    return Unknown(reason=f"an unexpected status {body.status}", raw=raw)
+
+
+def _raw(answer: Answer) -> dict[str, Any]:
+    return {"status": answer.status, "body": _text(answer.body)}
+
+
+def _text(body: bytes) -> str:
+    return body.decode("utf-8", "replace")[:RAW_LIMIT]

@@ -1,0 +1,263 @@
+"""The test acquirer's webhooks: its signature, and its events as notices."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import re
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
+from typing import Annotated, Final
+
+import msgspec
+from msgspec import Meta, Struct
+
+from tallystick.domain.dispute_movement import Movement
+from tallystick.domain.notices import AttemptNotice, ChargeNotice, DisputeNotice, Notice, RefundNotice
+from tallystick.domain.verdicts import Approved, Declined, Reversed, Unknown
+from tallystick.providers.receiver import BadSignature, Notification, StaleTimestamp, Unparseable
+from tallystick.providers.simulator.calls import OperationBody, verdict_of
+
+#: ``t=<unix seconds>,v1=<hex HMAC-SHA256 of "t.body">``, one ``v1`` for each secret that it is signed with.
+SIGNATURE_HEADER: Final = "acquirer-signature"
+
+#: A signature is good for this long before and after its time: as card acquirers have it.
+TOLERANCE_S: Final = 300
+
+#: A header names a time and a few signatures while secrets are rotated; more is an attempt to keep us busy.
+HEADER_LIMIT_CHARS: Final = 1_024
+
+_SIGNATURE: Final = re.compile(r"t=([0-9]{1,12})((?:,v1=[0-9a-f]{64})+)", re.ASCII)
+
+_Time = Annotated[datetime, Meta(tz=True)]
+_Amount = Annotated[int, Meta(ge=1, lt=2**53)]
+_Currency = Annotated[str, Meta(pattern=r"^[A-Z]{3}\Z")]
+
+
+class _Event(Struct, frozen=True):
+    id: Annotated[str, Meta(min_length=1)]
+    type: Annotated[str, Meta(min_length=1)]
+    created: _Time
+    data: msgspec.Raw
+
+
+class _Names(Struct, frozen=True):
+    merchant_id: str
+    payment_id: str
+    charge_id: str
+
+
+class _SomeNames(Struct, frozen=True):
+    """Of an event of a type that we do not know: whatever it names."""
+
+    merchant_id: str | None = None
+    payment_id: str | None = None
+    charge_id: str | None = None
+
+
+class _Charge(Struct, frozen=True):
+    charge_id: str
+    effect: str
+    amount: _Amount
+    currency: _Currency
+    occurred_at: _Time
+
+
+class _Refund(Struct, frozen=True):
+    reference: str
+    amount: _Amount
+    currency: _Currency
+    occurred_at: _Time
+
+
+class _Dispute(Struct, frozen=True):
+    reference: str
+    status: str
+    amount: _Amount
+    currency: _Currency
+    occurred_at: _Time
+    funds: str | None = None
+    movement: str | None = None
+    reason: str | None = None
+
+
+class _Operation(OperationBody, frozen=True):
+    """As the API answers it, and read more strictly: nobody waits for this, so what is odd can be refused."""
+
+    amount: _Amount
+    currency: _Currency
+    occurred_at: _Time | None = None
+
+
+_OPERATIONS: Final = frozenset({"authorize", "capture", "cancel", "refund"})
+_EFFECTS: Final = frozenset({"authorized", "captured", "voided", "refunded"})
+_DISPUTE_STATES: Final = frozenset({"opened", "under_review", "won", "lost"})
+_FUNDS: Final = frozenset({None, "withdrawn", "returned"})
+
+
+class SimulatorReceiver:
+    """Reads the test acquirer's webhooks. Any of ``secrets`` will do: while one is replaced there are two."""
+
+    name = "simulator"
+    acknowledgement = b'{"received":true}'
+    content_type = b"application/json"
+
+    def __init__(self, account: str, secrets: Sequence[str]) -> None:
+        if not secrets or not all(secrets):
+            raise ValueError("a receiver needs a secret")
+        self.account = account
+        self._secrets = tuple(secret.encode() for secret in secrets)
+
+    def receive(self, body: bytes, headers: Mapping[str, str], now: datetime) -> Sequence[Notification]:
+        """The event of one delivery. Raises BadSignature, StaleTimestamp and Unparseable, and nothing else."""
+        signed_at_s = self._verified(body, headers.get(SIGNATURE_HEADER, ""))
+        if abs(now.timestamp() - signed_at_s) > TOLERANCE_S:
+            raise StaleTimestamp("signed too long ago, or in the future")
+        try:
+            return (_notification(body),)
+        except (msgspec.MsgspecError, ValueError, RecursionError) as error:
+            raise Unparseable(f"the event cannot be read: {type(error).__name__}") from None
+
+    def _verified(self, body: bytes, header: str) -> int:
+        """The time of the signature. Every secret is tried with every signature, whichever is right."""
+        found = _SIGNATURE.fullmatch(header) if len(header) <= HEADER_LIMIT_CHARS else None
+        if found is None:
+            raise BadSignature("no signature of the right form")
+        time, given = found.group(1), found.group(2).split(",v1=")[1:]
+        right = [hmac.new(secret, f"{time}.".encode() + body, hashlib.sha256).hexdigest() for secret in self._secrets]
+        matches = [hmac.compare_digest(one, other) for one in given for other in right]
+        if not any(matches):
+            raise BadSignature("no signature of these bytes")
+        return int(time)
+
+
+def _notification(body: bytes) -> Notification:
+    event = msgspec.json.decode(body, type=_Event)
+    read = _READERS.get(event.type)
+    if read is None:
+        names = msgspec.json.decode(event.data, type=_SomeNames)
+        notice = None
+    else:
+        known = msgspec.json.decode(event.data, type=_Names)
+        names = _SomeNames(known.merchant_id, known.payment_id, known.charge_id)
+        notice = read(event.data)
+    return Notification(
+        provider_event_id=event.id,
+        type=event.type,
+        occurred_at=event.created,
+        charge_reference=names.charge_id,
+        merchant_id=names.merchant_id,
+        payment_id=names.payment_id,
+        notice=notice,
+    )
+
+
+def _outcome(data: msgspec.Raw) -> Notice:
+    """How one call of ours went."""
+    operation = msgspec.json.decode(data, type=_Operation)
+    verdict = verdict_of(operation, None)
+    if operation.operation not in _OPERATIONS or isinstance(verdict, Unknown):
+        raise ValueError("an operation or a status that there is not")
+    if isinstance(verdict, Approved) and verdict.effect not in _EFFECTS:
+        raise ValueError("an effect that there is not")
+    return AttemptNotice(
+        operation=operation.operation,
+        attempt_id=operation.attempt_id,
+        reference=operation.reference,
+        verdict=verdict,
+    )
+
+
+def _late_failure(data: msgspec.Raw) -> Notice:
+    """What had been approved failed after all. Here it can be said of a refund too: the event tells of the change."""
+    notice = _outcome(data)
+    assert isinstance(notice, AttemptNotice)
+    verdict = notice.verdict
+    if isinstance(verdict, Declined):
+        verdict = Reversed(
+            code=verdict.code, message=verdict.message, reference=verdict.reference, occurred_at=verdict.occurred_at
+        )
+    if not isinstance(verdict, Reversed):
+        raise ValueError("a failure that is none")
+    return msgspec.structs.replace(notice, verdict=verdict)
+
+
+def _charge(data: msgspec.Raw) -> ChargeNotice:
+    """Where a charge stands, brought there by no call of ours."""
+    charge = msgspec.json.decode(data, type=_Charge)
+    if charge.effect not in _EFFECTS:
+        raise ValueError("an effect that there is not")
+    verdict = Approved(
+        amount=charge.amount,
+        currency=charge.currency,
+        effect=charge.effect,
+        reference=charge.charge_id,
+        occurred_at=charge.occurred_at,
+    )
+    return ChargeNotice(verdict=verdict)
+
+
+def _expiry(data: msgspec.Raw) -> Notice:
+    return msgspec.structs.replace(_charge(data), expired=True)
+
+
+def _refund(data: msgspec.Raw) -> Notice:
+    refund = msgspec.json.decode(data, type=_Refund)
+    return RefundNotice(
+        reference=refund.reference, amount=refund.amount, currency=refund.currency, occurred_at=refund.occurred_at
+    )
+
+
+def _dispute(data: msgspec.Raw) -> Notice:
+    dispute = msgspec.json.decode(data, type=_Dispute)
+    if dispute.status not in _DISPUTE_STATES or dispute.funds not in _FUNDS:
+        raise ValueError("a dispute that there is not")
+    return DisputeNotice(
+        reference=dispute.reference,
+        state=dispute.status,
+        amount=dispute.amount,
+        currency=dispute.currency,
+        funds=dispute.funds,
+        movements=_movements(dispute),
+        reason=dispute.reason,
+        occurred_at=dispute.occurred_at,
+    )
+
+
+def _movements(dispute: _Dispute) -> tuple[Movement, ...] | None:
+    """What moved with this event, by the acquirer's name for it; None where it gives none."""
+    if dispute.funds is None or dispute.movement is None:
+        return () if dispute.funds is None else None
+    early = dispute.status in ("opened", "under_review")
+    moved = Movement(reference=dispute.movement, funds=dispute.funds, amount=dispute.amount, before_verdict=early)
+    return (moved,)
+
+
+#: Event type -> how it is read. Other types say nothing about money.
+_READERS: Final[Mapping[str, Callable[[msgspec.Raw], Notice]]] = {
+    **dict.fromkeys(
+        (
+            "charge.authorized",
+            "charge.captured",
+            "charge.voided",
+            "charge.declined",
+            "charge.action_required",
+            "capture.declined",
+            "cancel.declined",
+            "refund.succeeded",
+            "refund.declined",
+        ),
+        _outcome,
+    ),
+    "refund.failed": _late_failure,
+    "capture.failed": _late_failure,
+    "dashboard.captured": _charge,
+    "charge.expired": _expiry,
+    "dashboard.refunded": _refund,
+    "dispute.opened": _dispute,
+    "dispute.funds_withdrawn": _dispute,
+    "dispute.funds_returned": _dispute,
+    "dispute.under_review": _dispute,
+    "dispute.won": _dispute,
+    "dispute.lost": _dispute,
+}

@@ -1,0 +1,279 @@
+"""The connector to Stripe, through its official SDK.
+
+The SDK writes the requests and reads the errors; the connection is ours, so that the line between *nothing was sent*
+and *something may have happened* stays where it is for every provider, and its own retries are off. Each PaymentIntent
+and Refund carries our merchant, payment and attempt in its metadata: that is how a look-up finds what became of one
+attempt when no answer came, in lists, which show a write at once. Search does not, and is never asked.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping, Sequence
+from typing import Any, Final
+
+import msgspec
+import stripe
+
+from tallystick.domain.money import representable, to_provider_amount
+from tallystick.domain.traits import Traits
+from tallystick.domain.verdicts import Approved, NotFound, NotSent, Pending, RequiresAction, Unknown, Verdict
+from tallystick.providers.http import NothingSent, ProviderHttp, SentUnanswered
+from tallystick.providers.port import ProviderCall
+from tallystick.providers.stripe.codes import EXPONENTS, ROUND_TO
+from tallystick.providers.stripe.evidence import answer_evidence, refused
+from tallystick.providers.stripe.objects import (
+    ATTEMPT,
+    MERCHANT,
+    PAYMENT,
+    Intent,
+    ours,
+    read_authorized,
+    read_canceled,
+    read_captured,
+    read_refunded,
+)
+from tallystick.providers.stripe.transport import SEND_BY_MS, Transport
+
+#: Objects on one page of a list: the most that Stripe gives.
+PAGE: Final = 100
+
+#: Pages read for one look-up: 10,000 objects. What was not found by then is not known to be absent.
+PAGES_LIMIT: Final = 100
+
+#: An attempt's id says when it was made, by our clock; theirs may be behind by this much.
+CLOCK_MARGIN_S: Final = 120
+
+#: Ids of version 7 begin with their time in milliseconds; of other ids nothing is concluded.
+_TIMED_ID: Final = re.compile(r"att_([0-9a-f]{12})7[0-9a-f]{19}", re.ASCII)
+
+#: What can be charged is a PaymentMethod, or one of the older things that Stripe takes in its place.
+_TOKEN: Final = re.compile(r"(pm|card|src)_[A-Za-z0-9_]+", re.ASCII)
+
+
+class StripeProvider:
+    """One Stripe account. ``payment_method_types`` are those that a PaymentIntent may be paid with; ``return_url`` is
+    where a customer comes back to from a bank's own page, and without it only methods that need none work."""
+
+    name = "stripe"
+
+    def __init__(
+        self,
+        http: ProviderHttp,
+        traits: Traits,
+        *,
+        api_key: str,
+        api_url: str,
+        account: str = "main",
+        payment_method_types: tuple[str, ...] = ("card",),
+        return_url: str | None = None,
+    ) -> None:
+        self.account = account
+        self.traits = traits
+        self._http = http
+        self._client = stripe.StripeClient(
+            api_key,
+            base_addresses={"api": api_url.rstrip("/")},
+            http_client=Transport(http),
+            max_network_retries=0,  # a second try is a decision, and recovery's
+        )
+        self._fixed: dict[str, Any] = {"confirm": True, "payment_method_types": list(payment_method_types)}
+        if return_url is not None:
+            self._fixed["return_url"] = return_url
+        self._filters_by_time = True
+
+    def supports(self, payment_method: str) -> bool:
+        """Whether it looks like something of Stripe's; whether it exists is theirs to say."""
+        return _TOKEN.fullmatch(payment_method) is not None
+
+    def representable(self, amount: int, currency: str) -> bool:
+        """Ariary are whole there, and dinars and rials end in 0."""
+        if amount % ROUND_TO.get(currency, 1):
+            return False
+        return currency not in EXPONENTS or representable(amount, currency, EXPONENTS[currency])
+
+    async def authorize(self, call: ProviderCall) -> Verdict:
+        """POST /v1/payment_intents, created and confirmed in one."""
+        params: Any = self._fixed | {
+            "amount": to_provider_amount(call.amount, call.currency, EXPONENTS),
+            "currency": call.currency.lower(),
+            "payment_method": call.payment_method,
+            "capture_method": "automatic" if call.capture else "manual",
+            "metadata": _metadata(call),
+        }
+        request = self._client.v1.payment_intents.create_async(params, {"idempotency_key": call.key})
+        return await self._send(call, request, read_authorized)
+
+    async def capture(self, call: ProviderCall) -> Verdict:
+        """POST /v1/payment_intents/{id}/capture; what is not captured is released."""
+        if call.parent_reference is None:
+            return NotSent(reason="there is no PaymentIntent to capture")
+        amount = to_provider_amount(call.amount, call.currency, EXPONENTS)
+        request = self._client.v1.payment_intents.capture_async(
+            call.parent_reference, {"amount_to_capture": amount}, {"idempotency_key": call.key}
+        )
+        return await self._send(call, request, read_captured)
+
+    async def cancel(self, call: ProviderCall) -> Verdict:
+        """POST /v1/payment_intents/{id}/cancel."""
+        if call.parent_reference is None:
+            return NotSent(reason="there is no PaymentIntent to cancel")
+        request = self._client.v1.payment_intents.cancel_async(
+            call.parent_reference, options={"idempotency_key": call.key}
+        )
+        return await self._send(call, request, read_canceled)
+
+    async def refund(self, call: ProviderCall) -> Verdict:
+        """POST /v1/refunds."""
+        if call.parent_reference is None:
+            return NotSent(reason="there is no PaymentIntent to refund")
+        amount = to_provider_amount(call.amount, call.currency, EXPONENTS)
+        request = self._client.v1.refunds.create_async(
+            {"payment_intent": call.parent_reference, "amount": amount, "metadata": _metadata(call)},
+            {"idempotency_key": call.key},
+        )
+        return await self._send(call, request, read_refunded)
+
+    async def fetch(self, call: ProviderCall) -> Verdict:
+        """What Stripe's books hold of this attempt: by reference where there is one, else by our metadata in lists."""
+        try:
+            match call.operation:
+                case "authorize":
+                    return await self._fetch_authorize(call)
+                case "refund":
+                    return await self._fetch_refund(call)
+            return await self._fetch_follow_up(call)
+        except (NothingSent, SentUnanswered) as error:
+            return Unknown(reason=f"lookup: {error}")
+        except Exception as error:  # whatever the SDK or an answer is made of: a lookup that failed says nothing
+            return Unknown(reason=f"lookup: failed with {type(error).__name__}")
+
+    async def close(self) -> None:
+        """Let go of connections."""
+        await self._http.close()
+
+    async def _send(
+        self,
+        call: ProviderCall,
+        request: Coroutine[Any, Any, Any],
+        read: Callable[[Mapping[str, Any], dict[str, Any]], Verdict],
+    ) -> Verdict:
+        token = SEND_BY_MS.set(call.send_by_ms)
+        try:
+            answer = _answer(await request)
+            if not _is_about(call, answer.data):
+                return Unknown(reason="an answer about something else", raw=answer_evidence(answer))
+            return read(answer.data, answer_evidence(answer))
+        except NothingSent as error:
+            return NotSent(reason=str(error))
+        except SentUnanswered as error:
+            return Unknown(reason=str(error))
+        except stripe.StripeError as error:
+            return refused(error)
+        except Exception as error:  # of the SDK, or of an answer that is not what we know: something may have happened
+            return Unknown(reason=f"failed with {type(error).__name__}")
+        finally:
+            SEND_BY_MS.reset(token)
+
+    async def _fetch_authorize(self, call: ProviderCall) -> Verdict:
+        if call.reference is not None:
+            answer = _answer(await self._client.v1.payment_intents.retrieve_async(call.reference))
+            return read_authorized(answer.data, answer_evidence(answer))
+        found = []
+        async for listed in self._intents(_made_at_s(call.attempt_id)):
+            if ours(listed.get("metadata"), ATTEMPT) == call.attempt_id:
+                found.append(read_authorized(listed, answer_evidence(None, listed)))
+                if self.traits.deduplicates:
+                    break
+        return _the_one(found)
+
+    async def _fetch_follow_up(self, call: ProviderCall) -> Verdict:
+        """A PaymentIntent is captured or canceled once, so its state says whether it was."""
+        if call.parent_reference is None:
+            return NotFound()
+        answer = _answer(await self._client.v1.payment_intents.retrieve_async(call.parent_reference))
+        raw = answer_evidence(answer)
+        intent = msgspec.convert(answer.data, Intent)
+        if intent.status in _STILL_POSSIBLE[call.operation]:
+            return NotFound(reference=intent.id, raw=raw)
+        read = read_captured if call.operation == "capture" else read_canceled
+        return read(answer.data, raw)
+
+    async def _fetch_refund(self, call: ProviderCall) -> Verdict:
+        if call.reference is not None:
+            answer = _answer(await self._client.v1.refunds.retrieve_async(call.reference))
+            return read_refunded(answer.data, answer_evidence(answer))
+        if call.parent_reference is None:
+            return NotFound()
+        params: Any = {"payment_intent": call.parent_reference}
+        found = [
+            read_refunded(listed, answer_evidence(None, listed))
+            async for listed in _pages(lambda page: self._client.v1.refunds.list_async(params | page))
+            if ours(listed.get("metadata"), ATTEMPT) == call.attempt_id
+        ]
+        return _the_one(found)
+
+    async def _intents(self, made_at_s: int | None) -> AsyncIterator[dict[str, Any]]:
+        """PaymentIntents that may be the attempt's: from shortly before it was made, where the server can filter."""
+        window: Any = {}
+        if made_at_s is not None and self._filters_by_time:
+            window = {"created": {"gte": made_at_s - CLOCK_MARGIN_S}}
+        try:
+            async for listed in _pages(lambda page: self._client.v1.payment_intents.list_async(window | page)):
+                yield listed
+        except stripe.InvalidRequestError:
+            if not window:
+                raise
+            self._filters_by_time = False
+            async for listed in self._intents(None):
+                yield listed
+
+
+#: Where a PaymentIntent is before the operation: asked again, it may still happen, and has not yet.
+_STILL_POSSIBLE: Final = {
+    "capture": frozenset({"requires_capture"}),
+    "cancel": frozenset({"requires_payment_method", "requires_confirmation", "requires_action", "requires_capture"}),
+}
+
+
+def _answer(made: Any) -> Any:
+    """The answer as it came, beside the object that the SDK made of it."""
+    return made.last_response
+
+
+async def _pages(ask: Callable[[dict[str, Any]], Awaitable[Any]]) -> AsyncIterator[dict[str, Any]]:
+    """Every object of a list. Raises LookupError past the bound: what was not seen is not known to be absent."""
+    page: dict[str, Any] = {"limit": PAGE}
+    for _ in range(PAGES_LIMIT):
+        listed = _answer(await ask(page)).data
+        for item in listed["data"]:
+            yield item
+        if not listed["has_more"]:
+            return
+        page = {"limit": PAGE, "starting_after": listed["data"][-1]["id"]}
+    raise LookupError("the list is too long")
+
+
+def _the_one(found: Sequence[Verdict]) -> Verdict:
+    """What was found of one attempt. A request that arrived twice left two objects: the one that moved money counts,
+    and where two did, a person has to look."""
+    moved = [verdict for verdict in found if isinstance(verdict, Approved | Pending | RequiresAction)]
+    if len(moved) > 1:
+        return Unknown(reason="the attempt has several effects", raw={"found": [verdict.raw for verdict in moved]})
+    return next(iter([*moved, *found]), NotFound())
+
+
+def _is_about(call: ProviderCall, data: Mapping[str, Any]) -> bool:
+    """Whether an object is what the call made, or what it was about."""
+    if call.operation in ("authorize", "refund"):
+        return ours(data.get("metadata"), ATTEMPT) == call.attempt_id
+    return bool(data.get("id") == call.parent_reference)
+
+
+def _metadata(call: ProviderCall) -> dict[str, str]:
+    return {MERCHANT: call.merchant_id, PAYMENT: call.payment_id, ATTEMPT: call.attempt_id}
+
+
+def _made_at_s(attempt_id: str) -> int | None:
+    timed = _TIMED_ID.fullmatch(attempt_id)
+    return None if timed is None else int(timed[1], 16) // 1000

@@ -1,0 +1,126 @@
+"""What is kept of Stripe's answers, and what an error answer means. Pure.
+
+An answer holds a client secret and a customer's data, and neither belongs into the history: what decides is kept.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+import msgspec
+import stripe
+
+from tallystick.domain.verdicts import Declined, NotSent, Unknown, Verdict
+from tallystick.providers.stripe.codes import DECLINED, REFUSED, UNEXPECTED_STATES, refusal_of
+from tallystick.providers.stripe.objects import MESSAGE_CHARS, PaymentError
+
+#: Fields of an object that say what happened.
+_OBJECT: Final = (
+    "id",
+    "object",
+    "status",
+    "amount",
+    "amount_capturable",
+    "amount_received",
+    "balance_transaction",
+    "canceled_at",
+    "cancellation_reason",
+    "capture_method",
+    "charge",
+    "created",
+    "currency",
+    "failure_reason",
+    "latest_charge",
+    "metadata",
+    "payment_intent",
+    "reason",
+)
+
+#: Fields of an error that say why.
+_ERROR: Final = (
+    "type",
+    "code",
+    "decline_code",
+    "network_decline_code",
+    "advice_code",
+    "param",
+    "message",
+    "charge",
+    "payment_intent",
+    "request_log_url",
+)
+
+#: A door that is shut: nothing behind it saw the request.
+_SHUT: Final = frozenset({401, 403, 429})
+
+
+def answer_evidence(response: Any, listed: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """What is kept of a successful answer, or of one object out of a list."""
+    data = listed if listed is not None else response.data
+    kept = _kept(data, _OBJECT)
+    if isinstance(error := data.get("last_payment_error"), Mapping):
+        kept["last_payment_error"] = _kept(error, _ERROR)
+    if response is None:
+        return {"object": kept}
+    return {"status": response.code, "request_id": response.request_id, "object": kept}
+
+
+def refused(error: stripe.StripeError) -> Verdict:
+    """An error of the SDK as a verdict. What it does not prove to be a refusal is unknown, never a decline."""
+    status, raw = error.http_status, _error_evidence(error)
+    if status in _SHUT or isinstance(error, stripe.RateLimitError):
+        return NotSent(reason=f"refused at the door with {status}", raw=raw)
+    said = _said(error)
+    if said is None:
+        return Unknown(reason=f"answered {status}", raw=raw)
+    reference = None if said.payment_intent is None else said.payment_intent.id
+    if isinstance(error, stripe.CardError):
+        code, retryable = refusal_of(said.code, said.decline_code, DECLINED)
+    elif isinstance(error, stripe.InvalidRequestError) and status in (400, 404):
+        code, retryable = refusal_of(said.code, said.decline_code, REFUSED)
+        if said.code == "payment_intent_unexpected_state" and said.payment_intent is not None:
+            code, retryable = UNEXPECTED_STATES.get(said.payment_intent.status, (code, retryable))
+    else:
+        return Unknown(reason=f"answered {status}", raw=raw)
+    message = (said.message or "The provider refused the request.")[:MESSAGE_CHARS]
+    return Declined(code=code, message=message, retryable=retryable, reference=reference, raw=raw)
+
+
+def _said(error: stripe.StripeError) -> PaymentError | None:
+    """The error object, where Stripe (and not something between us and it) wrote the answer."""
+    try:
+        return msgspec.convert(_error_body(error), PaymentError)
+    except msgspec.ValidationError:
+        return None
+
+
+def _error_body(error: stripe.StripeError) -> Any:
+    return error.json_body.get("error") if isinstance(error.json_body, Mapping) else None
+
+
+def _error_evidence(error: stripe.StripeError) -> dict[str, Any]:
+    raw: dict[str, Any] = {"status": error.http_status, "request_id": error.request_id}
+    if isinstance(body := _error_body(error), Mapping):
+        return raw | {"error": _kept(body, _ERROR)}
+    return raw | {"body": _proxys_words(error.http_body)}
+
+
+def _proxys_words(body: str | bytes | None) -> str:
+    """The beginning of an answer that is none of Stripe's. One of theirs that broke off on its way is not kept: whole
+    or not, it may hold a client secret."""
+    text = body.decode("utf-8", "replace") if isinstance(body, bytes) else body or ""
+    return "" if text.lstrip("\ufeff \t\r\n").startswith(("{", "[")) else text[:MESSAGE_CHARS]
+
+
+def _kept(data: Mapping[str, Any], names: tuple[str, ...]) -> dict[str, Any]:
+    """The named fields; of an object within, its name."""
+    kept: dict[str, Any] = {}
+    for name in names:
+        value = data.get(name)
+        if value is None:
+            continue
+        if isinstance(value, Mapping) and name != "metadata":
+            value = value.get("id")
+        kept[name] = value[:MESSAGE_CHARS] if isinstance(value, str) else value
+    return kept

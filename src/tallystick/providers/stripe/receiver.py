@@ -1,0 +1,271 @@
+"""Stripe's webhooks: the signature over the bytes as they came, and events in our words. Pure.
+
+Several events may tell of one change. Of a payment only those of the PaymentIntent are translated (``charge.*`` says
+the same again); of a refund all are (``refund.*`` and ``charge.refund.updated``), since an account may be subscribed
+to either: the second one ends as a duplicate effect, by comparison with the record.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import re
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
+from typing import Final
+
+import msgspec
+from msgspec import Raw, Struct
+
+from tallystick.domain.dispute_movement import Movement
+from tallystick.domain.notices import AttemptNotice, ChargeNotice, DisputeNotice, Notice, RefundNotice
+from tallystick.domain.verdicts import Approved, Reversed, Unknown
+from tallystick.providers.receiver import BadSignature, Notification, StaleTimestamp, Unparseable
+from tallystick.providers.stripe.codes import DISPUTES, EXPIRY_REASONS
+from tallystick.providers.stripe.objects import (
+    ATTEMPT,
+    MERCHANT,
+    PAYMENT,
+    Dispute,
+    Intent,
+    Metadata,
+    Named,
+    Refund,
+    Seconds,
+    amount_of,
+    is_release,
+    moment,
+    name_of,
+    ours,
+    refund_standing,
+    standing,
+)
+
+#: Stripe's own libraries refuse what is older.
+TOLERANCE_MS: Final = 300_000
+
+#: Seconds since 1970 have ten digits until the year 2286.
+_TIME: Final = re.compile(r"[0-9]{1,12}", re.ASCII)
+
+_V1: Final = re.compile(r"[0-9a-f]{64}", re.ASCII)
+
+#: Signatures looked at in one header: one for each secret that is live, which are two while one is replaced.
+_SIGNATURES_LIMIT: Final = 16
+
+
+class _Data(Struct, frozen=True):
+    object: Raw
+
+
+class _Event(Struct, frozen=True):
+    id: str
+    type: str
+    created: Seconds | str | None = None
+    data: _Data | None = None
+
+
+_EVENT: Final = msgspec.json.Decoder(_Event)
+_INTENT: Final = msgspec.json.Decoder(Intent)
+_REFUND: Final = msgspec.json.Decoder(Refund)
+_DISPUTE: Final = msgspec.json.Decoder(Dispute)
+
+
+class _Subject(Struct, frozen=True):
+    """What any object of theirs may say about whose it is."""
+
+    id: str | None = None
+    object: str | None = None
+    payment_intent: str | Named | None = None
+    metadata: Metadata = None
+
+
+_SUBJECT: Final = msgspec.json.Decoder(_Subject)
+
+
+class StripeReceiver:
+    """Reads one account's deliveries. ``secrets``: the endpoint's signing secrets, whole (``whsec_…``), the old one
+    beside the new one while it is replaced; ``tolerance_ms``: how far a delivery's time may be from ours, both ways.
+    Raises ValueError where there is no secret, or an empty one."""
+
+    name = "stripe"
+    acknowledgement = b'{"received": true}'
+    content_type = b"application/json"
+
+    def __init__(self, account: str, secrets: Sequence[str], tolerance_ms: int = TOLERANCE_MS) -> None:
+        if not secrets or not all(secrets):
+            raise ValueError("a receiver needs a signing secret")
+        self.account = account
+        self._keys = [secret.encode() for secret in secrets]
+        self._tolerance_ms = tolerance_ms
+
+    def receive(self, body: bytes, headers: Mapping[str, str], now: datetime) -> Sequence[Notification]:
+        """The one event of a delivery. Raises BadSignature, StaleTimestamp and Unparseable, and nothing else."""
+        self._verify(body, headers.get("stripe-signature", ""), now)
+        try:
+            return [_notification(_EVENT.decode(body))]
+        except (msgspec.MsgspecError, ValueError, RecursionError, OverflowError) as error:
+            raise Unparseable(f"not an event of Stripe's: {type(error).__name__}") from None
+
+    def _verify(self, body: bytes, header: str, now: datetime) -> None:
+        signed_at_s, signatures = _signature_parts(header)
+        signed = b"%d.%s" % (signed_at_s, body)
+        expected = [hmac.new(key, signed, hashlib.sha256).hexdigest() for key in self._keys]
+        # No short cut: how long it takes says nothing about which of them was nearly right.
+        matches = [hmac.compare_digest(right, given) for right in expected for given in signatures]
+        if not any(matches):
+            raise BadSignature("no signature is right")
+        if abs(int(now.timestamp() * 1000) - signed_at_s * 1000) > self._tolerance_ms:
+            raise StaleTimestamp("signed too far from now")
+
+
+def _signature_parts(header: str) -> tuple[int, list[str]]:
+    """``t=<unix>,v1=<hex>[,v1=<hex>][,v0=…]``. Raises BadSignature."""
+    parts = [part.partition("=") for part in header.split(",")]
+    times = [value for name, _, value in parts if name == "t"]
+    signatures = [value for name, _, value in parts if name == "v1" and _V1.fullmatch(value)]
+    if len(times) != 1 or _TIME.fullmatch(times[0]) is None or not signatures:
+        raise BadSignature("the header has no time or no signature")
+    if len(signatures) > _SIGNATURES_LIMIT:
+        raise BadSignature("the header has too many signatures")
+    return int(times[0]), signatures
+
+
+def _notification(event: _Event) -> Notification:
+    occurred_at = moment(event.created) if isinstance(event.created, int) else None
+    subject, notice = _Subject(), None
+    if event.data is not None:
+        subject = _subject(event.data.object)
+        translate = _TRANSLATIONS.get(event.type)
+        notice = None if translate is None else translate(event.type, event.data.object, occurred_at)
+    return Notification(
+        provider_event_id=event.id,
+        type=event.type,
+        occurred_at=occurred_at,
+        charge_reference=subject.id if subject.object == "payment_intent" else name_of(subject.payment_intent),
+        merchant_id=ours(subject.metadata, MERCHANT),
+        payment_id=ours(subject.metadata, PAYMENT),
+        notice=notice,
+        digest=_digest(event),
+    )
+
+
+def _digest(event: _Event) -> bytes:
+    """Of what the event says. Its envelope counts the deliveries that are still to come (``pending_webhooks``), so a
+    redelivery may differ in bytes and be the same event."""
+    said = (
+        event.id.encode(),
+        event.type.encode(),
+        str(event.created).encode(),
+        bytes(event.data.object if event.data else b""),
+    )
+    return hashlib.sha256(b"\x1f".join(said)).digest()
+
+
+def _subject(thing: Raw) -> _Subject:
+    """Our payment and its charge, where the object names them. What cannot be read so names nobody."""
+    try:
+        return _SUBJECT.decode(thing)
+    except msgspec.ValidationError:
+        return _Subject()
+
+
+def _charge(kind: str, thing: Raw, occurred_at: datetime | None) -> Notice | None:
+    """Where a PaymentIntent stands; None for one that has moved on in a way that its event does not tell of."""
+    intent = _INTENT.decode(thing)
+    if intent.status not in _STANDS[kind]:
+        return None
+    verdict = standing(intent, occurred_at=occurred_at)
+    if isinstance(verdict, Unknown):
+        return None
+    expired = intent.status == "canceled" and intent.cancellation_reason in EXPIRY_REASONS
+    return ChargeNotice(verdict=verdict, expired=expired)
+
+
+def _refund(_: str, thing: Raw, occurred_at: datetime | None) -> Notice | None:
+    """One of ours is the outcome of its attempt. One of the dashboard's is money that left; it came back where it
+    failed. The release of a hold is none."""
+    refund = _REFUND.decode(thing)
+    verdict = refund_standing(refund)
+    if isinstance(verdict, Unknown) or is_release(refund):
+        return None
+    attempt_id = ours(refund.metadata, ATTEMPT)
+    if attempt_id is None and isinstance(verdict, Approved):
+        return RefundNotice(
+            reference=refund.id,
+            amount=verdict.amount,
+            currency=verdict.currency,
+            occurred_at=verdict.occurred_at or occurred_at,
+        )
+    if attempt_id is None and not isinstance(verdict, Reversed):
+        return None  # nothing has left yet
+    verdict = msgspec.structs.replace(verdict, occurred_at=verdict.occurred_at or occurred_at)
+    return AttemptNotice(operation="refund", verdict=verdict, attempt_id=attempt_id, reference=refund.id)
+
+
+def _dispute(kind: str, thing: Raw, occurred_at: datetime | None) -> Notice | None:
+    """Where a dispute stands, and what moved up to now."""
+    dispute = _DISPUTE.decode(thing)
+    state = DISPUTES.get(dispute.status)
+    if state is None:
+        return None
+    amount, currency = amount_of(dispute.amount, dispute.currency)
+    return DisputeNotice(
+        reference=dispute.id,
+        state=state,
+        amount=amount,
+        currency=currency,
+        funds=_FUNDS.get(kind),
+        movements=_movements(kind, dispute, amount, currency),
+        reason=dispute.reason,
+        occurred_at=occurred_at,
+    )
+
+
+def _movements(kind: str, dispute: Dispute, amount: int, currency: str) -> tuple[Movement, ...] | None:
+    """Each named by its balance transaction. The first belongs to the dispute's course, unless it is told as a
+    withdrawal of what was won already. An account in another currency says nothing of the amount in the dispute's.
+    None where something moved and is not named."""
+    listed = dispute.balance_transactions or ()
+    if not listed and kind in _FUNDS:
+        return None
+    won_before = kind == "charge.dispute.funds_withdrawn" and DISPUTES.get(dispute.status) == "won" and len(listed) == 1
+    found = []
+    for number, each in enumerate(listed):
+        moved, moved_currency = amount_of(abs(each.amount), each.currency)
+        movement = Movement(
+            reference=each.id,
+            funds="withdrawn" if each.amount < 0 else "returned",
+            amount=moved if moved_currency == currency else amount,
+            before_verdict=number == 0 and not won_before,
+        )
+        found += [movement] if moved else []
+    return tuple(found)
+
+
+#: Event type -> the states that a PaymentIntent is in when it tells of them.
+_STANDS: Final[Mapping[str, frozenset[str]]] = {
+    "payment_intent.amount_capturable_updated": frozenset({"requires_capture"}),
+    "payment_intent.canceled": frozenset({"canceled"}),
+    "payment_intent.payment_failed": frozenset({"requires_payment_method"}),
+    "payment_intent.processing": frozenset({"processing"}),
+    "payment_intent.requires_action": frozenset({"requires_action"}),
+    "payment_intent.succeeded": frozenset({"succeeded"}),
+}
+
+_FUNDS: Final[Mapping[str, str]] = {
+    "charge.dispute.funds_reinstated": "returned",
+    "charge.dispute.funds_withdrawn": "withdrawn",
+}
+
+_TRANSLATIONS: Final[Mapping[str, Callable[[str, Raw, datetime | None], Notice | None]]] = {
+    **dict.fromkeys(_STANDS, _charge),
+    "charge.refund.updated": _refund,
+    "refund.created": _refund,
+    "refund.failed": _refund,
+    "refund.updated": _refund,
+    "charge.dispute.closed": _dispute,
+    "charge.dispute.created": _dispute,
+    "charge.dispute.funds_reinstated": _dispute,
+    "charge.dispute.funds_withdrawn": _dispute,
+    "charge.dispute.updated": _dispute,
+}

@@ -1,0 +1,86 @@
+"""Seals what payers have to do next before it is kept, and opens it for the merchant's own request.
+
+A seal is bound to the payment that it belongs to; in the inbox, where a payment may not be known yet, to the event.
+"""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Mapping
+from typing import Any, Final
+
+import msgspec
+from msgspec.structs import replace
+
+from tallystick.domain.next_action import SEALED, due_action, kept_part, public_part, with_action
+from tallystick.domain.notices import Notice
+from tallystick.domain.subjects import Payment
+from tallystick.domain.verdicts import RequiresAction, Verdict
+from tallystick.kit.logs import get_logger
+from tallystick.record.sealing import SealBroken, Sealer
+from tallystick.settings.load import SettingsError
+
+log = get_logger("tallystick.record.next_action_seal")
+
+#: A key that cannot be read or made, or a value that cannot be written or read as JSON.
+_NO_KEY_OR_NO_JSON: Final = (OSError, SettingsError, ValueError, msgspec.MsgspecError)
+
+
+class ActionSeal:
+    """Seals and opens next actions with one process's keys. Nothing here fails for want of a key: money has moved or
+    waits, and its record matters more than the payer's next step, which is left out."""
+
+    def __init__(self, sealer: Sealer) -> None:
+        self._sealer = sealer
+
+    def verdict(self, verdict: Verdict, merchant_id: str, payment_id: str) -> Verdict:
+        """A provider's word on a payment, fit to be kept."""
+        if not isinstance(verdict, RequiresAction):
+            return verdict
+        return replace(verdict, next_action=self._seal(verdict.next_action, _payment(merchant_id, payment_id)))
+
+    def notice(self, notice: Notice, event_id: str) -> Notice:
+        """An event of a provider, fit for the inbox."""
+        return with_action(notice, lambda action: self._seal(action, _event(event_id)))
+
+    def delivered(self, notice: Notice, event_id: str, merchant_id: str, payment_id: str) -> Notice:
+        """An event out of the inbox, now that its payment is known: sealed again, for that one."""
+
+        def resealed(action: Mapping[str, Any]) -> dict[str, Any]:
+            opened = self._open(action, _event(event_id))
+            return public_part(action) if opened is None else self._seal(opened, _payment(merchant_id, payment_id))
+
+        return with_action(notice, resealed)
+
+    def opened(self, payment: Payment) -> dict[str, Any] | None:
+        """The whole next action while the payer has to act; None where there is none, or no key opens it."""
+        action = due_action(payment)
+        return None if action is None else self._open(action, _payment(payment.merchant_id, payment.payment_id))
+
+    def _seal(self, action: Mapping[str, Any], about: bytes) -> dict[str, Any]:
+        kept = public_part(action)
+        try:
+            sealed = self._sealer.seal(msgspec.json.encode(action), about)
+        except _NO_KEY_OR_NO_JSON as error:
+            log.error("next action cannot be sealed", alert=True, about=about.decode(), error=type(error).__name__)
+            return kept
+        return kept | {SEALED: base64.b64encode(sealed).decode()}
+
+    def _open(self, action: Mapping[str, Any], about: bytes) -> dict[str, Any] | None:
+        sealed = kept_part(action).get(SEALED)
+        if sealed is None:
+            return None
+        try:
+            plain = self._sealer.open(base64.b64decode(sealed, validate=True), about)
+            return msgspec.json.decode(plain, type=dict[str, Any])
+        except (SealBroken, *_NO_KEY_OR_NO_JSON) as error:
+            log.error("next action cannot be opened", alert=True, about=about.decode(), error=type(error).__name__)
+            return None
+
+
+def _payment(merchant_id: str, payment_id: str) -> bytes:
+    return f"next_action/payment/{merchant_id}/{payment_id}".encode()
+
+
+def _event(event_id: str) -> bytes:
+    return f"next_action/event/{event_id}".encode()

@@ -1,0 +1,1 @@
+"""The record in PostgreSQL: batches, reads, queues, migrations."""

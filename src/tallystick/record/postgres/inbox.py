@@ -1,0 +1,167 @@
+"""The inbox in the record: what arrived, who holds it, what each try came to. Bookkeeping: effects go through the
+door alone."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any, Final
+
+import asyncpg
+from msgspec import Struct
+
+from tallystick.kit.ids import new_id
+from tallystick.record.postgres import sql
+from tallystick.record.postgres.failures import RETRY_SAME_CONNECTION
+
+STATEMENTS: Final = sql.load("inbox.sql")
+
+#: A deadlock is noticed after a second, and ends when one side begins again: more than this is no accident.
+ACT_RETRIES: Final = 5
+
+#: (provider, account, provider event id): the primary key, known from the bytes alone.
+EventName = tuple[str, str, str]
+
+
+class Claimed(Struct, frozen=True, kw_only=True):
+    """An event whose turn it is, leased to us. ``tries`` counts those that ended since it arrived or was replayed."""
+
+    provider: str
+    account: str
+    provider_event_id: str
+    event_id: str
+    type: str
+    charge_reference: str | None
+    merchant_id: str | None
+    payment_id: str | None
+    traceparent: str | None
+    notice: str | None
+    tries: int
+    replays: int
+    turn: int
+    lease: str
+
+    def name(self) -> EventName:
+        """Its primary key."""
+        return (self.provider, self.account, self.provider_event_id)
+
+
+class DeadLetterFilter(Struct, frozen=True, kw_only=True):
+    """Which dead letters are meant; None is no limit."""
+
+    provider: str | None = None
+    type: str | None = None
+    merchant_id: str | None = None
+    dead_before: datetime | None = None
+
+
+class Inbox:
+    """Reads and leases over a pool of connections. They raise what asyncpg raises."""
+
+    def __init__(self, pool: asyncpg.Pool, *, clock_shift_ms: int = 0) -> None:
+        self._pool = pool
+        self.clock_shift_ms = clock_shift_ms
+
+    async def claim(self, limit: int, lease: str, lease_ms: int) -> list[Claimed]:
+        """Take up to ``limit`` events that are due, in the order of their turns."""
+        seen = await self._pool.fetch(STATEMENTS["due"], limit, self.clock_shift_ms)
+        if not seen:
+            return []
+        columns = _columns(sorted(tuple(record) for record in seen))
+        taken = await self._pool.fetch(STATEMENTS["claim"], *columns, lease, lease_ms, self.clock_shift_ms)
+        return sorted((Claimed(**dict(record)) for record in taken), key=lambda event: event.turn)
+
+    async def renew(self, names: Sequence[EventName], lease: str, lease_ms: int) -> None:
+        """Hold on to what takes long; what another worker has taken meanwhile stays with it."""
+        if names:
+            columns = _columns(sorted(names))
+            await self._pool.execute(STATEMENTS["renew"], *columns, lease, lease_ms, self.clock_shift_ms)
+
+    async def release(self, names: Sequence[EventName], lease: str) -> None:
+        """Let go of what was not tried."""
+        if names:
+            await self._pool.execute(STATEMENTS["release"], *_columns(sorted(names)), lease)
+
+    async def routes(self, references: Sequence[EventName]) -> Mapping[EventName, tuple[str, str]]:
+        """(provider, account, reference) -> (merchant, payment), for those that are known."""
+        if not references:
+            return {}
+        records = await self._pool.fetch(STATEMENTS["routes"], *_columns(sorted(set(references))))
+        return {(record[0], record[1], record[2]): (record[3], record[4]) for record in records}
+
+    async def event(self, event_id: str) -> asyncpg.Record | None:
+        """One event by our id."""
+        return await self._pool.fetchrow(STATEMENTS["event"], event_id)
+
+    async def events_of(self, merchant_id: str, payment_id: str, limit: int) -> Sequence[asyncpg.Record]:
+        """The events that were routed to one payment, as they arrived."""
+        return await self._pool.fetch(STATEMENTS["events_of"], merchant_id, payment_id, limit)
+
+    async def deliveries(self, name: EventName) -> Sequence[asyncpg.Record]:
+        """Every arrival of an event."""
+        return await self._pool.fetch(STATEMENTS["deliveries"], *name)
+
+    async def sealed(self, name: EventName, delivery_id: str) -> bytes | None:
+        """The encrypted bytes of one arrival."""
+        found: bytes | None = await self._pool.fetchval(STATEMENTS["sealed"], *name, delivery_id)
+        return found
+
+    async def processing(self, name: EventName) -> Sequence[asyncpg.Record]:
+        """Every try at an event, and what operators did with it."""
+        return await self._pool.fetch(STATEMENTS["processing"], *name)
+
+    async def persisted(self, merchant_id: str, payment_id: str, change_id: str) -> Sequence[asyncpg.Record]:
+        """The steps of history that a change wrote."""
+        return await self._pool.fetch(STATEMENTS["persisted"], merchant_id, payment_id, change_id)
+
+    async def emitted(self, merchant_id: str, payment_id: str, versions: Sequence[int]) -> Sequence[asyncpg.Record]:
+        """The messages that versions of a payment made."""
+        return await self._pool.fetch(STATEMENTS["emitted"], merchant_id, payment_id, list(versions))
+
+    async def dead(self, which: DeadLetterFilter, after: str | None, limit: int) -> Sequence[asyncpg.Record]:
+        """A page of dead letters, oldest first, after the event ``after``."""
+        return await self._pool.fetch(
+            STATEMENTS["dead"],
+            which.provider,
+            which.type,
+            which.merchant_id,
+            which.dead_before,
+            after,
+            limit,
+            self.clock_shift_ms,
+        )
+
+    async def reopen(
+        self, names: Sequence[EventName], turn: int, *, actor: str, reason: str, dead_alone: bool = False
+    ) -> int:
+        """Have closed events processed again; how many were closed (``dead_alone``: dead). The act is recorded with
+        them."""
+        columns = (*_columns(sorted(names)), turn, self.clock_shift_ms, dead_alone)
+        return await self._act("reopen", columns, "replayed", actor, reason)
+
+    async def discard(self, names: Sequence[EventName], *, actor: str, reason: str) -> int:
+        """Close dead letters for good; how many were dead. The act is recorded with them."""
+        return await self._act("discard", _columns(sorted(names)), "discarded", actor, reason)
+
+    async def _act(self, statement: str, columns: Sequence[Any], act: str, actor: str, reason: str) -> int:
+        """In one transaction. Where two operators take the same events in another order, one of them begins again."""
+        for last in (*[False] * ACT_RETRIES, True):
+            try:
+                async with self._pool.acquire() as connection, connection.transaction():
+                    done = await connection.fetch(STATEMENTS[statement], *columns)
+                    await _record_act(connection, done, act, actor, reason)
+                return len(done)
+            except RETRY_SAME_CONNECTION:
+                if last:
+                    raise
+        raise AssertionError("the last one returns or raises")
+
+
+async def _record_act(connection: Any, done: Sequence[asyncpg.Record], act: str, actor: str, reason: str) -> None:
+    if done:
+        rows = [(*tuple(record)[:3], new_id("try"), record["replays"]) for record in done]
+        await connection.execute(STATEMENTS["record_act"], *_columns(rows), act, reason, actor)
+
+
+def _columns(rows: Sequence[tuple[Any, ...]]) -> list[tuple[Any, ...]]:
+    return list(zip(*rows, strict=True))

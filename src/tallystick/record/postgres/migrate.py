@@ -1,0 +1,46 @@
+"""Migrations: plain SQL revisions applied by yoyo, as the owner of the schema."""
+
+from __future__ import annotations
+
+from importlib import resources
+
+import psycopg
+from yoyo import get_backend, read_migrations
+
+#: The role that the application runs as: it can add to history and ledger, and neither change nor remove.
+APP_ROLE = "tallystick_app"
+
+
+def migrate(owner_url: str) -> list[str]:
+    """Apply what is missing, and return the names of the revisions applied. Safe to run from several processes.
+
+    Raises what the database raises.
+    """
+    _ensure_app_role(owner_url)
+    backend = get_backend(_yoyo_url(owner_url))
+    try:
+        folder = resources.files(__package__).joinpath("migrations")
+        with resources.as_file(folder) as path:
+            revisions = read_migrations(str(path))
+            with backend.lock():
+                pending = backend.to_apply(revisions)
+                backend.apply_migrations(pending)
+        return [revision.id for revision in pending]
+    finally:
+        backend.connection.close()
+
+
+def _ensure_app_role(owner_url: str) -> None:
+    """The grants of the first revision need the role. Where the owner may not create roles, someone must have."""
+    with psycopg.connect(owner_url, autocommit=True) as connection:
+        found = connection.execute("SELECT 1 FROM pg_roles WHERE rolname = %s", (APP_ROLE,)).fetchone()
+        if found is None:
+            connection.execute(f"CREATE ROLE {APP_ROLE} LOGIN")
+        member = connection.execute("SELECT pg_has_role(current_user, %s, 'MEMBER')", (APP_ROLE,)).fetchone()
+        if member is not None and not member[0]:
+            connection.execute(f"GRANT {APP_ROLE} TO CURRENT_USER")
+
+
+def _yoyo_url(url: str) -> str:
+    """yoyo tells drivers apart by the scheme: this one means psycopg 3."""
+    return "postgresql+psycopg" + url[url.index(":") :]

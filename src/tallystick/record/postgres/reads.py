@@ -1,0 +1,233 @@
+"""Reads that decisions and answers are made on. All from the primary: a replica may not know the newest version."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Final, TypeVar
+
+import asyncpg
+import msgspec
+from msgspec import Struct
+
+from tallystick.domain.dispute_movement import Movement
+from tallystick.domain.instruction import StoredInstruction
+from tallystick.domain.snapshot import PaymentSnapshot
+from tallystick.domain.subjects import Attempt, Dispute, Failure, Payment, Refund
+from tallystick.record.postgres import sql
+
+Owned = TypeVar("Owned", Attempt, Refund, Dispute)
+
+READS: Final = sql.load("reads.sql")
+
+_PAYMENT_FIELDS: Final = tuple(Payment.__struct_fields__)
+_REFUND_FIELDS: Final = tuple(Refund.__struct_fields__)
+_DISPUTE_FIELDS: Final = tuple(Dispute.__struct_fields__)
+_ATTEMPT_FIELDS: Final = tuple(name for name in Attempt.__struct_fields__ if name != "schedule")
+
+_MOVEMENTS: Final = msgspec.json.Decoder(tuple[Movement, ...])
+
+
+class AttemptClock(Struct, frozen=True, kw_only=True):
+    """What the database's clock says of an attempt at the moment of loading."""
+
+    attempt: Attempt
+    sending: bool  # before its deadline
+    settled: bool  # "no such charge" would be evidence
+    age_ms: int  # since its first submission
+    parked: bool
+
+
+class Loaded(Struct, frozen=True, kw_only=True):
+    """A payment with everything a settlement is decided against."""
+
+    stored: PaymentSnapshot
+    clocks: Mapping[str, AttemptClock]
+
+
+def payment_of(record: asyncpg.Record) -> Payment:
+    """A row of ``payment``."""
+    values = {name: record[name] for name in _PAYMENT_FIELDS}
+    values["next_action"] = _json(record["next_action"])
+    values["failure"] = _failure(record["failure"])
+    values["metadata"] = _json(record["metadata"])
+    return Payment(**values)
+
+
+def refund_of(record: asyncpg.Record) -> Refund:
+    """A row of ``refund``."""
+    values = {name: record[name] for name in _REFUND_FIELDS}
+    values["failure"] = _failure(record["failure"])
+    return Refund(**values)
+
+
+def dispute_of(record: asyncpg.Record) -> Dispute:
+    """A row of ``dispute``."""
+    values = {name: record[name] for name in _DISPUTE_FIELDS}
+    values["movements"] = _MOVEMENTS.decode(record["movements"])
+    return Dispute(**values)
+
+
+def attempt_of(record: asyncpg.Record) -> Attempt:
+    """A row of ``attempt``, without its schedule."""
+    return Attempt(**{name: record[name] for name in _ATTEMPT_FIELDS})
+
+
+def _json(text: str | None) -> Any:
+    return None if text is None else msgspec.json.decode(text)
+
+
+def _failure(text: str | None) -> Failure | None:
+    return None if text is None else msgspec.json.decode(text, type=Failure)
+
+
+class Reads:
+    """Queries over a pool of connections. They raise what asyncpg raises."""
+
+    def __init__(self, pool: asyncpg.Pool, *, clock_shift_ms: int = 0) -> None:
+        self._pool = pool
+        self.clock_shift_ms = clock_shift_ms
+
+    async def load(self, merchant_id: str, payment_id: str) -> Loaded | None:
+        """A payment with all that belongs to it, or None. One consistent picture is not needed: whatever is decided
+        on it is guarded by the versions that it read."""
+        async with self._pool.acquire() as connection:
+            # Attempts and refunds before the payment: a version missed here is then a version missed there too,
+            # and the guard catches both.
+            attempts = await connection.fetch(READS["attempts"], merchant_id, payment_id, self.clock_shift_ms)
+            refunds = await connection.fetch(READS["refunds"], merchant_id, payment_id)
+            disputes = await connection.fetch(READS["disputes"], merchant_id, payment_id)
+            payment = await connection.fetchrow(READS["payment"], merchant_id, payment_id, self.clock_shift_ms)
+        if payment is None:
+            return None
+        clocks = {record["attempt_id"]: _clock(record) for record in attempts}
+        stored = PaymentSnapshot(
+            payment=payment_of(payment),
+            attempts=tuple(clock.attempt for clock in clocks.values()),
+            refunds=tuple(refund_of(record) for record in refunds),
+            disputes=tuple(dispute_of(record) for record in disputes),
+        )
+        return Loaded(stored=stored, clocks=clocks)
+
+    async def load_many(self, names: Sequence[tuple[str, str]]) -> dict[tuple[str, str], PaymentSnapshot]:
+        """Payments with all that belongs to them, by (merchant, payment); those that are not there are left out."""
+        columns = list(zip(*names, strict=True)) or [(), ()]
+        async with self._pool.acquire() as connection:  # in the order of ``load``, for its reason
+            attempts = _by_payment(
+                attempt_of(row) for row in await connection.fetch(READS["attempts_of_many"], *columns)
+            )
+            refunds = _by_payment(refund_of(row) for row in await connection.fetch(READS["refunds_of_many"], *columns))
+            disputes = _by_payment(
+                dispute_of(row) for row in await connection.fetch(READS["disputes_of_many"], *columns)
+            )
+            payments = [payment_of(row) for row in await connection.fetch(READS["payments_of_many"], *columns)]
+        loaded = {}
+        for payment in payments:
+            name = (payment.merchant_id, payment.payment_id)
+            loaded[name] = PaymentSnapshot(
+                payment=payment,
+                attempts=tuple(attempts.get(name, ())),
+                refunds=tuple(refunds.get(name, ())),
+                disputes=tuple(disputes.get(name, ())),
+            )
+        return loaded
+
+    async def payment(self, merchant_id: str, payment_id: str) -> tuple[Payment, bool] | None:
+        """A payment and whether it is in doubt."""
+        record = await self._pool.fetchrow(READS["payment"], merchant_id, payment_id, self.clock_shift_ms)
+        return None if record is None else (payment_of(record), record["in_doubt"])
+
+    async def refund(self, merchant_id: str, refund_id: str) -> tuple[Refund, bool] | None:
+        """A refund and whether it is in doubt."""
+        record = await self._pool.fetchrow(READS["refund"], merchant_id, refund_id, self.clock_shift_ms)
+        return None if record is None else (refund_of(record), record["in_doubt"])
+
+    async def dispute(self, merchant_id: str, dispute_id: str) -> Dispute | None:
+        """A dispute."""
+        record = await self._pool.fetchrow(READS["dispute"], merchant_id, dispute_id)
+        return None if record is None else dispute_of(record)
+
+    async def disputes(self, merchant_id: str, payment_id: str) -> list[Dispute]:
+        """The disputes of a payment."""
+        return [dispute_of(row) for row in await self._pool.fetch(READS["disputes"], merchant_id, payment_id)]
+
+    async def payments(
+        self,
+        merchant_id: str,
+        *,
+        state: str | None,
+        floor_id: str | None,
+        provider_reference: str | None,
+        before_id: str | None,
+        idempotency_key: str | None,
+        limit: int,
+    ) -> list[tuple[Payment, bool]]:
+        """A page of payments, newest first: ids are time-ordered, so ``floor_id`` and ``before_id`` bound the time."""
+        records = await self._pool.fetch(
+            READS["payments"],
+            merchant_id,
+            state,
+            floor_id,
+            provider_reference,
+            before_id,
+            idempotency_key,
+            limit,
+            self.clock_shift_ms,
+        )
+        return [(payment_of(record), record["in_doubt"]) for record in records]
+
+    async def instruction(self, merchant_id: str, idempotency_key: str) -> StoredInstruction | None:
+        """The instruction that holds a key."""
+        record = await self._pool.fetchrow(READS["instruction"], merchant_id, idempotency_key)
+        return None if record is None else StoredInstruction(**dict(record))
+
+    async def sending_for_ms(self, merchant_id: str, payment_id: str, idempotency_key: str) -> int | None:
+        """How long the instruction's newest attempt may still be on its way, or None when none is."""
+        left_ms = await self._pool.fetchval(
+            READS["sending"], merchant_id, payment_id, idempotency_key, self.clock_shift_ms
+        )
+        return None if left_ms is None else int(left_ms)
+
+    async def history(self, merchant_id: str, subject_id: str) -> Sequence[asyncpg.Record]:
+        """The transitions of one subject."""
+        return await self._pool.fetch(READS["history"], merchant_id, subject_id)
+
+    async def rejections(self, merchant_id: str, payment_id: str) -> Sequence[asyncpg.Record]:
+        """The refused transitions of a payment."""
+        return await self._pool.fetch(READS["rejections"], merchant_id, payment_id)
+
+    async def accounts(self, merchant_id: str) -> Sequence[asyncpg.Record]:
+        """The accounts of a merchant's book."""
+        return await self._pool.fetch(READS["accounts"], merchant_id)
+
+    async def transfers(self, merchant_id: str, payment_id: str) -> Sequence[asyncpg.Record]:
+        """The ledger rows of a payment and its refunds."""
+        return await self._pool.fetch(READS["transfers"], merchant_id, payment_id)
+
+    async def hasten(self, merchant_id: str, payment_id: str, interval_ms: int) -> None:
+        """Have recovery ask about a doubtful payment now: it may hasten an answer, and never fakes one."""
+        await self._pool.execute(READS["hasten"], merchant_id, payment_id, interval_ms, self.clock_shift_ms)
+
+    async def merchant(self, merchant_id: str) -> asyncpg.Record | None:
+        """A merchant's configuration."""
+        return await self._pool.fetchrow(READS["merchant"], merchant_id)
+
+    async def api_key(self, merchant_id: str, key_id: str) -> asyncpg.Record | None:
+        """An API key's stored hash."""
+        return await self._pool.fetchrow(READS["api_key"], merchant_id, key_id)
+
+
+def _by_payment(subjects: Iterable[Owned]) -> dict[tuple[str, str], list[Owned]]:
+    groups: dict[tuple[str, str], list[Owned]] = {}
+    for subject in subjects:
+        groups.setdefault((subject.merchant_id, subject.payment_id), []).append(subject)
+    return groups
+
+
+def _clock(record: asyncpg.Record) -> AttemptClock:
+    return AttemptClock(
+        attempt=attempt_of(record),
+        sending=record["sending"],
+        settled=record["settled"],
+        age_ms=record["age_ms"],
+        parked=record["parked_at"] is not None,
+    )

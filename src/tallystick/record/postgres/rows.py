@@ -1,0 +1,223 @@
+"""Changes as rows: tuples in the column order of ``sql/journal.sql``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from decimal import Decimal
+from typing import Final
+
+from tallystick.domain.change import (
+    Acknowledgement,
+    Change,
+    Claim,
+    KnownReference,
+    Message,
+    RecordedResponse,
+    Rejection,
+    Transfer,
+    Transition,
+)
+from tallystick.record.postgres.subject_rows import Row, StateRows, json_or_none, json_text
+
+
+def instruction_row(claim: Claim) -> Row:
+    """Columns of ``insert_instructions``."""
+    return (
+        claim.merchant_id,
+        claim.idempotency_key,
+        claim.instruction_id,
+        claim.operation,
+        claim.path,
+        claim.fingerprint,
+        claim.fingerprint_version,
+        claim.request,
+        claim.payment_id,
+        claim.subject_id,
+        claim.at,
+    )
+
+
+def transition_row(transition: Transition, change_id: str) -> Row:
+    """Columns of ``insert_transitions``."""
+    return (
+        transition.merchant_id,
+        transition.subject_id,
+        transition.version,
+        change_id,
+        transition.subject,
+        transition.payment_id,
+        transition.from_state,
+        transition.to_state,
+        transition.event,
+        transition.cause,
+        transition.actor,
+        transition.provider_reference,
+        transition.at,
+        transition.occurred_at,
+        json_text(transition.change),
+        json_or_none(transition.evidence),
+    )
+
+
+def transfer_row(transfer: Transfer) -> Row:
+    """Columns of ``insert_transfers``."""
+    return (
+        transfer.merchant_id,
+        transfer.payment_id,
+        transfer.subject_id,
+        transfer.version,
+        transfer.leg,
+        transfer.kind,
+        transfer.debit,
+        transfer.credit,
+        transfer.amount,
+        transfer.currency,
+        transfer.at,
+    )
+
+
+def response_row(response: RecordedResponse) -> Row:
+    """Columns of ``insert_responses``."""
+    return (response.merchant_id, response.idempotency_key, response.status, response.body, response.at)
+
+
+def rejection_row(rejection: Rejection) -> Row:
+    """Columns of ``insert_rejections``."""
+    return (
+        rejection.merchant_id,
+        rejection.payment_id,
+        rejection.rejection_id,
+        rejection.subject_id,
+        rejection.subject,
+        rejection.state,
+        rejection.version,
+        rejection.event,
+        rejection.cause,
+        rejection.actor,
+        rejection.origin,
+        rejection.reason,
+        rejection.alert,
+        rejection.idempotency_key,
+        rejection.at,
+        json_or_none(rejection.evidence),
+    )
+
+
+def reference_row(known: KnownReference) -> Row:
+    """Columns of ``insert_references``."""
+    return (known.provider, known.account, known.reference, known.merchant_id, known.payment_id)
+
+
+def message_row(message: Message) -> Row:
+    """Columns of ``insert_messages``."""
+    return (
+        message.merchant_id,
+        message.payment_id,
+        message.version,
+        message.subject_id,
+        message.message_id,
+        message.type,
+        message.body,
+        message.at,
+    )
+
+
+def processing_row(ack: Acknowledgement) -> Row:
+    """Columns of ``insert_processing``."""
+    return (
+        ack.provider,
+        ack.account,
+        ack.provider_event_id,
+        ack.try_id,
+        ack.number,
+        ack.started_at,
+        ack.ended_at,
+        ack.result,
+        ack.detail,
+        ack.change_id,
+        ack.actor,
+    )
+
+
+def acknowledgement_row(ack: Acknowledgement) -> Row:
+    """Columns of ``acknowledge``."""
+    return (
+        ack.provider,
+        ack.account,
+        ack.provider_event_id,
+        ack.state,
+        ack.detail,
+        ack.number,
+        ack.next_try_in_ms,
+        ack.merchant_id,
+        ack.payment_id,
+        ack.lease,
+    )
+
+
+class Rows:
+    """One change as rows by table, made by the caller of ``commit`` so that the batch only concatenates."""
+
+    __slots__ = (
+        "acknowledgements",
+        "count",
+        "deadlines",
+        "instructions",
+        "messages",
+        "processing",
+        "references",
+        "rejections",
+        "responses",
+        "size_bytes",
+        "states",
+        "transfers",
+        "transitions",
+    )
+
+    #: Fixed columns, index entries and protocol framing of a row, roughly; JSON and bodies are counted exactly.
+    ROW_BYTES: Final = 300
+
+    def __init__(self, change: Change) -> None:
+        self.instructions = [instruction_row(change.claim)] if change.claim else []
+        self.transitions = [transition_row(t, change.change_id) for t in change.transitions]
+        self.states = StateRows(change)
+        self.transfers = [transfer_row(t) for t in change.transfers]
+        self.responses = [response_row(r) for r in change.responses]
+        self.rejections = [rejection_row(r) for r in change.rejections]
+        self.references = [reference_row(known) for known in change.references]
+        self.messages = [message_row(message) for message in change.messages]
+        self.processing = [processing_row(ack) for ack in change.acknowledgements]
+        self.acknowledgements = [acknowledgement_row(ack) for ack in change.acknowledgements]
+        due = change.deadline_in_ms
+        self.deadlines = [] if due is None else [(change.merchant_id, change.payment_id, due)]
+        self.count = (
+            len(self.transitions)
+            + self.states.count
+            + len(self.transfers)
+            + len(self.responses)
+            + len(self.rejections)
+            + len(self.instructions)
+            + len(self.references)
+            + len(self.messages)
+            + 2 * len(self.acknowledgements)
+        )
+        size_bytes = self.count * self.ROW_BYTES
+        for row in self.transitions:
+            size_bytes += len(row[14]) + len(row[15] or "")
+        for row in self.responses:
+            size_bytes += len(row[3])
+        for row in self.messages:
+            size_bytes += len(row[6])
+        if change.claim:
+            size_bytes += len(change.claim.request)
+        self.size_bytes = size_bytes
+
+
+def balance_rows(transfers: Iterable[Row]) -> list[Row]:
+    """What a batch adds to each balance: one row per account and currency, sorted."""
+    sums: dict[tuple[str, str, str], list[int]] = {}
+    for row in transfers:
+        merchant_id, debit, credit, amount, currency = row[0], row[6], row[7], row[8], row[9]
+        sums.setdefault((merchant_id, debit, currency), [0, 0])[0] += amount
+        sums.setdefault((merchant_id, credit, currency), [0, 0])[1] += amount
+    return [(*key, Decimal(debits), Decimal(credits)) for key, (debits, credits) in sorted(sums.items())]

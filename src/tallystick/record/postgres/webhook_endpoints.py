@@ -1,0 +1,147 @@
+"""Merchants' endpoints in the record: who is told, what signs, and what has been sent."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any, Final
+
+import asyncpg
+
+from tallystick.kit.ids import new_id
+from tallystick.record.postgres import sql
+
+STATEMENTS: Final = sql.load("outbound.sql")
+
+
+class EndpointBook:
+    """A merchant's endpoints over a pool of connections. Everything raises what asyncpg raises."""
+
+    def __init__(self, pool: asyncpg.Pool, *, clock_shift_ms: int = 0) -> None:
+        self._pool = pool
+        self.clock_shift_ms = clock_shift_ms
+
+    async def register(
+        self,
+        merchant_id: str,
+        endpoint_id: str,
+        *,
+        url: str,
+        description: str | None,
+        event_types: Sequence[str] | None,
+        secret: tuple[str, bytes],
+        limit: int,
+        actor: str,
+    ) -> bool:
+        """A new endpoint with its (secret id, sealed); False where the merchant has ``limit`` already, or one with
+        this URL. Two at once for one URL make one endpoint."""
+        name = (merchant_id, endpoint_id)
+        async with self._pool.acquire() as connection, connection.transaction():
+            made = await connection.fetchval(
+                STATEMENTS["register"], *name, url, description, event_types, limit, self.clock_shift_ms
+            )
+            if made is None:
+                return False
+            await connection.execute(STATEMENTS["insert_secret"], *name, *secret, self.clock_shift_ms)
+            await self._act(connection, name, "registered", None, actor)
+        return True
+
+    async def endpoint_at(self, merchant_id: str, url: str) -> str | None:
+        """The id of the merchant's endpoint with this URL."""
+        found: str | None = await self._pool.fetchval(STATEMENTS["endpoint_at"], merchant_id, url)
+        return found
+
+    async def endpoints(self, merchant_id: str, endpoint_id: str | None = None) -> Sequence[asyncpg.Record]:
+        """A merchant's endpoints, oldest first; or the one."""
+        return await self._pool.fetch(STATEMENTS["endpoints"], merchant_id, endpoint_id)
+
+    async def rotate(
+        self, merchant_id: str, endpoint_id: str, secret: tuple[str, bytes], overlap_ms: int, *, actor: str
+    ) -> datetime:
+        """Another secret signs from now on, and those before it for ``overlap_ms`` more. Returns until when."""
+        name = (merchant_id, endpoint_id)
+        async with self._pool.acquire() as connection, connection.transaction():
+            await connection.execute(STATEMENTS["drop_secrets"], *name, self.clock_shift_ms)
+            ends = await connection.fetch(STATEMENTS["retire_secrets"], *name, overlap_ms, self.clock_shift_ms)
+            await connection.execute(STATEMENTS["insert_secret"], *name, *secret, self.clock_shift_ms)
+            await self._act(connection, name, "secret_rotated", None, actor)
+        until: datetime = max(record[0] for record in ends)
+        return until
+
+    async def disable(self, merchant_id: str, endpoint_id: str, reason: str, *, actor: str) -> bool:
+        """Nothing is sent any more, and what was on its way is given up. False where it was not enabled."""
+        return await self._close(merchant_id, endpoint_id, ["enabled"], "disabled", reason, actor)
+
+    async def delete(self, merchant_id: str, endpoint_id: str, *, actor: str) -> bool:
+        """The same for good: its secrets are gone. False where there is none."""
+        return await self._close(merchant_id, endpoint_id, ["enabled", "disabled"], "deleted", None, actor)
+
+    async def enable(self, merchant_id: str, endpoint_id: str, *, actor: str) -> bool:
+        """Messages are sent again from now on. False where it was not disabled."""
+        name = (merchant_id, endpoint_id)
+        async with self._pool.acquire() as connection, connection.transaction():
+            done = await connection.fetchval(
+                STATEMENTS["set_state"], *name, ["disabled"], "enabled", None, self.clock_shift_ms
+            )
+            if done is not None:
+                await self._act(connection, name, "enabled", None, actor)
+        return done is not None
+
+    async def log(
+        self, merchant_id: str, endpoint_id: str, *, state: str | None, after: tuple[datetime, str] | None, limit: int
+    ) -> Sequence[asyncpg.Record]:
+        """A page of deliveries, newest first, after (dispatched at, message id)."""
+        position = after or (None, None)
+        return await self._pool.fetch(STATEMENTS["log"], merchant_id, endpoint_id, state, *position, limit)
+
+    async def delivery(self, merchant_id: str, endpoint_id: str, message_id: str) -> asyncpg.Record | None:
+        """One delivery."""
+        return await self._pool.fetchrow(STATEMENTS["delivery"], merchant_id, endpoint_id, message_id)
+
+    async def tries(
+        self, merchant_id: str, endpoint_id: str, message_ids: Sequence[str], limit: int
+    ) -> dict[str, list[asyncpg.Record]]:
+        """The latest ``limit`` tries at each message, oldest first."""
+        found: dict[str, list[asyncpg.Record]] = {}
+        for record in await self._pool.fetch(STATEMENTS["tries"], merchant_id, endpoint_id, list(message_ids), limit):
+            found.setdefault(record["message_id"], []).append(record)
+        return found
+
+    async def resend(self, merchant_id: str, endpoint_id: str, message_ids: Sequence[str], *, actor: str) -> int:
+        """Have deliveries sent as from the beginning, now; how many there were."""
+        name = (merchant_id, endpoint_id)
+        async with self._pool.acquire() as connection, connection.transaction():
+            done = await connection.fetch(STATEMENTS["reopen"], *name, sorted(message_ids), self.clock_shift_ms)
+            if done:
+                lanes = sorted({(*name, record["payment_id"]) for record in done})
+                await connection.execute(STATEMENTS["hasten"], *zip(*lanes, strict=True), self.clock_shift_ms)
+                acts = [(record["message_id"], new_id("try"), record["resends"]) for record in done]
+                await connection.execute(
+                    STATEMENTS["record_resend"], *name, *zip(*acts, strict=True), actor, self.clock_shift_ms
+                )
+        return len(done)
+
+    async def unheard(self, merchant_id: str, endpoint_id: str, since: datetime, limit: int) -> list[str]:
+        """Messages dispatched since then that the endpoint was sent in vain, or that came while it was disabled."""
+        records = await self._pool.fetch(STATEMENTS["unheard"], merchant_id, endpoint_id, since, limit)
+        return [record[0] for record in records]
+
+    async def _close(
+        self, merchant_id: str, endpoint_id: str, states: list[str], state: str, reason: str | None, actor: str
+    ) -> bool:
+        name = (merchant_id, endpoint_id)
+        # In the order in which workers write: deliveries, lanes, the endpoint last.
+        async with self._pool.acquire() as connection, connection.transaction():
+            await connection.execute(STATEMENTS["cancel_open"], *name, self.clock_shift_ms)
+            await connection.execute(STATEMENTS["drop_lanes"], *name)
+            done = await connection.fetchval(STATEMENTS["set_state"], *name, states, state, reason, self.clock_shift_ms)
+            if done is not None:
+                if state == "deleted":
+                    await connection.execute(STATEMENTS["drop_all_secrets"], *name)
+                await self._act(connection, name, state, reason, actor)
+        return done is not None
+
+    async def _act(self, connection: Any, name: tuple[str, str], act: str, detail: str | None, actor: str) -> None:
+        await connection.execute(
+            STATEMENTS["insert_act"], *name, new_id("act"), act, detail, actor, self.clock_shift_ms
+        )

@@ -8,7 +8,7 @@ from typing import Final
 from tallystick import markdown
 from tallystick.decisions.messages import TYPES, MessageBody
 from tallystick.decisions.provider_events.dispositions import DISPOSITIONS
-from tallystick.outbound.retries import JITTER, RETRY_AFTER_LIMIT_MS, SCHEDULE_MS
+from tallystick.flows.webhooks.outbound.retries import JITTER, RETRY_AFTER_LIMIT_MS, SCHEDULE_MS
 from tallystick.settings.load import describe_settings
 
 #: The settings that govern events of providers, in the order in which an event meets them.

@@ -5,26 +5,26 @@ from __future__ import annotations
 import asyncio
 import signal
 
+from tallystick.flows.assembly import open_runtime
+from tallystick.flows.recovery.worker import Recovery
+from tallystick.flows.webhooks.inbound.worker import Processing
+from tallystick.flows.webhooks.outbound.worker import Delivery
 from tallystick.kit.logs import get_logger
-from tallystick.outbound.delivery import Delivery
 from tallystick.record.postgres.inbox import Inbox
 from tallystick.record.postgres.recovery_schedule import ScheduleBook
 from tallystick.record.sealing import sealer_of
-from tallystick.recovery import Recovery
 from tallystick.settings.load import Settings
-from tallystick.webhooks.processing import Processing
-from tallystick.wiring import open_core
 
 log = get_logger("tallystick.worker")
 
 
 async def work(settings: Settings, database_url: str, stop: asyncio.Event) -> None:
     """Work until ``stop``; then what is under way ends first. Raises what opening the database raises."""
-    async with open_core(settings, database_url) as core:
-        recovery = Recovery(core, ScheduleBook(core.pool, clock_shift_ms=settings.clock_shift_ms))
-        processing = Processing(core, Inbox(core.pool, clock_shift_ms=settings.clock_shift_ms))
+    async with open_runtime(settings, database_url) as runtime:
+        recovery = Recovery(runtime, ScheduleBook(runtime.pool, clock_shift_ms=settings.clock_shift_ms))
+        processing = Processing(runtime, Inbox(runtime.pool, clock_shift_ms=settings.clock_shift_ms))
         log.info("worker started")
-        delivery = Delivery(core, sealer_of(settings))
+        delivery = Delivery(runtime, sealer_of(settings))
         await asyncio.gather(recovery.run(stop), processing.run(stop), delivery.run(stop))
     log.info("worker ended")
 

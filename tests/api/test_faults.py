@@ -131,13 +131,13 @@ async def test_a_refusal_that_cannot_look_up_its_key_is_unknown(
 ) -> None:
     """The key may have been taken earlier: without the record nobody can say that it was not."""
     async with inside(database, fresh_merchant, BookedProvider()) as api:
-        core = api.app.state.core
+        runtime = api.app.state.runtime
         assert (await api.pay()).status_code == 201
 
         async def away(*_: object) -> None:
             raise ConnectionResetError
 
-        monkeypatch.setattr(type(core.reads), "instruction", away)
+        monkeypatch.setattr(type(runtime.reads), "instruction", away)
         assert_problem(await api.pay(amount=0), 503, "outcome_unknown")
 
 
@@ -145,12 +145,12 @@ async def test_a_defect_in_a_read_is_500_and_one_line_without_client_input(
     database: Database, fresh_merchant: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with inside(database, fresh_merchant, BookedProvider()) as api:
-        core = api.app.state.core
+        runtime = api.app.state.runtime
 
         async def broken(*_: object, **__: object) -> None:
             raise ValueError("what the client sent")
 
-        monkeypatch.setattr(type(core.reads), "payments", broken)
+        monkeypatch.setattr(type(runtime.reads), "payments", broken)
         lines: list[dict[str, object]] = []
         monkeypatch.setattr(problems.log, "error", lambda event, **fields: lines.append({"event": event, **fields}))
         answer = await api.client.get("/v1/payments", params={"provider_reference": "what the client sent"})
@@ -168,7 +168,7 @@ async def test_a_flood_of_503_is_a_few_lines_that_count_it(
     with capture_logs() as logged:
         async with inside(database, fresh_merchant, BookedProvider(), webhook_queue_limit=1) as api:
             monkeypatch.setattr(Journal, "room", lambda *_: False)
-            monkeypatch.setattr("tallystick.webhooks.intake.QUEUE_BYTES", 0)
+            monkeypatch.setattr("tallystick.flows.webhooks.inbound.intake.QUEUE_BYTES", 0)
             for _ in range(150):
                 assert_problem(await api.pay(), 503, "overloaded")
                 refused = await api.client.post("/v1/webhooks/simulator/main", content=body, headers=headers)
@@ -185,8 +185,8 @@ async def test_readyz_is_503_without_a_database(
 ) -> None:
     async with inside(database, fresh_merchant, BookedProvider()) as api:
         assert (await api.client.get("/readyz")).status_code == 200
-        core = api.app.state.core
-        await core.pool.close()
+        runtime = api.app.state.runtime
+        await runtime.pool.close()
         answer = await api.client.get("/readyz")
         assert_problem(answer, 503, "not_ready")
         assert (await api.client.get("/healthz")).status_code == 200

@@ -92,12 +92,12 @@ def test_keys_of_two_merchants_do_not_meet(merchant: Merchant, other_merchant: M
 
 async def test_one_question_for_a_crowd(database: Database, fresh_merchant: str) -> None:
     async with inside(database, fresh_merchant, BookedProvider()) as api:
-        core = api.app.state.core
+        runtime = api.app.state.runtime
         asked = 0
-        read = core.reads.api_key
+        read = runtime.reads.api_key
 
         class Counted:
-            merchant = staticmethod(core.reads.merchant)
+            merchant = staticmethod(runtime.reads.merchant)
 
             @staticmethod
             async def api_key(merchant_id: str, key_id: str) -> object:

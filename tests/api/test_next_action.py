@@ -9,9 +9,9 @@ from typing import Any
 import httpx
 import pytest
 
-from tallystick import outcome
-from tallystick.core import Core
 from tallystick.domain.verdicts import Declined, RequiresAction, Verdict
+from tallystick.flows.payments import attempts
+from tallystick.flows.runtime import Runtime
 from tallystick.kit.ids import new_id
 from tallystick.providers.port import ProviderCall
 from tests.api.conftest import SEALING_KEY, Inside, inside
@@ -95,10 +95,10 @@ async def test_messages_tell_its_type_alone(database: Database, fresh_merchant: 
         inside(database, fresh_merchant, bank, webhook_allow_private_addresses=True) as app,
         receiving() as merchant,
     ):
-        core: Core = app.app.state.core
-        await register(core, fresh_merchant, merchant)
+        runtime: Runtime = app.app.state.runtime
+        await register(runtime, fresh_merchant, merchant)
         await app.pay()
-        async with worker(core) as delivery:
+        async with worker(runtime) as delivery:
             await drain(delivery)
     [told] = merchant.got
     assert (told.json["type"], told.json["data"]["next_action"]) == ("payment.requires_action", PUBLIC)
@@ -122,7 +122,7 @@ async def test_another_payments_seal_opens_nothing(database: Database, fresh_mer
     bank = Bank()
     async with inside(database, fresh_merchant, bank) as app:
         theirs, mine = (await app.pay()).json()["id"], (await app.pay()).json()["id"]
-        await app.app.state.core.pool.execute(
+        await app.app.state.runtime.pool.execute(
             "UPDATE payment SET next_action = (SELECT next_action FROM payment WHERE payment_id = $1)"
             " WHERE payment_id = $2",
             theirs,
@@ -145,7 +145,7 @@ async def test_a_connector_that_breaks_says_nothing_of_it_in_the_log(
         raise ValueError(f"cannot read {json.dumps(bank.action)}")
 
     monkeypatch.setattr(bank, "authorize", breaks)
-    monkeypatch.setattr(outcome, "log", Log())
+    monkeypatch.setattr(attempts, "log", Log())
     async with inside(database, fresh_merchant, bank) as app:
         assert (await app.pay()).json()["in_doubt"]
     assert any("ValueError" in line for line in lines)

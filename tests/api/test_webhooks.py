@@ -18,12 +18,12 @@ from msgspec.structs import replace
 
 from tallystick.access.key_store import OPERATORS, create_key
 from tallystick.api.webhooks import MAX_WEBHOOK_BYTES
+from tallystick.flows.webhooks.inbound.envelope import envelope_of
 from tallystick.kit.ids import new_id
 from tallystick.providers.receiver import Notification
 from tallystick.providers.simulator.receiver import SimulatorReceiver
 from tallystick.record.sealing import SealBroken, sealer_of
 from tallystick.settings.load import Settings
-from tallystick.webhooks.envelope import envelope_of
 from tests.api.conftest import SEALING_KEY, Inside, inside
 from tests.conftest import Database
 from tests.races.stack import BookedProvider
@@ -73,7 +73,7 @@ async def deliver(client: httpx.AsyncClient, body: bytes, sign: str | None = Non
 
 async def stored(app: Inside, table: str = "delivery") -> int:
     """Rows of a table."""
-    return int(await app.app.state.core.pool.fetchval(f"SELECT count(*) FROM {table}"))
+    return int(await app.app.state.runtime.pool.fetchval(f"SELECT count(*) FROM {table}"))
 
 
 async def test_a_signed_event_is_durable_and_acknowledged(database: Database, fresh_merchant: str) -> None:
@@ -82,7 +82,7 @@ async def test_a_signed_event_is_durable_and_acknowledged(database: Database, fr
         first, second = await deliver(app.client, body), await deliver(app.client, body)
         assert (first.status_code, first.json()) == (second.status_code, second.json()) == (200, {"received": True})
         assert first.headers["request-id"].startswith("req_")
-        rows = await app.app.state.core.pool.fetch(
+        rows = await app.app.state.runtime.pool.fetch(
             "SELECT result FROM delivery WHERE provider_event_id = $1", json.loads(body)["id"]
         )
         assert sorted(row[0] for row in rows) == ["first", "redelivery"]
@@ -182,7 +182,7 @@ async def test_raw_bytes_are_kept_encrypted(database: Database, fresh_merchant: 
         body = event(note=f"card {number}", secret="plain to see")
         assert (await deliver(app.client, body)).status_code == 200
         name = json.loads(body)["id"]
-        row = await app.app.state.core.pool.fetchrow(
+        row = await app.app.state.runtime.pool.fetchrow(
             "SELECT delivery_id, sealed FROM delivery WHERE provider_event_id = $1", name
         )
         connection = await asyncpg.connect(database.owner_url)
@@ -229,7 +229,7 @@ async def test_events_and_dead_letters_over_http(database: Database, fresh_merch
         payment = (await app.pay()).json()
         body = event(merchant_id=fresh_merchant, payment_id=payment["id"])
         assert (await deliver(app.client, body)).status_code == 200
-        pool = app.app.state.core.pool
+        pool = app.app.state.runtime.pool
         name = json.loads(body)["id"]
         event_id = await pool.fetchval("SELECT event_id FROM inbox WHERE provider_event_id = $1", name)
 
@@ -295,7 +295,7 @@ async def test_disputes_over_http(database: Database, fresh_merchant: str) -> No
             "type": "dispute.opened"
         }
         assert (await deliver(app.client, json.dumps(body).encode())).status_code == 200
-        await drain(app.app.state.core, fresh_merchant)  # others' events here wait for hours
+        await drain(app.app.state.runtime, fresh_merchant)  # others' events here wait for hours
         (dispute,) = (await app.client.get(f"/v1/disputes?payment={payment['id']}")).json()["data"]
         assert (dispute["state"], dispute["amount"], dispute["funds_withdrawn"]) == ("opened", 400, False)
         assert (await app.client.get(f"/v1/disputes/{dispute['id']}")).json() == dispute

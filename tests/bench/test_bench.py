@@ -19,7 +19,7 @@ from tallystick.bench.latency import latency
 from tallystick.bench.over_http import Plan, measure_http
 from tallystick.bench.stage import Database, open_database
 from tallystick.bench.targets import JOURNAL_ADDS_MS, JOURNAL_SHARE, judge
-from tallystick.invariants import verify
+from tallystick.oversight.invariants import verify
 from tallystick.settings.load import Settings
 
 

@@ -15,7 +15,7 @@ from tallystick.domain.verdicts import Approved
 from tallystick.kit.ids import new_id
 from tests.cli.commands import Ran, run_here
 from tests.conftest import Database
-from tests.races.stack import BookedProvider, core_of
+from tests.races.stack import BookedProvider, runtime_of
 from tests.webhooks.stand import WEBHOOK_SETTINGS, accept, drain, envelope
 
 Command = Callable[..., Ran]
@@ -39,8 +39,8 @@ def dead_events(database: Database, merchant: str, *types: str) -> list[str]:
             envelope(new_id("req"), notice, merchant_id=merchant, payment_id=new_id("pay"), type=kind) for kind in types
         ]
         await accept(database, events)
-        async with core_of(database.app_url, BookedProvider(), settings=WEBHOOK_SETTINGS) as core:
-            await drain(core)
+        async with runtime_of(database.app_url, BookedProvider(), settings=WEBHOOK_SETTINGS) as runtime:
+            await drain(runtime)
         return [event.event_id for event in events]
 
     return asyncio.run(die())

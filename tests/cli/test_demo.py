@@ -15,7 +15,7 @@ from tallystick.demo.outcome import charged_once, difference, ends_check
 from tallystick.demo.stories import STORIES, plan
 from tallystick.domain.lifecycles.machines import FINAL
 from tallystick.domain.lifecycles.payment import PaymentState
-from tallystick.outbound.signing import new_secret, signed_headers
+from tallystick.flows.webhooks.outbound.signing import new_secret, signed_headers
 from tallystick.simulator.scripts import METHODS, SCRIPTS
 from tests.cli.commands import run_process
 

@@ -18,7 +18,7 @@ from tallystick.kit.ids import new_id
 from tests.cli.commands import Ran, run_here
 from tests.cli.test_operator import in_lane
 from tests.conftest import Database
-from tests.races.stack import BookedProvider, core_of
+from tests.races.stack import BookedProvider, runtime_of
 from tests.webhooks.stand import WEBHOOK_SETTINGS, accept, drain, envelope
 
 Command = Callable[..., Ran]
@@ -47,8 +47,8 @@ def dead_event(database: Database, merchant: str, provider_event_id: str, kind: 
         notice = AttemptNotice(operation="authorize", attempt_id=new_id("att"), verdict=verdict)
         event = envelope(provider_event_id, notice, merchant_id=merchant, payment_id=new_id("pay"), type=kind)
         await accept(database, [event])
-        async with core_of(database.app_url, BookedProvider(), settings=WEBHOOK_SETTINGS) as core:
-            await drain(core)
+        async with runtime_of(database.app_url, BookedProvider(), settings=WEBHOOK_SETTINGS) as runtime:
+            await drain(runtime)
         return event.event_id
 
     return asyncio.run(die())

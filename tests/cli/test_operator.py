@@ -13,13 +13,13 @@ from msgspec.structs import replace
 
 from tallystick.decisions.change_builder import Cause
 from tallystick.decisions.resubmission import park
-from tallystick.invariants import INVARIANTS
 from tallystick.kit.clock import utc_now
 from tallystick.kit.ids import new_id
+from tallystick.oversight.invariants import INVARIANTS
 from tallystick.record.journal import Fresh
 from tests.cli.commands import Ran, run_here
 from tests.conftest import Database
-from tests.races.stack import SETTINGS, BookedProvider, Client, core_of, read, timed_out
+from tests.races.stack import SETTINGS, BookedProvider, Client, read, runtime_of, timed_out
 
 Command = Callable[..., Ran]
 
@@ -39,8 +39,8 @@ def _paid(database: Database, merchant: str) -> str:
     """A captured payment of the merchant; its id."""
 
     async def pay() -> str:
-        async with core_of(database.app_url, BookedProvider(), settings=PATIENT) as core:
-            return str(read(await Client(core, merchant).create("paid"))["id"])
+        async with runtime_of(database.app_url, BookedProvider(), settings=PATIENT) as runtime:
+            return str(read(await Client(runtime, merchant).create("paid"))["id"])
 
     return asyncio.run(pay())
 
@@ -51,13 +51,13 @@ def in_lane(database: Database, merchant: str) -> tuple[str, str]:
     async def doubt() -> tuple[str, str]:
         provider = BookedProvider()
         provider.after = timed_out
-        async with core_of(database.app_url, provider, settings=PATIENT) as core:
-            payment_id = str(read(await Client(core, merchant).create("doubtful"))["id"])
-            loaded = await core.reads.load(merchant, payment_id)
+        async with runtime_of(database.app_url, provider, settings=PATIENT) as runtime:
+            payment_id = str(read(await Client(runtime, merchant).create("doubtful"))["id"])
+            loaded = await runtime.reads.load(merchant, payment_id)
             assert loaded is not None
             (attempt,) = loaded.stored.attempts
             step = Cause(change_id=new_id("chg"), at=utc_now(), trigger="test", actor="test")
-            assert isinstance(await core.journal.commit(park(loaded.stored, attempt.attempt_id, step)), Fresh)
+            assert isinstance(await runtime.journal.commit(park(loaded.stored, attempt.attempt_id, step)), Fresh)
             return payment_id, attempt.attempt_id
 
     return asyncio.run(doubt())
@@ -65,8 +65,8 @@ def in_lane(database: Database, merchant: str) -> tuple[str, str]:
 
 def _replay(database: Database, merchant: str) -> dict[str, Any]:
     async def again() -> dict[str, Any]:
-        async with core_of(database.app_url, BookedProvider(), settings=PATIENT) as core:
-            reply = await Client(core, merchant).create("doubtful")
+        async with runtime_of(database.app_url, BookedProvider(), settings=PATIENT) as runtime:
+            reply = await Client(runtime, merchant).create("doubtful")
             return read(reply) | {"status": reply.status, "replayed": reply.replayed}
 
     return asyncio.run(again())

@@ -8,10 +8,10 @@ from collections.abc import Callable
 
 import pytest
 
+from tallystick.flows.webhooks.inbound.refused import UNKNOWN, Refusals
 from tallystick.kit.clock import Clock
 from tallystick.record.postgres.connections import open_pool
 from tallystick.record.postgres.refused_webhooks import RefusalBook
-from tallystick.webhooks.refusals import UNKNOWN, Refusals
 from tests.cli.commands import Ran, run_here
 from tests.conftest import Database
 from tests.webhooks.stand import WEBHOOK_SETTINGS

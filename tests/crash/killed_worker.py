@@ -21,16 +21,16 @@ import msgspec
 from msgspec import Struct
 from msgspec.structs import replace
 
-from tallystick.core import Core
+from tallystick.flows.assembly import open_runtime
+from tallystick.flows.runtime import Runtime
+from tallystick.flows.webhooks.inbound.worker import Processing
+from tallystick.flows.webhooks.outbound.worker import Delivery
 from tallystick.kit.logs import configure_logging
-from tallystick.outbound.delivery import Delivery
 from tallystick.record.postgres.connections import connect
 from tallystick.record.postgres.inbox import Inbox
 from tallystick.record.postgres.reads import Reads
 from tallystick.record.sealing import sealer_of
 from tallystick.settings.load import Settings
-from tallystick.webhooks.processing import Processing
-from tallystick.wiring import open_core
 from tests.crash.mortal import MortalConnection, MortalPool
 
 ROOT: Final = Path(__file__).parents[2]
@@ -102,22 +102,22 @@ async def _live(life: Life, doomed: Doomed) -> None:
         timeout_ms = life.settings.journal_commit_timeout_ms
         return MortalConnection(await connect(life.database_url, command_timeout_ms=timeout_ms), doomed)
 
-    async with open_core(life.settings, life.database_url, journal_connect=connect_journal) as core:
-        pool = cast(asyncpg.Pool, MortalPool(core.pool, doomed))
+    async with open_runtime(life.settings, life.database_url, journal_connect=connect_journal) as runtime:
+        pool = cast(asyncpg.Pool, MortalPool(runtime.pool, doomed))
         reads = Reads(pool, clock_shift_ms=life.settings.clock_shift_ms)
         doomed.working = True
-        await _WORK[life.work](replace(core, pool=pool, reads=reads))
+        await _WORK[life.work](replace(runtime, pool=pool, reads=reads))
         doomed.working = False
 
 
-async def _empty_inbox(core: Core) -> None:
-    processing = Processing(core, Inbox(core.pool, clock_shift_ms=core.settings.clock_shift_ms))
+async def _empty_inbox(runtime: Runtime) -> None:
+    processing = Processing(runtime, Inbox(runtime.pool, clock_shift_ms=runtime.settings.clock_shift_ms))
     while await processing.round():
         pass
 
 
-async def _empty_outbox(core: Core) -> None:
-    delivery = Delivery(core, sealer_of(core.settings))
+async def _empty_outbox(runtime: Runtime) -> None:
+    delivery = Delivery(runtime, sealer_of(runtime.settings))
     while await delivery.round():
         pass
     await delivery.close()

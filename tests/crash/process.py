@@ -1,4 +1,4 @@
-"""A process that can be killed at any point: the core in an event loop of its own, severed first and then never
+"""A process that can be killed at any point: the runtime in an event loop of its own, severed first and then never
 run again.
 
 Death is in this order: every socket of the process is shut down (the database sees a client that is gone, as after
@@ -17,11 +17,11 @@ from typing import Any, Final, cast
 import asyncpg
 from msgspec.structs import replace
 
-from tallystick.core import Core
+from tallystick.flows.assembly import open_runtime
+from tallystick.flows.runtime import Runtime
 from tallystick.record.postgres.connections import connect
 from tallystick.record.postgres.reads import Reads
 from tallystick.settings.load import Settings
-from tallystick.wiring import open_core
 from tests.crash.bank import Bank
 from tests.crash.bank_connection import BankConnection, traits_of
 from tests.crash.mortal import MortalConnection, MortalPool
@@ -29,7 +29,7 @@ from tests.crash.mortal import MortalConnection, MortalPool
 #: Rounds of cancellation until a dead process has unwound: a task may catch one and wait again.
 UNWINDING_ROUNDS: Final = 100
 
-Work = Callable[[Core], Coroutine[Any, Any, Any]]
+Work = Callable[[Runtime], Coroutine[Any, Any, Any]]
 
 
 class ProcessLoop(asyncio.SelectorEventLoop):
@@ -81,7 +81,7 @@ class ProcessLoop(asyncio.SelectorEventLoop):
 
 
 class Process:
-    """One life of the core. ``kill_at``: the point at which it dies; None: after its work.
+    """One life of the runtime. ``kill_at``: the point at which it dies; None: after its work.
 
     Points are statements and provider calls, before and after each; or, with ``every_await``, each time that any
     task of the process goes on after waiting.
@@ -131,14 +131,14 @@ class Process:
 
     async def _life(self, work: Work) -> None:
         bank = BankConnection(self._bank, traits_of(self._bank), self.reach)
-        opened = open_core(
+        opened = open_runtime(
             self._settings, self._url, providers={"simulator": bank}, journal_connect=self._connect_journal
         )
-        async with opened as core:
-            pool = cast(asyncpg.Pool, MortalPool(core.pool, self))
+        async with opened as runtime:
+            pool = cast(asyncpg.Pool, MortalPool(runtime.pool, self))
             reads = Reads(pool, clock_shift_ms=self._settings.clock_shift_ms)
             self._working = True
-            self._result = await work(replace(core, pool=pool, reads=reads))
+            self._result = await work(replace(runtime, pool=pool, reads=reads))
             self._die()
             await self._loop.create_future()
 

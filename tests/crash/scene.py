@@ -11,14 +11,14 @@ from typing import Any, Final, NamedTuple, TypeVar, cast
 import asyncpg
 from msgspec.structs import replace
 
-from tallystick.core import Core
-from tallystick.invariants import verify
+from tallystick.flows.assembly import open_runtime
+from tallystick.flows.payments.idempotency import Reply
+from tallystick.flows.recovery.worker import Recovery
+from tallystick.flows.runtime import Runtime
 from tallystick.kit.ids import new_id
+from tallystick.oversight.invariants import verify
 from tallystick.record.postgres.recovery_schedule import ScheduleBook
-from tallystick.recovery import Recovery
-from tallystick.replies import Reply
 from tallystick.settings.load import Settings
-from tallystick.wiring import open_core
 from tests.crash.bank import Bank
 from tests.crash.bank_connection import BankConnection, traits_of
 from tests.races.stack import Client, read
@@ -81,11 +81,11 @@ class Case(NamedTuple):
     payment_id: str
     instruction: Instruction
 
-    def send(self, core: Core) -> Coroutine[Any, Any, Reply]:
+    def send(self, runtime: Runtime) -> Coroutine[Any, Any, Reply]:
         """The client's request; the same however often it is sent."""
 
         async def sending() -> Reply:
-            return await self.instruction.send(Client(core, self.merchant_id), self.key, self.payment_id)
+            return await self.instruction.send(Client(runtime, self.merchant_id), self.key, self.payment_id)
 
         return sending()
 
@@ -100,26 +100,26 @@ class Time:
         """For a process that starts now."""
         return replace(SETTINGS, clock_shift_ms=self.shift_ms)
 
-    def pass_on(self, core: Core, book: ScheduleBook) -> None:
+    def pass_on(self, runtime: Runtime, book: ScheduleBook) -> None:
         """Let time pass for a process that runs."""
         self.shift_ms += STEP_MS
-        core.journal.clock_shift_ms = core.reads.clock_shift_ms = book.clock_shift_ms = self.shift_ms
-        core.clock.shift_ms = self.shift_ms
+        runtime.journal.clock_shift_ms = runtime.reads.clock_shift_ms = book.clock_shift_ms = self.shift_ms
+        runtime.clock.shift_ms = self.shift_ms
 
 
-async def gone(core: Core, server_pids: list[int]) -> None:
+async def gone(runtime: Runtime, server_pids: list[int]) -> None:
     """Once the database has noticed that these clients are dead."""
     async with asyncio.timeout(NOTICE_S):
-        while await core.pool.fetchval(_ALIVE, server_pids):
+        while await runtime.pool.fetchval(_ALIVE, server_pids):
             await asyncio.sleep(0.002)
 
 
-async def recover(core: Core, time: Time) -> None:
+async def recover(runtime: Runtime, time: Time) -> None:
     """Rounds of recovery, and time between them, until nothing is due any more."""
-    book = ScheduleBook(core.pool, clock_shift_ms=time.shift_ms)
-    recovery = Recovery(core, book)
+    book = ScheduleBook(runtime.pool, clock_shift_ms=time.shift_ms)
+    recovery = Recovery(runtime, book)
     for _ in range(ROUNDS):
-        time.pass_on(core, book)
+        time.pass_on(runtime, book)
         if await recovery.round() == 0:
             return
     raise AssertionError("recovery does not come to an end")
@@ -132,8 +132,8 @@ class Survivor:
         self._runner = asyncio.Runner()
         self._exits = AsyncExitStack()
         bank_connection = BankConnection(bank, traits_of(bank))
-        opened = open_core(time.settings(), url, providers={"simulator": bank_connection})
-        self.core = self.run(self._exits.enter_async_context(opened))
+        opened = open_runtime(time.settings(), url, providers={"simulator": bank_connection})
+        self.runtime = self.run(self._exits.enter_async_context(opened))
 
     def run(self, work: Coroutine[Any, Any, Result]) -> Result:
         """Do something in this process."""
@@ -144,8 +144,8 @@ class Survivor:
         self.run(self._recover(time, server_pids))
 
     async def _recover(self, time: Time, server_pids: list[int]) -> None:
-        await gone(self.core, server_pids)
-        await recover(self.core, time)
+        await gone(self.runtime, server_pids)
+        await recover(self.runtime, time)
 
     def close(self) -> None:
         """As an operator ends it."""
@@ -163,22 +163,22 @@ def survivor(url: str, bank: Bank, time: Time) -> Iterator[Survivor]:
         process.close()
 
 
-async def open_case(core: Core, merchant_id: str, point: str, instruction: Instruction) -> Case:
+async def open_case(runtime: Runtime, merchant_id: str, point: str, instruction: Instruction) -> Case:
     """A key that nobody used, and the payment that the instruction needs."""
     key, payment_id = new_id("req"), ""
     if instruction.on_hold is not None:
-        created = await Client(core, merchant_id).create(new_id("req"), manual=instruction.on_hold)
+        created = await Client(runtime, merchant_id).create(new_id("req"), manual=instruction.on_hold)
         payment_id = read(created)["id"]
     return Case(point, merchant_id, key, payment_id, instruction)
 
 
-async def examine(core: Core, bank: Bank, case: Case, state: str | None, effects: int) -> str:
+async def examine(runtime: Runtime, bank: Bank, case: Case, state: str | None, effects: int) -> str:
     """The client asks again: one final answer, the same for ever, and one effect at most.
 
     Returns the payment's id. Raises AssertionError.
     """
     status = case.instruction.status
-    second, third = await case.send(core), await case.send(core)
+    second, third = await case.send(runtime), await case.send(runtime)
     assert (second.status, third.status) == (status, status), (second, third)
     assert third.replayed, third
     assert third.body == second.body, (second.body, third.body)
@@ -190,7 +190,7 @@ async def examine(core: Core, bank: Bank, case: Case, state: str | None, effects
     wanted = Counter({"authorize": 0 if case.instruction.on_hold is None else 1})
     wanted[case.instruction.kind] += effects
     assert kinds == +wanted, kinds
-    found = await core.reads.payment(case.merchant_id, payment_id)
+    found = await runtime.reads.payment(case.merchant_id, payment_id)
     assert found is not None
     assert not found[1], "still in doubt"
     theirs = [(charge.captured, charge.refunded) for charge in bank.charges if charge.payment_id == payment_id]
@@ -199,17 +199,17 @@ async def examine(core: Core, bank: Bank, case: Case, state: str | None, effects
 
 
 async def judge(
-    core: Core, bank: Bank, time: Time, cases: list[Case], state: str | None, effects: int
+    runtime: Runtime, bank: Bank, time: Time, cases: list[Case], state: str | None, effects: int
 ) -> dict[str, str]:
     """What is wrong, by the name of the point where the process died. The cases are of one merchant."""
     wrong: dict[str, str] = {}
     points: dict[str, str] = {}
     for case in cases:
         try:
-            points[await examine(core, bank, case, state, effects)] = case.point
+            points[await examine(runtime, bank, case, state, effects)] = case.point
         except AssertionError as error:
             wrong[case.point] = str(error)
-    async with core.pool.acquire() as connection:
+    async with runtime.pool.acquire() as connection:
         assert await connection.fetchval("SELECT count(*) FROM attempt WHERE next_check_at IS NOT NULL") == 0
         report = await verify(
             cast(asyncpg.Connection, connection), settings=time.settings(), merchant_id=cases[0].merchant_id

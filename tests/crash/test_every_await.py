@@ -29,13 +29,13 @@ def test_killed_whenever_a_task_goes_on(
             answer = None
             while answer is None:
                 number = len(cases)
-                cases.append(before.run(open_case(before.core, fresh_merchant, f"step {number}", instruction)))
+                cases.append(before.run(open_case(before.runtime, fresh_merchant, f"step {number}", instruction)))
                 victim = Process(own_url, time.settings(), bank, kill_at=number, every_await=True)
                 answer = graveyard.run(victim, cases[-1].send)
                 assert answer is not None or len(victim.points) == number + 1
         with survivor(own_url, bank, time) as after:
             after.recover(time, graveyard.server_pids())
-            wrong = after.run(judge(after.core, bank, time, cases, instruction.state, instruction.effects))
+            wrong = after.run(judge(after.runtime, bank, time, cases, instruction.state, instruction.effects))
     with capsys.disabled():
         print(f"\n  {name}: killed at {len(cases)} steps", end="")
     assert answer.status == instruction.status

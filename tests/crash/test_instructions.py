@@ -28,19 +28,19 @@ def test_killed_at_every_point(
     cases: list[Case] = []
     with Graveyard() as graveyard:
         with survivor(own_url, bank, time) as before:
-            case = before.run(open_case(before.core, fresh_merchant, "after the answer", instruction))
+            case = before.run(open_case(before.runtime, fresh_merchant, "after the answer", instruction))
             cases.append(case)
             whole = Process(own_url, time.settings(), bank)
             assert graveyard.run(whole, case.send).status == instruction.status
             for number, point in enumerate(whole.points):
-                case = before.run(open_case(before.core, fresh_merchant, f"{number}: {point}", instruction))
+                case = before.run(open_case(before.runtime, fresh_merchant, f"{number}: {point}", instruction))
                 cases.append(case)
                 victim = Process(own_url, time.settings(), bank, kill_at=number)
                 assert graveyard.run(victim, case.send) is None
                 assert victim.points == whole.points[: number + 1]
         with survivor(own_url, bank, time) as after:
             after.recover(time, graveyard.server_pids())
-            wrong = after.run(judge(after.core, bank, time, cases, instruction.state, instruction.effects))
+            wrong = after.run(judge(after.runtime, bank, time, cases, instruction.state, instruction.effects))
     with capsys.disabled():
         print(f"\n  {name}: killed at {len(whole.points)} points", end="")
     assert not wrong

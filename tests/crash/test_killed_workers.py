@@ -14,21 +14,21 @@ import asyncpg
 import pytest
 from msgspec.structs import replace
 
-from tallystick.core import Core
-from tallystick.invariants import simulator_charges, tally, verify
+from tallystick.flows.assembly import open_runtime
+from tallystick.flows.runtime import Runtime
+from tallystick.flows.webhooks.inbound.envelope import Envelope, envelope_of
+from tallystick.flows.webhooks.inbound.worker import Processing
 from tallystick.kit.ids import new_id
+from tallystick.oversight.invariants import simulator_charges, tally, verify
 from tallystick.providers.simulator.receiver import SimulatorReceiver
 from tallystick.record.postgres.inbox import Inbox
 from tallystick.settings.load import Settings
-from tallystick.webhooks.envelope import Envelope, envelope_of
-from tallystick.webhooks.processing import Processing
-from tallystick.wiring import open_core
 from tests.acquirer import WEBHOOK_SECRET, AcquirerProcess, acquirer
 from tests.conftest import Database
 from tests.crash.killed_worker import End, Life, Lives
 from tests.crash.scene import SETTINGS, STEP_MS, gone
 from tests.outbound.receiver import heard, receiving
-from tests.outbound.stand import core_for, deliveries, drain, lanes, pay, register, tries, worker_at
+from tests.outbound.stand import deliveries, drain, lanes, pay, register, runtime_for, tries, worker_at
 from tests.races.stack import Client, read
 from tests.simulator.sink import Sink, sink, wait_until
 from tests.webhooks.stand import accept
@@ -87,9 +87,9 @@ STORIES: Final = {
 }
 
 
-async def happen(core: Core, bank: AcquirerProcess, merchant_id: str, story: str) -> str:
+async def happen(runtime: Runtime, bank: AcquirerProcess, merchant_id: str, story: str) -> str:
     """A payment of which the acquirer will tell more; its id."""
-    client, key, method = Client(core, merchant_id), new_id("req"), STORIES[story].method
+    client, key, method = Client(runtime, merchant_id), new_id("req"), STORIES[story].method
     payment = read(await client.create(key, manual=STORIES[story].manual, payment_method=method))
     match story:
         case "a capture":
@@ -115,31 +115,31 @@ def news_of(inbox: Sink, payment_id: str, story: str) -> list[Envelope]:
     return envelopes
 
 
-async def backends(core: Core) -> list[int]:
+async def backends(runtime: Runtime) -> list[int]:
     """Who is connected to the database."""
-    rows = await core.pool.fetch(
+    rows = await runtime.pool.fetch(
         "SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND backend_type = 'client backend'"
     )
     return [row[0] for row in rows]
 
 
-async def live(lives: Lives, core: Core, life: Life) -> End:
+async def live(lives: Lives, runtime: Runtime, life: Life) -> End:
     """One life. What it had sent to the database has landed or is gone when this returns."""
-    before = await backends(core)
+    before = await backends(runtime)
     end = await asyncio.to_thread(lives.live, life)
-    await gone(core, [pid for pid in await backends(core) if pid not in before])
+    await gone(runtime, [pid for pid in await backends(runtime) if pid not in before])
     return end
 
 
-async def processed(core: Core, shift_ms: int) -> None:
+async def processed(runtime: Runtime, shift_ms: int) -> None:
     """What a worker that nobody kills finds when the leases of the dead have run out."""
-    core.journal.clock_shift_ms = core.reads.clock_shift_ms = core.clock.shift_ms = shift_ms
-    processing = Processing(core, Inbox(core.pool, clock_shift_ms=shift_ms))
+    runtime.journal.clock_shift_ms = runtime.reads.clock_shift_ms = runtime.clock.shift_ms = shift_ms
+    processing = Processing(runtime, Inbox(runtime.pool, clock_shift_ms=shift_ms))
     while await processing.round():
         pass
 
 
-async def record_of(core: Core, merchant_id: str, payment_id: str) -> dict[str, list[Any]]:
+async def record_of(runtime: Runtime, merchant_id: str, payment_id: str) -> dict[str, list[Any]]:
     """All that is left of a payment's life, without names and times."""
     queries = {
         "steps": "SELECT subject, event, from_state, to_state FROM transition WHERE merchant_id = $1"
@@ -152,14 +152,14 @@ async def record_of(core: Core, merchant_id: str, payment_id: str) -> dict[str, 
         " (provider, account, provider_event_id) WHERE e.merchant_id = $1 AND e.payment_id = $2 ORDER BY e.event_id",
     }
     return {
-        name: [tuple(row) for row in await core.pool.fetch(query, merchant_id, payment_id)]
+        name: [tuple(row) for row in await runtime.pool.fetch(query, merchant_id, payment_id)]
         for name, query in queries.items()
     }
 
 
-async def agree(core: Core, bank: AcquirerProcess, settings: Settings, merchant_id: str) -> None:
+async def agree(runtime: Runtime, bank: AcquirerProcess, settings: Settings, merchant_id: str) -> None:
     """Every invariant of our record, and that the acquirer's books say the same."""
-    async with core.pool.acquire() as pooled:
+    async with runtime.pool.acquire() as pooled:
         connection = cast(asyncpg.Connection, pooled)
         alone = await verify(connection, settings=settings, merchant_id=merchant_id)
         charges, shift_ms = simulator_charges(bank.url), settings.clock_shift_ms
@@ -191,24 +191,24 @@ async def test_the_webhook_worker_killed_at_every_statement(
         for envelope in await asyncio.to_thread(news_of, inbox, payment_id, story):
             await accept(database, [envelope])  # one after another: they are processed in this order
         life = Life("inbox", own_url, replace(settings, clock_shift_ms=shift_ms), kill_at)
-        end = await live(lives, core, life)
+        end = await live(lives, runtime, life)
         shift_ms += STEP_MS
-        await processed(core, shift_ms)
-        return end, await record_of(core, fresh_merchant, payment_id)
+        await processed(runtime, shift_ms)
+        return end, await record_of(runtime, fresh_merchant, payment_id)
 
-    async with open_core(settings, own_url) as core:
-        whole, expected = await told(await happen(core, bank, fresh_merchant, story), None)
+    async with open_runtime(settings, own_url) as runtime:
+        whole, expected = await told(await happen(runtime, bank, fresh_merchant, story), None)
         assert not whole.killed
         assert [event for subject, event, *_ in expected["steps"] if subject == "payment"] == STORIES[story].steps
         assert expected["events"] == [(kind, "applied", 1, "applied") for kind in STORIES[story].news]
-        payment_ids = await asyncio.gather(*(happen(core, bank, fresh_merchant, story) for _ in whole.points))
+        payment_ids = await asyncio.gather(*(happen(runtime, bank, fresh_merchant, story) for _ in whole.points))
         for number, payment_id in enumerate(payment_ids):
             end, record = await told(payment_id, number)
             assert end == End(True, whole.points[: number + 1])
             if record != expected:
                 wrong[f"{number}: {whole.points[number]}"] = record
         assert wrong == {}
-        await agree(core, bank, replace(settings, clock_shift_ms=shift_ms), fresh_merchant)
+        await agree(runtime, bank, replace(settings, clock_shift_ms=shift_ms), fresh_merchant)
     with capsys.disabled():
         print(f"\n  {story}: the webhook worker killed at {len(whole.points)} points", end="")
     assert len(whole.points) >= POINTS[story]
@@ -220,14 +220,14 @@ async def test_the_outgoing_worker_killed_at_every_statement(
 ) -> None:
     """Each message arrives, in the order of its payment, and the log has each arrival that was recorded, once."""
     database, shift_ms, number, killed = Database(own_url, own_url), 0, 0, True
-    async with receiving() as receiver, core_for(database) as core:
-        await register(core, fresh_merchant, receiver)
+    async with receiving() as receiver, runtime_for(database) as runtime:
+        await register(runtime, fresh_merchant, receiver)
         points: list[str] = []
         while killed:
             receiver.got.clear()
-            payment_id = await pay(core, fresh_merchant, f"k{number}", captured_later=True)
-            life = Life("outbox", own_url, replace(core.settings, clock_shift_ms=shift_ms), number)
-            end = await live(lives, core, life)
+            payment_id = await pay(runtime, fresh_merchant, f"k{number}", captured_later=True)
+            life = Life("outbox", own_url, replace(runtime.settings, clock_shift_ms=shift_ms), number)
+            end = await live(lives, runtime, life)
             killed, points = end.killed, end.points
             where = f"{number}: {points[-1]}"
             shift_ms += STEP_MS
@@ -235,14 +235,14 @@ async def test_the_outgoing_worker_killed_at_every_statement(
                 await drain(survivor)
             assert heard(receiver) == [(payment_id, "payment.authorized"), (payment_id, "payment.captured")], where
             assert len(receiver.got) <= 3, f"at most the one message under way is sent twice: {where}"
-            told = {one["message_id"]: one["state"] for one in await deliveries(core, fresh_merchant)}
+            told = {one["message_id"]: one["state"] for one in await deliveries(runtime, fresh_merchant)}
             assert set(told.values()) == {"delivered"}, where
             assert {got.message_id for got in receiver.got} <= set(told)
             logged = sorted(
-                (one["message_id"], one["number"], one["result"]) for one in await tries(core, fresh_merchant)
+                (one["message_id"], one["number"], one["result"]) for one in await tries(runtime, fresh_merchant)
             )
             assert logged == [(message_id, 1, "delivered") for message_id in sorted(told)], where
-            assert await lanes(core, fresh_merchant) == 0, where
+            assert await lanes(runtime, fresh_merchant) == 0, where
             number += 1
     with capsys.disabled():
         print(f"\n  the outgoing worker killed at {len(points)} points", end="")

@@ -75,25 +75,25 @@ def test_killed_at_every_point_of_recovery(
     cases: list[Case] = []
 
     def unanswered(healthy: Survivor, point: str) -> None:
-        case = healthy.run(open_case(healthy.core, fresh_merchant, point, instruction))
+        case = healthy.run(open_case(healthy.runtime, fresh_merchant, point, instruction))
         bank.expect(fresh_merchant, case.key, instruction.kind, *faults)
-        assert healthy.run(case.send(healthy.core)).status == 202
+        assert healthy.run(case.send(healthy.runtime)).status == 202
         cases.append(case)
 
     with Graveyard() as graveyard, survivor(own_url, bank, time) as healthy:
         unanswered(healthy, "nobody dies")
         whole = Process(own_url, time.settings(), bank)
-        graveyard.run(whole, lambda core: recover(core, time))
+        graveyard.run(whole, lambda runtime: recover(runtime, time))
         for number in range(0, len(whole.points), stride):
             point = whole.points[number]
             unanswered(healthy, f"{number}: {point}")
             victim = Process(own_url, time.settings(), bank, kill_at=number)
-            graveyard.run(victim, lambda core: recover(core, time))
+            graveyard.run(victim, lambda runtime: recover(runtime, time))
             assert victim.points == whole.points[: number + 1]
             healthy.recover(time, victim.server_pids)
         executed = STORIES[story].executed
         state = instruction.state if executed else NOT_EXECUTED[name]
-        wrong = healthy.run(judge(healthy.core, bank, time, cases, state, instruction.effects if executed else 0))
+        wrong = healthy.run(judge(healthy.runtime, bank, time, cases, state, instruction.effects if executed else 0))
     with capsys.disabled():
         print(f"\n  {name}, {story}: recovery killed at {len(cases) - 1} of {len(whole.points)} points", end="")
     assert not wrong

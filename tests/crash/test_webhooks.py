@@ -6,12 +6,12 @@ from typing import Final
 
 import pytest
 
-from tallystick.core import Core
 from tallystick.domain.notices import AttemptNotice, DisputeNotice, Notice
 from tallystick.domain.verdicts import Approved, Reversed
+from tallystick.flows.runtime import Runtime
+from tallystick.flows.webhooks.inbound.worker import Processing
 from tallystick.kit.ids import new_id
 from tallystick.record.postgres.inbox import Inbox
-from tallystick.webhooks.processing import Processing
 from tests.conftest import DEEP, Database
 from tests.crash.bank import Bank
 from tests.crash.process import Graveyard, Process
@@ -30,9 +30,9 @@ STORIES: Final = {
 }
 
 
-async def notice_of(core: Core, story: str, case: Case, payment_id: str, bank: Bank) -> Notice:
+async def notice_of(runtime: Runtime, story: str, case: Case, payment_id: str, bank: Bank) -> Notice:
     """What the bank says."""
-    loaded = await core.reads.load(case.merchant_id, payment_id)
+    loaded = await runtime.reads.load(case.merchant_id, payment_id)
     assert loaded is not None
     attempt = loaded.stored.attempts[-1]
     if story == "a dispute":
@@ -50,19 +50,19 @@ async def notice_of(core: Core, story: str, case: Case, payment_id: str, bank: B
     return AttemptNotice(operation=attempt.operation, attempt_id=attempt.attempt_id, verdict=verdict)
 
 
-async def work(core: Core) -> None:
+async def work(runtime: Runtime) -> None:
     """What a worker does with everything that is due."""
-    processing = Processing(core, Inbox(core.pool, clock_shift_ms=core.settings.clock_shift_ms))
+    processing = Processing(runtime, Inbox(runtime.pool, clock_shift_ms=runtime.settings.clock_shift_ms))
     while await processing.round():
         pass
 
 
-async def resume(core: Core, time: Time, server_pids: list[int]) -> None:
+async def resume(runtime: Runtime, time: Time, server_pids: list[int]) -> None:
     """Once the dead are gone and their leases have run out."""
-    await gone(core, server_pids)
+    await gone(runtime, server_pids)
     time.shift_ms += STEP_MS
-    core.journal.clock_shift_ms = core.reads.clock_shift_ms = core.clock.shift_ms = time.shift_ms
-    processing = Processing(core, Inbox(core.pool, clock_shift_ms=time.shift_ms))
+    runtime.journal.clock_shift_ms = runtime.reads.clock_shift_ms = runtime.clock.shift_ms = time.shift_ms
+    processing = Processing(runtime, Inbox(runtime.pool, clock_shift_ms=time.shift_ms))
     while await processing.round():
         pass
 
@@ -86,12 +86,12 @@ def test_killed_at_every_point_of_processing(
 
     def told(healthy: Survivor, point: str) -> None:
         """A payment that is there, and an event about it in the inbox."""
-        case = healthy.run(open_case(healthy.core, fresh_merchant, point, INSTRUCTIONS[name]))
+        case = healthy.run(open_case(healthy.runtime, fresh_merchant, point, INSTRUCTIONS[name]))
         if unanswered:
             bank.expect(fresh_merchant, case.key, "authorize", "timeout_charged")
-        reply = healthy.run(case.send(healthy.core))
+        reply = healthy.run(case.send(healthy.runtime))
         payment_id = case.payment_id or read(reply)["id"]
-        notice = healthy.run(notice_of(healthy.core, story, case, payment_id, bank))
+        notice = healthy.run(notice_of(healthy.runtime, story, case, payment_id, bank))
         event = envelope(new_id("req"), notice, merchant_id=fresh_merchant, payment_id=payment_id)
         healthy.run(accept(database, [event]))
         if story == "a late failure":
@@ -109,9 +109,9 @@ def test_killed_at_every_point_of_processing(
             victim = Process(own_url, time.settings(), bank, kill_at=number)
             graveyard.run(victim, work)
             assert victim.points == whole.points[: number + 1]
-            healthy.run(resume(healthy.core, time, victim.server_pids))
+            healthy.run(resume(healthy.runtime, time, victim.server_pids))
         found = healthy.run(
-            healthy.core.pool.fetch(
+            healthy.runtime.pool.fetch(
                 "SELECT e.provider_event_id, e.state, p.results FROM inbox e JOIN (SELECT provider_event_id,"
                 " array_agg(result ORDER BY started_at) AS results FROM processing GROUP BY 1) p"
                 " USING (provider_event_id)"
@@ -122,7 +122,7 @@ def test_killed_at_every_point_of_processing(
         expected = "duplicate_effect" if story == "nothing new" else "applied"
         ends = {row["provider_event_id"]: (row["state"], list(row["results"])) for row in found}
         assert ends == {each: (expected, [expected]) for each in names}
-        wrong = {} if story == "a late failure" else healthy.run(judge(healthy.core, bank, time, cases, state, 1))
+        wrong = {} if story == "a late failure" else healthy.run(judge(healthy.runtime, bank, time, cases, state, 1))
     with capsys.disabled():
         print(f"\n  {story}: the webhook worker killed at {len(cases) - 1} of {len(whole.points)} points", end="")
     assert not wrong

@@ -10,8 +10,6 @@ from typing import Any
 
 from msgspec import Struct
 
-from tallystick import payments
-from tallystick.core import Core
 from tallystick.decisions.change_builder import Cause
 from tallystick.decisions.resubmission import park
 from tallystick.domain.dispute_movement import Movement
@@ -24,14 +22,16 @@ from tallystick.domain.requests.commands import (
     CreateRefund,
 )
 from tallystick.domain.verdicts import Reversed
+from tallystick.flows.assembly import open_runtime
+from tallystick.flows.payments import instructions
+from tallystick.flows.payments.attempts import provider_call, settle_verdict
+from tallystick.flows.payments.idempotency import Reply
+from tallystick.flows.runtime import Runtime
+from tallystick.flows.webhooks.inbound.intake import Intake
 from tallystick.kit.ids import derived_id, new_id
-from tallystick.outcome import provider_call, settle_verdict
 from tallystick.record.postgres.connections import connect
 from tallystick.record.postgres.reads import Loaded
-from tallystick.replies import Reply
 from tallystick.settings.load import Settings
-from tallystick.webhooks.intake import Intake
-from tallystick.wiring import open_core
 from tests.factories import (
     InstantProvider,
     approves,
@@ -106,10 +106,10 @@ NOT_PAYMENTS = (
 
 
 class Client:
-    """Sends instructions to the core as the HTTP face does."""
+    """Sends instructions to the runtime as the HTTP face does."""
 
-    def __init__(self, core: Core, merchant_id: str) -> None:
-        self.core = core
+    def __init__(self, runtime: Runtime, merchant_id: str) -> None:
+        self.runtime = runtime
         self.merchant_id = merchant_id
 
     async def create(self, name: str, method: str = "ok", capture_method: CaptureMethod = "automatic") -> str:
@@ -123,23 +123,23 @@ class Client:
             metadata={"name": name},
         )
         instruction = make_instruction(self.merchant_id, name, {"payment_method": method, "name": name})
-        return _id(await payments.create_payment(self.core, instruction, command, "simulator"))
+        return _id(await instructions.create_payment(self.runtime, instruction, command, "simulator"))
 
     async def capture(self, payment_id: str, amount: int | None = None, name: str = "capture") -> Reply:
         """Capture all or part."""
         instruction = self._follow_up(payment_id, name, "capture", {"amount": amount})
-        return await payments.capture_payment(self.core, instruction, payment_id, CapturePayment(amount=amount))
+        return await instructions.capture_payment(self.runtime, instruction, payment_id, CapturePayment(amount=amount))
 
     async def cancel(self, payment_id: str) -> Reply:
         """Release the hold."""
         instruction = self._follow_up(payment_id, "cancel", "cancel", {})
-        return await payments.cancel_payment(self.core, instruction, payment_id, CancelPayment())
+        return await instructions.cancel_payment(self.runtime, instruction, payment_id, CancelPayment())
 
     async def refund(self, payment_id: str, amount: int | None = None) -> str:
         """Refund all or part; the refund's id."""
         instruction = self._follow_up(payment_id, "refund", "refunds", {"amount": amount})
         command = CreateRefund(amount=amount, reason="asked for")
-        return _id(await payments.create_refund(self.core, instruction, payment_id, command))
+        return _id(await instructions.create_refund(self.runtime, instruction, payment_id, command))
 
     def _follow_up(self, payment_id: str, name: str, what: str, body: dict[str, Any]) -> Any:
         path = f"/v1/payments/{payment_id}/{what}"
@@ -149,8 +149,8 @@ class Client:
 
 async def make_sample(app_url: str, merchant_id: str) -> Sample:
     """Every kind of payment there is."""
-    async with open_core(SETTINGS, app_url, providers={"simulator": InstantProvider(SCRIPTS)}) as core:
-        client = Client(core, merchant_id)
+    async with open_runtime(SETTINGS, app_url, providers={"simulator": InstantProvider(SCRIPTS)}) as runtime:
+        client = Client(runtime, merchant_id)
         refunded, pending = await client.create("refunded"), await client.create("pending", "slow_refund")
         failed = await client.create("refund_failed", "no_refund")
         await client.refund(failed)
@@ -161,10 +161,10 @@ async def make_sample(app_url: str, merchant_id: str) -> Sample:
         await client.capture(capture_refused)
         refused, late = await client.create("refused"), await client.create("late", "declined")
         assert (await client.capture(refused)).status == 409
-        await happened_after_all(core, merchant_id, late)
+        await happened_after_all(runtime, merchant_id, late)
         parked = await client.create("parked", "silent")
-        await _park(core, merchant_id, parked)
-        told = await _told_by_webhooks(core, client, app_url)
+        await _park(runtime, merchant_id, parked)
+        told = await _told_by_webhooks(runtime, client, app_url)
         return Sample(
             merchant=merchant_id,
             captured=await client.create("captured"),
@@ -187,14 +187,14 @@ async def make_sample(app_url: str, merchant_id: str) -> Sample:
         )
 
 
-async def _told_by_webhooks(core: Core, client: Client, app_url: str) -> dict[str, str]:
+async def _told_by_webhooks(runtime: Runtime, client: Client, app_url: str) -> dict[str, str]:
     """What only events tell of, through the inbox and its worker; and one event that nobody can place."""
     disputed = ("disputed", "dispute_lost", "dispute_won", "dispute_contested")
     names = (*disputed, "capture_reversed", "came_back", "dashboard")
     paid = {name: await client.create(name) for name in names}
     back = await client.refund(paid["came_back"], 250)
-    failed_capture = _came_back((await _loaded(core, client.merchant_id, paid["capture_reversed"])), "authorize")
-    failed_refund = _came_back((await _loaded(core, client.merchant_id, paid["came_back"])), "refund")
+    failed_capture = _came_back((await _loaded(runtime, client.merchant_id, paid["capture_reversed"])), "authorize")
+    failed_refund = _came_back((await _loaded(runtime, client.merchant_id, paid["came_back"])), "refund")
     said: list[tuple[str, Notice]] = [
         ("disputed", _dispute("disputed", "opened", "withdrawn")),
         ("dispute_lost", _dispute("dispute_lost", "under_review")),
@@ -211,12 +211,12 @@ async def _told_by_webhooks(core: Core, client: Client, app_url: str) -> dict[st
     ]
     async with _intake(app_url) as intake:
         for number, (name, notice) in enumerate(said):
-            payment = (await _loaded(core, client.merchant_id, paid[name])).stored.payment
+            payment = (await _loaded(runtime, client.merchant_id, paid[name])).stored.payment
             await intake.accept([arrival(envelope(f"{client.merchant_id}-{number}", notice, payment=payment))])
-            await drain(core)
+            await drain(runtime)
         nowhere = envelope(f"{client.merchant_id}-nowhere", said[0][1], merchant_id=client.merchant_id)
         await intake.accept([arrival(nowhere)])
-        await drain(core)
+        await drain(runtime)
     return paid | {
         "dispute": derived_id("dp", "simulator", "main", "disputed"),
         "lost_dispute": derived_id("dp", "simulator", "main", "dispute_lost"),
@@ -256,25 +256,25 @@ async def _intake(app_url: str) -> AsyncIterator[Intake]:
         await intake.stop()
 
 
-async def happened_after_all(core: Core, merchant_id: str, payment_id: str) -> None:
+async def happened_after_all(runtime: Runtime, merchant_id: str, payment_id: str) -> None:
     """The provider says that it executed the payment's first attempt."""
-    loaded = await _loaded(core, merchant_id, payment_id)
+    loaded = await _loaded(runtime, merchant_id, payment_id)
     attempt = loaded.stored.attempts[0]
     verdict = approves(provider_call(attempt, 0))
     change = await settle_verdict(
-        core, loaded.stored, attempt.attempt_id, verdict, cause="webhook", actor="provider:simulator"
+        runtime, loaded.stored, attempt.attempt_id, verdict, cause="webhook", actor="provider:simulator"
     )
     assert change is not None and change.transfers
 
 
-async def _park(core: Core, merchant_id: str, payment_id: str) -> None:
-    loaded = await _loaded(core, merchant_id, payment_id)
+async def _park(runtime: Runtime, merchant_id: str, payment_id: str) -> None:
+    loaded = await _loaded(runtime, merchant_id, payment_id)
     step = Cause(change_id=new_id("chg"), at=datetime.now(UTC), trigger="recovery", actor="recovery")
-    await core.journal.commit(park(loaded.stored, loaded.stored.attempts[0].attempt_id, step))
+    await runtime.journal.commit(park(loaded.stored, loaded.stored.attempts[0].attempt_id, step))
 
 
-async def _loaded(core: Core, merchant_id: str, payment_id: str) -> Loaded:
-    loaded = await core.reads.load(merchant_id, payment_id)
+async def _loaded(runtime: Runtime, merchant_id: str, payment_id: str) -> Loaded:
+    loaded = await runtime.reads.load(merchant_id, payment_id)
     assert loaded is not None
     return loaded
 

@@ -8,11 +8,11 @@ import asyncpg
 import msgspec
 import pytest
 
-from tallystick.invariants import INVARIANTS, examine, verify
-from tallystick.invariants.finding import Finding
-from tallystick.invariants.report import KEPT, Findings, Named
+from tallystick.flows.assembly import open_runtime
+from tallystick.oversight.invariants import INVARIANTS, examine, verify
+from tallystick.oversight.invariants.finding import Finding
+from tallystick.oversight.invariants.report import KEPT, Findings, Named
 from tallystick.record.postgres import payment_record
-from tallystick.wiring import open_core
 from tests.conftest import Database
 from tests.factories import InstantProvider
 from tests.invariants.breaks import BREAKS, Break
@@ -95,8 +95,8 @@ async def test_a_live_system_shows_no_false_violations(
     database: Database, connection: asyncpg.Connection, fresh_merchant: str
 ) -> None:
     """Snapshots taken while payments are on their way hold every invariant too."""
-    async with open_core(SETTINGS, database.app_url, providers={"simulator": InstantProvider(SCRIPTS)}) as core:
-        client = Client(core, fresh_merchant)
+    async with open_runtime(SETTINGS, database.app_url, providers={"simulator": InstantProvider(SCRIPTS)}) as runtime:
+        client = Client(runtime, fresh_merchant)
 
         async def pay(number: int) -> None:
             payment = await client.create(f"live-{number}", "ok", "manual")

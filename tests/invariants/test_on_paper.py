@@ -12,28 +12,28 @@ from tallystick.domain.change import Change
 from tallystick.domain.notices import AttemptNotice, ChargeNotice
 from tallystick.domain.replay import Step, replay
 from tallystick.domain.verdicts import Approved
-from tallystick.invariants import books, history, telling
-from tallystick.invariants.finding import Finding
+from tallystick.oversight.invariants import history, ledger, messages
+from tallystick.oversight.invariants.finding import Finding
 from tallystick.record.postgres.payment_record import PaymentRecord, Refusal, Told, WatchedAttempt
 from tallystick.record.postgres.subject_rows import json_text
 from tests.paper_record import AMOUNT, CURRENCY, PaperRecord
 from tests.pure.test_events import NOTICES, SITUATIONS
 
 LOOKS: tuple[Callable[[PaymentRecord], object], ...] = (
-    books.captured_within_authorized,
-    books.refunds_within_captured,
-    books.one_currency_per_payment,
-    books.postings_follow_the_chart,
-    books.holds_match,
-    books.refunds_in_flight_match,
-    books.captured_money_is_owed,
-    books.disputes_are_reserved,
-    books.suspense_is_explained,
+    ledger.captured_within_authorized,
+    ledger.refunds_within_captured,
+    ledger.one_currency_per_payment,
+    ledger.postings_follow_the_chart,
+    ledger.holds_match,
+    ledger.refunds_in_flight_match,
+    ledger.captured_money_is_owed,
+    ledger.disputes_are_reserved,
+    ledger.suspense_is_explained,
     history.versions_without_gaps,
     history.legal_edges_only,
     history.history_replays_to_state,
     history.rejections_met_history,
-    telling.steps_are_told,
+    messages.steps_are_told,
 )
 
 

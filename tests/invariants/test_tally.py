@@ -11,9 +11,9 @@ import msgspec
 import pytest
 from msgspec.structs import replace
 
-from tallystick.invariants import TALLIED, provider_books, simulator_charges, tally
-from tallystick.invariants.provider_books import AS_ASKED, CHARGED, KNOWN, MONEY, ONE_CHARGE
-from tallystick.wiring import open_core
+from tallystick.flows.assembly import open_runtime
+from tallystick.oversight.invariants import TALLIED, provider_books, simulator_charges, tally
+from tallystick.oversight.invariants.provider_books import AS_ASKED, CHARGED, KNOWN, MONEY, ONE_CHARGE
 from tests.acquirer import acquirer
 from tests.conftest import Database
 from tests.invariants.sample import NOT_PAYMENTS, SETTINGS, Client, Sample, make_sample
@@ -209,8 +209,8 @@ async def test_against_the_acquirers_own_books(
     monkeypatch.setattr(provider_books, "PAGE_CHARGES", 2)
     with acquirer(tmp_path / "books.sqlite") as process:
         settings = replace(SETTINGS, simulator_url=process.url)
-        async with open_core(settings, database.app_url) as core:
-            client = Client(core, fresh_merchant)
+        async with open_runtime(settings, database.app_url) as runtime:
+            client = Client(runtime, fresh_merchant)
             captured = await client.create("captured", "sim_ok")
             await client.refund(captured, 400)
             partly = await client.create("partly", "sim_ok", "manual")

@@ -1,4 +1,4 @@
-"""The core and the model side by side: how an instruction is sent, and how answers, views and books are compared."""
+"""The runtime and the model side by side: how an instruction is sent, and how answers, views and books are compared."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ import asyncpg
 from hypothesis.stateful import RuleBasedStateMachine
 from msgspec.structs import replace
 
-from tallystick.core import Core
 from tallystick.domain.views import payment_view
-from tallystick.invariants import verify
+from tallystick.flows.payments.idempotency import Reply
+from tallystick.flows.runtime import Runtime
 from tallystick.kit.ids import new_id
-from tallystick.replies import Reply
+from tallystick.oversight.invariants import verify
 from tallystick.settings.load import Settings
 from tests.crash.bank import Bank, Charge
 from tests.crash.process import Process
@@ -37,7 +37,7 @@ WEEKS_MS = 20 * DAY_MS
 
 
 class Driver(RuleBasedStateMachine):
-    """One merchant, one bank, one core at a time. ``url``: of a database in which nobody else recovers."""
+    """One merchant, one bank, one runtime at a time. ``url``: of a database in which nobody else recovers."""
 
     url: str
     _bank: Bank
@@ -54,7 +54,7 @@ class Driver(RuleBasedStateMachine):
 
     async def _leave_nothing_due(self) -> None:
         """Recovery works for every merchant there is: the next example has another bank."""
-        pool = self._life.core.pool
+        pool = self._life.runtime.pool
         await pool.execute("UPDATE attempt SET next_check_at = NULL WHERE merchant_id = $1", self._merchant_id)
         await pool.execute("DELETE FROM deadline WHERE merchant_id = $1", self._merchant_id)
 
@@ -68,7 +68,7 @@ class Driver(RuleBasedStateMachine):
             assert moved == ([(payment.captured, payment.refunded())] if held else []), (payment, charges)
 
     async def _verify(self) -> None:
-        async with self._life.core.pool.acquire() as connection:
+        async with self._life.runtime.pool.acquire() as connection:
             left = await connection.fetchval(
                 "SELECT count(*) FROM attempt"
                 " WHERE merchant_id = $1 AND (next_check_at IS NOT NULL OR parked_at IS NOT NULL)",
@@ -81,7 +81,7 @@ class Driver(RuleBasedStateMachine):
         assert not report.violations, report.violations
 
     async def _compare(self) -> None:
-        reads = self._life.core.reads
+        reads = self._life.runtime.reads
         for payment in self._shop.payments:
             found = await reads.payment(self._merchant_id, payment.payment_id)
             assert found is not None
@@ -132,8 +132,8 @@ class Driver(RuleBasedStateMachine):
             return payment, "refund"
         return payment, "capture" if payment.state == "authorized" and which % 3 else "cancel"
 
-    def _send(self, core: Core, instruction: Instruction) -> Coroutine[Any, Any, Reply]:
-        client, payment_id = Client(core, self._merchant_id), instruction.payment.payment_id
+    def _send(self, runtime: Runtime, instruction: Instruction) -> Coroutine[Any, Any, Reply]:
+        client, payment_id = Client(runtime, self._merchant_id), instruction.payment.payment_id
         sends: dict[str, Callable[[], Coroutine[Any, Any, Reply]]] = {
             "create": lambda: client.create(
                 instruction.key, instruction.asked_amount or 0, manual=instruction.payment.manual
@@ -151,7 +151,7 @@ class Driver(RuleBasedStateMachine):
     def _begin_late(self, instruction: Instruction, *, hangs_up: bool) -> None:
         """Sent, and the bank's answer takes long. A client that hangs up meanwhile cancels nothing."""
         self._expect(instruction)
-        task = self._life.start(self._send(self._life.core, instruction))
+        task = self._life.start(self._send(self._life.runtime, instruction))
         if hangs_up:
             self._life.hang_up(task)
         self._late.append((instruction, None if hangs_up else task))
@@ -163,7 +163,7 @@ class Driver(RuleBasedStateMachine):
 
         async def asked_again() -> Reply:
             async with asyncio.timeout(PATIENCE_S):
-                while (reply := await self._send(self._life.core, instruction)).retry_after_s is not None:
+                while (reply := await self._send(self._life.runtime, instruction)).retry_after_s is not None:
                     await asyncio.sleep(0.001)
             return reply
 
@@ -172,11 +172,11 @@ class Driver(RuleBasedStateMachine):
     def _ask(self, instruction: Instruction) -> None:
         if self._shop.begin(instruction):
             self._expect(instruction)
-        self._check(instruction, self._life.run(self._send(self._life.core, instruction)), replayed=False)
+        self._check(instruction, self._life.run(self._send(self._life.runtime, instruction)), replayed=False)
 
     def _at_once(self, *instructions: Instruction) -> list[Reply]:
         async def together() -> list[Reply]:
-            return list(await asyncio.gather(*(self._send(self._life.core, each) for each in instructions)))
+            return list(await asyncio.gather(*(self._send(self._life.runtime, each) for each in instructions)))
 
         return self._life.run(together())
 

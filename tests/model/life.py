@@ -1,4 +1,4 @@
-"""One life of the core: it serves until it is closed, or dies with everything that it was doing."""
+"""One life of the runtime: it serves until it is closed, or dies with everything that it was doing."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from collections.abc import Coroutine
 from contextlib import AsyncExitStack
 from typing import Any, Final, TypeVar
 
+from tallystick.flows.assembly import open_runtime
+from tallystick.flows.recovery.worker import Recovery
 from tallystick.record.postgres.recovery_schedule import ScheduleBook
-from tallystick.recovery import Recovery
 from tallystick.settings.load import Settings
-from tallystick.wiring import open_core
 from tests.crash.bank import Bank
 from tests.crash.bank_connection import BankConnection, traits_of
 from tests.crash.process import ProcessLoop
@@ -23,7 +23,7 @@ PATIENCE_S: Final = 30
 
 
 class Life:
-    """A running core, and the bank's answers that are still on their way to it."""
+    """A running runtime, and the bank's answers that are still on their way to it."""
 
     def __init__(self, url: str, settings: Settings, bank: Bank) -> None:
         self._loop = ProcessLoop()
@@ -32,9 +32,9 @@ class Life:
         self._delivered = asyncio.Event()
         self._on_their_way = 0
         connection = BankConnection(bank, traits_of(bank), late=self._until_delivered)
-        opened = open_core(settings, url, providers={"simulator": connection})
-        self.core = self.run(self._exits.enter_async_context(opened))
-        self._book = ScheduleBook(self.core.pool, clock_shift_ms=settings.clock_shift_ms)
+        opened = open_runtime(settings, url, providers={"simulator": connection})
+        self.runtime = self.run(self._exits.enter_async_context(opened))
+        self._book = ScheduleBook(self.runtime.pool, clock_shift_ms=settings.clock_shift_ms)
 
     def run(self, work: Coroutine[Any, Any, Result]) -> Result:
         """Do something to its end."""
@@ -62,11 +62,11 @@ class Life:
 
     def recover(self, time: Time, rounds: int) -> None:
         """Time passes, and recovery looks at what is due, this many times."""
-        recovery = Recovery(self.core, self._book)
+        recovery = Recovery(self.runtime, self._book)
 
         async def some_rounds() -> None:
             for _ in range(rounds):
-                time.pass_on(self.core, self._book)
+                time.pass_on(self.runtime, self._book)
                 await recovery.round()
 
         self.run(some_rounds())

@@ -1,4 +1,4 @@
-"""What may happen to a merchant's payments, as rules; the core and the model are compared after every step."""
+"""What may happen to a merchant's payments, as rules; the runtime and the model are compared after every step."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class Machine(Driver):
 
     @initialize(forgetful=st.booleans())
     def open(self, forgetful: bool) -> None:
-        """A bank, and a core that talks to it."""
+        """A bank, and a runtime that talks to it."""
         self._bank = Bank(forgetful=forgetful)
         self._life = Life(self.url, self._settings(), self._bank)
 
@@ -81,7 +81,7 @@ class Machine(Driver):
         if self._shop.begin(instruction):
             self._begin_late(instruction, hangs_up=hangs_up)
         else:
-            self._check(instruction, self._life.run(self._send(self._life.core, instruction)), replayed=False)
+            self._check(instruction, self._life.run(self._send(self._life.runtime, instruction)), replayed=False)
 
     @rule(amount=AMOUNTS, manual=st.booleans(), hangs_up=st.booleans())
     def create_with_a_late_answer(self, amount: int, manual: bool, hangs_up: bool) -> None:
@@ -89,7 +89,7 @@ class Machine(Driver):
         instruction = self._new("create", amount, Payment(amount, manual), "late_answer")
         self._shop.begin(instruction)
         self._begin_late(instruction, hangs_up=hangs_up)
-        reply = self._life.run(self._send(self._life.core, instruction))
+        reply = self._life.run(self._send(self._life.runtime, instruction))
         assert (reply.status, read(reply)["code"]) == (409, "instruction_in_flight"), reply
         instruction.payment.payment_id = read(reply)["payment_id"]
 
@@ -98,7 +98,7 @@ class Machine(Driver):
     def same_again(self, which: int) -> None:
         """A retry: the same key and the same payload."""
         instruction = self._instruction(which)
-        reply = self._life.run(self._send(self._life.core, instruction))
+        reply = self._life.run(self._send(self._life.runtime, instruction))
         if any(late is instruction and late.progress == "open" for late, _ in self._late):
             assert (reply.status, read(reply)["code"]) == (409, "instruction_in_flight")
             assert read(reply)["payment_id"] == instruction.payment.payment_id
@@ -110,13 +110,13 @@ class Machine(Driver):
     def same_key_with_another_payload(self, which: int) -> None:
         """Refused, and the field that differs is named."""
         instruction = self._instruction(which)
-        client = Client(self._life.core, self._merchant_id)
+        client = Client(self._life.runtime, self._merchant_id)
         if instruction.kind == "cancel":
             reply, field = self._life.run(client.create(instruction.key, 77)), "operation"
         else:
             other = self._again(instruction)
             other.asked_amount = 4_321
-            reply, field = self._life.run(self._send(self._life.core, other)), "amount"
+            reply, field = self._life.run(self._send(self._life.runtime, other)), "amount"
         body = read(reply)
         assert (reply.status, body["code"]) == (422, "idempotency_key_reused"), reply
         assert [error["field"] for error in body["errors"]] == [field]
@@ -234,11 +234,11 @@ class Machine(Driver):
         instruction = self._new(kind, amount, payment, "ok")
         victim = Process(self.url, self._settings(), self._bank, kill_at=step, every_await=True)
         self._dead.append(victim)
-        victim.live(lambda core: self._send(core, instruction))
-        self._life.run(gone(self._life.core, victim.server_pids))
+        victim.live(lambda runtime: self._send(runtime, instruction))
+        self._life.run(gone(self._life.runtime, victim.server_pids))
         self._recover()
         self._shop.begin(instruction)
-        reply = self._life.run(self._send(self._life.core, instruction))
+        reply = self._life.run(self._send(self._life.runtime, instruction))
         self._check(instruction, reply, replayed=reply.replayed)
         self._shop.recover()
         self._recover()
@@ -283,6 +283,6 @@ class Machine(Driver):
         self.views_agree()
         for instruction in self._shop.instructions:
             assert instruction.progress != "open", instruction
-            self._check(instruction, self._life.run(self._send(self._life.core, instruction)), replayed=True)
+            self._check(instruction, self._life.run(self._send(self._life.runtime, instruction)), replayed=True)
         self._tally()
         self._life.run(self._verify())

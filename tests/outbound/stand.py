@@ -1,4 +1,4 @@
-"""What the tests here stand on: a core, an endpoint registered as the API does it, workers that go round by round."""
+"""What the tests here stand on: a runtime, an endpoint registered as the API does it, workers that go round by round."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from typing import Any
 from msgspec.structs import replace
 
 from tallystick.api.webhook_endpoints import endpoints_of
-from tallystick.core import Core
-from tallystick.outbound.addresses import Guard
-from tallystick.outbound.delivery import Delivery
-from tallystick.outbound.endpoints import Registered
+from tallystick.flows.runtime import Runtime
+from tallystick.flows.webhooks.outbound.address_policy import Guard
+from tallystick.flows.webhooks.outbound.endpoints import Registered
+from tallystick.flows.webhooks.outbound.worker import Delivery
 from tallystick.record.sealing import sealer_of
 from tests.conftest import Database
 from tests.outbound.receiver import Receiver
-from tests.races.stack import SETTINGS, BookedProvider, Client, core_of, read
+from tests.races.stack import SETTINGS, BookedProvider, Client, read, runtime_of
 
 #: Patience that a busy machine does not exhaust; what a lane is leased for ends within the 10 s that tests let pass.
 OUTBOUND_SETTINGS = replace(
@@ -29,17 +29,17 @@ OUTBOUND_SETTINGS = replace(
 
 
 @asynccontextmanager
-async def core_for(database: Database, *, shift_ms: int = 0, **settings: Any) -> AsyncIterator[Core]:
-    """A core with a provider that approves everything."""
+async def runtime_for(database: Database, *, shift_ms: int = 0, **settings: Any) -> AsyncIterator[Runtime]:
+    """A runtime with a provider that approves everything."""
     chosen = replace(OUTBOUND_SETTINGS, **settings)
-    async with core_of(database.app_url, BookedProvider(), shift_ms=shift_ms, settings=chosen) as core:
-        yield core
+    async with runtime_of(database.app_url, BookedProvider(), shift_ms=shift_ms, settings=chosen) as runtime:
+        yield runtime
 
 
 @asynccontextmanager
-async def worker(core: Core, *, guard: Guard | None = None) -> AsyncIterator[Delivery]:
+async def worker(runtime: Runtime, *, guard: Guard | None = None) -> AsyncIterator[Delivery]:
     """One worker; nothing runs but the rounds that a test asks for."""
-    delivery = Delivery(core, sealer_of(core.settings), guard=guard)
+    delivery = Delivery(runtime, sealer_of(runtime.settings), guard=guard)
     try:
         yield delivery
     finally:
@@ -49,12 +49,12 @@ async def worker(core: Core, *, guard: Guard | None = None) -> AsyncIterator[Del
 @asynccontextmanager
 async def worker_at(database: Database, shift_ms: int, **settings: Any) -> AsyncIterator[Delivery]:
     """A worker whose clock, and so every lease and due time as it sees them, is shifted."""
-    async with core_for(database, shift_ms=shift_ms, **settings) as core, worker(core) as delivery:
+    async with runtime_for(database, shift_ms=shift_ms, **settings) as runtime, worker(runtime) as delivery:
         yield delivery
 
 
 async def register(
-    core: Core,
+    runtime: Runtime,
     merchant_id: str,
     receiver: Receiver | str,
     types: Sequence[str] | None = None,
@@ -63,7 +63,7 @@ async def register(
 ) -> Registered:
     """An endpoint of this merchant, as the API registers it."""
     url = receiver if isinstance(receiver, str) else receiver.url
-    return await endpoints_of(core, guard).register(
+    return await endpoints_of(runtime, guard).register(
         merchant_id, url=url, event_types=types, description=None, actor="key:test"
     )
 
@@ -76,37 +76,37 @@ async def drain(delivery: Delivery, rounds: int = 50) -> None:
     raise AssertionError("there is always more to do")
 
 
-async def pay(core: Core, merchant_id: str, key: str, *, captured_later: bool = False) -> str:
+async def pay(runtime: Runtime, merchant_id: str, key: str, *, captured_later: bool = False) -> str:
     """A captured payment: one message; two where the capture is an instruction of its own. Returns its id."""
-    client = Client(core, merchant_id)
+    client = Client(runtime, merchant_id)
     payment_id: str = read(await client.create(key, manual=captured_later))["id"]
     if captured_later:
         await client.capture(f"{key}-capture", payment_id)
     return payment_id
 
 
-async def deliveries(core: Core, merchant_id: str) -> list[dict[str, Any]]:
+async def deliveries(runtime: Runtime, merchant_id: str) -> list[dict[str, Any]]:
     """Every delivery of a merchant, in the order in which a payment's are sent."""
-    rows = await core.pool.fetch(
+    rows = await runtime.pool.fetch(
         "SELECT * FROM message_delivery WHERE merchant_id = $1 ORDER BY endpoint_id, payment_id, version", merchant_id
     )
     return [dict(row) for row in rows]
 
 
-async def tries(core: Core, merchant_id: str) -> list[dict[str, Any]]:
+async def tries(runtime: Runtime, merchant_id: str) -> list[dict[str, Any]]:
     """Every try, oldest first."""
-    rows = await core.pool.fetch("SELECT * FROM message_try WHERE merchant_id = $1 ORDER BY try_id", merchant_id)
+    rows = await runtime.pool.fetch("SELECT * FROM message_try WHERE merchant_id = $1 ORDER BY try_id", merchant_id)
     return [dict(row) for row in rows]
 
 
-async def endpoint(core: Core, endpoint_id: str) -> dict[str, Any]:
+async def endpoint(runtime: Runtime, endpoint_id: str) -> dict[str, Any]:
     """An endpoint's row."""
-    row = await core.pool.fetchrow("SELECT * FROM webhook_endpoint WHERE endpoint_id = $1", endpoint_id)
+    row = await runtime.pool.fetchrow("SELECT * FROM webhook_endpoint WHERE endpoint_id = $1", endpoint_id)
     assert row is not None
     return dict(row)
 
 
-async def lanes(core: Core, merchant_id: str) -> int:
+async def lanes(runtime: Runtime, merchant_id: str) -> int:
     """How many lanes a merchant has."""
-    count: int = await core.pool.fetchval("SELECT count(*) FROM message_lane WHERE merchant_id = $1", merchant_id)
+    count: int = await runtime.pool.fetchval("SELECT count(*) FROM message_lane WHERE merchant_id = $1", merchant_id)
     return count

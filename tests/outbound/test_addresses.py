@@ -12,10 +12,16 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from tallystick.outbound.addresses import LOOKUP_TIMEOUT_S, AddressRefused, Guard, UrlRefused, is_public
+from tallystick.flows.webhooks.outbound.address_policy import (
+    LOOKUP_TIMEOUT_S,
+    AddressRefused,
+    Guard,
+    UrlRefused,
+    is_public,
+)
 from tests.conftest import Database
 from tests.outbound.receiver import receiving, status
-from tests.outbound.stand import core_for, deliveries, drain, pay, register, tries, worker
+from tests.outbound.stand import deliveries, drain, pay, register, runtime_for, tries, worker
 
 CLOSED = """
     0.0.0.0 0.1.2.3 10.0.0.1 10.255.255.255 100.64.0.1 100.127.255.255 127.0.0.1 127.255.255.254 169.254.169.254
@@ -201,19 +207,19 @@ async def test_a_name_that_changes_after_registration_is_refused_on_every_try(
 ) -> None:
     """Rebinding: public when it was looked at, ours when it is connected to. There is one lookup a connection, and its
     answer is both what is checked and where the connection goes."""
-    async with receiving() as receiver, core_for(database) as core:
-        await register(core, fresh_merchant, f"http://localhost:{receiver.port}{receiver.path}")
-        await pay(core, fresh_merchant, "k")
+    async with receiving() as receiver, runtime_for(database) as runtime:
+        await register(runtime, fresh_merchant, f"http://localhost:{receiver.port}{receiver.path}")
+        await pay(runtime, fresh_merchant, "k")
         names = Names(["93.184.216.34"], ["127.0.0.1"])
         guard = LenientAboutLooks(lookup=names)
         assert await guard.addresses("localhost", receiver.port)
-        async with worker(core, guard=guard) as delivery:
+        async with worker(runtime, guard=guard) as delivery:
             await drain(delivery)
         assert names.asked == 2
         assert receiver.got == []
-        (tried,) = await tries(core, fresh_merchant)
+        (tried,) = await tries(runtime, fresh_merchant)
         assert (tried["result"], tried["status"]) == ("address_refused", None)
-        assert [one["state"] for one in await deliveries(core, fresh_merchant)] == ["open"]
+        assert [one["state"] for one in await deliveries(runtime, fresh_merchant)] == ["open"]
 
 
 class LenientAboutLooks(Guard):
@@ -231,35 +237,40 @@ async def test_the_peer_of_a_connection_is_looked_at_before_the_first_byte(
     database: Database, fresh_merchant: str
 ) -> None:
     """A literal needs no lookup; here even the look at the URL is left out."""
-    async with receiving() as receiver, core_for(database) as core:
-        await register(core, fresh_merchant, receiver)
-        await pay(core, fresh_merchant, "k")
-        async with worker(core, guard=LenientAboutLooks()) as delivery:
+    async with receiving() as receiver, runtime_for(database) as runtime:
+        await register(runtime, fresh_merchant, receiver)
+        await pay(runtime, fresh_merchant, "k")
+        async with worker(runtime, guard=LenientAboutLooks()) as delivery:
             await drain(delivery)
         assert receiver.got == []
-        assert [one["result"] for one in await tries(core, fresh_merchant)] == ["address_refused"]
+        assert [one["result"] for one in await tries(runtime, fresh_merchant)] == ["address_refused"]
 
 
 async def test_an_endpoint_registered_for_development_is_refused_in_earnest(
     database: Database, fresh_merchant: str
 ) -> None:
-    async with receiving() as receiver, core_for(database) as core:
-        await register(core, fresh_merchant, receiver)
-        await pay(core, fresh_merchant, "k")
-        earnest = replace(core, settings=replace(core.settings, webhook_allow_private_addresses=False))
+    async with receiving() as receiver, runtime_for(database) as runtime:
+        await register(runtime, fresh_merchant, receiver)
+        await pay(runtime, fresh_merchant, "k")
+        earnest = replace(runtime, settings=replace(runtime.settings, webhook_allow_private_addresses=False))
         async with worker(earnest) as delivery:
             await drain(delivery)
         assert receiver.got == []
-        assert [one["result"] for one in await tries(core, fresh_merchant)] == ["address_refused"]
+        assert [one["result"] for one in await tries(runtime, fresh_merchant)] == ["address_refused"]
         with pytest.raises(UrlRefused):
             await register(earnest, fresh_merchant, receiver)
 
 
 async def test_a_redirect_leads_nowhere(database: Database, fresh_merchant: str) -> None:
-    async with receiving() as inner, receiving() as outer, core_for(database) as core, worker(core) as delivery:
+    async with (
+        receiving() as inner,
+        receiving() as outer,
+        runtime_for(database) as runtime,
+        worker(runtime) as delivery,
+    ):
         outer.script = status(307, Location=inner.url)
-        await register(core, fresh_merchant, outer)
-        await pay(core, fresh_merchant, "k")
+        await register(runtime, fresh_merchant, outer)
+        await pay(runtime, fresh_merchant, "k")
         await drain(delivery)
         assert (len(outer.got), len(inner.got)) == (1, 0)
 
@@ -270,9 +281,9 @@ async def test_no_proxy_of_the_environment_is_used(
     """A proxy would look names up by itself, out of the guard's sight."""
     monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")
     monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
-    async with receiving() as receiver, core_for(database) as core, worker(core) as delivery:
-        await register(core, fresh_merchant, receiver)
-        await pay(core, fresh_merchant, "k")
+    async with receiving() as receiver, runtime_for(database) as runtime, worker(runtime) as delivery:
+        await register(runtime, fresh_merchant, receiver)
+        await pay(runtime, fresh_merchant, "k")
         await drain(delivery)
         assert len(receiver.got) == 1
 

@@ -10,7 +10,7 @@ import pytest
 
 from tallystick.api.webhook_deliveries import DELIVERY_STATES
 from tallystick.api.webhook_endpoints import EVENT_TYPES
-from tallystick.core import Core
+from tallystick.flows.runtime import Runtime
 from tests.api.conftest import Inside, inside
 from tests.conftest import Database
 from tests.outbound.receiver import receiving, status
@@ -26,9 +26,9 @@ SETTINGS: dict[str, Any] = {
 }
 
 
-def at(inner: Inside) -> Core:
-    core: Core = inner.app.state.core
-    return core
+def at(inner: Inside) -> Runtime:
+    runtime: Runtime = inner.app.state.runtime
+    return runtime
 
 
 def code_of(answer: httpx.Response, status_code: int) -> str:

@@ -8,13 +8,13 @@ from typing import Any, cast
 import pytest
 
 from tallystick.api.webhook_endpoints import book_of, endpoints_of
-from tallystick.core import Core
-from tallystick.outbound.endpoints import Registered, TooManyEndpoints, UrlTaken
+from tallystick.flows.runtime import Runtime
+from tallystick.flows.webhooks.outbound.endpoints import Registered, TooManyEndpoints, UrlTaken
 from tallystick.record.postgres.webhook_endpoints import EndpointBook
 from tests.api.conftest import inside
 from tests.conftest import Database
 from tests.outbound.receiver import receiving
-from tests.outbound.stand import core_for, drain, pay, register, worker
+from tests.outbound.stand import drain, pay, register, runtime_for, worker
 from tests.outbound.test_api import PATH, SETTINGS, code_of
 from tests.outbound.test_workers import SlowCommits
 from tests.races.stack import BookedProvider
@@ -37,7 +37,7 @@ async def test_a_registration_that_is_sent_again_names_the_endpoint_whose_secret
         one = f"{PATH}/{again.json()['webhook_endpoint_id']}"
         secret = (await client.post(f"{one}/rotate-secret", json={"overlap_ms": 0})).json()["secret"]
         assert (await inner.pay()).status_code == 201
-        async with worker(inner.app.state.core) as delivery:
+        async with worker(inner.app.state.runtime) as delivery:
             await drain(delivery)
         assert len(receiver.got) == 1, "one endpoint hears once"
         receiver.got[0].verified(secret)
@@ -62,19 +62,19 @@ async def test_a_disabled_endpoint_keeps_its_url_and_a_deleted_one_does_not(
 
 
 async def test_merchants_do_not_see_each_others_urls(database: Database, fresh_merchant: str) -> None:
-    async with core_for(database) as core:
-        await register(core, fresh_merchant, URL)
-        await register(core, f"{fresh_merchant}x", URL)
+    async with runtime_for(database) as runtime:
+        await register(runtime, fresh_merchant, URL)
+        await register(runtime, f"{fresh_merchant}x", URL)
 
 
-async def _live(core: Core, merchant_id: str) -> list[str]:
-    return [record["endpoint_id"] for record in await book_of(core).endpoints(merchant_id)]
+async def _live(runtime: Runtime, merchant_id: str) -> list[str]:
+    return [record["endpoint_id"] for record in await book_of(runtime).endpoints(merchant_id)]
 
 
 async def test_registrations_at_once_make_one_endpoint(database: Database, fresh_merchant: str) -> None:
     """From two processes, as far as the database can tell."""
-    async with core_for(database) as one, core_for(database) as other:
-        asked = [register(core, fresh_merchant, URL) for core in (one, other) * 6]
+    async with runtime_for(database) as one, runtime_for(database) as other:
+        asked = [register(runtime, fresh_merchant, URL) for runtime in (one, other) * 6]
         answers = await asyncio.gather(*asked, return_exceptions=True)
         (made,) = [answer for answer in answers if isinstance(answer, Registered)]
         taken = [answer.endpoint_id for answer in answers if isinstance(answer, UrlTaken)]
@@ -87,16 +87,16 @@ async def test_a_registration_waits_for_what_another_one_comes_to(
     database: Database, fresh_merchant: str, commits: bool
 ) -> None:
     """The first is written and not committed when the second asks: told of it, or made in its place."""
-    async with core_for(database) as core:
-        pool = SlowCommits(core.pool)
-        rules = endpoints_of(core)
+    async with runtime_for(database) as runtime:
+        pool = SlowCommits(runtime.pool)
+        rules = endpoints_of(runtime)
         rules._book = EndpointBook(cast(Any, pool))
         first = asyncio.create_task(
             rules.register(fresh_merchant, url=URL, event_types=None, description=None, actor="key:test")
         )
         await pool.waiting.wait()
-        second = asyncio.create_task(register(core, fresh_merchant, URL))
-        await _blocked(core)
+        second = asyncio.create_task(register(runtime, fresh_merchant, URL))
+        await _blocked(runtime)
         if commits:
             pool.go_on.set()
             made = await first
@@ -107,45 +107,45 @@ async def test_a_registration_waits_for_what_another_one_comes_to(
             first.cancel()
             await asyncio.gather(first, return_exceptions=True)
             made = await second
-        assert await _live(core, fresh_merchant) == [made.endpoint_id]
+        assert await _live(runtime, fresh_merchant) == [made.endpoint_id]
 
 
-async def _blocked(core: Core) -> None:
+async def _blocked(runtime: Runtime) -> None:
     """Until somebody waits for another transaction."""
-    while not await core.pool.fetchval("SELECT count(*) FROM pg_locks WHERE NOT granted"):
+    while not await runtime.pool.fetchval("SELECT count(*) FROM pg_locks WHERE NOT granted"):
         await asyncio.sleep(0.01)
 
 
 async def test_an_endpoint_deleted_while_its_url_is_registered_is_no_reason_to_refuse(
     database: Database, fresh_merchant: str
 ) -> None:
-    async with core_for(database, outbound_endpoints_limit=1) as core:
-        book = book_of(core)
+    async with runtime_for(database, outbound_endpoints_limit=1) as runtime:
+        book = book_of(runtime)
         found = book.endpoint_at
 
         async def deleted_meanwhile(merchant_id: str, url: str) -> str | None:
-            for endpoint_id in await _live(core, merchant_id):
+            for endpoint_id in await _live(runtime, merchant_id):
                 await book.delete(merchant_id, endpoint_id, actor="key:other")
             return await found(merchant_id, url)
 
-        await register(core, fresh_merchant, URL)
-        rules = endpoints_of(core)
+        await register(runtime, fresh_merchant, URL)
+        rules = endpoints_of(runtime)
         rules._book = book
         book.endpoint_at = deleted_meanwhile  # type: ignore[method-assign]  # the race
         made = await rules.register(fresh_merchant, url=URL, event_types=None, description=None, actor="key:test")
-        assert await _live(core, fresh_merchant) == [made.endpoint_id]
+        assert await _live(runtime, fresh_merchant) == [made.endpoint_id]
         with pytest.raises(TooManyEndpoints):
-            await register(core, fresh_merchant, f"{URL}/other")
+            await register(runtime, fresh_merchant, f"{URL}/other")
 
 
 async def test_asking_again_to_resend_does_not_send_the_rest_again(database: Database, fresh_merchant: str) -> None:
     """What the first request has sent again is no longer unheard; one message resent twice keeps its id."""
-    async with receiving() as receiver, core_for(database) as core, worker(core) as delivery:
-        made = await register(core, fresh_merchant, receiver)
-        book, rules = book_of(core), endpoints_of(core)
+    async with receiving() as receiver, runtime_for(database) as runtime, worker(runtime) as delivery:
+        made = await register(runtime, fresh_merchant, receiver)
+        book, rules = book_of(runtime), endpoints_of(runtime)
         await book.disable(fresh_merchant, made.endpoint_id, "by_request", actor="key:test")
         for number in range(3):
-            await pay(core, fresh_merchant, f"k{number}")
+            await pay(runtime, fresh_merchant, f"k{number}")
         await drain(delivery)
         await book.enable(fresh_merchant, made.endpoint_id, actor="key:test")
         (endpoint,) = await book.endpoints(fresh_merchant)

@@ -8,18 +8,18 @@ from collections.abc import Sequence
 
 import pytest
 
-from tallystick.core import Core
+from tallystick.flows.runtime import Runtime
 from tallystick.record.postgres.outbox import LaneName, OutboundBook
 from tests.conftest import NewDatabase
-from tests.outbound.stand import core_for, register
+from tests.outbound.stand import register, runtime_for
 
 #: Lanes of the endpoint that has much to be told; they are older than all others.
 FLOOD = 300
 
 
-async def _fill(core: Core, merchant_id: str, endpoint_id: str, lanes: int, age_ms: int) -> None:
+async def _fill(runtime: Runtime, merchant_id: str, endpoint_id: str, lanes: int, age_ms: int) -> None:
     """Lanes a millisecond apart, the oldest so old."""
-    await core.pool.execute(
+    await runtime.pool.execute(
         "INSERT INTO message_lane (merchant_id, endpoint_id, payment_id, rung, next_try_at)"
         " SELECT $1, $2, 'pay_' || $2 || i, 1, now() - ($4::bigint - i) * interval '1 ms'"
         " FROM generate_series(1, $3::int) i",
@@ -38,18 +38,18 @@ def _of_each(lanes: Sequence[LaneName]) -> Counter[str]:
 async def test_every_endpoint_has_its_share_and_the_longest_wait_is_first(
     new_database: NewDatabase, merchants: Sequence[str]
 ) -> None:
-    async with core_for(new_database()) as core:
-        book = OutboundBook(core.pool)
+    async with runtime_for(new_database()) as runtime:
+        book = OutboundBook(runtime.pool)
         assert await book.due(100, [], 4) == []
         flooded, failing, quiet = [
-            (await register(core, merchant_id, f"http://127.0.0.1:9/{number}")).endpoint_id
+            (await register(runtime, merchant_id, f"http://127.0.0.1:9/{number}")).endpoint_id
             for number, merchant_id in enumerate(merchants)
         ]
-        await _fill(core, merchants[0], flooded, FLOOD, age_ms=60_000)
-        await _fill(core, merchants[1], failing, 20, age_ms=30_000)
-        await _fill(core, merchants[2], quiet, 3, age_ms=10_000)
-        await _fill(core, merchants[2], quiet + "later", 1, age_ms=-60_000)
-        await core.pool.execute("UPDATE webhook_endpoint SET failing_since = now() WHERE endpoint_id = $1", failing)
+        await _fill(runtime, merchants[0], flooded, FLOOD, age_ms=60_000)
+        await _fill(runtime, merchants[1], failing, 20, age_ms=30_000)
+        await _fill(runtime, merchants[2], quiet, 3, age_ms=10_000)
+        await _fill(runtime, merchants[2], quiet + "later", 1, age_ms=-60_000)
+        await runtime.pool.execute("UPDATE webhook_endpoint SET failing_since = now() WHERE endpoint_id = $1", failing)
 
         lanes = await book.due(100, [], 4)
         assert _of_each(lanes) == {flooded: 4, failing: 1, quiet: 3}
@@ -64,7 +64,7 @@ async def test_every_endpoint_has_its_share_and_the_longest_wait_is_first(
         assert _of_each(await book.due(100, [quiet], 4)) == {flooded: 4, failing: 1}
         assert not set(await book.due(100, [], 4)) & set(taken), "what is under way is not looked at"
 
-        await core.pool.execute("UPDATE webhook_endpoint SET state = 'disabled' WHERE endpoint_id = $1", flooded)
+        await runtime.pool.execute("UPDATE webhook_endpoint SET state = 'disabled' WHERE endpoint_id = $1", flooded)
         assert flooded not in _of_each(await book.due(100, [], 4))
 
 

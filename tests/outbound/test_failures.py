@@ -10,20 +10,20 @@ import pytest
 from aiohttp import web
 
 from tallystick.api.webhook_endpoints import book_of, endpoints_of
-from tallystick.core import Core
+from tallystick.flows.runtime import Runtime
+from tallystick.flows.webhooks.outbound import endpoints as rules
+from tallystick.flows.webhooks.outbound.retries import JITTER, SCHEDULE_MS
 from tallystick.kit.clock import monotonic_ms
-from tallystick.outbound import endpoints as rules
-from tallystick.outbound.retries import JITTER, SCHEDULE_MS
 from tests.conftest import Database
 from tests.outbound.receiver import Got, first, ok, receiving, status
 from tests.outbound.stand import (
-    core_for,
     deliveries,
     drain,
     endpoint,
     lanes,
     pay,
     register,
+    runtime_for,
     tries,
     worker,
     worker_at,
@@ -36,9 +36,9 @@ MILLISECOND = timedelta(milliseconds=1)
 MARGIN_MS = 60_000
 
 
-async def _due_in_ms(core: Core, merchant_id: str) -> int:
+async def _due_in_ms(runtime: Runtime, merchant_id: str) -> int:
     """As the real clock sees it."""
-    value: int = await core.pool.fetchval(
+    value: int = await runtime.pool.fetchval(
         "SELECT (extract(epoch FROM min(next_try_at) - now()) * 1000)::bigint FROM message_delivery"
         " WHERE merchant_id = $1 AND state = 'open'",
         merchant_id,
@@ -46,10 +46,10 @@ async def _due_in_ms(core: Core, merchant_id: str) -> int:
     return value
 
 
-async def _waits_ms(core: Core, merchant_id: str) -> float:
+async def _waits_ms(runtime: Runtime, merchant_id: str) -> float:
     """From the last try's beginning until the only message's next."""
-    (one,) = await deliveries(core, merchant_id)
-    waits: timedelta = one["next_try_at"] - (await tries(core, merchant_id))[-1]["started_at"]
+    (one,) = await deliveries(runtime, merchant_id)
+    waits: timedelta = one["next_try_at"] - (await tries(runtime, merchant_id))[-1]["started_at"]
     return waits / MILLISECOND
 
 
@@ -57,17 +57,17 @@ async def test_ten_tries_on_schedule_then_it_is_given_up_and_can_be_asked_for(
     database: Database, fresh_merchant: str
 ) -> None:
     """Three and a half days in virtual time."""
-    async with receiving() as receiver, core_for(database) as core:
+    async with receiving() as receiver, runtime_for(database) as runtime:
         receiver.script = status(500)
-        made = await register(core, fresh_merchant, receiver)
-        await pay(core, fresh_merchant, "k")
+        made = await register(runtime, fresh_merchant, receiver)
+        await pay(runtime, fresh_merchant, "k")
         shift_ms, took_ms = 0, 0
         due_at: datetime | None = None
         for number, delay_ms in enumerate(SCHEDULE_MS, start=1):
             if number > 1:
-                due_at = (await deliveries(core, fresh_merchant))[0]["next_try_at"]
-                assert delay_ms <= await _waits_ms(core, fresh_merchant) <= delay_ms * (1 + JITTER) + took_ms
-                due_in_ms = await _due_in_ms(core, fresh_merchant)
+                due_at = (await deliveries(runtime, fresh_merchant))[0]["next_try_at"]
+                assert delay_ms <= await _waits_ms(runtime, fresh_merchant) <= delay_ms * (1 + JITTER) + took_ms
+                due_in_ms = await _due_in_ms(runtime, fresh_merchant)
                 if delay_ms > MARGIN_MS:
                     async with worker_at(database, due_in_ms - MARGIN_MS) as early:
                         await drain(early)
@@ -78,27 +78,27 @@ async def test_ten_tries_on_schedule_then_it_is_given_up_and_can_be_asked_for(
                 await drain(delivery)
             took_ms = monotonic_ms() - began_ms
             assert len(receiver.got) == number
-            assert due_at is None or (await tries(core, fresh_merchant))[-1]["started_at"] >= due_at
-        (one,) = await deliveries(core, fresh_merchant)
+            assert due_at is None or (await tries(runtime, fresh_merchant))[-1]["started_at"] >= due_at
+        (one,) = await deliveries(runtime, fresh_merchant)
         assert (one["state"], one["tries"], one["next_try_at"]) == ("exhausted", len(SCHEDULE_MS), None)
-        assert await lanes(core, fresh_merchant) == 0
+        assert await lanes(runtime, fresh_merchant) == 0
         assert len({got.message_id for got in receiver.got}) == 1
         stamps = [int(got.headers["webhook-timestamp"]) for got in receiver.got]
         assert stamps == sorted(set(stamps)), "each try is stamped with its own time"
-        assert [row["number"] for row in await tries(core, fresh_merchant)] == list(range(1, 11))
+        assert [row["number"] for row in await tries(runtime, fresh_merchant)] == list(range(1, 11))
 
         async with worker_at(database, shift_ms + 40 * DAY_MS) as much_later:
             await drain(much_later)
         assert len(receiver.got) == 10, "given up is given up"
 
         receiver.script = ok
-        await book_of(core).resend(fresh_merchant, made.endpoint_id, [one["message_id"]], actor="key:test")
-        async with worker(core) as delivery:
+        await book_of(runtime).resend(fresh_merchant, made.endpoint_id, [one["message_id"]], actor="key:test")
+        async with worker(runtime) as delivery:
             await drain(delivery)
-        (one,) = await deliveries(core, fresh_merchant)
+        (one,) = await deliveries(runtime, fresh_merchant)
         assert (one["state"], one["tries"], one["resends"]) == ("delivered", 1, 1)
         assert receiver.got[-1].message_id == receiver.got[0].message_id
-        asked = [row for row in await tries(core, fresh_merchant) if row["result"] == "resend_requested"]
+        asked = [row for row in await tries(runtime, fresh_merchant) if row["result"] == "resend_requested"]
         assert [row["actor"] for row in asked] == ["key:test"]
 
 
@@ -119,25 +119,25 @@ async def test_ten_tries_on_schedule_then_it_is_given_up_and_can_be_asked_for(
 async def test_only_2xx_is_success_and_redirects_are_not_followed(
     database: Database, fresh_merchant: str, answer: Any, result: str
 ) -> None:
-    async with receiving() as receiver, core_for(database) as core, worker(core) as delivery:
+    async with receiving() as receiver, runtime_for(database) as runtime, worker(runtime) as delivery:
         receiver.script = answer
-        await register(core, fresh_merchant, receiver)
-        await pay(core, fresh_merchant, "k")
+        await register(runtime, fresh_merchant, receiver)
+        await pay(runtime, fresh_merchant, "k")
         await drain(delivery)
         assert len(receiver.got) == 1
-        (tried,) = await tries(core, fresh_merchant)
+        (tried,) = await tries(runtime, fresh_merchant)
         assert tried["result"] == result
-        assert [one["state"] for one in await deliveries(core, fresh_merchant)] == ["open"]
+        assert [one["state"] for one in await deliveries(runtime, fresh_merchant)] == ["open"]
 
 
 @pytest.mark.parametrize("code", [200, 201, 202, 204, 299])
 async def test_every_2xx_is_success(database: Database, fresh_merchant: str, code: int) -> None:
-    async with receiving() as receiver, core_for(database) as core, worker(core) as delivery:
+    async with receiving() as receiver, runtime_for(database) as runtime, worker(runtime) as delivery:
         receiver.script = status(code)
-        await register(core, fresh_merchant, receiver)
-        await pay(core, fresh_merchant, "k")
+        await register(runtime, fresh_merchant, receiver)
+        await pay(runtime, fresh_merchant, "k")
         await drain(delivery)
-        assert [one["state"] for one in await deliveries(core, fresh_merchant)] == ["delivered"]
+        assert [one["state"] for one in await deliveries(runtime, fresh_merchant)] == ["delivered"]
 
 
 async def test_what_does_not_answer_in_time_is_tried_again(database: Database, fresh_merchant: str) -> None:
@@ -147,20 +147,20 @@ async def test_what_does_not_answer_in_time_is_tried_again(database: Database, f
 
     async with (
         receiving() as receiver,
-        core_for(database, outbound_timeout_ms=400) as core,
-        worker(core) as delivery,
+        runtime_for(database, outbound_timeout_ms=400) as runtime,
+        worker(runtime) as delivery,
     ):
         receiver.script = hangs
-        await register(core, fresh_merchant, receiver)
-        await pay(core, fresh_merchant, "k")
+        await register(runtime, fresh_merchant, receiver)
+        await pay(runtime, fresh_merchant, "k")
         await drain(delivery)
-        (tried,) = await tries(core, fresh_merchant)
+        (tried,) = await tries(runtime, fresh_merchant)
         assert (tried["result"], tried["status"]) == ("timed_out", None)
         assert 350 <= tried["duration_ms"] < 20_000  # on whatever machine, far less than the answer takes
         receiver.script = ok
         async with worker_at(database, 10_000) as later:
             await drain(later)
-        assert [one["state"] for one in await deliveries(core, fresh_merchant)] == ["delivered"]
+        assert [one["state"] for one in await deliveries(runtime, fresh_merchant)] == ["delivered"]
 
 
 async def test_an_endless_answer_is_not_read(database: Database, fresh_merchant: str) -> None:
@@ -174,7 +174,7 @@ async def test_an_endless_answer_is_not_read(database: Database, fresh_merchant:
             await response.write(b"x" * 65_536)
 
     requests: list[web.Request] = []
-    async with receiving() as receiver, core_for(database) as core, worker(core) as delivery:
+    async with receiving() as receiver, runtime_for(database) as runtime, worker(runtime) as delivery:
         handle = receiver.handle
 
         async def remember(request: web.Request) -> web.StreamResponse:
@@ -183,10 +183,10 @@ async def test_an_endless_answer_is_not_read(database: Database, fresh_merchant:
 
         receiver.handle = remember  # type: ignore[method-assign]  # this one script streams
         receiver.script = endless
-        await register(core, fresh_merchant, receiver)
-        await pay(core, fresh_merchant, "k")
+        await register(runtime, fresh_merchant, receiver)
+        await pay(runtime, fresh_merchant, "k")
         await drain(delivery)
-        (tried,) = await tries(core, fresh_merchant)
+        (tried,) = await tries(runtime, fresh_merchant)
         assert tried["result"] == "delivered"
         assert tried["duration_ms"] < 400
 
@@ -199,46 +199,46 @@ async def test_nobody_at_home_and_no_http_are_tried_again(database: Database, fr
 
     server = await asyncio.start_server(nonsense, "127.0.0.1", 0)
     port = server.sockets[0].getsockname()[1]
-    async with core_for(database) as core, worker(core) as delivery:
-        await register(core, fresh_merchant, f"http://127.0.0.1:{port}/")
-        await pay(core, fresh_merchant, "k1")
+    async with runtime_for(database) as runtime, worker(runtime) as delivery:
+        await register(runtime, fresh_merchant, f"http://127.0.0.1:{port}/")
+        await pay(runtime, fresh_merchant, "k1")
         await drain(delivery)
         server.close()
         await server.wait_closed()
-        await pay(core, fresh_merchant, "k2")
+        await pay(runtime, fresh_merchant, "k2")
         await drain(delivery)
-        assert [one["result"] for one in await tries(core, fresh_merchant)] == ["broken", "unreachable"]
-        assert {one["state"] for one in await deliveries(core, fresh_merchant)} == {"open"}
+        assert [one["result"] for one in await tries(runtime, fresh_merchant)] == ["broken", "unreachable"]
+        assert {one["state"] for one in await deliveries(runtime, fresh_merchant)} == {"open"}
 
 
 async def test_gone_disables_the_endpoint_and_gives_up_what_was_on_its_way(
     database: Database, fresh_merchant: str
 ) -> None:
-    async with receiving() as receiver, core_for(database) as core, worker(core) as delivery:
+    async with receiving() as receiver, runtime_for(database) as runtime, worker(runtime) as delivery:
         receiver.script = status(410)
-        made = await register(core, fresh_merchant, receiver)
-        await pay(core, fresh_merchant, "k", captured_later=True)
+        made = await register(runtime, fresh_merchant, receiver)
+        await pay(runtime, fresh_merchant, "k", captured_later=True)
         await drain(delivery)
-        row = await endpoint(core, made.endpoint_id)
+        row = await endpoint(runtime, made.endpoint_id)
         assert (row["state"], row["disabled_reason"]) == ("disabled", "gone")
-        assert [one["state"] for one in await deliveries(core, fresh_merchant)] == ["canceled", "canceled"]
-        assert await lanes(core, fresh_merchant) == 0
+        assert [one["state"] for one in await deliveries(runtime, fresh_merchant)] == ["canceled", "canceled"]
+        assert await lanes(runtime, fresh_merchant) == 0
 
         receiver.script = ok
-        await pay(core, fresh_merchant, "while disabled")
+        await pay(runtime, fresh_merchant, "while disabled")
         async with worker_at(database, 10 * DAY_MS) as later:
             await drain(later)
         assert len(receiver.got) == 1
-        states = [one["state"] for one in await deliveries(core, fresh_merchant)]
+        states = [one["state"] for one in await deliveries(runtime, fresh_merchant)]
         assert states == ["canceled"] * 3, "what came while it was disabled can be asked for"
 
-        await book_of(core).enable(fresh_merchant, made.endpoint_id, actor="key:test")
+        await book_of(runtime).enable(fresh_merchant, made.endpoint_id, actor="key:test")
         since = row["created_at"]
-        resent = await endpoints_of(core).resend_since(fresh_merchant, made.endpoint_id, since, actor="key:test")
+        resent = await endpoints_of(runtime).resend_since(fresh_merchant, made.endpoint_id, since, actor="key:test")
         assert (resent.count, resent.more) == (3, False)
         await drain(delivery)
-        assert {one["state"] for one in await deliveries(core, fresh_merchant)} == {"delivered"}
-        acts = await core.pool.fetch(
+        assert {one["state"] for one in await deliveries(runtime, fresh_merchant)} == {"delivered"}
+        acts = await runtime.pool.fetch(
             "SELECT act, detail, actor FROM webhook_endpoint_act WHERE endpoint_id = $1 ORDER BY act_id",
             made.endpoint_id,
         )
@@ -250,41 +250,41 @@ async def test_gone_disables_the_endpoint_and_gives_up_what_was_on_its_way(
 
 
 async def test_an_endpoint_that_fails_for_too_long_is_disabled(database: Database, fresh_merchant: str) -> None:
-    async with receiving() as receiver, core_for(database, outbound_failing_limit_ms=3_600_000) as core:
+    async with receiving() as receiver, runtime_for(database, outbound_failing_limit_ms=3_600_000) as runtime:
         receiver.script = status(500)
-        made = await register(core, fresh_merchant, receiver)
-        await pay(core, fresh_merchant, "k1")
-        async with worker(core) as delivery:
+        made = await register(runtime, fresh_merchant, receiver)
+        await pay(runtime, fresh_merchant, "k1")
+        async with worker(runtime) as delivery:
             await drain(delivery)
-        assert (await endpoint(core, made.endpoint_id))["failing_since"] is not None
-        assert (await endpoint(core, made.endpoint_id))["state"] == "enabled"
+        assert (await endpoint(runtime, made.endpoint_id))["failing_since"] is not None
+        assert (await endpoint(runtime, made.endpoint_id))["state"] == "enabled"
         async with worker_at(database, 3_700_000, outbound_failing_limit_ms=3_600_000) as later:
             await drain(later)
-        row = await endpoint(core, made.endpoint_id)
+        row = await endpoint(runtime, made.endpoint_id)
         assert (row["state"], row["disabled_reason"]) == ("disabled", "failing")
-        assert [one["state"] for one in await deliveries(core, fresh_merchant)] == ["canceled"]
+        assert [one["state"] for one in await deliveries(runtime, fresh_merchant)] == ["canceled"]
 
 
 async def test_one_success_ends_the_failing(database: Database, fresh_merchant: str) -> None:
-    async with receiving() as receiver, core_for(database) as core, worker(core) as delivery:
+    async with receiving() as receiver, runtime_for(database) as runtime, worker(runtime) as delivery:
         receiver.script = first(1)
-        made = await register(core, fresh_merchant, receiver)
-        await pay(core, fresh_merchant, "k")
+        made = await register(runtime, fresh_merchant, receiver)
+        await pay(runtime, fresh_merchant, "k")
         await drain(delivery)
-        assert (await endpoint(core, made.endpoint_id))["failing_since"] is not None
+        assert (await endpoint(runtime, made.endpoint_id))["failing_since"] is not None
         async with worker_at(database, 10_000) as later:
             await drain(later)
-        assert (await endpoint(core, made.endpoint_id))["failing_since"] is None
+        assert (await endpoint(runtime, made.endpoint_id))["failing_since"] is None
 
 
 async def test_a_failing_endpoint_is_asked_by_one_message_at_a_time(database: Database, fresh_merchant: str) -> None:
-    async with receiving() as receiver, core_for(database) as core, worker(core) as delivery:
+    async with receiving() as receiver, runtime_for(database) as runtime, worker(runtime) as delivery:
         receiver.script = status(500)
-        await register(core, fresh_merchant, receiver)
-        await pay(core, fresh_merchant, "first")
+        await register(runtime, fresh_merchant, receiver)
+        await pay(runtime, fresh_merchant, "first")
         await delivery.round()
         for number in range(5):
-            await pay(core, fresh_merchant, f"k{number}")
+            await pay(runtime, fresh_merchant, f"k{number}")
         await delivery.round()
         assert len(receiver.got) == 2
 
@@ -313,41 +313,43 @@ async def test_a_failing_endpoint_is_asked_by_one_message_at_a_time(database: Da
 async def test_retry_after_is_honoured_within_bounds(
     database: Database, fresh_merchant: str, asked: str, waited_ms: int
 ) -> None:
-    async with receiving() as receiver, core_for(database) as core, worker(core) as delivery:
+    async with receiving() as receiver, runtime_for(database) as runtime, worker(runtime) as delivery:
         receiver.script = status(503, Retry_After=asked)
-        await register(core, fresh_merchant, receiver)
-        await pay(core, fresh_merchant, "k")
+        await register(runtime, fresh_merchant, receiver)
+        await pay(runtime, fresh_merchant, "k")
         began_ms = monotonic_ms()
         await drain(delivery)
         took_ms = monotonic_ms() - began_ms
-        assert waited_ms <= await _waits_ms(core, fresh_merchant) <= waited_ms * (1 + JITTER) + took_ms
+        assert waited_ms <= await _waits_ms(runtime, fresh_merchant) <= waited_ms * (1 + JITTER) + took_ms
 
 
 async def test_disabling_by_hand_stops_what_is_on_its_way_and_nothing_else(
     database: Database, fresh_merchant: str
 ) -> None:
-    async with receiving() as one, receiving() as other, core_for(database) as core, worker(core) as delivery:
+    async with receiving() as one, receiving() as other, runtime_for(database) as runtime, worker(runtime) as delivery:
         one.script, other.script = first(1), first(1)
-        made = await register(core, fresh_merchant, one)
-        await register(core, fresh_merchant, other)
-        await pay(core, fresh_merchant, "k")
+        made = await register(runtime, fresh_merchant, one)
+        await register(runtime, fresh_merchant, other)
+        await pay(runtime, fresh_merchant, "k")
         await drain(delivery)
-        await book_of(core).disable(fresh_merchant, made.endpoint_id, "by_request", actor="key:test")
+        await book_of(runtime).disable(fresh_merchant, made.endpoint_id, "by_request", actor="key:test")
         async with worker_at(database, 10_000) as later:
             await drain(later)
         assert (len(one.got), len(other.got)) == (1, 2)
 
 
 async def test_a_deleted_endpoint_has_no_secrets_left(database: Database, fresh_merchant: str) -> None:
-    async with receiving() as receiver, core_for(database) as core, worker(core) as delivery:
-        made = await register(core, fresh_merchant, receiver)
-        assert await book_of(core).delete(fresh_merchant, made.endpoint_id, actor="key:test")
-        assert not await book_of(core).delete(fresh_merchant, made.endpoint_id, actor="key:test")
-        await pay(core, fresh_merchant, "k")
+    async with receiving() as receiver, runtime_for(database) as runtime, worker(runtime) as delivery:
+        made = await register(runtime, fresh_merchant, receiver)
+        assert await book_of(runtime).delete(fresh_merchant, made.endpoint_id, actor="key:test")
+        assert not await book_of(runtime).delete(fresh_merchant, made.endpoint_id, actor="key:test")
+        await pay(runtime, fresh_merchant, "k")
         await drain(delivery)
         assert receiver.got == []
-        assert await deliveries(core, fresh_merchant) == []
-        left = await core.pool.fetchval("SELECT count(*) FROM webhook_secret WHERE endpoint_id = $1", made.endpoint_id)
+        assert await deliveries(runtime, fresh_merchant) == []
+        left = await runtime.pool.fetchval(
+            "SELECT count(*) FROM webhook_secret WHERE endpoint_id = $1", made.endpoint_id
+        )
         assert left == 0
 
 
@@ -355,15 +357,15 @@ async def test_a_large_backlog_is_sent_again_in_pieces_oldest_first(
     database: Database, fresh_merchant: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(rules, "RESEND_LIMIT", 2)
-    async with receiving() as receiver, core_for(database) as core, worker(core) as delivery:
-        made = await register(core, fresh_merchant, receiver)
-        await book_of(core).disable(fresh_merchant, made.endpoint_id, "by_request", actor="key:test")
-        missed = [await pay(core, fresh_merchant, f"k{number}") for number in range(3)]
+    async with receiving() as receiver, runtime_for(database) as runtime, worker(runtime) as delivery:
+        made = await register(runtime, fresh_merchant, receiver)
+        await book_of(runtime).disable(fresh_merchant, made.endpoint_id, "by_request", actor="key:test")
+        missed = [await pay(runtime, fresh_merchant, f"k{number}") for number in range(3)]
         await drain(delivery)
-        await book_of(core).enable(fresh_merchant, made.endpoint_id, actor="key:test")
-        since = (await endpoint(core, made.endpoint_id))["created_at"]
+        await book_of(runtime).enable(fresh_merchant, made.endpoint_id, actor="key:test")
+        since = (await endpoint(runtime, made.endpoint_id))["created_at"]
         for expected in ((2, True), (1, False), (0, False)):
-            resent = await endpoints_of(core).resend_since(fresh_merchant, made.endpoint_id, since, actor="key:test")
+            resent = await endpoints_of(runtime).resend_since(fresh_merchant, made.endpoint_id, since, actor="key:test")
             assert (resent.count, resent.more) == expected
             await drain(delivery)
         assert {got.json["payment_id"] for got in receiver.got[:2]} == set(missed[:2])

@@ -9,7 +9,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tallystick.outbound.retries import JITTER, RETRY_AFTER_LIMIT_MS, SCHEDULE_MS, retry_after_ms, wait_ms
+from tallystick.flows.webhooks.outbound.retries import (
+    JITTER,
+    RETRY_AFTER_LIMIT_MS,
+    SCHEDULE_MS,
+    retry_after_ms,
+    wait_ms,
+)
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 

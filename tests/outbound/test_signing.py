@@ -9,11 +9,11 @@ import pytest
 from standardwebhooks import Webhook, WebhookVerificationError
 
 from tallystick.api.webhook_endpoints import endpoints_of
-from tallystick.outbound import delivery as delivering
-from tallystick.outbound.signing import new_secret, signed_headers
+from tallystick.flows.webhooks.outbound import worker as delivering
+from tallystick.flows.webhooks.outbound.signing import new_secret, signed_headers
 from tests.conftest import Database
 from tests.outbound.receiver import Got, receiving
-from tests.outbound.stand import core_for, drain, pay, register, worker, worker_at
+from tests.outbound.stand import drain, pay, register, runtime_for, worker, worker_at
 
 DAY_MS = 86_400_000
 
@@ -54,15 +54,15 @@ def test_secrets_are_what_the_standard_asks_for() -> None:
 
 
 async def test_both_secrets_sign_during_the_overlap_and_one_after_it(database: Database, fresh_merchant: str) -> None:
-    async with receiving() as receiver, core_for(database) as core, worker(core) as delivery:
-        made = await register(core, fresh_merchant, receiver)
-        rotated = await endpoints_of(core).rotate(fresh_merchant, made.endpoint_id, None, actor="key:test")
-        await pay(core, fresh_merchant, "during")
+    async with receiving() as receiver, runtime_for(database) as runtime, worker(runtime) as delivery:
+        made = await register(runtime, fresh_merchant, receiver)
+        rotated = await endpoints_of(runtime).rotate(fresh_merchant, made.endpoint_id, None, actor="key:test")
+        await pay(runtime, fresh_merchant, "during")
         await drain(delivery)
         during = receiver.got[-1]
         assert during.verified(made.secret) == during.verified(rotated.secret)
         assert len(during.headers["webhook-signature"].split(" ")) == 2
-        await pay(core, fresh_merchant, "after")
+        await pay(runtime, fresh_merchant, "after")
         async with worker_at(database, DAY_MS + 60_000) as later:
             await drain(later)
         after = receiver.got[-1]
@@ -71,10 +71,10 @@ async def test_both_secrets_sign_during_the_overlap_and_one_after_it(database: D
 
 
 async def test_a_secret_that_leaked_signs_no_more_at_once(database: Database, fresh_merchant: str) -> None:
-    async with receiving() as receiver, core_for(database) as core, worker(core) as delivery:
-        made = await register(core, fresh_merchant, receiver)
-        rotated = await endpoints_of(core).rotate(fresh_merchant, made.endpoint_id, 0, actor="key:test")
-        await pay(core, fresh_merchant, "k")
+    async with receiving() as receiver, runtime_for(database) as runtime, worker(runtime) as delivery:
+        made = await register(runtime, fresh_merchant, receiver)
+        rotated = await endpoints_of(runtime).rotate(fresh_merchant, made.endpoint_id, 0, actor="key:test")
+        await pay(runtime, fresh_merchant, "k")
         await drain(delivery)
         receiver.got[0].verified(rotated.secret)
         with pytest.raises(WebhookVerificationError):
@@ -82,12 +82,12 @@ async def test_a_secret_that_leaked_signs_no_more_at_once(database: Database, fr
 
 
 async def test_a_second_rotation_gives_the_first_secret_no_more_time(database: Database, fresh_merchant: str) -> None:
-    async with receiving() as receiver, core_for(database) as core:
-        made = await register(core, fresh_merchant, receiver)
-        rules = endpoints_of(core)
+    async with receiving() as receiver, runtime_for(database) as runtime:
+        made = await register(runtime, fresh_merchant, receiver)
+        rules = endpoints_of(runtime)
         second = await rules.rotate(fresh_merchant, made.endpoint_id, 3_600_000, actor="key:test")
         third = await rules.rotate(fresh_merchant, made.endpoint_id, 2 * DAY_MS, actor="key:test")
-        await pay(core, fresh_merchant, "k")
+        await pay(runtime, fresh_merchant, "k")
         async with worker_at(database, 3_700_000) as later:
             await drain(later)
         (got,) = receiver.got
@@ -96,11 +96,11 @@ async def test_a_second_rotation_gives_the_first_secret_no_more_time(database: D
 
 async def test_rotating_without_end_makes_no_endless_header(database: Database, fresh_merchant: str) -> None:
     """And whoever asked for it until an answer came, has the newest secret or still the oldest: both sign."""
-    async with receiving() as receiver, core_for(database) as core, worker(core) as delivery:
-        made = await register(core, fresh_merchant, receiver)
+    async with receiving() as receiver, runtime_for(database) as runtime, worker(runtime) as delivery:
+        made = await register(runtime, fresh_merchant, receiver)
         for _ in range(12):
-            last = await endpoints_of(core).rotate(fresh_merchant, made.endpoint_id, None, actor="key:test")
-        await pay(core, fresh_merchant, "k")
+            last = await endpoints_of(runtime).rotate(fresh_merchant, made.endpoint_id, None, actor="key:test")
+        await pay(runtime, fresh_merchant, "k")
         await drain(delivery)
         receiver.got[0].verified(last.secret)
         receiver.got[0].verified(made.secret)
@@ -117,17 +117,19 @@ async def test_secrets_lie_encrypted_and_are_not_logged(
             written.append(f"{event} {known}")
 
     monkeypatch.setattr(delivering, "log", Lines())
-    async with receiving() as receiver, core_for(database) as core, worker(core) as delivery:
-        made = await register(core, fresh_merchant, receiver)
+    async with receiving() as receiver, runtime_for(database) as runtime, worker(runtime) as delivery:
+        made = await register(runtime, fresh_merchant, receiver)
         plain = base64.b64decode(made.secret.removeprefix("whsec_"))
-        sealed = await core.pool.fetchval("SELECT sealed FROM webhook_secret WHERE endpoint_id = $1", made.endpoint_id)
+        sealed = await runtime.pool.fetchval(
+            "SELECT sealed FROM webhook_secret WHERE endpoint_id = $1", made.endpoint_id
+        )
         assert made.secret.encode() not in sealed
         assert plain not in sealed
         # Another row's secret opens nothing here: what is sealed belongs to its row.
-        await core.pool.execute(
+        await runtime.pool.execute(
             "UPDATE webhook_secret SET secret_id = 'sec_other' WHERE endpoint_id = $1", made.endpoint_id
         )
-        await pay(core, fresh_merchant, "k")
+        await pay(runtime, fresh_merchant, "k")
         await delivery.round()
         assert receiver.got == []
     assert [line.startswith("webhook secret cannot be opened") for line in written] == [True]

@@ -13,12 +13,12 @@ from typing import Any
 import pytest
 import trustme
 
-from tallystick.outbound.addresses import Guard
-from tallystick.outbound.delivery import Delivery
-from tallystick.outbound.tls import NO_TLS
+from tallystick.flows.webhooks.outbound.address_policy import Guard
+from tallystick.flows.webhooks.outbound.tls import NO_TLS
+from tallystick.flows.webhooks.outbound.worker import Delivery
 from tests.conftest import Database
 from tests.outbound.receiver import Receiver, receiving, status
-from tests.outbound.stand import core_for, deliveries, drain, pay, register, tries, worker
+from tests.outbound.stand import deliveries, drain, pay, register, runtime_for, tries, worker
 from tests.outbound.test_addresses import Names
 
 HOST = "merchant.example"
@@ -72,22 +72,22 @@ async def told(database: Database, merchant_id: str, urls: Sequence[str]) -> Asy
     guard = Guard(allow_private=True, lookup=Names(["127.0.0.1"]))
     # A handshake on a busy machine takes longer than the tests' usual time-out.
     async with (
-        core_for(database, outbound_timeout_ms=10_000, outbound_lease_ms=60_000) as core,
-        worker(core, guard=guard) as delivery,
+        runtime_for(database, outbound_timeout_ms=10_000, outbound_lease_ms=60_000) as runtime,
+        worker(runtime, guard=guard) as delivery,
     ):
         for number, url in enumerate(urls):
-            await register(core, merchant_id, url, guard=guard)
-            await pay(core, merchant_id, f"k{number}")
+            await register(runtime, merchant_id, url, guard=guard)
+            await pay(runtime, merchant_id, f"k{number}")
             await drain(delivery)
-        yield core, delivery
+        yield runtime, delivery
 
 
 async def test_the_name_of_the_url_is_asked_for_and_verified_at_the_address_that_was_looked_up(
     database: Database, fresh_merchant: str, authority: trustme.CA
 ) -> None:
     async with serving(authority.issue_cert(HOST)) as server:
-        async with told(database, fresh_merchant, [server.url()]) as (core, _):
-            assert [one["result"] for one in await tries(core, fresh_merchant)] == ["delivered"]
+        async with told(database, fresh_merchant, [server.url()]) as (runtime, _):
+            assert [one["result"] for one in await tries(runtime, fresh_merchant)] == ["delivered"]
         assert server.names == [HOST]
         assert len(server.receiver.got) == 1
 
@@ -127,10 +127,10 @@ async def test_a_certificate_that_is_not_valid_is_a_failed_try_and_nothing_leave
     database: Database, fresh_merchant: str, authority: trustme.CA, issue: Issue, reason: str
 ) -> None:
     async with serving(issue(authority)) as server:
-        async with told(database, fresh_merchant, [server.url()]) as (core, _):
-            (tried,) = await tries(core, fresh_merchant)
+        async with told(database, fresh_merchant, [server.url()]) as (runtime, _):
+            (tried,) = await tries(runtime, fresh_merchant)
             assert (tried["result"], tried["status"], tried["detail"]) == ("tls_failed", None, reason)
-            assert [one["state"] for one in await deliveries(core, fresh_merchant)] == ["open"], "it is tried again"
+            assert [one["state"] for one in await deliveries(runtime, fresh_merchant)] == ["open"], "it is tried again"
         assert server.names == [HOST], "it was reached"
         assert server.receiver.got == []
 
@@ -141,9 +141,9 @@ async def test_an_address_in_the_url_needs_a_certificate_of_its_own(
     async with (
         serving(authority.issue_cert("127.0.0.1")) as right,
         serving(authority.issue_cert(HOST)) as wrong,
-        told(database, fresh_merchant, [right.url("127.0.0.1"), wrong.url("127.0.0.1")]) as (core, _),
+        told(database, fresh_merchant, [right.url("127.0.0.1"), wrong.url("127.0.0.1")]) as (runtime, _),
     ):
-        results = {(one["result"], one["detail"]) for one in await tries(core, fresh_merchant)}
+        results = {(one["result"], one["detail"]) for one in await tries(runtime, fresh_merchant)}
         assert results == {
             ("delivered", None),
             ("tls_failed", "the certificate is not valid for the URL's address"),
@@ -156,18 +156,18 @@ async def test_a_connection_made_for_one_name_does_not_serve_another_at_the_same
 ) -> None:
     async with (
         serving(authority.issue_cert(HOST)) as server,
-        told(database, fresh_merchant, [server.url(), server.url(OTHER_HOST)]) as (core, _),
+        told(database, fresh_merchant, [server.url(), server.url(OTHER_HOST)]) as (runtime, _),
     ):
         assert server.names[-1] == OTHER_HOST
         assert {got.headers["host"].split(":")[0] for got in server.receiver.got} == {HOST}
-        assert "tls_failed" in [one["result"] for one in await tries(core, fresh_merchant)]
+        assert "tls_failed" in [one["result"] for one in await tries(runtime, fresh_merchant)]
 
 
 async def test_what_speaks_no_tls_gets_nothing(database: Database, fresh_merchant: str) -> None:
     async with receiving() as receiver:
         plain = f"https://{HOST}:{receiver.port}{receiver.path}"
-        async with told(database, fresh_merchant, [plain]) as (core, _):
-            (tried,) = await tries(core, fresh_merchant)
+        async with told(database, fresh_merchant, [plain]) as (runtime, _):
+            (tried,) = await tries(runtime, fresh_merchant)
             assert (tried["result"], tried["detail"]) == ("tls_failed", NO_TLS)
         assert receiver.got == []
 
@@ -181,8 +181,8 @@ async def test_a_redirect_to_another_host_is_not_followed(
         serving(authority.issue_cert(OTHER_HOST)) as other,
     ):
         server.receiver.script = status(code, Location=other.url(OTHER_HOST))
-        async with told(database, fresh_merchant, [server.url()]) as (core, _):
-            (tried,) = await tries(core, fresh_merchant)
+        async with told(database, fresh_merchant, [server.url()]) as (runtime, _):
+            (tried,) = await tries(runtime, fresh_merchant)
             assert (tried["result"], tried["status"]) == ("redirected", code)
             assert tried["detail"] == "redirects are not followed"
         assert len(server.receiver.got) == 1

@@ -12,15 +12,15 @@ from aiohttp import web
 from msgspec.structs import replace
 
 from tallystick.api.webhook_endpoints import book_of
-from tallystick.core import Core
+from tallystick.flows.runtime import Runtime
+from tallystick.flows.webhooks.outbound.address_policy import Guard
+from tallystick.flows.webhooks.outbound.client import Sending
+from tallystick.flows.webhooks.outbound.dispatch import Dispatch
 from tallystick.kit.clock import monotonic_ms, utc_now
-from tallystick.outbound.addresses import Guard
-from tallystick.outbound.dispatch import Dispatch
-from tallystick.outbound.sending import Sending
 from tallystick.record.postgres.outbox import OutboundBook
 from tests.conftest import Database
 from tests.outbound.receiver import Got, heard, ok, receiving
-from tests.outbound.stand import core_for, deliveries, drain, lanes, pay, register, tries, worker, worker_at
+from tests.outbound.stand import deliveries, drain, lanes, pay, register, runtime_for, tries, worker, worker_at
 from tests.races.stack import Client
 
 Result = TypeVar("Result")
@@ -91,11 +91,11 @@ class MortalConnection:
             raise
 
 
-async def _live_and_die(core: Core, at: int, *, after: bool) -> bool:
+async def _live_and_die(runtime: Runtime, at: int, *, after: bool) -> bool:
     """A worker's life with death at one of its statements. False where it came to its end before that."""
-    pool = MortalPool(core.pool, at, after=after)
+    pool = MortalPool(runtime.pool, at, after=after)
     before = asyncio.all_tasks()
-    async with worker(replace(core, pool=pool)) as delivery:
+    async with worker(replace(runtime, pool=pool)) as delivery:
 
         async def live() -> None:
             await drain(delivery)
@@ -115,29 +115,29 @@ async def _live_and_die(core: Core, at: int, *, after: bool) -> bool:
 async def test_death_at_any_statement_loses_nothing_and_keeps_the_order(
     database: Database, fresh_merchant: str, after: bool
 ) -> None:
-    async with receiving() as receiver, core_for(database) as core:
-        await register(core, fresh_merchant, receiver)
+    async with receiving() as receiver, runtime_for(database) as runtime:
+        await register(runtime, fresh_merchant, receiver)
         at, died = 0, True
         while died:
             at += 1
             receiver.got.clear()
-            payment_id = await pay(core, fresh_merchant, f"k{at}", captured_later=True)
-            died = await _live_and_die(core, at, after=after)
+            payment_id = await pay(runtime, fresh_merchant, f"k{at}", captured_later=True)
+            died = await _live_and_die(runtime, at, after=after)
             async with worker_at(database, 10_000 * at) as survivor:
                 await drain(survivor)
             assert heard(receiver) == [(payment_id, "payment.authorized"), (payment_id, "payment.captured")], at
             assert len(receiver.got) <= 3, "at most the one message under way is sent twice"
-            assert {one["state"] for one in await deliveries(core, fresh_merchant)} == {"delivered"}, at
-            assert await lanes(core, fresh_merchant) == 0, at
+            assert {one["state"] for one in await deliveries(runtime, fresh_merchant)} == {"delivered"}, at
+            assert await lanes(runtime, fresh_merchant) == 0, at
         assert at > 20, "the statements of two messages were all tried"
 
 
 async def test_a_worker_that_dies_between_sending_and_recording_has_it_sent_again(
     database: Database, fresh_merchant: str
 ) -> None:
-    async with receiving() as receiver, core_for(database, outbound_lease_ms=60_000) as core:
-        made = await register(core, fresh_merchant, receiver)
-        await pay(core, fresh_merchant, "k")
+    async with receiving() as receiver, runtime_for(database, outbound_lease_ms=60_000) as runtime:
+        made = await register(runtime, fresh_merchant, receiver)
+        await pay(runtime, fresh_merchant, "k")
         before = asyncio.all_tasks()
 
         async def kills(got: Got) -> web.StreamResponse:
@@ -147,13 +147,13 @@ async def test_a_worker_that_dies_between_sending_and_recording_has_it_sent_agai
             return await ok(got)
 
         receiver.script = kills
-        async with worker(core) as delivery:
+        async with worker(runtime) as delivery:
             with pytest.raises(asyncio.CancelledError):
                 await delivery.round()
         assert len(receiver.got) == 1
-        assert await tries(core, fresh_merchant) == []
+        assert await tries(runtime, fresh_merchant) == []
         receiver.script = ok
-        async with worker(core) as other:
+        async with worker(runtime) as other:
             await drain(other)
             assert len(receiver.got) == 1, "the lease still holds"
         async with worker_at(database, 61_000) as other:
@@ -168,8 +168,8 @@ async def test_two_workers_share_the_work_and_send_nothing_twice(database: Datab
     patience = {"outbound_timeout_ms": 60_000, "outbound_lease_ms": 180_000}  # a time-out would be a second try
     async with (
         receiving() as receiver,
-        core_for(database, **patience) as one,
-        core_for(database, **patience) as other,
+        runtime_for(database, **patience) as one,
+        runtime_for(database, **patience) as other,
     ):
         await register(one, fresh_merchant, receiver)
         stop = asyncio.Event()
@@ -207,12 +207,12 @@ async def test_a_lease_that_was_lost_costs_a_repetition_and_no_order(database: D
 
     async with (
         receiving() as receiver,
-        core_for(database, outbound_timeout_ms=60_000, outbound_lease_ms=180_000) as core,
-        worker(core) as first,
+        runtime_for(database, outbound_timeout_ms=60_000, outbound_lease_ms=180_000) as runtime,
+        worker(runtime) as first,
     ):
         receiver.script = waits
-        await register(core, fresh_merchant, receiver)
-        await pay(core, fresh_merchant, "k", captured_later=True)
+        await register(runtime, fresh_merchant, receiver)
+        await pay(runtime, fresh_merchant, "k", captured_later=True)
         slow = asyncio.create_task(first.round())
         await arrived.wait()
         async with worker_at(database, 181_000) as second:
@@ -220,28 +220,28 @@ async def test_a_lease_that_was_lost_costs_a_repetition_and_no_order(database: D
         go_on.set()
         await slow
         assert receiver.types == ["payment.authorized", "payment.authorized", "payment.captured"]
-        assert [one["state"] for one in await deliveries(core, fresh_merchant)] == ["delivered", "delivered"]
-        assert [one["number"] for one in await tries(core, fresh_merchant)] == [1, 1, 1]
-        assert await lanes(core, fresh_merchant) == 0
+        assert [one["state"] for one in await deliveries(runtime, fresh_merchant)] == ["delivered", "delivered"]
+        assert [one["number"] for one in await tries(runtime, fresh_merchant)] == [1, 1, 1]
+        assert await lanes(runtime, fresh_merchant) == 0
 
 
 async def test_who_froze_past_the_lease_writes_nothing(database: Database, fresh_merchant: str) -> None:
-    async with receiving() as receiver, core_for(database) as core:
+    async with receiving() as receiver, runtime_for(database) as runtime:
         sending = Sending(Guard(allow_private=True), timeout_ms=400, connections=1)
         try:
             answer = await sending.send(receiver.url, {}, b"{}", write_by_ms=monotonic_ms() - 1, now=utc_now())
             assert answer.result == "too_late"
         finally:
             await sending.close()
-        await register(core, fresh_merchant, receiver)
-        await pay(core, fresh_merchant, "k")
+        await register(runtime, fresh_merchant, receiver)
+        await pay(runtime, fresh_merchant, "k")
         # A lease as long as two time-outs leaves no time to begin.
-        lease_ms = 2 * core.settings.outbound_timeout_ms
-        async with worker(replace(core, settings=replace(core.settings, outbound_lease_ms=lease_ms))) as frozen:
+        lease_ms = 2 * runtime.settings.outbound_timeout_ms
+        async with worker(replace(runtime, settings=replace(runtime.settings, outbound_lease_ms=lease_ms))) as frozen:
             await frozen.round()
         assert receiver.got == []
-        assert await tries(core, fresh_merchant) == []
-        async with worker(core) as delivery:
+        assert await tries(runtime, fresh_merchant) == []
+        async with worker(runtime) as delivery:
             await drain(delivery)
         assert len(receiver.got) == 1
 
@@ -250,8 +250,13 @@ async def test_what_is_put_in_while_the_last_message_is_under_way_is_not_overloo
     database: Database, fresh_merchant: str
 ) -> None:
     """The lane's worker finds it empty in the same moment: the bell was rung, so it stays."""
-    async with receiving() as receiver, core_for(database) as core, worker(core) as sender, worker(core) as other:
-        client = Client(core, fresh_merchant)
+    async with (
+        receiving() as receiver,
+        runtime_for(database) as runtime,
+        worker(runtime) as sender,
+        worker(runtime) as other,
+    ):
+        client = Client(runtime, fresh_merchant)
 
         async def refunds_meanwhile(got: Got) -> web.StreamResponse:
             if got.json["type"] == "payment.captured":
@@ -260,8 +265,8 @@ async def test_what_is_put_in_while_the_last_message_is_under_way_is_not_overloo
             return await ok(got)
 
         receiver.script = refunds_meanwhile
-        await register(core, fresh_merchant, receiver)
-        await pay(core, fresh_merchant, "k")
+        await register(runtime, fresh_merchant, receiver)
+        await pay(runtime, fresh_merchant, "k")
         await drain(sender)
         assert receiver.types == ["payment.captured", "refund.created", "refund.succeeded"]
 
@@ -301,8 +306,8 @@ async def test_what_is_put_in_by_a_transaction_that_nobody_sees_yet_is_not_overl
     database: Database, fresh_merchant: str
 ) -> None:
     """The lane looks empty to whoever would end it, and is not: that is what it is rung for."""
-    async with receiving() as receiver, core_for(database) as core, worker(core) as sender:
-        client, pool = Client(core, fresh_merchant), SlowCommits(core.pool)
+    async with receiving() as receiver, runtime_for(database) as runtime, worker(runtime) as sender:
+        client, pool = Client(runtime, fresh_merchant), SlowCommits(runtime.pool)
         dispatching: list[asyncio.Task[int]] = []
 
         async def refunds_meanwhile(got: Got) -> web.StreamResponse:
@@ -314,8 +319,8 @@ async def test_what_is_put_in_by_a_transaction_that_nobody_sees_yet_is_not_overl
             return await ok(got)
 
         receiver.script = refunds_meanwhile
-        await register(core, fresh_merchant, receiver)
-        await pay(core, fresh_merchant, "k")
+        await register(runtime, fresh_merchant, receiver)
+        await pay(runtime, fresh_merchant, "k")
         sending = asyncio.create_task(sender.round())
         await pool.waiting.wait()
         await asyncio.sleep(0.2)  # the result of the first is being written, and waits for the lane's row
@@ -329,29 +334,29 @@ async def test_what_is_put_in_by_a_transaction_that_nobody_sees_yet_is_not_overl
 async def test_what_is_asked_for_again_while_it_is_under_way_is_sent_again(
     database: Database, fresh_merchant: str
 ) -> None:
-    async with receiving() as receiver, core_for(database) as core, worker(core) as delivery:
-        made = await register(core, fresh_merchant, receiver)
+    async with receiving() as receiver, runtime_for(database) as runtime, worker(runtime) as delivery:
+        made = await register(runtime, fresh_merchant, receiver)
 
         async def asks_again(got: Got) -> web.StreamResponse:
             if len(receiver.got) == 1:
-                await book_of(core).resend(fresh_merchant, made.endpoint_id, [got.message_id], actor="key:test")
+                await book_of(runtime).resend(fresh_merchant, made.endpoint_id, [got.message_id], actor="key:test")
             return await ok(got)
 
         receiver.script = asks_again
-        await pay(core, fresh_merchant, "k")
+        await pay(runtime, fresh_merchant, "k")
         await drain(delivery)
         assert len(receiver.got) == 2
-        (one,) = await deliveries(core, fresh_merchant)
+        (one,) = await deliveries(runtime, fresh_merchant)
         assert (one["state"], one["resends"], one["tries"]) == ("delivered", 1, 1)
-        assert await lanes(core, fresh_merchant) == 0
+        assert await lanes(runtime, fresh_merchant) == 0
 
 
 async def test_the_database_may_be_away_for_a_moment_when_a_result_is_written(
     database: Database, fresh_merchant: str
 ) -> None:
-    async with receiving() as receiver, core_for(database) as core, worker(core) as delivery:
-        await register(core, fresh_merchant, receiver)
-        await pay(core, fresh_merchant, "k")
+    async with receiving() as receiver, runtime_for(database) as runtime, worker(runtime) as delivery:
+        await register(runtime, fresh_merchant, receiver)
+        await pay(runtime, fresh_merchant, "k")
         record, failures = delivery.book.record, 2
 
         async def fails_at_first(tried: Any) -> None:
@@ -364,4 +369,4 @@ async def test_the_database_may_be_away_for_a_moment_when_a_result_is_written(
         delivery.book.record = fails_at_first  # type: ignore[method-assign]  # the fault
         await drain(delivery)
         assert len(receiver.got) == 1
-        assert [one["state"] for one in await deliveries(core, fresh_merchant)] == ["delivered"]
+        assert [one["state"] for one in await deliveries(runtime, fresh_merchant)] == ["delivered"]

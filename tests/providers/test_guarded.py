@@ -12,10 +12,11 @@ import pytest
 from msgspec.structs import replace
 from structlog.testing import capture_logs
 
-from tallystick.core import Core
 from tallystick.domain.change import Change
 from tallystick.domain.traits import Traits
 from tallystick.domain.verdicts import Approved, Declined, NotFound, NotSent, Pending, RequiresAction, Unknown, Verdict
+from tallystick.flows.assembly import open_runtime
+from tallystick.flows.runtime import Runtime
 from tallystick.kit.clock import monotonic_ms
 from tallystick.kit.ids import new_id
 from tallystick.providers.circuit import Guarded, Limits
@@ -23,7 +24,6 @@ from tallystick.providers.http import UNREACHABLE
 from tallystick.providers.port import ProviderCall, send
 from tallystick.providers.registry import configured_providers, guarded
 from tallystick.settings.load import Settings, SettingsError, load_settings
-from tallystick.wiring import open_core
 from tests.acquirer import AcquirerProcess
 from tests.conftest import Database
 from tests.races.stack import HURRIED, BookedProvider, Client, read, recover
@@ -453,9 +453,9 @@ async def test_the_wiring_guards_every_provider(database: Database) -> None:
     settings = Settings(
         stripe_api_key="sk_test_none", adyen_api_key="none", adyen_merchant_account="none", provider_connections=65
     )
-    async with open_core(settings, database.app_url) as core:
-        assert core.providers.keys() == {"simulator", "stripe", "adyen"}
-        assert all(isinstance(provider, Guarded) for provider in core.providers.values())
+    async with open_runtime(settings, database.app_url) as runtime:
+        assert runtime.providers.keys() == {"simulator", "stripe", "adyen"}
+        assert all(isinstance(provider, Guarded) for provider in runtime.providers.values())
 
 
 async def test_adyen_s_limit_is_its_threads() -> None:
@@ -500,8 +500,8 @@ def test_limits_that_cannot_be(name: str, value: str) -> None:
 @asynccontextmanager
 async def an_outage(
     database: Database, merchant_id: str, time: Time, patience_ms: int = 120_000
-) -> AsyncIterator[tuple[Core, BookedProvider, Callable[[], Awaitable[list[tuple[str, int]]]]]]:
-    """A core whose provider refuses connections, its circuit open, and what has become of a dozen payments: the state
+) -> AsyncIterator[tuple[Runtime, BookedProvider, Callable[[], Awaitable[list[tuple[str, int]]]]]]:
+    """A runtime whose provider refuses connections, its circuit open, and what has become of a dozen payments: the state
     and the submissions of each."""
     booked = BookedProvider()
 
@@ -512,32 +512,34 @@ async def an_outage(
     # A probe that comes too late to be sent tells nothing, and two of them end a round.
     settings = replace(HURRIED, send_window_ms=60_000, resubmit_limit=2, provider_circuit_patience_ms=patience_ms)
     limits = replace(LIMITS, calls_at_once=100)
-    async with open_core(settings, database.app_url, providers={"simulator": Guarded(booked, limits, time)}) as core:
-        client = Client(core, merchant_id)
+    async with open_runtime(
+        settings, database.app_url, providers={"simulator": Guarded(booked, limits, time)}
+    ) as runtime:
+        client = Client(runtime, merchant_id)
         for number in range(12):
             assert read(await client.create(f"away-{number}"))["in_doubt"] is False
 
         async def became() -> list[tuple[str, int]]:
             return [
                 (record["state"], record["submissions"])
-                for record in await core.pool.fetch(
+                for record in await runtime.pool.fetch(
                     "SELECT p.state, a.submissions FROM payment p JOIN attempt a USING (merchant_id, payment_id)"
                     " WHERE merchant_id = $1",
                     merchant_id,
                 )
             ]
 
-        yield core, booked, became
+        yield runtime, booked, became
 
 
 async def test_recovery_waits_for_a_circuit(database: Database, time: Time, fresh_merchant: str) -> None:
-    async with an_outage(database, fresh_merchant, time) as (core, booked, became):
-        await recover(core, rounds=50)
+    async with an_outage(database, fresh_merchant, time) as (runtime, booked, became):
+        await recover(runtime, rounds=50)
         assert await became() == [("authorizing", 1)] * 12, "no try is spent on what the circuit would refuse"
         assert len(booked.calls) == LIMITS.calls
         booked.before = None
         time.now_s += 6
-        await recover(core)
+        await recover(runtime)
         assert {state for state, _ in await became()} == {"captured"}
         assert len(booked.effects_for(fresh_merchant)) == 12
 
@@ -545,14 +547,14 @@ async def test_recovery_waits_for_a_circuit(database: Database, time: Time, fres
 async def test_recovery_tries_a_circuit_with_one_at_a_time(
     database: Database, time: Time, fresh_merchant: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async with an_outage(database, fresh_merchant, time) as (core, booked, became):
-        commit = core.journal.commit
+    async with an_outage(database, fresh_merchant, time) as (runtime, booked, became):
+        commit = runtime.journal.commit
 
         async def commit_late(change: Change) -> object:  # so that all have looked before the first one sends
             await asyncio.sleep(0.1)
             return await commit(change)
 
-        monkeypatch.setattr(core.journal, "commit", commit_late)
+        monkeypatch.setattr(runtime.journal, "commit", commit_late)
         time.now_s += 6
         gate = asyncio.Event()
 
@@ -560,23 +562,23 @@ async def test_recovery_tries_a_circuit_with_one_at_a_time(
             await gate.wait()
 
         booked.before = hang
-        recovery = asyncio.create_task(recover(core, rounds=50))
+        recovery = asyncio.create_task(recover(runtime, rounds=50))
         while len(booked.calls) == LIMITS.calls:
             await asyncio.sleep(0.01)
-        other = Client(core, fresh_merchant)
+        other = Client(runtime, fresh_merchant)
         assert read(await other.create("meanwhile"))["state"] == "authorizing"
-        await recover(core, rounds=50)
+        await recover(runtime, rounds=50)
         assert sorted(await became()) == [("authorizing", 1)] * 12 + [("authorizing", 2)], "the probe alone"
         booked.before = None
         gate.set()
         await recovery
-        await recover(core)
+        await recover(runtime)
         assert {state for state, _ in await became()} == {"captured"}
 
 
 async def test_recovery_s_patience_with_a_circuit_ends(database: Database, time: Time, fresh_merchant: str) -> None:
-    async with an_outage(database, fresh_merchant, time, patience_ms=0) as (core, booked, became):
-        await recover(core)
+    async with an_outage(database, fresh_merchant, time, patience_ms=0) as (runtime, booked, became):
+        await recover(runtime)
         assert await became() == [("failed", 3)] * 12
         assert len(booked.calls) == LIMITS.calls
 
@@ -598,8 +600,8 @@ async def test_an_outage_through_the_door(database: Database, tmp_path: Path, fr
         provider_circuit_probes=1,
     )
     try:
-        async with open_core(settings, database.app_url) as core:
-            client, provider = Client(core, fresh_merchant), core.providers["simulator"]
+        async with open_runtime(settings, database.app_url) as runtime:
+            client, provider = Client(runtime, fresh_merchant), runtime.providers["simulator"]
             assert isinstance(provider, Guarded)
             assert read(await client.create("before"))["state"] == "captured"
             process.kill()
@@ -610,7 +612,7 @@ async def test_an_outage_through_the_door(database: Database, tmp_path: Path, fr
             await asyncio.sleep(0.4)
             assert read(await client.create("after"))["state"] == "captured"
             assert provider.circuit == "closed"
-            await recover(core)
+            await recover(runtime)
             ended = [read(await client.create(f"away-{number}")) for number in range(12)]
             assert {(one["state"], one["failure"]["code"]) for one in ended} == {("failed", "provider_unreachable")}
             for one in away:

@@ -12,21 +12,21 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from tallystick import payments
-from tallystick.core import Core
 from tallystick.decisions.instructions import Instruction
 from tallystick.domain.requests.commands import CancelPayment, CapturePayment, CreatePayment, CreateRefund
 from tallystick.domain.requests.fingerprint import FINGERPRINT_VERSION, canonical, fingerprint
 from tallystick.domain.traits import Traits
 from tallystick.domain.verdicts import Approved, NotFound, NotSent, Unknown, Verdict
+from tallystick.flows.assembly import open_runtime
+from tallystick.flows.payments import instructions
+from tallystick.flows.payments.idempotency import Reply
+from tallystick.flows.recovery.worker import Recovery
+from tallystick.flows.runtime import Runtime
 from tallystick.kit.clock import monotonic_ms
 from tallystick.kit.ids import new_id
 from tallystick.providers.port import ProviderCall
 from tallystick.record.postgres.recovery_schedule import ScheduleBook
-from tallystick.recovery import Recovery
-from tallystick.replies import Reply
 from tallystick.settings.load import Settings
-from tallystick.wiring import open_core
 
 #: Short enough for tests; a sender has long enough to send on a busy machine.
 SETTINGS = Settings(
@@ -124,10 +124,10 @@ async def timed_out(_: ProviderCall) -> Unknown:
 
 
 class Client:
-    """Sends instructions to the core as the HTTP face does."""
+    """Sends instructions to the runtime as the HTTP face does."""
 
-    def __init__(self, core: Core, merchant_id: str) -> None:
-        self.core = core
+    def __init__(self, runtime: Runtime, merchant_id: str) -> None:
+        self.runtime = runtime
         self.merchant_id = merchant_id
 
     def instruction(self, key: str, operation: str, path: str, body: dict[str, Any]) -> Instruction:
@@ -161,20 +161,20 @@ class Client:
         )
         body = {"amount": amount, "manual": manual} | other
         instruction = self.instruction(key, "POST /v1/payments", "/v1/payments", body)
-        return await payments.create_payment(self.core, instruction, command, "simulator")
+        return await instructions.create_payment(self.runtime, instruction, command, "simulator")
 
     async def capture(self, key: str, payment_id: str, amount: int | None = None) -> Reply:
         instruction = self._follow_up(key, payment_id, "capture", amount)
-        return await payments.capture_payment(self.core, instruction, payment_id, CapturePayment(amount=amount))
+        return await instructions.capture_payment(self.runtime, instruction, payment_id, CapturePayment(amount=amount))
 
     async def cancel(self, key: str, payment_id: str) -> Reply:
         instruction = self._follow_up(key, payment_id, "cancel", None)
-        return await payments.cancel_payment(self.core, instruction, payment_id, CancelPayment())
+        return await instructions.cancel_payment(self.runtime, instruction, payment_id, CancelPayment())
 
     async def refund(self, key: str, payment_id: str, amount: int | None = None) -> Reply:
         instruction = self._follow_up(key, payment_id, "refunds", amount)
         command = CreateRefund(amount=amount, reason=None)
-        return await payments.create_refund(self.core, instruction, payment_id, command)
+        return await instructions.create_refund(self.runtime, instruction, payment_id, command)
 
     def _follow_up(self, key: str, payment_id: str, what: str, amount: int | None) -> Instruction:
         body = {} if amount is None else {"amount": amount}
@@ -188,18 +188,18 @@ def read(reply: Reply) -> dict[str, Any]:
 
 
 @asynccontextmanager
-async def core_of(
+async def runtime_of(
     app_url: str, provider: BookedProvider, *, shift_ms: int = 0, settings: Settings = SETTINGS
-) -> AsyncIterator[Core]:
-    """A core whose clock (and so everybody's deadlines, as it sees them) is shifted."""
+) -> AsyncIterator[Runtime]:
+    """A runtime whose clock (and so everybody's deadlines, as it sees them) is shifted."""
     shifted = replace(settings, clock_shift_ms=shift_ms)
-    async with open_core(shifted, app_url, providers={"simulator": provider}) as core:
-        yield core
+    async with open_runtime(shifted, app_url, providers={"simulator": provider}) as runtime:
+        yield runtime
 
 
-async def recover(core: Core, rounds: int = 200) -> None:
+async def recover(runtime: Runtime, rounds: int = 200) -> None:
     """Run recovery until it finds nothing for a while."""
-    recovery = Recovery(core, ScheduleBook(core.pool, clock_shift_ms=core.settings.clock_shift_ms))
+    recovery = Recovery(runtime, ScheduleBook(runtime.pool, clock_shift_ms=runtime.settings.clock_shift_ms))
     quiet = 0
     for _ in range(rounds):
         quiet = quiet + 1 if await recovery.round() == 0 else 0

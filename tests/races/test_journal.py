@@ -18,7 +18,7 @@ from tallystick.kit.ids import new_id
 from tallystick.record.journal import Existing, Fresh, Journal, JournalLimits, Stale
 from tallystick.record.postgres.connections import connect
 from tests.conftest import Database
-from tests.races.stack import BookedProvider, Client, core_of, read
+from tests.races.stack import BookedProvider, Client, read, runtime_of
 
 TERMS = Terms(account="main", send_window_ms=1_000, request_timeout_ms=1_000, settling_ms=1_000)
 LIMITS = JournalLimits(
@@ -164,9 +164,9 @@ async def test_a_connection_lost_at_any_statement(
 
 async def test_outcomes_without_a_key_survive_a_lost_commit(database: Database, fresh_merchant: str) -> None:
     provider = BookedProvider()
-    async with core_of(database.app_url, provider) as core:
-        payment = read(await Client(core, fresh_merchant).create("key", manual=True))
-        loaded = await core.reads.load(fresh_merchant, payment["id"])
+    async with runtime_of(database.app_url, provider) as runtime:
+        payment = read(await Client(runtime, fresh_merchant).create("key", manual=True))
+        loaded = await runtime.reads.load(fresh_merchant, payment["id"])
     assert loaded is not None
     step = Cause(change_id=new_id("chg"), at=loaded.stored.payment.updated_at, trigger="test", actor="test")
     change = decide.expire_payment(loaded.stored.payment, new_id("att"), step, TERMS)
@@ -208,8 +208,8 @@ WAITING_FOR_A_LOCK = (
 async def test_a_deadlock_is_run_again(database: Database, fresh_merchant: str) -> None:
     """Another session holds the balance row that the batch needs, and waits for one that the batch holds."""
     provider = BookedProvider()
-    async with core_of(database.app_url, provider) as core:
-        client = Client(core, fresh_merchant)
+    async with runtime_of(database.app_url, provider) as runtime:
+        client = Client(runtime, fresh_merchant)
         await client.create("first")
         owner = await asyncpg.connect(database.owner_url)
         try:
@@ -219,7 +219,7 @@ async def test_a_deadlock_is_run_again(database: Database, fresh_merchant: str) 
             waiting = asyncio.create_task(client.create("second"))
             while not await owner.fetchval(WAITING_FOR_A_LOCK):
                 await asyncio.sleep(0.01)
-            held = await core.reads.instruction(fresh_merchant, "second")
+            held = await runtime.reads.instruction(fresh_merchant, "second")
             assert held is not None, "the intent is in the record; its outcome waits for the balance"
             try:
                 async with asyncio.timeout(60):

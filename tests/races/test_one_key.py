@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 
 from tests.conftest import Database
-from tests.races.stack import BookedProvider, Client, core_of, read, recover, timed_out
+from tests.races.stack import BookedProvider, Client, read, recover, runtime_of, timed_out
 
 
 async def test_fifty_clients_with_one_key(database: Database, fresh_merchant: str) -> None:
@@ -15,8 +15,8 @@ async def test_fifty_clients_with_one_key(database: Database, fresh_merchant: st
         await asyncio.sleep(0.1)
 
     provider.before = slowly
-    async with core_of(database.app_url, provider) as core:
-        client = Client(core, fresh_merchant)
+    async with runtime_of(database.app_url, provider) as runtime:
+        client = Client(runtime, fresh_merchant)
         replies = await asyncio.gather(*(client.create("key") for _ in range(50)))
         later = await client.create("key")
     assert len(provider.calls) == len(provider.effects_for(fresh_merchant)) == 1
@@ -36,7 +36,7 @@ async def test_fifty_clients_with_one_key(database: Database, fresh_merchant: st
 
 async def test_fifty_clients_over_two_journals(database: Database, fresh_merchant: str) -> None:
     provider = BookedProvider()
-    async with core_of(database.app_url, provider) as one, core_of(database.app_url, provider) as other:
+    async with runtime_of(database.app_url, provider) as one, runtime_of(database.app_url, provider) as other:
         clients = [Client(one, fresh_merchant), Client(other, fresh_merchant)]
         replies = await asyncio.gather(*(clients[n % 2].create("key") for n in range(50)))
         keys = await asyncio.gather(*(clients[n % 2].create(f"key-{n // 2}") for n in range(100)))
@@ -48,8 +48,8 @@ async def test_fifty_clients_over_two_journals(database: Database, fresh_merchan
 
 async def test_same_key_twice_in_one_batch_with_other_payloads(database: Database, fresh_merchant: str) -> None:
     provider = BookedProvider()
-    async with core_of(database.app_url, provider) as core:
-        client = Client(core, fresh_merchant)
+    async with runtime_of(database.app_url, provider) as runtime:
+        client = Client(runtime, fresh_merchant)
         replies = await asyncio.gather(*(client.create("key", amount) for amount in (100, 200, 300)))
     assert sorted(reply.status for reply in replies) == [201, 422, 422]
     refused = [read(reply) for reply in replies if reply.status == 422]
@@ -59,8 +59,8 @@ async def test_same_key_twice_in_one_batch_with_other_payloads(database: Databas
 
 
 async def test_a_key_is_taken_by_its_operation_and_path(database: Database, fresh_merchant: str) -> None:
-    async with core_of(database.app_url, BookedProvider()) as core:
-        client = Client(core, fresh_merchant)
+    async with runtime_of(database.app_url, BookedProvider()) as runtime:
+        client = Client(runtime, fresh_merchant)
         payment = read(await client.create("key", manual=True))
         other = read(await client.create("key-2", manual=True))
         wrong_operation = read(await client.capture("key", payment["id"]))
@@ -75,15 +75,15 @@ async def test_a_key_is_taken_by_its_operation_and_path(database: Database, fres
 async def test_an_unfinal_instruction_answers_202_and_later_replays(database: Database, fresh_merchant: str) -> None:
     provider = BookedProvider()
     provider.after = timed_out
-    async with core_of(database.app_url, provider) as core:
-        client = Client(core, fresh_merchant)
+    async with runtime_of(database.app_url, provider) as runtime:
+        client = Client(runtime, fresh_merchant)
         unknown = await client.create("key")
         assert unknown.status == 202
         assert not unknown.replayed
         assert read(unknown)["in_doubt"]
         again = await client.create("key")
         assert (again.status, again.replayed) == (202, False)
-        await recover(core)
+        await recover(runtime)
         final = await client.create("key")
         assert (final.status, final.replayed) == (201, True)
         assert read(final)["state"] == "captured"

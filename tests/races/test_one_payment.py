@@ -10,22 +10,22 @@ import pytest
 
 from tallystick.domain.lifecycles.attempt import ATTEMPT_OPEN
 from tallystick.domain.verdicts import Approved, Declined, NotSent, RequiresAction, Verdict
+from tallystick.flows.payments.attempts import settle_verdict
 from tallystick.kit.clock import monotonic_ms
-from tallystick.outcome import settle_verdict
 from tallystick.providers.port import ProviderCall
 from tests.conftest import Database
-from tests.races.stack import HURRIED, BookedProvider, Client, core_of, read, recover
+from tests.races.stack import HURRIED, BookedProvider, Client, read, recover, runtime_of
 
 
 async def test_twenty_refunds_of_sixty_percent(database: Database, fresh_merchant: str) -> None:
     provider = BookedProvider()
-    async with core_of(database.app_url, provider) as core:
-        client = Client(core, fresh_merchant)
+    async with runtime_of(database.app_url, provider) as runtime:
+        client = Client(runtime, fresh_merchant)
         payment = read(await client.create("create"))
         replies = await asyncio.gather(*(client.refund(f"r{n}", payment["id"], 600) for n in range(20)))
         replays = await asyncio.gather(*(client.refund(f"r{n}", payment["id"], 600) for n in range(20)))
-        found = await core.reads.payment(fresh_merchant, payment["id"])
-        rejected = await core.reads.rejections(fresh_merchant, payment["id"])
+        found = await runtime.reads.payment(fresh_merchant, payment["id"])
+        rejected = await runtime.reads.rejections(fresh_merchant, payment["id"])
     assert Counter(reply.status for reply in replies) == {201: 1, 409: 19}
     assert found is not None
     assert (found[0].amount_refunded, found[0].amount_refund_pending) == (600, 0)
@@ -38,7 +38,7 @@ async def test_twenty_refunds_of_sixty_percent(database: Database, fresh_merchan
 
 async def test_twenty_captures_with_different_keys(database: Database, fresh_merchant: str) -> None:
     provider = BookedProvider()
-    async with core_of(database.app_url, provider) as one, core_of(database.app_url, provider) as other:
+    async with runtime_of(database.app_url, provider) as one, runtime_of(database.app_url, provider) as other:
         clients = [Client(one, fresh_merchant), Client(other, fresh_merchant)]
         payment = read(await clients[0].create("create", manual=True))
         replies = await asyncio.gather(*(clients[n % 2].capture(f"c{n}", payment["id"]) for n in range(20)))
@@ -56,8 +56,8 @@ async def test_twenty_captures_with_different_keys(database: Database, fresh_mer
 
 async def test_capture_against_cancel(database: Database, fresh_merchant: str) -> None:
     provider = BookedProvider()
-    async with core_of(database.app_url, provider) as core:
-        client = Client(core, fresh_merchant)
+    async with runtime_of(database.app_url, provider) as runtime:
+        client = Client(runtime, fresh_merchant)
         for round_number in range(10):
             payment = read(await client.create(f"create-{round_number}", manual=True))
             captured, canceled = await asyncio.gather(
@@ -65,7 +65,7 @@ async def test_capture_against_cancel(database: Database, fresh_merchant: str) -
                 client.cancel(f"cancel-{round_number}", payment["id"]),
             )
             assert sorted((captured.status, canceled.status)) == [200, 409]
-            found = await core.reads.payment(fresh_merchant, payment["id"])
+            found = await runtime.reads.payment(fresh_merchant, payment["id"])
             assert found is not None
             assert found[0].state == ("captured" if captured.status == 200 else "canceled")
     assert len(provider.effects_for(fresh_merchant)) == 20
@@ -83,11 +83,11 @@ async def test_a_frozen_sender_that_wakes_after_recovery_sent_again(database: Da
 
         provider.before = frozen
         key = f"frozen-{forgetful}"
-        async with core_of(database.app_url, provider, settings=HURRIED) as sender:
+        async with runtime_of(database.app_url, provider, settings=HURRIED) as sender:
             sending = asyncio.create_task(Client(sender, fresh_merchant).create(key))
             while not provider.calls or monotonic_ms() <= provider.calls[0].send_by_ms:
                 await asyncio.sleep(0.01)
-            async with core_of(database.app_url, provider, shift_ms=2_000) as rescuer:
+            async with runtime_of(database.app_url, provider, shift_ms=2_000) as rescuer:
                 await recover(rescuer)
             assert len(provider.effects_for(fresh_merchant)) == 1
             awake.set()
@@ -107,13 +107,13 @@ async def test_money_on_a_closed_edge_goes_to_suspense(database: Database, fresh
         await stuck[-1].wait()
 
     provider.before = late
-    async with core_of(database.app_url, provider) as core:
-        client = Client(core, fresh_merchant)
+    async with runtime_of(database.app_url, provider) as runtime:
+        client = Client(runtime, fresh_merchant)
         sending = asyncio.create_task(client.create("key"))
         while not provider.calls:
             await asyncio.sleep(0.01)
         first_call = provider.calls[0]
-        async with core_of(database.app_url, _NeverThere(), shift_ms=10_000) as rescuer:
+        async with runtime_of(database.app_url, _NeverThere(), shift_ms=10_000) as rescuer:
             await recover(rescuer)
         failed = await client.create("key")
         assert read(failed)["state"] == "failed"
@@ -121,13 +121,15 @@ async def test_money_on_a_closed_edge_goes_to_suspense(database: Database, fresh
         provider.effects.append(first_call)
         for _ in range(2):
             verdict = await provider.fetch(first_call)
-            loaded = await core.reads.load(fresh_merchant, read(failed)["id"])
+            loaded = await runtime.reads.load(fresh_merchant, read(failed)["id"])
             assert loaded is not None
             await settle_verdict(
-                core, loaded.stored, first_call.attempt_id, verdict, cause="late answer", actor="provider:simulator"
+                runtime, loaded.stored, first_call.attempt_id, verdict, cause="late answer", actor="provider:simulator"
             )
-        accounts = {row["account"]: row["debits"] - row["credits"] for row in await core.reads.accounts(fresh_merchant)}
-        rejected = await core.reads.rejections(fresh_merchant, read(failed)["id"])
+        accounts = {
+            row["account"]: row["debits"] - row["credits"] for row in await runtime.reads.accounts(fresh_merchant)
+        }
+        rejected = await runtime.reads.rejections(fresh_merchant, read(failed)["id"])
         replay = await client.create("key")
         for event in stuck:
             event.set()
@@ -145,12 +147,12 @@ class _NeverThere(BookedProvider):
 
 
 async def test_history_cannot_be_changed_by_the_application(database: Database, fresh_merchant: str) -> None:
-    async with core_of(database.app_url, BookedProvider()) as core:
-        await Client(core, fresh_merchant).create("key")
+    async with runtime_of(database.app_url, BookedProvider()) as runtime:
+        await Client(runtime, fresh_merchant).create("key")
         for table in ("transition", "transfer", "response", "rejection", "instruction"):
             for statement in (f"DELETE FROM {table}", f"UPDATE {table} SET merchant_id = 'x'", f"TRUNCATE {table}"):
                 try:
-                    await core.pool.execute(statement)
+                    await runtime.pool.execute(statement)
                 except asyncpg.InsufficientPrivilegeError:
                     continue
                 raise AssertionError(f"the application may run: {statement}")
@@ -166,27 +168,27 @@ async def test_the_customer_acts_while_a_cancel_is_under_way(
     async def waits(call: ProviderCall) -> Verdict:
         return RequiresAction(next_action={"type": "redirect", "url": "/"}, reference="ch_1")
 
-    async with core_of(database.app_url, provider) as core:
-        client = Client(core, fresh_merchant)
+    async with runtime_of(database.app_url, provider) as runtime:
+        client = Client(runtime, fresh_merchant)
         provider.after = waits
         payment = read(await client.create("create"))
         assert payment["state"] == "requires_action"
 
         async def acts(call: ProviderCall) -> Verdict | None:
-            loaded = await core.reads.load(fresh_merchant, payment["id"])
+            loaded = await runtime.reads.load(fresh_merchant, payment["id"])
             assert loaded is not None
             attempt = loaded.stored.attempts[0]
             captured = Approved(amount=1_000, currency="EUR", effect="captured", reference="ch_1")
             await settle_verdict(
-                core, loaded.stored, attempt.attempt_id, captured, cause="test", actor="provider:simulator"
+                runtime, loaded.stored, attempt.attempt_id, captured, cause="test", actor="provider:simulator"
             )
             return Declined(code="charge_already_captured", message="Too late.") if declined else None
 
         provider.after, provider.before = None, acts
         canceled = await client.cancel("cancel", payment["id"])
         replay = await client.cancel("cancel", payment["id"])
-        rejected = await core.reads.rejections(fresh_merchant, payment["id"])
-        loaded = await core.reads.load(fresh_merchant, payment["id"])
+        rejected = await runtime.reads.rejections(fresh_merchant, payment["id"])
+        loaded = await runtime.reads.load(fresh_merchant, payment["id"])
     assert canceled.status == 200
     assert read(canceled)["state"] == "captured"
     assert replay.replayed

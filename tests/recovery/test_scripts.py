@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from tallystick.core import Core
+from tallystick.flows.assembly import open_runtime
+from tallystick.flows.recovery.worker import Recovery
+from tallystick.flows.runtime import Runtime
 from tallystick.record.postgres.recovery_schedule import ScheduleBook
-from tallystick.recovery import Recovery
 from tallystick.simulator.scripts import METHODS
-from tallystick.wiring import open_core
 from tests.acquirer import AcquirerProcess, acquirer
 from tests.conftest import Database
 from tests.dump import dump
@@ -37,7 +37,7 @@ CHECKS = 1_000
 def running(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Iterator[AcquirerProcess]:
     books = tmp_path_factory.mktemp("acquirer") / "books.sqlite"
     with acquirer(books, forgetful=request.param) as process:
-        process.forgetful = request.param  # type: ignore[attr-defined]  # told to the core below
+        process.forgetful = request.param  # type: ignore[attr-defined]  # told to the runtime below
         yield process
 
 
@@ -47,8 +47,8 @@ def never_arrives(method: str) -> bool:
 
 
 @asynccontextmanager
-async def core_at(database: Database, running: AcquirerProcess, patience_ms: int) -> AsyncIterator[Core]:
-    """A core that waits so long for answers, and for what is on its way."""
+async def runtime_at(database: Database, running: AcquirerProcess, patience_ms: int) -> AsyncIterator[Runtime]:
+    """A runtime that waits so long for answers, and for what is on its way."""
     forgetful: bool = running.forgetful  # type: ignore[attr-defined]  # told by the fixture
     settings = replace(
         HURRIED,
@@ -61,24 +61,24 @@ async def core_at(database: Database, running: AcquirerProcess, patience_ms: int
         recovery_checks_limit=CHECKS,
         provider_circuit_calls=1_000_000,  # the scripts are the same ones again and again
     )
-    async with open_core(settings, database.app_url) as core:
-        yield core
+    async with open_runtime(settings, database.app_url) as runtime:
+        yield runtime
 
 
 @pytest.fixture
-async def patient(database: Database, running: AcquirerProcess) -> AsyncIterator[Core]:
+async def patient(database: Database, running: AcquirerProcess) -> AsyncIterator[Runtime]:
     """For calls that are answered, or known to have failed at once."""
-    async with core_at(database, running, PATIENT_MS) as core:
-        yield core
+    async with runtime_at(database, running, PATIENT_MS) as runtime:
+        yield runtime
 
 
 @pytest.fixture
-async def hurried(database: Database, running: AcquirerProcess) -> AsyncIterator[Core]:
+async def hurried(database: Database, running: AcquirerProcess) -> AsyncIterator[Runtime]:
     """For calls that are not; recovery runs by its settings, for all."""
-    async with core_at(database, running, HURRIED_MS) as core:
+    async with runtime_at(database, running, HURRIED_MS) as runtime:
         stop = asyncio.Event()
-        loop = asyncio.create_task(Recovery(core, ScheduleBook(core.pool)).run(stop))
-        yield core
+        loop = asyncio.create_task(Recovery(runtime, ScheduleBook(runtime.pool)).run(stop))
+        yield runtime
         stop.set()
         await loop
 
@@ -115,7 +115,9 @@ CREATES = {
 
 
 @pytest.mark.parametrize("method", CREATES)
-async def test_create(patient: Core, hurried: Core, running: AcquirerProcess, fresh_merchant: str, method: str) -> None:
+async def test_create(
+    patient: Runtime, hurried: Runtime, running: AcquirerProcess, fresh_merchant: str, method: str
+) -> None:
     state, captured = CREATES[method]
     payment = await Shop(hurried if never_arrives(method) else patient, fresh_merchant).charge("key", method)
     assert (payment["state"], payment["amount_captured"]) == (state, captured)
@@ -129,7 +131,7 @@ async def test_create(patient: Core, hurried: Core, running: AcquirerProcess, fr
 
 @pytest.mark.parametrize("method", sorted(m for m in METHODS if m.startswith(("sim_capture_", "sim_cancel_"))))
 async def test_capture_and_cancel(
-    patient: Core, hurried: Core, running: AcquirerProcess, fresh_merchant: str, method: str
+    patient: Runtime, hurried: Runtime, running: AcquirerProcess, fresh_merchant: str, method: str
 ) -> None:
     shop = Shop(patient, fresh_merchant)
     payment = await shop.charge("create", method, manual=True)
@@ -151,7 +153,9 @@ async def test_capture_and_cancel(
 
 
 @pytest.mark.parametrize("method", sorted(m for m in METHODS if m.startswith("sim_refund_")))
-async def test_refund(patient: Core, hurried: Core, running: AcquirerProcess, fresh_merchant: str, method: str) -> None:
+async def test_refund(
+    patient: Runtime, hurried: Runtime, running: AcquirerProcess, fresh_merchant: str, method: str
+) -> None:
     payment = await Shop(patient, fresh_merchant).charge("create", method)
     shop = Shop(hurried if never_arrives(method) else patient, fresh_merchant)
     refund = await shop.until_final(lambda: shop.refund("key", payment["id"], 400))
@@ -168,8 +172,8 @@ async def test_refund(patient: Core, hurried: Core, running: AcquirerProcess, fr
 
 @pytest.mark.parametrize(("ending", "state"), [("complete", "captured"), ("abandon", "declined")])
 async def test_the_customer_acts(
-    patient: Core,
-    hurried: Core,
+    patient: Runtime,
+    hurried: Runtime,
     database: Database,
     running: AcquirerProcess,
     fresh_merchant: str,
@@ -189,7 +193,7 @@ async def test_the_customer_acts(
 
 
 async def test_canceled_while_waiting_for_the_customer(
-    patient: Core, hurried: Core, running: AcquirerProcess, fresh_merchant: str
+    patient: Runtime, hurried: Runtime, running: AcquirerProcess, fresh_merchant: str
 ) -> None:
     shop = Shop(patient, fresh_merchant)
     payment = read(await shop.create("key", payment_method="sim_action_required"))
@@ -201,7 +205,7 @@ async def test_canceled_while_waiting_for_the_customer(
 
 
 async def test_a_dashboard_capture_is_found(
-    patient: Core, hurried: Core, running: AcquirerProcess, fresh_merchant: str
+    patient: Runtime, hurried: Runtime, running: AcquirerProcess, fresh_merchant: str
 ) -> None:
     """A refused capture makes us look at what the provider did on its own."""
     shop = Shop(patient, fresh_merchant)

@@ -12,16 +12,16 @@ from typing import Any
 import asyncpg
 from msgspec.structs import replace
 
-from tallystick.core import Core
 from tallystick.domain.notices import AttemptNotice, Notice
 from tallystick.domain.subjects import Payment
 from tallystick.domain.verdicts import Approved
+from tallystick.flows.runtime import Runtime
+from tallystick.flows.webhooks.inbound.envelope import Envelope
+from tallystick.flows.webhooks.inbound.intake import Arrival, Intake
+from tallystick.flows.webhooks.inbound.worker import Processing
 from tallystick.kit.ids import new_id, sibling_id
 from tallystick.record.postgres.connections import connect
 from tallystick.record.postgres.inbox import Inbox
-from tallystick.webhooks.envelope import Envelope
-from tallystick.webhooks.intake import Arrival, Intake
-from tallystick.webhooks.processing import Processing
 from tests.conftest import Database
 from tests.races.stack import SETTINGS
 
@@ -112,17 +112,17 @@ async def intake_on(
         await intake.stop()
 
 
-def processing_of(core: Core) -> Processing:
+def processing_of(runtime: Runtime) -> Processing:
     """A worker's inbox half."""
-    return Processing(core, Inbox(core.pool, clock_shift_ms=core.settings.clock_shift_ms))
+    return Processing(runtime, Inbox(runtime.pool, clock_shift_ms=runtime.settings.clock_shift_ms))
 
 
-async def drain(core: Core, merchant_id: str | None = None, patience_s: float = 60) -> None:
+async def drain(runtime: Runtime, merchant_id: str | None = None, patience_s: float = 60) -> None:
     """Process until nothing is open, of one merchant or of all."""
-    worker = processing_of(core)
+    worker = processing_of(runtime)
     still_open = "SELECT count(*) FROM inbox WHERE next_try_at IS NOT NULL AND ($1::text IS NULL OR merchant_id = $1)"
     async with asyncio.timeout(patience_s):
-        while await core.pool.fetchval(still_open, merchant_id):
+        while await runtime.pool.fetchval(still_open, merchant_id):
             await worker.round()
             await asyncio.sleep(0.005)
 
@@ -133,9 +133,9 @@ async def accept(database: Database, envelopes: Sequence[Envelope]) -> None:
         await asyncio.gather(*(intake.accept([arrival(one)]) for one in envelopes))
 
 
-async def states(core: Core, merchant_id: str | None = None) -> dict[str, str]:
+async def states(runtime: Runtime, merchant_id: str | None = None) -> dict[str, str]:
     """Provider's event id -> state."""
-    rows = await core.pool.fetch(
+    rows = await runtime.pool.fetch(
         "SELECT provider_event_id, state FROM inbox WHERE $1::text IS NULL OR merchant_id = $1", merchant_id
     )
     return {row[0]: row[1] for row in rows}

@@ -14,11 +14,11 @@ from structlog.testing import capture_logs
 from tallystick.domain.errors import Overloaded
 from tallystick.domain.notices import ChargeNotice
 from tallystick.domain.verdicts import RequiresAction
+from tallystick.flows.webhooks.inbound import intake as intake_module
+from tallystick.flows.webhooks.inbound.intake import TURN_SPACING_MS, Arrival, Intake, IntakeUnavailable
 from tallystick.kit.ids import new_id
 from tallystick.record.postgres.batch import Connection
 from tallystick.record.postgres.connections import connect
-from tallystick.webhooks import intake as intake_module
-from tallystick.webhooks.intake import TURN_SPACING_MS, Arrival, Intake, IntakeUnavailable
 from tests.conftest import Database
 from tests.dump import dump
 from tests.webhooks.stand import accept, again, arrival, envelope, intake_on

@@ -113,17 +113,17 @@ async def test_six_hours_of_retries(database: Database, fresh_merchant: str, tmp
                 "unanswered": unanswered * PAYMENTS,
                 "answered 200": PAYMENTS,
             }
-            core = app.app.state.core
-            await drain(core)
-            assert list((await states(core, fresh_merchant)).values()) == ["applied"] * PAYMENTS
-            rows = await core.pool.fetch(
+            runtime = app.app.state.runtime
+            await drain(runtime)
+            assert list((await states(runtime, fresh_merchant)).values()) == ["applied"] * PAYMENTS
+            rows = await runtime.pool.fetch(
                 "SELECT provider_event_id, array_agg(result ORDER BY recorded_at) AS results FROM delivery GROUP BY 1"
             )
             assert len(rows) == PAYMENTS
             for row in rows:  # kept once, and each time that its acknowledgement was lost
                 assert row["results"] == ["first", *["redelivery"] * unanswered]
             for payment_id in payment_ids:
-                events = [step["event"] for step in await core.reads.history(fresh_merchant, payment_id)]
+                events = [step["event"] for step in await runtime.reads.history(fresh_merchant, payment_id)]
                 assert events == ["create", "captured"]
             sent = [each["sent_at"] for each in await asyncio.to_thread(bank.deliveries)]
             assert (max(sent) - min(sent)) / HOUR_S > 6

@@ -10,10 +10,10 @@ from datetime import UTC, datetime, timedelta
 import asyncpg
 import pytest
 
+from tallystick.flows.webhooks.inbound.refused import UNKNOWN, Refusals
 from tallystick.kit.clock import Clock
 from tallystick.record.postgres.connections import open_pool
 from tallystick.record.postgres.refused_webhooks import KEEP_HOURS, RefusalBook, RefusalSlot
-from tallystick.webhooks.refusals import UNKNOWN, Refusals
 from tests.conftest import Database
 from tests.webhooks.stand import WEBHOOK_SETTINGS
 

@@ -23,9 +23,10 @@ from tallystick.api.problems import Refused, busy, on_framework_refusal, report,
 from tallystick.api.rate_limit import RateLimiter
 from tallystick.api.reception import Reception
 from tallystick.api.webhooks import WebhookDoor
-from tallystick.core import Core
 from tallystick.domain.errors import problem
 from tallystick.domain.views import encode
+from tallystick.flows.assembly import open_intake, open_refusals, open_runtime
+from tallystick.flows.runtime import Runtime
 from tallystick.kit.logs import configure_logging
 from tallystick.providers.port import Provider
 from tallystick.providers.registry import receivers
@@ -33,7 +34,6 @@ from tallystick.record.postgres.embedded.server import DatabaseUrls, resolve_dat
 from tallystick.record.postgres.failures import DATABASE_AWAY
 from tallystick.record.sealing import sealer_of
 from tallystick.settings.load import Settings, load_settings
-from tallystick.wiring import open_core, open_intake, open_refusals
 
 Handler = Callable[[Request[Any, Any, Any]], Awaitable[ASGIApp]]
 
@@ -45,9 +45,9 @@ READS_LIMIT: Final = 500
 
 
 class Face:
-    """What the handlers of one process share; ``core`` is there between startup and shutdown."""
+    """What the handlers of one process share; ``runtime`` is there between startup and shutdown."""
 
-    core: Core
+    runtime: Runtime
     authenticator: Authenticator
     limiter: RateLimiter
     webhooks: WebhookDoor
@@ -56,12 +56,12 @@ class Face:
     def __init__(self, reception: Reception) -> None:
         self._reception = reception
 
-    def open(self, core: Core) -> None:
+    def open(self, runtime: Runtime) -> None:
         """Ready to answer."""
-        settings = core.settings
-        self.core = core
+        settings = runtime.settings
+        self.runtime = runtime
         self.reads = 0
-        self.authenticator = Authenticator(core.reads, settings.api_key_cache_ms)
+        self.authenticator = Authenticator(runtime.reads, settings.api_key_cache_ms)
         self.limiter = RateLimiter(settings.rate_limit_per_s, settings.rate_limit_burst)
 
     def exchange(self, request: Request[Any, Any, Any]) -> Exchange:
@@ -89,7 +89,7 @@ class Face:
                 raise Refused(problem("forbidden", detail, request_id=exchange.request_id))
             if endpoint.method == "GET":
                 return await self._read(endpoint, exchange, caller)
-            return await endpoint.handle(self.core, exchange, caller)
+            return await endpoint.handle(self.runtime, exchange, caller)
         except Refused as error:
             return refusal(error, exchange, endpoint.name)
         except DATABASE_AWAY as error:
@@ -115,12 +115,12 @@ class Face:
 
     async def _read(self, endpoint: Endpoint, exchange: Exchange, caller: Caller) -> Answer:
         """Reads are bounded, and shed before anything that moves money."""
-        journal, flows = self.core.journal, self.core.flows
+        journal, flows = self.runtime.journal, self.runtime.flows
         if self.reads >= READS_LIMIT or not journal.room(READS_SHARE) or not flows.has_room(READS_SHARE):
             raise busy("overloaded", "Reads give way to payments just now.", exchange.request_id)
         self.reads += 1
         try:
-            return await endpoint.handle(self.core, exchange, caller)
+            return await endpoint.handle(self.runtime, exchange, caller)
         finally:
             self.reads -= 1
 
@@ -151,13 +151,13 @@ def create_app(
         # Leaving drains the flows: what a client asked for ends before the connections close.
         with database as urls:
             async with (
-                open_core(settings, urls.app_url, providers=providers) as core,
+                open_runtime(settings, urls.app_url, providers=providers) as runtime,
                 open_intake(settings, urls.app_url) as intake,
-                open_refusals(core) as refusals,
+                open_refusals(runtime) as refusals,
             ):
-                face.open(core)
-                face.webhooks = WebhookDoor(receivers(settings), intake, refusals, sealer_of(settings), core.clock)
-                app.state.core = core
+                face.open(runtime)
+                face.webhooks = WebhookDoor(receivers(settings), intake, refusals, sealer_of(settings), runtime.clock)
+                app.state.runtime = runtime
                 app.state.webhooks = face.webhooks
                 yield
                 tell_what_was_left_out()
@@ -193,11 +193,11 @@ def _open_routes(face: Face) -> list[HTTPRouteHandler]:
     async def openapi(request: Request[Any, Any, Any]) -> ASGIApp:
         return Answer(200, document, headers=tuple(face.exchange(request).answer_headers))
 
-    def probe(look: Callable[[Core, Exchange], Awaitable[Answer]]) -> Handler:
+    def probe(look: Callable[[Runtime, Exchange], Awaitable[Answer]]) -> Handler:
         async def handle(request: Request[Any, Any, Any]) -> ASGIApp:
             exchange = face.exchange(request)
             try:
-                return await look(face.core, exchange)
+                return await look(face.runtime, exchange)
             except Refused as error:
                 return refusal(error, exchange, look.__name__)
 

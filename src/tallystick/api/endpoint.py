@@ -10,9 +10,9 @@ from msgspec import Struct
 from tallystick.api.authentication import Caller
 from tallystick.api.exchange import Answer, Exchange
 from tallystick.api.queries import Query, answer_query
-from tallystick.core import Core
+from tallystick.flows.runtime import Runtime
 
-Handle = Callable[[Core, Exchange, Caller], Awaitable[Answer]]
+Handle = Callable[[Runtime, Exchange, Caller], Awaitable[Answer]]
 
 
 class Endpoint(Struct, frozen=True, kw_only=True):
@@ -56,7 +56,7 @@ ACT: Final = (
 def read(query: Query) -> Handle:
     """A query as a handler."""
 
-    async def handle(core: Core, exchange: Exchange, caller: Caller) -> Answer:
-        return await answer_query(query, core, exchange, caller)
+    async def handle(runtime: Runtime, exchange: Exchange, caller: Caller) -> Answer:
+        return await answer_query(query, runtime, exchange, caller)
 
     return handle

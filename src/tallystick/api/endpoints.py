@@ -12,7 +12,7 @@ from tallystick.api.instructions import InstructionKind
 from tallystick.api.webhook_endpoint_table import WEBHOOK_ENDPOINTS
 from tallystick.api.webhook_refusals import WebhookRefusals
 from tallystick.domain.views import DisputeView, PaymentView, RefundView
-from tallystick.webhooks.trace import EventTrace
+from tallystick.oversight.trace.event import EventTrace
 
 _INSTRUCTION: Final = (
     *KEYED,

@@ -13,14 +13,14 @@ from tallystick.api.exchange import Answer, Exchange
 from tallystick.api.problems import Refused, not_found, refused_fields
 from tallystick.api.queries import payment_asked_for
 from tallystick.api.typed_bodies import read_typed
-from tallystick.core import Core
 from tallystick.domain.errors import ProblemField, problem
 from tallystick.domain.requests.json_body import safe_name
 from tallystick.domain.views import encode
+from tallystick.flows.runtime import Runtime
+from tallystick.flows.webhooks.inbound.dead_letters import DeadLetter, DeadLetters, NotReplayable
 from tallystick.kit.ids import is_id
+from tallystick.oversight.trace.event import EventTrace, trace_event
 from tallystick.record.postgres.inbox import DeadLetterFilter, Inbox
-from tallystick.webhooks.dead_letters import DeadLetter, DeadLetters, NotReplayable
-from tallystick.webhooks.trace import EventTrace, trace_event
 
 #: Dead letters on a page, and by default.
 MAX_PAGE: Final = 100
@@ -83,20 +83,20 @@ class Acted(Struct, frozen=True, kw_only=True):
     count: int
 
 
-async def get_event(core: Core, exchange: Exchange, caller: Caller) -> object:
+async def get_event(runtime: Runtime, exchange: Exchange, caller: Caller) -> object:
     """One event, to the merchant whose payment it is about, and to operators."""
     event_id = _event_id(exchange)
     exchange.parameters()
-    trace = await trace_event(_inbox(core), event_id)
+    trace = await trace_event(_inbox(runtime), event_id)
     if trace is None or not (caller.operator or trace.merchant_id == caller.merchant_id):
         raise not_found(exchange.request_id, "event")
     return trace
 
 
-async def list_events(core: Core, exchange: Exchange, caller: Caller) -> object:
+async def list_events(runtime: Runtime, exchange: Exchange, caller: Caller) -> object:
     """What providers said of one payment, as it arrived."""
-    payment_id = await payment_asked_for(core, exchange, caller)
-    records = await _inbox(core).events_of(caller.merchant_id, payment_id, MAX_EVENTS)
+    payment_id = await payment_asked_for(runtime, exchange, caller)
+    records = await _inbox(runtime).events_of(caller.merchant_id, payment_id, MAX_EVENTS)
     return EventList(data=[EventLine(id=record["event_id"], **_line(record)) for record in records])
 
 
@@ -104,7 +104,7 @@ def _line(record: asyncpg.Record) -> dict[str, Any]:
     return {name: record[name] for name in EventLine.__struct_fields__ if name != "id"}
 
 
-async def list_dead_letters(core: Core, exchange: Exchange, _: Caller) -> object:
+async def list_dead_letters(runtime: Runtime, exchange: Exchange, _: Caller) -> object:
     """A page of the lane, oldest first."""
     given, errors = exchange.parameters(), []
     known = ("provider", "type", "merchant_id", "limit", "cursor")
@@ -128,48 +128,50 @@ async def list_dead_letters(core: Core, exchange: Exchange, _: Caller) -> object
     which = DeadLetterFilter(
         provider=_text(values, "provider"), type=_text(values, "type"), merchant_id=_text(values, "merchant_id")
     )
-    rows = await _lane(core).lane(which, after, int(limit) + 1)
+    rows = await _lane(runtime).lane(which, after, int(limit) + 1)
     shown, more = list(rows[: int(limit)]), len(rows) > int(limit)
     return DeadLetterPage(data=shown, has_more=more, next_cursor=shown[-1].event_id if more else None)
 
 
-async def replay_one(core: Core, exchange: Exchange, caller: Caller) -> Answer:
+async def replay_one(runtime: Runtime, exchange: Exchange, caller: Caller) -> Answer:
     """Have one closed event processed again by the very same guards."""
     event_id, act = _event_id(exchange), await read_typed(exchange, Act)
-    return await _acted(core, exchange, _lane(core).replay(event_id, actor=_actor(caller), reason=act.reason), event_id)
-
-
-async def discard_one(core: Core, exchange: Exchange, caller: Caller) -> Answer:
-    """Close one dead letter for good."""
-    event_id, act = _event_id(exchange), await read_typed(exchange, Act)
     return await _acted(
-        core, exchange, _lane(core).discard(event_id, actor=_actor(caller), reason=act.reason), event_id
+        runtime, exchange, _lane(runtime).replay(event_id, actor=_actor(caller), reason=act.reason), event_id
     )
 
 
-async def replay_many(core: Core, exchange: Exchange, caller: Caller) -> Answer:
+async def discard_one(runtime: Runtime, exchange: Exchange, caller: Caller) -> Answer:
+    """Close one dead letter for good."""
+    event_id, act = _event_id(exchange), await read_typed(exchange, Act)
+    return await _acted(
+        runtime, exchange, _lane(runtime).discard(event_id, actor=_actor(caller), reason=act.reason), event_id
+    )
+
+
+async def replay_many(runtime: Runtime, exchange: Exchange, caller: Caller) -> Answer:
     """Replay the dead letters that a filter means, or all."""
     act = await read_typed(exchange, ActOnMany)
-    count = await _lane(core).replay_all(_which(act, exchange), actor=_actor(caller), reason=act.reason)
+    count = await _lane(runtime).replay_all(_which(act, exchange), actor=_actor(caller), reason=act.reason)
     return Answer(200, encode(Acted(count=count)), headers=tuple(exchange.answer_headers))
 
 
-async def discard_many(core: Core, exchange: Exchange, caller: Caller) -> Answer:
+async def discard_many(runtime: Runtime, exchange: Exchange, caller: Caller) -> Answer:
     """Discard the dead letters that a filter means, or all."""
     act = await read_typed(exchange, ActOnMany)
-    count = await _lane(core).discard_all(_which(act, exchange), actor=_actor(caller), reason=act.reason)
+    count = await _lane(runtime).discard_all(_which(act, exchange), actor=_actor(caller), reason=act.reason)
     return Answer(200, encode(Acted(count=count)), headers=tuple(exchange.answer_headers))
 
 
-async def _acted(core: Core, exchange: Exchange, act: Any, event_id: str) -> Answer:
-    if await _inbox(core).event(event_id) is None:
+async def _acted(runtime: Runtime, exchange: Exchange, act: Any, event_id: str) -> Answer:
+    if await _inbox(runtime).event(event_id) is None:
         act.close()
         raise not_found(exchange.request_id, "event")
     try:
         await act
     except NotReplayable as error:
         raise Refused(problem("not_replayable", f"{error}.", request_id=exchange.request_id)) from None
-    trace: EventTrace | None = await trace_event(_inbox(core), event_id)
+    trace: EventTrace | None = await trace_event(_inbox(runtime), event_id)
     return Answer(200, encode(trace), headers=tuple(exchange.answer_headers))
 
 
@@ -200,9 +202,9 @@ def _actor(caller: Caller) -> str:
     return f"key:{caller.key_id}"
 
 
-def _inbox(core: Core) -> Inbox:
-    return Inbox(core.pool, clock_shift_ms=core.settings.clock_shift_ms)
+def _inbox(runtime: Runtime) -> Inbox:
+    return Inbox(runtime.pool, clock_shift_ms=runtime.settings.clock_shift_ms)
 
 
-def _lane(core: Core) -> DeadLetters:
-    return DeadLetters(_inbox(core), core.settings)
+def _lane(runtime: Runtime) -> DeadLetters:
+    return DeadLetters(_inbox(runtime), runtime.settings)

@@ -9,8 +9,8 @@ import asyncpg
 from tallystick.api.bodies import Health
 from tallystick.api.exchange import Answer, Exchange
 from tallystick.api.problems import busy
-from tallystick.core import Core
 from tallystick.domain.views import encode
+from tallystick.flows.runtime import Runtime
 from tallystick.record.postgres import sql
 from tallystick.record.postgres.failures import DATABASE_AWAY
 
@@ -25,7 +25,7 @@ _STATEMENTS: Final = tuple(
 )
 
 
-async def healthz(_: Core, exchange: Exchange) -> Answer:
+async def healthz(_: Runtime, exchange: Exchange) -> Answer:
     """200: the process answers."""
     return Answer(200, encode(Health(status="ok")), headers=tuple(exchange.answer_headers))
 
@@ -36,14 +36,14 @@ class Readiness:
     def __init__(self) -> None:
         self._schema_fits = False
 
-    async def readyz(self, core: Core, exchange: Exchange) -> Answer:
+    async def readyz(self, runtime: Runtime, exchange: Exchange) -> Answer:
         """200 when the database answers and its schema takes every statement of this release. Raises Refused.
 
         The application's role may not read the list of revisions, so the statements are tried instead: prepared, and
         never run.
         """
         try:
-            async with core.pool.acquire(timeout=PROBE_TIMEOUT_S) as connection:
+            async with runtime.pool.acquire(timeout=PROBE_TIMEOUT_S) as connection:
                 await connection.fetchval("SELECT 1", timeout=PROBE_TIMEOUT_S)
                 if not self._schema_fits:
                     for statement in _STATEMENTS:

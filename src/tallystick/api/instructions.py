@@ -13,11 +13,9 @@ from urllib.parse import quote
 import msgspec
 from msgspec import Struct
 
-from tallystick import payments
 from tallystick.api.authentication import Caller
 from tallystick.api.exchange import JSON, PROBLEM_JSON, Answer, Exchange
 from tallystick.api.problems import RETRY_AFTER_S, Refused, busy, not_found, refused_fields, report
-from tallystick.core import Core
 from tallystick.decisions.instructions import Instruction
 from tallystick.domain.errors import Overloaded, Problem, ProblemField, problem
 from tallystick.domain.requests.commands import (
@@ -35,12 +33,14 @@ from tallystick.domain.requests.idempotency_key import (
     parse_idempotency_key,
 )
 from tallystick.domain.requests.json_body import BadJson, parse_json_object
+from tallystick.flows.payments import instructions
+from tallystick.flows.payments.idempotency import Reply, existing_or, refusal
+from tallystick.flows.runtime import Runtime
 from tallystick.kit.card_data import contains_card_data, looks_like_card_number, may_contain_card_data
 from tallystick.kit.ids import is_id, sibling_id
-from tallystick.replies import Reply, existing_or, refusal
 
 Command = TypeVar("Command")
-Execute = Callable[[Core, Caller, Instruction, str, Command], Awaitable[Reply]]
+Execute = Callable[[Runtime, Caller, Instruction, str, Command], Awaitable[Reply]]
 
 
 class InstructionKind(Struct, Generic[Command], frozen=True, kw_only=True):
@@ -51,15 +51,15 @@ class InstructionKind(Struct, Generic[Command], frozen=True, kw_only=True):
     execute: Execute[Command]
     created_at: str | None = None
 
-    async def answer(self, core: Core, exchange: Exchange, caller: Caller) -> Answer:
+    async def answer(self, runtime: Runtime, exchange: Exchange, caller: Caller) -> Answer:
         """Carry the instruction out, or refuse it. Raises Refused for what is refused before the key is looked at."""
         on_payment = exchange.path_id is not None
         raw = await exchange.json_bytes(may_be_empty=on_payment)
         key = _key(exchange)
         body = _body(exchange, raw or b"{}" if on_payment else raw)
-        instruction = _instruction(core, exchange, caller, self.path, key, body)
+        instruction = _instruction(runtime, exchange, caller, self.path, key, body)
         try:
-            reply = await self._reply(core, exchange, caller, instruction, raw, body)
+            reply = await self._reply(runtime, exchange, caller, instruction, raw, body)
         except Overloaded as error:
             raise busy("overloaded", f"Nothing was executed: {error}.", exchange.request_id) from None
         except Exception as error:
@@ -68,56 +68,64 @@ class InstructionKind(Struct, Generic[Command], frozen=True, kw_only=True):
         return _rendered(reply, exchange, self.created_at)
 
     async def _reply(
-        self, core: Core, exchange: Exchange, caller: Caller, instruction: Instruction, raw: bytes, body: dict[str, Any]
+        self,
+        runtime: Runtime,
+        exchange: Exchange,
+        caller: Caller,
+        instruction: Instruction,
+        raw: bytes,
+        body: dict[str, Any],
     ) -> Reply:
         try:
             payment_id = _checked(exchange, raw, body)
             command = self.parse(body)
         except InvalidFields as invalid:
             refused = refused_fields(invalid.errors, exchange.request_id)
-            return await existing_or(core, instruction, refused.problem)
+            return await existing_or(runtime, instruction, refused.problem)
         except Refused as refused:
-            return await existing_or(core, instruction, refused.problem)
-        return await self.execute(core, caller, instruction, payment_id, command)
+            return await existing_or(runtime, instruction, refused.problem)
+        return await self.execute(runtime, caller, instruction, payment_id, command)
 
 
 async def _create_payment(
-    core: Core, caller: Caller, instruction: Instruction, _: str, command: CreatePayment
+    runtime: Runtime, caller: Caller, instruction: Instruction, _: str, command: CreatePayment
 ) -> Reply:
-    name = command.provider or caller.default_provider or core.settings.default_provider
-    provider = core.providers.get(name)
+    name = command.provider or caller.default_provider or runtime.settings.default_provider
+    provider = runtime.providers.get(name)
     if provider is None:
         if command.provider is None:
             refused = problem(
                 "not_ready", "The merchant's default provider is not set up here.", request_id=instruction.request_id
             )
             report(refused, instruction.operation)
-            return await _existing_or_later(core, instruction, refused)
-        return await _field_refused(core, instruction, "provider", "unknown_provider", "is not a provider here")
+            return await _existing_or_later(runtime, instruction, refused)
+        return await _field_refused(runtime, instruction, "provider", "unknown_provider", "is not a provider here")
     if not provider.supports(command.payment_method):
         detail = "is not a payment method that the provider knows"
-        return await _field_refused(core, instruction, "payment_method", "unknown_payment_method", detail)
+        return await _field_refused(runtime, instruction, "payment_method", "unknown_payment_method", detail)
     if not provider.representable(command.amount, command.currency):
         detail = "cannot be expressed in the provider's unit of this currency"
-        return await _field_refused(core, instruction, "amount", "not_representable", detail)
-    return await payments.create_payment(core, instruction, command, name)
+        return await _field_refused(runtime, instruction, "amount", "not_representable", detail)
+    return await instructions.create_payment(runtime, instruction, command, name)
 
 
-async def _existing_or_later(core: Core, instruction: Instruction, refused: Problem) -> Reply:
-    reply = await existing_or(core, instruction, refused)
+async def _existing_or_later(runtime: Runtime, instruction: Instruction, refused: Problem) -> Reply:
+    reply = await existing_or(runtime, instruction, refused)
     return refusal(refused, RETRY_AFTER_S) if reply.status == refused.status else reply
 
 
-async def _field_refused(core: Core, instruction: Instruction, field: str, code: str, detail: str) -> Reply:
+async def _field_refused(runtime: Runtime, instruction: Instruction, field: str, code: str, detail: str) -> Reply:
     refused = refused_fields([ProblemField(field, code, detail)], instruction.request_id)
-    return await existing_or(core, instruction, refused.problem)
+    return await existing_or(runtime, instruction, refused.problem)
 
 
 def _on_payment(
-    flow: Callable[[Core, Instruction, str, Command], Awaitable[Reply]],
+    flow: Callable[[Runtime, Instruction, str, Command], Awaitable[Reply]],
 ) -> Execute[Command]:
-    async def execute(core: Core, _: Caller, instruction: Instruction, payment_id: str, command: Command) -> Reply:
-        return await flow(core, instruction, payment_id, command)
+    async def execute(
+        runtime: Runtime, _: Caller, instruction: Instruction, payment_id: str, command: Command
+    ) -> Reply:
+        return await flow(runtime, instruction, payment_id, command)
 
     return execute
 
@@ -126,15 +134,15 @@ CREATE_PAYMENT: Final = InstructionKind(
     path="/v1/payments", parse=parse_create_payment, execute=_create_payment, created_at="/v1/payments/"
 )
 CAPTURE_PAYMENT: Final = InstructionKind(
-    path="/v1/payments/{id}/capture", parse=parse_capture_payment, execute=_on_payment(payments.capture_payment)
+    path="/v1/payments/{id}/capture", parse=parse_capture_payment, execute=_on_payment(instructions.capture_payment)
 )
 CANCEL_PAYMENT: Final = InstructionKind(
-    path="/v1/payments/{id}/cancel", parse=parse_cancel_payment, execute=_on_payment(payments.cancel_payment)
+    path="/v1/payments/{id}/cancel", parse=parse_cancel_payment, execute=_on_payment(instructions.cancel_payment)
 )
 CREATE_REFUND: Final = InstructionKind(
     path="/v1/payments/{id}/refunds",
     parse=parse_create_refund,
-    execute=_on_payment(payments.create_refund),
+    execute=_on_payment(instructions.create_refund),
     created_at="/v1/refunds/",
 )
 
@@ -158,7 +166,7 @@ def _body(exchange: Exchange, raw: bytes) -> dict[str, Any]:
 
 
 def _instruction(
-    core: Core, exchange: Exchange, caller: Caller, template: str, key: str, body: dict[str, Any]
+    runtime: Runtime, exchange: Exchange, caller: Caller, template: str, key: str, body: dict[str, Any]
 ) -> Instruction:
     path = template
     if exchange.path_id is not None:
@@ -179,7 +187,7 @@ def _instruction(
         change_id=sibling_id("chg", exchange.request_id),
         attempt_id=sibling_id("att", exchange.request_id),
         rejection_id=sibling_id("rej", exchange.request_id),
-        at=core.clock.now(),
+        at=runtime.clock.now(),
     )
 
 

@@ -23,16 +23,16 @@ from tallystick.api.bodies import (
 )
 from tallystick.api.exchange import Answer, Exchange
 from tallystick.api.problems import not_found, refused_fields
-from tallystick.core import Core
 from tallystick.domain.errors import ProblemField
 from tallystick.domain.lifecycles.payment import PaymentState
 from tallystick.domain.requests.commands import InvalidFields, parse_list_query
 from tallystick.domain.requests.json_body import safe_name
 from tallystick.domain.views import dispute_view, encode, payment_view, refund_view
+from tallystick.flows.runtime import Runtime
 from tallystick.kit.card_data import looks_like_card_number
 from tallystick.kit.ids import id_floor, is_id
 
-Query = Callable[[Core, Exchange, Caller], Awaitable[object]]
+Query = Callable[[Runtime, Exchange, Caller], Awaitable[object]]
 
 #: The first byte of a cursor: another way to page gets another one.
 _CURSOR_VERSION: Final = b"\x01"
@@ -40,58 +40,60 @@ _CURSOR_VERSION: Final = b"\x01"
 _STATES: Final = [state.value for state in PaymentState]
 
 
-async def answer_query(query: Query, core: Core, exchange: Exchange, caller: Caller) -> Answer:
+async def answer_query(query: Query, runtime: Runtime, exchange: Exchange, caller: Caller) -> Answer:
     """Read and render. Raises Refused, and what the database raises."""
-    view = await query(core, exchange, caller)
+    view = await query(runtime, exchange, caller)
     return Answer(200, encode(view), headers=tuple(exchange.answer_headers))
 
 
-async def get_payment(core: Core, exchange: Exchange, caller: Caller) -> object:
+async def get_payment(runtime: Runtime, exchange: Exchange, caller: Caller) -> object:
     """One payment. Reading a doubtful one hastens recovery, and never fakes an outcome."""
     payment_id = _path_id(exchange, "pay", "payment")
-    found = await core.reads.payment(caller.merchant_id, payment_id)
+    found = await runtime.reads.payment(caller.merchant_id, payment_id)
     if found is None:
         raise not_found(exchange.request_id, "payment")
     payment, in_doubt = found
     if in_doubt:
-        await core.reads.hasten(caller.merchant_id, payment_id, core.settings.in_doubt_hasten_interval_ms)
-    return payment_view(payment, in_doubt=in_doubt, opened=core.actions.opened(payment))
+        await runtime.reads.hasten(caller.merchant_id, payment_id, runtime.settings.in_doubt_hasten_interval_ms)
+    return payment_view(payment, in_doubt=in_doubt, opened=runtime.actions.opened(payment))
 
 
-async def get_refund(core: Core, exchange: Exchange, caller: Caller) -> object:
+async def get_refund(runtime: Runtime, exchange: Exchange, caller: Caller) -> object:
     """One refund; a doubtful one hastens recovery as a payment does."""
     refund_id = _path_id(exchange, "re", "refund")
-    found = await core.reads.refund(caller.merchant_id, refund_id)
+    found = await runtime.reads.refund(caller.merchant_id, refund_id)
     if found is None:
         raise not_found(exchange.request_id, "refund")
     refund, in_doubt = found
     if in_doubt:
-        await core.reads.hasten(caller.merchant_id, refund.payment_id, core.settings.in_doubt_hasten_interval_ms)
+        await runtime.reads.hasten(caller.merchant_id, refund.payment_id, runtime.settings.in_doubt_hasten_interval_ms)
     return refund_view(refund, in_doubt=in_doubt)
 
 
-async def get_dispute(core: Core, exchange: Exchange, caller: Caller) -> object:
+async def get_dispute(runtime: Runtime, exchange: Exchange, caller: Caller) -> object:
     """One dispute."""
-    dispute = await core.reads.dispute(caller.merchant_id, _path_id(exchange, "dp", "dispute"))
+    dispute = await runtime.reads.dispute(caller.merchant_id, _path_id(exchange, "dp", "dispute"))
     if dispute is None:
         raise not_found(exchange.request_id, "dispute")
     return dispute_view(dispute)
 
 
-async def list_disputes(core: Core, exchange: Exchange, caller: Caller) -> object:
+async def list_disputes(runtime: Runtime, exchange: Exchange, caller: Caller) -> object:
     """The disputes of one payment."""
-    payment_id = await payment_asked_for(core, exchange, caller)
-    return DisputeList(data=[dispute_view(each) for each in await core.reads.disputes(caller.merchant_id, payment_id)])
+    payment_id = await payment_asked_for(runtime, exchange, caller)
+    return DisputeList(
+        data=[dispute_view(each) for each in await runtime.reads.disputes(caller.merchant_id, payment_id)]
+    )
 
 
-async def list_payments(core: Core, exchange: Exchange, caller: Caller) -> object:
+async def list_payments(runtime: Runtime, exchange: Exchange, caller: Caller) -> object:
     """A page of payments, newest first."""
     try:
         page = parse_list_query(exchange.parameters(), _STATES)
         before_id = None if page.cursor is None else _read_cursor(page.cursor)
     except InvalidFields as invalid:
         raise refused_fields(invalid.errors, exchange.request_id) from None
-    rows = await core.reads.payments(
+    rows = await runtime.reads.payments(
         caller.merchant_id,
         state=page.state,
         floor_id=None if page.created_gte is None else id_floor("pay", page.created_gte),
@@ -111,23 +113,23 @@ async def list_payments(core: Core, exchange: Exchange, caller: Caller) -> objec
     )
 
 
-async def get_history(core: Core, exchange: Exchange, caller: Caller) -> object:
+async def get_history(runtime: Runtime, exchange: Exchange, caller: Caller) -> object:
     """Every transition of a payment, and every refused one of it, its attempts and its refunds."""
     payment_id = _path_id(exchange, "pay", "payment")
-    transitions = await core.reads.history(caller.merchant_id, payment_id)
+    transitions = await runtime.reads.history(caller.merchant_id, payment_id)
     if not transitions:
         raise not_found(exchange.request_id, "payment")
-    rejections = await core.reads.rejections(caller.merchant_id, payment_id)
+    rejections = await runtime.reads.rejections(caller.merchant_id, payment_id)
     return History(
         data=[_of_record(HistoryEntry, record) for record in transitions],
         rejected=[_of_record(RejectionEntry, record) for record in rejections],
     )
 
 
-async def list_accounts(core: Core, exchange: Exchange, caller: Caller) -> object:
+async def list_accounts(runtime: Runtime, exchange: Exchange, caller: Caller) -> object:
     """The merchant's book."""
     _known_parameters(exchange)
-    records = await core.reads.accounts(caller.merchant_id)
+    records = await runtime.reads.accounts(caller.merchant_id)
     return AccountList(
         data=[
             Account(
@@ -142,17 +144,17 @@ async def list_accounts(core: Core, exchange: Exchange, caller: Caller) -> objec
     )
 
 
-async def list_transfers(core: Core, exchange: Exchange, caller: Caller) -> object:
+async def list_transfers(runtime: Runtime, exchange: Exchange, caller: Caller) -> object:
     """The ledger rows of one payment and its refunds."""
-    payment_id = await payment_asked_for(core, exchange, caller)
-    records = await core.reads.transfers(caller.merchant_id, payment_id)
+    payment_id = await payment_asked_for(runtime, exchange, caller)
+    records = await runtime.reads.transfers(caller.merchant_id, payment_id)
     return TransferList(data=[_transfer(record) for record in records])
 
 
-async def payment_asked_for(core: Core, exchange: Exchange, caller: Caller) -> str:
+async def payment_asked_for(runtime: Runtime, exchange: Exchange, caller: Caller) -> str:
     """The payment that the query names. Raises Refused where the merchant has none such."""
     payment_id = _known_parameters(exchange, "payment")["payment"]
-    known = is_id("pay", payment_id) and await core.reads.payment(caller.merchant_id, payment_id)
+    known = is_id("pay", payment_id) and await runtime.reads.payment(caller.merchant_id, payment_id)
     if not known:
         raise not_found(exchange.request_id, "payment")
     return payment_id

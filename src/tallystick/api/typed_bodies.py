@@ -11,8 +11,8 @@ from tallystick.api.exchange import Exchange
 from tallystick.api.problems import Refused, refused_fields
 from tallystick.domain.errors import ProblemField, problem
 from tallystick.domain.requests.json_body import BadJson, parse_json_object, safe_name
+from tallystick.flows.webhooks.inbound.envelope import is_text
 from tallystick.kit.card_data import contains_card_data
-from tallystick.webhooks.envelope import is_text
 
 Body = TypeVar("Body")
 

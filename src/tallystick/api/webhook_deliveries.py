@@ -17,10 +17,10 @@ from tallystick.api.exchange import Answer, Exchange
 from tallystick.api.problems import Refused, not_found, refused_fields
 from tallystick.api.typed_bodies import read_typed
 from tallystick.api.webhook_endpoints import actor_of, answer, book_of, endpoints_of, existing, no_query, path_endpoint
-from tallystick.core import Core
 from tallystick.domain.errors import problem
 from tallystick.domain.requests.commands import DEFAULT_PAGE_SIZE, MAX_CURSOR_CHARS, MAX_PAGE_SIZE
 from tallystick.domain.requests.fields import Fields
+from tallystick.flows.runtime import Runtime
 from tallystick.kit.card_data import looks_like_card_number
 from tallystick.kit.ids import is_id
 
@@ -88,7 +88,7 @@ class Resent(Struct, frozen=True, kw_only=True):
     has_more: bool
 
 
-async def list_deliveries(core: Core, exchange: Exchange, caller: Caller) -> object:
+async def list_deliveries(runtime: Runtime, exchange: Exchange, caller: Caller) -> object:
     """A page of the log, newest first."""
     endpoint_id = path_endpoint(exchange)
     given = exchange.parameters()
@@ -104,53 +104,53 @@ async def list_deliveries(core: Core, exchange: Exchange, caller: Caller) -> obj
         query.refuse("cursor", "invalid_value", "must be a next_cursor of an earlier page")
     if query.errors:
         raise refused_fields(query.errors, exchange.request_id)
-    await existing(core, exchange, caller, endpoint_id)
-    rows = await book_of(core).log(caller.merchant_id, endpoint_id, state=state, after=after, limit=limit + 1)
+    await existing(runtime, exchange, caller, endpoint_id)
+    rows = await book_of(runtime).log(caller.merchant_id, endpoint_id, state=state, after=after, limit=limit + 1)
     shown, more = rows[:limit], len(rows) > limit
     return WebhookDeliveryPage(
-        data=await _views(core, caller, endpoint_id, shown),
+        data=await _views(runtime, caller, endpoint_id, shown),
         has_more=more,
         next_cursor=_write_cursor(shown[-1]) if more else None,
     )
 
 
-async def resend_one(core: Core, exchange: Exchange, caller: Caller) -> Answer:
+async def resend_one(runtime: Runtime, exchange: Exchange, caller: Caller) -> Answer:
     """Send one message again, whatever became of it, from the first try on."""
     no_query(exchange)
-    endpoint_id, message_id = await _enabled(core, exchange, caller), exchange.path_ids["message_id"]
+    endpoint_id, message_id = await _enabled(runtime, exchange, caller), exchange.path_ids["message_id"]
     if looks_like_card_number(message_id):
         raise exchange.card_data("path")
-    book = book_of(core)
+    book = book_of(runtime)
     sent = is_id("msg", message_id) and await book.resend(
         caller.merchant_id, endpoint_id, [message_id], actor=actor_of(caller)
     )
     record = await book.delivery(caller.merchant_id, endpoint_id, message_id) if sent else None
     if record is None:
         raise not_found(exchange.request_id, "delivery")
-    return answer(exchange, (await _views(core, caller, endpoint_id, [record]))[0])
+    return answer(exchange, (await _views(runtime, caller, endpoint_id, [record]))[0])
 
 
-async def resend_since(core: Core, exchange: Exchange, caller: Caller) -> Answer:
+async def resend_since(runtime: Runtime, exchange: Exchange, caller: Caller) -> Answer:
     """Send again what it did not hear since a time, oldest first."""
     body = await read_typed(exchange, ResendSince)
-    endpoint_id = await _enabled(core, exchange, caller)
-    done = await endpoints_of(core).resend_since(caller.merchant_id, endpoint_id, body.since, actor=actor_of(caller))
+    endpoint_id = await _enabled(runtime, exchange, caller)
+    done = await endpoints_of(runtime).resend_since(caller.merchant_id, endpoint_id, body.since, actor=actor_of(caller))
     return answer(exchange, Resent(count=done.count, has_more=done.more))
 
 
-async def _enabled(core: Core, exchange: Exchange, caller: Caller) -> str:
+async def _enabled(runtime: Runtime, exchange: Exchange, caller: Caller) -> str:
     endpoint_id = path_endpoint(exchange)
-    if (await existing(core, exchange, caller, endpoint_id))["state"] != "enabled":
+    if (await existing(runtime, exchange, caller, endpoint_id))["state"] != "enabled":
         detail = "Nothing is sent to a disabled endpoint: enable it first."
         raise Refused(problem("webhook_endpoint_disabled", detail, request_id=exchange.request_id))
     return endpoint_id
 
 
 async def _views(
-    core: Core, caller: Caller, endpoint_id: str, records: Sequence[asyncpg.Record]
+    runtime: Runtime, caller: Caller, endpoint_id: str, records: Sequence[asyncpg.Record]
 ) -> list[WebhookDelivery]:
     ids = [record["message_id"] for record in records]
-    tries = await book_of(core).tries(caller.merchant_id, endpoint_id, ids, SHOWN_TRIES)
+    tries = await book_of(runtime).tries(caller.merchant_id, endpoint_id, ids, SHOWN_TRIES)
     return [
         WebhookDelivery(
             **{name: record[name] for name in _SAME},

@@ -17,7 +17,7 @@ from tallystick.api.webhook_endpoints import (
     WebhookEndpoint,
     WebhookEndpointList,
 )
-from tallystick.outbound.endpoints import DISABLED_REASONS
+from tallystick.flows.webhooks.outbound.endpoints import DISABLED_REASONS
 
 #: Of those without a body.
 _BARE: Final = (*KEYED, "card_data_refused", "validation_failed", "not_ready", "internal_error")

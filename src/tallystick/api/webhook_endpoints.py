@@ -12,16 +12,14 @@ from tallystick.api.authentication import Caller
 from tallystick.api.exchange import Answer, Exchange
 from tallystick.api.problems import Refused, busy, not_found, refused_fields
 from tallystick.api.typed_bodies import read_typed
-from tallystick.core import Core
 from tallystick.decisions.messages import TYPES
 from tallystick.domain.errors import ProblemField, problem
 from tallystick.domain.requests.fields import MAX_TEXT_CHARS, NO_CONTROLS_PATTERN
 from tallystick.domain.views import encode
-from tallystick.kit.card_data import looks_like_card_number
-from tallystick.kit.ids import is_id
-from tallystick.outbound.addresses import MAX_URL_CHARS, Guard, UrlRefused
-from tallystick.outbound.dispatch import Dispatch
-from tallystick.outbound.endpoints import (
+from tallystick.flows.runtime import Runtime
+from tallystick.flows.webhooks.outbound.address_policy import MAX_URL_CHARS, Guard, UrlRefused
+from tallystick.flows.webhooks.outbound.dispatch import Dispatch
+from tallystick.flows.webhooks.outbound.endpoints import (
     BY_REQUEST,
     BacklogTooLong,
     Endpoints,
@@ -29,6 +27,8 @@ from tallystick.outbound.endpoints import (
     UrlTaken,
     guard_of,
 )
+from tallystick.kit.card_data import looks_like_card_number
+from tallystick.kit.ids import is_id
 from tallystick.record.postgres.outbox import OutboundBook
 from tallystick.record.postgres.webhook_endpoints import EndpointBook
 from tallystick.record.sealing import sealer_of
@@ -100,14 +100,14 @@ class NewSecret(Struct, frozen=True, kw_only=True):
     previous_until: datetime
 
 
-async def create_endpoint(core: Core, exchange: Exchange, caller: Caller) -> Answer:
+async def create_endpoint(runtime: Runtime, exchange: Exchange, caller: Caller) -> Answer:
     """Register an endpoint. Where it leads is looked up and checked, now and on every try."""
     body = await read_typed(exchange, CreateWebhookEndpoint)
     if body.event_types is not None and not _distinct_types(body.event_types):
         wrong = ProblemField("event_types", "unknown_value", f"must be some of: {', '.join(EVENT_TYPES)}")
         raise refused_fields([wrong], exchange.request_id)
     try:
-        made = await endpoints_of(core).register(
+        made = await endpoints_of(runtime).register(
             caller.merchant_id,
             url=body.url,
             event_types=body.event_types,
@@ -128,73 +128,75 @@ async def create_endpoint(core: Core, exchange: Exchange, caller: Caller) -> Ans
         raise Refused(problem("webhook_endpoint_limit", detail, request_id=exchange.request_id)) from None
     except BacklogTooLong:
         raise busy("overloaded", "Messages of before are still being dispatched.", exchange.request_id) from None
-    view = _view(await existing(core, exchange, caller, made.endpoint_id))
+    view = _view(await existing(runtime, exchange, caller, made.endpoint_id))
     headers = (*exchange.answer_headers, (b"location", f"{PATH}/{made.endpoint_id}".encode()))
     return Answer(201, encode(NewWebhookEndpoint(secret=made.secret, endpoint=view)), headers=headers)
 
 
-async def list_endpoints(core: Core, exchange: Exchange, caller: Caller) -> object:
+async def list_endpoints(runtime: Runtime, exchange: Exchange, caller: Caller) -> object:
     """All of the merchant's."""
     no_query(exchange)
-    return WebhookEndpointList(data=[_view(record) for record in await book_of(core).endpoints(caller.merchant_id)])
+    return WebhookEndpointList(data=[_view(record) for record in await book_of(runtime).endpoints(caller.merchant_id)])
 
 
-async def get_endpoint(core: Core, exchange: Exchange, caller: Caller) -> object:
+async def get_endpoint(runtime: Runtime, exchange: Exchange, caller: Caller) -> object:
     """One of them."""
     endpoint_id = path_endpoint(exchange)
     no_query(exchange)
-    return _view(await existing(core, exchange, caller, endpoint_id))
+    return _view(await existing(runtime, exchange, caller, endpoint_id))
 
 
-async def delete_endpoint(core: Core, exchange: Exchange, caller: Caller) -> Answer:
+async def delete_endpoint(runtime: Runtime, exchange: Exchange, caller: Caller) -> Answer:
     """Nothing is sent there any more; what was on its way is given up."""
     endpoint_id = path_endpoint(exchange)
     no_query(exchange)
-    if not await book_of(core).delete(caller.merchant_id, endpoint_id, actor=actor_of(caller)):
+    if not await book_of(runtime).delete(caller.merchant_id, endpoint_id, actor=actor_of(caller)):
         raise not_found(exchange.request_id, "webhook endpoint")
     return answer(exchange, DeletedWebhookEndpoint(id=endpoint_id, deleted=True))
 
 
-async def disable_endpoint(core: Core, exchange: Exchange, caller: Caller) -> Answer:
+async def disable_endpoint(runtime: Runtime, exchange: Exchange, caller: Caller) -> Answer:
     """Send nothing there until it is enabled; what comes meanwhile can be asked for afterwards."""
     endpoint_id = path_endpoint(exchange)
     no_query(exchange)
-    await book_of(core).disable(caller.merchant_id, endpoint_id, BY_REQUEST, actor=actor_of(caller))
-    return answer(exchange, _view(await existing(core, exchange, caller, endpoint_id)))
+    await book_of(runtime).disable(caller.merchant_id, endpoint_id, BY_REQUEST, actor=actor_of(caller))
+    return answer(exchange, _view(await existing(runtime, exchange, caller, endpoint_id)))
 
 
-async def enable_endpoint(core: Core, exchange: Exchange, caller: Caller) -> Answer:
+async def enable_endpoint(runtime: Runtime, exchange: Exchange, caller: Caller) -> Answer:
     """Send what comes from now on. What it missed is sent when it is asked for."""
     endpoint_id = path_endpoint(exchange)
     no_query(exchange)
-    await book_of(core).enable(caller.merchant_id, endpoint_id, actor=actor_of(caller))
-    return answer(exchange, _view(await existing(core, exchange, caller, endpoint_id)))
+    await book_of(runtime).enable(caller.merchant_id, endpoint_id, actor=actor_of(caller))
+    return answer(exchange, _view(await existing(runtime, exchange, caller, endpoint_id)))
 
 
-async def rotate_secret(core: Core, exchange: Exchange, caller: Caller) -> Answer:
+async def rotate_secret(runtime: Runtime, exchange: Exchange, caller: Caller) -> Answer:
     """Another secret; for a while messages are signed with both."""
     endpoint_id = path_endpoint(exchange)
     body = await read_typed(exchange, RotateSecret, may_be_empty=True)
-    await existing(core, exchange, caller, endpoint_id)
-    rotated = await endpoints_of(core).rotate(caller.merchant_id, endpoint_id, body.overlap_ms, actor=actor_of(caller))
+    await existing(runtime, exchange, caller, endpoint_id)
+    rotated = await endpoints_of(runtime).rotate(
+        caller.merchant_id, endpoint_id, body.overlap_ms, actor=actor_of(caller)
+    )
     return answer(exchange, NewSecret(secret=rotated.secret, previous_until=rotated.previous_until))
 
 
-def endpoints_of(core: Core, guard: Guard | None = None) -> Endpoints:
+def endpoints_of(runtime: Runtime, guard: Guard | None = None) -> Endpoints:
     """The rules, on this process's pool; URLs as the settings let them through, unless another guard is given."""
-    settings = core.settings
-    dispatch = Dispatch(OutboundBook(core.pool, clock_shift_ms=settings.clock_shift_ms), settings.outbound_batch)
-    return Endpoints(book_of(core), dispatch, sealer_of(settings), guard or guard_of(settings), settings)
+    settings = runtime.settings
+    dispatch = Dispatch(OutboundBook(runtime.pool, clock_shift_ms=settings.clock_shift_ms), settings.outbound_batch)
+    return Endpoints(book_of(runtime), dispatch, sealer_of(settings), guard or guard_of(settings), settings)
 
 
-def book_of(core: Core) -> EndpointBook:
+def book_of(runtime: Runtime) -> EndpointBook:
     """The record of endpoints, on this process's pool."""
-    return EndpointBook(core.pool, clock_shift_ms=core.settings.clock_shift_ms)
+    return EndpointBook(runtime.pool, clock_shift_ms=runtime.settings.clock_shift_ms)
 
 
-async def existing(core: Core, exchange: Exchange, caller: Caller, endpoint_id: str) -> asyncpg.Record:
+async def existing(runtime: Runtime, exchange: Exchange, caller: Caller, endpoint_id: str) -> asyncpg.Record:
     """The endpoint, where it is this merchant's. Raises Refused."""
-    found = await book_of(core).endpoints(caller.merchant_id, endpoint_id)
+    found = await book_of(runtime).endpoints(caller.merchant_id, endpoint_id)
     if not found:
         raise not_found(exchange.request_id, "webhook endpoint")
     return found[0]

@@ -9,9 +9,9 @@ from msgspec import Struct
 from tallystick.api.authentication import Caller
 from tallystick.api.exchange import Exchange
 from tallystick.api.problems import refused_fields
-from tallystick.core import Core
 from tallystick.domain.errors import ProblemField
 from tallystick.domain.requests.json_body import safe_name
+from tallystick.flows.runtime import Runtime
 from tallystick.record.postgres.refused_webhooks import KEEP_HOURS, RefusalBook, RefusedWebhooks
 
 PATH: Final = "/v1/webhook-refusals"
@@ -31,7 +31,7 @@ class WebhookRefusals(Struct, frozen=True, kw_only=True):
     data: list[RefusedWebhooks]
 
 
-async def list_refusals(core: Core, exchange: Exchange, _: Caller) -> object:
+async def list_refusals(runtime: Runtime, exchange: Exchange, _: Caller) -> object:
     """The counts of the last ``hours`` hours."""
     given = exchange.parameters()
     errors = [
@@ -47,5 +47,5 @@ async def list_refusals(core: Core, exchange: Exchange, _: Caller) -> object:
         errors.append(ProblemField("hours", "out_of_range", f"must be a number from 1 to {KEEP_HOURS}"))
     if errors:
         raise refused_fields(errors, exchange.request_id)
-    book = RefusalBook(core.pool, clock_shift_ms=core.settings.clock_shift_ms)
+    book = RefusalBook(runtime.pool, clock_shift_ms=runtime.settings.clock_shift_ms)
     return WebhookRefusals(data=list(await book.of_last(int(hours))))

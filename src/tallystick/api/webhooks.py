@@ -16,13 +16,13 @@ from msgspec.structs import replace
 from tallystick.api.exchange import JSON, Answer, Exchange, Header
 from tallystick.api.problems import Refused, busy
 from tallystick.domain.errors import Overloaded, problem
+from tallystick.flows.webhooks.inbound.envelope import Envelope, envelope_of, sealed_part
+from tallystick.flows.webhooks.inbound.intake import Arrival, Intake, IntakeUnavailable
+from tallystick.flows.webhooks.inbound.refused import UNKNOWN, Refusals
 from tallystick.kit.clock import Clock
 from tallystick.providers.receiver import BadSignature, Receiver, StaleTimestamp, Unparseable
 from tallystick.record.next_action_seal import ActionSeal
 from tallystick.record.sealing import Sealer
-from tallystick.webhooks.envelope import Envelope, envelope_of, sealed_part
-from tallystick.webhooks.intake import Arrival, Intake, IntakeUnavailable
-from tallystick.webhooks.refusals import UNKNOWN, Refusals
 
 PATH: Final = "/v1/webhooks/{provider}/{account}"
 

@@ -32,13 +32,13 @@ from tallystick.bench.webhook_load import Delivery, WebhookLoad, WebhookResult
 from tallystick.bench.workload import PATH, approval, create_change, new_instruction, settled_change
 from tallystick.domain.change import Acknowledgement, Change
 from tallystick.domain.verdicts import Approved, Pending
+from tallystick.flows.assembly import open_runtime
+from tallystick.flows.webhooks.inbound.worker import Processing
 from tallystick.kit.clock import rfc3339, utc_now
 from tallystick.kit.ids import new_id
 from tallystick.record.postgres.connections import connect
 from tallystick.record.postgres.inbox import Inbox
 from tallystick.settings.load import Settings
-from tallystick.webhooks.processing import Processing
-from tallystick.wiring import open_core
 
 Announce = Callable[[str, int, int], None]
 
@@ -189,10 +189,10 @@ async def _waiting_payments(settings: Settings, database_url: str, count: int) -
     """Payments that were sent, and whose provider said that the outcome comes later."""
     creates = [_create() for _ in range(count)]
     waiting = [settled_change(create, Pending(reference=None)) for create in creates]
-    async with open_core(settings, database_url, providers={"simulator": SimulatedBank()}) as core:
+    async with open_runtime(settings, database_url, providers={"simulator": SimulatedBank()}) as runtime:
         for changes in (creates, waiting):
             for start in range(0, count, _AT_ONCE):  # the journal's queue is bounded
-                await asyncio.gather(*(core.journal.commit(each) for each in changes[start : start + _AT_ONCE]))
+                await asyncio.gather(*(runtime.journal.commit(each) for each in changes[start : start + _AT_ONCE]))
     return creates
 
 
@@ -218,12 +218,12 @@ def _deliver(port: int, file: Path, connections: int, expected: int | None) -> W
 
 async def _drain(settings: Settings, database_url: str) -> tuple[int, float]:
     """Events, and how many a second one worker closes."""
-    async with open_core(settings, database_url, providers={"simulator": SimulatedBank()}) as core:
-        open_events = int(await core.pool.fetchval("SELECT count(*) FROM inbox WHERE next_try_at IS NOT NULL"))
+    async with open_runtime(settings, database_url, providers={"simulator": SimulatedBank()}) as runtime:
+        open_events = int(await runtime.pool.fetchval("SELECT count(*) FROM inbox WHERE next_try_at IS NOT NULL"))
         stop = asyncio.Event()
         started = time.perf_counter()
-        worker = asyncio.create_task(Processing(core, Inbox(core.pool)).run(stop))
-        while await core.pool.fetchval("SELECT EXISTS (SELECT FROM inbox WHERE next_try_at IS NOT NULL)"):
+        worker = asyncio.create_task(Processing(runtime, Inbox(runtime.pool)).run(stop))
+        while await runtime.pool.fetchval("SELECT EXISTS (SELECT FROM inbox WHERE next_try_at IS NOT NULL)"):
             await asyncio.sleep(0.02)
         elapsed_s = time.perf_counter() - started
         stop.set()

@@ -15,8 +15,8 @@ from rich.table import Table
 from tallystick.cli.bars import Bars
 from tallystick.cli.context import AsJson, DataDir, SomeMerchant, console, settings_from
 from tallystick.cli.database import existing_database
-from tallystick.invariants import Report, simulator_charges, tally
-from tallystick.invariants import verify as verify_record
+from tallystick.oversight.invariants import Report, simulator_charges, tally
+from tallystick.oversight.invariants import verify as verify_record
 from tallystick.record.postgres.connections import connect
 from tallystick.settings.load import Settings
 

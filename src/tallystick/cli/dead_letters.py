@@ -17,11 +17,11 @@ from rich.text import Text
 from tallystick.cli.context import AsJson, DataDir, console, settings_from
 from tallystick.cli.database import existing_database
 from tallystick.cli.tables import table_of, way_of_an_event
+from tallystick.flows.webhooks.inbound.dead_letters import DeadLetter, DeadLetters, NotReplayable
+from tallystick.oversight.trace.event import EventTrace, trace_event
 from tallystick.record.postgres.connections import open_pool
 from tallystick.record.postgres.inbox import DeadLetterFilter, Inbox
 from tallystick.settings.load import Settings
-from tallystick.webhooks.dead_letters import DeadLetter, DeadLetters, NotReplayable
-from tallystick.webhooks.trace import EventTrace, trace_event
 
 Result = TypeVar("Result")
 

@@ -11,15 +11,15 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
-from tallystick import in_doubt as lane_of
 from tallystick.cli.context import AsJson, DataDir, SomeMerchant, console, settings_from
 from tallystick.cli.database import existing_database
 from tallystick.cli.tables import table_of
-from tallystick.core import Core
-from tallystick.in_doubt import OUTCOMES, Parked
+from tallystick.flows.assembly import open_runtime
+from tallystick.flows.recovery import in_doubt as lane_of
+from tallystick.flows.recovery.in_doubt import OUTCOMES, Parked
+from tallystick.flows.runtime import Runtime
 from tallystick.record.postgres.recovery_schedule import ScheduleBook
 from tallystick.settings.load import Settings
-from tallystick.wiring import open_core
 
 Result = TypeVar("Result")
 
@@ -37,11 +37,11 @@ def list_lane(
 ) -> None:
     """List the lane, oldest first. Exits 1 where anything in it is overdue."""
 
-    async def lane(core: Core, book: ScheduleBook) -> list[Parked]:
-        return list(await lane_of.lane(core, book, merchant, limit))
+    async def lane(runtime: Runtime, book: ScheduleBook) -> list[Parked]:
+        return list(await lane_of.lane(runtime, book, merchant, limit))
 
     settings = settings_from(data_dir)
-    parked = _with_core(settings, lane)
+    parked = _with_runtime(settings, lane)
     if as_json:
         typer.echo(msgspec.json.encode([_row(each) for each in parked]).decode())
     elif parked:
@@ -56,20 +56,20 @@ def list_lane(
 def show(attempt: AttemptId, data_dir: DataDir = None) -> None:
     """Print one attempt with its payment and its history as JSON."""
 
-    async def found(core: Core, book: ScheduleBook) -> dict[str, Any]:
-        loaded = await lane_of.find(core, book, attempt)
+    async def found(runtime: Runtime, book: ScheduleBook) -> dict[str, Any]:
+        loaded = await lane_of.find(runtime, book, attempt)
         clock = loaded.clocks[attempt]
-        history = await core.reads.history(loaded.stored.payment.merchant_id, attempt)
+        history = await runtime.reads.history(loaded.stored.payment.merchant_id, attempt)
         return {
             "attempt": clock.attempt,
             "in_lane": clock.parked,
             "age_ms": clock.age_ms,
-            "owner": core.settings.in_doubt_owner,
+            "owner": runtime.settings.in_doubt_owner,
             "payment": loaded.stored.payment,
             "history": [dict(transition) for transition in history],
         }
 
-    typer.echo(msgspec.json.format(msgspec.json.encode(_with_core(settings_from(data_dir), found))).decode())
+    typer.echo(msgspec.json.format(msgspec.json.encode(_with_runtime(settings_from(data_dir), found))).decode())
 
 
 @app.command()
@@ -89,20 +89,20 @@ def resolve(
         if not words.strip():
             raise typer.BadParameter("must not be empty", param_hint=name)
 
-    async def resolved(core: Core, book: ScheduleBook) -> str:
+    async def resolved(runtime: Runtime, book: ScheduleBook) -> str:
         change = await lane_of.resolve(
-            core, book, attempt, outcome, evidence=evidence, actor=actor, reason=reason, reference=reference
+            runtime, book, attempt, outcome, evidence=evidence, actor=actor, reason=reason, reference=reference
         )
         steps = [f"{t.subject} {t.subject_id}: {t.from_state} → {t.to_state}" for t in change.transitions]
         return "\n".join(steps + [f"rejected: {rejection.reason}" for rejection in change.rejections])
 
-    console.print(_with_core(settings_from(data_dir), resolved), highlight=False, soft_wrap=True)
+    console.print(_with_runtime(settings_from(data_dir), resolved), highlight=False, soft_wrap=True)
 
 
-def _with_core(settings: Settings, action: Callable[[Core, ScheduleBook], Awaitable[Result]]) -> Result:
+def _with_runtime(settings: Settings, action: Callable[[Runtime, ScheduleBook], Awaitable[Result]]) -> Result:
     async def run(database_url: str) -> Result:
-        async with open_core(settings, database_url) as core:
-            return await action(core, ScheduleBook(core.pool, clock_shift_ms=settings.clock_shift_ms))
+        async with open_runtime(settings, database_url) as runtime:
+            return await action(runtime, ScheduleBook(runtime.pool, clock_shift_ms=settings.clock_shift_ms))
 
     with existing_database(settings) as database:
         return asyncio.run(run(database.app_url))

@@ -10,7 +10,7 @@ from msgspec import Struct
 
 from tallystick.demo.clients import Tally
 from tallystick.demo.stories import Order
-from tallystick.invariants import Report
+from tallystick.oversight.invariants import Report
 
 
 class Check(Struct, frozen=True):

@@ -15,7 +15,7 @@ from tallystick.demo.dead_letter import Drill
 from tallystick.demo.merchant import Merchant, merchant_listening
 from tallystick.demo.outcome import Check, Outcome, balanced, charged_once, ends_check, figures, of_report
 from tallystick.demo.stories import Order, plan
-from tallystick.invariants import simulator_charges, tally, verify
+from tallystick.oversight.invariants import simulator_charges, tally, verify
 from tallystick.record.postgres import sql
 from tallystick.record.postgres.connections import connect
 from tallystick.settings.load import Settings

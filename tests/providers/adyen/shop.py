@@ -12,19 +12,19 @@ from typing import Any, cast
 import asyncpg
 from msgspec.structs import replace
 
-from tallystick import payments
-from tallystick.core import Core
 from tallystick.domain.requests.commands import CreatePayment
 from tallystick.domain.subjects import Payment
-from tallystick.invariants import tally, verify
+from tallystick.flows.assembly import open_runtime
+from tallystick.flows.payments import instructions
+from tallystick.flows.payments.idempotency import Reply
+from tallystick.flows.recovery.worker import Recovery
+from tallystick.flows.runtime import Runtime
+from tallystick.flows.webhooks.inbound.envelope import envelope_of
+from tallystick.oversight.invariants import tally, verify
 from tallystick.providers.adyen.receiver import AdyenReceiver
 from tallystick.providers.adyen.reference import read_reference
 from tallystick.record.postgres.recovery_schedule import ScheduleBook
-from tallystick.recovery import Recovery
-from tallystick.replies import Reply
 from tallystick.settings.load import Settings
-from tallystick.webhooks.envelope import envelope_of
-from tallystick.wiring import open_core
 from tests.conftest import Database
 from tests.providers.adyen.bank import FakeAdyen, token
 from tests.providers.adyen.fake_adyen import API_KEY, HMAC_KEY, MERCHANT_ACCOUNT
@@ -57,23 +57,23 @@ PATIENT = replace(SETTINGS, provider_request_timeout_ms=60_000, provider_connect
 
 
 @asynccontextmanager
-async def adyen_core(database: Database, url: str, settings: Settings = SETTINGS) -> AsyncIterator[Core]:
-    """A core whose Adyen is at ``url``, with recovery at work."""
-    async with open_core(replace(settings, adyen_api_url=f"{url}/v72"), database.app_url) as core:
+async def adyen_runtime(database: Database, url: str, settings: Settings = SETTINGS) -> AsyncIterator[Runtime]:
+    """A runtime whose Adyen is at ``url``, with recovery at work."""
+    async with open_runtime(replace(settings, adyen_api_url=f"{url}/v72"), database.app_url) as runtime:
         stop = asyncio.Event()
-        loop = asyncio.create_task(Recovery(core, ScheduleBook(core.pool)).run(stop))
+        loop = asyncio.create_task(Recovery(runtime, ScheduleBook(runtime.pool)).run(stop))
         try:
-            yield core
+            yield runtime
         finally:
             stop.set()
             await loop
 
 
 class Shop(Client):
-    """A client of the core that pays with Adyen, and takes in what it tells."""
+    """A client of the runtime that pays with Adyen, and takes in what it tells."""
 
-    def __init__(self, core: Core, merchant_id: str, database: Database, bank: FakeAdyen) -> None:
-        super().__init__(core, merchant_id)
+    def __init__(self, runtime: Runtime, merchant_id: str, database: Database, bank: FakeAdyen) -> None:
+        super().__init__(runtime, merchant_id)
         self.database = database
         self.bank = bank
 
@@ -89,7 +89,7 @@ class Shop(Client):
         )
         body = {"amount": amount, "manual": manual} | other
         instruction = self.instruction(key, "POST /v1/payments", "/v1/payments", body)
-        return await payments.create_payment(self.core, instruction, command, "adyen")
+        return await instructions.create_payment(self.runtime, instruction, command, "adyen")
 
     async def told(self, *codes: str, times: int = 1) -> list[tuple[str, str]]:
         """Everything that Adyen has to tell (of these kinds) arrives and is processed: event and disposition."""
@@ -99,9 +99,9 @@ class Shop(Client):
             return []
         notifications = receiver.receive(body, {}, now)
         await accept(self.database, [envelope_of(receiver, one, body, {}, now) for one in notifications])
-        await drain(self.core)
+        await drain(self.runtime)
         names = list(dict.fromkeys(one.provider_event_id for one in notifications))
-        rows = await self.core.pool.fetch(
+        rows = await self.runtime.pool.fetch(
             "SELECT provider_event_id, state FROM inbox WHERE provider_event_id = ANY($1)", names
         )
         found = {row[0]: row[1] for row in rows}
@@ -130,13 +130,13 @@ class Shop(Client):
 
     async def stored(self, payment_id: str) -> Payment:
         """The payment as our record has it."""
-        found = await self.core.reads.payment(self.merchant_id, payment_id)
+        found = await self.runtime.reads.payment(self.merchant_id, payment_id)
         assert found is not None
         return found[0]
 
     async def attempt_states(self, payment_id: str) -> dict[str, str]:
         """Operation -> state of its newest attempt."""
-        loaded = await self.core.reads.load(self.merchant_id, payment_id)
+        loaded = await self.runtime.reads.load(self.merchant_id, payment_id)
         assert loaded is not None
         return {attempt.operation: attempt.state for attempt in loaded.stored.attempts}
 
@@ -148,10 +148,10 @@ class Shop(Client):
             for charge in charges:
                 yield charge
 
-        async with self.core.pool.acquire() as pooled:
+        async with self.runtime.pool.acquire() as pooled:
             connection = cast(asyncpg.Connection, pooled)
             beside = await tally(connection, listed(), "adyen", merchant_id=self.merchant_id)
-            alone = await verify(connection, settings=self.core.settings, merchant_id=self.merchant_id)
+            alone = await verify(connection, settings=self.runtime.settings, merchant_id=self.merchant_id)
         assert beside.checked["open"] == 0, "nothing is on its way any more"
         return [violation.detail for violation in (*beside.violations, *alone.violations)]
 

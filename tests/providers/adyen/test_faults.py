@@ -10,14 +10,14 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from tallystick.core import Core
+from tallystick.flows.payments.idempotency import Reply
+from tallystick.flows.recovery.worker import Recovery
+from tallystick.flows.runtime import Runtime
 from tallystick.record.postgres.recovery_schedule import ScheduleBook
-from tallystick.recovery import Recovery
-from tallystick.replies import Reply
 from tests.conftest import Database
 from tests.faulty_proxy import CHARGED, SILENT, Fault, FaultyProxy, faulty_proxy
 from tests.providers.adyen.bank import FakeAdyen, token
-from tests.providers.adyen.shop import PATIENT, SETTINGS, Shop, adyen_core
+from tests.providers.adyen.shop import PATIENT, SETTINGS, Shop, adyen_runtime
 from tests.races.stack import read
 
 #: Each fault that a request can meet.
@@ -33,14 +33,14 @@ async def proxy(bank: FakeAdyen) -> AsyncIterator[FaultyProxy]:
 
 
 @pytest.fixture
-async def core(database: Database, proxy: FaultyProxy, fault: Fault) -> AsyncIterator[Core]:
-    async with adyen_core(database, proxy.url, SETTINGS if fault in SILENT else PATIENT) as running:
+async def runtime(database: Database, proxy: FaultyProxy, fault: Fault) -> AsyncIterator[Runtime]:
+    async with adyen_runtime(database, proxy.url, SETTINGS if fault in SILENT else PATIENT) as running:
         yield running
 
 
 @pytest.fixture
-def shop(core: Core, fresh_merchant: str, database: Database, bank: FakeAdyen) -> Shop:
-    return Shop(core, fresh_merchant, database, bank)
+def shop(runtime: Runtime, fresh_merchant: str, database: Database, bank: FakeAdyen) -> Shop:
+    return Shop(runtime, fresh_merchant, database, bank)
 
 
 @pytest.mark.parametrize("manual", [False, True], ids=["automatic", "manual"])
@@ -95,10 +95,10 @@ async def test_the_notification_is_first(
 ) -> None:
     """Where every answer is lost, what Adyen tells settles it: from the in-doubt lane as well."""
     proxy.script(PAYMENTS, fault, times=100)
-    async with adyen_core(database, proxy.url, replace(SETTINGS, resubmit_limit=1)) as core:
-        shop = Shop(core, fresh_merchant, database, bank)
+    async with adyen_runtime(database, proxy.url, replace(SETTINGS, resubmit_limit=1)) as runtime:
+        shop = Shop(runtime, fresh_merchant, database, bank)
         payment = read(await shop.create("key"))
-        await shop.until(lambda: is_parked(core, payment["id"]))
+        await shop.until(lambda: is_parked(runtime, payment["id"]))
         await asyncio.sleep(0.3)
         assert len(proxy.seen) == 2, "sent again as often as the bound says, and no more"
         assert (await shop.attempt_states(payment["id"]))["authorize"] == "unknown"
@@ -113,11 +113,11 @@ async def test_what_was_in_doubt_once_is_not_given_up(
 ) -> None:
     """The first request may have had its effect: that a later one could not be sent proves nothing of it."""
     proxy.script(PAYMENTS, fault)
-    async with adyen_core(database, proxy.url, replace(SETTINGS, resubmit_limit=2)) as core:
-        shop = Shop(core, fresh_merchant, database, bank)
+    async with adyen_runtime(database, proxy.url, replace(SETTINGS, resubmit_limit=2)) as runtime:
+        shop = Shop(runtime, fresh_merchant, database, bank)
         payment = read(await shop.create("key"))
         await proxy.stop()
-        await shop.until(lambda: is_parked(core, payment["id"]))
+        await shop.until(lambda: is_parked(runtime, payment["id"]))
         assert (await shop.stored(payment["id"])).state == "authorizing"
         assert len(bank.books("payment", fresh_merchant)) == (fault in CHARGED)
         assert await shop.told() == ([("AUTHORISATION", "applied")] if fault in CHARGED else [])
@@ -128,8 +128,8 @@ async def test_a_connection_that_is_refused_from_the_start(
 ) -> None:
     """Nothing was ever sent, and that is known."""
     await proxy.stop()
-    async with adyen_core(database, proxy.url, replace(SETTINGS, resubmit_limit=1)) as core:
-        shop = Shop(core, fresh_merchant, database, bank)
+    async with adyen_runtime(database, proxy.url, replace(SETTINGS, resubmit_limit=1)) as runtime:
+        shop = Shop(runtime, fresh_merchant, database, bank)
         payment = await shop.until_final(lambda: shop.create("key"), told=False)
         assert (payment["state"], payment["failure"]["code"]) == ("failed", "provider_unreachable")
         assert await shop.differences() == []
@@ -139,11 +139,11 @@ async def test_a_key_that_is_too_old_is_not_sent_again(
     database: Database, proxy: FaultyProxy, bank: FakeAdyen, fresh_merchant: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     proxy.script(PAYMENTS, Fault.TIMEOUT_CHARGED)
-    monkeypatch.setattr("tallystick.wiring.ADYEN_KEY_LIFETIME_MS", 100)
-    async with adyen_core(database, proxy.url) as core:
-        shop = Shop(core, fresh_merchant, database, bank)
+    monkeypatch.setattr("tallystick.flows.assembly.ADYEN_KEY_LIFETIME_MS", 100)
+    async with adyen_runtime(database, proxy.url) as runtime:
+        shop = Shop(runtime, fresh_merchant, database, bank)
         payment = read(await shop.create("key"))
-        await shop.until(lambda: is_parked(core, payment["id"]))
+        await shop.until(lambda: is_parked(runtime, payment["id"]))
         assert len(proxy.seen) == 1
         assert await shop.told() == [("AUTHORISATION", "applied")]
 
@@ -152,16 +152,16 @@ async def test_what_is_pending_is_not_asked_about(
     database: Database, proxy: FaultyProxy, bank: FakeAdyen, fresh_merchant: str
 ) -> None:
     settings = replace(PATIENT, recovery_backoff_cap_ms=600_000)
-    async with adyen_core(database, proxy.url, settings) as core:
-        shop = Shop(core, fresh_merchant, database, bank)
+    async with adyen_runtime(database, proxy.url, settings) as runtime:
+        shop = Shop(runtime, fresh_merchant, database, bank)
         payment = await shop.charge("create", manual=True)
         await shop.capture("then", payment["id"])
         deadline_ms = settings.send_window_ms + settings.provider_request_timeout_ms
-        later = Recovery(core, ScheduleBook(core.pool, clock_shift_ms=deadline_ms + 1_000))
+        later = Recovery(runtime, ScheduleBook(runtime.pool, clock_shift_ms=deadline_ms + 1_000))
         for _ in range(5):
             await later.round()
         looked = "SELECT checks FROM attempt WHERE payment_id = $1 AND operation = 'capture'"
-        assert await core.pool.fetchval(looked, payment["id"]) == 1, "the next look after its deadline is a cap away"
+        assert await runtime.pool.fetchval(looked, payment["id"]) == 1, "the next look after its deadline is a cap away"
         assert len(proxy.seen) == 2
         assert await shop.told() == [("CAPTURE", "applied")]
 
@@ -170,8 +170,8 @@ async def test_a_bad_day(database: Database, proxy: FaultyProxy, bank: FakeAdyen
     """Every second request meets some fault."""
     faults = [FAULTS[number % len(FAULTS)] if number % 2 else Fault.NONE for number in range(400)]
     proxy.choose = lambda *_: faults.pop()
-    async with adyen_core(database, proxy.url, replace(SETTINGS, resubmit_limit=10)) as core:
-        shop = Shop(core, fresh_merchant, database, bank)
+    async with adyen_runtime(database, proxy.url, replace(SETTINGS, resubmit_limit=10)) as runtime:
+        shop = Shop(runtime, fresh_merchant, database, bank)
 
         async def life(number: int) -> dict[str, Any]:
             manual = number % 2 == 0
@@ -189,9 +189,9 @@ async def test_a_bad_day(database: Database, proxy: FaultyProxy, bank: FakeAdyen
         assert await shop.differences() == []
 
 
-async def is_parked(core: Core, payment_id: str) -> bool:
+async def is_parked(runtime: Runtime, payment_id: str) -> bool:
     """Whether a person was called."""
-    found = await core.pool.fetchval(
+    found = await runtime.pool.fetchval(
         "SELECT count(*) FROM attempt WHERE payment_id = $1 AND parked_at IS NOT NULL", payment_id
     )
     return bool(found)

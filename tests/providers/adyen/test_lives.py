@@ -7,22 +7,22 @@ from itertools import permutations
 
 import pytest
 
-from tallystick.core import Core
+from tallystick.flows.runtime import Runtime
 from tests.conftest import Database
 from tests.providers.adyen.bank import FakeAdyen, token
-from tests.providers.adyen.shop import PATIENT, Shop, adyen_core
+from tests.providers.adyen.shop import PATIENT, Shop, adyen_runtime
 from tests.races.stack import read
 
 
 @pytest.fixture
-async def core(database: Database, bank: FakeAdyen) -> AsyncIterator[Core]:
-    async with adyen_core(database, bank.url, PATIENT) as running:
+async def runtime(database: Database, bank: FakeAdyen) -> AsyncIterator[Runtime]:
+    async with adyen_runtime(database, bank.url, PATIENT) as running:
         yield running
 
 
 @pytest.fixture
-def shop(core: Core, fresh_merchant: str, database: Database, bank: FakeAdyen) -> Shop:
-    return Shop(core, fresh_merchant, database, bank)
+def shop(runtime: Runtime, fresh_merchant: str, database: Database, bank: FakeAdyen) -> Shop:
+    return Shop(runtime, fresh_merchant, database, bank)
 
 
 async def test_a_sale_is_told_once_more(shop: Shop) -> None:
@@ -125,7 +125,7 @@ async def test_a_chargeback(shop: Shop, bank: FakeAdyen, later: str) -> None:
     for code in ("NOTIFICATION_OF_CHARGEBACK", "CHARGEBACK", *later.split()):
         await bank.event(payment["provider_reference"], code, psp="DISPUTEPSP" + payment["id"][-6:].upper())
         assert await shop.told(times=2) == [(code, "applied")]
-    loaded = await shop.core.reads.load(shop.merchant_id, payment["id"])
+    loaded = await shop.runtime.reads.load(shop.merchant_id, payment["id"])
     assert loaded is not None
     [dispute] = loaded.stored.disputes
     assert (dispute.state, dispute.funds_withdrawn) == CHARGEBACKS[later]
@@ -139,7 +139,7 @@ async def test_a_second_chargeback_in_any_order(shop: Shop, bank: FakeAdyen, ord
     for code in order:
         await bank.event(payment["provider_reference"], code, psp="DISPUTEPSP" + payment["id"][-6:].upper())
     assert await shop.told(times=2) == [(code, "applied") for code in order]
-    [dispute] = await shop.core.reads.disputes(shop.merchant_id, payment["id"])
+    [dispute] = await shop.runtime.reads.disputes(shop.merchant_id, payment["id"])
     assert (dispute.state, dispute.funds_withdrawn, dispute.contested) == ("lost", True, False)
     assert await shop.differences() == []
 
@@ -149,7 +149,7 @@ async def test_a_request_for_information_sets_nothing_aside(shop: Shop, bank: Fa
     for code in ("REQUEST_FOR_INFORMATION", "INFORMATION_SUPPLIED"):
         await bank.event(payment["provider_reference"], code, psp="DISPUTEPSP" + payment["id"][-6:].upper())
         assert await shop.told() == [(code, "unknown_type")]
-    loaded = await shop.core.reads.load(shop.merchant_id, payment["id"])
+    loaded = await shop.runtime.reads.load(shop.merchant_id, payment["id"])
     assert loaded is not None and loaded.stored.disputes == ()
     await bank.event(payment["provider_reference"], "CHARGEBACK", psp="DISPUTEPSP" + payment["id"][-6:].upper())
     assert await shop.told() == [("CHARGEBACK", "applied")]

@@ -10,17 +10,17 @@ from typing import Any, cast
 import asyncpg
 from msgspec.structs import replace
 
-from tallystick import payments
-from tallystick.core import Core
 from tallystick.domain.requests.commands import CreatePayment
 from tallystick.domain.subjects import Payment
-from tallystick.invariants import tally, verify
+from tallystick.flows.assembly import open_runtime
+from tallystick.flows.payments import instructions
+from tallystick.flows.payments.idempotency import Reply
+from tallystick.flows.recovery.worker import Recovery
+from tallystick.flows.runtime import Runtime
+from tallystick.oversight.invariants import tally, verify
 from tallystick.providers.stripe.objects import ATTEMPT, MERCHANT, PAYMENT
 from tallystick.record.postgres.recovery_schedule import ScheduleBook
-from tallystick.recovery import Recovery
-from tallystick.replies import Reply
 from tallystick.settings.load import Settings
-from tallystick.wiring import open_core
 from tests.conftest import Database
 from tests.faulty_proxy import FaultyProxy
 from tests.providers.stripe.bank import API_KEY, GOOD, LocalStripe
@@ -59,20 +59,20 @@ PATIENT = replace(
 
 
 @asynccontextmanager
-async def stripe_core(database: Database, url: str, settings: Settings = SETTINGS) -> AsyncIterator[Core]:
-    """A core whose Stripe is at ``url``, with recovery at work."""
-    async with open_core(replace(settings, stripe_api_url=url), database.app_url) as core:
+async def stripe_runtime(database: Database, url: str, settings: Settings = SETTINGS) -> AsyncIterator[Runtime]:
+    """A runtime whose Stripe is at ``url``, with recovery at work."""
+    async with open_runtime(replace(settings, stripe_api_url=url), database.app_url) as runtime:
         stop = asyncio.Event()
-        loop = asyncio.create_task(Recovery(core, ScheduleBook(core.pool)).run(stop))
+        loop = asyncio.create_task(Recovery(runtime, ScheduleBook(runtime.pool)).run(stop))
         try:
-            yield core
+            yield runtime
         finally:
             stop.set()
             await loop
 
 
 class Shop(Client):
-    """A client of the core that pays with Stripe, and waits for final answers."""
+    """A client of the runtime that pays with Stripe, and waits for final answers."""
 
     async def create(self, key: str, amount: int = 1_000, *, manual: bool = False, **other: Any) -> Reply:
         command = CreatePayment(
@@ -86,7 +86,7 @@ class Shop(Client):
         )
         body = {"amount": amount, "manual": manual} | other
         instruction = self.instruction(key, "POST /v1/payments", "/v1/payments", body)
-        return await payments.create_payment(self.core, instruction, command, "stripe")
+        return await instructions.create_payment(self.runtime, instruction, command, "stripe")
 
     async def until_final(self, send: Callable[[], Awaitable[Reply]]) -> dict[str, Any]:
         """Send the same instruction again until it has an outcome."""
@@ -99,7 +99,7 @@ class Shop(Client):
         """The stored payment, once it has come to a state."""
         async with asyncio.timeout(CONVERGENCE_S):
             while True:
-                found = await self.core.reads.payment(self.merchant_id, payment_id)
+                found = await self.runtime.reads.payment(self.merchant_id, payment_id)
                 if found is not None and found[0].state == state:
                     return found[0]
                 await asyncio.sleep(0.05)
@@ -115,12 +115,14 @@ def charged(bank: LocalStripe, payment_id: str) -> list[dict[str, Any]]:
     return [intent for intent in bank.intents(**{PAYMENT: payment_id}) if intent["status"] in moved]
 
 
-async def settled(core: Core, proxy: FaultyProxy, bank: LocalStripe, shop: Shop, payment_id: str) -> dict[str, Any]:
+async def settled(
+    runtime: Runtime, proxy: FaultyProxy, bank: LocalStripe, shop: Shop, payment_id: str
+) -> dict[str, Any]:
     """At most one charge, and nothing that the two books disagree about; the payment as our record has it."""
     await proxy.settled()
     assert len(await asyncio.to_thread(charged, bank, payment_id)) <= 1
-    assert await differences(core, bank, shop.merchant_id) == []
-    found = await core.reads.payment(shop.merchant_id, payment_id)
+    assert await differences(runtime, bank, shop.merchant_id) == []
+    found = await runtime.reads.payment(shop.merchant_id, payment_id)
     assert found is not None
     payment = found[0]
     return {
@@ -131,7 +133,7 @@ async def settled(core: Core, proxy: FaultyProxy, bank: LocalStripe, shop: Shop,
     }
 
 
-async def differences(core: Core, bank: LocalStripe, merchant_id: str) -> list[str]:
+async def differences(runtime: Runtime, bank: LocalStripe, merchant_id: str) -> list[str]:
     """What differs between our record and theirs, of one merchant."""
     charges = await asyncio.to_thread(_charges, bank, merchant_id)
 
@@ -139,10 +141,10 @@ async def differences(core: Core, bank: LocalStripe, merchant_id: str) -> list[s
         for charge in charges:
             yield charge
 
-    async with core.pool.acquire() as pooled:
+    async with runtime.pool.acquire() as pooled:
         connection = cast(asyncpg.Connection, pooled)
         beside = await tally(connection, listed(), "stripe", merchant_id=merchant_id)
-        alone = await verify(connection, settings=core.settings, merchant_id=merchant_id)
+        alone = await verify(connection, settings=runtime.settings, merchant_id=merchant_id)
     assert beside.checked["open"] == 0, "nothing is on its way any more"
     return [violation.detail for violation in (*beside.violations, *alone.violations)]
 

@@ -13,7 +13,7 @@ from msgspec.structs import replace
 from tests.conftest import DEEP, Database
 from tests.faulty_proxy import Fault, FaultyProxy, faulty_proxy
 from tests.providers.stripe.bank import LocalStripe
-from tests.providers.stripe.shop import CONVERGENCE_S, SETTINGS, Shop, settled, stripe_core
+from tests.providers.stripe.shop import CONVERGENCE_S, SETTINGS, Shop, settled, stripe_runtime
 
 PATIENCE_MS = 1_000
 
@@ -42,11 +42,11 @@ async def test_a_sender_that_may_not_trust_its_lookups(
     """Look-ups that fail are no proof of anything: the charge is found when they work again."""
     proxy.script("POST /v1/payment_intents", Fault.TIMEOUT_CHARGED)
     proxy.script("GET .*", Fault.ERROR_NOT_CHARGED, Fault.RESET_NOT_CHARGED, Fault.TIMEOUT_NOT_CHARGED, times=2)
-    async with stripe_core(database, proxy.url, BAD_LINE) as core:
-        shop = Shop(core, fresh_merchant)
+    async with stripe_runtime(database, proxy.url, BAD_LINE) as runtime:
+        shop = Shop(runtime, fresh_merchant)
         payment = await shop.charge("key")
         assert payment["state"] == "captured"
-        await settled(core, proxy, bank, shop, payment["id"])
+        await settled(runtime, proxy, bank, shop, payment["id"])
     assert len([passage for passage in proxy.seen if passage.method == "POST"]) == 1
 
 
@@ -63,8 +63,8 @@ async def test_many_instructions_at_once(
     """A day on a bad line: every second request meets some fault, questions too."""
     chance = random.Random(seed)
     proxy.choose = lambda *_: chance.choice(list(Fault)) if chance.random() < 0.5 else Fault.NONE
-    async with stripe_core(database, proxy.url, BAD_LINE) as core, asyncio.timeout(2 * CONVERGENCE_S):
-        shop = Shop(core, fresh_merchant)
+    async with stripe_runtime(database, proxy.url, BAD_LINE) as runtime, asyncio.timeout(2 * CONVERGENCE_S):
+        shop = Shop(runtime, fresh_merchant)
 
         async def pay_back(key: str, payment_id: str) -> None:
             await shop.until_final(lambda: shop.refund(key, payment_id, 300))
@@ -82,6 +82,6 @@ async def test_many_instructions_at_once(
         paid = await asyncio.gather(*(life(number) for number in range(LIVES)))
         proxy.choose = None
         for payment_id in paid:
-            await settled(core, proxy, bank, shop, payment_id)
+            await settled(runtime, proxy, bank, shop, payment_id)
     delivered = [passage for passage in proxy.seen if passage.delivered and passage.fault is not Fault.NONE]
     assert delivered, "the line was bad"

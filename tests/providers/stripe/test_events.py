@@ -13,9 +13,9 @@ import msgspec
 import pytest
 
 from tallystick.domain.notices import Notice
+from tallystick.flows.webhooks.inbound.envelope import envelope_of
 from tallystick.providers.receiver import Notification, Unparseable
 from tallystick.providers.stripe.receiver import StripeReceiver
-from tallystick.webhooks.envelope import envelope_of
 
 EVENTS = Path(__file__).parent / "events"
 

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from tallystick.core import Core
-from tallystick.replies import Reply
+from tallystick.flows.payments.idempotency import Reply
+from tallystick.flows.runtime import Runtime
 from tallystick.settings.load import Settings
 from tests.conftest import Database
 from tests.faulty_proxy import CHARGED, Fault, FaultyProxy, faulty_proxy
@@ -22,7 +22,7 @@ from tests.providers.stripe.shop import (
     Shop,
     charged,
     settled,
-    stripe_core,
+    stripe_runtime,
 )
 
 #: Each fault that a request can meet.
@@ -47,8 +47,8 @@ async def proxy(bank: LocalStripe) -> AsyncIterator[FaultyProxy]:
 
 
 @pytest.fixture
-async def core(database: Database, proxy: FaultyProxy, fault: Fault) -> AsyncIterator[Core]:
-    async with stripe_core(database, proxy.url, settings_for(fault)) as running:
+async def runtime(database: Database, proxy: FaultyProxy, fault: Fault) -> AsyncIterator[Runtime]:
+    async with stripe_runtime(database, proxy.url, settings_for(fault)) as running:
         yield running
 
 
@@ -62,13 +62,13 @@ def settings_for(fault: Fault) -> Settings:
 @pytest.mark.parametrize("manual", [False, True], ids=["automatic", "manual"])
 @pytest.mark.parametrize("fault", FAULTS)
 async def test_authorize(
-    core: Core, proxy: FaultyProxy, bank: LocalStripe, fresh_merchant: str, fault: Fault, manual: bool
+    runtime: Runtime, proxy: FaultyProxy, bank: LocalStripe, fresh_merchant: str, fault: Fault, manual: bool
 ) -> None:
     proxy.script(REQUESTS["authorize"], fault)
-    shop = Shop(core, fresh_merchant)
+    shop = Shop(runtime, fresh_merchant)
     payment = await shop.charge("key", manual=manual)
     assert payment["state"] == ("authorized" if manual else "captured")
-    assert await settled(core, proxy, bank, shop, payment["id"]) == {
+    assert await settled(runtime, proxy, bank, shop, payment["id"]) == {
         "state": payment["state"],
         "captured": 0 if manual else 1_000,
         "refunded": 0,
@@ -88,63 +88,67 @@ async def test_authorize_when_it_never_gets_better(
     proxy.script(REQUESTS["authorize"], fault, times=100)
     happens = fault in CHARGED
     settings = settings_for(fault) if happens else replace(SETTINGS, resubmit_limit=1)
-    async with stripe_core(database, proxy.url, settings) as core:
-        shop = Shop(core, fresh_merchant)
+    async with stripe_runtime(database, proxy.url, settings) as runtime:
+        shop = Shop(runtime, fresh_merchant)
         payment = await shop.charge("key")
         assert payment["state"] == ("captured" if happens else "failed")
         assert len(charged(bank, payment["id"])) == (1 if happens else 0)
-        await settled(core, proxy, bank, shop, payment["id"])
+        await settled(runtime, proxy, bank, shop, payment["id"])
 
 
 @pytest.mark.parametrize("fault", FAULTS)
-async def test_a_decline(core: Core, proxy: FaultyProxy, bank: LocalStripe, fresh_merchant: str, fault: Fault) -> None:
+async def test_a_decline(
+    runtime: Runtime, proxy: FaultyProxy, bank: LocalStripe, fresh_merchant: str, fault: Fault
+) -> None:
     proxy.script(REQUESTS["authorize"], fault)
-    shop = Shop(core, fresh_merchant)
+    shop = Shop(runtime, fresh_merchant)
     payment = await shop.charge("key", payment_method=DECLINED)
     assert (payment["state"], payment["failure"]["code"]) == ("declined", "card_declined")
     assert charged(bank, payment["id"]) == []
-    await settled(core, proxy, bank, shop, payment["id"])
+    await settled(runtime, proxy, bank, shop, payment["id"])
 
 
 @pytest.mark.parametrize("amount", [None, 600], ids=["full", "partial"])
 @pytest.mark.parametrize("fault", FAULTS)
 async def test_capture(
-    core: Core, proxy: FaultyProxy, bank: LocalStripe, fresh_merchant: str, fault: Fault, amount: int | None
+    runtime: Runtime, proxy: FaultyProxy, bank: LocalStripe, fresh_merchant: str, fault: Fault, amount: int | None
 ) -> None:
     proxy.script(REQUESTS["capture"], fault)
-    shop = Shop(core, fresh_merchant)
+    shop = Shop(runtime, fresh_merchant)
     payment = await shop.charge("create", manual=True)
     after = await shop.until_final(lambda: shop.capture("capture", payment["id"], amount))
     assert after["state"] == "captured"
     taken = amount or 1_000
-    ours = await settled(core, proxy, bank, shop, payment["id"])
+    ours = await settled(runtime, proxy, bank, shop, payment["id"])
     assert ours == {"state": "captured", "captured": taken, "refunded": 0, "pending": 0}
     released = [refund["amount"] for refund in bank.refunds(payment["provider_reference"])]
     assert released == ([] if amount is None else [400]), "which is no refund"
 
 
 @pytest.mark.parametrize("fault", FAULTS)
-async def test_cancel(core: Core, proxy: FaultyProxy, bank: LocalStripe, fresh_merchant: str, fault: Fault) -> None:
+async def test_cancel(
+    runtime: Runtime, proxy: FaultyProxy, bank: LocalStripe, fresh_merchant: str, fault: Fault
+) -> None:
     proxy.script(REQUESTS["cancel"], fault)
-    shop = Shop(core, fresh_merchant)
+    shop = Shop(runtime, fresh_merchant)
     payment = await shop.charge("create", manual=True)
     after = await shop.until_final(lambda: shop.cancel("cancel", payment["id"]))
     assert after["state"] == "canceled"
-    await settled(core, proxy, bank, shop, payment["id"])
+    await settled(runtime, proxy, bank, shop, payment["id"])
     assert charged(bank, payment["id"]) == []
 
 
 @pytest.mark.parametrize("amount", [None, 300], ids=["full", "partial"])
 @pytest.mark.parametrize("fault", FAULTS)
 async def test_refund(
-    core: Core, proxy: FaultyProxy, bank: LocalStripe, fresh_merchant: str, fault: Fault, amount: int | None
+    runtime: Runtime, proxy: FaultyProxy, bank: LocalStripe, fresh_merchant: str, fault: Fault, amount: int | None
 ) -> None:
     proxy.script(REQUESTS["refund"], fault)
-    shop = Shop(core, fresh_merchant)
+    shop = Shop(runtime, fresh_merchant)
     payment = await shop.charge("create")
     refund = await shop.until_final(lambda: shop.refund("refund", payment["id"], amount))
     assert refund["state"] == "succeeded"
-    ours = await settled(core, proxy, bank, shop, payment["id"])
+    ours = await settled(runtime, proxy, bank, shop, payment["id"])
     assert ours == {"state": "captured", "captured": 1_000, "refunded": amount or 1_000, "pending": 0}
     assert [refund["amount"] for refund in bank.refunds(payment["provider_reference"])] == [amount or 1_000]
 
@@ -155,8 +159,8 @@ async def test_a_refused_connection(
     database: Database, proxy: FaultyProxy, bank: LocalStripe, fresh_merchant: str, operation: str, comes_back: bool
 ) -> None:
     """Nothing is sent, which is known at once; where it stays so the instruction ends as failed."""
-    async with stripe_core(database, proxy.url, replace(SETTINGS, resubmit_limit=5)) as core:
-        shop = Shop(core, fresh_merchant)
+    async with stripe_runtime(database, proxy.url, replace(SETTINGS, resubmit_limit=5)) as runtime:
+        shop = Shop(runtime, fresh_merchant)
         payment: dict[str, Any] = {}
         if operation != "authorize":
             payment = await shop.charge("create", manual=operation != "refund")
@@ -182,4 +186,4 @@ async def test_a_refused_connection(
         if not comes_back:
             assert after["failure"]["code"] == "provider_unreachable"
             await proxy.start()
-        await settled(core, proxy, bank, shop, after["id"] if operation == "authorize" else payment["id"])
+        await settled(runtime, proxy, bank, shop, after["id"] if operation == "authorize" else payment["id"])

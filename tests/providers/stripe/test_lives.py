@@ -7,24 +7,24 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from tallystick.core import Core
+from tallystick.flows.runtime import Runtime
 from tests.conftest import Database
 from tests.providers.stripe.bank import IBAN_DECLINED, NEEDS_AUTHENTICATION, LocalStripe
-from tests.providers.stripe.shop import PATIENT, Shop, differences, stripe_core
+from tests.providers.stripe.shop import PATIENT, Shop, differences, stripe_runtime
 from tests.races.stack import read
 
 
 @pytest.fixture
-async def core(database: Database, bank: LocalStripe) -> AsyncIterator[Core]:
-    async with stripe_core(database, bank.url, PATIENT) as running:
+async def runtime(database: Database, bank: LocalStripe) -> AsyncIterator[Runtime]:
+    async with stripe_runtime(database, bank.url, PATIENT) as running:
         yield running
 
 
 @pytest.mark.parametrize(("success", "manual", "state"), [(1, 0, "captured"), (1, 1, "authorized"), (0, 0, "declined")])
 async def test_the_customer_acts(
-    core: Core, bank: LocalStripe, fresh_merchant: str, success: int, manual: int, state: str
+    runtime: Runtime, bank: LocalStripe, fresh_merchant: str, success: int, manual: int, state: str
 ) -> None:
-    shop, card = Shop(core, fresh_merchant), bank.card(NEEDS_AUTHENTICATION)
+    shop, card = Shop(runtime, fresh_merchant), bank.card(NEEDS_AUTHENTICATION)
     waiting = read(await shop.create("key", payment_method=card, manual=bool(manual)))
     assert (waiting["state"], waiting["next_action"]["type"]) == ("requires_action", "use_stripe_sdk")
     path = f"/v1/payment_intents/{waiting['provider_reference']}/_authenticate"
@@ -33,31 +33,31 @@ async def test_the_customer_acts(
     payment = await shop.charge("key", payment_method=card, manual=bool(manual))
     assert payment["state"] == state
     assert payment["next_action"] is None
-    assert await differences(core, bank, fresh_merchant) == []
+    assert await differences(runtime, bank, fresh_merchant) == []
 
 
-async def test_canceled_while_the_customer_should_act(core: Core, bank: LocalStripe, fresh_merchant: str) -> None:
-    shop, card = Shop(core, fresh_merchant), bank.card(NEEDS_AUTHENTICATION)
+async def test_canceled_while_the_customer_should_act(runtime: Runtime, bank: LocalStripe, fresh_merchant: str) -> None:
+    shop, card = Shop(runtime, fresh_merchant), bank.card(NEEDS_AUTHENTICATION)
     waiting = read(await shop.create("key", payment_method=card))
     canceled = await shop.until_final(lambda: shop.cancel("cancel", waiting["id"]))
     assert canceled["state"] == "canceled"
     [intent] = bank.intents(tallystick_payment=waiting["id"])
     assert intent["status"] == "canceled"
-    assert await differences(core, bank, fresh_merchant) == []
+    assert await differences(runtime, bank, fresh_merchant) == []
 
 
-async def test_a_debit_that_its_bank_refuses_later(core: Core, bank: LocalStripe, fresh_merchant: str) -> None:
-    shop, account = Shop(core, fresh_merchant), bank.bank_account(IBAN_DECLINED)
+async def test_a_debit_that_its_bank_refuses_later(runtime: Runtime, bank: LocalStripe, fresh_merchant: str) -> None:
+    shop, account = Shop(runtime, fresh_merchant), bank.bank_account(IBAN_DECLINED)
     reply = await shop.create("key", payment_method=account)
     assert (reply.status, read(reply)["state"]) == (202, "authorizing")
     payment = await shop.charge("key", payment_method=account)
     assert payment["state"] == "declined"
-    assert await differences(core, bank, fresh_merchant) == []
+    assert await differences(runtime, bank, fresh_merchant) == []
 
 
-async def test_a_dashboard_capture_is_found(core: Core, bank: LocalStripe, fresh_merchant: str) -> None:
+async def test_a_dashboard_capture_is_found(runtime: Runtime, bank: LocalStripe, fresh_merchant: str) -> None:
     """A refused cancel makes us look at what happened there: another amount was captured than we would have."""
-    shop = Shop(core, fresh_merchant)
+    shop = Shop(runtime, fresh_merchant)
     payment = await shop.charge("create", manual=True)
     path = f"/v1/payment_intents/{payment['provider_reference']}/capture"
     await bank.acall("POST", path, amount_to_capture=700)
@@ -65,4 +65,4 @@ async def test_a_dashboard_capture_is_found(core: Core, bank: LocalStripe, fresh
     assert refused["failure"] is not None or refused["state"] == "captured"
     found = await shop.settled(payment["id"], "captured")
     assert found.amount_captured == 700
-    assert await differences(core, bank, fresh_merchant) == []
+    assert await differences(runtime, bank, fresh_merchant) == []

@@ -17,15 +17,15 @@ from msgspec.structs import replace
 
 from tallystick.access.key_store import create_key
 from tallystick.api.app import create_app
+from tallystick.flows.assembly import open_runtime
 from tallystick.kit.ids import new_id
 from tallystick.settings.load import Settings
-from tallystick.wiring import open_core
 from tests.api.conftest import Inside
 from tests.conftest import Database
 from tests.dump import dump
 from tests.faulty_proxy import Fault, FaultyProxy, faulty_proxy
 from tests.providers.stripe.bank import NEEDS_AUTHENTICATION, LocalStripe
-from tests.providers.stripe.shop import SETTINGS, Shop, stripe_core
+from tests.providers.stripe.shop import SETTINGS, Shop, stripe_runtime
 from tests.providers.stripe.test_events import read as shape
 from tests.webhooks.stand import WEBHOOK_SETTINGS, drain
 
@@ -91,7 +91,7 @@ async def test_create_replay_and_read_answer_with_it_and_nothing_keeps_it(
         assert secret not in kept
         act = f"/v1/payment_intents/{created.json()['provider_reference']}/_authenticate"
         await bank.acall("POST", act, client_secret=secret, success=True)
-        async with stripe_core(database, bank.url, _settings(bank.url)) as worker:
+        async with stripe_runtime(database, bank.url, _settings(bank.url)) as worker:
             await Shop(worker, fresh_merchant).settled(payment_id, "captured")
         after = await api.client.get(path)
         assert (after.json()["state"], after.json()["next_action"]) == ("captured", None)
@@ -122,7 +122,7 @@ async def test_an_event_tells_of_it(
         assert event["id"] in boxed
         assert secret not in boxed
         assert url not in boxed
-        async with open_core(settings, database.app_url) as worker:
+        async with open_runtime(settings, database.app_url) as worker:
             await drain(worker)
         read = await api.client.get(path)
         assert read.json()["state"] == "requires_action"

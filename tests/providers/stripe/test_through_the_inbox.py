@@ -13,12 +13,12 @@ import asyncpg
 import pytest
 from msgspec.structs import replace
 
-from tallystick.core import Core
-from tallystick.invariants import verify
+from tallystick.flows.assembly import open_runtime
+from tallystick.flows.runtime import Runtime
+from tallystick.flows.webhooks.inbound.envelope import envelope_of
 from tallystick.kit.ids import new_id
+from tallystick.oversight.invariants import verify
 from tallystick.providers.stripe.receiver import StripeReceiver
-from tallystick.webhooks.envelope import envelope_of
-from tallystick.wiring import open_core
 from tests.conftest import Database
 from tests.faulty_proxy import Fault, FaultyProxy, faulty_proxy
 from tests.providers.stripe.bank import LocalStripe
@@ -37,7 +37,7 @@ async def proxy(bank: LocalStripe) -> AsyncIterator[FaultyProxy]:
 
 
 @pytest.fixture
-async def core(database: Database, proxy: FaultyProxy) -> AsyncIterator[Core]:
+async def runtime(database: Database, proxy: FaultyProxy) -> AsyncIterator[Runtime]:
     """No recovery here: what is learned is learned from events."""
     settings = replace(
         SETTINGS,
@@ -49,15 +49,15 @@ async def core(database: Database, proxy: FaultyProxy) -> AsyncIterator[Core]:
         webhook_backoff_cap_ms=WEBHOOK_SETTINGS.webhook_backoff_cap_ms,
         webhook_interval_ms=WEBHOOK_SETTINGS.webhook_interval_ms,
     )
-    async with open_core(settings, database.app_url) as running:
+    async with open_runtime(settings, database.app_url) as running:
         yield running
 
 
 class Stripe:
     """Sends events about what localstripe holds, signed, in the shapes of ``events/``."""
 
-    def __init__(self, core: Core, database: Database) -> None:
-        self._core = core
+    def __init__(self, runtime: Runtime, database: Database) -> None:
+        self._runtime = runtime
         self._database = database
         self._receiver = StripeReceiver("main", [SECRET])
 
@@ -74,13 +74,13 @@ class Stripe:
         headers = {"stripe-signature": f"t={at},v1={signature}"}
         [notification] = self._receiver.receive(body, headers, now)
         await accept(self._database, [envelope_of(self._receiver, notification, body, headers, now)])
-        await drain(self._core)
-        return (await states(self._core))[event["id"]]
+        await drain(self._runtime)
+        return (await states(self._runtime))[event["id"]]
 
 
 @pytest.fixture
-def stripe(core: Core, database: Database) -> Stripe:
-    return Stripe(core, database)
+def stripe(runtime: Runtime, database: Database) -> Stripe:
+    return Stripe(runtime, database)
 
 
 def about(intent: dict[str, Any]) -> dict[str, Any]:
@@ -89,10 +89,10 @@ def about(intent: dict[str, Any]) -> dict[str, Any]:
 
 
 async def test_an_event_tells_what_the_answer_could_not(
-    core: Core, proxy: FaultyProxy, bank: LocalStripe, stripe: Stripe, fresh_merchant: str
+    runtime: Runtime, proxy: FaultyProxy, bank: LocalStripe, stripe: Stripe, fresh_merchant: str
 ) -> None:
     proxy.script("POST /v1/payment_intents", Fault.TIMEOUT_CHARGED)
-    shop = Shop(core, fresh_merchant)
+    shop = Shop(runtime, fresh_merchant)
     payment = read(await shop.create("key"))
     assert payment["in_doubt"]
     [intent] = bank.intents(tallystick_payment=payment["id"])
@@ -104,13 +104,13 @@ async def test_an_event_tells_what_the_answer_could_not(
     )
     after = await shop.settled(payment["id"], "captured")
     assert (after.amount_captured, after.provider_reference) == (1_000, intent["id"])
-    assert await differences(core, bank, fresh_merchant) == []
+    assert await differences(runtime, bank, fresh_merchant) == []
 
 
 async def test_a_partial_capture_and_what_it_released(
-    core: Core, proxy: FaultyProxy, bank: LocalStripe, stripe: Stripe, fresh_merchant: str
+    runtime: Runtime, proxy: FaultyProxy, bank: LocalStripe, stripe: Stripe, fresh_merchant: str
 ) -> None:
-    shop = Shop(core, fresh_merchant)
+    shop = Shop(runtime, fresh_merchant)
     payment = await shop.charge("key", manual=True)
     proxy.script("POST /v1/payment_intents/[^/]+/capture", Fault.TIMEOUT_CHARGED)
     await shop.capture("capture", payment["id"], 600)
@@ -122,13 +122,13 @@ async def test_a_partial_capture_and_what_it_released(
     )
     after = await shop.settled(payment["id"], "captured")
     assert (after.amount_captured, after.amount_refunded) == (600, 0)
-    assert await differences(core, bank, fresh_merchant) == []
+    assert await differences(runtime, bank, fresh_merchant) == []
 
 
 async def test_a_refund_and_its_late_failure(
-    core: Core, proxy: FaultyProxy, bank: LocalStripe, stripe: Stripe, fresh_merchant: str
+    runtime: Runtime, proxy: FaultyProxy, bank: LocalStripe, stripe: Stripe, fresh_merchant: str
 ) -> None:
-    shop = Shop(core, fresh_merchant)
+    shop = Shop(runtime, fresh_merchant)
     payment = await shop.charge("key")
     proxy.script("POST /v1/refunds", Fault.TIMEOUT_CHARGED)
     await shop.refund("refund", payment["id"], 400)
@@ -137,30 +137,30 @@ async def test_a_refund_and_its_late_failure(
     assert await stripe.tell("refund.created", **said) == "applied"
     after = await shop.settled(payment["id"], "captured")
     assert (after.amount_refunded, after.amount_refund_pending) == (400, 0)
-    assert await differences(core, bank, fresh_merchant) == []
+    assert await differences(runtime, bank, fresh_merchant) == []
     assert await stripe.tell("refund.failed", **said) == "applied", "weeks later"
     back = await shop.settled(payment["id"], "captured")
     assert (back.amount_refunded, back.amount_refund_pending) == (0, 0)
 
 
 async def test_a_dispute_names_the_charge_by_its_reference_alone(
-    core: Core, stripe: Stripe, fresh_merchant: str
+    runtime: Runtime, stripe: Stripe, fresh_merchant: str
 ) -> None:
-    payment = await Shop(core, fresh_merchant).charge("key")
+    payment = await Shop(runtime, fresh_merchant).charge("key")
     said = {"payment_intent": payment["provider_reference"], "id": new_id("dp")}
     assert await stripe.tell("charge.dispute.created", **said) == "applied"
     assert await stripe.tell("charge.dispute.funds_withdrawn", **said) == "applied"
     assert await stripe.tell("charge.dispute.closed.lost", **said) == "applied"
-    loaded = await core.reads.load(fresh_merchant, payment["id"])
+    loaded = await runtime.reads.load(fresh_merchant, payment["id"])
     assert loaded is not None
     assert [dispute.state for dispute in loaded.stored.disputes] == ["lost"]
 
 
 async def test_money_that_moves_again_and_again_after_the_verdict(
-    core: Core, stripe: Stripe, fresh_merchant: str
+    runtime: Runtime, stripe: Stripe, fresh_merchant: str
 ) -> None:
     """Each movement is posted once: by the first event that lists it, and not by those that list it again."""
-    payment = await Shop(core, fresh_merchant).charge("key")
+    payment = await Shop(runtime, fresh_merchant).charge("key")
     said: dict[str, Any] = {"payment_intent": payment["provider_reference"], "id": new_id("dp")}
     amounts = (-1_000, 1_000, -1_000, 1_000, -1_000)
     moved = [{"id": f"txn_{number}", "amount": each, "currency": "eur"} for number, each in enumerate(amounts)]
@@ -176,32 +176,32 @@ async def test_money_that_moves_again_and_again_after_the_verdict(
         assert await stripe.tell(name, **said, **status, **listed) == "applied"
         assert await stripe.tell(name, **said, **status, **listed) == "duplicate_effect"
         assert await stripe.tell("charge.dispute.updated", **said, **listed) in ("stale", "duplicate_effect", "applied")
-        rows = await core.pool.fetch(
+        rows = await runtime.pool.fetch(
             "SELECT debit, amount FROM transfer WHERE merchant_id = $1 AND 'suspense:stripe' IN (debit, credit)",
             fresh_merchant,
         )
         assert sum(row["amount"] * (-1 if row["debit"] == "suspense:stripe" else 1) for row in rows) == suspense
-    async with core.pool.acquire() as pooled:
-        report = await verify(cast(asyncpg.Connection, pooled), settings=core.settings, merchant_id=fresh_merchant)
+    async with runtime.pool.acquire() as pooled:
+        report = await verify(cast(asyncpg.Connection, pooled), settings=runtime.settings, merchant_id=fresh_merchant)
     assert report.violations == ()
 
 
-async def test_a_refund_from_the_dashboard(core: Core, stripe: Stripe, fresh_merchant: str) -> None:
-    shop = Shop(core, fresh_merchant)
+async def test_a_refund_from_the_dashboard(runtime: Runtime, stripe: Stripe, fresh_merchant: str) -> None:
+    shop = Shop(runtime, fresh_merchant)
     payment = await shop.charge("key")
     said = {"payment_intent": payment["provider_reference"], "id": new_id("re")}
     assert await stripe.tell("refund.created.dashboard", **said) == "applied"
     assert await stripe.tell("refund.created.dashboard", **said) == "duplicate_effect"
-    found = await core.reads.payment(fresh_merchant, payment["id"])
+    found = await runtime.reads.payment(fresh_merchant, payment["id"])
     assert found is not None
     assert found[0].amount_refunded == 400
 
 
-async def test_a_hold_that_ran_out(core: Core, bank: LocalStripe, stripe: Stripe, fresh_merchant: str) -> None:
-    shop = Shop(core, fresh_merchant)
+async def test_a_hold_that_ran_out(runtime: Runtime, bank: LocalStripe, stripe: Stripe, fresh_merchant: str) -> None:
+    shop = Shop(runtime, fresh_merchant)
     payment = await shop.charge("key", manual=True)
     await bank.acall("POST", f"/v1/payment_intents/{payment['provider_reference']}/cancel")
     [intent] = bank.intents(tallystick_payment=payment["id"])
     assert await stripe.tell("payment_intent.canceled.expired", **about(intent)) == "applied"
     await shop.settled(payment["id"], "expired")
-    assert await differences(core, bank, fresh_merchant) == []
+    assert await differences(runtime, bank, fresh_merchant) == []

@@ -1,0 +1,1 @@
+"""What moves a payment: decide, commit, call, commit."""

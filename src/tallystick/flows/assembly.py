@@ -1,0 +1,107 @@
+"""Puts one process's parts together: connections, door, reads, providers."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
+from typing import Any
+
+from tallystick.flows.admission import InFlight
+from tallystick.flows.runtime import Runtime
+from tallystick.flows.webhooks.inbound.intake import Intake
+from tallystick.flows.webhooks.inbound.refused import Refusals
+from tallystick.kit.clock import Clock
+from tallystick.providers.port import Provider
+from tallystick.providers.registry import configured_providers, guarded
+from tallystick.record.journal import Journal, JournalLimits
+from tallystick.record.next_action_seal import ActionSeal
+from tallystick.record.postgres.batch import Connection
+from tallystick.record.postgres.connections import connect, open_pool
+from tallystick.record.postgres.reads import Reads
+from tallystick.record.postgres.refused_webhooks import RefusalBook
+from tallystick.record.sealing import sealer_of
+from tallystick.settings.load import Settings
+
+
+@asynccontextmanager
+async def open_intake(settings: Settings, database_url: str) -> AsyncIterator[Intake]:
+    """The way into the inbox, open; leaving writes what is queued."""
+
+    async def own_connection() -> Any:
+        return await connect(database_url, command_timeout_ms=settings.webhook_commit_timeout_ms)
+
+    intake = Intake(
+        own_connection,
+        queue_limit=settings.webhook_queue_limit,
+        commit_timeout_ms=settings.webhook_commit_timeout_ms,
+        clock_shift_ms=settings.clock_shift_ms,
+    )
+    await intake.start()
+    try:
+        yield intake
+    finally:
+        await intake.stop()
+
+
+@asynccontextmanager
+async def open_refusals(runtime: Runtime) -> AsyncIterator[Refusals]:
+    """The counts of refused webhooks, open; leaving writes what is left."""
+    refusals = Refusals(RefusalBook(runtime.pool, clock_shift_ms=runtime.settings.clock_shift_ms), runtime.clock)
+    await refusals.start()
+    try:
+        yield refusals
+    finally:
+        await refusals.stop()
+
+
+@asynccontextmanager
+async def open_runtime(
+    settings: Settings,
+    database_url: str,
+    *,
+    providers: Mapping[str, Provider] | None = None,
+    journal_connect: Callable[[], Awaitable[Connection]] | None = None,
+) -> AsyncIterator[Runtime]:
+    """Everything open, and closed again in the reverse order: flows first get ``drain_timeout_ms`` to end. Raises
+    SettingsError for sealing keys that are none, and what opening the database raises.
+
+    ``providers`` and ``journal_connect`` are for tests and benchmarks that bring their own.
+    """
+    limits = JournalLimits(
+        connections=settings.journal_connections,
+        second_batch_changes=settings.journal_second_batch_changes,
+        batch_changes=settings.journal_batch_changes,
+        batch_rows=settings.journal_batch_rows,
+        batch_bytes=settings.journal_batch_bytes,
+        queue_limit=settings.journal_queue_limit,
+        commit_timeout_ms=settings.journal_commit_timeout_ms,
+    )
+
+    async def own_connection() -> Any:
+        return await connect(database_url, command_timeout_ms=settings.journal_commit_timeout_ms)
+
+    actions = ActionSeal(sealer_of(settings))
+    pool = await open_pool(database_url, settings)
+    journal = Journal(journal_connect or own_connection, limits, clock_shift_ms=settings.clock_shift_ms)
+    connectors = dict(providers) if providers is not None else guarded(settings, configured_providers(settings))
+    runtime = Runtime(
+        settings=settings,
+        journal=journal,
+        reads=Reads(pool, clock_shift_ms=settings.clock_shift_ms),
+        providers=connectors,
+        clock=Clock(shift_ms=settings.clock_shift_ms),
+        flows=InFlight(settings.in_flight_limit),
+        chance=random.Random(),
+        actions=actions,
+        pool=pool,
+    )
+    try:
+        await journal.start()
+        yield runtime
+        await runtime.flows.drain(settings.drain_timeout_ms)
+    finally:
+        await journal.stop()
+        for provider in connectors.values():
+            await provider.close()
+        await pool.close()

@@ -1,0 +1,1 @@
+"""A client's instruction from its key to its recorded answer."""

@@ -1,0 +1,119 @@
+"""From a committed intent to a committed outcome: call the provider, decide, commit. Used by every flow."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tallystick.decisions.change_builder import Cause
+from tallystick.decisions.verdicts import apply_verdict
+from tallystick.domain.change import Change
+from tallystick.domain.snapshot import PaymentSnapshot
+from tallystick.domain.subjects import Attempt
+from tallystick.domain.verdicts import NotSent, Unknown, Verdict, verdict_name
+from tallystick.flows.runtime import Runtime
+from tallystick.kit.clock import monotonic_ms
+from tallystick.kit.ids import new_id, sibling_id
+from tallystick.kit.logs import get_logger
+from tallystick.providers.port import Provider, ProviderCall, send
+from tallystick.record.journal import Stale
+
+log = get_logger("tallystick.flows.payments.attempts")
+
+
+def provider_call(attempt: Attempt, send_by_ms: int) -> ProviderCall:
+    """An attempt as a connector needs it."""
+    return ProviderCall(
+        merchant_id=attempt.merchant_id,
+        payment_id=attempt.payment_id,
+        attempt_id=attempt.attempt_id,
+        operation=attempt.operation,
+        amount=attempt.amount,
+        currency=attempt.currency,
+        payment_method=attempt.payment_method,
+        capture=attempt.capture,
+        key=attempt.provider_key,
+        parent_reference=attempt.parent_reference,
+        reference=attempt.provider_reference,
+        send_by_ms=send_by_ms,
+    )
+
+
+async def carry_out(
+    runtime: Runtime, stored: PaymentSnapshot, attempt_id: str, send_by_ms: int, *, doubted: bool = False
+) -> Change | None:
+    """Send an attempt whose submission is committed, and commit what became of it. No transaction is open meanwhile.
+    ``doubted``: an earlier submission may have had its effect, so that this one's not being sent proves nothing.
+
+    Returns the committed change, or None where the answer said nothing new.
+    """
+    attempt = stored.attempt(attempt_id)
+    provider = runtime.provider(attempt.provider)
+    verdict = await _sent(provider, provider_call(attempt, send_by_ms))
+    if doubted and isinstance(verdict, NotSent):
+        verdict = Unknown(reason=f"an earlier submission is in doubt; this one: {verdict.reason}", raw=verdict.raw)
+    return await settle_verdict(runtime, stored, attempt_id, verdict, cause="answer", actor=f"provider:{provider.name}")
+
+
+async def _sent(provider: Provider, call: ProviderCall) -> Verdict:
+    try:
+        return await send(provider, call)
+    except Exception as error:  # a connector's defect proves nothing about the money: it is unknown
+        failed = type(error).__name__  # its text may repeat what the provider sent
+        log.error("connector failed", provider=provider.name, payment_id=call.payment_id, error=failed)
+        return Unknown(reason=f"connector failed with {type(error).__name__}")
+
+
+async def settle_verdict(
+    runtime: Runtime,
+    stored: PaymentSnapshot,
+    attempt_id: str,
+    verdict: Verdict,
+    *,
+    cause: str,
+    actor: str,
+    evidence: dict[str, Any] | None = None,
+) -> Change | None:
+    """Commit what ``verdict`` means to the stored attempt; after a lost race, load and decide again. What the payer
+    has to do next is sealed here, before it becomes part of a change."""
+    verdict = runtime.actions.verdict(verdict, stored.payment.merchant_id, stored.payment.payment_id)
+    change_id = new_id("chg")
+    rejection_id = sibling_id("rej", change_id)
+    checks = runtime.checks(stored.attempt(attempt_id).provider)
+    while True:
+        step = Cause(change_id=change_id, at=runtime.clock.now(), trigger=cause, actor=actor, evidence=evidence)
+        change = apply_verdict(stored, attempt_id, verdict, step, rejection_id, checks)
+        if change is None:
+            return None
+        if not isinstance(await runtime.journal.commit(change), Stale):
+            _report(stored.attempt(attempt_id), verdict, change)
+            return change
+        loaded = await runtime.reads.load(change.merchant_id, change.payment_id)
+        if loaded is None:
+            raise LookupError(f"payment {change.payment_id} is gone")
+        stored = loaded.stored
+
+
+def _report(attempt: Attempt, verdict: Verdict, change: Change) -> None:
+    known = {
+        "payment_id": attempt.payment_id,
+        "attempt_id": attempt.attempt_id,
+        "operation": attempt.operation,
+        "idempotency_key": attempt.idempotency_key,
+        "provider_reference": verdict.reference or attempt.provider_reference,
+        "verdict": verdict_name(verdict),
+    }
+    for rejection in change.rejections:
+        log.error("transition rejected", alert=rejection.alert, reason=rejection.reason, **known)
+    if change.payment is None:
+        log.warning("not settled yet", **known)
+    elif change.transitions[0].cause == "answer" and not change.payment.failure:
+        # The ordinary course of thousands a second: the history has it, and a line each would cost a tenth of them.
+        log.debug("settled", state=change.payment.state, version=change.payment.version, **known)
+    else:
+        log.info("settled", state=change.payment.state, version=change.payment.version, **known)
+
+
+def send_by(runtime: Runtime) -> int:
+    """Until when the sender of an attempt that is decided now may write to its socket, on the local monotonic clock.
+    Taken before the commit, so that it is never later than what the database's clock will allow."""
+    return monotonic_ms() + runtime.settings.send_window_ms

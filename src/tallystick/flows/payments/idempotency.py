@@ -1,0 +1,122 @@
+"""Answers to instructions: first, in flight, not final yet, replayed, or another request under the same key."""
+
+from __future__ import annotations
+
+from msgspec import Struct
+
+from tallystick.decisions.instructions import Instruction
+from tallystick.domain.change import Change
+from tallystick.domain.errors import Problem, ProblemField, problem
+from tallystick.domain.instruction import StoredInstruction
+from tallystick.domain.requests.fingerprint import differing_field
+from tallystick.domain.views import encode, payment_view, refund_view
+from tallystick.flows.runtime import Runtime
+
+#: Most providers answer within a second; a client that comes back sooner finds the instruction still in flight.
+RETRY_AFTER_S = 1
+
+
+class Reply(Struct, frozen=True, kw_only=True):
+    """An HTTP answer in the making."""
+
+    status: int
+    body: bytes
+    replayed: bool = False
+    problem: bool = False
+    retry_after_s: int | None = None
+
+
+def refusal(refused: Problem, retry_after_s: int | None = None) -> Reply:
+    """A problem document as an answer."""
+    return Reply(status=refused.status, body=encode(refused), problem=True, retry_after_s=retry_after_s)
+
+
+def recorded(stored: StoredInstruction, *, replayed: bool) -> Reply | None:
+    """The final answer, byte for byte, where the instruction is final."""
+    if stored.status is None or stored.body is None:
+        return None
+    return Reply(status=stored.status, body=stored.body, replayed=replayed, problem=stored.status >= 400)
+
+
+def first_answer(change: Change | None, idempotency_key: str) -> Reply | None:
+    """The answer that this very change recorded for the instruction."""
+    for response in change.responses if change else ():
+        if response.idempotency_key == idempotency_key:
+            return Reply(status=response.status, body=response.body, problem=response.status >= 400)
+    return None
+
+
+async def current(runtime: Runtime, stored: StoredInstruction) -> Reply:
+    """202 with the current state of an instruction that is not final; never the recorded answer."""
+    if stored.subject_id == stored.payment_id:
+        found = await runtime.reads.payment(stored.merchant_id, stored.payment_id)
+        if found is not None:
+            payment, in_doubt = found
+            view = payment_view(payment, in_doubt=in_doubt, opened=runtime.actions.opened(payment))
+            return Reply(status=202, body=encode(view))
+    else:
+        refund = await runtime.reads.refund(stored.merchant_id, stored.subject_id)
+        if refund is not None:
+            return Reply(status=202, body=encode(refund_view(refund[0], in_doubt=refund[1])))
+    raise LookupError(f"the subject of instruction {stored.instruction_id} is gone")
+
+
+async def answer_now(runtime: Runtime, merchant_id: str, idempotency_key: str) -> Reply:
+    """The answer to the call that carried out an instruction, when another change may have finalised it."""
+    stored = await runtime.reads.instruction(merchant_id, idempotency_key)
+    if stored is None:
+        raise LookupError("an instruction that was committed is gone")
+    state = await current(runtime, stored)
+    final = await runtime.reads.instruction(merchant_id, idempotency_key)
+    return (recorded(final, replayed=False) if final else None) or state
+
+
+async def answer_existing(runtime: Runtime, instruction: Instruction, stored: StoredInstruction) -> Reply:
+    """The key was taken before: replay, in flight, not final yet, or a mismatch that names the differing field."""
+    mismatch = _mismatch(instruction, stored)
+    if mismatch is not None:
+        return refusal(_reused(instruction, mismatch))
+    final = recorded(stored, replayed=True)
+    if final is not None:
+        return final
+    # The state is read before the last look for a recorded answer: so a 202 never shows what was final already.
+    state = await current(runtime, stored)
+    left_ms = await runtime.reads.sending_for_ms(stored.merchant_id, stored.payment_id, stored.idempotency_key)
+    again = await runtime.reads.instruction(stored.merchant_id, stored.idempotency_key)
+    final = recorded(again, replayed=True) if again else None
+    if final is not None:
+        return final
+    if left_ms is None:
+        return state
+    in_flight = problem(
+        "instruction_in_flight",
+        "The first request with this key is still being carried out; send the same request again.",
+        request_id=instruction.request_id,
+        payment_id=stored.payment_id,
+    )
+    return refusal(in_flight, retry_after_s=RETRY_AFTER_S)
+
+
+async def existing_or(runtime: Runtime, instruction: Instruction, refused: Problem) -> Reply:
+    """A refusal, unless the key is taken: a stricter check must not turn a replay into an error."""
+    stored = await runtime.reads.instruction(instruction.merchant_id, instruction.idempotency_key)
+    return refusal(refused) if stored is None else await answer_existing(runtime, instruction, stored)
+
+
+def _mismatch(instruction: Instruction, stored: StoredInstruction) -> str | None:
+    if stored.fingerprint == instruction.fingerprint:
+        return None
+    if stored.operation != instruction.operation:
+        return "operation"
+    if stored.path != instruction.path:
+        return "path"
+    return differing_field(stored.request, instruction.request)
+
+
+def _reused(instruction: Instruction, field: str) -> Problem:
+    return problem(
+        "idempotency_key_reused",
+        f"This key was first used with another request: {field} differs.",
+        request_id=instruction.request_id,
+        errors=[ProblemField(field=field, code="differs", detail="Not what the first request with this key had.")],
+    )

@@ -1,0 +1,132 @@
+"""The money write path: create, capture, cancel, refund. Each reads top to bottom: decide, commit the intent, call the
+provider, commit the outcome, answer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from tallystick.decisions import instructions as decide
+from tallystick.decisions.instructions import Instruction
+from tallystick.domain.change import Change
+from tallystick.domain.errors import Overloaded, problem
+from tallystick.domain.requests.commands import CancelPayment, CapturePayment, CreatePayment, CreateRefund
+from tallystick.domain.snapshot import PaymentSnapshot
+from tallystick.domain.subjects import Payment
+from tallystick.flows.payments.attempts import carry_out, send_by
+from tallystick.flows.payments.idempotency import Reply, answer_existing, answer_now, existing_or, first_answer
+from tallystick.flows.runtime import Runtime
+from tallystick.kit.ids import new_id
+from tallystick.record.journal import Existing, Stale
+
+#: A decision that loses this many races in a row is on a payment under attack; nothing was written, and 503 says so.
+DECISION_TRIES = 100
+
+#: New payments are shed first: what finishes a payment that exists finds room for longer.
+NEW_PAYMENTS_SHARE = 0.8
+FOLLOW_UPS_SHARE = 1.0
+
+
+async def create_payment(runtime: Runtime, instruction: Instruction, command: CreatePayment, provider: str) -> Reply:
+    """Charge or hold money. Raises Overloaded (nothing executed) and OutcomeUnknown."""
+    runtime.admit(NEW_PAYMENTS_SHARE)
+    payment_id = new_id("pay")
+
+    def first(_: Payment | None) -> Change:
+        return decide.create_payment(
+            instruction,
+            payment_id,
+            amount=command.amount,
+            currency=command.currency,
+            payment_method=command.payment_method,
+            automatic=command.capture_method == "automatic",
+            provider=provider,
+            description=command.description,
+            metadata=command.metadata,
+            terms=runtime.terms(provider),
+        )
+
+    return await runtime.flows.run(_execute(runtime, instruction, None, first))
+
+
+async def capture_payment(
+    runtime: Runtime, instruction: Instruction, payment_id: str, command: CapturePayment
+) -> Reply:
+    """Take money out of a hold. Raises Overloaded and OutcomeUnknown."""
+    runtime.admit(FOLLOW_UPS_SHARE)
+
+    def again(payment: Payment | None) -> Change:
+        assert payment is not None
+        return decide.capture_payment(instruction, payment, command.amount, runtime.terms(payment.provider))
+
+    return await runtime.flows.run(_execute(runtime, instruction, payment_id, again))
+
+
+async def cancel_payment(runtime: Runtime, instruction: Instruction, payment_id: str, _: CancelPayment) -> Reply:
+    """Release a hold. Raises Overloaded and OutcomeUnknown."""
+    runtime.admit(FOLLOW_UPS_SHARE)
+
+    def again(payment: Payment | None) -> Change:
+        assert payment is not None
+        return decide.cancel_payment(instruction, payment, runtime.terms(payment.provider))
+
+    return await runtime.flows.run(_execute(runtime, instruction, payment_id, again))
+
+
+async def create_refund(runtime: Runtime, instruction: Instruction, payment_id: str, command: CreateRefund) -> Reply:
+    """Pay back all or part of a captured payment. Raises Overloaded and OutcomeUnknown."""
+    runtime.admit(FOLLOW_UPS_SHARE)
+    refund_id = new_id("re")
+
+    def again(payment: Payment | None) -> Change:
+        assert payment is not None
+        return decide.create_refund(
+            instruction,
+            payment,
+            refund_id,
+            amount=command.amount,
+            reason=command.reason,
+            terms=runtime.terms(payment.provider),
+        )
+
+    return await runtime.flows.run(_execute(runtime, instruction, payment_id, again))
+
+
+async def _execute(
+    runtime: Runtime, instruction: Instruction, payment_id: str | None, decision: Callable[[Payment | None], Change]
+) -> Reply:
+    for _ in range(DECISION_TRIES):
+        payment = None
+        if payment_id is not None:
+            found = await runtime.reads.payment(instruction.merchant_id, payment_id)
+            if found is None:
+                refused = problem("not_found", "There is no such payment.", request_id=instruction.request_id)
+                return await existing_or(runtime, instruction, refused)
+            payment = found[0]
+        deadline_ms = send_by(runtime)
+        change = decision(payment)
+        committed = await runtime.journal.commit(change)
+        if isinstance(committed, Existing):
+            return await answer_existing(runtime, instruction, committed.stored)
+        if not isinstance(committed, Stale):
+            return await _carry_out(runtime, instruction, change, payment, deadline_ms)
+    raise Overloaded("the payment is changed by too many others")
+
+
+async def _carry_out(
+    runtime: Runtime, instruction: Instruction, change: Change, before: Payment | None, deadline_ms: int
+) -> Reply:
+    refused = first_answer(change, instruction.idempotency_key)
+    if refused is not None:
+        return refused
+    payment = change.payment or before
+    assert payment is not None
+    stored = PaymentSnapshot(
+        payment=payment, attempts=change.attempts, refunds=(change.refund,) if change.refund else ()
+    )
+    # A cancel may have to close the authorization that waits for its customer: that needs the other attempts too.
+    if instruction.operation.endswith("/cancel") and payment.amount_authorized == 0:
+        loaded = await runtime.reads.load(payment.merchant_id, payment.payment_id)
+        stored = loaded.stored if loaded else stored
+    outcome = await carry_out(runtime, stored, instruction.attempt_id, deadline_ms)
+    answer = first_answer(outcome, instruction.idempotency_key)
+    return answer or await answer_now(runtime, instruction.merchant_id, instruction.idempotency_key)

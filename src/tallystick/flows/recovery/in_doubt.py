@@ -1,0 +1,115 @@
+"""The operator's lane: attempts that bounded recovery could not settle, and a person's word on them.
+
+A person's word goes through the same decisions and the same door as a provider's, with evidence, actor and reason in
+the history.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from msgspec import Struct
+
+from tallystick.decisions.change_builder import Cause
+from tallystick.decisions.verdicts import give_up
+from tallystick.domain.change import Change
+from tallystick.domain.errors import TallystickError
+from tallystick.domain.subjects import Attempt
+from tallystick.domain.verdicts import Approved, Declined, NotFound, Verdict
+from tallystick.flows.payments.attempts import settle_verdict
+from tallystick.flows.runtime import Runtime
+from tallystick.kit.ids import new_id
+from tallystick.record.journal import Stale
+from tallystick.record.postgres.reads import Loaded, attempt_of
+from tallystick.record.postgres.recovery_schedule import ScheduleBook
+
+#: What an operator may find: the effect happened, the provider refused it, or nothing ever happened.
+OUTCOMES = ("executed", "declined", "not_executed")
+
+_EFFECTS = {"capture": "captured", "cancel": "voided", "refund": "refunded"}
+
+
+class NotInDoubt(TallystickError):
+    """The attempt is not in the lane: recovery still has it, or it is settled."""
+
+
+class Parked(Struct, frozen=True, kw_only=True):
+    """One attempt in the lane, with its age and the configured owner."""
+
+    attempt: Attempt
+    owner: str
+    parked_for_ms: int
+    overdue: bool
+
+
+async def lane(runtime: Runtime, book: ScheduleBook, merchant_id: str | None, limit: int) -> Sequence[Parked]:
+    """The lane, oldest first."""
+    alarm_ms = runtime.settings.in_doubt_alarm_age_ms
+    return [
+        Parked(
+            attempt=attempt_of(record),
+            owner=runtime.settings.in_doubt_owner,
+            parked_for_ms=record["parked_for_ms"],
+            overdue=record["parked_for_ms"] > alarm_ms,
+        )
+        for record in await book.parked(merchant_id, limit)
+    ]
+
+
+async def find(runtime: Runtime, book: ScheduleBook, attempt_id: str) -> Loaded:
+    """The payment behind an attempt. Raises NotInDoubt when there is no such attempt."""
+    record = await book.attempt(attempt_id)
+    loaded = await runtime.reads.load(record["merchant_id"], record["payment_id"]) if record else None
+    if loaded is None:
+        raise NotInDoubt(f"there is no attempt {attempt_id}")
+    return loaded
+
+
+async def resolve(
+    runtime: Runtime,
+    book: ScheduleBook,
+    attempt_id: str,
+    outcome: str,
+    *,
+    evidence: str,
+    actor: str,
+    reason: str,
+    reference: str | None = None,
+) -> Change:
+    """Settle a parked attempt on a person's word. Raises NotInDoubt, and ValueError for an outcome not in OUTCOMES."""
+    loaded = await find(runtime, book, attempt_id)
+    clock = loaded.clocks[attempt_id]
+    if not clock.parked:
+        raise NotInDoubt(f"attempt {attempt_id} is {clock.attempt.state} and not in the lane")
+    words = {"evidence": evidence, "reason": reason, "outcome": outcome}
+    cause, who = "operator", f"operator:{actor}"
+    verdict = _verdict(clock.attempt, outcome, words, reference)
+    change = None
+    if clock.attempt.state != "not_found" or outcome != "not_executed":
+        change = await settle_verdict(runtime, loaded.stored, attempt_id, verdict, cause=cause, actor=who)
+    if outcome == "not_executed":
+        loaded = await find(runtime, book, attempt_id)
+        step = Cause(
+            change_id=new_id("chg"), at=runtime.clock.now(), trigger=cause, actor=who, evidence={"operator": words}
+        )
+        change = give_up(loaded.stored, attempt_id, step)
+        if isinstance(await runtime.journal.commit(change), Stale):
+            raise NotInDoubt(f"attempt {attempt_id} was settled by someone else meanwhile")
+    if change is None:
+        raise NotInDoubt(f"attempt {attempt_id} was settled by someone else meanwhile")
+    return change
+
+
+def _verdict(attempt: Attempt, outcome: str, words: dict[str, Any], reference: str | None) -> Verdict:
+    match outcome:
+        case "executed":
+            effect = _EFFECTS.get(attempt.operation) or ("captured" if attempt.capture else "authorized")
+            return Approved(
+                amount=attempt.amount, currency=attempt.currency, effect=effect, reference=reference, raw=words
+            )
+        case "declined":
+            return Declined(code="declined_by_operator", message="Settled by an operator.", raw=words)
+        case "not_executed":
+            return NotFound(raw=words)
+    raise ValueError(f"outcome must be one of {', '.join(OUTCOMES)}")

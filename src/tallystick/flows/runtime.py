@@ -1,0 +1,77 @@
+"""What the flows stand on: the door, the reads, the providers, and the times that bound an attempt."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Mapping
+
+import asyncpg
+from msgspec import Struct
+
+from tallystick.decisions.resubmission import backoff_ms
+from tallystick.decisions.terms import Checks, Terms
+from tallystick.domain.errors import Overloaded
+from tallystick.domain.traits import Traits
+from tallystick.flows.admission import InFlight
+from tallystick.kit.clock import Clock
+from tallystick.providers.port import Provider
+from tallystick.record.journal import Journal
+from tallystick.record.next_action_seal import ActionSeal
+from tallystick.record.postgres.reads import Reads
+from tallystick.settings.load import Settings
+
+
+class Runtime(Struct, frozen=True, kw_only=True):
+    """One process's hold on the platform."""
+
+    settings: Settings
+    journal: Journal
+    reads: Reads
+    providers: Mapping[str, Provider]
+    clock: Clock
+    flows: InFlight
+    chance: random.Random
+    actions: ActionSeal
+    pool: asyncpg.Pool
+
+    def provider(self, name: str) -> Provider:
+        """A configured provider; KeyError otherwise."""
+        return self.providers[name]
+
+    def terms(self, provider: str) -> Terms:
+        """The terms of one submission to this provider."""
+        connector = self.providers[provider]
+        traits = connector.traits
+        return Terms(
+            account=connector.account,
+            send_window_ms=self.settings.send_window_ms,
+            request_timeout_ms=traits.request_timeout_ms,
+            settling_ms=settling_ms(traits),
+        )
+
+    def checks(self, provider: str) -> Checks:
+        """What is kept for later of what an attempt became."""
+        settings = self.settings
+        first_ms = backoff_ms(0, settings.recovery_backoff_base_ms, settings.recovery_backoff_cap_ms, self.chance)
+        return Checks(
+            unknown_in_ms=first_ms,
+            pending_in_ms=settings.pending_poll_ms,
+            not_sent_in_ms=first_ms,
+            authorization_deadline_ms=settings.authorization_deadline_ms,
+            keeps_references=self.providers[provider].traits.keeps_references,
+        )
+
+    def admit(self, share: float) -> None:
+        """Bounded queues: raises Overloaded where a new instruction of this kind finds no room."""
+        if not self.flows.has_room(share):
+            raise Overloaded("too many payments are between intent and outcome")
+        if not self.journal.room(share):
+            raise Overloaded("the journal's queue is full")
+
+
+def settling_ms(traits: Traits) -> int:
+    """After a sender's deadline, how long until "no such charge" is evidence: where the provider does not deduplicate,
+    a request that is still under way could otherwise arrive after we sent another."""
+    if traits.deduplicates:
+        return traits.settling_time_ms
+    return max(traits.settling_time_ms, traits.max_delivery_delay_ms)

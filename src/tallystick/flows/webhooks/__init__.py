@@ -1,0 +1,1 @@
+"""Webhooks in from providers and out to merchants."""

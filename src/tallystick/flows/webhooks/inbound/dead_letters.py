@@ -1,0 +1,114 @@
+"""Dead letters: events that bounded retries could not process. Listed with their owner, replayed by the very same
+guards, or discarded with a reason. What an operator does is recorded beside the tries."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Final
+
+from msgspec import Struct
+
+from tallystick.domain.errors import TallystickError
+from tallystick.flows.webhooks.inbound.retries import Retries
+from tallystick.record.postgres.inbox import DeadLetterFilter, EventName, Inbox
+from tallystick.settings.load import Settings
+
+#: Dead letters replayed or discarded in one transaction.
+_ACT_BATCH: Final = 500
+
+
+class NotReplayable(TallystickError):
+    """There is no such event, or it is not closed (not dead, for a discard)."""
+
+
+class DeadLetter(Struct, frozen=True, kw_only=True):
+    """One event in the lane."""
+
+    event_id: str
+    provider: str
+    account: str
+    provider_event_id: str
+    type: str
+    merchant_id: str | None
+    payment_id: str | None
+    tries: int
+    replays: int
+    last_error: str | None
+    received_at: datetime
+    dead_since: datetime
+    owner: str
+    overdue: bool
+
+
+class DeadLetters:
+    """The operator's lane."""
+
+    def __init__(self, inbox: Inbox, settings: Settings) -> None:
+        self._inbox = inbox
+        self._alarm_age_ms = settings.webhook_dead_letter_alarm_age_ms
+        self._retries = Retries(settings, random.Random())
+
+    async def lane(self, which: DeadLetterFilter, after: str | None, limit: int) -> Sequence[DeadLetter]:
+        """A page of the lane, oldest first."""
+        return [
+            DeadLetter(
+                event_id=record["event_id"],
+                provider=record["provider"],
+                account=record["account"],
+                provider_event_id=record["provider_event_id"],
+                type=record["type"],
+                merchant_id=record["merchant_id"],
+                payment_id=record["payment_id"],
+                tries=record["tries"],
+                replays=record["replays"],
+                last_error=record["detail"],
+                received_at=record["received_at"],
+                dead_since=record["closed_at"],
+                owner=self._retries.owner(record["provider"]),
+                overdue=record["dead_for_ms"] > self._alarm_age_ms,
+            )
+            for record in await self._inbox.dead(which, after, limit)
+        ]
+
+    async def replay(self, event_id: str, *, actor: str, reason: str) -> None:
+        """Have one closed event processed again, dead or not. Raises NotReplayable."""
+        if not await self._inbox.reopen([await self._name(event_id)], _turn(), actor=actor, reason=reason):
+            raise NotReplayable(f"event {event_id} is still open")
+
+    async def replay_all(self, which: DeadLetterFilter, *, actor: str, reason: str) -> int:
+        """Replay every dead letter that the filter means; how many. One that somebody else replayed or discarded
+        meanwhile is theirs."""
+        done, after = 0, None
+        while page := await self._inbox.dead(which, after, _ACT_BATCH):
+            names = [(row["provider"], row["account"], row["provider_event_id"]) for row in page]
+            done += await self._inbox.reopen(names, _turn(), actor=actor, reason=reason, dead_alone=True)
+            after = page[-1]["event_id"]
+        return done
+
+    async def discard(self, event_id: str, *, actor: str, reason: str) -> None:
+        """Close one dead letter for good. Raises NotReplayable."""
+        if not await self._inbox.discard([await self._name(event_id)], actor=actor, reason=reason):
+            raise NotReplayable(f"event {event_id} is not a dead letter")
+
+    async def discard_all(self, which: DeadLetterFilter, *, actor: str, reason: str) -> int:
+        """Discard every dead letter that the filter means; how many."""
+        done, after = 0, None
+        while page := await self._inbox.dead(which, after, _ACT_BATCH):
+            names = [(row["provider"], row["account"], row["provider_event_id"]) for row in page]
+            done += await self._inbox.discard(names, actor=actor, reason=reason)
+            after = page[-1]["event_id"]
+        return done
+
+    async def _name(self, event_id: str) -> EventName:
+        record = await self._inbox.event(event_id)
+        if record is None:
+            raise NotReplayable(f"there is no event {event_id}")
+        return (record["provider"], record["account"], record["provider_event_id"])
+
+
+def _turn() -> int:
+    """Behind nobody but what is due already."""
+    return time.time_ns() // 1_000_000

@@ -1,0 +1,239 @@
+"""One try at one event: decide from the stored state, and commit the effect and its acknowledgement in one change.
+
+What cannot be decided yet, or whose handler fails, is tried again with backoff and full jitter until its provider's
+limit; then it is a dead letter.
+"""
+
+from __future__ import annotations
+
+import traceback
+from datetime import datetime
+from typing import Final
+
+import msgspec
+from msgspec.structs import replace
+
+from tallystick.decisions.change_builder import Cause
+from tallystick.decisions.provider_events.dispositions import Ask, Decided, NotYet
+from tallystick.decisions.provider_events.route import decide_notice
+from tallystick.domain.change import Acknowledgement, Change
+from tallystick.domain.errors import OutcomeUnknown, Overloaded
+from tallystick.domain.notices import AttemptNotice, ChargeNotice, Notice
+from tallystick.domain.snapshot import PaymentSnapshot
+from tallystick.domain.verdicts import Unknown, Verdict
+from tallystick.flows.payments.attempts import provider_call
+from tallystick.flows.runtime import Runtime
+from tallystick.flows.webhooks.inbound.retries import Retries
+from tallystick.kit.clock import monotonic_ms
+from tallystick.kit.ids import new_id, sibling_id
+from tallystick.kit.logs import get_logger
+from tallystick.record.journal import Stale
+from tallystick.record.postgres.failures import may_run_again
+from tallystick.record.postgres.inbox import Claimed
+
+log = get_logger("tallystick.flows.webhooks.inbound.handler")
+
+#: A lost race is loaded and decided again so often in one try; more means that something else is wrong.
+RACES_IN_ONE_TRY: Final = 20
+
+_NOTICE: Final = msgspec.json.Decoder(Notice)
+
+
+class Handler:
+    """Turns events into changes."""
+
+    def __init__(self, runtime: Runtime) -> None:
+        self._runtime = runtime
+        self._retries = Retries(runtime.settings, runtime.chance)
+
+    async def handle(self, event: Claimed, stored: PaymentSnapshot | None, started_at: datetime) -> bool:
+        """One try at one event. False where the database was away: that says nothing of the event, and is no try."""
+        try:
+            disposition = await self._carry_out(event, stored, started_at)
+            log.debug("event processed", event_id=event.event_id, disposition=disposition)
+            return True
+        except (OutcomeUnknown, Overloaded) as error:
+            log.warning("event not processed", event_id=event.event_id, error=type(error).__name__)
+            return False
+        except Exception as error:
+            if may_run_again(error):
+                log.warning("event not processed", event_id=event.event_id, error=type(error).__name__)
+                return False
+            return await self._failed(event, stored, started_at, error)
+
+    async def _carry_out(self, event: Claimed, stored: PaymentSnapshot | None, started_at: datetime) -> str:
+        notice = None if event.notice is None else _NOTICE.decode(event.notice)
+        if notice is None:
+            return await self._acknowledge(event, Decided("unknown_type"), None, started_at)
+        if stored is None:
+            return await self._not_yet(event, "no such payment here", None, started_at)
+        notice = self._runtime.actions.delivered(
+            notice, event.event_id, stored.payment.merchant_id, stored.payment.payment_id
+        )
+        change_id, newest = new_id("chg"), None
+        for _ in range(RACES_IN_ONE_TRY):
+            decided = self._decide(event, notice, stored, change_id, newest)
+            if isinstance(decided, Ask):
+                newest = await self._newest(stored, decided, notice)
+                decided = self._decide(event, notice, stored, change_id, newest)
+            if isinstance(decided, Ask):
+                return await self._not_yet(event, f"still contradicted: {decided.reason}", stored, started_at)
+            if isinstance(decided, NotYet):
+                return await self._not_yet(event, decided.reason, stored, started_at)
+            done = await self._commit(event, decided, stored, started_at)
+            if done is not None:
+                return done
+            loaded = await self._runtime.reads.load(stored.payment.merchant_id, stored.payment.payment_id)
+            if loaded is None:
+                raise LookupError("a payment is gone")
+            stored, newest = loaded.stored, None
+        raise RuntimeError("lost every race")
+
+    def _decide(
+        self, event: Claimed, notice: Notice, stored: PaymentSnapshot, change_id: str, newest: Verdict | None
+    ) -> Decided | Ask | NotYet:
+        evidence = {
+            "event_id": event.event_id,
+            "provider_event_id": event.provider_event_id,
+            "type": event.type,
+            "traceparent": event.traceparent,
+        }
+        step = Cause(
+            change_id=change_id,
+            at=self._runtime.clock.now(),
+            trigger="webhook",
+            actor=f"provider:{event.provider}",
+            evidence=evidence,
+        )
+        return decide_notice(
+            stored,
+            notice,
+            provider=event.provider,
+            account=event.account,
+            cause=step,
+            rejection_id=sibling_id("rej", change_id),
+            checks=self._runtime.checks(stored.payment.provider),
+            charge=event.charge_reference,
+            newest=newest,
+        )
+
+    async def _newest(self, stored: PaymentSnapshot, ask: Ask, notice: Notice) -> Verdict:
+        """The provider's current word on an attempt that an event contradicts."""
+        attempt = stored.attempt(ask.attempt_id)
+        provider = self._runtime.provider(attempt.provider)
+        if not provider.traits.can_fetch and isinstance(notice, AttemptNotice | ChargeNotice):
+            return notice.verdict
+        try:
+            return await provider.fetch(provider_call(attempt, monotonic_ms()))
+        except Exception as error:  # its text may repeat what the provider sent
+            log.error("connector failed", provider=provider.name, error=type(error).__name__)
+            return Unknown(reason=f"connector failed with {type(error).__name__}")
+
+    async def _commit(
+        self, event: Claimed, decided: Decided, stored: PaymentSnapshot, started_at: datetime
+    ) -> str | None:
+        """The effect and its acknowledgement; None after a lost race."""
+        if decided.change is None:
+            return await self._acknowledge(event, decided, stored, started_at)
+        ack = self._ack(event, decided.disposition, started_at, stored=stored, detail=decided.reason)
+        change = replace(
+            decided.change,
+            acknowledgements=(replace(ack, change_id=decided.change.change_id),),
+            outcome=True,
+        )
+        if isinstance(await self._runtime.journal.commit(change), Stale):
+            return None
+        for rejection in change.rejections:
+            log.error(
+                "transition rejected",
+                alert=rejection.alert,
+                reason=rejection.reason,
+                payment_id=rejection.payment_id,
+                event_id=event.event_id,
+            )
+        return decided.disposition
+
+    async def _acknowledge(
+        self, event: Claimed, decided: Decided, stored: PaymentSnapshot | None, started_at: datetime
+    ) -> str:
+        """Nothing to write but that there was nothing to write."""
+        ack = self._ack(event, decided.disposition, started_at, stored=stored, detail=decided.reason)
+        await self._runtime.journal.commit(_bare(event, ack))
+        return decided.disposition
+
+    async def _not_yet(self, event: Claimed, why: str, stored: PaymentSnapshot | None, started_at: datetime) -> str:
+        """Tried again later, or dead."""
+        return await self._again_or_dead(event, "unroutable", why, stored, started_at)
+
+    async def _failed(
+        self, event: Claimed, stored: PaymentSnapshot | None, started_at: datetime, error: Exception
+    ) -> bool:
+        frames = traceback.extract_tb(error.__traceback__)
+        place = f" at {frames[-1].name}:{frames[-1].lineno}" if frames else ""
+        detail = f"{type(error).__name__}{place}"  # its text may repeat what a provider sent
+        log.error("event handler failed", event_id=event.event_id, error=detail)
+        try:
+            await self._again_or_dead(event, "failed", detail, stored, started_at)
+        except (OutcomeUnknown, Overloaded):
+            return False
+        return True
+
+    async def _again_or_dead(
+        self, event: Claimed, result: str, detail: str, stored: PaymentSnapshot | None, started_at: datetime
+    ) -> str:
+        """Whose payment it is about is kept where that is known: the merchant sees the event, and filters find it. Had
+        another worker come to hold the event, its word is the newer one."""
+        number = event.tries + 1
+        dead = number >= self._retries.limit(event.provider)
+        ack = replace(self._ack(event, result, started_at, stored=stored, detail=detail), lease=event.lease)
+        if dead:
+            log.error(
+                "dead letter",
+                alert=True,
+                event_id=event.event_id,
+                provider=event.provider,
+                owner=self._retries.owner(event.provider),
+                tries=number,
+                last_error=detail,
+            )
+            ack = replace(ack, state="dead")
+        else:
+            ack = replace(ack, next_try_in_ms=self._retries.wait_ms(event.tries))
+        await self._runtime.journal.commit(_bare(event, ack))
+        return ack.state
+
+    def _ack(
+        self,
+        event: Claimed,
+        result: str,
+        started_at: datetime,
+        *,
+        stored: PaymentSnapshot | None = None,
+        detail: str | None = None,
+    ) -> Acknowledgement:
+        return Acknowledgement(
+            provider=event.provider,
+            account=event.account,
+            provider_event_id=event.provider_event_id,
+            try_id=new_id("try"),
+            number=event.tries + 1,
+            started_at=started_at,
+            ended_at=self._runtime.clock.now(),
+            result=result,
+            state=result,
+            detail=detail,
+            actor="worker",
+            merchant_id=stored.payment.merchant_id if stored else None,
+            payment_id=stored.payment.payment_id if stored else None,
+        )
+
+
+def _bare(event: Claimed, ack: Acknowledgement) -> Change:
+    """A change that moves nothing: only the acknowledgement."""
+    return Change(
+        change_id=new_id("chg"),
+        merchant_id=event.merchant_id or "",
+        payment_id=event.payment_id or "",
+        acknowledgements=(ack,),
+        outcome=True,
+    )

@@ -1,0 +1,284 @@
+"""Intake: verified envelopes become durable in batches, like changes at the door, before anyone is answered 2xx.
+
+A redelivery is a row of its own beside its envelope; so are other bytes under a known id, which raise an alert.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from collections import deque
+from collections.abc import Awaitable, Callable, Sequence
+from datetime import datetime
+from typing import Any, Final
+
+import msgspec
+from msgspec import Struct
+
+from tallystick.domain.errors import Overloaded, TallystickError
+from tallystick.domain.next_action import kept_part, with_action
+from tallystick.flows.webhooks.inbound.envelope import Envelope
+from tallystick.kit.log_sampling import SampledLines
+from tallystick.kit.logs import get_logger
+from tallystick.record.postgres.batch import Connection
+from tallystick.record.postgres.failures import RETRY_SAME_CONNECTION, may_run_again
+from tallystick.record.postgres.inbox import STATEMENTS
+
+log = get_logger("tallystick.flows.webhooks.inbound.intake")
+
+#: Deliveries in one transaction: the gain of larger ones is small beside the wait for them.
+BATCH_DELIVERIES: Final = 200
+
+#: Encrypted bytes in one transaction, so that none takes long; a delivery may have 1 MiB.
+BATCH_BYTES: Final = 8_388_608
+
+#: Encrypted bytes that wait for a batch in one process: seconds of a disk's work, and a bound on memory.
+QUEUE_BYTES: Final = 134_217_728
+
+#: While one batch is on its way to disk, the next one collects; a third connection would only split them.
+CONNECTIONS: Final = 2
+
+#: Pause before a batch that met a deadlock or a lost connection runs again.
+RETRY_PAUSE_MS: Final = 50
+
+#: One merchant's fair share of the workers' time in a busy inbox: 100 events a second; what exceeds it queues behind
+#: the few events of others, and waits for nothing when there are none.
+TURN_SPACING_MS: Final = 10
+
+#: Merchants whose next turn is remembered; those in the past are let go beyond it.
+_MAX_REMEMBERED_TURNS: Final = 10_000
+
+_ENCODER: Final = msgspec.json.Encoder()
+
+
+class IntakeUnavailable(TallystickError):
+    """The inbox could not be written in time. The delivery may be in it; the provider will send it again."""
+
+
+class Arrival(Struct, frozen=True):
+    """One event of one delivery, verified, with the encrypted bytes that it came in."""
+
+    envelope: Envelope
+    validated_at: datetime
+    sealed: bytes
+
+
+class _Waiting:
+    __slots__ = ("arrivals", "future", "size_bytes")
+
+    def __init__(self, arrivals: Sequence[Arrival], future: asyncio.Future[None]) -> None:
+        self.arrivals = arrivals
+        self.size_bytes = sum(len(arrival.sealed) for arrival in arrivals)
+        self.future = future
+
+
+class Intake:
+    """Writes arrivals. One for each API process; ``connect`` opens a dedicated connection."""
+
+    def __init__(
+        self,
+        connect: Callable[[], Awaitable[Connection]],
+        *,
+        queue_limit: int,
+        commit_timeout_ms: int,
+        clock_shift_ms: int = 0,
+    ) -> None:
+        self._connect = connect
+        self._queue_limit = queue_limit
+        self._commit_timeout_ms = commit_timeout_ms
+        self._clock_shift_ms = clock_shift_ms
+        self._queue: deque[_Waiting] = deque()
+        self._queued_bytes = 0
+        self._wake = asyncio.Event()
+        self._closing = False
+        self._lanes: list[asyncio.Task[None]] = []
+        self._turns: dict[str, int] = {}
+        self._lines = SampledLines()
+
+    async def start(self) -> None:
+        """Start to write. Connections open when they are needed: a database that is away is answered with 503."""
+        self._lanes = [asyncio.create_task(self._lane(), name=f"intake-{number}") for number in range(CONNECTIONS)]
+
+    async def stop(self) -> None:
+        """Write what is queued, then close."""
+        self._closing = True
+        self._wake.set()
+        await asyncio.gather(*self._lanes)
+        self._lines.tell()
+
+    async def accept(self, arrivals: Sequence[Arrival]) -> None:
+        """Returns when every arrival is durable.
+
+        Raises Overloaded (nothing was written) and IntakeUnavailable (nobody can tell, and a redelivery will).
+        """
+        if self._closing:
+            raise Overloaded("the inbox is closing")
+        if len(self._queue) >= self._queue_limit or self._queued_bytes >= QUEUE_BYTES:
+            raise Overloaded("the inbox's queue is full")
+        loop = asyncio.get_running_loop()
+        waiting = _Waiting(arrivals, loop.create_future())
+        self._queue.append(waiting)
+        self._queued_bytes += waiting.size_bytes
+        self._wake.set()
+        # By the clock, not by the lanes: a database that hangs holds those up, and the provider waits for seconds.
+        giving_up = loop.call_later(self._commit_timeout_ms / 1000, _fail, waiting, "it could not be written in time")
+        try:
+            await waiting.future
+        finally:
+            giving_up.cancel()
+
+    def turn_of(self, payer: str, now_ms: int) -> int:
+        """When it is this event's turn, in milliseconds: now, or behind the payer's other events."""
+        if len(self._turns) > _MAX_REMEMBERED_TURNS:
+            self._turns = {name: turn for name, turn in self._turns.items() if turn > now_ms}
+        turn = max(now_ms, self._turns.get(payer, 0) + TURN_SPACING_MS)
+        self._turns[payer] = turn
+        return turn
+
+    async def _lane(self) -> None:
+        connection: Connection | None = None
+        while batch := await self._next_batch():
+            connection = await self._write_patiently(connection, batch)
+        if connection is not None and not connection.is_closed():
+            await connection.close()
+
+    async def _next_batch(self) -> list[_Waiting]:
+        while not self._queue:
+            if self._closing:
+                return []
+            self._wake.clear()
+            await self._wake.wait()
+        batch, size_bytes = [self._queue.popleft()], 0
+        while self._queue and len(batch) < BATCH_DELIVERIES and size_bytes < BATCH_BYTES:
+            size_bytes += self._queue[0].size_bytes
+            batch.append(self._queue.popleft())
+        self._queued_bytes -= sum(waiting.size_bytes for waiting in batch)
+        return batch
+
+    async def _write_patiently(self, connection: Connection | None, batch: list[_Waiting]) -> Connection | None:
+        """Until each delivery is durable or its time is over. Returns the connection, where it is still good."""
+        while batch:
+            try:
+                if connection is None or connection.is_closed():
+                    connection = await self._connect()
+                await self._write(connection, [arrival for waiting in batch for arrival in waiting.arrivals])
+            except Exception as error:
+                connection = _discarded(connection, error)
+                if not may_run_again(error):
+                    return await self._one_by_one(connection, batch, error)
+                await asyncio.sleep(RETRY_PAUSE_MS * (1 + random.random()) / 1000)
+                batch = [waiting for waiting in batch if not waiting.future.done()]
+            else:
+                for waiting in batch:
+                    if not waiting.future.done():
+                        waiting.future.set_result(None)
+                return connection
+        return connection
+
+    async def _one_by_one(
+        self, connection: Connection | None, batch: list[_Waiting], error: Exception
+    ) -> Connection | None:
+        """The database refused something in here for good: only the culprit fails, never its neighbours."""
+        if len(batch) == 1:
+            self._alert("delivery refused by the record", batch[0].arrivals[0].envelope, error=type(error).__name__)
+            _fail(batch[0], "the record refused the delivery")
+            return connection
+        for waiting in batch:
+            connection = await self._write_patiently(connection, [waiting])
+        return connection
+
+    async def _write(self, connection: Connection, arrivals: Sequence[Arrival]) -> None:
+        """One transaction. What a lost connection had committed already stays as it is: rows keep their ids."""
+        arrivals = sorted(arrivals, key=lambda arrival: _name(arrival.envelope))
+        await connection.execute("BEGIN")
+        try:
+            results = await self._insert_events(connection, arrivals)
+            rows = [
+                (*_name(a.envelope), a.envelope.delivery_id, a.envelope.received_at, a.validated_at, result,
+                 a.envelope.digest, a.sealed)
+                for a, result in zip(arrivals, results, strict=True)
+            ]  # fmt: skip
+            await connection.execute(STATEMENTS["insert_deliveries"], *_columns(rows))
+        except BaseException:
+            if not connection.is_closed():
+                await connection.execute("ROLLBACK")
+            raise
+        await connection.execute("COMMIT")
+        for arrival, result in zip(arrivals, results, strict=True):
+            if result == "other_bytes":
+                self._alert("other bytes under a known event id", arrival.envelope)
+
+    def _alert(self, event: str, about: Envelope, **more: str) -> None:
+        """A sampled line; it names the last event of those that it counts."""
+
+        def say(since_last_line: int) -> None:
+            log.error(
+                event,
+                alert=True,
+                provider=about.provider,
+                account=about.account,
+                provider_event_id=about.provider_event_id,
+                since_last_line=since_last_line,
+                **more,
+            )
+
+        self._lines.line((event, about.provider, about.account, *more.values()), say)
+
+    async def _insert_events(self, connection: Connection, arrivals: Sequence[Arrival]) -> list[str]:
+        """first, redelivery or other_bytes, for each arrival."""
+        now_ms = time.time_ns() // 1_000_000  # turns compare between machines, and only their order matters
+        rows = [_event_row(a.envelope, self.turn_of(a.envelope.payer_of_turns(), now_ms)) for a in arrivals]
+        returned = await connection.fetch(STATEMENTS["insert_events"], *_columns(rows), self._clock_shift_ms)
+        first = {record[0] for record in returned}
+        later = sorted({_name(a.envelope) for a in arrivals if a.envelope.event_id not in first})
+        known: dict[tuple[str, ...], bytes] = {}
+        if later:
+            for record in await connection.fetch(STATEMENTS["known_events"], *_columns(later)):
+                known[tuple(record)[:3]] = record["digest"]
+        return [_result(a.envelope, first, known) for a in arrivals]
+
+
+def _result(envelope: Envelope, first: set[str], known: dict[tuple[str, ...], bytes]) -> str:
+    if envelope.event_id in first:
+        return "first"
+    # One that a lost connection had committed already keeps the result it has: its delivery is there.
+    return "redelivery" if known[_name(envelope)] == envelope.digest else "other_bytes"
+
+
+def _name(envelope: Envelope) -> tuple[str, str, str]:
+    return (envelope.provider, envelope.account, envelope.provider_event_id)
+
+
+def _event_row(envelope: Envelope, turn: int) -> tuple[Any, ...]:
+    return (
+        *_name(envelope),
+        envelope.event_id,
+        envelope.type,
+        envelope.received_at,
+        envelope.occurred_at,
+        envelope.charge_reference,
+        envelope.merchant_id,
+        envelope.payment_id,
+        envelope.traceparent,
+        envelope.digest,
+        None if envelope.notice is None else _ENCODER.encode(with_action(envelope.notice, kept_part)).decode(),
+        turn,
+    )
+
+
+def _columns(rows: Sequence[tuple[Any, ...]]) -> list[tuple[Any, ...]]:
+    return list(zip(*rows, strict=True))
+
+
+def _fail(waiting: _Waiting, why: str) -> None:
+    if not waiting.future.done():
+        waiting.future.set_exception(IntakeUnavailable(why))
+
+
+def _discarded(connection: Connection | None, error: Exception) -> Connection | None:
+    """The connection where it is still good: after an error of the server's own, and after one about the rows."""
+    if connection is None or isinstance(error, RETRY_SAME_CONNECTION) or not may_run_again(error):
+        return connection
+    connection.terminate()
+    return None

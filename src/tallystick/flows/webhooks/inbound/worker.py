@@ -1,0 +1,151 @@
+"""The webhook worker: claims events by lease, routes them, loads their payments together, and has each handled.
+
+A lease that is lost costs nothing: whoever comes second meets the guard, loads what the first one wrote, and finds that
+there is nothing left to do.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+from typing import Final
+
+from tallystick.domain.snapshot import PaymentSnapshot
+from tallystick.flows.runtime import Runtime
+from tallystick.flows.webhooks.inbound.handler import Handler
+from tallystick.kit.ids import new_id
+from tallystick.kit.logs import get_logger
+from tallystick.record.postgres.inbox import Claimed, EventName, Inbox
+
+log = get_logger("tallystick.flows.webhooks.inbound.worker")
+
+#: Batches under way at once: while one waits for the disk, the next is decided.
+BATCHES_AT_ONCE: Final = 3
+
+#: Events in their handlers at once; most handlers do nothing but wait for the same commit.
+HANDLERS_AT_ONCE: Final = 400
+
+
+class Processing:
+    """One worker's hold on the inbox."""
+
+    def __init__(self, runtime: Runtime, inbox: Inbox) -> None:
+        self._runtime = runtime
+        self._inbox = inbox
+        self._handler = Handler(runtime)
+        self._slots = asyncio.Semaphore(HANDLERS_AT_ONCE)
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Until ``stop``: claim and process; a round that fails is logged and tried again."""
+        interval_s = self._runtime.settings.webhook_interval_ms / 1000
+        under_way: set[asyncio.Task[int]] = set()
+        while not stop.is_set():
+            found = 0
+            try:
+                found = await self._begin(under_way)
+            except Exception as error:
+                log.error("webhook round failed", error=repr(error))
+            if found == 0:
+                try:
+                    await asyncio.wait_for(stop.wait(), timeout=interval_s)
+                except TimeoutError:
+                    continue
+        await asyncio.gather(*under_way, return_exceptions=True)
+
+    async def round(self) -> int:
+        """One claim, processed to its end. Returns how many events there were."""
+        lease, events = await self._claim()
+        return await self._batch(lease, events) if events else 0
+
+    async def _begin(self, under_way: set[asyncio.Task[int]]) -> int:
+        if len(under_way) >= BATCHES_AT_ONCE:
+            await asyncio.wait(under_way, return_when=asyncio.FIRST_COMPLETED)
+        lease, events = await self._claim()
+        if events:
+            task = asyncio.create_task(self._batch(lease, events))
+            under_way.add(task)
+            task.add_done_callback(lambda done: _done(under_way, done))
+        return len(events)
+
+    async def _claim(self) -> tuple[str, list[Claimed]]:
+        settings, lease = self._runtime.settings, new_id("req")
+        return lease, await self._inbox.claim(settings.webhook_batch, lease, settings.webhook_lease_ms)
+
+    async def _batch(self, lease: str, events: Sequence[Claimed]) -> int:
+        """Every event of one claim; the lease is renewed for as long as any of them takes."""
+        open_events = {event.name(): event for event in events}
+        renewing = asyncio.create_task(self._renew(lease, open_events))
+        try:
+            started_at = self._runtime.clock.now()
+            routed = await self._route(events)
+            stored = await self._runtime.reads.load_many(sorted({name for name in routed.values() if name}))
+            chains = [
+                self._chain(chain, stored.get(name) if name else None, started_at, open_events)
+                for name, chain in _by_payment(events, routed)
+            ]
+            await asyncio.gather(*chains)
+        finally:
+            renewing.cancel()
+            if open_events:  # the database was away, or the process is ending: whoever comes next
+                await self._inbox.release(list(open_events), lease)
+        return len(events)
+
+    async def _renew(self, lease: str, open_events: Mapping[EventName, Claimed]) -> None:
+        lease_ms = self._runtime.settings.webhook_lease_ms
+        while True:
+            await asyncio.sleep(lease_ms / 3000)
+            try:
+                if open_events:
+                    await self._inbox.renew(list(open_events), lease, lease_ms)
+            except Exception as error:  # then the lease may be lost, which costs nothing but work
+                log.warning("webhook lease not renewed", error=type(error).__name__)
+
+    async def _route(self, events: Sequence[Claimed]) -> dict[str, tuple[str, str] | None]:
+        """(merchant, payment) by event id: from the bytes where they carry both, else by the charge's reference."""
+        unnamed = [event for event in events if event.payment_id is None and event.charge_reference is not None]
+        known = await self._inbox.routes([(e.provider, e.account, e.charge_reference or "") for e in unnamed])
+        routed: dict[str, tuple[str, str] | None] = {}
+        for event in events:
+            if event.merchant_id is not None and event.payment_id is not None:
+                routed[event.event_id] = (event.merchant_id, event.payment_id)
+            else:
+                routed[event.event_id] = known.get((event.provider, event.account, event.charge_reference or ""))
+        return routed
+
+    async def _chain(
+        self,
+        events: Sequence[Claimed],
+        stored: PaymentSnapshot | None,
+        started_at: datetime,
+        open_events: dict[EventName, Claimed],
+    ) -> None:
+        """The events of one payment, one after another: each is decided on what the one before it left."""
+        fresh = True
+        for event in events:
+            async with self._slots:
+                if stored is not None and not fresh:
+                    loaded = await self._runtime.reads.load(stored.payment.merchant_id, stored.payment.payment_id)
+                    stored = loaded.stored if loaded else None
+                fresh = False
+                if await self._handler.handle(event, stored, started_at):
+                    open_events.pop(event.name(), None)
+
+
+def _by_payment(
+    events: Iterable[Claimed], routed: Mapping[str, tuple[str, str] | None]
+) -> Iterable[tuple[tuple[str, str] | None, list[Claimed]]]:
+    chains: dict[tuple[str, str], list[Claimed]] = {}
+    for event in events:
+        name = routed[event.event_id]
+        if name is None:
+            yield None, [event]
+        else:
+            chains.setdefault(name, []).append(event)
+    yield from chains.items()
+
+
+def _done(under_way: set[asyncio.Task[int]], task: asyncio.Task[int]) -> None:
+    under_way.discard(task)
+    if not task.cancelled() and (error := task.exception()) is not None:
+        log.error("webhook batch failed", error=repr(error))

@@ -1,0 +1,156 @@
+"""One try at one message over HTTP. Nothing of the answer is kept but its status: what a merchant's server says may be
+anything."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextvars import ContextVar
+from datetime import datetime
+from importlib.metadata import PackageNotFoundError, version
+from typing import Final
+
+import aiohttp
+from aiohttp.client_reqrep import ClientRequest, ClientResponse
+from aiohttp.connector import Connection
+from msgspec import Struct
+
+from tallystick.flows.webhooks.outbound.address_policy import AddressRefused, Guard, GuardedResolver, UrlRefused
+from tallystick.flows.webhooks.outbound.retries import retry_after_ms
+from tallystick.flows.webhooks.outbound.tls import NO_TLS, certificate_fault, client_context
+from tallystick.kit.clock import monotonic_ms
+
+#: Idle connections are dropped before common servers (60-75 s) drop them.
+KEEPALIVE_S: Final = 15
+
+#: A connection that is not there by then will not come; the rest of the time-out is for the answer.
+_CONNECT_TIMEOUT_S: Final = 10
+
+_GONE: Final = 410
+
+
+class Answer(Struct, frozen=True, kw_only=True):
+    """What one try came to. ``result``: delivered, refused (another status than 2xx), redirected, gone (410),
+    timed_out, unreachable, tls_failed, broken (what came back is no HTTP), address_refused or too_late (not sent)."""
+
+    result: str
+    duration_ms: int
+    status: int | None = None
+    detail: str | None = None
+    retry_after_ms: int | None = None
+
+
+class _TooLate(Exception):
+    """The lease may be another worker's by now."""
+
+
+class _PeerRefused(Exception):
+    """The connection leads to an address that is not public. No OSError: those come out of aiohttp as others."""
+
+
+class _Terms(Struct, frozen=True):
+    guard: Guard
+    write_by_ms: int
+
+
+_terms: ContextVar[_Terms] = ContextVar("terms")
+
+
+class _GuardedRequest(ClientRequest):
+    """Looks at the clock and at the peer once the connection is in hand, right before the first byte is written: a
+    process that froze must not write when another worker may have taken over, nor anybody to an address not checked."""
+
+    async def send(self, conn: Connection) -> ClientResponse:
+        terms = _terms.get()
+        if monotonic_ms() > terms.write_by_ms:
+            raise _TooLate
+        peer = conn.transport.get_extra_info("peername") if conn.transport is not None else None
+        if not terms.guard.lets_through(peer[0] if peer else ""):
+            raise _PeerRefused
+        return await super().send(conn)
+
+
+class Sending:
+    """A client for merchants' endpoints. Make it inside a running event loop."""
+
+    def __init__(self, guard: Guard, *, timeout_ms: int, connections: int) -> None:
+        self._guard = guard
+        self._timeout_ms = timeout_ms
+        self._session = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(
+                limit=connections,
+                keepalive_timeout=KEEPALIVE_S,
+                resolver=GuardedResolver(guard),
+                ssl=client_context(),  # for the URL's host, wherever the resolver says that it is
+                use_dns_cache=False,  # every connection is to an address that was checked for it
+            ),
+            request_class=_GuardedRequest,
+            timeout=aiohttp.ClientTimeout(total=timeout_ms / 1000, sock_connect=_CONNECT_TIMEOUT_S),
+            auto_decompress=False,
+            cookie_jar=aiohttp.DummyCookieJar(),
+            headers={"User-Agent": f"Tallystick/{_version()}", "Content-Type": "application/json"},
+            skip_auto_headers=("Accept-Encoding",),
+        )
+
+    async def send(
+        self, url: str, headers: Mapping[str, str], body: bytes, *, write_by_ms: int, now: datetime
+    ) -> Answer:
+        """POST, once. ``write_by_ms``, monotonic: not a byte later. Raises nothing for what the network does."""
+        started_ms = monotonic_ms()
+        token = _terms.set(_Terms(self._guard, write_by_ms))
+        try:
+            result, status, detail, wait_ms = await self._post(url, headers, body, now)
+        finally:
+            _terms.reset(token)
+        return Answer(
+            result=result,
+            duration_ms=monotonic_ms() - started_ms,
+            status=status,
+            detail=detail,
+            retry_after_ms=wait_ms,
+        )
+
+    async def close(self) -> None:
+        """Close every connection."""
+        await self._session.close()
+
+    async def _post(
+        self, url: str, headers: Mapping[str, str], body: bytes, now: datetime
+    ) -> tuple[str, int | None, str | None, int | None]:
+        try:
+            target = self._guard.url(url)
+            async with self._session.post(target, data=body, headers=headers, allow_redirects=False) as response:
+                # The body is not read. One that came along with the head is thrown away; else the connection is.
+                return _read_status(response.status, response.headers.get("Retry-After"), now)
+        except _TooLate:
+            return ("too_late", None, "the lease ended before it could be sent", None)
+        except (UrlRefused, _PeerRefused):
+            return ("address_refused", None, "the endpoint does not lead to a public address", None)
+        except TimeoutError:  # aiohttp's own are among them
+            return ("timed_out", None, f"no answer within {self._timeout_ms} ms", None)
+        except aiohttp.ClientConnectorCertificateError as error:
+            return ("tls_failed", None, certificate_fault(error.certificate_error), None)
+        except aiohttp.ClientSSLError:
+            return ("tls_failed", None, NO_TLS, None)
+        except aiohttp.ClientConnectorError as error:
+            if isinstance(error.os_error, AddressRefused):
+                return ("address_refused", None, "the endpoint does not lead to a public address", None)
+            return ("unreachable", None, "no connection could be made", None)
+        except (aiohttp.ClientError, OSError, ValueError):
+            return ("broken", None, "the connection broke, or the answer was no HTTP", None)
+
+
+def _read_status(status: int, retry_after: str | None, now: datetime) -> tuple[str, int, str | None, int | None]:
+    if 200 <= status < 300:
+        return ("delivered", status, None, None)
+    if 300 <= status < 400:
+        return ("redirected", status, "redirects are not followed", None)
+    if status == _GONE:
+        return ("gone", status, "the endpoint wants no more messages", None)
+    return ("refused", status, f"answered with {status}", retry_after_ms(retry_after, now))
+
+
+def _version() -> str:
+    try:
+        return version("tallystick")
+    except PackageNotFoundError:  # run from the source tree
+        return "0"

@@ -1,0 +1,145 @@
+"""What a merchant may do with its endpoints."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Final
+
+from msgspec import Struct
+
+from tallystick.domain.errors import TallystickError
+from tallystick.flows.webhooks.outbound.address_policy import Guard
+from tallystick.flows.webhooks.outbound.dispatch import Dispatch
+from tallystick.flows.webhooks.outbound.signing import new_secret
+from tallystick.kit.ids import new_id
+from tallystick.record.postgres.webhook_endpoints import EndpointBook
+from tallystick.record.sealing import Sealer
+from tallystick.settings.load import Settings
+
+#: Why an endpoint is disabled: the merchant said so, it answered 410, or it failed for too long.
+BY_REQUEST: Final = "by_request"
+GONE: Final = "gone"
+FAILING: Final = "failing"
+DISABLED_REASONS: Final = (BY_REQUEST, GONE, FAILING)
+
+#: Messages that one request may have sent again: seconds of work; the rest is for the next request.
+RESEND_LIMIT: Final = 1_000
+
+
+#: What was in the way may be deleted before it is looked at; when that happens twice, there are too many endpoints.
+_REGISTER_TRIES: Final = 2
+
+
+class TooManyEndpoints(TallystickError):
+    """The merchant has as many endpoints as it may have."""
+
+
+class UrlTaken(TallystickError):
+    """The merchant has an endpoint with this URL."""
+
+    def __init__(self, endpoint_id: str) -> None:
+        super().__init__("there is an endpoint with this URL")
+        self.endpoint_id = endpoint_id
+
+
+class BacklogTooLong(TallystickError):
+    """More messages wait to be dispatched than can be worked off at once; trying again goes on where this stopped."""
+
+
+class EndpointDisabled(TallystickError):
+    """Nothing is sent to a disabled endpoint."""
+
+
+class Registered(Struct, frozen=True):
+    """A new endpoint's id and its secret, which is shown this once."""
+
+    endpoint_id: str
+    secret: str
+
+
+class Rotated(Struct, frozen=True):
+    """The new secret, shown this once, and until when the old one signs too."""
+
+    secret: str
+    previous_until: datetime
+
+
+class Resent(Struct, frozen=True):
+    """How many messages will be sent again, and whether there are more."""
+
+    count: int
+    more: bool
+
+
+class Endpoints:
+    """The rules. Everything raises what asyncpg raises, too."""
+
+    def __init__(
+        self, book: EndpointBook, dispatch: Dispatch, sealer: Sealer, guard: Guard, settings: Settings
+    ) -> None:
+        self._book = book
+        self._dispatch = dispatch
+        self._sealer = sealer
+        self._guard = guard
+        self._settings = settings
+
+    async def register(
+        self, merchant_id: str, *, url: str, event_types: Sequence[str] | None, description: str | None, actor: str
+    ) -> Registered:
+        """An endpoint that hears of everything committed from now on, and of nothing that was before.
+
+        Raises UrlRefused, UrlTaken, TooManyEndpoints, BacklogTooLong.
+        """
+        await self._guard.check(url)
+        if not await self._dispatch.flush(merchant_id):
+            raise BacklogTooLong("messages of before are still being dispatched")
+        endpoint_id, secret = new_id("we"), new_secret()
+        for _ in range(_REGISTER_TRIES):
+            if await self._book.register(
+                merchant_id,
+                endpoint_id,
+                url=url,
+                description=description,
+                event_types=event_types,
+                secret=self._sealed(merchant_id, endpoint_id, secret),
+                limit=self._settings.outbound_endpoints_limit,
+                actor=actor,
+            ):
+                return Registered(endpoint_id, secret)
+            if (taken_by := await self._book.endpoint_at(merchant_id, url)) is not None:
+                raise UrlTaken(taken_by)
+        raise TooManyEndpoints(f"there are {self._settings.outbound_endpoints_limit} endpoints already")
+
+    async def rotate(self, merchant_id: str, endpoint_id: str, overlap_ms: int | None, *, actor: str) -> Rotated:
+        """A new secret. The one before signs too for ``overlap_ms`` (None: the setting's), so that the receiver can
+        change over; 0 for one that has leaked."""
+        secret = new_secret()
+        until = await self._book.rotate(
+            merchant_id,
+            endpoint_id,
+            self._sealed(merchant_id, endpoint_id, secret),
+            self._settings.outbound_secret_overlap_ms if overlap_ms is None else overlap_ms,
+            actor=actor,
+        )
+        return Rotated(secret, until)
+
+    async def resend_since(self, merchant_id: str, endpoint_id: str, since: datetime, *, actor: str) -> Resent:
+        """Everything dispatched since then that it did not hear: given up, or missed while it was disabled."""
+        found = await self._book.unheard(merchant_id, endpoint_id, since, RESEND_LIMIT + 1)
+        count = await self._book.resend(merchant_id, endpoint_id, found[:RESEND_LIMIT], actor=actor)
+        return Resent(count, len(found) > RESEND_LIMIT)
+
+    def _sealed(self, merchant_id: str, endpoint_id: str, secret: str) -> tuple[str, bytes]:
+        secret_id = new_id("sec")
+        return secret_id, self._sealer.seal(secret.encode(), secret_seal(merchant_id, endpoint_id, secret_id))
+
+
+def secret_seal(merchant_id: str, endpoint_id: str, secret_id: str) -> bytes:
+    """What a sealed secret is about: its row."""
+    return f"webhook secret {merchant_id}/{endpoint_id}/{secret_id}".encode()
+
+
+def guard_of(settings: Settings) -> Guard:
+    """The guard by the settings."""
+    return Guard(allow_private=settings.webhook_allow_private_addresses)

@@ -1,0 +1,215 @@
+"""The one list of invariants: what must be true of the record at every moment, whatever retries, races and crashes do.
+
+``verify``, the tests, the demo and the drills all read this list. An invariant looks at one payment after another (a
+pure function), at one merchant's book (a statement), at the platform (a statement), or at several of these.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Final
+
+from msgspec import Struct, field
+
+from tallystick.oversight.invariants import history, instructions, ledger, messages, recovery
+from tallystick.oversight.invariants.finding import Finding
+from tallystick.record.postgres.migrate import APP_ROLE
+from tallystick.record.postgres.payment_record import PaymentRecord
+from tallystick.settings.load import Settings
+
+PaymentLook = Callable[[PaymentRecord], Iterable[Finding]]
+LimitedLook = Callable[[PaymentRecord, Settings], Iterable[Finding]]
+
+
+class Invariant(Struct, frozen=True, kw_only=True):
+    """``says`` is the invariant in one sentence. Statements are named in ``sql/invariants.sql``: each returns a row
+    (subject_id, detail) for every breach."""
+
+    name: str
+    says: str
+    of_payment: PaymentLook | None = None
+    of_payment_by_settings: LimitedLook | None = None
+    of_merchant: tuple[str, ...] = ()
+    of_platform: tuple[str, ...] = ()
+    given: Callable[[Settings], tuple[object, ...]] = field(default=lambda _: ())  # what platform statements ask about
+
+    def look(self, record: PaymentRecord, settings: Settings) -> Iterable[Finding]:
+        """What is wrong with one payment."""
+        if self.of_payment is not None:
+            yield from self.of_payment(record)
+        if self.of_payment_by_settings is not None:
+            yield from self.of_payment_by_settings(record, settings)
+
+
+INVARIANTS: Final = (
+    # The books.
+    Invariant(
+        name="balances_equal_transfers",
+        says="Every balance is the sum of its transfers, and no account is missing.",
+        of_merchant=("balances_equal_transfers",),
+    ),
+    Invariant(
+        name="debits_equal_credits",
+        says="In every book and currency, all debits together equal all credits.",
+        of_merchant=("debits_equal_credits",),
+    ),
+    Invariant(
+        name="transfers_have_transitions",
+        says="Every ledger row belongs to a step of history.",
+        of_merchant=("transfers_without_transition",),
+    ),
+    Invariant(
+        name="postings_follow_the_chart",
+        says="Every step of history has exactly the ledger rows that the chart of accounts gives its event.",
+        of_payment=ledger.postings_follow_the_chart,
+    ),
+    Invariant(
+        name="holds_match",
+        says="The ledger holds each open authorization in full, and nothing once it is captured, canceled or expired.",
+        of_payment=ledger.holds_match,
+    ),
+    Invariant(
+        name="captured_money_is_owed",
+        says="The merchant is owed what was captured less its refunds; the provider owes us the same and any suspense.",
+        of_payment=ledger.captured_money_is_owed,
+    ),
+    Invariant(
+        name="refunds_in_flight_match",
+        says="The clearing account of refunds holds what is pending, and nothing else.",
+        of_payment=ledger.refunds_in_flight_match,
+    ),
+    Invariant(
+        name="disputes_are_reserved",
+        says="The reserve holds what open disputes may cost, and their clearing account what was withdrawn of it.",
+        of_payment=ledger.disputes_are_reserved,
+    ),
+    Invariant(
+        name="suspense_is_explained",
+        says="Money in suspense has its late effect in history, with a rejection and an alert.",
+        of_payment=ledger.suspense_is_explained,
+    ),
+    Invariant(
+        name="captured_within_authorized",
+        says="Captured is at most authorized, which is at most what was asked for.",
+        of_payment=ledger.captured_within_authorized,
+    ),
+    Invariant(
+        name="refunds_within_captured",
+        says="Refunds, succeeded and under way, are at most what was captured, and add up to the payment's amounts.",
+        of_payment=ledger.refunds_within_captured,
+    ),
+    Invariant(
+        name="one_currency_per_payment",
+        says="A payment's refunds, attempts and ledger rows are all in its currency and at its provider.",
+        of_payment=ledger.one_currency_per_payment,
+    ),
+    # The history.
+    Invariant(
+        name="history_replays_to_state",
+        says="What history set, folded in order, is exactly the stored payment, refund and attempt.",
+        of_payment=history.history_replays_to_state,
+    ),
+    Invariant(
+        name="legal_edges_only",
+        says="Every step of history is an edge of the lifecycle tables, and starts where the one before it ended.",
+        of_payment=history.legal_edges_only,
+    ),
+    Invariant(
+        name="versions_without_gaps",
+        says="Versions count 1, 2, 3 …, and the stored version is the last.",
+        of_payment=history.versions_without_gaps,
+    ),
+    Invariant(
+        name="rejections_met_history",
+        says="Every refused transition names a version that history has, in the state that it had.",
+        of_payment=history.rejections_met_history,
+    ),
+    # The instructions.
+    Invariant(
+        name="claimed_instructions_have_subject",
+        says="Every claimed key has its subject and an attempt or a rejection, and each of those has its claimed key.",
+        of_payment=instructions.claimed_instructions_have_subject,
+        of_merchant=("instructions_without_subject", "instructions_without_deed"),
+    ),
+    Invariant(
+        name="final_instructions_answered",
+        says="Every final instruction, and no other, has its recorded answer, which says what history says.",
+        of_payment=instructions.final_instructions_answered,
+    ),
+    Invariant(
+        name="one_effect_per_instruction",
+        says="An instruction had at most one effect at the provider.",
+        of_payment=instructions.one_effect_per_instruction,
+    ),
+    Invariant(
+        name="one_payment_per_charge",
+        says="No two payments of a merchant call the same charge their own.",
+        of_merchant=("shared_charges",),
+    ),
+    # What is open, and who looks at it.
+    Invariant(
+        name="waiting_subjects_have_open_attempts",
+        says="A payment or refund that waits for a provider has the open attempt that it waits for.",
+        of_payment=recovery.waiting_subjects_have_open_attempts,
+    ),
+    Invariant(
+        name="open_attempts_are_awaited",
+        says="No attempt stays open once its payment or refund has moved on without it.",
+        of_payment_by_settings=recovery.open_attempts_are_awaited,
+    ),
+    Invariant(
+        name="open_attempts_are_watched",
+        says="Every open attempt is scheduled or in the in-doubt lane, never both; a closed one is neither.",
+        of_payment=recovery.open_attempts_are_watched,
+    ),
+    Invariant(
+        name="holds_are_watched",
+        says="Every authorization that holds a customer's money has a deadline.",
+        of_payment=recovery.holds_are_watched,
+    ),
+    Invariant(
+        name="in_doubt_lane_has_no_overdue",
+        says="No attempt stays in the in-doubt lane past the alarm age: someone must have looked.",
+        of_payment_by_settings=recovery.in_doubt_lane_has_no_overdue,
+    ),
+    # What is told, and what was heard.
+    Invariant(
+        name="steps_are_told",
+        says="Every step worth telling has exactly its message, which shows the subject as of that version.",
+        of_payment=messages.steps_are_told,
+    ),
+    Invariant(
+        name="events_have_their_story",
+        says="Every event of a provider has its arrivals and, once closed, the try or act that closed it.",
+        of_platform=("events_without_story",),
+    ),
+    Invariant(
+        name="open_events_have_no_overdue",
+        says="No event is due for longer than the alarm age: a worker must have tried it.",
+        of_platform=("overdue_events",),
+        given=lambda settings: (settings.webhook_dead_letter_alarm_age_ms,),
+    ),
+    Invariant(
+        name="dead_letters_have_no_overdue",
+        says="No dead letter is older than the alarm age: someone must have looked.",
+        of_platform=("overlooked_dead_letters",),
+        given=lambda settings: (settings.webhook_dead_letter_alarm_age_ms,),
+    ),
+    # The store.
+    Invariant(
+        name="nothing_is_orphaned",
+        says="No row of history, ledger, schedule or answers is without its owner.",
+        of_merchant=("orphans",),
+    ),
+    Invariant(
+        name="history_is_append_only",
+        says="The application's role can neither change nor remove instructions, answers, history, refusals or ledger.",
+        of_platform=("mutable_history",),
+        given=lambda _: (APP_ROLE,),
+    ),
+    Invariant(
+        name="guards_are_in_place",
+        says="The database has the primary keys and checks that the door relies on.",
+        of_platform=("missing_guards",),
+    ),
+)

@@ -1,0 +1,120 @@
+"""Checks on the instructions of one payment: one outcome each, answered once, and answered truly."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from typing import Any
+
+import msgspec
+
+from tallystick.domain.lifecycles.machines import FINAL
+from tallystick.domain.subjects import Attempt
+from tallystick.oversight.invariants.finding import Finding
+from tallystick.record.postgres.payment_record import Answer, PaymentRecord
+
+#: Status of an executed instruction's answer, and of a refused one's.
+_EXECUTED = (200, 201)
+_REFUSED = 409
+
+#: Members of a recorded answer that must be what history says of the version that the answer names.
+_AMOUNTS = (
+    "amount",
+    "amount_authorized",
+    "amount_captured",
+    "amount_refunded",
+    "amount_refund_pending",
+    "amount_reversed",
+)
+_COMPARED = ("state", "currency", *_AMOUNTS)
+
+
+def claimed_instructions_have_subject(record: PaymentRecord) -> Iterator[Finding]:
+    """Each attempt and each refusal of a client belongs to a key that was claimed for this payment and subject."""
+    for watched in record.attempts:
+        attempt = watched.attempt
+        key = attempt.idempotency_key
+        if (key is None) != (attempt.purpose != "instruction"):
+            yield Finding(attempt.attempt_id, f"is for {attempt.purpose} and has {'no' if key is None else 'a'} key")
+        if key is None:
+            continue
+        answer = record.answers.get(key)
+        subject_id = attempt.refund_id or attempt.payment_id
+        if answer is None:
+            yield Finding(attempt.attempt_id, f"is of key {key}, which nobody claimed")
+        elif (answer.payment_id, answer.subject_id) != (attempt.payment_id, subject_id):
+            yield Finding(attempt.attempt_id, f"is of key {key}, which was claimed for {answer.subject_id}")
+    for refusal in record.refusals:
+        key = refusal.idempotency_key
+        answer = record.answers.get(key) if key is not None else None
+        if refusal.origin == "client" and (answer is None or answer.payment_id != refusal.payment_id):
+            yield Finding(refusal.rejection_id, f"refused key {key}, which was not claimed for this payment")
+
+
+def final_instructions_answered(record: PaymentRecord) -> Iterator[Finding]:
+    """An instruction has its recorded answer as soon as its attempt is closed, and not before."""
+    executed = set()
+    for watched in record.attempts:
+        attempt = watched.attempt
+        answer = record.answers.get(attempt.idempotency_key or "")
+        if answer is None:
+            continue
+        executed.add(answer.idempotency_key)
+        yield from _answered(attempt, answer)
+    for refusal in record.refusals:
+        answer = record.answers.get(refusal.idempotency_key or "")
+        if answer is not None and answer.idempotency_key not in executed and answer.status != _REFUSED:
+            status = "no answer" if answer.status is None else f"answer {answer.status}"
+            yield Finding(refusal.rejection_id, f"refused key {answer.idempotency_key}, which has {status}")
+    for answer in record.answers.values():
+        if answer.body is not None:
+            yield from _truthful(record, answer)
+
+
+def _answered(attempt: Attempt, answer: Answer) -> Iterator[Finding]:
+    closed = attempt.state in FINAL["attempt"]
+    if closed and answer.status is None:
+        yield Finding(attempt.attempt_id, f"is {attempt.state}, and key {answer.idempotency_key} has no answer")
+    elif not closed and answer.status is not None:
+        yield Finding(attempt.attempt_id, f"is {attempt.state}, and key {answer.idempotency_key} is answered already")
+    elif answer.status is not None and answer.status not in _EXECUTED:
+        yield Finding(attempt.attempt_id, f"was executed, and key {answer.idempotency_key} has answer {answer.status}")
+
+
+def _truthful(record: PaymentRecord, answer: Answer) -> Iterator[Finding]:
+    """The body can be read, names its subject, and says what history says of that version."""
+    try:
+        body = msgspec.json.decode(answer.body or b"", type=dict[str, Any])
+    except msgspec.MsgspecError:
+        yield Finding(answer.subject_id, f"the answer of key {answer.idempotency_key} cannot be read")
+        return
+    if answer.status == _REFUSED:
+        expected = (answer.status, "transition_rejected", answer.payment_id)
+        if (body.get("status"), body.get("code"), body.get("payment_id")) != expected:
+            yield Finding(answer.subject_id, f"the refusal of key {answer.idempotency_key} does not name its payment")
+        return
+    replay = record.replays.get(answer.subject_id)
+    state = replay.states.get(body.get("version", 0)) if replay is not None else None
+    if body.get("id") != answer.subject_id or state is None:
+        yield Finding(answer.subject_id, f"the answer of key {answer.idempotency_key} names no version of its subject")
+        return
+    wrong = [name for name in _COMPARED if name in body and body[name] != getattr(state, name, None)]
+    if wrong:
+        said = f"the answer of key {answer.idempotency_key} differs from version {state.version}"
+        yield Finding(answer.subject_id, f"{said} in {', '.join(wrong)}")
+
+
+def one_effect_per_instruction(record: PaymentRecord) -> Iterator[Finding]:
+    """At most one attempt of an instruction had an effect at the provider, and no two share a provider key."""
+    effects = Counter(
+        (attempt.idempotency_key or attempt.attempt_id, attempt.operation)
+        for attempt in (watched.attempt for watched in record.attempts)
+        if attempt.state == "approved" or attempt.late_effect
+    )
+    for (key, operation), count in effects.items():
+        if count > 1:
+            yield Finding(record.payment.payment_id, f"key {key} had {count} effects of {operation}")
+    keys = Counter(watched.attempt.provider_key for watched in record.attempts)
+    for provider_key, count in keys.items():
+        if count > 1:
+            yield Finding(record.payment.payment_id, f"{count} attempts share provider key {provider_key}")

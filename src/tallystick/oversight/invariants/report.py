@@ -1,0 +1,93 @@
+"""What an examination hands back: counts of everything, and the first violations of each invariant."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, Final, NamedTuple
+
+import msgspec
+from msgspec import Struct
+
+from tallystick.oversight.invariants.finding import Finding
+
+#: Violations kept for each invariant; the rest are counted. A hundred show a pattern, a million hide it.
+KEPT: Final = 100
+
+#: Called with the number of payments examined so far, and with how many there are.
+Progress = Callable[[int, int], None]
+
+
+class Violation(Struct, frozen=True, kw_only=True):
+    """A breach of an invariant. ``merchant_id`` is empty where it concerns the whole platform."""
+
+    invariant: str
+    merchant_id: str
+    subject_id: str
+    detail: str
+
+
+class Result(Struct, frozen=True, kw_only=True):
+    """One invariant and how often it was broken."""
+
+    name: str
+    says: str
+    violations: int
+
+
+class Report(Struct, frozen=True, kw_only=True):
+    """What was looked at, and what was found."""
+
+    checked: dict[str, int]
+    results: tuple[Result, ...]
+    violations: tuple[Violation, ...]
+    elapsed_ms: int
+
+    @property
+    def holds(self) -> bool:
+        """Whether every invariant holds."""
+        return not self.broken()
+
+    def broken(self) -> set[str]:
+        """The names of the invariants that do not hold."""
+        return {result.name for result in self.results if result.violations}
+
+    def to_builtins(self) -> dict[str, Any]:
+        """Plain data for JSON."""
+        return {
+            "holds": self.holds,
+            "checked": self.checked,
+            "invariants": msgspec.to_builtins(self.results),
+            "violations": msgspec.to_builtins(self.violations),
+            "elapsed_ms": self.elapsed_ms,
+        }
+
+
+class Named(NamedTuple):
+    """An invariant's name, and what it says in one sentence."""
+
+    name: str
+    says: str
+
+
+class Findings:
+    """A report under construction."""
+
+    def __init__(self, invariants: Iterable[Named], counted: Sequence[str]) -> None:
+        self._invariants = tuple(invariants)
+        self._found = {invariant.name: 0 for invariant in self._invariants}
+        self._kept: list[Violation] = []
+        self.checked = dict.fromkeys(counted, 0)
+
+    def add(self, name: str, merchant_id: str, findings: Iterable[Finding]) -> None:
+        """Count the findings, and keep the first."""
+        for subject_id, detail in findings:
+            self._found[name] += 1
+            if self._found[name] <= KEPT:
+                self._kept.append(
+                    Violation(invariant=name, merchant_id=merchant_id, subject_id=subject_id, detail=detail)
+                )
+
+    def report(self, elapsed_ms: int) -> Report:
+        """The finished report."""
+        results = tuple(Result(name=name, says=says, violations=self._found[name]) for name, says in self._invariants)
+        return Report(checked=self.checked, results=results, violations=tuple(self._kept), elapsed_ms=elapsed_ms)

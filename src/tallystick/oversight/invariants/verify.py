@@ -1,0 +1,106 @@
+"""Runs the invariants over the record: read-only, in one snapshot, in pages, so that neither a live system nor a big
+one stands in the way."""
+
+from __future__ import annotations
+
+import time
+from typing import Final
+
+import asyncpg
+
+from tallystick.oversight.invariants.catalogue import INVARIANTS, Invariant
+from tallystick.oversight.invariants.finding import Finding
+from tallystick.oversight.invariants.report import Findings, Named, Progress, Report
+from tallystick.record.postgres.payment_record import (
+    STATEMENT_TIMEOUT_S,
+    STATEMENTS,
+    PaymentRecord,
+    merchants,
+    payment_records,
+)
+from tallystick.settings.load import Settings
+
+_COUNTED: Final = (
+    "merchants",
+    "payments",
+    "refunds",
+    "attempts",
+    "transitions",
+    "transfers",
+    "rejections",
+    "instructions",
+)
+
+
+async def verify(
+    connection: asyncpg.Connection,
+    *,
+    settings: Settings,
+    merchant_id: str | None = None,
+    progress: Progress | None = None,
+) -> Report:
+    """Every invariant, over all merchants or one, in one read-only snapshot of a connection without a transaction.
+
+    Raises what the database raises.
+    """
+    async with connection.transaction(isolation="repeatable_read", readonly=True):
+        return await examine(connection, settings=settings, merchant_id=merchant_id, progress=progress)
+
+
+async def examine(
+    connection: asyncpg.Connection,
+    *,
+    settings: Settings,
+    merchant_id: str | None = None,
+    progress: Progress | None = None,
+) -> Report:
+    """As ``verify``, inside a transaction that the caller opened and whose isolation the caller answers for."""
+    started_ns = time.monotonic_ns()
+    examination = _Examination(connection, settings)
+    await examination.platform()
+    total = await connection.fetchval(STATEMENTS["payment_count"], merchant_id, timeout=STATEMENT_TIMEOUT_S)
+    async for each in merchants(connection, merchant_id):
+        await examination.merchant(each, total, progress)
+    return examination.findings.report(elapsed_ms=(time.monotonic_ns() - started_ns) // 1_000_000)
+
+
+class _Examination:
+    def __init__(self, connection: asyncpg.Connection, settings: Settings) -> None:
+        self._connection = connection
+        self._settings = settings
+        self.findings = Findings((Named(each.name, each.says) for each in INVARIANTS), _COUNTED)
+
+    async def platform(self) -> None:
+        for invariant in INVARIANTS:
+            for statement in invariant.of_platform:
+                await self._ask(invariant, "", statement, *invariant.given(self._settings))
+
+    async def merchant(self, merchant_id: str, total: int, progress: Progress | None) -> None:
+        self.findings.checked["merchants"] += 1
+        pages = payment_records(self._connection, merchant_id, clock_shift_ms=self._settings.clock_shift_ms)
+        async for page in pages:
+            for record in page:
+                self._look(merchant_id, record)
+            if progress is not None:
+                progress(self.findings.checked["payments"], total)
+        for invariant in INVARIANTS:
+            for statement in invariant.of_merchant:
+                await self._ask(invariant, merchant_id, statement, merchant_id)
+
+    def _look(self, merchant_id: str, record: PaymentRecord) -> None:
+        checked = self.findings.checked
+        checked["payments"] += 1
+        checked["refunds"] += len(record.refunds)
+        checked["attempts"] += len(record.attempts)
+        checked["transitions"] += sum(map(len, record.histories.values()))
+        checked["transfers"] += len(record.transfers)
+        checked["rejections"] += len(record.refusals)
+        checked["instructions"] += len(record.answers)
+        for invariant in INVARIANTS:
+            self.findings.add(invariant.name, merchant_id, invariant.look(record, self._settings))
+
+    async def _ask(self, invariant: Invariant, merchant_id: str, statement: str, *values: object) -> None:
+        # A cursor: where everything is broken, the breaches are as many as the payments.
+        rows = self._connection.cursor(STATEMENTS[statement], *values, timeout=STATEMENT_TIMEOUT_S)
+        async for row in rows:
+            self.findings.add(invariant.name, merchant_id, [Finding(row["subject_id"], row["detail"])])

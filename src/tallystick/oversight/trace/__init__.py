@@ -1,0 +1,1 @@
+"""What happened, explained from durable rows."""

@@ -44,7 +44,7 @@ class AcquirerProcess:
         self.books = books
         self.port = port or free_port()
         self.url = f"http://127.0.0.1:{self.port}"
-        command = [sys.executable, "-m", "tallystick.simulator", "--port", str(self.port), "--books", str(books)]
+        command = [sys.executable, "-m", "tallystick.lab.acquirer", "--port", str(self.port), "--books", str(books)]
         command += ["--slow-ms", str(SLOW_MS), "--pending-ms", str(PENDING_MS)]
         command += ["--webhook-secret", webhook_secret, *(["--forgetful"] if forgetful else [])]
         for option, value in (

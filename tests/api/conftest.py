@@ -19,7 +19,7 @@ from litestar import Litestar
 from msgspec.structs import replace
 
 from tallystick.access.key_store import create_key
-from tallystick.api.app import create_app
+from tallystick.interfaces.api.app import create_app
 from tallystick.kit.ids import new_id
 from tallystick.providers.port import Provider
 from tallystick.settings.load import Settings
@@ -48,13 +48,13 @@ SEALING_KEY = base64.b64encode(b"not a secret: for the tests only").decode()
 
 #: The API in a process of its own, by the environment.
 SERVE = (
-    "import os; from tallystick.serving import serve; from tallystick.settings.load import load_settings;"
+    "import os; from tallystick.run.serve import serve; from tallystick.settings.load import load_settings;"
     " serve(load_settings(os.environ))"
 )
 _WORK = (
     "import asyncio, os; from tallystick.settings.load import load_settings;"
     " from tallystick.kit.logs import configure_logging; configure_logging('info');"
-    " from tallystick.worker import work_until_signalled;"
+    " from tallystick.run.work import work_until_signalled;"
     " asyncio.run(work_until_signalled(load_settings(os.environ), os.environ['TALLYSTICK_DATABASE_URL']))"
 )
 
@@ -139,7 +139,7 @@ def stack(database: Database, data_dir: Path) -> Iterator[Stack]:
     books = str(data_dir / "books.sqlite")
     log = data_dir / "stack.log"
     commands = [
-        [sys.executable, "-m", "tallystick.simulator", "--port", str(simulator_port), "--books", books],
+        [sys.executable, "-m", "tallystick.lab.acquirer", "--port", str(simulator_port), "--books", books],
         [sys.executable, "-c", SERVE],
         [sys.executable, "-c", _WORK],
     ]

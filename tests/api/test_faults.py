@@ -8,9 +8,9 @@ import asyncpg
 import pytest
 from structlog.testing import capture_logs
 
-from tallystick.api import problems
 from tallystick.domain.change import Change
 from tallystick.domain.errors import ChangeRefused, OutcomeUnknown
+from tallystick.interfaces.api import problems
 from tallystick.kit.ids import new_id
 from tallystick.record.journal import Committed, Journal
 from tests.api.conftest import inside
@@ -55,12 +55,12 @@ async def test_reads_under_way_are_bounded(
     database: Database, fresh_merchant: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with inside(database, fresh_merchant, BookedProvider()) as api:
-        monkeypatch.setattr("tallystick.api.app.READS_LIMIT", 3)
+        monkeypatch.setattr("tallystick.interfaces.api.app.READS_LIMIT", 3)
         answers = await asyncio.gather(*(api.client.get("/v1/payments") for _ in range(30)))
         statuses = {answer.status_code for answer in answers}
         assert statuses == {200, 503}
         assert (await api.client.get("/v1/payments")).status_code == 200
-        monkeypatch.setattr("tallystick.api.app.READS_LIMIT", 0)
+        monkeypatch.setattr("tallystick.interfaces.api.app.READS_LIMIT", 0)
         assert (await api.pay()).status_code == 201
 
 

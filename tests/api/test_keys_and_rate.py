@@ -11,8 +11,8 @@ import pytest
 
 from tallystick.access.api_key import parse_key
 from tallystick.access.key_store import create_key, revoke_key, rotate_key
-from tallystick.api.authentication import Authenticator
-from tallystick.api.rate_limit import RateLimiter
+from tallystick.interfaces.api.authentication import Authenticator
+from tallystick.interfaces.api.rate_limit import RateLimiter
 from tallystick.kit.ids import new_id
 from tests.api.conftest import SHORT, Merchant, Stack, inside
 from tests.api.test_checks import assert_problem
@@ -136,7 +136,7 @@ async def test_over_the_rate_is_429_before_anything_else(
     database: Database, fresh_merchant: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     now_s = 100.0
-    monkeypatch.setattr("tallystick.api.app.RateLimiter", partial(RateLimiter, now=lambda: now_s))
+    monkeypatch.setattr("tallystick.interfaces.api.app.RateLimiter", partial(RateLimiter, now=lambda: now_s))
     async with inside(database, fresh_merchant, BookedProvider(), rate_limit_per_s=1, rate_limit_burst=2) as api:
         key = new_id("req")
         first = await api.pay(key)

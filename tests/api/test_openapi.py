@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
-from tallystick.api.app import create_app
-from tallystick.api.openapi import openapi_document
 from tallystick.domain.errors import ERRORS
 from tallystick.domain.lifecycles.payment import PaymentState
 from tallystick.domain.requests.commands import MAX_PAGE_SIZE
+from tallystick.interfaces.api.app import create_app
+from tallystick.interfaces.api.openapi import openapi_document
 from tallystick.settings.load import Settings
 
 DOCUMENT: dict[str, Any] = json.loads(openapi_document())

@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, settings
 from schemathesis import Case, GenerationMode
 from schemathesis.config import SchemathesisConfig
 
-from tallystick.api.openapi import openapi_document
+from tallystick.interfaces.api.openapi import openapi_document
 from tallystick.kit.ids import new_id
 from tests.api.conftest import Merchant, Stack
 from tests.conftest import DEEP

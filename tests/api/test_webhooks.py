@@ -17,8 +17,8 @@ import pytest
 from msgspec.structs import replace
 
 from tallystick.access.key_store import OPERATORS, create_key
-from tallystick.api.webhooks import MAX_WEBHOOK_BYTES
 from tallystick.flows.webhooks.inbound.envelope import envelope_of
+from tallystick.interfaces.api.routes.provider_webhooks import MAX_WEBHOOK_BYTES
 from tallystick.kit.ids import new_id
 from tallystick.providers.receiver import Notification
 from tallystick.providers.simulator.receiver import SimulatorReceiver

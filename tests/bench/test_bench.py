@@ -12,13 +12,13 @@ import asyncpg
 import pytest
 from typer.testing import CliRunner
 
-from tallystick.bench import ceiling, commands
-from tallystick.bench.fill import copy_chunk, prepare
-from tallystick.bench.fill_rows import MERCHANTS, TABLES, fill_chunk, kinds
-from tallystick.bench.latency import latency
-from tallystick.bench.over_http import Plan, measure_http
-from tallystick.bench.stage import Database, open_database
-from tallystick.bench.targets import JOURNAL_ADDS_MS, JOURNAL_SHARE, judge
+from tallystick.lab.bench import ceiling, commands
+from tallystick.lab.bench.fill import copy_chunk, prepare
+from tallystick.lab.bench.fill_rows import MERCHANTS, TABLES, fill_chunk, kinds
+from tallystick.lab.bench.latency import latency
+from tallystick.lab.bench.over_http import Plan, measure_http
+from tallystick.lab.bench.stage import Database, open_database
+from tallystick.lab.bench.targets import JOURNAL_ADDS_MS, JOURNAL_SHARE, judge
 from tallystick.oversight.invariants import verify
 from tallystick.settings.load import Settings
 

@@ -9,15 +9,15 @@ import msgspec
 import pytest
 
 from tallystick import __version__
-from tallystick.contract import RECOVERY_SETTINGS, render_contract
-from tallystick.contract_webhooks import INBOX_SETTINGS, OUTBOX_SETTINGS
+from tallystick.contract.document import RECOVERY_SETTINGS, render_contract
+from tallystick.contract.webhooks import INBOX_SETTINGS, OUTBOX_SETTINGS
 from tallystick.decisions.messages import TYPES
 from tallystick.decisions.provider_events.dispositions import DISPOSITIONS
 from tallystick.domain.errors import ERRORS
 from tallystick.domain.ledger import postings
 from tallystick.domain.lifecycles.machines import MACHINES
+from tallystick.lab.acquirer.scripts import SCRIPTS
 from tallystick.settings.load import Settings
-from tallystick.simulator.scripts import SCRIPTS
 from tests.cli.commands import Ran, run_here, run_process
 from tests.ports import free_port
 

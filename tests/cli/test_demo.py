@@ -10,13 +10,13 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
 
-from tallystick.demo.merchant import REFUSED_AT_FIRST, Merchant, Told
-from tallystick.demo.outcome import charged_once, difference, ends_check
-from tallystick.demo.stories import STORIES, plan
 from tallystick.domain.lifecycles.machines import FINAL
 from tallystick.domain.lifecycles.payment import PaymentState
 from tallystick.flows.webhooks.outbound.signing import new_secret, signed_headers
-from tallystick.simulator.scripts import METHODS, SCRIPTS
+from tallystick.lab.acquirer.scripts import METHODS, SCRIPTS
+from tallystick.lab.demo.merchant import REFUSED_AT_FIRST, Merchant, Told
+from tallystick.lab.demo.outcome import charged_once, difference, ends_check
+from tallystick.lab.demo.stories import STORIES, plan
 from tests.cli.commands import run_process
 
 

@@ -1,4 +1,4 @@
-"""What the tests here stand on: a runtime, an endpoint registered as the API does it, workers that go round by round."""
+"""A runtime, an endpoint registered as the API does it, and workers that go round by round."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from tallystick.api.webhook_endpoints import endpoints_of
 from tallystick.flows.runtime import Runtime
 from tallystick.flows.webhooks.outbound.address_policy import Guard
 from tallystick.flows.webhooks.outbound.endpoints import Registered
 from tallystick.flows.webhooks.outbound.worker import Delivery
+from tallystick.interfaces.api.routes.webhook_endpoints import endpoints_of
 from tallystick.record.sealing import sealer_of
 from tests.conftest import Database
 from tests.outbound.receiver import Receiver

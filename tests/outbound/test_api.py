@@ -8,9 +8,9 @@ from typing import Any
 import httpx
 import pytest
 
-from tallystick.api.webhook_deliveries import DELIVERY_STATES
-from tallystick.api.webhook_endpoints import EVENT_TYPES
 from tallystick.flows.runtime import Runtime
+from tallystick.interfaces.api.routes.webhook_deliveries import DELIVERY_STATES
+from tallystick.interfaces.api.routes.webhook_endpoints import EVENT_TYPES
 from tests.api.conftest import Inside, inside
 from tests.conftest import Database
 from tests.outbound.receiver import receiving, status

@@ -7,9 +7,9 @@ from typing import Any, cast
 
 import pytest
 
-from tallystick.api.webhook_endpoints import book_of, endpoints_of
 from tallystick.flows.runtime import Runtime
 from tallystick.flows.webhooks.outbound.endpoints import Registered, TooManyEndpoints, UrlTaken
+from tallystick.interfaces.api.routes.webhook_endpoints import book_of, endpoints_of
 from tallystick.record.postgres.webhook_endpoints import EndpointBook
 from tests.api.conftest import inside
 from tests.conftest import Database

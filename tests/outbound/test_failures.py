@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 from aiohttp import web
 
-from tallystick.api.webhook_endpoints import book_of, endpoints_of
 from tallystick.flows.runtime import Runtime
 from tallystick.flows.webhooks.outbound import endpoints as rules
 from tallystick.flows.webhooks.outbound.retries import JITTER, SCHEDULE_MS
+from tallystick.interfaces.api.routes.webhook_endpoints import book_of, endpoints_of
 from tallystick.kit.clock import monotonic_ms
 from tests.conftest import Database
 from tests.outbound.receiver import Got, first, ok, receiving, status

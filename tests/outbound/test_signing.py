@@ -8,9 +8,9 @@ from datetime import UTC, datetime, timedelta, timezone
 import pytest
 from standardwebhooks import Webhook, WebhookVerificationError
 
-from tallystick.api.webhook_endpoints import endpoints_of
 from tallystick.flows.webhooks.outbound import worker as delivering
 from tallystick.flows.webhooks.outbound.signing import new_secret, signed_headers
+from tallystick.interfaces.api.routes.webhook_endpoints import endpoints_of
 from tests.conftest import Database
 from tests.outbound.receiver import Got, receiving
 from tests.outbound.stand import drain, pay, register, runtime_for, worker, worker_at

@@ -11,11 +11,11 @@ import pytest
 from aiohttp import web
 from msgspec.structs import replace
 
-from tallystick.api.webhook_endpoints import book_of
 from tallystick.flows.runtime import Runtime
 from tallystick.flows.webhooks.outbound.address_policy import Guard
 from tallystick.flows.webhooks.outbound.client import Sending
 from tallystick.flows.webhooks.outbound.dispatch import Dispatch
+from tallystick.interfaces.api.routes.webhook_endpoints import book_of
 from tallystick.kit.clock import monotonic_ms, utc_now
 from tallystick.record.postgres.outbox import OutboundBook
 from tests.conftest import Database

@@ -501,8 +501,8 @@ def test_limits_that_cannot_be(name: str, value: str) -> None:
 async def an_outage(
     database: Database, merchant_id: str, time: Time, patience_ms: int = 120_000
 ) -> AsyncIterator[tuple[Runtime, BookedProvider, Callable[[], Awaitable[list[tuple[str, int]]]]]]:
-    """A runtime whose provider refuses connections, its circuit open, and what has become of a dozen payments: the state
-    and the submissions of each."""
+    """A runtime whose provider refuses connections, its circuit open, and what has become of a dozen payments: the
+    state and the submissions of each."""
     booked = BookedProvider()
 
     async def away(_: ProviderCall) -> Verdict:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from tallystick.lab.acquirer.scripts import SCRIPTS
 from tallystick.providers.simulator.methods import METHODS
-from tallystick.simulator.scripts import SCRIPTS
 
 
 def test_the_connector_and_the_acquirer_know_the_same_payment_methods() -> None:

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from litestar.types import Receive
 
-from tallystick.api.problems import Refused
-from tallystick.api.reception import Reception
+from tallystick.interfaces.api.body_reader import Reception
+from tallystick.interfaces.api.problems import Refused
 
 LIMIT_BYTES = 1_000
 

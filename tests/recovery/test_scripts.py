@@ -13,8 +13,8 @@ from msgspec.structs import replace
 from tallystick.flows.assembly import open_runtime
 from tallystick.flows.recovery.worker import Recovery
 from tallystick.flows.runtime import Runtime
+from tallystick.lab.acquirer.scripts import METHODS
 from tallystick.record.postgres.recovery_schedule import ScheduleBook
-from tallystick.simulator.scripts import METHODS
 from tests.acquirer import AcquirerProcess, acquirer
 from tests.conftest import Database
 from tests.dump import dump

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tallystick.simulator.scripts import AFTERWARDS, DEPARTURES, EVERY, PLAIN, SCRIPTS, behaviour
+from tallystick.lab.acquirer.scripts import AFTERWARDS, DEPARTURES, EVERY, PLAIN, SCRIPTS, behaviour
 from tests.acquirer import PENDING_MS, AcquirerProcess, acquirer
 from tests.simulator.calls import act, charge, charged, lookup, new_key
 

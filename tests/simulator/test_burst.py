@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from tallystick.lab.acquirer.burst import Wish, plan
 from tallystick.providers.receiver import BadSignature
 from tallystick.providers.simulator.receiver import SimulatorReceiver
-from tallystick.simulator.burst import Wish, plan
 from tests.acquirer import WEBHOOK_SECRET, AcquirerProcess, acquirer
 from tests.simulator.calls import charge, new_key
 from tests.simulator.sink import Arrival, Sink, sink

@@ -13,9 +13,9 @@ from typing import Any
 
 import pytest
 
-from tallystick.simulator.books import Books
-from tallystick.simulator.options import Options
-from tallystick.simulator.scripts import AFTERWARDS, METHODS, behaviour
+from tallystick.lab.acquirer.books import Books
+from tallystick.lab.acquirer.options import Options
+from tallystick.lab.acquirer.scripts import AFTERWARDS, METHODS, behaviour
 from tests.acquirer import AcquirerProcess, acquirer
 from tests.simulator.calls import AMOUNT, charge, new_key
 

@@ -73,7 +73,7 @@ class Program:
 
     def __init__(self, books: Path, *options: str) -> None:
         self.port = free_port()
-        command = [sys.executable, "-m", "tallystick.simulator", "--port", str(self.port), "--books", str(books)]
+        command = [sys.executable, "-m", "tallystick.lab.acquirer", "--port", str(self.port), "--books", str(books)]
         self.process = subprocess.Popen([*command, *options], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         assert self.process.stderr is not None
         self.ready_line = self.process.stderr.readline()

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tallystick.simulator.options import RETRY_S, webhooks
+from tallystick.lab.acquirer.options import RETRY_S, webhooks
 from tests.acquirer import acquirer
 from tests.simulator.calls import charge, new_key
 from tests.simulator.sink import Arrival, Sink, sink, wait_until

@@ -9,10 +9,10 @@ from datetime import UTC, datetime
 
 import pytest
 
+from tallystick.lab.acquirer.scripts import AFTERWARDS, DEPARTURES
+from tallystick.lab.acquirer.signing import signature
 from tallystick.providers.receiver import BadSignature, Notification
 from tallystick.providers.simulator.receiver import SimulatorReceiver
-from tallystick.simulator.scripts import AFTERWARDS, DEPARTURES
-from tallystick.simulator.signing import signature
 from tests.acquirer import WEBHOOK_SECRET, AcquirerProcess, acquirer
 from tests.simulator.calls import AMOUNT, charge, follow_up, lookup, new_key
 from tests.simulator.sink import Arrival, Sink, sink, wait_until

@@ -18,9 +18,9 @@ import httpx
 from aiohttp import web
 from msgspec.structs import replace
 
+from tallystick.lab.acquirer.options import RETRY_S
 from tallystick.providers.simulator.setup import simulator_provider
 from tallystick.settings.load import Settings
-from tallystick.simulator.options import RETRY_S
 from tests.acquirer import AcquirerProcess
 from tests.api.conftest import SHORT, Inside, inside
 from tests.conftest import Database

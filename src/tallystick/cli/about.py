@@ -9,7 +9,7 @@ import typer
 
 from tallystick.cli.context import AsJson, console
 from tallystick.cli.tables import table_of
-from tallystick.contract import render_contract
+from tallystick.contract.document import render_contract
 from tallystick.settings.load import describe_settings
 
 

@@ -13,7 +13,7 @@ from typer.core import TyperGroup
 
 from tallystick import __version__
 from tallystick.domain.errors import TallystickError
-from tallystick.processes import EXIT_MISCONFIGURED
+from tallystick.run.supervisor import EXIT_MISCONFIGURED
 
 #: Command -> where it is. A command is loaded when it is used: the roles are started often, and an acquirer has no use
 #: for database drivers, nor the process that keeps the API's workers for an HTTP client.
@@ -24,9 +24,9 @@ COMMANDS: Final[Mapping[str, str]] = {
     "simulate": "tallystick.cli.simulate:simulate",
     "migrate": "tallystick.cli.migrate:migrate",
     "keys": "tallystick.cli.keys:app",
-    "verify": "tallystick.cli.checks:verify",
-    "demo": "tallystick.cli.demonstration:demo",
-    "bench": "tallystick.bench.commands:app",
+    "verify": "tallystick.cli.verify:verify",
+    "demo": "tallystick.cli.demo:demo",
+    "bench": "tallystick.lab.bench.commands:app",
     "contract": "tallystick.cli.about:contract",
     "settings": "tallystick.cli.about:settings",
     "in-doubt": "tallystick.cli.in_doubt:app",

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from tallystick.kit.logs import configure_logging
-from tallystick.processes import END_MARGIN_MS, end_with_parent
+from tallystick.run.supervisor import END_MARGIN_MS, end_with_parent
 from tallystick.settings.load import Settings
 
 ParentPid = Annotated[int | None, typer.Option("--parent-pid", hidden=True)]

@@ -7,12 +7,12 @@ import os
 import psycopg
 from msgspec.structs import replace
 
-from tallystick.addresses import require_free_port
 from tallystick.cli.context import DataDir, Host, Port, settings_from
 from tallystick.cli.database import existing_database
 from tallystick.cli.roles import ParentPid, started
-from tallystick.processes import child_environment
-from tallystick.serving import serve as serve_api
+from tallystick.run.ports import require_free_port
+from tallystick.run.serve import serve as serve_api
+from tallystick.run.supervisor import child_environment
 
 #: A database that does not answer a connection by then would not answer requests either.
 CONNECT_TIMEOUT_S = 10

@@ -7,11 +7,11 @@ from typing import Annotated
 
 import typer
 
-from tallystick.addresses import SIMULATOR_HOST, require_free_port
 from tallystick.cli.context import DataDir, SimulatorPort, settings_from
 from tallystick.cli.roles import ParentPid, started
-from tallystick.simulator.options import Options, webhooks
-from tallystick.simulator.server import run
+from tallystick.lab.acquirer.options import Options, webhooks
+from tallystick.lab.acquirer.server import run
+from tallystick.run.ports import SIMULATOR_HOST, require_free_port
 
 
 def simulate(

@@ -8,7 +8,7 @@ import typer
 import uvloop
 
 from tallystick.cli.context import DataDir, Host, Port, SimulatorPort, console, settings_from
-from tallystick.up import Platform, bring_up
+from tallystick.run.up import Platform, bring_up
 
 
 def up(data_dir: DataDir = None, host: Host = None, port: Port = None, simulator_port: SimulatorPort = None) -> None:

@@ -7,7 +7,7 @@ import uvloop
 from tallystick.cli.context import DataDir, settings_from
 from tallystick.cli.database import existing_database
 from tallystick.cli.roles import ParentPid, started
-from tallystick.worker import work_until_signalled
+from tallystick.run.work import work_until_signalled
 
 
 def work(data_dir: DataDir = None, parent_pid: ParentPid = None) -> None:

@@ -139,7 +139,7 @@ async def test_a_key_that_is_too_old_is_not_sent_again(
     database: Database, proxy: FaultyProxy, bank: FakeAdyen, fresh_merchant: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     proxy.script(PAYMENTS, Fault.TIMEOUT_CHARGED)
-    monkeypatch.setattr("tallystick.flows.assembly.ADYEN_KEY_LIFETIME_MS", 100)
+    monkeypatch.setattr("tallystick.providers.adyen.setup.ADYEN_KEY_LIFETIME_MS", 100)
     async with adyen_runtime(database, proxy.url) as runtime:
         shop = Shop(runtime, fresh_merchant, database, bank)
         payment = read(await shop.create("key"))

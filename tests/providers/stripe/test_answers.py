@@ -13,10 +13,10 @@ import pytest
 from tallystick.domain.money import is_currency
 from tallystick.domain.verdicts import Approved, Declined, NotFound, NotSent, Pending, RequiresAction, Unknown, Verdict
 from tallystick.kit.ids import new_id
+from tallystick.lab.acquirer.scripts import METHODS
 from tallystick.providers.port import send
 from tallystick.providers.stripe.codes import DECLINES, DISPUTES, ERRORS, EXPONENTS, REFUND_FAILURES, ROUND_TO
 from tallystick.providers.stripe.objects import ATTEMPT
-from tallystick.simulator.scripts import METHODS
 from tests.providers.stripe.calls import AMOUNT, authorize, connector, follow_up
 
 #: The attempt that everything below is about, unless it says otherwise.

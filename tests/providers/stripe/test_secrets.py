@@ -16,8 +16,8 @@ from litestar import Litestar
 from msgspec.structs import replace
 
 from tallystick.access.key_store import create_key
-from tallystick.api.app import create_app
 from tallystick.flows.assembly import open_runtime
+from tallystick.interfaces.api.app import create_app
 from tallystick.kit.ids import new_id
 from tallystick.settings.load import Settings
 from tests.api.conftest import Inside

@@ -1,0 +1,1 @@
+"""The published contract, printed from the tables."""

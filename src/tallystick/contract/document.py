@@ -1,0 +1,305 @@
+"""The published contract, rendered from the tables that the code runs on (``tallystick contract``).
+
+Nothing here is a rule: state graphs, the attempt matrix, defaults, error codes and postings are read from where they
+are enforced, and only the sentences between them are written here.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from typing import Final
+
+from tallystick.contract import markdown
+from tallystick.contract.acquirer import acquirer_scripts
+from tallystick.contract.webhooks import merchant_messages, provider_events, settings_table
+from tallystick.domain.errors import ERRORS
+from tallystick.domain.ledger import postings
+from tallystick.domain.lifecycles.attempt import ATTEMPT
+from tallystick.domain.lifecycles.machines import FINAL, MACHINES
+from tallystick.domain.lifecycles.payment import CREATE_OPEN
+from tallystick.domain.lifecycles.table import NEW, Table
+from tallystick.domain.lifecycles.verdict_matrix import VERDICTS, meaning_of
+from tallystick.domain.requests.fingerprint import FINGERPRINT_VERSION
+from tallystick.domain.requests.idempotency_key import MAX_KEY_CHARS
+
+#: The settings that govern recovery, in the order in which an attempt meets them.
+RECOVERY_SETTINGS: Final = (
+    "send_window_ms",
+    "provider_connect_timeout_ms",
+    "provider_request_timeout_ms",
+    "settling_time_ms",
+    "max_delivery_delay_ms",
+    "resubmit_limit",
+    "provider_circuit_patience_ms",
+    "recovery_interval_ms",
+    "recovery_lease_ms",
+    "recovery_backoff_base_ms",
+    "recovery_backoff_cap_ms",
+    "recovery_checks_limit",
+    "pending_poll_ms",
+    "pending_deadline_ms",
+    "action_deadline_ms",
+    "authorization_deadline_ms",
+    "in_doubt_owner",
+    "in_doubt_alarm_age_ms",
+    "in_doubt_hasten_interval_ms",
+)
+
+#: Amounts that stand for words in the postings below: distinct, so that each can be told from the others.
+_HELD: Final = 1_000
+_AMOUNT: Final = 700
+_WORDS: Final = {_HELD: "the hold", _AMOUNT: "the amount"}
+
+
+def render_contract() -> str:
+    """The contract as markdown: the same bytes wherever it runs."""
+    sections = (
+        _HEAD,
+        _lifecycles(),
+        _matrix(),
+        _recovery(),
+        provider_events(),
+        _finality(),
+        _IDENTITY,
+        _errors(),
+        _ledger(),
+        merchant_messages(),
+        acquirer_scripts(),
+    )
+    return "\n\n".join(section.strip("\n") for section in sections) + "\n"
+
+
+_HEAD: Final = """
+# The contract
+
+Printed by `tallystick contract` from the tables that the code runs on. A test holds this page and that output equal.
+"""
+
+
+def _lifecycles() -> str:
+    parts = [
+        "## Lifecycles",
+        "Every edge there is; what is not drawn cannot happen. An edge from a state to itself adds a version and"
+        " changes no state.",
+    ]
+    for machine, table in MACHINES.items():
+        parts += [f"### {machine.capitalize()}", _diagram(machine, table)]
+        parts.append(markdown.table(("from", "event", "to"), _edges(table)))
+        parts.append(f"Final: {markdown.code(sorted(FINAL[machine]))}.")
+    return "\n\n".join(parts)
+
+
+def _edges(table: Table) -> list[tuple[str, str, str]]:
+    return [
+        (f"`{state}`", f"`{event}`", f"`{target}`") for state, edges in table.items() for event, target in edges.items()
+    ]
+
+
+def _diagram(machine: str, table: Table) -> str:
+    lines = ["```mermaid", "stateDiagram-v2"]
+    for state, edges in table.items():
+        source = "[*]" if state == NEW else state
+        lines += [f"    {source} --> {target}: {event}" for event, target in edges.items()]
+    lines += [f"    {state} --> [*]" for state in table if state in FINAL[machine]]
+    return "\n".join([*lines, "```"])
+
+
+def _matrix() -> str:
+    rows = [
+        [f"`{state}`", *(meaning_of(state, verdict).value for verdict in VERDICTS)] for state in ATTEMPT if state != NEW
+    ]
+    return "\n\n".join(
+        (
+            "## A stored attempt meets a verdict",
+            "What the provider says of an attempt, whoever asked, and in whatever order it arrives. *apply*: a legal"
+            " edge, committed. *same*: nothing new. *conflict*: it contradicts what is recorded; kept as a rejection,"
+            " with an alert. *late_effect*: money arrived on a closed edge; it follows where the payment still can,"
+            " else it is posted to `suspense:<provider>`, with a rejection and an alert. An approval of another"
+            " amount, currency or effect than was asked for is a conflict in every state; but money captured on a"
+            " charge that we hold closed goes to suspense whatever its amount.",
+            markdown.table(("attempt", *(f"`{verdict}`" for verdict in VERDICTS)), rows),
+        )
+    )
+
+
+_RECOVERY_RULES: Final = """
+1. A sender may start to write for `send_window_ms` after its commit. It looks at the clock right before the first
+   byte; too late is `not_sent`.
+2. Its deadline is `send_window_ms` plus `provider_request_timeout_ms` after the commit. From then on recovery may ask.
+3. A time-out, a reset, a 5xx or an answer that cannot be read is `unknown`. A refused connection, a 401, 403 or 429
+   is `not_sent`. Neither is a decline.
+4. "No such charge" is evidence only `settling_time_ms` after the deadline (`max_delivery_delay_ms`, where that is
+   longer and the provider does not deduplicate), and only from a consistent lookup. Before that it says nothing.
+5. An attempt is sent again only where it was `not_sent`, where there is such evidence, or where the provider
+   deduplicates and its key has a tenth of its lifetime left. The resubmission is committed before it is sent.
+6. After `resubmit_limit` more submissions an attempt that provably did nothing is `failed`, and so is its
+   instruction. One without proof goes to the in-doubt lane.
+   While the provider's circuit is open no submissions are spent: the attempt waits for it, until it is
+   `provider_circuit_patience_ms` old.
+7. An `unknown` attempt is asked about with exponential backoff and jitter. After `recovery_checks_limit` questions
+   without news it is parked in the in-doubt lane; a `pending` one after `pending_deadline_ms`.
+8. The in-doubt lane belongs to `in_doubt_owner`. An attempt in it for longer than `in_doubt_alarm_age_ms` is a
+   violation. `tallystick in-doubt resolve` settles one on a person's word, with evidence, actor and reason in the
+   history.
+9. A payment that waits for its customer is released at the provider and expires after `action_deadline_ms`; an
+   authorization that nobody captured after `authorization_deadline_ms`.
+10. Reading a payment in doubt hastens the next question, at most every `in_doubt_hasten_interval_ms`.
+"""
+
+
+def _recovery() -> str:
+    return "\n\n".join(("## Retries and recovery", _RECOVERY_RULES.strip("\n"), settings_table(RECOVERY_SETTINGS)))
+
+
+def _finality() -> str:
+    waiting = sorted(CREATE_OPEN)
+    rows = (
+        (
+            "`POST /v1/payments`",
+            "201",
+            f"its authorization closed: the payment has left {markdown.code(waiting)}. Under manual capture"
+            " `authorized` is final for this instruction, whatever a capture or cancel does later",
+        ),
+        (
+            "`POST /v1/payments/{id}/capture`",
+            "200",
+            "captured, or refused: the payment is `authorized` again and `failure` says why",
+        ),
+        (
+            "`POST /v1/payments/{id}/cancel`",
+            "200",
+            "canceled, or refused: the payment is back where it was, with `failure`",
+        ),
+        (
+            "`POST /v1/payments/{id}/refunds`",
+            "201",
+            f"the refund is {markdown.code(sorted(FINAL['refund']))}; a `pending` one is not final",
+        ),
+        (
+            "any of them",
+            str(ERRORS["transition_rejected"].status),
+            "refused by the payment's state or amounts (`transition_rejected`): final at once",
+        ),
+    )
+    return "\n\n".join(
+        (
+            "## When an instruction is final",
+            "Finality belongs to the instruction, not to the payment. Whichever change finalises it records status"
+            " and body in the same transaction, be it the sender's answer, recovery or an operator. Until then the"
+            " answer is 202 with the current state, and a 202 is never recorded.",
+            markdown.table(("instruction", "status", "final when"), rows),
+            _NEXT_ACTION.strip("\n"),
+        )
+    )
+
+
+_NEXT_ACTION: Final = """
+What the payer has to do next (`next_action`) may hold secrets that belong to the payer alone, such as Stripe's
+`client_secret`. So it is whole in two places only, both answers to the merchant's own authenticated request, and both
+while the payment is `requires_action`: the 202 to `POST /v1/payments` (and to the same request again), and
+`GET /v1/payments/{id}`. Lists, recorded answers and webhook messages have its `type` alone; history and evidence never
+show the rest; in every other state it is null. It is stored encrypted, bound to its payment. Where its key is gone or
+cannot be used, the answer is the same with the `type` alone. Hand it to the payer, and do not store or log it, or put
+it into a URL.
+"""
+
+
+_IDENTITY: Final = f"""
+## Identity
+
+- Every POST that moves money carries `Idempotency-Key`: 1 to {MAX_KEY_CHARS} printable ASCII characters, quoted or
+  bare; both spellings are one key. Its scope is the merchant. A key never expires.
+- The fingerprint (version {FINGERPRINT_VERSION}) is SHA-256 over method, path and the JSON as it was sent, with
+  sorted keys and without defaults. A release that reads requests otherwise gets another version, and keeps this one
+  for the keys it made.
+- The same key with another payload, path or operation is 422 `idempotency_key_reused`, which names the field that
+  differs.
+- While the newest attempt is being sent and before its deadline: 409 `instruction_in_flight` with `Retry-After`.
+- Not final otherwise: 202 with the current state and no replay header.
+- Final: the recorded status and body, byte for byte, with `Idempotent-Replayed: true`; declines and
+  `transition_rejected` too, whatever has happened to the payment since.
+- A client that got no answer, a 409 `instruction_in_flight`, a 202 or a 503 sends the same request with the same key
+  again. One with `retryable: false` has to change the request, and its key.
+"""
+
+
+def _errors() -> str:
+    rows = [
+        (
+            f"`{code}`",
+            str(kind.status),
+            kind.title,
+            "yes" if kind.retryable else "no",
+            f"`{kind.outcome}`",
+            "yes" if kind.uses_key else "no",
+        )
+        for code, kind in ERRORS.items()
+    ]
+    return "\n\n".join(
+        (
+            "## Errors",
+            "RFC 9457 problem documents. The order of the table is the order of the checks: authentication, rate,"
+            " key syntax, JSON, **the existing key**, then validation, so that a stricter release cannot turn a"
+            " replay into an error. `outcome`: *not_executed* promises that nothing was written under the key and no"
+            " money moved; *executed* that the refusal itself is recorded and will be replayed; *unknown* that the"
+            " same request must be sent again to learn what happened. *takes the key*: whether this answer is the"
+            " reason that the key is taken afterwards.",
+            "A body that is not all here after `TALLYSTICK_REQUEST_BODY_TIMEOUT_MS` is `request_timeout`; one whose"
+            " connection ended first is `body_incomplete`, however much of it can be read. Both close the connection."
+            " One that has not sent the whole head of a request for `TALLYSTICK_REQUEST_HEAD_TIMEOUT_MS` is closed"
+            " without an answer. The API speaks HTTP/1.1.",
+            markdown.table(("code", "status", "title", "retryable", "outcome", "takes the key"), rows),
+        )
+    )
+
+
+_POSTINGS: Final[tuple[tuple[Callable[..., list[postings.Posting]], list[postings.Posting]], ...]] = (
+    (postings.hold, postings.hold("<p>", _HELD)),
+    (postings.release, postings.release("<p>", _HELD)),
+    (postings.capture, postings.capture("<p>", _HELD, _AMOUNT)),
+    (postings.refund_sent, postings.refund_sent("<p>", _AMOUNT)),
+    (postings.refund_succeeded, postings.refund_succeeded("<p>", _AMOUNT)),
+    (postings.refund_failed, postings.refund_failed("<p>", _AMOUNT, had_succeeded=False)),
+    (postings.refund_failed, postings.refund_failed("<p>", _AMOUNT, had_succeeded=True)),
+    (postings.capture_reversed, postings.capture_reversed("<p>", _AMOUNT)),
+    (postings.dispute_opened, postings.dispute_opened(_AMOUNT)),
+    (postings.dispute_withdrawn, postings.dispute_withdrawn("<p>", _AMOUNT)),
+    (postings.dispute_returned, postings.dispute_returned("<p>", _AMOUNT)),
+    (postings.dispute_won, postings.dispute_won("<p>", _AMOUNT, withdrawn=False)),
+    (postings.dispute_won, postings.dispute_won("<p>", _AMOUNT, withdrawn=True)),
+    (postings.dispute_lost, postings.dispute_lost("<p>", _AMOUNT, withdrawn=False)),
+    (postings.dispute_lost, postings.dispute_lost("<p>", _AMOUNT, withdrawn=True)),
+    (postings.dispute_contested, postings.dispute_contested("<p>", _AMOUNT)),
+    (postings.late_money_in, postings.late_money_in("<p>", _AMOUNT)),
+    (postings.late_money_out, postings.late_money_out("<p>", _AMOUNT)),
+)
+
+
+def _ledger() -> str:
+    rows = []
+    for event, legs in _POSTINGS:
+        meaning = (inspect.getdoc(event) or "").split("\n\n")[0].replace("\n", " ").replace("``", "`")
+        for leg, posting in enumerate(legs):
+            first = leg == 0
+            rows.append(
+                (
+                    f"`{event.__name__}`" if first else "",
+                    meaning if first else "",
+                    f"`{posting.kind}`",
+                    f"`{posting.debit}`",
+                    f"`{posting.credit}`",
+                    _WORDS[posting.amount],
+                )
+            )
+    return "\n\n".join(
+        (
+            "## Ledger",
+            "One row is one transfer: a debit account, a credit account and an amount above zero, so an unbalanced"
+            " entry cannot be written down. Transfers belong to a version of their payment, refund or dispute and are"
+            " keyed by it. Corrections are new transfers. `provider:`, `authorized:`, `refunds_in_flight:`, `disputes:`"
+            " and `suspense:` are clearing accounts: they return to zero when the world agrees. `dispute_reserve` holds"
+            " what undecided disputes may cost the merchant.",
+            markdown.table(("event", "meaning", "transfer", "debit", "credit", "amount"), rows),
+        )
+    )

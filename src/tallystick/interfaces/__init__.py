@@ -1,0 +1,1 @@
+"""What others meet: parse and render, no rules, no assembly."""

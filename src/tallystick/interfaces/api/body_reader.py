@@ -1,0 +1,64 @@
+"""The bytes of requests' bodies as they come in: bounded in size, in time and in sum, and whole or not at all."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from typing import Any, Final
+
+from litestar.types import Receive
+
+from tallystick.domain.errors import problem
+from tallystick.interfaces.api.problems import Refused, busy
+
+_DIGITS: Final = re.compile(r"[0-9]{1,18}", re.ASCII)
+
+#: Of a connection with the rest of a body still to come nobody can tell where the next request begins.
+_CLOSE: Final = (b"connection", b"close")
+
+
+#: Of all bodies of a process that are not whole yet. Anybody may send to the webhook door; this is 128 bodies of the
+#: largest size there, and thousands of payments'.
+UNDER_WAY_BYTES: Final = 128 * 1024 * 1024
+
+
+class Reception:
+    """Takes the bodies of one process."""
+
+    def __init__(self, timeout_ms: int, under_way_bytes: int = UNDER_WAY_BYTES) -> None:
+        self._timeout_ms = timeout_ms
+        self._most_bytes = under_way_bytes
+        self._under_way_bytes = 0
+
+    async def body(self, receive: Receive, declared_length: str, limit_bytes: int, request_id: str) -> bytes:
+        """The whole body; ``declared_length`` is the Content-Length as it was sent, or nothing.
+
+        Raises Refused: over ``limit_bytes``, not all here in time, too many under way, or the connection ended before
+        it did. What is cut off is never taken for the whole: of a partial refund it might leave a full one.
+        """
+        too_large = Refused(problem("body_too_large", f"Send at most {limit_bytes} bytes.", request_id=request_id))
+        if _DIGITS.fullmatch(declared_length) and int(declared_length) > limit_bytes:
+            raise too_large
+        pieces: list[bytes] = []
+        size, more = 0, True
+        try:
+            async with asyncio.timeout(self._timeout_ms / 1000):
+                while more and size <= limit_bytes:
+                    message: Any = await receive()
+                    if message["type"] == "http.disconnect":
+                        detail = "The connection ended before the body did."
+                        raise Refused(problem("body_incomplete", detail, request_id=request_id), _CLOSE)
+                    pieces.append(message.get("body", b""))
+                    size += len(pieces[-1])
+                    self._under_way_bytes += len(pieces[-1])
+                    more = message.get("more_body", False)
+                    if more and self._under_way_bytes > self._most_bytes:
+                        raise busy("overloaded", "Too many bodies are on their way in.", request_id, _CLOSE)
+        except TimeoutError:
+            detail = f"The whole body must be here within {self._timeout_ms} ms."
+            raise Refused(problem("request_timeout", detail, request_id=request_id), _CLOSE) from None
+        finally:
+            self._under_way_bytes -= size
+        if size > limit_bytes:
+            raise too_large
+        return b"".join(pieces)

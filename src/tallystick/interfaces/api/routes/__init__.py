@@ -1,0 +1,1 @@
+"""One file a resource: its handlers beside their rows of the endpoint table."""

@@ -1,0 +1,140 @@
+"""``POST /v1/webhooks/{provider}/{account}``: verify, put into the envelope, make durable, answer. No business logic.
+
+No API key and no idempotency key: the signature says who sent it, and the event's own name whether it came before.
+What is refused is counted, and now and then logged; it is never processed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any, Final
+
+from litestar.types import Scope
+from msgspec.structs import replace
+
+from tallystick.domain.errors import Overloaded, problem
+from tallystick.flows.webhooks.inbound.envelope import Envelope, envelope_of, sealed_part
+from tallystick.flows.webhooks.inbound.intake import Arrival, Intake, IntakeUnavailable
+from tallystick.flows.webhooks.inbound.refused import UNKNOWN, Refusals
+from tallystick.interfaces.api.http import JSON, ApiRequest, Header, HttpResponse
+from tallystick.interfaces.api.problems import Refused, busy
+from tallystick.kit.clock import Clock
+from tallystick.providers.receiver import BadSignature, Receiver, StaleTimestamp, Unparseable
+from tallystick.record.next_action_seal import ActionSeal
+from tallystick.record.sealing import Sealer
+
+PATH: Final = "/v1/webhooks/{provider}/{account}"
+
+#: Providers send a few kB, Adyen a few hundred for a full body of items; the contract's figure.
+MAX_WEBHOOK_BYTES: Final = 1_048_576
+
+#: In place of the headers of an event that was not the first of its delivery: where the bytes are.
+KEPT_WITH: Final = "kept-with-delivery"
+
+#: What each refusal is told as. The order is that of the checks.
+_REFUSALS: Final[Mapping[type[Exception], tuple[str, str]]] = {
+    BadSignature: ("webhook_signature_invalid", "The signature is missing, unreadable or not of these bytes."),
+    StaleTimestamp: ("webhook_timestamp_stale", "The signature is right, and its time too far from ours."),
+    Unparseable: ("webhook_unparseable", "The signature is right, and the body is not what this provider sends."),
+}
+
+#: Codes that the endpoint may answer with, for the OpenAPI document.
+CODES: Final = (
+    "webhook_signature_invalid",
+    "body_too_large",
+    "request_timeout",
+    "body_incomplete",
+    "not_found",
+    "webhook_timestamp_stale",
+    "webhook_unparseable",
+    "overloaded",
+    "not_ready",
+)
+
+
+class WebhookDoor:
+    """The endpoint of one process."""
+
+    def __init__(
+        self,
+        receivers: Mapping[tuple[str, str], Receiver],
+        intake: Intake,
+        refusals: Refusals,
+        sealer: Sealer,
+        clock: Clock,
+    ) -> None:
+        self._receivers = receivers
+        self._intake = intake
+        self._sealer = sealer
+        self._actions = ActionSeal(sealer)
+        self._clock = clock
+        self._refusals = refusals
+
+    async def answer(self, scope: Scope, exchange: ApiRequest) -> HttpResponse:
+        """2xx once everything in the delivery is durable. Raises Refused."""
+        request_id = exchange.request_id
+        provider, account = scope["path_params"]["provider"], scope["path_params"]["account"]
+        receiver = self._receivers.get((provider, account))
+        if receiver is None:
+            # Names from the path stay out of counts and logs: anyone can send any.
+            self._refusals.count(UNKNOWN, UNKNOWN, "not_found")
+            raise Refused(problem("not_found", "No such provider and account here.", request_id=request_id))
+        received_at = self._clock.now()
+        try:
+            headers = _headers(scope)
+            body = await exchange.body(MAX_WEBHOOK_BYTES)
+            envelopes = self._verified(receiver, body, headers, received_at, request_id)
+        except Refused as refused:
+            self._refusals.count(provider, account, refused.problem.code)
+            raise
+        validated_at = self._clock.now()
+        arrivals = self._arrivals(envelopes, body, headers, validated_at)
+        try:
+            if arrivals:
+                await self._intake.accept(arrivals)
+        except Overloaded as error:
+            raise busy("overloaded", f"Nothing was kept: {error}.", request_id) from None
+        except IntakeUnavailable:
+            raise busy("not_ready", "The inbox cannot be written just now; send it again.", request_id) from None
+        answer_headers: tuple[Header, ...] = ((b"request-id", request_id.encode()),)
+        return HttpResponse(200, receiver.acknowledgement, receiver.content_type or JSON, answer_headers)
+
+    def _verified(
+        self, receiver: Receiver, body: bytes, headers: Mapping[str, str], received_at: Any, request_id: str
+    ) -> list[Envelope]:
+        try:
+            notifications = receiver.receive(body, headers, received_at)
+            return [envelope_of(receiver, each, body, headers, received_at) for each in notifications]
+        except tuple(_REFUSALS) as error:
+            code, detail = _REFUSALS[type(error)]
+            raise Refused(problem(code, detail, request_id=request_id)) from None
+
+    def _arrivals(
+        self, envelopes: Sequence[Envelope], body: bytes, headers: Mapping[str, str], validated_at: datetime
+    ) -> list[Arrival]:
+        """The events of one delivery, each once, however often it is in there; other words under the same name are
+        told apart by the inbox. The bytes are kept with the first; the others name it: a body of a thousand events must
+        not be kept a thousand times."""
+        first = {(envelope.provider_event_id, envelope.digest): envelope for envelope in reversed(envelopes)}
+        arrivals: list[Arrival] = []
+        for envelope in envelopes:
+            if first[envelope.provider_event_id, envelope.digest] is envelope:
+                kept = sealed_part(body, headers)
+                if arrivals:
+                    kept = sealed_part(b"", {KEPT_WITH: arrivals[0].envelope.delivery_id})
+                about = f"{envelope.provider}/{envelope.account}/{envelope.provider_event_id}/{envelope.delivery_id}"
+                sealed = self._sealer.seal(kept, about.encode())
+                arrivals.append(Arrival(self._without_secrets(envelope), validated_at, sealed))
+        return arrivals
+
+    def _without_secrets(self, envelope: Envelope) -> Envelope:
+        """What the payer has to do next, which an event may tell of, is sealed too."""
+        if envelope.notice is None:
+            return envelope
+        return replace(envelope, notice=self._actions.notice(envelope.notice, envelope.event_id))
+
+
+def _headers(scope: Scope) -> dict[str, str]:
+    """By lower-case name; of a repeated one the last, as none that is signed may be repeated."""
+    return {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in scope["headers"]}

@@ -1,0 +1,1 @@
+"""Proof and measurement. No other room imports it."""

@@ -1,0 +1,96 @@
+"""Reading requests and writing answers: JSON in, JSON out, and what cannot be read refused."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, Final
+
+import msgspec
+from aiohttp import web
+
+from tallystick.lab.acquirer.rules import KeyReused, Missing, NotPossible
+
+#: Rows on a page: at most what one answer of about 500 kB carries, and by default what a person reads.
+PAGE_LIMIT: Final = 1_000
+DEFAULT_PAGE: Final = 100
+
+#: Longest idempotency key, in characters: as other providers have it.
+KEY_LIMIT: Final = 255
+
+#: Amounts stay where every JSON reader is exact.
+AMOUNT_LIMIT: Final = 2**53
+
+
+class BadRequest(Exception):
+    """The caller's request makes no sense."""
+
+
+def idempotency_key(request: web.Request) -> str:
+    """The key that every operation carries."""
+    key = request.headers.get("Idempotency-Key")
+    if not key:
+        raise BadRequest("Idempotency-Key is missing")
+    if len(key) > KEY_LIMIT or not (key.isascii() and key.isprintable()):
+        raise BadRequest(f"Idempotency-Key is 1 to {KEY_LIMIT} printable ASCII characters")
+    return key
+
+
+async def payload(
+    request: web.Request, fields: Mapping[str, type], optional: Mapping[str, type] | None = None
+) -> dict[str, Any]:
+    """The body: all of ``fields``, any of ``optional``, and nothing else. Raises BadRequest."""
+    try:
+        text = await request.read()
+        body = msgspec.json.decode(text) if text or fields else {}
+    except (web.RequestPayloadError, web.HTTPRequestEntityTooLarge) as error:
+        raise BadRequest("the body is broken or too large") from error
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        raise BadRequest("not JSON") from error
+    known = {**fields, **(optional or {})}
+    if not isinstance(body, dict) or not set(fields) <= set(body) <= set(known):
+        raise BadRequest(f"expected the fields {', '.join(known)}")
+    for name, value in body.items():
+        if type(value) is not known[name] and not (known[name] is float and type(value) is int):
+            raise BadRequest(f"{name} is of the wrong type")
+    if "amount" in body and not 0 < body["amount"] < AMOUNT_LIMIT:
+        raise BadRequest("amount is out of range")
+    return body
+
+
+def page_of(request: web.Request) -> tuple[int, int]:
+    """Where a page starts, and how long it is. Raises BadRequest."""
+    try:
+        limit = int(request.query.get("limit", DEFAULT_PAGE))
+        after = int(request.query.get("cursor", 0))
+    except ValueError as error:
+        raise BadRequest("limit and cursor are integers") from error
+    if not (1 <= limit <= PAGE_LIMIT and 0 <= after < 2**63):
+        raise BadRequest(f"limit is 1 to {PAGE_LIMIT}")
+    return after, limit
+
+
+def answer(status: int, body: Mapping[str, Any]) -> web.Response:
+    """A JSON answer."""
+    return web.Response(status=status, body=msgspec.json.encode(body), content_type="application/json")
+
+
+def page_answer(data: list[dict[str, Any]], more: int | None) -> web.Response:
+    """One page of a list."""
+    return answer(200, {"data": data, "next_cursor": None if more is None else str(more)})
+
+
+@web.middleware
+async def errors(
+    request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
+) -> web.StreamResponse:
+    """What the handlers raise, as answers."""
+    try:
+        return await handler(request)
+    except BadRequest as error:
+        return answer(400, {"error": str(error)})
+    except Missing as error:
+        return answer(404, {"error": f"no_such_{error}"})
+    except NotPossible as error:
+        return answer(409, {"error": str(error)})
+    except KeyReused:
+        return answer(409, {"error": "idempotency_key_reused"})

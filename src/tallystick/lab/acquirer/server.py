@@ -1,0 +1,177 @@
+"""The acquirer's HTTP face, and the tasks beside it: what happens by itself, and what is sent."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import signal
+import socket
+import struct
+import sys
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+from typing import Any, Final
+
+from aiohttp import web
+
+from tallystick.lab.acquirer.books import Books
+from tallystick.lab.acquirer.control import BackOffice, WebhookDesk
+from tallystick.lab.acquirer.options import Options
+from tallystick.lab.acquirer.requests import BadRequest, answer, errors, idempotency_key, page_answer, page_of, payload
+from tallystick.lab.acquirer.scripts import METHODS, Behaviour, behaviour
+from tallystick.lab.acquirer.sender import Sender
+
+#: SO_LINGER, on and 0 s: closing such a socket sends RST, where a plain close would say goodbye with FIN.
+LINGER_NOT: Final = struct.pack("ii", 1, 0)
+
+#: Held and slow connections may not delay the end of the program.
+SHUTDOWN_S: Final = 0.2
+
+#: How often the acquirer looks at what is due to happen by itself; readers look first as well.
+TICK_S: Final = 0.02
+
+
+class Acquirer:
+    """Handlers over one set of books: what a connector talks to."""
+
+    def __init__(self, books: Books, desk: WebhookDesk, options: Options) -> None:
+        self._books = books
+        self._desk = desk
+        self._slow_s = options.slow_ms / 1000
+        self._hold_s = options.hold_ms / 1000
+
+    def routes(self) -> list[web.RouteDef]:
+        """Where they are."""
+        return [
+            web.post("/sim/charges", self.authorize),
+            web.get("/sim/charges", self.charges),
+            web.post("/sim/charges/{id}/{action:capture|cancel|refunds}", self.follow_up),
+            web.get("/sim/operations/{attempt_id}", self.lookup),
+            web.get("/sim/healthz", self.healthz),
+        ]
+
+    async def authorize(self, request: web.Request) -> web.StreamResponse:
+        """POST /sim/charges."""
+        body = await payload(
+            request,
+            {
+                "payment_id": str,
+                "attempt_id": str,
+                "merchant_id": str,
+                "amount": int,
+                "currency": str,
+                "payment_method": str,
+                "capture": bool,
+            },
+        )
+        if body["payment_method"] not in METHODS:
+            raise BadRequest("unknown payment_method")
+        what = behaviour(body["payment_method"], "authorize")
+        return await self._carry_out(request, body, what, lambda key: self._books.authorize(key, body, what))
+
+    async def follow_up(self, request: web.Request) -> web.StreamResponse:
+        """POST /sim/charges/{id}/capture, /cancel, /refunds."""
+        operation = {"capture": "capture", "cancel": "cancel", "refunds": "refund"}[request.match_info["action"]]
+        fields: dict[str, type] = {"attempt_id": str}
+        if operation != "cancel":
+            fields["amount"] = int
+        body = await payload(request, fields)
+        charge_id = request.match_info["id"]
+        what = behaviour(self._books.charge(charge_id)["payment_method"], operation)
+        full = body | {"charge": charge_id, "operation": operation}
+        return await self._carry_out(
+            request, full, what, lambda key: self._books.follow_up(operation, key, charge_id, full, what)
+        )
+
+    async def lookup(self, request: web.Request) -> web.StreamResponse:
+        """GET /sim/operations/{attempt_id}."""
+        found = self._books.lookup(request.match_info["attempt_id"])
+        return answer(404, {"error": "no_such_operation"}) if found is None else answer(200, found)
+
+    async def charges(self, request: web.Request) -> web.StreamResponse:
+        """GET /sim/charges."""
+        after, limit = page_of(request)
+        return page_answer(*self._books.charges(after, limit, request.query.get("payment_id")))
+
+    async def healthz(self, _: web.Request) -> web.StreamResponse:
+        """GET /sim/healthz."""
+        return answer(200, {"status": "ok"})
+
+    async def _carry_out(
+        self, request: web.Request, body: dict[str, Any], what: Behaviour, book: Callable[[str], dict[str, Any]]
+    ) -> web.StreamResponse:
+        """Book at most once for a key; then answer as the script says, also to a repeated call."""
+        key = idempotency_key(request)
+        result = self._books.known(key, body)
+        if result is None and what.executes:
+            result = book(key)
+        match what.answer:
+            case "slow":
+                await asyncio.sleep(self._slow_s)
+            case "timeout":
+                await asyncio.sleep(self._hold_s)
+                _reset(request)
+            case "reset":
+                _reset(request)
+            case "early" if result is not None and self._desk.sender is not None:
+                await self._desk.sender.sent(result["charge_id"])
+        if what.answer == "error" or result is None:
+            return answer(500, {"error": "internal"})
+        return answer(402 if result["status"] in ("declined", "failed") else 200, result)
+
+
+def _reset(request: web.Request) -> None:
+    """Break the connection: whatever is answered after this reaches nobody."""
+    if request.transport is not None:
+        request.transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, LINGER_NOT)
+        request.transport.abort()
+
+
+def create_app(books_path: Path, options: Options) -> web.Application:
+    """The acquirer as an aiohttp application."""
+    books = Books(books_path, options)
+    desk = WebhookDesk(books, options.webhooks)
+    app = web.Application(middlewares=[errors])
+
+    async def beside(_: web.Application) -> AsyncIterator[None]:
+        tasks = [asyncio.create_task(_tick(books))]
+        if options.webhooks is not None:
+            desk.sender = Sender(books.events, options.webhooks)
+            tasks.append(asyncio.create_task(desk.sender.run()))
+        yield
+        for task in tasks:
+            task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await task
+        await desk.close()
+        books.close()
+
+    app.add_routes([*Acquirer(books, desk, options).routes(), *BackOffice(books).routes(), *desk.routes()])
+    app.cleanup_ctx.append(beside)
+    return app
+
+
+async def _tick(books: Books) -> None:
+    while True:
+        books.late.catch_up()
+        await asyncio.sleep(TICK_S)
+
+
+async def _serve(app: web.Application, host: str, port: int) -> None:
+    stop = asyncio.Event()
+    for name in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(name, stop.set)
+    # A caller that goes away ends its handler: held connections do not pile up.
+    runner = web.AppRunner(app, access_log=None, handler_cancellation=True, shutdown_timeout=SHUTDOWN_S)
+    await runner.setup()
+    try:
+        await web.TCPSite(runner, host, port).start()
+        print(f"simulator ready on http://{host}:{port}", file=sys.stderr, flush=True)
+        await stop.wait()
+    finally:
+        await runner.cleanup()
+
+
+def run(host: str, port: int, books_path: Path, options: Options) -> None:
+    """Serve until SIGTERM or SIGINT. Raises OSError when the port is taken."""
+    asyncio.run(_serve(create_app(books_path, options), host, port))

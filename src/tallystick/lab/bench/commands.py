@@ -1,0 +1,200 @@
+"""``tallystick bench``: the figures of docs/performance.md, each beside its ceiling in the same run."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import tempfile
+from pathlib import Path
+from typing import Annotated, Final
+
+import typer
+import uvloop
+from msgspec.structs import replace
+from rich.console import Console
+
+from tallystick.kit.logs import configure_logging
+from tallystick.lab.bench import targets
+from tallystick.lab.bench.door import DoorFigures, measure_door
+from tallystick.lab.bench.fill import fill as fill_database
+from tallystick.lab.bench.machine import describe_machine
+from tallystick.lab.bench.over_http import HttpFigures, Plan, measure_http
+from tallystick.lab.bench.report import Report, Steps, print_report
+from tallystick.lab.bench.stage import Database, open_database
+from tallystick.lab.bench.targets import Judged, judge
+from tallystick.lab.bench.webhooks import WebhookPlan, measure_webhooks
+from tallystick.settings.load import Settings, load_settings
+
+app: Final = typer.Typer(help="Measure the platform beside its ceilings.", no_args_is_help=True)
+
+DataDir = Annotated[
+    Path | None,
+    typer.Option("--data-dir", help="Measure on the database in here; without it on an empty one.", show_default=False),
+]
+AsJson = Annotated[bool, typer.Option("--json", help="JSON on standard output.")]
+Rounds = Annotated[int, typer.Option(min=1, help="Rounds; the figures are medians over them.")]
+
+#: A payment takes the provider's 20 ms and two batches: with 128 clients the process still waits, with 400 it does not.
+CONNECTIONS: Final = [128, 400]
+
+#: At 1,000/s some 40 requests are under way; a stall of 200 ms must not run out of connections.
+RATE_CONNECTIONS: Final = 256
+
+#: As many as a large provider keeps to one endpoint.
+WEBHOOK_CONNECTIONS: Final = 64
+
+#: Fits the widest table.
+TABLE_COLUMNS: Final = 130
+
+
+@app.command()
+def payments(
+    data_dir: DataDir = None,
+    compare_filled: Annotated[
+        bool, typer.Option("--compare-filled", help="Beside an empty database: how much is left on a filled one?")
+    ] = False,
+    rounds: Rounds = 3,
+    duration_s: Annotated[float, typer.Option("--duration", min=1, help="Measured seconds of each load.")] = 10,
+    warm_up_s: Annotated[float, typer.Option("--warm-up", min=0, help="Unmeasured seconds before.")] = 3,
+    connections: Annotated[list[int], typer.Option(min=1, help="Closed loops with so many clients.")] = CONNECTIONS,
+    rate_per_s: Annotated[float, typer.Option("--rate", min=1, help="Open loop: requests a second.")] = 1000,
+    api_processes: Annotated[int | None, typer.Option(min=1, help="API processes.", show_default="as set")] = None,
+    ceiling_payments: Annotated[int, typer.Option(min=200, help="Payments of the database ceiling.")] = 10_000,
+    as_json: AsJson = False,
+) -> None:
+    """Payments over HTTP with a provider of 20 ms, beside a POST that does nothing and the database ceiling."""
+    if compare_filled and data_dir is None:
+        raise typer.BadParameter("needs --data-dir: the filled database", param_hint="--compare-filled")
+    settings = _settings()
+    if api_processes is not None:
+        settings = replace(settings, api_processes=api_processes)
+    plan = Plan(
+        rounds=rounds,
+        duration_s=duration_s,
+        warm_up_s=warm_up_s,
+        connections=connections,
+        rate_per_s=rate_per_s,
+        rate_connections=RATE_CONNECTIONS,
+        ceiling_payments=ceiling_payments,
+    )
+    with open_database(None if compare_filled else data_dir) as database, tempfile.TemporaryDirectory() as logs:
+        machine = asyncio.run(describe_machine(database.app_url))
+        if compare_filled:
+            with open_database(data_dir) as filled:
+                figures = _over_http(settings, {"empty": database, "filled": filled}, Path(logs), plan)
+        else:
+            name = "empty" if data_dir is None else "given"
+            figures = _over_http(settings, {name: database}, Path(logs), plan)
+    _print(
+        Report(benchmark="payments", machine=machine, targets=_http_targets(figures), figures=figures), as_json=as_json
+    )
+    if figures.failed():
+        raise typer.Exit(1)
+
+
+@app.command()
+def journal(
+    data_dir: DataDir = None,
+    rounds: Rounds = 5,
+    payments: Annotated[int, typer.Option(min=200, help="Payments a round; each is two commits.")] = 10_000,
+    flows: Annotated[int, typer.Option(min=1, help="Payments between intent and outcome at once.")] = 400,
+    idle_payments: Annotated[int, typer.Option("--idle", min=1, help="Payments one commit at a time.")] = 200,
+    as_json: AsJson = False,
+) -> None:
+    """The door alone: both commits of a payment, beside the same rows in the same batches with no application code."""
+    settings = _settings()
+    with open_database(data_dir) as database, Steps() as steps:
+        machine = asyncio.run(describe_machine(database.app_url))
+        figures = uvloop.run(
+            measure_door(
+                settings,
+                database.app_url,
+                rounds=rounds,
+                payments=payments,
+                flows=flows,
+                idle=idle_payments,
+                announce=steps,
+            )
+        )
+    _print(
+        Report(benchmark="journal", machine=machine, targets=_door_targets(figures), figures=figures), as_json=as_json
+    )
+
+
+@app.command()
+def webhooks(
+    data_dir: DataDir = None,
+    rounds: Rounds = 3,
+    deliveries: Annotated[int, typer.Option(min=100, help="Deliveries of a burst.")] = 10_000,
+    connections: Annotated[int, typer.Option(min=1, help="The provider's connections.")] = WEBHOOK_CONNECTIONS,
+    as_json: AsJson = False,
+) -> None:
+    """A burst of webhooks with no worker running, and then a worker that drains it, each beside its ceiling."""
+    settings = _settings()
+    plan = WebhookPlan(rounds=rounds, deliveries=deliveries, connections=connections)
+    with open_database(data_dir) as database, tempfile.TemporaryDirectory() as work, Steps() as steps:
+        machine = asyncio.run(describe_machine(database.app_url))
+        figures = measure_webhooks(settings, database, Path(work), plan, steps)
+    judged = [
+        judge(targets.INTAKE_PER_S, figures.intake_per_s),
+        judge(targets.INTAKE_P99_MS, figures.intake_latency.p99_ms),
+        judge(targets.DRAIN_PER_S, figures.drain_per_s),
+    ]
+    _print(Report(benchmark="webhooks", machine=machine, targets=judged, figures=figures), as_json=as_json)
+    if figures.failures:
+        raise typer.Exit(1)
+
+
+@app.command()
+def fill(
+    data_dir: Annotated[Path, typer.Option("--data-dir", help="Where the database to fill is, or will be.")],
+    payments: Annotated[int, typer.Option(min=1, help="Final payments to have in the end.")] = 5_000_000,
+    as_json: AsJson = False,
+) -> None:
+    """Fill a database with final payments, about 7 kB each. Interrupted, it goes on where it was."""
+    _settings()
+    with open_database(data_dir) as database, Steps() as steps:
+        machine = asyncio.run(describe_machine(database.app_url))
+        figures = fill_database(database.owner_url, database.app_url, payments, steps)
+    _print(Report(benchmark="fill", machine=machine, targets=[], figures=figures), as_json=as_json)
+
+
+def _settings() -> Settings:
+    """The environment's settings: a benchmark measures what would run. Raises SettingsError."""
+    settings = load_settings(os.environ)
+    configure_logging("error")  # of this process; the servers' logs are as set
+    return settings
+
+
+def _over_http(settings: Settings, databases: dict[str, Database], logs: Path, plan: Plan) -> HttpFigures:
+    with Steps() as steps:
+        return measure_http(settings, databases, logs, plan, steps)
+
+
+def _door_targets(figures: DoorFigures) -> list[Judged]:
+    return [judge(targets.JOURNAL_SHARE, figures.ratio), judge(targets.JOURNAL_ADDS_MS, figures.idle.adds_ms)]
+
+
+def _http_targets(figures: HttpFigures) -> list[Judged]:
+    judged = [
+        judge(targets.SATURATION_PER_S, figures.saturation_per_s),
+        judge(targets.NOOP_SHARE, figures.of_noop),
+        judge(targets.OPEN_LOOP_P99_MS, figures.open_loop_p99_ms),
+    ]
+    if figures.filled_of_empty is not None:
+        judged.append(judge(targets.FILLED_SHARE, figures.filled_of_empty))
+    return judged
+
+
+def _print(report: Report, *, as_json: bool) -> None:
+    if as_json:
+        typer.echo(report.json())
+    else:
+        console = Console()
+        if not console.is_terminal:
+            console = Console(width=TABLE_COLUMNS)  # a file has no width of its own, and whole lines are worth more
+        print_report(console, report)
+
+
+if __name__ == "__main__":
+    app()

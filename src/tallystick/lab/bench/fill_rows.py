@@ -1,0 +1,271 @@
+"""Final payments as COPY text, many thousand a second.
+
+One payment of each kind goes through the real decisions and the door's own rows, with marks for everything that differs
+from payment to payment. Its rows become patterns; a filled payment is those patterns with its own values. So what is
+filled in is what the platform would have written, and ``verify`` holds on it.
+"""
+
+from __future__ import annotations
+
+import random
+import re
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final
+
+from msgspec import Struct
+
+from tallystick.decisions.instructions import provider_key
+from tallystick.domain.change import Change
+from tallystick.domain.requests.fingerprint import fingerprint
+from tallystick.kit.ids import derived_id
+from tallystick.lab.bench.workload import (
+    MERCHANT,
+    PATH,
+    TERMS,
+    approval,
+    create_change,
+    decline,
+    new_instruction,
+    random_key,
+    settled_change,
+)
+from tallystick.record.postgres.batch import STATEMENTS, Entry
+from tallystick.record.postgres.subject_rows import Row, attempt_row, payment_row
+
+#: The benchmark's own merchant has half of all payments, the others share the rest.
+MERCHANTS: Final = (MERCHANT, *(f"shop-{number:02d}" for number in range(1, 20)))
+
+#: Payment number n was made n times this long after the first: 5 million are a month.
+SPACING: Final = timedelta(milliseconds=500)
+FIRST_AT: Final = datetime(2025, 1, 1)  # in UTC; naive, because that is written out faster
+
+_FIRST_MS: Final = int(FIRST_AT.replace(tzinfo=UTC).timestamp() * 1000)
+_SPACING_MS: Final = SPACING // timedelta(milliseconds=1)
+_SENDING: Final = timedelta(milliseconds=TERMS.send_window_ms + TERMS.request_timeout_ms)
+_SETTLING: Final = timedelta(milliseconds=TERMS.settling_ms)
+
+#: Longest time between a payment's two commits.
+ANSWER_WITHIN_MS: Final = 900
+
+#: Kinds of payments: currency, whether the provider approves, and how many of 100 there are.
+KINDS: Final = (("EUR", True, 60), ("USD", True, 25), ("JPY", True, 7), ("EUR", False, 8))
+
+#: Tables in the order in which a chunk fills them, by the statement that writes them otherwise.
+TABLES: Final = {
+    "instruction": "insert_instructions",
+    "transition": "insert_transitions",
+    "payment": "insert_payments",
+    "attempt": "insert_attempts",
+    "transfer": "insert_transfers",
+    "response": "insert_responses",
+    "outbox": "insert_messages",
+}
+
+#: Columns that others than the door write: these messages went out long ago, so no dispatcher finds them waiting.
+_LATER_COLUMNS: Final = {"outbox": ("dispatched_at",)}
+
+_COLUMNS: Final = re.compile(r"INSERT INTO (\w+) \(([^)]*)\)")
+
+#: Marks are recognisable wherever they turn up: in a column, in JSON, in an answer's body.
+_AMOUNT: Final = 987_654_321
+_CREATED_AT: Final = datetime(2001, 2, 3, 4, 5, 6, 111_111, tzinfo=UTC)
+_SETTLED_AT: Final = datetime(2001, 2, 3, 4, 5, 7, 222_222, tzinfo=UTC)
+_NAMES: Final = (
+    "merchant", "key", "payment", "attempt", "instruction", "create", "settle", "reference", "order",
+)  # fmt: skip
+
+
+class Kind(Struct, frozen=True):
+    """One kind of payment: a pattern for each table, and the accounts that its transfers move the amount between."""
+
+    currency: str
+    body: str
+    patterns: dict[str, str]
+    accounts: list[tuple[str, str]]
+
+
+class Chunk(Struct, frozen=True):
+    """Rows of each table as COPY text, and what they add to balances: (merchant, account, currency) to debits and
+    credits."""
+
+    tables: dict[str, bytes]
+    balances: dict[tuple[str, str, str], list[int]]
+
+
+def columns(table: str) -> list[str]:
+    """The columns that a row has from its first day. Raises LookupError where its statement is not an insert."""
+    found = _COLUMNS.match(STATEMENTS[TABLES[table]])
+    if found is None or found.group(1) != table:
+        raise LookupError(f"{TABLES[table]} does not insert into {table}")
+    return [*(name.strip() for name in found.group(2).split(",")), *_LATER_COLUMNS.get(table, ())]
+
+
+def kinds() -> list[Kind]:
+    """Every kind, in the order of ``KINDS``."""
+    return [_kind(currency, approved) for currency, approved, _ in KINDS]
+
+
+def fill_chunk(known: list[Kind], first: int, count: int, seed: int) -> Chunk:
+    """Payments number ``first`` to ``first + count - 1``; the same numbers give the same payments."""
+    chance = random.Random(seed)
+    lines: dict[str, list[str]] = {table: [] for table in TABLES}
+    balances: dict[tuple[str, str, str], list[int]] = {}
+    chosen = chance.choices(known, [weight for _, _, weight in KINDS], k=count)
+    for number, kind in enumerate(chosen, first):
+        values = _values(chance, number, kind)
+        for table, pattern in kind.patterns.items():
+            lines[table].append(pattern % values)
+        for debit, credit in kind.accounts:
+            merchant, amount = values["merchant"], values["amount"]
+            balances.setdefault((merchant, debit, kind.currency), [0, 0])[0] += amount
+            balances.setdefault((merchant, credit, kind.currency), [0, 0])[1] += amount
+    return Chunk({table: "".join(rows).encode() for table, rows in lines.items()}, balances)
+
+
+def _values(chance: random.Random, number: int, kind: Kind) -> dict[str, Any]:
+    """What is this payment's own."""
+    created_at = FIRST_AT + number * SPACING
+    settled_at = created_at + timedelta(microseconds=int(20_000 + chance.random() * ANSWER_WITHIN_MS * 1000))
+    deadline = created_at + _SENDING
+    merchant = MERCHANT if chance.random() < 0.5 else chance.choice(MERCHANTS[1:])
+    key = random_key(chance)
+    random_tail = f"{chance.getrandbits(320):080x}"
+    # Ids as this platform mints them: the millisecond, version 7, and chance.
+    stem = f"{_FIRST_MS + number * _SPACING_MS:012x}7"
+    attempt = f"{stem}002b{random_tail[15:30]}"
+    payment, settle = f"pay_{stem}001a{random_tail[:15]}", f"chg_{stem}0058{random_tail[60:75]}"
+    values: dict[str, Any] = {
+        "merchant": merchant,
+        "key": key,
+        "payment": payment,
+        "attempt": f"att_{attempt}",
+        "instruction": f"ins_{stem}003a{random_tail[30:45]}",
+        "create": f"chg_{stem}0049{random_tail[45:60]}",
+        "settle": settle,
+        "message": derived_id("msg", settle, payment),
+        "reference": f"bnc_{attempt}",
+        "order": str(number),
+        "amount": int(100 + chance.random() * 50_000),
+        "provider_key": provider_key(merchant, key, "authorize", 1),
+        "created_at": _rfc3339(created_at),
+        "settled_at": _rfc3339(settled_at),
+        "deadline": _rfc3339(deadline),
+        "settled_after": _rfc3339(deadline + _SETTLING),
+    }
+    values["fingerprint"] = fingerprint("POST", PATH, (kind.body % values).encode()).hex()
+    return values
+
+
+def _kind(currency: str, approved: bool) -> Kind:
+    body = {
+        "amount": _AMOUNT,
+        "currency": currency,
+        "payment_method": "bench_ok" if approved else "bench_declined",
+        "description": f"Order {_mark('order')}",
+        "metadata": {"order": _mark("order"), "channel": "web"},
+    }
+    create, outcome = _both_commits(body, approved)
+    opened, closed = Entry(create).rows, Entry(outcome).rows
+    marks, settled = _marks(create), outcome.payment
+    assert settled is not None
+    attempt = (
+        *attempt_row(outcome.attempts[0])[:20],
+        _CREATED_AT,
+        _Pattern("%(deadline)s"),
+        _Pattern("%(settled_after)s"),
+        None,
+        None,
+        0,
+    )
+    rows: dict[str, list[Row]] = {
+        "instruction": opened.instructions,
+        "transition": [*opened.transitions, *closed.transitions],
+        "payment": [payment_row(settled)],
+        "attempt": [attempt],
+        "transfer": closed.transfers,
+        "response": closed.responses,
+        "outbox": [(*message, _SETTLED_AT) for message in closed.messages],
+    }
+    patterns = {
+        table: "".join("\t".join(_cell(value, marks) for value in row) + "\n" for row in rows[table])
+        for table in TABLES
+        if rows[table]
+    }
+    assert create.claim is not None
+    return Kind(
+        currency=currency,
+        body=_marked(create.claim.request.decode(), marks),
+        patterns=patterns,
+        accounts=[(transfer.debit, transfer.credit) for transfer in outcome.transfers],
+    )
+
+
+def _both_commits(body: dict[str, Any], approved: bool) -> tuple[Change, Change]:
+    from_client = new_instruction(_mark("key"), body=body, merchant_id=_mark("merchant"), at=_CREATED_AT)
+    instruction = type(from_client)(
+        **{name: getattr(from_client, name) for name in from_client.__struct_fields__}
+        | {
+            "instruction_id": _mark("instruction"),
+            "change_id": _mark("create"),
+            "attempt_id": _mark("attempt"),
+        }
+    )
+    create = create_change(instruction, _mark("payment"), body)
+    if approved:
+        verdict = approval(_mark("reference"), _AMOUNT, str(body["currency"]), _SETTLED_AT)
+        return create, settled_change(create, verdict, change_id=_mark("settle"), at=_SETTLED_AT)
+    refusal = decline(_mark("reference"), _SETTLED_AT)
+    return create, settled_change(create, refusal, change_id=_mark("settle"), at=_SETTLED_AT)
+
+
+class _Pattern(str):
+    """Text that is a pattern already."""
+
+
+def _mark(name: str) -> str:
+    return f"<<{name}>>"
+
+
+def _marks(create: Change) -> Mapping[str, str]:
+    """What stands in the example for each value."""
+    assert create.claim is not None
+    return {
+        derived_id("msg", _mark("settle"), _mark("payment")): "%(message)s",
+        **{_mark(name): f"%({name})s" for name in _NAMES},
+        create.attempts[0].provider_key: "%(provider_key)s",
+        create.claim.fingerprint.hex(): "%(fingerprint)s",
+        str(_AMOUNT): "%(amount)d",
+        _rfc3339(_CREATED_AT.replace(tzinfo=None)): "%(created_at)s",
+        _rfc3339(_SETTLED_AT.replace(tzinfo=None)): "%(settled_at)s",
+    }
+
+
+def _cell(value: object, marks: Mapping[str, str]) -> str:
+    """A value in COPY's text format, as a pattern."""
+    match value:
+        case None:
+            return "\\N"
+        case _Pattern():
+            return value
+        case bool():
+            return "t" if value else "f"
+        case datetime():
+            return _marked(_rfc3339(value.replace(tzinfo=None)), marks)
+        case bytes() if value.isascii() and b"\\" not in value:
+            return _marked(value.decode(), marks)  # bytea's escape format: such bytes stand for themselves
+        case bytes():
+            return _marked("\\\\x" + value.hex(), marks)
+    return _marked(str(value).replace("\\", "\\\\"), marks)
+
+
+def _marked(text: str, marks: Mapping[str, str]) -> str:
+    text = text.replace("%", "%%")
+    for mark, pattern in marks.items():
+        text = text.replace(mark, pattern)
+    return text
+
+
+def _rfc3339(naive: datetime) -> str:
+    """UTC, as msgspec writes it into bodies and history: no fraction where there is none."""
+    return naive.isoformat() + "Z"

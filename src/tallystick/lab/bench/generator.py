@@ -1,0 +1,219 @@
+"""The load generator: a process of its own that shares the machine with what it measures, and so has to be cheap.
+
+Raw HTTP/1.1 over keep-alive connections: a request is two pieces of bytes around a key, of an answer only status and
+length are read. Closed loop: every connection always has one request under way. Open loop: requests are due at random
+moments at a given rate, whether or not earlier ones are answered, and latency counts from the moment a request was
+*due*: waiting for a connection, or for the generator itself, is waiting.
+
+``python -m tallystick.lab.bench.generator '<Load as JSON>'`` prints ``measuring`` when the warm-up is over, and then a
+``LoadResult`` as JSON.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import random
+import sys
+import time
+from collections import Counter, deque
+from typing import Final, cast
+
+import msgspec
+import uvloop
+from msgspec import Struct
+
+from tallystick.lab.bench.latency import Latency, latency
+from tallystick.lab.bench.workload import BODY, PATH, body_bytes, random_key
+
+#: How long requests of an open loop may take to be answered after the last was sent; later ones are failures.
+GRACE_S: Final = 15
+
+#: An open loop looks this often at what is due; far below the latencies that matter.
+TICK_S: Final = 0.001
+
+#: What the answer to a new payment has to be; anything else is counted as a failure.
+EXPECTED: Final = b"201"
+
+
+class Load(Struct, frozen=True, kw_only=True):
+    """What to send. ``rate_per_s`` None: closed loop."""
+
+    host: str
+    port: int
+    api_key: str
+    connections: int
+    warm_up_s: float
+    duration_s: float
+    rate_per_s: float | None = None
+
+
+class LoadResult(Struct, frozen=True, kw_only=True):
+    """What came back within the measured time. ``failures``: answers other than 201 by status, and ``unanswered``."""
+
+    answered: int
+    elapsed_s: float
+    per_s: float
+    latency: Latency
+    failures: dict[str, int]
+
+
+class Run:
+    """Counts and times of one load."""
+
+    def __init__(self, load: Load) -> None:
+        self.load = load
+        self.chance = random.Random()  # unseeded: a key that was sent in an earlier run would be answered as a replay
+        self.connections: list[Connection] = []
+        self.free: list[Connection] = []
+        self.waiting: deque[float] = deque()
+        self.latencies: list[float] = []
+        self.failures: Counter[str] = Counter()
+        self.measured_from = float("inf")
+        self.measured_until = float("inf")
+        self.under_way = 0
+        self.ended = asyncio.Event()
+        body = body_bytes(BODY)
+        self._head = (
+            f"POST {PATH} HTTP/1.1\r\nhost: {load.host}:{load.port}\r\nauthorization: Bearer {load.api_key}\r\n"
+            f"content-type: application/json\r\ncontent-length: {len(body)}\r\nidempotency-key: "
+        ).encode()
+        self._tail = b"\r\n\r\n" + body
+
+    def request(self) -> bytes:
+        """A payment under a new key."""
+        return b"".join((self._head, random_key(self.chance).encode(), self._tail))
+
+    def answered(self, connection: Connection, status: bytes, due: float) -> None:
+        """One answer is complete. A closed loop counts what is answered within the measured time, an open one what was
+        due in it."""
+        now = time.perf_counter()
+        self.under_way -= 1
+        moment = now if self.load.rate_per_s is None else due
+        if self.measured_from <= moment < self.measured_until:
+            self.latencies.append(now - due)
+            if status != EXPECTED:
+                self.failures[status.decode()] += 1
+        if self.load.rate_per_s is None:
+            if now < self.measured_until:
+                connection.send(now)
+            return
+        if self.waiting:
+            connection.send(self.waiting.popleft())
+        else:
+            self.free.append(connection)
+        if self.under_way == 0 and not self.waiting and now >= self.measured_until:
+            self.ended.set()
+
+    def lost(self) -> None:
+        """A connection broke."""
+        self.failures["connection lost"] += 1
+
+
+class Connection(asyncio.Protocol):
+    """One keep-alive connection with at most one request under way."""
+
+    def __init__(self, run: Run) -> None:
+        self._run = run
+        self._transport: asyncio.Transport | None = None
+        self._buffer = b""
+        self._due = 0.0
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Ready to send."""
+        self._transport = cast(asyncio.Transport, transport)  # uvloop's has its methods, and not its class
+
+    def send(self, due: float) -> None:
+        """Send a new payment that was due at ``due`` (seconds on the performance counter)."""
+        assert self._transport is not None
+        self._due = due
+        self._run.under_way += 1
+        self._transport.write(self._run.request())
+
+    def data_received(self, data: bytes) -> None:
+        """A piece of an answer."""
+        buffer = self._buffer + data if self._buffer else data
+        head_end = buffer.find(b"\r\n\r\n")
+        if head_end < 0 or len(buffer) < head_end + 4 + _content_length(buffer[:head_end]):
+            self._buffer = buffer
+            return
+        self._buffer = b""
+        self._run.answered(self, buffer[9:12], self._due)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Nothing here closes connections before the end."""
+        if not self._run.ended.is_set():
+            self._run.lost()
+
+
+def _content_length(head: bytes) -> int:
+    at = head.find(b"content-length: ")
+    if at < 0:
+        raise ValueError("an answer without content-length")
+    end = head.find(b"\r\n", at)
+    return int(head[at + 16 : end if end >= 0 else None])
+
+
+async def generate(load: Load) -> LoadResult:
+    """Send the load and report. Raises OSError where the server cannot be reached."""
+    run = Run(load)
+    loop = asyncio.get_running_loop()
+    for _ in range(load.connections):
+        _, connection = await loop.create_connection(lambda: Connection(run), load.host, load.port)
+        run.connections.append(connection)
+    await (_closed_loop(run) if load.rate_per_s is None else _open_loop(run, load.rate_per_s))
+    if run.under_way and load.rate_per_s is not None:
+        run.failures["unanswered"] += run.under_way + len(run.waiting)
+    return LoadResult(
+        answered=len(run.latencies),
+        elapsed_s=load.duration_s,
+        per_s=round(len(run.latencies) / load.duration_s, 1),
+        latency=latency(run.latencies),
+        failures=dict(run.failures),
+    )
+
+
+async def _closed_loop(run: Run) -> None:
+    for connection in run.connections:
+        connection.send(time.perf_counter())
+    await asyncio.sleep(run.load.warm_up_s)
+    _start_measuring(run, time.perf_counter())
+    await asyncio.sleep(run.measured_until - time.perf_counter())
+    run.ended.set()
+
+
+async def _open_loop(run: Run, rate_per_s: float) -> None:
+    run.free.extend(run.connections)
+    due = time.perf_counter()
+    start_at = due + run.load.warm_up_s
+    while due < run.measured_until:
+        await asyncio.sleep(TICK_S)
+        now = time.perf_counter()
+        if run.measured_from == float("inf") and now >= start_at:
+            _start_measuring(run, start_at)
+        while due <= now and due < run.measured_until:
+            if run.free:
+                run.free.pop().send(due)
+            else:
+                run.waiting.append(due)
+            due += run.chance.expovariate(rate_per_s)
+    if run.under_way:
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(run.ended.wait(), GRACE_S)
+    run.ended.set()
+
+
+def _start_measuring(run: Run, moment: float) -> None:
+    run.measured_from = moment
+    run.measured_until = moment + run.load.duration_s
+    print("measuring", flush=True)
+
+
+def main() -> None:
+    """One load from the command line."""
+    result = uvloop.run(generate(msgspec.json.decode(sys.argv[1], type=Load)))
+    print(msgspec.json.encode(result).decode(), flush=True)
+
+
+if __name__ == "__main__":
+    main()

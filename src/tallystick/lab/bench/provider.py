@@ -1,0 +1,66 @@
+"""A provider without a network: approves everything after a fixed delay. For benchmarks alone."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Final
+
+from tallystick.domain.traits import Traits
+from tallystick.domain.verdicts import Approved, NotFound, Verdict
+from tallystick.kit.clock import utc_now
+from tallystick.lab.bench.workload import PROVIDER, approval
+from tallystick.providers.port import ProviderCall
+
+#: A fast provider in the same region. Slower ones only make more flows wait, they cost no more work.
+DELAY_MS: Final = 20
+
+
+class BenchProvider:
+    """Approves after ``DELAY_MS`` and keeps no books."""
+
+    name = PROVIDER
+    account = "main"
+    traits = Traits(
+        deduplicates=True,
+        lookup_is_consistent=True,
+        key_lifetime_ms=None,
+        settling_time_ms=5_000,
+        max_delivery_delay_ms=60_000,
+        request_timeout_ms=10_000,
+    )
+
+    def supports(self, payment_method: str) -> bool:
+        """Any token."""
+        return True
+
+    def representable(self, amount: int, currency: str) -> bool:
+        """Any amount."""
+        return True
+
+    async def authorize(self, call: ProviderCall) -> Verdict:
+        """Approved, and captured at once where asked for."""
+        return await self._approve(call, "captured" if call.capture else "authorized")
+
+    async def capture(self, call: ProviderCall) -> Verdict:
+        """Approved."""
+        return await self._approve(call, "captured")
+
+    async def cancel(self, call: ProviderCall) -> Verdict:
+        """Approved."""
+        return await self._approve(call, "voided")
+
+    async def refund(self, call: ProviderCall) -> Verdict:
+        """Approved."""
+        return await self._approve(call, "refunded")
+
+    async def fetch(self, call: ProviderCall) -> Verdict:
+        """It remembers nothing."""
+        return NotFound()
+
+    async def close(self) -> None:
+        """Nothing to close."""
+
+    async def _approve(self, call: ProviderCall, effect: str) -> Approved:
+        await asyncio.sleep(DELAY_MS / 1000)
+        reference = f"bnc_{call.attempt_id.removeprefix('att_')}"
+        return approval(reference, call.amount, call.currency, utc_now(), effect)

@@ -1,0 +1,176 @@
+"""What the benchmarks found, as tables for people and as JSON for programs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from types import TracebackType
+from typing import Any, Self
+
+import msgspec
+from msgspec import Struct
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from tallystick.lab.bench.door import DoorFigures
+from tallystick.lab.bench.fill import Filled
+from tallystick.lab.bench.latency import Latency
+from tallystick.lab.bench.machine import Machine
+from tallystick.lab.bench.over_http import HttpFigures
+from tallystick.lab.bench.targets import Judged
+from tallystick.lab.bench.webhooks import WebhookFigures
+
+
+class Report(Struct, frozen=True, kw_only=True):
+    """One run of one benchmark."""
+
+    benchmark: str
+    machine: Machine
+    targets: list[Judged]
+    figures: DoorFigures | HttpFigures | WebhookFigures | Filled
+
+    def json(self) -> str:
+        """All of it."""
+        return msgspec.json.format(msgspec.json.encode(self)).decode()
+
+
+class Steps:
+    """A progress bar on standard error: standard output is for the figures."""
+
+    def __init__(self) -> None:
+        console = Console(stderr=True)
+        self._progress = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            TextColumn("{task.completed:,}/{task.total:,}"),
+            TimeElapsedColumn(),
+            console=console,
+            disable=not console.is_terminal,
+        )
+        self._tasks: dict[str, TaskID] = {}
+
+    def __call__(self, label: str, done: int, total: int) -> None:
+        """``done`` of ``total`` steps of what ``label`` names."""
+        if label not in self._tasks:
+            self._tasks[label] = self._progress.add_task(label, total=total, completed=done)
+        self._progress.update(self._tasks[label], completed=done, total=total)
+
+    def __enter__(self) -> Self:
+        self._progress.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._progress.stop()
+
+
+def print_report(console: Console, report: Report) -> None:
+    """Figures first, then what they are judged by, then where they come from."""
+    match report.figures:
+        case DoorFigures():
+            _print_door(console, report.figures)
+        case HttpFigures():
+            _print_http(console, report.figures)
+        case WebhookFigures():
+            _print_webhooks(console, report.figures)
+        case Filled() as filled:
+            console.print(
+                f"{filled.payments:,} payments filled in, {filled.present:,} present, {filled.elapsed_s:,.0f} s, "
+                f"{filled.per_s:,.0f} payments/s, {filled.database_gb} GB",
+                highlight=False,
+            )
+    if report.targets:
+        _print_targets(console, report.targets)
+    machine = report.machine
+    console.print(
+        f"{machine.date}: {machine.cores} cores ({machine.cpu}), {machine.memory_gb} GB, {machine.system}, "
+        f"Python {machine.python}, PostgreSQL {machine.postgresql}, fsync {machine.fsync}, "
+        f"synchronous_commit {machine.synchronous_commit}",
+        highlight=False,
+    )
+
+
+def _print_door(console: Console, figures: DoorFigures) -> None:
+    rate = Table(title=f"The door: medians of {len(figures.rounds)} rounds of {figures.payments_per_round:,} payments")
+    _columns(rate, "", "payments/s", "of the ceiling", "commit p50 ms", "p95", "p99")
+    rate.add_row("database ceiling", f"{figures.ceiling_per_s:,.0f}", "1.00", "", "", "")
+    door = f"journal, {figures.flows} flows"
+    rate.add_row(door, f"{figures.door_per_s:,.0f}", f"{figures.ratio:.2f}", *_quantiles(figures.door_latency))
+    deciding = [f"{figures.deciding_per_s:,.0f}", f"{figures.deciding_ratio:.2f}"]
+    rate.add_row("journal, parsing and decisions", *deciding, "", "", "")
+    console.print(rate)
+    idle = Table(title="One commit at a time on an idle system")
+    _columns(idle, "", "p50 ms", "p95", "p99")
+    idle.add_row("journal", *_quantiles(figures.idle.journal))
+    idle.add_row("the same statements directly", *_quantiles(figures.idle.direct))
+    console.print(idle)
+
+
+def _print_http(console: Console, figures: HttpFigures) -> None:
+    plan = figures.plan
+    table = Table(
+        title=f"Payments over HTTP: medians of {plan.rounds} rounds of {plan.duration_s:g} s, "
+        f"{figures.api_processes} API process(es)",
+        caption="CPU in seconds of each measured time, by process tree",
+    )
+    processes = list(figures.lines[0].cpu_s)
+    _columns(table, "load", "database", "connections", "per s", "p50 ms", "p95", "p99", *processes, "failed")
+    for line in figures.lines:
+        table.add_row(
+            f"{line.what} at {plan.rate_per_s:,.0f}/s" if line.what == "open loop" else line.what,
+            line.database,
+            str(line.connections),
+            f"{line.per_s:,.0f}",
+            *_quantiles(line.latency),
+            *(f"{line.cpu_s[name]:.2f}" for name in processes),
+            str(sum(line.failures.values())),
+        )
+    for name, ceiling in figures.ceiling_per_s.items():
+        blanks = [""] * (4 + len(processes))
+        table.add_row("database ceiling", name, "2", f"{ceiling:,.0f}", *blanks)
+    console.print(table)
+    console.print(
+        f"At saturation {figures.saturation_per_s:,.0f} payments/s: {figures.of_noop:.2f} of the no-op POST, "
+        f"{figures.of_ceiling:.2f} of the database ceiling.",
+        highlight=False,
+    )
+
+
+def _print_webhooks(console: Console, figures: WebhookFigures) -> None:
+    plan = figures.plan
+    table = Table(
+        title=f"Webhooks: medians of {plan.rounds} rounds of {plan.deliveries:,} deliveries, "
+        f"{plan.connections} connections, {figures.events:,} events each"
+    )
+    _columns(table, "", "per s", "of its ceiling", "p50 ms", "p95", "p99")
+    table.add_row("no-op POST", f"{figures.noop_per_s:,.0f}", "1.00", *_quantiles(figures.noop_latency))
+    intake = (f"{figures.intake_per_s:,.0f}", f"{figures.of_noop:.2f}", *_quantiles(figures.intake_latency))
+    table.add_row("acknowledged, durable", *intake)
+    table.add_row("database ceiling of effects", f"{figures.drain_ceiling_per_s:,.0f}", "1.00", "", "", "")
+    table.add_row("drained by one worker", f"{figures.drain_per_s:,.0f}", f"{figures.of_ceiling:.2f}", "", "", "")
+    console.print(table)
+
+
+def _print_targets(console: Console, targets: Sequence[Judged]) -> None:
+    table = Table(title="Targets (2 cores, everything on the machine)")
+    for name in ("", "target"):
+        table.add_column(name)
+    for name in ("wanted", "measured"):
+        table.add_column(name, justify="right")
+    for each in targets:
+        mark = "[green]holds[/]" if each.holds else "[bold red]missed[/]"
+        sign = "≥" if each.at_least else "<"
+        wanted = f"{sign} {each.bound:,g} {each.unit}"
+        table.add_row(mark, each.name, wanted, f"{each.measured:,g}")
+    console.print(table)
+
+
+def _columns(table: Table, first: str, *others: Any) -> None:
+    table.add_column(first)
+    for name in others:
+        table.add_column(name, justify="right")
+
+
+def _quantiles(found: Latency) -> tuple[str, str, str]:
+    return f"{found.p50_ms:,.1f}", f"{found.p95_ms:,.1f}", f"{found.p99_ms:,.1f}"

@@ -1,0 +1,130 @@
+"""What a benchmark stands on: a database of its own or a given one, and servers in processes of their own."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+import psutil
+import psycopg
+from msgspec import Struct
+from msgspec.structs import replace
+
+from tallystick.domain.errors import TallystickError
+from tallystick.lab.bench.workload import PROVIDER
+from tallystick.record.postgres.embedded.server import EmbeddedPostgres
+from tallystick.record.postgres.migrate import migrate
+from tallystick.run.supervisor import child_environment
+from tallystick.settings.load import Settings
+
+HOST: Final = "127.0.0.1"
+
+#: A first start on a slow disk takes a few seconds.
+READY_WITHIN_S: Final = 60
+
+#: How long a server may take to drain before it is killed.
+END_WITHIN_S: Final = 20
+
+
+class StageFailed(TallystickError):
+    """A server of the benchmark did not start; its log says why."""
+
+
+class Database(Struct, frozen=True, kw_only=True):
+    """A migrated database, and the process that CPU time is counted for."""
+
+    owner_url: str
+    app_url: str
+    server_pid: int
+    data_dir: Path
+
+
+class Server(Struct, frozen=True, kw_only=True):
+    """A running HTTP server."""
+
+    port: int
+    pid: int
+
+
+@contextmanager
+def open_database(data_dir: Path | None) -> Iterator[Database]:
+    """The embedded database in ``data_dir``, or an empty one that vanishes afterwards. Raises DatabaseUnavailable."""
+    with contextlib.ExitStack() as stack:
+        if data_dir is None:
+            # Short: the path of a Unix socket is at most 107 bytes long.
+            data_dir = Path(tempfile.mkdtemp(prefix="tsb-"))
+            stack.callback(shutil.rmtree, data_dir, ignore_errors=True)
+        postgres = stack.enter_context(EmbeddedPostgres(data_dir))
+        urls = postgres.urls()
+        migrate(urls.owner_url)
+        yield Database(
+            owner_url=urls.owner_url,
+            app_url=urls.app_url,
+            server_pid=_postmaster_pid(urls.owner_url),
+            data_dir=data_dir,
+        )
+
+
+@contextmanager
+def open_server(kind: str, settings: Settings, database: Database, log: Path) -> Iterator[Server]:
+    """A server of ``bench.server`` on a free port, ready to answer. Raises StageFailed."""
+    port = _free_port()
+    settings = replace(settings, host=HOST, port=port, database_url=database.app_url, default_provider=PROVIDER)
+    with log.open("ab") as output:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "tallystick.lab.bench.server", kind, str(os.getpid())],
+            env=child_environment(settings),
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+        )
+    try:
+        _wait_until_ready(process, port, log)
+        yield Server(port=port, pid=process.pid)
+    finally:
+        process.terminate()
+        try:
+            process.wait(END_WITHIN_S)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+def _wait_until_ready(process: subprocess.Popen[bytes], port: int, log: Path) -> None:
+    give_up = time.monotonic() + READY_WITHIN_S
+    while time.monotonic() < give_up and process.poll() is None:
+        try:
+            with urllib.request.urlopen(f"http://{HOST}:{port}/readyz", timeout=2):
+                return
+        except (urllib.error.URLError, OSError):
+            time.sleep(0.1)
+    tail = " ".join(log.read_text(encoding="utf-8", errors="replace").splitlines()[-3:])
+    raise StageFailed(f"a server of the benchmark did not start: {tail}")
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind((HOST, 0))
+        return int(probe.getsockname()[1])
+
+
+def _postmaster_pid(url: str) -> int:
+    """The parent of the backend that answers; its tree is the whole server."""
+    with psycopg.connect(url) as connection:
+        row = connection.execute("SELECT pg_backend_pid()").fetchone()
+        assert row is not None
+        parent = psutil.Process(int(row[0])).parent()
+    assert parent is not None, "a backend is a child of its postmaster"
+    return parent.pid

@@ -1,0 +1,133 @@
+"""The merchant's own server: it is told of every payment, verifies each signature, and is down at first, so that what
+it refused has to come again."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import time
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from contextlib import asynccontextmanager
+from typing import Any, Final
+
+import aiohttp
+import msgspec
+from aiohttp import web
+from standardwebhooks import Webhook, WebhookVerificationError
+
+from tallystick.lab.demo.outcome import Check
+
+#: So many messages are refused once. Their next try comes 5 to 6 s later, while the payments are still under way.
+REFUSED_AT_FIRST: Final = 25
+
+#: Retries of the last messages come within 6 s; a busy laptop needs a multiple.
+HEARD_WITHIN_S: Final = 30
+POLL_S: Final = 0.1
+
+#: Each takes milliseconds.
+REQUEST_TIMEOUT_S: Final = 15
+
+
+class Told(msgspec.Struct, frozen=True):
+    """What matters here of a message's body."""
+
+    id: str
+    type: str
+    payment_id: str
+    version: int
+    data: dict[str, Any]
+
+
+class Merchant:
+    """What was heard. ``secret`` is known once the endpoint is registered."""
+
+    def __init__(self) -> None:
+        self.secret = ""
+        self.heard: dict[str, Told] = {}  # in the order in which they were first accepted
+        self.refused: set[str] = set()
+        self.repeated = 0
+        self.forged = 0
+
+    async def receive(self, request: web.Request) -> web.StreamResponse:
+        """One message: 401 where the signature is not ours, 503 while the server is down, else 204."""
+        body = await request.read()
+        try:
+            Webhook(self.secret).verify(body, dict(request.headers))
+        except WebhookVerificationError:
+            self.forged += 1
+            return web.Response(status=401)
+        told = msgspec.json.decode(body, type=Told)
+        if told.id not in self.refused and len(self.refused) < REFUSED_AT_FIRST:
+            self.refused.add(told.id)
+            return web.Response(status=503)
+        if told.id in self.heard:
+            self.repeated += 1
+        self.heard.setdefault(told.id, told)
+        return web.Response(status=204)
+
+    async def wait_for(self, message_ids: Iterable[str], progress: Callable[[int, int], None]) -> None:
+        """Until all of these were heard, or time is up."""
+        wanted, give_up = set(message_ids), time.monotonic() + HEARD_WITHIN_S
+        while True:
+            missing = len(wanted - self.heard.keys())
+            progress(len(wanted) - missing, len(wanted))
+            if not missing or time.monotonic() > give_up:
+                return
+            await asyncio.sleep(POLL_S)
+
+    def check(self, message_ids: Iterable[str], payments: Iterable[Mapping[str, Any]]) -> Check:
+        """Everything that must hold of what was heard: ``message_ids`` is what the record has for the run, ``payments``
+        what the API says of them now."""
+        differences = [f"{message_id}: never came" for message_id in message_ids if message_id not in self.heard]
+        differences += [f"{message_id}: was refused, and never came again" for message_id in self._lost()]
+        differences += [f"{told.id}: {told.type} came after a later version" for told in self._overtaken()]
+        last_state = {t.payment_id: t.data["state"] for t in self.heard.values() if t.type.startswith("payment.")}
+        for payment in payments:
+            if last_state.get(payment["id"], payment["state"]) != payment["state"]:
+                differences.append(f"{payment['id']}: last told as {last_state[payment['id']]}, is {payment['state']}")
+        if self.forged:
+            differences.append(f"{self.forged} messages whose signature is not valid")
+        if not self.refused:
+            differences.append("nothing was refused, so nothing shows that it comes again")
+        seen = f"{len(self.heard):,} messages, {len(self.refused)} of them refused at first"
+        return Check("the merchant was told everything, signed, in order by payment", seen, differences)
+
+    def _lost(self) -> list[str]:
+        return sorted(self.refused - self.heard.keys())
+
+    def _overtaken(self) -> list[Told]:
+        highest: dict[str, int] = {}
+        late = []
+        for told in self.heard.values():
+            if told.version < highest.get(told.payment_id, 0):
+                late.append(told)
+            highest[told.payment_id] = max(told.version, highest.get(told.payment_id, 0))
+        return late
+
+
+@asynccontextmanager
+async def merchant_listening(address: str, api_key: str) -> AsyncIterator[Merchant]:
+    """A merchant's server on a free port, registered as an endpoint for as long as this lasts."""
+    merchant = Merchant()
+    app = web.Application()
+    app.router.add_post("/webhooks", merchant.receive)
+    runner = web.AppRunner(app, access_log=None)
+    await runner.setup()
+    listening = socket.create_server(("127.0.0.1", 0))
+    try:
+        await web.SockSite(runner, listening).start()
+        async with aiohttp.ClientSession(
+            headers={"Authorization": f"Bearer {api_key}"}, timeout=aiohttp.ClientTimeout(total=REQUEST_TIMEOUT_S)
+        ) as session:
+            url = f"http://127.0.0.1:{listening.getsockname()[1]}/webhooks"
+            endpoints = f"{address}/v1/webhook-endpoints"
+            async with session.post(endpoints, json={"url": url}, raise_for_status=True) as answer:
+                registered = msgspec.json.decode(await answer.read())
+            merchant.secret = registered["secret"]
+            try:
+                yield merchant
+            finally:
+                async with session.delete(f"{endpoints}/{registered['endpoint']['id']}"):
+                    pass  # where the API has gone already, nobody is told anything any more
+    finally:
+        await runner.cleanup()

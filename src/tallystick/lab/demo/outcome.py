@@ -1,0 +1,127 @@
+"""What came of a demonstration: both books, the history and every payment, compared with what must be."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from msgspec import Struct
+
+from tallystick.lab.demo.clients import Tally
+from tallystick.lab.demo.stories import Order
+from tallystick.oversight.invariants import Report
+
+
+class Check(Struct, frozen=True):
+    """One thing that must hold, what was seen of it, and every difference."""
+
+    name: str
+    seen: str
+    differences: Sequence[str] = ()
+
+    @property
+    def held(self) -> bool:
+        """Whether there is no difference."""
+        return not self.differences
+
+
+class Outcome(Struct, frozen=True, kw_only=True):
+    """Figures for the table, and the checks below it."""
+
+    figures: Sequence[tuple[str, str]]
+    checks: Sequence[Check]
+    drill: Sequence[tuple[str, str, str, str]] = ()  # the replayed dead letter: checkpoint, time, result, detail
+
+    @property
+    def held(self) -> bool:
+        """Whether every check held."""
+        return all(check.held for check in self.checks)
+
+
+def figures(
+    tally: Tally, unknown_met: int, unknown_resolved: int, webhooks: Mapping[str, int], elapsed_s: float
+) -> list[tuple[str, str]]:
+    """What happened, in numbers."""
+    return [
+        ("payments asked for", f"{tally.payments:,}"),
+        ("HTTP calls made", f"{tally.calls:,}"),
+        ("answers replayed, byte for byte", f"{tally.replays:,}"),
+        ("retries while in flight (409)", f"{tally.in_flight_refusals:,}"),
+        ("answers not final yet (202)", f"{tally.not_final_answers:,}"),
+        ("clients that hung up", f"{tally.hang_ups:,}"),
+        ("connections lost", f"{tally.lost_connections:,}"),
+        ("transitions refused, and kept (409)", f"{tally.refused_transitions:,}"),
+        ("unknown outcomes met", f"{unknown_met:,}"),
+        ("unknown outcomes resolved", f"{unknown_resolved:,}"),
+        ("webhooks received", f"{webhooks['received']:,}"),
+        ("redelivered, or other bytes under a known id", f"{webhooks['repeated']:,}"),
+        ("events applied", f"{webhooks['applied']:,}"),
+        ("events that said what was known, or overtaken", f"{webhooks['no_news']:,}"),
+        ("events in conflict, for review", f"{webhooks['conflicts']:,}"),
+        ("dead letters", f"{webhooks['dead_letters']:,}"),
+        ("time", f"{elapsed_s:.1f} s"),
+    ]
+
+
+def difference(order: Order, payment: Mapping[str, Any]) -> str | None:
+    """How a payment differs from its story's end, or None."""
+    story, state = order.story, str(payment["state"])
+    if state not in story.ends:
+        return f"{order.key} ({story.name}): is {state}, must be {' or '.join(story.ends)}"
+    if payment["in_doubt"]:
+        return f"{order.key} ({story.name}): is in doubt"
+    due = {
+        "amount": order.amount,
+        "amount_captured": story.captured(state, order.amount),
+        "amount_refunded": story.refunded(order.amount),
+        "amount_refund_pending": 0,
+        "amount_reversed": story.reversed(order.amount),
+    }
+    for name, amount in due.items():
+        if payment[name] != amount:
+            return f"{order.key} ({story.name}): {name} is {payment[name]}, must be {amount}"
+    return None
+
+
+def ends_check(orders: Sequence[Order], payments: Sequence[Mapping[str, Any]]) -> Check:
+    """Every order has one payment, and that one ended as its story says."""
+    made: dict[str, list[Mapping[str, Any]]] = {}
+    for payment in payments:
+        made.setdefault(payment["metadata"].get("order", ""), []).append(payment)
+    differences = []
+    states: Counter[str] = Counter()
+    for order in orders:
+        found = made.get(order.key, [])
+        states.update(str(payment["state"]) for payment in found)
+        if len(found) != 1:
+            differences.append(f"{order.key} ({order.story.name}): has {len(found)} payments, must have 1")
+        elif (wrong := difference(order, found[0])) is not None:
+            differences.append(wrong)
+    seen = ", ".join(f"{count:,} {state}" for state, count in states.most_common())
+    return Check("every payment ended as its story must", seen, differences)
+
+
+def charged_once(charges: Sequence[Mapping[str, Any]]) -> Check:
+    """In the acquirer's own books no payment's money was held or taken twice."""
+    with_money = Counter(str(c["payment_id"]) for c in charges if c["authorized"] > 0 or c["captured"] > 0)
+    twice = [f"{payment_id}: {count} charges" for payment_id, count in with_money.items() if count > 1]
+    seen = f"{len(twice)} duplicates in {len(charges):,} charges"
+    return Check("no duplicate charge in the acquirer's own books", seen, twice)
+
+
+def balanced(accounts: Sequence[Mapping[str, Any]]) -> Check:
+    """Debits and credits are the same, in each currency."""
+    debits: Counter[str] = Counter()
+    credits: Counter[str] = Counter()
+    for account in accounts:
+        debits[account["currency"]] += account["debits"]
+        credits[account["currency"]] += account["credits"]
+    wrong = [f"{c}: debits {debits[c]}, credits {credits[c]}" for c in debits if debits[c] != credits[c]]
+    return Check("the ledger balances in every currency", f"{len(accounts)} accounts", wrong)
+
+
+def of_report(name: str, report: Report) -> Check:
+    """A whole examination as one check."""
+    wrong = [f"{v.invariant}: {v.subject_id}: {v.detail}" for v in report.violations]
+    return Check(name, f"{len(report.results)} invariants, {report.checked['payments']:,} payments", wrong)

@@ -1,0 +1,167 @@
+"""One demonstration, from the first payment to the last check."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from typing import Any, Final
+
+from msgspec.structs import replace
+
+from tallystick.access.key_store import OPERATORS, create_key, merchant_of
+from tallystick.lab.demo.clients import Clients
+from tallystick.lab.demo.dead_letter import Drill
+from tallystick.lab.demo.merchant import Merchant, merchant_listening
+from tallystick.lab.demo.outcome import Check, Outcome, balanced, charged_once, ends_check, figures, of_report
+from tallystick.lab.demo.stories import Order, plan
+from tallystick.oversight.invariants import simulator_charges, tally, verify
+from tallystick.record.postgres import sql
+from tallystick.record.postgres.connections import connect
+from tallystick.run.up import Platform
+from tallystick.settings.load import Settings
+
+Advance = Callable[[str, int, int], None]
+
+STATEMENTS: Final = sql.load("demo.sql")
+
+#: Requests on their way at once.
+CONNECTIONS: Final = 64
+
+#: Everything is final long before; a run that is not has failed, and says what it waits for.
+CONVERGENCE_S: Final = 30
+CONVERGENCE_POLL_S: Final = 0.5
+
+#: Runs on the same data are told apart by the second of their start, over some days.
+RUNS: Final = 16**5
+
+#: For the statements that look at everything.
+COMMAND_TIMEOUT_MS: Final = 60_000
+
+
+def impatient(settings: Settings) -> Settings:
+    """The same rules with short times, so that recovery's work fits into half a minute: an attempt that never happens
+    is sent twice and is `failed` after 2 x (send window + request time-out + settling time), about 7 s."""
+    return replace(
+        settings,
+        provider_request_timeout_ms=1_500,  # under the 3 s of sim_slow, which becomes unknown this way
+        send_window_ms=1_000,  # a busy laptop must still get from its commit to its socket within it
+        settling_time_ms=500,  # the acquirer books at once
+        recovery_interval_ms=100,
+        recovery_backoff_base_ms=200,
+        recovery_backoff_cap_ms=1_000,
+        pending_poll_ms=300,
+        resubmit_limit=1,
+        simulator_late_ms=400,  # what happens days later, and what is held back
+        webhook_tries_limit=4,
+        webhook_backoff_base_ms=100,
+        webhook_backoff_cap_ms=400,
+        webhook_allow_private_addresses=True,  # the merchant's server is on this machine
+        log_level="warning",  # a line for each of thousands of payments tells nobody anything
+    )
+
+
+async def demonstrate(platform: Platform, payments: int, advance: Advance) -> Outcome:
+    """Run the payments, wait until everything is settled, and compare. Raises what the network and the database raise
+    outside the payments themselves."""
+    orders, started = plan(payments, f"demo-{int(time.time()) % RUNS:05x}"), time.monotonic()
+    clients = Clients(platform.address, platform.simulator_address, platform.api_key, CONNECTIONS)
+    try:
+        async with merchant_listening(platform.address, platform.api_key) as merchant:
+            await _drive(clients, orders, advance)
+            ends = await _settled(clients, orders, platform.database.app_url, advance)
+            drill = await _drill(platform, orders[0].run)
+            drilled = await drill.run()
+            told = await _told(platform, merchant, clients, orders[0].run, advance)
+        accounts = await clients.accounts()
+    finally:
+        await clients.close()
+    elapsed_s = time.monotonic() - started
+    connection = await connect(platform.database.app_url, command_timeout_ms=COMMAND_TIMEOUT_MS)
+    try:
+        merchant_id = merchant_of(platform.api_key)
+        webhooks = dict(await connection.fetchrow(STATEMENTS["webhooks"]) or {})
+        met, resolved = await connection.fetchrow(STATEMENTS["unknown_outcomes"], merchant_id) or (0, 0)
+        record = await verify(
+            connection,
+            settings=platform.settings,
+            merchant_id=merchant_id,
+            progress=lambda done, total: advance("invariants", done, total),
+        )
+        charges = [charge async for charge in simulator_charges(platform.simulator_address)]
+        books = await tally(connection, _each(charges), merchant_id=merchant_id)
+    finally:
+        await connection.close()
+    checks = [
+        Check("every client got the answers it must", f"{clients.tally.calls:,} calls", clients.tally.faults),
+        ends,
+        charged_once(charges),
+        balanced(accounts),
+        Check("every unknown outcome was resolved", f"{resolved:,} of {met:,}", ["unresolved"] * (met - resolved)),
+        drilled,
+        told,
+        of_report("all invariants of the record hold", record),
+        of_report("the acquirer's books and ours agree", books),
+    ]
+    return Outcome(
+        figures=figures(clients.tally, met, resolved, webhooks, elapsed_s),
+        checks=checks,
+        drill=[
+            (each["name"], (each["at"] or "")[11:23], each["result"] or "", each["detail"] or "")
+            for each in drill.trace.get("checkpoints", ())
+        ],
+    )
+
+
+async def _drill(platform: Platform, run: str) -> Drill:
+    operator_key = await create_key(platform.database.app_url, OPERATORS, operator=True)
+    return Drill(platform.address, platform.simulator_address, platform.api_key, operator_key, f"{run}-drill")
+
+
+async def _told(platform: Platform, merchant: Merchant, clients: Clients, run: str, advance: Advance) -> Check:
+    """What the merchant heard of the run, compared with what the record has for it and with what the API says."""
+    connection = await connect(platform.database.app_url, command_timeout_ms=COMMAND_TIMEOUT_MS)
+    try:
+        records = await connection.fetch(STATEMENTS["messages"], merchant_of(platform.api_key), run)
+    finally:
+        await connection.close()
+    message_ids = [record["message_id"] for record in records]
+    await merchant.wait_for(message_ids, lambda done, total: advance("messages heard", done, total))
+    return merchant.check(message_ids, await clients.list_payments())
+
+
+async def _each(charges: Sequence[Mapping[str, Any]]) -> AsyncIterator[Mapping[str, Any]]:
+    for charge in charges:
+        yield charge
+
+
+async def _drive(clients: Clients, orders: Sequence[Order], advance: Advance) -> None:
+    label, done = "payments", 0
+    advance(label, 0, len(orders))
+
+    def finished(_: object) -> None:
+        nonlocal done
+        done += 1
+        advance(label, done, len(orders))
+
+    async with asyncio.TaskGroup() as group:
+        for order in orders:
+            await clients.turn()  # nobody starts before those who wait for a connection had their turn
+            group.create_task(clients.pay(order)).add_done_callback(finished)
+
+
+async def _settled(clients: Clients, orders: Sequence[Order], database_url: str, advance: Advance) -> Check:
+    """The comparison once nothing differs any more and nothing is open in the inbox, or when time is up."""
+    label, give_up = "settled", time.monotonic() + CONVERGENCE_S
+    disputes = sum(order.story.disputes for order in orders)
+    connection = await connect(database_url, command_timeout_ms=COMMAND_TIMEOUT_MS)
+    try:
+        while True:
+            ends = ends_check(orders, await clients.list_payments())
+            advance(label, len(orders) - len(ends.differences), len(orders))
+            quiet = await connection.fetchval(STATEMENTS["nothing_open"], orders[0].run, disputes)
+            if (ends.held and quiet) or time.monotonic() > give_up:
+                return ends
+            await asyncio.sleep(CONVERGENCE_POLL_S)
+    finally:
+        await connection.close()

@@ -1,0 +1,1 @@
+"""Processes: the API, the worker, and all of them on one machine."""

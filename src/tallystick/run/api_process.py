@@ -1,0 +1,21 @@
+"""One worker process of the API: what granian loads."""
+
+from __future__ import annotations
+
+import os
+
+from litestar import Litestar
+
+from tallystick.interfaces.api.app import asgi_factory
+from tallystick.run.gc_tuning import tune_collector
+from tallystick.run.supervisor import end_with_parent
+from tallystick.settings.load import load_settings
+
+
+def application() -> Litestar:
+    """The ASGI application by the environment's settings. It ends with granian's main process. Raises SettingsError."""
+    settings = load_settings(os.environ)
+    end_with_parent(os.getppid(), settings.drain_timeout_ms)
+    app = asgi_factory()
+    tune_collector()
+    return app

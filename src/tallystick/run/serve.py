@@ -1,0 +1,42 @@
+"""The ``serve`` role: the API in granian's worker processes. This one only keeps them, and loads nothing of theirs."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from granian import Granian
+from granian.constants import HTTPModes, Interfaces
+from granian.http import HTTP1Settings
+from granian.log import LogLevels
+
+from tallystick.settings.load import Settings
+
+#: How long granian waits for its workers beyond their own drain, before it kills them.
+KILL_MARGIN_S: Final = 3
+
+#: Connections that wait to be accepted: a surge should wait in a queue, not be reset.
+BACKLOG: Final = 4_096
+
+#: Requests at work in one process before granian stops accepting; the API's own bounds answer 503 long before.
+BACKPRESSURE: Final = 16_384
+
+
+def serve(settings: Settings) -> None:
+    """Serve until SIGTERM or SIGINT; then requests in flight end first. The workers read the environment."""
+    Granian(
+        "tallystick.run.api_process:application",
+        address=settings.host,
+        port=settings.port,
+        interface=Interfaces.ASGI,
+        # HTTP/1.1 alone: while granian waits to see whether a connection speaks HTTP/2, no time-out bounds it.
+        http=HTTPModes.http1,
+        http1_settings=HTTP1Settings(header_read_timeout=settings.request_head_timeout_ms),
+        factory=True,
+        workers=settings.api_processes,
+        backlog=BACKLOG,
+        backpressure=BACKPRESSURE,
+        websockets=False,
+        respawn_failed_workers=True,
+        workers_kill_timeout=settings.drain_timeout_ms // 1000 + KILL_MARGIN_S,
+        log_level=LogLevels.warning,
+    ).serve()

@@ -1,0 +1,204 @@
+"""Everything on one machine: database, migrations, first API key, test acquirer, worker and API, kept running.
+
+Whoever brings it up takes it down again: on SIGTERM or SIGINT the API finishes its requests, then the worker ends,
+then the acquirer, then the database. A second signal hurries. When this process is killed outright, its children
+notice, drain, and the last of them stops the database.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import fcntl
+import os
+import signal
+import sys
+import time
+from collections.abc import Awaitable, Callable, Iterator
+from pathlib import Path
+from typing import Final, TypeVar
+
+import aiohttp
+from msgspec import Struct
+from msgspec.structs import asdict
+
+from tallystick.access import key_store
+from tallystick.domain.errors import TallystickError
+from tallystick.record.postgres.embedded.server import DatabaseUrls, resolve_database
+from tallystick.record.postgres.migrate import migrate
+from tallystick.run.ports import SIMULATOR_HOST, http_address, require_free_port
+from tallystick.run.supervisor import END_MARGIN_MS, Role, Supervisor, child_environment
+from tallystick.settings.load import Settings
+
+Result = TypeVar("Result")
+
+#: The merchant of the first run's API key.
+FIRST_MERCHANT: Final = "demo"
+
+#: A first start on a slow disk takes a few seconds; one that takes this long is not going to succeed.
+READY_WITHIN_S: Final = 60
+
+READY_POLL_S: Final = 0.1
+
+
+class CannotStart(TallystickError):
+    """The platform cannot be brought up here; the message says why."""
+
+
+class Platform(Struct, frozen=True, kw_only=True):
+    """A platform that is up."""
+
+    settings: Settings
+    database: DatabaseUrls
+    address: str
+    simulator_address: str
+    key_file: Path
+    api_key: str
+
+
+async def bring_up(
+    settings: Settings,
+    body: Callable[[Platform], Awaitable[Result]],
+    *,
+    announce: Callable[[str], None],
+    logs: Path | None = None,
+) -> Result | None:
+    """Bring everything up, run ``body``, and take everything down again. None where a signal ended it.
+
+    The children's output goes to files in ``logs``, or where this process's goes. Raises CannotStart, AddressInUse
+    and DatabaseUnavailable.
+    """
+    data_dir = Path(settings.data_dir).expanduser().absolute()
+    settings = _on_one_machine(settings, data_dir)
+    supervisor = Supervisor(announce, drain_limit_ms=settings.drain_timeout_ms + END_MARGIN_MS)
+    stop = _stop_on_signals(supervisor, announce)
+    _make_directory(data_dir)
+    async with contextlib.AsyncExitStack() as stack:
+        stack.enter_context(_sole_supervisor(data_dir))
+        for port, host in ((settings.port, settings.host), (settings.simulator_port, SIMULATOR_HOST)):
+            require_free_port(host, port)
+        database_context = resolve_database(settings)
+        database = await asyncio.to_thread(database_context.__enter__)
+        stack.push_async_callback(asyncio.to_thread, database_context.__exit__, None, None, None)
+        await asyncio.to_thread(migrate, database.owner_url)
+        key_file = data_dir / "api-key"
+        api_key = await key_store.ensure_first_key(database.app_url, key_file, FIRST_MERCHANT)
+        stack.push_async_callback(supervisor.drain)
+        for role in _roles(settings, data_dir, logs):
+            if not stop.is_set():
+                await supervisor.start(role)
+        platform = Platform(
+            settings=settings,
+            database=database,
+            address=http_address(settings.host, settings.port),
+            simulator_address=settings.simulator_url,
+            key_file=key_file,
+            api_key=api_key,
+        )
+        return await _until_stopped(_when_ready(platform, body), supervisor, stop)
+
+
+def _on_one_machine(settings: Settings, data_dir: Path) -> Settings:
+    values = asdict(settings)
+    values["data_dir"] = str(data_dir)
+    values["simulator_url"] = http_address(SIMULATOR_HOST, settings.simulator_port)
+    return Settings(**values)
+
+
+def _roles(settings: Settings, data_dir: Path, logs: Path | None) -> list[Role]:
+    """In the order of their start; the drain is the other way round."""
+    environment = child_environment(settings)
+    api = http_address(settings.host, settings.port)
+    webhook_url = f"{api}/v1/webhooks/simulator/{settings.simulator_account}"
+    if logs is not None:
+        logs.mkdir(parents=True, exist_ok=True)
+    return [
+        Role(
+            name=name,
+            command=[sys.executable, "-m", "tallystick", name, "--parent-pid", str(os.getpid()), *options],
+            environment=environment,
+            log=logs / f"{name}.log" if logs is not None else None,
+        )
+        for name, options in (("simulate", ("--webhook-url", webhook_url)), ("work", ()), ("serve", ()))
+    ]
+
+
+def _stop_on_signals(supervisor: Supervisor, announce: Callable[[str], None]) -> asyncio.Event:
+    stop = asyncio.Event()
+
+    def on_signal() -> None:
+        if stop.is_set():
+            announce("ending at once; recovery will find what is left open")
+            supervisor.hurry()
+        else:
+            announce("draining; once more to end at once")
+            stop.set()
+
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, on_signal)
+    return stop
+
+
+def _make_directory(data_dir: Path) -> None:
+    try:
+        data_dir.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise CannotStart(f"cannot use {data_dir} as data directory: {error.strerror}") from error
+
+
+@contextlib.contextmanager
+def _sole_supervisor(data_dir: Path) -> Iterator[None]:
+    """At most one on a data directory. The lock ends with the process, however it ends."""
+    try:
+        lock = (data_dir / "up.lock").open("a+b")
+    except OSError as error:
+        raise CannotStart(f"cannot use {data_dir} as data directory: {error.strerror}") from error
+    with lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            lock.seek(0)
+            other = lock.read().decode() or "unknown"
+            raise CannotStart(f"tallystick is up on {data_dir} already (process {other})") from error
+        lock.truncate(0)
+        lock.write(str(os.getpid()).encode())
+        lock.flush()
+        yield
+
+
+async def _when_ready(platform: Platform, body: Callable[[Platform], Awaitable[Result]]) -> Result:
+    give_up = time.monotonic() + READY_WITHIN_S
+    async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=5)) as session:
+        while not await _is_ready(session, platform.address):
+            if time.monotonic() > give_up:
+                raise CannotStart(f"{platform.address}/readyz was not ready within {READY_WITHIN_S} s")
+            await asyncio.sleep(READY_POLL_S)
+    return await body(platform)
+
+
+async def _is_ready(session: aiohttp.ClientSession, address: str) -> bool:
+    try:
+        async with session.get(f"{address}/readyz") as response:
+            return response.status == 200
+    except (aiohttp.ClientError, TimeoutError):
+        return False
+
+
+async def _until_stopped(body: Awaitable[Result], supervisor: Supervisor, stop: asyncio.Event) -> Result | None:
+    """``body``'s result, or None where a signal came first. Raises CannotStart where a child cannot run."""
+    running = asyncio.ensure_future(body)
+    stopped = asyncio.create_task(stop.wait())
+    refused = asyncio.create_task(supervisor.refused())
+    try:
+        await asyncio.wait((running, stopped, refused), return_when=asyncio.FIRST_COMPLETED)
+        if running.done():
+            return running.result()
+        if refused.done():
+            raise CannotStart("a child process cannot run as it is configured; it has said why")
+        return None
+    finally:
+        for task in (running, stopped, refused):
+            task.cancel()
+        with contextlib.suppress(asyncio.CancelledError, TallystickError):
+            await running

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from itertools import count
 from pathlib import Path
-from typing import NamedTuple
 
 import psycopg
 import pytest
@@ -18,8 +16,7 @@ from tallystick.kit.ids import new_id
 from tallystick.kit.logs import configure_logging
 from tallystick.record.postgres.embedded.server import DATABASE, OWNER_ROLE, EmbeddedPostgres
 from tallystick.record.postgres.migrate import migrate
-
-DEEP = os.environ.get("TALLYSTICK_TEST_DEPTH") == "deep"
+from tests.support.database import DEEP, Database, NewDatabase
 
 # Derandomized: a run that fails here fails everywhere. The deep profile looks further, from new seeds each time.
 _CHECKS = [HealthCheck.too_slow, HealthCheck.function_scoped_fixture]
@@ -33,22 +30,12 @@ settings.load_profile("deep" if DEEP else "default")
 configure_logging("error")
 
 
-class Database(NamedTuple):
-    """A migrated database: as its owner, who may break things by hand, and as the application."""
-
-    owner_url: str
-    app_url: str
-
-
 @pytest.fixture(scope="session")
 def data_dir() -> Iterator[Path]:
     """A data directory with a short path: a Unix socket's name is at most 107 bytes long."""
     path = Path(tempfile.mkdtemp(prefix="tally-"))
     yield path
     shutil.rmtree(path, ignore_errors=True)
-
-
-NewDatabase = Callable[[], Database]
 
 
 @pytest.fixture(scope="session")

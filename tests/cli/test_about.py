@@ -18,8 +18,8 @@ from tallystick.domain.ledger import postings
 from tallystick.domain.lifecycles.machines import MACHINES
 from tallystick.lab.acquirer.scripts import SCRIPTS
 from tallystick.settings.load import Settings
-from tests.cli.commands import Ran, run_here, run_process
-from tests.ports import free_port
+from tests.support.commands import Ran, run_here, run_process
+from tests.support.ports import free_port
 
 ROOT = Path(__file__).resolve().parents[2]
 

@@ -13,10 +13,10 @@ import pytest
 from tallystick.domain.notices import AttemptNotice
 from tallystick.domain.verdicts import Approved
 from tallystick.kit.ids import new_id
-from tests.cli.commands import Ran, run_here
-from tests.conftest import Database
-from tests.races.stack import BookedProvider, runtime_of
-from tests.webhooks.stand import WEBHOOK_SETTINGS, accept, drain, envelope
+from tests.support.commands import Ran, run_here
+from tests.support.database import Database
+from tests.support.inbox import WEBHOOK_SETTINGS, accept, drain, envelope
+from tests.support.runtime import BookedProvider, runtime_of
 
 Command = Callable[..., Ran]
 

@@ -17,7 +17,7 @@ from tallystick.lab.acquirer.scripts import METHODS, SCRIPTS
 from tallystick.lab.demo.merchant import REFUSED_AT_FIRST, Merchant, Told
 from tallystick.lab.demo.outcome import charged_once, difference, ends_check
 from tallystick.lab.demo.stories import STORIES, plan
-from tests.cli.commands import run_process
+from tests.support.commands import run_process
 
 
 def test_every_story_is_a_script_of_the_acquirer_with_an_end_that_lasts() -> None:

@@ -11,8 +11,8 @@ import msgspec
 import pytest
 
 from tallystick.access.api_key import matches, parse_key
-from tests.cli.commands import Ran, run_here
-from tests.conftest import Database
+from tests.support.commands import Ran, run_here
+from tests.support.database import Database
 
 
 @pytest.fixture

@@ -9,22 +9,15 @@ from typing import Any
 import asyncpg
 import msgspec
 import pytest
-from msgspec.structs import replace
 
-from tallystick.decisions.change_builder import Cause
-from tallystick.decisions.resubmission import park
-from tallystick.kit.clock import utc_now
 from tallystick.kit.ids import new_id
 from tallystick.oversight.invariants import INVARIANTS
-from tallystick.record.journal import Fresh
-from tests.cli.commands import Ran, run_here
-from tests.conftest import Database
-from tests.races.stack import SETTINGS, BookedProvider, Client, read, runtime_of, timed_out
+from tests.support.commands import Ran, run_here
+from tests.support.database import Database
+from tests.support.in_doubt import PATIENT, in_lane
+from tests.support.runtime import BookedProvider, Client, read, runtime_of
 
 Command = Callable[..., Ran]
-
-#: Nothing recovers here but the operator, and no deadline makes a test wait.
-PATIENT = replace(SETTINGS, recovery_backoff_base_ms=60_000, recovery_backoff_cap_ms=60_000)
 
 
 @pytest.fixture
@@ -43,24 +36,6 @@ def _paid(database: Database, merchant: str) -> str:
             return str(read(await Client(runtime, merchant).create("paid"))["id"])
 
     return asyncio.run(pay())
-
-
-def in_lane(database: Database, merchant: str) -> tuple[str, str]:
-    """A payment whose provider never answered, parked for a person; the ids of its payment and attempt."""
-
-    async def doubt() -> tuple[str, str]:
-        provider = BookedProvider()
-        provider.after = timed_out
-        async with runtime_of(database.app_url, provider, settings=PATIENT) as runtime:
-            payment_id = str(read(await Client(runtime, merchant).create("doubtful"))["id"])
-            loaded = await runtime.reads.load(merchant, payment_id)
-            assert loaded is not None
-            (attempt,) = loaded.stored.attempts
-            step = Cause(change_id=new_id("chg"), at=utc_now(), trigger="test", actor="test")
-            assert isinstance(await runtime.journal.commit(park(loaded.stored, attempt.attempt_id, step)), Fresh)
-            return payment_id, attempt.attempt_id
-
-    return asyncio.run(doubt())
 
 
 def _replay(database: Database, merchant: str) -> dict[str, Any]:

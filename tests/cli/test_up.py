@@ -20,7 +20,7 @@ import psutil
 import pytest
 
 from tallystick.record.postgres.embedded.server import EmbeddedPostgres
-from tests.cli.commands import PATIENCE_S, Up, is_gone, run_process, wait_until
+from tests.support.commands import PATIENCE_S, Up, is_gone, run_process, wait_until
 
 #: Clients that pay as fast as they are answered while the drain begins.
 CLIENTS = 12

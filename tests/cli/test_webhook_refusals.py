@@ -12,9 +12,9 @@ from tallystick.flows.webhooks.inbound.refused import UNKNOWN, Refusals
 from tallystick.kit.clock import Clock
 from tallystick.record.postgres.connections import open_pool
 from tallystick.record.postgres.refused_webhooks import RefusalBook
-from tests.cli.commands import Ran, run_here
-from tests.conftest import Database
-from tests.webhooks.stand import WEBHOOK_SETTINGS
+from tests.support.commands import Ran, run_here
+from tests.support.database import Database
+from tests.support.inbox import WEBHOOK_SETTINGS
 
 Command = Callable[..., Ran]
 

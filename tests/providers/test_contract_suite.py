@@ -12,10 +12,10 @@ from tallystick.domain.verdicts import Approved, Declined, NotFound, NotSent, Pe
 from tallystick.providers.circuit import Guarded, Limits
 from tallystick.providers.http import UNREACHABLE
 from tallystick.providers.port import Provider, send
-from tests.faulty_proxy import CHARGED, SILENT, Fault, FaultyProxy, faulty_proxy
-from tests.ports import free_port
-from tests.providers.stands import STANDS
-from tests.providers.suite import AMOUNT, EFFECTS, MOVES, OPERATIONS, Money, Stand, follow_up, http, stub, tape
+from tests.support.connector_suite import AMOUNT, EFFECTS, MOVES, OPERATIONS, Money, Stand, follow_up, http, stub, tape
+from tests.support.faulty_proxy import CHARGED, SILENT, Fault, FaultyProxy, faulty_proxy
+from tests.support.ports import free_port
+from tests.support.provider_doubles import STANDS
 
 every_operation = pytest.mark.parametrize("operation", OPERATIONS)
 

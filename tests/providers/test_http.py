@@ -17,8 +17,8 @@ from tallystick.kit.clock import monotonic_ms
 from tallystick.providers.http import ProviderHttp
 from tallystick.providers.port import ProviderCall
 from tallystick.providers.simulator.calls import SimulatorProvider
-from tests.acquirer import AcquirerProcess, acquirer
-from tests.ports import free_port
+from tests.support.acquirer import AcquirerProcess, acquirer
+from tests.support.ports import free_port
 
 TRAITS = Traits(
     deduplicates=True,

@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tallystick.providers.receiver import BadSignature, StaleTimestamp, Unparseable
-from tests.providers.stands import LETTERS
-from tests.providers.suite import Letters, Signed
+from tests.support.connector_suite import Letters, Signed
+from tests.support.provider_doubles import LETTERS
 
 NOW = datetime(2026, 5, 4, 3, 2, 1, tzinfo=UTC)
 A_DAY = timedelta(days=1)

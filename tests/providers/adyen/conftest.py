@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.providers.adyen.bank import FakeAdyen, fake_adyen
+from tests.support.adyen.process import FakeAdyen, fake_adyen
 
 
 @pytest.fixture

@@ -16,9 +16,9 @@ from tallystick.providers.adyen.answers import evidence
 from tallystick.providers.adyen.calls import AdyenProvider
 from tallystick.providers.adyen.transport import Transport
 from tallystick.providers.port import send
-from tests.faulty_proxy import CHARGED, SILENT, Fault, FaultyProxy, faulty_proxy
-from tests.providers.adyen.bank import FakeAdyen, token
-from tests.providers.adyen.calls import AMOUNT, authorize, connector, follow_up
+from tests.support.adyen.calls import AMOUNT, authorize, connector, follow_up
+from tests.support.adyen.process import FakeAdyen, token
+from tests.support.faulty_proxy import CHARGED, SILENT, Fault, FaultyProxy, faulty_proxy
 
 
 @pytest.fixture

@@ -14,11 +14,11 @@ from tallystick.flows.payments.idempotency import Reply
 from tallystick.flows.recovery.worker import Recovery
 from tallystick.flows.runtime import Runtime
 from tallystick.record.postgres.recovery_schedule import ScheduleBook
-from tests.conftest import Database
-from tests.faulty_proxy import CHARGED, SILENT, Fault, FaultyProxy, faulty_proxy
-from tests.providers.adyen.bank import FakeAdyen, token
-from tests.providers.adyen.shop import PATIENT, SETTINGS, Shop, adyen_runtime
-from tests.races.stack import read
+from tests.support.adyen.client import PATIENT, SETTINGS, Shop, adyen_runtime
+from tests.support.adyen.process import FakeAdyen, token
+from tests.support.database import Database
+from tests.support.faulty_proxy import CHARGED, SILENT, Fault, FaultyProxy, faulty_proxy
+from tests.support.runtime import read
 
 #: Each fault that a request can meet.
 FAULTS = [fault for fault in Fault if fault is not Fault.NONE]

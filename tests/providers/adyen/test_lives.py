@@ -8,10 +8,10 @@ from itertools import permutations
 import pytest
 
 from tallystick.flows.runtime import Runtime
-from tests.conftest import Database
-from tests.providers.adyen.bank import FakeAdyen, token
-from tests.providers.adyen.shop import PATIENT, Shop, adyen_runtime
-from tests.races.stack import read
+from tests.support.adyen.client import PATIENT, Shop, adyen_runtime
+from tests.support.adyen.process import FakeAdyen, token
+from tests.support.database import Database
+from tests.support.runtime import read
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ from tallystick.kit.ids import new_id
 from tallystick.providers.adyen.receiver import AdyenReceiver
 from tallystick.providers.adyen.reference import Reference, read_reference, write_reference
 from tallystick.providers.receiver import BadSignature, Notification, Unparseable
-from tests.providers.adyen.fake_adyen import HMAC_KEY, MERCHANT_ACCOUNT, delivery, signature
+from tests.support.adyen.fake_adyen import HMAC_KEY, MERCHANT_ACCOUNT, delivery, signature
 
 NOW = datetime(2030, 1, 1, tzinfo=UTC)
 OTHER_KEY = "00FF" * 16

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.providers.stripe.bank import LocalStripe, localstripe
+from tests.support.stripe.localstripe import LocalStripe, localstripe
 
 
 @pytest.fixture(scope="module")

@@ -17,7 +17,7 @@ from tallystick.lab.acquirer.scripts import METHODS
 from tallystick.providers.port import send
 from tallystick.providers.stripe.codes import DECLINES, DISPUTES, ERRORS, EXPONENTS, REFUND_FAILURES, ROUND_TO
 from tallystick.providers.stripe.objects import ATTEMPT
-from tests.providers.stripe.calls import AMOUNT, authorize, connector, follow_up
+from tests.support.stripe.calls import AMOUNT, authorize, connector, follow_up
 
 #: The attempt that everything below is about, unless it says otherwise.
 MINE = new_id("att")

@@ -10,10 +10,10 @@ from collections.abc import AsyncIterator
 import pytest
 from msgspec.structs import replace
 
-from tests.conftest import DEEP, Database
-from tests.faulty_proxy import Fault, FaultyProxy, faulty_proxy
-from tests.providers.stripe.bank import LocalStripe
-from tests.providers.stripe.shop import CONVERGENCE_S, SETTINGS, Shop, settled, stripe_runtime
+from tests.support.database import DEEP, Database
+from tests.support.faulty_proxy import Fault, FaultyProxy, faulty_proxy
+from tests.support.stripe.client import CONVERGENCE_S, SETTINGS, Shop, settled, stripe_runtime
+from tests.support.stripe.localstripe import LocalStripe
 
 PATIENCE_MS = 1_000
 

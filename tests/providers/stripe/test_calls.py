@@ -13,8 +13,9 @@ from tallystick.providers.port import send
 from tallystick.providers.stripe import calls as connector_module
 from tallystick.providers.stripe.calls import StripeProvider
 from tallystick.providers.stripe.objects import ATTEMPT, MERCHANT, PAYMENT
-from tests.ports import free_port
-from tests.providers.stripe.bank import (
+from tests.support.ports import free_port
+from tests.support.stripe.calls import AMOUNT, authorize, connector, follow_up
+from tests.support.stripe.localstripe import (
     DECLINED,
     GOOD,
     IBAN_DECLINED,
@@ -22,7 +23,6 @@ from tests.providers.stripe.bank import (
     NEEDS_AUTHENTICATION_THEN_DECLINED,
     LocalStripe,
 )
-from tests.providers.stripe.calls import AMOUNT, authorize, connector, follow_up
 
 
 def said(verdict: Verdict) -> tuple[Any, ...]:

@@ -13,8 +13,8 @@ from tallystick.domain.notices import ChargeNotice
 from tallystick.domain.verdicts import Approved, Declined
 from tallystick.providers.receiver import BadSignature, Notification
 from tallystick.providers.stripe.receiver import StripeReceiver
-from tests.providers.stripe.bank import DECLINED, LocalStripe
-from tests.providers.stripe.calls import authorize, connector, follow_up
+from tests.support.stripe.calls import authorize, connector, follow_up
+from tests.support.stripe.localstripe import DECLINED, LocalStripe
 
 SECRET = "whsec_localstripe"
 

@@ -6,7 +6,6 @@ import hashlib
 import hmac
 import json
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -16,8 +15,7 @@ from tallystick.domain.notices import Notice
 from tallystick.flows.webhooks.inbound.envelope import envelope_of
 from tallystick.providers.receiver import Notification, Unparseable
 from tallystick.providers.stripe.receiver import StripeReceiver
-
-EVENTS = Path(__file__).parent / "events"
+from tests.support.stripe.events import EVENTS, read
 
 SECRET = "whsec_tests"
 RECEIVER = StripeReceiver("main", [SECRET])
@@ -35,11 +33,6 @@ def receive(event: dict[str, Any]) -> Notification:
     signature = hmac.new(SECRET.encode(), b"%d.%s" % (signed_at, body), hashlib.sha256).hexdigest()
     [notification] = RECEIVER.receive(body, {"stripe-signature": f"t={signed_at},v1={signature}"}, NOW)
     return notification
-
-
-def read(name: str) -> dict[str, Any]:
-    event: dict[str, Any] = json.loads((EVENTS / f"{name}.json").read_text())
-    return event
 
 
 def charge(verdict: str, **fields: Any) -> dict[str, Any]:

@@ -12,18 +12,10 @@ from msgspec.structs import replace
 from tallystick.flows.payments.idempotency import Reply
 from tallystick.flows.runtime import Runtime
 from tallystick.settings.load import Settings
-from tests.conftest import Database
-from tests.faulty_proxy import CHARGED, Fault, FaultyProxy, faulty_proxy
-from tests.providers.stripe.bank import DECLINED, LocalStripe
-from tests.providers.stripe.shop import (
-    DELIVERY_DELAY_MS,
-    PATIENT,
-    SETTINGS,
-    Shop,
-    charged,
-    settled,
-    stripe_runtime,
-)
+from tests.support.database import Database
+from tests.support.faulty_proxy import CHARGED, Fault, FaultyProxy, faulty_proxy
+from tests.support.stripe.client import DELIVERY_DELAY_MS, PATIENT, SETTINGS, Shop, charged, settled, stripe_runtime
+from tests.support.stripe.localstripe import DECLINED, LocalStripe
 
 #: Each fault that a request can meet.
 FAULTS = [fault for fault in Fault if fault is not Fault.NONE]

@@ -8,10 +8,10 @@ from collections.abc import AsyncIterator
 import pytest
 
 from tallystick.flows.runtime import Runtime
-from tests.conftest import Database
-from tests.providers.stripe.bank import IBAN_DECLINED, NEEDS_AUTHENTICATION, LocalStripe
-from tests.providers.stripe.shop import PATIENT, Shop, differences, stripe_runtime
-from tests.races.stack import read
+from tests.support.database import Database
+from tests.support.runtime import read
+from tests.support.stripe.client import PATIENT, Shop, differences, stripe_runtime
+from tests.support.stripe.localstripe import IBAN_DECLINED, NEEDS_AUTHENTICATION, LocalStripe
 
 
 @pytest.fixture

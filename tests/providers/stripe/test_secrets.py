@@ -20,14 +20,14 @@ from tallystick.flows.assembly import open_runtime
 from tallystick.interfaces.api.app import create_app
 from tallystick.kit.ids import new_id
 from tallystick.settings.load import Settings
-from tests.api.conftest import Inside
-from tests.conftest import Database
-from tests.dump import dump
-from tests.faulty_proxy import Fault, FaultyProxy, faulty_proxy
-from tests.providers.stripe.bank import NEEDS_AUTHENTICATION, LocalStripe
-from tests.providers.stripe.shop import SETTINGS, Shop, stripe_runtime
-from tests.providers.stripe.test_events import read as shape
-from tests.webhooks.stand import WEBHOOK_SETTINGS, drain
+from tests.support.api import Inside
+from tests.support.database import Database
+from tests.support.dump import dump
+from tests.support.faulty_proxy import Fault, FaultyProxy, faulty_proxy
+from tests.support.inbox import WEBHOOK_SETTINGS, drain
+from tests.support.stripe.client import SETTINGS, Shop, stripe_runtime
+from tests.support.stripe.events import read as shape
+from tests.support.stripe.localstripe import NEEDS_AUTHENTICATION, LocalStripe
 
 SIGNING = "whsec_secrets"
 

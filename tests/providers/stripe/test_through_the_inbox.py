@@ -19,13 +19,13 @@ from tallystick.flows.webhooks.inbound.envelope import envelope_of
 from tallystick.kit.ids import new_id
 from tallystick.oversight.invariants import verify
 from tallystick.providers.stripe.receiver import StripeReceiver
-from tests.conftest import Database
-from tests.faulty_proxy import Fault, FaultyProxy, faulty_proxy
-from tests.providers.stripe.bank import LocalStripe
-from tests.providers.stripe.shop import SETTINGS, Shop, differences
-from tests.providers.stripe.test_events import read as shape
-from tests.races.stack import read
-from tests.webhooks.stand import WEBHOOK_SETTINGS, accept, drain, states
+from tests.support.database import Database
+from tests.support.faulty_proxy import Fault, FaultyProxy, faulty_proxy
+from tests.support.inbox import WEBHOOK_SETTINGS, accept, drain, states
+from tests.support.runtime import read
+from tests.support.stripe.client import SETTINGS, Shop, differences
+from tests.support.stripe.events import read as shape
+from tests.support.stripe.localstripe import LocalStripe
 
 SECRET = "whsec_inbox"
 

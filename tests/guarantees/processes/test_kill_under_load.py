@@ -1,0 +1,167 @@
+"""SIGKILL of real processes under load: API, worker, database, and all at once. Then everything comes back, every
+instruction ends, and the two books agree."""
+
+from __future__ import annotations
+
+import random
+import signal
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import httpx
+import psutil
+import pytest
+
+from tests.support.commands import Up, is_gone, run_process, wait_until
+from tests.support.database import DEEP
+
+SETTINGS = {
+    "provider_request_timeout_ms": "1000",
+    "send_window_ms": "1000",
+    "settling_time_ms": "200",
+    "recovery_interval_ms": "100",
+    "recovery_backoff_base_ms": "100",
+    "recovery_backoff_cap_ms": "1000",
+    "recovery_lease_ms": "2000",
+    "pending_poll_ms": "200",
+    "log_level": "error",
+}
+
+#: Payments until the last kill, and how many clients send them.
+CLIENTS = 8
+LOAD_S = 60 if DEEP else 9
+
+#: Final answers between two kills, however long they take: there must be something to kill.
+PROGRESS = 20
+
+#: Every instruction must have its final answer this soon after the last kill.
+CONVERGENCE_S = 60
+
+METHODS = ("sim_ok",) * 8 + ("sim_declined", "sim_error_charged", "sim_timeout_charged", "sim_reset_charged")
+
+
+class Clients:
+    """Clients that never give up: the same request with the same key until the answer is final."""
+
+    def __init__(self) -> None:
+        self.address = ""
+        self.key = ""
+        self.final: dict[str, dict[str, Any]] = {}
+        self.asked: dict[str, dict[str, Any]] = {}
+        self.wrong: list[str] = []
+        self._stop = threading.Event()
+        self._threads = [threading.Thread(target=self._work, args=(number,)) for number in range(CLIENTS)]
+
+    def start(self) -> None:
+        for thread in self._threads:
+            thread.start()
+
+    def go_on(self, seconds: float) -> None:
+        """For so long, and until there are some more final answers."""
+        before = len(self.final)
+        time.sleep(seconds)
+        assert wait_until(lambda: len(self.final) >= before + PROGRESS), "nothing is answered any more"
+
+    def stop(self) -> None:
+        self._stop.set()
+        for thread in self._threads:
+            thread.join()
+
+    def _work(self, number: int) -> None:
+        chance = random.Random(number)
+        count = 0
+        while not self._stop.is_set():
+            count += 1
+            body = {"amount": chance.randrange(1, 10_000), "currency": "EUR", "payment_method": chance.choice(METHODS)}
+            key = f"order-{number}-{count}"
+            self.asked[key] = body
+            self.ask(key, within_s=1)
+
+    def ask(self, key: str, within_s: float) -> None:
+        """Send one instruction until it is final, or time is over: then it is asked again at the end."""
+        give_up_at = time.monotonic() + within_s
+        while time.monotonic() < give_up_at:
+            try:
+                answer = httpx.post(
+                    f"{self.address}/v1/payments",
+                    json=self.asked[key],
+                    headers={"Authorization": f"Bearer {self.key}", "Idempotency-Key": key},
+                    timeout=3,
+                )
+            except httpx.TransportError:
+                time.sleep(0.05)
+                continue
+            if answer.status_code == 201:
+                self.final[key] = answer.json()
+                return
+            if answer.status_code not in (202, 409, 503):
+                self.wrong.append(f"{key}: {answer.status_code} {answer.text}")
+                return
+            time.sleep(0.05)
+
+
+def kill(process: psutil.Process) -> None:
+    """The process and all below it, without a word."""
+    family = [process, *process.children(recursive=True)]
+    for member in family:
+        member.send_signal(signal.SIGKILL)
+    assert wait_until(lambda: all(is_gone(member) for member in family))
+
+
+def kill_database(up: Up) -> None:
+    """One backend, which makes the server drop every connection and replay its log."""
+    server = psutil.Process(up.server_pid())
+
+    def backends() -> list[psutil.Process]:
+        return [child for child in server.children() if " tallystick [local]" in " ".join(child.cmdline())]
+
+    assert wait_until(backends, within_s=30)
+    backends()[0].send_signal(signal.SIGKILL)
+
+
+@pytest.mark.timeout(600)  # many waits, each for as long as a busy machine needs
+def test_kill_under_load(tmp_path: Path) -> None:
+    data_dir = tmp_path / "data"
+    clients = Clients()
+    with Up(data_dir, **SETTINGS) as up:
+        clients.address, clients.key = up.address, up.key
+        clients.start()
+        try:
+            for victim in ("serve", "work", "database", "serve"):
+                clients.go_on(LOAD_S / 6)
+                if victim == "database":
+                    kill_database(up)
+                else:
+                    kill(up.children()[victim])
+            clients.go_on(LOAD_S / 6)
+            kill(psutil.Process(up.process.pid))
+        except BaseException:
+            clients.stop()
+            raise
+    try:
+        with Up(data_dir, **SETTINGS) as up:
+            clients.address = up.address
+            clients.go_on(LOAD_S / 6)
+            clients.stop()
+            for key in sorted(set(clients.asked) - set(clients.final)):
+                clients.ask(key, CONVERGENCE_S)
+            replayed = dict(clients.final)
+            for key in random.Random(0).sample(sorted(replayed), min(50, len(replayed))):
+                clients.ask(key, 5)
+                assert clients.final[key] == replayed[key]
+            report = run_process(
+                *("verify", "--data-dir", str(data_dir), "--provider", "simulator"),
+                simulator_url=f"http://127.0.0.1:{up.simulator_port}",
+            )
+    finally:
+        clients.stop()
+    assert clients.wrong == []
+    assert set(clients.final) == set(clients.asked)
+    assert len(clients.final) > 100
+    states = {"sim_declined": "declined"}
+    for key, payment in clients.final.items():
+        method = clients.asked[key]["payment_method"]
+        assert payment["state"] in (states.get(method, "captured"), "failed"), f"{key} {method} {payment}"
+    assert report.code == 0, report.out + report.err

@@ -1,0 +1,92 @@
+"""schemathesis over the published document: no 5xx, and no status, content type, header or body that is not in it."""
+
+from __future__ import annotations
+
+import itertools
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import httpx
+import pytest
+import schemathesis
+from hypothesis import HealthCheck, settings
+from schemathesis import Case, GenerationMode
+from schemathesis.config import SchemathesisConfig
+
+from tallystick.interfaces.api.openapi import openapi_document
+from tallystick.kit.ids import new_id
+from tests.support.api import Merchant, Stack
+from tests.support.database import DEEP
+
+#: Requests for each operation, beside those that walk its parameters and limits one by one.
+EXAMPLES = 1_000 if DEEP else 20
+
+#: Business rules are no schema: a payment method, a provider or a state may refuse what the document allows.
+NOT_CHECKED = [schemathesis.checks.positive_data_acceptance]
+
+#: None of these keeps a request waiting.
+METHODS = itertools.cycle(["sim_ok", "sim_declined", "sim_pending", "sim_error_charged", "sim_refund_declined"])
+
+Pool = dict[str, Iterator[str]]
+
+
+@pytest.fixture(scope="session")
+def tester(stack: Stack) -> Iterator[Merchant]:
+    """The merchant whom schemathesis plays."""
+    someone = Merchant(stack, "schemathesis")
+    yield someone
+    someone.client.close()
+
+
+@pytest.fixture(scope="session")
+def pool(tester: Merchant) -> Pool:
+    """Ids of things that exist, beside those that schemathesis makes up."""
+    held = [tester.pay(capture_method="manual").json()["id"] for _ in range(10)]
+    paid = [tester.pay(amount=1_000_000).json()["id"] for _ in range(5)]
+    refunds = [tester.post(f"/v1/payments/{one}/refunds", {"amount": 1}).json()["id"] for one in paid]
+    return {"payment": itertools.cycle([*held, *paid]), "refund": itertools.cycle(refunds)}
+
+
+schema = schemathesis.openapi.from_dict(
+    json.loads(openapi_document()), config=SchemathesisConfig.from_dict({"seed": 1})
+)
+
+
+def test_this_is_the_document_that_is_served(stack: Stack) -> None:
+    assert httpx.get(f"{stack.url}/openapi.json").content == openapi_document()
+
+
+@schema.parametrize()
+@settings(
+    max_examples=EXAMPLES,
+    derandomize=not DEEP,
+    deadline=None,
+    database=None,
+    suppress_health_check=list(HealthCheck),
+)
+def test_the_api_keeps_its_word(case: Case[Any], stack: Stack, tester: Merchant, pool: Pool) -> None:
+    if case.meta is not None and case.meta.generation.mode is GenerationMode.POSITIVE:
+        _make_real(case, pool)
+    headers = {"Authorization": f"Bearer {tester.api_key}"}
+    case.call_and_validate(base_url=stack.url, headers=headers, excluded_checks=NOT_CHECKED)
+
+
+def _make_real(case: Case[Any], pool: Pool) -> None:
+    """Valid requests mostly mean something: a payment method that exists, a key of their own, a payment of ours."""
+    if isinstance(case.body, dict) and "payment_method" in case.body:
+        case.body["payment_method"] = next(METHODS)
+        case.body.pop("provider", None)
+    if "Idempotency-Key" in (case.headers or {}):
+        case.headers["Idempotency-Key"] = new_id("req")
+    if "id" in (case.path_parameters or {}):
+        kind = "refund" if case.path.startswith("/v1/refunds") else "payment"
+        case.path_parameters["id"] = next(pool[kind])
+    if "payment" in (case.query or {}):
+        case.query["payment"] = next(pool["payment"])
+
+
+def test_the_tester_paid_for_something(tester: Merchant) -> None:
+    """The run above was not all refusals."""
+    states = {payment["state"] for payment in tester.get("/v1/payments", limit=100).json()["data"]}
+    assert {"captured", "declined"} <= states

@@ -1,0 +1,59 @@
+"""What these suites send through the connector, and the connector as the settings make it."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+from tallystick.kit.clock import monotonic_ms
+from tallystick.kit.ids import new_id
+from tallystick.providers.adyen.calls import AdyenProvider
+from tallystick.providers.adyen.setup import adyen_provider
+from tallystick.providers.port import ProviderCall
+from tallystick.settings.load import Settings
+from tests.support.adyen.fake_adyen import API_KEY, MERCHANT_ACCOUNT
+from tests.support.adyen.process import token
+
+AMOUNT = 1_000
+
+
+@asynccontextmanager
+async def connector(url: str, **settings: Any) -> AsyncIterator[AdyenProvider]:
+    """A connector, closed at the end."""
+    values: dict[str, Any] = {
+        "adyen_api_key": API_KEY,
+        "adyen_merchant_account": MERCHANT_ACCOUNT,
+        "provider_request_timeout_ms": 20_000,
+    }
+    provider = adyen_provider(Settings(adyen_api_url=f"{url}/v72", **(values | settings)))
+    assert provider is not None
+    try:
+        yield provider
+    finally:
+        await provider.close()
+
+
+def authorize(payment_method: str = token(), *, window_ms: int = 60_000, **fields: Any) -> ProviderCall:
+    """A new attempt at a new payment."""
+    values: dict[str, Any] = {
+        "merchant_id": "m",
+        "payment_id": new_id("pay"),
+        "attempt_id": new_id("att"),
+        "operation": "authorize",
+        "amount": AMOUNT,
+        "currency": "EUR",
+        "payment_method": payment_method,
+        "capture": True,
+        "key": uuid.uuid4().hex,
+        "parent_reference": None,
+        "reference": None,
+        "send_by_ms": monotonic_ms() + window_ms,
+    }
+    return ProviderCall(**(values | fields))
+
+
+def follow_up(operation: str, of: str | None, amount: int = AMOUNT, **fields: Any) -> ProviderCall:
+    """A new attempt at an existing payment."""
+    return authorize(operation=operation, parent_reference=of, amount=amount, **fields)

@@ -1,0 +1,84 @@
+"""The fake Adyen as a separate process, and what these suites ask of it."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from tests.support.ports import free_port
+
+ROOT = Path(__file__).parents[3]
+
+
+def token(method: str = "GOODCARD") -> str:
+    """A stored payment method of some shopper."""
+    return f"shopper-7.{method}"
+
+
+class FakeAdyen:
+    """One running process."""
+
+    def __init__(self, books: Path) -> None:
+        self.port = free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
+        command = [sys.executable, "-m", "tests.support.adyen.fake_adyen", str(self.port), str(books)]
+        self._process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL)
+        self._wait_until_ready()
+
+    def kill(self) -> None:
+        """As a power cut does."""
+        self._process.kill()
+        self._process.wait(timeout=60)
+
+    def call(self, path: str, said: dict[str, Any] | None = None) -> bytes:
+        """One request of a test's."""
+        body = None if said is None else json.dumps(said).encode()
+        request = urllib.request.Request(self.url + path, body, {"Content-Type": "application/json"})
+        with urllib.request.urlopen(request, timeout=30) as answer:
+            found: bytes = answer.read()
+            return found
+
+    def books(self, table: str, merchant_id: str) -> list[dict[str, Any]]:
+        """What one merchant's references are in."""
+        rows = json.loads(self.call("/_books"))[table]
+        return [row for row in rows if row["reference"].startswith(f"{merchant_id}.")]
+
+    async def event(self, payment_psp: str, code: str, **fields: Any) -> dict[str, Any]:
+        """Something happens to a payment there, and is to be told."""
+        said = {"payment_psp": payment_psp, "code": code} | fields
+        found: dict[str, Any] = json.loads(await asyncio.to_thread(self.call, "/_event", said))
+        return found
+
+    async def tell(self, *codes: str, times: int = 1) -> bytes:
+        """A signed body of everything that was not told yet (of these events), each so many times."""
+        return await asyncio.to_thread(self.call, "/_tell", {"times": times, "codes": list(codes)})
+
+    def _wait_until_ready(self) -> None:
+        give_up_at = time.monotonic() + 90
+        while True:
+            try:
+                self.call("/_books")
+                return
+            except OSError:
+                if time.monotonic() > give_up_at or self._process.poll() is not None:
+                    self.kill()
+                    raise
+                time.sleep(0.05)
+
+
+@contextmanager
+def fake_adyen(books: Path) -> Iterator[FakeAdyen]:
+    """A running fake, killed at the end."""
+    process = FakeAdyen(books)
+    try:
+        yield process
+    finally:
+        process.kill()

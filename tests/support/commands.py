@@ -1,0 +1,173 @@
+"""Commands as people run them: in processes of their own, or in this one where only their words matter."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import NamedTuple, Self
+
+import httpx
+import psutil
+import pytest
+
+from tallystick.cli import main
+from tests.support.ports import free_port
+
+#: A start on a busy machine, with initdb and migrations.
+READY_WITHIN_S = 120
+
+#: What has not happened by then does not happen, on however busy a machine.
+PATIENCE_S = 60
+
+
+class Ran(NamedTuple):
+    """How a command ended, and what it said."""
+
+    code: int
+    out: str
+    err: str
+
+
+def clean_environment(extra: Mapping[str, str]) -> dict[str, str]:
+    """This environment without settings of ours, but for those given."""
+    return {k: v for k, v in os.environ.items() if not k.startswith("TALLYSTICK_")} | dict(extra)
+
+
+def run_here(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], *arguments: str, **settings: str
+) -> Ran:
+    """Run a command in this process, with settings as ``database_url=…``."""
+    for name in [name for name in os.environ if name.startswith("TALLYSTICK_")]:
+        monkeypatch.delenv(name)
+    for name, value in settings.items():
+        monkeypatch.setenv(f"TALLYSTICK_{name.upper()}", value)
+    monkeypatch.setattr(sys, "argv", ["tallystick", *arguments])
+    before = signal.getsignal(signal.SIGTERM)
+    capsys.readouterr()
+    try:
+        main()
+        code = 0
+    except SystemExit as end:
+        code = end.code if isinstance(end.code, int) else 1
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    return Ran(code, *capsys.readouterr())
+
+
+def run_process(*arguments: str, timeout_s: float = 120, **settings: str) -> Ran:
+    """Run a command in a process of its own."""
+    environment = clean_environment({f"TALLYSTICK_{name.upper()}": value for name, value in settings.items()})
+    done = subprocess.run(
+        [sys.executable, "-m", "tallystick", *arguments],
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=timeout_s,
+    )
+    return Ran(done.returncode, done.stdout, done.stderr)
+
+
+def wait_until(condition: object, within_s: float = PATIENCE_S) -> bool:
+    """Whether a callable came true in time."""
+    assert callable(condition)
+    give_up = time.monotonic() + within_s
+    while time.monotonic() < give_up:
+        if condition():
+            return True
+        time.sleep(0.05)
+    return False
+
+
+class Up:
+    """``tallystick up`` on a data directory, in a process of its own."""
+
+    def __init__(self, data_dir: Path, **settings: str) -> None:
+        self.data_dir = data_dir
+        self.port, self.simulator_port = free_port(), free_port()
+        self.address = f"http://127.0.0.1:{self.port}"
+        self._log = data_dir.with_suffix(".log").open("ab")
+        self.process = subprocess.Popen(
+            [
+                *(sys.executable, "-m", "tallystick", "up", "--data-dir", str(data_dir)),
+                *("--port", str(self.port), "--simulator-port", str(self.simulator_port)),
+            ],
+            env=clean_environment({f"TALLYSTICK_{name.upper()}": value for name, value in settings.items()}),
+            stdout=self._log,
+            stderr=self._log,
+        )
+
+    def __enter__(self) -> Self:
+        assert wait_until(self._is_ready, READY_WITHIN_S), f"not ready: {self.said()[-2_000:]}"
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self.process.poll() is None:
+            self.process.terminate()
+            try:
+                self.process.wait(PATIENCE_S)
+            except subprocess.TimeoutExpired:
+                self.process.kill()
+                self.process.wait()
+        self._log.close()
+
+    @property
+    def key(self) -> str:
+        """The first-run API key."""
+        return (self.data_dir / "api-key").read_text().strip()
+
+    def said(self) -> str:
+        """Everything that it and its children printed."""
+        return self.data_dir.with_suffix(".log").read_text(errors="replace")
+
+    def children(self) -> dict[str, psutil.Process]:
+        """The role processes by name."""
+        found = {}
+        for child in psutil.Process(self.process.pid).children():
+            with contextlib.suppress(psutil.Error):  # it has just ended
+                command = child.cmdline()
+                if command[1:3] == ["-m", "tallystick"]:
+                    found[command[3]] = child
+        return found
+
+    def family(self) -> list[psutil.Process]:
+        """Every process below it."""
+        return psutil.Process(self.process.pid).children(recursive=True)
+
+    def server_pid(self) -> int | None:
+        """The embedded database's process, while it runs."""
+        file = self.data_dir / "postgres" / "postmaster.pid"
+        try:
+            pid = int(file.read_text().splitlines()[0])
+        except (FileNotFoundError, IndexError):
+            return None
+        return pid if psutil.pid_exists(pid) else None
+
+    def charges(self) -> int:
+        """How many charges the acquirer has booked."""
+        count, cursor = 0, "0"
+        while cursor is not None:
+            url = f"http://127.0.0.1:{self.simulator_port}/sim/charges?limit=1000&cursor={cursor}"
+            page = httpx.get(url, timeout=PATIENCE_S).json()
+            count, cursor = count + len(page["data"]), page["next_cursor"]
+        return count
+
+    def _is_ready(self) -> bool:
+        assert self.process.poll() is None, f"ended with {self.process.returncode}: {self.said()[-2_000:]}"
+        try:
+            return httpx.get(f"{self.address}/readyz", timeout=2).status_code == 200
+        except httpx.TransportError:
+            return False
+
+
+def is_gone(process: psutil.Process) -> bool:
+    """Whether a process has ended; one that nobody reaped has."""
+    try:
+        return not process.is_running() or process.status() == psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return True

@@ -1,0 +1,158 @@
+"""A worker that is killed in earnest: a process of its own, and SIGKILL at one of its statements.
+
+Starting Python takes longer than a worker's life here, so one process loads everything and forks for each life:
+
+    python -m tests.support.crash.killed_worker    one life as JSON a line in, how it ended a line out
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+import traceback
+from pathlib import Path
+from typing import Any, Final, Self, cast
+
+import asyncpg
+import msgspec
+from msgspec import Struct
+from msgspec.structs import replace
+
+from tallystick.flows.assembly import open_runtime
+from tallystick.flows.runtime import Runtime
+from tallystick.flows.webhooks.inbound.worker import Processing
+from tallystick.flows.webhooks.outbound.worker import Delivery
+from tallystick.kit.logs import configure_logging
+from tallystick.record.postgres.connections import connect
+from tallystick.record.postgres.inbox import Inbox
+from tallystick.record.postgres.reads import Reads
+from tallystick.record.sealing import sealer_of
+from tallystick.settings.load import Settings
+from tests.support.crash.killable import MortalConnection, MortalPool
+
+ROOT: Final = Path(__file__).parents[3]
+
+
+class Life(Struct, frozen=True):
+    """What a worker does, ``inbox`` or ``outbox``, until nothing is due. ``kill_at``: the point at which it kills
+    itself; None: it ends by itself."""
+
+    work: str
+    database_url: str
+    settings: Settings
+    kill_at: int | None
+
+
+class End(Struct, frozen=True):
+    """How a life ended, and the points that it came to, the last one included."""
+
+    killed: bool
+    points: list[str]
+
+
+class Lives:
+    """The process that has the lives. Each is over when ``live`` returns."""
+
+    def __init__(self) -> None:
+        command = [sys.executable, "-m", "tests.support.crash.killed_worker"]
+        self._process = subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._process.communicate()
+
+    def live(self, life: Life) -> End:
+        """Let one worker live and die. Raises AssertionError where it ended in a third way."""
+        assert self._process.stdin is not None and self._process.stdout is not None
+        self._process.stdin.write(msgspec.json.encode(life) + b"\n")
+        self._process.stdin.flush()
+        line = self._process.stdout.readline()
+        assert line, "the process that has the lives is gone"
+        return msgspec.json.decode(line, type=End)
+
+
+class Doomed:
+    """Counts points, and kills its process at one of them. Each point is told before it is survived."""
+
+    dead = False  # there is no afterlife here
+
+    def __init__(self, kill_at: int | None, told_fd: int) -> None:
+        self._kill_at = kill_at
+        self._told_fd = told_fd
+        self._count = 0
+        self.working = False
+
+    async def reach(self, point: str) -> None:
+        """A point where the process may die."""
+        if not self.working:
+            return
+        os.write(self._told_fd, point.split("\n")[0].encode() + b"\n")
+        if self._count == self._kill_at:
+            os.kill(os.getpid(), signal.SIGKILL)
+        self._count += 1
+
+
+async def _live(life: Life, doomed: Doomed) -> None:
+    async def connect_journal() -> Any:
+        timeout_ms = life.settings.journal_commit_timeout_ms
+        return MortalConnection(await connect(life.database_url, command_timeout_ms=timeout_ms), doomed)
+
+    async with open_runtime(life.settings, life.database_url, journal_connect=connect_journal) as runtime:
+        pool = cast(asyncpg.Pool, MortalPool(runtime.pool, doomed))
+        reads = Reads(pool, clock_shift_ms=life.settings.clock_shift_ms)
+        doomed.working = True
+        await _WORK[life.work](replace(runtime, pool=pool, reads=reads))
+        doomed.working = False
+
+
+async def _empty_inbox(runtime: Runtime) -> None:
+    processing = Processing(runtime, Inbox(runtime.pool, clock_shift_ms=runtime.settings.clock_shift_ms))
+    while await processing.round():
+        pass
+
+
+async def _empty_outbox(runtime: Runtime) -> None:
+    delivery = Delivery(runtime, sealer_of(runtime.settings))
+    while await delivery.round():
+        pass
+    await delivery.close()
+
+
+_WORK: Final = {"inbox": _empty_inbox, "outbox": _empty_outbox}
+
+
+def _born(life: Life) -> End:
+    """Fork, and wait for the end."""
+    told_fd, telling_fd = os.pipe()
+    child = os.fork()
+    if child == 0:
+        try:
+            os.close(told_fd)
+            asyncio.run(_live(life, Doomed(life.kill_at, telling_fd)))
+            os._exit(0)
+        except BaseException:
+            traceback.print_exc()
+            os._exit(1)
+    os.close(telling_fd)
+    with os.fdopen(told_fd) as told:
+        points = told.read().splitlines()
+    status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    assert status in (0, -signal.SIGKILL), f"ended with {status} after {points}"
+    return End(status != 0, points)
+
+
+def main() -> None:
+    """Live after life, until the input ends."""
+    configure_logging("error")
+    for line in sys.stdin.buffer:
+        sys.stdout.buffer.write(msgspec.json.encode(_born(msgspec.json.decode(line, type=Life))) + b"\n")
+        sys.stdout.buffer.flush()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,141 @@
+"""What the tests here stand on: envelopes made by hand, an intake and a worker on a real database."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from typing import Any
+
+import asyncpg
+from msgspec.structs import replace
+
+from tallystick.domain.notices import AttemptNotice, Notice
+from tallystick.domain.subjects import Payment
+from tallystick.domain.verdicts import Approved
+from tallystick.flows.runtime import Runtime
+from tallystick.flows.webhooks.inbound.envelope import Envelope
+from tallystick.flows.webhooks.inbound.intake import Arrival, Intake
+from tallystick.flows.webhooks.inbound.worker import Processing
+from tallystick.kit.ids import new_id, sibling_id
+from tallystick.record.postgres.connections import connect
+from tallystick.record.postgres.inbox import Inbox
+from tests.support.database import Database
+from tests.support.runtime import SETTINGS
+
+#: Retries fast enough for tests, and few enough to die of.
+WEBHOOK_SETTINGS = replace(
+    SETTINGS,
+    webhook_tries_limit=4,
+    webhook_backoff_base_ms=10,
+    webhook_backoff_cap_ms=40,
+    webhook_interval_ms=10,
+    webhook_lease_ms=2_000,
+    send_window_ms=60_000,  # a provider's call may wait here for a worker that is to overtake it
+)
+
+TRACE = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+
+
+def envelope(
+    name: str, notice: Notice | None = None, *, payment: Payment | None = None, body: bytes = b"{}", **fields: Any
+) -> Envelope:
+    """An event of the simulator by its provider's name for it."""
+    event_id = new_id("evt")
+    values: dict[str, Any] = {
+        "provider": "simulator",
+        "account": "main",
+        "provider_event_id": name,
+        "event_id": event_id,
+        "delivery_id": sibling_id("dlv", event_id),
+        "type": "charge.captured",
+        "received_at": datetime.now(UTC),
+        "occurred_at": None,
+        "charge_reference": None,
+        "merchant_id": payment.merchant_id if payment else None,
+        "payment_id": payment.payment_id if payment else None,
+        "traceparent": TRACE,
+        "digest": hashlib.sha256(body).digest(),
+        "notice": notice,
+    }
+    return Envelope(**values | fields)
+
+
+def arrival(one: Envelope) -> Arrival:
+    """The same again is a redelivery: a new delivery of the same event."""
+    return Arrival(one, datetime.now(UTC), b"sealed")
+
+
+def again(one: Envelope, **fields: Any) -> Envelope:
+    """Another delivery of an event, as the intake would make it: with ids of its own."""
+    event_id = new_id("evt")
+    return replace(one, event_id=event_id, delivery_id=sibling_id("dlv", event_id), **fields)
+
+
+def captured(payment: Payment, attempt_id: str, amount: int | None = None) -> AttemptNotice:
+    """The provider says that it captured."""
+    verdict = Approved(
+        amount=payment.amount if amount is None else amount,
+        currency=payment.currency,
+        effect="captured",
+        reference=f"ref_{attempt_id}",
+    )
+    return AttemptNotice(operation="authorize", attempt_id=attempt_id, verdict=verdict)
+
+
+@asynccontextmanager
+async def intake_on(
+    database: Database,
+    *,
+    connect_with: Callable[[], Awaitable[Any]] | None = None,
+    queue_limit: int = 10_000,
+    commit_timeout_ms: int = 30_000,
+    shift_ms: int = 0,
+) -> AsyncIterator[Intake]:
+    """An open intake."""
+
+    async def own() -> asyncpg.Connection:
+        return await connect(database.app_url, command_timeout_ms=30_000)
+
+    intake = Intake(
+        connect_with or own,
+        queue_limit=queue_limit,
+        commit_timeout_ms=commit_timeout_ms,
+        clock_shift_ms=shift_ms,
+    )
+    await intake.start()
+    try:
+        yield intake
+    finally:
+        await intake.stop()
+
+
+def processing_of(runtime: Runtime) -> Processing:
+    """A worker's inbox half."""
+    return Processing(runtime, Inbox(runtime.pool, clock_shift_ms=runtime.settings.clock_shift_ms))
+
+
+async def drain(runtime: Runtime, merchant_id: str | None = None, patience_s: float = 60) -> None:
+    """Process until nothing is open, of one merchant or of all."""
+    worker = processing_of(runtime)
+    still_open = "SELECT count(*) FROM inbox WHERE next_try_at IS NOT NULL AND ($1::text IS NULL OR merchant_id = $1)"
+    async with asyncio.timeout(patience_s):
+        while await runtime.pool.fetchval(still_open, merchant_id):
+            await worker.round()
+            await asyncio.sleep(0.005)
+
+
+async def accept(database: Database, envelopes: Sequence[Envelope]) -> None:
+    """Put envelopes into the inbox."""
+    async with intake_on(database) as intake:
+        await asyncio.gather(*(intake.accept([arrival(one)]) for one in envelopes))
+
+
+async def states(runtime: Runtime, merchant_id: str | None = None) -> dict[str, str]:
+    """Provider's event id -> state."""
+    rows = await runtime.pool.fetch(
+        "SELECT provider_event_id, state FROM inbox WHERE $1::text IS NULL OR merchant_id = $1", merchant_id
+    )
+    return {row[0]: row[1] for row in rows}

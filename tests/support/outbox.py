@@ -1,0 +1,112 @@
+"""A runtime, an endpoint registered as the API does it, and workers that go round by round."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from typing import Any
+
+from msgspec.structs import replace
+
+from tallystick.flows.runtime import Runtime
+from tallystick.flows.webhooks.outbound.address_policy import Guard
+from tallystick.flows.webhooks.outbound.endpoints import Registered
+from tallystick.flows.webhooks.outbound.worker import Delivery
+from tallystick.interfaces.api.routes.webhook_endpoints import endpoints_of
+from tallystick.record.sealing import sealer_of
+from tests.support.database import Database
+from tests.support.receivers import Receiver
+from tests.support.runtime import SETTINGS, BookedProvider, Client, read, runtime_of
+
+#: Patience that a busy machine does not exhaust; what a lane is leased for ends within the 10 s that tests let pass.
+OUTBOUND_SETTINGS = replace(
+    SETTINGS,
+    webhook_allow_private_addresses=True,
+    outbound_timeout_ms=2_500,
+    outbound_lease_ms=9_500,
+    outbound_interval_ms=10,
+)
+
+
+@asynccontextmanager
+async def runtime_for(database: Database, *, shift_ms: int = 0, **settings: Any) -> AsyncIterator[Runtime]:
+    """A runtime with a provider that approves everything."""
+    chosen = replace(OUTBOUND_SETTINGS, **settings)
+    async with runtime_of(database.app_url, BookedProvider(), shift_ms=shift_ms, settings=chosen) as runtime:
+        yield runtime
+
+
+@asynccontextmanager
+async def worker(runtime: Runtime, *, guard: Guard | None = None) -> AsyncIterator[Delivery]:
+    """One worker; nothing runs but the rounds that a test asks for."""
+    delivery = Delivery(runtime, sealer_of(runtime.settings), guard=guard)
+    try:
+        yield delivery
+    finally:
+        await delivery.close()
+
+
+@asynccontextmanager
+async def worker_at(database: Database, shift_ms: int, **settings: Any) -> AsyncIterator[Delivery]:
+    """A worker whose clock, and so every lease and due time as it sees them, is shifted."""
+    async with runtime_for(database, shift_ms=shift_ms, **settings) as runtime, worker(runtime) as delivery:
+        yield delivery
+
+
+async def register(
+    runtime: Runtime,
+    merchant_id: str,
+    receiver: Receiver | str,
+    types: Sequence[str] | None = None,
+    *,
+    guard: Guard | None = None,
+) -> Registered:
+    """An endpoint of this merchant, as the API registers it."""
+    url = receiver if isinstance(receiver, str) else receiver.url
+    return await endpoints_of(runtime, guard).register(
+        merchant_id, url=url, event_types=types, description=None, actor="key:test"
+    )
+
+
+async def drain(delivery: Delivery, rounds: int = 50) -> None:
+    """Round after round until nothing is due."""
+    for _ in range(rounds):
+        if await delivery.round() == 0:
+            return
+    raise AssertionError("there is always more to do")
+
+
+async def pay(runtime: Runtime, merchant_id: str, key: str, *, captured_later: bool = False) -> str:
+    """A captured payment: one message; two where the capture is an instruction of its own. Returns its id."""
+    client = Client(runtime, merchant_id)
+    payment_id: str = read(await client.create(key, manual=captured_later))["id"]
+    if captured_later:
+        await client.capture(f"{key}-capture", payment_id)
+    return payment_id
+
+
+async def deliveries(runtime: Runtime, merchant_id: str) -> list[dict[str, Any]]:
+    """Every delivery of a merchant, in the order in which a payment's are sent."""
+    rows = await runtime.pool.fetch(
+        "SELECT * FROM message_delivery WHERE merchant_id = $1 ORDER BY endpoint_id, payment_id, version", merchant_id
+    )
+    return [dict(row) for row in rows]
+
+
+async def tries(runtime: Runtime, merchant_id: str) -> list[dict[str, Any]]:
+    """Every try, oldest first."""
+    rows = await runtime.pool.fetch("SELECT * FROM message_try WHERE merchant_id = $1 ORDER BY try_id", merchant_id)
+    return [dict(row) for row in rows]
+
+
+async def endpoint(runtime: Runtime, endpoint_id: str) -> dict[str, Any]:
+    """An endpoint's row."""
+    row = await runtime.pool.fetchrow("SELECT * FROM webhook_endpoint WHERE endpoint_id = $1", endpoint_id)
+    assert row is not None
+    return dict(row)
+
+
+async def lanes(runtime: Runtime, merchant_id: str) -> int:
+    """How many lanes a merchant has."""
+    count: int = await runtime.pool.fetchval("SELECT count(*) FROM message_lane WHERE merchant_id = $1", merchant_id)
+    return count

@@ -1,0 +1,107 @@
+"""The invariants, asked of a record that exists on paper alone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from itertools import groupby
+
+from msgspec.structs import replace
+
+from tallystick.domain.change import Change
+from tallystick.domain.replay import Step, replay
+from tallystick.oversight.invariants import history, ledger, messages
+from tallystick.oversight.invariants.finding import Finding
+from tallystick.record.postgres.payment_record import PaymentRecord, Refusal, Told, WatchedAttempt
+from tallystick.record.postgres.subject_rows import json_text
+from tests.support.paper_record import PaperRecord
+
+LOOKS: tuple[Callable[[PaymentRecord], object], ...] = (
+    ledger.captured_within_authorized,
+    ledger.refunds_within_captured,
+    ledger.one_currency_per_payment,
+    ledger.postings_follow_the_chart,
+    ledger.holds_match,
+    ledger.refunds_in_flight_match,
+    ledger.captured_money_is_owed,
+    ledger.disputes_are_reserved,
+    ledger.suspense_is_explained,
+    history.versions_without_gaps,
+    history.legal_edges_only,
+    history.history_replays_to_state,
+    history.rejections_met_history,
+    messages.steps_are_told,
+)
+
+
+def _steps(change: Change) -> list[Step]:
+    return [
+        Step(
+            merchant_id=step.merchant_id,
+            subject_id=step.subject_id,
+            version=step.version,
+            change_id=change.change_id,
+            subject=step.subject,
+            payment_id=step.payment_id,
+            from_state=step.from_state,
+            to_state=step.to_state,
+            event=step.event,
+            at=step.at,
+            change=json_text(step.change),
+            evidence=None if step.evidence is None else json_text(step.evidence),
+        )
+        for step in change.transitions
+    ]
+
+
+def _as_read(record: PaperRecord) -> PaymentRecord:
+    """The record on paper, as the invariants read it from the database."""
+    stored = record.stored
+    steps = sorted((s for c in record.changes for s in _steps(c)), key=lambda s: (s.subject_id, s.version))
+    histories = {subject_id: tuple(group) for subject_id, group in groupby(steps, key=lambda s: s.subject_id)}
+    # The schedule is recovery's, and no part of history.
+    kept = [replace(each, schedule=type(each.schedule)()) for each in stored.attempts]
+    return PaymentRecord(
+        payment=stored.payment,
+        due_at=None,
+        refunds=stored.refunds,
+        disputes=stored.disputes,
+        attempts=[
+            WatchedAttempt(attempt=each, next_check_at=None, parked_at=None, parked_for_ms=None, settled_for_ms=0)
+            for each in kept
+        ],
+        histories=histories,
+        replays={subject_id: replay(each) for subject_id, each in histories.items()},
+        transfers=record.transfers,
+        refusals=[
+            Refusal(
+                payment_id=each.payment_id,
+                rejection_id=each.rejection_id,
+                subject_id=each.subject_id,
+                state=each.state,
+                version=each.version,
+                event=each.event,
+                origin=each.origin,
+                alert=each.alert,
+                idempotency_key=each.idempotency_key,
+            )
+            for each in record.rejections
+        ],
+        answers={},
+        messages=[
+            Told(
+                payment_id=each.payment_id,
+                version=each.version,
+                subject_id=each.subject_id,
+                message_id=each.message_id,
+                type=each.type,
+                body=each.body,
+            )
+            for each in record.messages
+        ],
+    )
+
+
+def broken(record: PaperRecord) -> list[Finding]:
+    """What the invariants of a payment find."""
+    read = _as_read(record)
+    return [finding for look in LOOKS for finding in look(read)]  # type: ignore[attr-defined]  # generators

@@ -45,7 +45,8 @@ BREAKS = (
         "postings_follow_the_chart",
         "once more",
         "INSERT INTO transfer"
-        " SELECT merchant_id, payment_id, subject_id, version, leg + 1, kind, debit, credit, amount, currency, at, stream_id"
+        " SELECT merchant_id, payment_id, subject_id, version, leg + 1, kind, debit, credit, amount, currency, at,"
+        " stream_id"
         f" FROM transfer {_OF} stream_id = '{{captured}}'",
     ),
     Break(
@@ -376,7 +377,8 @@ BREAKS = (
     Break(
         "steps_are_told",
         "what did not happen",
-        "INSERT INTO outbox SELECT merchant_id, NULL, version, 're_nobody', 'msg_x', type, body, at, NULL, NULL, stream_id"
+        "INSERT INTO outbox"
+        " SELECT merchant_id, NULL, version, 're_nobody', 'msg_x', type, body, at, NULL, NULL, stream_id"
         f" FROM outbox {_OF} subject_id = '{{captured}}'",
     ),
     Break(

@@ -1,7 +1,7 @@
 """The one list of invariants: what must be true of the record at every moment, whatever retries, races and crashes do.
 
-``verify``, the tests, the demo and the drills all read this list. An invariant looks at one stream or payment after another
-(a pure function), at one merchant's book (a statement), at the platform (a statement), or at several of these.
+``verify``, the tests, the demo and the drills all read this list. An invariant looks at one stream or payment after
+another (a pure function), at one merchant's book (a statement), at the platform (a statement), or at several of these.
 """
 
 from __future__ import annotations

@@ -6,8 +6,8 @@ from tallystick.domain.kinds import KINDS, SubjectKind, heads, members_of
 
 
 def orphans_statement() -> str:
-    """For a merchant ($1): (subject_id, detail) of each row of history, ledger, rejections and messages whose subject or
-    stream is not there, and of each subject whose stream is not there."""
+    """For a merchant ($1): (subject_id, detail) of each row of history, ledger, rejections and messages without its
+    subject or stream, and of each subject without its stream."""
     parts = [_history()]
     for table, name, what in (
         ("outbox", "message_id", "message"),

@@ -9,11 +9,11 @@ import asyncpg
 from msgspec import Struct
 
 from tallystick.domain.instruction import StoredInstruction
-from tallystick.domain.kinds import ATTEMPT_KIND, DISPUTE_KIND, PAYMENT_KIND, REFUND_KIND
+from tallystick.domain.kinds import ATTEMPT_KIND, DISPUTE_KIND, PAYMENT_KIND, REFUND_KIND, SubjectKind
 from tallystick.domain.snapshot import PaymentSnapshot
-from tallystick.domain.subjects import Attempt, Dispute, Payment, Refund
+from tallystick.domain.subjects import Attempt, Dispute, Payment, Refund, Subject
 from tallystick.record.postgres import sql
-from tallystick.record.postgres.subject_reads import Row, subject_of
+from tallystick.record.postgres.subject_reads import Row, reader, subject_of
 
 Owned = TypeVar("Owned", Attempt, Refund, Dispute)
 
@@ -117,6 +117,12 @@ class Reads:
         """A refund and whether it is in doubt."""
         record = await self._pool.fetchrow(READS["refund"], merchant_id, refund_id, self.clock_shift_ms)
         return None if record is None else (refund_of(record), record["in_doubt"])
+
+    async def subject(self, kind: SubjectKind, merchant_id: str, subject_id: str) -> Subject | None:
+        """One subject of any kind."""
+        statement = f"SELECT * FROM {kind.table} WHERE merchant_id = $1 AND {kind.id_field} = $2"
+        record = await self._pool.fetchrow(statement, merchant_id, subject_id)
+        return None if record is None else reader(kind)(record)
 
     async def dispute(self, merchant_id: str, dispute_id: str) -> Dispute | None:
         """A dispute."""

@@ -55,7 +55,7 @@ def _steps(change: Change) -> list[HistoryStep]:
     ]
 
 
-def _as_read(record: PaperRecord) -> PaymentRecord:
+def as_read(record: PaperRecord) -> PaymentRecord:
     """The record on paper, as the invariants read it from the database."""
     stored = record.stored
     steps = sorted((s for c in record.changes for s in _steps(c)), key=lambda s: (s.subject_id, s.version))
@@ -104,5 +104,5 @@ def _as_read(record: PaperRecord) -> PaymentRecord:
 
 def broken(record: PaperRecord) -> list[Finding]:
     """What the invariants of a payment find."""
-    read = _as_read(record)
+    read = as_read(record)
     return [finding for look in LOOKS for finding in look(read)]  # type: ignore[attr-defined]  # generators

@@ -164,6 +164,16 @@ def suspense_is_explained(record: PaymentRecord) -> Iterator[Finding]:
     for transfer in record.transfers:
         if suspense in (transfer.debit, transfer.credit) and not _is_late(record, transfer):
             yield Finding(transfer.subject_id, f"version {transfer.version} posted to suspense without a late effect")
+    for subject_id, event, amount in _late_amounts(record):
+        stands = -sum(
+            _moves(row, suspense)
+            for row in record.transfers
+            if row.subject_id == subject_id
+            and (step := record.step(subject_id, row.version)) is not None
+            and step.event == event
+        )
+        if stands != amount:
+            yield Finding(subject_id, f"has {stands} in suspense by {event}, its late money is {amount}")
     alerts = {rejection.subject_id for rejection in record.rejections if rejection.alert}
     for watched in record.attempts:
         attempt = watched.attempt
@@ -176,6 +186,14 @@ def suspense_is_explained(record: PaymentRecord) -> Iterator[Finding]:
             yield Finding(dispute.dispute_id, "had a late effect, and no rejection raised an alert")
         if (stands := -sum(_moves(row, suspense) for row in rows)) != (due := suspended(dispute)):
             yield Finding(dispute.dispute_id, f"has {stands} in suspense, its movements leave {due} unexplained")
+
+
+def _late_amounts(record: PaymentRecord) -> Iterator[tuple[str, str, int]]:
+    """What the payment and its refunds say of late money: what came in, and what was paid out. Money that the retired
+    edge brought is in no amount."""
+    yield record.payment.payment_id, "late_capture", record.payment.amount_late
+    for refund in record.refunds:
+        yield refund.refund_id, "late_refund", -refund.amount_late
 
 
 def _is_late(record: PaymentRecord, transfer: Transfer) -> bool:

@@ -69,7 +69,7 @@ class Processing:
         return len(events)
 
     async def _claim(self) -> tuple[str, list[Claimed]]:
-        settings, lease = self._runtime.settings, new_id("req")
+        settings, lease = self._runtime.settings, new_id("lse")
         return lease, await self._inbox.claim(settings.webhook_batch, lease, settings.webhook_lease_ms)
 
     async def _batch(self, lease: str, events: Sequence[Claimed]) -> int:

@@ -129,7 +129,7 @@ class Delivery:
         if not chosen:
             return 0
         leased_ms = monotonic_ms()
-        claimed = await self.book.claim(chosen, new_id("req"), settings.outbound_lease_ms)
+        claimed = await self.book.claim(chosen, new_id("lse"), settings.outbound_lease_ms)
         secrets = await self.book.signing_secrets(one.held.lane[:2] for one in claimed)
         # An answer may take its whole time-out, and its result a moment to be written.
         write_by_ms = leased_ms + settings.outbound_lease_ms - 2 * settings.outbound_timeout_ms

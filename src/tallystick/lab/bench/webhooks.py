@@ -27,7 +27,7 @@ from tallystick.domain.change import Acknowledgement, Change
 from tallystick.domain.verdicts import Approved, Pending
 from tallystick.flows.assembly import open_runtime
 from tallystick.flows.webhooks.inbound.worker import Processing
-from tallystick.kit.clock import rfc3339, utc_now
+from tallystick.kit.clock import utc_now
 from tallystick.kit.ids import new_id
 from tallystick.lab.bench.ceiling import CONNECTIONS as CEILING_CONNECTIONS
 from tallystick.lab.bench.ceiling import Statement, play, record_batch, unseen_by_collector
@@ -158,7 +158,7 @@ def burst(payments: Sequence[Change], deliveries: int, chance: random.Random) ->
 def _event(create: Change) -> bytes:
     """The acquirer tells that a payment was captured, in its own words."""
     attempt = create.attempts[0]
-    at = rfc3339(utc_now())
+    at = utc_now().strftime("%Y-%m-%dT%H:%M:%S.%fZ")
     data = {
         "merchant_id": attempt.merchant_id,
         "payment_id": attempt.payment_id,

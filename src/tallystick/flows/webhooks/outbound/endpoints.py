@@ -26,7 +26,6 @@ DISABLED_REASONS: Final = (BY_REQUEST, GONE, FAILING)
 #: Messages that one request may have sent again: seconds of work; the rest is for the next request.
 RESEND_LIMIT: Final = 1_000
 
-
 #: What was in the way may be deleted before it is looked at; when that happens twice, there are too many endpoints.
 _REGISTER_TRIES: Final = 2
 
@@ -45,10 +44,6 @@ class UrlTaken(TallystickError):
 
 class BacklogTooLong(TallystickError):
     """More messages wait to be dispatched than can be worked off at once; trying again goes on where this stopped."""
-
-
-class EndpointDisabled(TallystickError):
-    """Nothing is sent to a disabled endpoint."""
 
 
 class Registered(Struct, frozen=True):

@@ -21,7 +21,7 @@ def made_in(tree: ast.AST) -> Iterator[str]:
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in MAKERS:
             prefix = node.args[0]
             assert isinstance(prefix, ast.Constant), f"line {node.lineno}: a prefix that this test cannot read"
-            yield prefix.value
+            yield str(prefix.value)
 
 
 def test_the_table_is_what_the_source_makes() -> None:

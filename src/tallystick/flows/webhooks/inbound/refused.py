@@ -49,7 +49,7 @@ class Refusals:
         if self._flushing is not None:
             await self._flushing
         await self.flush()
-        self._lines.tell()
+        self._lines.flush()
 
     def count(self, provider: str, account: str, reason: str) -> None:
         """One more, in this hour."""

@@ -9,7 +9,7 @@ from typing import Final
 from msgspec import Struct
 
 from tallystick.domain.errors import TallystickError
-from tallystick.flows.webhooks.outbound.address_policy import Guard
+from tallystick.flows.webhooks.outbound.address_policy import AddressPolicy
 from tallystick.flows.webhooks.outbound.dispatch import Dispatch
 from tallystick.flows.webhooks.outbound.signing import new_secret
 from tallystick.kit.ids import new_id
@@ -71,12 +71,12 @@ class Endpoints:
     """The rules. Everything raises what asyncpg raises, too."""
 
     def __init__(
-        self, book: EndpointBook, dispatch: Dispatch, sealer: Sealer, guard: Guard, settings: Settings
+        self, book: EndpointBook, dispatch: Dispatch, sealer: Sealer, policy: AddressPolicy, settings: Settings
     ) -> None:
         self._book = book
         self._dispatch = dispatch
         self._sealer = sealer
-        self._guard = guard
+        self._policy = policy
         self._settings = settings
 
     async def register(
@@ -86,9 +86,9 @@ class Endpoints:
 
         Raises UrlRefused, UrlTaken, TooManyEndpoints, BacklogTooLong.
         """
-        await self._guard.check(url)
+        await self._policy.check(url)
         if not await self._dispatch.flush(merchant_id):
-            raise BacklogTooLong("messages of before are still being dispatched")
+            raise BacklogTooLong("earlier messages are still being dispatched")
         endpoint_id, secret = new_id("we"), new_secret()
         for _ in range(_REGISTER_TRIES):
             if await self._book.register(
@@ -135,6 +135,6 @@ def secret_seal(merchant_id: str, endpoint_id: str, secret_id: str) -> bytes:
     return f"webhook secret {merchant_id}/{endpoint_id}/{secret_id}".encode()
 
 
-def guard_of(settings: Settings) -> Guard:
-    """The guard by the settings."""
-    return Guard(allow_private=settings.webhook_allow_private_addresses)
+def address_policy(settings: Settings) -> AddressPolicy:
+    """Where endpoints may be, by the settings."""
+    return AddressPolicy(allow_private=settings.webhook_allow_private_addresses)

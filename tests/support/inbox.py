@@ -18,7 +18,7 @@ from tallystick.domain.verdicts import Approved
 from tallystick.flows.runtime import Runtime
 from tallystick.flows.webhooks.inbound.envelope import Envelope
 from tallystick.flows.webhooks.inbound.intake import Arrival, Intake
-from tallystick.flows.webhooks.inbound.worker import Processing
+from tallystick.flows.webhooks.inbound.worker import InboxWorker
 from tallystick.kit.ids import new_id, sibling_id
 from tallystick.record.postgres.connections import connect
 from tallystick.record.postgres.inbox import Inbox
@@ -112,14 +112,14 @@ async def intake_on(
         await intake.stop()
 
 
-def processing_of(runtime: Runtime) -> Processing:
+def inbox_worker_of(runtime: Runtime) -> InboxWorker:
     """A worker's inbox half."""
-    return Processing(runtime, Inbox(runtime.pool, clock_shift_ms=runtime.settings.clock_shift_ms))
+    return InboxWorker(runtime, Inbox(runtime.pool, clock_shift_ms=runtime.settings.clock_shift_ms))
 
 
 async def drain(runtime: Runtime, merchant_id: str | None = None, patience_s: float = 60) -> None:
     """Process until nothing is open, of one merchant or of all."""
-    worker = processing_of(runtime)
+    worker = inbox_worker_of(runtime)
     still_open = "SELECT count(*) FROM inbox WHERE next_try_at IS NOT NULL AND ($1::text IS NULL OR merchant_id = $1)"
     async with asyncio.timeout(patience_s):
         while await runtime.pool.fetchval(still_open, merchant_id):

@@ -38,7 +38,7 @@ def list_lane(
     """List the lane, oldest first. Exits 1 where anything in it is overdue."""
 
     async def lane(runtime: Runtime, book: ScheduleBook) -> list[Parked]:
-        return list(await lane_of.lane(runtime, book, merchant, limit))
+        return list(await lane_of.parked_attempts(runtime, book, merchant, limit))
 
     settings = settings_from(data_dir)
     parked = _with_runtime(settings, lane)

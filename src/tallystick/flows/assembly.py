@@ -10,10 +10,10 @@ from typing import Any
 from tallystick.flows.admission import InFlight
 from tallystick.flows.runtime import Runtime
 from tallystick.flows.webhooks.inbound.intake import Intake
-from tallystick.flows.webhooks.inbound.refused import Refusals
+from tallystick.flows.webhooks.inbound.rejected import RejectedDeliveries
 from tallystick.kit.clock import Clock
 from tallystick.providers.port import Provider
-from tallystick.providers.registry import configured_providers, guarded
+from tallystick.providers.registry import bounded, configured_providers
 from tallystick.record.journal import Journal, JournalLimits
 from tallystick.record.next_action_seal import ActionSeal
 from tallystick.record.postgres.batch import Connection
@@ -45,14 +45,15 @@ async def open_intake(settings: Settings, database_url: str) -> AsyncIterator[In
 
 
 @asynccontextmanager
-async def open_refusals(runtime: Runtime) -> AsyncIterator[Refusals]:
-    """The counts of refused webhooks, open; leaving writes what is left."""
-    refusals = Refusals(RefusalBook(runtime.pool, clock_shift_ms=runtime.settings.clock_shift_ms), runtime.clock)
-    await refusals.start()
+async def open_rejected_deliveries(runtime: Runtime) -> AsyncIterator[RejectedDeliveries]:
+    """The counts of rejected deliveries, open; leaving writes what is left."""
+    book = RefusalBook(runtime.pool, clock_shift_ms=runtime.settings.clock_shift_ms)
+    rejected = RejectedDeliveries(book, runtime.clock)
+    await rejected.start()
     try:
-        yield refusals
+        yield rejected
     finally:
-        await refusals.stop()
+        await rejected.stop()
 
 
 @asynccontextmanager
@@ -64,7 +65,7 @@ async def open_runtime(
     journal_connect: Callable[[], Awaitable[Connection]] | None = None,
 ) -> AsyncIterator[Runtime]:
     """Everything open, and closed again in the reverse order: flows first get ``drain_timeout_ms`` to end. Raises
-    SettingsError for sealing keys that are none, and what opening the database raises.
+    SettingsError for malformed sealing keys, and what opening the database raises.
 
     ``providers`` and ``journal_connect`` are for tests and benchmarks that bring their own.
     """
@@ -84,7 +85,7 @@ async def open_runtime(
     actions = ActionSeal(sealer_of(settings))
     pool = await open_pool(database_url, settings)
     journal = Journal(journal_connect or own_connection, limits, clock_shift_ms=settings.clock_shift_ms)
-    connectors = dict(providers) if providers is not None else guarded(settings, configured_providers(settings))
+    connectors = dict(providers) if providers is not None else bounded(settings, configured_providers(settings))
     runtime = Runtime(
         settings=settings,
         journal=journal,
@@ -92,7 +93,7 @@ async def open_runtime(
         providers=connectors,
         clock=Clock(shift_ms=settings.clock_shift_ms),
         flows=InFlight(settings.in_flight_limit),
-        chance=random.Random(),
+        jitter=random.Random(),
         actions=actions,
         pool=pool,
     )

@@ -30,7 +30,7 @@ class Runtime(Struct, frozen=True, kw_only=True):
     providers: Mapping[str, Provider]
     clock: Clock
     flows: InFlight
-    chance: random.Random
+    jitter: random.Random
     actions: ActionSeal
     pool: asyncpg.Pool
 
@@ -52,7 +52,7 @@ class Runtime(Struct, frozen=True, kw_only=True):
     def checks(self, provider: str) -> Checks:
         """What is kept for later of what an attempt became."""
         settings = self.settings
-        first_ms = backoff_ms(0, settings.recovery_backoff_base_ms, settings.recovery_backoff_cap_ms, self.chance)
+        first_ms = backoff_ms(0, settings.recovery_backoff_base_ms, settings.recovery_backoff_cap_ms, self.jitter)
         return Checks(
             unknown_in_ms=first_ms,
             pending_in_ms=settings.pending_poll_ms,

@@ -25,7 +25,7 @@ ANSWER_LIMIT_BYTES: Final = 1_048_576
 #: Idle connections are dropped before common servers (60-75 s) drop them, so that few requests meet a closing one.
 KEEPALIVE_S: Final = 15
 
-#: How the reason of a connection that could not be made begins. It counts against a provider (``guarded``).
+#: How the reason of a connection that could not be made begins. It counts against a provider (``circuit``).
 UNREACHABLE: Final = "no connection"
 
 _send_by_ms: ContextVar[int | None] = ContextVar("send_by_ms", default=None)

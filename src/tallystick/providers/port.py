@@ -7,12 +7,15 @@ A connector translates, and decides nothing: what a verdict does to a payment is
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Literal, Protocol
 
 from msgspec import Struct
 
 from tallystick.domain.traits import Traits
 from tallystick.domain.verdicts import Verdict
+
+#: ``open``: calls are refused until a wait is over. ``half_open``: single calls probe whether the provider answers.
+CircuitState = Literal["closed", "open", "half_open"]
 
 
 class ProviderCall(Struct, frozen=True, kw_only=True):
@@ -34,11 +37,24 @@ class ProviderCall(Struct, frozen=True, kw_only=True):
 
 
 class Provider(Protocol):
-    """A payment provider. No method raises for anything that the provider or the network does."""
+    """A payment provider. No method raises for anything that the provider or the network does.
+
+    Connectors are subclasses, so that they have the circuit of one that stands alone: always closed.
+    """
 
     name: str
     account: str  # whose account at the provider the calls are made with; webhooks name it in their path
     traits: Traits
+
+    @property
+    def circuit(self) -> CircuitState:
+        """Whether calls go through to the provider."""
+        return "closed"
+
+    @property
+    def rests(self) -> bool:
+        """Whether the circuit is known to refuse whatever is sent now."""
+        return False
 
     def supports(self, payment_method: str) -> bool:
         """Whether the provider can be asked to charge this token at all."""

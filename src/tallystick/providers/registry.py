@@ -10,7 +10,7 @@ from tallystick.providers.adyen.calls import THREADS as ADYEN_THREADS
 from tallystick.providers.adyen.calls import AdyenProvider
 from tallystick.providers.adyen.receiver import AdyenReceiver
 from tallystick.providers.adyen.setup import adyen_provider
-from tallystick.providers.circuit import Guarded, Limits
+from tallystick.providers.circuit import BoundedProvider, Limits
 from tallystick.providers.port import Provider
 from tallystick.providers.receiver import Receiver
 from tallystick.providers.simulator.receiver import SimulatorReceiver
@@ -31,7 +31,7 @@ def configured_providers(settings: Settings) -> dict[str, Provider]:
     return {provider.name: provider for provider in found if provider is not None}
 
 
-def guarded(settings: Settings, providers: Mapping[str, Provider]) -> dict[str, Provider]:
+def bounded(settings: Settings, providers: Mapping[str, Provider]) -> dict[str, Provider]:
     """Each behind its limits. Call it inside a running event loop."""
     limits = Limits(
         calls_at_once=settings.provider_connections,
@@ -45,7 +45,7 @@ def guarded(settings: Settings, providers: Mapping[str, Provider]) -> dict[str, 
     )
     adyen = replace(limits, calls_at_once=min(limits.calls_at_once, ADYEN_THREADS))
     return {
-        name: Guarded(provider, adyen if isinstance(provider, AdyenProvider) else limits)
+        name: BoundedProvider(provider, adyen if isinstance(provider, AdyenProvider) else limits)
         for name, provider in providers.items()
     }
 

@@ -73,10 +73,6 @@ class Supervisor:
         """Returns when a child says that it cannot run as configured."""
         await self._refused.wait()
 
-    def pids(self) -> dict[str, int]:
-        """The newest process of each child, by name."""
-        return {child.role.name: child.process.pid for child, _ in self._kept}
-
     async def drain(self) -> None:
         """Stop the children one after another, the last started first. One that needs longer than the limit is
         killed: recovery will find what it left open."""

@@ -17,7 +17,7 @@ from msgspec.structs import replace
 from tallystick.flows.assembly import open_runtime
 from tallystick.flows.runtime import Runtime
 from tallystick.flows.webhooks.inbound.envelope import Envelope, envelope_of
-from tallystick.flows.webhooks.inbound.worker import Processing
+from tallystick.flows.webhooks.inbound.worker import InboxWorker
 from tallystick.kit.ids import new_id
 from tallystick.oversight.invariants import simulator_charges, tally, verify
 from tallystick.providers.simulator.receiver import SimulatorReceiver
@@ -29,7 +29,7 @@ from tests.support.crash.scenario import SETTINGS, STEP_MS, gone
 from tests.support.database import Database
 from tests.support.event_sink import Sink, sink, wait_until
 from tests.support.inbox import accept
-from tests.support.outbox import deliveries, drain, lanes, pay, register, runtime_for, tries, worker_at
+from tests.support.outbox import deliveries, drain, pay, queues, register, runtime_for, tries, worker_at
 from tests.support.receivers import heard, receiving
 from tests.support.runtime import Client, read
 
@@ -134,7 +134,7 @@ async def live(lives: Lives, runtime: Runtime, life: Life) -> End:
 async def processed(runtime: Runtime, shift_ms: int) -> None:
     """What a worker that nobody kills finds when the leases of the dead have run out."""
     runtime.journal.clock_shift_ms = runtime.reads.clock_shift_ms = runtime.clock.shift_ms = shift_ms
-    processing = Processing(runtime, Inbox(runtime.pool, clock_shift_ms=shift_ms))
+    processing = InboxWorker(runtime, Inbox(runtime.pool, clock_shift_ms=shift_ms))
     while await processing.round():
         pass
 
@@ -242,7 +242,7 @@ async def test_the_outgoing_worker_killed_at_every_statement(
                 (one["message_id"], one["number"], one["result"]) for one in await tries(runtime, fresh_merchant)
             )
             assert logged == [(message_id, 1, "delivered") for message_id in sorted(told)], where
-            assert await lanes(runtime, fresh_merchant) == 0, where
+            assert await queues(runtime, fresh_merchant) == 0, where
             number += 1
     with capsys.disabled():
         print(f"\n  the outgoing worker killed at {len(points)} points", end="")

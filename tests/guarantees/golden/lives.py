@@ -35,14 +35,10 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 import msgspec
-from msgspec.structs import replace
 
-from tallystick.decisions.dispositions import Ask, Decided
-from tallystick.decisions.draft import Step
-from tallystick.decisions.events import decide_notice
+from tallystick.decisions.change_builder import Cause
 from tallystick.decisions.instructions import (
     Instruction,
-    Terms,
     cancel_payment,
     capture_payment,
     create_payment,
@@ -50,15 +46,19 @@ from tallystick.decisions.instructions import (
     expire_payment,
 )
 from tallystick.decisions.late_effects import observe_authorization
-from tallystick.decisions.messages import TYPES
+from tallystick.decisions.provider_events.dispositions import Ask, Decided
+from tallystick.decisions.provider_events.route import decide_notice
 from tallystick.decisions.resubmission import park, resubmit
-from tallystick.decisions.settlement import give_up, settle
-from tallystick.decisions.stored import Checks, Stored
-from tallystick.ids import derived_id
-from tallystick.lifecycle import ATTEMPT_OPEN
-from tallystick.model import Attempt, Change, Message
-from tallystick.movement import Movement
-from tallystick.providers.base import (
+from tallystick.decisions.terms import Checks, Terms
+from tallystick.decisions.verdicts import apply_verdict, give_up
+from tallystick.domain.change import Change, Message, Transition
+from tallystick.domain.dispute_movement import Movement
+from tallystick.domain.lifecycles.attempt import ATTEMPT_OPEN
+from tallystick.domain.lifecycles.machines import MACHINES
+from tallystick.domain.notices import AttemptNotice, ChargeNotice, DisputeNotice, Notice, RefundNotice
+from tallystick.domain.snapshot import PaymentSnapshot, opened_by
+from tallystick.domain.subjects import Attempt
+from tallystick.domain.verdicts import (
     Approved,
     Declined,
     NotFound,
@@ -69,7 +69,7 @@ from tallystick.providers.base import (
     Unknown,
     Verdict,
 )
-from tallystick.providers.notices import AttemptNotice, ChargeNotice, DisputeNotice, Notice, RefundNotice
+from tallystick.kit.ids import derived_id
 
 MERCHANT: Final = "m1"
 PROVIDER: Final = "simulator"
@@ -127,10 +127,10 @@ class Life:
         self._numbers: Counter[str] = Counter()
         self._versions: Counter[str] = Counter()
         self.changes: list[Change] = []
-        self._stored: Stored | None = None
+        self._stored: PaymentSnapshot | None = None
 
     @property
-    def stored(self) -> Stored:
+    def stored(self) -> PaymentSnapshot:
         """The payment with its attempts, refunds and disputes, as it is now."""
         assert self._stored is not None, "a life begins with create"
         return self._stored
@@ -260,7 +260,7 @@ class Life:
 
     def _settle(self, call: str, word: str) -> None:
         attempt_id, verdict = self.attempt(call).attempt_id, self.verdict(call, word)
-        change = settle(self.stored, attempt_id, verdict, self._step(), self._id("rej"), _CHECKS)
+        change = apply_verdict(self.stored, attempt_id, verdict, self._step(), self._id("rej"), _CHECKS)
         if change is not None:
             self._commit(change)
 
@@ -293,7 +293,7 @@ class Life:
             self.notice(event),
             provider=PROVIDER,
             account=ACCOUNT,
-            step=self._step(),
+            cause=self._step(),
             rejection_id=self._id("rej"),
             checks=_CHECKS,
             charge=CHARGE,
@@ -306,17 +306,7 @@ class Life:
             assert step.version == self._versions[step.subject_id] + 1, f"{step.subject_id} is stale"
             self._versions[step.subject_id] = step.version
         self.changes.append(change)
-        if self._stored is None:
-            assert change.payment is not None
-            self._stored = Stored(payment=change.payment, attempts=())
-        before = self._stored
-        self._stored = replace(
-            before,
-            payment=change.payment or before.payment,
-            attempts=_newer(before.attempts, change.attempts, "attempt_id"),
-            refunds=_newer(before.refunds, _present(change.refund), "refund_id"),
-            disputes=_newer(before.disputes, _present(change.dispute), "dispute_id"),
-        )
+        self._stored = opened_by(change) if self._stored is None else self._stored.after(change)
 
     def _reference(self, attempt: Attempt) -> str:
         """The provider's name for a call: an authorization is called as its charge."""
@@ -325,10 +315,10 @@ class Life:
         same = [each.attempt_id for each in self.stored.attempts if each.operation == attempt.operation]
         return f"{attempt.operation}_theirs_{same.index(attempt.attempt_id) + 1}"
 
-    def _step(self) -> Step:
+    def _step(self) -> Cause:
         change_id = self._id("chg")
         at = AT + timedelta(seconds=self._numbers["chg"])
-        return Step(change_id=change_id, at=at, cause="golden", actor="golden")
+        return Cause(change_id=change_id, at=at, trigger="golden", actor="golden")
 
     def _instruction(self) -> Instruction:
         step = self._step()
@@ -407,13 +397,13 @@ def told(life: Life) -> list[dict[str, Any]]:
 
 
 def lost(life: Life) -> list[str]:
-    """The types of messages that are lost today: a change tells of a subject's last step alone, and where that one is
-    not told, of none of the steps before it either."""
+    """The types of messages that were lost while a change told of a subject's last step alone: where that one is not
+    told, none of the steps before it was."""
     found = []
     for change in life.changes:
         steps: dict[str, list[str | None]] = {}
         for step in change.transitions:
-            steps.setdefault(step.subject_id, []).append(TYPES.get((step.subject, step.event)))
+            steps.setdefault(step.subject_id, []).append(_told(step))
         for types in steps.values():
             if types[-1] is None:
                 found += [kind for kind in types if kind is not None]
@@ -424,7 +414,7 @@ def _consistent(message: Message) -> dict[str, Any]:
     """The body, which repeats what the row beside it says."""
     body: dict[str, Any] = msgspec.json.decode(message.body)
     said = (body["id"], body["type"], body["payment_id"], body["version"], body["data"]["id"])
-    assert said == (message.message_id, message.type, message.payment_id, message.version, message.subject_id), message
+    assert said == (message.message_id, message.type, message.stream_id, message.version, message.subject_id), message
     return body
 
 
@@ -461,12 +451,9 @@ def _dispute(subject: str, state: str, words: Sequence[str]) -> DisputeNotice:
     )
 
 
-def _newer(before: Sequence[Any], after: Sequence[Any], key: str) -> tuple[Any, ...]:
-    return tuple({getattr(each, key): each for each in (*before, *after)}.values())
-
-
-def _present(one: Any) -> tuple[Any, ...]:
-    return () if one is None else (one,)
+def _told(step: Transition) -> str | None:
+    edge = MACHINES[step.subject].edge(step.from_state, step.event)
+    return None if edge is None else edge.told
 
 
 def _first(amount: list[str]) -> int | None:

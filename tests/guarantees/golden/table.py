@@ -688,9 +688,9 @@ OTHERS: Final[dict[str, str]] = {
     ),
 }
 
-#: Today a change tells of a subject's last step alone. Where that step is one that is not told, the steps before it in
-#: the same change are lost: here in each life, and in none above.
-LOST_TODAY: Final[dict[str, str]] = {
+#: A change once told of a subject's last step alone. Where that step is one that is not told, the steps before it in
+#: the same change were lost: here in each life, and in none above.
+ONCE_LOST: Final[dict[str, str]] = {
     # dispute.opened and dispute.funds_withdrawn, before a second withdrawal that goes to suspense
     "any: opened, and withdrawn twice at once": (
         f"{CAPTURED}; webhook dispute opened withdrawn:1 withdrawn:2 -> applied; "

@@ -17,12 +17,12 @@ from typing import Any, Final
 import pytest
 
 from tests.guarantees.golden.lives import lost, played, told
-from tests.guarantees.golden.table import LIVES, LOST_TODAY, OTHERS
+from tests.guarantees.golden.table import LIVES, ONCE_LOST, OTHERS
 
 FILE: Final = Path(__file__).with_name("messages.json")
 
 #: Key of the file -> the lives whose messages are under it.
-PARTS: Final[Mapping[str, Mapping[str, str]]] = {"lives": LIVES | OTHERS, "lost_today": LOST_TODAY}
+PARTS: Final[Mapping[str, Mapping[str, str]]] = {"lives": LIVES | OTHERS, "once_lost": ONCE_LOST}
 
 Messages = list[dict[str, Any]]
 
@@ -62,7 +62,7 @@ def test_a_life_tells_what_it_always_told(part: str, name: str) -> None:
 
 def test_messages_are_lost_in_the_marked_lives_alone() -> None:
     losing = {name for lives in PARTS.values() for name in lives if lost(played(name, lives[name]))}
-    assert losing == set(LOST_TODAY)
+    assert losing == set(ONCE_LOST)
 
 
 def _braces(margin: str, entries: Iterable[str]) -> str:

@@ -12,16 +12,16 @@ import msgspec
 import pytest
 from msgspec.structs import replace
 
-from tallystick.model import Attempt
-from tallystick.providers.base import Declined, NotFound, RequiresAction, Unknown, Verdict
-from tallystick.providers.notices import AttemptNotice, ChargeNotice, DisputeNotice, Notice, RefundNotice
-from tallystick.providers.simulator import OperationBody, verdict_of
-from tallystick.providers.simulator_notices import SIGNATURE_HEADER, SimulatorReceiver
-from tallystick.simulator.books import Books
-from tallystick.simulator.events import ORIGINAL, Try
-from tallystick.simulator.options import Options, Webhooks
-from tallystick.simulator.scripts import METHODS, behaviour
-from tallystick.simulator.signing import signature
+from tallystick.domain.notices import AttemptNotice, ChargeNotice, DisputeNotice, Notice, RefundNotice
+from tallystick.domain.subjects import Attempt
+from tallystick.domain.verdicts import Declined, NotFound, RequiresAction, Unknown, Verdict
+from tallystick.lab.acquirer.books import Books
+from tallystick.lab.acquirer.events import ORIGINAL, Try
+from tallystick.lab.acquirer.options import Options, Webhooks
+from tallystick.lab.acquirer.scripts import METHODS, behaviour
+from tallystick.lab.acquirer.signing import signature
+from tallystick.providers.simulator.calls import OperationBody, verdict_of
+from tallystick.providers.simulator.receiver import SIGNATURE_HEADER, SimulatorReceiver
 from tests.guarantees.golden.lives import Life, WrongLife, lines
 from tests.guarantees.golden.table import LIVES
 

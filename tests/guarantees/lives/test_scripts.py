@@ -11,14 +11,13 @@ import pytest
 from msgspec.structs import replace
 
 from tallystick.flows.assembly import open_runtime
-from tallystick.flows.recovery.worker import Recovery
 from tallystick.flows.runtime import Runtime
 from tallystick.lab.acquirer.scripts import METHODS
-from tallystick.record.postgres.recovery_schedule import ScheduleBook
 from tests.support.acquirer import AcquirerProcess, acquirer
 from tests.support.database import Database
 from tests.support.dump import dump
 from tests.support.runtime import HURRIED, Client, read
+from tests.support.work import working
 
 #: What is still open after this has not converged: far above the sum of the time-outs below.
 CONVERGENCE_S = 120
@@ -75,12 +74,8 @@ async def patient(database: Database, running: AcquirerProcess) -> AsyncIterator
 @pytest.fixture
 async def hurried(database: Database, running: AcquirerProcess) -> AsyncIterator[Runtime]:
     """For calls that are not; recovery runs by its settings, for all."""
-    async with runtime_at(database, running, HURRIED_MS) as runtime:
-        stop = asyncio.Event()
-        loop = asyncio.create_task(Recovery(runtime, ScheduleBook(runtime.pool)).run(stop))
+    async with runtime_at(database, running, HURRIED_MS) as runtime, working(runtime, "recovery"):
         yield runtime
-        stop.set()
-        await loop
 
 
 class Shop(Client):

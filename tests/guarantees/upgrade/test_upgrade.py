@@ -1,7 +1,8 @@
 """A database at schema 0006 is migrated: every row is still there, all invariants hold, and what was open finishes.
 
-The rows were written by the platform as it was then, of every kind that it wrote (``make_rows.py``), and the test
-acquirer's books are of the same moment. Every time in them is long past, whenever this runs: clocks are shifted until
+The rows were written by the platform as it was at commit e0d16a3, of every kind that it wrote, and the test acquirer's
+books are of the same moment. The program that had them written is in the history: commit ca9cdfb, ``make_rows.py``
+beside this file. Every time in them is long past, whenever this runs: clocks are shifted until
 each lease, deadline and wait is over.
 """
 
@@ -27,23 +28,23 @@ import pytest
 from standardwebhooks import Webhook
 from yoyo import get_backend, read_migrations
 
-from tallystick.core import Core
-from tallystick.embedded import DATABASE, OWNER_ROLE, EmbeddedPostgres
-from tallystick.in_doubt import resolve
-from tallystick.invariants import Report, verify
-from tallystick.migrations import migrate
-from tallystick.record.schedule import ScheduleBook
-from tallystick.settings import Settings
-from tallystick.wiring import open_core
-from tallystick.worker import work
-from tests.acquirer import AcquirerProcess, acquirer
-from tests.conftest import Database, NewDatabase
-from tests.outbound.receiver import Receiver, receiving
+from tallystick.flows.assembly import open_runtime
+from tallystick.flows.recovery.in_doubt import resolve
+from tallystick.flows.runtime import Runtime
+from tallystick.oversight.invariants import Report, verify
+from tallystick.record.postgres.embedded.server import DATABASE, OWNER_ROLE, EmbeddedPostgres
+from tallystick.record.postgres.migrate import migrate
+from tallystick.record.postgres.recovery_schedule import ScheduleBook
+from tallystick.run.work import work
+from tallystick.settings.load import Settings
+from tests.support.acquirer import AcquirerProcess, acquirer
+from tests.support.database import Database, NewDatabase
+from tests.support.receivers import Receiver, receiving
 
 HERE: Final = Path(__file__).parent
 
 #: Where the migrations are.
-MIGRATIONS: Final = ("tallystick.sql", "migrations")
+MIGRATIONS: Final = ("tallystick.record.postgres", "migrations")
 
 #: The schema that the rows were written in.
 BEFORE: Final = "0006"
@@ -295,7 +296,7 @@ async def test_what_was_open_finishes(upgraded: Database, settings: Settings, ol
     """A payment in flight, one in doubt, a message that was not delivered; and every other thing that waits."""
     there = _with(settings, simulator_url=bank.url)
     before = await counts(upgraded)
-    async with receiving() as receiver, open_core(there, upgraded.app_url) as core:
+    async with receiving() as receiver, open_runtime(there, upgraded.app_url) as core:
         await _merchants_have_moved(upgraded, old, receiver)
         asked = await core.reads.payment(old.names["merchant"], old.names["payments"]["requires_action"])
         assert asked is not None
@@ -337,7 +338,7 @@ async def _merchants_have_moved(database: Database, old: Old, receiver: Receiver
         await connection.close()
 
 
-async def _operator_settles_the_parked(core: Core, bank: AcquirerProcess) -> None:
+async def _operator_settles_the_parked(core: Runtime, bank: AcquirerProcess) -> None:
     """What recovery gave up on, by what the acquirer's books say."""
     book = ScheduleBook(core.pool, clock_shift_ms=core.settings.clock_shift_ms)
     parked = await core.pool.fetch("SELECT attempt_id, payment_id FROM attempt WHERE parked_at IS NOT NULL")
@@ -348,14 +349,14 @@ async def _operator_settles_the_parked(core: Core, bank: AcquirerProcess) -> Non
         await resolve(core, book, attempt_id, "executed", reference=charge["id"], **words)
 
 
-async def _until_nothing_is_open(core: Core, endpoint_id: str) -> None:
+async def _until_nothing_is_open(core: Runtime, endpoint_id: str) -> None:
     give_up_at = time.monotonic() + PATIENCE_S
     while still_open := await _still_open(core, endpoint_id):
         assert time.monotonic() < give_up_at, f"still open: {still_open}"
         await asyncio.sleep(0.05)
 
 
-async def _still_open(core: Core, endpoint_id: str) -> list[str]:
+async def _still_open(core: Runtime, endpoint_id: str) -> list[str]:
     """Where somebody has still something to do. Messages to endpoints where nobody listens wait for days."""
     now = datetime.now(UTC) + timedelta(milliseconds=core.settings.clock_shift_ms)
     waiting: dict[str, tuple[str, tuple[object, ...]]] = {
@@ -373,7 +374,7 @@ async def _still_open(core: Core, endpoint_id: str) -> list[str]:
 
 
 async def _agrees(
-    core: Core, bank: AcquirerProcess, old: Old, name: str, expected: tuple[str, int, int] | None
+    core: Runtime, bank: AcquirerProcess, old: Old, name: str, expected: tuple[str, int, int] | None
 ) -> None:
     """The payment is where it must be, in our books and in the acquirer's."""
     payment_id = old.names["payments"][name]

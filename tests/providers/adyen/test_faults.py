@@ -11,7 +11,7 @@ import pytest
 from msgspec.structs import replace
 
 from tallystick.flows.payments.idempotency import Reply
-from tallystick.flows.recovery.worker import Recovery
+from tallystick.flows.recovery.worker import RecoveryWorker
 from tallystick.flows.runtime import Runtime
 from tallystick.record.postgres.recovery_schedule import ScheduleBook
 from tests.support.adyen.client import PATIENT, SETTINGS, Shop, adyen_runtime
@@ -157,7 +157,7 @@ async def test_what_is_pending_is_not_asked_about(
         payment = await shop.charge("create", manual=True)
         await shop.capture("then", payment["id"])
         deadline_ms = settings.send_window_ms + settings.provider_request_timeout_ms
-        later = Recovery(runtime, ScheduleBook(runtime.pool, clock_shift_ms=deadline_ms + 1_000))
+        later = RecoveryWorker(runtime, ScheduleBook(runtime.pool, clock_shift_ms=deadline_ms + 1_000))
         for _ in range(5):
             await later.round()
         looked = "SELECT checks FROM attempt WHERE payment_id = $1 AND operation = 'capture'"

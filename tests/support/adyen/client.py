@@ -17,19 +17,18 @@ from tallystick.domain.subjects import Payment
 from tallystick.flows.assembly import open_runtime
 from tallystick.flows.payments import instructions
 from tallystick.flows.payments.idempotency import Reply
-from tallystick.flows.recovery.worker import Recovery
 from tallystick.flows.runtime import Runtime
 from tallystick.flows.webhooks.inbound.envelope import envelope_of
 from tallystick.oversight.invariants import tally, verify
 from tallystick.providers.adyen.receiver import AdyenReceiver
 from tallystick.providers.adyen.reference import read_reference
-from tallystick.record.postgres.recovery_schedule import ScheduleBook
 from tallystick.settings.load import Settings
 from tests.support.adyen.fake_adyen import API_KEY, HMAC_KEY, MERCHANT_ACCOUNT
 from tests.support.adyen.process import FakeAdyen, token
 from tests.support.database import Database
 from tests.support.inbox import accept, drain
 from tests.support.runtime import HURRIED, Client, read
+from tests.support.work import working
 
 #: What is still open after this has not converged: far above the sum of the time-outs below.
 CONVERGENCE_S = 120
@@ -59,14 +58,9 @@ PATIENT = replace(SETTINGS, provider_request_timeout_ms=60_000, provider_connect
 @asynccontextmanager
 async def adyen_runtime(database: Database, url: str, settings: Settings = SETTINGS) -> AsyncIterator[Runtime]:
     """A runtime whose Adyen is at ``url``, with recovery at work."""
-    async with open_runtime(replace(settings, adyen_api_url=f"{url}/v72"), database.app_url) as runtime:
-        stop = asyncio.Event()
-        loop = asyncio.create_task(Recovery(runtime, ScheduleBook(runtime.pool)).run(stop))
-        try:
-            yield runtime
-        finally:
-            stop.set()
-            await loop
+    own = replace(settings, adyen_api_url=f"{url}/v72")
+    async with open_runtime(own, database.app_url) as runtime, working(runtime, "recovery"):
+        yield runtime
 
 
 class Shop(Client):

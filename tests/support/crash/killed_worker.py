@@ -23,8 +23,8 @@ from msgspec.structs import replace
 
 from tallystick.flows.assembly import open_runtime
 from tallystick.flows.runtime import Runtime
-from tallystick.flows.webhooks.inbound.worker import Processing
-from tallystick.flows.webhooks.outbound.worker import Delivery
+from tallystick.flows.webhooks.inbound.worker import InboxWorker
+from tallystick.flows.webhooks.outbound.worker import OutboxWorker
 from tallystick.kit.logs import configure_logging
 from tallystick.record.postgres.connections import connect
 from tallystick.record.postgres.inbox import Inbox
@@ -111,13 +111,13 @@ async def _live(life: Life, doomed: Doomed) -> None:
 
 
 async def _empty_inbox(runtime: Runtime) -> None:
-    processing = Processing(runtime, Inbox(runtime.pool, clock_shift_ms=runtime.settings.clock_shift_ms))
+    processing = InboxWorker(runtime, Inbox(runtime.pool, clock_shift_ms=runtime.settings.clock_shift_ms))
     while await processing.round():
         pass
 
 
 async def _empty_outbox(runtime: Runtime) -> None:
-    delivery = Delivery(runtime, sealer_of(runtime.settings))
+    delivery = OutboxWorker(runtime, sealer_of(runtime.settings))
     while await delivery.round():
         pass
     await delivery.close()

@@ -15,16 +15,15 @@ from tallystick.domain.subjects import Payment
 from tallystick.flows.assembly import open_runtime
 from tallystick.flows.payments import instructions
 from tallystick.flows.payments.idempotency import Reply
-from tallystick.flows.recovery.worker import Recovery
 from tallystick.flows.runtime import Runtime
 from tallystick.oversight.invariants import tally, verify
 from tallystick.providers.stripe.objects import ATTEMPT, MERCHANT, PAYMENT
-from tallystick.record.postgres.recovery_schedule import ScheduleBook
 from tallystick.settings.load import Settings
 from tests.support.database import Database
 from tests.support.faulty_proxy import FaultyProxy
 from tests.support.runtime import HURRIED, Client, read
 from tests.support.stripe.localstripe import API_KEY, GOOD, LocalStripe
+from tests.support.work import working
 
 #: What is still open after this has not converged: far above the sum of the time-outs below.
 CONVERGENCE_S = 120
@@ -61,14 +60,9 @@ PATIENT = replace(
 @asynccontextmanager
 async def stripe_runtime(database: Database, url: str, settings: Settings = SETTINGS) -> AsyncIterator[Runtime]:
     """A runtime whose Stripe is at ``url``, with recovery at work."""
-    async with open_runtime(replace(settings, stripe_api_url=url), database.app_url) as runtime:
-        stop = asyncio.Event()
-        loop = asyncio.create_task(Recovery(runtime, ScheduleBook(runtime.pool)).run(stop))
-        try:
-            yield runtime
-        finally:
-            stop.set()
-            await loop
+    own = replace(settings, stripe_api_url=url)
+    async with open_runtime(own, database.app_url) as runtime, working(runtime, "recovery"):
+        yield runtime
 
 
 class Shop(Client):

@@ -14,7 +14,7 @@ from litestar.types import ASGIApp, Scope
 
 from tallystick.domain.errors import problem
 from tallystick.domain.views import encode
-from tallystick.flows.assembly import open_intake, open_refusals, open_runtime
+from tallystick.flows.assembly import open_intake, open_rejected_deliveries, open_runtime
 from tallystick.flows.runtime import Runtime
 from tallystick.interfaces.api.authentication import Authenticator, Caller
 from tallystick.interfaces.api.body_reader import Reception
@@ -153,11 +153,11 @@ def create_app(
             async with (
                 open_runtime(settings, urls.app_url, providers=providers) as runtime,
                 open_intake(settings, urls.app_url) as intake,
-                open_refusals(runtime) as refusals,
+                open_rejected_deliveries(runtime) as rejected,
             ):
                 face.open(runtime)
                 face.provider_webhooks = WebhookDoor(
-                    receivers(settings), intake, refusals, sealer_of(settings), runtime.clock
+                    receivers(settings), intake, rejected, sealer_of(settings), runtime.clock
                 )
                 app.state.runtime = runtime
                 app.state.webhooks = face.provider_webhooks

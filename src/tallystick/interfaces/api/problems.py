@@ -81,7 +81,7 @@ def report(refused: Problem, operation: str, error: BaseException | None = None,
 
 def tell_what_was_left_out() -> None:
     """Before the process ends: how many answers the sampled lines have not told of yet."""
-    _lines.tell()
+    _lines.flush()
 
 
 def on_framework_refusal(_: Request[Any, Any, Any], error: Exception) -> Response[bytes]:

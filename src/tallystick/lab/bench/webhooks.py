@@ -27,9 +27,9 @@ from tallystick.domain.change import Acknowledgement, Change
 from tallystick.domain.subjects import Attempt, Payment
 from tallystick.domain.verdicts import Approved, Pending
 from tallystick.flows.assembly import open_runtime
-from tallystick.flows.webhooks.inbound.worker import Processing
-from tallystick.kit.clock import rfc3339, utc_now
+from tallystick.kit.clock import utc_now
 from tallystick.kit.ids import new_id
+from tallystick.kit.rounds import run_rounds
 from tallystick.lab.bench.ceiling import CONNECTIONS as CEILING_CONNECTIONS
 from tallystick.lab.bench.ceiling import Statement, play, record_batch, unseen_by_collector
 from tallystick.lab.bench.latency import Latency, median, median_latency
@@ -38,7 +38,7 @@ from tallystick.lab.bench.stage import HOST, Database, StageFailed, open_server
 from tallystick.lab.bench.webhook_load import Delivery, WebhookLoad, WebhookResult
 from tallystick.lab.bench.workload import PATH, approval, create_change, new_instruction, settled_change
 from tallystick.record.postgres.connections import connect
-from tallystick.record.postgres.inbox import Inbox
+from tallystick.run.work import periodic_work
 from tallystick.settings.load import Settings
 
 Announce = Callable[[str, int, int], None]
@@ -159,7 +159,7 @@ def burst(payments: Sequence[Change], deliveries: int, chance: random.Random) ->
 def _event(create: Change) -> bytes:
     """The acquirer tells that a payment was captured, in its own words."""
     attempt = create.every(Attempt)[0]
-    at = rfc3339(utc_now())
+    at = utc_now().strftime("%Y-%m-%dT%H:%M:%S.%fZ")
     data = {
         "merchant_id": attempt.merchant_id,
         "payment_id": attempt.payment_id,
@@ -220,13 +220,14 @@ async def _drain(settings: Settings, database_url: str) -> tuple[int, float]:
     async with open_runtime(settings, database_url, providers={"simulator": SimulatedBank()}) as runtime:
         open_events = int(await runtime.pool.fetchval("SELECT count(*) FROM inbox WHERE next_try_at IS NOT NULL"))
         stop = asyncio.Event()
-        started = time.perf_counter()
-        worker = asyncio.create_task(Processing(runtime, Inbox(runtime.pool)).run(stop))
-        while await runtime.pool.fetchval("SELECT EXISTS (SELECT FROM inbox WHERE next_try_at IS NOT NULL)"):
-            await asyncio.sleep(0.02)
-        elapsed_s = time.perf_counter() - started
-        stop.set()
-        await worker
+        async with periodic_work(runtime) as rounds:
+            started = time.perf_counter()
+            worker = asyncio.create_task(run_rounds([each for each in rounds if each.name == "inbox"], stop))
+            while await runtime.pool.fetchval("SELECT EXISTS (SELECT FROM inbox WHERE next_try_at IS NOT NULL)"):
+                await asyncio.sleep(0.02)
+            elapsed_s = time.perf_counter() - started
+            stop.set()
+            await worker
     return open_events, open_events / elapsed_s
 
 

@@ -26,7 +26,7 @@ from tallystick.providers.adyen.codes import EXPONENTS
 from tallystick.providers.adyen.reference import Reference, write_reference
 from tallystick.providers.adyen.transport import Transport
 from tallystick.providers.http import NothingSent, ProviderHttp, SentUnanswered
-from tallystick.providers.port import ProviderCall
+from tallystick.providers.port import Provider, ProviderCall
 
 #: Calls under way at once: each holds a thread of the SDK's while it waits. A call that waits longer for one than its
 #: sender's deadline is not sent.
@@ -36,7 +36,7 @@ THREADS: Final = 64
 _TOKEN: Final = re.compile(r"([A-Za-z0-9_-]{3,40})\.([A-Za-z0-9]{8,32})", re.ASCII)
 
 
-class AdyenProvider:
+class AdyenProvider(Provider):
     """One merchant account. ``return_url`` is where a customer comes back to from a bank's own page. Make it inside a
     running event loop."""
 

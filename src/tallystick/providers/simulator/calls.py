@@ -24,7 +24,7 @@ from tallystick.domain.verdicts import (
     Verdict,
 )
 from tallystick.providers.http import Answer, NothingSent, ProviderHttp, SentUnanswered
-from tallystick.providers.port import ProviderCall
+from tallystick.providers.port import Provider, ProviderCall
 from tallystick.providers.simulator.methods import METHODS
 
 #: Where the acquirer's minor units differ from ISO 4217, as those of real providers do here and there.
@@ -62,7 +62,7 @@ class OperationBody(Struct, frozen=True):
 _DECODER: Final = msgspec.json.Decoder(OperationBody)
 
 
-class SimulatorProvider:
+class SimulatorProvider(Provider):
     """The test acquirer over HTTP. ``deduplicates=False`` for one that was started with ``--forgetful``."""
 
     name = "simulator"

@@ -19,7 +19,7 @@ from tallystick.domain.money import representable, to_provider_amount
 from tallystick.domain.traits import Traits
 from tallystick.domain.verdicts import Approved, NotFound, NotSent, Pending, RequiresAction, Unknown, Verdict
 from tallystick.providers.http import NothingSent, ProviderHttp, SentUnanswered
-from tallystick.providers.port import ProviderCall
+from tallystick.providers.port import Provider, ProviderCall
 from tallystick.providers.stripe.codes import EXPONENTS, ROUND_TO
 from tallystick.providers.stripe.evidence import answer_evidence, refused
 from tallystick.providers.stripe.objects import (
@@ -51,7 +51,7 @@ _TIMED_ID: Final = re.compile(r"att_([0-9a-f]{12})7[0-9a-f]{19}", re.ASCII)
 _TOKEN: Final = re.compile(r"(pm|card|src)_[A-Za-z0-9_]+", re.ASCII)
 
 
-class StripeProvider:
+class StripeProvider(Provider):
     """One Stripe account. ``payment_method_types`` are those that a PaymentIntent may be paid with; ``return_url`` is
     where a customer comes back to from a bank's own page, and without it only methods that need none work."""
 

@@ -23,7 +23,7 @@ ACT_RETRIES: Final = 5
 EventName = tuple[str, str, str]
 
 
-class Claimed(Struct, frozen=True, kw_only=True):
+class LeasedEvent(Struct, frozen=True, kw_only=True):
     """An event whose turn it is, leased to us. ``tries`` counts those that ended since it arrived or was replayed."""
 
     provider: str
@@ -62,14 +62,14 @@ class Inbox:
         self._pool = pool
         self.clock_shift_ms = clock_shift_ms
 
-    async def claim(self, limit: int, lease: str, lease_ms: int) -> list[Claimed]:
+    async def claim(self, limit: int, lease: str, lease_ms: int) -> list[LeasedEvent]:
         """Take up to ``limit`` events that are due, in the order of their turns."""
         seen = await self._pool.fetch(STATEMENTS["due"], limit, self.clock_shift_ms)
         if not seen:
             return []
         columns = _columns(sorted(tuple(record) for record in seen))
         taken = await self._pool.fetch(STATEMENTS["claim"], *columns, lease, lease_ms, self.clock_shift_ms)
-        return sorted((Claimed(**dict(record)) for record in taken), key=lambda event: event.turn)
+        return sorted((LeasedEvent(**dict(record)) for record in taken), key=lambda event: event.turn)
 
     async def renew(self, names: Sequence[EventName], lease: str, lease_ms: int) -> None:
         """Hold on to what takes long; what another worker has taken meanwhile stays with it."""

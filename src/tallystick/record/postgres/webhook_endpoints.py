@@ -113,8 +113,8 @@ class EndpointBook:
         async with self._pool.acquire() as connection, connection.transaction():
             done = await connection.fetch(STATEMENTS["reopen"], *name, sorted(message_ids), self.clock_shift_ms)
             if done:
-                lanes = sorted({(*name, record["payment_id"]) for record in done})
-                await connection.execute(STATEMENTS["hasten"], *zip(*lanes, strict=True), self.clock_shift_ms)
+                queues = sorted({(*name, record["payment_id"]) for record in done})
+                await connection.execute(STATEMENTS["hasten"], *zip(*queues, strict=True), self.clock_shift_ms)
                 acts = [(record["message_id"], new_id("try"), record["resends"]) for record in done]
                 await connection.execute(
                     STATEMENTS["record_resend"], *name, *zip(*acts, strict=True), actor, self.clock_shift_ms
@@ -130,10 +130,10 @@ class EndpointBook:
         self, merchant_id: str, endpoint_id: str, states: list[str], state: str, reason: str | None, actor: str
     ) -> bool:
         name = (merchant_id, endpoint_id)
-        # In the order in which workers write: deliveries, lanes, the endpoint last.
+        # In the order in which workers write: deliveries, queues, the endpoint last.
         async with self._pool.acquire() as connection, connection.transaction():
             await connection.execute(STATEMENTS["cancel_open"], *name, self.clock_shift_ms)
-            await connection.execute(STATEMENTS["drop_lanes"], *name)
+            await connection.execute(STATEMENTS["drop_queues"], *name)
             done = await connection.fetchval(STATEMENTS["set_state"], *name, states, state, reason, self.clock_shift_ms)
             if done is not None:
                 if state == "deleted":

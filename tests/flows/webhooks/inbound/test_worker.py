@@ -1,4 +1,4 @@
-"""Processing: each effect once, whatever order, multiplicity, crash or defect; what cannot be done is in the lane."""
+"""The inbox worker: each effect once, whatever order, multiplicity, crash or defect; the rest are dead letters."""
 
 from __future__ import annotations
 
@@ -20,14 +20,13 @@ from tallystick.flows.runtime import Runtime
 from tallystick.flows.webhooks.inbound import handler
 from tallystick.flows.webhooks.inbound.dead_letters import DeadLetters, NotReplayable
 from tallystick.flows.webhooks.inbound.intake import TURN_SPACING_MS
-from tallystick.flows.webhooks.inbound.worker import Processing
 from tallystick.kit.clock import monotonic_ms
 from tallystick.kit.ids import new_id
 from tallystick.oversight.invariants import verify
 from tallystick.oversight.trace.event import trace_event
 from tallystick.providers.port import ProviderCall
 from tallystick.record.postgres.failures import DATABASE_AWAY
-from tallystick.record.postgres.inbox import Claimed, DeadLetterFilter, Inbox
+from tallystick.record.postgres.inbox import DeadLetterFilter, Inbox, LeasedEvent
 from tallystick.settings.load import Settings
 from tests.support.database import Database
 from tests.support.inbox import (
@@ -38,11 +37,12 @@ from tests.support.inbox import (
     captured,
     drain,
     envelope,
+    inbox_worker_of,
     intake_on,
-    processing_of,
     states,
 )
 from tests.support.runtime import BookedProvider, Client, read, runtime_of
+from tests.support.work import working
 
 
 async def pending(_: ProviderCall) -> Verdict:
@@ -173,7 +173,7 @@ async def test_an_event_that_overtakes_our_own_commit(database: Database, fresh_
             early = envelope(new_id("req"), notice, merchant_id=call.merchant_id, payment_id=call.payment_id)
             unborn = envelope(new_id("req"), notice, merchant_id=call.merchant_id, payment_id=new_id("pay"))
             await accept(database, [early, unborn])
-            worker = processing_of(runtime)
+            worker = inbox_worker_of(runtime)
             while "applied" not in (await states(runtime, fresh_merchant)).values():
                 await worker.round()
                 await asyncio.sleep(0.01)
@@ -207,7 +207,7 @@ def poisoned(monkeypatch: pytest.MonkeyPatch) -> set[str]:
     return names
 
 
-async def test_poison_ends_in_the_lane_and_holds_nobody_up(
+async def test_poison_ends_as_a_dead_letter_and_holds_nobody_up(
     database: Database, fresh_merchant: str, poisoned: set[str]
 ) -> None:
     async with scene(database) as (runtime, _):
@@ -223,8 +223,10 @@ async def test_poison_ends_in_the_lane_and_holds_nobody_up(
             events[0].provider_event_id: "dead",
             events[1].provider_event_id: "applied",
         }
-        lane = DeadLetters(Inbox(runtime.pool), replace(WEBHOOK_SETTINGS, webhook_provider_owners="simulator=sim-team"))
-        (letter,) = await lane.lane(DeadLetterFilter(merchant_id=fresh_merchant), None, 10)
+        letters = DeadLetters(
+            Inbox(runtime.pool), replace(WEBHOOK_SETTINGS, webhook_provider_owners="simulator=sim-team")
+        )
+        (letter,) = await letters.page(DeadLetterFilter(merchant_id=fresh_merchant), None, 10)
         assert (letter.event_id, letter.tries, letter.owner) == (events[0].event_id, 4, "sim-team")
         assert letter.last_error is not None and letter.last_error.startswith("Poison at defective")
         trace = await trace_event(Inbox(runtime.pool), letter.event_id)
@@ -255,10 +257,10 @@ async def test_a_dead_letter_names_the_payment_that_it_was_routed_to(
         await accept(database, [event])
         async with asyncio.timeout(60):
             while (await states(runtime))[event.provider_event_id] != "dead":
-                await processing_of(runtime).round()
+                await inbox_worker_of(runtime).round()
                 await asyncio.sleep(0.005)
-        lane = DeadLetters(Inbox(runtime.pool), WEBHOOK_SETTINGS)
-        (letter,) = await lane.lane(DeadLetterFilter(merchant_id=fresh_merchant), None, 10)
+        letters = DeadLetters(Inbox(runtime.pool), WEBHOOK_SETTINGS)
+        (letter,) = await letters.page(DeadLetterFilter(merchant_id=fresh_merchant), None, 10)
         assert (letter.event_id, letter.payment_id) == (event.event_id, payment.payment_id)
         lines = await Inbox(runtime.pool).events_of(fresh_merchant, payment.payment_id, 10)
         assert [line["event_id"] for line in lines] == [event.event_id]
@@ -274,13 +276,13 @@ async def test_a_dead_letter_is_replayed_and_traced_through_every_checkpoint(
         poisoned.add(event.provider_event_id)
         await accept(database, [event, again(event)])
         await drain(runtime)
-        lane = DeadLetters(Inbox(runtime.pool), WEBHOOK_SETTINGS)
+        letters = DeadLetters(Inbox(runtime.pool), WEBHOOK_SETTINGS)
         poisoned.clear()  # the defect is mended
-        await lane.replay(event.event_id, actor="operator:ada", reason="release 2 is out")
+        await letters.replay(event.event_id, actor="operator:ada", reason="release 2 is out")
         await drain(runtime)
         assert await versions_of(runtime, stored) == ["create", "captured"]
         # Replaying what was applied runs the same guards.
-        await lane.replay(event.event_id, actor="operator:ada", reason="to be sure")
+        await letters.replay(event.event_id, actor="operator:ada", reason="to be sure")
         await drain(runtime)
         assert await versions_of(runtime, stored) == ["create", "captured"]
     async with runtime_of(database.app_url, BookedProvider()) as later:
@@ -320,24 +322,24 @@ async def test_filtered_replay_and_discard(database: Database, fresh_merchant: s
         poisoned.update(event.provider_event_id for event in events)
         await accept(database, events)
         await drain(runtime)
-        lane = DeadLetters(Inbox(runtime.pool), WEBHOOK_SETTINGS)
+        letters = DeadLetters(Inbox(runtime.pool), WEBHOOK_SETTINGS)
         poisoned.clear()
         only_a = DeadLetterFilter(merchant_id=fresh_merchant, type="a")
-        assert await lane.replay_all(only_a, actor="operator:ada", reason="mended") == 2
+        assert await letters.replay_all(only_a, actor="operator:ada", reason="mended") == 2
         await drain(runtime)
-        await lane.discard(events[2].event_id, actor="operator:ada", reason="not ours")
+        await letters.discard(events[2].event_id, actor="operator:ada", reason="not ours")
         with pytest.raises(NotReplayable):
-            await lane.discard(events[2].event_id, actor="operator:ada", reason="again")
+            await letters.discard(events[2].event_id, actor="operator:ada", reason="again")
         rest = DeadLetterFilter(merchant_id=fresh_merchant)
-        assert await lane.discard_all(rest, actor="operator:ada", reason="not ours") == 1
+        assert await letters.discard_all(rest, actor="operator:ada", reason="not ours") == 1
         found = await states(runtime, fresh_merchant)
         assert [found[event.provider_event_id] for event in events] == ["applied", "applied", "discarded", "discarded"]
         with pytest.raises(NotReplayable):
-            await lane.replay(new_id("evt"), actor="operator:ada", reason="no such event")
+            await letters.replay(new_id("evt"), actor="operator:ada", reason="no such event")
 
 
 class OthersActFirst(Inbox):
-    """Between this one's look at the lane and its act, another operator has discarded, and one has replayed."""
+    """Between this one's look at the list and its act, another operator has discarded, and one has replayed."""
 
     async def dead(self, which: DeadLetterFilter, after: str | None, limit: int) -> Any:
         page = await super().dead(which, after, limit)
@@ -349,7 +351,7 @@ class OthersActFirst(Inbox):
 
 
 async def test_operators_who_act_at_once(database: Database, fresh_merchant: str, poisoned: set[str]) -> None:
-    """What one discards for good stays so, though another is about to replay the whole lane."""
+    """What one discards for good stays so, though another is about to replay the whole list."""
     async with scene(database) as (runtime, _):
         events = []
         for _ in range(3):
@@ -359,9 +361,9 @@ async def test_operators_who_act_at_once(database: Database, fresh_merchant: str
         poisoned.update(event.provider_event_id for event in events)
         await accept(database, events)
         await drain(runtime)
-        lane = DeadLetters(OthersActFirst(runtime.pool), WEBHOOK_SETTINGS)
+        letters = DeadLetters(OthersActFirst(runtime.pool), WEBHOOK_SETTINGS)
         mine = DeadLetterFilter(merchant_id=fresh_merchant)
-        assert await lane.replay_all(mine, actor="operator:ada", reason="mended") == 1
+        assert await letters.replay_all(mine, actor="operator:ada", reason="mended") == 1
         assert sorted((await states(runtime, fresh_merchant)).values()) == ["discarded", "received", "received"]
         poisoned.clear()
         await drain(runtime)
@@ -425,7 +427,7 @@ async def test_nobody_elses_flood_holds_the_few_up(database: Database, fresh_mer
             quiet,
         )
         assert 0 < ahead <= took_ms / TURN_SPACING_MS + 2  # the loud one's share of the time until the other came
-        worker = processing_of(runtime)
+        worker = inbox_worker_of(runtime)
         for _ in range(ahead // 50 + 1):
             await worker.round()
         assert await states(runtime, quiet) == {last.provider_event_id: "unknown_type"}
@@ -447,13 +449,13 @@ async def test_a_slow_handler_keeps_its_lease(
         await accept(database, [event])
         handle, handling_it = handler.Handler.handle, asyncio.Event()
 
-        async def slow(self: handler.Handler, claimed: Claimed, found: PaymentSnapshot | None, at: datetime) -> bool:
+        async def slow(self: handler.Handler, leased: LeasedEvent, found: PaymentSnapshot | None, at: datetime) -> bool:
             handling_it.set()
             await asyncio.sleep(2 * lease_ms / 1000)
-            return await handle(self, claimed, found, at)
+            return await handle(self, leased, found, at)
 
         monkeypatch.setattr(handler.Handler, "handle", slow)
-        running = asyncio.create_task(processing_of(runtime).round())
+        running = asyncio.create_task(inbox_worker_of(runtime).round())
         await handling_it.wait()
         other = Inbox(runtime.pool)
         while not running.done():
@@ -468,7 +470,7 @@ async def test_a_dead_worker_frees_its_events_after_the_lease(database: Database
         event = envelope(new_id("req"), captured(stored.payment, stored.attempts[0].attempt_id), payment=stored.payment)
         await accept(database, [event])
         assert len(await Inbox(runtime.pool).claim(10, "dead", 60_000)) == 1
-        assert await processing_of(runtime).round() == 0
+        assert await inbox_worker_of(runtime).round() == 0
         async with scene(database, shift_ms=61_000) as (later, _):
             await drain(later)
         assert await states(runtime, fresh_merchant) == {event.provider_event_id: "applied"}
@@ -495,19 +497,16 @@ async def test_the_database_restarts_while_the_inbox_drains(database: Database, 
             for each in payments
         ]
         await accept(database, events)
-        stop = asyncio.Event()
-        worker = asyncio.create_task(Processing(runtime, Inbox(runtime.pool)).run(stop))
-        await _terminate_backends(database, times=8)
-        async with asyncio.timeout(90):
-            while True:
-                try:
-                    if set((await states(runtime, fresh_merchant)).values()) == {"applied"}:
-                        break
-                except DATABASE_AWAY:
-                    pass
-                await asyncio.sleep(0.05)
-        stop.set()
-        await worker
+        async with working(runtime, "inbox"):
+            await _terminate_backends(database, times=8)
+            async with asyncio.timeout(90):
+                while True:
+                    try:
+                        if set((await states(runtime, fresh_merchant)).values()) == {"applied"}:
+                            break
+                    except DATABASE_AWAY:
+                        pass
+                    await asyncio.sleep(0.05)
         for each in payments:
             assert await versions_of(runtime, each) == ["create", "captured"]
     await holds(database, fresh_merchant)

@@ -25,7 +25,7 @@ class NotReplayable(TallystickError):
 
 
 class DeadLetter(Struct, frozen=True, kw_only=True):
-    """One event in the lane."""
+    """One event that bounded retries could not process."""
 
     event_id: str
     provider: str
@@ -44,15 +44,15 @@ class DeadLetter(Struct, frozen=True, kw_only=True):
 
 
 class DeadLetters:
-    """The operator's lane."""
+    """The list that operators work on."""
 
     def __init__(self, inbox: Inbox, settings: Settings) -> None:
         self._inbox = inbox
         self._alarm_age_ms = settings.webhook_dead_letter_alarm_age_ms
         self._retries = Retries(settings, random.Random())
 
-    async def lane(self, which: DeadLetterFilter, after: str | None, limit: int) -> Sequence[DeadLetter]:
-        """A page of the lane, oldest first."""
+    async def page(self, which: DeadLetterFilter, after: str | None, limit: int) -> Sequence[DeadLetter]:
+        """A page of the list, oldest first."""
         return [
             DeadLetter(
                 event_id=record["event_id"],

@@ -14,7 +14,7 @@ from aiohttp.client_reqrep import ClientRequest, ClientResponse
 from aiohttp.connector import Connection
 from msgspec import Struct
 
-from tallystick.flows.webhooks.outbound.address_policy import AddressRefused, Guard, GuardedResolver, UrlRefused
+from tallystick.flows.webhooks.outbound.address_policy import AddressPolicy, AddressRefused, PolicyResolver, UrlRefused
 from tallystick.flows.webhooks.outbound.retries import retry_after_ms
 from tallystick.flows.webhooks.outbound.tls import NO_TLS, certificate_fault, client_context
 from tallystick.kit.clock import monotonic_ms
@@ -28,7 +28,7 @@ _CONNECT_TIMEOUT_S: Final = 10
 _GONE: Final = 410
 
 
-class Answer(Struct, frozen=True, kw_only=True):
+class DeliveryResult(Struct, frozen=True, kw_only=True):
     """What one try came to. ``result``: delivered, refused (another status than 2xx), redirected, gone (410),
     timed_out, unreachable, tls_failed, broken (what came back is no HTTP), address_refused or too_late (not sent)."""
 
@@ -47,43 +47,43 @@ class _PeerRefused(Exception):
     """The connection leads to an address that is not public. No OSError: those come out of aiohttp as others."""
 
 
-class _Terms(Struct, frozen=True):
-    guard: Guard
+class _Bounds(Struct, frozen=True):
+    policy: AddressPolicy
     write_by_ms: int
 
 
-_terms: ContextVar[_Terms] = ContextVar("terms")
+_bounds: ContextVar[_Bounds] = ContextVar("bounds")
 
 
-class _GuardedRequest(ClientRequest):
+class _BoundedRequest(ClientRequest):
     """Looks at the clock and at the peer once the connection is in hand, right before the first byte is written: a
     process that froze must not write when another worker may have taken over, nor anybody to an address not checked."""
 
     async def send(self, conn: Connection) -> ClientResponse:
-        terms = _terms.get()
-        if monotonic_ms() > terms.write_by_ms:
+        bounds = _bounds.get()
+        if monotonic_ms() > bounds.write_by_ms:
             raise _TooLate
         peer = conn.transport.get_extra_info("peername") if conn.transport is not None else None
-        if not terms.guard.lets_through(peer[0] if peer else ""):
+        if not bounds.policy.lets_through(peer[0] if peer else ""):
             raise _PeerRefused
         return await super().send(conn)
 
 
-class Sending:
+class EndpointClient:
     """A client for merchants' endpoints. Make it inside a running event loop."""
 
-    def __init__(self, guard: Guard, *, timeout_ms: int, connections: int) -> None:
-        self._guard = guard
+    def __init__(self, policy: AddressPolicy, *, timeout_ms: int, connections: int) -> None:
+        self._policy = policy
         self._timeout_ms = timeout_ms
         self._session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(
                 limit=connections,
                 keepalive_timeout=KEEPALIVE_S,
-                resolver=GuardedResolver(guard),
+                resolver=PolicyResolver(policy),
                 ssl=client_context(),  # for the URL's host, wherever the resolver says that it is
                 use_dns_cache=False,  # every connection is to an address that was checked for it
             ),
-            request_class=_GuardedRequest,
+            request_class=_BoundedRequest,
             timeout=aiohttp.ClientTimeout(total=timeout_ms / 1000, sock_connect=_CONNECT_TIMEOUT_S),
             auto_decompress=False,
             cookie_jar=aiohttp.DummyCookieJar(),
@@ -93,15 +93,15 @@ class Sending:
 
     async def send(
         self, url: str, headers: Mapping[str, str], body: bytes, *, write_by_ms: int, now: datetime
-    ) -> Answer:
+    ) -> DeliveryResult:
         """POST, once. ``write_by_ms``, monotonic: not a byte later. Raises nothing for what the network does."""
         started_ms = monotonic_ms()
-        token = _terms.set(_Terms(self._guard, write_by_ms))
+        token = _bounds.set(_Bounds(self._policy, write_by_ms))
         try:
             result, status, detail, wait_ms = await self._post(url, headers, body, now)
         finally:
-            _terms.reset(token)
-        return Answer(
+            _bounds.reset(token)
+        return DeliveryResult(
             result=result,
             duration_ms=monotonic_ms() - started_ms,
             status=status,
@@ -117,7 +117,7 @@ class Sending:
         self, url: str, headers: Mapping[str, str], body: bytes, now: datetime
     ) -> tuple[str, int | None, str | None, int | None]:
         try:
-            target = self._guard.url(url)
+            target = self._policy.url(url)
             async with self._session.post(target, data=body, headers=headers, allow_redirects=False) as response:
                 # The body is not read. One that came along with the head is thrown away; else the connection is.
                 return _read_status(response.status, response.headers.get("Retry-After"), now)

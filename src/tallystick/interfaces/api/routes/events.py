@@ -1,4 +1,4 @@
-"""Events of providers and dead letters over HTTP: one event with all its checkpoints, and the operator's lane."""
+"""Events of providers and dead letters over HTTP: one event with all its checkpoints, and the dead-letter list."""
 
 from __future__ import annotations
 
@@ -105,7 +105,7 @@ def _line(record: asyncpg.Record) -> dict[str, Any]:
 
 
 async def list_dead_letters(runtime: Runtime, exchange: ApiRequest, _: Caller) -> object:
-    """A page of the lane, oldest first."""
+    """A page of the list, oldest first."""
     given, errors = exchange.parameters(), []
     known = ("provider", "type", "merchant_id", "limit", "cursor")
     errors += [
@@ -128,7 +128,7 @@ async def list_dead_letters(runtime: Runtime, exchange: ApiRequest, _: Caller) -
     which = DeadLetterFilter(
         provider=_text(values, "provider"), type=_text(values, "type"), merchant_id=_text(values, "merchant_id")
     )
-    rows = await _lane(runtime).lane(which, after, int(limit) + 1)
+    rows = await _dead_letters(runtime).page(which, after, int(limit) + 1)
     shown, more = list(rows[: int(limit)]), len(rows) > int(limit)
     return DeadLetterPage(data=shown, has_more=more, next_cursor=shown[-1].event_id if more else None)
 
@@ -137,7 +137,7 @@ async def replay_one(runtime: Runtime, exchange: ApiRequest, caller: Caller) -> 
     """Have one closed event processed again by the very same guards."""
     event_id, act = _event_id(exchange), await read_typed(exchange, Act)
     return await _acted(
-        runtime, exchange, _lane(runtime).replay(event_id, actor=_actor(caller), reason=act.reason), event_id
+        runtime, exchange, _dead_letters(runtime).replay(event_id, actor=_actor(caller), reason=act.reason), event_id
     )
 
 
@@ -145,21 +145,21 @@ async def discard_one(runtime: Runtime, exchange: ApiRequest, caller: Caller) ->
     """Close one dead letter for good."""
     event_id, act = _event_id(exchange), await read_typed(exchange, Act)
     return await _acted(
-        runtime, exchange, _lane(runtime).discard(event_id, actor=_actor(caller), reason=act.reason), event_id
+        runtime, exchange, _dead_letters(runtime).discard(event_id, actor=_actor(caller), reason=act.reason), event_id
     )
 
 
 async def replay_many(runtime: Runtime, exchange: ApiRequest, caller: Caller) -> HttpResponse:
     """Replay the dead letters that a filter means, or all."""
     act = await read_typed(exchange, ActOnMany)
-    count = await _lane(runtime).replay_all(_which(act, exchange), actor=_actor(caller), reason=act.reason)
+    count = await _dead_letters(runtime).replay_all(_which(act, exchange), actor=_actor(caller), reason=act.reason)
     return HttpResponse(200, encode(Acted(count=count)), headers=tuple(exchange.answer_headers))
 
 
 async def discard_many(runtime: Runtime, exchange: ApiRequest, caller: Caller) -> HttpResponse:
     """Discard the dead letters that a filter means, or all."""
     act = await read_typed(exchange, ActOnMany)
-    count = await _lane(runtime).discard_all(_which(act, exchange), actor=_actor(caller), reason=act.reason)
+    count = await _dead_letters(runtime).discard_all(_which(act, exchange), actor=_actor(caller), reason=act.reason)
     return HttpResponse(200, encode(Acted(count=count)), headers=tuple(exchange.answer_headers))
 
 
@@ -206,5 +206,5 @@ def _inbox(runtime: Runtime) -> Inbox:
     return Inbox(runtime.pool, clock_shift_ms=runtime.settings.clock_shift_ms)
 
 
-def _lane(runtime: Runtime) -> DeadLetters:
+def _dead_letters(runtime: Runtime) -> DeadLetters:
     return DeadLetters(_inbox(runtime), runtime.settings)

@@ -16,7 +16,7 @@ from msgspec.structs import replace
 from tallystick.domain.errors import Overloaded, problem
 from tallystick.flows.webhooks.inbound.envelope import Envelope, envelope_of, sealed_part
 from tallystick.flows.webhooks.inbound.intake import Arrival, Intake, IntakeUnavailable
-from tallystick.flows.webhooks.inbound.refused import UNKNOWN, Refusals
+from tallystick.flows.webhooks.inbound.rejected import UNKNOWN, RejectedDeliveries
 from tallystick.interfaces.api.http import JSON, ApiRequest, Header, HttpResponse
 from tallystick.interfaces.api.problems import Refused, busy
 from tallystick.kit.clock import Clock
@@ -60,7 +60,7 @@ class WebhookDoor:
         self,
         receivers: Mapping[tuple[str, str], Receiver],
         intake: Intake,
-        refusals: Refusals,
+        rejected: RejectedDeliveries,
         sealer: Sealer,
         clock: Clock,
     ) -> None:
@@ -69,7 +69,7 @@ class WebhookDoor:
         self._sealer = sealer
         self._actions = ActionSeal(sealer)
         self._clock = clock
-        self._refusals = refusals
+        self._rejected = rejected
 
     async def answer(self, scope: Scope, exchange: ApiRequest) -> HttpResponse:
         """2xx once everything in the delivery is durable. Raises Refused."""
@@ -78,7 +78,7 @@ class WebhookDoor:
         receiver = self._receivers.get((provider, account))
         if receiver is None:
             # Names from the path stay out of counts and logs: anyone can send any.
-            self._refusals.count(UNKNOWN, UNKNOWN, "not_found")
+            self._rejected.count(UNKNOWN, UNKNOWN, "not_found")
             raise Refused(problem("not_found", "No such provider and account here.", request_id=request_id))
         received_at = self._clock.now()
         try:
@@ -86,7 +86,7 @@ class WebhookDoor:
             body = await exchange.body(MAX_WEBHOOK_BYTES)
             envelopes = self._verified(receiver, body, headers, received_at, request_id)
         except Refused as refused:
-            self._refusals.count(provider, account, refused.problem.code)
+            self._rejected.count(provider, account, refused.problem.code)
             raise
         validated_at = self._clock.now()
         arrivals = self._arrivals(envelopes, body, headers, validated_at)

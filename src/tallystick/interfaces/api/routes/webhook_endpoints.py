@@ -13,7 +13,7 @@ from tallystick.domain.errors import ProblemField, problem
 from tallystick.domain.requests.fields import MAX_TEXT_CHARS, NO_CONTROLS_PATTERN
 from tallystick.domain.views import encode
 from tallystick.flows.runtime import Runtime
-from tallystick.flows.webhooks.outbound.address_policy import MAX_URL_CHARS, Guard, UrlRefused
+from tallystick.flows.webhooks.outbound.address_policy import MAX_URL_CHARS, AddressPolicy, UrlRefused
 from tallystick.flows.webhooks.outbound.dispatch import Dispatch
 from tallystick.flows.webhooks.outbound.endpoints import (
     BY_REQUEST,
@@ -21,7 +21,7 @@ from tallystick.flows.webhooks.outbound.endpoints import (
     Endpoints,
     TooManyEndpoints,
     UrlTaken,
-    guard_of,
+    address_policy,
 )
 from tallystick.interfaces.api.authentication import Caller
 from tallystick.interfaces.api.http import ApiRequest, HttpResponse
@@ -182,11 +182,11 @@ async def rotate_secret(runtime: Runtime, exchange: ApiRequest, caller: Caller) 
     return answer(exchange, NewSecret(secret=rotated.secret, previous_until=rotated.previous_until))
 
 
-def endpoints_of(runtime: Runtime, guard: Guard | None = None) -> Endpoints:
-    """The rules, on this process's pool; URLs as the settings let them through, unless another guard is given."""
+def endpoints_of(runtime: Runtime, policy: AddressPolicy | None = None) -> Endpoints:
+    """The rules, on this process's pool; URLs as the settings let them through, unless another policy is given."""
     settings = runtime.settings
     dispatch = Dispatch(OutboundBook(runtime.pool, clock_shift_ms=settings.clock_shift_ms), settings.outbound_batch)
-    return Endpoints(book_of(runtime), dispatch, sealer_of(settings), guard or guard_of(settings), settings)
+    return Endpoints(book_of(runtime), dispatch, sealer_of(settings), policy or address_policy(settings), settings)
 
 
 def book_of(runtime: Runtime) -> EndpointBook:

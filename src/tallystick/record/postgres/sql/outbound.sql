@@ -38,7 +38,7 @@ FROM unnest($1::text[], $2::text[], $3::text[], $4::int[], $5::text[], $6::text[
      AS d (merchant_id, endpoint_id, payment_id, version, subject_id, message_id, type, state, place)
 ON CONFLICT DO NOTHING;
 
--- ring: there is more in these lanes; a lane that is there keeps its time, which is its first message's ($4: shift)
+-- bump_generations: there is more in these queues; an existing queue keeps its time, which is its first message's ($4: shift)
 INSERT INTO message_lane (merchant_id, endpoint_id, payment_id, rung, next_try_at)
 SELECT k.merchant_id, k.endpoint_id, k.payment_id, 1, now() + $4::bigint * interval '1 millisecond'
 FROM unnest($1::text[], $2::text[], $3::text[]) AS k (merchant_id, endpoint_id, payment_id)
@@ -51,8 +51,8 @@ FROM unnest($1::text[], $2::text[], $3::text[]) AS k (merchant_id, endpoint_id, 
 ON CONFLICT (merchant_id, endpoint_id, payment_id)
 DO UPDATE SET rung = message_lane.rung + 1, next_try_at = LEAST(message_lane.next_try_at, excluded.next_try_at);
 
--- ready: up to $1 endpoints that have a lane that is due, and room ($2: those that have none), whose wait is longest
--- first; and whether they fail. Each is asked for its first lane alone, however many it has ($3: shift in ms)
+-- ready: up to $1 endpoints that have a queue that is due, and room ($2: those that have none), whose wait is longest
+-- first; and whether they fail. Each is asked for its first queue alone, however many it has ($3: shift in ms)
 WITH e AS MATERIALIZED (
     SELECT w.merchant_id, w.endpoint_id, w.failing_since IS NOT NULL AS failing,
            (SELECT min(l.next_try_at) FROM message_lane l
@@ -66,7 +66,7 @@ WHERE first_at <= now() + $3::bigint * interval '1 millisecond'
 ORDER BY first_at
 LIMIT $1;
 
--- due: an endpoint's first $3 lanes that are due ($4: shift in ms)
+-- due: an endpoint's first $3 queues that are due ($4: shift in ms)
 SELECT merchant_id, endpoint_id, payment_id, next_try_at
 FROM message_lane
 WHERE merchant_id = $1 AND endpoint_id = $2 AND next_try_at <= now() + $4::bigint * interval '1 millisecond'
@@ -74,7 +74,7 @@ WHERE merchant_id = $1 AND endpoint_id = $2 AND next_try_at <= now() + $4::bigin
 ORDER BY next_try_at
 LIMIT $3;
 
--- lease: take the lanes that are still due, as $4, for $5 ms ($6: shift in ms)
+-- lease: take the queues that are still due, as $4, for $5 ms ($6: shift in ms)
 UPDATE message_lane l SET lease = $4, lease_until = now() + ($5::bigint + $6::bigint) * interval '1 millisecond'
 FROM unnest($1::text[], $2::text[], $3::text[]) AS k (merchant_id, endpoint_id, payment_id)
 WHERE l.merchant_id = k.merchant_id AND l.endpoint_id = k.endpoint_id AND l.payment_id = k.payment_id
@@ -82,7 +82,7 @@ WHERE l.merchant_id = k.merchant_id AND l.endpoint_id = k.endpoint_id AND l.paym
   AND (l.lease_until IS NULL OR l.lease_until < now() + $6::bigint * interval '1 millisecond')
 RETURNING l.merchant_id, l.endpoint_id, l.payment_id, l.rung;
 
--- heads: the first open message of each lane, where it is due, as it was written with its version ($4: shift in ms)
+-- heads: the first open message of each queue, where it is due, as it was written with its version ($4: shift in ms)
 SELECT d.merchant_id, d.endpoint_id, d.payment_id, d.version, d.subject_id, d.message_id, d.tries, d.resends, o.body,
        e.url, (extract(epoch FROM now() - e.failing_since) * 1000)::bigint + $4::bigint AS failing_for_ms
 FROM unnest($1::text[], $2::text[], $3::text[]) AS k (merchant_id, endpoint_id, payment_id)
@@ -127,7 +127,7 @@ WHERE d.merchant_id = k.merchant_id AND d.endpoint_id = k.endpoint_id AND d.paym
   AND d.resends = k.resends AND d.tries = k.tries
   AND (d.state = 'open' OR (d.state = 'canceled' AND k.state = 'delivered'));
 
--- leave_empty: a lane ends with its last message; one that was rung meanwhile stays
+-- leave_empty: a queue ends with its last message; one that got a message meanwhile stays
 DELETE FROM message_lane l
 USING unnest($1::text[], $2::text[], $3::text[], $4::bigint[], $5::text[])
       AS k (merchant_id, endpoint_id, payment_id, rung, lease)
@@ -138,7 +138,7 @@ WHERE l.merchant_id = k.merchant_id AND l.endpoint_id = k.endpoint_id AND l.paym
     WHERE d.merchant_id = k.merchant_id AND d.endpoint_id = k.endpoint_id AND d.payment_id = k.payment_id
       AND d.state = 'open');
 
--- release: let go of lanes, until their first open message is due; one that was rung meanwhile is looked at again
+-- release: let go of queues, until their first open message is due; one that got a message meanwhile is looked at again
 UPDATE message_lane l
 SET lease = NULL, lease_until = NULL,
     next_try_at = CASE WHEN l.rung = k.rung THEN COALESCE(k.next_try_at, l.next_try_at) ELSE l.next_try_at END
@@ -196,7 +196,7 @@ WHERE l.merchant_id = $1 AND l.endpoint_id = $2
   AND d.merchant_id = l.merchant_id AND d.endpoint_id = l.endpoint_id AND d.payment_id = l.payment_id
   AND d.state = 'open';
 
--- drop_lanes: and their lanes
+-- drop_queues: and their queues
 DELETE FROM message_lane WHERE merchant_id = $1 AND endpoint_id = $2;
 
 -- set_state: an endpoint that is in the state $3 goes to $4 ($6: shift in ms)

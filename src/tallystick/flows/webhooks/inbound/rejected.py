@@ -1,7 +1,7 @@
-"""Deliveries that were refused: counted in memory, added to the record every few seconds, and sampled in the log.
+"""Rejected deliveries: counted in memory, added to the record every few seconds, and sampled in the log.
 
-Nobody waits for the record: while it is away, counts are kept here and written later. A process that is killed takes
-the counts of its last seconds with it; one whose connection is lost at the COMMIT may count them twice.
+No request waits for the record: while it is away, counts are kept here and written later. A process that is killed
+takes the counts of its last seconds with it; one whose connection is lost at the COMMIT may count them twice.
 """
 
 from __future__ import annotations
@@ -13,43 +13,42 @@ from typing import Final
 from tallystick.kit.clock import Clock
 from tallystick.kit.log_sampling import SampledLines
 from tallystick.kit.logs import get_logger
+from tallystick.kit.rounds import Rounds
 from tallystick.record.postgres.refused_webhooks import KEEP_HOURS, RefusalBook, RefusalSlot
 
-log = get_logger("tallystick.flows.webhooks.inbound.refused")
+log = get_logger("tallystick.flows.webhooks.inbound.rejected")
 
 #: Between two additions to the record: a flood of any size is then one small statement in this long.
-FLUSH_EVERY_S: Final = 5.0
+FLUSH_INTERVAL_MS: Final = 5_000
 
 #: A record that takes longer is away; the counts wait for the next time, and the end of a process for no longer.
 FLUSH_TIMEOUT_S: Final = 5.0
 
-#: In place of names from a path that are nobody's here: anyone can send any, and counts must not grow with them.
+#: In place of names from a path that no setting has: anyone can send any, and counts must not grow with them.
 UNKNOWN: Final = "(unknown)"
 
 
-class Refusals:
+class RejectedDeliveries:
     """The counts of one process. ``count`` only with providers and accounts that are set up, or UNKNOWN."""
 
-    def __init__(self, book: RefusalBook, clock: Clock, *, flush_every_s: float = FLUSH_EVERY_S) -> None:
+    def __init__(self, book: RefusalBook, clock: Clock, *, flush_interval_ms: int = FLUSH_INTERVAL_MS) -> None:
         self._book = book
         self._clock = clock
-        self._flush_every_s = flush_every_s
         self._unwritten: dict[RefusalSlot, int] = {}
         self._lines = SampledLines()
-        self._closing = asyncio.Event()
-        self._flushing: asyncio.Task[None] | None = None
+        self._rounds = Rounds("rejected deliveries", flush_interval_ms, self.flush, finish=self.flush)
+        self._stop = asyncio.Event()
+        self._running: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
         """Start to write."""
-        self._flushing = asyncio.create_task(self._keep_flushing(), name="webhook-refusals")
+        self._running = asyncio.create_task(self._rounds.run(self._stop), name="rejected-deliveries")
 
     async def stop(self) -> None:
-        """Write and say what is left."""
-        self._closing.set()
-        if self._flushing is not None:
-            await self._flushing
-        await self.flush()
-        self._lines.tell()
+        """Write and log what is left."""
+        self._stop.set()
+        await (self._running or self.flush())
+        self._lines.flush()
 
     def count(self, provider: str, account: str, reason: str) -> None:
         """One more, in this hour."""
@@ -58,7 +57,11 @@ class Refusals:
 
         def say(since_last_line: int) -> None:
             log.warning(
-                "webhooks refused", provider=provider, account=account, code=reason, since_last_line=since_last_line
+                "webhook deliveries rejected",
+                provider=provider,
+                account=account,
+                code=reason,
+                since_last_line=since_last_line,
             )
 
         self._lines.line((provider, account, reason), say)
@@ -96,16 +99,10 @@ class Refusals:
 
         def say(since_last_line: int) -> None:
             log.warning(
-                "counts of refused webhooks not written yet", error=name, counts=slots, since_last_line=since_last_line
+                "counts of rejected deliveries not written yet",
+                error=name,
+                counts=slots,
+                since_last_line=since_last_line,
             )
 
         self._lines.line(name, say)
-
-    async def _keep_flushing(self) -> None:
-        while not self._closing.is_set():
-            await self.flush()
-            try:
-                async with asyncio.timeout(self._flush_every_s):
-                    await self._closing.wait()
-            except TimeoutError:
-                pass

@@ -1,4 +1,4 @@
-"""Counts of refused deliveries: of all processes together, by hour, complete whatever the database does meanwhile."""
+"""Counts of rejected deliveries: of all processes together, by hour, complete whatever the database does meanwhile."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 import asyncpg
 import pytest
 
-from tallystick.flows.webhooks.inbound.refused import UNKNOWN, Refusals
+from tallystick.flows.webhooks.inbound.rejected import UNKNOWN, RejectedDeliveries
 from tallystick.kit.clock import Clock
 from tallystick.record.postgres.connections import open_pool
 from tallystick.record.postgres.refused_webhooks import KEEP_HOURS, RefusalBook, RefusalSlot
@@ -18,7 +18,7 @@ from tests.support.database import Database
 from tests.support.inbox import WEBHOOK_SETTINGS
 
 #: Longer than any test takes: only what the test asks for is written.
-NEVER_S = 3_600
+NEVER_MS = 3_600_000
 
 HOUR_MS = 3_600_000
 
@@ -38,7 +38,7 @@ async def counted(database: Database, account: str, hours: int = KEEP_HOURS) -> 
 
 async def _count_in_many(pools: list[asyncpg.Pool], account: str, reasons: list[str]) -> None:
     """Five times each reason at two providers, in as many processes as there are pools."""
-    processes = [Refusals(RefusalBook(pool), Clock(), flush_every_s=NEVER_S) for pool in pools]
+    processes = [RejectedDeliveries(RefusalBook(pool), Clock(), flush_interval_ms=NEVER_MS) for pool in pools]
     for _ in range(5):
         for turn, process in enumerate(processes):
             for reason in reasons[turn % 4 :] + reasons[: turn % 4]:
@@ -78,19 +78,19 @@ class AwayBook(RefusalBook):
 async def test_while_the_record_is_away_counts_wait_and_end_in_their_own_hour(database: Database, account: str) -> None:
     async with await open_pool(database.app_url, WEBHOOK_SETTINGS) as pool:
         book, clock = AwayBook(pool), Clock(shift_ms=-HOUR_MS)
-        refusals = Refusals(book, clock, flush_every_s=0.01)
-        await refusals.start()
+        rejected = RejectedDeliveries(book, clock, flush_interval_ms=10)
+        await rejected.start()
         before = datetime.now(UTC) - timedelta(hours=1)
         for _ in range(7):
-            refusals.count("stripe", account, "webhook_signature_invalid")
+            rejected.count("stripe", account, "webhook_signature_invalid")
         async with asyncio.timeout(30):
             while book.writes < 3:
                 await asyncio.sleep(0.005)
         assert await counted(database, account) == []
         clock.shift_ms = 0
-        refusals.count("stripe", account, "webhook_signature_invalid")
+        rejected.count("stripe", account, "webhook_signature_invalid")
         book.away = False
-        await refusals.stop()
+        await rejected.stop()
         found = [each for each in await book.of_last(3) if each.account == account]
     assert [each.count for each in found] == [1, 7]
     hours = [each.hour for each in found]
@@ -100,10 +100,10 @@ async def test_while_the_record_is_away_counts_wait_and_end_in_their_own_hour(da
 
 async def test_what_is_counted_at_the_end_is_written(database: Database, account: str) -> None:
     async with await open_pool(database.app_url, WEBHOOK_SETTINGS) as pool:
-        refusals = Refusals(RefusalBook(pool), Clock(), flush_every_s=NEVER_S)
-        await refusals.start()
-        refusals.count("stripe", account, "webhook_unparseable")
-        await refusals.stop()
+        rejected = RejectedDeliveries(RefusalBook(pool), Clock(), flush_interval_ms=NEVER_MS)
+        await rejected.start()
+        rejected.count("stripe", account, "webhook_unparseable")
+        await rejected.stop()
     assert await counted(database, account) == [("stripe", "webhook_unparseable", 1)]
 
 
@@ -111,12 +111,12 @@ async def test_old_hours_are_removed_and_young_ones_stay(database: Database, acc
     async with await open_pool(database.app_url, WEBHOOK_SETTINGS) as pool:
         for age_hours in (KEEP_HOURS + 2, KEEP_HOURS - 2):
             old = Clock(shift_ms=-age_hours * HOUR_MS)
-            aged = Refusals(RefusalBook(pool, clock_shift_ms=old.shift_ms), old, flush_every_s=NEVER_S)
+            aged = RejectedDeliveries(RefusalBook(pool, clock_shift_ms=old.shift_ms), old, flush_interval_ms=NEVER_MS)
             aged.count("stripe", account, "request_timeout")
             await aged.stop()
         count = "SELECT count(*) FROM webhook_refusal WHERE account = $1"
         assert await pool.fetchval(count, account) == 2
-        now = Refusals(RefusalBook(pool), Clock(), flush_every_s=NEVER_S)
+        now = RejectedDeliveries(RefusalBook(pool), Clock(), flush_interval_ms=NEVER_MS)
         now.count(UNKNOWN, account, "not_found")
         await now.stop()
         assert await pool.fetchval(count, account) == 2
@@ -128,12 +128,12 @@ async def test_what_nobody_will_read_is_not_kept_while_the_record_is_away(databa
     """Memory is bounded by the hours that are kept, however long the record is away."""
     async with await open_pool(database.app_url, WEBHOOK_SETTINGS) as pool:
         book, clock = AwayBook(pool), Clock(shift_ms=-(KEEP_HOURS + 5) * HOUR_MS)
-        refusals = Refusals(book, clock, flush_every_s=NEVER_S)
-        refusals.count("stripe", account, "webhook_unparseable")
-        await refusals.flush()
+        rejected = RejectedDeliveries(book, clock, flush_interval_ms=NEVER_MS)
+        rejected.count("stripe", account, "webhook_unparseable")
+        await rejected.flush()
         clock.shift_ms = 0
-        await refusals.flush()
+        await rejected.flush()
         writes = book.writes
-        await refusals.flush()
+        await rejected.flush()
         assert (writes, book.writes) == (2, 2)
-        await refusals.stop()
+        await rejected.stop()

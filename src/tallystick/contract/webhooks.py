@@ -149,8 +149,8 @@ def merchant_messages() -> str:
 
 
 def settings_table(names: Iterable[str]) -> str:
-    """Settings with their defaults, units and reasons."""
-    described = {row.variable: row for row in describe_settings()}
+    """Settings with their defaults, units and reasons; those of single connectors are no part of the contract."""
+    described = {row.variable: row for row in describe_settings(connectors=())}
     rows = []
     for name in names:
         row = described[f"TALLYSTICK_{name.upper()}"]

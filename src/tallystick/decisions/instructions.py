@@ -17,7 +17,7 @@ from tallystick.domain.change import Change, Claim
 from tallystick.domain.errors import problem
 from tallystick.domain.ledger import postings
 from tallystick.domain.lifecycles.machines import next_state
-from tallystick.domain.subjects import Attempt, Payment, Refund
+from tallystick.domain.subjects import Attempt, Operation, Payment, Refund
 from tallystick.domain.views import encode
 
 
@@ -215,7 +215,7 @@ def expire_payment(payment: Payment, attempt_id: str, cause: Cause, terms: Terms
 def _follow_up(
     instruction: Instruction,
     payment: Payment,
-    operation: str,
+    operation: Operation,
     amount: int,
     terms: Terms,
     refund_id: str | None = None,

@@ -6,7 +6,7 @@ Amounts are integers in the currency's ISO 4217 minor unit.
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any
+from typing import Any, Literal
 
 from msgspec import Struct, field
 
@@ -102,6 +102,10 @@ class Schedule(Struct, frozen=True, kw_only=True):
     parked: bool = False
 
 
+#: What an attempt asks of a provider.
+Operation = Literal["authorize", "capture", "cancel", "refund"]
+
+
 class Attempt(Struct, frozen=True, kw_only=True):
     """One money-moving call to a provider, with everything needed to ask about it or to send it again."""
 
@@ -110,7 +114,7 @@ class Attempt(Struct, frozen=True, kw_only=True):
     attempt_id: str
     version: int
     state: str
-    operation: str  # authorize | capture | cancel | refund
+    operation: Operation
     purpose: str  # instruction | expiry
     refund_id: str | None = None
     idempotency_key: str | None = None  # the client's instruction; None for what the platform does on its own

@@ -12,8 +12,8 @@ from tallystick.flows.runtime import Runtime
 from tallystick.flows.webhooks.inbound.intake import Intake
 from tallystick.flows.webhooks.inbound.refused import Refusals
 from tallystick.kit.clock import Clock
+from tallystick.providers.assembly import bounded_providers, connected_providers
 from tallystick.providers.port import Provider
-from tallystick.providers.registry import configured_providers, guarded
 from tallystick.record.journal import Journal, JournalLimits
 from tallystick.record.next_action_seal import ActionSeal
 from tallystick.record.postgres.batch import Connection
@@ -26,7 +26,7 @@ from tallystick.settings.load import Settings
 
 @asynccontextmanager
 async def open_intake(settings: Settings, database_url: str) -> AsyncIterator[Intake]:
-    """The way into the inbox, open; leaving writes what is queued."""
+    """Opens the way into the inbox; leaving writes what is queued."""
 
     async def own_connection() -> Any:
         return await connect(database_url, command_timeout_ms=settings.webhook_commit_timeout_ms)
@@ -46,7 +46,7 @@ async def open_intake(settings: Settings, database_url: str) -> AsyncIterator[In
 
 @asynccontextmanager
 async def open_refusals(runtime: Runtime) -> AsyncIterator[Refusals]:
-    """The counts of refused webhooks, open; leaving writes what is left."""
+    """Opens the counts of rejected webhooks; leaving writes what is left."""
     refusals = Refusals(RefusalBook(runtime.pool, clock_shift_ms=runtime.settings.clock_shift_ms), runtime.clock)
     await refusals.start()
     try:
@@ -63,8 +63,8 @@ async def open_runtime(
     providers: Mapping[str, Provider] | None = None,
     journal_connect: Callable[[], Awaitable[Connection]] | None = None,
 ) -> AsyncIterator[Runtime]:
-    """Everything open, and closed again in the reverse order: flows first get ``drain_timeout_ms`` to end. Raises
-    SettingsError for sealing keys that are none, and what opening the database raises.
+    """Opens everything, and closes it in the reverse order: flows first get ``drain_timeout_ms`` to end. Raises
+    SettingsError for malformed sealing keys, and what opening the database raises.
 
     ``providers`` and ``journal_connect`` are for tests and benchmarks that bring their own.
     """
@@ -84,7 +84,7 @@ async def open_runtime(
     actions = ActionSeal(sealer_of(settings))
     pool = await open_pool(database_url, settings)
     journal = Journal(journal_connect or own_connection, limits, clock_shift_ms=settings.clock_shift_ms)
-    connectors = dict(providers) if providers is not None else guarded(settings, configured_providers(settings))
+    connectors = bounded_providers(settings, connected_providers(settings)) if providers is None else dict(providers)
     runtime = Runtime(
         settings=settings,
         journal=journal,

@@ -25,13 +25,13 @@ ANSWER_LIMIT_BYTES: Final = 1_048_576
 #: Idle connections are dropped before common servers (60-75 s) drop them, so that few requests meet a closing one.
 KEEPALIVE_S: Final = 15
 
-#: How the reason of a connection that could not be made begins. It counts against a provider (``guarded``).
+#: How the reason of a connection that could not be made begins. It counts against a provider (``circuit.py``).
 UNREACHABLE: Final = "no connection"
 
 _send_by_ms: ContextVar[int | None] = ContextVar("send_by_ms", default=None)
 
 
-class Answer(Struct, frozen=True):
+class ProviderResponse(Struct, frozen=True):
     """A complete HTTP answer; header names are as they came, and found in any case."""
 
     status: int
@@ -51,7 +51,7 @@ class TooLateToSend(Exception):
     """The sender's deadline passed before the request was written."""
 
 
-class _GuardedRequest(ClientRequest):
+class _DeadlineRequest(ClientRequest):
     """Looks at the clock once the connection is in hand, right before the first byte is written."""
 
     async def send(self, conn: Connection) -> ClientResponse:
@@ -73,13 +73,13 @@ class ProviderHttp:
         )
         self._session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(limit=connections, keepalive_timeout=KEEPALIVE_S),
-            request_class=_GuardedRequest,
+            request_class=_DeadlineRequest,
             timeout=timeout,
             auto_decompress=True,
             cookie_jar=aiohttp.DummyCookieJar(),
         )
 
-    async def post(self, path: str, body: dict[str, Any], *, key: str, send_by_ms: int) -> Answer:
+    async def post(self, path: str, body: dict[str, Any], *, key: str, send_by_ms: int) -> ProviderResponse:
         """Send one request with the provider's idempotency key.
 
         Raises NothingSent and SentUnanswered, and nothing else for what the network does.
@@ -92,7 +92,7 @@ class ProviderHttp:
             send_by_ms=send_by_ms,
         )
 
-    async def get(self, path: str) -> Answer:
+    async def get(self, path: str) -> ProviderResponse:
         """Ask; moves nothing, so there is no deadline to send by. Raises as ``post`` does."""
         return await self.exchange("GET", URL(self._base_url + path))
 
@@ -104,7 +104,7 @@ class ProviderHttp:
         headers: Mapping[str, str] | None = None,
         body: bytes | None = None,
         send_by_ms: int | None = None,
-    ) -> Answer:
+    ) -> ProviderResponse:
         """One request to an absolute URL: for official SDKs, which bring URLs, headers and bodies of their own. Raises
         as ``post`` does."""
         token = _send_by_ms.set(send_by_ms)
@@ -117,10 +117,10 @@ class ProviderHttp:
         """Close every connection."""
         await self._session.close()
 
-    async def _request(self, method: str, url: URL, **options: Any) -> Answer:
+    async def _request(self, method: str, url: URL, **options: Any) -> ProviderResponse:
         try:
             async with self._session.request(method, url, allow_redirects=False, **options) as response:
-                return Answer(response.status, await _read_whole(response), response.headers)
+                return ProviderResponse(response.status, await _read_whole(response), response.headers)
         except TooLateToSend as error:
             raise NothingSent("too late to send: recovery may have taken over") from error
         except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:

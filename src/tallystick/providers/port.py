@@ -7,22 +7,23 @@ A connector translates, and decides nothing: what a verdict does to a payment is
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Protocol, assert_never
 
 from msgspec import Struct
 
+from tallystick.domain.subjects import Operation
 from tallystick.domain.traits import Traits
 from tallystick.domain.verdicts import Verdict
 
 
 class ProviderCall(Struct, frozen=True, kw_only=True):
-    """One attempt, as a connector needs it. ``send_by_ms`` is on this process's monotonic clock (``clock.py``):
+    """One attempt, as a connector needs it. ``send_by_ms`` is on this process's monotonic clock (``kit.clock``):
     a sender that comes to write to the socket after it answers ``NotSent`` instead."""
 
     merchant_id: str
     payment_id: str
     attempt_id: str
-    operation: str
+    operation: Operation
     amount: int
     currency: str
     payment_method: str
@@ -66,7 +67,7 @@ class Provider(Protocol):
 
 
 async def send(provider: Provider, call: ProviderCall) -> Verdict:
-    """Call the operation that the attempt stands for."""
+    """Call the attempt's operation."""
     match call.operation:
         case "authorize":
             return await provider.authorize(call)
@@ -76,4 +77,5 @@ async def send(provider: Provider, call: ProviderCall) -> Verdict:
             return await provider.cancel(call)
         case "refund":
             return await provider.refund(call)
-    raise ValueError(f"no such operation: {call.operation}")
+        case _:
+            assert_never(call.operation)

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from tallystick.domain.subjects import Operation
 from tallystick.domain.traits import Traits
 from tallystick.domain.verdicts import Approved, Declined, Reversed
 from tallystick.kit.clock import monotonic_ms
@@ -34,7 +35,7 @@ async def connector(running: AcquirerProcess) -> AsyncIterator[SimulatorProvider
     await provider.close()
 
 
-def question(attempt_id: str, operation: str) -> ProviderCall:
+def question(attempt_id: str, operation: Operation) -> ProviderCall:
     return ProviderCall(
         merchant_id="m",
         payment_id="pay_x",

@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tallystick.domain.notices import AttemptNotice, ChargeNotice, DisputeNotice, RefundNotice
+from tallystick.domain.subjects import Operation
 from tallystick.domain.verdicts import Approved, Declined, Reversed
 from tallystick.kit.ids import new_id
 from tallystick.providers.adyen.receiver import AdyenReceiver
@@ -24,7 +25,7 @@ OTHER_KEY = "00FF" * 16
 PAYMENT_ID, ATTEMPT_ID = new_id("pay"), new_id("att")
 
 
-def reference(operation: str, *, sale: bool = False) -> str:
+def reference(operation: Operation, *, sale: bool = False) -> str:
     return write_reference(Reference("m-1", PAYMENT_ID, ATTEMPT_ID, operation, sale))
 
 

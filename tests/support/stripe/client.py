@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from typing import Any, cast
 
 import asyncpg
-from msgspec.structs import replace
 
 from tallystick.domain.requests.commands import CreatePayment
 from tallystick.domain.subjects import Payment
@@ -19,6 +19,7 @@ from tallystick.flows.recovery.worker import Recovery
 from tallystick.flows.runtime import Runtime
 from tallystick.oversight.invariants import tally, verify
 from tallystick.providers.stripe.objects import ATTEMPT, MERCHANT, PAYMENT
+from tallystick.providers.stripe.setup import StripeSettings
 from tallystick.record.postgres.recovery_schedule import ScheduleBook
 from tallystick.settings.load import Settings
 from tests.support.database import Database
@@ -36,7 +37,6 @@ DELIVERY_DELAY_MS = 1_200
 #: as many tries as a busy machine spends.
 SETTINGS = replace(
     HURRIED,
-    stripe_api_key=API_KEY,
     send_window_ms=400,
     provider_request_timeout_ms=400,
     provider_connect_timeout_ms=2_000,
@@ -46,7 +46,7 @@ SETTINGS = replace(
     resubmit_limit=5,
     # Faults are the rule here: a circuit that opened would only spare the provider what the tests are about.
     provider_circuit_calls=1_000_000,
-)
+).with_connector(StripeSettings, api_key=API_KEY)
 
 #: Where every answer comes: whatever the machine is busy with, it is heard.
 PATIENT = replace(
@@ -61,7 +61,7 @@ PATIENT = replace(
 @asynccontextmanager
 async def stripe_runtime(database: Database, url: str, settings: Settings = SETTINGS) -> AsyncIterator[Runtime]:
     """A runtime whose Stripe is at ``url``, with recovery at work."""
-    async with open_runtime(replace(settings, stripe_api_url=url), database.app_url) as runtime:
+    async with open_runtime(settings.with_connector(StripeSettings, api_url=url), database.app_url) as runtime:
         stop = asyncio.Event()
         loop = asyncio.create_task(Recovery(runtime, ScheduleBook(runtime.pool)).run(stop))
         try:

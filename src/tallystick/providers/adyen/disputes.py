@@ -1,4 +1,4 @@
-"""Adyen's events about disputes, in our words. Pure.
+"""Adyen's events about disputes, as notices. Pure.
 
 By docs.adyen.com (risk-management: dispute webhooks, dispute flow; api-explorer, Webhooks v1), three events move money:
 CHARGEBACK, CHARGEBACK_REVERSED and SECOND_CHARGEBACK. CHARGEBACK_REVERSED is no verdict ("This stage is not final"):
@@ -18,8 +18,9 @@ from typing import Final
 
 from tallystick.domain.dispute_movement import Movement
 from tallystick.domain.notices import DisputeNotice, Notice
-from tallystick.providers.adyen.items import REASON_CHARS, Item, amount_of
+from tallystick.providers.adyen.items import Item, amount_of
 from tallystick.providers.adyen.reference import Reference
+from tallystick.providers.shared import MESSAGE_CHARS
 
 
 def _dispute(state: str, funds: str | None = None, *, opens: bool = True) -> Callable[[Item, Reference | None], Notice]:
@@ -38,7 +39,7 @@ def _dispute(state: str, funds: str | None = None, *, opens: bool = True) -> Cal
             funds=funds,
             movements=tuple(moved),
             opens=opens,
-            reason=None if item.reason is None else item.reason[:REASON_CHARS],
+            reason=None if item.reason is None else item.reason[:MESSAGE_CHARS],
             occurred_at=item.occurred_at,
         )
 

@@ -1,7 +1,7 @@
-"""HTTP as connectors need it: the line between "nothing was sent" and "something may have happened" kept sharp.
+"""HTTP for connectors. It separates "nothing was sent" from "something may have happened".
 
-No retries, no redirects. The sender's deadline is checked when the connection is in hand and nothing but the write to
-the socket is left, so that a process that froze since its intent was committed does not send after recovery took over.
+No retries, no redirects. The sender's deadline is checked on the open connection, right before the write to the
+socket, so that a process that froze after its intent was committed does not send after recovery took over.
 """
 
 from __future__ import annotations
@@ -19,20 +19,20 @@ from yarl import URL
 
 from tallystick.kit.clock import monotonic_ms
 
-#: An answer longer than this is no payment answer: reading on would only fill the memory.
+#: Answers about payments are far shorter; a longer one is not read to its end.
 ANSWER_LIMIT_BYTES: Final = 1_048_576
 
 #: Idle connections are dropped before common servers (60-75 s) drop them, so that few requests meet a closing one.
 KEEPALIVE_S: Final = 15
 
-#: How the reason of a connection that could not be made begins. It counts against a provider (``circuit.py``).
+#: Begins the reason of a connection that could not be made. Such a failure counts against a provider (``circuit.py``).
 UNREACHABLE: Final = "no connection"
 
 _send_by_ms: ContextVar[int | None] = ContextVar("send_by_ms", default=None)
 
 
 class ProviderResponse(Struct, frozen=True):
-    """A complete HTTP answer; header names are as they came, and found in any case."""
+    """A complete HTTP response. Header names are as they came; look-ups ignore their case."""
 
     status: int
     body: bytes
@@ -40,11 +40,11 @@ class ProviderResponse(Struct, frozen=True):
 
 
 class NothingSent(Exception):
-    """No byte of the request was written: there is nothing at the provider."""
+    """No byte of the request was written: nothing happened at the provider."""
 
 
 class SentUnanswered(Exception):
-    """Something may have been written, and no complete answer came back."""
+    """Part of the request may have been written, and no complete answer came back."""
 
 
 class TooLateToSend(Exception):
@@ -52,7 +52,7 @@ class TooLateToSend(Exception):
 
 
 class _DeadlineRequest(ClientRequest):
-    """Looks at the clock once the connection is in hand, right before the first byte is written."""
+    """Checks the sender's deadline on the open connection, right before the first byte is written."""
 
     async def send(self, conn: Connection) -> ClientResponse:
         send_by_ms = _send_by_ms.get()
@@ -82,7 +82,7 @@ class ProviderHttp:
     async def post(self, path: str, body: dict[str, Any], *, key: str, send_by_ms: int) -> ProviderResponse:
         """Send one request with the provider's idempotency key.
 
-        Raises NothingSent and SentUnanswered, and nothing else for what the network does.
+        Raises NothingSent and SentUnanswered, and nothing else for failures of the network.
         """
         return await self.exchange(
             "POST",
@@ -93,7 +93,7 @@ class ProviderHttp:
         )
 
     async def get(self, path: str) -> ProviderResponse:
-        """Ask; moves nothing, so there is no deadline to send by. Raises as ``post`` does."""
+        """Send a look-up. It moves no money, so it has no deadline. Raises as ``post`` does."""
         return await self.exchange("GET", URL(self._base_url + path))
 
     async def exchange(

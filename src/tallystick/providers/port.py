@@ -1,8 +1,8 @@
-"""The provider port: five operations, each answering with a verdict.
+"""The provider port: four operations and a look-up, each answered with a verdict.
 
-A connector translates, and decides nothing: what a verdict does to a payment is the business of
-``decisions.verdicts``. The line that matters is between *nothing can have happened* (``NotSent``) and
-*something may have happened* (``Unknown``); a connector that is not sure says ``Unknown``.
+A connector translates, and decides nothing: ``decisions.verdicts`` decides what a verdict does to a payment. A
+connector must separate *nothing can have happened* (``NotSent``) from *something may have happened* (``Unknown``); in
+doubt it answers ``Unknown``.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from tallystick.domain.verdicts import Verdict
 
 class ProviderCall(Struct, frozen=True, kw_only=True):
     """One attempt, as a connector needs it. ``send_by_ms`` is on this process's monotonic clock (``kit.clock``):
-    a sender that comes to write to the socket after it answers ``NotSent`` instead."""
+    a connector that would write to the socket later answers ``NotSent`` instead."""
 
     merchant_id: str
     payment_id: str
@@ -35,7 +35,7 @@ class ProviderCall(Struct, frozen=True, kw_only=True):
 
 
 class Provider(Protocol):
-    """A payment provider. No method raises for anything that the provider or the network does."""
+    """A payment provider. No method raises for a failure of the provider or the network."""
 
     name: str
     account: str  # whose account at the provider the calls are made with; webhooks name it in their path
@@ -60,10 +60,10 @@ class Provider(Protocol):
         """Pay ``call.amount`` back."""
 
     async def fetch(self, call: ProviderCall) -> Verdict:
-        """What became of *this attempt's* effect, found by its own reference. Moves nothing."""
+        """Look up the outcome of *this* attempt, by its own reference. Moves no money."""
 
     async def close(self) -> None:
-        """Let go of connections."""
+        """Close every connection."""
 
 
 async def send(provider: Provider, call: ProviderCall) -> Verdict:

@@ -81,7 +81,8 @@ async def test_a_refund_that_fails_late(running: AcquirerProcess, connector: Sim
 async def test_a_capture_that_fails_late(running: AcquirerProcess, connector: SimulatorProvider, manual: bool) -> None:
     body = charge(capture=not manual)
     made = running.call("POST", "/sim/charges", body, new_key())[1]
-    captured, operation = made, "authorize"
+    captured = made
+    operation: Operation = "authorize"
     if manual:
         path = f"/sim/charges/{made['charge_id']}/capture"
         assert running.call("POST", f"/sim/operations/{made['reference']}/fail", {})[0] == 409, "nothing is captured"

@@ -165,7 +165,7 @@ def test_authorisation() -> None:
 @pytest.mark.parametrize(
     ("code", "operation", "effect"), [("CAPTURE", "capture", "captured"), ("REFUND", "refund", "refunded")]
 )
-def test_modifications_of_ours(code: str, operation: str, effect: str) -> None:
+def test_modifications_of_ours(code: str, operation: Operation, effect: str) -> None:
     told = notice(code, merchantReference=reference(operation))
     assert isinstance(told, AttemptNotice)
     assert (told.operation, told.attempt_id, told.reference) == (operation, ATTEMPT_ID, "OWNPSP")
@@ -197,11 +197,12 @@ def test_what_was_done_in_the_dashboard() -> None:
 
 
 def test_late_failures() -> None:
-    for code, operation in (
-        ("CAPTURE_FAILED", "capture"),
-        ("REFUND_FAILED", "refund"),
-        ("REFUNDED_REVERSED", "refund"),
-    ):
+    failures: dict[str, Operation] = {
+        "CAPTURE_FAILED": "capture",
+        "REFUND_FAILED": "refund",
+        "REFUNDED_REVERSED": "refund",
+    }
+    for code, operation in failures.items():
         told = notice(code, merchantReference=reference(operation))
         assert isinstance(told.verdict, Reversed)
         assert (told.operation, told.attempt_id, told.reference) == (operation, ATTEMPT_ID, "OWNPSP")

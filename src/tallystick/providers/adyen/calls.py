@@ -106,11 +106,11 @@ class AdyenProvider:
         return await self._modify(call, self._modifications.refund_captured_payment, self._body(call))
 
     async def fetch(self, call: ProviderCall) -> Verdict:
-        """There is nothing to ask."""
+        """Adyen has no look-up."""
         return Unknown(reason="no lookup")
 
     async def close(self) -> None:
-        """Let go of connections and threads."""
+        """Close every connection and end the threads."""
         await self._http.close()
         self._threads.shutdown(wait=False)
 
@@ -131,7 +131,7 @@ class AdyenProvider:
             return unanswered(error)
         except AdyenAPIResponseError as error:
             return read_error(error)
-        except Exception as error:  # of the SDK, or of an answer that is not what we know: something may have happened
+        except Exception as error:  # of the SDK, or of reading an unexpected answer: something may have happened
             return Unknown(reason=f"failed with {type(error).__name__}")
 
     def _body(self, call: ProviderCall) -> dict[str, Any]:

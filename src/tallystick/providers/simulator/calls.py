@@ -128,7 +128,7 @@ class SimulatorProvider:
         return verdict
 
     async def close(self) -> None:
-        """Let go of connections."""
+        """Close every connection."""
         await self._http.close()
 
     async def _act(self, action: str, call: ProviderCall) -> Verdict:

@@ -158,7 +158,7 @@ class StripeProvider:
             return Unknown(reason=f"lookup: failed with {type(error).__name__}")
 
     async def close(self) -> None:
-        """Let go of connections."""
+        """Close every connection."""
         await self._http.close()
 
     async def _send(
@@ -177,7 +177,7 @@ class StripeProvider:
             return unanswered(error)
         except stripe.StripeError as error:
             return read_error(error)
-        except Exception as error:  # of the SDK, or of an answer that is not what we know: something may have happened
+        except Exception as error:  # of the SDK, or of reading an unexpected answer: something may have happened
             return Unknown(reason=f"failed with {type(error).__name__}")
         finally:
             SEND_BY_MS.reset(token)

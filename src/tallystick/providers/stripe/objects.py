@@ -1,4 +1,4 @@
-"""Stripe's objects as far as we read them, and what each says as a verdict. Pure.
+"""Stripe's objects, as far as they are read here, and each as a verdict. Pure.
 
 Answers, look-ups and events carry the same objects, so they are read in one place.
 """
@@ -198,8 +198,8 @@ def declined(error: PaymentError, **common: Any) -> Declined:
 
 
 def refund_standing(refund: Refund, raw: dict[str, Any] | None = None) -> AnyVerdict:
-    """Where a Refund stands, as a verdict on the attempt that made it. Where it came back it is *reversed*: whether
-    anything had been booked is the record's business."""
+    """Where a Refund stands, as a verdict on the attempt that made it. One that came back is *reversed*: the record
+    knows whether anything had been booked."""
     common: dict[str, Any] = {"reference": refund.id, "raw": raw}
     match refund.status:
         case "succeeded":

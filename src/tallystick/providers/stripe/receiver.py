@@ -71,7 +71,7 @@ _DISPUTE: Final = msgspec.json.Decoder(Dispute)
 
 
 class _Subject(Struct, frozen=True):
-    """What any object of theirs may say about whose it is."""
+    """The parts of an object that may name our payment and its charge."""
 
     id: str | None = None
     object: str | None = None
@@ -152,7 +152,7 @@ def _digest(event: _Event) -> bytes:
 
 
 def _subject(thing: Raw) -> _Subject:
-    """Our payment and its charge, where the object names them. What cannot be read so names nobody."""
+    """Our payment and its charge, where the object names them. None of both where they cannot be read."""
     try:
         return _SUBJECT.decode(thing)
     except msgspec.ValidationError:
@@ -160,7 +160,7 @@ def _subject(thing: Raw) -> _Subject:
 
 
 def _charge(kind: str, thing: Raw, occurred_at: datetime | None) -> Notice | None:
-    """Where a PaymentIntent stands; None for one that has moved on in a way that its event does not tell of."""
+    """Where a PaymentIntent stands; None where it is no longer in a state of its event."""
     intent = _INTENT.decode(thing)
     if intent.status not in _STANDS[kind]:
         return None
@@ -173,7 +173,7 @@ def _charge(kind: str, thing: Raw, occurred_at: datetime | None) -> Notice | Non
 
 def _refund(_: str, thing: Raw, occurred_at: datetime | None) -> Notice | None:
     """One of ours is the outcome of its attempt. One of the dashboard's is money that left; it came back where it
-    failed. The release of a hold is none."""
+    failed. The release of a hold is not a refund."""
     refund = _REFUND.decode(thing)
     verdict = refund_standing(refund)
     if isinstance(verdict, Unknown) or is_release(refund):

@@ -66,6 +66,11 @@ def test_variables_are_read_by_type() -> None:
         ("TALLYSTICK_DATABASE_URL", "mysql://db/tallystick"),
         ("TALLYSTICK_MIGRATION_DATABASE_URL", "postgresql://owner@db/tallystick"),
         ("TALLYSTICK_SIMULATOR_URL", "127.0.0.1:8401"),
+        ("TALLYSTICK_OUTBOUND_LEASE_MS", "40000"),
+        ("TALLYSTICK_WEBHOOK_PROVIDER_TRIES", "stripe"),
+        ("TALLYSTICK_WEBHOOK_PROVIDER_TRIES", "stripe=few"),
+        ("TALLYSTICK_WEBHOOK_PROVIDER_TRIES", "stripe=0"),
+        ("TALLYSTICK_WEBHOOK_PROVIDER_OWNERS", "stripe="),
     ],
 )
 def test_a_bad_variable_is_refused_by_name(variable: str, text: str) -> None:

@@ -112,7 +112,7 @@ def environment_of(settings: Settings) -> dict[str, str]:
         for field in section.fields():
             value = getattr(section, field.attribute)
             if value is not None:
-                environ[variable(field.name)] = str(value).lower() if isinstance(value, bool) else str(value)
+                environ[variable(field.name)] = str(value)
     return environ
 
 

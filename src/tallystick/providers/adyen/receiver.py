@@ -135,7 +135,7 @@ def _reversal(item: Item, operation: Operation) -> Reversed:
 
 
 def _outcome(item: Item, reference: Reference | None, operation: Operation, verdict: AnyVerdict) -> AttemptNotice:
-    """Of our own attempt, where the reference names it; else of whatever Adyen calls so."""
+    """The outcome of our own attempt, where the reference names it; else of the modification that Adyen names."""
     ours = reference.attempt_id if reference is not None and reference.operation == operation else None
     return AttemptNotice(operation=operation, verdict=verdict, attempt_id=ours, reference=item.psp_reference)
 
@@ -160,7 +160,7 @@ def _capture_failed(item: Item, reference: Reference | None) -> Notice:
 
 
 def _capture_undone(item: Item, reference: Reference | None, verdict: Declined | Reversed) -> Notice:
-    """A sale's own capture was never asked for apart: what failed is the sale, which had been told as captured."""
+    """A sale's capture is not an attempt of its own: what failed is the sale, which had been reported as captured."""
     if reference is not None and reference.sale:
         verdict = msgspec.structs.replace(_reversal(item, "capture"), reference=item.charge_reference)
         return _outcome(item, reference, "authorize", verdict)
@@ -193,7 +193,7 @@ def _refund_failed(item: Item, reference: Reference | None) -> Notice:
     return _outcome(item, reference, "refund", _reversal(item, "refund"))
 
 
-#: Event -> how it is read. Others say nothing about our money.
+#: Event -> its reader. Other events do not concern our money.
 _TRANSLATIONS: Final[Mapping[str, Callable[[Item, Reference | None], Notice | None]]] = {
     "AUTHORISATION": _authorisation,
     "CAPTURE": _capture,

@@ -227,7 +227,7 @@ def _movements(dispute: _Dispute) -> tuple[Movement, ...] | None:
     return (moved,)
 
 
-#: Event type -> how it is read. Other types say nothing about money.
+#: Event type -> its reader. Other types do not concern money.
 _READERS: Final[Mapping[str, Callable[[msgspec.Raw], Notice]]] = {
     **dict.fromkeys(
         (

@@ -13,6 +13,7 @@ from tallystick.interfaces.api.http import ApiRequest, HttpResponse
 from tallystick.interfaces.api.problems import busy
 from tallystick.record.postgres import sql
 from tallystick.record.postgres.failures import DATABASE_AWAY
+from tallystick.record.postgres.subject_rows import subject_writes
 
 #: A probe that waits longer than this has its answer.
 PROBE_TIMEOUT_S: Final = 2
@@ -22,7 +23,7 @@ _STATEMENTS: Final = tuple(
     statement
     for file in ("reads.sql", "journal.sql", "inbox.sql", "outbound.sql", "refusals.sql")
     for statement in sql.load(file).values()
-)
+) + tuple(write.statement for write in subject_writes())
 
 
 async def healthz(_: Runtime, exchange: ApiRequest) -> HttpResponse:

@@ -10,9 +10,9 @@ from typing import Any, Final
 import msgspec
 
 from tallystick.domain.errors import ERRORS, Problem
-from tallystick.domain.lifecycles.dispute import DisputeState
-from tallystick.domain.lifecycles.payment import PaymentState
-from tallystick.domain.lifecycles.refund import RefundState
+from tallystick.domain.lifecycles.dispute import DISPUTE
+from tallystick.domain.lifecycles.payment import PAYMENT
+from tallystick.domain.lifecycles.refund import REFUND
 from tallystick.domain.lifecycles.table import NEW
 from tallystick.domain.money import EXPONENTS
 from tallystick.domain.requests.commands import (
@@ -35,8 +35,8 @@ from tallystick.interfaces.api.table import ENDPOINTS
 
 Schema = dict[str, Any]
 
-_PAYMENT_STATES: Final = [state.value for state in PaymentState]
-_REFUND_STATES: Final = [state.value for state in RefundState]
+_PAYMENT_STATES: Final = PAYMENT.states
+_REFUND_STATES: Final = REFUND.states
 _AMOUNT: Final[Schema] = {"type": "integer", "minimum": 0}
 _CURRENCY: Final[Schema] = {"type": "string", "enum": sorted(EXPONENTS)}
 
@@ -62,7 +62,7 @@ _NARROWED: Final[dict[str, dict[str, Schema]]] = {
     },
     "DisputeView": {
         "object": {"type": "string", "const": "dispute"},
-        "state": {"type": "string", "enum": [state.value for state in DisputeState]},
+        "state": {"type": "string", "enum": DISPUTE.states},
         "currency": _CURRENCY,
         "amount": {"type": "integer", "minimum": 1},
     },

@@ -18,12 +18,13 @@ from typing import Final
 
 from tallystick.domain.dispute_movement import Movement
 from tallystick.domain.notices import DisputeNotice, Notice
+from tallystick.domain.subjects import DisputeState
 from tallystick.providers.adyen.items import Item, amount_of
 from tallystick.providers.adyen.reference import Reference
 from tallystick.providers.shared import MESSAGE_CHARS
 
 
-def _dispute(state: str, funds: str | None = None, *, opens: bool = True) -> Callable[[Item, Reference | None], Notice]:
+def _dispute(state: DisputeState, funds: str | None = None, *, opens: bool = True) -> Callable[[Item, Reference | None], Notice]:
     """All events of a dispute have its pspReference, and each event code comes once for it: so that code is the name
     of what moved. A verdict's own movement comes after the dispute's course."""
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
+from tallystick.domain.subjects import DisputeState
 from tallystick.providers.shared import (
     AUTHENTICATION_FAILED,
     CARD_DECLINED,
@@ -147,7 +148,7 @@ RELEASE_REASON: Final = "expired_uncaptured_charge"
 
 #: Dispute status -> ours. An inquiry (``warning_…``) is a dispute before any money moved; closed, it was won. A
 #: prevented one was settled before it began.
-DISPUTES: Final[Mapping[str, str]] = {
+DISPUTES: Final[Mapping[str, DisputeState]] = {
     "warning_needs_response": "opened",
     "warning_under_review": "under_review",
     "warning_closed": "won",

@@ -8,7 +8,7 @@ from typing import Any, Final
 import asyncpg
 
 from tallystick.domain.errors import ProblemField
-from tallystick.domain.lifecycles.payment import PaymentState
+from tallystick.domain.lifecycles.payment import PAYMENT
 from tallystick.domain.requests.commands import InvalidFields, parse_list_query
 from tallystick.domain.requests.json_body import safe_name
 from tallystick.domain.views import dispute_view, payment_view, refund_view
@@ -31,7 +31,7 @@ from tallystick.interfaces.api.problems import not_found, refused_fields
 from tallystick.kit.card_data import looks_like_card_number
 from tallystick.kit.ids import id_floor, is_id
 
-_STATES: Final = [state.value for state in PaymentState]
+_STATES: Final = PAYMENT.states
 
 
 async def get_payment(runtime: Runtime, exchange: ApiRequest, caller: Caller) -> object:

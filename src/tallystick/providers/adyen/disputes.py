@@ -24,7 +24,9 @@ from tallystick.providers.adyen.reference import Reference
 from tallystick.providers.shared import MESSAGE_CHARS
 
 
-def _dispute(state: DisputeState, funds: str | None = None, *, opens: bool = True) -> Callable[[Item, Reference | None], Notice]:
+def _dispute(
+    state: DisputeState, funds: str | None = None, *, opens: bool = True
+) -> Callable[[Item, Reference | None], Notice]:
     """All events of a dispute have its pspReference, and each event code comes once for it: so that code is the name
     of what moved. A verdict's own movement comes after the dispute's course."""
 

@@ -14,8 +14,10 @@ from hypothesis import HealthCheck, settings
 
 from tallystick.kit.ids import new_id
 from tallystick.kit.logs import configure_logging
+from tallystick.providers.registry import CONNECTOR_SETTINGS
 from tallystick.record.postgres.embedded.server import DATABASE, OWNER_ROLE, EmbeddedPostgres
 from tallystick.record.postgres.migrate import migrate
+from tallystick.settings.load import secret_names
 from tests.support.database import DEEP, Database, NewDatabase
 
 # Derandomized: a run that fails here fails everywhere. The deep profile looks further, from new seeds each time.
@@ -27,7 +29,7 @@ settings.register_profile("deep", max_examples=2_000, database=None, deadline=No
 settings.load_profile("deep" if DEEP else "default")
 
 
-configure_logging("error")
+configure_logging("error", secret_names(CONNECTOR_SETTINGS))
 
 
 @pytest.fixture(scope="session")

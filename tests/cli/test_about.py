@@ -14,7 +14,8 @@ from tallystick.decisions.provider_events.dispositions import DISPOSITIONS
 from tallystick.domain.errors import ERRORS
 from tallystick.domain.lifecycles.machines import MACHINES
 from tallystick.lab.acquirer.scripts import SCRIPTS
-from tallystick.settings.load import Settings
+from tallystick.providers.registry import CONNECTOR_SETTINGS
+from tallystick.settings.load import Settings, describe_settings
 from tests.support.commands import Ran, run_here, run_process
 from tests.support.ports import free_port
 
@@ -68,7 +69,7 @@ def test_the_contract_names_every_script_of_the_test_acquirer() -> None:
 def test_settings_are_all_listed(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     ran = run_here(monkeypatch, capsys, "settings", "--json")
     rows = msgspec.json.decode(ran.out)
-    assert {row["variable"] for row in rows} == {f"TALLYSTICK_{n.upper()}" for n in Settings.__struct_fields__}
+    assert rows == [msgspec.to_builtins(row) for row in describe_settings(CONNECTOR_SETTINGS)]
     assert all(row["unit"] and row["reason"] for row in rows)
     plain = run_here(monkeypatch, capsys, "settings")
     assert all(f"{row['variable']}={row['default']}" in plain.out for row in rows)

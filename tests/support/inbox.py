@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import hashlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
@@ -26,7 +27,7 @@ from tests.support.database import Database
 from tests.support.runtime import SETTINGS
 
 #: Retries fast enough for tests, and few enough to die of.
-WEBHOOK_SETTINGS = replace(
+WEBHOOK_SETTINGS = dataclasses.replace(
     SETTINGS,
     webhook_tries_limit=4,
     webhook_backoff_base_ms=10,

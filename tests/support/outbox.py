@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from typing import Any
-
-from msgspec.structs import replace
 
 from tallystick.flows.runtime import Runtime
 from tallystick.flows.webhooks.outbound.address_policy import AddressPolicy

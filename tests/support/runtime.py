@@ -7,10 +7,9 @@ import base64
 import json
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
-
-from msgspec.structs import replace
 
 from tallystick.decisions.instructions import Instruction
 from tallystick.domain.requests.commands import CancelPayment, CapturePayment, CreatePayment, CreateRefund

@@ -61,8 +61,8 @@ _RULES: Final = """
 5. Of a dispute every movement of money that the provider names is posted once, however often it is told, in whatever
    order, and however many there are: on the dispute's course, or to `suspense:<provider>` where the course does not
    account for it. A dispute that the provider calls won and lost keeps its first verdict, is alerted, and what is left
-   of its amount waits in suspense. (The test acquirer, Stripe and Adyen name their movements. Of a connector that does
-   not, an event is compared with where the money is by our books.)
+   of its amount waits in suspense. (Every connector here names its movements. An event of
+   one that does not is compared with where the money is by our books.)
 6. What cannot be decided yet, and what fails, is tried again with exponential backoff and full jitter. When the tries
    are used up it is a dead letter, which has an owner.
 7. `tallystick dead-letters replay` runs the very same guards: replaying what was applied has no second effect.
@@ -153,8 +153,8 @@ def merchant_messages() -> str:
 
 
 def settings_table(names: Iterable[str]) -> str:
-    """Settings with their defaults, units and reasons."""
-    described = {row.variable: row for row in describe_settings()}
+    """Settings with their defaults, units and reasons; those of single connectors are no part of the contract."""
+    described = {row.variable: row for row in describe_settings(connectors=())}
     rows = []
     for name in names:
         row = described[f"TALLYSTICK_{name.upper()}"]

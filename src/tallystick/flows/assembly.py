@@ -12,8 +12,8 @@ from tallystick.flows.runtime import Runtime
 from tallystick.flows.webhooks.inbound.intake import Intake
 from tallystick.flows.webhooks.inbound.rejected import RejectedDeliveries
 from tallystick.kit.clock import Clock
+from tallystick.providers.assembly import bounded_providers, connected_providers
 from tallystick.providers.port import Provider
-from tallystick.providers.registry import bounded, configured_providers
 from tallystick.record.journal import Journal, JournalLimits
 from tallystick.record.next_action_seal import ActionSeal
 from tallystick.record.postgres.batch import Connection
@@ -26,7 +26,7 @@ from tallystick.settings.load import Settings
 
 @asynccontextmanager
 async def open_intake(settings: Settings, database_url: str) -> AsyncIterator[Intake]:
-    """The way into the inbox, open; leaving writes what is queued."""
+    """Opens the way into the inbox; leaving writes what is queued."""
 
     async def own_connection() -> Any:
         return await connect(database_url, command_timeout_ms=settings.webhook_commit_timeout_ms)
@@ -64,7 +64,7 @@ async def open_runtime(
     providers: Mapping[str, Provider] | None = None,
     journal_connect: Callable[[], Awaitable[Connection]] | None = None,
 ) -> AsyncIterator[Runtime]:
-    """Everything open, and closed again in the reverse order: flows first get ``drain_timeout_ms`` to end. Raises
+    """Opens everything, and closes it in the reverse order: flows first get ``drain_timeout_ms`` to end. Raises
     SettingsError for malformed sealing keys, and what opening the database raises.
 
     ``providers`` and ``journal_connect`` are for tests and benchmarks that bring their own.
@@ -85,7 +85,7 @@ async def open_runtime(
     actions = ActionSeal(sealer_of(settings))
     pool = await open_pool(database_url, settings)
     journal = Journal(journal_connect or own_connection, limits, clock_shift_ms=settings.clock_shift_ms)
-    connectors = dict(providers) if providers is not None else bounded(settings, configured_providers(settings))
+    connectors = bounded_providers(settings, connected_providers(settings)) if providers is None else dict(providers)
     runtime = Runtime(
         settings=settings,
         journal=journal,

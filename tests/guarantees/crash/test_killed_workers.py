@@ -7,22 +7,24 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any, Final, NamedTuple, cast
 
 import asyncpg
 import pytest
-from msgspec.structs import replace
 
 from tallystick.flows.assembly import open_runtime
 from tallystick.flows.runtime import Runtime
 from tallystick.flows.webhooks.inbound.envelope import Envelope, envelope_of
 from tallystick.flows.webhooks.inbound.worker import InboxWorker
 from tallystick.kit.ids import new_id
-from tallystick.oversight.invariants import simulator_charges, tally, verify
+from tallystick.oversight.invariants import tally, verify
+from tallystick.providers.simulator.charges import list_charges
 from tallystick.providers.simulator.receiver import SimulatorReceiver
+from tallystick.providers.simulator.setup import SimulatorSettings
 from tallystick.record.postgres.inbox import Inbox
-from tallystick.settings.load import Settings
+from tallystick.settings.load import Settings, environment_of
 from tests.support.acquirer import WEBHOOK_SECRET, AcquirerProcess, acquirer
 from tests.support.crash.killed_worker import End, Life, Lives
 from tests.support.crash.scenario import SETTINGS, STEP_MS, gone
@@ -162,7 +164,7 @@ async def agree(runtime: Runtime, bank: AcquirerProcess, settings: Settings, mer
     async with runtime.pool.acquire() as pooled:
         connection = cast(asyncpg.Connection, pooled)
         alone = await verify(connection, settings=settings, merchant_id=merchant_id)
-        charges, shift_ms = simulator_charges(bank.url), settings.clock_shift_ms
+        charges, shift_ms = list_charges(bank.url), settings.clock_shift_ms
         beside = await tally(connection, charges, merchant_id=merchant_id, clock_shift_ms=shift_ms)
     assert alone.holds, alone
     assert beside.holds, beside
@@ -181,7 +183,8 @@ async def test_the_webhook_worker_killed_at_every_statement(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     """Each time another finishes: the effect once, the event acknowledged once, as where nobody dies."""
-    settings = replace(SETTINGS, simulator_url=bank.url, provider_request_timeout_ms=60_000)
+    settings = replace(SETTINGS, provider_request_timeout_ms=60_000)
+    settings = settings.with_connector(SimulatorSettings, url=bank.url)
     database, shift_ms = Database(own_url, own_url), 0
     wrong: dict[str, dict[str, list[Any]]] = {}
 
@@ -190,7 +193,7 @@ async def test_the_webhook_worker_killed_at_every_statement(
         nonlocal shift_ms
         for envelope in await asyncio.to_thread(news_of, inbox, payment_id, story):
             await accept(database, [envelope])  # one after another: they are processed in this order
-        life = Life("inbox", own_url, replace(settings, clock_shift_ms=shift_ms), kill_at)
+        life = Life("inbox", own_url, environment_of(replace(settings, clock_shift_ms=shift_ms)), kill_at)
         end = await live(lives, runtime, life)
         shift_ms += STEP_MS
         await processed(runtime, shift_ms)
@@ -226,7 +229,8 @@ async def test_the_outgoing_worker_killed_at_every_statement(
         while killed:
             receiver.got.clear()
             payment_id = await pay(runtime, fresh_merchant, f"k{number}", captured_later=True)
-            life = Life("outbox", own_url, replace(runtime.settings, clock_shift_ms=shift_ms), number)
+            environment = environment_of(replace(runtime.settings, clock_shift_ms=shift_ms))
+            life = Life("outbox", own_url, environment, number)
             end = await live(lives, runtime, life)
             killed, points = end.killed, end.points
             where = f"{number}: {points[-1]}"

@@ -5,14 +5,15 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from typing import Any
 
 import pytest
-from msgspec.structs import replace
 
 from tallystick.flows.assembly import open_runtime
 from tallystick.flows.runtime import Runtime
 from tallystick.lab.acquirer.scripts import METHODS
+from tallystick.providers.simulator.setup import SimulatorSettings
 from tests.support.acquirer import AcquirerProcess, acquirer
 from tests.support.database import Database
 from tests.support.dump import dump
@@ -51,15 +52,13 @@ async def runtime_at(database: Database, running: AcquirerProcess, patience_ms: 
     forgetful: bool = running.forgetful  # type: ignore[attr-defined]  # told by the fixture
     settings = replace(
         HURRIED,
-        simulator_url=running.url,
-        simulator_forgetful=forgetful,
         provider_request_timeout_ms=patience_ms,
         provider_connect_timeout_ms=patience_ms,
         send_window_ms=patience_ms,
         max_delivery_delay_ms=patience_ms,
         recovery_checks_limit=CHECKS,
         provider_circuit_calls=1_000_000,  # the scripts are the same ones again and again
-    )
+    ).with_connector(SimulatorSettings, url=running.url, forgetful=forgetful)
     async with open_runtime(settings, database.app_url) as runtime:
         yield runtime
 

@@ -32,6 +32,7 @@ from tallystick.flows.assembly import open_runtime
 from tallystick.flows.recovery.in_doubt import resolve
 from tallystick.flows.runtime import Runtime
 from tallystick.oversight.invariants import Report, verify
+from tallystick.providers.simulator.setup import SimulatorSettings
 from tallystick.record.postgres.embedded.server import DATABASE, OWNER_ROLE, EmbeddedPostgres
 from tallystick.record.postgres.migrate import migrate
 from tallystick.record.postgres.recovery_schedule import ScheduleBook
@@ -294,7 +295,7 @@ async def test_every_old_row_is_still_there(upgraded: Database, old: Old) -> Non
 
 async def test_what_was_open_finishes(upgraded: Database, settings: Settings, old: Old, bank: AcquirerProcess) -> None:
     """A payment in flight, one in doubt, a message that was not delivered; and every other thing that waits."""
-    there = _with(settings, simulator_url=bank.url)
+    there = settings.with_connector(SimulatorSettings, url=bank.url)
     before = await counts(upgraded)
     async with receiving() as receiver, open_runtime(there, upgraded.app_url) as core:
         await _merchants_have_moved(upgraded, old, receiver)
@@ -408,7 +409,3 @@ def _of(old: Old, table: str, *columns: str) -> set[tuple[str, ...]]:
     """The different values in some columns of a table."""
     numbers = [old.tables[table].columns.index(name) for name in columns]
     return {tuple(line.split("\t")[number] for number in numbers) for line in old.tables[table].lines}
-
-
-def _with(settings: Settings, **other: Any) -> Settings:
-    return Settings(**{name: getattr(settings, name) for name in settings.__struct_fields__} | other)

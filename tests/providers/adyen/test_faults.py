@@ -5,10 +5,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
-from msgspec.structs import replace
 
 from tallystick.flows.payments.idempotency import Reply
 from tallystick.flows.recovery.worker import RecoveryWorker
@@ -139,7 +139,7 @@ async def test_a_key_that_is_too_old_is_not_sent_again(
     database: Database, proxy: FaultyProxy, bank: FakeAdyen, fresh_merchant: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     proxy.script(PAYMENTS, Fault.TIMEOUT_CHARGED)
-    monkeypatch.setattr("tallystick.providers.adyen.setup.ADYEN_KEY_LIFETIME_MS", 100)
+    monkeypatch.setattr("tallystick.providers.adyen.setup.KEY_LIFETIME_MS", 100)
     async with adyen_runtime(database, proxy.url) as runtime:
         shop = Shop(runtime, fresh_merchant, database, bank)
         payment = read(await shop.create("key"))

@@ -6,10 +6,10 @@ import asyncio
 from collections import Counter
 from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from contextlib import AsyncExitStack, contextmanager
+from dataclasses import replace
 from typing import Any, Final, NamedTuple, TypeVar, cast
 
 import asyncpg
-from msgspec.structs import replace
 
 from tallystick.flows.assembly import open_runtime
 from tallystick.flows.payments.idempotency import Reply

@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from typing import Any, cast
 
 import asyncpg
-from msgspec.structs import replace
 
 from tallystick.domain.requests.commands import CreatePayment
 from tallystick.domain.subjects import Payment
@@ -18,6 +18,7 @@ from tallystick.flows.payments.idempotency import Reply
 from tallystick.flows.runtime import Runtime
 from tallystick.oversight.invariants import tally, verify
 from tallystick.providers.stripe.objects import ATTEMPT, MERCHANT, PAYMENT
+from tallystick.providers.stripe.setup import StripeSettings
 from tallystick.settings.load import Settings
 from tests.support.database import Database
 from tests.support.faulty_proxy import FaultyProxy
@@ -35,7 +36,6 @@ DELIVERY_DELAY_MS = 1_200
 #: as many tries as a busy machine spends.
 SETTINGS = replace(
     HURRIED,
-    stripe_api_key=API_KEY,
     send_window_ms=400,
     provider_request_timeout_ms=400,
     provider_connect_timeout_ms=2_000,
@@ -45,7 +45,7 @@ SETTINGS = replace(
     resubmit_limit=5,
     # Faults are the rule here: a circuit that opened would only spare the provider what the tests are about.
     provider_circuit_calls=1_000_000,
-)
+).with_connector(StripeSettings, api_key=API_KEY)
 
 #: Where every answer comes: whatever the machine is busy with, it is heard.
 PATIENT = replace(
@@ -60,7 +60,7 @@ PATIENT = replace(
 @asynccontextmanager
 async def stripe_runtime(database: Database, url: str, settings: Settings = SETTINGS) -> AsyncIterator[Runtime]:
     """A runtime whose Stripe is at ``url``, with recovery at work."""
-    own = replace(settings, stripe_api_url=url)
+    own = settings.with_connector(StripeSettings, api_url=url)
     async with open_runtime(own, database.app_url) as runtime, working(runtime, "recovery"):
         yield runtime
 

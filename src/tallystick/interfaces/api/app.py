@@ -28,12 +28,13 @@ from tallystick.interfaces.api.routes import provider_webhooks
 from tallystick.interfaces.api.routes.provider_webhooks import WebhookDoor
 from tallystick.interfaces.api.table import ENDPOINTS
 from tallystick.kit.logs import configure_logging
+from tallystick.providers.assembly import receivers
 from tallystick.providers.port import Provider
-from tallystick.providers.registry import receivers
+from tallystick.providers.registry import CONNECTOR_SETTINGS
 from tallystick.record.postgres.embedded.server import DatabaseUrls, resolve_database
 from tallystick.record.postgres.failures import DATABASE_AWAY
 from tallystick.record.sealing import sealer_of
-from tallystick.settings.load import Settings, load_settings
+from tallystick.settings.load import Settings, load_settings, secret_names
 
 Handler = Callable[[Request[Any, Any, Any]], Awaitable[ASGIApp]]
 
@@ -176,8 +177,8 @@ def create_app(
 
 def asgi_factory() -> Litestar:
     """The application by the environment's settings, for an ASGI server. Raises SettingsError."""
-    settings = load_settings(os.environ)
-    configure_logging(settings.log_level)
+    settings = load_settings(os.environ, CONNECTOR_SETTINGS)
+    configure_logging(settings.log_level, secret_names(CONNECTOR_SETTINGS))
     return create_app(settings)
 
 

@@ -24,10 +24,11 @@ from tallystick.interfaces.api.http import ApiRequest, HttpResponse
 from tallystick.kit.logs import configure_logging
 from tallystick.lab.bench.provider import BenchProvider
 from tallystick.lab.bench.workload import PATH, PROVIDER, new_payment
+from tallystick.providers.registry import CONNECTOR_SETTINGS
 from tallystick.run.gc_tuning import tune_collector
 from tallystick.run.serve import BACKLOG, BACKPRESSURE, KILL_MARGIN_S
 from tallystick.run.supervisor import end_with_parent
-from tallystick.settings.load import load_settings
+from tallystick.settings.load import load_settings, secret_names
 
 TARGETS: Final = {
     "api": "tallystick.lab.bench.server:asgi_factory",
@@ -37,9 +38,9 @@ TARGETS: Final = {
 
 def asgi_factory() -> Litestar:
     """The API over the in-process provider, in one worker process."""
-    settings = load_settings(os.environ)
+    settings = load_settings(os.environ, CONNECTOR_SETTINGS)
     end_with_parent(os.getppid(), settings.drain_timeout_ms)
-    configure_logging(settings.log_level)
+    configure_logging(settings.log_level, secret_names(CONNECTOR_SETTINGS))
     app = create_app(settings, settings.database_url, providers={PROVIDER: BenchProvider()})
     tune_collector()
     return app
@@ -47,7 +48,7 @@ def asgi_factory() -> Litestar:
 
 def noop_factory() -> Litestar:
     """The same framework, the same path and an answer of the same size; the body is read and parsed, no more."""
-    settings = load_settings(os.environ)
+    settings = load_settings(os.environ, CONNECTOR_SETTINGS)
     end_with_parent(os.getppid(), settings.drain_timeout_ms)
     reception = Reception(settings.request_body_timeout_ms)
     answer = new_payment()[1].responses[0].body
@@ -70,7 +71,7 @@ def noop_factory() -> Litestar:
 
 def main(kind: str, parent_pid: int) -> None:
     """Serve until SIGTERM, or until the benchmark is gone."""
-    settings = load_settings(os.environ)
+    settings = load_settings(os.environ, CONNECTOR_SETTINGS)
     end_with_parent(parent_pid, settings.drain_timeout_ms)
     Granian(
         TARGETS[kind],

@@ -8,6 +8,7 @@ and rows of the door with no application code.
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import hashlib
 import hmac
 import random
@@ -37,6 +38,7 @@ from tallystick.lab.bench.provider import BenchProvider
 from tallystick.lab.bench.stage import HOST, Database, StageFailed, open_server
 from tallystick.lab.bench.webhook_load import Delivery, WebhookLoad, WebhookResult
 from tallystick.lab.bench.workload import PATH, approval, create_change, new_instruction, settled_change
+from tallystick.providers.simulator.setup import SimulatorSettings
 from tallystick.record.postgres.connections import connect
 from tallystick.run.work import periodic_work
 from tallystick.settings.load import Settings
@@ -107,7 +109,8 @@ def measure_webhooks(
     settings: Settings, database: Database, work: Path, plan: WebhookPlan, announce: Announce
 ) -> WebhookFigures:
     """Every round: payments that wait for their outcome, the burst, the drain, the ceilings. Raises StageFailed."""
-    settings = replace(settings, simulator_webhook_secrets=SECRET, data_dir=str(work))
+    settings = dataclasses.replace(settings, data_dir=str(work))
+    settings = settings.with_connector(SimulatorSettings, webhook_secrets=SECRET)
     rounds = []
     with (
         open_server("noop", settings, database, work / "noop.log") as noop,

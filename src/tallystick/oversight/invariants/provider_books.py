@@ -12,7 +12,6 @@ from collections.abc import AsyncIterator, Iterator, Mapping
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-import aiohttp
 import asyncpg
 import msgspec
 from msgspec import Struct
@@ -35,12 +34,6 @@ CHARGED: Final = Named(
     "captured_payments_are_charged", "The provider lists a charge for every payment that we hold captured."
 )
 TALLIED: Final = (ONE_CHARGE, KNOWN, AS_ASKED, MONEY, CHARGED)
-
-#: Charges on one page of the simulator's list.
-PAGE_CHARGES: Final = 500
-
-#: Longest wait for one page of it.
-PAGE_TIMEOUT_S: Final = 30
 
 
 class Charge(Struct, frozen=True, kw_only=True):
@@ -220,18 +213,3 @@ def _money_differs(record: PaymentRecord, charges: list[Charge]) -> list[Finding
         named = f"we call its charge {payment.provider_reference}, the provider {charged[0]}"
         findings.append(Finding(payment.payment_id, named))
     return findings
-
-
-async def simulator_charges(url: str) -> AsyncIterator[dict[str, Any]]:
-    """The test acquirer's charges, all pages. Raises aiohttp.ClientError and TimeoutError."""
-    cursor: str | None = None
-    async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=PAGE_TIMEOUT_S)) as session:
-        while True:
-            query = {"limit": str(PAGE_CHARGES)} | ({"cursor": cursor} if cursor else {})
-            async with session.get(f"{url.rstrip('/')}/sim/charges", params=query, raise_for_status=True) as answer:
-                page = msgspec.json.decode(await answer.read())
-            for charge in page["data"]:
-                yield charge
-            cursor = page["next_cursor"]
-            if cursor is None:
-                return

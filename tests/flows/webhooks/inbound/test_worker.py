@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
 import asyncpg
 import pytest
-from msgspec.structs import replace
 
 from tallystick.decisions.provider_events.route import decide_notice
 from tallystick.domain.notices import AttemptNotice, DisputeNotice

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import socket
 import threading
 import time
@@ -232,7 +233,9 @@ async def test_an_endpoint_registered_for_development_is_refused_in_earnest(
     async with receiving() as receiver, runtime_for(database) as runtime:
         await register(runtime, fresh_merchant, receiver)
         await pay(runtime, fresh_merchant, "k")
-        earnest = replace(runtime, settings=replace(runtime.settings, webhook_allow_private_addresses=False))
+        earnest = replace(
+            runtime, settings=dataclasses.replace(runtime.settings, webhook_allow_private_addresses=False)
+        )
         async with worker(earnest) as delivery:
             await drain(delivery)
         assert receiver.got == []

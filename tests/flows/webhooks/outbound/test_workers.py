@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any, TypeVar, cast
@@ -235,7 +236,9 @@ async def test_who_froze_past_the_lease_writes_nothing(database: Database, fresh
         await pay(runtime, fresh_merchant, "k")
         # A lease as long as two time-outs leaves no time to begin.
         lease_ms = 2 * runtime.settings.outbound_timeout_ms
-        async with worker(replace(runtime, settings=replace(runtime.settings, outbound_lease_ms=lease_ms))) as frozen:
+        async with worker(
+            replace(runtime, settings=dataclasses.replace(runtime.settings, outbound_lease_ms=lease_ms))
+        ) as frozen:
             await frozen.round()
         assert receiver.got == []
         assert await tries(runtime, fresh_merchant) == []

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import random
 
-from tallystick.settings.load import Settings, by_provider
+from tallystick.settings.fields import by_provider
+from tallystick.settings.load import Settings
 
 
 class Retries:

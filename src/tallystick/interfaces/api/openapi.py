@@ -4,11 +4,11 @@ the lifecycles and the error table: nothing in it is written twice."""
 from __future__ import annotations
 
 import re
-from importlib.metadata import PackageNotFoundError, version
 from typing import Any, Final
 
 import msgspec
 
+from tallystick import __version__
 from tallystick.domain.errors import ERRORS, Problem
 from tallystick.domain.lifecycles.dispute import DisputeState
 from tallystick.domain.lifecycles.payment import PaymentState
@@ -172,7 +172,7 @@ def openapi_document() -> bytes:
         paths.setdefault(endpoint.path, {})[endpoint.method.lower()] = _operation(endpoint)
     document = {
         "openapi": "3.1.0",
-        "info": {"title": "Tallystick", "version": _version(), "license": {"name": "Apache-2.0"}},
+        "info": {"title": "Tallystick", "version": __version__, "license": {"name": "Apache-2.0"}},
         "security": [{"api_key": []}],
         "paths": paths | _open_paths(),
         "components": {
@@ -292,10 +292,3 @@ def _headers(*names: str, limited: bool = True) -> Schema:
 
 def _reference(name: str) -> Schema:
     return {"$ref": f"#/components/schemas/{name}"}
-
-
-def _version() -> str:
-    try:
-        return version("tallystick")
-    except PackageNotFoundError:  # run from the source tree
-        return "0"

@@ -66,7 +66,7 @@ def show(attempt: AttemptId, data_dir: DataDir = None) -> None:
             "age_ms": clock.age_ms,
             "owner": runtime.settings.in_doubt_owner,
             "payment": loaded.stored.payment,
-            "history": [dict(transition) for transition in history],
+            "history": history,
         }
 
     typer.echo(msgspec.json.format(msgspec.json.encode(_with_runtime(settings_from(data_dir), found))).decode())

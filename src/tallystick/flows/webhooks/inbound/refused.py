@@ -13,7 +13,9 @@ from typing import Final
 from tallystick.kit.clock import Clock
 from tallystick.kit.log_sampling import SampledLines
 from tallystick.kit.logs import get_logger
-from tallystick.record.postgres.refused_webhooks import KEEP_HOURS, RefusalBook, RefusalSlot
+from tallystick.record.postgres.refused_webhooks import KEEP_HOURS, RefusalBook, RefusalSlot, RefusedWebhooks
+
+__all__ = ["FLUSH_EVERY_S", "FLUSH_TIMEOUT_S", "KEEP_HOURS", "UNKNOWN", "Refusals", "RefusedWebhooks"]
 
 log = get_logger("tallystick.flows.webhooks.inbound.refused")
 

@@ -13,9 +13,28 @@ from tallystick.flows.webhooks.outbound.address_policy import Guard
 from tallystick.flows.webhooks.outbound.dispatch import Dispatch
 from tallystick.flows.webhooks.outbound.signing import new_secret
 from tallystick.kit.ids import new_id
-from tallystick.record.postgres.webhook_endpoints import EndpointBook
+from tallystick.record.postgres.webhook_endpoints import DeliveryRow, DeliveryTry, EndpointBook, EndpointRow
 from tallystick.record.sealing import Sealer
 from tallystick.settings.load import Settings
+
+__all__ = [
+    "BY_REQUEST",
+    "DISABLED_REASONS",
+    "FAILING",
+    "GONE",
+    "BacklogTooLong",
+    "DeliveryRow",
+    "DeliveryTry",
+    "EndpointDisabled",
+    "EndpointRow",
+    "Endpoints",
+    "Registered",
+    "Rotated",
+    "TooManyEndpoints",
+    "UrlTaken",
+    "guard_of",
+    "secret_seal",
+]
 
 #: Why an endpoint is disabled: the merchant said so, it answered 410, or it failed for too long.
 BY_REQUEST: Final = "by_request"
@@ -93,7 +112,7 @@ class Endpoints:
         """
         await self._guard.check(url)
         if not await self._dispatch.flush(merchant_id):
-            raise BacklogTooLong("messages of before are still being dispatched")
+            raise BacklogTooLong("earlier messages are still being dispatched")
         endpoint_id, secret = new_id("we"), new_secret()
         for _ in range(_REGISTER_TRIES):
             if await self._book.register(

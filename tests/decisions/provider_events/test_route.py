@@ -171,7 +171,7 @@ EFFECTS: dict[str, dict[str, str]] = {
         "dispute opened": "dispute:won payment:dispute_updated | dispute_released 1000",
         "dispute withdrawn": "dispute:won payment:dispute_updated | dispute_released 1000 dispute_returned 1000",
         "dispute in review": "dispute:won payment:dispute_updated | dispute_released 1000",
-        "dispute lost": "dispute:late_effect payment:dispute_updated | late_effect 1000 ALERT",
+        "dispute lost": "dispute:late_movement payment:dispute_updated | late_movement 1000 ALERT",
     },
     "dp lost": {
         "*": "dispute:open dispute:lost payment:dispute_opened"
@@ -179,13 +179,13 @@ EFFECTS: dict[str, dict[str, str]] = {
         "dispute opened": "dispute:lost payment:dispute_updated | dispute_withdrawn 1000 dispute_lost 1000",
         "dispute withdrawn": "dispute:lost payment:dispute_updated | dispute_lost 1000",
         "dispute in review": "dispute:lost payment:dispute_updated | dispute_withdrawn 1000 dispute_lost 1000",
-        "dispute won": "dispute:late_effect payment:dispute_updated | late_effect 1000 ALERT",
+        "dispute won": "dispute:late_movement payment:dispute_updated | late_movement 1000 ALERT",
     },
     "dp won, taken": {
-        "*": "dispute:late_effect payment:dispute_updated | late_effect 1000 ALERT",
+        "*": "dispute:late_movement payment:dispute_updated | late_movement 1000 ALERT",
     },
     "dp lost, returned": {
-        "*": "dispute:late_effect payment:dispute_updated | late_effect 1000 ALERT",
+        "*": "dispute:late_movement payment:dispute_updated | late_movement 1000 ALERT",
     },
 }
 
@@ -291,14 +291,14 @@ ASKED: list[tuple[str, str, Verdict, str, str]] = [
     ("canceled", "cancel no", NO, "conflict", ""),
     ("canceled", "taken", held(), "conflict", ""),
     # Money on an edge that we hold closed: to suspense.
-    ("declined", "taken", taken(), "applied", "late_effect 1000"),
-    ("declined", "auth yes", taken(), "applied", "late_effect 1000"),
-    ("declined", "taken 600", taken(600), "applied", "late_effect 600"),
-    ("failed", "taken", taken(), "applied", "late_effect 1000"),
-    ("canceled", "taken", taken(), "applied", "late_effect 1000"),
-    ("canceled", "taken 600", taken(600), "applied", "late_effect 600"),
-    ("expired", "taken", taken(), "applied", "late_effect 1000"),
-    ("refund failed", "refund yes", BOOKED_REFUND, "applied", "late_effect 300"),
+    ("declined", "taken", taken(), "applied", "late_capture 1000"),
+    ("declined", "auth yes", taken(), "applied", "late_capture 1000"),
+    ("declined", "taken 600", taken(600), "applied", "late_capture 600"),
+    ("failed", "taken", taken(), "applied", "late_capture 1000"),
+    ("canceled", "taken", taken(), "applied", "late_capture 1000"),
+    ("canceled", "taken 600", taken(600), "applied", "late_capture 600"),
+    ("expired", "taken", taken(), "applied", "late_capture 1000"),
+    ("refund failed", "refund yes", BOOKED_REFUND, "applied", "late_refund 300"),
 ]
 
 
@@ -311,7 +311,7 @@ def test_the_current_word_decides(situation: str, event: str, newest: Verdict, d
     assert record.take(notice, newest) == disposition
     legs = record.transfers[before:]
     assert " ".join(f"{row.kind} {row.amount}" for row in legs) == posted
-    to_suspense = posted.startswith("late_effect")
+    to_suspense = posted.startswith("late_")
     assert len(record.rejections) - known == (1 if disposition == "conflict" or to_suspense else 0)
     assert all(rejection.alert for rejection in record.rejections)
     if to_suspense:

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tallystick.domain.lifecycles.payment import PaymentState
+from tallystick.domain.lifecycles.payment import PAYMENT
 from tallystick.domain.requests.fields import InvalidFields
 from tallystick.interfaces.api.paging import PAYMENTS, write_cursor
 from tallystick.interfaces.api.parameters import (
@@ -185,7 +185,7 @@ def test_only_the_query_is_read() -> None:
 @pytest.mark.parametrize(
     ("name", "value"),
     [
-        ("state", PaymentState.CAPTURED.value),
+        ("state", PAYMENT.states[0]),
         ("state", "paid"),
         ("idempotency_key", "k" * 255),
         ("idempotency_key", "k" * 256),

@@ -8,7 +8,7 @@ from tallystick.decisions.change_builder import Cause
 from tallystick.decisions.verdicts import apply_verdict
 from tallystick.domain.change import Change
 from tallystick.domain.snapshot import PaymentSnapshot
-from tallystick.domain.subjects import Attempt
+from tallystick.domain.subjects import Attempt, Payment
 from tallystick.domain.verdicts import NotSent, Unknown, Verdict, verdict_name
 from tallystick.flows.runtime import Runtime
 from tallystick.kit.clock import monotonic_ms
@@ -87,9 +87,9 @@ async def settle_verdict(
         if not isinstance(await runtime.journal.commit(change), Stale):
             _report(stored.attempt(attempt_id), verdict, change)
             return change
-        loaded = await runtime.reads.load(change.merchant_id, change.payment_id)
+        loaded = await runtime.reads.load(change.merchant_id, change.stream_id)
         if loaded is None:
-            raise LookupError(f"payment {change.payment_id} is gone")
+            raise LookupError(f"payment {change.stream_id} is gone")
         stored = loaded.stored
 
 
@@ -104,13 +104,14 @@ def _report(attempt: Attempt, verdict: Verdict, change: Change) -> None:
     }
     for rejection in change.rejections:
         log.error("transition rejected", alert=rejection.alert, reason=rejection.reason, **known)
-    if change.payment is None:
+    payment = change.one(Payment)
+    if payment is None:
         log.warning("not settled yet", **known)
-    elif change.transitions[0].cause == "answer" and not change.payment.failure:
+    elif change.transitions[0].cause == "answer" and not payment.failure:
         # The ordinary course of thousands a second: the history has it, and a line each would cost a tenth of them.
-        log.debug("settled", state=change.payment.state, version=change.payment.version, **known)
+        log.debug("settled", state=payment.state, version=payment.version, **known)
     else:
-        log.info("settled", state=change.payment.state, version=change.payment.version, **known)
+        log.info("settled", state=payment.state, version=payment.version, **known)
 
 
 def send_by(runtime: Runtime) -> int:

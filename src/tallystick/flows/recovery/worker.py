@@ -196,9 +196,8 @@ class Recovery:
         deadline_ms = send_by(self._runtime)
         change = resubmit(stored, attempt.attempt_id, self._step("resubmit"), self._runtime.terms(attempt.provider))
         if await self._commit(change):
-            sent = PaymentSnapshot(payment=stored.payment, attempts=_replaced(stored, change), refunds=stored.refunds)
             doubted = in_doubt(attempt, self._runtime.provider(attempt.provider).traits)
-            await carry_out(self._runtime, sent, attempt.attempt_id, deadline_ms, doubted=doubted)
+            await carry_out(self._runtime, stored.after(change), attempt.attempt_id, deadline_ms, doubted=doubted)
 
     async def _deadline(self, due: DueDeadline) -> None:
         """An authorization that nobody captured, or whose capture or cancel was refused: what does the provider say?"""
@@ -226,11 +225,8 @@ class Recovery:
         change = expire_payment(
             stored.payment, attempt_id, self._step("expiry"), self._runtime.terms(stored.payment.provider)
         )
-        if change.payment is not None and await self._commit(change):
-            sent = PaymentSnapshot(
-                payment=change.payment, attempts=(*stored.attempts, *change.attempts), refunds=stored.refunds
-            )
-            await carry_out(self._runtime, sent, attempt_id, deadline_ms)
+        if await self._commit(change):
+            await carry_out(self._runtime, stored.after(change), attempt_id, deadline_ms)
 
     def _step(self, cause: str) -> Cause:
         return Cause(change_id=new_id("chg"), at=self._runtime.clock.now(), trigger=f"recovery: {cause}", actor=ACTOR)
@@ -238,8 +234,3 @@ class Recovery:
     async def _commit(self, change: Change) -> bool:
         """Whether the change is in the record. Where another was first, that one's outcome is looked at next round."""
         return isinstance(await self._runtime.journal.commit(change), Fresh)
-
-
-def _replaced(stored: PaymentSnapshot, change: Change) -> tuple[Attempt, ...]:
-    newer = {attempt.attempt_id: attempt for attempt in change.attempts}
-    return tuple(newer.get(attempt.attempt_id, attempt) for attempt in stored.attempts)

@@ -16,7 +16,7 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import msgspec
 import uvloop
@@ -24,6 +24,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from tallystick.domain.change import Acknowledgement, Change
+from tallystick.domain.subjects import Attempt, Payment
 from tallystick.domain.verdicts import Approved, Pending
 from tallystick.flows.assembly import open_runtime
 from tallystick.flows.webhooks.inbound.worker import Processing
@@ -157,7 +158,7 @@ def burst(payments: Sequence[Change], deliveries: int, chance: random.Random) ->
 
 def _event(create: Change) -> bytes:
     """The acquirer tells that a payment was captured, in its own words."""
-    attempt = create.attempts[0]
+    attempt = create.every(Attempt)[0]
     at = rfc3339(utc_now())
     data = {
         "merchant_id": attempt.merchant_id,
@@ -198,11 +199,9 @@ async def _waiting_payments(settings: Settings, database_url: str, count: int) -
 
 def _create() -> Change:
     change = create_change(new_instruction(new_id("req")), new_id("pay"))
-    assert change.payment is not None
     return replace(
         change,
-        payment=replace(change.payment, provider="simulator"),
-        attempts=tuple(replace(attempt, provider="simulator") for attempt in change.attempts),
+        subjects=tuple(replace(cast(Any, subject), provider="simulator") for subject in change.subjects),
         transitions=tuple(replace(step, change=step.change | {"provider": "simulator"}) for step in change.transitions),
     )
 
@@ -259,11 +258,8 @@ async def _ceiling(settings: Settings, database_url: str, count: int) -> float:
 
 def _acknowledged(create: Change) -> Change:
     from_pending = settled_change(create, Pending(reference=None))
-    assert create.payment is not None
-    approved = settled_change(
-        replace(create, attempts=from_pending.attempts),
-        _approval(create),
-    )
+    payment, attempts = create.every(Payment), from_pending.every(Attempt)
+    approved = settled_change(replace(create, subjects=(*payment, *attempts)), _approval(create))
     now = utc_now()
     ack = Acknowledgement(
         provider="simulator",
@@ -278,13 +274,13 @@ def _acknowledged(create: Change) -> Change:
         change_id=approved.change_id,
         actor="worker",
         merchant_id=create.merchant_id,
-        payment_id=create.payment_id,
+        payment_id=create.stream_id,
     )
     return replace(approved, acknowledgements=(ack,))
 
 
 def _approval(create: Change) -> Approved:
-    attempt = create.attempts[0]
+    attempt = create.every(Attempt)[0]
     return approval(f"ch_{attempt.attempt_id}", attempt.amount, attempt.currency, utc_now())
 
 

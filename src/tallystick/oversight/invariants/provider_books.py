@@ -20,9 +20,10 @@ from msgspec import Struct
 from tallystick.domain.ledger import accounts
 from tallystick.domain.lifecycles.attempt import ATTEMPT_OPEN
 from tallystick.oversight.invariants.finding import Finding
-from tallystick.oversight.invariants.ledger import HOLDING
+from tallystick.oversight.invariants.ledger import HOLDING, LATE_KINDS
 from tallystick.oversight.invariants.report import Findings, Named, Progress, Report
-from tallystick.record.postgres.payment_record import PaymentRecord, merchants, payment_records
+from tallystick.record.postgres.payment_record import PaymentRecord, payment_records
+from tallystick.record.postgres.stream_record import merchants
 
 ONE_CHARGE: Final = Named("one_charge_per_payment", "The provider holds or took a payment's money at most once.")
 KNOWN: Final = Named("charges_are_known", "Every charge is for a payment, and for attempts, that we sent there.")
@@ -192,7 +193,7 @@ def _money_differs(record: PaymentRecord, charges: list[Charge]) -> list[Finding
     payment = record.payment
     suspense = accounts.suspense_account(payment.provider)
     disputes = {dispute.dispute_id for dispute in record.disputes}
-    late = [t for t in record.transfers if t.kind == "late_effect" and t.subject_id not in disputes]
+    late = [t for t in record.transfers if t.kind in LATE_KINDS and t.subject_id not in disputes]
     late_in = sum(transfer.amount for transfer in late if transfer.credit == suspense)
     late_out = sum(transfer.amount for transfer in late if transfer.debit == suspense)
     compared = [

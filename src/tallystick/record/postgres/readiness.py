@@ -8,6 +8,7 @@ import asyncpg
 
 from tallystick.record.postgres import sql
 from tallystick.record.postgres.failures import DATABASE_AWAY
+from tallystick.record.postgres.subject_rows import subject_writes
 
 #: A probe that waits longer than this has its answer.
 PROBE_TIMEOUT_S: Final = 2
@@ -17,7 +18,7 @@ _STATEMENTS: Final = tuple(
     statement
     for file in ("reads.sql", "journal.sql", "inbox.sql", "outbound.sql", "refusals.sql")
     for statement in sql.load(file).values()
-)
+) + tuple(write.statement for write in subject_writes())
 
 Readiness = Literal["ready", "other_schema", "away"]
 

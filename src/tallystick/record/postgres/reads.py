@@ -4,29 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
-from typing import Any, Final, TypeVar
+from typing import Final, TypeVar
 
 import asyncpg
-import msgspec
 from msgspec import Struct
 
-from tallystick.domain.dispute_movement import Movement
 from tallystick.domain.instruction import StoredInstruction
+from tallystick.domain.kinds import ATTEMPT_KIND, DISPUTE_KIND, PAYMENT_KIND, REFUND_KIND, SubjectKind
 from tallystick.domain.snapshot import PaymentSnapshot
-from tallystick.domain.subjects import Attempt, Dispute, Failure, Payment, Refund
+from tallystick.domain.subjects import Attempt, Dispute, Payment, Refund, Subject
 from tallystick.record.postgres import sql
 from tallystick.record.postgres.structs import structs_of
+from tallystick.record.postgres.subject_reads import Row, reader, subject_of
 
 Owned = TypeVar("Owned", Attempt, Refund, Dispute)
 
 READS: Final = sql.load("reads.sql")
-
-_PAYMENT_FIELDS: Final = tuple(Payment.__struct_fields__)
-_REFUND_FIELDS: Final = tuple(Refund.__struct_fields__)
-_DISPUTE_FIELDS: Final = tuple(Dispute.__struct_fields__)
-_ATTEMPT_FIELDS: Final = tuple(name for name in Attempt.__struct_fields__ if name != "schedule")
-
-_MOVEMENTS: Final = msgspec.json.Decoder(tuple[Movement, ...])
 
 
 class AttemptClock(Struct, frozen=True, kw_only=True):
@@ -54,7 +47,7 @@ class HistoryRow(Struct, frozen=True, kw_only=True):
     version: int
     change_id: str
     subject: str
-    payment_id: str
+    stream_id: str
     from_state: str
     to_state: str
     event: str
@@ -94,9 +87,8 @@ class AccountRow(Struct, frozen=True, kw_only=True):
 
 
 class TransferRow(Struct, frozen=True, kw_only=True):
-    """A row of ``transfer``."""
+    """A row of ``transfer``, without its stream."""
 
-    payment_id: str
     subject_id: str
     version: int
     leg: int
@@ -108,40 +100,24 @@ class TransferRow(Struct, frozen=True, kw_only=True):
     at: datetime
 
 
-def payment_of(record: asyncpg.Record) -> Payment:
-    """A row of ``payment``."""
-    values = {name: record[name] for name in _PAYMENT_FIELDS}
-    values["next_action"] = _json(record["next_action"])
-    values["failure"] = _failure(record["failure"])
-    values["metadata"] = _json(record["metadata"])
-    return Payment(**values)
-
-
-def refund_of(record: asyncpg.Record) -> Refund:
-    """A row of ``refund``."""
-    values = {name: record[name] for name in _REFUND_FIELDS}
-    values["failure"] = _failure(record["failure"])
-    return Refund(**values)
-
-
-def dispute_of(record: asyncpg.Record) -> Dispute:
-    """A row of ``dispute``."""
-    values = {name: record[name] for name in _DISPUTE_FIELDS}
-    values["movements"] = _MOVEMENTS.decode(record["movements"])
-    return Dispute(**values)
-
-
-def attempt_of(record: asyncpg.Record) -> Attempt:
+def attempt_of(row: Row) -> Attempt:
     """A row of ``attempt``, without its schedule."""
-    return Attempt(**{name: record[name] for name in _ATTEMPT_FIELDS})
+    return subject_of(ATTEMPT_KIND, row, Attempt)
 
 
-def _json(text: str | None) -> Any:
-    return None if text is None else msgspec.json.decode(text)
+def payment_of(row: Row) -> Payment:
+    """A row of ``payment``."""
+    return subject_of(PAYMENT_KIND, row, Payment)
 
 
-def _failure(text: str | None) -> Failure | None:
-    return None if text is None else msgspec.json.decode(text, type=Failure)
+def refund_of(row: Row) -> Refund:
+    """A row of ``refund``."""
+    return subject_of(REFUND_KIND, row, Refund)
+
+
+def dispute_of(row: Row) -> Dispute:
+    """A row of ``dispute``."""
+    return subject_of(DISPUTE_KIND, row, Dispute)
 
 
 class Reads:
@@ -204,6 +180,12 @@ class Reads:
         """A refund and whether it is in doubt."""
         record = await self._pool.fetchrow(READS["refund"], merchant_id, refund_id, self.clock_shift_ms)
         return None if record is None else (refund_of(record), record["in_doubt"])
+
+    async def subject(self, kind: SubjectKind, merchant_id: str, subject_id: str) -> Subject | None:
+        """One subject of any kind."""
+        statement = f"SELECT * FROM {kind.table} WHERE merchant_id = $1 AND {kind.id_field} = $2"
+        record = await self._pool.fetchrow(statement, merchant_id, subject_id)
+        return None if record is None else reader(kind)(record)
 
     async def dispute(self, merchant_id: str, dispute_id: str) -> Dispute | None:
         """A dispute."""

@@ -139,7 +139,7 @@ class Handler:
         change = replace(
             decided.change,
             acknowledgements=(replace(ack, change_id=decided.change.change_id),),
-            outcome=True,
+            must_not_be_shed=True,
         )
         if isinstance(await self._runtime.journal.commit(change), Stale):
             return None
@@ -148,7 +148,7 @@ class Handler:
                 "transition rejected",
                 alert=rejection.alert,
                 reason=rejection.reason,
-                payment_id=rejection.payment_id,
+                payment_id=rejection.stream_id,
                 event_id=event.event_id,
             )
         return decided.disposition
@@ -233,7 +233,7 @@ def _bare(event: Claimed, ack: Acknowledgement) -> Change:
     return Change(
         change_id=new_id("chg"),
         merchant_id=event.merchant_id or "",
-        payment_id=event.payment_id or "",
+        stream_id=event.payment_id or "",
         acknowledgements=(ack,),
-        outcome=True,
+        must_not_be_shed=True,
     )

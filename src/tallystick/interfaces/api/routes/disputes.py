@@ -6,7 +6,7 @@ from typing import Final
 
 from msgspec import Struct
 
-from tallystick.domain.lifecycles.dispute import DisputeState
+from tallystick.domain.lifecycles.dispute import DISPUTE
 from tallystick.domain.views import DisputeView, dispute_view
 from tallystick.flows.runtime import Runtime
 from tallystick.interfaces.api.authentication import Caller
@@ -44,7 +44,7 @@ async def get_dispute(runtime: Runtime, request: ApiRequest, caller: Caller) -> 
 _NARROWED: Final[Narrowed] = {
     "DisputeView": {
         "object": {"type": "string", "const": "dispute"},
-        "state": {"type": "string", "enum": [state.value for state in DisputeState]},
+        "state": {"type": "string", "enum": DISPUTE.states},
         "currency": CURRENCY,
         "amount": AMOUNT_MOVED,
     },

@@ -66,7 +66,10 @@ async def list_transfers(runtime: Runtime, request: ApiRequest, caller: Caller) 
     payment_id = await payment_in_query(runtime, request, caller)
     transfers = await runtime.reads.transfers(caller.merchant_id, payment_id)
     return TransferList(
-        data=[TransferEntry(id=f"{row.subject_id}-{row.version}-{row.leg}", **asdict(row)) for row in transfers]
+        data=[
+            TransferEntry(id=f"{row.subject_id}-{row.version}-{row.leg}", payment_id=payment_id, **asdict(row))
+            for row in transfers
+        ]
     )
 
 

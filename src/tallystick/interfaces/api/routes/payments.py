@@ -9,7 +9,7 @@ from msgspec import Struct, field
 
 from tallystick.decisions.instructions import Instruction
 from tallystick.domain.errors import problem
-from tallystick.domain.lifecycles.payment import PaymentState
+from tallystick.domain.lifecycles.payment import PAYMENT
 from tallystick.domain.lifecycles.table import NEW
 from tallystick.domain.requests.commands import (
     CAPTURE_METHODS,
@@ -40,7 +40,7 @@ PATH: Final = "/v1/payments"
 #: Provider references are as long as an idempotency key, which some are made from.
 MAX_REFERENCE_CHARS: Final = 255
 
-_STATES: Final = [state.value for state in PaymentState]
+_STATES: Final = PAYMENT.states
 
 
 class PaymentPage(Struct, frozen=True, kw_only=True):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from tallystick.domain.lifecycles.refund import RefundState
+from tallystick.domain.lifecycles.refund import REFUND
 from tallystick.domain.requests.commands import parse_create_refund
 from tallystick.domain.views import RefundView, refund_view
 from tallystick.flows.payments import instructions
@@ -41,7 +41,7 @@ _CREATE: Final = InstructionKind(
 _NARROWED: Final[Narrowed] = {
     "RefundView": {
         "object": {"type": "string", "const": "refund"},
-        "state": {"type": "string", "enum": [state.value for state in RefundState]},
+        "state": {"type": "string", "enum": REFUND.states},
         "currency": CURRENCY,
         "amount": AMOUNT_MOVED,
     },

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Final
 
 from msgspec import Meta, Struct
 
-from tallystick.decisions.messages import TYPES
+from tallystick.decisions.messages import message_types
 from tallystick.domain.errors import ProblemField, problem
 from tallystick.domain.requests.fields import MAX_TEXT_CHARS, NO_CONTROLS_PATTERN
 from tallystick.flows.runtime import Runtime
@@ -30,7 +30,7 @@ from tallystick.interfaces.api.typed_body import read_typed
 
 PATH: Final = "/v1/webhook-endpoints"
 
-EVENT_TYPES: Final = sorted(set(TYPES.values()))
+EVENT_TYPES: Final = message_types()
 
 #: The longest overlap of two secrets: a month is as long as anybody's change window.
 MAX_OVERLAP_MS: Final = 2_592_000_000

@@ -88,13 +88,13 @@ ORDER BY started_at, try_id;
 
 -- persisted: the steps of history that one change wrote
 SELECT subject, subject_id, version, from_state, to_state, event, at
-FROM transition WHERE merchant_id = $1 AND payment_id = $2 AND change_id = $3
+FROM transition WHERE merchant_id = $1 AND stream_id = $2 AND change_id = $3
 ORDER BY subject, subject_id, version;
 
 -- emitted: the messages that versions of a payment made
 SELECT o.message_id, o.type, o.version, o.at, o.dispatched_at
 FROM outbox o
-WHERE o.merchant_id = $1 AND o.payment_id = $2 AND o.version = ANY($3::int[])
+WHERE o.merchant_id = $1 AND o.stream_id = $2 AND o.version = ANY($3::int[])
 ORDER BY o.version, o.subject_id;
 
 -- dead: dead letters in the order of their arrival, after ($5, $6); every filter may be null ($8: shift in ms)

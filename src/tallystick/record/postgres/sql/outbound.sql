@@ -1,16 +1,16 @@
 -- waiting: the oldest messages nobody has dispatched, and whatever else waits of their payments: of one payment a later
 -- message never comes without the earlier ones
-SELECT o.merchant_id, o.payment_id, o.version, o.subject_id, o.message_id, o.type
-FROM (SELECT DISTINCT w.merchant_id, w.payment_id
-      FROM (SELECT merchant_id, payment_id FROM outbox WHERE dispatched_at IS NULL ORDER BY at LIMIT $1) w) p
-JOIN outbox o ON o.merchant_id = p.merchant_id AND o.payment_id = p.payment_id
+SELECT o.merchant_id, o.stream_id AS payment_id, o.version, o.subject_id, o.message_id, o.type
+FROM (SELECT DISTINCT w.merchant_id, w.stream_id
+      FROM (SELECT merchant_id, stream_id FROM outbox WHERE dispatched_at IS NULL ORDER BY at LIMIT $1) w) p
+JOIN outbox o ON o.merchant_id = p.merchant_id AND o.stream_id = p.stream_id
 WHERE o.dispatched_at IS NULL;
 
 -- waiting_of: the same of one merchant, in any order of payments
-SELECT o.merchant_id, o.payment_id, o.version, o.subject_id, o.message_id, o.type
-FROM (SELECT DISTINCT w.merchant_id, w.payment_id
-      FROM (SELECT merchant_id, payment_id FROM outbox WHERE dispatched_at IS NULL AND merchant_id = $2 LIMIT $1) w) p
-JOIN outbox o ON o.merchant_id = p.merchant_id AND o.payment_id = p.payment_id
+SELECT o.merchant_id, o.stream_id AS payment_id, o.version, o.subject_id, o.message_id, o.type
+FROM (SELECT DISTINCT w.merchant_id, w.stream_id
+      FROM (SELECT merchant_id, stream_id FROM outbox WHERE dispatched_at IS NULL AND merchant_id = $2 LIMIT $1) w) p
+JOIN outbox o ON o.merchant_id = p.merchant_id AND o.stream_id = p.stream_id
 WHERE o.dispatched_at IS NULL;
 
 -- subscribers: who wants to hear of these merchants
@@ -20,10 +20,10 @@ WHERE merchant_id = ANY($1::text[]) AND state <> 'deleted';
 
 -- mark: these are dispatched; what another worker marked first is not returned ($5: shift in ms)
 UPDATE outbox o SET dispatched_at = now() + $5::bigint * interval '1 millisecond'
-FROM unnest($1::text[], $2::text[], $3::int[], $4::text[]) AS k (merchant_id, payment_id, version, subject_id)
-WHERE o.merchant_id = k.merchant_id AND o.payment_id = k.payment_id AND o.version = k.version
+FROM unnest($1::text[], $2::text[], $3::int[], $4::text[]) AS k (merchant_id, stream_id, version, subject_id)
+WHERE o.merchant_id = k.merchant_id AND o.stream_id = k.stream_id AND o.version = k.version
   AND o.subject_id = k.subject_id AND o.dispatched_at IS NULL
-RETURNING o.merchant_id, o.payment_id, o.version, o.subject_id;
+RETURNING o.merchant_id, o.stream_id AS payment_id, o.version, o.subject_id;
 
 -- insert_deliveries: one for each endpoint that wants the message, a microsecond apart so that the log keeps their order
 -- ($9: shift in ms)
@@ -96,7 +96,7 @@ CROSS JOIN LATERAL (
     LIMIT 1
 ) d
 JOIN outbox o
-  ON o.merchant_id = d.merchant_id AND o.payment_id = d.payment_id AND o.version = d.version
+  ON o.merchant_id = d.merchant_id AND o.stream_id = d.payment_id AND o.version = d.version
  AND o.subject_id = d.subject_id
 WHERE d.next_try_at <= now() + $4::bigint * interval '1 millisecond';
 

@@ -8,11 +8,13 @@ told: a dispute that was lost has cost its amount, one that was won nothing.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from tallystick.domain.dispute_movement import Movement
-from tallystick.domain.lifecycles.machines import FINAL
 from tallystick.domain.subjects import Dispute
+
+#: States of a dispute whose verdict is known.
+DECIDED: Final = frozenset({"won", "lost"})
 
 
 class Position(NamedTuple):
@@ -47,5 +49,5 @@ def suspended(dispute: Dispute) -> int:
     money that we have and cannot explain, below zero is money that is missing."""
     times, taken = position(dispute)
     gone = dispute.state == "lost" or dispute.contested
-    accounted = gone if dispute.state in FINAL["dispute"] else times > 0
+    accounted = gone if dispute.state in DECIDED else times > 0
     return (dispute.amount if accounted else 0) - taken

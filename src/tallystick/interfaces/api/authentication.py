@@ -78,7 +78,7 @@ class Authenticator:
     def _loaded(self, slot: tuple[str, str], task: asyncio.Task[Any]) -> None:
         self._loading.pop(slot, None)
         if not task.cancelled():
-            task.exception()  # retrieved: whoever waited has it, and may have gone
+            task.exception()  # retrieved: a request that waited has it, or has gone
 
     async def _read(self, slot: tuple[str, str]) -> _Known | None:
         until_ms = self._now_ms() + self._cache_ms

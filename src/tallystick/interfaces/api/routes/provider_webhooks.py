@@ -32,7 +32,7 @@ MAX_WEBHOOK_BYTES: Final = 1_048_576
 #: In place of the headers of an event that was not the first of its delivery: where the bytes are.
 KEPT_WITH: Final = "kept-with-delivery"
 
-#: What each refusal is told as. The order is that of the checks.
+#: The code and detail of each refusal, in the order of the checks.
 _REFUSALS: Final[Mapping[type[Exception], tuple[str, str]]] = {
     BadSignature: ("webhook_signature_invalid", "The signature is missing, unreadable or not of these bytes."),
     StaleTimestamp: ("webhook_timestamp_stale", "The signature is right, and its time too far from ours."),
@@ -79,7 +79,7 @@ class WebhookReceiver:
         if receiver is None:
             # Names from the path stay out of counts and logs: anyone can send any.
             self._refusals.count(UNKNOWN, UNKNOWN, "not_found")
-            raise ProblemError(problem("not_found", "No such provider and account here.", request_id=request_id))
+            raise ProblemError(problem("not_found", "There is no such provider and account.", request_id=request_id))
         received_at = self._clock.now()
         try:
             headers = _headers(scope)
@@ -129,7 +129,7 @@ class WebhookReceiver:
         return arrivals
 
     def _without_secrets(self, envelope: Envelope) -> Envelope:
-        """What the payer has to do next, which an event may tell of, is sealed too."""
+        """A payer's next action in an event is sealed too."""
         if envelope.notice is None:
             return envelope
         return replace(envelope, notice=self._actions.notice(envelope.notice, envelope.event_id))

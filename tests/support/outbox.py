@@ -8,10 +8,11 @@ from dataclasses import replace
 from typing import Any
 
 from tallystick.flows.runtime import Runtime
+from tallystick.flows.stores import stores_on
 from tallystick.flows.webhooks.outbound.address_policy import AddressPolicy
-from tallystick.flows.webhooks.outbound.endpoints import Registered
+from tallystick.flows.webhooks.outbound.endpoints import Endpoints, Registered
 from tallystick.flows.webhooks.outbound.worker import OutboxWorker
-from tallystick.interfaces.api.routes.webhook_endpoints import endpoints_of
+from tallystick.record.postgres.webhook_endpoints import EndpointBook
 from tallystick.record.sealing import sealer_of
 from tests.support.database import Database
 from tests.support.receivers import Receiver
@@ -50,6 +51,16 @@ async def worker_at(database: Database, shift_ms: int, **settings: Any) -> Async
     """A worker whose clock, and so every lease and due time as it sees them, is shifted."""
     async with runtime_for(database, shift_ms=shift_ms, **settings) as runtime, worker(runtime) as delivery:
         yield delivery
+
+
+def endpoints_of(runtime: Runtime, guard: AddressPolicy | None = None) -> Endpoints:
+    """New rules over this runtime's pool; URLs as the settings allow them, unless another guard is given."""
+    return stores_on(runtime.pool, runtime.settings, runtime.sealer, guard).endpoints
+
+
+def book_of(runtime: Runtime) -> EndpointBook:
+    """A new record of endpoints over this runtime's pool."""
+    return stores_on(runtime.pool, runtime.settings, runtime.sealer).endpoint_book
 
 
 async def register(

@@ -8,6 +8,7 @@ from typing import Annotated, Any, TypeVar
 
 import msgspec
 import typer
+from msgspec.structs import asdict
 from rich.table import Table
 from rich.text import Text
 
@@ -66,7 +67,7 @@ def show(attempt: AttemptId, data_dir: DataDir = None) -> None:
             "age_ms": clock.age_ms,
             "owner": runtime.settings.in_doubt_owner,
             "payment": loaded.stored.payment,
-            "history": [dict(transition) for transition in history],
+            "history": [{"payment_id": row.stream_id, **asdict(row)} for row in history],
         }
 
     typer.echo(msgspec.json.format(msgspec.json.encode(_with_runtime(settings_from(data_dir), found))).decode())

@@ -66,7 +66,7 @@ _RULES: Final = """
 6. What cannot be decided yet, and what fails, is tried again with exponential backoff and full jitter. When the tries
    are used up it is a dead letter, which has an owner.
 7. `tallystick dead-letters replay` runs the very same guards: replaying what was applied has no second effect.
-8. `GET /v1/events/{id}` shows every checkpoint of an event from durable rows.
+8. `GET /v1/provider-events/{id}` shows every checkpoint of an event from durable rows.
 """
 
 _PROMISES: Final = """

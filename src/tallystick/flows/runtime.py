@@ -13,11 +13,13 @@ from tallystick.decisions.terms import Checks, Terms
 from tallystick.domain.errors import Overloaded
 from tallystick.domain.traits import Traits
 from tallystick.flows.admission import InFlight
+from tallystick.flows.stores import Stores
 from tallystick.kit.clock import Clock
 from tallystick.providers.port import Provider
 from tallystick.record.journal import Journal
 from tallystick.record.next_action_seal import ActionSeal
 from tallystick.record.postgres.reads import Reads
+from tallystick.record.sealing import Sealer
 from tallystick.settings.load import Settings
 
 
@@ -32,6 +34,8 @@ class Runtime(Struct, frozen=True, kw_only=True):
     flows: InFlight
     jitter: random.Random
     actions: ActionSeal
+    sealer: Sealer
+    stores: Stores
     pool: asyncpg.Pool
 
     def provider(self, name: str) -> Provider:

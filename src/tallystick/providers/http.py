@@ -7,17 +7,17 @@ socket, so that a process that froze after its intent was committed does not sen
 from __future__ import annotations
 
 from collections.abc import Mapping
-from contextvars import ContextVar
 from typing import Any, Final
 
 import aiohttp
 import msgspec
-from aiohttp.client_reqrep import ClientRequest, ClientResponse
+from aiohttp.client_reqrep import ClientResponse
 from aiohttp.connector import Connection
 from msgspec import Struct
 from yarl import URL
 
 from tallystick.kit.clock import monotonic_ms
+from tallystick.providers.checked_request import CheckedRequest, checked_before_write
 
 #: Answers about payments are far shorter; a longer one is not read to its end.
 ANSWER_LIMIT_BYTES: Final = 1_048_576
@@ -27,8 +27,6 @@ KEEPALIVE_S: Final = 15
 
 #: Begins the reason of a connection that could not be made. Such a failure counts against a provider (``circuit.py``).
 UNREACHABLE: Final = "no connection"
-
-_send_by_ms: ContextVar[int | None] = ContextVar("send_by_ms", default=None)
 
 
 class ProviderResponse(Struct, frozen=True):
@@ -51,16 +49,6 @@ class TooLateToSend(Exception):
     """The sender's deadline passed before the request was written."""
 
 
-class _DeadlineRequest(ClientRequest):
-    """Checks the sender's deadline on the open connection, right before the first byte is written."""
-
-    async def send(self, conn: Connection) -> ClientResponse:
-        send_by_ms = _send_by_ms.get()
-        if send_by_ms is not None and monotonic_ms() > send_by_ms:
-            raise TooLateToSend
-        return await super().send(conn)
-
-
 class ProviderHttp:
     """A session to one provider. Make it inside a running event loop."""
 
@@ -73,7 +61,7 @@ class ProviderHttp:
         )
         self._session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(limit=connections, keepalive_timeout=KEEPALIVE_S),
-            request_class=_DeadlineRequest,
+            request_class=CheckedRequest,
             timeout=timeout,
             auto_decompress=True,
             cookie_jar=aiohttp.DummyCookieJar(),
@@ -107,11 +95,13 @@ class ProviderHttp:
     ) -> ProviderResponse:
         """One request to an absolute URL: for official SDKs, which bring URLs, headers and bodies of their own. Raises
         as ``post`` does."""
-        token = _send_by_ms.set(send_by_ms)
-        try:
+
+        def in_time(_: Connection) -> None:
+            if send_by_ms is not None and monotonic_ms() > send_by_ms:
+                raise TooLateToSend
+
+        with checked_before_write(in_time):
             return await self._request(method, url, headers=headers, data=body)
-        finally:
-            _send_by_ms.reset(token)
 
     async def close(self) -> None:
         """Close every connection."""

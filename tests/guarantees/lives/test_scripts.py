@@ -159,7 +159,7 @@ async def test_refund(
     found = await patient.reads.payment(fresh_merchant, payment["id"])
     assert found is not None
     assert (found[0].amount_refunded, found[0].amount_refund_pending) == (400 if happens else 0, 0)
-    accounts = {row["account"]: row["debits"] - row["credits"] for row in await patient.reads.accounts(fresh_merchant)}
+    accounts = {row.account: row.debits - row.credits for row in await patient.reads.accounts(fresh_merchant)}
     assert accounts.get("refunds_in_flight:simulator", 0) == 0
     assert accounts["merchant"] == -(600 if happens else 1_000)
 

@@ -9,10 +9,10 @@ from typing import Any, get_args
 import pytest
 
 from tallystick.domain.errors import ERRORS
-from tallystick.domain.requests.commands import MAX_PAGE_SIZE
 from tallystick.domain.subjects import PaymentState
 from tallystick.interfaces.api.app import create_app
 from tallystick.interfaces.api.openapi import openapi_document
+from tallystick.interfaces.api.parameters import MAX_PAGE_SIZE
 from tallystick.settings.load import Settings
 
 DOCUMENT: dict[str, Any] = json.loads(openapi_document())

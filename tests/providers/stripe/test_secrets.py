@@ -82,7 +82,7 @@ async def test_create_replay_and_read_answer_with_it_and_nothing_keeps_it(
         assert (replayed.status_code, replayed.content) == (202, created.content)
         path = f"/v1/payments/{payment_id}"
         assert (await api.client.get(path)).content == created.content
-        others = [f"{path}/history", "/v1/payments", f"/v1/events?payment={payment_id}"]
+        others = [f"{path}/history", "/v1/payments", f"/v1/provider-events?payment={payment_id}"]
         for other in others:
             assert secret not in (await api.client.get(other)).text
         [listed] = (await api.client.get("/v1/payments")).json()["data"]

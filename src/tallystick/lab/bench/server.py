@@ -19,7 +19,7 @@ from litestar.types import ASGIApp
 
 from tallystick.domain.requests.json_body import parse_json_object
 from tallystick.interfaces.api.app import create_app
-from tallystick.interfaces.api.body_reader import Reception
+from tallystick.interfaces.api.body_reader import BodyReader
 from tallystick.interfaces.api.http import ApiRequest, HttpResponse
 from tallystick.kit.logs import configure_logging
 from tallystick.lab.bench.provider import BenchProvider
@@ -50,14 +50,14 @@ def noop_factory() -> Litestar:
     """The same framework, the same path and an answer of the same size; the body is read and parsed, no more."""
     settings = load_settings(os.environ, CONNECTOR_SETTINGS)
     end_with_parent(os.getppid(), settings.drain_timeout_ms)
-    reception = Reception(settings.request_body_timeout_ms)
+    body_reader = BodyReader(settings.request_body_timeout_ms)
     answer = new_payment()[1].responses[0].body
     tune_collector()
 
     async def create(request: Request[Any, Any, Any]) -> ASGIApp:
-        exchange = ApiRequest(request.scope, request.receive, reception)
-        parse_json_object(await exchange.json_bytes(may_be_empty=False))
-        return HttpResponse(201, answer, headers=tuple(exchange.answer_headers))
+        api_request = ApiRequest(request.scope, request.receive, body_reader)
+        parse_json_object(await api_request.json_bytes(may_be_empty=False))
+        return HttpResponse(201, answer, headers=tuple(api_request.response_headers))
 
     async def ready(request: Request[Any, Any, Any]) -> ASGIApp:
         return HttpResponse(200, b"{}")

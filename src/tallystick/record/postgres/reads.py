@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
 from typing import Final, TypeVar
 
 import asyncpg
@@ -13,6 +14,7 @@ from tallystick.domain.kinds import ATTEMPT_KIND, DISPUTE_KIND, PAYMENT_KIND, RE
 from tallystick.domain.snapshot import PaymentSnapshot
 from tallystick.domain.subjects import Attempt, Dispute, Payment, Refund, Subject
 from tallystick.record.postgres import sql
+from tallystick.record.postgres.structs import structs_of
 from tallystick.record.postgres.subject_reads import Row, reader, subject_of
 
 Owned = TypeVar("Owned", Attempt, Refund, Dispute)
@@ -35,6 +37,67 @@ class Loaded(Struct, frozen=True, kw_only=True):
 
     stored: PaymentSnapshot
     clocks: Mapping[str, AttemptClock]
+
+
+class HistoryRow(Struct, frozen=True, kw_only=True):
+    """A row of ``transition``. ``change`` and ``evidence`` are JSON texts."""
+
+    merchant_id: str
+    subject_id: str
+    version: int
+    change_id: str
+    subject: str
+    stream_id: str
+    from_state: str
+    to_state: str
+    event: str
+    cause: str
+    actor: str
+    provider_reference: str | None
+    at: datetime
+    occurred_at: datetime | None
+    change: str
+    evidence: str | None
+
+
+class RejectionRow(Struct, frozen=True, kw_only=True):
+    """A row of ``rejection``, without its evidence."""
+
+    at: datetime
+    subject: str
+    subject_id: str
+    state: str
+    version: int
+    event: str
+    cause: str
+    actor: str
+    origin: str
+    reason: str
+    alert: bool
+    idempotency_key: str | None
+
+
+class AccountRow(Struct, frozen=True, kw_only=True):
+    """One account and currency of a merchant's book, in minor units."""
+
+    account: str
+    currency: str
+    debits: int
+    credits: int
+
+
+class TransferRow(Struct, frozen=True, kw_only=True):
+    """A row of ``transfer``, without its stream."""
+
+    subject_id: str
+    version: int
+    leg: int
+    kind: str
+    debit: str
+    credit: str
+    amount: int
+    currency: str
+    at: datetime
 
 
 def attempt_of(row: Row) -> Attempt:
@@ -170,33 +233,28 @@ class Reads:
         )
         return None if left_ms is None else int(left_ms)
 
-    async def history(self, merchant_id: str, subject_id: str) -> Sequence[asyncpg.Record]:
+    async def history(self, merchant_id: str, subject_id: str) -> list[HistoryRow]:
         """The transitions of one subject."""
-        return await self._pool.fetch(READS["history"], merchant_id, subject_id)
+        return structs_of(await self._pool.fetch(READS["history"], merchant_id, subject_id), HistoryRow)
 
-    async def rejections(self, merchant_id: str, payment_id: str) -> Sequence[asyncpg.Record]:
+    async def rejections(self, merchant_id: str, payment_id: str) -> list[RejectionRow]:
         """The refused transitions of a payment."""
-        return await self._pool.fetch(READS["rejections"], merchant_id, payment_id)
+        return structs_of(await self._pool.fetch(READS["rejections"], merchant_id, payment_id), RejectionRow)
 
-    async def accounts(self, merchant_id: str) -> Sequence[asyncpg.Record]:
+    async def accounts(self, merchant_id: str) -> list[AccountRow]:
         """The accounts of a merchant's book."""
-        return await self._pool.fetch(READS["accounts"], merchant_id)
+        return [
+            AccountRow(account=account, currency=currency, debits=int(debits), credits=int(credits))
+            for account, currency, debits, credits in await self._pool.fetch(READS["accounts"], merchant_id)
+        ]
 
-    async def transfers(self, merchant_id: str, payment_id: str) -> Sequence[asyncpg.Record]:
+    async def transfers(self, merchant_id: str, payment_id: str) -> list[TransferRow]:
         """The ledger rows of a payment and its refunds."""
-        return await self._pool.fetch(READS["transfers"], merchant_id, payment_id)
+        return structs_of(await self._pool.fetch(READS["transfers"], merchant_id, payment_id), TransferRow)
 
     async def hasten(self, merchant_id: str, payment_id: str, interval_ms: int) -> None:
         """Have recovery ask about a doubtful payment now: it may hasten an answer, and never fakes one."""
         await self._pool.execute(READS["hasten"], merchant_id, payment_id, interval_ms, self.clock_shift_ms)
-
-    async def merchant(self, merchant_id: str) -> asyncpg.Record | None:
-        """A merchant's configuration."""
-        return await self._pool.fetchrow(READS["merchant"], merchant_id)
-
-    async def api_key(self, merchant_id: str, key_id: str) -> asyncpg.Record | None:
-        """An API key's stored hash."""
-        return await self._pool.fetchrow(READS["api_key"], merchant_id, key_id)
 
 
 def _by_payment(subjects: Iterable[Owned]) -> dict[tuple[str, str], list[Owned]]:

@@ -122,7 +122,7 @@ async def test_six_hours_of_retries(database: Database, fresh_merchant: str, tmp
             for row in rows:  # kept once, and each time that its acknowledgement was lost
                 assert row["results"] == ["first", *["redelivery"] * unanswered]
             for payment_id in payment_ids:
-                events = [step["event"] for step in await runtime.reads.history(fresh_merchant, payment_id)]
+                events = [step.event for step in await runtime.reads.history(fresh_merchant, payment_id)]
                 assert events == ["create", "captured"]
             sent = [each["sent_at"] for each in await asyncio.to_thread(bank.deliveries)]
             assert (max(sent) - min(sent)) / HOUR_S > 6

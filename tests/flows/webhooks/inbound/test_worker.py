@@ -26,7 +26,7 @@ from tallystick.oversight.invariants import verify
 from tallystick.oversight.trace.event import trace_event
 from tallystick.providers.port import ProviderCall
 from tallystick.record.postgres.failures import DATABASE_AWAY
-from tallystick.record.postgres.inbox import DeadLetterFilter, Inbox, LeasedEvent
+from tallystick.record.postgres.inbox import DeadEvent, DeadLetterFilter, Inbox, LeasedEvent, ListPosition
 from tallystick.settings.load import Settings
 from tests.support.database import Database
 from tests.support.inbox import (
@@ -73,7 +73,7 @@ async def waiting_payment(runtime: Runtime, merchant_id: str) -> PaymentSnapshot
 async def versions_of(runtime: Runtime, stored: PaymentSnapshot) -> list[str]:
     """The payment's steps."""
     history = await runtime.reads.history(stored.payment.merchant_id, stored.payment.payment_id)
-    return [step["event"] for step in history]
+    return [step.event for step in history]
 
 
 async def holds(database: Database, merchant_id: str) -> None:
@@ -263,7 +263,7 @@ async def test_a_dead_letter_names_the_payment_that_it_was_routed_to(
         (letter,) = await letters.page(DeadLetterFilter(merchant_id=fresh_merchant), None, 10)
         assert (letter.event_id, letter.payment_id) == (event.event_id, payment.payment_id)
         lines = await Inbox(runtime.pool).events_of(fresh_merchant, payment.payment_id, 10)
-        assert [line["event_id"] for line in lines] == [event.event_id]
+        assert [line.event_id for line in lines] == [event.event_id]
 
 
 async def test_a_dead_letter_is_replayed_and_traced_through_every_checkpoint(
@@ -341,9 +341,9 @@ async def test_filtered_replay_and_discard(database: Database, fresh_merchant: s
 class OthersActFirst(Inbox):
     """Between this one's look at the list and its act, another operator has discarded, and one has replayed."""
 
-    async def dead(self, which: DeadLetterFilter, after: str | None, limit: int) -> Any:
+    async def dead(self, which: DeadLetterFilter, after: ListPosition | None, limit: int) -> list[DeadEvent]:
         page = await super().dead(which, after, limit)
-        names = [(row["provider"], row["account"], row["provider_event_id"]) for row in page]
+        names = [event.name() for event in page]
         if len(names) == 3:
             await self.discard(names[:1], actor="operator:bob", reason="not ours")
             await self.reopen(names[1:2], 0, actor="operator:eve", reason="mended")

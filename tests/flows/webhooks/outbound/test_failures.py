@@ -12,13 +12,14 @@ from aiohttp import web
 from tallystick.flows.runtime import Runtime
 from tallystick.flows.webhooks.outbound import endpoints as rules
 from tallystick.flows.webhooks.outbound.retries import JITTER, SCHEDULE_MS
-from tallystick.interfaces.api.routes.webhook_endpoints import book_of, endpoints_of
 from tallystick.kit.clock import monotonic_ms
 from tests.support.database import Database
 from tests.support.outbox import (
+    book_of,
     deliveries,
     drain,
     endpoint,
+    endpoints_of,
     pay,
     queues,
     register,

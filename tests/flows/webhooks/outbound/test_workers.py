@@ -16,11 +16,21 @@ from tallystick.flows.runtime import Runtime
 from tallystick.flows.webhooks.outbound.address_policy import AddressPolicy
 from tallystick.flows.webhooks.outbound.client import EndpointClient
 from tallystick.flows.webhooks.outbound.dispatch import Dispatch
-from tallystick.interfaces.api.routes.webhook_endpoints import book_of
 from tallystick.kit.clock import monotonic_ms, utc_now
 from tallystick.record.postgres.outbox import OutboundBook
 from tests.support.database import Database
-from tests.support.outbox import deliveries, drain, pay, queues, register, runtime_for, tries, worker, worker_at
+from tests.support.outbox import (
+    book_of,
+    deliveries,
+    drain,
+    pay,
+    queues,
+    register,
+    runtime_for,
+    tries,
+    worker,
+    worker_at,
+)
 from tests.support.receivers import Got, heard, ok, receiving
 from tests.support.runtime import Client
 from tests.support.slow_commits import SlowCommits

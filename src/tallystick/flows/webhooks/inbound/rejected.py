@@ -14,7 +14,9 @@ from tallystick.kit.clock import Clock
 from tallystick.kit.log_sampling import SampledLines
 from tallystick.kit.logs import get_logger
 from tallystick.kit.rounds import Rounds
-from tallystick.record.postgres.refused_webhooks import KEEP_HOURS, RefusalBook, RefusalSlot
+from tallystick.record.postgres.refused_webhooks import KEEP_HOURS, RefusalBook, RefusalSlot, RefusedWebhooks
+
+__all__ = ["FLUSH_TIMEOUT_S", "KEEP_HOURS", "UNKNOWN", "RefusedWebhooks", "RejectedDeliveries"]
 
 log = get_logger("tallystick.flows.webhooks.inbound.rejected")
 

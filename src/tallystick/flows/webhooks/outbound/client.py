@@ -4,20 +4,19 @@ anything."""
 from __future__ import annotations
 
 from collections.abc import Mapping
-from contextvars import ContextVar
 from datetime import datetime
-from importlib.metadata import PackageNotFoundError, version
 from typing import Final
 
 import aiohttp
-from aiohttp.client_reqrep import ClientRequest, ClientResponse
 from aiohttp.connector import Connection
 from msgspec import Struct
 
+from tallystick import __version__
 from tallystick.flows.webhooks.outbound.address_policy import AddressPolicy, AddressRefused, PolicyResolver, UrlRefused
 from tallystick.flows.webhooks.outbound.retries import retry_after_ms
 from tallystick.flows.webhooks.outbound.tls import NO_TLS, certificate_fault, client_context
 from tallystick.kit.clock import monotonic_ms
+from tallystick.providers.checked_request import CheckedRequest, checked_before_write
 
 #: Idle connections are dropped before common servers (60-75 s) drop them.
 KEEPALIVE_S: Final = 15
@@ -47,28 +46,6 @@ class _PeerRefused(Exception):
     """The connection leads to an address that is not public. No OSError: those come out of aiohttp as others."""
 
 
-class _Bounds(Struct, frozen=True):
-    policy: AddressPolicy
-    write_by_ms: int
-
-
-_bounds: ContextVar[_Bounds] = ContextVar("bounds")
-
-
-class _BoundedRequest(ClientRequest):
-    """Looks at the clock and at the peer once the connection is in hand, right before the first byte is written: a
-    process that froze must not write when another worker may have taken over, nor anybody to an address not checked."""
-
-    async def send(self, conn: Connection) -> ClientResponse:
-        bounds = _bounds.get()
-        if monotonic_ms() > bounds.write_by_ms:
-            raise _TooLate
-        peer = conn.transport.get_extra_info("peername") if conn.transport is not None else None
-        if not bounds.policy.lets_through(peer[0] if peer else ""):
-            raise _PeerRefused
-        return await super().send(conn)
-
-
 class EndpointClient:
     """A client for merchants' endpoints. Make it inside a running event loop."""
 
@@ -83,11 +60,11 @@ class EndpointClient:
                 ssl=client_context(),  # for the URL's host, wherever the resolver says that it is
                 use_dns_cache=False,  # every connection is to an address that was checked for it
             ),
-            request_class=_BoundedRequest,
+            request_class=CheckedRequest,
             timeout=aiohttp.ClientTimeout(total=timeout_ms / 1000, sock_connect=_CONNECT_TIMEOUT_S),
             auto_decompress=False,
             cookie_jar=aiohttp.DummyCookieJar(),
-            headers={"User-Agent": f"Tallystick/{_version()}", "Content-Type": "application/json"},
+            headers={"User-Agent": f"Tallystick/{__version__}", "Content-Type": "application/json"},
             skip_auto_headers=("Accept-Encoding",),
         )
 
@@ -96,11 +73,19 @@ class EndpointClient:
     ) -> DeliveryResult:
         """POST, once. ``write_by_ms``, monotonic: not a byte later. Raises nothing for what the network does."""
         started_ms = monotonic_ms()
-        token = _bounds.set(_Bounds(self._policy, write_by_ms))
-        try:
+
+        def allowed(connection: Connection) -> None:
+            """A process that froze must not write when another worker may have taken over, nor to an address that was
+            not checked."""
+            if monotonic_ms() > write_by_ms:
+                raise _TooLate
+            transport = connection.transport
+            peer = transport.get_extra_info("peername") if transport is not None else None
+            if not self._policy.lets_through(peer[0] if peer else ""):
+                raise _PeerRefused
+
+        with checked_before_write(allowed):
             result, status, detail, wait_ms = await self._post(url, headers, body, now)
-        finally:
-            _bounds.reset(token)
         return DeliveryResult(
             result=result,
             duration_ms=monotonic_ms() - started_ms,
@@ -147,10 +132,3 @@ def _read_status(status: int, retry_after: str | None, now: datetime) -> tuple[s
     if status == _GONE:
         return ("gone", status, "the endpoint wants no more messages", None)
     return ("refused", status, f"answered with {status}", retry_after_ms(retry_after, now))
-
-
-def _version() -> str:
-    try:
-        return version("tallystick")
-    except PackageNotFoundError:  # run from the source tree
-        return "0"

@@ -13,9 +13,27 @@ from tallystick.flows.webhooks.outbound.address_policy import AddressPolicy
 from tallystick.flows.webhooks.outbound.dispatch import Dispatch
 from tallystick.flows.webhooks.outbound.signing import new_secret
 from tallystick.kit.ids import new_id
-from tallystick.record.postgres.webhook_endpoints import EndpointBook
+from tallystick.record.postgres.webhook_endpoints import DeliveryRow, DeliveryTry, EndpointBook, EndpointRow
 from tallystick.record.sealing import Sealer
 from tallystick.settings.load import Settings
+
+__all__ = [
+    "BY_REQUEST",
+    "DISABLED_REASONS",
+    "FAILING",
+    "GONE",
+    "BacklogTooLong",
+    "DeliveryRow",
+    "DeliveryTry",
+    "EndpointRow",
+    "Endpoints",
+    "Registered",
+    "Rotated",
+    "TooManyEndpoints",
+    "UrlTaken",
+    "address_policy",
+    "secret_seal",
+]
 
 #: Why an endpoint is disabled: the merchant said so, it answered 410, or it failed for too long.
 BY_REQUEST: Final = "by_request"

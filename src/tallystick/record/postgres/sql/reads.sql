@@ -53,7 +53,8 @@ SELECT r.*, EXISTS (
 FROM refund r
 WHERE r.merchant_id = $1 AND r.refund_id = $2;
 
--- payments: a page of a merchant's payments, newest first; every filter may be null
+-- payments: a page of a merchant's payments, newest first; every filter may be null. Payment ids begin with the
+-- millisecond of their creation and are minted in order, so the primary key is the order of creation
 SELECT p.*, EXISTS (
     SELECT 1 FROM attempt a
     WHERE a.merchant_id = p.merchant_id AND a.payment_id = p.payment_id

@@ -56,7 +56,7 @@ def logged() -> Iterator[list[MutableMapping[str, Any]]]:
 async def parked_by(runtime: Runtime, payment_id: str) -> list[str]:
     """The causes of the changes that parked the payment's attempts."""
     rows = await runtime.pool.fetch(
-        "SELECT cause FROM transition WHERE payment_id = $1 AND event = 'parked'", payment_id
+        "SELECT cause FROM transition WHERE stream_id = $1 AND event = 'parked'", payment_id
     )
     return [row["cause"] for row in rows]
 

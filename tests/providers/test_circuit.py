@@ -26,6 +26,7 @@ from tallystick.providers.registry import configured_providers, guarded
 from tallystick.settings.load import Settings, SettingsError, load_settings
 from tests.support.acquirer import AcquirerProcess
 from tests.support.database import Database
+from tests.support.polling import eventually_async, one_turn
 from tests.support.runtime import HURRIED, BookedProvider, Client, read, recover
 
 LIMITS = Limits(
@@ -288,7 +289,7 @@ async def test_one_probe_at_a_time(provider: Guarded, inner: Scripted, time: Tim
     gate = asyncio.Event()
     inner.hold = gate.wait
     probe = asyncio.create_task(provider.authorize(call()))
-    await asyncio.sleep(0)
+    await one_turn()
     for _ in range(5):
         assert isinstance(await provider.authorize(call()), NotSent)
     gate.set()
@@ -308,7 +309,7 @@ async def test_it_says_when_there_is_no_use_in_sending(provider: Guarded, inner:
     gate = asyncio.Event()
     inner.hold = gate.wait
     probe = asyncio.create_task(provider.authorize(call()))
-    await asyncio.sleep(0)
+    await one_turn()
     assert provider.rests, "it is under way"
     gate.set()
     await probe
@@ -335,7 +336,7 @@ async def test_a_probe_that_is_cancelled_does_not_wedge_it(provider: Guarded, in
     inner.hold = asyncio.Event().wait
     for _ in range(2 * LIMITS.probes):
         probe = asyncio.create_task(provider.authorize(call()))
-        await asyncio.sleep(0)
+        await one_turn()
         probe.cancel()
         with pytest.raises(asyncio.CancelledError):
             await probe
@@ -349,7 +350,7 @@ async def test_an_old_answer_does_not_close_it(provider: Guarded, inner: Scripte
     gate = asyncio.Event()
     inner.hold = gate.wait
     old = [asyncio.create_task(provider.authorize(call())) for _ in range(LIMITS.probes)]
-    await asyncio.sleep(0)
+    await one_turn()
     inner.hold = None
     await fail(provider, inner)
     time.now_s += 6
@@ -364,7 +365,7 @@ async def test_more_calls_than_connections_wait_and_are_not_sent(provider: Guard
     gate = asyncio.Event()
     inner.hold = gate.wait
     under_way = [asyncio.create_task(provider.authorize(call())) for _ in range(LIMITS.calls_at_once)]
-    await asyncio.sleep(0)
+    await one_turn()
     started_ms = monotonic_ms()
     for operation in OPERATIONS:
         verdict = await send(provider, call(operation))
@@ -375,7 +376,7 @@ async def test_more_calls_than_connections_wait_and_are_not_sent(provider: Guard
     assert len(inner.asked) == LIMITS.calls_at_once
     assert provider.circuit == "closed", "our own crowd says nothing about the provider"
     waiting = asyncio.create_task(provider.authorize(call()))
-    await asyncio.sleep(0)
+    await one_turn()
     gate.set()
     assert await waiting is APPROVED, "one that became free in time"
     assert await asyncio.gather(*under_way) == [APPROVED] * LIMITS.calls_at_once
@@ -386,7 +387,7 @@ async def test_nobody_waits_past_his_time_to_send(inner: Scripted, time: Time) -
     gate = asyncio.Event()
     inner.hold = gate.wait
     under_way = asyncio.create_task(provider.authorize(replace(call(), send_by_ms=monotonic_ms() + 50)))
-    await asyncio.sleep(0)
+    await one_turn()
     async with asyncio.timeout(10):
         for left_ms in (100, 0, -1_000):
             verdict = await provider.authorize(replace(call(), send_by_ms=monotonic_ms() + left_ms))
@@ -394,7 +395,7 @@ async def test_nobody_waits_past_his_time_to_send(inner: Scripted, time: Time) -
             assert verdict.reason == "no free connection"
     assert inner.asked == ["authorize"]
     question = asyncio.create_task(provider.fetch(replace(call(), send_by_ms=monotonic_ms() - 1_000)))
-    await asyncio.sleep(0.05)
+    await asyncio.sleep(0.05)  # a question that was bounded by its time would end now
     gate.set()
     assert await under_way is APPROVED, "only the wait is bounded by it, never a call that was made"
     assert await question is APPROVED, "and no question"
@@ -414,7 +415,7 @@ async def test_connections_come_back_whatever_happens(provider: Guarded, inner: 
     inner.says, inner.hold = APPROVED, asyncio.Event().wait
     for _ in range(2 * LIMITS.calls_at_once):
         gone = asyncio.create_task(provider.authorize(call()))
-        await asyncio.sleep(0)
+        await one_turn()
         gone.cancel()
         with pytest.raises(asyncio.CancelledError):
             await gone
@@ -474,7 +475,7 @@ async def test_adyen_s_limit_is_its_threads() -> None:
     for name, together in (("adyen", 64), ("simulator", 1_000)):
         provider = guarded(settings, raw)[name]
         under_way = [asyncio.create_task(provider.authorize(call())) for _ in range(together)]
-        await asyncio.sleep(0)
+        await one_turn()
         assert isinstance(await provider.authorize(call()), NotSent), name
         gate.set()
         assert await asyncio.gather(*under_way) == [APPROVED] * together
@@ -563,8 +564,7 @@ async def test_recovery_tries_a_circuit_with_one_at_a_time(
 
         booked.before = hang
         recovery = asyncio.create_task(recover(runtime, rounds=50))
-        while len(booked.calls) == LIMITS.calls:
-            await asyncio.sleep(0.01)
+        await eventually_async(lambda: len(booked.calls) > LIMITS.calls)
         other = Client(runtime, fresh_merchant)
         assert read(await other.create("meanwhile"))["state"] == "authorizing"
         await recover(runtime, rounds=50)
@@ -609,7 +609,7 @@ async def test_an_outage_through_the_door(database: Database, tmp_path: Path, fr
             assert provider.circuit != "closed"
             assert {(one["state"], one["in_doubt"]) for one in away} == {("authorizing", False)}
             process = AcquirerProcess(books, port=process.port)
-            await asyncio.sleep(0.4)
+            await eventually_async(lambda: not provider.rests)
             assert read(await client.create("after"))["state"] == "captured"
             assert provider.circuit == "closed"
             await recover(runtime)

@@ -23,6 +23,7 @@ from tallystick.kit.ids import new_id, sibling_id
 from tallystick.record.postgres.connections import connect
 from tallystick.record.postgres.inbox import Inbox
 from tests.support.database import Database
+from tests.support.polling import eventually_async
 from tests.support.runtime import SETTINGS
 
 #: Retries fast enough for tests, and few enough to die of.
@@ -121,10 +122,14 @@ async def drain(runtime: Runtime, merchant_id: str | None = None, patience_s: fl
     """Process until nothing is open, of one merchant or of all."""
     worker = processing_of(runtime)
     still_open = "SELECT count(*) FROM inbox WHERE next_try_at IS NOT NULL AND ($1::text IS NULL OR merchant_id = $1)"
-    async with asyncio.timeout(patience_s):
-        while await runtime.pool.fetchval(still_open, merchant_id):
+
+    async def open_after_a_round() -> int:
+        left: int = await runtime.pool.fetchval(still_open, merchant_id)
+        if left:
             await worker.round()
-            await asyncio.sleep(0.005)
+        return left
+
+    await eventually_async(open_after_a_round, until=lambda left: not left, within_s=patience_s, interval_s=0.005)
 
 
 async def accept(database: Database, envelopes: Sequence[Envelope]) -> None:

@@ -11,6 +11,7 @@ import pytest
 from msgspec.structs import replace
 
 from tallystick.flows.assembly import open_runtime
+from tallystick.flows.payments.idempotency import Reply
 from tallystick.flows.recovery.worker import Recovery
 from tallystick.flows.runtime import Runtime
 from tallystick.lab.acquirer.scripts import METHODS
@@ -18,7 +19,8 @@ from tallystick.record.postgres.recovery_schedule import ScheduleBook
 from tests.support.acquirer import AcquirerProcess, acquirer
 from tests.support.database import Database
 from tests.support.dump import dump
-from tests.support.runtime import HURRIED, Client, read
+from tests.support.polling import eventually_async
+from tests.support.runtime import HURRIED, Client, is_final, read
 
 #: What is still open after this has not converged: far above the sum of the time-outs below.
 CONVERGENCE_S = 120
@@ -87,9 +89,7 @@ class Shop(Client):
     """A client that waits for final answers."""
 
     async def until_final(self, send: Any) -> dict[str, Any]:
-        async with asyncio.timeout(CONVERGENCE_S):
-            while (reply := await send()).status in (202, 409) and b"transition_rejected" not in reply.body:
-                await asyncio.sleep(0.05)
+        reply: Reply = await eventually_async(send, until=is_final, within_s=CONVERGENCE_S, interval_s=0.05)
         again = await send()
         assert again.replayed
         assert again.body == reply.body
@@ -215,11 +215,10 @@ async def test_a_dashboard_capture_is_found(
     refused = await shop.until_final(lambda: shop.cancel("cancel", payment["id"]))
     assert refused["state"] == "authorized"
     assert refused["failure"]["code"] == "charge_already_captured"
-    async with asyncio.timeout(CONVERGENCE_S):
-        while True:
-            found = await patient.reads.payment(fresh_merchant, payment["id"])
-            assert found is not None
-            if found[0].state == "captured":
-                break
-            await asyncio.sleep(0.05)
-    assert found[0].amount_captured == 1_000
+    found = await eventually_async(
+        lambda: patient.reads.payment(fresh_merchant, payment["id"]),
+        until=lambda stored: stored is not None and stored[0].state == "captured",
+        within_s=CONVERGENCE_S,
+        interval_s=0.05,
+    )
+    assert found is not None and found[0].amount_captured == 1_000

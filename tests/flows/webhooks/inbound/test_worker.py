@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 import asyncpg
@@ -42,6 +43,7 @@ from tests.support.inbox import (
     processing_of,
     states,
 )
+from tests.support.polling import eventually_async
 from tests.support.runtime import BookedProvider, Client, read, runtime_of
 
 
@@ -174,9 +176,12 @@ async def test_an_event_that_overtakes_our_own_commit(database: Database, fresh_
             unborn = envelope(new_id("req"), notice, merchant_id=call.merchant_id, payment_id=new_id("pay"))
             await accept(database, [early, unborn])
             worker = processing_of(runtime)
-            while "applied" not in (await states(runtime, fresh_merchant)).values():
+
+            async def ends() -> list[str]:
                 await worker.round()
-                await asyncio.sleep(0.01)
+                return list((await states(runtime, fresh_merchant)).values())
+
+            await eventually_async(ends, until=lambda found: "applied" in found)
             committed.set()
             return None
 
@@ -253,10 +258,12 @@ async def test_a_dead_letter_names_the_payment_that_it_was_routed_to(
         event = envelope(new_id("req"), notice, charge_reference=charge)
         poisoned.update([event.provider_event_id] if poison else [])
         await accept(database, [event])
-        async with asyncio.timeout(60):
-            while (await states(runtime))[event.provider_event_id] != "dead":
-                await processing_of(runtime).round()
-                await asyncio.sleep(0.005)
+
+        async def state() -> str:
+            await processing_of(runtime).round()
+            return (await states(runtime))[event.provider_event_id]
+
+        await eventually_async(state, until=lambda found: found == "dead", interval_s=0.005)
         lane = DeadLetters(Inbox(runtime.pool), WEBHOOK_SETTINGS)
         (letter,) = await lane.lane(DeadLetterFilter(merchant_id=fresh_merchant), None, 10)
         assert (letter.event_id, letter.payment_id) == (event.event_id, payment.payment_id)
@@ -368,6 +375,12 @@ async def test_operators_who_act_at_once(database: Database, fresh_merchant: str
         assert sorted((await states(runtime, fresh_merchant)).values()) == ["applied", "applied", "discarded"]
 
 
+UPDATE_WAITS_FOR_A_LOCK = (
+    "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
+    " AND datname = current_database() AND query LIKE '%UPDATE inbox e%'"
+)
+
+
 async def test_operators_who_lock_each_other_out_begin_again(
     database: Database, fresh_merchant: str, poisoned: set[str]
 ) -> None:
@@ -393,12 +406,7 @@ async def test_operators_who_lock_each_other_out_begin_again(
                         await other.execute(lock, events[1].provider_event_id)
                         turn = (0,) if act.__name__ == "reopen" else ()
                         acting = asyncio.create_task(act(names, *turn, actor="operator:ada", reason="mended"))
-                        async with asyncio.timeout(60):
-                            while not await watching.fetchval(
-                                "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
-                                " AND datname = current_database() AND query LIKE '%UPDATE inbox e%'"
-                            ):
-                                await asyncio.sleep(0.01)
+                        await eventually_async(partial(watching.fetchval, UPDATE_WAITS_FOR_A_LOCK))
                         await other.execute(lock, events[0].provider_event_id)
             finally:
                 await other.close()
@@ -449,7 +457,7 @@ async def test_a_slow_handler_keeps_its_lease(
 
         async def slow(self: handler.Handler, claimed: Claimed, found: PaymentSnapshot | None, at: datetime) -> bool:
             handling_it.set()
-            await asyncio.sleep(2 * lease_ms / 1000)
+            await asyncio.sleep(2 * lease_ms / 1000)  # the handling itself takes so long
             return await handle(self, claimed, found, at)
 
         monkeypatch.setattr(handler.Handler, "handle", slow)
@@ -458,7 +466,7 @@ async def test_a_slow_handler_keeps_its_lease(
         other = Inbox(runtime.pool)
         while not running.done():
             assert await other.claim(10, "other", 1_000) == []
-            await asyncio.sleep(0.02)
+            await asyncio.sleep(0.02)  # between two tries to take it
         assert await states(runtime, fresh_merchant) == {event.provider_event_id: "applied"}
 
 
@@ -498,14 +506,13 @@ async def test_the_database_restarts_while_the_inbox_drains(database: Database, 
         stop = asyncio.Event()
         worker = asyncio.create_task(Processing(runtime, Inbox(runtime.pool)).run(stop))
         await _terminate_backends(database, times=8)
-        async with asyncio.timeout(90):
-            while True:
-                try:
-                    if set((await states(runtime, fresh_merchant)).values()) == {"applied"}:
-                        break
-                except DATABASE_AWAY:
-                    pass
-                await asyncio.sleep(0.05)
+
+        async def ends() -> set[str]:
+            with suppress(*DATABASE_AWAY):
+                return set((await states(runtime, fresh_merchant)).values())
+            return {"the database is away"}
+
+        await eventually_async(ends, until=lambda found: found == {"applied"}, within_s=90, interval_s=0.05)
         stop.set()
         await worker
         for each in payments:
@@ -515,7 +522,7 @@ async def test_the_database_restarts_while_the_inbox_drains(database: Database, 
 
 async def _terminate_backends(database: Database, *, times: int) -> None:
     for _ in range(times):
-        await asyncio.sleep(0.1)
+        await asyncio.sleep(0.1)  # work goes on between two restarts
         owner = await asyncpg.connect(database.owner_url)
         await owner.execute(
             "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"

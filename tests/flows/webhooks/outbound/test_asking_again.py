@@ -15,6 +15,7 @@ from tests.support.api import inside
 from tests.support.database import Database
 from tests.support.endpoints import PATH, SETTINGS, code_of
 from tests.support.outbox import drain, pay, register, runtime_for, worker
+from tests.support.polling import eventually_async
 from tests.support.receivers import receiving
 from tests.support.runtime import BookedProvider
 from tests.support.slow_commits import SlowCommits
@@ -112,8 +113,7 @@ async def test_a_registration_waits_for_what_another_one_comes_to(
 
 async def _blocked(runtime: Runtime) -> None:
     """Until somebody waits for another transaction."""
-    while not await runtime.pool.fetchval("SELECT count(*) FROM pg_locks WHERE NOT granted"):
-        await asyncio.sleep(0.01)
+    await eventually_async(lambda: runtime.pool.fetchval("SELECT count(*) FROM pg_locks WHERE NOT granted"))
 
 
 async def test_an_endpoint_deleted_while_its_url_is_registered_is_no_reason_to_refuse(

@@ -204,7 +204,7 @@ def poisoned(monkeypatch: pytest.MonkeyPatch) -> set[str]:
     decide = decide_notice
 
     def defective(*args: Any, **options: Any) -> Any:
-        if options["step"].evidence["provider_event_id"] in names:
+        if options["cause"].evidence["provider_event_id"] in names:
             raise Poison("4000 0000 0000 0002 must not be repeated")
         return decide(*args, **options)
 

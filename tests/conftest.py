@@ -1,22 +1,24 @@
-"""Fixtures that every suite shares: one real PostgreSQL for the session, a fresh merchant for each test."""
+"""Fixtures that every suite shares: one real PostgreSQL for the session, a fresh merchant for each test.
+
+What only some suites need is imported where it is needed: every worker loads this file.
+"""
 
 from __future__ import annotations
 
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from itertools import count
 from pathlib import Path
 
-import psycopg
 import pytest
 from hypothesis import HealthCheck, settings
 
 from tallystick.kit.ids import new_id
 from tallystick.kit.logs import configure_logging
-from tallystick.record.postgres.embedded.server import DATABASE, OWNER_ROLE, EmbeddedPostgres
-from tallystick.record.postgres.migrate import migrate
 from tests.support.database import DEEP, Database, NewDatabase
+from tests.support.needs import MARKERS, forbid_programs, group_of, markers_of, place_of
+from tests.support.summary import Summary
 
 # Derandomized: a run that fails here fails everywhere. The deep profile looks further, from new seeds each time.
 _CHECKS = [HealthCheck.too_slow, HealthCheck.function_scoped_fixture]
@@ -30,6 +32,45 @@ settings.load_profile("deep" if DEEP else "default")
 configure_logging("error")
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    group = parser.getgroup("tallystick")
+    group.addoption("--keep-results", metavar="FILE", help="keep the results for a run that adds them to its own")
+    group.addoption("--add-results", metavar="FILE", help="count the results that an earlier run kept")
+    group.addoption("--suites", action="store_true", help="print a line a suite and the slowest tests")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    for name, meaning in MARKERS.items():
+        config.addinivalue_line("markers", f"{name}: {meaning} (given by tests/support/needs.py, never by hand)")
+    is_worker = hasattr(config, "workerinput")  # of pytest-xdist
+    if not is_worker and any(config.getoption(name) for name in ("--keep-results", "--add-results", "--suites")):
+        config.pluginmanager.register(Summary(config), "summary")
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Schemathesis makes its tests while they are collected, for seconds: it is left out where it is switched off."""
+    if collection_path.name == "test_schemathesis.py" and not config.pluginmanager.hasplugin("schemathesis"):
+        return True
+    return None
+
+
+@pytest.hookimpl(tryfirst=True)  # before -m selects, and before pytest-xdist reads the groups
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    for item in items:
+        for marker in markers_of(item):
+            item.add_marker(marker)
+        item.add_marker(pytest.mark.xdist_group(group_of(item)))
+    items.sort(key=place_of)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
+    if item.get_closest_marker("fast") is None:
+        return (yield)
+    with forbid_programs(item.nodeid):
+        return (yield)
+
+
 @pytest.fixture(scope="session")
 def data_dir() -> Iterator[Path]:
     """A data directory with a short path: a Unix socket's name is at most 107 bytes long."""
@@ -41,6 +82,11 @@ def data_dir() -> Iterator[Path]:
 @pytest.fixture(scope="session")
 def new_database(data_dir: Path) -> Iterator[NewDatabase]:
     """Makes databases with the schema, on one real PostgreSQL from the wheel."""
+    import psycopg
+
+    from tallystick.record.postgres.embedded.server import DATABASE, OWNER_ROLE, EmbeddedPostgres
+    from tallystick.record.postgres.migrate import migrate
+
     with EmbeddedPostgres(data_dir) as postgres:
         template = postgres.urls()
         migrate(template.owner_url)

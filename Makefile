@@ -19,9 +19,9 @@ RESULTS := $(VENV)/fast-results.json
 # Both runs, whatever the first one finds. Its results are counted in the last line of the second. 5: nothing selected.
 define ALL_TESTS
 rm -f $(RESULTS); \
-$(FAST) --keep-results $(RESULTS) $(1); fast=$$?; \
+$(FAST) --keep-results=$(RESULTS) $(1); fast=$$?; \
 case $$fast in 0|1|5) ;; *) exit $$fast;; esac; \
-$(REST) --suites --add-results $(RESULTS) $(1); rest=$$?; \
+$(REST) --suites --add-results=$(RESULTS) $(1); rest=$$?; \
 [ $$fast -ne 1 ] || exit 1; \
 [ $$rest -ne 5 ] || exit $$fast; \
 exit $$rest

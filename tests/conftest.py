@@ -8,6 +8,7 @@ from __future__ import annotations
 import shutil
 import tempfile
 from collections.abc import Generator, Iterator
+from contextlib import AbstractContextManager, nullcontext
 from itertools import count
 from pathlib import Path
 
@@ -64,11 +65,20 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 @pytest.hookimpl(wrapper=True)
-def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
-    if item.get_closest_marker("fast") is None:
+def pytest_runtest_setup(item: pytest.Item) -> Generator[None, object, object]:
+    with _only_what_it_may(item):
         return (yield)
-    with forbid_programs(item.nodeid):
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call(item: pytest.Item) -> Generator[None, object, object]:
+    with _only_what_it_may(item):
         return (yield)
+
+
+def _only_what_it_may(item: pytest.Item) -> AbstractContextManager[None]:
+    """Not while it ends: the last test's end is that of all fixtures."""
+    return forbid_programs(item.nodeid) if item.get_closest_marker("fast") else nullcontext()
 
 
 @pytest.fixture(scope="session")

@@ -13,7 +13,8 @@ PYTEST := $(BIN)/python -m pytest
 # Fast tests are quickest in one process: each worker would import everything first. Half of the other suites' time is
 # waiting for time-outs, so three workers keep two cores busy; a group (see tests/support/needs.py) stays on one worker.
 FAST := $(PYTEST) -m fast -p no:schemathesis
-REST := $(PYTEST) -m "not fast" -n 3 --dist loadgroup --no-loadscope-reorder
+WORKERS := -n 3 --dist loadgroup --no-loadscope-reorder
+REST := $(PYTEST) -m "not fast" $(WORKERS)
 RESULTS := $(VENV)/fast-results.json
 
 # Both runs, whatever the first one finds. Its results are counted in the last line of the second. 5: nothing selected.
@@ -44,6 +45,13 @@ test-fast: lint  ## lint and the tests that need no database and no other progra
 test-deep: export TALLYSTICK_TEST_DEPTH := deep
 test-deep: lint  ## the same suites at full depth
 	@$(call ALL_TESTS,--timeout 7200 $(ARGS))
+
+coverage: export COVERAGE_FILE := $(abspath $(VENV))/coverage/data
+coverage: $(READY)  ## what the suites run of each room, in percent: measured, not chased
+	@rm -rf $(VENV)/coverage && mkdir $(VENV)/coverage
+	@$(BIN)/coverage run -m pytest $(WORKERS) $(ARGS); tests=$$?; \
+	$(BIN)/coverage combine -q && $(BIN)/coverage json -q -o $(VENV)/coverage/report.json && \
+	$(BIN)/python -m tests.support.coverage_table $(VENV)/coverage/report.json && exit $$tests
 
 lint: $(READY)  ## style, types and import contracts
 	@echo "ruff"; $(BIN)/ruff check -q . && $(BIN)/ruff format -q --check .

@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import shutil
 import tempfile
+from collections import Counter
 from collections.abc import Generator, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from itertools import count
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -18,7 +20,7 @@ from hypothesis import HealthCheck, settings
 from tallystick.kit.ids import new_id
 from tallystick.kit.logs import configure_logging
 from tests.support.database import DEEP, Database, NewDatabase
-from tests.support.needs import MARKERS, forbid_programs, group_of, markers_of, place_of
+from tests.support.needs import MARKERS, forbid_programs, markers_of, place_of
 from tests.support.summary import Summary
 
 # Derandomized: a run that fails here fails everywhere. The deep profile looks further, from new seeds each time.
@@ -55,13 +57,25 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
     return None
 
 
-@pytest.hookimpl(tryfirst=True)  # before -m selects, and before pytest-xdist reads the groups
+@pytest.hookimpl(optionalhook=True)  # of pytest-xdist
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """With ``--dist loadscope``: a group on one worker."""
+    from tests.support.groups import Groups
+
+    return Groups(config, log) if config.getvalue("dist") == "loadscope" else None
+
+
+@pytest.hookimpl(tryfirst=True)  # before -m selects
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     for item in items:
+        if label := getattr(item, "operation_label", None):  # schemathesis names all of its tests alike
+            item._id = item.id.with_params(label)  # no public way: checked below
         for marker in markers_of(item):
             item.add_marker(marker)
-        item.add_marker(pytest.mark.xdist_group(group_of(item)))
     items.sort(key=place_of)
+    alike = [name for name, number in Counter(item.nodeid for item in items).items() if number > 1]
+    if alike:  # of these pytest-xdist would run one each, and say nothing
+        raise pytest.UsageError(f"more than one test of one name: {alike}")
 
 
 @pytest.hookimpl(wrapper=True)

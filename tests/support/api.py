@@ -109,14 +109,10 @@ def wait_for(url: str, process: subprocess.Popen[bytes]) -> None:
 
 
 @pytest.fixture(scope="session")
-def database(new_database: NewDatabase) -> Database:
-    """One for all tests here: starting the stack takes longer than any of them."""
-    return new_database()
-
-
-@pytest.fixture(scope="session")
-def stack(database: Database, data_dir: Path) -> Iterator[Stack]:
-    """Everything up, once for all tests here."""
+def stack(new_database: NewDatabase, data_dir: Path) -> Iterator[Stack]:
+    """Everything up, once for all tests here: starting it takes longer than any of them. Its database is its own: its
+    worker would process what other tests put into theirs."""
+    database = new_database()
     port, simulator_port = free_port(), free_port()
     url, simulator_url = f"http://127.0.0.1:{port}", f"http://127.0.0.1:{simulator_port}"
     environment = {

@@ -38,12 +38,14 @@ _STARTERS: Final = frozenset(
     }
 )
 
-#: Parametrized suites that take long: each value of the parameter is a group of its own.
-_SPLIT_BY: Final = {
-    "tests/providers/test_contract_suite.py": "stand",
-    "tests/guarantees/crash/test_every_await.py": "name",
-    "tests/guarantees/crash/test_instructions.py": "name",
-}
+#: Suites that take long: each value of their first parameter (the connector, the instruction) is a group of its own.
+_SPLIT: Final = frozenset(
+    {
+        "tests/guarantees/crash/test_every_await.py",
+        "tests/guarantees/crash/test_instructions.py",
+        "tests/providers/test_contract_suite.py",
+    }
+)
 
 #: A group that takes long must not begin last.
 _FIRST: Final = ("tests/guarantees/processes", "tests/guarantees", "tests/flows", "tests/interfaces")
@@ -68,12 +70,10 @@ def suite_of(path: str) -> str:
     return "/".join(parts[: 2 if parts[:1] == ("guarantees",) else 1]) or "tests"
 
 
-def group_of(item: pytest.Item) -> str:
+def group_of(nodeid: str) -> str:
     """Tests of one group share fixtures on one worker: a file's, or of a split suite one parameter's."""
-    path = item.nodeid.partition("::")[0]
-    parameters = getattr(getattr(item, "callspec", None), "params", {})
-    split = _SPLIT_BY.get(path)
-    return f"{path}:{parameters[split]}" if split in parameters else path
+    path, _, name = nodeid.partition("::")
+    return f"{path}[{name.partition('[')[2].partition('-')[0].rstrip(']')}]" if path in _SPLIT else path
 
 
 def place_of(item: pytest.Item) -> int:

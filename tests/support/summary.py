@@ -117,7 +117,6 @@ def slowest(reports: Iterable[pytest.TestReport]) -> list[str]:
 
 
 def _beside_its_budget(report: pytest.TestReport) -> str:
-    nodeid = report.nodeid.rpartition("@")[0] or report.nodeid  # without the worker's group
-    budget = budget_s(nodeid)
+    budget = budget_s(report.nodeid)
     over = "  OVER ITS BUDGET" if report.duration > budget else ""
-    return f"{report.duration:>7.1f} of {budget:>3.0f} s  {nodeid.removeprefix('tests/')}{over}"
+    return f"{report.duration:>7.1f} of {budget:>3.0f} s  {report.nodeid.removeprefix('tests/')}{over}"

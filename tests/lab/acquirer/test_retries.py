@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import sqlite3
+import time
+from contextlib import closing
 from itertools import pairwise
 from pathlib import Path
 
@@ -104,20 +107,22 @@ def test_after_the_last_wait_it_is_given_up_and_can_be_resent(tmp_path: Path) ->
 def test_what_is_due_outlives_the_acquirer(tmp_path: Path, ending: str) -> None:
     inbox = Sink()
     books = tmp_path / "books.sqlite"
-    with acquirer(books, webhook_url=inbox.url, retry_ms="600000", late_ms=5_000) as sending:
+    with acquirer(books, webhook_url=inbox.url, retry_ms="600000", late_ms=60_000) as sending:
         for method in ("sim_ok", "sim_webhook_lost"):
             sending.call("POST", "/sim/charges", charge(method), new_key())
         eventually(lambda: sending.events()[0]["tries"] == 1)
         due_at = sending.events()[0]["due_at"]
         sending.call("POST", "/sim/charges", charge("sim_webhook_delayed"), new_key())
         getattr(sending, ending)()
+    with closing(sqlite3.connect(books)) as db, db:  # the minute of the third event is over
+        assert db.execute("UPDATE event SET due_at = ? WHERE sequence = 3", (time.time(),)).rowcount == 1
+    inbox.up()
     with acquirer(books, webhook_url=inbox.url, retry_ms="600000") as again:
         assert again.events()[0]["due_at"] == due_at, "the wait goes on where it was"
-        inbox.up()
         eventually(lambda: again.events()[2]["state"] == "delivered")
         assert [event["state"] for event in again.events()] == ["waiting", "lost", "delivered"]
         assert [each.body["id"] for each in inbox.arrivals] == [again.events()[2]["id"]]
-        inbox.down()
+    inbox.down()
 
 
 def test_a_pause_holds_everything_back(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 
@@ -21,7 +22,7 @@ from tallystick.kit.ids import new_id
 from tallystick.oversight.trace.event import trace_event
 from tallystick.providers.port import ProviderCall
 from tallystick.record.postgres.failures import DATABASE_AWAY
-from tallystick.record.postgres.inbox import Claimed, Inbox
+from tallystick.record.postgres.inbox import Claimed, EventName, Inbox
 from tests.support.database import Database
 from tests.support.inbox import (
     WEBHOOK_SETTINGS,
@@ -39,7 +40,7 @@ from tests.support.inbox import (
     versions_of,
     waiting_payment,
 )
-from tests.support.polling import eventually_async
+from tests.support.polling import PATIENCE_S, eventually_async
 from tests.support.runtime import Client, read
 
 
@@ -182,27 +183,31 @@ async def test_nobody_elses_flood_holds_the_few_up(database: Database, fresh_mer
 async def test_a_slow_handler_keeps_its_lease(
     database: Database, fresh_merchant: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It takes twice as long as a lease lasts, and nobody else takes the event meanwhile."""
-    lease_ms = 3_000  # a renewal may be two seconds late
-    settings = replace(WEBHOOK_SETTINGS, webhook_lease_ms=lease_ms)
-    async with late_outcomes(database, settings=settings) as (runtime, _):
+    """It takes longer than a lease lasts, and nobody else gets the event meanwhile."""
+    lease_ms, renewals = 3_000, 5  # one a second: two more than the first lease lasts
+    async with late_outcomes(database, settings=replace(WEBHOOK_SETTINGS, webhook_lease_ms=lease_ms)) as (runtime, _):
         stored = await waiting_payment(runtime, fresh_merchant)
         event = envelope(new_id("req"), captured(stored.payment, stored.attempts[0].attempt_id), payment=stored.payment)
         await accept(database, [event])
-        handle, handling_it = handler.Handler.handle, asyncio.Event()
+        handle, renew = handler.Handler.handle, Inbox.renew
+        renewed, go_on = asyncio.Queue[None](), asyncio.Event()
 
         async def slow(self: handler.Handler, claimed: Claimed, found: PaymentSnapshot | None, at: datetime) -> bool:
-            handling_it.set()
-            await asyncio.sleep(2 * lease_ms / 1000)  # the handling itself takes so long
+            await go_on.wait()
             return await handle(self, claimed, found, at)
 
+        async def counted(self: Inbox, names: Sequence[EventName], lease: str, for_ms: int) -> None:
+            await renew(self, names, lease, for_ms)
+            renewed.put_nowait(None)
+
         monkeypatch.setattr(handler.Handler, "handle", slow)
+        monkeypatch.setattr(Inbox, "renew", counted)
         running = asyncio.create_task(processing_of(runtime).round())
-        await handling_it.wait()
-        other = Inbox(runtime.pool)
-        while not running.done():
-            assert await other.claim(10, "other", 1_000) == []
-            await asyncio.sleep(0.02)  # between two tries to take it
+        for _ in range(renewals):
+            await asyncio.wait_for(renewed.get(), PATIENCE_S)
+            assert await Inbox(runtime.pool).claim(10, "other", 1_000) == []
+        go_on.set()
+        await running
         assert await states(runtime, fresh_merchant) == {event.provider_event_id: "applied"}
 
 

@@ -19,6 +19,8 @@ from hypothesis import HealthCheck, settings
 
 from tallystick.kit.ids import new_id
 from tallystick.kit.logs import configure_logging
+from tallystick.providers.registry import CONNECTOR_SETTINGS
+from tallystick.settings.load import secret_names
 from tests.support.database import DEEP, Database, NewDatabase
 from tests.support.needs import MARKERS, forbid_programs, markers_of, place_of
 from tests.support.summary import Summary
@@ -32,7 +34,7 @@ settings.register_profile("deep", max_examples=2_000, database=None, deadline=No
 settings.load_profile("deep" if DEEP else "default")
 
 
-configure_logging("error")
+configure_logging("error", secret_names(CONNECTOR_SETTINGS))
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -2,6 +2,5 @@
 
 from __future__ import annotations
 
-from typing import Final
-
-__version__: Final = "0.1.0"
+#: The only place of the version: the build reads it here (hatchling wants a plain assignment).
+__version__ = "0.2.0"

@@ -10,8 +10,7 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
 
-from tallystick.domain.lifecycles.machines import FINAL
-from tallystick.domain.lifecycles.payment import PaymentState
+from tallystick.domain.lifecycles.payment import PAYMENT
 from tallystick.flows.webhooks.outbound.signing import new_secret, signed_headers
 from tallystick.lab.acquirer.scripts import METHODS, SCRIPTS
 from tallystick.lab.demo.merchant import REFUSED_AT_FIRST, Merchant, Told
@@ -21,7 +20,7 @@ from tests.support.commands import run_process
 
 
 def test_every_story_is_a_script_of_the_acquirer_with_an_end_that_lasts() -> None:
-    lasting = FINAL["payment"] | {PaymentState.AUTHORIZED, PaymentState.REQUIRES_ACTION}
+    lasting = PAYMENT.final | {"authorized", "requires_action"}
     assert len({story.name for story in STORIES}) == len(STORIES)
     for story in STORIES:
         assert story.payment_method in METHODS

@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import pytest
 
-from tallystick.flows.webhooks.inbound.refused import UNKNOWN, Refusals
+from tallystick.flows.webhooks.inbound.rejected import UNKNOWN, RejectedDeliveries
 from tallystick.kit.clock import Clock
 from tallystick.record.postgres.connections import open_pool
 from tallystick.record.postgres.refused_webhooks import RefusalBook
@@ -32,10 +32,10 @@ def refuse(database: Database, *refused: tuple[str, str, str], age_hours: int = 
 
     async def count() -> None:
         pool = await open_pool(database.app_url, WEBHOOK_SETTINGS)
-        refusals = Refusals(RefusalBook(pool), Clock(shift_ms=-age_hours * 3_600_000))
+        rejected = RejectedDeliveries(RefusalBook(pool), Clock(shift_ms=-age_hours * 3_600_000))
         for each in refused:
-            refusals.count(*each)
-        await refusals.stop()
+            rejected.count(*each)
+        await rejected.stop()
         await pool.close()
 
     asyncio.run(count())

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tallystick.kit.ids import PREFIXES, id_floor, is_id, new_id
+from tallystick.kit.ids import id_floor, is_id, new_id
 
 moments = st.datetimes(datetime(1970, 1, 1), datetime(2500, 1, 1), timezones=st.just(UTC))
 
@@ -18,7 +18,7 @@ moments = st.datetimes(datetime(1970, 1, 1), datetime(2500, 1, 1), timezones=st.
 MANY = 20_000
 
 
-@pytest.mark.parametrize("prefix", PREFIXES)
+@pytest.mark.parametrize("prefix", ["pay", "x", "longer"])
 def test_an_id_is_a_version_7_uuid_with_a_prefix(prefix: str) -> None:
     before_ms = datetime.now(UTC).timestamp() * 1000
     text = new_id(prefix)
@@ -39,7 +39,7 @@ def test_threads_never_share_an_id() -> None:
     ids: list[str] = []
 
     def mint() -> None:
-        ids.extend([new_id("tr") for _ in range(MANY // 4)])
+        ids.extend([new_id("pay") for _ in range(MANY // 4)])
 
     threads = [threading.Thread(target=mint) for _ in range(4)]
     for thread in threads:
@@ -55,6 +55,8 @@ def test_threads_never_share_an_id() -> None:
         "",
         "pay",
         "pay_",
+        "payment_018bcfe5687b70008000000000000000",
+        "pay_018bcfe5687b7000800000000000000_",
         "pay_018bcfe5687b7000800000000000000",
         "pay_018bcfe5687b700080000000000000000",
         "pay_018BCFE5687B70008000000000000000",

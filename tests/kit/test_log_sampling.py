@@ -21,13 +21,13 @@ async def test_the_first_is_said_and_the_rest_of_a_flood_counted() -> None:
         lines.line("a", sayer(f"a{number}"))
     lines.line("b", sayer("b"))
     assert said == [("a0", 1), ("b", 1)]
-    lines.tell()
+    lines.flush()
     assert said == [("a0", 1), ("b", 1), ("a999", 999)]
-    lines.tell()
+    lines.flush()
     assert len(said) == 3
 
 
-async def test_the_end_of_a_flood_is_told_without_another_line() -> None:
+async def test_the_end_of_a_flood_is_written_without_another_line() -> None:
     lines, said = SampledLines(0.01), list[int]()
     for _ in range(50):
         lines.line("a", said.append)

@@ -9,16 +9,16 @@ from typing import Any
 
 import pytest
 
-from tallystick.kit.logs import redact
+from tallystick.kit.logs import SECRET_NAMES, Redactor
 
 CARD = "4111 1111 1111 1111"
 
 PROGRAM = """
 from tallystick.kit.logs import configure_logging, get_logger
 log = get_logger("tallystick.test")
-configure_logging("info")
+configure_logging("info", ["bank_key"])
 log.debug("too quiet")
-log.info("settled", payment_id="pay_018bcfe5687b70008000000000000000", version=2, seen={1, })
+log.info("settled", payment_id="pay_018bcfe5687b70008000000000000000", version=2, seen={1, }, bank_key="hunter2")
 try:
     raise RuntimeError("card 4111111111111111 was here")
 except RuntimeError:
@@ -27,10 +27,10 @@ except RuntimeError:
 
 
 def redacted(**event: object) -> Any:
-    return redact(None, "info", dict(event))
+    return Redactor(["Bank_Key"])(None, "info", dict(event))
 
 
-@pytest.mark.parametrize("key", ["authorization", "Authorization", "api_key", "secret", "password", "token"])
+@pytest.mark.parametrize("key", [*sorted(SECRET_NAMES), "Authorization", "bank_key"])
 def test_secrets_go_by_name_at_any_depth(key: str) -> None:
     logged = json.dumps(redacted(**{key: "hunter2"}, headers={key: "hunter2"}, calls=[{"args": {key: "hunter2"}}]))
     assert logged.count("[redacted]") == 3
@@ -82,3 +82,4 @@ def test_a_line_is_a_json_object_on_standard_error() -> None:
     assert settled["timestamp"].endswith("Z")
     assert (failed["event"], failed["level"]) == ("failed", "error")
     assert "4111" not in ended.stderr
+    assert settled["bank_key"] == "[redacted]", "the settings' secrets are redacted by name"

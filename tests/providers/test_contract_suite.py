@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 from tallystick.domain.money import is_currency
 from tallystick.domain.verdicts import Approved, Declined, NotFound, NotSent, Pending, RequiresAction, Unknown
-from tallystick.providers.circuit import Guarded, Limits
+from tallystick.providers.circuit import BoundedProvider, Limits
 from tallystick.providers.http import UNREACHABLE
 from tallystick.providers.port import Provider, send
 from tests.support.connector_suite import AMOUNT, EFFECTS, MOVES, OPERATIONS, Money, Stand, follow_up, http, stub, tape
@@ -267,9 +267,9 @@ async def test_a_shut_door_is_not_sent(stand: Stand, status: int, operation: str
             verdict = await send(provider, call)
             assert type(verdict) is NotSent, (body, verdict)
             assert verdict.raw is not None, "somebody answered: the provider is not down"
-            # A question that was not answered is never evidence, behind its guard or without it.
+            # A question that was not answered is never evidence, behind its circuit or without it.
             assert type(await provider.fetch(call)) is Unknown
-            assert type(await Guarded(provider, LIMITS).fetch(call)) is Unknown
+            assert type(await BoundedProvider(provider, LIMITS).fetch(call)) is Unknown
 
 
 async def test_its_circuit_opens(stand: Stand) -> None:
@@ -277,7 +277,7 @@ async def test_its_circuit_opens(stand: Stand) -> None:
         async with stub(b"") as served:
             url = served.url if address == "silent" else f"http://127.0.0.1:{free_port()}"
             async with stand.connect(url) as inner:
-                provider = Guarded(inner, LIMITS)
+                provider = BoundedProvider(inner, LIMITS)
                 for operation in OPERATIONS:
                     await send(provider, follow_up(stand.authorize(), "REFERENCE", operation))
                 assert provider.circuit == "open", address
@@ -285,7 +285,7 @@ async def test_its_circuit_opens(stand: Stand) -> None:
                 assert isinstance(await provider.authorize(stand.authorize()), NotSent)
                 assert served.requests == requests
     async with stand.connect(stand.url) as inner:
-        provider = Guarded(inner, LIMITS)
+        provider = BoundedProvider(inner, LIMITS)
         for _ in range(2 * LIMITS.calls):
             for token in stand.declines:
                 assert isinstance(await provider.authorize(stand.authorize(token)), Declined)

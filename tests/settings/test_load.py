@@ -2,21 +2,40 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, fields
+from typing import Annotated, ClassVar
+
 import pytest
 
-from tallystick.settings.load import Settings, SettingsError, describe_settings, load_settings
+from tallystick.providers.registry import CONNECTOR_SETTINGS
+from tallystick.providers.simulator.setup import SimulatorSettings
+from tallystick.settings.fields import ms, secret, text
+from tallystick.settings.load import (
+    Settings,
+    SettingsError,
+    describe_settings,
+    environment_of,
+    load_settings,
+    secret_names,
+)
+from tallystick.settings.sections import ConnectorSettings, Section
+
+
+def loaded(environ: Mapping[str, str]) -> Settings:
+    return load_settings(environ, CONNECTOR_SETTINGS)
 
 
 def test_an_empty_environment_gives_the_defaults() -> None:
-    assert load_settings({}) == Settings()
+    assert loaded({}) == Settings()
 
 
 def test_what_is_not_ours_is_left_alone() -> None:
-    assert load_settings({"PATH": "/bin", "PORT": "80", "tallystick_port": "1"}) == Settings()
+    assert loaded({"PATH": "/bin", "PORT": "80", "tallystick_port": "1"}) == Settings()
 
 
 def test_variables_are_read_by_type() -> None:
-    settings = load_settings(
+    settings = loaded(
         {
             "TALLYSTICK_PORT": "9000",
             "TALLYSTICK_HOST": "0.0.0.0",
@@ -25,7 +44,8 @@ def test_variables_are_read_by_type() -> None:
             "TALLYSTICK_MIGRATION_DATABASE_URL": "postgres://owner@db/tallystick",
         }
     )
-    assert (settings.port, settings.host, settings.simulator_forgetful) == (9000, "0.0.0.0", True)
+    assert (settings.port, settings.host) == (9000, "0.0.0.0")
+    assert settings.connector(SimulatorSettings).forgetful
     assert settings.database_url == "postgresql://app@db/tallystick"
     assert settings.migration_database_url == "postgres://owner@db/tallystick"
 
@@ -46,16 +66,21 @@ def test_variables_are_read_by_type() -> None:
         ("TALLYSTICK_DATABASE_URL", "mysql://db/tallystick"),
         ("TALLYSTICK_MIGRATION_DATABASE_URL", "postgresql://owner@db/tallystick"),
         ("TALLYSTICK_SIMULATOR_URL", "127.0.0.1:8401"),
+        ("TALLYSTICK_OUTBOUND_LEASE_MS", "40000"),
+        ("TALLYSTICK_WEBHOOK_PROVIDER_TRIES", "stripe"),
+        ("TALLYSTICK_WEBHOOK_PROVIDER_TRIES", "stripe=few"),
+        ("TALLYSTICK_WEBHOOK_PROVIDER_TRIES", "stripe=0"),
+        ("TALLYSTICK_WEBHOOK_PROVIDER_OWNERS", "stripe="),
     ],
 )
 def test_a_bad_variable_is_refused_by_name(variable: str, text: str) -> None:
     with pytest.raises(SettingsError, match=f"{variable}: "):
-        load_settings({variable: text})
+        loaded({variable: text})
 
 
 def test_all_bad_variables_are_named_at_once() -> None:
     with pytest.raises(SettingsError) as caught:
-        load_settings({"TALLYSTICK_PORT": "x", "TALLYSTICK_NOPE": "1", "TALLYSTICK_LOG_LEVEL": "loud"})
+        loaded({"TALLYSTICK_PORT": "x", "TALLYSTICK_NOPE": "1", "TALLYSTICK_LOG_LEVEL": "loud"})
     for variable in ("TALLYSTICK_PORT", "TALLYSTICK_NOPE", "TALLYSTICK_LOG_LEVEL"):
         assert variable in str(caught.value)
 
@@ -66,21 +91,24 @@ def test_all_bad_variables_are_named_at_once() -> None:
 def test_no_value_is_repeated(variable: str) -> None:
     secret = "hunter2:hunter2@db"
     with pytest.raises(SettingsError) as caught:
-        load_settings({variable: secret, "TALLYSTICK_PORT": secret})
+        loaded({variable: secret, "TALLYSTICK_PORT": secret})
     assert "hunter2" not in str(caught.value)
 
 
 def test_every_setting_has_a_unit_and_a_reason() -> None:
-    rows = {row.variable: row for row in describe_settings()}
-    assert set(rows) == {f"TALLYSTICK_{name.upper()}" for name in Settings.__struct_fields__}
+    rows = {row.variable: row for row in describe_settings(CONNECTOR_SETTINGS)}
+    sections: tuple[type[Section], ...] = (Settings, *CONNECTOR_SETTINGS)
+    names = {section.prefix + field.name for section in sections for field in fields(section)} - {"connectors"}
+    assert set(rows) == {f"TALLYSTICK_{name.upper()}" for name in names}
+    assert len(rows) == len(names) == len(describe_settings(CONNECTOR_SETTINGS))
     assert all(row.unit and row.reason.endswith(".") for row in rows.values())
     for row in rows.values():
         assert (row.unit == "ms") == row.variable.endswith("_MS"), row.variable
 
 
 def test_what_is_described_can_be_given_back() -> None:
-    environment = {row.variable: row.default for row in describe_settings() if row.default}
-    assert load_settings(environment) == Settings()
+    environment = {row.variable: row.default for row in describe_settings(CONNECTOR_SETTINGS) if row.default}
+    assert loaded(environment) == Settings()
 
 
 @pytest.mark.parametrize("home", ["", "relative"])
@@ -91,3 +119,66 @@ def test_the_default_data_directory_is_absolute_whatever_the_home(home: str, mon
     assert Settings().data_dir.startswith("/")
     monkeypatch.setenv("XDG_DATA_HOME", "/data")
     assert Settings().data_dir == "/data/tallystick"
+
+
+@dataclass(frozen=True, kw_only=True, repr=False)
+class PaywellSettings(ConnectorSettings):
+    """A connector that the settings' room has never heard of."""
+
+    prefix: ClassVar[str] = "paywell_"
+
+    key: Annotated[str | None, secret("A key.")] = None
+    account: Annotated[str, text("An account.")] = "main"
+    wait_ms: Annotated[int, ms("A wait.", le=100)] = 10
+
+    def faults(self) -> Iterator[str]:
+        if self.key is not None and self.account == "main":
+            yield self.fault("account", "expected another one beside a key")
+
+
+def test_a_connector_brings_its_own_settings() -> None:
+    environ = {"TALLYSTICK_PAYWELL_KEY": "hunter2", "TALLYSTICK_PAYWELL_ACCOUNT": "eu", "TALLYSTICK_PORT": "9000"}
+    settings = load_settings(environ, [PaywellSettings])
+    assert settings.connector(PaywellSettings) == PaywellSettings(key="hunter2", account="eu")
+    assert settings.port == 9000
+    assert "hunter2" not in repr(settings) + repr(settings.connector(PaywellSettings))
+    with pytest.raises(SettingsError, match="TALLYSTICK_PAYWELL_KEY: unknown setting"):
+        loaded({"TALLYSTICK_PAYWELL_KEY": "hunter2"})
+
+
+def test_a_connector_s_faults_are_named_with_the_others() -> None:
+    environ = {"TALLYSTICK_PAYWELL_KEY": "hunter2", "TALLYSTICK_PAYWELL_WAIT_MS": "101", "TALLYSTICK_PORT": "x"}
+    with pytest.raises(SettingsError) as caught:
+        load_settings(environ, [PaywellSettings])
+    for variable in ("TALLYSTICK_PAYWELL_ACCOUNT: ", "TALLYSTICK_PAYWELL_WAIT_MS: ", "TALLYSTICK_PORT: "):
+        assert variable in str(caught.value)
+    assert "hunter2" not in str(caught.value)
+
+
+def test_one_connector_s_settings_are_changed_alone() -> None:
+    settings = Settings(port=9000).with_connector(PaywellSettings, key="a").with_connector(SimulatorSettings, port=9)
+    changed = settings.with_connector(PaywellSettings, account="eu")
+    assert changed.connector(PaywellSettings) == PaywellSettings(key="a", account="eu")
+    assert (changed.port, changed.connector(SimulatorSettings).port) == (9000, 9)
+
+
+def test_another_process_gets_the_same_settings() -> None:
+    settings = Settings(port=9000, database_url="postgresql://db/x", webhook_allow_private_addresses=True)
+    settings = settings.with_connector(PaywellSettings, key="a", account="eu")
+    assert load_settings(environment_of(settings), [PaywellSettings]) == settings
+
+
+def test_what_is_a_secret_is_said_where_it_is_described() -> None:
+    names = secret_names([PaywellSettings])
+    assert {"paywell_key", "key", "database_url", "migration_database_url", "sealing_keys"} == names
+    settings = {
+        *("adyen_api_key", "adyen_hmac_keys", "simulator_webhook_secrets", "stripe_api_key", "stripe_webhook_secrets"),
+        *("database_url", "migration_database_url", "sealing_keys"),
+    }
+    assert settings < secret_names(CONNECTOR_SETTINGS)
+    for row in describe_settings(CONNECTOR_SETTINGS):
+        name = row.variable.removeprefix("TALLYSTICK_").lower()
+        looks_secret = name.endswith(("_key", "_keys", "_secrets", "_url")) and not name.endswith(
+            ("api_url", "return_url", "simulator_url")
+        )
+        assert looks_secret == (name in settings), name

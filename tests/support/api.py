@@ -9,13 +9,13 @@ import subprocess
 import sys
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple, cast
 
 import httpx
 import pytest
 from litestar import Litestar
-from msgspec.structs import replace
 
 from tallystick.access.key_store import create_key
 from tallystick.interfaces.api.app import create_app
@@ -47,16 +47,16 @@ SEALING_KEY = base64.b64encode(b"not a secret: for the tests only").decode()
 
 #: The API in a process of its own, by the environment.
 SERVE = (
-    "import os; from tallystick.run.serve import serve; from tallystick.settings.load import load_settings;"
-    " serve(load_settings(os.environ))"
+    "import os; from tallystick.cli.context import settings_from; from tallystick.run.serve import serve;"
+    " serve(settings_from())"
 )
 
 
 _WORK = (
-    "import asyncio, os; from tallystick.settings.load import load_settings;"
-    " from tallystick.kit.logs import configure_logging; configure_logging('info');"
+    "import asyncio, os; from tallystick.cli.context import settings_from;"
+    " from tallystick.kit.logs import configure_logging; configure_logging('info', ());"
     " from tallystick.run.work import work_until_signalled;"
-    " asyncio.run(work_until_signalled(load_settings(os.environ), os.environ['TALLYSTICK_DATABASE_URL']))"
+    " asyncio.run(work_until_signalled(settings_from(), os.environ['TALLYSTICK_DATABASE_URL']))"
 )
 
 

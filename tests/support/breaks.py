@@ -20,7 +20,7 @@ BREAKS = (
         "balances_equal_transfers", "a balance", f"UPDATE balance SET credits = credits + 1 {_OF} account = 'merchant'"
     ),
     Break("balances_equal_transfers", "no balance", f"DELETE FROM balance {_OF} account = 'merchant'"),
-    Break("balances_equal_transfers", "a lost transfer", f"DELETE FROM transfer {_OF} payment_id = '{{captured}}'"),
+    Break("balances_equal_transfers", "a lost transfer", f"DELETE FROM transfer {_OF} stream_id = '{{captured}}'"),
     Break(
         "balances_equal_transfers",
         "an account nobody posted to",
@@ -31,43 +31,43 @@ BREAKS = (
     Break(
         "transfers_have_transitions",
         "a version of nobody's",
-        f"UPDATE transfer SET version = version + 7 {_OF} payment_id = '{{captured}}'",
+        f"UPDATE transfer SET version = version + 7 {_OF} stream_id = '{{captured}}'",
     ),
-    Break("postings_follow_the_chart", "amount", f"UPDATE transfer SET amount = 999 {_OF} payment_id = '{{captured}}'"),
-    Break("postings_follow_the_chart", "kind", f"UPDATE transfer SET kind = 'gift' {_OF} payment_id = '{{captured}}'"),
+    Break("postings_follow_the_chart", "amount", f"UPDATE transfer SET amount = 999 {_OF} stream_id = '{{captured}}'"),
+    Break("postings_follow_the_chart", "kind", f"UPDATE transfer SET kind = 'gift' {_OF} stream_id = '{{captured}}'"),
     Break(
         "postings_follow_the_chart",
         "account",
-        f"UPDATE transfer SET credit = 'bank' {_OF} payment_id = '{{captured}}'",
+        f"UPDATE transfer SET credit = 'bank' {_OF} stream_id = '{{captured}}'",
     ),
     Break("postings_follow_the_chart", "none", f"DELETE FROM transfer {_OF} subject_id = '{{refund}}' AND version = 1"),
     Break(
         "postings_follow_the_chart",
         "once more",
         "INSERT INTO transfer"
-        " SELECT merchant_id, payment_id, subject_id, version, leg + 1, kind, debit, credit, amount, currency, at"
-        f" FROM transfer {_OF} payment_id = '{{captured}}'",
+        " SELECT merchant_id, payment_id, subject_id, version, leg + 1, kind, debit, credit, amount, currency, at,"
+        " stream_id"
+        f" FROM transfer {_OF} stream_id = '{{captured}}'",
     ),
     Break(
         "postings_follow_the_chart",
-        "late money without its proof",
-        f"UPDATE transition SET evidence = NULL {_OF} payment_id = '{{late}}' AND event = 'late_effect'",
+        "late money of another amount",
+        "UPDATE transition SET change = '{{\"amount_late\": 7}}'"
+        f" {_OF} subject_id = '{{late}}' AND event = 'late_capture'",
     ),
-    Break("postings_follow_the_chart", "late money", f"UPDATE transfer SET amount = 7 {_OF} payment_id = '{{late}}'"),
-    Break("holds_match", "too little", f"UPDATE transfer SET amount = 7 {_OF} payment_id = '{{authorized}}'"),
-    Break(
-        "holds_match", "not released", f"DELETE FROM transfer {_OF} payment_id = '{{canceled}}' AND kind = 'release'"
-    ),
+    Break("postings_follow_the_chart", "late money", f"UPDATE transfer SET amount = 7 {_OF} stream_id = '{{late}}'"),
+    Break("holds_match", "too little", f"UPDATE transfer SET amount = 7 {_OF} stream_id = '{{authorized}}'"),
+    Break("holds_match", "not released", f"DELETE FROM transfer {_OF} stream_id = '{{canceled}}' AND kind = 'release'"),
     Break(
         "holds_match",
         "expired in state only",
         f"UPDATE payment SET state = 'expired' {_OF} payment_id = '{{authorized}}'",
     ),
-    Break("captured_money_is_owed", "less", f"UPDATE transfer SET amount = 7 {_OF} payment_id = '{{captured}}'"),
+    Break("captured_money_is_owed", "less", f"UPDATE transfer SET amount = 7 {_OF} stream_id = '{{captured}}'"),
     Break(
         "captured_money_is_owed",
         "provider's side",
-        f"UPDATE transfer SET debit = 'bank' {_OF} payment_id = '{{captured}}'",
+        f"UPDATE transfer SET debit = 'bank' {_OF} stream_id = '{{captured}}'",
     ),
     Break(
         "refunds_in_flight_match",
@@ -75,12 +75,12 @@ BREAKS = (
         f"UPDATE payment SET amount_refund_pending = 0 {_OF} payment_id = '{{refund_pending}}'",
     ),
     Break("refunds_in_flight_match", "stuck", f"DELETE FROM transfer {_OF} subject_id = '{{refund}}' AND version = 2"),
-    Break("suspense_is_explained", "no alert", f"UPDATE rejection SET alert = false {_OF} payment_id = '{{late}}'"),
-    Break("suspense_is_explained", "no rejection", f"DELETE FROM rejection {_OF} payment_id = '{{late}}'"),
+    Break("suspense_is_explained", "no alert", f"UPDATE rejection SET alert = false {_OF} stream_id = '{{late}}'"),
+    Break("suspense_is_explained", "no rejection", f"DELETE FROM rejection {_OF} stream_id = '{{late}}'"),
     Break(
         "suspense_is_explained",
         "no late effect",
-        f"UPDATE transfer SET debit = 'suspense:simulator' {_OF} payment_id = '{{captured}}'",
+        f"UPDATE transfer SET debit = 'suspense:simulator' {_OF} stream_id = '{{captured}}'",
     ),
     Break(
         "captured_within_authorized",
@@ -108,7 +108,7 @@ BREAKS = (
     Break(
         "one_currency_per_payment",
         "transfer",
-        f"UPDATE transfer SET currency = 'USD' {_OF} payment_id = '{{captured}}'",
+        f"UPDATE transfer SET currency = 'USD' {_OF} stream_id = '{{captured}}'",
     ),
     Break(
         "one_currency_per_payment",
@@ -154,17 +154,15 @@ BREAKS = (
     Break("versions_without_gaps", "gap", f"DELETE FROM transition {_OF} subject_id = '{{captured}}' AND version = 1"),
     Break("versions_without_gaps", "ahead", f"UPDATE payment SET version = 3 {_OF} payment_id = '{{captured}}'"),
     Break("versions_without_gaps", "behind", f"UPDATE attempt SET version = 1 {_OF} payment_id = '{{captured}}'"),
-    Break(
-        "rejections_met_history", "state", f"UPDATE rejection SET state = 'expired' {_OF} payment_id = '{{refused}}'"
-    ),
-    Break("rejections_met_history", "version", f"UPDATE rejection SET version = 99 {_OF} payment_id = '{{refused}}'"),
+    Break("rejections_met_history", "state", f"UPDATE rejection SET state = 'expired' {_OF} stream_id = '{{refused}}'"),
+    Break("rejections_met_history", "version", f"UPDATE rejection SET version = 99 {_OF} stream_id = '{{refused}}'"),
     Break(
         "claimed_instructions_have_subject", "no claim", f"DELETE FROM instruction {_OF} payment_id = '{{captured}}'"
     ),
     Break("claimed_instructions_have_subject", "no payment", f"DELETE FROM payment {_OF} payment_id = '{{captured}}'"),
     Break("claimed_instructions_have_subject", "no refund", f"DELETE FROM refund {_OF} refund_id = '{{refund}}'"),
     Break("claimed_instructions_have_subject", "no attempt", f"DELETE FROM attempt {_OF} payment_id = '{{captured}}'"),
-    Break("claimed_instructions_have_subject", "no refusal", f"DELETE FROM rejection {_OF} payment_id = '{{refused}}'"),
+    Break("claimed_instructions_have_subject", "no refusal", f"DELETE FROM rejection {_OF} stream_id = '{{refused}}'"),
     Break(
         "claimed_instructions_have_subject",
         "another subject",
@@ -268,7 +266,7 @@ BREAKS = (
     Break(
         "in_doubt_lane_has_no_overdue",
         "too old",
-        f"UPDATE attempt SET parked_at = now() - interval '61 s' {_OF} payment_id = '{{parked}}'",
+        f"UPDATE attempt SET parked_at = now() - interval '3601 s' {_OF} payment_id = '{{parked}}'",
     ),
     Break(
         "postings_follow_the_chart",
@@ -288,7 +286,7 @@ BREAKS = (
     Break(
         "captured_money_is_owed",
         "a capture that never came",
-        f"DELETE FROM transfer {_OF} payment_id = '{{capture_reversed}}' AND kind = 'capture_reversed'",
+        f"DELETE FROM transfer {_OF} stream_id = '{{capture_reversed}}' AND kind = 'capture_reversed'",
     ),
     Break(
         "captured_money_is_owed",
@@ -303,7 +301,7 @@ BREAKS = (
     Break(
         "suspense_is_explained",
         "no alert of a dispute",
-        f"UPDATE rejection SET alert = false {_OF} payment_id = '{{dispute_won}}'",
+        f"UPDATE rejection SET alert = false {_OF} stream_id = '{{dispute_won}}'",
     ),
     Break(
         "suspense_is_explained",
@@ -361,9 +359,9 @@ BREAKS = (
         f"UPDATE dispute SET state = 'lost' {_OF} dispute_id = '{{dispute}}'",
     ),
     Break("disputes_are_reserved", "a lost dispute", f"DELETE FROM dispute {_OF} dispute_id = '{{dispute}}'"),
-    Break("steps_are_told", "nobody", f"DELETE FROM outbox {_OF} payment_id = '{{captured}}'"),
+    Break("steps_are_told", "nobody", f"DELETE FROM outbox {_OF} stream_id = '{{captured}}'"),
     Break("steps_are_told", "no dispute", f"DELETE FROM outbox {_OF} subject_id = '{{lost_dispute}}'"),
-    Break("steps_are_told", "another type", f"UPDATE outbox SET type = 'x' {_OF} payment_id = '{{captured}}'"),
+    Break("steps_are_told", "another type", f"UPDATE outbox SET type = 'x' {_OF} stream_id = '{{captured}}'"),
     Break(
         "steps_are_told",
         "another version",
@@ -379,7 +377,8 @@ BREAKS = (
     Break(
         "steps_are_told",
         "what did not happen",
-        "INSERT INTO outbox SELECT merchant_id, payment_id, version, 're_nobody', 'msg_x', type, body, at"
+        "INSERT INTO outbox"
+        " SELECT merchant_id, NULL, version, 're_nobody', 'msg_x', type, body, at, NULL, NULL, stream_id"
         f" FROM outbox {_OF} subject_id = '{{captured}}'",
     ),
     Break(
@@ -430,13 +429,13 @@ BREAKS = (
     Break(
         "open_events_have_no_overdue",
         "no worker",
-        "UPDATE inbox SET state = 'unroutable', next_try_at = now() - interval '61 s', closed_at = NULL"
+        "UPDATE inbox SET state = 'unroutable', next_try_at = now() - interval '3601 s', closed_at = NULL"
         " WHERE provider_event_id = '{merchant}-0'",
     ),
     Break(
         "dead_letters_have_no_overdue",
         "overlooked",
-        "UPDATE inbox SET closed_at = now() - interval '61 s' WHERE provider_event_id = '{merchant}-nowhere'",
+        "UPDATE inbox SET closed_at = now() - interval '3601 s' WHERE provider_event_id = '{merchant}-nowhere'",
     ),
     Break(
         "dead_letters_have_no_overdue",
@@ -447,7 +446,7 @@ BREAKS = (
     Break(
         "nothing_is_orphaned", "of a dispute", f"UPDATE dispute SET payment_id = 'x' {_OF} dispute_id = '{{dispute}}'"
     ),
-    Break("nothing_is_orphaned", "message", f"UPDATE outbox SET payment_id = 'x' {_OF} subject_id = '{{captured}}'"),
+    Break("nothing_is_orphaned", "message", f"UPDATE outbox SET stream_id = 'x' {_OF} subject_id = '{{captured}}'"),
     Break(
         "nothing_is_orphaned",
         "reference",

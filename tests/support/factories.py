@@ -11,7 +11,7 @@ from tallystick.domain.requests.fingerprint import FINGERPRINT_VERSION, canonica
 from tallystick.domain.traits import Traits
 from tallystick.domain.verdicts import Approved, Declined, Pending, RequiresAction, Unknown, Verdict
 from tallystick.kit.ids import new_id
-from tallystick.providers.port import ProviderCall
+from tallystick.providers.port import Provider, ProviderCall
 
 Script = Callable[[ProviderCall], Verdict]
 
@@ -72,7 +72,7 @@ def never_answers(_: ProviderCall) -> Verdict:
     return Unknown(reason="time-out")
 
 
-class InstantProvider:
+class InstantProvider(Provider):
     """Approves at once whatever its scripts do not say otherwise. A script is named (payment method, operation);
     ``fetch`` answers by the same script, so that asking about an attempt repeats what was said of it."""
 

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-
-from msgspec.structs import replace
+from dataclasses import replace
 
 from tallystick.decisions.change_builder import Cause
 from tallystick.decisions.resubmission import park

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import hashlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
@@ -19,7 +20,7 @@ from tallystick.domain.verdicts import Approved, Pending, Verdict
 from tallystick.flows.runtime import Runtime
 from tallystick.flows.webhooks.inbound.envelope import Envelope
 from tallystick.flows.webhooks.inbound.intake import Arrival, Intake
-from tallystick.flows.webhooks.inbound.worker import Processing
+from tallystick.flows.webhooks.inbound.worker import InboxWorker
 from tallystick.kit.ids import new_id, sibling_id
 from tallystick.oversight.invariants import verify
 from tallystick.providers.port import ProviderCall
@@ -31,7 +32,7 @@ from tests.support.polling import eventually_async
 from tests.support.runtime import SETTINGS, BookedProvider, Client, read, runtime_of
 
 #: Retries fast enough for tests, and few enough to die of.
-WEBHOOK_SETTINGS = replace(
+WEBHOOK_SETTINGS = dataclasses.replace(
     SETTINGS,
     webhook_tries_limit=4,
     webhook_backoff_base_ms=10,
@@ -117,14 +118,14 @@ async def intake_on(
         await intake.stop()
 
 
-def processing_of(runtime: Runtime) -> Processing:
+def inbox_worker_of(runtime: Runtime) -> InboxWorker:
     """A worker's inbox half."""
-    return Processing(runtime, Inbox(runtime.pool, clock_shift_ms=runtime.settings.clock_shift_ms))
+    return InboxWorker(runtime, Inbox(runtime.pool, clock_shift_ms=runtime.settings.clock_shift_ms))
 
 
 async def drain(runtime: Runtime, merchant_id: str | None = None, patience_s: float = 60) -> None:
     """Process until nothing is open, of one merchant or of all."""
-    worker = processing_of(runtime)
+    worker = inbox_worker_of(runtime)
     still_open = "SELECT count(*) FROM inbox WHERE next_try_at IS NOT NULL AND ($1::text IS NULL OR merchant_id = $1)"
 
     async def open_after_a_round() -> int:
@@ -178,7 +179,7 @@ async def waiting_payment(runtime: Runtime, merchant_id: str) -> PaymentSnapshot
 async def versions_of(runtime: Runtime, stored: PaymentSnapshot) -> list[str]:
     """The payment's steps."""
     history = await runtime.reads.history(stored.payment.merchant_id, stored.payment.payment_id)
-    return [step["event"] for step in history]
+    return [step.event for step in history]
 
 
 async def assert_invariants(database: Database, merchant_id: str) -> None:

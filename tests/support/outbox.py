@@ -4,21 +4,21 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from typing import Any
 
-from msgspec.structs import replace
-
 from tallystick.flows.runtime import Runtime
-from tallystick.flows.webhooks.outbound.address_policy import Guard
-from tallystick.flows.webhooks.outbound.endpoints import Registered
-from tallystick.flows.webhooks.outbound.worker import Delivery
-from tallystick.interfaces.api.routes.webhook_endpoints import endpoints_of
+from tallystick.flows.stores import stores_on
+from tallystick.flows.webhooks.outbound.address_policy import AddressPolicy
+from tallystick.flows.webhooks.outbound.endpoints import Endpoints, Registered
+from tallystick.flows.webhooks.outbound.worker import OutboxWorker
+from tallystick.record.postgres.webhook_endpoints import EndpointBook
 from tallystick.record.sealing import sealer_of
 from tests.support.database import Database
 from tests.support.receivers import Receiver
 from tests.support.runtime import SETTINGS, BookedProvider, Client, read, runtime_of
 
-#: Patience that a busy machine does not exhaust; what a lane is leased for ends within the 10 s that tests let pass.
+#: Patience that a busy machine does not exhaust; what a queue is leased for ends within the 10 s that tests let pass.
 OUTBOUND_SETTINGS = replace(
     SETTINGS,
     webhook_allow_private_addresses=True,
@@ -37,9 +37,9 @@ async def runtime_for(database: Database, *, shift_ms: int = 0, **settings: Any)
 
 
 @asynccontextmanager
-async def worker(runtime: Runtime, *, guard: Guard | None = None) -> AsyncIterator[Delivery]:
+async def worker(runtime: Runtime, *, policy: AddressPolicy | None = None) -> AsyncIterator[OutboxWorker]:
     """One worker; nothing runs but the rounds that a test asks for."""
-    delivery = Delivery(runtime, sealer_of(runtime.settings), guard=guard)
+    delivery = OutboxWorker(runtime, sealer_of(runtime.settings), policy=policy)
     try:
         yield delivery
     finally:
@@ -47,10 +47,20 @@ async def worker(runtime: Runtime, *, guard: Guard | None = None) -> AsyncIterat
 
 
 @asynccontextmanager
-async def worker_at(database: Database, shift_ms: int, **settings: Any) -> AsyncIterator[Delivery]:
+async def worker_at(database: Database, shift_ms: int, **settings: Any) -> AsyncIterator[OutboxWorker]:
     """A worker whose clock, and so every lease and due time as it sees them, is shifted."""
     async with runtime_for(database, shift_ms=shift_ms, **settings) as runtime, worker(runtime) as delivery:
         yield delivery
+
+
+def endpoints_of(runtime: Runtime, guard: AddressPolicy | None = None) -> Endpoints:
+    """New rules over this runtime's pool; URLs as the settings allow them, unless another guard is given."""
+    return stores_on(runtime.pool, runtime.settings, runtime.sealer, guard).endpoints
+
+
+def book_of(runtime: Runtime) -> EndpointBook:
+    """A new record of endpoints over this runtime's pool."""
+    return stores_on(runtime.pool, runtime.settings, runtime.sealer).endpoint_book
 
 
 async def register(
@@ -59,16 +69,16 @@ async def register(
     receiver: Receiver | str,
     types: Sequence[str] | None = None,
     *,
-    guard: Guard | None = None,
+    policy: AddressPolicy | None = None,
 ) -> Registered:
     """An endpoint of this merchant, as the API registers it."""
     url = receiver if isinstance(receiver, str) else receiver.url
-    return await endpoints_of(runtime, guard).register(
+    return await endpoints_of(runtime, policy).register(
         merchant_id, url=url, event_types=types, description=None, actor="key:test"
     )
 
 
-async def drain(delivery: Delivery, rounds: int = 50) -> None:
+async def drain(delivery: OutboxWorker, rounds: int = 50) -> None:
     """Round after round until nothing is due."""
     for _ in range(rounds):
         if await delivery.round() == 0:
@@ -106,7 +116,7 @@ async def endpoint(runtime: Runtime, endpoint_id: str) -> dict[str, Any]:
     return dict(row)
 
 
-async def lanes(runtime: Runtime, merchant_id: str) -> int:
-    """How many lanes a merchant has."""
+async def queues(runtime: Runtime, merchant_id: str) -> int:
+    """How many queues a merchant has."""
     count: int = await runtime.pool.fetchval("SELECT count(*) FROM message_lane WHERE merchant_id = $1", merchant_id)
     return count

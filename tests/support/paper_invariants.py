@@ -4,18 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from itertools import groupby
+from typing import Any
 
 from msgspec.structs import replace
 
 from tallystick.domain.change import Change
-from tallystick.domain.replay import Step, replay
+from tallystick.domain.replay import HistoryStep, replay
 from tallystick.oversight.invariants import history, ledger, messages
 from tallystick.oversight.invariants.finding import Finding
-from tallystick.record.postgres.payment_record import PaymentRecord, Refusal, Told, WatchedAttempt
+from tallystick.record.postgres.payment_record import PaymentRecord, WatchedAttempt
+from tallystick.record.postgres.stream_record import StoredMessage, StoredRejection
 from tallystick.record.postgres.subject_rows import json_text
 from tests.support.paper_record import PaperRecord
 
-LOOKS: tuple[Callable[[PaymentRecord], object], ...] = (
+LOOKS: tuple[Callable[[Any], object], ...] = (
     ledger.captured_within_authorized,
     ledger.refunds_within_captured,
     ledger.one_currency_per_payment,
@@ -33,15 +35,15 @@ LOOKS: tuple[Callable[[PaymentRecord], object], ...] = (
 )
 
 
-def _steps(change: Change) -> list[Step]:
+def _steps(change: Change) -> list[HistoryStep]:
     return [
-        Step(
+        HistoryStep(
             merchant_id=step.merchant_id,
             subject_id=step.subject_id,
             version=step.version,
             change_id=change.change_id,
             subject=step.subject,
-            payment_id=step.payment_id,
+            stream_id=step.stream_id,
             from_state=step.from_state,
             to_state=step.to_state,
             event=step.event,
@@ -53,7 +55,7 @@ def _steps(change: Change) -> list[Step]:
     ]
 
 
-def _as_read(record: PaperRecord) -> PaymentRecord:
+def as_read(record: PaperRecord) -> PaymentRecord:
     """The record on paper, as the invariants read it from the database."""
     stored = record.stored
     steps = sorted((s for c in record.changes for s in _steps(c)), key=lambda s: (s.subject_id, s.version))
@@ -61,10 +63,9 @@ def _as_read(record: PaperRecord) -> PaymentRecord:
     # The schedule is recovery's, and no part of history.
     kept = [replace(each, schedule=type(each.schedule)()) for each in stored.attempts]
     return PaymentRecord(
-        payment=stored.payment,
+        head=stored.payment,
+        others=(*stored.refunds, *stored.disputes, *kept),
         due_at=None,
-        refunds=stored.refunds,
-        disputes=stored.disputes,
         attempts=[
             WatchedAttempt(attempt=each, next_check_at=None, parked_at=None, parked_for_ms=None, settled_for_ms=0)
             for each in kept
@@ -72,9 +73,9 @@ def _as_read(record: PaperRecord) -> PaymentRecord:
         histories=histories,
         replays={subject_id: replay(each) for subject_id, each in histories.items()},
         transfers=record.transfers,
-        refusals=[
-            Refusal(
-                payment_id=each.payment_id,
+        rejections=[
+            StoredRejection(
+                stream_id=each.stream_id,
                 rejection_id=each.rejection_id,
                 subject_id=each.subject_id,
                 state=each.state,
@@ -88,8 +89,8 @@ def _as_read(record: PaperRecord) -> PaymentRecord:
         ],
         answers={},
         messages=[
-            Told(
-                payment_id=each.payment_id,
+            StoredMessage(
+                stream_id=each.stream_id,
                 version=each.version,
                 subject_id=each.subject_id,
                 message_id=each.message_id,
@@ -103,5 +104,5 @@ def _as_read(record: PaperRecord) -> PaymentRecord:
 
 def broken(record: PaperRecord) -> list[Finding]:
     """What the invariants of a payment find."""
-    read = _as_read(record)
+    read = as_read(record)
     return [finding for look in LOOKS for finding in look(read)]  # type: ignore[attr-defined]  # generators

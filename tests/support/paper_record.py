@@ -3,11 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
-from typing import TypeVar
-
-from msgspec.structs import replace
 
 from tallystick.decisions.change_builder import Cause
 from tallystick.decisions.instructions import (
@@ -23,13 +19,11 @@ from tallystick.decisions.terms import Checks, Terms
 from tallystick.decisions.verdicts import apply_verdict
 from tallystick.domain.change import Change, Message, Rejection, Transfer
 from tallystick.domain.lifecycles.attempt import ATTEMPT_OPEN
-from tallystick.domain.lifecycles.machines import is_edge
+from tallystick.domain.lifecycles.machines import next_state
 from tallystick.domain.notices import Notice
-from tallystick.domain.snapshot import PaymentSnapshot
+from tallystick.domain.snapshot import PaymentSnapshot, opened_by
 from tallystick.domain.subjects import Attempt, Payment
 from tallystick.domain.verdicts import Approved, Verdict
-
-Subject = TypeVar("Subject")
 
 PROVIDER = "bank"
 ACCOUNT = "main"
@@ -143,7 +137,7 @@ class PaperRecord:
         assert len(steps) == len(change.transitions)
         for step in change.transitions:
             assert step.version == self._versions[step.subject_id] + 1, f"{step.subject_id} is stale"
-            assert is_edge(step.subject, step.from_state, step.to_state)
+            assert next_state(step.subject, step.from_state, step.event) == step.to_state
             self._versions[step.subject_id] = step.version
         legs = {(row.subject_id, row.version, row.leg) for row in change.transfers}
         assert len(legs) == len(change.transfers)
@@ -153,12 +147,13 @@ class PaperRecord:
         told = {(message.version, message.subject_id) for message in self.messages}
         for message in change.messages:
             assert (message.version, message.subject_id) not in told, "one place in the order, twice"
-            assert change.payment is not None and message.version == change.payment.version
+            payment = change.one(Payment)
+            assert payment is not None and message.version == payment.version
         self.changes.append(change)
         self.transfers += change.transfers
         self.rejections += change.rejections
         self.messages += change.messages
-        self._stored = _after(self._stored, change)
+        self._stored = opened_by(change) if self._stored is None else self._stored.after(change)
         self._check()
 
     def sums(self) -> dict[str, int]:
@@ -229,23 +224,3 @@ def approval(attempt: Attempt, amount: int | None = None) -> Approved:
         effect=effect,
         reference=f"ref_{attempt.attempt_id}",
     )
-
-
-def _after(stored: PaymentSnapshot | None, change: Change) -> PaymentSnapshot:
-    if stored is None:
-        assert change.payment is not None
-        return PaymentSnapshot(payment=change.payment, attempts=change.attempts)
-    attempts = {each.attempt_id: each for each in (*stored.attempts, *change.attempts)}
-    refunds = {each.refund_id: each for each in (*stored.refunds, *_present(change.refund))}
-    disputes = {each.dispute_id: each for each in (*stored.disputes, *_present(change.dispute))}
-    return replace(
-        stored,
-        payment=change.payment or stored.payment,
-        attempts=tuple(attempts.values()),
-        refunds=tuple(refunds.values()),
-        disputes=tuple(disputes.values()),
-    )
-
-
-def _present(one: Subject | None) -> Sequence[Subject]:
-    return () if one is None else (one,)

@@ -19,8 +19,9 @@ from tallystick.domain.verdicts import Verdict
 from tallystick.providers.adyen.receiver import AdyenReceiver
 from tallystick.providers.adyen.reference import Reference, read_reference, write_reference
 from tallystick.providers.port import Provider, ProviderCall
+from tallystick.providers.simulator import setup as simulator_setup
 from tallystick.providers.simulator.receiver import SimulatorReceiver
-from tallystick.providers.simulator.setup import simulator_provider
+from tallystick.providers.simulator.setup import SimulatorSettings
 from tallystick.providers.stripe.objects import ATTEMPT, PAYMENT
 from tallystick.providers.stripe.receiver import StripeReceiver
 from tallystick.settings.load import Settings
@@ -38,10 +39,9 @@ def simulator(books: Path) -> Iterator[Stand]:
     """The test acquirer."""
 
     @asynccontextmanager
-    async def connect(url: str, **settings: Any) -> AsyncIterator[Provider]:
-        provider = simulator_provider(
-            Settings(simulator_url=url, **({"provider_request_timeout_ms": 20_000} | settings))
-        )
+    async def connect(url: str, *, provider_request_timeout_ms: int = 20_000) -> AsyncIterator[Provider]:
+        settings = Settings(provider_request_timeout_ms=provider_request_timeout_ms)
+        provider = simulator_setup.connect(settings.with_connector(SimulatorSettings, url=url))
         try:
             yield provider
         finally:

@@ -9,12 +9,12 @@ import time
 from typing import Any
 
 from tallystick.kit.ids import new_id
-from tallystick.settings.load import Settings
+from tallystick.providers.simulator.setup import SimulatorSettings
 
 PATH = "/v1/webhooks/simulator/main"
 
 
-SECRET = Settings().simulator_webhook_secrets.split(",")[0]
+SECRET = SimulatorSettings().signing_secret
 
 
 def event(name: str | None = None, **data: Any) -> bytes:

@@ -7,10 +7,9 @@ import base64
 import json
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
-
-from msgspec.structs import replace
 
 from tallystick.decisions.instructions import Instruction
 from tallystick.domain.requests.commands import CancelPayment, CapturePayment, CreatePayment, CreateRefund
@@ -20,11 +19,11 @@ from tallystick.domain.verdicts import Approved, NotFound, NotSent, Unknown, Ver
 from tallystick.flows.assembly import open_runtime
 from tallystick.flows.payments import instructions
 from tallystick.flows.payments.idempotency import Reply
-from tallystick.flows.recovery.worker import Recovery
+from tallystick.flows.recovery.worker import RecoveryWorker
 from tallystick.flows.runtime import Runtime
 from tallystick.kit.clock import monotonic_ms
 from tallystick.kit.ids import new_id
-from tallystick.providers.port import ProviderCall
+from tallystick.providers.port import Provider, ProviderCall
 from tallystick.record.postgres.recovery_schedule import ScheduleBook
 from tallystick.settings.load import Settings
 
@@ -51,7 +50,7 @@ HURRIED = replace(SETTINGS, send_window_ms=300)
 _EFFECTS = {"capture": "captured", "cancel": "voided", "refund": "refunded"}
 
 
-class BookedProvider:
+class BookedProvider(Provider):
     """Approves everything, at most once for a key unless forgetful. ``before`` and ``after`` run around the effect."""
 
     name = "simulator"
@@ -204,7 +203,7 @@ async def runtime_of(
 
 async def recover(runtime: Runtime, rounds: int = 200) -> None:
     """Run recovery until it finds nothing for a while."""
-    recovery = Recovery(runtime, ScheduleBook(runtime.pool, clock_shift_ms=runtime.settings.clock_shift_ms))
+    recovery = RecoveryWorker(runtime, ScheduleBook(runtime.pool, clock_shift_ms=runtime.settings.clock_shift_ms))
     quiet = 0
     for _ in range(rounds):
         quiet = quiet + 1 if await recovery.round() == 0 else 0

@@ -5,7 +5,6 @@ The text of a key exists at one moment only, when it is made. What is stored can
 
 from __future__ import annotations
 
-import os
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime
@@ -17,6 +16,7 @@ from msgspec import Struct
 
 from tallystick.access.api_key import MintedKey, is_merchant_id, matches, mint_key, parse_key
 from tallystick.domain.errors import TallystickError
+from tallystick.kit import atomic_file
 from tallystick.record.postgres import sql
 from tallystick.record.postgres.connections import connect
 from tallystick.record.postgres.reads import READS
@@ -88,7 +88,7 @@ async def ensure_first_key(database_url: str, file: Path, merchant_id: str) -> s
     text = file.read_text(encoding="ascii", errors="replace").strip() if file.exists() else ""
     if not await _opens(database_url, text):
         text = await create_key(database_url, merchant_id)
-        _write_secret(file, text)
+        atomic_file.replace(file, text)
     return text
 
 
@@ -107,17 +107,6 @@ async def _opens(database_url: str, text: str) -> bool:
     async with _transaction(database_url) as connection:
         row = await connection.fetchrow(READS["api_key"], key.merchant_id, key.key_id)
     return row is not None and row["revoked_at"] is None and matches(key.secret, row["secret_hash"])
-
-
-def _write_secret(file: Path, text: str) -> None:
-    """Whole or not at all, and never readable by others, not even for a moment."""
-    draft = file.with_name(f".{file.name}.{os.getpid()}")
-    draft.unlink(missing_ok=True)
-    with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="ascii") as out:
-        out.write(text + "\n")
-        out.flush()
-        os.fsync(out.fileno())
-    draft.replace(file)
 
 
 def _minted(merchant_id: str) -> MintedKey:

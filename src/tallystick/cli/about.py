@@ -10,6 +10,7 @@ import typer
 from tallystick.cli.context import AsJson, console
 from tallystick.cli.tables import table_of
 from tallystick.contract.document import render_contract
+from tallystick.providers.registry import CONNECTOR_SETTINGS
 from tallystick.settings.load import describe_settings
 
 
@@ -20,7 +21,7 @@ def contract() -> None:
 
 def settings(as_json: AsJson = False, plain: Annotated[bool, typer.Option(help="One line each.")] = False) -> None:
     """List every setting with its default, unit and reason."""
-    rows = describe_settings()
+    rows = describe_settings(CONNECTOR_SETTINGS)
     if as_json:
         typer.echo(msgspec.json.encode(rows).decode())
         return

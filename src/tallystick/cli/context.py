@@ -9,7 +9,9 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from tallystick.settings.load import PREFIX, Settings, load_settings
+from tallystick.providers.registry import CONNECTOR_SETTINGS
+from tallystick.settings.fields import PREFIX
+from tallystick.settings.load import Settings, load_settings
 
 #: Tables and messages for people; what programs read is written to standard output as it is.
 console = Console()
@@ -37,4 +39,4 @@ def settings_from(data_dir: Path | None = None, **options: object) -> Settings:
     for name, value in options.items():
         if value is not None:
             environ[PREFIX + name.upper()] = str(value)
-    return load_settings(environ)
+    return load_settings(environ, CONNECTOR_SETTINGS)

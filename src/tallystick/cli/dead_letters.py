@@ -51,7 +51,7 @@ def list_lane(
     """List the lane, oldest first. Exits 1 where anything in it is overdue."""
     which = DeadLetterFilter(provider=provider, type=event_type, merchant_id=merchant)
     settings = settings_from(data_dir)
-    letters = _with_inbox(settings, lambda _, lane: lane.lane(which, None, limit))
+    letters = _with_inbox(settings, lambda _, letters: letters.page(which, None, limit))
     if as_json:
         typer.echo(msgspec.json.encode(letters).decode())
     elif letters:

@@ -6,12 +6,12 @@ import asyncio
 import shutil
 import socket
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Final
 
 import typer
 import uvloop
-from msgspec.structs import replace
 from rich.table import Table
 
 from tallystick.cli.bars import Bars
@@ -20,6 +20,7 @@ from tallystick.cli.tables import way_of_an_event
 from tallystick.cli.up import announce, invitation
 from tallystick.lab.demo.outcome import Outcome
 from tallystick.lab.demo.run import demonstrate, impatient
+from tallystick.providers.simulator.setup import SimulatorSettings
 from tallystick.run.up import Platform, bring_up
 from tallystick.settings.load import Settings
 
@@ -66,8 +67,8 @@ def _on_free_ports(settings: Settings) -> Settings:
     with socket.socket() as first, socket.socket() as second:
         first.bind(("127.0.0.1", 0))
         second.bind(("127.0.0.1", 0))
-        ports = {"port": first.getsockname()[1], "simulator_port": second.getsockname()[1]}
-    return replace(settings, **ports)
+        port, simulator_port = first.getsockname()[1], second.getsockname()[1]
+    return replace(settings, port=port).with_connector(SimulatorSettings, port=simulator_port)
 
 
 def _print(outcome: Outcome) -> None:

@@ -8,6 +8,7 @@ from typing import Annotated, Any, TypeVar
 
 import msgspec
 import typer
+from msgspec.structs import asdict
 from rich.table import Table
 from rich.text import Text
 
@@ -38,7 +39,7 @@ def list_lane(
     """List the lane, oldest first. Exits 1 where anything in it is overdue."""
 
     async def lane(runtime: Runtime, book: ScheduleBook) -> list[Parked]:
-        return list(await lane_of.lane(runtime, book, merchant, limit))
+        return list(await lane_of.parked_attempts(runtime, book, merchant, limit))
 
     settings = settings_from(data_dir)
     parked = _with_runtime(settings, lane)
@@ -66,7 +67,7 @@ def show(attempt: AttemptId, data_dir: DataDir = None) -> None:
             "age_ms": clock.age_ms,
             "owner": runtime.settings.in_doubt_owner,
             "payment": loaded.stored.payment,
-            "history": [dict(transition) for transition in history],
+            "history": [{"payment_id": row.stream_id, **asdict(row)} for row in history],
         }
 
     typer.echo(msgspec.json.format(msgspec.json.encode(_with_runtime(settings_from(data_dir), found))).decode())

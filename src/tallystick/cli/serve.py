@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 
 import psycopg
-from msgspec.structs import replace
 
 from tallystick.cli.context import DataDir, Host, Port, settings_from
 from tallystick.cli.database import existing_database

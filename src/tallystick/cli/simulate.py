@@ -11,6 +11,7 @@ from tallystick.cli.context import DataDir, SimulatorPort, settings_from
 from tallystick.cli.roles import ParentPid, started
 from tallystick.lab.acquirer.options import Options, webhooks
 from tallystick.lab.acquirer.server import run
+from tallystick.providers.simulator.setup import SimulatorSettings
 from tallystick.run.ports import SIMULATOR_HOST, require_free_port
 
 
@@ -38,15 +39,14 @@ def simulate(
 ) -> None:
     """Run the test acquirer, with durable books of its own."""
     settings = started(settings_from(data_dir, simulator_port=simulator_port, simulator_late_ms=late_ms), parent_pid)
-    secret = webhook_secret or settings.simulator_webhook_secrets.partition(",")[0]
+    simulator = settings.connector(SimulatorSettings)
+    secret = webhook_secret or simulator.signing_secret
     try:
         events = webhooks(webhook_url, secret, webhook_retry_ms, webhook_time_scale)
     except ValueError as error:
         raise typer.BadParameter(str(error)) from error
-    require_free_port(SIMULATOR_HOST, settings.simulator_port)
+    require_free_port(SIMULATOR_HOST, simulator.port)
     books = books or Path(settings.data_dir) / "acquirer.sqlite"
     books.parent.mkdir(parents=True, exist_ok=True)
-    options = Options(
-        forgetful=forgetful or settings.simulator_forgetful, late_ms=settings.simulator_late_ms, webhooks=events
-    )
-    run(SIMULATOR_HOST, settings.simulator_port, books, options)
+    options = Options(forgetful=forgetful or simulator.forgetful, late_ms=simulator.late_ms, webhooks=events)
+    run(SIMULATOR_HOST, simulator.port, books, options)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from enum import StrEnum
 from typing import Annotated, Final
 
 import msgspec
@@ -15,8 +14,9 @@ from rich.table import Table
 from tallystick.cli.bars import Bars
 from tallystick.cli.context import AsJson, DataDir, SomeMerchant, console, settings_from
 from tallystick.cli.database import existing_database
-from tallystick.oversight.invariants import Report, simulator_charges, tally
+from tallystick.oversight.invariants import Report, tally
 from tallystick.oversight.invariants import verify as verify_record
+from tallystick.providers.registry import PROVIDERS
 from tallystick.record.postgres.connections import connect
 from tallystick.settings.load import Settings
 
@@ -27,14 +27,23 @@ SHOWN: Final = 20
 COMMAND_TIMEOUT_MS: Final = 120_000
 
 
-class Listed(StrEnum):
-    """Providers whose list of charges can be read here."""
+#: Providers whose list of charges can be read here.
+LISTED: Final = tuple(name for name, setup in PROVIDERS.items() if setup.charges is not None)
 
-    SIMULATOR = "simulator"
+
+def _listed(name: str) -> str:
+    if name not in LISTED:
+        raise typer.BadParameter(f"expected one of {', '.join(LISTED)}")
+    return name
 
 
 def verify(
-    provider: Annotated[Listed | None, typer.Option(help="Also compare this provider's books with ours.")] = None,
+    provider: Annotated[
+        str | None,
+        typer.Option(
+            help="Also compare this provider's books with ours.", parser=_listed, metavar=f"[{'|'.join(LISTED)}]"
+        ),
+    ] = None,
     merchant: SomeMerchant = None,
     as_json: AsJson = False,
     data_dir: DataDir = None,
@@ -56,7 +65,7 @@ def verify(
 
 
 async def _reports(
-    settings: Settings, database_url: str, provider: Listed | None, merchant: str | None, bars: Bars
+    settings: Settings, database_url: str, provider: str | None, merchant: str | None, bars: Bars
 ) -> Sequence[Report]:
     connection = await connect(database_url, command_timeout_ms=COMMAND_TIMEOUT_MS)
     try:
@@ -65,12 +74,12 @@ async def _reports(
                 connection, settings=settings, merchant_id=merchant, progress=bars.named("payments checked")
             )
         ]
-        if provider is not None:
+        if provider is not None and (charges := PROVIDERS[provider].charges) is not None:
             reports.append(
                 await tally(
                     connection,
-                    simulator_charges(settings.simulator_url),
-                    provider.value,
+                    charges(settings),
+                    provider,
                     merchant_id=merchant,
                     clock_shift_ms=settings.clock_shift_ms,
                     progress=bars.named("charges compared"),

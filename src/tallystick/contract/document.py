@@ -6,19 +6,18 @@ are enforced, and only the sentences between them are written here.
 
 from __future__ import annotations
 
-import inspect
-from collections.abc import Callable
 from typing import Final
 
 from tallystick.contract import markdown
 from tallystick.contract.acquirer import acquirer_scripts
+from tallystick.contract.ledger import ledger_chapter
 from tallystick.contract.webhooks import merchant_messages, provider_events, settings_table
 from tallystick.domain.errors import ERRORS
-from tallystick.domain.ledger import postings
 from tallystick.domain.lifecycles.attempt import ATTEMPT
-from tallystick.domain.lifecycles.machines import FINAL, MACHINES
+from tallystick.domain.lifecycles.machines import MACHINES
 from tallystick.domain.lifecycles.payment import CREATE_OPEN
-from tallystick.domain.lifecycles.table import NEW, Table
+from tallystick.domain.lifecycles.refund import REFUND
+from tallystick.domain.lifecycles.table import NEW, Machine
 from tallystick.domain.lifecycles.verdict_matrix import VERDICTS, meaning_of
 from tallystick.domain.requests.fingerprint import FINGERPRINT_VERSION
 from tallystick.domain.requests.idempotency_key import MAX_KEY_CHARS
@@ -46,11 +45,6 @@ RECOVERY_SETTINGS: Final = (
     "in_doubt_hasten_interval_ms",
 )
 
-#: Amounts that stand for words in the postings below: distinct, so that each can be told from the others.
-_HELD: Final = 1_000
-_AMOUNT: Final = 700
-_WORDS: Final = {_HELD: "the hold", _AMOUNT: "the amount"}
-
 
 def render_contract() -> str:
     """The contract as markdown: the same bytes wherever it runs."""
@@ -63,7 +57,7 @@ def render_contract() -> str:
         _finality(),
         _IDENTITY,
         _errors(),
-        _ledger(),
+        ledger_chapter(),
         merchant_messages(),
         acquirer_scripts(),
     )
@@ -81,34 +75,33 @@ def _lifecycles() -> str:
     parts = [
         "## Lifecycles",
         "Every edge there is; what is not drawn cannot happen. An edge from a state to itself adds a version and"
-        " changes no state.",
+        " changes no state. *told*: the message that merchants get of it. Old history also has `late_effect`, the one"
+        " name that late captures, holds, releases, refunds and movements once had.",
     ]
-    for machine, table in MACHINES.items():
-        parts += [f"### {machine.capitalize()}", _diagram(machine, table)]
-        parts.append(markdown.table(("from", "event", "to"), _edges(table)))
-        parts.append(f"Final: {markdown.code(sorted(FINAL[machine]))}.")
+    for name, machine in MACHINES.items():
+        parts += [f"### {name.capitalize()}", _diagram(machine)]
+        parts.append(markdown.table(("from", "event", "to", "told"), _edges(machine)))
+        parts.append(f"Final: {markdown.code(sorted(machine.final))}.")
     return "\n\n".join(parts)
 
 
-def _edges(table: Table) -> list[tuple[str, str, str]]:
+def _edges(machine: Machine) -> list[tuple[str, str, str, str]]:
     return [
-        (f"`{state}`", f"`{event}`", f"`{target}`") for state, edges in table.items() for event, target in edges.items()
+        (f"`{state}`", f"`{event}`", f"`{edge.to}`", f"`{edge.told}`" if edge.told else "")
+        for state, event, edge in machine.live_edges()
     ]
 
 
-def _diagram(machine: str, table: Table) -> str:
+def _diagram(machine: Machine) -> str:
     lines = ["```mermaid", "stateDiagram-v2"]
-    for state, edges in table.items():
-        source = "[*]" if state == NEW else state
-        lines += [f"    {source} --> {target}: {event}" for event, target in edges.items()]
-    lines += [f"    {state} --> [*]" for state in table if state in FINAL[machine]]
+    for state, event, edge in machine.live_edges():
+        lines.append(f"    {'[*]' if state == NEW else state} --> {edge.to}: {event}")
+    lines += [f"    {state} --> [*]" for state in machine.states if state in machine.final]
     return "\n".join([*lines, "```"])
 
 
 def _matrix() -> str:
-    rows = [
-        [f"`{state}`", *(meaning_of(state, verdict).value for verdict in VERDICTS)] for state in ATTEMPT if state != NEW
-    ]
+    rows = [[f"`{state}`", *(meaning_of(state, verdict).value for verdict in VERDICTS)] for state in ATTEMPT.states]
     return "\n\n".join(
         (
             "## A stored attempt meets a verdict",
@@ -174,7 +167,7 @@ def _finality() -> str:
         (
             "`POST /v1/payments/{id}/refunds`",
             "201",
-            f"the refund is {markdown.code(sorted(FINAL['refund']))}; a `pending` one is not final",
+            f"the refund is {markdown.code(sorted(REFUND.final))}; a `pending` one is not final",
         ),
         (
             "any of them",
@@ -250,56 +243,5 @@ def _errors() -> str:
             " One that has not sent the whole head of a request for `TALLYSTICK_REQUEST_HEAD_TIMEOUT_MS` is closed"
             " without an answer. The API speaks HTTP/1.1.",
             markdown.table(("code", "status", "title", "retryable", "outcome", "takes the key"), rows),
-        )
-    )
-
-
-_POSTINGS: Final[tuple[tuple[Callable[..., list[postings.Posting]], list[postings.Posting]], ...]] = (
-    (postings.hold, postings.hold("<p>", _HELD)),
-    (postings.release, postings.release("<p>", _HELD)),
-    (postings.capture, postings.capture("<p>", _HELD, _AMOUNT)),
-    (postings.refund_sent, postings.refund_sent("<p>", _AMOUNT)),
-    (postings.refund_succeeded, postings.refund_succeeded("<p>", _AMOUNT)),
-    (postings.refund_failed, postings.refund_failed("<p>", _AMOUNT, had_succeeded=False)),
-    (postings.refund_failed, postings.refund_failed("<p>", _AMOUNT, had_succeeded=True)),
-    (postings.capture_reversed, postings.capture_reversed("<p>", _AMOUNT)),
-    (postings.dispute_opened, postings.dispute_opened(_AMOUNT)),
-    (postings.dispute_withdrawn, postings.dispute_withdrawn("<p>", _AMOUNT)),
-    (postings.dispute_returned, postings.dispute_returned("<p>", _AMOUNT)),
-    (postings.dispute_won, postings.dispute_won("<p>", _AMOUNT, withdrawn=False)),
-    (postings.dispute_won, postings.dispute_won("<p>", _AMOUNT, withdrawn=True)),
-    (postings.dispute_lost, postings.dispute_lost("<p>", _AMOUNT, withdrawn=False)),
-    (postings.dispute_lost, postings.dispute_lost("<p>", _AMOUNT, withdrawn=True)),
-    (postings.dispute_contested, postings.dispute_contested("<p>", _AMOUNT)),
-    (postings.late_money_in, postings.late_money_in("<p>", _AMOUNT)),
-    (postings.late_money_out, postings.late_money_out("<p>", _AMOUNT)),
-)
-
-
-def _ledger() -> str:
-    rows = []
-    for event, legs in _POSTINGS:
-        meaning = (inspect.getdoc(event) or "").split("\n\n")[0].replace("\n", " ").replace("``", "`")
-        for leg, posting in enumerate(legs):
-            first = leg == 0
-            rows.append(
-                (
-                    f"`{event.__name__}`" if first else "",
-                    meaning if first else "",
-                    f"`{posting.kind}`",
-                    f"`{posting.debit}`",
-                    f"`{posting.credit}`",
-                    _WORDS[posting.amount],
-                )
-            )
-    return "\n\n".join(
-        (
-            "## Ledger",
-            "One row is one transfer: a debit account, a credit account and an amount above zero, so an unbalanced"
-            " entry cannot be written down. Transfers belong to a version of their payment, refund or dispute and are"
-            " keyed by it. Corrections are new transfers. `provider:`, `authorized:`, `refunds_in_flight:`, `disputes:`"
-            " and `suspense:` are clearing accounts: they return to zero when the world agrees. `dispute_reserve` holds"
-            " what undecided disputes may cost the merchant.",
-            markdown.table(("event", "meaning", "transfer", "debit", "credit", "amount"), rows),
         )
     )

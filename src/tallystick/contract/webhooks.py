@@ -6,8 +6,9 @@ from collections.abc import Iterable
 from typing import Final
 
 from tallystick.contract import markdown
-from tallystick.decisions.messages import TYPES, MessageBody
+from tallystick.decisions.messages import MessageBody
 from tallystick.decisions.provider_events.dispositions import DISPOSITIONS
+from tallystick.domain.kinds import KINDS
 from tallystick.flows.webhooks.outbound.retries import JITTER, RETRY_AFTER_LIMIT_MS, SCHEDULE_MS
 from tallystick.settings.load import describe_settings
 
@@ -60,12 +61,12 @@ _RULES: Final = """
 5. Of a dispute every movement of money that the provider names is posted once, however often it is told, in whatever
    order, and however many there are: on the dispute's course, or to `suspense:<provider>` where the course does not
    account for it. A dispute that the provider calls won and lost keeps its first verdict, is alerted, and what is left
-   of its amount waits in suspense. (The test acquirer, Stripe and Adyen name their movements. Of a connector that does
-   not, an event is compared with where the money is by our books.)
+   of its amount waits in suspense. (Every connector here names its movements. An event of
+   one that does not is compared with where the money is by our books.)
 6. What cannot be decided yet, and what fails, is tried again with exponential backoff and full jitter. When the tries
    are used up it is a dead letter, which has an owner.
 7. `tallystick dead-letters replay` runs the very same guards: replaying what was applied has no second effect.
-8. `GET /v1/events/{id}` shows every checkpoint of an event from durable rows.
+8. `GET /v1/provider-events/{id}` shows every checkpoint of an event from durable rows.
 """
 
 _PROMISES: Final = """
@@ -123,9 +124,12 @@ def provider_events() -> str:
 def merchant_messages() -> str:
     """What merchants are told, and what they may rely on."""
     steps: dict[str, list[str]] = {}
-    for (machine, event), kind in TYPES.items():
-        steps.setdefault(kind, []).append(f"{machine}: {event}")
-    types = [(f"`{kind}`", markdown.code(told)) for kind, told in steps.items()]
+    for kind in KINDS.values():
+        for _, event, edge in kind.machine.live_edges():
+            step = f"{kind.name}: {event}"
+            if edge.told is not None and step not in steps.setdefault(edge.told, []):
+                steps[edge.told].append(step)
+    types = [(f"`{told}`", markdown.code(events)) for told, events in steps.items()]
     waits = [(str(number), _duration(wait_ms)) for number, wait_ms in enumerate(SCHEDULE_MS, 1)]
     schedule = (
         f"Tries of one message, after the one before. Each wait is longer by a random part of itself, at most"
@@ -135,7 +139,7 @@ def merchant_messages() -> str:
         (
             "## What merchants are told",
             "Each of these steps of history is one message to every endpoint that wants its type. Steps that only begin"
-            " something are not told.",
+            " something are not told. Of several steps that one change makes of a subject, the last of these is told.",
             markdown.table(("type", "step"), types),
             f"A body has {markdown.code(MessageBody.__struct_fields__)}.",
             _PROMISES.strip("\n"),
@@ -149,8 +153,8 @@ def merchant_messages() -> str:
 
 
 def settings_table(names: Iterable[str]) -> str:
-    """Settings with their defaults, units and reasons."""
-    described = {row.variable: row for row in describe_settings()}
+    """Settings with their defaults, units and reasons; those of single connectors are no part of the contract."""
+    described = {row.variable: row for row in describe_settings(connectors=())}
     rows = []
     for name in names:
         row = described[f"TALLYSTICK_{name.upper()}"]

@@ -1,30 +1,34 @@
-"""A change under construction: every step goes through the lifecycle tables and leaves its history row."""
+"""A change under construction: every step goes over an edge of its lifecycle and leaves its history row.
+
+What an edge posts and how it is told follows from the edge itself; a decision names subjects, events and fields.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeVar, cast
 
 from msgspec import Struct
 from msgspec.structs import replace
 
-from tallystick.decisions.messages import messages_of
-from tallystick.domain.change import Change, Claim, KnownReference, RecordedResponse, Rejection, Transfer, Transition
+from tallystick.decisions.messages import Step, messages_of
+from tallystick.domain.change import (
+    Change,
+    Claim,
+    KnownReference,
+    Origin,
+    RecordedResponse,
+    Rejection,
+    Transfer,
+    Transition,
+)
 from tallystick.domain.errors import IllegalTransition
-from tallystick.domain.ledger.postings import Posting
-from tallystick.domain.lifecycles.machines import next_state
-from tallystick.domain.lifecycles.table import NEW
-from tallystick.domain.subjects import Attempt, Dispute, Payment, Refund, Schedule
-from tallystick.domain.views import encode, payment_view, refund_view
+from tallystick.domain.kinds import SubjectKind, kind_of
+from tallystick.domain.lifecycles.table import NEW, Edge
+from tallystick.domain.subjects import Attempt, Subject
+from tallystick.domain.views import encode
 
-#: Fields that are a row's identity or its bookkeeping: history does not repeat them.
-_NOT_HISTORY = frozenset({"merchant_id", "payment_id", "version", "state", "updated_at", "schedule"})
-
-_HISTORY_FIELDS = {
-    kind: tuple(name for name in kind.__struct_fields__ if name not in _NOT_HISTORY)
-    for kind in (Payment, Attempt, Refund, Dispute)
-}
+Some = TypeVar("Some", bound=Subject)
 
 
 class Cause(Struct, frozen=True, kw_only=True):
@@ -40,79 +44,97 @@ class Cause(Struct, frozen=True, kw_only=True):
 
 
 class ChangeBuilder:
-    """Collects the parts of one ``Change``. Raises IllegalTransition for an edge that is not in the tables."""
+    """Collects the parts of one ``Change`` of one stream. Raises IllegalTransition for an edge that there is not."""
 
-    def __init__(self, merchant_id: str, payment_id: str, cause: Cause) -> None:
+    def __init__(self, merchant_id: str, stream_id: str, cause: Cause) -> None:
         self.merchant_id = merchant_id
-        self.payment_id = payment_id
+        self.stream_id = stream_id
         self.cause = cause
         self._transitions: list[Transition] = []
         self._transfers: list[Transfer] = []
         self._responses: list[RecordedResponse] = []
         self._rejections: list[Rejection] = []
-        self._attempts: dict[str, Attempt] = {}
-        self._payment: Payment | None = None
-        self._refund: Refund | None = None
-        self._dispute: Dispute | None = None
+        self._subjects: dict[str, Subject] = {}
         self._references: list[KnownReference] = []
-        self._told: dict[str, str] = {}
+        self._told: dict[str, Step] = {}
         self._deadline_in_ms: int | None = None
 
-    def open_payment(self, payment: Payment) -> Payment:
-        """The first version of a payment."""
-        self._append("payment", payment.payment_id, 1, NEW, payment.state, "create", _history(payment))
-        self._payment = payment
-        return payment
+    def open(self, subject: Some) -> Some:
+        """The first version of a subject, over the edge that leads from ``NEW`` to its state."""
+        kind = kind_of(subject)
+        event = next((event for event, edge in kind.machine.edges[NEW].items() if edge.to == subject.state), None)
+        edge = None if event is None else kind.machine.edge(NEW, event)
+        if event is None or edge is None:
+            raise IllegalTransition(f"{kind.name}: no edge leads from {NEW} to {subject.state!r}")
+        fields = {name: getattr(subject, name) for name in kind.history_fields}
+        self._step(kind, None, subject, event, edge, fields)
+        return subject
 
-    def move_payment(self, before: Payment, event: str, **fields: Any) -> Payment:
-        """The next version of a payment, over one edge."""
-        state = self._next("payment", before.state, event)
-        after = replace(before, version=before.version + 1, state=state, updated_at=self.cause.at, **fields)
-        self._append("payment", before.payment_id, after.version, before.state, state, event, fields)
-        self._payment = after
+    def move(self, before: Some, event: str, **fields: Any) -> Some:
+        """The next version of a subject, over one edge, with these fields set."""
+        kind = kind_of(before)
+        edge = kind.machine.edge(before.state, event)
+        if edge is None:
+            raise IllegalTransition(f"{kind.name}: no edge {event!r} from {before.state!r}")
+        times = {"updated_at": self.cause.at} if kind.has_updated_at else {}
+        after: Some = replace(cast(Any, before), version=before.version + 1, state=edge.to, **times, **fields)
+        self._step(kind, before, after, event, edge, {k: v for k, v in fields.items() if k not in kind.no_column})
         return after
 
-    def open_attempt(self, attempt: Attempt) -> Attempt:
-        """The first version of an attempt."""
-        self._append("attempt", attempt.attempt_id, 1, NEW, attempt.state, "submit", _history(attempt))
-        self._attempts[attempt.attempt_id] = attempt
-        return attempt
+    def _step(
+        self,
+        kind: SubjectKind,
+        before: Subject | None,
+        after: Subject,
+        event: str,
+        edge: Edge,
+        fields: dict[str, Any],
+    ) -> None:
+        """One step of history, with what its edge posts and tells."""
+        cause, subject_id = self.cause, kind.id_of(after)
+        self._subjects[subject_id] = after
+        if edge.told is not None:
+            self._told[subject_id] = Step(edge.told, after)
+        self._transitions.append(
+            Transition(
+                merchant_id=self.merchant_id,
+                subject_id=subject_id,
+                version=after.version,
+                subject=kind.name,
+                stream_id=self.stream_id,
+                from_state=NEW if before is None else before.state,
+                to_state=after.state,
+                event=event,
+                cause=cause.trigger,
+                actor=cause.actor,
+                provider_reference=cause.provider_reference,
+                at=cause.at,
+                occurred_at=cause.occurred_at,
+                change=fields,
+                evidence=cause.evidence if kind.keeps_evidence else None,
+            )
+        )
+        if edge.posts is not None:
+            self._post(subject_id, after, edge, before)
 
-    def move_attempt(self, before: Attempt, event: str, schedule: Schedule, **fields: Any) -> Attempt:
-        """The next version of an attempt; ``schedule`` says when recovery looks at it again."""
-        state = self._next("attempt", before.state, event)
-        after = replace(before, version=before.version + 1, state=state, schedule=schedule, **fields)
-        self._append("attempt", before.attempt_id, after.version, before.state, state, event, fields)
-        self._attempts[before.attempt_id] = after
-        return after
-
-    def open_refund(self, refund: Refund) -> Refund:
-        """The first version of a refund."""
-        self._append("refund", refund.refund_id, 1, NEW, refund.state, "create", _history(refund))
-        self._refund = refund
-        return refund
-
-    def move_refund(self, before: Refund, event: str, **fields: Any) -> Refund:
-        """The next version of a refund, over one edge."""
-        state = self._next("refund", before.state, event)
-        after = replace(before, version=before.version + 1, state=state, updated_at=self.cause.at, **fields)
-        self._append("refund", before.refund_id, after.version, before.state, state, event, fields)
-        self._refund = after
-        return after
-
-    def open_dispute(self, dispute: Dispute) -> Dispute:
-        """The first version of a dispute."""
-        self._append("dispute", dispute.dispute_id, 1, NEW, dispute.state, "open", _history(dispute))
-        self._dispute = dispute
-        return dispute
-
-    def move_dispute(self, before: Dispute, event: str, **fields: Any) -> Dispute:
-        """The next version of a dispute, over one edge."""
-        state = self._next("dispute", before.state, event)
-        after = replace(before, version=before.version + 1, state=state, updated_at=self.cause.at, **fields)
-        self._append("dispute", before.dispute_id, after.version, before.state, state, event, fields)
-        self._dispute = after
-        return after
+    def _post(self, subject_id: str, after: Any, edge: Edge, before: Subject | None) -> None:
+        assert edge.posts is not None
+        for leg, posting in enumerate(edge.posts(before, after)):
+            self._transfers.append(
+                Transfer(
+                    merchant_id=self.merchant_id,
+                    stream_id=self.stream_id,
+                    subject_id=subject_id,
+                    version=after.version,
+                    leg=leg,
+                    kind=posting.kind,
+                    debit=posting.debit,
+                    credit=posting.credit,
+                    amount=posting.amount,
+                    currency=after.currency,
+                    at=self.cause.at,
+                )
+            )
 
     def know_reference(self, attempt: Attempt) -> None:
         """Keep what the provider calls the attempt's charge, for events that name it by nothing else."""
@@ -126,34 +148,11 @@ class ChangeBuilder:
             )
             self._references.append(known)
 
-    def post(self, subject_id: str, version: int, currency: str, postings: Sequence[Posting]) -> None:
-        """Ledger rows that belong to one transition of this draft."""
-        for leg, (kind, debit, credit, amount) in enumerate(postings):
-            self._transfers.append(
-                Transfer(
-                    merchant_id=self.merchant_id,
-                    payment_id=self.payment_id,
-                    subject_id=subject_id,
-                    version=version,
-                    leg=leg,
-                    kind=kind,
-                    debit=debit,
-                    credit=credit,
-                    amount=amount,
-                    currency=currency,
-                    at=self.cause.at,
-                )
-            )
-
-    def respond_payment(self, idempotency_key: str | None, status: int, payment: Payment) -> None:
-        """Record the final answer of a payment's instruction; nothing where the platform acted on its own."""
-        if idempotency_key is not None:
-            self.respond(idempotency_key, status, encode(payment_view(payment, in_doubt=False)))
-
-    def respond_refund(self, idempotency_key: str | None, status: int, refund: Refund) -> None:
-        """Record the final answer of a refund's instruction."""
-        if idempotency_key is not None:
-            self.respond(idempotency_key, status, encode(refund_view(refund, in_doubt=False)))
+    def respond_with(self, idempotency_key: str | None, status: int, subject: Subject) -> None:
+        """Record the final answer of a subject's instruction; nothing where the platform acted on its own."""
+        view = kind_of(subject).view
+        if idempotency_key is not None and view is not None:
+            self.respond(idempotency_key, status, encode(view(subject)))
 
     def respond(self, idempotency_key: str, status: int, body: bytes) -> None:
         """Record the final answer of an instruction, byte for byte."""
@@ -170,21 +169,21 @@ class ChangeBuilder:
     def reject(
         self,
         rejection_id: str,
-        subject: Payment | Attempt | Refund | Dispute,
+        subject: Subject,
         event: str,
         *,
-        origin: str,
+        origin: Origin,
         reason: str,
         idempotency_key: str | None = None,
     ) -> Rejection:
         """Keep a refused transition. Those that a client did not cause raise an alert."""
-        kind, subject_id = _identity(subject)
+        kind = kind_of(subject)
         rejection = Rejection(
             merchant_id=self.merchant_id,
-            payment_id=self.payment_id,
+            stream_id=self.stream_id,
             rejection_id=rejection_id,
-            subject_id=subject_id,
-            subject=kind,
+            subject_id=kind.id_of(subject),
+            subject=kind.name,
             state=subject.state,
             version=subject.version,
             event=event,
@@ -204,27 +203,29 @@ class ChangeBuilder:
         """Ask recovery to look at the payment when its authorization is about to lapse."""
         self._deadline_in_ms = deadline_in_ms
 
-    def change(self, claim: Claim | None = None, *, outcome: bool) -> Change:
+    @property
+    def transfers(self) -> tuple[Transfer, ...]:
+        """The ledger rows so far."""
+        return tuple(self._transfers)
+
+    def change(self, claim: Claim | None = None, *, must_not_be_shed: bool) -> Change:
         """The finished change."""
         return Change(
             change_id=self.cause.change_id,
             merchant_id=self.merchant_id,
+            stream_id=self.stream_id,
             claim=claim,
             transitions=self._proved(),
-            payment=self._payment,
-            attempts=tuple(self._attempts.values()),
-            refund=self._refund,
+            subjects=tuple(self._subjects.values()),
             transfers=tuple(self._transfers),
             responses=tuple(self._responses),
             rejections=tuple(self._rejections),
-            dispute=self._dispute,
             references=tuple(self._references),
             messages=messages_of(
-                self._told, self._payment, self._refund, self._dispute, self.cause.change_id, self.cause.at
+                self._told.values(), self._subjects.get(self.stream_id), self.cause.change_id, self.cause.at
             ),
             deadline_in_ms=self._deadline_in_ms,
-            payment_id=self.payment_id,
-            outcome=outcome,
+            must_not_be_shed=must_not_be_shed,
         )
 
     def _proved(self) -> tuple[Transition, ...]:
@@ -233,55 +234,3 @@ class ChangeBuilder:
         if not steps or evidence is None or any(step.evidence is not None for step in steps):
             return tuple(steps)
         return (replace(steps[0], evidence=evidence), *steps[1:])
-
-    def _next(self, machine: str, state: str, event: str) -> str:
-        state_after = next_state(machine, state, event)
-        if state_after is None:
-            raise IllegalTransition(f"{machine}: no edge {event!r} from {state!r}")
-        return state_after
-
-    def _append(
-        self,
-        subject: str,
-        subject_id: str,
-        version: int,
-        from_state: str,
-        to_state: str,
-        event: str,
-        fields: dict[str, Any],
-    ) -> None:
-        cause = self.cause
-        self._told[subject_id] = event
-        self._transitions.append(
-            Transition(
-                merchant_id=self.merchant_id,
-                subject_id=subject_id,
-                version=version,
-                subject=subject,
-                payment_id=self.payment_id,
-                from_state=from_state,
-                to_state=to_state,
-                event=event,
-                cause=cause.trigger,
-                actor=cause.actor,
-                provider_reference=cause.provider_reference,
-                at=cause.at,
-                occurred_at=cause.occurred_at,
-                change=fields,
-                evidence=cause.evidence if subject == "attempt" else None,
-            )
-        )
-
-
-def _history(subject: Payment | Attempt | Refund | Dispute) -> dict[str, Any]:
-    return {name: getattr(subject, name) for name in _HISTORY_FIELDS[type(subject)]}
-
-
-def _identity(subject: Payment | Attempt | Refund | Dispute) -> tuple[str, str]:
-    if isinstance(subject, Attempt):
-        return "attempt", subject.attempt_id
-    if isinstance(subject, Refund):
-        return "refund", subject.refund_id
-    if isinstance(subject, Dispute):
-        return "dispute", subject.dispute_id
-    return "payment", subject.payment_id

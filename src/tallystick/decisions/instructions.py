@@ -15,9 +15,8 @@ from tallystick.decisions.change_builder import Cause, ChangeBuilder
 from tallystick.decisions.terms import Terms
 from tallystick.domain.change import Change, Claim
 from tallystick.domain.errors import problem
-from tallystick.domain.ledger import postings
 from tallystick.domain.lifecycles.machines import next_state
-from tallystick.domain.subjects import Attempt, Payment, Refund
+from tallystick.domain.subjects import Attempt, Operation, Payment, Refund
 from tallystick.domain.views import encode
 
 
@@ -81,7 +80,7 @@ def create_payment(
 ) -> Change:
     """A new payment, being authorized. Always legal."""
     builder = ChangeBuilder(instruction.merchant_id, payment_id, instruction.cause())
-    builder.open_payment(
+    builder.open(
         Payment(
             merchant_id=instruction.merchant_id,
             payment_id=payment_id,
@@ -98,7 +97,7 @@ def create_payment(
             updated_at=instruction.at,
         )
     )
-    builder.open_attempt(
+    builder.open(
         Attempt(
             merchant_id=instruction.merchant_id,
             payment_id=payment_id,
@@ -118,7 +117,7 @@ def create_payment(
             schedule=terms.submitted(),
         )
     )
-    return builder.change(instruction.claim(payment_id, payment_id), outcome=False)
+    return builder.change(instruction.claim(payment_id, payment_id), must_not_be_shed=False)
 
 
 def capture_payment(instruction: Instruction, payment: Payment, amount: int | None, terms: Terms) -> Change:
@@ -132,9 +131,9 @@ def capture_payment(instruction: Instruction, payment: Payment, amount: int | No
     if asked > payment.amount_authorized:
         reason = f"{asked} is above the authorized {payment.amount_authorized}"
         return _refuse(builder, instruction, payment, "capture", reason)
-    builder.move_payment(payment, "capture", failure=None)
-    builder.open_attempt(_follow_up(instruction, payment, "capture", asked, terms))
-    return builder.change(instruction.claim(payment.payment_id, payment.payment_id), outcome=False)
+    builder.move(payment, "capture", failure=None)
+    builder.open(_follow_up(instruction, payment, "capture", asked, terms))
+    return builder.change(instruction.claim(payment.payment_id, payment.payment_id), must_not_be_shed=False)
 
 
 def cancel_payment(instruction: Instruction, payment: Payment, terms: Terms) -> Change:
@@ -142,9 +141,9 @@ def cancel_payment(instruction: Instruction, payment: Payment, terms: Terms) -> 
     builder = ChangeBuilder(payment.merchant_id, payment.payment_id, instruction.cause())
     if next_state("payment", payment.state, "cancel") is None:
         return _refuse(builder, instruction, payment, "cancel", f"a payment that is {payment.state} cannot be canceled")
-    builder.move_payment(payment, "cancel", failure=None)
-    builder.open_attempt(_follow_up(instruction, payment, "cancel", payment.amount, terms))
-    return builder.change(instruction.claim(payment.payment_id, payment.payment_id), outcome=False)
+    builder.move(payment, "cancel", failure=None)
+    builder.open(_follow_up(instruction, payment, "cancel", payment.amount, terms))
+    return builder.change(instruction.claim(payment.payment_id, payment.payment_id), must_not_be_shed=False)
 
 
 def create_refund(
@@ -165,8 +164,8 @@ def create_refund(
         return _refuse(builder, instruction, payment, "refund", f"a payment that is {payment.state} cannot be refunded")
     if asked > left or left == 0:
         return _refuse(builder, instruction, payment, "refund", f"{asked} is above the {left} that is left to refund")
-    builder.move_payment(payment, "refund_opened", amount_refund_pending=payment.amount_refund_pending + asked)
-    refund = builder.open_refund(
+    builder.move(payment, "refund_opened", amount_refund_pending=payment.amount_refund_pending + asked)
+    builder.open(
         Refund(
             merchant_id=payment.merchant_id,
             payment_id=payment.payment_id,
@@ -181,16 +180,15 @@ def create_refund(
             updated_at=instruction.at,
         )
     )
-    builder.open_attempt(_follow_up(instruction, payment, "refund", asked, terms, refund_id=refund_id))
-    builder.post(refund_id, refund.version, payment.currency, postings.refund_sent(payment.provider, asked))
-    return builder.change(instruction.claim(payment.payment_id, refund_id), outcome=False)
+    builder.open(_follow_up(instruction, payment, "refund", asked, terms, refund_id=refund_id))
+    return builder.change(instruction.claim(payment.payment_id, refund_id), must_not_be_shed=False)
 
 
 def expire_payment(payment: Payment, attempt_id: str, cause: Cause, terms: Terms) -> Change:
     """A deadline passed: cancel at the provider first, so that a late customer or capture cannot surprise us."""
     builder = ChangeBuilder(payment.merchant_id, payment.payment_id, cause)
-    builder.move_payment(payment, "cancel")
-    builder.open_attempt(
+    builder.move(payment, "cancel")
+    builder.open(
         Attempt(
             merchant_id=payment.merchant_id,
             payment_id=payment.payment_id,
@@ -209,13 +207,13 @@ def expire_payment(payment: Payment, attempt_id: str, cause: Cause, terms: Terms
             schedule=terms.submitted(),
         )
     )
-    return builder.change(outcome=True)
+    return builder.change(must_not_be_shed=True)
 
 
 def _follow_up(
     instruction: Instruction,
     payment: Payment,
-    operation: str,
+    operation: Operation,
     amount: int,
     terms: Terms,
     refund_id: str | None = None,
@@ -253,4 +251,4 @@ def _refuse(builder: ChangeBuilder, instruction: Instruction, payment: Payment, 
     )
     body = problem("transition_rejected", reason, request_id=instruction.request_id, payment_id=payment.payment_id)
     builder.respond(instruction.idempotency_key, body.status, encode(body))
-    return builder.change(instruction.claim(payment.payment_id, payment.payment_id), outcome=False)
+    return builder.change(instruction.claim(payment.payment_id, payment.payment_id), must_not_be_shed=False)

@@ -2,16 +2,26 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from msgspec.structs import replace
 
 from tallystick.decisions.change_builder import Cause, ChangeBuilder
 from tallystick.decisions.terms import CLOSED, evidence_of, payment_event
 from tallystick.domain.change import Change
-from tallystick.domain.ledger import postings
-from tallystick.domain.lifecycles.machines import FINAL, next_state
+from tallystick.domain.lifecycles.machines import next_state
+from tallystick.domain.lifecycles.payment import PAYMENT
 from tallystick.domain.snapshot import PaymentSnapshot
 from tallystick.domain.subjects import Attempt
 from tallystick.domain.verdicts import Approved, Verdict
+
+#: What an approval that nobody waited for is to the attempt, by its effect.
+_LATE_EDGES: Final = {
+    "captured": "late_capture",
+    "authorized": "late_hold",
+    "voided": "late_release",
+    "refunded": "late_refund",
+}
 
 
 def late_money(stored: PaymentSnapshot) -> bool:
@@ -46,11 +56,17 @@ def late_effect(
         origin="provider",
         reason=f"the provider executed an attempt that we hold {attempt.state}",
     )
-    if payment.state not in FINAL["payment"] and payment.state != "authorized":
-        return builder.change(outcome=True)  # another attempt is under way, and what it meets will tell
-    builder.move_attempt(attempt, "late_effect", CLOSED, late_effect=True, provider_reference=verdict.reference)
+    if payment.state not in PAYMENT.final and payment.state != "authorized":
+        return builder.change(must_not_be_shed=True)  # another attempt is under way, and what it meets will tell
+    builder.move(
+        attempt,
+        _LATE_EDGES[verdict.effect],
+        schedule=CLOSED,
+        late_effect=True,
+        provider_reference=verdict.reference,
+    )
     _post_late_effect(builder, stored, attempt, verdict)
-    return builder.change(outcome=True)
+    return builder.change(must_not_be_shed=True)
 
 
 def _post_late_effect(builder: ChangeBuilder, stored: PaymentSnapshot, attempt: Attempt, verdict: Approved) -> None:
@@ -59,27 +75,15 @@ def _post_late_effect(builder: ChangeBuilder, stored: PaymentSnapshot, attempt: 
     payment = stored.payment
     event = payment_event(attempt, verdict)
     if attempt.operation == "refund":
-        refund = builder.move_refund(stored.refund(attempt.refund_id), "late_effect")
-        legs = postings.late_money_out(refund.provider, refund.amount)
-        builder.post(refund.refund_id, refund.version, refund.currency, legs)
+        refund = stored.refund(attempt.refund_id)
+        builder.move(refund, "late_refund", amount_late=refund.amount_late + refund.amount)
     elif next_state("payment", payment.state, event) is not None:
-        captured = event == "captured"
-        after = builder.move_payment(
-            payment, event, failure=None, **({"amount_captured": attempt.amount} if captured else {})
-        )
-        held = payment.amount_authorized
-        legs = (
-            postings.capture(payment.provider, held, attempt.amount)
-            if captured
-            else postings.release(payment.provider, held)
-        )
-        builder.post(payment.payment_id, after.version, payment.currency, legs)
+        captured = {"amount_captured": attempt.amount} if event == "captured" else {}
+        builder.move(payment, event, failure=None, **captured)
     elif verdict.effect == "captured":
-        after = builder.move_payment(payment, "late_effect")
-        legs = postings.late_money_in(payment.provider, attempt.amount)
-        builder.post(payment.payment_id, after.version, payment.currency, legs)
+        builder.move(payment, "late_capture", amount_late=payment.amount_late + attempt.amount)
     elif verdict.effect == "authorized":
-        builder.move_payment(payment, "late_effect", amount_authorized=attempt.amount)
+        builder.move(payment, "late_hold", amount_authorized=attempt.amount)
 
 
 def late_capture(
@@ -92,13 +96,10 @@ def late_capture(
     builder = ChangeBuilder(payment.merchant_id, payment.payment_id, cause)
     reason = f"the provider captured a payment that we hold {payment.state}"
     builder.reject(rejection_id, payment, "captured", origin="provider", reason=reason)
-    builder.move_attempt(authorize, "late_effect", CLOSED, late_effect=True)
+    builder.move(authorize, "late_capture", schedule=CLOSED, late_effect=True)
     held = {"amount_authorized": 0} if _late_hold(stored) else {}
-    after = builder.move_payment(payment, "late_effect", **held)
-    builder.post(
-        payment.payment_id, after.version, payment.currency, postings.late_money_in(payment.provider, verdict.amount)
-    )
-    return builder.change(outcome=True)
+    builder.move(payment, "late_capture", amount_late=payment.amount_late + verdict.amount, **held)
+    return builder.change(must_not_be_shed=True)
 
 
 def late_release(stored: PaymentSnapshot, cause: Cause) -> Change | None:
@@ -107,8 +108,8 @@ def late_release(stored: PaymentSnapshot, cause: Cause) -> Change | None:
         return None
     payment = stored.payment
     builder = ChangeBuilder(payment.merchant_id, payment.payment_id, cause)
-    builder.move_payment(payment, "late_effect", amount_authorized=0)
-    return builder.change(outcome=True)
+    builder.move(payment, "late_release", amount_authorized=0)
+    return builder.change(must_not_be_shed=True)
 
 
 def _proved_by(cause: Cause, verdict: Verdict, attempt: Attempt) -> Cause:
@@ -130,10 +131,7 @@ def observe_authorization(
         return None
     builder = ChangeBuilder(payment.merchant_id, payment.payment_id, _proved_by(cause, verdict, attempt))
     if verdict.effect == "captured":
-        after = builder.move_payment(payment, "captured", amount_captured=verdict.amount, failure=None)
-        legs = postings.capture(payment.provider, payment.amount_authorized, verdict.amount)
+        builder.move(payment, "captured", amount_captured=verdict.amount, failure=None)
     else:
-        after = builder.move_payment(payment, "expired" if expired else "canceled", failure=None)
-        legs = postings.release(payment.provider, payment.amount_authorized)
-    builder.post(payment.payment_id, after.version, payment.currency, legs)
-    return builder.change(outcome=True)
+        builder.move(payment, "expired" if expired else "canceled", failure=None)
+    return builder.change(must_not_be_shed=True)

@@ -1,117 +1,82 @@
-"""What merchants are told: which steps of a life become a message, and the message's body. Pure.
+"""What merchants are told: the message of a step whose edge is told. Pure.
 
-A message shows its subject as of the version that it tells of, never a newer or an older one: it is written with that
-version, in the same change.
+A message shows its subject as of the step that it tells of, never as of a newer or an older one: it is written in the
+same change. A change tells at most one message a subject: of its last edge that is told.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable
 from datetime import datetime
-from typing import Final
+from typing import Any, NamedTuple
 
-from msgspec import Struct
+from msgspec import UNSET, Struct, UnsetType
 
 from tallystick.domain.change import Message
-from tallystick.domain.subjects import Dispute, Payment, Refund
-from tallystick.domain.views import (
-    DisputeView,
-    PaymentView,
-    RefundView,
-    dispute_view,
-    encode,
-    payment_view,
-    refund_view,
-)
+from tallystick.domain.kinds import KINDS, PAYMENT_KIND, kind_of
+from tallystick.domain.subjects import Subject
+from tallystick.domain.views import encode
 from tallystick.kit.ids import derived_id
 
-#: (machine, event) -> message type. Steps that only begin something (authorizing, capturing, canceling) and those
-#: that only give another subject's step its version on the payment are not told.
-TYPES: Final[Mapping[tuple[str, str], str]] = {
-    ("payment", "action_required"): "payment.requires_action",
-    ("payment", "authorized"): "payment.authorized",
-    ("payment", "captured"): "payment.captured",
-    ("payment", "capture_refused"): "payment.capture_refused",
-    ("payment", "cancel_refused"): "payment.cancel_refused",
-    ("payment", "action_still_required"): "payment.cancel_refused",
-    ("payment", "canceled"): "payment.canceled",
-    ("payment", "expired"): "payment.expired",
-    ("payment", "declined"): "payment.declined",
-    ("payment", "failed"): "payment.failed",
-    ("payment", "capture_reversed"): "payment.capture_reversed",
-    ("refund", "create"): "refund.created",
-    ("refund", "succeeded"): "refund.succeeded",
-    ("refund", "failed"): "refund.failed",
-    ("dispute", "open"): "dispute.opened",
-    ("dispute", "funds_withdrawn"): "dispute.funds_withdrawn",
-    ("dispute", "funds_returned"): "dispute.funds_returned",
-    ("dispute", "under_review"): "dispute.under_review",
-    ("dispute", "won"): "dispute.won",
-    ("dispute", "lost"): "dispute.lost",
-}
+
+class Step(NamedTuple):
+    """One told step: the type of its message, and the subject after it."""
+
+    type: str
+    subject: Subject
 
 
 class MessageBody(Struct, frozen=True, kw_only=True):
-    """The body of a delivery. ``version`` is the payment's, and orders the messages of one payment."""
+    """The body of a delivery. ``version`` is that of the stream's own subject, and orders the stream's messages. The
+    stream is the payment; ``payment_id`` is left out where the subject belongs to none."""
 
     id: str
     type: str
     timestamp: datetime
-    payment_id: str
+    payment_id: str | UnsetType = UNSET
     version: int
-    data: PaymentView | RefundView | DisputeView
+    data: Any
 
 
-def message_of(
-    event: str, subject: Payment | Refund | Dispute, payment: Payment, change_id: str, at: datetime
-) -> Message | None:
-    """The message that one step makes, or None where it makes none. ``payment`` is as the change leaves it."""
-    data: PaymentView | RefundView | DisputeView
-    match subject:
-        case Payment():
-            machine, subject_id, data = "payment", subject.payment_id, payment_view(subject, in_doubt=False)
-        case Refund():
-            machine, subject_id, data = "refund", subject.refund_id, refund_view(subject, in_doubt=False)
-        case Dispute():
-            machine, subject_id, data = "dispute", subject.dispute_id, dispute_view(subject)
-    kind = TYPES.get((machine, event))
-    if kind is None:
-        return None
+def message_types() -> list[str]:
+    """Every type of message that there is, sorted."""
+    return sorted({edge.told for kind in KINDS.values() for _, _, edge in kind.machine.live_edges() if edge.told})
+
+
+def message_of(step: Step, head: Subject, change_id: str, at: datetime) -> Message:
+    """The message of one step. ``head`` is the stream's own subject as the change leaves it.
+
+    Raises LookupError for a kind that has no view: an edge of it cannot be told.
+    """
+    kind, stream = kind_of(step.subject), kind_of(head)
+    if kind.view is None:
+        raise LookupError(f"{kind.name}: an edge is told, and the kind has no view")
+    subject_id, stream_id = kind.id_of(step.subject), stream.id_of(head)
     message_id = derived_id("msg", change_id, subject_id)
     body = MessageBody(
-        id=message_id, type=kind, timestamp=at, payment_id=payment.payment_id, version=payment.version, data=data
+        id=message_id,
+        type=step.type,
+        timestamp=at,
+        payment_id=stream_id if stream is PAYMENT_KIND else UNSET,
+        version=head.version,
+        data=kind.view(step.subject),
     )
     return Message(
-        merchant_id=payment.merchant_id,
-        payment_id=payment.payment_id,
-        version=payment.version,
+        merchant_id=head.merchant_id,
+        stream_id=stream_id,
+        version=head.version,
         message_id=message_id,
-        type=kind,
+        type=step.type,
         subject_id=subject_id,
         body=encode(body),
         at=at,
     )
 
 
-def messages_of(
-    told: Mapping[str, str],
-    payment: Payment | None,
-    refund: Refund | None,
-    dispute: Dispute | None,
-    change_id: str,
-    at: datetime,
-) -> tuple[Message, ...]:
-    """One for each subject that made a step worth telling, as the change leaves it. ``told``: each one's last event."""
-    if payment is None:  # no version of the payment, so no place in its order
+def messages_of(told: Iterable[Step], head: Subject | None, change_id: str, at: datetime) -> tuple[Message, ...]:
+    """Those of one change, in the order of their kinds."""
+    if head is None:  # no version of the stream, so no place in its order
         return ()
-    subjects: list[tuple[str, Payment | Refund | Dispute]] = [(payment.payment_id, payment)]
-    if refund is not None:
-        subjects.append((refund.refund_id, refund))
-    if dispute is not None:
-        subjects.append((dispute.dispute_id, dispute))
-    made = (
-        message_of(told[subject_id], subject, payment, change_id, at)
-        for subject_id, subject in subjects
-        if subject_id in told
-    )
-    return tuple(message for message in made if message is not None)
+    place = {name: number for number, name in enumerate(KINDS)}
+    in_order = sorted(told, key=lambda step: place[kind_of(step.subject).name])
+    return tuple(message_of(step, head, change_id, at) for step in in_order)

@@ -57,16 +57,16 @@ def resubmit(stored: PaymentSnapshot, attempt_id: str, cause: Cause, terms: Term
     """Committed before it is sent, so that a stalled sender of the earlier submission finds itself overtaken."""
     attempt = stored.attempt(attempt_id)
     builder = ChangeBuilder(stored.payment.merchant_id, stored.payment.payment_id, cause)
-    builder.move_attempt(attempt, "resubmit", terms.submitted(), submissions=attempt.submissions + 1)
-    return builder.change(outcome=True)
+    builder.move(attempt, "resubmit", schedule=terms.submitted(), submissions=attempt.submissions + 1)
+    return builder.change(must_not_be_shed=True)
 
 
 def park(stored: PaymentSnapshot, attempt_id: str, cause: Cause) -> Change:
     """The bounded schedule is over: a person settles it, in the in-doubt lane."""
     attempt = stored.attempt(attempt_id)
     builder = ChangeBuilder(stored.payment.merchant_id, stored.payment.payment_id, cause)
-    builder.move_attempt(attempt, "parked", Schedule(parked=True))
-    return builder.change(outcome=True)
+    builder.move(attempt, "parked", schedule=Schedule(parked=True))
+    return builder.change(must_not_be_shed=True)
 
 
 def backoff_ms(checks: int, base_ms: int, cap_ms: int, chance: random.Random) -> int:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from tallystick.decisions.change_builder import ChangeBuilder
 from tallystick.decisions.terms import CLOSED
 from tallystick.domain.change import Change
-from tallystick.domain.ledger import postings
 from tallystick.domain.snapshot import PaymentSnapshot
 from tallystick.domain.subjects import Attempt, Failure
 from tallystick.domain.verdicts import Reversed
@@ -18,20 +17,16 @@ def reverse(
     no money; it is kept with an alert."""
     payment = stored.payment
     if attempt.operation == "refund":
-        builder.move_attempt(attempt, "reversed", CLOSED)
+        builder.move(attempt, "reversed", schedule=CLOSED)
         failure = Failure(code=verdict.code, message=verdict.message, retryable=True)
-        refund = builder.move_refund(stored.refund(attempt.refund_id), "failed", failure=failure)
-        legs = postings.refund_failed(refund.provider, refund.amount, had_succeeded=True)
-        builder.post(refund.refund_id, refund.version, refund.currency, legs)
-        builder.move_payment(payment, "refund_failed", amount_refunded=payment.amount_refunded - refund.amount)
-        return builder.change(outcome=True)
+        refund = builder.move(stored.refund(attempt.refund_id), "failed", failure=failure)
+        builder.move(payment, "refund_failed", amount_refunded=payment.amount_refunded - refund.amount)
+        return builder.change(must_not_be_shed=True)
     captured = payment.amount_captured - payment.amount_reversed
     if payment.state == "captured" and captured and (attempt.operation == "capture" or attempt.capture):
-        builder.move_attempt(attempt, "reversed", CLOSED)
-        after = builder.move_payment(payment, "capture_reversed", amount_reversed=payment.amount_captured)
-        legs = postings.capture_reversed(payment.provider, captured)
-        builder.post(payment.payment_id, after.version, payment.currency, legs)
-        return builder.change(outcome=True)
+        builder.move(attempt, "reversed", schedule=CLOSED)
+        builder.move(payment, "capture_reversed", amount_reversed=payment.amount_captured)
+        return builder.change(must_not_be_shed=True)
     reason = f"the provider took back the {attempt.operation} of a payment that is {payment.state}"
     builder.reject(rejection_id, attempt, "reversed", origin="provider", reason=reason)
-    return builder.change(outcome=True)
+    return builder.change(must_not_be_shed=True)

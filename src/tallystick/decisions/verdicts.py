@@ -6,7 +6,7 @@ differ in who says it, never in what it means.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, assert_never
 
 from msgspec.structs import replace
 
@@ -15,8 +15,8 @@ from tallystick.decisions.late_effects import late_effect
 from tallystick.decisions.reversals import reverse
 from tallystick.decisions.terms import CLOSED, EFFECTS, Checks, evidence_of, payment_event
 from tallystick.domain.change import Change
-from tallystick.domain.ledger import postings
-from tallystick.domain.lifecycles.machines import FINAL, next_state
+from tallystick.domain.lifecycles.attempt import ATTEMPT
+from tallystick.domain.lifecycles.machines import next_state
 from tallystick.domain.lifecycles.payment import CREATE_OPEN
 from tallystick.domain.lifecycles.verdict_matrix import VerdictMeaning, meaning_of
 from tallystick.domain.next_action import kept_part
@@ -114,8 +114,8 @@ def _conflict(
     """Kept for review with an alert; an attempt still being sent becomes unknown, so that recovery asks again."""
     builder.reject(rejection_id, attempt, verdict_name(verdict), origin="provider", reason=reason)
     if attempt.state == "submitted":
-        builder.move_attempt(attempt, "unknown", Schedule(next_check_in_ms=checks.unknown_in_ms))
-    return builder.change(outcome=True)
+        builder.move(attempt, "unknown", schedule=Schedule(next_check_in_ms=checks.unknown_in_ms))
+    return builder.change(must_not_be_shed=True)
 
 
 def _apply(
@@ -137,18 +137,18 @@ def _apply(
             if not _follow_waiting(builder, stored, attempt, verdict):
                 return None
             due = Schedule(next_check_in_ms=checks.pending_in_ms)
-            waiting = builder.move_attempt(attempt, verdict_name(verdict), due, provider_reference=reference)
+            waiting = builder.move(attempt, verdict_name(verdict), schedule=due, provider_reference=reference)
             if attempt.operation == "authorize" and checks.keeps_references:
                 builder.know_reference(waiting)
         case Unknown():
-            builder.move_attempt(attempt, "unknown", Schedule(next_check_in_ms=checks.unknown_in_ms))
+            builder.move(attempt, "unknown", schedule=Schedule(next_check_in_ms=checks.unknown_in_ms))
         case NotSent():
-            builder.move_attempt(attempt, "not_sent", Schedule(next_check_in_ms=checks.not_sent_in_ms))
+            builder.move(attempt, "not_sent", schedule=Schedule(next_check_in_ms=checks.not_sent_in_ms))
         case NotFound():
-            builder.move_attempt(attempt, "not_found", Schedule(next_check_in_ms=0))
+            builder.move(attempt, "not_found", schedule=Schedule(next_check_in_ms=0))
         case Reversed():
             return reverse(builder, stored, attempt, verdict, rejection_id)
-    return builder.change(outcome=True)
+    return builder.change(must_not_be_shed=True)
 
 
 def _follow_waiting(builder: ChangeBuilder, stored: PaymentSnapshot, attempt: Attempt, verdict: Verdict) -> bool:
@@ -157,7 +157,7 @@ def _follow_waiting(builder: ChangeBuilder, stored: PaymentSnapshot, attempt: At
     if attempt.operation == "refund":
         refund = stored.refund(attempt.refund_id)
         if isinstance(verdict, Pending) and refund.state == "submitting":
-            builder.move_refund(refund, "pending", provider_reference=verdict.reference)
+            builder.move(refund, "pending", provider_reference=verdict.reference)
         return True
     if attempt.operation != "authorize":
         return True
@@ -165,9 +165,9 @@ def _follow_waiting(builder: ChangeBuilder, stored: PaymentSnapshot, attempt: At
         return False
     if isinstance(verdict, RequiresAction) and payment.state == "authorizing":
         action = kept_part(verdict.next_action)
-        builder.move_payment(payment, "action_required", next_action=action, provider_reference=verdict.reference)
+        builder.move(payment, "action_required", next_action=action, provider_reference=verdict.reference)
     if isinstance(verdict, Pending) and payment.state == "requires_action":
-        builder.move_payment(payment, "processing", next_action=None)
+        builder.move(payment, "processing", next_action=None)
     return True
 
 
@@ -183,12 +183,12 @@ def _approved(
     event = payment_event(attempt, verdict)
     if next_state("payment", payment.state, event) is None:
         return _overtaken(builder, stored, attempt, verdict, rejection_id)
-    closed = builder.move_attempt(attempt, "approved", CLOSED, provider_reference=verdict.reference)
+    closed = builder.move(attempt, "approved", schedule=CLOSED, provider_reference=verdict.reference)
     if attempt.operation == "refund":
         _refund_succeeded(builder, stored, closed)
     else:
         _payment_moved(builder, stored, closed, event, checks)
-    return builder.change(outcome=True)
+    return builder.change(must_not_be_shed=True)
 
 
 def _overtaken(
@@ -200,17 +200,15 @@ def _overtaken(
     payment = stored.payment
     if attempt.operation not in ("capture", "cancel"):
         return None
-    closed = builder.move_attempt(attempt, "approved", CLOSED, provider_reference=verdict.reference)
+    closed = builder.move(attempt, "approved", schedule=CLOSED, provider_reference=verdict.reference)
     if verdict.effect != payment.state:
         reason = f"the provider executed a {attempt.operation} of a payment that is {payment.state}"
         builder.reject(rejection_id, payment, payment_event(attempt, verdict), origin="provider", reason=reason)
-        if attempt.operation == "capture" and next_state("payment", payment.state, "late_effect") is not None:
-            builder.move_attempt(closed, "late_effect", CLOSED, late_effect=True)
-            payment = builder.move_payment(payment, "late_effect")
-            legs = postings.late_money_in(payment.provider, attempt.amount)
-            builder.post(payment.payment_id, payment.version, payment.currency, legs)
-    builder.respond_payment(attempt.idempotency_key, 200, payment)
-    return builder.change(outcome=True)
+        if attempt.operation == "capture" and next_state("payment", payment.state, "late_capture") is not None:
+            builder.move(closed, "late_capture", schedule=CLOSED, late_effect=True)
+            payment = builder.move(payment, "late_capture", amount_late=payment.amount_late + attempt.amount)
+    builder.respond_with(attempt.idempotency_key, 200, payment)
+    return builder.change(must_not_be_shed=True)
 
 
 def _payment_moved(
@@ -218,49 +216,39 @@ def _payment_moved(
 ) -> None:
     """Authorized, captured, canceled or expired: the payment's new version, its postings, and the answers."""
     before = stored.payment
-    held = before.amount_authorized
     fields: dict[str, Any] = {"next_action": None}
-    if attempt.operation == "authorize" and checks.keeps_references:
-        builder.know_reference(attempt)
-    if event == "authorized":
-        legs = postings.hold(before.provider, attempt.amount)
+    if attempt.operation == "authorize":
         fields |= {"amount_authorized": attempt.amount, "provider_reference": attempt.provider_reference}
-        builder.watch(checks.authorization_deadline_ms)
-    elif event == "captured":
-        legs = postings.capture(before.provider, held, attempt.amount)
+        if checks.keeps_references:
+            builder.know_reference(attempt)
+    if event == "captured":
         fields["amount_captured"] = attempt.amount
-        if attempt.operation == "authorize":
-            fields |= {"amount_authorized": attempt.amount, "provider_reference": attempt.provider_reference}
-    else:
-        legs = postings.release(before.provider, held)
-    after = builder.move_payment(before, event, failure=None, **fields)
-    builder.post(before.payment_id, after.version, before.currency, legs)
+    if event == "authorized":
+        builder.watch(checks.authorization_deadline_ms)
+    after = builder.move(before, event, failure=None, **fields)
     if attempt.operation == "cancel":
         _close_authorize(builder, stored, after)
-    builder.respond_payment(attempt.idempotency_key, 201 if attempt.operation == "authorize" else 200, after)
+    builder.respond_with(attempt.idempotency_key, 201 if attempt.operation == "authorize" else 200, after)
 
 
 def _close_authorize(builder: ChangeBuilder, stored: PaymentSnapshot, after: Payment) -> None:
     """Where the customer never acted, the canceled payment also closes its authorization and answers the create."""
     for attempt in stored.attempts:
-        if attempt.operation == "authorize" and attempt.state not in FINAL["attempt"]:
-            builder.move_attempt(attempt, "declined", CLOSED)
-            builder.respond_payment(attempt.idempotency_key, 201, after)
+        if attempt.operation == "authorize" and attempt.state not in ATTEMPT.final:
+            builder.move(attempt, "declined", schedule=CLOSED)
+            builder.respond_with(attempt.idempotency_key, 201, after)
 
 
 def _refund_succeeded(builder: ChangeBuilder, stored: PaymentSnapshot, attempt: Attempt) -> None:
     payment, refund = stored.payment, stored.refund(attempt.refund_id)
-    after = builder.move_refund(refund, "succeeded", provider_reference=attempt.provider_reference, failure=None)
-    builder.post(
-        after.refund_id, after.version, after.currency, postings.refund_succeeded(after.provider, after.amount)
-    )
-    builder.move_payment(
+    after = builder.move(refund, "succeeded", provider_reference=attempt.provider_reference, failure=None)
+    builder.move(
         payment,
         "refund_succeeded",
         amount_refunded=payment.amount_refunded + refund.amount,
         amount_refund_pending=payment.amount_refund_pending - refund.amount,
     )
-    builder.respond_refund(attempt.idempotency_key, 201, after)
+    builder.respond_with(attempt.idempotency_key, 201, after)
 
 
 def give_up(stored: PaymentSnapshot, attempt_id: str, cause: Cause) -> Change:
@@ -289,28 +277,28 @@ def _not_executed(
             payment_event = "capture_refused"
         case "cancel":
             payment_event = "cancel_refused" if payment.amount_authorized else "action_still_required"
-        case _:
+        case "refund":
             payment_event = "refund_failed"
+        case _:
+            assert_never(attempt.operation)
     if next_state("payment", payment.state, payment_event) is None:
         if attempt.operation not in ("capture", "cancel"):
             return None  # a cancel is under way: its own outcome comes first
-        builder.move_attempt(attempt, event, CLOSED)
-        builder.respond_payment(attempt.idempotency_key, 200, payment)  # it moved on, and that is the answer
-        return builder.change(outcome=True)
-    builder.move_attempt(attempt, event, CLOSED)
+        builder.move(attempt, event, schedule=CLOSED)
+        builder.respond_with(attempt.idempotency_key, 200, payment)  # it moved on, and that is the answer
+        return builder.change(must_not_be_shed=True)
+    builder.move(attempt, event, schedule=CLOSED)
     if attempt.operation == "refund":
-        refund = builder.move_refund(stored.refund(attempt.refund_id), "failed", failure=failure)
-        legs = postings.refund_failed(refund.provider, refund.amount, had_succeeded=False)
-        builder.post(refund.refund_id, refund.version, refund.currency, legs)
+        refund = builder.move(stored.refund(attempt.refund_id), "failed", failure=failure)
         pending = payment.amount_refund_pending - refund.amount
-        builder.move_payment(payment, payment_event, amount_refund_pending=pending)
-        builder.respond_refund(attempt.idempotency_key, 201, refund)
-        return builder.change(outcome=True)
+        builder.move(payment, payment_event, amount_refund_pending=pending)
+        builder.respond_with(attempt.idempotency_key, 201, refund)
+        return builder.change(must_not_be_shed=True)
     if attempt.operation == "authorize":
-        after = builder.move_payment(payment, payment_event, failure=failure, next_action=None)
-        builder.respond_payment(attempt.idempotency_key, 201, after)
+        after = builder.move(payment, payment_event, failure=failure, next_action=None)
+        builder.respond_with(attempt.idempotency_key, 201, after)
     else:
-        after = builder.move_payment(payment, payment_event, failure=failure)
-        builder.respond_payment(attempt.idempotency_key, 200, after)
+        after = builder.move(payment, payment_event, failure=failure)
+        builder.respond_with(attempt.idempotency_key, 200, after)
         builder.watch(0)  # why did the provider refuse? it may have captured or released the hold on its own
-    return builder.change(outcome=True)
+    return builder.change(must_not_be_shed=True)

@@ -7,11 +7,16 @@ at all.
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any
+from typing import Any, Literal, TypeVar
 
 from msgspec import Struct
 
-from tallystick.domain.subjects import Attempt, Dispute, Payment, Refund
+from tallystick.domain.subjects import Subject
+
+Some = TypeVar("Some")
+
+#: Who tried a transition that was refused. What a client did not cause raises an alert.
+Origin = Literal["client", "provider", "recovery", "operator"]
 
 
 class Transition(Struct, frozen=True, kw_only=True):
@@ -20,8 +25,8 @@ class Transition(Struct, frozen=True, kw_only=True):
     merchant_id: str
     subject_id: str
     version: int
-    subject: str  # payment | attempt | refund | dispute
-    payment_id: str
+    subject: str  # its kind
+    stream_id: str
     from_state: str
     to_state: str
     event: str
@@ -38,7 +43,7 @@ class Transfer(Struct, frozen=True, kw_only=True):
     """One ledger row, keyed by the transition it belongs to: a replayed event cannot post twice."""
 
     merchant_id: str
-    payment_id: str
+    stream_id: str
     subject_id: str
     version: int
     leg: int
@@ -54,7 +59,7 @@ class Rejection(Struct, frozen=True, kw_only=True):
     """A transition that was refused, kept with the edge it tried, who tried it and the state it met."""
 
     merchant_id: str
-    payment_id: str
+    stream_id: str
     rejection_id: str
     subject_id: str
     subject: str
@@ -63,7 +68,7 @@ class Rejection(Struct, frozen=True, kw_only=True):
     event: str
     cause: str
     actor: str
-    origin: str  # client | provider | recovery | operator
+    origin: Origin
     reason: str
     alert: bool
     idempotency_key: str | None = None
@@ -108,11 +113,11 @@ class KnownReference(Struct, frozen=True, kw_only=True):
 
 
 class Message(Struct, frozen=True, kw_only=True):
-    """What merchants are told of one version: written with the change, delivered later. ``version`` is the payment's,
-    so the messages of a payment have one order."""
+    """What merchants are told of one version: written with the change, delivered later. ``version`` is that of the
+    stream's own subject (its payment), so the messages of a stream have one order."""
 
     merchant_id: str
-    payment_id: str
+    stream_id: str
     version: int
     message_id: str
     type: str  # payment.captured, refund.succeeded, ...
@@ -146,17 +151,18 @@ class Acknowledgement(Struct, frozen=True, kw_only=True):
 
 
 class Change(Struct, frozen=True, kw_only=True):
-    """Everything that one decision writes, in one transaction. ``outcome`` marks what must never be shed."""
+    """Everything that one decision writes, in one transaction, all of it in one stream.
+
+    ``subjects`` holds each subject that it opens or moves as the change leaves it. ``must_not_be_shed`` marks what has
+    reserved room in the queue: the outcome of a call that was made.
+    """
 
     change_id: str
     merchant_id: str
-    payment_id: str
+    stream_id: str
     claim: Claim | None = None
     transitions: tuple[Transition, ...] = ()
-    payment: Payment | None = None
-    attempts: tuple[Attempt, ...] = ()
-    refund: Refund | None = None
-    dispute: Dispute | None = None
+    subjects: tuple[Subject, ...] = ()
     transfers: tuple[Transfer, ...] = ()
     responses: tuple[RecordedResponse, ...] = ()
     rejections: tuple[Rejection, ...] = ()
@@ -164,4 +170,12 @@ class Change(Struct, frozen=True, kw_only=True):
     messages: tuple[Message, ...] = ()
     acknowledgements: tuple[Acknowledgement, ...] = ()
     deadline_in_ms: int | None = None  # when recovery looks at an authorization that nobody captured
-    outcome: bool = False
+    must_not_be_shed: bool = False
+
+    def every(self, struct: type[Some]) -> tuple[Some, ...]:
+        """Its subjects of one kind."""
+        return tuple(subject for subject in self.subjects if isinstance(subject, struct))
+
+    def one(self, struct: type[Some]) -> Some | None:
+        """Its subject of one kind, or None where it has none."""
+        return next(iter(self.every(struct)), None)

@@ -38,12 +38,12 @@ ERRORS: Final[dict[str, ErrorKind]] = {
     "instruction_in_flight": ErrorKind(409, "The instruction is being carried out", True, "unknown"),
     "card_data_refused": ErrorKind(422, "The request looks like it holds a card number", False, "not_executed"),
     "validation_failed": ErrorKind(422, "The request is not valid", False, "not_executed"),
-    "not_found": ErrorKind(404, "There is no such thing here", False, "not_executed"),
+    "not_found": ErrorKind(404, "Not found", False, "not_executed"),
     "method_not_allowed": ErrorKind(405, "The method is not allowed here", False, "not_executed"),
     "webhook_signature_invalid": ErrorKind(401, "The webhook's signature is not valid", False, "not_executed"),
     "webhook_timestamp_stale": ErrorKind(400, "The webhook was signed too long ago", False, "not_executed"),
     "webhook_unparseable": ErrorKind(400, "The webhook cannot be read", False, "not_executed"),
-    "not_replayable": ErrorKind(409, "The event is not waiting for this", False, "not_executed"),
+    "not_replayable": ErrorKind(409, "The event cannot be replayed or discarded", False, "not_executed"),
     "webhook_endpoint_exists": ErrorKind(409, "There is a webhook endpoint with this URL", False, "not_executed"),
     "webhook_endpoint_limit": ErrorKind(409, "There are as many webhook endpoints as allowed", False, "not_executed"),
     "webhook_endpoint_disabled": ErrorKind(409, "The webhook endpoint is disabled", False, "not_executed"),
@@ -53,7 +53,7 @@ ERRORS: Final[dict[str, ErrorKind]] = {
     "outcome_unknown": ErrorKind(
         503, "The record could not be reached: the outcome is not known yet", True, "unknown", uses_key=True
     ),
-    "internal_error": ErrorKind(500, "A defect of ours", True, "unknown"),
+    "internal_error": ErrorKind(500, "Internal error", True, "unknown"),
 }
 
 

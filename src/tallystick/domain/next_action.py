@@ -12,7 +12,6 @@ from typing import Any, Final
 
 from msgspec.structs import replace
 
-from tallystick.domain.lifecycles.payment import PaymentState
 from tallystick.domain.notices import AttemptNotice, ChargeNotice, Notice
 from tallystick.domain.subjects import Payment
 from tallystick.domain.verdicts import RequiresAction
@@ -38,7 +37,7 @@ def kept_part(action: Mapping[str, Any]) -> dict[str, Any]:
 
 def due_action(payment: Payment) -> dict[str, Any] | None:
     """The kept action of a payment whose payer has to act now; None for every other."""
-    return payment.next_action if payment.state == PaymentState.REQUIRES_ACTION else None
+    return payment.next_action if payment.state == "requires_action" else None
 
 
 def with_action(notice: Notice, change: Callable[[Mapping[str, Any]], dict[str, Any]]) -> Notice:

@@ -13,26 +13,13 @@ from typing import Any, Final
 import msgspec
 from msgspec import Struct
 
-from tallystick.domain.subjects import Attempt, Dispute, Payment, Refund
-
-Subject = Payment | Refund | Attempt | Dispute
-
-TYPES: Final[Mapping[str, type[Subject]]] = {
-    "payment": Payment,
-    "refund": Refund,
-    "attempt": Attempt,
-    "dispute": Dispute,
-}
-
-#: What a step carries in its own columns, or what is no history at all (recovery's schedule).
-_IN_COLUMNS: Final = frozenset({"merchant_id", "payment_id", "version", "state", "updated_at", "schedule"})
-
-_SETTABLE: Final = {subject: frozenset(struct.__struct_fields__) - _IN_COLUMNS for subject, struct in TYPES.items()}
+from tallystick.domain.kinds import KINDS, SubjectKind
+from tallystick.domain.subjects import Subject
 
 _CHANGE: Final = msgspec.json.Decoder(dict[str, Any])
 
 
-class Step(Struct, frozen=True, kw_only=True):
+class HistoryStep(Struct, frozen=True, kw_only=True):
     """One row of ``transition``. ``change`` and ``evidence`` are JSON texts; evidence is read of late effects alone."""
 
     merchant_id: str
@@ -40,13 +27,14 @@ class Step(Struct, frozen=True, kw_only=True):
     version: int
     change_id: str
     subject: str
-    payment_id: str
+    stream_id: str
     from_state: str
     to_state: str
     event: str
     at: datetime
     change: str
     evidence: str | None = None
+    before_streams: bool = False  # written by a release that told of a change's last step alone
 
 
 class Replay(Struct, frozen=True, kw_only=True):
@@ -62,16 +50,17 @@ class Replay(Struct, frozen=True, kw_only=True):
         return self.states[max(self.states)]
 
 
-def replay(steps: Sequence[Step]) -> Replay:
+def replay(steps: Sequence[HistoryStep]) -> Replay:
     """Fold the steps of one subject, which come in the order of their versions."""
     states: dict[int, Subject] = {}
     values: dict[str, Any] = {}
     for step in steps:
         try:
-            values |= _set_by(step)
-            states[step.version] = _state_after(step, values)
+            kind = KINDS[step.subject]
+            values |= _set_by(kind, step)
+            states[step.version] = _state_after(kind, step, values)
         except (msgspec.MsgspecError, KeyError, ValueError) as error:
-            return Replay(states=states, fault=f"version {step.version}: {_said(error)}")
+            return Replay(states=states, fault=f"version {step.version}: {_reason(error)}")
     return Replay(states=states)
 
 
@@ -79,28 +68,30 @@ def differing_fields(replayed: Subject, stored: Subject) -> list[str]:
     """The names of the fields that differ, in the order of the row. Values stay out: they may be a customer's words."""
     if type(replayed) is not type(stored):
         return ["subject"]
-    return [name for name in stored.__struct_fields__ if getattr(replayed, name) != getattr(stored, name)]
+    names: tuple[str, ...] = type(stored).__struct_fields__  # type: ignore[attr-defined]  # every kind's is a Struct
+    return [name for name in names if getattr(replayed, name) != getattr(stored, name)]
 
 
-def _set_by(step: Step) -> dict[str, Any]:
+def _set_by(kind: SubjectKind, step: HistoryStep) -> dict[str, Any]:
     change = _CHANGE.decode(step.change)
-    foreign = change.keys() - _SETTABLE[step.subject]
+    foreign = change.keys() - set(kind.history_fields)
     if foreign:
-        raise ValueError(f"sets what no {step.subject} has: {', '.join(sorted(foreign))}")
+        raise ValueError(f"sets what no {kind.name} has: {', '.join(sorted(foreign))}")
     return change
 
 
-def _state_after(step: Step, values: Mapping[str, Any]) -> Subject:
+def _state_after(kind: SubjectKind, step: HistoryStep, values: Mapping[str, Any]) -> Subject:
     columns: dict[str, Any] = {
         "merchant_id": step.merchant_id,
-        "payment_id": step.payment_id,
+        kind.stream_field: step.stream_id,
         "version": step.version,
         "state": step.to_state,
     }
-    if step.subject != "attempt":
+    if kind.has_updated_at:
         columns["updated_at"] = step.at
-    return msgspec.convert({**values, **columns}, TYPES[step.subject])
+    subject: Subject = msgspec.convert({**values, **columns}, kind.struct)
+    return subject
 
 
-def _said(error: Exception) -> str:
+def _reason(error: Exception) -> str:
     return f"no such subject as {error}" if isinstance(error, KeyError) else str(error)

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import TypeVar
+
 from msgspec import Struct
 
+from tallystick.domain.change import Change
 from tallystick.domain.subjects import Attempt, Dispute, Payment, Refund
+
+Member = TypeVar("Member", Attempt, Refund, Dispute)
 
 
 class PaymentSnapshot(Struct, frozen=True, kw_only=True):
@@ -28,3 +34,27 @@ class PaymentSnapshot(Struct, frozen=True, kw_only=True):
             if refund.refund_id == refund_id:
                 return refund
         raise KeyError(refund_id)
+
+    def after(self, change: Change) -> PaymentSnapshot:
+        """As a committed change leaves it."""
+        return PaymentSnapshot(
+            payment=change.one(Payment) or self.payment,
+            attempts=_merged(self.attempts, change.every(Attempt), "attempt_id"),
+            refunds=_merged(self.refunds, change.every(Refund), "refund_id"),
+            disputes=_merged(self.disputes, change.every(Dispute), "dispute_id"),
+        )
+
+
+def opened_by(change: Change) -> PaymentSnapshot:
+    """What a change leaves that opens a payment. LookupError where it opens none."""
+    payment = change.one(Payment)
+    if payment is None:
+        raise LookupError(f"change {change.change_id} opens no payment")
+    return PaymentSnapshot(payment=payment, attempts=()).after(change)
+
+
+def _merged(before: Sequence[Member], moved: Sequence[Member], id_field: str) -> tuple[Member, ...]:
+    """Those of before in their order, each as it is now, then the new ones."""
+    by_id = {getattr(each, id_field): each for each in before}
+    by_id |= {getattr(each, id_field): each for each in moved}
+    return tuple(by_id.values())

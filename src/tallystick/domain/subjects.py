@@ -6,11 +6,62 @@ Amounts are integers in the currency's ISO 4217 minor unit.
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any
+from typing import Any, Literal, Protocol
 
 from msgspec import Struct, field
 
 from tallystick.domain.dispute_movement import Movement
+
+PaymentState = Literal[
+    "authorizing",
+    "requires_action",
+    "authorized",
+    "capturing",
+    "canceling",
+    "captured",
+    "declined",
+    "failed",
+    "canceled",
+    "expired",
+]
+AttemptState = Literal[
+    "submitted",
+    "pending",
+    "requires_action",
+    "unknown",
+    "not_found",
+    "not_sent",
+    "approved",
+    "declined",
+    "failed",
+    "reversed",
+]
+RefundState = Literal["submitting", "pending", "succeeded", "failed"]
+DisputeState = Literal["opened", "under_review", "won", "lost"]
+
+CaptureMethod = Literal["automatic", "manual"]
+
+#: What a call to a provider does.
+Operation = Literal["authorize", "capture", "cancel", "refund"]
+
+#: What a call is for: a client's instruction, or a hold or an action whose time is over.
+Purpose = Literal["instruction", "expiry"]
+
+
+class Subject(Protocol):
+    """What has a lifecycle and a history of its own under one merchant; ``domain.kinds`` has one row for each kind."""
+
+    @property
+    def merchant_id(self) -> str:
+        """Whose it is."""
+
+    @property
+    def version(self) -> int:
+        """Counts from 1; every step of history is one version."""
+
+    @property
+    def state(self) -> str:
+        """A state of its kind's machine."""
 
 
 class Failure(Struct, frozen=True, omit_defaults=False):
@@ -27,7 +78,7 @@ class Payment(Struct, frozen=True, kw_only=True):
     merchant_id: str
     payment_id: str
     version: int
-    state: str
+    state: PaymentState
     amount: int
     currency: str
     amount_authorized: int = 0
@@ -35,7 +86,8 @@ class Payment(Struct, frozen=True, kw_only=True):
     amount_refunded: int = 0
     amount_refund_pending: int = 0
     amount_reversed: int = 0  # captured money that the provider later said never came
-    capture_method: str = "automatic"
+    amount_late: int = 0  # captured after the payment was closed here; in suspense until a person decides
+    capture_method: CaptureMethod = "automatic"
     payment_method: str
     provider: str
     provider_reference: str | None = None
@@ -54,9 +106,10 @@ class Refund(Struct, frozen=True, kw_only=True):
     payment_id: str
     refund_id: str
     version: int
-    state: str
+    state: RefundState
     amount: int
     currency: str
+    amount_late: int = 0  # paid by the provider after the refund had failed here; in suspense
     provider: str
     provider_reference: str | None = None
     reason: str | None = None
@@ -76,7 +129,7 @@ class Dispute(Struct, frozen=True, kw_only=True):
     payment_id: str
     dispute_id: str
     version: int
-    state: str
+    state: DisputeState
     amount: int
     currency: str
     provider: str
@@ -109,9 +162,9 @@ class Attempt(Struct, frozen=True, kw_only=True):
     payment_id: str
     attempt_id: str
     version: int
-    state: str
-    operation: str  # authorize | capture | cancel | refund
-    purpose: str  # instruction | expiry
+    state: AttemptState
+    operation: Operation
+    purpose: Purpose
     refund_id: str | None = None
     idempotency_key: str | None = None  # the client's instruction; None for what the platform does on its own
     amount: int

@@ -8,7 +8,9 @@ from typing import Any, Final
 import msgspec
 from msgspec import Struct
 
-from tallystick.domain.lifecycles.machines import FINAL
+from tallystick.domain.lifecycles.dispute import DISPUTE
+from tallystick.domain.lifecycles.payment import PAYMENT
+from tallystick.domain.lifecycles.refund import REFUND
 from tallystick.domain.next_action import due_action, public_part
 from tallystick.domain.subjects import Dispute, Failure, Payment, Refund
 
@@ -102,7 +104,7 @@ def payment_view(payment: Payment, *, in_doubt: bool, opened: dict[str, Any] | N
         amount_reversed=payment.amount_reversed,
         currency=payment.currency,
         state=payment.state,
-        final=payment.state in FINAL["payment"],
+        final=payment.state in PAYMENT.final,
         in_doubt=in_doubt,
         capture_method=payment.capture_method,
         payment_method=payment.payment_method,
@@ -127,7 +129,7 @@ def refund_view(refund: Refund, *, in_doubt: bool) -> RefundView:
         amount=refund.amount,
         currency=refund.currency,
         state=refund.state,
-        final=refund.state in FINAL["refund"],
+        final=refund.state in REFUND.final,
         in_doubt=in_doubt,
         reason=refund.reason,
         provider=refund.provider,
@@ -148,7 +150,7 @@ def dispute_view(dispute: Dispute) -> DisputeView:
         amount=dispute.amount,
         currency=dispute.currency,
         state=dispute.state,
-        final=dispute.state in FINAL["dispute"],
+        final=dispute.state in DISPUTE.final,
         reason=dispute.reason,
         funds_withdrawn=dispute.funds_withdrawn,
         contested=dispute.contested,

@@ -4,29 +4,32 @@ from __future__ import annotations
 
 import random
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 from typing import Any
+
+from msgspec import Struct
 
 from tallystick.flows.admission import InFlight
 from tallystick.flows.runtime import Runtime
+from tallystick.flows.stores import stores_on
 from tallystick.flows.webhooks.inbound.intake import Intake
-from tallystick.flows.webhooks.inbound.refused import Refusals
+from tallystick.flows.webhooks.inbound.rejected import RejectedDeliveries
 from tallystick.kit.clock import Clock
+from tallystick.providers.assembly import bounded_providers, connected_providers
 from tallystick.providers.port import Provider
-from tallystick.providers.registry import configured_providers, guarded
 from tallystick.record.journal import Journal, JournalLimits
 from tallystick.record.next_action_seal import ActionSeal
 from tallystick.record.postgres.batch import Connection
 from tallystick.record.postgres.connections import connect, open_pool
+from tallystick.record.postgres.embedded.server import DatabaseUrls, resolve_database
 from tallystick.record.postgres.reads import Reads
-from tallystick.record.postgres.refused_webhooks import RefusalBook
 from tallystick.record.sealing import sealer_of
 from tallystick.settings.load import Settings
 
 
 @asynccontextmanager
 async def open_intake(settings: Settings, database_url: str) -> AsyncIterator[Intake]:
-    """The way into the inbox, open; leaving writes what is queued."""
+    """Opens the way into the inbox; leaving writes what is queued."""
 
     async def own_connection() -> Any:
         return await connect(database_url, command_timeout_ms=settings.webhook_commit_timeout_ms)
@@ -45,14 +48,14 @@ async def open_intake(settings: Settings, database_url: str) -> AsyncIterator[In
 
 
 @asynccontextmanager
-async def open_refusals(runtime: Runtime) -> AsyncIterator[Refusals]:
-    """The counts of refused webhooks, open; leaving writes what is left."""
-    refusals = Refusals(RefusalBook(runtime.pool, clock_shift_ms=runtime.settings.clock_shift_ms), runtime.clock)
-    await refusals.start()
+async def open_rejected_deliveries(runtime: Runtime) -> AsyncIterator[RejectedDeliveries]:
+    """Opens the counts of rejected deliveries; leaving writes what is left."""
+    rejected = RejectedDeliveries(runtime.stores.refused_webhooks, runtime.clock)
+    await rejected.start()
     try:
-        yield refusals
+        yield rejected
     finally:
-        await refusals.stop()
+        await rejected.stop()
 
 
 @asynccontextmanager
@@ -63,8 +66,8 @@ async def open_runtime(
     providers: Mapping[str, Provider] | None = None,
     journal_connect: Callable[[], Awaitable[Connection]] | None = None,
 ) -> AsyncIterator[Runtime]:
-    """Everything open, and closed again in the reverse order: flows first get ``drain_timeout_ms`` to end. Raises
-    SettingsError for sealing keys that are none, and what opening the database raises.
+    """Opens everything, and closes it in the reverse order: flows first get ``drain_timeout_ms`` to end. Raises
+    SettingsError for malformed sealing keys, and what opening the database raises.
 
     ``providers`` and ``journal_connect`` are for tests and benchmarks that bring their own.
     """
@@ -81,10 +84,10 @@ async def open_runtime(
     async def own_connection() -> Any:
         return await connect(database_url, command_timeout_ms=settings.journal_commit_timeout_ms)
 
-    actions = ActionSeal(sealer_of(settings))
+    sealer = sealer_of(settings)
     pool = await open_pool(database_url, settings)
     journal = Journal(journal_connect or own_connection, limits, clock_shift_ms=settings.clock_shift_ms)
-    connectors = dict(providers) if providers is not None else guarded(settings, configured_providers(settings))
+    connectors = bounded_providers(settings, connected_providers(settings)) if providers is None else dict(providers)
     runtime = Runtime(
         settings=settings,
         journal=journal,
@@ -92,8 +95,10 @@ async def open_runtime(
         providers=connectors,
         clock=Clock(shift_ms=settings.clock_shift_ms),
         flows=InFlight(settings.in_flight_limit),
-        chance=random.Random(),
-        actions=actions,
+        jitter=random.Random(),
+        actions=ActionSeal(sealer),
+        sealer=sealer,
+        stores=stores_on(pool, settings, sealer),
         pool=pool,
     )
     try:
@@ -105,3 +110,28 @@ async def open_runtime(
         for provider in connectors.values():
             await provider.close()
         await pool.close()
+
+
+class ApiProcess(Struct, frozen=True, kw_only=True):
+    """What one process of the API has open."""
+
+    runtime: Runtime
+    intake: Intake
+    rejected: RejectedDeliveries
+
+
+@asynccontextmanager
+async def open_api_process(
+    settings: Settings, database_url: str | None = None, *, providers: Mapping[str, Provider] | None = None
+) -> AsyncIterator[ApiProcess]:
+    """Everything that the API needs, open. Without ``database_url`` the settings name the database. Leaving drains the
+    flows: what a client asked for ends before the connections close. Raises what opening the database raises."""
+    with (
+        resolve_database(settings) if database_url is None else nullcontext(DatabaseUrls(database_url, database_url))
+    ) as urls:
+        async with (
+            open_runtime(settings, urls.app_url, providers=providers) as runtime,
+            open_intake(settings, urls.app_url) as intake,
+            open_rejected_deliveries(runtime) as rejected,
+        ):
+            yield ApiProcess(runtime=runtime, intake=intake, rejected=rejected)

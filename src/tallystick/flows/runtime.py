@@ -13,11 +13,13 @@ from tallystick.decisions.terms import Checks, Terms
 from tallystick.domain.errors import Overloaded
 from tallystick.domain.traits import Traits
 from tallystick.flows.admission import InFlight
+from tallystick.flows.stores import Stores
 from tallystick.kit.clock import Clock
 from tallystick.providers.port import Provider
 from tallystick.record.journal import Journal
 from tallystick.record.next_action_seal import ActionSeal
 from tallystick.record.postgres.reads import Reads
+from tallystick.record.sealing import Sealer
 from tallystick.settings.load import Settings
 
 
@@ -30,8 +32,10 @@ class Runtime(Struct, frozen=True, kw_only=True):
     providers: Mapping[str, Provider]
     clock: Clock
     flows: InFlight
-    chance: random.Random
+    jitter: random.Random
     actions: ActionSeal
+    sealer: Sealer
+    stores: Stores
     pool: asyncpg.Pool
 
     def provider(self, name: str) -> Provider:
@@ -52,7 +56,7 @@ class Runtime(Struct, frozen=True, kw_only=True):
     def checks(self, provider: str) -> Checks:
         """What is kept for later of what an attempt became."""
         settings = self.settings
-        first_ms = backoff_ms(0, settings.recovery_backoff_base_ms, settings.recovery_backoff_cap_ms, self.chance)
+        first_ms = backoff_ms(0, settings.recovery_backoff_base_ms, settings.recovery_backoff_cap_ms, self.jitter)
         return Checks(
             unknown_in_ms=first_ms,
             pending_in_ms=settings.pending_poll_ms,

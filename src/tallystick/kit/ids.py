@@ -1,4 +1,5 @@
-"""Identifiers: time-ordered UUIDs (version 7, RFC 9562) with a prefix that says what they name.
+"""Identifiers: time-ordered UUIDs (version 7, RFC 9562) with a prefix that says what they name. The prefixes in use are
+in ``domain.id_prefixes``.
 
 Minted by the application, never by the database: no sequence has to be shared between shards.
 """
@@ -13,9 +14,8 @@ import time
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
-PREFIXES: Final = ("pay", "att", "re", "dp", "evt", "tr", "chg", "ins", "rej", "req", "dlv", "try", "msg", "we")
-
-_SHAPE: Final = re.compile(rf"({'|'.join(PREFIXES)})_[0-9a-f]{{32}}")
+#: What follows the prefix and its underscore.
+_DIGITS: Final = re.compile(r"[0-9a-f]{32}")
 
 #: Random bits taken from the operating system at a time: one call serves many ids.
 _POOL_BYTES: Final = 4_096
@@ -25,7 +25,6 @@ _TAIL_BYTES: Final = 8
 
 #: 12 bits beside the millisecond order the ids within it; the 4,097th borrows the next millisecond (RFC 9562, 6.2).
 _COUNTER_LIMIT: Final = 0xFFF
-
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECOND: Final = timedelta(milliseconds=1)
@@ -84,7 +83,7 @@ def derived_id(prefix: str, *names: str) -> str:
 
 def is_id(prefix: str, text: str) -> bool:
     """Whether ``text`` has the shape of one of our ids with this prefix."""
-    return text.startswith(prefix + "_") and _SHAPE.fullmatch(text) is not None
+    return text.startswith(prefix + "_") and _DIGITS.fullmatch(text, len(prefix) + 1) is not None
 
 
 def id_floor(prefix: str, moment: datetime) -> str:

@@ -9,7 +9,7 @@ from typing import Final
 #: One line of a slot in this long: a flood must not fill the disk, and six a minute are enough to see it.
 SAMPLE_EVERY_S: Final = 10.0
 
-#: Writes the line; it is told how many there were since the line before it, itself among them.
+#: Writes the line, with how many there were since the line before it, itself among them.
 Say = Callable[[int], None]
 
 
@@ -25,14 +25,14 @@ class _Window:
 
 class SampledLines:
     """Lines by slot; slots must be few, and none of a stranger's choosing. The numbers of a slot's lines add up to all
-    that there were: what was left out is told when its time is over. Call it inside a running event loop."""
+    that there were: what was left out is written when its window ends. Call it inside a running event loop."""
 
     def __init__(self, every_s: float = SAMPLE_EVERY_S) -> None:
         self._every_s = every_s
         self._windows: dict[Hashable, _Window] = {}
 
     def line(self, slot: Hashable, say: Say) -> None:
-        """One more; it is said now, or counted for the next line of its slot."""
+        """One more: written now, or counted for the next line of its slot."""
         window = self._windows.get(slot)
         if window is None:
             say(1)
@@ -43,8 +43,8 @@ class SampledLines:
         if asyncio.get_running_loop().time() >= window.ends_at:  # its timer is late, or died with its event loop
             self._end(slot)
 
-    def tell(self) -> None:
-        """Say now what was left out so far."""
+    def flush(self) -> None:
+        """Write now the lines for what was left out so far."""
         for slot, window in list(self._windows.items()):
             window.timer.cancel()
             del self._windows[slot]

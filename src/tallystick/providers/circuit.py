@@ -19,7 +19,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Final
 
 from interlock import (
@@ -39,7 +39,7 @@ from tallystick.domain.verdicts import NotSent, Unknown, Verdict
 from tallystick.kit.clock import monotonic_ms
 from tallystick.kit.logs import get_logger
 from tallystick.providers.http import UNREACHABLE
-from tallystick.providers.port import Provider, ProviderCall
+from tallystick.providers.port import CircuitState, Provider, ProviderCall
 
 log = get_logger("tallystick.providers.circuit")
 
@@ -49,8 +49,14 @@ BACKOFF: Final = 2.0
 #: The library can count slow calls as failures too. Here the request time-out does, so that none is ever "slow".
 NEVER_SLOW_S: Final = float("inf")
 
-#: Probes under way at once: whoever comes beside one finds the circuit open.
+#: Probes under way at once: a second caller is refused.
 PROBES_AT_ONCE: Final = 1
+
+_STATES: Final[Mapping[State, CircuitState]] = {
+    State.CLOSED: "closed",
+    State.OPEN: "open",
+    State.HALF_OPEN: "half_open",
+}
 
 Operation = Callable[[ProviderCall], Awaitable[Verdict]]
 
@@ -70,7 +76,7 @@ class Limits(Struct, frozen=True, kw_only=True):
     probes: int
 
 
-class Guarded:
+class BoundedProvider(Provider):
     """A provider behind its limits, with a circuit of its own. Make it inside a running event loop. ``clock`` is for
     tests."""
 
@@ -99,14 +105,14 @@ class Guarded:
             ),
             clock=self._clock,
             classifier=_Failures(),
-            listener=_Telling(),
+            listener=_StateLog(),
             unreachable_exceptions=(_NothingAsked,),
         )
 
     @property
-    def circuit(self) -> str:
-        """closed | open | half_open."""
-        return self._circuit.state.value
+    def circuit(self) -> CircuitState:
+        """The library's states that an operator could force besides are not used."""
+        return _STATES[self._circuit.state]
 
     @property
     def rests(self) -> bool:
@@ -244,7 +250,7 @@ class _Failures:
         return isinstance(result, Unknown) or _unreachable(result)
 
 
-class _Telling(CoreEventListener):
+class _StateLog(CoreEventListener):
     """A circuit that opens is somebody's business."""
 
     def on_state_change(self, *, name: str, old: State, new: State) -> None:

@@ -1,38 +1,36 @@
-"""HTTP as connectors need it: the line between "nothing was sent" and "something may have happened" kept sharp.
+"""HTTP for connectors. It separates "nothing was sent" from "something may have happened".
 
-No retries, no redirects. The sender's deadline is checked when the connection is in hand and nothing but the write to
-the socket is left, so that a process that froze since its intent was committed does not send after recovery took over.
+No retries, no redirects. The sender's deadline is checked on the open connection, right before the write to the
+socket, so that a process that froze after its intent was committed does not send after recovery took over.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from contextvars import ContextVar
 from typing import Any, Final
 
 import aiohttp
 import msgspec
-from aiohttp.client_reqrep import ClientRequest, ClientResponse
+from aiohttp.client_reqrep import ClientResponse
 from aiohttp.connector import Connection
 from msgspec import Struct
 from yarl import URL
 
 from tallystick.kit.clock import monotonic_ms
+from tallystick.providers.checked_request import CheckedRequest, checked_before_write
 
-#: An answer longer than this is no payment answer: reading on would only fill the memory.
+#: Answers about payments are far shorter; a longer one is not read to its end.
 ANSWER_LIMIT_BYTES: Final = 1_048_576
 
 #: Idle connections are dropped before common servers (60-75 s) drop them, so that few requests meet a closing one.
 KEEPALIVE_S: Final = 15
 
-#: How the reason of a connection that could not be made begins. It counts against a provider (``guarded``).
+#: Begins the reason of a connection that could not be made. Such a failure counts against a provider (``circuit.py``).
 UNREACHABLE: Final = "no connection"
 
-_send_by_ms: ContextVar[int | None] = ContextVar("send_by_ms", default=None)
 
-
-class Answer(Struct, frozen=True):
-    """A complete HTTP answer; header names are as they came, and found in any case."""
+class ProviderResponse(Struct, frozen=True):
+    """A complete HTTP response. Header names are as they came; look-ups ignore their case."""
 
     status: int
     body: bytes
@@ -40,25 +38,15 @@ class Answer(Struct, frozen=True):
 
 
 class NothingSent(Exception):
-    """No byte of the request was written: there is nothing at the provider."""
+    """No byte of the request was written: nothing happened at the provider."""
 
 
 class SentUnanswered(Exception):
-    """Something may have been written, and no complete answer came back."""
+    """Part of the request may have been written, and no complete answer came back."""
 
 
 class TooLateToSend(Exception):
     """The sender's deadline passed before the request was written."""
-
-
-class _GuardedRequest(ClientRequest):
-    """Looks at the clock once the connection is in hand, right before the first byte is written."""
-
-    async def send(self, conn: Connection) -> ClientResponse:
-        send_by_ms = _send_by_ms.get()
-        if send_by_ms is not None and monotonic_ms() > send_by_ms:
-            raise TooLateToSend
-        return await super().send(conn)
 
 
 class ProviderHttp:
@@ -73,16 +61,16 @@ class ProviderHttp:
         )
         self._session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(limit=connections, keepalive_timeout=KEEPALIVE_S),
-            request_class=_GuardedRequest,
+            request_class=CheckedRequest,
             timeout=timeout,
             auto_decompress=True,
             cookie_jar=aiohttp.DummyCookieJar(),
         )
 
-    async def post(self, path: str, body: dict[str, Any], *, key: str, send_by_ms: int) -> Answer:
+    async def post(self, path: str, body: dict[str, Any], *, key: str, send_by_ms: int) -> ProviderResponse:
         """Send one request with the provider's idempotency key.
 
-        Raises NothingSent and SentUnanswered, and nothing else for what the network does.
+        Raises NothingSent and SentUnanswered, and nothing else for failures of the network.
         """
         return await self.exchange(
             "POST",
@@ -92,8 +80,8 @@ class ProviderHttp:
             send_by_ms=send_by_ms,
         )
 
-    async def get(self, path: str) -> Answer:
-        """Ask; moves nothing, so there is no deadline to send by. Raises as ``post`` does."""
+    async def get(self, path: str) -> ProviderResponse:
+        """Send a look-up. It moves no money, so it has no deadline. Raises as ``post`` does."""
         return await self.exchange("GET", URL(self._base_url + path))
 
     async def exchange(
@@ -104,23 +92,25 @@ class ProviderHttp:
         headers: Mapping[str, str] | None = None,
         body: bytes | None = None,
         send_by_ms: int | None = None,
-    ) -> Answer:
+    ) -> ProviderResponse:
         """One request to an absolute URL: for official SDKs, which bring URLs, headers and bodies of their own. Raises
         as ``post`` does."""
-        token = _send_by_ms.set(send_by_ms)
-        try:
+
+        def in_time(_: Connection) -> None:
+            if send_by_ms is not None and monotonic_ms() > send_by_ms:
+                raise TooLateToSend
+
+        with checked_before_write(in_time):
             return await self._request(method, url, headers=headers, data=body)
-        finally:
-            _send_by_ms.reset(token)
 
     async def close(self) -> None:
         """Close every connection."""
         await self._session.close()
 
-    async def _request(self, method: str, url: URL, **options: Any) -> Answer:
+    async def _request(self, method: str, url: URL, **options: Any) -> ProviderResponse:
         try:
             async with self._session.request(method, url, allow_redirects=False, **options) as response:
-                return Answer(response.status, await _read_whole(response), response.headers)
+                return ProviderResponse(response.status, await _read_whole(response), response.headers)
         except TooLateToSend as error:
             raise NothingSent("too late to send: recovery may have taken over") from error
         except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:

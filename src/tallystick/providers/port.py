@@ -1,28 +1,32 @@
-"""The provider port: five operations, each answering with a verdict.
+"""The provider port: four operations and a look-up, each answered with a verdict.
 
-A connector translates, and decides nothing: what a verdict does to a payment is the business of
-``decisions.verdicts``. The line that matters is between *nothing can have happened* (``NotSent``) and
-*something may have happened* (``Unknown``); a connector that is not sure says ``Unknown``.
+A connector translates, and decides nothing: ``decisions.verdicts`` decides what a verdict does to a payment. A
+connector must separate *nothing can have happened* (``NotSent``) from *something may have happened* (``Unknown``); in
+doubt it answers ``Unknown``.
 """
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Literal, Protocol, assert_never
 
 from msgspec import Struct
 
+from tallystick.domain.subjects import Operation
 from tallystick.domain.traits import Traits
 from tallystick.domain.verdicts import Verdict
 
+#: ``open``: calls are refused until a wait is over. ``half_open``: single calls probe whether the provider answers.
+CircuitState = Literal["closed", "open", "half_open"]
+
 
 class ProviderCall(Struct, frozen=True, kw_only=True):
-    """One attempt, as a connector needs it. ``send_by_ms`` is on this process's monotonic clock (``clock.py``):
-    a sender that comes to write to the socket after it answers ``NotSent`` instead."""
+    """One attempt, as a connector needs it. ``send_by_ms`` is on this process's monotonic clock (``kit.clock``):
+    a connector that would write to the socket later answers ``NotSent`` instead."""
 
     merchant_id: str
     payment_id: str
     attempt_id: str
-    operation: str
+    operation: Operation
     amount: int
     currency: str
     payment_method: str
@@ -34,11 +38,24 @@ class ProviderCall(Struct, frozen=True, kw_only=True):
 
 
 class Provider(Protocol):
-    """A payment provider. No method raises for anything that the provider or the network does."""
+    """A payment provider. No method raises for a failure of the provider or the network.
+
+    Connectors are subclasses, so that they have the circuit of one that stands alone: always closed.
+    """
 
     name: str
     account: str  # whose account at the provider the calls are made with; webhooks name it in their path
     traits: Traits
+
+    @property
+    def circuit(self) -> CircuitState:
+        """Whether calls go through to the provider."""
+        return "closed"
+
+    @property
+    def rests(self) -> bool:
+        """Whether the circuit is known to refuse whatever is sent now."""
+        return False
 
     def supports(self, payment_method: str) -> bool:
         """Whether the provider can be asked to charge this token at all."""
@@ -59,14 +76,14 @@ class Provider(Protocol):
         """Pay ``call.amount`` back."""
 
     async def fetch(self, call: ProviderCall) -> Verdict:
-        """What became of *this attempt's* effect, found by its own reference. Moves nothing."""
+        """Look up the outcome of *this* attempt, by its own reference. Moves no money."""
 
     async def close(self) -> None:
-        """Let go of connections."""
+        """Close every connection."""
 
 
 async def send(provider: Provider, call: ProviderCall) -> Verdict:
-    """Call the operation that the attempt stands for."""
+    """Call the attempt's operation."""
     match call.operation:
         case "authorize":
             return await provider.authorize(call)
@@ -76,4 +93,5 @@ async def send(provider: Provider, call: ProviderCall) -> Verdict:
             return await provider.cancel(call)
         case "refund":
             return await provider.refund(call)
-    raise ValueError(f"no such operation: {call.operation}")
+        case _:
+            assert_never(call.operation)

@@ -24,15 +24,15 @@ class StaleTimestamp(Exception):
 
 
 class Unparseable(Exception):
-    """Signed, and not what this provider sends. The message never repeats what was sent."""
+    """Signed, but not a delivery of this provider. The message never repeats what was sent."""
 
 
 class Notification(Struct, frozen=True, kw_only=True):
     """One event of a provider, normalised. ``provider_event_id`` is the dedup marker, from the bytes alone.
 
     ``merchant_id``, ``payment_id``: ours, where the bytes carry them (metadata, merchant reference); else the payment
-    is looked up by ``charge_reference``, the provider's name for the charge. ``notice`` is None for a type that says
-    nothing about money.
+    is looked up by ``charge_reference``, the provider's name for the charge. ``notice`` is None for a type that
+    does not concern money.
     """
 
     provider_event_id: str
@@ -55,7 +55,7 @@ class Receiver(Protocol):
     content_type: bytes
 
     def receive(self, body: bytes, headers: Mapping[str, str], now: datetime) -> Sequence[Notification]:
-        """Every event of one delivery; header names are lower-case. One bad event refuses the whole delivery.
+        """Every event of one delivery; header names are lower-case. One bad event rejects the whole delivery.
 
-        Raises BadSignature, StaleTimestamp and Unparseable, and nothing else, whatever the bytes are.
+        Raises BadSignature, StaleTimestamp and Unparseable, and nothing else for any bytes.
         """

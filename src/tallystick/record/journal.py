@@ -130,13 +130,13 @@ class Journal:
         reached in time: the change may be in it) and ChangeRefused (the record will never take this change).
         """
         patience_ms = self._limits.commit_timeout_ms
-        if change.outcome:
+        if change.must_not_be_shed:
             patience_ms *= OUTCOME_PATIENCE
         elif self._closing or not self.room(1.0):
             raise Overloaded("the journal's queue is full" if not self._closing else "the journal is closing")
         future: asyncio.Future[Committed] = asyncio.get_running_loop().create_future()
         waiting = _Waiting(Entry(change), future, monotonic_ms() + patience_ms)
-        (self._outcomes if change.outcome else self._intents).append(waiting)
+        (self._outcomes if change.must_not_be_shed else self._intents).append(waiting)
         if self._may_start():
             self._wake.set()
         return await future
@@ -259,7 +259,7 @@ class _Lane:
         """The record refused something in here for good: find it, so that only the culprit fails."""
         if len(pending) == 1:
             change = pending[0].entry.change
-            log.error("change refused by the record", payment_id=change.payment_id, error=type(error).__name__)
+            log.error("change refused by the record", stream_id=change.stream_id, error=type(error).__name__)
             refusal = ChangeRefused(f"the record refused the change ({type(error).__name__})")
             refusal.__cause__ = error
             pending[0].fail(refusal)

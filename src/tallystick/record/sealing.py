@@ -19,6 +19,7 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from tallystick.domain.errors import TallystickError
+from tallystick.kit import atomic_file
 from tallystick.settings.load import Settings, SettingsError
 
 #: The first byte of every sealed value; another way to seal gets another one.
@@ -73,7 +74,7 @@ class Sealer:
 def sealer_of(settings: Settings) -> Sealer:
     """By the setting's keys; else by the key in the data directory, made where there is none.
 
-    Raises SettingsError for keys that are none; OSError where the first use cannot make one.
+    Raises SettingsError for malformed keys; OSError where the first use cannot make one.
     """
     if settings.sealing_keys is not None:
         keys = [_read(text) for text in settings.sealing_keys.split(",")]
@@ -82,20 +83,10 @@ def sealer_of(settings: Settings) -> Sealer:
 
 
 def _own_key(file: Path) -> str:
-    """The key in ``file``. Whoever is first to make one makes it for all: it appears whole, and is never replaced."""
+    """The key in ``file``. The first process to make one makes it for all."""
     if not file.exists():
         file.parent.mkdir(parents=True, exist_ok=True)
-        draft = file.with_name(f".{file.name}.{os.getpid()}.{os.urandom(4).hex()}")
-        with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="ascii") as out:
-            out.write(base64.b64encode(os.urandom(KEY_BYTES)).decode() + "\n")
-            out.flush()
-            os.fsync(out.fileno())
-        try:
-            os.link(draft, file)
-        except FileExistsError:
-            pass
-        finally:
-            draft.unlink()
+        atomic_file.create_if_absent(file, base64.b64encode(os.urandom(KEY_BYTES)).decode())
     return file.read_text(encoding="ascii")
 
 

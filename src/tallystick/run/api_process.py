@@ -7,6 +7,7 @@ import os
 from litestar import Litestar
 
 from tallystick.interfaces.api.app import asgi_factory
+from tallystick.providers.registry import CONNECTOR_SETTINGS
 from tallystick.run.gc_tuning import tune_collector
 from tallystick.run.supervisor import end_with_parent
 from tallystick.settings.load import load_settings
@@ -14,7 +15,7 @@ from tallystick.settings.load import load_settings
 
 def application() -> Litestar:
     """The ASGI application by the environment's settings. It ends with granian's main process. Raises SettingsError."""
-    settings = load_settings(os.environ)
+    settings = load_settings(os.environ, CONNECTOR_SETTINGS)
     end_with_parent(os.getppid(), settings.drain_timeout_ms)
     app = asgi_factory()
     tune_collector()

@@ -16,9 +16,9 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 
 from msgspec import Struct
-from msgspec.structs import asdict
 
-from tallystick.settings.load import PREFIX, Settings
+from tallystick.settings.fields import PREFIX
+from tallystick.settings.load import Settings, environment_of
 
 #: A first restart comes almost at once; one that keeps dying is tried ever more slowly, but never given up.
 RESTART_FIRST_MS = 500
@@ -73,10 +73,6 @@ class Supervisor:
         """Returns when a child says that it cannot run as configured."""
         await self._refused.wait()
 
-    def pids(self) -> dict[str, int]:
-        """The newest process of each child, by name."""
-        return {child.role.name: child.process.pid for child, _ in self._kept}
-
     async def drain(self) -> None:
         """Stop the children one after another, the last started first. One that needs longer than the limit is
         killed: recovery will find what it left open."""
@@ -125,12 +121,7 @@ class Supervisor:
 def child_environment(settings: Settings) -> dict[str, str]:
     """The environment that gives a child these very settings."""
     others = {name: value for name, value in os.environ.items() if not name.startswith(PREFIX)}
-    ours = {PREFIX + name.upper(): _text(value) for name, value in asdict(settings).items() if value is not None}
-    return others | ours
-
-
-def _text(value: object) -> str:
-    return str(value).lower() if isinstance(value, bool) else str(value)
+    return others | environment_of(settings)
 
 
 async def _first(wanted: Awaitable[object], *others: Awaitable[object]) -> bool:

@@ -15,15 +15,16 @@ import signal
 import sys
 import time
 from collections.abc import Awaitable, Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Final, TypeVar
 
 import aiohttp
 from msgspec import Struct
-from msgspec.structs import asdict
 
 from tallystick.access import key_store
 from tallystick.domain.errors import TallystickError
+from tallystick.providers.simulator.setup import SimulatorSettings
 from tallystick.record.postgres.embedded.server import DatabaseUrls, resolve_database
 from tallystick.record.postgres.migrate import migrate
 from tallystick.run.ports import SIMULATOR_HOST, http_address, require_free_port
@@ -70,12 +71,13 @@ async def bring_up(
     """
     data_dir = Path(settings.data_dir).expanduser().absolute()
     settings = _on_one_machine(settings, data_dir)
+    simulator = settings.connector(SimulatorSettings)
     supervisor = Supervisor(announce, drain_limit_ms=settings.drain_timeout_ms + END_MARGIN_MS)
     stop = _stop_on_signals(supervisor, announce)
     _make_directory(data_dir)
     async with contextlib.AsyncExitStack() as stack:
         stack.enter_context(_sole_supervisor(data_dir))
-        for port, host in ((settings.port, settings.host), (settings.simulator_port, SIMULATOR_HOST)):
+        for port, host in ((settings.port, settings.host), (simulator.port, SIMULATOR_HOST)):
             require_free_port(host, port)
         database_context = resolve_database(settings)
         database = await asyncio.to_thread(database_context.__enter__)
@@ -91,7 +93,7 @@ async def bring_up(
             settings=settings,
             database=database,
             address=http_address(settings.host, settings.port),
-            simulator_address=settings.simulator_url,
+            simulator_address=simulator.url,
             key_file=key_file,
             api_key=api_key,
         )
@@ -99,17 +101,15 @@ async def bring_up(
 
 
 def _on_one_machine(settings: Settings, data_dir: Path) -> Settings:
-    values = asdict(settings)
-    values["data_dir"] = str(data_dir)
-    values["simulator_url"] = http_address(SIMULATOR_HOST, settings.simulator_port)
-    return Settings(**values)
+    url = http_address(SIMULATOR_HOST, settings.connector(SimulatorSettings).port)
+    return replace(settings, data_dir=str(data_dir)).with_connector(SimulatorSettings, url=url)
 
 
 def _roles(settings: Settings, data_dir: Path, logs: Path | None) -> list[Role]:
     """In the order of their start; the drain is the other way round."""
     environment = child_environment(settings)
     api = http_address(settings.host, settings.port)
-    webhook_url = f"{api}/v1/webhooks/simulator/{settings.simulator_account}"
+    webhook_url = f"{api}/v1/webhooks/simulator/{settings.connector(SimulatorSettings).account}"
     if logs is not None:
         logs.mkdir(parents=True, exist_ok=True)
     return [

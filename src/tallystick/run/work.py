@@ -1,15 +1,19 @@
-"""The ``work`` role: recovery, the inbox and the outbox, until told to stop. Any number may run; leases decide."""
+"""The ``work`` role: everything that runs in rounds, until told to stop. Any number may run; leases decide."""
 
 from __future__ import annotations
 
 import asyncio
 import signal
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 from tallystick.flows.assembly import open_runtime
-from tallystick.flows.recovery.worker import Recovery
-from tallystick.flows.webhooks.inbound.worker import Processing
-from tallystick.flows.webhooks.outbound.worker import Delivery
+from tallystick.flows.recovery.worker import RecoveryWorker
+from tallystick.flows.runtime import Runtime
+from tallystick.flows.webhooks.inbound.worker import InboxWorker
+from tallystick.flows.webhooks.outbound.worker import OutboxWorker
 from tallystick.kit.logs import get_logger
+from tallystick.kit.rounds import Rounds, run_rounds
 from tallystick.record.postgres.inbox import Inbox
 from tallystick.record.postgres.recovery_schedule import ScheduleBook
 from tallystick.record.sealing import sealer_of
@@ -18,14 +22,31 @@ from tallystick.settings.load import Settings
 log = get_logger("tallystick.run.work")
 
 
+@asynccontextmanager
+async def periodic_work(runtime: Runtime) -> AsyncIterator[list[Rounds]]:
+    """The list of everything that a worker does in rounds, each by a name of its own. What it uses beside the runtime
+    is closed on leaving."""
+    settings, pool = runtime.settings, runtime.pool
+    recovery = RecoveryWorker(runtime, ScheduleBook(pool, clock_shift_ms=settings.clock_shift_ms))
+    inbox = InboxWorker(runtime, Inbox(pool, clock_shift_ms=settings.clock_shift_ms))
+    outbox = OutboxWorker(runtime, sealer_of(settings))
+    try:
+        yield [
+            # A look costs several statements, and most attempts that it finds are due again only later.
+            Rounds("recovery", settings.recovery_interval_ms, recovery.round, full_round=settings.recovery_batch),
+            Rounds("inbox", settings.webhook_interval_ms, inbox.begin, finish=inbox.finish),
+            Rounds("dispatch", settings.outbound_interval_ms, outbox.dispatch),
+            Rounds("delivery", settings.outbound_interval_ms, outbox.begin, wake=outbox.wake, finish=outbox.finish),
+        ]
+    finally:
+        await outbox.close()
+
+
 async def work(settings: Settings, database_url: str, stop: asyncio.Event) -> None:
     """Work until ``stop``; then what is under way ends first. Raises what opening the database raises."""
-    async with open_runtime(settings, database_url) as runtime:
-        recovery = Recovery(runtime, ScheduleBook(runtime.pool, clock_shift_ms=settings.clock_shift_ms))
-        processing = Processing(runtime, Inbox(runtime.pool, clock_shift_ms=settings.clock_shift_ms))
+    async with open_runtime(settings, database_url) as runtime, periodic_work(runtime) as rounds:
         log.info("worker started")
-        delivery = Delivery(runtime, sealer_of(settings))
-        await asyncio.gather(recovery.run(stop), processing.run(stop), delivery.run(stop))
+        await run_rounds(rounds, stop)
     log.info("worker ended")
 
 

@@ -1,12 +1,30 @@
-"""How a setting is described: its reason, its unit, its bounds."""
+"""How a setting is described: its reason, its unit, its bounds, and whether it is a secret."""
 
 from __future__ import annotations
 
+from typing import Final
+
 from msgspec import Meta
+
+#: What every variable of the platform begins with.
+PREFIX: Final = "TALLYSTICK_"
 
 
 def text(reason: str) -> Meta:
     return Meta(description=reason, extra={"unit": "text"})
+
+
+def secret(reason: str) -> Meta:
+    """Text that logs redact by the setting's name."""
+    return Meta(description=reason, extra={"unit": "text", "secret": True})
+
+
+def flag(reason: str) -> Meta:
+    return Meta(description=reason, extra={"unit": "flag"})
+
+
+def percent(reason: str) -> Meta:
+    return Meta(description=reason, ge=1, le=100, extra={"unit": "percent"})
 
 
 def ms(reason: str, *, ge: int = 0, le: int = 31_536_000_000) -> Meta:
@@ -19,3 +37,34 @@ def count(reason: str, *, ge: int = 1, le: int = 10_000_000) -> Meta:
 
 def port(reason: str) -> Meta:
     return Meta(description=reason, ge=1, le=65_535, extra={"unit": "port"})
+
+
+def variable(name: str) -> str:
+    """The environment variable of a setting."""
+    return PREFIX + name.upper()
+
+
+def comma_list(text: str) -> tuple[str, ...]:
+    """The parts of ``a, b``; empty parts are dropped."""
+    return tuple(part.strip() for part in text.split(",") if part.strip())
+
+
+def has_empty_part(text: str) -> bool:
+    """Whether a comma-separated list has an empty part."""
+    return not all(part.strip() for part in text.split(","))
+
+
+def by_provider(text: str | None) -> dict[str, str]:
+    """``stripe=20,adyen=30`` as a table. Raises ValueError."""
+    table = {}
+    for part in filter(None, (text or "").split(",")):
+        name, separator, value = (piece.strip() for piece in part.partition("="))
+        if not (name and separator and value):
+            raise ValueError(text)
+        table[name] = value
+    return table
+
+
+def is_http_url(text: str) -> bool:
+    """Whether the text begins as an HTTP URL does."""
+    return text.startswith(("http://", "https://"))

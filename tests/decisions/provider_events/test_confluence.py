@@ -317,7 +317,7 @@ def shape(record: PaperRecord) -> dict[str, Any]:
         "refunds": {each.refund_id: (each.state, each.amount) for each in record.stored.refunds},
         "disputes": {each.dispute_id: (each.state, each.funds_withdrawn) for each in record.stored.disputes},
         "sums": record.sums(),
-        "in suspense": sum(row.amount for row in record.transfers if row.kind == "late_effect"),
+        "in suspense": sum(row.amount for row in record.transfers if row.kind.startswith("late_")),
     }
 
 

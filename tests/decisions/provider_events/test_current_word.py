@@ -71,14 +71,14 @@ ASKED: list[tuple[str, str, Verdict, str, str]] = [
     ("canceled", "cancel no", NO, "conflict", ""),
     ("canceled", "taken", held(), "conflict", ""),
     # Money on an edge that we hold closed: to suspense.
-    ("declined", "taken", taken(), "applied", "late_effect 1000"),
-    ("declined", "auth yes", taken(), "applied", "late_effect 1000"),
-    ("declined", "taken 600", taken(600), "applied", "late_effect 600"),
-    ("failed", "taken", taken(), "applied", "late_effect 1000"),
-    ("canceled", "taken", taken(), "applied", "late_effect 1000"),
-    ("canceled", "taken 600", taken(600), "applied", "late_effect 600"),
-    ("expired", "taken", taken(), "applied", "late_effect 1000"),
-    ("refund failed", "refund yes", BOOKED_REFUND, "applied", "late_effect 300"),
+    ("declined", "taken", taken(), "applied", "late_capture 1000"),
+    ("declined", "auth yes", taken(), "applied", "late_capture 1000"),
+    ("declined", "taken 600", taken(600), "applied", "late_capture 600"),
+    ("failed", "taken", taken(), "applied", "late_capture 1000"),
+    ("canceled", "taken", taken(), "applied", "late_capture 1000"),
+    ("canceled", "taken 600", taken(600), "applied", "late_capture 600"),
+    ("expired", "taken", taken(), "applied", "late_capture 1000"),
+    ("refund failed", "refund yes", BOOKED_REFUND, "applied", "late_refund 300"),
 ]
 
 
@@ -91,7 +91,7 @@ def test_the_current_word_decides(situation: str, event: str, newest: Verdict, d
     assert record.take(notice, newest) == disposition
     legs = record.transfers[before:]
     assert " ".join(f"{row.kind} {row.amount}" for row in legs) == posted
-    to_suspense = posted.startswith("late_effect")
+    to_suspense = posted.startswith("late_")
     assert len(record.rejections) - known == (1 if disposition == "conflict" or to_suspense else 0)
     assert all(rejection.alert for rejection in record.rejections)
     if to_suspense:

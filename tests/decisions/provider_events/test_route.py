@@ -164,7 +164,7 @@ EFFECTS: dict[str, dict[str, str]] = {
         "dispute opened": "dispute:won payment:dispute_updated | dispute_released 1000",
         "dispute withdrawn": "dispute:won payment:dispute_updated | dispute_released 1000 dispute_returned 1000",
         "dispute in review": "dispute:won payment:dispute_updated | dispute_released 1000",
-        "dispute lost": "dispute:late_effect payment:dispute_updated | late_effect 1000 ALERT",
+        "dispute lost": "dispute:late_movement payment:dispute_updated | late_movement 1000 ALERT",
     },
     "dp lost": {
         "*": "dispute:open dispute:lost payment:dispute_opened"
@@ -172,13 +172,13 @@ EFFECTS: dict[str, dict[str, str]] = {
         "dispute opened": "dispute:lost payment:dispute_updated | dispute_withdrawn 1000 dispute_lost 1000",
         "dispute withdrawn": "dispute:lost payment:dispute_updated | dispute_lost 1000",
         "dispute in review": "dispute:lost payment:dispute_updated | dispute_withdrawn 1000 dispute_lost 1000",
-        "dispute won": "dispute:late_effect payment:dispute_updated | late_effect 1000 ALERT",
+        "dispute won": "dispute:late_movement payment:dispute_updated | late_movement 1000 ALERT",
     },
     "dp won, taken": {
-        "*": "dispute:late_effect payment:dispute_updated | late_effect 1000 ALERT",
+        "*": "dispute:late_movement payment:dispute_updated | late_movement 1000 ALERT",
     },
     "dp lost, returned": {
-        "*": "dispute:late_effect payment:dispute_updated | late_effect 1000 ALERT",
+        "*": "dispute:late_movement payment:dispute_updated | late_movement 1000 ALERT",
     },
 }
 

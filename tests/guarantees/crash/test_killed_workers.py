@@ -7,29 +7,31 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any, Final, NamedTuple, cast
 
 import asyncpg
 import pytest
-from msgspec.structs import replace
 
 from tallystick.flows.assembly import open_runtime
 from tallystick.flows.runtime import Runtime
 from tallystick.flows.webhooks.inbound.envelope import Envelope, envelope_of
-from tallystick.flows.webhooks.inbound.worker import Processing
+from tallystick.flows.webhooks.inbound.worker import InboxWorker
 from tallystick.kit.ids import new_id
-from tallystick.oversight.invariants import simulator_charges, tally, verify
+from tallystick.oversight.invariants import tally, verify
+from tallystick.providers.simulator.charges import list_charges
 from tallystick.providers.simulator.receiver import SimulatorReceiver
+from tallystick.providers.simulator.setup import SimulatorSettings
 from tallystick.record.postgres.inbox import Inbox
-from tallystick.settings.load import Settings
+from tallystick.settings.load import Settings, environment_of
 from tests.support.acquirer import WEBHOOK_SECRET, AcquirerProcess, acquirer
 from tests.support.crash.killed_worker import End, Life, Lives
 from tests.support.crash.scenario import SETTINGS, STEP_MS, gone
 from tests.support.database import Database
 from tests.support.event_sink import Sink, sink
 from tests.support.inbox import accept
-from tests.support.outbox import deliveries, drain, lanes, pay, register, runtime_for, tries, worker_at
+from tests.support.outbox import deliveries, drain, pay, queues, register, runtime_for, tries, worker_at
 from tests.support.polling import eventually
 from tests.support.receivers import heard, receiving
 from tests.support.runtime import Client, read
@@ -135,7 +137,7 @@ async def live(lives: Lives, runtime: Runtime, life: Life) -> End:
 async def processed(runtime: Runtime, shift_ms: int) -> None:
     """What a worker that nobody kills finds when the leases of the dead have run out."""
     runtime.journal.clock_shift_ms = runtime.reads.clock_shift_ms = runtime.clock.shift_ms = shift_ms
-    processing = Processing(runtime, Inbox(runtime.pool, clock_shift_ms=shift_ms))
+    processing = InboxWorker(runtime, Inbox(runtime.pool, clock_shift_ms=shift_ms))
     while await processing.round():
         pass
 
@@ -144,11 +146,10 @@ async def record_of(runtime: Runtime, merchant_id: str, payment_id: str) -> dict
     """All that is left of a payment's life, without names and times."""
     queries = {
         "steps": "SELECT subject, event, from_state, to_state FROM transition WHERE merchant_id = $1"
-        " AND payment_id = $2 ORDER BY subject, subject_id, version",
-        "money": "SELECT kind, debit, credit, amount FROM transfer WHERE merchant_id = $1 AND payment_id = $2"
+        " AND stream_id = $2 ORDER BY subject, subject_id, version",
+        "money": "SELECT kind, debit, credit, amount FROM transfer WHERE merchant_id = $1 AND stream_id = $2"
         " ORDER BY kind, leg",
-        "messages": "SELECT type, version FROM outbox WHERE merchant_id = $1 AND payment_id = $2"
-        " ORDER BY version, type",
+        "messages": "SELECT type, version FROM outbox WHERE merchant_id = $1 AND stream_id = $2 ORDER BY version, type",
         "events": "SELECT e.type, e.state, p.number, p.result FROM inbox e JOIN processing p USING"
         " (provider, account, provider_event_id) WHERE e.merchant_id = $1 AND e.payment_id = $2 ORDER BY e.event_id",
     }
@@ -163,7 +164,7 @@ async def agree(runtime: Runtime, bank: AcquirerProcess, settings: Settings, mer
     async with runtime.pool.acquire() as pooled:
         connection = cast(asyncpg.Connection, pooled)
         alone = await verify(connection, settings=settings, merchant_id=merchant_id)
-        charges, shift_ms = simulator_charges(bank.url), settings.clock_shift_ms
+        charges, shift_ms = list_charges(bank.url), settings.clock_shift_ms
         beside = await tally(connection, charges, merchant_id=merchant_id, clock_shift_ms=shift_ms)
     assert alone.holds, alone
     assert beside.holds, beside
@@ -182,7 +183,8 @@ async def test_the_webhook_worker_killed_at_every_statement(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     """Each time another finishes: the effect once, the event acknowledged once, as where nobody dies."""
-    settings = replace(SETTINGS, simulator_url=bank.url, provider_request_timeout_ms=60_000)
+    settings = replace(SETTINGS, provider_request_timeout_ms=60_000)
+    settings = settings.with_connector(SimulatorSettings, url=bank.url)
     database, shift_ms = Database(own_url, own_url), 0
     wrong: dict[str, dict[str, list[Any]]] = {}
 
@@ -191,7 +193,7 @@ async def test_the_webhook_worker_killed_at_every_statement(
         nonlocal shift_ms
         for envelope in await asyncio.to_thread(news_of, inbox, payment_id, story):
             await accept(database, [envelope])  # one after another: they are processed in this order
-        life = Life("inbox", own_url, replace(settings, clock_shift_ms=shift_ms), kill_at)
+        life = Life("inbox", own_url, environment_of(replace(settings, clock_shift_ms=shift_ms)), kill_at)
         end = await live(lives, runtime, life)
         shift_ms += STEP_MS
         await processed(runtime, shift_ms)
@@ -227,7 +229,8 @@ async def test_the_outgoing_worker_killed_at_every_statement(
         while killed:
             receiver.got.clear()
             payment_id = await pay(runtime, fresh_merchant, f"k{number}", captured_later=True)
-            life = Life("outbox", own_url, replace(runtime.settings, clock_shift_ms=shift_ms), number)
+            environment = environment_of(replace(runtime.settings, clock_shift_ms=shift_ms))
+            life = Life("outbox", own_url, environment, number)
             end = await live(lives, runtime, life)
             killed, points = end.killed, end.points
             where = f"{number}: {points[-1]}"
@@ -243,7 +246,7 @@ async def test_the_outgoing_worker_killed_at_every_statement(
                 (one["message_id"], one["number"], one["result"]) for one in await tries(runtime, fresh_merchant)
             )
             assert logged == [(message_id, 1, "delivered") for message_id in sorted(told)], where
-            assert await lanes(runtime, fresh_merchant) == 0, where
+            assert await queues(runtime, fresh_merchant) == 0, where
             number += 1
     with capsys.disabled():
         print(f"\n  the outgoing worker killed at {len(points)} points", end="")

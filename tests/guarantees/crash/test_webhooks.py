@@ -9,7 +9,7 @@ import pytest
 from tallystick.domain.notices import AttemptNotice, DisputeNotice, Notice
 from tallystick.domain.verdicts import Approved, Reversed
 from tallystick.flows.runtime import Runtime
-from tallystick.flows.webhooks.inbound.worker import Processing
+from tallystick.flows.webhooks.inbound.worker import InboxWorker
 from tallystick.kit.ids import new_id
 from tallystick.record.postgres.inbox import Inbox
 from tests.support.crash.process import Graveyard, Process
@@ -52,7 +52,7 @@ async def notice_of(runtime: Runtime, story: str, case: Case, payment_id: str, b
 
 async def work(runtime: Runtime) -> None:
     """What a worker does with everything that is due."""
-    processing = Processing(runtime, Inbox(runtime.pool, clock_shift_ms=runtime.settings.clock_shift_ms))
+    processing = InboxWorker(runtime, Inbox(runtime.pool, clock_shift_ms=runtime.settings.clock_shift_ms))
     while await processing.round():
         pass
 
@@ -62,7 +62,7 @@ async def resume(runtime: Runtime, time: Time, server_pids: list[int]) -> None:
     await gone(runtime, server_pids)
     time.shift_ms += STEP_MS
     runtime.journal.clock_shift_ms = runtime.reads.clock_shift_ms = runtime.clock.shift_ms = time.shift_ms
-    processing = Processing(runtime, Inbox(runtime.pool, clock_shift_ms=time.shift_ms))
+    processing = InboxWorker(runtime, Inbox(runtime.pool, clock_shift_ms=time.shift_ms))
     while await processing.round():
         pass
 

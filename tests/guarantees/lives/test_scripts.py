@@ -2,25 +2,24 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from typing import Any
 
 import pytest
-from msgspec.structs import replace
 
 from tallystick.flows.assembly import open_runtime
 from tallystick.flows.payments.idempotency import Reply
-from tallystick.flows.recovery.worker import Recovery
 from tallystick.flows.runtime import Runtime
 from tallystick.lab.acquirer.scripts import METHODS
-from tallystick.record.postgres.recovery_schedule import ScheduleBook
+from tallystick.providers.simulator.setup import SimulatorSettings
 from tests.support.acquirer import AcquirerProcess, acquirer
 from tests.support.database import Database
 from tests.support.dump import dump
 from tests.support.polling import eventually_async
 from tests.support.runtime import HURRIED, Client, is_final, read
+from tests.support.work import working
 
 #: What is still open after this has not converged: far above the sum of the time-outs below.
 CONVERGENCE_S = 120
@@ -54,15 +53,13 @@ async def runtime_at(database: Database, running: AcquirerProcess, patience_ms: 
     forgetful: bool = running.forgetful  # type: ignore[attr-defined]  # told by the fixture
     settings = replace(
         HURRIED,
-        simulator_url=running.url,
-        simulator_forgetful=forgetful,
         provider_request_timeout_ms=patience_ms,
         provider_connect_timeout_ms=patience_ms,
         send_window_ms=patience_ms,
         max_delivery_delay_ms=patience_ms,
         recovery_checks_limit=CHECKS,
         provider_circuit_calls=1_000_000,  # the scripts are the same ones again and again
-    )
+    ).with_connector(SimulatorSettings, url=running.url, forgetful=forgetful)
     async with open_runtime(settings, database.app_url) as runtime:
         yield runtime
 
@@ -77,12 +74,8 @@ async def patient(database: Database, running: AcquirerProcess) -> AsyncIterator
 @pytest.fixture
 async def hurried(database: Database, running: AcquirerProcess) -> AsyncIterator[Runtime]:
     """For calls that are not; recovery runs by its settings, for all."""
-    async with runtime_at(database, running, HURRIED_MS) as runtime:
-        stop = asyncio.Event()
-        loop = asyncio.create_task(Recovery(runtime, ScheduleBook(runtime.pool)).run(stop))
+    async with runtime_at(database, running, HURRIED_MS) as runtime, working(runtime, "recovery"):
         yield runtime
-        stop.set()
-        await loop
 
 
 class Shop(Client):
@@ -165,7 +158,7 @@ async def test_refund(
     found = await patient.reads.payment(fresh_merchant, payment["id"])
     assert found is not None
     assert (found[0].amount_refunded, found[0].amount_refund_pending) == (400 if happens else 0, 0)
-    accounts = {row["account"]: row["debits"] - row["credits"] for row in await patient.reads.accounts(fresh_merchant)}
+    accounts = {row.account: row.debits - row.credits for row in await patient.reads.accounts(fresh_merchant)}
     assert accounts.get("refunds_in_flight:simulator", 0) == 0
     assert accounts["merchant"] == -(600 if happens else 1_000)
 

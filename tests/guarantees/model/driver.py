@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine
+from dataclasses import replace
 from itertools import count
 from typing import Any, cast
 
 import asyncpg
 from hypothesis.stateful import RuleBasedStateMachine
-from msgspec.structs import replace
 
 from tallystick.domain.views import payment_view
 from tallystick.flows.payments.idempotency import Reply

@@ -8,7 +8,7 @@ from contextlib import AsyncExitStack
 from typing import Any, Final, TypeVar
 
 from tallystick.flows.assembly import open_runtime
-from tallystick.flows.recovery.worker import Recovery
+from tallystick.flows.recovery.worker import RecoveryWorker
 from tallystick.record.postgres.recovery_schedule import ScheduleBook
 from tallystick.settings.load import Settings
 from tests.support.crash.process import ProcessLoop
@@ -63,7 +63,7 @@ class Life:
 
     def recover(self, time: Time, rounds: int) -> None:
         """Time passes, and recovery looks at what is due, this many times."""
-        recovery = Recovery(self.runtime, self._book)
+        recovery = RecoveryWorker(self.runtime, self._book)
 
         async def some_rounds() -> None:
             for _ in range(rounds):

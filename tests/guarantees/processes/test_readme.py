@@ -8,13 +8,13 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
 import httpx
 import pytest
 
-from tallystick.kit.clock import rfc3339, utc_now
 from tests.support.commands import Up, clean_environment
 from tests.support.polling import PATIENCE_S, eventually
 from tests.support.provider_webhooks import PATH, signature
@@ -107,7 +107,7 @@ def _dead_letter(up: Up, home: Path) -> str:
     events = httpx.get(f"http://127.0.0.1:{up.simulator_port}/sim/events?limit=1000").json()["data"]
     known = next(event for event in events if event["type"] == "dispute.opened")
     names = {"payment_id": payment["id"], "charge_id": payment["provider_reference"], "reference": "dp_early"}
-    told = {"id": "evt_sim_early", "type": known["type"], "created": rfc3339(utc_now()), "sequence": 1}
+    told = {"id": "evt_sim_early", "type": known["type"], "created": datetime.now(UTC).isoformat(), "sequence": 1}
     raw = json.dumps(told | {"data": known["data"] | names}).encode()
     answer = httpx.post(f"{address}{PATH}", content=raw, headers={"acquirer-signature": signature(raw)})
     assert answer.status_code == 200, answer.text

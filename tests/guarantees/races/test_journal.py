@@ -14,6 +14,7 @@ from tallystick.decisions.change_builder import Cause
 from tallystick.decisions.terms import Terms
 from tallystick.domain.change import Change
 from tallystick.domain.errors import ChangeRefused, OutcomeUnknown, Overloaded
+from tallystick.domain.subjects import Payment
 from tallystick.kit.ids import new_id
 from tallystick.record.journal import Existing, Fresh, Journal, JournalLimits, Stale
 from tallystick.record.postgres.connections import connect
@@ -107,12 +108,17 @@ async def count(url: str, table: str, merchant_id: str) -> int:
         await connection.close()
 
 
+def with_payment(change: Change, **fields: Any) -> Change:
+    """The change with other amounts in its payment than it decided."""
+    subjects = (replace(each, **fields) if isinstance(each, Payment) else each for each in change.subjects)
+    return replace(change, subjects=tuple(subjects))
+
+
 async def test_one_poisonous_change_among_two_hundred(database: Database, fresh_merchant: str) -> None:
     journal = await journal_on(database.app_url)
     changes = [intent(fresh_merchant, f"key-{n}") for n in range(200)]
     poison = changes[137]
-    assert poison.payment is not None
-    changes[137] = replace(poison, payment=replace(poison.payment, amount=2**70))
+    changes[137] = with_payment(poison, amount=2**70)
     outcomes = await asyncio.gather(*(journal.commit(change) for change in changes), return_exceptions=True)
     await journal.stop()
     assert isinstance(outcomes[137], ChangeRefused)
@@ -125,8 +131,7 @@ async def test_poison_that_only_the_server_notices(database: Database, fresh_mer
     journal = await journal_on(database.app_url)
     changes = [intent(fresh_merchant, f"key-{n}") for n in range(50)]
     poison = changes[7]
-    assert poison.payment is not None
-    changes[7] = replace(poison, payment=replace(poison.payment, amount_captured=5))
+    changes[7] = with_payment(poison, amount_captured=5)
     outcomes = await asyncio.gather(*(journal.commit(change) for change in changes), return_exceptions=True)
     await journal.stop()
     assert [n for n, outcome in enumerate(outcomes) if not isinstance(outcome, Fresh)] == [7]
@@ -137,7 +142,7 @@ async def test_a_lost_race_takes_its_claim_with_it(database: Database, fresh_mer
     first = intent(fresh_merchant, "key-1")
     rival = intent(fresh_merchant, "key-2")
     clash = replace(
-        rival, transitions=(replace(rival.transitions[0], subject_id=first.payment_id), rival.transitions[1])
+        rival, transitions=(replace(rival.transitions[0], subject_id=first.stream_id), rival.transitions[1])
     )
     outcomes = [await journal.commit(first), await journal.commit(clash)]
     assert isinstance(outcomes[1], Stale)
@@ -192,7 +197,7 @@ async def test_an_unreachable_record_is_an_unknown_outcome(database: Database, f
 async def test_a_full_queue_refuses_intents_and_never_outcomes(database: Database, fresh_merchant: str) -> None:
     journal = await journal_on(database.app_url, limits=replace(LIMITS, queue_limit=10, connections=1))
     intents = [asyncio.create_task(journal.commit(intent(fresh_merchant, f"key-{n}"))) for n in range(50)]
-    outcome = replace(intent(fresh_merchant, "outcome"), outcome=True)
+    outcome = replace(intent(fresh_merchant, "outcome"), must_not_be_shed=True)
     outcomes = [asyncio.create_task(journal.commit(outcome))]
     done = await asyncio.gather(*intents, return_exceptions=True)
     assert sum(isinstance(result, Overloaded) for result in done) == 40

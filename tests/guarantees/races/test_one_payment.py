@@ -31,7 +31,7 @@ async def test_twenty_refunds_of_sixty_percent(database: Database, fresh_merchan
     assert found is not None
     assert (found[0].amount_refunded, found[0].amount_refund_pending) == (600, 0)
     assert len(rejected) == 19
-    assert {row["reason"] for row in rejected} == {"600 is above the 400 that is left to refund"}
+    assert {row.reason for row in rejected} == {"600 is above the 400 that is left to refund"}
     assert [reply.body for reply in replays] == [reply.body for reply in replies]
     assert all(reply.replayed for reply in replays)
     assert [call.operation for call in provider.effects_for(fresh_merchant)] == ["authorize", "refund"]
@@ -49,9 +49,9 @@ async def test_twenty_captures_with_different_keys(database: Database, fresh_mer
     refused = [read(reply) for reply in replies if reply.status == 409]
     assert {(body["code"], body["retryable"]) for body in refused} == {("transition_rejected", False)}
     assert len(rejected) == 19
-    assert {row["event"] for row in rejected} == {"capture"}
-    assert not any(row["alert"] for row in rejected)
-    assert [row["version"] for row in history] == [1, 2, 3, 4]
+    assert {row.event for row in rejected} == {"capture"}
+    assert not any(row.alert for row in rejected)
+    assert [row.version for row in history] == [1, 2, 3, 4]
     assert [call.operation for call in provider.effects_for(fresh_merchant)] == ["authorize", "capture"]
 
 
@@ -125,16 +125,14 @@ async def test_money_on_a_closed_edge_goes_to_suspense(database: Database, fresh
             await settle_verdict(
                 runtime, loaded.stored, first_call.attempt_id, verdict, cause="late answer", actor="provider:simulator"
             )
-        accounts = {
-            row["account"]: row["debits"] - row["credits"] for row in await runtime.reads.accounts(fresh_merchant)
-        }
+        accounts = {row.account: row.debits - row.credits for row in await runtime.reads.accounts(fresh_merchant)}
         rejected = await runtime.reads.rejections(fresh_merchant, read(failed)["id"])
         replay = await client.create("key")
         for event in stuck:
             event.set()
         await sending
     assert accounts == {"provider:simulator": 1_000, "suspense:simulator": -1_000}
-    assert [(row["origin"], row["alert"]) for row in rejected] == [("provider", True)]
+    assert [(row.origin, row.alert) for row in rejected] == [("provider", True)]
     assert replay.body == failed.body
 
 
@@ -194,4 +192,4 @@ async def test_the_customer_acts_while_a_cancel_is_under_way(
     assert replay.body == canceled.body
     assert loaded is not None
     assert not {attempt.state for attempt in loaded.stored.attempts} & ATTEMPT_OPEN
-    assert [row["alert"] for row in rejected] == ([] if declined else [True])
+    assert [row.alert for row in rejected] == ([] if declined else [True])

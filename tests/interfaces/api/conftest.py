@@ -9,7 +9,7 @@ import pytest
 from tallystick.kit.ids import new_id
 from tests.support.api import Merchant, Stack, stack
 
-__all__ = ["stack"]
+__all__ = ["merchant", "other_merchant", "stack"]
 
 
 @pytest.fixture

@@ -121,7 +121,9 @@ def test_payments_that_cannot_be(merchant: Merchant, path: str) -> None:
 
 
 def test_a_post_takes_no_query(merchant: Merchant) -> None:
-    assert_problem(merchant.post("/v1/payments?dry_run=1", {}), 422, "validation_failed")
+    for query in ("dry_run=1", "&"):
+        body = assert_problem(send(merchant, f"/v1/payments?{query}"), 422, "validation_failed")
+        assert [error["field"] for error in body["errors"]] == ["query"]
 
 
 def test_what_is_refused_leaves_the_key_unused(merchant: Merchant) -> None:

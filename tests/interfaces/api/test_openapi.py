@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import json
 import re
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 
 from tallystick.domain.errors import ERRORS
-from tallystick.domain.lifecycles.payment import PaymentState
-from tallystick.domain.requests.commands import MAX_PAGE_SIZE
+from tallystick.domain.subjects import PaymentState
 from tallystick.interfaces.api.app import create_app
 from tallystick.interfaces.api.openapi import openapi_document
+from tallystick.interfaces.api.parameters import MAX_PAGE_SIZE
 from tallystick.settings.load import Settings
 
 DOCUMENT: dict[str, Any] = json.loads(openapi_document())
@@ -49,7 +49,7 @@ def test_references_resolve() -> None:
 
 def test_enumerations_and_limits_come_from_the_code() -> None:
     payment = DOCUMENT["components"]["schemas"]["Payment"]
-    assert payment["properties"]["state"]["enum"] == [state.value for state in PaymentState]
+    assert payment["properties"]["state"]["enum"] == list(get_args(PaymentState))
     assert set(payment["required"]) == set(payment["properties"])
     limit = next(p for p in DOCUMENT["paths"]["/v1/payments"]["get"]["parameters"] if p["name"] == "limit")
     assert limit["schema"]["maximum"] == MAX_PAGE_SIZE

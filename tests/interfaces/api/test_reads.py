@@ -118,6 +118,7 @@ def test_history_and_the_book_tell_one_story(merchant: Merchant) -> None:
 
     transfers = merchant.get("/v1/ledger/transfers", payment=payment_id).json()["data"]
     assert len({transfer["id"] for transfer in transfers}) == len(transfers) == 5
+    assert {transfer["payment_id"] for transfer in transfers} == {payment_id}
     accounts = {account["account"]: account for account in merchant.get("/v1/ledger/accounts").json()["data"]}
     for name, account in accounts.items():
         debits = sum(transfer["amount"] for transfer in transfers if transfer["debit"] == name)

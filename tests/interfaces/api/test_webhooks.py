@@ -216,9 +216,9 @@ async def test_events_and_dead_letters_over_http(database: Database, fresh_merch
         name = json.loads(body)["id"]
         event_id = await pool.fetchval("SELECT event_id FROM inbox WHERE provider_event_id = $1", name)
 
-        assert (await app.client.get(f"/v1/events/{event_id}", headers=operator)).status_code == 200
-        assert (await app.client.get(f"/v1/events/{event_id}", headers=other)).status_code == 404
-        mine = await app.client.get(f"/v1/events/{event_id}")
+        assert (await app.client.get(f"/v1/provider-events/{event_id}", headers=operator)).status_code == 200
+        assert (await app.client.get(f"/v1/provider-events/{event_id}", headers=other)).status_code == 404
+        mine = await app.client.get(f"/v1/provider-events/{event_id}")
         assert mine.status_code == 200
         assert mine.json()["envelope"]["source"] == "/providers/simulator/main"
         assert [each["name"] for each in mine.json()["checkpoints"]] == ["ingest", "validate", "dedup", "reconcile"]
@@ -262,6 +262,52 @@ async def test_events_and_dead_letters_over_http(database: Database, fresh_merch
         assert (many.status_code, many.json()) == (200, {"count": 0})
 
 
+async def test_dead_letters_are_paged_in_the_order_of_their_arrival(database: Database, fresh_merchant: str) -> None:
+    """Two that arrived in one moment are told apart by their ids; a cursor of another list is refused."""
+    async with inside(database, fresh_merchant, BookedProvider()) as app:
+        operator = {"authorization": f"Bearer {await create_key(database.app_url, OPERATORS, operator=True)}"}
+        names = []
+        for _ in range(5):
+            body = event(merchant_id=fresh_merchant)
+            assert (await deliver(app.client, body)).status_code == 200
+            names.append(json.loads(body)["id"])
+        pool = app.app.state.runtime.pool
+        ids = [await pool.fetchval("SELECT event_id FROM inbox WHERE provider_event_id = $1", name) for name in names]
+        owner = await asyncpg.connect(database.owner_url)
+        for event_id, second in zip(ids, (3, 1, 2, 1, 1), strict=True):  # not the order of their ids
+            await owner.execute(
+                "UPDATE inbox SET state = 'dead', next_try_at = NULL, closed_at = now(), merchant_id = $2,"
+                " received_at = $3 WHERE event_id = $1",
+                event_id, fresh_merchant, datetime(2026, 1, 1, 0, 0, second, 250_000, tzinfo=UTC),
+            )  # fmt: skip
+        await owner.close()
+        in_order = [ids[number] for number in (1, 3, 4, 2, 0)]
+
+        found: list[str] = []
+        cursor: dict[str, str] = {}
+        while True:
+            parameters = {"merchant_id": fresh_merchant, "limit": "2"} | cursor
+            page = (await app.client.get("/v1/dead-letters", params=parameters, headers=operator)).json()
+            assert page["has_more"] is (page["next_cursor"] is not None)
+            found += [letter["event_id"] for letter in page["data"]]
+            if not page["has_more"]:
+                break
+            cursor = {"cursor": page["next_cursor"]}
+        assert found == in_order
+
+        await app.pay()
+        await app.pay()
+        others = (await app.client.get("/v1/payments?limit=1")).json()["next_cursor"]
+        for wrong in (others, ids[0]):
+            refused = await app.client.get("/v1/dead-letters", params={"cursor": wrong}, headers=operator)
+            assert [error["field"] for error in refused.json()["errors"]] == ["cursor"]
+        assert (await app.client.get("/v1/payments", params=cursor)).status_code == 422
+
+        everything = {"reason": "not ours", "merchant_id": fresh_merchant}
+        done = await app.client.post("/v1/dead-letters/discard", headers=operator, json=everything)
+        assert done.json() == {"count": 5}
+
+
 async def test_disputes_over_http(database: Database, fresh_merchant: str) -> None:
     async with inside(database, fresh_merchant, BookedProvider()) as app:
         payment = (await app.pay()).json()
@@ -282,10 +328,10 @@ async def test_disputes_over_http(database: Database, fresh_merchant: str) -> No
         (dispute,) = (await app.client.get(f"/v1/disputes?payment={payment['id']}")).json()["data"]
         assert (dispute["state"], dispute["amount"], dispute["funds_withdrawn"]) == ("opened", 400, False)
         assert (await app.client.get(f"/v1/disputes/{dispute['id']}")).json() == dispute
-        (told,) = (await app.client.get(f"/v1/events?payment={payment['id']}")).json()["data"]
+        (told,) = (await app.client.get(f"/v1/provider-events?payment={payment['id']}")).json()["data"]
         assert (told["type"], told["state"], told["tries"]) == ("dispute.opened", "applied", 1)
-        assert (await app.client.get(f"/v1/events/{told['id']}")).json()["payment_id"] == payment["id"]
-        strange = await app.client.get(f"/v1/events?payment={new_id('pay')}")
+        assert (await app.client.get(f"/v1/provider-events/{told['id']}")).json()["payment_id"] == payment["id"]
+        strange = await app.client.get(f"/v1/provider-events?payment={new_id('pay')}")
         assert (strange.status_code, strange.json()["code"]) == (404, "not_found")
         unknown = await app.client.get(f"/v1/disputes/{new_id('dp')}")
         assert (unknown.status_code, unknown.json()["code"]) == (404, "not_found")

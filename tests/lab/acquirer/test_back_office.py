@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from tallystick.domain.subjects import Operation
 from tallystick.domain.traits import Traits
 from tallystick.domain.verdicts import Approved, Declined, Reversed
 from tallystick.kit.clock import monotonic_ms
@@ -34,7 +35,7 @@ async def connector(running: AcquirerProcess) -> AsyncIterator[SimulatorProvider
     await provider.close()
 
 
-def question(attempt_id: str, operation: str) -> ProviderCall:
+def question(attempt_id: str, operation: Operation) -> ProviderCall:
     return ProviderCall(
         merchant_id="m",
         payment_id="pay_x",
@@ -80,7 +81,8 @@ async def test_a_refund_that_fails_late(running: AcquirerProcess, connector: Sim
 async def test_a_capture_that_fails_late(running: AcquirerProcess, connector: SimulatorProvider, manual: bool) -> None:
     body = charge(capture=not manual)
     made = running.call("POST", "/sim/charges", body, new_key())[1]
-    captured, operation = made, "authorize"
+    captured = made
+    operation: Operation = "authorize"
     if manual:
         path = f"/sim/charges/{made['charge_id']}/capture"
         assert running.call("POST", f"/sim/operations/{made['reference']}/fail", {})[0] == 409, "nothing is captured"

@@ -28,6 +28,7 @@ async def test_what_the_platform_writes_breaks_nothing(connection: asyncpg.Conne
         "merchants": 1,
         "payments": payments,
         "refunds": 5,
+        "other_subjects": 0,
         "attempts": payments + 7,  # 4 refunds (one was made at the provider), 2 captures, a cancel
         "transitions": report.checked["transitions"],
         "transfers": report.checked["transfers"],
@@ -70,7 +71,7 @@ async def test_pages_see_every_payment_once(
     connection: asyncpg.Connection, sample: Sample, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     whole = await verify(connection, settings=SETTINGS, merchant_id=sample.merchant)
-    monkeypatch.setattr(payment_record, "PAGE_PAYMENTS", 2)
+    monkeypatch.setattr(payment_record, "PAGE_STREAMS", 2)
     seen: list[tuple[int, int]] = []
     paged = await verify(
         connection,

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tallystick.domain.replay import Step, differing_fields, replay
+from tallystick.domain.replay import HistoryStep, differing_fields, replay
 from tallystick.domain.subjects import Failure, Payment
 
 AT = datetime(2026, 1, 2, 3, 4, 5, 678901, tzinfo=UTC)
@@ -24,14 +24,14 @@ OPENED = {
 DECLINED = {"failure": {"code": "card_declined", "message": "No.", "retryable": False}}
 
 
-def step(version: int, state: str, change: dict[str, Any], subject: str = "payment") -> Step:
-    return Step(
+def step(version: int, state: str, change: dict[str, Any], subject: str = "payment") -> HistoryStep:
+    return HistoryStep(
         merchant_id="m1",
         subject_id="pay_1",
         version=version,
         change_id=f"chg_{version}",
         subject=subject,
-        payment_id="pay_1",
+        stream_id="pay_1",
         from_state="",
         to_state=state,
         event="",
@@ -83,7 +83,7 @@ def test_a_field_set_to_null_is_null_again() -> None:
         (step(2, "captured", {}, subject="parcel"), "no such subject as 'parcel'"),
     ],
 )
-def test_what_cannot_be_replayed_says_at_which_version(broken: Step, fault: str) -> None:
+def test_what_cannot_be_replayed_says_at_which_version(broken: HistoryStep, fault: str) -> None:
     after = replay([OPENING, broken])
     assert after.fault is not None
     assert after.fault.startswith("version 2: ")

@@ -9,11 +9,12 @@ from typing import Any
 import asyncpg
 import msgspec
 import pytest
-from msgspec.structs import replace
 
 from tallystick.flows.assembly import open_runtime
-from tallystick.oversight.invariants import TALLIED, provider_books, simulator_charges, tally
+from tallystick.oversight.invariants import TALLIED, tally
 from tallystick.oversight.invariants.provider_books import AS_ASKED, CHARGED, KNOWN, MONEY, ONE_CHARGE
+from tallystick.providers.simulator.charges import list_charges
+from tallystick.providers.simulator.setup import SimulatorSettings
 from tests.support.acquirer import acquirer
 from tests.support.database import Database
 from tests.support.sample import NOT_PAYMENTS, SETTINGS, Client, Sample, make_sample
@@ -206,9 +207,9 @@ async def test_against_the_acquirers_own_books(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(provider_books, "PAGE_CHARGES", 2)
+    monkeypatch.setattr("tallystick.providers.simulator.charges.PAGE_CHARGES", 2)
     with acquirer(tmp_path / "books.sqlite") as process:
-        settings = replace(SETTINGS, simulator_url=process.url)
+        settings = SETTINGS.with_connector(SimulatorSettings, url=process.url)
         async with open_runtime(settings, database.app_url) as runtime:
             client = Client(runtime, fresh_merchant)
             captured = await client.create("captured", "sim_ok")
@@ -219,6 +220,6 @@ async def test_against_the_acquirers_own_books(
             await client.cancel(canceled)
             await client.create("authorized", "sim_ok", "manual")
             await client.create("declined", "sim_declined")
-        report = await tally(connection, simulator_charges(process.url), merchant_id=fresh_merchant)
+        report = await tally(connection, list_charges(process.url), merchant_id=fresh_merchant)
     assert report.violations == ()
     assert report.checked == {"charges": 4, "payments": 5, "open": 0}

@@ -105,9 +105,9 @@ async def test_exponents(provider: AdyenProvider, bank: FakeAdyen) -> None:
 
 
 async def test_a_shut_door(bank: FakeAdyen) -> None:
-    async with connector(bank.url, adyen_api_key="other") as provider:
+    async with connector(bank.url, api_key="other") as provider:
         assert isinstance(await provider.authorize(authorize()), NotSent)
-    async with connector(bank.url, adyen_merchant_account="Other") as provider:
+    async with connector(bank.url, merchant_account="Other") as provider:
         assert isinstance(await provider.authorize(authorize()), NotSent)
     assert bank.books("payment", "m") == []
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
-from msgspec.structs import replace
 
 from tallystick.flows.payments.idempotency import Reply
-from tallystick.flows.recovery.worker import Recovery
+from tallystick.flows.recovery.worker import RecoveryWorker
 from tallystick.flows.runtime import Runtime
 from tallystick.record.postgres.recovery_schedule import ScheduleBook
 from tests.support.adyen.client import PATIENT, SETTINGS, Shop, adyen_runtime
@@ -139,7 +139,7 @@ async def test_a_key_that_is_too_old_is_not_sent_again(
     database: Database, proxy: FaultyProxy, bank: FakeAdyen, fresh_merchant: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     proxy.script(PAYMENTS, Fault.TIMEOUT_CHARGED)
-    monkeypatch.setattr("tallystick.providers.adyen.setup.ADYEN_KEY_LIFETIME_MS", 100)
+    monkeypatch.setattr("tallystick.providers.adyen.setup.KEY_LIFETIME_MS", 100)
     async with adyen_runtime(database, proxy.url) as runtime:
         shop = Shop(runtime, fresh_merchant, database, bank)
         payment = read(await shop.create("key"))
@@ -157,7 +157,7 @@ async def test_what_is_pending_is_not_asked_about(
         payment = await shop.charge("create", manual=True)
         await shop.capture("then", payment["id"])
         deadline_ms = settings.send_window_ms + settings.provider_request_timeout_ms
-        later = Recovery(runtime, ScheduleBook(runtime.pool, clock_shift_ms=deadline_ms + 1_000))
+        later = RecoveryWorker(runtime, ScheduleBook(runtime.pool, clock_shift_ms=deadline_ms + 1_000))
         for _ in range(5):
             await later.round()
         looked = "SELECT checks FROM attempt WHERE payment_id = $1 AND operation = 'capture'"

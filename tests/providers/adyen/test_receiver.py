@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tallystick.domain.notices import AttemptNotice, ChargeNotice, DisputeNotice, RefundNotice
+from tallystick.domain.subjects import Operation
 from tallystick.domain.verdicts import Approved, Declined, Reversed
 from tallystick.kit.ids import new_id
 from tallystick.providers.adyen.receiver import AdyenReceiver
@@ -24,7 +25,7 @@ OTHER_KEY = "00FF" * 16
 PAYMENT_ID, ATTEMPT_ID = new_id("pay"), new_id("att")
 
 
-def reference(operation: str, *, sale: bool = False) -> str:
+def reference(operation: Operation, *, sale: bool = False) -> str:
     return write_reference(Reference("m-1", PAYMENT_ID, ATTEMPT_ID, operation, sale))
 
 
@@ -164,7 +165,7 @@ def test_authorisation() -> None:
 @pytest.mark.parametrize(
     ("code", "operation", "effect"), [("CAPTURE", "capture", "captured"), ("REFUND", "refund", "refunded")]
 )
-def test_modifications_of_ours(code: str, operation: str, effect: str) -> None:
+def test_modifications_of_ours(code: str, operation: Operation, effect: str) -> None:
     told = notice(code, merchantReference=reference(operation))
     assert isinstance(told, AttemptNotice)
     assert (told.operation, told.attempt_id, told.reference) == (operation, ATTEMPT_ID, "OWNPSP")
@@ -196,11 +197,12 @@ def test_what_was_done_in_the_dashboard() -> None:
 
 
 def test_late_failures() -> None:
-    for code, operation in (
-        ("CAPTURE_FAILED", "capture"),
-        ("REFUND_FAILED", "refund"),
-        ("REFUNDED_REVERSED", "refund"),
-    ):
+    failures: dict[str, Operation] = {
+        "CAPTURE_FAILED": "capture",
+        "REFUND_FAILED": "refund",
+        "REFUNDED_REVERSED": "refund",
+    }
+    for code, operation in failures.items():
         told = notice(code, merchantReference=reference(operation))
         assert isinstance(told.verdict, Reversed)
         assert (told.operation, told.attempt_id, told.reference) == (operation, ATTEMPT_ID, "OWNPSP")

@@ -14,8 +14,9 @@ from hypothesis import strategies as st
 
 from tallystick.domain.notices import AttemptNotice, ChargeNotice, DisputeNotice, RefundNotice
 from tallystick.domain.verdicts import Approved, Declined, RequiresAction, Reversed
+from tallystick.providers.assembly import receivers
 from tallystick.providers.receiver import BadSignature, Notification, Receiver, StaleTimestamp, Unparseable
-from tallystick.providers.registry import receivers
+from tallystick.providers.registry import CONNECTOR_SETTINGS
 from tallystick.providers.simulator.receiver import HEADER_LIMIT_CHARS, TOLERANCE_S, SimulatorReceiver
 from tallystick.settings.load import SettingsError, load_settings
 
@@ -256,13 +257,12 @@ def test_a_receiver_without_a_secret_is_not_made() -> None:
 @pytest.mark.parametrize("text", [",", "a,", ",a", "a,,b"])
 def test_the_setting_names_no_empty_secret(text: str) -> None:
     with pytest.raises(SettingsError, match="SIMULATOR_WEBHOOK_SECRETS: "):
-        load_settings({"TALLYSTICK_SIMULATOR_WEBHOOK_SECRETS": text})
+        load_settings({"TALLYSTICK_SIMULATOR_WEBHOOK_SECRETS": text}, CONNECTOR_SETTINGS)
 
 
 def test_the_settings_make_the_receiver() -> None:
-    settings = load_settings(
-        {"TALLYSTICK_SIMULATOR_ACCOUNT": "eu", "TALLYSTICK_SIMULATOR_WEBHOOK_SECRETS": f"whsec_first,{SECRET}"}
-    )
+    environ = {"TALLYSTICK_SIMULATOR_ACCOUNT": "eu", "TALLYSTICK_SIMULATOR_WEBHOOK_SECRETS": f"whsec_first,{SECRET}"}
+    settings = load_settings(environ, CONNECTOR_SETTINGS)
     made = receivers(settings)["simulator", "eu"]
     assert made.receive(event(), signed(event()), NOW)
 

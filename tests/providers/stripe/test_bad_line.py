@@ -6,9 +6,9 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import AsyncIterator
+from dataclasses import replace
 
 import pytest
-from msgspec.structs import replace
 
 from tests.support.database import DEEP, Database
 from tests.support.faulty_proxy import Fault, FaultyProxy, faulty_proxy

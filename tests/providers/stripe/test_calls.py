@@ -180,7 +180,7 @@ async def test_canceled_while_the_customer_should_act(bank: LocalStripe) -> None
 
 async def test_processing_is_pending(bank: LocalStripe) -> None:
     """Of accounts whose debit fails it knows that half a second later."""
-    async with connector(bank.url, stripe_payment_method_types="sepa_debit") as provider:
+    async with connector(bank.url, payment_method_types="sepa_debit") as provider:
         call = authorize(bank.bank_account(IBAN_DECLINED))
         verdict = await provider.authorize(call)
         assert isinstance(verdict, Pending)

@@ -4,10 +4,10 @@ instruction, and in the end our record and its books say the same."""
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
-from msgspec.structs import replace
 
 from tallystick.flows.payments.idempotency import Reply
 from tallystick.flows.runtime import Runtime

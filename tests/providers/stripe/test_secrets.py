@@ -8,17 +8,18 @@ import json
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from typing import Any, cast
 
 import httpx
 import pytest
 from litestar import Litestar
-from msgspec.structs import replace
 
 from tallystick.access.key_store import create_key
 from tallystick.flows.assembly import open_runtime
 from tallystick.interfaces.api.app import create_app
 from tallystick.kit.ids import new_id
+from tallystick.providers.stripe.setup import StripeSettings
 from tallystick.settings.load import Settings
 from tests.support.api import Inside
 from tests.support.database import Database
@@ -38,7 +39,8 @@ def _settings(url: str) -> Settings:
         for name in ("webhook_tries_limit", "webhook_backoff_base_ms", "webhook_backoff_cap_ms", "webhook_interval_ms")
     }
     patient = {"provider_request_timeout_ms": 3_000, "send_window_ms": 3_000}
-    return replace(SETTINGS, stripe_api_url=url, stripe_webhook_secrets=SIGNING, **(retries | patient))
+    settings = replace(SETTINGS, **(retries | patient))
+    return settings.with_connector(StripeSettings, api_url=url, webhook_secrets=SIGNING)
 
 
 @asynccontextmanager
@@ -80,7 +82,7 @@ async def test_create_replay_and_read_answer_with_it_and_nothing_keeps_it(
         assert (replayed.status_code, replayed.content) == (202, created.content)
         path = f"/v1/payments/{payment_id}"
         assert (await api.client.get(path)).content == created.content
-        others = [f"{path}/history", "/v1/payments", f"/v1/events?payment={payment_id}"]
+        others = [f"{path}/history", "/v1/payments", f"/v1/provider-events?payment={payment_id}"]
         for other in others:
             assert secret not in (await api.client.get(other)).text
         [listed] = (await api.client.get("/v1/payments")).json()["data"]

@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import structlog
 
-from tallystick.kit.logs import redact
-from tallystick.providers.registry import configured_providers, receivers
+from tallystick.kit.logs import Redactor
+from tallystick.providers.assembly import connected_providers, receivers
+from tallystick.providers.registry import CONNECTOR_SETTINGS
 from tallystick.providers.stripe.calls import StripeProvider
 from tallystick.providers.stripe.receiver import StripeReceiver
-from tallystick.providers.stripe.setup import stripe_provider
-from tallystick.settings.load import Settings, SettingsError, describe_settings, load_settings
+from tallystick.providers.stripe.setup import StripeSettings, connect
+from tallystick.settings.load import Settings, SettingsError, describe_settings, load_settings, secret_names
 
 KEY, SECRETS = "sk_test_wiring", "whsec_new, whsec_old"
 
 
 async def test_without_a_key_there_is_no_stripe() -> None:
-    assert stripe_provider(Settings()) is None
+    assert connect(Settings()) is None
     assert receivers(Settings()).keys() == {("simulator", "main")}
-    providers = configured_providers(Settings())
+    providers = connected_providers(Settings())
     assert providers.keys() == {"simulator"}
     await providers["simulator"].close()
 
@@ -29,8 +30,8 @@ async def test_configured() -> None:
         "TALLYSTICK_STRIPE_WEBHOOK_SECRETS": SECRETS,
         "TALLYSTICK_STRIPE_DEDUPLICATES": "true",
     }
-    settings = load_settings(environ)
-    providers = configured_providers(settings)
+    settings = load_settings(environ, CONNECTOR_SETTINGS)
+    providers = connected_providers(settings)
     stripe = providers["stripe"]
     assert isinstance(stripe, StripeProvider)
     assert (stripe.name, stripe.account) == ("stripe", "eu")
@@ -43,7 +44,7 @@ async def test_configured() -> None:
 
 
 async def test_until_someone_says_otherwise_keys_are_not_trusted() -> None:
-    provider = stripe_provider(Settings(stripe_api_key=KEY))
+    provider = connect(Settings().with_connector(StripeSettings, api_key=KEY))
     assert provider is not None
     assert not provider.traits.deduplicates
     await provider.close()
@@ -52,7 +53,7 @@ async def test_until_someone_says_otherwise_keys_are_not_trusted() -> None:
 def test_settings_that_cannot_be() -> None:
     for name, value in (("API_URL", "api.stripe.com"), ("WEBHOOK_SECRETS", "whsec_1,"), ("PAYMENT_METHOD_TYPES", ",")):
         try:
-            load_settings({f"TALLYSTICK_STRIPE_{name}": value})
+            load_settings({f"TALLYSTICK_STRIPE_{name}": value}, CONNECTOR_SETTINGS)
         except SettingsError as error:
             assert name in str(error)
             assert "whsec" not in str(error)
@@ -61,13 +62,13 @@ def test_settings_that_cannot_be() -> None:
 
 
 def test_secrets_stay_here() -> None:
-    settings = Settings(stripe_api_key=KEY, stripe_webhook_secrets=SECRETS)
-    assert KEY not in repr(settings)
+    settings = Settings().with_connector(StripeSettings, api_key=KEY, webhook_secrets=SECRETS)
+    assert KEY not in repr(settings) + repr(settings.connector(StripeSettings))
     assert all(
         row.default == ""
-        for row in describe_settings()
+        for row in describe_settings(CONNECTOR_SETTINGS)
         if row.variable.endswith(("STRIPE_API_KEY", "STRIPE_WEBHOOK_SECRETS"))
     )
     event = {"stripe_api_key": KEY, "stripe_webhook_secrets": SECRETS, "next_action": {"client_secret": "pi_secret"}}
-    logged = str(redact(structlog.get_logger(), "info", event))
+    logged = str(Redactor(secret_names(CONNECTOR_SETTINGS))(structlog.get_logger(), "info", event))
     assert not any(secret in logged for secret in (KEY, "whsec", "pi_secret"))

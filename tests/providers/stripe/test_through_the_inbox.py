@@ -6,12 +6,12 @@ import hashlib
 import hmac
 import json
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any, cast
 
 import asyncpg
 import pytest
-from msgspec.structs import replace
 
 from tallystick.flows.assembly import open_runtime
 from tallystick.flows.runtime import Runtime
@@ -19,6 +19,7 @@ from tallystick.flows.webhooks.inbound.envelope import envelope_of
 from tallystick.kit.ids import new_id
 from tallystick.oversight.invariants import verify
 from tallystick.providers.stripe.receiver import StripeReceiver
+from tallystick.providers.stripe.setup import StripeSettings
 from tests.support.database import Database
 from tests.support.faulty_proxy import Fault, FaultyProxy, faulty_proxy
 from tests.support.inbox import WEBHOOK_SETTINGS, accept, drain, states
@@ -44,11 +45,11 @@ async def runtime(database: Database, proxy: FaultyProxy) -> AsyncIterator[Runti
         send_window_ms=60_000,
         provider_request_timeout_ms=4_000,  # one answer of each test does not come
         provider_connect_timeout_ms=20_000,
-        stripe_api_url=proxy.url,
         **{name: getattr(WEBHOOK_SETTINGS, name) for name in ("webhook_tries_limit", "webhook_backoff_base_ms")},
         webhook_backoff_cap_ms=WEBHOOK_SETTINGS.webhook_backoff_cap_ms,
         webhook_interval_ms=WEBHOOK_SETTINGS.webhook_interval_ms,
     )
+    settings = settings.with_connector(StripeSettings, api_url=proxy.url)
     async with open_runtime(settings, database.app_url) as running:
         yield running
 

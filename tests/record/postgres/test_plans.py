@@ -33,3 +33,18 @@ async def test_no_table_is_read_whole(database: Database, name: str) -> None:
         assert "Seq Scan" not in plan.replace(FEW_ROWS, ""), plan
     finally:
         await connection.close()
+
+
+@pytest.mark.parametrize("name", ["reads.sql payments", "outbound.sql log", "inbox.sql dead"])
+async def test_a_page_is_read_in_the_order_of_an_index(database: Database, name: str) -> None:
+    """Without a sort: the cost of a page does not grow with the list."""
+    connection = await connect(database.app_url, command_timeout_ms=10_000)
+    try:
+        await connection.execute("SET plan_cache_mode = force_generic_plan")
+        count = len((await connection.prepare(OF_EVERY_DAY[name])).get_parameters())
+        await connection.execute(f"PREPARE plan_of AS {OF_EVERY_DAY[name]}")
+        nulls = f"({', '.join(['null'] * count)})"
+        plan = "\n".join(row[0] for row in await connection.fetch(f"EXPLAIN EXECUTE plan_of {nulls}"))
+        assert "Index Scan" in plan and "Sort" not in plan, plan
+    finally:
+        await connection.close()

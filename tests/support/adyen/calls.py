@@ -10,7 +10,7 @@ from typing import Any
 from tallystick.kit.clock import monotonic_ms
 from tallystick.kit.ids import new_id
 from tallystick.providers.adyen.calls import AdyenProvider
-from tallystick.providers.adyen.setup import adyen_provider
+from tallystick.providers.adyen.setup import AdyenSettings, connect
 from tallystick.providers.port import ProviderCall
 from tallystick.settings.load import Settings
 from tests.support.adyen.fake_adyen import API_KEY, MERCHANT_ACCOUNT
@@ -20,14 +20,11 @@ AMOUNT = 1_000
 
 
 @asynccontextmanager
-async def connector(url: str, **settings: Any) -> AsyncIterator[AdyenProvider]:
-    """A connector, closed at the end."""
-    values: dict[str, Any] = {
-        "adyen_api_key": API_KEY,
-        "adyen_merchant_account": MERCHANT_ACCOUNT,
-        "provider_request_timeout_ms": 20_000,
-    }
-    provider = adyen_provider(Settings(adyen_api_url=f"{url}/v72", **(values | settings)))
+async def connector(url: str, *, provider_request_timeout_ms: int = 20_000, **own: Any) -> AsyncIterator[AdyenProvider]:
+    """A connector with these settings of its own, closed at the end."""
+    values = {"api_url": f"{url}/v72", "api_key": API_KEY, "merchant_account": MERCHANT_ACCOUNT} | own
+    settings = Settings(provider_request_timeout_ms=provider_request_timeout_ms)
+    provider = connect(settings.with_connector(AdyenSettings, **values))
     assert provider is not None
     try:
         yield provider

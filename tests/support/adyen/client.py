@@ -6,24 +6,23 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any, cast
 
 import asyncpg
-from msgspec.structs import replace
 
 from tallystick.domain.requests.commands import CreatePayment
 from tallystick.domain.subjects import Payment
 from tallystick.flows.assembly import open_runtime
 from tallystick.flows.payments import instructions
 from tallystick.flows.payments.idempotency import Reply
-from tallystick.flows.recovery.worker import Recovery
 from tallystick.flows.runtime import Runtime
 from tallystick.flows.webhooks.inbound.envelope import envelope_of
 from tallystick.oversight.invariants import tally, verify
 from tallystick.providers.adyen.receiver import AdyenReceiver
 from tallystick.providers.adyen.reference import read_reference
-from tallystick.record.postgres.recovery_schedule import ScheduleBook
+from tallystick.providers.adyen.setup import AdyenSettings
 from tallystick.settings.load import Settings
 from tests.support.adyen.fake_adyen import API_KEY, HMAC_KEY, MERCHANT_ACCOUNT
 from tests.support.adyen.process import FakeAdyen, token
@@ -31,6 +30,7 @@ from tests.support.database import Database
 from tests.support.inbox import accept, drain
 from tests.support.polling import eventually_async
 from tests.support.runtime import HURRIED, Client, is_final, read
+from tests.support.work import working
 
 #: What is still open after this has not converged: far above the sum of the time-outs below.
 CONVERGENCE_S = 120
@@ -38,9 +38,6 @@ CONVERGENCE_S = 120
 #: Where answers never come. Every time-out is one more try, so they are as long as a busy machine needs.
 SETTINGS = replace(
     HURRIED,
-    adyen_api_key=API_KEY,
-    adyen_merchant_account=MERCHANT_ACCOUNT,
-    adyen_hmac_keys=HMAC_KEY,
     send_window_ms=60_000,
     provider_request_timeout_ms=1_500,
     provider_connect_timeout_ms=1_500,
@@ -51,7 +48,7 @@ SETTINGS = replace(
     webhook_interval_ms=10,
     # Faults are the rule here: a circuit that opened would only spare the provider what the tests are about.
     provider_circuit_calls=1_000_000,
-)
+).with_connector(AdyenSettings, api_key=API_KEY, merchant_account=MERCHANT_ACCOUNT, hmac_keys=HMAC_KEY)
 
 #: Where every answer comes: whatever the machine is busy with, it is heard.
 PATIENT = replace(SETTINGS, provider_request_timeout_ms=60_000, provider_connect_timeout_ms=20_000)
@@ -60,14 +57,9 @@ PATIENT = replace(SETTINGS, provider_request_timeout_ms=60_000, provider_connect
 @asynccontextmanager
 async def adyen_runtime(database: Database, url: str, settings: Settings = SETTINGS) -> AsyncIterator[Runtime]:
     """A runtime whose Adyen is at ``url``, with recovery at work."""
-    async with open_runtime(replace(settings, adyen_api_url=f"{url}/v72"), database.app_url) as runtime:
-        stop = asyncio.Event()
-        loop = asyncio.create_task(Recovery(runtime, ScheduleBook(runtime.pool)).run(stop))
-        try:
-            yield runtime
-        finally:
-            stop.set()
-            await loop
+    own = settings.with_connector(AdyenSettings, api_url=f"{url}/v72")
+    async with open_runtime(own, database.app_url) as runtime, working(runtime, "recovery"):
+        yield runtime
 
 
 class Shop(Client):

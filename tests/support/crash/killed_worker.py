@@ -23,26 +23,27 @@ from msgspec.structs import replace
 
 from tallystick.flows.assembly import open_runtime
 from tallystick.flows.runtime import Runtime
-from tallystick.flows.webhooks.inbound.worker import Processing
-from tallystick.flows.webhooks.outbound.worker import Delivery
+from tallystick.flows.webhooks.inbound.worker import InboxWorker
+from tallystick.flows.webhooks.outbound.worker import OutboxWorker
 from tallystick.kit.logs import configure_logging
+from tallystick.providers.registry import CONNECTOR_SETTINGS
 from tallystick.record.postgres.connections import connect
 from tallystick.record.postgres.inbox import Inbox
 from tallystick.record.postgres.reads import Reads
 from tallystick.record.sealing import sealer_of
-from tallystick.settings.load import Settings
+from tallystick.settings.load import load_settings
 from tests.support.crash.killable import MortalConnection, MortalPool
 
 ROOT: Final = Path(__file__).parents[3]
 
 
 class Life(Struct, frozen=True):
-    """What a worker does, ``inbox`` or ``outbox``, until nothing is due. ``kill_at``: the point at which it kills
-    itself; None: it ends by itself."""
+    """What a worker does, ``inbox`` or ``outbox``, until nothing is due, by the settings in ``environment``.
+    ``kill_at``: the point at which it kills itself; None: it ends by itself."""
 
     work: str
     database_url: str
-    settings: Settings
+    environment: dict[str, str]
     kill_at: int | None
 
 
@@ -98,26 +99,28 @@ class Doomed:
 
 
 async def _live(life: Life, doomed: Doomed) -> None:
+    settings = load_settings(life.environment, CONNECTOR_SETTINGS)
+
     async def connect_journal() -> Any:
-        timeout_ms = life.settings.journal_commit_timeout_ms
+        timeout_ms = settings.journal_commit_timeout_ms
         return MortalConnection(await connect(life.database_url, command_timeout_ms=timeout_ms), doomed)
 
-    async with open_runtime(life.settings, life.database_url, journal_connect=connect_journal) as runtime:
+    async with open_runtime(settings, life.database_url, journal_connect=connect_journal) as runtime:
         pool = cast(asyncpg.Pool, MortalPool(runtime.pool, doomed))
-        reads = Reads(pool, clock_shift_ms=life.settings.clock_shift_ms)
+        reads = Reads(pool, clock_shift_ms=settings.clock_shift_ms)
         doomed.working = True
         await _WORK[life.work](replace(runtime, pool=pool, reads=reads))
         doomed.working = False
 
 
 async def _empty_inbox(runtime: Runtime) -> None:
-    processing = Processing(runtime, Inbox(runtime.pool, clock_shift_ms=runtime.settings.clock_shift_ms))
+    processing = InboxWorker(runtime, Inbox(runtime.pool, clock_shift_ms=runtime.settings.clock_shift_ms))
     while await processing.round():
         pass
 
 
 async def _empty_outbox(runtime: Runtime) -> None:
-    delivery = Delivery(runtime, sealer_of(runtime.settings))
+    delivery = OutboxWorker(runtime, sealer_of(runtime.settings))
     while await delivery.round():
         pass
     await delivery.close()
@@ -148,7 +151,7 @@ def _born(life: Life) -> End:
 
 def main() -> None:
     """Live after life, until the input ends."""
-    configure_logging("error")
+    configure_logging("error", ())
     for line in sys.stdin.buffer:
         sys.stdout.buffer.write(msgspec.json.encode(_born(msgspec.json.decode(line, type=Life))) + b"\n")
         sys.stdout.buffer.flush()

@@ -9,7 +9,7 @@ from typing import Final
 from tallystick.domain.traits import Traits
 from tallystick.domain.verdicts import Approved, Declined, NotFound, NotSent, Pending, RequiresAction, Unknown, Verdict
 from tallystick.kit.clock import monotonic_ms
-from tallystick.providers.port import ProviderCall
+from tallystick.providers.port import Provider, ProviderCall
 from tests.support.crash.provider import Bank, Operation
 
 #: Long enough for others to come in between.
@@ -42,7 +42,7 @@ async def _at_once() -> None:
     """Answers that nothing holds up."""
 
 
-class BankConnection:
+class BankConnection(Provider):
     """One process's way to the bank. ``reach`` is awaited at every point where a process could die, and ``late``
     before an answer that takes its time."""
 

@@ -6,14 +6,14 @@ import asyncio
 from collections import Counter
 from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from contextlib import AsyncExitStack, contextmanager
+from dataclasses import replace
 from typing import Any, Final, NamedTuple, TypeVar, cast
 
 import asyncpg
-from msgspec.structs import replace
 
 from tallystick.flows.assembly import open_runtime
 from tallystick.flows.payments.idempotency import Reply
-from tallystick.flows.recovery.worker import Recovery
+from tallystick.flows.recovery.worker import RecoveryWorker
 from tallystick.flows.runtime import Runtime
 from tallystick.kit.ids import new_id
 from tallystick.oversight.invariants import verify
@@ -121,7 +121,7 @@ async def gone(runtime: Runtime, server_pids: list[int]) -> None:
 async def recover(runtime: Runtime, time: Time) -> None:
     """Rounds of recovery, and time between them, until nothing is due any more."""
     book = ScheduleBook(runtime.pool, clock_shift_ms=time.shift_ms)
-    recovery = Recovery(runtime, book)
+    recovery = RecoveryWorker(runtime, book)
     for _ in range(ROUNDS):
         time.pass_on(runtime, book)
         if await recovery.round() == 0:

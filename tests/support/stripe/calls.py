@@ -11,7 +11,7 @@ from tallystick.kit.clock import monotonic_ms
 from tallystick.kit.ids import new_id
 from tallystick.providers.port import ProviderCall
 from tallystick.providers.stripe.calls import StripeProvider
-from tallystick.providers.stripe.setup import stripe_provider
+from tallystick.providers.stripe.setup import StripeSettings, connect
 from tallystick.settings.load import Settings
 from tests.support.stripe.localstripe import API_KEY, GOOD
 
@@ -19,10 +19,12 @@ AMOUNT = 1_000
 
 
 @asynccontextmanager
-async def connector(url: str, **settings: Any) -> AsyncIterator[StripeProvider]:
-    """A connector, closed at the end."""
-    values: dict[str, Any] = {"provider_request_timeout_ms": 20_000}
-    provider = stripe_provider(Settings(stripe_api_key=API_KEY, stripe_api_url=url, **(values | settings)))
+async def connector(
+    url: str, *, provider_request_timeout_ms: int = 20_000, **own: Any
+) -> AsyncIterator[StripeProvider]:
+    """A connector with these settings of its own, closed at the end."""
+    settings = Settings(provider_request_timeout_ms=provider_request_timeout_ms)
+    provider = connect(settings.with_connector(StripeSettings, api_url=url, **({"api_key": API_KEY} | own)))
     assert provider is not None
     try:
         yield provider

@@ -5,27 +5,27 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from typing import Any, cast
 
 import asyncpg
-from msgspec.structs import replace
 
 from tallystick.domain.requests.commands import CreatePayment
 from tallystick.domain.subjects import Payment
 from tallystick.flows.assembly import open_runtime
 from tallystick.flows.payments import instructions
 from tallystick.flows.payments.idempotency import Reply
-from tallystick.flows.recovery.worker import Recovery
 from tallystick.flows.runtime import Runtime
 from tallystick.oversight.invariants import tally, verify
 from tallystick.providers.stripe.objects import ATTEMPT, MERCHANT, PAYMENT
-from tallystick.record.postgres.recovery_schedule import ScheduleBook
+from tallystick.providers.stripe.setup import StripeSettings
 from tallystick.settings.load import Settings
 from tests.support.database import Database
 from tests.support.faulty_proxy import FaultyProxy
 from tests.support.polling import eventually_async
 from tests.support.runtime import HURRIED, Client, is_final, read
 from tests.support.stripe.localstripe import API_KEY, GOOD, LocalStripe
+from tests.support.work import working
 
 #: What is still open after this has not converged: far above the sum of the time-outs below.
 CONVERGENCE_S = 120
@@ -37,7 +37,6 @@ DELIVERY_DELAY_MS = 1_200
 #: as many tries as a busy machine spends.
 SETTINGS = replace(
     HURRIED,
-    stripe_api_key=API_KEY,
     send_window_ms=400,
     provider_request_timeout_ms=400,
     provider_connect_timeout_ms=2_000,
@@ -47,7 +46,7 @@ SETTINGS = replace(
     resubmit_limit=5,
     # Faults are the rule here: a circuit that opened would only spare the provider what the tests are about.
     provider_circuit_calls=1_000_000,
-)
+).with_connector(StripeSettings, api_key=API_KEY)
 
 #: Where every answer comes: whatever the machine is busy with, it is heard.
 PATIENT = replace(
@@ -62,14 +61,9 @@ PATIENT = replace(
 @asynccontextmanager
 async def stripe_runtime(database: Database, url: str, settings: Settings = SETTINGS) -> AsyncIterator[Runtime]:
     """A runtime whose Stripe is at ``url``, with recovery at work."""
-    async with open_runtime(replace(settings, stripe_api_url=url), database.app_url) as runtime:
-        stop = asyncio.Event()
-        loop = asyncio.create_task(Recovery(runtime, ScheduleBook(runtime.pool)).run(stop))
-        try:
-            yield runtime
-        finally:
-            stop.set()
-            await loop
+    own = settings.with_connector(StripeSettings, api_url=url)
+    async with open_runtime(own, database.app_url) as runtime, working(runtime, "recovery"):
+        yield runtime
 
 
 class Shop(Client):

@@ -7,7 +7,6 @@ from msgspec.structs import replace
 from tallystick.decisions.change_builder import Cause, ChangeBuilder
 from tallystick.decisions.provider_events.dispositions import Decided, NotYet
 from tallystick.decisions.terms import evidence_of
-from tallystick.domain.ledger import postings
 from tallystick.domain.notices import RefundNotice
 from tallystick.domain.snapshot import PaymentSnapshot
 from tallystick.domain.subjects import Failure, Refund
@@ -39,11 +38,9 @@ def observe_refund(
         captured = f"{payment.amount_captured} {payment.currency}"
         reason = f"the provider refunded {notice.amount} {notice.currency}, and had captured {captured}"
         builder.reject(rejection_id, payment, "refund_succeeded", origin="provider", reason=reason)
-        return Decided("conflict", builder.change(outcome=True), reason)
-    opened = builder.move_payment(
-        payment, "refund_opened", amount_refund_pending=payment.amount_refund_pending + notice.amount
-    )
-    refund = builder.open_refund(
+        return Decided("conflict", builder.change(must_not_be_shed=True), reason)
+    opened = builder.move(payment, "refund_opened", amount_refund_pending=payment.amount_refund_pending + notice.amount)
+    refund = builder.open(
         Refund(
             merchant_id=payment.merchant_id,
             payment_id=payment.payment_id,
@@ -58,16 +55,14 @@ def observe_refund(
             updated_at=cause.at,
         )
     )
-    builder.post(refund_id, 1, refund.currency, postings.refund_sent(refund.provider, refund.amount))
-    done = builder.move_refund(refund, "succeeded")
-    builder.post(refund_id, done.version, refund.currency, postings.refund_succeeded(refund.provider, refund.amount))
-    builder.move_payment(
+    builder.move(refund, "succeeded")
+    builder.move(
         opened,
         "refund_succeeded",
         amount_refunded=payment.amount_refunded + refund.amount,
         amount_refund_pending=payment.amount_refund_pending,
     )
-    return Decided("applied", builder.change(outcome=True))
+    return Decided("applied", builder.change(must_not_be_shed=True))
 
 
 def observe_refund_failed(
@@ -88,10 +83,7 @@ def observe_refund_failed(
         evidence={**(cause.evidence or {}), "verdict": evidence_of(verdict)},
     )
     builder = ChangeBuilder(payment.merchant_id, payment.payment_id, cause)
-    failed = builder.move_refund(
-        refund, "failed", failure=Failure(code="refund_failed", message="The refund came back.", retryable=True)
-    )
-    legs = postings.refund_failed(failed.provider, failed.amount, had_succeeded=True)
-    builder.post(refund_id, failed.version, failed.currency, legs)
-    builder.move_payment(payment, "refund_failed", amount_refunded=payment.amount_refunded - refund.amount)
-    return Decided("applied", builder.change(outcome=True))
+    failure = Failure(code="refund_failed", message="The refund came back.", retryable=True)
+    builder.move(refund, "failed", failure=failure)
+    builder.move(payment, "refund_failed", amount_refunded=payment.amount_refunded - refund.amount)
+    return Decided("applied", builder.change(must_not_be_shed=True))

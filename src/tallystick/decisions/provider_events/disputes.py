@@ -4,7 +4,7 @@ A dispute never moves its payment. Each of its changes adds a version to the pay
 it is decided against the payment's amounts, and its messages have their place in the payment's order.
 
 Every movement that the provider names is posted once, whichever event tells of it, and however many there are
-(``dispute_money``). Of a provider that names none, an event is compared with where the money is by our books.
+(``dispute_position``). Of a provider that names none, an event is compared with where the money is by our books.
 """
 
 from __future__ import annotations
@@ -16,11 +16,10 @@ from msgspec.structs import replace
 
 from tallystick.decisions.change_builder import Cause, ChangeBuilder
 from tallystick.decisions.provider_events.dispositions import Decided, NotYet
-from tallystick.decisions.provider_events.dispute_money import counted, suspended
 from tallystick.domain.change import Transfer
 from tallystick.domain.dispute_movement import Movement
-from tallystick.domain.ledger import accounts, postings
-from tallystick.domain.lifecycles.machines import FINAL
+from tallystick.domain.dispute_position import DECIDED, counted, suspended
+from tallystick.domain.ledger import accounts
 from tallystick.domain.notices import DisputeNotice
 from tallystick.domain.snapshot import PaymentSnapshot
 from tallystick.domain.subjects import Dispute
@@ -56,20 +55,20 @@ def decide_dispute(
     builder = ChangeBuilder(payment.merchant_id, payment.payment_id, cause)
     if reason := _senseless(stored, notice, known):
         builder.reject(rejection_id, known or payment, f"dispute_{notice.state}", origin="provider", reason=reason)
-        return Decided("conflict", builder.change(outcome=True), reason)
+        return Decided("conflict", builder.change(must_not_be_shed=True), reason)
     names = notice.movements is not None or (known is not None and bool(known.movements))
     if waits := _waits_for(known, notice) if names else _waits_for_verdict(known, notice):
         return NotYet(waits)
     dispute = known or _opened(builder, stored, notice, dispute_id)
     after = _told(builder, dispute, notice) if names else _moved(builder, dispute, notice)
     if after is known:
-        overtaken = known.state != notice.state and notice.state not in FINAL["dispute"]
+        overtaken = known.state != notice.state and notice.state not in DECIDED
         return Decided("stale" if overtaken else "duplicate_effect")
-    reason = _alarming(builder.change(outcome=True).transfers, known, after)
+    reason = _alarming(builder.transfers, known, after)
     if reason is not None:
         builder.reject(rejection_id, after, notice.state, origin="provider", reason=reason)
-    builder.move_payment(payment, "dispute_opened" if known is None else "dispute_updated")
-    return Decided("applied", builder.change(outcome=True), reason)
+    builder.move(payment, "dispute_opened" if known is None else "dispute_updated")
+    return Decided("applied", builder.change(must_not_be_shed=True), reason)
 
 
 def _senseless(stored: PaymentSnapshot, notice: DisputeNotice, known: Dispute | None) -> str | None:
@@ -94,7 +93,7 @@ def _waits_for(known: Dispute | None, notice: DisputeNotice) -> str | None:
 
 
 def _waits_for_verdict(known: Dispute | None, notice: DisputeNotice) -> str | None:
-    if (known is None or known.state not in FINAL["dispute"]) and (notice.state, notice.funds) in _AFTER_VERDICT:
+    if (known is None or known.state not in DECIDED) and (notice.state, notice.funds) in _AFTER_VERDICT:
         return f"money {notice.funds} after a dispute was {notice.state}: the verdict itself comes first"
     return None
 
@@ -112,7 +111,7 @@ def _alarming(posted: Sequence[Transfer], known: Dispute | None, after: Dispute)
 
 def _opened(builder: ChangeBuilder, stored: PaymentSnapshot, notice: DisputeNotice, dispute_id: str) -> Dispute:
     payment = stored.payment
-    dispute = builder.open_dispute(
+    return builder.open(
         Dispute(
             merchant_id=payment.merchant_id,
             payment_id=payment.payment_id,
@@ -128,8 +127,6 @@ def _opened(builder: ChangeBuilder, stored: PaymentSnapshot, notice: DisputeNoti
             updated_at=builder.cause.at,
         )
     )
-    builder.post(dispute_id, 1, dispute.currency, postings.dispute_opened(dispute.amount))
-    return dispute
 
 
 def _named(known: Dispute | None, notice: DisputeNotice) -> tuple[Movement, ...]:
@@ -137,7 +134,7 @@ def _named(known: Dispute | None, notice: DisputeNotice) -> tuple[Movement, ...]
     new = _new(() if known is None else known.movements, notice)
     if known is None or known.movements:
         return (*(() if known is None else known.movements), *new)
-    out = known.funds_withdrawn and known.state not in FINAL["dispute"]
+    out = known.funds_withdrawn and known.state not in DECIDED
     if not out or any(each.funds == "withdrawn" for each in new):
         return new
     unnamed = Movement(reference=_UNNAMED, funds="withdrawn", amount=known.amount, before_verdict=True)
@@ -155,13 +152,13 @@ def _told(builder: ChangeBuilder, dispute: Dispute, notice: DisputeNotice) -> Di
     for number in range(len(named) - len(_new(dispute.movements, notice)), len(named)):
         dispute = _counted(builder, dispute, movements=named[: number + 1])
     if notice.state == "under_review" and dispute.state == "opened":
-        dispute = builder.move_dispute(dispute, "under_review")
-    if notice.state not in FINAL["dispute"] or notice.state == dispute.state:
+        dispute = builder.move(dispute, "under_review")
+    if notice.state not in DECIDED or notice.state == dispute.state:
         return dispute
-    if dispute.state in FINAL["dispute"]:
+    if dispute.state in DECIDED:
         return dispute if dispute.contested else _counted(builder, dispute, contested=True)
     times, _ = counted(notice.state, dispute.movements, dispute.amount, contested=False)
-    return _step(builder, dispute, notice.state, funds_withdrawn=times > 0)
+    return builder.move(dispute, notice.state, funds_withdrawn=times > 0)
 
 
 def _counted(builder: ChangeBuilder, dispute: Dispute, **fields: Any) -> Dispute:
@@ -170,58 +167,34 @@ def _counted(builder: ChangeBuilder, dispute: Dispute, **fields: Any) -> Dispute
     times, _ = counted(known.state, known.movements, known.amount, contested=known.contested)
     known = replace(known, funds_withdrawn=times > 0)
     event = "funds_reported"
-    if known.state not in FINAL["dispute"] and known.funds_withdrawn != dispute.funds_withdrawn:
+    if known.state not in DECIDED and known.funds_withdrawn != dispute.funds_withdrawn:
         event = "funds_withdrawn" if known.funds_withdrawn else "funds_returned"
-    elif suspended(known) != suspended(dispute) or known.contested != dispute.contested:
-        event = "late_effect"
-    return _step(builder, dispute, event, **fields, funds_withdrawn=known.funds_withdrawn)
+    elif known.contested != dispute.contested:
+        event = "contested"
+    elif suspended(known) != suspended(dispute):
+        event = "late_movement"
+    return builder.move(dispute, event, **fields, funds_withdrawn=known.funds_withdrawn)
 
 
 def _moved(builder: ChangeBuilder, dispute: Dispute, notice: DisputeNotice) -> Dispute:
     """The dispute after every step that an event asks for that names no movement; itself where there is none."""
-    if dispute.state in FINAL["dispute"]:
+    if dispute.state in DECIDED:
         return _after_the_end(builder, dispute, notice)
     if notice.funds == "withdrawn" and not dispute.funds_withdrawn and notice.state != "lost":
-        dispute = _step(builder, dispute, "funds_withdrawn", funds_withdrawn=True)
+        dispute = builder.move(dispute, "funds_withdrawn", funds_withdrawn=True)
     if notice.state == "under_review" and dispute.state == "opened":
-        dispute = builder.move_dispute(dispute, "under_review")
-    if notice.state in FINAL["dispute"]:
-        dispute = _step(builder, dispute, notice.state, funds_withdrawn=notice.state == "lost")
+        dispute = builder.move(dispute, "under_review")
+    if notice.state in DECIDED:
+        dispute = builder.move(dispute, notice.state, funds_withdrawn=notice.state == "lost")
     return dispute
 
 
 def _after_the_end(builder: ChangeBuilder, dispute: Dispute, notice: DisputeNotice) -> Dispute:
     """A decided dispute: news of earlier states is stale; money that moves once more goes to suspense, once."""
-    if notice.state not in FINAL["dispute"]:
+    if notice.state not in DECIDED:
         return dispute
     against = notice.state != dispute.state
     moved = notice.funds or ({"won": "returned", "lost": "withdrawn"}[notice.state] if against else None)
     taken = dispute.state == "won" and not dispute.funds_withdrawn and moved == "withdrawn"
     returned = dispute.state == "lost" and dispute.funds_withdrawn and moved == "returned"
-    return _step(builder, dispute, "late_effect", funds_withdrawn=taken) if taken or returned else dispute
-
-
-def _step(builder: ChangeBuilder, before: Dispute, event: str, **fields: Any) -> Dispute:
-    """One version, with what it posts: the dispute's course, and beside it what the course does not account for."""
-    after = builder.move_dispute(before, event, **fields)
-    provider, amount = after.provider, after.amount
-    match event:
-        case "funds_withdrawn":
-            legs = postings.dispute_withdrawn(provider, amount)
-        case "funds_returned":
-            legs = postings.dispute_returned(provider, amount)
-        case "won":
-            legs = postings.dispute_won(provider, amount, withdrawn=before.funds_withdrawn)
-        case "lost":
-            legs = postings.dispute_lost(provider, amount, withdrawn=before.funds_withdrawn)
-        case _:
-            legs = []
-    more = suspended(after) - suspended(before)
-    if after.contested and not before.contested and after.state == "won":
-        legs = [*legs, *postings.dispute_contested(provider, amount)]
-        more -= amount
-    if more:
-        late = postings.late_money_in if more > 0 else postings.late_money_out
-        legs = [*legs, *late(provider, abs(more))]
-    builder.post(after.dispute_id, after.version, after.currency, legs)
-    return after
+    return builder.move(dispute, "late_movement", funds_withdrawn=taken) if taken or returned else dispute

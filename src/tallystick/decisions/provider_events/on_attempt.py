@@ -13,7 +13,7 @@ from tallystick.decisions.provider_events.dispositions import Ask, Decided, Even
 from tallystick.decisions.terms import Checks
 from tallystick.decisions.verdicts import apply_verdict, mismatch, normalised
 from tallystick.domain.lifecycles.attempt import ATTEMPT_OPEN
-from tallystick.domain.lifecycles.machines import FINAL
+from tallystick.domain.lifecycles.payment import PAYMENT
 from tallystick.domain.lifecycles.verdict_matrix import VerdictMeaning, meaning_of
 from tallystick.domain.snapshot import PaymentSnapshot
 from tallystick.domain.subjects import Attempt
@@ -57,7 +57,7 @@ class Case(Struct, frozen=True, kw_only=True):
         """Kept as a rejection, with an alert."""
         builder = ChangeBuilder(self.stored.payment.merchant_id, self.stored.payment.payment_id, self.cause)
         builder.reject(self.rejection_id, self.stored.payment, event, origin="provider", reason=reason)
-        return Decided("conflict", builder.change(outcome=True), reason)
+        return Decided("conflict", builder.change(must_not_be_shed=True), reason)
 
 
 def on_attempt(case: Case, attempt: Attempt, said: Verdict) -> EventDecision:
@@ -124,4 +124,4 @@ def _is_booked(stored: PaymentSnapshot, verdict: Verdict) -> bool:
 
 
 def _is_at_rest(stored: PaymentSnapshot) -> bool:
-    return stored.payment.state in FINAL["payment"] or stored.payment.state == "authorized"
+    return stored.payment.state in PAYMENT.final or stored.payment.state == "authorized"

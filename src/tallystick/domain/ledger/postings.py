@@ -93,14 +93,24 @@ def dispute_lost(provider: str, amount: int, *, withdrawn: bool) -> list[Posting
     return [spent] if withdrawn else [*dispute_withdrawn(provider, amount), spent]
 
 
-def late_money_in(provider: str, amount: int) -> list[Posting]:
-    """The provider took money, or gave it back, on an edge that we hold closed."""
-    return [Posting("late_effect", provider_account(provider), suspense_account(provider), amount)]
+def late_capture(provider: str, amount: int) -> list[Posting]:
+    """The provider captured a payment that is closed here: a person decides what the money is."""
+    return [Posting("late_capture", provider_account(provider), suspense_account(provider), amount)]
 
 
-def late_money_out(provider: str, amount: int) -> list[Posting]:
-    """The provider paid money out, or took it back, on an edge that we hold closed."""
-    return [Posting("late_effect", suspense_account(provider), provider_account(provider), amount)]
+def late_refund(provider: str, amount: int) -> list[Posting]:
+    """The provider paid a refund that is failed here: a person decides whose loss it is."""
+    return [Posting("late_refund", suspense_account(provider), provider_account(provider), amount)]
+
+
+def late_movement_in(provider: str, amount: int) -> list[Posting]:
+    """The provider gave back more than the dispute's course accounts for."""
+    return [Posting("late_movement", provider_account(provider), suspense_account(provider), amount)]
+
+
+def late_movement_out(provider: str, amount: int) -> list[Posting]:
+    """The provider took more than the dispute's course accounts for."""
+    return [Posting("late_movement", suspense_account(provider), provider_account(provider), amount)]
 
 
 def dispute_contested(provider: str, amount: int) -> list[Posting]:

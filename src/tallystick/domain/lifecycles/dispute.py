@@ -1,43 +1,86 @@
-"""The lifecycle of a dispute."""
+"""The lifecycle of a dispute. It never moves its payment.
+
+Beside its own course, each step that changes what is known of the money posts what the course does not account for
+(``dispute_position``) to suspense.
+"""
 
 from __future__ import annotations
 
-from enum import StrEnum
 from typing import Final
 
-from tallystick.domain.lifecycles.table import NEW, Table
+from tallystick.domain.dispute_position import DECIDED, suspended
+from tallystick.domain.ledger import postings
+from tallystick.domain.ledger.postings import Posting
+from tallystick.domain.lifecycles.table import NEW, Edge, Machine
+from tallystick.domain.subjects import Dispute
 
 
-class DisputeState(StrEnum):
-    """Where a dispute is. It never moves its payment."""
-
-    OPENED = "opened"
-    UNDER_REVIEW = "under_review"
-    WON = "won"
-    LOST = "lost"
+def _opened(_: None, after: Dispute) -> list[Posting]:
+    return postings.dispute_opened(after.amount)
 
 
-DISPUTE: Final[Table] = {
-    NEW: {"open": "opened"},
-    # Providers name what they moved (funds_reported), and may move it more often than once each way.
-    "opened": {
-        "funds_withdrawn": "opened",
-        "funds_returned": "opened",
-        "funds_reported": "opened",
-        "late_effect": "opened",
-        "under_review": "under_review",
-        "won": "won",
-        "lost": "lost",
+def _beyond(before: Dispute, after: Dispute) -> list[Posting]:
+    """What came to stand in suspense, or left it. The money of a dispute that is won and is now called lost as well
+    goes there from the merchant; everything else comes from the provider, or goes back to it."""
+    legs: list[Posting] = []
+    more = suspended(after) - suspended(before)
+    if after.contested and not before.contested and after.state == "won":
+        legs += postings.dispute_contested(after.provider, after.amount)
+        more -= after.amount
+    if more:
+        late = postings.late_movement_in if more > 0 else postings.late_movement_out
+        legs += late(after.provider, abs(more))
+    return legs
+
+
+def _withdrawn(before: Dispute, after: Dispute) -> list[Posting]:
+    return [*postings.dispute_withdrawn(after.provider, after.amount), *_beyond(before, after)]
+
+
+def _returned(before: Dispute, after: Dispute) -> list[Posting]:
+    return [*postings.dispute_returned(after.provider, after.amount), *_beyond(before, after)]
+
+
+def _won(before: Dispute, after: Dispute) -> list[Posting]:
+    course = postings.dispute_won(after.provider, after.amount, withdrawn=before.funds_withdrawn)
+    return [*course, *_beyond(before, after)]
+
+
+def _lost(before: Dispute, after: Dispute) -> list[Posting]:
+    course = postings.dispute_lost(after.provider, after.amount, withdrawn=before.funds_withdrawn)
+    return [*course, *_beyond(before, after)]
+
+
+def _money(state: str) -> dict[str, Edge]:
+    """News of the money alone. Providers name what they moved, and may move it more often than once each way:
+    ``funds_reported`` changes no sum, ``late_movement`` does, and with ``contested`` the provider has called the
+    dispute won and lost. ``late_effect`` was one name for the last two."""
+    return {
+        "funds_reported": Edge(state, posts=_beyond),
+        "late_movement": Edge(state, posts=_beyond),
+        "contested": Edge(state, posts=_beyond),
+        "late_effect": Edge(state, retired=True),
+    }
+
+
+def _undecided(state: str) -> dict[str, Edge]:
+    return {
+        "funds_withdrawn": Edge(state, posts=_withdrawn, told="dispute.funds_withdrawn"),
+        "funds_returned": Edge(state, posts=_returned, told="dispute.funds_returned"),
+        **{event: edge for event, edge in _money(state).items() if event != "contested"},
+        "won": Edge("won", posts=_won, told="dispute.won"),
+        "lost": Edge("lost", posts=_lost, told="dispute.lost"),
+    }
+
+
+DISPUTE: Final = Machine(
+    "dispute",
+    {
+        NEW: {"open": Edge("opened", posts=_opened, told="dispute.opened")},
+        "opened": {**_undecided("opened"), "under_review": Edge("under_review", told="dispute.under_review")},
+        "under_review": _undecided("under_review"),
+        "won": _money("won"),
+        "lost": _money("lost"),
     },
-    "under_review": {
-        "funds_withdrawn": "under_review",
-        "funds_returned": "under_review",
-        "funds_reported": "under_review",
-        "late_effect": "under_review",
-        "won": "won",
-        "lost": "lost",
-    },
-    # Money that moves once more after the verdict goes to suspense, on a version of its own.
-    "won": {"funds_reported": "won", "late_effect": "won"},
-    "lost": {"funds_reported": "lost", "late_effect": "lost"},
-}
+    final=DECIDED,
+)

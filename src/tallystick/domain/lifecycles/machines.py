@@ -1,44 +1,32 @@
-"""Every lifecycle there is, by machine: guards, contract, OpenAPI, ``verify`` and tests are generated from here.
+"""Every lifecycle there is, by the kind of its subjects: guards, contract, OpenAPI, ``verify`` and tests read here.
 
-An edge that is not in one of these tables cannot happen.
+An edge that is not in one of these tables cannot happen. A kind that is declared brings its own (``domain.kinds``).
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Final
 
 from tallystick.domain.lifecycles.attempt import ATTEMPT
 from tallystick.domain.lifecycles.dispute import DISPUTE
 from tallystick.domain.lifecycles.payment import PAYMENT
 from tallystick.domain.lifecycles.refund import REFUND
-from tallystick.domain.lifecycles.table import Table
+from tallystick.domain.lifecycles.table import Machine
 
-MACHINES: Final[Mapping[str, Table]] = {
-    "payment": PAYMENT,
-    "attempt": ATTEMPT,
-    "refund": REFUND,
-    "dispute": DISPUTE,
-}
-
-FINAL: Final[Mapping[str, frozenset[str]]] = {
-    "payment": frozenset({"captured", "declined", "failed", "canceled", "expired"}),
-    "attempt": frozenset({"approved", "declined", "failed", "reversed"}),
-    "refund": frozenset({"succeeded", "failed"}),
-    "dispute": frozenset({"won", "lost"}),
-}
+MACHINES: Final[dict[str, Machine]] = {machine.name: machine for machine in (PAYMENT, ATTEMPT, REFUND, DISPUTE)}
 
 
 def next_state(machine: str, state: str, event: str) -> str | None:
     """The state that ``event`` leads to from ``state``, or None where there is no such edge."""
-    return MACHINES[machine].get(state, {}).get(event)
+    edge = MACHINES[machine].edge(state, event)
+    return None if edge is None else edge.to
 
 
 def is_edge(machine: str, from_state: str, to_state: str) -> bool:
     """Whether some event leads from one state to the other: what ``verify`` checks of history."""
-    return to_state in MACHINES[machine].get(from_state, {}).values()
+    return any(edge.to == to_state for edge in MACHINES[machine].edges.get(from_state, {}).values())
 
 
 def events(machine: str) -> frozenset[str]:
-    """Every event the machine knows, whatever the state."""
-    return frozenset(event for edges in MACHINES[machine].values() for event in edges)
+    """Every event that the machine knows and that can still happen, whatever the state."""
+    return frozenset(event for _, event, _ in MACHINES[machine].live_edges())

@@ -1,26 +1,45 @@
-"""The lifecycle of a refund."""
+"""The lifecycle of a refund. A succeeded refund can still fail, weeks later."""
 
 from __future__ import annotations
 
-from enum import StrEnum
 from typing import Final
 
-from tallystick.domain.lifecycles.table import NEW, Table
+from tallystick.domain.ledger import postings
+from tallystick.domain.ledger.postings import Posting
+from tallystick.domain.lifecycles.table import NEW, Edge, Machine
+from tallystick.domain.subjects import Refund
 
 
-class RefundState(StrEnum):
-    """Where a refund is. A succeeded refund can still fail, weeks later."""
-
-    SUBMITTING = "submitting"
-    PENDING = "pending"
-    SUCCEEDED = "succeeded"
-    FAILED = "failed"
+def _sent(_: None, after: Refund) -> list[Posting]:
+    return postings.refund_sent(after.provider, after.amount)
 
 
-REFUND: Final[Table] = {
-    NEW: {"create": "submitting"},
-    "submitting": {"pending": "pending", "succeeded": "succeeded", "failed": "failed"},
-    "pending": {"succeeded": "succeeded", "failed": "failed"},
-    "succeeded": {"failed": "failed"},
-    "failed": {"late_effect": "failed"},
-}
+def _succeeded(_: Refund, after: Refund) -> list[Posting]:
+    return postings.refund_succeeded(after.provider, after.amount)
+
+
+def _failed(before: Refund, after: Refund) -> list[Posting]:
+    return postings.refund_failed(after.provider, after.amount, had_succeeded=before.state == "succeeded")
+
+
+def _late_refund(before: Refund, after: Refund) -> list[Posting]:
+    return postings.late_refund(after.provider, after.amount_late - before.amount_late)
+
+
+_SUCCEEDED: Final = Edge("succeeded", posts=_succeeded, told="refund.succeeded")
+_FAILED: Final = Edge("failed", posts=_failed, told="refund.failed")
+
+REFUND: Final = Machine(
+    "refund",
+    {
+        NEW: {"create": Edge("submitting", posts=_sent, told="refund.created")},
+        "submitting": {"pending": Edge("pending"), "succeeded": _SUCCEEDED, "failed": _FAILED},
+        "pending": {"succeeded": _SUCCEEDED, "failed": _FAILED},
+        "succeeded": {"failed": _FAILED},
+        "failed": {
+            "late_refund": Edge("failed", posts=_late_refund),
+            "late_effect": Edge("failed", retired=True),
+        },
+    },
+    final=frozenset({"succeeded", "failed"}),
+)

@@ -1,14 +1,64 @@
-"""How a lifecycle is written down: ``state -> {event: next state}``.
+"""How a lifecycle is written down: a machine is a table of edges, and an edge is one row with all that it does.
 
 The state before a subject exists is ``NEW``.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Final
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final, NamedTuple
+
+from tallystick.domain.ledger.postings import Posting
 
 NEW: Final = "new"
 
+#: What an edge posts: a pure function of the subject before it (None for an edge out of ``NEW``) and after it.
+Posts = Callable[[Any, Any], Sequence[Posting]]
 
-Table = Mapping[str, Mapping[str, str]]
+
+class Edge(NamedTuple):
+    """One row of a lifecycle.
+
+    ``posts`` gives the ledger rows of the step. ``told`` is the type of the message that merchants get of it, or None
+    for a step that they are not told. ``retired`` edges are in old history and are never taken again.
+    """
+
+    to: str
+    posts: Posts | None = None
+    told: str | None = None
+    retired: bool = False
+
+
+Edges = Mapping[str, Mapping[str, Edge]]
+
+
+class Machine:
+    """A lifecycle. ``edges`` reads ``state -> {event: edge}`` and names every state; ``final`` states are ends."""
+
+    def __init__(self, name: str, edges: Edges, final: frozenset[str]) -> None:
+        self.name = name
+        self.edges: Final = edges
+        self.final: Final = final
+
+    @property
+    def states(self) -> list[str]:
+        """Every state of a subject, in the order of the table."""
+        return [state for state in self.edges if state != NEW]
+
+    def edge(self, state: str, event: str) -> Edge | None:
+        """The edge that ``event`` takes from ``state``, or None where there is none (any more)."""
+        found = self.edges.get(state, {}).get(event)
+        return None if found is None or found.retired else found
+
+    def recorded_edge(self, state: str, event: str) -> Edge | None:
+        """The edge as history may have it: retired ones too."""
+        return self.edges.get(state, {}).get(event)
+
+    def live_edges(self) -> list[tuple[str, str, Edge]]:
+        """Every edge that can be taken, as (state, event, edge)."""
+        return [
+            (state, event, edge)
+            for state, edges in self.edges.items()
+            for event, edge in edges.items()
+            if not edge.retired
+        ]

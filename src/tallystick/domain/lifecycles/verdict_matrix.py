@@ -37,7 +37,7 @@ def meaning_of(state: str, verdict: str) -> VerdictMeaning:
     """How a stored attempt in ``state`` reads ``verdict``; amounts are compared by the caller."""
     if state == verdict:
         return VerdictMeaning.SAME
-    if verdict in ATTEMPT[state]:
+    if ATTEMPT.edge(state, verdict) is not None:
         return VerdictMeaning.APPLY
     if verdict in _NEVER_OVERRIDES:
         return VerdictMeaning.SAME

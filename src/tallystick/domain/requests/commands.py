@@ -1,4 +1,4 @@
-"""The commands a client can give, and how parsed JSON and query parameters become them.
+"""The commands a client can give, and how parsed JSON becomes them.
 
 Everything wrong with a request is named at once (``InvalidFields``). Whether a provider or a payment method
 exists, and whether the provider can represent the amount, is decided where the providers are known.
@@ -6,9 +6,7 @@ exists, and whether the provider can represent the amount, is decided where the 
 
 from __future__ import annotations
 
-import re
-from collections.abc import Collection, Mapping
-from datetime import datetime
+from collections.abc import Mapping
 from typing import Any, Final, Literal
 
 from msgspec import Struct, field
@@ -23,14 +21,9 @@ from tallystick.domain.requests.fields import (
     Fields,
     InvalidFields,
 )
-from tallystick.domain.requests.idempotency_key import MAX_KEY_CHARS
 
 __all__ = [
     "CAPTURE_METHODS",
-    "DEFAULT_PAGE_SIZE",
-    "MAX_CURSOR_CHARS",
-    "MAX_PAGE_SIZE",
-    "MAX_REFERENCE_CHARS",
     "MAX_TOKEN_CHARS",
     "SCHEMAS",
     "CancelPayment",
@@ -39,24 +32,16 @@ __all__ = [
     "CreatePayment",
     "CreateRefund",
     "InvalidFields",
-    "ListPayments",
     "parse_cancel_payment",
     "parse_capture_payment",
     "parse_create_payment",
     "parse_create_refund",
-    "parse_list_query",
 ]
 
 CaptureMethod = Literal["automatic", "manual"]
 CAPTURE_METHODS: Final[tuple[CaptureMethod, ...]] = ("automatic", "manual")
 
 MAX_TOKEN_CHARS: Final = 64  # payment_method and provider: twice what the tokens of providers need
-MAX_REFERENCE_CHARS: Final = 255  # provider references: as long as an idempotency key, which some are made from
-MAX_CURSOR_CHARS: Final = 512  # a position in a list, with room to spare
-MAX_PAGE_SIZE: Final = 100  # payments; even with full metadata a page stays within a few megabytes
-DEFAULT_PAGE_SIZE: Final = 20  # payments: a screenful
-
-_ANY_KEY: Final = re.compile(rf"[\x20-\x7e]{{1,{MAX_KEY_CHARS}}}")  # an idempotency key, unquoted
 
 
 class CreatePayment(Struct, frozen=True, kw_only=True):
@@ -88,22 +73,10 @@ class CreateRefund(Struct, frozen=True, kw_only=True):
     reason: str | None = None
 
 
-class ListPayments(Struct, frozen=True, kw_only=True):
-    """A page of payments. ``created_gte`` is in UTC, ``limit`` counts payments."""
-
-    state: str | None = None
-    created_gte: datetime | None = None
-    idempotency_key: str | None = None
-    provider_reference: str | None = None
-    limit: int = DEFAULT_PAGE_SIZE
-    cursor: str | None = None
-
-
 _CREATE_PAYMENT_FIELDS: Final = frozenset(CreatePayment.__struct_fields__)
 _CAPTURE_PAYMENT_FIELDS: Final = frozenset(CapturePayment.__struct_fields__)
 _CANCEL_PAYMENT_FIELDS: Final = frozenset(CancelPayment.__struct_fields__)
 _CREATE_REFUND_FIELDS: Final = frozenset(CreateRefund.__struct_fields__)
-_LIST_PAYMENTS_FIELDS: Final = frozenset(ListPayments.__struct_fields__)
 
 
 def parse_create_payment(body: dict[str, Any]) -> CreatePayment:
@@ -154,33 +127,6 @@ def parse_create_refund(body: dict[str, Any]) -> CreateRefund:
     if fields.errors:
         fields.raise_errors()
     return CreateRefund(amount=amount, reason=reason)
-
-
-def parse_list_query(params: Mapping[str, list[str]], states: Collection[str]) -> ListPayments:
-    """The page that decoded query parameters ask for; ``states`` are all payment states, in the order to name
-    them.
-
-    InvalidFields for unknown or repeated parameters and for every bad value, an empty one included.
-    """
-    query = Fields({name: values[0] for name, values in params.items() if values}, _LIST_PAYMENTS_FIELDS)
-    for name, values in params.items():
-        if len(values) > 1 and name in _LIST_PAYMENTS_FIELDS:
-            query.refuse(name, "repeated", "may be given only once")
-    page = ListPayments(
-        state=query.one_of("state", states),
-        created_gte=query.timestamp("created_gte"),
-        idempotency_key=query.matching(
-            "idempotency_key",
-            _ANY_KEY,
-            f"must be 1-{MAX_KEY_CHARS} printable ASCII characters, without quotes",
-        ),
-        provider_reference=query.text("provider_reference", MAX_REFERENCE_CHARS, min_chars=1),
-        limit=query.integer("limit", 1, MAX_PAGE_SIZE, DEFAULT_PAGE_SIZE),
-        cursor=query.text("cursor", MAX_CURSOR_CHARS, min_chars=1),
-    )
-    if query.errors:
-        query.raise_errors()
-    return page
 
 
 def _object_schema(properties: dict[str, Any], *required: str) -> dict[str, Any]:

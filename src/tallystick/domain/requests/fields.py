@@ -84,6 +84,10 @@ class Fields:
         self.refuse("currency", "unknown_currency", "must be an upper-case ISO 4217 currency code")
         return None
 
+    def string(self, name: str) -> str | None:
+        """Any string."""
+        return self._string(name, required=False)
+
     def text(self, name: str, max_chars: int, *, min_chars: int = 0, required: bool = False) -> str | None:
         """A string of ``min_chars`` to ``max_chars`` Unicode characters without control characters."""
         value = self._string(name, required)

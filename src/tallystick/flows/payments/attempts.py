@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Any
 
 from tallystick.decisions.change_builder import Cause
 from tallystick.decisions.verdicts import apply_verdict
 from tallystick.domain.change import Change
 from tallystick.domain.snapshot import PaymentSnapshot
-from tallystick.domain.subjects import Attempt
+from tallystick.domain.subjects import Attempt, Payment
 from tallystick.domain.verdicts import NotSent, Unknown, Verdict, verdict_name
 from tallystick.flows.runtime import Runtime
 from tallystick.kit.clock import monotonic_ms
@@ -48,19 +50,28 @@ async def carry_out(
     """
     attempt = stored.attempt(attempt_id)
     provider = runtime.provider(attempt.provider)
-    verdict = await _sent(provider, provider_call(attempt, send_by_ms))
+    verdict = await _verdict_of(provider, partial(send, provider), provider_call(attempt, send_by_ms))
     if doubted and isinstance(verdict, NotSent):
         verdict = Unknown(reason=f"an earlier submission is in doubt; this one: {verdict.reason}", raw=verdict.raw)
     return await settle_verdict(runtime, stored, attempt_id, verdict, cause="answer", actor=f"provider:{provider.name}")
 
 
-async def _sent(provider: Provider, call: ProviderCall) -> Verdict:
+async def fetch_verdict(runtime: Runtime, attempt: Attempt) -> Verdict:
+    """What the provider says now of an attempt."""
+    provider = runtime.provider(attempt.provider)
+    return await _verdict_of(provider, provider.fetch, provider_call(attempt, monotonic_ms()))
+
+
+async def _verdict_of(
+    provider: Provider, ask: Callable[[ProviderCall], Awaitable[Verdict]], call: ProviderCall
+) -> Verdict:
+    """A connector's defect proves nothing about the money: it is unknown."""
     try:
-        return await send(provider, call)
-    except Exception as error:  # a connector's defect proves nothing about the money: it is unknown
+        return await ask(call)
+    except Exception as error:
         failed = type(error).__name__  # its text may repeat what the provider sent
         log.error("connector failed", provider=provider.name, payment_id=call.payment_id, error=failed)
-        return Unknown(reason=f"connector failed with {type(error).__name__}")
+        return Unknown(reason=f"connector failed with {failed}")
 
 
 async def settle_verdict(
@@ -87,30 +98,42 @@ async def settle_verdict(
         if not isinstance(await runtime.journal.commit(change), Stale):
             _report(stored.attempt(attempt_id), verdict, change)
             return change
-        loaded = await runtime.reads.load(change.merchant_id, change.payment_id)
+        loaded = await runtime.reads.load(change.merchant_id, change.stream_id)
         if loaded is None:
-            raise LookupError(f"payment {change.payment_id} is gone")
+            raise LookupError(f"payment {change.stream_id} is gone")
         stored = loaded.stored
 
 
 def _report(attempt: Attempt, verdict: Verdict, change: Change) -> None:
     known = {
-        "payment_id": attempt.payment_id,
         "attempt_id": attempt.attempt_id,
         "operation": attempt.operation,
         "idempotency_key": attempt.idempotency_key,
         "provider_reference": verdict.reference or attempt.provider_reference,
         "verdict": verdict_name(verdict),
     }
-    for rejection in change.rejections:
-        log.error("transition rejected", alert=rejection.alert, reason=rejection.reason, **known)
-    if change.payment is None:
+    report_rejections(change, **known)
+    known["payment_id"] = attempt.payment_id
+    payment = change.one(Payment)
+    if payment is None:
         log.warning("not settled yet", **known)
-    elif change.transitions[0].cause == "answer" and not change.payment.failure:
+    elif change.transitions[0].cause == "answer" and not payment.failure:
         # The ordinary course of thousands a second: the history has it, and a line each would cost a tenth of them.
-        log.debug("settled", state=change.payment.state, version=change.payment.version, **known)
+        log.debug("settled", state=payment.state, version=payment.version, **known)
     else:
-        log.info("settled", state=change.payment.state, version=change.payment.version, **known)
+        log.info("settled", state=payment.state, version=payment.version, **known)
+
+
+def report_rejections(change: Change, **known: Any) -> None:
+    """Log what the committed ``change`` recorded as rejected."""
+    for rejection in change.rejections:
+        log.error(
+            "transition rejected",
+            alert=rejection.alert,
+            reason=rejection.reason,
+            payment_id=rejection.stream_id,
+            **known,
+        )
 
 
 def send_by(runtime: Runtime) -> int:

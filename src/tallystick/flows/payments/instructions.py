@@ -10,7 +10,7 @@ from tallystick.decisions.instructions import Instruction
 from tallystick.domain.change import Change
 from tallystick.domain.errors import Overloaded, problem
 from tallystick.domain.requests.commands import CancelPayment, CapturePayment, CreatePayment, CreateRefund
-from tallystick.domain.snapshot import PaymentSnapshot
+from tallystick.domain.snapshot import PaymentSnapshot, opened_by
 from tallystick.domain.subjects import Payment
 from tallystick.flows.payments.attempts import carry_out, send_by
 from tallystick.flows.payments.idempotency import Reply, answer_existing, answer_now, existing_or, first_answer
@@ -118,11 +118,8 @@ async def _carry_out(
     refused = first_answer(change, instruction.idempotency_key)
     if refused is not None:
         return refused
-    payment = change.payment or before
-    assert payment is not None
-    stored = PaymentSnapshot(
-        payment=payment, attempts=change.attempts, refunds=(change.refund,) if change.refund else ()
-    )
+    stored = opened_by(change) if before is None else PaymentSnapshot(payment=before, attempts=()).after(change)
+    payment = stored.payment
     # A cancel may have to close the authorization that waits for its customer: that needs the other attempts too.
     if instruction.operation.endswith("/cancel") and payment.amount_authorized == 0:
         loaded = await runtime.reads.load(payment.merchant_id, payment.payment_id)

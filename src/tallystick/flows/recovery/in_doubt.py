@@ -1,6 +1,6 @@
-"""The operator's lane: attempts that bounded recovery could not settle, and a person's word on them.
+"""The in-doubt list: attempts that bounded recovery could not settle, and what a person finds out about them.
 
-A person's word goes through the same decisions and the same door as a provider's, with evidence, actor and reason in
+A person's finding goes through the same decisions and the same door as a provider's, with evidence, actor and reason in
 the history.
 """
 
@@ -31,11 +31,11 @@ _EFFECTS = {"capture": "captured", "cancel": "voided", "refund": "refunded"}
 
 
 class NotInDoubt(TallystickError):
-    """The attempt is not in the lane: recovery still has it, or it is settled."""
+    """The attempt is not in the list: recovery still has it, or it is settled."""
 
 
 class Parked(Struct, frozen=True, kw_only=True):
-    """One attempt in the lane, with its age and the configured owner."""
+    """One attempt in the list, with its age and the configured owner."""
 
     attempt: Attempt
     owner: str
@@ -43,8 +43,10 @@ class Parked(Struct, frozen=True, kw_only=True):
     overdue: bool
 
 
-async def lane(runtime: Runtime, book: ScheduleBook, merchant_id: str | None, limit: int) -> Sequence[Parked]:
-    """The lane, oldest first."""
+async def parked_attempts(
+    runtime: Runtime, book: ScheduleBook, merchant_id: str | None, limit: int
+) -> Sequence[Parked]:
+    """The in-doubt list, oldest first."""
     alarm_ms = runtime.settings.in_doubt_alarm_age_ms
     return [
         Parked(
@@ -77,11 +79,11 @@ async def resolve(
     reason: str,
     reference: str | None = None,
 ) -> Change:
-    """Settle a parked attempt on a person's word. Raises NotInDoubt, and ValueError for an outcome not in OUTCOMES."""
+    """Settle a parked attempt by a person's finding. Raises NotInDoubt, and ValueError for an unknown outcome."""
     loaded = await find(runtime, book, attempt_id)
     clock = loaded.clocks[attempt_id]
     if not clock.parked:
-        raise NotInDoubt(f"attempt {attempt_id} is {clock.attempt.state} and not in the lane")
+        raise NotInDoubt(f"attempt {attempt_id} is {clock.attempt.state} and not in the in-doubt list")
     words = {"evidence": evidence, "reason": reason, "outcome": outcome}
     cause, who = "operator", f"operator:{actor}"
     verdict = _verdict(clock.attempt, outcome, words, reference)

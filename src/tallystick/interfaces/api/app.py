@@ -5,35 +5,42 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
-from contextlib import asynccontextmanager, nullcontext
+from contextlib import asynccontextmanager
 from typing import Any, Final
 
 from litestar import HttpMethod, Litestar, Request
 from litestar.handlers import HTTPRouteHandler, route
-from litestar.types import ASGIApp, Scope
+from litestar.types import ASGIApp
 
 from tallystick.domain.errors import problem
 from tallystick.domain.views import encode
-from tallystick.flows.assembly import open_intake, open_refusals, open_runtime
+from tallystick.flows.assembly import ApiProcess, open_api_process
+from tallystick.flows.failures import DATABASE_AWAY
 from tallystick.flows.runtime import Runtime
 from tallystick.interfaces.api.authentication import Authenticator, Caller
-from tallystick.interfaces.api.body_reader import Reception
+from tallystick.interfaces.api.body_reader import BodyReader
 from tallystick.interfaces.api.endpoint import Endpoint
-from tallystick.interfaces.api.health import Readiness, healthz
+from tallystick.interfaces.api.health import healthz, readyz
 from tallystick.interfaces.api.http import PROBLEM_JSON, ApiRequest, HttpResponse
 from tallystick.interfaces.api.openapi import openapi_document
-from tallystick.interfaces.api.problems import Refused, busy, on_framework_refusal, report, tell_what_was_left_out
+from tallystick.interfaces.api.parameters import Parameter
+from tallystick.interfaces.api.problems import (
+    ProblemError,
+    busy,
+    flush_sampled_lines,
+    internal_error,
+    on_framework_error,
+    report,
+)
 from tallystick.interfaces.api.rate_limit import RateLimiter
 from tallystick.interfaces.api.routes import provider_webhooks
-from tallystick.interfaces.api.routes.provider_webhooks import WebhookDoor
+from tallystick.interfaces.api.routes.provider_webhooks import WebhookReceiver
 from tallystick.interfaces.api.table import ENDPOINTS
 from tallystick.kit.logs import configure_logging
+from tallystick.providers.assembly import receivers
 from tallystick.providers.port import Provider
-from tallystick.providers.registry import receivers
-from tallystick.record.postgres.embedded.server import DatabaseUrls, resolve_database
-from tallystick.record.postgres.failures import DATABASE_AWAY
-from tallystick.record.sealing import sealer_of
-from tallystick.settings.load import Settings, load_settings
+from tallystick.providers.registry import CONNECTOR_SETTINGS
+from tallystick.settings.load import Settings, load_settings, secret_names
 
 Handler = Callable[[Request[Any, Any, Any]], Awaitable[ASGIApp]]
 
@@ -44,94 +51,87 @@ READS_SHARE: Final = 0.6
 READS_LIMIT: Final = 500
 
 
-class Face:
+class ApiServer:
     """What the handlers of one process share; ``runtime`` is there between startup and shutdown."""
 
     runtime: Runtime
     authenticator: Authenticator
     limiter: RateLimiter
-    provider_webhooks: WebhookDoor
+    webhook_receiver: WebhookReceiver
     reads: int
 
-    def __init__(self, reception: Reception) -> None:
-        self._reception = reception
+    def __init__(self, body_reader: BodyReader) -> None:
+        self._body_reader = body_reader
 
-    def open(self, runtime: Runtime) -> None:
-        """Ready to answer."""
-        settings = runtime.settings
+    def open(self, process: ApiProcess) -> None:
+        """Ready to respond."""
+        runtime, settings = process.runtime, process.runtime.settings
         self.runtime = runtime
         self.reads = 0
-        self.authenticator = Authenticator(runtime.reads, settings.api_key_cache_ms)
+        self.authenticator = Authenticator(runtime.stores.api_keys, settings.api_key_cache_ms)
         self.limiter = RateLimiter(settings.rate_limit_per_s, settings.rate_limit_burst)
+        self.webhook_receiver = WebhookReceiver(
+            receivers(settings), process.intake, process.rejected, runtime.sealer, runtime.clock
+        )
 
-    def exchange(self, request: Request[Any, Any, Any]) -> ApiRequest:
+    def request(self, request: Request[Any, Any, Any], parameters: tuple[Parameter, ...] = ()) -> ApiRequest:
         """A request as the handlers read it."""
-        return ApiRequest(request.scope, request.receive, self._reception)
+        return ApiRequest(request.scope, request.receive, self._body_reader, parameters)
 
-    async def answer(self, endpoint: Endpoint, exchange: ApiRequest) -> HttpResponse:
-        """Authentication, rate, permission, then the endpoint; refusals and failures become problem documents."""
+    async def respond(self, operation: str, request: ApiRequest, handled: Awaitable[HttpResponse]) -> HttpResponse:
+        """What the handler responds; its errors and failures become problem documents."""
         try:
-            caller = await self.authenticator.caller(exchange.authorizations)
-            if caller is None:
-                detail = "Send a valid API key: Authorization: Bearer <key>."
-                refused = problem("unauthenticated", detail, request_id=exchange.request_id)
-                raise Refused(refused, (b"www-authenticate", b'Bearer realm="tallystick"'))
-            standing = self.limiter.take((caller.merchant_id, caller.key_id))
-            if standing is not None:
-                exchange.answer_headers += self.limiter.headers(standing)
-                if not standing.allowed:
-                    refused = problem(
-                        "rate_limited", "This key sends too many requests.", request_id=exchange.request_id
-                    )
-                    raise Refused(refused, (b"retry-after", b"%d" % standing.retry_after_s))
-            if endpoint.callers != "either" and caller.operator != (endpoint.callers == "operator"):
-                detail = f"It takes an API key of {'an operator' if endpoint.callers == 'operator' else 'a merchant'}."
-                raise Refused(problem("forbidden", detail, request_id=exchange.request_id))
-            if endpoint.method == "GET":
-                return await self._read(endpoint, exchange, caller)
-            return await endpoint.handle(self.runtime, exchange, caller)
-        except Refused as error:
-            return refusal(error, exchange, endpoint.name)
+            return await handled
+        except ProblemError as error:
+            return problem_response(error, request, operation)
         except DATABASE_AWAY as error:
-            away = busy("not_ready", "The database does not answer.", exchange.request_id)
-            return refusal(away, exchange, endpoint.name, error)
+            away = busy("not_ready", "The database does not answer.", request.request_id)
+            return problem_response(away, request, operation, error)
         except Exception as error:
-            defect = problem(
-                "internal_error", "A defect of ours; the log has the place.", request_id=exchange.request_id
-            )
-            return refusal(Refused(defect), exchange, endpoint.name, error)
+            return problem_response(internal_error(request.request_id), request, operation, error)
 
-    async def webhook(self, scope: Scope, exchange: ApiRequest) -> HttpResponse:
-        """A provider's delivery: its signature is who it is."""
-        try:
-            return await self.provider_webhooks.answer(scope, exchange)
-        except Refused as error:
-            return refusal(error, exchange, "receiveWebhook")
-        except Exception as error:
-            defect = problem(
-                "internal_error", "A defect of ours; the log has the place.", request_id=exchange.request_id
-            )
-            return refusal(Refused(defect), exchange, "receiveWebhook", error)
+    async def authenticated(self, endpoint: Endpoint, request: ApiRequest) -> HttpResponse:
+        """Authentication, rate, permission, then the endpoint. Raises ProblemError, and what the endpoint raises."""
+        caller = await self.authenticator.caller(request.authorizations)
+        if caller is None:
+            detail = "Send a valid API key: Authorization: Bearer <key>."
+            unauthenticated = problem("unauthenticated", detail, request_id=request.request_id)
+            raise ProblemError(unauthenticated, (b"www-authenticate", b'Bearer realm="tallystick"'))
+        standing = self.limiter.take((caller.merchant_id, caller.key_id))
+        if standing is not None:
+            request.response_headers += self.limiter.headers(standing)
+            if not standing.allowed:
+                limited = problem("rate_limited", "This key sends too many requests.", request_id=request.request_id)
+                raise ProblemError(limited, (b"retry-after", b"%d" % standing.retry_after_s))
+        if endpoint.callers != "either" and caller.operator != (endpoint.callers == "operator"):
+            whose = "an operator" if endpoint.callers == "operator" else "a merchant's"
+            detail = f"This endpoint needs {whose} API key."
+            raise ProblemError(problem("forbidden", detail, request_id=request.request_id))
+        if endpoint.method == "GET":
+            return await self._read(endpoint, request, caller)
+        return await endpoint.handle(self.runtime, request, caller)
 
-    async def _read(self, endpoint: Endpoint, exchange: ApiRequest, caller: Caller) -> HttpResponse:
+    async def _read(self, endpoint: Endpoint, request: ApiRequest, caller: Caller) -> HttpResponse:
         """Reads are bounded, and shed before anything that moves money."""
         journal, flows = self.runtime.journal, self.runtime.flows
         if self.reads >= READS_LIMIT or not journal.room(READS_SHARE) or not flows.has_room(READS_SHARE):
-            raise busy("overloaded", "Reads give way to payments just now.", exchange.request_id)
+            raise busy("overloaded", "Payments go first; repeat the read later.", request.request_id)
         self.reads += 1
         try:
-            return await endpoint.handle(self.runtime, exchange, caller)
+            return await endpoint.handle(self.runtime, request, caller)
         finally:
             self.reads -= 1
 
 
-def refusal(refused: Refused, exchange: ApiRequest, operation: str, error: Exception | None = None) -> HttpResponse:
-    """A problem document as an answer; from 500 on it is also a line in the log."""
-    status = refused.problem.status
-    if status >= 500:
-        report(refused.problem, operation, error)
-    headers = (*exchange.answer_headers, *refused.headers)
-    return HttpResponse(status, encode(refused.problem), PROBLEM_JSON, headers)
+def problem_response(
+    problem_error: ProblemError, request: ApiRequest, operation: str, error: Exception | None = None
+) -> HttpResponse:
+    """A problem document as a response; from 500 on it is also a line in the log."""
+    document = problem_error.problem
+    if document.status >= 500:
+        report(document, operation, error)
+    headers = (*request.response_headers, *problem_error.headers)
+    return HttpResponse(document.status, encode(document), PROBLEM_JSON, headers)
 
 
 def create_app(
@@ -139,36 +139,22 @@ def create_app(
 ) -> Litestar:
     """The application. Without ``database_url`` the settings name the database; ``providers`` is for tests and
     benchmarks that bring their own. Startup raises what opening the database raises."""
-    face = Face(Reception(settings.request_body_timeout_ms))
+    server = ApiServer(BodyReader(settings.request_body_timeout_ms))
 
     @asynccontextmanager
     async def lifespan(app: Litestar) -> AsyncIterator[None]:
-        database = (
-            resolve_database(settings)
-            if database_url is None
-            else nullcontext(DatabaseUrls(database_url, database_url))
-        )
-        # Leaving drains the flows: what a client asked for ends before the connections close.
-        with database as urls:
-            async with (
-                open_runtime(settings, urls.app_url, providers=providers) as runtime,
-                open_intake(settings, urls.app_url) as intake,
-                open_refusals(runtime) as refusals,
-            ):
-                face.open(runtime)
-                face.provider_webhooks = WebhookDoor(
-                    receivers(settings), intake, refusals, sealer_of(settings), runtime.clock
-                )
-                app.state.runtime = runtime
-                app.state.webhooks = face.provider_webhooks
-                yield
-                tell_what_was_left_out()
+        async with open_api_process(settings, database_url, providers=providers) as process:
+            server.open(process)
+            app.state.runtime = process.runtime
+            app.state.webhooks = server.webhook_receiver
+            yield
+            flush_sampled_lines()
 
-    handlers = [*(_route(face, endpoint) for endpoint in ENDPOINTS), *_open_routes(face)]
+    handlers = [*(_route(server, endpoint) for endpoint in ENDPOINTS), *_open_routes(server)]
     return Litestar(
-        [*_options(face, handlers), *handlers],  # later, Litestar would have made its own
+        [*_options(server, handlers), *handlers],  # later, Litestar would have made its own
         lifespan=[lifespan],
-        exception_handlers={Exception: on_framework_refusal},
+        exception_handlers={Exception: on_framework_error},
         openapi_config=None,  # the document is made from our own table
         logging_config=None,  # Litestar's would log requests with what clients sent
     )
@@ -176,64 +162,64 @@ def create_app(
 
 def asgi_factory() -> Litestar:
     """The application by the environment's settings, for an ASGI server. Raises SettingsError."""
-    settings = load_settings(os.environ)
-    configure_logging(settings.log_level)
+    settings = load_settings(os.environ, CONNECTOR_SETTINGS)
+    configure_logging(settings.log_level, secret_names(CONNECTOR_SETTINGS))
     return create_app(settings)
 
 
-def _route(face: Face, endpoint: Endpoint) -> HTTPRouteHandler:
+def _route(server: ApiServer, endpoint: Endpoint) -> HTTPRouteHandler:
     async def handle(request: Request[Any, Any, Any]) -> ASGIApp:
-        return await face.answer(endpoint, face.exchange(request))
+        api_request = server.request(request, endpoint.parameters)
+        return await server.respond(endpoint.name, api_request, server.authenticated(endpoint, api_request))
 
     return _handler(endpoint.method, endpoint.path, handle)
 
 
-def _open_routes(face: Face) -> list[HTTPRouteHandler]:
+def _open_routes(server: ApiServer) -> list[HTTPRouteHandler]:
     """What needs no API key."""
     document = openapi_document()
 
     async def openapi(request: Request[Any, Any, Any]) -> ASGIApp:
-        return HttpResponse(200, document, headers=tuple(face.exchange(request).answer_headers))
+        return HttpResponse(200, document, headers=tuple(server.request(request).response_headers))
 
-    def probe(look: Callable[[Runtime, ApiRequest], Awaitable[HttpResponse]]) -> Handler:
+    def probe(check: Callable[[Runtime, ApiRequest], Awaitable[HttpResponse]]) -> Handler:
         async def handle(request: Request[Any, Any, Any]) -> ASGIApp:
-            exchange = face.exchange(request)
-            try:
-                return await look(face.runtime, exchange)
-            except Refused as error:
-                return refusal(error, exchange, look.__name__)
+            api_request = server.request(request)
+            return await server.respond(check.__name__, api_request, check(server.runtime, api_request))
 
         return handle
 
     async def webhook(request: Request[Any, Any, Any]) -> ASGIApp:
-        return await face.webhook(request.scope, face.exchange(request))
+        api_request = server.request(request)
+        handled = server.webhook_receiver.respond(request.scope, api_request)
+        return await server.respond("receiveWebhook", api_request, handled)
 
     return [
         _handler("POST", provider_webhooks.PATH, webhook),
         _handler("GET", "/openapi.json", openapi),
         _handler("GET", "/healthz", probe(healthz)),
-        _handler("GET", "/readyz", probe(Readiness().readyz)),
+        _handler("GET", "/readyz", probe(readyz)),
     ]
 
 
-def _options(face: Face, handlers: Iterable[HTTPRouteHandler]) -> Iterable[HTTPRouteHandler]:
+def _options(server: ApiServer, handlers: Iterable[HTTPRouteHandler]) -> Iterable[HTTPRouteHandler]:
     """OPTIONS for every path, naming all of its methods; Litestar's own names those of one handler."""
     methods: dict[str, set[str]] = {}
     for handler in handlers:
         for path in handler.paths:
             methods.setdefault(path, {"OPTIONS"}).update(handler.http_methods)
-    return [_options_handler(face, path, ", ".join(sorted(allowed))) for path, allowed in methods.items()]
+    return [_options_handler(server, path, ", ".join(sorted(allowed))) for path, allowed in methods.items()]
 
 
-def _options_handler(face: Face, path: str, allow: str) -> HTTPRouteHandler:
+def _options_handler(server: ApiServer, path: str, allow: str) -> HTTPRouteHandler:
     async def handle(request: Request[Any, Any, Any]) -> ASGIApp:
-        exchange = face.exchange(request)
-        return HttpResponse(204, b"", headers=(*exchange.answer_headers, (b"allow", allow.encode())))
+        headers = server.request(request).response_headers
+        return HttpResponse(204, b"", headers=(*headers, (b"allow", allow.encode())))
 
     return route(path, http_method=HttpMethod.OPTIONS)(handle)
 
 
 def _handler(method: str, path: str, handle: Handler) -> HTTPRouteHandler:
     methods = (HttpMethod.GET, HttpMethod.HEAD) if method == "GET" else (HttpMethod(method),)
-    # The answer has its own status; Litestar's default for DELETE would forbid it a body.
+    # The response has its own status; Litestar's default for DELETE would forbid it a body.
     return route(re.sub(r"{(\w+)}", r"{\1:str}", path), http_method=methods, status_code=200)(handle)

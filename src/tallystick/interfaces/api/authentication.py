@@ -10,8 +10,8 @@ from typing import Any, Final
 from msgspec import Struct
 
 from tallystick.access import api_key
+from tallystick.access.stored_keys import StoredKeys
 from tallystick.kit.clock import monotonic_ms
-from tallystick.record.postgres.reads import Reads
 
 #: RFC 6750 section 2.1 (b64token); the scheme's name is case-insensitive (RFC 9110 section 11.1).
 _BEARER: Final = re.compile(r"[Bb][Ee][Aa][Rr][Ee][Rr] +([A-Za-z0-9\-._~+/]{1,512}=*) *")
@@ -42,8 +42,8 @@ class _Known(Struct, frozen=True):
 class Authenticator:
     """Finds callers. A key that was found is remembered for ``cache_ms``: for that long a revoked one still works."""
 
-    def __init__(self, reads: Reads, cache_ms: int, now_ms: Callable[[], int] = monotonic_ms) -> None:
-        self._reads = reads
+    def __init__(self, stored: StoredKeys, cache_ms: int, now_ms: Callable[[], int] = monotonic_ms) -> None:
+        self._stored = stored
         self._cache_ms = cache_ms
         self._now_ms = now_ms
         self._known: dict[tuple[str, str], _Known] = {}
@@ -78,18 +78,17 @@ class Authenticator:
     def _loaded(self, slot: tuple[str, str], task: asyncio.Task[Any]) -> None:
         self._loading.pop(slot, None)
         if not task.cancelled():
-            task.exception()  # retrieved: whoever waited has it, and may have gone
+            task.exception()  # retrieved: a request that waited has it, or has gone
 
     async def _read(self, slot: tuple[str, str]) -> _Known | None:
         until_ms = self._now_ms() + self._cache_ms
-        record = await self._reads.api_key(*slot)
-        if record is None or record["revoked_at"] is not None:
+        stored = await self._stored.find(*slot)
+        if stored is None:
             self._known.pop(slot, None)
             return None
-        merchant = await self._reads.merchant(slot[0])
         known = _Known(
-            caller=Caller(*slot, merchant["default_provider"] if merchant else None, record["operator"]),
-            secret_hash=record["secret_hash"],
+            caller=Caller(*slot, stored.default_provider, stored.operator),
+            secret_hash=stored.secret_hash,
             until_ms=until_ms,
         )
         if len(self._known) >= _MAX_REMEMBERED:

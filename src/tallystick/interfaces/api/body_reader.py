@@ -9,21 +9,20 @@ from typing import Any, Final
 from litestar.types import Receive
 
 from tallystick.domain.errors import problem
-from tallystick.interfaces.api.problems import Refused, busy
+from tallystick.interfaces.api.problems import ProblemError, busy
 
 _DIGITS: Final = re.compile(r"[0-9]{1,18}", re.ASCII)
 
-#: Of a connection with the rest of a body still to come nobody can tell where the next request begins.
+#: While the rest of a body is still to come, the start of the next request on this connection is unknown.
 _CLOSE: Final = (b"connection", b"close")
 
-
-#: Of all bodies of a process that are not whole yet. Anybody may send to the webhook door; this is 128 bodies of the
-#: largest size there, and thousands of payments'.
+#: Of all bodies of a process that are not whole yet. Anybody may send to the webhook endpoint; this is 128 bodies of
+#: the largest size there, and thousands of payments'.
 UNDER_WAY_BYTES: Final = 128 * 1024 * 1024
 
 
-class Reception:
-    """Takes the bodies of one process."""
+class BodyReader:
+    """Reads the bodies of one process."""
 
     def __init__(self, timeout_ms: int, under_way_bytes: int = UNDER_WAY_BYTES) -> None:
         self._timeout_ms = timeout_ms
@@ -33,10 +32,10 @@ class Reception:
     async def body(self, receive: Receive, declared_length: str, limit_bytes: int, request_id: str) -> bytes:
         """The whole body; ``declared_length`` is the Content-Length as it was sent, or nothing.
 
-        Raises Refused: over ``limit_bytes``, not all here in time, too many under way, or the connection ended before
-        it did. What is cut off is never taken for the whole: of a partial refund it might leave a full one.
+        Raises ProblemError: over ``limit_bytes``, not all here in time, too many under way, or the connection ended
+        before it did. A truncated body is never taken for the whole: a partial refund might become a full one.
         """
-        too_large = Refused(problem("body_too_large", f"Send at most {limit_bytes} bytes.", request_id=request_id))
+        too_large = ProblemError(problem("body_too_large", f"Send at most {limit_bytes} bytes.", request_id=request_id))
         if _DIGITS.fullmatch(declared_length) and int(declared_length) > limit_bytes:
             raise too_large
         pieces: list[bytes] = []
@@ -47,7 +46,7 @@ class Reception:
                     message: Any = await receive()
                     if message["type"] == "http.disconnect":
                         detail = "The connection ended before the body did."
-                        raise Refused(problem("body_incomplete", detail, request_id=request_id), _CLOSE)
+                        raise ProblemError(problem("body_incomplete", detail, request_id=request_id), _CLOSE)
                     pieces.append(message.get("body", b""))
                     size += len(pieces[-1])
                     self._under_way_bytes += len(pieces[-1])
@@ -56,7 +55,7 @@ class Reception:
                         raise busy("overloaded", "Too many bodies are on their way in.", request_id, _CLOSE)
         except TimeoutError:
             detail = f"The whole body must be here within {self._timeout_ms} ms."
-            raise Refused(problem("request_timeout", detail, request_id=request_id), _CLOSE) from None
+            raise ProblemError(problem("request_timeout", detail, request_id=request_id), _CLOSE) from None
         finally:
             self._under_way_bytes -= size
         if size > limit_bytes:

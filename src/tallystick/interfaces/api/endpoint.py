@@ -1,39 +1,45 @@
-"""What an endpoint of the API is: one method on one path, with everything that it may answer."""
+"""What an endpoint of the API is: one method on one path, with everything that it may respond with."""
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
-from typing import Any, Final
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, Final, Literal
 
 from msgspec import Struct
 
-from tallystick.domain.views import encode
 from tallystick.flows.runtime import Runtime
 from tallystick.interfaces.api.authentication import Caller
-from tallystick.interfaces.api.http import ApiRequest, HttpResponse
+from tallystick.interfaces.api.http import ApiRequest, HttpResponse, json_response
+from tallystick.interfaces.api.parameters import Parameter, Schema
 
 Handle = Callable[[Runtime, ApiRequest, Caller], Awaitable[HttpResponse]]
+View = Callable[[Runtime, ApiRequest, Caller], Awaitable[object]]
+
+#: By the name of a body's type: what its fields' types do not say by themselves.
+Narrowed = Mapping[str, Mapping[str, Schema]]
 
 
 class Endpoint(Struct, frozen=True, kw_only=True):
-    """One method on one path. ``answers``: the body by status where it succeeds; ``codes``: every error it may give."""
+    """One method on one path. ``responses``: the body by status where it succeeds; ``codes``: every error it may give;
+    ``callers``: whose API keys it takes."""
 
     method: str
     path: str
     name: str
     summary: str
     handle: Handle
-    answers: dict[int, type[Any]]
+    responses: Mapping[int, type[Any]]
     codes: tuple[str, ...]
-    body: str | None = None  # a name in edge.commands.SCHEMAS
+    body: str | None = None  # a name in domain.requests.commands.SCHEMAS
     body_type: type[Any] | None = None  # or the type that the body is read as
     body_required: bool = False
-    parameters: tuple[str, ...] = ()  # names in openapi.PARAMETERS
-    creates: bool = False  # answers carry Location
-    callers: str = "merchant"  # merchant | operator | either: whose API keys it takes
+    parameters: tuple[Parameter, ...] = ()
+    creates: bool = False  # responses carry Location
+    callers: Literal["merchant", "operator", "either"] = "merchant"
+    narrowed: Narrowed = {}
 
 
-#: Answers of everything that needs an API key.
+#: Errors of everything that needs an API key.
 KEYED: Final = ("unauthenticated", "rate_limited", "forbidden")
 READ: Final = (*KEYED, "card_data_refused", "validation_failed", "overloaded", "not_ready", "internal_error")
 
@@ -53,19 +59,11 @@ ACT: Final = (
 )
 
 
-def read(query: Query) -> Handle:
-    """A query as a handler."""
+def read(view: View) -> Handle:
+    """A read as a handler: the query is parsed as the row says, then ``view`` makes the body of the 200."""
 
-    async def handle(runtime: Runtime, exchange: ApiRequest, caller: Caller) -> HttpResponse:
-        return await answer_query(query, runtime, exchange, caller)
+    async def handle(runtime: Runtime, request: ApiRequest, caller: Caller) -> HttpResponse:
+        request.parse_query()
+        return json_response(request, await view(runtime, request, caller))
 
     return handle
-
-
-Query = Callable[[Runtime, ApiRequest, Caller], Awaitable[object]]
-
-
-async def answer_query(query: Query, runtime: Runtime, exchange: ApiRequest, caller: Caller) -> HttpResponse:
-    """Read and render. Raises Refused, and what the database raises."""
-    view = await query(runtime, exchange, caller)
-    return HttpResponse(200, encode(view), headers=tuple(exchange.answer_headers))

@@ -1,19 +1,22 @@
-"""One request as the handlers read it, and one answer as it goes out: as near to ASGI as can be, because every payment
-comes through here."""
+"""One request as the handlers read it, and one response as it goes out: as near to ASGI as can be, because every
+payment comes through here."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Final
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
 from urllib.parse import parse_qs
 
 from litestar.types import Receive, Scope, Send
 
 from tallystick.domain.errors import ProblemField, problem
-from tallystick.interfaces.api.body_reader import Reception
-from tallystick.interfaces.api.problems import Refused, refused_fields
+from tallystick.domain.requests.fields import InvalidFields
+from tallystick.domain.views import encode
+from tallystick.interfaces.api.body_reader import BodyReader
+from tallystick.interfaces.api.parameters import Parameter, no_query_error, read_query
+from tallystick.interfaces.api.problems import ProblemError, invalid_fields, not_found
 from tallystick.kit.card_data import looks_like_card_number
-from tallystick.kit.ids import new_id
+from tallystick.kit.ids import is_id, new_id
 
 #: Twice the largest honest body (50 metadata values of 500 characters, escaped); the contract's figure.
 MAX_BODY_BYTES: Final = 64 * 1024
@@ -28,7 +31,7 @@ Header = tuple[bytes, bytes]
 
 
 class HttpResponse:
-    """A whole HTTP answer, and the ASGI application that sends it."""
+    """A whole HTTP response, and the ASGI application that sends it."""
 
     __slots__ = ("body", "content_type", "headers", "status")
 
@@ -48,37 +51,43 @@ class HttpResponse:
 
 
 class ApiRequest:
-    """What the handlers need of a request. ``answer_headers`` go out with whatever the answer is;
-    ``reception`` takes its body."""
+    """What the handlers need of a request. ``response_headers`` go out with every response. ``parameters`` are those of
+    the endpoint's row; ``query`` has the values of the query, once ``parse_query`` has read them."""
 
     __slots__ = (
+        "_body_reader",
         "_content_encoding",
         "_content_length",
         "_content_types",
-        "_query",
+        "_parameters",
+        "_query_string",
         "_receive",
-        "_reception",
-        "answer_headers",
         "authorizations",
         "idempotency_keys",
         "path_id",
         "path_ids",
+        "query",
         "request_id",
+        "response_headers",
     )
 
-    def __init__(self, scope: Scope, receive: Receive, reception: Reception) -> None:
+    def __init__(
+        self, scope: Scope, receive: Receive, body_reader: BodyReader, parameters: Sequence[Parameter] = ()
+    ) -> None:
         self.request_id = new_id("req")
         self.path_ids: Mapping[str, str] = scope["path_params"]
         self.path_id: str | None = self.path_ids.get("id")
-        self.answer_headers: list[Header] = [(b"request-id", self.request_id.encode())]
+        self.query: Mapping[str, Any] = {}
+        self.response_headers: list[Header] = [(b"request-id", self.request_id.encode())]
         self.authorizations: list[str] = []
         self.idempotency_keys: list[str] = []
         self._content_types: list[str] = []
         self._content_encoding = "identity"
         self._content_length = ""
-        self._query: bytes = scope["query_string"]
+        self._query_string: bytes = scope["query_string"]
         self._receive = receive
-        self._reception = reception
+        self._body_reader = body_reader
+        self._parameters = parameters
         for name, value in scope["headers"]:
             if name == b"authorization":
                 self.authorizations.append(value.decode("latin-1"))
@@ -92,50 +101,70 @@ class ApiRequest:
                 self._content_encoding = value.decode("latin-1").strip().lower()
 
     async def body(self, limit_bytes: int) -> bytes:
-        """The whole body. Raises Refused: over the limit, too slow, or cut off."""
-        return await self._reception.body(self._receive, self._content_length, limit_bytes, self.request_id)
+        """The whole body. Raises ProblemError: over the limit, too slow, or cut off."""
+        return await self._body_reader.body(self._receive, self._content_length, limit_bytes, self.request_id)
 
     async def json_bytes(self, *, may_be_empty: bool) -> bytes:
-        """The whole body. Raises Refused: over 64 KiB, too slow, cut off, or not declared as JSON; where the body may
-        be empty, an empty one needs no declaration."""
+        """The whole body. Raises ProblemError: over 64 KiB, too slow, cut off, or not declared as JSON; where the body
+        may be empty, an empty one needs no declaration."""
         raw = await self.body(MAX_BODY_BYTES)
         if not (may_be_empty and not raw and not self._content_types) and not self._declares_json():
             detail = "Send application/json in UTF-8, without a content encoding."
-            raise Refused(problem("unsupported_media_type", detail, request_id=self.request_id))
+            raise ProblemError(problem("unsupported_media_type", detail, request_id=self.request_id))
         return raw
 
-    def has_query(self) -> bool:
-        """Whether anything came after the question mark."""
-        return self._query != b""
-
-    def parameters(self) -> Mapping[str, list[str]]:
-        """The query, decoded. Raises Refused for card numbers and for a hopeless number of parameters."""
-        if not self._query:
-            return {}
+    def parse_query(self) -> None:
+        """Read the query as the endpoint's row says. Raises ProblemError naming every parameter that is wrong."""
         try:
-            decoded = parse_qs(
-                self._query.decode("latin-1"),
-                keep_blank_values=True,
-                errors="surrogateescape",
-                max_num_fields=MAX_QUERY_PARAMETERS,
-            )
-        except ValueError:
-            refused = ProblemField("query", "too_many", f"must have at most {MAX_QUERY_PARAMETERS} parameters")
-            raise refused_fields([refused], self.request_id) from None
-        for name, values in decoded.items():
-            if looks_like_card_number(name) or any(map(looks_like_card_number, values)):
-                raise self.card_data("query")
-        return decoded
+            self.query = read_query(self._decoded_query(), self._parameters)
+        except InvalidFields as invalid:
+            raise invalid_fields(invalid.errors, self.request_id) from None
 
-    def card_data(self, place: str) -> Refused:
-        """The refusal of what looks like a card number; it says where, and repeats nothing."""
-        return Refused(
+    def require_no_query(self) -> None:
+        """Raises ProblemError for a request with a query."""
+        if self._query_string:
+            self._decoded_query()  # a card number there is named first
+            raise invalid_fields(no_query_error().errors, self.request_id)
+
+    def id_in_path(self, name: str = "id") -> str:
+        """The id in the path, as the endpoint's row declares it. Raises ProblemError: 422 for what looks like a card
+        number, 404 for what cannot be an id of this kind."""
+        declared = next(each for each in self._parameters if (each.where, each.name) == ("path", name))
+        text = self.path_ids[name]
+        if not is_id(declared.prefix, text):
+            if looks_like_card_number(text):
+                raise self.card_data("path")
+            raise not_found(self.request_id, declared.thing)
+        return text
+
+    def card_data(self, place: str) -> ProblemError:
+        """The problem of what looks like a card number; it says where, and repeats nothing."""
+        return ProblemError(
             problem(
                 "card_data_refused",
                 f"The {place} seems to hold a card number. Send a payment method token; nothing was kept.",
                 request_id=self.request_id,
             )
         )
+
+    def _decoded_query(self) -> Mapping[str, list[str]]:
+        """Raises ProblemError for card numbers and for too many parameters."""
+        if not self._query_string:
+            return {}
+        try:
+            decoded = parse_qs(
+                self._query_string.decode("latin-1"),
+                keep_blank_values=True,
+                errors="surrogateescape",
+                max_num_fields=MAX_QUERY_PARAMETERS,
+            )
+        except ValueError:
+            error = ProblemField("query", "too_many", f"must have at most {MAX_QUERY_PARAMETERS} parameters")
+            raise invalid_fields([error], self.request_id) from None
+        for name, values in decoded.items():
+            if looks_like_card_number(name) or any(map(looks_like_card_number, values)):
+                raise self.card_data("query")
+        return decoded
 
     def _declares_json(self) -> bool:
         if self._content_types == ["application/json"]:
@@ -145,3 +174,8 @@ class ApiRequest:
         media_type, *parameters = (part.strip().lower() for part in self._content_types[0].split(";"))
         utf8 = all(parameter in ("", "charset=utf-8", 'charset="utf-8"') for parameter in parameters)
         return media_type == "application/json" and utf8 and self._content_encoding == "identity"
+
+
+def json_response(request: ApiRequest, view: object, status: int = 200, *headers: Header) -> HttpResponse:
+    """A body with the headers that every response to this request has, and more."""
+    return HttpResponse(status, encode(view), headers=(*request.response_headers, *headers))

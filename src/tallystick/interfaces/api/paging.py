@@ -1,33 +1,64 @@
-"""Where a page of a list begins: cursors, opaque to clients."""
+"""Positions in lists: one cursor for all of them, opaque to clients."""
 
 from __future__ import annotations
 
 import base64
 import binascii
-from typing import Final
+import struct
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Final, TypeVar
 
-from tallystick.domain.errors import ProblemField
-from tallystick.domain.requests.commands import InvalidFields
-from tallystick.kit.ids import is_id
+from msgspec import Struct
 
-#: The first byte of a cursor: another way to page gets another one.
-_CURSOR_VERSION: Final = b"\x01"
+Row = TypeVar("Row")
+
+#: (created at, id) of the last row of a page: the order of every list is total and stable by these two.
+Position = tuple[datetime, str]
+
+#: Version, list, microseconds since 1970, the id's 128 bits.
+_LAYOUT: Final = struct.Struct(">BBq16s")
+
+#: The first byte of a cursor. Version 1 was three formats, one for each list.
+_VERSION: Final = 2
+
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND: Final = timedelta(microseconds=1)
 
 
-def write_cursor(payment_id: str) -> str:
-    """A position in a list of payments: after this one. Opaque to clients."""
-    return (
-        base64.urlsafe_b64encode(_CURSOR_VERSION + bytes.fromhex(payment_id.removeprefix("pay_"))).decode().rstrip("=")
-    )
+class PagedList(Struct, frozen=True):
+    """A list that is read page by page. ``number`` is in its cursors, so that no other list takes them: never give a
+    number to another list. ``id_prefix`` is of the ids in the list."""
+
+    number: int
+    id_prefix: str
 
 
-def read_cursor(cursor: str) -> str:
-    """The payment that a cursor comes after. Raises InvalidFields for one that we did not write."""
+PAYMENTS: Final = PagedList(1, "pay")
+WEBHOOK_DELIVERIES: Final = PagedList(2, "msg")
+DEAD_LETTERS: Final = PagedList(3, "evt")
+
+
+def write_cursor(paged: PagedList, position: Position) -> str:
+    """The cursor of the page that comes after this position."""
+    created_at, row_id = position
+    moment = (created_at - _EPOCH) // _MICROSECOND
+    packed = _LAYOUT.pack(_VERSION, paged.number, moment, bytes.fromhex(row_id.removeprefix(f"{paged.id_prefix}_")))
+    return base64.urlsafe_b64encode(packed).decode().rstrip("=")
+
+
+def read_cursor(paged: PagedList, cursor: str) -> Position | None:
+    """The position; None for a cursor that ``write_cursor`` did not make for this list."""
     try:
         raw = base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True)
-    except (binascii.Error, ValueError):
-        raw = b""
-    payment_id = f"pay_{raw[1:].hex()}"
-    if raw[:1] != _CURSOR_VERSION or not is_id("pay", payment_id) or write_cursor(payment_id) != cursor:
-        raise InvalidFields([ProblemField("cursor", "invalid_value", "must be a next_cursor of an earlier page")])
-    return payment_id
+        _, _, moment, id_bytes = _LAYOUT.unpack(raw)
+        position = (_EPOCH + moment * _MICROSECOND, f"{paged.id_prefix}_{id_bytes.hex()}")
+    except (binascii.Error, ValueError, OverflowError, struct.error):
+        return None
+    # Written again it is the same: so version, list and every spare bit are right.
+    return position if write_cursor(paged, position) == cursor else None
+
+
+def split_page(rows: Sequence[Row], limit: int) -> tuple[Sequence[Row], bool]:
+    """The rows of a page, and whether there are more; ``rows`` were read up to ``limit`` + 1."""
+    return rows[:limit], len(rows) > limit

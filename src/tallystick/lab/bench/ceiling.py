@@ -18,8 +18,9 @@ from msgspec import Struct
 
 from tallystick.domain.change import Change
 from tallystick.lab.bench.workload import new_payment
-from tallystick.record.postgres.batch import STATEMENTS, Entry, run_batch
+from tallystick.record.postgres.batch import Entry, run_batch
 from tallystick.record.postgres.connections import connect
+from tallystick.record.postgres.subject_rows import STATEMENTS
 
 #: Changes in one transaction: the gain flattens above.
 BATCH_CHANGES: Final = 200

@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 import os
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Final
 
 import typer
 import uvloop
-from msgspec.structs import replace
 from rich.console import Console
 
 from tallystick.kit.logs import configure_logging
@@ -23,7 +23,8 @@ from tallystick.lab.bench.report import Report, Steps, print_report
 from tallystick.lab.bench.stage import Database, open_database
 from tallystick.lab.bench.targets import Judged, judge
 from tallystick.lab.bench.webhooks import WebhookPlan, measure_webhooks
-from tallystick.settings.load import Settings, load_settings
+from tallystick.providers.registry import CONNECTOR_SETTINGS
+from tallystick.settings.load import Settings, load_settings, secret_names
 
 app: Final = typer.Typer(help="Measure the platform beside its ceilings.", no_args_is_help=True)
 
@@ -161,8 +162,8 @@ def fill(
 
 def _settings() -> Settings:
     """The environment's settings: a benchmark measures what would run. Raises SettingsError."""
-    settings = load_settings(os.environ)
-    configure_logging("error")  # of this process; the servers' logs are as set
+    settings = load_settings(os.environ, CONNECTOR_SETTINGS)
+    configure_logging("error", secret_names(CONNECTOR_SETTINGS))  # of this process; the servers' logs are as set
     return settings
 
 

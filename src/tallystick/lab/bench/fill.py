@@ -18,7 +18,7 @@ from msgspec import Struct
 
 from tallystick.access import key_store
 from tallystick.lab.bench.fill_rows import MERCHANTS, TABLES, columns, fill_chunk, kinds
-from tallystick.record.postgres.batch import STATEMENTS
+from tallystick.record.postgres.subject_rows import STATEMENTS
 
 #: Payments in one transaction: about a second of work, and what is lost when it is interrupted.
 CHUNK_PAYMENTS: Final = 10_000

@@ -18,6 +18,7 @@ from msgspec import Struct
 from tallystick.decisions.instructions import provider_key
 from tallystick.domain.change import Change
 from tallystick.domain.requests.fingerprint import fingerprint
+from tallystick.domain.subjects import Attempt, Payment
 from tallystick.kit.ids import derived_id
 from tallystick.lab.bench.workload import (
     MERCHANT,
@@ -30,8 +31,8 @@ from tallystick.lab.bench.workload import (
     random_key,
     settled_change,
 )
-from tallystick.record.postgres.batch import STATEMENTS, Entry
-from tallystick.record.postgres.subject_rows import Row, attempt_row, payment_row
+from tallystick.record.postgres.batch import Entry
+from tallystick.record.postgres.subject_rows import STATEMENTS, Row, attempt_row, payment_row
 
 #: The benchmark's own merchant has half of all payments, the others share the rest.
 MERCHANTS: Final = (MERCHANT, *(f"shop-{number:02d}" for number in range(1, 20)))
@@ -167,10 +168,10 @@ def _kind(currency: str, approved: bool) -> Kind:
     }
     create, outcome = _both_commits(body, approved)
     opened, closed = Entry(create).rows, Entry(outcome).rows
-    marks, settled = _marks(create), outcome.payment
+    marks, settled = _marks(create), outcome.one(Payment)
     assert settled is not None
     attempt = (
-        *attempt_row(outcome.attempts[0])[:20],
+        *attempt_row(outcome.every(Attempt)[0])[:20],
         _CREATED_AT,
         _Pattern("%(deadline)s"),
         _Pattern("%(settled_after)s"),
@@ -233,7 +234,7 @@ def _marks(create: Change) -> Mapping[str, str]:
     return {
         derived_id("msg", _mark("settle"), _mark("payment")): "%(message)s",
         **{_mark(name): f"%({name})s" for name in _NAMES},
-        create.attempts[0].provider_key: "%(provider_key)s",
+        create.every(Attempt)[0].provider_key: "%(provider_key)s",
         create.claim.fingerprint.hex(): "%(fingerprint)s",
         str(_AMOUNT): "%(amount)d",
         _rfc3339(_CREATED_AT.replace(tzinfo=None)): "%(created_at)s",

@@ -9,13 +9,13 @@ from tallystick.domain.traits import Traits
 from tallystick.domain.verdicts import Approved, NotFound, Verdict
 from tallystick.kit.clock import utc_now
 from tallystick.lab.bench.workload import PROVIDER, approval
-from tallystick.providers.port import ProviderCall
+from tallystick.providers.port import Provider, ProviderCall
 
 #: A fast provider in the same region. Slower ones only make more flows wait, they cost no more work.
 DELAY_MS: Final = 20
 
 
-class BenchProvider:
+class BenchProvider(Provider):
     """Approves after ``DELAY_MS`` and keeps no books."""
 
     name = PROVIDER

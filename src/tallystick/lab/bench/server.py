@@ -19,15 +19,16 @@ from litestar.types import ASGIApp
 
 from tallystick.domain.requests.json_body import parse_json_object
 from tallystick.interfaces.api.app import create_app
-from tallystick.interfaces.api.body_reader import Reception
+from tallystick.interfaces.api.body_reader import BodyReader
 from tallystick.interfaces.api.http import ApiRequest, HttpResponse
 from tallystick.kit.logs import configure_logging
 from tallystick.lab.bench.provider import BenchProvider
 from tallystick.lab.bench.workload import PATH, PROVIDER, new_payment
+from tallystick.providers.registry import CONNECTOR_SETTINGS
 from tallystick.run.gc_tuning import tune_collector
 from tallystick.run.serve import BACKLOG, BACKPRESSURE, KILL_MARGIN_S
 from tallystick.run.supervisor import end_with_parent
-from tallystick.settings.load import load_settings
+from tallystick.settings.load import load_settings, secret_names
 
 TARGETS: Final = {
     "api": "tallystick.lab.bench.server:asgi_factory",
@@ -37,9 +38,9 @@ TARGETS: Final = {
 
 def asgi_factory() -> Litestar:
     """The API over the in-process provider, in one worker process."""
-    settings = load_settings(os.environ)
+    settings = load_settings(os.environ, CONNECTOR_SETTINGS)
     end_with_parent(os.getppid(), settings.drain_timeout_ms)
-    configure_logging(settings.log_level)
+    configure_logging(settings.log_level, secret_names(CONNECTOR_SETTINGS))
     app = create_app(settings, settings.database_url, providers={PROVIDER: BenchProvider()})
     tune_collector()
     return app
@@ -47,16 +48,16 @@ def asgi_factory() -> Litestar:
 
 def noop_factory() -> Litestar:
     """The same framework, the same path and an answer of the same size; the body is read and parsed, no more."""
-    settings = load_settings(os.environ)
+    settings = load_settings(os.environ, CONNECTOR_SETTINGS)
     end_with_parent(os.getppid(), settings.drain_timeout_ms)
-    reception = Reception(settings.request_body_timeout_ms)
+    body_reader = BodyReader(settings.request_body_timeout_ms)
     answer = new_payment()[1].responses[0].body
     tune_collector()
 
     async def create(request: Request[Any, Any, Any]) -> ASGIApp:
-        exchange = ApiRequest(request.scope, request.receive, reception)
-        parse_json_object(await exchange.json_bytes(may_be_empty=False))
-        return HttpResponse(201, answer, headers=tuple(exchange.answer_headers))
+        api_request = ApiRequest(request.scope, request.receive, body_reader)
+        parse_json_object(await api_request.json_bytes(may_be_empty=False))
+        return HttpResponse(201, answer, headers=tuple(api_request.response_headers))
 
     async def ready(request: Request[Any, Any, Any]) -> ASGIApp:
         return HttpResponse(200, b"{}")
@@ -70,7 +71,7 @@ def noop_factory() -> Litestar:
 
 def main(kind: str, parent_pid: int) -> None:
     """Serve until SIGTERM, or until the benchmark is gone."""
-    settings = load_settings(os.environ)
+    settings = load_settings(os.environ, CONNECTOR_SETTINGS)
     end_with_parent(parent_pid, settings.drain_timeout_ms)
     Granian(
         TARGETS[kind],

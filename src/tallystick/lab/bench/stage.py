@@ -14,13 +14,13 @@ import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
 import psutil
 import psycopg
 from msgspec import Struct
-from msgspec.structs import replace
 
 from tallystick.domain.errors import TallystickError
 from tallystick.lab.bench.workload import PROVIDER

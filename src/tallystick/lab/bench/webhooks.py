@@ -8,6 +8,7 @@ and rows of the door with no application code.
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import hashlib
 import hmac
 import random
@@ -16,7 +17,7 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import msgspec
 import uvloop
@@ -24,11 +25,12 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from tallystick.domain.change import Acknowledgement, Change
+from tallystick.domain.subjects import Attempt, Payment
 from tallystick.domain.verdicts import Approved, Pending
 from tallystick.flows.assembly import open_runtime
-from tallystick.flows.webhooks.inbound.worker import Processing
-from tallystick.kit.clock import rfc3339, utc_now
+from tallystick.kit.clock import utc_now
 from tallystick.kit.ids import new_id
+from tallystick.kit.rounds import run_rounds
 from tallystick.lab.bench.ceiling import CONNECTIONS as CEILING_CONNECTIONS
 from tallystick.lab.bench.ceiling import Statement, play, record_batch, unseen_by_collector
 from tallystick.lab.bench.latency import Latency, median, median_latency
@@ -36,8 +38,9 @@ from tallystick.lab.bench.provider import BenchProvider
 from tallystick.lab.bench.stage import HOST, Database, StageFailed, open_server
 from tallystick.lab.bench.webhook_load import Delivery, WebhookLoad, WebhookResult
 from tallystick.lab.bench.workload import PATH, approval, create_change, new_instruction, settled_change
+from tallystick.providers.simulator.setup import SimulatorSettings
 from tallystick.record.postgres.connections import connect
-from tallystick.record.postgres.inbox import Inbox
+from tallystick.run.work import periodic_work
 from tallystick.settings.load import Settings
 
 Announce = Callable[[str, int, int], None]
@@ -106,7 +109,8 @@ def measure_webhooks(
     settings: Settings, database: Database, work: Path, plan: WebhookPlan, announce: Announce
 ) -> WebhookFigures:
     """Every round: payments that wait for their outcome, the burst, the drain, the ceilings. Raises StageFailed."""
-    settings = replace(settings, simulator_webhook_secrets=SECRET, data_dir=str(work))
+    settings = dataclasses.replace(settings, data_dir=str(work))
+    settings = settings.with_connector(SimulatorSettings, webhook_secrets=SECRET)
     rounds = []
     with (
         open_server("noop", settings, database, work / "noop.log") as noop,
@@ -157,8 +161,8 @@ def burst(payments: Sequence[Change], deliveries: int, chance: random.Random) ->
 
 def _event(create: Change) -> bytes:
     """The acquirer tells that a payment was captured, in its own words."""
-    attempt = create.attempts[0]
-    at = rfc3339(utc_now())
+    attempt = create.every(Attempt)[0]
+    at = utc_now().strftime("%Y-%m-%dT%H:%M:%S.%fZ")
     data = {
         "merchant_id": attempt.merchant_id,
         "payment_id": attempt.payment_id,
@@ -198,11 +202,9 @@ async def _waiting_payments(settings: Settings, database_url: str, count: int) -
 
 def _create() -> Change:
     change = create_change(new_instruction(new_id("req")), new_id("pay"))
-    assert change.payment is not None
     return replace(
         change,
-        payment=replace(change.payment, provider="simulator"),
-        attempts=tuple(replace(attempt, provider="simulator") for attempt in change.attempts),
+        subjects=tuple(replace(cast(Any, subject), provider="simulator") for subject in change.subjects),
         transitions=tuple(replace(step, change=step.change | {"provider": "simulator"}) for step in change.transitions),
     )
 
@@ -221,13 +223,14 @@ async def _drain(settings: Settings, database_url: str) -> tuple[int, float]:
     async with open_runtime(settings, database_url, providers={"simulator": SimulatedBank()}) as runtime:
         open_events = int(await runtime.pool.fetchval("SELECT count(*) FROM inbox WHERE next_try_at IS NOT NULL"))
         stop = asyncio.Event()
-        started = time.perf_counter()
-        worker = asyncio.create_task(Processing(runtime, Inbox(runtime.pool)).run(stop))
-        while await runtime.pool.fetchval("SELECT EXISTS (SELECT FROM inbox WHERE next_try_at IS NOT NULL)"):
-            await asyncio.sleep(0.02)
-        elapsed_s = time.perf_counter() - started
-        stop.set()
-        await worker
+        async with periodic_work(runtime) as rounds:
+            started = time.perf_counter()
+            worker = asyncio.create_task(run_rounds([each for each in rounds if each.name == "inbox"], stop))
+            while await runtime.pool.fetchval("SELECT EXISTS (SELECT FROM inbox WHERE next_try_at IS NOT NULL)"):
+                await asyncio.sleep(0.02)
+            elapsed_s = time.perf_counter() - started
+            stop.set()
+            await worker
     return open_events, open_events / elapsed_s
 
 
@@ -259,11 +262,8 @@ async def _ceiling(settings: Settings, database_url: str, count: int) -> float:
 
 def _acknowledged(create: Change) -> Change:
     from_pending = settled_change(create, Pending(reference=None))
-    assert create.payment is not None
-    approved = settled_change(
-        replace(create, attempts=from_pending.attempts),
-        _approval(create),
-    )
+    payment, attempts = create.every(Payment), from_pending.every(Attempt)
+    approved = settled_change(replace(create, subjects=(*payment, *attempts)), _approval(create))
     now = utc_now()
     ack = Acknowledgement(
         provider="simulator",
@@ -278,13 +278,13 @@ def _acknowledged(create: Change) -> Change:
         change_id=approved.change_id,
         actor="worker",
         merchant_id=create.merchant_id,
-        payment_id=create.payment_id,
+        payment_id=create.stream_id,
     )
     return replace(approved, acknowledgements=(ack,))
 
 
 def _approval(create: Change) -> Approved:
-    attempt = create.attempts[0]
+    attempt = create.every(Attempt)[0]
     return approval(f"ch_{attempt.attempt_id}", attempt.amount, attempt.currency, utc_now())
 
 

@@ -17,7 +17,7 @@ from tallystick.domain.change import Change
 from tallystick.domain.requests.commands import parse_create_payment
 from tallystick.domain.requests.fingerprint import FINGERPRINT_VERSION, canonical, fingerprint
 from tallystick.domain.requests.json_body import parse_json_object
-from tallystick.domain.snapshot import PaymentSnapshot
+from tallystick.domain.snapshot import opened_by
 from tallystick.domain.verdicts import Approved, Declined, Verdict
 from tallystick.kit.clock import utc_now
 from tallystick.kit.ids import new_id
@@ -103,12 +103,11 @@ def settled_change(
     create: Change, verdict: Verdict, *, change_id: str | None = None, at: datetime | None = None
 ) -> Change:
     """The second commit of a payment."""
-    assert create.payment is not None
-    stored = PaymentSnapshot(payment=create.payment, attempts=create.attempts)
+    stored = opened_by(create)
     step = Cause(
         change_id=change_id or new_id("chg"), at=at or utc_now(), trigger="answer", actor=f"provider:{PROVIDER}"
     )
-    change = apply_verdict(stored, create.attempts[0].attempt_id, verdict, step, new_id("rej"), CHECKS)
+    change = apply_verdict(stored, stored.attempts[0].attempt_id, verdict, step, new_id("rej"), CHECKS)
     assert change is not None, "an approval or a decline of a submitted attempt always says something new"
     return change
 

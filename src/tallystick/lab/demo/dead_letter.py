@@ -90,7 +90,7 @@ class Drill:
         return bool(payment["state"] == "captured")
 
     async def _closed(self, session: aiohttp.ClientSession, event_id: str) -> dict[str, Any] | None:
-        trace = await self._get(session, f"{self._address}/v1/events/{event_id}", self._operator)
+        trace = await self._get(session, f"{self._address}/v1/provider-events/{event_id}", self._operator)
         return trace if trace["state"] not in ("received", "unroutable", "failed") else None
 
     async def _until(self, look: Callable[[], Awaitable[Any]], what: str) -> Any:

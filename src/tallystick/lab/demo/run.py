@@ -5,9 +5,8 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Final
-
-from msgspec.structs import replace
 
 from tallystick.access.key_store import OPERATORS, create_key, merchant_of
 from tallystick.lab.demo.clients import Clients
@@ -15,7 +14,9 @@ from tallystick.lab.demo.dead_letter import Drill
 from tallystick.lab.demo.merchant import Merchant, merchant_listening
 from tallystick.lab.demo.outcome import Check, Outcome, balanced, charged_once, ends_check, figures, of_report
 from tallystick.lab.demo.stories import Order, plan
-from tallystick.oversight.invariants import simulator_charges, tally, verify
+from tallystick.oversight.invariants import tally, verify
+from tallystick.providers.simulator.charges import list_charges
+from tallystick.providers.simulator.setup import SimulatorSettings
 from tallystick.record.postgres import sql
 from tallystick.record.postgres.connections import connect
 from tallystick.run.up import Platform
@@ -42,7 +43,7 @@ COMMAND_TIMEOUT_MS: Final = 60_000
 def impatient(settings: Settings) -> Settings:
     """The same rules with short times, so that recovery's work fits into half a minute: an attempt that never happens
     is sent twice and is `failed` after 2 x (send window + request time-out + settling time), about 7 s."""
-    return replace(
+    short = replace(
         settings,
         provider_request_timeout_ms=1_500,  # under the 3 s of sim_slow, which becomes unknown this way
         send_window_ms=1_000,  # a busy laptop must still get from its commit to its socket within it
@@ -52,13 +53,14 @@ def impatient(settings: Settings) -> Settings:
         recovery_backoff_cap_ms=1_000,
         pending_poll_ms=300,
         resubmit_limit=1,
-        simulator_late_ms=400,  # what happens days later, and what is held back
         webhook_tries_limit=4,
         webhook_backoff_base_ms=100,
         webhook_backoff_cap_ms=400,
         webhook_allow_private_addresses=True,  # the merchant's server is on this machine
         log_level="warning",  # a line for each of thousands of payments tells nobody anything
     )
+    # What happens days later, and what is held back, comes soon too.
+    return short.with_connector(SimulatorSettings, late_ms=400)
 
 
 async def demonstrate(platform: Platform, payments: int, advance: Advance) -> Outcome:
@@ -88,7 +90,7 @@ async def demonstrate(platform: Platform, payments: int, advance: Advance) -> Ou
             merchant_id=merchant_id,
             progress=lambda done, total: advance("invariants", done, total),
         )
-        charges = [charge async for charge in simulator_charges(platform.simulator_address)]
+        charges = [charge async for charge in list_charges(platform.simulator_address)]
         books = await tally(connection, _each(charges), merchant_id=merchant_id)
     finally:
         await connection.close()

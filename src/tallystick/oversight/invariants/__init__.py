@@ -4,7 +4,7 @@ Read-only, and safe on a live system.
 """
 
 from tallystick.oversight.invariants.catalogue import INVARIANTS, Invariant
-from tallystick.oversight.invariants.provider_books import TALLIED, Charge, simulator_charges, tally
+from tallystick.oversight.invariants.provider_books import TALLIED, Charge, tally
 from tallystick.oversight.invariants.report import Progress, Report, Result, Violation
 from tallystick.oversight.invariants.verify import examine, verify
 
@@ -18,7 +18,6 @@ __all__ = [
     "Result",
     "Violation",
     "examine",
-    "simulator_charges",
     "tally",
     "verify",
 ]

@@ -1,7 +1,7 @@
 """The one list of invariants: what must be true of the record at every moment, whatever retries, races and crashes do.
 
-``verify``, the tests, the demo and the drills all read this list. An invariant looks at one payment after another (a
-pure function), at one merchant's book (a statement), at the platform (a statement), or at several of these.
+``verify``, the tests, the demo and the drills all read this list. An invariant looks at one stream or payment after
+another (a pure function), at one merchant's book (a statement), at the platform (a statement), or at several of these.
 """
 
 from __future__ import annotations
@@ -15,8 +15,13 @@ from tallystick.oversight.invariants import history, instructions, ledger, messa
 from tallystick.oversight.invariants.finding import Finding
 from tallystick.record.postgres.migrate import APP_ROLE
 from tallystick.record.postgres.payment_record import PaymentRecord
+from tallystick.record.postgres.stream_record import StreamRecord
 from tallystick.settings.load import Settings
 
+#: Made from the declared kinds: a statement that is in no file.
+ORPHANS_OF_SUBJECTS: Final = "orphans_of_subjects"
+
+StreamLook = Callable[[StreamRecord], Iterable[Finding]]
 PaymentLook = Callable[[PaymentRecord], Iterable[Finding]]
 LimitedLook = Callable[[PaymentRecord, Settings], Iterable[Finding]]
 
@@ -27,14 +32,19 @@ class Invariant(Struct, frozen=True, kw_only=True):
 
     name: str
     says: str
+    of_stream: StreamLook | None = None
     of_payment: PaymentLook | None = None
     of_payment_by_settings: LimitedLook | None = None
     of_merchant: tuple[str, ...] = ()
     of_platform: tuple[str, ...] = ()
     given: Callable[[Settings], tuple[object, ...]] = field(default=lambda _: ())  # what platform statements ask about
 
-    def look(self, record: PaymentRecord, settings: Settings) -> Iterable[Finding]:
-        """What is wrong with one payment."""
+    def look(self, record: StreamRecord, settings: Settings) -> Iterable[Finding]:
+        """What is wrong with one stream: any, or a payment's."""
+        if self.of_stream is not None:
+            yield from self.of_stream(record)
+        if not isinstance(record, PaymentRecord):
+            return
         if self.of_payment is not None:
             yield from self.of_payment(record)
         if self.of_payment_by_settings is not None:
@@ -60,8 +70,8 @@ INVARIANTS: Final = (
     ),
     Invariant(
         name="postings_follow_the_chart",
-        says="Every step of history has exactly the ledger rows that the chart of accounts gives its event.",
-        of_payment=ledger.postings_follow_the_chart,
+        says="Every step of history has exactly the ledger rows that its edge posts.",
+        of_stream=ledger.postings_follow_the_chart,
     ),
     Invariant(
         name="holds_match",
@@ -107,22 +117,22 @@ INVARIANTS: Final = (
     Invariant(
         name="history_replays_to_state",
         says="What history set, folded in order, is exactly the stored payment, refund and attempt.",
-        of_payment=history.history_replays_to_state,
+        of_stream=history.history_replays_to_state,
     ),
     Invariant(
         name="legal_edges_only",
         says="Every step of history is an edge of the lifecycle tables, and starts where the one before it ended.",
-        of_payment=history.legal_edges_only,
+        of_stream=history.legal_edges_only,
     ),
     Invariant(
         name="versions_without_gaps",
         says="Versions count 1, 2, 3 …, and the stored version is the last.",
-        of_payment=history.versions_without_gaps,
+        of_stream=history.versions_without_gaps,
     ),
     Invariant(
         name="rejections_met_history",
         says="Every refused transition names a version that history has, in the state that it had.",
-        of_payment=history.rejections_met_history,
+        of_stream=history.rejections_met_history,
     ),
     # The instructions.
     Invariant(
@@ -176,7 +186,7 @@ INVARIANTS: Final = (
     Invariant(
         name="steps_are_told",
         says="Every step worth telling has exactly its message, which shows the subject as of that version.",
-        of_payment=messages.steps_are_told,
+        of_stream=messages.steps_are_told,
     ),
     Invariant(
         name="events_have_their_story",
@@ -199,7 +209,7 @@ INVARIANTS: Final = (
     Invariant(
         name="nothing_is_orphaned",
         says="No row of history, ledger, schedule or answers is without its owner.",
-        of_merchant=("orphans",),
+        of_merchant=("orphans", ORPHANS_OF_SUBJECTS),
     ),
     Invariant(
         name="history_is_append_only",

@@ -1,17 +1,17 @@
-"""Checks on the history of one payment: versions, edges, and that it replays to what is stored."""
+"""Checks on the history of one stream: versions, edges, and that it replays to what is stored."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
-from tallystick.domain.lifecycles.machines import MACHINES, next_state
+from tallystick.domain.lifecycles.machines import MACHINES
 from tallystick.domain.lifecycles.table import NEW
 from tallystick.domain.replay import differing_fields
 from tallystick.oversight.invariants.finding import Finding
-from tallystick.record.postgres.payment_record import PaymentRecord
+from tallystick.record.postgres.stream_record import StreamRecord
 
 
-def versions_without_gaps(record: PaymentRecord) -> Iterator[Finding]:
+def versions_without_gaps(record: StreamRecord) -> Iterator[Finding]:
     """Versions count 1, 2, 3 … and the stored row carries the last."""
     for subject_id, stored in record.subjects():
         versions = [step.version for step in record.histories.get(subject_id, ())]
@@ -22,22 +22,24 @@ def versions_without_gaps(record: PaymentRecord) -> Iterator[Finding]:
             yield Finding(subject_id, f"is stored at version {stored.version}, history ends at {last}")
 
 
-def legal_edges_only(record: PaymentRecord) -> Iterator[Finding]:
+def legal_edges_only(record: StreamRecord) -> Iterator[Finding]:
     """Each step is an edge of the lifecycle tables, and starts where the one before it ended."""
     for subject_id, steps in record.histories.items():
         state = NEW
         for step in steps:
-            edge = f"version {step.version}: {step.from_state} -{step.event}-> {step.to_state}"
-            if step.subject not in MACHINES:
+            taken = f"version {step.version}: {step.from_state} -{step.event}-> {step.to_state}"
+            machine = MACHINES.get(step.subject)
+            edge = None if machine is None else machine.recorded_edge(step.from_state, step.event)
+            if machine is None:
                 yield Finding(subject_id, f"version {step.version} is of a {step.subject}")
-            elif next_state(step.subject, step.from_state, step.event) != step.to_state:
-                yield Finding(subject_id, f"{edge} is not in the tables")
+            elif edge is None or edge.to != step.to_state:
+                yield Finding(subject_id, f"{taken} is not in the tables")
             elif step.from_state != state:
-                yield Finding(subject_id, f"{edge} starts elsewhere than {state}")
+                yield Finding(subject_id, f"{taken} starts elsewhere than {state}")
             state = step.to_state
 
 
-def history_replays_to_state(record: PaymentRecord) -> Iterator[Finding]:
+def history_replays_to_state(record: StreamRecord) -> Iterator[Finding]:
     """Folding what each step set gives exactly the stored row, recovery's schedule apart."""
     for subject_id, stored in record.subjects():
         replay = record.replays.get(subject_id)
@@ -50,15 +52,15 @@ def history_replays_to_state(record: PaymentRecord) -> Iterator[Finding]:
             yield Finding(subject_id, f"the stored row differs from its history in {fields}")
 
 
-def rejections_met_history(record: PaymentRecord) -> Iterator[Finding]:
+def rejections_met_history(record: StreamRecord) -> Iterator[Finding]:
     """A refused transition names a version that history has, and the state that it was in."""
-    for refusal in record.refusals:
-        step = record.step(refusal.subject_id, refusal.version)
+    for rejection in record.rejections:
+        step = record.step(rejection.subject_id, rejection.version)
         if step is None:
-            yield Finding(refusal.rejection_id, f"met version {refusal.version}, which history does not have")
-        elif step.to_state != refusal.state:
-            seen = f"met {refusal.state} at version {refusal.version}"
-            yield Finding(refusal.rejection_id, f"{seen}, history says {step.to_state}")
+            yield Finding(rejection.rejection_id, f"met version {rejection.version}, which history does not have")
+        elif step.to_state != rejection.state:
+            seen = f"met {rejection.state} at version {rejection.version}"
+            yield Finding(rejection.rejection_id, f"{seen}, history says {step.to_state}")
 
 
 def _few(versions: list[int]) -> str:

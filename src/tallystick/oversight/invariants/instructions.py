@@ -8,10 +8,10 @@ from typing import Any
 
 import msgspec
 
-from tallystick.domain.lifecycles.machines import FINAL
+from tallystick.domain.lifecycles.attempt import ATTEMPT
 from tallystick.domain.subjects import Attempt
 from tallystick.oversight.invariants.finding import Finding
-from tallystick.record.postgres.payment_record import Answer, PaymentRecord
+from tallystick.record.postgres.payment_record import PaymentRecord, RecordedAnswer
 
 #: Status of an executed instruction's answer, and of a refused one's.
 _EXECUTED = (200, 201)
@@ -30,7 +30,7 @@ _COMPARED = ("state", "currency", *_AMOUNTS)
 
 
 def claimed_instructions_have_subject(record: PaymentRecord) -> Iterator[Finding]:
-    """Each attempt and each refusal of a client belongs to a key that was claimed for this payment and subject."""
+    """Each attempt and each rejection of a client belongs to a key that was claimed for this payment and subject."""
     for watched in record.attempts:
         attempt = watched.attempt
         key = attempt.idempotency_key
@@ -44,11 +44,11 @@ def claimed_instructions_have_subject(record: PaymentRecord) -> Iterator[Finding
             yield Finding(attempt.attempt_id, f"is of key {key}, which nobody claimed")
         elif (answer.payment_id, answer.subject_id) != (attempt.payment_id, subject_id):
             yield Finding(attempt.attempt_id, f"is of key {key}, which was claimed for {answer.subject_id}")
-    for refusal in record.refusals:
-        key = refusal.idempotency_key
+    for rejection in record.rejections:
+        key = rejection.idempotency_key
         answer = record.answers.get(key) if key is not None else None
-        if refusal.origin == "client" and (answer is None or answer.payment_id != refusal.payment_id):
-            yield Finding(refusal.rejection_id, f"refused key {key}, which was not claimed for this payment")
+        if rejection.origin == "client" and (answer is None or answer.payment_id != rejection.stream_id):
+            yield Finding(rejection.rejection_id, f"refused key {key}, which was not claimed for this payment")
 
 
 def final_instructions_answered(record: PaymentRecord) -> Iterator[Finding]:
@@ -61,18 +61,18 @@ def final_instructions_answered(record: PaymentRecord) -> Iterator[Finding]:
             continue
         executed.add(answer.idempotency_key)
         yield from _answered(attempt, answer)
-    for refusal in record.refusals:
-        answer = record.answers.get(refusal.idempotency_key or "")
+    for rejection in record.rejections:
+        answer = record.answers.get(rejection.idempotency_key or "")
         if answer is not None and answer.idempotency_key not in executed and answer.status != _REFUSED:
             status = "no answer" if answer.status is None else f"answer {answer.status}"
-            yield Finding(refusal.rejection_id, f"refused key {answer.idempotency_key}, which has {status}")
+            yield Finding(rejection.rejection_id, f"refused key {answer.idempotency_key}, which has {status}")
     for answer in record.answers.values():
         if answer.body is not None:
             yield from _truthful(record, answer)
 
 
-def _answered(attempt: Attempt, answer: Answer) -> Iterator[Finding]:
-    closed = attempt.state in FINAL["attempt"]
+def _answered(attempt: Attempt, answer: RecordedAnswer) -> Iterator[Finding]:
+    closed = attempt.state in ATTEMPT.final
     if closed and answer.status is None:
         yield Finding(attempt.attempt_id, f"is {attempt.state}, and key {answer.idempotency_key} has no answer")
     elif not closed and answer.status is not None:
@@ -81,7 +81,7 @@ def _answered(attempt: Attempt, answer: Answer) -> Iterator[Finding]:
         yield Finding(attempt.attempt_id, f"was executed, and key {answer.idempotency_key} has answer {answer.status}")
 
 
-def _truthful(record: PaymentRecord, answer: Answer) -> Iterator[Finding]:
+def _truthful(record: PaymentRecord, answer: RecordedAnswer) -> Iterator[Finding]:
     """The body can be read, names its subject, and says what history says of that version."""
     try:
         body = msgspec.json.decode(answer.body or b"", type=dict[str, Any])
@@ -91,7 +91,7 @@ def _truthful(record: PaymentRecord, answer: Answer) -> Iterator[Finding]:
     if answer.status == _REFUSED:
         expected = (answer.status, "transition_rejected", answer.payment_id)
         if (body.get("status"), body.get("code"), body.get("payment_id")) != expected:
-            yield Finding(answer.subject_id, f"the refusal of key {answer.idempotency_key} does not name its payment")
+            yield Finding(answer.subject_id, f"the rejection of key {answer.idempotency_key} does not name its payment")
         return
     replay = record.replays.get(answer.subject_id)
     state = replay.states.get(body.get("version", 0)) if replay is not None else None

@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Final
+from collections.abc import Iterator, Sequence
+from typing import Any, Final
 
-import msgspec
-from msgspec import Struct
-
-from tallystick.decisions.provider_events.dispute_money import suspended
 from tallystick.domain.change import Transfer
-from tallystick.domain.ledger import accounts, postings
+from tallystick.domain.dispute_position import DECIDED, suspended
+from tallystick.domain.ledger import accounts
 from tallystick.domain.ledger.postings import Posting
-from tallystick.domain.lifecycles.machines import FINAL
-from tallystick.domain.replay import Step
-from tallystick.domain.subjects import Dispute, Payment, Refund
+from tallystick.domain.lifecycles.machines import MACHINES
+from tallystick.domain.replay import HistoryStep
+from tallystick.domain.subjects import Dispute, Subject
+from tallystick.oversight.invariants import retired
 from tallystick.oversight.invariants.finding import Finding
 from tallystick.record.postgres.payment_record import PaymentRecord
+from tallystick.record.postgres.stream_record import StreamRecord
 
 #: Payment states in which the provider still holds the authorized amount.
 HOLDING: Final = frozenset({"authorized", "capturing", "canceling"})
@@ -25,18 +24,14 @@ HOLDING: Final = frozenset({"authorized", "capturing", "canceling"})
 IN_FLIGHT: Final = frozenset({"submitting", "pending"})
 
 
-class _Word(Struct, frozen=True):
-    """A provider's word as history keeps it."""
+#: Kinds of ledger rows that speak of late money.
+LATE_KINDS: Final = frozenset({"late_effect", "late_capture", "late_refund", "late_movement"})
 
-    amount: int = 0
-    effect: str = ""
+#: Events that bring late money to suspense: of payments and refunds, and what they were once all called.
+LATE_EVENTS: Final = frozenset({"late_effect", "late_capture", "late_refund"})
 
-
-class _Evidence(Struct, frozen=True):
-    verdict: _Word
-
-
-_EVIDENCE: Final = msgspec.json.Decoder(_Evidence)
+#: News of a dispute's money that its course does not account for.
+LATE_MOVEMENTS: Final = frozenset({"late_effect", "late_movement", "contested"})
 
 
 def captured_within_authorized(record: PaymentRecord) -> Iterator[Finding]:
@@ -64,6 +59,7 @@ def refunds_within_captured(record: PaymentRecord) -> Iterator[Finding]:
 def one_currency_per_payment(record: PaymentRecord) -> Iterator[Finding]:
     """Refunds, attempts and ledger rows are in the payment's currency and at its provider."""
     payment = record.payment
+    subject: Any
     for subject_id, subject in record.subjects():
         if (subject.currency, subject.provider) != (payment.currency, payment.provider):
             theirs = f"{subject.currency} at {subject.provider}"
@@ -74,109 +70,34 @@ def one_currency_per_payment(record: PaymentRecord) -> Iterator[Finding]:
             yield Finding(transfer.subject_id, f"{where} is in {transfer.currency}, its payment in {payment.currency}")
 
 
-def postings_follow_the_chart(record: PaymentRecord) -> Iterator[Finding]:
-    """Each step of history has exactly the ledger rows that the chart of accounts gives its event."""
+def postings_follow_the_chart(record: StreamRecord) -> Iterator[Finding]:
+    """Each step of history has exactly the ledger rows that its edge posts."""
     posted: dict[tuple[str, int], list[Posting]] = {}
     for transfer in record.transfers:
         leg = Posting(transfer.kind, transfer.debit, transfer.credit, transfer.amount)
         posted.setdefault((transfer.subject_id, transfer.version), []).append(leg)
     for subject_id, steps in record.histories.items():
-        replay = record.replays[subject_id]
+        states = record.replays[subject_id].states
         for step in steps:
-            if step.version not in replay.states:
+            if step.version not in states:
                 break  # history_replays_to_state has said why
-            due = _due(record, step)
+            due = _due(record, step, states.get(step.version - 1), states[step.version])
             found = posted.get((subject_id, step.version), [])
-            if found != due:
+            if [_as_named_once(leg) for leg in found] != [_as_named_once(leg) for leg in due]:
                 what = f"version {step.version} ({step.event})"
-                yield Finding(subject_id, f"{what} posted {_said(found)}, the chart says {_said(due)}")
+                yield Finding(subject_id, f"{what} posted {_listed(found)}, the edge says {_listed(due)}")
 
 
-def _due(record: PaymentRecord, step: Step) -> list[Posting]:
-    states = record.replays[step.subject_id].states
-    after, before = states[step.version], states.get(step.version - 1)
-    if isinstance(after, Payment):
-        held = before.amount_authorized if isinstance(before, Payment) else 0
-        return _due_of_payment(record, step, after, held)
-    if isinstance(after, Refund):
-        return _due_of_refund(step, after)
-    if isinstance(after, Dispute):
-        return _due_of_dispute(step, after, before if isinstance(before, Dispute) else None)
-    return []
+def _due(record: StreamRecord, step: HistoryStep, before: Subject | None, after: Subject) -> Sequence[Posting]:
+    edge = MACHINES[step.subject].recorded_edge(step.from_state, step.event)
+    if edge is not None and edge.retired:
+        return retired.due(record, step, before, after)
+    return [] if edge is None or edge.posts is None else edge.posts(before, after)
 
 
-def _due_of_payment(record: PaymentRecord, step: Step, after: Payment, held: int) -> list[Posting]:
-    match step.event:
-        case "authorized":
-            return postings.hold(after.provider, after.amount_authorized)
-        case "captured":
-            return postings.capture(after.provider, held, after.amount_captured)
-        case "canceled" | "expired":
-            return postings.release(after.provider, held)
-        case "capture_reversed":
-            return postings.capture_reversed(after.provider, after.amount_captured)
-        case "late_effect":
-            return postings.late_money_in(after.provider, amount) if (amount := _late_money(record, step)) else []
-    return []
-
-
-def _late_money(record: PaymentRecord, step: Step) -> int:
-    """What the provider took on a closed edge, as its word says that moved an attempt in the same change; 0 where it
-    came to hold or let go of money, and took none."""
-    late = _late_step(record, step)
-    if late is None or late.evidence is None:
-        return 0
-    try:
-        word = _EVIDENCE.decode(late.evidence).verdict
-    except msgspec.MsgspecError:
-        return 0
-    return word.amount if word.effect == "captured" else 0
-
-
-def _due_of_dispute(step: Step, after: Dispute, before: Dispute | None) -> list[Posting]:
-    """A step's own postings, and beside them what came to stand in suspense."""
-    if before is None:
-        return postings.dispute_opened(after.amount)
-    due: list[Posting] = []
-    match step.event:
-        case "funds_withdrawn":
-            due = postings.dispute_withdrawn(after.provider, after.amount)
-        case "funds_returned":
-            due = postings.dispute_returned(after.provider, after.amount)
-        case "won":
-            due = postings.dispute_won(after.provider, after.amount, withdrawn=before.funds_withdrawn)
-        case "lost":
-            due = postings.dispute_lost(after.provider, after.amount, withdrawn=before.funds_withdrawn)
-    more = suspended(after) - suspended(before)
-    if after.contested and not before.contested and after.state == "won":
-        due = [*due, *postings.dispute_contested(after.provider, after.amount)]
-        more -= after.amount
-    if more == 0:
-        return due
-    late = postings.late_money_in if more > 0 else postings.late_money_out
-    return [*due, *late(after.provider, abs(more))]
-
-
-def _due_of_refund(step: Step, after: Refund) -> list[Posting]:
-    match step.event:
-        case "create":
-            return postings.refund_sent(after.provider, after.amount)
-        case "succeeded":
-            return postings.refund_succeeded(after.provider, after.amount)
-        case "failed":
-            return postings.refund_failed(after.provider, after.amount, had_succeeded=step.from_state == "succeeded")
-        case "late_effect":
-            return postings.late_money_out(after.provider, after.amount)
-    return []
-
-
-def _late_step(record: PaymentRecord, step: Step) -> Step | None:
-    """The late effect of an attempt that was recorded in the same change as ``step``."""
-    for watched in record.attempts:
-        for other in record.histories.get(watched.attempt.attempt_id, ()):
-            if other.event == "late_effect" and other.change_id == step.change_id:
-                return other
-    return None
+def _as_named_once(leg: Posting) -> Posting:
+    """Old rows have one kind for all late money; what it was, the accounts and the edge say."""
+    return leg._replace(kind="late_effect") if leg.kind in LATE_KINDS else leg
 
 
 def holds_match(record: PaymentRecord) -> Iterator[Finding]:
@@ -220,7 +141,7 @@ def disputes_are_reserved(record: PaymentRecord) -> Iterator[Finding]:
     """The reserve holds what undecided disputes may cost, and the clearing account of disputes what of it the provider
     withdrew; both are empty of what is decided."""
     payment = record.payment
-    undecided = [dispute for dispute in record.disputes if dispute.state not in FINAL["dispute"]]
+    undecided = [dispute for dispute in record.disputes if dispute.state not in DECIDED]
     reserve = -_debit(record, accounts.DISPUTE_RESERVE)
     if reserve != (due := sum(dispute.amount for dispute in undecided)):
         yield Finding(payment.payment_id, f"has {reserve} in reserve, open disputes are over {due}")
@@ -232,7 +153,7 @@ def disputes_are_reserved(record: PaymentRecord) -> Iterator[Finding]:
 def _is_withdrawn(dispute: Dispute) -> bool:
     """Whether the provider has taken the money out of what it owes us by the dispute's own course: what it did beside
     that stands in suspense."""
-    undecided = dispute.state not in FINAL["dispute"]
+    undecided = dispute.state not in DECIDED
     return dispute.state == "lost" or dispute.contested or (undecided and dispute.funds_withdrawn)
 
 
@@ -243,26 +164,49 @@ def suspense_is_explained(record: PaymentRecord) -> Iterator[Finding]:
     for transfer in record.transfers:
         if suspense in (transfer.debit, transfer.credit) and not _is_late(record, transfer):
             yield Finding(transfer.subject_id, f"version {transfer.version} posted to suspense without a late effect")
-    alerts = {refusal.subject_id for refusal in record.refusals if refusal.alert}
+    for subject_id, event, amount in _late_amounts(record):
+        stands = -sum(
+            _moves(row, suspense)
+            for row in record.transfers
+            if row.subject_id == subject_id
+            and (step := record.step(subject_id, row.version)) is not None
+            and step.event == event
+        )
+        if stands != amount:
+            yield Finding(subject_id, f"has {stands} in suspense by {event}, its late money is {amount}")
+    alerts = {rejection.subject_id for rejection in record.rejections if rejection.alert}
     for watched in record.attempts:
         attempt = watched.attempt
         if attempt.late_effect and not {attempt.attempt_id, attempt.payment_id} & alerts:
             yield Finding(attempt.attempt_id, "had a late effect, and no rejection raised an alert")
     for dispute in record.disputes:
         rows = [row for row in record.transfers if row.subject_id == dispute.dispute_id]
-        late = any(step.event == "late_effect" for step in record.histories.get(dispute.dispute_id, ()))
+        late = any(step.event in LATE_MOVEMENTS for step in record.histories.get(dispute.dispute_id, ()))
         if (late or any(_moves(row, suspense) for row in rows)) and dispute.dispute_id not in alerts:
             yield Finding(dispute.dispute_id, "had a late effect, and no rejection raised an alert")
         if (stands := -sum(_moves(row, suspense) for row in rows)) != (due := suspended(dispute)):
             yield Finding(dispute.dispute_id, f"has {stands} in suspense, its movements leave {due} unexplained")
 
 
+def _late_amounts(record: PaymentRecord) -> Iterator[tuple[str, str, int]]:
+    """What the payment and its refunds say of late money: what came in, and what was paid out. Money that the retired
+    edge brought is in no amount."""
+    yield record.payment.payment_id, "late_capture", record.payment.amount_late
+    for refund in record.refunds:
+        yield refund.refund_id, "late_refund", -refund.amount_late
+
+
 def _is_late(record: PaymentRecord, transfer: Transfer) -> bool:
-    """A dispute's own sum is compared; of anything else a late effect must have brought it."""
+    """A dispute's own sum is compared; of anything else a late effect must have brought it, which marks its attempt in
+    the same change."""
     step = record.step(transfer.subject_id, transfer.version)
     if step is None or step.subject == "dispute":
         return step is not None
-    return step.event == "late_effect" and _late_step(record, step) is not None
+    return step.event in LATE_EVENTS and any(
+        other.event in LATE_EVENTS and other.change_id == step.change_id
+        for watched in record.attempts
+        for other in record.histories.get(watched.attempt.attempt_id, ())
+    )
 
 
 def _debit(record: PaymentRecord, account: str) -> int:
@@ -274,5 +218,5 @@ def _moves(transfer: Transfer, account: str) -> int:
     return transfer.amount * ((transfer.debit == account) - (transfer.credit == account))
 
 
-def _said(legs: list[Posting]) -> str:
+def _listed(legs: Sequence[Posting]) -> str:
     return ", ".join(f"{p.kind} {p.amount} ({p.debit} from {p.credit})" for p in legs) or "nothing"

@@ -1,57 +1,68 @@
-"""Checks on what merchants are told: every step worth telling has its message, which says what history says."""
+"""Checks on what merchants are told: every told step has its message, which says what history says."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
-from tallystick.decisions.messages import TYPES, message_of
+from tallystick.decisions.messages import Step, message_of
 from tallystick.domain.change import Message
-from tallystick.domain.replay import Step, Subject
-from tallystick.domain.subjects import Attempt, Payment
+from tallystick.domain.kinds import kind_of
+from tallystick.domain.lifecycles.machines import MACHINES
+from tallystick.domain.replay import HistoryStep
+from tallystick.domain.subjects import Subject
 from tallystick.oversight.invariants.finding import Finding
-from tallystick.record.postgres.payment_record import PaymentRecord
+from tallystick.record.postgres.stream_record import StreamRecord
 
 
-def steps_are_told(record: PaymentRecord) -> Iterator[Finding]:
-    """Of each subject that a change moved, its last step is told where it is one that merchants are told of: by one
-    message, at the payment's version of that change, with the subject as it was then."""
+def steps_are_told(record: StreamRecord) -> Iterator[Finding]:
+    """Of each subject that a change moved, its last step over a told edge has one message: at the version that the
+    stream's own subject got in that change, with the subject as it was after that step."""
     due = {(message.version, message.subject_id): message for message in _due(record)}
     found = {(message.version, message.subject_id): message for message in record.messages}
     for place in sorted(due.keys() - found.keys()):
-        yield Finding(place[1], f"{due[place].type} at version {place[0]} of its payment was told nobody")
+        yield Finding(place[1], f"{due[place].type} at version {place[0]} of its stream was told nobody")
     for place in sorted(found.keys() - due.keys()):
-        yield Finding(
-            place[1], f"{found[place].type} at version {place[0]} of its payment was told, and did not happen"
-        )
+        yield Finding(place[1], f"{found[place].type} at version {place[0]} of its stream was told, and did not happen")
     for place in sorted(due.keys() & found.keys()):
-        said, meant = found[place], due[place]
-        if (said.type, said.message_id) != (meant.type, meant.message_id):
-            yield Finding(place[1], f"was told as {said.type} at version {place[0]}, must be {meant.type}")
-        elif said.body != meant.body:
-            yield Finding(place[1], f"{said.type} at version {place[0]} says something else than history")
+        told, meant = found[place], due[place]
+        if (told.type, told.message_id) != (meant.type, meant.message_id):
+            yield Finding(place[1], f"was told as {told.type} at version {place[0]}, must be {meant.type}")
+        elif told.body != meant.body:
+            yield Finding(place[1], f"{told.type} at version {place[0]} says something else than history")
 
 
-def _due(record: PaymentRecord) -> Iterator[Message]:
-    last: dict[str, dict[str, Step]] = {}
+def _due(record: StreamRecord) -> Iterator[Message]:
+    steps_of: dict[str, dict[str, list[HistoryStep]]] = {}
     for subject_id, steps in record.histories.items():
         for step in steps:
-            last.setdefault(step.change_id, {})[subject_id] = step
-    payment_id = record.payment.payment_id
-    for change_id, steps_of in last.items():
-        if payment_id not in steps_of:
-            continue
-        payment = _state(record, steps_of[payment_id])
-        if not isinstance(payment, Payment):
-            continue  # history_replays_to_state has said why
-        for step in steps_of.values():
-            subject = _state(record, step)
-            if (step.subject, step.event) not in TYPES or subject is None or isinstance(subject, Attempt):
+            steps_of.setdefault(step.change_id, {}).setdefault(subject_id, []).append(step)
+    for change_id, by_subject in steps_of.items():
+        head = _state(record, by_subject.get(record.stream_id, ())[-1:])
+        if head is None:
+            continue  # the stream got no version; or history_replays_to_state has said why
+        for steps in by_subject.values():
+            told = [step for step in _telling(steps) if _told(step) is not None]
+            subject = _state(record, told[-1:])
+            kind = _told(told[-1]) if told else None
+            if subject is None or kind is None or kind_of(subject).view is None:
                 continue
-            message = message_of(step.event, subject, payment, change_id, step.at)
-            if message is not None:
-                yield message
+            yield message_of(Step(kind, subject), head, change_id, told[-1].at)
 
 
-def _state(record: PaymentRecord, step: Step) -> Subject | None:
-    replay = record.replays.get(step.subject_id)
-    return replay.states.get(step.version) if replay else None
+def _telling(steps: Sequence[HistoryStep]) -> Sequence[HistoryStep]:
+    """The steps of one subject in one change that may be told. Before there were streams it was the last one alone."""
+    return steps[-1:] if steps[-1].before_streams else steps
+
+
+def _told(step: HistoryStep) -> str | None:
+    machine = MACHINES.get(step.subject)
+    edge = None if machine is None else machine.recorded_edge(step.from_state, step.event)
+    return None if edge is None else edge.told
+
+
+def _state(record: StreamRecord, last: Sequence[HistoryStep]) -> Subject | None:
+    """The subject after a step, or None where there is no step or it cannot be replayed."""
+    if not last:
+        return None
+    replay = record.replays.get(last[0].subject_id)
+    return replay.states.get(last[0].version) if replay else None

@@ -12,7 +12,6 @@ from collections.abc import AsyncIterator, Iterator, Mapping
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-import aiohttp
 import asyncpg
 import msgspec
 from msgspec import Struct
@@ -20,9 +19,10 @@ from msgspec import Struct
 from tallystick.domain.ledger import accounts
 from tallystick.domain.lifecycles.attempt import ATTEMPT_OPEN
 from tallystick.oversight.invariants.finding import Finding
-from tallystick.oversight.invariants.ledger import HOLDING
+from tallystick.oversight.invariants.ledger import HOLDING, LATE_KINDS
 from tallystick.oversight.invariants.report import Findings, Named, Progress, Report
-from tallystick.record.postgres.payment_record import PaymentRecord, merchants, payment_records
+from tallystick.record.postgres.payment_record import PaymentRecord, payment_records
+from tallystick.record.postgres.stream_record import merchants
 
 ONE_CHARGE: Final = Named("one_charge_per_payment", "The provider holds or took a payment's money at most once.")
 KNOWN: Final = Named("charges_are_known", "Every charge is for a payment, and for attempts, that we sent there.")
@@ -34,12 +34,6 @@ CHARGED: Final = Named(
     "captured_payments_are_charged", "The provider lists a charge for every payment that we hold captured."
 )
 TALLIED: Final = (ONE_CHARGE, KNOWN, AS_ASKED, MONEY, CHARGED)
-
-#: Charges on one page of the simulator's list.
-PAGE_CHARGES: Final = 500
-
-#: Longest wait for one page of it.
-PAGE_TIMEOUT_S: Final = 30
 
 
 class Charge(Struct, frozen=True, kw_only=True):
@@ -192,7 +186,7 @@ def _money_differs(record: PaymentRecord, charges: list[Charge]) -> list[Finding
     payment = record.payment
     suspense = accounts.suspense_account(payment.provider)
     disputes = {dispute.dispute_id for dispute in record.disputes}
-    late = [t for t in record.transfers if t.kind == "late_effect" and t.subject_id not in disputes]
+    late = [t for t in record.transfers if t.kind in LATE_KINDS and t.subject_id not in disputes]
     late_in = sum(transfer.amount for transfer in late if transfer.credit == suspense)
     late_out = sum(transfer.amount for transfer in late if transfer.debit == suspense)
     compared = [
@@ -219,18 +213,3 @@ def _money_differs(record: PaymentRecord, charges: list[Charge]) -> list[Finding
         named = f"we call its charge {payment.provider_reference}, the provider {charged[0]}"
         findings.append(Finding(payment.payment_id, named))
     return findings
-
-
-async def simulator_charges(url: str) -> AsyncIterator[dict[str, Any]]:
-    """The test acquirer's charges, all pages. Raises aiohttp.ClientError and TimeoutError."""
-    cursor: str | None = None
-    async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=PAGE_TIMEOUT_S)) as session:
-        while True:
-            query = {"limit": str(PAGE_CHARGES)} | ({"cursor": cursor} if cursor else {})
-            async with session.get(f"{url.rstrip('/')}/sim/charges", params=query, raise_for_status=True) as answer:
-                page = msgspec.json.decode(await answer.read())
-            for charge in page["data"]:
-                yield charge
-            cursor = page["next_cursor"]
-            if cursor is None:
-                return

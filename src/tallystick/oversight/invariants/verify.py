@@ -8,15 +8,18 @@ from typing import Final
 
 import asyncpg
 
-from tallystick.oversight.invariants.catalogue import INVARIANTS, Invariant
+from tallystick.domain.kinds import PAYMENT_KIND, heads
+from tallystick.oversight.invariants.catalogue import INVARIANTS, ORPHANS_OF_SUBJECTS, Invariant
 from tallystick.oversight.invariants.finding import Finding
 from tallystick.oversight.invariants.report import Findings, Named, Progress, Report
-from tallystick.record.postgres.payment_record import (
+from tallystick.record.postgres.orphans import orphans_statement
+from tallystick.record.postgres.payment_record import PaymentRecord, payment_records
+from tallystick.record.postgres.stream_record import (
     STATEMENT_TIMEOUT_S,
     STATEMENTS,
-    PaymentRecord,
+    StreamRecord,
     merchants,
-    payment_records,
+    stream_records,
 )
 from tallystick.settings.load import Settings
 
@@ -25,6 +28,7 @@ _COUNTED: Final = (
     "payments",
     "refunds",
     "attempts",
+    "other_subjects",
     "transitions",
     "transfers",
     "rejections",
@@ -83,24 +87,33 @@ class _Examination:
                 self._look(merchant_id, record)
             if progress is not None:
                 progress(self.findings.checked["payments"], total)
+        for head in heads():
+            if head is not PAYMENT_KIND:
+                async for streams in stream_records(self._connection, merchant_id, head):
+                    for stream in streams:
+                        self._look(merchant_id, stream)
         for invariant in INVARIANTS:
             for statement in invariant.of_merchant:
                 await self._ask(invariant, merchant_id, statement, merchant_id)
 
-    def _look(self, merchant_id: str, record: PaymentRecord) -> None:
+    def _look(self, merchant_id: str, record: StreamRecord) -> None:
         checked = self.findings.checked
-        checked["payments"] += 1
-        checked["refunds"] += len(record.refunds)
-        checked["attempts"] += len(record.attempts)
+        if isinstance(record, PaymentRecord):
+            checked["payments"] += 1
+            checked["refunds"] += len(record.refunds)
+            checked["attempts"] += len(record.attempts)
+            checked["instructions"] += len(record.answers)
+        else:
+            checked["other_subjects"] += sum(1 for _ in record.subjects())
         checked["transitions"] += sum(map(len, record.histories.values()))
         checked["transfers"] += len(record.transfers)
-        checked["rejections"] += len(record.refusals)
-        checked["instructions"] += len(record.answers)
+        checked["rejections"] += len(record.rejections)
         for invariant in INVARIANTS:
             self.findings.add(invariant.name, merchant_id, invariant.look(record, self._settings))
 
     async def _ask(self, invariant: Invariant, merchant_id: str, statement: str, *values: object) -> None:
         # A cursor: where everything is broken, the breaches are as many as the payments.
-        rows = self._connection.cursor(STATEMENTS[statement], *values, timeout=STATEMENT_TIMEOUT_S)
+        text = orphans_statement() if statement == ORPHANS_OF_SUBJECTS else STATEMENTS[statement]
+        rows = self._connection.cursor(text, *values, timeout=STATEMENT_TIMEOUT_S)
         async for row in rows:
             self.findings.add(invariant.name, merchant_id, [Finding(row["subject_id"], row["detail"])])

@@ -10,11 +10,11 @@ from collections.abc import AsyncIterator, Iterator, Sequence
 from datetime import datetime
 from typing import Any
 
-import asyncpg
 from msgspec import Struct
+from msgspec.structs import asdict
 
 from tallystick.flows.webhooks.inbound.envelope import cloud_event
-from tallystick.record.postgres.inbox import Inbox
+from tallystick.record.postgres.inbox import DeliveryOfEvent, Inbox, StoredEvent, TryOfEvent
 
 
 class Checkpoint(Struct, frozen=True, kw_only=True):
@@ -65,7 +65,7 @@ async def trace_event(inbox: Inbox, event_id: str) -> EventTrace | None:
     event = await inbox.event(event_id)
     if event is None:
         return None
-    name = (event["provider"], event["account"], event["provider_event_id"])
+    name = event.name()
     deliveries, tries = await inbox.deliveries(name), await inbox.processing(name)
     checkpoints = [
         *_arrivals(deliveries),
@@ -73,44 +73,44 @@ async def trace_event(inbox: Inbox, event_id: str) -> EventTrace | None:
         Checkpoint(name="reconcile", at=None, result=None, detail="no settlement has named this event yet"),
     ]
     return EventTrace(
-        id=event["event_id"],
+        id=event.event_id,
         object="event",
-        provider=event["provider"],
-        account=event["account"],
-        provider_event_id=event["provider_event_id"],
-        type=event["type"],
-        state=event["state"],
-        detail=event["detail"],
-        merchant_id=event["merchant_id"],
-        payment_id=event["payment_id"],
-        tries=event["tries"],
-        replays=event["replays"],
+        provider=event.provider,
+        account=event.account,
+        provider_event_id=event.provider_event_id,
+        type=event.type,
+        state=event.state,
+        detail=event.detail,
+        merchant_id=event.merchant_id,
+        payment_id=event.payment_id,
+        tries=event.tries,
+        replays=event.replays,
         deliveries=len(deliveries),
-        last_delivered_at=deliveries[-1]["recorded_at"],
-        next_try_at=event["next_try_at"],
-        envelope=cloud_event(dict(event)),
+        last_delivered_at=deliveries[-1].recorded_at,
+        next_try_at=event.next_try_at,
+        envelope=cloud_event(asdict(event)),
         checkpoints=checkpoints,
-        attempts=[Try(**{field: row[field] for field in Try.__struct_fields__}) for row in tries],
+        attempts=[Try(**{field: getattr(each, field) for field in Try.__struct_fields__}) for each in tries],
     )
 
 
-def _arrivals(deliveries: Sequence[asyncpg.Record]) -> Iterator[Checkpoint]:
+def _arrivals(deliveries: Sequence[DeliveryOfEvent]) -> Iterator[Checkpoint]:
     for row in deliveries:
-        yield Checkpoint(name="ingest", at=row["received_at"], result="received", detail=row["delivery_id"])
-        yield Checkpoint(name="validate", at=row["validated_at"], result="signature_valid")
-        yield Checkpoint(name="dedup", at=row["recorded_at"], result=row["result"])
+        yield Checkpoint(name="ingest", at=row.received_at, result="received", detail=row.delivery_id)
+        yield Checkpoint(name="validate", at=row.validated_at, result="signature_valid")
+        yield Checkpoint(name="dedup", at=row.recorded_at, result=row.result)
 
 
-async def _of_try(inbox: Inbox, event: asyncpg.Record, row: asyncpg.Record) -> AsyncIterator[Checkpoint]:
-    yield Checkpoint(name="process", at=row["ended_at"], result=row["result"], detail=row["detail"])
-    if row["change_id"] is None:
+async def _of_try(inbox: Inbox, event: StoredEvent, row: TryOfEvent) -> AsyncIterator[Checkpoint]:
+    yield Checkpoint(name="process", at=row.ended_at, result=row.result, detail=row.detail)
+    if row.change_id is None:
         return
-    steps = await inbox.persisted(event["merchant_id"], event["payment_id"], row["change_id"])
+    steps = await inbox.persisted(event.merchant_id, event.payment_id, row.change_id)
     for step in steps:
-        moved = f"{step['subject']} {step['subject_id']}: {step['from_state']} to {step['to_state']}"
-        yield Checkpoint(name="persist", at=step["at"], result=step["event"], detail=moved)
-    versions = [step["version"] for step in steps if step["subject"] == "payment"]
-    for message in await inbox.emitted(event["merchant_id"], event["payment_id"], versions):
-        at = message["dispatched_at"] or message["at"]
-        result = "dispatched" if message["dispatched_at"] else "written"
-        yield Checkpoint(name="emit", at=at, result=result, detail=f"{message['type']} {message['message_id']}")
+        moved = f"{step.subject} {step.subject_id}: {step.from_state} to {step.to_state}"
+        yield Checkpoint(name="persist", at=step.at, result=step.event, detail=moved)
+    versions = [step.version for step in steps if step.subject == "payment"]
+    for message in await inbox.emitted(event.merchant_id, event.payment_id, versions):
+        at = message.dispatched_at or message.at
+        result = "dispatched" if message.dispatched_at else "written"
+        yield Checkpoint(name="emit", at=at, result=result, detail=f"{message.type} {message.message_id}")

@@ -1,7 +1,7 @@
 """Adyen's answers as verdicts, and what is kept of them. Pure.
 
-What is not understood is unknown, never a guess. An answer holds card data and a customer's, which does not belong
-into the history: what decides is kept.
+An answer that is not understood is unknown, never a guess. Answers hold card data and personal data, which do not
+belong in the history: only the fields that decide are kept.
 """
 
 from __future__ import annotations
@@ -13,26 +13,28 @@ import msgspec
 from Adyen.exceptions import AdyenAPIResponseError
 from msgspec import Meta, Struct
 
-from tallystick.domain.money import from_provider_amount
-from tallystick.domain.verdicts import Approved, Declined, NotSent, Pending, RequiresAction, Unknown, Verdict
+from tallystick.domain.verdicts import Approved, Declined, Pending, RequiresAction, Unknown, Verdict
 from tallystick.providers.adyen.codes import (
     ACTIONS,
-    DECLINED,
+    DECLINING,
     ERRORS,
-    ERRORS_THAT_REFUSE,
+    ERRORS_THAT_DECLINE,
     EXPONENTS,
-    REFUSED,
-    REFUSING,
     UNDER_WAY,
     WAITING,
-    refusal_of,
+    decline_reason,
 )
 from tallystick.providers.port import ProviderCall
+from tallystick.providers.shared import (
+    CARD_DECLINED,
+    MESSAGE_CHARS,
+    REQUEST_REFUSED,
+    TURNED_AWAY,
+    iso_amount,
+    turned_away,
+)
 
-#: Longest text kept of theirs, in characters: theirs are sentences.
-MESSAGE_CHARS: Final = 500
-
-#: Fields of an answer that say what happened, or why not.
+#: Fields of an answer that state the outcome, or why there is none.
 _KEPT: Final = (
     "pspReference",
     "paymentPspReference",
@@ -47,16 +49,13 @@ _KEPT: Final = (
     "message",
 )
 
-#: A door that is shut: nothing behind it saw the request.
-_SHUT: Final = frozenset({401, 403, 429})
-
-#: Requests that were looked at and refused as a whole.
+#: Requests that were examined and rejected as a whole.
 _INVALID: Final = frozenset({400, 422})
 
 _Named = Annotated[str, Meta(min_length=1, max_length=255)]
 
 
-class Amount(Struct, frozen=True):
+class _Amount(Struct, frozen=True):
     """In the provider's own minor unit."""
 
     value: Annotated[int, Meta(ge=0, lt=2**53)]  # what JSON can say exactly everywhere
@@ -67,7 +66,7 @@ class _Paid(Struct, frozen=True, rename="camel"):
     result_code: str
     psp_reference: _Named | None = None
     merchant_reference: str | None = None
-    amount: Amount | None = None
+    amount: _Amount | None = None
     refusal_reason: str | None = None
     refusal_reason_code: str | None = None
     action: dict[str, Any] | None = None
@@ -80,23 +79,20 @@ class _Modified(Struct, frozen=True, rename="camel"):
     reference: str | None = None
 
 
-def amount_of(amount: Amount) -> tuple[int, str]:
-    """In ISO 4217 minor units. Raises ValueError for what cannot be."""
-    return from_provider_amount(amount.value, amount.currency, EXPONENTS), amount.currency
-
-
 def read_paid(call: ProviderCall, reference: str, status: int, body: Any) -> Verdict:
     """The answer to POST /payments. Raises what msgspec raises for one that cannot be read."""
     raw, paid = evidence(status, body), msgspec.convert(body, _Paid)
     if paid.merchant_reference not in (None, reference):
-        return Unknown(reason="an answer about something else", raw=raw)
+        return Unknown(reason="an answer about another request", raw=raw)
     common: dict[str, Any] = {"reference": paid.psp_reference, "raw": raw}
     code = paid.result_code
     if code == "Authorised" and paid.psp_reference is not None:
-        amount, currency = (call.amount, call.currency) if paid.amount is None else amount_of(paid.amount)
+        amount, currency = call.amount, call.currency
+        if paid.amount is not None:
+            amount, currency = iso_amount(paid.amount.value, paid.amount.currency, EXPONENTS)
         return Approved(amount=amount, currency=currency, effect="captured" if call.capture else "authorized", **common)
-    if code in REFUSING or (code == "Error" and paid.refusal_reason_code in ERRORS_THAT_REFUSE):
-        ours, retryable = refusal_of(paid.refusal_reason_code, DECLINED)
+    if code in DECLINING or (code == "Error" and paid.refusal_reason_code in ERRORS_THAT_DECLINE):
+        ours, retryable = decline_reason(paid.refusal_reason_code, CARD_DECLINED)
         message = (paid.refusal_reason or "The provider declined.")[:MESSAGE_CHARS]
         return Declined(code=ours, message=message, retryable=retryable, **common)
     if code in WAITING:
@@ -111,23 +107,23 @@ def read_modified(call: ProviderCall, reference: str, status: int, body: Any) ->
     raw, modified = evidence(status, body), msgspec.convert(body, _Modified)
     about = modified.payment_psp_reference in (None, call.parent_reference) and modified.reference in (None, reference)
     if modified.status != "received" or not about:
-        return Unknown(reason="an answer about something else", raw=raw)
+        return Unknown(reason="an answer about another request", raw=raw)
     return Pending(reference=modified.psp_reference, raw=raw)
 
 
-def refused(error: AdyenAPIResponseError) -> Verdict:
-    """An error answer as a verdict. What it does not prove to be a refusal is unknown, never a decline."""
+def read_error(error: AdyenAPIResponseError) -> Verdict:
+    """An error answer as a verdict. Without proof that the request was rejected it is unknown, never a decline."""
     status = error.status_code
     said = error.message if isinstance(error.message, Mapping) else {}
     raw = evidence(status, said)
-    if status in _SHUT:
-        return NotSent(reason=f"refused at the door with {status}", raw=raw)
+    if status in TURNED_AWAY:
+        return turned_away(status, raw)
     code = str(said.get("errorCode", ""))
     # Only Adyen itself writes an error code; something between us and it does not, and proves nothing.
     transient = str(error.headers.get("transient-error", "")).lower() == "true"
     if status not in _INVALID or not code or code in UNDER_WAY or transient:
         return Unknown(reason=f"answered {status}", raw=raw)
-    ours, retryable = ERRORS.get(code, REFUSED)
+    ours, retryable = ERRORS.get(code, REQUEST_REFUSED)
     message = str(said.get("message") or "The provider refused the request.")[:MESSAGE_CHARS]
     return Declined(code=ours, message=message, retryable=retryable, raw=raw)
 

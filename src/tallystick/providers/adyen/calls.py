@@ -1,7 +1,7 @@
 """The connector to Adyen, through its official SDK.
 
-Adyen has no look-up: what became of a call that was not answered is told by sending it again with the same
-idempotency key, which never has two effects, or by a notification. Captures, cancels and refunds are answered
+Adyen has no look-up: the outcome of an unanswered call is learned by sending it again with the same idempotency key,
+which never has two effects, or from a notification. Captures, cancels and refunds are answered
 ``received`` and decided later, by notification alone.
 """
 
@@ -18,27 +18,24 @@ from urllib.parse import quote
 import Adyen
 from Adyen.exceptions import AdyenAPIResponseError
 
-from tallystick.domain.money import representable, to_provider_amount
+from tallystick.domain.money import to_provider_amount
 from tallystick.domain.traits import Traits
 from tallystick.domain.verdicts import NotSent, Unknown, Verdict
-from tallystick.providers.adyen.answers import read_modified, read_paid, refused
+from tallystick.providers.adyen.answers import read_error, read_modified, read_paid
 from tallystick.providers.adyen.codes import EXPONENTS
 from tallystick.providers.adyen.reference import Reference, write_reference
 from tallystick.providers.adyen.transport import Transport
 from tallystick.providers.http import NothingSent, ProviderHttp, SentUnanswered
-from tallystick.providers.port import ProviderCall
-
-#: Calls under way at once: each holds a thread of the SDK's while it waits. A call that waits longer for one than its
-#: sender's deadline is not sent.
-THREADS: Final = 64
+from tallystick.providers.port import Provider, ProviderCall
+from tallystick.providers.shared import is_representable, unanswered
 
 #: What can be charged is a stored payment method of a shopper: ``<shopperReference>.<storedPaymentMethodId>``.
 _TOKEN: Final = re.compile(r"([A-Za-z0-9_-]{3,40})\.([A-Za-z0-9]{8,32})", re.ASCII)
 
 
-class AdyenProvider:
-    """One merchant account. ``return_url`` is where a customer comes back to from a bank's own page. Make it inside a
-    running event loop."""
+class AdyenProvider(Provider):
+    """One merchant account. ``return_url`` is where a customer comes back to from a bank's own page; ``threads`` is how
+    many calls of the SDK can wait at once. Make it inside a running event loop."""
 
     name = "adyen"
 
@@ -52,13 +49,14 @@ class AdyenProvider:
         merchant_account: str,
         account: str = "main",
         return_url: str | None = None,
+        threads: int,
     ) -> None:
         self.account = account
         self.traits = traits
         self._http = http
         self._merchant_account = merchant_account
         self._loop = asyncio.get_running_loop()
-        self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="adyen")
+        self._threads = ThreadPoolExecutor(threads, thread_name_prefix="adyen")
         self._fixed: dict[str, Any] = {
             "shopperInteraction": "ContAuth",  # with details on file; who may be there acts where the bank asks
             "recurringProcessingModel": "CardOnFile",
@@ -72,19 +70,19 @@ class AdyenProvider:
         self._payments.baseUrl = self._modifications.baseUrl = ""  # the transport knows where
 
     def supports(self, payment_method: str) -> bool:
-        """Whether it looks like a shopper's stored payment method; whether it exists is theirs to say."""
+        """Whether it looks like a shopper's stored payment method; whether it exists Adyen knows."""
         return _TOKEN.fullmatch(payment_method) is not None
 
     def representable(self, amount: int, currency: str) -> bool:
         """Rupiah and escudos are whole there; pesos and krónur have two decimals."""
-        return currency not in EXPONENTS or representable(amount, currency, EXPONENTS[currency])
+        return is_representable(amount, currency, EXPONENTS)
 
     async def authorize(self, call: ProviderCall) -> Verdict:
         """POST /payments."""
         token = _TOKEN.fullmatch(call.payment_method)
         if token is None:
             return NotSent(reason="not a stored payment method of Adyen's")
-        # Told either way, whatever the merchant account's own setting is.
+        # Set either way, whatever the merchant account's own setting is.
         capture = {"captureDelayHours": 0} if call.capture else {"additionalData": {"manualCapture": "true"}}
         body = self._body(call) | self._fixed | capture
         body["shopperReference"] = token[1]
@@ -108,11 +106,11 @@ class AdyenProvider:
         return await self._modify(call, self._modifications.refund_captured_payment, self._body(call))
 
     async def fetch(self, call: ProviderCall) -> Verdict:
-        """There is nothing to ask."""
+        """Adyen has no look-up."""
         return Unknown(reason="no lookup")
 
     async def close(self) -> None:
-        """Let go of connections and threads."""
+        """Close every connection and end the threads."""
         await self._http.close()
         self._threads.shutdown(wait=False)
 
@@ -129,13 +127,11 @@ class AdyenProvider:
         try:
             answer = await self._loop.run_in_executor(self._threads, keyed)
             return read(answer.status_code, answer.message)
-        except NothingSent as error:
-            return NotSent(reason=str(error))
-        except SentUnanswered as error:
-            return Unknown(reason=str(error))
+        except (NothingSent, SentUnanswered) as error:
+            return unanswered(error)
         except AdyenAPIResponseError as error:
-            return refused(error)
-        except Exception as error:  # of the SDK, or of an answer that is not what we know: something may have happened
+            return read_error(error)
+        except Exception as error:  # of the SDK, or of reading an unexpected answer: something may have happened
             return Unknown(reason=f"failed with {type(error).__name__}")
 
     def _body(self, call: ProviderCall) -> dict[str, Any]:

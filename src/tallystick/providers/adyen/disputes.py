@@ -1,4 +1,4 @@
-"""Adyen's events about disputes, in our words. Pure.
+"""Adyen's events about disputes, as notices. Pure.
 
 By docs.adyen.com (risk-management: dispute webhooks, dispute flow; api-explorer, Webhooks v1), three events move money:
 CHARGEBACK, CHARGEBACK_REVERSED and SECOND_CHARGEBACK. CHARGEBACK_REVERSED is no verdict ("This stage is not final"):
@@ -18,11 +18,15 @@ from typing import Final
 
 from tallystick.domain.dispute_movement import Movement
 from tallystick.domain.notices import DisputeNotice, Notice
-from tallystick.providers.adyen.items import REASON_CHARS, Item, amount_of
+from tallystick.domain.subjects import DisputeState
+from tallystick.providers.adyen.items import Item, amount_of
 from tallystick.providers.adyen.reference import Reference
+from tallystick.providers.shared import MESSAGE_CHARS
 
 
-def _dispute(state: str, funds: str | None = None, *, opens: bool = True) -> Callable[[Item, Reference | None], Notice]:
+def _dispute(
+    state: DisputeState, funds: str | None = None, *, opens: bool = True
+) -> Callable[[Item, Reference | None], Notice]:
     """All events of a dispute have its pspReference, and each event code comes once for it: so that code is the name
     of what moved. A verdict's own movement comes after the dispute's course."""
 
@@ -38,7 +42,7 @@ def _dispute(state: str, funds: str | None = None, *, opens: bool = True) -> Cal
             funds=funds,
             movements=tuple(moved),
             opens=opens,
-            reason=None if item.reason is None else item.reason[:REASON_CHARS],
+            reason=None if item.reason is None else item.reason[:MESSAGE_CHARS],
             occurred_at=item.occurred_at,
         )
 

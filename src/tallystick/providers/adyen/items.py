@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Annotated, Any, Final
+from typing import Annotated, Any
 
 from msgspec import Meta, Struct
 
-from tallystick.domain.money import from_provider_amount
 from tallystick.providers.adyen.codes import EXPONENTS
-
-#: Longest reason kept, in characters: theirs are a few words.
-REASON_CHARS: Final = 500
+from tallystick.providers.shared import iso_amount
 
 _Value = Annotated[int, Meta(ge=0, lt=2**53)]
 _Plain = Annotated[str, Meta(pattern=r"^[^:]*\Z")]
@@ -68,7 +65,7 @@ class Item(Struct, frozen=True, rename="camel"):
 
 
 def amount_of(item: Item) -> tuple[int, str]:
-    """In ISO 4217 minor units. Raises ValueError for what cannot be."""
+    """The item's amount in ISO 4217 minor units. Raises ValueError where there is none to convert."""
     if item.amount is None or item.amount.value is None or item.amount.currency is None:
         raise ValueError("an event about money without an amount")
-    return from_provider_amount(item.amount.value, item.amount.currency, EXPONENTS), item.amount.currency
+    return iso_amount(item.amount.value, item.amount.currency, EXPONENTS)

@@ -1,11 +1,11 @@
-"""Adyen's standard notifications: every item's signature, and items in our words. Pure.
+"""Adyen's standard notifications: every item's signature, and items as notices. Pure.
 
 Only the signed fields decide: references, account, amount, event and success. ``reason`` and ``eventDate`` are not
-signed, and are taken as words for what the signed ones say; ``additionalData`` is not read at all, but for the
+signed, and only describe what the signed ones decide; ``additionalData`` is not read at all, but for the
 signature. Nothing in the signed text is escaped, so a colon is refused in every signed field but one: then there is a
 single way to read it.
 
-How a payment is to be captured is in the reference that we gave it (``adyen_reference``). A modification whose
+How a payment is to be captured is in the reference that we gave it (``reference.py``). A modification whose
 notification brings a reference of its own is the outcome of one of our calls; one that brings the payment's was made in
 Adyen's dashboard. A cancellation is told as where the charge stands, since its amount is not always the hold's.
 """
@@ -23,12 +23,14 @@ import msgspec
 from msgspec import Meta, Struct
 
 from tallystick.domain.notices import AttemptNotice, ChargeNotice, Notice, RefundNotice
+from tallystick.domain.subjects import Operation
 from tallystick.domain.verdicts import AnyVerdict, Approved, Declined, Reversed
-from tallystick.providers.adyen.codes import FAILURES, refusal_from_text
+from tallystick.providers.adyen.codes import FAILURES, decline_reason_from_text
 from tallystick.providers.adyen.disputes import DISPUTES
-from tallystick.providers.adyen.items import REASON_CHARS, Item, amount_of
+from tallystick.providers.adyen.items import Item, amount_of
 from tallystick.providers.adyen.reference import Reference, read_reference
 from tallystick.providers.receiver import BadSignature, Notification, Unparseable
+from tallystick.providers.shared import MESSAGE_CHARS
 
 
 class _Wrapped(Struct, frozen=True):
@@ -44,8 +46,8 @@ _DELIVERY: Final = msgspec.json.Decoder(_Delivery)
 
 class AdyenReceiver:
     """Reads one account's deliveries. ``merchant_account`` is its name at Adyen; ``hmac_keys`` are the webhook's, in
-    hexadecimal, the old one beside the new one while it is replaced. Raises ValueError where there is no key, or one
-    that is none. There is no time in the signature, so a recording is told by its event id alone."""
+    hexadecimal, the old one beside the new one while it is replaced. Raises ValueError where there is no key, or a
+    malformed one. The signature holds no time, so a replayed delivery is recognised by its event id alone."""
 
     name = "adyen"
     acknowledgement = b"[accepted]"
@@ -73,15 +75,15 @@ class AdyenReceiver:
 
     def _verify(self, item: Item) -> None:
         if item.success not in (True, False, "true", "false"):
-            raise Unparseable("neither a success nor a failure")
+            raise Unparseable("success is neither true nor false")
         given = (item.additional_data or {}).get("hmacSignature")
         if not isinstance(given, str):
             raise BadSignature("an item without a signature")
         signed = item.signed_text()
-        # No short cut: how long it takes says nothing about which key was nearly right.
+        # All are compared, whichever is right: the time that it takes reveals nothing.
         matches = [hmac.compare_digest(_signature(key, signed), given.encode()) for key in self._keys]
         if not any(matches):
-            raise BadSignature("an item's signature is not right")
+            raise BadSignature("an item's signature is wrong")
 
 
 def _signature(key: bytes, signed: bytes) -> bytes:
@@ -117,23 +119,23 @@ def _approved(item: Item, effect: str, reference: str) -> Approved:
     return Approved(amount=amount, currency=currency, effect=effect, reference=reference, occurred_at=item.occurred_at)
 
 
-def _declined(item: Item, operation: str) -> Declined:
-    code, retryable = refusal_from_text(item.reason, FAILURES[operation])
-    message = (item.reason or "The provider declined.")[:REASON_CHARS]
+def _declined(item: Item, operation: Operation) -> Declined:
+    code, retryable = decline_reason_from_text(item.reason, FAILURES[operation])
+    message = (item.reason or "The provider declined.")[:MESSAGE_CHARS]
     return Declined(
         code=code, message=message, retryable=retryable, reference=item.psp_reference, occurred_at=item.occurred_at
     )
 
 
-def _reversal(item: Item, operation: str) -> Reversed:
-    message = (item.reason or "What was done has failed after all.")[:REASON_CHARS]
+def _reversal(item: Item, operation: Operation) -> Reversed:
+    message = (item.reason or "What was done has failed after all.")[:MESSAGE_CHARS]
     return Reversed(
         code=FAILURES[operation].code, message=message, reference=item.psp_reference, occurred_at=item.occurred_at
     )
 
 
-def _outcome(item: Item, reference: Reference | None, operation: str, verdict: AnyVerdict) -> AttemptNotice:
-    """Of our own attempt, where the reference names it; else of whatever Adyen calls so."""
+def _outcome(item: Item, reference: Reference | None, operation: Operation, verdict: AnyVerdict) -> AttemptNotice:
+    """The outcome of our own attempt, where the reference names it; else of the modification that Adyen names."""
     ours = reference.attempt_id if reference is not None and reference.operation == operation else None
     return AttemptNotice(operation=operation, verdict=verdict, attempt_id=ours, reference=item.psp_reference)
 
@@ -147,18 +149,18 @@ def _authorisation(item: Item, reference: Reference | None) -> Notice:
 
 def _capture(item: Item, reference: Reference | None) -> Notice:
     if not item.succeeded:
-        return _capture_refused(item, reference, _declined(item, "capture"))
+        return _capture_undone(item, reference, _declined(item, "capture"))
     if reference is not None and reference.operation == "capture":
         return _outcome(item, reference, "capture", _approved(item, "captured", item.psp_reference))
     return ChargeNotice(verdict=_approved(item, "captured", item.charge_reference))
 
 
 def _capture_failed(item: Item, reference: Reference | None) -> Notice:
-    return _capture_refused(item, reference, _reversal(item, "capture"))
+    return _capture_undone(item, reference, _reversal(item, "capture"))
 
 
-def _capture_refused(item: Item, reference: Reference | None, verdict: Declined | Reversed) -> Notice:
-    """A sale's own capture was never asked for apart: what failed is the sale, which had been told as captured."""
+def _capture_undone(item: Item, reference: Reference | None, verdict: Declined | Reversed) -> Notice:
+    """A sale's capture is not an attempt of its own: what failed is the sale, which had been reported as captured."""
     if reference is not None and reference.sale:
         verdict = msgspec.structs.replace(_reversal(item, "capture"), reference=item.charge_reference)
         return _outcome(item, reference, "authorize", verdict)
@@ -191,7 +193,7 @@ def _refund_failed(item: Item, reference: Reference | None) -> Notice:
     return _outcome(item, reference, "refund", _reversal(item, "refund"))
 
 
-#: Event -> how it is read. Others say nothing about our money.
+#: Event -> its reader. Other events do not concern our money.
 _TRANSLATIONS: Final[Mapping[str, Callable[[Item, Reference | None], Notice | None]]] = {
     "AUTHORISATION": _authorisation,
     "CAPTURE": _capture,

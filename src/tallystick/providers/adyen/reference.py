@@ -10,15 +10,24 @@ from __future__ import annotations
 
 import re
 import string
-from typing import Final
+from collections.abc import Mapping
+from typing import Final, assert_never
 
 from msgspec import Struct
+
+from tallystick.domain.subjects import Operation
 
 #: Longest reference that Adyen keeps, in characters.
 MAX_REFERENCE_CHARS: Final = 80
 
 #: Kind -> operation. A sale is an authorization that is captured at once.
-OPERATIONS: Final = {"s": "authorize", "a": "authorize", "c": "capture", "v": "cancel", "r": "refund"}
+OPERATIONS: Final[Mapping[str, Operation]] = {
+    "s": "authorize",
+    "a": "authorize",
+    "c": "capture",
+    "v": "cancel",
+    "r": "refund",
+}
 
 _DIGITS: Final = string.digits + string.ascii_uppercase + string.ascii_lowercase
 _VALUES: Final = {digit: value for value, digit in enumerate(_DIGITS)}
@@ -32,17 +41,14 @@ class Reference(Struct, frozen=True):
     merchant_id: str
     payment_id: str
     attempt_id: str
-    operation: str
+    operation: Operation
     sale: bool = False
 
 
 def write_reference(reference: Reference) -> str:
     """As Adyen gets it. Raises ValueError for ids that are not ours."""
-    kind = "s" if reference.sale else next(kind for kind, name in OPERATIONS.items() if name == reference.operation)
-    if reference.operation == "authorize" and not reference.sale:
-        kind = "a"
     payment, attempt = _digits("pay_", reference.payment_id), _digits("att_", reference.attempt_id)
-    written = f"{reference.merchant_id}.{payment}.{attempt}.{kind}"
+    written = f"{reference.merchant_id}.{payment}.{attempt}.{_kind(reference)}"
     if _SHAPE.fullmatch(written) is None:
         raise ValueError("a merchant id that cannot be in a reference")
     return written
@@ -58,6 +64,20 @@ def read_reference(text: str | None) -> Reference | None:
     if payment_id is None or attempt_id is None:
         return None
     return Reference(merchant_id, payment_id, attempt_id, OPERATIONS[kind], kind == "s")
+
+
+def _kind(reference: Reference) -> str:
+    match reference.operation:
+        case "authorize":
+            return "s" if reference.sale else "a"
+        case "capture":
+            return "c"
+        case "cancel":
+            return "v"
+        case "refund":
+            return "r"
+        case _:
+            assert_never(reference.operation)
 
 
 def _digits(prefix: str, name: str) -> str:

@@ -1,42 +1,112 @@
-"""Adyen's connector, from the settings."""
+"""Adyen: its settings, and what they make."""
 
 from __future__ import annotations
 
-from tallystick.domain.traits import Traits
-from tallystick.providers.adyen.calls import AdyenProvider
-from tallystick.providers.http import ProviderHttp
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, ClassVar, Final
+
+from tallystick.providers.setup import ProviderSetup
+from tallystick.settings.fields import comma_list, is_http_url, secret, text
 from tallystick.settings.load import Settings
+from tallystick.settings.sections import ConnectorSettings
+
+if TYPE_CHECKING:
+    from tallystick.providers.adyen.calls import AdyenProvider
+    from tallystick.providers.adyen.receiver import AdyenReceiver
 
 #: Adyen keeps idempotency keys for 31 days at least; a week is longer than anything here is in doubt unseen.
-ADYEN_KEY_LIFETIME_MS = 604_800_000
+KEY_LIFETIME_MS: Final = 604_800_000
+
+#: Calls under way at once: each holds a thread of the SDK's while it waits. A call that waits longer for one than its
+#: sender's deadline is not sent.
+THREADS: Final = 64
+
+#: Whole bytes in hexadecimal.
+_HMAC_KEY: Final = re.compile(r"(?:[0-9A-Fa-f]{2})+", re.ASCII)
 
 
-def adyen_provider(settings: Settings) -> AdyenProvider | None:
-    """Adyen, where there is a key to it. It has no lookup; its notifications name our own attempts. Call it inside a
-    running event loop."""
-    if settings.adyen_api_key is None or settings.adyen_merchant_account is None:
+@dataclass(frozen=True, kw_only=True, repr=False)
+class AdyenSettings(ConnectorSettings):
+    """One merchant account at Adyen."""
+
+    prefix: ClassVar[str] = "adyen_"
+
+    api_key: Annotated[str | None, secret("An API key; the connector exists only with it.")] = None
+    api_url: Annotated[
+        str, text("Where the Checkout API is, with its version; the live one has a prefix of your own.")
+    ] = "https://checkout-test.adyen.com/v72"
+    merchant_account: Annotated[
+        str | None, text("The merchant account at Adyen: calls are made for it, and only its webhooks are taken.")
+    ] = None
+    account: Annotated[str, text("Our name for the Adyen account; webhook paths name it.")] = "main"
+    hmac_keys: Annotated[
+        str | None,
+        secret("HMAC keys of the standard webhook (hex), comma-separated: two while one is replaced. Unset: none."),
+    ] = None
+    return_url: Annotated[
+        str | None, text("Where customers come back to from a bank's page; payments that redirect need it.")
+    ] = None
+
+    def faults(self) -> Iterator[str]:
+        if not is_http_url(self.api_url):
+            yield self.fault("api_url", "expected https://…")
+        keys = [] if self.hmac_keys is None else self.hmac_keys.split(",")
+        if not all(_HMAC_KEY.fullmatch(key.strip()) for key in keys):
+            yield self.fault("hmac_keys", "expected one or more keys in hexadecimal, separated by commas")
+        if (self.api_key is not None or self.hmac_keys is not None) and self.merchant_account is None:
+            yield self.fault("merchant_account", "it is needed beside a key")
+
+
+def connect(settings: Settings) -> AdyenProvider | None:
+    """The connector, where there is a key and a merchant account. Adyen has no look-up; its notifications name our own
+    attempts. Call it inside a running event loop."""
+    own = settings.connector(AdyenSettings)
+    if own.api_key is None or own.merchant_account is None:
         return None
-    traits = Traits(
+    from tallystick.providers.adyen.calls import AdyenProvider
+    from tallystick.providers.shared import connector_http, connector_traits
+
+    traits = connector_traits(
+        settings,
         deduplicates=True,
         lookup_is_consistent=False,
-        key_lifetime_ms=ADYEN_KEY_LIFETIME_MS,
-        settling_time_ms=settings.settling_time_ms,
-        max_delivery_delay_ms=settings.max_delivery_delay_ms,
-        request_timeout_ms=settings.provider_request_timeout_ms,
+        key_lifetime_ms=KEY_LIFETIME_MS,
         can_fetch=False,
     )
-    http = ProviderHttp(
-        settings.adyen_api_url,
-        request_timeout_ms=settings.provider_request_timeout_ms,
-        connect_timeout_ms=settings.provider_connect_timeout_ms,
-        connections=settings.provider_connections,
-    )
     return AdyenProvider(
-        http,
+        connector_http(settings, own.api_url),
         traits,
-        api_key=settings.adyen_api_key,
-        api_url=settings.adyen_api_url,
-        merchant_account=settings.adyen_merchant_account,
-        account=settings.adyen_account,
-        return_url=settings.adyen_return_url,
+        api_key=own.api_key,
+        api_url=own.api_url,
+        merchant_account=own.merchant_account,
+        account=own.account,
+        return_url=own.return_url,
+        threads=THREADS,
     )
+
+
+def receiver(settings: Settings, _: bool) -> AdyenReceiver | None:
+    """The receiver, where there is an HMAC key and a merchant account."""
+    own = settings.connector(AdyenSettings)
+    if own.hmac_keys is None or own.merchant_account is None:
+        return None
+    from tallystick.providers.adyen.receiver import AdyenReceiver
+
+    return AdyenReceiver(own.account, own.merchant_account, comma_list(own.hmac_keys))
+
+
+def moves_money(settings: Settings) -> bool:
+    """Whether there is a key to Adyen."""
+    return settings.connector(AdyenSettings).api_key is not None
+
+
+ADYEN: Final = ProviderSetup(
+    name="adyen",
+    settings=AdyenSettings,
+    connect=connect,
+    receiver=receiver,
+    moves_money=moves_money,
+    calls_at_once_limit=THREADS,
+)

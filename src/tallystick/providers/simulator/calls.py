@@ -9,7 +9,6 @@ from typing import Any, Final
 import msgspec
 from msgspec import Struct
 
-from tallystick.domain.money import representable
 from tallystick.domain.traits import Traits
 from tallystick.domain.verdicts import (
     AnyVerdict,
@@ -23,20 +22,30 @@ from tallystick.domain.verdicts import (
     Unknown,
     Verdict,
 )
-from tallystick.providers.http import Answer, NothingSent, ProviderHttp, SentUnanswered
-from tallystick.providers.port import ProviderCall
+from tallystick.providers.http import NothingSent, ProviderHttp, ProviderResponse, SentUnanswered
+from tallystick.providers.port import Provider, ProviderCall
+from tallystick.providers.shared import (
+    AUTHENTICATION_FAILED,
+    CARD_DECLINED,
+    INSUFFICIENT_FUNDS,
+    TURNED_AWAY,
+    DeclineReason,
+    is_representable,
+    turned_away,
+    unanswered,
+)
 from tallystick.providers.simulator.methods import METHODS
 
 #: Where the acquirer's minor units differ from ISO 4217, as those of real providers do here and there.
 EXPONENTS: Final[Mapping[str, int]] = {"IDR": 0, "CVE": 0}
 
-#: The acquirer's decline codes -> (our code, retryable with a new instruction).
-DECLINES: Final[Mapping[str, tuple[str, bool]]] = {
-    "card_declined": ("card_declined", False),
-    "insufficient_funds": ("insufficient_funds", True),
-    "authentication_abandoned": ("authentication_failed", True),
-    "authentication_canceled": ("authentication_failed", True),
-    "refund_failed": ("refund_failed", True),
+#: The acquirer's decline codes -> our decline reason.
+DECLINES: Final[Mapping[str, DeclineReason]] = {
+    "card_declined": CARD_DECLINED,
+    "insufficient_funds": INSUFFICIENT_FUNDS,
+    "authentication_abandoned": AUTHENTICATION_FAILED,
+    "authentication_canceled": AUTHENTICATION_FAILED,
+    "refund_failed": DeclineReason("refund_failed", True),
 }
 
 #: Longest raw answer kept as evidence, in characters: the acquirer's answers are under 1,000.
@@ -62,7 +71,7 @@ class OperationBody(Struct, frozen=True):
 _DECODER: Final = msgspec.json.Decoder(OperationBody)
 
 
-class SimulatorProvider:
+class SimulatorProvider(Provider):
     """The test acquirer over HTTP. ``deduplicates=False`` for one that was started with ``--forgetful``."""
 
     name = "simulator"
@@ -78,7 +87,7 @@ class SimulatorProvider:
 
     def representable(self, amount: int, currency: str) -> bool:
         """Rupiah and escudos are whole there."""
-        return currency not in EXPONENTS or representable(amount, currency, EXPONENTS[currency])
+        return is_representable(amount, currency, EXPONENTS)
 
     async def authorize(self, call: ProviderCall) -> Verdict:
         """POST /sim/charges."""
@@ -106,7 +115,7 @@ class SimulatorProvider:
         return await self._act("refunds", call)
 
     async def fetch(self, call: ProviderCall) -> Verdict:
-        """GET /sim/operations/{attempt_id}: the books' own word on one attempt."""
+        """GET /sim/operations/{attempt_id}: what the acquirer's books hold of one attempt."""
         try:
             answer = await self._http.get(f"/sim/operations/{call.attempt_id}")
         except (NothingSent, SentUnanswered) as error:
@@ -114,12 +123,12 @@ class SimulatorProvider:
         if answer.status == 404:
             return NotFound(raw=_raw(answer))
         verdict = _read(call, answer)
-        if isinstance(verdict, NotSent):  # the question was not; of the attempt that proves nothing
+        if isinstance(verdict, NotSent):  # the look-up was not sent, which proves nothing of the attempt
             return Unknown(reason=f"lookup: {verdict.reason}", raw=verdict.raw)
         return verdict
 
     async def close(self) -> None:
-        """Let go of connections."""
+        """Close every connection."""
         await self._http.close()
 
     async def _act(self, action: str, call: ProviderCall) -> Verdict:
@@ -131,18 +140,16 @@ class SimulatorProvider:
     async def _post(self, path: str, call: ProviderCall, body: dict[str, Any]) -> Verdict:
         try:
             answer = await self._http.post(path, body, key=call.key, send_by_ms=call.send_by_ms)
-        except NothingSent as error:
-            return NotSent(reason=str(error))
-        except SentUnanswered as error:
-            return Unknown(reason=str(error))
+        except (NothingSent, SentUnanswered) as error:
+            return unanswered(error)
         return _read(call, answer)
 
 
-def _read(call: ProviderCall, answer: Answer) -> Verdict:
-    """An answer as a verdict. What is not understood is unknown, never a guess."""
+def _read(call: ProviderCall, answer: ProviderResponse) -> Verdict:
+    """An answer as a verdict. One that is not understood is unknown, never a guess."""
     raw = _raw(answer)
-    if answer.status in (401, 403, 429):
-        return NotSent(reason=f"refused at the door with {answer.status}", raw=raw)
+    if answer.status in TURNED_AWAY:
+        return turned_away(answer.status, raw)
     if answer.status not in (200, 402):
         return Unknown(reason=f"answered {answer.status}", raw=raw)
     try:
@@ -157,9 +164,8 @@ def _read(call: ProviderCall, answer: Answer) -> Verdict:
 
 
 def verdict_of(body: OperationBody, raw: dict[str, Any] | None) -> AnyVerdict:
-    """What an operation's status means. A refund that came back is declined to whoever asks for it: that nothing moved
-    is all there is to say; only the record knows that it was approved once. A capture that was taken back is reversed.
-    """
+    """What an operation's status means. A refund that came back is a decline here: nothing moved, and only the
+    record knows that it was approved once. A capture that was taken back is reversed."""
     match body.status:
         case "approved" if body.effect is not None:
             return Approved(
@@ -172,7 +178,7 @@ def verdict_of(body: OperationBody, raw: dict[str, Any] | None) -> AnyVerdict:
             )
         case "declined" | "failed":
             theirs = body.decline_code or body.status
-            code, retryable = DECLINES.get(theirs, (theirs, False))
+            code, retryable = DECLINES.get(theirs, DeclineReason(theirs, False))
             message = body.decline_message or "The provider declined."
             if body.status == "failed" and body.operation != "refund":
                 return Reversed(
@@ -193,7 +199,7 @@ def verdict_of(body: OperationBody, raw: dict[str, Any] | None) -> AnyVerdict:
     return Unknown(reason=f"an unexpected status {body.status}", raw=raw)
 
 
-def _raw(answer: Answer) -> dict[str, Any]:
+def _raw(answer: ProviderResponse) -> dict[str, Any]:
     return {"status": answer.status, "body": _text(answer.body)}
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import hmac
 import re
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
@@ -15,7 +13,8 @@ from msgspec import Meta, Struct
 from tallystick.domain.dispute_movement import Movement
 from tallystick.domain.notices import AttemptNotice, ChargeNotice, DisputeNotice, Notice, RefundNotice
 from tallystick.domain.verdicts import Approved, Declined, Reversed, Unknown
-from tallystick.providers.receiver import BadSignature, Notification, StaleTimestamp, Unparseable
+from tallystick.providers.receiver import BadSignature, Notification, Unparseable
+from tallystick.providers.shared import verify_timed_signature
 from tallystick.providers.simulator.calls import OperationBody, verdict_of
 
 #: ``t=<unix seconds>,v1=<hex HMAC-SHA256 of "t.body">``, one ``v1`` for each secret that it is signed with.
@@ -82,7 +81,7 @@ class _Dispute(Struct, frozen=True):
 
 
 class _Operation(OperationBody, frozen=True):
-    """As the API answers it, and read more strictly: nobody waits for this, so what is odd can be refused."""
+    """As the API answers it, and read more strictly: nobody waits for this, so an odd one can be rejected."""
 
     amount: _Amount
     currency: _Currency
@@ -96,7 +95,7 @@ _FUNDS: Final = frozenset({None, "withdrawn", "returned"})
 
 
 class SimulatorReceiver:
-    """Reads the test acquirer's webhooks. Any of ``secrets`` will do: while one is replaced there are two."""
+    """Reads the test acquirer's webhooks. Any of ``secrets`` is accepted: there are two while one is replaced."""
 
     name = "simulator"
     acknowledgement = b'{"received":true}'
@@ -110,25 +109,20 @@ class SimulatorReceiver:
 
     def receive(self, body: bytes, headers: Mapping[str, str], now: datetime) -> Sequence[Notification]:
         """The event of one delivery. Raises BadSignature, StaleTimestamp and Unparseable, and nothing else."""
-        signed_at_s = self._verified(body, headers.get(SIGNATURE_HEADER, ""))
-        if abs(now.timestamp() - signed_at_s) > TOLERANCE_S:
-            raise StaleTimestamp("signed too long ago, or in the future")
+        signed_at_s, signatures = _signature_parts(headers.get(SIGNATURE_HEADER, ""))
+        verify_timed_signature(body, signed_at_s, signatures, self._secrets, now=now, tolerance_ms=TOLERANCE_S * 1000)
         try:
             return (_notification(body),)
         except (msgspec.MsgspecError, ValueError, RecursionError) as error:
             raise Unparseable(f"the event cannot be read: {type(error).__name__}") from None
 
-    def _verified(self, body: bytes, header: str) -> int:
-        """The time of the signature. Every secret is tried with every signature, whichever is right."""
-        found = _SIGNATURE.fullmatch(header) if len(header) <= HEADER_LIMIT_CHARS else None
-        if found is None:
-            raise BadSignature("no signature of the right form")
-        time, given = found.group(1), found.group(2).split(",v1=")[1:]
-        right = [hmac.new(secret, f"{time}.".encode() + body, hashlib.sha256).hexdigest() for secret in self._secrets]
-        matches = [hmac.compare_digest(one, other) for one in given for other in right]
-        if not any(matches):
-            raise BadSignature("no signature of these bytes")
-        return int(time)
+
+def _signature_parts(header: str) -> tuple[str, list[str]]:
+    """The time in seconds and the signatures. Raises BadSignature."""
+    found = _SIGNATURE.fullmatch(header) if len(header) <= HEADER_LIMIT_CHARS else None
+    if found is None:
+        raise BadSignature("no well-formed signature")
+    return found.group(1), found.group(2).split(",v1=")[1:]
 
 
 def _notification(body: bytes) -> Notification:
@@ -157,9 +151,9 @@ def _outcome(data: msgspec.Raw) -> Notice:
     operation = msgspec.json.decode(data, type=_Operation)
     verdict = verdict_of(operation, None)
     if operation.operation not in _OPERATIONS or isinstance(verdict, Unknown):
-        raise ValueError("an operation or a status that there is not")
+        raise ValueError("unknown operation or status")
     if isinstance(verdict, Approved) and verdict.effect not in _EFFECTS:
-        raise ValueError("an effect that there is not")
+        raise ValueError("unknown effect")
     return AttemptNotice(
         operation=operation.operation,
         attempt_id=operation.attempt_id,
@@ -178,7 +172,7 @@ def _late_failure(data: msgspec.Raw) -> Notice:
             code=verdict.code, message=verdict.message, reference=verdict.reference, occurred_at=verdict.occurred_at
         )
     if not isinstance(verdict, Reversed):
-        raise ValueError("a failure that is none")
+        raise ValueError("not a failure")
     return msgspec.structs.replace(notice, verdict=verdict)
 
 
@@ -186,7 +180,7 @@ def _charge(data: msgspec.Raw) -> ChargeNotice:
     """Where a charge stands, brought there by no call of ours."""
     charge = msgspec.json.decode(data, type=_Charge)
     if charge.effect not in _EFFECTS:
-        raise ValueError("an effect that there is not")
+        raise ValueError("unknown effect")
     verdict = Approved(
         amount=charge.amount,
         currency=charge.currency,
@@ -211,7 +205,7 @@ def _refund(data: msgspec.Raw) -> Notice:
 def _dispute(data: msgspec.Raw) -> Notice:
     dispute = msgspec.json.decode(data, type=_Dispute)
     if dispute.status not in _DISPUTE_STATES or dispute.funds not in _FUNDS:
-        raise ValueError("a dispute that there is not")
+        raise ValueError("unknown status or funds of a dispute")
     return DisputeNotice(
         reference=dispute.reference,
         state=dispute.status,
@@ -233,7 +227,7 @@ def _movements(dispute: _Dispute) -> tuple[Movement, ...] | None:
     return (moved,)
 
 
-#: Event type -> how it is read. Other types say nothing about money.
+#: Event type -> its reader. Other types do not concern money.
 _READERS: Final[Mapping[str, Callable[[msgspec.Raw], Notice]]] = {
     **dict.fromkeys(
         (

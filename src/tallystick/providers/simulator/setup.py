@@ -1,28 +1,97 @@
-"""The test acquirer's connector, from the settings."""
+"""The test acquirer: its settings, and what they make."""
 
 from __future__ import annotations
 
-from tallystick.domain.traits import Traits
-from tallystick.providers.http import ProviderHttp
-from tallystick.providers.simulator.calls import SimulatorProvider
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Final
+
+from tallystick.providers.setup import ProviderSetup
+from tallystick.settings.fields import flag, is_http_url, ms, port, secret, text
 from tallystick.settings.load import Settings
+from tallystick.settings.sections import ConnectorSettings
+
+if TYPE_CHECKING:
+    from tallystick.providers.simulator.calls import SimulatorProvider
+    from tallystick.providers.simulator.receiver import SimulatorReceiver
+
+#: Everybody knows it.
+PUBLISHED_SECRET: Final = "whsec_simulator"
 
 
-def simulator_provider(settings: Settings) -> SimulatorProvider:
-    """The test acquirer, under the settings' time-outs. Its lookup reads its own books: consistent at once."""
-    forgetful = settings.simulator_forgetful
-    traits = Traits(
-        deduplicates=not forgetful,
-        lookup_is_consistent=True,
-        key_lifetime_ms=None,
-        settling_time_ms=settings.settling_time_ms,
-        max_delivery_delay_ms=settings.max_delivery_delay_ms,
-        request_timeout_ms=settings.provider_request_timeout_ms,
-    )
-    http = ProviderHttp(
-        settings.simulator_url,
-        request_timeout_ms=settings.provider_request_timeout_ms,
-        connect_timeout_ms=settings.provider_connect_timeout_ms,
-        connections=settings.provider_connections,
-    )
-    return SimulatorProvider(http, traits, settings.simulator_account)
+@dataclass(frozen=True, kw_only=True, repr=False)
+class SimulatorSettings(ConnectorSettings):
+    """The test acquirer: the connector to it, and the program itself (``tallystick simulate``)."""
+
+    prefix: ClassVar[str] = "simulator_"
+
+    url: Annotated[str, text("Where the connector finds the test acquirer.")] = "http://127.0.0.1:8401"
+    port: Annotated[int, port("Where the test acquirer listens.")] = 8401
+    forgetful: Annotated[
+        bool, flag("The test acquirer ignores idempotency keys: send again only on negative evidence.")
+    ] = False
+    late_ms: Annotated[
+        int,
+        ms("Before each step that comes by itself at the test acquirer: disputes, late failures, held-back events."),
+    ] = 3_000
+    account: Annotated[str, text("Our account at the test acquirer; webhook paths name it.")] = "main"
+    webhook_secrets: Annotated[
+        str,
+        secret(
+            "What the test acquirer signs with, the first, and what is accepted, any: comma-separated. It moves no real"
+            " money, so the default is no secret; have your own wherever strangers can reach the API."
+        ),
+    ] = PUBLISHED_SECRET
+
+    @property
+    def signing_secret(self) -> str:
+        """What the test acquirer signs with."""
+        return self.webhook_secrets.partition(",")[0]
+
+    def faults(self) -> Iterator[str]:
+        if not all(self.webhook_secrets.split(",")):
+            yield self.fault("webhook_secrets", "expected secret,secret")
+        if not is_http_url(self.url):
+            yield self.fault("url", "expected http://… or https://…")
+
+
+def connect(settings: Settings) -> SimulatorProvider:
+    """The connector. The acquirer's look-up reads its own books: consistent at once."""
+    from tallystick.providers.shared import connector_http, connector_traits
+    from tallystick.providers.simulator.calls import SimulatorProvider
+
+    own = settings.connector(SimulatorSettings)
+    traits = connector_traits(settings, deduplicates=not own.forgetful, lookup_is_consistent=True, key_lifetime_ms=None)
+    return SimulatorProvider(connector_http(settings, own.url), traits, own.account)
+
+
+def receiver(settings: Settings, real_money: bool) -> SimulatorReceiver | None:
+    """The receiver. The published secret is not accepted beside a real provider: a stranger could fill the inbox."""
+    own = settings.connector(SimulatorSettings)
+    if own.webhook_secrets == PUBLISHED_SECRET and real_money:
+        return None
+    from tallystick.providers.simulator.receiver import SimulatorReceiver
+
+    return SimulatorReceiver(own.account, own.webhook_secrets.split(","))
+
+
+def moves_money(_: Settings) -> bool:
+    """Never real money."""
+    return False
+
+
+def charges(settings: Settings) -> AsyncIterator[dict[str, Any]]:
+    """The acquirer's list of charges. Raises aiohttp.ClientError and TimeoutError."""
+    from tallystick.providers.simulator.charges import list_charges
+
+    return list_charges(settings.connector(SimulatorSettings).url)
+
+
+SIMULATOR: Final = ProviderSetup(
+    name="simulator",
+    settings=SimulatorSettings,
+    connect=connect,
+    receiver=receiver,
+    moves_money=moves_money,
+    charges=charges,
+)

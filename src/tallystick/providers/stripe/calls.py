@@ -10,18 +10,19 @@ from __future__ import annotations
 
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping, Sequence
-from typing import Any, Final
+from typing import Any, Final, assert_never
 
 import msgspec
 import stripe
 
-from tallystick.domain.money import representable, to_provider_amount
+from tallystick.domain.money import to_provider_amount
 from tallystick.domain.traits import Traits
 from tallystick.domain.verdicts import Approved, NotFound, NotSent, Pending, RequiresAction, Unknown, Verdict
 from tallystick.providers.http import NothingSent, ProviderHttp, SentUnanswered
-from tallystick.providers.port import ProviderCall
+from tallystick.providers.port import Provider, ProviderCall
+from tallystick.providers.shared import is_representable, unanswered
 from tallystick.providers.stripe.codes import EXPONENTS, ROUND_TO
-from tallystick.providers.stripe.evidence import answer_evidence, refused
+from tallystick.providers.stripe.evidence import answer_evidence, read_error
 from tallystick.providers.stripe.objects import (
     ATTEMPT,
     MERCHANT,
@@ -34,6 +35,9 @@ from tallystick.providers.stripe.objects import (
     read_refunded,
 )
 from tallystick.providers.stripe.transport import SEND_BY_MS, Transport
+
+#: Reads an object, with what is kept of it, as a verdict.
+Read = Callable[[Mapping[str, Any], dict[str, Any]], Verdict]
 
 #: Objects on one page of a list: the most that Stripe gives.
 PAGE: Final = 100
@@ -51,7 +55,7 @@ _TIMED_ID: Final = re.compile(r"att_([0-9a-f]{12})7[0-9a-f]{19}", re.ASCII)
 _TOKEN: Final = re.compile(r"(pm|card|src)_[A-Za-z0-9_]+", re.ASCII)
 
 
-class StripeProvider:
+class StripeProvider(Provider):
     """One Stripe account. ``payment_method_types`` are those that a PaymentIntent may be paid with; ``return_url`` is
     where a customer comes back to from a bank's own page, and without it only methods that need none work."""
 
@@ -83,14 +87,14 @@ class StripeProvider:
         self._filters_by_time = True
 
     def supports(self, payment_method: str) -> bool:
-        """Whether it looks like something of Stripe's; whether it exists is theirs to say."""
+        """Whether it looks like something of Stripe's; whether it exists Stripe knows."""
         return _TOKEN.fullmatch(payment_method) is not None
 
     def representable(self, amount: int, currency: str) -> bool:
         """Ariary are whole there, and dinars and rials end in 0."""
         if amount % ROUND_TO.get(currency, 1):
             return False
-        return currency not in EXPONENTS or representable(amount, currency, EXPONENTS[currency])
+        return is_representable(amount, currency, EXPONENTS)
 
     async def authorize(self, call: ProviderCall) -> Verdict:
         """POST /v1/payment_intents, created and confirmed in one."""
@@ -142,35 +146,38 @@ class StripeProvider:
                     return await self._fetch_authorize(call)
                 case "refund":
                     return await self._fetch_refund(call)
-            return await self._fetch_follow_up(call)
+                case "capture":
+                    return await self._fetch_follow_up(call, _BEFORE_CAPTURE, read_captured)
+                case "cancel":
+                    return await self._fetch_follow_up(call, _BEFORE_CANCEL, read_canceled)
+                case _:
+                    assert_never(call.operation)
         except (NothingSent, SentUnanswered) as error:
             return Unknown(reason=f"lookup: {error}")
         except Exception as error:  # whatever the SDK or an answer is made of: a lookup that failed says nothing
             return Unknown(reason=f"lookup: failed with {type(error).__name__}")
 
     async def close(self) -> None:
-        """Let go of connections."""
+        """Close every connection."""
         await self._http.close()
 
     async def _send(
         self,
         call: ProviderCall,
         request: Coroutine[Any, Any, Any],
-        read: Callable[[Mapping[str, Any], dict[str, Any]], Verdict],
+        read: Read,
     ) -> Verdict:
         token = SEND_BY_MS.set(call.send_by_ms)
         try:
             answer = _answer(await request)
             if not _is_about(call, answer.data):
-                return Unknown(reason="an answer about something else", raw=answer_evidence(answer))
+                return Unknown(reason="an answer about another request", raw=answer_evidence(answer))
             return read(answer.data, answer_evidence(answer))
-        except NothingSent as error:
-            return NotSent(reason=str(error))
-        except SentUnanswered as error:
-            return Unknown(reason=str(error))
+        except (NothingSent, SentUnanswered) as error:
+            return unanswered(error)
         except stripe.StripeError as error:
-            return refused(error)
-        except Exception as error:  # of the SDK, or of an answer that is not what we know: something may have happened
+            return read_error(error)
+        except Exception as error:  # of the SDK, or of reading an unexpected answer: something may have happened
             return Unknown(reason=f"failed with {type(error).__name__}")
         finally:
             SEND_BY_MS.reset(token)
@@ -187,16 +194,16 @@ class StripeProvider:
                     break
         return _the_one(found)
 
-    async def _fetch_follow_up(self, call: ProviderCall) -> Verdict:
-        """A PaymentIntent is captured or canceled once, so its state says whether it was."""
+    async def _fetch_follow_up(self, call: ProviderCall, before: frozenset[str], read: Read) -> Verdict:
+        """A PaymentIntent is captured or canceled once, so its state shows whether it was. In a state ``before`` the
+        operation it may still happen, and has not yet."""
         if call.parent_reference is None:
             return NotFound()
         answer = _answer(await self._client.v1.payment_intents.retrieve_async(call.parent_reference))
         raw = answer_evidence(answer)
         intent = msgspec.convert(answer.data, Intent)
-        if intent.status in _STILL_POSSIBLE[call.operation]:
+        if intent.status in before:
             return NotFound(reference=intent.id, raw=raw)
-        read = read_captured if call.operation == "capture" else read_canceled
         return read(answer.data, raw)
 
     async def _fetch_refund(self, call: ProviderCall) -> Verdict:
@@ -229,11 +236,11 @@ class StripeProvider:
                 yield listed
 
 
-#: Where a PaymentIntent is before the operation: asked again, it may still happen, and has not yet.
-_STILL_POSSIBLE: Final = {
-    "capture": frozenset({"requires_capture"}),
-    "cancel": frozenset({"requires_payment_method", "requires_confirmation", "requires_action", "requires_capture"}),
-}
+#: The states of a PaymentIntent before a capture, and before a cancel.
+_BEFORE_CAPTURE: Final = frozenset({"requires_capture"})
+_BEFORE_CANCEL: Final = frozenset(
+    {"requires_payment_method", "requires_confirmation", "requires_action", "requires_capture"}
+)
 
 
 def _answer(made: Any) -> Any:
@@ -265,9 +272,13 @@ def _the_one(found: Sequence[Verdict]) -> Verdict:
 
 def _is_about(call: ProviderCall, data: Mapping[str, Any]) -> bool:
     """Whether an object is what the call made, or what it was about."""
-    if call.operation in ("authorize", "refund"):
-        return ours(data.get("metadata"), ATTEMPT) == call.attempt_id
-    return bool(data.get("id") == call.parent_reference)
+    match call.operation:
+        case "authorize" | "refund":
+            return ours(data.get("metadata"), ATTEMPT) == call.attempt_id
+        case "capture" | "cancel":
+            return bool(data.get("id") == call.parent_reference)
+        case _:
+            assert_never(call.operation)
 
 
 def _metadata(call: ProviderCall) -> dict[str, str]:

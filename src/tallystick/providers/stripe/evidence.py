@@ -1,6 +1,7 @@
 """What is kept of Stripe's answers, and what an error answer means. Pure.
 
-An answer holds a client secret and a customer's data, and neither belongs into the history: what decides is kept.
+Answers hold a client secret and personal data, which do not belong in the history: only the fields that decide are
+kept.
 """
 
 from __future__ import annotations
@@ -11,11 +12,12 @@ from typing import Any, Final
 import msgspec
 import stripe
 
-from tallystick.domain.verdicts import Declined, NotSent, Unknown, Verdict
-from tallystick.providers.stripe.codes import DECLINED, REFUSED, UNEXPECTED_STATES, refusal_of
-from tallystick.providers.stripe.objects import MESSAGE_CHARS, PaymentError
+from tallystick.domain.verdicts import Declined, Unknown, Verdict
+from tallystick.providers.shared import CARD_DECLINED, MESSAGE_CHARS, REQUEST_REFUSED, TURNED_AWAY, turned_away
+from tallystick.providers.stripe.codes import UNEXPECTED_STATES, decline_reason
+from tallystick.providers.stripe.objects import PaymentError
 
-#: Fields of an object that say what happened.
+#: Fields of an object that state the outcome.
 _OBJECT: Final = (
     "id",
     "object",
@@ -37,7 +39,7 @@ _OBJECT: Final = (
     "reason",
 )
 
-#: Fields of an error that say why.
+#: Fields of an error that state the reason.
 _ERROR: Final = (
     "type",
     "code",
@@ -51,9 +53,6 @@ _ERROR: Final = (
     "request_log_url",
 )
 
-#: A door that is shut: nothing behind it saw the request.
-_SHUT: Final = frozenset({401, 403, 429})
-
 
 def answer_evidence(response: Any, listed: Mapping[str, Any] | None = None) -> dict[str, Any]:
     """What is kept of a successful answer, or of one object out of a list."""
@@ -66,19 +65,19 @@ def answer_evidence(response: Any, listed: Mapping[str, Any] | None = None) -> d
     return {"status": response.code, "request_id": response.request_id, "object": kept}
 
 
-def refused(error: stripe.StripeError) -> Verdict:
-    """An error of the SDK as a verdict. What it does not prove to be a refusal is unknown, never a decline."""
+def read_error(error: stripe.StripeError) -> Verdict:
+    """An error of the SDK as a verdict. Without proof that the request was rejected it is unknown, never a decline."""
     status, raw = error.http_status, _error_evidence(error)
-    if status in _SHUT or isinstance(error, stripe.RateLimitError):
-        return NotSent(reason=f"refused at the door with {status}", raw=raw)
+    if status in TURNED_AWAY or isinstance(error, stripe.RateLimitError):
+        return turned_away(status, raw)
     said = _said(error)
     if said is None:
         return Unknown(reason=f"answered {status}", raw=raw)
     reference = None if said.payment_intent is None else said.payment_intent.id
     if isinstance(error, stripe.CardError):
-        code, retryable = refusal_of(said.code, said.decline_code, DECLINED)
+        code, retryable = decline_reason(said.code, said.decline_code, CARD_DECLINED)
     elif isinstance(error, stripe.InvalidRequestError) and status in (400, 404):
-        code, retryable = refusal_of(said.code, said.decline_code, REFUSED)
+        code, retryable = decline_reason(said.code, said.decline_code, REQUEST_REFUSED)
         if said.code == "payment_intent_unexpected_state" and said.payment_intent is not None:
             code, retryable = UNEXPECTED_STATES.get(said.payment_intent.status, (code, retryable))
     else:
@@ -103,12 +102,12 @@ def _error_evidence(error: stripe.StripeError) -> dict[str, Any]:
     raw: dict[str, Any] = {"status": error.http_status, "request_id": error.request_id}
     if isinstance(body := _error_body(error), Mapping):
         return raw | {"error": _kept(body, _ERROR)}
-    return raw | {"body": _proxys_words(error.http_body)}
+    return raw | {"body": _proxy_text(error.http_body)}
 
 
-def _proxys_words(body: str | bytes | None) -> str:
-    """The beginning of an answer that is none of Stripe's. One of theirs that broke off on its way is not kept: whole
-    or not, it may hold a client secret."""
+def _proxy_text(body: str | bytes | None) -> str:
+    """The beginning of an answer that Stripe did not write. A truncated one of Stripe's is not kept: it may hold a
+    client secret."""
     text = body.decode("utf-8", "replace") if isinstance(body, bytes) else body or ""
     return "" if text.lstrip("\ufeff \t\r\n").startswith(("{", "[")) else text[:MESSAGE_CHARS]
 

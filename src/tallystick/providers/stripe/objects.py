@@ -1,4 +1,4 @@
-"""Stripe's objects as far as we read them, and what each says as a verdict. Pure.
+"""Stripe's objects, as far as they are read here, and each as a verdict. Pure.
 
 Answers, look-ups and events carry the same objects, so they are read in one place.
 """
@@ -12,15 +12,12 @@ from typing import Annotated, Any, Final, Literal
 import msgspec
 from msgspec import Meta, Struct
 
-from tallystick.domain.money import from_provider_amount
 from tallystick.domain.verdicts import AnyVerdict, Approved, Declined, Pending, RequiresAction, Reversed, Unknown
-from tallystick.providers.stripe.codes import DECLINED, EXPONENTS, REFUND_FAILURES, RELEASE_REASON, refusal_of
+from tallystick.providers.shared import CARD_DECLINED, MESSAGE_CHARS, iso_amount
+from tallystick.providers.stripe.codes import EXPONENTS, REFUND_FAILURES, RELEASE_REASON, decline_reason
 
 #: Names of what we write into the metadata of everything that we make there.
 MERCHANT, PAYMENT, ATTEMPT = "tallystick_merchant", "tallystick_payment", "tallystick_attempt"
-
-#: Longest message kept of theirs, in characters: theirs are sentences.
-MESSAGE_CHARS: Final = 500
 
 #: The last second of the year 9999, which is as far as a date goes.
 _LAST_SECOND: Final = 253_402_300_799
@@ -134,9 +131,8 @@ def ours(metadata: Metadata, name: str) -> str | None:
 
 
 def amount_of(amount: int, currency: str) -> tuple[int, str]:
-    """In ISO 4217 minor units, with the currency's code as ISO writes it. Raises ValueError for what cannot be."""
-    code = currency.upper()
-    return from_provider_amount(amount, code, EXPONENTS), code
+    """In ISO 4217 minor units, with the currency's ISO code. Raises ValueError where it cannot be converted."""
+    return iso_amount(amount, currency.upper(), EXPONENTS)
 
 
 def standing(intent: Intent, *, occurred_at: datetime | None = None, raw: dict[str, Any] | None = None) -> AnyVerdict:
@@ -196,14 +192,14 @@ def next_action_of(intent: Intent) -> dict[str, Any]:
 
 def declined(error: PaymentError, **common: Any) -> Declined:
     """A failed payment as a decline, in our code."""
-    code, retryable = refusal_of(error.code, error.decline_code, DECLINED)
+    code, retryable = decline_reason(error.code, error.decline_code, CARD_DECLINED)
     message = (error.message or "The card was declined.")[:MESSAGE_CHARS]
     return Declined(code=code, message=message, retryable=retryable, **common)
 
 
 def refund_standing(refund: Refund, raw: dict[str, Any] | None = None) -> AnyVerdict:
-    """Where a Refund stands, as a verdict on the attempt that made it. Where it came back it is *reversed*: whether
-    anything had been booked is the record's business."""
+    """Where a Refund stands, as a verdict on the attempt that made it. One that came back is *reversed*: the record
+    knows whether anything had been booked."""
     common: dict[str, Any] = {"reference": refund.id, "raw": raw}
     match refund.status:
         case "succeeded":
@@ -251,12 +247,12 @@ def read_canceled(data: Mapping[str, Any], raw: dict[str, Any]) -> AnyVerdict:
 
 
 def _already(code: str, intent: Intent, raw: dict[str, Any]) -> Declined:
-    word = "canceled" if code.endswith("canceled") else "captured"
-    return Declined(code=code, message=f"The charge was {word} already.", reference=intent.id, raw=raw)
+    done = "canceled" if code.endswith("canceled") else "captured"
+    return Declined(code=code, message=f"The charge was {done} already.", reference=intent.id, raw=raw)
 
 
 def read_refunded(data: Mapping[str, Any], raw: dict[str, Any]) -> AnyVerdict:
     verdict = refund_standing(msgspec.convert(data, Refund), raw)
-    if isinstance(verdict, Reversed):  # what nobody called done was declined
+    if isinstance(verdict, Reversed):  # nobody reported it done, so it is a decline
         return Declined(code=verdict.code, message=verdict.message, reference=verdict.reference, raw=raw)
     return verdict

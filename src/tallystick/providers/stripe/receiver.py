@@ -1,14 +1,13 @@
-"""Stripe's webhooks: the signature over the bytes as they came, and events in our words. Pure.
+"""Stripe's webhooks: the signature over the bytes as they came, and events as notices. Pure.
 
-Several events may tell of one change. Of a payment only those of the PaymentIntent are translated (``charge.*`` says
-the same again); of a refund all are (``refund.*`` and ``charge.refund.updated``), since an account may be subscribed
+Several events may report one change. Of a payment only those of the PaymentIntent are translated (``charge.*``
+repeats them); of a refund all are (``refund.*`` and ``charge.refund.updated``), since an account may be subscribed
 to either: the second one ends as a duplicate effect, by comparison with the record.
 """
 
 from __future__ import annotations
 
 import hashlib
-import hmac
 import re
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
@@ -20,7 +19,8 @@ from msgspec import Raw, Struct
 from tallystick.domain.dispute_movement import Movement
 from tallystick.domain.notices import AttemptNotice, ChargeNotice, DisputeNotice, Notice, RefundNotice
 from tallystick.domain.verdicts import Approved, Reversed, Unknown
-from tallystick.providers.receiver import BadSignature, Notification, StaleTimestamp, Unparseable
+from tallystick.providers.receiver import BadSignature, Notification, Unparseable
+from tallystick.providers.shared import verify_timed_signature
 from tallystick.providers.stripe.codes import DISPUTES, EXPIRY_REASONS
 from tallystick.providers.stripe.objects import (
     ATTEMPT,
@@ -41,7 +41,7 @@ from tallystick.providers.stripe.objects import (
     standing,
 )
 
-#: Stripe's own libraries refuse what is older.
+#: Stripe's own libraries reject older signatures.
 TOLERANCE_MS: Final = 300_000
 
 #: Seconds since 1970 have ten digits until the year 2286.
@@ -71,7 +71,7 @@ _DISPUTE: Final = msgspec.json.Decoder(Dispute)
 
 
 class _Subject(Struct, frozen=True):
-    """What any object of theirs may say about whose it is."""
+    """The parts of an object that may name our payment and its charge."""
 
     id: str | None = None
     object: str | None = None
@@ -100,22 +100,12 @@ class StripeReceiver:
 
     def receive(self, body: bytes, headers: Mapping[str, str], now: datetime) -> Sequence[Notification]:
         """The one event of a delivery. Raises BadSignature, StaleTimestamp and Unparseable, and nothing else."""
-        self._verify(body, headers.get("stripe-signature", ""), now)
+        signed_at_s, signatures = _signature_parts(headers.get("stripe-signature", ""))
+        verify_timed_signature(body, str(signed_at_s), signatures, self._keys, now=now, tolerance_ms=self._tolerance_ms)
         try:
             return [_notification(_EVENT.decode(body))]
         except (msgspec.MsgspecError, ValueError, RecursionError, OverflowError) as error:
             raise Unparseable(f"not an event of Stripe's: {type(error).__name__}") from None
-
-    def _verify(self, body: bytes, header: str, now: datetime) -> None:
-        signed_at_s, signatures = _signature_parts(header)
-        signed = b"%d.%s" % (signed_at_s, body)
-        expected = [hmac.new(key, signed, hashlib.sha256).hexdigest() for key in self._keys]
-        # No short cut: how long it takes says nothing about which of them was nearly right.
-        matches = [hmac.compare_digest(right, given) for right in expected for given in signatures]
-        if not any(matches):
-            raise BadSignature("no signature is right")
-        if abs(int(now.timestamp() * 1000) - signed_at_s * 1000) > self._tolerance_ms:
-            raise StaleTimestamp("signed too far from now")
 
 
 def _signature_parts(header: str) -> tuple[int, list[str]]:
@@ -162,7 +152,7 @@ def _digest(event: _Event) -> bytes:
 
 
 def _subject(thing: Raw) -> _Subject:
-    """Our payment and its charge, where the object names them. What cannot be read so names nobody."""
+    """Our payment and its charge, where the object names them. None of both where they cannot be read."""
     try:
         return _SUBJECT.decode(thing)
     except msgspec.ValidationError:
@@ -170,7 +160,7 @@ def _subject(thing: Raw) -> _Subject:
 
 
 def _charge(kind: str, thing: Raw, occurred_at: datetime | None) -> Notice | None:
-    """Where a PaymentIntent stands; None for one that has moved on in a way that its event does not tell of."""
+    """Where a PaymentIntent stands; None where it is no longer in a state of its event."""
     intent = _INTENT.decode(thing)
     if intent.status not in _STANDS[kind]:
         return None
@@ -183,7 +173,7 @@ def _charge(kind: str, thing: Raw, occurred_at: datetime | None) -> Notice | Non
 
 def _refund(_: str, thing: Raw, occurred_at: datetime | None) -> Notice | None:
     """One of ours is the outcome of its attempt. One of the dashboard's is money that left; it came back where it
-    failed. The release of a hold is none."""
+    failed. The release of a hold is not a refund."""
     refund = _REFUND.decode(thing)
     verdict = refund_standing(refund)
     if isinstance(verdict, Unknown) or is_release(refund):

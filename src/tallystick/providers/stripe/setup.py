@@ -1,38 +1,99 @@
-"""Stripe's connector, from the settings."""
+"""Stripe: its settings, and what they make."""
 
 from __future__ import annotations
 
-from tallystick.domain.traits import Traits
-from tallystick.providers.http import ProviderHttp
-from tallystick.providers.stripe.calls import StripeProvider
-from tallystick.settings.load import Settings, comma_list
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, ClassVar, Final
+
+from tallystick.providers.setup import ProviderSetup
+from tallystick.settings.fields import comma_list, flag, has_empty_part, is_http_url, ms, secret, text
+from tallystick.settings.load import Settings
+from tallystick.settings.sections import ConnectorSettings
+
+if TYPE_CHECKING:
+    from tallystick.providers.stripe.calls import StripeProvider
+    from tallystick.providers.stripe.receiver import StripeReceiver
 
 
-def stripe_provider(settings: Settings) -> StripeProvider | None:
-    """Stripe, where there is a key to it. Its lists show a write at once."""
-    if settings.stripe_api_key is None:
+@dataclass(frozen=True, kw_only=True, repr=False)
+class StripeSettings(ConnectorSettings):
+    """One Stripe account."""
+
+    prefix: ClassVar[str] = "stripe_"
+
+    api_key: Annotated[str | None, secret("A secret or restricted key; the connector exists only with it.")] = None
+    api_url: Annotated[str, text("Where Stripe's API is; another one is for tests.")] = "https://api.stripe.com"
+    account: Annotated[str, text("Our name for the Stripe account; webhook paths name it.")] = "main"
+    webhook_secrets: Annotated[
+        str | None,
+        secret(
+            "The endpoint's signing secrets (whsec_…), comma-separated: two while one is replaced. Unset: no webhooks."
+        ),
+    ] = None
+    payment_method_types: Annotated[
+        str, text("What a payment may be paid with, comma-separated; each must be active in the Stripe account.")
+    ] = "card"
+    return_url: Annotated[
+        str | None, text("Where customers come back to from a bank's page; methods that redirect need it.")
+    ] = None
+    deduplicates: Annotated[
+        bool, flag("Trust its idempotency keys. Off: nothing is sent again before a list shows that it is absent.")
+    ] = False
+    key_lifetime_ms: Annotated[
+        int, ms("Stripe forgets an idempotency key after 24 hours; only of use where it deduplicates.", ge=1)
+    ] = 86_400_000
+
+    def faults(self) -> Iterator[str]:
+        if not is_http_url(self.api_url):
+            yield self.fault("api_url", "expected https://…")
+        for name in ("webhook_secrets", "payment_method_types"):
+            given = getattr(self, name)
+            if given is not None and has_empty_part(given):
+                yield self.fault(name, "expected one or more, separated by commas")
+
+
+def connect(settings: Settings) -> StripeProvider | None:
+    """The connector, where there is a key. Stripe's lists show a write at once."""
+    own = settings.connector(StripeSettings)
+    if own.api_key is None:
         return None
-    traits = Traits(
-        deduplicates=settings.stripe_deduplicates,
+    from tallystick.providers.shared import connector_http, connector_traits
+    from tallystick.providers.stripe.calls import StripeProvider
+
+    traits = connector_traits(
+        settings,
+        deduplicates=own.deduplicates,
         lookup_is_consistent=True,
-        key_lifetime_ms=settings.stripe_key_lifetime_ms,
-        settling_time_ms=settings.settling_time_ms,
-        max_delivery_delay_ms=settings.max_delivery_delay_ms,
-        request_timeout_ms=settings.provider_request_timeout_ms,
+        key_lifetime_ms=own.key_lifetime_ms,
         keeps_references=True,
     )
-    http = ProviderHttp(
-        settings.stripe_api_url,
-        request_timeout_ms=settings.provider_request_timeout_ms,
-        connect_timeout_ms=settings.provider_connect_timeout_ms,
-        connections=settings.provider_connections,
-    )
     return StripeProvider(
-        http,
+        connector_http(settings, own.api_url),
         traits,
-        api_key=settings.stripe_api_key,
-        api_url=settings.stripe_api_url,
-        account=settings.stripe_account,
-        payment_method_types=comma_list(settings.stripe_payment_method_types),
-        return_url=settings.stripe_return_url,
+        api_key=own.api_key,
+        api_url=own.api_url,
+        account=own.account,
+        payment_method_types=comma_list(own.payment_method_types),
+        return_url=own.return_url,
     )
+
+
+def receiver(settings: Settings, _: bool) -> StripeReceiver | None:
+    """The receiver, where there is a signing secret."""
+    own = settings.connector(StripeSettings)
+    if own.webhook_secrets is None:
+        return None
+    from tallystick.providers.stripe.receiver import StripeReceiver
+
+    return StripeReceiver(own.account, comma_list(own.webhook_secrets))
+
+
+def moves_money(settings: Settings) -> bool:
+    """Whether there is a key to Stripe."""
+    return settings.connector(StripeSettings).api_key is not None
+
+
+STRIPE: Final = ProviderSetup(
+    name="stripe", settings=StripeSettings, connect=connect, receiver=receiver, moves_money=moves_money
+)

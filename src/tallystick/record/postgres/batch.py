@@ -8,15 +8,12 @@ key, so that two batches cannot deadlock.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, Final, Protocol
+from typing import Any, Protocol
 
 from tallystick.domain.change import Change
 from tallystick.domain.instruction import StoredInstruction
-from tallystick.record.postgres import sql
 from tallystick.record.postgres.rows import Rows, balance_rows
-from tallystick.record.postgres.subject_rows import Row
-
-STATEMENTS: Final = sql.load("journal.sql")
+from tallystick.record.postgres.subject_rows import STATEMENTS, Row, subject_writes
 
 
 class Connection(Protocol):
@@ -89,7 +86,7 @@ async def run_batch(
         if after_loss:
             live = await _leave_out_committed(connection, live, result)
         await _append_history(connection, live)
-        await _write_states(connection, live, clock_shift_ms)
+        await _write_subjects(connection, live, clock_shift_ms)
         await _write_rest(connection, live, clock_shift_ms)
     except BaseException:
         if not connection.is_closed():
@@ -157,16 +154,19 @@ async def _append_history(connection: Connection, live: Sequence[Entry]) -> None
     raise LostRace(losers)
 
 
-async def _write_states(connection: Connection, live: Sequence[Entry], clock_shift_ms: int) -> None:
-    for name, pick, extra in (
-        ("insert_payments", lambda rows: rows.states.payments, ()),
-        ("move_payments", lambda rows: rows.states.payment_moves, ()),
-        ("write_refunds", lambda rows: rows.states.refunds, ()),
-        ("write_disputes", lambda rows: rows.states.disputes, ()),
-        ("insert_attempts", lambda rows: rows.states.attempts, (clock_shift_ms,)),
-        ("move_attempts", lambda rows: rows.states.attempt_moves, (clock_shift_ms,)),
-    ):
-        await _write(connection, name, live, pick, extra, guarded=True)
+async def _write_subjects(connection: Connection, live: Sequence[Entry], clock_shift_ms: int) -> None:
+    by_write: dict[str, list[Row]] = {}
+    for entry in live:
+        for name, rows in entry.rows.subjects.by_write.items():
+            by_write.setdefault(name, []).extend(rows)
+    for write in subject_writes():
+        rows = _sorted(by_write.get(write.name, ()))
+        if not rows:
+            continue
+        shift = (clock_shift_ms,) if write.takes_clock else ()
+        tag = await connection.execute(write.statement, *_columns(rows), *shift)
+        if tag.rpartition(" ")[2] != str(len(rows)):
+            raise GuardBroken(f"{write.name}: {tag} for {len(rows)} rows")
 
 
 async def _write_rest(connection: Connection, live: Sequence[Entry], clock_shift_ms: int) -> None:
@@ -188,14 +188,10 @@ async def _write(
     live: Sequence[Entry],
     pick: Callable[[Rows], list[Row]],
     extra: tuple[Any, ...] = (),
-    *,
-    guarded: bool = False,
 ) -> list[Row]:
     rows = _sorted(row for entry in live for row in pick(entry.rows))
     if rows:
-        tag = await connection.execute(STATEMENTS[name], *_columns(rows), *extra)
-        if guarded and tag.rpartition(" ")[2] != str(len(rows)):
-            raise GuardBroken(f"{name}: {tag} for {len(rows)} rows")
+        await connection.execute(STATEMENTS[name], *_columns(rows), *extra)
     return rows
 
 

@@ -13,6 +13,7 @@ from msgspec import Struct
 from tallystick.kit.ids import new_id
 from tallystick.record.postgres import sql
 from tallystick.record.postgres.failures import RETRY_SAME_CONNECTION
+from tallystick.record.postgres.structs import struct_of, structs_of
 
 STATEMENTS: Final = sql.load("inbox.sql")
 
@@ -22,8 +23,11 @@ ACT_RETRIES: Final = 5
 #: (provider, account, provider event id): the primary key, known from the bytes alone.
 EventName = tuple[str, str, str]
 
+#: (received at, our event id): the order of events in lists.
+ListPosition = tuple[datetime, str]
 
-class Claimed(Struct, frozen=True, kw_only=True):
+
+class LeasedEvent(Struct, frozen=True, kw_only=True):
     """An event whose turn it is, leased to us. ``tries`` counts those that ended since it arrived or was replayed."""
 
     provider: str
@@ -46,6 +50,114 @@ class Claimed(Struct, frozen=True, kw_only=True):
         return (self.provider, self.account, self.provider_event_id)
 
 
+class StoredEvent(Struct, frozen=True, kw_only=True):
+    """An event with what became of it so far."""
+
+    provider: str
+    account: str
+    provider_event_id: str
+    event_id: str
+    type: str
+    received_at: datetime
+    occurred_at: datetime | None
+    charge_reference: str | None
+    merchant_id: str | None
+    payment_id: str | None
+    traceparent: str | None
+    state: str
+    detail: str | None
+    tries: int
+    replays: int
+    next_try_at: datetime | None
+
+    def name(self) -> EventName:
+        """Its primary key."""
+        return (self.provider, self.account, self.provider_event_id)
+
+
+class EventOfPayment(Struct, frozen=True, kw_only=True):
+    """An event in the list of a payment's events."""
+
+    event_id: str
+    provider: str
+    type: str
+    state: str
+    detail: str | None
+    received_at: datetime
+    tries: int
+    replays: int
+
+
+class DeliveryOfEvent(Struct, frozen=True, kw_only=True):
+    """One arrival of an event."""
+
+    delivery_id: str
+    received_at: datetime
+    validated_at: datetime
+    recorded_at: datetime
+    result: str
+
+
+class TryOfEvent(Struct, frozen=True, kw_only=True):
+    """One try at an event, or what an operator did with it."""
+
+    number: int
+    started_at: datetime
+    ended_at: datetime
+    result: str
+    detail: str | None
+    change_id: str | None
+    actor: str | None
+
+
+class PersistedStep(Struct, frozen=True, kw_only=True):
+    """A step of history that an event's change wrote."""
+
+    subject: str
+    subject_id: str
+    version: int
+    from_state: str
+    to_state: str
+    event: str
+    at: datetime
+
+
+class EmittedMessage(Struct, frozen=True, kw_only=True):
+    """A message that a version of a payment made."""
+
+    message_id: str
+    type: str
+    version: int
+    at: datetime
+    dispatched_at: datetime | None
+
+
+class DeadEvent(Struct, frozen=True, kw_only=True):
+    """A dead letter as it is stored. ``dead_for_ms`` is by the database's clock."""
+
+    provider: str
+    account: str
+    provider_event_id: str
+    event_id: str
+    type: str
+    received_at: datetime
+    merchant_id: str | None
+    payment_id: str | None
+    detail: str | None
+    tries: int
+    replays: int
+    closed_at: datetime
+    dead_for_ms: int
+
+    def name(self) -> EventName:
+        """Its primary key."""
+        return (self.provider, self.account, self.provider_event_id)
+
+    def position(self) -> ListPosition:
+        """Where it stands in the list of dead letters."""
+        return (self.received_at, self.event_id)
+
+
 class DeadLetterFilter(Struct, frozen=True, kw_only=True):
     """Which dead letters are meant; None is no limit."""
 
@@ -62,14 +174,14 @@ class Inbox:
         self._pool = pool
         self.clock_shift_ms = clock_shift_ms
 
-    async def claim(self, limit: int, lease: str, lease_ms: int) -> list[Claimed]:
+    async def claim(self, limit: int, lease: str, lease_ms: int) -> list[LeasedEvent]:
         """Take up to ``limit`` events that are due, in the order of their turns."""
         seen = await self._pool.fetch(STATEMENTS["due"], limit, self.clock_shift_ms)
         if not seen:
             return []
         columns = _columns(sorted(tuple(record) for record in seen))
         taken = await self._pool.fetch(STATEMENTS["claim"], *columns, lease, lease_ms, self.clock_shift_ms)
-        return sorted((Claimed(**dict(record)) for record in taken), key=lambda event: event.turn)
+        return sorted((LeasedEvent(**dict(record)) for record in taken), key=lambda event: event.turn)
 
     async def renew(self, names: Sequence[EventName], lease: str, lease_ms: int) -> None:
         """Hold on to what takes long; what another worker has taken meanwhile stays with it."""
@@ -89,47 +201,54 @@ class Inbox:
         records = await self._pool.fetch(STATEMENTS["routes"], *_columns(sorted(set(references))))
         return {(record[0], record[1], record[2]): (record[3], record[4]) for record in records}
 
-    async def event(self, event_id: str) -> asyncpg.Record | None:
+    async def event(self, event_id: str) -> StoredEvent | None:
         """One event by our id."""
-        return await self._pool.fetchrow(STATEMENTS["event"], event_id)
+        record = await self._pool.fetchrow(STATEMENTS["event"], event_id)
+        return None if record is None else struct_of(record, StoredEvent)
 
-    async def events_of(self, merchant_id: str, payment_id: str, limit: int) -> Sequence[asyncpg.Record]:
+    async def events_of(self, merchant_id: str, payment_id: str, limit: int) -> list[EventOfPayment]:
         """The events that were routed to one payment, as they arrived."""
-        return await self._pool.fetch(STATEMENTS["events_of"], merchant_id, payment_id, limit)
+        records = await self._pool.fetch(STATEMENTS["events_of"], merchant_id, payment_id, limit)
+        return structs_of(records, EventOfPayment)
 
-    async def deliveries(self, name: EventName) -> Sequence[asyncpg.Record]:
+    async def deliveries(self, name: EventName) -> list[DeliveryOfEvent]:
         """Every arrival of an event."""
-        return await self._pool.fetch(STATEMENTS["deliveries"], *name)
+        return structs_of(await self._pool.fetch(STATEMENTS["deliveries"], *name), DeliveryOfEvent)
 
     async def sealed(self, name: EventName, delivery_id: str) -> bytes | None:
         """The encrypted bytes of one arrival."""
         found: bytes | None = await self._pool.fetchval(STATEMENTS["sealed"], *name, delivery_id)
         return found
 
-    async def processing(self, name: EventName) -> Sequence[asyncpg.Record]:
+    async def processing(self, name: EventName) -> list[TryOfEvent]:
         """Every try at an event, and what operators did with it."""
-        return await self._pool.fetch(STATEMENTS["processing"], *name)
+        return structs_of(await self._pool.fetch(STATEMENTS["processing"], *name), TryOfEvent)
 
-    async def persisted(self, merchant_id: str, payment_id: str, change_id: str) -> Sequence[asyncpg.Record]:
+    async def persisted(self, merchant_id: str | None, payment_id: str | None, change_id: str) -> list[PersistedStep]:
         """The steps of history that a change wrote."""
-        return await self._pool.fetch(STATEMENTS["persisted"], merchant_id, payment_id, change_id)
+        records = await self._pool.fetch(STATEMENTS["persisted"], merchant_id, payment_id, change_id)
+        return structs_of(records, PersistedStep)
 
-    async def emitted(self, merchant_id: str, payment_id: str, versions: Sequence[int]) -> Sequence[asyncpg.Record]:
+    async def emitted(
+        self, merchant_id: str | None, payment_id: str | None, versions: Sequence[int]
+    ) -> list[EmittedMessage]:
         """The messages that versions of a payment made."""
-        return await self._pool.fetch(STATEMENTS["emitted"], merchant_id, payment_id, list(versions))
+        records = await self._pool.fetch(STATEMENTS["emitted"], merchant_id, payment_id, list(versions))
+        return structs_of(records, EmittedMessage)
 
-    async def dead(self, which: DeadLetterFilter, after: str | None, limit: int) -> Sequence[asyncpg.Record]:
-        """A page of dead letters, oldest first, after the event ``after``."""
-        return await self._pool.fetch(
+    async def dead(self, which: DeadLetterFilter, after: ListPosition | None, limit: int) -> list[DeadEvent]:
+        """A page of dead letters, in the order in which they arrived, after the position ``after``."""
+        records = await self._pool.fetch(
             STATEMENTS["dead"],
             which.provider,
             which.type,
             which.merchant_id,
             which.dead_before,
-            after,
+            *(after or (None, None)),
             limit,
             self.clock_shift_ms,
         )
+        return structs_of(records, DeadEvent)
 
     async def reopen(
         self, names: Sequence[EventName], turn: int, *, actor: str, reason: str, dead_alone: bool = False

@@ -1,4 +1,4 @@
-"""Messages on their way to merchants, in the record: what waits, which lane is whose, what each try came to.
+"""Messages on their way to merchants, in the record: what waits, which queue a worker holds, what each try came to.
 Bookkeeping, no state of a payment."""
 
 from __future__ import annotations
@@ -52,8 +52,8 @@ class Subscriber(Struct, frozen=True):
     state: str
 
 
-class LaneName(NamedTuple):
-    """What one payment has to tell one endpoint."""
+class QueueName(NamedTuple):
+    """One payment's messages to one endpoint: they are sent one after another."""
 
     merchant_id: str
     endpoint_id: str
@@ -61,14 +61,14 @@ class LaneName(NamedTuple):
 
 
 class Held(Struct, frozen=True):
-    """A lane leased to us. ``rung`` is how often something had been put in when we took it."""
+    """A queue leased to us. ``generation`` counts what had been put in when we took it (the column is ``rung``)."""
 
-    lane: LaneName
-    rung: int
+    queue: QueueName
+    generation: int
     lease: str
 
 
-class Claimed(Struct, frozen=True, kw_only=True):
+class LeasedMessage(Struct, frozen=True, kw_only=True):
     """A message to send now. ``tries`` failed before it since it was dispatched or last asked for again."""
 
     held: Held
@@ -85,7 +85,7 @@ class Claimed(Struct, frozen=True, kw_only=True):
 class Tried(Struct, frozen=True, kw_only=True):
     """What one try came to. ``state`` is the delivery's from now on; ``next_try_in_ms`` is for one that stays open."""
 
-    claimed: Claimed
+    claimed: LeasedMessage
     try_id: str
     started_at: datetime
     duration_ms: int
@@ -134,37 +134,37 @@ class OutboundBook:
             )
             if deliveries:
                 await connection.execute(STATEMENTS["insert_deliveries"], *_columns(deliveries), self.clock_shift_ms)
-            lanes = sorted({row[:3] for row in deliveries if row[7] == "open"})
-            if lanes:
-                await connection.execute(STATEMENTS["ring"], *_columns(lanes), self.clock_shift_ms)
+            queues = sorted({row[:3] for row in deliveries if row[7] == "open"})
+            if queues:
+                await connection.execute(STATEMENTS["bump_generations"], *_columns(queues), self.clock_shift_ms)
         return len(ours)
 
-    async def due(self, limit: int, busy: Sequence[str], of_each: int) -> list[LaneName]:
-        """The lanes that are due for longest, at most ``of_each`` of an endpoint, one of an endpoint that is failing,
+    async def due(self, limit: int, busy: Sequence[str], of_each: int) -> list[QueueName]:
+        """The queues that are due for longest, at most ``of_each`` of an endpoint, one of an endpoint that is failing,
         and none of those that are ``busy``: none that is slow, or has much to be told, stands in another's way."""
         shift = self.clock_shift_ms
         ready = await self._pool.fetch(STATEMENTS["ready"], limit, list(busy), shift)
         if not ready:
             return []
-        # One round trip for all: the endpoints' own first lanes, which a join could only find by looking at every one.
+        # One round trip for all: the endpoints' own first queues, which a join could only find by looking at every one.
         asked = [
             (merchant_id, endpoint_id, 1 if failing else of_each, shift) for merchant_id, endpoint_id, failing in ready
         ]
-        lanes = await self._pool.fetchmany(STATEMENTS["due"], asked)
-        return [LaneName(*lane[:3]) for lane in sorted(lanes, key=itemgetter("next_try_at"))[:limit]]
+        queues = await self._pool.fetchmany(STATEMENTS["due"], asked)
+        return [QueueName(*queue[:3]) for queue in sorted(queues, key=itemgetter("next_try_at"))[:limit]]
 
-    async def claim(self, lanes: Sequence[LaneName], lease: str, lease_ms: int) -> list[Claimed]:
-        """Take those lanes that nobody else took, and their first message each. Where none is due after all, the lane
+    async def claim(self, queues: Sequence[QueueName], lease: str, lease_ms: int) -> list[LeasedMessage]:
+        """Take those queues that nobody else took, and their first message each. Where none is due after all, the queue
         is let go."""
         shift = self.clock_shift_ms
-        taken = await self._pool.fetch(STATEMENTS["lease"], *_columns(sorted(lanes)), lease, lease_ms, shift)
-        held = {LaneName(*record[:3]): Held(LaneName(*record[:3]), record[3], lease) for record in taken}
+        taken = await self._pool.fetch(STATEMENTS["lease"], *_columns(sorted(queues)), lease, lease_ms, shift)
+        held = {QueueName(*record[:3]): Held(QueueName(*record[:3]), record[3], lease) for record in taken}
         if not held:
             return []
         heads = await self._pool.fetch(STATEMENTS["heads"], *_columns(sorted(held)), shift)
         claimed = [
-            Claimed(
-                held=held.pop(LaneName(head["merchant_id"], head["endpoint_id"], head["payment_id"])),
+            LeasedMessage(
+                held=held.pop(QueueName(head["merchant_id"], head["endpoint_id"], head["payment_id"])),
                 **{name: head[name] for name in _OF_HEAD},
             )
             for head in heads
@@ -184,7 +184,7 @@ class OutboundBook:
         return found
 
     async def record(self, tried: Sequence[Tried]) -> None:
-        """What these tries came to, and their lanes let go. Doing it twice does nothing more."""
+        """What these tries came to, and their queues let go. Doing it twice does nothing more."""
         async with self._pool.acquire() as connection, connection.transaction():
             await connection.execute(STATEMENTS["insert_tries"], *_columns(sorted(map(_try_row, tried))))
             settled = _columns(sorted(map(_settled_row, tried)))
@@ -199,7 +199,7 @@ class OutboundBook:
                 await connection.execute(STATEMENTS["failing"], *_columns(sorted(failing)), self.clock_shift_ms)
 
     async def release(self, held: Held) -> None:
-        """Let go of a lane whose message was not tried."""
+        """Let go of a queue whose message was not tried."""
         async with self._pool.acquire() as connection, connection.transaction():
             await _let_go(connection, [held])
 
@@ -208,14 +208,14 @@ _OF_HEAD: Final = ("version", "subject_id", "message_id", "tries", "resends", "b
 
 
 async def _let_go(connection: Any, held: Sequence[Held]) -> None:
-    """A lane with nothing left to tell ends; the others wait for their first message's time."""
-    rows = _columns(sorted((*one.lane, one.rung, one.lease) for one in held))
+    """A queue with nothing left to tell ends; the others wait for their first message's time."""
+    rows = _columns(sorted((*one.queue, one.generation, one.lease) for one in held))
     await connection.execute(STATEMENTS["leave_empty"], *rows)
     await connection.execute(STATEMENTS["release"], *rows)
 
 
-def _by_endpoint(tried: Sequence[Tried]) -> list[tuple[EndpointName, Claimed]]:
-    return [((one.claimed.held.lane.merchant_id, one.claimed.held.lane.endpoint_id), one.claimed) for one in tried]
+def _by_endpoint(tried: Sequence[Tried]) -> list[tuple[EndpointName, LeasedMessage]]:
+    return [((one.claimed.held.queue.merchant_id, one.claimed.held.queue.endpoint_id), one.claimed) for one in tried]
 
 
 def _state(subscriber: Subscriber) -> str:
@@ -224,14 +224,14 @@ def _state(subscriber: Subscriber) -> str:
 
 
 def _try_row(one: Tried) -> tuple[Any, ...]:
-    lane, claimed = one.claimed.held.lane, one.claimed
-    return (lane.merchant_id, lane.endpoint_id, claimed.message_id, one.try_id, claimed.tries + 1, claimed.resends,
+    queue, claimed = one.claimed.held.queue, one.claimed
+    return (queue.merchant_id, queue.endpoint_id, claimed.message_id, one.try_id, claimed.tries + 1, claimed.resends,
             one.started_at, one.duration_ms, one.result, one.status, one.detail)  # fmt: skip
 
 
 def _settled_row(one: Tried) -> tuple[Any, ...]:
     claimed = one.claimed
-    return (*claimed.held.lane, claimed.version, claimed.subject_id, one.state, claimed.tries, claimed.resends,
+    return (*claimed.held.queue, claimed.version, claimed.subject_id, one.state, claimed.tries, claimed.resends,
             one.next_try_in_ms)  # fmt: skip
 
 

@@ -3,28 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Final, TypeVar
+from datetime import datetime
+from typing import Final, TypeVar
 
 import asyncpg
-import msgspec
 from msgspec import Struct
 
-from tallystick.domain.dispute_movement import Movement
 from tallystick.domain.instruction import StoredInstruction
+from tallystick.domain.kinds import ATTEMPT_KIND, DISPUTE_KIND, PAYMENT_KIND, REFUND_KIND, SubjectKind
 from tallystick.domain.snapshot import PaymentSnapshot
-from tallystick.domain.subjects import Attempt, Dispute, Failure, Payment, Refund
+from tallystick.domain.subjects import Attempt, Dispute, Payment, Refund, Subject
 from tallystick.record.postgres import sql
+from tallystick.record.postgres.structs import structs_of
+from tallystick.record.postgres.subject_reads import Row, reader, subject_of
 
 Owned = TypeVar("Owned", Attempt, Refund, Dispute)
 
 READS: Final = sql.load("reads.sql")
-
-_PAYMENT_FIELDS: Final = tuple(Payment.__struct_fields__)
-_REFUND_FIELDS: Final = tuple(Refund.__struct_fields__)
-_DISPUTE_FIELDS: Final = tuple(Dispute.__struct_fields__)
-_ATTEMPT_FIELDS: Final = tuple(name for name in Attempt.__struct_fields__ if name != "schedule")
-
-_MOVEMENTS: Final = msgspec.json.Decoder(tuple[Movement, ...])
 
 
 class AttemptClock(Struct, frozen=True, kw_only=True):
@@ -44,40 +39,85 @@ class Loaded(Struct, frozen=True, kw_only=True):
     clocks: Mapping[str, AttemptClock]
 
 
-def payment_of(record: asyncpg.Record) -> Payment:
-    """A row of ``payment``."""
-    values = {name: record[name] for name in _PAYMENT_FIELDS}
-    values["next_action"] = _json(record["next_action"])
-    values["failure"] = _failure(record["failure"])
-    values["metadata"] = _json(record["metadata"])
-    return Payment(**values)
+class HistoryRow(Struct, frozen=True, kw_only=True):
+    """A row of ``transition``. ``change`` and ``evidence`` are JSON texts."""
+
+    merchant_id: str
+    subject_id: str
+    version: int
+    change_id: str
+    subject: str
+    stream_id: str
+    from_state: str
+    to_state: str
+    event: str
+    cause: str
+    actor: str
+    provider_reference: str | None
+    at: datetime
+    occurred_at: datetime | None
+    change: str
+    evidence: str | None
 
 
-def refund_of(record: asyncpg.Record) -> Refund:
-    """A row of ``refund``."""
-    values = {name: record[name] for name in _REFUND_FIELDS}
-    values["failure"] = _failure(record["failure"])
-    return Refund(**values)
+class RejectionRow(Struct, frozen=True, kw_only=True):
+    """A row of ``rejection``, without its evidence."""
+
+    at: datetime
+    subject: str
+    subject_id: str
+    state: str
+    version: int
+    event: str
+    cause: str
+    actor: str
+    origin: str
+    reason: str
+    alert: bool
+    idempotency_key: str | None
 
 
-def dispute_of(record: asyncpg.Record) -> Dispute:
-    """A row of ``dispute``."""
-    values = {name: record[name] for name in _DISPUTE_FIELDS}
-    values["movements"] = _MOVEMENTS.decode(record["movements"])
-    return Dispute(**values)
+class AccountRow(Struct, frozen=True, kw_only=True):
+    """One account and currency of a merchant's book, in minor units."""
+
+    account: str
+    currency: str
+    debits: int
+    credits: int
 
 
-def attempt_of(record: asyncpg.Record) -> Attempt:
+class TransferRow(Struct, frozen=True, kw_only=True):
+    """A row of ``transfer``, without its stream."""
+
+    subject_id: str
+    version: int
+    leg: int
+    kind: str
+    debit: str
+    credit: str
+    amount: int
+    currency: str
+    at: datetime
+
+
+def attempt_of(row: Row) -> Attempt:
     """A row of ``attempt``, without its schedule."""
-    return Attempt(**{name: record[name] for name in _ATTEMPT_FIELDS})
+    return subject_of(ATTEMPT_KIND, row, Attempt)
 
 
-def _json(text: str | None) -> Any:
-    return None if text is None else msgspec.json.decode(text)
+def payment_of(row: Row) -> Payment:
+    """A row of ``payment``."""
+    return subject_of(PAYMENT_KIND, row, Payment)
 
 
-def _failure(text: str | None) -> Failure | None:
-    return None if text is None else msgspec.json.decode(text, type=Failure)
+def refund_of(row: Row) -> Refund:
+    """A row of ``refund``."""
+    return subject_of(REFUND_KIND, row, Refund)
+
+
+def dispute_of(row: Row) -> Dispute:
+    """A row of ``dispute``."""
+    return subject_of(DISPUTE_KIND, row, Dispute)
 
 
 class Reads:
@@ -141,6 +181,12 @@ class Reads:
         record = await self._pool.fetchrow(READS["refund"], merchant_id, refund_id, self.clock_shift_ms)
         return None if record is None else (refund_of(record), record["in_doubt"])
 
+    async def subject(self, kind: SubjectKind, merchant_id: str, subject_id: str) -> Subject | None:
+        """One subject of any kind."""
+        statement = f"SELECT * FROM {kind.table} WHERE merchant_id = $1 AND {kind.id_field} = $2"
+        record = await self._pool.fetchrow(statement, merchant_id, subject_id)
+        return None if record is None else reader(kind)(record)
+
     async def dispute(self, merchant_id: str, dispute_id: str) -> Dispute | None:
         """A dispute."""
         record = await self._pool.fetchrow(READS["dispute"], merchant_id, dispute_id)
@@ -187,33 +233,28 @@ class Reads:
         )
         return None if left_ms is None else int(left_ms)
 
-    async def history(self, merchant_id: str, subject_id: str) -> Sequence[asyncpg.Record]:
+    async def history(self, merchant_id: str, subject_id: str) -> list[HistoryRow]:
         """The transitions of one subject."""
-        return await self._pool.fetch(READS["history"], merchant_id, subject_id)
+        return structs_of(await self._pool.fetch(READS["history"], merchant_id, subject_id), HistoryRow)
 
-    async def rejections(self, merchant_id: str, payment_id: str) -> Sequence[asyncpg.Record]:
+    async def rejections(self, merchant_id: str, payment_id: str) -> list[RejectionRow]:
         """The refused transitions of a payment."""
-        return await self._pool.fetch(READS["rejections"], merchant_id, payment_id)
+        return structs_of(await self._pool.fetch(READS["rejections"], merchant_id, payment_id), RejectionRow)
 
-    async def accounts(self, merchant_id: str) -> Sequence[asyncpg.Record]:
+    async def accounts(self, merchant_id: str) -> list[AccountRow]:
         """The accounts of a merchant's book."""
-        return await self._pool.fetch(READS["accounts"], merchant_id)
+        return [
+            AccountRow(account=account, currency=currency, debits=int(debits), credits=int(credits))
+            for account, currency, debits, credits in await self._pool.fetch(READS["accounts"], merchant_id)
+        ]
 
-    async def transfers(self, merchant_id: str, payment_id: str) -> Sequence[asyncpg.Record]:
+    async def transfers(self, merchant_id: str, payment_id: str) -> list[TransferRow]:
         """The ledger rows of a payment and its refunds."""
-        return await self._pool.fetch(READS["transfers"], merchant_id, payment_id)
+        return structs_of(await self._pool.fetch(READS["transfers"], merchant_id, payment_id), TransferRow)
 
     async def hasten(self, merchant_id: str, payment_id: str, interval_ms: int) -> None:
         """Have recovery ask about a doubtful payment now: it may hasten an answer, and never fakes one."""
         await self._pool.execute(READS["hasten"], merchant_id, payment_id, interval_ms, self.clock_shift_ms)
-
-    async def merchant(self, merchant_id: str) -> asyncpg.Record | None:
-        """A merchant's configuration."""
-        return await self._pool.fetchrow(READS["merchant"], merchant_id)
-
-    async def api_key(self, merchant_id: str, key_id: str) -> asyncpg.Record | None:
-        """An API key's stored hash."""
-        return await self._pool.fetchrow(READS["api_key"], merchant_id, key_id)
 
 
 def _by_payment(subjects: Iterable[Owned]) -> dict[tuple[str, str], list[Owned]]:

@@ -17,7 +17,7 @@ from tallystick.domain.change import (
     Transfer,
     Transition,
 )
-from tallystick.record.postgres.subject_rows import Row, StateRows, json_or_none, json_text
+from tallystick.record.postgres.subject_rows import Row, SubjectRows, json_or_none, json_text
 
 
 def instruction_row(claim: Claim) -> Row:
@@ -45,7 +45,7 @@ def transition_row(transition: Transition, change_id: str) -> Row:
         transition.version,
         change_id,
         transition.subject,
-        transition.payment_id,
+        transition.stream_id,
         transition.from_state,
         transition.to_state,
         transition.event,
@@ -63,7 +63,7 @@ def transfer_row(transfer: Transfer) -> Row:
     """Columns of ``insert_transfers``."""
     return (
         transfer.merchant_id,
-        transfer.payment_id,
+        transfer.stream_id,
         transfer.subject_id,
         transfer.version,
         transfer.leg,
@@ -85,7 +85,7 @@ def rejection_row(rejection: Rejection) -> Row:
     """Columns of ``insert_rejections``."""
     return (
         rejection.merchant_id,
-        rejection.payment_id,
+        rejection.stream_id,
         rejection.rejection_id,
         rejection.subject_id,
         rejection.subject,
@@ -112,7 +112,7 @@ def message_row(message: Message) -> Row:
     """Columns of ``insert_messages``."""
     return (
         message.merchant_id,
-        message.payment_id,
+        message.stream_id,
         message.version,
         message.subject_id,
         message.message_id,
@@ -169,7 +169,7 @@ class Rows:
         "rejections",
         "responses",
         "size_bytes",
-        "states",
+        "subjects",
         "transfers",
         "transitions",
     )
@@ -180,7 +180,7 @@ class Rows:
     def __init__(self, change: Change) -> None:
         self.instructions = [instruction_row(change.claim)] if change.claim else []
         self.transitions = [transition_row(t, change.change_id) for t in change.transitions]
-        self.states = StateRows(change)
+        self.subjects = SubjectRows(change)
         self.transfers = [transfer_row(t) for t in change.transfers]
         self.responses = [response_row(r) for r in change.responses]
         self.rejections = [rejection_row(r) for r in change.rejections]
@@ -189,10 +189,10 @@ class Rows:
         self.processing = [processing_row(ack) for ack in change.acknowledgements]
         self.acknowledgements = [acknowledgement_row(ack) for ack in change.acknowledgements]
         due = change.deadline_in_ms
-        self.deadlines = [] if due is None else [(change.merchant_id, change.payment_id, due)]
+        self.deadlines = [] if due is None else [(change.merchant_id, change.stream_id, due)]
         self.count = (
             len(self.transitions)
-            + self.states.count
+            + self.subjects.count
             + len(self.transfers)
             + len(self.responses)
             + len(self.rejections)

@@ -1,17 +1,25 @@
-"""The states that a change leaves, as rows: tuples in the column order of ``sql/journal.sql``.
+"""The subjects that a change leaves, as rows, and the statements that write them.
 
-A subject's first row has every column; later ones have its key and what can move, which is half as much to encode, and
-an update finds its row without trying to insert it first.
+A payment's or an attempt's first row has every column; later ones have its key and what can move, which is half as much
+to encode, and an update finds its row without trying to insert it first.
 """
 
 from __future__ import annotations
 
-from typing import Any, Final
+from collections.abc import Callable
+from functools import cache
+from operator import attrgetter
+from typing import Any, Final, NamedTuple, get_type_hints
 
 import msgspec
 
 from tallystick.domain.change import Change
-from tallystick.domain.subjects import Attempt, Dispute, Payment, Refund
+from tallystick.domain.kinds import ATTEMPT_KIND, KINDS, PAYMENT_KIND, SubjectKind, kind_of
+from tallystick.domain.subjects import Attempt, Payment
+from tallystick.record.postgres import sql
+from tallystick.record.postgres.column_types import array_type, is_json
+
+STATEMENTS: Final = sql.load("journal.sql")
 
 Row = tuple[Any, ...]
 
@@ -42,6 +50,7 @@ def payment_row(payment: Payment) -> Row:
         payment.amount_refunded,
         payment.amount_refund_pending,
         payment.amount_reversed,
+        payment.amount_late,
         payment.capture_method,
         payment.payment_method,
         payment.provider,
@@ -67,50 +76,11 @@ def payment_move_row(payment: Payment) -> Row:
         payment.amount_refunded,
         payment.amount_refund_pending,
         payment.amount_reversed,
+        payment.amount_late,
         payment.provider_reference,
         json_or_none(payment.next_action),
         json_or_none(payment.failure),
         payment.updated_at,
-    )
-
-
-def refund_row(refund: Refund) -> Row:
-    """Columns of ``write_refunds``."""
-    return (
-        refund.merchant_id,
-        refund.refund_id,
-        refund.payment_id,
-        refund.version,
-        refund.state,
-        refund.amount,
-        refund.currency,
-        refund.provider,
-        refund.provider_reference,
-        refund.reason,
-        json_or_none(refund.failure),
-        refund.created_at,
-        refund.updated_at,
-    )
-
-
-def dispute_row(dispute: Dispute) -> Row:
-    """Columns of ``write_disputes``."""
-    return (
-        dispute.merchant_id,
-        dispute.dispute_id,
-        dispute.payment_id,
-        dispute.version,
-        dispute.state,
-        dispute.amount,
-        dispute.currency,
-        dispute.provider,
-        dispute.provider_reference,
-        dispute.reason,
-        dispute.funds_withdrawn,
-        json_text(dispute.movements),
-        dispute.contested,
-        dispute.created_at,
-        dispute.updated_at,
     )
 
 
@@ -164,18 +134,95 @@ def attempt_move_row(attempt: Attempt) -> Row:
     )
 
 
-class StateRows:
-    """The states that one change leaves, by the statement that writes them."""
+class SubjectWrite(NamedTuple):
+    """How rows of one kind are written: the statement, and a subject as its row. ``takes_clock``: the last parameter is
+    the shift of the database's clock in ms."""
 
-    __slots__ = ("attempt_moves", "attempts", "count", "disputes", "payment_moves", "payments", "refunds")
+    name: str
+    statement: str
+    row: Callable[[Any], Row]
+    takes_clock: bool = False
+
+
+class KindWrites(NamedTuple):
+    """The writes of a kind: of a subject's first version, and of a later one. They may be the same."""
+
+    first: SubjectWrite
+    later: SubjectWrite
+
+
+#: Kinds that bring statements of their own: payments for an update that sends what can move alone, attempts for their
+#: schedule too. Every other kind has one statement, made from its declaration.
+_OWN_WRITES: Final = {
+    PAYMENT_KIND.name: KindWrites(
+        SubjectWrite("insert_payments", STATEMENTS["insert_payments"], payment_row),
+        SubjectWrite("move_payments", STATEMENTS["move_payments"], payment_move_row),
+    ),
+    ATTEMPT_KIND.name: KindWrites(
+        SubjectWrite("insert_attempts", STATEMENTS["insert_attempts"], attempt_row, takes_clock=True),
+        SubjectWrite("move_attempts", STATEMENTS["move_attempts"], attempt_move_row, takes_clock=True),
+    ),
+}
+
+
+@cache
+def writes_of(kind: SubjectKind) -> KindWrites:
+    """How subjects of a kind are written."""
+    own = _OWN_WRITES.get(kind.name)
+    if own is not None:
+        return own
+    upsert = SubjectWrite(f"write_{kind.name}", upsert_statement(kind), _row_maker(kind))
+    return KindWrites(upsert, upsert)
+
+
+def subject_writes() -> list[SubjectWrite]:
+    """Every write there is, in the order in which a batch runs them."""
+    return list({write.name: write for kind in KINDS.values() for write in writes_of(kind)}.values())
+
+
+def upsert_statement(kind: SubjectKind) -> str:
+    """Insert a subject's first row, or replace it by a newer version: guarded by being older."""
+    hints = get_type_hints(kind.struct)
+    columns = ", ".join(kind.columns)
+    values = ", ".join(f"k.{name}::json" if is_json(hints[name]) else f"k.{name}" for name in kind.columns)
+    arrays = ", ".join(f"${number}::{array_type(hints[name])}" for number, name in enumerate(kind.columns, 1))
+    moving = [name for name in kind.columns if name not in ("merchant_id", kind.id_field)]
+    return (
+        f"INSERT INTO {kind.table} ({columns})\n"
+        f"SELECT {values}\n"
+        f"FROM unnest({arrays}) AS k ({columns})\n"
+        f"ON CONFLICT (merchant_id, {kind.id_field}) DO UPDATE SET\n"
+        f"    {', '.join(f'{name} = excluded.{name}' for name in moving)}\n"
+        f"WHERE {kind.table}.version < excluded.version"
+    )
+
+
+def _row_maker(kind: SubjectKind) -> Callable[[Any], Row]:
+    """A subject's columns in order. Fields of the three everyday shapes are read at once; JSON is then encoded."""
+    hints = get_type_hints(kind.struct)
+    read = attrgetter(*kind.columns)
+    json_at = [number for number, name in enumerate(kind.columns) if is_json(hints[name])]
+
+    def row(subject: Any) -> Row:
+        values = list(read(subject))
+        for number in json_at:
+            values[number] = json_or_none(values[number])
+        return tuple(values)
+
+    return row
+
+
+class SubjectRows:
+    """The subjects that one change leaves, as rows by the name of the write that they go through."""
+
+    __slots__ = ("by_write", "count")
 
     def __init__(self, change: Change) -> None:
         opened = {transition.subject_id for transition in change.transitions if transition.version == 1}
-        payment, attempts = change.payment, change.attempts
-        self.payments = [payment_row(payment)] if payment and payment.payment_id in opened else []
-        self.payment_moves = [payment_move_row(payment)] if payment and not self.payments else []
-        self.refunds = [refund_row(change.refund)] if change.refund else []
-        self.disputes = [dispute_row(change.dispute)] if change.dispute else []
-        self.attempts = [attempt_row(each) for each in attempts if each.attempt_id in opened]
-        self.attempt_moves = [attempt_move_row(each) for each in attempts if each.attempt_id not in opened]
-        self.count = sum(len(getattr(self, table)) for table in self.__slots__ if table != "count")
+        self.by_write: dict[str, list[Row]] = {}
+        for subject in change.subjects:
+            kind = kind_of(subject)
+            writes = writes_of(kind)
+            write = writes.first if kind.id_of(subject) in opened else writes.later
+            self.by_write.setdefault(write.name, []).append(write.row(subject))
+        self.count = len(change.subjects)

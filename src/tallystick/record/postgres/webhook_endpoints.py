@@ -7,11 +7,55 @@ from datetime import datetime
 from typing import Any, Final
 
 import asyncpg
+from msgspec import Struct
 
 from tallystick.kit.ids import new_id
 from tallystick.record.postgres import sql
+from tallystick.record.postgres.structs import struct_of, structs_of
 
 STATEMENTS: Final = sql.load("outbound.sql")
+
+
+class EndpointRow(Struct, frozen=True, kw_only=True):
+    """A merchant's endpoint as it is stored. ``event_types`` None: all."""
+
+    endpoint_id: str
+    url: str
+    description: str | None
+    event_types: list[str] | None
+    state: str
+    disabled_reason: str | None
+    disabled_at: datetime | None
+    failing_since: datetime | None
+    created_at: datetime
+
+
+class DeliveryRow(Struct, frozen=True, kw_only=True):
+    """One message to one endpoint."""
+
+    message_id: str
+    type: str
+    payment_id: str
+    version: int
+    state: str
+    tries: int
+    resends: int
+    next_try_at: datetime | None
+    dispatched_at: datetime
+    closed_at: datetime | None
+
+
+class DeliveryTry(Struct, frozen=True, kw_only=True):
+    """One try at a message, or that somebody asked for it again."""
+
+    message_id: str
+    number: int
+    started_at: datetime
+    duration_ms: int
+    result: str
+    status: int | None
+    detail: str | None
+    actor: str | None
 
 
 class EndpointBook:
@@ -51,9 +95,9 @@ class EndpointBook:
         found: str | None = await self._pool.fetchval(STATEMENTS["endpoint_at"], merchant_id, url)
         return found
 
-    async def endpoints(self, merchant_id: str, endpoint_id: str | None = None) -> Sequence[asyncpg.Record]:
+    async def endpoints(self, merchant_id: str, endpoint_id: str | None = None) -> list[EndpointRow]:
         """A merchant's endpoints, oldest first; or the one."""
-        return await self._pool.fetch(STATEMENTS["endpoints"], merchant_id, endpoint_id)
+        return structs_of(await self._pool.fetch(STATEMENTS["endpoints"], merchant_id, endpoint_id), EndpointRow)
 
     async def rotate(
         self, merchant_id: str, endpoint_id: str, secret: tuple[str, bytes], overlap_ms: int, *, actor: str
@@ -73,7 +117,7 @@ class EndpointBook:
         return await self._close(merchant_id, endpoint_id, ["enabled"], "disabled", reason, actor)
 
     async def delete(self, merchant_id: str, endpoint_id: str, *, actor: str) -> bool:
-        """The same for good: its secrets are gone. False where there is none."""
+        """Delete the endpoint and its secrets. False where there is no such endpoint."""
         return await self._close(merchant_id, endpoint_id, ["enabled", "disabled"], "deleted", None, actor)
 
     async def enable(self, merchant_id: str, endpoint_id: str, *, actor: str) -> bool:
@@ -89,22 +133,25 @@ class EndpointBook:
 
     async def log(
         self, merchant_id: str, endpoint_id: str, *, state: str | None, after: tuple[datetime, str] | None, limit: int
-    ) -> Sequence[asyncpg.Record]:
+    ) -> list[DeliveryRow]:
         """A page of deliveries, newest first, after (dispatched at, message id)."""
         position = after or (None, None)
-        return await self._pool.fetch(STATEMENTS["log"], merchant_id, endpoint_id, state, *position, limit)
+        records = await self._pool.fetch(STATEMENTS["log"], merchant_id, endpoint_id, state, *position, limit)
+        return structs_of(records, DeliveryRow)
 
-    async def delivery(self, merchant_id: str, endpoint_id: str, message_id: str) -> asyncpg.Record | None:
+    async def delivery(self, merchant_id: str, endpoint_id: str, message_id: str) -> DeliveryRow | None:
         """One delivery."""
-        return await self._pool.fetchrow(STATEMENTS["delivery"], merchant_id, endpoint_id, message_id)
+        record = await self._pool.fetchrow(STATEMENTS["delivery"], merchant_id, endpoint_id, message_id)
+        return None if record is None else struct_of(record, DeliveryRow)
 
     async def tries(
         self, merchant_id: str, endpoint_id: str, message_ids: Sequence[str], limit: int
-    ) -> dict[str, list[asyncpg.Record]]:
+    ) -> dict[str, list[DeliveryTry]]:
         """The latest ``limit`` tries at each message, oldest first."""
-        found: dict[str, list[asyncpg.Record]] = {}
-        for record in await self._pool.fetch(STATEMENTS["tries"], merchant_id, endpoint_id, list(message_ids), limit):
-            found.setdefault(record["message_id"], []).append(record)
+        found: dict[str, list[DeliveryTry]] = {}
+        records = await self._pool.fetch(STATEMENTS["tries"], merchant_id, endpoint_id, list(message_ids), limit)
+        for each in structs_of(records, DeliveryTry):
+            found.setdefault(each.message_id, []).append(each)
         return found
 
     async def resend(self, merchant_id: str, endpoint_id: str, message_ids: Sequence[str], *, actor: str) -> int:
@@ -113,8 +160,8 @@ class EndpointBook:
         async with self._pool.acquire() as connection, connection.transaction():
             done = await connection.fetch(STATEMENTS["reopen"], *name, sorted(message_ids), self.clock_shift_ms)
             if done:
-                lanes = sorted({(*name, record["payment_id"]) for record in done})
-                await connection.execute(STATEMENTS["hasten"], *zip(*lanes, strict=True), self.clock_shift_ms)
+                queues = sorted({(*name, record["payment_id"]) for record in done})
+                await connection.execute(STATEMENTS["hasten"], *zip(*queues, strict=True), self.clock_shift_ms)
                 acts = [(record["message_id"], new_id("try"), record["resends"]) for record in done]
                 await connection.execute(
                     STATEMENTS["record_resend"], *name, *zip(*acts, strict=True), actor, self.clock_shift_ms
@@ -130,10 +177,10 @@ class EndpointBook:
         self, merchant_id: str, endpoint_id: str, states: list[str], state: str, reason: str | None, actor: str
     ) -> bool:
         name = (merchant_id, endpoint_id)
-        # In the order in which workers write: deliveries, lanes, the endpoint last.
+        # In the order in which workers write: deliveries, queues, the endpoint last.
         async with self._pool.acquire() as connection, connection.transaction():
             await connection.execute(STATEMENTS["cancel_open"], *name, self.clock_shift_ms)
-            await connection.execute(STATEMENTS["drop_lanes"], *name)
+            await connection.execute(STATEMENTS["drop_queues"], *name)
             done = await connection.fetchval(STATEMENTS["set_state"], *name, states, state, reason, self.clock_shift_ms)
             if done is not None:
                 if state == "deleted":

@@ -1,15 +1,15 @@
-"""What cannot be processed ends in the lane, holds nobody up, and is replayed or discarded by operators."""
+"""What cannot be processed ends as a dead letter, holds nobody up, and is replayed or discarded by operators."""
 
 from __future__ import annotations
 
 import asyncio
 from contextlib import suppress
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
 import asyncpg
 import pytest
-from msgspec.structs import replace
 
 from tallystick.decisions.provider_events.route import decide_notice
 from tallystick.domain.notices import DisputeNotice
@@ -17,7 +17,7 @@ from tallystick.flows.webhooks.inbound import handler
 from tallystick.flows.webhooks.inbound.dead_letters import DeadLetters, NotReplayable
 from tallystick.kit.ids import new_id
 from tallystick.oversight.trace.event import trace_event
-from tallystick.record.postgres.inbox import DeadLetterFilter, Inbox
+from tallystick.record.postgres.inbox import DeadEvent, DeadLetterFilter, Inbox, ListPosition
 from tests.support.database import Database
 from tests.support.inbox import (
     WEBHOOK_SETTINGS,
@@ -27,8 +27,8 @@ from tests.support.inbox import (
     captured,
     drain,
     envelope,
+    inbox_worker_of,
     late_outcomes,
-    processing_of,
     states,
     versions_of,
     waiting_payment,
@@ -56,7 +56,7 @@ def poisoned(monkeypatch: pytest.MonkeyPatch) -> set[str]:
     return names
 
 
-async def test_poison_ends_in_the_lane_and_holds_nobody_up(
+async def test_poison_ends_as_a_dead_letter_and_holds_nobody_up(
     database: Database, fresh_merchant: str, poisoned: set[str]
 ) -> None:
     async with late_outcomes(database) as (runtime, _):
@@ -72,8 +72,10 @@ async def test_poison_ends_in_the_lane_and_holds_nobody_up(
             events[0].provider_event_id: "dead",
             events[1].provider_event_id: "applied",
         }
-        lane = DeadLetters(Inbox(runtime.pool), replace(WEBHOOK_SETTINGS, webhook_provider_owners="simulator=sim-team"))
-        (letter,) = await lane.lane(DeadLetterFilter(merchant_id=fresh_merchant), None, 10)
+        letters = DeadLetters(
+            Inbox(runtime.pool), replace(WEBHOOK_SETTINGS, webhook_provider_owners="simulator=sim-team")
+        )
+        (letter,) = await letters.page(DeadLetterFilter(merchant_id=fresh_merchant), None, 10)
         assert (letter.event_id, letter.tries, letter.owner) == (events[0].event_id, 4, "sim-team")
         assert letter.last_error is not None and letter.last_error.startswith("Poison at defective")
         trace = await trace_event(Inbox(runtime.pool), letter.event_id)
@@ -104,15 +106,15 @@ async def test_a_dead_letter_names_the_payment_that_it_was_routed_to(
         await accept(database, [event])
 
         async def state() -> str:
-            await processing_of(runtime).round()
+            await inbox_worker_of(runtime).round()
             return (await states(runtime))[event.provider_event_id]
 
         await eventually_async(state, until=lambda found: found == "dead", interval_s=0.005)
-        lane = DeadLetters(Inbox(runtime.pool), WEBHOOK_SETTINGS)
-        (letter,) = await lane.lane(DeadLetterFilter(merchant_id=fresh_merchant), None, 10)
+        letters = DeadLetters(Inbox(runtime.pool), WEBHOOK_SETTINGS)
+        (letter,) = await letters.page(DeadLetterFilter(merchant_id=fresh_merchant), None, 10)
         assert (letter.event_id, letter.payment_id) == (event.event_id, payment.payment_id)
         lines = await Inbox(runtime.pool).events_of(fresh_merchant, payment.payment_id, 10)
-        assert [line["event_id"] for line in lines] == [event.event_id]
+        assert [line.event_id for line in lines] == [event.event_id]
 
 
 async def test_a_dead_letter_is_replayed_and_traced_through_every_checkpoint(
@@ -125,13 +127,13 @@ async def test_a_dead_letter_is_replayed_and_traced_through_every_checkpoint(
         poisoned.add(event.provider_event_id)
         await accept(database, [event, again(event)])
         await drain(runtime)
-        lane = DeadLetters(Inbox(runtime.pool), WEBHOOK_SETTINGS)
+        letters = DeadLetters(Inbox(runtime.pool), WEBHOOK_SETTINGS)
         poisoned.clear()  # the defect is mended
-        await lane.replay(event.event_id, actor="operator:ada", reason="release 2 is out")
+        await letters.replay(event.event_id, actor="operator:ada", reason="release 2 is out")
         await drain(runtime)
         assert await versions_of(runtime, stored) == ["create", "captured"]
         # Replaying what was applied runs the same guards.
-        await lane.replay(event.event_id, actor="operator:ada", reason="to be sure")
+        await letters.replay(event.event_id, actor="operator:ada", reason="to be sure")
         await drain(runtime)
         assert await versions_of(runtime, stored) == ["create", "captured"]
     async with runtime_of(database.app_url, BookedProvider()) as later:
@@ -171,28 +173,28 @@ async def test_filtered_replay_and_discard(database: Database, fresh_merchant: s
         poisoned.update(event.provider_event_id for event in events)
         await accept(database, events)
         await drain(runtime)
-        lane = DeadLetters(Inbox(runtime.pool), WEBHOOK_SETTINGS)
+        letters = DeadLetters(Inbox(runtime.pool), WEBHOOK_SETTINGS)
         poisoned.clear()
         only_a = DeadLetterFilter(merchant_id=fresh_merchant, type="a")
-        assert await lane.replay_all(only_a, actor="operator:ada", reason="mended") == 2
+        assert await letters.replay_all(only_a, actor="operator:ada", reason="mended") == 2
         await drain(runtime)
-        await lane.discard(events[2].event_id, actor="operator:ada", reason="not ours")
+        await letters.discard(events[2].event_id, actor="operator:ada", reason="not ours")
         with pytest.raises(NotReplayable):
-            await lane.discard(events[2].event_id, actor="operator:ada", reason="again")
+            await letters.discard(events[2].event_id, actor="operator:ada", reason="again")
         rest = DeadLetterFilter(merchant_id=fresh_merchant)
-        assert await lane.discard_all(rest, actor="operator:ada", reason="not ours") == 1
+        assert await letters.discard_all(rest, actor="operator:ada", reason="not ours") == 1
         found = await states(runtime, fresh_merchant)
         assert [found[event.provider_event_id] for event in events] == ["applied", "applied", "discarded", "discarded"]
         with pytest.raises(NotReplayable):
-            await lane.replay(new_id("evt"), actor="operator:ada", reason="no such event")
+            await letters.replay(new_id("evt"), actor="operator:ada", reason="no such event")
 
 
 class OthersActFirst(Inbox):
-    """Between this one's look at the lane and its act, another operator has discarded, and one has replayed."""
+    """Between this one's look at the list and its act, another operator has discarded, and one has replayed."""
 
-    async def dead(self, which: DeadLetterFilter, after: str | None, limit: int) -> Any:
+    async def dead(self, which: DeadLetterFilter, after: ListPosition | None, limit: int) -> list[DeadEvent]:
         page = await super().dead(which, after, limit)
-        names = [(row["provider"], row["account"], row["provider_event_id"]) for row in page]
+        names = [event.name() for event in page]
         if len(names) == 3:
             await self.discard(names[:1], actor="operator:bob", reason="not ours")
             await self.reopen(names[1:2], 0, actor="operator:eve", reason="mended")
@@ -200,7 +202,7 @@ class OthersActFirst(Inbox):
 
 
 async def test_operators_who_act_at_once(database: Database, fresh_merchant: str, poisoned: set[str]) -> None:
-    """What one discards for good stays so, though another is about to replay the whole lane."""
+    """What one discards for good stays so, though another is about to replay the whole list."""
     async with late_outcomes(database) as (runtime, _):
         events = []
         for _ in range(3):
@@ -210,9 +212,9 @@ async def test_operators_who_act_at_once(database: Database, fresh_merchant: str
         poisoned.update(event.provider_event_id for event in events)
         await accept(database, events)
         await drain(runtime)
-        lane = DeadLetters(OthersActFirst(runtime.pool), WEBHOOK_SETTINGS)
+        letters = DeadLetters(OthersActFirst(runtime.pool), WEBHOOK_SETTINGS)
         mine = DeadLetterFilter(merchant_id=fresh_merchant)
-        assert await lane.replay_all(mine, actor="operator:ada", reason="mended") == 1
+        assert await letters.replay_all(mine, actor="operator:ada", reason="mended") == 1
         assert sorted((await states(runtime, fresh_merchant)).values()) == ["discarded", "received", "received"]
         poisoned.clear()
         await drain(runtime)

@@ -16,10 +16,9 @@ from typing import Final
 
 import httpx
 from aiohttp import web
-from msgspec.structs import replace
 
 from tallystick.lab.acquirer.options import RETRY_S
-from tallystick.providers.simulator.setup import simulator_provider
+from tallystick.providers.simulator.setup import SimulatorSettings, connect
 from tallystick.settings.load import Settings
 from tests.support.acquirer import AcquirerProcess
 from tests.support.api import SHORT, Inside, inside
@@ -93,7 +92,7 @@ async def test_six_hours_of_retries(database: Database, fresh_merchant: str, tmp
         webhook_url=f"http://127.0.0.1:{port}/v1/webhooks/simulator/main",
         time_scale=TIME_SCALE,
     )
-    provider = simulator_provider(replace(Settings(**SHORT), simulator_url=bank.url))
+    provider = connect(Settings(**SHORT).with_connector(SimulatorSettings, url=bank.url))
     try:
         async with inside(database, fresh_merchant, provider) as app:
             road = Road(app.client)
@@ -124,7 +123,7 @@ async def test_six_hours_of_retries(database: Database, fresh_merchant: str, tmp
             for row in rows:  # kept once, and each time that its acknowledgement was lost
                 assert row["results"] == ["first", *["redelivery"] * unanswered]
             for payment_id in payment_ids:
-                events = [step["event"] for step in await runtime.reads.history(fresh_merchant, payment_id)]
+                events = [step.event for step in await runtime.reads.history(fresh_merchant, payment_id)]
                 assert events == ["create", "captured"]
             sent = [each["sent_at"] for each in await asyncio.to_thread(bank.deliveries)]
             assert (max(sent) - min(sent)) / HOUR_S > 6

@@ -1,28 +1,27 @@
-"""Processing: each effect once, whatever order, multiplicity or crash."""
+"""The inbox worker: each effect once, whatever order, multiplicity or crash."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
 from contextlib import suppress
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import asyncpg
 import pytest
-from msgspec.structs import replace
 
 from tallystick.domain.notices import AttemptNotice
 from tallystick.domain.snapshot import PaymentSnapshot
 from tallystick.domain.verdicts import Verdict
 from tallystick.flows.webhooks.inbound import handler
 from tallystick.flows.webhooks.inbound.intake import TURN_SPACING_MS
-from tallystick.flows.webhooks.inbound.worker import Processing
 from tallystick.kit.clock import monotonic_ms
 from tallystick.kit.ids import new_id
 from tallystick.oversight.trace.event import trace_event
 from tallystick.providers.port import ProviderCall
 from tallystick.record.postgres.failures import DATABASE_AWAY
-from tallystick.record.postgres.inbox import Claimed, EventName, Inbox
+from tallystick.record.postgres.inbox import EventName, Inbox, LeasedEvent
 from tests.support.database import Database
 from tests.support.inbox import (
     WEBHOOK_SETTINGS,
@@ -33,15 +32,16 @@ from tests.support.inbox import (
     captured,
     drain,
     envelope,
+    inbox_worker_of,
     intake_on,
     late_outcomes,
-    processing_of,
     states,
     versions_of,
     waiting_payment,
 )
 from tests.support.polling import PATIENCE_S, eventually_async
 from tests.support.runtime import Client, read
+from tests.support.work import working
 
 
 async def test_an_event_has_its_effect_once(database: Database, fresh_merchant: str) -> None:
@@ -134,7 +134,7 @@ async def test_an_event_that_overtakes_our_own_commit(database: Database, fresh_
             early = envelope(new_id("req"), notice, merchant_id=call.merchant_id, payment_id=call.payment_id)
             unborn = envelope(new_id("req"), notice, merchant_id=call.merchant_id, payment_id=new_id("pay"))
             await accept(database, [early, unborn])
-            worker = processing_of(runtime)
+            worker = inbox_worker_of(runtime)
 
             async def ends() -> list[str]:
                 await worker.round()
@@ -170,7 +170,7 @@ async def test_nobody_elses_flood_holds_the_few_up(database: Database, fresh_mer
             quiet,
         )
         assert 0 < ahead <= took_ms / TURN_SPACING_MS + 2  # the loud one's share of the time until the other came
-        worker = processing_of(runtime)
+        worker = inbox_worker_of(runtime)
         for _ in range(ahead // 50 + 1):
             await worker.round()
         assert await states(runtime, quiet) == {last.provider_event_id: "unknown_type"}
@@ -192,9 +192,9 @@ async def test_a_slow_handler_keeps_its_lease(
         handle, renew = handler.Handler.handle, Inbox.renew
         renewed, go_on = asyncio.Queue[None](), asyncio.Event()
 
-        async def slow(self: handler.Handler, claimed: Claimed, found: PaymentSnapshot | None, at: datetime) -> bool:
+        async def slow(self: handler.Handler, leased: LeasedEvent, found: PaymentSnapshot | None, at: datetime) -> bool:
             await go_on.wait()
-            return await handle(self, claimed, found, at)
+            return await handle(self, leased, found, at)
 
         async def counted(self: Inbox, names: Sequence[EventName], lease: str, for_ms: int) -> None:
             await renew(self, names, lease, for_ms)
@@ -202,7 +202,7 @@ async def test_a_slow_handler_keeps_its_lease(
 
         monkeypatch.setattr(handler.Handler, "handle", slow)
         monkeypatch.setattr(Inbox, "renew", counted)
-        running = asyncio.create_task(processing_of(runtime).round())
+        running = asyncio.create_task(inbox_worker_of(runtime).round())
         for _ in range(renewals):
             await asyncio.wait_for(renewed.get(), PATIENCE_S)
             assert await Inbox(runtime.pool).claim(10, "other", 1_000) == []
@@ -217,7 +217,7 @@ async def test_a_dead_worker_frees_its_events_after_the_lease(database: Database
         event = envelope(new_id("req"), captured(stored.payment, stored.attempts[0].attempt_id), payment=stored.payment)
         await accept(database, [event])
         assert len(await Inbox(runtime.pool).claim(10, "dead", 60_000)) == 1
-        assert await processing_of(runtime).round() == 0
+        assert await inbox_worker_of(runtime).round() == 0
         async with late_outcomes(database, shift_ms=61_000) as (later, _):
             await drain(later)
         assert await states(runtime, fresh_merchant) == {event.provider_event_id: "applied"}
@@ -244,18 +244,15 @@ async def test_the_database_restarts_while_the_inbox_drains(database: Database, 
             for each in payments
         ]
         await accept(database, events)
-        stop = asyncio.Event()
-        worker = asyncio.create_task(Processing(runtime, Inbox(runtime.pool)).run(stop))
-        await _terminate_backends(database, times=8)
 
         async def ends() -> set[str]:
             with suppress(*DATABASE_AWAY):
                 return set((await states(runtime, fresh_merchant)).values())
             return {"the database is away"}
 
-        await eventually_async(ends, until=lambda found: found == {"applied"}, within_s=90, interval_s=0.05)
-        stop.set()
-        await worker
+        async with working(runtime, "inbox"):
+            await _terminate_backends(database, times=8)
+            await eventually_async(ends, until=lambda found: found == {"applied"}, within_s=90, interval_s=0.05)
         for each in payments:
             assert await versions_of(runtime, each) == ["create", "captured"]
     await assert_invariants(database, fresh_merchant)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import socket
 import threading
 import time
@@ -14,8 +15,8 @@ from msgspec.structs import replace
 
 from tallystick.flows.webhooks.outbound.address_policy import (
     LOOKUP_TIMEOUT_S,
+    AddressPolicy,
     AddressRefused,
-    Guard,
     UrlRefused,
     is_public,
 )
@@ -113,7 +114,7 @@ REFUSED = {
 @pytest.mark.parametrize(("url", "code"), REFUSED.items(), ids=[ascii(url)[:60] for url in REFUSED])
 def test_urls_that_are_refused_by_their_looks(url: str, code: str) -> None:
     with pytest.raises(UrlRefused) as refused:
-        Guard(allow_private=False).url(url)
+        AddressPolicy(allow_private=False).url(url)
     assert refused.value.code == code
     assert not url or url not in str(refused.value)
 
@@ -130,7 +131,7 @@ def test_urls_that_are_refused_by_their_looks(url: str, code: str) -> None:
     ],
 )
 def test_urls_that_look_well(url: str) -> None:
-    assert str(Guard(allow_private=False).url(url))
+    assert str(AddressPolicy(allow_private=False).url(url))
 
 
 @pytest.mark.parametrize(
@@ -147,19 +148,19 @@ def test_urls_that_look_well(url: str) -> None:
 )
 async def test_names_that_lead_astray_are_refused_at_registration(answer: Any, code: str) -> None:
     with pytest.raises(UrlRefused) as refused:
-        await Guard(allow_private=False, lookup=Names(answer)).check("https://merchant.example/")
+        await AddressPolicy(allow_private=False, lookup=Names(answer)).check("https://merchant.example/")
     assert refused.value.code == code
 
 
 async def test_names_that_lead_to_public_addresses_are_fine() -> None:
     names = Names(["93.184.216.34", "2606:4700:4700::1111"])
-    await Guard(allow_private=False, lookup=names).check("https://merchant.example/")
+    await AddressPolicy(allow_private=False, lookup=names).check("https://merchant.example/")
     assert names.asked == 1
 
 
 async def test_a_real_name_of_this_machine_is_refused() -> None:
     with pytest.raises(UrlRefused):
-        await Guard(allow_private=False).check("https://localhost:8443/")
+        await AddressPolicy(allow_private=False).check("https://localhost:8443/")
 
 
 async def test_a_slow_name_server_keeps_one_thread_busy_and_no_other_name_waiting() -> None:
@@ -172,11 +173,11 @@ async def test_a_slow_name_server_keeps_one_thread_busy_and_no_other_name_waitin
             release.wait(LOOKUP_TIMEOUT_S)
         return [_info("93.184.216.34", port)]
 
-    guard = Guard(allow_private=False, lookup=lookup)
-    slow = [asyncio.create_task(guard.addresses("slow.example", 443)) for _ in range(200)]
+    policy = AddressPolicy(allow_private=False, lookup=lookup)
+    slow = [asyncio.create_task(policy.addresses("slow.example", 443)) for _ in range(200)]
     await one_turn()
     started = time.monotonic()
-    await guard.addresses("quick.example", 443)
+    await policy.addresses("quick.example", 443)
     assert time.monotonic() - started < 1
     assert sorted(asked) == ["quick.example", "slow.example"]
     release.set()
@@ -192,9 +193,9 @@ async def test_a_name_that_changes_after_registration_is_refused_on_every_try(
         await register(runtime, fresh_merchant, f"http://localhost:{receiver.port}{receiver.path}")
         await pay(runtime, fresh_merchant, "k")
         names = Names(["93.184.216.34"], ["127.0.0.1"])
-        guard = LenientAboutLooks(lookup=names)
-        assert await guard.addresses("localhost", receiver.port)
-        async with worker(runtime, guard=guard) as delivery:
+        policy = LenientAboutLooks(lookup=names)
+        assert await policy.addresses("localhost", receiver.port)
+        async with worker(runtime, policy=policy) as delivery:
             await drain(delivery)
         assert names.asked == 2
         assert receiver.got == []
@@ -203,12 +204,12 @@ async def test_a_name_that_changes_after_registration_is_refused_on_every_try(
         assert [one["state"] for one in await deliveries(runtime, fresh_merchant)] == ["open"]
 
 
-class LenientAboutLooks(Guard):
+class LenientAboutLooks(AddressPolicy):
     """Lets URLs look as they must in tests (http, loopback ports); addresses are guarded as in earnest."""
 
     def __init__(self, lookup: Any = None) -> None:
         super().__init__(allow_private=False, lookup=lookup)
-        self._looks = Guard(allow_private=True)
+        self._looks = AddressPolicy(allow_private=True)
 
     def url(self, text: str) -> Any:
         return self._looks.url(text)
@@ -221,7 +222,7 @@ async def test_the_peer_of_a_connection_is_looked_at_before_the_first_byte(
     async with receiving() as receiver, runtime_for(database) as runtime:
         await register(runtime, fresh_merchant, receiver)
         await pay(runtime, fresh_merchant, "k")
-        async with worker(runtime, guard=LenientAboutLooks()) as delivery:
+        async with worker(runtime, policy=LenientAboutLooks()) as delivery:
             await drain(delivery)
         assert receiver.got == []
         assert [one["result"] for one in await tries(runtime, fresh_merchant)] == ["address_refused"]
@@ -233,7 +234,9 @@ async def test_an_endpoint_registered_for_development_is_refused_in_earnest(
     async with receiving() as receiver, runtime_for(database) as runtime:
         await register(runtime, fresh_merchant, receiver)
         await pay(runtime, fresh_merchant, "k")
-        earnest = replace(runtime, settings=replace(runtime.settings, webhook_allow_private_addresses=False))
+        earnest = replace(
+            runtime, settings=dataclasses.replace(runtime.settings, webhook_allow_private_addresses=False)
+        )
         async with worker(earnest) as delivery:
             await drain(delivery)
         assert receiver.got == []
@@ -259,7 +262,7 @@ async def test_a_redirect_leads_nowhere(database: Database, fresh_merchant: str)
 async def test_no_proxy_of_the_environment_is_used(
     database: Database, fresh_merchant: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A proxy would look names up by itself, out of the guard's sight."""
+    """A proxy would look names up by itself, out of the policy's sight."""
     monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")
     monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
     async with receiving() as receiver, runtime_for(database) as runtime, worker(runtime) as delivery:
@@ -270,6 +273,6 @@ async def test_no_proxy_of_the_environment_is_used(
 
 
 async def test_every_address_of_a_name_must_be_public() -> None:
-    guard = Guard(allow_private=False, lookup=Names(["93.184.216.34", "192.168.1.1"]))
+    policy = AddressPolicy(allow_private=False, lookup=Names(["93.184.216.34", "192.168.1.1"]))
     with pytest.raises(AddressRefused):
-        await guard.addresses("merchant.example", 443)
+        await policy.addresses("merchant.example", 443)

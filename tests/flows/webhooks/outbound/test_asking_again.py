@@ -9,12 +9,19 @@ import pytest
 
 from tallystick.flows.runtime import Runtime
 from tallystick.flows.webhooks.outbound.endpoints import Registered, TooManyEndpoints, UrlTaken
-from tallystick.interfaces.api.routes.webhook_endpoints import book_of, endpoints_of
 from tallystick.record.postgres.webhook_endpoints import EndpointBook
 from tests.support.api import inside
 from tests.support.database import Database
 from tests.support.endpoints import PATH, SETTINGS, code_of
-from tests.support.outbox import drain, pay, register, runtime_for, worker
+from tests.support.outbox import (
+    book_of,
+    drain,
+    endpoints_of,
+    pay,
+    register,
+    runtime_for,
+    worker,
+)
 from tests.support.polling import eventually_async
 from tests.support.receivers import receiving
 from tests.support.runtime import BookedProvider
@@ -69,7 +76,7 @@ async def test_merchants_do_not_see_each_others_urls(database: Database, fresh_m
 
 
 async def _live(runtime: Runtime, merchant_id: str) -> list[str]:
-    return [record["endpoint_id"] for record in await book_of(runtime).endpoints(merchant_id)]
+    return [row.endpoint_id for row in await book_of(runtime).endpoints(merchant_id)]
 
 
 async def test_registrations_at_once_make_one_endpoint(database: Database, fresh_merchant: str) -> None:
@@ -149,7 +156,7 @@ async def test_asking_again_to_resend_does_not_send_the_rest_again(database: Dat
         await drain(delivery)
         await book.enable(fresh_merchant, made.endpoint_id, actor="key:test")
         (endpoint,) = await book.endpoints(fresh_merchant)
-        since = endpoint["created_at"]
+        since = endpoint.created_at
         counts = [
             (await rules.resend_since(fresh_merchant, made.endpoint_id, since, actor="key:test")).count
             for _ in range(2)

@@ -9,29 +9,29 @@ from collections.abc import Sequence
 import pytest
 
 from tallystick.flows.runtime import Runtime
-from tallystick.record.postgres.outbox import LaneName, OutboundBook
+from tallystick.record.postgres.outbox import OutboundBook, QueueName
 from tests.support.database import NewDatabase
 from tests.support.outbox import register, runtime_for
 
-#: Lanes of the endpoint that has much to be told; they are older than all others.
+#: Queues of the endpoint that has much to be told; they are older than all others.
 FLOOD = 300
 
 
-async def _fill(runtime: Runtime, merchant_id: str, endpoint_id: str, lanes: int, age_ms: int) -> None:
-    """Lanes a millisecond apart, the oldest so old."""
+async def _fill(runtime: Runtime, merchant_id: str, endpoint_id: str, queues: int, age_ms: int) -> None:
+    """Queues a millisecond apart, the oldest so old."""
     await runtime.pool.execute(
         "INSERT INTO message_lane (merchant_id, endpoint_id, payment_id, rung, next_try_at)"
         " SELECT $1, $2, 'pay_' || $2 || i, 1, now() - ($4::bigint - i) * interval '1 ms'"
         " FROM generate_series(1, $3::int) i",
         merchant_id,
         endpoint_id,
-        lanes,
+        queues,
         age_ms,
     )
 
 
-def _of_each(lanes: Sequence[LaneName]) -> Counter[str]:
-    return Counter(lane.endpoint_id for lane in lanes)
+def _of_each(queues: Sequence[QueueName]) -> Counter[str]:
+    return Counter(queue.endpoint_id for queue in queues)
 
 
 @pytest.mark.parametrize("merchants", [("m1", "m1", "m1"), ("m1", "m2", "m3")], ids=["one merchant", "three"])
@@ -51,16 +51,16 @@ async def test_every_endpoint_has_its_share_and_the_longest_wait_is_first(
         await _fill(runtime, merchants[2], quiet + "later", 1, age_ms=-60_000)
         await runtime.pool.execute("UPDATE webhook_endpoint SET failing_since = now() WHERE endpoint_id = $1", failing)
 
-        lanes = await book.due(100, [], 4)
-        assert _of_each(lanes) == {flooded: 4, failing: 1, quiet: 3}
+        queues = await book.due(100, [], 4)
+        assert _of_each(queues) == {flooded: 4, failing: 1, quiet: 3}
         expected = [f"pay_{flooded}{i}" for i in range(1, 5)] + [f"pay_{failing}1"]
-        assert [lane.payment_id for lane in lanes] == expected + [f"pay_{quiet}{i}" for i in range(1, 4)]
+        assert [queue.payment_id for queue in queues] == expected + [f"pay_{quiet}{i}" for i in range(1, 4)]
 
-        assert await book.due(5, [], 4) == lanes[:5], "where there is room for few, they are those that wait longest"
+        assert await book.due(5, [], 4) == queues[:5], "where there is room for few, they are those that wait longest"
         assert _of_each(await book.due(100, [flooded], 4)) == {failing: 1, quiet: 3}
 
         taken = await book.due(100, [], 4)
-        await asyncio.gather(*(book._pool.fetch(_LEASE, *lane) for lane in taken))
+        await asyncio.gather(*(book._pool.fetch(_LEASE, *queue) for queue in taken))
         assert _of_each(await book.due(100, [quiet], 4)) == {flooded: 4, failing: 1}
         assert not set(await book.due(100, [], 4)) & set(taken), "what is under way is not looked at"
 

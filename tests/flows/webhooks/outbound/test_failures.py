@@ -12,15 +12,16 @@ from aiohttp import web
 from tallystick.flows.runtime import Runtime
 from tallystick.flows.webhooks.outbound import endpoints as rules
 from tallystick.flows.webhooks.outbound.retries import JITTER, SCHEDULE_MS
-from tallystick.interfaces.api.routes.webhook_endpoints import book_of, endpoints_of
 from tallystick.kit.clock import monotonic_ms
 from tests.support.database import Database
 from tests.support.outbox import (
+    book_of,
     deliveries,
     drain,
     endpoint,
-    lanes,
+    endpoints_of,
     pay,
+    queues,
     register,
     runtime_for,
     tries,
@@ -29,6 +30,7 @@ from tests.support.outbox import (
 )
 from tests.support.polling import eventually_async
 from tests.support.receivers import Got, first, ok, receiving, status
+from tests.support.work import working
 
 DAY_MS = 86_400_000
 MILLISECOND = timedelta(milliseconds=1)
@@ -82,7 +84,7 @@ async def test_ten_tries_on_schedule_then_it_is_given_up_and_can_be_asked_for(
             assert due_at is None or (await tries(runtime, fresh_merchant))[-1]["started_at"] >= due_at
         (one,) = await deliveries(runtime, fresh_merchant)
         assert (one["state"], one["tries"], one["next_try_at"]) == ("exhausted", len(SCHEDULE_MS), None)
-        assert await lanes(runtime, fresh_merchant) == 0
+        assert await queues(runtime, fresh_merchant) == 0
         assert len({got.message_id for got in receiver.got}) == 1
         stamps = [int(got.headers["webhook-timestamp"]) for got in receiver.got]
         assert stamps == sorted(set(stamps)), "each try is stamped with its own time"
@@ -223,7 +225,7 @@ async def test_gone_disables_the_endpoint_and_gives_up_what_was_on_its_way(
         row = await endpoint(runtime, made.endpoint_id)
         assert (row["state"], row["disabled_reason"]) == ("disabled", "gone")
         assert [one["state"] for one in await deliveries(runtime, fresh_merchant)] == ["canceled", "canceled"]
-        assert await lanes(runtime, fresh_merchant) == 0
+        assert await queues(runtime, fresh_merchant) == 0
 
         receiver.script = ok
         await pay(runtime, fresh_merchant, "while disabled")
@@ -300,11 +302,8 @@ async def test_a_failing_endpoint_is_asked_by_one_message_at_a_time(database: Da
             return web.Response(status=500)
 
         receiver.script = slow
-        stop = asyncio.Event()
-        running = asyncio.create_task(delivery.run(stop))
-        await eventually_async(lambda: len(receiver.got) >= 6)
-        stop.set()
-        await running
+        async with working(runtime, "dispatch", "delivery"):
+            await eventually_async(lambda: len(receiver.got) >= 6)
         assert most == 1
 
 

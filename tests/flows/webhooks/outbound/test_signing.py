@@ -10,9 +10,16 @@ from standardwebhooks import Webhook, WebhookVerificationError
 
 from tallystick.flows.webhooks.outbound import worker as delivering
 from tallystick.flows.webhooks.outbound.signing import new_secret, signed_headers
-from tallystick.interfaces.api.routes.webhook_endpoints import endpoints_of
 from tests.support.database import Database
-from tests.support.outbox import drain, pay, register, runtime_for, worker, worker_at
+from tests.support.outbox import (
+    drain,
+    endpoints_of,
+    pay,
+    register,
+    runtime_for,
+    worker,
+    worker_at,
+)
 from tests.support.receivers import Got, receiving
 
 DAY_MS = 86_400_000

@@ -1,4 +1,4 @@
-"""Real TLS: the certificate must be for the host of the URL, not for the address that the guard looked up for it; and
+"""Real TLS: the certificate must be for the host of the URL, not for the address that the policy looked up for it; and
 where it is not, neither body nor signature leaves."""
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ from typing import Any
 import pytest
 import trustme
 
-from tallystick.flows.webhooks.outbound.address_policy import Guard
+from tallystick.flows.webhooks.outbound.address_policy import AddressPolicy
 from tallystick.flows.webhooks.outbound.tls import NO_TLS
-from tallystick.flows.webhooks.outbound.worker import Delivery
+from tallystick.flows.webhooks.outbound.worker import OutboxWorker
 from tests.support.database import Database
 from tests.support.names import Names
 from tests.support.outbox import deliveries, drain, pay, register, runtime_for, tries, worker
@@ -67,16 +67,16 @@ def authority(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> trustme.CA:
 
 
 @asynccontextmanager
-async def told(database: Database, merchant_id: str, urls: Sequence[str]) -> AsyncIterator[tuple[Any, Delivery]]:
+async def told(database: Database, merchant_id: str, urls: Sequence[str]) -> AsyncIterator[tuple[Any, OutboxWorker]]:
     """A worker that has tried to tell one payment to each URL in turn; every name leads to loopback."""
-    guard = Guard(allow_private=True, lookup=Names(["127.0.0.1"]))
+    policy = AddressPolicy(allow_private=True, lookup=Names(["127.0.0.1"]))
     # A handshake on a busy machine takes longer than the tests' usual time-out.
     async with (
         runtime_for(database, outbound_timeout_ms=10_000, outbound_lease_ms=60_000) as runtime,
-        worker(runtime, guard=guard) as delivery,
+        worker(runtime, policy=policy) as delivery,
     ):
         for number, url in enumerate(urls):
-            await register(runtime, merchant_id, url, guard=guard)
+            await register(runtime, merchant_id, url, policy=policy)
             await pay(runtime, merchant_id, f"k{number}")
             await drain(delivery)
         yield runtime, delivery

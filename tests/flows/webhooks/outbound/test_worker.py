@@ -11,10 +11,11 @@ from aiohttp import web
 from standardwebhooks import Webhook, WebhookVerificationError
 
 from tests.support.database import Database
-from tests.support.outbox import deliveries, drain, lanes, pay, register, runtime_for, tries, worker, worker_at
+from tests.support.outbox import deliveries, drain, pay, queues, register, runtime_for, tries, worker, worker_at
 from tests.support.polling import eventually_async
 from tests.support.receivers import Got, first, ok, receiving, status
 from tests.support.runtime import Client, read
+from tests.support.work import working
 
 
 async def test_a_captured_payment_is_told_signed_and_once(database: Database, fresh_merchant: str) -> None:
@@ -34,7 +35,7 @@ async def test_a_captured_payment_is_told_signed_and_once(database: Database, fr
         assert (one["state"], one["tries"]) == ("delivered", 1)
         (tried,) = await tries(runtime, fresh_merchant)
         assert (tried["result"], tried["status"], tried["number"]) == ("delivered", 200, 1)
-        assert await lanes(runtime, fresh_merchant) == 0
+        assert await queues(runtime, fresh_merchant) == 0
 
 
 async def test_each_message_is_the_stored_bytes_of_its_own_version(database: Database, fresh_merchant: str) -> None:
@@ -191,7 +192,6 @@ async def test_an_endpoint_that_is_slow_does_not_hold_up_another(database: Datab
             outbound_concurrency=10,
             outbound_endpoint_concurrency=4,
         ) as runtime,
-        worker(runtime) as delivery,
     ):
         sluggish.script = slow
         await register(runtime, fresh_merchant, sluggish)
@@ -201,14 +201,11 @@ async def test_an_endpoint_that_is_slow_does_not_hold_up_another(database: Datab
             await pay(runtime, fresh_merchant, f"k{number}")
         for number in range(12):
             await pay(runtime, other, f"k{number}")
-        stop = asyncio.Event()
-        running = asyncio.create_task(delivery.run(stop))
-        # The slow one has answered nothing meanwhile.
-        await eventually_async(lambda: len(quick.got) >= 12 and len(sluggish.got) >= 4)
-        assert len(sluggish.got) == 4  # no more at once
-        stop.set()
-        go_on.set()
-        await running
+        async with working(runtime, "dispatch", "delivery"):
+            # The slow one has answered nothing meanwhile.
+            await eventually_async(lambda: len(quick.got) >= 12 and len(sluggish.got) >= 4)
+            assert len(sluggish.got) == 4  # no more at once
+            go_on.set()
 
 
 async def test_a_payments_answer_is_the_same_whether_anybody_listens(database: Database, fresh_merchant: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any, TypeVar, cast
@@ -12,18 +13,29 @@ from aiohttp import web
 from msgspec.structs import replace
 
 from tallystick.flows.runtime import Runtime
-from tallystick.flows.webhooks.outbound.address_policy import Guard
-from tallystick.flows.webhooks.outbound.client import Sending
+from tallystick.flows.webhooks.outbound.address_policy import AddressPolicy
+from tallystick.flows.webhooks.outbound.client import EndpointClient
 from tallystick.flows.webhooks.outbound.dispatch import Dispatch
-from tallystick.interfaces.api.routes.webhook_endpoints import book_of
 from tallystick.kit.clock import monotonic_ms, utc_now
 from tallystick.record.postgres.outbox import OutboundBook
 from tests.support.database import Database
-from tests.support.outbox import deliveries, drain, lanes, pay, register, runtime_for, tries, worker, worker_at
+from tests.support.outbox import (
+    book_of,
+    deliveries,
+    drain,
+    pay,
+    queues,
+    register,
+    runtime_for,
+    tries,
+    worker,
+    worker_at,
+)
 from tests.support.polling import eventually_async
 from tests.support.receivers import Got, heard, ok, receiving
 from tests.support.runtime import Client
 from tests.support.slow_commits import SlowCommits
+from tests.support.work import working
 
 Result = TypeVar("Result")
 
@@ -130,7 +142,7 @@ async def test_death_at_any_statement_loses_nothing_and_keeps_the_order(
             assert heard(receiver) == [(payment_id, "payment.authorized"), (payment_id, "payment.captured")], at
             assert len(receiver.got) <= 3, "at most the one message under way is sent twice"
             assert {one["state"] for one in await deliveries(runtime, fresh_merchant)} == {"delivered"}, at
-            assert await lanes(runtime, fresh_merchant) == 0, at
+            assert await queues(runtime, fresh_merchant) == 0, at
         assert at > 20, "the statements of two messages were all tried"
 
 
@@ -144,7 +156,7 @@ async def test_a_worker_that_dies_between_sending_and_recording_has_it_sent_agai
 
         async def kills(got: Got) -> web.StreamResponse:
             for task in asyncio.all_tasks() - before:
-                if "Delivery" in repr(task.get_coro()):
+                if "OutboxWorker" in repr(task.get_coro()):
                     task.cancel()
             return await ok(got)
 
@@ -174,9 +186,7 @@ async def test_two_workers_share_the_work_and_send_nothing_twice(database: Datab
         runtime_for(database, **patience) as other,
     ):
         await register(one, fresh_merchant, receiver)
-        stop = asyncio.Event()
-        async with worker(one) as first, worker(other) as second:
-            running = asyncio.gather(first.run(stop), second.run(stop))
+        async with working(one, "dispatch", "delivery"), working(other, "dispatch", "delivery"):
             client = Client(one, fresh_merchant)
 
             async def story(number: int) -> None:
@@ -185,14 +195,12 @@ async def test_two_workers_share_the_work_and_send_nothing_twice(database: Datab
 
             await asyncio.gather(*(story(number) for number in range(20)))
             await eventually_async(lambda: len(receiver.got), until=lambda got: got >= 80, within_s=150)
-            stop.set()
-            await running
         assert len({got.message_id for got in receiver.got}) == len(receiver.got) == 80
         versions: dict[str, list[int]] = {}
         for got in receiver.got:
             versions.setdefault(got.json["payment_id"], []).append(got.json["version"])
         assert all(seen == sorted(seen) for seen in versions.values())
-        assert await lanes(one, fresh_merchant) == 0
+        assert await queues(one, fresh_merchant) == 0
 
 
 async def test_a_lease_that_was_lost_costs_a_repetition_and_no_order(database: Database, fresh_merchant: str) -> None:
@@ -222,12 +230,12 @@ async def test_a_lease_that_was_lost_costs_a_repetition_and_no_order(database: D
         assert receiver.types == ["payment.authorized", "payment.authorized", "payment.captured"]
         assert [one["state"] for one in await deliveries(runtime, fresh_merchant)] == ["delivered", "delivered"]
         assert [one["number"] for one in await tries(runtime, fresh_merchant)] == [1, 1, 1]
-        assert await lanes(runtime, fresh_merchant) == 0
+        assert await queues(runtime, fresh_merchant) == 0
 
 
 async def test_who_froze_past_the_lease_writes_nothing(database: Database, fresh_merchant: str) -> None:
     async with receiving() as receiver, runtime_for(database) as runtime:
-        sending = Sending(Guard(allow_private=True), timeout_ms=400, connections=1)
+        sending = EndpointClient(AddressPolicy(allow_private=True), timeout_ms=400, connections=1)
         try:
             answer = await sending.send(receiver.url, {}, b"{}", write_by_ms=monotonic_ms() - 1, now=utc_now())
             assert answer.result == "too_late"
@@ -237,7 +245,9 @@ async def test_who_froze_past_the_lease_writes_nothing(database: Database, fresh
         await pay(runtime, fresh_merchant, "k")
         # A lease as long as two time-outs leaves no time to begin.
         lease_ms = 2 * runtime.settings.outbound_timeout_ms
-        async with worker(replace(runtime, settings=replace(runtime.settings, outbound_lease_ms=lease_ms))) as frozen:
+        async with worker(
+            replace(runtime, settings=dataclasses.replace(runtime.settings, outbound_lease_ms=lease_ms))
+        ) as frozen:
             await frozen.round()
         assert receiver.got == []
         assert await tries(runtime, fresh_merchant) == []
@@ -249,7 +259,7 @@ async def test_who_froze_past_the_lease_writes_nothing(database: Database, fresh
 async def test_what_is_put_in_while_the_last_message_is_under_way_is_not_overlooked(
     database: Database, fresh_merchant: str
 ) -> None:
-    """The lane's worker finds it empty in the same moment: the bell was rung, so it stays."""
+    """The queue's worker finds it empty in the same moment: its generation is another, so it stays."""
     async with (
         receiving() as receiver,
         runtime_for(database) as runtime,
@@ -274,7 +284,7 @@ async def test_what_is_put_in_while_the_last_message_is_under_way_is_not_overloo
 async def test_what_is_put_in_by_a_transaction_that_nobody_sees_yet_is_not_overlooked(
     database: Database, fresh_merchant: str
 ) -> None:
-    """The lane looks empty to whoever would end it, and is not: that is what it is rung for."""
+    """The queue looks empty to the worker that would end it, and is not: that is what generations are for."""
     async with receiving() as receiver, runtime_for(database) as runtime, worker(runtime) as sender:
         client, pool = Client(runtime, fresh_merchant), SlowCommits(runtime.pool)
         dispatching: list[asyncio.Task[int]] = []
@@ -292,7 +302,7 @@ async def test_what_is_put_in_by_a_transaction_that_nobody_sees_yet_is_not_overl
         await pay(runtime, fresh_merchant, "k")
         sending = asyncio.create_task(sender.round())
         await pool.waiting.wait()
-        await asyncio.sleep(0.2)  # the result of the first is being written, and waits for the lane's row
+        await asyncio.sleep(0.2)  # the result of the first is being written, and waits for the queue's row
         assert not sending.done()
         pool.go_on.set()
         await asyncio.gather(sending, *dispatching)
@@ -317,7 +327,7 @@ async def test_what_is_asked_for_again_while_it_is_under_way_is_sent_again(
         assert len(receiver.got) == 2
         (one,) = await deliveries(runtime, fresh_merchant)
         assert (one["state"], one["resends"], one["tries"]) == ("delivered", 1, 1)
-        assert await lanes(runtime, fresh_merchant) == 0
+        assert await queues(runtime, fresh_merchant) == 0
 
 
 async def test_the_database_may_be_away_for_a_moment_when_a_result_is_written(

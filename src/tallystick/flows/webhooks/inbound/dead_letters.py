@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Sequence
 from datetime import datetime
 from typing import Final
 
@@ -13,8 +12,10 @@ from msgspec import Struct
 
 from tallystick.domain.errors import TallystickError
 from tallystick.flows.webhooks.inbound.retries import Retries
-from tallystick.record.postgres.inbox import DeadLetterFilter, EventName, Inbox
+from tallystick.record.postgres.inbox import DeadLetterFilter, EventName, Inbox, ListPosition
 from tallystick.settings.load import Settings
+
+__all__ = ["DeadLetter", "DeadLetterFilter", "DeadLetters", "NotReplayable"]
 
 #: Dead letters replayed or discarded in one transaction.
 _ACT_BATCH: Final = 500
@@ -25,7 +26,7 @@ class NotReplayable(TallystickError):
 
 
 class DeadLetter(Struct, frozen=True, kw_only=True):
-    """One event in the lane."""
+    """One event that bounded retries could not process."""
 
     event_id: str
     provider: str
@@ -44,33 +45,33 @@ class DeadLetter(Struct, frozen=True, kw_only=True):
 
 
 class DeadLetters:
-    """The operator's lane."""
+    """The list that operators work on."""
 
     def __init__(self, inbox: Inbox, settings: Settings) -> None:
         self._inbox = inbox
         self._alarm_age_ms = settings.webhook_dead_letter_alarm_age_ms
         self._retries = Retries(settings, random.Random())
 
-    async def lane(self, which: DeadLetterFilter, after: str | None, limit: int) -> Sequence[DeadLetter]:
-        """A page of the lane, oldest first."""
+    async def page(self, which: DeadLetterFilter, after: ListPosition | None, limit: int) -> list[DeadLetter]:
+        """A page of the list, in the order of arrival, after the position ``after``."""
         return [
             DeadLetter(
-                event_id=record["event_id"],
-                provider=record["provider"],
-                account=record["account"],
-                provider_event_id=record["provider_event_id"],
-                type=record["type"],
-                merchant_id=record["merchant_id"],
-                payment_id=record["payment_id"],
-                tries=record["tries"],
-                replays=record["replays"],
-                last_error=record["detail"],
-                received_at=record["received_at"],
-                dead_since=record["closed_at"],
-                owner=self._retries.owner(record["provider"]),
-                overdue=record["dead_for_ms"] > self._alarm_age_ms,
+                event_id=event.event_id,
+                provider=event.provider,
+                account=event.account,
+                provider_event_id=event.provider_event_id,
+                type=event.type,
+                merchant_id=event.merchant_id,
+                payment_id=event.payment_id,
+                tries=event.tries,
+                replays=event.replays,
+                last_error=event.detail,
+                received_at=event.received_at,
+                dead_since=event.closed_at,
+                owner=self._retries.owner(event.provider),
+                overdue=event.dead_for_ms > self._alarm_age_ms,
             )
-            for record in await self._inbox.dead(which, after, limit)
+            for event in await self._inbox.dead(which, after, limit)
         ]
 
     async def replay(self, event_id: str, *, actor: str, reason: str) -> None:
@@ -81,11 +82,12 @@ class DeadLetters:
     async def replay_all(self, which: DeadLetterFilter, *, actor: str, reason: str) -> int:
         """Replay every dead letter that the filter means; how many. One that somebody else replayed or discarded
         meanwhile is theirs."""
-        done, after = 0, None
+        done = 0
+        after: ListPosition | None = None
         while page := await self._inbox.dead(which, after, _ACT_BATCH):
-            names = [(row["provider"], row["account"], row["provider_event_id"]) for row in page]
+            names = [event.name() for event in page]
             done += await self._inbox.reopen(names, _turn(), actor=actor, reason=reason, dead_alone=True)
-            after = page[-1]["event_id"]
+            after = page[-1].position()
         return done
 
     async def discard(self, event_id: str, *, actor: str, reason: str) -> None:
@@ -95,18 +97,19 @@ class DeadLetters:
 
     async def discard_all(self, which: DeadLetterFilter, *, actor: str, reason: str) -> int:
         """Discard every dead letter that the filter means; how many."""
-        done, after = 0, None
+        done = 0
+        after: ListPosition | None = None
         while page := await self._inbox.dead(which, after, _ACT_BATCH):
-            names = [(row["provider"], row["account"], row["provider_event_id"]) for row in page]
+            names = [event.name() for event in page]
             done += await self._inbox.discard(names, actor=actor, reason=reason)
-            after = page[-1]["event_id"]
+            after = page[-1].position()
         return done
 
     async def _name(self, event_id: str) -> EventName:
-        record = await self._inbox.event(event_id)
-        if record is None:
+        event = await self._inbox.event(event_id)
+        if event is None:
             raise NotReplayable(f"there is no event {event_id}")
-        return (record["provider"], record["account"], record["provider_event_id"])
+        return event.name()
 
 
 def _turn() -> int:

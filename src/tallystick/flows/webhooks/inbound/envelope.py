@@ -48,8 +48,9 @@ class Envelope(Struct, frozen=True, kw_only=True):
     digest: bytes
     notice: Notice | None
 
-    def payer_of_turns(self) -> str:
-        """Whose flood this would be: the merchant where the bytes name one, else the provider's account."""
+    def fairness_key(self) -> str:
+        """Events of one key take turns among themselves: the merchant's where the bytes name one, else the provider's
+        account's."""
         return self.merchant_id or f"{self.provider}/{self.account}"
 
 

@@ -20,16 +20,15 @@ from tallystick.domain.change import Acknowledgement, Change
 from tallystick.domain.errors import OutcomeUnknown, Overloaded
 from tallystick.domain.notices import AttemptNotice, ChargeNotice, Notice
 from tallystick.domain.snapshot import PaymentSnapshot
-from tallystick.domain.verdicts import Unknown, Verdict
-from tallystick.flows.payments.attempts import provider_call
+from tallystick.domain.verdicts import Verdict
+from tallystick.flows.payments.attempts import fetch_verdict, report_rejections
 from tallystick.flows.runtime import Runtime
 from tallystick.flows.webhooks.inbound.retries import Retries
-from tallystick.kit.clock import monotonic_ms
 from tallystick.kit.ids import new_id, sibling_id
 from tallystick.kit.logs import get_logger
 from tallystick.record.journal import Stale
 from tallystick.record.postgres.failures import may_run_again
-from tallystick.record.postgres.inbox import Claimed
+from tallystick.record.postgres.inbox import LeasedEvent
 
 log = get_logger("tallystick.flows.webhooks.inbound.handler")
 
@@ -44,9 +43,9 @@ class Handler:
 
     def __init__(self, runtime: Runtime) -> None:
         self._runtime = runtime
-        self._retries = Retries(runtime.settings, runtime.chance)
+        self._retries = Retries(runtime.settings, runtime.jitter)
 
-    async def handle(self, event: Claimed, stored: PaymentSnapshot | None, started_at: datetime) -> bool:
+    async def handle(self, event: LeasedEvent, stored: PaymentSnapshot | None, started_at: datetime) -> bool:
         """One try at one event. False where the database was away: that says nothing of the event, and is no try."""
         try:
             disposition = await self._carry_out(event, stored, started_at)
@@ -61,7 +60,7 @@ class Handler:
                 return False
             return await self._failed(event, stored, started_at, error)
 
-    async def _carry_out(self, event: Claimed, stored: PaymentSnapshot | None, started_at: datetime) -> str:
+    async def _carry_out(self, event: LeasedEvent, stored: PaymentSnapshot | None, started_at: datetime) -> str:
         notice = None if event.notice is None else _NOTICE.decode(event.notice)
         if notice is None:
             return await self._acknowledge(event, Decided("unknown_type"), None, started_at)
@@ -90,7 +89,7 @@ class Handler:
         raise RuntimeError("lost every race")
 
     def _decide(
-        self, event: Claimed, notice: Notice, stored: PaymentSnapshot, change_id: str, newest: Verdict | None
+        self, event: LeasedEvent, notice: Notice, stored: PaymentSnapshot, change_id: str, newest: Verdict | None
     ) -> Decided | Ask | NotYet:
         evidence = {
             "event_id": event.event_id,
@@ -120,17 +119,13 @@ class Handler:
     async def _newest(self, stored: PaymentSnapshot, ask: Ask, notice: Notice) -> Verdict:
         """The provider's current word on an attempt that an event contradicts."""
         attempt = stored.attempt(ask.attempt_id)
-        provider = self._runtime.provider(attempt.provider)
-        if not provider.traits.can_fetch and isinstance(notice, AttemptNotice | ChargeNotice):
+        traits = self._runtime.provider(attempt.provider).traits
+        if not traits.can_fetch and isinstance(notice, AttemptNotice | ChargeNotice):
             return notice.verdict
-        try:
-            return await provider.fetch(provider_call(attempt, monotonic_ms()))
-        except Exception as error:  # its text may repeat what the provider sent
-            log.error("connector failed", provider=provider.name, error=type(error).__name__)
-            return Unknown(reason=f"connector failed with {type(error).__name__}")
+        return await fetch_verdict(self._runtime, attempt)
 
     async def _commit(
-        self, event: Claimed, decided: Decided, stored: PaymentSnapshot, started_at: datetime
+        self, event: LeasedEvent, decided: Decided, stored: PaymentSnapshot, started_at: datetime
     ) -> str | None:
         """The effect and its acknowledgement; None after a lost race."""
         if decided.change is None:
@@ -139,34 +134,27 @@ class Handler:
         change = replace(
             decided.change,
             acknowledgements=(replace(ack, change_id=decided.change.change_id),),
-            outcome=True,
+            must_not_be_shed=True,
         )
         if isinstance(await self._runtime.journal.commit(change), Stale):
             return None
-        for rejection in change.rejections:
-            log.error(
-                "transition rejected",
-                alert=rejection.alert,
-                reason=rejection.reason,
-                payment_id=rejection.payment_id,
-                event_id=event.event_id,
-            )
+        report_rejections(change, event_id=event.event_id)
         return decided.disposition
 
     async def _acknowledge(
-        self, event: Claimed, decided: Decided, stored: PaymentSnapshot | None, started_at: datetime
+        self, event: LeasedEvent, decided: Decided, stored: PaymentSnapshot | None, started_at: datetime
     ) -> str:
         """Nothing to write but that there was nothing to write."""
         ack = self._ack(event, decided.disposition, started_at, stored=stored, detail=decided.reason)
         await self._runtime.journal.commit(_bare(event, ack))
         return decided.disposition
 
-    async def _not_yet(self, event: Claimed, why: str, stored: PaymentSnapshot | None, started_at: datetime) -> str:
+    async def _not_yet(self, event: LeasedEvent, why: str, stored: PaymentSnapshot | None, started_at: datetime) -> str:
         """Tried again later, or dead."""
         return await self._again_or_dead(event, "unroutable", why, stored, started_at)
 
     async def _failed(
-        self, event: Claimed, stored: PaymentSnapshot | None, started_at: datetime, error: Exception
+        self, event: LeasedEvent, stored: PaymentSnapshot | None, started_at: datetime, error: Exception
     ) -> bool:
         frames = traceback.extract_tb(error.__traceback__)
         place = f" at {frames[-1].name}:{frames[-1].lineno}" if frames else ""
@@ -179,10 +167,10 @@ class Handler:
         return True
 
     async def _again_or_dead(
-        self, event: Claimed, result: str, detail: str, stored: PaymentSnapshot | None, started_at: datetime
+        self, event: LeasedEvent, result: str, detail: str, stored: PaymentSnapshot | None, started_at: datetime
     ) -> str:
-        """Whose payment it is about is kept where that is known: the merchant sees the event, and filters find it. Had
-        another worker come to hold the event, its word is the newer one."""
+        """Whose payment it is about is kept where that is known: the merchant sees the event, and filters find it. If
+        another worker holds the event by now, its result wins."""
         number = event.tries + 1
         dead = number >= self._retries.limit(event.provider)
         ack = replace(self._ack(event, result, started_at, stored=stored, detail=detail), lease=event.lease)
@@ -204,7 +192,7 @@ class Handler:
 
     def _ack(
         self,
-        event: Claimed,
+        event: LeasedEvent,
         result: str,
         started_at: datetime,
         *,
@@ -228,12 +216,12 @@ class Handler:
         )
 
 
-def _bare(event: Claimed, ack: Acknowledgement) -> Change:
+def _bare(event: LeasedEvent, ack: Acknowledgement) -> Change:
     """A change that moves nothing: only the acknowledgement."""
     return Change(
         change_id=new_id("chg"),
         merchant_id=event.merchant_id or "",
-        payment_id=event.payment_id or "",
+        stream_id=event.payment_id or "",
         acknowledgements=(ack,),
-        outcome=True,
+        must_not_be_shed=True,
     )

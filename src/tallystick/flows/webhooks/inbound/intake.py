@@ -92,20 +92,20 @@ class Intake:
         self._queued_bytes = 0
         self._wake = asyncio.Event()
         self._closing = False
-        self._lanes: list[asyncio.Task[None]] = []
+        self._writers: list[asyncio.Task[None]] = []
         self._turns: dict[str, int] = {}
         self._lines = SampledLines()
 
     async def start(self) -> None:
         """Start to write. Connections open when they are needed: a database that is away is answered with 503."""
-        self._lanes = [asyncio.create_task(self._lane(), name=f"intake-{number}") for number in range(CONNECTIONS)]
+        self._writers = [asyncio.create_task(self._writer(), name=f"intake-{number}") for number in range(CONNECTIONS)]
 
     async def stop(self) -> None:
         """Write what is queued, then close."""
         self._closing = True
         self._wake.set()
-        await asyncio.gather(*self._lanes)
-        self._lines.tell()
+        await asyncio.gather(*self._writers)
+        self._lines.flush()
 
     async def accept(self, arrivals: Sequence[Arrival]) -> None:
         """Returns when every arrival is durable.
@@ -121,22 +121,22 @@ class Intake:
         self._queue.append(waiting)
         self._queued_bytes += waiting.size_bytes
         self._wake.set()
-        # By the clock, not by the lanes: a database that hangs holds those up, and the provider waits for seconds.
+        # By the clock, not by the writers: a database that hangs holds those up, and the provider waits for seconds.
         giving_up = loop.call_later(self._commit_timeout_ms / 1000, _fail, waiting, "it could not be written in time")
         try:
             await waiting.future
         finally:
             giving_up.cancel()
 
-    def turn_of(self, payer: str, now_ms: int) -> int:
-        """When it is this event's turn, in milliseconds: now, or behind the payer's other events."""
+    def turn_of(self, fairness_key: str, now_ms: int) -> int:
+        """When it is this event's turn, in milliseconds: now, or behind the other events of the same key."""
         if len(self._turns) > _MAX_REMEMBERED_TURNS:
             self._turns = {name: turn for name, turn in self._turns.items() if turn > now_ms}
-        turn = max(now_ms, self._turns.get(payer, 0) + TURN_SPACING_MS)
-        self._turns[payer] = turn
+        turn = max(now_ms, self._turns.get(fairness_key, 0) + TURN_SPACING_MS)
+        self._turns[fairness_key] = turn
         return turn
 
-    async def _lane(self) -> None:
+    async def _writer(self) -> None:
         connection: Connection | None = None
         while batch := await self._next_batch():
             connection = await self._write_patiently(connection, batch)
@@ -228,7 +228,7 @@ class Intake:
     async def _insert_events(self, connection: Connection, arrivals: Sequence[Arrival]) -> list[str]:
         """first, redelivery or other_bytes, for each arrival."""
         now_ms = time.time_ns() // 1_000_000  # turns compare between machines, and only their order matters
-        rows = [_event_row(a.envelope, self.turn_of(a.envelope.payer_of_turns(), now_ms)) for a in arrivals]
+        rows = [_event_row(a.envelope, self.turn_of(a.envelope.fairness_key(), now_ms)) for a in arrivals]
         returned = await connection.fetch(STATEMENTS["insert_events"], *_columns(rows), self._clock_shift_ms)
         first = {record[0] for record in returned}
         later = sorted({_name(a.envelope) for a in arrivals if a.envelope.event_id not in first})

@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import random
 
-from tallystick.settings.load import Settings, by_provider
+from tallystick.settings.fields import by_provider
+from tallystick.settings.load import Settings
 
 
 class Retries:
     """The settings' rules for every provider."""
 
-    def __init__(self, settings: Settings, chance: random.Random) -> None:
+    def __init__(self, settings: Settings, jitter: random.Random) -> None:
         self._limit = settings.webhook_tries_limit
         self._limits = {name: int(value) for name, value in by_provider(settings.webhook_provider_tries).items()}
         self._owner = settings.webhook_owner
         self._owners = by_provider(settings.webhook_provider_owners)
         self._base_ms = settings.webhook_backoff_base_ms
         self._cap_ms = settings.webhook_backoff_cap_ms
-        self._chance = chance
+        self._jitter = jitter
 
     def limit(self, provider: str) -> int:
         """Tries before an event of this provider is a dead letter."""
@@ -31,4 +32,4 @@ class Retries:
         """Before the next try, after ``tries`` earlier ones and the one that just failed: exponential, with full jitter
         (M. Brooker, "Exponential Backoff And Jitter", AWS Architecture Blog, 2015)."""
         ceiling = min(self._cap_ms, self._base_ms * 2**tries)
-        return self._chance.randint(1, max(1, ceiling))
+        return self._jitter.randint(1, max(1, ceiling))

@@ -1,6 +1,6 @@
-"""The webhook worker: claims events by lease, routes them, loads their payments together, and has each handled.
+"""The inbox worker: leases events, routes them, loads their payments together, and has each handled.
 
-A lease that is lost costs nothing: whoever comes second meets the guard, loads what the first one wrote, and finds that
+A lease that is lost costs nothing: the second worker meets the guard, loads what the first one wrote, and finds that
 there is nothing left to do.
 """
 
@@ -16,7 +16,7 @@ from tallystick.flows.runtime import Runtime
 from tallystick.flows.webhooks.inbound.handler import Handler
 from tallystick.kit.ids import new_id
 from tallystick.kit.logs import get_logger
-from tallystick.record.postgres.inbox import Claimed, EventName, Inbox
+from tallystick.record.postgres.inbox import EventName, Inbox, LeasedEvent
 
 log = get_logger("tallystick.flows.webhooks.inbound.worker")
 
@@ -27,53 +27,47 @@ BATCHES_AT_ONCE: Final = 3
 HANDLERS_AT_ONCE: Final = 400
 
 
-class Processing:
-    """One worker's hold on the inbox."""
+class InboxWorker:
+    """One worker's hold on the inbox. Make it inside a running event loop."""
 
     def __init__(self, runtime: Runtime, inbox: Inbox) -> None:
         self._runtime = runtime
         self._inbox = inbox
         self._handler = Handler(runtime)
         self._slots = asyncio.Semaphore(HANDLERS_AT_ONCE)
+        self._under_way: set[asyncio.Task[int]] = set()
 
-    async def run(self, stop: asyncio.Event) -> None:
-        """Until ``stop``: claim and process; a round that fails is logged and tried again."""
-        interval_s = self._runtime.settings.webhook_interval_ms / 1000
-        under_way: set[asyncio.Task[int]] = set()
-        while not stop.is_set():
-            found = 0
-            try:
-                found = await self._begin(under_way)
-            except Exception as error:
-                log.error("webhook round failed", error=repr(error))
-            if found == 0:
-                try:
-                    await asyncio.wait_for(stop.wait(), timeout=interval_s)
-                except TimeoutError:
-                    continue
-        await asyncio.gather(*under_way, return_exceptions=True)
-
-    async def round(self) -> int:
-        """One claim, processed to its end. Returns how many events there were."""
-        lease, events = await self._claim()
-        return await self._batch(lease, events) if events else 0
-
-    async def _begin(self, under_way: set[asyncio.Task[int]]) -> int:
-        if len(under_way) >= BATCHES_AT_ONCE:
-            await asyncio.wait(under_way, return_when=asyncio.FIRST_COMPLETED)
+    async def begin(self) -> int:
+        """Lease events, once a batch has room, and start to process them. Returns how many there were."""
+        if len(self._under_way) >= BATCHES_AT_ONCE:
+            await asyncio.wait(self._under_way, return_when=asyncio.FIRST_COMPLETED)
         lease, events = await self._claim()
         if events:
             task = asyncio.create_task(self._batch(lease, events))
-            under_way.add(task)
-            task.add_done_callback(lambda done: _done(under_way, done))
+            self._under_way.add(task)
+            task.add_done_callback(self._done)
         return len(events)
 
-    async def _claim(self) -> tuple[str, list[Claimed]]:
-        settings, lease = self._runtime.settings, new_id("req")
+    async def finish(self) -> None:
+        """Wait for the batches that are under way."""
+        await asyncio.gather(*self._under_way, return_exceptions=True)
+
+    async def round(self) -> int:
+        """Lease events once, and process them to their end. Returns how many there were."""
+        lease, events = await self._claim()
+        return await self._batch(lease, events) if events else 0
+
+    def _done(self, task: asyncio.Task[int]) -> None:
+        self._under_way.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            log.error("webhook batch failed", error=repr(error))
+
+    async def _claim(self) -> tuple[str, list[LeasedEvent]]:
+        settings, lease = self._runtime.settings, new_id("lse")
         return lease, await self._inbox.claim(settings.webhook_batch, lease, settings.webhook_lease_ms)
 
-    async def _batch(self, lease: str, events: Sequence[Claimed]) -> int:
-        """Every event of one claim; the lease is renewed for as long as any of them takes."""
+    async def _batch(self, lease: str, events: Sequence[LeasedEvent]) -> int:
+        """Every event of one lease; it is renewed for as long as any of them takes."""
         open_events = {event.name(): event for event in events}
         renewing = asyncio.create_task(self._renew(lease, open_events))
         try:
@@ -87,11 +81,11 @@ class Processing:
             await asyncio.gather(*chains)
         finally:
             renewing.cancel()
-            if open_events:  # the database was away, or the process is ending: whoever comes next
+            if open_events:  # the database was away, or the process is ending: for the next worker
                 await self._inbox.release(list(open_events), lease)
         return len(events)
 
-    async def _renew(self, lease: str, open_events: Mapping[EventName, Claimed]) -> None:
+    async def _renew(self, lease: str, open_events: Mapping[EventName, LeasedEvent]) -> None:
         lease_ms = self._runtime.settings.webhook_lease_ms
         while True:
             await asyncio.sleep(lease_ms / 3000)
@@ -101,7 +95,7 @@ class Processing:
             except Exception as error:  # then the lease may be lost, which costs nothing but work
                 log.warning("webhook lease not renewed", error=type(error).__name__)
 
-    async def _route(self, events: Sequence[Claimed]) -> dict[str, tuple[str, str] | None]:
+    async def _route(self, events: Sequence[LeasedEvent]) -> dict[str, tuple[str, str] | None]:
         """(merchant, payment) by event id: from the bytes where they carry both, else by the charge's reference."""
         unnamed = [event for event in events if event.payment_id is None and event.charge_reference is not None]
         known = await self._inbox.routes([(e.provider, e.account, e.charge_reference or "") for e in unnamed])
@@ -115,10 +109,10 @@ class Processing:
 
     async def _chain(
         self,
-        events: Sequence[Claimed],
+        events: Sequence[LeasedEvent],
         stored: PaymentSnapshot | None,
         started_at: datetime,
-        open_events: dict[EventName, Claimed],
+        open_events: dict[EventName, LeasedEvent],
     ) -> None:
         """The events of one payment, one after another: each is decided on what the one before it left."""
         fresh = True
@@ -133,9 +127,9 @@ class Processing:
 
 
 def _by_payment(
-    events: Iterable[Claimed], routed: Mapping[str, tuple[str, str] | None]
-) -> Iterable[tuple[tuple[str, str] | None, list[Claimed]]]:
-    chains: dict[tuple[str, str], list[Claimed]] = {}
+    events: Iterable[LeasedEvent], routed: Mapping[str, tuple[str, str] | None]
+) -> Iterable[tuple[tuple[str, str] | None, list[LeasedEvent]]]:
+    chains: dict[tuple[str, str], list[LeasedEvent]] = {}
     for event in events:
         name = routed[event.event_id]
         if name is None:
@@ -143,9 +137,3 @@ def _by_payment(
         else:
             chains.setdefault(name, []).append(event)
     yield from chains.items()
-
-
-def _done(under_way: set[asyncio.Task[int]], task: asyncio.Task[int]) -> None:
-    under_way.discard(task)
-    if not task.cancelled() and (error := task.exception()) is not None:
-        log.error("webhook batch failed", error=repr(error))

@@ -120,7 +120,7 @@ def _is_public_ipv6(address: IPv6Address) -> bool:
     return not carries_ipv4 and not any(address in network for network in _CLOSED_IPV6)
 
 
-class Guard:
+class AddressPolicy:
     """What URLs and addresses are let through. ``allow_private``: plain http and every address too, for development.
     ``lookup`` is ``socket.getaddrinfo`` but for tests."""
 
@@ -209,17 +209,17 @@ class Guard:
             task.exception()  # retrieved: whoever waited has it, and may have gone
 
 
-class GuardedResolver(AbstractResolver):
-    """Gives aiohttp the addresses that the guard let through, and no others."""
+class PolicyResolver(AbstractResolver):
+    """Gives aiohttp the addresses that the policy lets through, and no others."""
 
-    def __init__(self, guard: Guard) -> None:
-        self._guard = guard
+    def __init__(self, policy: AddressPolicy) -> None:
+        self._policy = policy
 
     async def resolve(
         self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_UNSPEC
     ) -> list[ResolveResult]:
-        """Raises what ``Guard.addresses`` raises."""
-        found = await self._guard.addresses(host, port)
+        """Raises what ``AddressPolicy.addresses`` raises."""
+        found = await self._policy.addresses(host, port)
         return [
             ResolveResult(
                 hostname=host, host=address[0], port=port, family=kind, proto=protocol, flags=socket.AI_NUMERICHOST

@@ -4,20 +4,19 @@ anything."""
 from __future__ import annotations
 
 from collections.abc import Mapping
-from contextvars import ContextVar
 from datetime import datetime
-from importlib.metadata import PackageNotFoundError, version
 from typing import Final
 
 import aiohttp
-from aiohttp.client_reqrep import ClientRequest, ClientResponse
 from aiohttp.connector import Connection
 from msgspec import Struct
 
-from tallystick.flows.webhooks.outbound.address_policy import AddressRefused, Guard, GuardedResolver, UrlRefused
+from tallystick import __version__
+from tallystick.flows.webhooks.outbound.address_policy import AddressPolicy, AddressRefused, PolicyResolver, UrlRefused
 from tallystick.flows.webhooks.outbound.retries import retry_after_ms
 from tallystick.flows.webhooks.outbound.tls import NO_TLS, certificate_fault, client_context
 from tallystick.kit.clock import monotonic_ms
+from tallystick.providers.checked_request import CheckedRequest, checked_before_write
 
 #: Idle connections are dropped before common servers (60-75 s) drop them.
 KEEPALIVE_S: Final = 15
@@ -28,7 +27,7 @@ _CONNECT_TIMEOUT_S: Final = 10
 _GONE: Final = 410
 
 
-class Answer(Struct, frozen=True, kw_only=True):
+class DeliveryResult(Struct, frozen=True, kw_only=True):
     """What one try came to. ``result``: delivered, refused (another status than 2xx), redirected, gone (410),
     timed_out, unreachable, tls_failed, broken (what came back is no HTTP), address_refused or too_late (not sent)."""
 
@@ -47,61 +46,47 @@ class _PeerRefused(Exception):
     """The connection leads to an address that is not public. No OSError: those come out of aiohttp as others."""
 
 
-class _Terms(Struct, frozen=True):
-    guard: Guard
-    write_by_ms: int
-
-
-_terms: ContextVar[_Terms] = ContextVar("terms")
-
-
-class _GuardedRequest(ClientRequest):
-    """Looks at the clock and at the peer once the connection is in hand, right before the first byte is written: a
-    process that froze must not write when another worker may have taken over, nor anybody to an address not checked."""
-
-    async def send(self, conn: Connection) -> ClientResponse:
-        terms = _terms.get()
-        if monotonic_ms() > terms.write_by_ms:
-            raise _TooLate
-        peer = conn.transport.get_extra_info("peername") if conn.transport is not None else None
-        if not terms.guard.lets_through(peer[0] if peer else ""):
-            raise _PeerRefused
-        return await super().send(conn)
-
-
-class Sending:
+class EndpointClient:
     """A client for merchants' endpoints. Make it inside a running event loop."""
 
-    def __init__(self, guard: Guard, *, timeout_ms: int, connections: int) -> None:
-        self._guard = guard
+    def __init__(self, policy: AddressPolicy, *, timeout_ms: int, connections: int) -> None:
+        self._policy = policy
         self._timeout_ms = timeout_ms
         self._session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(
                 limit=connections,
                 keepalive_timeout=KEEPALIVE_S,
-                resolver=GuardedResolver(guard),
+                resolver=PolicyResolver(policy),
                 ssl=client_context(),  # for the URL's host, wherever the resolver says that it is
                 use_dns_cache=False,  # every connection is to an address that was checked for it
             ),
-            request_class=_GuardedRequest,
+            request_class=CheckedRequest,
             timeout=aiohttp.ClientTimeout(total=timeout_ms / 1000, sock_connect=_CONNECT_TIMEOUT_S),
             auto_decompress=False,
             cookie_jar=aiohttp.DummyCookieJar(),
-            headers={"User-Agent": f"Tallystick/{_version()}", "Content-Type": "application/json"},
+            headers={"User-Agent": f"Tallystick/{__version__}", "Content-Type": "application/json"},
             skip_auto_headers=("Accept-Encoding",),
         )
 
     async def send(
         self, url: str, headers: Mapping[str, str], body: bytes, *, write_by_ms: int, now: datetime
-    ) -> Answer:
+    ) -> DeliveryResult:
         """POST, once. ``write_by_ms``, monotonic: not a byte later. Raises nothing for what the network does."""
         started_ms = monotonic_ms()
-        token = _terms.set(_Terms(self._guard, write_by_ms))
-        try:
+
+        def allowed(connection: Connection) -> None:
+            """A process that froze must not write when another worker may have taken over, nor to an address that was
+            not checked."""
+            if monotonic_ms() > write_by_ms:
+                raise _TooLate
+            transport = connection.transport
+            peer = transport.get_extra_info("peername") if transport is not None else None
+            if not self._policy.lets_through(peer[0] if peer else ""):
+                raise _PeerRefused
+
+        with checked_before_write(allowed):
             result, status, detail, wait_ms = await self._post(url, headers, body, now)
-        finally:
-            _terms.reset(token)
-        return Answer(
+        return DeliveryResult(
             result=result,
             duration_ms=monotonic_ms() - started_ms,
             status=status,
@@ -117,7 +102,7 @@ class Sending:
         self, url: str, headers: Mapping[str, str], body: bytes, now: datetime
     ) -> tuple[str, int | None, str | None, int | None]:
         try:
-            target = self._guard.url(url)
+            target = self._policy.url(url)
             async with self._session.post(target, data=body, headers=headers, allow_redirects=False) as response:
                 # The body is not read. One that came along with the head is thrown away; else the connection is.
                 return _read_status(response.status, response.headers.get("Retry-After"), now)
@@ -147,10 +132,3 @@ def _read_status(status: int, retry_after: str | None, now: datetime) -> tuple[s
     if status == _GONE:
         return ("gone", status, "the endpoint wants no more messages", None)
     return ("refused", status, f"answered with {status}", retry_after_ms(retry_after, now))
-
-
-def _version() -> str:
-    try:
-        return version("tallystick")
-    except PackageNotFoundError:  # run from the source tree
-        return "0"

@@ -23,8 +23,8 @@ class Dispatch:
         return await self._dispatch(None)
 
     async def flush(self, merchant_id: str) -> bool:
-        """Whatever waits of one merchant, before an endpoint is registered that shall not hear of it. False where it
-        is too much to do at once; what was done stays done."""
+        """Dispatch one merchant's backlog, so that an endpoint registered next does not receive it. False where that is
+        too much to do at once; what was done stays done."""
         for _ in range(FLUSH_BATCHES):
             if await self._dispatch(merchant_id) == 0 and not await self._book.waiting(1, merchant_id):
                 return True

@@ -9,13 +9,31 @@ from typing import Final
 from msgspec import Struct
 
 from tallystick.domain.errors import TallystickError
-from tallystick.flows.webhooks.outbound.address_policy import Guard
+from tallystick.flows.webhooks.outbound.address_policy import AddressPolicy
 from tallystick.flows.webhooks.outbound.dispatch import Dispatch
 from tallystick.flows.webhooks.outbound.signing import new_secret
 from tallystick.kit.ids import new_id
-from tallystick.record.postgres.webhook_endpoints import EndpointBook
+from tallystick.record.postgres.webhook_endpoints import DeliveryRow, DeliveryTry, EndpointBook, EndpointRow
 from tallystick.record.sealing import Sealer
 from tallystick.settings.load import Settings
+
+__all__ = [
+    "BY_REQUEST",
+    "DISABLED_REASONS",
+    "FAILING",
+    "GONE",
+    "BacklogTooLong",
+    "DeliveryRow",
+    "DeliveryTry",
+    "EndpointRow",
+    "Endpoints",
+    "Registered",
+    "Rotated",
+    "TooManyEndpoints",
+    "UrlTaken",
+    "address_policy",
+    "secret_seal",
+]
 
 #: Why an endpoint is disabled: the merchant said so, it answered 410, or it failed for too long.
 BY_REQUEST: Final = "by_request"
@@ -25,7 +43,6 @@ DISABLED_REASONS: Final = (BY_REQUEST, GONE, FAILING)
 
 #: Messages that one request may have sent again: seconds of work; the rest is for the next request.
 RESEND_LIMIT: Final = 1_000
-
 
 #: What was in the way may be deleted before it is looked at; when that happens twice, there are too many endpoints.
 _REGISTER_TRIES: Final = 2
@@ -45,10 +62,6 @@ class UrlTaken(TallystickError):
 
 class BacklogTooLong(TallystickError):
     """More messages wait to be dispatched than can be worked off at once; trying again goes on where this stopped."""
-
-
-class EndpointDisabled(TallystickError):
-    """Nothing is sent to a disabled endpoint."""
 
 
 class Registered(Struct, frozen=True):
@@ -76,12 +89,12 @@ class Endpoints:
     """The rules. Everything raises what asyncpg raises, too."""
 
     def __init__(
-        self, book: EndpointBook, dispatch: Dispatch, sealer: Sealer, guard: Guard, settings: Settings
+        self, book: EndpointBook, dispatch: Dispatch, sealer: Sealer, policy: AddressPolicy, settings: Settings
     ) -> None:
         self._book = book
         self._dispatch = dispatch
         self._sealer = sealer
-        self._guard = guard
+        self._policy = policy
         self._settings = settings
 
     async def register(
@@ -91,9 +104,9 @@ class Endpoints:
 
         Raises UrlRefused, UrlTaken, TooManyEndpoints, BacklogTooLong.
         """
-        await self._guard.check(url)
+        await self._policy.check(url)
         if not await self._dispatch.flush(merchant_id):
-            raise BacklogTooLong("messages of before are still being dispatched")
+            raise BacklogTooLong("earlier messages are still being dispatched")
         endpoint_id, secret = new_id("we"), new_secret()
         for _ in range(_REGISTER_TRIES):
             if await self._book.register(
@@ -140,6 +153,6 @@ def secret_seal(merchant_id: str, endpoint_id: str, secret_id: str) -> bytes:
     return f"webhook secret {merchant_id}/{endpoint_id}/{secret_id}".encode()
 
 
-def guard_of(settings: Settings) -> Guard:
-    """The guard by the settings."""
-    return Guard(allow_private=settings.webhook_allow_private_addresses)
+def address_policy(settings: Settings) -> AddressPolicy:
+    """Where endpoints may be, by the settings."""
+    return AddressPolicy(allow_private=settings.webhook_allow_private_addresses)

@@ -17,7 +17,7 @@ BATCH: Final = 200
 PAUSES_S: Final = (0.2, 1.0, 3.0)
 
 
-class Recording:
+class ResultWriter:
     """Writes results. Each caller waits until its own is durable."""
 
     def __init__(self, book: OutboundBook) -> None:
@@ -26,7 +26,7 @@ class Recording:
         self._writer: asyncio.Task[None] | None = None
 
     async def record(self, tried: Tried) -> None:
-        """Write one result. Raises what the database raises; the lane's lease then runs out."""
+        """Write one result. Raises what the database raises; the queue's lease then runs out."""
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiting.append((tried, future))
         if self._writer is None or self._writer.done():
@@ -42,7 +42,7 @@ class Recording:
             except Exception as raised:
                 error = raised
             for _, future in batch:
-                if future.done():  # whoever waited was canceled
+                if future.done():  # its caller was cancelled
                     continue
                 if error is None:
                     future.set_result(None)

@@ -34,11 +34,11 @@ _MAX_DIGITS: Final = 9
 _MILLISECOND: Final = timedelta(milliseconds=1)
 
 
-def wait_ms(failed: int, retry_after_ms: int | None, chance: random.Random) -> int | None:
+def wait_ms(failed: int, retry_after_ms: int | None, jitter: random.Random) -> int | None:
     """Until the next try, after so many that ``failed``; None: there is none, the message is given up."""
     if failed >= len(SCHEDULE_MS):
         return None
-    planned = SCHEDULE_MS[failed] * (1 + JITTER * chance.random())
+    planned = SCHEDULE_MS[failed] * (1 + JITTER * jitter.random())
     return max(int(planned), min(retry_after_ms or 0, RETRY_AFTER_LIMIT_MS))
 
 

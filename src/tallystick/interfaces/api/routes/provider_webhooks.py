@@ -1,4 +1,4 @@
-"""``POST /v1/webhooks/{provider}/{account}``: verify, put into the envelope, make durable, answer. No business logic.
+"""``POST /v1/webhooks/{provider}/{account}``: verify, put into the envelope, make durable, respond. No business logic.
 
 No API key and no idempotency key: the signature says who sent it, and the event's own name whether it came before.
 What is refused is counted, and now and then logged; it is never processed.
@@ -16,9 +16,9 @@ from msgspec.structs import replace
 from tallystick.domain.errors import Overloaded, problem
 from tallystick.flows.webhooks.inbound.envelope import Envelope, envelope_of, sealed_part
 from tallystick.flows.webhooks.inbound.intake import Arrival, Intake, IntakeUnavailable
-from tallystick.flows.webhooks.inbound.refused import UNKNOWN, Refusals
+from tallystick.flows.webhooks.inbound.rejected import UNKNOWN, RejectedDeliveries
 from tallystick.interfaces.api.http import JSON, ApiRequest, Header, HttpResponse
-from tallystick.interfaces.api.problems import Refused, busy
+from tallystick.interfaces.api.problems import ProblemError, busy
 from tallystick.kit.clock import Clock
 from tallystick.providers.receiver import BadSignature, Receiver, StaleTimestamp, Unparseable
 from tallystick.record.next_action_seal import ActionSeal
@@ -32,7 +32,7 @@ MAX_WEBHOOK_BYTES: Final = 1_048_576
 #: In place of the headers of an event that was not the first of its delivery: where the bytes are.
 KEPT_WITH: Final = "kept-with-delivery"
 
-#: What each refusal is told as. The order is that of the checks.
+#: The code and detail of each refusal, in the order of the checks.
 _REFUSALS: Final[Mapping[type[Exception], tuple[str, str]]] = {
     BadSignature: ("webhook_signature_invalid", "The signature is missing, unreadable or not of these bytes."),
     StaleTimestamp: ("webhook_timestamp_stale", "The signature is right, and its time too far from ours."),
@@ -53,14 +53,14 @@ CODES: Final = (
 )
 
 
-class WebhookDoor:
+class WebhookReceiver:
     """The endpoint of one process."""
 
     def __init__(
         self,
         receivers: Mapping[tuple[str, str], Receiver],
         intake: Intake,
-        refusals: Refusals,
+        rejected: RejectedDeliveries,
         sealer: Sealer,
         clock: Clock,
     ) -> None:
@@ -69,24 +69,24 @@ class WebhookDoor:
         self._sealer = sealer
         self._actions = ActionSeal(sealer)
         self._clock = clock
-        self._refusals = refusals
+        self._rejected = rejected
 
-    async def answer(self, scope: Scope, exchange: ApiRequest) -> HttpResponse:
-        """2xx once everything in the delivery is durable. Raises Refused."""
-        request_id = exchange.request_id
+    async def respond(self, scope: Scope, request: ApiRequest) -> HttpResponse:
+        """2xx once everything in the delivery is durable. Raises ProblemError."""
+        request_id = request.request_id
         provider, account = scope["path_params"]["provider"], scope["path_params"]["account"]
         receiver = self._receivers.get((provider, account))
         if receiver is None:
             # Names from the path stay out of counts and logs: anyone can send any.
-            self._refusals.count(UNKNOWN, UNKNOWN, "not_found")
-            raise Refused(problem("not_found", "No such provider and account here.", request_id=request_id))
+            self._rejected.count(UNKNOWN, UNKNOWN, "not_found")
+            raise ProblemError(problem("not_found", "There is no such provider and account.", request_id=request_id))
         received_at = self._clock.now()
         try:
             headers = _headers(scope)
-            body = await exchange.body(MAX_WEBHOOK_BYTES)
+            body = await request.body(MAX_WEBHOOK_BYTES)
             envelopes = self._verified(receiver, body, headers, received_at, request_id)
-        except Refused as refused:
-            self._refusals.count(provider, account, refused.problem.code)
+        except ProblemError as refused:
+            self._rejected.count(provider, account, refused.problem.code)
             raise
         validated_at = self._clock.now()
         arrivals = self._arrivals(envelopes, body, headers, validated_at)
@@ -97,8 +97,8 @@ class WebhookDoor:
             raise busy("overloaded", f"Nothing was kept: {error}.", request_id) from None
         except IntakeUnavailable:
             raise busy("not_ready", "The inbox cannot be written just now; send it again.", request_id) from None
-        answer_headers: tuple[Header, ...] = ((b"request-id", request_id.encode()),)
-        return HttpResponse(200, receiver.acknowledgement, receiver.content_type or JSON, answer_headers)
+        response_headers: tuple[Header, ...] = ((b"request-id", request_id.encode()),)
+        return HttpResponse(200, receiver.acknowledgement, receiver.content_type or JSON, response_headers)
 
     def _verified(
         self, receiver: Receiver, body: bytes, headers: Mapping[str, str], received_at: Any, request_id: str
@@ -108,7 +108,7 @@ class WebhookDoor:
             return [envelope_of(receiver, each, body, headers, received_at) for each in notifications]
         except tuple(_REFUSALS) as error:
             code, detail = _REFUSALS[type(error)]
-            raise Refused(problem(code, detail, request_id=request_id)) from None
+            raise ProblemError(problem(code, detail, request_id=request_id)) from None
 
     def _arrivals(
         self, envelopes: Sequence[Envelope], body: bytes, headers: Mapping[str, str], validated_at: datetime
@@ -129,7 +129,7 @@ class WebhookDoor:
         return arrivals
 
     def _without_secrets(self, envelope: Envelope) -> Envelope:
-        """What the payer has to do next, which an event may tell of, is sealed too."""
+        """A payer's next action in an event is sealed too."""
         if envelope.notice is None:
             return envelope
         return replace(envelope, notice=self._actions.notice(envelope.notice, envelope.event_id))

@@ -2,35 +2,23 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
-import struct
 from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from typing import Annotated, Final
 
-import asyncpg
 from msgspec import Meta, Struct
 
 from tallystick.domain.errors import problem
-from tallystick.domain.requests.commands import DEFAULT_PAGE_SIZE, MAX_CURSOR_CHARS, MAX_PAGE_SIZE
-from tallystick.domain.requests.fields import Fields
 from tallystick.flows.runtime import Runtime
+from tallystick.flows.webhooks.outbound.endpoints import DeliveryRow, DeliveryTry
 from tallystick.interfaces.api.authentication import Caller
-from tallystick.interfaces.api.http import ApiRequest, HttpResponse
-from tallystick.interfaces.api.problems import Refused, not_found, refused_fields
-from tallystick.interfaces.api.routes.webhook_endpoints import (
-    actor_of,
-    answer,
-    book_of,
-    endpoints_of,
-    existing,
-    no_query,
-    path_endpoint,
-)
+from tallystick.interfaces.api.endpoint import Endpoint, Narrowed, read
+from tallystick.interfaces.api.http import ApiRequest, HttpResponse, json_response
+from tallystick.interfaces.api.paging import WEBHOOK_DELIVERIES, split_page, write_cursor
+from tallystick.interfaces.api.parameters import one_of, page_of, path_id
+from tallystick.interfaces.api.problems import ProblemError, not_found
+from tallystick.interfaces.api.routes.webhook_endpoints import EVENT_TYPES, actor_of, existing, on_endpoint
 from tallystick.interfaces.api.typed_body import read_typed
-from tallystick.kit.card_data import looks_like_card_number
-from tallystick.kit.ids import is_id
 
 #: open: on its way, or its next try is due at a time that is shown. canceled: given up because the endpoint was
 #: disabled, or came while it was. exhausted: every try failed.
@@ -38,13 +26,6 @@ DELIVERY_STATES: Final = ("open", "delivered", "exhausted", "canceled")
 
 #: Tries that are shown of a message: every one of two rounds, and more than anybody reads.
 SHOWN_TRIES: Final = 25
-
-_LOG_FIELDS: Final = frozenset({"state", "limit", "cursor"})
-
-_CURSOR: Final = struct.Struct(">Bq16s")
-_CURSOR_VERSION: Final = 1
-_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
-_MICROSECOND: Final = timedelta(microseconds=1)
 
 
 class WebhookAttempt(Struct, frozen=True, kw_only=True):
@@ -96,106 +77,129 @@ class Resent(Struct, frozen=True, kw_only=True):
     has_more: bool
 
 
-async def list_deliveries(runtime: Runtime, exchange: ApiRequest, caller: Caller) -> object:
+async def list_deliveries(runtime: Runtime, request: ApiRequest, caller: Caller) -> object:
     """A page of the log, newest first."""
-    endpoint_id = path_endpoint(exchange)
-    given = exchange.parameters()
-    query = Fields({name: values[0] for name, values in given.items() if values}, _LOG_FIELDS)
-    for name, values in given.items():
-        if len(values) > 1 and name in _LOG_FIELDS:
-            query.refuse(name, "repeated", "may be given only once")
-    state = query.one_of("state", DELIVERY_STATES)
-    limit = query.integer("limit", 1, MAX_PAGE_SIZE, DEFAULT_PAGE_SIZE)
-    cursor = query.text("cursor", MAX_CURSOR_CHARS, min_chars=1)
-    after = None if cursor is None else _read_cursor(cursor)
-    if cursor is not None and after is None:
-        query.refuse("cursor", "invalid_value", "must be a next_cursor of an earlier page")
-    if query.errors:
-        raise refused_fields(query.errors, exchange.request_id)
-    await existing(runtime, exchange, caller, endpoint_id)
-    rows = await book_of(runtime).log(caller.merchant_id, endpoint_id, state=state, after=after, limit=limit + 1)
-    shown, more = rows[:limit], len(rows) > limit
+    endpoint_id, query, limit = request.id_in_path(), request.query, request.query["limit"]
+    await existing(runtime, request, caller, endpoint_id)
+    rows = await runtime.stores.endpoint_book.log(
+        caller.merchant_id, endpoint_id, state=query["state"], after=query["cursor"], limit=limit + 1
+    )
+    shown, more = split_page(rows, limit)
+    last = shown[-1] if more else None
     return WebhookDeliveryPage(
         data=await _views(runtime, caller, endpoint_id, shown),
         has_more=more,
-        next_cursor=_write_cursor(shown[-1]) if more else None,
+        next_cursor=None if last is None else write_cursor(WEBHOOK_DELIVERIES, (last.dispatched_at, last.message_id)),
     )
 
 
-async def resend_one(runtime: Runtime, exchange: ApiRequest, caller: Caller) -> HttpResponse:
+async def resend_one(runtime: Runtime, request: ApiRequest, caller: Caller) -> HttpResponse:
     """Send one message again, whatever became of it, from the first try on."""
-    no_query(exchange)
-    endpoint_id, message_id = await _enabled(runtime, exchange, caller), exchange.path_ids["message_id"]
-    if looks_like_card_number(message_id):
-        raise exchange.card_data("path")
-    book = book_of(runtime)
-    sent = is_id("msg", message_id) and await book.resend(
-        caller.merchant_id, endpoint_id, [message_id], actor=actor_of(caller)
+    request.require_no_query()
+    endpoint_id, message_id = await _enabled(runtime, request, caller), request.id_in_path("message_id")
+    book = runtime.stores.endpoint_book
+    sent = await book.resend(caller.merchant_id, endpoint_id, [message_id], actor=actor_of(caller))
+    row = await book.delivery(caller.merchant_id, endpoint_id, message_id) if sent else None
+    if row is None:
+        raise not_found(request.request_id, "delivery")
+    return json_response(request, (await _views(runtime, caller, endpoint_id, [row]))[0])
+
+
+async def resend_since(runtime: Runtime, request: ApiRequest, caller: Caller) -> HttpResponse:
+    """Send again what did not reach the endpoint since a time, oldest first."""
+    body = await read_typed(request, ResendSince)
+    endpoint_id = await _enabled(runtime, request, caller)
+    done = await runtime.stores.endpoints.resend_since(
+        caller.merchant_id, endpoint_id, body.since, actor=actor_of(caller)
     )
-    record = await book.delivery(caller.merchant_id, endpoint_id, message_id) if sent else None
-    if record is None:
-        raise not_found(exchange.request_id, "delivery")
-    return answer(exchange, (await _views(runtime, caller, endpoint_id, [record]))[0])
+    return json_response(request, Resent(count=done.count, has_more=done.more))
 
 
-async def resend_since(runtime: Runtime, exchange: ApiRequest, caller: Caller) -> HttpResponse:
-    """Send again what it did not hear since a time, oldest first."""
-    body = await read_typed(exchange, ResendSince)
-    endpoint_id = await _enabled(runtime, exchange, caller)
-    done = await endpoints_of(runtime).resend_since(caller.merchant_id, endpoint_id, body.since, actor=actor_of(caller))
-    return answer(exchange, Resent(count=done.count, has_more=done.more))
-
-
-async def _enabled(runtime: Runtime, exchange: ApiRequest, caller: Caller) -> str:
-    endpoint_id = path_endpoint(exchange)
-    if (await existing(runtime, exchange, caller, endpoint_id))["state"] != "enabled":
+async def _enabled(runtime: Runtime, request: ApiRequest, caller: Caller) -> str:
+    endpoint_id = request.id_in_path()
+    if (await existing(runtime, request, caller, endpoint_id)).state != "enabled":
         detail = "Nothing is sent to a disabled endpoint: enable it first."
-        raise Refused(problem("webhook_endpoint_disabled", detail, request_id=exchange.request_id))
+        raise ProblemError(problem("webhook_endpoint_disabled", detail, request_id=request.request_id))
     return endpoint_id
 
 
 async def _views(
-    runtime: Runtime, caller: Caller, endpoint_id: str, records: Sequence[asyncpg.Record]
+    runtime: Runtime, caller: Caller, endpoint_id: str, rows: Sequence[DeliveryRow]
 ) -> list[WebhookDelivery]:
-    ids = [record["message_id"] for record in records]
-    tries = await book_of(runtime).tries(caller.merchant_id, endpoint_id, ids, SHOWN_TRIES)
+    ids = [row.message_id for row in rows]
+    tries = await runtime.stores.endpoint_book.tries(caller.merchant_id, endpoint_id, ids, SHOWN_TRIES)
     return [
         WebhookDelivery(
-            **{name: record[name] for name in _SAME},
-            next_attempt_at=record["next_try_at"],
-            attempts=[_attempt(one) for one in tries.get(record["message_id"], ())],
+            message_id=row.message_id,
+            type=row.type,
+            payment_id=row.payment_id,
+            version=row.version,
+            state=row.state,
+            resends=row.resends,
+            dispatched_at=row.dispatched_at,
+            closed_at=row.closed_at,
+            next_attempt_at=row.next_try_at,
+            attempts=[_attempt(one) for one in tries.get(row.message_id, ())],
         )
-        for record in records
+        for row in rows
     ]
 
 
-_SAME: Final = ("message_id", "type", "payment_id", "version", "state", "resends", "dispatched_at", "closed_at")
-
-
-def _attempt(record: asyncpg.Record) -> WebhookAttempt:
+def _attempt(one: DeliveryTry) -> WebhookAttempt:
     return WebhookAttempt(
-        number=record["number"],
-        at=record["started_at"],
-        result=record["result"],
-        status=record["status"],
-        duration_ms=record["duration_ms"],
-        error=record["detail"],
-        actor=record["actor"],
+        number=one.number,
+        at=one.started_at,
+        result=one.result,
+        status=one.status,
+        duration_ms=one.duration_ms,
+        error=one.detail,
+        actor=one.actor,
     )
 
 
-def _write_cursor(record: asyncpg.Record) -> str:
-    """A position in the log: after this delivery. Opaque to clients."""
-    moment = (record["dispatched_at"] - _EPOCH) // _MICROSECOND
-    packed = _CURSOR.pack(_CURSOR_VERSION, moment, bytes.fromhex(record["message_id"].removeprefix("msg_")))
-    return base64.urlsafe_b64encode(packed).decode().rstrip("=")
+_MESSAGE_ID: Final = path_id("msg", "delivery", "message_id")
 
+_NARROWED: Final[Narrowed] = {
+    "WebhookDelivery": {
+        "type": {"type": "string", "enum": EVENT_TYPES},
+        "state": {"type": "string", "enum": list(DELIVERY_STATES)},
+    },
+}
 
-def _read_cursor(cursor: str) -> tuple[datetime, str] | None:
-    """The position that a cursor is; None for one that we did not write."""
-    try:
-        raw = base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True)
-        read_version, moment, message = _CURSOR.unpack(raw)
-        return (_EPOCH + moment * _MICROSECOND, f"msg_{message.hex()}") if read_version == _CURSOR_VERSION else None
-    except (binascii.Error, ValueError, OverflowError, struct.error):
-        return None
+ENDPOINTS: Final[tuple[Endpoint, ...]] = (
+    on_endpoint(
+        "GET",
+        "/deliveries",
+        "listWebhookDeliveries",
+        "What was sent there, newest first, with every try",
+        read(list_deliveries),
+        WebhookDeliveryPage,
+        parameters=(
+            one_of("state", DELIVERY_STATES, "Only deliveries in this state."),
+            *page_of(WEBHOOK_DELIVERIES),
+        ),
+        narrowed=_NARROWED,
+        codes=("overloaded",),
+    ),
+    on_endpoint(
+        "POST",
+        "/deliveries/{message_id}/resend",
+        "resendWebhook",
+        "Send one message again, from the first try on",
+        resend_one,
+        WebhookDelivery,
+        parameters=(_MESSAGE_ID,),
+        codes=("webhook_endpoint_disabled",),
+    ),
+    on_endpoint(
+        "POST",
+        "/deliveries/resend",
+        "resendWebhooks",
+        "Send again what did not reach the endpoint since a time",
+        resend_since,
+        Resent,
+        body_type=ResendSince,
+        body_required=True,
+        codes=("webhook_endpoint_disabled",),
+    ),
+)

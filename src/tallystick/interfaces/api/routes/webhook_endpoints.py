@@ -5,40 +5,37 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Annotated, Any, Final
 
-import asyncpg
 from msgspec import Meta, Struct
 
-from tallystick.decisions.messages import TYPES
+from tallystick.decisions.messages import message_types
 from tallystick.domain.errors import ProblemField, problem
 from tallystick.domain.requests.fields import MAX_TEXT_CHARS, NO_CONTROLS_PATTERN
-from tallystick.domain.views import encode
 from tallystick.flows.runtime import Runtime
-from tallystick.flows.webhooks.outbound.address_policy import MAX_URL_CHARS, Guard, UrlRefused
-from tallystick.flows.webhooks.outbound.dispatch import Dispatch
+from tallystick.flows.webhooks.outbound.address_policy import MAX_URL_CHARS, UrlRefused
 from tallystick.flows.webhooks.outbound.endpoints import (
     BY_REQUEST,
+    DISABLED_REASONS,
     BacklogTooLong,
-    Endpoints,
+    EndpointRow,
     TooManyEndpoints,
     UrlTaken,
-    guard_of,
 )
 from tallystick.interfaces.api.authentication import Caller
-from tallystick.interfaces.api.http import ApiRequest, HttpResponse
-from tallystick.interfaces.api.problems import Refused, busy, not_found, refused_fields
+from tallystick.interfaces.api.endpoint import ACT, KEYED, READ, Endpoint, Handle, Narrowed, read
+from tallystick.interfaces.api.http import ApiRequest, HttpResponse, json_response
+from tallystick.interfaces.api.parameters import Parameter, Schema, path_id
+from tallystick.interfaces.api.problems import ProblemError, busy, invalid_fields, not_found
+from tallystick.interfaces.api.schemas import NULL
 from tallystick.interfaces.api.typed_body import read_typed
-from tallystick.kit.card_data import looks_like_card_number
-from tallystick.kit.ids import is_id
-from tallystick.record.postgres.outbox import OutboundBook
-from tallystick.record.postgres.webhook_endpoints import EndpointBook
-from tallystick.record.sealing import sealer_of
 
 PATH: Final = "/v1/webhook-endpoints"
 
-EVENT_TYPES: Final = sorted(set(TYPES.values()))
+EVENT_TYPES: Final = message_types()
 
 #: The longest overlap of two secrets: a month is as long as anybody's change window.
 MAX_OVERLAP_MS: Final = 2_592_000_000
+
+ENDPOINT_ID: Final = path_id("we", "webhook endpoint")
 
 _Types = Annotated[list[str], Meta(min_length=1, max_length=len(EVENT_TYPES))]
 
@@ -87,7 +84,7 @@ class WebhookEndpointList(Struct, frozen=True, kw_only=True):
 
 
 class DeletedWebhookEndpoint(Struct, frozen=True, kw_only=True):
-    """It is gone."""
+    """The endpoint that was deleted."""
 
     id: str
     deleted: bool
@@ -100,14 +97,14 @@ class NewSecret(Struct, frozen=True, kw_only=True):
     previous_until: datetime
 
 
-async def create_endpoint(runtime: Runtime, exchange: ApiRequest, caller: Caller) -> HttpResponse:
+async def create_endpoint(runtime: Runtime, request: ApiRequest, caller: Caller) -> HttpResponse:
     """Register an endpoint. Where it leads is looked up and checked, now and on every try."""
-    body = await read_typed(exchange, CreateWebhookEndpoint)
+    body = await read_typed(request, CreateWebhookEndpoint)
     if body.event_types is not None and not _distinct_types(body.event_types):
         wrong = ProblemField("event_types", "unknown_value", f"must be some of: {', '.join(EVENT_TYPES)}")
-        raise refused_fields([wrong], exchange.request_id)
+        raise invalid_fields([wrong], request.request_id)
     try:
-        made = await endpoints_of(runtime).register(
+        made = await runtime.stores.endpoints.register(
             caller.merchant_id,
             url=body.url,
             event_types=body.event_types,
@@ -115,101 +112,75 @@ async def create_endpoint(runtime: Runtime, exchange: ApiRequest, caller: Caller
             actor=actor_of(caller),
         )
     except UrlRefused as error:
-        raise refused_fields([ProblemField("url", error.code, str(error))], exchange.request_id) from None
+        raise invalid_fields([ProblemField("url", error.code, str(error))], request.request_id) from None
     except UrlTaken as error:
         detail = "An endpoint has this URL. Where its secret was never seen, rotate it; or delete the endpoint first."
         taken_by = error.endpoint_id
-        exists = problem(
-            "webhook_endpoint_exists", detail, request_id=exchange.request_id, webhook_endpoint_id=taken_by
-        )
-        raise Refused(exists) from None
+        exists = problem("webhook_endpoint_exists", detail, request_id=request.request_id, webhook_endpoint_id=taken_by)
+        raise ProblemError(exists) from None
     except TooManyEndpoints as error:
         detail = f"{str(error).capitalize()}: delete one first."
-        raise Refused(problem("webhook_endpoint_limit", detail, request_id=exchange.request_id)) from None
+        raise ProblemError(problem("webhook_endpoint_limit", detail, request_id=request.request_id)) from None
     except BacklogTooLong:
-        raise busy("overloaded", "Messages of before are still being dispatched.", exchange.request_id) from None
-    view = _view(await existing(runtime, exchange, caller, made.endpoint_id))
-    headers = (*exchange.answer_headers, (b"location", f"{PATH}/{made.endpoint_id}".encode()))
-    return HttpResponse(201, encode(NewWebhookEndpoint(secret=made.secret, endpoint=view)), headers=headers)
+        raise busy("overloaded", "Earlier messages are still being dispatched.", request.request_id) from None
+    view = _view(await existing(runtime, request, caller, made.endpoint_id))
+    location = (b"location", f"{PATH}/{made.endpoint_id}".encode())
+    return json_response(request, NewWebhookEndpoint(secret=made.secret, endpoint=view), 201, location)
 
 
-async def list_endpoints(runtime: Runtime, exchange: ApiRequest, caller: Caller) -> object:
+async def list_endpoints(runtime: Runtime, request: ApiRequest, caller: Caller) -> object:
     """All of the merchant's."""
-    no_query(exchange)
-    return WebhookEndpointList(data=[_view(record) for record in await book_of(runtime).endpoints(caller.merchant_id)])
+    rows = await runtime.stores.endpoint_book.endpoints(caller.merchant_id)
+    return WebhookEndpointList(data=[_view(row) for row in rows])
 
 
-async def get_endpoint(runtime: Runtime, exchange: ApiRequest, caller: Caller) -> object:
+async def get_endpoint(runtime: Runtime, request: ApiRequest, caller: Caller) -> object:
     """One of them."""
-    endpoint_id = path_endpoint(exchange)
-    no_query(exchange)
-    return _view(await existing(runtime, exchange, caller, endpoint_id))
+    return _view(await existing(runtime, request, caller, request.id_in_path()))
 
 
-async def delete_endpoint(runtime: Runtime, exchange: ApiRequest, caller: Caller) -> HttpResponse:
+async def delete_endpoint(runtime: Runtime, request: ApiRequest, caller: Caller) -> HttpResponse:
     """Nothing is sent there any more; what was on its way is given up."""
-    endpoint_id = path_endpoint(exchange)
-    no_query(exchange)
-    if not await book_of(runtime).delete(caller.merchant_id, endpoint_id, actor=actor_of(caller)):
-        raise not_found(exchange.request_id, "webhook endpoint")
-    return answer(exchange, DeletedWebhookEndpoint(id=endpoint_id, deleted=True))
+    endpoint_id = request.id_in_path()
+    request.require_no_query()
+    if not await runtime.stores.endpoint_book.delete(caller.merchant_id, endpoint_id, actor=actor_of(caller)):
+        raise not_found(request.request_id, "webhook endpoint")
+    return json_response(request, DeletedWebhookEndpoint(id=endpoint_id, deleted=True))
 
 
-async def disable_endpoint(runtime: Runtime, exchange: ApiRequest, caller: Caller) -> HttpResponse:
+async def disable_endpoint(runtime: Runtime, request: ApiRequest, caller: Caller) -> HttpResponse:
     """Send nothing there until it is enabled; what comes meanwhile can be asked for afterwards."""
-    endpoint_id = path_endpoint(exchange)
-    no_query(exchange)
-    await book_of(runtime).disable(caller.merchant_id, endpoint_id, BY_REQUEST, actor=actor_of(caller))
-    return answer(exchange, _view(await existing(runtime, exchange, caller, endpoint_id)))
+    endpoint_id = request.id_in_path()
+    request.require_no_query()
+    await runtime.stores.endpoint_book.disable(caller.merchant_id, endpoint_id, BY_REQUEST, actor=actor_of(caller))
+    return json_response(request, _view(await existing(runtime, request, caller, endpoint_id)))
 
 
-async def enable_endpoint(runtime: Runtime, exchange: ApiRequest, caller: Caller) -> HttpResponse:
+async def enable_endpoint(runtime: Runtime, request: ApiRequest, caller: Caller) -> HttpResponse:
     """Send what comes from now on. What it missed is sent when it is asked for."""
-    endpoint_id = path_endpoint(exchange)
-    no_query(exchange)
-    await book_of(runtime).enable(caller.merchant_id, endpoint_id, actor=actor_of(caller))
-    return answer(exchange, _view(await existing(runtime, exchange, caller, endpoint_id)))
+    endpoint_id = request.id_in_path()
+    request.require_no_query()
+    await runtime.stores.endpoint_book.enable(caller.merchant_id, endpoint_id, actor=actor_of(caller))
+    return json_response(request, _view(await existing(runtime, request, caller, endpoint_id)))
 
 
-async def rotate_secret(runtime: Runtime, exchange: ApiRequest, caller: Caller) -> HttpResponse:
+async def rotate_secret(runtime: Runtime, request: ApiRequest, caller: Caller) -> HttpResponse:
     """Another secret; for a while messages are signed with both."""
-    endpoint_id = path_endpoint(exchange)
-    body = await read_typed(exchange, RotateSecret, may_be_empty=True)
-    await existing(runtime, exchange, caller, endpoint_id)
-    rotated = await endpoints_of(runtime).rotate(
+    endpoint_id = request.id_in_path()
+    body = await read_typed(request, RotateSecret, may_be_empty=True)
+    await existing(runtime, request, caller, endpoint_id)
+    rotated = await runtime.stores.endpoints.rotate(
         caller.merchant_id, endpoint_id, body.overlap_ms, actor=actor_of(caller)
     )
-    return answer(exchange, NewSecret(secret=rotated.secret, previous_until=rotated.previous_until))
+    return json_response(request, NewSecret(secret=rotated.secret, previous_until=rotated.previous_until))
 
 
-def endpoints_of(runtime: Runtime, guard: Guard | None = None) -> Endpoints:
-    """The rules, on this process's pool; URLs as the settings let them through, unless another guard is given."""
-    settings = runtime.settings
-    dispatch = Dispatch(OutboundBook(runtime.pool, clock_shift_ms=settings.clock_shift_ms), settings.outbound_batch)
-    return Endpoints(book_of(runtime), dispatch, sealer_of(settings), guard or guard_of(settings), settings)
-
-
-def book_of(runtime: Runtime) -> EndpointBook:
-    """The record of endpoints, on this process's pool."""
-    return EndpointBook(runtime.pool, clock_shift_ms=runtime.settings.clock_shift_ms)
-
-
-async def existing(runtime: Runtime, exchange: ApiRequest, caller: Caller, endpoint_id: str) -> asyncpg.Record:
-    """The endpoint, where it is this merchant's. Raises Refused."""
-    found = await book_of(runtime).endpoints(caller.merchant_id, endpoint_id)
+async def existing(runtime: Runtime, request: ApiRequest, caller: Caller, endpoint_id: str) -> EndpointRow:
+    """The endpoint, where it is this merchant's. Raises ProblemError."""
+    found = await runtime.stores.endpoint_book.endpoints(caller.merchant_id, endpoint_id)
     if not found:
-        raise not_found(exchange.request_id, "webhook endpoint")
+        raise not_found(request.request_id, "webhook endpoint")
     return found[0]
-
-
-def path_endpoint(exchange: ApiRequest) -> str:
-    """The endpoint's id in the path. Raises Refused."""
-    endpoint_id = exchange.path_id or ""
-    if not is_id("we", endpoint_id):
-        if looks_like_card_number(endpoint_id):
-            raise exchange.card_data("path")
-        raise not_found(exchange.request_id, "webhook endpoint")
-    return endpoint_id
 
 
 def actor_of(caller: Caller) -> str:
@@ -217,26 +188,128 @@ def actor_of(caller: Caller) -> str:
     return f"key:{caller.key_id}"
 
 
-def answer(exchange: ApiRequest, view: Any) -> HttpResponse:
-    """200 with a body."""
-    return HttpResponse(200, encode(view), headers=tuple(exchange.answer_headers))
-
-
-def no_query(exchange: ApiRequest) -> None:
-    """Raises Refused for a request with a query."""
-    if exchange.has_query():
-        exchange.parameters()
-        refused = ProblemField("query", "unknown_field", "this request takes no query parameters")
-        raise refused_fields([refused], exchange.request_id)
-
-
 def _distinct_types(named: list[str]) -> bool:
     return len(set(named)) == len(named) and set(named) <= set(EVENT_TYPES)
 
 
-def _view(record: asyncpg.Record) -> WebhookEndpoint:
+def _view(row: EndpointRow) -> WebhookEndpoint:
     return WebhookEndpoint(
-        id=record["endpoint_id"],
+        id=row.endpoint_id,
         object="webhook_endpoint",
-        **{name: record[name] for name in WebhookEndpoint.__struct_fields__ if name not in ("id", "object")},
+        **{name: getattr(row, name) for name in WebhookEndpoint.__struct_fields__ if name not in ("id", "object")},
     )
+
+
+#: Of those without a body.
+_BARE: Final = (*KEYED, "card_data_refused", "validation_failed", "not_ready", "internal_error")
+
+
+def on_endpoint(
+    method: str,
+    path: str,
+    name: str,
+    summary: str,
+    handle: Handle,
+    response: type[Any],
+    *,
+    body_type: type[Any] | None = None,
+    body_required: bool = False,
+    parameters: tuple[Parameter, ...] = (),
+    codes: tuple[str, ...] = (),
+    narrowed: Narrowed = {},  # noqa: B006  # never changed
+) -> Endpoint:
+    """What a merchant does with one of its webhook endpoints."""
+    return Endpoint(
+        method=method,
+        path=f"{PATH}/{{id}}{path}",
+        name=name,
+        summary=summary,
+        handle=handle,
+        responses={200: response},
+        codes=(*(ACT if body_type else _BARE), "not_found", *codes),
+        body_type=body_type,
+        body_required=body_required,
+        parameters=(ENDPOINT_ID, *parameters),
+        narrowed=narrowed,
+    )
+
+
+_TYPE: Final[Schema] = {"type": "string", "enum": EVENT_TYPES}
+_TYPES: Final[Schema] = {"type": "array", "items": _TYPE}
+
+_NARROWED: Final[Narrowed] = {
+    "WebhookEndpoint": {
+        "object": {"type": "string", "const": "webhook_endpoint"},
+        "state": {"type": "string", "enum": ["enabled", "disabled"]},
+        "disabled_reason": {"anyOf": [{"type": "string", "enum": list(DISABLED_REASONS)}, NULL]},
+        "event_types": {"anyOf": [_TYPES, NULL]},
+    },
+    "CreateWebhookEndpoint": {"event_types": {"anyOf": [_TYPES | {"minItems": 1, "uniqueItems": True}, NULL]}},
+}
+
+ENDPOINTS: Final[tuple[Endpoint, ...]] = (
+    Endpoint(
+        method="POST",
+        path=PATH,
+        name="createWebhookEndpoint",
+        summary="Register an endpoint; its secret is shown in this response alone",
+        handle=create_endpoint,
+        responses={201: NewWebhookEndpoint},
+        codes=(*ACT, "webhook_endpoint_exists", "webhook_endpoint_limit", "overloaded"),
+        body_type=CreateWebhookEndpoint,
+        body_required=True,
+        creates=True,
+        narrowed=_NARROWED,
+    ),
+    Endpoint(
+        method="GET",
+        path=PATH,
+        name="listWebhookEndpoints",
+        summary="All webhook endpoints, oldest first",
+        handle=read(list_endpoints),
+        responses={200: WebhookEndpointList},
+        codes=READ,
+    ),
+    on_endpoint(
+        "GET",
+        "",
+        "getWebhookEndpoint",
+        "One webhook endpoint",
+        read(get_endpoint),
+        WebhookEndpoint,
+        codes=("overloaded",),
+    ),
+    on_endpoint(
+        "DELETE",
+        "",
+        "deleteWebhookEndpoint",
+        "Send nothing there any more",
+        delete_endpoint,
+        DeletedWebhookEndpoint,
+    ),
+    on_endpoint(
+        "POST",
+        "/disable",
+        "disableWebhookEndpoint",
+        "Send nothing there until it is enabled",
+        disable_endpoint,
+        WebhookEndpoint,
+    ),
+    on_endpoint(
+        "POST",
+        "/enable",
+        "enableWebhookEndpoint",
+        "Send what comes from now on",
+        enable_endpoint,
+        WebhookEndpoint,
+    ),
+    on_endpoint(
+        "POST",
+        "/rotate-secret",
+        "rotateWebhookSecret",
+        "Sign with another secret, and for a while with the old one too",
+        rotate_secret,
+        NewSecret,
+        body_type=RotateSecret,
+    ),
+)

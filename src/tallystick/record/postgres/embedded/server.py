@@ -8,7 +8,6 @@ server behind, which the next user adopts and stops.
 from __future__ import annotations
 
 import fcntl
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -28,9 +27,6 @@ OWNER_ROLE: Final = "tallystick_owner"
 
 #: What the application runs as; the migrations grant it what it needs.
 APP_ROLE: Final = "tallystick_app"
-
-#: Between two tries to reach a database that is not ours.
-POLL_S: Final = 0.1
 
 
 class DatabaseUrls(NamedTuple):
@@ -144,16 +140,3 @@ def resolve_database(settings: Settings) -> Iterator[DatabaseUrls]:
         return
     with EmbeddedPostgres(Path(settings.data_dir)) as postgres:
         yield postgres.urls()
-
-
-def wait_until_accepting(url: str, timeout_s: float) -> None:
-    """Wait for a database to accept connections. Raises DatabaseUnavailable after ``timeout_s``."""
-    give_up_at = time.monotonic() + timeout_s
-    while True:
-        try:
-            psycopg.connect(url, connect_timeout=2).close()
-            return
-        except psycopg.OperationalError as error:
-            if time.monotonic() > give_up_at:
-                raise DatabaseUnavailable(f"the database does not answer: {type(error).__name__}") from error
-            time.sleep(POLL_S)

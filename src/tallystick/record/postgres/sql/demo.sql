@@ -14,7 +14,7 @@ SELECT NOT EXISTS (SELECT FROM inbox WHERE next_try_at IS NOT NULL)
 -- messages: what the merchant $1 is told of the payments of the run ($2: how its orders begin)
 SELECT o.message_id
 FROM outbox o
-JOIN payment p ON p.merchant_id = o.merchant_id AND p.payment_id = o.payment_id
+JOIN payment p ON p.merchant_id = o.merchant_id AND p.payment_id = o.stream_id
 WHERE o.merchant_id = $1 AND p.metadata ->> 'order' LIKE $2 || '%';
 
 -- webhooks: what arrived, and what it came to

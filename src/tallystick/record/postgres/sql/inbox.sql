@@ -69,7 +69,7 @@ FROM inbox WHERE event_id = $1;
 -- events_of: the events that were routed to one payment, as they arrived
 SELECT event_id, provider, type, state, detail, received_at, tries, replays
 FROM inbox WHERE merchant_id = $1 AND payment_id = $2
-ORDER BY event_id
+ORDER BY received_at, event_id
 LIMIT $3;
 
 -- deliveries: every arrival of one event, without its bytes
@@ -88,28 +88,28 @@ ORDER BY started_at, try_id;
 
 -- persisted: the steps of history that one change wrote
 SELECT subject, subject_id, version, from_state, to_state, event, at
-FROM transition WHERE merchant_id = $1 AND payment_id = $2 AND change_id = $3
+FROM transition WHERE merchant_id = $1 AND stream_id = $2 AND change_id = $3
 ORDER BY subject, subject_id, version;
 
 -- emitted: the messages that versions of a payment made
 SELECT o.message_id, o.type, o.version, o.at, o.dispatched_at
 FROM outbox o
-WHERE o.merchant_id = $1 AND o.payment_id = $2 AND o.version = ANY($3::int[])
+WHERE o.merchant_id = $1 AND o.stream_id = $2 AND o.version = ANY($3::int[])
 ORDER BY o.version, o.subject_id;
 
--- dead: dead letters, oldest first; every filter may be null ($7: shift in ms)
+-- dead: dead letters in the order of their arrival, after ($5, $6); every filter may be null ($8: shift in ms)
 SELECT e.provider, e.account, e.provider_event_id, e.event_id, e.type, e.received_at, e.merchant_id, e.payment_id,
        e.detail, e.tries, e.replays, e.closed_at,
-       (extract(epoch FROM now() - e.closed_at) * 1000)::bigint + $7::bigint AS dead_for_ms
+       (extract(epoch FROM now() - e.closed_at) * 1000)::bigint + $8::bigint AS dead_for_ms
 FROM inbox e
 WHERE e.state = 'dead'
   AND ($1::text IS NULL OR e.provider = $1)
   AND ($2::text IS NULL OR e.type = $2)
   AND ($3::text IS NULL OR e.merchant_id = $3)
   AND ($4::timestamptz IS NULL OR e.closed_at <= $4)
-  AND ($5::text IS NULL OR e.event_id > $5)
-ORDER BY e.event_id
-LIMIT $6;
+  AND ($5::timestamptz IS NULL OR (e.received_at, e.event_id) > ($5, $6::text))
+ORDER BY e.received_at, e.event_id
+LIMIT $7;
 
 -- reopen: closed events are processed again, as from the beginning, by the same guards ($5: shift in ms); where $6,
 -- those alone that are dead

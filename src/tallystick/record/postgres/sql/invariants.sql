@@ -24,17 +24,11 @@ WHERE p.merchant_id = $1 AND p.payment_id > $2
 ORDER BY p.payment_id
 LIMIT $3;
 
--- refunds: the refunds of these payments
-SELECT * FROM refund WHERE merchant_id = $1 AND payment_id = ANY($2::text[]) ORDER BY refund_id;
-
--- disputes: the disputes of these payments
-SELECT * FROM dispute WHERE merchant_id = $1 AND payment_id = ANY($2::text[]) ORDER BY dispute_id;
-
--- messages: what was written for merchants about these payments
-SELECT payment_id, version, subject_id, message_id, type, body
+-- messages: what was written for merchants about these streams
+SELECT stream_id, version, subject_id, message_id, type, body
 FROM outbox
-WHERE merchant_id = $1 AND payment_id = ANY($2::text[])
-ORDER BY payment_id, version, subject_id;
+WHERE merchant_id = $1 AND stream_id = ANY($2::text[])
+ORDER BY stream_id, version, subject_id;
 
 -- attempts: the attempts of these payments ($3: shift in ms)
 SELECT a.*, (extract(epoch FROM now() - a.parked_at) * 1000)::bigint + $3::bigint AS parked_for_ms,
@@ -44,19 +38,22 @@ WHERE a.merchant_id = $1 AND a.payment_id = ANY($2::text[])
 ORDER BY a.attempt_id;
 
 -- transitions: the history of these subjects; its evidence only where that alone says how much money it was
-SELECT merchant_id, subject_id, version, change_id, subject, payment_id, from_state, to_state, event, at, change,
-       CASE WHEN event = 'late_effect' THEN evidence END AS evidence
+SELECT merchant_id, subject_id, version, change_id, subject, stream_id, from_state, to_state, event, at, change,
+       CASE WHEN event = 'late_effect' THEN evidence END AS evidence, payment_id IS NOT NULL AS before_streams
 FROM transition
 WHERE merchant_id = $1 AND subject_id = ANY($2::text[])
 ORDER BY subject_id, version;
 
--- transfers: the ledger rows of these payments
-SELECT * FROM transfer WHERE merchant_id = $1 AND payment_id = ANY($2::text[]) ORDER BY subject_id, version, leg;
+-- transfers: the ledger rows of these streams
+SELECT merchant_id, stream_id, subject_id, version, leg, kind, debit, credit, amount, currency, at
+FROM transfer
+WHERE merchant_id = $1 AND stream_id = ANY($2::text[])
+ORDER BY subject_id, version, leg;
 
--- rejections: the refused transitions of these payments
-SELECT payment_id, rejection_id, subject_id, state, version, event, origin, alert, idempotency_key
+-- rejections: the refused transitions of these streams
+SELECT stream_id, rejection_id, subject_id, state, version, event, origin, alert, idempotency_key
 FROM rejection
-WHERE merchant_id = $1 AND payment_id = ANY($2::text[])
+WHERE merchant_id = $1 AND stream_id = ANY($2::text[])
 ORDER BY rejection_id;
 
 -- answers: the instructions under these keys, with what was answered
@@ -98,7 +95,7 @@ FROM transfer t
 WHERE t.merchant_id = $1 AND NOT EXISTS (
     SELECT FROM transition s
     WHERE s.merchant_id = t.merchant_id AND s.subject_id = t.subject_id AND s.version = t.version
-      AND s.payment_id = t.payment_id);
+      AND s.stream_id = t.stream_id);
 
 -- instructions_without_subject: claimed keys whose payment or refund is not there
 SELECT i.subject_id, format('key %s claimed it, and it is not there', i.idempotency_key) AS detail
@@ -117,7 +114,7 @@ WHERE i.merchant_id = $1
       WHERE a.merchant_id = i.merchant_id AND a.payment_id = i.payment_id AND a.idempotency_key = i.idempotency_key)
   AND NOT EXISTS (
       SELECT FROM rejection j
-      WHERE j.merchant_id = i.merchant_id AND j.payment_id = i.payment_id AND j.idempotency_key = i.idempotency_key);
+      WHERE j.merchant_id = i.merchant_id AND j.stream_id = i.payment_id AND j.idempotency_key = i.idempotency_key);
 
 -- shared_charges: provider references that more than one payment calls its own
 SELECT min(payment_id) AS subject_id,
@@ -126,44 +123,10 @@ FROM payment
 WHERE merchant_id = $1 AND provider_reference IS NOT NULL
 GROUP BY provider, provider_reference HAVING count(*) > 1;
 
--- orphans: rows whose owner is not there
-SELECT t.subject_id, format('history of a %s that is not there, version %s', t.subject, t.version) AS detail
-FROM transition t
-WHERE t.merchant_id = $1 AND NOT EXISTS (
-          SELECT FROM payment p WHERE p.merchant_id = t.merchant_id AND p.payment_id = t.subject_id)
-      AND NOT EXISTS (SELECT FROM refund r WHERE r.merchant_id = t.merchant_id AND r.refund_id = t.subject_id)
-      AND NOT EXISTS (SELECT FROM dispute d WHERE d.merchant_id = t.merchant_id AND d.dispute_id = t.subject_id)
-      AND NOT EXISTS (
-          SELECT FROM attempt a
-          WHERE a.merchant_id = t.merchant_id AND a.payment_id = t.payment_id AND a.attempt_id = t.subject_id)
-UNION ALL
-SELECT r.refund_id, 'refund of a payment that is not there' FROM refund r
-WHERE r.merchant_id = $1 AND NOT EXISTS (
-    SELECT FROM payment p WHERE p.merchant_id = r.merchant_id AND p.payment_id = r.payment_id)
-UNION ALL
-SELECT d.dispute_id, 'dispute of a payment that is not there' FROM dispute d
-WHERE d.merchant_id = $1 AND NOT EXISTS (
-    SELECT FROM payment p WHERE p.merchant_id = d.merchant_id AND p.payment_id = d.payment_id)
-UNION ALL
-SELECT o.message_id, 'message about a payment that is not there' FROM outbox o
-WHERE o.merchant_id = $1 AND NOT EXISTS (
-    SELECT FROM payment p WHERE p.merchant_id = o.merchant_id AND p.payment_id = o.payment_id)
-UNION ALL
-SELECT k.reference, 'reference to a payment that is not there' FROM provider_reference k
+-- orphans: rows whose owner is not there; those of subjects and streams are asked by kind
+SELECT k.reference AS subject_id, 'reference to a payment that is not there' AS detail FROM provider_reference k
 WHERE k.merchant_id = $1 AND NOT EXISTS (
     SELECT FROM payment p WHERE p.merchant_id = k.merchant_id AND p.payment_id = k.payment_id)
-UNION ALL
-SELECT a.attempt_id, 'attempt of a payment that is not there' FROM attempt a
-WHERE a.merchant_id = $1 AND NOT EXISTS (
-    SELECT FROM payment p WHERE p.merchant_id = a.merchant_id AND p.payment_id = a.payment_id)
-UNION ALL
-SELECT j.rejection_id, 'rejection on a payment that is not there' FROM rejection j
-WHERE j.merchant_id = $1 AND NOT EXISTS (
-    SELECT FROM payment p WHERE p.merchant_id = j.merchant_id AND p.payment_id = j.payment_id)
-UNION ALL
-SELECT t.payment_id, 'transfer of a payment that is not there' FROM transfer t
-WHERE t.merchant_id = $1 AND NOT EXISTS (
-    SELECT FROM payment p WHERE p.merchant_id = t.merchant_id AND p.payment_id = t.payment_id)
 UNION ALL
 SELECT d.payment_id, 'deadline of a payment that is not there' FROM deadline d
 WHERE d.merchant_id = $1 AND NOT EXISTS (
@@ -204,7 +167,7 @@ FROM (VALUES
     ('instruction', 'PRIMARY KEY (merchant_id, idempotency_key)'),
     ('response', 'PRIMARY KEY (merchant_id, idempotency_key)'),
     ('transition', 'PRIMARY KEY (merchant_id, subject_id, version)'),
-    ('transfer', 'PRIMARY KEY (merchant_id, payment_id, subject_id, version, leg)'),
+    ('transfer', 'PRIMARY KEY (merchant_id, stream_id, subject_id, version, leg)'),
     ('transfer', 'CHECK ((amount > 0))'),
     ('transfer', 'CHECK ((debit <> credit))'),
     ('balance', 'PRIMARY KEY (merchant_id, account, currency)'),
@@ -215,7 +178,7 @@ FROM (VALUES
     ('delivery', 'PRIMARY KEY (provider, account, provider_event_id, delivery_id)'),
     ('processing', 'PRIMARY KEY (provider, account, provider_event_id, try_id)'),
     ('provider_reference', 'PRIMARY KEY (provider, account, reference)'),
-    ('outbox', 'PRIMARY KEY (merchant_id, payment_id, version, subject_id)'),
+    ('outbox', 'PRIMARY KEY (merchant_id, stream_id, version, subject_id)'),
     ('message_delivery', 'PRIMARY KEY (merchant_id, endpoint_id, payment_id, version, subject_id)'),
     ('message_lane', 'PRIMARY KEY (merchant_id, endpoint_id, payment_id)'),
     ('message_try', 'PRIMARY KEY (merchant_id, endpoint_id, message_id, try_id)'),
@@ -255,7 +218,7 @@ JOIN processing p
   ON p.provider = e.provider AND p.account = e.account AND p.provider_event_id = e.provider_event_id
 WHERE p.result = 'applied' AND NOT EXISTS (
     SELECT FROM transition t
-    WHERE t.merchant_id = e.merchant_id AND t.payment_id = e.payment_id AND t.change_id = p.change_id)
+    WHERE t.merchant_id = e.merchant_id AND t.stream_id = e.payment_id AND t.change_id = p.change_id)
 UNION ALL
 SELECT e.event_id, format('is %s, and nobody looks at it', e.state) FROM inbox e
 WHERE e.next_try_at IS NULL AND e.state IN ('received', 'unroutable', 'failed')

@@ -20,7 +20,7 @@ ON CONFLICT DO NOTHING
 RETURNING instruction_id;
 
 -- insert_transitions: append history; a version that exists already means that the race was lost
-INSERT INTO transition (merchant_id, subject_id, version, change_id, subject, payment_id, from_state, to_state,
+INSERT INTO transition (merchant_id, subject_id, version, change_id, subject, stream_id, from_state, to_state,
                         event, cause, actor, provider_reference, at, occurred_at, change, evidence)
 SELECT * FROM unnest($1::text[], $2::text[], $3::int[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[],
                      $9::text[], $10::text[], $11::text[], $12::text[], $13::timestamptz[], $14::timestamptz[],
@@ -30,48 +30,26 @@ RETURNING merchant_id, subject_id, version, change_id;
 
 -- insert_payments: the first state of each
 INSERT INTO payment (merchant_id, payment_id, version, state, amount, currency, amount_authorized, amount_captured,
-                     amount_refunded, amount_refund_pending, amount_reversed, capture_method, payment_method,
-                     provider, provider_reference, next_action, failure, description, metadata, created_at,
-                     updated_at)
+                     amount_refunded, amount_refund_pending, amount_reversed, amount_late, capture_method,
+                     payment_method, provider, provider_reference, next_action, failure, description, metadata,
+                     created_at, updated_at)
 SELECT * FROM unnest($1::text[], $2::text[], $3::int[], $4::text[], $5::bigint[], $6::text[], $7::bigint[],
-                     $8::bigint[], $9::bigint[], $10::bigint[], $11::bigint[], $12::text[], $13::text[], $14::text[],
-                     $15::text[], $16::json[], $17::json[], $18::text[], $19::json[], $20::timestamptz[],
-                     $21::timestamptz[]);
+                     $8::bigint[], $9::bigint[], $10::bigint[], $11::bigint[], $12::bigint[], $13::text[],
+                     $14::text[], $15::text[], $16::text[], $17::json[], $18::json[], $19::text[], $20::json[],
+                     $21::timestamptz[], $22::timestamptz[]);
 
 -- move_payments: the state after the change's last version, guarded by being older
 UPDATE payment p
 SET version = k.version, state = k.state, amount_authorized = k.amount_authorized,
     amount_captured = k.amount_captured, amount_refunded = k.amount_refunded,
     amount_refund_pending = k.amount_refund_pending, amount_reversed = k.amount_reversed,
-    provider_reference = k.provider_reference, next_action = k.next_action, failure = k.failure,
-    updated_at = k.updated_at
+    amount_late = k.amount_late, provider_reference = k.provider_reference, next_action = k.next_action,
+    failure = k.failure, updated_at = k.updated_at
 FROM unnest($1::text[], $2::text[], $3::int[], $4::text[], $5::bigint[], $6::bigint[], $7::bigint[], $8::bigint[],
-            $9::bigint[], $10::text[], $11::json[], $12::json[], $13::timestamptz[])
+            $9::bigint[], $10::bigint[], $11::text[], $12::json[], $13::json[], $14::timestamptz[])
      AS k (merchant_id, payment_id, version, state, amount_authorized, amount_captured, amount_refunded,
-           amount_refund_pending, amount_reversed, provider_reference, next_action, failure, updated_at)
+           amount_refund_pending, amount_reversed, amount_late, provider_reference, next_action, failure, updated_at)
 WHERE p.merchant_id = k.merchant_id AND p.payment_id = k.payment_id AND p.version < k.version;
-
--- write_refunds: the state after the change's last version, guarded by being older
-INSERT INTO refund (merchant_id, refund_id, payment_id, version, state, amount, currency, provider,
-                    provider_reference, reason, failure, created_at, updated_at)
-SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::int[], $5::text[], $6::bigint[], $7::text[], $8::text[],
-                     $9::text[], $10::text[], $11::json[], $12::timestamptz[], $13::timestamptz[])
-ON CONFLICT (merchant_id, refund_id) DO UPDATE SET
-    version = excluded.version, state = excluded.state, provider_reference = excluded.provider_reference,
-    failure = excluded.failure, updated_at = excluded.updated_at
-WHERE refund.version < excluded.version;
-
--- write_disputes: the state after the change's last version, guarded by being older
-INSERT INTO dispute (merchant_id, dispute_id, payment_id, version, state, amount, currency, provider,
-                     provider_reference, reason, funds_withdrawn, movements, contested, created_at, updated_at)
-SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::int[], $5::text[], $6::bigint[], $7::text[], $8::text[],
-                     $9::text[], $10::text[], $11::boolean[], $12::json[], $13::boolean[], $14::timestamptz[],
-                     $15::timestamptz[])
-ON CONFLICT (merchant_id, dispute_id) DO UPDATE SET
-    version = excluded.version, state = excluded.state, amount = excluded.amount, reason = excluded.reason,
-    funds_withdrawn = excluded.funds_withdrawn, movements = excluded.movements, contested = excluded.contested,
-    updated_at = excluded.updated_at
-WHERE dispute.version < excluded.version;
 
 -- insert_attempts: the first state of each, and recovery's schedule on the database's clock ($25: shift in ms)
 INSERT INTO attempt (merchant_id, payment_id, attempt_id, version, state, operation, purpose, refund_id,
@@ -116,7 +94,7 @@ WHERE a.merchant_id = k.merchant_id AND a.payment_id = k.payment_id AND a.attemp
   AND a.version = k.version - 1;
 
 -- insert_transfers: the ledger
-INSERT INTO transfer (merchant_id, payment_id, subject_id, version, leg, kind, debit, credit, amount, currency, at)
+INSERT INTO transfer (merchant_id, stream_id, subject_id, version, leg, kind, debit, credit, amount, currency, at)
 SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::int[], $5::smallint[], $6::text[], $7::text[],
                      $8::text[], $9::bigint[], $10::text[], $11::timestamptz[]);
 
@@ -125,7 +103,7 @@ INSERT INTO response (merchant_id, idempotency_key, status, body, at)
 SELECT * FROM unnest($1::text[], $2::text[], $3::smallint[], $4::bytea[], $5::timestamptz[]);
 
 -- insert_rejections: refused transitions
-INSERT INTO rejection (merchant_id, payment_id, rejection_id, subject_id, subject, state, version, event, cause,
+INSERT INTO rejection (merchant_id, stream_id, rejection_id, subject_id, subject, state, version, event, cause,
                        actor, origin, reason, alert, idempotency_key, at, evidence)
 SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::int[], $8::text[],
                      $9::text[], $10::text[], $11::text[], $12::text[], $13::boolean[], $14::text[],
@@ -144,7 +122,7 @@ SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[])
 ON CONFLICT DO NOTHING;
 
 -- insert_messages: what merchants are told
-INSERT INTO outbox (merchant_id, payment_id, version, subject_id, message_id, type, body, at)
+INSERT INTO outbox (merchant_id, stream_id, version, subject_id, message_id, type, body, at)
 SELECT * FROM unnest($1::text[], $2::text[], $3::int[], $4::text[], $5::text[], $6::text[], $7::bytea[],
                      $8::timestamptz[]);
 

@@ -1,16 +1,16 @@
 -- waiting: the oldest messages nobody has dispatched, and whatever else waits of their payments: of one payment a later
 -- message never comes without the earlier ones
-SELECT o.merchant_id, o.payment_id, o.version, o.subject_id, o.message_id, o.type
-FROM (SELECT DISTINCT w.merchant_id, w.payment_id
-      FROM (SELECT merchant_id, payment_id FROM outbox WHERE dispatched_at IS NULL ORDER BY at LIMIT $1) w) p
-JOIN outbox o ON o.merchant_id = p.merchant_id AND o.payment_id = p.payment_id
+SELECT o.merchant_id, o.stream_id AS payment_id, o.version, o.subject_id, o.message_id, o.type
+FROM (SELECT DISTINCT w.merchant_id, w.stream_id
+      FROM (SELECT merchant_id, stream_id FROM outbox WHERE dispatched_at IS NULL ORDER BY at LIMIT $1) w) p
+JOIN outbox o ON o.merchant_id = p.merchant_id AND o.stream_id = p.stream_id
 WHERE o.dispatched_at IS NULL;
 
 -- waiting_of: the same of one merchant, in any order of payments
-SELECT o.merchant_id, o.payment_id, o.version, o.subject_id, o.message_id, o.type
-FROM (SELECT DISTINCT w.merchant_id, w.payment_id
-      FROM (SELECT merchant_id, payment_id FROM outbox WHERE dispatched_at IS NULL AND merchant_id = $2 LIMIT $1) w) p
-JOIN outbox o ON o.merchant_id = p.merchant_id AND o.payment_id = p.payment_id
+SELECT o.merchant_id, o.stream_id AS payment_id, o.version, o.subject_id, o.message_id, o.type
+FROM (SELECT DISTINCT w.merchant_id, w.stream_id
+      FROM (SELECT merchant_id, stream_id FROM outbox WHERE dispatched_at IS NULL AND merchant_id = $2 LIMIT $1) w) p
+JOIN outbox o ON o.merchant_id = p.merchant_id AND o.stream_id = p.stream_id
 WHERE o.dispatched_at IS NULL;
 
 -- subscribers: who wants to hear of these merchants
@@ -20,10 +20,10 @@ WHERE merchant_id = ANY($1::text[]) AND state <> 'deleted';
 
 -- mark: these are dispatched; what another worker marked first is not returned ($5: shift in ms)
 UPDATE outbox o SET dispatched_at = now() + $5::bigint * interval '1 millisecond'
-FROM unnest($1::text[], $2::text[], $3::int[], $4::text[]) AS k (merchant_id, payment_id, version, subject_id)
-WHERE o.merchant_id = k.merchant_id AND o.payment_id = k.payment_id AND o.version = k.version
+FROM unnest($1::text[], $2::text[], $3::int[], $4::text[]) AS k (merchant_id, stream_id, version, subject_id)
+WHERE o.merchant_id = k.merchant_id AND o.stream_id = k.stream_id AND o.version = k.version
   AND o.subject_id = k.subject_id AND o.dispatched_at IS NULL
-RETURNING o.merchant_id, o.payment_id, o.version, o.subject_id;
+RETURNING o.merchant_id, o.stream_id AS payment_id, o.version, o.subject_id;
 
 -- insert_deliveries: one for each endpoint that wants the message, a microsecond apart so that the log keeps their order
 -- ($9: shift in ms)
@@ -38,7 +38,7 @@ FROM unnest($1::text[], $2::text[], $3::text[], $4::int[], $5::text[], $6::text[
      AS d (merchant_id, endpoint_id, payment_id, version, subject_id, message_id, type, state, place)
 ON CONFLICT DO NOTHING;
 
--- ring: there is more in these lanes; a lane that is there keeps its time, which is its first message's ($4: shift)
+-- bump_generations: there is more in these queues; an existing queue keeps its time, which is its first message's ($4: shift)
 INSERT INTO message_lane (merchant_id, endpoint_id, payment_id, rung, next_try_at)
 SELECT k.merchant_id, k.endpoint_id, k.payment_id, 1, now() + $4::bigint * interval '1 millisecond'
 FROM unnest($1::text[], $2::text[], $3::text[]) AS k (merchant_id, endpoint_id, payment_id)
@@ -51,8 +51,8 @@ FROM unnest($1::text[], $2::text[], $3::text[]) AS k (merchant_id, endpoint_id, 
 ON CONFLICT (merchant_id, endpoint_id, payment_id)
 DO UPDATE SET rung = message_lane.rung + 1, next_try_at = LEAST(message_lane.next_try_at, excluded.next_try_at);
 
--- ready: up to $1 endpoints that have a lane that is due, and room ($2: those that have none), whose wait is longest
--- first; and whether they fail. Each is asked for its first lane alone, however many it has ($3: shift in ms)
+-- ready: up to $1 endpoints that have a queue that is due, and room ($2: those that have none), whose wait is longest
+-- first; and whether they fail. Each is asked for its first queue alone, however many it has ($3: shift in ms)
 WITH e AS MATERIALIZED (
     SELECT w.merchant_id, w.endpoint_id, w.failing_since IS NOT NULL AS failing,
            (SELECT min(l.next_try_at) FROM message_lane l
@@ -66,7 +66,7 @@ WHERE first_at <= now() + $3::bigint * interval '1 millisecond'
 ORDER BY first_at
 LIMIT $1;
 
--- due: an endpoint's first $3 lanes that are due ($4: shift in ms)
+-- due: an endpoint's first $3 queues that are due ($4: shift in ms)
 SELECT merchant_id, endpoint_id, payment_id, next_try_at
 FROM message_lane
 WHERE merchant_id = $1 AND endpoint_id = $2 AND next_try_at <= now() + $4::bigint * interval '1 millisecond'
@@ -74,7 +74,7 @@ WHERE merchant_id = $1 AND endpoint_id = $2 AND next_try_at <= now() + $4::bigin
 ORDER BY next_try_at
 LIMIT $3;
 
--- lease: take the lanes that are still due, as $4, for $5 ms ($6: shift in ms)
+-- lease: take the queues that are still due, as $4, for $5 ms ($6: shift in ms)
 UPDATE message_lane l SET lease = $4, lease_until = now() + ($5::bigint + $6::bigint) * interval '1 millisecond'
 FROM unnest($1::text[], $2::text[], $3::text[]) AS k (merchant_id, endpoint_id, payment_id)
 WHERE l.merchant_id = k.merchant_id AND l.endpoint_id = k.endpoint_id AND l.payment_id = k.payment_id
@@ -82,7 +82,7 @@ WHERE l.merchant_id = k.merchant_id AND l.endpoint_id = k.endpoint_id AND l.paym
   AND (l.lease_until IS NULL OR l.lease_until < now() + $6::bigint * interval '1 millisecond')
 RETURNING l.merchant_id, l.endpoint_id, l.payment_id, l.rung;
 
--- heads: the first open message of each lane, where it is due, as it was written with its version ($4: shift in ms)
+-- heads: the first open message of each queue, where it is due, as it was written with its version ($4: shift in ms)
 SELECT d.merchant_id, d.endpoint_id, d.payment_id, d.version, d.subject_id, d.message_id, d.tries, d.resends, o.body,
        e.url, (extract(epoch FROM now() - e.failing_since) * 1000)::bigint + $4::bigint AS failing_for_ms
 FROM unnest($1::text[], $2::text[], $3::text[]) AS k (merchant_id, endpoint_id, payment_id)
@@ -96,7 +96,7 @@ CROSS JOIN LATERAL (
     LIMIT 1
 ) d
 JOIN outbox o
-  ON o.merchant_id = d.merchant_id AND o.payment_id = d.payment_id AND o.version = d.version
+  ON o.merchant_id = d.merchant_id AND o.stream_id = d.payment_id AND o.version = d.version
  AND o.subject_id = d.subject_id
 WHERE d.next_try_at <= now() + $4::bigint * interval '1 millisecond';
 
@@ -127,7 +127,7 @@ WHERE d.merchant_id = k.merchant_id AND d.endpoint_id = k.endpoint_id AND d.paym
   AND d.resends = k.resends AND d.tries = k.tries
   AND (d.state = 'open' OR (d.state = 'canceled' AND k.state = 'delivered'));
 
--- leave_empty: a lane ends with its last message; one that was rung meanwhile stays
+-- leave_empty: a queue ends with its last message; one that got a message meanwhile stays
 DELETE FROM message_lane l
 USING unnest($1::text[], $2::text[], $3::text[], $4::bigint[], $5::text[])
       AS k (merchant_id, endpoint_id, payment_id, rung, lease)
@@ -138,7 +138,7 @@ WHERE l.merchant_id = k.merchant_id AND l.endpoint_id = k.endpoint_id AND l.paym
     WHERE d.merchant_id = k.merchant_id AND d.endpoint_id = k.endpoint_id AND d.payment_id = k.payment_id
       AND d.state = 'open');
 
--- release: let go of lanes, until their first open message is due; one that was rung meanwhile is looked at again
+-- release: let go of queues, until their first open message is due; one that got a message meanwhile is looked at again
 UPDATE message_lane l
 SET lease = NULL, lease_until = NULL,
     next_try_at = CASE WHEN l.rung = k.rung THEN COALESCE(k.next_try_at, l.next_try_at) ELSE l.next_try_at END
@@ -196,7 +196,7 @@ WHERE l.merchant_id = $1 AND l.endpoint_id = $2
   AND d.merchant_id = l.merchant_id AND d.endpoint_id = l.endpoint_id AND d.payment_id = l.payment_id
   AND d.state = 'open';
 
--- drop_lanes: and their lanes
+-- drop_queues: and their queues
 DELETE FROM message_lane WHERE merchant_id = $1 AND endpoint_id = $2;
 
 -- set_state: an endpoint that is in the state $3 goes to $4 ($6: shift in ms)

@@ -53,7 +53,8 @@ SELECT r.*, EXISTS (
 FROM refund r
 WHERE r.merchant_id = $1 AND r.refund_id = $2;
 
--- payments: a page of a merchant's payments, newest first; every filter may be null
+-- payments: a page of a merchant's payments, newest first; every filter may be null. Payment ids begin with the
+-- millisecond of their creation and are minted in order, so the primary key is the order of creation
 SELECT p.*, EXISTS (
     SELECT 1 FROM attempt a
     WHERE a.merchant_id = p.merchant_id AND a.payment_id = p.payment_id
@@ -89,13 +90,13 @@ LIMIT 1;
 SELECT * FROM transition WHERE merchant_id = $1 AND subject_id = $2 ORDER BY version;
 
 -- rejections: every refused transition of a payment, its attempts and refunds
-SELECT * FROM rejection WHERE merchant_id = $1 AND payment_id = $2 ORDER BY rejection_id;
+SELECT * FROM rejection WHERE merchant_id = $1 AND stream_id = $2 ORDER BY rejection_id;
 
 -- accounts: every account of a merchant's book
 SELECT account, currency, debits, credits FROM balance WHERE merchant_id = $1 ORDER BY account, currency;
 
 -- transfers: the ledger rows of a payment and its refunds
-SELECT * FROM transfer WHERE merchant_id = $1 AND payment_id = $2 ORDER BY at, subject_id, version, leg;
+SELECT * FROM transfer WHERE merchant_id = $1 AND stream_id = $2 ORDER BY at, subject_id, version, leg;
 
 -- hasten: have recovery ask about a doubtful payment now; not more often than $3 ms ($4: shift in ms)
 UPDATE attempt SET next_check_at = now() + $4::bigint * interval '1 millisecond'

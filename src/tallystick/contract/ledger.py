@@ -1,0 +1,130 @@
+"""The contract's chapter on the ledger: what each edge posts, worked out from the edges themselves.
+
+Each edge is run on a sample subject whose amounts all differ, so that a posted amount names the field that it came
+from.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any, Final, get_args, get_origin, get_type_hints
+
+from tallystick.contract import markdown
+from tallystick.domain.kinds import KINDS, SubjectKind
+from tallystick.domain.ledger.postings import Posting
+from tallystick.domain.lifecycles.table import NEW, Edge
+
+#: What else can be so before and after a step over an edge, and what it changes in the postings.
+_VARIANTS: Final[dict[tuple[str, str], tuple[tuple[str, dict[str, Any], dict[str, Any]], ...]]] = {
+    ("dispute", "funds_returned"): (("", {"funds_withdrawn": True}, {}),),
+    ("dispute", "funds_withdrawn"): (("", {}, {"funds_withdrawn": True}),),
+    ("dispute", "won"): (("nothing withdrawn", {}, {}), ("withdrawn", {"funds_withdrawn": True}, {})),
+    ("dispute", "lost"): (
+        ("nothing withdrawn", {}, {"funds_withdrawn": True}),
+        ("withdrawn", {"funds_withdrawn": True}, {"funds_withdrawn": True}),
+    ),
+    ("dispute", "late_movement"): (
+        ("more withdrawn", {}, {"funds_withdrawn": True}),
+        ("more returned", {"funds_withdrawn": True}, {}),
+    ),
+    ("dispute", "contested"): (("", {}, {"contested": True}),),
+}
+
+_AT: Final = datetime(2026, 1, 1, tzinfo=UTC)
+
+#: Of a sample's amounts the next is this much above the one before; what one grows by in a step is a part of it.
+_STEP: Final = 1_000
+
+Rows = dict[tuple[str, str, tuple[Posting, ...]], list[str]]
+
+
+def ledger_chapter() -> str:
+    """What each edge posts, as a table."""
+    rows: list[tuple[str, ...]] = []
+    for kind in KINDS.values():
+        for (event, when, legs), states in _postings(kind).items():
+            words = _words(kind)
+            for number, leg in enumerate(legs):
+                first = number == 0
+                rows.append(
+                    (
+                        f"`{kind.name}: {event}`" if first else "",
+                        ", ".join([*(f"`{state}`" for state in states), *([when] if when else [])]) if first else "",
+                        f"`{leg.kind}`",
+                        f"`{leg.debit}`",
+                        f"`{leg.credit}`",
+                        words.get(leg.amount, str(leg.amount)),
+                    )
+                )
+    return "\n\n".join(
+        (
+            "## Ledger",
+            "One row is one transfer: a debit account, a credit account and an amount above zero, so an unbalanced"
+            " entry cannot be written down. Transfers belong to a version of their subject and are keyed by it."
+            " Corrections are new transfers. `provider:`, `authorized:`, `refunds_in_flight:`, `disputes:`"
+            " and `suspense:` are clearing accounts: they return to zero when the world agrees. `dispute_reserve` holds"
+            " what undecided disputes may cost the merchant.",
+            "A hold of 0 posts no row. A step of a dispute also posts what its course does not account for"
+            " (`late_movement`), once for each movement that the provider names. In history of before 0.2.0 late money"
+            " of every kind is called `late_effect`.",
+            markdown.table(("edge", "from", "transfer", "debit", "credit", "amount"), rows),
+        )
+    )
+
+
+def _postings(kind: SubjectKind) -> Rows:
+    """By event, condition and postings: the states that they are posted from."""
+    found: Rows = {}
+    for state, event, edge in kind.machine.live_edges():
+        for when, before_has, after_has in _VARIANTS.get((kind.name, event), (("", {}, {}),)):
+            legs = tuple(_legs(kind, state, edge, before_has, after_has))
+            if legs:
+                found.setdefault((event, when, legs), []).append(state)
+    return found
+
+
+def _legs(
+    kind: SubjectKind, state: str, edge: Edge, before_has: dict[str, Any], after_has: dict[str, Any]
+) -> list[Posting]:
+    if edge.posts is None:
+        return []
+    before = None if state == NEW else sample(kind, state, grown=False, **before_has)
+    return list(edge.posts(before, sample(kind, edge.to, grown=True, **after_has)))
+
+
+def sample(kind: SubjectKind, state: str, *, grown: bool, **fields: Any) -> Any:
+    """A subject whose amounts all differ; ``grown``: as it may be one step later. ``amount`` never changes."""
+    values: dict[str, Any] = {"version": 2 if grown else 1, "state": state}
+    hints = get_type_hints(kind.struct)
+    for place, name in enumerate(_amounts(kind), 1):
+        growth = place if grown and name != "amount" else 0
+        values[name] = place * _STEP + growth
+    for name, hint in hints.items():
+        if name in values:
+            continue
+        if hint is str:
+            values[name] = "<p>" if name == "provider" else name
+        elif hint is datetime:
+            values[name] = _AT
+        elif hint is bool:
+            values[name] = False
+        elif get_origin(hint) is tuple:
+            values[name] = ()
+        elif name not in kind.no_column and type(None) not in get_args(hint) and get_origin(hint) is not dict:
+            values[name] = get_args(hint)[0]
+    return kind.struct(**(values | fields))
+
+
+def _words(kind: SubjectKind) -> dict[int, str]:
+    """What each amount of the samples stands for."""
+    words: dict[int, str] = {}
+    for place, name in enumerate(_amounts(kind), 1):
+        words[place * _STEP + place] = f"`{name}`"
+        words[place] = f"what `{name}` grows by"
+        words[place * _STEP] = f"`{name}`" if name == "amount" else f"`{name}` before"
+    return words
+
+
+def _amounts(kind: SubjectKind) -> list[str]:
+    hints = get_type_hints(kind.struct)
+    return [name for name in kind.struct.__struct_fields__ if hints[name] is int and name != "version"]

@@ -1,0 +1,25 @@
+"""The prefixes of identifiers, and what each names. ``kit.ids`` makes and checks ids of any prefix."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+ID_PREFIXES: Final[Mapping[str, str]] = {
+    "pay": "payment",
+    "att": "attempt: one call to a provider, and its retries",
+    "re": "refund",
+    "dp": "dispute",
+    "chg": "change: one transaction of the journal",
+    "ins": "instruction: what a merchant asked for under one idempotency key",
+    "rej": "rejection: an instruction or a verdict that the state did not allow",
+    "req": "request of a client to the API",
+    "evt": "event of a provider",
+    "dlv": "delivery of a provider's event to us",
+    "msg": "message to a merchant",
+    "try": "try to process an event or to deliver a message",
+    "lse": "lease of a worker on events or messages",
+    "we": "webhook endpoint of a merchant",
+    "sec": "signing secret of a webhook endpoint",
+    "act": "act of a person or of a worker on a webhook endpoint",
+}

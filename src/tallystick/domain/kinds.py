@@ -1,0 +1,163 @@
+"""The kinds of subjects: one declaration each, and everything that treats subjects alike reads it from here.
+
+The builder, the door, reads, replay, ``verify``, messages, the contract and OpenAPI follow from these rows. Every
+subject has a *stream*: its payment, or itself where it stands alone under its merchant. Keys of ledger and messages,
+the order of messages and ``verify`` go by stream.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Final
+
+from msgspec import Struct
+
+from tallystick.domain.lifecycles.attempt import ATTEMPT
+from tallystick.domain.lifecycles.dispute import DISPUTE
+from tallystick.domain.lifecycles.machines import MACHINES
+from tallystick.domain.lifecycles.payment import PAYMENT
+from tallystick.domain.lifecycles.refund import REFUND
+from tallystick.domain.lifecycles.table import Machine
+from tallystick.domain.subjects import Attempt, Dispute, Payment, Refund, Subject
+from tallystick.domain.views import dispute_view, payment_view, refund_view
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class SubjectKind:
+    """One kind of subject.
+
+    ``struct`` has ``merchant_id``, ``version``, ``state`` and the fields ``id_field`` and ``stream_field``; one that
+    posts has ``currency`` too, and one with ``updated_at`` gets the time of its last step there. ``table`` has a column
+    for each field but ``no_column``. ``view`` is what a message shows of it, or None where merchants are told nothing.
+    ``keeps_evidence``: its steps carry what proves them, such as a provider's raw answer.
+    """
+
+    struct: type[Any]
+    machine: Machine
+    id_field: str
+    id_prefix: str
+    stream_field: str
+    table: str
+    view: Callable[[Any], Struct] | None = None
+    no_column: frozenset[str] = frozenset()
+    keeps_evidence: bool = False
+
+    @cached_property
+    def name(self) -> str:
+        """Its name in history: the machine's."""
+        return self.machine.name
+
+    @cached_property
+    def stands_alone(self) -> bool:
+        """Whether a subject of this kind is its own stream."""
+        return self.id_field == self.stream_field
+
+    @cached_property
+    def columns(self) -> tuple[str, ...]:
+        """The fields that its table keeps, in the struct's order."""
+        return tuple(name for name in self.struct.__struct_fields__ if name not in self.no_column)
+
+    @cached_property
+    def has_updated_at(self) -> bool:
+        """Whether it shows when its last step was."""
+        return "updated_at" in self.struct.__struct_fields__
+
+    @cached_property
+    def history_fields(self) -> tuple[str, ...]:
+        """The fields that history sets. The others are columns of its rows, or are no part of it."""
+        apart = {"merchant_id", self.stream_field, "version", "state", "updated_at", *self.no_column}
+        return tuple(name for name in self.struct.__struct_fields__ if name not in apart)
+
+    def id_of(self, subject: Subject) -> str:
+        """The subject's id."""
+        return str(getattr(subject, self.id_field))
+
+    def stream_of(self, subject: Subject) -> str:
+        """The id of the subject's stream."""
+        return str(getattr(subject, self.stream_field))
+
+
+_DECLARED: Final[dict[str, SubjectKind]] = {}
+_BY_STRUCT: Final[dict[type[Any], SubjectKind]] = {}
+
+#: Every declared kind by name, in the order in which a change writes them.
+KINDS: Final[Mapping[str, SubjectKind]] = _DECLARED
+
+
+def declare(kind: SubjectKind) -> SubjectKind:
+    """Make a kind known. Raises ValueError where its name or its struct is declared already."""
+    if kind.name in _DECLARED or kind.struct in _BY_STRUCT:
+        raise ValueError(f"a subject kind is declared twice: {kind.name}")
+    _DECLARED[kind.name] = kind
+    _BY_STRUCT[kind.struct] = kind
+    MACHINES[kind.name] = kind.machine
+    return kind
+
+
+def withdraw(kind: SubjectKind) -> None:
+    """Forget a kind: for tests that declare one of their own."""
+    del _DECLARED[kind.name], _BY_STRUCT[kind.struct], MACHINES[kind.name]
+
+
+def kind_of(subject: Subject) -> SubjectKind:
+    """The subject's kind. KeyError for a struct that no kind declares."""
+    return _BY_STRUCT[type(subject)]
+
+
+def heads() -> list[SubjectKind]:
+    """The kinds whose subjects are streams of their own."""
+    return [kind for kind in KINDS.values() if kind.stands_alone]
+
+
+def members_of(head: SubjectKind) -> list[SubjectKind]:
+    """The other kinds whose subjects are in a stream of this kind."""
+    return [kind for kind in KINDS.values() if kind.stream_field == head.id_field and kind is not head]
+
+
+PAYMENT_KIND: Final = declare(
+    SubjectKind(
+        struct=Payment,
+        machine=PAYMENT,
+        id_field="payment_id",
+        id_prefix="pay",
+        stream_field="payment_id",
+        table="payment",
+        view=lambda payment: payment_view(payment, in_doubt=False),
+    )
+)
+REFUND_KIND: Final = declare(
+    SubjectKind(
+        struct=Refund,
+        machine=REFUND,
+        id_field="refund_id",
+        id_prefix="re",
+        stream_field="payment_id",
+        table="refund",
+        view=lambda refund: refund_view(refund, in_doubt=False),
+    )
+)
+DISPUTE_KIND: Final = declare(
+    SubjectKind(
+        struct=Dispute,
+        machine=DISPUTE,
+        id_field="dispute_id",
+        id_prefix="dp",
+        stream_field="payment_id",
+        table="dispute",
+        view=dispute_view,
+    )
+)
+ATTEMPT_KIND: Final = declare(
+    SubjectKind(
+        struct=Attempt,
+        machine=ATTEMPT,
+        id_field="attempt_id",
+        id_prefix="att",
+        stream_field="payment_id",
+        table="attempt",
+        no_column=frozenset({"schedule"}),  # recovery's: columns of its own, on the database's clock
+        keeps_evidence=True,
+    )
+)

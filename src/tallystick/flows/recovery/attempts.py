@@ -1,0 +1,151 @@
+"""Attempts without an outcome: asked about, sent again, given up with proof, or parked for a person."""
+
+from __future__ import annotations
+
+from typing import assert_never
+
+from tallystick.decisions.resubmission import (
+    Move,
+    backoff_ms,
+    believes_not_found,
+    in_doubt,
+    next_move,
+    park,
+    resubmit,
+)
+from tallystick.decisions.verdicts import give_up
+from tallystick.domain.snapshot import PaymentSnapshot
+from tallystick.domain.subjects import Attempt
+from tallystick.domain.verdicts import NotFound, Unknown
+from tallystick.flows.payments.attempts import carry_out, fetch_verdict, send_by, settle_verdict
+from tallystick.flows.recovery.changes import ACTOR, commit_first, recovery_cause
+from tallystick.flows.recovery.deadlines import expire
+from tallystick.flows.runtime import Runtime
+from tallystick.kit.logs import get_logger
+from tallystick.record.postgres.reads import AttemptClock, Loaded
+from tallystick.record.postgres.recovery_schedule import Due, ScheduleBook
+
+log = get_logger("tallystick.flows.recovery.attempts")
+
+
+class DueAttempts:
+    """What recovery does with an attempt whose turn it is."""
+
+    def __init__(self, runtime: Runtime, book: ScheduleBook) -> None:
+        self._runtime = runtime
+        self._book = book
+        self._trials: set[str] = set()  # providers whose circuit is not closed, and that one attempt is sent to
+
+    async def recover(self, due: Due) -> None:
+        """One step nearer to an outcome. Raises what the database raises; the lease then runs out."""
+        loaded = await self._runtime.reads.load(due.merchant_id, due.payment_id)
+        if loaded is None or due.attempt_id not in loaded.clocks:
+            return
+        clock = loaded.clocks[due.attempt_id]
+        match clock.attempt.state:
+            case "not_sent" | "not_found":
+                await self._next_move(loaded, clock, due)
+            case "submitted" if clock.sending:
+                await self._book.look_again(due, clock.attempt.version, self._runtime.settings.send_window_ms)
+            case "submitted" | "unknown" | "pending" | "requires_action":
+                await self._ask(loaded, clock, due)
+
+    async def _ask(self, loaded: Loaded, clock: AttemptClock, due: Due) -> None:
+        """Ask the provider what became of the attempt; believe "no such charge" only when everything has settled."""
+        attempt = clock.attempt
+        traits = self._runtime.provider(attempt.provider).traits
+        if not traits.can_fetch and attempt.state != "submitted":
+            # Nobody to ask: the same request again is the question, and a notification reports what is pending.
+            if attempt.state == "unknown":
+                await self._next_move(loaded, clock, due)
+            else:
+                await self._no_news(loaded, clock, due)
+            return
+        verdict = await fetch_verdict(self._runtime, attempt)
+        if isinstance(verdict, NotFound) and not believes_not_found(traits, settled=clock.settled):
+            verdict = Unknown(reason="not there yet: no evidence", raw=verdict.raw)
+        change = None
+        # A submitted attempt that the lookup cannot settle becomes unknown; one that is unknown already stays so.
+        if attempt.state == "submitted" or not isinstance(verdict, Unknown):
+            change = await settle_verdict(
+                self._runtime, loaded.stored, attempt.attempt_id, verdict, cause="recovery", actor=ACTOR
+            )
+        if isinstance(verdict, Unknown) and change is not None:
+            return  # its schedule came with the change
+        if change is None or not change.transitions:
+            await self._no_news(loaded, clock, due)
+        elif isinstance(verdict, NotFound):
+            await self._look_at(attempt, due)
+
+    async def _no_news(self, loaded: Loaded, clock: AttemptClock, due: Due) -> None:
+        """Look again later, expire what waited too long for its customer, or park what was asked about often enough."""
+        settings, attempt = self._runtime.settings, clock.attempt
+        waiting = attempt.state in ("pending", "requires_action")
+        if attempt.state == "requires_action" and clock.age_ms > settings.action_deadline_ms:
+            if loaded.stored.payment.state == "requires_action":
+                await expire(self._runtime, loaded.stored)
+            await self._book.look_again(due, attempt.version, settings.recovery_backoff_cap_ms)
+            return
+        over = clock.age_ms > settings.pending_deadline_ms if waiting else due.checks >= settings.recovery_checks_limit
+        if over and attempt.state in ("pending", "unknown"):
+            await self._park(loaded.stored, attempt, "bounded recovery ended")
+            return
+        in_ms = self._backoff_ms(due, settings.pending_poll_ms if waiting else settings.recovery_backoff_base_ms)
+        if not self._runtime.provider(attempt.provider).traits.can_fetch:
+            in_ms = settings.recovery_backoff_cap_ms  # only the deadline is looked at
+        await self._book.look_again(due, attempt.version, in_ms)
+
+    async def _look_at(self, attempt: Attempt, due: Due) -> None:
+        """Go on at once with an attempt that negative evidence just freed for its next move."""
+        loaded = await self._runtime.reads.load(attempt.merchant_id, attempt.payment_id)
+        if loaded is not None and loaded.clocks[attempt.attempt_id].attempt.state == "not_found":
+            await self._next_move(loaded, loaded.clocks[attempt.attempt_id], due)
+
+    async def _next_move(self, loaded: Loaded, clock: AttemptClock, due: Due) -> None:
+        attempt, stored = clock.attempt, loaded.stored
+        traits = self._runtime.provider(attempt.provider).traits
+        move = next_move(attempt, traits, age_ms=clock.age_ms, resubmit_limit=self._runtime.settings.resubmit_limit)
+        match move:
+            case Move.RESUBMIT:
+                await self._send_again(loaded, clock, due)
+            case Move.GIVE_UP:
+                cause = recovery_cause(self._runtime, "no more tries")
+                await commit_first(self._runtime, give_up(stored, attempt.attempt_id, cause))
+            case Move.PARK:
+                await self._park(stored, attempt, "no safe way to send again")
+            case _:
+                assert_never(move)
+
+    async def _park(self, stored: PaymentSnapshot, attempt: Attempt, reason: str) -> None:
+        """Hand the attempt over to a person, who is alerted by the worker whose change parked it, and by no other."""
+        if await commit_first(self._runtime, park(stored, attempt.attempt_id, recovery_cause(self._runtime, reason))):
+            log.error("attempt is in doubt", alert=True, payment_id=attempt.payment_id, attempt_id=attempt.attempt_id)
+
+    async def _send_again(self, loaded: Loaded, clock: AttemptClock, due: Due) -> None:
+        """While the provider's circuit is not closed, one attempt at a time tries it, when a probe is due. The others
+        wait, as long as their customers may: refused, they would spend resubmissions on calls that nobody made."""
+        attempt, settings = clock.attempt, self._runtime.settings
+        provider = self._runtime.provider(attempt.provider)
+        patient = clock.age_ms < settings.provider_circuit_patience_ms
+        if provider.circuit == "closed" or not patient:
+            await self._resubmit(loaded.stored, attempt)
+        elif provider.rests or provider.name in self._trials:
+            await self._book.look_again(due, attempt.version, self._backoff_ms(due, settings.recovery_backoff_base_ms))
+        else:
+            self._trials.add(provider.name)
+            try:
+                await self._resubmit(loaded.stored, attempt)
+            finally:
+                self._trials.remove(provider.name)
+
+    async def _resubmit(self, stored: PaymentSnapshot, attempt: Attempt) -> None:
+        deadline_ms = send_by(self._runtime)
+        cause = recovery_cause(self._runtime, "resubmit")
+        change = resubmit(stored, attempt.attempt_id, cause, self._runtime.terms(attempt.provider))
+        if await commit_first(self._runtime, change):
+            doubted = in_doubt(attempt, self._runtime.provider(attempt.provider).traits)
+            await carry_out(self._runtime, stored.after(change), attempt.attempt_id, deadline_ms, doubted=doubted)
+
+    def _backoff_ms(self, due: Due, base_ms: int) -> int:
+        cap_ms = self._runtime.settings.recovery_backoff_cap_ms
+        return backoff_ms(due.checks, base_ms, cap_ms, self._runtime.jitter)

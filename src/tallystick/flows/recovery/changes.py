@@ -1,0 +1,24 @@
+"""What the changes of recovery have in common: who makes them, and whether one is in the record."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from tallystick.decisions.change_builder import Cause
+from tallystick.domain.change import Change
+from tallystick.flows.runtime import Runtime
+from tallystick.kit.ids import new_id
+from tallystick.record.journal import Fresh
+
+ACTOR: Final = "recovery"
+
+
+def recovery_cause(runtime: Runtime, reason: str) -> Cause:
+    """The cause of a new change, with an id of its own."""
+    return Cause(change_id=new_id("chg"), at=runtime.clock.now(), trigger=f"recovery: {reason}", actor=ACTOR)
+
+
+async def commit_first(runtime: Runtime, change: Change) -> bool:
+    """Whether the change is in the record. Where another change was first, the next round decides on what that one
+    wrote. Raises what the journal raises."""
+    return isinstance(await runtime.journal.commit(change), Fresh)

@@ -1,0 +1,1 @@
+"""Which provider carries out an instruction."""

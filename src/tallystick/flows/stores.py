@@ -1,0 +1,49 @@
+"""What one process reads and writes beside the journal, over its pool of connections."""
+
+from __future__ import annotations
+
+import asyncpg
+from msgspec import Struct
+
+from tallystick.access.stored_keys import StoredKeys
+from tallystick.flows.webhooks.inbound.dead_letters import DeadLetters
+from tallystick.flows.webhooks.outbound.address_policy import AddressPolicy
+from tallystick.flows.webhooks.outbound.dispatch import Dispatch
+from tallystick.flows.webhooks.outbound.endpoints import Endpoints, address_policy
+from tallystick.record.postgres.inbox import Inbox
+from tallystick.record.postgres.outbox import OutboundBook
+from tallystick.record.postgres.readiness import DatabaseReadiness
+from tallystick.record.postgres.refused_webhooks import RefusalBook
+from tallystick.record.postgres.webhook_endpoints import EndpointBook
+from tallystick.record.sealing import Sealer
+from tallystick.settings.load import Settings
+
+
+class Stores(Struct, frozen=True, kw_only=True):
+    """Made once for each process. ``endpoint_book`` has the rows of webhook endpoints and their deliveries;
+    ``endpoints`` has the rules for what a merchant may do with them."""
+
+    readiness: DatabaseReadiness
+    api_keys: StoredKeys
+    inbox: Inbox
+    dead_letters: DeadLetters
+    refused_webhooks: RefusalBook
+    endpoint_book: EndpointBook
+    endpoints: Endpoints
+
+
+def stores_on(pool: asyncpg.Pool, settings: Settings, sealer: Sealer, policy: AddressPolicy | None = None) -> Stores:
+    """All of them on one pool. ``policy`` decides which webhook URLs are allowed; without one, the settings decide."""
+    shift_ms = settings.clock_shift_ms
+    inbox = Inbox(pool, clock_shift_ms=shift_ms)
+    endpoint_book = EndpointBook(pool, clock_shift_ms=shift_ms)
+    dispatch = Dispatch(OutboundBook(pool, clock_shift_ms=shift_ms), settings.outbound_batch)
+    return Stores(
+        readiness=DatabaseReadiness(pool),
+        api_keys=StoredKeys(pool),
+        inbox=inbox,
+        dead_letters=DeadLetters(inbox, settings),
+        refused_webhooks=RefusalBook(pool, clock_shift_ms=shift_ms),
+        endpoint_book=endpoint_book,
+        endpoints=Endpoints(endpoint_book, dispatch, sealer, policy or address_policy(settings), settings),
+    )

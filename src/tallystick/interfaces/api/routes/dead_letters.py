@@ -1,0 +1,177 @@
+"""Dead letters, for operators: events that bounded retries could not process are listed, replayed or discarded."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from datetime import datetime
+from typing import Annotated, Any, Final
+
+from msgspec import Meta, Struct
+
+from tallystick.domain.errors import ProblemField, problem
+from tallystick.flows.runtime import Runtime
+from tallystick.flows.webhooks.inbound.dead_letters import DeadLetter, DeadLetterFilter, DeadLetters, NotReplayable
+from tallystick.interfaces.api.authentication import Caller
+from tallystick.interfaces.api.endpoint import ACT, READ, Endpoint, Handle, read
+from tallystick.interfaces.api.http import ApiRequest, HttpResponse, json_response
+from tallystick.interfaces.api.paging import DEAD_LETTERS, split_page, write_cursor
+from tallystick.interfaces.api.parameters import any_text, page_of
+from tallystick.interfaces.api.problems import ProblemError, invalid_fields, not_found
+from tallystick.interfaces.api.routes.provider_events import EVENT_ID
+from tallystick.interfaces.api.typed_body import read_typed
+from tallystick.oversight.trace.event import EventTrace, trace_event
+
+PATH: Final = "/v1/dead-letters"
+
+_Name = Annotated[str, Meta(min_length=1, max_length=255)]
+_Reason = Annotated[str, Meta(min_length=1, max_length=500, pattern=r"\S")]
+
+
+class DeadLetterPage(Struct, frozen=True, kw_only=True):
+    """Dead letters, oldest first. ``next_cursor`` is set exactly when ``has_more``."""
+
+    data: list[DeadLetter]
+    has_more: bool
+    next_cursor: str | None
+
+
+class Act(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Why one dead letter is replayed or discarded."""
+
+    reason: _Reason
+
+
+class ActOnMany(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Which dead letters are replayed or discarded, and why. ``all``: every one of them; else at least one filter."""
+
+    reason: _Reason
+    all: bool = False
+    provider: _Name | None = None
+    type: _Name | None = None
+    merchant_id: _Name | None = None
+    dead_before: Annotated[datetime, Meta(tz=True)] | None = None
+
+
+class Acted(Struct, frozen=True, kw_only=True):
+    """How many dead letters it was."""
+
+    count: int
+
+
+async def list_dead_letters(runtime: Runtime, request: ApiRequest, _: Caller) -> object:
+    """A page of dead letters, oldest first."""
+    query, limit = request.query, request.query["limit"]
+    which = DeadLetterFilter(provider=query["provider"], type=query["type"], merchant_id=query["merchant_id"])
+    rows = await runtime.stores.dead_letters.page(which, query["cursor"], limit + 1)
+    shown, more = split_page(rows, limit)
+    last = shown[-1] if more else None
+    return DeadLetterPage(
+        data=list(shown),
+        has_more=more,
+        next_cursor=None if last is None else write_cursor(DEAD_LETTERS, (last.received_at, last.event_id)),
+    )
+
+
+def _on_one(act_on: Callable[..., Awaitable[None]]) -> Handle:
+    async def handle(runtime: Runtime, request: ApiRequest, caller: Caller) -> HttpResponse:
+        event_id, act = request.id_in_path(), await read_typed(request, Act)
+        stores = runtime.stores
+        if await stores.inbox.event(event_id) is None:
+            raise not_found(request.request_id, "event")
+        try:
+            await act_on(stores.dead_letters, event_id, actor=_actor(caller), reason=act.reason)
+        except NotReplayable as error:
+            raise ProblemError(problem("not_replayable", f"{error}.", request_id=request.request_id)) from None
+        return json_response(request, await trace_event(stores.inbox, event_id))
+
+    return handle
+
+
+def _on_many(act_on: Callable[..., Awaitable[int]]) -> Handle:
+    async def handle(runtime: Runtime, request: ApiRequest, caller: Caller) -> HttpResponse:
+        act = await read_typed(request, ActOnMany)
+        which = _which(act, request)
+        count = await act_on(runtime.stores.dead_letters, which, actor=_actor(caller), reason=act.reason)
+        return json_response(request, Acted(count=count))
+
+    return handle
+
+
+def _which(act: ActOnMany, request: ApiRequest) -> DeadLetterFilter:
+    which = DeadLetterFilter(
+        provider=act.provider, type=act.type, merchant_id=act.merchant_id, dead_before=act.dead_before
+    )
+    if act.all == (which != DeadLetterFilter()):
+        wrong = ProblemField("all", "invalid_value", "give either all, or at least one filter")
+        raise invalid_fields([wrong], request.request_id)
+    return which
+
+
+def _actor(caller: Caller) -> str:
+    return f"key:{caller.key_id}"
+
+
+def _act(path: str, name: str, summary: str, handle: Handle, response: type[Any]) -> Endpoint:
+    """What an operator does with one dead letter (named in the path) or with many (named in the body)."""
+    one = "{id}" in path
+    return Endpoint(
+        method="POST",
+        path=f"{PATH}{path}",
+        name=name,
+        summary=summary,
+        handle=handle,
+        responses={200: response},
+        codes=(*ACT, "not_found", "not_replayable") if one else ACT,
+        body_type=Act if one else ActOnMany,
+        body_required=True,
+        parameters=(EVENT_ID,) if one else (),
+        callers="operator",
+    )
+
+
+ENDPOINTS: Final[tuple[Endpoint, ...]] = (
+    Endpoint(
+        method="GET",
+        path=PATH,
+        name="listDeadLetters",
+        summary="Events that bounded retries could not process, oldest first",
+        handle=read(list_dead_letters),
+        responses={200: DeadLetterPage},
+        codes=READ,
+        parameters=(
+            any_text("provider", "Only this provider's."),
+            any_text("type", "Only events of this type, as the provider names it."),
+            any_text("merchant_id", "Only this merchant's."),
+            *page_of(DEAD_LETTERS),
+        ),
+        callers="operator",
+    ),
+    _act(
+        "/{id}/replay",
+        "replayDeadLetter",
+        "Have one closed event processed again by the very same guards",
+        _on_one(DeadLetters.replay),
+        EventTrace,
+    ),
+    _act(
+        "/{id}/discard",
+        "discardDeadLetter",
+        "Close one dead letter for good",
+        _on_one(DeadLetters.discard),
+        EventTrace,
+    ),
+    _act(
+        "/replay",
+        "replayDeadLetters",
+        "Replay the dead letters that a filter means, or all",
+        _on_many(DeadLetters.replay_all),
+        Acted,
+    ),
+    _act(
+        "/discard",
+        "discardDeadLetters",
+        "Discard the dead letters that a filter means, or all",
+        _on_many(DeadLetters.discard_all),
+        Acted,
+    ),
+)

@@ -1,0 +1,284 @@
+"""Payments: charged or held, captured, canceled, read, listed."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any, Final
+
+from msgspec import Struct, field
+
+from tallystick.decisions.instructions import Instruction
+from tallystick.domain.errors import problem
+from tallystick.domain.lifecycles.payment import PAYMENT
+from tallystick.domain.lifecycles.table import NEW
+from tallystick.domain.requests.commands import (
+    CAPTURE_METHODS,
+    CreatePayment,
+    InvalidFields,
+    parse_cancel_payment,
+    parse_capture_payment,
+    parse_create_payment,
+)
+from tallystick.domain.requests.idempotency_key import MAX_KEY_CHARS
+from tallystick.domain.views import PaymentView, payment_view
+from tallystick.flows.payments import instructions
+from tallystick.flows.payments.idempotency import Reply, existing_or, refusal
+from tallystick.flows.routing.route import DefaultProviderMissing, choose_provider
+from tallystick.flows.runtime import Runtime
+from tallystick.interfaces.api.authentication import Caller
+from tallystick.interfaces.api.endpoint import READ, Endpoint, Narrowed, read
+from tallystick.interfaces.api.http import ApiRequest
+from tallystick.interfaces.api.instruction import INSTRUCTION, ON_PAYMENT, PAYMENT_ID, InstructionKind, on_payment
+from tallystick.interfaces.api.paging import PAYMENTS, split_page, write_cursor
+from tallystick.interfaces.api.parameters import IDEMPOTENCY_KEY, matching, one_of, page_of, text, timestamp
+from tallystick.interfaces.api.problems import RETRY_AFTER_S, invalid_fields, not_found, report
+from tallystick.interfaces.api.schemas import AMOUNT, AMOUNT_MOVED, CURRENCY
+from tallystick.kit.ids import id_floor, is_id
+
+PATH: Final = "/v1/payments"
+
+#: Provider references are as long as an idempotency key, which some are made from.
+MAX_REFERENCE_CHARS: Final = 255
+
+_STATES: Final = PAYMENT.states
+
+
+class PaymentPage(Struct, frozen=True, kw_only=True):
+    """Payments, newest first. ``next_cursor`` is set exactly when ``has_more``."""
+
+    data: list[PaymentView]
+    has_more: bool
+    next_cursor: str | None
+
+
+class HistoryEntry(Struct, frozen=True, kw_only=True):
+    """One transition of a payment: ``at`` is when it was recorded, ``occurred_at`` when it happened by what the
+    provider says."""
+
+    version: int
+    from_state: str = field(name="from")
+    to_state: str = field(name="to")
+    event: str
+    at: datetime
+    occurred_at: datetime | None
+    cause: str
+    actor: str
+    provider_reference: str | None
+
+
+class RejectionEntry(Struct, frozen=True, kw_only=True):
+    """A transition that was refused, of the payment, its attempts or its refunds. It took no version; ``version`` is
+    the one it met."""
+
+    at: datetime
+    subject: str
+    subject_id: str
+    state: str
+    version: int
+    event: str
+    cause: str
+    actor: str
+    origin: str
+    reason: str
+    alert: bool
+    idempotency_key: str | None
+
+
+class History(Struct, frozen=True, kw_only=True):
+    """Everything that happened to a payment, and what was refused."""
+
+    data: list[HistoryEntry]
+    rejected: list[RejectionEntry]
+
+
+async def create_payment(
+    runtime: Runtime, caller: Caller, instruction: Instruction, _: str, command: CreatePayment
+) -> Reply:
+    """Charge or hold the money at the provider that the rules choose."""
+    try:
+        provider = choose_provider(
+            runtime.providers,
+            command,
+            merchant_default=caller.default_provider,
+            platform_default=runtime.settings.default_provider,
+        )
+    except InvalidFields as invalid:
+        refused = invalid_fields(invalid.errors, instruction.request_id)
+        return await existing_or(runtime, instruction, refused.problem)
+    except DefaultProviderMissing:
+        detail = "The merchant's default provider is not configured."
+        not_ready = problem("not_ready", detail, request_id=instruction.request_id)
+        report(not_ready, instruction.operation)
+        reply = await existing_or(runtime, instruction, not_ready)
+        return refusal(not_ready, RETRY_AFTER_S) if reply.status == not_ready.status else reply
+    return await instructions.create_payment(runtime, instruction, command, provider)
+
+
+async def get_payment(runtime: Runtime, request: ApiRequest, caller: Caller) -> object:
+    """One payment. Reading a doubtful one hastens recovery, and never fakes an outcome."""
+    payment_id = request.id_in_path()
+    found = await runtime.reads.payment(caller.merchant_id, payment_id)
+    if found is None:
+        raise not_found(request.request_id, "payment")
+    payment, in_doubt = found
+    if in_doubt:
+        await runtime.reads.hasten(caller.merchant_id, payment_id, runtime.settings.in_doubt_hasten_interval_ms)
+    return payment_view(payment, in_doubt=in_doubt, opened=runtime.actions.opened(payment))
+
+
+async def list_payments(runtime: Runtime, request: ApiRequest, caller: Caller) -> object:
+    """A page of payments, newest first."""
+    query = request.query
+    created_gte, limit = query["created_gte"], query["limit"]
+    rows = await runtime.reads.payments(
+        caller.merchant_id,
+        state=query["state"],
+        floor_id=None if created_gte is None else id_floor("pay", created_gte),
+        provider_reference=query["provider_reference"],
+        before_id=None if query["cursor"] is None else query["cursor"][1],
+        idempotency_key=query["idempotency_key"],
+        limit=limit + 1,
+    )
+    if created_gte is not None:
+        # Ids are as exact as a millisecond: what is older than asked for is at the end of the page.
+        rows = [row for row in rows if row[0].created_at >= created_gte]
+    shown, more = split_page(rows, limit)
+    last = shown[-1][0] if more else None
+    return PaymentPage(
+        data=[payment_view(payment, in_doubt=in_doubt) for payment, in_doubt in shown],
+        has_more=more,
+        next_cursor=None if last is None else write_cursor(PAYMENTS, (last.created_at, last.payment_id)),
+    )
+
+
+async def get_history(runtime: Runtime, request: ApiRequest, caller: Caller) -> object:
+    """Every transition of a payment, and every refused one of it, its attempts and its refunds."""
+    payment_id = request.id_in_path()
+    transitions = await runtime.reads.history(caller.merchant_id, payment_id)
+    if not transitions:
+        raise not_found(request.request_id, "payment")
+    rejections = await runtime.reads.rejections(caller.merchant_id, payment_id)
+    return History(
+        data=[_entry(HistoryEntry, row) for row in transitions],
+        rejected=[_entry(RejectionEntry, row) for row in rejections],
+    )
+
+
+async def payment_in_query(runtime: Runtime, request: ApiRequest, caller: Caller) -> str:
+    """The payment that the query names. Raises ProblemError where the merchant has no such payment."""
+    payment_id: str = request.query["payment"]
+    if not is_id("pay", payment_id) or await runtime.reads.payment(caller.merchant_id, payment_id) is None:
+        raise not_found(request.request_id, "payment")
+    return payment_id
+
+
+def _entry(kind: type[Any], row: object) -> Any:
+    return kind(**{name: getattr(row, name) for name in kind.__struct_fields__})
+
+
+_CREATE: Final = InstructionKind(path=PATH, parse=parse_create_payment, execute=create_payment, created_at=f"{PATH}/")
+_CAPTURE: Final = InstructionKind(
+    path=f"{PATH}/{{id}}/capture", parse=parse_capture_payment, execute=on_payment(instructions.capture_payment)
+)
+_CANCEL: Final = InstructionKind(
+    path=f"{PATH}/{{id}}/cancel", parse=parse_cancel_payment, execute=on_payment(instructions.cancel_payment)
+)
+
+_NARROWED: Final[Narrowed] = {
+    "PaymentView": {
+        "object": {"type": "string", "const": "payment"},
+        "state": {"type": "string", "enum": _STATES},
+        "capture_method": {"type": "string", "enum": list(CAPTURE_METHODS)},
+        "currency": CURRENCY,
+        "amount": AMOUNT_MOVED,
+        "amount_authorized": AMOUNT,
+        "amount_captured": AMOUNT,
+        "amount_refunded": AMOUNT,
+        "amount_refund_pending": AMOUNT,
+        "amount_reversed": AMOUNT,
+    },
+    "HistoryEntry": {
+        "from": {"type": "string", "enum": [NEW, *_STATES]},
+        "to": {"type": "string", "enum": _STATES},
+    },
+}
+
+ENDPOINTS: Final[tuple[Endpoint, ...]] = (
+    Endpoint(
+        method="POST",
+        path=_CREATE.path,
+        name="createPayment",
+        summary="Charge a payment method, or hold the money",
+        handle=_CREATE.respond,
+        responses={201: PaymentView, 202: PaymentView},
+        codes=INSTRUCTION,
+        body="CreatePayment",
+        body_required=True,
+        parameters=(IDEMPOTENCY_KEY,),
+        creates=True,
+    ),
+    Endpoint(
+        method="GET",
+        path=PATH,
+        name="listPayments",
+        summary="Payments, newest first",
+        handle=read(list_payments),
+        responses={200: PaymentPage},
+        codes=READ,
+        parameters=(
+            one_of("state", _STATES, "Only this state."),
+            timestamp("created_gte", "Created at this RFC 3339 time or later."),
+            matching(
+                "idempotency_key",
+                rf"[ -~]{{1,{MAX_KEY_CHARS}}}",
+                f"must be 1-{MAX_KEY_CHARS} printable ASCII characters, without quotes",
+                "The payment that the instruction with this key (without quotes) is about.",
+            ),
+            text("provider_reference", MAX_REFERENCE_CHARS, "The provider's own name for it."),
+            *page_of(PAYMENTS),
+        ),
+        narrowed=_NARROWED,
+    ),
+    Endpoint(
+        method="GET",
+        path=f"{PATH}/{{id}}",
+        name="getPayment",
+        summary="One payment",
+        handle=read(get_payment),
+        responses={200: PaymentView},
+        codes=(*READ, "not_found"),
+        parameters=(PAYMENT_ID,),
+    ),
+    Endpoint(
+        method="POST",
+        path=_CAPTURE.path,
+        name="capturePayment",
+        summary="Capture a hold, all of it or a part; a part releases the rest",
+        handle=_CAPTURE.respond,
+        responses={200: PaymentView, 202: PaymentView},
+        codes=ON_PAYMENT,
+        body="CapturePayment",
+        parameters=(PAYMENT_ID, IDEMPOTENCY_KEY),
+    ),
+    Endpoint(
+        method="POST",
+        path=_CANCEL.path,
+        name="cancelPayment",
+        summary="Release a hold",
+        handle=_CANCEL.respond,
+        responses={200: PaymentView, 202: PaymentView},
+        codes=ON_PAYMENT,
+        body="CancelPayment",
+        parameters=(PAYMENT_ID, IDEMPOTENCY_KEY),
+    ),
+    Endpoint(
+        method="GET",
+        path=f"{PATH}/{{id}}/history",
+        name="getHistory",
+        summary="Every transition of a payment, and every refused one",
+        handle=read(get_history),
+        responses={200: History},
+        codes=(*READ, "not_found"),
+        parameters=(PAYMENT_ID,),
+    ),
+)

@@ -1,0 +1,86 @@
+"""Periodic work: rounds, one after another, until the process is told to stop."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable
+from functools import partial
+from typing import Final
+
+from tallystick.kit.log_sampling import SAMPLE_EVERY_S, SampledLines
+from tallystick.kit.logs import get_logger
+
+log = get_logger("tallystick.kit.rounds")
+
+#: A round that did anything is followed by the next one at once.
+ANYTHING: Final = 1
+
+
+class Rounds:
+    """One piece of periodic work.
+
+    ``round`` does what is due and returns how much that was (None: nothing that calls for another round at once). One
+    that did less than ``full_round`` is followed by a pause of ``interval_ms``; so is one that raises, which is logged
+    at a bounded rate (``sample_every_s``) and tried again. ``wake``, where it is set during a round or a pause, has
+    the next round follow at once. ``finish`` waits for what rounds have started; it runs once, after the last round.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        interval_ms: int,
+        round: Callable[[], Awaitable[int | None]],
+        *,
+        full_round: int = ANYTHING,
+        wake: asyncio.Event | None = None,
+        finish: Callable[[], Awaitable[None]] | None = None,
+        sample_every_s: float = SAMPLE_EVERY_S,
+    ) -> None:
+        self.name = name
+        self._interval_s = interval_ms / 1000
+        self._round = round
+        self._full_round = full_round
+        self._wake = wake or asyncio.Event()
+        self._finish = finish
+        self._failures = SampledLines(sample_every_s)
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Rounds until ``stop``; the one that is under way then ends first, a pause ends at once."""
+        waking = asyncio.create_task(self._wake_at(stop))
+        try:
+            while not stop.is_set():
+                self._wake.clear()
+                if await self._one() < self._full_round:
+                    await self._pause()
+            if self._finish is not None:
+                await self._finish()
+        finally:
+            waking.cancel()
+            self._failures.flush()
+
+    async def _one(self) -> int:
+        """How much a round did; 0 for one that failed."""
+        try:
+            return await self._round() or 0
+        except Exception as error:
+            self._failures.line(type(error).__name__, partial(self._log_failure, repr(error)))
+            return 0
+
+    def _log_failure(self, error: str, since_last_line: int) -> None:
+        log.error("round failed", work=self.name, error=error, since_last_line=since_last_line)
+
+    async def _pause(self) -> None:
+        try:
+            async with asyncio.timeout(self._interval_s):
+                await self._wake.wait()
+        except TimeoutError:
+            return
+
+    async def _wake_at(self, stop: asyncio.Event) -> None:
+        await stop.wait()
+        self._wake.set()
+
+
+async def run_rounds(work: Iterable[Rounds], stop: asyncio.Event) -> None:
+    """All of it, side by side, until ``stop``; then what is under way ends first."""
+    await asyncio.gather(*(each.run(stop) for each in work))

@@ -1,0 +1,38 @@
+"""What each provider declares of itself: its settings, its connector, its receiver, its limits.
+
+A setup is light: commands that ask no provider load all of them for their settings. So ``connect`` and ``receiver``
+import their own modules, and with them the provider's SDK, when they have something to make.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from msgspec import Struct
+
+from tallystick.settings.load import Settings
+from tallystick.settings.sections import ConnectorSettings
+
+if TYPE_CHECKING:
+    from tallystick.providers.port import Provider
+    from tallystick.providers.receiver import Receiver
+
+
+class ProviderSetup(Struct, frozen=True, kw_only=True):
+    """One provider.
+
+    ``connect``: its connector, or None where the settings lack what it needs; called inside a running event loop.
+    ``receiver``: its receiver, or None; the second argument is whether real money can move by these settings.
+    ``moves_money``: whether real money can move there by these settings.
+    ``calls_at_once_limit``: calls that the connector can have under way, where that is bounded by more than
+    connections. ``charges``: the provider's own list of charges, where it can be read.
+    """
+
+    name: str
+    settings: type[ConnectorSettings]
+    connect: Callable[[Settings], Provider | None]
+    receiver: Callable[[Settings, bool], Receiver | None]
+    moves_money: Callable[[Settings], bool]
+    calls_at_once_limit: int | None = None
+    charges: Callable[[Settings], AsyncIterator[Mapping[str, Any]]] | None = None

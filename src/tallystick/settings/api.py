@@ -1,0 +1,32 @@
+"""Settings of the API: where it listens, and how much it takes from whom."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated
+
+from tallystick.settings.fields import count, ms, port, text
+from tallystick.settings.sections import Section
+
+
+@dataclass(frozen=True, kw_only=True, repr=False)
+class ApiSettings(Section):
+    """The HTTP server and its clients."""
+
+    host: Annotated[str, text("Loopback unless you put the API behind something that ends TLS.")] = "127.0.0.1"
+    port: Annotated[int, port("Where the API listens.")] = 8400
+    request_head_timeout_ms: Annotated[
+        int,
+        ms(
+            "A connection that has sent no whole request head for this long is closed, be it slow or idle: longer than"
+            " the pauses of clients that keep connections open.",
+            ge=100,
+        ),
+    ] = 30_000
+    request_body_timeout_ms: Annotated[
+        int, ms("How long a body may take to arrive, then 408: 1 MiB at 1 Mbit/s takes 8 s.", ge=50)
+    ] = 10_000
+    api_processes: Annotated[int, count("One process fills one core; more share the database.", le=256)] = 1
+    rate_limit_per_s: Annotated[int, count("Requests per second and API key; 0 is off.", ge=0)] = 0
+    rate_limit_burst: Annotated[int, count("Requests that may come at once where the rate is on.")] = 100
+    api_key_cache_ms: Annotated[int, ms("A revoked key works for at most this long.")] = 5_000

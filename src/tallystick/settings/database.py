@@ -1,0 +1,54 @@
+"""Settings of the database, and of what is kept beside it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated
+
+from tallystick.settings.fields import count, secret, text, variable
+from tallystick.settings.sections import Section
+
+
+def default_data_dir() -> str:
+    """Where data lives by default: /var/lib for root, the XDG data directory for a person."""
+    if hasattr(os, "geteuid") and os.geteuid() == 0:
+        return "/var/lib/tallystick"
+    base = Path(os.environ.get("XDG_DATA_HOME", ""))
+    if not base.is_absolute():  # unset, or to be ignored (XDG Base Directory Specification)
+        base = Path("~").expanduser() / ".local" / "share"
+    return str((base / "tallystick").absolute())
+
+
+@dataclass(frozen=True, kw_only=True, repr=False)
+class DatabaseSettings(Section):
+    """Where the record is, who may open it, and the keys that seal it."""
+
+    data_dir: Annotated[str, text("Holds the embedded database, the first API key and the acquirer's books.")] = field(
+        default_factory=default_data_dir
+    )
+    database_url: Annotated[
+        str | None, secret("A PostgreSQL of your own; without it the embedded one in data_dir is used.")
+    ] = None
+    migration_database_url: Annotated[
+        str | None, secret("The schema owner's URL for migrations; without it database_url is used.")
+    ] = None
+    database_connections: Annotated[int, count("Connections for reads in each process.", le=1_000)] = 8
+    sealing_keys: Annotated[
+        str | None,
+        secret(
+            "Comma-separated 32-byte keys in base64 that encrypt raw webhooks, endpoints' secrets and payers' next"
+            " actions at rest: the first seals, all open. Without it one is made in data_dir; machines that share a"
+            " database must share the keys."
+        ),
+    ] = None
+
+    def faults(self) -> Iterator[str]:
+        for name in ("database_url", "migration_database_url"):
+            url = getattr(self, name)
+            if url is not None and not url.startswith(("postgresql://", "postgres://")):
+                yield f"{variable(name)}: expected postgresql://…"
+        if self.migration_database_url is not None and self.database_url is None:
+            yield f"{variable('migration_database_url')}: {variable('database_url')} must be set too"

@@ -1,0 +1,28 @@
+"""Settings of payments: which provider, how many at once, and the times that bound one call."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated
+
+from tallystick.settings.fields import count, ms, text
+from tallystick.settings.sections import Section
+
+
+@dataclass(frozen=True, kw_only=True, repr=False)
+class PaymentSettings(Section):
+    """From an instruction to its submission."""
+
+    default_provider: Annotated[str, text("For merchants without a provider of their own.")] = "simulator"
+    in_flight_limit: Annotated[
+        int, count("Payments between intent and outcome in one process, at about 10 kB each.")
+    ] = 5_000
+    send_window_ms: Annotated[
+        int, ms("After its commit a sender may start writing for this long; later it must not.", ge=50)
+    ] = 5_000
+    settling_time_ms: Annotated[int, ms("After a sender's deadline, how long until 'no such charge' is evidence.")] = (
+        5_000
+    )
+    max_delivery_delay_ms: Annotated[
+        int, ms("Longest a written request may be under way to a provider that does not deduplicate.")
+    ] = 60_000

@@ -1,0 +1,25 @@
+"""Settings of a process: its logs, its end, its clock."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Annotated, Final
+
+from tallystick.settings.fields import ms, text, variable
+from tallystick.settings.sections import Section
+
+LOG_LEVELS: Final = ("debug", "info", "warning", "error")
+
+
+@dataclass(frozen=True, kw_only=True, repr=False)
+class ProcessSettings(Section):
+    """What every process of the platform has."""
+
+    drain_timeout_ms: Annotated[int, ms("After SIGTERM, how long flows may take; recovery has the rest.")] = 30_000
+    log_level: Annotated[str, text("debug, info, warning or error.")] = "info"
+    clock_shift_ms: Annotated[int, ms("For tests only: moves this process's and its leases' clock.")] = 0
+
+    def faults(self) -> Iterator[str]:
+        if self.log_level not in LOG_LEVELS:
+            yield f"{variable('log_level')}: expected one of {', '.join(LOG_LEVELS)}"

@@ -1,0 +1,56 @@
+"""Sections: the settings of one room, and the faults that their types cannot show."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, ClassVar, NamedTuple, get_type_hints
+
+from msgspec import Meta
+
+from tallystick.settings.fields import variable
+
+
+class Field(NamedTuple):
+    """One setting: ``name`` as in its variable, ``attribute`` as in its section, ``hint`` with its ``meta``."""
+
+    name: str
+    attribute: str
+    hint: Any
+    meta: Meta
+
+
+@dataclass(frozen=True, kw_only=True, repr=False)
+class Section:
+    """The settings of one room: annotated fields, each with a default. Decorate subclasses as this class is."""
+
+    prefix: ClassVar[str] = ""  # what the names of its settings begin with, beside the fields' own names
+
+    def faults(self) -> Iterator[str]:
+        """What is wrong beyond single types and bounds: the variable and what is expected, never a value."""
+        yield from ()
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}(…)"  # secrets are among the fields
+
+    @classmethod
+    def fields(cls) -> Iterator[Field]:
+        """The settings of the section, in their order."""
+        hints = get_type_hints(cls, include_extras=True)
+        for field in dataclasses.fields(cls):
+            hint = hints[field.name]
+            for meta in getattr(hint, "__metadata__", ()):
+                if isinstance(meta, Meta):
+                    yield Field(cls.prefix + field.name, field.name, hint, meta)
+
+
+@dataclass(frozen=True, kw_only=True, repr=False)
+class ConnectorSettings(Section):
+    """The settings of one provider's connector. ``prefix`` is the provider's name and an underscore, so that
+    ``api_key`` of Stripe is set by ``TALLYSTICK_STRIPE_API_KEY``."""
+
+    @classmethod
+    def fault(cls, attribute: str, expected: str) -> str:
+        """A fault of one of the section's settings."""
+        return f"{variable(cls.prefix + attribute)}: {expected}"

@@ -1,0 +1,179 @@
+"""What an edge posts is not proved by the edge: checks that were written by hand must notice a wrong amount, a wrong
+side and a missing leg of every one of them.
+
+Each life is lived again with one edge mutated, and only the checks that know nothing of edges are asked.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from functools import cache
+from typing import Any, Final
+
+import pytest
+
+from tallystick.domain.dispute_movement import Movement
+from tallystick.domain.ledger.postings import Posting
+from tallystick.domain.lifecycles.machines import MACHINES
+from tallystick.domain.lifecycles.table import Posts
+from tallystick.domain.notices import DisputeNotice
+from tallystick.oversight.invariants import ledger
+from tests.support.notices import NOTICES, SITUATIONS, taken
+from tests.support.paper_invariants import as_read
+from tests.support.paper_record import AMOUNT, CURRENCY, PaperRecord, approval
+
+#: Written by hand, and free of the edge table.
+INDEPENDENT: Final[tuple[Callable[[Any], Iterator[Any]], ...]] = (
+    ledger.holds_match,
+    ledger.refunds_in_flight_match,
+    ledger.captured_money_is_owed,
+    ledger.disputes_are_reserved,
+    ledger.suspense_is_explained,
+)
+
+Life = Callable[[], PaperRecord]
+
+
+def _after(situation: str, notice: str) -> Life:
+    """A situation, and one notice: where the provider has to be asked, it stands by what it said."""
+
+    def life() -> PaperRecord:
+        record = SITUATIONS[situation]()
+        said = NOTICES[notice](record)
+        if record.take(said) == "ask":
+            refund = record.attempt("refund")
+            record.take(said, taken() if refund is None else approval(refund))
+        return record
+
+    return life
+
+
+def _dispute(*notices: tuple[str, tuple[Movement, ...]]) -> Life:
+    def life() -> PaperRecord:
+        record = SITUATIONS["captured at once"]()
+        for state, moved in notices:
+            record.take(
+                DisputeNotice(
+                    reference="dp", state=state, amount=AMOUNT, currency=CURRENCY, movements=moved, opens=True
+                )
+            )
+        return record
+
+    return life
+
+
+def _out(name: str, amount: int = AMOUNT, *, early: bool = True) -> Movement:
+    return Movement(reference=name, funds="withdrawn", amount=amount, before_verdict=early)
+
+
+def _back(name: str, amount: int = AMOUNT, *, early: bool = False) -> Movement:
+    return Movement(reference=name, funds="returned", amount=amount, before_verdict=early)
+
+
+LIVES: Final[dict[str, Life]] = {
+    **{f"{situation}; {notice}": _after(situation, notice) for situation in SITUATIONS for notice in NOTICES},
+    "movements, won": _dispute(("opened", (_out("m1"),)), ("won", (_back("m2"),)), ("won", (_out("m3", early=False),))),
+    "movements, won twice": _dispute(
+        ("opened", (_out("m1"),)),
+        ("won", (_back("m2"),)),
+        ("won", (_out("m3", early=False),)),
+        ("won", (_back("m4"),)),
+    ),
+    "movements, lost": _dispute(("opened", (_out("m1"),)), ("under_review", (_back("m2", early=True),)), ("lost", ())),
+    "movements, a fee beside": _dispute(("opened", (_out("m1", AMOUNT + 150),)), ("lost", ())),
+    "movements, contested": _dispute(("opened", (_out("m1"),)), ("won", (_back("m2"),)), ("lost", ())),
+}
+
+
+@cache
+def edges_taken() -> dict[tuple[str, str], dict[int, list[str]]]:
+    """By edge and number of legs: the lives in which it posted so many."""
+    found: dict[tuple[str, str], dict[int, list[str]]] = {}
+    for name, life in LIVES.items():
+        record = life()
+        legs: dict[tuple[str, int], int] = {}
+        for row in record.transfers:
+            legs[(row.subject_id, row.version)] = legs.get((row.subject_id, row.version), 0) + 1
+        for change in record.changes:
+            for step in change.transitions:
+                count = legs.get((step.subject_id, step.version), 0)
+                lives = found.setdefault((step.subject, step.event), {}).setdefault(count, [])
+                if name not in lives:
+                    lives.append(name)
+    return found
+
+
+def _more(legs: Sequence[Posting], at: int) -> list[Posting]:
+    return [leg._replace(amount=leg.amount + 1) if n == at else leg for n, leg in enumerate(legs)]
+
+
+def _other_side(legs: Sequence[Posting], at: int) -> list[Posting]:
+    return [leg._replace(debit=leg.credit, credit=leg.debit) if n == at else leg for n, leg in enumerate(legs)]
+
+
+def _without(legs: Sequence[Posting], at: int) -> list[Posting]:
+    return [leg for n, leg in enumerate(legs) if n != at]
+
+
+MUTATIONS: Final = {"amount": _more, "side": _other_side, "missing leg": _without}
+
+POSTING_EDGES: Final = sorted(
+    {
+        (machine.name, event)
+        for machine in MACHINES.values()
+        for _, event, edge in machine.live_edges()
+        if edge.posts is not None
+    }
+)
+
+
+def test_every_posting_edge_is_taken_in_some_life() -> None:
+    silent = [edge for edge in POSTING_EDGES if not any(edges_taken().get(edge, {}).keys() - {0})]
+    # It reports movements that change no sum: where one does, the step has another name.
+    assert silent == [("dispute", "funds_reported")]
+
+
+@pytest.mark.parametrize("mutation", MUTATIONS)
+@pytest.mark.parametrize(("machine", "event"), [edge for edge in POSTING_EDGES if edge[1] != "funds_reported"])
+def test_a_wrong_posting_is_found(monkeypatch: pytest.MonkeyPatch, machine: str, event: str, mutation: str) -> None:
+    lives = edges_taken()[(machine, event)]
+    for count in sorted(lives.keys() - {0}):
+        for at in range(count):
+            with monkeypatch.context() as patch:
+                _mutate(patch, machine, event, count, at, MUTATIONS[mutation])
+                patch.setattr(PaperRecord, "_check", lambda _: None)  # its own checks are not what is asked here
+                found = [name for name in lives[count] if _wrong(LIVES[name]())]
+            assert found, f"{machine}: {event}, leg {at + 1} of {count}: nobody noticed"
+
+
+def _mutate(
+    patch: pytest.MonkeyPatch,
+    machine: str,
+    event: str,
+    count: int,
+    at: int,
+    change: Callable[[Sequence[Posting], int], list[Posting]],
+) -> None:
+    for state, edges in MACHINES[machine].edges.items():
+        edge = edges.get(event)
+        if edge is not None and edge.posts is not None:
+            posts: Posts = _mutated(edge.posts, count, at, change)
+            patch.setitem(edges, event, edge._replace(posts=posts))
+            assert MACHINES[machine].edges[state][event].posts is posts
+
+
+def _mutated(posts: Posts, count: int, at: int, change: Callable[[Sequence[Posting], int], list[Posting]]) -> Posts:
+    def wrong(before: Any, after: Any) -> Sequence[Posting]:
+        legs = posts(before, after)
+        return change(legs, at) if len(legs) == count else legs
+
+    return wrong
+
+
+def _wrong(record: PaperRecord) -> bool:
+    read = as_read(record)
+    return any(True for look in INDEPENDENT for _ in look(read))
+
+
+def test_unmutated_lives_are_clean() -> None:
+    assert [name for name, life in LIVES.items() if _wrong(life())] == []

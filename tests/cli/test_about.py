@@ -27,8 +27,8 @@ def test_the_contract_on_disk_is_what_the_code_says(
 ) -> None:
     ran = run_here(monkeypatch, capsys, "contract")
     assert ran.code == 0
-    assert ran.out == (ROOT / "docs" / "contract.md").read_text(encoding="utf-8"), (
-        "docs/contract.md is out of date: tallystick contract > docs/contract.md"
+    assert ran.out == (ROOT / "docs" / "reference" / "contract.md").read_text(encoding="utf-8"), (
+        "docs/reference/contract.md is out of date: tallystick contract > docs/reference/contract.md"
     )
 
 

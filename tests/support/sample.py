@@ -30,7 +30,7 @@ from tallystick.flows.runtime import Runtime
 from tallystick.flows.webhooks.inbound.intake import Intake
 from tallystick.kit.ids import derived_id, new_id
 from tallystick.record.postgres.connections import connect
-from tallystick.record.postgres.reads import Loaded
+from tallystick.record.postgres.reads import SnapshotWithClocks
 from tallystick.settings.load import Settings
 from tests.support.factories import (
     InstantProvider,
@@ -232,7 +232,7 @@ async def _told_by_webhooks(runtime: Runtime, client: Client, app_url: str) -> d
     }
 
 
-def _came_back(loaded: Loaded, operation: str) -> AttemptNotice:
+def _came_back(loaded: SnapshotWithClocks, operation: str) -> AttemptNotice:
     attempt = next(each for each in loaded.stored.attempts if each.operation == operation)
     verdict = Reversed(code="returned", message="The money did not come.")
     return AttemptNotice(operation=operation, attempt_id=attempt.attempt_id, verdict=verdict)
@@ -278,7 +278,7 @@ async def _park(runtime: Runtime, merchant_id: str, payment_id: str) -> None:
     await runtime.journal.commit(park(loaded.stored, loaded.stored.attempts[0].attempt_id, step))
 
 
-async def _loaded(runtime: Runtime, merchant_id: str, payment_id: str) -> Loaded:
+async def _loaded(runtime: Runtime, merchant_id: str, payment_id: str) -> SnapshotWithClocks:
     loaded = await runtime.reads.load(merchant_id, payment_id)
     assert loaded is not None
     return loaded

@@ -35,7 +35,7 @@ _AT: Final = datetime(2026, 1, 1, tzinfo=UTC)
 #: Of a sample's amounts the next is this much above the one before; what one grows by in a step is a part of it.
 _STEP: Final = 1_000
 
-Rows = dict[tuple[str, str, tuple[Posting, ...]], list[str]]
+_PostingRows = dict[tuple[str, str, tuple[Posting, ...]], list[str]]
 
 
 def ledger_chapter() -> str:
@@ -72,9 +72,9 @@ def ledger_chapter() -> str:
     )
 
 
-def _postings(kind: SubjectKind) -> Rows:
+def _postings(kind: SubjectKind) -> _PostingRows:
     """By event, condition and postings: the states that they are posted from."""
-    found: Rows = {}
+    found: _PostingRows = {}
     for state, event, edge in kind.machine.live_edges():
         for when, before_has, after_has in _VARIANTS.get((kind.name, event), (("", {}, {}),)):
             legs = tuple(_legs(kind, state, edge, before_has, after_has))

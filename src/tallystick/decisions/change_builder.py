@@ -14,7 +14,7 @@ from msgspec.structs import replace
 from tallystick.decisions.messages import Step, messages_of
 from tallystick.domain.change import (
     Change,
-    Claim,
+    KeyClaim,
     KnownReference,
     Origin,
     RecordedResponse,
@@ -208,7 +208,7 @@ class ChangeBuilder:
         """The ledger rows so far."""
         return tuple(self._transfers)
 
-    def change(self, claim: Claim | None = None, *, must_not_be_shed: bool) -> Change:
+    def change(self, claim: KeyClaim | None = None, *, must_not_be_shed: bool) -> Change:
         """The finished change."""
         return Change(
             change_id=self.cause.change_id,

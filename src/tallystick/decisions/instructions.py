@@ -13,7 +13,7 @@ from msgspec import Struct
 
 from tallystick.decisions.change_builder import Cause, ChangeBuilder
 from tallystick.decisions.terms import Terms
-from tallystick.domain.change import Change, Claim
+from tallystick.domain.change import Change, KeyClaim
 from tallystick.domain.errors import problem
 from tallystick.domain.lifecycles.machines import next_state
 from tallystick.domain.subjects import Attempt, Operation, Payment, Refund
@@ -38,9 +38,9 @@ class Instruction(Struct, frozen=True, kw_only=True):
     rejection_id: str
     at: datetime
 
-    def claim(self, payment_id: str, subject_id: str) -> Claim:
+    def claim(self, payment_id: str, subject_id: str) -> KeyClaim:
         """Takes the key for this instruction and its subject."""
-        return Claim(
+        return KeyClaim(
             merchant_id=self.merchant_id,
             idempotency_key=self.idempotency_key,
             instruction_id=self.instruction_id,

@@ -69,8 +69,8 @@ def park(stored: PaymentSnapshot, attempt_id: str, cause: Cause) -> Change:
     return builder.change(must_not_be_shed=True)
 
 
-def backoff_ms(checks: int, base_ms: int, cap_ms: int, chance: random.Random) -> int:
+def backoff_ms(checks: int, base_ms: int, cap_ms: int, jitter: random.Random) -> int:
     """Exponential with equal jitter: half fixed, half random, so that a provider's outage is not followed by
     everyone asking at once, and no check comes at once either."""
     ceiling_ms = min(cap_ms, base_ms << min(checks, 20))
-    return ceiling_ms // 2 + chance.randrange(ceiling_ms // 2 + 1)
+    return ceiling_ms // 2 + jitter.randrange(ceiling_ms // 2 + 1)

@@ -76,7 +76,7 @@ class Rejection(Struct, frozen=True, kw_only=True):
     evidence: dict[str, Any] | None = None
 
 
-class Claim(Struct, frozen=True, kw_only=True):
+class KeyClaim(Struct, frozen=True, kw_only=True):
     """Takes an idempotency key for one instruction. ``instruction_id`` is minted before the first try."""
 
     merchant_id: str
@@ -160,7 +160,7 @@ class Change(Struct, frozen=True, kw_only=True):
     change_id: str
     merchant_id: str
     stream_id: str
-    claim: Claim | None = None
+    claim: KeyClaim | None = None
     transitions: tuple[Transition, ...] = ()
     subjects: tuple[Subject, ...] = ()
     transfers: tuple[Transfer, ...] = ()

@@ -20,7 +20,7 @@ from tallystick.domain.errors import ChangeRefused, OutcomeUnknown, Overloaded
 from tallystick.domain.instruction import StoredInstruction
 from tallystick.kit.clock import monotonic_ms
 from tallystick.kit.logs import get_logger
-from tallystick.record.postgres.batch import BatchResult, Connection, Entry, LostRace, committed, run_batch
+from tallystick.record.postgres.batch import BatchResult, Entry, LostRace, WriteConnection, committed, run_batch
 from tallystick.record.postgres.failures import DATABASE_AWAY, RETRY_SAME_CONNECTION, may_run_again
 
 log = get_logger("tallystick.record.journal")
@@ -68,7 +68,7 @@ class JournalLimits(Struct, frozen=True, kw_only=True):
     commit_timeout_ms: int
 
 
-class _Waiting:
+class _QueuedChange:
     __slots__ = ("entry", "future", "give_up_at_ms")
 
     def __init__(self, entry: Entry, future: asyncio.Future[Committed], give_up_at_ms: int) -> None:
@@ -89,23 +89,23 @@ class Journal:
     """The one writer of state, history and ledger in this process. ``connect`` opens a dedicated connection."""
 
     def __init__(
-        self, connect: Callable[[], Awaitable[Connection]], limits: JournalLimits, *, clock_shift_ms: int = 0
+        self, connect: Callable[[], Awaitable[WriteConnection]], limits: JournalLimits, *, clock_shift_ms: int = 0
     ) -> None:
         self._connect = connect
         self._limits = limits
         self.clock_shift_ms = clock_shift_ms
-        self._intents: deque[_Waiting] = deque()
-        self._outcomes: deque[_Waiting] = deque()
+        self._intents: deque[_QueuedChange] = deque()
+        self._outcomes: deque[_QueuedChange] = deque()
         self._wake = asyncio.Event()
-        self._lanes: list[asyncio.Task[None]] = []
+        self._writers: list[asyncio.Task[None]] = []
         self._closing = False
         self._in_flight = 0
 
     async def start(self) -> None:
         """Open the connections. Raises what the database raises: a door that cannot open is found out at once."""
         connections = [await self._connect() for _ in range(self._limits.connections)]
-        self._lanes = [
-            asyncio.create_task(_Lane(self, connection).run(), name=f"journal-{number}")
+        self._writers = [
+            asyncio.create_task(_Writer(self, connection).run(), name=f"journal-{number}")
             for number, connection in enumerate(connections)
         ]
 
@@ -113,7 +113,7 @@ class Journal:
         """Commit what is queued, then close."""
         self._closing = True
         self._wake.set()
-        await asyncio.gather(*self._lanes)
+        await asyncio.gather(*self._writers)
 
     def depth(self) -> int:
         """Changes waiting for a batch."""
@@ -135,13 +135,13 @@ class Journal:
         elif self._closing or not self.room(1.0):
             raise Overloaded("the journal's queue is full" if not self._closing else "the journal is closing")
         future: asyncio.Future[Committed] = asyncio.get_running_loop().create_future()
-        waiting = _Waiting(Entry(change), future, monotonic_ms() + patience_ms)
+        waiting = _QueuedChange(Entry(change), future, monotonic_ms() + patience_ms)
         (self._outcomes if change.must_not_be_shed else self._intents).append(waiting)
         if self._may_start():
             self._wake.set()
         return await future
 
-    async def next_batch(self) -> list[_Waiting]:
+    async def next_batch(self) -> list[_QueuedChange]:
         """What the next transaction takes, outcomes first; empty once the door is closing and nothing is left.
 
         Beside a batch in flight another starts only when enough has collected, or when that one takes long: small
@@ -169,8 +169,8 @@ class Journal:
         depth = self.depth()
         return depth > 0 and (self._in_flight == 0 or self._closing or depth >= self._limits.second_batch_changes)
 
-    def _take(self) -> list[_Waiting]:
-        batch: list[_Waiting] = []
+    def _take(self) -> list[_QueuedChange]:
+        batch: list[_QueuedChange] = []
         rows = size_bytes = 0
         limits = self._limits
         for queue in (self._outcomes, self._intents):
@@ -183,15 +183,15 @@ class Journal:
                 batch.append(queue.popleft())
         return batch
 
-    async def reconnect(self) -> Connection:
+    async def reconnect(self) -> WriteConnection:
         """A new connection for a lane that lost its own."""
         return await self._connect()
 
 
-class _Lane:
+class _Writer:
     """One connection and the batches that it writes."""
 
-    def __init__(self, journal: Journal, connection: Connection) -> None:
+    def __init__(self, journal: Journal, connection: WriteConnection) -> None:
         self._journal = journal
         self._connection = connection
 
@@ -208,7 +208,7 @@ class _Lane:
         if not self._connection.is_closed():
             await self._connection.close()
 
-    async def _commit(self, batch: Sequence[_Waiting]) -> None:
+    async def _commit(self, batch: Sequence[_QueuedChange]) -> None:
         """Run the batch until each of its changes has an answer."""
         by_entry = {id(waiting.entry): waiting for waiting in batch}
         pending = list(batch)
@@ -223,7 +223,7 @@ class _Lane:
                 )
             except LostRace as lost:
                 losers = {id(entry) for entry in lost.losers}
-                await self._tell_losers(lost.losers, by_entry, after_loss=after_loss)
+                await self._answer_losers(lost.losers, by_entry, after_loss=after_loss)
                 pending = [waiting for waiting in pending if id(waiting.entry) not in losers]
             except Exception as error:
                 if may_run_again(error):
@@ -235,7 +235,9 @@ class _Lane:
             else:
                 pending = self._answer(result, by_entry)
 
-    async def _tell_losers(self, losers: Sequence[Entry], by_entry: dict[int, _Waiting], *, after_loss: bool) -> None:
+    async def _answer_losers(
+        self, losers: Sequence[Entry], by_entry: dict[int, _QueuedChange], *, after_loss: bool
+    ) -> None:
         """Stale; unless what was there first is the change itself, from a commit that looked lost and landed late."""
         ours: set[str] = set()
         if after_loss:
@@ -248,14 +250,14 @@ class _Lane:
         for entry in losers:
             by_entry[id(entry)].resolve(FRESH if entry.change.change_id in ours else STALE)
 
-    def _answer(self, result: BatchResult, by_entry: dict[int, _Waiting]) -> list[_Waiting]:
+    def _answer(self, result: BatchResult, by_entry: dict[int, _QueuedChange]) -> list[_QueuedChange]:
         for entry in result.fresh:
             by_entry[id(entry)].resolve(FRESH)
         for entry, stored in result.existing:
             by_entry[id(entry)].resolve(Existing(stored))
         return [by_entry[id(entry)] for entry in result.look_again]
 
-    async def _bisect(self, pending: list[_Waiting], error: Exception) -> None:
+    async def _bisect(self, pending: list[_QueuedChange], error: Exception) -> None:
         """The record refused something in here for good: find it, so that only the culprit fails."""
         if len(pending) == 1:
             change = pending[0].entry.change
@@ -268,7 +270,7 @@ class _Lane:
         await self._commit(pending[:middle])
         await self._commit(pending[middle:])
 
-    async def _recover(self, pending: list[_Waiting], error: Exception) -> list[_Waiting]:
+    async def _recover(self, pending: list[_QueuedChange], error: Exception) -> list[_QueuedChange]:
         """Pause, open a new connection where the old one is gone, and give up on changes whose time is over."""
         await asyncio.sleep(RETRY_PAUSE_MS * (1 + random.random()) / 1000)
         if not isinstance(error, RETRY_SAME_CONNECTION):

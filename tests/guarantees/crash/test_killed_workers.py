@@ -148,8 +148,7 @@ async def record_of(runtime: Runtime, merchant_id: str, payment_id: str) -> dict
         " AND stream_id = $2 ORDER BY subject, subject_id, version",
         "money": "SELECT kind, debit, credit, amount FROM transfer WHERE merchant_id = $1 AND stream_id = $2"
         " ORDER BY kind, leg",
-        "messages": "SELECT type, version FROM outbox WHERE merchant_id = $1 AND stream_id = $2"
-        " ORDER BY version, type",
+        "messages": "SELECT type, version FROM outbox WHERE merchant_id = $1 AND stream_id = $2 ORDER BY version, type",
         "events": "SELECT e.type, e.state, p.number, p.result FROM inbox e JOIN processing p USING"
         " (provider, account, provider_event_id) WHERE e.merchant_id = $1 AND e.payment_id = $2 ORDER BY e.event_id",
     }

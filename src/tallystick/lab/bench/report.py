@@ -15,7 +15,7 @@ from rich.table import Table
 from tallystick.lab.bench.door import DoorFigures
 from tallystick.lab.bench.fill import Filled
 from tallystick.lab.bench.latency import Latency
-from tallystick.lab.bench.machine import Machine
+from tallystick.lab.bench.machine import BenchMachine
 from tallystick.lab.bench.over_http import HttpFigures
 from tallystick.lab.bench.targets import Judged
 from tallystick.lab.bench.webhooks import WebhookFigures
@@ -25,7 +25,7 @@ class Report(Struct, frozen=True, kw_only=True):
     """One run of one benchmark."""
 
     benchmark: str
-    machine: Machine
+    machine: BenchMachine
     targets: list[Judged]
     figures: DoorFigures | HttpFigures | WebhookFigures | Filled
 

@@ -20,23 +20,27 @@ from tallystick.domain.ledger import accounts
 from tallystick.domain.lifecycles.attempt import ATTEMPT_OPEN
 from tallystick.oversight.invariants.finding import Finding
 from tallystick.oversight.invariants.ledger import HOLDING, LATE_KINDS
-from tallystick.oversight.invariants.report import Findings, Named, Progress, Report
+from tallystick.oversight.invariants.report import Findings, InvariantName, InvariantReport, Progress
 from tallystick.record.postgres.payment_record import PaymentRecord, payment_records
 from tallystick.record.postgres.stream_record import merchants
 
-ONE_CHARGE: Final = Named("one_charge_per_payment", "The provider holds or took a payment's money at most once.")
-KNOWN: Final = Named("charges_are_known", "Every charge is for a payment, and for attempts, that we sent there.")
-AS_ASKED: Final = Named("charges_are_as_asked", "Every charge has its payment's amount and currency.")
-MONEY: Final = Named(
+ONE_CHARGE: Final = InvariantName(
+    "one_charge_per_payment", "The provider holds or took a payment's money at most once."
+)
+KNOWN: Final = InvariantName(
+    "charges_are_known", "Every charge is for a payment, and for attempts, that we sent there."
+)
+AS_ASKED: Final = InvariantName("charges_are_as_asked", "Every charge has its payment's amount and currency.")
+MONEY: Final = InvariantName(
     "money_agrees", "Where we hold a payment settled, the provider authorized, captured and refunded the same."
 )
-CHARGED: Final = Named(
+CHARGED: Final = InvariantName(
     "captured_payments_are_charged", "The provider lists a charge for every payment that we hold captured."
 )
 TALLIED: Final = (ONE_CHARGE, KNOWN, AS_ASKED, MONEY, CHARGED)
 
 
-class Charge(Struct, frozen=True, kw_only=True):
+class ListedCharge(Struct, frozen=True, kw_only=True):
     """A charge as the provider lists it, amounts in minor units. ``authorized`` is what it holds or took when it
     authorized, 0 once that was released."""
 
@@ -65,7 +69,7 @@ async def tally(
     merchant_id: str | None = None,
     clock_shift_ms: int = 0,
     progress: Progress | None = None,
-) -> Report:
+) -> InvariantReport:
     """Compare the provider's ``charges`` with our books, of all merchants or one. ``checked`` counts as ``open`` the
     payments with money still on its way, of which only duplicates and strangers are violations.
 
@@ -78,7 +82,7 @@ async def tally(
     try:
         async for charge in charges:
             if merchant_id is None or charge["merchant_id"] == merchant_id:
-                listed.add(msgspec.convert(charge, Charge))
+                listed.add(msgspec.convert(charge, ListedCharge))
                 findings.checked["charges"] += 1
         async with connection.transaction(isolation="repeatable_read", readonly=True):
             comparison = _Comparison(findings, listed, provider, since + timedelta(milliseconds=clock_shift_ms))
@@ -105,21 +109,21 @@ class _Listed:
         self._db.execute("CREATE INDEX by_payment ON charge (merchant_id, payment_id)")
         self._db.execute("BEGIN")
 
-    def add(self, charge: Charge) -> None:
+    def add(self, charge: ListedCharge) -> None:
         row = (charge.merchant_id, charge.payment_id, msgspec.json.encode(charge))
         self._db.execute("INSERT INTO charge VALUES (?, ?, ?)", row)
 
-    def take(self, merchant_id: str, payment_id: str) -> list[Charge]:
+    def take(self, merchant_id: str, payment_id: str) -> list[ListedCharge]:
         """The charges of a payment, struck off the list."""
         rows = self._db.execute(
             "DELETE FROM charge WHERE merchant_id = ? AND payment_id = ? RETURNING body", (merchant_id, payment_id)
         ).fetchall()
-        return [msgspec.json.decode(row[0], type=Charge) for row in rows]
+        return [msgspec.json.decode(row[0], type=ListedCharge) for row in rows]
 
-    def left(self) -> Iterator[Charge]:
+    def left(self) -> Iterator[ListedCharge]:
         """What nobody took."""
         for row in self._db.execute("SELECT body FROM charge"):
-            yield msgspec.json.decode(row[0], type=Charge)
+            yield msgspec.json.decode(row[0], type=ListedCharge)
 
     def close(self) -> None:
         self._db.close()
@@ -158,11 +162,11 @@ class _Comparison:
         moving = any(watched.attempt.state in ATTEMPT_OPEN for watched in record.attempts)
         return moving or record.payment.updated_at >= self._since
 
-    def _add(self, invariant: Named, record: PaymentRecord, findings: list[Finding]) -> None:
+    def _add(self, invariant: InvariantName, record: PaymentRecord, findings: list[Finding]) -> None:
         self._findings.add(invariant.name, record.payment.merchant_id, findings)
 
 
-def _strange_attempts(record: PaymentRecord, charges: list[Charge]) -> list[Finding]:
+def _strange_attempts(record: PaymentRecord, charges: list[ListedCharge]) -> list[Finding]:
     ours = {watched.attempt.attempt_id for watched in record.attempts}
     return [
         Finding(record.payment.payment_id, f"charge {charge.id} has attempt {attempt_id}, which we do not know")
@@ -172,7 +176,7 @@ def _strange_attempts(record: PaymentRecord, charges: list[Charge]) -> list[Find
     ]
 
 
-def _not_as_asked(record: PaymentRecord, charges: list[Charge]) -> list[Finding]:
+def _not_as_asked(record: PaymentRecord, charges: list[ListedCharge]) -> list[Finding]:
     payment = record.payment
     asked = f"we asked {payment.amount} {payment.currency}"
     return [
@@ -182,7 +186,7 @@ def _not_as_asked(record: PaymentRecord, charges: list[Charge]) -> list[Finding]
     ]
 
 
-def _money_differs(record: PaymentRecord, charges: list[Charge]) -> list[Finding]:
+def _money_differs(record: PaymentRecord, charges: list[ListedCharge]) -> list[Finding]:
     payment = record.payment
     suspense = accounts.suspense_account(payment.provider)
     disputes = {dispute.dispute_id for dispute in record.disputes}

@@ -34,7 +34,7 @@ class Result(Struct, frozen=True, kw_only=True):
     violations: int
 
 
-class Report(Struct, frozen=True, kw_only=True):
+class InvariantReport(Struct, frozen=True, kw_only=True):
     """What was looked at, and what was found."""
 
     checked: dict[str, int]
@@ -62,7 +62,7 @@ class Report(Struct, frozen=True, kw_only=True):
         }
 
 
-class Named(NamedTuple):
+class InvariantName(NamedTuple):
     """An invariant's name, and what it says in one sentence."""
 
     name: str
@@ -72,7 +72,7 @@ class Named(NamedTuple):
 class Findings:
     """A report under construction."""
 
-    def __init__(self, invariants: Iterable[Named], counted: Sequence[str]) -> None:
+    def __init__(self, invariants: Iterable[InvariantName], counted: Sequence[str]) -> None:
         self._invariants = tuple(invariants)
         self._found = {invariant.name: 0 for invariant in self._invariants}
         self._kept: list[Violation] = []
@@ -87,7 +87,9 @@ class Findings:
                     Violation(invariant=name, merchant_id=merchant_id, subject_id=subject_id, detail=detail)
                 )
 
-    def report(self, elapsed_ms: int) -> Report:
+    def report(self, elapsed_ms: int) -> InvariantReport:
         """The finished report."""
         results = tuple(Result(name=name, says=says, violations=self._found[name]) for name, says in self._invariants)
-        return Report(checked=self.checked, results=results, violations=tuple(self._kept), elapsed_ms=elapsed_ms)
+        return InvariantReport(
+            checked=self.checked, results=results, violations=tuple(self._kept), elapsed_ms=elapsed_ms
+        )

@@ -11,7 +11,7 @@ import asyncpg
 from tallystick.domain.kinds import PAYMENT_KIND, heads
 from tallystick.oversight.invariants.catalogue import INVARIANTS, ORPHANS_OF_SUBJECTS, Invariant
 from tallystick.oversight.invariants.finding import Finding
-from tallystick.oversight.invariants.report import Findings, Named, Progress, Report
+from tallystick.oversight.invariants.report import Findings, InvariantName, InvariantReport, Progress
 from tallystick.record.postgres.orphans import orphans_statement
 from tallystick.record.postgres.payment_record import PaymentRecord, payment_records
 from tallystick.record.postgres.stream_record import (
@@ -42,7 +42,7 @@ async def verify(
     settings: Settings,
     merchant_id: str | None = None,
     progress: Progress | None = None,
-) -> Report:
+) -> InvariantReport:
     """Every invariant, over all merchants or one, in one read-only snapshot of a connection without a transaction.
 
     Raises what the database raises.
@@ -57,7 +57,7 @@ async def examine(
     settings: Settings,
     merchant_id: str | None = None,
     progress: Progress | None = None,
-) -> Report:
+) -> InvariantReport:
     """As ``verify``, inside a transaction that the caller opened and whose isolation the caller answers for."""
     started_ns = time.monotonic_ns()
     examination = _Examination(connection, settings)
@@ -72,7 +72,7 @@ class _Examination:
     def __init__(self, connection: asyncpg.Connection, settings: Settings) -> None:
         self._connection = connection
         self._settings = settings
-        self.findings = Findings((Named(each.name, each.says) for each in INVARIANTS), _COUNTED)
+        self.findings = Findings((InvariantName(each.name, each.says) for each in INVARIANTS), _COUNTED)
 
     async def platform(self) -> None:
         for invariant in INVARIANTS:

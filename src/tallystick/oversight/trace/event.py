@@ -26,7 +26,7 @@ class Checkpoint(Struct, frozen=True, kw_only=True):
     detail: str | None = None
 
 
-class Try(Struct, frozen=True, kw_only=True):
+class EventTry(Struct, frozen=True, kw_only=True):
     """One try at the event, or what an operator did with it."""
 
     number: int
@@ -57,7 +57,7 @@ class EventTrace(Struct, frozen=True, kw_only=True):
     next_try_at: datetime | None
     envelope: dict[str, Any]
     checkpoints: list[Checkpoint]
-    attempts: list[Try]
+    attempts: list[EventTry]
 
 
 async def trace_event(inbox: Inbox, event_id: str) -> EventTrace | None:
@@ -90,7 +90,7 @@ async def trace_event(inbox: Inbox, event_id: str) -> EventTrace | None:
         next_try_at=event.next_try_at,
         envelope=cloud_event(asdict(event)),
         checkpoints=checkpoints,
-        attempts=[Try(**{field: getattr(each, field) for field in Try.__struct_fields__}) for each in tries],
+        attempts=[EventTry(**{field: getattr(each, field) for field in EventTry.__struct_fields__}) for each in tries],
     )
 
 

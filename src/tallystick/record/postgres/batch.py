@@ -12,11 +12,11 @@ from typing import Any, Protocol
 
 from tallystick.domain.change import Change
 from tallystick.domain.instruction import StoredInstruction
-from tallystick.record.postgres.rows import Rows, balance_rows
+from tallystick.record.postgres.rows import ChangeRows, balance_rows
 from tallystick.record.postgres.subject_rows import STATEMENTS, Row, subject_writes
 
 
-class Connection(Protocol):
+class WriteConnection(Protocol):
     """The part of a database connection that the door uses."""
 
     async def fetch(self, query: str, *args: Any) -> list[Any]:
@@ -42,7 +42,7 @@ class Entry:
 
     def __init__(self, change: Change) -> None:
         self.change = change
-        self.rows = Rows(change)
+        self.rows = ChangeRows(change)
         claim = change.claim
         self.key = (claim.merchant_id, claim.idempotency_key) if claim else None
 
@@ -72,7 +72,7 @@ class BatchResult:
 
 
 async def run_batch(
-    connection: Connection, entries: Sequence[Entry], *, clock_shift_ms: int, after_loss: bool
+    connection: WriteConnection, entries: Sequence[Entry], *, clock_shift_ms: int, after_loss: bool
 ) -> BatchResult:
     """Commit ``entries`` in one transaction. ``after_loss``: a connection was lost before, so some may be in the
     record already.
@@ -97,7 +97,7 @@ async def run_batch(
     return result
 
 
-async def _take_keys(connection: Connection, entries: Sequence[Entry], result: BatchResult) -> list[Entry]:
+async def _take_keys(connection: WriteConnection, entries: Sequence[Entry], result: BatchResult) -> list[Entry]:
     live = [entry for entry in entries if entry.key is None]
     claiming = [entry for entry in entries if entry.key is not None]
     if not claiming:
@@ -123,12 +123,14 @@ async def _take_keys(connection: Connection, entries: Sequence[Entry], result: B
     return live
 
 
-async def _taken(connection: Connection, keys: Sequence[tuple[str, str]]) -> dict[tuple[str, str], StoredInstruction]:
+async def _taken(
+    connection: WriteConnection, keys: Sequence[tuple[str, str]]
+) -> dict[tuple[str, str], StoredInstruction]:
     records = await connection.fetch(STATEMENTS["claimed"], [k[0] for k in keys], [k[1] for k in keys])
     return {(record[0], record[1]): StoredInstruction(**dict(record)) for record in records}
 
 
-async def committed(connection: Connection, entries: Sequence[Entry]) -> set[str]:
+async def committed(connection: WriteConnection, entries: Sequence[Entry]) -> set[str]:
     """The ids of those changes that are in the record already: a commit whose connection was lost may have landed."""
     firsts = [entry.rows.transitions[0][:4] for entry in entries if entry.rows.transitions]
     if not firsts:
@@ -136,13 +138,13 @@ async def committed(connection: Connection, entries: Sequence[Entry]) -> set[str
     return {record[0] for record in await connection.fetch(STATEMENTS["committed"], *_columns(firsts))}
 
 
-async def _leave_out_committed(connection: Connection, live: Sequence[Entry], result: BatchResult) -> list[Entry]:
+async def _leave_out_committed(connection: WriteConnection, live: Sequence[Entry], result: BatchResult) -> list[Entry]:
     done = await committed(connection, live)
     result.fresh.extend(entry for entry in live if entry.change.change_id in done)
     return [entry for entry in live if entry.change.change_id not in done]
 
 
-async def _append_history(connection: Connection, live: Sequence[Entry]) -> None:
+async def _append_history(connection: WriteConnection, live: Sequence[Entry]) -> None:
     rows = _sorted(row for entry in live for row in entry.rows.transitions)
     if not rows:
         return
@@ -154,7 +156,7 @@ async def _append_history(connection: Connection, live: Sequence[Entry]) -> None
     raise LostRace(losers)
 
 
-async def _write_subjects(connection: Connection, live: Sequence[Entry], clock_shift_ms: int) -> None:
+async def _write_subjects(connection: WriteConnection, live: Sequence[Entry], clock_shift_ms: int) -> None:
     by_write: dict[str, list[Row]] = {}
     for entry in live:
         for name, rows in entry.rows.subjects.by_write.items():
@@ -169,7 +171,7 @@ async def _write_subjects(connection: Connection, live: Sequence[Entry], clock_s
             raise GuardBroken(f"{write.name}: {tag} for {len(rows)} rows")
 
 
-async def _write_rest(connection: Connection, live: Sequence[Entry], clock_shift_ms: int) -> None:
+async def _write_rest(connection: WriteConnection, live: Sequence[Entry], clock_shift_ms: int) -> None:
     await _write(connection, "insert_responses", live, lambda rows: rows.responses)
     await _write(connection, "insert_rejections", live, lambda rows: rows.rejections)
     await _write(connection, "write_deadlines", live, lambda rows: rows.deadlines, (clock_shift_ms,))
@@ -183,10 +185,10 @@ async def _write_rest(connection: Connection, live: Sequence[Entry], clock_shift
 
 
 async def _write(
-    connection: Connection,
+    connection: WriteConnection,
     name: str,
     live: Sequence[Entry],
-    pick: Callable[[Rows], list[Row]],
+    pick: Callable[[ChangeRows], list[Row]],
     extra: tuple[Any, ...] = (),
 ) -> list[Row]:
     rows = _sorted(row for entry in live for row in pick(entry.rows))

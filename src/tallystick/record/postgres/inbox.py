@@ -174,13 +174,13 @@ class Inbox:
         self._pool = pool
         self.clock_shift_ms = clock_shift_ms
 
-    async def claim(self, limit: int, lease: str, lease_ms: int) -> list[LeasedEvent]:
+    async def lease(self, limit: int, lease: str, lease_ms: int) -> list[LeasedEvent]:
         """Take up to ``limit`` events that are due, in the order of their turns."""
         seen = await self._pool.fetch(STATEMENTS["due"], limit, self.clock_shift_ms)
         if not seen:
             return []
         columns = _columns(sorted(tuple(record) for record in seen))
-        taken = await self._pool.fetch(STATEMENTS["claim"], *columns, lease, lease_ms, self.clock_shift_ms)
+        taken = await self._pool.fetch(STATEMENTS["lease"], *columns, lease, lease_ms, self.clock_shift_ms)
         return sorted((LeasedEvent(**dict(record)) for record in taken), key=lambda event: event.turn)
 
     async def renew(self, names: Sequence[EventName], lease: str, lease_ms: int) -> None:

@@ -28,7 +28,7 @@ class MessageName(NamedTuple):
     subject_id: str
 
 
-class Waiting(Struct, frozen=True):
+class UndispatchedMessage(Struct, frozen=True):
     """A message that nobody has dispatched."""
 
     merchant_id: str
@@ -60,7 +60,7 @@ class QueueName(NamedTuple):
     payment_id: str
 
 
-class Held(Struct, frozen=True):
+class LeasedQueue(Struct, frozen=True):
     """A queue leased to us. ``generation`` counts what had been put in when we took it (the column is ``rung``)."""
 
     queue: QueueName
@@ -71,7 +71,7 @@ class Held(Struct, frozen=True):
 class LeasedMessage(Struct, frozen=True, kw_only=True):
     """A message to send now. ``tries`` failed before it since it was dispatched or last asked for again."""
 
-    held: Held
+    held: LeasedQueue
     version: int
     subject_id: str
     message_id: str
@@ -82,10 +82,10 @@ class LeasedMessage(Struct, frozen=True, kw_only=True):
     failing_for_ms: int | None
 
 
-class Tried(Struct, frozen=True, kw_only=True):
+class FinishedTry(Struct, frozen=True, kw_only=True):
     """What one try came to. ``state`` is the delivery's from now on; ``next_try_in_ms`` is for one that stays open."""
 
-    claimed: LeasedMessage
+    leased: LeasedMessage
     try_id: str
     started_at: datetime
     duration_ms: int
@@ -96,19 +96,19 @@ class Tried(Struct, frozen=True, kw_only=True):
     next_try_in_ms: int
 
 
-class OutboundBook:
+class Outbox:
     """Reads and leases over a pool of connections. They raise what asyncpg raises."""
 
     def __init__(self, pool: asyncpg.Pool, *, clock_shift_ms: int = 0) -> None:
         self._pool = pool
         self.clock_shift_ms = clock_shift_ms
 
-    async def waiting(self, limit: int, merchant_id: str | None = None) -> list[Waiting]:
+    async def waiting(self, limit: int, merchant_id: str | None = None) -> list[UndispatchedMessage]:
         """About ``limit`` messages that nobody has dispatched, of all merchants or one, never a payment's later one
         without its earlier ones; in the order in which a payment's are sent."""
         name, of = ("waiting", ()) if merchant_id is None else ("waiting_of", (merchant_id,))
         records = await self._pool.fetch(STATEMENTS[name], limit, *of)
-        return sorted((Waiting(*record) for record in records), key=Waiting.name)
+        return sorted((UndispatchedMessage(*record) for record in records), key=UndispatchedMessage.name)
 
     async def subscribers(self, merchant_ids: Iterable[str]) -> Mapping[str, Sequence[Subscriber]]:
         """Who wants to hear of these merchants, by merchant."""
@@ -117,7 +117,9 @@ class OutboundBook:
             found.setdefault(record["merchant_id"], []).append(Subscriber(*record))
         return found
 
-    async def dispatch(self, messages: Sequence[Waiting], subscribers: Mapping[str, Sequence[Subscriber]]) -> int:
+    async def dispatch(
+        self, messages: Sequence[UndispatchedMessage], subscribers: Mapping[str, Sequence[Subscriber]]
+    ) -> int:
         """Mark the messages, with one delivery for each endpoint that wants one, in one transaction. Returns how many
         no other worker had marked before."""
         keys = _columns([message.name() for message in messages])
@@ -153,16 +155,16 @@ class OutboundBook:
         queues = await self._pool.fetchmany(STATEMENTS["due"], asked)
         return [QueueName(*queue[:3]) for queue in sorted(queues, key=itemgetter("next_try_at"))[:limit]]
 
-    async def claim(self, queues: Sequence[QueueName], lease: str, lease_ms: int) -> list[LeasedMessage]:
+    async def lease(self, queues: Sequence[QueueName], lease: str, lease_ms: int) -> list[LeasedMessage]:
         """Take those queues that nobody else took, and their first message each. Where none is due after all, the queue
         is let go."""
         shift = self.clock_shift_ms
         taken = await self._pool.fetch(STATEMENTS["lease"], *_columns(sorted(queues)), lease, lease_ms, shift)
-        held = {QueueName(*record[:3]): Held(QueueName(*record[:3]), record[3], lease) for record in taken}
+        held = {QueueName(*record[:3]): LeasedQueue(QueueName(*record[:3]), record[3], lease) for record in taken}
         if not held:
             return []
         heads = await self._pool.fetch(STATEMENTS["heads"], *_columns(sorted(held)), shift)
-        claimed = [
+        leased = [
             LeasedMessage(
                 held=held.pop(QueueName(head["merchant_id"], head["endpoint_id"], head["payment_id"])),
                 **{name: head[name] for name in _OF_HEAD},
@@ -172,7 +174,7 @@ class OutboundBook:
         if held:
             async with self._pool.acquire() as connection, connection.transaction():
                 await _let_go(connection, list(held.values()))
-        return claimed
+        return leased
 
     async def signing_secrets(self, names: Iterable[EndpointName]) -> Mapping[EndpointName, list[tuple[str, bytes]]]:
         """(secret id, sealed) of everything that signs now, newest first."""
@@ -183,13 +185,13 @@ class OutboundBook:
                 found.setdefault((record[0], record[1]), []).append((record[2], record[3]))
         return found
 
-    async def record(self, tried: Sequence[Tried]) -> None:
+    async def record(self, tried: Sequence[FinishedTry]) -> None:
         """What these tries came to, and their queues let go. Doing it twice does nothing more."""
         async with self._pool.acquire() as connection, connection.transaction():
             await connection.execute(STATEMENTS["insert_tries"], *_columns(sorted(map(_try_row, tried))))
             settled = _columns(sorted(map(_settled_row, tried)))
             await connection.execute(STATEMENTS["settle_deliveries"], *settled, self.clock_shift_ms)
-            await _let_go(connection, [one.claimed.held for one in tried])
+            await _let_go(connection, [one.leased.held for one in tried])
             well = {name for name, _ in _by_endpoint([one for one in tried if one.state == "delivered"])}
             recovered = {name for name, one in _by_endpoint(tried) if name in well and one.failing_for_ms is not None}
             if recovered:
@@ -198,7 +200,7 @@ class OutboundBook:
             if failing:
                 await connection.execute(STATEMENTS["failing"], *_columns(sorted(failing)), self.clock_shift_ms)
 
-    async def release(self, held: Held) -> None:
+    async def release(self, held: LeasedQueue) -> None:
         """Let go of a queue whose message was not tried."""
         async with self._pool.acquire() as connection, connection.transaction():
             await _let_go(connection, [held])
@@ -207,15 +209,15 @@ class OutboundBook:
 _OF_HEAD: Final = ("version", "subject_id", "message_id", "tries", "resends", "body", "url", "failing_for_ms")
 
 
-async def _let_go(connection: Any, held: Sequence[Held]) -> None:
+async def _let_go(connection: Any, held: Sequence[LeasedQueue]) -> None:
     """A queue with nothing left to tell ends; the others wait for their first message's time."""
     rows = _columns(sorted((*one.queue, one.generation, one.lease) for one in held))
     await connection.execute(STATEMENTS["leave_empty"], *rows)
     await connection.execute(STATEMENTS["release"], *rows)
 
 
-def _by_endpoint(tried: Sequence[Tried]) -> list[tuple[EndpointName, LeasedMessage]]:
-    return [((one.claimed.held.queue.merchant_id, one.claimed.held.queue.endpoint_id), one.claimed) for one in tried]
+def _by_endpoint(tried: Sequence[FinishedTry]) -> list[tuple[EndpointName, LeasedMessage]]:
+    return [((one.leased.held.queue.merchant_id, one.leased.held.queue.endpoint_id), one.leased) for one in tried]
 
 
 def _state(subscriber: Subscriber) -> str:
@@ -223,15 +225,15 @@ def _state(subscriber: Subscriber) -> str:
     return "open" if subscriber.state == "enabled" else "canceled"
 
 
-def _try_row(one: Tried) -> tuple[Any, ...]:
-    queue, claimed = one.claimed.held.queue, one.claimed
-    return (queue.merchant_id, queue.endpoint_id, claimed.message_id, one.try_id, claimed.tries + 1, claimed.resends,
+def _try_row(one: FinishedTry) -> tuple[Any, ...]:
+    queue, leased = one.leased.held.queue, one.leased
+    return (queue.merchant_id, queue.endpoint_id, leased.message_id, one.try_id, leased.tries + 1, leased.resends,
             one.started_at, one.duration_ms, one.result, one.status, one.detail)  # fmt: skip
 
 
-def _settled_row(one: Tried) -> tuple[Any, ...]:
-    claimed = one.claimed
-    return (*claimed.held.queue, claimed.version, claimed.subject_id, one.state, claimed.tries, claimed.resends,
+def _settled_row(one: FinishedTry) -> tuple[Any, ...]:
+    leased = one.leased
+    return (*leased.held.queue, leased.version, leased.subject_id, one.state, leased.tries, leased.resends,
             one.next_try_in_ms)  # fmt: skip
 
 

@@ -32,7 +32,7 @@ class AttemptClock(Struct, frozen=True, kw_only=True):
     parked: bool
 
 
-class Loaded(Struct, frozen=True, kw_only=True):
+class SnapshotWithClocks(Struct, frozen=True, kw_only=True):
     """A payment with everything a settlement is decided against."""
 
     stored: PaymentSnapshot
@@ -127,7 +127,7 @@ class Reads:
         self._pool = pool
         self.clock_shift_ms = clock_shift_ms
 
-    async def load(self, merchant_id: str, payment_id: str) -> Loaded | None:
+    async def load(self, merchant_id: str, payment_id: str) -> SnapshotWithClocks | None:
         """A payment with all that belongs to it, or None. One consistent picture is not needed: whatever is decided
         on it is guarded by the versions that it read."""
         async with self._pool.acquire() as connection:
@@ -146,7 +146,7 @@ class Reads:
             refunds=tuple(refund_of(record) for record in refunds),
             disputes=tuple(dispute_of(record) for record in disputes),
         )
-        return Loaded(stored=stored, clocks=clocks)
+        return SnapshotWithClocks(stored=stored, clocks=clocks)
 
     async def load_many(self, names: Sequence[tuple[str, str]]) -> dict[tuple[str, str], PaymentSnapshot]:
         """Payments with all that belongs to them, by (merchant, payment); those that are not there are left out."""

@@ -14,7 +14,7 @@ from tallystick.record.postgres import sql
 STATEMENTS: Final = sql.load("recovery.sql")
 
 
-class Due(Struct, frozen=True):
+class DueAttempt(Struct, frozen=True):
     """An attempt whose turn it is, leased to us. ``checks`` counts the looks since its state last changed."""
 
     merchant_id: str
@@ -31,23 +31,23 @@ class DueDeadline(Struct, frozen=True):
     checks: int
 
 
-class ScheduleBook:
+class RecoverySchedule:
     """Leases over the database: any number of workers share it."""
 
     def __init__(self, pool: asyncpg.Pool, *, clock_shift_ms: int = 0) -> None:
         self._pool = pool
         self.clock_shift_ms = clock_shift_ms
 
-    async def lease_due(self, limit: int, lease_ms: int) -> list[Due]:
+    async def lease_due(self, limit: int, lease_ms: int) -> list[DueAttempt]:
         """Take up to ``limit`` attempts that are due; each goes to one worker until its lease ends."""
         seen = await self._pool.fetch(STATEMENTS["due"], limit, self.clock_shift_ms)
         if not seen:
             return []
         columns = list(zip(*(tuple(record) for record in seen), strict=True))
         taken = await self._pool.fetch(STATEMENTS["lease"], *columns, lease_ms, self.clock_shift_ms)
-        return [Due(*record) for record in taken]
+        return [DueAttempt(*record) for record in taken]
 
-    async def look_again(self, due: Due, version: int, in_ms: int) -> None:
+    async def look_again(self, due: DueAttempt, version: int, in_ms: int) -> None:
         """Nothing new was learnt."""
         await self._pool.execute(
             STATEMENTS["look_again"],

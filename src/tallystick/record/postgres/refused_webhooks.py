@@ -17,7 +17,7 @@ STATEMENTS: Final = sql.load("refusals.sql")
 KEEP_HOURS: Final = 30 * 24
 
 #: (provider, account, reason, hour in UTC)
-RefusalSlot = tuple[str, str, str, datetime]
+RejectedDeliverySlot = tuple[str, str, str, datetime]
 
 
 class RefusedWebhooks(Struct, frozen=True, kw_only=True):
@@ -30,14 +30,14 @@ class RefusedWebhooks(Struct, frozen=True, kw_only=True):
     count: int
 
 
-class RefusalBook:
+class RejectedDeliveryCounts:
     """Reads and writes over a pool of connections. They raise what asyncpg raises."""
 
     def __init__(self, pool: asyncpg.Pool, *, clock_shift_ms: int = 0) -> None:
         self._pool = pool
         self._clock_shift_ms = clock_shift_ms
 
-    async def add(self, counts: Mapping[RefusalSlot, int]) -> None:
+    async def add(self, counts: Mapping[RejectedDeliverySlot, int]) -> None:
         """Add to what is there. In one order, so that processes wait for each other instead of dying of it."""
         rows = [(*slot, number) for slot, number in sorted(counts.items())]
         await self._pool.execute(STATEMENTS["count_refusals"], *zip(*rows, strict=True))

@@ -9,7 +9,7 @@ from typing import Final
 from tallystick.domain.change import (
     Acknowledgement,
     Change,
-    Claim,
+    KeyClaim,
     KnownReference,
     Message,
     RecordedResponse,
@@ -20,7 +20,7 @@ from tallystick.domain.change import (
 from tallystick.record.postgres.subject_rows import Row, SubjectRows, json_or_none, json_text
 
 
-def instruction_row(claim: Claim) -> Row:
+def instruction_row(claim: KeyClaim) -> Row:
     """Columns of ``insert_instructions``."""
     return (
         claim.merchant_id,
@@ -155,7 +155,7 @@ def acknowledgement_row(ack: Acknowledgement) -> Row:
     )
 
 
-class Rows:
+class ChangeRows:
     """One change as rows by table, made by the caller of ``commit`` so that the batch only concatenates."""
 
     __slots__ = (

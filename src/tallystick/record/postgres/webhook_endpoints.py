@@ -58,7 +58,7 @@ class DeliveryTry(Struct, frozen=True, kw_only=True):
     actor: str | None
 
 
-class EndpointBook:
+class EndpointStore:
     """A merchant's endpoints over a pool of connections. Everything raises what asyncpg raises."""
 
     def __init__(self, pool: asyncpg.Pool, *, clock_shift_ms: int = 0) -> None:

@@ -34,7 +34,7 @@ WHERE next_try_at <= now() + $2::bigint * interval '1 millisecond'
 ORDER BY turn
 LIMIT $1;
 
--- claim: take those that are still due, as $4, for $5 ms ($6: shift in ms)
+-- lease: take those that are still due, as $4, for $5 ms ($6: shift in ms)
 UPDATE inbox e
 SET lease = $4, lease_until = now() + ($5::bigint + $6::bigint) * interval '1 millisecond'
 FROM unnest($1::text[], $2::text[], $3::text[]) AS k (provider, account, provider_event_id)

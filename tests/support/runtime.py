@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -15,7 +15,7 @@ from tallystick.decisions.instructions import Instruction
 from tallystick.domain.requests.commands import CancelPayment, CapturePayment, CreatePayment, CreateRefund
 from tallystick.domain.requests.fingerprint import FINGERPRINT_VERSION, canonical, fingerprint
 from tallystick.domain.traits import Traits
-from tallystick.domain.verdicts import Approved, NotFound, NotSent, Unknown, Verdict
+from tallystick.domain.verdicts import Approved, Effect, NotFound, NotSent, Unknown, Verdict
 from tallystick.flows.assembly import open_runtime
 from tallystick.flows.payments import instructions
 from tallystick.flows.payments.idempotency import Reply
@@ -47,7 +47,7 @@ Hook = Callable[[ProviderCall], Coroutine[Any, Any, Verdict | None]]
 #: For tests that wait until a sender's time is over.
 HURRIED = replace(SETTINGS, send_window_ms=300)
 
-_EFFECTS = {"capture": "captured", "cancel": "voided", "refund": "refunded"}
+_EFFECTS: Mapping[str, Effect] = {"capture": "captured", "cancel": "voided", "refund": "refunded"}
 
 
 class BookedProvider(Provider):

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from collections.abc import Mapping
+from typing import Any, Final, assert_never
 
 import msgspec
 from msgspec import Struct
@@ -10,13 +11,13 @@ from msgspec.structs import replace
 
 from tallystick.domain.next_action import public_part
 from tallystick.domain.subjects import Attempt, Schedule
-from tallystick.domain.verdicts import Approved, RequiresAction, Verdict
+from tallystick.domain.verdicts import Approved, Effect, RequiresAction, Verdict
 
 #: The schedule of an attempt that nobody has to look at again.
 CLOSED: Final = Schedule()
 
 #: The effect that an approval of each operation must report; anything else is a conflict to be asked about.
-EFFECTS: Final = {"capture": "captured", "cancel": "voided", "refund": "refunded"}
+EFFECTS: Final[Mapping[str, Effect]] = {"capture": "captured", "cancel": "voided", "refund": "refunded"}
 
 
 class Checks(Struct, frozen=True, kw_only=True):
@@ -43,7 +44,10 @@ def payment_event(attempt: Attempt, verdict: Approved) -> str:
             return verdict.effect
         case "cancel":
             return "expired" if attempt.purpose == "expiry" else "canceled"
-    return "refund_succeeded"
+        case "refund":
+            return "refund_succeeded"
+        case _:
+            assert_never(attempt.operation)
 
 
 class Terms(Struct, frozen=True, kw_only=True):

@@ -62,6 +62,8 @@ def apply_verdict(
             return late_effect(builder, stored, attempt, verdict, rejection_id)
         case VerdictMeaning.APPLY:
             return _apply(builder, stored, attempt, verdict, rejection_id, checks)
+        case unreachable:
+            assert_never(unreachable)
 
 
 def normalised(attempt: Attempt, verdict: Verdict) -> Verdict:
@@ -148,6 +150,8 @@ def _apply(
             builder.move(attempt, "not_found", schedule=Schedule(next_check_in_ms=0))
         case Reversed():
             return reverse(builder, stored, attempt, verdict, rejection_id)
+        case _:
+            assert_never(verdict)
     return builder.change(must_not_be_shed=True)
 
 

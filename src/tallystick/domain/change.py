@@ -19,6 +19,13 @@ Some = TypeVar("Some")
 Origin = Literal["client", "provider", "recovery", "operator"]
 
 
+#: What one try at a provider's event came to.
+TryResult = Literal["applied", "duplicate_effect", "stale", "conflict", "unknown_type", "unroutable", "failed"]
+
+#: The state of a provider's event after a try.
+EventState = Literal[TryResult, "dead"]
+
+
 class Transition(Struct, frozen=True, kw_only=True):
     """One step of history, the guard of every change: (merchant_id, subject_id, version) exists at most once."""
 
@@ -139,8 +146,8 @@ class Acknowledgement(Struct, frozen=True, kw_only=True):
     number: int
     started_at: datetime
     ended_at: datetime
-    result: str  # a disposition, or failed: a try that ended in an error
-    state: str
+    result: TryResult
+    state: EventState
     detail: str | None = None  # why: an error's type and place, a rejection's reason; nothing that a provider sent
     next_try_in_ms: int | None = None
     change_id: str | None = None

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from msgspec import Struct
+
+#: Which way the disputed money moved, seen from the merchant.
+Funds = Literal["withdrawn", "returned"]
 
 
 class Movement(Struct, frozen=True, kw_only=True):
@@ -13,6 +18,6 @@ class Movement(Struct, frozen=True, kw_only=True):
     """
 
     reference: str
-    funds: str  # withdrawn | returned
+    funds: Funds
     amount: int
     before_verdict: bool

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import Final, NamedTuple
 
 from tallystick.domain.dispute_movement import Movement
-from tallystick.domain.subjects import Dispute
+from tallystick.domain.subjects import Dispute, DisputeState
 
 #: States of a dispute whose verdict is known.
 DECIDED: Final = frozenset({"won", "lost"})
@@ -31,7 +31,7 @@ def position(dispute: Dispute) -> Position:
     return Position(int(dispute.funds_withdrawn), dispute.amount if dispute.funds_withdrawn else 0)
 
 
-def counted(state: str, movements: Sequence[Movement], amount: int, *, contested: bool) -> Position:
+def counted(state: DisputeState, movements: Sequence[Movement], amount: int, *, contested: bool) -> Position:
     """From the named movements. Both verdicts say nothing together, and then only what was named counts."""
     withdrawn = [each for each in movements if each.funds == "withdrawn"]
     returned = [each for each in movements if each.funds == "returned"]

@@ -7,9 +7,12 @@ same key must be sent again to learn what happened. Bodies are RFC 9457 problem 
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Final, Literal
 
 from msgspec import Struct
+
+#: What an error promises of the outcome.
+OutcomePromise = Literal["not_executed", "executed", "unknown"]
 
 
 class ErrorKind(Struct, frozen=True):
@@ -18,7 +21,7 @@ class ErrorKind(Struct, frozen=True):
     status: int
     title: str
     retryable: bool
-    outcome: str  # not_executed | executed | unknown
+    outcome: OutcomePromise
     uses_key: bool = False
 
 
@@ -74,7 +77,7 @@ class Problem(Struct, frozen=True, kw_only=True, omit_defaults=True):
     code: str
     detail: str
     retryable: bool
-    outcome: str
+    outcome: OutcomePromise
     request_id: str | None = None
     payment_id: str | None = None
     webhook_endpoint_id: str | None = None

@@ -6,18 +6,17 @@ from datetime import datetime
 
 from msgspec import Struct
 
-from tallystick.domain.dispute_movement import Movement
-from tallystick.domain.verdicts import (
-    AnyVerdict,
-)
+from tallystick.domain.dispute_movement import Funds, Movement
+from tallystick.domain.subjects import DisputeState, Operation
+from tallystick.domain.verdicts import Verdict
 
 
 class AttemptNotice(Struct, frozen=True, kw_only=True, tag_field="notice", tag="attempt"):
     """The outcome of one call of ours: found by ``attempt_id``, else by ``reference`` (what the provider called the
     operation when it answered) among the attempts of this ``operation``."""
 
-    operation: str  # authorize | capture | cancel | refund
-    verdict: AnyVerdict
+    operation: Operation
+    verdict: Verdict
     attempt_id: str | None = None
     reference: str | None = None
 
@@ -27,7 +26,7 @@ class ChargeNotice(Struct, frozen=True, kw_only=True, tag_field="notice", tag="c
     dashboard, or the passing of time. ``verdict.effect`` is authorized, captured or voided; a decline, a wait and a
     required action are verdicts as well."""
 
-    verdict: AnyVerdict
+    verdict: Verdict
     expired: bool = False  # voided by time, not by anyone's wish
 
 
@@ -46,10 +45,10 @@ class DisputeNotice(Struct, frozen=True, kw_only=True, tag_field="notice", tag="
     returned or None). ``opens``: whether it can be the first that we hear of the dispute."""
 
     reference: str
-    state: str  # opened | under_review | won | lost
+    state: DisputeState
     amount: int
     currency: str
-    funds: str | None = None
+    funds: Funds | None = None
     movements: tuple[Movement, ...] | None = None
     opens: bool = True
     reason: str | None = None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Final
+from typing import Final, Literal
 
 from msgspec import Struct
 
@@ -23,10 +23,14 @@ DISPOSITIONS: Final[Mapping[str, str]] = {
 }
 
 
+#: The dispositions that a decision gives; the others come from tries that ended without one, and from operators.
+DecidedDisposition = Literal["applied", "duplicate_effect", "stale", "conflict", "unknown_type"]
+
+
 class Decided(Struct, frozen=True):
     """The event's end, with the change where there is one to make."""
 
-    disposition: str  # applied | duplicate_effect | stale | conflict | unknown_type
+    disposition: DecidedDisposition
     change: Change | None = None
     reason: str | None = None
 

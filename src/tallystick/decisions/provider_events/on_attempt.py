@@ -9,14 +9,14 @@ from msgspec import Struct
 
 from tallystick.decisions.change_builder import Cause, ChangeBuilder
 from tallystick.decisions.late_effects import late_money
-from tallystick.decisions.provider_events.dispositions import Ask, Decided, EventDecision, NotYet
+from tallystick.decisions.provider_events.dispositions import Ask, Decided, DecidedDisposition, EventDecision, NotYet
 from tallystick.decisions.terms import Checks
 from tallystick.decisions.verdicts import apply_verdict, mismatch, normalised
 from tallystick.domain.lifecycles.attempt import ATTEMPT_OPEN
 from tallystick.domain.lifecycles.payment import PAYMENT
 from tallystick.domain.lifecycles.verdict_matrix import VerdictMeaning, meaning_of
 from tallystick.domain.snapshot import PaymentSnapshot
-from tallystick.domain.subjects import Attempt
+from tallystick.domain.subjects import Attempt, Operation
 from tallystick.domain.verdicts import (
     Approved,
     NotFound,
@@ -46,7 +46,7 @@ class Case(Struct, frozen=True, kw_only=True):
         """The attempt that the charge began with."""
         return next(attempt for attempt in self.stored.attempts if attempt.operation == "authorize")
 
-    def open_attempt(self, operation: str) -> Attempt | None:
+    def open_attempt(self, operation: Operation) -> Attempt | None:
         """The attempt of an operation that has no outcome yet."""
         for attempt in self.stored.attempts:
             if attempt.operation == operation and attempt.state in ATTEMPT_OPEN:
@@ -94,7 +94,7 @@ def on_attempt(case: Case, attempt: Attempt, said: Verdict) -> EventDecision:
     return Decided("applied", change, change.rejections[0].reason if change.rejections else None)
 
 
-def _nothing_new(attempt: Attempt, verdict: Verdict) -> str:
+def _nothing_new(attempt: Attempt, verdict: Verdict) -> DecidedDisposition:
     """What is held already, or an earlier state on the way to it."""
     name = verdict_name(verdict)
     if attempt.state == name:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Final, assert_never
 
 from msgspec.structs import replace
 
@@ -12,7 +12,16 @@ from tallystick.decisions.provider_events.on_attempt import Case, on_attempt
 from tallystick.domain.lifecycles.payment import CREATE_OPEN
 from tallystick.domain.notices import ChargeNotice
 from tallystick.domain.subjects import Payment
-from tallystick.domain.verdicts import Approved, Declined, Reversed
+from tallystick.domain.verdicts import (
+    Approved,
+    Declined,
+    NotFound,
+    NotSent,
+    Pending,
+    RequiresAction,
+    Reversed,
+    Unknown,
+)
 
 #: Payment states in which no money of it can be with the provider, by our books.
 _CLOSED: Final = frozenset({"declined", "failed", "canceled", "expired"})
@@ -71,7 +80,10 @@ def _on_late_capture(case: Case) -> EventDecision:
         case Approved():
             reason = f"a payment that is {payment.state}: {newest.effect} {newest.amount} {newest.currency}"
             return case.conflict("captured", reason)
-    return NotYet("the provider cannot say just now what became of it")
+        case Pending() | RequiresAction() | Unknown() | NotFound() | NotSent():
+            return NotYet("the provider cannot say just now what became of it")
+        case _:
+            assert_never(newest)
 
 
 def _on_captured_elsewhere(case: Case, verdict: Approved) -> EventDecision:
@@ -136,4 +148,7 @@ def _on_voided(case: Case, verdict: Approved, *, expired: bool) -> EventDecision
         case "authorizing" if not authorize.capture:
             # Taken as a refusal it would decline what was held, and then let go of.
             return NotYet("what is not held yet was released: that it was held comes first")
-    return on_attempt(case, authorize, replace(verdict, amount=authorize.amount, currency=authorize.currency))
+        case "authorizing" | "requires_action":
+            return on_attempt(case, authorize, replace(verdict, amount=authorize.amount, currency=authorize.currency))
+        case _:
+            assert_never(payment.state)

@@ -7,6 +7,8 @@ its current word first (``Ask``), and that word decides.
 
 from __future__ import annotations
 
+from typing import assert_never
+
 from tallystick.decisions.change_builder import Cause
 from tallystick.decisions.provider_events.dashboard_refunds import observe_refund, observe_refund_failed
 from tallystick.decisions.provider_events.dispositions import Decided, EventDecision, NotYet
@@ -17,7 +19,7 @@ from tallystick.decisions.terms import Checks
 from tallystick.domain.notices import AttemptNotice, ChargeNotice, DisputeNotice, Notice, RefundNotice
 from tallystick.domain.snapshot import PaymentSnapshot
 from tallystick.domain.subjects import Attempt
-from tallystick.domain.verdicts import AnyVerdict, Approved, Declined, Reversed, Verdict
+from tallystick.domain.verdicts import Approved, Declined, Reversed, Verdict
 
 
 def decide_notice(
@@ -54,6 +56,8 @@ def decide_notice(
             return observe_refund(stored, notice, account, cause, rejection_id)
         case DisputeNotice():
             return decide_dispute(stored, notice, account, cause, rejection_id)
+        case _:
+            assert_never(notice)
 
 
 def _on_other_charge(case: Case, notice: Notice, charge: str) -> EventDecision:
@@ -76,7 +80,7 @@ def _named(stored: PaymentSnapshot, notice: AttemptNotice) -> Attempt | None:
     return next((each for each in stored.attempts if (each.operation, each.provider_reference) == name), None)
 
 
-def _on_call(case: Case, attempt: Attempt, verdict: AnyVerdict) -> EventDecision:
+def _on_call(case: Case, attempt: Attempt, verdict: Verdict) -> EventDecision:
     if _tells_of_the_charge(attempt, verdict):
         return on_charge(case, ChargeNotice(verdict=verdict))
     if _is_another_effect(attempt, verdict):
@@ -85,7 +89,7 @@ def _on_call(case: Case, attempt: Attempt, verdict: AnyVerdict) -> EventDecision
     return on_attempt(case, attempt, verdict)
 
 
-def _is_another_effect(attempt: Attempt, verdict: AnyVerdict) -> bool:
+def _is_another_effect(attempt: Attempt, verdict: Verdict) -> bool:
     """Whether the provider did twice what we asked for once: the same call, under another of its names. To the record
     that is nothing new, and to the customer it is. Captures and releases are not asked: the same one is told by the
     charge's name as well as by its own."""

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Final
+from typing import Final, get_args
 
 from tallystick.domain.lifecycles.attempt import ATTEMPT, ATTEMPT_OPEN
+from tallystick.domain.verdicts import VerdictName
 
 
 class VerdictMeaning(StrEnum):
@@ -17,23 +18,13 @@ class VerdictMeaning(StrEnum):
     LATE_EFFECT = "late_effect"  # money arrived on a closed edge: post to suspense, raise an alert
 
 
-VERDICTS: Final = (
-    "approved",
-    "declined",
-    "pending",
-    "requires_action",
-    "unknown",
-    "not_found",
-    "not_sent",
-    "reversed",
-)
-
+VERDICTS: Final[tuple[VerdictName, ...]] = get_args(VerdictName)
 
 #: ``unknown``, ``pending`` and ``not_sent`` say nothing against a state that already holds an outcome.
-_NEVER_OVERRIDES: Final = frozenset({"unknown", "pending", "not_sent", "requires_action"})
+_NEVER_OVERRIDES: Final[frozenset[VerdictName]] = frozenset({"unknown", "pending", "not_sent", "requires_action"})
 
 
-def meaning_of(state: str, verdict: str) -> VerdictMeaning:
+def meaning_of(state: str, verdict: VerdictName) -> VerdictMeaning:
     """How a stored attempt in ``state`` reads ``verdict``; amounts are compared by the caller."""
     if state == verdict:
         return VerdictMeaning.SAME

@@ -49,6 +49,10 @@ class DueAttempts:
                 await self._book.look_again(due, clock.attempt.version, self._runtime.settings.send_window_ms)
             case "submitted" | "unknown" | "pending" | "requires_action":
                 await self._ask(loaded, clock, due)
+            case "approved" | "declined" | "failed" | "reversed":
+                return  # closed since it was leased
+            case _:
+                assert_never(clock.attempt.state)
 
     async def _ask(self, loaded: SnapshotWithClocks, clock: AttemptClock, due: DueAttempt) -> None:
         """Ask the provider what became of the attempt; believe "no such charge" only when everything has settled."""

@@ -6,8 +6,8 @@ the history.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
 
 from msgspec import Struct
 
@@ -16,7 +16,7 @@ from tallystick.decisions.verdicts import give_up
 from tallystick.domain.change import Change
 from tallystick.domain.errors import TallystickError
 from tallystick.domain.subjects import Attempt
-from tallystick.domain.verdicts import Approved, Declined, NotFound, Verdict
+from tallystick.domain.verdicts import Approved, Declined, Effect, NotFound, Verdict
 from tallystick.flows.payments.attempts import settle_verdict
 from tallystick.flows.runtime import Runtime
 from tallystick.kit.ids import new_id
@@ -27,7 +27,7 @@ from tallystick.record.postgres.recovery_schedule import RecoverySchedule
 #: What an operator may find: the effect happened, the provider refused it, or nothing ever happened.
 OUTCOMES = ("executed", "declined", "not_executed")
 
-_EFFECTS = {"capture": "captured", "cancel": "voided", "refund": "refunded"}
+_EFFECTS: Final[Mapping[str, Effect]] = {"capture": "captured", "cancel": "voided", "refund": "refunded"}
 
 
 class NotInDoubt(TallystickError):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, assert_never
 
 import msgspec
 from msgspec import Struct
@@ -80,6 +80,8 @@ def print_report(console: Console, report: Report) -> None:
                 f"{filled.per_s:,.0f} payments/s, {filled.database_gb} GB",
                 highlight=False,
             )
+        case _:
+            assert_never(report.figures)
     if report.targets:
         _print_targets(console, report.targets)
     machine = report.machine

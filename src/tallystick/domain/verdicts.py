@@ -1,4 +1,4 @@
-"""What a provider can say of one attempt. Pure."""
+"""Verdicts: what a provider can say about one attempt. Pure."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class Declined(_VerdictBase, frozen=True, kw_only=True, tag="declined"):
 
 
 class Pending(_VerdictBase, frozen=True, kw_only=True, tag="pending"):
-    """Accepted, outcome later."""
+    """Accepted; the outcome comes later."""
 
 
 class RequiresAction(_VerdictBase, frozen=True, kw_only=True, tag="requires_action"):
@@ -57,24 +57,24 @@ class Unknown(_VerdictBase, frozen=True, kw_only=True, tag="unknown"):
 
 
 class NotFound(_VerdictBase, frozen=True, kw_only=True, tag="not_found"):
-    """The provider's consistent lookup knows no such attempt. Evidence only after its settling time."""
+    """The provider's consistent lookup does not know the attempt. Evidence only after its settling time."""
 
 
 class NotSent(_VerdictBase, frozen=True, kw_only=True, tag="not_sent"):
-    """Proof that nothing was sent: a refused connection, an open breaker, a sender too late to send."""
+    """Proof that nothing was sent: a refused connection, an open circuit, a sender that was too late."""
 
     reason: str
 
 
 class Reversed(_VerdictBase, frozen=True, kw_only=True, tag="reversed"):
-    """An effect that the provider had reported done has failed after all: a refund that came back, a capture that the
-    card's bank refused days later. The whole effect, never a part of it."""
+    """An effect that the provider had reported as done has failed after all: a refund that came back, or a capture that
+    the card's bank refused days later. Always the whole effect."""
 
     code: str
     message: str
 
 
-#: What a provider said of one attempt.
+#: What a provider said about one attempt.
 Verdict = Approved | Declined | Pending | RequiresAction | Unknown | NotFound | NotSent | Reversed
 
 

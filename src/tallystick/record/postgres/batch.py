@@ -1,4 +1,4 @@
-"""One batch of changes as one transaction: a handful of statements, whatever the number of changes.
+"""One batch of changes as one transaction: a dozen statements, whatever the number of changes.
 
 Order inside the transaction: look up keys that are taken, take the others, append history (a version that exists
 already is a lost race), write states, ledger, answers, and the contended balances last. Rows are sorted by primary
@@ -17,7 +17,7 @@ from tallystick.record.postgres.subject_rows import STATEMENTS, Row, subject_wri
 
 
 class WriteConnection(Protocol):
-    """The part of a database connection that the door uses."""
+    """The part of a database connection that batch writers use."""
 
     async def fetch(self, query: str, *args: Any) -> list[Any]:
         """Rows of one statement."""
@@ -29,14 +29,14 @@ class WriteConnection(Protocol):
         """Whether the connection is gone."""
 
     def terminate(self) -> None:
-        """Drop the connection without a word."""
+        """Drop the connection without a goodbye message."""
 
     async def close(self) -> None:
-        """Say goodbye."""
+        """Close the connection properly."""
 
 
 class Entry:
-    """A change on its way through the door."""
+    """A change in the journal's queue, with its rows."""
 
     __slots__ = ("change", "key", "rows")
 
@@ -48,7 +48,7 @@ class Entry:
 
 
 class LostRace(Exception):
-    """Some changes met a version that exists already; the transaction was rolled back for them all."""
+    """Some changes met a version that exists already; the whole transaction was rolled back."""
 
     def __init__(self, losers: Sequence[Entry]) -> None:
         super().__init__(f"{len(losers)} changes lost their race")
@@ -56,26 +56,26 @@ class LostRace(Exception):
 
 
 class GuardBroken(Exception):
-    """A state row did not carry the version that history says: a defect, or a hand in the data."""
+    """A state row did not have the version of its history: a defect, or data changed by hand."""
 
 
 class BatchResult:
-    """What became of each entry of a committed batch."""
+    """The result for each entry of a committed batch."""
 
     __slots__ = ("existing", "fresh", "look_again")
 
     def __init__(self) -> None:
         self.fresh: list[Entry] = []
         self.existing: list[tuple[Entry, StoredInstruction]] = []
-        #: Lost their key inside this very batch or to another process: to be read in a new statement.
+        #: Lost their key in this batch or to another process: to be read in a new transaction.
         self.look_again: list[Entry] = []
 
 
 async def run_batch(
     connection: WriteConnection, entries: Sequence[Entry], *, clock_shift_ms: int, after_loss: bool
 ) -> BatchResult:
-    """Commit ``entries`` in one transaction. ``after_loss``: a connection was lost before, so some may be in the
-    record already.
+    """Commit ``entries`` in one transaction. ``after_loss``: a connection was lost before, so some may be
+    committed already.
 
     Raises LostRace (rolled back; the losers must decide again), and whatever the database raises.
     """
@@ -131,7 +131,7 @@ async def _taken(
 
 
 async def committed(connection: WriteConnection, entries: Sequence[Entry]) -> set[str]:
-    """The ids of those changes that are in the record already: a commit whose connection was lost may have landed."""
+    """The ids of the changes that are committed already: a commit may succeed although its connection was lost."""
     firsts = [entry.rows.transitions[0][:4] for entry in entries if entry.rows.transitions]
     if not firsts:
         return set()

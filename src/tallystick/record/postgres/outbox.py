@@ -1,5 +1,5 @@
-"""Messages on their way to merchants, in the record: what waits, which queue a worker holds, what each try came to.
-Bookkeeping, no state of a payment."""
+"""The outbox: messages on their way to merchants, the queues that workers lease, and the result of each try.
+Bookkeeping only, no state of a payment."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class MessageName(NamedTuple):
 
 
 class UndispatchedMessage(Struct, frozen=True):
-    """A message that nobody has dispatched."""
+    """A message that is not dispatched yet."""
 
     merchant_id: str
     payment_id: str
@@ -44,7 +44,7 @@ class UndispatchedMessage(Struct, frozen=True):
 
 
 class Subscriber(Struct, frozen=True):
-    """An endpoint as the dispatcher sees it. ``event_types`` None: all."""
+    """An endpoint as the dispatcher sees it. ``event_types`` None: all types."""
 
     merchant_id: str
     endpoint_id: str
@@ -61,7 +61,7 @@ class QueueName(NamedTuple):
 
 
 class LeasedQueue(Struct, frozen=True):
-    """A queue leased to us. ``generation`` counts what had been put in when we took it (the column is ``rung``)."""
+    """A queue leased to us. ``generation`` counts the messages added up to the lease (the column is ``rung``)."""
 
     queue: QueueName
     generation: int
@@ -69,7 +69,7 @@ class LeasedQueue(Struct, frozen=True):
 
 
 class LeasedMessage(Struct, frozen=True, kw_only=True):
-    """A message to send now. ``tries`` failed before it since it was dispatched or last asked for again."""
+    """A message to send now. ``tries``: failed tries since it was dispatched or last resent."""
 
     held: LeasedQueue
     version: int
@@ -83,7 +83,7 @@ class LeasedMessage(Struct, frozen=True, kw_only=True):
 
 
 class FinishedTry(Struct, frozen=True, kw_only=True):
-    """What one try came to. ``state`` is the delivery's from now on; ``next_try_in_ms`` is for one that stays open."""
+    """The result of one try. ``state`` is the delivery's new state; ``next_try_in_ms`` is for one that stays open."""
 
     leased: LeasedMessage
     try_id: str
@@ -104,14 +104,14 @@ class Outbox:
         self.clock_shift_ms = clock_shift_ms
 
     async def waiting(self, limit: int, merchant_id: str | None = None) -> list[UndispatchedMessage]:
-        """About ``limit`` messages that nobody has dispatched, of all merchants or one, never a payment's later one
-        without its earlier ones; in the order in which a payment's are sent."""
+        """About ``limit`` undispatched messages, of all merchants or one, never a payment's later message without its
+        earlier ones; in the order in which a payment's messages are sent."""
         name, of = ("waiting", ()) if merchant_id is None else ("waiting_of", (merchant_id,))
         records = await self._pool.fetch(STATEMENTS[name], limit, *of)
         return sorted((UndispatchedMessage(*record) for record in records), key=UndispatchedMessage.name)
 
     async def subscribers(self, merchant_ids: Iterable[str]) -> Mapping[str, Sequence[Subscriber]]:
-        """Who wants to hear of these merchants, by merchant."""
+        """The endpoints of these merchants, by merchant."""
         found: dict[str, list[Subscriber]] = {}
         for record in await self._pool.fetch(STATEMENTS["subscribers"], sorted(set(merchant_ids))):
             found.setdefault(record["merchant_id"], []).append(Subscriber(*record))
@@ -121,7 +121,7 @@ class Outbox:
         self, messages: Sequence[UndispatchedMessage], subscribers: Mapping[str, Sequence[Subscriber]]
     ) -> int:
         """Mark the messages, with one delivery for each endpoint that wants one, in one transaction. Returns how many
-        no other worker had marked before."""
+        were not marked by another worker before."""
         keys = _columns([message.name() for message in messages])
         if not any(message.merchant_id in subscribers for message in messages):
             return len(await self._pool.fetch(STATEMENTS["mark"], *keys, self.clock_shift_ms))
@@ -142,13 +142,13 @@ class Outbox:
         return len(ours)
 
     async def due(self, limit: int, busy: Sequence[str], of_each: int) -> list[QueueName]:
-        """The queues that are due for longest, at most ``of_each`` of an endpoint, one of an endpoint that is failing,
-        and none of those that are ``busy``: none that is slow, or has much to be told, stands in another's way."""
+        """The longest-due queues: at most ``of_each`` for an endpoint, one for a failing endpoint, and none for
+        ``busy`` endpoints. So no endpoint that is slow or has a backlog delays another."""
         shift = self.clock_shift_ms
         ready = await self._pool.fetch(STATEMENTS["ready"], limit, list(busy), shift)
         if not ready:
             return []
-        # One round trip for all: the endpoints' own first queues, which a join could only find by looking at every one.
+        # One round trip for all endpoints' first queues: a join would have to read every queue.
         asked = [
             (merchant_id, endpoint_id, 1 if failing else of_each, shift) for merchant_id, endpoint_id, failing in ready
         ]
@@ -156,8 +156,8 @@ class Outbox:
         return [QueueName(*queue[:3]) for queue in sorted(queues, key=itemgetter("next_try_at"))[:limit]]
 
     async def lease(self, queues: Sequence[QueueName], lease: str, lease_ms: int) -> list[LeasedMessage]:
-        """Take those queues that nobody else took, and their first message each. Where none is due after all, the queue
-        is let go."""
+        """Lease the queues that are still free, and return the first message of each. A queue without a due message is
+        released."""
         shift = self.clock_shift_ms
         taken = await self._pool.fetch(STATEMENTS["lease"], *_columns(sorted(queues)), lease, lease_ms, shift)
         held = {QueueName(*record[:3]): LeasedQueue(QueueName(*record[:3]), record[3], lease) for record in taken}
@@ -177,7 +177,7 @@ class Outbox:
         return leased
 
     async def signing_secrets(self, names: Iterable[EndpointName]) -> Mapping[EndpointName, list[tuple[str, bytes]]]:
-        """(secret id, sealed) of everything that signs now, newest first."""
+        """(secret id, sealed secret) of every secret that signs now, newest first."""
         found: dict[EndpointName, list[tuple[str, bytes]]] = {}
         keys = sorted(set(names))
         if keys:
@@ -186,7 +186,7 @@ class Outbox:
         return found
 
     async def record(self, tried: Sequence[FinishedTry]) -> None:
-        """What these tries came to, and their queues let go. Doing it twice does nothing more."""
+        """Store the results of tries, and release their queues. Repeating it has no further effect."""
         async with self._pool.acquire() as connection, connection.transaction():
             await connection.execute(STATEMENTS["insert_tries"], *_columns(sorted(map(_try_row, tried))))
             settled = _columns(sorted(map(_settled_row, tried)))
@@ -201,7 +201,7 @@ class Outbox:
                 await connection.execute(STATEMENTS["failing"], *_columns(sorted(failing)), self.clock_shift_ms)
 
     async def release(self, held: LeasedQueue) -> None:
-        """Let go of a queue whose message was not tried."""
+        """Release a queue whose message was not tried."""
         async with self._pool.acquire() as connection, connection.transaction():
             await _let_go(connection, [held])
 
@@ -210,7 +210,7 @@ _OF_HEAD: Final = ("version", "subject_id", "message_id", "tries", "resends", "b
 
 
 async def _let_go(connection: Any, held: Sequence[LeasedQueue]) -> None:
-    """A queue with nothing left to tell ends; the others wait for their first message's time."""
+    """An empty queue is deleted; the others wait for the time of their first message."""
     rows = _columns(sorted((*one.queue, one.generation, one.lease) for one in held))
     await connection.execute(STATEMENTS["leave_empty"], *rows)
     await connection.execute(STATEMENTS["release"], *rows)
@@ -221,7 +221,7 @@ def _by_endpoint(tried: Sequence[FinishedTry]) -> list[tuple[EndpointName, Lease
 
 
 def _state(subscriber: Subscriber) -> str:
-    """Messages that come while an endpoint is disabled are kept for it, to be asked for."""
+    """Messages for a disabled endpoint are kept, and can be resent."""
     return "open" if subscriber.state == "enabled" else "canceled"
 
 

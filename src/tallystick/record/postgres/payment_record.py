@@ -1,4 +1,4 @@
-"""Everything that the record holds of one payment, read in pages: what the invariants of a payment look at."""
+"""Everything stored about one payment, read in pages: the input of a payment's invariants."""
 
 from __future__ import annotations
 
@@ -30,11 +30,11 @@ class ScheduledAttempt(Struct, frozen=True, kw_only=True):
     next_check_at: datetime | None
     parked_at: datetime | None
     parked_for_ms: int | None
-    settled_for_ms: int  # since nothing of it can be on its way any more; negative before
+    settled_for_ms: int  # since nothing of it can be in transit any more; negative before
 
 
 class RecordedAnswer(Struct, frozen=True, kw_only=True):
-    """A claimed key, and the recorded response where there is one."""
+    """A claimed key, and its recorded answer if there is one."""
 
     idempotency_key: str
     payment_id: str

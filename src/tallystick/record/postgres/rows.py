@@ -156,7 +156,7 @@ def acknowledgement_row(ack: Acknowledgement) -> Row:
 
 
 class ChangeRows:
-    """One change as rows by table, made by the caller of ``commit`` so that the batch only concatenates."""
+    """One change as rows by table, built by the caller of ``commit`` so that the batch only concatenates."""
 
     __slots__ = (
         "acknowledgements",
@@ -214,7 +214,7 @@ class ChangeRows:
 
 
 def balance_rows(transfers: Iterable[Row]) -> list[Row]:
-    """What a batch adds to each balance: one row per account and currency, sorted."""
+    """The sums that a batch adds to balances: one row per account and currency, sorted."""
     sums: dict[tuple[str, str, str], list[int]] = {}
     for row in transfers:
         merchant_id, debit, credit, amount, currency = row[0], row[6], row[7], row[8], row[9]

@@ -1,4 +1,5 @@
-"""What must always be true, checked: of our own record (``verify``), and of it beside a provider's books (``tally``).
+"""Checks of what must always be true: in our own record (``verify``), and between it and a provider's books
+(``tally``).
 
 Read-only, and safe on a live system.
 """

@@ -1,7 +1,7 @@
-"""The tally: the provider's own list of charges beside our books, payment by payment.
+"""The tally: the provider's own list of charges compared with our record, payment by payment.
 
 The provider's list is read first and our snapshot is taken after it: an attempt is in our record before it is sent, so
-every charge in the list must be for a payment in the snapshot. What moved on our side meanwhile is reported as open.
+every charge in the list must be for a payment in the snapshot. Payments that moved here meanwhile are reported as open.
 """
 
 from __future__ import annotations
@@ -32,10 +32,10 @@ KNOWN: Final = InvariantName(
 )
 AS_ASKED: Final = InvariantName("charges_are_as_asked", "Every charge has its payment's amount and currency.")
 MONEY: Final = InvariantName(
-    "money_agrees", "Where we hold a payment settled, the provider authorized, captured and refunded the same."
+    "money_agrees", "For a payment without open attempts, the provider authorized, captured and refunded the same."
 )
 CHARGED: Final = InvariantName(
-    "captured_payments_are_charged", "The provider lists a charge for every payment that we hold captured."
+    "captured_payments_are_charged", "The provider lists a charge for every captured payment."
 )
 TALLIED: Final = (ONE_CHARGE, KNOWN, AS_ASKED, MONEY, CHARGED)
 
@@ -57,7 +57,7 @@ class ListedCharge(Struct, frozen=True, kw_only=True):
 
     @property
     def has_money(self) -> bool:
-        """Whether the payer's money is held or gone because of it."""
+        """Whether it holds or took the payer's money."""
         return self.authorized > 0 or self.captured > 0
 
 
@@ -70,8 +70,8 @@ async def tally(
     clock_shift_ms: int = 0,
     progress: Progress | None = None,
 ) -> InvariantReport:
-    """Compare the provider's ``charges`` with our books, of all merchants or one. ``checked`` counts as ``open`` the
-    payments with money still on its way, of which only duplicates and strangers are violations.
+    """Compare the provider's ``charges`` with our record, of all merchants or one. ``checked`` counts as ``open`` the
+    payments with open attempts; for these only duplicate and unknown charges are violations.
 
     Raises what the database and the iterator raise, and msgspec.ValidationError for a charge that cannot be read.
     """
@@ -101,7 +101,7 @@ async def tally(
 
 
 class _Listed:
-    """The provider's charges by payment, in a temporary file that SQLite makes and removes: they may be millions."""
+    """The provider's charges by payment, in a temporary file of SQLite: they may be millions."""
 
     def __init__(self) -> None:
         self._db = sqlite3.connect("", isolation_level=None)
@@ -114,14 +114,14 @@ class _Listed:
         self._db.execute("INSERT INTO charge VALUES (?, ?, ?)", row)
 
     def take(self, merchant_id: str, payment_id: str) -> list[ListedCharge]:
-        """The charges of a payment, struck off the list."""
+        """Remove and return the charges of a payment."""
         rows = self._db.execute(
             "DELETE FROM charge WHERE merchant_id = ? AND payment_id = ? RETURNING body", (merchant_id, payment_id)
         ).fetchall()
         return [msgspec.json.decode(row[0], type=ListedCharge) for row in rows]
 
     def left(self) -> Iterator[ListedCharge]:
-        """What nobody took."""
+        """The charges that are left."""
         for row in self._db.execute("SELECT body FROM charge"):
             yield msgspec.json.decode(row[0], type=ListedCharge)
 
@@ -153,7 +153,7 @@ class _Comparison:
         if self._is_open(record):
             self._findings.checked["open"] += 1
         elif payment.amount_captured > 0 and not charges:
-            uncharged = f"we hold {payment.amount_captured} captured, the provider has no charge"
+            uncharged = f"{payment.amount_captured} is captured here, the provider has no charge"
             self._add(CHARGED, record, [Finding(payment.payment_id, uncharged)])
         elif len(with_money) <= 1:
             self._add(MONEY, record, _money_differs(record, charges))
@@ -203,7 +203,7 @@ def _money_differs(record: PaymentRecord, charges: list[ListedCharge]) -> list[F
     ]
     withdrawn = sum(dispute.amount for dispute in record.disputes if dispute.funds_withdrawn)
     compared.append(("withdrawn for disputes", withdrawn, sum(charge.disputed_withdrawn for charge in charges)))
-    # A late hold or release moves no money: we hold it in the history alone, and an alert was raised.
+    # A late hold or release moves no money: it is only in the history, and an alert was raised.
     if not any(watched.attempt.late_effect for watched in record.attempts):
         held = payment.amount_authorized if payment.state in HOLDING or payment.state == "captured" else 0
         compared.append(("authorized", held, sum(charge.authorized for charge in charges)))
@@ -214,6 +214,6 @@ def _money_differs(record: PaymentRecord, charges: list[ListedCharge]) -> list[F
     ]
     charged = [charge.id for charge in charges if charge.has_money]
     if charged and payment.provider_reference not in (None, charged[0]):
-        named = f"we call its charge {payment.provider_reference}, the provider {charged[0]}"
+        named = f"its charge is {payment.provider_reference} here, and {charged[0]} at the provider"
         findings.append(Finding(payment.payment_id, named))
     return findings

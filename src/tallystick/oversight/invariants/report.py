@@ -1,4 +1,4 @@
-"""What an examination hands back: counts of everything, and the first violations of each invariant."""
+"""The report of ``verify`` and ``tally``: counts, and the first violations of each invariant."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from msgspec import Struct
 
 from tallystick.oversight.invariants.finding import Finding
 
-#: Violations kept for each invariant; the rest are counted. A hundred show a pattern, a million hide it.
+#: Violations kept for each invariant; the rest are counted. A hundred show a pattern.
 KEPT: Final = 100
 
 #: Called with the number of payments examined so far, and with how many there are.
@@ -35,7 +35,7 @@ class Result(Struct, frozen=True, kw_only=True):
 
 
 class InvariantReport(Struct, frozen=True, kw_only=True):
-    """What was looked at, and what was found."""
+    """What was checked, and the violations."""
 
     checked: dict[str, int]
     results: tuple[Result, ...]
@@ -63,7 +63,7 @@ class InvariantReport(Struct, frozen=True, kw_only=True):
 
 
 class InvariantName(NamedTuple):
-    """An invariant's name, and what it says in one sentence."""
+    """An invariant's name, and the invariant in one sentence."""
 
     name: str
     says: str
@@ -79,7 +79,7 @@ class Findings:
         self.checked = dict.fromkeys(counted, 0)
 
     def add(self, name: str, merchant_id: str, findings: Iterable[Finding]) -> None:
-        """Count the findings, and keep the first."""
+        """Count the findings, and keep the first ones."""
         for subject_id, detail in findings:
             self._found[name] += 1
             if self._found[name] <= KEPT:

@@ -1,5 +1,5 @@
-"""Runs the invariants over the record: read-only, in one snapshot, in pages, so that neither a live system nor a big
-one stands in the way."""
+"""Runs the invariants over the record: read-only, in one snapshot, in pages, so that it can run on a live or large
+system."""
 
 from __future__ import annotations
 
@@ -58,17 +58,17 @@ async def examine(
     merchant_id: str | None = None,
     progress: Progress | None = None,
 ) -> InvariantReport:
-    """As ``verify``, inside a transaction that the caller opened and whose isolation the caller answers for."""
+    """As ``verify``, inside a transaction of the caller, who chooses its isolation."""
     started_ns = time.monotonic_ns()
-    examination = _Examination(connection, settings)
-    await examination.platform()
+    verification = _Verification(connection, settings)
+    await verification.platform()
     total = await connection.fetchval(STATEMENTS["payment_count"], merchant_id, timeout=STATEMENT_TIMEOUT_S)
     async for each in merchants(connection, merchant_id):
-        await examination.merchant(each, total, progress)
-    return examination.findings.report(elapsed_ms=(time.monotonic_ns() - started_ns) // 1_000_000)
+        await verification.merchant(each, total, progress)
+    return verification.findings.report(elapsed_ms=(time.monotonic_ns() - started_ns) // 1_000_000)
 
 
-class _Examination:
+class _Verification:
     def __init__(self, connection: asyncpg.Connection, settings: Settings) -> None:
         self._connection = connection
         self._settings = settings
@@ -112,7 +112,7 @@ class _Examination:
             self.findings.add(invariant.name, merchant_id, invariant.look(record, self._settings))
 
     async def _ask(self, invariant: Invariant, merchant_id: str, statement: str, *values: object) -> None:
-        # A cursor: where everything is broken, the breaches are as many as the payments.
+        # A cursor: if everything is broken, there are as many breaches as payments.
         text = orphans_statement() if statement == ORPHANS_OF_SUBJECTS else STATEMENTS[statement]
         rows = self._connection.cursor(text, *values, timeout=STATEMENT_TIMEOUT_S)
         async for row in rows:

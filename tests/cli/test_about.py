@@ -32,6 +32,16 @@ def test_the_contract_on_disk_is_what_the_code_says(
     )
 
 
+def test_the_page_of_settings_on_disk_is_what_the_code_says(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    ran = run_here(monkeypatch, capsys, "settings", "--markdown")
+    assert ran.code == 0
+    assert ran.out == (ROOT / "docs" / "reference" / "settings.md").read_text(encoding="utf-8"), (
+        "docs/reference/settings.md is out of date: tallystick settings --markdown > docs/reference/settings.md"
+    )
+
+
 def test_the_contract_holds_every_edge_error_and_recovery_setting() -> None:
     contract = render_contract()
     for machine in MACHINES.values():

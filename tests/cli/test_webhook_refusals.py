@@ -11,7 +11,7 @@ import pytest
 from tallystick.flows.webhooks.inbound.rejected import UNKNOWN, RejectedDeliveries
 from tallystick.kit.clock import Clock
 from tallystick.record.postgres.connections import open_pool
-from tallystick.record.postgres.refused_webhooks import RefusalBook
+from tallystick.record.postgres.refused_webhooks import RejectedDeliveryCounts
 from tests.support.commands import Ran, run_here
 from tests.support.database import Database
 from tests.support.inbox import WEBHOOK_SETTINGS
@@ -32,7 +32,7 @@ def refuse(database: Database, *refused: tuple[str, str, str], age_hours: int = 
 
     async def count() -> None:
         pool = await open_pool(database.app_url, WEBHOOK_SETTINGS)
-        rejected = RejectedDeliveries(RefusalBook(pool), Clock(shift_ms=-age_hours * 3_600_000))
+        rejected = RejectedDeliveries(RejectedDeliveryCounts(pool), Clock(shift_ms=-age_hours * 3_600_000))
         for each in refused:
             rejected.count(*each)
         await rejected.stop()

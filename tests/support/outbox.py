@@ -12,7 +12,7 @@ from tallystick.flows.stores import stores_on
 from tallystick.flows.webhooks.outbound.address_policy import AddressPolicy
 from tallystick.flows.webhooks.outbound.endpoints import Endpoints, Registered
 from tallystick.flows.webhooks.outbound.worker import OutboxWorker
-from tallystick.record.postgres.webhook_endpoints import EndpointBook
+from tallystick.record.postgres.webhook_endpoints import EndpointStore
 from tallystick.record.sealing import sealer_of
 from tests.support.database import Database
 from tests.support.receivers import Receiver
@@ -58,7 +58,7 @@ def endpoints_of(runtime: Runtime, guard: AddressPolicy | None = None) -> Endpoi
     return stores_on(runtime.pool, runtime.settings, runtime.sealer, guard).endpoints
 
 
-def book_of(runtime: Runtime) -> EndpointBook:
+def book_of(runtime: Runtime) -> EndpointStore:
     """A new record of endpoints over this runtime's pool."""
     return stores_on(runtime.pool, runtime.settings, runtime.sealer).endpoint_book
 

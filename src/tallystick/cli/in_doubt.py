@@ -19,7 +19,7 @@ from tallystick.flows.assembly import open_runtime
 from tallystick.flows.recovery import in_doubt as lane_of
 from tallystick.flows.recovery.in_doubt import OUTCOMES, Parked
 from tallystick.flows.runtime import Runtime
-from tallystick.record.postgres.recovery_schedule import ScheduleBook
+from tallystick.record.postgres.recovery_schedule import RecoverySchedule
 from tallystick.settings.load import Settings
 
 Result = TypeVar("Result")
@@ -38,7 +38,7 @@ def list_lane(
 ) -> None:
     """List the lane, oldest first. Exits 1 where anything in it is overdue."""
 
-    async def lane(runtime: Runtime, book: ScheduleBook) -> list[Parked]:
+    async def lane(runtime: Runtime, book: RecoverySchedule) -> list[Parked]:
         return list(await lane_of.parked_attempts(runtime, book, merchant, limit))
 
     settings = settings_from(data_dir)
@@ -57,7 +57,7 @@ def list_lane(
 def show(attempt: AttemptId, data_dir: DataDir = None) -> None:
     """Print one attempt with its payment and its history as JSON."""
 
-    async def found(runtime: Runtime, book: ScheduleBook) -> dict[str, Any]:
+    async def found(runtime: Runtime, book: RecoverySchedule) -> dict[str, Any]:
         loaded = await lane_of.find(runtime, book, attempt)
         clock = loaded.clocks[attempt]
         history = await runtime.reads.history(loaded.stored.payment.merchant_id, attempt)
@@ -90,7 +90,7 @@ def resolve(
         if not words.strip():
             raise typer.BadParameter("must not be empty", param_hint=name)
 
-    async def resolved(runtime: Runtime, book: ScheduleBook) -> str:
+    async def resolved(runtime: Runtime, book: RecoverySchedule) -> str:
         change = await lane_of.resolve(
             runtime, book, attempt, outcome, evidence=evidence, actor=actor, reason=reason, reference=reference
         )
@@ -100,10 +100,10 @@ def resolve(
     console.print(_with_runtime(settings_from(data_dir), resolved), highlight=False, soft_wrap=True)
 
 
-def _with_runtime(settings: Settings, action: Callable[[Runtime, ScheduleBook], Awaitable[Result]]) -> Result:
+def _with_runtime(settings: Settings, action: Callable[[Runtime, RecoverySchedule], Awaitable[Result]]) -> Result:
     async def run(database_url: str) -> Result:
         async with open_runtime(settings, database_url) as runtime:
-            return await action(runtime, ScheduleBook(runtime.pool, clock_shift_ms=settings.clock_shift_ms))
+            return await action(runtime, RecoverySchedule(runtime.pool, clock_shift_ms=settings.clock_shift_ms))
 
     with existing_database(settings) as database:
         return asyncio.run(run(database.app_url))

@@ -14,7 +14,7 @@ from rich.table import Table
 from tallystick.cli.bars import Bars
 from tallystick.cli.context import AsJson, DataDir, SomeMerchant, console, settings_from
 from tallystick.cli.database import existing_database
-from tallystick.oversight.invariants import Report, tally
+from tallystick.oversight.invariants import InvariantReport, tally
 from tallystick.oversight.invariants import verify as verify_record
 from tallystick.providers.registry import PROVIDERS
 from tallystick.record.postgres.connections import connect
@@ -66,7 +66,7 @@ def verify(
 
 async def _reports(
     settings: Settings, database_url: str, provider: str | None, merchant: str | None, bars: Bars
-) -> Sequence[Report]:
+) -> Sequence[InvariantReport]:
     connection = await connect(database_url, command_timeout_ms=COMMAND_TIMEOUT_MS)
     try:
         reports = [
@@ -90,7 +90,7 @@ async def _reports(
         await connection.close()
 
 
-def _print(title: str, report: Report) -> None:
+def _print(title: str, report: InvariantReport) -> None:
     counted = ", ".join(f"{count:,} {what}" for what, count in report.checked.items())
     table = Table("", "invariant", "violations", title=title, caption=f"{counted} in {report.elapsed_ms:,} ms")
     for result in report.results:

@@ -1,6 +1,6 @@
-"""A change under construction: every step goes over an edge of its lifecycle and leaves its history row.
+"""Builds a change: every step goes over an edge of its lifecycle and adds its history row.
 
-What an edge posts and how it is told follows from the edge itself; a decision names subjects, events and fields.
+Postings and messages follow from the edge; a decision names subjects, events and fields.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from msgspec.structs import replace
 from tallystick.decisions.messages import Step, messages_of
 from tallystick.domain.change import (
     Change,
-    Claim,
+    KeyClaim,
     KnownReference,
     Origin,
     RecordedResponse,
@@ -32,7 +32,7 @@ Some = TypeVar("Some", bound=Subject)
 
 
 class Cause(Struct, frozen=True, kw_only=True):
-    """Who or what moves a subject, and what proves it."""
+    """Who or what moves a subject, with the evidence."""
 
     change_id: str
     at: datetime
@@ -44,7 +44,7 @@ class Cause(Struct, frozen=True, kw_only=True):
 
 
 class ChangeBuilder:
-    """Collects the parts of one ``Change`` of one stream. Raises IllegalTransition for an edge that there is not."""
+    """Collects the parts of one ``Change`` of one stream. Raises IllegalTransition for an edge that does not exist."""
 
     def __init__(self, merchant_id: str, stream_id: str, cause: Cause) -> None:
         self.merchant_id = merchant_id
@@ -90,7 +90,7 @@ class ChangeBuilder:
         edge: Edge,
         fields: dict[str, Any],
     ) -> None:
-        """One step of history, with what its edge posts and tells."""
+        """Add one step of history, with the postings and the message of its edge."""
         cause, subject_id = self.cause, kind.id_of(after)
         self._subjects[subject_id] = after
         if edge.told is not None:
@@ -137,7 +137,7 @@ class ChangeBuilder:
             )
 
     def know_reference(self, attempt: Attempt) -> None:
-        """Keep what the provider calls the attempt's charge, for events that name it by nothing else."""
+        """Keep the provider's reference of the attempt's charge, for events that identify it by nothing else."""
         if attempt.provider_reference is not None:
             known = KnownReference(
                 provider=attempt.provider,
@@ -149,7 +149,7 @@ class ChangeBuilder:
             self._references.append(known)
 
     def respond_with(self, idempotency_key: str | None, status: int, subject: Subject) -> None:
-        """Record the final answer of a subject's instruction; nothing where the platform acted on its own."""
+        """Record the final answer of a subject's instruction; nothing if the platform acted on its own."""
         view = kind_of(subject).view
         if idempotency_key is not None and view is not None:
             self.respond(idempotency_key, status, encode(view(subject)))
@@ -176,7 +176,7 @@ class ChangeBuilder:
         reason: str,
         idempotency_key: str | None = None,
     ) -> Rejection:
-        """Keep a refused transition. Those that a client did not cause raise an alert."""
+        """Keep a refused transition. It raises an alert unless a client caused it."""
         kind = kind_of(subject)
         rejection = Rejection(
             merchant_id=self.merchant_id,
@@ -208,7 +208,7 @@ class ChangeBuilder:
         """The ledger rows so far."""
         return tuple(self._transfers)
 
-    def change(self, claim: Claim | None = None, *, must_not_be_shed: bool) -> Change:
+    def change(self, claim: KeyClaim | None = None, *, must_not_be_shed: bool) -> Change:
         """The finished change."""
         return Change(
             change_id=self.cause.change_id,
@@ -229,7 +229,7 @@ class ChangeBuilder:
         )
 
     def _proved(self) -> tuple[Transition, ...]:
-        """The steps, with what proves them: on its attempts, or on the first step of a change that moves none."""
+        """The steps with their evidence: on attempts, or on the first step of a change that moves no attempt."""
         steps, evidence = self._transitions, self.cause.evidence
         if not steps or evidence is None or any(step.evidence is not None for step in steps):
             return tuple(steps)

@@ -1,7 +1,7 @@
-"""What merchants are told: the message of a step whose edge is told. Pure.
+"""Messages to merchants. Pure.
 
-A message shows its subject as of the step that it tells of, never as of a newer or an older one: it is written in the
-same change. A change tells at most one message a subject: of its last edge that is told.
+A message shows its subject as of the step that it reports, never as of a newer or an older one: it is written in the
+same change. A change sends at most one message for each subject: of its last edge that has a message.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from tallystick.kit.ids import derived_id
 
 
 class Step(NamedTuple):
-    """One told step: the type of its message, and the subject after it."""
+    """One step with a message: the message's type, and the subject after it."""
 
     type: str
     subject: Subject
@@ -39,18 +39,18 @@ class MessageBody(Struct, frozen=True, kw_only=True):
 
 
 def message_types() -> list[str]:
-    """Every type of message that there is, sorted."""
+    """Every type of message, sorted."""
     return sorted({edge.told for kind in KINDS.values() for _, _, edge in kind.machine.live_edges() if edge.told})
 
 
 def message_of(step: Step, head: Subject, change_id: str, at: datetime) -> Message:
     """The message of one step. ``head`` is the stream's own subject as the change leaves it.
 
-    Raises LookupError for a kind that has no view: an edge of it cannot be told.
+    Raises LookupError for a kind without a view: its edges cannot have messages.
     """
     kind, stream = kind_of(step.subject), kind_of(head)
     if kind.view is None:
-        raise LookupError(f"{kind.name}: an edge is told, and the kind has no view")
+        raise LookupError(f"{kind.name}: an edge has a message, and the kind has no view")
     subject_id, stream_id = kind.id_of(step.subject), stream.id_of(head)
     message_id = derived_id("msg", change_id, subject_id)
     body = MessageBody(
@@ -74,7 +74,7 @@ def message_of(step: Step, head: Subject, change_id: str, at: datetime) -> Messa
 
 
 def messages_of(told: Iterable[Step], head: Subject | None, change_id: str, at: datetime) -> tuple[Message, ...]:
-    """Those of one change, in the order of their kinds."""
+    """The messages of one change, in the order of their kinds."""
     if head is None:  # no version of the stream, so no place in its order
         return ()
     place = {name: number for number, name in enumerate(KINDS)}

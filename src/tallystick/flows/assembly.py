@@ -19,7 +19,7 @@ from tallystick.providers.assembly import bounded_providers, connected_providers
 from tallystick.providers.port import Provider
 from tallystick.record.journal import Journal, JournalLimits
 from tallystick.record.next_action_seal import ActionSeal
-from tallystick.record.postgres.batch import Connection
+from tallystick.record.postgres.batch import WriteConnection
 from tallystick.record.postgres.connections import connect, open_pool
 from tallystick.record.postgres.embedded.server import DatabaseUrls, resolve_database
 from tallystick.record.postgres.reads import Reads
@@ -64,7 +64,7 @@ async def open_runtime(
     database_url: str,
     *,
     providers: Mapping[str, Provider] | None = None,
-    journal_connect: Callable[[], Awaitable[Connection]] | None = None,
+    journal_connect: Callable[[], Awaitable[WriteConnection]] | None = None,
 ) -> AsyncIterator[Runtime]:
     """Opens everything, and closes it in the reverse order: flows first get ``drain_timeout_ms`` to end. Raises
     SettingsError for malformed sealing keys, and what opening the database raises.

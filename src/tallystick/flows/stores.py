@@ -11,10 +11,10 @@ from tallystick.flows.webhooks.outbound.address_policy import AddressPolicy
 from tallystick.flows.webhooks.outbound.dispatch import Dispatch
 from tallystick.flows.webhooks.outbound.endpoints import Endpoints, address_policy
 from tallystick.record.postgres.inbox import Inbox
-from tallystick.record.postgres.outbox import OutboundBook
+from tallystick.record.postgres.outbox import Outbox
 from tallystick.record.postgres.readiness import DatabaseReadiness
-from tallystick.record.postgres.refused_webhooks import RefusalBook
-from tallystick.record.postgres.webhook_endpoints import EndpointBook
+from tallystick.record.postgres.refused_webhooks import RejectedDeliveryCounts
+from tallystick.record.postgres.webhook_endpoints import EndpointStore
 from tallystick.record.sealing import Sealer
 from tallystick.settings.load import Settings
 
@@ -27,8 +27,8 @@ class Stores(Struct, frozen=True, kw_only=True):
     api_keys: StoredKeys
     inbox: Inbox
     dead_letters: DeadLetters
-    refused_webhooks: RefusalBook
-    endpoint_book: EndpointBook
+    refused_webhooks: RejectedDeliveryCounts
+    endpoint_book: EndpointStore
     endpoints: Endpoints
 
 
@@ -36,14 +36,14 @@ def stores_on(pool: asyncpg.Pool, settings: Settings, sealer: Sealer, policy: Ad
     """All of them on one pool. ``policy`` decides which webhook URLs are allowed; without one, the settings decide."""
     shift_ms = settings.clock_shift_ms
     inbox = Inbox(pool, clock_shift_ms=shift_ms)
-    endpoint_book = EndpointBook(pool, clock_shift_ms=shift_ms)
-    dispatch = Dispatch(OutboundBook(pool, clock_shift_ms=shift_ms), settings.outbound_batch)
+    endpoint_book = EndpointStore(pool, clock_shift_ms=shift_ms)
+    dispatch = Dispatch(Outbox(pool, clock_shift_ms=shift_ms), settings.outbound_batch)
     return Stores(
         readiness=DatabaseReadiness(pool),
         api_keys=StoredKeys(pool),
         inbox=inbox,
         dead_letters=DeadLetters(inbox, settings),
-        refused_webhooks=RefusalBook(pool, clock_shift_ms=shift_ms),
+        refused_webhooks=RejectedDeliveryCounts(pool, clock_shift_ms=shift_ms),
         endpoint_book=endpoint_book,
         endpoints=Endpoints(endpoint_book, dispatch, sealer, policy or address_policy(settings), settings),
     )

@@ -15,7 +15,7 @@ from tallystick.flows.webhooks.outbound.worker import OutboxWorker
 from tallystick.kit.logs import get_logger
 from tallystick.kit.rounds import Rounds, run_rounds
 from tallystick.record.postgres.inbox import Inbox
-from tallystick.record.postgres.recovery_schedule import ScheduleBook
+from tallystick.record.postgres.recovery_schedule import RecoverySchedule
 from tallystick.record.sealing import sealer_of
 from tallystick.settings.load import Settings
 
@@ -27,7 +27,7 @@ async def periodic_work(runtime: Runtime) -> AsyncIterator[list[Rounds]]:
     """The list of everything that a worker does in rounds, each by a name of its own. What it uses beside the runtime
     is closed on leaving."""
     settings, pool = runtime.settings, runtime.pool
-    recovery = RecoveryWorker(runtime, ScheduleBook(pool, clock_shift_ms=settings.clock_shift_ms))
+    recovery = RecoveryWorker(runtime, RecoverySchedule(pool, clock_shift_ms=settings.clock_shift_ms))
     inbox = InboxWorker(runtime, Inbox(pool, clock_shift_ms=settings.clock_shift_ms))
     outbox = OutboxWorker(runtime, sealer_of(settings))
     try:

@@ -9,7 +9,7 @@ from typing import Any, Final, TypeVar
 
 from tallystick.flows.assembly import open_runtime
 from tallystick.flows.recovery.worker import RecoveryWorker
-from tallystick.record.postgres.recovery_schedule import ScheduleBook
+from tallystick.record.postgres.recovery_schedule import RecoverySchedule
 from tallystick.settings.load import Settings
 from tests.support.crash.process import ProcessLoop
 from tests.support.crash.provider import Bank
@@ -35,7 +35,7 @@ class Life:
         connection = BankConnection(bank, traits_of(bank), late=self._until_delivered)
         opened = open_runtime(settings, url, providers={"simulator": connection})
         self.runtime = self.run(self._exits.enter_async_context(opened))
-        self._book = ScheduleBook(self.runtime.pool, clock_shift_ms=settings.clock_shift_ms)
+        self._book = RecoverySchedule(self.runtime.pool, clock_shift_ms=settings.clock_shift_ms)
 
     def run(self, work: Coroutine[Any, Any, Result]) -> Result:
         """Do something to its end."""

@@ -22,8 +22,8 @@ from tallystick.flows.recovery.changes import ACTOR, commit_first, recovery_caus
 from tallystick.flows.recovery.deadlines import expire
 from tallystick.flows.runtime import Runtime
 from tallystick.kit.logs import get_logger
-from tallystick.record.postgres.reads import AttemptClock, Loaded
-from tallystick.record.postgres.recovery_schedule import Due, ScheduleBook
+from tallystick.record.postgres.reads import AttemptClock, SnapshotWithClocks
+from tallystick.record.postgres.recovery_schedule import DueAttempt, RecoverySchedule
 
 log = get_logger("tallystick.flows.recovery.attempts")
 
@@ -31,12 +31,12 @@ log = get_logger("tallystick.flows.recovery.attempts")
 class DueAttempts:
     """What recovery does with an attempt whose turn it is."""
 
-    def __init__(self, runtime: Runtime, book: ScheduleBook) -> None:
+    def __init__(self, runtime: Runtime, book: RecoverySchedule) -> None:
         self._runtime = runtime
         self._book = book
         self._trials: set[str] = set()  # providers whose circuit is not closed, and that one attempt is sent to
 
-    async def recover(self, due: Due) -> None:
+    async def recover(self, due: DueAttempt) -> None:
         """One step nearer to an outcome. Raises what the database raises; the lease then runs out."""
         loaded = await self._runtime.reads.load(due.merchant_id, due.payment_id)
         if loaded is None or due.attempt_id not in loaded.clocks:
@@ -49,8 +49,12 @@ class DueAttempts:
                 await self._book.look_again(due, clock.attempt.version, self._runtime.settings.send_window_ms)
             case "submitted" | "unknown" | "pending" | "requires_action":
                 await self._ask(loaded, clock, due)
+            case "approved" | "declined" | "failed" | "reversed":
+                return  # closed since it was leased
+            case _:
+                assert_never(clock.attempt.state)
 
-    async def _ask(self, loaded: Loaded, clock: AttemptClock, due: Due) -> None:
+    async def _ask(self, loaded: SnapshotWithClocks, clock: AttemptClock, due: DueAttempt) -> None:
         """Ask the provider what became of the attempt; believe "no such charge" only when everything has settled."""
         attempt = clock.attempt
         traits = self._runtime.provider(attempt.provider).traits
@@ -77,7 +81,7 @@ class DueAttempts:
         elif isinstance(verdict, NotFound):
             await self._look_at(attempt, due)
 
-    async def _no_news(self, loaded: Loaded, clock: AttemptClock, due: Due) -> None:
+    async def _no_news(self, loaded: SnapshotWithClocks, clock: AttemptClock, due: DueAttempt) -> None:
         """Look again later, expire what waited too long for its customer, or park what was asked about often enough."""
         settings, attempt = self._runtime.settings, clock.attempt
         waiting = attempt.state in ("pending", "requires_action")
@@ -95,13 +99,13 @@ class DueAttempts:
             in_ms = settings.recovery_backoff_cap_ms  # only the deadline is looked at
         await self._book.look_again(due, attempt.version, in_ms)
 
-    async def _look_at(self, attempt: Attempt, due: Due) -> None:
+    async def _look_at(self, attempt: Attempt, due: DueAttempt) -> None:
         """Go on at once with an attempt that negative evidence just freed for its next move."""
         loaded = await self._runtime.reads.load(attempt.merchant_id, attempt.payment_id)
         if loaded is not None and loaded.clocks[attempt.attempt_id].attempt.state == "not_found":
             await self._next_move(loaded, loaded.clocks[attempt.attempt_id], due)
 
-    async def _next_move(self, loaded: Loaded, clock: AttemptClock, due: Due) -> None:
+    async def _next_move(self, loaded: SnapshotWithClocks, clock: AttemptClock, due: DueAttempt) -> None:
         attempt, stored = clock.attempt, loaded.stored
         traits = self._runtime.provider(attempt.provider).traits
         move = next_move(attempt, traits, age_ms=clock.age_ms, resubmit_limit=self._runtime.settings.resubmit_limit)
@@ -121,7 +125,7 @@ class DueAttempts:
         if await commit_first(self._runtime, park(stored, attempt.attempt_id, recovery_cause(self._runtime, reason))):
             log.error("attempt is in doubt", alert=True, payment_id=attempt.payment_id, attempt_id=attempt.attempt_id)
 
-    async def _send_again(self, loaded: Loaded, clock: AttemptClock, due: Due) -> None:
+    async def _send_again(self, loaded: SnapshotWithClocks, clock: AttemptClock, due: DueAttempt) -> None:
         """While the provider's circuit is not closed, one attempt at a time tries it, when a probe is due. The others
         wait, as long as their customers may: refused, they would spend resubmissions on calls that nobody made."""
         attempt, settings = clock.attempt, self._runtime.settings
@@ -146,6 +150,6 @@ class DueAttempts:
             doubted = in_doubt(attempt, self._runtime.provider(attempt.provider).traits)
             await carry_out(self._runtime, stored.after(change), attempt.attempt_id, deadline_ms, doubted=doubted)
 
-    def _backoff_ms(self, due: Due, base_ms: int) -> int:
+    def _backoff_ms(self, due: DueAttempt, base_ms: int) -> int:
         cap_ms = self._runtime.settings.recovery_backoff_cap_ms
         return backoff_ms(due.checks, base_ms, cap_ms, self._runtime.jitter)

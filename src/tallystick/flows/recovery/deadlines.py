@@ -9,13 +9,13 @@ from tallystick.flows.payments.attempts import carry_out, fetch_verdict, send_by
 from tallystick.flows.recovery.changes import commit_first, recovery_cause
 from tallystick.flows.runtime import Runtime
 from tallystick.kit.ids import new_id
-from tallystick.record.postgres.recovery_schedule import DueDeadline, ScheduleBook
+from tallystick.record.postgres.recovery_schedule import DueDeadline, RecoverySchedule
 
 
 class DueDeadlines:
     """What recovery does with an authorization whose deadline is due."""
 
-    def __init__(self, runtime: Runtime, book: ScheduleBook) -> None:
+    def __init__(self, runtime: Runtime, book: RecoverySchedule) -> None:
         self._runtime = runtime
         self._book = book
 

@@ -6,8 +6,8 @@ the history.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
 
 from msgspec import Struct
 
@@ -16,18 +16,18 @@ from tallystick.decisions.verdicts import give_up
 from tallystick.domain.change import Change
 from tallystick.domain.errors import TallystickError
 from tallystick.domain.subjects import Attempt
-from tallystick.domain.verdicts import Approved, Declined, NotFound, Verdict
+from tallystick.domain.verdicts import Approved, Declined, Effect, NotFound, Verdict
 from tallystick.flows.payments.attempts import settle_verdict
 from tallystick.flows.runtime import Runtime
 from tallystick.kit.ids import new_id
 from tallystick.record.journal import Stale
-from tallystick.record.postgres.reads import Loaded, attempt_of
-from tallystick.record.postgres.recovery_schedule import ScheduleBook
+from tallystick.record.postgres.reads import SnapshotWithClocks, attempt_of
+from tallystick.record.postgres.recovery_schedule import RecoverySchedule
 
 #: What an operator may find: the effect happened, the provider refused it, or nothing ever happened.
 OUTCOMES = ("executed", "declined", "not_executed")
 
-_EFFECTS = {"capture": "captured", "cancel": "voided", "refund": "refunded"}
+_EFFECTS: Final[Mapping[str, Effect]] = {"capture": "captured", "cancel": "voided", "refund": "refunded"}
 
 
 class NotInDoubt(TallystickError):
@@ -44,7 +44,7 @@ class Parked(Struct, frozen=True, kw_only=True):
 
 
 async def parked_attempts(
-    runtime: Runtime, book: ScheduleBook, merchant_id: str | None, limit: int
+    runtime: Runtime, book: RecoverySchedule, merchant_id: str | None, limit: int
 ) -> Sequence[Parked]:
     """The in-doubt list, oldest first."""
     alarm_ms = runtime.settings.in_doubt_alarm_age_ms
@@ -59,7 +59,7 @@ async def parked_attempts(
     ]
 
 
-async def find(runtime: Runtime, book: ScheduleBook, attempt_id: str) -> Loaded:
+async def find(runtime: Runtime, book: RecoverySchedule, attempt_id: str) -> SnapshotWithClocks:
     """The payment behind an attempt. Raises NotInDoubt when there is no such attempt."""
     record = await book.attempt(attempt_id)
     loaded = await runtime.reads.load(record["merchant_id"], record["payment_id"]) if record else None
@@ -70,7 +70,7 @@ async def find(runtime: Runtime, book: ScheduleBook, attempt_id: str) -> Loaded:
 
 async def resolve(
     runtime: Runtime,
-    book: ScheduleBook,
+    book: RecoverySchedule,
     attempt_id: str,
     outcome: str,
     *,

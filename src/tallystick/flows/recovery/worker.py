@@ -14,7 +14,7 @@ from tallystick.flows.recovery.attempts import DueAttempts
 from tallystick.flows.recovery.deadlines import DueDeadlines
 from tallystick.flows.runtime import Runtime
 from tallystick.kit.logs import get_logger
-from tallystick.record.postgres.recovery_schedule import ScheduleBook
+from tallystick.record.postgres.recovery_schedule import RecoverySchedule
 
 log = get_logger("tallystick.flows.recovery.worker")
 
@@ -22,7 +22,7 @@ log = get_logger("tallystick.flows.recovery.worker")
 class RecoveryWorker:
     """Rounds over everything that is due. Make it inside a running event loop."""
 
-    def __init__(self, runtime: Runtime, book: ScheduleBook) -> None:
+    def __init__(self, runtime: Runtime, book: RecoverySchedule) -> None:
         self._settings = runtime.settings
         self._book = book
         self._attempts = DueAttempts(runtime, book)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, assert_never
 
 import msgspec
 from msgspec import Struct
@@ -15,7 +15,7 @@ from rich.table import Table
 from tallystick.lab.bench.door import DoorFigures
 from tallystick.lab.bench.fill import Filled
 from tallystick.lab.bench.latency import Latency
-from tallystick.lab.bench.machine import Machine
+from tallystick.lab.bench.machine import BenchMachine
 from tallystick.lab.bench.over_http import HttpFigures
 from tallystick.lab.bench.targets import Judged
 from tallystick.lab.bench.webhooks import WebhookFigures
@@ -25,7 +25,7 @@ class Report(Struct, frozen=True, kw_only=True):
     """One run of one benchmark."""
 
     benchmark: str
-    machine: Machine
+    machine: BenchMachine
     targets: list[Judged]
     figures: DoorFigures | HttpFigures | WebhookFigures | Filled
 
@@ -80,6 +80,8 @@ def print_report(console: Console, report: Report) -> None:
                 f"{filled.per_s:,.0f} payments/s, {filled.database_gb} GB",
                 highlight=False,
             )
+        case _:
+            assert_never(report.figures)
     if report.targets:
         _print_targets(console, report.targets)
     machine = report.machine

@@ -10,7 +10,7 @@ from msgspec import Struct
 
 from tallystick.lab.demo.clients import Tally
 from tallystick.lab.demo.stories import Order
-from tallystick.oversight.invariants import Report
+from tallystick.oversight.invariants import InvariantReport
 
 
 class Check(Struct, frozen=True):
@@ -121,7 +121,7 @@ def balanced(accounts: Sequence[Mapping[str, Any]]) -> Check:
     return Check("the ledger balances in every currency", f"{len(accounts)} accounts", wrong)
 
 
-def of_report(name: str, report: Report) -> Check:
+def of_report(name: str, report: InvariantReport) -> Check:
     """A whole examination as one check."""
     wrong = [f"{v.invariant}: {v.subject_id}: {v.detail}" for v in report.violations]
     return Check(name, f"{len(report.results)} invariants, {report.checked['payments']:,} payments", wrong)

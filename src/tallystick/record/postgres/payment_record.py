@@ -1,4 +1,4 @@
-"""Everything that the record holds of one payment, read in pages: what the invariants of a payment look at."""
+"""Everything stored about one payment, read in pages: the input of a payment's invariants."""
 
 from __future__ import annotations
 
@@ -23,18 +23,18 @@ from tallystick.record.postgres.stream_record import (
 )
 
 
-class WatchedAttempt(Struct, frozen=True, kw_only=True):
+class ScheduledAttempt(Struct, frozen=True, kw_only=True):
     """An attempt with its place in recovery's schedule."""
 
     attempt: Attempt
     next_check_at: datetime | None
     parked_at: datetime | None
     parked_for_ms: int | None
-    settled_for_ms: int  # since nothing of it can be on its way any more; negative before
+    settled_for_ms: int  # since nothing of it can be in transit any more; negative before
 
 
 class RecordedAnswer(Struct, frozen=True, kw_only=True):
-    """A claimed key, and the recorded response where there is one."""
+    """A claimed key, and its recorded answer if there is one."""
 
     idempotency_key: str
     payment_id: str
@@ -47,7 +47,7 @@ class PaymentRecord(StreamRecord, frozen=True, kw_only=True):
     """The stream of a payment, with recovery's schedule and the recorded answers."""
 
     due_at: datetime | None  # when recovery looks at its authorization
-    attempts: Sequence[WatchedAttempt]
+    attempts: Sequence[ScheduledAttempt]
     answers: dict[str, RecordedAnswer]
 
     @property
@@ -98,7 +98,7 @@ async def payment_records(
 def _payment_record(
     row: asyncpg.Record,
     others: Sequence[Refund | Dispute | Attempt],
-    attempts: Sequence[WatchedAttempt],
+    attempts: Sequence[ScheduledAttempt],
     rows: StreamRows,
     answers: dict[str, RecordedAnswer],
 ) -> PaymentRecord:
@@ -119,8 +119,8 @@ def _payment_record(
     )
 
 
-def _watched(row: asyncpg.Record) -> WatchedAttempt:
-    return WatchedAttempt(
+def _watched(row: asyncpg.Record) -> ScheduledAttempt:
+    return ScheduledAttempt(
         attempt=attempt_of(row),
         next_check_at=row["next_check_at"],
         parked_at=row["parked_at"],

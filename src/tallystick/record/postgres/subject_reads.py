@@ -1,4 +1,4 @@
-"""Rows of subjects' tables as the subjects that they keep, for any declared kind."""
+"""Rows of subjects' tables as subjects, for any declared kind."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Row = asyncpg.Record
 
 @cache
 def reader(kind: SubjectKind) -> Callable[[Row], Any]:
-    """Makes a subject of a row: columns as they are, JSON decoded to the field's type."""
+    """A function from a row to a subject: columns as they are, JSON decoded to the field's type."""
     struct, columns = kind.struct, kind.columns
     hints = get_type_hints(struct)
     decoders = [(name, msgspec.json.Decoder(hints[name]).decode) for name in columns if is_json(hints[name])]
@@ -35,6 +35,6 @@ def reader(kind: SubjectKind) -> Callable[[Row], Any]:
 
 
 def subject_of(kind: SubjectKind, row: Row, _: type[Some]) -> Some:
-    """A row of a kind's table as its struct, which is named for the type checker."""
+    """A row of a kind's table as its struct; the last argument is for the type checker only."""
     subject: Some = reader(kind)(row)
     return subject

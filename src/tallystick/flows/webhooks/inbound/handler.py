@@ -16,7 +16,7 @@ from msgspec.structs import replace
 from tallystick.decisions.change_builder import Cause
 from tallystick.decisions.provider_events.dispositions import Ask, Decided, NotYet
 from tallystick.decisions.provider_events.route import decide_notice
-from tallystick.domain.change import Acknowledgement, Change
+from tallystick.domain.change import Acknowledgement, Change, TryResult
 from tallystick.domain.errors import OutcomeUnknown, Overloaded
 from tallystick.domain.notices import AttemptNotice, ChargeNotice, Notice
 from tallystick.domain.snapshot import PaymentSnapshot
@@ -167,7 +167,7 @@ class Handler:
         return True
 
     async def _again_or_dead(
-        self, event: LeasedEvent, result: str, detail: str, stored: PaymentSnapshot | None, started_at: datetime
+        self, event: LeasedEvent, result: TryResult, detail: str, stored: PaymentSnapshot | None, started_at: datetime
     ) -> str:
         """Whose payment it is about is kept where that is known: the merchant sees the event, and filters find it. If
         another worker holds the event by now, its result wins."""
@@ -193,7 +193,7 @@ class Handler:
     def _ack(
         self,
         event: LeasedEvent,
-        result: str,
+        result: TryResult,
         started_at: datetime,
         *,
         stored: PaymentSnapshot | None = None,

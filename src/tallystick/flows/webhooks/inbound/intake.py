@@ -21,7 +21,7 @@ from tallystick.domain.next_action import kept_part, with_action
 from tallystick.flows.webhooks.inbound.envelope import Envelope
 from tallystick.kit.log_sampling import SampledLines
 from tallystick.kit.logs import get_logger
-from tallystick.record.postgres.batch import Connection
+from tallystick.record.postgres.batch import WriteConnection
 from tallystick.record.postgres.failures import RETRY_SAME_CONNECTION, may_run_again
 from tallystick.record.postgres.inbox import STATEMENTS
 
@@ -78,7 +78,7 @@ class Intake:
 
     def __init__(
         self,
-        connect: Callable[[], Awaitable[Connection]],
+        connect: Callable[[], Awaitable[WriteConnection]],
         *,
         queue_limit: int,
         commit_timeout_ms: int,
@@ -137,7 +137,7 @@ class Intake:
         return turn
 
     async def _writer(self) -> None:
-        connection: Connection | None = None
+        connection: WriteConnection | None = None
         while batch := await self._next_batch():
             connection = await self._write_patiently(connection, batch)
         if connection is not None and not connection.is_closed():
@@ -156,7 +156,9 @@ class Intake:
         self._queued_bytes -= sum(waiting.size_bytes for waiting in batch)
         return batch
 
-    async def _write_patiently(self, connection: Connection | None, batch: list[_Waiting]) -> Connection | None:
+    async def _write_patiently(
+        self, connection: WriteConnection | None, batch: list[_Waiting]
+    ) -> WriteConnection | None:
         """Until each delivery is durable or its time is over. Returns the connection, where it is still good."""
         while batch:
             try:
@@ -177,8 +179,8 @@ class Intake:
         return connection
 
     async def _one_by_one(
-        self, connection: Connection | None, batch: list[_Waiting], error: Exception
-    ) -> Connection | None:
+        self, connection: WriteConnection | None, batch: list[_Waiting], error: Exception
+    ) -> WriteConnection | None:
         """The database refused something in here for good: only the culprit fails, never its neighbours."""
         if len(batch) == 1:
             self._alert("delivery refused by the record", batch[0].arrivals[0].envelope, error=type(error).__name__)
@@ -188,7 +190,7 @@ class Intake:
             connection = await self._write_patiently(connection, [waiting])
         return connection
 
-    async def _write(self, connection: Connection, arrivals: Sequence[Arrival]) -> None:
+    async def _write(self, connection: WriteConnection, arrivals: Sequence[Arrival]) -> None:
         """One transaction. What a lost connection had committed already stays as it is: rows keep their ids."""
         arrivals = sorted(arrivals, key=lambda arrival: _name(arrival.envelope))
         await connection.execute("BEGIN")
@@ -225,7 +227,7 @@ class Intake:
 
         self._lines.line((event, about.provider, about.account, *more.values()), say)
 
-    async def _insert_events(self, connection: Connection, arrivals: Sequence[Arrival]) -> list[str]:
+    async def _insert_events(self, connection: WriteConnection, arrivals: Sequence[Arrival]) -> list[str]:
         """first, redelivery or other_bytes, for each arrival."""
         now_ms = time.time_ns() // 1_000_000  # turns compare between machines, and only their order matters
         rows = [_event_row(a.envelope, self.turn_of(a.envelope.fairness_key(), now_ms)) for a in arrivals]
@@ -276,7 +278,7 @@ def _fail(waiting: _Waiting, why: str) -> None:
         waiting.future.set_exception(IntakeUnavailable(why))
 
 
-def _discarded(connection: Connection | None, error: Exception) -> Connection | None:
+def _discarded(connection: WriteConnection | None, error: Exception) -> WriteConnection | None:
     """The connection where it is still good: after an error of the server's own, and after one about the rows."""
     if connection is None or isinstance(error, RETRY_SAME_CONNECTION) or not may_run_again(error):
         return connection

@@ -14,7 +14,12 @@ from tallystick.kit.clock import Clock
 from tallystick.kit.log_sampling import SampledLines
 from tallystick.kit.logs import get_logger
 from tallystick.kit.rounds import Rounds
-from tallystick.record.postgres.refused_webhooks import KEEP_HOURS, RefusalBook, RefusalSlot, RefusedWebhooks
+from tallystick.record.postgres.refused_webhooks import (
+    KEEP_HOURS,
+    RefusedWebhooks,
+    RejectedDeliveryCounts,
+    RejectedDeliverySlot,
+)
 
 __all__ = ["FLUSH_TIMEOUT_S", "KEEP_HOURS", "UNKNOWN", "RefusedWebhooks", "RejectedDeliveries"]
 
@@ -33,10 +38,12 @@ UNKNOWN: Final = "(unknown)"
 class RejectedDeliveries:
     """The counts of one process. ``count`` only with providers and accounts that are set up, or UNKNOWN."""
 
-    def __init__(self, book: RefusalBook, clock: Clock, *, flush_interval_ms: int = FLUSH_INTERVAL_MS) -> None:
+    def __init__(
+        self, book: RejectedDeliveryCounts, clock: Clock, *, flush_interval_ms: int = FLUSH_INTERVAL_MS
+    ) -> None:
         self._book = book
         self._clock = clock
-        self._unwritten: dict[RefusalSlot, int] = {}
+        self._unwritten: dict[RejectedDeliverySlot, int] = {}
         self._lines = SampledLines()
         self._rounds = Rounds("rejected deliveries", flush_interval_ms, self.flush, finish=self.flush)
         self._stop = asyncio.Event()
@@ -86,14 +93,14 @@ class RejectedDeliveries:
         except Exception as error:
             self._failed(error)
 
-    def _keep(self, counts: dict[RefusalSlot, int]) -> None:
+    def _keep(self, counts: dict[RejectedDeliverySlot, int]) -> None:
         """For the next time; hours that would be removed at once are let go, so that this is bounded."""
         oldest = self._clock.now() - timedelta(hours=KEEP_HOURS)
         for slot, number in counts.items():
             if slot[3] >= oldest:
                 self._add(slot, number)
 
-    def _add(self, slot: RefusalSlot, number: int) -> None:
+    def _add(self, slot: RejectedDeliverySlot, number: int) -> None:
         self._unwritten[slot] = self._unwritten.get(slot, 0) + number
 
     def _failed(self, error: Exception) -> None:

@@ -64,7 +64,7 @@ class InboxWorker:
 
     async def _claim(self) -> tuple[str, list[LeasedEvent]]:
         settings, lease = self._runtime.settings, new_id("lse")
-        return lease, await self._inbox.claim(settings.webhook_batch, lease, settings.webhook_lease_ms)
+        return lease, await self._inbox.lease(settings.webhook_batch, lease, settings.webhook_lease_ms)
 
     async def _batch(self, lease: str, events: Sequence[LeasedEvent]) -> int:
         """Every event of one lease; it is renewed for as long as any of them takes."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncpg
 
-from tallystick.record.postgres.outbox import OutboundBook
+from tallystick.record.postgres.outbox import Outbox
 
 #: Batches of a merchant's backlog that a registration works off before it asks to be repeated.
 FLUSH_BATCHES = 20
@@ -14,7 +14,7 @@ class Dispatch:
     """Any number of workers may dispatch: each message is marked by one of them, in the transaction that makes its
     deliveries, so that a crash leaves nothing half done and nothing to wait for."""
 
-    def __init__(self, book: OutboundBook, batch: int) -> None:
+    def __init__(self, book: Outbox, batch: int) -> None:
         self._book = book
         self._batch = batch
 

@@ -6,7 +6,7 @@ import asyncio
 from typing import Final
 
 from tallystick.kit.logs import get_logger
-from tallystick.record.postgres.outbox import OutboundBook, Tried
+from tallystick.record.postgres.outbox import FinishedTry, Outbox
 
 log = get_logger("tallystick.flows.webhooks.outbound.results")
 
@@ -20,12 +20,12 @@ PAUSES_S: Final = (0.2, 1.0, 3.0)
 class ResultWriter:
     """Writes results. Each caller waits until its own is durable."""
 
-    def __init__(self, book: OutboundBook) -> None:
+    def __init__(self, book: Outbox) -> None:
         self._book = book
-        self._waiting: list[tuple[Tried, asyncio.Future[None]]] = []
+        self._waiting: list[tuple[FinishedTry, asyncio.Future[None]]] = []
         self._writer: asyncio.Task[None] | None = None
 
-    async def record(self, tried: Tried) -> None:
+    async def record(self, tried: FinishedTry) -> None:
         """Write one result. Raises what the database raises; the queue's lease then runs out."""
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiting.append((tried, future))
@@ -49,7 +49,7 @@ class ResultWriter:
                 else:
                     future.set_exception(error)
 
-    async def _persist(self, tried: list[Tried]) -> None:
+    async def _persist(self, tried: list[FinishedTry]) -> None:
         for pause_s in PAUSES_S:
             try:
                 return await self._book.record(tried)

@@ -23,8 +23,8 @@ from tallystick.flows.webhooks.outbound.signing import signed_headers
 from tallystick.kit.clock import monotonic_ms
 from tallystick.kit.ids import new_id
 from tallystick.kit.logs import get_logger
-from tallystick.record.postgres.outbox import EndpointName, LeasedMessage, OutboundBook, Tried
-from tallystick.record.postgres.webhook_endpoints import EndpointBook
+from tallystick.record.postgres.outbox import EndpointName, FinishedTry, LeasedMessage, Outbox
+from tallystick.record.postgres.webhook_endpoints import EndpointStore
 from tallystick.record.sealing import SealBroken, Sealer
 
 log = get_logger("tallystick.flows.webhooks.outbound")
@@ -45,8 +45,8 @@ class OutboxWorker:
         settings = runtime.settings
         self._runtime = runtime
         self._sealer = sealer
-        self.book = OutboundBook(runtime.pool, clock_shift_ms=settings.clock_shift_ms)
-        self._endpoints = EndpointBook(runtime.pool, clock_shift_ms=settings.clock_shift_ms)
+        self.book = Outbox(runtime.pool, clock_shift_ms=settings.clock_shift_ms)
+        self._endpoints = EndpointStore(runtime.pool, clock_shift_ms=settings.clock_shift_ms)
         self._dispatch = Dispatch(self.book, settings.outbound_batch)
         self._results = ResultWriter(self.book)
         self._client = EndpointClient(
@@ -98,13 +98,13 @@ class OutboxWorker:
         if not chosen:
             return 0
         leased_ms = monotonic_ms()
-        claimed = await self.book.claim(chosen, new_id("lse"), settings.outbound_lease_ms)
-        secrets = await self.book.signing_secrets(one.held.queue[:2] for one in claimed)
+        leased = await self.book.lease(chosen, new_id("lse"), settings.outbound_lease_ms)
+        secrets = await self.book.signing_secrets(one.held.queue[:2] for one in leased)
         # An answer may take its whole time-out, and its result a moment to be written.
         write_by_ms = leased_ms + settings.outbound_lease_ms - 2 * settings.outbound_timeout_ms
-        for one in claimed:
+        for one in leased:
             self._start(one, secrets, write_by_ms)
-        return len(claimed)
+        return len(leased)
 
     def _start(self, message: LeasedMessage, secrets: Secrets, write_by_ms: int) -> None:
         endpoint_id = message.held.queue.endpoint_id
@@ -139,8 +139,8 @@ class OutboxWorker:
                 return
             wait = wait_ms(message.tries + 1, answer.retry_after_ms, self._runtime.jitter)
             await self._results.record(
-                Tried(
-                    claimed=message,
+                FinishedTry(
+                    leased=message,
                     try_id=new_id("try"),
                     started_at=started_at,
                     duration_ms=answer.duration_ms,

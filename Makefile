@@ -8,7 +8,7 @@ READY := $(VENV)/.ready
 # Half of the suites' time is waiting for time-outs, so three workers keep two cores busy. A file stays on one worker.
 PYTEST := $(BIN)/python -m pytest -n 3 --dist loadfile
 
-.PHONY: help demo test test-deep lint format bench lock clean
+.PHONY: help demo test test-deep lint format bench bench-before-after lock clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## / - /'
@@ -34,6 +34,9 @@ bench: $(READY)  ## the benchmarks, beside their ceilings
 	@$(BIN)/tallystick bench journal $(ARGS)
 	@$(BIN)/tallystick bench payments $(ARGS)
 	@$(BIN)/tallystick bench webhooks $(ARGS)
+
+bench-before-after: $(READY)  ## this commit beside an earlier one: BEFORE=<git ref>, else the last release
+	@$(BIN)/tallystick bench before-after $(if $(BEFORE),--before $(BEFORE)) $(ARGS)
 
 lock: $(READY)  ## renew requirements/lock.txt from pyproject.toml
 	@$(BIN)/python -m pip install -q uv

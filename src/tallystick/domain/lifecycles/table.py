@@ -47,8 +47,11 @@ class Machine:
 
     def edge(self, state: str, event: str) -> Edge | None:
         """The edge that ``event`` takes from ``state``, or None where there is none (any more)."""
-        found = self.edges.get(state, {}).get(event)
-        return None if found is None or found.retired else found
+        try:  # the ordinary case finds one
+            found = self.edges[state][event]
+        except KeyError:
+            return None
+        return None if found.retired else found
 
     def recorded_edge(self, state: str, event: str) -> Edge | None:
         """The edge as history may have it: retired ones too."""

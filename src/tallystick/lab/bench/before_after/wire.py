@@ -49,13 +49,15 @@ class CountedWire:
         self._listener.listen()
         self._statements = 0
         self._round_trips = 0
+        self._connections: list[_Connection] = []
+        self._accepting = threading.Thread(target=self._accept, daemon=True)
 
     def counts(self) -> WireCounts:
         """What has passed so far, of all connections."""
         return WireCounts(statements=self._statements, round_trips=self._round_trips)
 
     def __enter__(self) -> Self:
-        threading.Thread(target=self._accept, daemon=True).start()
+        self._accepting.start()
         return self
 
     def __exit__(
@@ -64,6 +66,9 @@ class CountedWire:
         with contextlib.suppress(OSError):
             self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
+        self._accepting.join()
+        for connection in self._connections:
+            connection.close()
         self._folder.cleanup()
 
     def _accept(self) -> None:
@@ -74,9 +79,7 @@ class CountedWire:
                 return
             server = socket.socket(socket.AF_UNIX)
             server.connect(str(self._server))
-            connection = _Connection(self, client, server)
-            threading.Thread(target=connection.to_server, daemon=True).start()
-            threading.Thread(target=connection.to_client, daemon=True).start()
+            self._connections.append(_Connection(self, client, server))
 
     def count(self, statements: int, *, round_trip: bool) -> None:
         """Add what a client has sent: by one thread a connection, and benchmarks have one connection."""
@@ -92,8 +95,23 @@ class _Connection:
         self._server_spoke = True
         self._unread = b""
         self._started = False
+        self._threads = [
+            threading.Thread(target=direction, daemon=True) for direction in (self._to_server, self._to_client)
+        ]
+        for thread in self._threads:
+            thread.start()
 
-    def to_server(self) -> None:
+    def close(self) -> None:
+        """Both ends, whatever is still on its way."""
+        for end in (self._client, self._server):
+            with contextlib.suppress(OSError):
+                end.shutdown(socket.SHUT_RDWR)
+        for thread in self._threads:
+            thread.join()
+        self._client.close()
+        self._server.close()
+
+    def _to_server(self) -> None:
         with contextlib.suppress(OSError):
             while piece := self._client.recv(_PIECE_BYTES):
                 self._wire.count(self._statements_in(piece), round_trip=self._server_spoke)
@@ -101,7 +119,7 @@ class _Connection:
                 self._server.sendall(piece)
             self._server.shutdown(socket.SHUT_WR)
 
-    def to_client(self) -> None:
+    def _to_client(self) -> None:
         with contextlib.suppress(OSError):
             while piece := self._server.recv(_PIECE_BYTES):
                 self._server_spoke = True  # before the client can have read it, and so before its next request

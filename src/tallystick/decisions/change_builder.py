@@ -11,7 +11,7 @@ from typing import Any, TypeVar, cast
 from msgspec import Struct
 from msgspec.structs import replace
 
-from tallystick.decisions.messages import Step, messages_of
+from tallystick.decisions.messages import ShownSubjects, Step, messages_of
 from tallystick.domain.change import (
     Change,
     KeyClaim,
@@ -26,7 +26,6 @@ from tallystick.domain.errors import IllegalTransition
 from tallystick.domain.kinds import SubjectKind, kind_of
 from tallystick.domain.lifecycles.table import NEW, Edge
 from tallystick.domain.subjects import Attempt, Subject
-from tallystick.domain.views import encode
 
 Some = TypeVar("Some", bound=Subject)
 
@@ -57,6 +56,7 @@ class ChangeBuilder:
         self._subjects: dict[str, Subject] = {}
         self._references: list[KnownReference] = []
         self._told: dict[str, Step] = {}
+        self._shown = ShownSubjects()
         self._deadline_in_ms: int | None = None
 
     def open(self, subject: Some) -> Some:
@@ -76,9 +76,11 @@ class ChangeBuilder:
         edge = kind.machine.edge(before.state, event)
         if edge is None:
             raise IllegalTransition(f"{kind.name}: no edge {event!r} from {before.state!r}")
-        times = {"updated_at": self.cause.at} if kind.has_updated_at else {}
-        after: Some = replace(cast(Any, before), version=before.version + 1, state=edge.to, **times, **fields)
-        self._step(kind, before, after, event, edge, {k: v for k, v in fields.items() if k not in kind.no_column})
+        values = {**fields, "updated_at": self.cause.at} if kind.has_updated_at else fields
+        after: Some = replace(cast(Any, before), version=before.version + 1, state=edge.to, **values)
+        for name in kind.no_column:
+            fields.pop(name, None)
+        self._step(kind, before, after, event, edge, fields)
         return after
 
     def _step(
@@ -150,9 +152,8 @@ class ChangeBuilder:
 
     def respond_with(self, idempotency_key: str | None, status: int, subject: Subject) -> None:
         """Record the final answer of a subject's instruction; nothing if the platform acted on its own."""
-        view = kind_of(subject).view
-        if idempotency_key is not None and view is not None:
-            self.respond(idempotency_key, status, encode(view(subject)))
+        if idempotency_key is not None and kind_of(subject).view is not None:
+            self.respond(idempotency_key, status, self._shown.encoded(subject))
 
     def respond(self, idempotency_key: str, status: int, body: bytes) -> None:
         """Record the final answer of an instruction, byte for byte."""
@@ -222,7 +223,11 @@ class ChangeBuilder:
             rejections=tuple(self._rejections),
             references=tuple(self._references),
             messages=messages_of(
-                self._told.values(), self._subjects.get(self.stream_id), self.cause.change_id, self.cause.at
+                list(self._told.values()),
+                self._subjects.get(self.stream_id),
+                self.cause.change_id,
+                self.cause.at,
+                self._shown,
             ),
             deadline_in_ms=self._deadline_in_ms,
             must_not_be_shed=must_not_be_shed,

@@ -181,8 +181,11 @@ class Change(Struct, frozen=True, kw_only=True):
 
     def every(self, struct: type[Some]) -> tuple[Some, ...]:
         """Its subjects of one kind."""
-        return tuple(subject for subject in self.subjects if isinstance(subject, struct))
+        return tuple([subject for subject in self.subjects if isinstance(subject, struct)])
 
     def one(self, struct: type[Some]) -> Some | None:
         """Its subject of one kind, or None where it has none."""
-        return next(iter(self.every(struct)), None)
+        for subject in self.subjects:
+            if isinstance(subject, struct):
+                return subject
+        return None

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from operator import attrgetter
 from typing import Any, Final
 
 from msgspec import Struct
@@ -70,13 +71,15 @@ class SubjectKind:
         apart = {"merchant_id", self.stream_field, "version", "state", "updated_at", *self.no_column}
         return tuple(name for name in self.struct.__struct_fields__ if name not in apart)
 
-    def id_of(self, subject: Subject) -> str:
-        """The subject's id."""
-        return str(getattr(subject, self.id_field))
+    @cached_property
+    def id_of(self) -> Callable[[Subject], str]:
+        """Reads a subject's id."""
+        return attrgetter(self.id_field)
 
-    def stream_of(self, subject: Subject) -> str:
-        """The id of the subject's stream."""
-        return str(getattr(subject, self.stream_field))
+    @cached_property
+    def stream_of(self) -> Callable[[Subject], str]:
+        """Reads the id of a subject's stream."""
+        return attrgetter(self.stream_field)
 
 
 _DECLARED: Final[dict[str, SubjectKind]] = {}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from msgspec import Struct
 
@@ -50,11 +50,22 @@ def opened_by(change: Change) -> PaymentSnapshot:
     payment = change.one(Payment)
     if payment is None:
         raise LookupError(f"change {change.change_id} opens no payment")
-    return PaymentSnapshot(payment=payment, attempts=()).after(change)
+    others: dict[type[Any], list[Any]] = {}
+    for subject in change.subjects:
+        if subject is not payment:
+            others.setdefault(type(subject), []).append(subject)
+    return PaymentSnapshot(
+        payment=payment,
+        attempts=tuple(others.get(Attempt, ())),
+        refunds=tuple(others.get(Refund, ())),
+        disputes=tuple(others.get(Dispute, ())),
+    )
 
 
 def _merged(before: Sequence[Member], moved: Sequence[Member], id_field: str) -> tuple[Member, ...]:
     """The earlier ones in their order, each as it is now, then the new ones."""
+    if not moved:
+        return tuple(before)
     by_id = {getattr(each, id_field): each for each in before}
     by_id |= {getattr(each, id_field): each for each in moved}
     return tuple(by_id.values())

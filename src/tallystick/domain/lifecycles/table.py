@@ -48,8 +48,11 @@ class Machine:
 
     def edge(self, state: str, event: str) -> Edge | None:
         """The edge that ``event`` takes from ``state``, or None if it does not exist or is retired."""
-        found = self.edges.get(state, {}).get(event)
-        return None if found is None or found.retired else found
+        try:  # the ordinary case finds one
+            found = self.edges[state][event]
+        except KeyError:
+            return None
+        return None if found.retired else found
 
     def recorded_edge(self, state: str, event: str) -> Edge | None:
         """The edge, or None if it does not exist; includes retired edges, which old history has."""

@@ -15,6 +15,7 @@ from rich.console import Console
 
 from tallystick.kit.logs import configure_logging
 from tallystick.lab.bench import targets
+from tallystick.lab.bench.before_after.command import before_after
 from tallystick.lab.bench.door import DoorFigures, measure_door
 from tallystick.lab.bench.fill import fill as fill_database
 from tallystick.lab.bench.machine import describe_machine
@@ -158,6 +159,9 @@ def fill(
         machine = asyncio.run(describe_machine(database.app_url))
         figures = fill_database(database.owner_url, database.app_url, payments, steps)
     _print(Report(benchmark="fill", machine=machine, targets=[], figures=figures), as_json=as_json)
+
+
+app.command("before-after")(before_after)
 
 
 def _settings() -> Settings:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from tallystick.decisions.messages import Step, message_of
+from tallystick.decisions.messages import ShownSubjects, Step, message_of
 from tallystick.domain.change import Message
 from tallystick.domain.kinds import kind_of
 from tallystick.domain.lifecycles.machines import MACHINES
@@ -48,7 +48,7 @@ def _due(record: StreamRecord) -> Iterator[Message]:
             kind = _told(told[-1]) if told else None
             if subject is None or kind is None or kind_of(subject).view is None:
                 continue
-            yield message_of(Step(kind, subject), head, change_id, told[-1].at)
+            yield message_of(Step(kind, subject), head, change_id, told[-1].at, ShownSubjects())
 
 
 def _candidates(steps: Sequence[HistoryStep]) -> Sequence[HistoryStep]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Final, TypeVar
 
@@ -15,7 +15,7 @@ from tallystick.domain.snapshot import PaymentSnapshot
 from tallystick.domain.subjects import Attempt, Dispute, Payment, Refund, Subject
 from tallystick.record.postgres import sql
 from tallystick.record.postgres.structs import structs_of
-from tallystick.record.postgres.subject_reads import Row, reader, subject_of
+from tallystick.record.postgres.subject_reads import Row, reader
 
 Owned = TypeVar("Owned", Attempt, Refund, Dispute)
 
@@ -100,24 +100,17 @@ class TransferRow(Struct, frozen=True, kw_only=True):
     at: datetime
 
 
-def attempt_of(row: Row) -> Attempt:
-    """A row of ``attempt``, without its schedule."""
-    return subject_of(ATTEMPT_KIND, row, Attempt)
+#: A row of ``attempt``, without its schedule, as the subject.
+attempt_of: Final[Callable[[Row], Attempt]] = reader(ATTEMPT_KIND)
 
+#: A row of ``payment`` as the subject.
+payment_of: Final[Callable[[Row], Payment]] = reader(PAYMENT_KIND)
 
-def payment_of(row: Row) -> Payment:
-    """A row of ``payment``."""
-    return subject_of(PAYMENT_KIND, row, Payment)
+#: A row of ``refund`` as the subject.
+refund_of: Final[Callable[[Row], Refund]] = reader(REFUND_KIND)
 
-
-def refund_of(row: Row) -> Refund:
-    """A row of ``refund``."""
-    return subject_of(REFUND_KIND, row, Refund)
-
-
-def dispute_of(row: Row) -> Dispute:
-    """A row of ``dispute``."""
-    return subject_of(DISPUTE_KIND, row, Dispute)
+#: A row of ``dispute`` as the subject.
+dispute_of: Final[Callable[[Row], Dispute]] = reader(DISPUTE_KIND)
 
 
 class Reads:

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import cache
-from typing import Any, TypeVar, get_type_hints
+from typing import Any, get_type_hints
 
 import asyncpg
 import msgspec
 
 from tallystick.domain.kinds import SubjectKind
 from tallystick.record.postgres.column_types import is_json
-
-Some = TypeVar("Some")
 
 Row = asyncpg.Record
 
@@ -27,14 +25,9 @@ def reader(kind: SubjectKind) -> Callable[[Row], Any]:
     def read(row: Row) -> Any:
         values = {name: row[name] for name in columns}
         for name, decode in decoders:
-            if values[name] is not None:
-                values[name] = decode(values[name])
+            text = values[name]
+            if text is not None:
+                values[name] = decode(text)
         return struct(**values)
 
     return read
-
-
-def subject_of(kind: SubjectKind, row: Row, _: type[Some]) -> Some:
-    """A row of a kind's table as its struct; the last argument is for the type checker only."""
-    subject: Some = reader(kind)(row)
-    return subject

@@ -39,8 +39,10 @@ demo: $(READY)  ## thousands of payments with faults mixed in, and what became o
 test: lint  ## lint, types, import contracts and all tests
 	@$(call ALL_TESTS,$(ARGS))
 
-test-fast: lint  ## lint and the tests that need no database and no other program: half a minute
-	@$(FAST) --suites $(ARGS)
+test-fast: $(READY)  ## lint, beside it the tests that need no database and no other program: half a minute
+	@$(MAKE) --no-print-directory lint > $(VENV)/lint.log 2>&1 & lint=$$!; \
+	$(FAST) --suites $(ARGS); tests=$$?; \
+	wait $$lint || { cat $(VENV)/lint.log; exit 1; }; exit $$tests
 
 test-deep: export TALLYSTICK_TEST_DEPTH := deep
 test-deep: lint  ## the same suites at full depth

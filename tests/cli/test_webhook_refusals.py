@@ -32,7 +32,7 @@ def refuse(database: Database, *refused: tuple[str, str, str], age_hours: int = 
 
     async def count() -> None:
         pool = await open_pool(database.app_url, WEBHOOK_SETTINGS)
-        rejected = RejectedDeliveries(RefusalBook(pool), Clock(shift_ms=-age_hours * 3_600_000))
+        rejected = RejectedDeliveries(RefusalBook(pool, Clock()), Clock(shift_ms=-age_hours * 3_600_000))
         for each in refused:
             rejected.count(*each)
         await rejected.stop()

@@ -18,6 +18,7 @@ from tallystick.cli.context import AsJson, DataDir, console, settings_from
 from tallystick.cli.database import existing_database
 from tallystick.cli.tables import table_of, way_of_an_event
 from tallystick.flows.webhooks.inbound.dead_letters import DeadLetter, DeadLetters, NotReplayable
+from tallystick.kit.clock import Clock
 from tallystick.oversight.trace.event import EventTrace, trace_event
 from tallystick.record.postgres.connections import open_pool
 from tallystick.record.postgres.inbox import DeadLetterFilter, Inbox
@@ -169,7 +170,7 @@ def _with_inbox(settings: Settings, action: Callable[[Inbox, DeadLetters], Await
     async def run(database_url: str) -> Result:
         pool = await open_pool(database_url, settings)
         try:
-            inbox = Inbox(pool, clock_shift_ms=settings.clock_shift_ms)
+            inbox = Inbox(pool, Clock(settings.clock_shift_ms))
             return await action(inbox, DeadLetters(inbox, settings))
         finally:
             await pool.close()

@@ -103,7 +103,7 @@ def resolve(
 def _with_runtime(settings: Settings, action: Callable[[Runtime, ScheduleBook], Awaitable[Result]]) -> Result:
     async def run(database_url: str) -> Result:
         async with open_runtime(settings, database_url) as runtime:
-            return await action(runtime, ScheduleBook(runtime.pool, clock_shift_ms=settings.clock_shift_ms))
+            return await action(runtime, runtime.stores.schedule_book)
 
     with existing_database(settings) as database:
         return asyncio.run(run(database.app_url))

@@ -14,6 +14,7 @@ from rich.table import Table
 from tallystick.cli.bars import Bars
 from tallystick.cli.context import AsJson, DataDir, SomeMerchant, console, settings_from
 from tallystick.cli.database import existing_database
+from tallystick.kit.clock import Clock
 from tallystick.oversight.invariants import Report, tally
 from tallystick.oversight.invariants import verify as verify_record
 from tallystick.providers.registry import PROVIDERS
@@ -81,7 +82,7 @@ async def _reports(
                     charges(settings),
                     provider,
                     merchant_id=merchant,
-                    clock_shift_ms=settings.clock_shift_ms,
+                    clock=Clock(settings.clock_shift_ms),
                     progress=bars.named("charges compared"),
                 )
             )

@@ -12,6 +12,7 @@ import typer
 from tallystick.cli.context import AsJson, DataDir, console, settings_from
 from tallystick.cli.database import existing_database
 from tallystick.cli.tables import table_of
+from tallystick.kit.clock import Clock
 from tallystick.record.postgres.connections import open_pool
 from tallystick.record.postgres.refused_webhooks import KEEP_HOURS, RefusalBook, RefusedWebhooks
 from tallystick.settings.load import Settings
@@ -42,6 +43,6 @@ def webhook_refusals(
 async def _counts(settings: Settings, database_url: str, hours: int) -> Sequence[RefusedWebhooks]:
     pool = await open_pool(database_url, settings)
     try:
-        return await RefusalBook(pool, clock_shift_ms=settings.clock_shift_ms).of_last(hours)
+        return await RefusalBook(pool, Clock(settings.clock_shift_ms)).of_last(hours)
     finally:
         await pool.close()

@@ -36,9 +36,9 @@ async def open_intake(settings: Settings, database_url: str) -> AsyncIterator[In
 
     intake = Intake(
         own_connection,
+        Clock(settings.clock_shift_ms),
         queue_limit=settings.webhook_queue_limit,
         commit_timeout_ms=settings.webhook_commit_timeout_ms,
-        clock_shift_ms=settings.clock_shift_ms,
     )
     await intake.start()
     try:
@@ -84,21 +84,22 @@ async def open_runtime(
     async def own_connection() -> Any:
         return await connect(database_url, command_timeout_ms=settings.journal_commit_timeout_ms)
 
+    clock = Clock(settings.clock_shift_ms)
     sealer = sealer_of(settings)
     pool = await open_pool(database_url, settings)
-    journal = Journal(journal_connect or own_connection, limits, clock_shift_ms=settings.clock_shift_ms)
+    journal = Journal(journal_connect or own_connection, limits, clock)
     connectors = bounded_providers(settings, connected_providers(settings)) if providers is None else dict(providers)
     runtime = Runtime(
         settings=settings,
         journal=journal,
-        reads=Reads(pool, clock_shift_ms=settings.clock_shift_ms),
+        reads=Reads(pool, clock),
         providers=connectors,
-        clock=Clock(shift_ms=settings.clock_shift_ms),
+        clock=clock,
         flows=InFlight(settings.in_flight_limit),
         jitter=random.Random(),
         actions=ActionSeal(sealer),
         sealer=sealer,
-        stores=stores_on(pool, settings, sealer),
+        stores=stores_on(pool, clock, settings, sealer),
         pool=pool,
     )
     try:

@@ -14,9 +14,6 @@ from tallystick.flows.webhooks.inbound.worker import InboxWorker
 from tallystick.flows.webhooks.outbound.worker import OutboxWorker
 from tallystick.kit.logs import get_logger
 from tallystick.kit.rounds import Rounds, run_rounds
-from tallystick.record.postgres.inbox import Inbox
-from tallystick.record.postgres.recovery_schedule import ScheduleBook
-from tallystick.record.sealing import sealer_of
 from tallystick.settings.load import Settings
 
 log = get_logger("tallystick.run.work")
@@ -26,10 +23,10 @@ log = get_logger("tallystick.run.work")
 async def periodic_work(runtime: Runtime) -> AsyncIterator[list[Rounds]]:
     """The list of everything that a worker does in rounds, each by a name of its own. What it uses beside the runtime
     is closed on leaving."""
-    settings, pool = runtime.settings, runtime.pool
-    recovery = RecoveryWorker(runtime, ScheduleBook(pool, clock_shift_ms=settings.clock_shift_ms))
-    inbox = InboxWorker(runtime, Inbox(pool, clock_shift_ms=settings.clock_shift_ms))
-    outbox = OutboxWorker(runtime, sealer_of(settings))
+    settings = runtime.settings
+    recovery = RecoveryWorker(runtime, runtime.stores.schedule_book)
+    inbox = InboxWorker(runtime, runtime.stores.inbox)
+    outbox = OutboxWorker(runtime)
     try:
         yield [
             # A look costs several statements, and most attempts that it finds are due again only later.

@@ -17,6 +17,7 @@ import asyncpg
 from msgspec import Struct
 
 from tallystick.domain.change import Change
+from tallystick.kit.clock import Clock
 from tallystick.lab.bench.workload import new_payment
 from tallystick.record.postgres.batch import Entry, run_batch
 from tallystick.record.postgres.connections import connect
@@ -81,7 +82,7 @@ class Recorder:
 async def record_batch(changes: Sequence[Change]) -> list[Statement]:
     """What the door sends for these changes in one transaction, from BEGIN to COMMIT."""
     recorder = Recorder()
-    await run_batch(recorder, [Entry(change) for change in changes], clock_shift_ms=0, after_loss=False)
+    await run_batch(recorder, [Entry(change) for change in changes], Clock(), after_loss=False)
     return recorder.statements
 
 

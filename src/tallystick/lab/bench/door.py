@@ -12,6 +12,7 @@ from typing import Final
 from msgspec import Struct
 
 from tallystick.domain.change import Change
+from tallystick.kit.clock import Clock
 from tallystick.lab.bench.ceiling import COMMAND_TIMEOUT_MS, ceiling_per_s, play, record_batch, unseen_by_collector
 from tallystick.lab.bench.latency import Latency, latency, median, median_latency
 from tallystick.lab.bench.workload import new_payment
@@ -74,7 +75,9 @@ def journal_limits(settings: Settings) -> JournalLimits:
 async def open_journal(settings: Settings, database_url: str) -> AsyncIterator[Journal]:
     """A journal over connections of its own."""
     journal = Journal(
-        lambda: connect(database_url, command_timeout_ms=settings.journal_commit_timeout_ms), journal_limits(settings)
+        lambda: connect(database_url, command_timeout_ms=settings.journal_commit_timeout_ms),
+        journal_limits(settings),
+        Clock(),
     )
     await journal.start()
     try:

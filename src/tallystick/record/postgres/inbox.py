@@ -10,6 +10,7 @@ from typing import Any, Final
 import asyncpg
 from msgspec import Struct
 
+from tallystick.kit.clock import Clock
 from tallystick.kit.ids import new_id
 from tallystick.record.postgres import sql
 from tallystick.record.postgres.failures import RETRY_SAME_CONNECTION
@@ -170,24 +171,24 @@ class DeadLetterFilter(Struct, frozen=True, kw_only=True):
 class Inbox:
     """Reads and leases over a pool of connections. They raise what asyncpg raises."""
 
-    def __init__(self, pool: asyncpg.Pool, *, clock_shift_ms: int = 0) -> None:
+    def __init__(self, pool: asyncpg.Pool, clock: Clock) -> None:
         self._pool = pool
-        self.clock_shift_ms = clock_shift_ms
+        self._clock = clock
 
     async def claim(self, limit: int, lease: str, lease_ms: int) -> list[LeasedEvent]:
         """Take up to ``limit`` events that are due, in the order of their turns."""
-        seen = await self._pool.fetch(STATEMENTS["due"], limit, self.clock_shift_ms)
+        seen = await self._pool.fetch(STATEMENTS["due"], limit, self._clock.shift_ms)
         if not seen:
             return []
         columns = _columns(sorted(tuple(record) for record in seen))
-        taken = await self._pool.fetch(STATEMENTS["claim"], *columns, lease, lease_ms, self.clock_shift_ms)
+        taken = await self._pool.fetch(STATEMENTS["claim"], *columns, lease, lease_ms, self._clock.shift_ms)
         return sorted((LeasedEvent(**dict(record)) for record in taken), key=lambda event: event.turn)
 
     async def renew(self, names: Sequence[EventName], lease: str, lease_ms: int) -> None:
         """Hold on to what takes long; what another worker has taken meanwhile stays with it."""
         if names:
             columns = _columns(sorted(names))
-            await self._pool.execute(STATEMENTS["renew"], *columns, lease, lease_ms, self.clock_shift_ms)
+            await self._pool.execute(STATEMENTS["renew"], *columns, lease, lease_ms, self._clock.shift_ms)
 
     async def release(self, names: Sequence[EventName], lease: str) -> None:
         """Let go of what was not tried."""
@@ -246,7 +247,7 @@ class Inbox:
             which.dead_before,
             *(after or (None, None)),
             limit,
-            self.clock_shift_ms,
+            self._clock.shift_ms,
         )
         return structs_of(records, DeadEvent)
 
@@ -255,7 +256,7 @@ class Inbox:
     ) -> int:
         """Have closed events processed again; how many were closed (``dead_alone``: dead). The act is recorded with
         them."""
-        columns = (*_columns(sorted(names)), turn, self.clock_shift_ms, dead_alone)
+        columns = (*_columns(sorted(names)), turn, self._clock.shift_ms, dead_alone)
         return await self._act("reopen", columns, "replayed", actor, reason)
 
     async def discard(self, names: Sequence[EventName], *, actor: str, reason: str) -> int:

@@ -11,6 +11,7 @@ from typing import Any, Final, NamedTuple
 import asyncpg
 from msgspec import Struct
 
+from tallystick.kit.clock import Clock
 from tallystick.record.postgres import sql
 
 STATEMENTS: Final = sql.load("outbound.sql")
@@ -99,9 +100,9 @@ class Tried(Struct, frozen=True, kw_only=True):
 class OutboundBook:
     """Reads and leases over a pool of connections. They raise what asyncpg raises."""
 
-    def __init__(self, pool: asyncpg.Pool, *, clock_shift_ms: int = 0) -> None:
+    def __init__(self, pool: asyncpg.Pool, clock: Clock) -> None:
         self._pool = pool
-        self.clock_shift_ms = clock_shift_ms
+        self._clock = clock
 
     async def waiting(self, limit: int, merchant_id: str | None = None) -> list[Waiting]:
         """About ``limit`` messages that nobody has dispatched, of all merchants or one, never a payment's later one
@@ -122,9 +123,9 @@ class OutboundBook:
         no other worker had marked before."""
         keys = _columns([message.name() for message in messages])
         if not any(message.merchant_id in subscribers for message in messages):
-            return len(await self._pool.fetch(STATEMENTS["mark"], *keys, self.clock_shift_ms))
+            return len(await self._pool.fetch(STATEMENTS["mark"], *keys, self._clock.shift_ms))
         async with self._pool.acquire() as connection, connection.transaction():
-            ours = {MessageName(*r) for r in await connection.fetch(STATEMENTS["mark"], *keys, self.clock_shift_ms)}
+            ours = {MessageName(*r) for r in await connection.fetch(STATEMENTS["mark"], *keys, self._clock.shift_ms)}
             deliveries = sorted(
                 (m.merchant_id, s.endpoint_id, m.payment_id, m.version, m.subject_id, m.message_id, m.type, _state(s))
                 for m in messages
@@ -133,16 +134,16 @@ class OutboundBook:
                 if s.event_types is None or m.type in s.event_types
             )
             if deliveries:
-                await connection.execute(STATEMENTS["insert_deliveries"], *_columns(deliveries), self.clock_shift_ms)
+                await connection.execute(STATEMENTS["insert_deliveries"], *_columns(deliveries), self._clock.shift_ms)
             queues = sorted({row[:3] for row in deliveries if row[7] == "open"})
             if queues:
-                await connection.execute(STATEMENTS["bump_generations"], *_columns(queues), self.clock_shift_ms)
+                await connection.execute(STATEMENTS["bump_generations"], *_columns(queues), self._clock.shift_ms)
         return len(ours)
 
     async def due(self, limit: int, busy: Sequence[str], of_each: int) -> list[QueueName]:
         """The queues that are due for longest, at most ``of_each`` of an endpoint, one of an endpoint that is failing,
         and none of those that are ``busy``: none that is slow, or has much to be told, stands in another's way."""
-        shift = self.clock_shift_ms
+        shift = self._clock.shift_ms
         ready = await self._pool.fetch(STATEMENTS["ready"], limit, list(busy), shift)
         if not ready:
             return []
@@ -156,7 +157,7 @@ class OutboundBook:
     async def claim(self, queues: Sequence[QueueName], lease: str, lease_ms: int) -> list[LeasedMessage]:
         """Take those queues that nobody else took, and their first message each. Where none is due after all, the queue
         is let go."""
-        shift = self.clock_shift_ms
+        shift = self._clock.shift_ms
         taken = await self._pool.fetch(STATEMENTS["lease"], *_columns(sorted(queues)), lease, lease_ms, shift)
         held = {QueueName(*record[:3]): Held(QueueName(*record[:3]), record[3], lease) for record in taken}
         if not held:
@@ -179,7 +180,7 @@ class OutboundBook:
         found: dict[EndpointName, list[tuple[str, bytes]]] = {}
         keys = sorted(set(names))
         if keys:
-            for record in await self._pool.fetch(STATEMENTS["signing_secrets"], *_columns(keys), self.clock_shift_ms):
+            for record in await self._pool.fetch(STATEMENTS["signing_secrets"], *_columns(keys), self._clock.shift_ms):
                 found.setdefault((record[0], record[1]), []).append((record[2], record[3]))
         return found
 
@@ -188,7 +189,7 @@ class OutboundBook:
         async with self._pool.acquire() as connection, connection.transaction():
             await connection.execute(STATEMENTS["insert_tries"], *_columns(sorted(map(_try_row, tried))))
             settled = _columns(sorted(map(_settled_row, tried)))
-            await connection.execute(STATEMENTS["settle_deliveries"], *settled, self.clock_shift_ms)
+            await connection.execute(STATEMENTS["settle_deliveries"], *settled, self._clock.shift_ms)
             await _let_go(connection, [one.claimed.held for one in tried])
             well = {name for name, _ in _by_endpoint([one for one in tried if one.state == "delivered"])}
             recovered = {name for name, one in _by_endpoint(tried) if name in well and one.failing_for_ms is not None}
@@ -196,7 +197,7 @@ class OutboundBook:
                 await connection.execute(STATEMENTS["recovered"], *_columns(sorted(recovered)))
             failing = {name for name, one in _by_endpoint(tried) if name not in well and one.failing_for_ms is None}
             if failing:
-                await connection.execute(STATEMENTS["failing"], *_columns(sorted(failing)), self.clock_shift_ms)
+                await connection.execute(STATEMENTS["failing"], *_columns(sorted(failing)), self._clock.shift_ms)
 
     async def release(self, held: Held) -> None:
         """Let go of a queue whose message was not tried."""

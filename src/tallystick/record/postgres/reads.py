@@ -13,6 +13,7 @@ from tallystick.domain.instruction import StoredInstruction
 from tallystick.domain.kinds import ATTEMPT_KIND, DISPUTE_KIND, PAYMENT_KIND, REFUND_KIND, SubjectKind
 from tallystick.domain.snapshot import PaymentSnapshot
 from tallystick.domain.subjects import Attempt, Dispute, Payment, Refund, Subject
+from tallystick.kit.clock import Clock
 from tallystick.record.postgres import sql
 from tallystick.record.postgres.structs import structs_of
 from tallystick.record.postgres.subject_reads import Row, reader, subject_of
@@ -123,9 +124,9 @@ def dispute_of(row: Row) -> Dispute:
 class Reads:
     """Queries over a pool of connections. They raise what asyncpg raises."""
 
-    def __init__(self, pool: asyncpg.Pool, *, clock_shift_ms: int = 0) -> None:
+    def __init__(self, pool: asyncpg.Pool, clock: Clock) -> None:
         self._pool = pool
-        self.clock_shift_ms = clock_shift_ms
+        self._clock = clock
 
     async def load(self, merchant_id: str, payment_id: str) -> Loaded | None:
         """A payment with all that belongs to it, or None. One consistent picture is not needed: whatever is decided
@@ -133,10 +134,10 @@ class Reads:
         async with self._pool.acquire() as connection:
             # Attempts and refunds before the payment: a version missed here is then a version missed there too,
             # and the guard catches both.
-            attempts = await connection.fetch(READS["attempts"], merchant_id, payment_id, self.clock_shift_ms)
+            attempts = await connection.fetch(READS["attempts"], merchant_id, payment_id, self._clock.shift_ms)
             refunds = await connection.fetch(READS["refunds"], merchant_id, payment_id)
             disputes = await connection.fetch(READS["disputes"], merchant_id, payment_id)
-            payment = await connection.fetchrow(READS["payment"], merchant_id, payment_id, self.clock_shift_ms)
+            payment = await connection.fetchrow(READS["payment"], merchant_id, payment_id, self._clock.shift_ms)
         if payment is None:
             return None
         clocks = {record["attempt_id"]: _clock(record) for record in attempts}
@@ -173,12 +174,12 @@ class Reads:
 
     async def payment(self, merchant_id: str, payment_id: str) -> tuple[Payment, bool] | None:
         """A payment and whether it is in doubt."""
-        record = await self._pool.fetchrow(READS["payment"], merchant_id, payment_id, self.clock_shift_ms)
+        record = await self._pool.fetchrow(READS["payment"], merchant_id, payment_id, self._clock.shift_ms)
         return None if record is None else (payment_of(record), record["in_doubt"])
 
     async def refund(self, merchant_id: str, refund_id: str) -> tuple[Refund, bool] | None:
         """A refund and whether it is in doubt."""
-        record = await self._pool.fetchrow(READS["refund"], merchant_id, refund_id, self.clock_shift_ms)
+        record = await self._pool.fetchrow(READS["refund"], merchant_id, refund_id, self._clock.shift_ms)
         return None if record is None else (refund_of(record), record["in_doubt"])
 
     async def subject(self, kind: SubjectKind, merchant_id: str, subject_id: str) -> Subject | None:
@@ -217,7 +218,7 @@ class Reads:
             before_id,
             idempotency_key,
             limit,
-            self.clock_shift_ms,
+            self._clock.shift_ms,
         )
         return [(payment_of(record), record["in_doubt"]) for record in records]
 
@@ -229,7 +230,7 @@ class Reads:
     async def sending_for_ms(self, merchant_id: str, payment_id: str, idempotency_key: str) -> int | None:
         """How long the instruction's newest attempt may still be on its way, or None when none is."""
         left_ms = await self._pool.fetchval(
-            READS["sending"], merchant_id, payment_id, idempotency_key, self.clock_shift_ms
+            READS["sending"], merchant_id, payment_id, idempotency_key, self._clock.shift_ms
         )
         return None if left_ms is None else int(left_ms)
 
@@ -254,7 +255,7 @@ class Reads:
 
     async def hasten(self, merchant_id: str, payment_id: str, interval_ms: int) -> None:
         """Have recovery ask about a doubtful payment now: it may hasten an answer, and never fakes one."""
-        await self._pool.execute(READS["hasten"], merchant_id, payment_id, interval_ms, self.clock_shift_ms)
+        await self._pool.execute(READS["hasten"], merchant_id, payment_id, interval_ms, self._clock.shift_ms)
 
 
 def _by_payment(subjects: Iterable[Owned]) -> dict[tuple[str, str], list[Owned]]:

@@ -20,7 +20,7 @@ from tallystick.flows.runtime import Runtime
 from tallystick.flows.webhooks.inbound import handler
 from tallystick.flows.webhooks.inbound.dead_letters import DeadLetters, NotReplayable
 from tallystick.flows.webhooks.inbound.intake import TURN_SPACING_MS
-from tallystick.kit.clock import monotonic_ms
+from tallystick.kit.clock import Clock, monotonic_ms
 from tallystick.kit.ids import new_id
 from tallystick.oversight.invariants import verify
 from tallystick.oversight.trace.event import trace_event
@@ -106,7 +106,7 @@ async def test_two_workers_on_one_event(database: Database, fresh_merchant: str)
         stored = await waiting_payment(runtime, fresh_merchant)
         event = envelope(new_id("req"), captured(stored.payment, stored.attempts[0].attempt_id), payment=stored.payment)
         await accept(database, [event])
-        claimed = await Inbox(runtime.pool).claim(10, "one", 60_000)
+        claimed = await runtime.stores.inbox.claim(10, "one", 60_000)
         assert [each.event_id for each in claimed] == [event.event_id]
         handlers = [handler.Handler(each) for each in (runtime, other, runtime, other)]
         await asyncio.gather(*(h.handle(claimed[0], stored, datetime.now(UTC)) for h in handlers))
@@ -121,7 +121,7 @@ async def test_a_worker_that_lost_its_lease_buries_nothing(database: Database, f
         stored = await waiting_payment(runtime, fresh_merchant)
         event = envelope(new_id("req"), captured(stored.payment, stored.attempts[0].attempt_id), payment=stored.payment)
         await accept(database, [event])
-        inbox = Inbox(runtime.pool)
+        inbox = runtime.stores.inbox
         (slow,) = await inbox.claim(10, "slow", -1)
         (quick,) = await inbox.claim(10, "quick", 60_000)
         slow_handler = handler.Handler(runtime)
@@ -140,7 +140,7 @@ async def test_two_workers_on_two_events_of_one_change(database: Database, fresh
         stored = await waiting_payment(runtime, fresh_merchant)
         notice = captured(stored.payment, stored.attempts[0].attempt_id)
         await accept(database, [envelope(new_id("req"), notice, payment=stored.payment) for _ in range(4)])
-        events = await Inbox(runtime.pool).claim(10, "both", 60_000)
+        events = await runtime.stores.inbox.claim(10, "both", 60_000)
         now = datetime.now(UTC)
         workers = (handler.Handler(runtime), handler.Handler(other))
         await asyncio.gather(*(workers[n % 2].handle(event, stored, now) for n, event in enumerate(events)))
@@ -153,7 +153,7 @@ async def test_an_event_is_claimed_by_one_worker(database: Database, fresh_merch
     async with scene(database) as (runtime, _):
         names = [new_id("req") for _ in range(100)]
         await accept(database, [envelope(name, merchant_id=fresh_merchant, payment_id=new_id("pay")) for name in names])
-        inbox = Inbox(runtime.pool)
+        inbox = runtime.stores.inbox
         await asyncio.gather(*(runtime.pool.execute("SELECT pg_sleep(0.05)") for _ in range(8)))  # 8 open connections
         claims = await asyncio.gather(*(inbox.claim(100, f"worker {n}", 60_000) for n in range(8)))
         claimed = [event.provider_event_id for claim in claims for event in claim]
@@ -224,12 +224,12 @@ async def test_poison_ends_as_a_dead_letter_and_holds_nobody_up(
             events[1].provider_event_id: "applied",
         }
         letters = DeadLetters(
-            Inbox(runtime.pool), replace(WEBHOOK_SETTINGS, webhook_provider_owners="simulator=sim-team")
+            runtime.stores.inbox, replace(WEBHOOK_SETTINGS, webhook_provider_owners="simulator=sim-team")
         )
         (letter,) = await letters.page(DeadLetterFilter(merchant_id=fresh_merchant), None, 10)
         assert (letter.event_id, letter.tries, letter.owner) == (events[0].event_id, 4, "sim-team")
         assert letter.last_error is not None and letter.last_error.startswith("Poison at defective")
-        trace = await trace_event(Inbox(runtime.pool), letter.event_id)
+        trace = await trace_event(runtime.stores.inbox, letter.event_id)
         assert trace is not None
         assert [(each.number, each.result) for each in trace.attempts] == [(n, "failed") for n in (1, 2, 3, 4)]
         times = [each.started_at for each in trace.attempts]
@@ -259,10 +259,10 @@ async def test_a_dead_letter_names_the_payment_that_it_was_routed_to(
             while (await states(runtime))[event.provider_event_id] != "dead":
                 await inbox_worker_of(runtime).round()
                 await asyncio.sleep(0.005)
-        letters = DeadLetters(Inbox(runtime.pool), WEBHOOK_SETTINGS)
+        letters = DeadLetters(runtime.stores.inbox, WEBHOOK_SETTINGS)
         (letter,) = await letters.page(DeadLetterFilter(merchant_id=fresh_merchant), None, 10)
         assert (letter.event_id, letter.payment_id) == (event.event_id, payment.payment_id)
-        lines = await Inbox(runtime.pool).events_of(fresh_merchant, payment.payment_id, 10)
+        lines = await runtime.stores.inbox.events_of(fresh_merchant, payment.payment_id, 10)
         assert [line.event_id for line in lines] == [event.event_id]
 
 
@@ -276,7 +276,7 @@ async def test_a_dead_letter_is_replayed_and_traced_through_every_checkpoint(
         poisoned.add(event.provider_event_id)
         await accept(database, [event, again(event)])
         await drain(runtime)
-        letters = DeadLetters(Inbox(runtime.pool), WEBHOOK_SETTINGS)
+        letters = DeadLetters(runtime.stores.inbox, WEBHOOK_SETTINGS)
         poisoned.clear()  # the defect is mended
         await letters.replay(event.event_id, actor="operator:ada", reason="release 2 is out")
         await drain(runtime)
@@ -286,7 +286,7 @@ async def test_a_dead_letter_is_replayed_and_traced_through_every_checkpoint(
         await drain(runtime)
         assert await versions_of(runtime, stored) == ["create", "captured"]
     async with runtime_of(database.app_url, BookedProvider()) as later:
-        trace = await trace_event(Inbox(later.pool), event.event_id)
+        trace = await trace_event(later.stores.inbox, event.event_id)
     assert trace is not None
     assert (trace.state, trace.replays, trace.deliveries) == ("duplicate_effect", 2, 2)
     assert [(each.name, each.result) for each in trace.checkpoints] == [
@@ -322,7 +322,7 @@ async def test_filtered_replay_and_discard(database: Database, fresh_merchant: s
         poisoned.update(event.provider_event_id for event in events)
         await accept(database, events)
         await drain(runtime)
-        letters = DeadLetters(Inbox(runtime.pool), WEBHOOK_SETTINGS)
+        letters = DeadLetters(runtime.stores.inbox, WEBHOOK_SETTINGS)
         poisoned.clear()
         only_a = DeadLetterFilter(merchant_id=fresh_merchant, type="a")
         assert await letters.replay_all(only_a, actor="operator:ada", reason="mended") == 2
@@ -361,7 +361,7 @@ async def test_operators_who_act_at_once(database: Database, fresh_merchant: str
         poisoned.update(event.provider_event_id for event in events)
         await accept(database, events)
         await drain(runtime)
-        letters = DeadLetters(OthersActFirst(runtime.pool), WEBHOOK_SETTINGS)
+        letters = DeadLetters(OthersActFirst(runtime.pool, runtime.clock), WEBHOOK_SETTINGS)
         mine = DeadLetterFilter(merchant_id=fresh_merchant)
         assert await letters.replay_all(mine, actor="operator:ada", reason="mended") == 1
         assert sorted((await states(runtime, fresh_merchant)).values()) == ["discarded", "received", "received"]
@@ -386,7 +386,7 @@ async def test_operators_who_lock_each_other_out_begin_again(
         await drain(runtime)
         lock = "UPDATE inbox SET detail = detail WHERE provider_event_id = $1"
         names = [("simulator", "main", event.provider_event_id) for event in events]
-        for act in (Inbox(runtime.pool).reopen, Inbox(runtime.pool).discard):
+        for act in (runtime.stores.inbox.reopen, runtime.stores.inbox.discard):
             other, watching = [await asyncpg.connect(database.owner_url) for _ in range(2)]
             try:
                 # Who has waited a second finds the deadlock and gives way: nearly always the operator, who waits first.
@@ -457,7 +457,7 @@ async def test_a_slow_handler_keeps_its_lease(
         monkeypatch.setattr(handler.Handler, "handle", slow)
         running = asyncio.create_task(inbox_worker_of(runtime).round())
         await handling_it.wait()
-        other = Inbox(runtime.pool)
+        other = runtime.stores.inbox
         while not running.done():
             assert await other.claim(10, "other", 1_000) == []
             await asyncio.sleep(0.02)
@@ -469,7 +469,7 @@ async def test_a_dead_worker_frees_its_events_after_the_lease(database: Database
         stored = await waiting_payment(runtime, fresh_merchant)
         event = envelope(new_id("req"), captured(stored.payment, stored.attempts[0].attempt_id), payment=stored.payment)
         await accept(database, [event])
-        assert len(await Inbox(runtime.pool).claim(10, "dead", 60_000)) == 1
+        assert len(await runtime.stores.inbox.claim(10, "dead", 60_000)) == 1
         assert await inbox_worker_of(runtime).round() == 0
         async with scene(database, shift_ms=61_000) as (later, _):
             await drain(later)
@@ -483,8 +483,7 @@ async def test_clock_skew_between_worker_and_database(database: Database, fresh_
         stored = await waiting_payment(runtime, fresh_merchant)
         event = envelope(new_id("req"), captured(stored.payment, stored.attempts[0].attempt_id), payment=stored.payment)
         await accept(database, [event])
-        runtime.clock.shift_ms = shift_ms
-        await drain(runtime)
+        await drain(replace(runtime, clock=Clock(shift_ms)))
         assert await states(runtime, fresh_merchant) == {event.provider_event_id: "applied"}
 
 

@@ -39,7 +39,7 @@ async def test_every_endpoint_has_its_share_and_the_longest_wait_is_first(
     new_database: NewDatabase, merchants: Sequence[str]
 ) -> None:
     async with runtime_for(new_database()) as runtime:
-        book = OutboundBook(runtime.pool)
+        book = OutboundBook(runtime.pool, runtime.clock)
         assert await book.due(100, [], 4) == []
         flooded, failing, quiet = [
             (await register(runtime, merchant_id, f"http://127.0.0.1:9/{number}")).endpoint_id

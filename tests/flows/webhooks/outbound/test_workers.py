@@ -16,7 +16,7 @@ from tallystick.flows.runtime import Runtime
 from tallystick.flows.webhooks.outbound.address_policy import AddressPolicy
 from tallystick.flows.webhooks.outbound.client import EndpointClient
 from tallystick.flows.webhooks.outbound.dispatch import Dispatch
-from tallystick.kit.clock import monotonic_ms, utc_now
+from tallystick.kit.clock import Clock, monotonic_ms, utc_now
 from tallystick.record.postgres.outbox import OutboundBook
 from tests.support.database import Database
 from tests.support.outbox import (
@@ -293,7 +293,7 @@ async def test_what_is_put_in_by_a_transaction_that_nobody_sees_yet_is_not_overl
         async def refunds_meanwhile(got: Got) -> web.StreamResponse:
             if got.json["type"] == "payment.captured":
                 await client.refund("r", got.json["payment_id"])
-                other = Dispatch(OutboundBook(cast(Any, pool)), batch=100)
+                other = Dispatch(OutboundBook(cast(Any, pool), Clock()), batch=100)
                 dispatching.append(asyncio.create_task(other.round()))
                 await pool.waiting.wait()
             return await ok(got)

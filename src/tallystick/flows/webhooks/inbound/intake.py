@@ -19,6 +19,7 @@ from msgspec import Struct
 from tallystick.domain.errors import Overloaded, TallystickError
 from tallystick.domain.next_action import kept_part, with_action
 from tallystick.flows.webhooks.inbound.envelope import Envelope
+from tallystick.kit.clock import Clock
 from tallystick.kit.log_sampling import SampledLines
 from tallystick.kit.logs import get_logger
 from tallystick.record.postgres.batch import Connection
@@ -79,15 +80,15 @@ class Intake:
     def __init__(
         self,
         connect: Callable[[], Awaitable[Connection]],
+        clock: Clock,
         *,
         queue_limit: int,
         commit_timeout_ms: int,
-        clock_shift_ms: int = 0,
     ) -> None:
         self._connect = connect
         self._queue_limit = queue_limit
         self._commit_timeout_ms = commit_timeout_ms
-        self._clock_shift_ms = clock_shift_ms
+        self._clock = clock
         self._queue: deque[_Waiting] = deque()
         self._queued_bytes = 0
         self._wake = asyncio.Event()
@@ -229,7 +230,7 @@ class Intake:
         """first, redelivery or other_bytes, for each arrival."""
         now_ms = time.time_ns() // 1_000_000  # turns compare between machines, and only their order matters
         rows = [_event_row(a.envelope, self.turn_of(a.envelope.fairness_key(), now_ms)) for a in arrivals]
-        returned = await connection.fetch(STATEMENTS["insert_events"], *_columns(rows), self._clock_shift_ms)
+        returned = await connection.fetch(STATEMENTS["insert_events"], *_columns(rows), self._clock.shift_ms)
         first = {record[0] for record in returned}
         later = sorted({_name(a.envelope) for a in arrivals if a.envelope.event_id not in first})
         known: dict[tuple[str, ...], bytes] = {}

@@ -23,9 +23,8 @@ from tallystick.flows.webhooks.outbound.signing import signed_headers
 from tallystick.kit.clock import monotonic_ms
 from tallystick.kit.ids import new_id
 from tallystick.kit.logs import get_logger
-from tallystick.record.postgres.outbox import EndpointName, LeasedMessage, OutboundBook, Tried
-from tallystick.record.postgres.webhook_endpoints import EndpointBook
-from tallystick.record.sealing import SealBroken, Sealer
+from tallystick.record.postgres.outbox import EndpointName, LeasedMessage, Tried
+from tallystick.record.sealing import SealBroken
 
 log = get_logger("tallystick.flows.webhooks.outbound")
 
@@ -41,12 +40,12 @@ Secrets = Mapping[EndpointName, list[tuple[str, bytes]]]
 class OutboxWorker:
     """One worker's hold on the outbox. Make it inside a running event loop, and close it."""
 
-    def __init__(self, runtime: Runtime, sealer: Sealer, *, policy: AddressPolicy | None = None) -> None:
+    def __init__(self, runtime: Runtime, *, policy: AddressPolicy | None = None) -> None:
         settings = runtime.settings
         self._runtime = runtime
-        self._sealer = sealer
-        self.book = OutboundBook(runtime.pool, clock_shift_ms=settings.clock_shift_ms)
-        self._endpoints = EndpointBook(runtime.pool, clock_shift_ms=settings.clock_shift_ms)
+        self._sealer = runtime.sealer
+        self.book = runtime.stores.outbound_book
+        self._endpoints = runtime.stores.endpoint_book
         self._dispatch = Dispatch(self.book, settings.outbound_batch)
         self._results = ResultWriter(self.book)
         self._client = EndpointClient(

@@ -24,7 +24,7 @@ class MessageName(NamedTuple):
     """The primary key of an outbox row."""
 
     merchant_id: str
-    payment_id: str
+    stream_id: str
     version: int
     subject_id: str
 
@@ -33,7 +33,7 @@ class Waiting(Struct, frozen=True):
     """A message that nobody has dispatched."""
 
     merchant_id: str
-    payment_id: str
+    stream_id: str
     version: int
     subject_id: str
     message_id: str
@@ -41,7 +41,7 @@ class Waiting(Struct, frozen=True):
 
     def name(self) -> MessageName:
         """Its primary key."""
-        return MessageName(self.merchant_id, self.payment_id, self.version, self.subject_id)
+        return MessageName(self.merchant_id, self.stream_id, self.version, self.subject_id)
 
 
 class Subscriber(Struct, frozen=True):
@@ -58,7 +58,7 @@ class QueueName(NamedTuple):
 
     merchant_id: str
     endpoint_id: str
-    payment_id: str
+    stream_id: str
 
 
 class Held(Struct, frozen=True):
@@ -127,7 +127,7 @@ class OutboundBook:
         async with self._pool.acquire() as connection, connection.transaction():
             ours = {MessageName(*r) for r in await connection.fetch(STATEMENTS["mark"], *keys, self._clock.shift_ms)}
             deliveries = sorted(
-                (m.merchant_id, s.endpoint_id, m.payment_id, m.version, m.subject_id, m.message_id, m.type, _state(s))
+                (m.merchant_id, s.endpoint_id, m.stream_id, m.version, m.subject_id, m.message_id, m.type, _state(s))
                 for m in messages
                 if m.name() in ours
                 for s in subscribers.get(m.merchant_id, ())
@@ -165,7 +165,7 @@ class OutboundBook:
         heads = await self._pool.fetch(STATEMENTS["heads"], *_columns(sorted(held)), shift)
         claimed = [
             LeasedMessage(
-                held=held.pop(QueueName(head["merchant_id"], head["endpoint_id"], head["payment_id"])),
+                held=held.pop(QueueName(head["merchant_id"], head["endpoint_id"], head["stream_id"])),
                 **{name: head[name] for name in _OF_HEAD},
             )
             for head in heads

@@ -36,7 +36,7 @@ class DeliveryRow(Struct, frozen=True, kw_only=True):
 
     message_id: str
     type: str
-    payment_id: str
+    stream_id: str
     version: int
     state: str
     tries: int
@@ -161,7 +161,7 @@ class EndpointBook:
         async with self._pool.acquire() as connection, connection.transaction():
             done = await connection.fetch(STATEMENTS["reopen"], *name, sorted(message_ids), self._clock.shift_ms)
             if done:
-                queues = sorted({(*name, record["payment_id"]) for record in done})
+                queues = sorted({(*name, record["stream_id"]) for record in done})
                 await connection.execute(STATEMENTS["hasten"], *zip(*queues, strict=True), self._clock.shift_ms)
                 acts = [(record["message_id"], new_id("try"), record["resends"]) for record in done]
                 await connection.execute(

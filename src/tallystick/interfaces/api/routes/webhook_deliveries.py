@@ -132,7 +132,7 @@ async def _views(
         WebhookDelivery(
             message_id=row.message_id,
             type=row.type,
-            payment_id=row.payment_id,
+            payment_id=row.stream_id,
             version=row.version,
             state=row.state,
             resends=row.resends,

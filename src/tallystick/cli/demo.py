@@ -18,7 +18,7 @@ from tallystick.cli.bars import Bars
 from tallystick.cli.context import DataDir, console, settings_from
 from tallystick.cli.tables import way_of_an_event
 from tallystick.cli.up import announce, invitation
-from tallystick.lab.demo.outcome import Outcome
+from tallystick.lab.demo.result import DemoResult
 from tallystick.lab.demo.run import demonstrate, impatient
 from tallystick.providers.simulator.setup import SimulatorSettings
 from tallystick.run.up import Platform, bring_up
@@ -39,12 +39,12 @@ def demo(
     """
     directory = Path(tempfile.mkdtemp(prefix="tallystick-demo-")) if data_dir is None else data_dir
     stays = console.is_terminal and not once
-    outcome: list[Outcome] = []
+    results: list[DemoResult] = []
 
     async def body(platform: Platform) -> None:
         with Bars(console) as bars:
-            outcome.append(await demonstrate(platform, payments, bars))
-        _print(outcome[0])
+            results.append(await demonstrate(platform, payments, bars))
+        _print(results[0])
         if stays:
             console.print(invitation(platform), highlight=False, soft_wrap=True, markup=False)
             console.print("Ctrl-C ends it.")
@@ -53,8 +53,8 @@ def demo(
     settings = _on_free_ports(impatient(settings_from(directory)))
     console.print(f"Starting database, acquirer, worker and API in {directory} …", highlight=False)
     uvloop.run(bring_up(settings, body, announce=announce, logs=directory / "logs"))
-    held = bool(outcome) and outcome[0].held
-    if outcome and not held:
+    held = bool(results) and results[0].held
+    if results and not held:
         console.print(f"Data and logs are kept in {directory}.", highlight=False)
     elif data_dir is None:
         shutil.rmtree(directory, ignore_errors=True)
@@ -71,18 +71,18 @@ def _on_free_ports(settings: Settings) -> Settings:
     return replace(settings, port=port).with_connector(SimulatorSettings, port=simulator_port)
 
 
-def _print(outcome: Outcome) -> None:
+def _print(result: DemoResult) -> None:
     figures = Table("", "", title="What happened", show_header=False)
-    for name, figure in outcome.figures:
+    for name, figure in result.figures:
         figures.add_row(name, figure)
     checks = Table("", "check", "seen", title="What must hold")
-    for check in outcome.checks:
+    for check in result.checks:
         checks.add_row("[green]✓[/]" if check.held else "[bold red]✗[/]", check.name, check.seen)
     console.print(figures)
-    if outcome.drill:
-        console.print(way_of_an_event(outcome.drill, title="The way of one dead letter, from durable rows"))
+    if result.drill:
+        console.print(way_of_an_event(result.drill, title="The way of one dead letter, from durable rows"))
     console.print(checks)
-    for check in outcome.checks:
+    for check in result.checks:
         for difference in check.differences[:SHOWN]:
             console.print(f"✗ {check.name}: {difference}", style="red", highlight=False, markup=False, soft_wrap=True)
         if len(check.differences) > SHOWN:

@@ -16,7 +16,7 @@ from tallystick.cli.context import AsJson, DataDir, SomeMerchant, console, setti
 from tallystick.cli.database import existing_database
 from tallystick.cli.tables import table_of
 from tallystick.flows.assembly import open_runtime
-from tallystick.flows.recovery import in_doubt as lane_of
+from tallystick.flows.recovery import in_doubt
 from tallystick.flows.recovery.in_doubt import OUTCOMES, Parked
 from tallystick.flows.runtime import Runtime
 from tallystick.record.postgres.recovery_schedule import ScheduleBook
@@ -30,7 +30,7 @@ AttemptId = Annotated[str, typer.Argument(metavar="ATTEMPT", help="The attempt's
 
 
 @app.command("list")
-def list_lane(
+def list_parked(
     merchant: SomeMerchant = None,
     limit: Annotated[int, typer.Option(min=1, help="At most so many, oldest first.")] = 100,
     as_json: AsJson = False,
@@ -38,11 +38,11 @@ def list_lane(
 ) -> None:
     """List the lane, oldest first. Exits 1 where anything in it is overdue."""
 
-    async def lane(runtime: Runtime, book: ScheduleBook) -> list[Parked]:
-        return list(await lane_of.parked_attempts(runtime, book, merchant, limit))
+    async def parked_now(runtime: Runtime, book: ScheduleBook) -> list[Parked]:
+        return list(await in_doubt.parked_attempts(runtime, book, merchant, limit))
 
     settings = settings_from(data_dir)
-    parked = _with_runtime(settings, lane)
+    parked = _with_runtime(settings, parked_now)
     if as_json:
         typer.echo(msgspec.json.encode([_row(each) for each in parked]).decode())
     elif parked:
@@ -58,7 +58,7 @@ def show(attempt: AttemptId, data_dir: DataDir = None) -> None:
     """Print one attempt with its payment and its history as JSON."""
 
     async def found(runtime: Runtime, book: ScheduleBook) -> dict[str, Any]:
-        loaded = await lane_of.find(runtime, book, attempt)
+        loaded = await in_doubt.find(runtime, book, attempt)
         clock = loaded.clocks[attempt]
         history = await runtime.reads.history(loaded.stored.payment.merchant_id, attempt)
         return {
@@ -91,7 +91,7 @@ def resolve(
             raise typer.BadParameter("must not be empty", param_hint=name)
 
     async def resolved(runtime: Runtime, book: ScheduleBook) -> str:
-        change = await lane_of.resolve(
+        change = await in_doubt.resolve(
             runtime, book, attempt, outcome, evidence=evidence, actor=actor, reason=reason, reference=reference
         )
         steps = [f"{t.subject} {t.subject_id}: {t.from_state} → {t.to_state}" for t in change.transitions]

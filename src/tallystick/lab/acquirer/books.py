@@ -13,7 +13,7 @@ from tallystick.lab.acquirer.late import Late
 from tallystick.lab.acquirer.moves import Moves
 from tallystick.lab.acquirer.options import Options
 from tallystick.lab.acquirer.rules import KeyReused, NotPossible, refusal_of
-from tallystick.lab.acquirer.scripts import TOLD_BY_WEBHOOK_ONLY, Behaviour
+from tallystick.lab.acquirer.scripts import KNOWN_BY_WEBHOOK_ONLY, Behaviour
 from tallystick.lab.acquirer.storage import Storage, new_reference, now_text
 from tallystick.lab.acquirer.views import operation_view, still_pending, summary
 
@@ -165,7 +165,7 @@ class Books:
         """An operation as the API shows it: what only a webhook may tell is pending until that has arrived."""
         charge = self.charge(row["charge_id"])
         view = operation_view(row, charge)
-        if charge["payment_method"] == TOLD_BY_WEBHOOK_ONLY and self.events.is_waiting(row["number"]):
+        if charge["payment_method"] == KNOWN_BY_WEBHOOK_ONLY and self.events.is_waiting(row["number"]):
             return still_pending(view)
         return view
 

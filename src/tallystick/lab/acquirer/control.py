@@ -8,7 +8,7 @@ from typing import Any, Final
 from aiohttp import web
 
 from tallystick.lab.acquirer.books import Books
-from tallystick.lab.acquirer.burst import Burst, Wish
+from tallystick.lab.acquirer.burst import Burst, BurstOptions
 from tallystick.lab.acquirer.late import OUTCOMES
 from tallystick.lab.acquirer.options import Webhooks
 from tallystick.lab.acquirer.requests import BadRequest, answer, page_answer, page_of, payload
@@ -133,7 +133,7 @@ class WebhookDesk:
         if not (1 <= body.get("connections", 1) <= CONNECTIONS_LIMIT and 0 <= body.get("since", 0) < 2**63):
             raise BadRequest(f"connections are 1 to {CONNECTIONS_LIMIT}")
         assert self._webhooks is not None
-        wish = Wish(
+        options = BurstOptions(
             duplicates=body.get("duplicates", 0),
             shuffled=body.get("shuffle", 0),
             forged=body.get("forged", 0),
@@ -141,7 +141,7 @@ class WebhookDesk:
             seed=body.get("seed", 0),
         )
         chosen = self._books.events.chosen(body.get("since", 0), _ids(body.get("ids")))
-        self._burst = Burst(sender.courier, self._webhooks, chosen, wish)
+        self._burst = Burst(sender.courier, self._webhooks, chosen, options)
         self._burst_task = asyncio.create_task(self._burst.run())
         return answer(202, self._burst.report())
 

@@ -18,7 +18,7 @@ Due = tuple[float, int]
 ORIGINAL: Final = "original"
 
 
-class Try(NamedTuple):
+class SentRequest(NamedTuple):
     """One request that left with an event. ``status`` is None where no answer came, ``error`` then says why."""
 
     sequence: int
@@ -149,7 +149,7 @@ class EventBook:
         ).fetchall()
         return [dict(row) for row in rows[:limit]], rows[limit - 1]["number"] if len(rows) > limit else None
 
-    def record(self, tries: Iterable[Try], retry_s: Sequence[float]) -> None:
+    def record(self, tries: Iterable[SentRequest], retry_s: Sequence[float]) -> None:
         """Log requests, and settle what becomes of their events, in one transaction."""
         with self._storage.transaction():
             for each in tries:
@@ -169,7 +169,7 @@ class EventBook:
                 else:
                     self._retry(each, retry_s)
 
-    def _retry(self, failed: Try, retry_s: Sequence[float]) -> None:
+    def _retry(self, failed: SentRequest, retry_s: Sequence[float]) -> None:
         event = self.event(failed.sequence)
         state, due_at = event["state"], None
         if state == "waiting":

@@ -125,13 +125,13 @@ async def ceiling_per_s(database_url: str, payments: int) -> float:
             await play(connection, (await record_payments(1))[0])
         queue = list(reversed(transactions))
 
-        async def lane(connection: asyncpg.Connection) -> None:
+        async def play_rest(connection: asyncpg.Connection) -> None:
             while queue:
                 await play(connection, queue.pop())
 
         with unseen_by_collector():
             started = time.perf_counter()
-            await asyncio.gather(*(lane(connection) for connection in connections))
+            await asyncio.gather(*(play_rest(connection) for connection in connections))
             elapsed_s = time.perf_counter() - started
         return payments / elapsed_s
     finally:

@@ -136,26 +136,26 @@ def measure_webhooks(
     return _figures(plan, rounds)
 
 
-def burst(payments: Sequence[Change], deliveries: int, chance: random.Random) -> list[Delivery]:
+def burst(payments: Sequence[Change], deliveries: int, rng: random.Random) -> list[Delivery]:
     """The deliveries in the order in which they leave."""
     originals = [_signed(_event(payment), SECRET, 200) for payment in payments]
     ordered: list[Delivery] = []
     late: list[Delivery] = []
     for each in originals:
-        (late if chance.random() < OUT_OF_ORDER else ordered).append(each)
+        (late if rng.random() < OUT_OF_ORDER else ordered).append(each)
     for each in late:
-        ordered.insert(chance.randrange(len(ordered) + 1), each)
+        ordered.insert(rng.randrange(len(ordered) + 1), each)
     left = int(deliveries * REDELIVERIES)
     again: dict[int, int] = {}
     for _ in range(int(left * ADJACENT)):
-        place = chance.randrange(len(ordered))
+        place = rng.randrange(len(ordered))
         again[place] = again.get(place, 0) + 1
     leaving = [each for place, first in enumerate(ordered) for each in [first] * (1 + again.get(place, 0))]
     for _ in range(left - sum(again.values())):
-        leaving.insert(chance.randrange(len(leaving) + 1), chance.choice(originals))
-    forged = [_signed(chance.choice(originals).body, "not the secret", 401) for _ in range(deliveries - len(leaving))]
+        leaving.insert(rng.randrange(len(leaving) + 1), rng.choice(originals))
+    forged = [_signed(rng.choice(originals).body, "not the secret", 401) for _ in range(deliveries - len(leaving))]
     for each in forged:
-        leaving.insert(chance.randrange(len(leaving) + 1), each)
+        leaving.insert(rng.randrange(len(leaving) + 1), each)
     return leaving
 
 
@@ -246,14 +246,14 @@ async def _ceiling(settings: Settings, database_url: str, count: int) -> float:
     ]
     queue = list(reversed(batches))
 
-    async def lane(connection: Any) -> None:
+    async def play_rest(connection: Any) -> None:
         while queue:
             await play(connection, queue.pop())
 
     try:
         with unseen_by_collector():
             started = time.perf_counter()
-            await asyncio.gather(*(lane(connection) for connection in connections))
+            await asyncio.gather(*(play_rest(connection) for connection in connections))
             return count / (time.perf_counter() - started)
     finally:
         for connection in connections:

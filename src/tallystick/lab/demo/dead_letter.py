@@ -16,7 +16,7 @@ from typing import Any, Final
 import aiohttp
 import msgspec
 
-from tallystick.lab.demo.outcome import Check
+from tallystick.lab.demo.result import Check
 
 #: Each step takes well under a second here.
 STEP_WITHIN_S: Final = 20

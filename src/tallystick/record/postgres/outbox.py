@@ -29,7 +29,7 @@ class MessageName(NamedTuple):
     subject_id: str
 
 
-class Waiting(Struct, frozen=True):
+class UndispatchedMessage(Struct, frozen=True):
     """A message that nobody has dispatched."""
 
     merchant_id: str
@@ -104,12 +104,12 @@ class OutboundBook:
         self._pool = pool
         self._clock = clock
 
-    async def waiting(self, limit: int, merchant_id: str | None = None) -> list[Waiting]:
+    async def waiting(self, limit: int, merchant_id: str | None = None) -> list[UndispatchedMessage]:
         """About ``limit`` messages that nobody has dispatched, of all merchants or one, never a payment's later one
         without its earlier ones; in the order in which a payment's are sent."""
         name, of = ("waiting", ()) if merchant_id is None else ("waiting_of", (merchant_id,))
         records = await self._pool.fetch(STATEMENTS[name], limit, *of)
-        return sorted((Waiting(*record) for record in records), key=Waiting.name)
+        return sorted((UndispatchedMessage(*record) for record in records), key=UndispatchedMessage.name)
 
     async def subscribers(self, merchant_ids: Iterable[str]) -> Mapping[str, Sequence[Subscriber]]:
         """Who wants to hear of these merchants, by merchant."""
@@ -118,7 +118,9 @@ class OutboundBook:
             found.setdefault(record["merchant_id"], []).append(Subscriber(*record))
         return found
 
-    async def dispatch(self, messages: Sequence[Waiting], subscribers: Mapping[str, Sequence[Subscriber]]) -> int:
+    async def dispatch(
+        self, messages: Sequence[UndispatchedMessage], subscribers: Mapping[str, Sequence[Subscriber]]
+    ) -> int:
         """Mark the messages, with one delivery for each endpoint that wants one, in one transaction. Returns how many
         no other worker had marked before."""
         keys = _columns([message.name() for message in messages])

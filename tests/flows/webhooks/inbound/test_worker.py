@@ -19,7 +19,7 @@ from tallystick.domain.verdicts import Pending, Verdict
 from tallystick.flows.runtime import Runtime
 from tallystick.flows.webhooks.inbound import handler
 from tallystick.flows.webhooks.inbound.dead_letters import DeadLetters, NotReplayable
-from tallystick.flows.webhooks.inbound.intake import TURN_SPACING_MS
+from tallystick.flows.webhooks.inbound.intake import FAIRNESS_SPACING_MS
 from tallystick.kit.clock import Clock, monotonic_ms
 from tallystick.kit.ids import new_id
 from tallystick.oversight.invariants import verify
@@ -426,7 +426,7 @@ async def test_nobody_elses_flood_holds_the_few_up(database: Database, fresh_mer
             loud,
             quiet,
         )
-        assert 0 < ahead <= took_ms / TURN_SPACING_MS + 2  # the loud one's share of the time until the other came
+        assert 0 < ahead <= took_ms / FAIRNESS_SPACING_MS + 2  # the loud one's share of the time until the other came
         worker = inbox_worker_of(runtime)
         for _ in range(ahead // 50 + 1):
             await worker.round()

@@ -76,7 +76,7 @@ class DeadLetters:
 
     async def replay(self, event_id: str, *, actor: str, reason: str) -> None:
         """Have one closed event processed again, dead or not. Raises NotReplayable."""
-        if not await self._inbox.reopen([await self._name(event_id)], _turn(), actor=actor, reason=reason):
+        if not await self._inbox.reopen([await self._name(event_id)], _last_place_ms(), actor=actor, reason=reason):
             raise NotReplayable(f"event {event_id} is still open")
 
     async def replay_all(self, which: DeadLetterFilter, *, actor: str, reason: str) -> int:
@@ -86,7 +86,7 @@ class DeadLetters:
         after: ListPosition | None = None
         while page := await self._inbox.dead(which, after, _ACT_BATCH):
             names = [event.name() for event in page]
-            done += await self._inbox.reopen(names, _turn(), actor=actor, reason=reason, dead_alone=True)
+            done += await self._inbox.reopen(names, _last_place_ms(), actor=actor, reason=reason, dead_alone=True)
             after = page[-1].position()
         return done
 
@@ -112,6 +112,6 @@ class DeadLetters:
         return event.name()
 
 
-def _turn() -> int:
+def _last_place_ms() -> int:
     """Behind nobody but what is due already."""
     return time.time_ns() // 1_000_000

@@ -45,10 +45,10 @@ RETRY_PAUSE_MS: Final = 50
 
 #: One merchant's fair share of the workers' time in a busy inbox: 100 events a second; what exceeds it queues behind
 #: the few events of others, and waits for nothing when there are none.
-TURN_SPACING_MS: Final = 10
+FAIRNESS_SPACING_MS: Final = 10
 
 #: Merchants whose next turn is remembered; those in the past are let go beyond it.
-_MAX_REMEMBERED_TURNS: Final = 10_000
+_MAX_REMEMBERED_KEYS: Final = 10_000
 
 _ENCODER: Final = msgspec.json.Encoder()
 
@@ -65,7 +65,7 @@ class Arrival(Struct, frozen=True):
     sealed: bytes
 
 
-class _Waiting:
+class _QueuedArrival:
     __slots__ = ("arrivals", "future", "size_bytes")
 
     def __init__(self, arrivals: Sequence[Arrival], future: asyncio.Future[None]) -> None:
@@ -89,12 +89,12 @@ class Intake:
         self._queue_limit = queue_limit
         self._commit_timeout_ms = commit_timeout_ms
         self._clock = clock
-        self._queue: deque[_Waiting] = deque()
+        self._queue: deque[_QueuedArrival] = deque()
         self._queued_bytes = 0
         self._wake = asyncio.Event()
         self._closing = False
         self._writers: list[asyncio.Task[None]] = []
-        self._turns: dict[str, int] = {}
+        self._places_ms: dict[str, int] = {}
         self._lines = SampledLines()
 
     async def start(self) -> None:
@@ -118,7 +118,7 @@ class Intake:
         if len(self._queue) >= self._queue_limit or self._queued_bytes >= QUEUE_BYTES:
             raise Overloaded("the inbox's queue is full")
         loop = asyncio.get_running_loop()
-        waiting = _Waiting(arrivals, loop.create_future())
+        waiting = _QueuedArrival(arrivals, loop.create_future())
         self._queue.append(waiting)
         self._queued_bytes += waiting.size_bytes
         self._wake.set()
@@ -129,13 +129,13 @@ class Intake:
         finally:
             giving_up.cancel()
 
-    def turn_of(self, fairness_key: str, now_ms: int) -> int:
+    def fair_place_ms(self, fairness_key: str, now_ms: int) -> int:
         """When it is this event's turn, in milliseconds: now, or behind the other events of the same key."""
-        if len(self._turns) > _MAX_REMEMBERED_TURNS:
-            self._turns = {name: turn for name, turn in self._turns.items() if turn > now_ms}
-        turn = max(now_ms, self._turns.get(fairness_key, 0) + TURN_SPACING_MS)
-        self._turns[fairness_key] = turn
-        return turn
+        if len(self._places_ms) > _MAX_REMEMBERED_KEYS:
+            self._places_ms = {name: place_ms for name, place_ms in self._places_ms.items() if place_ms > now_ms}
+        place_ms = max(now_ms, self._places_ms.get(fairness_key, 0) + FAIRNESS_SPACING_MS)
+        self._places_ms[fairness_key] = place_ms
+        return place_ms
 
     async def _writer(self) -> None:
         connection: Connection | None = None
@@ -144,7 +144,7 @@ class Intake:
         if connection is not None and not connection.is_closed():
             await connection.close()
 
-    async def _next_batch(self) -> list[_Waiting]:
+    async def _next_batch(self) -> list[_QueuedArrival]:
         while not self._queue:
             if self._closing:
                 return []
@@ -157,7 +157,7 @@ class Intake:
         self._queued_bytes -= sum(waiting.size_bytes for waiting in batch)
         return batch
 
-    async def _write_patiently(self, connection: Connection | None, batch: list[_Waiting]) -> Connection | None:
+    async def _write_patiently(self, connection: Connection | None, batch: list[_QueuedArrival]) -> Connection | None:
         """Until each delivery is durable or its time is over. Returns the connection, where it is still good."""
         while batch:
             try:
@@ -178,7 +178,7 @@ class Intake:
         return connection
 
     async def _one_by_one(
-        self, connection: Connection | None, batch: list[_Waiting], error: Exception
+        self, connection: Connection | None, batch: list[_QueuedArrival], error: Exception
     ) -> Connection | None:
         """The database refused something in here for good: only the culprit fails, never its neighbours."""
         if len(batch) == 1:
@@ -229,7 +229,7 @@ class Intake:
     async def _insert_events(self, connection: Connection, arrivals: Sequence[Arrival]) -> list[str]:
         """first, redelivery or other_bytes, for each arrival."""
         now_ms = time.time_ns() // 1_000_000  # turns compare between machines, and only their order matters
-        rows = [_event_row(a.envelope, self.turn_of(a.envelope.fairness_key(), now_ms)) for a in arrivals]
+        rows = [_event_row(a.envelope, self.fair_place_ms(a.envelope.fairness_key(), now_ms)) for a in arrivals]
         returned = await connection.fetch(STATEMENTS["insert_events"], *_columns(rows), self._clock.shift_ms)
         first = {record[0] for record in returned}
         later = sorted({_name(a.envelope) for a in arrivals if a.envelope.event_id not in first})
@@ -272,7 +272,7 @@ def _columns(rows: Sequence[tuple[Any, ...]]) -> list[tuple[Any, ...]]:
     return list(zip(*rows, strict=True))
 
 
-def _fail(waiting: _Waiting, why: str) -> None:
+def _fail(waiting: _QueuedArrival, why: str) -> None:
     if not waiting.future.done():
         waiting.future.set_exception(IntakeUnavailable(why))
 

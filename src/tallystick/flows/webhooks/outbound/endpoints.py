@@ -78,7 +78,7 @@ class Rotated(Struct, frozen=True):
     previous_until: datetime
 
 
-class Resent(Struct, frozen=True):
+class ResendResult(Struct, frozen=True):
     """How many messages will be sent again, and whether there are more."""
 
     count: int
@@ -137,11 +137,11 @@ class Endpoints:
         )
         return Rotated(secret, until)
 
-    async def resend_since(self, merchant_id: str, endpoint_id: str, since: datetime, *, actor: str) -> Resent:
+    async def resend_since(self, merchant_id: str, endpoint_id: str, since: datetime, *, actor: str) -> ResendResult:
         """Everything dispatched since then that it did not hear: given up, or missed while it was disabled."""
         found = await self._book.unheard(merchant_id, endpoint_id, since, RESEND_LIMIT + 1)
         count = await self._book.resend(merchant_id, endpoint_id, found[:RESEND_LIMIT], actor=actor)
-        return Resent(count, len(found) > RESEND_LIMIT)
+        return ResendResult(count, len(found) > RESEND_LIMIT)
 
     def _sealed(self, merchant_id: str, endpoint_id: str, secret: str) -> tuple[str, bytes]:
         secret_id = new_id("sec")

@@ -13,13 +13,14 @@ import typer
 import uvloop
 from rich.console import Console
 
+from tallystick.cli.bars import Bars
 from tallystick.kit.logs import configure_logging
 from tallystick.lab.bench import targets
-from tallystick.lab.bench.door import DoorFigures, measure_door
+from tallystick.lab.bench.commits import JournalFigures, measure_journal
 from tallystick.lab.bench.fill import fill as fill_database
 from tallystick.lab.bench.machine import describe_machine
 from tallystick.lab.bench.over_http import HttpFigures, Plan, measure_http
-from tallystick.lab.bench.report import Report, Steps, print_report
+from tallystick.lab.bench.report import BenchReport, print_report
 from tallystick.lab.bench.stage import Database, open_database
 from tallystick.lab.bench.targets import Judged, judge
 from tallystick.lab.bench.webhooks import WebhookPlan, measure_webhooks
@@ -87,7 +88,8 @@ def payments(
             name = "empty" if data_dir is None else "given"
             figures = _over_http(settings, {name: database}, Path(logs), plan)
     _print(
-        Report(benchmark="payments", machine=machine, targets=_http_targets(figures), figures=figures), as_json=as_json
+        BenchReport(benchmark="payments", machine=machine, targets=_http_targets(figures), figures=figures),
+        as_json=as_json,
     )
     if figures.failed():
         raise typer.Exit(1)
@@ -104,21 +106,22 @@ def journal(
 ) -> None:
     """The door alone: both commits of a payment, beside the same rows in the same batches with no application code."""
     settings = _settings()
-    with open_database(data_dir) as database, Steps() as steps:
+    with open_database(data_dir) as database, _progress() as progress:
         machine = asyncio.run(describe_machine(database.app_url))
         figures = uvloop.run(
-            measure_door(
+            measure_journal(
                 settings,
                 database.app_url,
                 rounds=rounds,
                 payments=payments,
                 flows=flows,
                 idle=idle_payments,
-                announce=steps,
+                announce=progress,
             )
         )
     _print(
-        Report(benchmark="journal", machine=machine, targets=_door_targets(figures), figures=figures), as_json=as_json
+        BenchReport(benchmark="journal", machine=machine, targets=_journal_targets(figures), figures=figures),
+        as_json=as_json,
     )
 
 
@@ -133,15 +136,15 @@ def webhooks(
     """A burst of webhooks with no worker running, and then a worker that drains it, each beside its ceiling."""
     settings = _settings()
     plan = WebhookPlan(rounds=rounds, deliveries=deliveries, connections=connections)
-    with open_database(data_dir) as database, tempfile.TemporaryDirectory() as work, Steps() as steps:
+    with open_database(data_dir) as database, tempfile.TemporaryDirectory() as work, _progress() as progress:
         machine = asyncio.run(describe_machine(database.app_url))
-        figures = measure_webhooks(settings, database, Path(work), plan, steps)
+        figures = measure_webhooks(settings, database, Path(work), plan, progress)
     judged = [
         judge(targets.INTAKE_PER_S, figures.intake_per_s),
         judge(targets.INTAKE_P99_MS, figures.intake_latency.p99_ms),
         judge(targets.DRAIN_PER_S, figures.drain_per_s),
     ]
-    _print(Report(benchmark="webhooks", machine=machine, targets=judged, figures=figures), as_json=as_json)
+    _print(BenchReport(benchmark="webhooks", machine=machine, targets=judged, figures=figures), as_json=as_json)
     if figures.failures:
         raise typer.Exit(1)
 
@@ -154,10 +157,10 @@ def fill(
 ) -> None:
     """Fill a database with final payments, about 7 kB each. Interrupted, it goes on where it was."""
     _settings()
-    with open_database(data_dir) as database, Steps() as steps:
+    with open_database(data_dir) as database, _progress() as progress:
         machine = asyncio.run(describe_machine(database.app_url))
-        figures = fill_database(database.owner_url, database.app_url, payments, steps)
-    _print(Report(benchmark="fill", machine=machine, targets=[], figures=figures), as_json=as_json)
+        figures = fill_database(database.owner_url, database.app_url, payments, progress)
+    _print(BenchReport(benchmark="fill", machine=machine, targets=[], figures=figures), as_json=as_json)
 
 
 def _settings() -> Settings:
@@ -167,12 +170,17 @@ def _settings() -> Settings:
     return settings
 
 
+def _progress() -> Bars:
+    """On standard error: standard output is for the figures."""
+    return Bars(Console(stderr=True))
+
+
 def _over_http(settings: Settings, databases: dict[str, Database], logs: Path, plan: Plan) -> HttpFigures:
-    with Steps() as steps:
-        return measure_http(settings, databases, logs, plan, steps)
+    with _progress() as progress:
+        return measure_http(settings, databases, logs, plan, progress)
 
 
-def _door_targets(figures: DoorFigures) -> list[Judged]:
+def _journal_targets(figures: JournalFigures) -> list[Judged]:
     return [judge(targets.JOURNAL_SHARE, figures.ratio), judge(targets.JOURNAL_ADDS_MS, figures.idle.adds_ms)]
 
 
@@ -187,7 +195,7 @@ def _http_targets(figures: HttpFigures) -> list[Judged]:
     return judged
 
 
-def _print(report: Report, *, as_json: bool) -> None:
+def _print(report: BenchReport, *, as_json: bool) -> None:
     if as_json:
         typer.echo(report.json())
     else:
@@ -195,7 +203,3 @@ def _print(report: Report, *, as_json: bool) -> None:
         if not console.is_terminal:
             console = Console(width=TABLE_COLUMNS)  # a file has no width of its own, and whole lines are worth more
         print_report(console, report)
-
-
-if __name__ == "__main__":
-    app()

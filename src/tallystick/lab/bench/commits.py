@@ -43,7 +43,7 @@ class Idle(Struct, frozen=True, kw_only=True):
     adds_ms: float
 
 
-class DoorFigures(Struct, frozen=True, kw_only=True):
+class JournalFigures(Struct, frozen=True, kw_only=True):
     """Medians over rounds. ``ratio`` and ``deciding_ratio``: the medians of each round's own ratio."""
 
     rounds: list[DoorRound]
@@ -86,9 +86,9 @@ async def open_journal(settings: Settings, database_url: str) -> AsyncIterator[J
         await journal.stop()
 
 
-async def measure_door(
+async def measure_journal(
     settings: Settings, database_url: str, *, rounds: int, payments: int, flows: int, idle: int, announce: Announce
-) -> DoorFigures:
+) -> JournalFigures:
     """Rounds of ceiling, door, ceiling, door …, so that what changes with time meets both alike."""
     results: list[DoorRound] = []
     async with open_journal(settings, database_url) as journal:
@@ -109,7 +109,7 @@ async def measure_door(
     # New connections: those of a busy journal know their statements' plans for batches.
     async with open_journal(settings, database_url) as journal:
         alone = await measure_idle(journal, database_url, idle, announce)
-    return DoorFigures(
+    return JournalFigures(
         rounds=results,
         payments_per_round=payments,
         flows=flows,

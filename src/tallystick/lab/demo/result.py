@@ -8,7 +8,7 @@ from typing import Any
 
 from msgspec import Struct
 
-from tallystick.lab.demo.clients import Tally
+from tallystick.lab.demo.clients import ClientCounts
 from tallystick.lab.demo.stories import Order
 from tallystick.oversight.invariants import Report
 
@@ -26,7 +26,7 @@ class Check(Struct, frozen=True):
         return not self.differences
 
 
-class Outcome(Struct, frozen=True, kw_only=True):
+class DemoResult(Struct, frozen=True, kw_only=True):
     """Figures for the table, and the checks below it."""
 
     figures: Sequence[tuple[str, str]]
@@ -40,18 +40,18 @@ class Outcome(Struct, frozen=True, kw_only=True):
 
 
 def figures(
-    tally: Tally, unknown_met: int, unknown_resolved: int, webhooks: Mapping[str, int], elapsed_s: float
+    counts: ClientCounts, unknown_met: int, unknown_resolved: int, webhooks: Mapping[str, int], elapsed_s: float
 ) -> list[tuple[str, str]]:
     """What happened, in numbers."""
     return [
-        ("payments asked for", f"{tally.payments:,}"),
-        ("HTTP calls made", f"{tally.calls:,}"),
-        ("answers replayed, byte for byte", f"{tally.replays:,}"),
-        ("retries while in flight (409)", f"{tally.in_flight_refusals:,}"),
-        ("answers not final yet (202)", f"{tally.not_final_answers:,}"),
-        ("clients that hung up", f"{tally.hang_ups:,}"),
-        ("connections lost", f"{tally.lost_connections:,}"),
-        ("transitions refused, and kept (409)", f"{tally.refused_transitions:,}"),
+        ("payments asked for", f"{counts.payments:,}"),
+        ("HTTP calls made", f"{counts.calls:,}"),
+        ("answers replayed, byte for byte", f"{counts.replays:,}"),
+        ("retries while in flight (409)", f"{counts.in_flight_refusals:,}"),
+        ("answers not final yet (202)", f"{counts.not_final_answers:,}"),
+        ("clients that hung up", f"{counts.hang_ups:,}"),
+        ("connections lost", f"{counts.lost_connections:,}"),
+        ("transitions refused, and kept (409)", f"{counts.refused_transitions:,}"),
         ("unknown outcomes met", f"{unknown_met:,}"),
         ("unknown outcomes resolved", f"{unknown_resolved:,}"),
         ("webhooks received", f"{webhooks['received']:,}"),

@@ -1,4 +1,4 @@
-"""``in-doubt``: the operator's lane for attempts that bounded recovery could not settle."""
+"""``in-doubt``: the list of attempts that bounded recovery could not settle, for operators."""
 
 from __future__ import annotations
 
@@ -32,11 +32,11 @@ AttemptId = Annotated[str, typer.Argument(metavar="ATTEMPT", help="The attempt's
 @app.command("list")
 def list_parked(
     merchant: SomeMerchant = None,
-    limit: Annotated[int, typer.Option(min=1, help="At most so many, oldest first.")] = 100,
+    limit: Annotated[int, typer.Option(min=1, help="How many at most, oldest first.")] = 100,
     as_json: AsJson = False,
     data_dir: DataDir = None,
 ) -> None:
-    """List the lane, oldest first. Exits 1 where anything in it is overdue."""
+    """List attempts in doubt, oldest first. Exits 1 if any is overdue."""
 
     async def parked_now(runtime: Runtime, book: ScheduleBook) -> list[Parked]:
         return list(await in_doubt.parked_attempts(runtime, book, merchant, limit))
@@ -48,7 +48,7 @@ def list_parked(
     elif parked:
         console.print(_table(parked))
     else:
-        console.print(f"Nothing is in doubt. (Owner: {settings.in_doubt_owner}.)")
+        console.print(f"No attempts in doubt. (Owner: {settings.in_doubt_owner}.)")
     if any(each.overdue for each in parked):
         raise typer.Exit(1)
 
@@ -76,14 +76,14 @@ def show(attempt: AttemptId, data_dir: DataDir = None) -> None:
 @app.command()
 def resolve(
     attempt: AttemptId,
-    outcome: Annotated[str, typer.Option(help=f"What really happened: {', '.join(OUTCOMES)}.")],
-    evidence: Annotated[str, typer.Option(help="What proves it: a statement line, a ticket, a screenshot's name.")],
-    actor: Annotated[str, typer.Option(help="Who says so.")],
+    outcome: Annotated[str, typer.Option(help=f"What happened: {', '.join(OUTCOMES)}.")],
+    evidence: Annotated[str, typer.Option(help="The proof: a statement line, a ticket, a file name.")],
+    actor: Annotated[str, typer.Option(help="Who settles it.")],
     reason: Annotated[str, typer.Option(help="Why it is settled by hand.")],
-    reference: Annotated[str | None, typer.Option(help="The provider's reference, where it is known.")] = None,
+    reference: Annotated[str | None, typer.Option(help="The provider's reference, if known.")] = None,
     data_dir: DataDir = None,
 ) -> None:
-    """Settle one attempt on a person's word; evidence, actor and reason go into the history."""
+    """Settle one attempt by hand. Evidence, actor and reason are kept in the history."""
     if outcome not in OUTCOMES:
         raise typer.BadParameter(f"must be one of {', '.join(OUTCOMES)}", param_hint="--outcome")
     for name, words in (("--evidence", evidence), ("--actor", actor), ("--reason", reason)):
@@ -130,7 +130,7 @@ def _row(parked: Parked) -> dict[str, object]:
 def _table(parked: list[Parked]) -> Table:
     ids = "attempt, payment"
     rows = [(f"{each.attempt.attempt_id}\n{each.attempt.payment_id}", _about(each)) for each in parked]
-    return table_of((ids, "what, owner, for how long"), rows, whole=[ids], title="In doubt")
+    return table_of((ids, "attempt, owner, age"), rows, whole=[ids], title="In doubt")
 
 
 def _about(parked: Parked) -> Text:

@@ -1,4 +1,4 @@
-"""``webhook-refusals``: how many deliveries of providers were refused, and why."""
+"""``webhook-refusals``: how many webhook deliveries were rejected, and why."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ from tallystick.settings.load import Settings
 
 
 def webhook_refusals(
-    hours: Annotated[int, typer.Option(min=1, max=KEEP_HOURS, help="Of the last so many hours.")] = 24,
+    hours: Annotated[int, typer.Option(min=1, max=KEEP_HOURS, help="How many hours back.")] = 24,
     as_json: AsJson = False,
     data_dir: DataDir = None,
 ) -> None:
-    """Count the webhooks that were refused, by hour and reason. Running processes add theirs every few seconds."""
+    """Count rejected webhooks by hour and reason. Running processes add their counts every few seconds."""
     settings = settings_from(data_dir)
     with existing_database(settings) as database:
         counts = asyncio.run(_counts(settings, database.app_url, hours))
@@ -35,9 +35,9 @@ def webhook_refusals(
             (f"{each.hour:%Y-%m-%d %H:%M}", each.provider, each.account, each.reason, f"{each.count:,}")
             for each in counts
         ]
-        console.print(table_of(columns, rows, whole=["reason", "count"], title="Refused webhooks"))
+        console.print(table_of(columns, rows, whole=["reason", "count"], title="Rejected webhooks"))
     else:
-        console.print(f"No webhooks were refused in the last {hours} h.", highlight=False)
+        console.print(f"No webhooks were rejected in the last {hours} h.", highlight=False)
 
 
 async def _counts(settings: Settings, database_url: str, hours: int) -> Sequence[RefusedWebhooks]:

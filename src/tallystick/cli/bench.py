@@ -112,7 +112,7 @@ def journal(
     idle_payments: Annotated[int, typer.Option("--idle", min=1, help="Payments measured one commit at a time.")] = 200,
     as_json: AsJson = False,
 ) -> None:
-    """Measure the journal alone: both commits of a payment, beside the same rows and batches without application code."""
+    """Measure the journal alone: both commits of a payment, beside the same batches without application code."""
     settings = _settings()
     with open_database(data_dir) as database, _progress() as progress:
         machine = asyncio.run(describe_machine(database.app_url))

@@ -11,6 +11,7 @@ from typing import Any
 
 import asyncpg
 import pytest
+from msgspec import structs
 
 from tallystick.decisions.provider_events.route import decide_notice
 from tallystick.domain.notices import AttemptNotice, DisputeNotice
@@ -483,7 +484,7 @@ async def test_clock_skew_between_worker_and_database(database: Database, fresh_
         stored = await waiting_payment(runtime, fresh_merchant)
         event = envelope(new_id("req"), captured(stored.payment, stored.attempts[0].attempt_id), payment=stored.payment)
         await accept(database, [event])
-        await drain(replace(runtime, clock=Clock(shift_ms)))
+        await drain(structs.replace(runtime, clock=Clock(shift_ms)))
         assert await states(runtime, fresh_merchant) == {event.provider_event_id: "applied"}
 
 

@@ -13,6 +13,7 @@ from aiohttp import web
 from msgspec.structs import replace
 
 from tallystick.flows.runtime import Runtime
+from tallystick.flows.stores import stores_on
 from tallystick.flows.webhooks.outbound.address_policy import AddressPolicy
 from tallystick.flows.webhooks.outbound.client import EndpointClient
 from tallystick.flows.webhooks.outbound.dispatch import Dispatch
@@ -108,7 +109,8 @@ async def _live_and_die(runtime: Runtime, at: int, *, after: bool) -> bool:
     """A worker's life with death at one of its statements. False where it came to its end before that."""
     pool = MortalPool(runtime.pool, at, after=after)
     before = asyncio.all_tasks()
-    async with worker(replace(runtime, pool=pool)) as delivery:
+    stores = stores_on(cast(Any, pool), runtime.clock, runtime.settings, runtime.sealer)
+    async with worker(replace(runtime, pool=pool, stores=stores)) as delivery:
 
         async def live() -> None:
             await drain(delivery)

@@ -21,7 +21,7 @@ _PREFIXES: Final = {"authorize": "ch", "capture": "cap", "cancel": "void", "refu
 
 
 class Books:
-    """What merchants and customers do. ``late`` is what happens without them, ``events`` what is told of it all."""
+    """What merchants and customers do. ``late`` is what happens without them, ``events`` the events about it."""
 
     def __init__(self, path: Path, options: Options) -> None:
         self._forgetful = options.forgetful
@@ -162,7 +162,7 @@ class Books:
         return self._answer(self._moves.operation(number))
 
     def _answer(self, row: sqlite3.Row) -> dict[str, Any]:
-        """An operation as the API shows it: what only a webhook may tell is pending until that has arrived."""
+        """An operation as the API shows it: an outcome reported only by webhook is pending until that has arrived."""
         charge = self.charge(row["charge_id"])
         view = operation_view(row, charge)
         if charge["payment_method"] == KNOWN_BY_WEBHOOK_ONLY and self.events.is_waiting(row["number"]):

@@ -1,5 +1,5 @@
-"""A burst: many events once more and at once, with duplicates, out of order and with forgeries among them, on as many
-connections as wished, and what each kind was answered."""
+"""A burst: many events sent again at once, with duplicates, reordering and forgeries, on a chosen number of
+connections, and the responses by kind."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from tallystick.lab.acquirer.wire import Wires
 
 
 class BurstOptions(Struct, frozen=True, kw_only=True):
-    """What a burst is like. The shares are of the chosen events: 0.3 duplicates means three more requests for ten."""
+    """Shares are of the chosen events: 0.3 duplicates means three more requests for ten events."""
 
     duplicates: float
     shuffled: float
@@ -75,11 +75,11 @@ class Burst:
 
     @property
     def done(self) -> bool:
-        """Whether every request was answered, or has waited for its answer in vain."""
+        """Whether every request was answered or timed out."""
         return self._elapsed_s is not None
 
     async def run(self) -> None:
-        """Send it all. Nothing is sent a second time: what was not accepted is the schedule's again."""
+        """Send everything once. Events that were not accepted return to the schedule."""
         self._began = time.perf_counter()
         requests = iter(self._requests)
         try:
@@ -90,7 +90,7 @@ class Burst:
             self._wires.close()
 
     def report(self) -> dict[str, Any]:
-        """How many of each kind were sent, what each kind was answered ("none": nothing), and how quickly."""
+        """How many of each kind were sent, their responses ("none": no response), and how quickly they came."""
         answers: dict[str, Counter[str]] = {}
         for each in self._tries:
             status = "none" if each.status is None else str(each.status)

@@ -1,4 +1,4 @@
-"""The book of events: what happened, in the transaction in which it happened, and what became of telling it."""
+"""The book of events: written in the transaction of what happened, with the state of its delivery."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ ORIGINAL: Final = "original"
 
 
 class SentRequest(NamedTuple):
-    """One request that left with an event. ``status`` is None where no answer came, ``error`` then says why."""
+    """One request sent with an event. ``status`` is None without a response; ``error`` then says why."""
 
     sequence: int
     kind: str
@@ -30,7 +30,7 @@ class SentRequest(NamedTuple):
 
     @property
     def accepted(self) -> bool:
-        """Whether the receiver has it now: any 2xx, and nothing else."""
+        """Whether the receiver accepted it: any 2xx."""
         return self.status is not None and 200 <= self.status < 300
 
 
@@ -47,7 +47,7 @@ class EventBook:
         storage.on_end(self._transaction_ended)
 
     def on_due(self, heard: Callable[[Sequence[Due]], None]) -> None:
-        """Have every event that will have to be sent told, once its transaction is committed."""
+        """Call back for every event to send, once its transaction is committed."""
         self._heard = heard
 
     def write(self, kind: str, charge: sqlite3.Row, data: dict[str, Any], operation: int | None = None) -> None:

@@ -1,4 +1,4 @@
-"""Sends what is due, again and again until the receiver has it, and never keeps the API waiting."""
+"""Sends what is due, repeatedly until the receiver accepts it, and never blocks the API."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The door alone: ``Journal.commit`` with many flows at once, and with one on an idle system."""
+"""The journal alone: ``Journal.commit`` with many flows at once, and with one on an idle system."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ class JournalFigures(Struct, frozen=True, kw_only=True):
 
 
 def journal_limits(settings: Settings) -> JournalLimits:
-    """The door as the settings have it."""
+    """The journal's limits by the settings."""
     return JournalLimits(
         connections=settings.journal_connections,
         second_batch_changes=settings.journal_second_batch_changes,
@@ -89,7 +89,7 @@ async def open_journal(settings: Settings, database_url: str) -> AsyncIterator[J
 async def measure_journal(
     settings: Settings, database_url: str, *, rounds: int, payments: int, flows: int, idle: int, announce: Announce
 ) -> JournalFigures:
-    """Rounds of ceiling, door, ceiling, door …, so that what changes with time meets both alike."""
+    """Rounds of ceiling, journal, ceiling, journal …, so that drift over time affects both alike."""
     results: list[DoorRound] = []
     async with open_journal(settings, database_url) as journal:
         await _commit_all(journal, _decided(WARM_UP_PAYMENTS), flows)
@@ -146,7 +146,7 @@ Payment = Callable[[], tuple[Change, Change]]
 
 
 def _decided(payments: int) -> list[Payment]:
-    """Decided beforehand: what is measured is the door."""
+    """Decided beforehand: only the journal is measured."""
     made = [new_payment() for _ in range(payments)]
     return [partial(_ready, each) for each in made]
 
@@ -156,7 +156,7 @@ def _ready(made: tuple[Change, Change]) -> tuple[Change, Change]:
 
 
 def _deciding(payments: int) -> list[Payment]:
-    """Decided while the clock runs: parsing, fingerprint, ids and both decisions."""
+    """Decided during the measurement: parsing, fingerprint, ids and both decisions."""
     return [new_payment] * payments
 
 

@@ -1,7 +1,7 @@
 """Final payments as COPY text, many thousand a second.
 
-One payment of each kind goes through the real decisions and the door's own rows, with marks for everything that differs
-from payment to payment. Its rows become patterns; a filled payment is those patterns with its own values. So what is
+One payment of each kind goes through the real decisions and the journal's own rows, with marks for everything that
+differs from payment to payment. Its rows become patterns; a filled payment is those patterns with its own values. So what is
 filled in is what the platform would have written, and ``verify`` holds on it.
 """
 
@@ -63,7 +63,7 @@ TABLES: Final = {
     "outbox": "insert_messages",
 }
 
-#: Columns that others than the door write: these messages went out long ago, so no dispatcher finds them waiting.
+#: Columns that the journal does not write: these messages went out long ago, so no dispatcher finds them waiting.
 _LATER_COLUMNS: Final = {"outbox": ("dispatched_at",)}
 
 _COLUMNS: Final = re.compile(r"INSERT INTO (\w+) \(([^)]*)\)")
@@ -132,7 +132,7 @@ def _values(rng: random.Random, number: int, kind: Kind) -> dict[str, Any]:
     merchant = MERCHANT if rng.random() < 0.5 else rng.choice(MERCHANTS[1:])
     key = random_key(rng)
     random_tail = f"{rng.getrandbits(320):080x}"
-    # Ids as this platform mints them: the millisecond, version 7, and chance.
+    # Ids as this platform mints them: the millisecond, version 7, and random bits.
     stem = f"{_FIRST_MS + number * _SPACING_MS:012x}7"
     attempt = f"{stem}002b{random_tail[15:30]}"
     payment, settle = f"pay_{stem}001a{random_tail[:15]}", f"chg_{stem}0058{random_tail[60:75]}"

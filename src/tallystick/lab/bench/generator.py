@@ -33,7 +33,7 @@ GRACE_S: Final = 15
 #: An open loop looks this often at what is due; far below the latencies that matter.
 TICK_S: Final = 0.001
 
-#: What the answer to a new payment has to be; anything else is counted as a failure.
+#: The expected status; anything else is counted as a failure.
 EXPECTED: Final = b"201"
 
 

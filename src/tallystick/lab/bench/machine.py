@@ -1,4 +1,4 @@
-"""On what a figure was measured: without it a figure says nothing."""
+"""The machine that a figure was measured on."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tallystick.domain.errors import TallystickError
 
 
 class NotDurable(TallystickError):
-    """The database acknowledges commits before they are on disk: figures of it would be of something else."""
+    """The database acknowledges commits before they are on disk, so its figures would not be comparable."""
 
 
 class MachineInfo(Struct, frozen=True, kw_only=True):

@@ -1,4 +1,4 @@
-"""What the benchmarks found, as tables for people and as JSON for programs."""
+"""Results of benchmarks, as tables for people and as JSON for programs."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class BenchReport(Struct, frozen=True, kw_only=True):
 
 
 def print_report(console: Console, report: BenchReport) -> None:
-    """Figures first, then what they are judged by, then where they come from."""
+    """Print the figures, then their targets, then the machine."""
     match report.figures:
         case JournalFigures():
             _print_journal(console, report.figures)
@@ -59,8 +59,8 @@ def print_report(console: Console, report: BenchReport) -> None:
 
 
 def _print_journal(console: Console, figures: JournalFigures) -> None:
-    rate = Table(title=f"The door: medians of {len(figures.rounds)} rounds of {figures.payments_per_round:,} payments")
-    _columns(rate, "", "payments/s", "of the ceiling", "commit p50 ms", "p95", "p99")
+    rate = Table(title=f"Journal: medians of {len(figures.rounds)} rounds of {figures.payments_per_round:,} payments")
+    _columns(rate, "", "payments/s", "share of ceiling", "commit p50 ms", "p95", "p99")
     rate.add_row("database ceiling", f"{figures.ceiling_per_s:,.0f}", "1.00", "", "", "")
     door = f"journal, {figures.flows} flows"
     rate.add_row(door, f"{figures.door_per_s:,.0f}", f"{figures.ratio:.2f}", *_quantiles(figures.door_latency))
@@ -110,11 +110,11 @@ def _print_webhooks(console: Console, figures: WebhookFigures) -> None:
         title=f"Webhooks: medians of {plan.rounds} rounds of {plan.deliveries:,} deliveries, "
         f"{plan.connections} connections, {figures.events:,} events each"
     )
-    _columns(table, "", "per s", "of its ceiling", "p50 ms", "p95", "p99")
+    _columns(table, "", "per s", "share of its ceiling", "p50 ms", "p95", "p99")
     table.add_row("no-op POST", f"{figures.noop_per_s:,.0f}", "1.00", *_quantiles(figures.noop_latency))
     intake = (f"{figures.intake_per_s:,.0f}", f"{figures.of_noop:.2f}", *_quantiles(figures.intake_latency))
     table.add_row("acknowledged, durable", *intake)
-    table.add_row("database ceiling of effects", f"{figures.drain_ceiling_per_s:,.0f}", "1.00", "", "", "")
+    table.add_row("database ceiling, effects", f"{figures.drain_ceiling_per_s:,.0f}", "1.00", "", "", "")
     table.add_row("drained by one worker", f"{figures.drain_per_s:,.0f}", f"{figures.of_ceiling:.2f}", "", "", "")
     console.print(table)
 

@@ -1,8 +1,8 @@
-"""Webhooks: a burst at the API's door with no worker running, then a worker that drains it, each beside its ceiling.
+"""Webhooks: a burst at the API without a worker, then a worker that drains it, each beside its ceiling.
 
-The burst is that of the issue's proof: 30 % redeliveries, most of them next to their original, 20 % out of order, 1 %
+The burst has 30 % redeliveries, most of them next to their original, 20 % out of order, 1 %
 forged. The ceiling of the intake is a POST that only parses and answers; the ceiling of the drain are the statements
-and rows of the door with no application code.
+and rows of the journal without application code.
 """
 
 from __future__ import annotations
@@ -73,7 +73,7 @@ class SimulatedBank(BenchProvider):
 
 
 class WebhookPlan(Struct, frozen=True, kw_only=True):
-    """How much of what."""
+    """Sizes of the burst."""
 
     rounds: int
     deliveries: int
@@ -81,7 +81,7 @@ class WebhookPlan(Struct, frozen=True, kw_only=True):
 
 
 class WebhookFigures(Struct, frozen=True, kw_only=True):
-    """Everything that ``bench webhooks`` found out: medians over rounds."""
+    """The figures of ``bench webhooks``: medians over rounds."""
 
     plan: WebhookPlan
     intake_per_s: float
@@ -160,7 +160,7 @@ def burst(payments: Sequence[Change], deliveries: int, rng: random.Random) -> li
 
 
 def _event(create: Change) -> bytes:
-    """The acquirer tells that a payment was captured, in its own words."""
+    """The acquirer's event that a payment was captured."""
     attempt = create.every(Attempt)[0]
     at = utc_now().strftime("%Y-%m-%dT%H:%M:%S.%fZ")
     data = {

@@ -30,7 +30,7 @@ class NoFinalAnswer(TallystickError):
 
 
 class ClientCounts:
-    """What the clients saw."""
+    """Counts of what the clients saw."""
 
     def __init__(self) -> None:
         self.payments = 0
@@ -44,7 +44,7 @@ class ClientCounts:
         self.faults: list[str] = []
 
     def fault(self, order: Order, what: str) -> None:
-        """Something that must not happen."""
+        """Record something that must not happen."""
         self.faults.append(f"{order.key} ({order.story.name}): {what}")
 
 
@@ -62,7 +62,7 @@ class ClientAnswer(msgspec.Struct, frozen=True):
 
 
 class Clients:
-    """Everyone who pays. At most ``connections`` requests are on their way at once."""
+    """All paying clients. At most ``connections`` requests are on their way at once."""
 
     def __init__(self, address: str, simulator_address: str, api_key: str, connections: int) -> None:
         self._address = address
@@ -80,7 +80,7 @@ class Clients:
         await self._session.close()
 
     async def wait_for_connection(self) -> None:
-        """Wait for a free connection, behind all who wait for one already."""
+        """Wait for a free connection, behind those that wait already."""
         async with self._slots:
             return
 
@@ -106,7 +106,7 @@ class Clients:
             query["cursor"] = page["next_cursor"]
 
     async def accounts(self) -> list[dict[str, Any]]:
-        """The merchant's book."""
+        """The merchant's accounts."""
         accounts: list[dict[str, Any]] = (await self._read("/v1/ledger/accounts", {}))["data"]
         return accounts
 

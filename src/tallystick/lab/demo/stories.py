@@ -18,7 +18,7 @@ AMOUNTS: Final = range(200, 50_000)
 #: With two, with no and with three decimals.
 CURRENCIES: Final = ("EUR", "USD", "GBP", "JPY", "KWD")
 
-#: The same run every time: a demonstration that differs each time cannot be talked about.
+#: The same run every time, so that results can be compared.
 SEED: Final = 1894
 
 
@@ -95,7 +95,7 @@ def _faults(stage: str, then: str, done: str, undone: str, *, manual: bool) -> l
 
 
 def _webhook_stories() -> list[Story]:
-    """What only webhooks tell, and what webhooks do wrong."""
+    """Outcomes reported only by webhooks, and faults of webhooks."""
     rows = [
         Story(name=f"webhook {how}", payment_method=f"sim_webhook_{how}", ends=("captured",), weight=6)
         for how in ("only", "duplicate", "reordered", "delayed", "lost", "forged", "early")

@@ -6,14 +6,13 @@ circuit, is ``NotSent``: nothing happened, and it is no decline. A look-up that 
 
 The circuit opens when too large a part of the newest calls ended without an answer: unknown outcomes (time-outs,
 resets, 5xx, answers that cannot be read) and connections that could not be made. A decline is an answer, and so is a
-rejection before processing (401, 403, 429). Calls that we did not make (too late to send) say nothing
-about the provider. After a wait single probes go through: they close the circuit, or open it again, each time for
-longer.
+rejection before processing (401, 403, 429). Calls that we did not make (too late to send) say nothing about the
+provider. After a wait single probes go through: they close the circuit, or open it again, each time for longer.
 
 Look-ups do not count while the circuit is closed: a look-up may be many pages long, and payments must go on while only
 lists are down. While the circuit is not closed they serve as probes, and they are sent even if no probe is due. They
-move no money, they are rare, and money in doubt cannot wait: a process that only recovers sees mostly failing calls, and its
-circuit is the first to open.
+move no money, they are rare, and money in doubt cannot wait: a process that only recovers sees mostly failing calls,
+and its circuit is the first to open.
 """
 
 from __future__ import annotations

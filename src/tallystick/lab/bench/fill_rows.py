@@ -1,8 +1,8 @@
 """Final payments as COPY text, many thousand a second.
 
 One payment of each kind goes through the real decisions and the journal's own rows, with marks for everything that
-differs from payment to payment. Its rows become patterns; a filled payment is those patterns with its own values. So what is
-filled in is what the platform would have written, and ``verify`` holds on it.
+differs from payment to payment. Its rows become patterns; a filled payment is those patterns with its own values. So
+the rows are what the platform would have written, and ``verify`` holds on them.
 """
 
 from __future__ import annotations

@@ -27,6 +27,10 @@ CAME_BACK = Reversed(code="returned", message="It came back.")
 ACT = RequiresAction(next_action={"type": "redirect", "url": "/act"}, reference="ch_1")
 
 
+#: The provider's word on a refund that it made.
+BOOKED_REFUND = Approved(amount=300, currency=CURRENCY, effect="refunded")
+
+
 def held(amount: int = AMOUNT) -> Approved:
     """The bank holds the money."""
     return Approved(amount=amount, currency=CURRENCY, effect="authorized", reference="ch_1")

@@ -179,6 +179,11 @@ class Client:
         return self.instruction(key, f"POST /v1/payments/{{id}}/{what}", f"/v1/payments/{payment_id}/{what}", body)
 
 
+def is_final(reply: Reply) -> bool:
+    """Whether asking again would change nothing: neither in doubt nor in flight."""
+    return reply.status not in (202, 409) or b"transition_rejected" in reply.body
+
+
 def read(reply: Reply) -> dict[str, Any]:
     """The JSON of an answer."""
     body: dict[str, Any] = json.loads(reply.body)
@@ -203,4 +208,4 @@ async def recover(runtime: Runtime, rounds: int = 200) -> None:
         quiet = quiet + 1 if await recovery.round() == 0 else 0
         if quiet == 10:
             return
-        await asyncio.sleep(0.02)
+        await asyncio.sleep(0.02)  # what is not due yet becomes due: the shortest back-off of SETTINGS

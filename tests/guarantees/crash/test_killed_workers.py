@@ -29,9 +29,10 @@ from tests.support.acquirer import WEBHOOK_SECRET, AcquirerProcess, acquirer
 from tests.support.crash.killed_worker import End, Life, Lives
 from tests.support.crash.scenario import SETTINGS, STEP_MS, gone
 from tests.support.database import Database
-from tests.support.event_sink import Sink, sink, wait_until
+from tests.support.event_sink import Sink, sink
 from tests.support.inbox import accept
 from tests.support.outbox import deliveries, drain, pay, queues, register, runtime_for, tries, worker_at
+from tests.support.polling import eventually
 from tests.support.receivers import heard, receiving
 from tests.support.runtime import Client, read
 
@@ -107,7 +108,7 @@ async def happen(runtime: Runtime, bank: AcquirerProcess, merchant_id: str, stor
 
 def news_of(inbox: Sink, payment_id: str, story: str) -> list[Envelope]:
     """The events that nobody knows yet, as the intake would have them."""
-    wait_until(lambda: set(STORIES[story].news) <= set(inbox.kinds(payment_id)))
+    eventually(lambda: inbox.kinds(payment_id), until=set(STORIES[story].news).issubset)
     envelopes = []
     for kind in STORIES[story].news:
         arrival = next(each for each in inbox.about(payment_id) if each.kind == kind)

@@ -14,6 +14,7 @@ from tests.support.crash.process import ProcessLoop
 from tests.support.crash.provider import Bank
 from tests.support.crash.provider_connection import BankConnection, traits_of
 from tests.support.crash.scenario import Time
+from tests.support.polling import eventually_async
 
 Result = TypeVar("Result")
 
@@ -74,9 +75,7 @@ class Life:
         await self._delivered.wait()
 
     async def _until_on_their_way(self, answers: int) -> None:
-        async with asyncio.timeout(PATIENCE_S):
-            while self._on_their_way < answers:
-                await asyncio.sleep(0.001)
+        await eventually_async(lambda: self._on_their_way >= answers, within_s=PATIENCE_S, interval_s=0.001)
 
     def die(self) -> None:
         """Gone, without a goodbye to anybody."""

@@ -13,7 +13,6 @@ import gzip
 import json
 import re
 import sqlite3
-import time
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
@@ -39,6 +38,7 @@ from tallystick.run.work import work
 from tallystick.settings.load import Settings
 from tests.support.acquirer import AcquirerProcess, acquirer
 from tests.support.database import Database, NewDatabase
+from tests.support.polling import eventually_async
 from tests.support.receivers import Receiver, receiving
 
 HERE: Final = Path(__file__).parent
@@ -350,10 +350,9 @@ async def _operator_settles_the_parked(core: Runtime, bank: AcquirerProcess) -> 
 
 
 async def _until_nothing_is_open(core: Runtime, endpoint_id: str) -> None:
-    give_up_at = time.monotonic() + PATIENCE_S
-    while still_open := await _still_open(core, endpoint_id):
-        assert time.monotonic() < give_up_at, f"still open: {still_open}"
-        await asyncio.sleep(0.05)
+    await eventually_async(
+        lambda: _still_open(core, endpoint_id), until=lambda found: not found, within_s=PATIENCE_S, interval_s=0.05
+    )
 
 
 async def _still_open(core: Runtime, endpoint_id: str) -> list[str]:

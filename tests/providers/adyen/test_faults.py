@@ -100,7 +100,7 @@ async def test_the_notification_is_first(
         shop = Shop(runtime, fresh_merchant, database, bank)
         payment = read(await shop.create("key"))
         await shop.until(lambda: is_parked(runtime, payment["id"]))
-        await asyncio.sleep(0.3)
+        await asyncio.sleep(0.3)  # rounds of recovery in which a third request would be sent
         assert len(proxy.seen) == 2, "sent again as often as the bound says, and no more"
         assert (await shop.attempt_states(payment["id"]))["authorize"] == "unknown"
         assert await shop.told() == [("AUTHORISATION", "applied")]

@@ -26,6 +26,7 @@ from tallystick.settings.load import Settings
 from tests.support.crash.killable import MortalConnection, MortalPool
 from tests.support.crash.provider import Bank
 from tests.support.crash.provider_connection import BankConnection, traits_of
+from tests.support.polling import one_turn
 
 #: Rounds of cancellation until a dead process has unwound: a task may catch one and wait again.
 UNWINDING_ROUNDS: Final = 100
@@ -66,7 +67,7 @@ class ProcessLoop(asyncio.SelectorEventLoop):
         for transport in self.transports:
             if isinstance(transport, asyncio.WriteTransport):
                 transport.abort()
-        await asyncio.sleep(0)  # asyncio closes sockets one turn later
+        await one_turn()  # asyncio closes sockets one turn later
         for _ in range(UNWINDING_ROUNDS):
             left = asyncio.all_tasks() - {asyncio.current_task()}
             if not left:

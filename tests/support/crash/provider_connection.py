@@ -108,7 +108,7 @@ class BankConnection(Provider):
         if fault == "late_answer":
             await self._late()
         if fault == "slow":
-            await asyncio.sleep(SLOW_S)
+            await asyncio.sleep(SLOW_S)  # the fault itself: the answer takes so long
         if fault == "crash":
             raise ConnectionResetError("reset")
         if operation is None or fault == "timeout_charged":

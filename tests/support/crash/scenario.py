@@ -20,6 +20,7 @@ from tallystick.oversight.invariants import verify
 from tallystick.settings.load import Settings
 from tests.support.crash.provider import Bank
 from tests.support.crash.provider_connection import BankConnection, traits_of
+from tests.support.polling import eventually_async
 from tests.support.runtime import Client, read
 
 Result = TypeVar("Result")
@@ -107,9 +108,12 @@ class Time:
 
 async def gone(runtime: Runtime, server_pids: list[int]) -> None:
     """Once the database has noticed that these clients are dead."""
-    async with asyncio.timeout(NOTICE_S):
-        while await runtime.pool.fetchval(_ALIVE, server_pids):
-            await asyncio.sleep(0.002)
+
+    async def alive() -> int:
+        found: int = await runtime.pool.fetchval(_ALIVE, server_pids)
+        return found
+
+    await eventually_async(alive, until=lambda number: not number, within_s=NOTICE_S, interval_s=0.002)
 
 
 async def recover(runtime: Runtime, time: Time) -> None:

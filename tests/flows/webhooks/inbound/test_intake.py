@@ -22,6 +22,7 @@ from tallystick.record.postgres.connections import connect
 from tests.support.database import Database
 from tests.support.dump import dump
 from tests.support.inbox import accept, again, arrival, envelope, intake_on
+from tests.support.polling import one_turn
 
 
 def rows(database: Database, query: str, *values: Any) -> list[tuple[Any, ...]]:
@@ -204,7 +205,7 @@ async def test_a_full_queue_takes_nothing(database: Database) -> None:
     names = [new_id("req") for _ in range(30)]
     async with intake_on(database, connect_with=slow, queue_limit=5) as intake:
         tasks = [asyncio.create_task(intake.accept([arrival(envelope(name))])) for name in names]
-        await asyncio.sleep(0.05)
+        await one_turn()  # every one of them has come to the queue
         gate.set()
         outcomes = await asyncio.gather(*tasks, return_exceptions=True)
     kept = [name for name, outcome in zip(names, outcomes, strict=True) if outcome is None]
@@ -253,7 +254,7 @@ async def test_closing_writes_what_is_queued(database: Database) -> None:
     async with intake_on(database) as intake:
         intakes.append(intake)
         tasks = [asyncio.create_task(intake.accept([arrival(envelope(name))])) for name in names]
-        await asyncio.sleep(0)
+        await one_turn()
     await asyncio.gather(*tasks)
     with pytest.raises(Overloaded):
         await intakes[0].accept([arrival(envelope(new_id("req")))])

@@ -16,6 +16,7 @@ from tallystick.record.postgres.connections import open_pool
 from tallystick.record.postgres.refused_webhooks import KEEP_HOURS, RefusalBook, RefusalSlot
 from tests.support.database import Database
 from tests.support.inbox import WEBHOOK_SETTINGS
+from tests.support.polling import eventually_async
 
 #: Longer than any test takes: only what the test asks for is written.
 NEVER_MS = 3_600_000
@@ -83,9 +84,7 @@ async def test_while_the_record_is_away_counts_wait_and_end_in_their_own_hour(da
         before = datetime.now(UTC) - timedelta(hours=1)
         for _ in range(7):
             rejected.count("stripe", account, "webhook_signature_invalid")
-        async with asyncio.timeout(30):
-            while book.writes < 3:
-                await asyncio.sleep(0.005)
+        await eventually_async(lambda: book.writes >= 3)
         assert await counted(database, account) == []
         clock.shift_ms = 0
         rejected.count("stripe", account, "webhook_signature_invalid")

@@ -23,6 +23,7 @@ from tests.support.outbox import (
     runtime_for,
     worker,
 )
+from tests.support.polling import eventually_async
 from tests.support.receivers import receiving
 from tests.support.runtime import BookedProvider
 from tests.support.slow_commits import SlowCommits
@@ -120,8 +121,7 @@ async def test_a_registration_waits_for_what_another_one_comes_to(
 
 async def _blocked(runtime: Runtime) -> None:
     """Until somebody waits for another transaction."""
-    while not await runtime.pool.fetchval("SELECT count(*) FROM pg_locks WHERE NOT granted"):
-        await asyncio.sleep(0.01)
+    await eventually_async(lambda: runtime.pool.fetchval("SELECT count(*) FROM pg_locks WHERE NOT granted"))
 
 
 async def test_an_endpoint_deleted_while_its_url_is_registered_is_no_reason_to_refuse(

@@ -32,6 +32,7 @@ from tests.support.outbox import (
     worker,
     worker_at,
 )
+from tests.support.polling import eventually_async
 from tests.support.receivers import Got, heard, ok, receiving
 from tests.support.runtime import Client
 from tests.support.slow_commits import SlowCommits
@@ -195,9 +196,7 @@ async def test_two_workers_share_the_work_and_send_nothing_twice(database: Datab
                 await client.refund(f"r{number}", payment_id)
 
             await asyncio.gather(*(story(number) for number in range(20)))
-            async with asyncio.timeout(150):
-                while len(receiver.got) < 80:
-                    await asyncio.sleep(0.02)
+            await eventually_async(lambda: len(receiver.got), until=lambda got: got >= 80, within_s=150)
         assert len({got.message_id for got in receiver.got}) == len(receiver.got) == 80
         versions: dict[str, list[int]] = {}
         for got in receiver.got:

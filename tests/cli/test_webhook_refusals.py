@@ -32,7 +32,7 @@ def refuse(database: Database, *refused: tuple[str, str, str], age_hours: int = 
 
     async def count() -> None:
         pool = await open_pool(database.app_url, WEBHOOK_SETTINGS)
-        rejected = RejectedDeliveries(RejectedDeliveryCounts(pool), Clock(shift_ms=-age_hours * 3_600_000))
+        rejected = RejectedDeliveries(RejectedDeliveryCounts(pool, Clock()), Clock(shift_ms=-age_hours * 3_600_000))
         for each in refused:
             rejected.count(*each)
         await rejected.stop()
@@ -43,7 +43,7 @@ def refuse(database: Database, *refused: tuple[str, str, str], age_hours: int = 
 
 def test_refusals_are_listed_by_hour_and_reason(database: Database, command: Command) -> None:
     nothing = command()
-    assert nothing.code == 0 and "No webhooks were refused" in nothing.out
+    assert nothing.code == 0 and "No webhooks were rejected" in nothing.out
     forged = ("stripe", "main", "webhook_signature_invalid")
     refuse(database, *[forged] * 1_234, (UNKNOWN, UNKNOWN, "not_found"))
     refuse(database, forged, age_hours=30)

@@ -24,7 +24,6 @@ from tallystick.flows.runtime import Runtime
 from tallystick.kit.clock import monotonic_ms
 from tallystick.kit.ids import new_id
 from tallystick.providers.port import Provider, ProviderCall
-from tallystick.record.postgres.recovery_schedule import RecoverySchedule
 from tallystick.settings.load import Settings
 
 #: Short enough for tests; a sender has long enough to send on a busy machine.
@@ -203,7 +202,7 @@ async def runtime_of(
 
 async def recover(runtime: Runtime, rounds: int = 200) -> None:
     """Run recovery until it finds nothing for a while."""
-    recovery = RecoveryWorker(runtime, RecoverySchedule(runtime.pool, clock_shift_ms=runtime.settings.clock_shift_ms))
+    recovery = RecoveryWorker(runtime, runtime.stores.schedule_book)
     quiet = 0
     for _ in range(rounds):
         quiet = quiet + 1 if await recovery.round() == 0 else 0

@@ -29,6 +29,7 @@ from tallystick.flows.payments.attempts import provider_call, settle_verdict
 from tallystick.flows.payments.idempotency import Reply
 from tallystick.flows.runtime import Runtime
 from tallystick.flows.webhooks.inbound.intake import Intake
+from tallystick.kit.clock import Clock
 from tallystick.kit.ids import derived_id, new_id
 from tallystick.record.postgres.connections import connect
 from tallystick.record.postgres.reads import SnapshotWithClocks
@@ -254,7 +255,7 @@ async def _intake(app_url: str) -> AsyncIterator[Intake]:
     async def own() -> Any:
         return await connect(app_url, command_timeout_ms=5_000)
 
-    intake = Intake(own, queue_limit=100, commit_timeout_ms=5_000, clock_shift_ms=0)
+    intake = Intake(own, Clock(), queue_limit=100, commit_timeout_ms=5_000)
     await intake.start()
     try:
         yield intake

@@ -18,7 +18,7 @@ from msgspec import Struct
 from tallystick.domain.change import Change
 from tallystick.domain.errors import ChangeRefused, OutcomeUnknown, Overloaded
 from tallystick.domain.instruction import StoredInstruction
-from tallystick.kit.clock import monotonic_ms
+from tallystick.kit.clock import Clock, monotonic_ms
 from tallystick.kit.logs import get_logger
 from tallystick.record.postgres.batch import BatchResult, Entry, LostRace, WriteConnection, committed, run_batch
 from tallystick.record.postgres.failures import DATABASE_AWAY, RETRY_SAME_CONNECTION, may_run_again
@@ -87,12 +87,10 @@ class _QueuedChange:
 class Journal:
     """The one writer of state, history and ledger in this process. ``connect`` opens a dedicated connection."""
 
-    def __init__(
-        self, connect: Callable[[], Awaitable[WriteConnection]], limits: JournalLimits, *, clock_shift_ms: int = 0
-    ) -> None:
+    def __init__(self, connect: Callable[[], Awaitable[WriteConnection]], limits: JournalLimits, clock: Clock) -> None:
         self._connect = connect
         self._limits = limits
-        self.clock_shift_ms = clock_shift_ms
+        self.clock = clock
         self._intents: deque[_QueuedChange] = deque()
         self._outcomes: deque[_QueuedChange] = deque()
         self._wake = asyncio.Event()
@@ -217,7 +215,7 @@ class _Writer:
                 result = await run_batch(
                     self._connection,
                     [waiting.entry for waiting in pending],
-                    clock_shift_ms=self._journal.clock_shift_ms,
+                    self._journal.clock,
                     after_loss=after_loss,
                 )
             except LostRace as lost:

@@ -20,7 +20,7 @@ class DueDeadlines:
         self._book = book
 
     async def check(self, due: DueDeadline) -> None:
-        """An authorization that nobody captured, or whose capture or cancel was refused: what does the provider say?"""
+        """Look up an authorization that was not captured, or whose capture or cancel was refused."""
         settings = self._runtime.settings
         loaded = await self._runtime.reads.load(due.merchant_id, due.payment_id)
         if loaded is None or loaded.stored.payment.state != "authorized":

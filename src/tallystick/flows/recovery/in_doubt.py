@@ -1,7 +1,7 @@
-"""The in-doubt list: attempts that bounded recovery could not settle, and what a person finds out about them.
+"""The in-doubt list: attempts that bounded recovery could not settle, and how an operator settles them.
 
-A person's finding goes through the same decisions and the same door as a provider's, with evidence, actor and reason in
-the history.
+An operator's finding goes through the same decisions and the same journal as a provider's verdict, with evidence, actor
+and reason in the history.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from tallystick.record.journal import Stale
 from tallystick.record.postgres.reads import SnapshotWithClocks, attempt_of
 from tallystick.record.postgres.recovery_schedule import RecoverySchedule
 
-#: What an operator may find: the effect happened, the provider refused it, or nothing ever happened.
+#: An operator's finding: the effect happened, the provider refused it, or nothing happened.
 OUTCOMES = ("executed", "declined", "not_executed")
 
 _EFFECTS: Final[Mapping[str, Effect]] = {"capture": "captured", "cancel": "voided", "refund": "refunded"}
@@ -79,7 +79,7 @@ async def resolve(
     reason: str,
     reference: str | None = None,
 ) -> Change:
-    """Settle a parked attempt by a person's finding. Raises NotInDoubt, and ValueError for an unknown outcome."""
+    """Settle a parked attempt by an operator's finding. Raises NotInDoubt, and ValueError for an unknown outcome."""
     loaded = await find(runtime, book, attempt_id)
     clock = loaded.clocks[attempt_id]
     if not clock.parked:
@@ -97,9 +97,9 @@ async def resolve(
         )
         change = give_up(loaded.stored, attempt_id, step)
         if isinstance(await runtime.journal.commit(change), Stale):
-            raise NotInDoubt(f"attempt {attempt_id} was settled by someone else meanwhile")
+            raise NotInDoubt(f"attempt {attempt_id} was settled by another change meanwhile")
     if change is None:
-        raise NotInDoubt(f"attempt {attempt_id} was settled by someone else meanwhile")
+        raise NotInDoubt(f"attempt {attempt_id} was settled by another change meanwhile")
     return change
 
 

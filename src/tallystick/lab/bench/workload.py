@@ -53,9 +53,9 @@ def body_bytes(body: dict[str, Any]) -> bytes:
     return msgspec.json.encode(body)
 
 
-def random_key(chance: random.Random) -> str:
+def random_key(rng: random.Random) -> str:
     """An idempotency key as most clients make it: a random UUID, which lands anywhere in an index."""
-    text = f"{chance.getrandbits(128):032x}"
+    text = f"{rng.getrandbits(128):032x}"
     return f"{text[:8]}-{text[8:12]}-4{text[13:16]}-a{text[17:20]}-{text[20:]}"
 
 

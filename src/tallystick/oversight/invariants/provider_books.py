@@ -18,6 +18,7 @@ from msgspec import Struct
 
 from tallystick.domain.ledger import accounts
 from tallystick.domain.lifecycles.attempt import ATTEMPT_OPEN
+from tallystick.kit.clock import Clock
 from tallystick.oversight.invariants.finding import Finding
 from tallystick.oversight.invariants.ledger import HOLDING, LATE_KINDS
 from tallystick.oversight.invariants.report import Findings, InvariantName, InvariantReport, Progress
@@ -67,7 +68,7 @@ async def tally(
     provider: str = "simulator",
     *,
     merchant_id: str | None = None,
-    clock_shift_ms: int = 0,
+    clock: Clock | None = None,
     progress: Progress | None = None,
 ) -> InvariantReport:
     """Compare the provider's ``charges`` with our record, of all merchants or one. ``checked`` counts as ``open`` the
@@ -76,6 +77,7 @@ async def tally(
     Raises what the database and the iterator raise, and msgspec.ValidationError for a charge that cannot be read.
     """
     started_ns = time.monotonic_ns()
+    clock = clock or Clock()
     findings = Findings(TALLIED, ("charges", "payments", "open"))
     since: datetime = await connection.fetchval("SELECT clock_timestamp()")
     listed = _Listed()
@@ -85,9 +87,9 @@ async def tally(
                 listed.add(msgspec.convert(charge, ListedCharge))
                 findings.checked["charges"] += 1
         async with connection.transaction(isolation="repeatable_read", readonly=True):
-            comparison = _Comparison(findings, listed, provider, since + timedelta(milliseconds=clock_shift_ms))
+            comparison = _Comparison(findings, listed, provider, since + timedelta(milliseconds=clock.shift_ms))
             async for each in merchants(connection, merchant_id):
-                async for page in payment_records(connection, each, clock_shift_ms=clock_shift_ms):
+                async for page in payment_records(connection, each, clock):
                     for record in page:
                         comparison.compare(record)
                     if progress is not None:

@@ -9,6 +9,7 @@ from typing import Final
 import asyncpg
 
 from tallystick.domain.kinds import PAYMENT_KIND, heads
+from tallystick.kit.clock import Clock
 from tallystick.oversight.invariants.catalogue import INVARIANTS, ORPHANS_OF_SUBJECTS, Invariant
 from tallystick.oversight.invariants.finding import Finding
 from tallystick.oversight.invariants.report import Findings, InvariantName, InvariantReport, Progress
@@ -81,7 +82,7 @@ class _Verification:
 
     async def merchant(self, merchant_id: str, total: int, progress: Progress | None) -> None:
         self.findings.checked["merchants"] += 1
-        pages = payment_records(self._connection, merchant_id, clock_shift_ms=self._settings.clock_shift_ms)
+        pages = payment_records(self._connection, merchant_id, Clock(self._settings.clock_shift_ms))
         async for page in pages:
             for record in page:
                 self._look(merchant_id, record)

@@ -12,6 +12,7 @@ from typing import Any, Protocol
 
 from tallystick.domain.change import Change
 from tallystick.domain.instruction import StoredInstruction
+from tallystick.kit.clock import Clock
 from tallystick.record.postgres.rows import ChangeRows, balance_rows
 from tallystick.record.postgres.subject_rows import STATEMENTS, Row, subject_writes
 
@@ -72,7 +73,7 @@ class BatchResult:
 
 
 async def run_batch(
-    connection: WriteConnection, entries: Sequence[Entry], *, clock_shift_ms: int, after_loss: bool
+    connection: WriteConnection, entries: Sequence[Entry], clock: Clock, *, after_loss: bool
 ) -> BatchResult:
     """Commit ``entries`` in one transaction. ``after_loss``: a connection was lost before, so some may be
     committed already.
@@ -86,8 +87,8 @@ async def run_batch(
         if after_loss:
             live = await _leave_out_committed(connection, live, result)
         await _append_history(connection, live)
-        await _write_subjects(connection, live, clock_shift_ms)
-        await _write_rest(connection, live, clock_shift_ms)
+        await _write_subjects(connection, live, clock)
+        await _write_rest(connection, live, clock)
     except BaseException:
         if not connection.is_closed():
             await connection.execute("ROLLBACK")
@@ -156,7 +157,7 @@ async def _append_history(connection: WriteConnection, live: Sequence[Entry]) ->
     raise LostRace(losers)
 
 
-async def _write_subjects(connection: WriteConnection, live: Sequence[Entry], clock_shift_ms: int) -> None:
+async def _write_subjects(connection: WriteConnection, live: Sequence[Entry], clock: Clock) -> None:
     by_write: dict[str, list[Row]] = {}
     for entry in live:
         for name, rows in entry.rows.subjects.by_write.items():
@@ -165,20 +166,20 @@ async def _write_subjects(connection: WriteConnection, live: Sequence[Entry], cl
         rows = _sorted(by_write.get(write.name, ()))
         if not rows:
             continue
-        shift = (clock_shift_ms,) if write.takes_clock else ()
+        shift = (clock.shift_ms,) if write.takes_clock else ()
         tag = await connection.execute(write.statement, *_columns(rows), *shift)
         if tag.rpartition(" ")[2] != str(len(rows)):
             raise GuardBroken(f"{write.name}: {tag} for {len(rows)} rows")
 
 
-async def _write_rest(connection: WriteConnection, live: Sequence[Entry], clock_shift_ms: int) -> None:
+async def _write_rest(connection: WriteConnection, live: Sequence[Entry], clock: Clock) -> None:
     await _write(connection, "insert_responses", live, lambda rows: rows.responses)
     await _write(connection, "insert_rejections", live, lambda rows: rows.rejections)
-    await _write(connection, "write_deadlines", live, lambda rows: rows.deadlines, (clock_shift_ms,))
+    await _write(connection, "write_deadlines", live, lambda rows: rows.deadlines, (clock.shift_ms,))
     await _write(connection, "insert_references", live, lambda rows: rows.references)
     await _write(connection, "insert_messages", live, lambda rows: rows.messages)
     await _write(connection, "insert_processing", live, lambda rows: rows.processing)
-    await _write(connection, "acknowledge", live, lambda rows: rows.acknowledgements, (clock_shift_ms,))
+    await _write(connection, "acknowledge", live, lambda rows: rows.acknowledgements, (clock.shift_ms,))
     transfers = await _write(connection, "insert_transfers", live, lambda rows: rows.transfers)
     if transfers:
         await connection.execute(STATEMENTS["add_balances"], *_columns(balance_rows(transfers)))

@@ -9,6 +9,7 @@ from typing import Any, Final
 import asyncpg
 from msgspec import Struct
 
+from tallystick.kit.clock import Clock
 from tallystick.kit.ids import new_id
 from tallystick.record.postgres import sql
 from tallystick.record.postgres.failures import RETRY_SAME_CONNECTION
@@ -170,24 +171,24 @@ class DeadLetterFilter(Struct, frozen=True, kw_only=True):
 class Inbox:
     """Reads and leases over a pool of connections. They raise what asyncpg raises."""
 
-    def __init__(self, pool: asyncpg.Pool, *, clock_shift_ms: int = 0) -> None:
+    def __init__(self, pool: asyncpg.Pool, clock: Clock) -> None:
         self._pool = pool
-        self.clock_shift_ms = clock_shift_ms
+        self._clock = clock
 
     async def lease(self, limit: int, lease: str, lease_ms: int) -> list[LeasedEvent]:
         """Lease up to ``limit`` due events, in the fair order."""
-        seen = await self._pool.fetch(STATEMENTS["due"], limit, self.clock_shift_ms)
+        seen = await self._pool.fetch(STATEMENTS["due"], limit, self._clock.shift_ms)
         if not seen:
             return []
         columns = _columns(sorted(tuple(record) for record in seen))
-        taken = await self._pool.fetch(STATEMENTS["lease"], *columns, lease, lease_ms, self.clock_shift_ms)
+        taken = await self._pool.fetch(STATEMENTS["lease"], *columns, lease, lease_ms, self._clock.shift_ms)
         return sorted((LeasedEvent(**dict(record)) for record in taken), key=lambda event: event.turn)
 
     async def renew(self, names: Sequence[EventName], lease: str, lease_ms: int) -> None:
         """Extend the lease of slow events; an event that another worker has leased meanwhile stays with it."""
         if names:
             columns = _columns(sorted(names))
-            await self._pool.execute(STATEMENTS["renew"], *columns, lease, lease_ms, self.clock_shift_ms)
+            await self._pool.execute(STATEMENTS["renew"], *columns, lease, lease_ms, self._clock.shift_ms)
 
     async def release(self, names: Sequence[EventName], lease: str) -> None:
         """End the lease of events that were not tried."""
@@ -246,7 +247,7 @@ class Inbox:
             which.dead_before,
             *(after or (None, None)),
             limit,
-            self.clock_shift_ms,
+            self._clock.shift_ms,
         )
         return structs_of(records, DeadEvent)
 
@@ -254,7 +255,7 @@ class Inbox:
         self, names: Sequence[EventName], turn: int, *, actor: str, reason: str, dead_alone: bool = False
     ) -> int:
         """Reopen closed events (``dead_alone``: dead ones only). Returns how many. The action is recorded with them."""
-        columns = (*_columns(sorted(names)), turn, self.clock_shift_ms, dead_alone)
+        columns = (*_columns(sorted(names)), turn, self._clock.shift_ms, dead_alone)
         return await self._act("reopen", columns, "replayed", actor, reason)
 
     async def discard(self, names: Sequence[EventName], *, actor: str, reason: str) -> int:

@@ -11,6 +11,7 @@ from typing import Any, Final, NamedTuple
 import asyncpg
 from msgspec import Struct
 
+from tallystick.kit.clock import Clock
 from tallystick.record.postgres import sql
 
 STATEMENTS: Final = sql.load("outbound.sql")
@@ -23,7 +24,7 @@ class MessageName(NamedTuple):
     """The primary key of an outbox row."""
 
     merchant_id: str
-    payment_id: str
+    stream_id: str
     version: int
     subject_id: str
 
@@ -32,7 +33,7 @@ class UndispatchedMessage(Struct, frozen=True):
     """A message that is not dispatched yet."""
 
     merchant_id: str
-    payment_id: str
+    stream_id: str
     version: int
     subject_id: str
     message_id: str
@@ -40,7 +41,7 @@ class UndispatchedMessage(Struct, frozen=True):
 
     def name(self) -> MessageName:
         """Its primary key."""
-        return MessageName(self.merchant_id, self.payment_id, self.version, self.subject_id)
+        return MessageName(self.merchant_id, self.stream_id, self.version, self.subject_id)
 
 
 class Subscriber(Struct, frozen=True):
@@ -57,7 +58,7 @@ class QueueName(NamedTuple):
 
     merchant_id: str
     endpoint_id: str
-    payment_id: str
+    stream_id: str
 
 
 class LeasedQueue(Struct, frozen=True):
@@ -99,9 +100,9 @@ class FinishedTry(Struct, frozen=True, kw_only=True):
 class Outbox:
     """Reads and leases over a pool of connections. They raise what asyncpg raises."""
 
-    def __init__(self, pool: asyncpg.Pool, *, clock_shift_ms: int = 0) -> None:
+    def __init__(self, pool: asyncpg.Pool, clock: Clock) -> None:
         self._pool = pool
-        self.clock_shift_ms = clock_shift_ms
+        self._clock = clock
 
     async def waiting(self, limit: int, merchant_id: str | None = None) -> list[UndispatchedMessage]:
         """About ``limit`` undispatched messages, of all merchants or one, never a payment's later message without its
@@ -124,27 +125,27 @@ class Outbox:
         were not marked by another worker before."""
         keys = _columns([message.name() for message in messages])
         if not any(message.merchant_id in subscribers for message in messages):
-            return len(await self._pool.fetch(STATEMENTS["mark"], *keys, self.clock_shift_ms))
+            return len(await self._pool.fetch(STATEMENTS["mark"], *keys, self._clock.shift_ms))
         async with self._pool.acquire() as connection, connection.transaction():
-            ours = {MessageName(*r) for r in await connection.fetch(STATEMENTS["mark"], *keys, self.clock_shift_ms)}
+            ours = {MessageName(*r) for r in await connection.fetch(STATEMENTS["mark"], *keys, self._clock.shift_ms)}
             deliveries = sorted(
-                (m.merchant_id, s.endpoint_id, m.payment_id, m.version, m.subject_id, m.message_id, m.type, _state(s))
+                (m.merchant_id, s.endpoint_id, m.stream_id, m.version, m.subject_id, m.message_id, m.type, _state(s))
                 for m in messages
                 if m.name() in ours
                 for s in subscribers.get(m.merchant_id, ())
                 if s.event_types is None or m.type in s.event_types
             )
             if deliveries:
-                await connection.execute(STATEMENTS["insert_deliveries"], *_columns(deliveries), self.clock_shift_ms)
+                await connection.execute(STATEMENTS["insert_deliveries"], *_columns(deliveries), self._clock.shift_ms)
             queues = sorted({row[:3] for row in deliveries if row[7] == "open"})
             if queues:
-                await connection.execute(STATEMENTS["bump_generations"], *_columns(queues), self.clock_shift_ms)
+                await connection.execute(STATEMENTS["bump_generations"], *_columns(queues), self._clock.shift_ms)
         return len(ours)
 
     async def due(self, limit: int, busy: Sequence[str], of_each: int) -> list[QueueName]:
         """The longest-due queues: at most ``of_each`` for an endpoint, one for a failing endpoint, and none for
         ``busy`` endpoints. So no endpoint that is slow or has a backlog delays another."""
-        shift = self.clock_shift_ms
+        shift = self._clock.shift_ms
         ready = await self._pool.fetch(STATEMENTS["ready"], limit, list(busy), shift)
         if not ready:
             return []
@@ -158,7 +159,7 @@ class Outbox:
     async def lease(self, queues: Sequence[QueueName], lease: str, lease_ms: int) -> list[LeasedMessage]:
         """Lease the queues that are still free, and return the first message of each. A queue without a due message is
         released."""
-        shift = self.clock_shift_ms
+        shift = self._clock.shift_ms
         taken = await self._pool.fetch(STATEMENTS["lease"], *_columns(sorted(queues)), lease, lease_ms, shift)
         held = {QueueName(*record[:3]): LeasedQueue(QueueName(*record[:3]), record[3], lease) for record in taken}
         if not held:
@@ -166,7 +167,7 @@ class Outbox:
         heads = await self._pool.fetch(STATEMENTS["heads"], *_columns(sorted(held)), shift)
         leased = [
             LeasedMessage(
-                held=held.pop(QueueName(head["merchant_id"], head["endpoint_id"], head["payment_id"])),
+                held=held.pop(QueueName(head["merchant_id"], head["endpoint_id"], head["stream_id"])),
                 **{name: head[name] for name in _OF_HEAD},
             )
             for head in heads
@@ -181,7 +182,7 @@ class Outbox:
         found: dict[EndpointName, list[tuple[str, bytes]]] = {}
         keys = sorted(set(names))
         if keys:
-            for record in await self._pool.fetch(STATEMENTS["signing_secrets"], *_columns(keys), self.clock_shift_ms):
+            for record in await self._pool.fetch(STATEMENTS["signing_secrets"], *_columns(keys), self._clock.shift_ms):
                 found.setdefault((record[0], record[1]), []).append((record[2], record[3]))
         return found
 
@@ -190,7 +191,7 @@ class Outbox:
         async with self._pool.acquire() as connection, connection.transaction():
             await connection.execute(STATEMENTS["insert_tries"], *_columns(sorted(map(_try_row, tried))))
             settled = _columns(sorted(map(_settled_row, tried)))
-            await connection.execute(STATEMENTS["settle_deliveries"], *settled, self.clock_shift_ms)
+            await connection.execute(STATEMENTS["settle_deliveries"], *settled, self._clock.shift_ms)
             await _let_go(connection, [one.leased.held for one in tried])
             well = {name for name, _ in _by_endpoint([one for one in tried if one.state == "delivered"])}
             recovered = {name for name, one in _by_endpoint(tried) if name in well and one.failing_for_ms is not None}
@@ -198,7 +199,7 @@ class Outbox:
                 await connection.execute(STATEMENTS["recovered"], *_columns(sorted(recovered)))
             failing = {name for name, one in _by_endpoint(tried) if name not in well and one.failing_for_ms is None}
             if failing:
-                await connection.execute(STATEMENTS["failing"], *_columns(sorted(failing)), self.clock_shift_ms)
+                await connection.execute(STATEMENTS["failing"], *_columns(sorted(failing)), self._clock.shift_ms)
 
     async def release(self, held: LeasedQueue) -> None:
         """Release a queue whose message was not tried."""

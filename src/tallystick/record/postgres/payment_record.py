@@ -10,6 +10,7 @@ from msgspec import Struct
 
 from tallystick.domain.kinds import ATTEMPT_KIND, PAYMENT_KIND, members_of
 from tallystick.domain.subjects import Attempt, Dispute, Payment, Refund
+from tallystick.kit.clock import Clock
 from tallystick.record.postgres.reads import attempt_of, payment_of
 from tallystick.record.postgres.stream_record import (
     PAGE_STREAMS,
@@ -68,7 +69,7 @@ class PaymentRecord(StreamRecord, frozen=True, kw_only=True):
 
 
 async def payment_records(
-    connection: asyncpg.Connection, merchant_id: str, *, clock_shift_ms: int
+    connection: asyncpg.Connection, merchant_id: str, clock: Clock
 ) -> AsyncIterator[list[PaymentRecord]]:
     """A merchant's payments in pages, in the order of their ids."""
     kinds = [kind for kind in members_of(PAYMENT_KIND) if kind is not ATTEMPT_KIND]
@@ -78,7 +79,7 @@ async def payment_records(
         if not page:
             return
         ids = [row["payment_id"] for row in page]
-        attempts = await fetch_all(connection, "attempts", merchant_id, ids, clock_shift_ms)
+        attempts = await fetch_all(connection, "attempts", merchant_id, ids, clock.shift_ms)
         watched = grouped([_watched(row) for row in attempts], lambda each: each.attempt.payment_id)
         others = await members(connection, merchant_id, kinds, ids)
         for payment_id, group in watched.items():

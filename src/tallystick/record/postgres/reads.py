@@ -13,6 +13,7 @@ from tallystick.domain.instruction import StoredInstruction
 from tallystick.domain.kinds import ATTEMPT_KIND, DISPUTE_KIND, PAYMENT_KIND, REFUND_KIND, SubjectKind
 from tallystick.domain.snapshot import PaymentSnapshot
 from tallystick.domain.subjects import Attempt, Dispute, Payment, Refund, Subject
+from tallystick.kit.clock import Clock
 from tallystick.record.postgres import sql
 from tallystick.record.postgres.structs import structs_of
 from tallystick.record.postgres.subject_reads import Row, reader
@@ -116,9 +117,9 @@ dispute_of: Final[Callable[[Row], Dispute]] = reader(DISPUTE_KIND)
 class Reads:
     """Queries over a pool of connections. They raise what asyncpg raises."""
 
-    def __init__(self, pool: asyncpg.Pool, *, clock_shift_ms: int = 0) -> None:
+    def __init__(self, pool: asyncpg.Pool, clock: Clock) -> None:
         self._pool = pool
-        self.clock_shift_ms = clock_shift_ms
+        self._clock = clock
 
     async def load(self, merchant_id: str, payment_id: str) -> SnapshotWithClocks | None:
         """A payment with everything that belongs to it, or None. The reads need not be one snapshot of the database:
@@ -126,10 +127,10 @@ class Reads:
         async with self._pool.acquire() as connection:
             # Attempts and refunds are read before the payment: a version missed here is then missed there too, and
             # the guard refuses both.
-            attempts = await connection.fetch(READS["attempts"], merchant_id, payment_id, self.clock_shift_ms)
+            attempts = await connection.fetch(READS["attempts"], merchant_id, payment_id, self._clock.shift_ms)
             refunds = await connection.fetch(READS["refunds"], merchant_id, payment_id)
             disputes = await connection.fetch(READS["disputes"], merchant_id, payment_id)
-            payment = await connection.fetchrow(READS["payment"], merchant_id, payment_id, self.clock_shift_ms)
+            payment = await connection.fetchrow(READS["payment"], merchant_id, payment_id, self._clock.shift_ms)
         if payment is None:
             return None
         clocks = {record["attempt_id"]: _clock(record) for record in attempts}
@@ -166,12 +167,12 @@ class Reads:
 
     async def payment(self, merchant_id: str, payment_id: str) -> tuple[Payment, bool] | None:
         """A payment and whether it is in doubt."""
-        record = await self._pool.fetchrow(READS["payment"], merchant_id, payment_id, self.clock_shift_ms)
+        record = await self._pool.fetchrow(READS["payment"], merchant_id, payment_id, self._clock.shift_ms)
         return None if record is None else (payment_of(record), record["in_doubt"])
 
     async def refund(self, merchant_id: str, refund_id: str) -> tuple[Refund, bool] | None:
         """A refund and whether it is in doubt."""
-        record = await self._pool.fetchrow(READS["refund"], merchant_id, refund_id, self.clock_shift_ms)
+        record = await self._pool.fetchrow(READS["refund"], merchant_id, refund_id, self._clock.shift_ms)
         return None if record is None else (refund_of(record), record["in_doubt"])
 
     async def subject(self, kind: SubjectKind, merchant_id: str, subject_id: str) -> Subject | None:
@@ -210,7 +211,7 @@ class Reads:
             before_id,
             idempotency_key,
             limit,
-            self.clock_shift_ms,
+            self._clock.shift_ms,
         )
         return [(payment_of(record), record["in_doubt"]) for record in records]
 
@@ -222,7 +223,7 @@ class Reads:
     async def sending_for_ms(self, merchant_id: str, payment_id: str, idempotency_key: str) -> int | None:
         """How long the instruction's newest attempt may still be in transit, or None if it cannot be."""
         left_ms = await self._pool.fetchval(
-            READS["sending"], merchant_id, payment_id, idempotency_key, self.clock_shift_ms
+            READS["sending"], merchant_id, payment_id, idempotency_key, self._clock.shift_ms
         )
         return None if left_ms is None else int(left_ms)
 
@@ -247,7 +248,7 @@ class Reads:
 
     async def hasten(self, merchant_id: str, payment_id: str, interval_ms: int) -> None:
         """Let recovery look up a payment in doubt now: it may get an answer sooner, and never a different one."""
-        await self._pool.execute(READS["hasten"], merchant_id, payment_id, interval_ms, self.clock_shift_ms)
+        await self._pool.execute(READS["hasten"], merchant_id, payment_id, interval_ms, self._clock.shift_ms)
 
 
 def _by_payment(subjects: Iterable[Owned]) -> dict[tuple[str, str], list[Owned]]:

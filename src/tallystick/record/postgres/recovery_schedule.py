@@ -9,6 +9,7 @@ from typing import Final
 import asyncpg
 from msgspec import Struct
 
+from tallystick.kit.clock import Clock
 from tallystick.record.postgres import sql
 
 STATEMENTS: Final = sql.load("recovery.sql")
@@ -34,17 +35,17 @@ class DueDeadline(Struct, frozen=True):
 class RecoverySchedule:
     """Leases over the database: any number of workers share it."""
 
-    def __init__(self, pool: asyncpg.Pool, *, clock_shift_ms: int = 0) -> None:
+    def __init__(self, pool: asyncpg.Pool, clock: Clock) -> None:
         self._pool = pool
-        self.clock_shift_ms = clock_shift_ms
+        self._clock = clock
 
     async def lease_due(self, limit: int, lease_ms: int) -> list[DueAttempt]:
         """Lease up to ``limit`` due attempts; each belongs to one worker until its lease ends."""
-        seen = await self._pool.fetch(STATEMENTS["due"], limit, self.clock_shift_ms)
+        seen = await self._pool.fetch(STATEMENTS["due"], limit, self._clock.shift_ms)
         if not seen:
             return []
         columns = list(zip(*(tuple(record) for record in seen), strict=True))
-        taken = await self._pool.fetch(STATEMENTS["lease"], *columns, lease_ms, self.clock_shift_ms)
+        taken = await self._pool.fetch(STATEMENTS["lease"], *columns, lease_ms, self._clock.shift_ms)
         return [DueAttempt(*record) for record in taken]
 
     async def look_again(self, due: DueAttempt, version: int, in_ms: int) -> None:
@@ -56,31 +57,31 @@ class RecoverySchedule:
             due.attempt_id,
             version,
             in_ms,
-            self.clock_shift_ms,
+            self._clock.shift_ms,
         )
 
     async def lease_deadlines(self, limit: int, lease_ms: int) -> list[DueDeadline]:
         """Lease up to ``limit`` authorizations whose deadline is due."""
-        seen = await self._pool.fetch(STATEMENTS["due_deadlines"], limit, self.clock_shift_ms)
+        seen = await self._pool.fetch(STATEMENTS["due_deadlines"], limit, self._clock.shift_ms)
         if not seen:
             return []
         columns = list(zip(*(tuple(record) for record in seen), strict=True))
-        taken = await self._pool.fetch(STATEMENTS["lease_deadlines"], *columns, lease_ms, self.clock_shift_ms)
+        taken = await self._pool.fetch(STATEMENTS["lease_deadlines"], *columns, lease_ms, self._clock.shift_ms)
         return [DueDeadline(*tuple(record)[:3]) for record in taken]
 
     async def move_deadline(self, due: DueDeadline, in_ms: int) -> None:
         """Look at the authorization again later."""
         await self._pool.execute(
-            STATEMENTS["move_deadline"], due.merchant_id, due.payment_id, in_ms, self.clock_shift_ms
+            STATEMENTS["move_deadline"], due.merchant_id, due.payment_id, in_ms, self._clock.shift_ms
         )
 
     async def drop_deadline(self, due: DueDeadline) -> None:
         """The payment has moved on."""
-        await self._pool.execute(STATEMENTS["drop_deadline"], due.merchant_id, due.payment_id, self.clock_shift_ms)
+        await self._pool.execute(STATEMENTS["drop_deadline"], due.merchant_id, due.payment_id, self._clock.shift_ms)
 
     async def parked(self, merchant_id: str | None, limit: int) -> Sequence[asyncpg.Record]:
         """The in-doubt list, oldest first."""
-        return await self._pool.fetch(STATEMENTS["parked"], merchant_id, limit, self.clock_shift_ms)
+        return await self._pool.fetch(STATEMENTS["parked"], merchant_id, limit, self._clock.shift_ms)
 
     async def attempt(self, attempt_id: str) -> asyncpg.Record | None:
         """One attempt by its id alone."""

@@ -9,6 +9,7 @@ from typing import Final
 import asyncpg
 from msgspec import Struct
 
+from tallystick.kit.clock import Clock
 from tallystick.record.postgres import sql
 
 STATEMENTS: Final = sql.load("refusals.sql")
@@ -33,9 +34,9 @@ class RefusedWebhooks(Struct, frozen=True, kw_only=True):
 class RejectedDeliveryCounts:
     """Reads and writes over a pool of connections. They raise what asyncpg raises."""
 
-    def __init__(self, pool: asyncpg.Pool, *, clock_shift_ms: int = 0) -> None:
+    def __init__(self, pool: asyncpg.Pool, clock: Clock) -> None:
         self._pool = pool
-        self._clock_shift_ms = clock_shift_ms
+        self._clock = clock
 
     async def add(self, counts: Mapping[RejectedDeliverySlot, int]) -> None:
         """Add to the stored counts. Rows are in one order, so that processes wait for each other and do not
@@ -45,11 +46,11 @@ class RejectedDeliveryCounts:
 
     async def forget(self) -> None:
         """Delete counts older than KEEP_HOURS."""
-        await self._pool.execute(STATEMENTS["forget_refusals"], KEEP_HOURS, self._clock_shift_ms)
+        await self._pool.execute(STATEMENTS["forget_refusals"], KEEP_HOURS, self._clock.shift_ms)
 
     async def of_last(self, hours: int) -> Sequence[RefusedWebhooks]:
         """The counts of the last ``hours`` hours, newest first."""
-        records = await self._pool.fetch(STATEMENTS["refusals"], hours, self._clock_shift_ms)
+        records = await self._pool.fetch(STATEMENTS["refusals"], hours, self._clock.shift_ms)
         return [
             RefusedWebhooks(provider=row[0], account=row[1], reason=row[2], hour=row[3], count=row[4])
             for row in records

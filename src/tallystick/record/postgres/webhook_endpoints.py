@@ -9,6 +9,7 @@ from typing import Any, Final
 import asyncpg
 from msgspec import Struct
 
+from tallystick.kit.clock import Clock
 from tallystick.kit.ids import new_id
 from tallystick.record.postgres import sql
 from tallystick.record.postgres.structs import struct_of, structs_of
@@ -35,7 +36,7 @@ class DeliveryRow(Struct, frozen=True, kw_only=True):
 
     message_id: str
     type: str
-    payment_id: str
+    stream_id: str
     version: int
     state: str
     tries: int
@@ -61,9 +62,9 @@ class DeliveryTry(Struct, frozen=True, kw_only=True):
 class EndpointStore:
     """A merchant's endpoints over a pool of connections. They raise what asyncpg raises."""
 
-    def __init__(self, pool: asyncpg.Pool, *, clock_shift_ms: int = 0) -> None:
+    def __init__(self, pool: asyncpg.Pool, clock: Clock) -> None:
         self._pool = pool
-        self.clock_shift_ms = clock_shift_ms
+        self._clock = clock
 
     async def register(
         self,
@@ -82,11 +83,11 @@ class EndpointStore:
         name = (merchant_id, endpoint_id)
         async with self._pool.acquire() as connection, connection.transaction():
             made = await connection.fetchval(
-                STATEMENTS["register"], *name, url, description, event_types, limit, self.clock_shift_ms
+                STATEMENTS["register"], *name, url, description, event_types, limit, self._clock.shift_ms
             )
             if made is None:
                 return False
-            await connection.execute(STATEMENTS["insert_secret"], *name, *secret, self.clock_shift_ms)
+            await connection.execute(STATEMENTS["insert_secret"], *name, *secret, self._clock.shift_ms)
             await self._act(connection, name, "registered", None, actor)
         return True
 
@@ -106,9 +107,9 @@ class EndpointStore:
         overlap."""
         name = (merchant_id, endpoint_id)
         async with self._pool.acquire() as connection, connection.transaction():
-            await connection.execute(STATEMENTS["drop_secrets"], *name, self.clock_shift_ms)
-            ends = await connection.fetch(STATEMENTS["retire_secrets"], *name, overlap_ms, self.clock_shift_ms)
-            await connection.execute(STATEMENTS["insert_secret"], *name, *secret, self.clock_shift_ms)
+            await connection.execute(STATEMENTS["drop_secrets"], *name, self._clock.shift_ms)
+            ends = await connection.fetch(STATEMENTS["retire_secrets"], *name, overlap_ms, self._clock.shift_ms)
+            await connection.execute(STATEMENTS["insert_secret"], *name, *secret, self._clock.shift_ms)
             await self._act(connection, name, "secret_rotated", None, actor)
         until: datetime = max(record[0] for record in ends)
         return until
@@ -126,7 +127,7 @@ class EndpointStore:
         name = (merchant_id, endpoint_id)
         async with self._pool.acquire() as connection, connection.transaction():
             done = await connection.fetchval(
-                STATEMENTS["set_state"], *name, ["disabled"], "enabled", None, self.clock_shift_ms
+                STATEMENTS["set_state"], *name, ["disabled"], "enabled", None, self._clock.shift_ms
             )
             if done is not None:
                 await self._act(connection, name, "enabled", None, actor)
@@ -159,13 +160,13 @@ class EndpointStore:
         """Send deliveries again now, with all their tries. Returns how many."""
         name = (merchant_id, endpoint_id)
         async with self._pool.acquire() as connection, connection.transaction():
-            done = await connection.fetch(STATEMENTS["reopen"], *name, sorted(message_ids), self.clock_shift_ms)
+            done = await connection.fetch(STATEMENTS["reopen"], *name, sorted(message_ids), self._clock.shift_ms)
             if done:
-                queues = sorted({(*name, record["payment_id"]) for record in done})
-                await connection.execute(STATEMENTS["hasten"], *zip(*queues, strict=True), self.clock_shift_ms)
+                queues = sorted({(*name, record["stream_id"]) for record in done})
+                await connection.execute(STATEMENTS["hasten"], *zip(*queues, strict=True), self._clock.shift_ms)
                 acts = [(record["message_id"], new_id("try"), record["resends"]) for record in done]
                 await connection.execute(
-                    STATEMENTS["record_resend"], *name, *zip(*acts, strict=True), actor, self.clock_shift_ms
+                    STATEMENTS["record_resend"], *name, *zip(*acts, strict=True), actor, self._clock.shift_ms
                 )
         return len(done)
 
@@ -180,9 +181,11 @@ class EndpointStore:
         name = (merchant_id, endpoint_id)
         # In the order in which workers write: deliveries, queues, then the endpoint.
         async with self._pool.acquire() as connection, connection.transaction():
-            await connection.execute(STATEMENTS["cancel_open"], *name, self.clock_shift_ms)
+            await connection.execute(STATEMENTS["cancel_open"], *name, self._clock.shift_ms)
             await connection.execute(STATEMENTS["drop_queues"], *name)
-            done = await connection.fetchval(STATEMENTS["set_state"], *name, states, state, reason, self.clock_shift_ms)
+            done = await connection.fetchval(
+                STATEMENTS["set_state"], *name, states, state, reason, self._clock.shift_ms
+            )
             if done is not None:
                 if state == "deleted":
                     await connection.execute(STATEMENTS["drop_all_secrets"], *name)
@@ -191,5 +194,5 @@ class EndpointStore:
 
     async def _act(self, connection: Any, name: tuple[str, str], act: str, detail: str | None, actor: str) -> None:
         await connection.execute(
-            STATEMENTS["insert_act"], *name, new_id("act"), act, detail, actor, self.clock_shift_ms
+            STATEMENTS["insert_act"], *name, new_id("act"), act, detail, actor, self._clock.shift_ms
         )

@@ -15,7 +15,7 @@ from tallystick.domain.errors import Overloaded
 from tallystick.domain.notices import ChargeNotice
 from tallystick.domain.verdicts import RequiresAction
 from tallystick.flows.webhooks.inbound import intake as intake_module
-from tallystick.flows.webhooks.inbound.intake import TURN_SPACING_MS, Arrival, Intake, IntakeUnavailable
+from tallystick.flows.webhooks.inbound.intake import FAIRNESS_SPACING_MS, Arrival, Intake, IntakeUnavailable
 from tallystick.kit.ids import new_id
 from tallystick.record.postgres.batch import WriteConnection
 from tallystick.record.postgres.connections import connect
@@ -242,10 +242,10 @@ async def test_only_the_culprit_fails(database: Database) -> None:
 
 async def test_turns_spread_a_flood_and_leave_others_alone(database: Database) -> None:
     async with intake_on(database) as intake:
-        flood = [intake.turn_of("loud", 1_000_000) for _ in range(500)]
-        assert flood == [1_000_000 + n * TURN_SPACING_MS for n in range(500)]
-        assert intake.turn_of("quiet", 1_000_100) == 1_000_100
-        assert intake.turn_of("loud", 2_000_000) == 2_000_000  # the past is forgotten
+        flood = [intake.fair_place_ms("loud", 1_000_000) for _ in range(500)]
+        assert flood == [1_000_000 + n * FAIRNESS_SPACING_MS for n in range(500)]
+        assert intake.fair_place_ms("quiet", 1_000_100) == 1_000_100
+        assert intake.fair_place_ms("loud", 2_000_000) == 2_000_000  # the past is forgotten
 
 
 async def test_closing_writes_what_is_queued(database: Database) -> None:

@@ -1,13 +1,15 @@
+-- The columns payment_id of message_delivery and message_lane hold the id of a stream.
+
 -- waiting: the oldest undispatched messages, with all other undispatched messages of their payments, so that a later
 -- message of a payment never comes without the earlier ones
-SELECT o.merchant_id, o.stream_id AS payment_id, o.version, o.subject_id, o.message_id, o.type
+SELECT o.merchant_id, o.stream_id, o.version, o.subject_id, o.message_id, o.type
 FROM (SELECT DISTINCT w.merchant_id, w.stream_id
       FROM (SELECT merchant_id, stream_id FROM outbox WHERE dispatched_at IS NULL ORDER BY at LIMIT $1) w) p
 JOIN outbox o ON o.merchant_id = p.merchant_id AND o.stream_id = p.stream_id
 WHERE o.dispatched_at IS NULL;
 
 -- waiting_of: the same for one merchant, in any order of payments
-SELECT o.merchant_id, o.stream_id AS payment_id, o.version, o.subject_id, o.message_id, o.type
+SELECT o.merchant_id, o.stream_id, o.version, o.subject_id, o.message_id, o.type
 FROM (SELECT DISTINCT w.merchant_id, w.stream_id
       FROM (SELECT merchant_id, stream_id FROM outbox WHERE dispatched_at IS NULL AND merchant_id = $2 LIMIT $1) w) p
 JOIN outbox o ON o.merchant_id = p.merchant_id AND o.stream_id = p.stream_id
@@ -23,7 +25,7 @@ UPDATE outbox o SET dispatched_at = now() + $5::bigint * interval '1 millisecond
 FROM unnest($1::text[], $2::text[], $3::int[], $4::text[]) AS k (merchant_id, stream_id, version, subject_id)
 WHERE o.merchant_id = k.merchant_id AND o.stream_id = k.stream_id AND o.version = k.version
   AND o.subject_id = k.subject_id AND o.dispatched_at IS NULL
-RETURNING o.merchant_id, o.stream_id AS payment_id, o.version, o.subject_id;
+RETURNING o.merchant_id, o.stream_id, o.version, o.subject_id;
 
 -- insert_deliveries: one for each endpoint that wants the message, a microsecond apart so that the log keeps their order
 -- ($9: shift in ms)
@@ -83,7 +85,8 @@ WHERE l.merchant_id = k.merchant_id AND l.endpoint_id = k.endpoint_id AND l.paym
 RETURNING l.merchant_id, l.endpoint_id, l.payment_id, l.rung;
 
 -- heads: the first open message of each queue, if it is due, as written with its version ($4: shift in ms)
-SELECT d.merchant_id, d.endpoint_id, d.payment_id, d.version, d.subject_id, d.message_id, d.tries, d.resends, o.body,
+SELECT d.merchant_id, d.endpoint_id, d.payment_id AS stream_id, d.version, d.subject_id, d.message_id, d.tries,
+       d.resends, o.body,
        e.url, (extract(epoch FROM now() - e.failing_since) * 1000)::bigint + $4::bigint AS failing_for_ms
 FROM unnest($1::text[], $2::text[], $3::text[]) AS k (merchant_id, endpoint_id, payment_id)
 JOIN webhook_endpoint e
@@ -217,7 +220,7 @@ WHERE merchant_id = $1 AND ($2::text IS NULL OR endpoint_id = $2) AND state <> '
 ORDER BY created_at, endpoint_id;
 
 -- log: a page of an endpoint's deliveries, newest first, after ($4, $5)
-SELECT message_id, type, payment_id, version, state, tries, resends, next_try_at, dispatched_at, closed_at
+SELECT message_id, type, payment_id AS stream_id, version, state, tries, resends, next_try_at, dispatched_at, closed_at
 FROM message_delivery
 WHERE merchant_id = $1 AND endpoint_id = $2 AND ($3::text IS NULL OR state = $3)
   AND ($4::timestamptz IS NULL OR (dispatched_at, message_id) < ($4, $5::text))
@@ -225,7 +228,7 @@ ORDER BY dispatched_at DESC, message_id DESC
 LIMIT $6;
 
 -- delivery: one delivery
-SELECT message_id, type, payment_id, version, state, tries, resends, next_try_at, dispatched_at, closed_at
+SELECT message_id, type, payment_id AS stream_id, version, state, tries, resends, next_try_at, dispatched_at, closed_at
 FROM message_delivery
 WHERE merchant_id = $1 AND endpoint_id = $2 AND message_id = $3;
 
@@ -252,7 +255,7 @@ UPDATE message_delivery d
 SET state = 'open', tries = 0, resends = resends + 1, closed_at = NULL,
     next_try_at = now() + $4::bigint * interval '1 millisecond'
 WHERE d.merchant_id = $1 AND d.endpoint_id = $2 AND d.message_id = ANY($3::text[])
-RETURNING d.payment_id, d.message_id, d.resends;
+RETURNING d.payment_id AS stream_id, d.message_id, d.resends;
 
 -- record_resend: who requested a resend, beside the tries ($7: shift in ms)
 INSERT INTO message_try (merchant_id, endpoint_id, message_id, try_id, number, resends, started_at, duration_ms, result,

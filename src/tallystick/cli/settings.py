@@ -1,4 +1,4 @@
-"""``contract`` and ``settings``: the code, described by itself."""
+"""``settings``: every setting, with its default, unit and reason."""
 
 from __future__ import annotations
 
@@ -9,20 +9,14 @@ import typer
 
 from tallystick.cli.context import AsJson, console
 from tallystick.cli.tables import table_of
-from tallystick.contract.document import render_contract
 from tallystick.contract.settings import render_settings
 from tallystick.providers.registry import CONNECTOR_SETTINGS
 from tallystick.settings.load import describe_settings
 
 
-def contract() -> None:
-    """Print the contract as markdown: state graphs, retry rules, error table, postings."""
-    typer.echo(render_contract(), nl=False)
-
-
 def settings(
     as_json: AsJson = False,
-    plain: Annotated[bool, typer.Option(help="One line each.")] = False,
+    plain: Annotated[bool, typer.Option(help="One line for each setting.")] = False,
     as_markdown: Annotated[bool, typer.Option("--markdown", help="The reference page, as markdown.")] = False,
 ) -> None:
     """List every setting with its default, unit and reason."""

@@ -13,9 +13,9 @@ from msgspec import Struct
 from rich.console import Console
 from rich.table import Table
 
+from tallystick.cli.bars import Bars
 from tallystick.lab.bench.before_after.checkouts import checkouts
 from tallystick.lab.bench.before_after.measure import Compared, compare_counts, compare_http, compare_stages
-from tallystick.lab.bench.report import Steps
 
 
 class Part(StrEnum):
@@ -58,7 +58,7 @@ def before_after(
     as_json: Annotated[bool, typer.Option("--json", help="JSON on standard output.")] = False,
 ) -> None:
     """What a payment costs in two checkouts: counts, CPU by stage, and HTTP at saturation, side by side in turns."""
-    with checkouts(Path.cwd(), before, after) as pair, Steps() as steps:
+    with checkouts(Path.cwd(), before, after) as pair, Bars(Console(stderr=True)) as steps:
         parts: dict[str, Any] = {}
         if Part.COUNTS in part:
             parts["counts"] = compare_counts(pair, count_rounds, count_payments, steps)

@@ -26,12 +26,16 @@ MARKERS: Final = {
 }
 
 #: Modules whose use starts a program.
-_STARTING_MODULES: Final = frozenset({"subprocess", "multiprocessing", "tallystick.lab.bench.commands"})
+_STARTING_MODULES: Final = frozenset({"subprocess", "multiprocessing", "tallystick.cli.bench"})
 
 #: What starts a program and belongs to no test.
 _STARTERS: Final = frozenset(
     {
         "asyncio.subprocess.create_subprocess_exec",
+        "tallystick.lab.bench.before_after.checkouts.Checkout",
+        "tallystick.lab.bench.before_after.checkouts.Side",
+        "tallystick.lab.bench.before_after.checkouts.last_release",
+        "tallystick.lab.bench.before_after.counts.count_payments",
         "tallystick.lab.bench.fill.prepare",
         "tallystick.lab.bench.stage.open_database",
         "tallystick.record.postgres.embedded.server.EmbeddedPostgres",

@@ -28,7 +28,7 @@ $(REST) --suites --add-results=$(RESULTS) $(1); rest=$$?; \
 exit $$rest
 endef
 
-.PHONY: help demo test test-fast test-deep coverage lint format bench lock clean
+.PHONY: help demo test test-fast test-deep coverage lint format bench bench-before-after lock clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## / - /'
@@ -67,6 +67,9 @@ bench: $(READY)  ## the benchmarks, beside their ceilings
 	@$(BIN)/tallystick bench journal $(ARGS)
 	@$(BIN)/tallystick bench payments $(ARGS)
 	@$(BIN)/tallystick bench webhooks $(ARGS)
+
+bench-before-after: $(READY)  ## this commit beside an earlier one: BEFORE=<git ref>, else the last release
+	@$(BIN)/tallystick bench before-after $(if $(BEFORE),--before $(BEFORE)) $(ARGS)
 
 lock: $(READY)  ## renew requirements/lock.txt from pyproject.toml
 	@$(BIN)/python -m pip install -q uv

@@ -81,6 +81,10 @@ LIVES: Final[dict[str, Life]] = {
     ),
     "movements, lost": _dispute(("opened", (_out("m1"),)), ("under_review", (_back("m2", early=True),)), ("lost", ())),
     "movements, a fee beside": _dispute(("opened", (_out("m1", AMOUNT + 150),)), ("lost", ())),
+    "movements, a part back": _dispute(("opened", (_out("m1"),)), ("lost", (_back("m2", 50),))),
+    "movements, a part back while it is open": _dispute(
+        ("opened", (_out("m1"),)), ("under_review", (_back("m2", 50, early=True),)), ("won", ())
+    ),
     "movements, contested": _dispute(("opened", (_out("m1"),)), ("won", (_back("m2"),)), ("lost", ())),
 }
 

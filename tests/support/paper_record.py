@@ -38,9 +38,9 @@ EFFECTS = {"capture": "captured", "cancel": "voided", "refund": "refunded"}
 
 
 class PaperRecord:
-    """A payment of 1,000 EUR, with all that ever happened to it. Ids are counted, so equal lives are equal records."""
+    """A payment of 1,000 EUR by default, with all that ever happened to it. Ids are counted, so equal lives are equal records."""
 
-    def __init__(self, *, automatic: bool = False) -> None:
+    def __init__(self, *, automatic: bool = False, amount: int = AMOUNT, currency: str = CURRENCY) -> None:
         self._number = 0
         self._versions: Counter[str] = Counter()
         self.changes: list[Change] = []
@@ -52,8 +52,8 @@ class PaperRecord:
             create_payment(
                 self._instruction(),
                 "pay_1",
-                amount=AMOUNT,
-                currency=CURRENCY,
+                amount=amount,
+                currency=currency,
                 payment_method="card",
                 automatic=automatic,
                 provider=PROVIDER,

@@ -5,8 +5,12 @@ from __future__ import annotations
 from msgspec import Struct
 
 
-class Movement(Struct, frozen=True, kw_only=True):
+class Movement(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Money that a provider moved because of a dispute, by the provider's own name for it: told often, posted once.
+
+    ``amount`` is in the dispute's currency. None where the provider moved money of another currency and did not say
+    what that is in the dispute's: such a movement is kept and posted nowhere. ``moved_amount`` and ``moved_currency``
+    are what the provider's account moved, where its currency is another one.
 
     ``before_verdict``: it belongs to the dispute's course, and a verdict is about it. It is the movement's own, and the
     same whichever event tells of it first.
@@ -14,5 +18,7 @@ class Movement(Struct, frozen=True, kw_only=True):
 
     reference: str
     funds: str  # withdrawn | returned
-    amount: int
+    amount: int | None
     before_verdict: bool
+    moved_amount: int | None = None  # in the account's currency, by the provider's minor unit
+    moved_currency: str | None = None

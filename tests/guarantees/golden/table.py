@@ -670,6 +670,14 @@ OTHERS: Final[dict[str, str]] = {
         f"{CAPTURED}; webhook dispute opened withdrawn:1 -> applied; webhook dispute won returned:2 -> applied; "
         "webhook dispute lost -> applied"
     ),
+    "any: lost, and a part of it comes back": (
+        f"{CAPTURED}; webhook dispute opened withdrawn:1 -> applied; webhook dispute lost -> applied; "
+        "webhook dispute lost =50 returned:2 -> applied"
+    ),
+    "any: a part comes back in two, before it is won": (
+        f"{CAPTURED}; webhook dispute opened withdrawn:1 -> applied; "
+        "webhook dispute under_review =400 returned:2 -> applied; webhook dispute won =600 returned:3 -> applied"
+    ),
     "any: a dispute over more than twice the payment": f"{CAPTURED}; webhook dispute opened =2001 -> conflict",
     # Disputes of a provider that names no movements.
     "any: unnamed, won": (

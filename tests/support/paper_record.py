@@ -38,7 +38,8 @@ EFFECTS = {"capture": "captured", "cancel": "voided", "refund": "refunded"}
 
 
 class PaperRecord:
-    """A payment of 1,000 EUR by default, with all that ever happened to it. Ids are counted, so equal lives are equal records."""
+    """A payment, by default of 1,000 EUR, with all that ever happened to it. Ids are counted, so equal lives are equal
+    records."""
 
     def __init__(self, *, automatic: bool = False, amount: int = AMOUNT, currency: str = CURRENCY) -> None:
         self._number = 0

@@ -9,6 +9,7 @@ from msgspec import Struct
 from tallystick.domain.dispute_movement import Movement
 from tallystick.domain.verdicts import (
     AnyVerdict,
+    Approved,
 )
 
 
@@ -29,6 +30,25 @@ class ChargeNotice(Struct, frozen=True, kw_only=True, tag_field="notice", tag="c
 
     verdict: AnyVerdict
     expired: bool = False  # voided by time, not by anyone's wish
+
+
+class CaptureNotice(Struct, frozen=True, kw_only=True, tag_field="notice", tag="capture"):
+    """A capture that nobody made through us, from a provider that gives each one a name: a charge may have several."""
+
+    reference: str
+    amount: int
+    currency: str
+    occurred_at: datetime | None = None
+
+    def verdict(self) -> Approved:
+        """As the word on a call of ours that has its name."""
+        return Approved(
+            amount=self.amount,
+            currency=self.currency,
+            effect="captured",
+            reference=self.reference,
+            occurred_at=self.occurred_at,
+        )
 
 
 class RefundNotice(Struct, frozen=True, kw_only=True, tag_field="notice", tag="refund"):
@@ -56,4 +76,4 @@ class DisputeNotice(Struct, frozen=True, kw_only=True, tag_field="notice", tag="
     occurred_at: datetime | None = None
 
 
-Notice = AttemptNotice | ChargeNotice | RefundNotice | DisputeNotice
+Notice = AttemptNotice | ChargeNotice | CaptureNotice | RefundNotice | DisputeNotice

@@ -670,6 +670,15 @@ OTHERS: Final[dict[str, str]] = {
         f"{CAPTURED}; webhook dispute opened withdrawn:1 -> applied; webhook dispute won returned:2 -> applied; "
         "webhook dispute lost -> applied"
     ),
+    "any: captured there in equal parts, and one comes back": (
+        f"{HELD}; webhook dashboard captured 1 500 -> applied; webhook dashboard captured 2 500 -> applied; "
+        "webhook dashboard captured 2 500 -> duplicate_effect; webhook dashboard came_back 1 -> applied; "
+        "webhook dashboard came_back 1 -> duplicate_effect"
+    ),
+    "any: captured by us, there, and there beyond the hold": (
+        f"{HELD}; capture 500; answer capture captured; webhook dashboard captured 1 300 -> applied; "
+        "webhook dashboard captured 2 300 -> conflict; webhook dashboard captured 2 300 -> duplicate_effect"
+    ),
     "any: lost, and a part of it comes back": (
         f"{CAPTURED}; webhook dispute opened withdrawn:1 -> applied; webhook dispute lost -> applied; "
         "webhook dispute lost =50 returned:2 -> applied"

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tallystick.domain.notices import AttemptNotice, ChargeNotice, DisputeNotice, RefundNotice
+from tallystick.domain.notices import AttemptNotice, CaptureNotice, ChargeNotice, DisputeNotice, RefundNotice
 from tallystick.domain.subjects import Operation
 from tallystick.domain.verdicts import Approved, Declined, Reversed
 from tallystick.kit.ids import new_id
@@ -190,8 +190,11 @@ def test_cancellations() -> None:
 
 def test_what_was_done_in_the_dashboard() -> None:
     captured, refunded = notice("CAPTURE"), notice("REFUND")
-    assert isinstance(captured, ChargeNotice)
-    assert captured.verdict.effect == "captured"  # type: ignore[union-attr]  # an approval
+    assert isinstance(captured, CaptureNotice)
+    assert (captured.reference, captured.amount, captured.currency) == ("OWNPSP", 1_000, "EUR")
+    for told in (notice("CAPTURE", merchantReference=SALE), notice("CAPTURE", originalReference=None)):
+        assert isinstance(told, ChargeNotice)  # a sale is captured once, and so is what has no name beside the charge
+        assert told.verdict.effect == "captured"  # type: ignore[union-attr]  # an approval
     assert isinstance(refunded, RefundNotice)
     assert (refunded.reference, refunded.amount) == ("OWNPSP", 1_000)
 

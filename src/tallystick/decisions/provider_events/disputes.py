@@ -15,6 +15,7 @@ from typing import Any, Final
 from msgspec.structs import replace
 
 from tallystick.decisions.change_builder import Cause, ChangeBuilder
+from tallystick.decisions.late_effects import names_captures
 from tallystick.decisions.provider_events.dispositions import Decided, NotYet
 from tallystick.domain.change import Transfer
 from tallystick.domain.dispute_movement import Movement
@@ -77,7 +78,8 @@ def _senseless(stored: PaymentSnapshot, notice: DisputeNotice, known: Dispute | 
     payment = stored.payment
     expected = known.amount if known is not None and not notice.movements else notice.amount
     others = sum(each.amount for each in stored.disputes if each is not known and each.state != "won")
-    most = MOST_OF_A_PAYMENT * payment.amount_captured
+    # Of a hold that is captured in parts, other parts may still be told.
+    most = MOST_OF_A_PAYMENT * (payment.amount_authorized if names_captures(stored) else payment.amount_captured)
     sensible = notice.amount > 0 and others + notice.amount <= most
     sensible = sensible and all(0 < each.amount <= most for each in notice.movements or () if each.amount is not None)
     if (notice.amount, notice.currency) == (expected, payment.currency) and sensible:

@@ -8,13 +8,21 @@ its current word first (``Ask``), and that word decides.
 from __future__ import annotations
 
 from tallystick.decisions.change_builder import Cause
+from tallystick.decisions.provider_events.captures import observe_capture, observe_capture_failed
 from tallystick.decisions.provider_events.dashboard_refunds import observe_refund, observe_refund_failed
 from tallystick.decisions.provider_events.dispositions import Decided, EventDecision, NotYet
 from tallystick.decisions.provider_events.disputes import decide_dispute
 from tallystick.decisions.provider_events.on_attempt import Case, on_attempt
 from tallystick.decisions.provider_events.on_charge import on_charge
 from tallystick.decisions.terms import Checks
-from tallystick.domain.notices import AttemptNotice, ChargeNotice, DisputeNotice, Notice, RefundNotice
+from tallystick.domain.notices import (
+    AttemptNotice,
+    CaptureNotice,
+    ChargeNotice,
+    DisputeNotice,
+    Notice,
+    RefundNotice,
+)
 from tallystick.domain.snapshot import PaymentSnapshot
 from tallystick.domain.subjects import Attempt
 from tallystick.domain.verdicts import AnyVerdict, Approved, Declined, Reversed, Verdict
@@ -50,6 +58,8 @@ def decide_notice(
             return _on_stranger(case, notice, account) if attempt is None else _on_call(case, attempt, notice.verdict)
         case ChargeNotice():
             return on_charge(case, notice)
+        case CaptureNotice():
+            return observe_capture(case, notice)
         case RefundNotice():
             return observe_refund(stored, notice, account, cause, rejection_id)
         case DisputeNotice():
@@ -112,7 +122,9 @@ def _tells_of_the_charge(attempt: Attempt, verdict: Verdict) -> bool:
 
 def _on_stranger(case: Case, notice: AttemptNotice, account: str) -> EventDecision:
     """No attempt of ours: what someone did in the provider's dashboard, or what our own commit has still to bring."""
-    came_back = notice.operation == "refund" and isinstance(notice.verdict, Declined | Reversed)
-    if came_back and notice.attempt_id is None and notice.reference is not None:
+    came_back = isinstance(notice.verdict, Declined | Reversed) and notice.attempt_id is None
+    if came_back and notice.operation == "capture" and notice.reference is not None:
+        return observe_capture_failed(case, notice.verdict, notice.reference)
+    if came_back and notice.operation == "refund" and notice.reference is not None:
         return observe_refund_failed(case.stored, notice.verdict, notice.reference, account, case.cause)
     return NotYet(f"no such {notice.operation} here")

@@ -19,6 +19,11 @@ def _capture(before: Payment, after: Payment) -> list[Posting]:
     return postings.capture(after.provider, before.amount_authorized, after.amount_captured)
 
 
+def _capture_added(before: Payment, after: Payment) -> list[Posting]:
+    """One more part of a hold that the first capture has released already."""
+    return postings.capture(after.provider, 0, after.amount_captured - before.amount_captured)
+
+
 def _release(before: Payment, after: Payment) -> list[Posting]:
     return postings.release(after.provider, before.amount_authorized)
 
@@ -39,11 +44,15 @@ _DECLINED: Final = Edge("declined", told="payment.declined")
 _FAILED: Final = Edge("failed", told="payment.failed")
 
 
+def _late_capture_in(state: str) -> Edge:
+    return Edge(state, posts=_late_capture)
+
+
 def _closed(state: str) -> dict[str, Edge]:
     """What arrives on a closed payment adds a version and moves no state. Captured money goes to suspense; a hold and
     its release move no money. ``late_effect`` was one name for all of them."""
     return {
-        "late_capture": Edge(state, posts=_late_capture),
+        "late_capture": _late_capture_in(state),
         "late_hold": Edge(state),
         "late_release": Edge(state),
         "late_effect": Edge(state, retired=True),
@@ -77,6 +86,7 @@ PAYMENT: Final = Machine(
             "captured": _CAPTURED,
             "canceled": _CANCELED,
             "expired": _EXPIRED,
+            "late_capture": _late_capture_in("authorized"),  # more than was held
         },
         "capturing": {
             "captured": _CAPTURED,
@@ -93,6 +103,7 @@ PAYMENT: Final = Machine(
         # Refunds and disputes are decided against the payment's version, so each step of one adds a version here (same
         # state). A capture that fails days later leaves the state, which is final, and is counted in amount_reversed.
         "captured": {
+            "capture_added": Edge("captured", posts=_capture_added, told="payment.capture_added"),
             "refund_opened": Edge("captured"),
             "refund_succeeded": Edge("captured"),
             "refund_failed": Edge("captured"),

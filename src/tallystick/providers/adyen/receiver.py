@@ -22,7 +22,7 @@ from typing import Annotated, Any, Final
 import msgspec
 from msgspec import Meta, Struct
 
-from tallystick.domain.notices import AttemptNotice, ChargeNotice, Notice, RefundNotice
+from tallystick.domain.notices import AttemptNotice, CaptureNotice, ChargeNotice, Notice, RefundNotice
 from tallystick.domain.subjects import Operation
 from tallystick.domain.verdicts import AnyVerdict, Approved, Declined, Reversed
 from tallystick.providers.adyen.codes import FAILURES, decline_reason_from_text
@@ -152,7 +152,10 @@ def _capture(item: Item, reference: Reference | None) -> Notice:
         return _capture_undone(item, reference, _declined(item, "capture"))
     if reference is not None and reference.operation == "capture":
         return _outcome(item, reference, "capture", _approved(item, "captured", item.psp_reference))
-    return ChargeNotice(verdict=_approved(item, "captured", item.charge_reference))
+    if item.original_reference is None or (reference is not None and reference.sale):
+        return ChargeNotice(verdict=_approved(item, "captured", item.charge_reference))  # a sale is captured once
+    amount, currency = amount_of(item)
+    return CaptureNotice(reference=item.psp_reference, amount=amount, currency=currency, occurred_at=item.occurred_at)
 
 
 def _capture_failed(item: Item, reference: Reference | None) -> Notice:

@@ -18,7 +18,7 @@ from tallystick.decisions.provider_events.dispositions import Ask, Decided, NotY
 from tallystick.decisions.provider_events.route import decide_notice
 from tallystick.domain.change import Acknowledgement, Change
 from tallystick.domain.errors import OutcomeUnknown, Overloaded
-from tallystick.domain.notices import AttemptNotice, ChargeNotice, Notice
+from tallystick.domain.notices import AttemptNotice, CaptureNotice, ChargeNotice, Notice
 from tallystick.domain.snapshot import PaymentSnapshot
 from tallystick.domain.verdicts import Verdict
 from tallystick.flows.payments.attempts import fetch_verdict, report_rejections
@@ -122,6 +122,8 @@ class Handler:
         traits = self._runtime.provider(attempt.provider).traits
         if not traits.can_fetch and isinstance(notice, AttemptNotice | ChargeNotice):
             return notice.verdict
+        if not traits.can_fetch and isinstance(notice, CaptureNotice):
+            return notice.verdict()
         return await fetch_verdict(self._runtime, attempt)
 
     async def _commit(

@@ -16,7 +16,7 @@ from tallystick.domain.dispute_movement import Movement
 from tallystick.domain.ledger.postings import Posting
 from tallystick.domain.lifecycles.machines import MACHINES
 from tallystick.domain.lifecycles.table import Posts
-from tallystick.domain.notices import CaptureNotice, DisputeNotice
+from tallystick.domain.notices import CancelOrRefundNotice, CaptureNotice, DisputeNotice
 from tallystick.oversight.invariants import ledger
 from tests.support.notices import NOTICES, SITUATIONS, taken
 from tests.support.paper_invariants import as_read
@@ -72,6 +72,13 @@ def _captures(*parts: tuple[str, int]) -> Life:
     return life
 
 
+def _ended_and_captured() -> PaperRecord:
+    record = SITUATIONS["authorized"]()
+    record.take(CancelOrRefundNotice(reference="e1", amount=AMOUNT, currency=CURRENCY))
+    record.take(CaptureNotice(reference="c1", amount=AMOUNT, currency=CURRENCY))
+    return record
+
+
 def _out(name: str, amount: int = AMOUNT, *, early: bool = True) -> Movement:
     return Movement(reference=name, funds="withdrawn", amount=amount, before_verdict=early)
 
@@ -84,6 +91,7 @@ LIVES: Final[dict[str, Life]] = {
     **{f"{situation}; {notice}": _after(situation, notice) for situation in SITUATIONS for notice in NOTICES},
     "captures, equal parts": _captures(("1", 500), ("2", 500)),
     "captures, beyond the hold": _captures(("1", 700), ("2", 500)),
+    "ended there, and captured": _ended_and_captured,
     "movements, won": _dispute(("opened", (_out("m1"),)), ("won", (_back("m2"),)), ("won", (_out("m3", early=False),))),
     "movements, won twice": _dispute(
         ("opened", (_out("m1"),)),

@@ -104,7 +104,13 @@ class PaperRecord:
         return change
 
     def decide(
-        self, notice: Notice | None, newest: Verdict | None = None, *, provider: str = PROVIDER, account: str = ACCOUNT
+        self,
+        notice: Notice | None,
+        newest: Verdict | None = None,
+        *,
+        provider: str = PROVIDER,
+        account: str = ACCOUNT,
+        unsettled_ms: int = 0,
     ) -> EventDecision:
         """What an event comes to, by itself."""
         return decide_notice(
@@ -116,11 +122,12 @@ class PaperRecord:
             rejection_id=self._id("rej"),
             checks=CHECKS,
             newest=newest,
+            unsettled_ms=unsettled_ms,
         )
 
-    def take(self, notice: Notice | None, newest: Verdict | None = None) -> str:
+    def take(self, notice: Notice | None, newest: Verdict | None = None, *, unsettled_ms: int = 0) -> str:
         """What an event comes to, and does: its disposition, or ``ask`` or ``later``."""
-        outcome = self.decide(notice, newest)
+        outcome = self.decide(notice, newest, unsettled_ms=unsettled_ms)
         if isinstance(outcome, Decided) and outcome.change is not None:
             self.apply(outcome.change)
         match outcome:

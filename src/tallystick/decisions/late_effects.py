@@ -11,7 +11,7 @@ from tallystick.decisions.terms import CLOSED, evidence_of, payment_event
 from tallystick.domain.change import Change
 from tallystick.domain.lifecycles.machines import next_state
 from tallystick.domain.lifecycles.payment import PAYMENT
-from tallystick.domain.notices import CaptureNotice
+from tallystick.domain.notices import CancelOrRefundNotice, CaptureNotice
 from tallystick.domain.provider_operation import Booked, ProviderOperation
 from tallystick.domain.snapshot import PaymentSnapshot
 from tallystick.domain.subjects import Attempt, Payment
@@ -107,7 +107,7 @@ def named_capture(stored: PaymentSnapshot, authorize: Attempt, notice: CaptureNo
     payment = stored.payment
     if payment.state not in ("authorized", "captured") or not _is_within_hold(payment, notice.amount):
         return None
-    builder = ChangeBuilder(payment.merchant_id, payment.payment_id, _proved_by(cause, notice.verdict(), authorize))
+    builder = ChangeBuilder(payment.merchant_id, payment.payment_id, _proved_by(cause, notice.as_verdict(), authorize))
     builder.move(
         payment,
         "captured" if payment.state == "authorized" else "capture_added",
@@ -115,6 +115,33 @@ def named_capture(stored: PaymentSnapshot, authorize: Attempt, notice: CaptureNo
         provider_operations=(*payment.provider_operations, _operation(notice, "captured")),
         failure=None,
     )
+    return builder.change(must_not_be_shed=True)
+
+
+def void_by_name(stored: PaymentSnapshot, authorize: Attempt, notice: CancelOrRefundNotice, cause: Cause) -> Change:
+    """A hold ended by a word that may mean a refund as well: its name is kept, for a capture that is told later."""
+    payment = stored.payment
+    voided = ProviderOperation(
+        reference=notice.reference, kind="cancel_or_refund", amount=notice.amount, booked="voided"
+    )
+    cause = replace(cause, occurred_at=notice.occurred_at, provider_reference=authorize.provider_reference)
+    builder = ChangeBuilder(payment.merchant_id, payment.payment_id, cause)
+    operations = (*payment.provider_operations, voided)
+    builder.move(payment, "canceled", provider_operations=operations, failure=None)
+    return builder.change(must_not_be_shed=True)
+
+
+def paired_capture(stored: PaymentSnapshot, authorize: Attempt, notice: CaptureNotice, cause: Cause) -> Change | None:
+    """A capture that is told after the word that ended its hold: that word was its refund, and the money came and
+    went. None where no such word has as much left."""
+    payment = stored.payment
+    words = sum(each.amount for each in payment.provider_operations if each.kind == "cancel_or_refund")
+    spent = sum(each.amount for each in payment.provider_operations if each.booked == "refunded")
+    if payment.state != "canceled" or notice.amount > words - spent:
+        return None
+    builder = ChangeBuilder(payment.merchant_id, payment.payment_id, _proved_by(cause, notice.as_verdict(), authorize))
+    operations = (*payment.provider_operations, _operation(notice, "refunded"))
+    builder.move(payment, "captured_and_refunded", provider_operations=operations)
     return builder.change(must_not_be_shed=True)
 
 
@@ -127,7 +154,7 @@ def late_named_capture(
 ) -> Change:
     """A capture that no hold of ours explains: its money waits in suspense, once by its own name."""
     payment = stored.payment
-    builder = ChangeBuilder(payment.merchant_id, payment.payment_id, _proved_by(cause, notice.verdict(), authorize))
+    builder = ChangeBuilder(payment.merchant_id, payment.payment_id, _proved_by(cause, notice.as_verdict(), authorize))
     builder.reject(rejection_id, payment, "captured", origin="provider", reason=reason)
     builder.move(authorize, "late_capture", schedule=CLOSED, late_effect=True)
     held = {"amount_authorized": 0} if _late_hold(stored) else {}

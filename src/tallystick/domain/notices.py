@@ -40,7 +40,7 @@ class CaptureNotice(Struct, frozen=True, kw_only=True, tag_field="notice", tag="
     currency: str
     occurred_at: datetime | None = None
 
-    def verdict(self) -> Approved:
+    def as_verdict(self) -> Approved:
         """As the word on a call of ours that has its name."""
         return Approved(
             amount=self.amount,
@@ -49,6 +49,25 @@ class CaptureNotice(Struct, frozen=True, kw_only=True, tag_field="notice", tag="
             reference=self.reference,
             occurred_at=self.occurred_at,
         )
+
+
+class CancelOrRefundNotice(Struct, frozen=True, kw_only=True, tag_field="notice", tag="cancel_or_refund"):
+    """A hold was released or captured money given back, and not through us: the provider does not say which of both
+    under its signature. ``amount`` is what it was asked to give back."""
+
+    reference: str
+    amount: int
+    currency: str
+    occurred_at: datetime | None = None
+
+
+class UnknownNotice(Struct, frozen=True, kw_only=True, tag_field="notice", tag="unknown"):
+    """An event of a code that the connector does not know, and whose signed fields say that money moved. ``value`` is
+    in the provider's own minor unit."""
+
+    code: str
+    value: int
+    currency: str
 
 
 class RefundNotice(Struct, frozen=True, kw_only=True, tag_field="notice", tag="refund"):
@@ -76,4 +95,6 @@ class DisputeNotice(Struct, frozen=True, kw_only=True, tag_field="notice", tag="
     occurred_at: datetime | None = None
 
 
-Notice = AttemptNotice | ChargeNotice | CaptureNotice | RefundNotice | DisputeNotice
+Notice = (
+    AttemptNotice | ChargeNotice | CaptureNotice | CancelOrRefundNotice | UnknownNotice | RefundNotice | DisputeNotice
+)

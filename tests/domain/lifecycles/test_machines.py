@@ -24,7 +24,7 @@ PAYMENT_MAY = {
     " dispute_opened dispute_updated late_capture late_hold late_release",
     "declined": "late_capture late_hold late_release",
     "failed": "late_capture late_hold late_release",
-    "canceled": "late_capture late_hold late_release",
+    "canceled": "captured_and_refunded late_capture late_hold late_release",
     "expired": "late_capture late_hold late_release",
 }
 ATTEMPT_MAY = {
@@ -133,6 +133,7 @@ IN_PLACE = {
     ("payment", "refund_failed"),
     ("payment", "capture_reversed"),
     ("payment", "capture_added"),
+    ("payment", "captured_and_refunded"),
     ("payment", "dispute_opened"),
     ("payment", "dispute_updated"),
     ("payment", "late_capture"),

@@ -670,6 +670,13 @@ OTHERS: Final[dict[str, str]] = {
         f"{CAPTURED}; webhook dispute opened withdrawn:1 -> applied; webhook dispute won returned:2 -> applied; "
         "webhook dispute lost -> applied"
     ),
+    "any: captured and ended there": (
+        f"{CAPTURED}; webhook dashboard ended 1 1000 -> applied; webhook dashboard ended 1 1000 -> duplicate_effect"
+    ),
+    "any: a hold ended there, and its capture is told later": (
+        f"{HELD}; webhook dashboard ended 1 1000 -> applied; webhook dashboard captured 1 1000 -> applied; "
+        "webhook dashboard captured 1 1000 -> duplicate_effect"
+    ),
     "any: captured there in equal parts, and one comes back": (
         f"{HELD}; webhook dashboard captured 1 500 -> applied; webhook dashboard captured 2 500 -> applied; "
         "webhook dashboard captured 2 500 -> duplicate_effect; webhook dashboard came_back 1 -> applied; "

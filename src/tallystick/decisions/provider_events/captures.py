@@ -8,7 +8,7 @@ from __future__ import annotations
 from msgspec.structs import replace
 
 from tallystick.decisions.change_builder import ChangeBuilder
-from tallystick.decisions.late_effects import late_named_capture, named_capture
+from tallystick.decisions.late_effects import late_named_capture, named_capture, paired_capture
 from tallystick.decisions.provider_events.dispositions import Decided, EventDecision, NotYet
 from tallystick.decisions.provider_events.on_attempt import Case, on_attempt
 from tallystick.decisions.terms import evidence_of
@@ -25,7 +25,7 @@ def observe_capture(case: Case, notice: CaptureNotice) -> EventDecision:
         return Decided("duplicate_effect")
     for attempt in case.stored.attempts:
         if (attempt.operation, attempt.provider_reference) == ("capture", notice.reference):
-            return on_attempt(case, attempt, notice.verdict())  # ours, by the provider's name for it
+            return on_attempt(case, attempt, notice.as_verdict())  # ours, by the provider's name for it
     if payment.state not in PAYMENT.final and payment.state != "authorized":
         return NotYet(f"a payment that is {payment.state}: its own outcome comes first")
     captured = f"captured {notice.amount} {notice.currency} ({notice.reference})"
@@ -34,7 +34,9 @@ def observe_capture(case: Case, notice: CaptureNotice) -> EventDecision:
     authorize = case.authorize()
     if notice.currency != payment.currency or notice.amount <= 0:
         return case.conflict("captured", reason)
-    change = named_capture(case.stored, authorize, notice, case.cause)
+    change = named_capture(case.stored, authorize, notice, case.cause) or paired_capture(
+        case.stored, authorize, notice, case.cause
+    )
     if change is not None:
         return Decided("applied", change)
     if ATTEMPT.edge(authorize.state, "late_capture") is None:

@@ -39,9 +39,11 @@ class Ask(Struct, frozen=True):
 
 
 class NotYet(Struct, frozen=True):
-    """There is nothing to decide on: a step of ours, or an earlier event, has still to come."""
+    """There is nothing to decide on: a step of ours, or an earlier event, has still to come. ``wait_ms``: it cannot
+    be decided before that."""
 
     reason: str
+    wait_ms: int = 0
 
 
 EventDecision = Decided | Ask | NotYet

@@ -41,6 +41,7 @@ class Case(Struct, frozen=True, kw_only=True):
     rejection_id: str
     checks: Checks
     newest: Verdict | None
+    unsettled_ms: int = 0  # until the settling time of the event has passed
 
     def authorize(self) -> Attempt:
         """The attempt that the charge began with."""

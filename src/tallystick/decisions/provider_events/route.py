@@ -8,6 +8,7 @@ its current word first (``Ask``), and that word decides.
 from __future__ import annotations
 
 from tallystick.decisions.change_builder import Cause
+from tallystick.decisions.provider_events.cancel_or_refund import observe_cancel_or_refund
 from tallystick.decisions.provider_events.captures import observe_capture, observe_capture_failed
 from tallystick.decisions.provider_events.dashboard_refunds import observe_refund, observe_refund_failed
 from tallystick.decisions.provider_events.dispositions import Decided, EventDecision, NotYet
@@ -17,11 +18,13 @@ from tallystick.decisions.provider_events.on_charge import on_charge
 from tallystick.decisions.terms import Checks
 from tallystick.domain.notices import (
     AttemptNotice,
+    CancelOrRefundNotice,
     CaptureNotice,
     ChargeNotice,
     DisputeNotice,
     Notice,
     RefundNotice,
+    UnknownNotice,
 )
 from tallystick.domain.snapshot import PaymentSnapshot
 from tallystick.domain.subjects import Attempt
@@ -39,12 +42,18 @@ def decide_notice(
     checks: Checks,
     charge: str | None = None,
     newest: Verdict | None = None,
+    unsettled_ms: int = 0,
 ) -> EventDecision:
     """What an event comes to. ``charge`` is the provider's name for the charge that it is about, where it has one;
-    ``newest`` is the provider's current word, once it was asked for."""
-    case = Case(stored=stored, cause=cause, rejection_id=rejection_id, checks=checks, newest=newest)
+    ``newest`` is the provider's current word, once it was asked for. ``unsettled_ms``: until the settling time of the
+    event has passed."""
+    case = Case(
+        stored=stored, cause=cause, rejection_id=rejection_id, checks=checks, newest=newest, unsettled_ms=unsettled_ms
+    )
     if notice is None:
         return Decided("unknown_type")
+    if isinstance(notice, UnknownNotice):
+        return case.conflict("event", unknown_money(notice))
     attempt = _named(stored, notice) if isinstance(notice, AttemptNotice) else None
     ours = attempt or case.authorize()
     if (provider, account) != (ours.provider, ours.account):
@@ -60,10 +69,17 @@ def decide_notice(
             return on_charge(case, notice)
         case CaptureNotice():
             return observe_capture(case, notice)
+        case CancelOrRefundNotice():
+            return observe_cancel_or_refund(case, notice, account)
         case RefundNotice():
             return observe_refund(stored, notice, account, cause, rejection_id)
         case DisputeNotice():
             return decide_dispute(stored, notice, account, cause, rejection_id)
+
+
+def unknown_money(notice: UnknownNotice) -> str:
+    """Why a person must look at an event of a code that nobody here knows."""
+    return f"an unknown event {notice.code} says that {notice.value} {notice.currency} (in its own unit) moved"
 
 
 def _on_other_charge(case: Case, notice: Notice, charge: str) -> EventDecision:

@@ -24,6 +24,14 @@ def _capture_added(before: Payment, after: Payment) -> list[Posting]:
     return postings.capture(after.provider, 0, after.amount_captured - before.amount_captured)
 
 
+def _captured_and_refunded(before: Payment, after: Payment) -> list[Posting]:
+    return postings.captured_and_refunded(after.provider, _given_back(after) - _given_back(before))
+
+
+def _given_back(payment: Payment) -> int:
+    return sum(each.amount for each in payment.provider_operations if each.booked == "refunded")
+
+
 def _release(before: Payment, after: Payment) -> list[Posting]:
     return postings.release(after.provider, before.amount_authorized)
 
@@ -114,7 +122,11 @@ PAYMENT: Final = Machine(
         },
         "declined": _closed("declined"),
         "failed": _closed("failed"),
-        "canceled": _closed("canceled"),
+        # Canceled by a word that can mean a refund as well, and captured before it: then that is what it was.
+        "canceled": {
+            "captured_and_refunded": Edge("canceled", posts=_captured_and_refunded),
+            **_closed("canceled"),
+        },
         "expired": _closed("expired"),
     },
     final=frozenset({"captured", "declined", "failed", "canceled", "expired"}),

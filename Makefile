@@ -28,7 +28,7 @@ $(REST) --suites --add-results=$(RESULTS) $(1); rest=$$?; \
 exit $$rest
 endef
 
-.PHONY: help demo test test-fast test-deep coverage lint format bench lock clean
+.PHONY: help demo test test-fast test-deep coverage lint format bench bench-before-after lock clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## / - /'
@@ -39,8 +39,10 @@ demo: $(READY)  ## thousands of payments with faults mixed in, and what became o
 test: lint  ## lint, types, import contracts and all tests
 	@$(call ALL_TESTS,$(ARGS))
 
-test-fast: lint  ## lint and the tests that need no database and no other program: half a minute
-	@$(FAST) --suites $(ARGS)
+test-fast: $(READY)  ## lint, beside it the tests that need no database and no other program: half a minute
+	@$(MAKE) --no-print-directory lint > $(VENV)/lint.log 2>&1 & lint=$$!; \
+	$(FAST) --suites $(ARGS); tests=$$?; \
+	wait $$lint || { cat $(VENV)/lint.log; exit 1; }; exit $$tests
 
 test-deep: export TALLYSTICK_TEST_DEPTH := deep
 test-deep: lint  ## the same suites at full depth
@@ -65,6 +67,9 @@ bench: $(READY)  ## the benchmarks, beside their ceilings
 	@$(BIN)/tallystick bench journal $(ARGS)
 	@$(BIN)/tallystick bench payments $(ARGS)
 	@$(BIN)/tallystick bench webhooks $(ARGS)
+
+bench-before-after: $(READY)  ## this commit beside an earlier one: BEFORE=<git ref>, else the last release
+	@$(BIN)/tallystick bench before-after $(if $(BEFORE),--before $(BEFORE)) $(ARGS)
 
 lock: $(READY)  ## renew requirements/lock.txt from pyproject.toml
 	@$(BIN)/python -m pip install -q uv

@@ -21,11 +21,11 @@ from tallystick.flows.runtime import Runtime
 from tallystick.flows.webhooks.inbound.envelope import Envelope
 from tallystick.flows.webhooks.inbound.intake import Arrival, Intake
 from tallystick.flows.webhooks.inbound.worker import InboxWorker
+from tallystick.kit.clock import Clock
 from tallystick.kit.ids import new_id, sibling_id
 from tallystick.oversight.invariants import verify
 from tallystick.providers.port import ProviderCall
 from tallystick.record.postgres.connections import connect
-from tallystick.record.postgres.inbox import Inbox
 from tallystick.settings.load import Settings
 from tests.support.database import Database
 from tests.support.polling import eventually_async
@@ -107,9 +107,9 @@ async def intake_on(
 
     intake = Intake(
         connect_with or own,
+        Clock(shift_ms),
         queue_limit=queue_limit,
         commit_timeout_ms=commit_timeout_ms,
-        clock_shift_ms=shift_ms,
     )
     await intake.start()
     try:
@@ -120,7 +120,7 @@ async def intake_on(
 
 def inbox_worker_of(runtime: Runtime) -> InboxWorker:
     """A worker's inbox half."""
-    return InboxWorker(runtime, Inbox(runtime.pool, clock_shift_ms=runtime.settings.clock_shift_ms))
+    return InboxWorker(runtime, runtime.stores.inbox)
 
 
 async def drain(runtime: Runtime, merchant_id: str | None = None, patience_s: float = 60) -> None:

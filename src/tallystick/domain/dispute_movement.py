@@ -1,8 +1,13 @@
-"""What providers name when they move money because of a dispute."""
+"""A provider's movement of money because of a dispute."""
 
 from __future__ import annotations
 
+from typing import Literal
+
 from msgspec import Struct
+
+#: Which way the disputed money moved, seen from the merchant.
+Funds = Literal["withdrawn", "returned"]
 
 
 class Movement(Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -17,7 +22,7 @@ class Movement(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """
 
     reference: str
-    funds: str  # withdrawn | returned
+    funds: Funds
     amount: int | None
     before_verdict: bool
     moved_amount: int | None = None  # in the account's currency, by the provider's minor unit

@@ -1,4 +1,4 @@
-"""Where a dispute's money is, by all that is known of it. Pure.
+"""Where a dispute's money is. Pure.
 
 It follows from the set of movements that the provider named, from the verdict, and from nothing else: the same in
 whatever order it was told. A verdict whose own movement was not told yet is taken at its word, until that movement is
@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from tallystick.domain.dispute_movement import Movement
-from tallystick.domain.subjects import Dispute
+from tallystick.domain.subjects import Dispute, DisputeState
 
 #: States of a dispute whose verdict is known.
 DECIDED: Final = frozenset({"won", "lost"})
@@ -26,7 +26,7 @@ def taken(dispute: Dispute) -> int:
     return dispute.amount if dispute.funds_withdrawn else 0
 
 
-def taken_by(state: str, movements: Sequence[Movement], amount: int, *, contested: bool) -> int:
+def taken_by(state: DisputeState, movements: Sequence[Movement], amount: int, *, contested: bool) -> int:
     """From the named movements. Both verdicts say nothing together, and then only what was named counts."""
     known = [each for each in movements if each.amount is not None]
     withdrawn = [each for each in known if each.funds == "withdrawn"]

@@ -18,12 +18,12 @@ from tallystick.flows.assembly import open_runtime
 from tallystick.flows.runtime import Runtime
 from tallystick.flows.webhooks.inbound.envelope import Envelope, envelope_of
 from tallystick.flows.webhooks.inbound.worker import InboxWorker
+from tallystick.kit.clock import Clock
 from tallystick.kit.ids import new_id
 from tallystick.oversight.invariants import tally, verify
 from tallystick.providers.simulator.charges import list_charges
 from tallystick.providers.simulator.receiver import SimulatorReceiver
 from tallystick.providers.simulator.setup import SimulatorSettings
-from tallystick.record.postgres.inbox import Inbox
 from tallystick.settings.load import Settings, environment_of
 from tests.support.acquirer import WEBHOOK_SECRET, AcquirerProcess, acquirer
 from tests.support.crash.killed_worker import End, Life, Lives
@@ -136,8 +136,8 @@ async def live(lives: Lives, runtime: Runtime, life: Life) -> End:
 
 async def processed(runtime: Runtime, shift_ms: int) -> None:
     """What a worker that nobody kills finds when the leases of the dead have run out."""
-    runtime.journal.clock_shift_ms = runtime.reads.clock_shift_ms = runtime.clock.shift_ms = shift_ms
-    processing = InboxWorker(runtime, Inbox(runtime.pool, clock_shift_ms=shift_ms))
+    runtime.clock.shift_ms = shift_ms
+    processing = InboxWorker(runtime, runtime.stores.inbox)
     while await processing.round():
         pass
 
@@ -164,8 +164,8 @@ async def agree(runtime: Runtime, bank: AcquirerProcess, settings: Settings, mer
     async with runtime.pool.acquire() as pooled:
         connection = cast(asyncpg.Connection, pooled)
         alone = await verify(connection, settings=settings, merchant_id=merchant_id)
-        charges, shift_ms = list_charges(bank.url), settings.clock_shift_ms
-        beside = await tally(connection, charges, merchant_id=merchant_id, clock_shift_ms=shift_ms)
+        charges, clock = list_charges(bank.url), Clock(settings.clock_shift_ms)
+        beside = await tally(connection, charges, merchant_id=merchant_id, clock=clock)
     assert alone.holds, alone
     assert beside.holds, beside
     assert beside.checked["open"] == 0

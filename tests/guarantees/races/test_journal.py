@@ -15,6 +15,7 @@ from tallystick.decisions.terms import Terms
 from tallystick.domain.change import Change
 from tallystick.domain.errors import ChangeRefused, OutcomeUnknown, Overloaded
 from tallystick.domain.subjects import Payment
+from tallystick.kit.clock import Clock
 from tallystick.kit.ids import new_id
 from tallystick.record.journal import Existing, Fresh, Journal, JournalLimits, Stale
 from tallystick.record.postgres.connections import connect
@@ -95,7 +96,7 @@ async def journal_on(url: str, plan: dict[str, Any] | None = None, limits: Journ
         inner = await connect(url, command_timeout_ms=5_000)
         return inner if plan is None else Wire(inner, plan)
 
-    journal = Journal(wire, limits)
+    journal = Journal(wire, limits, Clock())
     await journal.start()
     return journal
 

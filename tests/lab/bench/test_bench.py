@@ -12,7 +12,8 @@ import asyncpg
 import pytest
 from typer.testing import CliRunner
 
-from tallystick.lab.bench import ceiling, commands
+from tallystick.cli import bench as commands
+from tallystick.lab.bench import ceiling
 from tallystick.lab.bench.fill import copy_chunk, prepare
 from tallystick.lab.bench.fill_rows import MERCHANTS, TABLES, fill_chunk, kinds
 from tallystick.lab.bench.latency import latency

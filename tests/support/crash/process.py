@@ -19,6 +19,7 @@ from msgspec.structs import replace
 
 from tallystick.flows.assembly import open_runtime
 from tallystick.flows.runtime import Runtime
+from tallystick.flows.stores import stores_on
 from tallystick.record.postgres.connections import connect
 from tallystick.record.postgres.reads import Reads
 from tallystick.settings.load import Settings
@@ -137,9 +138,10 @@ class Process:
         )
         async with opened as runtime:
             pool = cast(asyncpg.Pool, MortalPool(runtime.pool, self))
-            reads = Reads(pool, clock_shift_ms=self._settings.clock_shift_ms)
+            reads = Reads(pool, runtime.clock)
+            stores = stores_on(pool, runtime.clock, runtime.settings, runtime.sealer)
             self._working = True
-            self._result = await work(replace(runtime, pool=pool, reads=reads))
+            self._result = await work(replace(runtime, pool=pool, reads=reads, stores=stores))
             self._die()
             await self._loop.create_future()
 

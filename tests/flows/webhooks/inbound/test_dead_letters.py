@@ -73,12 +73,12 @@ async def test_poison_ends_as_a_dead_letter_and_holds_nobody_up(
             events[1].provider_event_id: "applied",
         }
         letters = DeadLetters(
-            Inbox(runtime.pool), replace(WEBHOOK_SETTINGS, webhook_provider_owners="simulator=sim-team")
+            runtime.stores.inbox, replace(WEBHOOK_SETTINGS, webhook_provider_owners="simulator=sim-team")
         )
         (letter,) = await letters.page(DeadLetterFilter(merchant_id=fresh_merchant), None, 10)
         assert (letter.event_id, letter.tries, letter.owner) == (events[0].event_id, 4, "sim-team")
         assert letter.last_error is not None and letter.last_error.startswith("Poison at defective")
-        trace = await trace_event(Inbox(runtime.pool), letter.event_id)
+        trace = await trace_event(runtime.stores.inbox, letter.event_id)
         assert trace is not None
         assert [(each.number, each.result) for each in trace.attempts] == [(n, "failed") for n in (1, 2, 3, 4)]
         times = [each.started_at for each in trace.attempts]
@@ -110,10 +110,10 @@ async def test_a_dead_letter_names_the_payment_that_it_was_routed_to(
             return (await states(runtime))[event.provider_event_id]
 
         await eventually_async(state, until=lambda found: found == "dead", interval_s=0.005)
-        letters = DeadLetters(Inbox(runtime.pool), WEBHOOK_SETTINGS)
+        letters = DeadLetters(runtime.stores.inbox, WEBHOOK_SETTINGS)
         (letter,) = await letters.page(DeadLetterFilter(merchant_id=fresh_merchant), None, 10)
         assert (letter.event_id, letter.payment_id) == (event.event_id, payment.payment_id)
-        lines = await Inbox(runtime.pool).events_of(fresh_merchant, payment.payment_id, 10)
+        lines = await runtime.stores.inbox.events_of(fresh_merchant, payment.payment_id, 10)
         assert [line.event_id for line in lines] == [event.event_id]
 
 
@@ -127,7 +127,7 @@ async def test_a_dead_letter_is_replayed_and_traced_through_every_checkpoint(
         poisoned.add(event.provider_event_id)
         await accept(database, [event, again(event)])
         await drain(runtime)
-        letters = DeadLetters(Inbox(runtime.pool), WEBHOOK_SETTINGS)
+        letters = DeadLetters(runtime.stores.inbox, WEBHOOK_SETTINGS)
         poisoned.clear()  # the defect is mended
         await letters.replay(event.event_id, actor="operator:ada", reason="release 2 is out")
         await drain(runtime)
@@ -137,7 +137,7 @@ async def test_a_dead_letter_is_replayed_and_traced_through_every_checkpoint(
         await drain(runtime)
         assert await versions_of(runtime, stored) == ["create", "captured"]
     async with runtime_of(database.app_url, BookedProvider()) as later:
-        trace = await trace_event(Inbox(later.pool), event.event_id)
+        trace = await trace_event(later.stores.inbox, event.event_id)
     assert trace is not None
     assert (trace.state, trace.replays, trace.deliveries) == ("duplicate_effect", 2, 2)
     assert [(each.name, each.result) for each in trace.checkpoints] == [
@@ -173,7 +173,7 @@ async def test_filtered_replay_and_discard(database: Database, fresh_merchant: s
         poisoned.update(event.provider_event_id for event in events)
         await accept(database, events)
         await drain(runtime)
-        letters = DeadLetters(Inbox(runtime.pool), WEBHOOK_SETTINGS)
+        letters = DeadLetters(runtime.stores.inbox, WEBHOOK_SETTINGS)
         poisoned.clear()
         only_a = DeadLetterFilter(merchant_id=fresh_merchant, type="a")
         assert await letters.replay_all(only_a, actor="operator:ada", reason="mended") == 2
@@ -212,7 +212,7 @@ async def test_operators_who_act_at_once(database: Database, fresh_merchant: str
         poisoned.update(event.provider_event_id for event in events)
         await accept(database, events)
         await drain(runtime)
-        letters = DeadLetters(OthersActFirst(runtime.pool), WEBHOOK_SETTINGS)
+        letters = DeadLetters(OthersActFirst(runtime.pool, runtime.clock), WEBHOOK_SETTINGS)
         mine = DeadLetterFilter(merchant_id=fresh_merchant)
         assert await letters.replay_all(mine, actor="operator:ada", reason="mended") == 1
         assert sorted((await states(runtime, fresh_merchant)).values()) == ["discarded", "received", "received"]
@@ -243,7 +243,7 @@ async def test_operators_who_lock_each_other_out_begin_again(
         await drain(runtime)
         lock = "UPDATE inbox SET detail = detail WHERE provider_event_id = $1"
         names = [("simulator", "main", event.provider_event_id) for event in events]
-        for act in (Inbox(runtime.pool).reopen, Inbox(runtime.pool).discard):
+        for act in (runtime.stores.inbox.reopen, runtime.stores.inbox.discard):
             other, watching = [await asyncpg.connect(database.owner_url) for _ in range(2)]
             try:
                 # Who has waited a second finds the deadlock and gives way: nearly always the operator, who waits first.

@@ -10,13 +10,14 @@ from datetime import UTC, datetime
 
 import asyncpg
 import pytest
+from msgspec import structs
 
 from tallystick.domain.notices import AttemptNotice
 from tallystick.domain.snapshot import PaymentSnapshot
 from tallystick.domain.verdicts import Verdict
 from tallystick.flows.webhooks.inbound import handler
-from tallystick.flows.webhooks.inbound.intake import TURN_SPACING_MS
-from tallystick.kit.clock import monotonic_ms
+from tallystick.flows.webhooks.inbound.intake import FAIRNESS_SPACING_MS
+from tallystick.kit.clock import Clock, monotonic_ms
 from tallystick.kit.ids import new_id
 from tallystick.oversight.trace.event import trace_event
 from tallystick.providers.port import ProviderCall
@@ -64,7 +65,7 @@ async def test_two_workers_on_one_event(database: Database, fresh_merchant: str)
         stored = await waiting_payment(runtime, fresh_merchant)
         event = envelope(new_id("req"), captured(stored.payment, stored.attempts[0].attempt_id), payment=stored.payment)
         await accept(database, [event])
-        claimed = await Inbox(runtime.pool).claim(10, "one", 60_000)
+        claimed = await runtime.stores.inbox.lease(10, "one", 60_000)
         assert [each.event_id for each in claimed] == [event.event_id]
         handlers = [handler.Handler(each) for each in (runtime, other, runtime, other)]
         await asyncio.gather(*(h.handle(claimed[0], stored, datetime.now(UTC)) for h in handlers))
@@ -79,9 +80,9 @@ async def test_a_worker_that_lost_its_lease_buries_nothing(database: Database, f
         stored = await waiting_payment(runtime, fresh_merchant)
         event = envelope(new_id("req"), captured(stored.payment, stored.attempts[0].attempt_id), payment=stored.payment)
         await accept(database, [event])
-        inbox = Inbox(runtime.pool)
-        (slow,) = await inbox.claim(10, "slow", -1)
-        (quick,) = await inbox.claim(10, "quick", 60_000)
+        inbox = runtime.stores.inbox
+        (slow,) = await inbox.lease(10, "slow", -1)
+        (quick,) = await inbox.lease(10, "quick", 60_000)
         slow_handler = handler.Handler(runtime)
         await slow_handler.handle(slow, None, datetime.now(UTC))
         assert await states(runtime, fresh_merchant) == {event.provider_event_id: "received"}
@@ -98,7 +99,7 @@ async def test_two_workers_on_two_events_of_one_change(database: Database, fresh
         stored = await waiting_payment(runtime, fresh_merchant)
         notice = captured(stored.payment, stored.attempts[0].attempt_id)
         await accept(database, [envelope(new_id("req"), notice, payment=stored.payment) for _ in range(4)])
-        events = await Inbox(runtime.pool).claim(10, "both", 60_000)
+        events = await runtime.stores.inbox.lease(10, "both", 60_000)
         now = datetime.now(UTC)
         workers = (handler.Handler(runtime), handler.Handler(other))
         await asyncio.gather(*(workers[n % 2].handle(event, stored, now) for n, event in enumerate(events)))
@@ -111,9 +112,9 @@ async def test_an_event_is_claimed_by_one_worker(database: Database, fresh_merch
     async with late_outcomes(database) as (runtime, _):
         names = [new_id("req") for _ in range(100)]
         await accept(database, [envelope(name, merchant_id=fresh_merchant, payment_id=new_id("pay")) for name in names])
-        inbox = Inbox(runtime.pool)
+        inbox = runtime.stores.inbox
         await asyncio.gather(*(runtime.pool.execute("SELECT pg_sleep(0.05)") for _ in range(8)))  # 8 open connections
-        claims = await asyncio.gather(*(inbox.claim(100, f"worker {n}", 60_000) for n in range(8)))
+        claims = await asyncio.gather(*(inbox.lease(100, f"worker {n}", 60_000) for n in range(8)))
         claimed = [event.provider_event_id for claim in claims for event in claim]
         assert sorted(claimed) == sorted(names)
         for number, claim in enumerate(claims):
@@ -169,7 +170,7 @@ async def test_nobody_elses_flood_holds_the_few_up(database: Database, fresh_mer
             loud,
             quiet,
         )
-        assert 0 < ahead <= took_ms / TURN_SPACING_MS + 2  # the loud one's share of the time until the other came
+        assert 0 < ahead <= took_ms / FAIRNESS_SPACING_MS + 2  # the loud one's share of the time until the other came
         worker = inbox_worker_of(runtime)
         for _ in range(ahead // 50 + 1):
             await worker.round()
@@ -205,7 +206,7 @@ async def test_a_slow_handler_keeps_its_lease(
         running = asyncio.create_task(inbox_worker_of(runtime).round())
         for _ in range(renewals):
             await asyncio.wait_for(renewed.get(), PATIENCE_S)
-            assert await Inbox(runtime.pool).claim(10, "other", 1_000) == []
+            assert await runtime.stores.inbox.lease(10, "other", 1_000) == []
         go_on.set()
         await running
         assert await states(runtime, fresh_merchant) == {event.provider_event_id: "applied"}
@@ -216,7 +217,7 @@ async def test_a_dead_worker_frees_its_events_after_the_lease(database: Database
         stored = await waiting_payment(runtime, fresh_merchant)
         event = envelope(new_id("req"), captured(stored.payment, stored.attempts[0].attempt_id), payment=stored.payment)
         await accept(database, [event])
-        assert len(await Inbox(runtime.pool).claim(10, "dead", 60_000)) == 1
+        assert len(await runtime.stores.inbox.lease(10, "dead", 60_000)) == 1
         assert await inbox_worker_of(runtime).round() == 0
         async with late_outcomes(database, shift_ms=61_000) as (later, _):
             await drain(later)
@@ -230,8 +231,7 @@ async def test_clock_skew_between_worker_and_database(database: Database, fresh_
         stored = await waiting_payment(runtime, fresh_merchant)
         event = envelope(new_id("req"), captured(stored.payment, stored.attempts[0].attempt_id), payment=stored.payment)
         await accept(database, [event])
-        runtime.clock.shift_ms = shift_ms
-        await drain(runtime)
+        await drain(structs.replace(runtime, clock=Clock(shift_ms)))
         assert await states(runtime, fresh_merchant) == {event.provider_event_id: "applied"}
 
 

@@ -9,7 +9,8 @@ import pytest
 
 from tallystick.flows.runtime import Runtime
 from tallystick.flows.webhooks.outbound.endpoints import Registered, TooManyEndpoints, UrlTaken
-from tallystick.record.postgres.webhook_endpoints import EndpointBook
+from tallystick.kit.clock import Clock
+from tallystick.record.postgres.webhook_endpoints import EndpointStore
 from tests.support.api import inside
 from tests.support.database import Database
 from tests.support.endpoints import PATH, SETTINGS, code_of
@@ -98,7 +99,7 @@ async def test_a_registration_waits_for_what_another_one_comes_to(
     async with runtime_for(database) as runtime:
         pool = SlowCommits(runtime.pool)
         rules = endpoints_of(runtime)
-        rules._book = EndpointBook(cast(Any, pool))
+        rules._book = EndpointStore(cast(Any, pool), Clock())
         first = asyncio.create_task(
             rules.register(fresh_merchant, url=URL, event_types=None, description=None, actor="key:test")
         )

@@ -13,11 +13,12 @@ from aiohttp import web
 from msgspec.structs import replace
 
 from tallystick.flows.runtime import Runtime
+from tallystick.flows.stores import stores_on
 from tallystick.flows.webhooks.outbound.address_policy import AddressPolicy
 from tallystick.flows.webhooks.outbound.client import EndpointClient
 from tallystick.flows.webhooks.outbound.dispatch import Dispatch
-from tallystick.kit.clock import monotonic_ms, utc_now
-from tallystick.record.postgres.outbox import OutboundBook
+from tallystick.kit.clock import Clock, monotonic_ms, utc_now
+from tallystick.record.postgres.outbox import Outbox
 from tests.support.database import Database
 from tests.support.outbox import (
     book_of,
@@ -109,7 +110,8 @@ async def _live_and_die(runtime: Runtime, at: int, *, after: bool) -> bool:
     """A worker's life with death at one of its statements. False where it came to its end before that."""
     pool = MortalPool(runtime.pool, at, after=after)
     before = asyncio.all_tasks()
-    async with worker(replace(runtime, pool=pool)) as delivery:
+    stores = stores_on(cast(Any, pool), runtime.clock, runtime.settings, runtime.sealer)
+    async with worker(replace(runtime, pool=pool, stores=stores)) as delivery:
 
         async def live() -> None:
             await drain(delivery)
@@ -292,7 +294,7 @@ async def test_what_is_put_in_by_a_transaction_that_nobody_sees_yet_is_not_overl
         async def refunds_meanwhile(got: Got) -> web.StreamResponse:
             if got.json["type"] == "payment.captured":
                 await client.refund("r", got.json["payment_id"])
-                other = Dispatch(OutboundBook(cast(Any, pool)), batch=100)
+                other = Dispatch(Outbox(cast(Any, pool), Clock()), batch=100)
                 dispatching.append(asyncio.create_task(other.round()))
                 await pool.waiting.wait()
             return await ok(got)

@@ -11,6 +11,7 @@ from typing import Any, Literal, Protocol
 from msgspec import Struct, field
 
 from tallystick.domain.dispute_movement import Movement
+from tallystick.domain.provider_operation import ProviderOperation
 
 PaymentState = Literal[
     "authorizing",
@@ -88,6 +89,7 @@ class Payment(Struct, frozen=True, kw_only=True):
     amount_refund_pending: int = 0
     amount_reversed: int = 0  # captured money that the provider later reported as not received
     amount_late: int = 0  # captured after the payment was closed here; in suspense until a person decides
+    provider_operations: tuple[ProviderOperation, ...] = ()  # done at the provider, where it names each
     capture_method: CaptureMethod = "automatic"
     payment_method: str
     provider: str

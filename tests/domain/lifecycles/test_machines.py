@@ -17,14 +17,14 @@ PAYMENT_MAY = {
     "new": "create",
     "authorizing": "authorized captured declined failed action_required",
     "requires_action": "processing authorized captured declined failed cancel canceled expired",
-    "authorized": "capture cancel captured canceled expired",
+    "authorized": "capture cancel captured canceled expired late_capture",
     "capturing": "captured capture_refused expired",
     "canceling": "canceled cancel_refused action_still_required captured expired",
-    "captured": "refund_opened refund_succeeded refund_failed capture_reversed"
+    "captured": "capture_added refund_opened refund_succeeded refund_failed capture_reversed"
     " dispute_opened dispute_updated late_capture late_hold late_release",
     "declined": "late_capture late_hold late_release",
     "failed": "late_capture late_hold late_release",
-    "canceled": "late_capture late_hold late_release",
+    "canceled": "captured_and_refunded late_capture late_hold late_release",
     "expired": "late_capture late_hold late_release",
 }
 ATTEMPT_MAY = {
@@ -132,6 +132,8 @@ IN_PLACE = {
     ("payment", "refund_succeeded"),
     ("payment", "refund_failed"),
     ("payment", "capture_reversed"),
+    ("payment", "capture_added"),
+    ("payment", "captured_and_refunded"),
     ("payment", "dispute_opened"),
     ("payment", "dispute_updated"),
     ("payment", "late_capture"),

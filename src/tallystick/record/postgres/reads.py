@@ -246,6 +246,11 @@ class Reads:
         """The ledger rows of a payment and its refunds."""
         return structs_of(await self._pool.fetch(READS["transfers"], merchant_id, payment_id), TransferRow)
 
+    async def event_age_ms(self, event_id: str) -> int:
+        """How long ago a provider's event first arrived, on the database's clock; 0 for one that is not there."""
+        age: int | None = await self._pool.fetchval(READS["event_age"], event_id, self._clock.shift_ms)
+        return age or 0
+
     async def hasten(self, merchant_id: str, payment_id: str, interval_ms: int) -> None:
         """Let recovery look up a payment in doubt now: it may get an answer sooner, and never a different one."""
         await self._pool.execute(READS["hasten"], merchant_id, payment_id, interval_ms, self._clock.shift_ms)

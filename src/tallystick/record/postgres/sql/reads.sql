@@ -109,3 +109,9 @@ SELECT merchant_id, default_provider FROM merchant WHERE merchant_id = $1;
 
 -- api_key: one API key, revoked or not
 SELECT merchant_id, key_id, secret_hash, revoked_at, operator FROM api_key WHERE merchant_id = $1 AND key_id = $2;
+
+-- event_age: since the first arrival of an event of a provider, in ms ($2: shift in ms)
+SELECT (extract(epoch FROM now() - min(d.recorded_at)) * 1000)::bigint + $2::bigint
+FROM inbox e
+JOIN delivery d ON d.provider = e.provider AND d.account = e.account AND d.provider_event_id = e.provider_event_id
+WHERE e.event_id = $1;

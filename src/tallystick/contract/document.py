@@ -29,6 +29,7 @@ RECOVERY_SETTINGS: Final = (
     "provider_request_timeout_ms",
     "settling_time_ms",
     "max_delivery_delay_ms",
+    "clock_margin_ms",
     "resubmit_limit",
     "provider_circuit_patience_ms",
     "recovery_interval_ms",
@@ -123,7 +124,9 @@ _RECOVERY_RULES: Final = """
 3. A time-out, a reset, a 5xx or an answer that cannot be read is `unknown`. A refused connection, a 401, 403 or 429
    is `not_sent`. Neither is a decline.
 4. "No such charge" is evidence only `settling_time_ms` after the deadline (`max_delivery_delay_ms`, where that is
-   longer and the provider does not deduplicate), and only from a consistent lookup. Before that it says nothing.
+   longer and the provider does not deduplicate), and only from a consistent lookup. Before that it says nothing;
+   nor does it while this host's clock and the database's or the provider's differ by more than `clock_margin_ms`, or
+   where a list was cut off.
 5. An attempt is sent again only where it was `not_sent`, where there is such evidence, or where the provider
    deduplicates and its key has a tenth of its lifetime left. The resubmission is committed before it is sent.
 6. After `resubmit_limit` more submissions an attempt that provably did nothing is `failed`, and so is its

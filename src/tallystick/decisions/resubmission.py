@@ -29,10 +29,11 @@ class Move(StrEnum):
     PARK = "park"
 
 
-def believes_not_found(traits: Traits, *, settled: bool) -> bool:
+def believes_not_found(traits: Traits, *, settled: bool, clocks_agree: bool) -> bool:
     """Whether "no such charge" counts now. An inconsistent lookup is never evidence; but where the provider
-    deduplicates, sending the same key again is the surest question, and needs none."""
-    return settled and (traits.lookup_is_consistent or traits.deduplicates)
+    deduplicates, sending the same key again is the surest question, and needs none. A question that was bounded by a
+    clock which is off may have been about another time."""
+    return settled and clocks_agree and (traits.lookup_is_consistent or traits.deduplicates)
 
 
 def in_doubt(attempt: Attempt, traits: Traits) -> bool:

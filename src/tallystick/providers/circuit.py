@@ -37,6 +37,7 @@ from msgspec import Struct
 
 from tallystick.domain.verdicts import NotSent, Unknown, Verdict
 from tallystick.kit.clock import monotonic_ms
+from tallystick.kit.clock_skew import Skew
 from tallystick.kit.logs import get_logger
 from tallystick.providers.http import UNREACHABLE
 from tallystick.providers.port import CircuitState, Provider, ProviderCall
@@ -121,6 +122,11 @@ class BoundedProvider(Provider):
         if state is State.OPEN:
             return self._clock.monotonic() < self._probe_due_s
         return state is State.HALF_OPEN and self._probes >= PROBES_AT_ONCE
+
+    @property
+    def clock_skew(self) -> Skew | None:
+        """As the provider's answers say."""
+        return self._provider.clock_skew
 
     def supports(self, payment_method: str) -> bool:
         """As the provider says."""

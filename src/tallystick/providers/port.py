@@ -7,6 +7,7 @@ doubt it answers ``Unknown``.
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Literal, Protocol, assert_never
 
 from msgspec import Struct
@@ -14,6 +15,7 @@ from msgspec import Struct
 from tallystick.domain.subjects import Operation
 from tallystick.domain.traits import Traits
 from tallystick.domain.verdicts import Verdict
+from tallystick.kit.clock_skew import Skew
 
 #: ``open``: calls are refused until a wait is over. ``half_open``: single calls probe whether the provider answers.
 CircuitState = Literal["closed", "open", "half_open"]
@@ -21,7 +23,8 @@ CircuitState = Literal["closed", "open", "half_open"]
 
 class ProviderCall(Struct, frozen=True, kw_only=True):
     """One attempt, as a connector needs it. ``send_by_ms`` is on this process's monotonic clock (``kit.clock``):
-    a connector that would write to the socket later answers ``NotSent`` instead."""
+    a connector that would write to the socket later answers ``NotSent`` instead. ``earliest`` and ``latest`` are for
+    look-ups: between these the provider can have received it, on the provider's clock as far as that is known."""
 
     merchant_id: str
     payment_id: str
@@ -35,6 +38,8 @@ class ProviderCall(Struct, frozen=True, kw_only=True):
     parent_reference: str | None
     reference: str | None
     send_by_ms: int
+    earliest: datetime | None = None
+    latest: datetime | None = None
 
 
 class Provider(Protocol):
@@ -56,6 +61,11 @@ class Provider(Protocol):
     def rests(self) -> bool:
         """Whether the circuit is known to refuse whatever is sent now."""
         return False
+
+    @property
+    def clock_skew(self) -> Skew | None:
+        """This host's clock minus the provider's, where its answers say what time it is there."""
+        return None
 
     def supports(self, payment_method: str) -> bool:
         """Whether the provider can be asked to charge this token at all."""

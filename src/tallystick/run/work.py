@@ -17,6 +17,7 @@ from tallystick.kit.rounds import Rounds, run_rounds
 from tallystick.record.postgres.inbox import Inbox
 from tallystick.record.postgres.recovery_schedule import ScheduleBook
 from tallystick.record.sealing import sealer_of
+from tallystick.run.clock_check import require_right_clock
 from tallystick.settings.load import Settings
 
 log = get_logger("tallystick.run.work")
@@ -43,8 +44,10 @@ async def periodic_work(runtime: Runtime) -> AsyncIterator[list[Rounds]]:
 
 
 async def work(settings: Settings, database_url: str, stop: asyncio.Event) -> None:
-    """Work until ``stop``; then what is under way ends first. Raises what opening the database raises."""
+    """Work until ``stop``; then what is under way ends first. Raises ClockTooFarOff, and what opening the database
+    raises."""
     async with open_runtime(settings, database_url) as runtime, periodic_work(runtime) as rounds:
+        require_right_clock(runtime.clocks.database_skew)
         log.info("worker started")
         await run_rounds(rounds, stop)
     log.info("worker ended")

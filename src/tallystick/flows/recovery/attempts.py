@@ -62,7 +62,8 @@ class DueAttempts:
                 await self._no_news(loaded, clock, due)
             return
         verdict = await fetch_verdict(self._runtime, attempt)
-        if isinstance(verdict, NotFound) and not believes_not_found(traits, settled=clock.settled):
+        agree = self._runtime.clocks.absence_counts(attempt.provider)
+        if isinstance(verdict, NotFound) and not believes_not_found(traits, settled=clock.settled, clocks_agree=agree):
             verdict = Unknown(reason="not there yet: no evidence", raw=verdict.raw)
         change = None
         # A submitted attempt that the lookup cannot settle becomes unknown; one that is unknown already stays so.

@@ -22,6 +22,7 @@ from tallystick.domain.verdicts import (
     Unknown,
     Verdict,
 )
+from tallystick.kit.clock_skew import Skew
 from tallystick.providers.http import NothingSent, ProviderHttp, ProviderResponse, SentUnanswered
 from tallystick.providers.port import Provider, ProviderCall
 from tallystick.providers.shared import (
@@ -71,6 +72,18 @@ class OperationBody(Struct, frozen=True):
 _DECODER: Final = msgspec.json.Decoder(OperationBody)
 
 
+class ErrorBody(Struct, frozen=True):
+    """What an error answer of the acquirer's says."""
+
+    error: str
+
+
+_ERROR_DECODER: Final = msgspec.json.Decoder(ErrorBody)
+
+#: The acquirer's own word for the absence of an operation.
+NO_SUCH_OPERATION: Final = "no_such_operation"
+
+
 class SimulatorProvider(Provider):
     """The test acquirer over HTTP. ``deduplicates=False`` for one that was started with ``--forgetful``."""
 
@@ -80,6 +93,11 @@ class SimulatorProvider(Provider):
         self._http = http
         self.traits = traits
         self.account = account
+
+    @property
+    def clock_skew(self) -> Skew | None:
+        """By the dates of its answers."""
+        return self._http.clock.current
 
     def supports(self, payment_method: str) -> bool:
         """Payment methods are scripts."""
@@ -121,7 +139,10 @@ class SimulatorProvider(Provider):
         except (NothingSent, SentUnanswered) as error:
             return Unknown(reason=f"lookup: {error}")
         if answer.status == 404:
-            return NotFound(raw=_raw(answer))
+            # Only the acquirer itself says that it has no such operation; something between us and it proves nothing.
+            if _error(answer) == NO_SUCH_OPERATION:
+                return NotFound(raw=_raw(answer))
+            return Unknown(reason="lookup: answered 404", raw=_raw(answer))
         verdict = _read(call, answer)
         if isinstance(verdict, NotSent):  # the look-up was not sent, which proves nothing of the attempt
             return Unknown(reason=f"lookup: {verdict.reason}", raw=verdict.raw)
@@ -197,6 +218,14 @@ def verdict_of(body: OperationBody, raw: dict[str, Any] | None) -> AnyVerdict:
         case "requires_action" if body.next_action is not None:
             return RequiresAction(next_action=body.next_action, reference=body.reference, raw=raw)
     return Unknown(reason=f"an unexpected status {body.status}", raw=raw)
+
+
+def _error(answer: ProviderResponse) -> str | None:
+    """The acquirer's word in an error answer; None where somebody else wrote it."""
+    try:
+        return _ERROR_DECODER.decode(answer.body).error
+    except msgspec.MsgspecError:
+        return None
 
 
 def _raw(answer: ProviderResponse) -> dict[str, Any]:

@@ -32,6 +32,13 @@ class AttemptClock(Struct, frozen=True, kw_only=True):
     parked: bool
 
 
+class SentBetween(Struct, frozen=True, kw_only=True):
+    """When an attempt was opened, and when its last sender had to give up, on the database's clock."""
+
+    opened_at: datetime
+    deadline: datetime
+
+
 class Loaded(Struct, frozen=True, kw_only=True):
     """A payment with everything a settlement is decided against."""
 
@@ -147,6 +154,13 @@ class Reads:
             disputes=tuple(dispute_of(record) for record in disputes),
         )
         return Loaded(stored=stored, clocks=clocks)
+
+    async def sent_between(self, attempt: Attempt) -> SentBetween | None:
+        """When an attempt was sent, at the earliest and at the latest."""
+        record = await self._pool.fetchrow(
+            READS["sent_between"], attempt.merchant_id, attempt.payment_id, attempt.attempt_id
+        )
+        return None if record is None else SentBetween(**dict(record))
 
     async def load_many(self, names: Sequence[tuple[str, str]]) -> dict[tuple[str, str], PaymentSnapshot]:
         """Payments with all that belongs to them, by (merchant, payment); those that are not there are left out."""

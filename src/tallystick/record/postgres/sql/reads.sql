@@ -15,6 +15,9 @@ FROM attempt a
 WHERE a.merchant_id = $1 AND a.payment_id = $2
 ORDER BY a.attempt_id;
 
+-- sent_between: when an attempt was opened, and when its last sender had to give up
+SELECT opened_at, deadline FROM attempt WHERE merchant_id = $1 AND payment_id = $2 AND attempt_id = $3;
+
 -- refunds: all refunds of a payment
 SELECT * FROM refund WHERE merchant_id = $1 AND payment_id = $2 ORDER BY refund_id;
 

@@ -1,4 +1,4 @@
-"""A host whose clock is wrong: what this process takes for the time of day, while database and providers keep theirs."""
+"""A host whose clock is wrong: the time of day in this process; database and providers keep theirs."""
 
 from __future__ import annotations
 

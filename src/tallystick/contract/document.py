@@ -129,6 +129,9 @@ _RECOVERY_RULES: Final = """
    where a list was cut off.
 5. An attempt is sent again only where it was `not_sent`, where there is such evidence, or where the provider
    deduplicates and its key has a tenth of its lifetime left. The resubmission is committed before it is sent.
+   Where the provider says that its key was used for another request (`key_taken`: after a restore, most likely) it is
+   never sent again and never given up: absence proves nothing, and it is parked. Its own effect, the charge's state,
+   an event or a person with a reference settles it.
 6. After `resubmit_limit` more submissions an attempt that provably did nothing is `failed`, and so is its
    instruction. One without proof goes to the in-doubt lane.
    While the provider's circuit is open no submissions are spent: the attempt waits for it, until it is

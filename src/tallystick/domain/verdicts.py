@@ -49,6 +49,13 @@ class Unknown(Verdict, frozen=True, kw_only=True, tag="unknown"):
     reason: str
 
 
+class KeyTaken(Verdict, frozen=True, kw_only=True, tag="key_taken"):
+    """The key of this attempt was used before, for another request: that one may have had its effect. It says nothing
+    of this attempt's own effect, and has no reference: what it names is another's."""
+
+    reason: str
+
+
 class NotFound(Verdict, frozen=True, kw_only=True, tag="not_found"):
     """The provider's consistent lookup knows no such attempt. Evidence only after its settling time."""
 
@@ -67,7 +74,7 @@ class Reversed(Verdict, frozen=True, kw_only=True, tag="reversed"):
     message: str
 
 
-AnyVerdict = Approved | Declined | Pending | RequiresAction | Unknown | NotFound | NotSent | Reversed
+AnyVerdict = Approved | Declined | Pending | RequiresAction | Unknown | NotFound | NotSent | Reversed | KeyTaken
 
 
 def verdict_name(verdict: Verdict) -> str:

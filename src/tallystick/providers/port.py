@@ -7,8 +7,9 @@ doubt it answers ``Unknown``.
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
 from datetime import datetime
-from typing import Literal, Protocol, assert_never
+from typing import Any, Literal, Protocol, assert_never
 
 from msgspec import Struct
 
@@ -40,6 +41,21 @@ class ProviderCall(Struct, frozen=True, kw_only=True):
     send_by_ms: int
     earliest: datetime | None = None
     latest: datetime | None = None
+
+
+class ProviderEffect(Struct, frozen=True, kw_only=True):
+    """One operation in a provider's books, with our names on it. ``amount`` is in ISO 4217 minor units; ``state`` is
+    the provider's word."""
+
+    reference: str
+    operation: Operation
+    merchant_id: str
+    payment_id: str
+    attempt_id: str
+    amount: int
+    currency: str
+    state: str
+    at: datetime | None = None
 
 
 class Provider(Protocol):
@@ -87,6 +103,16 @@ class Provider(Protocol):
 
     async def fetch(self, call: ProviderCall) -> Verdict:
         """Look up the outcome of *this* attempt, by its own reference. Moves no money."""
+
+    async def held_by_key(self, key: str) -> dict[str, Any] | None:
+        """What the provider's books have under an idempotency key, in its own words; None where they have nothing, or
+        cannot be asked. It is shown to a person, and never booked by itself. Raises NothingSent and SentUnanswered."""
+        return None
+
+    def effects_since(self, since: datetime) -> AsyncIterator[ProviderEffect] | None:
+        """The operations with our names on them that the provider booked since then; None where it has no such list.
+        Iterating raises what the network and the answers raise: a list that breaks off is no list."""
+        return None
 
     async def close(self) -> None:
         """Close every connection."""

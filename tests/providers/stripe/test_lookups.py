@@ -28,14 +28,14 @@ async def provider(bank: FakeStripe) -> AsyncIterator[StripeProvider]:
         yield made
 
 
-def window(opened_s: int, latest_s: int) -> dict[str, datetime]:
+def window(opened_s: int, latest_s: int) -> dict[str, Any]:
     """Seconds from now."""
     now = datetime.now(UTC)
     return {"earliest": now + timedelta(seconds=opened_s), "latest": now + timedelta(seconds=latest_s)}
 
 
 async def test_both_sides_are_bounded(bank: FakeStripe, provider: StripeProvider) -> None:
-    times = {
+    times: dict[str, Any] = {
         "earliest": datetime(2030, 1, 1, 12, 0, 0, 900_000, UTC),
         "latest": datetime(2030, 1, 1, 12, 5, 0, 100_000, UTC),
     }

@@ -48,7 +48,7 @@ class FakeStripe:
         """The PaymentIntents of a payment, the oldest first."""
         return [each for each in self.intents if each["metadata"].get("tallystick_payment") == payment_id]
 
-    async def respond(self, request: web.Request) -> web.StreamResponse:
+    async def respond(self, request: web.BaseRequest) -> web.StreamResponse:
         """Every request there is."""
         parts = request.path.removeprefix("/v1/").split("/")
         if request.method == "GET":
@@ -65,7 +65,7 @@ class FakeStripe:
             return self._broken(request)
         return self._json(status, answer)
 
-    def _broken(self, request: web.Request) -> web.StreamResponse:
+    def _broken(self, request: web.BaseRequest) -> web.StreamResponse:
         assert request.transport is not None
         request.transport.abort()
         return web.Response()

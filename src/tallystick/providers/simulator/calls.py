@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
 from datetime import datetime
 from typing import Any, Final
+from urllib.parse import quote, urlencode
 
 import msgspec
 from msgspec import Struct
@@ -14,6 +15,7 @@ from tallystick.domain.verdicts import (
     AnyVerdict,
     Approved,
     Declined,
+    KeyTaken,
     NotFound,
     NotSent,
     Pending,
@@ -24,7 +26,7 @@ from tallystick.domain.verdicts import (
 )
 from tallystick.kit.clock_skew import Skew
 from tallystick.providers.http import NothingSent, ProviderHttp, ProviderResponse, SentUnanswered
-from tallystick.providers.port import Provider, ProviderCall
+from tallystick.providers.port import Provider, ProviderCall, ProviderEffect
 from tallystick.providers.shared import (
     AUTHENTICATION_FAILED,
     CARD_DECLINED,
@@ -80,8 +82,29 @@ class ErrorBody(Struct, frozen=True):
 
 _ERROR_DECODER: Final = msgspec.json.Decoder(ErrorBody)
 
+
+class OperationPage(Struct, frozen=True):
+    """A page of the acquirer's list of operations."""
+
+    data: list[ProviderEffect]
+    next_cursor: str | None
+
+
+_OPERATIONS: Final = msgspec.json.Decoder(OperationPage)
+
+#: Operations on one page of the list.
+PAGE_OPERATIONS: Final = 500
+
+_FOUND: Final = msgspec.json.Decoder(dict[str, Any])
+
+#: Reason of an answer that names another attempt than was asked about.
+ANOTHER_ATTEMPT: Final = "an answer for another attempt"
+
 #: The acquirer's own word for the absence of an operation.
 NO_SUCH_OPERATION: Final = "no_such_operation"
+
+#: Its word for a key that was used with another payload.
+KEY_REUSED: Final = "idempotency_key_reused"
 
 
 class SimulatorProvider(Provider):
@@ -148,6 +171,17 @@ class SimulatorProvider(Provider):
             return Unknown(reason=f"lookup: {verdict.reason}", raw=verdict.raw)
         return verdict
 
+    async def effects_since(self, since: datetime) -> AsyncIterator[ProviderEffect]:
+        """GET /sim/operations, all pages."""
+        cursor: str | None = "0"
+        while cursor is not None:
+            query = urlencode({"since": since.timestamp(), "cursor": cursor, "limit": PAGE_OPERATIONS})
+            answer = await self._http.get(f"/sim/operations?{query}")
+            page = _OPERATIONS.decode(answer.body)
+            for effect in page.data:
+                yield effect
+            cursor = page.next_cursor
+
     async def close(self) -> None:
         """Close every connection."""
         await self._http.close()
@@ -163,7 +197,17 @@ class SimulatorProvider(Provider):
             answer = await self._http.post(path, body, key=call.key, send_by_ms=call.send_by_ms)
         except (NothingSent, SentUnanswered) as error:
             return unanswered(error)
-        return _read(call, answer)
+        if answer.status == 409 and _error(answer) == KEY_REUSED:
+            return KeyTaken(reason="its key was used with another payload", raw=_raw(answer))
+        verdict = _read(call, answer)
+        if isinstance(verdict, Unknown) and verdict.reason == ANOTHER_ATTEMPT:
+            return KeyTaken(reason="its key stands for another attempt", raw=verdict.raw)
+        return verdict
+
+    async def held_by_key(self, key: str) -> dict[str, Any] | None:
+        """GET /sim/keys/{key}."""
+        answer = await self._http.get(f"/sim/keys/{quote(key, safe='')}")
+        return _FOUND.decode(answer.body) if answer.status == 200 else None
 
 
 def _read(call: ProviderCall, answer: ProviderResponse) -> Verdict:
@@ -180,7 +224,7 @@ def _read(call: ProviderCall, answer: ProviderResponse) -> Verdict:
     if body.next_action is not None:  # it is for the payer: evidence does not repeat it
         raw["body"] = _text(msgspec.json.encode(msgspec.json.decode(answer.body) | {"next_action": None}))
     if body.attempt_id != call.attempt_id:
-        return Unknown(reason="an answer for another attempt", raw=raw)
+        return Unknown(reason=ANOTHER_ATTEMPT, raw=raw)
     return verdict_of(body, raw)
 
 

@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping, Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
+from itertools import count
 from math import ceil, floor
 from typing import Any, Final, assert_never
 
@@ -18,11 +19,12 @@ import msgspec
 import stripe
 
 from tallystick.domain.money import to_provider_amount
+from tallystick.domain.subjects import Operation
 from tallystick.domain.traits import Traits
-from tallystick.domain.verdicts import Approved, NotFound, NotSent, Pending, RequiresAction, Unknown, Verdict
+from tallystick.domain.verdicts import Approved, KeyTaken, NotFound, NotSent, Pending, RequiresAction, Unknown, Verdict
 from tallystick.kit.clock_skew import Skew
 from tallystick.providers.http import NothingSent, ProviderHttp, SentUnanswered
-from tallystick.providers.port import Provider, ProviderCall
+from tallystick.providers.port import Provider, ProviderCall, ProviderEffect
 from tallystick.providers.shared import is_representable, unanswered
 from tallystick.providers.stripe.codes import EXPONENTS, ROUND_TO
 from tallystick.providers.stripe.evidence import answer_evidence, read_error
@@ -31,6 +33,8 @@ from tallystick.providers.stripe.objects import (
     MERCHANT,
     PAYMENT,
     Intent,
+    amount_of,
+    moment,
     ours,
     read_authorized,
     read_canceled,
@@ -163,6 +167,18 @@ class StripeProvider(Provider):
         except Exception as error:  # whatever the SDK or an answer is made of: a lookup that failed says nothing
             return Unknown(reason=f"lookup: failed with {type(error).__name__}")
 
+    async def effects_since(self, since: datetime) -> AsyncIterator[ProviderEffect]:
+        """PaymentIntents and refunds that were made since, of those that bear our names. A capture or cancel is a state
+        of its PaymentIntent, and is listed with that."""
+        window: Any = {"created": {"gte": floor(since.timestamp())}}
+        intents, refunds = self._client.v1.payment_intents, self._client.v1.refunds
+        async for listed in _pages(lambda page: intents.list_async(window | page), bounded=False):
+            if (effect := _effect("authorize", listed)) is not None:
+                yield effect
+        async for listed in _pages(lambda page: refunds.list_async(window | page), bounded=False):
+            if (effect := _effect("refund", listed)) is not None:
+                yield effect
+
     async def close(self) -> None:
         """Close every connection."""
         await self._http.close()
@@ -177,7 +193,7 @@ class StripeProvider(Provider):
         try:
             answer = _answer(await request)
             if not _is_about(call, answer.data):
-                return Unknown(reason="an answer about another request", raw=answer_evidence(answer))
+                return _of_another(call, answer.data, answer_evidence(answer))
             return read(answer.data, answer_evidence(answer))
         except (NothingSent, SentUnanswered) as error:
             return unanswered(error)
@@ -253,11 +269,13 @@ def _answer(made: Any) -> Any:
     return made.last_response
 
 
-async def _pages(ask: Callable[[dict[str, Any]], Awaitable[Any]]) -> AsyncIterator[dict[str, Any]]:
-    """Every object of a list. Raises LookupError past the bound, and where a page says that there is more and the next
-    one is empty: what was not seen is not known to be absent."""
+async def _pages(
+    ask: Callable[[dict[str, Any]], Awaitable[Any]], *, bounded: bool = True
+) -> AsyncIterator[dict[str, Any]]:
+    """Every object of a list, of so many pages at most where ``bounded``. Raises LookupError past the bound, and where
+    a page says that there is more and the next one is empty: what was not seen is not known to be absent."""
     page: dict[str, Any] = {"limit": PAGE}
-    for number in range(PAGES_LIMIT):
+    for number in range(PAGES_LIMIT) if bounded else count():
         listed = _answer(await ask(page)).data
         objects, more = listed["data"], listed["has_more"]
         if not isinstance(objects, list) or not isinstance(more, bool):
@@ -290,6 +308,34 @@ def _is_about(call: ProviderCall, data: Mapping[str, Any]) -> bool:
             return bool(data.get("id") == call.parent_reference)
         case _:
             assert_never(call.operation)
+
+
+def _effect(operation: Operation, listed: Mapping[str, Any]) -> ProviderEffect | None:
+    """An object of a list; None for one without our names: other software uses the account too."""
+    metadata = listed.get("metadata")
+    merchant, payment, attempt = (ours(metadata, name) for name in (MERCHANT, PAYMENT, ATTEMPT))
+    if merchant is None or payment is None or attempt is None:
+        return None
+    amount, currency = amount_of(listed["amount"], listed["currency"])
+    return ProviderEffect(
+        reference=listed["id"],
+        operation=operation,
+        merchant_id=merchant,
+        payment_id=payment,
+        attempt_id=attempt,
+        amount=amount,
+        currency=currency,
+        state=str(listed["status"]),
+        at=moment(listed.get("created")),
+    )
+
+
+def _of_another(call: ProviderCall, data: Mapping[str, Any], raw: dict[str, Any]) -> Verdict:
+    """A keyed answer about something else: where it names another attempt of ours, that one used the key."""
+    other = ours(data.get("metadata"), ATTEMPT)
+    if call.operation in ("authorize", "refund") and other is not None:
+        return KeyTaken(reason="its key stands for another attempt", raw=raw)
+    return Unknown(reason="an answer about another request", raw=raw)
 
 
 def _metadata(call: ProviderCall) -> dict[str, str]:

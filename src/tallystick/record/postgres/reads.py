@@ -162,6 +162,16 @@ class Reads:
         )
         return None if record is None else SentBetween(**dict(record))
 
+    async def known_attempts(self, names: Sequence[tuple[str, str, str]]) -> set[str]:
+        """Which of these attempts (merchant, payment, attempt) the record has."""
+        columns = list(zip(*names, strict=True)) or [(), (), ()]
+        return {row["attempt_id"] for row in await self._pool.fetch(READS["known_attempts"], *columns)}
+
+    async def known_payments(self, names: Sequence[tuple[str, str]]) -> set[str]:
+        """Which of these payments (merchant, payment) the record has."""
+        columns = list(zip(*names, strict=True)) or [(), ()]
+        return {row["payment_id"] for row in await self._pool.fetch(READS["known_payments"], *columns)}
+
     async def load_many(self, names: Sequence[tuple[str, str]]) -> dict[tuple[str, str], PaymentSnapshot]:
         """Payments with all that belongs to them, by (merchant, payment); those that are not there are left out."""
         columns = list(zip(*names, strict=True)) or [(), ()]

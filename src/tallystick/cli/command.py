@@ -29,6 +29,7 @@ COMMANDS: Final[Mapping[str, str]] = {
     "bench": "tallystick.lab.bench.commands:app",
     "contract": "tallystick.cli.about:contract",
     "settings": "tallystick.cli.about:settings",
+    "recover": "tallystick.cli.recover:recover",
     "in-doubt": "tallystick.cli.in_doubt:app",
     "dead-letters": "tallystick.cli.dead_letters:app",
     "webhook-refusals": "tallystick.cli.webhook_refusals:webhook_refusals",

@@ -21,7 +21,7 @@ from tallystick.flows.recovery.in_doubt import NotInDoubt
 from tallystick.flows.runtime import Runtime
 from tallystick.providers.simulator.setup import SimulatorSettings
 from tallystick.providers.stripe.setup import StripeSettings
-from tallystick.record.postgres.recovery_schedule import ScheduleBook
+from tallystick.record.postgres.recovery_schedule import RecoverySchedule
 from tests.support.acquirer import AcquirerProcess, acquirer
 from tests.support.adyen.client import Shop as AdyenShop
 from tests.support.adyen.client import adyen_runtime
@@ -185,7 +185,7 @@ async def person_settles(
         reference = held["reference"]
     else:
         assert held is None
-    book = ScheduleBook(runtime.pool)
+    book = RecoverySchedule(runtime.pool, runtime.clock)
     words = {"evidence": "the provider's dashboard", "actor": "jo", "reason": "restored"}
     for outcome in ("executed", "not_executed", "declined"):
         with pytest.raises(NotInDoubt, match="--reference"):

@@ -20,7 +20,7 @@ from tallystick.flows.runtime import Runtime
 from tallystick.oversight.invariants import tally, verify
 from tallystick.providers.simulator.charges import list_charges
 from tallystick.providers.simulator.setup import SimulatorSettings
-from tallystick.record.postgres.recovery_schedule import ScheduleBook
+from tallystick.record.postgres.recovery_schedule import RecoverySchedule
 from tallystick.settings.load import Settings
 from tests.support.acquirer import AcquirerProcess, acquirer
 from tests.support.commands import run_here
@@ -101,7 +101,7 @@ async def _after(
         client = Client(runtime, merchant_id)
         again = read(await client.create("sent-again", amount=1_010))
         assert again["id"] != lost["sent-again"]["id"]
-        book = ScheduleBook(runtime.pool)
+        book = RecoverySchedule(runtime.pool, runtime.clock)
         async with asyncio.timeout(100):
             while not (parked := await in_doubt.parked_attempts(runtime, book, merchant_id, 10)):
                 await asyncio.sleep(0.05)

@@ -181,4 +181,5 @@ class Attempt(Struct, frozen=True, kw_only=True):
     parent_reference: str | None = None  # the charge that a capture, cancel or refund acts on
     submissions: int = 1
     late_effect: bool = False  # money arrived after this attempt was closed, and was posted to suspense
+    key_taken: bool = False  # the provider used its key for another request: absence proves nothing any more
     schedule: Schedule = Schedule()

@@ -90,7 +90,11 @@ class PaperRecord:
         """The merchant pays back."""
         instruction = self._instruction()
         refund_id = f"re_{self._number}"
-        self.apply(create_refund(instruction, self.payment, refund_id, amount=amount, reason=None, terms=TERMS))
+        self.apply(
+            create_refund(
+                instruction, self.payment, self.stored.disputes, refund_id, amount=amount, reason=None, terms=TERMS
+            )
+        )
 
     def answer(self, operation: str, verdict: Verdict | None = None) -> Change | None:
         """The provider's answer to our own call; by default it approves what was asked."""

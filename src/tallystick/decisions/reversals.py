@@ -5,6 +5,7 @@ from __future__ import annotations
 from tallystick.decisions.change_builder import ChangeBuilder
 from tallystick.decisions.terms import CLOSED
 from tallystick.domain.change import Change
+from tallystick.domain.left_to_refund import beyond_the_capture
 from tallystick.domain.snapshot import PaymentSnapshot
 from tallystick.domain.subjects import Attempt, Failure
 from tallystick.domain.verdicts import Reversed
@@ -25,7 +26,10 @@ def reverse(
     captured = payment.amount_captured - payment.amount_reversed
     if payment.state == "captured" and captured and (attempt.operation == "capture" or attempt.capture):
         builder.move(attempt, "reversed", schedule=CLOSED)
-        builder.move(payment, "capture_reversed", amount_reversed=payment.amount_captured)
+        after = builder.move(payment, "capture_reversed", amount_reversed=payment.amount_captured)
+        beyond = beyond_the_capture(after, stored.disputes)
+        if beyond is not None:
+            builder.reject(rejection_id, after, "capture_reversed", origin="provider", reason=beyond)
         return builder.change(must_not_be_shed=True)
     reason = f"the provider took back the {attempt.operation} of a payment that is {payment.state}"
     builder.reject(rejection_id, attempt, "reversed", origin="provider", reason=reason)

@@ -12,6 +12,7 @@ from msgspec.structs import replace
 
 from tallystick.decisions.change_builder import Cause, ChangeBuilder
 from tallystick.decisions.late_effects import late_effect
+from tallystick.decisions.resubmission import still_possible
 from tallystick.decisions.reversals import reverse
 from tallystick.decisions.terms import CLOSED, EFFECTS, Checks, evidence_of, payment_event
 from tallystick.domain.change import Change
@@ -259,6 +260,9 @@ def give_up(stored: PaymentSnapshot, attempt_id: str, cause: Cause) -> Change:
         message="The provider did not execute the request; no money moved.",
         retryable=True,
     )
+    if not still_possible(stored, attempt):
+        message = "Less is left of the payment than the refund was for; no money moved."
+        failure = Failure(code="refund_no_longer_possible", message=message, retryable=False)
     builder = ChangeBuilder(stored.payment.merchant_id, stored.payment.payment_id, cause)
     change = _not_executed(builder, stored, attempt, "give_up", failure)
     assert change is not None, "an attempt that is not_sent or not_found belongs to a payment that waits for it"

@@ -7,6 +7,7 @@ from datetime import datetime
 from msgspec import Struct
 
 from tallystick.domain.dispute_movement import Movement
+from tallystick.domain.subjects import DisputeKind
 from tallystick.domain.verdicts import (
     AnyVerdict,
 )
@@ -43,7 +44,8 @@ class RefundNotice(Struct, frozen=True, kw_only=True, tag_field="notice", tag="r
 class DisputeNotice(Struct, frozen=True, kw_only=True, tag_field="notice", tag="dispute"):
     """Where a dispute stands now. ``movements`` is all that the event tells of the money that moved, by the provider's
     names for it; None from a provider that names none: there ``funds`` says what moved with this event (withdrawn,
-    returned or None). ``opens``: whether it can be the first that we hear of the dispute."""
+    returned or None). ``opens``: whether it can be the first that we hear of the dispute. ``kind``: inquiry |
+    chargeback; an inquiry that becomes a chargeback is told as a chargeback from then on."""
 
     reference: str
     state: str  # opened | under_review | won | lost
@@ -52,6 +54,7 @@ class DisputeNotice(Struct, frozen=True, kw_only=True, tag_field="notice", tag="
     funds: str | None = None
     movements: tuple[Movement, ...] | None = None
     opens: bool = True
+    kind: DisputeKind = "chargeback"
     reason: str | None = None
     occurred_at: datetime | None = None
 

@@ -39,6 +39,9 @@ AttemptState = Literal[
 RefundState = Literal["submitting", "pending", "succeeded", "failed"]
 DisputeState = Literal["opened", "under_review", "won", "lost"]
 
+#: An inquiry asks the merchant, and takes no money; it may become a chargeback, and never the other way round.
+DisputeKind = Literal["inquiry", "chargeback"]
+
 CaptureMethod = Literal["automatic", "manual"]
 
 #: What a call to a provider does.
@@ -121,7 +124,8 @@ class Refund(Struct, frozen=True, kw_only=True):
 class Dispute(Struct, frozen=True, kw_only=True):
     """A customer's bank wants the money of a captured payment back. Several per payment; the amount is the bank's.
 
-    ``movements`` holds what the provider named of the money that it moved. ``contested``: it has called the dispute won
+    ``kind``: an inquiry may still be answered with a refund. ``movements`` holds what the provider named of the money
+    that it moved. ``contested``: it has called the dispute won
     and lost, and a person decides whose the money is.
     """
 
@@ -138,6 +142,7 @@ class Dispute(Struct, frozen=True, kw_only=True):
     funds_withdrawn: bool = False
     movements: tuple[Movement, ...] = ()
     contested: bool = False
+    kind: DisputeKind = "chargeback"
     created_at: datetime
     updated_at: datetime
 

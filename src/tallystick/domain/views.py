@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any, Final
 
 import msgspec
-from msgspec import Struct
+from msgspec import UNSET, Struct, UnsetType
 
 from tallystick.domain.lifecycles.dispute import DISPUTE
 from tallystick.domain.lifecycles.payment import PAYMENT
@@ -70,7 +70,8 @@ class RefundView(Struct, frozen=True, kw_only=True):
 
 class DisputeView(Struct, frozen=True, kw_only=True):
     """A dispute over a captured payment; its amount is the bank's, and may differ from the payment's.
-    ``contested``: the provider has called it won and lost, and a person decides."""
+    ``contested``: the provider has called it won and lost, and a person decides. ``inquiry`` is there, and true, while
+    the bank only asks: a refund may still avoid the chargeback."""
 
     id: str
     object: str
@@ -82,6 +83,7 @@ class DisputeView(Struct, frozen=True, kw_only=True):
     reason: str | None
     funds_withdrawn: bool
     contested: bool
+    inquiry: bool | UnsetType = UNSET
     provider: str
     provider_reference: str
     version: int
@@ -154,6 +156,7 @@ def dispute_view(dispute: Dispute) -> DisputeView:
         reason=dispute.reason,
         funds_withdrawn=dispute.funds_withdrawn,
         contested=dispute.contested,
+        inquiry=True if dispute.kind == "inquiry" else UNSET,
         provider=dispute.provider,
         provider_reference=dispute.provider_reference,
         version=dispute.version,

@@ -20,7 +20,7 @@ PAYMENT_MAY = {
     "authorized": "capture cancel captured canceled expired",
     "capturing": "captured capture_refused expired",
     "canceling": "canceled cancel_refused action_still_required captured expired",
-    "captured": "refund_opened refund_succeeded refund_failed capture_reversed"
+    "captured": "refund_opened refund_succeeded refund_failed refund_resubmitted capture_reversed"
     " dispute_opened dispute_updated late_capture late_hold late_release",
     "declined": "late_capture late_hold late_release",
     "failed": "late_capture late_hold late_release",
@@ -49,8 +49,8 @@ REFUND_MAY = {
 }
 DISPUTE_MAY = {
     "new": "open",
-    "opened": "funds_withdrawn funds_returned funds_reported late_movement under_review won lost",
-    "under_review": "funds_withdrawn funds_returned funds_reported late_movement won lost",
+    "opened": "funds_withdrawn funds_returned funds_reported late_movement escalated under_review won lost",
+    "under_review": "funds_withdrawn funds_returned funds_reported late_movement escalated won lost",
     "won": "funds_reported late_movement contested",
     "lost": "funds_reported late_movement contested",
 }
@@ -131,6 +131,7 @@ IN_PLACE = {
     ("payment", "refund_opened"),
     ("payment", "refund_succeeded"),
     ("payment", "refund_failed"),
+    ("payment", "refund_resubmitted"),
     ("payment", "capture_reversed"),
     ("payment", "dispute_opened"),
     ("payment", "dispute_updated"),
@@ -148,6 +149,7 @@ IN_PLACE = {
     ("dispute", "funds_reported"),
     ("dispute", "late_movement"),
     ("dispute", "contested"),
+    ("dispute", "escalated"),
 }
 
 

@@ -18,7 +18,8 @@ An input is a line of words:
     webhook charge WORD               of a charge, whoever brought it there: captured, voided, expired
     webhook dashboard refunded|failed AMOUNT
     webhook dispute STATE [MOVED...]  ``withdrawn:1``: money went, under that name. ``withdrawn``, ``unnamed``: from a
-                                      provider that names no movements. ``dispute#2 … =400``: another one, over 4.00
+                                      provider that names no movements. ``inquiry``: the bank only asks.
+                                      ``dispute#2 … =400``: another one, over 4.00
     (ACT)                             something happens at the provider; nothing of ours
 
 A CALL is authorize, capture, cancel or refund; ``refund#1`` is the first one. A WORD is in ``WORDS``; ``captured:600``
@@ -57,7 +58,7 @@ from tallystick.domain.lifecycles.attempt import ATTEMPT_OPEN
 from tallystick.domain.lifecycles.machines import MACHINES
 from tallystick.domain.notices import AttemptNotice, ChargeNotice, DisputeNotice, Notice, RefundNotice
 from tallystick.domain.snapshot import PaymentSnapshot, opened_by
-from tallystick.domain.subjects import Attempt
+from tallystick.domain.subjects import Attempt, DisputeKind
 from tallystick.domain.verdicts import (
     Approved,
     Declined,
@@ -256,7 +257,8 @@ class Life:
     def _refund(self, amount: int | None) -> None:
         instruction, refund_id = self._instruction(), self._id("re")
         payment = self.stored.payment
-        self._commit(create_refund(instruction, payment, refund_id, amount=amount, reason=None, terms=_TERMS))
+        disputes = self.stored.disputes
+        self._commit(create_refund(instruction, payment, disputes, refund_id, amount=amount, reason=None, terms=_TERMS))
 
     def _settle(self, call: str, word: str) -> None:
         attempt_id, verdict = self.attempt(call).attempt_id, self.verdict(call, word)
@@ -426,11 +428,14 @@ def _timeless(value: Any) -> Any:
 
 def _dispute(subject: str, state: str, words: Sequence[str]) -> DisputeNotice:
     moved, amount, funds = [], AMOUNT, None
+    kind: DisputeKind = "chargeback"
     names = True
     for word in words:
         way, named, reference = word.partition(":")
         if word.startswith("="):
             amount = int(word[1:])
+        elif word == "inquiry":
+            kind = "inquiry"
         elif word == "unnamed":
             names = False
         elif not named:
@@ -448,6 +453,7 @@ def _dispute(subject: str, state: str, words: Sequence[str]) -> DisputeNotice:
         funds=funds,
         movements=tuple(moved) if names else None,
         reason="fraudulent",
+        kind=kind,
     )
 
 

@@ -103,9 +103,9 @@ LIVES: Final[dict[str, str]] = {
         f"{CAPTURED}; (dispute); webhook dispute opened -> applied; (lose); "
         "webhook dispute lost withdrawn:1 -> applied; (return); webhook dispute lost returned:2 -> applied"
     ),
-    "sim_ok: refunded while it is disputed": (
-        f"{CAPTURED}; (dispute); webhook dispute opened -> applied; refund; answer refund refunded; (win); "
-        "webhook refund refunded -> duplicate_effect; webhook dispute won -> applied"
+    "sim_ok: refused a refund while it is disputed, refunded after it was won": (
+        f"{CAPTURED}; (dispute); webhook dispute opened -> applied; refund; (win); webhook dispute won -> applied; "
+        "refund; answer refund refunded; webhook refund refunded -> duplicate_effect"
     ),
     "sim_ok: the capture fails while it is disputed": (
         f"{CAPTURED}; (dispute); webhook dispute opened -> applied; (fail authorize); "
@@ -671,6 +671,20 @@ OTHERS: Final[dict[str, str]] = {
         "webhook dispute lost -> applied"
     ),
     "any: a dispute over more than twice the payment": f"{CAPTURED}; webhook dispute opened =2001 -> conflict",
+    # Inquiries, and what is left to refund.
+    "any: an inquiry is answered with a refund": (
+        f"{CAPTURED}; webhook dispute opened inquiry -> applied; refund; answer refund refunded; "
+        "webhook dispute won inquiry -> applied"
+    ),
+    "any: an inquiry becomes a chargeback": (
+        f"{CAPTURED}; webhook dispute opened inquiry -> applied; webhook dispute under_review inquiry -> applied; "
+        "webhook dispute opened -> applied; webhook dispute opened withdrawn:1 -> applied; refund; "
+        "webhook dispute lost -> applied"
+    ),
+    "any: a dispute after a refund": (
+        f"{CAPTURED}; refund; answer refund refunded; webhook dispute opened withdrawn:1 -> applied; "
+        "webhook dispute lost -> applied"
+    ),
     # Disputes of a provider that names no movements.
     "any: unnamed, won": (
         f"{CAPTURED}; webhook dispute opened unnamed -> applied; webhook dispute opened withdrawn -> applied; "

@@ -7,6 +7,7 @@ from msgspec.structs import replace
 from tallystick.decisions.change_builder import Cause, ChangeBuilder
 from tallystick.decisions.provider_events.dispositions import Decided, NotYet
 from tallystick.decisions.terms import evidence_of
+from tallystick.domain.left_to_refund import beyond_the_capture
 from tallystick.domain.notices import RefundNotice
 from tallystick.domain.snapshot import PaymentSnapshot
 from tallystick.domain.subjects import Failure, Refund
@@ -56,13 +57,16 @@ def observe_refund(
         )
     )
     builder.move(refund, "succeeded")
-    builder.move(
+    after = builder.move(
         opened,
         "refund_succeeded",
         amount_refunded=payment.amount_refunded + refund.amount,
         amount_refund_pending=payment.amount_refund_pending,
     )
-    return Decided("applied", builder.change(must_not_be_shed=True))
+    beyond = beyond_the_capture(after, stored.disputes)
+    if beyond is not None:
+        builder.reject(rejection_id, after, "refund_succeeded", origin="provider", reason=beyond)
+    return Decided("applied", builder.change(must_not_be_shed=True), beyond)
 
 
 def observe_refund_failed(

@@ -18,8 +18,9 @@ from tallystick.decisions.change_builder import Cause, ChangeBuilder
 from tallystick.decisions.provider_events.dispositions import Decided, NotYet
 from tallystick.domain.change import Transfer
 from tallystick.domain.dispute_movement import Movement
-from tallystick.domain.dispute_position import DECIDED, counted, suspended
+from tallystick.domain.dispute_position import DECIDED, claimed, counted, suspended
 from tallystick.domain.ledger import accounts
+from tallystick.domain.left_to_refund import beyond_the_capture
 from tallystick.domain.notices import DisputeNotice
 from tallystick.domain.snapshot import PaymentSnapshot
 from tallystick.domain.subjects import Dispute
@@ -64,7 +65,8 @@ def decide_dispute(
     if after is known:
         overtaken = known.state != notice.state and notice.state not in DECIDED
         return Decided("stale" if overtaken else "duplicate_effect")
-    reason = _alarming(builder.transfers, known, after)
+    reasons = (_alarming(builder.transfers, known, after), _beyond_the_capture(stored, known, after))
+    reason = "; ".join(filter(None, reasons)) or None
     if reason is not None:
         builder.reject(rejection_id, after, notice.state, origin="provider", reason=reason)
     builder.move(payment, "dispute_opened" if known is None else "dispute_updated")
@@ -109,6 +111,14 @@ def _alarming(posted: Sequence[Transfer], known: Dispute | None, after: Dispute)
     return f"the provider moved money that the dispute's course does not account for: {stands}"
 
 
+def _beyond_the_capture(stored: PaymentSnapshot, known: Dispute | None, after: Dispute) -> str | None:
+    """Why a person should know that the dispute now claims more; None where that is covered by what is left."""
+    if claimed(after) <= (0 if known is None else claimed(known)):
+        return None
+    others = [each for each in stored.disputes if each.dispute_id != after.dispute_id]
+    return beyond_the_capture(stored.payment, (*others, after))
+
+
 def _opened(builder: ChangeBuilder, stored: PaymentSnapshot, notice: DisputeNotice, dispute_id: str) -> Dispute:
     payment = stored.payment
     return builder.open(
@@ -123,6 +133,7 @@ def _opened(builder: ChangeBuilder, stored: PaymentSnapshot, notice: DisputeNoti
             provider=payment.provider,
             provider_reference=notice.reference,
             reason=None if notice.reason is None else notice.reason[:REASON_CHARS],
+            kind=notice.kind,
             created_at=builder.cause.at,
             updated_at=builder.cause.at,
         )
@@ -148,6 +159,7 @@ def _new(movements: tuple[Movement, ...], notice: DisputeNotice) -> tuple[Moveme
 
 def _told(builder: ChangeBuilder, dispute: Dispute, notice: DisputeNotice) -> Dispute:
     """The dispute after what the provider named, and after its verdict; itself where it is no news."""
+    dispute = _escalated(builder, dispute, notice)
     named = _named(dispute, notice)
     for number in range(len(named) - len(_new(dispute.movements, notice)), len(named)):
         dispute = _counted(builder, dispute, movements=named[: number + 1])
@@ -159,6 +171,12 @@ def _told(builder: ChangeBuilder, dispute: Dispute, notice: DisputeNotice) -> Di
         return dispute if dispute.contested else _counted(builder, dispute, contested=True)
     times, _ = counted(notice.state, dispute.movements, dispute.amount, contested=False)
     return builder.move(dispute, notice.state, funds_withdrawn=times > 0)
+
+
+def _escalated(builder: ChangeBuilder, dispute: Dispute, notice: DisputeNotice) -> Dispute:
+    """An inquiry that is told as a chargeback has become one. A late event of the inquiry changes nothing."""
+    becomes = dispute.kind == "inquiry" and notice.kind == "chargeback" and dispute.state not in DECIDED
+    return builder.move(dispute, "escalated", kind="chargeback") if becomes else dispute
 
 
 def _counted(builder: ChangeBuilder, dispute: Dispute, **fields: Any) -> Dispute:
@@ -180,6 +198,7 @@ def _moved(builder: ChangeBuilder, dispute: Dispute, notice: DisputeNotice) -> D
     """The dispute after every step that an event asks for that names no movement; itself where there is none."""
     if dispute.state in DECIDED:
         return _after_the_end(builder, dispute, notice)
+    dispute = _escalated(builder, dispute, notice)
     if notice.funds == "withdrawn" and not dispute.funds_withdrawn and notice.state != "lost":
         dispute = builder.move(dispute, "funds_withdrawn", funds_withdrawn=True)
     if notice.state == "under_review" and dispute.state == "opened":

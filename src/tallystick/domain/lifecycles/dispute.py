@@ -1,7 +1,7 @@
 """The lifecycle of a dispute. It never moves its payment.
 
-Beside its own course, each step that changes what is known of the money posts what the course does not account for
-(``dispute_position``) to suspense.
+An inquiry that becomes a chargeback is ``escalated``: no money moves by that. Beside its own course, each step that
+changes what is known of the money posts what the course does not account for (``dispute_position``) to suspense.
 """
 
 from __future__ import annotations
@@ -68,6 +68,7 @@ def _undecided(state: str) -> dict[str, Edge]:
         "funds_withdrawn": Edge(state, posts=_withdrawn, told="dispute.funds_withdrawn"),
         "funds_returned": Edge(state, posts=_returned, told="dispute.funds_returned"),
         **{event: edge for event, edge in _money(state).items() if event != "contested"},
+        "escalated": Edge(state, told="dispute.escalated"),
         "won": Edge("won", posts=_won, told="dispute.won"),
         "lost": Edge("lost", posts=_lost, told="dispute.lost"),
     }

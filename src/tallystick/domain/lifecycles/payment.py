@@ -96,6 +96,7 @@ PAYMENT: Final = Machine(
             "refund_opened": Edge("captured"),
             "refund_succeeded": Edge("captured"),
             "refund_failed": Edge("captured"),
+            "refund_resubmitted": Edge("captured"),
             "capture_reversed": Edge("captured", posts=_capture_reversed, told="payment.capture_reversed"),
             "dispute_opened": Edge("captured"),
             "dispute_updated": Edge("captured"),

@@ -12,6 +12,7 @@ from tallystick.decisions.resubmission import (
     next_move,
     park,
     resubmit,
+    still_possible,
 )
 from tallystick.decisions.verdicts import give_up
 from tallystick.domain.snapshot import PaymentSnapshot
@@ -104,7 +105,13 @@ class DueAttempts:
     async def _next_move(self, loaded: Loaded, clock: AttemptClock, due: Due) -> None:
         attempt, stored = clock.attempt, loaded.stored
         traits = self._runtime.provider(attempt.provider).traits
-        move = next_move(attempt, traits, age_ms=clock.age_ms, resubmit_limit=self._runtime.settings.resubmit_limit)
+        move = next_move(
+            attempt,
+            traits,
+            age_ms=clock.age_ms,
+            resubmit_limit=self._runtime.settings.resubmit_limit,
+            possible=still_possible(stored, attempt),
+        )
         match move:
             case Move.RESUBMIT:
                 await self._send_again(loaded, clock, due)

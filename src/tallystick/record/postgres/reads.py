@@ -132,11 +132,12 @@ class Reads:
         on it is guarded by the versions that it read."""
         async with self._pool.acquire() as connection:
             # Attempts and refunds before the payment: a version missed here is then a version missed there too,
-            # and the guard catches both.
+            # and the guard catches both. Disputes after it: each step of one is a version of the payment, and what
+            # is decided on them names the payment's version alone.
             attempts = await connection.fetch(READS["attempts"], merchant_id, payment_id, self.clock_shift_ms)
             refunds = await connection.fetch(READS["refunds"], merchant_id, payment_id)
-            disputes = await connection.fetch(READS["disputes"], merchant_id, payment_id)
             payment = await connection.fetchrow(READS["payment"], merchant_id, payment_id, self.clock_shift_ms)
+            disputes = await connection.fetch(READS["disputes"], merchant_id, payment_id)
         if payment is None:
             return None
         clocks = {record["attempt_id"]: _clock(record) for record in attempts}
@@ -156,10 +157,10 @@ class Reads:
                 attempt_of(row) for row in await connection.fetch(READS["attempts_of_many"], *columns)
             )
             refunds = _by_payment(refund_of(row) for row in await connection.fetch(READS["refunds_of_many"], *columns))
+            payments = [payment_of(row) for row in await connection.fetch(READS["payments_of_many"], *columns)]
             disputes = _by_payment(
                 dispute_of(row) for row in await connection.fetch(READS["disputes_of_many"], *columns)
             )
-            payments = [payment_of(row) for row in await connection.fetch(READS["payments_of_many"], *columns)]
         loaded = {}
         for payment in payments:
             name = (payment.merchant_id, payment.payment_id)

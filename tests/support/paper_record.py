@@ -189,7 +189,7 @@ class PaperRecord:
         undecided = [dispute for dispute in self.stored.disputes if dispute.state not in ("won", "lost")]
         assert -sums.get("dispute_reserve", 0) == sum(dispute.amount for dispute in undecided)
         if payment.state not in ("authorizing", "requires_action", "canceling", "capturing"):
-            awaited = [each for each in self.stored.attempts if each.operation != "refund"]
+            awaited = [each for each in self.stored.attempts if each.operation != "refund" and each.purpose != "close"]
             assert not [each for each in awaited if each.state in ATTEMPT_OPEN], "an attempt that nobody awaits"
 
     def _instruction(self) -> Instruction:

@@ -6,11 +6,12 @@ differ in who says it, never in what it means.
 
 from __future__ import annotations
 
-from typing import Any, assert_never
+from typing import Any, Final, assert_never
 
 from msgspec.structs import replace
 
 from tallystick.decisions.change_builder import Cause, ChangeBuilder
+from tallystick.decisions.closing import close_charge, closing_ended, payer_may_act
 from tallystick.decisions.late_effects import late_effect
 from tallystick.decisions.resubmission import still_possible
 from tallystick.decisions.reversals import reverse
@@ -35,6 +36,9 @@ from tallystick.domain.verdicts import (
     Verdict,
     verdict_name,
 )
+
+#: Our code for an authorization that the provider released before we booked it: that charge is closed already.
+VOIDED: Final = "voided_at_provider"
 
 
 def apply_verdict(
@@ -87,7 +91,7 @@ def normalised(attempt: Attempt, verdict: Verdict) -> Verdict:
         )
     if attempt.operation == "authorize" and isinstance(verdict, Approved) and verdict.effect == "voided":
         return Declined(
-            code="voided_at_provider",
+            code=VOIDED,
             message="The authorization was released at the provider.",
             reference=verdict.reference,
             occurred_at=verdict.occurred_at,
@@ -181,6 +185,8 @@ def _approved(
     checks: Checks,
 ) -> Change | None:
     payment = stored.payment
+    if attempt.purpose == "close":
+        return closing_ended(builder, attempt, "approved", verdict)
     event = payment_event(attempt, verdict)
     if next_state("payment", payment.state, event) is None:
         return _overtaken(builder, stored, attempt, verdict, rejection_id)
@@ -274,6 +280,8 @@ def _not_executed(
 ) -> Change | None:
     """A decline or a failure: the attempt closes, and the payment or refund goes where nothing has moved."""
     payment = stored.payment
+    if attempt.purpose == "close":
+        return closing_ended(builder, attempt, event)
     match attempt.operation:
         case "authorize":
             payment_event = "declined" if event == "declined" else "failed"
@@ -301,6 +309,8 @@ def _not_executed(
     if attempt.operation == "authorize":
         after = builder.move(payment, payment_event, failure=failure, next_action=None)
         builder.respond_with(attempt.idempotency_key, 201, after)
+        if payer_may_act(payment, attempt) and failure.code != VOIDED:
+            close_charge(builder, after, attempt)
     else:
         after = builder.move(payment, payment_event, failure=failure)
         builder.respond_with(attempt.idempotency_key, 200, after)

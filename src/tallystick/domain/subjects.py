@@ -47,8 +47,9 @@ CaptureMethod = Literal["automatic", "manual"]
 #: What a call to a provider does.
 Operation = Literal["authorize", "capture", "cancel", "refund"]
 
-#: What a call is for: a client's instruction, or a hold or an action whose time is over.
-Purpose = Literal["instruction", "expiry"]
+#: What a call is for: a client's instruction; a hold or an action whose time is over; a charge that its payer could
+#: still pay, after the payment ended without money.
+Purpose = Literal["instruction", "expiry", "close"]
 
 
 class Subject(Protocol):

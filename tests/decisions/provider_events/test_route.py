@@ -99,6 +99,7 @@ EFFECTS: dict[str, dict[str, str]] = {
     },
     "no": {
         "*": "attempt:declined payment:declined",
+        "requires action": "attempt:declined payment:declined attempt:submit attempt:not_sent",
     },
     "waits": {
         "*": "attempt:pending",
@@ -113,6 +114,7 @@ EFFECTS: dict[str, dict[str, str]] = {
     },
     "auth no": {
         "*": "attempt:declined payment:declined",
+        "requires action": "attempt:declined payment:declined attempt:submit attempt:not_sent",
     },
     "auth reversed": {
         "*": "attempt:reversed payment:capture_reversed | capture_reversed 1000",

@@ -214,12 +214,14 @@ LIVES: Final[dict[str, str]] = {
     "sim_action_required: abandoned": (
         "create automatic; answer authorize requires_action; "
         "webhook authorize requires_action -> duplicate_effect; (abandon); "
-        "webhook authorize abandoned -> applied; lookup authorize abandoned"
+        "webhook authorize abandoned -> applied; lookup authorize abandoned; resubmit cancel; "
+        "answer cancel not_authorized; webhook cancel not_authorized -> duplicate_effect"
     ),
     "sim_action_required: abandoned, found": (
         "create manual; answer authorize requires_action; "
         "webhook authorize requires_action -> duplicate_effect; (abandon); lookup authorize abandoned; "
-        "webhook authorize abandoned -> duplicate_effect"
+        "webhook authorize abandoned -> duplicate_effect; resubmit cancel; "
+        "webhook cancel not_authorized -> applied; answer cancel not_authorized"
     ),
     "sim_action_required: canceled": (
         "create automatic; answer authorize requires_action; "
@@ -575,7 +577,7 @@ OTHERS: Final[dict[str, str]] = {
     "any: two actions": (
         "create automatic; answer authorize pending; webhook authorize requires_action -> applied; "
         "webhook authorize pending -> applied; webhook authorize requires_action -> applied; "
-        "lookup authorize abandoned"
+        "lookup authorize abandoned; resubmit cancel; answer cancel voided"
     ),
     "any: a cancel is refused while the customer is asked": (
         "create manual; answer authorize requires_action; cancel; answer cancel declined; "
@@ -684,6 +686,15 @@ OTHERS: Final[dict[str, str]] = {
     "any: a dispute after a refund": (
         f"{CAPTURED}; refund; answer refund refunded; webhook dispute opened withdrawn:1 -> applied; "
         "webhook dispute lost -> applied"
+    ),
+    # A charge that the payer could still pay is closed, and nobody is told.
+    "any: declined after an action, and closed": (
+        "create automatic; answer authorize requires_action; webhook authorize declined -> applied; resubmit cancel; "
+        "answer cancel voided; webhook charge voided -> duplicate_effect"
+    ),
+    "any: declined after an action, and paid before it was closed": (
+        "create automatic; answer authorize requires_action; webhook authorize declined -> applied; resubmit cancel; "
+        "webhook charge captured -> ask captured -> applied; answer cancel declined"
     ),
     # Disputes of a provider that names no movements.
     "any: unnamed, won": (

@@ -18,7 +18,7 @@ from tallystick.decisions.verdicts import give_up
 from tallystick.domain.snapshot import PaymentSnapshot
 from tallystick.domain.subjects import Attempt
 from tallystick.domain.verdicts import NotFound, Unknown
-from tallystick.flows.payments.attempts import carry_out, fetch_verdict, send_by, settle_verdict
+from tallystick.flows.payments.attempts import carry_out, fetch_verdict, look_behind, send_by, settle_verdict
 from tallystick.flows.recovery.changes import ACTOR, commit_first, recovery_cause
 from tallystick.flows.recovery.deadlines import expire
 from tallystick.flows.runtime import Runtime
@@ -68,6 +68,7 @@ class DueAttempts:
         change = None
         # A submitted attempt that the lookup cannot settle becomes unknown; one that is unknown already stays so.
         if attempt.state == "submitted" or not isinstance(verdict, Unknown):
+            await look_behind(self._runtime, loaded.stored, attempt, verdict, cause="recovery", actor=ACTOR)
             change = await settle_verdict(
                 self._runtime, loaded.stored, attempt.attempt_id, verdict, cause="recovery", actor=ACTOR
             )

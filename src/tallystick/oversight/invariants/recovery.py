@@ -41,6 +41,8 @@ def open_attempts_are_awaited(record: PaymentRecord, settings: Settings) -> Iter
         attempt = watched.attempt
         # A customer's action and a cancel of it are under way together.
         awaited = attempt.operation == waits or (attempt.operation == "authorize" and waits == "cancel")
+        if attempt.purpose == "close":
+            continue  # it follows the payment's end, and nobody waits for it
         if attempt.state not in ATTEMPT_OPEN or awaited or attempt.refund_id in refunding:
             continue
         grace_ms = settings.recovery_lease_ms + settings.recovery_backoff_cap_ms

@@ -1,7 +1,8 @@
--- payment: one payment, and whether any of its attempts is in doubt ($3: shift in ms)
+-- payment: one payment, and whether any of its attempts is in doubt; closing its charge decides nothing of it
+-- ($3: shift in ms)
 SELECT p.*, EXISTS (
     SELECT 1 FROM attempt a
-    WHERE a.merchant_id = p.merchant_id AND a.payment_id = p.payment_id
+    WHERE a.merchant_id = p.merchant_id AND a.payment_id = p.payment_id AND a.purpose <> 'close'
       AND (a.state = 'unknown'
            OR (a.state = 'submitted' AND a.deadline < now() + $3::bigint * interval '1 millisecond'))) AS in_doubt
 FROM payment p
@@ -57,7 +58,7 @@ WHERE r.merchant_id = $1 AND r.refund_id = $2;
 -- millisecond of their creation and are minted in order, so the primary key is the order of creation
 SELECT p.*, EXISTS (
     SELECT 1 FROM attempt a
-    WHERE a.merchant_id = p.merchant_id AND a.payment_id = p.payment_id
+    WHERE a.merchant_id = p.merchant_id AND a.payment_id = p.payment_id AND a.purpose <> 'close'
       AND (a.state = 'unknown'
            OR (a.state = 'submitted' AND a.deadline < now() + $8::bigint * interval '1 millisecond'))) AS in_doubt
 FROM payment p

@@ -181,7 +181,8 @@ class PaperRecord:
         succeeded = sum(refund.amount for refund in self.stored.refunds if refund.state == "succeeded")
         assert (payment.amount_refunded, payment.amount_refund_pending) == (succeeded, pending)
         assert 0 <= payment.amount_captured <= payment.amount_authorized <= payment.amount
-        assert payment.amount_refunded + payment.amount_refund_pending <= payment.amount_captured
+        came = payment.amount_captured + payment.amount_late_accepted
+        assert payment.amount_refunded + payment.amount_refund_pending <= came
         sums = self.sums()
         holding = payment.amount_authorized if payment.state in ("authorized", "capturing", "canceling") else 0
         assert sums.get(f"authorized:{PROVIDER}", 0) == holding

@@ -30,6 +30,7 @@ COMMANDS: Final[Mapping[str, str]] = {
     "contract": "tallystick.cli.about:contract",
     "settings": "tallystick.cli.about:settings",
     "in-doubt": "tallystick.cli.in_doubt:app",
+    "late-money": "tallystick.cli.late_money:app",
     "dead-letters": "tallystick.cli.dead_letters:app",
     "webhook-refusals": "tallystick.cli.webhook_refusals:webhook_refusals",
 }

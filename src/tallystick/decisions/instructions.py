@@ -16,6 +16,7 @@ from tallystick.decisions.change_builder import Cause, ChangeBuilder
 from tallystick.decisions.terms import Terms
 from tallystick.domain.change import Change, Claim
 from tallystick.domain.errors import problem
+from tallystick.domain.late_money import merchants_money
 from tallystick.domain.left_to_refund import left_to_refund
 from tallystick.domain.lifecycles.machines import next_state
 from tallystick.domain.subjects import Attempt, Dispute, Operation, Payment, Refund
@@ -163,7 +164,7 @@ def create_refund(
     builder = ChangeBuilder(payment.merchant_id, payment.payment_id, instruction.cause())
     left = left_to_refund(payment, disputes)
     asked = left if amount is None else amount
-    if next_state("payment", payment.state, "refund_opened") is None:
+    if next_state("payment", payment.state, "refund_opened") is None or merchants_money(payment) == 0:
         return _refuse(builder, instruction, payment, "refund", f"a payment that is {payment.state} cannot be refunded")
     if asked > left or left == 0:
         return _refuse(builder, instruction, payment, "refund", f"{asked} is above the {left} that is left to refund")

@@ -44,7 +44,7 @@ def in_doubt(attempt: Attempt, traits: Traits) -> bool:
 def still_possible(stored: PaymentSnapshot, attempt: Attempt) -> bool:
     """Whether an attempt may be sent again by what its payment has become. A refund may not where reversals, disputes
     and refunds have left less than its amount; what it asks for is part of what is pending."""
-    return attempt.operation != "refund" or uncommitted(stored.payment, stored.disputes) >= 0
+    return attempt.refund_id is None or uncommitted(stored.payment, stored.disputes) >= 0
 
 
 def next_move(attempt: Attempt, traits: Traits, *, age_ms: int, resubmit_limit: int, possible: bool = True) -> Move:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from tallystick.decisions.change_builder import ChangeBuilder
+from tallystick.decisions.late_money import return_came_back
 from tallystick.decisions.terms import CLOSED
 from tallystick.domain.change import Change
 from tallystick.domain.left_to_refund import beyond_the_capture
@@ -17,6 +18,8 @@ def reverse(
     """The refund comes back to the merchant, or captured money never came. A hold or a release that is taken back moved
     no money; it is kept with an alert."""
     payment = stored.payment
+    if attempt.purpose == "late_return":
+        return return_came_back(builder, payment, attempt)
     if attempt.operation == "refund":
         builder.move(attempt, "reversed", schedule=CLOSED)
         failure = Failure(code=verdict.code, message=verdict.message, retryable=True)

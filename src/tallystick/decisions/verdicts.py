@@ -13,6 +13,7 @@ from msgspec.structs import replace
 from tallystick.decisions.change_builder import Cause, ChangeBuilder
 from tallystick.decisions.closing import close_charge, closing_ended, payer_may_act
 from tallystick.decisions.late_effects import late_effect
+from tallystick.decisions.late_money import return_failed, return_succeeded
 from tallystick.decisions.resubmission import still_possible
 from tallystick.decisions.reversals import reverse
 from tallystick.decisions.terms import CLOSED, EFFECTS, Checks, evidence_of, payment_event
@@ -159,6 +160,8 @@ def _apply(
 def _follow_waiting(builder: ChangeBuilder, stored: PaymentSnapshot, attempt: Attempt, verdict: Verdict) -> bool:
     """The payment's or refund's own waiting state; False when it must wait for a cancel under way."""
     payment = stored.payment
+    if attempt.purpose == "late_return":
+        return True
     if attempt.operation == "refund":
         refund = stored.refund(attempt.refund_id)
         if isinstance(verdict, Pending) and refund.state == "submitting":
@@ -187,6 +190,8 @@ def _approved(
     payment = stored.payment
     if attempt.purpose == "close":
         return closing_ended(builder, attempt, "approved", verdict)
+    if attempt.purpose == "late_return":
+        return return_succeeded(builder, payment, attempt, verdict.reference)
     event = payment_event(attempt, verdict)
     if next_state("payment", payment.state, event) is None:
         return _overtaken(builder, stored, attempt, verdict, rejection_id)
@@ -282,6 +287,8 @@ def _not_executed(
     payment = stored.payment
     if attempt.purpose == "close":
         return closing_ended(builder, attempt, event)
+    if attempt.purpose == "late_return":
+        return return_failed(builder, payment, attempt, event)
     match attempt.operation:
         case "authorize":
             payment_event = "declined" if event == "declined" else "failed"

@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from tallystick.domain.dispute_position import claimed
+from tallystick.domain.late_money import merchants_money
 from tallystick.domain.subjects import Dispute, Payment
 
 
 def uncommitted(payment: Payment, disputes: Iterable[Dispute]) -> int:
-    """What was captured, less what was reversed, refunded, is being refunded, and what disputes have taken or may take,
-    each at most what was captured. Below zero: more was promised or taken than came in."""
-    captured = payment.amount_captured
+    """What was captured (late money too, once it is accepted), less what was reversed, refunded, is being refunded, and
+    what disputes have taken or may take, each at most what was captured. Below zero: more was promised or taken than
+    came in."""
+    captured = merchants_money(payment)
     taken = sum(min(claimed(dispute), captured) for dispute in disputes)
     return captured - payment.amount_reversed - payment.amount_refunded - payment.amount_refund_pending - taken
 

@@ -48,8 +48,8 @@ CaptureMethod = Literal["automatic", "manual"]
 Operation = Literal["authorize", "capture", "cancel", "refund"]
 
 #: What a call is for: a client's instruction; a hold or an action whose time is over; a charge that its payer could
-#: still pay, after the payment ended without money.
-Purpose = Literal["instruction", "expiry", "close"]
+#: still pay, after the payment ended without money; late money that an operator gives back.
+Purpose = Literal["instruction", "expiry", "close", "late_return"]
 
 
 class Subject(Protocol):
@@ -76,8 +76,23 @@ class Failure(Struct, frozen=True, omit_defaults=False):
     retryable: bool
 
 
+class LateMovement(Struct, frozen=True, kw_only=True):
+    """Late money that a provider moved by itself, by the provider's own name for it: told often, posted once.
+    ``dispute`` is the provider's name for the dispute that took it, or None where it was refunded there."""
+
+    reference: str
+    way: Literal["out", "back"]
+    amount: int
+    dispute: str | None = None
+
+
 class Payment(Struct, frozen=True, kw_only=True):
-    """A payment as stored. Amounts are integers in the currency's ISO 4217 minor unit."""
+    """A payment as stored. Amounts are integers in the currency's ISO 4217 minor unit.
+
+    ``amount_late`` was captured after the payment was closed here, all in all. It stands in suspense until an operator
+    accepts it for the merchant (``amount_late_accepted``: as good as captured), or it has gone back
+    (``amount_late_returned``; ``amount_late_returning`` is on its way).
+    """
 
     merchant_id: str
     payment_id: str
@@ -90,7 +105,11 @@ class Payment(Struct, frozen=True, kw_only=True):
     amount_refunded: int = 0
     amount_refund_pending: int = 0
     amount_reversed: int = 0  # captured money that the provider later said never came
-    amount_late: int = 0  # captured after the payment was closed here; in suspense until a person decides
+    amount_late: int = 0
+    amount_late_accepted: int = 0
+    amount_late_returning: int = 0
+    amount_late_returned: int = 0
+    late_movements: tuple[LateMovement, ...] = ()  # what the provider moved of it by itself
     capture_method: CaptureMethod = "automatic"
     payment_method: str
     provider: str

@@ -20,8 +20,9 @@ _ENCODER: Final = msgspec.json.Encoder()
 class PaymentView(Struct, frozen=True, kw_only=True):
     """A payment. Amounts are integers in the currency's minor unit; ``amount_authorized`` is never lowered by a
     capture; ``amount_refunded`` counts succeeded refunds only; ``amount_reversed`` is captured money that the provider
-    later said never came. ``next_action`` is there while the payer has to act: whole in the answers to a create and to
-    a read of this one payment, by its type alone everywhere else."""
+    later said never came; ``amount_late_accepted`` is there where money that came after the payment had ended was
+    accepted, and it can be refunded like captured money. ``next_action`` is there while the payer has to act: whole in
+    the answers to a create and to a read of this one payment, by its type alone everywhere else."""
 
     id: str
     object: str
@@ -31,6 +32,7 @@ class PaymentView(Struct, frozen=True, kw_only=True):
     amount_refunded: int
     amount_refund_pending: int
     amount_reversed: int
+    amount_late_accepted: int | UnsetType = UNSET
     currency: str
     state: str
     final: bool
@@ -104,6 +106,7 @@ def payment_view(payment: Payment, *, in_doubt: bool, opened: dict[str, Any] | N
         amount_refunded=payment.amount_refunded,
         amount_refund_pending=payment.amount_refund_pending,
         amount_reversed=payment.amount_reversed,
+        amount_late_accepted=payment.amount_late_accepted or UNSET,
         currency=payment.currency,
         state=payment.state,
         final=payment.state in PAYMENT.final,

@@ -20,12 +20,21 @@ PAYMENT_MAY = {
     "authorized": "capture cancel captured canceled expired",
     "capturing": "captured capture_refused expired",
     "canceling": "canceled cancel_refused action_still_required captured expired",
-    "captured": "refund_opened refund_succeeded refund_failed refund_resubmitted capture_reversed"
-    " dispute_opened dispute_updated late_capture late_hold late_release",
-    "declined": "late_capture late_hold late_release",
-    "failed": "late_capture late_hold late_release",
-    "canceled": "late_capture late_hold late_release",
-    "expired": "late_capture late_hold late_release",
+    "captured": "capture_reversed refund_opened refund_succeeded refund_failed refund_resubmitted"
+    " dispute_opened dispute_updated late_capture late_hold late_release"
+    " late_money_accepted late_return_opened late_return_failed late_money_returned late_money_came_back",
+    "declined": "refund_opened refund_succeeded refund_failed refund_resubmitted"
+    " dispute_opened dispute_updated late_capture late_hold late_release"
+    " late_money_accepted late_return_opened late_return_failed late_money_returned late_money_came_back",
+    "failed": "refund_opened refund_succeeded refund_failed refund_resubmitted"
+    " dispute_opened dispute_updated late_capture late_hold late_release"
+    " late_money_accepted late_return_opened late_return_failed late_money_returned late_money_came_back",
+    "canceled": "refund_opened refund_succeeded refund_failed refund_resubmitted"
+    " dispute_opened dispute_updated late_capture late_hold late_release"
+    " late_money_accepted late_return_opened late_return_failed late_money_returned late_money_came_back",
+    "expired": "refund_opened refund_succeeded refund_failed refund_resubmitted"
+    " dispute_opened dispute_updated late_capture late_hold late_release"
+    " late_money_accepted late_return_opened late_return_failed late_money_returned late_money_came_back",
 }
 ATTEMPT_MAY = {
     "new": "submit",
@@ -138,6 +147,11 @@ IN_PLACE = {
     ("payment", "late_capture"),
     ("payment", "late_hold"),
     ("payment", "late_release"),
+    ("payment", "late_money_accepted"),
+    ("payment", "late_return_opened"),
+    ("payment", "late_return_failed"),
+    ("payment", "late_money_returned"),
+    ("payment", "late_money_came_back"),
     ("attempt", "late_capture"),
     ("attempt", "late_hold"),
     ("attempt", "late_release"),

@@ -13,6 +13,7 @@ An input is a line of words:
     give up CALL  park CALL           recovery ends, with proof or without
     expire                            recovery lets go of what nobody captured, or where no customer came
     lookup hold WORD                  what the provider says of a hold that recovery looks at, at its deadline
+    late accepted|returned            what an operator decides of late money
     operator CALL WORD                a person's word on a parked call; ``operator CALL not_executed`` also gives up
     webhook CALL WORD                 the provider tells of one of our calls
     webhook charge WORD               of a charge, whoever brought it there: captured, voided, expired
@@ -47,6 +48,7 @@ from tallystick.decisions.instructions import (
     expire_payment,
 )
 from tallystick.decisions.late_effects import observe_authorization
+from tallystick.decisions.late_money import accept_late_money, return_late_money
 from tallystick.decisions.provider_events.dispositions import Ask, Decided
 from tallystick.decisions.provider_events.route import decide_notice
 from tallystick.decisions.resubmission import park, resubmit
@@ -162,6 +164,10 @@ class Life:
                 self._commit(give_up(self.stored, self.attempt(call).attempt_id, self._step()))
             case "park", [call]:
                 self._commit(park(self.stored, self.attempt(call).attempt_id, self._step()))
+            case "late", ["accepted"]:
+                self._commit(accept_late_money(self.stored, self._step()))
+            case "late", ["returned"]:
+                self._commit(return_late_money(self.stored, self._id("att"), self._step(), _TERMS))
             case "expire", []:
                 self._commit(expire_payment(self.stored.payment, self._id("att"), self._step(), _TERMS))
             case "webhook", said:

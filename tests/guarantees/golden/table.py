@@ -15,6 +15,9 @@ from typing import Final
 HELD: Final = "create manual; answer authorize authorized; webhook authorize authorized -> duplicate_effect"
 CAPTURED: Final = "create automatic; answer authorize captured; webhook authorize captured -> duplicate_effect"
 
+#: Declined, and captured all the same.
+LATE: Final = "create automatic; answer authorize declined; webhook charge captured -> ask captured -> applied"
+
 LIVES: Final[dict[str, str]] = {
     # No faults.
     "sim_ok: automatic": CAPTURED,
@@ -696,6 +699,14 @@ OTHERS: Final[dict[str, str]] = {
         "create automatic; answer authorize requires_action; webhook authorize declined -> applied; resubmit cancel; "
         "webhook charge captured -> ask captured -> applied; answer cancel declined"
     ),
+    # Late money, and its ways out.
+    "any: late money is accepted, refunded in part, and disputed": (
+        f"{LATE}; late accepted; refund 400; answer refund refunded; "
+        "webhook dispute opened =600 withdrawn:1 -> applied; webhook dispute lost =600 -> applied"
+    ),
+    "any: late money is returned": f"{LATE}; late returned; answer refund refunded",
+    "any: late money is returned in the dashboard": f"{LATE}; webhook dashboard refunded 1000 -> applied",
+    "any: late money is charged back": f"{LATE}; webhook dispute opened withdrawn:1 -> applied",
     # Disputes of a provider that names no movements.
     "any: unnamed, won": (
         f"{CAPTURED}; webhook dispute opened unnamed -> applied; webhook dispute opened withdrawn -> applied; "

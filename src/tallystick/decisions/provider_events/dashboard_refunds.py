@@ -5,8 +5,10 @@ from __future__ import annotations
 from msgspec.structs import replace
 
 from tallystick.decisions.change_builder import Cause, ChangeBuilder
+from tallystick.decisions.late_money import observe_late_refund, observe_late_refund_failed
 from tallystick.decisions.provider_events.dispositions import Decided, NotYet
 from tallystick.decisions.terms import evidence_of
+from tallystick.domain.late_money import merchants_money, unclaimed
 from tallystick.domain.left_to_refund import beyond_the_capture
 from tallystick.domain.notices import RefundNotice
 from tallystick.domain.snapshot import PaymentSnapshot
@@ -26,18 +28,25 @@ def observe_refund(
         return Decided("duplicate_effect")
     if any(attempt.provider_reference == notice.reference for attempt in stored.attempts):
         return Decided("duplicate_effect")  # ours, by the provider's name for it
-    if payment.state != "captured":
+    if any(each.reference == notice.reference and each.dispute is None for each in payment.late_movements):
+        return Decided("duplicate_effect")
+    captured = merchants_money(payment)
+    waiting = unclaimed(payment) + payment.amount_late_returning
+    if payment.amount_late and (captured == 0 or notice.amount <= waiting):
+        cause = replace(cause, occurred_at=notice.occurred_at, provider_reference=notice.reference)
+        return observe_late_refund(stored, notice, cause, rejection_id)
+    if captured == 0:
         return NotYet(f"a refund of a payment that is {payment.state}")
-    left = payment.amount_captured - payment.amount_refunded - payment.amount_refund_pending
-    possible = notice.currency == payment.currency and 0 < notice.amount <= payment.amount_captured
+    left = captured - payment.amount_refunded - payment.amount_refund_pending
+    possible = notice.currency == payment.currency and 0 < notice.amount <= captured
     if possible and notice.amount > left:
         # No provider pays back more than it took: a refund before this one was refused, or came back.
         return NotYet(f"{left} are left to refund: what became of the refunds before comes first")
     cause = replace(cause, occurred_at=notice.occurred_at, provider_reference=notice.reference)
     builder = ChangeBuilder(payment.merchant_id, payment.payment_id, cause)
     if not possible:
-        captured = f"{payment.amount_captured} {payment.currency}"
-        reason = f"the provider refunded {notice.amount} {notice.currency}, and had captured {captured}"
+        had = f"{captured} {payment.currency}"
+        reason = f"the provider refunded {notice.amount} {notice.currency}, and had captured {had}"
         builder.reject(rejection_id, payment, "refund_succeeded", origin="provider", reason=reason)
         return Decided("conflict", builder.change(must_not_be_shed=True), reason)
     opened = builder.move(payment, "refund_opened", amount_refund_pending=payment.amount_refund_pending + notice.amount)
@@ -76,16 +85,16 @@ def observe_refund_failed(
     payment = stored.payment
     refund_id = derived_id("re", payment.provider, account, reference)
     refund = next((refund for refund in stored.refunds if refund.refund_id == refund_id), None)
-    if refund is None:
-        return NotYet("no such refund here")
-    if refund.state == "failed":
-        return Decided("duplicate_effect")
     cause = replace(
         cause,
         occurred_at=verdict.occurred_at,
         provider_reference=reference,
         evidence={**(cause.evidence or {}), "verdict": evidence_of(verdict)},
     )
+    if refund is None:
+        return observe_late_refund_failed(payment, reference, cause) or NotYet("no such refund here")
+    if refund.state == "failed":
+        return Decided("duplicate_effect")
     builder = ChangeBuilder(payment.merchant_id, payment.payment_id, cause)
     failure = Failure(code="refund_failed", message="The refund came back.", retryable=True)
     builder.move(refund, "failed", failure=failure)

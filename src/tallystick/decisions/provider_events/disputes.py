@@ -15,10 +15,12 @@ from typing import Any, Final
 from msgspec.structs import replace
 
 from tallystick.decisions.change_builder import Cause, ChangeBuilder
+from tallystick.decisions.late_money import is_of_late_money, observe_late_dispute
 from tallystick.decisions.provider_events.dispositions import Decided, NotYet
 from tallystick.domain.change import Transfer
 from tallystick.domain.dispute_movement import Movement
 from tallystick.domain.dispute_position import DECIDED, claimed, counted, suspended
+from tallystick.domain.late_money import merchants_money
 from tallystick.domain.ledger import accounts
 from tallystick.domain.left_to_refund import beyond_the_capture
 from tallystick.domain.notices import DisputeNotice
@@ -46,10 +48,14 @@ def decide_dispute(
 ) -> Decided | NotYet:
     """Make every step that is missing up to where the dispute stands; one that was skipped is made with it."""
     payment = stored.payment
-    if payment.state != "captured":
+    captured = merchants_money(payment)
+    if captured == 0 and payment.amount_late == 0:
         return NotYet(f"a dispute over a payment that is {payment.state}")
     dispute_id = derived_id("dp", payment.provider, account, notice.reference)
     known = next((dispute for dispute in stored.disputes if dispute.dispute_id == dispute_id), None)
+    if known is None and (captured == 0 or is_of_late_money(payment, notice.reference)):
+        cause = replace(cause, occurred_at=notice.occurred_at, provider_reference=notice.reference)
+        return observe_late_dispute(stored, notice, cause, rejection_id)
     if known is None and not notice.opens:
         return NotYet("the end of a dispute that nobody opened: that it was opened comes first")
     cause = replace(cause, occurred_at=notice.occurred_at, provider_reference=notice.reference)
@@ -79,12 +85,12 @@ def _senseless(stored: PaymentSnapshot, notice: DisputeNotice, known: Dispute | 
     payment = stored.payment
     expected = known.amount if known is not None and not notice.movements else notice.amount
     others = sum(each.amount for each in stored.disputes if each is not known and each.state != "won")
-    most = MOST_OF_A_PAYMENT * payment.amount_captured
+    most = MOST_OF_A_PAYMENT * merchants_money(payment)
     sensible = notice.amount > 0 and others + notice.amount <= most
     sensible = sensible and all(0 < each.amount <= most for each in notice.movements or ())
     if (notice.amount, notice.currency) == (expected, payment.currency) and sensible:
         return None
-    return f"a dispute over {notice.amount} {notice.currency} of {payment.amount_captured} {payment.currency}"
+    return f"a dispute over {notice.amount} {notice.currency} of {merchants_money(payment)} {payment.currency}"
 
 
 def _waits_for(known: Dispute | None, notice: DisputeNotice) -> str | None:

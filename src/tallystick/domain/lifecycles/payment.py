@@ -31,6 +31,18 @@ def _late_capture(before: Payment, after: Payment) -> list[Posting]:
     return postings.late_capture(after.provider, after.amount_late - before.amount_late)
 
 
+def _late_money_accepted(before: Payment, after: Payment) -> list[Posting]:
+    return postings.late_money_accepted(after.provider, after.amount_late_accepted - before.amount_late_accepted)
+
+
+def _late_money_returned(before: Payment, after: Payment) -> list[Posting]:
+    return postings.late_money_returned(after.provider, after.amount_late_returned - before.amount_late_returned)
+
+
+def _late_money_came_back(before: Payment, after: Payment) -> list[Posting]:
+    return postings.late_money_came_back(after.provider, before.amount_late_returned - after.amount_late_returned)
+
+
 _AUTHORIZED: Final = Edge("authorized", posts=_hold, told="payment.authorized")
 _CAPTURED: Final = Edge("captured", posts=_capture, told="payment.captured")
 _CANCELED: Final = Edge("canceled", posts=_release, told="payment.canceled")
@@ -41,8 +53,24 @@ _FAILED: Final = Edge("failed", told="payment.failed")
 
 def _closed(state: str) -> dict[str, Edge]:
     """What arrives on a closed payment adds a version and moves no state. Captured money goes to suspense; a hold and
-    its release move no money. ``late_effect`` was one name for all of them."""
+    its release move no money. ``late_effect`` was one name for all of them.
+
+    Late money leaves suspense by an operator's act, or because the provider gave it back. What was accepted for the
+    merchant can be refunded and disputed. Refunds and disputes are decided against the payment's version, so each
+    step of one adds a version here.
+    """
     return {
+        "refund_opened": Edge(state),
+        "refund_succeeded": Edge(state),
+        "refund_failed": Edge(state),
+        "refund_resubmitted": Edge(state),
+        "dispute_opened": Edge(state),
+        "dispute_updated": Edge(state),
+        "late_money_accepted": Edge(state, posts=_late_money_accepted, told="payment.late_money_accepted"),
+        "late_return_opened": Edge(state),
+        "late_return_failed": Edge(state),
+        "late_money_returned": Edge(state, posts=_late_money_returned),
+        "late_money_came_back": Edge(state, posts=_late_money_came_back),
         "late_capture": Edge(state, posts=_late_capture),
         "late_hold": Edge(state),
         "late_release": Edge(state),
@@ -90,16 +118,9 @@ PAYMENT: Final = Machine(
             "captured": _CAPTURED,
             "expired": _EXPIRED,
         },
-        # Refunds and disputes are decided against the payment's version, so each step of one adds a version here (same
-        # state). A capture that fails days later leaves the state, which is final, and is counted in amount_reversed.
+        # A capture that fails days later leaves the state, which is final, and is counted in amount_reversed.
         "captured": {
-            "refund_opened": Edge("captured"),
-            "refund_succeeded": Edge("captured"),
-            "refund_failed": Edge("captured"),
-            "refund_resubmitted": Edge("captured"),
             "capture_reversed": Edge("captured", posts=_capture_reversed, told="payment.capture_reversed"),
-            "dispute_opened": Edge("captured"),
-            "dispute_updated": Edge("captured"),
             **_closed("captured"),
         },
         "declined": _closed("declined"),

@@ -177,6 +177,15 @@ class Reads:
         record = await self._pool.fetchrow(READS["payment"], merchant_id, payment_id, self.clock_shift_ms)
         return None if record is None else (payment_of(record), record["in_doubt"])
 
+    async def late_money(self, merchant_id: str | None, limit: int) -> list[Payment]:
+        """Payments with late money that waits to be decided on, oldest first."""
+        return [payment_of(row) for row in await self._pool.fetch(READS["late_money"], merchant_id, limit)]
+
+    async def merchant_of_late_money(self, payment_id: str) -> str | None:
+        """Whose a payment with late money is, or None where there is no such payment."""
+        found = await self._pool.fetchval(READS["merchant_of_late_money"], payment_id)
+        return None if found is None else str(found)
+
     async def refund(self, merchant_id: str, refund_id: str) -> tuple[Refund, bool] | None:
         """A refund and whether it is in doubt."""
         record = await self._pool.fetchrow(READS["refund"], merchant_id, refund_id, self.clock_shift_ms)

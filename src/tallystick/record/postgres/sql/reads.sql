@@ -8,6 +8,16 @@ SELECT p.*, EXISTS (
 FROM payment p
 WHERE p.merchant_id = $1 AND p.payment_id = $2;
 
+-- late_money: payments with late money that waits to be decided on, oldest first; the merchant may be null
+SELECT * FROM payment
+WHERE amount_late > 0 AND amount_late > amount_late_accepted + amount_late_returning + amount_late_returned
+  AND ($1::text IS NULL OR merchant_id = $1)
+ORDER BY payment_id
+LIMIT $2;
+
+-- merchant_of_late_money: whose a payment with late money is
+SELECT merchant_id FROM payment WHERE payment_id = $1 AND amount_late > 0;
+
 -- attempts: all attempts of a payment ($3: shift in ms)
 SELECT a.*, a.deadline > now() + $3::bigint * interval '1 millisecond' AS sending,
        a.settled_after <= now() + $3::bigint * interval '1 millisecond' AS settled,

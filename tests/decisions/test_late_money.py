@@ -9,10 +9,11 @@ import pytest
 
 from tallystick.decisions.late_money import NoLateMoney, accept_late_money, return_late_money
 from tallystick.decisions.verdicts import give_up
-from tallystick.domain.dispute_movement import Movement
+from tallystick.domain.dispute_movement import Funds, Movement
 from tallystick.domain.late_money import unclaimed
 from tallystick.domain.left_to_refund import left_to_refund
 from tallystick.domain.notices import AttemptNotice, ChargeNotice, DisputeNotice, RefundNotice
+from tallystick.domain.subjects import DisputeState
 from tallystick.domain.verdicts import NotFound, Pending, Reversed
 from tests.support.notices import NO, taken
 from tests.support.paper_invariants import broken
@@ -206,7 +207,7 @@ def back(name: str, amount: int = 1_000) -> Movement:
     return Movement(reference=name, funds="returned", amount=amount, before_verdict=False)
 
 
-def dispute(state: str, *moved: Movement, named: bool = True, funds: str | None = None) -> DisputeNotice:
+def dispute(state: DisputeState, *moved: Movement, named: bool = True, funds: Funds | None = None) -> DisputeNotice:
     return DisputeNotice(
         reference="dp_1",
         state=state,

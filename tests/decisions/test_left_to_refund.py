@@ -12,6 +12,7 @@ from tallystick.decisions.verdicts import give_up
 from tallystick.domain.dispute_movement import Movement
 from tallystick.domain.left_to_refund import left_to_refund
 from tallystick.domain.notices import AttemptNotice, DisputeNotice, RefundNotice
+from tallystick.domain.subjects import DisputeKind, DisputeState
 from tallystick.domain.verdicts import NotSent, Reversed
 from tests.support.paper_invariants import broken
 from tests.support.paper_record import CURRENCY, TERMS, PaperRecord
@@ -28,14 +29,14 @@ def left(record: PaperRecord) -> int:
 
 
 def dispute(
-    state: str,
+    state: DisputeState,
     amount: int = 1_000,
     *,
     name: str = "dp_1",
-    kind: str = "chargeback",
+    kind: DisputeKind = "chargeback",
     moved: tuple[Movement, ...] = (),
 ) -> DisputeNotice:
-    return DisputeNotice(reference=name, state=state, amount=amount, currency=CURRENCY, movements=moved, kind=kind)  # type: ignore[arg-type]  # of the two kinds
+    return DisputeNotice(reference=name, state=state, amount=amount, currency=CURRENCY, movements=moved, kind=kind)
 
 
 def out(name: str, amount: int = 1_000, *, early: bool = True) -> Movement:

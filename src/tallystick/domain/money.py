@@ -1,7 +1,7 @@
-"""Currencies and the exact conversion between their ISO 4217 minor unit and what a provider counts in.
+"""Currencies, and exact conversion between their ISO 4217 minor unit and a provider's unit.
 
-Amounts are integers in the ISO 4217 minor unit of their currency everywhere inside; no float ever touches
-one. The currency list is ISO's own, as the ``iso4217`` package carries it.
+Inside, amounts are always integers in the ISO 4217 minor unit of their currency, never floats. The currency list is
+ISO's own, as the ``iso4217`` package carries it.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from iso4217 import Currency
 # the largest still fits a signed 64-bit column.
 MAX_AMOUNT: Final = 10**12
 
-# Minor-unit exponent of every active currency a payment can be made in. ISO gives none ("N.A.") to what
-# cannot be paid with: metals (XAU …), XDR, XSU and XUA, bond-market units (XBA …), XTS (testing) and XXX (no
+# Minor-unit exponent of every active currency a payment can be made in. ISO has "N.A." for units that
+# cannot be paid in: metals (XAU …), XDR, XSU and XUA, bond-market units (XBA …), XTS (testing) and XXX (no
 # currency).
 EXPONENTS: Final[Mapping[str, int]] = {entry.code: entry.exponent for entry in Currency if entry.exponent is not None}
 
@@ -35,7 +35,7 @@ def exponent(currency: str) -> int:
 
 
 def representable(amount: int, currency: str, provider_exponent: int) -> bool:
-    """Whether an ISO minor-unit amount can be said in ``provider_exponent`` decimals without a remainder.
+    """Whether ``provider_exponent`` decimals can express an ISO minor-unit amount without a remainder.
 
     ValueError for an unknown currency, a negative exponent or an amount that is not an integer.
     """
@@ -72,7 +72,7 @@ def _rescale(amount: int, from_exponent: int, to_exponent: int) -> int:
 
 
 def _require_integers(amount: int, *exponents: int) -> None:
-    """Types alone do not stop a float out of a provider's JSON, and ``True`` is an ``int`` to Python."""
+    """A provider's JSON may hold a float whatever the types say, and ``True`` is an ``int`` in Python."""
     if type(amount) is not int:
         raise ValueError("an amount must be an integer")
     if any(type(digits) is not int or digits < 0 for digits in exponents):

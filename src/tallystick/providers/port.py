@@ -58,10 +58,10 @@ class Provider(Protocol):
         return False
 
     def supports(self, payment_method: str) -> bool:
-        """Whether the provider can be asked to charge this token at all."""
+        """Whether the provider can charge this kind of token."""
 
     def representable(self, amount: int, currency: str) -> bool:
-        """Whether the provider can express the amount: exponents differ from ISO 4217 here and there."""
+        """Whether the provider can express the amount: its exponents may differ from ISO 4217."""
 
     async def authorize(self, call: ProviderCall) -> Verdict:
         """Hold the amount, or charge it at once where ``call.capture``."""

@@ -13,7 +13,8 @@ import pytest
 
 from tallystick.record.postgres.embedded.server import EmbeddedPostgres
 from tests.support.acquirer import AcquirerProcess
-from tests.support.commands import Up, run_process, wait_until
+from tests.support.commands import Up, run_process
+from tests.support.polling import eventually
 
 SETTINGS = {
     # Whatever the machine is busy with: this is about what is lost, not about how quick it is.
@@ -91,7 +92,7 @@ def test_ten_thousand_webhooks_in_a_burst(tmp_path: Path) -> None:
         try:
             assert bank.call("POST", "/sim/webhooks/pause", {})[0] == 200
             assert asyncio.run(pay(up)) == {"payments 202": WAITING, "payments 201": KNOWN, "capture 200": KNOWN}
-            assert wait_until(lambda: bank.has_written(WAITING + 2 * KNOWN), within_s=120)
+            eventually(lambda: bank.has_written(WAITING + 2 * KNOWN), within_s=120)
             report = bank.burst(timeout_s=240, duplicates=0.3, shuffle=0.2, forged=0.01, connections=64, seed=1_728)
             events = report["events"]
             kinds = report["kinds"]
@@ -106,8 +107,11 @@ def test_ten_thousand_webhooks_in_a_burst(tmp_path: Path) -> None:
             assert rows(url, "SELECT state, count(*) FROM inbox GROUP BY 1") == {"received": events}
         finally:
             worker.resume()
-        assert wait_until(
-            lambda: not rows(url, "SELECT 1, count(*) FROM inbox WHERE next_try_at IS NOT NULL").get(1), within_s=240
+        eventually(
+            lambda: rows(url, "SELECT 1, count(*) FROM inbox WHERE next_try_at IS NOT NULL").get(1),
+            until=lambda left: not left,
+            within_s=240,
+            interval_s=0.05,
         )
         ends = rows(url, "SELECT state, count(*) FROM inbox GROUP BY 1")
         # What our own calls had learnt already changes nothing.

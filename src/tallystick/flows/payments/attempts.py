@@ -43,10 +43,10 @@ def provider_call(attempt: Attempt, send_by_ms: int) -> ProviderCall:
 async def carry_out(
     runtime: Runtime, stored: PaymentSnapshot, attempt_id: str, send_by_ms: int, *, doubted: bool = False
 ) -> Change | None:
-    """Send an attempt whose submission is committed, and commit what became of it. No transaction is open meanwhile.
-    ``doubted``: an earlier submission may have had its effect, so that this one's not being sent proves nothing.
+    """Send an attempt whose submission is committed, and commit its outcome. No transaction is open meanwhile.
+    ``doubted``: an earlier submission may have had an effect, so ``NotSent`` for this one proves nothing.
 
-    Returns the committed change, or None where the answer said nothing new.
+    Returns the committed change, or None if the verdict changed nothing.
     """
     attempt = stored.attempt(attempt_id)
     provider = runtime.provider(attempt.provider)
@@ -72,7 +72,7 @@ async def look_behind(
 
 
 async def fetch_verdict(runtime: Runtime, attempt: Attempt) -> Verdict:
-    """What the provider says now of an attempt."""
+    """Look up an attempt at the provider."""
     provider = runtime.provider(attempt.provider)
     return await _verdict_of(provider, provider.fetch, provider_call(attempt, monotonic_ms()))
 
@@ -80,7 +80,7 @@ async def fetch_verdict(runtime: Runtime, attempt: Attempt) -> Verdict:
 async def _verdict_of(
     provider: Provider, ask: Callable[[ProviderCall], Awaitable[Verdict]], call: ProviderCall
 ) -> Verdict:
-    """A connector's defect proves nothing about the money: it is unknown."""
+    """A defect of a connector proves nothing about the money: the outcome is unknown."""
     try:
         return await ask(call)
     except Exception as error:
@@ -133,7 +133,7 @@ def _report(attempt: Attempt, verdict: Verdict, change: Change) -> None:
     if payment is None:
         log.warning("not settled yet", **known)
     elif change.transitions[0].cause == "answer" and not payment.failure:
-        # The ordinary course of thousands a second: the history has it, and a line each would cost a tenth of them.
+        # Not logged: at thousands a second a line each would cost a tenth of the throughput, and the history has it.
         log.debug("settled", state=payment.state, version=payment.version, **known)
     else:
         log.info("settled", state=payment.state, version=payment.version, **known)
@@ -152,6 +152,6 @@ def report_rejections(change: Change, **known: Any) -> None:
 
 
 def send_by(runtime: Runtime) -> int:
-    """Until when the sender of an attempt that is decided now may write to its socket, on the local monotonic clock.
-    Taken before the commit, so that it is never later than what the database's clock will allow."""
+    """The deadline for writing an attempt decided now to its socket, on the local monotonic clock. Taken before the
+    commit, so that it is never later than the deadline on the database's clock."""
     return monotonic_ms() + runtime.settings.send_window_ms

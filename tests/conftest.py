@@ -105,6 +105,14 @@ def data_dir() -> Iterator[Path]:
     shutil.rmtree(path, ignore_errors=True)
 
 
+@pytest.fixture
+def own_dir() -> Iterator[Path]:
+    """A directory of this test alone, where the database's user may go: pytest closes the way to its own at the start
+    of every session, also of one beside this."""
+    with tempfile.TemporaryDirectory(prefix="tally-", ignore_cleanup_errors=True) as path:
+        yield Path(path)
+
+
 @pytest.fixture(scope="session")
 def new_database(data_dir: Path) -> Iterator[NewDatabase]:
     """Makes databases with the schema, on one real PostgreSQL from the wheel."""

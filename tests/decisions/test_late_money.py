@@ -12,7 +12,7 @@ from tallystick.decisions.verdicts import give_up
 from tallystick.domain.dispute_movement import Funds, Movement
 from tallystick.domain.late_money import unclaimed
 from tallystick.domain.left_to_refund import left_to_refund
-from tallystick.domain.notices import AttemptNotice, ChargeNotice, DisputeNotice, RefundNotice
+from tallystick.domain.notices import AttemptNotice, CaptureNotice, ChargeNotice, DisputeNotice, RefundNotice
 from tallystick.domain.subjects import DisputeState
 from tallystick.domain.verdicts import NotFound, Pending, Reversed
 from tests.support.notices import NO, taken
@@ -251,3 +251,49 @@ def test_what_an_accepted_dispute_took_before_stays_out_of_the_merchants_book() 
     sound(record, {"merchant": -400, "provider:bank": 1_000, "suspense:bank": -600})
     accept(record)
     sound(record, ACCEPTED)
+
+
+# Money beyond a hold, of a payment that has not ended or was captured.
+
+
+def named(reference: str, amount: int) -> CaptureNotice:
+    return CaptureNotice(reference=reference, amount=amount, currency=CURRENCY)
+
+
+def test_money_beyond_a_hold_waits_until_the_payment_has_ended() -> None:
+    record = PaperRecord()
+    record.answer("authorize")
+    record.take(named("cap_1", 1_200), taken(1_200))
+    assert (record.payment.state, record.payment.amount_late) == ("authorized", 1_200)
+    with pytest.raises(NoLateMoney):
+        accept(record)
+    assert record.take(dashboard(1_200)) == "later"
+    assert broken(record) == []
+
+
+def test_money_beyond_a_captured_hold_is_decided_on_beside_it() -> None:
+    record = PaperRecord()
+    record.answer("authorize")
+    assert record.take(named("cap_1", 1_000)) == "applied"
+    record.take(named("cap_2", 300), taken(1_300))
+    assert (record.payment.state, record.payment.amount_late) == ("captured", 300)
+    assert left_to_refund(record.payment, ()) == 1_000
+    accept(record)
+    assert left_to_refund(record.payment, ()) == 1_300
+    record.refund(1_300)
+    record.answer("refund")
+    assert record.sums() == {}
+    assert broken(record) == []
+
+
+def test_a_dashboard_refund_is_of_the_merchants_money_first() -> None:
+    record = PaperRecord()
+    record.answer("authorize")
+    record.take(named("cap_1", 1_000))
+    record.take(named("cap_2", 300), taken(1_300))
+    assert record.take(dashboard(900, "re_1")) == "applied"
+    assert (record.payment.amount_refunded, record.payment.amount_late_returned) == (900, 0)
+    assert record.take(dashboard(300, "re_2")) == "applied"
+    assert (record.payment.amount_refunded, record.payment.amount_late_returned) == (900, 300)
+    assert record.sums() == {"merchant": -100, "provider:bank": 100}
+    assert broken(record) == []

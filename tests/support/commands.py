@@ -54,8 +54,8 @@ def run_here(
     return Ran(code, *capsys.readouterr())
 
 
-def run_process(*arguments: str, timeout_s: float = 120, **settings: str) -> Ran:
-    """Run a command in a process of its own."""
+def run_process(*arguments: str, timeout_s: float = 5 * PATIENCE_S, **settings: str) -> Ran:
+    """Run a command in a process of its own; the time-out bounds failure alone."""
     environment = clean_environment({f"TALLYSTICK_{name.upper()}": value for name, value in settings.items()})
     done = subprocess.run(
         [sys.executable, "-m", "tallystick", *arguments],

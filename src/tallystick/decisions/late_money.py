@@ -14,6 +14,7 @@ from tallystick.decisions.terms import CLOSED, Terms
 from tallystick.domain.change import Change
 from tallystick.domain.errors import TallystickError
 from tallystick.domain.late_money import unclaimed
+from tallystick.domain.lifecycles.payment import PAYMENT
 from tallystick.domain.notices import DisputeNotice, RefundNotice
 from tallystick.domain.snapshot import PaymentSnapshot
 from tallystick.domain.subjects import Attempt, LateMovement, Payment
@@ -153,7 +154,10 @@ def is_of_late_money(payment: Payment, dispute: str) -> bool:
 
 def _told(notice: DisputeNotice) -> list[LateMovement]:
     """What moved, each by its own name; by the dispute's where the provider names no movements."""
-    moves: list[tuple[str, str, int]] = [(each.reference, each.funds, each.amount) for each in notice.movements or ()]
+    # One of unknown amount is for a person: nothing else is told then, and that is a conflict.
+    moves: list[tuple[str, str, int]] = [
+        (each.reference, each.funds, each.amount) for each in notice.movements or () if each.amount is not None
+    ]
     if notice.movements is None and notice.funds is not None:
         moves = [(notice.reference, notice.funds, notice.amount)]
     return [
@@ -198,6 +202,8 @@ def _waiting(payment: Payment) -> int:
     amount = unclaimed(payment)
     if amount <= 0:
         raise NoLateMoney(f"payment {payment.payment_id} has no late money that waits to be decided on")
+    if payment.state not in PAYMENT.final:
+        raise NoLateMoney(f"payment {payment.payment_id} is {payment.state}: its late money waits until it has ended")
     return amount
 
 

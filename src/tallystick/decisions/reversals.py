@@ -28,8 +28,11 @@ def reverse(
         return builder.change(must_not_be_shed=True)
     captured = payment.amount_captured - payment.amount_reversed
     if payment.state == "captured" and captured and (attempt.operation == "capture" or attempt.capture):
+        # What this call captured: other parts of the hold may have been captured in the provider's dashboard.
+        never_came = min(attempt.amount, captured)
         builder.move(attempt, "reversed", schedule=CLOSED)
-        after = builder.move(payment, "capture_reversed", amount_reversed=payment.amount_captured)
+        reversed_now = payment.amount_reversed + never_came
+        after = builder.move(payment, "capture_reversed", amount_reversed=reversed_now)
         beyond = beyond_the_capture(after, stored.disputes)
         if beyond is not None:
             builder.reject(rejection_id, after, "capture_reversed", origin="provider", reason=beyond)

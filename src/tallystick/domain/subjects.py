@@ -11,6 +11,7 @@ from typing import Any, Literal, Protocol
 from msgspec import Struct, field
 
 from tallystick.domain.dispute_movement import Movement
+from tallystick.domain.provider_operation import ProviderOperation
 
 PaymentState = Literal[
     "authorizing",
@@ -111,6 +112,7 @@ class Payment(Struct, frozen=True, kw_only=True):
     amount_late_returning: int = 0
     amount_late_returned: int = 0
     late_movements: tuple[LateMovement, ...] = ()  # of the provider itself, without an act of ours
+    provider_operations: tuple[ProviderOperation, ...] = ()  # done at the provider, where it names each
     capture_method: CaptureMethod = "automatic"
     payment_method: str
     provider: str
@@ -204,4 +206,5 @@ class Attempt(Struct, frozen=True, kw_only=True):
     parent_reference: str | None = None  # the charge that a capture, cancel or refund acts on
     submissions: int = 1
     late_effect: bool = False  # money arrived after this attempt was closed, and was posted to suspense
+    key_taken: bool = False  # the provider used its key for another request: absence proves nothing any more
     schedule: Schedule = Schedule()

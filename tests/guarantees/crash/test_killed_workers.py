@@ -183,7 +183,14 @@ async def test_the_webhook_worker_killed_at_every_statement(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     """Each time another finishes: the effect once, the event acknowledged once, as where nobody dies."""
-    settings = replace(SETTINGS, provider_request_timeout_ms=60_000)
+    # A hundred payments at once, all of which must be answered, on however busy a machine.
+    settings = replace(
+        SETTINGS,
+        provider_request_timeout_ms=60_000,
+        provider_connect_timeout_ms=20_000,
+        provider_wait_ms=60_000,
+        provider_circuit_calls=1_000_000,
+    )
     settings = settings.with_connector(SimulatorSettings, url=bank.url)
     database, shift_ms = Database(own_url, own_url), 0
     wrong: dict[str, dict[str, list[Any]]] = {}

@@ -122,8 +122,8 @@ def kill_database(up: Up) -> None:
 
 
 @pytest.mark.timeout(600)  # many waits, each for as long as a busy machine needs
-def test_kill_under_load(tmp_path: Path) -> None:
-    data_dir = tmp_path / "data"
+def test_kill_under_load(own_dir: Path) -> None:
+    data_dir = own_dir / "data"
     clients = Clients()
     with Up(data_dir, **SETTINGS) as up:
         clients.address, clients.key = up.address, up.key

@@ -121,8 +121,8 @@ def _dead_letter(up: Up, home: Path) -> str:
 
 
 @pytest.fixture
-def reader(tmp_path: Path) -> Iterator[Reader]:
-    made = Reader(tmp_path)
+def reader(own_dir: Path) -> Iterator[Reader]:
+    made = Reader(own_dir)
     yield made
     if made.up is not None:
         made.up.__exit__()

@@ -84,8 +84,8 @@ def rows(url: str, query: str) -> dict[Any, int]:
 
 
 @pytest.mark.timeout(900)  # some seconds where nothing else runs
-def test_ten_thousand_webhooks_in_a_burst(tmp_path: Path) -> None:
-    with Up(tmp_path / "data", **SETTINGS) as up:
+def test_ten_thousand_webhooks_in_a_burst(own_dir: Path) -> None:
+    with Up(own_dir / "data", **SETTINGS) as up:
         bank = Burst(up.simulator_port)
         worker = up.children()["work"]
         worker.suspend()
@@ -101,7 +101,7 @@ def test_ten_thousand_webhooks_in_a_burst(tmp_path: Path) -> None:
             assert kinds["original"] == {"sent": events, "answers": {"200": events}}
             assert kinds["duplicate"]["answers"] == {"200": round(0.3 * events)}
             assert kinds["forged"]["answers"] == {"401": round(0.01 * events)}
-            url = EmbeddedPostgres(tmp_path / "data").urls().owner_url
+            url = EmbeddedPostgres(own_dir / "data").urls().owner_url
             taken = rows(url, "SELECT result, count(*) FROM delivery GROUP BY 1")
             assert taken == {"first": events, "redelivery": round(0.3 * events)}
             assert rows(url, "SELECT state, count(*) FROM inbox GROUP BY 1") == {"received": events}
@@ -121,7 +121,7 @@ def test_ten_thousand_webhooks_in_a_burst(tmp_path: Path) -> None:
         )
         assert effects == {"captured": WAITING + KNOWN}
         report_of_books = run_process(
-            *("verify", "--data-dir", str(tmp_path / "data"), "--provider", "simulator"),
+            *("verify", "--data-dir", str(own_dir / "data"), "--provider", "simulator"),
             simulator_url=bank.url,
         )
         assert report_of_books.code == 0, report_of_books.out + report_of_books.err

@@ -5,11 +5,13 @@ from __future__ import annotations
 from msgspec.structs import replace
 
 from tallystick.decisions.change_builder import Cause, ChangeBuilder
+from tallystick.decisions.late_effects import names_captures
 from tallystick.decisions.late_money import observe_late_refund, observe_late_refund_failed
 from tallystick.decisions.provider_events.dispositions import Decided, NotYet
 from tallystick.decisions.terms import evidence_of
 from tallystick.domain.late_money import merchants_money, unclaimed
 from tallystick.domain.left_to_refund import beyond_the_capture
+from tallystick.domain.lifecycles.payment import PAYMENT
 from tallystick.domain.notices import RefundNotice
 from tallystick.domain.snapshot import PaymentSnapshot
 from tallystick.domain.subjects import Failure, Refund
@@ -31,14 +33,16 @@ def observe_refund(
     if any(each.reference == notice.reference and each.dispute is None for each in payment.late_movements):
         return Decided("duplicate_effect")
     captured = merchants_money(payment)
-    waiting = unclaimed(payment) + payment.amount_late_returning
-    if payment.amount_late and (captured == 0 or notice.amount <= waiting):
-        cause = replace(cause, occurred_at=notice.occurred_at, provider_reference=notice.reference)
-        return observe_late_refund(stored, notice, cause, rejection_id)
-    if captured == 0:
+    if payment.state not in PAYMENT.final or (captured == 0 and payment.amount_late == 0):
         return NotYet(f"a refund of a payment that is {payment.state}")
     left = captured - payment.amount_refunded - payment.amount_refund_pending
-    possible = notice.currency == payment.currency and 0 < notice.amount <= captured
+    waiting = unclaimed(payment) + payment.amount_late_returning
+    if captured == 0 or left < notice.amount <= waiting:
+        cause = replace(cause, occurred_at=notice.occurred_at, provider_reference=notice.reference)
+        return observe_late_refund(stored, notice, cause, rejection_id)
+    # Of a hold that is captured in parts, other parts may still be told.
+    most = max(captured, payment.amount_authorized) if names_captures(stored) else captured
+    possible = notice.currency == payment.currency and 0 < notice.amount <= most
     if possible and notice.amount > left:
         # No provider pays back more than it took: an earlier refund was refused, or came back.
         return NotYet(f"{left} are left to refund: the outcome of earlier refunds comes first")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
 
@@ -22,7 +23,9 @@ from tallystick.record.journal import Stale
 log = get_logger("tallystick.flows.payments.attempts")
 
 
-def provider_call(attempt: Attempt, send_by_ms: int) -> ProviderCall:
+def provider_call(
+    attempt: Attempt, send_by_ms: int, earliest: datetime | None = None, latest: datetime | None = None
+) -> ProviderCall:
     """An attempt as a connector needs it."""
     return ProviderCall(
         merchant_id=attempt.merchant_id,
@@ -37,6 +40,8 @@ def provider_call(attempt: Attempt, send_by_ms: int) -> ProviderCall:
         parent_reference=attempt.parent_reference,
         reference=attempt.provider_reference,
         send_by_ms=send_by_ms,
+        earliest=earliest,
+        latest=latest,
     )
 
 
@@ -72,9 +77,16 @@ async def look_behind(
 
 
 async def fetch_verdict(runtime: Runtime, attempt: Attempt) -> Verdict:
-    """Look up an attempt at the provider."""
+    """Look up an attempt at the provider. The question is bounded by when the provider can have received it: from its
+    opening on the database's clock until the last submission cannot be under way any more."""
     provider = runtime.provider(attempt.provider)
-    return await _verdict_of(provider, provider.fetch, provider_call(attempt, monotonic_ms()))
+    earliest = latest = None
+    sent = await runtime.reads.sent_between(attempt)
+    if sent is not None:
+        earliest = runtime.clocks.at_provider(attempt.provider, sent.opened_at)
+        late = timedelta(milliseconds=provider.traits.max_delivery_delay_ms)
+        latest = runtime.clocks.at_provider(attempt.provider, sent.deadline + late)
+    return await _verdict_of(provider, provider.fetch, provider_call(attempt, monotonic_ms(), earliest, latest))
 
 
 async def _verdict_of(

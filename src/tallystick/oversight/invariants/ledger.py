@@ -194,6 +194,15 @@ def suspense_is_explained(record: PaymentRecord) -> Iterator[Finding]:
             yield Finding(dispute.dispute_id, f"has {stands} in suspense, its movements leave {due} unexplained")
 
 
+def disputed_money_is_known(record: PaymentRecord) -> Iterator[Finding]:
+    """What a provider moved because of a dispute has an amount in the dispute's currency, and is in the books."""
+    for dispute in record.disputes:
+        for moved in dispute.movements:
+            if moved.amount is None:
+                what = f"{moved.moved_amount} {moved.moved_currency} {moved.funds} ({moved.reference})"
+                yield Finding(dispute.dispute_id, f"{what}: what that is in {dispute.currency} is not known")
+
+
 def _left_suspense(record: PaymentRecord) -> Iterator[Finding]:
     """What went back, less what came back from there, is what our own returns and the provider's movements add up to;
     what is on its way is what the open returns are for; and no more than came in has found its way out."""

@@ -1,5 +1,5 @@
 -- Disputes are inquiries or chargebacks: what was kept up to now counts as a chargeback.
--- depends: 0008_dead_letter_order
+-- depends: 0011_provider_operations
 
 ALTER TABLE dispute ADD COLUMN kind text NOT NULL DEFAULT 'chargeback' CHECK (kind IN ('inquiry', 'chargeback'));
 

@@ -12,7 +12,7 @@ from tallystick.decisions.verdicts import apply_verdict
 from tallystick.domain.change import Change
 from tallystick.domain.snapshot import PaymentSnapshot
 from tallystick.domain.subjects import Attempt, Payment
-from tallystick.domain.verdicts import NotSent, Unknown, Verdict, verdict_name
+from tallystick.domain.verdicts import Approved, Declined, NotSent, Unknown, Verdict, verdict_name
 from tallystick.flows.runtime import Runtime
 from tallystick.kit.clock import monotonic_ms
 from tallystick.kit.ids import new_id, sibling_id
@@ -58,7 +58,22 @@ async def carry_out(
     verdict = await _verdict_of(provider, partial(send, provider), provider_call(attempt, send_by_ms))
     if doubted and isinstance(verdict, NotSent):
         verdict = Unknown(reason=f"an earlier submission is in doubt; this one: {verdict.reason}", raw=verdict.raw)
-    return await settle_verdict(runtime, stored, attempt_id, verdict, cause="answer", actor=f"provider:{provider.name}")
+    actor = f"provider:{provider.name}"
+    await look_behind(runtime, stored, attempt, verdict, cause="answer", actor=actor)
+    return await settle_verdict(runtime, stored, attempt_id, verdict, cause="answer", actor=actor)
+
+
+async def look_behind(
+    runtime: Runtime, stored: PaymentSnapshot, attempt: Attempt, verdict: Verdict, *, cause: str, actor: str
+) -> None:
+    """A provider that refuses to close a charge may have been paid: what it says of the charge comes first, so that a
+    crash in between has the refusal told again."""
+    if attempt.purpose != "close" or not isinstance(verdict, Declined):
+        return
+    authorize = next(each for each in stored.attempts if each.operation == "authorize")
+    newest = await fetch_verdict(runtime, authorize)
+    if isinstance(newest, Approved):
+        await settle_verdict(runtime, stored, authorize.attempt_id, newest, cause=cause, actor=actor)
 
 
 async def fetch_verdict(runtime: Runtime, attempt: Attempt) -> Verdict:

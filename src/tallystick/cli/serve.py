@@ -10,6 +10,7 @@ import psycopg
 from tallystick.cli.context import DataDir, Host, Port, settings_from
 from tallystick.cli.database import existing_database
 from tallystick.cli.roles import ParentPid, started
+from tallystick.providers.assembly import require_sound_providers
 from tallystick.run.ports import require_free_port
 from tallystick.run.serve import serve as serve_api
 from tallystick.run.supervisor import child_environment
@@ -21,6 +22,7 @@ CONNECT_TIMEOUT_S = 10
 def serve(data_dir: DataDir = None, host: Host = None, port: Port = None, parent_pid: ParentPid = None) -> None:
     """Run the API. Any number of processes on any number of machines share one database."""
     settings = started(settings_from(data_dir, host=host, port=port), parent_pid)
+    require_sound_providers(settings)
     require_free_port(settings.host, settings.port)
     with existing_database(settings) as database:
         _require_schema(database.app_url)

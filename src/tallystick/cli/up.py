@@ -23,12 +23,16 @@ def announce(message: str) -> None:
 
 
 def invitation(platform: Platform) -> str:
-    """What to do with a platform that is up: where it is, and a payment to paste."""
-    return f"""Tallystick is up.
+    """What to do with a platform that is up: where it is, and a payment to paste where the test acquirer takes it."""
+    acquirer = platform.simulator_address
+    lines = f"""Tallystick is up.
   API             {platform.address}  (OpenAPI: {platform.address}/openapi.json)
-  test acquirer   {platform.simulator_address}
+  test acquirer   {acquirer or "off"}
   API key         {platform.key_file}
-
+"""
+    if acquirer is None:
+        return lines
+    return f"""{lines}
 A payment; run it twice, and the second answer is the first one, replayed:
 
 curl -i {platform.address}/v1/payments \\

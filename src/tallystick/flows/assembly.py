@@ -15,16 +15,26 @@ from tallystick.flows.stores import stores_on
 from tallystick.flows.webhooks.inbound.intake import Intake
 from tallystick.flows.webhooks.inbound.rejected import RejectedDeliveries
 from tallystick.kit.clock import Clock
-from tallystick.providers.assembly import bounded_providers, connected_providers
+from tallystick.kit.logs import get_logger
+from tallystick.providers.assembly import (
+    bounded_providers,
+    connected_providers,
+    default_provider,
+    require_sound_providers,
+    switched_off,
+)
 from tallystick.providers.port import Provider
 from tallystick.record.journal import Journal, JournalLimits
 from tallystick.record.next_action_seal import ActionSeal
 from tallystick.record.postgres.batch import Connection
 from tallystick.record.postgres.connections import connect, open_pool
 from tallystick.record.postgres.embedded.server import DatabaseUrls, resolve_database
+from tallystick.record.postgres.open_payments import count_open_payments
 from tallystick.record.postgres.reads import Reads
 from tallystick.record.sealing import sealer_of
 from tallystick.settings.load import Settings
+
+log = get_logger("tallystick.flows.assembly")
 
 
 @asynccontextmanager
@@ -69,6 +79,7 @@ async def open_runtime(
     """Opens everything, and closes it in the reverse order: flows first get ``drain_timeout_ms`` to end. Raises
     SettingsError for malformed sealing keys, and what opening the database raises.
 
+    Raises SettingsError also for providers that no process may start with (``require_sound_providers``).
     ``providers`` and ``journal_connect`` are for tests and benchmarks that bring their own.
     """
     limits = JournalLimits(
@@ -84,6 +95,8 @@ async def open_runtime(
     async def own_connection() -> Any:
         return await connect(database_url, command_timeout_ms=settings.journal_commit_timeout_ms)
 
+    if providers is None:
+        require_sound_providers(settings)
     sealer = sealer_of(settings)
     pool = await open_pool(database_url, settings)
     journal = Journal(journal_connect or own_connection, limits, clock_shift_ms=settings.clock_shift_ms)
@@ -100,9 +113,12 @@ async def open_runtime(
         sealer=sealer,
         stores=stores_on(pool, settings, sealer),
         pool=pool,
+        default_provider=default_provider(settings),
+        switched_off=switched_off(settings),
     )
     try:
         await journal.start()
+        await _report_switched_off(runtime)
         yield runtime
         await runtime.flows.drain(settings.drain_timeout_ms)
     finally:
@@ -110,6 +126,13 @@ async def open_runtime(
         for provider in connectors.values():
             await provider.close()
         await pool.close()
+
+
+async def _report_switched_off(runtime: Runtime) -> None:
+    """What a provider still has to do that takes no new payments."""
+    for name in sorted(runtime.switched_off & runtime.providers.keys()):
+        open_payments = await count_open_payments(runtime.pool, name)
+        log.warning("provider is switched off", provider=name, open_payments=open_payments)
 
 
 class ApiProcess(Struct, frozen=True, kw_only=True):

@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from tallystick.providers.stripe.calls import StripeProvider
     from tallystick.providers.stripe.receiver import StripeReceiver
 
+#: How keys of live mode begin, secret and restricted (docs.stripe.com/keys).
+LIVE_KEYS: Final = ("sk_live_", "rk_live_")
+
 
 @dataclass(frozen=True, kw_only=True, repr=False)
 class StripeSettings(ConnectorSettings):
@@ -94,6 +97,16 @@ def moves_money(settings: Settings) -> bool:
     return settings.connector(StripeSettings).api_key is not None
 
 
+def is_live(settings: Settings) -> bool:
+    """Whether the key is one of Stripe's live mode: a secret one or a restricted one."""
+    return (settings.connector(StripeSettings).api_key or "").startswith(LIVE_KEYS)
+
+
 STRIPE: Final = ProviderSetup(
-    name="stripe", settings=StripeSettings, connect=connect, receiver=receiver, moves_money=moves_money
+    name="stripe",
+    settings=StripeSettings,
+    connect=connect,
+    receiver=receiver,
+    moves_money=moves_money,
+    is_live=is_live,
 )

@@ -32,23 +32,27 @@ class ChargeNotice(Struct, frozen=True, kw_only=True, tag_field="notice", tag="c
 
 
 class RefundNotice(Struct, frozen=True, kw_only=True, tag_field="notice", tag="refund"):
-    """A refund that nobody made through us (the provider's own dashboard): money really left."""
+    """A refund that nobody made through us (the provider's own dashboard): money really left. ``provider_amount`` as in
+    ``Approved``."""
 
     reference: str
     amount: int
     currency: str
+    provider_amount: int | None = None
     occurred_at: datetime | None = None
 
 
 class DisputeNotice(Struct, frozen=True, kw_only=True, tag_field="notice", tag="dispute"):
     """Where a dispute stands now. ``movements`` is all that the event tells of the money that moved, by the provider's
     names for it; None from a provider that names none: there ``funds`` says what moved with this event (withdrawn,
-    returned or None). ``opens``: whether it can be the first that we hear of the dispute."""
+    returned or None). ``opens``: whether it can be the first that we hear of the dispute. ``provider_amount`` as in
+    ``Approved``."""
 
     reference: str
     state: str  # opened | under_review | won | lost
     amount: int
     currency: str
+    provider_amount: int | None = None
     funds: str | None = None
     movements: tuple[Movement, ...] | None = None
     opens: bool = True

@@ -18,11 +18,13 @@ class Verdict(Struct, frozen=True, kw_only=True, tag_field="verdict"):
 
 class Approved(Verdict, frozen=True, kw_only=True, tag="approved"):
     """The effect happened. ``effect`` is where the provider's money is now:
-    authorized | captured | voided | refunded."""
+    authorized | captured | voided | refunded. ``provider_amount``: the amount as the provider gave it, in its own unit;
+    None where there is none, or where its unit is ours."""
 
     amount: int
     currency: str
     effect: str
+    provider_amount: int | None = None
 
 
 class Declined(Verdict, frozen=True, kw_only=True, tag="declined"):

@@ -82,5 +82,10 @@ def require_sound_providers(settings: Settings) -> None:
         raise SettingsError("; ".join(faults))
 
 
+def exponents_by_provider() -> dict[str, Mapping[str, int]]:
+    """Of every registered provider, its decimals of the currencies where they differ from ISO 4217."""
+    return {name: setup.exponents() for name, setup in PROVIDERS.items()}
+
+
 def _real_money(settings: Settings) -> bool:
     return any(setup.moves_money(settings) for setup in PROVIDERS.values())

@@ -35,6 +35,7 @@ from interlock import (
 )
 from msgspec import Struct
 
+from tallystick.domain.money import Exponents
 from tallystick.domain.verdicts import NotSent, Unknown, Verdict
 from tallystick.kit.clock import monotonic_ms
 from tallystick.kit.logs import get_logger
@@ -126,9 +127,13 @@ class BoundedProvider(Provider):
         """As the provider says."""
         return self._provider.supports(payment_method)
 
-    def representable(self, amount: int, currency: str) -> bool:
+    def exponents(self, currency: str) -> Exponents:
         """As the provider says."""
-        return self._provider.representable(amount, currency)
+        return self._provider.exponents(currency)
+
+    def representable(self, amount: int, currency: str, exponents: Exponents | None = None) -> bool:
+        """As the provider says."""
+        return self._provider.representable(amount, currency, exponents)
 
     async def authorize(self, call: ProviderCall) -> Verdict:
         """The provider's word, or NotSent."""

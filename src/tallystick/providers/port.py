@@ -11,6 +11,7 @@ from typing import Literal, Protocol, assert_never
 
 from msgspec import Struct
 
+from tallystick.domain.money import Exponents, exponents_at
 from tallystick.domain.subjects import Operation
 from tallystick.domain.traits import Traits
 from tallystick.domain.verdicts import Verdict
@@ -35,6 +36,7 @@ class ProviderCall(Struct, frozen=True, kw_only=True):
     parent_reference: str | None
     reference: str | None
     send_by_ms: int
+    exponents: Exponents | None = None  # stored with the payment; None: as the tables stand
 
 
 class Provider(Protocol):
@@ -60,8 +62,13 @@ class Provider(Protocol):
     def supports(self, payment_method: str) -> bool:
         """Whether the provider can be asked to charge this token at all."""
 
-    def representable(self, amount: int, currency: str) -> bool:
-        """Whether the provider can express the amount: exponents differ from ISO 4217 here and there."""
+    def exponents(self, currency: str) -> Exponents:
+        """The currency's exponents by today's tables, ours and the provider's: stored with a new payment."""
+        return exponents_at(currency, {})
+
+    def representable(self, amount: int, currency: str, exponents: Exponents | None = None) -> bool:
+        """Whether the provider can express the amount: exponents differ from ISO 4217 here and there. ``exponents``
+        are those that are stored with the payment, where there is one."""
 
     async def authorize(self, call: ProviderCall) -> Verdict:
         """Hold the amount, or charge it at once where ``call.capture``."""

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from tallystick.domain.money import Exponents
 from tallystick.domain.requests.commands import CreatePayment, InvalidFields
 from tallystick.flows.routing.route import DefaultProviderMissing, choose_provider
 from tests.support.runtime import BookedProvider
@@ -17,7 +18,7 @@ class Choosy(BookedProvider):
     def supports(self, payment_method: str) -> bool:
         return payment_method == "known"
 
-    def representable(self, amount: int, currency: str) -> bool:
+    def representable(self, amount: int, currency: str, exponents: Exponents | None = None) -> bool:
         return amount % 100 == 0
 
 

@@ -9,6 +9,8 @@ from typing import Any
 from tallystick.decisions.change_builder import Cause
 from tallystick.decisions.verdicts import apply_verdict
 from tallystick.domain.change import Change
+from tallystick.domain.money import Exponents
+from tallystick.domain.provider_amounts import verdict_about
 from tallystick.domain.snapshot import PaymentSnapshot
 from tallystick.domain.subjects import Attempt, Payment
 from tallystick.domain.verdicts import NotSent, Unknown, Verdict, verdict_name
@@ -22,8 +24,8 @@ from tallystick.record.journal import Stale
 log = get_logger("tallystick.flows.payments.attempts")
 
 
-def provider_call(attempt: Attempt, send_by_ms: int) -> ProviderCall:
-    """An attempt as a connector needs it."""
+def provider_call(attempt: Attempt, send_by_ms: int, exponents: Exponents | None = None) -> ProviderCall:
+    """An attempt as a connector needs it. ``exponents``: those that are stored with its payment."""
     return ProviderCall(
         merchant_id=attempt.merchant_id,
         payment_id=attempt.payment_id,
@@ -37,6 +39,7 @@ def provider_call(attempt: Attempt, send_by_ms: int) -> ProviderCall:
         parent_reference=attempt.parent_reference,
         reference=attempt.provider_reference,
         send_by_ms=send_by_ms,
+        exponents=exponents,
     )
 
 
@@ -50,24 +53,27 @@ async def carry_out(
     """
     attempt = stored.attempt(attempt_id)
     provider = runtime.provider(attempt.provider)
-    verdict = await _verdict_of(provider, partial(send, provider), provider_call(attempt, send_by_ms))
+    call = provider_call(attempt, send_by_ms, stored.payment.exponents)
+    verdict = await _verdict_of(provider, partial(send, provider), call, stored.payment)
     if doubted and isinstance(verdict, NotSent):
         verdict = Unknown(reason=f"an earlier submission is in doubt; this one: {verdict.reason}", raw=verdict.raw)
     return await settle_verdict(runtime, stored, attempt_id, verdict, cause="answer", actor=f"provider:{provider.name}")
 
 
-async def fetch_verdict(runtime: Runtime, attempt: Attempt) -> Verdict:
-    """What the provider says now of an attempt."""
+async def fetch_verdict(runtime: Runtime, payment: Payment, attempt: Attempt) -> Verdict:
+    """What the provider says now of an attempt of the payment."""
     provider = runtime.provider(attempt.provider)
-    return await _verdict_of(provider, provider.fetch, provider_call(attempt, monotonic_ms()))
+    call = provider_call(attempt, monotonic_ms(), payment.exponents)
+    return await _verdict_of(provider, provider.fetch, call, payment)
 
 
 async def _verdict_of(
-    provider: Provider, ask: Callable[[ProviderCall], Awaitable[Verdict]], call: ProviderCall
+    provider: Provider, ask: Callable[[ProviderCall], Awaitable[Verdict]], call: ProviderCall, payment: Payment
 ) -> Verdict:
-    """A connector's defect proves nothing about the money: it is unknown."""
+    """What the provider says, in the payment's minor unit. A connector's defect proves nothing about the money: it is
+    unknown, and so is an amount that cannot be expressed here."""
     try:
-        return await ask(call)
+        return verdict_about(payment, await ask(call))
     except Exception as error:
         failed = type(error).__name__  # its text may repeat what the provider sent
         log.error("connector failed", provider=provider.name, payment_id=call.payment_id, error=failed)

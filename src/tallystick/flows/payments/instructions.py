@@ -43,6 +43,7 @@ async def create_payment(runtime: Runtime, instruction: Instruction, command: Cr
             description=command.description,
             metadata=command.metadata,
             terms=runtime.terms(provider),
+            exponents=runtime.provider(provider).exponents(command.currency),
         )
 
     return await runtime.flows.run(_execute(runtime, instruction, None, first))

@@ -61,7 +61,7 @@ class DueAttempts:
             else:
                 await self._no_news(loaded, clock, due)
             return
-        verdict = await fetch_verdict(self._runtime, attempt)
+        verdict = await fetch_verdict(self._runtime, loaded.stored.payment, attempt)
         if isinstance(verdict, NotFound) and not believes_not_found(traits, settled=clock.settled):
             verdict = Unknown(reason="not there yet: no evidence", raw=verdict.raw)
         change = None

@@ -18,7 +18,7 @@ from urllib.parse import quote
 import Adyen
 from Adyen.exceptions import AdyenAPIResponseError
 
-from tallystick.domain.money import to_provider_amount
+from tallystick.domain.money import Exponents, exponents_at
 from tallystick.domain.traits import Traits
 from tallystick.domain.verdicts import NotSent, Unknown, Verdict
 from tallystick.providers.adyen.answers import read_error, read_modified, read_paid
@@ -27,7 +27,7 @@ from tallystick.providers.adyen.reference import Reference, write_reference
 from tallystick.providers.adyen.transport import Transport
 from tallystick.providers.http import NothingSent, ProviderHttp, SentUnanswered
 from tallystick.providers.port import Provider, ProviderCall
-from tallystick.providers.shared import is_representable, unanswered
+from tallystick.providers.shared import is_representable, provider_amount, unanswered
 
 #: What can be charged is a stored payment method of a shopper: ``<shopperReference>.<storedPaymentMethodId>``.
 _TOKEN: Final = re.compile(r"([A-Za-z0-9_-]{3,40})\.([A-Za-z0-9]{8,32})", re.ASCII)
@@ -73,9 +73,13 @@ class AdyenProvider(Provider):
         """Whether it looks like a shopper's stored payment method; whether it exists Adyen knows."""
         return _TOKEN.fullmatch(payment_method) is not None
 
-    def representable(self, amount: int, currency: str) -> bool:
+    def exponents(self, currency: str) -> Exponents:
+        """By the table of ``EXPONENTS``."""
+        return exponents_at(currency, EXPONENTS)
+
+    def representable(self, amount: int, currency: str, exponents: Exponents | None = None) -> bool:
         """Rupiah and escudos are whole there; pesos and krónur have two decimals."""
-        return is_representable(amount, currency, EXPONENTS)
+        return is_representable(amount, currency, EXPONENTS, exponents)
 
     async def authorize(self, call: ProviderCall) -> Verdict:
         """POST /payments."""
@@ -139,7 +143,7 @@ class AdyenProvider(Provider):
             "merchantAccount": self._merchant_account,
             "reference": _reference(call),
             "amount": {
-                "value": to_provider_amount(call.amount, call.currency, EXPONENTS),
+                "value": provider_amount(call, EXPONENTS),
                 "currency": call.currency,
             },
         }

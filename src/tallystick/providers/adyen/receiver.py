@@ -115,8 +115,8 @@ def _notification(item: Item, digest: bytes) -> Notification:
 
 
 def _approved(item: Item, effect: str, reference: str) -> Approved:
-    amount, currency = amount_of(item)
-    return Approved(amount=amount, currency=currency, effect=effect, reference=reference, occurred_at=item.occurred_at)
+    told = amount_of(item)._asdict()
+    return Approved(**told, effect=effect, reference=reference, occurred_at=item.occurred_at)
 
 
 def _declined(item: Item, operation: Operation) -> Declined:
@@ -185,8 +185,7 @@ def _refund(item: Item, reference: Reference | None) -> Notice:
         return _outcome(item, reference, "refund", _declined(item, "refund"))
     if reference is not None and reference.operation == "refund":
         return _outcome(item, reference, "refund", _approved(item, "refunded", item.psp_reference))
-    amount, currency = amount_of(item)
-    return RefundNotice(reference=item.psp_reference, amount=amount, currency=currency, occurred_at=item.occurred_at)
+    return RefundNotice(reference=item.psp_reference, occurred_at=item.occurred_at, **amount_of(item)._asdict())
 
 
 def _refund_failed(item: Item, reference: Reference | None) -> Notice:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, ClassVar, Final
 from urllib.parse import urlsplit
@@ -113,12 +113,20 @@ def is_live(settings: Settings) -> bool:
     return own.api_key is not None and host.endswith(ADYEN_HOSTS) and "-test" not in host
 
 
+def exponents() -> Mapping[str, int]:
+    """Where its minor units differ from ISO 4217."""
+    from tallystick.providers.adyen.codes import EXPONENTS
+
+    return EXPONENTS
+
+
 ADYEN: Final = ProviderSetup(
     name="adyen",
     settings=AdyenSettings,
     connect=connect,
     receiver=receiver,
     moves_money=moves_money,
+    exponents=exponents,
     is_live=is_live,
     calls_at_once_limit=THREADS,
 )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Final
 
@@ -99,12 +99,20 @@ def charges(settings: Settings) -> AsyncIterator[dict[str, Any]]:
     return list_charges(settings.connector(SimulatorSettings).url)
 
 
+def exponents() -> Mapping[str, int]:
+    """Where its minor units differ from ISO 4217."""
+    from tallystick.providers.simulator.calls import EXPONENTS
+
+    return EXPONENTS
+
+
 SIMULATOR: Final = ProviderSetup(
     name="simulator",
     settings=SimulatorSettings,
     connect=connect,
     receiver=receiver,
     moves_money=moves_money,
+    exponents=exponents,
     is_switched_off=is_switched_off,
     charges=charges,
 )

@@ -15,12 +15,12 @@ from typing import Any, Final, assert_never
 import msgspec
 import stripe
 
-from tallystick.domain.money import to_provider_amount
+from tallystick.domain.money import Exponents, exponents_at
 from tallystick.domain.traits import Traits
 from tallystick.domain.verdicts import Approved, NotFound, NotSent, Pending, RequiresAction, Unknown, Verdict
 from tallystick.providers.http import NothingSent, ProviderHttp, SentUnanswered
 from tallystick.providers.port import Provider, ProviderCall
-from tallystick.providers.shared import is_representable, unanswered
+from tallystick.providers.shared import is_representable, provider_amount, unanswered
 from tallystick.providers.stripe.codes import EXPONENTS, ROUND_TO
 from tallystick.providers.stripe.evidence import answer_evidence, read_error
 from tallystick.providers.stripe.objects import (
@@ -90,16 +90,20 @@ class StripeProvider(Provider):
         """Whether it looks like something of Stripe's; whether it exists Stripe knows."""
         return _TOKEN.fullmatch(payment_method) is not None
 
-    def representable(self, amount: int, currency: str) -> bool:
+    def exponents(self, currency: str) -> Exponents:
+        """By the table of ``EXPONENTS``."""
+        return exponents_at(currency, EXPONENTS)
+
+    def representable(self, amount: int, currency: str, exponents: Exponents | None = None) -> bool:
         """Ariary are whole there, and dinars and rials end in 0."""
         if amount % ROUND_TO.get(currency, 1):
             return False
-        return is_representable(amount, currency, EXPONENTS)
+        return is_representable(amount, currency, EXPONENTS, exponents)
 
     async def authorize(self, call: ProviderCall) -> Verdict:
         """POST /v1/payment_intents, created and confirmed in one."""
         params: Any = self._fixed | {
-            "amount": to_provider_amount(call.amount, call.currency, EXPONENTS),
+            "amount": provider_amount(call, EXPONENTS),
             "currency": call.currency.lower(),
             "payment_method": call.payment_method,
             "capture_method": "automatic" if call.capture else "manual",
@@ -112,7 +116,7 @@ class StripeProvider(Provider):
         """POST /v1/payment_intents/{id}/capture; what is not captured is released."""
         if call.parent_reference is None:
             return NotSent(reason="there is no PaymentIntent to capture")
-        amount = to_provider_amount(call.amount, call.currency, EXPONENTS)
+        amount = provider_amount(call, EXPONENTS)
         request = self._client.v1.payment_intents.capture_async(
             call.parent_reference, {"amount_to_capture": amount}, {"idempotency_key": call.key}
         )
@@ -131,7 +135,7 @@ class StripeProvider(Provider):
         """POST /v1/refunds."""
         if call.parent_reference is None:
             return NotSent(reason="there is no PaymentIntent to refund")
-        amount = to_provider_amount(call.amount, call.currency, EXPONENTS)
+        amount = provider_amount(call, EXPONENTS)
         request = self._client.v1.refunds.create_async(
             {"payment_intent": call.parent_reference, "amount": amount, "metadata": _metadata(call)},
             {"idempotency_key": call.key},

@@ -20,7 +20,7 @@ from tallystick.domain.dispute_movement import Movement
 from tallystick.domain.notices import AttemptNotice, ChargeNotice, DisputeNotice, Notice, RefundNotice
 from tallystick.domain.verdicts import Approved, Reversed, Unknown
 from tallystick.providers.receiver import BadSignature, Notification, Unparseable
-from tallystick.providers.shared import verify_timed_signature
+from tallystick.providers.shared import Told, verify_timed_signature
 from tallystick.providers.stripe.codes import DISPUTES, EXPIRY_REASONS
 from tallystick.providers.stripe.objects import (
     ATTEMPT,
@@ -184,6 +184,7 @@ def _refund(_: str, thing: Raw, occurred_at: datetime | None) -> Notice | None:
             reference=refund.id,
             amount=verdict.amount,
             currency=verdict.currency,
+            provider_amount=verdict.provider_amount,
             occurred_at=verdict.occurred_at or occurred_at,
         )
     if attempt_id is None and not isinstance(verdict, Reversed):
@@ -198,20 +199,19 @@ def _dispute(kind: str, thing: Raw, occurred_at: datetime | None) -> Notice | No
     state = DISPUTES.get(dispute.status)
     if state is None:
         return None
-    amount, currency = amount_of(dispute.amount, dispute.currency)
+    amount = amount_of(dispute.amount, dispute.currency)
     return DisputeNotice(
         reference=dispute.id,
         state=state,
-        amount=amount,
-        currency=currency,
+        **amount._asdict(),
         funds=_FUNDS.get(kind),
-        movements=_movements(kind, dispute, amount, currency),
+        movements=_movements(kind, dispute, amount),
         reason=dispute.reason,
         occurred_at=occurred_at,
     )
 
 
-def _movements(kind: str, dispute: Dispute, amount: int, currency: str) -> tuple[Movement, ...] | None:
+def _movements(kind: str, dispute: Dispute, whole: Told) -> tuple[Movement, ...] | None:
     """Each named by its balance transaction. The first belongs to the dispute's course, unless it is told as a
     withdrawal of what was won already. An account in another currency says nothing of the amount in the dispute's.
     None where something moved and is not named."""
@@ -221,14 +221,16 @@ def _movements(kind: str, dispute: Dispute, amount: int, currency: str) -> tuple
     won_before = kind == "charge.dispute.funds_withdrawn" and DISPUTES.get(dispute.status) == "won" and len(listed) == 1
     found = []
     for number, each in enumerate(listed):
-        moved, moved_currency = amount_of(abs(each.amount), each.currency)
+        moved = amount_of(abs(each.amount), each.currency)
+        told = moved if moved.currency == whole.currency else whole
         movement = Movement(
             reference=each.id,
             funds="withdrawn" if each.amount < 0 else "returned",
-            amount=moved if moved_currency == currency else amount,
+            amount=told.amount,
+            provider_amount=told.provider_amount,
             before_verdict=number == 0 and not won_before,
         )
-        found += [movement] if moved else []
+        found += [movement] if moved.amount else []
     return tuple(found)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, ClassVar, Final
 
@@ -102,11 +102,19 @@ def is_live(settings: Settings) -> bool:
     return (settings.connector(StripeSettings).api_key or "").startswith(LIVE_KEYS)
 
 
+def exponents() -> Mapping[str, int]:
+    """Where its minor units differ from ISO 4217."""
+    from tallystick.providers.stripe.codes import EXPONENTS
+
+    return EXPONENTS
+
+
 STRIPE: Final = ProviderSetup(
     name="stripe",
     settings=StripeSettings,
     connect=connect,
     receiver=receiver,
     moves_money=moves_money,
+    exponents=exponents,
     is_live=is_live,
 )

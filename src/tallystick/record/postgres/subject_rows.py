@@ -61,6 +61,8 @@ def payment_row(payment: Payment) -> Row:
         json_text(payment.metadata),
         payment.created_at,
         payment.updated_at,
+        payment.exponent,
+        payment.provider_exponent,
     )
 
 

@@ -19,6 +19,7 @@ from tallystick.decisions.provider_events.route import decide_notice
 from tallystick.domain.change import Acknowledgement, Change
 from tallystick.domain.errors import OutcomeUnknown, Overloaded
 from tallystick.domain.notices import AttemptNotice, ChargeNotice, Notice
+from tallystick.domain.provider_amounts import notice_about
 from tallystick.domain.snapshot import PaymentSnapshot
 from tallystick.domain.verdicts import Verdict
 from tallystick.flows.payments.attempts import fetch_verdict, report_rejections
@@ -67,7 +68,7 @@ class Handler:
         if stored is None:
             return await self._not_yet(event, "no such payment here", None, started_at)
         notice = self._runtime.actions.delivered(
-            notice, event.event_id, stored.payment.merchant_id, stored.payment.payment_id
+            notice_about(stored.payment, notice), event.event_id, stored.payment.merchant_id, stored.payment.payment_id
         )
         change_id, newest = new_id("chg"), None
         for _ in range(RACES_IN_ONE_TRY):
@@ -122,7 +123,7 @@ class Handler:
         traits = self._runtime.provider(attempt.provider).traits
         if not traits.can_fetch and isinstance(notice, AttemptNotice | ChargeNotice):
             return notice.verdict
-        return await fetch_verdict(self._runtime, attempt)
+        return await fetch_verdict(self._runtime, stored.payment, attempt)
 
     async def _commit(
         self, event: LeasedEvent, decided: Decided, stored: PaymentSnapshot, started_at: datetime

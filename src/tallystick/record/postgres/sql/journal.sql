@@ -32,11 +32,11 @@ RETURNING merchant_id, subject_id, version, change_id;
 INSERT INTO payment (merchant_id, payment_id, version, state, amount, currency, amount_authorized, amount_captured,
                      amount_refunded, amount_refund_pending, amount_reversed, amount_late, capture_method,
                      payment_method, provider, provider_reference, next_action, failure, description, metadata,
-                     created_at, updated_at)
+                     created_at, updated_at, exponent, provider_exponent)
 SELECT * FROM unnest($1::text[], $2::text[], $3::int[], $4::text[], $5::bigint[], $6::text[], $7::bigint[],
                      $8::bigint[], $9::bigint[], $10::bigint[], $11::bigint[], $12::bigint[], $13::text[],
                      $14::text[], $15::text[], $16::text[], $17::json[], $18::json[], $19::text[], $20::json[],
-                     $21::timestamptz[], $22::timestamptz[]);
+                     $21::timestamptz[], $22::timestamptz[], $23::smallint[], $24::smallint[]);
 
 -- move_payments: the state after the change's last version, guarded by being older
 UPDATE payment p

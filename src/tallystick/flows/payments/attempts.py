@@ -55,9 +55,15 @@ async def carry_out(
     provider = runtime.provider(attempt.provider)
     call = provider_call(attempt, send_by_ms, stored.payment.exponents)
     verdict = await _verdict_of(provider, partial(send, provider), call, stored.payment)
-    if doubted and isinstance(verdict, NotSent):
+    if doubted and isinstance(verdict, NotSent) and _can_have_been_sent(provider, attempt, stored.payment):
         verdict = Unknown(reason=f"an earlier submission is in doubt; this one: {verdict.reason}", raw=verdict.raw)
     return await settle_verdict(runtime, stored, attempt_id, verdict, cause="answer", actor=f"provider:{provider.name}")
+
+
+def _can_have_been_sent(provider: Provider, attempt: Attempt, payment: Payment) -> bool:
+    """Whether an earlier submission can have been written: no connector writes an amount that it cannot express."""
+    told = attempt.operation != "cancel"
+    return not told or provider.representable(attempt.amount, attempt.currency, payment.exponents)
 
 
 async def fetch_verdict(runtime: Runtime, payment: Payment, attempt: Attempt) -> Verdict:

@@ -137,6 +137,8 @@ class SimulatorProvider(Provider):
         await self._http.close()
 
     async def _act(self, action: str, call: ProviderCall) -> Verdict:
+        if call.parent_reference is None:
+            return NotSent(reason=f"there is no charge to {call.operation}")
         body: dict[str, Any] = {"attempt_id": call.attempt_id}
         if action != "cancel":
             body["amount"] = call.amount

@@ -5,10 +5,30 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-# Half of the suites' time is waiting for time-outs, so three workers keep two cores busy. A file stays on one worker.
-PYTEST := $(BIN)/python -m pytest -n 3 --dist loadfile
+# Every worker and every program that a test starts would compile the same modules again.
+unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help demo test test-deep lint format bench lock clean
+PYTEST := $(BIN)/python -m pytest
+
+# Fast tests are quickest in one process: each worker would import everything first. Half of the other suites' time is
+# waiting for time-outs, so three workers keep two cores busy; a group (see tests/support/needs.py) stays on one worker.
+FAST := $(PYTEST) -m fast -p no:schemathesis
+WORKERS := -n 3 --dist loadscope --no-loadscope-reorder
+REST := $(PYTEST) -m "not fast" $(WORKERS)
+RESULTS := $(VENV)/fast-results.json
+
+# Both runs, whatever the first one finds. Its results are counted in the last line of the second. 5: nothing selected.
+define ALL_TESTS
+rm -f $(RESULTS); \
+$(FAST) --keep-results=$(RESULTS) $(1); fast=$$?; \
+case $$fast in 0|1|5) ;; *) exit $$fast;; esac; \
+$(REST) --suites --add-results=$(RESULTS) $(1); rest=$$?; \
+[ $$fast -ne 1 ] || exit 1; \
+[ $$rest -ne 5 ] || exit $$fast; \
+exit $$rest
+endef
+
+.PHONY: help demo test test-fast test-deep coverage lint format bench bench-before-after lock clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## / - /'
@@ -17,10 +37,23 @@ demo: $(READY)  ## thousands of payments with faults mixed in, and what became o
 	@$(BIN)/tallystick demo $(ARGS)
 
 test: lint  ## lint, types, import contracts and all tests
-	@$(PYTEST) $(ARGS)
+	@$(call ALL_TESTS,$(ARGS))
 
+test-fast: $(READY)  ## lint, beside it the tests that need no database and no other program: half a minute
+	@$(MAKE) --no-print-directory lint > $(VENV)/lint.log 2>&1 & lint=$$!; \
+	$(FAST) --suites $(ARGS); tests=$$?; \
+	wait $$lint || { cat $(VENV)/lint.log; exit 1; }; exit $$tests
+
+test-deep: export TALLYSTICK_TEST_DEPTH := deep
 test-deep: lint  ## the same suites at full depth
-	@TALLYSTICK_TEST_DEPTH=deep $(PYTEST) --timeout 7200 $(ARGS)
+	@$(call ALL_TESTS,--timeout 7200 $(ARGS))
+
+coverage: export COVERAGE_FILE := $(abspath $(VENV))/coverage/data
+coverage: $(READY)  ## what the suites run of each room, in percent: measured, not chased
+	@rm -rf $(VENV)/coverage && mkdir $(VENV)/coverage
+	@$(BIN)/coverage run -m pytest $(WORKERS) $(ARGS); tests=$$?; \
+	$(BIN)/coverage combine -q && $(BIN)/coverage json -q -o $(VENV)/coverage/report.json && \
+	$(BIN)/python -m tests.support.coverage_table $(VENV)/coverage/report.json && exit $$tests
 
 lint: $(READY)  ## style, types and import contracts
 	@echo "ruff"; $(BIN)/ruff check -q . && $(BIN)/ruff format -q --check .
@@ -34,6 +67,9 @@ bench: $(READY)  ## the benchmarks, beside their ceilings
 	@$(BIN)/tallystick bench journal $(ARGS)
 	@$(BIN)/tallystick bench payments $(ARGS)
 	@$(BIN)/tallystick bench webhooks $(ARGS)
+
+bench-before-after: $(READY)  ## this commit beside an earlier one: BEFORE=<git ref>, else the last release
+	@$(BIN)/tallystick bench before-after $(if $(BEFORE),--before $(BEFORE)) $(ARGS)
 
 lock: $(READY)  ## renew requirements/lock.txt from pyproject.toml
 	@$(BIN)/python -m pip install -q uv

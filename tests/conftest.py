@@ -1,24 +1,29 @@
-"""Fixtures that every suite shares: one real PostgreSQL for the session, a fresh merchant for each test."""
+"""Fixtures that every suite shares: one real PostgreSQL for the session, a fresh merchant for each test.
+
+What only some suites need is imported where it is needed: every worker loads this file.
+"""
 
 from __future__ import annotations
 
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Generator, Iterator
+from contextlib import AbstractContextManager, nullcontext
 from itertools import count
 from pathlib import Path
+from typing import Any
 
-import psycopg
 import pytest
 from hypothesis import HealthCheck, settings
 
 from tallystick.kit.ids import new_id
 from tallystick.kit.logs import configure_logging
 from tallystick.providers.registry import CONNECTOR_SETTINGS
-from tallystick.record.postgres.embedded.server import DATABASE, OWNER_ROLE, EmbeddedPostgres
-from tallystick.record.postgres.migrate import migrate
 from tallystick.settings.load import secret_names
 from tests.support.database import DEEP, Database, NewDatabase
+from tests.support.needs import MARKERS, forbid_programs, markers_of, place_of
+from tests.support.summary import Summary
 
 # Derandomized: a run that fails here fails everywhere. The deep profile looks further, from new seeds each time.
 _CHECKS = [HealthCheck.too_slow, HealthCheck.function_scoped_fixture]
@@ -32,6 +37,66 @@ settings.load_profile("deep" if DEEP else "default")
 configure_logging("error", secret_names(CONNECTOR_SETTINGS))
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    group = parser.getgroup("tallystick")
+    group.addoption("--keep-results", metavar="FILE", help="keep the results for a run that adds them to its own")
+    group.addoption("--add-results", metavar="FILE", help="count the results that an earlier run kept")
+    group.addoption("--suites", action="store_true", help="print a line a suite and the slowest tests")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    for name, meaning in MARKERS.items():
+        config.addinivalue_line("markers", f"{name}: {meaning} (given by tests/support/needs.py, never by hand)")
+    is_worker = hasattr(config, "workerinput")  # of pytest-xdist
+    if not is_worker and any(config.getoption(name) for name in ("--keep-results", "--add-results", "--suites")):
+        config.pluginmanager.register(Summary(config), "summary")
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Schemathesis makes its tests while they are collected, for seconds: it is left out where it is switched off."""
+    if collection_path.name == "test_schemathesis.py" and not config.pluginmanager.hasplugin("schemathesis"):
+        return True
+    return None
+
+
+@pytest.hookimpl(optionalhook=True)  # of pytest-xdist
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """With ``--dist loadscope``: a group on one worker."""
+    from tests.support.groups import Groups
+
+    return Groups(config, log) if config.getvalue("dist") == "loadscope" else None
+
+
+@pytest.hookimpl(tryfirst=True)  # before -m selects
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    for item in items:
+        if label := getattr(item, "operation_label", None):  # schemathesis names all of its tests alike
+            item._id = item.id.with_params(label)  # no public way: checked below
+        for marker in markers_of(item):
+            item.add_marker(marker)
+    items.sort(key=place_of)
+    alike = [name for name, number in Counter(item.nodeid for item in items).items() if number > 1]
+    if alike:  # of these pytest-xdist would run one each, and say nothing
+        raise pytest.UsageError(f"more than one test of one name: {alike}")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_setup(item: pytest.Item) -> Generator[None, object, object]:
+    with _only_what_it_may(item):
+        return (yield)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call(item: pytest.Item) -> Generator[None, object, object]:
+    with _only_what_it_may(item):
+        return (yield)
+
+
+def _only_what_it_may(item: pytest.Item) -> AbstractContextManager[None]:
+    """Not while it ends: the last test's end is that of all fixtures."""
+    return forbid_programs(item.nodeid) if item.get_closest_marker("fast") else nullcontext()
+
+
 @pytest.fixture(scope="session")
 def data_dir() -> Iterator[Path]:
     """A data directory with a short path: a Unix socket's name is at most 107 bytes long."""
@@ -40,9 +105,22 @@ def data_dir() -> Iterator[Path]:
     shutil.rmtree(path, ignore_errors=True)
 
 
+@pytest.fixture
+def own_dir() -> Iterator[Path]:
+    """A directory of this test alone, where the database's user may go: pytest closes the way to its own at the start
+    of every session, also of one beside this."""
+    with tempfile.TemporaryDirectory(prefix="tally-", ignore_cleanup_errors=True) as path:
+        yield Path(path)
+
+
 @pytest.fixture(scope="session")
 def new_database(data_dir: Path) -> Iterator[NewDatabase]:
     """Makes databases with the schema, on one real PostgreSQL from the wheel."""
+    import psycopg
+
+    from tallystick.record.postgres.embedded.server import DATABASE, OWNER_ROLE, EmbeddedPostgres
+    from tallystick.record.postgres.migrate import migrate
+
     with EmbeddedPostgres(data_dir) as postgres:
         template = postgres.urls()
         migrate(template.owner_url)

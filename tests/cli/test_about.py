@@ -27,8 +27,18 @@ def test_the_contract_on_disk_is_what_the_code_says(
 ) -> None:
     ran = run_here(monkeypatch, capsys, "contract")
     assert ran.code == 0
-    assert ran.out == (ROOT / "docs" / "contract.md").read_text(encoding="utf-8"), (
-        "docs/contract.md is out of date: tallystick contract > docs/contract.md"
+    assert ran.out == (ROOT / "docs" / "reference" / "contract.md").read_text(encoding="utf-8"), (
+        "docs/reference/contract.md is out of date: tallystick contract > docs/reference/contract.md"
+    )
+
+
+def test_the_page_of_settings_on_disk_is_what_the_code_says(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    ran = run_here(monkeypatch, capsys, "settings", "--markdown")
+    assert ran.code == 0
+    assert ran.out == (ROOT / "docs" / "reference" / "settings.md").read_text(encoding="utf-8"), (
+        "docs/reference/settings.md is out of date: tallystick settings --markdown > docs/reference/settings.md"
     )
 
 

@@ -13,8 +13,8 @@ from aiohttp.test_utils import TestClient, TestServer
 from tallystick.domain.lifecycles.payment import PAYMENT
 from tallystick.flows.webhooks.outbound.signing import new_secret, signed_headers
 from tallystick.lab.acquirer.scripts import METHODS, SCRIPTS
-from tallystick.lab.demo.merchant import REFUSED_AT_FIRST, Merchant, Told
-from tallystick.lab.demo.outcome import charged_once, difference, ends_check
+from tallystick.lab.demo.merchant import REFUSED_AT_FIRST, Merchant, ReceivedMessage
+from tallystick.lab.demo.result import charged_once, difference, ends_check
 from tallystick.lab.demo.stories import STORIES, plan
 from tests.support.commands import run_process
 
@@ -71,13 +71,13 @@ def test_a_second_charge_for_one_payment_is_a_duplicate(second: int, held: bool)
     assert charged_once([charge, charge | {"authorized": second, "captured": 0}]).held is held
 
 
-def _told(number: int, version: int, state: str = "captured") -> Told:
-    return Told(f"msg_{number}", f"payment.{state}", "pay_1", version, {"state": state})
+def _told(number: int, version: int, state: str = "captured") -> ReceivedMessage:
+    return ReceivedMessage(f"msg_{number}", f"payment.{state}", "pay_1", version, {"state": state})
 
 
-def _merchant(*told: Told) -> Merchant:
+def _merchant(*told: ReceivedMessage) -> Merchant:
     merchant = Merchant()
-    merchant.heard = {each.id: each for each in told}
+    merchant.received = {each.id: each for each in told}
     merchant.refused = {told[0].id}
     return merchant
 
@@ -109,13 +109,14 @@ async def test_the_merchant_refuses_at_first_and_believes_no_forged_message() ->
 
         assert await tell(1, new_secret()) == 401
         assert [await tell(1, merchant.secret) for _ in range(3)] == [503, 204, 204]
-        assert (list(merchant.heard), merchant.repeated, merchant.forged) == (["msg_1"], 1, 1)
+        assert (list(merchant.received), merchant.repeated, merchant.forged) == (["msg_1"], 1, 1)
         others = [await tell(number, merchant.secret) for number in range(2, REFUSED_AT_FIRST + 2)]
         assert others == [503] * (REFUSED_AT_FIRST - 1) + [204], "it is down for a while, not for good"
 
 
+@pytest.mark.timeout(600)  # it bounds failure alone
 def test_a_small_demonstration_holds_and_exits_0() -> None:
-    ran = run_process("demo", "--once", "--payments", "60", timeout_s=90)
+    ran = run_process("demo", "--once", "--payments", "60")
     assert ran.code == 0, ran.out + ran.err
     assert "0 duplicates in" in ran.out
     assert "✗" not in ran.out and ran.out.count("✓") == 9

@@ -61,7 +61,7 @@ def test_dead_letters(database: Database, fresh_merchant: str, command: Command)
     listed = command("dead-letters", "list", "--merchant", fresh_merchant, webhook_dead_letter_alarm_age_ms="0")
     assert listed.code == 1 and max(map(len, listed.out.splitlines())) <= 80
     assert event in listed.out and "payments-oncall" in listed.out
-    assert kind in columns(listed.out) and "no such payment here" in listed.out and "…" not in listed.out
+    assert kind in columns(listed.out) and "no such payment" in listed.out and "…" not in listed.out
 
     shown = command("dead-letters", "show", event)
     trace = json.loads(command("dead-letters", "show", event, "--json").out)

@@ -103,7 +103,7 @@ def test_a_parked_attempt_is_listed_shown_and_settled_as_executed(
     last = msgspec.json.decode(command("in-doubt", "show", attempt_id).out)["history"][-1]
     assert last["actor"] == "operator:ines"
     assert "statement line 7" in last["evidence"] and "provider confirmed by phone" in last["evidence"]
-    assert command("in-doubt", "list", "--merchant", fresh_merchant).out.startswith("Nothing is in doubt")
+    assert command("in-doubt", "list", "--merchant", fresh_merchant).out.startswith("No attempts in doubt")
     again = command("in-doubt", "resolve", attempt_id, "--outcome", "not_executed", *words)
     assert again.code == 2 and "not in the in-doubt list" in again.err
     assert command("verify", "--merchant", fresh_merchant).code == 0

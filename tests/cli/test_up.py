@@ -20,7 +20,8 @@ import psutil
 import pytest
 
 from tallystick.record.postgres.embedded.server import EmbeddedPostgres
-from tests.support.commands import PATIENCE_S, Up, is_gone, run_process, wait_until
+from tests.support.commands import Up, is_gone, run_process
+from tests.support.polling import PATIENCE_S, eventually, eventually_async
 
 #: Clients that pay as fast as they are answered while the drain begins.
 CLIENTS = 12
@@ -90,7 +91,7 @@ def _first_run_key_is_private(up: Up) -> None:
     file = up.data_dir / "api-key"
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
     assert up.key.startswith("tsk_demo_")
-    assert wait_until(lambda: up.address in up.said() and str(file) in up.said())
+    eventually(lambda: up.address in up.said() and str(file) in up.said())
     assert up.key not in up.said()
 
 
@@ -113,7 +114,7 @@ def _a_dead_worker_is_started_again(up: Up) -> None:
     before = up.children()
     assert set(before) == {"serve", "work", "simulate"}
     before["work"].kill()
-    assert wait_until(lambda: up.children().get("work", before["work"]).pid != before["work"].pid)
+    eventually(lambda: up.children().get("work", before["work"]).pid != before["work"].pid)
     assert "work ended with -9; it starts again" in up.said()
 
 
@@ -157,11 +158,10 @@ async def _load(up: Up) -> tuple[Counter[str], list[str]]:
     async with httpx.AsyncClient(timeout=60) as client:
         before = up.charges()
         slow = [asyncio.create_task(one(client, f"slow-{n}", "sim_slow", "slow ")) for n in range(4)]
-        while await asyncio.to_thread(up.charges) < before + 4:  # until they are with the acquirer
-            await asyncio.sleep(0.01)
+        # Until they are with the acquirer.
+        await eventually_async(lambda: asyncio.to_thread(up.charges), until=lambda number: number >= before + 4)
         load = [asyncio.create_task(busy(client, n)) for n in range(CLIENTS)]
-        while ends["201"] < ANSWERS:
-            await asyncio.sleep(0.01)
+        await eventually_async(lambda: ends["201"], until=lambda number: number >= ANSWERS)
         up.process.terminate()
         await asyncio.gather(*slow, *load)
     return ends, answered
@@ -196,8 +196,8 @@ def _a_kill_leaves_nothing(up: Up) -> None:
     assert len(family) >= 4 and server is not None
     up.process.kill()
     up.process.wait()
-    assert wait_until(lambda: all(is_gone(process) for process in family)), [p for p in family if not is_gone(p)]
-    assert wait_until(lambda: not psutil.pid_exists(server) or is_gone(psutil.Process(server)))
+    eventually(lambda: [process for process in family if not is_gone(process)], until=lambda left: not left)
+    eventually(lambda: not psutil.pid_exists(server) or is_gone(psutil.Process(server)))
 
 
 def _a_second_signal_does_not_wait(up: Up) -> None:
@@ -212,9 +212,9 @@ def _a_second_signal_does_not_wait(up: Up) -> None:
     thread = threading.Thread(target=pay)
     started = time.monotonic()
     thread.start()
-    assert wait_until(lambda: up.charges() > before), "the request is with the acquirer"
+    eventually(up.charges, until=lambda number: number > before)  # the request is with the acquirer
     up.process.send_signal(signal.SIGINT)
-    assert wait_until(lambda: "draining" in up.said()[said:])
+    eventually(lambda: "draining" in up.said()[said:])
     up.process.send_signal(signal.SIGINT)
     assert up.process.wait(PATIENCE_S) == 0
     assert time.monotonic() - started < HELD_MS / 1000

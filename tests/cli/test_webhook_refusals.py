@@ -11,7 +11,7 @@ import pytest
 from tallystick.flows.webhooks.inbound.rejected import UNKNOWN, RejectedDeliveries
 from tallystick.kit.clock import Clock
 from tallystick.record.postgres.connections import open_pool
-from tallystick.record.postgres.refused_webhooks import RefusalBook
+from tallystick.record.postgres.refused_webhooks import RejectedDeliveryCounts
 from tests.support.commands import Ran, run_here
 from tests.support.database import Database
 from tests.support.inbox import WEBHOOK_SETTINGS
@@ -32,7 +32,7 @@ def refuse(database: Database, *refused: tuple[str, str, str], age_hours: int = 
 
     async def count() -> None:
         pool = await open_pool(database.app_url, WEBHOOK_SETTINGS)
-        rejected = RejectedDeliveries(RefusalBook(pool), Clock(shift_ms=-age_hours * 3_600_000))
+        rejected = RejectedDeliveries(RejectedDeliveryCounts(pool, Clock()), Clock(shift_ms=-age_hours * 3_600_000))
         for each in refused:
             rejected.count(*each)
         await rejected.stop()
@@ -43,7 +43,7 @@ def refuse(database: Database, *refused: tuple[str, str, str], age_hours: int = 
 
 def test_refusals_are_listed_by_hour_and_reason(database: Database, command: Command) -> None:
     nothing = command()
-    assert nothing.code == 0 and "No webhooks were refused" in nothing.out
+    assert nothing.code == 0 and "No webhooks were rejected" in nothing.out
     forged = ("stripe", "main", "webhook_signature_invalid")
     refuse(database, *[forged] * 1_234, (UNKNOWN, UNKNOWN, "not_found"))
     refuse(database, forged, age_hours=30)

@@ -25,6 +25,7 @@ from tallystick.domain.errors import IllegalTransition
 from tallystick.domain.kinds import KINDS, SubjectKind, declare, withdraw
 from tallystick.domain.ledger.postings import Posting
 from tallystick.domain.lifecycles.table import NEW, Edge, Machine
+from tallystick.kit.clock import Clock
 from tallystick.kit.ids import new_id
 from tallystick.oversight.invariants import verify
 from tallystick.record.journal import Fresh, Journal, JournalLimits, Stale
@@ -137,7 +138,7 @@ async def journal(database: Database) -> AsyncIterator[Journal]:
     async def own_connection() -> Any:
         return await connect(database.app_url, command_timeout_ms=5_000)
 
-    door = Journal(own_connection, LIMITS)
+    door = Journal(own_connection, LIMITS, Clock())
     await door.start()
     yield door
     await door.stop()
@@ -186,7 +187,7 @@ async def test_it_is_kept_as_it_was_decided(database: Database, journal: Journal
     after = await redeemed(journal, fresh_merchant)
     pool = await asyncpg.create_pool(database.app_url, min_size=1, max_size=1)
     try:
-        stored = await Reads(pool).subject(KINDS["voucher"], fresh_merchant, after.voucher_id)
+        stored = await Reads(pool, Clock()).subject(KINDS["voucher"], fresh_merchant, after.voucher_id)
         assert stored == after
         steps = await pool.fetch("SELECT * FROM transition WHERE merchant_id = $1 ORDER BY version", fresh_merchant)
         assert [(step["subject"], step["event"], step["stream_id"], step["payment_id"]) for step in steps] == [

@@ -17,6 +17,7 @@ from tallystick.domain.ledger.postings import Posting
 from tallystick.domain.lifecycles.machines import MACHINES
 from tallystick.domain.lifecycles.table import Posts
 from tallystick.domain.notices import DisputeNotice
+from tallystick.domain.subjects import DisputeState
 from tallystick.oversight.invariants import ledger
 from tests.support.notices import NOTICES, SITUATIONS, taken
 from tests.support.paper_invariants import as_read
@@ -48,7 +49,7 @@ def _after(situation: str, notice: str) -> Life:
     return life
 
 
-def _dispute(*notices: tuple[str, tuple[Movement, ...]]) -> Life:
+def _dispute(*notices: tuple[DisputeState, tuple[Movement, ...]]) -> Life:
     def life() -> PaperRecord:
         record = SITUATIONS["captured at once"]()
         for state, moved in notices:

@@ -10,6 +10,7 @@ from typing import Any
 from structlog.testing import capture_logs
 
 from tallystick.kit.rounds import Rounds, run_rounds
+from tests.support.polling import one_turn
 
 #: Longer than any test takes: a pause that is waited for fails the test.
 NEVER_MS = 3_600_000
@@ -51,7 +52,7 @@ class Work:
 async def pausing() -> None:
     """Once everything that is ready has run: what comes next is waited for."""
     for _ in range(20):
-        await asyncio.sleep(0)
+        await one_turn()
 
 
 async def test_rounds_follow_at_once_while_there_is_work_and_pause_after() -> None:

@@ -23,6 +23,7 @@ from tallystick.providers.stripe.setup import StripeSettings
 from tallystick.settings.load import Settings, SettingsError, load_settings
 from tests.support.circuit import APPROVED, call
 from tests.support.database import Database
+from tests.support.polling import one_turn
 
 #: Reads every setting, as each command does, and prints which large libraries that took.
 LIGHT = """
@@ -82,7 +83,7 @@ async def test_adyen_s_limit_is_its_threads() -> None:
     for name, together in (("adyen", 64), ("simulator", 1_000)):
         provider = bounded_providers(settings, raw)[name]
         under_way = [asyncio.create_task(provider.authorize(call())) for _ in range(together)]
-        await asyncio.sleep(0)
+        await one_turn()
         assert isinstance(await provider.authorize(call()), NotSent), name
         gate.set()
         assert await asyncio.gather(*under_way) == [APPROVED] * together

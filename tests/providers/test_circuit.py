@@ -26,6 +26,7 @@ from tests.support.circuit import (
     circuit,
     fail,
 )
+from tests.support.polling import one_turn
 
 
 async def test_everything_else_is_the_provider_s_own(provider: BoundedProvider, inner: Scripted) -> None:
@@ -163,7 +164,7 @@ async def test_one_probe_at_a_time(provider: BoundedProvider, inner: Scripted, t
     gate = asyncio.Event()
     inner.hold = gate.wait
     probe = asyncio.create_task(provider.authorize(call()))
-    await asyncio.sleep(0)
+    await one_turn()
     for _ in range(5):
         assert isinstance(await provider.authorize(call()), NotSent)
     gate.set()
@@ -183,7 +184,7 @@ async def test_it_says_when_there_is_no_use_in_sending(provider: BoundedProvider
     gate = asyncio.Event()
     inner.hold = gate.wait
     probe = asyncio.create_task(provider.authorize(call()))
-    await asyncio.sleep(0)
+    await one_turn()
     assert provider.rests, "it is under way"
     gate.set()
     await probe
@@ -212,7 +213,7 @@ async def test_a_probe_that_is_cancelled_does_not_wedge_it(
     inner.hold = asyncio.Event().wait
     for _ in range(2 * LIMITS.probes):
         probe = asyncio.create_task(provider.authorize(call()))
-        await asyncio.sleep(0)
+        await one_turn()
         probe.cancel()
         with pytest.raises(asyncio.CancelledError):
             await probe
@@ -226,7 +227,7 @@ async def test_an_old_answer_does_not_close_it(provider: BoundedProvider, inner:
     gate = asyncio.Event()
     inner.hold = gate.wait
     old = [asyncio.create_task(provider.authorize(call())) for _ in range(LIMITS.probes)]
-    await asyncio.sleep(0)
+    await one_turn()
     inner.hold = None
     await fail(provider, inner)
     time.now_s += 6

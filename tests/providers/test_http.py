@@ -18,6 +18,7 @@ from tallystick.providers.http import ProviderHttp
 from tallystick.providers.port import ProviderCall
 from tallystick.providers.simulator.calls import SimulatorProvider
 from tests.support.acquirer import AcquirerProcess, acquirer
+from tests.support.polling import eventually_async
 from tests.support.ports import free_port
 
 TRAITS = Traits(
@@ -105,8 +106,9 @@ async def test_a_sender_past_its_time_does_not_send(running: AcquirerProcess) ->
 async def test_waiting_for_a_connection_counts(running: AcquirerProcess) -> None:
     """The clock is read with the connection in hand, not when the call was made."""
     async with connector(running.url, connections=1, patience_ms=400) as provider:
-        hanging = asyncio.create_task(provider.authorize(call("sim_timeout_charged")))
-        await asyncio.sleep(0.05)
+        first = call("sim_timeout_charged")
+        hanging = asyncio.create_task(provider.authorize(first))
+        await eventually_async(lambda: asyncio.to_thread(running.charges, first.payment_id))
         late = call(window_ms=100)
         verdict = await provider.authorize(late)
         await hanging

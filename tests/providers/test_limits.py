@@ -25,13 +25,14 @@ from tests.support.circuit import (
     circuit,
     fail,
 )
+from tests.support.polling import one_turn
 
 
 async def test_more_calls_than_connections_wait_and_are_not_sent(provider: BoundedProvider, inner: Scripted) -> None:
     gate = asyncio.Event()
     inner.hold = gate.wait
     under_way = [asyncio.create_task(provider.authorize(call())) for _ in range(LIMITS.calls_at_once)]
-    await asyncio.sleep(0)
+    await one_turn()
     started_ms = monotonic_ms()
     for operation in OPERATIONS:
         verdict = await send(provider, call(operation))
@@ -42,7 +43,7 @@ async def test_more_calls_than_connections_wait_and_are_not_sent(provider: Bound
     assert len(inner.asked) == LIMITS.calls_at_once
     assert circuit(provider) == "closed", "our own crowd says nothing about the provider"
     waiting = asyncio.create_task(provider.authorize(call()))
-    await asyncio.sleep(0)
+    await one_turn()
     gate.set()
     assert await waiting is APPROVED, "one that became free in time"
     assert await asyncio.gather(*under_way) == [APPROVED] * LIMITS.calls_at_once
@@ -53,7 +54,7 @@ async def test_nobody_waits_past_his_time_to_send(inner: Scripted, time: Time) -
     gate = asyncio.Event()
     inner.hold = gate.wait
     under_way = asyncio.create_task(provider.authorize(replace(call(), send_by_ms=monotonic_ms() + 50)))
-    await asyncio.sleep(0)
+    await one_turn()
     async with asyncio.timeout(10):
         for left_ms in (100, 0, -1_000):
             verdict = await provider.authorize(replace(call(), send_by_ms=monotonic_ms() + left_ms))
@@ -61,7 +62,7 @@ async def test_nobody_waits_past_his_time_to_send(inner: Scripted, time: Time) -
             assert verdict.reason == "no free connection"
     assert inner.asked == ["authorize"]
     question = asyncio.create_task(provider.fetch(replace(call(), send_by_ms=monotonic_ms() - 1_000)))
-    await asyncio.sleep(0.05)
+    await asyncio.sleep(0.05)  # a question that was bounded by its time would end now
     gate.set()
     assert await under_way is APPROVED, "only the wait is bounded by it, never a call that was made"
     assert await question is APPROVED, "and no question"
@@ -81,7 +82,7 @@ async def test_connections_come_back_whatever_happens(provider: BoundedProvider,
     inner.says, inner.hold = APPROVED, asyncio.Event().wait
     for _ in range(2 * LIMITS.calls_at_once):
         gone = asyncio.create_task(provider.authorize(call()))
-        await asyncio.sleep(0)
+        await one_turn()
         gone.cancel()
         with pytest.raises(asyncio.CancelledError):
             await gone

@@ -21,6 +21,7 @@ from tallystick.providers.simulator.setup import SimulatorSettings
 from tests.support.acquirer import AcquirerProcess
 from tests.support.circuit import LIMITS, REFUSED_CONNECTION, Time, circuit
 from tests.support.database import Database
+from tests.support.polling import eventually_async
 from tests.support.runtime import HURRIED, BookedProvider, Client, read, recover
 
 
@@ -92,8 +93,7 @@ async def test_recovery_tries_a_circuit_with_one_at_a_time(
 
         booked.before = hang
         recovery = asyncio.create_task(recover(runtime, rounds=50))
-        while len(booked.calls) == LIMITS.calls:
-            await asyncio.sleep(0.01)
+        await eventually_async(lambda: len(booked.calls) > LIMITS.calls)
         other = Client(runtime, fresh_merchant)
         assert read(await other.create("meanwhile"))["state"] == "authorizing"
         await recover(runtime, rounds=50)
@@ -137,7 +137,7 @@ async def test_an_outage_through_the_door(database: Database, tmp_path: Path, fr
             assert circuit(provider) != "closed"
             assert {(one["state"], one["in_doubt"]) for one in away} == {("authorizing", False)}
             process = AcquirerProcess(books, port=process.port)
-            await asyncio.sleep(0.4)
+            await eventually_async(lambda: not provider.rests)
             assert read(await client.create("after"))["state"] == "captured"
             assert circuit(provider) == "closed"
             await recover(runtime)

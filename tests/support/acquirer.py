@@ -6,7 +6,6 @@ import asyncio
 import json
 import subprocess
 import sys
-import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
@@ -14,6 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from tests.support.polling import eventually, until_ready
 from tests.support.ports import free_port
 
 #: Scripted delays, shortened.
@@ -55,7 +55,7 @@ class AcquirerProcess:
         ):
             command += [option, str(value)] if value is not None else []
         self._process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
-        self._wait_until_ready()
+        until_ready(self._process, lambda: self.call("GET", "/sim/healthz"))
 
     def stop(self) -> None:
         """As an operator does."""
@@ -104,12 +104,11 @@ class AcquirerProcess:
         """Send events once more and at once, and wait for the report."""
         status, report = self.call("POST", "/sim/webhooks/resend", wish)
         assert status == 202, report
-        give_up_at = time.monotonic() + timeout_s
-        while report["state"] != "done":
-            assert time.monotonic() < give_up_at, report
-            time.sleep(0.02)
-            report = self.call("GET", "/sim/webhooks/report")[1]
-        return report
+        return eventually(
+            lambda: self.call("GET", "/sim/webhooks/report")[1],
+            until=lambda found: found["state"] == "done",
+            within_s=timeout_s,
+        )
 
     def _pages(self, path: str) -> list[dict[str, Any]]:
         rows: list[dict[str, Any]] = []
@@ -119,19 +118,6 @@ class AcquirerProcess:
             rows += page["data"]
             cursor = page["next_cursor"]
         return rows
-
-    def _wait_until_ready(self) -> None:
-        give_up_at = time.monotonic() + 90
-        while True:
-            try:
-                self.call("GET", "/sim/healthz")
-                return
-            except OSError:
-                if time.monotonic() > give_up_at or self._process.poll() is not None:
-                    self._process.kill()
-                    self._process.wait()
-                    raise
-                time.sleep(0.05)
 
 
 @contextmanager

@@ -7,7 +7,6 @@ import base64
 import os
 import subprocess
 import sys
-import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -24,11 +23,8 @@ from tallystick.kit.ids import new_id
 from tallystick.providers.port import Provider
 from tallystick.settings.load import Settings
 from tests.support.database import Database, NewDatabase
+from tests.support.polling import eventually, until_ready
 from tests.support.ports import free_port
-
-#: How long a process may take to come up on a busy machine.
-START_TIMEOUT_S = 120
-
 
 #: Short where tests wait for it. Of what is not answered there is little, and what is answered must be heard in time.
 SHORT: dict[str, Any] = {
@@ -99,38 +95,24 @@ class Merchant:
 
     def settled(self, path: str, timeout_s: float = 60) -> dict[str, Any]:
         """The thing at ``path`` once it is final; fails when it does not become so."""
-        give_up_at = time.monotonic() + timeout_s
-        while True:
+
+        def look() -> dict[str, Any]:
             body: dict[str, Any] = self.get(path).json()
-            if body["final"]:
-                return body
-            assert time.monotonic() < give_up_at, body
-            time.sleep(0.1)
+            return body
+
+        return eventually(look, until=lambda body: body["final"], within_s=timeout_s, interval_s=0.1)
 
 
 def wait_for(url: str, process: subprocess.Popen[bytes]) -> None:
     """Until it answers 200; fails when the process ends or takes too long."""
-    give_up_at = time.monotonic() + START_TIMEOUT_S
-    while True:
-        try:
-            if httpx.get(url).status_code == 200:
-                return
-        except httpx.TransportError:
-            pass
-        assert process.poll() is None, f"{process.args!r} ended with {process.returncode}"
-        assert time.monotonic() < give_up_at, f"{url} does not answer"
-        time.sleep(0.1)
+    until_ready(process, lambda: httpx.get(url).raise_for_status())
 
 
 @pytest.fixture(scope="session")
-def database(new_database: NewDatabase) -> Database:
-    """One for all tests here: starting the stack takes longer than any of them."""
-    return new_database()
-
-
-@pytest.fixture(scope="session")
-def stack(database: Database, data_dir: Path) -> Iterator[Stack]:
-    """Everything up, once for all tests here."""
+def stack(new_database: NewDatabase, data_dir: Path) -> Iterator[Stack]:
+    """Everything up, once for all tests here: starting it takes longer than any of them. Its database is its own: its
+    worker would process what other tests put into theirs."""
+    database = new_database()
     port, simulator_port = free_port(), free_port()
     url, simulator_url = f"http://127.0.0.1:{port}", f"http://127.0.0.1:{simulator_port}"
     environment = {

@@ -7,7 +7,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple, Self
@@ -17,13 +16,8 @@ import psutil
 import pytest
 
 from tallystick.cli import main
+from tests.support.polling import PATIENCE_S, until_ready
 from tests.support.ports import free_port
-
-#: A start on a busy machine, with initdb and migrations.
-READY_WITHIN_S = 120
-
-#: What has not happened by then does not happen, on however busy a machine.
-PATIENCE_S = 60
 
 
 class Ran(NamedTuple):
@@ -60,8 +54,8 @@ def run_here(
     return Ran(code, *capsys.readouterr())
 
 
-def run_process(*arguments: str, timeout_s: float = 120, **settings: str) -> Ran:
-    """Run a command in a process of its own."""
+def run_process(*arguments: str, timeout_s: float = 5 * PATIENCE_S, **settings: str) -> Ran:
+    """Run a command in a process of its own; the time-out bounds failure alone."""
     environment = clean_environment({f"TALLYSTICK_{name.upper()}": value for name, value in settings.items()})
     done = subprocess.run(
         [sys.executable, "-m", "tallystick", *arguments],
@@ -71,17 +65,6 @@ def run_process(*arguments: str, timeout_s: float = 120, **settings: str) -> Ran
         timeout=timeout_s,
     )
     return Ran(done.returncode, done.stdout, done.stderr)
-
-
-def wait_until(condition: object, within_s: float = PATIENCE_S) -> bool:
-    """Whether a callable came true in time."""
-    assert callable(condition)
-    give_up = time.monotonic() + within_s
-    while time.monotonic() < give_up:
-        if condition():
-            return True
-        time.sleep(0.05)
-    return False
 
 
 class Up:
@@ -103,7 +86,11 @@ class Up:
         )
 
     def __enter__(self) -> Self:
-        assert wait_until(self._is_ready, READY_WITHIN_S), f"not ready: {self.said()[-2_000:]}"
+        ready = f"{self.address}/readyz"
+        try:
+            until_ready(self.process, lambda: httpx.get(ready, timeout=2).raise_for_status())
+        except AssertionError as error:
+            raise AssertionError(f"{error}\n{self.said()[-2_000:]}") from error
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -156,13 +143,6 @@ class Up:
             page = httpx.get(url, timeout=PATIENCE_S).json()
             count, cursor = count + len(page["data"]), page["next_cursor"]
         return count
-
-    def _is_ready(self) -> bool:
-        assert self.process.poll() is None, f"ended with {self.process.returncode}: {self.said()[-2_000:]}"
-        try:
-            return httpx.get(f"{self.address}/readyz", timeout=2).status_code == 200
-        except httpx.TransportError:
-            return False
 
 
 def is_gone(process: psutil.Process) -> bool:

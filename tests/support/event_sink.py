@@ -11,10 +11,8 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
+from tests.support.polling import eventually
 from tests.support.ports import free_port
-
-#: What has not arrived after this does not arrive: far above every scripted delay.
-PATIENCE_S = 60
 
 
 @dataclass
@@ -91,15 +89,7 @@ class Sink:
 
     def wait_for(self, payment_id: str, count: int) -> list[Arrival]:
         """The arrivals about a payment, once there are so many."""
-        wait_until(lambda: len(self.about(payment_id)) >= count)
-        return self.about(payment_id)
-
-
-def wait_until(holds: Callable[[], bool]) -> None:
-    give_up_at = time.monotonic() + PATIENCE_S
-    while not holds():
-        assert time.monotonic() < give_up_at, "it does not happen"
-        time.sleep(0.01)
+        return eventually(lambda: self.about(payment_id), until=lambda found: len(found) >= count)
 
 
 @contextmanager

@@ -10,13 +10,13 @@ from tallystick.decisions.instructions import Instruction
 from tallystick.domain.money import Exponents
 from tallystick.domain.requests.fingerprint import FINGERPRINT_VERSION, canonical, fingerprint
 from tallystick.domain.traits import Traits
-from tallystick.domain.verdicts import Approved, Declined, Pending, RequiresAction, Unknown, Verdict
+from tallystick.domain.verdicts import Approved, Declined, Effect, Pending, RequiresAction, Unknown, Verdict
 from tallystick.kit.ids import new_id
 from tallystick.providers.port import Provider, ProviderCall
 
 Script = Callable[[ProviderCall], Verdict]
 
-EFFECTS = {"capture": "captured", "cancel": "voided", "refund": "refunded"}
+EFFECTS: dict[str, Effect] = {"capture": "captured", "cancel": "voided", "refund": "refunded"}
 
 
 def make_instruction(
@@ -48,7 +48,7 @@ def make_instruction(
 
 def approves(call: ProviderCall) -> Verdict:
     """The effect that was asked for."""
-    effect = EFFECTS.get(call.operation) or ("captured" if call.capture else "authorized")
+    effect: Effect = EFFECTS.get(call.operation) or ("captured" if call.capture else "authorized")
     reference = f"ch_{call.payment_id}" if call.operation == "authorize" else f"ref_{call.attempt_id}"
     return Approved(amount=call.amount, currency=call.currency, effect=effect, reference=reference)
 

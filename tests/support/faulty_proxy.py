@@ -129,7 +129,7 @@ class FaultyProxy:
         passage = Passage(method, path, self._fault(method, path))
         self.seen.append(passage)
         if passage.fault == Fault.LATE:
-            await asyncio.sleep(self.late_s)
+            await asyncio.sleep(self.late_s)  # the fault itself: the request arrives so late
         answer = b""
         if passage.fault in CHARGED:
             answer = await self._forward(head, body)
@@ -147,7 +147,7 @@ class FaultyProxy:
             case Fault.CUT_CHARGED:
                 answer = answer[: answer.index(b"\r\n\r\n") + 20]
             case Fault.SLOW:
-                await asyncio.sleep(self.slow_s)
+                await asyncio.sleep(self.slow_s)  # the fault itself: the answer takes so long
         writer.write(answer)
         await writer.drain()
 

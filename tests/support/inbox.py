@@ -14,17 +14,22 @@ import asyncpg
 from msgspec.structs import replace
 
 from tallystick.domain.notices import AttemptNotice, Notice
+from tallystick.domain.snapshot import PaymentSnapshot
 from tallystick.domain.subjects import Payment
-from tallystick.domain.verdicts import Approved
+from tallystick.domain.verdicts import Approved, Pending, Verdict
 from tallystick.flows.runtime import Runtime
 from tallystick.flows.webhooks.inbound.envelope import Envelope
 from tallystick.flows.webhooks.inbound.intake import Arrival, Intake
 from tallystick.flows.webhooks.inbound.worker import InboxWorker
+from tallystick.kit.clock import Clock
 from tallystick.kit.ids import new_id, sibling_id
+from tallystick.oversight.invariants import verify
+from tallystick.providers.port import ProviderCall
 from tallystick.record.postgres.connections import connect
-from tallystick.record.postgres.inbox import Inbox
+from tallystick.settings.load import Settings
 from tests.support.database import Database
-from tests.support.runtime import SETTINGS
+from tests.support.polling import eventually_async
+from tests.support.runtime import SETTINGS, BookedProvider, Client, read, runtime_of
 
 #: Retries fast enough for tests, and few enough to die of.
 WEBHOOK_SETTINGS = dataclasses.replace(
@@ -102,9 +107,9 @@ async def intake_on(
 
     intake = Intake(
         connect_with or own,
+        Clock(shift_ms),
         queue_limit=queue_limit,
         commit_timeout_ms=commit_timeout_ms,
-        clock_shift_ms=shift_ms,
     )
     await intake.start()
     try:
@@ -115,17 +120,21 @@ async def intake_on(
 
 def inbox_worker_of(runtime: Runtime) -> InboxWorker:
     """A worker's inbox half."""
-    return InboxWorker(runtime, Inbox(runtime.pool, clock_shift_ms=runtime.settings.clock_shift_ms))
+    return InboxWorker(runtime, runtime.stores.inbox)
 
 
 async def drain(runtime: Runtime, merchant_id: str | None = None, patience_s: float = 60) -> None:
     """Process until nothing is open, of one merchant or of all."""
     worker = inbox_worker_of(runtime)
     still_open = "SELECT count(*) FROM inbox WHERE next_try_at IS NOT NULL AND ($1::text IS NULL OR merchant_id = $1)"
-    async with asyncio.timeout(patience_s):
-        while await runtime.pool.fetchval(still_open, merchant_id):
+
+    async def open_after_a_round() -> int:
+        left: int = await runtime.pool.fetchval(still_open, merchant_id)
+        if left:
             await worker.round()
-            await asyncio.sleep(0.005)
+        return left
+
+    await eventually_async(open_after_a_round, until=lambda left: not left, within_s=patience_s, interval_s=0.005)
 
 
 async def accept(database: Database, envelopes: Sequence[Envelope]) -> None:
@@ -140,3 +149,44 @@ async def states(runtime: Runtime, merchant_id: str | None = None) -> dict[str, 
         "SELECT provider_event_id, state FROM inbox WHERE $1::text IS NULL OR merchant_id = $1", merchant_id
     )
     return {row[0]: row[1] for row in rows}
+
+
+async def pending(_: ProviderCall) -> Verdict:
+    """Accepted, outcome later: by webhook."""
+    return Pending(reference="later")
+
+
+@asynccontextmanager
+async def late_outcomes(
+    database: Database, *, shift_ms: int = 0, settings: Settings = WEBHOOK_SETTINGS
+) -> AsyncIterator[tuple[Runtime, BookedProvider]]:
+    """A runtime whose provider executes everything and tells the outcome later."""
+    provider = BookedProvider()
+    provider.after = pending
+    async with runtime_of(database.app_url, provider, shift_ms=shift_ms, settings=settings) as runtime:
+        yield runtime, provider
+
+
+async def waiting_payment(runtime: Runtime, merchant_id: str) -> PaymentSnapshot:
+    """A payment whose outcome is still to come."""
+    reply = await Client(runtime, merchant_id).create(new_id("req"))
+    loaded = await runtime.reads.load(merchant_id, read(reply)["id"])
+    assert loaded is not None
+    assert loaded.stored.payment.state == "authorizing"
+    return loaded.stored
+
+
+async def versions_of(runtime: Runtime, stored: PaymentSnapshot) -> list[str]:
+    """The payment's steps."""
+    history = await runtime.reads.history(stored.payment.merchant_id, stored.payment.payment_id)
+    return [step.event for step in history]
+
+
+async def assert_invariants(database: Database, merchant_id: str) -> None:
+    """Every invariant."""
+    connection = await asyncpg.connect(database.owner_url)
+    try:
+        report = await verify(connection, settings=WEBHOOK_SETTINGS, merchant_id=merchant_id)
+    finally:
+        await connection.close()
+    assert report.holds, report

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from tallystick.decisions.verdicts import give_up
+from tallystick.domain.dispute_movement import Funds
 from tallystick.domain.notices import AttemptNotice, ChargeNotice, DisputeNotice, Notice, RefundNotice
+from tallystick.domain.subjects import DisputeState
 from tallystick.domain.verdicts import (
     Approved,
     Declined,
@@ -25,6 +27,10 @@ CAME_BACK = Reversed(code="returned", message="It came back.")
 
 
 ACT = RequiresAction(next_action={"type": "redirect", "url": "/act"}, reference="ch_1")
+
+
+#: The provider's word on a refund that it made.
+BOOKED_REFUND = Approved(amount=300, currency=CURRENCY, effect="refunded")
 
 
 def held(amount: int = AMOUNT) -> Approved:
@@ -223,7 +229,7 @@ SITUATIONS: dict[str, Callable[[], PaperRecord]] = {
 
 
 def _charge(verdict: Verdict, *, expired: bool = False) -> Callable[[PaperRecord], Notice]:
-    return lambda _: ChargeNotice(verdict=verdict, expired=expired)  # type: ignore[arg-type]  # one of AnyVerdict
+    return lambda _: ChargeNotice(verdict=verdict, expired=expired)
 
 
 def _of(operation: str, verdict: Verdict | None = None) -> Callable[[PaperRecord], Notice]:
@@ -242,7 +248,7 @@ def _of(operation: str, verdict: Verdict | None = None) -> Callable[[PaperRecord
     return notice
 
 
-def _dispute(state: str, funds: str | None = None) -> Callable[[PaperRecord], Notice]:
+def _dispute(state: DisputeState, funds: Funds | None = None) -> Callable[[PaperRecord], Notice]:
     return lambda _: DisputeNotice(reference="dp_1", state=state, amount=AMOUNT, currency=CURRENCY, funds=funds)
 
 

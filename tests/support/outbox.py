@@ -12,8 +12,7 @@ from tallystick.flows.stores import stores_on
 from tallystick.flows.webhooks.outbound.address_policy import AddressPolicy
 from tallystick.flows.webhooks.outbound.endpoints import Endpoints, Registered
 from tallystick.flows.webhooks.outbound.worker import OutboxWorker
-from tallystick.record.postgres.webhook_endpoints import EndpointBook
-from tallystick.record.sealing import sealer_of
+from tallystick.record.postgres.webhook_endpoints import EndpointStore
 from tests.support.database import Database
 from tests.support.receivers import Receiver
 from tests.support.runtime import SETTINGS, BookedProvider, Client, read, runtime_of
@@ -39,7 +38,7 @@ async def runtime_for(database: Database, *, shift_ms: int = 0, **settings: Any)
 @asynccontextmanager
 async def worker(runtime: Runtime, *, policy: AddressPolicy | None = None) -> AsyncIterator[OutboxWorker]:
     """One worker; nothing runs but the rounds that a test asks for."""
-    delivery = OutboxWorker(runtime, sealer_of(runtime.settings), policy=policy)
+    delivery = OutboxWorker(runtime, policy=policy)
     try:
         yield delivery
     finally:
@@ -55,12 +54,12 @@ async def worker_at(database: Database, shift_ms: int, **settings: Any) -> Async
 
 def endpoints_of(runtime: Runtime, guard: AddressPolicy | None = None) -> Endpoints:
     """New rules over this runtime's pool; URLs as the settings allow them, unless another guard is given."""
-    return stores_on(runtime.pool, runtime.settings, runtime.sealer, guard).endpoints
+    return stores_on(runtime.pool, runtime.clock, runtime.settings, runtime.sealer, guard).endpoints
 
 
-def book_of(runtime: Runtime) -> EndpointBook:
+def book_of(runtime: Runtime) -> EndpointStore:
     """A new record of endpoints over this runtime's pool."""
-    return stores_on(runtime.pool, runtime.settings, runtime.sealer).endpoint_book
+    return runtime.stores.endpoint_book
 
 
 async def register(

@@ -12,7 +12,7 @@ from tallystick.domain.change import Change
 from tallystick.domain.replay import HistoryStep, replay
 from tallystick.oversight.invariants import history, ledger, messages
 from tallystick.oversight.invariants.finding import Finding
-from tallystick.record.postgres.payment_record import PaymentRecord, WatchedAttempt
+from tallystick.record.postgres.payment_record import PaymentRecord, ScheduledAttempt
 from tallystick.record.postgres.stream_record import StoredMessage, StoredRejection
 from tallystick.record.postgres.subject_rows import json_text
 from tests.support.paper_record import PaperRecord
@@ -67,7 +67,7 @@ def as_read(record: PaperRecord) -> PaymentRecord:
         others=(*stored.refunds, *stored.disputes, *kept),
         due_at=None,
         attempts=[
-            WatchedAttempt(attempt=each, next_check_at=None, parked_at=None, parked_for_ms=None, settled_for_ms=0)
+            ScheduledAttempt(attempt=each, next_check_at=None, parked_at=None, parked_for_ms=None, settled_for_ms=0)
             for each in kept
         ],
         histories=histories,

@@ -23,7 +23,7 @@ from tallystick.domain.lifecycles.machines import next_state
 from tallystick.domain.notices import Notice
 from tallystick.domain.snapshot import PaymentSnapshot, opened_by
 from tallystick.domain.subjects import Attempt, Payment
-from tallystick.domain.verdicts import Approved, Verdict
+from tallystick.domain.verdicts import Approved, Effect, Verdict
 
 PROVIDER = "bank"
 ACCOUNT = "main"
@@ -34,7 +34,7 @@ TERMS = Terms(account=ACCOUNT, send_window_ms=1, request_timeout_ms=1, settling_
 CHECKS = Checks(unknown_in_ms=1, pending_in_ms=1, not_sent_in_ms=1, authorization_deadline_ms=1)
 
 #: The effect that an approval of each operation reports; of an authorization it depends on the attempt.
-EFFECTS = {"capture": "captured", "cancel": "voided", "refund": "refunded"}
+EFFECTS: dict[str, Effect] = {"capture": "captured", "cancel": "voided", "refund": "refunded"}
 
 
 class PaperRecord:
@@ -217,7 +217,7 @@ class PaperRecord:
 
 def approval(attempt: Attempt, amount: int | None = None) -> Approved:
     """The provider did what the attempt asked for."""
-    effect = EFFECTS.get(attempt.operation) or ("captured" if attempt.capture else "authorized")
+    effect: Effect = EFFECTS.get(attempt.operation) or ("captured" if attempt.capture else "authorized")
     return Approved(
         amount=attempt.amount if amount is None else amount,
         currency=attempt.currency,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -16,7 +16,7 @@ from tallystick.domain.money import Exponents
 from tallystick.domain.requests.commands import CancelPayment, CapturePayment, CreatePayment, CreateRefund
 from tallystick.domain.requests.fingerprint import FINGERPRINT_VERSION, canonical, fingerprint
 from tallystick.domain.traits import Traits
-from tallystick.domain.verdicts import Approved, NotFound, NotSent, Unknown, Verdict
+from tallystick.domain.verdicts import Approved, Effect, NotFound, NotSent, Unknown, Verdict
 from tallystick.flows.assembly import open_runtime
 from tallystick.flows.payments import instructions
 from tallystick.flows.payments.idempotency import Reply
@@ -25,7 +25,6 @@ from tallystick.flows.runtime import Runtime
 from tallystick.kit.clock import monotonic_ms
 from tallystick.kit.ids import new_id
 from tallystick.providers.port import Provider, ProviderCall
-from tallystick.record.postgres.recovery_schedule import ScheduleBook
 from tallystick.settings.load import Settings
 
 #: Short enough for tests; a sender has long enough to send on a busy machine.
@@ -48,7 +47,7 @@ Hook = Callable[[ProviderCall], Coroutine[Any, Any, Verdict | None]]
 #: For tests that wait until a sender's time is over.
 HURRIED = replace(SETTINGS, send_window_ms=300)
 
-_EFFECTS = {"capture": "captured", "cancel": "voided", "refund": "refunded"}
+_EFFECTS: Mapping[str, Effect] = {"capture": "captured", "cancel": "voided", "refund": "refunded"}
 
 
 class BookedProvider(Provider):
@@ -181,6 +180,11 @@ class Client:
         return self.instruction(key, f"POST /v1/payments/{{id}}/{what}", f"/v1/payments/{payment_id}/{what}", body)
 
 
+def is_final(reply: Reply) -> bool:
+    """Whether asking again would change nothing: neither in doubt nor in flight."""
+    return reply.status not in (202, 409) or b"transition_rejected" in reply.body
+
+
 def read(reply: Reply) -> dict[str, Any]:
     """The JSON of an answer."""
     body: dict[str, Any] = json.loads(reply.body)
@@ -199,10 +203,10 @@ async def runtime_of(
 
 async def recover(runtime: Runtime, rounds: int = 200) -> None:
     """Run recovery until it finds nothing for a while."""
-    recovery = RecoveryWorker(runtime, ScheduleBook(runtime.pool, clock_shift_ms=runtime.settings.clock_shift_ms))
+    recovery = RecoveryWorker(runtime, runtime.stores.schedule_book)
     quiet = 0
     for _ in range(rounds):
         quiet = quiet + 1 if await recovery.round() == 0 else 0
         if quiet == 10:
             return
-        await asyncio.sleep(0.02)
+        await asyncio.sleep(0.02)  # what is not due yet becomes due: the shortest back-off of SETTINGS

@@ -12,7 +12,7 @@ from msgspec import Struct
 
 from tallystick.decisions.change_builder import Cause
 from tallystick.decisions.resubmission import park
-from tallystick.domain.dispute_movement import Movement
+from tallystick.domain.dispute_movement import Funds, Movement
 from tallystick.domain.notices import AttemptNotice, DisputeNotice, Notice, RefundNotice
 from tallystick.domain.requests.commands import (
     CancelPayment,
@@ -21,6 +21,7 @@ from tallystick.domain.requests.commands import (
     CreatePayment,
     CreateRefund,
 )
+from tallystick.domain.subjects import DisputeState, Operation
 from tallystick.domain.verdicts import Reversed
 from tallystick.flows.assembly import open_runtime
 from tallystick.flows.payments import instructions
@@ -28,9 +29,10 @@ from tallystick.flows.payments.attempts import provider_call, settle_verdict
 from tallystick.flows.payments.idempotency import Reply
 from tallystick.flows.runtime import Runtime
 from tallystick.flows.webhooks.inbound.intake import Intake
+from tallystick.kit.clock import Clock
 from tallystick.kit.ids import derived_id, new_id
 from tallystick.record.postgres.connections import connect
-from tallystick.record.postgres.reads import Loaded
+from tallystick.record.postgres.reads import SnapshotWithClocks
 from tallystick.settings.load import Settings
 from tests.support.factories import (
     InstantProvider,
@@ -232,13 +234,13 @@ async def _told_by_webhooks(runtime: Runtime, client: Client, app_url: str) -> d
     }
 
 
-def _came_back(loaded: Loaded, operation: str) -> AttemptNotice:
+def _came_back(loaded: SnapshotWithClocks, operation: Operation) -> AttemptNotice:
     attempt = next(each for each in loaded.stored.attempts if each.operation == operation)
     verdict = Reversed(code="returned", message="The money did not come.")
     return AttemptNotice(operation=operation, attempt_id=attempt.attempt_id, verdict=verdict)
 
 
-def _dispute(reference: str, state: str, funds: str | None = None, name: str | None = None) -> DisputeNotice:
+def _dispute(reference: str, state: DisputeState, funds: Funds | None = None, name: str | None = None) -> DisputeNotice:
     """``name``: the provider's for what moved; None where it names nothing, empty where nothing moved."""
     movements: tuple[Movement, ...] | None = None if name is None else ()
     if name and funds:
@@ -253,7 +255,7 @@ async def _intake(app_url: str) -> AsyncIterator[Intake]:
     async def own() -> Any:
         return await connect(app_url, command_timeout_ms=5_000)
 
-    intake = Intake(own, queue_limit=100, commit_timeout_ms=5_000, clock_shift_ms=0)
+    intake = Intake(own, Clock(), queue_limit=100, commit_timeout_ms=5_000)
     await intake.start()
     try:
         yield intake
@@ -278,7 +280,7 @@ async def _park(runtime: Runtime, merchant_id: str, payment_id: str) -> None:
     await runtime.journal.commit(park(loaded.stored, loaded.stored.attempts[0].attempt_id, step))
 
 
-async def _loaded(runtime: Runtime, merchant_id: str, payment_id: str) -> Loaded:
+async def _loaded(runtime: Runtime, merchant_id: str, payment_id: str) -> SnapshotWithClocks:
     loaded = await runtime.reads.load(merchant_id, payment_id)
     assert loaded is not None
     return loaded

@@ -1,1 +1,1 @@
-"""Who may: API keys, and where they are kept."""
+"""Access: API keys and where they are stored."""

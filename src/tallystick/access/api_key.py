@@ -1,10 +1,10 @@
-"""API keys: their text, and how a presented one is compared with what is stored. No I/O.
+"""API keys: their text, and how a presented key is compared with the stored hash. No I/O.
 
-A key reads ``tsk_<merchant>_<key id>_<secret>``. It embeds its merchant, so that the one shard which holds that
-merchant can be asked. The key id names the row; it is public and may be logged. Only a hash of the secret is kept.
+A key reads ``tsk_<merchant>_<key id>_<secret>``. It contains its merchant, so that only that merchant's shard
+is asked. The key id names the row; it is public and may be logged. Only a hash of the secret is kept.
 
-Key id and secret are letters alone, and a merchant's id that looks like a card number is refused: whatever chance
-yields, a key never looks like card data, which would be refused at the edge.
+Key id and secret consist of letters only, and a merchant id that looks like a card number is refused. So a key never
+looks like card data, which the API would refuse.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from tallystick.kit.card_data import looks_like_card_number
 #: Lets secret scanners and people recognise a leaked key.
 KEY_PREFIX: Final = "tsk"
 
-#: 26 letters ^ 16 is 75 bits: unique without asking anyone, and short enough to read aloud.
+#: 26 letters ^ 16 is 75 bits: unique without coordination, and short enough to read aloud.
 KEY_ID_LENGTH: Final = 16
 
 #: 52 letters ^ 45 is 256.5 bits: as hard to guess as the hash is to invert.
@@ -39,7 +39,7 @@ _KEY: Final = re.compile(
 
 
 class MintedKey(Struct, frozen=True):
-    """A new key. ``text`` is shown once and kept nowhere; the other two are stored."""
+    """A new key. ``text`` is shown once and never stored; the other two are stored."""
 
     text: str
     key_id: str
@@ -50,7 +50,7 @@ class MintedKey(Struct, frozen=True):
 
 
 class ParsedKey(Struct, frozen=True):
-    """The parts of a presented key; nothing says yet that it is a valid one."""
+    """The parts of a presented key, not yet authenticated."""
 
     merchant_id: str
     key_id: str
@@ -61,12 +61,12 @@ class ParsedKey(Struct, frozen=True):
 
 
 def is_merchant_id(text: str) -> bool:
-    """Whether a merchant may be called so: 1-32 of a-z, 0-9 and inner hyphens, and nothing like a card number."""
+    """Whether ``text`` is a valid merchant id: 1-32 of a-z, 0-9 and inner hyphens, and not like a card number."""
     return _MERCHANT.fullmatch(text) is not None and not looks_like_card_number(text)
 
 
 def mint_key(merchant_id: str) -> MintedKey:
-    """A new random key of this merchant. Raises ValueError where ``merchant_id`` cannot be one."""
+    """A new random key of this merchant. Raises ValueError for an invalid ``merchant_id``."""
     if not is_merchant_id(merchant_id):
         raise ValueError("a merchant id is 1-32 of a-z, 0-9 and inner hyphens, and not like a card number")
     key_id = _random_text(string.ascii_lowercase, KEY_ID_LENGTH)
@@ -76,18 +76,18 @@ def mint_key(merchant_id: str) -> MintedKey:
 
 
 def parse_key(text: str) -> ParsedKey | None:
-    """The parts of a key, or None where ``text`` is not one."""
+    """The parts of a key, or None if ``text`` is not a key."""
     found = _KEY.fullmatch(text)
     return None if found is None else ParsedKey(*found.groups())
 
 
 def hash_secret(secret: str) -> bytes:
-    """SHA-256, 32 bytes. No slow password hash: 256 random bits cannot be searched, at whatever speed."""
+    """SHA-256, 32 bytes. No slow password hash: 256 random bits cannot be searched at any speed."""
     return hashlib.sha256(secret.encode()).digest()
 
 
 def matches(secret: str, stored_hash: bytes) -> bool:
-    """Whether this is the secret behind ``stored_hash``, in time that does not depend on where they differ."""
+    """Whether ``secret`` has this hash, compared in constant time."""
     return hmac.compare_digest(hash_secret(secret), stored_hash)
 
 

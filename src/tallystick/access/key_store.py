@@ -1,6 +1,6 @@
-"""API keys in the record: made, listed, rotated and revoked, as the application role.
+"""API keys in the record: created, listed, rotated and revoked, as the application role.
 
-The text of a key exists at one moment only, when it is made. What is stored cannot be turned back into it.
+The text of a key exists only when it is created. The stored hash cannot be turned back into it.
 """
 
 from __future__ import annotations
@@ -23,16 +23,15 @@ from tallystick.record.postgres.reads import READS
 
 STATEMENTS: Final = sql.load("keys.sql")
 
-#: A command that waits longer for one row is waiting for a database in trouble.
+#: A command that waits longer for one row waits for a database in trouble.
 _COMMAND_TIMEOUT_MS: Final = 10_000
 
-
-#: The name under which operators' keys are kept; they speak for no merchant.
+#: The merchant id that operators' keys are stored under; they act for no merchant.
 OPERATORS: Final = "operators"
 
 
 class KeyRefused(TallystickError):
-    """There is no such key, it was revoked before, or the merchant's id cannot be one."""
+    """The key does not exist or is revoked, or the merchant id is invalid."""
 
 
 class KeyRow(Struct, frozen=True, kw_only=True):
@@ -66,9 +65,8 @@ async def create_key(
     allowed_providers: Sequence[str] | None = None,
     allow_all_providers: bool = False,
 ) -> str:
-    """A new key of the merchant, who is made where it does not exist yet; or of an operator, whose keys open the
-    operators' endpoints and no merchant's. Raises KeyRefused, also where the merchant's default provider is not among
-    those that it may use."""
+    """A new key of a merchant, who is created if needed. An operator's key opens the operators' endpoints and no
+    merchant's. Raises KeyRefused, also if the merchant's default provider is not one of its allowed providers."""
     minted = _minted(merchant_id)
     own = MerchantProviders(default=default_provider, allowed=allowed_providers, allow_all=allow_all_providers)
     async with _transaction(database_url) as connection:
@@ -77,7 +75,7 @@ async def create_key(
 
 
 async def rotate_key(database_url: str, merchant_id: str, key_id: str) -> str:
-    """A new key in place of a revoked one, in one transaction. For an overlap, create first and revoke later.
+    """Replace a key by a new one, in one transaction. For an overlap, create first and revoke later.
 
     Raises KeyRefused.
     """
@@ -89,21 +87,21 @@ async def rotate_key(database_url: str, merchant_id: str, key_id: str) -> str:
 
 
 async def revoke_key(database_url: str, merchant_id: str, key_id: str) -> None:
-    """Revoke for good; a process may remember the key for ``api_key_cache_ms``. Raises KeyRefused."""
+    """Revoke a key permanently; a process may still accept it for ``api_key_cache_ms``. Raises KeyRefused."""
     async with _transaction(database_url) as connection:
         await _revoke(connection, merchant_id, key_id)
 
 
 async def list_keys(database_url: str, merchant_id: str | None) -> Sequence[KeyRow]:
-    """All keys, or those of one merchant, revoked ones too."""
+    """All keys or those of one merchant, including revoked ones."""
     async with _transaction(database_url) as connection:
         return [KeyRow(**dict(row)) for row in await connection.fetch(STATEMENTS["keys"], merchant_id)]
 
 
 async def ensure_first_key(database_url: str, file: Path, merchant_id: str) -> str:
-    """The key in ``file``; a new one, written there for its owner alone, where that one does not open this database.
+    """The key in ``file`` if it is valid here; else a new key, written there and readable by the file's owner only.
 
-    A crash between the two leaves a key that nobody knows, which is harmless. Raises OSError.
+    A crash in between leaves an unused key, which is harmless. Raises OSError.
     """
     text = file.read_text(encoding="ascii", errors="replace").strip() if file.exists() else ""
     if not await _opens(database_url, text):
@@ -113,7 +111,7 @@ async def ensure_first_key(database_url: str, file: Path, merchant_id: str) -> s
 
 
 def merchant_of(text: str) -> str:
-    """The merchant that a key embeds. Raises KeyRefused where ``text`` is no key."""
+    """The merchant that a key contains. Raises KeyRefused if ``text`` is not a key."""
     key = parse_key(text)
     if key is None:
         raise KeyRefused("that is not an API key")
@@ -155,7 +153,7 @@ async def _store(
 
 
 async def _revoke(connection: asyncpg.Connection, merchant_id: str, key_id: str) -> bool:
-    """Whether it was an operator's."""
+    """Revoke, and return whether it was an operator's key."""
     revoked = await connection.fetchrow(STATEMENTS["revoke_key"], merchant_id, key_id)
     if revoked is None:
         raise KeyRefused(f"merchant {merchant_id} has no key {key_id} that could be revoked")

@@ -10,9 +10,9 @@ from tallystick.record.postgres.structs import struct_of
 
 
 class StoredKey(Struct, frozen=True, kw_only=True):
-    """An API key that was not revoked. ``default_provider``: its merchant's, if one is configured.
-    ``allowed_providers``: those that its merchant may use; None for all. ``operator``: it speaks for the platform's own
-    people, and for no merchant."""
+    """An API key that is not revoked. ``default_provider``: its merchant's, if configured. ``allowed_providers``: those
+    that its merchant may use; None for all. ``operator``: it belongs to an operator of the platform, and to no
+    merchant."""
 
     secret_hash: bytes
     operator: bool
@@ -32,7 +32,7 @@ class StoredKeys:
         self._pool = pool
 
     async def find(self, merchant_id: str, key_id: str) -> StoredKey | None:
-        """The key; None where there is no such key, or it was revoked."""
+        """The key; None if it does not exist or is revoked."""
         record = await self._pool.fetchrow(READS["api_key"], merchant_id, key_id)
         if record is None or record["revoked_at"] is not None:
             return None

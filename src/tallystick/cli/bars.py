@@ -9,12 +9,12 @@ from typing import Self
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
-#: Without a terminal a line is printed at each of these: enough to see that it moves, too few to fill a log.
+#: Without a terminal a line is printed at each quarter: enough to see progress, too few to fill a log.
 QUARTERS = 4
 
 
 class Bars:
-    """Call it with a label, how much is done, and how much there is."""
+    """Progress bars by label. Call it with the label, the number done and the total."""
 
     def __init__(self, console: Console) -> None:
         self._console = console

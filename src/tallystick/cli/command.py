@@ -1,4 +1,4 @@
-"""The command tree, and how every failure leaves it: one line on standard error and exit 2, without a traceback."""
+"""The command tree. Every failure is one line on standard error and exit code 2, without a traceback."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from tallystick import __version__
 from tallystick.domain.errors import TallystickError
 from tallystick.run.supervisor import EXIT_MISCONFIGURED
 
-#: Command -> where it is. A command is loaded when it is used: the roles are started often, and an acquirer has no use
-#: for database drivers, nor the process that keeps the API's workers for an HTTP client.
+#: Command -> module and attribute. A command is loaded when it is used: roles are started often, the acquirer needs no
+#: database driver, and the API's supervisor needs no HTTP client.
 COMMANDS: Final[Mapping[str, str]] = {
     "up": "tallystick.cli.up:up",
     "serve": "tallystick.cli.serve:serve",
@@ -26,16 +26,16 @@ COMMANDS: Final[Mapping[str, str]] = {
     "keys": "tallystick.cli.keys:app",
     "verify": "tallystick.cli.verify:verify",
     "demo": "tallystick.cli.demo:demo",
-    "bench": "tallystick.lab.bench.commands:app",
-    "contract": "tallystick.cli.about:contract",
-    "settings": "tallystick.cli.about:settings",
+    "bench": "tallystick.cli.bench:app",
+    "contract": "tallystick.cli.contract:contract",
+    "settings": "tallystick.cli.settings:settings",
     "in-doubt": "tallystick.cli.in_doubt:app",
     "dead-letters": "tallystick.cli.dead_letters:app",
     "webhook-refusals": "tallystick.cli.webhook_refusals:webhook_refusals",
 }
 
-#: Libraries whose errors mean that the database or the acquirer cannot be talked to. By name, so that a command that
-#: needs none of them need not load them.
+#: Libraries whose errors mean that the database or the acquirer cannot be reached. By name, so that commands which
+#: do not use them need not load them.
 TRANSPORTS: Final = frozenset({"asyncpg", "psycopg", "aiohttp"})
 
 #: PostgreSQL's SQLSTATE undefined_table.
@@ -50,7 +50,7 @@ class Commands(TyperGroup):
         return list(COMMANDS)
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
-        """One command, or None where there is none of this name."""
+        """One command, or None for an unknown name."""
         if cmd_name not in COMMANDS:
             return None
         module, _, attribute = COMMANDS[cmd_name].partition(":")
@@ -85,7 +85,7 @@ def _root(
 
 
 def main() -> None:
-    """Run the command line. Exits with 0, with 1 where a check failed, and with 2 where the command cannot run."""
+    """Run the command line. Exit code 0, 1 if a check failed, 2 if the command cannot run."""
     signal.signal(signal.SIGTERM, _terminate)
     try:
         app()
@@ -95,12 +95,12 @@ def main() -> None:
         if type(error).__module__.partition(".")[0] not in TRANSPORTS:
             raise
         if getattr(error, "sqlstate", None) == UNDEFINED_TABLE:
-            _fail("the database has no schema, or an older one; run `tallystick migrate`")
-        _fail(f"no usable answer: {_one_line(error)}")
+            _fail("the database schema is missing or too old; run `tallystick migrate`")
+        _fail(f"cannot reach the database or the provider: {_one_line(error)}")
 
 
 def _terminate(*_: object) -> NoReturn:
-    """SIGTERM leaves as an exception, so that whatever a command started is stopped on the way out."""
+    """Turn SIGTERM into an exception, so that everything the command started is stopped on the way out."""
     sys.exit(128 + signal.SIGTERM)
 
 

@@ -1,4 +1,4 @@
-"""The database that a command's settings name, where the command must not make one."""
+"""The database named by the settings, for commands that must not create one."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from tallystick.settings.load import Settings
 
 @contextmanager
 def existing_database(settings: Settings) -> Iterator[DatabaseUrls]:
-    """The database, which must exist: asking about one must not create it. Raises DatabaseUnavailable."""
+    """The database, which must exist: a command that reads must not create one. Raises DatabaseUnavailable."""
     if settings.database_url is None and not (Path(settings.data_dir) / "postgres" / "PG_VERSION").exists():
         raise DatabaseUnavailable(
             f"there is no database in {settings.data_dir}; name one with --data-dir or TALLYSTICK_DATABASE_URL,"
-            " or make one with `tallystick up` or `tallystick migrate`"
+            " or create one with `tallystick up` or `tallystick migrate`"
         )
     with resolve_database(settings) as database:
         yield database

@@ -1,4 +1,4 @@
-"""``dead-letters``: the operator's lane for events that bounded retries could not process."""
+"""``dead-letters``: the list of events that bounded retries could not process, for operators."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from tallystick.cli.context import AsJson, DataDir, console, settings_from
 from tallystick.cli.database import existing_database
 from tallystick.cli.tables import table_of, way_of_an_event
 from tallystick.flows.webhooks.inbound.dead_letters import DeadLetter, DeadLetters, NotReplayable
+from tallystick.kit.clock import Clock
 from tallystick.oversight.trace.event import EventTrace, trace_event
 from tallystick.record.postgres.connections import open_pool
 from tallystick.record.postgres.inbox import DeadLetterFilter, Inbox
@@ -27,28 +28,28 @@ Result = TypeVar("Result")
 
 app = typer.Typer(help="Events that bounded retries could not process.", no_args_is_help=True)
 
-EventIds = Annotated[list[str] | None, typer.Argument(metavar="EVENT…", help="Events, evt_….", show_default=False)]
-Provider = Annotated[str | None, typer.Option(help="Only this provider's.", show_default=False)]
+EventIds = Annotated[list[str] | None, typer.Argument(metavar="EVENT…", help="Event ids, evt_….", show_default=False)]
+Provider = Annotated[str | None, typer.Option(help="Only events of this provider.", show_default=False)]
 EventType = Annotated[str | None, typer.Option("--type", help="Only events of this type.", show_default=False)]
-MerchantId = Annotated[str | None, typer.Option("--merchant", help="Only this merchant's.", show_default=False)]
+MerchantId = Annotated[str | None, typer.Option("--merchant", help="Only events of this merchant.", show_default=False)]
 DeadBefore = Annotated[
-    datetime | None, typer.Option(help="Only those dead since before this time (UTC).", show_default=False)
+    datetime | None, typer.Option(help="Only events that died before this time (UTC).", show_default=False)
 ]
-All = Annotated[bool, typer.Option("--all", help="Every dead letter that the filters leave.")]
-Actor = Annotated[str | None, typer.Option(help="Who says so.", show_default="the user who runs it")]
-Reason = Annotated[str, typer.Option(help="Why; it is kept with the event.")]
+All = Annotated[bool, typer.Option("--all", help="All dead letters that match the filters.")]
+Actor = Annotated[str | None, typer.Option(help="Who does it; kept with the event.", show_default="the system user")]
+Reason = Annotated[str, typer.Option(help="Why; kept with the event.")]
 
 
 @app.command("list")
-def list_lane(
+def list_letters(
     provider: Provider = None,
     event_type: EventType = None,
     merchant: MerchantId = None,
-    limit: Annotated[int, typer.Option(min=1, help="At most so many, oldest first.")] = 100,
+    limit: Annotated[int, typer.Option(min=1, help="How many at most, oldest first.")] = 100,
     as_json: AsJson = False,
     data_dir: DataDir = None,
 ) -> None:
-    """List the lane, oldest first. Exits 1 where anything in it is overdue."""
+    """List dead letters, oldest first. Exits 1 if any is overdue."""
     which = DeadLetterFilter(provider=provider, type=event_type, merchant_id=merchant)
     settings = settings_from(data_dir)
     letters = _with_inbox(settings, lambda _, letters: letters.page(which, None, limit))
@@ -78,69 +79,73 @@ def show(
     _print_trace(trace)
 
 
-@app.command()
-def replay(
-    reason: Reason,
-    events: EventIds = None,
-    every: All = False,
-    provider: Provider = None,
-    event_type: EventType = None,
-    merchant: MerchantId = None,
-    dead_before: DeadBefore = None,
-    actor: Actor = None,
-    data_dir: DataDir = None,
-) -> None:
-    """Have events processed again by the very same guards: what was applied ends as duplicate_effect."""
-    which = _which(events, every, provider, event_type, merchant, dead_before)
-    count = _act(data_dir, events, which, DeadLetters.replay, DeadLetters.replay_all, actor, reason)
-    console.print(f"{count} to be processed again.", highlight=False)
+OnOne = Callable[..., Awaitable[None]]
+OnMany = Callable[..., Awaitable[int]]
 
 
-@app.command()
-def discard(
-    reason: Reason,
-    events: EventIds = None,
-    every: All = False,
-    provider: Provider = None,
-    event_type: EventType = None,
-    merchant: MerchantId = None,
-    dead_before: DeadBefore = None,
-    actor: Actor = None,
-    data_dir: DataDir = None,
-) -> None:
-    """Close dead letters for good. What they said is kept, and so is the reason."""
-    which = _which(events, every, provider, event_type, merchant, dead_before)
-    count = _act(data_dir, events, which, DeadLetters.discard, DeadLetters.discard_all, actor, reason)
-    console.print(f"{count} discarded.", highlight=False)
+def _command(name: str, help_text: str, done: str, on_one: OnOne, on_many: OnMany) -> None:
+    """One command that acts on the named events, or on all that the filter selects."""
+
+    @app.command(name, help=help_text)
+    def act(
+        reason: Reason,
+        events: EventIds = None,
+        every: All = False,
+        provider: Provider = None,
+        event_type: EventType = None,
+        merchant: MerchantId = None,
+        dead_before: DeadBefore = None,
+        actor: Actor = None,
+        data_dir: DataDir = None,
+    ) -> None:
+        which = _which(events, every, provider, event_type, merchant, dead_before)
+        count = _act(data_dir, events, which, on_one, on_many, actor, reason)
+        console.print(f"{count} {done}.", highlight=False)
+
+
+_command(
+    "replay",
+    "Process events again, by the same rules: what was applied already ends as duplicate_effect.",
+    "to be processed again",
+    DeadLetters.replay,
+    DeadLetters.replay_all,
+)
+_command(
+    "discard",
+    "Close dead letters for good. The event and the reason are kept.",
+    "discarded",
+    DeadLetters.discard,
+    DeadLetters.discard_all,
+)
 
 
 def _act(
     data_dir: Path | None,
     events: list[str] | None,
     which: DeadLetterFilter,
-    on_one: Callable[..., Awaitable[None]],
-    on_many: Callable[..., Awaitable[int]],
+    on_one: OnOne,
+    on_many: OnMany,
     actor: str | None,
     reason: str,
 ) -> int:
-    """Do it to the events that are named, or to all that the filter means; how many. One that cannot be helped stops
-    none of the others. Raises NotReplayable."""
+    """Act on the named events, or on all that the filter selects. Returns how many. A failure on one event does not
+    stop the others. Raises NotReplayable."""
     if not reason.strip():
         raise typer.BadParameter("must not be empty", param_hint="--reason")
     who = f"operator:{actor or getpass.getuser()}"
 
-    async def act(_: Inbox, lane: DeadLetters) -> int:
+    async def act(_: Inbox, letters: DeadLetters) -> int:
         if not events:
-            return await on_many(lane, which, actor=who, reason=reason)
+            return await on_many(letters, which, actor=who, reason=reason)
         refused: list[str] = []
         for event in dict.fromkeys(events):
             try:
-                await on_one(lane, event, actor=who, reason=reason)
+                await on_one(letters, event, actor=who, reason=reason)
             except NotReplayable as error:
                 refused.append(str(error))
         done = len(set(events)) - len(refused)
         if refused:
-            raise NotReplayable("; ".join([*refused, f"{done} of the others done"]))
+            raise NotReplayable("; ".join([*refused, f"{done} others done"]))
         return done
 
     return _with_inbox(settings_from(data_dir), act)
@@ -169,7 +174,7 @@ def _with_inbox(settings: Settings, action: Callable[[Inbox, DeadLetters], Await
     async def run(database_url: str) -> Result:
         pool = await open_pool(database_url, settings)
         try:
-            inbox = Inbox(pool, clock_shift_ms=settings.clock_shift_ms)
+            inbox = Inbox(pool, Clock(settings.clock_shift_ms))
             return await action(inbox, DeadLetters(inbox, settings))
         finally:
             await pool.close()
@@ -180,7 +185,7 @@ def _with_inbox(settings: Settings, action: Callable[[Inbox, DeadLetters], Await
 
 def _table(letters: list[DeadLetter]) -> Table:
     rows = [(letter.event_id, _about(letter)) for letter in letters]
-    return table_of(("event", "what, and why it died"), rows, whole=["event"], title="Dead letters")
+    return table_of(("event", "type, last error"), rows, whole=["event"], title="Dead letters")
 
 
 def _about(letter: DeadLetter) -> Text:
@@ -196,7 +201,7 @@ def _print_trace(trace: EventTrace) -> None:
     for line in (
         f"{trace.id}: {trace.type} of {trace.provider}/{trace.account}, {trace.state}",
         f"provider's id {trace.provider_event_id}",
-        f"payment {trace.payment_id or 'not known'}",
+        f"payment {trace.payment_id or 'unknown'}",
     ):
         console.print(line, highlight=False, markup=False, soft_wrap=True)
     checkpoints = [

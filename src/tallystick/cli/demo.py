@@ -1,4 +1,4 @@
-"""``demo``: everything started, thousands of payments with faults mixed in, and both books compared."""
+"""``demo``: starts everything, makes thousands of payments with faults mixed in, and compares both books."""
 
 from __future__ import annotations
 
@@ -18,43 +18,43 @@ from tallystick.cli.bars import Bars
 from tallystick.cli.context import DataDir, console, settings_from
 from tallystick.cli.tables import way_of_an_event
 from tallystick.cli.up import announce, invitation
-from tallystick.lab.demo.outcome import Outcome
+from tallystick.lab.demo.result import DemoResult
 from tallystick.lab.demo.run import demonstrate, impatient
 from tallystick.providers.simulator.setup import SimulatorSettings
 from tallystick.run.up import Platform, bring_up
 from tallystick.settings.load import Settings
 
-#: Differences shown of each check: the first few say what is wrong, the rest only how much.
+#: Differences shown for each check: the first few say what is wrong.
 SHOWN: Final = 5
 
 
 def demo(
     payments: Annotated[int, typer.Option(min=1, max=100_000, help="How many payments.")] = 3_000,
-    once: Annotated[bool, typer.Option("--once", help="Exit afterwards, with 0 only if every check held.")] = False,
+    once: Annotated[bool, typer.Option("--once", help="Exit afterwards, with 0 only if every check passed.")] = False,
     data_dir: DataDir = None,
 ) -> None:
-    """Run a few thousand real payments with faults mixed in, then prove that each happened once.
+    """Run thousands of real payments with faults mixed in, and prove that each happened once.
 
-    On a terminal it stays up afterwards; with --once, or without a terminal, it exits.
+    On a terminal the platform stays up afterwards; with --once, or without a terminal, it exits.
     """
     directory = Path(tempfile.mkdtemp(prefix="tallystick-demo-")) if data_dir is None else data_dir
     stays = console.is_terminal and not once
-    outcome: list[Outcome] = []
+    results: list[DemoResult] = []
 
     async def body(platform: Platform) -> None:
         with Bars(console) as bars:
-            outcome.append(await demonstrate(platform, payments, bars))
-        _print(outcome[0])
+            results.append(await demonstrate(platform, payments, bars))
+        _print(results[0])
         if stays:
             console.print(invitation(platform), highlight=False, soft_wrap=True, markup=False)
-            console.print("Ctrl-C ends it.")
+            console.print("Press Ctrl-C to stop.")
             await asyncio.Event().wait()
 
     settings = _on_free_ports(impatient(settings_from(directory)))
-    console.print(f"Starting database, acquirer, worker and API in {directory} …", highlight=False)
+    console.print(f"Starting the database, test acquirer, worker and API in {directory} …", highlight=False)
     uvloop.run(bring_up(settings, body, announce=announce, logs=directory / "logs"))
-    held = bool(outcome) and outcome[0].held
-    if outcome and not held:
+    held = bool(results) and results[0].held
+    if results and not held:
         console.print(f"Data and logs are kept in {directory}.", highlight=False)
     elif data_dir is None:
         shutil.rmtree(directory, ignore_errors=True)
@@ -63,7 +63,7 @@ def demo(
 
 
 def _on_free_ports(settings: Settings) -> Settings:
-    """The ports of a platform that may be up beside it are not touched."""
+    """Free ports, so that a platform that is already up is not disturbed."""
     with socket.socket() as first, socket.socket() as second:
         first.bind(("127.0.0.1", 0))
         second.bind(("127.0.0.1", 0))
@@ -71,18 +71,18 @@ def _on_free_ports(settings: Settings) -> Settings:
     return replace(settings, port=port).with_connector(SimulatorSettings, port=simulator_port)
 
 
-def _print(outcome: Outcome) -> None:
+def _print(result: DemoResult) -> None:
     figures = Table("", "", title="What happened", show_header=False)
-    for name, figure in outcome.figures:
+    for name, figure in result.figures:
         figures.add_row(name, figure)
-    checks = Table("", "check", "seen", title="What must hold")
-    for check in outcome.checks:
+    checks = Table("", "check", "seen", title="Checks")
+    for check in result.checks:
         checks.add_row("[green]✓[/]" if check.held else "[bold red]✗[/]", check.name, check.seen)
     console.print(figures)
-    if outcome.drill:
-        console.print(way_of_an_event(outcome.drill, title="The way of one dead letter, from durable rows"))
+    if result.drill:
+        console.print(way_of_an_event(result.drill, title="One dead letter, as recorded"))
     console.print(checks)
-    for check in outcome.checks:
+    for check in result.checks:
         for difference in check.differences[:SHOWN]:
             console.print(f"✗ {check.name}: {difference}", style="red", highlight=False, markup=False, soft_wrap=True)
         if len(check.differences) > SHOWN:

@@ -1,4 +1,4 @@
-"""``in-doubt``: the operator's lane for attempts that bounded recovery could not settle."""
+"""``in-doubt``: the list of attempts that bounded recovery could not settle, for operators."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from tallystick.cli.context import AsJson, DataDir, SomeMerchant, console, setti
 from tallystick.cli.database import existing_database
 from tallystick.cli.tables import table_of
 from tallystick.flows.assembly import open_runtime
-from tallystick.flows.recovery import in_doubt as lane_of
+from tallystick.flows.recovery import in_doubt
 from tallystick.flows.recovery.in_doubt import OUTCOMES, Parked
 from tallystick.flows.runtime import Runtime
-from tallystick.record.postgres.recovery_schedule import ScheduleBook
+from tallystick.record.postgres.recovery_schedule import RecoverySchedule
 from tallystick.settings.load import Settings
 
 Result = TypeVar("Result")
@@ -30,25 +30,25 @@ AttemptId = Annotated[str, typer.Argument(metavar="ATTEMPT", help="The attempt's
 
 
 @app.command("list")
-def list_lane(
+def list_parked(
     merchant: SomeMerchant = None,
-    limit: Annotated[int, typer.Option(min=1, help="At most so many, oldest first.")] = 100,
+    limit: Annotated[int, typer.Option(min=1, help="How many at most, oldest first.")] = 100,
     as_json: AsJson = False,
     data_dir: DataDir = None,
 ) -> None:
-    """List the lane, oldest first. Exits 1 where anything in it is overdue."""
+    """List attempts in doubt, oldest first. Exits 1 if any is overdue."""
 
-    async def lane(runtime: Runtime, book: ScheduleBook) -> list[Parked]:
-        return list(await lane_of.parked_attempts(runtime, book, merchant, limit))
+    async def parked_now(runtime: Runtime, book: RecoverySchedule) -> list[Parked]:
+        return list(await in_doubt.parked_attempts(runtime, book, merchant, limit))
 
     settings = settings_from(data_dir)
-    parked = _with_runtime(settings, lane)
+    parked = _with_runtime(settings, parked_now)
     if as_json:
         typer.echo(msgspec.json.encode([_row(each) for each in parked]).decode())
     elif parked:
         console.print(_table(parked))
     else:
-        console.print(f"Nothing is in doubt. (Owner: {settings.in_doubt_owner}.)")
+        console.print(f"No attempts in doubt. (Owner: {settings.in_doubt_owner}.)")
     if any(each.overdue for each in parked):
         raise typer.Exit(1)
 
@@ -57,8 +57,8 @@ def list_lane(
 def show(attempt: AttemptId, data_dir: DataDir = None) -> None:
     """Print one attempt with its payment and its history as JSON."""
 
-    async def found(runtime: Runtime, book: ScheduleBook) -> dict[str, Any]:
-        loaded = await lane_of.find(runtime, book, attempt)
+    async def found(runtime: Runtime, book: RecoverySchedule) -> dict[str, Any]:
+        loaded = await in_doubt.find(runtime, book, attempt)
         clock = loaded.clocks[attempt]
         history = await runtime.reads.history(loaded.stored.payment.merchant_id, attempt)
         return {
@@ -76,22 +76,22 @@ def show(attempt: AttemptId, data_dir: DataDir = None) -> None:
 @app.command()
 def resolve(
     attempt: AttemptId,
-    outcome: Annotated[str, typer.Option(help=f"What really happened: {', '.join(OUTCOMES)}.")],
-    evidence: Annotated[str, typer.Option(help="What proves it: a statement line, a ticket, a screenshot's name.")],
-    actor: Annotated[str, typer.Option(help="Who says so.")],
+    outcome: Annotated[str, typer.Option(help=f"What happened: {', '.join(OUTCOMES)}.")],
+    evidence: Annotated[str, typer.Option(help="The proof: a statement line, a ticket, a file name.")],
+    actor: Annotated[str, typer.Option(help="Who settles it.")],
     reason: Annotated[str, typer.Option(help="Why it is settled by hand.")],
-    reference: Annotated[str | None, typer.Option(help="The provider's reference, where it is known.")] = None,
+    reference: Annotated[str | None, typer.Option(help="The provider's reference, if known.")] = None,
     data_dir: DataDir = None,
 ) -> None:
-    """Settle one attempt on a person's word; evidence, actor and reason go into the history."""
+    """Settle one attempt by hand. Evidence, actor and reason are kept in the history."""
     if outcome not in OUTCOMES:
         raise typer.BadParameter(f"must be one of {', '.join(OUTCOMES)}", param_hint="--outcome")
     for name, words in (("--evidence", evidence), ("--actor", actor), ("--reason", reason)):
         if not words.strip():
             raise typer.BadParameter("must not be empty", param_hint=name)
 
-    async def resolved(runtime: Runtime, book: ScheduleBook) -> str:
-        change = await lane_of.resolve(
+    async def resolved(runtime: Runtime, book: RecoverySchedule) -> str:
+        change = await in_doubt.resolve(
             runtime, book, attempt, outcome, evidence=evidence, actor=actor, reason=reason, reference=reference
         )
         steps = [f"{t.subject} {t.subject_id}: {t.from_state} → {t.to_state}" for t in change.transitions]
@@ -100,10 +100,10 @@ def resolve(
     console.print(_with_runtime(settings_from(data_dir), resolved), highlight=False, soft_wrap=True)
 
 
-def _with_runtime(settings: Settings, action: Callable[[Runtime, ScheduleBook], Awaitable[Result]]) -> Result:
+def _with_runtime(settings: Settings, action: Callable[[Runtime, RecoverySchedule], Awaitable[Result]]) -> Result:
     async def run(database_url: str) -> Result:
         async with open_runtime(settings, database_url) as runtime:
-            return await action(runtime, ScheduleBook(runtime.pool, clock_shift_ms=settings.clock_shift_ms))
+            return await action(runtime, runtime.stores.schedule_book)
 
     with existing_database(settings) as database:
         return asyncio.run(run(database.app_url))
@@ -130,7 +130,7 @@ def _row(parked: Parked) -> dict[str, object]:
 def _table(parked: list[Parked]) -> Table:
     ids = "attempt, payment"
     rows = [(f"{each.attempt.attempt_id}\n{each.attempt.payment_id}", _about(each)) for each in parked]
-    return table_of((ids, "what, owner, for how long"), rows, whole=[ids], title="In doubt")
+    return table_of((ids, "attempt, owner, age"), rows, whole=[ids], title="In doubt")
 
 
 def _about(parked: Parked) -> Text:

@@ -38,12 +38,14 @@ def _registered(name: str) -> str:
 def create(
     merchant: Annotated[str | None, typer.Option("--merchant", help="The merchant's id.", show_default=False)] = None,
     operator: Annotated[
-        bool, typer.Option("--operator", help="A key for dead letters and every merchant's events, instead.")
+        bool, typer.Option("--operator", help="An operator key: dead letters and all merchants' events, no payments.")
     ] = False,
     default_provider: Annotated[
         str | None,
         typer.Option(
-            help="Provider of payments that name none; kept where not given.", parser=_registered, metavar=_NAMES
+            help="Default provider of the merchant's payments; unchanged if not given.",
+            parser=_registered,
+            metavar=_NAMES,
         ),
     ] = None,
     allowed_provider: Annotated[
@@ -59,7 +61,7 @@ def create(
     ] = False,
     data_dir: DataDir = None,
 ) -> None:
-    """Make a key, and print it alone: it is not shown again. Makes the merchant too."""
+    """Create a key and print it. It is not shown again. Creates the merchant if needed."""
     if operator == (merchant is not None):
         raise typer.BadParameter("give --merchant, or --operator", param_hint="--merchant")
     if all_providers and allowed_provider:
@@ -79,7 +81,7 @@ def create(
 
 @app.command("list")
 def list_keys(merchant: SomeMerchant = None, as_json: AsJson = False, data_dir: DataDir = None) -> None:
-    """List keys without their secrets."""
+    """List keys, without secrets."""
     with existing_database(settings_from(data_dir)) as database:
         rows = asyncio.run(key_store.list_keys(database.app_url, merchant))
     if as_json:
@@ -96,13 +98,13 @@ def list_keys(merchant: SomeMerchant = None, as_json: AsJson = False, data_dir: 
 
 @app.command()
 def rotate(key_id: KeyId, merchant: Merchant, data_dir: DataDir = None) -> None:
-    """Revoke a key and print the one in its place. For an overlap, `create` first and `revoke` later."""
+    """Revoke a key and print its replacement. For an overlap, `create` first and `revoke` later."""
     with existing_database(settings_from(data_dir)) as database:
         typer.echo(asyncio.run(key_store.rotate_key(database.app_url, merchant, key_id)))
 
 
 @app.command()
 def revoke(key_id: KeyId, merchant: Merchant, data_dir: DataDir = None) -> None:
-    """Revoke a key for good. Processes that know it may accept it for TALLYSTICK_API_KEY_CACHE_MS."""
+    """Revoke a key for good. Running processes may accept it for up to TALLYSTICK_API_KEY_CACHE_MS."""
     with existing_database(settings_from(data_dir)) as database:
         asyncio.run(key_store.revoke_key(database.app_url, merchant, key_id))

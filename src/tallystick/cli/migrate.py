@@ -1,4 +1,4 @@
-"""``migrate``: the schema."""
+"""``migrate``: brings the schema up to date."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from tallystick.record.postgres.migrate import migrate as apply_migrations
 
 
 def migrate(data_dir: DataDir = None) -> None:
-    """Bring the database's schema up to date, as its owner."""
+    """Bring the database schema up to date, as its owner."""
     with resolve_database(settings_from(data_dir)) as database:
         applied = apply_migrations(database.owner_url)
     typer.echo("\n".join(applied) if applied else "up to date")

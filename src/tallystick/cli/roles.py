@@ -1,4 +1,4 @@
-"""What the roles share when they start as somebody's child."""
+"""What the roles share when another process starts them."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ ParentPid = Annotated[int | None, typer.Option("--parent-pid", hidden=True)]
 
 
 def started(settings: Settings, parent_pid: int | None) -> Settings:
-    """The settings, once logs are set up and the parent, where there is one, is watched."""
+    """Configure logging, watch the parent process if there is one, and return the settings."""
     configure_logging(settings.log_level, secret_names(CONNECTOR_SETTINGS))
     if parent_pid is not None:
         end_with_parent(parent_pid, settings.drain_timeout_ms + END_MARGIN_MS)

@@ -15,7 +15,7 @@ from tallystick.run.ports import require_free_port
 from tallystick.run.serve import serve as serve_api
 from tallystick.run.supervisor import child_environment
 
-#: A database that does not answer a connection by then would not answer requests either.
+#: A database that takes longer to accept a connection is not usable.
 CONNECT_TIMEOUT_S = 10
 
 
@@ -26,12 +26,12 @@ def serve(data_dir: DataDir = None, host: Host = None, port: Port = None, parent
     require_free_port(settings.host, settings.port)
     with existing_database(settings) as database:
         _require_schema(database.app_url)
-        # The worker processes read the environment: it now says exactly what was resolved here.
+        # The worker processes read the environment, so it must hold the settings resolved here.
         os.environ.update(child_environment(replace(settings, database_url=database.app_url)))
         serve_api(settings)
 
 
 def _require_schema(database_url: str) -> None:
-    """Raises what a database that cannot be used raises: better now than at the first request."""
+    """Raise the driver's error now instead of at the first request."""
     with psycopg.connect(database_url, connect_timeout=CONNECT_TIMEOUT_S) as connection:
         connection.execute("SELECT 1 FROM api_key LIMIT 1")

@@ -17,27 +17,29 @@ from tallystick.run.ports import SIMULATOR_HOST, require_free_port
 
 def simulate(
     forgetful: Annotated[bool, typer.Option("--forgetful", help="Ignore idempotency keys.")] = False,
-    books: Annotated[Path | None, typer.Option(help="Where it keeps its books.", show_default=False)] = None,
+    books: Annotated[Path | None, typer.Option(help="The SQLite file of its books.", show_default=False)] = None,
     late_ms: Annotated[
         int | None,
-        typer.Option(help="Before each step that comes by itself.", min=0, show_default="TALLYSTICK_SIMULATOR_LATE_MS"),
+        typer.Option(help="Wait before each scripted step, in ms.", min=0, show_default="TALLYSTICK_SIMULATOR_LATE_MS"),
     ] = None,
     webhook_url: Annotated[
-        str | None, typer.Option(help="Where it sends events; without it they stay in its books.", show_default=False)
+        str | None, typer.Option(help="URL that events are sent to; default: none are sent.", show_default=False)
     ] = None,
     webhook_secret: Annotated[
         str | None,
-        typer.Option(help="What it signs them with.", show_default="the first of TALLYSTICK_SIMULATOR_WEBHOOK_SECRETS"),
+        typer.Option(
+            help="Secret that events are signed with.", show_default="the first of TALLYSTICK_SIMULATOR_WEBHOOK_SECRETS"
+        ),
     ] = None,
-    webhook_time_scale: Annotated[float, typer.Option(help="Factor on the waits between tries at an event.")] = 1.0,
+    webhook_time_scale: Annotated[float, typer.Option(help="Factor on the waits between tries of an event.")] = 1.0,
     webhook_retry_ms: Annotated[
-        str | None, typer.Option(help="The waits themselves, as in 100,200,400.", show_default=False)
+        str | None, typer.Option(help="The waits between tries in ms, as in 100,200,400.", show_default=False)
     ] = None,
     simulator_port: SimulatorPort = None,
     data_dir: DataDir = None,
     parent_pid: ParentPid = None,
 ) -> None:
-    """Run the test acquirer, with durable books of its own."""
+    """Run the test acquirer."""
     settings = started(settings_from(data_dir, simulator_port=simulator_port, simulator_late_ms=late_ms), parent_pid)
     simulator = settings.connector(SimulatorSettings)
     secret = webhook_secret or simulator.signing_secret

@@ -1,4 +1,4 @@
-"""Tables that cut nothing: on a narrow terminal cells fold, and ids stay in one piece wherever they fit."""
+"""Tables that truncate nothing: on a narrow terminal cells wrap, and ids stay in one piece where they fit."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterable, Sequence
 from rich.table import Table
 from rich.text import Text
 
-#: A cell is text as it is: what providers or merchants chose must not be read as markup.
+#: Cells are literal text: names chosen by providers or merchants must not be read as markup.
 Cell = str | Text
 
 
@@ -19,7 +19,7 @@ def table_of(
     title: str | None = None,
     caption: str | None = None,
 ) -> Table:
-    """A table; its columns in ``whole`` hold ids, and are not narrower than what is in them while there is room."""
+    """A table. Columns in ``whole`` hold ids and are not wrapped while there is room."""
     table = Table(title=title, caption=caption)
     for name in columns:
         table.add_column(name, overflow="fold", no_wrap=name in whole)
@@ -29,6 +29,6 @@ def table_of(
 
 
 def way_of_an_event(checkpoints: Iterable[tuple[str, str, str, str]], title: str | None = None) -> Table:
-    """Checkpoints of an event, each with time, result and detail: in two columns, so that details hold ids whole."""
+    """Checkpoints of an event, each with time, result and detail, in two columns so that ids are not wrapped."""
     rows = [(f"{name}\n{at}".rstrip(), f"{result}\n{detail}".strip()) for name, at, result, detail in checkpoints]
     return table_of(("checkpoint, at", "result, detail"), rows, whole=["checkpoint, at"], title=title)

@@ -1,4 +1,4 @@
-"""``up``: everything on this machine."""
+"""``up``: runs everything on this machine."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ def up(data_dir: DataDir = None, host: Host = None, port: Port = None, simulator
 
 
 def announce(message: str) -> None:
-    """Tell the person who started the platform, beside whatever the logs say."""
+    """Print a notice for the person who started the platform; logs are separate."""
     typer.echo(f"tallystick: {message}", err=True)
 
 
 def invitation(platform: Platform) -> str:
-    """What to do with a platform that is up: where it is, and a payment to paste where the test acquirer takes it."""
+    """What to do with a running platform: its addresses, and a payment to paste if the test acquirer is on."""
     acquirer = platform.simulator_address
     lines = f"""Tallystick is up.
   API             {platform.address}  (OpenAPI: {platform.address}/openapi.json)
@@ -33,7 +33,7 @@ def invitation(platform: Platform) -> str:
     if acquirer is None:
         return lines
     return f"""{lines}
-A payment; run it twice, and the second answer is the first one, replayed:
+Make a payment. Run it twice: the second response is a replay of the first.
 
 curl -i {platform.address}/v1/payments \\
   -H "Authorization: Bearer $(cat {platform.key_file})" \\

@@ -1,4 +1,4 @@
-"""``verify``: every invariant of the record, and the provider's books beside ours."""
+"""``verify``: checks every invariant of the record, and compares the provider's books with it."""
 
 from __future__ import annotations
 
@@ -14,20 +14,21 @@ from rich.table import Table
 from tallystick.cli.bars import Bars
 from tallystick.cli.context import AsJson, DataDir, SomeMerchant, console, settings_from
 from tallystick.cli.database import existing_database
-from tallystick.oversight.invariants import Report, tally
+from tallystick.kit.clock import Clock
+from tallystick.oversight.invariants import InvariantReport, tally
 from tallystick.oversight.invariants import verify as verify_record
 from tallystick.providers.registry import PROVIDERS
 from tallystick.record.postgres.connections import connect
 from tallystick.settings.load import Settings
 
-#: Violations printed below the table; --json has up to a hundred of each invariant.
+#: Violations printed below the table; --json has up to a hundred for each invariant.
 SHOWN: Final = 20
 
-#: One page of payments with their histories; the statements bound themselves more closely.
+#: For one page of payments with their histories; statements have tighter limits of their own.
 COMMAND_TIMEOUT_MS: Final = 120_000
 
 
-#: Providers whose list of charges can be read here.
+#: Providers whose list of charges can be read.
 LISTED: Final = tuple(name for name, setup in PROVIDERS.items() if setup.charges is not None)
 
 
@@ -41,7 +42,7 @@ def verify(
     provider: Annotated[
         str | None,
         typer.Option(
-            help="Also compare this provider's books with ours.", parser=_listed, metavar=f"[{'|'.join(LISTED)}]"
+            help="Also compare this provider's books with the record.", parser=_listed, metavar=f"[{'|'.join(LISTED)}]"
         ),
     ] = None,
     merchant: SomeMerchant = None,
@@ -58,7 +59,7 @@ def verify(
         tallied = {"tally": bodies[1]} if len(bodies) > 1 else {}
         typer.echo(msgspec.json.encode(bodies[0] | {"holds": holds} | tallied).decode())
     else:
-        for title, report in zip(("The record", "The provider's books beside ours"), reports, strict=False):
+        for title, report in zip(("The record", "The provider's books"), reports, strict=False):
             _print(title, report)
     if not all(report.holds for report in reports):
         raise typer.Exit(1)
@@ -66,7 +67,7 @@ def verify(
 
 async def _reports(
     settings: Settings, database_url: str, provider: str | None, merchant: str | None, bars: Bars
-) -> Sequence[Report]:
+) -> Sequence[InvariantReport]:
     connection = await connect(database_url, command_timeout_ms=COMMAND_TIMEOUT_MS)
     try:
         reports = [
@@ -81,7 +82,7 @@ async def _reports(
                     charges(settings),
                     provider,
                     merchant_id=merchant,
-                    clock_shift_ms=settings.clock_shift_ms,
+                    clock=Clock(settings.clock_shift_ms),
                     progress=bars.named("charges compared"),
                 )
             )
@@ -90,7 +91,7 @@ async def _reports(
         await connection.close()
 
 
-def _print(title: str, report: Report) -> None:
+def _print(title: str, report: InvariantReport) -> None:
     counted = ", ".join(f"{count:,} {what}" for what, count in report.checked.items())
     table = Table("", "invariant", "violations", title=title, caption=f"{counted} in {report.elapsed_ms:,} ms")
     for result in report.results:
@@ -103,4 +104,4 @@ def _print(title: str, report: Report) -> None:
             f"✗ {violation.invariant}: {where}: {violation.detail}", highlight=False, markup=False, soft_wrap=True
         )
     if len(report.violations) > SHOWN:
-        console.print(f"… and more: --json shows {len(report.violations)} of them.")
+        console.print(f"… and more; --json shows {len(report.violations)}.")

@@ -1,4 +1,4 @@
-"""``webhook-refusals``: how many deliveries of providers were refused, and why."""
+"""``webhook-refusals``: how many webhook deliveries were rejected, and why."""
 
 from __future__ import annotations
 
@@ -12,17 +12,18 @@ import typer
 from tallystick.cli.context import AsJson, DataDir, console, settings_from
 from tallystick.cli.database import existing_database
 from tallystick.cli.tables import table_of
+from tallystick.kit.clock import Clock
 from tallystick.record.postgres.connections import open_pool
-from tallystick.record.postgres.refused_webhooks import KEEP_HOURS, RefusalBook, RefusedWebhooks
+from tallystick.record.postgres.refused_webhooks import KEEP_HOURS, RefusedWebhooks, RejectedDeliveryCounts
 from tallystick.settings.load import Settings
 
 
 def webhook_refusals(
-    hours: Annotated[int, typer.Option(min=1, max=KEEP_HOURS, help="Of the last so many hours.")] = 24,
+    hours: Annotated[int, typer.Option(min=1, max=KEEP_HOURS, help="How many hours back.")] = 24,
     as_json: AsJson = False,
     data_dir: DataDir = None,
 ) -> None:
-    """Count the webhooks that were refused, by hour and reason. Running processes add theirs every few seconds."""
+    """Count rejected webhooks by hour and reason. Running processes add their counts every few seconds."""
     settings = settings_from(data_dir)
     with existing_database(settings) as database:
         counts = asyncio.run(_counts(settings, database.app_url, hours))
@@ -34,14 +35,14 @@ def webhook_refusals(
             (f"{each.hour:%Y-%m-%d %H:%M}", each.provider, each.account, each.reason, f"{each.count:,}")
             for each in counts
         ]
-        console.print(table_of(columns, rows, whole=["reason", "count"], title="Refused webhooks"))
+        console.print(table_of(columns, rows, whole=["reason", "count"], title="Rejected webhooks"))
     else:
-        console.print(f"No webhooks were refused in the last {hours} h.", highlight=False)
+        console.print(f"No webhooks were rejected in the last {hours} h.", highlight=False)
 
 
 async def _counts(settings: Settings, database_url: str, hours: int) -> Sequence[RefusedWebhooks]:
     pool = await open_pool(database_url, settings)
     try:
-        return await RefusalBook(pool, clock_shift_ms=settings.clock_shift_ms).of_last(hours)
+        return await RejectedDeliveryCounts(pool, Clock(settings.clock_shift_ms)).of_last(hours)
     finally:
         await pool.close()

@@ -1,4 +1,4 @@
-"""``work``: recovery, and what providers said."""
+"""``work``: recovery, provider events, and messages to merchants."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tallystick.run.work import work_until_signalled
 
 
 def work(data_dir: DataDir = None, parent_pid: ParentPid = None) -> None:
-    """Recover, process webhooks, deliver ours. Any number of workers share one database; leases decide."""
+    """Recover attempts, process provider events, deliver messages. Any number of workers may run."""
     settings = started(settings_from(data_dir), parent_pid)
     with existing_database(settings) as database:
         uvloop.run(work_until_signalled(settings, database.app_url))

@@ -1,4 +1,4 @@
-"""The contract's section on the test acquirer: what each payment method makes it do."""
+"""The contract's chapter on the test acquirer: what it does for each payment method."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ def acquirer_scripts() -> str:
     return "\n\n".join(
         (
             "## The test acquirer's scripts",
-            "What a `payment_method` makes the test acquirer do; it approves, at once, what is not mentioned."
-            " *executed*: its books have the effect, or the decline. *answer*: how the caller hears of it, where that"
-            " is not by a prompt answer.",
+            "What the test acquirer does for each `payment_method`. It approves at once what is not mentioned."
+            " *executed*: its books have the effect or the decline. *answer*: how it answers the caller, if not"
+            " promptly.",
             markdown.table(("payment method", "what it does"), rows),
         )
     )

@@ -1,7 +1,7 @@
 """The published contract, rendered from the tables that the code runs on (``tallystick contract``).
 
-Nothing here is a rule: state graphs, the attempt matrix, defaults, error codes and postings are read from where they
-are enforced, and only the sentences between them are written here.
+There are no rules here: state graphs, the attempt matrix, defaults, error codes and postings are read from the code
+that enforces them. Only the sentences between them are written here.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ RECOVERY_SETTINGS: Final = (
 
 
 def render_contract() -> str:
-    """The contract as markdown: the same bytes wherever it runs."""
+    """The contract as markdown: the same bytes on every machine."""
     sections = (
         _HEAD,
         _lifecycles(),
@@ -67,20 +67,21 @@ def render_contract() -> str:
 _HEAD: Final = """
 # The contract
 
-Printed by `tallystick contract` from the tables that the code runs on. A test holds this page and that output equal.
+Printed by `tallystick contract` from the tables that the code runs on. A test checks that
+this page is that output.
 """
 
 
 def _lifecycles() -> str:
     parts = [
         "## Lifecycles",
-        "Every edge there is; what is not drawn cannot happen. An edge from a state to itself adds a version and"
-        " changes no state. *told*: the message that merchants get of it. Old history also has `late_effect`, the one"
-        " name that late captures, holds, releases, refunds and movements once had.",
+        "These are all edges; a step without an edge cannot happen. An edge from a state to itself adds a version and"
+        " keeps the state. *message*: the message to the merchant, if the edge has one. Old history also has"
+        " `late_effect`, the former name of late captures, holds, releases, refunds and movements.",
     ]
     for name, machine in MACHINES.items():
         parts += [f"### {name.capitalize()}", _diagram(machine)]
-        parts.append(markdown.table(("from", "event", "to", "told"), _edges(machine)))
+        parts.append(markdown.table(("from", "event", "to", "message"), _edges(machine)))
         parts.append(f"Final: {markdown.code(sorted(machine.final))}.")
     return "\n\n".join(parts)
 
@@ -104,40 +105,41 @@ def _matrix() -> str:
     rows = [[f"`{state}`", *(meaning_of(state, verdict).value for verdict in VERDICTS)] for state in ATTEMPT.states]
     return "\n\n".join(
         (
-            "## A stored attempt meets a verdict",
-            "What the provider says of an attempt, whoever asked, and in whatever order it arrives. *apply*: a legal"
-            " edge, committed. *same*: nothing new. *conflict*: it contradicts what is recorded; kept as a rejection,"
-            " with an alert. *late_effect*: money arrived on a closed edge; it follows where the payment still can,"
-            " else it is posted to `suspense:<provider>`, with a rejection and an alert. An approval of another"
-            " amount, currency or effect than was asked for is a conflict in every state; but money captured on a"
-            " charge that we hold closed goes to suspense whatever its amount.",
+            "## Verdicts on a stored attempt",
+            "What a provider's verdict means for an attempt, from any source and in any order. *apply*: a legal edge,"
+            " committed. *same*: nothing new. *conflict*: it contradicts the record; a rejection is kept, with an"
+            " alert. *late_effect*: an effect on a closed attempt; the payment follows if it still can, otherwise the"
+            " money is posted to `suspense:<provider>`, with a rejection and an alert. An approval of another amount,"
+            " currency or effect than requested is a conflict in every state; but money captured on a charge that is"
+            " closed here goes to suspense whatever its amount.",
             markdown.table(("attempt", *(f"`{verdict}`" for verdict in VERDICTS)), rows),
         )
     )
 
 
 _RECOVERY_RULES: Final = """
-1. A sender may start to write for `send_window_ms` after its commit. It looks at the clock right before the first
-   byte; too late is `not_sent`.
-2. Its deadline is `send_window_ms` plus `provider_request_timeout_ms` after the commit. From then on recovery may ask.
-3. A time-out, a reset, a 5xx or an answer that cannot be read is `unknown`. A refused connection, a 401, 403 or 429
+1. A sender may start to write for `send_window_ms` after its commit. It checks the clock right before the first
+   byte; if it is too late, the attempt is `not_sent`.
+2. Its deadline is `send_window_ms` plus `provider_request_timeout_ms` after the commit. From then on recovery
+   may look it up.
+3. A time-out, a reset, a 5xx or an unreadable answer is `unknown`. A refused connection, a 401, 403 or 429
    is `not_sent`. Neither is a decline.
-4. "No such charge" is evidence only `settling_time_ms` after the deadline (`max_delivery_delay_ms`, where that is
-   longer and the provider does not deduplicate), and only from a consistent lookup. Before that it says nothing.
-5. An attempt is sent again only where it was `not_sent`, where there is such evidence, or where the provider
-   deduplicates and its key has a tenth of its lifetime left. The resubmission is committed before it is sent.
+4. "No such charge" is evidence only `settling_time_ms` after the deadline (`max_delivery_delay_ms`, if that is
+   longer and the provider does not deduplicate), and only from a consistent lookup. Before that it is no evidence.
+5. An attempt is sent again only if it was `not_sent`, with such evidence, or if the provider deduplicates and its
+   key has a tenth of its lifetime left. The resubmission is committed before it is sent.
 6. After `resubmit_limit` more submissions an attempt that provably did nothing is `failed`, and so is its
-   instruction. One without proof goes to the in-doubt lane.
-   While the provider's circuit is open no submissions are spent: the attempt waits for it, until it is
+   instruction. An attempt without that proof goes to the in-doubt list.
+   While the provider's circuit is open no submissions are used: the attempt waits, until it is
    `provider_circuit_patience_ms` old.
-7. An `unknown` attempt is asked about with exponential backoff and jitter. After `recovery_checks_limit` questions
-   without news it is parked in the in-doubt lane; a `pending` one after `pending_deadline_ms`.
-8. The in-doubt lane belongs to `in_doubt_owner`. An attempt in it for longer than `in_doubt_alarm_age_ms` is a
-   violation. `tallystick in-doubt resolve` settles one on a person's word, with evidence, actor and reason in the
+7. An `unknown` attempt is looked up with exponential backoff and jitter. After `recovery_checks_limit` lookups
+   without a result it is parked on the in-doubt list; a `pending` one after `pending_deadline_ms`.
+8. The in-doubt list belongs to `in_doubt_owner`. An attempt on it for longer than `in_doubt_alarm_age_ms` is a
+   violation. With `tallystick in-doubt resolve` an operator decides it; evidence, actor and reason are kept in the
    history.
 9. A payment that waits for its customer is released at the provider and expires after `action_deadline_ms`; an
-   authorization that nobody captured after `authorization_deadline_ms`.
-10. Reading a payment in doubt hastens the next question, at most every `in_doubt_hasten_interval_ms`.
+   authorization that was not captured, after `authorization_deadline_ms`.
+10. Reading a payment in doubt brings the next lookup forward, at most every `in_doubt_hasten_interval_ms`.
 """
 
 
@@ -178,9 +180,9 @@ def _finality() -> str:
     return "\n\n".join(
         (
             "## When an instruction is final",
-            "Finality belongs to the instruction, not to the payment. Whichever change finalises it records status"
-            " and body in the same transaction, be it the sender's answer, recovery or an operator. Until then the"
-            " answer is 202 with the current state, and a 202 is never recorded.",
+            "Finality belongs to the instruction, not to the payment. The change that finalises it, from the"
+            " sender's answer, recovery or an operator, records status and body in the same transaction. Until then"
+            " the answer is 202 with the current state, and a 202 is never recorded.",
             markdown.table(("instruction", "status", "final when"), rows),
             _NEXT_ACTION.strip("\n"),
         )
@@ -188,13 +190,13 @@ def _finality() -> str:
 
 
 _NEXT_ACTION: Final = """
-What the payer has to do next (`next_action`) may hold secrets that belong to the payer alone, such as Stripe's
-`client_secret`. So it is whole in two places only, both answers to the merchant's own authenticated request, and both
-while the payment is `requires_action`: the 202 to `POST /v1/payments` (and to the same request again), and
-`GET /v1/payments/{id}`. Lists, recorded answers and webhook messages have its `type` alone; history and evidence never
-show the rest; in every other state it is null. It is stored encrypted, bound to its payment. Where its key is gone or
-cannot be used, the answer is the same with the `type` alone. Hand it to the payer, and do not store or log it, or put
-it into a URL.
+A payer's `next_action` may contain secrets of the payer, such as Stripe's `client_secret`. So it is complete in two
+places only, both answers to the merchant's own authenticated request, and only while the payment is `requires_action`:
+the 202 to `POST /v1/payments` (and to the same request again), and
+`GET /v1/payments/{id}`. Lists, recorded answers and webhook messages have only its `type`; history and evidence never
+show the rest; in every other state it is null. It is stored encrypted, bound to its payment. If its key is lost or
+unusable, the answer is the same with only the `type`. Pass it to the payer; do not store it, log it or put it into a
+URL.
 """
 
 
@@ -204,8 +206,8 @@ _IDENTITY: Final = f"""
 - Every POST that moves money carries `Idempotency-Key`: 1 to {MAX_KEY_CHARS} printable ASCII characters, quoted or
   bare; both spellings are one key. Its scope is the merchant. A key never expires.
 - The fingerprint (version {FINGERPRINT_VERSION}) is SHA-256 over method, path and the JSON as it was sent, with
-  sorted keys and without defaults. A release that reads requests otherwise gets another version, and keeps this one
-  for the keys it made.
+  sorted keys and without defaults. A release that reads requests differently gets another version, and keeps
+  this one for keys that were made with it.
 - The same key with another payload, path or operation is 422 `idempotency_key_reused`, which names the field that
   differs.
 - While the newest attempt is being sent and before its deadline: 409 `instruction_in_flight` with `Retry-After`.
@@ -238,9 +240,9 @@ def _errors() -> str:
             " money moved; *executed* that the refusal itself is recorded and will be replayed; *unknown* that the"
             " same request must be sent again to learn what happened. *takes the key*: whether this answer is the"
             " reason that the key is taken afterwards.",
-            "A body that is not all here after `TALLYSTICK_REQUEST_BODY_TIMEOUT_MS` is `request_timeout`; one whose"
-            " connection ended first is `body_incomplete`, however much of it can be read. Both close the connection."
-            " One that has not sent the whole head of a request for `TALLYSTICK_REQUEST_HEAD_TIMEOUT_MS` is closed"
+            "A body that is not complete after `TALLYSTICK_REQUEST_BODY_TIMEOUT_MS` is `request_timeout`. If the"
+            " connection ended first it is `body_incomplete`. Both close the connection. A connection that has not"
+            " sent the whole head of a request for `TALLYSTICK_REQUEST_HEAD_TIMEOUT_MS` is closed"
             " without an answer. The API speaks HTTP/1.1.",
             markdown.table(("code", "status", "title", "retryable", "outcome", "takes the key"), rows),
         )

@@ -1,4 +1,4 @@
-"""The contract's chapter on the ledger: what each edge posts, worked out from the edges themselves.
+"""The contract's chapter on the ledger: what each edge posts, computed from the edges themselves.
 
 Each edge is run on a sample subject whose amounts all differ, so that a posted amount names the field that it came
 from.
@@ -14,7 +14,7 @@ from tallystick.domain.kinds import KINDS, SubjectKind
 from tallystick.domain.ledger.postings import Posting
 from tallystick.domain.lifecycles.table import NEW, Edge
 
-#: What else can be so before and after a step over an edge, and what it changes in the postings.
+#: Conditions before and after a step that change its postings.
 _VARIANTS: Final[dict[tuple[str, str], tuple[tuple[str, dict[str, Any], dict[str, Any]], ...]]] = {
     ("dispute", "funds_returned"): (("", {"funds_withdrawn": True}, {}),),
     ("dispute", "funds_withdrawn"): (("", {}, {"funds_withdrawn": True}),),
@@ -32,10 +32,10 @@ _VARIANTS: Final[dict[tuple[str, str], tuple[tuple[str, dict[str, Any], dict[str
 
 _AT: Final = datetime(2026, 1, 1, tzinfo=UTC)
 
-#: Of a sample's amounts the next is this much above the one before; what one grows by in a step is a part of it.
+#: The difference between one amount of a sample and the next; the growth of an amount in a step is smaller.
 _STEP: Final = 1_000
 
-Rows = dict[tuple[str, str, tuple[Posting, ...]], list[str]]
+_PostingRows = dict[tuple[str, str, tuple[Posting, ...]], list[str]]
 
 
 def ledger_chapter() -> str:
@@ -60,21 +60,21 @@ def ledger_chapter() -> str:
         (
             "## Ledger",
             "One row is one transfer: a debit account, a credit account and an amount above zero, so an unbalanced"
-            " entry cannot be written down. Transfers belong to a version of their subject and are keyed by it."
+            " entry cannot be expressed. Transfers belong to a version of their subject and are keyed by it."
             " Corrections are new transfers. `provider:`, `authorized:`, `refunds_in_flight:`, `disputes:`"
-            " and `suspense:` are clearing accounts: they return to zero when the world agrees. `dispute_reserve` holds"
-            " what undecided disputes may cost the merchant.",
+            " and `suspense:` are clearing accounts: they return to zero when the provider's books and ours agree."
+            " `dispute_reserve` holds what undecided disputes may cost the merchant.",
             "A hold of 0 posts no row. A step of a dispute also posts what its course does not account for"
-            " (`late_movement`), once for each movement that the provider names. In history of before 0.2.0 late money"
-            " of every kind is called `late_effect`.",
+            " (`late_movement`), once for each movement that the provider identifies. In history before 0.2.0 late"
+            " money of every kind is called `late_effect`.",
             markdown.table(("edge", "from", "transfer", "debit", "credit", "amount"), rows),
         )
     )
 
 
-def _postings(kind: SubjectKind) -> Rows:
-    """By event, condition and postings: the states that they are posted from."""
-    found: Rows = {}
+def _postings(kind: SubjectKind) -> _PostingRows:
+    """By event, condition and postings: the states before the step."""
+    found: _PostingRows = {}
     for state, event, edge in kind.machine.live_edges():
         for when, before_has, after_has in _VARIANTS.get((kind.name, event), (("", {}, {}),)):
             legs = tuple(_legs(kind, state, edge, before_has, after_has))
@@ -116,7 +116,7 @@ def sample(kind: SubjectKind, state: str, *, grown: bool, **fields: Any) -> Any:
 
 
 def _words(kind: SubjectKind) -> dict[int, str]:
-    """What each amount of the samples stands for."""
+    """The meaning of each amount of the samples."""
     words: dict[int, str] = {}
     for place, name in enumerate(_amounts(kind), 1):
         words[place * _STEP + place] = f"`{name}`"

@@ -1,4 +1,4 @@
-"""The little markdown that the published contract is written in. Pure."""
+"""Markdown for the published contract. Pure."""
 
 from __future__ import annotations
 

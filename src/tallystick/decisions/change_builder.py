@@ -1,6 +1,6 @@
-"""A change under construction: every step goes over an edge of its lifecycle and leaves its history row.
+"""Builds a change: every step goes over an edge of its lifecycle and adds its history row.
 
-What an edge posts and how it is told follows from the edge itself; a decision names subjects, events and fields.
+Postings and messages follow from the edge; a decision names subjects, events and fields.
 """
 
 from __future__ import annotations
@@ -11,10 +11,10 @@ from typing import Any, TypeVar, cast
 from msgspec import Struct
 from msgspec.structs import replace
 
-from tallystick.decisions.messages import Step, messages_of
+from tallystick.decisions.messages import ShownSubjects, Step, messages_of
 from tallystick.domain.change import (
     Change,
-    Claim,
+    KeyClaim,
     KnownReference,
     Origin,
     RecordedResponse,
@@ -26,13 +26,12 @@ from tallystick.domain.errors import IllegalTransition
 from tallystick.domain.kinds import SubjectKind, kind_of
 from tallystick.domain.lifecycles.table import NEW, Edge
 from tallystick.domain.subjects import Attempt, Subject
-from tallystick.domain.views import encode
 
 Some = TypeVar("Some", bound=Subject)
 
 
 class Cause(Struct, frozen=True, kw_only=True):
-    """Who or what moves a subject, and what proves it."""
+    """Who or what moves a subject, with the evidence."""
 
     change_id: str
     at: datetime
@@ -44,7 +43,7 @@ class Cause(Struct, frozen=True, kw_only=True):
 
 
 class ChangeBuilder:
-    """Collects the parts of one ``Change`` of one stream. Raises IllegalTransition for an edge that there is not."""
+    """Collects the parts of one ``Change`` of one stream. Raises IllegalTransition for an edge that does not exist."""
 
     def __init__(self, merchant_id: str, stream_id: str, cause: Cause) -> None:
         self.merchant_id = merchant_id
@@ -57,6 +56,7 @@ class ChangeBuilder:
         self._subjects: dict[str, Subject] = {}
         self._references: list[KnownReference] = []
         self._told: dict[str, Step] = {}
+        self._shown = ShownSubjects()
         self._deadline_in_ms: int | None = None
 
     def open(self, subject: Some) -> Some:
@@ -76,9 +76,11 @@ class ChangeBuilder:
         edge = kind.machine.edge(before.state, event)
         if edge is None:
             raise IllegalTransition(f"{kind.name}: no edge {event!r} from {before.state!r}")
-        times = {"updated_at": self.cause.at} if kind.has_updated_at else {}
-        after: Some = replace(cast(Any, before), version=before.version + 1, state=edge.to, **times, **fields)
-        self._step(kind, before, after, event, edge, {k: v for k, v in fields.items() if k not in kind.no_column})
+        values = {**fields, "updated_at": self.cause.at} if kind.has_updated_at else fields
+        after: Some = replace(cast(Any, before), version=before.version + 1, state=edge.to, **values)
+        for name in kind.no_column:
+            fields.pop(name, None)
+        self._step(kind, before, after, event, edge, fields)
         return after
 
     def _step(
@@ -90,7 +92,7 @@ class ChangeBuilder:
         edge: Edge,
         fields: dict[str, Any],
     ) -> None:
-        """One step of history, with what its edge posts and tells."""
+        """Add one step of history, with the postings and the message of its edge."""
         cause, subject_id = self.cause, kind.id_of(after)
         self._subjects[subject_id] = after
         if edge.told is not None:
@@ -137,7 +139,7 @@ class ChangeBuilder:
             )
 
     def know_reference(self, attempt: Attempt) -> None:
-        """Keep what the provider calls the attempt's charge, for events that name it by nothing else."""
+        """Keep the provider's reference of the attempt's charge, for events that identify it by nothing else."""
         if attempt.provider_reference is not None:
             known = KnownReference(
                 provider=attempt.provider,
@@ -149,10 +151,9 @@ class ChangeBuilder:
             self._references.append(known)
 
     def respond_with(self, idempotency_key: str | None, status: int, subject: Subject) -> None:
-        """Record the final answer of a subject's instruction; nothing where the platform acted on its own."""
-        view = kind_of(subject).view
-        if idempotency_key is not None and view is not None:
-            self.respond(idempotency_key, status, encode(view(subject)))
+        """Record the final answer of a subject's instruction; nothing if the platform acted on its own."""
+        if idempotency_key is not None and kind_of(subject).view is not None:
+            self.respond(idempotency_key, status, self._shown.encoded(subject))
 
     def respond(self, idempotency_key: str, status: int, body: bytes) -> None:
         """Record the final answer of an instruction, byte for byte."""
@@ -176,7 +177,7 @@ class ChangeBuilder:
         reason: str,
         idempotency_key: str | None = None,
     ) -> Rejection:
-        """Keep a refused transition. Those that a client did not cause raise an alert."""
+        """Keep a refused transition. It raises an alert unless a client caused it."""
         kind = kind_of(subject)
         rejection = Rejection(
             merchant_id=self.merchant_id,
@@ -208,7 +209,7 @@ class ChangeBuilder:
         """The ledger rows so far."""
         return tuple(self._transfers)
 
-    def change(self, claim: Claim | None = None, *, must_not_be_shed: bool) -> Change:
+    def change(self, claim: KeyClaim | None = None, *, must_not_be_shed: bool) -> Change:
         """The finished change."""
         return Change(
             change_id=self.cause.change_id,
@@ -222,14 +223,18 @@ class ChangeBuilder:
             rejections=tuple(self._rejections),
             references=tuple(self._references),
             messages=messages_of(
-                self._told.values(), self._subjects.get(self.stream_id), self.cause.change_id, self.cause.at
+                list(self._told.values()),
+                self._subjects.get(self.stream_id),
+                self.cause.change_id,
+                self.cause.at,
+                self._shown,
             ),
             deadline_in_ms=self._deadline_in_ms,
             must_not_be_shed=must_not_be_shed,
         )
 
     def _proved(self) -> tuple[Transition, ...]:
-        """The steps, with what proves them: on its attempts, or on the first step of a change that moves none."""
+        """The steps with their evidence: on attempts, or on the first step of a change that moves no attempt."""
         steps, evidence = self._transitions, self.cause.evidence
         if not steps or evidence is None or any(step.evidence is not None for step in steps):
             return tuple(steps)

@@ -1,7 +1,7 @@
-"""What a client's instruction does to the stored state: the decisions of the first commit.
+"""Decisions on a client's instruction: the first commit.
 
 Each returns a ``Change`` that claims the key and either opens the attempt (the caller then calls the provider) or
-records the refusal. Nothing here has side effects, so a decision may run again after a lost race.
+records the refusal. Nothing here has side effects, so a decision can run again after a lost race.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from msgspec import Struct
 
 from tallystick.decisions.change_builder import Cause, ChangeBuilder
 from tallystick.decisions.terms import Terms
-from tallystick.domain.change import Change, Claim
+from tallystick.domain.change import Change, KeyClaim
 from tallystick.domain.errors import problem
 from tallystick.domain.lifecycles.machines import next_state
 from tallystick.domain.money import Exponents
@@ -39,9 +39,9 @@ class Instruction(Struct, frozen=True, kw_only=True):
     rejection_id: str
     at: datetime
 
-    def claim(self, payment_id: str, subject_id: str) -> Claim:
+    def claim(self, payment_id: str, subject_id: str) -> KeyClaim:
         """Takes the key for this instruction and its subject."""
-        return Claim(
+        return KeyClaim(
             merchant_id=self.merchant_id,
             idempotency_key=self.idempotency_key,
             instruction_id=self.instruction_id,
@@ -61,7 +61,7 @@ class Instruction(Struct, frozen=True, kw_only=True):
 
 
 def provider_key(merchant_id: str, idempotency_key: str, operation: str, ordinal: int) -> str:
-    """The idempotency key that the provider sees: the same even where our own row was lost."""
+    """The idempotency key that the provider sees: the same even if our own row was lost."""
     text = "\n".join((merchant_id, idempotency_key, operation, str(ordinal)))
     return hashlib.sha256(text.encode()).hexdigest()
 
@@ -125,7 +125,7 @@ def create_payment(
 
 
 def capture_payment(instruction: Instruction, payment: Payment, amount: int | None, terms: Terms) -> Change:
-    """Capture all or part of the hold; a part releases the rest. Refused where the state or the amount forbids it."""
+    """Capture all or part of the hold; the rest is released. Refused if the state or the amount forbids it."""
     builder = ChangeBuilder(payment.merchant_id, payment.payment_id, instruction.cause())
     asked = payment.amount_authorized if amount is None else amount
     if next_state("payment", payment.state, "capture") is None:
@@ -141,7 +141,7 @@ def capture_payment(instruction: Instruction, payment: Payment, amount: int | No
 
 
 def cancel_payment(instruction: Instruction, payment: Payment, terms: Terms) -> Change:
-    """Release the hold, or give up waiting for the customer."""
+    """Release the hold, or stop waiting for the customer."""
     builder = ChangeBuilder(payment.merchant_id, payment.payment_id, instruction.cause())
     if next_state("payment", payment.state, "cancel") is None:
         return _refuse(builder, instruction, payment, "cancel", f"a payment that is {payment.state} cannot be canceled")
@@ -159,7 +159,7 @@ def create_refund(
     reason: str | None,
     terms: Terms,
 ) -> Change:
-    """Refund all that is left, or part. The payment gets a version too, so that two refunds cannot both pass."""
+    """Refund part or everything that is left. The payment gets a version too, so that two refunds cannot both pass."""
     builder = ChangeBuilder(payment.merchant_id, payment.payment_id, instruction.cause())
     left = payment.amount_captured - payment.amount_reversed - payment.amount_refunded - payment.amount_refund_pending
     left = max(left, 0)  # a capture may be reversed after a refund of it
@@ -189,7 +189,7 @@ def create_refund(
 
 
 def expire_payment(payment: Payment, attempt_id: str, cause: Cause, terms: Terms) -> Change:
-    """A deadline passed: cancel at the provider first, so that a late customer or capture cannot surprise us."""
+    """A deadline passed: cancel at the provider first, so that no late action or capture can follow."""
     builder = ChangeBuilder(payment.merchant_id, payment.payment_id, cause)
     builder.move(payment, "cancel")
     builder.open(
@@ -244,7 +244,7 @@ def _follow_up(
 
 
 def _refuse(builder: ChangeBuilder, instruction: Instruction, payment: Payment, event: str, reason: str) -> Change:
-    """The refusal is an outcome like any other: the key is taken, the answer recorded, the rejection kept."""
+    """A refusal is an outcome: the key is taken, the answer recorded, the rejection kept."""
     builder.reject(
         instruction.rejection_id,
         payment,

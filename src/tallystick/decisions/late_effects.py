@@ -1,4 +1,4 @@
-"""Effects that nobody waited for any more: approvals of closed attempts, and what a provider did on its own. Pure."""
+"""Late effects: approvals of closed attempts, and what a provider did on its own. Pure."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tallystick.domain.snapshot import PaymentSnapshot
 from tallystick.domain.subjects import Attempt
 from tallystick.domain.verdicts import Approved, Verdict
 
-#: What an approval that nobody waited for is to the attempt, by its effect.
+#: The attempt's event for a late approval, by its effect.
 _LATE_EDGES: Final = {
     "captured": "late_capture",
     "authorized": "late_hold",
@@ -25,8 +25,8 @@ _LATE_EDGES: Final = {
 
 
 def late_money(stored: PaymentSnapshot) -> bool:
-    """Whether money of this charge that arrived on a closed edge is in suspense already. A late hold is no money yet:
-    it shows in ``amount_authorized`` of a payment whose authorization was never approved."""
+    """Whether late money of this charge is already in suspense. A late hold is not money yet: it shows in
+    ``amount_authorized`` of a payment whose authorization was never approved."""
     late = [each for each in stored.attempts if each.late_effect and each.operation in ("authorize", "capture")]
     return bool(late) and not _late_hold(stored)
 
@@ -41,9 +41,8 @@ def _late_hold(stored: PaymentSnapshot) -> bool:
 def late_effect(
     builder: ChangeBuilder, stored: PaymentSnapshot, attempt: Attempt, verdict: Verdict, rejection_id: str
 ) -> Change | None:
-    """An approval of an attempt that we closed. Where the payment can still follow it does; money that has no
-    edge to travel on goes to suspense, with the rejection and an alert beside it. Once per attempt, and money once per
-    charge, by whatever name it is told."""
+    """An approval of an attempt that is closed here. The payment follows if it has an edge; otherwise money goes to
+    suspense, with a rejection and an alert. Once per attempt, and money once per charge, however it is reported."""
     if attempt.late_effect or not isinstance(verdict, Approved):
         return None
     payment = stored.payment
@@ -54,10 +53,10 @@ def late_effect(
         attempt,
         "approved",
         origin="provider",
-        reason=f"the provider executed an attempt that we hold {attempt.state}",
+        reason=f"the provider executed an attempt that is {attempt.state} here",
     )
     if payment.state not in PAYMENT.final and payment.state != "authorized":
-        return builder.change(must_not_be_shed=True)  # another attempt is under way, and what it meets will tell
+        return builder.change(must_not_be_shed=True)  # another attempt is in progress, and its outcome decides
     builder.move(
         attempt,
         _LATE_EDGES[verdict.effect],
@@ -70,8 +69,8 @@ def late_effect(
 
 
 def _post_late_effect(builder: ChangeBuilder, stored: PaymentSnapshot, attempt: Attempt, verdict: Approved) -> None:
-    """Follow where there is an edge; else money to suspense. A hold or release on a closed edge moves no money: the
-    rejection and its alert are enough, and the payment says what the provider holds."""
+    """Follow an edge if there is one; else post money to suspense. A late hold or release moves no money: the rejection
+    and its alert are enough, and the payment shows what the provider holds."""
     payment = stored.payment
     event = payment_event(attempt, verdict)
     if attempt.operation == "refund":
@@ -89,12 +88,12 @@ def _post_late_effect(builder: ChangeBuilder, stored: PaymentSnapshot, attempt: 
 def late_capture(
     stored: PaymentSnapshot, authorize: Attempt, verdict: Approved, cause: Cause, rejection_id: str
 ) -> Change:
-    """A charge that we hold closed was captured all the same: the money is the provider's word against ours, and waits
-    in suspense. Once per charge (``late_money``)."""
+    """A charge that is closed here was captured all the same: the money waits in suspense. Once per charge
+    (``late_money``)."""
     payment = stored.payment
     cause = _proved_by(cause, verdict, authorize)
     builder = ChangeBuilder(payment.merchant_id, payment.payment_id, cause)
-    reason = f"the provider captured a payment that we hold {payment.state}"
+    reason = f"the provider captured a payment that is {payment.state} here"
     builder.reject(rejection_id, payment, "captured", origin="provider", reason=reason)
     builder.move(authorize, "late_capture", schedule=CLOSED, late_effect=True)
     held = {"amount_authorized": 0} if _late_hold(stored) else {}
@@ -103,7 +102,7 @@ def late_capture(
 
 
 def late_release(stored: PaymentSnapshot, cause: Cause) -> Change | None:
-    """The provider let go of what it came to hold after we had closed the payment; None where it held nothing."""
+    """The provider released a hold that it made after the payment was closed here; None if it held nothing."""
     if not _late_hold(stored):
         return None
     payment = stored.payment
@@ -124,8 +123,8 @@ def _proved_by(cause: Cause, verdict: Verdict, attempt: Attempt) -> Cause:
 def observe_authorization(
     stored: PaymentSnapshot, attempt_id: str, verdict: Verdict, cause: Cause, *, expired: bool = True
 ) -> Change | None:
-    """What the provider now says of an authorization that nobody captured: captured in its own dashboard, released
-    (``expired``: by time), or still held (None)."""
+    """What the provider now reports of an authorization that was not captured here: captured in its own dashboard,
+    released (``expired``: by time), or still held (None)."""
     payment, attempt = stored.payment, stored.attempt(attempt_id)
     if payment.state != "authorized" or not isinstance(verdict, Approved) or verdict.effect == "authorized":
         return None

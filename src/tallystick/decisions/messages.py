@@ -1,16 +1,15 @@
-"""What merchants are told: the message of a step whose edge is told. Pure.
+"""Messages to merchants. Pure.
 
-A message shows its subject as of the step that it tells of, never as of a newer or an older one: it is written in the
-same change. A change tells at most one message a subject: of its last edge that is told.
+A message shows its subject as of the step that it reports, never as of a newer or an older one: it is written in the
+same change. A change sends at most one message for each subject: of its last edge that has a message.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from datetime import datetime
-from typing import Any, NamedTuple
 
-from msgspec import UNSET, Struct, UnsetType
+from msgspec import UNSET, Raw, Struct, UnsetType
 
 from tallystick.domain.change import Message
 from tallystick.domain.kinds import KINDS, PAYMENT_KIND, kind_of
@@ -19,8 +18,8 @@ from tallystick.domain.views import encode
 from tallystick.kit.ids import derived_id
 
 
-class Step(NamedTuple):
-    """One told step: the type of its message, and the subject after it."""
+class Step(Struct, frozen=True):
+    """One step with a message: the message's type, and the subject after it."""
 
     type: str
     subject: Subject
@@ -35,22 +34,39 @@ class MessageBody(Struct, frozen=True, kw_only=True):
     timestamp: datetime
     payment_id: str | UnsetType = UNSET
     version: int
-    data: Any
+    data: Raw
 
 
 def message_types() -> list[str]:
-    """Every type of message that there is, sorted."""
+    """Every type of message, sorted."""
     return sorted({edge.told for kind in KINDS.values() for _, _, edge in kind.machine.live_edges() if edge.told})
 
 
-def message_of(step: Step, head: Subject, change_id: str, at: datetime) -> Message:
+class ShownSubjects:
+    """Subjects as merchants see them, in JSON. An answer and a message of one change often show the same version, which
+    is then rendered once."""
+
+    def __init__(self) -> None:
+        self._last: tuple[Subject, bytes] | None = None
+
+    def encoded(self, subject: Subject) -> bytes:
+        """The subject's view. Raises LookupError for a kind that has none: an edge of it cannot be told."""
+        if self._last is not None and self._last[0] is subject:
+            return self._last[1]
+        kind = kind_of(subject)
+        if kind.view is None:
+            raise LookupError(f"{kind.name}: an edge is told, and the kind has no view")
+        body = encode(kind.view(subject))
+        self._last = (subject, body)
+        return body
+
+
+def message_of(step: Step, head: Subject, change_id: str, at: datetime, shown: ShownSubjects) -> Message:
     """The message of one step. ``head`` is the stream's own subject as the change leaves it.
 
-    Raises LookupError for a kind that has no view: an edge of it cannot be told.
+    Raises LookupError for a kind without a view: its edges cannot have messages.
     """
     kind, stream = kind_of(step.subject), kind_of(head)
-    if kind.view is None:
-        raise LookupError(f"{kind.name}: an edge is told, and the kind has no view")
     subject_id, stream_id = kind.id_of(step.subject), stream.id_of(head)
     message_id = derived_id("msg", change_id, subject_id)
     body = MessageBody(
@@ -59,7 +75,7 @@ def message_of(step: Step, head: Subject, change_id: str, at: datetime) -> Messa
         timestamp=at,
         payment_id=stream_id if stream is PAYMENT_KIND else UNSET,
         version=head.version,
-        data=kind.view(step.subject),
+        data=Raw(shown.encoded(step.subject)),
     )
     return Message(
         merchant_id=head.merchant_id,
@@ -73,10 +89,13 @@ def message_of(step: Step, head: Subject, change_id: str, at: datetime) -> Messa
     )
 
 
-def messages_of(told: Iterable[Step], head: Subject | None, change_id: str, at: datetime) -> tuple[Message, ...]:
-    """Those of one change, in the order of their kinds."""
+def messages_of(
+    told: Sequence[Step], head: Subject | None, change_id: str, at: datetime, shown: ShownSubjects
+) -> tuple[Message, ...]:
+    """The messages of one change, in the order of their kinds."""
     if head is None:  # no version of the stream, so no place in its order
         return ()
-    place = {name: number for number, name in enumerate(KINDS)}
-    in_order = sorted(told, key=lambda step: place[kind_of(step.subject).name])
-    return tuple(message_of(step, head, change_id, at) for step in in_order)
+    if len(told) > 1:
+        place = {name: number for number, name in enumerate(KINDS)}
+        told = sorted(told, key=lambda step: place[kind_of(step.subject).name])
+    return tuple([message_of(step, head, change_id, at, shown) for step in told])

@@ -1,8 +1,8 @@
-"""When an attempt may be asked about, sent again, given up, or handed to a person. Pure.
+"""When an attempt may be looked up, sent again, given up, or parked. Pure.
 
-The rules for stalled senders, key lifetimes and forgetful providers: only negative evidence from a consistent
-lookup, taken after everything that could still be under way has settled, proves that nothing happened; and
-sending again is safe only where the provider deduplicates within its key's lifetime, or where that proof exists.
+The rules cover stalled senders, key lifetimes and providers that lose requests. Only a negative answer of a consistent
+lookup, after nothing can be in transit any more, proves that nothing happened. Sending again is safe only with that
+proof, or if the provider deduplicates within its key's lifetime.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _KEY_MARGIN = 10
 
 
 class Move(StrEnum):
-    """What recovery does next with an attempt that did not reach the provider, or seems not to have."""
+    """What recovery does next with an attempt that did not reach the provider, or may not have."""
 
     RESUBMIT = "resubmit"
     GIVE_UP = "give_up"
@@ -30,13 +30,14 @@ class Move(StrEnum):
 
 
 def believes_not_found(traits: Traits, *, settled: bool) -> bool:
-    """Whether "no such charge" counts now. An inconsistent lookup is never evidence; but where the provider
-    deduplicates, sending the same key again is the surest question, and needs none."""
+    """Whether "no such charge" counts now. An inconsistent lookup is never evidence. But a provider that deduplicates
+    can be sent the same key again, which needs no evidence."""
     return settled and (traits.lookup_is_consistent or traits.deduplicates)
 
 
 def in_doubt(attempt: Attempt, traits: Traits) -> bool:
-    """Whether an earlier submission may have had its effect. Then a later one that was not sent proves nothing."""
+    """Whether an earlier submission may have had its effect. Then a later submission that was not sent proves
+    nothing."""
     return attempt.state == "unknown" or (attempt.state == "not_found" and not traits.lookup_is_consistent)
 
 
@@ -62,15 +63,15 @@ def resubmit(stored: PaymentSnapshot, attempt_id: str, cause: Cause, terms: Term
 
 
 def park(stored: PaymentSnapshot, attempt_id: str, cause: Cause) -> Change:
-    """The bounded schedule is over: a person settles it, in the in-doubt lane."""
+    """The bounded schedule is over: put the attempt on the in-doubt list, for a person."""
     attempt = stored.attempt(attempt_id)
     builder = ChangeBuilder(stored.payment.merchant_id, stored.payment.payment_id, cause)
     builder.move(attempt, "parked", schedule=Schedule(parked=True))
     return builder.change(must_not_be_shed=True)
 
 
-def backoff_ms(checks: int, base_ms: int, cap_ms: int, chance: random.Random) -> int:
-    """Exponential with equal jitter: half fixed, half random, so that a provider's outage is not followed by
-    everyone asking at once, and no check comes at once either."""
+def backoff_ms(checks: int, base_ms: int, cap_ms: int, jitter: random.Random) -> int:
+    """Exponential backoff with equal jitter: half fixed, half random, so that lookups after a provider's outage are
+    spread, and none is immediate."""
     ceiling_ms = min(cap_ms, base_ms << min(checks, 20))
-    return ceiling_ms // 2 + chance.randrange(ceiling_ms // 2 + 1)
+    return ceiling_ms // 2 + jitter.randrange(ceiling_ms // 2 + 1)

@@ -1,4 +1,4 @@
-"""What had been done has failed after all: weeks later, it happens. Pure."""
+"""Reversals: an effect that was approved has failed after all, up to weeks later. Pure."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from tallystick.domain.verdicts import Reversed
 def reverse(
     builder: ChangeBuilder, stored: PaymentSnapshot, attempt: Attempt, verdict: Reversed, rejection_id: str
 ) -> Change:
-    """The refund comes back to the merchant, or captured money never came. A hold or a release that is taken back moved
-    no money; it is kept with an alert."""
+    """The refund comes back to the merchant, or captured money was not received. A reversed hold or release moved no
+    money; it is kept as a rejection, with an alert."""
     payment = stored.payment
     if attempt.operation == "refund":
         builder.move(attempt, "reversed", schedule=CLOSED)
@@ -27,6 +27,6 @@ def reverse(
         builder.move(attempt, "reversed", schedule=CLOSED)
         builder.move(payment, "capture_reversed", amount_reversed=payment.amount_captured)
         return builder.change(must_not_be_shed=True)
-    reason = f"the provider took back the {attempt.operation} of a payment that is {payment.state}"
+    reason = f"the provider reversed the {attempt.operation} of a payment that is {payment.state}"
     builder.reject(rejection_id, attempt, "reversed", origin="provider", reason=reason)
     return builder.change(must_not_be_shed=True)

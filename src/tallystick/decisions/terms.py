@@ -1,8 +1,9 @@
-"""Under what terms attempts are sent and looked at again, and what the decisions on verdicts share. Pure."""
+"""The times that bound attempts, and what the decisions on verdicts share. Pure."""
 
 from __future__ import annotations
 
-from typing import Any, Final
+from collections.abc import Mapping
+from typing import Any, Final, assert_never
 
 import msgspec
 from msgspec import Struct
@@ -10,17 +11,17 @@ from msgspec.structs import replace
 
 from tallystick.domain.next_action import public_part
 from tallystick.domain.subjects import Attempt, Schedule
-from tallystick.domain.verdicts import Approved, RequiresAction, Verdict
+from tallystick.domain.verdicts import Approved, Effect, RequiresAction, Verdict
 
-#: The schedule of an attempt that nobody has to look at again.
+#: The schedule of an attempt that recovery is done with.
 CLOSED: Final = Schedule()
 
-#: The effect that an approval of each operation must report; anything else is a conflict to be asked about.
-EFFECTS: Final = {"capture": "captured", "cancel": "voided", "refund": "refunded"}
+#: The effect that an approval of each operation must report; anything else is a conflict.
+EFFECTS: Final[Mapping[str, Effect]] = {"capture": "captured", "cancel": "voided", "refund": "refunded"}
 
 
 class Checks(Struct, frozen=True, kw_only=True):
-    """When recovery next looks, by what the attempt became; and whether the provider's references are kept."""
+    """When recovery next looks, by the attempt's state; and whether the provider's references are kept."""
 
     unknown_in_ms: int
     pending_in_ms: int
@@ -30,24 +31,27 @@ class Checks(Struct, frozen=True, kw_only=True):
 
 
 def evidence_of(verdict: Verdict) -> Any:
-    """The verdict for the history, which needs no more of the payer's next action than its type."""
+    """The verdict for the history, with only the type of the payer's next action."""
     if isinstance(verdict, RequiresAction):
         verdict = replace(verdict, next_action=public_part(verdict.next_action))
     return msgspec.to_builtins(verdict)
 
 
 def payment_event(attempt: Attempt, verdict: Approved) -> str:
-    """The event that an approval of the attempt is to its payment."""
+    """The payment's event for an approval of the attempt."""
     match attempt.operation:
         case "authorize" | "capture":
             return verdict.effect
         case "cancel":
             return "expired" if attempt.purpose == "expiry" else "canceled"
-    return "refund_succeeded"
+        case "refund":
+            return "refund_succeeded"
+        case _:
+            assert_never(attempt.operation)
 
 
 class Terms(Struct, frozen=True, kw_only=True):
-    """Under what terms an attempt is sent: with whose account at the provider, and how long it may take from its
+    """The terms of an attempt: the account at the provider, and how long it may take from its
     commit (the sender's window, then the request time-out, then the time until "no such charge" is evidence)."""
 
     account: str

@@ -1,7 +1,7 @@
-"""What a provider's verdict does to an attempt, its payment and its refund: the decisions of the second commit.
+"""Decisions on a provider's verdict about an attempt: the second commit.
 
-The same function serves the sender's own answer, recovery's question, a webhook and an operator's word: they
-differ in who says it, never in what it means.
+The same function serves the sender's own answer, recovery's lookup, a webhook and an operator's finding. They differ in
+their source, never in their meaning.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ from tallystick.domain.verdicts import (
 def apply_verdict(
     stored: PaymentSnapshot, attempt_id: str, verdict: Verdict, cause: Cause, rejection_id: str, checks: Checks
 ) -> Change | None:
-    """The change that ``verdict`` makes, or None where it says nothing new (or must wait its turn)."""
+    """The change that ``verdict`` makes, or None if it is nothing new or another outcome comes first."""
     attempt = stored.attempt(attempt_id)
     verdict = normalised(attempt, verdict)
     cause = replace(
@@ -56,18 +56,20 @@ def apply_verdict(
         case VerdictMeaning.SAME:
             return None
         case VerdictMeaning.CONFLICT:
-            reason = f"the provider says {verdict_name(verdict)} of an attempt that is {attempt.state}"
+            reason = f"the provider reports {verdict_name(verdict)} for an attempt that is {attempt.state}"
             return _conflict(builder, attempt, verdict, rejection_id, reason, checks)
         case VerdictMeaning.LATE_EFFECT:
             return late_effect(builder, stored, attempt, verdict, rejection_id)
         case VerdictMeaning.APPLY:
             return _apply(builder, stored, attempt, verdict, rejection_id, checks)
+        case unreachable:
+            assert_never(unreachable)
 
 
 def normalised(attempt: Attempt, verdict: Verdict) -> Verdict:
-    """The verdict in the words of what is stored. An authorization that was voided before we ever booked it moved
-    nothing: to us it is a decline. So is a reversal of what we never booked; and a provider that now calls a refund
-    failed which it called done has reversed it."""
+    """The verdict in terms of the stored state. An authorization that was voided before it was recorded moved nothing:
+    it is a decline. So is a reversal of an attempt that was never approved. A refund that was approved and is now
+    reported failed is a reversal."""
     if isinstance(verdict, Reversed) and attempt.state not in ("approved", "reversed"):
         return Declined(
             code=verdict.code,
@@ -111,7 +113,7 @@ def mismatch(attempt: Attempt, verdict: Verdict) -> str | None:
 def _conflict(
     builder: ChangeBuilder, attempt: Attempt, verdict: Verdict, rejection_id: str, reason: str, checks: Checks
 ) -> Change:
-    """Kept for review with an alert; an attempt still being sent becomes unknown, so that recovery asks again."""
+    """Kept as a rejection with an alert; an attempt still being sent becomes unknown, so that recovery looks it up."""
     builder.reject(rejection_id, attempt, verdict_name(verdict), origin="provider", reason=reason)
     if attempt.state == "submitted":
         builder.move(attempt, "unknown", schedule=Schedule(next_check_in_ms=checks.unknown_in_ms))
@@ -148,11 +150,13 @@ def _apply(
             builder.move(attempt, "not_found", schedule=Schedule(next_check_in_ms=0))
         case Reversed():
             return reverse(builder, stored, attempt, verdict, rejection_id)
+        case _:
+            assert_never(verdict)
     return builder.change(must_not_be_shed=True)
 
 
 def _follow_waiting(builder: ChangeBuilder, stored: PaymentSnapshot, attempt: Attempt, verdict: Verdict) -> bool:
-    """The payment's or refund's own waiting state; False when it must wait for a cancel under way."""
+    """Move the payment or refund to its own waiting state; False if a cancel is in progress and comes first."""
     payment = stored.payment
     if attempt.operation == "refund":
         refund = stored.refund(attempt.refund_id)
@@ -194,9 +198,9 @@ def _approved(
 def _overtaken(
     builder: ChangeBuilder, stored: PaymentSnapshot, attempt: Attempt, verdict: Approved, rejection_id: str
 ) -> Change | None:
-    """An approval that the payment has no edge for. While a cancel is under way an authorization waits for that
-    cancel's outcome; a capture or cancel whose payment has moved on without it is answered with the payment as it
-    is, and what does not fit is kept with an alert, its money in suspense."""
+    """An approval that the payment has no edge for. During a cancel an authorization waits for the cancel's outcome. A
+    capture or cancel whose payment has moved on is answered with the payment as it is; if it does not fit, a rejection
+    with an alert is kept, and its money goes to suspense."""
     payment = stored.payment
     if attempt.operation not in ("capture", "cancel"):
         return None
@@ -214,7 +218,7 @@ def _overtaken(
 def _payment_moved(
     builder: ChangeBuilder, stored: PaymentSnapshot, attempt: Attempt, event: str, checks: Checks
 ) -> None:
-    """Authorized, captured, canceled or expired: the payment's new version, its postings, and the answers."""
+    """Authorized, captured, canceled or expired: the payment's new version and the answers."""
     before = stored.payment
     fields: dict[str, Any] = {"next_action": None}
     if attempt.operation == "authorize":
@@ -232,7 +236,7 @@ def _payment_moved(
 
 
 def _close_authorize(builder: ChangeBuilder, stored: PaymentSnapshot, after: Payment) -> None:
-    """Where the customer never acted, the canceled payment also closes its authorization and answers the create."""
+    """If the customer never acted, the canceled payment also closes its authorization and answers the create."""
     for attempt in stored.attempts:
         if attempt.operation == "authorize" and attempt.state not in ATTEMPT.final:
             builder.move(attempt, "declined", schedule=CLOSED)
@@ -252,7 +256,7 @@ def _refund_succeeded(builder: ChangeBuilder, stored: PaymentSnapshot, attempt: 
 
 
 def give_up(stored: PaymentSnapshot, attempt_id: str, cause: Cause) -> Change:
-    """Nothing happened, and there will be no more tries: the instruction ends as failed."""
+    """Nothing happened, and nothing is sent again: the instruction fails."""
     attempt = stored.attempt(attempt_id)
     failure = Failure(
         code="provider_unreachable" if attempt.state == "not_sent" else "provider_not_executed",
@@ -268,7 +272,7 @@ def give_up(stored: PaymentSnapshot, attempt_id: str, cause: Cause) -> Change:
 def _not_executed(
     builder: ChangeBuilder, stored: PaymentSnapshot, attempt: Attempt, event: str, failure: Failure
 ) -> Change | None:
-    """A decline or a failure: the attempt closes, and the payment or refund goes where nothing has moved."""
+    """A decline or a failure: the attempt closes, and the payment or refund moves on without an effect."""
     payment = stored.payment
     match attempt.operation:
         case "authorize":
@@ -283,9 +287,9 @@ def _not_executed(
             assert_never(attempt.operation)
     if next_state("payment", payment.state, payment_event) is None:
         if attempt.operation not in ("capture", "cancel"):
-            return None  # a cancel is under way: its own outcome comes first
+            return None  # a cancel is in progress: its own outcome comes first
         builder.move(attempt, event, schedule=CLOSED)
-        builder.respond_with(attempt.idempotency_key, 200, payment)  # it moved on, and that is the answer
+        builder.respond_with(attempt.idempotency_key, 200, payment)  # the payment has moved on, and is the answer
         return builder.change(must_not_be_shed=True)
     builder.move(attempt, event, schedule=CLOSED)
     if attempt.operation == "refund":
@@ -300,5 +304,5 @@ def _not_executed(
     else:
         after = builder.move(payment, payment_event, failure=failure)
         builder.respond_with(attempt.idempotency_key, 200, after)
-        builder.watch(0)  # why did the provider refuse? it may have captured or released the hold on its own
+        builder.watch(0)  # look at once: the provider may have captured or released the hold on its own
     return builder.change(must_not_be_shed=True)

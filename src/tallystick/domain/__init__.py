@@ -1,1 +1,1 @@
-"""The words of the product as plain values: subjects, changes, verdicts, notices, money. No I/O."""
+"""The terms of the product as plain values: subjects, changes, verdicts, notices, money. No I/O."""

@@ -1,4 +1,4 @@
-"""The values that travel through the door: subjects, history, ledger and the ``Change`` that holds them together.
+"""The values that the journal commits: history, ledger, messages, and the ``Change`` that holds them together.
 
 Plain data without I/O. A ``Change`` is the only thing ``Journal.commit`` accepts, and it is committed whole or not
 at all.
@@ -15,8 +15,15 @@ from tallystick.domain.subjects import Subject
 
 Some = TypeVar("Some")
 
-#: Who tried a transition that was refused. What a client did not cause raises an alert.
+#: Who tried a transition that was refused. A refusal that a client did not cause raises an alert.
 Origin = Literal["client", "provider", "recovery", "operator"]
+
+
+#: What one try at a provider's event came to.
+TryResult = Literal["applied", "duplicate_effect", "stale", "conflict", "unknown_type", "unroutable", "failed"]
+
+#: The state of a provider's event after a try.
+EventState = Literal[TryResult, "dead"]
 
 
 class Transition(Struct, frozen=True, kw_only=True):
@@ -36,11 +43,11 @@ class Transition(Struct, frozen=True, kw_only=True):
     at: datetime  # when we recorded it
     occurred_at: datetime | None = None  # when it happened, by the provider's clock
     change: dict[str, Any]  # the fields that this version set: history replays to the stored state
-    evidence: dict[str, Any] | None = None  # the provider's raw answer, or an operator's words
+    evidence: dict[str, Any] | None = None  # the provider's raw answer, or an operator's evidence
 
 
 class Transfer(Struct, frozen=True, kw_only=True):
-    """One ledger row, keyed by the transition it belongs to: a replayed event cannot post twice."""
+    """One ledger row, keyed by its transition: a replayed event cannot post twice."""
 
     merchant_id: str
     stream_id: str
@@ -76,7 +83,7 @@ class Rejection(Struct, frozen=True, kw_only=True):
     evidence: dict[str, Any] | None = None
 
 
-class Claim(Struct, frozen=True, kw_only=True):
+class KeyClaim(Struct, frozen=True, kw_only=True):
     """Takes an idempotency key for one instruction. ``instruction_id`` is minted before the first try."""
 
     merchant_id: str
@@ -103,7 +110,7 @@ class RecordedResponse(Struct, frozen=True, kw_only=True):
 
 
 class KnownReference(Struct, frozen=True, kw_only=True):
-    """What a provider calls a charge, for events that name it by nothing else."""
+    """A provider's reference of a charge, for events that identify it by nothing else."""
 
     provider: str
     account: str
@@ -113,8 +120,8 @@ class KnownReference(Struct, frozen=True, kw_only=True):
 
 
 class Message(Struct, frozen=True, kw_only=True):
-    """What merchants are told of one version: written with the change, delivered later. ``version`` is that of the
-    stream's own subject (its payment), so the messages of a stream have one order."""
+    """A message to a merchant about one version: written with the change, delivered later. ``version`` is the version
+    of the stream's own subject (its payment), so the messages of a stream have one order."""
 
     merchant_id: str
     stream_id: str
@@ -127,9 +134,9 @@ class Message(Struct, frozen=True, kw_only=True):
 
 
 class Acknowledgement(Struct, frozen=True, kw_only=True):
-    """One try at a provider's event, and what it came to; committed together with its effect.
+    """One try at a provider's event and its result, committed together with the effect.
 
-    ``state`` is the event's afterwards. With ``next_try_in_ms`` it is tried again, else it is closed.
+    ``state`` is the event's state after it. With ``next_try_in_ms`` the event is tried again, else it is closed.
     """
 
     provider: str
@@ -139,28 +146,28 @@ class Acknowledgement(Struct, frozen=True, kw_only=True):
     number: int
     started_at: datetime
     ended_at: datetime
-    result: str  # a disposition, or failed: a try that ended in an error
-    state: str
-    detail: str | None = None  # why: an error's type and place, a rejection's reason; nothing that a provider sent
+    result: TryResult
+    state: EventState
+    detail: str | None = None  # why: an error's type and place, or a rejection's reason; never what a provider sent
     next_try_in_ms: int | None = None
     change_id: str | None = None
     actor: str | None = None
     merchant_id: str | None = None  # where it was routed to
     payment_id: str | None = None
-    lease: str | None = None  # of a try that decided nothing: it counts only while nobody else holds the event
+    lease: str | None = None  # of a try without a decision: it counts only while no other worker holds the event
 
 
 class Change(Struct, frozen=True, kw_only=True):
-    """Everything that one decision writes, in one transaction, all of it in one stream.
+    """Everything that one decision writes, in one transaction, in one stream.
 
-    ``subjects`` holds each subject that it opens or moves as the change leaves it. ``must_not_be_shed`` marks what has
-    reserved room in the queue: the outcome of a call that was made.
+    ``subjects`` holds each subject that it opens or moves, as the change leaves it. ``must_not_be_shed``: it reports
+    the outcome of a call that was made, so a full queue must still accept it.
     """
 
     change_id: str
     merchant_id: str
     stream_id: str
-    claim: Claim | None = None
+    claim: KeyClaim | None = None
     transitions: tuple[Transition, ...] = ()
     subjects: tuple[Subject, ...] = ()
     transfers: tuple[Transfer, ...] = ()
@@ -174,8 +181,11 @@ class Change(Struct, frozen=True, kw_only=True):
 
     def every(self, struct: type[Some]) -> tuple[Some, ...]:
         """Its subjects of one kind."""
-        return tuple(subject for subject in self.subjects if isinstance(subject, struct))
+        return tuple([subject for subject in self.subjects if isinstance(subject, struct)])
 
     def one(self, struct: type[Some]) -> Some | None:
         """Its subject of one kind, or None where it has none."""
-        return next(iter(self.every(struct)), None)
+        for subject in self.subjects:
+            if isinstance(subject, struct):
+                return subject
+        return None

@@ -1,8 +1,8 @@
-"""Where a dispute's money is, by all that is known of it. Pure.
+"""Where a dispute's money is. Pure.
 
-It follows from the set of movements that the provider named, from the verdict, and from nothing else: the same in
-whatever order it was told. A verdict whose own movement was not told yet is taken at its word, until that movement is
-told: a dispute that was lost has cost its amount, one that was won nothing.
+The position follows only from the verdict and from the set of movements that the provider reported, in whatever order
+they were reported. Until the movement of a verdict is reported, the verdict alone decides: a lost dispute has cost its
+amount, a won one nothing.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import Final, NamedTuple
 
 from tallystick.domain.dispute_movement import Movement
-from tallystick.domain.subjects import Dispute
+from tallystick.domain.subjects import Dispute, DisputeState
 
 #: States of a dispute whose verdict is known.
 DECIDED: Final = frozenset({"won", "lost"})
@@ -25,28 +25,28 @@ class Position(NamedTuple):
 
 
 def position(dispute: Dispute) -> Position:
-    """As the books have it. Without named movements the dispute's own mark is all there is."""
+    """The position by the ledger. Without movements only ``funds_withdrawn`` is known."""
     if dispute.movements:
         return counted(dispute.state, dispute.movements, dispute.amount, contested=dispute.contested)
     return Position(int(dispute.funds_withdrawn), dispute.amount if dispute.funds_withdrawn else 0)
 
 
-def counted(state: str, movements: Sequence[Movement], amount: int, *, contested: bool) -> Position:
-    """From the named movements. Both verdicts say nothing together, and then only what was named counts."""
+def counted(state: DisputeState, movements: Sequence[Movement], amount: int, *, contested: bool) -> Position:
+    """The position by the movements. After both verdicts only the movements count."""
     withdrawn = [each for each in movements if each.funds == "withdrawn"]
     returned = [each for each in movements if each.funds == "returned"]
-    untold = 0
+    unreported = 0
     if state == "won" and not contested:
-        untold = min(0, len(returned) - sum(each.before_verdict for each in withdrawn))
+        unreported = min(0, len(returned) - sum(each.before_verdict for each in withdrawn))
     if state == "lost" and not contested:
-        untold = max(0, 1 + sum(each.before_verdict for each in returned) - len(withdrawn))
+        unreported = max(0, 1 + sum(each.before_verdict for each in returned) - len(withdrawn))
     total = sum(each.amount for each in withdrawn) - sum(each.amount for each in returned)
-    return Position(len(withdrawn) - len(returned) + untold, total + untold * amount)
+    return Position(len(withdrawn) - len(returned) + unreported, total + unreported * amount)
 
 
 def suspended(dispute: Dispute) -> int:
-    """What stands in suspense for it: what its course accounts for, less what the provider really took. Above zero is
-    money that we have and cannot explain, below zero is money that is missing."""
+    """Its amount in suspense: what its course accounts for, less what the provider really took. Above zero is money
+    that we have and cannot explain, below zero is missing money."""
     times, taken = position(dispute)
     gone = dispute.state == "lost" or dispute.contested
     accounted = gone if dispute.state in DECIDED else times > 0

@@ -1,15 +1,18 @@
-"""Every error a client can meet: stable codes, in one table, with what each says about the outcome.
+"""Every error that a client can get: stable codes in one table, each with its promise about the outcome.
 
-``outcome`` is the promise: ``not_executed`` means that nothing was written under the key and no money moved;
-``executed`` that the refusal itself is recorded and will be replayed; ``unknown`` that the same request with the
-same key must be sent again to learn what happened. Bodies are RFC 9457 problem documents.
+``not_executed``: nothing was written under the key and no money moved. ``executed``: the refusal itself is recorded and
+will be replayed. ``unknown``: the same request with the same key must be sent again to learn what happened. Bodies are
+RFC 9457 problem documents.
 """
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Final, Literal
 
 from msgspec import Struct
+
+#: What an error promises of the outcome.
+OutcomePromise = Literal["not_executed", "executed", "unknown"]
 
 
 class ErrorKind(Struct, frozen=True):
@@ -18,12 +21,12 @@ class ErrorKind(Struct, frozen=True):
     status: int
     title: str
     retryable: bool
-    outcome: str  # not_executed | executed | unknown
+    outcome: OutcomePromise
     uses_key: bool = False
 
 
 ERRORS: Final[dict[str, ErrorKind]] = {
-    # The order is the order of the checks: the first that fails answers.
+    # The order is the order of the checks: the first failing check answers.
     "unauthenticated": ErrorKind(401, "No valid API key", False, "not_executed"),
     "rate_limited": ErrorKind(429, "Too many requests", True, "not_executed"),
     "forbidden": ErrorKind(403, "This API key may not do that", False, "not_executed"),
@@ -33,10 +36,10 @@ ERRORS: Final[dict[str, ErrorKind]] = {
     "unsupported_media_type": ErrorKind(415, "The body is not application/json", False, "not_executed"),
     "idempotency_key_missing": ErrorKind(400, "The Idempotency-Key header is missing", False, "not_executed"),
     "idempotency_key_invalid": ErrorKind(400, "The Idempotency-Key header is malformed", False, "not_executed"),
-    "json_invalid": ErrorKind(400, "The body is not one clean JSON object", False, "not_executed"),
+    "json_invalid": ErrorKind(400, "The body is not a valid JSON object", False, "not_executed"),
     "idempotency_key_reused": ErrorKind(422, "The Idempotency-Key was used for another request", False, "not_executed"),
     "instruction_in_flight": ErrorKind(409, "The instruction is being carried out", True, "unknown"),
-    "card_data_refused": ErrorKind(422, "The request looks like it holds a card number", False, "not_executed"),
+    "card_data_refused": ErrorKind(422, "The request seems to contain a card number", False, "not_executed"),
     "validation_failed": ErrorKind(422, "The request is not valid", False, "not_executed"),
     "not_found": ErrorKind(404, "Not found", False, "not_executed"),
     "method_not_allowed": ErrorKind(405, "The method is not allowed here", False, "not_executed"),
@@ -44,14 +47,14 @@ ERRORS: Final[dict[str, ErrorKind]] = {
     "webhook_timestamp_stale": ErrorKind(400, "The webhook was signed too long ago", False, "not_executed"),
     "webhook_unparseable": ErrorKind(400, "The webhook cannot be read", False, "not_executed"),
     "not_replayable": ErrorKind(409, "The event cannot be replayed or discarded", False, "not_executed"),
-    "webhook_endpoint_exists": ErrorKind(409, "There is a webhook endpoint with this URL", False, "not_executed"),
-    "webhook_endpoint_limit": ErrorKind(409, "There are as many webhook endpoints as allowed", False, "not_executed"),
+    "webhook_endpoint_exists": ErrorKind(409, "A webhook endpoint with this URL exists", False, "not_executed"),
+    "webhook_endpoint_limit": ErrorKind(409, "The limit of webhook endpoints is reached", False, "not_executed"),
     "webhook_endpoint_disabled": ErrorKind(409, "The webhook endpoint is disabled", False, "not_executed"),
     "transition_rejected": ErrorKind(409, "The payment's state does not allow this", False, "executed", uses_key=True),
     "overloaded": ErrorKind(503, "Too busy: nothing was executed", True, "not_executed"),
     "not_ready": ErrorKind(503, "Not ready: nothing was executed", True, "not_executed"),
     "outcome_unknown": ErrorKind(
-        503, "The record could not be reached: the outcome is not known yet", True, "unknown", uses_key=True
+        503, "The database could not be reached: the outcome is not known yet", True, "unknown", uses_key=True
     ),
     "internal_error": ErrorKind(500, "Internal error", True, "unknown"),
 }
@@ -74,7 +77,7 @@ class Problem(Struct, frozen=True, kw_only=True, omit_defaults=True):
     code: str
     detail: str
     retryable: bool
-    outcome: str
+    outcome: OutcomePromise
     request_id: str | None = None
     payment_id: str | None = None
     webhook_endpoint_id: str | None = None
@@ -108,7 +111,7 @@ def problem(
 
 
 class TallystickError(Exception):
-    """Base of what this package raises for its callers to catch."""
+    """Base of the errors that callers of this package catch."""
 
 
 class Overloaded(TallystickError):
@@ -116,12 +119,12 @@ class Overloaded(TallystickError):
 
 
 class OutcomeUnknown(TallystickError):
-    """A change was queued and the record cannot say yet whether it was committed."""
+    """A change was queued, and it is not known yet whether it was committed."""
 
 
 class ChangeRefused(TallystickError):
-    """The record refused this one change for good (a defect of ours): nothing of it was written."""
+    """The database refused this change permanently (a defect of ours): nothing of it was written."""
 
 
 class IllegalTransition(TallystickError):
-    """A decision tried an edge that is not in the lifecycle tables (a defect of ours)."""
+    """A decision tried an edge that does not exist (a defect of ours)."""

@@ -1,4 +1,4 @@
-"""The prefixes of identifiers, and what each names. ``kit.ids`` makes and checks ids of any prefix."""
+"""The prefixes of identifiers, and what each identifies. ``kit.ids`` makes and checks ids of any prefix."""
 
 from __future__ import annotations
 
@@ -21,5 +21,5 @@ ID_PREFIXES: Final[Mapping[str, str]] = {
     "lse": "lease of a worker on events or messages",
     "we": "webhook endpoint of a merchant",
     "sec": "signing secret of a webhook endpoint",
-    "act": "act of a person or of a worker on a webhook endpoint",
+    "act": "action of a person or a worker on a webhook endpoint",
 }

@@ -1,4 +1,4 @@
-"""An instruction as the record holds it."""
+"""An instruction as it is stored."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from msgspec import Struct
 
 
 class StoredInstruction(Struct, frozen=True, kw_only=True):
-    """An instruction as found under its key, with its recorded answer where it is final."""
+    """An instruction as found under its key, with its recorded answer if it is final."""
 
     merchant_id: str
     idempotency_key: str

@@ -1,6 +1,6 @@
-"""The kinds of subjects: one declaration each, and everything that treats subjects alike reads it from here.
+"""The kinds of subjects: one declaration each, read by everything that treats subjects alike.
 
-The builder, the door, reads, replay, ``verify``, messages, the contract and OpenAPI follow from these rows. Every
+The builder, the journal, reads, replay, ``verify``, messages, the contract and OpenAPI follow from these rows. Every
 subject has a *stream*: its payment, or itself where it stands alone under its merchant. Keys of ledger and messages,
 the order of messages and ``verify`` go by stream.
 """
@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from operator import attrgetter
 from typing import Any, Final
 
 from msgspec import Struct
@@ -30,8 +31,8 @@ class SubjectKind:
 
     ``struct`` has ``merchant_id``, ``version``, ``state`` and the fields ``id_field`` and ``stream_field``; one that
     posts has ``currency`` too, and one with ``updated_at`` gets the time of its last step there. ``table`` has a column
-    for each field but ``no_column``. ``view`` is what a message shows of it, or None where merchants are told nothing.
-    ``keeps_evidence``: its steps carry what proves them, such as a provider's raw answer.
+    for each field but ``no_column``. ``view`` renders it for messages; None for a kind without messages.
+    ``keeps_evidence``: its steps carry their evidence, such as a provider's raw answer.
     """
 
     struct: type[Any]
@@ -61,22 +62,24 @@ class SubjectKind:
 
     @cached_property
     def has_updated_at(self) -> bool:
-        """Whether it shows when its last step was."""
+        """Whether it has the time of its last step."""
         return "updated_at" in self.struct.__struct_fields__
 
     @cached_property
     def history_fields(self) -> tuple[str, ...]:
-        """The fields that history sets. The others are columns of its rows, or are no part of it."""
+        """The fields that history sets. The others are columns of its rows, or not part of history."""
         apart = {"merchant_id", self.stream_field, "version", "state", "updated_at", *self.no_column}
         return tuple(name for name in self.struct.__struct_fields__ if name not in apart)
 
-    def id_of(self, subject: Subject) -> str:
-        """The subject's id."""
-        return str(getattr(subject, self.id_field))
+    @cached_property
+    def id_of(self) -> Callable[[Subject], str]:
+        """Reads a subject's id."""
+        return attrgetter(self.id_field)
 
-    def stream_of(self, subject: Subject) -> str:
-        """The id of the subject's stream."""
-        return str(getattr(subject, self.stream_field))
+    @cached_property
+    def stream_of(self) -> Callable[[Subject], str]:
+        """Reads the id of a subject's stream."""
+        return attrgetter(self.stream_field)
 
 
 _DECLARED: Final[dict[str, SubjectKind]] = {}
@@ -87,7 +90,7 @@ KINDS: Final[Mapping[str, SubjectKind]] = _DECLARED
 
 
 def declare(kind: SubjectKind) -> SubjectKind:
-    """Make a kind known. Raises ValueError where its name or its struct is declared already."""
+    """Register a kind. Raises ValueError if its name or its struct is already declared."""
     if kind.name in _DECLARED or kind.struct in _BY_STRUCT:
         raise ValueError(f"a subject kind is declared twice: {kind.name}")
     _DECLARED[kind.name] = kind
@@ -97,7 +100,7 @@ def declare(kind: SubjectKind) -> SubjectKind:
 
 
 def withdraw(kind: SubjectKind) -> None:
-    """Forget a kind: for tests that declare one of their own."""
+    """Remove a kind: for tests that declare their own."""
     del _DECLARED[kind.name], _BY_STRUCT[kind.struct], MACHINES[kind.name]
 
 

@@ -1,8 +1,8 @@
-"""Currencies and the exact conversion between our minor unit and what a provider counts in.
+"""Currencies, and exact conversion between our minor unit and a provider's unit.
 
-Amounts are integers in the ISO 4217 minor unit of their currency everywhere inside; no float ever touches one. New
-payments are made in the currencies that are on ISO's own list, as the ``iso4217`` package carries it; what exists goes
-by the table of ``currencies``, and by the exponents that are stored with it.
+Inside, amounts are always integers in the ISO 4217 minor unit of their currency, never floats. New payments are made in
+the currencies of ISO's own list, as the ``iso4217`` package carries it. Existing payments use the table of
+``currencies``, and the exponents that are stored with them.
 """
 
 from __future__ import annotations
@@ -79,7 +79,7 @@ def _rescale(amount: int, from_exponent: int, to_exponent: int) -> int:
 
 
 def _require_integers(amount: int, *exponents: int) -> None:
-    """Types alone do not stop a float out of a provider's JSON, and ``True`` is an ``int`` to Python."""
+    """A provider's JSON may hold a float whatever the types say, and ``True`` is an ``int`` in Python."""
     if type(amount) is not int:
         raise ValueError("an amount must be an integer")
     if any(type(digits) is not int or digits < 0 for digits in exponents):

@@ -1,7 +1,7 @@
-"""What a payer has to do next, as it may be kept: its type in clear, and all of it sealed. Pure.
+"""A payer's next action as it may be stored: its type in clear, and all of it sealed. Pure.
 
-Providers put secrets into it that belong to the payer alone (Stripe's ``client_secret``, addresses with tokens in them,
-Adyen's ``paymentData``), and new ones without notice. So nothing of it but its type is ever kept as it came.
+Providers put secrets of the payer into it (Stripe's ``client_secret``, URLs with tokens, Adyen's ``paymentData``), and
+add new ones without notice. So only its type is ever stored in clear.
 """
 
 from __future__ import annotations
@@ -16,32 +16,32 @@ from tallystick.domain.notices import AttemptNotice, ChargeNotice, Notice
 from tallystick.domain.subjects import Payment
 from tallystick.domain.verdicts import RequiresAction
 
-#: The member of a kept action that holds the whole of it, encrypted.
+#: The member of a stored action that holds the whole action, encrypted.
 SEALED: Final = "sealed"
 
-#: Types are names (``redirect_to_url``, ``threeDS2``); what is none could be anything.
+#: Types are names (``redirect_to_url``, ``threeDS2``); anything else is not shown.
 _TYPE: Final = re.compile(r"[A-Za-z0-9_]{1,64}", re.ASCII)
 
 
 def public_part(action: Mapping[str, Any]) -> dict[str, Any]:
-    """What anybody may see of it: its type, where it has one."""
+    """The part that may be shown to anyone: its type, if it has one."""
     kind = action.get("type")
     return {"type": kind} if isinstance(kind, str) and _TYPE.fullmatch(kind) else {}
 
 
 def kept_part(action: Mapping[str, Any]) -> dict[str, Any]:
-    """What may be stored of it: its type and its seal. What nobody sealed does not get any further than here."""
+    """The part that may be stored: its type and its seal. An unsealed action is dropped here."""
     sealed = action.get(SEALED)
     return public_part(action) | ({SEALED: sealed} if isinstance(sealed, str) else {})
 
 
 def due_action(payment: Payment) -> dict[str, Any] | None:
-    """The kept action of a payment whose payer has to act now; None for every other."""
+    """The stored action of a payment whose payer has to act now; None for every other payment."""
     return payment.next_action if payment.state == "requires_action" else None
 
 
 def with_action(notice: Notice, change: Callable[[Mapping[str, Any]], dict[str, Any]]) -> Notice:
-    """The notice with the action in it changed; one without an action as it is."""
+    """The notice with its action changed; a notice without an action is returned as it is."""
     if not isinstance(notice, AttemptNotice | ChargeNotice) or not isinstance(notice.verdict, RequiresAction):
         return notice
     return replace(notice, verdict=replace(notice.verdict, next_action=change(notice.verdict.next_action)))

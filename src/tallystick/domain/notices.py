@@ -1,4 +1,4 @@
-"""What providers say without being asked: one struct for each kind of webhook event. Pure."""
+"""Notices: what a provider's webhook events mean, one struct for each kind. Pure."""
 
 from __future__ import annotations
 
@@ -6,34 +6,33 @@ from datetime import datetime
 
 from msgspec import Struct
 
-from tallystick.domain.dispute_movement import Movement
-from tallystick.domain.verdicts import (
-    AnyVerdict,
-)
+from tallystick.domain.dispute_movement import Funds, Movement
+from tallystick.domain.subjects import DisputeState, Operation
+from tallystick.domain.verdicts import Verdict
 
 
 class AttemptNotice(Struct, frozen=True, kw_only=True, tag_field="notice", tag="attempt"):
-    """The outcome of one call of ours: found by ``attempt_id``, else by ``reference`` (what the provider called the
-    operation when it answered) among the attempts of this ``operation``."""
+    """The outcome of one call of ours: found by ``attempt_id``, else by ``reference`` (the provider's, from its
+    answer) among the attempts of this ``operation``."""
 
-    operation: str  # authorize | capture | cancel | refund
-    verdict: AnyVerdict
+    operation: Operation
+    verdict: Verdict
     attempt_id: str | None = None
     reference: str | None = None
 
 
 class ChargeNotice(Struct, frozen=True, kw_only=True, tag_field="notice", tag="charge"):
-    """Where a charge stands now, whoever brought it there: one of our attempts, the customer, the provider's own
-    dashboard, or the passing of time. ``verdict.effect`` is authorized, captured or voided; a decline, a wait and a
-    required action are verdicts as well."""
+    """The current state of a charge, whatever caused it: one of our attempts, the customer, the provider's own
+    dashboard, or the passing of time. ``verdict.effect`` is authorized, captured or voided; a decline, a pending state
+    and a required action are verdicts as well."""
 
-    verdict: AnyVerdict
-    expired: bool = False  # voided by time, not by anyone's wish
+    verdict: Verdict
+    expired: bool = False  # voided by time, not on request
 
 
 class RefundNotice(Struct, frozen=True, kw_only=True, tag_field="notice", tag="refund"):
-    """A refund that nobody made through us (the provider's own dashboard): money really left. ``provider_amount`` as in
-    ``Approved``."""
+    """A refund that was not made through us (the provider's own dashboard): money really left. ``provider_amount`` as
+    in ``Approved``."""
 
     reference: str
     amount: int
@@ -43,17 +42,17 @@ class RefundNotice(Struct, frozen=True, kw_only=True, tag_field="notice", tag="r
 
 
 class DisputeNotice(Struct, frozen=True, kw_only=True, tag_field="notice", tag="dispute"):
-    """Where a dispute stands now. ``movements`` is all that the event tells of the money that moved, by the provider's
-    names for it; None from a provider that names none: there ``funds`` says what moved with this event (withdrawn,
-    returned or None). ``opens``: whether it can be the first that we hear of the dispute. ``provider_amount`` as in
-    ``Approved``."""
+    """The current state of a dispute. ``movements``: every movement of money that the event reports, by the provider's
+    references; None from a provider that does not identify movements: then ``funds`` says what moved with this event
+    (withdrawn, returned or None). ``opens``: whether it may be the first notice of the dispute. ``provider_amount`` as
+    in ``Approved``."""
 
     reference: str
-    state: str  # opened | under_review | won | lost
+    state: DisputeState
     amount: int
     currency: str
     provider_amount: int | None = None
-    funds: str | None = None
+    funds: Funds | None = None
     movements: tuple[Movement, ...] | None = None
     opens: bool = True
     reason: str | None = None

@@ -1,7 +1,7 @@
-"""History folded into state: each transition holds the fields that it set, and together they must give the stored row.
+"""Replay: each transition holds the fields that it set; folded in order they must give the stored row.
 
-Pure. What is replayed is compared with what is stored (``history_replays_to_state``), with the postings that each step
-should have made, and with the answers that were recorded.
+Pure. The replayed state is compared with the stored one (``history_replays_to_state``), with the postings that each
+step should have made, and with the recorded answers.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _CHANGE: Final = msgspec.json.Decoder(dict[str, Any])
 
 
 class HistoryStep(Struct, frozen=True, kw_only=True):
-    """One row of ``transition``. ``change`` and ``evidence`` are JSON texts; evidence is read of late effects alone."""
+    """One row of ``transition``. ``change`` and ``evidence`` are JSON texts; evidence is read for late effects only."""
 
     merchant_id: str
     subject_id: str
@@ -34,24 +34,24 @@ class HistoryStep(Struct, frozen=True, kw_only=True):
     at: datetime
     change: str
     evidence: str | None = None
-    before_streams: bool = False  # written by a release that told of a change's last step alone
+    before_streams: bool = False  # written by a release that sent a message of a change's last step only
 
 
 class Replay(Struct, frozen=True, kw_only=True):
-    """The state after each version, and the first thing that kept history from being replayed."""
+    """The state after each version, and the first fault that stopped the replay."""
 
     states: Mapping[int, Subject]
     fault: str | None = None
 
     def last(self) -> Subject | None:
-        """The state after the whole history, or None where it cannot be replayed."""
+        """The state after the whole history, or None if it cannot be replayed."""
         if self.fault is not None or not self.states:
             return None
         return self.states[max(self.states)]
 
 
 def replay(steps: Sequence[HistoryStep]) -> Replay:
-    """Fold the steps of one subject, which come in the order of their versions."""
+    """Fold the steps of one subject, given in the order of their versions."""
     states: dict[int, Subject] = {}
     values: dict[str, Any] = {}
     for step in steps:
@@ -65,7 +65,8 @@ def replay(steps: Sequence[HistoryStep]) -> Replay:
 
 
 def differing_fields(replayed: Subject, stored: Subject) -> list[str]:
-    """The names of the fields that differ, in the order of the row. Values stay out: they may be a customer's words."""
+    """The names of the fields that differ, in the order of the row. Values are left out: they may be customers'
+    data."""
     if type(replayed) is not type(stored):
         return ["subject"]
     names: tuple[str, ...] = type(stored).__struct_fields__  # type: ignore[attr-defined]  # every kind's is a Struct
@@ -76,7 +77,7 @@ def _set_by(kind: SubjectKind, step: HistoryStep) -> dict[str, Any]:
     change = _CHANGE.decode(step.change)
     foreign = change.keys() - set(kind.history_fields)
     if foreign:
-        raise ValueError(f"sets what no {kind.name} has: {', '.join(sorted(foreign))}")
+        raise ValueError(f"sets fields that a {kind.name} does not have: {', '.join(sorted(foreign))}")
     return change
 
 

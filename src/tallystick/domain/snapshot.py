@@ -1,9 +1,9 @@
-"""A payment with all that belongs to it, as loaded: what decisions are made on. Pure."""
+"""A payment with everything that belongs to it, as loaded: the input of decisions. Pure."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from msgspec import Struct
 
@@ -14,7 +14,7 @@ Member = TypeVar("Member", Attempt, Refund, Dispute)
 
 
 class PaymentSnapshot(Struct, frozen=True, kw_only=True):
-    """A payment as loaded, with its attempts, refunds and disputes: what a settlement is decided against."""
+    """A payment as loaded, with its attempts, refunds and disputes: what verdicts and events are decided against."""
 
     payment: Payment
     attempts: tuple[Attempt, ...]
@@ -36,7 +36,7 @@ class PaymentSnapshot(Struct, frozen=True, kw_only=True):
         raise KeyError(refund_id)
 
     def after(self, change: Change) -> PaymentSnapshot:
-        """As a committed change leaves it."""
+        """The snapshot after a committed change."""
         return PaymentSnapshot(
             payment=change.one(Payment) or self.payment,
             attempts=_merged(self.attempts, change.every(Attempt), "attempt_id"),
@@ -46,15 +46,26 @@ class PaymentSnapshot(Struct, frozen=True, kw_only=True):
 
 
 def opened_by(change: Change) -> PaymentSnapshot:
-    """What a change leaves that opens a payment. LookupError where it opens none."""
+    """The snapshot after a change that opens a payment. LookupError if it opens no payment."""
     payment = change.one(Payment)
     if payment is None:
         raise LookupError(f"change {change.change_id} opens no payment")
-    return PaymentSnapshot(payment=payment, attempts=()).after(change)
+    others: dict[type[Any], list[Any]] = {}
+    for subject in change.subjects:
+        if subject is not payment:
+            others.setdefault(type(subject), []).append(subject)
+    return PaymentSnapshot(
+        payment=payment,
+        attempts=tuple(others.get(Attempt, ())),
+        refunds=tuple(others.get(Refund, ())),
+        disputes=tuple(others.get(Dispute, ())),
+    )
 
 
 def _merged(before: Sequence[Member], moved: Sequence[Member], id_field: str) -> tuple[Member, ...]:
-    """Those of before in their order, each as it is now, then the new ones."""
+    """The earlier ones in their order, each as it is now, then the new ones."""
+    if not moved:
+        return tuple(before)
     by_id = {getattr(each, id_field): each for each in before}
     by_id |= {getattr(each, id_field): each for each in moved}
     return tuple(by_id.values())

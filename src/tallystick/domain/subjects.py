@@ -1,4 +1,4 @@
-"""The subjects of the record: what has a lifecycle and a history of its own. Plain data.
+"""The subjects of the record: each has a lifecycle and a history of its own. Plain data.
 
 Amounts are integers in the currency's ISO 4217 minor unit.
 """
@@ -45,16 +45,17 @@ CaptureMethod = Literal["automatic", "manual"]
 #: What a call to a provider does.
 Operation = Literal["authorize", "capture", "cancel", "refund"]
 
-#: What a call is for: a client's instruction, or a hold or an action whose time is over.
+#: The reason for a call: a client's instruction, or the expiry of a hold or of an action.
 Purpose = Literal["instruction", "expiry"]
 
 
 class Subject(Protocol):
-    """What has a lifecycle and a history of its own under one merchant; ``domain.kinds`` has one row for each kind."""
+    """A thing with a lifecycle and a history of its own under one merchant; ``domain.kinds`` has one row for each
+    kind."""
 
     @property
     def merchant_id(self) -> str:
-        """Whose it is."""
+        """The merchant that it belongs to."""
 
     @property
     def version(self) -> int:
@@ -86,7 +87,7 @@ class Payment(Struct, frozen=True, kw_only=True):
     amount_captured: int = 0
     amount_refunded: int = 0
     amount_refund_pending: int = 0
-    amount_reversed: int = 0  # captured money that the provider later said never came
+    amount_reversed: int = 0  # captured money that the provider later reported as not received
     amount_late: int = 0  # captured after the payment was closed here; in suspense until a person decides
     capture_method: CaptureMethod = "automatic"
     payment_method: str
@@ -129,10 +130,10 @@ class Refund(Struct, frozen=True, kw_only=True):
 
 
 class Dispute(Struct, frozen=True, kw_only=True):
-    """A customer's bank wants the money of a captured payment back. Several per payment; the amount is the bank's.
+    """A customer's bank claims the money of a captured payment back. Several per payment; the amount is the bank's.
 
-    ``movements`` holds what the provider named of the money that it moved. ``contested``: it has called the dispute won
-    and lost, and a person decides whose the money is.
+    ``movements``: the movements of money that the provider reported. ``contested``: the provider reported the dispute
+    both won and lost, and a person decides whose the money is.
     """
 
     merchant_id: str
@@ -155,7 +156,7 @@ class Dispute(Struct, frozen=True, kw_only=True):
 class Schedule(Struct, frozen=True, kw_only=True):
     """When recovery looks at an attempt again, relative to the database's clock at commit. None keeps what is stored.
 
-    ``deadline_in_ms``: after this no answer can be on its way through our own sender. ``settled_in_ms``: after this
+    ``deadline_in_ms``: after this our own sender cannot receive an answer any more. ``settled_in_ms``: after this
     "no such charge" is evidence. ``next_check_in_ms``: None means never (the attempt is closed or parked).
     """
 
@@ -166,7 +167,7 @@ class Schedule(Struct, frozen=True, kw_only=True):
 
 
 class Attempt(Struct, frozen=True, kw_only=True):
-    """One money-moving call to a provider, with everything needed to ask about it or to send it again."""
+    """One money-moving call to a provider, with everything needed to look it up or to send it again."""
 
     merchant_id: str
     payment_id: str
@@ -176,7 +177,7 @@ class Attempt(Struct, frozen=True, kw_only=True):
     operation: Operation
     purpose: Purpose
     refund_id: str | None = None
-    idempotency_key: str | None = None  # the client's instruction; None for what the platform does on its own
+    idempotency_key: str | None = None  # the client's instruction; None for an attempt of the platform itself
     amount: int
     currency: str
     capture: bool = False  # authorize and capture in one call

@@ -1,4 +1,4 @@
-"""What a connector declares of its provider. Pure."""
+"""Traits: what a connector declares about its provider. Pure."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ from msgspec import Struct
 
 
 class Traits(Struct, frozen=True, kw_only=True):
-    """What a connector declares of its provider; recovery's rules are built on these.
+    """What a connector declares about its provider; recovery's rules depend on it.
 
     ``deduplicates``: the same key never has two effects, for ``key_lifetime_ms`` (None: for ever).
     ``lookup_is_consistent``: "no such charge" from ``fetch`` can be believed after ``settling_time_ms``.
-    ``max_delivery_delay_ms``: the longest time that a request, once written to a socket, may be under way.
+    ``max_delivery_delay_ms``: the longest time between writing a request to a socket and its arrival.
     """
 
     deduplicates: bool
@@ -19,5 +19,5 @@ class Traits(Struct, frozen=True, kw_only=True):
     settling_time_ms: int
     max_delivery_delay_ms: int
     request_timeout_ms: int
-    can_fetch: bool = True  # False: there is no lookup; what webhooks say is the provider's newest word
-    keeps_references: bool = False  # True: some events name a charge by the provider's reference alone
+    can_fetch: bool = True  # False: no lookup exists; webhooks are the provider's newest statement
+    keeps_references: bool = False  # True: some events identify a charge only by the provider's reference

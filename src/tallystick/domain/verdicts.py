@@ -1,33 +1,40 @@
-"""What a provider can say of one attempt. Pure."""
+"""Verdicts: what a provider can say about one attempt. Pure."""
 
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any
+from typing import Any, Literal, cast
 
 from msgspec import Struct
 
+#: Where the provider's money is after an approval.
+Effect = Literal["authorized", "captured", "voided", "refunded"]
 
-class Verdict(Struct, frozen=True, kw_only=True, tag_field="verdict"):
-    """What a provider said of one attempt, with its raw answer as evidence."""
+#: The verdicts by their names in the published matrix.
+VerdictName = Literal[
+    "approved", "declined", "pending", "requires_action", "unknown", "not_found", "not_sent", "reversed"
+]
+
+
+class _VerdictBase(Struct, frozen=True, kw_only=True, tag_field="verdict"):
+    """What every verdict has. ``raw`` is the provider's answer, kept as evidence."""
 
     reference: str | None = None
     occurred_at: datetime | None = None
     raw: dict[str, Any] | None = None
 
 
-class Approved(Verdict, frozen=True, kw_only=True, tag="approved"):
-    """The effect happened. ``effect`` is where the provider's money is now:
-    authorized | captured | voided | refunded. ``provider_amount``: the amount as the provider gave it, in its own unit;
-    None where there is none, or where its unit is ours."""
+class Approved(_VerdictBase, frozen=True, kw_only=True, tag="approved"):
+    """The effect happened. ``effect`` is where the provider's money is now. ``provider_amount``: the amount as the
+    provider gave it, in its own unit; None without one, and where its unit is ours."""
 
     amount: int
     currency: str
-    effect: str
+    effect: Effect
     provider_amount: int | None = None
 
 
-class Declined(Verdict, frozen=True, kw_only=True, tag="declined"):
+class Declined(_VerdictBase, frozen=True, kw_only=True, tag="declined"):
     """The provider refused, and nothing moved."""
 
     code: str
@@ -35,43 +42,44 @@ class Declined(Verdict, frozen=True, kw_only=True, tag="declined"):
     retryable: bool = False
 
 
-class Pending(Verdict, frozen=True, kw_only=True, tag="pending"):
-    """Accepted, outcome later."""
+class Pending(_VerdictBase, frozen=True, kw_only=True, tag="pending"):
+    """Accepted; the outcome comes later."""
 
 
-class RequiresAction(Verdict, frozen=True, kw_only=True, tag="requires_action"):
+class RequiresAction(_VerdictBase, frozen=True, kw_only=True, tag="requires_action"):
     """The customer must act first."""
 
     next_action: dict[str, Any]
 
 
-class Unknown(Verdict, frozen=True, kw_only=True, tag="unknown"):
+class Unknown(_VerdictBase, frozen=True, kw_only=True, tag="unknown"):
     """A time-out, a reset, or a 5xx after sending: it may or may not have happened."""
 
     reason: str
 
 
-class NotFound(Verdict, frozen=True, kw_only=True, tag="not_found"):
-    """The provider's consistent lookup knows no such attempt. Evidence only after its settling time."""
+class NotFound(_VerdictBase, frozen=True, kw_only=True, tag="not_found"):
+    """The provider's consistent lookup does not know the attempt. Evidence only after its settling time."""
 
 
-class NotSent(Verdict, frozen=True, kw_only=True, tag="not_sent"):
-    """Proof that nothing was sent: a refused connection, an open breaker, a sender too late to send."""
+class NotSent(_VerdictBase, frozen=True, kw_only=True, tag="not_sent"):
+    """Proof that nothing was sent: a refused connection, an open circuit, a sender that was too late."""
 
     reason: str
 
 
-class Reversed(Verdict, frozen=True, kw_only=True, tag="reversed"):
-    """An effect that the provider had reported done has failed after all: a refund that came back, a capture that the
-    card's bank refused days later. The whole effect, never a part of it."""
+class Reversed(_VerdictBase, frozen=True, kw_only=True, tag="reversed"):
+    """An effect that the provider had reported as done has failed after all: a refund that came back, or a capture that
+    the card's bank refused days later. Always the whole effect."""
 
     code: str
     message: str
 
 
-AnyVerdict = Approved | Declined | Pending | RequiresAction | Unknown | NotFound | NotSent | Reversed
+#: What a provider said about one attempt.
+Verdict = Approved | Declined | Pending | RequiresAction | Unknown | NotFound | NotSent | Reversed
 
 
-def verdict_name(verdict: Verdict) -> str:
+def verdict_name(verdict: Verdict) -> VerdictName:
     """The verdict's name in the published matrix."""
-    return str(type(verdict).__struct_config__.tag)
+    return cast(VerdictName, type(verdict).__struct_config__.tag)

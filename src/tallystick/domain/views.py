@@ -1,4 +1,4 @@
-"""What clients see of a payment and a refund: the JSON bodies, rendered from stored state. Pure."""
+"""JSON bodies of payments, refunds and disputes, rendered from stored state. Pure."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ _ENCODER: Final = msgspec.json.Encoder()
 class PaymentView(Struct, frozen=True, kw_only=True):
     """A payment. Amounts are integers in the currency's minor unit; ``amount_authorized`` is never lowered by a
     capture; ``amount_refunded`` counts succeeded refunds only; ``amount_reversed`` is captured money that the provider
-    later said never came. ``next_action`` is there while the payer has to act: whole in the answers to a create and to
-    a read of this one payment, by its type alone everywhere else."""
+    later reported as not received. ``next_action`` is present while the payer has to act: complete in the answers to a
+    create and to a read of this payment, only its type everywhere else."""
 
     id: str
     object: str
@@ -70,7 +70,7 @@ class RefundView(Struct, frozen=True, kw_only=True):
 
 class DisputeView(Struct, frozen=True, kw_only=True):
     """A dispute over a captured payment; its amount is the bank's, and may differ from the payment's.
-    ``contested``: the provider has called it won and lost, and a person decides."""
+    ``contested``: the provider reported it both won and lost, and a person decides."""
 
     id: str
     object: str
@@ -90,8 +90,8 @@ class DisputeView(Struct, frozen=True, kw_only=True):
 
 
 def payment_view(payment: Payment, *, in_doubt: bool, opened: dict[str, Any] | None = None) -> PaymentView:
-    """The payment as a client sees it. ``opened``: its whole next action, for no one but its merchant's own request;
-    without it the action's type is shown."""
+    """The payment as a client sees it. ``opened``: its complete next action, only for its merchant's own
+    request; without it only the action's type is shown."""
     action = due_action(payment)
     return PaymentView(
         id=payment.payment_id,

@@ -1,4 +1,4 @@
-"""How many flows a process has under way, and what is shed first."""
+"""How many flows a process has in flight, and what is shed first."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ Result = TypeVar("Result")
 
 
 class InFlight:
-    """Flows between intent and outcome. Each runs in a task of its own: a client that hangs up cancels nothing."""
+    """Flows in flight. Each runs in its own task: a client that disconnects cancels nothing."""
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
         self._tasks: set[asyncio.Task[Any]] = set()
 
     def has_room(self, share: float = 1.0) -> bool:
-        """Whether a new flow may start; ``share`` of the bound is for what is shed first."""
+        """Whether a new flow may start; ``share`` is the part of the limit that it may use."""
         return len(self._tasks) < self._limit * share
 
     async def run(self, flow: Coroutine[Any, Any, Result]) -> Result:
-        """Run ``flow`` to its end even when the caller goes away."""
+        """Run ``flow`` to its end, even if the caller goes away."""
         task = asyncio.create_task(flow)
         self._tasks.add(task)
         task.add_done_callback(self._done)
@@ -33,7 +33,7 @@ class InFlight:
             task.exception()  # retrieved: the caller may have gone, and recovery has the attempt
 
     async def drain(self, timeout_ms: int) -> int:
-        """Wait for all flows; the number that did not end in time (recovery will find them)."""
+        """Wait for all flows. Returns the number that did not end in time; recovery finishes them."""
         if self._tasks:
             await asyncio.wait(set(self._tasks), timeout=timeout_ms / 1000)
         return len(self._tasks)

@@ -1,4 +1,4 @@
-"""Puts one process's parts together: connections, door, reads, providers."""
+"""Assembles one process: connections, journal, reads, providers."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from tallystick.providers.assembly import (
 from tallystick.providers.port import Provider
 from tallystick.record.journal import Journal, JournalLimits
 from tallystick.record.next_action_seal import ActionSeal
-from tallystick.record.postgres.batch import Connection
+from tallystick.record.postgres.batch import WriteConnection
 from tallystick.record.postgres.connections import connect, open_pool
 from tallystick.record.postgres.embedded.server import DatabaseUrls, resolve_database
 from tallystick.record.postgres.open_payments import count_open_payments
@@ -39,16 +39,16 @@ log = get_logger("tallystick.flows.assembly")
 
 @asynccontextmanager
 async def open_intake(settings: Settings, database_url: str) -> AsyncIterator[Intake]:
-    """Opens the way into the inbox; leaving writes what is queued."""
+    """Opens the intake of the inbox; leaving writes what is queued."""
 
     async def own_connection() -> Any:
         return await connect(database_url, command_timeout_ms=settings.webhook_commit_timeout_ms)
 
     intake = Intake(
         own_connection,
+        Clock(settings.clock_shift_ms),
         queue_limit=settings.webhook_queue_limit,
         commit_timeout_ms=settings.webhook_commit_timeout_ms,
-        clock_shift_ms=settings.clock_shift_ms,
     )
     await intake.start()
     try:
@@ -74,10 +74,10 @@ async def open_runtime(
     database_url: str,
     *,
     providers: Mapping[str, Provider] | None = None,
-    journal_connect: Callable[[], Awaitable[Connection]] | None = None,
+    journal_connect: Callable[[], Awaitable[WriteConnection]] | None = None,
 ) -> AsyncIterator[Runtime]:
-    """Opens everything, and closes it in the reverse order: flows first get ``drain_timeout_ms`` to end. Raises
-    SettingsError for malformed sealing keys, and what opening the database raises.
+    """Opens everything, and closes it in reverse order; flows get ``drain_timeout_ms`` to end. Raises SettingsError for
+    malformed sealing keys, and what opening the database raises.
 
     Raises SettingsError also for providers that no process may start with (``require_sound_providers``).
     ``providers`` and ``journal_connect`` are for tests and benchmarks that bring their own.
@@ -97,21 +97,22 @@ async def open_runtime(
 
     if providers is None:
         require_sound_providers(settings)
+    clock = Clock(settings.clock_shift_ms)
     sealer = sealer_of(settings)
     pool = await open_pool(database_url, settings)
-    journal = Journal(journal_connect or own_connection, limits, clock_shift_ms=settings.clock_shift_ms)
+    journal = Journal(journal_connect or own_connection, limits, clock)
     connectors = bounded_providers(settings, connected_providers(settings)) if providers is None else dict(providers)
     runtime = Runtime(
         settings=settings,
         journal=journal,
-        reads=Reads(pool, clock_shift_ms=settings.clock_shift_ms),
+        reads=Reads(pool, clock),
         providers=connectors,
-        clock=Clock(shift_ms=settings.clock_shift_ms),
+        clock=clock,
         flows=InFlight(settings.in_flight_limit),
         jitter=random.Random(),
         actions=ActionSeal(sealer),
         sealer=sealer,
-        stores=stores_on(pool, settings, sealer),
+        stores=stores_on(pool, clock, settings, sealer),
         pool=pool,
         default_provider=default_provider(settings),
         switched_off=switched_off(settings),
@@ -148,7 +149,7 @@ async def open_api_process(
     settings: Settings, database_url: str | None = None, *, providers: Mapping[str, Provider] | None = None
 ) -> AsyncIterator[ApiProcess]:
     """Everything that the API needs, open. Without ``database_url`` the settings name the database. Leaving drains the
-    flows: what a client asked for ends before the connections close. Raises what opening the database raises."""
+    flows before the connections close. Raises what opening the database raises."""
     with (
         resolve_database(settings) if database_url is None else nullcontext(DatabaseUrls(database_url, database_url))
     ) as urls:

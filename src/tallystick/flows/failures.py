@@ -1,4 +1,4 @@
-"""What callers of the flows have to expect of the database."""
+"""Database errors that callers of the flows must handle."""
 
 from __future__ import annotations
 
@@ -6,5 +6,5 @@ from typing import Final
 
 from tallystick.record.postgres import failures
 
-#: Raised while the database is away or too slow: nothing that a client sent is the cause.
+#: Raised while the database is unavailable or too slow; no request is the cause.
 DATABASE_AWAY: Final[tuple[type[Exception], ...]] = failures.DATABASE_AWAY

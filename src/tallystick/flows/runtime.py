@@ -1,4 +1,4 @@
-"""What the flows stand on: the door, the reads, the providers, and the times that bound an attempt."""
+"""What the flows use: the journal, the reads, the providers, and the times that bound an attempt."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from tallystick.settings.load import Settings
 
 
 class Runtime(Struct, frozen=True, kw_only=True):
-    """One process's hold on the platform."""
+    """The open connections, providers and clock of one process."""
 
     settings: Settings
     journal: Journal
@@ -56,7 +56,7 @@ class Runtime(Struct, frozen=True, kw_only=True):
         )
 
     def checks(self, provider: str) -> Checks:
-        """What is kept for later of what an attempt became."""
+        """The schedule of an attempt after its outcome, and what is kept of it."""
         settings = self.settings
         first_ms = backoff_ms(0, settings.recovery_backoff_base_ms, settings.recovery_backoff_cap_ms, self.jitter)
         return Checks(
@@ -68,16 +68,16 @@ class Runtime(Struct, frozen=True, kw_only=True):
         )
 
     def admit(self, share: float) -> None:
-        """Bounded queues: raises Overloaded where a new instruction of this kind finds no room."""
+        """Raises Overloaded if the bounded queues have no room for a new instruction of this kind."""
         if not self.flows.has_room(share):
-            raise Overloaded("too many payments are between intent and outcome")
+            raise Overloaded("too many payments are in flight")
         if not self.journal.room(share):
             raise Overloaded("the journal's queue is full")
 
 
 def settling_ms(traits: Traits) -> int:
-    """After a sender's deadline, how long until "no such charge" is evidence: where the provider does not deduplicate,
-    a request that is still under way could otherwise arrive after we sent another."""
+    """How long after a sender's deadline "no such charge" becomes evidence. If the provider does not deduplicate, a
+    delayed request could otherwise arrive after we sent another."""
     if traits.deduplicates:
         return traits.settling_time_ms
     return max(traits.settling_time_ms, traits.max_delivery_delay_ms)

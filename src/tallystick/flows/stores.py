@@ -10,40 +10,50 @@ from tallystick.flows.webhooks.inbound.dead_letters import DeadLetters
 from tallystick.flows.webhooks.outbound.address_policy import AddressPolicy
 from tallystick.flows.webhooks.outbound.dispatch import Dispatch
 from tallystick.flows.webhooks.outbound.endpoints import Endpoints, address_policy
+from tallystick.kit.clock import Clock
 from tallystick.record.postgres.inbox import Inbox
-from tallystick.record.postgres.outbox import OutboundBook
+from tallystick.record.postgres.outbox import Outbox
 from tallystick.record.postgres.readiness import DatabaseReadiness
-from tallystick.record.postgres.refused_webhooks import RefusalBook
-from tallystick.record.postgres.webhook_endpoints import EndpointBook
+from tallystick.record.postgres.recovery_schedule import RecoverySchedule
+from tallystick.record.postgres.refused_webhooks import RejectedDeliveryCounts
+from tallystick.record.postgres.webhook_endpoints import EndpointStore
 from tallystick.record.sealing import Sealer
 from tallystick.settings.load import Settings
 
 
 class Stores(Struct, frozen=True, kw_only=True):
-    """Made once for each process. ``endpoint_book`` has the rows of webhook endpoints and their deliveries;
+    """Made once for each process. ``schedule_book`` has what recovery looks at next; ``outbound_book`` has the messages
+    that wait and the queues that are leased; ``endpoint_book`` has the rows of webhook endpoints and their deliveries;
     ``endpoints`` has the rules for what a merchant may do with them."""
 
     readiness: DatabaseReadiness
     api_keys: StoredKeys
     inbox: Inbox
     dead_letters: DeadLetters
-    refused_webhooks: RefusalBook
-    endpoint_book: EndpointBook
+    schedule_book: RecoverySchedule
+    refused_webhooks: RejectedDeliveryCounts
+    outbound_book: Outbox
+    endpoint_book: EndpointStore
     endpoints: Endpoints
 
 
-def stores_on(pool: asyncpg.Pool, settings: Settings, sealer: Sealer, policy: AddressPolicy | None = None) -> Stores:
-    """All of them on one pool. ``policy`` decides which webhook URLs are allowed; without one, the settings decide."""
-    shift_ms = settings.clock_shift_ms
-    inbox = Inbox(pool, clock_shift_ms=shift_ms)
-    endpoint_book = EndpointBook(pool, clock_shift_ms=shift_ms)
-    dispatch = Dispatch(OutboundBook(pool, clock_shift_ms=shift_ms), settings.outbound_batch)
+def stores_on(
+    pool: asyncpg.Pool, clock: Clock, settings: Settings, sealer: Sealer, policy: AddressPolicy | None = None
+) -> Stores:
+    """All of them on one pool and one clock. ``policy`` decides which webhook URLs are allowed; by default the
+    settings decide."""
+    inbox = Inbox(pool, clock)
+    outbound_book = Outbox(pool, clock)
+    endpoint_book = EndpointStore(pool, clock)
+    dispatch = Dispatch(outbound_book, settings.outbound_batch)
     return Stores(
         readiness=DatabaseReadiness(pool),
         api_keys=StoredKeys(pool),
         inbox=inbox,
         dead_letters=DeadLetters(inbox, settings),
-        refused_webhooks=RefusalBook(pool, clock_shift_ms=shift_ms),
+        schedule_book=RecoverySchedule(pool, clock),
+        refused_webhooks=RejectedDeliveryCounts(pool, clock),
+        outbound_book=outbound_book,
         endpoint_book=endpoint_book,
         endpoints=Endpoints(endpoint_book, dispatch, sealer, policy or address_policy(settings), settings),
     )

@@ -1,1 +1,1 @@
-"""What others meet: parse and render, no rules, no assembly."""
+"""What clients and people use: parse and render, no rules, no assembly."""

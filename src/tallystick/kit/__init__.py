@@ -1,3 +1,3 @@
-"""What knows no payment: clocks, ids, logs, card data. Only ``logs``,
-``clock``, ``ids`` and ``atomic_file`` touch the system.
+"""Tools that know no payment: clocks, ids, logs, rounds, card data. Only ``logs``, ``clock``, ``ids`` and
+``atomic_file`` touch the system.
 """

@@ -18,8 +18,8 @@ _DRAFT_SUFFIX_BYTES: Final = 8
 
 
 def create_if_absent(file: Path, text: str) -> bool:
-    """Write ``text`` and a newline into ``file``, unless the file exists: the first writer wins, and what it wrote is
-    never replaced. Returns whether this call wrote it. Raises OSError."""
+    """Write ``text`` and a newline into ``file``, unless the file exists: the first writer wins, and its text is never
+    replaced. Returns whether this call wrote it. Raises OSError."""
     if file.exists():
         return False
     draft = _write_draft(file, text)
@@ -36,7 +36,7 @@ def create_if_absent(file: Path, text: str) -> bool:
 
 
 def replace(file: Path, text: str) -> None:
-    """Write ``text`` and a newline into ``file``, in place of what is there. Raises OSError."""
+    """Write ``text`` and a newline into ``file``, replacing its content. Raises OSError."""
     draft = _write_draft(file, text)
     try:
         draft.replace(file)

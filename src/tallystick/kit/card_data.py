@@ -1,11 +1,9 @@
-"""Finds what looks like a card number (PAN, ISO/IEC 7812-1) in anything a client sends, so that it can be
-refused.
+"""Finds card numbers (PAN, ISO/IEC 7812-1) in anything a client sends, so that the request can be refused.
 
 A card number is 13-19 digits, contiguous or in card-like groups under one kind of separator, that starts like
 an issuer's number, has that issuer's length, and passes the Luhn check (ISO/IEC 7812-1, annex B). Digits of
 every script count, letters glued to the digits change nothing, and invisible characters between them are
-ignored. UUIDs and hex digests are set aside first: their random digits would otherwise trip the check now and
-then.
+ignored. UUIDs and hex digests are removed first: their random digits would sometimes pass the check.
 """
 
 from __future__ import annotations
@@ -17,7 +15,7 @@ from decimal import Decimal, InvalidOperation
 from itertools import chain
 from typing import Final
 
-# Issuer, first and last prefix of a range, lengths. Overlaps are meant: any matching row is enough.
+# Issuer, first and last prefix of a range, lengths. Overlaps are intended: any matching row is enough.
 ISSUERS: Final[tuple[tuple[str, str, str, Iterable[int]], ...]] = (
     ("Visa", "4", "4", (13, 16, 19)),
     ("Mastercard", "51", "55", (16,)),
@@ -52,9 +50,9 @@ ISSUERS: Final[tuple[tuple[str, str, str, Iterable[int]], ...]] = (
 GROUPINGS: Final[frozenset[tuple[int, ...]]] = frozenset(
     {(length,) for length in range(13, 20)}
     | {(4, 4, 5), (4, 3, 3, 3)}  # Maestro of 13 digits, embossed Visa of 13
-    | {(4, 4, 4, tail) for tail in range(1, 8)}  # 13-19 digits in fours, the last group as long as it gets
+    | {(4, 4, 4, tail) for tail in range(1, 8)}  # 13-19 digits in fours, the last group of any length
     | {(4, 4, 4, 4, tail) for tail in range(1, 4)}  # 17-19 digits in fours
-    | {(4, 6, 4), (4, 6, 5), (4, 5, 5), (4, 5, 6), (4, 6, 6)}  # Diners Club, American Express, their kin
+    | {(4, 6, 4), (4, 6, 5), (4, 5, 5), (4, 5, 6), (4, 6, 6)}  # Diners Club, American Express and similar
     | {(6, 13)}  # UnionPay of 19 digits
 )
 _GROUPINGS_BY_START: Final[Mapping[int, frozenset[tuple[int, ...]]]] = {
@@ -69,14 +67,14 @@ _ANY_SEPARATOR: Final = "".join(_SEPARATOR_KINDS)
 _MAX_GAP: Final = 3
 _FEWEST_DIGITS: Final = 13
 
-# A digit, then twelve more digits or separators: every card number holds that, and it is the cheapest thing
-# to look for (1 us on an ordinary body, half of what counting digits across gaps takes).
+# A digit, then twelve more digits or separators: every card number contains this, and it is the cheapest pattern
+# to search for (1 us on an ordinary body, half the cost of counting digits across gaps).
 _CANDIDATE_PATTERN: Final = rf"[0-9][0-9{_ANY_SEPARATOR}]{{{_FEWEST_DIGITS - 1}}}"
 _CANDIDATE: Final = re.compile(_CANDIDATE_PATTERN, re.ASCII)
 _CANDIDATE_BYTES: Final = re.compile(_CANDIDATE_PATTERN.encode())
 
 # A UUID in its dashed form, or at least 20 hex characters with a letter among them (hex UUID, SHA-256 …).
-# Both stand alone: beside another letter or digit they are not recognised; "pay_" and the like may come
+# Both must stand alone: next to another letter or digit they are not recognised. A prefix such as "pay_" may come
 # before.
 _IDENTIFIER: Final = re.compile(
     r"(?<![0-9A-Za-z])(?:0x)?"
@@ -148,7 +146,7 @@ def looks_like_card_number(text: str) -> bool:
         text = text.translate(_FOLD)
     if _CANDIDATE.search(text) is None:
         return False
-    # "#" is neither digit, letter nor separator: what stood left and right stays apart.
+    # "#" is neither digit, letter nor separator: the text on both sides stays separate.
     rest = _IDENTIFIER.sub("#", text)
     return any(_is_card_number(number) for number in _card_like_numbers(rest))
 
@@ -159,7 +157,7 @@ def contains_card_data(value: object) -> bool:
     while waiting:
         item = waiting.pop()
         if isinstance(item, str):
-            # A number literal is a kind of str; an ordinary sentence never parses as one.
+            # A number literal is a subclass of str; an ordinary sentence never parses as a number.
             if looks_like_card_number(item) or (type(item) is not str and _integral_literal_trips(item)):
                 return True
         elif isinstance(item, bool) or item is None:
@@ -179,11 +177,9 @@ def contains_card_data(value: object) -> bool:
 
 
 def may_contain_card_data(raw: bytes) -> bool:
-    """Cheap and cautious look at raw JSON: False only if ``contains_card_data`` of its parsed form is False
-    too.
+    """Cheap, cautious check of raw JSON: False only if ``contains_card_data`` of its parsed form is False too.
 
-    True for escapes and non-ASCII bytes, which may hide digits and separators, and for 13 digits in a loose
-    row.
+    True for escapes and non-ASCII bytes, which may hide digits and separators, and for 13 digits in a loose row.
     """
     return not raw.isascii() or b"\\" in raw or _CANDIDATE_BYTES.search(raw) is not None
 

@@ -1,6 +1,6 @@
 """Clocks: wall time for what people read, monotonic time for what a process measures.
 
-Leases and deadlines are on the database's clock; nothing here decides them.
+Leases and deadlines use the database's clock, never these.
 """
 
 from __future__ import annotations
@@ -8,8 +8,8 @@ from __future__ import annotations
 import time
 from datetime import UTC, datetime, timedelta
 
-#: CLOCK_BOOTTIME counts while the machine sleeps, so that a sender that was frozen notices; where it does not exist
-#: (macOS, Windows) the ordinary monotonic clock has to do.
+#: CLOCK_BOOTTIME counts while the machine sleeps, so that a frozen sender notices. Where it does not exist
+#: (macOS, Windows) the ordinary monotonic clock is used.
 _BOOTTIME = getattr(time, "CLOCK_BOOTTIME", None)
 
 
@@ -26,7 +26,7 @@ def utc_now() -> datetime:
 
 
 class Clock:
-    """Both clocks with one shift that tests may move."""
+    """Both clocks, with one shift that tests can set."""
 
     def __init__(self, shift_ms: int = 0) -> None:
         self.shift_ms = shift_ms

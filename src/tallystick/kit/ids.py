@@ -1,7 +1,7 @@
-"""Identifiers: time-ordered UUIDs (version 7, RFC 9562) with a prefix that says what they name. The prefixes in use are
-in ``domain.id_prefixes``.
+"""Identifiers: time-ordered UUIDs (version 7, RFC 9562) with a prefix for what they identify. The prefixes in use
+are in ``domain.id_prefixes``.
 
-Minted by the application, never by the database: no sequence has to be shared between shards.
+The application mints them, never the database: shards share no sequence.
 """
 
 from __future__ import annotations
@@ -68,13 +68,13 @@ def new_id(prefix: str) -> str:
 
 
 def sibling_id(prefix: str, of: str) -> str:
-    """The id that another kind of thing has when it is made together with ``of``: the same bits, another prefix."""
+    """The id of a second thing that is made together with ``of``: the same bits, another prefix."""
     return f"{prefix}_{of[of.index('_') + 1 :]}"
 
 
 def derived_id(prefix: str, *names: str) -> str:
-    """The id of something that others have named already: the same names always give the same id (a UUID of version
-    8, RFC 9562 section 5.8), so two processes that meet it at once mean one thing."""
+    """The id of something that already has a name elsewhere: the same names always give the same id (a UUID of version
+    8, RFC 9562 section 5.8), so two processes that see it at the same time agree."""
     digest = hashlib.sha256("\x1f".join(names).encode()).digest()
     value = int.from_bytes(digest[:16], "big")
     value = value & ~(0xF << 76) & ~(0b11 << 62) | (0x8 << 76) | (0b10 << 62)

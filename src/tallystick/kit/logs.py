@@ -1,4 +1,4 @@
-"""Structured logs: one JSON object a line on standard error, with no secret and nothing like a card number in it."""
+"""Structured logs: one JSON object a line on standard error, without secrets or card numbers."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import structlog
 
 from tallystick.kit.card_data import contains_card_data, looks_like_card_number
 
-#: Names of secrets that come from elsewhere than the settings: headers, and fields of providers' answers.
+#: Names of secrets that do not come from the settings: headers, and fields of providers' answers.
 SECRET_NAMES: Final = frozenset({"authorization", "api_key", "client_secret", "password", "secret", "token"})
 
 _REDACTED: Final = "[redacted]"
@@ -22,8 +22,8 @@ _ENCODER: Final = msgspec.json.Encoder(enc_hook=repr)
 
 
 class Redactor:
-    """A structlog processor. It replaces the values of secrets, by name and at any depth, and any value that holds
-    what looks like a card number. ``secret_names`` are redacted beside ``SECRET_NAMES``."""
+    """A structlog processor. It replaces the values of secrets, by name and at any depth, and any value that looks like
+    it holds a card number. ``secret_names`` are redacted in addition to ``SECRET_NAMES``."""
 
     def __init__(self, secret_names: Iterable[str]) -> None:
         self._secret_names = SECRET_NAMES.union(name.lower() for name in secret_names)
@@ -36,14 +36,14 @@ class Redactor:
     def _safe(self, key: object, value: Any) -> Any:
         if isinstance(key, str) and key.lower() in self._secret_names:
             return _REDACTED
-        if type(value) is str:  # nearly all of them
+        if type(value) is str:  # nearly all values
             return _LOOKS_LIKE_CARD_DATA if looks_like_card_number(value) else value
         if isinstance(value, Mapping):
             return {self._safe(None, inner): self._safe(inner, held) for inner, held in value.items()}
         if isinstance(value, list | tuple):
             return [self._safe(None, held) for held in value]
         if not isinstance(value, int | float | None):
-            value = repr(value)  # as the log will show it, so that the check sees the same
+            value = repr(value)  # check the text that the log will show
         return _LOOKS_LIKE_CARD_DATA if contains_card_data(value) else value
 
 
@@ -59,7 +59,7 @@ def configure_logging(level: str, secret_names: Iterable[str]) -> None:
             structlog.processors.add_log_level,
             structlog.processors.format_exc_info,
             Redactor(secret_names),
-            # After the redaction: a time does not come from a client, and need not be checked.
+            # After the redaction: a time does not come from a client and needs no check.
             structlog.processors.TimeStamper(fmt="iso", utc=True),
             _render,
         ],

@@ -1,4 +1,4 @@
-"""Periodic work: rounds, one after another, until the process is told to stop."""
+"""Periodic work: rounds, one after another, until the process stops."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from tallystick.kit.logs import get_logger
 
 log = get_logger("tallystick.kit.rounds")
 
-#: A round that did anything is followed by the next one at once.
+#: A round that did any work is followed by the next one at once.
 ANYTHING: Final = 1
 
 
 class Rounds:
     """One piece of periodic work.
 
-    ``round`` does what is due and returns how much that was (None: nothing that calls for another round at once). One
-    that did less than ``full_round`` is followed by a pause of ``interval_ms``; so is one that raises, which is logged
-    at a bounded rate (``sample_every_s``) and tried again. ``wake``, where it is set during a round or a pause, has
-    the next round follow at once. ``finish`` waits for what rounds have started; it runs once, after the last round.
+    ``round`` does the work that is due and returns how much it did (None: no reason for another round at once). After
+    less than ``full_round`` there is a pause of ``interval_ms``. A round that raises is logged at a bounded rate
+    (``sample_every_s``), and the next one follows after the pause. Setting ``wake`` during a round or a pause starts
+    the next round at once. ``finish`` waits for work that rounds have started; it runs once, after the last round.
     """
 
     def __init__(
@@ -45,7 +45,7 @@ class Rounds:
         self._failures = SampledLines(sample_every_s)
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Rounds until ``stop``; the one that is under way then ends first, a pause ends at once."""
+        """Run rounds until ``stop``. A round in progress is finished; a pause ends at once."""
         waking = asyncio.create_task(self._wake_at(stop))
         try:
             while not stop.is_set():
@@ -59,7 +59,7 @@ class Rounds:
             self._failures.flush()
 
     async def _one(self) -> int:
-        """How much a round did; 0 for one that failed."""
+        """How much the round did; 0 if it failed."""
         try:
             return await self._round() or 0
         except Exception as error:
@@ -82,5 +82,5 @@ class Rounds:
 
 
 async def run_rounds(work: Iterable[Rounds], stop: asyncio.Event) -> None:
-    """All of it, side by side, until ``stop``; then what is under way ends first."""
+    """Run all of it concurrently until ``stop``, and finish the rounds in progress."""
     await asyncio.gather(*(each.run(stop) for each in work))

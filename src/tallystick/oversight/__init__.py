@@ -1,1 +1,1 @@
-"""What reads the record and moves no money."""
+"""Reads the record and moves no money."""

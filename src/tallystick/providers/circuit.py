@@ -1,18 +1,18 @@
-"""Around every connector: so many calls at once and no more, and none while the provider does not answer.
+"""Around every connector: a limit of concurrent calls, and no calls while the provider does not answer.
 
 A call that finds no free connection within a bounded wait, which ends with its ``send_by_ms`` at the latest, or an open
-circuit, is ``NotSent``: nothing happened, and nobody was declined. A question that finds no free connection is
-``Unknown``, which says nothing either.
+circuit, is ``NotSent``: nothing happened, and it is no decline. A look-up that finds no free connection is
+``Unknown``.
 
 The circuit opens when too large a part of the newest calls ended without an answer: unknown outcomes (time-outs,
 resets, 5xx, answers that cannot be read) and connections that could not be made. A decline is an answer, and so is a
-refusal at the door. Calls that we did not make (too late to send) say nothing about the provider. After a wait single
-probes go through: they close the circuit, or open it again, each time for longer.
+rejection before processing (401, 403, 429). Calls that we did not make (too late to send) say nothing about the
+provider. After a wait single probes go through: they close the circuit, or open it again, each time for longer.
 
-Questions do not count while the circuit is closed: a lookup may be many pages long, and where only lists are down
-payments must go on. While it is not closed they are as good a probe as any; and they are asked all the same where no
-probe is due. They move nothing, recovery asks them seldom, and what they find out about money in doubt cannot wait: a
-process that only recovers sees nothing but troubled calls, and its circuit is the first to open.
+Look-ups do not count while the circuit is closed: a look-up may be many pages long, and payments must go on while only
+lists are down. While the circuit is not closed they serve as probes, and they are sent even if no probe is due. They
+move no money, they are rare, and money in doubt cannot wait: a process that only recovers sees mostly failing calls,
+and its circuit is the first to open.
 """
 
 from __future__ import annotations
@@ -137,24 +137,24 @@ class BoundedProvider(Provider):
         return self._provider.representable(amount, currency, exponents)
 
     async def authorize(self, call: ProviderCall) -> Verdict:
-        """The provider's word, or NotSent."""
+        """The provider's verdict, or NotSent."""
         return await self._send(self._provider.authorize, call)
 
     async def capture(self, call: ProviderCall) -> Verdict:
-        """The provider's word, or NotSent."""
+        """The provider's verdict, or NotSent."""
         return await self._send(self._provider.capture, call)
 
     async def cancel(self, call: ProviderCall) -> Verdict:
-        """The provider's word, or NotSent."""
+        """The provider's verdict, or NotSent."""
         return await self._send(self._provider.cancel, call)
 
     async def refund(self, call: ProviderCall) -> Verdict:
-        """The provider's word, or NotSent."""
+        """The provider's verdict, or NotSent."""
         return await self._send(self._provider.refund, call)
 
     async def fetch(self, call: ProviderCall) -> Verdict:
-        """The provider's word, or Unknown; an open circuit refuses no question. Where there is no lookup nobody is
-        asked, and nothing is counted."""
+        """The provider's verdict, or Unknown; an open circuit refuses no look-up. Without a look-up nothing is called
+        or counted."""
         if not self.traits.can_fetch:
             return await self._provider.fetch(call)
         counted = self._circuit.state is not State.CLOSED
@@ -260,7 +260,7 @@ class _Refused(Exception):
 
 
 class _CircuitOpen(_Refused):
-    """Because it does not answer."""
+    """The circuit is open."""
 
 
 class _NothingAsked(Exception):
@@ -275,14 +275,14 @@ class _Failures:
     """What counts against a provider. A connector's own defect does: its calls end in the unknown as well."""
 
     def is_failure(self, *, result: object, exception: Exception | None) -> bool:
-        """Whether nobody answered."""
+        """Whether no answer came."""
         if exception is not None:
             return not isinstance(exception, _NothingAsked)
         return isinstance(result, Unknown) or _unreachable(result)
 
 
 class _StateLog(CoreEventListener):
-    """A circuit that opens is somebody's business."""
+    """Logs changes of the circuit."""
 
     def on_state_change(self, *, name: str, old: State, new: State) -> None:
         """Alerts once for each opening; the rest is for the record."""

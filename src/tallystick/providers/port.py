@@ -60,15 +60,15 @@ class Provider(Protocol):
         return False
 
     def supports(self, payment_method: str) -> bool:
-        """Whether the provider can be asked to charge this token at all."""
+        """Whether the provider can charge this kind of token."""
 
     def exponents(self, currency: str) -> Exponents:
         """The currency's exponents by today's tables, ours and the provider's: stored with a new payment."""
         return exponents_at(currency, {})
 
     def representable(self, amount: int, currency: str, exponents: Exponents | None = None) -> bool:
-        """Whether the provider can express the amount: exponents differ from ISO 4217 here and there. ``exponents``
-        are those that are stored with the payment, where there is one."""
+        """Whether the provider can express the amount: its exponents may differ from ISO 4217. ``exponents``: those
+        that are stored with the payment, if there is one."""
 
     async def authorize(self, call: ProviderCall) -> Verdict:
         """Hold the amount, or charge it at once where ``call.capture``."""

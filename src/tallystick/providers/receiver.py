@@ -16,7 +16,7 @@ from tallystick.domain.notices import Notice
 
 
 class BadSignature(Exception):
-    """No signature, a wrong one, or one that cannot be read. The message never repeats what was sent."""
+    """The signature is missing, wrong or malformed. The message never repeats what was sent."""
 
 
 class StaleTimestamp(Exception):

@@ -1,4 +1,4 @@
-"""Every provider there is. A new one is its folder, its import and its line here."""
+"""All providers. A new one needs its folder, its import and its line here."""
 
 from __future__ import annotations
 
@@ -20,5 +20,5 @@ _SETUPS: Final[tuple[ProviderSetup, ...]] = (
 #: By name.
 PROVIDERS: Final[Mapping[str, ProviderSetup]] = {setup.name: setup for setup in _SETUPS}
 
-#: What ``load_settings`` has to know beside its own sections.
+#: The settings sections of connectors, for ``load_settings``.
 CONNECTOR_SETTINGS: Final[tuple[type[ConnectorSettings], ...]] = tuple(setup.settings for setup in _SETUPS)

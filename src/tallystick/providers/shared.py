@@ -20,7 +20,7 @@ from tallystick.settings.load import Settings
 #: Statuses of requests that were turned away before anything was processed: wrong credentials, or too many requests.
 TURNED_AWAY: Final = frozenset({401, 403, 429})
 
-#: Longest text of a provider that is kept, in characters: theirs are sentences.
+#: Longest provider text that is kept, in characters: they are sentences.
 MESSAGE_CHARS: Final = 500
 
 

@@ -1,1 +1,1 @@
-"""The authoritative record: the door every change goes through, and the reads that decisions are made on."""
+"""The authoritative record: the journal that commits every change, and the reads that decisions use."""

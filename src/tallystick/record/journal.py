@@ -1,7 +1,7 @@
-"""The door: ``Journal.commit``. Every state change of the platform goes through here, and nothing else writes state.
+"""The journal: ``Journal.commit`` writes every state change of the platform, and nothing else writes state.
 
-Group commit: a change joins an in-process queue; while one batch is on its way to disk the next one collects, so an
-idle system adds no delay and a busy one writes hundreds of changes per transaction.
+Group commit: a change joins an in-process queue. While one batch is on its way to disk, the next one collects. So an
+idle system adds no delay, and a busy one writes hundreds of changes per transaction.
 """
 
 from __future__ import annotations
@@ -18,37 +18,36 @@ from msgspec import Struct
 from tallystick.domain.change import Change
 from tallystick.domain.errors import ChangeRefused, OutcomeUnknown, Overloaded
 from tallystick.domain.instruction import StoredInstruction
-from tallystick.kit.clock import monotonic_ms
+from tallystick.kit.clock import Clock, monotonic_ms
 from tallystick.kit.logs import get_logger
-from tallystick.record.postgres.batch import BatchResult, Connection, Entry, LostRace, committed, run_batch
+from tallystick.record.postgres.batch import BatchResult, Entry, LostRace, WriteConnection, committed, run_batch
 from tallystick.record.postgres.failures import DATABASE_AWAY, RETRY_SAME_CONNECTION, may_run_again
 
 log = get_logger("tallystick.record.journal")
 
-#: Pause before a batch that met a deadlock, a serialization failure or a lost connection runs again: long enough to
-#: let the other side finish, short beside a commit time-out of seconds.
+#: Pause before a batch that met a deadlock, a serialization failure or a lost connection runs again: long enough for
+#: the other side to finish, short compared with a commit time-out of seconds.
 RETRY_PAUSE_MS: Final = 20
 
-#: An outcome (money may have moved) is tried this many times longer than an intent before recovery has to find it.
+#: An outcome (money may have moved) is retried this many times longer than an intent, before recovery must find it.
 OUTCOME_PATIENCE: Final = 6
 
-
-#: A batch in flight that takes longer than a slow disk's flush is held up by something: others need not wait for it.
+#: A batch that takes longer than a slow disk's flush is blocked by something else: the next one need not wait for it.
 SECOND_BATCH_PATIENCE_MS: Final = 25
 
 
 class Fresh(Struct, frozen=True):
-    """The change is in the record, and it was ours."""
+    """The change is committed."""
 
 
 class Existing(Struct, frozen=True):
-    """The key was taken before: nothing was written."""
+    """The idempotency key was taken before; nothing was written."""
 
     stored: StoredInstruction
 
 
 class Stale(Struct, frozen=True):
-    """Another change took one of the versions first; nothing was written. Load, and decide again."""
+    """Another change took one of the versions first; nothing was written. Load and decide again."""
 
 
 Committed = Fresh | Existing | Stale
@@ -57,7 +56,7 @@ STALE: Final = Stale()
 
 
 class JournalLimits(Struct, frozen=True, kw_only=True):
-    """Bounds of the door; see the settings of the same names."""
+    """Bounds of the journal; see the settings of the same names."""
 
     connections: int
     second_batch_changes: int
@@ -68,7 +67,7 @@ class JournalLimits(Struct, frozen=True, kw_only=True):
     commit_timeout_ms: int
 
 
-class _Waiting:
+class _QueuedChange:
     __slots__ = ("entry", "future", "give_up_at_ms")
 
     def __init__(self, entry: Entry, future: asyncio.Future[Committed], give_up_at_ms: int) -> None:
@@ -88,46 +87,44 @@ class _Waiting:
 class Journal:
     """The one writer of state, history and ledger in this process. ``connect`` opens a dedicated connection."""
 
-    def __init__(
-        self, connect: Callable[[], Awaitable[Connection]], limits: JournalLimits, *, clock_shift_ms: int = 0
-    ) -> None:
+    def __init__(self, connect: Callable[[], Awaitable[WriteConnection]], limits: JournalLimits, clock: Clock) -> None:
         self._connect = connect
         self._limits = limits
-        self.clock_shift_ms = clock_shift_ms
-        self._intents: deque[_Waiting] = deque()
-        self._outcomes: deque[_Waiting] = deque()
+        self.clock = clock
+        self._intents: deque[_QueuedChange] = deque()
+        self._outcomes: deque[_QueuedChange] = deque()
         self._wake = asyncio.Event()
-        self._lanes: list[asyncio.Task[None]] = []
+        self._writers: list[asyncio.Task[None]] = []
         self._closing = False
         self._in_flight = 0
 
     async def start(self) -> None:
-        """Open the connections. Raises what the database raises: a door that cannot open is found out at once."""
+        """Open the connections. Raises what the database raises, so that a failure shows at the start."""
         connections = [await self._connect() for _ in range(self._limits.connections)]
-        self._lanes = [
-            asyncio.create_task(_Lane(self, connection).run(), name=f"journal-{number}")
+        self._writers = [
+            asyncio.create_task(_Writer(self, connection).run(), name=f"journal-{number}")
             for number, connection in enumerate(connections)
         ]
 
     async def stop(self) -> None:
-        """Commit what is queued, then close."""
+        """Commit the queued changes, then close."""
         self._closing = True
         self._wake.set()
-        await asyncio.gather(*self._lanes)
+        await asyncio.gather(*self._writers)
 
     def depth(self) -> int:
         """Changes waiting for a batch."""
         return len(self._intents) + len(self._outcomes)
 
     def room(self, share: float) -> bool:
-        """Whether the intents fill less than ``share`` of the queue: what is shed first asks for more room."""
+        """Whether intents fill less than ``share`` of the queue: work that is shed first passes a smaller share."""
         return len(self._intents) < self._limits.queue_limit * share
 
     async def commit(self, change: Change) -> Committed:
         """Write the whole change durably, or nothing of it.
 
-        Raises Overloaded (an intent met a full queue: nothing was written), OutcomeUnknown (the record could not be
-        reached in time: the change may be in it) and ChangeRefused (the record will never take this change).
+        Raises Overloaded (an intent met a full queue: nothing was written), OutcomeUnknown (the database could not be
+        reached in time: the change may be committed) and ChangeRefused (the database will never accept this change).
         """
         patience_ms = self._limits.commit_timeout_ms
         if change.must_not_be_shed:
@@ -135,17 +132,17 @@ class Journal:
         elif self._closing or not self.room(1.0):
             raise Overloaded("the journal's queue is full" if not self._closing else "the journal is closing")
         future: asyncio.Future[Committed] = asyncio.get_running_loop().create_future()
-        waiting = _Waiting(Entry(change), future, monotonic_ms() + patience_ms)
+        waiting = _QueuedChange(Entry(change), future, monotonic_ms() + patience_ms)
         (self._outcomes if change.must_not_be_shed else self._intents).append(waiting)
         if self._may_start():
             self._wake.set()
         return await future
 
-    async def next_batch(self) -> list[_Waiting]:
-        """What the next transaction takes, outcomes first; empty once the door is closing and nothing is left.
+    async def next_batch(self) -> list[_QueuedChange]:
+        """The changes of the next transaction, outcomes first; empty once the journal is closing and nothing is left.
 
-        Beside a batch in flight another starts only when enough has collected, or when that one takes long: small
-        batches cost the same round trips as large ones.
+        While one batch is in progress, a second starts only when enough changes wait, or when the first takes long:
+        small batches cost the same round trips as large ones.
         """
         while not self._may_start():
             if self._closing and not self.depth():
@@ -161,7 +158,7 @@ class Journal:
         return self._take()
 
     def batch_done(self) -> None:
-        """A lane is through with its batch."""
+        """A writer has finished its batch."""
         self._in_flight -= 1
         self._wake.set()
 
@@ -169,8 +166,8 @@ class Journal:
         depth = self.depth()
         return depth > 0 and (self._in_flight == 0 or self._closing or depth >= self._limits.second_batch_changes)
 
-    def _take(self) -> list[_Waiting]:
-        batch: list[_Waiting] = []
+    def _take(self) -> list[_QueuedChange]:
+        batch: list[_QueuedChange] = []
         rows = size_bytes = 0
         limits = self._limits
         for queue in (self._outcomes, self._intents):
@@ -183,15 +180,15 @@ class Journal:
                 batch.append(queue.popleft())
         return batch
 
-    async def reconnect(self) -> Connection:
-        """A new connection for a lane that lost its own."""
+    async def reconnect(self) -> WriteConnection:
+        """A new connection for a writer that lost its own."""
         return await self._connect()
 
 
-class _Lane:
-    """One connection and the batches that it writes."""
+class _Writer:
+    """One connection, and the batches that it writes."""
 
-    def __init__(self, journal: Journal, connection: Connection) -> None:
+    def __init__(self, journal: Journal, connection: WriteConnection) -> None:
         self._journal = journal
         self._connection = connection
 
@@ -199,8 +196,8 @@ class _Lane:
         while batch := await self._journal.next_batch():
             try:
                 await self._commit(batch)
-            except Exception as error:  # a defect here must answer its callers and not end the lane
-                log.error("journal lane failed", error=repr(error))
+            except Exception as error:  # a defect here must answer its callers, and must not end the writer
+                log.error("journal writer failed", error=repr(error))
                 for waiting in batch:
                     waiting.fail(OutcomeUnknown("the journal failed"))
             finally:
@@ -208,7 +205,7 @@ class _Lane:
         if not self._connection.is_closed():
             await self._connection.close()
 
-    async def _commit(self, batch: Sequence[_Waiting]) -> None:
+    async def _commit(self, batch: Sequence[_QueuedChange]) -> None:
         """Run the batch until each of its changes has an answer."""
         by_entry = {id(waiting.entry): waiting for waiting in batch}
         pending = list(batch)
@@ -218,12 +215,12 @@ class _Lane:
                 result = await run_batch(
                     self._connection,
                     [waiting.entry for waiting in pending],
-                    clock_shift_ms=self._journal.clock_shift_ms,
+                    self._journal.clock,
                     after_loss=after_loss,
                 )
             except LostRace as lost:
                 losers = {id(entry) for entry in lost.losers}
-                await self._tell_losers(lost.losers, by_entry, after_loss=after_loss)
+                await self._answer_losers(lost.losers, by_entry, after_loss=after_loss)
                 pending = [waiting for waiting in pending if id(waiting.entry) not in losers]
             except Exception as error:
                 if may_run_again(error):
@@ -235,8 +232,10 @@ class _Lane:
             else:
                 pending = self._answer(result, by_entry)
 
-    async def _tell_losers(self, losers: Sequence[Entry], by_entry: dict[int, _Waiting], *, after_loss: bool) -> None:
-        """Stale; unless what was there first is the change itself, from a commit that looked lost and landed late."""
+    async def _answer_losers(
+        self, losers: Sequence[Entry], by_entry: dict[int, _QueuedChange], *, after_loss: bool
+    ) -> None:
+        """Answer Stale, unless the earlier version is this very change, from a commit that seemed lost."""
         ours: set[str] = set()
         if after_loss:
             try:
@@ -244,23 +243,23 @@ class _Lane:
             except Exception as error:
                 log.warning("journal cannot read back", error=type(error).__name__)
                 for entry in losers:
-                    by_entry[id(entry)].fail(OutcomeUnknown("the record could not be read back"))
+                    by_entry[id(entry)].fail(OutcomeUnknown("the commit could not be read back"))
         for entry in losers:
             by_entry[id(entry)].resolve(FRESH if entry.change.change_id in ours else STALE)
 
-    def _answer(self, result: BatchResult, by_entry: dict[int, _Waiting]) -> list[_Waiting]:
+    def _answer(self, result: BatchResult, by_entry: dict[int, _QueuedChange]) -> list[_QueuedChange]:
         for entry in result.fresh:
             by_entry[id(entry)].resolve(FRESH)
         for entry, stored in result.existing:
             by_entry[id(entry)].resolve(Existing(stored))
         return [by_entry[id(entry)] for entry in result.look_again]
 
-    async def _bisect(self, pending: list[_Waiting], error: Exception) -> None:
-        """The record refused something in here for good: find it, so that only the culprit fails."""
+    async def _bisect(self, pending: list[_QueuedChange], error: Exception) -> None:
+        """The database refused something permanently: find it, so that only that change fails."""
         if len(pending) == 1:
             change = pending[0].entry.change
-            log.error("change refused by the record", stream_id=change.stream_id, error=type(error).__name__)
-            refusal = ChangeRefused(f"the record refused the change ({type(error).__name__})")
+            log.error("change refused by the database", stream_id=change.stream_id, error=type(error).__name__)
+            refusal = ChangeRefused(f"the database refused the change ({type(error).__name__})")
             refusal.__cause__ = error
             pending[0].fail(refusal)
             return
@@ -268,8 +267,8 @@ class _Lane:
         await self._commit(pending[:middle])
         await self._commit(pending[middle:])
 
-    async def _recover(self, pending: list[_Waiting], error: Exception) -> list[_Waiting]:
-        """Pause, open a new connection where the old one is gone, and give up on changes whose time is over."""
+    async def _recover(self, pending: list[_QueuedChange], error: Exception) -> list[_QueuedChange]:
+        """Pause, replace a lost connection, and give up on changes whose time is over."""
         await asyncio.sleep(RETRY_PAUSE_MS * (1 + random.random()) / 1000)
         if not isinstance(error, RETRY_SAME_CONNECTION):
             log.warning("journal connection lost", error=type(error).__name__, changes=len(pending))
@@ -282,5 +281,5 @@ class _Lane:
         now_ms = monotonic_ms()
         for waiting in pending:
             if waiting.give_up_at_ms <= now_ms:
-                waiting.fail(OutcomeUnknown("the record could not be reached in time"))
+                waiting.fail(OutcomeUnknown("the database could not be reached in time"))
         return [waiting for waiting in pending if not waiting.future.done()]

@@ -1,6 +1,6 @@
-"""Seals what payers have to do next before it is kept, and opens it for the merchant's own request.
+"""Seals payers' next actions before they are stored, and opens them for the merchant's own request.
 
-A seal is bound to the payment that it belongs to; in the inbox, where a payment may not be known yet, to the event.
+A seal is bound to its payment; in the inbox, where the payment may not be known yet, to the event.
 """
 
 from __future__ import annotations
@@ -27,24 +27,24 @@ _NO_KEY_OR_NO_JSON: Final = (OSError, SettingsError, ValueError, msgspec.Msgspec
 
 
 class ActionSeal:
-    """Seals and opens next actions with one process's keys. Nothing here fails for want of a key: money has moved or
-    waits, and its record matters more than the payer's next step, which is left out."""
+    """Seals and opens next actions with one process's keys. A missing key is not an error here: money has moved or
+    waits, and its record matters more than the payer's next action, which is then left out."""
 
     def __init__(self, sealer: Sealer) -> None:
         self._sealer = sealer
 
     def verdict(self, verdict: Verdict, merchant_id: str, payment_id: str) -> Verdict:
-        """A provider's word on a payment, fit to be kept."""
+        """A verdict with its next action sealed for the payment."""
         if not isinstance(verdict, RequiresAction):
             return verdict
         return replace(verdict, next_action=self._seal(verdict.next_action, _payment(merchant_id, payment_id)))
 
     def notice(self, notice: Notice, event_id: str) -> Notice:
-        """An event of a provider, fit for the inbox."""
+        """A notice with its next action sealed for the event, for the inbox."""
         return with_action(notice, lambda action: self._seal(action, _event(event_id)))
 
     def delivered(self, notice: Notice, event_id: str, merchant_id: str, payment_id: str) -> Notice:
-        """An event out of the inbox, now that its payment is known: sealed again, for that one."""
+        """A notice from the inbox, sealed again for its payment, which is known now."""
 
         def resealed(action: Mapping[str, Any]) -> dict[str, Any]:
             opened = self._open(action, _event(event_id))
@@ -53,7 +53,7 @@ class ActionSeal:
         return with_action(notice, resealed)
 
     def opened(self, payment: Payment) -> dict[str, Any] | None:
-        """The whole next action while the payer has to act; None where there is none, or no key opens it."""
+        """The complete next action while the payer has to act; None if there is none, or no key opens it."""
         action = due_action(payment)
         return None if action is None else self._open(action, _payment(payment.merchant_id, payment.payment_id))
 

@@ -1,7 +1,7 @@
-"""Encryption at rest: raw webhooks, endpoint secrets, and what payers have to do next.
+"""Encryption at rest: raw webhooks, endpoint secrets, and payers' next actions.
 
-AES-256-GCM (NIST SP 800-38D) with a random 96-bit nonce. What a row is about goes in as associated data, so that a
-sealed value cannot be moved to another row. Each value names its key, so keys rotate: the first seals, all open.
+AES-256-GCM (NIST SP 800-38D) with a random 96-bit nonce. The identity of the row is associated data, so that a sealed
+value cannot be moved to another row. Each value names its key, so keys can rotate: the first seals, all open.
 """
 
 from __future__ import annotations
@@ -22,40 +22,40 @@ from tallystick.domain.errors import TallystickError
 from tallystick.kit import atomic_file
 from tallystick.settings.load import Settings, SettingsError
 
-#: The first byte of every sealed value; another way to seal gets another one.
+#: The first byte of every sealed value; another format gets another version.
 _VERSION: Final = b"\x01"
 
 #: AES-256.
 KEY_BYTES: Final = 32
 
-#: 96 bits, as SP 800-38D recommends; at random they may be used 2^32 times with one key, which is rotated before.
+#: 96 bits, as SP 800-38D recommends; random nonces may be used 2^32 times with one key, which is rotated before.
 _NONCE_BYTES: Final = 12
 
-#: Enough of the key's hash to tell a handful of keys apart; it says nothing of the key.
+#: Enough of the key's hash to distinguish a few keys; it reveals nothing about the key.
 _KEY_ID_BYTES: Final = 4
 
 _HEAD_BYTES: Final = len(_VERSION) + _KEY_ID_BYTES + _NONCE_BYTES
 
 
 class SealBroken(TallystickError):
-    """The value was not sealed by any of these keys, is about something else, or was changed."""
+    """The value was not sealed by any of these keys, belongs to another row, or was changed."""
 
 
 class Sealer:
-    """Seals with the first of its keys, opens with any. ``keys`` is asked when they are needed first: a process that
-    seals nothing needs no key."""
+    """Seals with the first of its keys, opens with any. ``keys`` is called on first use: a process that seals nothing
+    needs no key."""
 
     def __init__(self, keys: Callable[[], Sequence[bytes]]) -> None:
         self._keys = keys
 
     def seal(self, plain: bytes, about: bytes) -> bytes:
-        """Encrypt ``plain``, bound to what it is ``about``."""
+        """Encrypt ``plain``, bound to ``about``, the identity of its row."""
         nonce = os.urandom(_NONCE_BYTES)
         first = next(iter(self._ciphers))
         return _VERSION + first + nonce + self._ciphers[first].encrypt(nonce, plain, about)
 
     def open(self, sealed: bytes, about: bytes) -> bytes:
-        """What was sealed. Raises SealBroken."""
+        """The sealed text. Raises SealBroken."""
         key_id, nonce = sealed[1 : 1 + _KEY_ID_BYTES], sealed[1 + _KEY_ID_BYTES : _HEAD_BYTES]
         cipher = self._ciphers.get(key_id)
         if sealed[:1] != _VERSION or cipher is None or len(nonce) != _NONCE_BYTES:
@@ -63,7 +63,7 @@ class Sealer:
         try:
             return cipher.decrypt(nonce, sealed[_HEAD_BYTES:], about)
         except InvalidTag:
-            raise SealBroken("about something else, or changed") from None
+            raise SealBroken("bound to another row, or changed") from None
 
     @cached_property
     def _ciphers(self) -> dict[bytes, AESGCM]:
@@ -72,9 +72,9 @@ class Sealer:
 
 
 def sealer_of(settings: Settings) -> Sealer:
-    """By the setting's keys; else by the key in the data directory, made where there is none.
+    """A sealer with the keys of the settings; else with the key in the data directory, created if missing.
 
-    Raises SettingsError for malformed keys; OSError where the first use cannot make one.
+    Raises SettingsError for malformed keys; OSError if the first use cannot create one.
     """
     if settings.sealing_keys is not None:
         keys = [_read(text) for text in settings.sealing_keys.split(",")]
@@ -83,7 +83,7 @@ def sealer_of(settings: Settings) -> Sealer:
 
 
 def _own_key(file: Path) -> str:
-    """The key in ``file``. The first process to make one makes it for all."""
+    """The key in ``file``. The first process that creates it creates it for all."""
     if not file.exists():
         file.parent.mkdir(parents=True, exist_ok=True)
         atomic_file.create_if_absent(file, base64.b64encode(os.urandom(KEY_BYTES)).decode())

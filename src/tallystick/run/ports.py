@@ -1,4 +1,4 @@
-"""Where things listen on this machine, and whether somebody else does already."""
+"""Addresses of this machine's servers, and whether a port is free."""
 
 from __future__ import annotations
 
@@ -7,23 +7,23 @@ from typing import Final
 
 from tallystick.domain.errors import TallystickError
 
-#: The test acquirer moves no real money, but its door has no lock either: loopback only.
+#: The test acquirer has no authentication, so it listens on loopback only.
 SIMULATOR_HOST: Final = "127.0.0.1"
 
 
 class AddressInUse(TallystickError):
-    """Nothing can listen there; the message says why."""
+    """The address cannot be listened on; the message says why."""
 
 
 def http_address(host: str, port: int) -> str:
-    """Where a client on this machine reaches a server that listens on ``host``."""
+    """The URL at which a client on this machine reaches a server that listens on ``host``."""
     reachable = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
     return f"http://[{reachable}]:{port}" if ":" in reachable else f"http://{reachable}:{port}"
 
 
 def require_free_port(host: str, port: int) -> None:
-    """Raises AddressInUse where something listens there already. Asked before: a server that shares its port among
-    processes would silently share it with a stranger too."""
+    """Raise AddressInUse if something listens there already. Without this check a server that shares its port among
+    processes would silently share it with another program."""
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         with socket.socket(family, kind, protocol) as probe:

@@ -1,4 +1,4 @@
-"""The ``serve`` role: the API in granian's worker processes. This one only keeps them, and loads nothing of theirs."""
+"""The ``serve`` role: the API in granian's worker processes. This process only supervises them."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from granian.log import LogLevels
 
 from tallystick.settings.load import Settings
 
-#: How long granian waits for its workers beyond their own drain, before it kills them.
+#: How long granian waits for its workers beyond their drain time-out before it kills them.
 KILL_MARGIN_S: Final = 3
 
-#: Connections that wait to be accepted: a surge should wait in a queue, not be reset.
+#: Connections waiting to be accepted: a surge should queue, not be reset.
 BACKLOG: Final = 4_096
 
-#: Requests at work in one process before granian stops accepting; the API's own bounds answer 503 long before.
+#: Requests in one process before granian stops accepting; the API itself responds 503 long before.
 BACKPRESSURE: Final = 16_384
 
 

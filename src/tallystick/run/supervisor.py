@@ -1,7 +1,7 @@
 """Child processes: started together, restarted when they die, drained in order, and never left behind.
 
-The parent keeps its children (``Supervisor``), and a child keeps an eye on its parent (``end_with_parent``): a parent
-that is killed without warning can no longer stop anyone.
+The parent supervises its children (``Supervisor``), and each child watches its parent (``end_with_parent``), because a
+parent that is killed cannot stop them.
 """
 
 from __future__ import annotations
@@ -20,25 +20,25 @@ from msgspec import Struct
 from tallystick.settings.fields import PREFIX
 from tallystick.settings.load import Settings, environment_of
 
-#: A first restart comes almost at once; one that keeps dying is tried ever more slowly, but never given up.
+#: The first restart comes almost at once; later ones back off, without an end.
 RESTART_FIRST_MS = 500
 RESTART_CAP_MS = 15_000
 
-#: A child that ran this long was healthy: its next restart is a first one again.
+#: A child that ran this long was healthy: the backoff starts again.
 HEALTHY_AFTER_MS = 30_000
 
-#: What a command exits with when it cannot run as it is configured; trying again would not help.
+#: Exit code of a command that cannot run as configured; a restart would not help.
 EXIT_MISCONFIGURED = 2
 
-#: What a process may take beyond its own drain time-out: to close connections and to stop its interpreter.
+#: Time beyond the drain time-out, to close connections and stop the interpreter.
 END_MARGIN_MS = 5_000
 
-#: How often a child looks whether its parent still lives: an orphan lives no longer than this plus its drain.
+#: How often a child checks its parent: an orphan lives no longer than this plus its drain.
 PARENT_WATCH_MS = 300
 
 
 class Role(Struct, frozen=True, kw_only=True):
-    """One child process. Its output goes to ``log``, or where the parent's goes."""
+    """One child process. Its output goes to ``log``, by default to the parent's."""
 
     name: str
     command: Sequence[str]
@@ -54,8 +54,8 @@ class _Child:
 
 
 class Supervisor:
-    """Keeps child processes running until they are drained. Every child leads a session of its own, so that a
-    terminal's Ctrl-C reaches the parent alone and the order of the drain is the parent's."""
+    """Keeps child processes running until they are drained. Every child leads its own session, so that a terminal's
+    Ctrl-C reaches only the parent, which decides the order of the drain."""
 
     def __init__(self, announce: Callable[[str], None], *, drain_limit_ms: int) -> None:
         self._announce = announce
@@ -65,17 +65,17 @@ class Supervisor:
         self._hurry = asyncio.Event()
 
     async def start(self, role: Role) -> None:
-        """Start a child and keep it running. Raises OSError where it cannot be started at all."""
+        """Start a child and keep it running. Raises OSError if it cannot be started."""
         child = _Child(role, await _spawn(role))
         self._kept.append((child, asyncio.create_task(self._keep(child))))
 
     async def refused(self) -> None:
-        """Returns when a child says that it cannot run as configured."""
+        """Return when a child has exited because it cannot run as configured."""
         await self._refused.wait()
 
     async def drain(self) -> None:
-        """Stop the children one after another, the last started first. One that needs longer than the limit is
-        killed: recovery will find what it left open."""
+        """Stop the children one after another, last started first. A child that exceeds the limit is killed; recovery
+        finishes its work."""
         while self._kept:
             child, keeper = self._kept[-1]
             child.stop.set()
@@ -83,7 +83,7 @@ class Supervisor:
             self._kept.pop()
 
     def hurry(self) -> None:
-        """Let the drain kill what is left at once."""
+        """Make the drain kill the remaining children at once."""
         self._hurry.set()
 
     async def _keep(self, child: _Child) -> None:
@@ -94,17 +94,17 @@ class Supervisor:
                 await self._end(child)
                 return
             code = child.process.returncode
-            _kill_group(child.process.pid)  # what the dead one started itself
+            _kill_group(child.process.pid)  # the child's own children
             if code == EXIT_MISCONFIGURED:
                 self._refused.set()
                 return
             if (time.monotonic() - started) * 1000 > HEALTHY_AFTER_MS:
                 wait_ms = RESTART_FIRST_MS
-            self._announce(f"{child.role.name} ended with {code}; it starts again in {wait_ms} ms")
+            self._announce(f"{child.role.name} exited with {code}; restarting in {wait_ms} ms")
             if await _first(child.stop.wait(), asyncio.sleep(wait_ms / 1000)):
                 return
             wait_ms = min(2 * wait_ms, RESTART_CAP_MS)
-            with contextlib.suppress(OSError):  # no room for a process now: the dead one is found dead again
+            with contextlib.suppress(OSError):  # no room for a process now: the next round tries again
                 child.process = await _spawn(child.role)
 
     async def _end(self, child: _Child) -> None:
@@ -113,19 +113,19 @@ class Supervisor:
             process.terminate()
         limit = asyncio.sleep(self._drain_limit_ms / 1000)
         if not await _first(process.wait(), limit, self._hurry.wait()):
-            self._announce(f"{child.role.name} did not end in time and is killed")
+            self._announce(f"{child.role.name} did not stop in time and is killed")
         _kill_group(process.pid)
         await process.wait()
 
 
 def child_environment(settings: Settings) -> dict[str, str]:
-    """The environment that gives a child these very settings."""
+    """The environment that gives a child exactly these settings."""
     others = {name: value for name, value in os.environ.items() if not name.startswith(PREFIX)}
     return others | environment_of(settings)
 
 
 async def _first(wanted: Awaitable[object], *others: Awaitable[object]) -> bool:
-    """Wait for any of them; whether the first of them is done."""
+    """Wait for any of them. Returns whether the first is done."""
     tasks = [asyncio.ensure_future(each) for each in (wanted, *others)]
     try:
         await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
@@ -154,8 +154,8 @@ def _kill_group(leader_pid: int) -> None:
 
 
 def end_with_parent(parent_pid: int, drain_ms: int) -> None:
-    """Watch for the end of ``parent_pid`` from a thread: then drain as on SIGTERM, and end for good after
-    ``drain_ms``. Where the parent is gone already, it ends at once."""
+    """Watch ``parent_pid`` from a thread: when it ends, drain as on SIGTERM, and exit after ``drain_ms`` at the latest.
+    If the parent is gone already, drain at once."""
 
     def watch() -> None:
         while os.getppid() == parent_pid:

@@ -1,8 +1,8 @@
 """Everything on one machine: database, migrations, first API key, test acquirer, worker and API, kept running.
 
-Whoever brings it up takes it down again: on SIGTERM or SIGINT the API finishes its requests, then the worker ends,
-then the acquirer, then the database. A second signal hurries. When this process is killed outright, its children
-notice, drain, and the last of them stops the database.
+On SIGTERM or SIGINT the API finishes its requests, then the worker stops, then the acquirer, then the database. A
+second signal skips the drain. If this process is killed, its children notice, drain, and the last one stops the
+database.
 """
 
 from __future__ import annotations
@@ -39,14 +39,14 @@ Result = TypeVar("Result")
 #: The merchant of the first run's API key.
 FIRST_MERCHANT: Final = "demo"
 
-#: A first start on a slow disk takes a few seconds; one that takes this long is not going to succeed.
+#: A first start on a slow disk takes a few seconds; after this long it will not succeed.
 READY_WITHIN_S: Final = 60
 
 READY_POLL_S: Final = 0.1
 
 
 class CannotStart(TallystickError):
-    """The platform cannot be brought up here; the message says why."""
+    """The platform cannot be started here; the message says why."""
 
 
 class Platform(Struct, frozen=True, kw_only=True):
@@ -67,10 +67,10 @@ async def bring_up(
     announce: Callable[[str], None],
     logs: Path | None = None,
 ) -> Result | None:
-    """Bring everything up, run ``body``, and take everything down again. None where a signal ended it.
+    """Start everything, run ``body``, and stop everything. Returns None if a signal ended it.
 
-    The children's output goes to files in ``logs``, or where this process's goes. Raises CannotStart, AddressInUse
-    DatabaseUnavailable, and SettingsError.
+    The children's output goes to files in ``logs``, by default to this process's output. Raises CannotStart,
+    AddressInUse, DatabaseUnavailable and SettingsError.
     """
     data_dir = Path(settings.data_dir).expanduser().absolute()
     settings = _on_one_machine(settings, data_dir)
@@ -114,7 +114,7 @@ def _on_one_machine(settings: Settings, data_dir: Path) -> Settings:
 
 
 def _roles(settings: Settings, data_dir: Path, logs: Path | None) -> list[Role]:
-    """In the order of their start; the drain is the other way round."""
+    """In the order of their start; the drain runs in reverse."""
     environment = child_environment(settings)
     api = http_address(settings.host, settings.port)
     webhook_url = f"{api}/v1/webhooks/simulator/{settings.connector(SimulatorSettings).account}"
@@ -146,10 +146,10 @@ def _stop_on_signals(supervisor: Supervisor, announce: Callable[[str], None]) ->
 
     def on_signal() -> None:
         if stop.is_set():
-            announce("ending at once; recovery will find what is left open")
+            announce("stopping at once; recovery finishes what is left open")
             supervisor.hurry()
         else:
-            announce("draining; once more to end at once")
+            announce("draining; press again to stop at once")
             stop.set()
 
     loop = asyncio.get_running_loop()
@@ -167,7 +167,7 @@ def _make_directory(data_dir: Path) -> None:
 
 @contextlib.contextmanager
 def _sole_supervisor(data_dir: Path) -> Iterator[None]:
-    """At most one on a data directory. The lock ends with the process, however it ends."""
+    """At most one process for a data directory. The lock ends with the process, however it ends."""
     try:
         lock = (data_dir / "up.lock").open("a+b")
     except OSError as error:
@@ -178,7 +178,7 @@ def _sole_supervisor(data_dir: Path) -> Iterator[None]:
         except BlockingIOError as error:
             lock.seek(0)
             other = lock.read().decode() or "unknown"
-            raise CannotStart(f"tallystick is up on {data_dir} already (process {other})") from error
+            raise CannotStart(f"tallystick is already running on {data_dir} (process {other})") from error
         lock.truncate(0)
         lock.write(str(os.getpid()).encode())
         lock.flush()
@@ -204,7 +204,7 @@ async def _is_ready(session: aiohttp.ClientSession, address: str) -> bool:
 
 
 async def _until_stopped(body: Awaitable[Result], supervisor: Supervisor, stop: asyncio.Event) -> Result | None:
-    """``body``'s result, or None where a signal came first. Raises CannotStart where a child cannot run."""
+    """``body``'s result, or None if a signal came first. Raises CannotStart if a child cannot run."""
     running = asyncio.ensure_future(body)
     stopped = asyncio.create_task(stop.wait())
     refused = asyncio.create_task(supervisor.refused())
@@ -213,7 +213,7 @@ async def _until_stopped(body: Awaitable[Result], supervisor: Supervisor, stop: 
         if running.done():
             return running.result()
         if refused.done():
-            raise CannotStart("a child process cannot run as it is configured; it has said why")
+            raise CannotStart("a child process cannot run as configured; its output says why")
         return None
     finally:
         for task in (running, stopped, refused):

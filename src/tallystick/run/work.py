@@ -1,4 +1,4 @@
-"""The ``work`` role: everything that runs in rounds, until told to stop. Any number may run; leases decide."""
+"""The ``work`` role: everything that runs in rounds, until it is stopped. Any number of workers may run, by leases."""
 
 from __future__ import annotations
 
@@ -14,9 +14,6 @@ from tallystick.flows.webhooks.inbound.worker import InboxWorker
 from tallystick.flows.webhooks.outbound.worker import OutboxWorker
 from tallystick.kit.logs import get_logger
 from tallystick.kit.rounds import Rounds, run_rounds
-from tallystick.record.postgres.inbox import Inbox
-from tallystick.record.postgres.recovery_schedule import ScheduleBook
-from tallystick.record.sealing import sealer_of
 from tallystick.settings.load import Settings
 
 log = get_logger("tallystick.run.work")
@@ -24,15 +21,15 @@ log = get_logger("tallystick.run.work")
 
 @asynccontextmanager
 async def periodic_work(runtime: Runtime) -> AsyncIterator[list[Rounds]]:
-    """The list of everything that a worker does in rounds, each by a name of its own. What it uses beside the runtime
-    is closed on leaving."""
-    settings, pool = runtime.settings, runtime.pool
-    recovery = RecoveryWorker(runtime, ScheduleBook(pool, clock_shift_ms=settings.clock_shift_ms))
-    inbox = InboxWorker(runtime, Inbox(pool, clock_shift_ms=settings.clock_shift_ms))
-    outbox = OutboxWorker(runtime, sealer_of(settings))
+    """The list of everything that a worker does in rounds, each under its own name. Leaving closes what was opened for
+    it."""
+    settings = runtime.settings
+    recovery = RecoveryWorker(runtime, runtime.stores.schedule_book)
+    inbox = InboxWorker(runtime, runtime.stores.inbox)
+    outbox = OutboxWorker(runtime)
     try:
         yield [
-            # A look costs several statements, and most attempts that it finds are due again only later.
+            # A round costs several statements, and most attempts found are due again only later.
             Rounds("recovery", settings.recovery_interval_ms, recovery.round, full_round=settings.recovery_batch),
             Rounds("inbox", settings.webhook_interval_ms, inbox.begin, finish=inbox.finish),
             Rounds("dispatch", settings.outbound_interval_ms, outbox.dispatch),
@@ -43,7 +40,7 @@ async def periodic_work(runtime: Runtime) -> AsyncIterator[list[Rounds]]:
 
 
 async def work(settings: Settings, database_url: str, stop: asyncio.Event) -> None:
-    """Work until ``stop``; then what is under way ends first. Raises what opening the database raises."""
+    """Work until ``stop``, and finish what is under way. Raises what opening the database raises."""
     async with open_runtime(settings, database_url) as runtime, periodic_work(runtime) as rounds:
         log.info("worker started")
         await run_rounds(rounds, stop)

@@ -1,1 +1,1 @@
-"""Settings from the environment: each room's fields in a file of its own, read and checked in ``load``."""
+"""Settings from the environment: the fields of each section in a file of its own, read and checked in ``load``."""

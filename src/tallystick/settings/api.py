@@ -1,4 +1,4 @@
-"""Settings of the API: where it listens, and how much it takes from whom."""
+"""Settings of the API: its address and its limits."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from tallystick.settings.sections import Section
 class ApiSettings(Section):
     """The HTTP server and its clients."""
 
-    host: Annotated[str, text("Loopback unless you put the API behind something that ends TLS.")] = "127.0.0.1"
-    port: Annotated[int, port("Where the API listens.")] = 8400
+    host: Annotated[str, text("Loopback, unless the API is behind a proxy that ends TLS.")] = "127.0.0.1"
+    port: Annotated[int, port("The port of the API.")] = 8400
     request_head_timeout_ms: Annotated[
         int,
         ms(
@@ -28,5 +28,5 @@ class ApiSettings(Section):
     ] = 10_000
     api_processes: Annotated[int, count("One process fills one core; more share the database.", le=256)] = 1
     rate_limit_per_s: Annotated[int, count("Requests per second and API key; 0 is off.", ge=0)] = 0
-    rate_limit_burst: Annotated[int, count("Requests that may come at once where the rate is on.")] = 100
-    api_key_cache_ms: Annotated[int, ms("A revoked key works for at most this long.")] = 5_000
+    rate_limit_burst: Annotated[int, count("Requests that may come at once with a rate limit.")] = 100
+    api_key_cache_ms: Annotated[int, ms("A revoked key is accepted for at most this long.")] = 5_000

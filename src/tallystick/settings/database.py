@@ -1,4 +1,4 @@
-"""Settings of the database, and of what is kept beside it."""
+"""Settings of the database and of the data directory."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ def default_data_dir() -> str:
 
 @dataclass(frozen=True, kw_only=True, repr=False)
 class DatabaseSettings(Section):
-    """Where the record is, who may open it, and the keys that seal it."""
+    """The database, its users, and the keys for encryption at rest."""
 
-    data_dir: Annotated[str, text("Holds the embedded database, the first API key and the acquirer's books.")] = field(
-        default_factory=default_data_dir
+    data_dir: Annotated[str, text("Holds the embedded database, the first API key and the test acquirer's books.")] = (
+        field(default_factory=default_data_dir)
     )
     database_url: Annotated[
         str | None, secret("A PostgreSQL of your own; without it the embedded one in data_dir is used.")
@@ -40,7 +40,7 @@ class DatabaseSettings(Section):
         str | None,
         secret(
             "Comma-separated 32-byte keys in base64 that encrypt raw webhooks, endpoints' secrets and payers' next"
-            " actions at rest: the first seals, all open. Without it one is made in data_dir; machines that share a"
+            " actions at rest: the first seals, all open. Without it one is created in data_dir; machines that share a"
             " database must share the keys."
         ),
     ] = None

@@ -6,7 +6,7 @@ from typing import Final
 
 from msgspec import Meta
 
-#: What every variable of the platform begins with.
+#: The prefix of every variable of the platform.
 PREFIX: Final = "TALLYSTICK_"
 
 

@@ -16,13 +16,15 @@ class InboundWebhookSettings(Section):
 
     webhook_queue_limit: Annotated[
         int,
-        count("Deliveries waiting for a batch of the inbox: a second's work; past it 503 and the provider retries."),
+        count(
+            "Deliveries waiting for the inbox: a second's work; above it the answer is 503, and the provider retries."
+        ),
     ] = 5_000
     webhook_commit_timeout_ms: Annotated[
         int, ms("After this a delivery is answered 503. Adyen waits for 10 s, others for less.", ge=100)
     ] = 5_000
-    webhook_interval_ms: Annotated[int, ms("Pause between two looks at an empty inbox.", ge=10)] = 200
-    webhook_batch: Annotated[int, count("Events claimed at once; a lease must outlast the batch.", le=10_000)] = 200
+    webhook_interval_ms: Annotated[int, ms("Pause between two reads of an empty inbox.", ge=10)] = 200
+    webhook_batch: Annotated[int, count("Events leased at once; a lease must outlast the batch.", le=10_000)] = 200
     webhook_lease_ms: Annotated[
         int, ms("A worker that died frees its events after this; a slow one renews at a third of it.", ge=100)
     ] = 30_000
@@ -34,12 +36,12 @@ class InboundWebhookSettings(Section):
         int, ms("First wait is random below this: an event often overtakes our own commit by milliseconds.", ge=10)
     ] = 500
     webhook_backoff_cap_ms: Annotated[int, ms("Waits are random below at most this.", ge=10)] = 900_000
-    webhook_owner: Annotated[str, text("Who looks after dead letters.")] = "payments-oncall"
+    webhook_owner: Annotated[str, text("The owner of dead letters.")] = "payments-oncall"
     webhook_provider_owners: Annotated[
         str | None, text("Other owners by provider, as in stripe=cards-team,adyen=eu-team.")
     ] = None
     webhook_dead_letter_alarm_age_ms: Annotated[
-        int, ms("A dead letter older than this has been overlooked; verify reports it.")
+        int, ms("Verify reports a dead letter older than this as overlooked.")
     ] = 86_400_000
 
     def faults(self) -> Iterator[str]:

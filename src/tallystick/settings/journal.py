@@ -20,13 +20,13 @@ class JournalSettings(Section):
         int, count("Beside a batch in flight another starts when this many changes wait: round trips cost.")
     ] = 100
     journal_batch_changes: Annotated[int, count("Changes in one transaction: the gain flattens above 200.")] = 400
-    journal_batch_rows: Annotated[int, count("Rows in one transaction, so that none takes long.")] = 4_000
+    journal_batch_rows: Annotated[int, count("Rows in one transaction, so that it stays short.")] = 4_000
     journal_batch_bytes: Annotated[int, count("Bytes in one transaction, for the same reason.", le=1_000_000_000)] = (
         4_194_304
     )
     journal_queue_limit: Annotated[
-        int, count("Intents waiting for a batch: seconds of work; past it new ones are refused.")
+        int, count("Intents waiting for a batch: seconds of work; above it new ones are refused.")
     ] = 20_000
     journal_commit_timeout_ms: Annotated[
-        int, ms("After this an intent's outcome is called unknown; outcomes get six times as long.", ge=100)
+        int, ms("After this the result of an intent is unknown; outcomes are retried six times as long.", ge=100)
     ] = 10_000

@@ -1,7 +1,7 @@
 """Settings, from ``TALLYSTICK_*`` variables: each with a default, a unit, bounds and a reason.
 
-The settings of connectors are described beside the connectors (``providers/<name>/setup.py``). This room does not know
-them: who reads the environment passes their types (``providers.registry.CONNECTOR_SETTINGS``).
+The settings of connectors are described beside the connectors (``providers/<name>/setup.py``). This room does not
+know them: the caller passes their types (``providers.registry.CONNECTOR_SETTINGS``).
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ ConnectorTypes = Iterable[type[ConnectorSettings]]
 
 
 class SettingsError(TallystickError):
-    """One or more variables cannot be used; the message names each, and no value."""
+    """One or more variables are invalid; the message names each, and no value."""
 
 
 @dataclass(frozen=True, kw_only=True, repr=False)
@@ -47,9 +47,9 @@ class Settings(
     JournalSettings,
     ProcessSettings,
 ):
-    """Everything that can be set. The reasons are printed by ``tallystick settings``.
+    """All settings. ``tallystick settings`` prints their reasons.
 
-    ``connectors``: the connectors' own settings, of those that differ from their defaults; read them by ``connector``.
+    ``connectors``: the settings of connectors that differ from their defaults; read them by ``connector``.
     """
 
     connectors: tuple[ConnectorSettings, ...] = ()
@@ -80,7 +80,7 @@ class SettingRow(Struct, frozen=True):
 
 
 def load_settings(environ: Mapping[str, str], connectors: ConnectorTypes) -> Settings:
-    """Settings from the environment. Raises SettingsError naming every variable that is unknown or cannot be used."""
+    """Settings from the environment. Raises SettingsError naming every unknown or invalid variable."""
     sections: tuple[type[Section], ...] = (Settings, *connectors)
     known = {variable(field.name): (section, field) for section in sections for field in section.fields()}
     values: dict[type[Section], dict[str, Any]] = {section: {} for section in sections}
@@ -106,7 +106,7 @@ def load_settings(environ: Mapping[str, str], connectors: ConnectorTypes) -> Set
 
 
 def environment_of(settings: Settings) -> dict[str, str]:
-    """The variables that give another process these very settings."""
+    """The variables that give another process the same settings."""
     environ = {}
     for section in (settings, *settings.connectors):
         for field in section.fields():
@@ -136,7 +136,7 @@ def describe_settings(connectors: ConnectorTypes) -> list[SettingRow]:
 
 
 def secret_names(connectors: ConnectorTypes) -> frozenset[str]:
-    """The names under which secrets could be logged: of each secret setting, and of its field."""
+    """The names of secrets in logs: of each secret setting, and of its field."""
     sections: tuple[type[Section], ...] = (Settings, *connectors)
     secret = [field for section in sections for field in section.fields() if (field.meta.extra or {}).get("secret")]
     return frozenset(name for field in secret for name in (field.name, field.attribute))

@@ -20,10 +20,10 @@ class OutboundWebhookSettings(Section):
     outbound_endpoints_limit: Annotated[
         int, count("Endpoints of one merchant; each message is sent to each of them.", le=1_000)
     ] = 20
-    outbound_interval_ms: Annotated[int, ms("Pause between two looks at an empty outbox.", ge=10)] = 200
+    outbound_interval_ms: Annotated[int, ms("Pause between two reads of an empty outbox.", ge=10)] = 200
     outbound_batch: Annotated[int, count("Messages dispatched in one transaction.", le=10_000)] = 1_000
     outbound_concurrency: Annotated[
-        int, count("Messages on their way from one worker at once; nearly all of them only wait.", le=100_000)
+        int, count("Messages in transit from one worker at once; nearly all of them only wait.", le=100_000)
     ] = 500
     outbound_endpoint_concurrency: Annotated[
         int, count("Of those to one endpoint, so that a slow one leaves room; one that fails gets 1.", le=10_000)

@@ -1,4 +1,4 @@
-"""Settings of a process: its logs, its end, its clock."""
+"""Settings of a process: logs, shutdown, clock."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ LOG_LEVELS: Final = ("debug", "info", "warning", "error")
 
 @dataclass(frozen=True, kw_only=True, repr=False)
 class ProcessSettings(Section):
-    """What every process of the platform has."""
+    """Settings of every process of the platform."""
 
-    drain_timeout_ms: Annotated[int, ms("After SIGTERM, how long flows may take; recovery has the rest.")] = 30_000
+    drain_timeout_ms: Annotated[int, ms("After SIGTERM, how long flows may take; recovery finishes the rest.")] = 30_000
     log_level: Annotated[str, text("debug, info, warning or error.")] = "info"
-    clock_shift_ms: Annotated[int, ms("For tests only: moves this process's and its leases' clock.")] = 0
+    clock_shift_ms: Annotated[int, ms("For tests only: shifts the clock of this process and its leases.")] = 0
 
     def faults(self) -> Iterator[str]:
         if self.log_level not in LOG_LEVELS:

@@ -1,4 +1,4 @@
-"""Settings of all providers: how much of one is asked at once, and when it is left alone."""
+"""Settings of all providers: time-outs, connections and the circuit."""
 
 from __future__ import annotations
 
@@ -29,29 +29,27 @@ class ProviderSettings(Section):
         int, count("Connections to one provider; each carries one call at a time.", le=100_000)
     ] = 1_024
     provider_wait_ms: Annotated[
-        int, ms("A call that finds no free connection for a second is NotSent: a longer queue only sends it later.")
+        int, ms("A call without a free connection after a second is NotSent: a longer queue would only delay it.")
     ] = 1_000
     provider_circuit_failure_percent: Annotated[
         int,
-        percent("A circuit opens when this part of the calls got no answer. Below it, the answers earn more."),
+        percent("A circuit opens when this share of calls got no answer. Below it, the answered calls are worth more."),
     ] = 80
     provider_circuit_calls: Annotated[
-        int, count("Calls that the window must hold before that counts: a few bad ones are no outage.")
+        int, count("Calls in the window before the share counts: a few failures are not an outage.")
     ] = 20
     provider_circuit_window_ms: Annotated[
         int, ms("How far back it counts, in whole seconds: three request time-outs, so that an outage fills it.", ge=1)
     ] = 30_000
     provider_circuit_open_ms: Annotated[
-        int, ms("How long an open circuit sends nothing, before it tries; doubled each time that fails.", ge=1)
+        int, ms("How long an open circuit sends nothing before a probe; doubled after each failed probe.", ge=1)
     ] = 5_000
     provider_circuit_open_limit_ms: Annotated[
-        int, ms("Longest such pause: a provider that is back is used within a minute.", ge=1)
+        int, ms("The longest such pause: a recovered provider is used within a minute.", ge=1)
     ] = 60_000
     provider_circuit_patience_ms: Annotated[
         int,
-        ms(
-            "Nothing is sent again into an open circuit for so long; then its customer has left, and its tries run out."
-        ),
+        ms("An attempt waits this long for an open circuit; then its customer has left, and its tries are used up."),
     ] = 120_000
     provider_circuit_probes: Annotated[
         int, count("Single calls that must mostly be answered before a circuit closes; one may be luck.", le=1_000)

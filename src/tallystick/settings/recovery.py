@@ -1,4 +1,4 @@
-"""Settings of recovery: what is asked again and when, and what a person has to decide."""
+"""Settings of recovery: lookups, deadlines, and what an operator has to decide."""
 
 from __future__ import annotations
 
@@ -14,31 +14,29 @@ class RecoverySettings(Section):
     """Resubmissions, look-ups, deadlines, and attempts in doubt."""
 
     resubmit_limit: Annotated[int, count("Submissions after the first; then the instruction fails.", ge=0, le=100)] = 2
-    recovery_interval_ms: Annotated[int, ms("Pause between two looks at what is due.", ge=10)] = 500
+    recovery_interval_ms: Annotated[int, ms("Pause between two reads of what is due.", ge=10)] = 500
     recovery_batch: Annotated[int, count("Attempts leased at once; a lease must outlast the batch.")] = 200
     recovery_concurrency: Annotated[int, count("Provider look-ups at once from one worker.")] = 64
     recovery_lease_ms: Annotated[
         int, ms("A worker that died frees its attempts after this; longer than a batch takes.", ge=100)
     ] = 60_000
-    recovery_backoff_base_ms: Annotated[int, ms("First wait before asking about an unknown outcome.", ge=10)] = 1_000
-    recovery_backoff_cap_ms: Annotated[int, ms("Longest wait between two questions.", ge=10)] = 60_000
+    recovery_backoff_base_ms: Annotated[int, ms("First wait before looking up an unknown outcome.", ge=10)] = 1_000
+    recovery_backoff_cap_ms: Annotated[int, ms("Longest wait between two lookups.", ge=10)] = 60_000
     recovery_checks_limit: Annotated[
-        int, count("Unanswered questions before a person is asked: about 6 minutes with the waits above.")
+        int, count("Lookups without a result before an operator must decide: about 6 minutes with the waits above.")
     ] = 12
-    pending_poll_ms: Annotated[int, ms("First wait before asking about a pending outcome.", ge=10)] = 2_000
-    pending_deadline_ms: Annotated[
-        int, ms("A provider that says pending for longer than a day owes a person an answer.")
-    ] = 86_400_000
+    pending_poll_ms: Annotated[int, ms("First wait before looking up a pending outcome.", ge=10)] = 2_000
+    pending_deadline_ms: Annotated[int, ms("An attempt that is pending for longer than a day needs an operator.")] = (
+        86_400_000
+    )
     action_deadline_ms: Annotated[int, ms("A customer who has not acted in an hour has left; the payment expires.")] = (
         3_600_000
     )
     authorization_deadline_ms: Annotated[
-        int, ms("Card holds last about 7 days; one that nobody captured is released then.")
+        int, ms("Card holds last about 7 days; one that was not captured is released then.")
     ] = 604_800_000
-    in_doubt_owner: Annotated[str, text("Who settles what bounded recovery could not.")] = "payments-oncall"
-    in_doubt_alarm_age_ms: Annotated[int, ms("Nobody's money may be in doubt for longer; verify reports it.")] = (
-        3_600_000
-    )
+    in_doubt_owner: Annotated[str, text("The owner of attempts that recovery could not resolve.")] = "payments-oncall"
+    in_doubt_alarm_age_ms: Annotated[int, ms("Verify reports an attempt that is in doubt for longer.")] = 3_600_000
     in_doubt_hasten_interval_ms: Annotated[
-        int, ms("Reading a doubtful payment asks the provider at most this often.")
+        int, ms("Reading a payment in doubt asks the provider at most this often.")
     ] = 1_000

@@ -1,4 +1,4 @@
-"""Sections: the settings of one room, and the faults that their types cannot show."""
+"""Sections: the settings of one area, and the faults that their types cannot express."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ class Field(NamedTuple):
 class Section:
     """The settings of one room: annotated fields, each with a default. Decorate subclasses as this class is."""
 
-    prefix: ClassVar[str] = ""  # what the names of its settings begin with, beside the fields' own names
+    prefix: ClassVar[str] = ""  # the prefix of its settings' names, before the fields' own names
 
     def faults(self) -> Iterator[str]:
-        """What is wrong beyond single types and bounds: the variable and what is expected, never a value."""
+        """Faults beyond types and bounds: the variable and the expected value, never the given one."""
         yield from ()
 
     def __repr__(self) -> str:

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from itertools import permutations
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec import Struct
 
-from tallystick.domain.dispute_movement import Movement
+from tallystick.domain.dispute_movement import Funds, Movement
 from tallystick.domain.lifecycles.attempt import ATTEMPT_OPEN
 from tallystick.domain.notices import AttemptNotice, ChargeNotice, DisputeNotice, Notice, RefundNotice
-from tallystick.domain.verdicts import Approved, Declined, Pending, RequiresAction, Reversed, Verdict
+from tallystick.domain.subjects import DisputeState, Operation
+from tallystick.domain.verdicts import Approved, Declined, Effect, Pending, RequiresAction, Reversed, Verdict
 from tests.support.paper_invariants import broken
 from tests.support.paper_record import AMOUNT, CURRENCY, PaperRecord, approval
 
@@ -73,11 +74,11 @@ def _begun(begin: str) -> PaperRecord:
     return record
 
 
-def _charge(effect: str, amount: int = AMOUNT) -> Approved:
+def _charge(effect: Effect, amount: int = AMOUNT) -> Approved:
     return Approved(amount=amount, currency=CURRENCY, effect=effect, reference="ref_att_1")
 
 
-def _own(record: PaperRecord, operation: str, verdict: Verdict | None = None) -> tuple[AttemptNotice, Verdict]:
+def _own(record: PaperRecord, operation: Operation, verdict: Verdict | None = None) -> tuple[AttemptNotice, Verdict]:
     attempt = record.attempt(operation)
     assert attempt is not None
     said: Any = approval(attempt) if verdict is None else verdict
@@ -109,7 +110,7 @@ def lives(draw: st.DrawFn) -> Life:
     captured = AMOUNT
     if begin == "charging":
         waiting: list[Verdict] = [Pending(), RequiresAction(next_action={"type": "redirect"})]
-        arrivals += [ChargeNotice(verdict=verdict) for verdict in draw(st.lists(st.sampled_from(waiting), max_size=2))]  # type: ignore[arg-type]  # of AnyVerdict
+        arrivals += [ChargeNotice(verdict=verdict) for verdict in draw(st.lists(st.sampled_from(waiting), max_size=2))]
     match begin:
         case "charging" | "refunding" | "declined":
             notice, said = _own(record, "authorize")
@@ -179,7 +180,7 @@ def _afterlife(
         befell.append(refund)
     for number in range(draw(st.integers(0, 2))):
         befell.append(_dispute(draw, f"dp_{number}"))
-    reversible = {
+    reversible: dict[str, Operation] = {
         "charging": "authorize",
         "refunding": "authorize",
         "capturing": "capture",
@@ -194,7 +195,7 @@ def _afterlife(
 
 
 def _dispute(draw: st.DrawFn, reference: str) -> list[Arrival]:
-    def step(state: str, funds: str | None = None) -> DisputeNotice:
+    def step(state: DisputeState, funds: Funds | None = None) -> DisputeNotice:
         return DisputeNotice(reference=reference, state=state, amount=400, currency=CURRENCY, funds=funds)
 
     withdrawn = draw(st.booleans())
@@ -239,14 +240,19 @@ NAMED = {
 }
 
 
+_FUNDS: dict[str, Funds | None] = {"w": "withdrawn", "r": "returned", "": None}
+
+
 def _named(course: str) -> list[Arrival]:
     told: list[Arrival] = []
     for number, step in enumerate(course.split()):
         state, _, way = step.partition(":")
-        funds = {"w": "withdrawn", "r": "returned", "": None}[way]
+        funds: Funds | None = _FUNDS[way]
         early = state not in ("won", "lost")
         moved = [Movement(reference=f"mv_{number}", funds=funds, amount=400, before_verdict=early)] if funds else []
-        notice = DisputeNotice(reference="dp", state=state, amount=400, currency=CURRENCY, movements=tuple(moved))
+        notice = DisputeNotice(
+            reference="dp", state=cast(DisputeState, state), amount=400, currency=CURRENCY, movements=tuple(moved)
+        )
         told.append(notice)
     return told
 

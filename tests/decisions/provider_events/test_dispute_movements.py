@@ -6,6 +6,7 @@ from msgspec.structs import replace
 
 from tallystick.domain.dispute_movement import Movement
 from tallystick.domain.notices import DisputeNotice
+from tallystick.domain.subjects import DisputeState
 from tests.support.paper_invariants import broken
 from tests.support.paper_record import AMOUNT, CURRENCY, PROVIDER, PaperRecord
 
@@ -19,7 +20,7 @@ def _captured() -> PaperRecord:
     return record
 
 
-def told(state: str, *moved: Movement, amount: int = AMOUNT, opens: bool = True) -> DisputeNotice:
+def told(state: DisputeState, *moved: Movement, amount: int = AMOUNT, opens: bool = True) -> DisputeNotice:
     return DisputeNotice(reference="dp", state=state, amount=amount, currency=CURRENCY, movements=moved, opens=opens)
 
 

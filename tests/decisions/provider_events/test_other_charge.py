@@ -9,13 +9,14 @@ from tallystick.decisions.provider_events.dispositions import Decided
 from tallystick.decisions.provider_events.route import decide_notice
 from tallystick.decisions.terms import Checks
 from tallystick.domain.notices import AttemptNotice, ChargeNotice, DisputeNotice, Notice, RefundNotice
-from tallystick.domain.verdicts import Approved, Declined
+from tallystick.domain.subjects import Operation
+from tallystick.domain.verdicts import Approved, Declined, Effect
 from tests.support.paper_record import AMOUNT, CURRENCY, PROVIDER, PaperRecord
 
 CHECKS = Checks(unknown_in_ms=1, pending_in_ms=1, not_sent_in_ms=1, authorization_deadline_ms=1)
 
 
-def approved(effect: str) -> Approved:
+def approved(effect: Effect) -> Approved:
     """Of the other charge."""
     return Approved(amount=AMOUNT, currency=CURRENCY, effect=effect, reference="ch_orphan")
 
@@ -58,7 +59,7 @@ def test_an_event_about_another_charge(case: str, automatic: bool) -> None:
 
 @pytest.mark.parametrize("operation", ["authorize", "refund"])
 @pytest.mark.parametrize("automatic", [True, False], ids=["captured", "authorized"])
-def test_one_call_that_was_carried_out_twice_is_for_a_person(operation: str, automatic: bool) -> None:
+def test_one_call_that_was_carried_out_twice_is_for_a_person(operation: Operation, automatic: bool) -> None:
     """The provider names our call, and a second charge or refund: money moved that nobody asked for."""
     record = PaperRecord(automatic=automatic)
     record.answer("authorize")
@@ -70,7 +71,7 @@ def test_one_call_that_was_carried_out_twice_is_for_a_person(operation: str, aut
         record.answer("refund")
     attempt = record.attempt(operation)
     assert attempt is not None and attempt.provider_reference is not None
-    effect = {"refund": "refunded", "authorize": "captured" if automatic else "authorized"}[operation]
+    effect: Effect = "refunded" if operation == "refund" else "captured" if automatic else "authorized"
     verdict = Approved(amount=attempt.amount, currency=CURRENCY, effect=effect, reference=attempt.provider_reference)
     first = AttemptNotice(operation=operation, attempt_id=attempt.attempt_id, verdict=verdict)
     assert record.decide(first) == Decided("duplicate_effect")

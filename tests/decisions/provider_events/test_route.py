@@ -2,38 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import pytest
 from msgspec.structs import replace
 
 from tallystick.decisions.provider_events.dispositions import DISPOSITIONS, Ask, Decided, EventDecision, NotYet
-from tallystick.domain.notices import AttemptNotice, ChargeNotice, DisputeNotice, Notice, RefundNotice
+from tallystick.domain.notices import AttemptNotice, RefundNotice
 from tallystick.domain.verdicts import (
     Approved,
-    NotFound,
-    NotSent,
-    Pending,
-    Unknown,
-    Verdict,
 )
 from tests.support.notices import (
-    CAME_BACK,
-    NO,
+    BOOKED_REFUND,
     NOTICES,
     SITUATIONS,
     _authorized,
     _authorizing_auto,
     _capturing,
     _of,
-    held,
     taken,
     voided,
 )
-from tests.support.paper_record import AMOUNT, CURRENCY, PROVIDER, PaperRecord
+from tests.support.paper_record import CURRENCY, PROVIDER, PaperRecord
 
 #: = says what we hold, < overtaken, A applied, ? contradicts and the provider is asked, . not yet, ! conflict at once.
 SIGNS = {"=": "duplicate_effect", "<": "stale", "A": "applied", "!": "conflict", "?": "ask", ".": "later"}
+
 
 # Settled cell by cell against the graphs. Columns as in NOTICES: 8 of the charge, 8 of our calls for it, 3 of our
 # refund, 2 of the dashboard's, 7 of the dispute.
@@ -69,6 +61,7 @@ TABLE = {
     "won, withdrawn": "? = ? ? ? ? < <   = ? A . . . . .   . . .   A .   < < < = = = =",
     "lost, returned": "? = ? ? ? ? < <   = ? A . . . . .   . . .   A .   < < < = = = =",
 }
+
 
 # What "applied" is: steps of history and ledger rows, for each notice, where it is the same everywhere ("*")
 # and where it is not.
@@ -247,91 +240,6 @@ def test_what_was_applied_is_news_no_more(situation: str) -> None:
             assert (record.sums(), record.payment) == (sums, payment)
 
 
-# What a question comes to: situation, event, the provider's current word, the disposition, and what is posted.
-RELEASED = Approved(amount=AMOUNT, currency=CURRENCY, effect="voided")
-BOOKED_REFUND = Approved(amount=300, currency=CURRENCY, effect="refunded")
-CANNOT_SAY = Unknown(reason="time-out")
-ASKED: list[tuple[str, str, Verdict, str, str]] = [
-    # It agrees with us: the event was overtaken.
-    ("authorized", "no", held(), "stale", ""),
-    ("captured at once", "no", taken(), "stale", ""),
-    ("captured at once", "taken 600", taken(), "stale", ""),
-    ("captured", "voided", taken(), "stale", ""),
-    ("captured 600", "taken", taken(600), "stale", ""),
-    ("canceled", "taken", RELEASED, "stale", ""),
-    ("canceled", "taken", NO, "stale", ""),
-    ("declined", "taken", RELEASED, "stale", ""),
-    ("declined", "taken", NO, "stale", ""),
-    ("failed", "taken", NO, "stale", ""),
-    ("refund failed", "refund yes", NO, "stale", ""),
-    ("authorizing, captures", "held", taken(), "applied", "capture 1000"),
-    # It cannot say: asked again later.
-    *(
-        (situation, event, said, "later", "")
-        for said in (CANNOT_SAY, NotFound(), NotSent(reason="breaker"), Pending())
-        for situation, event in (
-            ("authorizing, captures", "taken 600"),
-            ("authorized", "no"),
-            ("captured at once", "taken 600"),
-            ("captured", "voided"),
-            ("captured", "capture no"),
-            ("canceled", "taken"),
-            ("declined", "taken"),
-            ("refund failed", "refund yes"),
-        )
-    ),
-    # It says the same as the event: for a person.
-    ("authorizing, captures", "taken 600", taken(600), "conflict", ""),
-    ("authorized", "no", NO, "conflict", ""),
-    ("captured at once", "no", NO, "conflict", ""),
-    ("captured at once", "taken 600", taken(600), "conflict", ""),
-    ("captured at once", "voided", RELEASED, "conflict", ""),
-    ("captured", "voided", RELEASED, "conflict", ""),
-    ("captured", "capture no", NO, "conflict", ""),
-    ("canceled", "cancel no", NO, "conflict", ""),
-    ("canceled", "taken", held(), "conflict", ""),
-    # Money on an edge that we hold closed: to suspense.
-    ("declined", "taken", taken(), "applied", "late_capture 1000"),
-    ("declined", "auth yes", taken(), "applied", "late_capture 1000"),
-    ("declined", "taken 600", taken(600), "applied", "late_capture 600"),
-    ("failed", "taken", taken(), "applied", "late_capture 1000"),
-    ("canceled", "taken", taken(), "applied", "late_capture 1000"),
-    ("canceled", "taken 600", taken(600), "applied", "late_capture 600"),
-    ("expired", "taken", taken(), "applied", "late_capture 1000"),
-    ("refund failed", "refund yes", BOOKED_REFUND, "applied", "late_refund 300"),
-]
-
-
-@pytest.mark.parametrize(("situation", "event", "newest", "disposition", "posted"), ASKED)
-def test_the_current_word_decides(situation: str, event: str, newest: Verdict, disposition: str, posted: str) -> None:
-    record = SITUATIONS[situation]()
-    notice = NOTICES[event](record)
-    assert record.take(notice) == "ask"
-    before, known = len(record.transfers), len(record.rejections)
-    assert record.take(notice, newest) == disposition
-    legs = record.transfers[before:]
-    assert " ".join(f"{row.kind} {row.amount}" for row in legs) == posted
-    to_suspense = posted.startswith("late_")
-    assert len(record.rejections) - known == (1 if disposition == "conflict" or to_suspense else 0)
-    assert all(rejection.alert for rejection in record.rejections)
-    if to_suspense:
-        in_suspense = record.sums()[f"suspense:{PROVIDER}"]
-        assert abs(in_suspense) == legs[0].amount
-        # Told again, in whatever words, and asked again: it is in suspense already.
-        assert record.take(notice) == "duplicate_effect"
-        assert record.take(notice, newest) == "duplicate_effect"
-        assert record.sums()[f"suspense:{PROVIDER}"] == in_suspense
-
-
-def test_an_ask_names_the_attempt_that_is_contradicted() -> None:
-    record = SITUATIONS["captured 600"]()
-    capture = record.attempt("capture")
-    assert capture is not None
-    for event in ("taken", "voided", "capture no"):
-        outcome = record.decide(NOTICES[event](record))
-        assert isinstance(outcome, Ask) and outcome.attempt_id == capture.attempt_id, event
-
-
 @pytest.mark.parametrize(("provider", "account"), [("other", "main"), (PROVIDER, "other")])
 @pytest.mark.parametrize("situation", SITUATIONS)
 def test_another_account_says_nothing_of_our_money(situation: str, provider: str, account: str) -> None:
@@ -341,46 +249,6 @@ def test_another_account_says_nothing_of_our_money(situation: str, provider: str
         assert isinstance(outcome, Decided) and outcome.disposition == "conflict", name
         assert outcome.change is not None and not outcome.change.transitions and not outcome.change.transfers
         assert [rejection.alert for rejection in outcome.change.rejections] == [True]
-
-
-#: Events that would have their effect here, but for the currency or an amount above what there is.
-NOT_OURS: list[tuple[str, Notice, Verdict | None, str]] = [
-    ("authorized", ChargeNotice(verdict=taken(AMOUNT, "USD")), taken(AMOUNT, "USD"), "conflict"),
-    ("authorized", ChargeNotice(verdict=taken(AMOUNT + 1)), taken(AMOUNT + 1), "conflict"),
-    ("authorized", ChargeNotice(verdict=taken(AMOUNT, "USD")), held(), "stale"),
-    ("authorized", ChargeNotice(verdict=taken(AMOUNT, "USD")), taken(), "applied"),
-    ("authorized", ChargeNotice(verdict=taken(AMOUNT, "USD")), CANNOT_SAY, "later"),
-    ("authorizing, captures", ChargeNotice(verdict=taken(AMOUNT, "USD")), taken(AMOUNT, "USD"), "conflict"),
-    ("captured", ChargeNotice(verdict=taken(AMOUNT, "USD")), taken(AMOUNT, "USD"), "conflict"),
-    ("canceled", ChargeNotice(verdict=taken(AMOUNT, "USD")), taken(AMOUNT, "USD"), "conflict"),
-    ("canceled", ChargeNotice(verdict=taken(AMOUNT + 1)), taken(AMOUNT + 1), "conflict"),
-    ("declined", ChargeNotice(verdict=taken(AMOUNT, "USD")), taken(AMOUNT, "USD"), "conflict"),
-    ("captured", RefundNotice(reference="r", amount=200, currency="USD"), None, "conflict"),
-    ("captured", RefundNotice(reference="r", amount=AMOUNT + 1, currency=CURRENCY), None, "conflict"),
-    ("refunded", RefundNotice(reference="r", amount=701, currency=CURRENCY), None, "later"),
-    ("refunded", RefundNotice(reference="r", amount=AMOUNT + 1, currency=CURRENCY), None, "conflict"),
-    ("captured", RefundNotice(reference="r", amount=0, currency=CURRENCY), None, "conflict"),
-    ("captured", DisputeNotice(reference="d", state="opened", amount=0, currency=CURRENCY), None, "conflict"),
-    ("refunding", RefundNotice(reference="r", amount=1_001, currency=CURRENCY), None, "conflict"),
-    ("refunding", RefundNotice(reference="r", amount=701, currency=CURRENCY), None, "later"),
-    ("refunding", RefundNotice(reference="r", amount=700, currency=CURRENCY), None, "applied"),
-    ("captured", DisputeNotice(reference="d", state="opened", amount=5, currency="USD"), None, "conflict"),
-    ("dispute opened", DisputeNotice(reference="dp_1", state="won", amount=999, currency=CURRENCY), None, "conflict"),
-    ("dispute opened", DisputeNotice(reference="dp_1", state="won", amount=AMOUNT, currency="USD"), None, "conflict"),
-    ("dispute opened", DisputeNotice(reference="dp_2", state="won", amount=999, currency=CURRENCY), None, "applied"),
-]
-
-
-@pytest.mark.parametrize(("situation", "notice", "newest", "disposition"), NOT_OURS)
-def test_another_amount_or_currency(situation: str, notice: Notice, newest: Verdict | None, disposition: str) -> None:
-    record = SITUATIONS[situation]()
-    if newest is not None:
-        assert record.take(notice) == "ask"
-    sums, payment = record.sums(), record.payment
-    assert record.take(notice, newest) == disposition
-    if disposition != "applied":
-        assert (record.sums(), record.payment) == (sums, payment)
-    assert len(record.rejections) == (1 if disposition == "conflict" else 0)
 
 
 def test_a_type_that_says_nothing_of_money_is_kept() -> None:
@@ -401,122 +269,6 @@ def test_a_call_of_ours_is_found_by_the_providers_name_for_it() -> None:
     assert record.take(AttemptNotice(operation="capture", reference="ref_pending", verdict=taken())) == "later"
     assert record.take(named) == "applied"
     assert record.stored.refunds[0].state == "succeeded"
-
-
-def _capture_refused() -> PaperRecord:
-    record = _authorized()
-    record.capture(600)
-    record.answer("capture", NO)
-    return record
-
-
-def _capture_refused_and_canceled() -> PaperRecord:
-    record = _capture_refused()
-    record.cancel()
-    record.answer("cancel")
-    return record
-
-
-def _declined_hold() -> PaperRecord:
-    record = PaperRecord()
-    record.answer("authorize", NO)
-    return record
-
-
-def _insists(record: PaperRecord, notice: Notice, word: Verdict) -> str:
-    """What an event comes to where the provider stands by it."""
-    said = record.take(notice)
-    return record.take(notice, word) if said == "ask" else said
-
-
-@pytest.mark.parametrize("by_charge_first", [True, False])
-@pytest.mark.parametrize(
-    ("situation", "sums"),
-    [
-        (_capture_refused, {"merchant": -600, f"provider:{PROVIDER}": 600}),
-        (_capture_refused_and_canceled, {f"provider:{PROVIDER}": 600, f"suspense:{PROVIDER}": -600}),
-    ],
-)
-def test_one_money_told_by_two_names_is_booked_once(
-    situation: Callable[[], PaperRecord], sums: dict[str, int], by_charge_first: bool
-) -> None:
-    record = situation()
-    by_name = [ChargeNotice(verdict=taken(600)), _of("capture")(record)]
-    for notice in by_name if by_charge_first else by_name[::-1]:
-        _insists(record, notice, taken(600))
-        assert record.sums() == sums
-    for notice in by_name:
-        assert _insists(record, notice, taken(600)) == "duplicate_effect"
-    assert record.sums() == sums
-
-
-@pytest.mark.parametrize("situation", [_capture_refused, _capture_refused_and_canceled])
-def test_an_answer_that_comes_after_the_event_books_nothing_either(situation: Callable[[], PaperRecord]) -> None:
-    """The sender's own answer, recovery's question and an operator's word meet the same guard."""
-    record = situation()
-    assert _insists(record, ChargeNotice(verdict=taken(600)), taken(600)) == "applied"
-    sums = record.sums()
-    assert record.answer("capture", taken(600)) is None
-    assert record.sums() == sums
-
-
-def test_a_late_capture_waits_for_the_one_that_is_under_way() -> None:
-    record = _capture_refused()
-    first = record.attempt("capture")
-    assert first is not None
-    record.capture(600)
-    notice = AttemptNotice(operation="capture", attempt_id=first.attempt_id, verdict=taken(600))
-    assert _insists(record, notice, taken(600)) == "later"
-    record.answer("capture", NO)
-    assert _insists(record, notice, taken(600)) == "applied"
-    assert record.sums() == {"merchant": -600, f"provider:{PROVIDER}": 600}
-
-
-def test_a_second_capture_beside_the_one_in_the_dashboard_is_for_a_person() -> None:
-    record = _capture_refused()
-    assert record.take(ChargeNotice(verdict=taken())) == "applied"
-    assert _insists(record, _of("capture")(record), taken(600)) == "conflict"
-    assert record.sums() == {"merchant": -AMOUNT, f"provider:{PROVIDER}": AMOUNT}
-
-
-@pytest.mark.parametrize("notice", ["held", "auth yes"])
-def test_a_late_hold_is_no_money_until_it_is_captured(notice: str) -> None:
-    record = _declined_hold()
-    assert _insists(record, NOTICES[notice](record), held()) == "applied"
-    assert (record.payment.amount_authorized, record.sums(), len(record.rejections)) == (AMOUNT, {}, 1)
-    assert record.take(NOTICES[notice](record)) in ("duplicate_effect", "stale")
-    assert _insists(record, ChargeNotice(verdict=taken(600)), taken(600)) == "applied"
-    assert record.sums() == {f"provider:{PROVIDER}": 600, f"suspense:{PROVIDER}": -600}
-    assert (record.payment.state, record.payment.amount_authorized, len(record.rejections)) == ("declined", 0, 2)
-    assert _insists(record, ChargeNotice(verdict=taken(600)), taken(600)) == "duplicate_effect"
-
-
-def test_a_late_hold_is_let_go_of() -> None:
-    record = _declined_hold()
-    assert _insists(record, ChargeNotice(verdict=held()), held()) == "applied"
-    assert record.take(ChargeNotice(verdict=voided())) == "applied"
-    assert (record.payment.amount_authorized, record.sums()) == (0, {})
-    assert record.take(ChargeNotice(verdict=voided())) == "duplicate_effect"
-
-
-@pytest.mark.parametrize(
-    ("situation", "late", "back"),
-    [("declined", "auth yes", "auth reversed"), ("refund failed", "refund yes", "refund reversed")],
-)
-def test_what_went_to_suspense_and_came_back_is_for_a_person(situation: str, late: str, back: str) -> None:
-    record = SITUATIONS[situation]()
-    word = taken() if late == "auth yes" else BOOKED_REFUND
-    assert _insists(record, NOTICES[late](record), word) == "applied"
-    sums = record.sums()
-    assert record.take(NOTICES[back](record)) == "conflict"
-    assert record.sums() == sums and record.rejections[-1].alert
-
-
-def test_a_capture_booked_by_another_name_that_is_taken_back_is_for_a_person() -> None:
-    record = _capture_refused()
-    assert record.take(ChargeNotice(verdict=taken(600))) == "applied"
-    assert record.take(_of("capture", CAME_BACK)(record)) == "conflict"
-    assert record.payment.amount_reversed == 0 and record.rejections[-1].alert
 
 
 @pytest.mark.parametrize(

@@ -18,20 +18,21 @@ from tallystick.flows.assembly import open_runtime
 from tallystick.flows.runtime import Runtime
 from tallystick.flows.webhooks.inbound.envelope import Envelope, envelope_of
 from tallystick.flows.webhooks.inbound.worker import InboxWorker
+from tallystick.kit.clock import Clock
 from tallystick.kit.ids import new_id
 from tallystick.oversight.invariants import tally, verify
 from tallystick.providers.simulator.charges import list_charges
 from tallystick.providers.simulator.receiver import SimulatorReceiver
 from tallystick.providers.simulator.setup import SimulatorSettings
-from tallystick.record.postgres.inbox import Inbox
 from tallystick.settings.load import Settings, environment_of
 from tests.support.acquirer import WEBHOOK_SECRET, AcquirerProcess, acquirer
 from tests.support.crash.killed_worker import End, Life, Lives
 from tests.support.crash.scenario import SETTINGS, STEP_MS, gone
 from tests.support.database import Database
-from tests.support.event_sink import Sink, sink, wait_until
+from tests.support.event_sink import Sink, sink
 from tests.support.inbox import accept
 from tests.support.outbox import deliveries, drain, pay, queues, register, runtime_for, tries, worker_at
+from tests.support.polling import eventually
 from tests.support.receivers import heard, receiving
 from tests.support.runtime import Client, read
 
@@ -107,7 +108,7 @@ async def happen(runtime: Runtime, bank: AcquirerProcess, merchant_id: str, stor
 
 def news_of(inbox: Sink, payment_id: str, story: str) -> list[Envelope]:
     """The events that nobody knows yet, as the intake would have them."""
-    wait_until(lambda: set(STORIES[story].news) <= set(inbox.kinds(payment_id)))
+    eventually(lambda: inbox.kinds(payment_id), until=set(STORIES[story].news).issubset)
     envelopes = []
     for kind in STORIES[story].news:
         arrival = next(each for each in inbox.about(payment_id) if each.kind == kind)
@@ -135,8 +136,8 @@ async def live(lives: Lives, runtime: Runtime, life: Life) -> End:
 
 async def processed(runtime: Runtime, shift_ms: int) -> None:
     """What a worker that nobody kills finds when the leases of the dead have run out."""
-    runtime.journal.clock_shift_ms = runtime.reads.clock_shift_ms = runtime.clock.shift_ms = shift_ms
-    processing = InboxWorker(runtime, Inbox(runtime.pool, clock_shift_ms=shift_ms))
+    runtime.clock.shift_ms = shift_ms
+    processing = InboxWorker(runtime, runtime.stores.inbox)
     while await processing.round():
         pass
 
@@ -148,8 +149,7 @@ async def record_of(runtime: Runtime, merchant_id: str, payment_id: str) -> dict
         " AND stream_id = $2 ORDER BY subject, subject_id, version",
         "money": "SELECT kind, debit, credit, amount FROM transfer WHERE merchant_id = $1 AND stream_id = $2"
         " ORDER BY kind, leg",
-        "messages": "SELECT type, version FROM outbox WHERE merchant_id = $1 AND stream_id = $2"
-        " ORDER BY version, type",
+        "messages": "SELECT type, version FROM outbox WHERE merchant_id = $1 AND stream_id = $2 ORDER BY version, type",
         "events": "SELECT e.type, e.state, p.number, p.result FROM inbox e JOIN processing p USING"
         " (provider, account, provider_event_id) WHERE e.merchant_id = $1 AND e.payment_id = $2 ORDER BY e.event_id",
     }
@@ -164,8 +164,8 @@ async def agree(runtime: Runtime, bank: AcquirerProcess, settings: Settings, mer
     async with runtime.pool.acquire() as pooled:
         connection = cast(asyncpg.Connection, pooled)
         alone = await verify(connection, settings=settings, merchant_id=merchant_id)
-        charges, shift_ms = list_charges(bank.url), settings.clock_shift_ms
-        beside = await tally(connection, charges, merchant_id=merchant_id, clock_shift_ms=shift_ms)
+        charges, clock = list_charges(bank.url), Clock(settings.clock_shift_ms)
+        beside = await tally(connection, charges, merchant_id=merchant_id, clock=clock)
     assert alone.holds, alone
     assert beside.holds, beside
     assert beside.checked["open"] == 0
@@ -183,7 +183,14 @@ async def test_the_webhook_worker_killed_at_every_statement(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     """Each time another finishes: the effect once, the event acknowledged once, as where nobody dies."""
-    settings = replace(SETTINGS, provider_request_timeout_ms=60_000)
+    # A hundred payments at once, all of which must be answered, on however busy a machine.
+    settings = replace(
+        SETTINGS,
+        provider_request_timeout_ms=60_000,
+        provider_connect_timeout_ms=20_000,
+        provider_wait_ms=60_000,
+        provider_circuit_calls=1_000_000,
+    )
     settings = settings.with_connector(SimulatorSettings, url=bank.url)
     database, shift_ms = Database(own_url, own_url), 0
     wrong: dict[str, dict[str, list[Any]]] = {}

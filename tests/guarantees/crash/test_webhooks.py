@@ -11,7 +11,6 @@ from tallystick.domain.verdicts import Approved, Reversed
 from tallystick.flows.runtime import Runtime
 from tallystick.flows.webhooks.inbound.worker import InboxWorker
 from tallystick.kit.ids import new_id
-from tallystick.record.postgres.inbox import Inbox
 from tests.support.crash.process import Graveyard, Process
 from tests.support.crash.provider import Bank
 from tests.support.crash.scenario import INSTRUCTIONS, STEP_MS, Case, Survivor, Time, gone, judge, open_case, survivor
@@ -52,7 +51,7 @@ async def notice_of(runtime: Runtime, story: str, case: Case, payment_id: str, b
 
 async def work(runtime: Runtime) -> None:
     """What a worker does with everything that is due."""
-    processing = InboxWorker(runtime, Inbox(runtime.pool, clock_shift_ms=runtime.settings.clock_shift_ms))
+    processing = InboxWorker(runtime, runtime.stores.inbox)
     while await processing.round():
         pass
 
@@ -61,8 +60,8 @@ async def resume(runtime: Runtime, time: Time, server_pids: list[int]) -> None:
     """Once the dead are gone and their leases have run out."""
     await gone(runtime, server_pids)
     time.shift_ms += STEP_MS
-    runtime.journal.clock_shift_ms = runtime.reads.clock_shift_ms = runtime.clock.shift_ms = time.shift_ms
-    processing = InboxWorker(runtime, Inbox(runtime.pool, clock_shift_ms=time.shift_ms))
+    runtime.clock.shift_ms = time.shift_ms
+    processing = InboxWorker(runtime, runtime.stores.inbox)
     while await processing.round():
         pass
 

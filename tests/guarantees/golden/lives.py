@@ -32,7 +32,7 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import msgspec
 
@@ -52,15 +52,16 @@ from tallystick.decisions.resubmission import park, resubmit
 from tallystick.decisions.terms import Checks, Terms
 from tallystick.decisions.verdicts import apply_verdict, give_up
 from tallystick.domain.change import Change, Message, Transition
-from tallystick.domain.dispute_movement import Movement
+from tallystick.domain.dispute_movement import Funds, Movement
 from tallystick.domain.lifecycles.attempt import ATTEMPT_OPEN
 from tallystick.domain.lifecycles.machines import MACHINES
 from tallystick.domain.notices import AttemptNotice, ChargeNotice, DisputeNotice, Notice, RefundNotice
 from tallystick.domain.snapshot import PaymentSnapshot, opened_by
-from tallystick.domain.subjects import Attempt
+from tallystick.domain.subjects import Attempt, DisputeState
 from tallystick.domain.verdicts import (
     Approved,
     Declined,
+    Effect,
     NotFound,
     NotSent,
     Pending,
@@ -185,7 +186,7 @@ class Life:
         reference = self._reference(attempt)
         if name in EFFECTS:
             value = int(amount or (AMOUNT if attempt.operation == "cancel" else attempt.amount))
-            return Approved(amount=value, currency=CURRENCY, effect=name, reference=reference)
+            return Approved(amount=value, currency=CURRENCY, effect=cast(Effect, name), reference=reference)
         if name in REFUSALS:
             code, message, retryable = REFUSALS[name]
             return Declined(code=code, message=message, retryable=retryable, reference=reference)
@@ -225,7 +226,8 @@ class Life:
                 )
             case "charge", [word]:
                 effect, _, amount = word.replace("expired", "voided").partition(":")
-                approved = Approved(amount=int(amount or AMOUNT), currency=CURRENCY, effect=effect, reference=CHARGE)
+                value, reported = int(amount or AMOUNT), cast(Effect, effect)
+                approved = Approved(amount=value, currency=CURRENCY, effect=reported, reference=CHARGE)
                 return ChargeNotice(verdict=approved, expired=word == "expired")
             case "dashboard", ["refunded", amount]:
                 return RefundNotice(reference=f"re_theirs_{amount}", amount=int(amount), currency=CURRENCY)
@@ -234,7 +236,7 @@ class Life:
                 verdict = Reversed(code=code, message=message)
                 return AttemptNotice(operation="refund", reference=f"re_theirs_{amount}", verdict=verdict)
             case "dispute", [state, *moved]:
-                return _dispute(subject, state, moved)
+                return _dispute(subject, cast(DisputeState, state), moved)
         raise WrongLife(f"not an event: {said}")
 
     def _create(self, capture_method: str) -> None:
@@ -424,8 +426,9 @@ def _timeless(value: Any) -> Any:
     return [_timeless(each) for each in value] if isinstance(value, list) else value
 
 
-def _dispute(subject: str, state: str, words: Sequence[str]) -> DisputeNotice:
-    moved, amount, funds = [], AMOUNT, None
+def _dispute(subject: str, state: DisputeState, words: Sequence[str]) -> DisputeNotice:
+    moved, amount = [], AMOUNT
+    funds: Funds | None = None
     names = True
     for word in words:
         way, named, reference = word.partition(":")
@@ -434,12 +437,12 @@ def _dispute(subject: str, state: str, words: Sequence[str]) -> DisputeNotice:
         elif word == "unnamed":
             names = False
         elif not named:
-            names, funds = False, way
+            names, funds = False, cast(Funds, way)
         else:
             early = state in ("opened", "under_review")
             movement = f"{subject.replace('#', '_')}_moved_{reference}"
-            moved.append(Movement(reference=movement, funds=way, amount=amount, before_verdict=early))
-            funds = way
+            funds = cast(Funds, way)
+            moved.append(Movement(reference=movement, funds=funds, amount=amount, before_verdict=early))
     return DisputeNotice(
         reference=f"{subject.replace('#', '_')}_theirs",
         state=state,

@@ -16,7 +16,7 @@ from tallystick.domain.notices import AttemptNotice, ChargeNotice, DisputeNotice
 from tallystick.domain.subjects import Attempt
 from tallystick.domain.verdicts import Declined, NotFound, RequiresAction, Unknown, Verdict
 from tallystick.lab.acquirer.books import Books
-from tallystick.lab.acquirer.events import ORIGINAL, Try
+from tallystick.lab.acquirer.events import ORIGINAL, SentRequest
 from tallystick.lab.acquirer.options import Options, Webhooks
 from tallystick.lab.acquirer.scripts import METHODS, behaviour
 from tallystick.lab.acquirer.signing import signature
@@ -168,7 +168,7 @@ class Watched(Life):
         if not unheard:
             raise WrongLife(f"the acquirer does not say: {said}; it says {[_bare(each) for _, each in self._events()]}")
         self._heard[repr(notice)] = unheard[0]
-        self._books.events.record([Try(unheard[0], ORIGINAL, self._clock.now_s, 200, 1.0)], [1])
+        self._books.events.record([SentRequest(unheard[0], ORIGINAL, self._clock.now_s, 200, 1.0)], [1])
 
     def _events(self) -> list[tuple[int, Notice]]:
         """Everything in the book of events, as it is read at this end."""

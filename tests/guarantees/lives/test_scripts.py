@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -11,13 +10,15 @@ from typing import Any
 import pytest
 
 from tallystick.flows.assembly import open_runtime
+from tallystick.flows.payments.idempotency import Reply
 from tallystick.flows.runtime import Runtime
 from tallystick.lab.acquirer.scripts import METHODS
 from tallystick.providers.simulator.setup import SimulatorSettings
 from tests.support.acquirer import AcquirerProcess, acquirer
 from tests.support.database import Database
 from tests.support.dump import dump
-from tests.support.runtime import HURRIED, Client, read
+from tests.support.polling import eventually_async
+from tests.support.runtime import HURRIED, Client, is_final, read
 from tests.support.work import working
 
 #: What is still open after this has not converged: far above the sum of the time-outs below.
@@ -81,9 +82,7 @@ class Shop(Client):
     """A client that waits for final answers."""
 
     async def until_final(self, send: Any) -> dict[str, Any]:
-        async with asyncio.timeout(CONVERGENCE_S):
-            while (reply := await send()).status in (202, 409) and b"transition_rejected" not in reply.body:
-                await asyncio.sleep(0.05)
+        reply: Reply = await eventually_async(send, until=is_final, within_s=CONVERGENCE_S, interval_s=0.05)
         again = await send()
         assert again.replayed
         assert again.body == reply.body
@@ -209,11 +208,10 @@ async def test_a_dashboard_capture_is_found(
     refused = await shop.until_final(lambda: shop.cancel("cancel", payment["id"]))
     assert refused["state"] == "authorized"
     assert refused["failure"]["code"] == "charge_already_captured"
-    async with asyncio.timeout(CONVERGENCE_S):
-        while True:
-            found = await patient.reads.payment(fresh_merchant, payment["id"])
-            assert found is not None
-            if found[0].state == "captured":
-                break
-            await asyncio.sleep(0.05)
-    assert found[0].amount_captured == 1_000
+    found = await eventually_async(
+        lambda: patient.reads.payment(fresh_merchant, payment["id"]),
+        until=lambda stored: stored is not None and stored[0].state == "captured",
+        within_s=CONVERGENCE_S,
+        interval_s=0.05,
+    )
+    assert found is not None and found[0].amount_captured == 1_000

@@ -22,6 +22,7 @@ from tests.guarantees.model.provider import PROMPT, STATUS, STORIES, Instruction
 from tests.support.crash.process import Process
 from tests.support.crash.provider import Bank, Charge
 from tests.support.crash.scenario import SETTINGS, Time
+from tests.support.polling import eventually_async
 from tests.support.runtime import Client, read
 
 DAY_MS = 86_400_000
@@ -162,10 +163,12 @@ class Driver(RuleBasedStateMachine):
             return self._life.wait_for(task)
 
         async def asked_again() -> Reply:
-            async with asyncio.timeout(PATIENCE_S):
-                while (reply := await self._send(self._life.runtime, instruction)).retry_after_s is not None:
-                    await asyncio.sleep(0.001)
-            return reply
+            return await eventually_async(
+                lambda: self._send(self._life.runtime, instruction),
+                until=lambda reply: reply.retry_after_s is None,
+                within_s=PATIENCE_S,
+                interval_s=0.001,
+            )
 
         return self._life.run(asked_again())
 

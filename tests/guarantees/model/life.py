@@ -9,12 +9,12 @@ from typing import Any, Final, TypeVar
 
 from tallystick.flows.assembly import open_runtime
 from tallystick.flows.recovery.worker import RecoveryWorker
-from tallystick.record.postgres.recovery_schedule import ScheduleBook
 from tallystick.settings.load import Settings
 from tests.support.crash.process import ProcessLoop
 from tests.support.crash.provider import Bank
 from tests.support.crash.provider_connection import BankConnection, traits_of
 from tests.support.crash.scenario import Time
+from tests.support.polling import eventually_async
 
 Result = TypeVar("Result")
 
@@ -34,7 +34,6 @@ class Life:
         connection = BankConnection(bank, traits_of(bank), late=self._until_delivered)
         opened = open_runtime(settings, url, providers={"simulator": connection})
         self.runtime = self.run(self._exits.enter_async_context(opened))
-        self._book = ScheduleBook(self.runtime.pool, clock_shift_ms=settings.clock_shift_ms)
 
     def run(self, work: Coroutine[Any, Any, Result]) -> Result:
         """Do something to its end."""
@@ -62,11 +61,11 @@ class Life:
 
     def recover(self, time: Time, rounds: int) -> None:
         """Time passes, and recovery looks at what is due, this many times."""
-        recovery = RecoveryWorker(self.runtime, self._book)
+        recovery = RecoveryWorker(self.runtime, self.runtime.stores.schedule_book)
 
         async def some_rounds() -> None:
             for _ in range(rounds):
-                time.pass_on(self.runtime, self._book)
+                time.pass_on(self.runtime)
                 await recovery.round()
 
         self.run(some_rounds())
@@ -76,9 +75,7 @@ class Life:
         await self._delivered.wait()
 
     async def _until_on_their_way(self, answers: int) -> None:
-        async with asyncio.timeout(PATIENCE_S):
-            while self._on_their_way < answers:
-                await asyncio.sleep(0.001)
+        await eventually_async(lambda: self._on_their_way >= answers, within_s=PATIENCE_S, interval_s=0.001)
 
     def die(self) -> None:
         """Gone, without a goodbye to anybody."""

@@ -14,8 +14,9 @@ import httpx
 import psutil
 import pytest
 
-from tests.support.commands import Up, is_gone, run_process, wait_until
+from tests.support.commands import Up, is_gone, run_process
 from tests.support.database import DEEP
+from tests.support.polling import eventually
 
 SETTINGS = {
     "provider_request_timeout_ms": "1000",
@@ -61,8 +62,8 @@ class Clients:
     def go_on(self, seconds: float) -> None:
         """For so long, and until there are some more final answers."""
         before = len(self.final)
-        time.sleep(seconds)
-        assert wait_until(lambda: len(self.final) >= before + PROGRESS), "nothing is answered any more"
+        time.sleep(seconds)  # the load itself
+        eventually(lambda: len(self.final), until=lambda number: number >= before + PROGRESS)
 
     def stop(self) -> None:
         self._stop.set()
@@ -91,7 +92,7 @@ class Clients:
                     timeout=3,
                 )
             except httpx.TransportError:
-                time.sleep(0.05)
+                time.sleep(0.05)  # as a client does before it tries again
                 continue
             if answer.status_code == 201:
                 self.final[key] = answer.json()
@@ -99,7 +100,7 @@ class Clients:
             if answer.status_code not in (202, 409, 503):
                 self.wrong.append(f"{key}: {answer.status_code} {answer.text}")
                 return
-            time.sleep(0.05)
+            time.sleep(0.05)  # as a client does before it asks again
 
 
 def kill(process: psutil.Process) -> None:
@@ -107,7 +108,7 @@ def kill(process: psutil.Process) -> None:
     family = [process, *process.children(recursive=True)]
     for member in family:
         member.send_signal(signal.SIGKILL)
-    assert wait_until(lambda: all(is_gone(member) for member in family))
+    eventually(lambda: all(is_gone(member) for member in family))
 
 
 def kill_database(up: Up) -> None:
@@ -117,13 +118,12 @@ def kill_database(up: Up) -> None:
     def backends() -> list[psutil.Process]:
         return [child for child in server.children() if " tallystick [local]" in " ".join(child.cmdline())]
 
-    assert wait_until(backends, within_s=30)
-    backends()[0].send_signal(signal.SIGKILL)
+    eventually(backends)[0].send_signal(signal.SIGKILL)
 
 
 @pytest.mark.timeout(600)  # many waits, each for as long as a busy machine needs
-def test_kill_under_load(tmp_path: Path) -> None:
-    data_dir = tmp_path / "data"
+def test_kill_under_load(own_dir: Path) -> None:
+    data_dir = own_dir / "data"
     clients = Clients()
     with Up(data_dir, **SETTINGS) as up:
         clients.address, clients.key = up.address, up.key

@@ -13,7 +13,8 @@ import pytest
 
 from tallystick.record.postgres.embedded.server import EmbeddedPostgres
 from tests.support.acquirer import AcquirerProcess
-from tests.support.commands import Up, run_process, wait_until
+from tests.support.commands import Up, run_process
+from tests.support.polling import eventually
 
 SETTINGS = {
     # Whatever the machine is busy with: this is about what is lost, not about how quick it is.
@@ -83,15 +84,15 @@ def rows(url: str, query: str) -> dict[Any, int]:
 
 
 @pytest.mark.timeout(900)  # some seconds where nothing else runs
-def test_ten_thousand_webhooks_in_a_burst(tmp_path: Path) -> None:
-    with Up(tmp_path / "data", **SETTINGS) as up:
+def test_ten_thousand_webhooks_in_a_burst(own_dir: Path) -> None:
+    with Up(own_dir / "data", **SETTINGS) as up:
         bank = Burst(up.simulator_port)
         worker = up.children()["work"]
         worker.suspend()
         try:
             assert bank.call("POST", "/sim/webhooks/pause", {})[0] == 200
             assert asyncio.run(pay(up)) == {"payments 202": WAITING, "payments 201": KNOWN, "capture 200": KNOWN}
-            assert wait_until(lambda: bank.has_written(WAITING + 2 * KNOWN), within_s=120)
+            eventually(lambda: bank.has_written(WAITING + 2 * KNOWN), within_s=120)
             report = bank.burst(timeout_s=240, duplicates=0.3, shuffle=0.2, forged=0.01, connections=64, seed=1_728)
             events = report["events"]
             kinds = report["kinds"]
@@ -100,14 +101,17 @@ def test_ten_thousand_webhooks_in_a_burst(tmp_path: Path) -> None:
             assert kinds["original"] == {"sent": events, "answers": {"200": events}}
             assert kinds["duplicate"]["answers"] == {"200": round(0.3 * events)}
             assert kinds["forged"]["answers"] == {"401": round(0.01 * events)}
-            url = EmbeddedPostgres(tmp_path / "data").urls().owner_url
+            url = EmbeddedPostgres(own_dir / "data").urls().owner_url
             taken = rows(url, "SELECT result, count(*) FROM delivery GROUP BY 1")
             assert taken == {"first": events, "redelivery": round(0.3 * events)}
             assert rows(url, "SELECT state, count(*) FROM inbox GROUP BY 1") == {"received": events}
         finally:
             worker.resume()
-        assert wait_until(
-            lambda: not rows(url, "SELECT 1, count(*) FROM inbox WHERE next_try_at IS NOT NULL").get(1), within_s=240
+        eventually(
+            lambda: rows(url, "SELECT 1, count(*) FROM inbox WHERE next_try_at IS NOT NULL").get(1),
+            until=lambda left: not left,
+            within_s=240,
+            interval_s=0.05,
         )
         ends = rows(url, "SELECT state, count(*) FROM inbox GROUP BY 1")
         # What our own calls had learnt already changes nothing.
@@ -117,7 +121,7 @@ def test_ten_thousand_webhooks_in_a_burst(tmp_path: Path) -> None:
         )
         assert effects == {"captured": WAITING + KNOWN}
         report_of_books = run_process(
-            *("verify", "--data-dir", str(tmp_path / "data"), "--provider", "simulator"),
+            *("verify", "--data-dir", str(own_dir / "data"), "--provider", "simulator"),
             simulator_url=bank.url,
         )
         assert report_of_books.code == 0, report_of_books.out + report_of_books.err

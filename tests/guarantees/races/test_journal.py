@@ -15,10 +15,12 @@ from tallystick.decisions.terms import Terms
 from tallystick.domain.change import Change
 from tallystick.domain.errors import ChangeRefused, OutcomeUnknown, Overloaded
 from tallystick.domain.subjects import Payment
+from tallystick.kit.clock import Clock
 from tallystick.kit.ids import new_id
 from tallystick.record.journal import Existing, Fresh, Journal, JournalLimits, Stale
 from tallystick.record.postgres.connections import connect
 from tests.support.database import Database
+from tests.support.polling import eventually_async
 from tests.support.runtime import BookedProvider, Client, read, runtime_of
 
 TERMS = Terms(account="main", send_window_ms=1_000, request_timeout_ms=1_000, settling_ms=1_000)
@@ -94,7 +96,7 @@ async def journal_on(url: str, plan: dict[str, Any] | None = None, limits: Journ
         inner = await connect(url, command_timeout_ms=5_000)
         return inner if plan is None else Wire(inner, plan)
 
-    journal = Journal(wire, limits)
+    journal = Journal(wire, limits, Clock())
     await journal.start()
     return journal
 
@@ -222,8 +224,7 @@ async def test_a_deadlock_is_run_again(database: Database, fresh_merchant: str) 
             await transaction.start()
             await owner.execute("UPDATE balance SET debits = debits WHERE merchant_id = $1", fresh_merchant)
             waiting = asyncio.create_task(client.create("second"))
-            while not await owner.fetchval(WAITING_FOR_A_LOCK):
-                await asyncio.sleep(0.01)
+            await eventually_async(lambda: owner.fetchval(WAITING_FOR_A_LOCK))
             held = await runtime.reads.instruction(fresh_merchant, "second")
             assert held is not None, "the intent is in the record; its outcome waits for the balance"
             try:

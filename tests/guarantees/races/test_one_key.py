@@ -12,7 +12,7 @@ async def test_fifty_clients_with_one_key(database: Database, fresh_merchant: st
     provider = BookedProvider()
 
     async def slowly(_: object) -> None:
-        await asyncio.sleep(0.1)
+        await asyncio.sleep(0.1)  # the provider takes so long, while the others come
 
     provider.before = slowly
     async with runtime_of(database.app_url, provider) as runtime:

@@ -14,6 +14,7 @@ from tallystick.flows.payments.attempts import settle_verdict
 from tallystick.kit.clock import monotonic_ms
 from tallystick.providers.port import ProviderCall
 from tests.support.database import Database
+from tests.support.polling import eventually_async
 from tests.support.runtime import HURRIED, BookedProvider, Client, read, recover, runtime_of
 
 
@@ -85,8 +86,8 @@ async def test_a_frozen_sender_that_wakes_after_recovery_sent_again(database: Da
         key = f"frozen-{forgetful}"
         async with runtime_of(database.app_url, provider, settings=HURRIED) as sender:
             sending = asyncio.create_task(Client(sender, fresh_merchant).create(key))
-            while not provider.calls or monotonic_ms() <= provider.calls[0].send_by_ms:
-                await asyncio.sleep(0.01)
+            first = (await eventually_async(lambda: provider.calls))[0]  # noqa: B023  # it is awaited in this round
+            await eventually_async(lambda: monotonic_ms() > first.send_by_ms)  # noqa: B023  # likewise
             async with runtime_of(database.app_url, provider, shift_ms=2_000) as rescuer:
                 await recover(rescuer)
             assert len(provider.effects_for(fresh_merchant)) == 1
@@ -110,9 +111,7 @@ async def test_money_on_a_closed_edge_goes_to_suspense(database: Database, fresh
     async with runtime_of(database.app_url, provider) as runtime:
         client = Client(runtime, fresh_merchant)
         sending = asyncio.create_task(client.create("key"))
-        while not provider.calls:
-            await asyncio.sleep(0.01)
-        first_call = provider.calls[0]
+        first_call = (await eventually_async(lambda: provider.calls))[0]
         async with runtime_of(database.app_url, _NeverThere(), shift_ms=10_000) as rescuer:
             await recover(rescuer)
         failed = await client.create("key")

@@ -13,7 +13,6 @@ import gzip
 import json
 import re
 import sqlite3
-import time
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
@@ -31,15 +30,15 @@ from yoyo import get_backend, read_migrations
 from tallystick.flows.assembly import open_runtime
 from tallystick.flows.recovery.in_doubt import resolve
 from tallystick.flows.runtime import Runtime
-from tallystick.oversight.invariants import Report, verify
+from tallystick.oversight.invariants import InvariantReport, verify
 from tallystick.providers.simulator.setup import SimulatorSettings
 from tallystick.record.postgres.embedded.server import DATABASE, OWNER_ROLE, EmbeddedPostgres
 from tallystick.record.postgres.migrate import migrate
-from tallystick.record.postgres.recovery_schedule import ScheduleBook
 from tallystick.run.work import work
 from tallystick.settings.load import Settings
 from tests.support.acquirer import AcquirerProcess, acquirer
 from tests.support.database import Database, NewDatabase
+from tests.support.polling import eventually_async
 from tests.support.receivers import Receiver, receiving
 
 HERE: Final = Path(__file__).parent
@@ -198,7 +197,7 @@ def bank(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AcquirerProcess]:
         yield process
 
 
-async def examined(database: Database, settings: Settings) -> Report:
+async def examined(database: Database, settings: Settings) -> InvariantReport:
     """All invariants, over all that is there."""
     connection = await asyncpg.connect(database.app_url)
     try:
@@ -341,7 +340,7 @@ async def _merchants_have_moved(database: Database, old: Old, receiver: Receiver
 
 async def _operator_settles_the_parked(core: Runtime, bank: AcquirerProcess) -> None:
     """What recovery gave up on, by what the acquirer's books say."""
-    book = ScheduleBook(core.pool, clock_shift_ms=core.settings.clock_shift_ms)
+    book = core.stores.schedule_book
     parked = await core.pool.fetch("SELECT attempt_id, payment_id FROM attempt WHERE parked_at IS NOT NULL")
     assert parked
     for attempt_id, payment_id in parked:
@@ -351,15 +350,14 @@ async def _operator_settles_the_parked(core: Runtime, bank: AcquirerProcess) -> 
 
 
 async def _until_nothing_is_open(core: Runtime, endpoint_id: str) -> None:
-    give_up_at = time.monotonic() + PATIENCE_S
-    while still_open := await _still_open(core, endpoint_id):
-        assert time.monotonic() < give_up_at, f"still open: {still_open}"
-        await asyncio.sleep(0.05)
+    await eventually_async(
+        lambda: _still_open(core, endpoint_id), until=lambda found: not found, within_s=PATIENCE_S, interval_s=0.05
+    )
 
 
 async def _still_open(core: Runtime, endpoint_id: str) -> list[str]:
     """Where somebody has still something to do. Messages to endpoints where nobody listens wait for days."""
-    now = datetime.now(UTC) + timedelta(milliseconds=core.settings.clock_shift_ms)
+    now = core.clock.now()
     waiting: dict[str, tuple[str, tuple[object, ...]]] = {
         "attempt": ("next_check_at IS NOT NULL OR parked_at IS NOT NULL", ()),
         "deadline": ("due_at < $1", (now,)),

@@ -7,9 +7,9 @@ from collections.abc import Iterator
 import pytest
 
 from tallystick.kit.ids import new_id
-from tests.support.api import Merchant, Stack, database, stack
+from tests.support.api import Merchant, Stack, stack
 
-__all__ = ["database", "merchant", "other_merchant", "stack"]
+__all__ = ["merchant", "other_merchant", "stack"]
 
 
 @pytest.fixture

@@ -10,6 +10,7 @@ from litestar.types import Receive
 
 from tallystick.interfaces.api.body_reader import BodyReader
 from tallystick.interfaces.api.problems import ProblemError
+from tests.support.polling import one_turn
 
 LIMIT_BYTES = 1_000
 
@@ -29,13 +30,13 @@ def coming(gate: asyncio.Event, *pieces: bytes) -> Receive:
 async def test_all_bodies_together_are_bounded_until_they_are_whole() -> None:
     reader, gate = BodyReader(timeout_ms=60_000, under_way_bytes=1_000), asyncio.Event()
     first = asyncio.create_task(reader.body(coming(gate, b"a" * 600, b"!"), "", LIMIT_BYTES, "req_1"))
-    await asyncio.sleep(0)
+    await one_turn()
     with pytest.raises(ProblemError) as refused:
         await reader.body(coming(gate, b"b" * 600, b"!"), "", LIMIT_BYTES, "req_2")
     assert refused.value.problem.code == "overloaded"
     assert {name for name, _ in refused.value.headers} == {b"retry-after", b"connection"}
     second = asyncio.create_task(reader.body(coming(gate, b"c" * 300, b"!"), "", LIMIT_BYTES, "req_3"))
-    await asyncio.sleep(0)
+    await one_turn()
     gate.set()
     assert (len(await first), len(await second)) == (601, 301)
     assert len(await reader.body(coming(gate, b"d" * 900, b"!"), "", LIMIT_BYTES, "req_4")) == 901

@@ -208,6 +208,6 @@ def test_the_documented_schema_takes_what_is_read(name: str, value: str) -> None
 
 
 def test_a_default_and_limits_are_documented() -> None:
-    hours = integer("hours", 1, 720, 24, "Of the last so many hours.")
+    hours = integer("hours", 1, 720, 24, "How many hours back.")
     assert hours.document()["schema"] == {"type": "integer", "minimum": 1, "maximum": 720, "default": 24}
     assert read_query({}, [hours]) == {"hours": 24}

@@ -12,6 +12,7 @@ from tallystick.kit.ids import new_id
 from tallystick.providers.port import ProviderCall
 from tests.support.api import Merchant, assert_problem, inside
 from tests.support.database import Database
+from tests.support.polling import eventually_async
 from tests.support.runtime import BookedProvider
 
 
@@ -176,6 +177,5 @@ async def test_a_client_that_hangs_up_cancels_nothing(database: Database, fresh_
         await reached.wait()
         first.cancel()
         go.set()
-        while (again := await api.pay(key)).status_code == 409:
-            await asyncio.sleep(0.01)
+        again = await eventually_async(lambda: api.pay(key), until=lambda answer: answer.status_code != 409)
         assert (again.status_code, again.headers["idempotent-replayed"]) == (201, "true")

@@ -21,6 +21,7 @@ from tallystick.access.key_store import create_key
 from tallystick.kit.ids import new_id
 from tests.support.api import SEALING_KEY, SERVE, Merchant, Stack, wait_for
 from tests.support.database import Database
+from tests.support.polling import eventually_async
 from tests.support.ports import free_port
 from tests.support.provider_webhooks import PATH as WEBHOOK
 from tests.support.provider_webhooks import event, signature
@@ -98,7 +99,7 @@ async def drip(writer: asyncio.StreamWriter) -> None:
         while True:
             writer.write(b" ")
             await writer.drain()
-            await asyncio.sleep(BODY_MS / 10_000)
+            await asyncio.sleep(BODY_MS / 10_000)  # the client is slow
 
 
 async def say(port: int, sent: bytes, *, dripping: bool = False, end: bool = False) -> Heard:
@@ -236,7 +237,7 @@ async def stalled(edge: Edge, api_key: str, number: int) -> AsyncIterator[list[a
 async def test_the_slow_keep_nobody_waiting_and_leave_nothing_behind(
     edge: Edge, database: Database, api_key: str
 ) -> None:
-    await eventually(lambda: edge.sockets() == 0)
+    await eventually_async(edge.sockets, until=lambda number: number == 0, within_s=PATIENCE_S)
     bearer = {"authorization": f"Bearer {api_key}"}
     async with (
         stalled(edge, api_key, 200) as slow,
@@ -252,12 +253,5 @@ async def test_the_slow_keep_nobody_waiting_and_leave_nothing_behind(
         heard = [task.result() for task in slow]
     assert served > 0
     assert [(each.status, each.body["code"]) for each in heard] == [(408, "request_timeout")] * 200
-    await eventually(lambda: edge.sockets() == 0)
+    await eventually_async(edge.sockets, until=lambda number: number == 0, within_s=PATIENCE_S)
     assert count(database, "delivery", "result = 'first'") >= served
-
-
-async def eventually(condition: Any) -> None:
-    """Wait until it is so; fails when it does not become so."""
-    async with asyncio.timeout(PATIENCE_S):
-        while not condition():
-            await asyncio.sleep(0.05)

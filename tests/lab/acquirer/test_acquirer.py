@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tallystick.lab.acquirer.scripts import AFTERWARDS, DEPARTURES, EVERY, PLAIN, SCRIPTS, behaviour
-from tests.support.acquirer import PENDING_MS, AcquirerProcess, acquirer
+from tests.support.acquirer import AcquirerProcess, acquirer
 from tests.support.acquirer_calls import act, charge, charged, lookup, new_key
+from tests.support.polling import eventually
 
 ANSWERS = {
     "sim_ok": (200, "approved"),
@@ -120,8 +120,11 @@ def test_pending_matures_and_customers_act(running: AcquirerProcess) -> None:
         assert running.call("POST", f"/sim/charges/{waiting['charge_id']}/{ending}", {})[0] == 409
         found = running.call("GET", f"/sim/operations/{body['attempt_id']}")[1]
         assert (found["status"], found["decline_code"]) == (status, code)
-    time.sleep(PENDING_MS / 1000)
-    assert running.call("GET", f"/sim/operations/{pending['attempt_id']}")[1]["status"] == "approved"
+    status = eventually(
+        lambda: str(running.call("GET", f"/sim/operations/{pending['attempt_id']}")[1]["status"]),
+        until=lambda found: found != "pending",
+    )
+    assert status == "approved"
 
 
 def test_pages(tmp_path: Path) -> None:

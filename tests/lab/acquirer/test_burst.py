@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tallystick.lab.acquirer.burst import Wish, plan
+from tallystick.lab.acquirer.burst import BurstOptions, plan
 from tallystick.providers.receiver import BadSignature
 from tallystick.providers.simulator.receiver import SimulatorReceiver
 from tests.support.acquirer import WEBHOOK_SECRET, AcquirerProcess, acquirer
@@ -20,7 +20,7 @@ from tests.support.event_sink import Arrival, Sink, sink
 EVENTS = 200
 RECEIVER = SimulatorReceiver("main", [WEBHOOK_SECRET])
 
-WISH = Wish(duplicates=0.3, shuffled=0.2, forged=0.01, connections=16, seed=7)
+WISH = BurstOptions(duplicates=0.3, shuffled=0.2, forged=0.01, connections=16, seed=7)
 
 
 def as_the_platform_does(arrival: Arrival) -> int:
@@ -89,11 +89,11 @@ def test_what_a_burst_could_not_deliver_stays_due(held: AcquirerProcess, inbox: 
 
 
 @pytest.mark.parametrize(
-    "wish",
+    "options",
     [{"duplicates": 1.5}, {"connections": 0}, {"connections": 10_000}, {"ids": [1]}, {"since": -1}, {"nonsense": 1}],
 )
-def test_a_wish_that_cannot_be_is_refused(held: AcquirerProcess, wish: dict[str, object]) -> None:
-    assert held.call("POST", "/sim/webhooks/resend", wish)[0] == 400
+def test_a_wish_that_cannot_be_is_refused(held: AcquirerProcess, options: dict[str, object]) -> None:
+    assert held.call("POST", "/sim/webhooks/resend", options)[0] == 400
 
 
 def test_a_plan_is_what_was_wished_for_and_the_same_for_a_seed() -> None:

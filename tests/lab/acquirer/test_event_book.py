@@ -6,7 +6,6 @@ import http.client
 import shutil
 import sqlite3
 import threading
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,7 @@ from tallystick.lab.acquirer.options import Options
 from tallystick.lab.acquirer.scripts import AFTERWARDS, METHODS, behaviour
 from tests.support.acquirer import AcquirerProcess, acquirer
 from tests.support.acquirer_calls import AMOUNT, charge, new_key
+from tests.support.polling import eventually
 
 #: Everything that is due is due at once, so that a script runs to its end in a few steps.
 AT_ONCE = Options(pending_ms=0, late_ms=0)
@@ -161,12 +161,12 @@ def test_every_charge_has_its_event_after_a_kill_under_load(tmp_path: Path) -> N
     payers = [threading.Thread(target=pay) for _ in range(4)]
     for payer in payers:
         payer.start()
-    give_up_at = time.monotonic() + 60
-    while len(acknowledged) < 50 and time.monotonic() < give_up_at:
-        time.sleep(0.01)
-    running.kill()
-    for payer in payers:
-        payer.join()
+    try:
+        eventually(lambda: len(acknowledged), until=lambda number: number >= 50)
+    finally:
+        running.kill()
+        for payer in payers:
+            payer.join()
     with acquirer(tmp_path / "books.sqlite") as again:
         told = [event["data"]["payment_id"] for event in again.events()]
         booked = [row["payment_id"] for row in again._pages("/sim/charges?limit=1000")]

@@ -10,6 +10,7 @@ import pytest
 
 from tests.support.acquirer import PENDING_MS, AcquirerProcess
 from tests.support.acquirer_calls import AMOUNT, act, charge, charged, follow_up, lookup, new_key
+from tests.support.polling import eventually
 
 #: Less than the whole, so that a second refund would pass the acquirer's own limits and show.
 PART = 400
@@ -62,11 +63,7 @@ def _answer(running: AcquirerProcess, path: str, body: dict[str, Any], key: str,
 
 
 def _settled(running: AcquirerProcess, attempt_id: str) -> str | None:
-    give_up_at = time.monotonic() + 60
-    while (status := lookup(running, attempt_id).get("status")) == "pending":
-        assert time.monotonic() < give_up_at
-        time.sleep(0.05)
-    return status
+    return eventually(lambda: lookup(running, attempt_id).get("status"), until=lambda status: status != "pending")
 
 
 @pytest.mark.parametrize("method", ["sim_pending", "sim_action_required"])
@@ -75,7 +72,7 @@ def test_a_waiting_charge_can_be_canceled(running: AcquirerProcess, method: str)
     made = running.call("POST", "/sim/charges", body, new_key())[1]
     assert (made["effect"], running.charges(body["payment_id"])) == (None, [])
     assert act(running, made, "cancel") == (200, None)
-    time.sleep(PENDING_MS / 1000)
+    time.sleep(PENDING_MS / 1000)  # the time after which it would have been approved
     found = lookup(running, body["attempt_id"])
     assert (found["status"], found["decline_code"]) == ("declined", "authentication_canceled")
     assert found["effect"] == "voided"
@@ -105,7 +102,7 @@ def test_a_capture_in_the_acquirers_own_dashboard(running: AcquirerProcess) -> N
 
 def test_the_dashboard_sees_that_a_pending_charge_was_approved(running: AcquirerProcess) -> None:
     made = charged(running, "sim_pending", capture=False)
-    time.sleep(PENDING_MS / 1000)
+    time.sleep(PENDING_MS / 1000)  # nobody looks meanwhile: the dashboard itself must see that it matured
     assert running.call("POST", f"/sim/charges/{made['charge_id']}/dashboard-capture", {})[0] == 200
 
 

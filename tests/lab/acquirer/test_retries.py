@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import sqlite3
+import time
+from contextlib import closing
 from itertools import pairwise
 from pathlib import Path
 
@@ -10,7 +13,8 @@ import pytest
 from tallystick.lab.acquirer.options import RETRY_S, webhooks
 from tests.support.acquirer import acquirer
 from tests.support.acquirer_calls import charge, new_key
-from tests.support.event_sink import Arrival, Sink, sink, wait_until
+from tests.support.event_sink import Arrival, Sink, sink
+from tests.support.polling import eventually
 
 #: Six hours of retries are the least that a provider gives a receiver.
 SIX_HOURS_S = 6 * 3_600
@@ -54,7 +58,7 @@ def test_a_receiver_that_was_down_gets_everything_in_the_end(tmp_path: Path) -> 
         payments = [charge() for _ in range(20)]
         for body in payments:
             assert sending.call("POST", "/sim/charges", body, new_key())[0] == 200
-        wait_until(lambda: all(event["tries"] >= 3 for event in sending.events()))
+        eventually(lambda: all(event["tries"] >= 3 for event in sending.events()))
         refused: set[str] = set()
 
         def once_500(arrival: Arrival) -> int:
@@ -64,7 +68,7 @@ def test_a_receiver_that_was_down_gets_everything_in_the_end(tmp_path: Path) -> 
 
         inbox.answers = once_500
         inbox.up()
-        wait_until(lambda: all(event["state"] == "delivered" for event in sending.events()))
+        eventually(lambda: all(event["state"] == "delivered" for event in sending.events()))
         inbox.down()
         deliveries = sending.deliveries()
         for event in sending.events():
@@ -83,7 +87,7 @@ def test_only_a_2xx_is_an_acceptance(tmp_path: Path, status: int) -> None:
         inbox.answers = lambda _: status if len(inbox.arrivals) < 2 else 204
         body = charge()
         sending.call("POST", "/sim/charges", body, new_key())
-        wait_until(lambda: sending.events()[0]["state"] == "delivered")
+        eventually(lambda: sending.events()[0]["state"] == "delivered")
         assert [each["status"] for each in sending.deliveries()] == [status, status, 204]
 
 
@@ -91,7 +95,7 @@ def test_after_the_last_wait_it_is_given_up_and_can_be_resent(tmp_path: Path) ->
     with sink() as inbox, acquirer(tmp_path / "books.sqlite", webhook_url=inbox.url, retry_ms="10,10") as sending:
         inbox.answers = lambda _: 500
         sending.call("POST", "/sim/charges", charge(), new_key())
-        wait_until(lambda: sending.events()[0]["state"] == "given_up")
+        eventually(lambda: sending.events()[0]["state"] == "given_up")
         assert (sending.events()[0]["tries"], len(inbox.arrivals)) == (3, 3)
         inbox.answers = lambda _: 200
         report = sending.burst(ids=[sending.events()[0]["id"]])
@@ -103,20 +107,22 @@ def test_after_the_last_wait_it_is_given_up_and_can_be_resent(tmp_path: Path) ->
 def test_what_is_due_outlives_the_acquirer(tmp_path: Path, ending: str) -> None:
     inbox = Sink()
     books = tmp_path / "books.sqlite"
-    with acquirer(books, webhook_url=inbox.url, retry_ms="600000", late_ms=5_000) as sending:
+    with acquirer(books, webhook_url=inbox.url, retry_ms="600000", late_ms=60_000) as sending:
         for method in ("sim_ok", "sim_webhook_lost"):
             sending.call("POST", "/sim/charges", charge(method), new_key())
-        wait_until(lambda: sending.events()[0]["tries"] == 1)
+        eventually(lambda: sending.events()[0]["tries"] == 1)
         due_at = sending.events()[0]["due_at"]
         sending.call("POST", "/sim/charges", charge("sim_webhook_delayed"), new_key())
         getattr(sending, ending)()
+    with closing(sqlite3.connect(books)) as db, db:  # the minute of the third event is over
+        assert db.execute("UPDATE event SET due_at = ? WHERE sequence = 3", (time.time(),)).rowcount == 1
+    inbox.up()
     with acquirer(books, webhook_url=inbox.url, retry_ms="600000") as again:
         assert again.events()[0]["due_at"] == due_at, "the wait goes on where it was"
-        inbox.up()
-        wait_until(lambda: again.events()[2]["state"] == "delivered")
+        eventually(lambda: again.events()[2]["state"] == "delivered")
         assert [event["state"] for event in again.events()] == ["waiting", "lost", "delivered"]
         assert [each.body["id"] for each in inbox.arrivals] == [again.events()[2]["id"]]
-        inbox.down()
+    inbox.down()
 
 
 def test_a_pause_holds_everything_back(tmp_path: Path) -> None:
@@ -127,7 +133,7 @@ def test_a_pause_holds_everything_back(tmp_path: Path) -> None:
         assert [event["state"] for event in sending.events()] == ["waiting"] * 5
         assert inbox.arrivals == []
         assert sending.call("POST", "/sim/webhooks/resume", {}) == (200, {"paused": False})
-        wait_until(lambda: all(event["state"] == "delivered" for event in sending.events()))
+        eventually(lambda: all(event["state"] == "delivered" for event in sending.events()))
         assert len(inbox.arrivals) == 5
 
 
@@ -137,7 +143,7 @@ def test_a_receiver_that_never_answers_keeps_no_caller_waiting(tmp_path: Path) -
         held = True
 
         def hold(_: object) -> int:
-            wait_until(lambda: not held)
+            eventually(lambda: not held)
             return 200
 
         inbox.answers = hold
@@ -145,4 +151,4 @@ def test_a_receiver_that_never_answers_keeps_no_caller_waiting(tmp_path: Path) -
             assert sending.call("POST", "/sim/charges", charge(), new_key(), timeout_s=10)[0] == 200
         assert {event["state"] for event in sending.events()} == {"waiting"}
         held = False
-        wait_until(lambda: all(event["state"] == "delivered" for event in sending.events()))
+        eventually(lambda: all(event["state"] == "delivered" for event in sending.events()))

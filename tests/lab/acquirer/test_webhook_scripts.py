@@ -15,7 +15,8 @@ from tallystick.providers.receiver import BadSignature, Notification
 from tallystick.providers.simulator.receiver import SimulatorReceiver
 from tests.support.acquirer import WEBHOOK_SECRET, AcquirerProcess, acquirer
 from tests.support.acquirer_calls import AMOUNT, charge, follow_up, lookup, new_key
-from tests.support.event_sink import Arrival, Sink, sink, wait_until
+from tests.support.event_sink import Arrival, Sink, sink
+from tests.support.polling import eventually
 
 LATE_MS = 150
 
@@ -59,7 +60,7 @@ def read(arrival: Arrival) -> Notification:
 
 def quiet(inbox: Sink, payment_id: str) -> list[str]:
     """What came about a payment, after a time in which more would have come."""
-    time.sleep(QUIET_S)
+    time.sleep(QUIET_S)  # nothing can be awaited: what must not come would come in this time
     return inbox.kinds(payment_id)
 
 
@@ -173,7 +174,7 @@ def test_forged(sending: AcquirerProcess, inbox: Sink) -> None:
     assert read(forged_as_signed(forged, right)).provider_event_id != read(right).provider_event_id
     assert read(twin).provider_event_id == read(right).provider_event_id
     assert (twin.raw != right.raw, twin.body["data"]["amount"]) == (True, AMOUNT + 1)
-    wait_until(lambda: len(_deliveries(sending, payment_id)) == 3)
+    eventually(lambda: len(_deliveries(sending, payment_id)) == 3)
     assert _deliveries(sending, payment_id) == ["forged", "original", "twin"]
 
 
@@ -194,7 +195,7 @@ def test_early(sending: AcquirerProcess, inbox: Sink, status: int) -> None:
 
     def answers(arrival: Arrival) -> int:
         if arrival.body["data"]["payment_id"] == body["payment_id"]:
-            time.sleep(slow_s)
+            time.sleep(slow_s)  # the receiver takes so long
             return status
         return 200
 
@@ -230,7 +231,7 @@ def test_only_the_webhook_tells(sending: AcquirerProcess, inbox: Sink) -> None:
     def answers(arrival: Arrival) -> int:
         if arrival.body["data"]["payment_id"] == body["payment_id"] and not told:
             told.append("refused once")
-            time.sleep(0.1)
+            time.sleep(0.1)  # the receiver takes so long
             return 500
         return 200
 
@@ -245,7 +246,7 @@ def test_only_the_webhook_tells(sending: AcquirerProcess, inbox: Sink) -> None:
         inbox.wait_for(body["payment_id"], 2)
     finally:
         inbox.answers = lambda _: 200
-    wait_until(lambda: lookup(sending, body["attempt_id"])["status"] == "approved")
+    eventually(lambda: lookup(sending, body["attempt_id"])["status"] == "approved")
     attempt = then(sending, made["charge_id"], "capture", AMOUNT)
     assert lookup(sending, attempt)["status"] == "pending"
     assert inbox.wait_for(body["payment_id"], 3)[2].kind == "charge.captured"
@@ -340,5 +341,5 @@ def test_connections_are_kept(sending: AcquirerProcess, inbox: Sink) -> None:
     before = len(inbox.connections)
     for _ in range(100):
         pay(sending, "sim_ok")
-    wait_until(lambda: all(event["state"] != "waiting" for event in sending.events()))
+    eventually(lambda: all(event["state"] != "waiting" for event in sending.events()))
     assert len(inbox.connections) - before < 40, "as many as may be under way at once, not one an event"

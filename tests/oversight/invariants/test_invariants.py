@@ -11,7 +11,7 @@ import pytest
 from tallystick.flows.assembly import open_runtime
 from tallystick.oversight.invariants import INVARIANTS, examine, verify
 from tallystick.oversight.invariants.finding import Finding
-from tallystick.oversight.invariants.report import KEPT, Findings, Named
+from tallystick.oversight.invariants.report import KEPT, Findings, InvariantName
 from tallystick.record.postgres import payment_record
 from tests.support.breaks import BREAKS, Break
 from tests.support.database import Database
@@ -121,7 +121,7 @@ async def test_a_live_system_shows_no_false_violations(
 
 
 def test_a_flood_of_violations_is_counted_and_bounded() -> None:
-    findings = Findings([Named("one", "One."), Named("other", "Other.")], ("payments",))
+    findings = Findings([InvariantName("one", "One."), InvariantName("other", "Other.")], ("payments",))
     findings.add("one", "m1", (Finding(f"pay_{number}", "is wrong") for number in range(3 * KEPT)))
     report = findings.report(elapsed_ms=1)
     assert [(result.name, result.violations) for result in report.results] == [("one", 3 * KEPT), ("other", 0)]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tallystick.domain.notices import AttemptNotice, ChargeNotice
-from tallystick.domain.verdicts import Approved
+from tallystick.domain.verdicts import Approved, Effect
 from tests.support.notices import NOTICES, SITUATIONS
 from tests.support.paper_invariants import broken
 from tests.support.paper_record import AMOUNT, CURRENCY
@@ -27,7 +27,7 @@ def test_every_event_in_every_situation(situation: str) -> None:
 def test_late_holds_and_late_money(captured: int, held_first: bool) -> None:
     record = SITUATIONS["authorizing"]()
     record.answer("authorize", NOTICES["no"](record).verdict)  # type: ignore[union-attr]  # a charge's
-    effects = (("authorized", AMOUNT),) * held_first + (("captured", captured),)
+    effects: tuple[tuple[Effect, int], ...] = (("authorized", AMOUNT),) * held_first + (("captured", captured),)
     for effect, amount in effects:
         word = Approved(amount=amount, currency=CURRENCY, effect=effect, reference="ch_1")
         assert record.take(ChargeNotice(verdict=word)) == "ask"

@@ -78,8 +78,8 @@ def test_a_field_set_to_null_is_null_again() -> None:
     [
         (step(2, "captured", {"amount_captured": "1000"}), "Expected `int`"),
         (step(2, "captured", {"amount_captured": 10.5}), "Expected `int`"),
-        (step(2, "captured", {"colour": "red"}), "sets what no payment has: colour"),
-        (step(2, "captured", {"state": "captured"}), "sets what no payment has: state"),
+        (step(2, "captured", {"colour": "red"}), "sets fields that a payment does not have: colour"),
+        (step(2, "captured", {"state": "captured"}), "sets fields that a payment does not have: state"),
         (step(2, "captured", {}, subject="parcel"), "no such subject as 'parcel'"),
     ],
 )

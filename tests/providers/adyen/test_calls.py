@@ -141,7 +141,7 @@ async def test_a_thread_that_comes_too_late_does_not_send(proxy: FaultyProxy, mo
     request = Transport.request
 
     def slow(self: Transport, *given: Any, **named: Any) -> Any:
-        time.sleep(0.2)
+        time.sleep(0.2)  # the SDK takes longer than the call may
         return request(self, *given, **named)
 
     monkeypatch.setattr(Transport, "request", slow)

@@ -13,7 +13,8 @@ import pytest
 from tallystick.flows.payments.idempotency import Reply
 from tallystick.flows.recovery.worker import RecoveryWorker
 from tallystick.flows.runtime import Runtime
-from tallystick.record.postgres.recovery_schedule import ScheduleBook
+from tallystick.kit.clock import Clock
+from tallystick.record.postgres.recovery_schedule import RecoverySchedule
 from tests.support.adyen.client import PATIENT, SETTINGS, Shop, adyen_runtime
 from tests.support.adyen.process import FakeAdyen, token
 from tests.support.database import Database
@@ -99,7 +100,7 @@ async def test_the_notification_is_first(
         shop = Shop(runtime, fresh_merchant, database, bank)
         payment = read(await shop.create("key"))
         await shop.until(lambda: is_parked(runtime, payment["id"]))
-        await asyncio.sleep(0.3)
+        await asyncio.sleep(0.3)  # rounds of recovery in which a third request would be sent
         assert len(proxy.seen) == 2, "sent again as often as the bound says, and no more"
         assert (await shop.attempt_states(payment["id"]))["authorize"] == "unknown"
         assert await shop.told() == [("AUTHORISATION", "applied")]
@@ -157,7 +158,7 @@ async def test_what_is_pending_is_not_asked_about(
         payment = await shop.charge("create", manual=True)
         await shop.capture("then", payment["id"])
         deadline_ms = settings.send_window_ms + settings.provider_request_timeout_ms
-        later = RecoveryWorker(runtime, ScheduleBook(runtime.pool, clock_shift_ms=deadline_ms + 1_000))
+        later = RecoveryWorker(runtime, RecoverySchedule(runtime.pool, Clock(deadline_ms + 1_000)))
         for _ in range(5):
             await later.round()
         looked = "SELECT checks FROM attempt WHERE payment_id = $1 AND operation = 'capture'"

@@ -13,6 +13,7 @@ from tallystick.providers.port import send
 from tallystick.providers.stripe import calls as connector_module
 from tallystick.providers.stripe.calls import StripeProvider
 from tallystick.providers.stripe.objects import ATTEMPT, MERCHANT, PAYMENT
+from tests.support.polling import eventually_async
 from tests.support.ports import free_port
 from tests.support.stripe.calls import AMOUNT, authorize, connector, follow_up
 from tests.support.stripe.localstripe import (
@@ -184,9 +185,9 @@ async def test_processing_is_pending(bank: LocalStripe) -> None:
         verdict = await provider.authorize(call)
         assert isinstance(verdict, Pending)
         assert verdict.reference is not None
-        async with asyncio.timeout(60):
-            while isinstance(found := await provider.fetch(call), Pending):
-                await asyncio.sleep(0.05)
+        found = await eventually_async(
+            lambda: provider.fetch(call), until=lambda verdict: not isinstance(verdict, Pending), interval_s=0.05
+        )
         assert isinstance(found, Declined)
 
 

@@ -13,6 +13,7 @@ from tallystick.domain.notices import ChargeNotice
 from tallystick.domain.verdicts import Approved, Declined
 from tallystick.providers.receiver import BadSignature, Notification
 from tallystick.providers.stripe.receiver import StripeReceiver
+from tests.support.polling import eventually_async
 from tests.support.stripe.calls import authorize, connector, follow_up
 from tests.support.stripe.localstripe import DECLINED, LocalStripe
 
@@ -36,13 +37,12 @@ class Mailbox:
     async def about(self, payment_id: str) -> Notification:
         """The first event about a payment."""
         receiver = StripeReceiver("main", [SECRET])
-        async with asyncio.timeout(ARRIVAL_S):
-            while True:
-                for body, headers in self.deliveries:
-                    [notification] = receiver.receive(body, headers, datetime.now(UTC))
-                    if notification.payment_id == payment_id:
-                        return notification
-                await asyncio.sleep(0.05)
+
+        def found() -> list[Notification]:
+            arrived = [receiver.receive(body, headers, datetime.now(UTC))[0] for body, headers in self.deliveries]
+            return [notification for notification in arrived if notification.payment_id == payment_id]
+
+        return (await eventually_async(found, within_s=ARRIVAL_S, interval_s=0.05))[0]
 
 
 @pytest.fixture

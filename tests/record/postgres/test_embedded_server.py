@@ -9,7 +9,6 @@ import stat
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -24,6 +23,7 @@ from tallystick.record.postgres.embedded.server import (
     resolve_database,
 )
 from tallystick.settings.load import Settings
+from tests.support.polling import eventually
 
 #: A process that holds the server until its standard input ends.
 HOLDER = """
@@ -206,8 +206,7 @@ def test_commits_survive_a_killed_server(made: Path) -> None:
         connection.execute("INSERT INTO survivor VALUES (7)")
     pid = server_pid(made)
     os.kill(pid, signal.SIGKILL)
-    while Path(f"/proc/{pid}").exists():
-        time.sleep(0.01)
+    eventually(lambda: not Path(f"/proc/{pid}").exists())
     postgres.stop()
     with EmbeddedPostgres(made) as again:
         assert value(again.urls().owner_url, "SELECT a FROM survivor") == 7

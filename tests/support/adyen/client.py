@@ -28,7 +28,8 @@ from tests.support.adyen.fake_adyen import API_KEY, HMAC_KEY, MERCHANT_ACCOUNT
 from tests.support.adyen.process import FakeAdyen, token
 from tests.support.database import Database
 from tests.support.inbox import accept, drain
-from tests.support.runtime import HURRIED, Client, read
+from tests.support.polling import eventually_async
+from tests.support.runtime import HURRIED, Client, is_final, read
 from tests.support.work import working
 
 #: What is still open after this has not converged: far above the sum of the time-outs below.
@@ -101,18 +102,18 @@ class Shop(Client):
 
     async def until(self, done: Callable[[], Awaitable[bool]]) -> None:
         """Wait for something."""
-        async with asyncio.timeout(CONVERGENCE_S):
-            while not await done():
-                await asyncio.sleep(0.03)
+        await eventually_async(done, within_s=CONVERGENCE_S)
 
     async def until_final(self, send: Callable[[], Awaitable[Reply]], *, told: bool = True) -> dict[str, Any]:
         """Send the same instruction again until it has an outcome, taking in what Adyen tells meanwhile."""
-        async with asyncio.timeout(CONVERGENCE_S):
-            while (reply := await send()).status in (202, 409) and b"transition_rejected" not in reply.body:
-                if told:
-                    await self.told()
-                await asyncio.sleep(0.05)
-        return read(reply)
+
+        async def ask() -> Reply:
+            reply = await send()
+            if told and not is_final(reply):
+                await self.told()
+            return reply
+
+        return read(await eventually_async(ask, until=is_final, within_s=CONVERGENCE_S, interval_s=0.05))
 
     async def charge(self, key: str, *, manual: bool = False, **other: Any) -> dict[str, Any]:
         """A payment with its outcome, which Adyen has also told of."""

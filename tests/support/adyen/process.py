@@ -6,13 +6,13 @@ import asyncio
 import json
 import subprocess
 import sys
-import time
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from tests.support.polling import until_ready
 from tests.support.ports import free_port
 
 ROOT = Path(__file__).parents[3]
@@ -31,7 +31,7 @@ class FakeAdyen:
         self.url = f"http://127.0.0.1:{self.port}"
         command = [sys.executable, "-m", "tests.support.adyen.fake_adyen", str(self.port), str(books)]
         self._process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL)
-        self._wait_until_ready()
+        until_ready(self._process, lambda: self.call("/_books"))
 
     def kill(self) -> None:
         """As a power cut does."""
@@ -60,18 +60,6 @@ class FakeAdyen:
     async def tell(self, *codes: str, times: int = 1) -> bytes:
         """A signed body of everything that was not told yet (of these events), each so many times."""
         return await asyncio.to_thread(self.call, "/_tell", {"times": times, "codes": list(codes)})
-
-    def _wait_until_ready(self) -> None:
-        give_up_at = time.monotonic() + 90
-        while True:
-            try:
-                self.call("/_books")
-                return
-            except OSError:
-                if time.monotonic() > give_up_at or self._process.poll() is not None:
-                    self.kill()
-                    raise
-                time.sleep(0.05)
 
 
 @contextmanager

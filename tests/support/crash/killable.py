@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from typing import Any, Final, Protocol, cast
 
 from tallystick.record.postgres import sql
+from tests.support.polling import one_turn
 
 #: Statements by their text, so that points have names that a reader finds in the .sql files.
 NAMES: Final = {
@@ -86,7 +87,7 @@ class MortalConnection:
         if query == "COMMIT":
             # On its way: written to the socket, and nobody there to read the answer.
             sending = asyncio.ensure_future(statement)
-            await asyncio.sleep(0)
+            await one_turn()
             await self._process.reach(f"during {name}")
             statement = sending
         result = await statement

@@ -23,14 +23,13 @@ from msgspec.structs import replace
 
 from tallystick.flows.assembly import open_runtime
 from tallystick.flows.runtime import Runtime
+from tallystick.flows.stores import stores_on
 from tallystick.flows.webhooks.inbound.worker import InboxWorker
 from tallystick.flows.webhooks.outbound.worker import OutboxWorker
 from tallystick.kit.logs import configure_logging
 from tallystick.providers.registry import CONNECTOR_SETTINGS
 from tallystick.record.postgres.connections import connect
-from tallystick.record.postgres.inbox import Inbox
 from tallystick.record.postgres.reads import Reads
-from tallystick.record.sealing import sealer_of
 from tallystick.settings.load import load_settings
 from tests.support.crash.killable import MortalConnection, MortalPool
 
@@ -107,20 +106,21 @@ async def _live(life: Life, doomed: Doomed) -> None:
 
     async with open_runtime(settings, life.database_url, journal_connect=connect_journal) as runtime:
         pool = cast(asyncpg.Pool, MortalPool(runtime.pool, doomed))
-        reads = Reads(pool, clock_shift_ms=settings.clock_shift_ms)
+        reads = Reads(pool, runtime.clock)
+        stores = stores_on(pool, runtime.clock, runtime.settings, runtime.sealer)
         doomed.working = True
-        await _WORK[life.work](replace(runtime, pool=pool, reads=reads))
+        await _WORK[life.work](replace(runtime, pool=pool, reads=reads, stores=stores))
         doomed.working = False
 
 
 async def _empty_inbox(runtime: Runtime) -> None:
-    processing = InboxWorker(runtime, Inbox(runtime.pool, clock_shift_ms=runtime.settings.clock_shift_ms))
+    processing = InboxWorker(runtime, runtime.stores.inbox)
     while await processing.round():
         pass
 
 
 async def _empty_outbox(runtime: Runtime) -> None:
-    delivery = OutboxWorker(runtime, sealer_of(runtime.settings))
+    delivery = OutboxWorker(runtime)
     while await delivery.round():
         pass
     await delivery.close()

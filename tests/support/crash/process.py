@@ -19,12 +19,14 @@ from msgspec.structs import replace
 
 from tallystick.flows.assembly import open_runtime
 from tallystick.flows.runtime import Runtime
+from tallystick.flows.stores import stores_on
 from tallystick.record.postgres.connections import connect
 from tallystick.record.postgres.reads import Reads
 from tallystick.settings.load import Settings
 from tests.support.crash.killable import MortalConnection, MortalPool
 from tests.support.crash.provider import Bank
 from tests.support.crash.provider_connection import BankConnection, traits_of
+from tests.support.polling import one_turn
 
 #: Rounds of cancellation until a dead process has unwound: a task may catch one and wait again.
 UNWINDING_ROUNDS: Final = 100
@@ -65,7 +67,7 @@ class ProcessLoop(asyncio.SelectorEventLoop):
         for transport in self.transports:
             if isinstance(transport, asyncio.WriteTransport):
                 transport.abort()
-        await asyncio.sleep(0)  # asyncio closes sockets one turn later
+        await one_turn()  # asyncio closes sockets one turn later
         for _ in range(UNWINDING_ROUNDS):
             left = asyncio.all_tasks() - {asyncio.current_task()}
             if not left:
@@ -136,9 +138,10 @@ class Process:
         )
         async with opened as runtime:
             pool = cast(asyncpg.Pool, MortalPool(runtime.pool, self))
-            reads = Reads(pool, clock_shift_ms=self._settings.clock_shift_ms)
+            reads = Reads(pool, runtime.clock)
+            stores = stores_on(pool, runtime.clock, runtime.settings, runtime.sealer)
             self._working = True
-            self._result = await work(replace(runtime, pool=pool, reads=reads))
+            self._result = await work(replace(runtime, pool=pool, reads=reads, stores=stores))
             self._die()
             await self._loop.create_future()
 

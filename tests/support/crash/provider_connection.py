@@ -8,7 +8,17 @@ from typing import Final
 
 from tallystick.domain.money import Exponents
 from tallystick.domain.traits import Traits
-from tallystick.domain.verdicts import Approved, Declined, NotFound, NotSent, Pending, RequiresAction, Unknown, Verdict
+from tallystick.domain.verdicts import (
+    Approved,
+    Declined,
+    Effect,
+    NotFound,
+    NotSent,
+    Pending,
+    RequiresAction,
+    Unknown,
+    Verdict,
+)
 from tallystick.kit.clock import monotonic_ms
 from tallystick.providers.port import Provider, ProviderCall
 from tests.support.crash.provider import Bank, Operation
@@ -109,7 +119,7 @@ class BankConnection(Provider):
         if fault == "late_answer":
             await self._late()
         if fault == "slow":
-            await asyncio.sleep(SLOW_S)
+            await asyncio.sleep(SLOW_S)  # the fault itself: the answer takes so long
         if fault == "crash":
             raise ConnectionResetError("reset")
         if operation is None or fault == "timeout_charged":
@@ -126,7 +136,8 @@ def _said(operation: Operation) -> Verdict:
             return RequiresAction(reference=operation.reference, next_action={"type": "redirect", "url": "/act"})
         case "declined":
             return Declined(reference=operation.reference, code=operation.code or "declined", message="Declined.")
-    effect = {"capture": "captured", "cancel": "voided", "refund": "refunded"}.get(operation.kind)
+    effects: dict[str, Effect] = {"capture": "captured", "cancel": "voided", "refund": "refunded"}
+    effect = effects.get(operation.kind)
     if effect is None:
         released = charge.status == "released"
         effect = "captured" if charge.at_once or charge.by_dashboard else "voided" if released else "authorized"

@@ -17,10 +17,10 @@ from tallystick.flows.recovery.worker import RecoveryWorker
 from tallystick.flows.runtime import Runtime
 from tallystick.kit.ids import new_id
 from tallystick.oversight.invariants import verify
-from tallystick.record.postgres.recovery_schedule import ScheduleBook
 from tallystick.settings.load import Settings
 from tests.support.crash.provider import Bank
 from tests.support.crash.provider_connection import BankConnection, traits_of
+from tests.support.polling import eventually_async
 from tests.support.runtime import Client, read
 
 Result = TypeVar("Result")
@@ -100,26 +100,27 @@ class Time:
         """For a process that starts now."""
         return replace(SETTINGS, clock_shift_ms=self.shift_ms)
 
-    def pass_on(self, runtime: Runtime, book: ScheduleBook) -> None:
+    def pass_on(self, runtime: Runtime) -> None:
         """Let time pass for a process that runs."""
         self.shift_ms += STEP_MS
-        runtime.journal.clock_shift_ms = runtime.reads.clock_shift_ms = book.clock_shift_ms = self.shift_ms
         runtime.clock.shift_ms = self.shift_ms
 
 
 async def gone(runtime: Runtime, server_pids: list[int]) -> None:
     """Once the database has noticed that these clients are dead."""
-    async with asyncio.timeout(NOTICE_S):
-        while await runtime.pool.fetchval(_ALIVE, server_pids):
-            await asyncio.sleep(0.002)
+
+    async def alive() -> int:
+        found: int = await runtime.pool.fetchval(_ALIVE, server_pids)
+        return found
+
+    await eventually_async(alive, until=lambda number: not number, within_s=NOTICE_S, interval_s=0.002)
 
 
 async def recover(runtime: Runtime, time: Time) -> None:
     """Rounds of recovery, and time between them, until nothing is due any more."""
-    book = ScheduleBook(runtime.pool, clock_shift_ms=time.shift_ms)
-    recovery = RecoveryWorker(runtime, book)
+    recovery = RecoveryWorker(runtime, runtime.stores.schedule_book)
     for _ in range(ROUNDS):
-        time.pass_on(runtime, book)
+        time.pass_on(runtime)
         if await recovery.round() == 0:
             return
     raise AssertionError("recovery does not come to an end")

@@ -22,7 +22,8 @@ from tallystick.providers.stripe.setup import StripeSettings
 from tallystick.settings.load import Settings
 from tests.support.database import Database
 from tests.support.faulty_proxy import FaultyProxy
-from tests.support.runtime import HURRIED, Client, read
+from tests.support.polling import eventually_async
+from tests.support.runtime import HURRIED, Client, is_final, read
 from tests.support.stripe.localstripe import API_KEY, GOOD, LocalStripe
 from tests.support.work import working
 
@@ -84,19 +85,20 @@ class Shop(Client):
 
     async def until_final(self, send: Callable[[], Awaitable[Reply]]) -> dict[str, Any]:
         """Send the same instruction again until it has an outcome."""
-        async with asyncio.timeout(CONVERGENCE_S):
-            while (reply := await send()).status in (202, 409) and b"transition_rejected" not in reply.body:
-                await asyncio.sleep(0.05)
-        return read(reply)
+        return read(await eventually_async(send, until=is_final, within_s=CONVERGENCE_S, interval_s=0.05))
 
     async def settled(self, payment_id: str, state: str) -> Payment:
         """The stored payment, once it has come to a state."""
-        async with asyncio.timeout(CONVERGENCE_S):
-            while True:
-                found = await self.runtime.reads.payment(self.merchant_id, payment_id)
-                if found is not None and found[0].state == state:
-                    return found[0]
-                await asyncio.sleep(0.05)
+
+        async def look() -> Payment | None:
+            found = await self.runtime.reads.payment(self.merchant_id, payment_id)
+            return found[0] if found else None
+
+        payment = await eventually_async(
+            look, until=lambda payment: payment is not None and payment.state == state, within_s=CONVERGENCE_S
+        )
+        assert payment is not None
+        return payment
 
     async def charge(self, key: str, *, manual: bool = False, **other: Any) -> dict[str, Any]:
         """A payment with its outcome."""

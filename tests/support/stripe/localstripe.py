@@ -6,7 +6,6 @@ import asyncio
 import json
 import subprocess
 import sys
-import time
 import urllib.error
 import urllib.parse
 import urllib.request
@@ -14,6 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from tests.support.polling import until_ready
 from tests.support.ports import free_port
 
 #: It takes any key of this shape.
@@ -49,7 +49,7 @@ class LocalStripe:
         self.url = f"http://127.0.0.1:{self.port}"
         command = [sys.executable, "-c", _PROGRAM, str(self.port)]
         self._process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        self._wait_until_ready()
+        until_ready(self._process, lambda: self.call("GET", "/v1/balance"))
 
     def kill(self) -> None:
         """As a power cut does."""
@@ -93,19 +93,6 @@ class LocalStripe:
     def webhook(self, url: str, secret: str) -> None:
         """Deliver every event to ``url`` from now on."""
         self.call("POST", "/_config/webhooks/tests", url=url, secret=secret)
-
-    def _wait_until_ready(self) -> None:
-        give_up_at = time.monotonic() + 90
-        while True:
-            try:
-                self.call("GET", "/v1/balance")
-                return
-            except OSError:
-                if time.monotonic() > give_up_at or self._process.poll() is not None:
-                    self._process.kill()
-                    self._process.wait()
-                    raise
-                time.sleep(0.05)
 
 
 @contextmanager

@@ -1,1 +1,1 @@
-"""What a provider's event does to the stored state. Pure."""
+"""Decisions on a provider's events. Pure."""

@@ -1,4 +1,4 @@
-"""Refunds that nobody made through us: in the provider's own dashboard. Pure."""
+"""Refunds that were made in the provider's own dashboard. Pure."""
 
 from __future__ import annotations
 
@@ -17,21 +17,21 @@ from tallystick.kit.ids import derived_id
 def observe_refund(
     stored: PaymentSnapshot, notice: RefundNotice, account: str, cause: Cause, rejection_id: str
 ) -> Decided | NotYet:
-    """Someone refunded in the provider's own dashboard: the money has left, so it is a refund of this payment like any
-    other, named by the provider's reference, and without an attempt of ours."""
+    """A refund in the provider's own dashboard: the money has left, so it is a refund of this payment like any other,
+    identified by the provider's reference, and without an attempt of ours."""
     payment = stored.payment
     refund_id = derived_id("re", payment.provider, account, notice.reference)
     if any(refund.refund_id == refund_id for refund in stored.refunds):
         return Decided("duplicate_effect")
     if any(attempt.provider_reference == notice.reference for attempt in stored.attempts):
-        return Decided("duplicate_effect")  # ours, by the provider's name for it
+        return Decided("duplicate_effect")  # ours, by the provider's reference
     if payment.state != "captured":
         return NotYet(f"a refund of a payment that is {payment.state}")
     left = payment.amount_captured - payment.amount_refunded - payment.amount_refund_pending
     possible = notice.currency == payment.currency and 0 < notice.amount <= payment.amount_captured
     if possible and notice.amount > left:
-        # No provider pays back more than it took: a refund before this one was refused, or came back.
-        return NotYet(f"{left} are left to refund: what became of the refunds before comes first")
+        # No provider pays back more than it took: an earlier refund was refused, or came back.
+        return NotYet(f"{left} are left to refund: the outcome of earlier refunds comes first")
     cause = replace(cause, occurred_at=notice.occurred_at, provider_reference=notice.reference)
     builder = ChangeBuilder(payment.merchant_id, payment.payment_id, cause)
     if not possible:
@@ -68,7 +68,7 @@ def observe_refund(
 def observe_refund_failed(
     stored: PaymentSnapshot, verdict: Verdict, reference: str, account: str, cause: Cause
 ) -> Decided | NotYet:
-    """A refund that someone made in the provider's dashboard came back."""
+    """A refund that was made in the provider's dashboard came back."""
     payment = stored.payment
     refund_id = derived_id("re", payment.provider, account, reference)
     refund = next((refund for refund in stored.refunds if refund.refund_id == refund_id), None)

@@ -1,45 +1,49 @@
-"""What a decision on a provider's event can come to. Pure."""
+"""The possible results of a decision on a provider's event. Pure."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Final
+from typing import Final, Literal
 
 from msgspec import Struct
 
 from tallystick.domain.change import Change
 
-#: Where an event ends, and what that says; published by ``tallystick contract``.
+#: Every disposition and its meaning; published by ``tallystick contract``.
 DISPOSITIONS: Final[Mapping[str, str]] = {
     "applied": "it changed the record",
-    "duplicate_effect": "it says what the record holds already: another event, our own call or recovery was first",
-    "stale": "it was overtaken: what it says is an earlier state on the way to the stored one, by the graph",
-    "conflict": "it contradicts the record, and so does the provider's current word: a rejection, with an alert",
-    "unknown_type": "it says nothing about money; it is kept",
-    "unroutable": "its payment, or the step that it is about, is not there yet: it is tried again",
+    "duplicate_effect": "the record has it already: another event, our own call or recovery was first",
+    "stale": "it was overtaken: it reports an earlier state on the way to the stored one, by the graph",
+    "conflict": "it contradicts the record, and so does the provider's current answer: a rejection, with an alert",
+    "unknown_type": "it is not about money; it is kept",
+    "unroutable": "its payment, or the step that it is about, is not in the record yet: it is tried again",
     "failed": "its handler failed: it is tried again",
-    "dead": "its tries are used up: a person has it (dead letter)",
-    "discarded": "a person closed it for good, with a reason",
+    "dead": "its tries are used up: an operator must decide (dead letter)",
+    "discarded": "an operator closed it permanently, with a reason",
 }
 
 
-class Decided(Struct, frozen=True):
-    """The event's end, with the change where there is one to make."""
+#: The dispositions that a decision gives; the others come from tries that ended without one, and from operators.
+DecidedDisposition = Literal["applied", "duplicate_effect", "stale", "conflict", "unknown_type"]
 
-    disposition: str  # applied | duplicate_effect | stale | conflict | unknown_type
+
+class Decided(Struct, frozen=True):
+    """The event is decided, with its change if there is one."""
+
+    disposition: DecidedDisposition
     change: Change | None = None
     reason: str | None = None
 
 
 class Ask(Struct, frozen=True):
-    """The event contradicts what is stored about an attempt: the provider's current word on it decides."""
+    """The event contradicts a stored attempt: the provider's current answer about it decides."""
 
     attempt_id: str
     reason: str
 
 
 class NotYet(Struct, frozen=True):
-    """There is nothing to decide on: a step of ours, or an earlier event, has still to come."""
+    """The event cannot be decided yet: a step of ours or an earlier event is missing."""
 
     reason: str
 

@@ -1,10 +1,10 @@
-"""What a provider says of a dispute: its steps, and their postings. Pure.
+"""Decisions on a provider's notice of a dispute. Pure.
 
 A dispute never moves its payment. Each of its changes adds a version to the payment all the same, in the same state:
-it is decided against the payment's amounts, and its messages have their place in the payment's order.
+it is decided against the payment's amounts, and its messages have a place in the payment's order.
 
-Every movement that the provider names is posted once, whichever event tells of it, and however many there are
-(``dispute_position``). Of a provider that names none, an event is compared with where the money is by our books.
+Every movement that the provider identifies is posted once, whichever event reports it, and however many there are
+(``dispute_position``). If a provider identifies no movements, an event is compared with the position in our ledger.
 """
 
 from __future__ import annotations
@@ -25,42 +25,41 @@ from tallystick.domain.snapshot import PaymentSnapshot
 from tallystick.domain.subjects import Dispute
 from tallystick.kit.ids import derived_id
 
-#: What moves against its own verdict comes after it.
+#: A movement against the verdict comes after the verdict.
 _AFTER_VERDICT: Final = frozenset({("won", "withdrawn"), ("lost", "returned")})
 
-
-#: Reasons are codes or a sentence; more goes into every message about the dispute.
+#: Reasons are codes or a sentence, and are part of every message about the dispute.
 REASON_CHARS: Final = 200
 
-#: A dispute may be over more than was captured: the cardholder's currency has moved, or a fee is in it. Over this many
-#: times as much it is somebody's mistake, and a person looks before it is in the ledger.
+#: A dispute may be over more than was captured: the exchange rate has moved, or it includes a fee. More than this many
+#: times the captured amount is a mistake, and a person decides before it enters the ledger.
 MOST_OF_A_PAYMENT: Final = 2
 
-#: Money that was out before its movements were named keeps its place among them.
+#: The reference of money that was withdrawn before the provider identified its movements.
 _UNNAMED: Final = ""
 
 
 def decide_dispute(
     stored: PaymentSnapshot, notice: DisputeNotice, account: str, cause: Cause, rejection_id: str
 ) -> Decided | NotYet:
-    """Make every step that is missing up to where the dispute stands; one that was skipped is made with it."""
+    """Make every missing step up to the dispute's current state, including skipped ones."""
     payment = stored.payment
     if payment.state != "captured":
         return NotYet(f"a dispute over a payment that is {payment.state}")
     dispute_id = derived_id("dp", payment.provider, account, notice.reference)
     known = next((dispute for dispute in stored.disputes if dispute.dispute_id == dispute_id), None)
     if known is None and not notice.opens:
-        return NotYet("the end of a dispute that nobody opened: that it was opened comes first")
+        return NotYet("the end of a dispute that is not open here: its opening comes first")
     cause = replace(cause, occurred_at=notice.occurred_at, provider_reference=notice.reference)
     builder = ChangeBuilder(payment.merchant_id, payment.payment_id, cause)
-    if reason := _senseless(stored, notice, known):
+    if reason := _implausible(stored, notice, known):
         builder.reject(rejection_id, known or payment, f"dispute_{notice.state}", origin="provider", reason=reason)
         return Decided("conflict", builder.change(must_not_be_shed=True), reason)
     names = notice.movements is not None or (known is not None and bool(known.movements))
     if waits := _waits_for(known, notice) if names else _waits_for_verdict(known, notice):
         return NotYet(waits)
     dispute = known or _opened(builder, stored, notice, dispute_id)
-    after = _told(builder, dispute, notice) if names else _moved(builder, dispute, notice)
+    after = _after_movements(builder, dispute, notice) if names else _moved(builder, dispute, notice)
     if after is known:
         overtaken = known.state != notice.state and notice.state not in DECIDED
         return Decided("stale" if overtaken else "duplicate_effect")
@@ -71,8 +70,8 @@ def decide_dispute(
     return Decided("applied", builder.change(must_not_be_shed=True), reason)
 
 
-def _senseless(stored: PaymentSnapshot, notice: DisputeNotice, known: Dispute | None) -> str | None:
-    """Why a person must look first; None where what is said can be. What a movement amounts to is its own affair: a
+def _implausible(stored: PaymentSnapshot, notice: DisputeNotice, known: Dispute | None) -> str | None:
+    """Why a person must decide; None for a plausible notice. The amount of a movement may differ from the dispute's: a
     provider may add its fee to a second one."""
     payment = stored.payment
     expected = known.amount if known is not None and not notice.movements else notice.amount
@@ -86,10 +85,10 @@ def _senseless(stored: PaymentSnapshot, notice: DisputeNotice, known: Dispute | 
 
 
 def _waits_for(known: Dispute | None, notice: DisputeNotice) -> str | None:
-    """Money comes back only after it went: a provider that names its movements tells of that too."""
+    """Money is returned only after it was withdrawn: a provider that identifies its movements reports both."""
     named = _named(known, notice)
     withdrawn = sum(1 if each.funds == "withdrawn" else -1 for each in named)
-    return "money came back that never went: that it was withdrawn comes first" if withdrawn < 0 else None
+    return "money was returned that was never withdrawn: its withdrawal comes first" if withdrawn < 0 else None
 
 
 def _waits_for_verdict(known: Dispute | None, notice: DisputeNotice) -> str | None:
@@ -99,13 +98,13 @@ def _waits_for_verdict(known: Dispute | None, notice: DisputeNotice) -> str | No
 
 
 def _alarming(posted: Sequence[Transfer], known: Dispute | None, after: Dispute) -> str | None:
-    """Why a person should know of what was posted; None for a dispute that takes its course."""
+    """Why a person should know about what was posted; None for a dispute on its usual course."""
     if after.contested and not (known is not None and known.contested):
-        return f"the provider has called the dispute won and lost: {after.amount} {after.currency} are contested"
+        return f"the provider reported the dispute both won and lost: {after.amount} {after.currency} are contested"
     suspense = accounts.suspense_account(after.provider)
     if not any(suspense in (row.debit, row.credit) for row in posted):
         return None
-    stands = f"{suspended(after)} {after.currency} of it stand in suspense"
+    stands = f"{suspended(after)} {after.currency} of it are in suspense"
     return f"the provider moved money that the dispute's course does not account for: {stands}"
 
 
@@ -130,7 +129,7 @@ def _opened(builder: ChangeBuilder, stored: PaymentSnapshot, notice: DisputeNoti
 
 
 def _named(known: Dispute | None, notice: DisputeNotice) -> tuple[Movement, ...]:
-    """Every movement that is known now, each once, in the order in which we learnt of them."""
+    """Every known movement, each once, in the order in which it was reported."""
     new = _new(() if known is None else known.movements, notice)
     if known is None or known.movements:
         return (*(() if known is None else known.movements), *new)
@@ -146,8 +145,8 @@ def _new(movements: tuple[Movement, ...], notice: DisputeNotice) -> tuple[Moveme
     return tuple({each.reference: each for each in notice.movements or () if each.reference not in known}.values())
 
 
-def _told(builder: ChangeBuilder, dispute: Dispute, notice: DisputeNotice) -> Dispute:
-    """The dispute after what the provider named, and after its verdict; itself where it is no news."""
+def _after_movements(builder: ChangeBuilder, dispute: Dispute, notice: DisputeNotice) -> Dispute:
+    """The dispute after the reported movements and the verdict; unchanged if nothing is new."""
     named = _named(dispute, notice)
     for number in range(len(named) - len(_new(dispute.movements, notice)), len(named)):
         dispute = _counted(builder, dispute, movements=named[: number + 1])
@@ -162,7 +161,7 @@ def _told(builder: ChangeBuilder, dispute: Dispute, notice: DisputeNotice) -> Di
 
 
 def _counted(builder: ChangeBuilder, dispute: Dispute, **fields: Any) -> Dispute:
-    """One more thing is known of the money: what it is to the books, and the step that this makes."""
+    """The step for one new fact about the money."""
     known = replace(dispute, **fields)
     times, _ = counted(known.state, known.movements, known.amount, contested=known.contested)
     known = replace(known, funds_withdrawn=times > 0)
@@ -177,7 +176,7 @@ def _counted(builder: ChangeBuilder, dispute: Dispute, **fields: Any) -> Dispute
 
 
 def _moved(builder: ChangeBuilder, dispute: Dispute, notice: DisputeNotice) -> Dispute:
-    """The dispute after every step that an event asks for that names no movement; itself where there is none."""
+    """The dispute after every step of an event without identified movements; unchanged if there is no step."""
     if dispute.state in DECIDED:
         return _after_the_end(builder, dispute, notice)
     if notice.funds == "withdrawn" and not dispute.funds_withdrawn and notice.state != "lost":
@@ -190,7 +189,7 @@ def _moved(builder: ChangeBuilder, dispute: Dispute, notice: DisputeNotice) -> D
 
 
 def _after_the_end(builder: ChangeBuilder, dispute: Dispute, notice: DisputeNotice) -> Dispute:
-    """A decided dispute: news of earlier states is stale; money that moves once more goes to suspense, once."""
+    """A decided dispute: notices of earlier states are stale; money that moves again goes to suspense, once."""
     if notice.state not in DECIDED:
         return dispute
     against = notice.state != dispute.state

@@ -1,5 +1,5 @@
-"""What the word on one of our own calls does to it: the published matrix, with a question before anything that
-contradicts it. Pure."""
+"""Decisions on a notice about one of our own calls: the published matrix; the provider is asked before anything that
+contradicts the record. Pure."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from msgspec import Struct
 
 from tallystick.decisions.change_builder import Cause, ChangeBuilder
 from tallystick.decisions.late_effects import late_money
-from tallystick.decisions.provider_events.dispositions import Ask, Decided, EventDecision, NotYet
+from tallystick.decisions.provider_events.dispositions import Ask, Decided, DecidedDisposition, EventDecision, NotYet
 from tallystick.decisions.terms import Checks
 from tallystick.decisions.verdicts import apply_verdict, mismatch, normalised
 from tallystick.domain.lifecycles.attempt import ATTEMPT_OPEN
 from tallystick.domain.lifecycles.payment import PAYMENT
 from tallystick.domain.lifecycles.verdict_matrix import VerdictMeaning, meaning_of
 from tallystick.domain.snapshot import PaymentSnapshot
-from tallystick.domain.subjects import Attempt
+from tallystick.domain.subjects import Attempt, Operation
 from tallystick.domain.verdicts import (
     Approved,
     NotFound,
@@ -29,12 +29,12 @@ from tallystick.domain.verdicts import (
     verdict_name,
 )
 
-#: Current words that leave open what became of an attempt. Still waiting is one: it settles no contradiction.
+#: Current answers that do not decide an attempt. Still pending is one: it resolves no contradiction.
 _UNDECIDED: Final = (Unknown, NotFound, NotSent, Pending, RequiresAction)
 
 
 class Case(Struct, frozen=True, kw_only=True):
-    """One event beside what is stored."""
+    """One event and the stored state."""
 
     stored: PaymentSnapshot
     cause: Cause
@@ -43,11 +43,11 @@ class Case(Struct, frozen=True, kw_only=True):
     newest: Verdict | None
 
     def authorize(self) -> Attempt:
-        """The attempt that the charge began with."""
+        """The attempt that made the charge."""
         return next(attempt for attempt in self.stored.attempts if attempt.operation == "authorize")
 
-    def open_attempt(self, operation: str) -> Attempt | None:
-        """The attempt of an operation that has no outcome yet."""
+    def open_attempt(self, operation: Operation) -> Attempt | None:
+        """The attempt of an operation without an outcome yet."""
         for attempt in self.stored.attempts:
             if attempt.operation == operation and attempt.state in ATTEMPT_OPEN:
                 return attempt
@@ -61,24 +61,26 @@ class Case(Struct, frozen=True, kw_only=True):
 
 
 def on_attempt(case: Case, attempt: Attempt, said: Verdict) -> EventDecision:
-    """The published matrix, with a question before anything that contradicts it."""
+    """The published matrix; the provider is asked before anything that contradicts the record."""
     word = said if case.newest is None else case.newest
     verdict = normalised(attempt, word)
     if isinstance(case.newest, _UNDECIDED):
-        return NotYet("the provider cannot say just now what became of it")
+        return NotYet("the provider cannot report its outcome now")
     meaning, wrong = meaning_of(attempt.state, verdict_name(verdict)), mismatch(attempt, verdict)
     if case.newest is None and isinstance(said, Reversed) and attempt.state in ATTEMPT_OPEN:
-        # It takes back what was done. Taken as a refusal it would close what the word of its doing then opens again.
-        return NotYet(f"it takes back what is {attempt.state}: that it was done comes first")
+        # It reverses an effect. Treated as a refusal it would close the attempt before its approval arrives.
+        return NotYet(f"a reversal of an attempt that is {attempt.state}: its approval comes first")
     if isinstance(word, Reversed) and _was_booked_elsewhere(case.stored, attempt):
-        reason = f"the provider took back the {attempt.operation} that we hold {attempt.state}, and whose money we hold"
+        reason = (
+            f"the provider reversed the {attempt.operation} that is {attempt.state} here, with its money in our ledger"
+        )
         return case.conflict("reversed", reason)
     if meaning is VerdictMeaning.LATE_EFFECT and (attempt.late_effect or _is_booked(case.stored, verdict)):
         return Decided("duplicate_effect")
     if wrong is None and meaning is VerdictMeaning.SAME:
         if case.newest is not None:
             return Decided("stale")
-        return Decided(_nothing_new(attempt, verdict))
+        return Decided(_repeated_or_overtaken(attempt, verdict))
     if case.newest is None and (wrong is not None or meaning is not VerdictMeaning.APPLY):
         return Ask(attempt.attempt_id, wrong or f"{verdict_name(verdict)} of an attempt that is {attempt.state}")
     if meaning is VerdictMeaning.LATE_EFFECT and not _is_at_rest(case.stored):
@@ -94,8 +96,8 @@ def on_attempt(case: Case, attempt: Attempt, said: Verdict) -> EventDecision:
     return Decided("applied", change, change.rejections[0].reason if change.rejections else None)
 
 
-def _nothing_new(attempt: Attempt, verdict: Verdict) -> str:
-    """What is held already, or an earlier state on the way to it."""
+def _repeated_or_overtaken(attempt: Attempt, verdict: Verdict) -> DecidedDisposition:
+    """Whether it repeats the stored state, or reports an earlier one."""
     name = verdict_name(verdict)
     if attempt.state == name:
         return "duplicate_effect"
@@ -104,7 +106,8 @@ def _nothing_new(attempt: Attempt, verdict: Verdict) -> str:
 
 
 def _was_booked_elsewhere(stored: PaymentSnapshot, attempt: Attempt) -> bool:
-    """Whether an attempt that we closed without effect had one all the same: in suspense, or as word on the charge."""
+    """Whether an attempt that was closed without effect had one all the same: in suspense, or by a notice of its
+    charge."""
     if attempt.late_effect:
         return True
     closed = attempt.state in ("declined", "failed") and attempt.operation in ("authorize", "capture")
@@ -112,7 +115,7 @@ def _was_booked_elsewhere(stored: PaymentSnapshot, attempt: Attempt) -> bool:
 
 
 def _is_booked(stored: PaymentSnapshot, verdict: Verdict) -> bool:
-    """Whether the captured money is in our books already, told by another name: a charge is captured once."""
+    """Whether the captured money is in our ledger already, by another notice: a charge is captured once."""
     if not isinstance(verdict, Approved) or verdict.effect != "captured":
         return False
     payment = stored.payment

@@ -1,11 +1,13 @@
-"""What a provider's event does to the stored state. Pure.
+"""Decisions on a provider's event. Pure.
 
-The event may be late, early, repeated, overtaken or wrong: what is stored decides, by the published matrix and the
-lifecycle graphs, never a clock. An event that contradicts the record is not believed at once: the provider is asked for
-its current word first (``Ask``), and that word decides.
+The event may be late, early, repeated, overtaken or wrong: the stored state decides, by the published matrix and the
+lifecycles, never a clock. An event that contradicts the record is not believed at once: the provider is asked for its
+current state first (``Ask``), and that answer decides.
 """
 
 from __future__ import annotations
+
+from typing import assert_never
 
 from tallystick.decisions.change_builder import Cause
 from tallystick.decisions.provider_events.dashboard_refunds import observe_refund, observe_refund_failed
@@ -17,7 +19,7 @@ from tallystick.decisions.terms import Checks
 from tallystick.domain.notices import AttemptNotice, ChargeNotice, DisputeNotice, Notice, RefundNotice
 from tallystick.domain.snapshot import PaymentSnapshot
 from tallystick.domain.subjects import Attempt
-from tallystick.domain.verdicts import AnyVerdict, Approved, Declined, Reversed, Verdict
+from tallystick.domain.verdicts import Approved, Declined, Reversed, Verdict
 
 
 def decide_notice(
@@ -32,15 +34,15 @@ def decide_notice(
     charge: str | None = None,
     newest: Verdict | None = None,
 ) -> EventDecision:
-    """What an event comes to. ``charge`` is the provider's name for the charge that it is about, where it has one;
-    ``newest`` is the provider's current word, once it was asked for."""
+    """Decide an event. ``charge`` is the provider's reference of its charge, if it has one; ``newest`` is the
+    provider's current answer, once it was asked."""
     case = Case(stored=stored, cause=cause, rejection_id=rejection_id, checks=checks, newest=newest)
     if notice is None:
         return Decided("unknown_type")
     attempt = _named(stored, notice) if isinstance(notice, AttemptNotice) else None
     ours = attempt or case.authorize()
     if (provider, account) != (ours.provider, ours.account):
-        reason = f"{provider}/{account} speaks of what is at {ours.provider}/{ours.account}"
+        reason = f"{provider}/{account} sent an event of a payment at {ours.provider}/{ours.account}"
         return case.conflict("event", reason)
     known = stored.payment.provider_reference
     if charge is not None and known is not None and charge != known and not isinstance(notice, AttemptNotice):
@@ -54,11 +56,13 @@ def decide_notice(
             return observe_refund(stored, notice, account, cause, rejection_id)
         case DisputeNotice():
             return decide_dispute(stored, notice, account, cause, rejection_id)
+        case _:
+            assert_never(notice)
 
 
 def _on_other_charge(case: Case, notice: Notice, charge: str) -> EventDecision:
-    """It carries our payment's name and is about another charge: what a lost answer left at the provider, most likely.
-    One that moved no money is of no account; one that did is money beside the payment's own, and for a person."""
+    """It names our payment and is about another charge, most likely left by a lost answer. A charge that moved no money
+    is stale; one that did needs a person."""
     idle = isinstance(notice, ChargeNotice) and not (
         isinstance(notice.verdict, Approved) and notice.verdict.effect in ("authorized", "captured")
     )
@@ -67,7 +71,7 @@ def _on_other_charge(case: Case, notice: Notice, charge: str) -> EventDecision:
 
 
 def _named(stored: PaymentSnapshot, notice: AttemptNotice) -> Attempt | None:
-    """The call that a notice is about: by our own name for it, else by the provider's."""
+    """The call that a notice is about: by our own id, else by the provider's reference."""
     if notice.attempt_id is not None:
         return next((each for each in stored.attempts if each.attempt_id == notice.attempt_id), None)
     if notice.reference is None:
@@ -76,8 +80,8 @@ def _named(stored: PaymentSnapshot, notice: AttemptNotice) -> Attempt | None:
     return next((each for each in stored.attempts if (each.operation, each.provider_reference) == name), None)
 
 
-def _on_call(case: Case, attempt: Attempt, verdict: AnyVerdict) -> EventDecision:
-    if _tells_of_the_charge(attempt, verdict):
+def _on_call(case: Case, attempt: Attempt, verdict: Verdict) -> EventDecision:
+    if _is_about_the_charge(attempt, verdict):
         return on_charge(case, ChargeNotice(verdict=verdict))
     if _is_another_effect(attempt, verdict):
         reason = f"{verdict.reference} is a second {attempt.operation} by the same call, and ours is "
@@ -85,10 +89,10 @@ def _on_call(case: Case, attempt: Attempt, verdict: AnyVerdict) -> EventDecision
     return on_attempt(case, attempt, verdict)
 
 
-def _is_another_effect(attempt: Attempt, verdict: AnyVerdict) -> bool:
-    """Whether the provider did twice what we asked for once: the same call, under another of its names. To the record
-    that is nothing new, and to the customer it is. Captures and releases are not asked: the same one is told by the
-    charge's name as well as by its own."""
+def _is_another_effect(attempt: Attempt, verdict: Verdict) -> bool:
+    """Whether the provider executed one call twice: the same call under another reference of the provider. The record
+    shows one effect, and the customer was charged twice. Captures and releases are excluded: they are reported both
+    by the charge's reference and by their own."""
     names = (attempt.provider_reference, verdict.reference)
     return (
         attempt.operation in ("authorize", "refund")
@@ -100,9 +104,9 @@ def _is_another_effect(attempt: Attempt, verdict: AnyVerdict) -> bool:
     )
 
 
-def _tells_of_the_charge(attempt: Attempt, verdict: Verdict) -> bool:
-    """Whether an authorization that has its outcome is said to have gone further: that is no word on our call, but on
-    what became of the charge since."""
+def _is_about_the_charge(attempt: Attempt, verdict: Verdict) -> bool:
+    """Whether a closed authorization is reported as captured or voided: then the notice is about its charge, not about
+    our call."""
     if attempt.operation != "authorize" or not isinstance(verdict, Approved):
         return False
     if verdict.effect not in ("captured", "voided"):
@@ -111,7 +115,7 @@ def _tells_of_the_charge(attempt: Attempt, verdict: Verdict) -> bool:
 
 
 def _on_stranger(case: Case, notice: AttemptNotice, account: str) -> EventDecision:
-    """No attempt of ours: what someone did in the provider's dashboard, or what our own commit has still to bring."""
+    """No known attempt: done in the provider's dashboard, or our own commit is still to come."""
     came_back = notice.operation == "refund" and isinstance(notice.verdict, Declined | Reversed)
     if came_back and notice.attempt_id is None and notice.reference is not None:
         return observe_refund_failed(case.stored, notice.verdict, notice.reference, account, case.cause)

@@ -1,1 +1,1 @@
-"""Accounts, and the postings of every event."""
+"""Accounts and postings."""

@@ -1,13 +1,12 @@
-"""The accounts of a merchant's book. Pure.
+"""The accounts of a merchant's ledger. Pure.
 
 Clearing accounts (``provider:``, ``authorized:``, ``refunds_in_flight:``, ``disputes:``, ``suspense:``) return to zero
-when the world agrees with us.
+when the provider's books and ours agree.
 """
 
 from __future__ import annotations
 
 MERCHANT = "merchant"  # what we owe the merchant
-
 
 DISPUTE_RESERVE = "dispute_reserve"  # the merchant's money that an open dispute may cost
 
@@ -18,7 +17,7 @@ def provider_account(provider: str) -> str:
 
 
 def authorized_account(provider: str) -> str:
-    """Money held at the provider, not moved."""
+    """Money held at the provider and not moved."""
     return f"authorized:{provider}"
 
 
@@ -38,5 +37,5 @@ def disputes_account(provider: str) -> str:
 
 
 def suspense_account(provider: str) -> str:
-    """Money that really moved on an edge we hold closed; a person decides what it is."""
+    """Money that moved at the provider after the subject was closed here; a person decides what it is."""
     return f"suspense:{provider}"

@@ -1,7 +1,7 @@
 """The postings of every event. Pure.
 
 A posting is a *transfer*: a debit account, a credit account and an amount above zero, so an unbalanced entry cannot be
-written down.
+expressed.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class Posting(NamedTuple):
 
 
 def hold(provider: str, amount: int) -> list[Posting]:
-    """Authorised: the whole amount is held."""
+    """Authorized: the whole amount is held."""
     return [Posting("hold", authorized_account(provider), contra_account(provider), amount)]
 
 
@@ -40,12 +40,12 @@ def release(provider: str, amount: int) -> list[Posting]:
 
 
 def capture(provider: str, held: int, amount: int) -> list[Posting]:
-    """Captured ``amount``, after reversing the whole hold (0 where the provider took the money at once)."""
+    """Captured ``amount``, after reversing the whole hold (0 if the provider took the money at once)."""
     return [*release(provider, held), Posting("capture", provider_account(provider), MERCHANT, amount)]
 
 
 def refund_sent(provider: str, amount: int) -> list[Posting]:
-    """A refund was promised: the merchant no longer has it, the payer not yet."""
+    """A refund was sent: the merchant no longer has the money, the payer does not have it yet."""
     return [Posting("refund_sent", MERCHANT, refunds_account(provider), amount)]
 
 
@@ -62,12 +62,12 @@ def refund_failed(provider: str, amount: int, *, had_succeeded: bool) -> list[Po
 
 
 def capture_reversed(provider: str, amount: int) -> list[Posting]:
-    """The captured money never came: the merchant has it no longer, and the provider does not owe it."""
+    """The captured money was never received: neither is it owed to the merchant, nor does the provider owe it."""
     return [Posting("capture_reversed", MERCHANT, provider_account(provider), amount)]
 
 
 def dispute_opened(amount: int) -> list[Posting]:
-    """The customer's bank wants the money back: it is set aside from what we owe the merchant."""
+    """The customer's bank claims the money back: it is reserved from what we owe the merchant."""
     return [Posting("dispute_reserve", MERCHANT, DISPUTE_RESERVE, amount)]
 
 
@@ -88,13 +88,13 @@ def dispute_won(provider: str, amount: int, *, withdrawn: bool) -> list[Posting]
 
 
 def dispute_lost(provider: str, amount: int, *, withdrawn: bool) -> list[Posting]:
-    """The reserve pays for what was withdrawn; where nothing was, it is withdrawn now."""
+    """The reserve pays for what was withdrawn; if nothing was withdrawn before, it is now."""
     spent = Posting("dispute_lost", DISPUTE_RESERVE, disputes_account(provider), amount)
     return [spent] if withdrawn else [*dispute_withdrawn(provider, amount), spent]
 
 
 def late_capture(provider: str, amount: int) -> list[Posting]:
-    """The provider captured a payment that is closed here: a person decides what the money is."""
+    """The provider captured a payment that is closed here: a person decides what to do with the money."""
     return [Posting("late_capture", provider_account(provider), suspense_account(provider), amount)]
 
 
@@ -114,5 +114,5 @@ def late_movement_out(provider: str, amount: int) -> list[Posting]:
 
 
 def dispute_contested(provider: str, amount: int) -> list[Posting]:
-    """A dispute that was won is called lost as well: its money is the merchant's no more, until a person decides."""
+    """A won dispute is reported lost as well: its money is not the merchant's until a person decides."""
     return [Posting("dispute_contested", MERCHANT, suspense_account(provider), amount)]

@@ -1,1 +1,1 @@
-"""Every state and edge there is, one machine a file."""
+"""All states and edges, one file for each machine."""

@@ -1,7 +1,7 @@
 """The lifecycle of an attempt: what we know of one call to a provider.
 
-``unknown`` is not ``pending`` and not ``failed``. Attempts post nothing and are not told: what they bring about, their
-payment or refund posts and tells.
+``unknown`` is not ``pending`` and not ``failed``. Attempts post nothing and have no messages: their payment or refund
+has both.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ def _edges(**leads_to: str) -> dict[str, Edge]:
 
 
 def _late(state: str, *events: str) -> dict[str, Edge]:
-    """Its effect came after it was closed: the edge has the name of the one beside it, and posts nothing."""
+    """Effects after it was closed. Each edge has the name of the payment's or refund's own edge, and posts nothing."""
     return {**{event: Edge(state) for event in events}, "late_effect": Edge(state, retired=True)}
 
 
@@ -49,7 +49,7 @@ ATTEMPT: Final = Machine(
             not_found="not_found",
             parked="requires_action",
         ),
-        # Sent again without evidence only where the same key never has two effects, and there is nothing to ask.
+        # Sent again without evidence only if the provider deduplicates by key and has no lookup.
         "unknown": _edges(
             resubmit="submitted",
             approved="approved",
@@ -77,8 +77,8 @@ ATTEMPT: Final = Machine(
             pending="pending",
             requires_action="requires_action",
         ),
-        # Weeks later, it happens: the refund came back, the captured money never came.
-        # A hold that was released, and captured all the same, is marked: its money went to suspense.
+        # Weeks later a refund may come back, or captured money may turn out not to be received.
+        # late_capture: the hold was released and captured all the same; the money went to suspense.
         "approved": {"reversed": Edge("reversed"), **_late("approved", "late_capture")},
         "declined": _late("declined", *_LATE),
         "failed": _late("failed", *_LATE),

@@ -1,7 +1,7 @@
 """The lifecycle of a dispute. It never moves its payment.
 
-Beside its own course, each step that changes what is known of the money posts what the course does not account for
-(``dispute_position``) to suspense.
+A step that changes what is known about the money also posts to suspense what the dispute's course does not account
+for (``dispute_position``).
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ def _opened(_: None, after: Dispute) -> list[Posting]:
 
 
 def _beyond(before: Dispute, after: Dispute) -> list[Posting]:
-    """What came to stand in suspense, or left it. The money of a dispute that is won and is now called lost as well
-    goes there from the merchant; everything else comes from the provider, or goes back to it."""
+    """The change of its amount in suspense. The money of a won dispute that is now reported lost as well comes from the
+    merchant; everything else comes from the provider or goes back to it."""
     legs: list[Posting] = []
     more = suspended(after) - suspended(before)
     if after.contested and not before.contested and after.state == "won":
@@ -52,9 +52,9 @@ def _lost(before: Dispute, after: Dispute) -> list[Posting]:
 
 
 def _money(state: str) -> dict[str, Edge]:
-    """News of the money alone. Providers name what they moved, and may move it more often than once each way:
-    ``funds_reported`` changes no sum, ``late_movement`` does, and with ``contested`` the provider has called the
-    dispute won and lost. ``late_effect`` was one name for the last two."""
+    """Edges about the money only. A provider may move it several times each way: ``funds_reported`` changes no sum,
+    ``late_movement`` does, and with ``contested`` the provider has reported the dispute both won and lost.
+    ``late_effect`` was the name of the last two."""
     return {
         "funds_reported": Edge(state, posts=_beyond),
         "late_movement": Edge(state, posts=_beyond),

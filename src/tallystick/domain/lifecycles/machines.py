@@ -1,6 +1,6 @@
-"""Every lifecycle there is, by the kind of its subjects: guards, contract, OpenAPI, ``verify`` and tests read here.
+"""All lifecycles, by the kind of their subjects: builder, contract, OpenAPI, ``verify`` and tests read them here.
 
-An edge that is not in one of these tables cannot happen. A kind that is declared brings its own (``domain.kinds``).
+An edge that is not in one of these tables cannot happen. A declared kind adds its own machine (``domain.kinds``).
 """
 
 from __future__ import annotations
@@ -17,16 +17,16 @@ MACHINES: Final[dict[str, Machine]] = {machine.name: machine for machine in (PAY
 
 
 def next_state(machine: str, state: str, event: str) -> str | None:
-    """The state that ``event`` leads to from ``state``, or None where there is no such edge."""
+    """The state that ``event`` leads to from ``state``, or None if there is no such edge."""
     edge = MACHINES[machine].edge(state, event)
     return None if edge is None else edge.to
 
 
 def is_edge(machine: str, from_state: str, to_state: str) -> bool:
-    """Whether some event leads from one state to the other: what ``verify`` checks of history."""
+    """Whether some event leads from one state to the other."""
     return any(edge.to == to_state for edge in MACHINES[machine].edges.get(from_state, {}).values())
 
 
 def events(machine: str) -> frozenset[str]:
-    """Every event that the machine knows and that can still happen, whatever the state."""
+    """Every event of the machine, without retired edges."""
     return frozenset(event for _, event, _ in MACHINES[machine].live_edges())

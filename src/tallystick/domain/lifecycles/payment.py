@@ -1,4 +1,4 @@
-"""The lifecycle of a payment. Refunds and disputes have lives of their own and never move it."""
+"""The lifecycle of a payment. Refunds and disputes have lifecycles of their own and never move it."""
 
 from __future__ import annotations
 
@@ -40,8 +40,8 @@ _FAILED: Final = Edge("failed", told="payment.failed")
 
 
 def _closed(state: str) -> dict[str, Edge]:
-    """What arrives on a closed payment adds a version and moves no state. Captured money goes to suspense; a hold and
-    its release move no money. ``late_effect`` was one name for all of them."""
+    """Effects on a closed payment add a version and keep the state. Captured money goes to suspense; a hold and its
+    release move no money. ``late_effect`` was the name of all of them."""
     return {
         "late_capture": Edge(state, posts=_late_capture),
         "late_hold": Edge(state),
@@ -90,8 +90,8 @@ PAYMENT: Final = Machine(
             "captured": _CAPTURED,
             "expired": _EXPIRED,
         },
-        # Refunds and disputes are decided against the payment's version, so each step of one adds a version here (same
-        # state). A capture that fails days later leaves the state, which is final, and is counted in amount_reversed.
+        # Refunds and disputes are decided against the payment's version, so each of their steps adds a version here, in
+        # the same state. A capture that fails days later keeps the state, which is final; amount_reversed counts it.
         "captured": {
             "refund_opened": Edge("captured"),
             "refund_succeeded": Edge("captured"),
@@ -109,5 +109,5 @@ PAYMENT: Final = Machine(
     final=frozenset({"captured", "declined", "failed", "canceled", "expired"}),
 )
 
-#: States in which the instruction that created a payment has no outcome yet.
+#: States in which the create instruction has no outcome yet.
 CREATE_OPEN: Final = frozenset({"authorizing", "requires_action"})

@@ -1,4 +1,4 @@
-"""How a lifecycle is written down: a machine is a table of edges, and an edge is one row with all that it does.
+"""Lifecycles as tables: a machine is a table of edges, and an edge is one row with everything that it does.
 
 The state before a subject exists is ``NEW``.
 """
@@ -19,8 +19,8 @@ Posts = Callable[[Any, Any], Sequence[Posting]]
 class Edge(NamedTuple):
     """One row of a lifecycle.
 
-    ``posts`` gives the ledger rows of the step. ``told`` is the type of the message that merchants get of it, or None
-    for a step that they are not told. ``retired`` edges are in old history and are never taken again.
+    ``posts`` gives the ledger rows of the step. ``told`` is the type of its message to the merchant, or None for a step
+    without a message. ``retired`` edges are in old history and are never taken again.
     """
 
     to: str
@@ -33,7 +33,8 @@ Edges = Mapping[str, Mapping[str, Edge]]
 
 
 class Machine:
-    """A lifecycle. ``edges`` reads ``state -> {event: edge}`` and names every state; ``final`` states are ends."""
+    """A lifecycle. ``edges`` reads ``state -> {event: edge}`` and has every state; nothing ordinary leaves a ``final``
+    state."""
 
     def __init__(self, name: str, edges: Edges, final: frozenset[str]) -> None:
         self.name = name
@@ -46,12 +47,15 @@ class Machine:
         return [state for state in self.edges if state != NEW]
 
     def edge(self, state: str, event: str) -> Edge | None:
-        """The edge that ``event`` takes from ``state``, or None where there is none (any more)."""
-        found = self.edges.get(state, {}).get(event)
-        return None if found is None or found.retired else found
+        """The edge that ``event`` takes from ``state``, or None if it does not exist or is retired."""
+        try:  # the ordinary case finds one
+            found = self.edges[state][event]
+        except KeyError:
+            return None
+        return None if found.retired else found
 
     def recorded_edge(self, state: str, event: str) -> Edge | None:
-        """The edge as history may have it: retired ones too."""
+        """The edge, or None if it does not exist; includes retired edges, which old history has."""
         return self.edges.get(state, {}).get(event)
 
     def live_edges(self) -> list[tuple[str, str, Edge]]:

@@ -1,1 +1,1 @@
-"""The edge: raw requests become commands here. Strict, pure, and without a web framework."""
+"""Raw requests become commands. Strict, pure, and without a web framework."""

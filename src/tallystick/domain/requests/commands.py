@@ -1,7 +1,7 @@
-"""The commands a client can give, and how parsed JSON becomes them.
+"""The commands that a client can send, parsed from JSON.
 
-Everything wrong with a request is named at once (``InvalidFields``). Whether a provider or a payment method
-exists, and whether the provider can represent the amount, is decided where the providers are known.
+Every fault of a request is reported at once (``InvalidFields``). Whether a provider or a payment method
+exists, and whether the provider can represent the amount, is checked where the providers are known.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ class CreatePayment(Struct, frozen=True, kw_only=True):
 
 
 class CapturePayment(Struct, frozen=True, kw_only=True):
-    """Capture an authorization; all of it without ``amount``."""
+    """Capture an authorization; without ``amount`` all of it."""
 
     amount: int | None = None
 
@@ -67,7 +67,7 @@ class CancelPayment(Struct, frozen=True, kw_only=True):
 
 
 class CreateRefund(Struct, frozen=True, kw_only=True):
-    """Give captured money back; all that is left of it without ``amount``."""
+    """Refund captured money; without ``amount`` everything that is left."""
 
     amount: int | None = None
     reason: str | None = None
@@ -112,7 +112,7 @@ def parse_capture_payment(body: dict[str, Any]) -> CapturePayment:
 
 
 def parse_cancel_payment(body: dict[str, Any]) -> CancelPayment:
-    """The command in a parsed body, which has no fields; InvalidFields naming any that are there."""
+    """The command in a parsed body, which has no fields; InvalidFields naming any field."""
     fields = Fields(body, _CANCEL_PAYMENT_FIELDS)
     if fields.errors:
         fields.raise_errors()

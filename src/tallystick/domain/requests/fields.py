@@ -1,7 +1,6 @@
-"""Reads the fields of one request, one method per kind of value, and collects everything that is wrong with
-them.
+"""Reads the fields of one request, one method per kind of value, and collects every fault.
 
-Refusals name fields, never values; an explicit null counts as an absent field.
+Faults name fields, never values; an explicit null counts as an absent field.
 """
 
 from __future__ import annotations
@@ -16,10 +15,10 @@ from tallystick.domain.money import MAX_AMOUNT, is_currency
 from tallystick.domain.requests.json_body import NumberLiteral, safe_name
 
 MIN_AMOUNT: Final = 1  # an instruction to move nothing is a mistake
-MAX_METADATA_KEYS: Final = 50  # what the large payment providers allow as well, so that it can be passed on
+MAX_METADATA_KEYS: Final = 50  # as the large payment providers allow, so that it can be passed on
 MAX_METADATA_KEY_CHARS: Final = 40  # likewise
 MAX_TEXT_CHARS: Final = 500  # description, reason, metadata values: a sentence or two, never a document
-MAX_FIELD_ERRORS: Final = 200  # more than any honest body can have; keeps a hostile one from a huge answer
+MAX_FIELD_ERRORS: Final = 200  # more than an honest body can have; a hostile body must not cause a huge answer
 
 # C0, DEL and C1 control characters, NUL among them. For JSON Schema too: the same in Python's and ECMA-262's
 # syntax.
@@ -36,7 +35,7 @@ _SMALL_INTEGER: Final = re.compile(r"-?[0-9]{1,9}")  # nine digits: above every 
 
 
 class InvalidFields(TallystickError):
-    """The request's fields are not valid; ``errors`` names every one (the first 200 of a hopeless body)."""
+    """The request's fields are not valid; ``errors`` names every fault (at most the first 200)."""
 
     def __init__(self, errors: list[ProblemField]) -> None:
         super().__init__(f"{len(errors)} invalid fields")
@@ -44,7 +43,7 @@ class InvalidFields(TallystickError):
 
 
 class Fields:
-    """The fields of one request. Each reader answers the value, or None if it is absent or was refused."""
+    """The fields of one request. Each reader returns the value, or None if it is absent or invalid."""
 
     def __init__(self, body: Mapping[str, Any], known: frozenset[str]) -> None:
         self._body = body
@@ -55,11 +54,11 @@ class Fields:
                     self.refuse(safe_name(name), "unknown_field", "is not a field of this request")
 
     def refuse(self, field: str, code: str, detail: str) -> None:
-        """Note that a field is wrong. ``field`` must be safe to repeat."""
+        """Record a fault of a field. ``field`` must be safe to repeat."""
         self.errors.append(ProblemField(field, code, detail))
 
     def raise_errors(self) -> NoReturn:
-        """InvalidFields with what was collected."""
+        """Raise InvalidFields with the collected faults."""
         raise InvalidFields(self.errors[:MAX_FIELD_ERRORS])
 
     def amount(self, *, required: bool = False) -> int | None:
@@ -94,7 +93,7 @@ class Fields:
         return value if value is None or self._clean(name, value, min_chars, max_chars) else None
 
     def one_of(self, name: str, allowed: Collection[str]) -> str | None:
-        """One of a few words."""
+        """One of the allowed values."""
         value = self._string(name, required=False)
         if value is None or value in allowed:
             return value
@@ -122,7 +121,7 @@ class Fields:
         return value
 
     def matching(self, name: str, accept: re.Pattern[str], detail: str) -> str | None:
-        """A string that matches ``accept`` from end to end."""
+        """A string that matches ``accept`` completely."""
         value = self._string(name, required=False)
         if value is None or accept.fullmatch(value) is not None:
             return value
@@ -163,7 +162,7 @@ class Fields:
 
     def _string(self, name: str, required: bool) -> str | None:
         value = self._present(name, required)
-        if value is None or type(value) is str:  # a NumberLiteral is a str, and no string to the client
+        if value is None or type(value) is str:  # a NumberLiteral is a str here, but a number to the client
             return value
         self.refuse(name, "must_be_string", "must be a string")
         return None

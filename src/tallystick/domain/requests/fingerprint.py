@@ -1,8 +1,7 @@
-"""What makes two requests under one idempotency key the same instruction: method, path, and the JSON as sent.
+"""Fingerprints: two requests under one idempotency key are the same instruction if method, path and JSON are equal.
 
-Only member order and whitespace are ignored. Defaults are not added, and number literals stay as written: a
-client that repeats a request repeats its bytes, and a later release with other defaults must not change the
-answer.
+Only member order and whitespace are ignored. Defaults are not added, and number literals stay as written: a client that
+repeats a request repeats its bytes, and a later release with other defaults must not change the answer.
 """
 
 from __future__ import annotations
@@ -22,7 +21,7 @@ FINGERPRINT_VERSION: Final = 1
 # Version, then the byte lengths of the three parts that follow: no two different triples share a framing.
 _FRAME: Final = struct.Struct(">BQQQ")
 
-# What ``differing_field`` says when the bodies are equal: then the method or the path differs.
+# What ``differing_field`` returns for equal bodies: then the method or the path differs.
 OPERATION: Final = "operation"
 
 
@@ -39,8 +38,7 @@ def fingerprint(method: str, path: str, canonical_body: bytes) -> bytes:
 
 
 def differing_field(stored_canonical: bytes, sent_canonical: bytes) -> str:
-    """The first field, in sorted order, that two canonical bodies disagree on: ``amount``,
-    ``metadata.order``.
+    """The first field, in sorted order, that differs between two canonical bodies: ``amount``, ``metadata.order``.
 
     "operation" when the bodies are equal. Both must come from ``canonical``; BadJson otherwise. Names are
     made safe to repeat, values never appear.
@@ -55,7 +53,7 @@ def _first_difference(stored: dict[str, Any], sent: dict[str, Any]) -> list[str]
         if name not in stored or name not in sent:
             return [safe_name(name)]
         ours, theirs = stored[name], sent[name]
-        # Compared as bytes: to Python True equals 1, and the literal 1.0 equals the string "1.0".
+        # Compared as bytes: in Python True equals 1, and the literal 1.0 equals the string "1.0".
         if _ENCODER.encode(ours) == _ENCODER.encode(theirs):
             continue
         if isinstance(ours, dict) and isinstance(theirs, dict):
@@ -65,7 +63,7 @@ def _first_difference(stored: dict[str, Any], sent: dict[str, Any]) -> list[str]
 
 
 def _literal(value: object) -> msgspec.Raw:
-    """Number literals are written out bare, as they came in."""
+    """Number literals are written as they were received."""
     if isinstance(value, NumberLiteral):
         return msgspec.Raw(value.encode())
     raise TypeError("only parsed JSON has a canonical form")

@@ -1,7 +1,7 @@
 """The ``Idempotency-Key`` request header, quoted (draft-ietf-httpapi-idempotency-key-header) or bare.
 
 The draft makes it a structured-field String (RFC 8941, section 3.3.3): ``"8e03…"``, with ``\\"`` and ``\\\\``
-inside. Many clients send the value bare. Both are read, and both spellings of a value are the same key.
+inside. Many clients send the value bare. Both forms are accepted, and both spellings of a value are the same key.
 Parameters after the string are refused: none are defined, and ignoring one could merge two keys that a client
 meant to be different.
 """
@@ -20,8 +20,8 @@ MAX_KEY_CHARS: Final = 255
 _OPTIONAL_WHITESPACE: Final = " \t"  # OWS, RFC 9110 section 5.6.3
 _QUOTED: Final = re.compile(r'"((?:[\x20-\x21\x23-\x5b\x5d-\x7e]|\\["\\])*+)"')
 _ESCAPED: Final = re.compile(r"\\(.)")
-# Bare: printable ASCII without the space, the quote and the comma. A comma or space may be two header lines
-# that a proxy joined into one, and a quote is a string that was cut; all three may be sent in quotes.
+# Bare: printable ASCII without the space, the quote and the comma. A comma or space may come from two
+# header lines that a proxy joined, and a quote from a truncated string; all three may be sent in quotes.
 _BARE: Final = re.compile(r"[\x21\x23-\x2b\x2d-\x7e]+")
 
 

@@ -1,5 +1,4 @@
-"""Reads a request body as exactly one JSON object (RFC 8259), refusing what two parsers could read
-differently.
+"""Reads a request body as exactly one JSON object (RFC 8259), and refuses what two parsers could read differently.
 
 Refused: duplicate member names, NaN and Infinity, deep nesting, lone surrogates, a byte order mark, anything
 but UTF-8. Numbers that are not plain integers stay as the text that was sent. Nothing raised here repeats
@@ -19,7 +18,7 @@ from tallystick.kit.card_data import looks_like_card_number
 # future.
 MAX_DEPTH: Final = 16
 
-# A signed 64-bit integer has at most 19 characters without its sign: what is longer is kept as text.
+# A signed 64-bit integer has at most 19 characters without its sign: longer numbers are kept as text.
 _MAX_INTEGER_CHARS: Final = 19
 
 # Characters of a client's member name that are repeated in an answer: the longest metadata key fits.
@@ -31,7 +30,7 @@ _SURROGATE: Final = re.compile("[\ud800-\udfff]")
 
 
 class BadJson(TallystickError):
-    """The body is not one clean JSON object. ``code`` is stable; ``detail`` never repeats what was sent."""
+    """The body is not a valid JSON object. ``code`` is stable; ``detail`` never repeats what was sent."""
 
     def __init__(self, code: str, detail: str) -> None:
         super().__init__(detail)
@@ -54,7 +53,7 @@ def parse_json_object(raw: bytes) -> dict[str, Any]:
     if raw.startswith(_BYTE_ORDER_MARK):
         raise BadJson("byte_order_mark", "The body starts with a byte order mark.")
     value = _decode(raw)
-    # Only a body with more opening brackets than levels can be too deep: the ordinary one is not walked.
+    # Only a body with more opening brackets than levels can be too deep: ordinary bodies are not walked.
     if raw.count(b"{") + raw.count(b"[") > MAX_DEPTH and _is_deeper_than(MAX_DEPTH, value):
         raise _too_deep()
     if _SURROGATE_ESCAPE.search(raw) is not None and _holds_lone_surrogate(value):
@@ -65,7 +64,7 @@ def parse_json_object(raw: bytes) -> dict[str, Any]:
 
 
 def safe_name(name: str) -> str:
-    """A client's member name, fit to be repeated: cut short, non-printables escaped, never a card number."""
+    """A client's member name, safe to repeat: cut short, non-printables escaped, never a card number."""
     cut = name[:MAX_ECHOED_NAME_CHARS]
     if looks_like_card_number(name) or looks_like_card_number(cut):
         return "(withheld)"

@@ -1,1 +1,1 @@
-"""A client's instruction from its key to its recorded answer."""
+"""A client's instruction, from its key to its recorded response."""

@@ -46,10 +46,10 @@ def provider_call(attempt: Attempt, send_by_ms: int, exponents: Exponents | None
 async def carry_out(
     runtime: Runtime, stored: PaymentSnapshot, attempt_id: str, send_by_ms: int, *, doubted: bool = False
 ) -> Change | None:
-    """Send an attempt whose submission is committed, and commit what became of it. No transaction is open meanwhile.
-    ``doubted``: an earlier submission may have had its effect, so that this one's not being sent proves nothing.
+    """Send an attempt whose submission is committed, and commit its outcome. No transaction is open meanwhile.
+    ``doubted``: an earlier submission may have had an effect, so ``NotSent`` for this one proves nothing.
 
-    Returns the committed change, or None where the answer said nothing new.
+    Returns the committed change, or None if the verdict changed nothing.
     """
     attempt = stored.attempt(attempt_id)
     provider = runtime.provider(attempt.provider)
@@ -67,7 +67,7 @@ def _can_have_been_sent(provider: Provider, attempt: Attempt, payment: Payment) 
 
 
 async def fetch_verdict(runtime: Runtime, payment: Payment, attempt: Attempt) -> Verdict:
-    """What the provider says now of an attempt of the payment."""
+    """Look up an attempt of the payment at the provider."""
     provider = runtime.provider(attempt.provider)
     call = provider_call(attempt, monotonic_ms(), payment.exponents)
     return await _verdict_of(provider, provider.fetch, call, payment)
@@ -76,8 +76,8 @@ async def fetch_verdict(runtime: Runtime, payment: Payment, attempt: Attempt) ->
 async def _verdict_of(
     provider: Provider, ask: Callable[[ProviderCall], Awaitable[Verdict]], call: ProviderCall, payment: Payment
 ) -> Verdict:
-    """What the provider says, in the payment's minor unit. A connector's defect proves nothing about the money: it is
-    unknown, and so is an amount that cannot be expressed here."""
+    """The verdict in the payment's minor unit. A defect of a connector proves nothing about the money, nor does an
+    amount that cannot be expressed here: the outcome is unknown."""
     try:
         return verdict_about(payment, await ask(call))
     except Exception as error:
@@ -130,7 +130,7 @@ def _report(attempt: Attempt, verdict: Verdict, change: Change) -> None:
     if payment is None:
         log.warning("not settled yet", **known)
     elif change.transitions[0].cause == "answer" and not payment.failure:
-        # The ordinary course of thousands a second: the history has it, and a line each would cost a tenth of them.
+        # Not logged: at thousands a second a line each would cost a tenth of the throughput, and the history has it.
         log.debug("settled", state=payment.state, version=payment.version, **known)
     else:
         log.info("settled", state=payment.state, version=payment.version, **known)
@@ -149,6 +149,6 @@ def report_rejections(change: Change, **known: Any) -> None:
 
 
 def send_by(runtime: Runtime) -> int:
-    """Until when the sender of an attempt that is decided now may write to its socket, on the local monotonic clock.
-    Taken before the commit, so that it is never later than what the database's clock will allow."""
+    """The deadline for writing an attempt decided now to its socket, on the local monotonic clock. Taken before the
+    commit, so that it is never later than the deadline on the database's clock."""
     return monotonic_ms() + runtime.settings.send_window_ms

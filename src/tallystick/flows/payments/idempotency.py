@@ -1,4 +1,4 @@
-"""Answers to instructions: first, in flight, not final yet, replayed, or another request under the same key."""
+"""Responses to instructions: first, in flight, not final yet, replayed, or another request under the same key."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ RETRY_AFTER_S = 1
 
 
 class Reply(Struct, frozen=True, kw_only=True):
-    """An HTTP answer in the making."""
+    """The parts of an HTTP response."""
 
     status: int
     body: bytes
@@ -27,19 +27,19 @@ class Reply(Struct, frozen=True, kw_only=True):
 
 
 def refusal(refused: Problem, retry_after_s: int | None = None) -> Reply:
-    """A problem document as an answer."""
+    """A problem document as a reply."""
     return Reply(status=refused.status, body=encode(refused), problem=True, retry_after_s=retry_after_s)
 
 
 def recorded(stored: StoredInstruction, *, replayed: bool) -> Reply | None:
-    """The final answer, byte for byte, where the instruction is final."""
+    """The recorded response, byte for byte, if the instruction is final."""
     if stored.status is None or stored.body is None:
         return None
     return Reply(status=stored.status, body=stored.body, replayed=replayed, problem=stored.status >= 400)
 
 
 def first_answer(change: Change | None, idempotency_key: str) -> Reply | None:
-    """The answer that this very change recorded for the instruction."""
+    """The response that this change recorded for the instruction."""
     for response in change.responses if change else ():
         if response.idempotency_key == idempotency_key:
             return Reply(status=response.status, body=response.body, problem=response.status >= 400)
@@ -47,7 +47,7 @@ def first_answer(change: Change | None, idempotency_key: str) -> Reply | None:
 
 
 async def current(runtime: Runtime, stored: StoredInstruction) -> Reply:
-    """202 with the current state of an instruction that is not final; never the recorded answer."""
+    """202 with the current state of an instruction that is not final; never the recorded response."""
     if stored.subject_id == stored.payment_id:
         found = await runtime.reads.payment(stored.merchant_id, stored.payment_id)
         if found is not None:
@@ -62,24 +62,24 @@ async def current(runtime: Runtime, stored: StoredInstruction) -> Reply:
 
 
 async def answer_now(runtime: Runtime, merchant_id: str, idempotency_key: str) -> Reply:
-    """The answer to the call that carried out an instruction, when another change may have finalised it."""
+    """The response to the call that carried out an instruction; another change may have finalised it."""
     stored = await runtime.reads.instruction(merchant_id, idempotency_key)
     if stored is None:
-        raise LookupError("an instruction that was committed is gone")
+        raise LookupError("a committed instruction is missing")
     state = await current(runtime, stored)
     final = await runtime.reads.instruction(merchant_id, idempotency_key)
     return (recorded(final, replayed=False) if final else None) or state
 
 
 async def answer_existing(runtime: Runtime, instruction: Instruction, stored: StoredInstruction) -> Reply:
-    """The key was taken before: replay, in flight, not final yet, or a mismatch that names the differing field."""
+    """The key was used before: replayed, in flight, not final yet, or a mismatch that names the differing field."""
     mismatch = _mismatch(instruction, stored)
     if mismatch is not None:
         return refusal(_reused(instruction, mismatch))
     final = recorded(stored, replayed=True)
     if final is not None:
         return final
-    # The state is read before the last look for a recorded answer: so a 202 never shows what was final already.
+    # The state is read before the last look for a recorded response, so a 202 never shows a final state.
     state = await current(runtime, stored)
     left_ms = await runtime.reads.sending_for_ms(stored.merchant_id, stored.payment_id, stored.idempotency_key)
     again = await runtime.reads.instruction(stored.merchant_id, stored.idempotency_key)
@@ -98,7 +98,7 @@ async def answer_existing(runtime: Runtime, instruction: Instruction, stored: St
 
 
 async def existing_or(runtime: Runtime, instruction: Instruction, refused: Problem) -> Reply:
-    """A refusal, unless the key is taken: a stricter check must not turn a replay into an error."""
+    """An error, unless the key was used before: a stricter check must not turn a replay into an error."""
     stored = await runtime.reads.instruction(instruction.merchant_id, instruction.idempotency_key)
     return refusal(refused) if stored is None else await answer_existing(runtime, instruction, stored)
 
@@ -118,5 +118,5 @@ def _reused(instruction: Instruction, field: str) -> Problem:
         "idempotency_key_reused",
         f"This key was first used with another request: {field} differs.",
         request_id=instruction.request_id,
-        errors=[ProblemField(field=field, code="differs", detail="Not what the first request with this key had.")],
+        errors=[ProblemField(field=field, code="differs", detail="Differs from the first request with this key.")],
     )

@@ -1,5 +1,5 @@
 """The money write path: create, capture, cancel, refund. Each reads top to bottom: decide, commit the intent, call the
-provider, commit the outcome, answer."""
+provider, commit the outcome, reply."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from tallystick.flows.runtime import Runtime
 from tallystick.kit.ids import new_id
 from tallystick.record.journal import Existing, Stale
 
-#: A decision that loses this many races in a row is on a payment under attack; nothing was written, and 503 says so.
+#: After this many lost races in a row the flow gives up with 503; nothing was written.
 DECISION_TRIES = 100
 
-#: New payments are shed first: what finishes a payment that exists finds room for longer.
+#: New payments are shed first; instructions on existing payments are accepted for longer.
 NEW_PAYMENTS_SHARE = 0.8
 FOLLOW_UPS_SHARE = 1.0
 
@@ -77,7 +77,7 @@ async def cancel_payment(runtime: Runtime, instruction: Instruction, payment_id:
 
 
 async def create_refund(runtime: Runtime, instruction: Instruction, payment_id: str, command: CreateRefund) -> Reply:
-    """Pay back all or part of a captured payment. Raises Overloaded and OutcomeUnknown."""
+    """Refund all or part of a captured payment. Raises Overloaded and OutcomeUnknown."""
     runtime.admit(FOLLOW_UPS_SHARE)
     refund_id = new_id("re")
 
@@ -125,7 +125,7 @@ async def _execute(
             return await answer_existing(runtime, instruction, committed.stored)
         if not isinstance(committed, Stale):
             return await _carry_out(runtime, instruction, change, payment, deadline_ms)
-    raise Overloaded("the payment is changed by too many others")
+    raise Overloaded("too many concurrent changes to the payment")
 
 
 def _expressible(runtime: Runtime, payment: Payment, amount: int) -> bool:
@@ -154,7 +154,7 @@ async def _carry_out(
         return refused
     stored = opened_by(change) if before is None else PaymentSnapshot(payment=before, attempts=()).after(change)
     payment = stored.payment
-    # A cancel may have to close the authorization that waits for its customer: that needs the other attempts too.
+    # A cancel may close an authorization that waits for its customer, so it needs the other attempts too.
     if instruction.operation.endswith("/cancel") and payment.amount_authorized == 0:
         loaded = await runtime.reads.load(payment.merchant_id, payment.payment_id)
         stored = loaded.stored if loaded else stored

@@ -1,1 +1,1 @@
-"""What nobody answers for any more: due attempts, deadlines, and attempts in doubt."""
+"""Recovery: due attempts, deadlines, and attempts in doubt."""

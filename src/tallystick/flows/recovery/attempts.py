@@ -1,4 +1,4 @@
-"""Attempts without an outcome: asked about, sent again, given up with proof, or parked for a person."""
+"""Attempts without an outcome: looked up, sent again, given up with proof, or parked for an operator."""
 
 from __future__ import annotations
 
@@ -22,22 +22,22 @@ from tallystick.flows.recovery.changes import ACTOR, commit_first, recovery_caus
 from tallystick.flows.recovery.deadlines import expire
 from tallystick.flows.runtime import Runtime
 from tallystick.kit.logs import get_logger
-from tallystick.record.postgres.reads import AttemptClock, Loaded
-from tallystick.record.postgres.recovery_schedule import Due, ScheduleBook
+from tallystick.record.postgres.reads import AttemptClock, SnapshotWithClocks
+from tallystick.record.postgres.recovery_schedule import DueAttempt, RecoverySchedule
 
 log = get_logger("tallystick.flows.recovery.attempts")
 
 
 class DueAttempts:
-    """What recovery does with an attempt whose turn it is."""
+    """What recovery does with a due attempt."""
 
-    def __init__(self, runtime: Runtime, book: ScheduleBook) -> None:
+    def __init__(self, runtime: Runtime, book: RecoverySchedule) -> None:
         self._runtime = runtime
         self._book = book
-        self._trials: set[str] = set()  # providers whose circuit is not closed, and that one attempt is sent to
+        self._trials: set[str] = set()  # providers whose open circuit one attempt is probing now
 
-    async def recover(self, due: Due) -> None:
-        """One step nearer to an outcome. Raises what the database raises; the lease then runs out."""
+    async def recover(self, due: DueAttempt) -> None:
+        """One step towards an outcome. Raises what the database raises; the lease then expires."""
         loaded = await self._runtime.reads.load(due.merchant_id, due.payment_id)
         if loaded is None or due.attempt_id not in loaded.clocks:
             return
@@ -49,13 +49,17 @@ class DueAttempts:
                 await self._book.look_again(due, clock.attempt.version, self._runtime.settings.send_window_ms)
             case "submitted" | "unknown" | "pending" | "requires_action":
                 await self._ask(loaded, clock, due)
+            case "approved" | "declined" | "failed" | "reversed":
+                return  # closed since it was leased
+            case _:
+                assert_never(clock.attempt.state)
 
-    async def _ask(self, loaded: Loaded, clock: AttemptClock, due: Due) -> None:
-        """Ask the provider what became of the attempt; believe "no such charge" only when everything has settled."""
+    async def _ask(self, loaded: SnapshotWithClocks, clock: AttemptClock, due: DueAttempt) -> None:
+        """Look up the attempt; "no such charge" is evidence only after the settling time."""
         attempt = clock.attempt
         traits = self._runtime.provider(attempt.provider).traits
         if not traits.can_fetch and attempt.state != "submitted":
-            # Nobody to ask: the same request again is the question, and a notification reports what is pending.
+            # No look-up: the same request is sent again, and a notification reports pending outcomes.
             if attempt.state == "unknown":
                 await self._next_move(loaded, clock, due)
             else:
@@ -65,7 +69,7 @@ class DueAttempts:
         if isinstance(verdict, NotFound) and not believes_not_found(traits, settled=clock.settled):
             verdict = Unknown(reason="not there yet: no evidence", raw=verdict.raw)
         change = None
-        # A submitted attempt that the lookup cannot settle becomes unknown; one that is unknown already stays so.
+        # A submitted attempt that the look-up cannot settle becomes unknown; an unknown one stays unknown.
         if attempt.state == "submitted" or not isinstance(verdict, Unknown):
             change = await settle_verdict(
                 self._runtime, loaded.stored, attempt.attempt_id, verdict, cause="recovery", actor=ACTOR
@@ -77,8 +81,8 @@ class DueAttempts:
         elif isinstance(verdict, NotFound):
             await self._look_at(attempt, due)
 
-    async def _no_news(self, loaded: Loaded, clock: AttemptClock, due: Due) -> None:
-        """Look again later, expire what waited too long for its customer, or park what was asked about often enough."""
+    async def _no_news(self, loaded: SnapshotWithClocks, clock: AttemptClock, due: DueAttempt) -> None:
+        """Look again later, expire what waited too long for its customer, or park what was looked up often enough."""
         settings, attempt = self._runtime.settings, clock.attempt
         waiting = attempt.state in ("pending", "requires_action")
         if attempt.state == "requires_action" and clock.age_ms > settings.action_deadline_ms:
@@ -95,13 +99,13 @@ class DueAttempts:
             in_ms = settings.recovery_backoff_cap_ms  # only the deadline is looked at
         await self._book.look_again(due, attempt.version, in_ms)
 
-    async def _look_at(self, attempt: Attempt, due: Due) -> None:
-        """Go on at once with an attempt that negative evidence just freed for its next move."""
+    async def _look_at(self, attempt: Attempt, due: DueAttempt) -> None:
+        """Continue at once with an attempt that negative evidence has just freed."""
         loaded = await self._runtime.reads.load(attempt.merchant_id, attempt.payment_id)
         if loaded is not None and loaded.clocks[attempt.attempt_id].attempt.state == "not_found":
             await self._next_move(loaded, loaded.clocks[attempt.attempt_id], due)
 
-    async def _next_move(self, loaded: Loaded, clock: AttemptClock, due: Due) -> None:
+    async def _next_move(self, loaded: SnapshotWithClocks, clock: AttemptClock, due: DueAttempt) -> None:
         attempt, stored = clock.attempt, loaded.stored
         traits = self._runtime.provider(attempt.provider).traits
         move = next_move(attempt, traits, age_ms=clock.age_ms, resubmit_limit=self._runtime.settings.resubmit_limit)
@@ -117,13 +121,13 @@ class DueAttempts:
                 assert_never(move)
 
     async def _park(self, stored: PaymentSnapshot, attempt: Attempt, reason: str) -> None:
-        """Hand the attempt over to a person, who is alerted by the worker whose change parked it, and by no other."""
+        """Park the attempt for an operator. Only the worker whose change parked it raises the alert."""
         if await commit_first(self._runtime, park(stored, attempt.attempt_id, recovery_cause(self._runtime, reason))):
             log.error("attempt is in doubt", alert=True, payment_id=attempt.payment_id, attempt_id=attempt.attempt_id)
 
-    async def _send_again(self, loaded: Loaded, clock: AttemptClock, due: Due) -> None:
-        """While the provider's circuit is not closed, one attempt at a time tries it, when a probe is due. The others
-        wait, as long as their customers may: refused, they would spend resubmissions on calls that nobody made."""
+    async def _send_again(self, loaded: SnapshotWithClocks, clock: AttemptClock, due: DueAttempt) -> None:
+        """While the provider's circuit is not closed, one attempt at a time probes it. The others wait up to the
+        patience limit: otherwise they would spend resubmissions on calls that were never made."""
         attempt, settings = clock.attempt, self._runtime.settings
         provider = self._runtime.provider(attempt.provider)
         patient = clock.age_ms < settings.provider_circuit_patience_ms
@@ -146,6 +150,6 @@ class DueAttempts:
             doubted = in_doubt(attempt, self._runtime.provider(attempt.provider).traits)
             await carry_out(self._runtime, stored.after(change), attempt.attempt_id, deadline_ms, doubted=doubted)
 
-    def _backoff_ms(self, due: Due, base_ms: int) -> int:
+    def _backoff_ms(self, due: DueAttempt, base_ms: int) -> int:
         cap_ms = self._runtime.settings.recovery_backoff_cap_ms
         return backoff_ms(due.checks, base_ms, cap_ms, self._runtime.jitter)

@@ -1,4 +1,4 @@
-"""What the changes of recovery have in common: who makes them, and whether one is in the record."""
+"""What all changes made by recovery share: their cause, and whether one was committed first."""
 
 from __future__ import annotations
 
@@ -19,6 +19,6 @@ def recovery_cause(runtime: Runtime, reason: str) -> Cause:
 
 
 async def commit_first(runtime: Runtime, change: Change) -> bool:
-    """Whether the change is in the record. Where another change was first, the next round decides on what that one
-    wrote. Raises what the journal raises."""
+    """Commit the change. False if another change was first; the next round decides on the new state. Raises what the
+    journal raises."""
     return isinstance(await runtime.journal.commit(change), Fresh)

@@ -9,18 +9,18 @@ from tallystick.flows.payments.attempts import carry_out, fetch_verdict, send_by
 from tallystick.flows.recovery.changes import commit_first, recovery_cause
 from tallystick.flows.runtime import Runtime
 from tallystick.kit.ids import new_id
-from tallystick.record.postgres.recovery_schedule import DueDeadline, ScheduleBook
+from tallystick.record.postgres.recovery_schedule import DueDeadline, RecoverySchedule
 
 
 class DueDeadlines:
     """What recovery does with an authorization whose deadline is due."""
 
-    def __init__(self, runtime: Runtime, book: ScheduleBook) -> None:
+    def __init__(self, runtime: Runtime, book: RecoverySchedule) -> None:
         self._runtime = runtime
         self._book = book
 
     async def check(self, due: DueDeadline) -> None:
-        """An authorization that nobody captured, or whose capture or cancel was refused: what does the provider say?"""
+        """Look up an authorization that was not captured, or whose capture or cancel was refused."""
         settings = self._runtime.settings
         loaded = await self._runtime.reads.load(due.merchant_id, due.payment_id)
         if loaded is None or loaded.stored.payment.state != "authorized":

@@ -1,13 +1,13 @@
-"""The in-doubt list: attempts that bounded recovery could not settle, and what a person finds out about them.
+"""The in-doubt list: attempts that bounded recovery could not settle, and how an operator settles them.
 
-A person's finding goes through the same decisions and the same door as a provider's, with evidence, actor and reason in
-the history.
+An operator's finding goes through the same decisions and the same journal as a provider's verdict, with evidence, actor
+and reason in the history.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
 
 from msgspec import Struct
 
@@ -16,18 +16,18 @@ from tallystick.decisions.verdicts import give_up
 from tallystick.domain.change import Change
 from tallystick.domain.errors import TallystickError
 from tallystick.domain.subjects import Attempt
-from tallystick.domain.verdicts import Approved, Declined, NotFound, Verdict
+from tallystick.domain.verdicts import Approved, Declined, Effect, NotFound, Verdict
 from tallystick.flows.payments.attempts import settle_verdict
 from tallystick.flows.runtime import Runtime
 from tallystick.kit.ids import new_id
 from tallystick.record.journal import Stale
-from tallystick.record.postgres.reads import Loaded, attempt_of
-from tallystick.record.postgres.recovery_schedule import ScheduleBook
+from tallystick.record.postgres.reads import SnapshotWithClocks, attempt_of
+from tallystick.record.postgres.recovery_schedule import RecoverySchedule
 
-#: What an operator may find: the effect happened, the provider refused it, or nothing ever happened.
+#: An operator's finding: the effect happened, the provider refused it, or nothing happened.
 OUTCOMES = ("executed", "declined", "not_executed")
 
-_EFFECTS = {"capture": "captured", "cancel": "voided", "refund": "refunded"}
+_EFFECTS: Final[Mapping[str, Effect]] = {"capture": "captured", "cancel": "voided", "refund": "refunded"}
 
 
 class NotInDoubt(TallystickError):
@@ -44,7 +44,7 @@ class Parked(Struct, frozen=True, kw_only=True):
 
 
 async def parked_attempts(
-    runtime: Runtime, book: ScheduleBook, merchant_id: str | None, limit: int
+    runtime: Runtime, book: RecoverySchedule, merchant_id: str | None, limit: int
 ) -> Sequence[Parked]:
     """The in-doubt list, oldest first."""
     alarm_ms = runtime.settings.in_doubt_alarm_age_ms
@@ -59,7 +59,7 @@ async def parked_attempts(
     ]
 
 
-async def find(runtime: Runtime, book: ScheduleBook, attempt_id: str) -> Loaded:
+async def find(runtime: Runtime, book: RecoverySchedule, attempt_id: str) -> SnapshotWithClocks:
     """The payment behind an attempt. Raises NotInDoubt when there is no such attempt."""
     record = await book.attempt(attempt_id)
     loaded = await runtime.reads.load(record["merchant_id"], record["payment_id"]) if record else None
@@ -70,7 +70,7 @@ async def find(runtime: Runtime, book: ScheduleBook, attempt_id: str) -> Loaded:
 
 async def resolve(
     runtime: Runtime,
-    book: ScheduleBook,
+    book: RecoverySchedule,
     attempt_id: str,
     outcome: str,
     *,
@@ -79,7 +79,7 @@ async def resolve(
     reason: str,
     reference: str | None = None,
 ) -> Change:
-    """Settle a parked attempt by a person's finding. Raises NotInDoubt, and ValueError for an unknown outcome."""
+    """Settle a parked attempt by an operator's finding. Raises NotInDoubt, and ValueError for an unknown outcome."""
     loaded = await find(runtime, book, attempt_id)
     clock = loaded.clocks[attempt_id]
     if not clock.parked:
@@ -97,9 +97,9 @@ async def resolve(
         )
         change = give_up(loaded.stored, attempt_id, step)
         if isinstance(await runtime.journal.commit(change), Stale):
-            raise NotInDoubt(f"attempt {attempt_id} was settled by someone else meanwhile")
+            raise NotInDoubt(f"attempt {attempt_id} was settled by another change meanwhile")
     if change is None:
-        raise NotInDoubt(f"attempt {attempt_id} was settled by someone else meanwhile")
+        raise NotInDoubt(f"attempt {attempt_id} was settled by another change meanwhile")
     return change
 
 

@@ -1,7 +1,7 @@
-"""The recovery worker: takes what is due by lease, attempts and deadlines, and has each looked at.
+"""The recovery worker: leases due attempts and deadlines, and handles each.
 
-It finds what a crash between the two commits left, and resolves it through the same door and the same decisions as the
-sender would have. Any number of workers may run it.
+It finds what a crash between the two commits left, and resolves it by the same decisions and the same journal as the
+sender. Any number of workers may run it.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from tallystick.flows.recovery.attempts import DueAttempts
 from tallystick.flows.recovery.deadlines import DueDeadlines
 from tallystick.flows.runtime import Runtime
 from tallystick.kit.logs import get_logger
-from tallystick.record.postgres.recovery_schedule import ScheduleBook
+from tallystick.record.postgres.recovery_schedule import RecoverySchedule
 
 log = get_logger("tallystick.flows.recovery.worker")
 
@@ -22,7 +22,7 @@ log = get_logger("tallystick.flows.recovery.worker")
 class RecoveryWorker:
     """Rounds over everything that is due. Make it inside a running event loop."""
 
-    def __init__(self, runtime: Runtime, book: ScheduleBook) -> None:
+    def __init__(self, runtime: Runtime, book: RecoverySchedule) -> None:
         self._settings = runtime.settings
         self._book = book
         self._attempts = DueAttempts(runtime, book)
@@ -30,7 +30,7 @@ class RecoveryWorker:
         self._slots = asyncio.Semaphore(runtime.settings.recovery_concurrency)
 
     async def round(self) -> int:
-        """One look at everything that is due. Returns how much there was."""
+        """Handle everything that is due. Returns how much there was."""
         batch, lease_ms = self._settings.recovery_batch, self._settings.recovery_lease_ms
         attempts = await self._book.lease_due(batch, lease_ms)
         deadlines = await self._book.lease_deadlines(batch, lease_ms)
@@ -40,7 +40,7 @@ class RecoveryWorker:
         return len(work)
 
     async def _log_failures(self, work: Awaitable[None], payment_id: str) -> None:
-        """A payment that fails holds up no other: its lease runs out, and a later round finds it again."""
+        """A payment that fails does not block others: its lease expires, and a later round finds it again."""
         async with self._slots:
             try:
                 await work

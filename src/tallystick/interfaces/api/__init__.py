@@ -1,1 +1,1 @@
-"""The HTTP API: parse and render. What a request does to money is decided elsewhere."""
+"""The HTTP API: parse and render. What a request does to money is decided in flows and decisions."""

@@ -16,17 +16,17 @@ from tallystick.kit.clock import monotonic_ms
 #: RFC 6750 section 2.1 (b64token); the scheme's name is case-insensitive (RFC 9110 section 11.1).
 _BEARER: Final = re.compile(r"[Bb][Ee][Aa][Rr][Ee][Rr] +([A-Za-z0-9\-._~+/]{1,512}=*) *")
 
-#: Compared against where there is no such key, so that a guess at ids takes as long as a guess at secrets.
+#: Compared with for an unknown key id, so that guessing ids takes as long as guessing secrets.
 _NO_HASH: Final = bytes(32)
 
-#: Keys remembered in one process, at about 500 bytes each; past it, what has expired is let go.
+#: Keys remembered in one process, at about 500 bytes each; beyond it expired ones are dropped.
 _MAX_REMEMBERED: Final = 10_000
 
 
 class Caller(Struct, frozen=True):
-    """Who an API key speaks for. ``default_provider``: what the merchant has configured, if anything. ``operator``: it
-    speaks for the platform's own people, and for no merchant. ``allowed_providers``: those that the merchant may use;
-    None for all."""
+    """The owner of an API key. ``default_provider``: the merchant's, if configured. ``operator``: the key belongs to
+    the platform's own staff, and to no merchant. ``allowed_providers``: those that the merchant may use; None for
+    all."""
 
     merchant_id: str
     key_id: str
@@ -69,7 +69,7 @@ class Authenticator:
         return known.caller if known else None
 
     async def _load(self, slot: tuple[str, str]) -> _Known | None:
-        """One question to the database at a time and key: an expiry under load must not become a crowd."""
+        """One query at a time for each key: an expiry under load must not become a stampede."""
         task = self._loading.get(slot)
         if task is None:
             task = asyncio.create_task(self._read(slot))

@@ -1,4 +1,4 @@
-"""The bytes of requests' bodies as they come in: bounded in size, in time and in sum, and whole or not at all."""
+"""Request bodies: bounded in size, in time and in sum, and complete or rejected."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ _DIGITS: Final = re.compile(r"[0-9]{1,18}", re.ASCII)
 #: While the rest of a body is still to come, the start of the next request on this connection is unknown.
 _CLOSE: Final = (b"connection", b"close")
 
-#: Of all bodies of a process that are not whole yet. Anybody may send to the webhook endpoint; this is 128 bodies of
-#: the largest size there, and thousands of payments'.
+#: Sum over all incomplete bodies of a process. Anybody may send to the webhook endpoint; this is 128 bodies of the
+#: largest size there, and thousands of payments.
 UNDER_WAY_BYTES: Final = 128 * 1024 * 1024
 
 
@@ -52,9 +52,9 @@ class BodyReader:
                     self._under_way_bytes += len(pieces[-1])
                     more = message.get("more_body", False)
                     if more and self._under_way_bytes > self._most_bytes:
-                        raise busy("overloaded", "Too many bodies are on their way in.", request_id, _CLOSE)
+                        raise busy("overloaded", "Too many request bodies are being received.", request_id, _CLOSE)
         except TimeoutError:
-            detail = f"The whole body must be here within {self._timeout_ms} ms."
+            detail = f"The body must arrive within {self._timeout_ms} ms."
             raise ProblemError(problem("request_timeout", detail, request_id=request_id), _CLOSE) from None
         finally:
             self._under_way_bytes -= size

@@ -80,7 +80,7 @@ class InstructionKind(Struct, Generic[Command], frozen=True, kw_only=True):
         except Overloaded as error:
             raise busy("overloaded", f"Nothing was executed: {error}.", request.request_id) from None
         except Exception as error:
-            # The journal was asked, or may have been: from here on the response must not say that nothing happened.
+            # The journal may have been called: from here on the response must not say that nothing happened.
             return _unknown(instruction, request, error)
         return _rendered(reply, request, self.created_at)
 
@@ -107,7 +107,7 @@ class InstructionKind(Struct, Generic[Command], frozen=True, kw_only=True):
 def on_payment(
     flow: Callable[[Runtime, Instruction, str, Command], Awaitable[Reply]],
 ) -> Execute[Command]:
-    """A flow that needs no more of its caller than the instruction says."""
+    """A flow that needs nothing of the caller beyond the instruction."""
 
     async def execute(
         runtime: Runtime, _: Caller, instruction: Instruction, payment_id: str, command: Command
@@ -187,7 +187,7 @@ def _rendered(reply: Reply, request: ApiRequest, created_at: str | None) -> Http
 
 
 def _unknown(instruction: Instruction, request: ApiRequest, error: Exception) -> HttpResponse:
-    detail = "The record could not be reached in time. Send the same request with the same key again."
+    detail = "The database did not answer in time. Send the same request with the same key again."
     unknown = problem("outcome_unknown", detail, request_id=instruction.request_id)
     path_id = request.path_id or ""
     report(

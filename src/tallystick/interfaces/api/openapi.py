@@ -29,16 +29,16 @@ _TEXT: Final[Schema] = {"type": "string"}
 _SECONDS: Final[Schema] = {"type": "integer", "minimum": 1}
 
 HEADERS: Final[dict[str, Schema]] = {
-    "Request-Id": {"required": True, "schema": _TEXT, "description": "Ours, for support: it is in the log."},
+    "Request-Id": {"required": True, "schema": _TEXT, "description": "The request id; quote it to support."},
     "Idempotent-Replayed": {
         "schema": {"type": "string", "const": "true"},
         "description": "The response was recorded by an earlier request with this key.",
     },
-    "Location": {"required": True, "schema": _TEXT, "description": "Where the new thing is."},
+    "Location": {"required": True, "schema": _TEXT, "description": "URL of the new resource."},
     "Retry-After": {"schema": _SECONDS, "description": "Seconds to wait before the same request is sent again."},
     "WWW-Authenticate": {"required": True, "schema": _TEXT, "description": "RFC 6750."},
-    "RateLimit-Policy": {"schema": _TEXT, "description": "The bucket, where a limit is set."},
-    "RateLimit": {"schema": _TEXT, "description": "What is left in it."},
+    "RateLimit-Policy": {"schema": _TEXT, "description": "The rate limit, where one is set."},
+    "RateLimit": {"schema": _TEXT, "description": "Tokens left in the bucket."},
 }
 
 
@@ -128,9 +128,11 @@ def _open_paths() -> dict[str, Schema]:
         "content": {"application/json": {"schema": {"type": "object"}}},
     }
     return {
-        "/healthz": _probe("healthz", "Is the process up?", {"200": healthy}),
+        "/healthz": _probe("healthz", "Whether the process is up", {"200": healthy}),
         "/readyz": _probe(
-            "readyz", "Does the database answer, migrated?", {"200": healthy, "503": _refusal(503, ["not_ready"])}
+            "readyz",
+            "Whether the database answers and its schema fits",
+            {"200": healthy, "503": _refusal(503, ["not_ready"])},
         ),
         provider_webhooks.PATH: _webhook(),
         "/openapi.json": _probe("openapi", "This document", {"200": document}),
@@ -138,10 +140,10 @@ def _open_paths() -> dict[str, Schema]:
 
 
 def _webhook() -> dict[str, Schema]:
-    """Where providers deliver; the body and its signature are theirs to define."""
+    """The endpoint of providers; they define the body and its signature."""
     responses: Schema = {
         "200": {
-            "description": "Durable. The body is what the provider wants to read.",
+            "description": "Durable. The body is the one that the provider expects.",
             "headers": _headers(limited=False),
             "content": {"application/json": {"schema": {}}, "text/plain": {"schema": {}}},
         }

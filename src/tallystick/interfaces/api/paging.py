@@ -27,8 +27,8 @@ _MICROSECOND: Final = timedelta(microseconds=1)
 
 
 class PagedList(Struct, frozen=True):
-    """A list that is read page by page. ``number`` is in its cursors, so that no other list takes them: never give a
-    number to another list. ``id_prefix`` is of the ids in the list."""
+    """A list that is read page by page. ``number`` is in its cursors, so that no other list takes them: never reuse
+    a number. ``id_prefix`` is of the ids in the list."""
 
     number: int
     id_prefix: str

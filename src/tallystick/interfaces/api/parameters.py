@@ -78,7 +78,7 @@ def no_query_error() -> InvalidFields:
 
 
 def path_id(prefix: str, thing: str, name: str = "id") -> Parameter:
-    """An id in the path; ``thing`` is what it names, for 404."""
+    """An id in the path; ``thing`` is what it names, for the 404."""
     return Parameter(
         where="path",
         name=name,
@@ -91,7 +91,7 @@ def path_id(prefix: str, thing: str, name: str = "id") -> Parameter:
 
 
 def query_id(prefix: str, name: str) -> Parameter:
-    """A required id in the query. A malformed one is read as it is: it names nothing, which is 404."""
+    """A required id in the query. A malformed id is passed on as it is: nothing has it, which is a 404."""
 
     def read(fields: Fields, name: str) -> str | None:
         value = fields.string(name)
@@ -104,7 +104,7 @@ def query_id(prefix: str, name: str) -> Parameter:
 
 
 def one_of(name: str, allowed: Collection[str], description: str) -> Parameter:
-    """One of a few words."""
+    """One of a few values."""
     schema = {"type": "string", "enum": list(allowed)}
     return _in_query(name, schema, description, lambda fields, name: fields.one_of(name, allowed))
 
@@ -138,7 +138,7 @@ def any_text(name: str, description: str) -> Parameter:
 
 
 def matching(name: str, pattern: str, detail: str, description: str) -> Parameter:
-    """A string that matches ``pattern`` from end to end; ``detail`` says so in words."""
+    """A string that matches ``pattern`` from end to end; ``detail`` describes it."""
     accept = re.compile(pattern)
     schema = {"type": "string", "pattern": f"^{pattern}$"}
     return _in_query(name, schema, description, lambda fields, name: fields.matching(name, accept, detail))
@@ -157,7 +157,7 @@ def page_of(paged: PagedList) -> tuple[Parameter, Parameter]:
     schema = {"type": "string", "minLength": 1, "maxLength": MAX_CURSOR_CHARS, "pattern": "^[A-Za-z0-9_-]+$"}
     return (
         integer("limit", 1, MAX_PAGE_SIZE, DEFAULT_PAGE_SIZE, "Entries on a page."),
-        _in_query("cursor", schema, "next_cursor of the page before.", read),
+        _in_query("cursor", schema, "next_cursor of the previous page.", read),
     )
 
 

@@ -16,7 +16,7 @@ from tallystick.kit.logs import get_logger
 
 log = get_logger("tallystick.interfaces.api")
 
-#: A full queue drains within a second; a database that restarts takes a few.
+#: Retry-After: a full queue drains within a second; a database that restarts takes a few.
 RETRY_AFTER_S: Final = 1
 
 #: Responses of a whole process that is busy or without its database: they come in floods, and nothing was executed. An

@@ -1,1 +1,1 @@
-"""The test acquirer: an HTTP program of its own, with durable books of its own. Knows nothing of the platform."""
+"""The test acquirer: a separate HTTP program with durable books. It does not depend on the platform."""

@@ -18,14 +18,16 @@ def main() -> None:
     parser.add_argument("--forgetful", action="store_true", help="ignore idempotency keys")
     parser.add_argument("--slow-ms", type=int, default=SLOW_MS)
     parser.add_argument("--pending-ms", type=int, default=PENDING_MS)
-    parser.add_argument("--hold-ms", type=int, default=HOLD_MS, help="how long sim_timeout_* keep the line open")
     parser.add_argument(
-        "--late-ms", type=int, default=LATE_MS, help="before what happens by itself, and delayed events"
+        "--hold-ms", type=int, default=HOLD_MS, help="how long sim_timeout_* keep the connection open, in ms"
     )
-    parser.add_argument("--webhook-url", help="where events are sent; without it they stay in the books")
-    parser.add_argument("--webhook-secret", default="", help="what they are signed with")
+    parser.add_argument(
+        "--late-ms", type=int, default=LATE_MS, help="wait before scripted steps and delayed events, in ms"
+    )
+    parser.add_argument("--webhook-url", help="URL that events are sent to; default: none are sent")
+    parser.add_argument("--webhook-secret", default="", help="secret that events are signed with")
     parser.add_argument("--webhook-time-scale", type=float, default=1.0, help="factor on the waits between tries")
-    parser.add_argument("--webhook-retry-ms", help="the waits themselves, as in 100,200,400")
+    parser.add_argument("--webhook-retry-ms", help="waits between tries in ms, as in 100,200,400")
     options = parser.parse_args()
     try:
         events = webhooks(

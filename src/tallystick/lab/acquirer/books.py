@@ -13,7 +13,7 @@ from tallystick.lab.acquirer.late import Late
 from tallystick.lab.acquirer.moves import Moves
 from tallystick.lab.acquirer.options import Options
 from tallystick.lab.acquirer.rules import KeyReused, NotPossible, refusal_of
-from tallystick.lab.acquirer.scripts import TOLD_BY_WEBHOOK_ONLY, Behaviour
+from tallystick.lab.acquirer.scripts import KNOWN_BY_WEBHOOK_ONLY, Behaviour
 from tallystick.lab.acquirer.storage import Storage, new_reference, now_text
 from tallystick.lab.acquirer.views import operation_view, still_pending, summary
 
@@ -21,7 +21,7 @@ _PREFIXES: Final = {"authorize": "ch", "capture": "cap", "cancel": "void", "refu
 
 
 class Books:
-    """What merchants and customers do. ``late`` is what happens without them, ``events`` what is told of it all."""
+    """What merchants and customers do. ``late`` is what happens without them, ``events`` the events about it."""
 
     def __init__(self, path: Path, options: Options) -> None:
         self._forgetful = options.forgetful
@@ -162,10 +162,10 @@ class Books:
         return self._answer(self._moves.operation(number))
 
     def _answer(self, row: sqlite3.Row) -> dict[str, Any]:
-        """An operation as the API shows it: what only a webhook may tell is pending until that has arrived."""
+        """An operation as the API shows it: an outcome reported only by webhook is pending until that has arrived."""
         charge = self.charge(row["charge_id"])
         view = operation_view(row, charge)
-        if charge["payment_method"] == TOLD_BY_WEBHOOK_ONLY and self.events.is_waiting(row["number"]):
+        if charge["payment_method"] == KNOWN_BY_WEBHOOK_ONLY and self.events.is_waiting(row["number"]):
             return still_pending(view)
         return view
 

@@ -1,5 +1,5 @@
-"""A burst: many events once more and at once, with duplicates, out of order and with forgeries among them, on as many
-connections as wished, and what each kind was answered."""
+"""A burst: many events sent again at once, with duplicates, reordering and forgeries, on a chosen number of
+connections, and the responses by kind."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from typing import Any, NamedTuple
 
 from msgspec import Struct
 
-from tallystick.lab.acquirer.events import ORIGINAL, Try
+from tallystick.lab.acquirer.events import ORIGINAL, SentRequest
 from tallystick.lab.acquirer.options import Webhooks
 from tallystick.lab.acquirer.sender import Courier
 from tallystick.lab.acquirer.signing import forgery
 from tallystick.lab.acquirer.wire import Wires
 
 
-class Wish(Struct, frozen=True, kw_only=True):
-    """What a burst is like. The shares are of the chosen events: 0.3 duplicates means three more requests for ten."""
+class BurstOptions(Struct, frozen=True, kw_only=True):
+    """Shares are of the chosen events: 0.3 duplicates means three more requests for ten events."""
 
     duplicates: float
     shuffled: float
@@ -30,7 +30,7 @@ class Wish(Struct, frozen=True, kw_only=True):
     seed: int
 
 
-class Shot(NamedTuple):
+class BurstRequest(NamedTuple):
     """One request of a burst."""
 
     sequence: int
@@ -38,57 +38,59 @@ class Shot(NamedTuple):
     body: bytes
 
 
-def plan(events: Sequence[tuple[int, bytes]], wish: Wish) -> tuple[list[Shot], int]:
+def plan(events: Sequence[tuple[int, bytes]], options: BurstOptions) -> tuple[list[BurstRequest], int]:
     """The requests in the order in which they leave, and how many events are out of order. The same seed makes the
     same burst. Two of three duplicates leave right behind their event, so that they meet inside one batch."""
-    chance = random.Random(wish.seed)
+    rng = random.Random(options.seed)
     order = list(events)
-    moved = chance.sample(range(len(order)), round(wish.shuffled * len(order)))
+    moved = rng.sample(range(len(order)), round(options.shuffled * len(order)))
     for here, there in pairwise(moved):
         order[here], order[there] = order[there], order[here]
-    placed = [(float(place), Shot(sequence, ORIGINAL, body)) for place, (sequence, body) in enumerate(order)]
-    for place in chance.sample(range(len(order)), round(wish.duplicates * len(order))):
+    placed = [(float(place), BurstRequest(sequence, ORIGINAL, body)) for place, (sequence, body) in enumerate(order)]
+    for place in rng.sample(range(len(order)), round(options.duplicates * len(order))):
         sequence, body = order[place]
-        behind = place + 0.5 if chance.random() < 2 / 3 else chance.uniform(place + 1, len(order) + 1)
-        placed.append((behind, Shot(sequence, "duplicate", body)))
-    for place in chance.sample(range(len(order)), round(wish.forged * len(order))):
+        behind = place + 0.5 if rng.random() < 2 / 3 else rng.uniform(place + 1, len(order) + 1)
+        placed.append((behind, BurstRequest(sequence, "duplicate", body)))
+    for place in rng.sample(range(len(order)), round(options.forged * len(order))):
         sequence, body = order[place]
-        placed.append((chance.uniform(0, len(order)), Shot(sequence, "forged", forgery(body))))
+        placed.append((rng.uniform(0, len(order)), BurstRequest(sequence, "forged", forgery(body))))
     placed.sort(key=lambda each: each[0])
-    return [shot for _, shot in placed], len(moved) if len(moved) > 1 else 0
+    return [request for _, request in placed], len(moved) if len(moved) > 1 else 0
 
 
 class Burst:
     """One burst, under way or done."""
 
-    def __init__(self, courier: Courier, webhooks: Webhooks, events: Sequence[tuple[int, bytes]], wish: Wish) -> None:
+    def __init__(
+        self, courier: Courier, webhooks: Webhooks, events: Sequence[tuple[int, bytes]], options: BurstOptions
+    ) -> None:
         self._courier = courier
-        self._wish = wish
+        self._options = options
         self._events = len(events)
-        self._shots, self._moved = plan(events, wish)
-        self._tries: list[Try] = []
+        self._requests, self._moved = plan(events, options)
+        self._tries: list[SentRequest] = []
         self._began = time.perf_counter()
         self._elapsed_s: float | None = None
-        self._wires = Wires(webhooks.url, limit=wish.connections, timeout_s=webhooks.timeout_ms / 1000)
+        self._wires = Wires(webhooks.url, limit=options.connections, timeout_s=webhooks.timeout_ms / 1000)
 
     @property
     def done(self) -> bool:
-        """Whether every request was answered, or has waited for its answer in vain."""
+        """Whether every request was answered or timed out."""
         return self._elapsed_s is not None
 
     async def run(self) -> None:
-        """Send it all. Nothing is sent a second time: what was not accepted is the schedule's again."""
+        """Send everything once. Events that were not accepted return to the schedule."""
         self._began = time.perf_counter()
-        shots = iter(self._shots)
+        requests = iter(self._requests)
         try:
-            await asyncio.gather(*(self._fire(shots) for _ in range(self._wish.connections)))
+            await asyncio.gather(*(self._fire(requests) for _ in range(self._options.connections)))
             self._elapsed_s = time.perf_counter() - self._began
             self._courier.flush()
         finally:
             self._wires.close()
 
     def report(self) -> dict[str, Any]:
-        """How many of each kind were sent, what each kind was answered ("none": nothing), and how quickly."""
+        """How many of each kind were sent, their responses ("none": no response), and how quickly they came."""
         answers: dict[str, Counter[str]] = {}
         for each in self._tries:
             status = "none" if each.status is None else str(each.status)
@@ -98,18 +100,18 @@ class Burst:
             "state": "done" if self.done else "running",
             "events": self._events,
             "out_of_order": self._moved,
-            "planned": len(self._shots),
+            "planned": len(self._requests),
             "sent": len(self._tries),
             "kinds": {kind: {"sent": count.total(), "answers": dict(count)} for kind, count in answers.items()},
-            "connections": self._wish.connections,
+            "connections": self._options.connections,
             "elapsed_ms": round(elapsed_s * 1000, 1),
             "per_s": round(len(self._tries) / elapsed_s, 1),
             "latency_ms": _percentiles(sorted(each.latency_ms for each in self._tries)),
         }
 
-    async def _fire(self, shots: Iterator[Shot]) -> None:
-        for shot in shots:
-            self._tries.append(await self._courier.carry(self._wires, shot.sequence, shot.kind, shot.body))
+    async def _fire(self, requests: Iterator[BurstRequest]) -> None:
+        for request in requests:
+            self._tries.append(await self._courier.carry(self._wires, request.sequence, request.kind, request.body))
 
 
 def _percentiles(ordered: Sequence[float]) -> dict[str, float]:

@@ -1,4 +1,4 @@
-"""The acquirer's back office, for tests, drills and people: what happens without the merchant, and its webhooks."""
+"""The acquirer's back office, for tests, drills and people: events without the merchant, and the webhooks."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from typing import Any, Final
 from aiohttp import web
 
 from tallystick.lab.acquirer.books import Books
-from tallystick.lab.acquirer.burst import Burst, Wish
+from tallystick.lab.acquirer.burst import Burst, BurstOptions
 from tallystick.lab.acquirer.late import OUTCOMES
 from tallystick.lab.acquirer.options import Webhooks
 from tallystick.lab.acquirer.requests import BadRequest, answer, page_answer, page_of, payload
 from tallystick.lab.acquirer.rules import NotPossible
 from tallystick.lab.acquirer.sender import Sender
 
-#: More connections than any receiver should need, and fewer than a process may open.
+#: More connections than a receiver needs, fewer than a process may open.
 CONNECTIONS_LIMIT: Final = 512
 
 #: Event ids that one request can name.
@@ -77,17 +77,17 @@ class BackOffice:
         return answer(200, self._books.late.dispute_step(request.match_info["id"], request.match_info["step"]))
 
     async def fail(self, request: web.Request) -> web.StreamResponse:
-        """A refund or capture that was approved fails after all."""
+        """An approved refund or capture fails late."""
         self._books.late.catch_up()
         return answer(200, self._books.late.fail(request.match_info["reference"]))
 
     async def events(self, request: web.Request) -> web.StreamResponse:
-        """The book of events."""
+        """All events."""
         after, limit = page_of(request)
         return page_answer(*self._books.events.page(after, limit, request.query.get("payment_id")))
 
     async def deliveries(self, request: web.Request) -> web.StreamResponse:
-        """Every request that left with an event."""
+        """Every request sent with an event."""
         after, limit = page_of(request)
         return page_answer(*self._books.events.deliveries(after, limit))
 
@@ -133,7 +133,7 @@ class WebhookDesk:
         if not (1 <= body.get("connections", 1) <= CONNECTIONS_LIMIT and 0 <= body.get("since", 0) < 2**63):
             raise BadRequest(f"connections are 1 to {CONNECTIONS_LIMIT}")
         assert self._webhooks is not None
-        wish = Wish(
+        options = BurstOptions(
             duplicates=body.get("duplicates", 0),
             shuffled=body.get("shuffle", 0),
             forged=body.get("forged", 0),
@@ -141,7 +141,7 @@ class WebhookDesk:
             seed=body.get("seed", 0),
         )
         chosen = self._books.events.chosen(body.get("since", 0), _ids(body.get("ids")))
-        self._burst = Burst(sender.courier, self._webhooks, chosen, wish)
+        self._burst = Burst(sender.courier, self._webhooks, chosen, options)
         self._burst_task = asyncio.create_task(self._burst.run())
         return answer(202, self._burst.report())
 

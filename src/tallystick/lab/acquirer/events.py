@@ -1,4 +1,4 @@
-"""The book of events: what happened, in the transaction in which it happened, and what became of telling it."""
+"""The book of events: written in the transaction of what happened, with the state of its delivery."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ Due = tuple[float, int]
 ORIGINAL: Final = "original"
 
 
-class Try(NamedTuple):
-    """One request that left with an event. ``status`` is None where no answer came, ``error`` then says why."""
+class SentRequest(NamedTuple):
+    """One request sent with an event. ``status`` is None without a response; ``error`` then says why."""
 
     sequence: int
     kind: str
@@ -30,7 +30,7 @@ class Try(NamedTuple):
 
     @property
     def accepted(self) -> bool:
-        """Whether the receiver has it now: any 2xx, and nothing else."""
+        """Whether the receiver accepted it: any 2xx."""
         return self.status is not None and 200 <= self.status < 300
 
 
@@ -47,7 +47,7 @@ class EventBook:
         storage.on_end(self._transaction_ended)
 
     def on_due(self, heard: Callable[[Sequence[Due]], None]) -> None:
-        """Have every event that will have to be sent told, once its transaction is committed."""
+        """Call back for every event to send, once its transaction is committed."""
         self._heard = heard
 
     def write(self, kind: str, charge: sqlite3.Row, data: dict[str, Any], operation: int | None = None) -> None:
@@ -149,7 +149,7 @@ class EventBook:
         ).fetchall()
         return [dict(row) for row in rows[:limit]], rows[limit - 1]["number"] if len(rows) > limit else None
 
-    def record(self, tries: Iterable[Try], retry_s: Sequence[float]) -> None:
+    def record(self, tries: Iterable[SentRequest], retry_s: Sequence[float]) -> None:
         """Log requests, and settle what becomes of their events, in one transaction."""
         with self._storage.transaction():
             for each in tries:
@@ -169,7 +169,7 @@ class EventBook:
                 else:
                     self._retry(each, retry_s)
 
-    def _retry(self, failed: Try, retry_s: Sequence[float]) -> None:
+    def _retry(self, failed: SentRequest, retry_s: Sequence[float]) -> None:
         event = self.event(failed.sequence)
         state, due_at = event["state"], None
         if state == "waiting":

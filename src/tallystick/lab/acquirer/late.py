@@ -1,6 +1,6 @@
-"""What happens to a charge without its merchant: failures that come late, disputes, time, the acquirer's own dashboard.
+"""What happens to a charge without its merchant: late failures, disputes, expiry, the acquirer's own dashboard.
 
-Scripts set it off (``scripts.AFTERWARDS``), and so do people and drills through the control endpoints.
+Triggered by scripts (``scripts.AFTERWARDS``), and by people and drills through the control endpoints.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ class Late:
                 self._take(row)
 
     def fail(self, reference: str) -> dict[str, Any]:
-        """A refund or a capture that was approved fails after all."""
+        """An approved refund or capture fails late."""
         with self._storage.transaction():
             row = self._fail(reference)
         return operation_view(row, self._moves.charge(row["charge_id"]))
@@ -84,7 +84,7 @@ class Late:
         return self._summary(charge_id)
 
     def late_capture(self, charge_id: str) -> dict[str, Any]:
-        """A declined charge is captured all the same."""
+        """A declined charge is captured after all."""
         with self._storage.transaction():
             self._moves.capture_after_decline(self._in_status(charge_id, "declined"))
         return self._summary(charge_id)

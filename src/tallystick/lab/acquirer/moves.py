@@ -1,4 +1,4 @@
-"""What can become of a charge, each written with the event that tells of it, in the caller's transaction."""
+"""The changes of a charge, each written with its event, in the caller's transaction."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tallystick.lab.acquirer.views import operation_view
 
 
 class Moves:
-    """The changes to a charge and its operations. Who calls one has opened the transaction."""
+    """The changes to a charge and its operations. The caller has opened the transaction."""
 
     def __init__(self, storage: Storage, events: EventBook, *, late_s: float) -> None:
         self._db = storage.db
@@ -33,7 +33,7 @@ class Moves:
         return row
 
     def tell(self, number: int) -> None:
-        """Write the event of an operation that got somewhere, and set off what happens by itself afterwards."""
+        """Write the event of an operation that changed, and schedule the script's next steps."""
         row = self.operation(number)
         charge = self.charge(row["charge_id"])
         view = operation_view(row, charge)
@@ -119,7 +119,7 @@ class Moves:
             self.settle(operation["number"], "failed", "capture_failed")
 
     def capture_after_decline(self, charge: sqlite3.Row) -> None:
-        """What was declined is charged all the same."""
+        """A declined charge is captured after all."""
         self._db.execute(
             "UPDATE charge SET authorized = amount, captured = amount, ever_authorized = 1 WHERE id = ?",
             (charge["id"],),

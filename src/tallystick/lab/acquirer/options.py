@@ -6,7 +6,7 @@ from typing import Final
 
 from msgspec import Struct
 
-#: How long a caller that gets no answer is kept on the line: longer than any time-out it should have.
+#: How long a caller without an answer is kept waiting: longer than any sensible time-out.
 HOLD_MS: Final = 60_000
 
 #: The scripted delays of sim_slow and sim_pending.

@@ -22,7 +22,7 @@ AMOUNT_LIMIT: Final = 2**53
 
 
 class BadRequest(Exception):
-    """The caller's request makes no sense."""
+    """The caller's request is malformed."""
 
 
 def idempotency_key(request: web.Request) -> str:

@@ -1,5 +1,5 @@
 """What a charge allows, what an operation on it amounts to now, and what an event about it is called. Pure: rows in,
-words out."""
+codes out."""
 
 from __future__ import annotations
 

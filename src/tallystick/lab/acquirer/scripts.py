@@ -84,7 +84,7 @@ DEPARTURES: Final[dict[str, str]] = {
 }
 
 #: The method whose operations the lookup calls pending until the webhook about them has arrived.
-TOLD_BY_WEBHOOK_ONLY: Final = "sim_webhook_only"
+KNOWN_BY_WEBHOOK_ONLY: Final = "sim_webhook_only"
 
 #: payment method -> (the operation that its script is about, what that operation does).
 SCRIPTS: Final[dict[str, tuple[str, Behaviour]]] = {

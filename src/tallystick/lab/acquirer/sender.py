@@ -1,4 +1,4 @@
-"""Sends what is due, again and again until the receiver has it, and never keeps the API waiting."""
+"""Sends what is due, repeatedly until the receiver accepts it, and never blocks the API."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import time
 from collections.abc import Coroutine, Sequence
 from typing import Any, Final
 
-from tallystick.lab.acquirer.events import ORIGINAL, Due, EventBook, Try
+from tallystick.lab.acquirer.events import ORIGINAL, Due, EventBook, SentRequest
 from tallystick.lab.acquirer.options import Webhooks
 from tallystick.lab.acquirer.signing import SIGNATURE_HEADER, forgers_signature, forgery, signature, twin
 from tallystick.lab.acquirer.wire import Unanswered, Wires
@@ -37,10 +37,10 @@ class Courier:
         self._events = events
         self._secret = webhooks.secret
         self._retry_s = [wait / 1000 for wait in webhooks.retry_ms]
-        self._log: list[Try] = []
+        self._log: list[SentRequest] = []
         self._flush: asyncio.TimerHandle | None = None
 
-    async def carry(self, wires: Wires, sequence: int, kind: str, body: bytes) -> Try:
+    async def carry(self, wires: Wires, sequence: int, kind: str, body: bytes) -> SentRequest:
         """Send a body as one ``kind`` of an event: original | duplicate | forged | twin. Raises nothing."""
         sent_at, started = time.time(), time.perf_counter()
         signed = forgers_signature(body, sent_at) if kind == "forged" else signature(self._secret, body, sent_at)
@@ -49,7 +49,7 @@ class Courier:
             status = await wires.post(body, CONTENT_TYPE | {SIGNATURE_HEADER: signed})
         except Unanswered as unanswered:
             error = str(unanswered)
-        done = Try(sequence, kind, sent_at, status, (time.perf_counter() - started) * 1000, error)
+        done = SentRequest(sequence, kind, sent_at, status, (time.perf_counter() - started) * 1000, error)
         self._log.append(done)
         if self._flush is None:
             self._flush = asyncio.get_running_loop().call_later(LOG_INTERVAL_S, self.flush)

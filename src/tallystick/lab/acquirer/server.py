@@ -1,4 +1,4 @@
-"""The acquirer's HTTP face, and the tasks beside it: what happens by itself, and what is sent."""
+"""The acquirer's HTTP API, and the tasks beside it: scripted steps, and sending events."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from tallystick.lab.acquirer.requests import BadRequest, answer, errors, idempot
 from tallystick.lab.acquirer.scripts import METHODS, Behaviour, behaviour
 from tallystick.lab.acquirer.sender import Sender
 
-#: SO_LINGER, on and 0 s: closing such a socket sends RST, where a plain close would say goodbye with FIN.
+#: SO_LINGER, on and 0 s: closing such a socket sends RST; a plain close would send FIN.
 LINGER_NOT: Final = struct.pack("ii", 1, 0)
 
 #: Held and slow connections may not delay the end of the program.

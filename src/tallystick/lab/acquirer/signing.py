@@ -1,4 +1,4 @@
-"""How events are signed, and what a forger sends. Pure."""
+"""Signatures of events, and forged events. Pure."""
 
 from __future__ import annotations
 

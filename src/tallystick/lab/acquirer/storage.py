@@ -28,7 +28,7 @@ class Storage:
         self._ended: Callable[[bool], None] | None = None
 
     def on_end(self, ended: Callable[[bool], None]) -> None:
-        """Have a transaction's end told: True after a commit, False after a rollback."""
+        """Call back at a transaction's end: True after a commit, False after a rollback."""
         self._ended = ended
 
     @contextmanager

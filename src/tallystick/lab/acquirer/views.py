@@ -31,12 +31,12 @@ def operation_view(row: sqlite3.Row, charge: sqlite3.Row) -> dict[str, Any]:
 
 
 def still_pending(view: dict[str, Any]) -> dict[str, Any]:
-    """An operation whose outcome is for its webhook to tell."""
+    """An operation whose outcome only its webhook reports."""
     return view | {"status": "pending", "effect": None, "decline_code": None, "decline_message": None}
 
 
 def summary(db: sqlite3.Connection, charge: sqlite3.Row) -> dict[str, Any]:
-    """A charge as the other half of the tally shows it. ``disputed`` is what disputes are about, and
+    """A charge as in the list that the platform's books are compared with. ``disputed`` is what disputes are about, and
     ``disputed_withdrawn`` what the acquirer has taken for them by now."""
     attempts = db.execute(
         "SELECT DISTINCT attempt_id FROM operation WHERE charge_id = ? ORDER BY number", (charge["id"],)

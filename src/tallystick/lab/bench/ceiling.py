@@ -1,7 +1,7 @@
-"""The database ceiling: the statements and rows of the door, played back with no application code.
+"""The database ceiling: the statements and rows of the journal, played back without application code.
 
-The door's own ``run_batch`` is run once against a recorder that has no database behind it, so the ceiling is made of
-exactly what the door sends, and cannot drift from it.
+The journal's own ``run_batch`` is run once against a recorder without a database, so the ceiling consists of exactly
+what the journal sends, and cannot drift from it.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import asyncpg
 from msgspec import Struct
 
 from tallystick.domain.change import Change
+from tallystick.kit.clock import Clock
 from tallystick.lab.bench.workload import new_payment
 from tallystick.record.postgres.batch import Entry, run_batch
 from tallystick.record.postgres.connections import connect
@@ -28,7 +29,7 @@ BATCH_CHANGES: Final = 200
 #: One batch is on its way to disk while the next is written; more connections add nothing on two cores.
 CONNECTIONS: Final = 2
 
-#: A statement of the ceiling that takes longer says that the machine is not fit for a benchmark.
+#: A slower statement means that the machine is not fit for a benchmark.
 COMMAND_TIMEOUT_MS: Final = 60_000
 
 
@@ -40,7 +41,7 @@ class Statement(Struct, frozen=True):
     reads: bool
 
     async def play(self, connection: asyncpg.Connection) -> None:
-        """Send it as the door did."""
+        """Send it as the journal did."""
         if self.reads:
             await connection.fetch(self.query, *self.arguments)
         else:
@@ -48,7 +49,7 @@ class Statement(Struct, frozen=True):
 
 
 class Recorder:
-    """A connection that keeps what it is asked and answers as an untroubled database would."""
+    """A connection that records statements and answers like a database without errors."""
 
     def __init__(self) -> None:
         self.statements: list[Statement] = []
@@ -79,9 +80,9 @@ class Recorder:
 
 
 async def record_batch(changes: Sequence[Change]) -> list[Statement]:
-    """What the door sends for these changes in one transaction, from BEGIN to COMMIT."""
+    """What the journal sends for these changes in one transaction, from BEGIN to COMMIT."""
     recorder = Recorder()
-    await run_batch(recorder, [Entry(change) for change in changes], clock_shift_ms=0, after_loss=False)
+    await run_batch(recorder, [Entry(change) for change in changes], Clock(), after_loss=False)
     return recorder.statements
 
 
@@ -115,22 +116,22 @@ def unseen_by_collector() -> Iterator[None]:
 
 
 async def ceiling_per_s(database_url: str, payments: int) -> float:
-    """Payments a second (two commits each) with no application code."""
+    """Payments per second (two commits each) without application code."""
     transactions = await record_payments(payments)
     connections = [await connect(database_url, command_timeout_ms=COMMAND_TIMEOUT_MS) for _ in range(CONNECTIONS)]
     try:
         for connection in connections:
-            # Connection and statement caches are warm in the door as well.
+            # Connection and statement caches are warm in the journal as well.
             await play(connection, (await record_payments(1))[0])
         queue = list(reversed(transactions))
 
-        async def lane(connection: asyncpg.Connection) -> None:
+        async def play_rest(connection: asyncpg.Connection) -> None:
             while queue:
                 await play(connection, queue.pop())
 
         with unseen_by_collector():
             started = time.perf_counter()
-            await asyncio.gather(*(lane(connection) for connection in connections))
+            await asyncio.gather(*(play_rest(connection) for connection in connections))
             elapsed_s = time.perf_counter() - started
         return payments / elapsed_s
     finally:

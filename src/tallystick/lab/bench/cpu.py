@@ -1,4 +1,4 @@
-"""CPU time by process tree, from the operating system's books."""
+"""CPU time by process tree, from the operating system."""
 
 from __future__ import annotations
 

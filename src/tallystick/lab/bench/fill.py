@@ -77,7 +77,7 @@ def fill(owner_url: str, app_url: str, payments: int, announce: Announce) -> Fil
 
 
 def prepare(owner_url: str, app_url: str) -> set[int]:
-    """Make the merchants and the notes; which chunks are there."""
+    """Create the merchants and the table of chunks. Returns the chunks present."""
 
     async def merchants() -> None:
         for merchant in MERCHANTS:

@@ -1,8 +1,8 @@
 """Final payments as COPY text, many thousand a second.
 
-One payment of each kind goes through the real decisions and the door's own rows, with marks for everything that differs
-from payment to payment. Its rows become patterns; a filled payment is those patterns with its own values. So what is
-filled in is what the platform would have written, and ``verify`` holds on it.
+One payment of each kind goes through the real decisions and the journal's own rows, with marks for everything that
+differs from payment to payment. Its rows become patterns; a filled payment is those patterns with its own values. So
+the rows are what the platform would have written, and ``verify`` holds on them.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ TABLES: Final = {
     "outbox": "insert_messages",
 }
 
-#: Columns that others than the door write: these messages went out long ago, so no dispatcher finds them waiting.
+#: Columns that the journal does not write: these messages went out long ago, so no dispatcher finds them waiting.
 _LATER_COLUMNS: Final = {"outbox": ("dispatched_at",)}
 
 _COLUMNS: Final = re.compile(r"INSERT INTO (\w+) \(([^)]*)\)")
@@ -109,12 +109,12 @@ def kinds() -> list[Kind]:
 
 def fill_chunk(known: list[Kind], first: int, count: int, seed: int) -> Chunk:
     """Payments number ``first`` to ``first + count - 1``; the same numbers give the same payments."""
-    chance = random.Random(seed)
+    rng = random.Random(seed)
     lines: dict[str, list[str]] = {table: [] for table in TABLES}
     balances: dict[tuple[str, str, str], list[int]] = {}
-    chosen = chance.choices(known, [weight for _, _, weight in KINDS], k=count)
+    chosen = rng.choices(known, [weight for _, _, weight in KINDS], k=count)
     for number, kind in enumerate(chosen, first):
-        values = _values(chance, number, kind)
+        values = _values(rng, number, kind)
         for table, pattern in kind.patterns.items():
             lines[table].append(pattern % values)
         for debit, credit in kind.accounts:
@@ -124,15 +124,15 @@ def fill_chunk(known: list[Kind], first: int, count: int, seed: int) -> Chunk:
     return Chunk({table: "".join(rows).encode() for table, rows in lines.items()}, balances)
 
 
-def _values(chance: random.Random, number: int, kind: Kind) -> dict[str, Any]:
+def _values(rng: random.Random, number: int, kind: Kind) -> dict[str, Any]:
     """What is this payment's own."""
     created_at = FIRST_AT + number * SPACING
-    settled_at = created_at + timedelta(microseconds=int(20_000 + chance.random() * ANSWER_WITHIN_MS * 1000))
+    settled_at = created_at + timedelta(microseconds=int(20_000 + rng.random() * ANSWER_WITHIN_MS * 1000))
     deadline = created_at + _SENDING
-    merchant = MERCHANT if chance.random() < 0.5 else chance.choice(MERCHANTS[1:])
-    key = random_key(chance)
-    random_tail = f"{chance.getrandbits(320):080x}"
-    # Ids as this platform mints them: the millisecond, version 7, and chance.
+    merchant = MERCHANT if rng.random() < 0.5 else rng.choice(MERCHANTS[1:])
+    key = random_key(rng)
+    random_tail = f"{rng.getrandbits(320):080x}"
+    # Ids as this platform mints them: the millisecond, version 7, and random bits.
     stem = f"{_FIRST_MS + number * _SPACING_MS:012x}7"
     attempt = f"{stem}002b{random_tail[15:30]}"
     payment, settle = f"pay_{stem}001a{random_tail[:15]}", f"chg_{stem}0058{random_tail[60:75]}"
@@ -147,7 +147,7 @@ def _values(chance: random.Random, number: int, kind: Kind) -> dict[str, Any]:
         "message": derived_id("msg", settle, payment),
         "reference": f"bnc_{attempt}",
         "order": str(number),
-        "amount": int(100 + chance.random() * 50_000),
+        "amount": int(100 + rng.random() * 50_000),
         "provider_key": provider_key(merchant, key, "authorize", 1),
         "created_at": _rfc3339(created_at),
         "settled_at": _rfc3339(settled_at),

@@ -17,13 +17,14 @@ import random
 import sys
 import time
 from collections import Counter, deque
-from typing import Final, cast
+from typing import Final
 
 import msgspec
 import uvloop
 from msgspec import Struct
 
 from tallystick.lab.bench.latency import Latency, latency
+from tallystick.lab.bench.load_connection import LoadConnection
 from tallystick.lab.bench.workload import BODY, PATH, body_bytes, random_key
 
 #: How long requests of an open loop may take to be answered after the last was sent; later ones are failures.
@@ -32,7 +33,7 @@ GRACE_S: Final = 15
 #: An open loop looks this often at what is due; far below the latencies that matter.
 TICK_S: Final = 0.001
 
-#: What the answer to a new payment has to be; anything else is counted as a failure.
+#: The expected status; anything else is counted as a failure.
 EXPECTED: Final = b"201"
 
 
@@ -63,9 +64,9 @@ class Run:
 
     def __init__(self, load: Load) -> None:
         self.load = load
-        self.chance = random.Random()  # unseeded: a key that was sent in an earlier run would be answered as a replay
-        self.connections: list[Connection] = []
-        self.free: list[Connection] = []
+        self.rng = random.Random()  # unseeded: a key that was sent in an earlier run would be answered as a replay
+        self.connections: list[PaymentConnection] = []
+        self.free: list[PaymentConnection] = []
         self.waiting: deque[float] = deque()
         self.latencies: list[float] = []
         self.failures: Counter[str] = Counter()
@@ -82,9 +83,9 @@ class Run:
 
     def request(self) -> bytes:
         """A payment under a new key."""
-        return b"".join((self._head, random_key(self.chance).encode(), self._tail))
+        return b"".join((self._head, random_key(self.rng).encode(), self._tail))
 
-    def answered(self, connection: Connection, status: bytes, due: float) -> None:
+    def answered(self, connection: PaymentConnection, status: bytes, due: float) -> None:
         """One answer is complete. A closed loop counts what is answered within the measured time, an open one what was
         due in it."""
         now = time.perf_counter()
@@ -110,35 +111,23 @@ class Run:
         self.failures["connection lost"] += 1
 
 
-class Connection(asyncio.Protocol):
-    """One keep-alive connection with at most one request under way."""
+class PaymentConnection(LoadConnection):
+    """Sends one new payment after another."""
 
     def __init__(self, run: Run) -> None:
+        super().__init__()
         self._run = run
-        self._transport: asyncio.Transport | None = None
-        self._buffer = b""
         self._due = 0.0
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Ready to send."""
-        self._transport = cast(asyncio.Transport, transport)  # uvloop's has its methods, and not its class
 
     def send(self, due: float) -> None:
         """Send a new payment that was due at ``due`` (seconds on the performance counter)."""
-        assert self._transport is not None
         self._due = due
         self._run.under_way += 1
-        self._transport.write(self._run.request())
+        self.write(self._run.request())
 
-    def data_received(self, data: bytes) -> None:
-        """A piece of an answer."""
-        buffer = self._buffer + data if self._buffer else data
-        head_end = buffer.find(b"\r\n\r\n")
-        if head_end < 0 or len(buffer) < head_end + 4 + _content_length(buffer[:head_end]):
-            self._buffer = buffer
-            return
-        self._buffer = b""
-        self._run.answered(self, buffer[9:12], self._due)
+    def responded(self, status: bytes) -> None:
+        """One payment is answered."""
+        self._run.answered(self, status, self._due)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Nothing here closes connections before the end."""
@@ -146,20 +135,12 @@ class Connection(asyncio.Protocol):
             self._run.lost()
 
 
-def _content_length(head: bytes) -> int:
-    at = head.find(b"content-length: ")
-    if at < 0:
-        raise ValueError("an answer without content-length")
-    end = head.find(b"\r\n", at)
-    return int(head[at + 16 : end if end >= 0 else None])
-
-
 async def generate(load: Load) -> LoadResult:
     """Send the load and report. Raises OSError where the server cannot be reached."""
     run = Run(load)
     loop = asyncio.get_running_loop()
     for _ in range(load.connections):
-        _, connection = await loop.create_connection(lambda: Connection(run), load.host, load.port)
+        _, connection = await loop.create_connection(lambda: PaymentConnection(run), load.host, load.port)
         run.connections.append(connection)
     await (_closed_loop(run) if load.rate_per_s is None else _open_loop(run, load.rate_per_s))
     if run.under_way and load.rate_per_s is not None:
@@ -196,7 +177,7 @@ async def _open_loop(run: Run, rate_per_s: float) -> None:
                 run.free.pop().send(due)
             else:
                 run.waiting.append(due)
-            due += run.chance.expovariate(rate_per_s)
+            due += run.rng.expovariate(rate_per_s)
     if run.under_way:
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(run.ended.wait(), GRACE_S)

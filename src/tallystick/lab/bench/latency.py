@@ -41,7 +41,7 @@ def median_latency(rounds: Sequence[Latency]) -> Latency:
 
 
 def median(values: Sequence[float]) -> float:
-    """The middle of several rounds: one round that a neighbour disturbed does not move it."""
+    """The middle of several rounds: one disturbed round does not move it."""
     return float(statistics.median(values))
 
 

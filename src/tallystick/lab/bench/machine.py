@@ -1,4 +1,4 @@
-"""On what a figure was measured: without it a figure says nothing."""
+"""The machine that a figure was measured on."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from tallystick.domain.errors import TallystickError
 
 
 class NotDurable(TallystickError):
-    """The database acknowledges commits before they are on disk: figures of it would be of something else."""
+    """The database acknowledges commits before they are on disk, so its figures would not be comparable."""
 
 
-class Machine(Struct, frozen=True, kw_only=True):
+class MachineInfo(Struct, frozen=True, kw_only=True):
     """Hardware, versions and date."""
 
     date: str
@@ -31,7 +31,7 @@ class Machine(Struct, frozen=True, kw_only=True):
     synchronous_commit: str
 
 
-async def describe_machine(database_url: str) -> Machine:
+async def describe_machine(database_url: str) -> MachineInfo:
     """This machine and the database. Raises NotDurable, and what the database raises."""
     connection = await asyncpg.connect(database_url)
     try:
@@ -42,7 +42,7 @@ async def describe_machine(database_url: str) -> Machine:
         await connection.close()
     if fsync != "on" or synchronous != "on":
         raise NotDurable(f"fsync is {fsync} and synchronous_commit is {synchronous}; both must be on")
-    return Machine(
+    return MachineInfo(
         date=datetime.now(UTC).date().isoformat(),
         cores=len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1,
         cpu=_cpu_model(),

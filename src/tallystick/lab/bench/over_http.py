@@ -1,4 +1,4 @@
-"""Payments over HTTP: the API in processes as ``serve`` runs it, load from a process apart, ceilings in between."""
+"""Payments over HTTP: the API in processes as ``serve`` runs it, load from a separate process, ceilings in between."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ Announce = Callable[[str, int, int], None]
 
 
 class Plan(Struct, frozen=True, kw_only=True):
-    """How much of what."""
+    """Sizes of the loads."""
 
     rounds: int
     duration_s: float
@@ -57,7 +57,7 @@ class Line(Struct, frozen=True, kw_only=True):
 
 
 class HttpFigures(Struct, frozen=True, kw_only=True):
-    """Everything that ``bench payments`` found out. Ratios are medians of each round's own ratio."""
+    """The figures of ``bench payments``. Ratios are medians of each round's own ratio."""
 
     plan: Plan
     api_processes: int

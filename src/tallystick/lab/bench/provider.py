@@ -7,7 +7,7 @@ from typing import Final
 
 from tallystick.domain.money import Exponents
 from tallystick.domain.traits import Traits
-from tallystick.domain.verdicts import Approved, NotFound, Verdict
+from tallystick.domain.verdicts import Approved, Effect, NotFound, Verdict
 from tallystick.kit.clock import utc_now
 from tallystick.lab.bench.workload import PROVIDER, approval
 from tallystick.providers.port import Provider, ProviderCall
@@ -61,7 +61,7 @@ class BenchProvider(Provider):
     async def close(self) -> None:
         """Nothing to close."""
 
-    async def _approve(self, call: ProviderCall, effect: str) -> Approved:
+    async def _approve(self, call: ProviderCall, effect: Effect) -> Approved:
         await asyncio.sleep(DELAY_MS / 1000)
         reference = f"bnc_{call.attempt_id.removeprefix('att_')}"
         return approval(reference, call.amount, call.currency, utc_now(), effect)

@@ -1,75 +1,42 @@
-"""What the benchmarks found, as tables for people and as JSON for programs."""
+"""Results of benchmarks, as tables for people and as JSON for programs."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from types import TracebackType
-from typing import Any, Self
+from typing import Any, assert_never
 
 import msgspec
 from msgspec import Struct
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from tallystick.lab.bench.door import DoorFigures
+from tallystick.lab.bench.commits import JournalFigures
 from tallystick.lab.bench.fill import Filled
 from tallystick.lab.bench.latency import Latency
-from tallystick.lab.bench.machine import Machine
+from tallystick.lab.bench.machine import MachineInfo
 from tallystick.lab.bench.over_http import HttpFigures
 from tallystick.lab.bench.targets import Judged
 from tallystick.lab.bench.webhooks import WebhookFigures
 
 
-class Report(Struct, frozen=True, kw_only=True):
+class BenchReport(Struct, frozen=True, kw_only=True):
     """One run of one benchmark."""
 
     benchmark: str
-    machine: Machine
+    machine: MachineInfo
     targets: list[Judged]
-    figures: DoorFigures | HttpFigures | WebhookFigures | Filled
+    figures: JournalFigures | HttpFigures | WebhookFigures | Filled
 
     def json(self) -> str:
         """All of it."""
         return msgspec.json.format(msgspec.json.encode(self)).decode()
 
 
-class Steps:
-    """A progress bar on standard error: standard output is for the figures."""
-
-    def __init__(self) -> None:
-        console = Console(stderr=True)
-        self._progress = Progress(
-            TextColumn("{task.description}"),
-            BarColumn(),
-            TextColumn("{task.completed:,}/{task.total:,}"),
-            TimeElapsedColumn(),
-            console=console,
-            disable=not console.is_terminal,
-        )
-        self._tasks: dict[str, TaskID] = {}
-
-    def __call__(self, label: str, done: int, total: int) -> None:
-        """``done`` of ``total`` steps of what ``label`` names."""
-        if label not in self._tasks:
-            self._tasks[label] = self._progress.add_task(label, total=total, completed=done)
-        self._progress.update(self._tasks[label], completed=done, total=total)
-
-    def __enter__(self) -> Self:
-        self._progress.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._progress.stop()
-
-
-def print_report(console: Console, report: Report) -> None:
-    """Figures first, then what they are judged by, then where they come from."""
+def print_report(console: Console, report: BenchReport) -> None:
+    """Print the figures, then their targets, then the machine."""
     match report.figures:
-        case DoorFigures():
-            _print_door(console, report.figures)
+        case JournalFigures():
+            _print_journal(console, report.figures)
         case HttpFigures():
             _print_http(console, report.figures)
         case WebhookFigures():
@@ -80,6 +47,8 @@ def print_report(console: Console, report: Report) -> None:
                 f"{filled.per_s:,.0f} payments/s, {filled.database_gb} GB",
                 highlight=False,
             )
+        case _:
+            assert_never(report.figures)
     if report.targets:
         _print_targets(console, report.targets)
     machine = report.machine
@@ -91,9 +60,9 @@ def print_report(console: Console, report: Report) -> None:
     )
 
 
-def _print_door(console: Console, figures: DoorFigures) -> None:
-    rate = Table(title=f"The door: medians of {len(figures.rounds)} rounds of {figures.payments_per_round:,} payments")
-    _columns(rate, "", "payments/s", "of the ceiling", "commit p50 ms", "p95", "p99")
+def _print_journal(console: Console, figures: JournalFigures) -> None:
+    rate = Table(title=f"Journal: medians of {len(figures.rounds)} rounds of {figures.payments_per_round:,} payments")
+    _columns(rate, "", "payments/s", "share of ceiling", "commit p50 ms", "p95", "p99")
     rate.add_row("database ceiling", f"{figures.ceiling_per_s:,.0f}", "1.00", "", "", "")
     door = f"journal, {figures.flows} flows"
     rate.add_row(door, f"{figures.door_per_s:,.0f}", f"{figures.ratio:.2f}", *_quantiles(figures.door_latency))
@@ -143,11 +112,11 @@ def _print_webhooks(console: Console, figures: WebhookFigures) -> None:
         title=f"Webhooks: medians of {plan.rounds} rounds of {plan.deliveries:,} deliveries, "
         f"{plan.connections} connections, {figures.events:,} events each"
     )
-    _columns(table, "", "per s", "of its ceiling", "p50 ms", "p95", "p99")
+    _columns(table, "", "per s", "share of its ceiling", "p50 ms", "p95", "p99")
     table.add_row("no-op POST", f"{figures.noop_per_s:,.0f}", "1.00", *_quantiles(figures.noop_latency))
     intake = (f"{figures.intake_per_s:,.0f}", f"{figures.of_noop:.2f}", *_quantiles(figures.intake_latency))
     table.add_row("acknowledged, durable", *intake)
-    table.add_row("database ceiling of effects", f"{figures.drain_ceiling_per_s:,.0f}", "1.00", "", "", "")
+    table.add_row("database ceiling, effects", f"{figures.drain_ceiling_per_s:,.0f}", "1.00", "", "", "")
     table.add_row("drained by one worker", f"{figures.drain_per_s:,.0f}", f"{figures.of_ceiling:.2f}", "", "", "")
     console.print(table)
 

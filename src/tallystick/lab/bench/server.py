@@ -1,5 +1,5 @@
 """The benchmark's servers, run as ``serve`` runs the API: the API itself with a provider of 20 ms, and a POST that only
-parses and answers. Production code knows nothing of either.
+parses and answers. Production code uses neither.
 
 ``python -m tallystick.lab.bench.server api`` or ``… noop``, with the settings in the environment.
 """

@@ -1,4 +1,4 @@
-"""What a benchmark stands on: a database of its own or a given one, and servers in processes of their own."""
+"""The environment of a benchmark: its own or a given database, and servers in separate processes."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ class Server(Struct, frozen=True, kw_only=True):
 
 @contextmanager
 def open_database(data_dir: Path | None) -> Iterator[Database]:
-    """The embedded database in ``data_dir``, or an empty one that vanishes afterwards. Raises DatabaseUnavailable."""
+    """The embedded database in ``data_dir``, or an empty one that is removed afterwards. Raises DatabaseUnavailable."""
     with contextlib.ExitStack() as stack:
         if data_dir is None:
             # Short: the path of a Unix socket is at most 107 bytes long.

@@ -1,4 +1,4 @@
-"""What the platform has to reach, and whether it did. Pure."""
+"""Targets of the benchmarks, and whether they are met. Pure."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Judged(Struct, frozen=True, kw_only=True):
     holds: bool
 
 
-#: Half of what the database can do is left for everything that makes a row a payment.
+#: Everything beyond the bare rows may cost half of what the database can do.
 JOURNAL_SHARE: Final = Target(name="journal, of the database ceiling", unit="ratio", bound=0.5)
 
 #: A person does not notice 2 ms, and a provider takes ten times as long at best.

@@ -12,13 +12,13 @@ import time
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
-from typing import cast
 
 import msgspec
 import uvloop
 from msgspec import Struct
 
 from tallystick.lab.bench.latency import Latency, latency
+from tallystick.lab.bench.load_connection import LoadConnection
 
 
 class Delivery(Struct, frozen=True, array_like=True):
@@ -50,42 +50,26 @@ class WebhookResult(Struct, frozen=True, kw_only=True):
     failures: dict[str, int]
 
 
-class _Connection(asyncio.Protocol):
-    """One keep-alive connection with at most one request under way."""
+class _WebhookConnection(LoadConnection):
+    """Delivers one webhook after another, until none is left."""
 
     def __init__(self, run: _Run) -> None:
+        super().__init__()
         self._run = run
-        self._transport: asyncio.Transport | None = None
-        self._buffer = b""
         self._sent_at = 0.0
         self._expected = 0
 
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = cast(asyncio.Transport, transport)  # uvloop's has its methods, and not its class
-
     def next(self) -> None:
-        """Send what is next, if anything is left."""
+        """Send the next one, if any is left."""
         prepared = self._run.take()
         if prepared is None:
             return
-        assert self._transport is not None
         request, self._expected = prepared
         self._sent_at = time.perf_counter()
-        self._transport.write(request)
+        self.write(request)
 
-    def data_received(self, data: bytes) -> None:
-        buffer = self._buffer + data
-        head_end = buffer.find(b"\r\n\r\n")
-        at = buffer.find(b"content-length: ")
-        if head_end < 0 or at < 0:
-            self._buffer = buffer
-            return
-        length = int(buffer[at + 16 : buffer.find(b"\r\n", at)])
-        if len(buffer) < head_end + 4 + length:
-            self._buffer = buffer
-            return
-        self._buffer = b""
-        self._run.answered(int(buffer[9:12]), self._expected, time.perf_counter() - self._sent_at)
+    def responded(self, status: bytes) -> None:
+        self._run.answered(int(status), self._expected, time.perf_counter() - self._sent_at)
         self.next()
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -132,7 +116,7 @@ async def deliver(load: WebhookLoad) -> WebhookResult:
     loop = asyncio.get_running_loop()
     connections = []
     for _ in range(load.connections):
-        _, connection = await loop.create_connection(lambda: _Connection(run), load.host, load.port)
+        _, connection = await loop.create_connection(lambda: _WebhookConnection(run), load.host, load.port)
         connections.append(connection)
     started = time.perf_counter()
     for connection in connections:

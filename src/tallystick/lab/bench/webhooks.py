@@ -1,8 +1,8 @@
-"""Webhooks: a burst at the API's door with no worker running, then a worker that drains it, each beside its ceiling.
+"""Webhooks: a burst at the API without a worker, then a worker that drains it, each beside its ceiling.
 
-The burst is that of the issue's proof: 30 % redeliveries, most of them next to their original, 20 % out of order, 1 %
+The burst has 30 % redeliveries, most of them next to their original, 20 % out of order, 1 %
 forged. The ceiling of the intake is a POST that only parses and answers; the ceiling of the drain are the statements
-and rows of the door with no application code.
+and rows of the journal without application code.
 """
 
 from __future__ import annotations
@@ -73,7 +73,7 @@ class SimulatedBank(BenchProvider):
 
 
 class WebhookPlan(Struct, frozen=True, kw_only=True):
-    """How much of what."""
+    """Sizes of the burst."""
 
     rounds: int
     deliveries: int
@@ -81,7 +81,7 @@ class WebhookPlan(Struct, frozen=True, kw_only=True):
 
 
 class WebhookFigures(Struct, frozen=True, kw_only=True):
-    """Everything that ``bench webhooks`` found out: medians over rounds."""
+    """The figures of ``bench webhooks``: medians over rounds."""
 
     plan: WebhookPlan
     intake_per_s: float
@@ -136,31 +136,31 @@ def measure_webhooks(
     return _figures(plan, rounds)
 
 
-def burst(payments: Sequence[Change], deliveries: int, chance: random.Random) -> list[Delivery]:
+def burst(payments: Sequence[Change], deliveries: int, rng: random.Random) -> list[Delivery]:
     """The deliveries in the order in which they leave."""
     originals = [_signed(_event(payment), SECRET, 200) for payment in payments]
     ordered: list[Delivery] = []
     late: list[Delivery] = []
     for each in originals:
-        (late if chance.random() < OUT_OF_ORDER else ordered).append(each)
+        (late if rng.random() < OUT_OF_ORDER else ordered).append(each)
     for each in late:
-        ordered.insert(chance.randrange(len(ordered) + 1), each)
+        ordered.insert(rng.randrange(len(ordered) + 1), each)
     left = int(deliveries * REDELIVERIES)
     again: dict[int, int] = {}
     for _ in range(int(left * ADJACENT)):
-        place = chance.randrange(len(ordered))
+        place = rng.randrange(len(ordered))
         again[place] = again.get(place, 0) + 1
     leaving = [each for place, first in enumerate(ordered) for each in [first] * (1 + again.get(place, 0))]
     for _ in range(left - sum(again.values())):
-        leaving.insert(chance.randrange(len(leaving) + 1), chance.choice(originals))
-    forged = [_signed(chance.choice(originals).body, "not the secret", 401) for _ in range(deliveries - len(leaving))]
+        leaving.insert(rng.randrange(len(leaving) + 1), rng.choice(originals))
+    forged = [_signed(rng.choice(originals).body, "not the secret", 401) for _ in range(deliveries - len(leaving))]
     for each in forged:
-        leaving.insert(chance.randrange(len(leaving) + 1), each)
+        leaving.insert(rng.randrange(len(leaving) + 1), each)
     return leaving
 
 
 def _event(create: Change) -> bytes:
-    """The acquirer tells that a payment was captured, in its own words."""
+    """The acquirer's event that a payment was captured."""
     attempt = create.every(Attempt)[0]
     at = utc_now().strftime("%Y-%m-%dT%H:%M:%S.%fZ")
     data = {
@@ -246,14 +246,14 @@ async def _ceiling(settings: Settings, database_url: str, count: int) -> float:
     ]
     queue = list(reversed(batches))
 
-    async def lane(connection: Any) -> None:
+    async def play_rest(connection: Any) -> None:
         while queue:
             await play(connection, queue.pop())
 
     try:
         with unseen_by_collector():
             started = time.perf_counter()
-            await asyncio.gather(*(lane(connection) for connection in connections))
+            await asyncio.gather(*(play_rest(connection) for connection in connections))
             return count / (time.perf_counter() - started)
     finally:
         for connection in connections:

@@ -18,7 +18,7 @@ from tallystick.domain.requests.commands import parse_create_payment
 from tallystick.domain.requests.fingerprint import FINGERPRINT_VERSION, canonical, fingerprint
 from tallystick.domain.requests.json_body import parse_json_object
 from tallystick.domain.snapshot import opened_by
-from tallystick.domain.verdicts import Approved, Declined, Verdict
+from tallystick.domain.verdicts import Approved, Declined, Effect, Verdict
 from tallystick.kit.clock import utc_now
 from tallystick.kit.ids import new_id
 
@@ -53,9 +53,9 @@ def body_bytes(body: dict[str, Any]) -> bytes:
     return msgspec.json.encode(body)
 
 
-def random_key(chance: random.Random) -> str:
+def random_key(rng: random.Random) -> str:
     """An idempotency key as most clients make it: a random UUID, which lands anywhere in an index."""
-    text = f"{chance.getrandbits(128):032x}"
+    text = f"{rng.getrandbits(128):032x}"
     return f"{text[:8]}-{text[8:12]}-4{text[13:16]}-a{text[17:20]}-{text[20:]}"
 
 
@@ -112,7 +112,7 @@ def settled_change(
     return change
 
 
-def approval(reference: str, amount: int, currency: str, at: datetime, effect: str = "captured") -> Approved:
+def approval(reference: str, amount: int, currency: str, at: datetime, effect: Effect = "captured") -> Approved:
     """The provider took the money, or holds it, and sent evidence of an ordinary size."""
     raw = {"status": 200, "body": f'{{"id":"{reference}","status":"approved","effect":"{effect}"}}'}
     return Approved(reference=reference, occurred_at=at, raw=raw, amount=amount, currency=currency, effect=effect)

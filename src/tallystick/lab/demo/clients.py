@@ -29,8 +29,8 @@ class NoFinalAnswer(TallystickError):
     """An instruction got no final answer within the client's patience."""
 
 
-class Tally:
-    """What the clients saw."""
+class ClientCounts:
+    """Counts of what the clients saw."""
 
     def __init__(self) -> None:
         self.payments = 0
@@ -44,11 +44,11 @@ class Tally:
         self.faults: list[str] = []
 
     def fault(self, order: Order, what: str) -> None:
-        """Something that must not happen."""
+        """Record something that must not happen."""
         self.faults.append(f"{order.key} ({order.story.name}): {what}")
 
 
-class Answer(msgspec.Struct, frozen=True):
+class ClientAnswer(msgspec.Struct, frozen=True):
     """A final answer."""
 
     status: int
@@ -62,7 +62,7 @@ class Answer(msgspec.Struct, frozen=True):
 
 
 class Clients:
-    """Everyone who pays. At most ``connections`` requests are on their way at once."""
+    """All paying clients. At most ``connections`` requests are on their way at once."""
 
     def __init__(self, address: str, simulator_address: str, api_key: str, connections: int) -> None:
         self._address = address
@@ -73,26 +73,26 @@ class Clients:
             headers={"Authorization": f"Bearer {api_key}"},
             timeout=aiohttp.ClientTimeout(total=REQUEST_TIMEOUT_S),
         )
-        self.tally = Tally()
+        self.counts = ClientCounts()
 
     async def close(self) -> None:
         """Close every connection."""
         await self._session.close()
 
-    async def turn(self) -> None:
-        """Wait for a free connection, behind all who wait for one already."""
+    async def wait_for_connection(self) -> None:
+        """Wait for a free connection, behind those that wait already."""
         async with self._slots:
             return
 
     async def pay(self, order: Order) -> None:
         """One payment from its create to its last instruction, compared answer by answer."""
-        self.tally.payments += 1
+        self.counts.payments += 1
         try:
             payment = await self._create(order)
             if payment is not None and order.story.then is not None:
                 await self._follow_up(order, payment)
         except (NoFinalAnswer, aiohttp.ClientError, KeyError, msgspec.DecodeError) as error:
-            self.tally.fault(order, f"{type(error).__name__}: {error}")
+            self.counts.fault(order, f"{type(error).__name__}: {error}")
 
     async def list_payments(self) -> list[dict[str, Any]]:
         """Every payment of the merchant, through the API."""
@@ -106,7 +106,7 @@ class Clients:
             query["cursor"] = page["next_cursor"]
 
     async def accounts(self) -> list[dict[str, Any]]:
-        """The merchant's book."""
+        """The merchant's accounts."""
         accounts: list[dict[str, Any]] = (await self._read("/v1/ledger/accounts", {}))["data"]
         return accounts
 
@@ -150,7 +150,7 @@ class Clients:
         if order.story.payment_method == "sim_action_required":
             answer = await self._instruct("/v1/payments", order.body(), order.key)
             if answer.json()["state"] not in order.story.ends:
-                self.tally.fault(order, f"the create ended as {answer.json()['state']}")
+                self.counts.fault(order, f"the create ended as {answer.json()['state']}")
 
     async def _repeated(self, order: Order, path: str, body: dict[str, Any], operation: str) -> None:
         """A later instruction; clients that retry their creates retry these too."""
@@ -160,22 +160,22 @@ class Clients:
             answers.append(await self._instruct(path, body, key))
         self._compare(order, answers)
 
-    def _compare(self, order: Order, answers: list[Answer]) -> None:
+    def _compare(self, order: Order, answers: list[ClientAnswer]) -> None:
         """All final answers under one key are the same bytes, and no more than one of them is not a replay."""
         if len({(answer.status, answer.body) for answer in answers}) > 1:
-            self.tally.fault(order, "two answers under one key differ")
+            self.counts.fault(order, "two answers under one key differ")
         if sum(not answer.replayed for answer in answers) > 1:
-            self.tally.fault(order, "executed twice under one key")
+            self.counts.fault(order, "executed twice under one key")
         for answer in answers:
             if answer.status == 409:
-                self.tally.refused_transitions += 1
+                self.counts.refused_transitions += 1
             if answer.status not in (200, 201) and not (answer.status == 409 and "|" in (order.story.then or "")):
-                self.tally.fault(order, f"answered {answer.status}")
+                self.counts.fault(order, f"answered {answer.status}")
 
     async def _hang_up(self, order: Order) -> None:
         """Send the create, and drop the connection before its answer."""
         assert order.hangs_up_after_ms is not None
-        self.tally.hang_ups += 1
+        self.counts.hang_ups += 1
         async with self._slots:
             with contextlib.suppress(TimeoutError, aiohttp.ClientError):
                 async with asyncio.timeout(order.hangs_up_after_ms / 1000):
@@ -186,7 +186,9 @@ class Clients:
         async with self._slots, self._session.post(url, json={}) as response:
             response.raise_for_status()
 
-    async def _instruct(self, path: str, body: dict[str, Any], key: str, *, until_waiting: bool = False) -> Answer:
+    async def _instruct(
+        self, path: str, body: dict[str, Any], key: str, *, until_waiting: bool = False
+    ) -> ClientAnswer:
         """Send one instruction with one key until its final answer (or until the payment waits for its customer)."""
         give_up = time.monotonic() + PATIENCE_S
         pause_s = RETRY_FIRST_S
@@ -195,7 +197,7 @@ class Clients:
                 async with self._slots:
                     answer, retry_after_s = await self._send(path, body, key)
             except (aiohttp.ClientError, TimeoutError):
-                self.tally.lost_connections += 1
+                self.counts.lost_connections += 1
             else:
                 if answer.status == 202 and until_waiting and answer.json()["state"] == "requires_action":
                     return answer
@@ -206,23 +208,23 @@ class Clients:
             pause_s = min(2 * pause_s, RETRY_CAP_S)
         raise NoFinalAnswer(f"no final answer to {path} in {PATIENCE_S} s")
 
-    def _try_again(self, answer: Answer) -> bool:
+    def _try_again(self, answer: ClientAnswer) -> bool:
         if answer.status == 202:
-            self.tally.not_final_answers += 1
+            self.counts.not_final_answers += 1
             return True
         if answer.replayed:
-            self.tally.replays += 1
+            self.counts.replays += 1
             return False
         if answer.status == 409 and answer.json()["code"] == "instruction_in_flight":
-            self.tally.in_flight_refusals += 1
+            self.counts.in_flight_refusals += 1
             return True
         return answer.status in (429, 503)
 
-    async def _send(self, path: str, body: dict[str, Any], key: str) -> tuple[Answer, float]:
+    async def _send(self, path: str, body: dict[str, Any], key: str) -> tuple[ClientAnswer, float]:
         headers = {"Idempotency-Key": key, "Content-Type": "application/json"}
         url = self._address + path
-        self.tally.calls += 1
+        self.counts.calls += 1
         async with self._session.post(url, data=msgspec.json.encode(body), headers=headers) as response:
             replayed = response.headers.get("Idempotent-Replayed") == "true"
-            answer = Answer(response.status, await response.read(), replayed)
+            answer = ClientAnswer(response.status, await response.read(), replayed)
             return answer, float(response.headers.get("Retry-After", 0))

@@ -1,9 +1,9 @@
-"""The drill: an event that cannot be decided dies, its cause is mended, an operator replays it, and durable rows tell
-the whole way.
+"""The drill: an event that cannot be decided becomes a dead letter, its cause is removed, an operator replays it, and
+durable rows show every checkpoint.
 
 The acquirer's webhooks are paused. A hold is captured in its dashboard and then disputed; only the event of the dispute
 is delivered. A dispute over a payment that is not captured cannot be decided, so the event becomes a dead letter. Then
-the webhooks go on, the capture is told, and the replayed dispute is applied by the same guards as any other.
+the webhooks resume, the capture is reported, and the replayed dispute is applied by the same rules as any other.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import Any, Final
 import aiohttp
 import msgspec
 
-from tallystick.lab.demo.outcome import Check
+from tallystick.lab.demo.result import Check
 
 #: Each step takes well under a second here.
 STEP_WITHIN_S: Final = 20
@@ -24,7 +24,7 @@ POLL_S: Final = 0.1
 
 
 class DrillFailed(Exception):
-    """A step did not come about in time; the message says which."""
+    """A step did not happen in time; the message says which."""
 
 
 class Drill:
@@ -40,12 +40,12 @@ class Drill:
 
     async def run(self) -> Check:
         """The drill, as a check."""
-        name = "a dead letter was replayed, and every checkpoint left its row"
+        name = "a dead letter was replayed, and every checkpoint left a row"
         async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=STEP_WITHIN_S)) as session:
             try:
                 await self._steps(session)
             except (DrillFailed, aiohttp.ClientError, KeyError) as error:
-                return Check(name, "it did not come to its end", [f"{type(error).__name__}: {error}"])
+                return Check(name, "it did not finish", [f"{type(error).__name__}: {error}"])
         results = [each["result"] for each in self.trace["attempts"]]
         met = [each["name"] for each in self.trace["checkpoints"] if each["at"] is not None]
         missing = {"ingest", "validate", "dedup", "process", "persist", "emit"} - set(met)
@@ -65,11 +65,11 @@ class Drill:
             await self._post(session, f"{self._simulator}/sim/charges/{charge}/dispute", {})
             dispute = await self._event_of(session, payment["id"], "dispute.opened")
             await self._post(session, f"{self._simulator}/sim/webhooks/resend", {"ids": [dispute]})
-            letter = await self._until(lambda: self._dead(session, dispute), "the event is dead")
+            letter = await self._until(lambda: self._dead(session, dispute), "the event is a dead letter")
         finally:
             await self._post(session, f"{self._simulator}/sim/webhooks/resume", {})
-        await self._until(lambda: self._captured(session, payment["id"]), "the capture is told")
-        act = {"reason": "the capture has been told meanwhile"}
+        await self._until(lambda: self._captured(session, payment["id"]), "the capture is reported")
+        act = {"reason": "the capture has been reported"}
         await self._post(session, f"{self._address}/v1/dead-letters/{letter}/replay", act, self._operator)
         self.trace = await self._until(lambda: self._closed(session, letter), "the replay is done")
 
@@ -79,8 +79,8 @@ class Drill:
         return found
 
     async def _dead(self, session: aiohttp.ClientSession, provider_event_id: str) -> str | None:
-        lane = await self._get(session, f"{self._address}/v1/dead-letters?limit=100", self._operator)
-        for letter in lane["data"]:
+        page = await self._get(session, f"{self._address}/v1/dead-letters?limit=100", self._operator)
+        for letter in page["data"]:
             if letter["provider_event_id"] == provider_event_id:
                 return str(letter["event_id"])
         return None

@@ -1,5 +1,5 @@
-"""The merchant's own server: it is told of every payment, verifies each signature, and is down at first, so that what
-it refused has to come again."""
+"""The merchant's own server: it receives messages about every payment, verifies each signature, and is down at first,
+so that the refused messages have to come again."""
 
 from __future__ import annotations
 
@@ -15,21 +15,21 @@ import msgspec
 from aiohttp import web
 from standardwebhooks import Webhook, WebhookVerificationError
 
-from tallystick.lab.demo.outcome import Check
+from tallystick.lab.demo.result import Check
 
-#: So many messages are refused once. Their next try comes 5 to 6 s later, while the payments are still under way.
+#: This many messages are refused once. Their next try comes 5 to 6 s later, while the payments are still under way.
 REFUSED_AT_FIRST: Final = 25
 
 #: Retries of the last messages come within 6 s; a busy laptop needs a multiple.
-HEARD_WITHIN_S: Final = 30
+RECEIVED_WITHIN_S: Final = 30
 POLL_S: Final = 0.1
 
 #: Each takes milliseconds.
 REQUEST_TIMEOUT_S: Final = 15
 
 
-class Told(msgspec.Struct, frozen=True):
-    """What matters here of a message's body."""
+class ReceivedMessage(msgspec.Struct, frozen=True):
+    """The checked parts of a message's body."""
 
     id: str
     type: str
@@ -39,11 +39,11 @@ class Told(msgspec.Struct, frozen=True):
 
 
 class Merchant:
-    """What was heard. ``secret`` is known once the endpoint is registered."""
+    """The received messages. ``secret`` is known once the endpoint is registered."""
 
     def __init__(self) -> None:
         self.secret = ""
-        self.heard: dict[str, Told] = {}  # in the order in which they were first accepted
+        self.received: dict[str, ReceivedMessage] = {}  # in the order in which they were first accepted
         self.refused: set[str] = set()
         self.repeated = 0
         self.forged = 0
@@ -56,52 +56,54 @@ class Merchant:
         except WebhookVerificationError:
             self.forged += 1
             return web.Response(status=401)
-        told = msgspec.json.decode(body, type=Told)
-        if told.id not in self.refused and len(self.refused) < REFUSED_AT_FIRST:
-            self.refused.add(told.id)
+        message = msgspec.json.decode(body, type=ReceivedMessage)
+        if message.id not in self.refused and len(self.refused) < REFUSED_AT_FIRST:
+            self.refused.add(message.id)
             return web.Response(status=503)
-        if told.id in self.heard:
+        if message.id in self.received:
             self.repeated += 1
-        self.heard.setdefault(told.id, told)
+        self.received.setdefault(message.id, message)
         return web.Response(status=204)
 
     async def wait_for(self, message_ids: Iterable[str], progress: Callable[[int, int], None]) -> None:
-        """Until all of these were heard, or time is up."""
-        wanted, give_up = set(message_ids), time.monotonic() + HEARD_WITHIN_S
+        """Wait until all of these were received, or time is up."""
+        wanted, give_up = set(message_ids), time.monotonic() + RECEIVED_WITHIN_S
         while True:
-            missing = len(wanted - self.heard.keys())
+            missing = len(wanted - self.received.keys())
             progress(len(wanted) - missing, len(wanted))
             if not missing or time.monotonic() > give_up:
                 return
             await asyncio.sleep(POLL_S)
 
     def check(self, message_ids: Iterable[str], payments: Iterable[Mapping[str, Any]]) -> Check:
-        """Everything that must hold of what was heard: ``message_ids`` is what the record has for the run, ``payments``
-        what the API says of them now."""
-        differences = [f"{message_id}: never came" for message_id in message_ids if message_id not in self.heard]
+        """Check the received messages: ``message_ids`` are those of the run in the record, ``payments`` their current
+        state in the API."""
+        differences = [f"{message_id}: never came" for message_id in message_ids if message_id not in self.received]
         differences += [f"{message_id}: was refused, and never came again" for message_id in self._lost()]
-        differences += [f"{told.id}: {told.type} came after a later version" for told in self._overtaken()]
-        last_state = {t.payment_id: t.data["state"] for t in self.heard.values() if t.type.startswith("payment.")}
+        differences += [f"{message.id}: {message.type} came after a later version" for message in self._overtaken()]
+        last_state = {t.payment_id: t.data["state"] for t in self.received.values() if t.type.startswith("payment.")}
         for payment in payments:
             if last_state.get(payment["id"], payment["state"]) != payment["state"]:
-                differences.append(f"{payment['id']}: last told as {last_state[payment['id']]}, is {payment['state']}")
+                differences.append(
+                    f"{payment['id']}: last message says {last_state[payment['id']]}, is {payment['state']}"
+                )
         if self.forged:
             differences.append(f"{self.forged} messages whose signature is not valid")
         if not self.refused:
-            differences.append("nothing was refused, so nothing shows that it comes again")
-        seen = f"{len(self.heard):,} messages, {len(self.refused)} of them refused at first"
-        return Check("the merchant was told everything, signed, in order by payment", seen, differences)
+            differences.append("no message was refused, so redelivery was not tested")
+        seen = f"{len(self.received):,} messages, {len(self.refused)} of them refused at first"
+        return Check("the merchant received every message, signed, in order by payment", seen, differences)
 
     def _lost(self) -> list[str]:
-        return sorted(self.refused - self.heard.keys())
+        return sorted(self.refused - self.received.keys())
 
-    def _overtaken(self) -> list[Told]:
+    def _overtaken(self) -> list[ReceivedMessage]:
         highest: dict[str, int] = {}
         late = []
-        for told in self.heard.values():
-            if told.version < highest.get(told.payment_id, 0):
-                late.append(told)
-            highest[told.payment_id] = max(told.version, highest.get(told.payment_id, 0))
+        for message in self.received.values():
+            if message.version < highest.get(message.payment_id, 0):
+                late.append(message)
+            highest[message.payment_id] = max(message.version, highest.get(message.payment_id, 0))
         return late
 
 
@@ -128,6 +130,6 @@ async def merchant_listening(address: str, api_key: str) -> AsyncIterator[Mercha
                 yield merchant
             finally:
                 async with session.delete(f"{endpoints}/{registered['endpoint']['id']}"):
-                    pass  # where the API has gone already, nobody is told anything any more
+                    pass  # the API may be gone already
     finally:
         await runner.cleanup()

@@ -12,7 +12,7 @@ from tallystick.access.key_store import OPERATORS, create_key, merchant_of
 from tallystick.lab.demo.clients import Clients
 from tallystick.lab.demo.dead_letter import Drill
 from tallystick.lab.demo.merchant import Merchant, merchant_listening
-from tallystick.lab.demo.outcome import Check, Outcome, balanced, charged_once, ends_check, figures, of_report
+from tallystick.lab.demo.result import Check, DemoResult, balanced, charged_once, ends_check, figures, of_report
 from tallystick.lab.demo.stories import Order, plan
 from tallystick.oversight.invariants import tally, verify
 from tallystick.providers.simulator.charges import list_charges
@@ -29,14 +29,14 @@ STATEMENTS: Final = sql.load("demo.sql")
 #: Requests on their way at once.
 CONNECTIONS: Final = 64
 
-#: Everything is final long before; a run that is not has failed, and says what it waits for.
+#: Everything is final long before; otherwise the run has failed, and says what it waits for.
 CONVERGENCE_S: Final = 30
 CONVERGENCE_POLL_S: Final = 0.5
 
-#: Runs on the same data are told apart by the second of their start, over some days.
+#: The second of the start, over some days, distinguishes runs on the same data.
 RUNS: Final = 16**5
 
-#: For the statements that look at everything.
+#: For the statements that read everything.
 COMMAND_TIMEOUT_MS: Final = 60_000
 
 
@@ -60,13 +60,13 @@ def impatient(settings: Settings) -> Settings:
         webhook_backoff_base_ms=100,
         webhook_backoff_cap_ms=400,
         webhook_allow_private_addresses=True,  # the merchant's server is on this machine
-        log_level="warning",  # a line for each of thousands of payments tells nobody anything
+        log_level="warning",  # no line for each of thousands of payments
     )
     # What happens days later, and what is held back, comes soon too.
     return short.with_connector(SimulatorSettings, late_ms=400)
 
 
-async def demonstrate(platform: Platform, payments: int, advance: Advance) -> Outcome:
+async def demonstrate(platform: Platform, payments: int, advance: Advance) -> DemoResult:
     """Run the payments, wait until everything is settled, and compare. Raises what the network and the database raise
     outside the payments themselves."""
     orders, started = plan(payments, f"demo-{int(time.time()) % RUNS:05x}"), time.monotonic()
@@ -78,7 +78,7 @@ async def demonstrate(platform: Platform, payments: int, advance: Advance) -> Ou
             ends = await _settled(clients, orders, platform.database.app_url, advance)
             drill = await _drill(platform, orders[0].run)
             drilled = await drill.run()
-            told = await _told(platform, merchant, clients, orders[0].run, advance)
+            messages = await _messages_check(platform, merchant, clients, orders[0].run, advance)
         accounts = await clients.accounts()
     finally:
         await clients.close()
@@ -99,18 +99,18 @@ async def demonstrate(platform: Platform, payments: int, advance: Advance) -> Ou
     finally:
         await connection.close()
     checks = [
-        Check("every client got the answers it must", f"{clients.tally.calls:,} calls", clients.tally.faults),
+        Check("every client got the expected responses", f"{clients.counts.calls:,} calls", clients.counts.faults),
         ends,
         charged_once(charges),
         balanced(accounts),
         Check("every unknown outcome was resolved", f"{resolved:,} of {met:,}", ["unresolved"] * (met - resolved)),
         drilled,
-        told,
+        messages,
         of_report("all invariants of the record hold", record),
-        of_report("the acquirer's books and ours agree", books),
+        of_report("the acquirer's books and the record agree", books),
     ]
-    return Outcome(
-        figures=figures(clients.tally, met, resolved, webhooks, elapsed_s),
+    return DemoResult(
+        figures=figures(clients.counts, met, resolved, webhooks, elapsed_s),
         checks=checks,
         drill=[
             (each["name"], (each["at"] or "")[11:23], each["result"] or "", each["detail"] or "")
@@ -125,15 +125,17 @@ async def _drill(platform: Platform, run: str) -> Drill:
     return Drill(platform.address, platform.simulator_address, platform.api_key, operator_key, f"{run}-drill")
 
 
-async def _told(platform: Platform, merchant: Merchant, clients: Clients, run: str, advance: Advance) -> Check:
-    """What the merchant heard of the run, compared with what the record has for it and with what the API says."""
+async def _messages_check(
+    platform: Platform, merchant: Merchant, clients: Clients, run: str, advance: Advance
+) -> Check:
+    """The messages that the merchant received, compared with the record and with the API."""
     connection = await connect(platform.database.app_url, command_timeout_ms=COMMAND_TIMEOUT_MS)
     try:
         records = await connection.fetch(STATEMENTS["messages"], merchant_of(platform.api_key), run)
     finally:
         await connection.close()
     message_ids = [record["message_id"] for record in records]
-    await merchant.wait_for(message_ids, lambda done, total: advance("messages heard", done, total))
+    await merchant.wait_for(message_ids, lambda done, total: advance("messages received", done, total))
     return merchant.check(message_ids, await clients.list_payments())
 
 
@@ -153,7 +155,7 @@ async def _drive(clients: Clients, orders: Sequence[Order], advance: Advance) ->
 
     async with asyncio.TaskGroup() as group:
         for order in orders:
-            await clients.turn()  # nobody starts before those who wait for a connection had their turn
+            await clients.wait_for_connection()  # starts in order: behind those that wait for a connection already
             group.create_task(clients.pay(order)).add_done_callback(finished)
 
 

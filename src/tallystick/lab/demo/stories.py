@@ -18,7 +18,7 @@ AMOUNTS: Final = range(200, 50_000)
 #: With two, with no and with three decimals.
 CURRENCIES: Final = ("EUR", "USD", "GBP", "JPY", "KWD")
 
-#: The same run every time: a demonstration that differs each time cannot be talked about.
+#: The same run every time, so that results can be compared.
 SEED: Final = 1894
 
 
@@ -94,8 +94,8 @@ def _faults(stage: str, then: str, done: str, undone: str, *, manual: bool) -> l
     return rows
 
 
-def _told_by_webhook() -> list[Story]:
-    """What only webhooks tell, and what webhooks do wrong."""
+def _webhook_stories() -> list[Story]:
+    """Outcomes reported only by webhooks, and faults of webhooks."""
     rows = [
         Story(name=f"webhook {how}", payment_method=f"sim_webhook_{how}", ends=("captured",), weight=6)
         for how in ("only", "duplicate", "reordered", "delayed", "lost", "forged", "early")
@@ -178,7 +178,7 @@ STORIES: Final[Sequence[Story]] = (
         then="cancel",
     ),
     Story(name="left waiting", payment_method="sim_action_required", ends=("requires_action",), weight=4),
-    *_told_by_webhook(),
+    *_webhook_stories(),
     *_faults("capture", "capture", "captured", "authorized", manual=True),
     *_faults("cancel", "cancel", "canceled", "authorized", manual=True),
     *_faults("refund", "refund", "captured", "captured", manual=False),
@@ -216,22 +216,22 @@ class Order(Struct, frozen=True, kw_only=True):
 
 def plan(payments: int, run: str = "demo") -> list[Order]:
     """The orders of one run, in the order of their start: each story at least once where there is room."""
-    chance = random.Random(SEED)
+    rng = random.Random(SEED)
     stories = list(STORIES[:payments])
-    stories += chance.choices(STORIES, weights=[s.weight for s in STORIES], k=payments - len(stories))
+    stories += rng.choices(STORIES, weights=[s.weight for s in STORIES], k=payments - len(stories))
     # Faulty ones within the first half, the others all along: what takes recovery longest does not come last.
-    stories.sort(key=lambda story: chance.random() * (0.5 if story.faulty else 1.0))
-    return [_order(run, number, story, chance) for number, story in enumerate(stories, start=1)]
+    stories.sort(key=lambda story: rng.random() * (0.5 if story.faulty else 1.0))
+    return [_order(run, number, story, rng) for number, story in enumerate(stories, start=1)]
 
 
-def _order(run: str, number: int, story: Story, chance: random.Random) -> Order:
+def _order(run: str, number: int, story: Story, rng: random.Random) -> Order:
     return Order(
         run=run,
         number=number,
         story=story,
-        amount=chance.choice(AMOUNTS),
-        currency=chance.choice(CURRENCIES),
-        retries=chance.random() < 0.25,
-        duplicates=chance.choice((1, 2, 4)) if chance.random() < 0.08 else 0,
-        hangs_up_after_ms=chance.randrange(2, 60) if chance.random() < 0.05 else None,
+        amount=rng.choice(AMOUNTS),
+        currency=rng.choice(CURRENCIES),
+        retries=rng.random() < 0.25,
+        duplicates=rng.choice((1, 2, 4)) if rng.random() < 0.08 else 0,
+        hangs_up_after_ms=rng.randrange(2, 60) if rng.random() < 0.05 else None,
     )

@@ -1,7 +1,8 @@
-"""The one list of invariants: what must be true of the record at every moment, whatever retries, races and crashes do.
+"""The list of invariants: what must be true of the record at every moment, despite retries, races and crashes.
 
 ``verify``, the tests, the demo and the drills all read this list. An invariant looks at one stream or payment after
-another (a pure function), at one merchant's book (a statement), at the platform (a statement), or at several of these.
+another (a pure function), at one merchant's ledger (a statement), at the platform (a statement), or at several of
+these.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from tallystick.record.postgres.payment_record import PaymentRecord
 from tallystick.record.postgres.stream_record import StreamRecord
 from tallystick.settings.load import Settings
 
-#: Made from the declared kinds: a statement that is in no file.
+#: The name of a statement that is built from the declared kinds.
 ORPHANS_OF_SUBJECTS: Final = "orphans_of_subjects"
 
 StreamLook = Callable[[StreamRecord], Iterable[Finding]]
@@ -37,10 +38,12 @@ class Invariant(Struct, frozen=True, kw_only=True):
     of_payment_by_settings: LimitedLook | None = None
     of_merchant: tuple[str, ...] = ()
     of_platform: tuple[str, ...] = ()
-    given: Callable[[Settings], tuple[object, ...]] = field(default=lambda _: ())  # what platform statements ask about
+    given: Callable[[Settings], tuple[object, ...]] = field(
+        default=lambda _: ()
+    )  # parameters of the platform statements
 
     def look(self, record: StreamRecord, settings: Settings) -> Iterable[Finding]:
-        """What is wrong with one stream: any, or a payment's."""
+        """The breaches in one stream, of a payment or of another kind."""
         if self.of_stream is not None:
             yield from self.of_stream(record)
         if not isinstance(record, PaymentRecord):
@@ -52,7 +55,7 @@ class Invariant(Struct, frozen=True, kw_only=True):
 
 
 INVARIANTS: Final = (
-    # The books.
+    # The ledger.
     Invariant(
         name="balances_equal_transfers",
         says="Every balance is the sum of its transfers, and no account is missing.",
@@ -60,7 +63,7 @@ INVARIANTS: Final = (
     ),
     Invariant(
         name="debits_equal_credits",
-        says="In every book and currency, all debits together equal all credits.",
+        says="In every ledger and currency, all debits together equal all credits.",
         of_merchant=("debits_equal_credits",),
     ),
     Invariant(
@@ -85,7 +88,7 @@ INVARIANTS: Final = (
     ),
     Invariant(
         name="refunds_in_flight_match",
-        says="The clearing account of refunds holds what is pending, and nothing else.",
+        says="The clearing account of refunds holds exactly the pending refunds.",
         of_payment=ledger.refunds_in_flight_match,
     ),
     Invariant(
@@ -100,12 +103,12 @@ INVARIANTS: Final = (
     ),
     Invariant(
         name="captured_within_authorized",
-        says="Captured is at most authorized, which is at most what was asked for.",
+        says="The captured amount is at most the authorized one, which is at most the requested one.",
         of_payment=ledger.captured_within_authorized,
     ),
     Invariant(
         name="refunds_within_captured",
-        says="Refunds, succeeded and under way, are at most what was captured, and add up to the payment's amounts.",
+        says="Refunds, succeeded and pending, are at most the captured amount, and add up to the payment's amounts.",
         of_payment=ledger.refunds_within_captured,
     ),
     Invariant(
@@ -131,7 +134,7 @@ INVARIANTS: Final = (
     ),
     Invariant(
         name="rejections_met_history",
-        says="Every refused transition names a version that history has, in the state that it had.",
+        says="Every refused transition names an existing version, in the state that it had.",
         of_stream=history.rejections_met_history,
     ),
     # The instructions.
@@ -143,7 +146,7 @@ INVARIANTS: Final = (
     ),
     Invariant(
         name="final_instructions_answered",
-        says="Every final instruction, and no other, has its recorded answer, which says what history says.",
+        says="Every final instruction, and no other, has its recorded answer, which agrees with history.",
         of_payment=instructions.final_instructions_answered,
     ),
     Invariant(
@@ -153,10 +156,10 @@ INVARIANTS: Final = (
     ),
     Invariant(
         name="one_payment_per_charge",
-        says="No two payments of a merchant call the same charge their own.",
+        says="No two payments of a merchant have the same charge.",
         of_merchant=("shared_charges",),
     ),
-    # What is open, and who looks at it.
+    # What is open, and that recovery or a person has it.
     Invariant(
         name="waiting_subjects_have_open_attempts",
         says="A payment or refund that waits for a provider has the open attempt that it waits for.",
@@ -164,12 +167,12 @@ INVARIANTS: Final = (
     ),
     Invariant(
         name="open_attempts_are_awaited",
-        says="No attempt stays open once its payment or refund has moved on without it.",
+        says="No attempt stays open after its payment or refund has moved on without it.",
         of_payment_by_settings=recovery.open_attempts_are_awaited,
     ),
     Invariant(
         name="open_attempts_are_watched",
-        says="Every open attempt is scheduled or in the in-doubt lane, never both; a closed one is neither.",
+        says="Every open attempt is scheduled or on the in-doubt list, never both; a closed one is neither.",
         of_payment=recovery.open_attempts_are_watched,
     ),
     Invariant(
@@ -179,29 +182,29 @@ INVARIANTS: Final = (
     ),
     Invariant(
         name="in_doubt_lane_has_no_overdue",
-        says="No attempt stays in the in-doubt lane past the alarm age: someone must have looked.",
+        says="No attempt stays on the in-doubt list past the alarm age.",
         of_payment_by_settings=recovery.in_doubt_lane_has_no_overdue,
     ),
-    # What is told, and what was heard.
+    # Messages, and events of providers.
     Invariant(
         name="steps_are_told",
-        says="Every step worth telling has exactly its message, which shows the subject as of that version.",
+        says="Every step whose edge has a message has exactly that message, with the subject as of that version.",
         of_stream=messages.steps_are_told,
     ),
     Invariant(
         name="events_have_their_story",
-        says="Every event of a provider has its arrivals and, once closed, the try or act that closed it.",
+        says="Every event of a provider has its arrivals and, once closed, the try or action that closed it.",
         of_platform=("events_without_story",),
     ),
     Invariant(
         name="open_events_have_no_overdue",
-        says="No event is due for longer than the alarm age: a worker must have tried it.",
+        says="No event is due for longer than the alarm age.",
         of_platform=("overdue_events",),
         given=lambda settings: (settings.webhook_dead_letter_alarm_age_ms,),
     ),
     Invariant(
         name="dead_letters_have_no_overdue",
-        says="No dead letter is older than the alarm age: someone must have looked.",
+        says="No dead letter is older than the alarm age.",
         of_platform=("overlooked_dead_letters",),
         given=lambda settings: (settings.webhook_dead_letter_alarm_age_ms,),
     ),
@@ -213,13 +216,13 @@ INVARIANTS: Final = (
     ),
     Invariant(
         name="history_is_append_only",
-        says="The application's role can neither change nor remove instructions, answers, history, refusals or ledger.",
+        says="The application's role can neither change nor delete instructions, answers, history, refusals or ledger.",
         of_platform=("mutable_history",),
         given=lambda _: (APP_ROLE,),
     ),
     Invariant(
         name="guards_are_in_place",
-        says="The database has the primary keys and checks that the door relies on.",
+        says="The database has the primary keys and checks that the journal relies on.",
         of_platform=("missing_guards",),
     ),
 )

@@ -1,4 +1,4 @@
-"""What a check hands back: which subject, and what is wrong with it."""
+"""The result of a check: a subject, and what is wrong with it."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 
 class Finding(NamedTuple):
-    """One breach. ``detail`` says what was seen and what must be; it holds no customer's words."""
+    """One breach. ``detail`` has the found and the expected value, and no customer data."""
 
     subject_id: str
     detail: str

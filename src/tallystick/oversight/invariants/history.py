@@ -1,4 +1,4 @@
-"""Checks on the history of one stream: versions, edges, and that it replays to what is stored."""
+"""Checks on the history of one stream: versions, edges, and that it replays to the stored state."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tallystick.record.postgres.stream_record import StreamRecord
 
 
 def versions_without_gaps(record: StreamRecord) -> Iterator[Finding]:
-    """Versions count 1, 2, 3 … and the stored row carries the last."""
+    """Versions count 1, 2, 3 … and the stored row has the last one."""
     for subject_id, stored in record.subjects():
         versions = [step.version for step in record.histories.get(subject_id, ())]
         if versions != list(range(1, len(versions) + 1)):
@@ -40,7 +40,7 @@ def legal_edges_only(record: StreamRecord) -> Iterator[Finding]:
 
 
 def history_replays_to_state(record: StreamRecord) -> Iterator[Finding]:
-    """Folding what each step set gives exactly the stored row, recovery's schedule apart."""
+    """Replaying the history gives exactly the stored row, except for recovery's schedule."""
     for subject_id, stored in record.subjects():
         replay = record.replays.get(subject_id)
         if replay is None:
@@ -53,7 +53,7 @@ def history_replays_to_state(record: StreamRecord) -> Iterator[Finding]:
 
 
 def rejections_met_history(record: StreamRecord) -> Iterator[Finding]:
-    """A refused transition names a version that history has, and the state that it was in."""
+    """A refused transition names an existing version, and the state that it had."""
     for rejection in record.rejections:
         step = record.step(rejection.subject_id, rejection.version)
         if step is None:

@@ -1,4 +1,4 @@
-"""Checks on the instructions of one payment: one outcome each, answered once, and answered truly."""
+"""Checks on the instructions of one payment: one outcome each, one recorded answer, and a correct one."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tallystick.record.postgres.payment_record import PaymentRecord, RecordedAns
 _EXECUTED = (200, 201)
 _REFUSED = 409
 
-#: Members of a recorded answer that must be what history says of the version that the answer names.
+#: Members of a recorded answer that must agree with history at the version that the answer names.
 _AMOUNTS = (
     "amount",
     "amount_authorized",
@@ -41,7 +41,7 @@ def claimed_instructions_have_subject(record: PaymentRecord) -> Iterator[Finding
         answer = record.answers.get(key)
         subject_id = attempt.refund_id or attempt.payment_id
         if answer is None:
-            yield Finding(attempt.attempt_id, f"is of key {key}, which nobody claimed")
+            yield Finding(attempt.attempt_id, f"is of key {key}, which was not claimed")
         elif (answer.payment_id, answer.subject_id) != (attempt.payment_id, subject_id):
             yield Finding(attempt.attempt_id, f"is of key {key}, which was claimed for {answer.subject_id}")
     for rejection in record.rejections:
@@ -82,7 +82,7 @@ def _answered(attempt: Attempt, answer: RecordedAnswer) -> Iterator[Finding]:
 
 
 def _truthful(record: PaymentRecord, answer: RecordedAnswer) -> Iterator[Finding]:
-    """The body can be read, names its subject, and says what history says of that version."""
+    """The body is readable, names its subject, and agrees with history at that version."""
     try:
         body = msgspec.json.decode(answer.body or b"", type=dict[str, Any])
     except msgspec.MsgspecError:

@@ -1,4 +1,4 @@
-"""Checks on the money of one payment: amounts that bound each other, and a ledger that says what the state says."""
+"""Checks on the money of one payment: amounts that bound each other, and a ledger that agrees with the state."""
 
 from __future__ import annotations
 
@@ -20,22 +20,21 @@ from tallystick.record.postgres.stream_record import StreamRecord
 #: Payment states in which the provider still holds the authorized amount.
 HOLDING: Final = frozenset({"authorized", "capturing", "canceling"})
 
-#: Refund states in which the money has left the merchant and not arrived at the payer.
+#: Refund states in which the merchant no longer has the money, and the payer does not have it yet.
 IN_FLIGHT: Final = frozenset({"submitting", "pending"})
 
-
-#: Kinds of ledger rows that speak of late money.
+#: Kinds of ledger rows for late money.
 LATE_KINDS: Final = frozenset({"late_effect", "late_capture", "late_refund", "late_movement"})
 
-#: Events that bring late money to suspense: of payments and refunds, and what they were once all called.
+#: Events that post late money to suspense: of payments and refunds, and their former name.
 LATE_EVENTS: Final = frozenset({"late_effect", "late_capture", "late_refund"})
 
-#: News of a dispute's money that its course does not account for.
+#: Events about dispute money that the course does not account for.
 LATE_MOVEMENTS: Final = frozenset({"late_effect", "late_movement", "contested"})
 
 
 def captured_within_authorized(record: PaymentRecord) -> Iterator[Finding]:
-    """Nobody takes more than was held, or holds more than was asked for."""
+    """No more is captured than was held, and no more is held than was requested."""
     payment = record.payment
     if not 0 <= payment.amount_captured <= payment.amount_authorized <= payment.amount:
         amounts = f"captured {payment.amount_captured}, authorized {payment.amount_authorized}"
@@ -43,9 +42,9 @@ def captured_within_authorized(record: PaymentRecord) -> Iterator[Finding]:
 
 
 def refunds_within_captured(record: PaymentRecord) -> Iterator[Finding]:
-    """What was and may yet be paid back is no more than was captured, and is what the refunds add up to."""
+    """Refunded and pending amounts are at most the captured amount, and are the sums of the refunds."""
     payment = record.payment
-    # A capture may be reversed after a refund of it: that is no refund beyond what was captured.
+    # A capture may be reversed after a refund of it: the refund is still within the captured amount.
     if payment.amount_refunded + payment.amount_refund_pending > payment.amount_captured:
         amounts = f"refunded {payment.amount_refunded}, pending {payment.amount_refund_pending}"
         yield Finding(payment.payment_id, f"{amounts}, captured {payment.amount_captured}")
@@ -80,7 +79,7 @@ def postings_follow_the_chart(record: StreamRecord) -> Iterator[Finding]:
         states = record.replays[subject_id].states
         for step in steps:
             if step.version not in states:
-                break  # history_replays_to_state has said why
+                break  # history_replays_to_state reports why
             due = _due(record, step, states.get(step.version - 1), states[step.version])
             found = posted.get((subject_id, step.version), [])
             if [_as_named_once(leg) for leg in found] != [_as_named_once(leg) for leg in due]:
@@ -96,7 +95,7 @@ def _due(record: StreamRecord, step: HistoryStep, before: Subject | None, after:
 
 
 def _as_named_once(leg: Posting) -> Posting:
-    """Old rows have one kind for all late money; what it was, the accounts and the edge say."""
+    """Old rows have one kind for all late money; the accounts and the edge distinguish it."""
     return leg._replace(kind="late_effect") if leg.kind in LATE_KINDS else leg
 
 
@@ -111,7 +110,7 @@ def holds_match(record: PaymentRecord) -> Iterator[Finding]:
 
 
 def refunds_in_flight_match(record: PaymentRecord) -> Iterator[Finding]:
-    """The clearing account of refunds holds what is promised and not confirmed, and nothing else."""
+    """The clearing account of refunds holds exactly the refunds that are sent and not confirmed."""
     payment = record.payment
     in_flight = -_debit(record, accounts.refunds_account(payment.provider))
     if in_flight != payment.amount_refund_pending:
@@ -119,8 +118,8 @@ def refunds_in_flight_match(record: PaymentRecord) -> Iterator[Finding]:
 
 
 def captured_money_is_owed(record: PaymentRecord) -> Iterator[Finding]:
-    """The merchant is owed what was captured and came, less its refunds and what disputes may cost or have cost; the
-    provider owes us the same, less what is still in flight and what it withdrew, plus what stands in suspense."""
+    """The merchant is owed the captured and received money, less refunds and the cost of disputes, open or lost. The
+    provider owes us the same, less what it withdrew, plus money in suspense and refunds in flight."""
     payment = record.payment
     kept = payment.amount_captured - payment.amount_reversed - payment.amount_refunded
     owed = -_debit(record, accounts.MERCHANT)
@@ -138,8 +137,8 @@ def captured_money_is_owed(record: PaymentRecord) -> Iterator[Finding]:
 
 
 def disputes_are_reserved(record: PaymentRecord) -> Iterator[Finding]:
-    """The reserve holds what undecided disputes may cost, and the clearing account of disputes what of it the provider
-    withdrew; both are empty of what is decided."""
+    """The reserve holds what undecided disputes may cost, and the clearing account of disputes what the provider
+    withdrew of it. Decided disputes are in neither."""
     payment = record.payment
     undecided = [dispute for dispute in record.disputes if dispute.state not in DECIDED]
     reserve = -_debit(record, accounts.DISPUTE_RESERVE)
@@ -151,15 +150,14 @@ def disputes_are_reserved(record: PaymentRecord) -> Iterator[Finding]:
 
 
 def _is_withdrawn(dispute: Dispute) -> bool:
-    """Whether the provider has taken the money out of what it owes us by the dispute's own course: what it did beside
-    that stands in suspense."""
+    """Whether the provider has withdrawn the money on the dispute's own course; everything else is in suspense."""
     undecided = dispute.state not in DECIDED
     return dispute.state == "lost" or dispute.contested or (undecided and dispute.funds_withdrawn)
 
 
 def suspense_is_explained(record: PaymentRecord) -> Iterator[Finding]:
-    """Money in suspense came with a late effect in history, and each late effect has its rejection and alert. Of a
-    dispute it is what the movements that the provider named do not explain."""
+    """Money in suspense has a late effect in history, and each late effect has its rejection and alert. For a dispute
+    it is the money that its course does not account for."""
     suspense = accounts.suspense_account(record.payment.provider)
     for transfer in record.transfers:
         if suspense in (transfer.debit, transfer.credit) and not _is_late(record, transfer):
@@ -189,16 +187,16 @@ def suspense_is_explained(record: PaymentRecord) -> Iterator[Finding]:
 
 
 def _late_amounts(record: PaymentRecord) -> Iterator[tuple[str, str, int]]:
-    """What the payment and its refunds say of late money: what came in, and what was paid out. Money that the retired
-    edge brought is in no amount."""
+    """The late amounts of the payment and its refunds: received and paid out. Money of the retired edge is in no
+    amount."""
     yield record.payment.payment_id, "late_capture", record.payment.amount_late
     for refund in record.refunds:
         yield refund.refund_id, "late_refund", -refund.amount_late
 
 
 def _is_late(record: PaymentRecord, transfer: Transfer) -> bool:
-    """A dispute's own sum is compared; of anything else a late effect must have brought it, which marks its attempt in
-    the same change."""
+    """Whether a late effect explains the transfer: one that marks its attempt in the same change. For disputes the sum
+    is compared instead."""
     step = record.step(transfer.subject_id, transfer.version)
     if step is None or step.subject == "dispute":
         return step is not None
@@ -210,7 +208,7 @@ def _is_late(record: PaymentRecord, transfer: Transfer) -> bool:
 
 
 def _debit(record: PaymentRecord, account: str) -> int:
-    """What the payment's ledger rows left on an account: debits less credits."""
+    """The balance of the payment's ledger rows on an account: debits less credits."""
     return sum(_moves(transfer, account) for transfer in record.transfers)
 
 

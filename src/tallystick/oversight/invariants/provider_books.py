@@ -1,7 +1,7 @@
-"""The tally: the provider's own list of charges beside our books, payment by payment.
+"""The tally: the provider's own list of charges compared with our record, payment by payment.
 
 The provider's list is read first and our snapshot is taken after it: an attempt is in our record before it is sent, so
-every charge in the list must be for a payment in the snapshot. What moved on our side meanwhile is reported as open.
+every charge in the list must be for a payment in the snapshot. Payments that moved here meanwhile are reported as open.
 """
 
 from __future__ import annotations
@@ -18,25 +18,30 @@ from msgspec import Struct
 
 from tallystick.domain.ledger import accounts
 from tallystick.domain.lifecycles.attempt import ATTEMPT_OPEN
+from tallystick.kit.clock import Clock
 from tallystick.oversight.invariants.finding import Finding
 from tallystick.oversight.invariants.ledger import HOLDING, LATE_KINDS
-from tallystick.oversight.invariants.report import Findings, Named, Progress, Report
+from tallystick.oversight.invariants.report import Findings, InvariantName, InvariantReport, Progress
 from tallystick.record.postgres.payment_record import PaymentRecord, payment_records
 from tallystick.record.postgres.stream_record import merchants
 
-ONE_CHARGE: Final = Named("one_charge_per_payment", "The provider holds or took a payment's money at most once.")
-KNOWN: Final = Named("charges_are_known", "Every charge is for a payment, and for attempts, that we sent there.")
-AS_ASKED: Final = Named("charges_are_as_asked", "Every charge has its payment's amount and currency.")
-MONEY: Final = Named(
-    "money_agrees", "Where we hold a payment settled, the provider authorized, captured and refunded the same."
+ONE_CHARGE: Final = InvariantName(
+    "one_charge_per_payment", "The provider holds or took a payment's money at most once."
 )
-CHARGED: Final = Named(
-    "captured_payments_are_charged", "The provider lists a charge for every payment that we hold captured."
+KNOWN: Final = InvariantName(
+    "charges_are_known", "Every charge is for a payment, and for attempts, that we sent there."
+)
+AS_ASKED: Final = InvariantName("charges_are_as_asked", "Every charge has its payment's amount and currency.")
+MONEY: Final = InvariantName(
+    "money_agrees", "For a payment without open attempts, the provider authorized, captured and refunded the same."
+)
+CHARGED: Final = InvariantName(
+    "captured_payments_are_charged", "The provider lists a charge for every captured payment."
 )
 TALLIED: Final = (ONE_CHARGE, KNOWN, AS_ASKED, MONEY, CHARGED)
 
 
-class Charge(Struct, frozen=True, kw_only=True):
+class ListedCharge(Struct, frozen=True, kw_only=True):
     """A charge as the provider lists it, amounts in minor units. ``authorized`` is what it holds or took when it
     authorized, 0 once that was released."""
 
@@ -53,7 +58,7 @@ class Charge(Struct, frozen=True, kw_only=True):
 
     @property
     def has_money(self) -> bool:
-        """Whether the payer's money is held or gone because of it."""
+        """Whether it holds or took the payer's money."""
         return self.authorized > 0 or self.captured > 0
 
 
@@ -63,27 +68,28 @@ async def tally(
     provider: str = "simulator",
     *,
     merchant_id: str | None = None,
-    clock_shift_ms: int = 0,
+    clock: Clock | None = None,
     progress: Progress | None = None,
-) -> Report:
-    """Compare the provider's ``charges`` with our books, of all merchants or one. ``checked`` counts as ``open`` the
-    payments with money still on its way, of which only duplicates and strangers are violations.
+) -> InvariantReport:
+    """Compare the provider's ``charges`` with our record, of all merchants or one. ``checked`` counts as ``open`` the
+    payments with open attempts; for these only duplicate and unknown charges are violations.
 
     Raises what the database and the iterator raise, and msgspec.ValidationError for a charge that cannot be read.
     """
     started_ns = time.monotonic_ns()
+    clock = clock or Clock()
     findings = Findings(TALLIED, ("charges", "payments", "open"))
     since: datetime = await connection.fetchval("SELECT clock_timestamp()")
     listed = _Listed()
     try:
         async for charge in charges:
             if merchant_id is None or charge["merchant_id"] == merchant_id:
-                listed.add(msgspec.convert(charge, Charge))
+                listed.add(msgspec.convert(charge, ListedCharge))
                 findings.checked["charges"] += 1
         async with connection.transaction(isolation="repeatable_read", readonly=True):
-            comparison = _Comparison(findings, listed, provider, since + timedelta(milliseconds=clock_shift_ms))
+            comparison = _Comparison(findings, listed, provider, since + timedelta(milliseconds=clock.shift_ms))
             async for each in merchants(connection, merchant_id):
-                async for page in payment_records(connection, each, clock_shift_ms=clock_shift_ms):
+                async for page in payment_records(connection, each, clock):
                     for record in page:
                         comparison.compare(record)
                     if progress is not None:
@@ -97,7 +103,7 @@ async def tally(
 
 
 class _Listed:
-    """The provider's charges by payment, in a temporary file that SQLite makes and removes: they may be millions."""
+    """The provider's charges by payment, in a temporary file of SQLite: they may be millions."""
 
     def __init__(self) -> None:
         self._db = sqlite3.connect("", isolation_level=None)
@@ -105,21 +111,21 @@ class _Listed:
         self._db.execute("CREATE INDEX by_payment ON charge (merchant_id, payment_id)")
         self._db.execute("BEGIN")
 
-    def add(self, charge: Charge) -> None:
+    def add(self, charge: ListedCharge) -> None:
         row = (charge.merchant_id, charge.payment_id, msgspec.json.encode(charge))
         self._db.execute("INSERT INTO charge VALUES (?, ?, ?)", row)
 
-    def take(self, merchant_id: str, payment_id: str) -> list[Charge]:
-        """The charges of a payment, struck off the list."""
+    def take(self, merchant_id: str, payment_id: str) -> list[ListedCharge]:
+        """Remove and return the charges of a payment."""
         rows = self._db.execute(
             "DELETE FROM charge WHERE merchant_id = ? AND payment_id = ? RETURNING body", (merchant_id, payment_id)
         ).fetchall()
-        return [msgspec.json.decode(row[0], type=Charge) for row in rows]
+        return [msgspec.json.decode(row[0], type=ListedCharge) for row in rows]
 
-    def left(self) -> Iterator[Charge]:
-        """What nobody took."""
+    def left(self) -> Iterator[ListedCharge]:
+        """The charges that are left."""
         for row in self._db.execute("SELECT body FROM charge"):
-            yield msgspec.json.decode(row[0], type=Charge)
+            yield msgspec.json.decode(row[0], type=ListedCharge)
 
     def close(self) -> None:
         self._db.close()
@@ -149,7 +155,7 @@ class _Comparison:
         if self._is_open(record):
             self._findings.checked["open"] += 1
         elif payment.amount_captured > 0 and not charges:
-            uncharged = f"we hold {payment.amount_captured} captured, the provider has no charge"
+            uncharged = f"{payment.amount_captured} is captured here, the provider has no charge"
             self._add(CHARGED, record, [Finding(payment.payment_id, uncharged)])
         elif len(with_money) <= 1:
             self._add(MONEY, record, _money_differs(record, charges))
@@ -158,11 +164,11 @@ class _Comparison:
         moving = any(watched.attempt.state in ATTEMPT_OPEN for watched in record.attempts)
         return moving or record.payment.updated_at >= self._since
 
-    def _add(self, invariant: Named, record: PaymentRecord, findings: list[Finding]) -> None:
+    def _add(self, invariant: InvariantName, record: PaymentRecord, findings: list[Finding]) -> None:
         self._findings.add(invariant.name, record.payment.merchant_id, findings)
 
 
-def _strange_attempts(record: PaymentRecord, charges: list[Charge]) -> list[Finding]:
+def _strange_attempts(record: PaymentRecord, charges: list[ListedCharge]) -> list[Finding]:
     ours = {watched.attempt.attempt_id for watched in record.attempts}
     return [
         Finding(record.payment.payment_id, f"charge {charge.id} has attempt {attempt_id}, which we do not know")
@@ -172,7 +178,7 @@ def _strange_attempts(record: PaymentRecord, charges: list[Charge]) -> list[Find
     ]
 
 
-def _not_as_asked(record: PaymentRecord, charges: list[Charge]) -> list[Finding]:
+def _not_as_asked(record: PaymentRecord, charges: list[ListedCharge]) -> list[Finding]:
     payment = record.payment
     asked = f"we asked {payment.amount} {payment.currency}"
     return [
@@ -182,7 +188,7 @@ def _not_as_asked(record: PaymentRecord, charges: list[Charge]) -> list[Finding]
     ]
 
 
-def _money_differs(record: PaymentRecord, charges: list[Charge]) -> list[Finding]:
+def _money_differs(record: PaymentRecord, charges: list[ListedCharge]) -> list[Finding]:
     payment = record.payment
     suspense = accounts.suspense_account(payment.provider)
     disputes = {dispute.dispute_id for dispute in record.disputes}
@@ -199,7 +205,7 @@ def _money_differs(record: PaymentRecord, charges: list[Charge]) -> list[Finding
     ]
     withdrawn = sum(dispute.amount for dispute in record.disputes if dispute.funds_withdrawn)
     compared.append(("withdrawn for disputes", withdrawn, sum(charge.disputed_withdrawn for charge in charges)))
-    # A late hold or release moves no money: we hold it in the history alone, and an alert was raised.
+    # A late hold or release moves no money: it is only in the history, and an alert was raised.
     if not any(watched.attempt.late_effect for watched in record.attempts):
         held = payment.amount_authorized if payment.state in HOLDING or payment.state == "captured" else 0
         compared.append(("authorized", held, sum(charge.authorized for charge in charges)))
@@ -210,6 +216,6 @@ def _money_differs(record: PaymentRecord, charges: list[Charge]) -> list[Finding
     ]
     charged = [charge.id for charge in charges if charge.has_money]
     if charged and payment.provider_reference not in (None, charged[0]):
-        named = f"we call its charge {payment.provider_reference}, the provider {charged[0]}"
+        named = f"its charge is {payment.provider_reference} here, and {charged[0]} at the provider"
         findings.append(Finding(payment.payment_id, named))
     return findings

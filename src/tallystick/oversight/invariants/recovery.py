@@ -1,4 +1,4 @@
-"""Checks that nothing waits unseen: whatever is open is on recovery's schedule or in a person's lane."""
+"""Checks that nothing waits unnoticed: everything open is on recovery's schedule or on the in-doubt list."""
 
 from __future__ import annotations
 
@@ -33,13 +33,13 @@ def waiting_subjects_have_open_attempts(record: PaymentRecord) -> Iterator[Findi
 
 
 def open_attempts_are_awaited(record: PaymentRecord, settings: Settings) -> Iterator[Finding]:
-    """An attempt whose subject has moved on without it is closed by recovery: soon after nothing of it can be on its
-    way any more. One that stays open keeps its client waiting for ever."""
+    """Recovery closes an attempt whose subject has moved on without it, soon after nothing of it can be in transit any
+    more. If it stays open, its client waits for ever."""
     waits = _WAITS_FOR.get(record.payment.state)
     refunding = {refund.refund_id for refund in record.refunds if refund.state in IN_FLIGHT}
     for watched in record.attempts:
         attempt = watched.attempt
-        # A customer's action and a cancel of it are under way together.
+        # A customer's action and a cancel may be in progress together.
         awaited = attempt.operation == waits or (attempt.operation == "authorize" and waits == "cancel")
         if attempt.state not in ATTEMPT_OPEN or awaited or attempt.refund_id in refunding:
             continue
@@ -50,7 +50,7 @@ def open_attempts_are_awaited(record: PaymentRecord, settings: Settings) -> Iter
 
 
 def open_attempts_are_watched(record: PaymentRecord) -> Iterator[Finding]:
-    """An open attempt is either scheduled or parked in the in-doubt lane, never both; a closed one is neither."""
+    """An open attempt is either scheduled or parked on the in-doubt list, never both; a closed one is neither."""
     for watched in record.attempts:
         attempt = watched.attempt
         places = (watched.next_check_at is not None) + (watched.parked_at is not None)
@@ -68,7 +68,7 @@ def holds_are_watched(record: PaymentRecord) -> Iterator[Finding]:
 
 
 def in_doubt_lane_has_no_overdue(record: PaymentRecord, settings: Settings) -> Iterator[Finding]:
-    """Someone looked at each attempt in the in-doubt lane before its age raised the alarm."""
+    """No attempt is on the in-doubt list for longer than the alarm age."""
     for watched in record.attempts:
         age_ms = watched.parked_for_ms
         if age_ms is not None and age_ms > settings.in_doubt_alarm_age_ms:

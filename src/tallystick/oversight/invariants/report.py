@@ -1,4 +1,4 @@
-"""What an examination hands back: counts of everything, and the first violations of each invariant."""
+"""The report of ``verify`` and ``tally``: counts, and the first violations of each invariant."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from msgspec import Struct
 
 from tallystick.oversight.invariants.finding import Finding
 
-#: Violations kept for each invariant; the rest are counted. A hundred show a pattern, a million hide it.
+#: Violations kept for each invariant; the rest are counted. A hundred show a pattern.
 KEPT: Final = 100
 
 #: Called with the number of payments examined so far, and with how many there are.
@@ -34,8 +34,8 @@ class Result(Struct, frozen=True, kw_only=True):
     violations: int
 
 
-class Report(Struct, frozen=True, kw_only=True):
-    """What was looked at, and what was found."""
+class InvariantReport(Struct, frozen=True, kw_only=True):
+    """What was checked, and the violations."""
 
     checked: dict[str, int]
     results: tuple[Result, ...]
@@ -62,8 +62,8 @@ class Report(Struct, frozen=True, kw_only=True):
         }
 
 
-class Named(NamedTuple):
-    """An invariant's name, and what it says in one sentence."""
+class InvariantName(NamedTuple):
+    """An invariant's name, and the invariant in one sentence."""
 
     name: str
     says: str
@@ -72,14 +72,14 @@ class Named(NamedTuple):
 class Findings:
     """A report under construction."""
 
-    def __init__(self, invariants: Iterable[Named], counted: Sequence[str]) -> None:
+    def __init__(self, invariants: Iterable[InvariantName], counted: Sequence[str]) -> None:
         self._invariants = tuple(invariants)
         self._found = {invariant.name: 0 for invariant in self._invariants}
         self._kept: list[Violation] = []
         self.checked = dict.fromkeys(counted, 0)
 
     def add(self, name: str, merchant_id: str, findings: Iterable[Finding]) -> None:
-        """Count the findings, and keep the first."""
+        """Count the findings, and keep the first ones."""
         for subject_id, detail in findings:
             self._found[name] += 1
             if self._found[name] <= KEPT:
@@ -87,7 +87,9 @@ class Findings:
                     Violation(invariant=name, merchant_id=merchant_id, subject_id=subject_id, detail=detail)
                 )
 
-    def report(self, elapsed_ms: int) -> Report:
+    def report(self, elapsed_ms: int) -> InvariantReport:
         """The finished report."""
         results = tuple(Result(name=name, says=says, violations=self._found[name]) for name, says in self._invariants)
-        return Report(checked=self.checked, results=results, violations=tuple(self._kept), elapsed_ms=elapsed_ms)
+        return InvariantReport(
+            checked=self.checked, results=results, violations=tuple(self._kept), elapsed_ms=elapsed_ms
+        )

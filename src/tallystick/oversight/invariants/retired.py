@@ -1,7 +1,7 @@
-"""What retired edges posted: kept by hand, for old rows alone.
+"""The postings of retired edges, written by hand, for old rows only.
 
-``late_effect`` was one name for what now has edges of its own. How much money it was, the provider's answer says that
-was kept with the attempt.
+``late_effect`` was one name for several edges of today. The amount is in the provider's answer, the evidence of the
+attempt.
 """
 
 from __future__ import annotations
@@ -57,8 +57,7 @@ def _of_dispute(before: Dispute, after: Dispute) -> list[Posting]:
 
 
 def _captured_late(record: StreamRecord, step: HistoryStep) -> int:
-    """What the provider took, as its answer says that moved an attempt in the same change; 0 where it came to hold or
-    let go of money, and took none."""
+    """The captured amount in the evidence of the attempt in the same change; 0 for a hold or a release."""
     for subject_id, subject in record.subjects():
         if not isinstance(subject, Attempt):
             continue

@@ -1,5 +1,5 @@
-"""Runs the invariants over the record: read-only, in one snapshot, in pages, so that neither a live system nor a big
-one stands in the way."""
+"""Runs the invariants over the record: read-only, in one snapshot, in pages, so that it can run on a live or large
+system."""
 
 from __future__ import annotations
 
@@ -9,9 +9,10 @@ from typing import Final
 import asyncpg
 
 from tallystick.domain.kinds import PAYMENT_KIND, heads
+from tallystick.kit.clock import Clock
 from tallystick.oversight.invariants.catalogue import INVARIANTS, ORPHANS_OF_SUBJECTS, Invariant
 from tallystick.oversight.invariants.finding import Finding
-from tallystick.oversight.invariants.report import Findings, Named, Progress, Report
+from tallystick.oversight.invariants.report import Findings, InvariantName, InvariantReport, Progress
 from tallystick.record.postgres.orphans import orphans_statement
 from tallystick.record.postgres.payment_record import PaymentRecord, payment_records
 from tallystick.record.postgres.stream_record import (
@@ -42,7 +43,7 @@ async def verify(
     settings: Settings,
     merchant_id: str | None = None,
     progress: Progress | None = None,
-) -> Report:
+) -> InvariantReport:
     """Every invariant, over all merchants or one, in one read-only snapshot of a connection without a transaction.
 
     Raises what the database raises.
@@ -57,22 +58,22 @@ async def examine(
     settings: Settings,
     merchant_id: str | None = None,
     progress: Progress | None = None,
-) -> Report:
-    """As ``verify``, inside a transaction that the caller opened and whose isolation the caller answers for."""
+) -> InvariantReport:
+    """As ``verify``, inside a transaction of the caller, who chooses its isolation."""
     started_ns = time.monotonic_ns()
-    examination = _Examination(connection, settings)
-    await examination.platform()
+    verification = _Verification(connection, settings)
+    await verification.platform()
     total = await connection.fetchval(STATEMENTS["payment_count"], merchant_id, timeout=STATEMENT_TIMEOUT_S)
     async for each in merchants(connection, merchant_id):
-        await examination.merchant(each, total, progress)
-    return examination.findings.report(elapsed_ms=(time.monotonic_ns() - started_ns) // 1_000_000)
+        await verification.merchant(each, total, progress)
+    return verification.findings.report(elapsed_ms=(time.monotonic_ns() - started_ns) // 1_000_000)
 
 
-class _Examination:
+class _Verification:
     def __init__(self, connection: asyncpg.Connection, settings: Settings) -> None:
         self._connection = connection
         self._settings = settings
-        self.findings = Findings((Named(each.name, each.says) for each in INVARIANTS), _COUNTED)
+        self.findings = Findings((InvariantName(each.name, each.says) for each in INVARIANTS), _COUNTED)
 
     async def platform(self) -> None:
         for invariant in INVARIANTS:
@@ -81,7 +82,7 @@ class _Examination:
 
     async def merchant(self, merchant_id: str, total: int, progress: Progress | None) -> None:
         self.findings.checked["merchants"] += 1
-        pages = payment_records(self._connection, merchant_id, clock_shift_ms=self._settings.clock_shift_ms)
+        pages = payment_records(self._connection, merchant_id, Clock(self._settings.clock_shift_ms))
         async for page in pages:
             for record in page:
                 self._look(merchant_id, record)
@@ -112,7 +113,7 @@ class _Examination:
             self.findings.add(invariant.name, merchant_id, invariant.look(record, self._settings))
 
     async def _ask(self, invariant: Invariant, merchant_id: str, statement: str, *values: object) -> None:
-        # A cursor: where everything is broken, the breaches are as many as the payments.
+        # A cursor: if everything is broken, there are as many breaches as payments.
         text = orphans_statement() if statement == ORPHANS_OF_SUBJECTS else STATEMENTS[statement]
         rows = self._connection.cursor(text, *values, timeout=STATEMENT_TIMEOUT_S)
         async for row in rows:

@@ -1,1 +1,1 @@
-"""What happened, explained from durable rows."""
+"""Explanations of what happened, from durable rows."""

@@ -1,7 +1,7 @@
-"""What became of one event, from durable rows alone: every arrival, every checkpoint, every try.
+"""The trace of one event, from durable rows only: every arrival, every checkpoint, every try.
 
-The checkpoints are ingest, validate, dedup, process, persist, emit and reconcile; each has a time and a result. One
-that was never reached has neither.
+The checkpoints are ingest, validate, dedup, process, persist, emit and reconcile; each has a time and a result. A
+checkpoint that was never reached has neither.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from tallystick.record.postgres.inbox import DeliveryOfEvent, Inbox, StoredEvent
 
 
 class Checkpoint(Struct, frozen=True, kw_only=True):
-    """One station on the way of an event."""
+    """One step in the processing of an event."""
 
     name: str
     at: datetime | None
@@ -26,8 +26,8 @@ class Checkpoint(Struct, frozen=True, kw_only=True):
     detail: str | None = None
 
 
-class Try(Struct, frozen=True, kw_only=True):
-    """One try at the event, or what an operator did with it."""
+class EventTry(Struct, frozen=True, kw_only=True):
+    """One try at the event, or an operator's action."""
 
     number: int
     started_at: datetime
@@ -38,7 +38,7 @@ class Try(Struct, frozen=True, kw_only=True):
 
 
 class EventTrace(Struct, frozen=True, kw_only=True):
-    """An event with all that is known of it. ``envelope`` holds its CloudEvents attributes."""
+    """An event with everything known about it. ``envelope`` holds its CloudEvents attributes."""
 
     id: str
     object: str
@@ -57,11 +57,11 @@ class EventTrace(Struct, frozen=True, kw_only=True):
     next_try_at: datetime | None
     envelope: dict[str, Any]
     checkpoints: list[Checkpoint]
-    attempts: list[Try]
+    attempts: list[EventTry]
 
 
 async def trace_event(inbox: Inbox, event_id: str) -> EventTrace | None:
-    """The whole story of one event, or None where there is no such event."""
+    """The trace of one event, or None if it does not exist."""
     event = await inbox.event(event_id)
     if event is None:
         return None
@@ -90,7 +90,7 @@ async def trace_event(inbox: Inbox, event_id: str) -> EventTrace | None:
         next_try_at=event.next_try_at,
         envelope=cloud_event(asdict(event)),
         checkpoints=checkpoints,
-        attempts=[Try(**{field: getattr(each, field) for field in Try.__struct_fields__}) for each in tries],
+        attempts=[EventTry(**{field: getattr(each, field) for field in EventTry.__struct_fields__}) for each in tries],
     )
 
 

@@ -16,7 +16,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Final
 
-from tallystick.domain.dispute_movement import Movement
+from tallystick.domain.dispute_movement import Funds, Movement
 from tallystick.domain.notices import DisputeNotice, Notice
 from tallystick.domain.subjects import DisputeState
 from tallystick.providers.adyen.items import Item, amount_of
@@ -25,7 +25,7 @@ from tallystick.providers.shared import MESSAGE_CHARS, Told
 
 
 def _dispute(
-    state: DisputeState, funds: str | None = None, *, opens: bool = True
+    state: DisputeState, funds: Funds | None = None, *, opens: bool = True
 ) -> Callable[[Item, Reference | None], Notice]:
     """All events of a dispute have its pspReference, and each event code comes once for it: so that code is the name
     of what moved. A verdict's own movement comes after the dispute's course."""
@@ -47,7 +47,7 @@ def _dispute(
     return told
 
 
-def _moved(reference: str, funds: str, told: Told, *, early: bool) -> Movement:
+def _moved(reference: str, funds: Funds, told: Told, *, early: bool) -> Movement:
     return Movement(
         reference=reference,
         funds=funds,

@@ -24,7 +24,7 @@ from msgspec import Meta, Struct
 
 from tallystick.domain.notices import AttemptNotice, ChargeNotice, Notice, RefundNotice
 from tallystick.domain.subjects import Operation
-from tallystick.domain.verdicts import AnyVerdict, Approved, Declined, Reversed
+from tallystick.domain.verdicts import Approved, Declined, Effect, Reversed, Verdict
 from tallystick.providers.adyen.codes import FAILURES, decline_reason_from_text
 from tallystick.providers.adyen.disputes import DISPUTES
 from tallystick.providers.adyen.items import Item, amount_of
@@ -114,7 +114,7 @@ def _notification(item: Item, digest: bytes) -> Notification:
     )
 
 
-def _approved(item: Item, effect: str, reference: str) -> Approved:
+def _approved(item: Item, effect: Effect, reference: str) -> Approved:
     told = amount_of(item)._asdict()
     return Approved(**told, effect=effect, reference=reference, occurred_at=item.occurred_at)
 
@@ -134,7 +134,7 @@ def _reversal(item: Item, operation: Operation) -> Reversed:
     )
 
 
-def _outcome(item: Item, reference: Reference | None, operation: Operation, verdict: AnyVerdict) -> AttemptNotice:
+def _outcome(item: Item, reference: Reference | None, operation: Operation, verdict: Verdict) -> AttemptNotice:
     """The outcome of our own attempt, where the reference names it; else of the modification that Adyen names."""
     ours = reference.attempt_id if reference is not None and reference.operation == operation else None
     return AttemptNotice(operation=operation, verdict=verdict, attempt_id=ours, reference=item.psp_reference)
@@ -143,7 +143,7 @@ def _outcome(item: Item, reference: Reference | None, operation: Operation, verd
 def _authorisation(item: Item, reference: Reference | None) -> Notice:
     if not item.succeeded:
         return _outcome(item, reference, "authorize", _declined(item, "authorize"))
-    effect = "captured" if reference is not None and reference.sale else "authorized"
+    effect: Effect = "captured" if reference is not None and reference.sale else "authorized"
     return _outcome(item, reference, "authorize", _approved(item, effect, item.psp_reference))
 
 

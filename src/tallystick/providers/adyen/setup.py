@@ -44,7 +44,7 @@ class AdyenSettings(ConnectorSettings):
     merchant_account: Annotated[
         str | None, text("The merchant account at Adyen: calls are made for it, and only its webhooks are taken.")
     ] = None
-    account: Annotated[str, text("Our name for the Adyen account; webhook paths name it.")] = "main"
+    account: Annotated[str, text("The account's name in webhook paths.")] = "main"
     hmac_keys: Annotated[
         str | None,
         secret("HMAC keys of the standard webhook (hex), comma-separated: two while one is replaced. Unset: none."),

@@ -12,9 +12,9 @@ from msgspec import Struct
 from tallystick.domain.money import Exponents, exponents_at
 from tallystick.domain.traits import Traits
 from tallystick.domain.verdicts import (
-    AnyVerdict,
     Approved,
     Declined,
+    Effect,
     NotFound,
     NotSent,
     Pending,
@@ -62,7 +62,7 @@ class OperationBody(Struct, frozen=True):
     amount: int
     currency: str
     reference: str | None = None
-    effect: str | None = None
+    effect: Effect | None = None
     decline_code: str | None = None
     decline_message: str | None = None
     next_action: dict[str, Any] | None = None
@@ -170,7 +170,7 @@ def _read(call: ProviderCall, answer: ProviderResponse) -> Verdict:
     return verdict_of(body, raw)
 
 
-def verdict_of(body: OperationBody, raw: dict[str, Any] | None) -> AnyVerdict:
+def verdict_of(body: OperationBody, raw: dict[str, Any] | None) -> Verdict:
     """What an operation's status means. A refund that came back is a decline here: nothing moved, and only the
     record knows that it was approved once. A capture that was taken back is reversed."""
     match body.status:

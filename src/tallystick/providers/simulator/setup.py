@@ -25,21 +25,21 @@ class SimulatorSettings(ConnectorSettings):
 
     prefix: ClassVar[str] = "simulator_"
 
-    url: Annotated[str, text("Where the connector finds the test acquirer.")] = "http://127.0.0.1:8401"
-    port: Annotated[int, port("Where the test acquirer listens.")] = 8401
+    url: Annotated[str, text("URL of the test acquirer.")] = "http://127.0.0.1:8401"
+    port: Annotated[int, port("Port that the test acquirer listens on.")] = 8401
     forgetful: Annotated[
         bool, flag("The test acquirer ignores idempotency keys: send again only on negative evidence.")
     ] = False
     late_ms: Annotated[
         int,
-        ms("Before each step that comes by itself at the test acquirer: disputes, late failures, held-back events."),
+        ms("Wait before each scripted step of the test acquirer: disputes, late failures, delayed events."),
     ] = 3_000
-    account: Annotated[str, text("Our account at the test acquirer; webhook paths name it.")] = "main"
+    account: Annotated[str, text("The account's name in webhook paths.")] = "main"
     webhook_secrets: Annotated[
         str,
         secret(
-            "What the test acquirer signs with, the first, and what is accepted, any: comma-separated. It moves no real"
-            " money, so the default is no secret; have your own wherever strangers can reach the API."
+            "Webhook secrets, comma-separated: the test acquirer signs with the first, any is accepted. It moves no"
+            " real money, so the default is public; set your own where strangers can reach the API."
         ),
     ] = PUBLISHED_SECRET
 

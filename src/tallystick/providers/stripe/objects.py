@@ -12,7 +12,7 @@ from typing import Annotated, Any, Final, Literal
 import msgspec
 from msgspec import Meta, Struct
 
-from tallystick.domain.verdicts import AnyVerdict, Approved, Declined, Pending, RequiresAction, Reversed, Unknown
+from tallystick.domain.verdicts import Approved, Declined, Pending, RequiresAction, Reversed, Unknown, Verdict
 from tallystick.providers.shared import CARD_DECLINED, MESSAGE_CHARS, Told, iso_amount
 from tallystick.providers.stripe.codes import EXPONENTS, REFUND_FAILURES, RELEASE_REASON, decline_reason
 
@@ -135,7 +135,7 @@ def amount_of(amount: int, currency: str) -> Told:
     return iso_amount(amount, currency.upper(), EXPONENTS)
 
 
-def standing(intent: Intent, *, occurred_at: datetime | None = None, raw: dict[str, Any] | None = None) -> AnyVerdict:
+def standing(intent: Intent, *, occurred_at: datetime | None = None, raw: dict[str, Any] | None = None) -> Verdict:
     """Where a PaymentIntent stands, as a verdict on the authorization that made it."""
     common: dict[str, Any] = {"reference": intent.id, "occurred_at": occurred_at, "raw": raw}
     try:
@@ -197,7 +197,7 @@ def declined(error: PaymentError, **common: Any) -> Declined:
     return Declined(code=code, message=message, retryable=retryable, **common)
 
 
-def refund_standing(refund: Refund, raw: dict[str, Any] | None = None) -> AnyVerdict:
+def refund_standing(refund: Refund, raw: dict[str, Any] | None = None) -> Verdict:
     """Where a Refund stands, as a verdict on the attempt that made it. One that came back is *reversed*: the record
     knows whether anything had been booked."""
     common: dict[str, Any] = {"reference": refund.id, "raw": raw}
@@ -218,12 +218,12 @@ def refund_standing(refund: Refund, raw: dict[str, Any] | None = None) -> AnyVer
     return Unknown(reason="a refund in an unknown state", **common)
 
 
-def read_authorized(data: Mapping[str, Any], raw: dict[str, Any]) -> AnyVerdict:
+def read_authorized(data: Mapping[str, Any], raw: dict[str, Any]) -> Verdict:
     intent = msgspec.convert(data, Intent)
     return standing(intent, occurred_at=moment(intent.created), raw=raw)
 
 
-def read_captured(data: Mapping[str, Any], raw: dict[str, Any]) -> AnyVerdict:
+def read_captured(data: Mapping[str, Any], raw: dict[str, Any]) -> Verdict:
     """The amount that counts is what was captured; what that released is no refund, whatever it is written as."""
     intent = msgspec.convert(data, Intent)
     match intent.status:
@@ -234,7 +234,7 @@ def read_captured(data: Mapping[str, Any], raw: dict[str, Any]) -> AnyVerdict:
     return Unknown(reason=f"a capture left the PaymentIntent {intent.status}", reference=intent.id, raw=raw)
 
 
-def read_canceled(data: Mapping[str, Any], raw: dict[str, Any]) -> AnyVerdict:
+def read_canceled(data: Mapping[str, Any], raw: dict[str, Any]) -> Verdict:
     intent = msgspec.convert(data, Intent)
     match intent.status:
         case "canceled":
@@ -249,7 +249,7 @@ def _already(code: str, intent: Intent, raw: dict[str, Any]) -> Declined:
     return Declined(code=code, message=f"The charge was {done} already.", reference=intent.id, raw=raw)
 
 
-def read_refunded(data: Mapping[str, Any], raw: dict[str, Any]) -> AnyVerdict:
+def read_refunded(data: Mapping[str, Any], raw: dict[str, Any]) -> Verdict:
     verdict = refund_standing(msgspec.convert(data, Refund), raw)
     if isinstance(verdict, Reversed):  # nobody reported it done, so it is a decline
         return Declined(code=verdict.code, message=verdict.message, reference=verdict.reference, raw=raw)

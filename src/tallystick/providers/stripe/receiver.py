@@ -16,7 +16,7 @@ from typing import Final
 import msgspec
 from msgspec import Raw, Struct
 
-from tallystick.domain.dispute_movement import Movement
+from tallystick.domain.dispute_movement import Funds, Movement
 from tallystick.domain.notices import AttemptNotice, ChargeNotice, DisputeNotice, Notice, RefundNotice
 from tallystick.domain.verdicts import Approved, Reversed, Unknown
 from tallystick.providers.receiver import BadSignature, Notification, Unparseable
@@ -244,7 +244,7 @@ _STANDS: Final[Mapping[str, frozenset[str]]] = {
     "payment_intent.succeeded": frozenset({"succeeded"}),
 }
 
-_FUNDS: Final[Mapping[str, str]] = {
+_FUNDS: Final[Mapping[str, Funds]] = {
     "charge.dispute.funds_reinstated": "returned",
     "charge.dispute.funds_withdrawn": "withdrawn",
 }

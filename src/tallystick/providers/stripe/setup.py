@@ -26,8 +26,8 @@ class StripeSettings(ConnectorSettings):
     prefix: ClassVar[str] = "stripe_"
 
     api_key: Annotated[str | None, secret("A secret or restricted key; the connector exists only with it.")] = None
-    api_url: Annotated[str, text("Where Stripe's API is; another one is for tests.")] = "https://api.stripe.com"
-    account: Annotated[str, text("Our name for the Stripe account; webhook paths name it.")] = "main"
+    api_url: Annotated[str, text("URL of Stripe's API; another one is for tests.")] = "https://api.stripe.com"
+    account: Annotated[str, text("The account's name in webhook paths.")] = "main"
     webhook_secrets: Annotated[
         str | None,
         secret(
@@ -41,10 +41,10 @@ class StripeSettings(ConnectorSettings):
         str | None, text("Where customers come back to from a bank's page; methods that redirect need it.")
     ] = None
     deduplicates: Annotated[
-        bool, flag("Trust its idempotency keys. Off: nothing is sent again before a list shows that it is absent.")
+        bool, flag("Trust Stripe's idempotency keys. Off: nothing is sent again before a list shows that it is absent.")
     ] = False
     key_lifetime_ms: Annotated[
-        int, ms("Stripe forgets an idempotency key after 24 hours; only of use where it deduplicates.", ge=1)
+        int, ms("Stripe forgets an idempotency key after 24 hours; used only if it deduplicates.", ge=1)
     ] = 86_400_000
 
     def faults(self) -> Iterator[str]:

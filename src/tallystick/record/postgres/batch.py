@@ -1,4 +1,4 @@
-"""One batch of changes as one transaction: a handful of statements, whatever the number of changes.
+"""One batch of changes as one transaction: a dozen statements, whatever the number of changes.
 
 Order inside the transaction: look up keys that are taken, take the others, append history (a version that exists
 already is a lost race), write states, ledger, answers, and the contended balances last. Rows are sorted by primary
@@ -12,12 +12,13 @@ from typing import Any, Protocol
 
 from tallystick.domain.change import Change
 from tallystick.domain.instruction import StoredInstruction
-from tallystick.record.postgres.rows import Rows, balance_rows
+from tallystick.kit.clock import Clock
+from tallystick.record.postgres.rows import ChangeRows, balance_rows
 from tallystick.record.postgres.subject_rows import STATEMENTS, Row, subject_writes
 
 
-class Connection(Protocol):
-    """The part of a database connection that the door uses."""
+class WriteConnection(Protocol):
+    """The part of a database connection that batch writers use."""
 
     async def fetch(self, query: str, *args: Any) -> list[Any]:
         """Rows of one statement."""
@@ -29,26 +30,26 @@ class Connection(Protocol):
         """Whether the connection is gone."""
 
     def terminate(self) -> None:
-        """Drop the connection without a word."""
+        """Drop the connection without a goodbye message."""
 
     async def close(self) -> None:
-        """Say goodbye."""
+        """Close the connection properly."""
 
 
 class Entry:
-    """A change on its way through the door."""
+    """A change in the journal's queue, with its rows."""
 
     __slots__ = ("change", "key", "rows")
 
     def __init__(self, change: Change) -> None:
         self.change = change
-        self.rows = Rows(change)
+        self.rows = ChangeRows(change)
         claim = change.claim
         self.key = (claim.merchant_id, claim.idempotency_key) if claim else None
 
 
 class LostRace(Exception):
-    """Some changes met a version that exists already; the transaction was rolled back for them all."""
+    """Some changes met a version that exists already; the whole transaction was rolled back."""
 
     def __init__(self, losers: Sequence[Entry]) -> None:
         super().__init__(f"{len(losers)} changes lost their race")
@@ -56,26 +57,26 @@ class LostRace(Exception):
 
 
 class GuardBroken(Exception):
-    """A state row did not carry the version that history says: a defect, or a hand in the data."""
+    """A state row did not have the version of its history: a defect, or data changed by hand."""
 
 
 class BatchResult:
-    """What became of each entry of a committed batch."""
+    """The result for each entry of a committed batch."""
 
     __slots__ = ("existing", "fresh", "look_again")
 
     def __init__(self) -> None:
         self.fresh: list[Entry] = []
         self.existing: list[tuple[Entry, StoredInstruction]] = []
-        #: Lost their key inside this very batch or to another process: to be read in a new statement.
+        #: Lost their key in this batch or to another process: to be read in a new transaction.
         self.look_again: list[Entry] = []
 
 
 async def run_batch(
-    connection: Connection, entries: Sequence[Entry], *, clock_shift_ms: int, after_loss: bool
+    connection: WriteConnection, entries: Sequence[Entry], clock: Clock, *, after_loss: bool
 ) -> BatchResult:
-    """Commit ``entries`` in one transaction. ``after_loss``: a connection was lost before, so some may be in the
-    record already.
+    """Commit ``entries`` in one transaction. ``after_loss``: a connection was lost before, so some may be
+    committed already.
 
     Raises LostRace (rolled back; the losers must decide again), and whatever the database raises.
     """
@@ -86,8 +87,8 @@ async def run_batch(
         if after_loss:
             live = await _leave_out_committed(connection, live, result)
         await _append_history(connection, live)
-        await _write_subjects(connection, live, clock_shift_ms)
-        await _write_rest(connection, live, clock_shift_ms)
+        await _write_subjects(connection, live, clock)
+        await _write_rest(connection, live, clock)
     except BaseException:
         if not connection.is_closed():
             await connection.execute("ROLLBACK")
@@ -97,7 +98,7 @@ async def run_batch(
     return result
 
 
-async def _take_keys(connection: Connection, entries: Sequence[Entry], result: BatchResult) -> list[Entry]:
+async def _take_keys(connection: WriteConnection, entries: Sequence[Entry], result: BatchResult) -> list[Entry]:
     live = [entry for entry in entries if entry.key is None]
     claiming = [entry for entry in entries if entry.key is not None]
     if not claiming:
@@ -123,26 +124,28 @@ async def _take_keys(connection: Connection, entries: Sequence[Entry], result: B
     return live
 
 
-async def _taken(connection: Connection, keys: Sequence[tuple[str, str]]) -> dict[tuple[str, str], StoredInstruction]:
+async def _taken(
+    connection: WriteConnection, keys: Sequence[tuple[str, str]]
+) -> dict[tuple[str, str], StoredInstruction]:
     records = await connection.fetch(STATEMENTS["claimed"], [k[0] for k in keys], [k[1] for k in keys])
     return {(record[0], record[1]): StoredInstruction(**dict(record)) for record in records}
 
 
-async def committed(connection: Connection, entries: Sequence[Entry]) -> set[str]:
-    """The ids of those changes that are in the record already: a commit whose connection was lost may have landed."""
+async def committed(connection: WriteConnection, entries: Sequence[Entry]) -> set[str]:
+    """The ids of the changes that are committed already: a commit may succeed although its connection was lost."""
     firsts = [entry.rows.transitions[0][:4] for entry in entries if entry.rows.transitions]
     if not firsts:
         return set()
     return {record[0] for record in await connection.fetch(STATEMENTS["committed"], *_columns(firsts))}
 
 
-async def _leave_out_committed(connection: Connection, live: Sequence[Entry], result: BatchResult) -> list[Entry]:
+async def _leave_out_committed(connection: WriteConnection, live: Sequence[Entry], result: BatchResult) -> list[Entry]:
     done = await committed(connection, live)
     result.fresh.extend(entry for entry in live if entry.change.change_id in done)
     return [entry for entry in live if entry.change.change_id not in done]
 
 
-async def _append_history(connection: Connection, live: Sequence[Entry]) -> None:
+async def _append_history(connection: WriteConnection, live: Sequence[Entry]) -> None:
     rows = _sorted(row for entry in live for row in entry.rows.transitions)
     if not rows:
         return
@@ -154,7 +157,7 @@ async def _append_history(connection: Connection, live: Sequence[Entry]) -> None
     raise LostRace(losers)
 
 
-async def _write_subjects(connection: Connection, live: Sequence[Entry], clock_shift_ms: int) -> None:
+async def _write_subjects(connection: WriteConnection, live: Sequence[Entry], clock: Clock) -> None:
     by_write: dict[str, list[Row]] = {}
     for entry in live:
         for name, rows in entry.rows.subjects.by_write.items():
@@ -163,30 +166,30 @@ async def _write_subjects(connection: Connection, live: Sequence[Entry], clock_s
         rows = _sorted(by_write.get(write.name, ()))
         if not rows:
             continue
-        shift = (clock_shift_ms,) if write.takes_clock else ()
+        shift = (clock.shift_ms,) if write.takes_clock else ()
         tag = await connection.execute(write.statement, *_columns(rows), *shift)
         if tag.rpartition(" ")[2] != str(len(rows)):
             raise GuardBroken(f"{write.name}: {tag} for {len(rows)} rows")
 
 
-async def _write_rest(connection: Connection, live: Sequence[Entry], clock_shift_ms: int) -> None:
+async def _write_rest(connection: WriteConnection, live: Sequence[Entry], clock: Clock) -> None:
     await _write(connection, "insert_responses", live, lambda rows: rows.responses)
     await _write(connection, "insert_rejections", live, lambda rows: rows.rejections)
-    await _write(connection, "write_deadlines", live, lambda rows: rows.deadlines, (clock_shift_ms,))
+    await _write(connection, "write_deadlines", live, lambda rows: rows.deadlines, (clock.shift_ms,))
     await _write(connection, "insert_references", live, lambda rows: rows.references)
     await _write(connection, "insert_messages", live, lambda rows: rows.messages)
     await _write(connection, "insert_processing", live, lambda rows: rows.processing)
-    await _write(connection, "acknowledge", live, lambda rows: rows.acknowledgements, (clock_shift_ms,))
+    await _write(connection, "acknowledge", live, lambda rows: rows.acknowledgements, (clock.shift_ms,))
     transfers = await _write(connection, "insert_transfers", live, lambda rows: rows.transfers)
     if transfers:
         await connection.execute(STATEMENTS["add_balances"], *_columns(balance_rows(transfers)))
 
 
 async def _write(
-    connection: Connection,
+    connection: WriteConnection,
     name: str,
     live: Sequence[Entry],
-    pick: Callable[[Rows], list[Row]],
+    pick: Callable[[ChangeRows], list[Row]],
     extra: tuple[Any, ...] = (),
 ) -> list[Row]:
     rows = _sorted(row for entry in live for row in pick(entry.rows))

@@ -1,4 +1,4 @@
-"""How a subject's field is kept in a column: the array type that its values travel in, and whether they are JSON."""
+"""How a subject's field is stored in a column: the array type of its values, and whether they are JSON."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ _ARRAYS: Final[dict[Any, str]] = {
 
 
 def array_type(hint: Any) -> str:
-    """The type of the array that carries the values of a field; JSON travels as text."""
+    """The array type for the values of a field; JSON is sent as text."""
     return _ARRAYS.get(_plain(hint), "text[]")
 
 
 def is_json(hint: Any) -> bool:
-    """Whether a field is kept as JSON: whatever is no text, number, flag, bytes or time."""
+    """Whether a field is stored as JSON: everything but text, numbers, flags, bytes and times."""
     return _plain(hint) not in _ARRAYS
 
 
 def _plain(hint: Any) -> Any:
-    """The one type that a field has beside None; a closed set of texts is text."""
+    """The type of a field without None; a closed set of texts is text."""
     if get_origin(hint) in (Union, UnionType):
         (hint,) = (each for each in get_args(hint) if each is not type(None))
     return str if get_origin(hint) is Literal else hint

@@ -12,15 +12,14 @@ from tallystick.settings.load import Settings
 #: asyncpg prepares each statement once per connection; there are fewer than this.
 STATEMENT_CACHE: Final = 128
 
-
-#: Door, intake and workers find their rows by key or in an index's order. A plan that was made while a table was empty
+#: Journal, intake and workers find their rows by key or in the order of an index. A plan made while a table was empty
 #: would read all of it, and a connection keeps its plans for hours.
 FIND_BY_KEY: Final = {"enable_seqscan": "off", "enable_hashjoin": "off", "enable_mergejoin": "off"}
 
 
 async def connect(url: str, *, command_timeout_ms: int) -> asyncpg.Connection:
-    """A connection to write with, as the application role, whatever role the URL logs in as. To open it may take as
-    long as a command."""
+    """A connection for writing, as the application role, whatever role the URL logs in as. Opening it may take as long
+    as a command."""
     return await asyncpg.connect(
         url,
         timeout=command_timeout_ms / 1000,

@@ -1,4 +1,4 @@
-"""What a database error says: of the server and the way to it, or of what was to be written."""
+"""Classes of database errors: about the server and the connection, or about the rows."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import asyncpg
 #: Lost to another transaction: the same connection may try again.
 RETRY_SAME_CONNECTION: Final = (asyncpg.SerializationError, asyncpg.DeadlockDetectedError)
 
-#: What asyncpg and the socket raise when the database is away or too slow: nothing that a client sent.
+#: Raised when the database is unreachable or too slow; never caused by what a client sent.
 DATABASE_AWAY: Final = (
     OSError,
     TimeoutError,
@@ -17,7 +17,7 @@ DATABASE_AWAY: Final = (
     asyncpg.OperatorInterventionError,
     asyncpg.InsufficientResourcesError,
     asyncpg.InterfaceError,
-    # Of a connection that was cut between two messages of one statement: "another operation is in progress".
+    # A connection cut between two messages of one statement: "another operation is in progress".
     asyncpg.InternalClientError,
 )
 
@@ -25,6 +25,6 @@ _NOT_THE_ROWS: Final = (*RETRY_SAME_CONNECTION, *DATABASE_AWAY, asyncpg.ReadOnly
 
 
 def may_run_again(error: Exception) -> bool:
-    """Whether the same rows may be written by a later try."""
-    # A DataError is asyncpg's own refusal of an argument: about the rows, though it is an InterfaceError.
+    """Whether a later try may write the same rows."""
+    # A DataError is asyncpg's refusal of an argument: it is about the rows, although it is an InterfaceError.
     return isinstance(error, _NOT_THE_ROWS) and not isinstance(error, asyncpg.DataError)

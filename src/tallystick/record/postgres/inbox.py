@@ -1,5 +1,4 @@
-"""The inbox in the record: what arrived, who holds it, what each try came to. Bookkeeping: effects go through the
-door alone."""
+"""The inbox: arrived events, their leases and their tries. Bookkeeping only: effects are committed by the journal."""
 
 from __future__ import annotations
 
@@ -10,6 +9,7 @@ from typing import Any, Final
 import asyncpg
 from msgspec import Struct
 
+from tallystick.kit.clock import Clock
 from tallystick.kit.ids import new_id
 from tallystick.record.postgres import sql
 from tallystick.record.postgres.failures import RETRY_SAME_CONNECTION
@@ -17,7 +17,7 @@ from tallystick.record.postgres.structs import struct_of, structs_of
 
 STATEMENTS: Final = sql.load("inbox.sql")
 
-#: A deadlock is noticed after a second, and ends when one side begins again: more than this is no accident.
+#: A deadlock is detected after a second, and ends when one side retries; more retries than this mean another fault.
 ACT_RETRIES: Final = 5
 
 #: (provider, account, provider event id): the primary key, known from the bytes alone.
@@ -28,7 +28,8 @@ ListPosition = tuple[datetime, str]
 
 
 class LeasedEvent(Struct, frozen=True, kw_only=True):
-    """An event whose turn it is, leased to us. ``tries`` counts those that ended since it arrived or was replayed."""
+    """A due event, leased to us. ``tries``: ended tries since it arrived or was replayed. ``turn``: its place in the
+    fair order, in milliseconds."""
 
     provider: str
     account: str
@@ -51,7 +52,7 @@ class LeasedEvent(Struct, frozen=True, kw_only=True):
 
 
 class StoredEvent(Struct, frozen=True, kw_only=True):
-    """An event with what became of it so far."""
+    """An event with its current state."""
 
     provider: str
     account: str
@@ -99,7 +100,7 @@ class DeliveryOfEvent(Struct, frozen=True, kw_only=True):
 
 
 class TryOfEvent(Struct, frozen=True, kw_only=True):
-    """One try at an event, or what an operator did with it."""
+    """One try at an event, or an operator's action."""
 
     number: int
     started_at: datetime
@@ -123,7 +124,7 @@ class PersistedStep(Struct, frozen=True, kw_only=True):
 
 
 class EmittedMessage(Struct, frozen=True, kw_only=True):
-    """A message that a version of a payment made."""
+    """A message about a version of a payment."""
 
     message_id: str
     type: str
@@ -133,7 +134,7 @@ class EmittedMessage(Struct, frozen=True, kw_only=True):
 
 
 class DeadEvent(Struct, frozen=True, kw_only=True):
-    """A dead letter as it is stored. ``dead_for_ms`` is by the database's clock."""
+    """A dead letter as stored. ``dead_for_ms`` is by the database's clock."""
 
     provider: str
     account: str
@@ -154,12 +155,12 @@ class DeadEvent(Struct, frozen=True, kw_only=True):
         return (self.provider, self.account, self.provider_event_id)
 
     def position(self) -> ListPosition:
-        """Where it stands in the list of dead letters."""
+        """Its position in the list of dead letters."""
         return (self.received_at, self.event_id)
 
 
 class DeadLetterFilter(Struct, frozen=True, kw_only=True):
-    """Which dead letters are meant; None is no limit."""
+    """A filter of dead letters; None matches all."""
 
     provider: str | None = None
     type: str | None = None
@@ -170,27 +171,27 @@ class DeadLetterFilter(Struct, frozen=True, kw_only=True):
 class Inbox:
     """Reads and leases over a pool of connections. They raise what asyncpg raises."""
 
-    def __init__(self, pool: asyncpg.Pool, *, clock_shift_ms: int = 0) -> None:
+    def __init__(self, pool: asyncpg.Pool, clock: Clock) -> None:
         self._pool = pool
-        self.clock_shift_ms = clock_shift_ms
+        self._clock = clock
 
-    async def claim(self, limit: int, lease: str, lease_ms: int) -> list[LeasedEvent]:
-        """Take up to ``limit`` events that are due, in the order of their turns."""
-        seen = await self._pool.fetch(STATEMENTS["due"], limit, self.clock_shift_ms)
+    async def lease(self, limit: int, lease: str, lease_ms: int) -> list[LeasedEvent]:
+        """Lease up to ``limit`` due events, in the fair order."""
+        seen = await self._pool.fetch(STATEMENTS["due"], limit, self._clock.shift_ms)
         if not seen:
             return []
         columns = _columns(sorted(tuple(record) for record in seen))
-        taken = await self._pool.fetch(STATEMENTS["claim"], *columns, lease, lease_ms, self.clock_shift_ms)
+        taken = await self._pool.fetch(STATEMENTS["lease"], *columns, lease, lease_ms, self._clock.shift_ms)
         return sorted((LeasedEvent(**dict(record)) for record in taken), key=lambda event: event.turn)
 
     async def renew(self, names: Sequence[EventName], lease: str, lease_ms: int) -> None:
-        """Hold on to what takes long; what another worker has taken meanwhile stays with it."""
+        """Extend the lease of slow events; an event that another worker has leased meanwhile stays with it."""
         if names:
             columns = _columns(sorted(names))
-            await self._pool.execute(STATEMENTS["renew"], *columns, lease, lease_ms, self.clock_shift_ms)
+            await self._pool.execute(STATEMENTS["renew"], *columns, lease, lease_ms, self._clock.shift_ms)
 
     async def release(self, names: Sequence[EventName], lease: str) -> None:
-        """Let go of what was not tried."""
+        """End the lease of events that were not tried."""
         if names:
             await self._pool.execute(STATEMENTS["release"], *_columns(sorted(names)), lease)
 
@@ -221,7 +222,7 @@ class Inbox:
         return found
 
     async def processing(self, name: EventName) -> list[TryOfEvent]:
-        """Every try at an event, and what operators did with it."""
+        """Every try at an event, and operators' actions."""
         return structs_of(await self._pool.fetch(STATEMENTS["processing"], *name), TryOfEvent)
 
     async def persisted(self, merchant_id: str | None, payment_id: str | None, change_id: str) -> list[PersistedStep]:
@@ -232,7 +233,7 @@ class Inbox:
     async def emitted(
         self, merchant_id: str | None, payment_id: str | None, versions: Sequence[int]
     ) -> list[EmittedMessage]:
-        """The messages that versions of a payment made."""
+        """The messages about versions of a payment."""
         records = await self._pool.fetch(STATEMENTS["emitted"], merchant_id, payment_id, list(versions))
         return structs_of(records, EmittedMessage)
 
@@ -246,24 +247,23 @@ class Inbox:
             which.dead_before,
             *(after or (None, None)),
             limit,
-            self.clock_shift_ms,
+            self._clock.shift_ms,
         )
         return structs_of(records, DeadEvent)
 
     async def reopen(
         self, names: Sequence[EventName], turn: int, *, actor: str, reason: str, dead_alone: bool = False
     ) -> int:
-        """Have closed events processed again; how many were closed (``dead_alone``: dead). The act is recorded with
-        them."""
-        columns = (*_columns(sorted(names)), turn, self.clock_shift_ms, dead_alone)
+        """Reopen closed events (``dead_alone``: dead ones only). Returns how many. The action is recorded with them."""
+        columns = (*_columns(sorted(names)), turn, self._clock.shift_ms, dead_alone)
         return await self._act("reopen", columns, "replayed", actor, reason)
 
     async def discard(self, names: Sequence[EventName], *, actor: str, reason: str) -> int:
-        """Close dead letters for good; how many were dead. The act is recorded with them."""
+        """Close dead letters permanently. Returns how many were dead. The action is recorded with them."""
         return await self._act("discard", _columns(sorted(names)), "discarded", actor, reason)
 
     async def _act(self, statement: str, columns: Sequence[Any], act: str, actor: str, reason: str) -> int:
-        """In one transaction. Where two operators take the same events in another order, one of them begins again."""
+        """In one transaction. If two operators take the same events in another order, one of them retries."""
         for last in (*[False] * ACT_RETRIES, True):
             try:
                 async with self._pool.acquire() as connection, connection.transaction():

@@ -7,12 +7,12 @@ from importlib import resources
 import psycopg
 from yoyo import get_backend, read_migrations
 
-#: The role that the application runs as: it can add to history and ledger, and neither change nor remove.
+#: The role that the application runs as: it may add to history and ledger, and neither change nor delete.
 APP_ROLE = "tallystick_app"
 
 
 def migrate(owner_url: str) -> list[str]:
-    """Apply what is missing, and return the names of the revisions applied. Safe to run from several processes.
+    """Apply the missing revisions, and return their names. Safe to run from several processes.
 
     Raises what the database raises.
     """
@@ -31,7 +31,8 @@ def migrate(owner_url: str) -> list[str]:
 
 
 def _ensure_app_role(owner_url: str) -> None:
-    """The grants of the first revision need the role. Where the owner may not create roles, someone must have."""
+    """The grants of the first revision need the role. An owner without the right to create roles needs it created
+    beforehand."""
     with psycopg.connect(owner_url, autocommit=True) as connection:
         found = connection.execute("SELECT 1 FROM pg_roles WHERE rolname = %s", (APP_ROLE,)).fetchone()
         if found is None:
@@ -42,5 +43,5 @@ def _ensure_app_role(owner_url: str) -> None:
 
 
 def _yoyo_url(url: str) -> str:
-    """yoyo tells drivers apart by the scheme: this one means psycopg 3."""
+    """yoyo selects the driver by the scheme: this one means psycopg 3."""
     return "postgresql+psycopg" + url[url.index(":") :]

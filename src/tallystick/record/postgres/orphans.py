@@ -1,4 +1,4 @@
-"""The statement that finds rows of subjects and streams without their owner, made from the declared kinds."""
+"""The statement that finds orphaned rows of subjects and streams, built from the declared kinds."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def orphans_statement() -> str:
         ("transfer", "stream_id", "transfer"),
     ):
         parts.append(
-            f"SELECT t.{name} AS subject_id, '{what} of a stream that is not there' AS detail FROM {table} t\n"
+            f"SELECT t.{name} AS subject_id, '{what} of a missing stream' AS detail FROM {table} t\n"
             f"WHERE t.merchant_id = $1 AND {_no_head('t')}"
         )
     for head in heads():
@@ -31,7 +31,7 @@ def _history() -> str:
         for kind in KINDS.values()
     )
     return (
-        "SELECT t.subject_id, format('history of a %s that is not there, version %s', t.subject, t.version) AS detail\n"
+        "SELECT t.subject_id, format('history of a missing %s, version %s', t.subject, t.version) AS detail\n"
         f"FROM transition t\nWHERE t.merchant_id = $1 AND {missing}"
     )
 
@@ -46,7 +46,7 @@ def _no_head(row: str) -> str:
 
 def _member(head: SubjectKind, member: SubjectKind) -> str:
     return (
-        f"SELECT m.{member.id_field}, '{member.name} of a {head.name} that is not there' FROM {member.table} m\n"
+        f"SELECT m.{member.id_field}, '{member.name} of a missing {head.name}' FROM {member.table} m\n"
         f"WHERE m.merchant_id = $1 AND NOT EXISTS (SELECT FROM {head.table} h WHERE h.merchant_id = m.merchant_id"
         f" AND h.{head.id_field} = m.{member.stream_field})"
     )

@@ -1,4 +1,4 @@
-"""Everything that the record holds of one payment, read in pages: what the invariants of a payment look at."""
+"""Everything stored about one payment, read in pages: the input of a payment's invariants."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from msgspec import Struct
 
 from tallystick.domain.kinds import ATTEMPT_KIND, PAYMENT_KIND, members_of
 from tallystick.domain.subjects import Attempt, Dispute, Payment, Refund
+from tallystick.kit.clock import Clock
 from tallystick.record.postgres.reads import attempt_of, payment_of
 from tallystick.record.postgres.stream_record import (
     PAGE_STREAMS,
@@ -23,18 +24,18 @@ from tallystick.record.postgres.stream_record import (
 )
 
 
-class WatchedAttempt(Struct, frozen=True, kw_only=True):
+class ScheduledAttempt(Struct, frozen=True, kw_only=True):
     """An attempt with its place in recovery's schedule."""
 
     attempt: Attempt
     next_check_at: datetime | None
     parked_at: datetime | None
     parked_for_ms: int | None
-    settled_for_ms: int  # since nothing of it can be on its way any more; negative before
+    settled_for_ms: int  # since nothing of it can be in transit any more; negative before
 
 
 class RecordedAnswer(Struct, frozen=True, kw_only=True):
-    """A claimed key, and the recorded response where there is one."""
+    """A claimed key, and its recorded answer if there is one."""
 
     idempotency_key: str
     payment_id: str
@@ -47,7 +48,7 @@ class PaymentRecord(StreamRecord, frozen=True, kw_only=True):
     """The stream of a payment, with recovery's schedule and the recorded answers."""
 
     due_at: datetime | None  # when recovery looks at its authorization
-    attempts: Sequence[WatchedAttempt]
+    attempts: Sequence[ScheduledAttempt]
     answers: dict[str, RecordedAnswer]
 
     @property
@@ -68,7 +69,7 @@ class PaymentRecord(StreamRecord, frozen=True, kw_only=True):
 
 
 async def payment_records(
-    connection: asyncpg.Connection, merchant_id: str, *, clock_shift_ms: int
+    connection: asyncpg.Connection, merchant_id: str, clock: Clock
 ) -> AsyncIterator[list[PaymentRecord]]:
     """A merchant's payments in pages, in the order of their ids."""
     kinds = [kind for kind in members_of(PAYMENT_KIND) if kind is not ATTEMPT_KIND]
@@ -78,7 +79,7 @@ async def payment_records(
         if not page:
             return
         ids = [row["payment_id"] for row in page]
-        attempts = await fetch_all(connection, "attempts", merchant_id, ids, clock_shift_ms)
+        attempts = await fetch_all(connection, "attempts", merchant_id, ids, clock.shift_ms)
         watched = grouped([_watched(row) for row in attempts], lambda each: each.attempt.payment_id)
         others = await members(connection, merchant_id, kinds, ids)
         for payment_id, group in watched.items():
@@ -98,7 +99,7 @@ async def payment_records(
 def _payment_record(
     row: asyncpg.Record,
     others: Sequence[Refund | Dispute | Attempt],
-    attempts: Sequence[WatchedAttempt],
+    attempts: Sequence[ScheduledAttempt],
     rows: StreamRows,
     answers: dict[str, RecordedAnswer],
 ) -> PaymentRecord:
@@ -119,8 +120,8 @@ def _payment_record(
     )
 
 
-def _watched(row: asyncpg.Record) -> WatchedAttempt:
-    return WatchedAttempt(
+def _watched(row: asyncpg.Record) -> ScheduledAttempt:
+    return ScheduledAttempt(
         attempt=attempt_of(row),
         next_check_at=row["next_check_at"],
         parked_at=row["parked_at"],

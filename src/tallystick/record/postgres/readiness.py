@@ -1,4 +1,4 @@
-"""Whether the database can serve this release: it answers, and its schema takes every statement."""
+"""Whether the database can serve this release: it answers, and its schema accepts every statement."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from tallystick.record.postgres import sql
 from tallystick.record.postgres.failures import DATABASE_AWAY
 from tallystick.record.postgres.subject_rows import subject_writes
 
-#: A probe that waits longer than this has its answer.
+#: A database that takes longer to answer is not ready.
 PROBE_TIMEOUT_S: Final = 2
 
-#: What an API process asks of the schema: its statements.
+#: The statements of an API process.
 _STATEMENTS: Final = tuple(
     statement
     for file in ("reads.sql", "journal.sql", "inbox.sql", "outbound.sql", "refusals.sql")
@@ -24,15 +24,15 @@ Readiness = Literal["ready", "other_schema", "away"]
 
 
 class DatabaseReadiness:
-    """Asks a pool of connections. That the schema fits is found out once: schemas only go forward."""
+    """Checks over a pool of connections. A fitting schema is checked once: schemas only go forward."""
 
     def __init__(self, pool: asyncpg.Pool) -> None:
         self._pool = pool
         self._schema_fits = False
 
     async def check(self) -> Readiness:
-        """The application's role may not read the list of revisions, so the statements are tried instead: prepared,
-        and never run. Raises nothing for what the database does."""
+        """The application's role may not read the list of revisions, so the statements are prepared instead, and
+        never run. Errors of the database are a result, and never raised."""
         try:
             async with self._pool.acquire(timeout=PROBE_TIMEOUT_S) as connection:
                 await connection.fetchval("SELECT 1", timeout=PROBE_TIMEOUT_S)
@@ -40,7 +40,7 @@ class DatabaseReadiness:
                     for statement in _STATEMENTS:
                         await connection.prepare(statement, timeout=PROBE_TIMEOUT_S)
                     self._schema_fits = True
-        except asyncpg.SyntaxOrAccessError:  # a table or column that is not there
+        except asyncpg.SyntaxOrAccessError:  # a missing table or column
             return "other_schema"
         except (*DATABASE_AWAY, asyncpg.PostgresError):
             return "away"

@@ -1,8 +1,8 @@
-"""Reads that decisions and answers are made on. All from the primary: a replica may not know the newest version."""
+"""The reads behind decisions and answers. All from the primary: a replica may not have the newest version."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Final, TypeVar
 
@@ -13,9 +13,10 @@ from tallystick.domain.instruction import StoredInstruction
 from tallystick.domain.kinds import ATTEMPT_KIND, DISPUTE_KIND, PAYMENT_KIND, REFUND_KIND, SubjectKind
 from tallystick.domain.snapshot import PaymentSnapshot
 from tallystick.domain.subjects import Attempt, Dispute, Payment, Refund, Subject
+from tallystick.kit.clock import Clock
 from tallystick.record.postgres import sql
 from tallystick.record.postgres.structs import structs_of
-from tallystick.record.postgres.subject_reads import Row, reader, subject_of
+from tallystick.record.postgres.subject_reads import Row, reader
 
 Owned = TypeVar("Owned", Attempt, Refund, Dispute)
 
@@ -23,7 +24,7 @@ READS: Final = sql.load("reads.sql")
 
 
 class AttemptClock(Struct, frozen=True, kw_only=True):
-    """What the database's clock says of an attempt at the moment of loading."""
+    """An attempt's times by the database's clock, at the moment of loading."""
 
     attempt: Attempt
     sending: bool  # before its deadline
@@ -32,8 +33,8 @@ class AttemptClock(Struct, frozen=True, kw_only=True):
     parked: bool
 
 
-class Loaded(Struct, frozen=True, kw_only=True):
-    """A payment with everything a settlement is decided against."""
+class SnapshotWithClocks(Struct, frozen=True, kw_only=True):
+    """A payment's snapshot with its attempts' clocks, by attempt id."""
 
     stored: PaymentSnapshot
     clocks: Mapping[str, AttemptClock]
@@ -78,7 +79,7 @@ class RejectionRow(Struct, frozen=True, kw_only=True):
 
 
 class AccountRow(Struct, frozen=True, kw_only=True):
-    """One account and currency of a merchant's book, in minor units."""
+    """One account and currency of a merchant's ledger, in minor units."""
 
     account: str
     currency: str
@@ -100,43 +101,36 @@ class TransferRow(Struct, frozen=True, kw_only=True):
     at: datetime
 
 
-def attempt_of(row: Row) -> Attempt:
-    """A row of ``attempt``, without its schedule."""
-    return subject_of(ATTEMPT_KIND, row, Attempt)
+#: A row of ``attempt``, without its schedule, as the subject.
+attempt_of: Final[Callable[[Row], Attempt]] = reader(ATTEMPT_KIND)
 
+#: A row of ``payment`` as the subject.
+payment_of: Final[Callable[[Row], Payment]] = reader(PAYMENT_KIND)
 
-def payment_of(row: Row) -> Payment:
-    """A row of ``payment``."""
-    return subject_of(PAYMENT_KIND, row, Payment)
+#: A row of ``refund`` as the subject.
+refund_of: Final[Callable[[Row], Refund]] = reader(REFUND_KIND)
 
-
-def refund_of(row: Row) -> Refund:
-    """A row of ``refund``."""
-    return subject_of(REFUND_KIND, row, Refund)
-
-
-def dispute_of(row: Row) -> Dispute:
-    """A row of ``dispute``."""
-    return subject_of(DISPUTE_KIND, row, Dispute)
+#: A row of ``dispute`` as the subject.
+dispute_of: Final[Callable[[Row], Dispute]] = reader(DISPUTE_KIND)
 
 
 class Reads:
     """Queries over a pool of connections. They raise what asyncpg raises."""
 
-    def __init__(self, pool: asyncpg.Pool, *, clock_shift_ms: int = 0) -> None:
+    def __init__(self, pool: asyncpg.Pool, clock: Clock) -> None:
         self._pool = pool
-        self.clock_shift_ms = clock_shift_ms
+        self._clock = clock
 
-    async def load(self, merchant_id: str, payment_id: str) -> Loaded | None:
-        """A payment with all that belongs to it, or None. One consistent picture is not needed: whatever is decided
-        on it is guarded by the versions that it read."""
+    async def load(self, merchant_id: str, payment_id: str) -> SnapshotWithClocks | None:
+        """A payment with everything that belongs to it, or None. The reads need not be one snapshot of the database:
+        every decision is guarded by the versions that it read."""
         async with self._pool.acquire() as connection:
-            # Attempts and refunds before the payment: a version missed here is then a version missed there too,
-            # and the guard catches both.
-            attempts = await connection.fetch(READS["attempts"], merchant_id, payment_id, self.clock_shift_ms)
+            # Attempts and refunds are read before the payment: a version missed here is then missed there too, and
+            # the guard refuses both.
+            attempts = await connection.fetch(READS["attempts"], merchant_id, payment_id, self._clock.shift_ms)
             refunds = await connection.fetch(READS["refunds"], merchant_id, payment_id)
             disputes = await connection.fetch(READS["disputes"], merchant_id, payment_id)
-            payment = await connection.fetchrow(READS["payment"], merchant_id, payment_id, self.clock_shift_ms)
+            payment = await connection.fetchrow(READS["payment"], merchant_id, payment_id, self._clock.shift_ms)
         if payment is None:
             return None
         clocks = {record["attempt_id"]: _clock(record) for record in attempts}
@@ -146,10 +140,10 @@ class Reads:
             refunds=tuple(refund_of(record) for record in refunds),
             disputes=tuple(dispute_of(record) for record in disputes),
         )
-        return Loaded(stored=stored, clocks=clocks)
+        return SnapshotWithClocks(stored=stored, clocks=clocks)
 
     async def load_many(self, names: Sequence[tuple[str, str]]) -> dict[tuple[str, str], PaymentSnapshot]:
-        """Payments with all that belongs to them, by (merchant, payment); those that are not there are left out."""
+        """Payments with everything that belongs to them, by (merchant, payment); missing ones are left out."""
         columns = list(zip(*names, strict=True)) or [(), ()]
         async with self._pool.acquire() as connection:  # in the order of ``load``, for its reason
             attempts = _by_payment(
@@ -173,12 +167,12 @@ class Reads:
 
     async def payment(self, merchant_id: str, payment_id: str) -> tuple[Payment, bool] | None:
         """A payment and whether it is in doubt."""
-        record = await self._pool.fetchrow(READS["payment"], merchant_id, payment_id, self.clock_shift_ms)
+        record = await self._pool.fetchrow(READS["payment"], merchant_id, payment_id, self._clock.shift_ms)
         return None if record is None else (payment_of(record), record["in_doubt"])
 
     async def refund(self, merchant_id: str, refund_id: str) -> tuple[Refund, bool] | None:
         """A refund and whether it is in doubt."""
-        record = await self._pool.fetchrow(READS["refund"], merchant_id, refund_id, self.clock_shift_ms)
+        record = await self._pool.fetchrow(READS["refund"], merchant_id, refund_id, self._clock.shift_ms)
         return None if record is None else (refund_of(record), record["in_doubt"])
 
     async def subject(self, kind: SubjectKind, merchant_id: str, subject_id: str) -> Subject | None:
@@ -217,19 +211,19 @@ class Reads:
             before_id,
             idempotency_key,
             limit,
-            self.clock_shift_ms,
+            self._clock.shift_ms,
         )
         return [(payment_of(record), record["in_doubt"]) for record in records]
 
     async def instruction(self, merchant_id: str, idempotency_key: str) -> StoredInstruction | None:
-        """The instruction that holds a key."""
+        """The instruction that has a key."""
         record = await self._pool.fetchrow(READS["instruction"], merchant_id, idempotency_key)
         return None if record is None else StoredInstruction(**dict(record))
 
     async def sending_for_ms(self, merchant_id: str, payment_id: str, idempotency_key: str) -> int | None:
-        """How long the instruction's newest attempt may still be on its way, or None when none is."""
+        """How long the instruction's newest attempt may still be in transit, or None if it cannot be."""
         left_ms = await self._pool.fetchval(
-            READS["sending"], merchant_id, payment_id, idempotency_key, self.clock_shift_ms
+            READS["sending"], merchant_id, payment_id, idempotency_key, self._clock.shift_ms
         )
         return None if left_ms is None else int(left_ms)
 
@@ -242,7 +236,7 @@ class Reads:
         return structs_of(await self._pool.fetch(READS["rejections"], merchant_id, payment_id), RejectionRow)
 
     async def accounts(self, merchant_id: str) -> list[AccountRow]:
-        """The accounts of a merchant's book."""
+        """The accounts of a merchant's ledger."""
         return [
             AccountRow(account=account, currency=currency, debits=int(debits), credits=int(credits))
             for account, currency, debits, credits in await self._pool.fetch(READS["accounts"], merchant_id)
@@ -253,8 +247,8 @@ class Reads:
         return structs_of(await self._pool.fetch(READS["transfers"], merchant_id, payment_id), TransferRow)
 
     async def hasten(self, merchant_id: str, payment_id: str, interval_ms: int) -> None:
-        """Have recovery ask about a doubtful payment now: it may hasten an answer, and never fakes one."""
-        await self._pool.execute(READS["hasten"], merchant_id, payment_id, interval_ms, self.clock_shift_ms)
+        """Let recovery look up a payment in doubt now: it may get an answer sooner, and never a different one."""
+        await self._pool.execute(READS["hasten"], merchant_id, payment_id, interval_ms, self._clock.shift_ms)
 
 
 def _by_payment(subjects: Iterable[Owned]) -> dict[tuple[str, str], list[Owned]]:

@@ -1,5 +1,5 @@
-"""Recovery's schedule: what is due, leases on it, and when to look again. Bookkeeping, no state: what an attempt *is*
-changes only through the door."""
+"""Recovery's schedule: what is due, its leases, and when to look again. Bookkeeping only: the state of an attempt
+changes only by the journal."""
 
 from __future__ import annotations
 
@@ -9,13 +9,14 @@ from typing import Final
 import asyncpg
 from msgspec import Struct
 
+from tallystick.kit.clock import Clock
 from tallystick.record.postgres import sql
 
 STATEMENTS: Final = sql.load("recovery.sql")
 
 
-class Due(Struct, frozen=True):
-    """An attempt whose turn it is, leased to us. ``checks`` counts the looks since its state last changed."""
+class DueAttempt(Struct, frozen=True):
+    """A due attempt, leased to us. ``checks`` counts the lookups since its state last changed."""
 
     merchant_id: str
     payment_id: str
@@ -24,31 +25,31 @@ class Due(Struct, frozen=True):
 
 
 class DueDeadline(Struct, frozen=True):
-    """An authorization to look at, leased to us."""
+    """An authorization with a due deadline, leased to us."""
 
     merchant_id: str
     payment_id: str
     checks: int
 
 
-class ScheduleBook:
+class RecoverySchedule:
     """Leases over the database: any number of workers share it."""
 
-    def __init__(self, pool: asyncpg.Pool, *, clock_shift_ms: int = 0) -> None:
+    def __init__(self, pool: asyncpg.Pool, clock: Clock) -> None:
         self._pool = pool
-        self.clock_shift_ms = clock_shift_ms
+        self._clock = clock
 
-    async def lease_due(self, limit: int, lease_ms: int) -> list[Due]:
-        """Take up to ``limit`` attempts that are due; each goes to one worker until its lease ends."""
-        seen = await self._pool.fetch(STATEMENTS["due"], limit, self.clock_shift_ms)
+    async def lease_due(self, limit: int, lease_ms: int) -> list[DueAttempt]:
+        """Lease up to ``limit`` due attempts; each belongs to one worker until its lease ends."""
+        seen = await self._pool.fetch(STATEMENTS["due"], limit, self._clock.shift_ms)
         if not seen:
             return []
         columns = list(zip(*(tuple(record) for record in seen), strict=True))
-        taken = await self._pool.fetch(STATEMENTS["lease"], *columns, lease_ms, self.clock_shift_ms)
-        return [Due(*record) for record in taken]
+        taken = await self._pool.fetch(STATEMENTS["lease"], *columns, lease_ms, self._clock.shift_ms)
+        return [DueAttempt(*record) for record in taken]
 
-    async def look_again(self, due: Due, version: int, in_ms: int) -> None:
-        """Nothing new was learnt."""
+    async def look_again(self, due: DueAttempt, version: int, in_ms: int) -> None:
+        """Nothing new: look again later, and end the lease."""
         await self._pool.execute(
             STATEMENTS["look_again"],
             due.merchant_id,
@@ -56,31 +57,31 @@ class ScheduleBook:
             due.attempt_id,
             version,
             in_ms,
-            self.clock_shift_ms,
+            self._clock.shift_ms,
         )
 
     async def lease_deadlines(self, limit: int, lease_ms: int) -> list[DueDeadline]:
-        """Take up to ``limit`` authorizations whose deadline is due."""
-        seen = await self._pool.fetch(STATEMENTS["due_deadlines"], limit, self.clock_shift_ms)
+        """Lease up to ``limit`` authorizations whose deadline is due."""
+        seen = await self._pool.fetch(STATEMENTS["due_deadlines"], limit, self._clock.shift_ms)
         if not seen:
             return []
         columns = list(zip(*(tuple(record) for record in seen), strict=True))
-        taken = await self._pool.fetch(STATEMENTS["lease_deadlines"], *columns, lease_ms, self.clock_shift_ms)
+        taken = await self._pool.fetch(STATEMENTS["lease_deadlines"], *columns, lease_ms, self._clock.shift_ms)
         return [DueDeadline(*tuple(record)[:3]) for record in taken]
 
     async def move_deadline(self, due: DueDeadline, in_ms: int) -> None:
         """Look at the authorization again later."""
         await self._pool.execute(
-            STATEMENTS["move_deadline"], due.merchant_id, due.payment_id, in_ms, self.clock_shift_ms
+            STATEMENTS["move_deadline"], due.merchant_id, due.payment_id, in_ms, self._clock.shift_ms
         )
 
     async def drop_deadline(self, due: DueDeadline) -> None:
         """The payment has moved on."""
-        await self._pool.execute(STATEMENTS["drop_deadline"], due.merchant_id, due.payment_id, self.clock_shift_ms)
+        await self._pool.execute(STATEMENTS["drop_deadline"], due.merchant_id, due.payment_id, self._clock.shift_ms)
 
     async def parked(self, merchant_id: str | None, limit: int) -> Sequence[asyncpg.Record]:
-        """The in-doubt lane, oldest first."""
-        return await self._pool.fetch(STATEMENTS["parked"], merchant_id, limit, self.clock_shift_ms)
+        """The in-doubt list, oldest first."""
+        return await self._pool.fetch(STATEMENTS["parked"], merchant_id, limit, self._clock.shift_ms)
 
     async def attempt(self, attempt_id: str) -> asyncpg.Record | None:
         """One attempt by its id alone."""

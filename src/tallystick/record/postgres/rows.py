@@ -9,7 +9,7 @@ from typing import Final
 from tallystick.domain.change import (
     Acknowledgement,
     Change,
-    Claim,
+    KeyClaim,
     KnownReference,
     Message,
     RecordedResponse,
@@ -20,7 +20,7 @@ from tallystick.domain.change import (
 from tallystick.record.postgres.subject_rows import Row, SubjectRows, json_or_none, json_text
 
 
-def instruction_row(claim: Claim) -> Row:
+def instruction_row(claim: KeyClaim) -> Row:
     """Columns of ``insert_instructions``."""
     return (
         claim.merchant_id,
@@ -155,8 +155,8 @@ def acknowledgement_row(ack: Acknowledgement) -> Row:
     )
 
 
-class Rows:
-    """One change as rows by table, made by the caller of ``commit`` so that the batch only concatenates."""
+class ChangeRows:
+    """One change as rows by table, built by the caller of ``commit`` so that the batch only concatenates."""
 
     __slots__ = (
         "acknowledgements",
@@ -214,7 +214,7 @@ class Rows:
 
 
 def balance_rows(transfers: Iterable[Row]) -> list[Row]:
-    """What a batch adds to each balance: one row per account and currency, sorted."""
+    """The sums that a batch adds to balances: one row per account and currency, sorted."""
     sums: dict[tuple[str, str, str], list[int]] = {}
     for row in transfers:
         merchant_id, debit, credit, amount, currency = row[0], row[6], row[7], row[8], row[9]

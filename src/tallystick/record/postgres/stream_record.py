@@ -1,4 +1,4 @@
-"""What the record holds of one stream, read in pages: what the invariants of every kind look at."""
+"""Everything stored about one stream, read in pages: the input of the invariants of every kind."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ STATEMENTS: Final = sql.load("invariants.sql")
 #: Streams read at a time: a few megabytes with their history, and few enough round trips for millions.
 PAGE_STREAMS: Final = 500
 
-#: Longest that one statement may take: a merchant's whole ledger is added up in one.
+#: The longest time for one statement: one adds up a merchant's whole ledger.
 STATEMENT_TIMEOUT_S: Final = 3_600.0
 
 
 class StoredRejection(Struct, frozen=True, kw_only=True):
-    """A rejected transition, as far as the invariants look."""
+    """A refused transition, with the fields that invariants need."""
 
     stream_id: str
     rejection_id: str
@@ -42,7 +42,7 @@ class StoredRejection(Struct, frozen=True, kw_only=True):
 
 
 class StoredMessage(Struct, frozen=True, kw_only=True):
-    """A message to the merchant, as it was written."""
+    """A message to the merchant, as written."""
 
     stream_id: str
     version: int
@@ -53,10 +53,9 @@ class StoredMessage(Struct, frozen=True, kw_only=True):
 
 
 class StreamRecord(Struct, frozen=True, kw_only=True):
-    """One stream: the subject that it is named for, the others in it, their history, ledger rows, rejections and
-    messages."""
+    """One stream: its own subject (``head``), the others in it, their history, ledger rows, rejections and messages."""
 
-    head: Any  # a Subject: a protocol is no type that a struct can check
+    head: Any  # a Subject; a struct cannot check a protocol
     others: Sequence[Any] = ()
     histories: Mapping[str, Sequence[HistoryStep]]
     replays: Mapping[str, Replay]
@@ -83,7 +82,7 @@ class StreamRecord(Struct, frozen=True, kw_only=True):
 
 
 class StreamRows(Struct, frozen=True, kw_only=True):
-    """What several streams share rows of: grouped by stream, or by subject."""
+    """Rows of several streams, grouped by stream or by subject."""
 
     histories: Mapping[str, Sequence[HistoryStep]]
     replays: Mapping[str, Replay]
@@ -179,7 +178,7 @@ async def fetch_all(connection: asyncpg.Connection, name: str, *values: Any) -> 
 
 
 async def merchants(connection: asyncpg.Connection, only: str | None) -> AsyncIterator[str]:
-    """Every merchant that has anything in the record, or the one that was asked for."""
+    """Every merchant with rows in the record, or only the given one."""
     if only is not None:
         yield only
         return

@@ -1,4 +1,4 @@
-"""Rows as structs: what leaves the store has names and types, and no driver's classes."""
+"""Rows as structs: the store returns named, typed values and no classes of the driver."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ Row = TypeVar("Row")
 
 
 def struct_of(record: asyncpg.Record, kind: type[Row]) -> Row:
-    """One row. Columns that ``kind`` does not have are left out; msgspec.ValidationError where one is missing or of
+    """One row. Columns that ``kind`` does not have are left out; msgspec.ValidationError for a missing column or
     another type."""
     return msgspec.convert(dict(record), kind)
 

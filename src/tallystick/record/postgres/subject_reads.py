@@ -1,10 +1,10 @@
-"""Rows of subjects' tables as the subjects that they keep, for any declared kind."""
+"""Rows of subjects' tables as subjects, for any declared kind."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from functools import cache
-from typing import Any, TypeVar, get_type_hints
+from typing import Any, get_type_hints
 
 import asyncpg
 import msgspec
@@ -12,14 +12,12 @@ import msgspec
 from tallystick.domain.kinds import SubjectKind
 from tallystick.record.postgres.column_types import is_json
 
-Some = TypeVar("Some")
-
 Row = asyncpg.Record
 
 
 @cache
 def reader(kind: SubjectKind) -> Callable[[Row], Any]:
-    """Makes a subject of a row: columns as they are, JSON decoded to the field's type."""
+    """A function from a row to a subject: columns as they are, JSON decoded to the field's type."""
     struct, columns = kind.struct, kind.columns
     hints = get_type_hints(struct)
     decoders = [(name, msgspec.json.Decoder(hints[name]).decode) for name in columns if is_json(hints[name])]
@@ -27,14 +25,9 @@ def reader(kind: SubjectKind) -> Callable[[Row], Any]:
     def read(row: Row) -> Any:
         values = {name: row[name] for name in columns}
         for name, decode in decoders:
-            if values[name] is not None:
-                values[name] = decode(values[name])
+            text = values[name]
+            if text is not None:
+                values[name] = decode(text)
         return struct(**values)
 
     return read
-
-
-def subject_of(kind: SubjectKind, row: Row, _: type[Some]) -> Some:
-    """A row of a kind's table as its struct, which is named for the type checker."""
-    subject: Some = reader(kind)(row)
-    return subject

@@ -1,7 +1,7 @@
-"""The subjects that a change leaves, as rows, and the statements that write them.
+"""The subjects of a change as rows, and the statements that write them.
 
-A payment's or an attempt's first row has every column; later ones have its key and what can move, which is half as much
-to encode, and an update finds its row without trying to insert it first.
+The first row of a payment or an attempt has every column. Later rows have its key and the columns that can change:
+half as much to encode, and an update finds its row without trying to insert first.
 """
 
 from __future__ import annotations
@@ -153,8 +153,8 @@ class KindWrites(NamedTuple):
     later: SubjectWrite
 
 
-#: Kinds that bring statements of their own: payments for an update that sends what can move alone, attempts for their
-#: schedule too. Every other kind has one statement, made from its declaration.
+#: Kinds with statements of their own: payments for an update that sends only what can change, attempts also for their
+#: schedule. Every other kind has one statement, built from its declaration.
 _OWN_WRITES: Final = {
     PAYMENT_KIND.name: KindWrites(
         SubjectWrite("insert_payments", STATEMENTS["insert_payments"], payment_row),
@@ -178,12 +178,12 @@ def writes_of(kind: SubjectKind) -> KindWrites:
 
 
 def subject_writes() -> list[SubjectWrite]:
-    """Every write there is, in the order in which a batch runs them."""
+    """Every write, in the order in which a batch runs them."""
     return list({write.name: write for kind in KINDS.values() for write in writes_of(kind)}.values())
 
 
 def upsert_statement(kind: SubjectKind) -> str:
-    """Insert a subject's first row, or replace it by a newer version: guarded by being older."""
+    """Insert a subject's first row, or replace an older version."""
     hints = get_type_hints(kind.struct)
     columns = ", ".join(kind.columns)
     values = ", ".join(f"k.{name}::json" if is_json(hints[name]) else f"k.{name}" for name in kind.columns)
@@ -200,7 +200,7 @@ def upsert_statement(kind: SubjectKind) -> str:
 
 
 def _row_maker(kind: SubjectKind) -> Callable[[Any], Row]:
-    """A subject's columns in order. Fields of the three everyday shapes are read at once; JSON is then encoded."""
+    """A subject's columns in order. All fields are read at once; JSON is then encoded."""
     hints = get_type_hints(kind.struct)
     read = attrgetter(*kind.columns)
     json_at = [number for number, name in enumerate(kind.columns) if is_json(hints[name])]
@@ -215,7 +215,7 @@ def _row_maker(kind: SubjectKind) -> Callable[[Any], Row]:
 
 
 class SubjectRows:
-    """The subjects that one change leaves, as rows by the name of the write that they go through."""
+    """The subjects of one change as rows, by the name of their write."""
 
     __slots__ = ("by_write", "count")
 

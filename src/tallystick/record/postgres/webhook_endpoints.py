@@ -1,4 +1,4 @@
-"""Merchants' endpoints in the record: who is told, what signs, and what has been sent."""
+"""Merchants' webhook endpoints: their secrets, and the log of deliveries."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any, Final
 import asyncpg
 from msgspec import Struct
 
+from tallystick.kit.clock import Clock
 from tallystick.kit.ids import new_id
 from tallystick.record.postgres import sql
 from tallystick.record.postgres.structs import struct_of, structs_of
@@ -17,7 +18,7 @@ STATEMENTS: Final = sql.load("outbound.sql")
 
 
 class EndpointRow(Struct, frozen=True, kw_only=True):
-    """A merchant's endpoint as it is stored. ``event_types`` None: all."""
+    """A merchant's endpoint as it is stored. ``event_types`` None: all types."""
 
     endpoint_id: str
     url: str
@@ -35,7 +36,7 @@ class DeliveryRow(Struct, frozen=True, kw_only=True):
 
     message_id: str
     type: str
-    payment_id: str
+    stream_id: str
     version: int
     state: str
     tries: int
@@ -46,7 +47,7 @@ class DeliveryRow(Struct, frozen=True, kw_only=True):
 
 
 class DeliveryTry(Struct, frozen=True, kw_only=True):
-    """One try at a message, or that somebody asked for it again."""
+    """One try at a message, or a request to resend it."""
 
     message_id: str
     number: int
@@ -58,12 +59,12 @@ class DeliveryTry(Struct, frozen=True, kw_only=True):
     actor: str | None
 
 
-class EndpointBook:
-    """A merchant's endpoints over a pool of connections. Everything raises what asyncpg raises."""
+class EndpointStore:
+    """A merchant's endpoints over a pool of connections. They raise what asyncpg raises."""
 
-    def __init__(self, pool: asyncpg.Pool, *, clock_shift_ms: int = 0) -> None:
+    def __init__(self, pool: asyncpg.Pool, clock: Clock) -> None:
         self._pool = pool
-        self.clock_shift_ms = clock_shift_ms
+        self._clock = clock
 
     async def register(
         self,
@@ -77,16 +78,16 @@ class EndpointBook:
         limit: int,
         actor: str,
     ) -> bool:
-        """A new endpoint with its (secret id, sealed); False where the merchant has ``limit`` already, or one with
-        this URL. Two at once for one URL make one endpoint."""
+        """A new endpoint with its (secret id, sealed secret); False if the merchant has ``limit`` endpoints or one with
+        this URL. Two concurrent requests for one URL make one endpoint."""
         name = (merchant_id, endpoint_id)
         async with self._pool.acquire() as connection, connection.transaction():
             made = await connection.fetchval(
-                STATEMENTS["register"], *name, url, description, event_types, limit, self.clock_shift_ms
+                STATEMENTS["register"], *name, url, description, event_types, limit, self._clock.shift_ms
             )
             if made is None:
                 return False
-            await connection.execute(STATEMENTS["insert_secret"], *name, *secret, self.clock_shift_ms)
+            await connection.execute(STATEMENTS["insert_secret"], *name, *secret, self._clock.shift_ms)
             await self._act(connection, name, "registered", None, actor)
         return True
 
@@ -96,36 +97,37 @@ class EndpointBook:
         return found
 
     async def endpoints(self, merchant_id: str, endpoint_id: str | None = None) -> list[EndpointRow]:
-        """A merchant's endpoints, oldest first; or the one."""
+        """A merchant's endpoints, oldest first, or only the given one."""
         return structs_of(await self._pool.fetch(STATEMENTS["endpoints"], merchant_id, endpoint_id), EndpointRow)
 
     async def rotate(
         self, merchant_id: str, endpoint_id: str, secret: tuple[str, bytes], overlap_ms: int, *, actor: str
     ) -> datetime:
-        """Another secret signs from now on, and those before it for ``overlap_ms`` more. Returns until when."""
+        """A new secret signs from now on, and the earlier ones for ``overlap_ms`` more. Returns the end of the
+        overlap."""
         name = (merchant_id, endpoint_id)
         async with self._pool.acquire() as connection, connection.transaction():
-            await connection.execute(STATEMENTS["drop_secrets"], *name, self.clock_shift_ms)
-            ends = await connection.fetch(STATEMENTS["retire_secrets"], *name, overlap_ms, self.clock_shift_ms)
-            await connection.execute(STATEMENTS["insert_secret"], *name, *secret, self.clock_shift_ms)
+            await connection.execute(STATEMENTS["drop_secrets"], *name, self._clock.shift_ms)
+            ends = await connection.fetch(STATEMENTS["retire_secrets"], *name, overlap_ms, self._clock.shift_ms)
+            await connection.execute(STATEMENTS["insert_secret"], *name, *secret, self._clock.shift_ms)
             await self._act(connection, name, "secret_rotated", None, actor)
         until: datetime = max(record[0] for record in ends)
         return until
 
     async def disable(self, merchant_id: str, endpoint_id: str, reason: str, *, actor: str) -> bool:
-        """Nothing is sent any more, and what was on its way is given up. False where it was not enabled."""
+        """Stop sending, and give up open deliveries. False if it was not enabled."""
         return await self._close(merchant_id, endpoint_id, ["enabled"], "disabled", reason, actor)
 
     async def delete(self, merchant_id: str, endpoint_id: str, *, actor: str) -> bool:
-        """Delete the endpoint and its secrets. False where there is no such endpoint."""
+        """Delete the endpoint and its secrets. False if it does not exist."""
         return await self._close(merchant_id, endpoint_id, ["enabled", "disabled"], "deleted", None, actor)
 
     async def enable(self, merchant_id: str, endpoint_id: str, *, actor: str) -> bool:
-        """Messages are sent again from now on. False where it was not disabled."""
+        """Resume sending. False if it was not disabled."""
         name = (merchant_id, endpoint_id)
         async with self._pool.acquire() as connection, connection.transaction():
             done = await connection.fetchval(
-                STATEMENTS["set_state"], *name, ["disabled"], "enabled", None, self.clock_shift_ms
+                STATEMENTS["set_state"], *name, ["disabled"], "enabled", None, self._clock.shift_ms
             )
             if done is not None:
                 await self._act(connection, name, "enabled", None, actor)
@@ -155,21 +157,21 @@ class EndpointBook:
         return found
 
     async def resend(self, merchant_id: str, endpoint_id: str, message_ids: Sequence[str], *, actor: str) -> int:
-        """Have deliveries sent as from the beginning, now; how many there were."""
+        """Send deliveries again now, with all their tries. Returns how many."""
         name = (merchant_id, endpoint_id)
         async with self._pool.acquire() as connection, connection.transaction():
-            done = await connection.fetch(STATEMENTS["reopen"], *name, sorted(message_ids), self.clock_shift_ms)
+            done = await connection.fetch(STATEMENTS["reopen"], *name, sorted(message_ids), self._clock.shift_ms)
             if done:
-                queues = sorted({(*name, record["payment_id"]) for record in done})
-                await connection.execute(STATEMENTS["hasten"], *zip(*queues, strict=True), self.clock_shift_ms)
+                queues = sorted({(*name, record["stream_id"]) for record in done})
+                await connection.execute(STATEMENTS["hasten"], *zip(*queues, strict=True), self._clock.shift_ms)
                 acts = [(record["message_id"], new_id("try"), record["resends"]) for record in done]
                 await connection.execute(
-                    STATEMENTS["record_resend"], *name, *zip(*acts, strict=True), actor, self.clock_shift_ms
+                    STATEMENTS["record_resend"], *name, *zip(*acts, strict=True), actor, self._clock.shift_ms
                 )
         return len(done)
 
     async def unheard(self, merchant_id: str, endpoint_id: str, since: datetime, limit: int) -> list[str]:
-        """Messages dispatched since then that the endpoint was sent in vain, or that came while it was disabled."""
+        """Messages dispatched since then that the endpoint did not accept, or that came while it was disabled."""
         records = await self._pool.fetch(STATEMENTS["unheard"], merchant_id, endpoint_id, since, limit)
         return [record[0] for record in records]
 
@@ -177,11 +179,13 @@ class EndpointBook:
         self, merchant_id: str, endpoint_id: str, states: list[str], state: str, reason: str | None, actor: str
     ) -> bool:
         name = (merchant_id, endpoint_id)
-        # In the order in which workers write: deliveries, queues, the endpoint last.
+        # In the order in which workers write: deliveries, queues, then the endpoint.
         async with self._pool.acquire() as connection, connection.transaction():
-            await connection.execute(STATEMENTS["cancel_open"], *name, self.clock_shift_ms)
+            await connection.execute(STATEMENTS["cancel_open"], *name, self._clock.shift_ms)
             await connection.execute(STATEMENTS["drop_queues"], *name)
-            done = await connection.fetchval(STATEMENTS["set_state"], *name, states, state, reason, self.clock_shift_ms)
+            done = await connection.fetchval(
+                STATEMENTS["set_state"], *name, states, state, reason, self._clock.shift_ms
+            )
             if done is not None:
                 if state == "deleted":
                     await connection.execute(STATEMENTS["drop_all_secrets"], *name)
@@ -190,5 +194,5 @@ class EndpointBook:
 
     async def _act(self, connection: Any, name: tuple[str, str], act: str, detail: str | None, actor: str) -> None:
         await connection.execute(
-            STATEMENTS["insert_act"], *name, new_id("act"), act, detail, actor, self.clock_shift_ms
+            STATEMENTS["insert_act"], *name, new_id("act"), act, detail, actor, self._clock.shift_ms
         )

@@ -15,13 +15,14 @@ from tallystick.domain.errors import Overloaded
 from tallystick.domain.notices import ChargeNotice
 from tallystick.domain.verdicts import RequiresAction
 from tallystick.flows.webhooks.inbound import intake as intake_module
-from tallystick.flows.webhooks.inbound.intake import TURN_SPACING_MS, Arrival, Intake, IntakeUnavailable
+from tallystick.flows.webhooks.inbound.intake import FAIRNESS_SPACING_MS, Arrival, Intake, IntakeUnavailable
 from tallystick.kit.ids import new_id
-from tallystick.record.postgres.batch import Connection
+from tallystick.record.postgres.batch import WriteConnection
 from tallystick.record.postgres.connections import connect
 from tests.support.database import Database
 from tests.support.dump import dump
 from tests.support.inbox import accept, again, arrival, envelope, intake_on
+from tests.support.polling import one_turn
 
 
 def rows(database: Database, query: str, *values: Any) -> list[tuple[Any, ...]]:
@@ -148,7 +149,7 @@ async def test_a_connection_lost_at_any_statement_loses_nothing(
     """BEGIN, events, known events, deliveries, COMMIT: whatever became of it, each delivery is there once."""
     name, cuts = new_id("req"), iter([statement])
 
-    async def severed() -> Connection:
+    async def severed() -> WriteConnection:
         inner = await connect(database.app_url, command_timeout_ms=5_000)
         cut = next(cuts, None)
         return inner if cut is None else Severed(inner, cut, after=after)
@@ -161,7 +162,7 @@ async def test_a_connection_lost_at_any_statement_loses_nothing(
 
 
 async def test_a_database_that_is_away_is_said_so_and_nothing_is_acknowledged(database: Database) -> None:
-    async def away() -> Connection:
+    async def away() -> WriteConnection:
         raise ConnectionRefusedError("away")
 
     async with intake_on(database, connect_with=away, commit_timeout_ms=200) as intake:
@@ -173,7 +174,7 @@ async def test_a_database_that_hangs_is_said_so_in_time(database: Database) -> N
     """It neither answers nor refuses. Who waits behind others that wait is told as soon as those are."""
     gate, hung = asyncio.Event(), 0
 
-    async def hanging() -> Connection:
+    async def hanging() -> WriteConnection:
         nonlocal hung
         hung += 1
         await gate.wait()
@@ -197,14 +198,14 @@ async def test_a_database_that_hangs_is_said_so_in_time(database: Database) -> N
 async def test_a_full_queue_takes_nothing(database: Database) -> None:
     gate = asyncio.Event()
 
-    async def slow() -> Connection:
+    async def slow() -> WriteConnection:
         await gate.wait()
         return await connect(database.app_url, command_timeout_ms=5_000)
 
     names = [new_id("req") for _ in range(30)]
     async with intake_on(database, connect_with=slow, queue_limit=5) as intake:
         tasks = [asyncio.create_task(intake.accept([arrival(envelope(name))])) for name in names]
-        await asyncio.sleep(0.05)
+        await one_turn()  # every one of them has come to the queue
         gate.set()
         outcomes = await asyncio.gather(*tasks, return_exceptions=True)
     kept = [name for name, outcome in zip(names, outcomes, strict=True) if outcome is None]
@@ -241,10 +242,10 @@ async def test_only_the_culprit_fails(database: Database) -> None:
 
 async def test_turns_spread_a_flood_and_leave_others_alone(database: Database) -> None:
     async with intake_on(database) as intake:
-        flood = [intake.turn_of("loud", 1_000_000) for _ in range(500)]
-        assert flood == [1_000_000 + n * TURN_SPACING_MS for n in range(500)]
-        assert intake.turn_of("quiet", 1_000_100) == 1_000_100
-        assert intake.turn_of("loud", 2_000_000) == 2_000_000  # the past is forgotten
+        flood = [intake.fair_place_ms("loud", 1_000_000) for _ in range(500)]
+        assert flood == [1_000_000 + n * FAIRNESS_SPACING_MS for n in range(500)]
+        assert intake.fair_place_ms("quiet", 1_000_100) == 1_000_100
+        assert intake.fair_place_ms("loud", 2_000_000) == 2_000_000  # the past is forgotten
 
 
 async def test_closing_writes_what_is_queued(database: Database) -> None:
@@ -253,7 +254,7 @@ async def test_closing_writes_what_is_queued(database: Database) -> None:
     async with intake_on(database) as intake:
         intakes.append(intake)
         tasks = [asyncio.create_task(intake.accept([arrival(envelope(name))])) for name in names]
-        await asyncio.sleep(0)
+        await one_turn()
     await asyncio.gather(*tasks)
     with pytest.raises(Overloaded):
         await intakes[0].accept([arrival(envelope(new_id("req")))])

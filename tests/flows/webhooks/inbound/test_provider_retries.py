@@ -24,6 +24,7 @@ from tests.support.acquirer import AcquirerProcess
 from tests.support.api import SHORT, Inside, inside
 from tests.support.database import Database
 from tests.support.inbox import drain, states
+from tests.support.polling import eventually_async
 from tests.support.ports import free_port
 
 #: An hour of the acquirer's schedule takes 0.36 s.
@@ -69,13 +70,13 @@ class Road:
 
 
 async def _all_delivered(bank: AcquirerProcess) -> None:
-    async with asyncio.timeout(120):
-        while True:
-            events = await asyncio.to_thread(bank.events)
-            if len(events) == PAYMENTS and all(event["state"] == "delivered" for event in events):
-                return
-            await bank.acall("GET", "/sim/charges")  # whatever was pending matures when somebody looks
-            await asyncio.sleep(0.05)
+    async def states_of_events() -> list[str]:
+        await bank.acall("GET", "/sim/charges")  # a look makes a pending charge mature
+        return [event["state"] for event in await asyncio.to_thread(bank.events)]
+
+    await eventually_async(
+        states_of_events, until=lambda found: found == ["delivered"] * PAYMENTS, within_s=120, interval_s=0.05
+    )
 
 
 async def _payments(app: Inside) -> list[str]:

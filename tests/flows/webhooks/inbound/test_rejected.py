@@ -13,9 +13,10 @@ import pytest
 from tallystick.flows.webhooks.inbound.rejected import UNKNOWN, RejectedDeliveries
 from tallystick.kit.clock import Clock
 from tallystick.record.postgres.connections import open_pool
-from tallystick.record.postgres.refused_webhooks import KEEP_HOURS, RefusalBook, RefusalSlot
+from tallystick.record.postgres.refused_webhooks import KEEP_HOURS, RejectedDeliveryCounts, RejectedDeliverySlot
 from tests.support.database import Database
 from tests.support.inbox import WEBHOOK_SETTINGS
+from tests.support.polling import eventually_async
 
 #: Longer than any test takes: only what the test asks for is written.
 NEVER_MS = 3_600_000
@@ -32,13 +33,15 @@ def account(fresh_merchant: str) -> str:
 async def counted(database: Database, account: str, hours: int = KEEP_HOURS) -> list[tuple[str, str, int]]:
     """(provider, reason, count) of an account."""
     async with await open_pool(database.app_url, WEBHOOK_SETTINGS) as pool:
-        found = await RefusalBook(pool).of_last(hours)
+        found = await RejectedDeliveryCounts(pool, Clock()).of_last(hours)
     return [(each.provider, each.reason, each.count) for each in found if each.account == account]
 
 
 async def _count_in_many(pools: list[asyncpg.Pool], account: str, reasons: list[str]) -> None:
     """Five times each reason at two providers, in as many processes as there are pools."""
-    processes = [RejectedDeliveries(RefusalBook(pool), Clock(), flush_interval_ms=NEVER_MS) for pool in pools]
+    processes = [
+        RejectedDeliveries(RejectedDeliveryCounts(pool, Clock()), Clock(), flush_interval_ms=NEVER_MS) for pool in pools
+    ]
     for _ in range(5):
         for turn, process in enumerate(processes):
             for reason in reasons[turn % 4 :] + reasons[: turn % 4]:
@@ -62,13 +65,13 @@ async def test_the_counts_of_many_processes_add_up(database: Database, account: 
     assert sorted((*slot, number) for slot, number in totals.items()) == sorted(expected)
 
 
-class AwayBook(RefusalBook):
+class AwayCounts(RejectedDeliveryCounts):
     """A record that can be away."""
 
     away = True
     writes = 0
 
-    async def add(self, counts: Mapping[RefusalSlot, int]) -> None:
+    async def add(self, counts: Mapping[RejectedDeliverySlot, int]) -> None:
         self.writes += 1
         if self.away:
             raise ConnectionRefusedError
@@ -77,15 +80,13 @@ class AwayBook(RefusalBook):
 
 async def test_while_the_record_is_away_counts_wait_and_end_in_their_own_hour(database: Database, account: str) -> None:
     async with await open_pool(database.app_url, WEBHOOK_SETTINGS) as pool:
-        book, clock = AwayBook(pool), Clock(shift_ms=-HOUR_MS)
+        book, clock = AwayCounts(pool, Clock()), Clock(shift_ms=-HOUR_MS)
         rejected = RejectedDeliveries(book, clock, flush_interval_ms=10)
         await rejected.start()
         before = datetime.now(UTC) - timedelta(hours=1)
         for _ in range(7):
             rejected.count("stripe", account, "webhook_signature_invalid")
-        async with asyncio.timeout(30):
-            while book.writes < 3:
-                await asyncio.sleep(0.005)
+        await eventually_async(lambda: book.writes >= 3)
         assert await counted(database, account) == []
         clock.shift_ms = 0
         rejected.count("stripe", account, "webhook_signature_invalid")
@@ -100,7 +101,7 @@ async def test_while_the_record_is_away_counts_wait_and_end_in_their_own_hour(da
 
 async def test_what_is_counted_at_the_end_is_written(database: Database, account: str) -> None:
     async with await open_pool(database.app_url, WEBHOOK_SETTINGS) as pool:
-        rejected = RejectedDeliveries(RefusalBook(pool), Clock(), flush_interval_ms=NEVER_MS)
+        rejected = RejectedDeliveries(RejectedDeliveryCounts(pool, Clock()), Clock(), flush_interval_ms=NEVER_MS)
         await rejected.start()
         rejected.count("stripe", account, "webhook_unparseable")
         await rejected.stop()
@@ -111,12 +112,12 @@ async def test_old_hours_are_removed_and_young_ones_stay(database: Database, acc
     async with await open_pool(database.app_url, WEBHOOK_SETTINGS) as pool:
         for age_hours in (KEEP_HOURS + 2, KEEP_HOURS - 2):
             old = Clock(shift_ms=-age_hours * HOUR_MS)
-            aged = RejectedDeliveries(RefusalBook(pool, clock_shift_ms=old.shift_ms), old, flush_interval_ms=NEVER_MS)
+            aged = RejectedDeliveries(RejectedDeliveryCounts(pool, old), old, flush_interval_ms=NEVER_MS)
             aged.count("stripe", account, "request_timeout")
             await aged.stop()
         count = "SELECT count(*) FROM webhook_refusal WHERE account = $1"
         assert await pool.fetchval(count, account) == 2
-        now = RejectedDeliveries(RefusalBook(pool), Clock(), flush_interval_ms=NEVER_MS)
+        now = RejectedDeliveries(RejectedDeliveryCounts(pool, Clock()), Clock(), flush_interval_ms=NEVER_MS)
         now.count(UNKNOWN, account, "not_found")
         await now.stop()
         assert await pool.fetchval(count, account) == 2
@@ -127,7 +128,7 @@ async def test_old_hours_are_removed_and_young_ones_stay(database: Database, acc
 async def test_what_nobody_will_read_is_not_kept_while_the_record_is_away(database: Database, account: str) -> None:
     """Memory is bounded by the hours that are kept, however long the record is away."""
     async with await open_pool(database.app_url, WEBHOOK_SETTINGS) as pool:
-        book, clock = AwayBook(pool), Clock(shift_ms=-(KEEP_HOURS + 5) * HOUR_MS)
+        book, clock = AwayCounts(pool, Clock()), Clock(shift_ms=-(KEEP_HOURS + 5) * HOUR_MS)
         rejected = RejectedDeliveries(book, clock, flush_interval_ms=NEVER_MS)
         rejected.count("stripe", account, "webhook_unparseable")
         await rejected.flush()

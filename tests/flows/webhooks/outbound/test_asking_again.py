@@ -9,7 +9,8 @@ import pytest
 
 from tallystick.flows.runtime import Runtime
 from tallystick.flows.webhooks.outbound.endpoints import Registered, TooManyEndpoints, UrlTaken
-from tallystick.record.postgres.webhook_endpoints import EndpointBook
+from tallystick.kit.clock import Clock
+from tallystick.record.postgres.webhook_endpoints import EndpointStore
 from tests.support.api import inside
 from tests.support.database import Database
 from tests.support.endpoints import PATH, SETTINGS, code_of
@@ -22,6 +23,7 @@ from tests.support.outbox import (
     runtime_for,
     worker,
 )
+from tests.support.polling import eventually_async
 from tests.support.receivers import receiving
 from tests.support.runtime import BookedProvider
 from tests.support.slow_commits import SlowCommits
@@ -97,7 +99,7 @@ async def test_a_registration_waits_for_what_another_one_comes_to(
     async with runtime_for(database) as runtime:
         pool = SlowCommits(runtime.pool)
         rules = endpoints_of(runtime)
-        rules._book = EndpointBook(cast(Any, pool))
+        rules._book = EndpointStore(cast(Any, pool), Clock())
         first = asyncio.create_task(
             rules.register(fresh_merchant, url=URL, event_types=None, description=None, actor="key:test")
         )
@@ -119,8 +121,7 @@ async def test_a_registration_waits_for_what_another_one_comes_to(
 
 async def _blocked(runtime: Runtime) -> None:
     """Until somebody waits for another transaction."""
-    while not await runtime.pool.fetchval("SELECT count(*) FROM pg_locks WHERE NOT granted"):
-        await asyncio.sleep(0.01)
+    await eventually_async(lambda: runtime.pool.fetchval("SELECT count(*) FROM pg_locks WHERE NOT granted"))
 
 
 async def test_an_endpoint_deleted_while_its_url_is_registered_is_no_reason_to_refuse(

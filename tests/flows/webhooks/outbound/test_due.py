@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import pytest
 
 from tallystick.flows.runtime import Runtime
-from tallystick.record.postgres.outbox import OutboundBook, QueueName
+from tallystick.record.postgres.outbox import Outbox, QueueName
 from tests.support.database import NewDatabase
 from tests.support.outbox import register, runtime_for
 
@@ -39,7 +39,7 @@ async def test_every_endpoint_has_its_share_and_the_longest_wait_is_first(
     new_database: NewDatabase, merchants: Sequence[str]
 ) -> None:
     async with runtime_for(new_database()) as runtime:
-        book = OutboundBook(runtime.pool)
+        book = Outbox(runtime.pool, runtime.clock)
         assert await book.due(100, [], 4) == []
         flooded, failing, quiet = [
             (await register(runtime, merchant_id, f"http://127.0.0.1:9/{number}")).endpoint_id
@@ -54,7 +54,7 @@ async def test_every_endpoint_has_its_share_and_the_longest_wait_is_first(
         queues = await book.due(100, [], 4)
         assert _of_each(queues) == {flooded: 4, failing: 1, quiet: 3}
         expected = [f"pay_{flooded}{i}" for i in range(1, 5)] + [f"pay_{failing}1"]
-        assert [queue.payment_id for queue in queues] == expected + [f"pay_{quiet}{i}" for i in range(1, 4)]
+        assert [queue.stream_id for queue in queues] == expected + [f"pay_{quiet}{i}" for i in range(1, 4)]
 
         assert await book.due(5, [], 4) == queues[:5], "where there is room for few, they are those that wait longest"
         assert _of_each(await book.due(100, [flooded], 4)) == {failing: 1, quiet: 3}

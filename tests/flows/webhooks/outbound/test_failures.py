@@ -28,6 +28,7 @@ from tests.support.outbox import (
     worker,
     worker_at,
 )
+from tests.support.polling import eventually_async
 from tests.support.receivers import Got, first, ok, receiving, status
 from tests.support.work import working
 
@@ -144,7 +145,7 @@ async def test_every_2xx_is_success(database: Database, fresh_merchant: str, cod
 
 async def test_what_does_not_answer_in_time_is_tried_again(database: Database, fresh_merchant: str) -> None:
     async def hangs(_: Got) -> web.StreamResponse:
-        await asyncio.sleep(60)
+        await asyncio.sleep(60)  # longer than the sender waits
         raise AssertionError
 
     async with (
@@ -296,14 +297,13 @@ async def test_a_failing_endpoint_is_asked_by_one_message_at_a_time(database: Da
             nonlocal at_once, most
             at_once += 1
             most = max(most, at_once)
-            await asyncio.sleep(0.05)
+            await asyncio.sleep(0.05)  # long enough for a second one to overlap
             at_once -= 1
             return web.Response(status=500)
 
         receiver.script = slow
-        async with working(runtime, "dispatch", "delivery"), asyncio.timeout(60):
-            while len(receiver.got) < 6:
-                await asyncio.sleep(0.01)
+        async with working(runtime, "dispatch", "delivery"):
+            await eventually_async(lambda: len(receiver.got) >= 6)
         assert most == 1
 
 

@@ -13,11 +13,12 @@ from aiohttp import web
 from msgspec.structs import replace
 
 from tallystick.flows.runtime import Runtime
+from tallystick.flows.stores import stores_on
 from tallystick.flows.webhooks.outbound.address_policy import AddressPolicy
 from tallystick.flows.webhooks.outbound.client import EndpointClient
 from tallystick.flows.webhooks.outbound.dispatch import Dispatch
-from tallystick.kit.clock import monotonic_ms, utc_now
-from tallystick.record.postgres.outbox import OutboundBook
+from tallystick.kit.clock import Clock, monotonic_ms, utc_now
+from tallystick.record.postgres.outbox import Outbox
 from tests.support.database import Database
 from tests.support.outbox import (
     book_of,
@@ -31,6 +32,7 @@ from tests.support.outbox import (
     worker,
     worker_at,
 )
+from tests.support.polling import eventually_async
 from tests.support.receivers import Got, heard, ok, receiving
 from tests.support.runtime import Client
 from tests.support.slow_commits import SlowCommits
@@ -108,7 +110,8 @@ async def _live_and_die(runtime: Runtime, at: int, *, after: bool) -> bool:
     """A worker's life with death at one of its statements. False where it came to its end before that."""
     pool = MortalPool(runtime.pool, at, after=after)
     before = asyncio.all_tasks()
-    async with worker(replace(runtime, pool=pool)) as delivery:
+    stores = stores_on(cast(Any, pool), runtime.clock, runtime.settings, runtime.sealer)
+    async with worker(replace(runtime, pool=pool, stores=stores)) as delivery:
 
         async def live() -> None:
             await drain(delivery)
@@ -193,9 +196,7 @@ async def test_two_workers_share_the_work_and_send_nothing_twice(database: Datab
                 await client.refund(f"r{number}", payment_id)
 
             await asyncio.gather(*(story(number) for number in range(20)))
-            async with asyncio.timeout(150):
-                while len(receiver.got) < 80:
-                    await asyncio.sleep(0.02)
+            await eventually_async(lambda: len(receiver.got), until=lambda got: got >= 80, within_s=150)
         assert len({got.message_id for got in receiver.got}) == len(receiver.got) == 80
         versions: dict[str, list[int]] = {}
         for got in receiver.got:
@@ -293,7 +294,7 @@ async def test_what_is_put_in_by_a_transaction_that_nobody_sees_yet_is_not_overl
         async def refunds_meanwhile(got: Got) -> web.StreamResponse:
             if got.json["type"] == "payment.captured":
                 await client.refund("r", got.json["payment_id"])
-                other = Dispatch(OutboundBook(cast(Any, pool)), batch=100)
+                other = Dispatch(Outbox(cast(Any, pool), Clock()), batch=100)
                 dispatching.append(asyncio.create_task(other.round()))
                 await pool.waiting.wait()
             return await ok(got)

@@ -1,1 +1,1 @@
-"""Webhooks in: what providers say without being asked, from the wire to its effect."""
+"""Webhooks in: provider events, from the wire to their effect."""

@@ -1,5 +1,5 @@
-"""Dead letters: events that bounded retries could not process. Listed with their owner, replayed by the very same
-guards, or discarded with a reason. What an operator does is recorded beside the tries."""
+"""Dead letters: events that bounded retries could not process. Listed with their owner, replayed by the same
+rules, or discarded with a reason. An operator's act is recorded beside the tries."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _ACT_BATCH: Final = 500
 
 
 class NotReplayable(TallystickError):
-    """There is no such event, or it is not closed (not dead, for a discard)."""
+    """The event does not exist or is still open; for a discard: it is not a dead letter."""
 
 
 class DeadLetter(Struct, frozen=True, kw_only=True):
@@ -75,18 +75,18 @@ class DeadLetters:
         ]
 
     async def replay(self, event_id: str, *, actor: str, reason: str) -> None:
-        """Have one closed event processed again, dead or not. Raises NotReplayable."""
-        if not await self._inbox.reopen([await self._name(event_id)], _turn(), actor=actor, reason=reason):
+        """Process one closed event again, dead or not. Raises NotReplayable."""
+        if not await self._inbox.reopen([await self._name(event_id)], _last_place_ms(), actor=actor, reason=reason):
             raise NotReplayable(f"event {event_id} is still open")
 
     async def replay_all(self, which: DeadLetterFilter, *, actor: str, reason: str) -> int:
-        """Replay every dead letter that the filter means; how many. One that somebody else replayed or discarded
-        meanwhile is theirs."""
+        """Replay every dead letter that matches the filter. Returns how many, without those that another operator
+        replayed or discarded meanwhile."""
         done = 0
         after: ListPosition | None = None
         while page := await self._inbox.dead(which, after, _ACT_BATCH):
             names = [event.name() for event in page]
-            done += await self._inbox.reopen(names, _turn(), actor=actor, reason=reason, dead_alone=True)
+            done += await self._inbox.reopen(names, _last_place_ms(), actor=actor, reason=reason, dead_alone=True)
             after = page[-1].position()
         return done
 
@@ -96,7 +96,7 @@ class DeadLetters:
             raise NotReplayable(f"event {event_id} is not a dead letter")
 
     async def discard_all(self, which: DeadLetterFilter, *, actor: str, reason: str) -> int:
-        """Discard every dead letter that the filter means; how many."""
+        """Discard every dead letter that matches the filter. Returns how many."""
         done = 0
         after: ListPosition | None = None
         while page := await self._inbox.dead(which, after, _ACT_BATCH):
@@ -112,6 +112,6 @@ class DeadLetters:
         return event.name()
 
 
-def _turn() -> int:
-    """Behind nobody but what is due already."""
+def _last_place_ms() -> int:
+    """Behind everything that is due already, and nothing else."""
     return time.time_ns() // 1_000_000

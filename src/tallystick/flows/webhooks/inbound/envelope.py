@@ -19,7 +19,7 @@ from tallystick.providers.receiver import Notification, Receiver, Unparseable
 #: Longest name that a provider may give to an event, its type or a charge, in characters; theirs have at most 80.
 MAX_NAME_CHARS: Final = 255
 
-#: Payments happen in these. Years at the ends of the calendar cannot even be brought to UTC.
+#: Plausible years. Times at the ends of the calendar cannot be converted to UTC.
 SENSIBLE_YEARS: Final = range(1970, 2200)
 
 #: W3C Trace Context level 1, version 00.
@@ -49,22 +49,21 @@ class Envelope(Struct, frozen=True, kw_only=True):
     notice: Notice | None
 
     def fairness_key(self) -> str:
-        """Events of one key take turns among themselves: the merchant's where the bytes name one, else the provider's
-        account's."""
+        """The key of fair ordering: the merchant if the bytes name one, else the provider's account."""
         return self.merchant_id or f"{self.provider}/{self.account}"
 
 
 def envelope_of(
     receiver: Receiver, notification: Notification, body: bytes, headers: Mapping[str, str], received_at: datetime
 ) -> Envelope:
-    """A verified notification in its envelope. Raises Unparseable for names that cannot be stored or told apart."""
+    """A verified notification in its envelope. Raises Unparseable for names that cannot be stored or distinguished."""
     named_so = (notification.provider_event_id, notification.type, notification.charge_reference)
     for name in (*named_so, *_references(notification.notice)):
         if name is not None and not _storable(name):
             raise Unparseable("a name in the event is empty, too long or not text")
-    told = msgspec.to_builtins(notification.notice, builtin_types=(datetime,))
-    if not _storable_within([told, notification.occurred_at]):
-        raise Unparseable("the event holds what is no text, or a time that cannot be")
+    notice = msgspec.to_builtins(notification.notice, builtin_types=(datetime,))
+    if not _storable_within([notice, notification.occurred_at]):
+        raise Unparseable("the event holds invalid text, or an impossible time")
     event_id = new_id("evt")
     merchant_id, payment_id = notification.merchant_id, notification.payment_id
     named = (
@@ -92,12 +91,12 @@ def envelope_of(
 
 
 def _references(notice: Notice | None) -> tuple[str | None, ...]:
-    """What the provider calls the things in a notice: a dispute or a refund is known by nothing else."""
+    """The provider's ids in a notice; they are the only names of a dispute or a refund."""
     return (getattr(notice, "reference", None), getattr(getattr(notice, "verdict", None), "reference", None))
 
 
 def sealed_part(body: bytes, headers: Mapping[str, str]) -> bytes:
-    """What is kept of a delivery, to be encrypted: its headers as a JSON object, a newline, its body."""
+    """The part of a delivery that is kept, before encryption: its headers as a JSON object, a newline, its body."""
     return _ENCODER.encode(dict(headers)) + b"\n" + body
 
 
@@ -122,8 +121,7 @@ def _storable(name: str) -> bool:
 
 
 def _storable_within(value: object) -> bool:
-    """Whether every text in it is one that a database takes (no lone surrogates, no NUL), and every time a sensible
-    one."""
+    """Whether a database can store every text in it (no lone surrogates, no NUL), and every time is plausible."""
     if isinstance(value, datetime):
         return value.tzinfo is not None and value.year in SENSIBLE_YEARS
     if isinstance(value, str):
@@ -145,7 +143,7 @@ def is_text(text: str) -> bool:
 
 
 def _traceparent(given: str) -> str:
-    """The sender's trace where it has one; else a new one begins here, unsampled."""
+    """The sender's trace if it sent one; else a new unsampled one."""
     if _TRACEPARENT.fullmatch(given):
         return given
     return f"00-{os.urandom(16).hex()}-{os.urandom(8).hex()}-00"

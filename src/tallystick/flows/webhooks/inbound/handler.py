@@ -1,7 +1,7 @@
 """One try at one event: decide from the stored state, and commit the effect and its acknowledgement in one change.
 
-What cannot be decided yet, or whose handler fails, is tried again with backoff and full jitter until its provider's
-limit; then it is a dead letter.
+An event that cannot be decided yet, or whose handler fails, is tried again with backoff and full jitter up to the
+provider's limit; then it is a dead letter.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from msgspec.structs import replace
 from tallystick.decisions.change_builder import Cause
 from tallystick.decisions.provider_events.dispositions import Ask, Decided, NotYet
 from tallystick.decisions.provider_events.route import decide_notice
-from tallystick.domain.change import Acknowledgement, Change
+from tallystick.domain.change import Acknowledgement, Change, TryResult
 from tallystick.domain.errors import OutcomeUnknown, Overloaded
 from tallystick.domain.notices import AttemptNotice, ChargeNotice, Notice
 from tallystick.domain.provider_amounts import notice_about
@@ -33,7 +33,7 @@ from tallystick.record.postgres.inbox import LeasedEvent
 
 log = get_logger("tallystick.flows.webhooks.inbound.handler")
 
-#: A lost race is loaded and decided again so often in one try; more means that something else is wrong.
+#: Lost races that one try loads and decides again; more means that something else is wrong.
 RACES_IN_ONE_TRY: Final = 20
 
 _NOTICE: Final = msgspec.json.Decoder(Notice)
@@ -47,7 +47,7 @@ class Handler:
         self._retries = Retries(runtime.settings, runtime.jitter)
 
     async def handle(self, event: LeasedEvent, stored: PaymentSnapshot | None, started_at: datetime) -> bool:
-        """One try at one event. False where the database was away: that says nothing of the event, and is no try."""
+        """One try at one event. False if the database was unavailable, which does not count as a try."""
         try:
             disposition = await self._carry_out(event, stored, started_at)
             log.debug("event processed", event_id=event.event_id, disposition=disposition)
@@ -66,7 +66,7 @@ class Handler:
         if notice is None:
             return await self._acknowledge(event, Decided("unknown_type"), None, started_at)
         if stored is None:
-            return await self._not_yet(event, "no such payment here", None, started_at)
+            return await self._not_yet(event, "no such payment", None, started_at)
         notice = self._runtime.actions.delivered(
             notice_about(stored.payment, notice), event.event_id, stored.payment.merchant_id, stored.payment.payment_id
         )
@@ -85,7 +85,7 @@ class Handler:
                 return done
             loaded = await self._runtime.reads.load(stored.payment.merchant_id, stored.payment.payment_id)
             if loaded is None:
-                raise LookupError("a payment is gone")
+                raise LookupError("a payment is missing")
             stored, newest = loaded.stored, None
         raise RuntimeError("lost every race")
 
@@ -118,7 +118,7 @@ class Handler:
         )
 
     async def _newest(self, stored: PaymentSnapshot, ask: Ask, notice: Notice) -> Verdict:
-        """The provider's current word on an attempt that an event contradicts."""
+        """Look up an attempt that an event contradicts."""
         attempt = stored.attempt(ask.attempt_id)
         traits = self._runtime.provider(attempt.provider).traits
         if not traits.can_fetch and isinstance(notice, AttemptNotice | ChargeNotice):
@@ -145,7 +145,7 @@ class Handler:
     async def _acknowledge(
         self, event: LeasedEvent, decided: Decided, stored: PaymentSnapshot | None, started_at: datetime
     ) -> str:
-        """Nothing to write but that there was nothing to write."""
+        """Record that the event had no effect."""
         ack = self._ack(event, decided.disposition, started_at, stored=stored, detail=decided.reason)
         await self._runtime.journal.commit(_bare(event, ack))
         return decided.disposition
@@ -168,10 +168,10 @@ class Handler:
         return True
 
     async def _again_or_dead(
-        self, event: LeasedEvent, result: str, detail: str, stored: PaymentSnapshot | None, started_at: datetime
+        self, event: LeasedEvent, result: TryResult, detail: str, stored: PaymentSnapshot | None, started_at: datetime
     ) -> str:
-        """Whose payment it is about is kept where that is known: the merchant sees the event, and filters find it. If
-        another worker holds the event by now, its result wins."""
+        """The payment is stored with the event if it is known, so that its merchant sees the event and filters find it.
+        If another worker holds the event by now, its result wins."""
         number = event.tries + 1
         dead = number >= self._retries.limit(event.provider)
         ack = replace(self._ack(event, result, started_at, stored=stored, detail=detail), lease=event.lease)
@@ -194,7 +194,7 @@ class Handler:
     def _ack(
         self,
         event: LeasedEvent,
-        result: str,
+        result: TryResult,
         started_at: datetime,
         *,
         stored: PaymentSnapshot | None = None,

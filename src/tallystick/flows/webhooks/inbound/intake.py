@@ -1,6 +1,6 @@
-"""Intake: verified envelopes become durable in batches, like changes at the door, before anyone is answered 2xx.
+"""Intake: verified envelopes become durable in batches, like changes in the journal, before the response 2xx.
 
-A redelivery is a row of its own beside its envelope; so are other bytes under a known id, which raise an alert.
+A redelivery gets its own row beside its envelope; so do other bytes under a known id, which raise an alert.
 """
 
 from __future__ import annotations
@@ -19,9 +19,10 @@ from msgspec import Struct
 from tallystick.domain.errors import Overloaded, TallystickError
 from tallystick.domain.next_action import kept_part, with_action
 from tallystick.flows.webhooks.inbound.envelope import Envelope
+from tallystick.kit.clock import Clock
 from tallystick.kit.log_sampling import SampledLines
 from tallystick.kit.logs import get_logger
-from tallystick.record.postgres.batch import Connection
+from tallystick.record.postgres.batch import WriteConnection
 from tallystick.record.postgres.failures import RETRY_SAME_CONNECTION, may_run_again
 from tallystick.record.postgres.inbox import STATEMENTS
 
@@ -30,7 +31,7 @@ log = get_logger("tallystick.flows.webhooks.inbound.intake")
 #: Deliveries in one transaction: the gain of larger ones is small beside the wait for them.
 BATCH_DELIVERIES: Final = 200
 
-#: Encrypted bytes in one transaction, so that none takes long; a delivery may have 1 MiB.
+#: Encrypted bytes in one transaction, so that no transaction takes long; a delivery may have 1 MiB.
 BATCH_BYTES: Final = 8_388_608
 
 #: Encrypted bytes that wait for a batch in one process: seconds of a disk's work, and a bound on memory.
@@ -42,18 +43,18 @@ CONNECTIONS: Final = 2
 #: Pause before a batch that met a deadlock or a lost connection runs again.
 RETRY_PAUSE_MS: Final = 50
 
-#: One merchant's fair share of the workers' time in a busy inbox: 100 events a second; what exceeds it queues behind
-#: the few events of others, and waits for nothing when there are none.
-TURN_SPACING_MS: Final = 10
+#: A merchant's fair share of a busy inbox: 100 events a second. The rest queues behind the events of others, and does
+#: not wait if there are none.
+FAIRNESS_SPACING_MS: Final = 10
 
-#: Merchants whose next turn is remembered; those in the past are let go beyond it.
-_MAX_REMEMBERED_TURNS: Final = 10_000
+#: Fairness keys remembered in one process; beyond it those in the past are dropped.
+_MAX_REMEMBERED_KEYS: Final = 10_000
 
 _ENCODER: Final = msgspec.json.Encoder()
 
 
 class IntakeUnavailable(TallystickError):
-    """The inbox could not be written in time. The delivery may be in it; the provider will send it again."""
+    """The inbox could not be written in time. The delivery may be stored; the provider will send it again."""
 
 
 class Arrival(Struct, frozen=True):
@@ -64,7 +65,7 @@ class Arrival(Struct, frozen=True):
     sealed: bytes
 
 
-class _Waiting:
+class _QueuedArrival:
     __slots__ = ("arrivals", "future", "size_bytes")
 
     def __init__(self, arrivals: Sequence[Arrival], future: asyncio.Future[None]) -> None:
@@ -78,26 +79,26 @@ class Intake:
 
     def __init__(
         self,
-        connect: Callable[[], Awaitable[Connection]],
+        connect: Callable[[], Awaitable[WriteConnection]],
+        clock: Clock,
         *,
         queue_limit: int,
         commit_timeout_ms: int,
-        clock_shift_ms: int = 0,
     ) -> None:
         self._connect = connect
         self._queue_limit = queue_limit
         self._commit_timeout_ms = commit_timeout_ms
-        self._clock_shift_ms = clock_shift_ms
-        self._queue: deque[_Waiting] = deque()
+        self._clock = clock
+        self._queue: deque[_QueuedArrival] = deque()
         self._queued_bytes = 0
         self._wake = asyncio.Event()
         self._closing = False
         self._writers: list[asyncio.Task[None]] = []
-        self._turns: dict[str, int] = {}
+        self._places_ms: dict[str, int] = {}
         self._lines = SampledLines()
 
     async def start(self) -> None:
-        """Start to write. Connections open when they are needed: a database that is away is answered with 503."""
+        """Start to write. Connections open on demand: an unavailable database means a 503."""
         self._writers = [asyncio.create_task(self._writer(), name=f"intake-{number}") for number in range(CONNECTIONS)]
 
     async def stop(self) -> None:
@@ -110,40 +111,40 @@ class Intake:
     async def accept(self, arrivals: Sequence[Arrival]) -> None:
         """Returns when every arrival is durable.
 
-        Raises Overloaded (nothing was written) and IntakeUnavailable (nobody can tell, and a redelivery will).
+        Raises Overloaded (nothing was written) and IntakeUnavailable (it may have been written).
         """
         if self._closing:
             raise Overloaded("the inbox is closing")
         if len(self._queue) >= self._queue_limit or self._queued_bytes >= QUEUE_BYTES:
             raise Overloaded("the inbox's queue is full")
         loop = asyncio.get_running_loop()
-        waiting = _Waiting(arrivals, loop.create_future())
+        waiting = _QueuedArrival(arrivals, loop.create_future())
         self._queue.append(waiting)
         self._queued_bytes += waiting.size_bytes
         self._wake.set()
-        # By the clock, not by the writers: a database that hangs holds those up, and the provider waits for seconds.
+        # A time-out here, not in the writers: a hanging database blocks them, and the provider waits for seconds only.
         giving_up = loop.call_later(self._commit_timeout_ms / 1000, _fail, waiting, "it could not be written in time")
         try:
             await waiting.future
         finally:
             giving_up.cancel()
 
-    def turn_of(self, fairness_key: str, now_ms: int) -> int:
-        """When it is this event's turn, in milliseconds: now, or behind the other events of the same key."""
-        if len(self._turns) > _MAX_REMEMBERED_TURNS:
-            self._turns = {name: turn for name, turn in self._turns.items() if turn > now_ms}
-        turn = max(now_ms, self._turns.get(fairness_key, 0) + TURN_SPACING_MS)
-        self._turns[fairness_key] = turn
-        return turn
+    def fair_place_ms(self, fairness_key: str, now_ms: int) -> int:
+        """Place in the fairness order, in ms since 1970: now, or behind the other events of the same key."""
+        if len(self._places_ms) > _MAX_REMEMBERED_KEYS:
+            self._places_ms = {name: place_ms for name, place_ms in self._places_ms.items() if place_ms > now_ms}
+        place_ms = max(now_ms, self._places_ms.get(fairness_key, 0) + FAIRNESS_SPACING_MS)
+        self._places_ms[fairness_key] = place_ms
+        return place_ms
 
     async def _writer(self) -> None:
-        connection: Connection | None = None
+        connection: WriteConnection | None = None
         while batch := await self._next_batch():
             connection = await self._write_patiently(connection, batch)
         if connection is not None and not connection.is_closed():
             await connection.close()
 
-    async def _next_batch(self) -> list[_Waiting]:
+    async def _next_batch(self) -> list[_QueuedArrival]:
         while not self._queue:
             if self._closing:
                 return []
@@ -156,8 +157,10 @@ class Intake:
         self._queued_bytes -= sum(waiting.size_bytes for waiting in batch)
         return batch
 
-    async def _write_patiently(self, connection: Connection | None, batch: list[_Waiting]) -> Connection | None:
-        """Until each delivery is durable or its time is over. Returns the connection, where it is still good."""
+    async def _write_patiently(
+        self, connection: WriteConnection | None, batch: list[_QueuedArrival]
+    ) -> WriteConnection | None:
+        """Try until each delivery is durable or out of time. Returns the connection if it is still usable."""
         while batch:
             try:
                 if connection is None or connection.is_closed():
@@ -177,19 +180,19 @@ class Intake:
         return connection
 
     async def _one_by_one(
-        self, connection: Connection | None, batch: list[_Waiting], error: Exception
-    ) -> Connection | None:
-        """The database refused something in here for good: only the culprit fails, never its neighbours."""
+        self, connection: WriteConnection | None, batch: list[_QueuedArrival], error: Exception
+    ) -> WriteConnection | None:
+        """The database refused a row for good: only its delivery fails, not the others of the batch."""
         if len(batch) == 1:
-            self._alert("delivery refused by the record", batch[0].arrivals[0].envelope, error=type(error).__name__)
-            _fail(batch[0], "the record refused the delivery")
+            self._alert("delivery refused by the database", batch[0].arrivals[0].envelope, error=type(error).__name__)
+            _fail(batch[0], "the database refused the delivery")
             return connection
         for waiting in batch:
             connection = await self._write_patiently(connection, [waiting])
         return connection
 
-    async def _write(self, connection: Connection, arrivals: Sequence[Arrival]) -> None:
-        """One transaction. What a lost connection had committed already stays as it is: rows keep their ids."""
+    async def _write(self, connection: WriteConnection, arrivals: Sequence[Arrival]) -> None:
+        """One transaction. Rows that a lost connection had committed stay as they are: they keep their ids."""
         arrivals = sorted(arrivals, key=lambda arrival: _name(arrival.envelope))
         await connection.execute("BEGIN")
         try:
@@ -210,7 +213,7 @@ class Intake:
                 self._alert("other bytes under a known event id", arrival.envelope)
 
     def _alert(self, event: str, about: Envelope, **more: str) -> None:
-        """A sampled line; it names the last event of those that it counts."""
+        """A sampled log line; it names the last of the counted events."""
 
         def say(since_last_line: int) -> None:
             log.error(
@@ -225,11 +228,11 @@ class Intake:
 
         self._lines.line((event, about.provider, about.account, *more.values()), say)
 
-    async def _insert_events(self, connection: Connection, arrivals: Sequence[Arrival]) -> list[str]:
+    async def _insert_events(self, connection: WriteConnection, arrivals: Sequence[Arrival]) -> list[str]:
         """first, redelivery or other_bytes, for each arrival."""
-        now_ms = time.time_ns() // 1_000_000  # turns compare between machines, and only their order matters
-        rows = [_event_row(a.envelope, self.turn_of(a.envelope.fairness_key(), now_ms)) for a in arrivals]
-        returned = await connection.fetch(STATEMENTS["insert_events"], *_columns(rows), self._clock_shift_ms)
+        now_ms = time.time_ns() // 1_000_000  # places are compared between machines; only their order matters
+        rows = [_event_row(a.envelope, self.fair_place_ms(a.envelope.fairness_key(), now_ms)) for a in arrivals]
+        returned = await connection.fetch(STATEMENTS["insert_events"], *_columns(rows), self._clock.shift_ms)
         first = {record[0] for record in returned}
         later = sorted({_name(a.envelope) for a in arrivals if a.envelope.event_id not in first})
         known: dict[tuple[str, ...], bytes] = {}
@@ -242,7 +245,7 @@ class Intake:
 def _result(envelope: Envelope, first: set[str], known: dict[tuple[str, ...], bytes]) -> str:
     if envelope.event_id in first:
         return "first"
-    # One that a lost connection had committed already keeps the result it has: its delivery is there.
+    # A row that a lost connection had committed keeps its result: its delivery is stored.
     return "redelivery" if known[_name(envelope)] == envelope.digest else "other_bytes"
 
 
@@ -271,13 +274,13 @@ def _columns(rows: Sequence[tuple[Any, ...]]) -> list[tuple[Any, ...]]:
     return list(zip(*rows, strict=True))
 
 
-def _fail(waiting: _Waiting, why: str) -> None:
+def _fail(waiting: _QueuedArrival, why: str) -> None:
     if not waiting.future.done():
         waiting.future.set_exception(IntakeUnavailable(why))
 
 
-def _discarded(connection: Connection | None, error: Exception) -> Connection | None:
-    """The connection where it is still good: after an error of the server's own, and after one about the rows."""
+def _discarded(connection: WriteConnection | None, error: Exception) -> WriteConnection | None:
+    """The connection if it is still usable: after a server error, and after an error about the rows."""
     if connection is None or isinstance(error, RETRY_SAME_CONNECTION) or not may_run_again(error):
         return connection
     connection.terminate()

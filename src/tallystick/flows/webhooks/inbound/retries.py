@@ -1,4 +1,4 @@
-"""How often an event is tried, how long between, and who looks after it when that was not enough."""
+"""How often an event is tried, how long between tries, and who owns it as a dead letter."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Retries:
         return self._limits.get(provider, self._limit)
 
     def owner(self, provider: str) -> str:
-        """Who looks after this provider's dead letters."""
+        """The owner of this provider's dead letters."""
         return self._owners.get(provider, self._owner)
 
     def wait_ms(self, tries: int) -> int:

@@ -1,7 +1,7 @@
-"""The inbox worker: leases events, routes them, loads their payments together, and has each handled.
+"""The inbox worker: leases events, routes them, loads their payments together, and handles each.
 
-A lease that is lost costs nothing: the second worker meets the guard, loads what the first one wrote, and finds that
-there is nothing left to do.
+A lost lease does no harm: the version guard stops the second worker, which loads what the first one wrote and finds
+nothing left to do.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ HANDLERS_AT_ONCE: Final = 400
 
 
 class InboxWorker:
-    """One worker's hold on the inbox. Make it inside a running event loop."""
+    """One worker of the inbox. Make it inside a running event loop."""
 
     def __init__(self, runtime: Runtime, inbox: Inbox) -> None:
         self._runtime = runtime
@@ -64,7 +64,7 @@ class InboxWorker:
 
     async def _claim(self) -> tuple[str, list[LeasedEvent]]:
         settings, lease = self._runtime.settings, new_id("lse")
-        return lease, await self._inbox.claim(settings.webhook_batch, lease, settings.webhook_lease_ms)
+        return lease, await self._inbox.lease(settings.webhook_batch, lease, settings.webhook_lease_ms)
 
     async def _batch(self, lease: str, events: Sequence[LeasedEvent]) -> int:
         """Every event of one lease; it is renewed for as long as any of them takes."""
@@ -81,7 +81,7 @@ class InboxWorker:
             await asyncio.gather(*chains)
         finally:
             renewing.cancel()
-            if open_events:  # the database was away, or the process is ending: for the next worker
+            if open_events:  # the database was unavailable, or the process is ending: the next worker takes it
                 await self._inbox.release(list(open_events), lease)
         return len(events)
 
@@ -92,7 +92,7 @@ class InboxWorker:
             try:
                 if open_events:
                     await self._inbox.renew(list(open_events), lease, lease_ms)
-            except Exception as error:  # then the lease may be lost, which costs nothing but work
+            except Exception as error:  # the lease may be lost, which costs only work
                 log.warning("webhook lease not renewed", error=type(error).__name__)
 
     async def _route(self, events: Sequence[LeasedEvent]) -> dict[str, tuple[str, str] | None]:
@@ -114,7 +114,7 @@ class InboxWorker:
         started_at: datetime,
         open_events: dict[EventName, LeasedEvent],
     ) -> None:
-        """The events of one payment, one after another: each is decided on what the one before it left."""
+        """The events of one payment, one after another: each is decided on the state that the previous one left."""
         fresh = True
         for event in events:
             async with self._slots:

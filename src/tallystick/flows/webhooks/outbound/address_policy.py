@@ -1,8 +1,8 @@
-"""Where a merchant may have us connect to: public addresses, and nothing that only we can reach (OWASP, "Server Side
+"""Which addresses a merchant's endpoint may have: public ones only (OWASP, "Server Side
 Request Forgery Prevention Cheat Sheet").
 
-A name is looked up by us, every address that it has must be public, and the connection goes to those very addresses:
-between the look and the connection there is no second lookup to lie to.
+A name is resolved once, all of its addresses must be public, and the connection goes to exactly those addresses: there
+is no second lookup that could return another one (DNS rebinding).
 """
 
 from __future__ import annotations
@@ -20,22 +20,22 @@ from yarl import URL
 
 from tallystick.domain.errors import TallystickError
 
-#: Longer than any honest one, and what common servers and proxies take.
+#: Longer than any legitimate URL, and accepted by common servers and proxies.
 MAX_URL_CHARS: Final = 2_048
 
 #: RFC 1035 section 2.3.4.
 _MAX_HOST_CHARS: Final = 253
 
-#: Below this are other protocols' servers; they shall not hear from us.
+#: Ports below this belong to other protocols.
 _FIRST_FREE_PORT: Final = 1_024
 
-#: One thread a name that is being looked up; a slow name's server holds up one of them, not the others.
+#: One thread for each name that is being resolved; a slow name server blocks one of them.
 _LOOKUP_THREADS: Final = 64
 
 #: Long enough for a resolver's second try (resolv.conf's default time-out is 5 s).
 LOOKUP_TIMEOUT_S: Final = 6.0
 
-#: IANA IPv4 Special-Purpose Address Registry, what is not globally reachable in it; and multicast (RFC 5771).
+#: IANA IPv4 Special-Purpose Address Registry, the entries that are not globally reachable; and multicast (RFC 5771).
 _CLOSED_IPV4: Final = tuple(
     map(
         IPv4Network,
@@ -63,7 +63,7 @@ _CLOSED_IPV4: Final = tuple(
 #: NAT64, unique local, link-local and multicast.
 _OPEN_IPV6: Final = IPv6Network("2000::/3")
 
-#: And what is not globally reachable in it, or leads to an IPv4 address that it carries.
+#: Exceptions within it: not globally reachable, or carrying an IPv4 address.
 _CLOSED_IPV6: Final = tuple(
     map(
         IPv6Network,
@@ -82,7 +82,7 @@ _ISATAP: Final = (0x00005EFE, 0x02005EFE)
 #: What WHATWG's URL standard ("ends in a number") reads as an IPv4 address; ours must be in four plain decimals.
 _ENDS_IN_NUMBER: Final = re.compile(r"(?:^|\.)(?:[0-9]+|0[xX][0-9a-fA-F]*)\.?$")
 
-#: User information, an empty one too, in front of a host.
+#: User information in front of a host, even an empty one.
 _USER: Final = re.compile(r"[^:]*://[^/?#]*@")
 
 Lookup = Callable[[str, int], Sequence[tuple[Any, ...]]]
@@ -91,7 +91,7 @@ _THREADS: Final = ThreadPoolExecutor(_LOOKUP_THREADS, thread_name_prefix="webhoo
 
 
 class UrlRefused(TallystickError):
-    """The URL may not be an endpoint. ``code`` is stable; the message never repeats what was sent."""
+    """The URL is not allowed as an endpoint. ``code`` is stable; the message never repeats input."""
 
     def __init__(self, code: str, detail: str) -> None:
         super().__init__(detail)
@@ -99,11 +99,11 @@ class UrlRefused(TallystickError):
 
 
 class AddressRefused(OSError):
-    """The name leads to an address that is not public. An OSError, as what else a lookup raises."""
+    """The name resolves to an address that is not public. An OSError, like other lookup errors."""
 
 
 def is_public(address: str) -> bool:
-    """Whether anybody on the Internet can reach ``address`` (a literal without brackets) too."""
+    """Whether ``address`` (a literal without brackets) is public."""
     try:
         parsed = ip_address(address)
     except ValueError:
@@ -121,8 +121,8 @@ def _is_public_ipv6(address: IPv6Address) -> bool:
 
 
 class AddressPolicy:
-    """What URLs and addresses are let through. ``allow_private``: plain http and every address too, for development.
-    ``lookup`` is ``socket.getaddrinfo`` but for tests."""
+    """Which URLs and addresses are allowed. ``allow_private`` also allows plain http and every address, for
+    development. ``lookup`` is ``socket.getaddrinfo`` outside of tests."""
 
     def __init__(self, *, allow_private: bool, lookup: Lookup | None = None) -> None:
         self._allow_private = allow_private
@@ -130,7 +130,7 @@ class AddressPolicy:
         self._under_way: dict[tuple[str, int], asyncio.Task[list[tuple[Any, ...]]]] = {}
 
     def url(self, text: str) -> URL:
-        """The URL, where it may be an endpoint by its looks. Raises UrlRefused."""
+        """The URL, if its syntax is allowed. Raises UrlRefused."""
         if len(text) > MAX_URL_CHARS or not text.isascii() or not text.isprintable() or " " in text or "\\" in text:
             raise UrlRefused("invalid_url", f"must be a URL of at most {MAX_URL_CHARS} ASCII characters")
         try:
@@ -159,33 +159,33 @@ class AddressPolicy:
         if self._allow_private:
             return
         if literal and not is_public(host):
-            raise UrlRefused("address_refused", "must lead to a public address")
+            raise UrlRefused("address_refused", "must resolve to a public address")
         if port != 443 and port < _FIRST_FREE_PORT:
             raise UrlRefused("port_refused", f"must use port 443, or one from {_FIRST_FREE_PORT} on")
 
     async def check(self, text: str) -> None:
-        """The URL by its looks and by where its name leads just now: for registration. Raises UrlRefused."""
+        """The URL, if its syntax and its current addresses are allowed: for registration. Raises UrlRefused."""
         url = self.url(text)
         try:
             await self.addresses(url.host or "", url.port or 0)
         except AddressRefused:
-            raise UrlRefused("address_refused", "must lead to a public address") from None
+            raise UrlRefused("address_refused", "must resolve to a public address") from None
         except OSError:
-            raise UrlRefused("unresolvable", "must name a host that can be found") from None
+            raise UrlRefused("unresolvable", "must name a host that resolves") from None
 
     async def addresses(self, host: str, port: int) -> list[tuple[Any, ...]]:
-        """Where the host is, as ``getaddrinfo`` says it: all of it public. Raises AddressRefused where any is not, and
-        OSError where it is nowhere or nobody answers in time."""
+        """The addresses of the host, as from ``getaddrinfo``; all are public. Raises AddressRefused if any is not, and
+        OSError if the name does not resolve in time."""
         key = (host, port)
         task = self._under_way.get(key)
-        if task is None:  # one look at a time and name: a slow one occupies one thread
+        if task is None:  # one lookup at a time for each name: a slow one occupies one thread
             task = asyncio.create_task(self._look_up(host, port))
             self._under_way[key] = task
             task.add_done_callback(lambda done: self._looked_up(key, done))
         try:
             found = await asyncio.wait_for(asyncio.shield(task), LOOKUP_TIMEOUT_S)
         except TimeoutError:
-            raise OSError("no answer to the lookup") from None
+            raise OSError("the lookup timed out") from None
         if not all(self.lets_through(address[4][0]) for address in found):
             raise AddressRefused("not a public address")
         return found
@@ -206,11 +206,11 @@ class AddressPolicy:
     def _looked_up(self, key: tuple[str, int], task: asyncio.Task[Any]) -> None:
         self._under_way.pop(key, None)
         if not task.cancelled():
-            task.exception()  # retrieved: whoever waited has it, and may have gone
+            task.exception()  # retrieved: the caller that waited may have gone
 
 
 class PolicyResolver(AbstractResolver):
-    """Gives aiohttp the addresses that the policy lets through, and no others."""
+    """Gives aiohttp only the addresses that the policy allows."""
 
     def __init__(self, policy: AddressPolicy) -> None:
         self._policy = policy
@@ -229,7 +229,7 @@ class PolicyResolver(AbstractResolver):
         ]
 
     async def close(self) -> None:
-        """Nothing is held."""
+        """Nothing to close."""
 
 
 def _getaddrinfo(host: str, port: int) -> Sequence[tuple[Any, ...]]:

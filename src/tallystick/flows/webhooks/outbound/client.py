@@ -1,5 +1,4 @@
-"""One try at one message over HTTP. Nothing of the answer is kept but its status: what a merchant's server says may be
-anything."""
+"""One try at one message over HTTP. Only the status of the response is kept: its body may be anything."""
 
 from __future__ import annotations
 
@@ -21,15 +20,15 @@ from tallystick.providers.checked_request import CheckedRequest, checked_before_
 #: Idle connections are dropped before common servers (60-75 s) drop them.
 KEEPALIVE_S: Final = 15
 
-#: A connection that is not there by then will not come; the rest of the time-out is for the answer.
+#: Time to connect; the rest of the time-out is for the response.
 _CONNECT_TIMEOUT_S: Final = 10
 
 _GONE: Final = 410
 
 
 class DeliveryResult(Struct, frozen=True, kw_only=True):
-    """What one try came to. ``result``: delivered, refused (another status than 2xx), redirected, gone (410),
-    timed_out, unreachable, tls_failed, broken (what came back is no HTTP), address_refused or too_late (not sent)."""
+    """The result of one try. ``result``: delivered, refused (another status than 2xx), redirected, gone (410),
+    timed_out, unreachable, tls_failed, broken (the response is not HTTP), address_refused or too_late (not sent)."""
 
     result: str
     duration_ms: int
@@ -39,11 +38,11 @@ class DeliveryResult(Struct, frozen=True, kw_only=True):
 
 
 class _TooLate(Exception):
-    """The lease may be another worker's by now."""
+    """Another worker may hold the lease by now."""
 
 
 class _PeerRefused(Exception):
-    """The connection leads to an address that is not public. No OSError: those come out of aiohttp as others."""
+    """The connection goes to an address that is not public. Not an OSError, because aiohttp wraps those."""
 
 
 class EndpointClient:
@@ -57,8 +56,8 @@ class EndpointClient:
                 limit=connections,
                 keepalive_timeout=KEEPALIVE_S,
                 resolver=PolicyResolver(policy),
-                ssl=client_context(),  # for the URL's host, wherever the resolver says that it is
-                use_dns_cache=False,  # every connection is to an address that was checked for it
+                ssl=client_context(),  # verified for the URL's host, whatever its address
+                use_dns_cache=False,  # every connection gets its own checked address
             ),
             request_class=CheckedRequest,
             timeout=aiohttp.ClientTimeout(total=timeout_ms / 1000, sock_connect=_CONNECT_TIMEOUT_S),
@@ -71,12 +70,12 @@ class EndpointClient:
     async def send(
         self, url: str, headers: Mapping[str, str], body: bytes, *, write_by_ms: int, now: datetime
     ) -> DeliveryResult:
-        """POST, once. ``write_by_ms``, monotonic: not a byte later. Raises nothing for what the network does."""
+        """POST once. ``write_by_ms`` (monotonic): nothing is written later. Raises nothing for network failures."""
         started_ms = monotonic_ms()
 
         def allowed(connection: Connection) -> None:
-            """A process that froze must not write when another worker may have taken over, nor to an address that was
-            not checked."""
+            """A process that was frozen must not write after another worker may have taken over, nor to an unchecked
+            address."""
             if monotonic_ms() > write_by_ms:
                 raise _TooLate
             transport = connection.transport
@@ -104,24 +103,24 @@ class EndpointClient:
         try:
             target = self._policy.url(url)
             async with self._session.post(target, data=body, headers=headers, allow_redirects=False) as response:
-                # The body is not read. One that came along with the head is thrown away; else the connection is.
+                # The body is not read. If it came with the head it is dropped; otherwise the connection is closed.
                 return _read_status(response.status, response.headers.get("Retry-After"), now)
         except _TooLate:
             return ("too_late", None, "the lease ended before it could be sent", None)
         except (UrlRefused, _PeerRefused):
-            return ("address_refused", None, "the endpoint does not lead to a public address", None)
+            return ("address_refused", None, "the endpoint does not resolve to a public address", None)
         except TimeoutError:  # aiohttp's own are among them
-            return ("timed_out", None, f"no answer within {self._timeout_ms} ms", None)
+            return ("timed_out", None, f"no response within {self._timeout_ms} ms", None)
         except aiohttp.ClientConnectorCertificateError as error:
             return ("tls_failed", None, certificate_fault(error.certificate_error), None)
         except aiohttp.ClientSSLError:
             return ("tls_failed", None, NO_TLS, None)
         except aiohttp.ClientConnectorError as error:
             if isinstance(error.os_error, AddressRefused):
-                return ("address_refused", None, "the endpoint does not lead to a public address", None)
+                return ("address_refused", None, "the endpoint does not resolve to a public address", None)
             return ("unreachable", None, "no connection could be made", None)
         except (aiohttp.ClientError, OSError, ValueError):
-            return ("broken", None, "the connection broke, or the answer was no HTTP", None)
+            return ("broken", None, "the connection broke, or the response was not HTTP", None)
 
 
 def _read_status(status: int, retry_after: str | None, now: datetime) -> tuple[str, int, str | None, int | None]:

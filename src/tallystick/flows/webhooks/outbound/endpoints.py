@@ -13,7 +13,7 @@ from tallystick.flows.webhooks.outbound.address_policy import AddressPolicy
 from tallystick.flows.webhooks.outbound.dispatch import Dispatch
 from tallystick.flows.webhooks.outbound.signing import new_secret
 from tallystick.kit.ids import new_id
-from tallystick.record.postgres.webhook_endpoints import DeliveryRow, DeliveryTry, EndpointBook, EndpointRow
+from tallystick.record.postgres.webhook_endpoints import DeliveryRow, DeliveryTry, EndpointRow, EndpointStore
 from tallystick.record.sealing import Sealer
 from tallystick.settings.load import Settings
 
@@ -35,33 +35,33 @@ __all__ = [
     "secret_seal",
 ]
 
-#: Why an endpoint is disabled: the merchant said so, it answered 410, or it failed for too long.
+#: Why an endpoint is disabled: by its merchant, by a 410, or because it failed for too long.
 BY_REQUEST: Final = "by_request"
 GONE: Final = "gone"
 FAILING: Final = "failing"
 DISABLED_REASONS: Final = (BY_REQUEST, GONE, FAILING)
 
-#: Messages that one request may have sent again: seconds of work; the rest is for the next request.
+#: Messages that one request may send again: seconds of work; the next request continues.
 RESEND_LIMIT: Final = 1_000
 
-#: What was in the way may be deleted before it is looked at; when that happens twice, there are too many endpoints.
+#: A conflicting endpoint may be deleted before it is read; if that happens twice, the limit is the reason.
 _REGISTER_TRIES: Final = 2
 
 
 class TooManyEndpoints(TallystickError):
-    """The merchant has as many endpoints as it may have."""
+    """The merchant has reached its limit of endpoints."""
 
 
 class UrlTaken(TallystickError):
     """The merchant has an endpoint with this URL."""
 
     def __init__(self, endpoint_id: str) -> None:
-        super().__init__("there is an endpoint with this URL")
+        super().__init__("an endpoint with this URL exists")
         self.endpoint_id = endpoint_id
 
 
 class BacklogTooLong(TallystickError):
-    """More messages wait to be dispatched than can be worked off at once; trying again goes on where this stopped."""
+    """The backlog is too long to be dispatched in one call; trying again continues it."""
 
 
 class Registered(Struct, frozen=True):
@@ -78,7 +78,7 @@ class Rotated(Struct, frozen=True):
     previous_until: datetime
 
 
-class Resent(Struct, frozen=True):
+class ResendResult(Struct, frozen=True):
     """How many messages will be sent again, and whether there are more."""
 
     count: int
@@ -86,10 +86,10 @@ class Resent(Struct, frozen=True):
 
 
 class Endpoints:
-    """The rules. Everything raises what asyncpg raises, too."""
+    """The rules of endpoints. All methods also raise what asyncpg raises."""
 
     def __init__(
-        self, book: EndpointBook, dispatch: Dispatch, sealer: Sealer, policy: AddressPolicy, settings: Settings
+        self, book: EndpointStore, dispatch: Dispatch, sealer: Sealer, policy: AddressPolicy, settings: Settings
     ) -> None:
         self._book = book
         self._dispatch = dispatch
@@ -100,7 +100,7 @@ class Endpoints:
     async def register(
         self, merchant_id: str, *, url: str, event_types: Sequence[str] | None, description: str | None, actor: str
     ) -> Registered:
-        """An endpoint that hears of everything committed from now on, and of nothing that was before.
+        """Register an endpoint. It receives messages committed from now on, and none from before.
 
         Raises UrlRefused, UrlTaken, TooManyEndpoints, BacklogTooLong.
         """
@@ -125,8 +125,8 @@ class Endpoints:
         raise TooManyEndpoints(f"there are {self._settings.outbound_endpoints_limit} endpoints already")
 
     async def rotate(self, merchant_id: str, endpoint_id: str, overlap_ms: int | None, *, actor: str) -> Rotated:
-        """A new secret. The one before signs too for ``overlap_ms`` (None: the setting's), so that the receiver can
-        change over; 0 for one that has leaked."""
+        """A new secret. The previous one signs too for ``overlap_ms`` (None: the setting), so that the receiver can
+        change over; 0 for a leaked one."""
         secret = new_secret()
         until = await self._book.rotate(
             merchant_id,
@@ -137,11 +137,11 @@ class Endpoints:
         )
         return Rotated(secret, until)
 
-    async def resend_since(self, merchant_id: str, endpoint_id: str, since: datetime, *, actor: str) -> Resent:
-        """Everything dispatched since then that it did not hear: given up, or missed while it was disabled."""
+    async def resend_since(self, merchant_id: str, endpoint_id: str, since: datetime, *, actor: str) -> ResendResult:
+        """Send again everything dispatched since then that did not arrive: given up, or missed while disabled."""
         found = await self._book.unheard(merchant_id, endpoint_id, since, RESEND_LIMIT + 1)
         count = await self._book.resend(merchant_id, endpoint_id, found[:RESEND_LIMIT], actor=actor)
-        return Resent(count, len(found) > RESEND_LIMIT)
+        return ResendResult(count, len(found) > RESEND_LIMIT)
 
     def _sealed(self, merchant_id: str, endpoint_id: str, secret: str) -> tuple[str, bytes]:
         secret_id = new_id("sec")
@@ -149,10 +149,10 @@ class Endpoints:
 
 
 def secret_seal(merchant_id: str, endpoint_id: str, secret_id: str) -> bytes:
-    """What a sealed secret is about: its row."""
+    """The context that a sealed secret is bound to: its row."""
     return f"webhook secret {merchant_id}/{endpoint_id}/{secret_id}".encode()
 
 
 def address_policy(settings: Settings) -> AddressPolicy:
-    """Where endpoints may be, by the settings."""
+    """The address policy by the settings."""
     return AddressPolicy(allow_private=settings.webhook_allow_private_addresses)

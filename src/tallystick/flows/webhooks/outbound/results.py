@@ -1,4 +1,4 @@
-"""Results of tries, written together: while one batch is on its way to disk the next collects."""
+"""Results of tries, written in batches: while one batch is being written the next one collects."""
 
 from __future__ import annotations
 
@@ -6,27 +6,27 @@ import asyncio
 from typing import Final
 
 from tallystick.kit.logs import get_logger
-from tallystick.record.postgres.outbox import OutboundBook, Tried
+from tallystick.record.postgres.outbox import FinishedTry, Outbox
 
 log = get_logger("tallystick.flows.webhooks.outbound.results")
 
-#: Rows in one transaction: the gain flattens above, and none takes long.
+#: Rows in one transaction: larger ones gain little and take longer.
 BATCH: Final = 200
 
-#: A message whose result cannot be written is sent again, so it is worth some patience while the database restarts.
+#: A message whose result cannot be written is sent again, so it is worth waiting for a database that restarts.
 PAUSES_S: Final = (0.2, 1.0, 3.0)
 
 
 class ResultWriter:
     """Writes results. Each caller waits until its own is durable."""
 
-    def __init__(self, book: OutboundBook) -> None:
+    def __init__(self, book: Outbox) -> None:
         self._book = book
-        self._waiting: list[tuple[Tried, asyncio.Future[None]]] = []
+        self._waiting: list[tuple[FinishedTry, asyncio.Future[None]]] = []
         self._writer: asyncio.Task[None] | None = None
 
-    async def record(self, tried: Tried) -> None:
-        """Write one result. Raises what the database raises; the queue's lease then runs out."""
+    async def record(self, tried: FinishedTry) -> None:
+        """Write one result. Raises what the database raises; the queue's lease then expires."""
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiting.append((tried, future))
         if self._writer is None or self._writer.done():
@@ -49,11 +49,11 @@ class ResultWriter:
                 else:
                     future.set_exception(error)
 
-    async def _persist(self, tried: list[Tried]) -> None:
+    async def _persist(self, tried: list[FinishedTry]) -> None:
         for pause_s in PAUSES_S:
             try:
                 return await self._book.record(tried)
-            except Exception as error:  # the database is away, or a deadlock: writing it again does nothing more
+            except Exception as error:  # database unavailable, or a deadlock: writing again is idempotent
                 log.warning("results of webhooks not written yet", error=type(error).__name__, results=len(tried))
                 await asyncio.sleep(pause_s)
         return await self._book.record(tried)

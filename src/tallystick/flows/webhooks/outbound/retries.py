@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from typing import Final
 
-#: How long after the try before, in ms: the example of Standard Webhooks. 0, 5 s, 5 min, 30 min, 2 h, 5 h, 10 h, 14 h,
+#: Waits between tries, in ms: the example of Standard Webhooks. 0, 5 s, 5 min, 30 min, 2 h, 5 h, 10 h, 14 h,
 #: 20 h, 24 h: ten tries in a little over three days, so that a weekend's outage loses nothing.
 SCHEDULE_MS: Final = (
     0,
@@ -22,20 +22,20 @@ SCHEDULE_MS: Final = (
     86_400_000,
 )
 
-#: A wait is longer by a random part of itself, at most this one: what failed together does not come back together.
+#: Jitter: each wait is longer by up to this part of itself, so that failures do not come back together.
 JITTER: Final = 0.2
 
-#: An endpoint may ask for more time in Retry-After, but for no more than our own longest wait.
+#: An endpoint may ask for more time with Retry-After, up to our own longest wait.
 RETRY_AFTER_LIMIT_MS: Final = SCHEDULE_MS[-1]
 
-#: Digits of a Retry-After that are read: years of seconds; more is no number that anybody means.
+#: Digits of a Retry-After that are read: enough for years of seconds.
 _MAX_DIGITS: Final = 9
 
 _MILLISECOND: Final = timedelta(milliseconds=1)
 
 
 def wait_ms(failed: int, retry_after_ms: int | None, jitter: random.Random) -> int | None:
-    """Until the next try, after so many that ``failed``; None: there is none, the message is given up."""
+    """The wait before the next try, after ``failed`` ones; None: the message is given up."""
     if failed >= len(SCHEDULE_MS):
         return None
     planned = SCHEDULE_MS[failed] * (1 + JITTER * jitter.random())
@@ -43,7 +43,7 @@ def wait_ms(failed: int, retry_after_ms: int | None, jitter: random.Random) -> i
 
 
 def retry_after_ms(value: str | None, now: datetime) -> int | None:
-    """What a Retry-After header asks for (RFC 9110 section 10.2.3: seconds, or a date); None where it says nothing."""
+    """What a Retry-After header asks for (RFC 9110 section 10.2.3: seconds, or a date); else None."""
     text = (value or "").strip()
     if text.isascii() and text.isdigit():
         return int(text) * 1_000 if len(text) <= _MAX_DIGITS else RETRY_AFTER_LIMIT_MS

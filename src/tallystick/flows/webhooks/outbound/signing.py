@@ -1,4 +1,4 @@
-"""Signatures of what we send: Standard Webhooks 1.0.0, by its own library."""
+"""Signatures of messages: Standard Webhooks 1.0.0, by its own library."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ _PREFIX: Final = "whsec_"
 
 
 def new_secret() -> str:
-    """A signing secret as a merchant gets it: ``whsec_`` and base64."""
+    """A signing secret as shown to the merchant: ``whsec_`` and base64."""
     return _PREFIX + base64.b64encode(os.urandom(_SECRET_BYTES)).decode()
 
 
 def signed_headers(message_id: str, at: datetime, body: bytes, secrets: Sequence[str]) -> Mapping[str, str]:
     """The three headers of one try: the id stays the same over all tries, ``at`` (aware) is this one's. Every secret
     signs: during a rotation the receiver may know the old one or the new one."""
-    # The library cuts the zone off instead of converting: it must be UTC before.
+    # The library drops the zone instead of converting, so the time must be in UTC.
     moment, text = at.astimezone(UTC), body.decode()
     return {
         "webhook-id": message_id,

@@ -1,4 +1,4 @@
-"""TLS towards merchants' endpoints: whom we trust, and what is wrong with a certificate."""
+"""TLS to merchants' endpoints: trusted authorities, and certificate errors in plain text."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from typing import Final
 
 NO_TLS: Final = "no TLS connection could be made (TLS 1.2 or newer is needed)"
 
-#: OpenSSL's verification errors (X509_V_ERR_*) that receivers' certificates meet, in words; their own texts repeat
-#: names, and change between versions.
+#: OpenSSL's verification errors (X509_V_ERR_*) that receivers' certificates meet, in our words; OpenSSL's texts
+#: repeat names and change between versions.
 _FAULTS: Final = {
     9: "the certificate is not valid yet",
     10: "the certificate has expired",
@@ -22,12 +22,12 @@ _FAULTS: Final = {
 
 
 def client_context() -> ssl.SSLContext:
-    """Certificates are verified against the URL's host, by the machine's trusted authorities, or by those that the
-    variables SSL_CERT_FILE and SSL_CERT_DIR name (OpenSSL's own)."""
+    """Certificates are verified against the URL's host, by the system's trusted authorities, or by those named in
+    OpenSSL's variables SSL_CERT_FILE and SSL_CERT_DIR."""
     return ssl.create_default_context()
 
 
 def certificate_fault(error: object) -> str:
-    """What is wrong with a receiver's certificate, for the log that its merchant reads."""
+    """The fault of a receiver's certificate, for the delivery log that its merchant reads."""
     code = error.verify_code if isinstance(error, ssl.SSLCertVerificationError) else None
     return _FAULTS.get(code or 0, "the certificate is not valid")

@@ -1,8 +1,8 @@
 """The outbound worker: dispatches what the outbox holds, and sends what is due, each payment's messages in order.
 
 A worker holds a queue (one payment's messages to one endpoint) by lease while it sends the first of them. When it dies,
-the lease ends and another sends that message again: at least once. Nothing overtakes within a queue; queues, endpoints
-and merchants do not wait for each other.
+the lease expires and another worker sends that message again: at least once. Messages never overtake each other within
+a queue; queues, endpoints and merchants do not wait for each other.
 """
 
 from __future__ import annotations
@@ -23,30 +23,29 @@ from tallystick.flows.webhooks.outbound.signing import signed_headers
 from tallystick.kit.clock import monotonic_ms
 from tallystick.kit.ids import new_id
 from tallystick.kit.logs import get_logger
-from tallystick.record.postgres.outbox import EndpointName, LeasedMessage, OutboundBook, Tried
-from tallystick.record.postgres.webhook_endpoints import EndpointBook
-from tallystick.record.sealing import SealBroken, Sealer
+from tallystick.record.postgres.outbox import EndpointName, FinishedTry, LeasedMessage
+from tallystick.record.sealing import SealBroken
 
 log = get_logger("tallystick.flows.webhooks.outbound")
 
 ACTOR: Final = "delivery"
 
-#: At most so many secrets sign, at 48 bytes each: a rotation that is asked for again and again shall not make a header
-#: too long for the receiver (8 kB in all is common). The newest and the oldest: in between are those that nobody saw.
+#: At most this many secrets sign, at 48 bytes each: repeated rotations must not make a header too long for the receiver
+#: (8 kB in all is common). The newest one and the oldest ones sign.
 _SIGNING_SECRETS: Final = 10
 
 Secrets = Mapping[EndpointName, list[tuple[str, bytes]]]
 
 
 class OutboxWorker:
-    """One worker's hold on the outbox. Make it inside a running event loop, and close it."""
+    """One worker of the outbox. Make it inside a running event loop, and close it."""
 
-    def __init__(self, runtime: Runtime, sealer: Sealer, *, policy: AddressPolicy | None = None) -> None:
+    def __init__(self, runtime: Runtime, *, policy: AddressPolicy | None = None) -> None:
         settings = runtime.settings
         self._runtime = runtime
-        self._sealer = sealer
-        self.book = OutboundBook(runtime.pool, clock_shift_ms=settings.clock_shift_ms)
-        self._endpoints = EndpointBook(runtime.pool, clock_shift_ms=settings.clock_shift_ms)
+        self._sealer = runtime.sealer
+        self.book = runtime.stores.outbound_book
+        self._endpoints = runtime.stores.endpoint_book
         self._dispatch = Dispatch(self.book, settings.outbound_batch)
         self._results = ResultWriter(self.book)
         self._client = EndpointClient(
@@ -55,9 +54,9 @@ class OutboxWorker:
             connections=settings.outbound_concurrency,
         )
         self._running: Counter[str] = Counter()
-        self._failing: set[str] = set()  # those of them that failed before
+        self._failing: set[str] = set()  # endpoints in _running that failed before
         self._tasks: set[asyncio.Task[None]] = set()
-        #: Set when there may be more to send: something was dispatched, or a place became free.
+        #: Set when there may be more to send: a message was dispatched, or a slot became free.
         self.wake = asyncio.Event()
 
     async def dispatch(self) -> int:
@@ -68,7 +67,7 @@ class OutboxWorker:
         return found
 
     async def finish(self) -> None:
-        """Wait for the tries that are under way."""
+        """Wait for the tries in progress."""
         await asyncio.gather(*self._tasks)
 
     async def round(self) -> int:
@@ -88,7 +87,7 @@ class OutboxWorker:
         free, of_each = settings.outbound_concurrency - len(self._tasks), settings.outbound_endpoint_concurrency
         if free <= 0:
             return 0
-        # An endpoint that failed is asked by one message at a time until it answers well again.
+        # A failing endpoint gets one message at a time until it succeeds again.
         busy = [name for name, running in self._running.items() if name in self._failing or running >= of_each]
         chosen, planned = [], Counter(self._running)
         for queue in await self.book.due(free, busy, of_each):
@@ -98,13 +97,13 @@ class OutboxWorker:
         if not chosen:
             return 0
         leased_ms = monotonic_ms()
-        claimed = await self.book.claim(chosen, new_id("lse"), settings.outbound_lease_ms)
-        secrets = await self.book.signing_secrets(one.held.queue[:2] for one in claimed)
-        # An answer may take its whole time-out, and its result a moment to be written.
+        leased = await self.book.lease(chosen, new_id("lse"), settings.outbound_lease_ms)
+        secrets = await self.book.signing_secrets(one.held.queue[:2] for one in leased)
+        # A response may take its whole time-out, and its result a moment to be written.
         write_by_ms = leased_ms + settings.outbound_lease_ms - 2 * settings.outbound_timeout_ms
-        for one in claimed:
+        for one in leased:
             self._start(one, secrets, write_by_ms)
-        return len(claimed)
+        return len(leased)
 
     def _start(self, message: LeasedMessage, secrets: Secrets, write_by_ms: int) -> None:
         endpoint_id = message.held.queue.endpoint_id
@@ -125,7 +124,7 @@ class OutboxWorker:
         task.add_done_callback(done)
 
     async def _deliver(self, message: LeasedMessage, secrets: Secrets, write_by_ms: int) -> None:
-        """One try: sign, send, record, and disable the endpoint where that is what the answer means."""
+        """One try: sign, send, record, and disable the endpoint if the response calls for it."""
         queue = message.held.queue
         try:
             started_at = self._runtime.clock.now()
@@ -139,8 +138,8 @@ class OutboxWorker:
                 return
             wait = wait_ms(message.tries + 1, answer.retry_after_ms, self._runtime.jitter)
             await self._results.record(
-                Tried(
-                    claimed=message,
+                FinishedTry(
+                    leased=message,
                     try_id=new_id("try"),
                     started_at=started_at,
                     duration_ms=answer.duration_ms,
@@ -154,7 +153,7 @@ class OutboxWorker:
             await self._judge(message, answer)
         except SealBroken:
             log.error("webhook secret cannot be opened", alert=True, endpoint_id=queue.endpoint_id)
-        except Exception as error:  # the lease runs out, and the message is sent again
+        except Exception as error:  # the lease expires, and the message is sent again
             log.error("delivery failed", endpoint_id=queue.endpoint_id, error=repr(error))
 
     async def _judge(self, message: LeasedMessage, answer: DeliveryResult) -> None:

@@ -53,7 +53,7 @@ class ActOnMany(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 class Acted(Struct, frozen=True, kw_only=True):
-    """How many dead letters it was."""
+    """How many dead letters were replayed or discarded."""
 
     count: int
 
@@ -139,9 +139,9 @@ ENDPOINTS: Final[tuple[Endpoint, ...]] = (
         responses={200: DeadLetterPage},
         codes=READ,
         parameters=(
-            any_text("provider", "Only this provider's."),
+            any_text("provider", "Only events of this provider."),
             any_text("type", "Only events of this type, as the provider names it."),
-            any_text("merchant_id", "Only this merchant's."),
+            any_text("merchant_id", "Only events of this merchant."),
             *page_of(DEAD_LETTERS),
         ),
         callers="operator",
@@ -149,7 +149,7 @@ ENDPOINTS: Final[tuple[Endpoint, ...]] = (
     _act(
         "/{id}/replay",
         "replayDeadLetter",
-        "Have one closed event processed again by the very same guards",
+        "Process one closed event again, by the same rules",
         _on_one(DeadLetters.replay),
         EventTrace,
     ),
@@ -163,14 +163,14 @@ ENDPOINTS: Final[tuple[Endpoint, ...]] = (
     _act(
         "/replay",
         "replayDeadLetters",
-        "Replay the dead letters that a filter means, or all",
+        "Replay the dead letters that match a filter, or all",
         _on_many(DeadLetters.replay_all),
         Acted,
     ),
     _act(
         "/discard",
         "discardDeadLetters",
-        "Discard the dead letters that a filter means, or all",
+        "Discard the dead letters that match a filter, or all",
         _on_many(DeadLetters.discard_all),
         Acted,
     ),

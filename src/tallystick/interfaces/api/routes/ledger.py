@@ -28,7 +28,7 @@ class Account(Struct, frozen=True, kw_only=True):
 
 
 class AccountList(Struct, frozen=True, kw_only=True):
-    """The whole book."""
+    """All accounts of the merchant."""
 
     data: list[Account]
 
@@ -56,7 +56,7 @@ class TransferList(Struct, frozen=True, kw_only=True):
 
 
 async def list_accounts(runtime: Runtime, request: ApiRequest, caller: Caller) -> object:
-    """The merchant's book."""
+    """The accounts of the merchant."""
     accounts = await runtime.reads.accounts(caller.merchant_id)
     return AccountList(data=[Account(**asdict(row), balance=row.debits - row.credits) for row in accounts])
 
@@ -83,7 +83,7 @@ ENDPOINTS: Final[tuple[Endpoint, ...]] = (
         method="GET",
         path="/v1/ledger/accounts",
         name="listAccounts",
-        summary="The merchant's book: every account and currency",
+        summary="The merchant's accounts, one for each currency",
         handle=read(list_accounts),
         responses={200: AccountList},
         codes=READ,

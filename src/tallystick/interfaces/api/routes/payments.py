@@ -117,7 +117,7 @@ async def create_payment(
 
 
 async def get_payment(runtime: Runtime, request: ApiRequest, caller: Caller) -> object:
-    """One payment. Reading a doubtful one hastens recovery, and never fakes an outcome."""
+    """One payment. Reading a payment in doubt hastens its recovery; the state shown is the stored one."""
     payment_id = request.id_in_path()
     found = await runtime.reads.payment(caller.merchant_id, payment_id)
     if found is None:
@@ -142,7 +142,7 @@ async def list_payments(runtime: Runtime, request: ApiRequest, caller: Caller) -
         limit=limit + 1,
     )
     if created_gte is not None:
-        # Ids are as exact as a millisecond: what is older than asked for is at the end of the page.
+        # Ids are exact to the millisecond: older rows, if any, are at the end of the page.
         rows = [row for row in rows if row[0].created_at >= created_gte]
     shown, more = split_page(rows, limit)
     last = shown[-1][0] if more else None

@@ -26,7 +26,7 @@ EVENT_ID: Final = path_id("evt", "event")
 
 
 class EventLine(Struct, frozen=True, kw_only=True):
-    """One event of a provider; ``GET /v1/provider-events/{id}`` has all that is known of it."""
+    """One event of a provider; ``GET /v1/provider-events/{id}`` shows all its checkpoints."""
 
     id: str
     provider: str
@@ -53,7 +53,7 @@ async def get_event(runtime: Runtime, request: ApiRequest, caller: Caller) -> ob
 
 
 async def list_events(runtime: Runtime, request: ApiRequest, caller: Caller) -> object:
-    """What providers said of one payment, as it arrived."""
+    """The provider events of one payment, in the order of arrival."""
     payment_id = await payment_in_query(runtime, request, caller)
     events = await runtime.stores.inbox.events_of(caller.merchant_id, payment_id, MAX_EVENTS)
     return EventList(data=[_line(asdict(event)) for event in events])
@@ -68,7 +68,7 @@ ENDPOINTS: Final[tuple[Endpoint, ...]] = (
         method="GET",
         path=PATH,
         name="listEvents",
-        summary="What providers said of a payment, as it arrived",
+        summary="The provider events of a payment, in the order of arrival",
         handle=read(list_events),
         responses={200: EventList},
         codes=(*READ, "not_found"),

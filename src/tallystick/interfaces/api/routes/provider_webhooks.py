@@ -1,7 +1,7 @@
 """``POST /v1/webhooks/{provider}/{account}``: verify, put into the envelope, make durable, respond. No business logic.
 
-No API key and no idempotency key: the signature says who sent it, and the event's own name whether it came before.
-What is refused is counted, and now and then logged; it is never processed.
+No API key and no idempotency key: the signature proves the sender, and the event's id tells redeliveries apart.
+A rejected delivery is counted and sampled in the log; it is never processed.
 """
 
 from __future__ import annotations
@@ -29,14 +29,20 @@ PATH: Final = "/v1/webhooks/{provider}/{account}"
 #: Providers send a few kB, Adyen a few hundred for a full body of items; the contract's figure.
 MAX_WEBHOOK_BYTES: Final = 1_048_576
 
-#: In place of the headers of an event that was not the first of its delivery: where the bytes are.
+#: Replaces the headers of an event that was not the first of its delivery: it says where the bytes are.
 KEPT_WITH: Final = "kept-with-delivery"
 
 #: The code and detail of each refusal, in the order of the checks.
 _REFUSALS: Final[Mapping[type[Exception], tuple[str, str]]] = {
-    BadSignature: ("webhook_signature_invalid", "The signature is missing, unreadable or not of these bytes."),
-    StaleTimestamp: ("webhook_timestamp_stale", "The signature is right, and its time too far from ours."),
-    Unparseable: ("webhook_unparseable", "The signature is right, and the body is not what this provider sends."),
+    BadSignature: ("webhook_signature_invalid", "The signature is missing, malformed, or does not match the body."),
+    StaleTimestamp: (
+        "webhook_timestamp_stale",
+        "The signature is valid, but its timestamp is too far from the current time.",
+    ),
+    Unparseable: (
+        "webhook_unparseable",
+        "The signature is valid, but the body is not a notification of this provider.",
+    ),
 }
 
 #: Codes that the endpoint may answer with, for the OpenAPI document.
@@ -96,7 +102,7 @@ class WebhookReceiver:
         except Overloaded as error:
             raise busy("overloaded", f"Nothing was kept: {error}.", request_id) from None
         except IntakeUnavailable:
-            raise busy("not_ready", "The inbox cannot be written just now; send it again.", request_id) from None
+            raise busy("not_ready", "The inbox cannot be written now; send the delivery again.", request_id) from None
         response_headers: tuple[Header, ...] = ((b"request-id", request_id.encode()),)
         return HttpResponse(200, receiver.acknowledgement, receiver.content_type or JSON, response_headers)
 
@@ -113,9 +119,9 @@ class WebhookReceiver:
     def _arrivals(
         self, envelopes: Sequence[Envelope], body: bytes, headers: Mapping[str, str], validated_at: datetime
     ) -> list[Arrival]:
-        """The events of one delivery, each once, however often it is in there; other words under the same name are
-        told apart by the inbox. The bytes are kept with the first; the others name it: a body of a thousand events must
-        not be kept a thousand times."""
+        """The events of one delivery, each once. The inbox detects other bytes under the same event id. The raw bytes
+        are kept with the first event and the others refer to it: a body of a thousand events must not be kept a
+        thousand times."""
         first = {(envelope.provider_event_id, envelope.digest): envelope for envelope in reversed(envelopes)}
         arrivals: list[Arrival] = []
         for envelope in envelopes:
@@ -136,5 +142,5 @@ class WebhookReceiver:
 
 
 def _headers(scope: Scope) -> dict[str, str]:
-    """By lower-case name; of a repeated one the last, as none that is signed may be repeated."""
+    """By lower-case name; the last value of a repeated header, as no signed header may be repeated."""
     return {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in scope["headers"]}

@@ -21,7 +21,7 @@ PATH: Final = "/v1/refunds"
 
 
 async def get_refund(runtime: Runtime, request: ApiRequest, caller: Caller) -> object:
-    """One refund; reading a doubtful one hastens recovery, as for a payment."""
+    """One refund. Reading a refund in doubt hastens its recovery."""
     found = await runtime.reads.refund(caller.merchant_id, request.id_in_path())
     if found is None:
         raise not_found(request.request_id, "refund")

@@ -1,4 +1,4 @@
-"""How many deliveries of providers were refused, for operators."""
+"""How many webhook deliveries were rejected, for operators."""
 
 from __future__ import annotations
 
@@ -34,11 +34,11 @@ ENDPOINTS: Final[tuple[Endpoint, ...]] = (
         method="GET",
         path="/v1/webhook-refusals",
         name="listWebhookRefusals",
-        summary="How many deliveries of providers were refused, by hour and reason",
+        summary="Rejected webhook deliveries, counted by hour and reason",
         handle=read(list_refusals),
         responses={200: WebhookRefusals},
         codes=READ,
-        parameters=(integer("hours", 1, KEEP_HOURS, DEFAULT_HOURS, "Of the last so many hours."),),
+        parameters=(integer("hours", 1, KEEP_HOURS, DEFAULT_HOURS, "How many hours back."),),
         callers="operator",
     ),
 )

@@ -94,7 +94,7 @@ async def list_deliveries(runtime: Runtime, request: ApiRequest, caller: Caller)
 
 
 async def resend_one(runtime: Runtime, request: ApiRequest, caller: Caller) -> HttpResponse:
-    """Send one message again, whatever became of it, from the first try on."""
+    """Send one message again, whatever its state, with a new series of tries."""
     request.require_no_query()
     endpoint_id, message_id = await _enabled(runtime, request, caller), request.id_in_path("message_id")
     book = runtime.stores.endpoint_book
@@ -106,7 +106,7 @@ async def resend_one(runtime: Runtime, request: ApiRequest, caller: Caller) -> H
 
 
 async def resend_since(runtime: Runtime, request: ApiRequest, caller: Caller) -> HttpResponse:
-    """Send again what did not reach the endpoint since a time, oldest first."""
+    """Send again every message since a time that did not reach the endpoint, oldest first."""
     body = await read_typed(request, ResendSince)
     endpoint_id = await _enabled(runtime, request, caller)
     done = await runtime.stores.endpoints.resend_since(
@@ -132,7 +132,7 @@ async def _views(
         WebhookDelivery(
             message_id=row.message_id,
             type=row.type,
-            payment_id=row.payment_id,
+            payment_id=row.stream_id,
             version=row.version,
             state=row.state,
             resends=row.resends,
@@ -171,7 +171,7 @@ ENDPOINTS: Final[tuple[Endpoint, ...]] = (
         "GET",
         "/deliveries",
         "listWebhookDeliveries",
-        "What was sent there, newest first, with every try",
+        "The deliveries to an endpoint, newest first, with every try",
         read(list_deliveries),
         WebhookDeliveryPage,
         parameters=(
@@ -185,7 +185,7 @@ ENDPOINTS: Final[tuple[Endpoint, ...]] = (
         "POST",
         "/deliveries/{message_id}/resend",
         "resendWebhook",
-        "Send one message again, from the first try on",
+        "Send one message again",
         resend_one,
         WebhookDelivery,
         parameters=(_MESSAGE_ID,),
@@ -195,7 +195,7 @@ ENDPOINTS: Final[tuple[Endpoint, ...]] = (
         "POST",
         "/deliveries/resend",
         "resendWebhooks",
-        "Send again what did not reach the endpoint since a time",
+        "Send again every message since a time that did not reach the endpoint",
         resend_since,
         Resent,
         body_type=ResendSince,

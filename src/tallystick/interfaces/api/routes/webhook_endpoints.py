@@ -41,7 +41,7 @@ _Types = Annotated[list[str], Meta(min_length=1, max_length=len(EVENT_TYPES))]
 
 
 class CreateWebhookEndpoint(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Where to send messages, and which: all types unless some are named."""
+    """The URL that messages are sent to, and their types; all types by default."""
 
     url: Annotated[str, Meta(min_length=1, max_length=MAX_URL_CHARS)]
     event_types: _Types | None = None
@@ -49,14 +49,14 @@ class CreateWebhookEndpoint(Struct, frozen=True, kw_only=True, forbid_unknown_fi
 
 
 class RotateSecret(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """How long the secret before signs too; 0 for one that has leaked. Without it, as configured."""
+    """How long the previous secret signs too; 0 for a leaked one. Default: the setting."""
 
     overlap_ms: Annotated[int, Meta(ge=0, le=MAX_OVERLAP_MS)] | None = None
 
 
 class WebhookEndpoint(Struct, frozen=True, kw_only=True):
-    """A merchant's endpoint. ``event_types`` null: all. ``failing_since``: no success since then; null while it answers
-    well."""
+    """A merchant's endpoint. ``event_types`` null: all. ``failing_since``: no success since then; null while deliveries
+    succeed."""
 
     id: str
     object: str
@@ -98,7 +98,7 @@ class NewSecret(Struct, frozen=True, kw_only=True):
 
 
 async def create_endpoint(runtime: Runtime, request: ApiRequest, caller: Caller) -> HttpResponse:
-    """Register an endpoint. Where it leads is looked up and checked, now and on every try."""
+    """Register an endpoint. The addresses of its host are resolved and checked, now and on every try."""
     body = await read_typed(request, CreateWebhookEndpoint)
     if body.event_types is not None and not _distinct_types(body.event_types):
         wrong = ProblemField("event_types", "unknown_value", f"must be some of: {', '.join(EVENT_TYPES)}")
@@ -114,12 +114,14 @@ async def create_endpoint(runtime: Runtime, request: ApiRequest, caller: Caller)
     except UrlRefused as error:
         raise invalid_fields([ProblemField("url", error.code, str(error))], request.request_id) from None
     except UrlTaken as error:
-        detail = "An endpoint has this URL. Where its secret was never seen, rotate it; or delete the endpoint first."
+        detail = (
+            "An endpoint with this URL exists. If you do not have its secret, rotate it, or delete the endpoint first."
+        )
         taken_by = error.endpoint_id
         exists = problem("webhook_endpoint_exists", detail, request_id=request.request_id, webhook_endpoint_id=taken_by)
         raise ProblemError(exists) from None
     except TooManyEndpoints as error:
-        detail = f"{str(error).capitalize()}: delete one first."
+        detail = f"{str(error).capitalize()}. Delete one first."
         raise ProblemError(problem("webhook_endpoint_limit", detail, request_id=request.request_id)) from None
     except BacklogTooLong:
         raise busy("overloaded", "Earlier messages are still being dispatched.", request.request_id) from None
@@ -140,7 +142,7 @@ async def get_endpoint(runtime: Runtime, request: ApiRequest, caller: Caller) ->
 
 
 async def delete_endpoint(runtime: Runtime, request: ApiRequest, caller: Caller) -> HttpResponse:
-    """Nothing is sent there any more; what was on its way is given up."""
+    """Delete the endpoint. Open messages are given up."""
     endpoint_id = request.id_in_path()
     request.require_no_query()
     if not await runtime.stores.endpoint_book.delete(caller.merchant_id, endpoint_id, actor=actor_of(caller)):
@@ -149,7 +151,7 @@ async def delete_endpoint(runtime: Runtime, request: ApiRequest, caller: Caller)
 
 
 async def disable_endpoint(runtime: Runtime, request: ApiRequest, caller: Caller) -> HttpResponse:
-    """Send nothing there until it is enabled; what comes meanwhile can be asked for afterwards."""
+    """Disable the endpoint. Messages that come meanwhile can be sent again later."""
     endpoint_id = request.id_in_path()
     request.require_no_query()
     await runtime.stores.endpoint_book.disable(caller.merchant_id, endpoint_id, BY_REQUEST, actor=actor_of(caller))
@@ -157,7 +159,7 @@ async def disable_endpoint(runtime: Runtime, request: ApiRequest, caller: Caller
 
 
 async def enable_endpoint(runtime: Runtime, request: ApiRequest, caller: Caller) -> HttpResponse:
-    """Send what comes from now on. What it missed is sent when it is asked for."""
+    """Enable the endpoint. Messages it missed are sent only on request."""
     endpoint_id = request.id_in_path()
     request.require_no_query()
     await runtime.stores.endpoint_book.enable(caller.merchant_id, endpoint_id, actor=actor_of(caller))
@@ -165,7 +167,7 @@ async def enable_endpoint(runtime: Runtime, request: ApiRequest, caller: Caller)
 
 
 async def rotate_secret(runtime: Runtime, request: ApiRequest, caller: Caller) -> HttpResponse:
-    """Another secret; for a while messages are signed with both."""
+    """Rotate the secret; for a while messages are signed with both."""
     endpoint_id = request.id_in_path()
     body = await read_typed(request, RotateSecret, may_be_empty=True)
     await existing(runtime, request, caller, endpoint_id)
@@ -184,7 +186,7 @@ async def existing(runtime: Runtime, request: ApiRequest, caller: Caller, endpoi
 
 
 def actor_of(caller: Caller) -> str:
-    """Who did it, for the record."""
+    """The actor, for the audit rows."""
     return f"key:{caller.key_id}"
 
 
@@ -283,7 +285,7 @@ ENDPOINTS: Final[tuple[Endpoint, ...]] = (
         "DELETE",
         "",
         "deleteWebhookEndpoint",
-        "Send nothing there any more",
+        "Delete a webhook endpoint",
         delete_endpoint,
         DeletedWebhookEndpoint,
     ),
@@ -291,7 +293,7 @@ ENDPOINTS: Final[tuple[Endpoint, ...]] = (
         "POST",
         "/disable",
         "disableWebhookEndpoint",
-        "Send nothing there until it is enabled",
+        "Disable a webhook endpoint",
         disable_endpoint,
         WebhookEndpoint,
     ),
@@ -299,7 +301,7 @@ ENDPOINTS: Final[tuple[Endpoint, ...]] = (
         "POST",
         "/enable",
         "enableWebhookEndpoint",
-        "Send what comes from now on",
+        "Enable a webhook endpoint",
         enable_endpoint,
         WebhookEndpoint,
     ),
@@ -307,7 +309,7 @@ ENDPOINTS: Final[tuple[Endpoint, ...]] = (
         "POST",
         "/rotate-secret",
         "rotateWebhookSecret",
-        "Sign with another secret, and for a while with the old one too",
+        "Rotate the secret; for a while the old one signs too",
         rotate_secret,
         NewSecret,
         body_type=RotateSecret,

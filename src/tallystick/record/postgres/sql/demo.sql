@@ -1,4 +1,4 @@
--- unknown_outcomes: attempts of a merchant that history once called unknown, and how many of those have an outcome now
+-- unknown_outcomes: attempts of a merchant that history once called unknown, and how many of these have an outcome now
 SELECT count(*) AS met, count(*) FILTER (WHERE a.state IN ('approved', 'declined', 'failed')) AS resolved
 FROM attempt a
 WHERE a.merchant_id = $1 AND EXISTS (
@@ -11,13 +11,13 @@ SELECT NOT EXISTS (SELECT FROM inbox WHERE next_try_at IS NOT NULL)
         JOIN payment p ON p.merchant_id = d.merchant_id AND p.payment_id = d.payment_id
         WHERE d.state IN ('won', 'lost') AND p.metadata ->> 'order' LIKE $1 || '%') >= $2::bigint;
 
--- messages: what the merchant $1 is told of the payments of the run ($2: how its orders begin)
+-- messages: the messages to merchant $1 about the payments of the run ($2: how its orders begin)
 SELECT o.message_id
 FROM outbox o
 JOIN payment p ON p.merchant_id = o.merchant_id AND p.payment_id = o.stream_id
 WHERE o.merchant_id = $1 AND p.metadata ->> 'order' LIKE $2 || '%';
 
--- webhooks: what arrived, and what it came to
+-- webhooks: arrived events by their result
 SELECT (SELECT count(*) FROM delivery) AS received,
        (SELECT count(*) FROM delivery WHERE result <> 'first') AS repeated,
        count(*) FILTER (WHERE state = 'applied') AS applied,

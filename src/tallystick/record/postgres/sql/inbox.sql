@@ -1,4 +1,4 @@
--- insert_events: the first arrival of each event; one that is there stays as it is
+-- insert_events: the first arrival of each event; a known event stays as it is
 INSERT INTO inbox (provider, account, provider_event_id, event_id, type, received_at, occurred_at, charge_reference,
                    merchant_id, payment_id, traceparent, digest, notice, state, turn, tries, replays, next_try_at)
 SELECT e.provider, e.account, e.provider_event_id, e.event_id, e.type, e.received_at, e.occurred_at,
@@ -11,7 +11,7 @@ FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::time
 ON CONFLICT DO NOTHING
 RETURNING event_id;
 
--- known_events: what is there under these names
+-- known_events: the stored events of these names
 SELECT e.provider, e.account, e.provider_event_id, e.digest
 FROM unnest($1::text[], $2::text[], $3::text[]) AS k (provider, account, provider_event_id)
 JOIN inbox e ON e.provider = k.provider AND e.account = k.account AND e.provider_event_id = k.provider_event_id;
@@ -26,7 +26,7 @@ FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::timestamptz[], $
      AS d (provider, account, provider_event_id, delivery_id, received_at, validated_at, result, digest, sealed)
 ON CONFLICT DO NOTHING;
 
--- due: events whose turn it is and that nobody holds ($2: shift in ms)
+-- due: due events without a lease, in the fair order ($2: shift in ms)
 SELECT provider, account, provider_event_id
 FROM inbox
 WHERE next_try_at <= now() + $2::bigint * interval '1 millisecond'
@@ -34,7 +34,7 @@ WHERE next_try_at <= now() + $2::bigint * interval '1 millisecond'
 ORDER BY turn
 LIMIT $1;
 
--- claim: take those that are still due, as $4, for $5 ms ($6: shift in ms)
+-- lease: lease those that are still due, as $4, for $5 ms ($6: shift in ms)
 UPDATE inbox e
 SET lease = $4, lease_until = now() + ($5::bigint + $6::bigint) * interval '1 millisecond'
 FROM unnest($1::text[], $2::text[], $3::text[]) AS k (provider, account, provider_event_id)
@@ -44,19 +44,19 @@ WHERE e.provider = k.provider AND e.account = k.account AND e.provider_event_id 
 RETURNING e.provider, e.account, e.provider_event_id, e.event_id, e.type, e.charge_reference, e.merchant_id,
           e.payment_id, e.traceparent, e.notice, e.tries, e.replays, e.turn, e.lease;
 
--- renew: hold on to events that take long, for $5 ms more ($6: shift in ms)
+-- renew: extend the lease of slow events, for $5 ms more ($6: shift in ms)
 UPDATE inbox e SET lease_until = now() + ($5::bigint + $6::bigint) * interval '1 millisecond'
 FROM unnest($1::text[], $2::text[], $3::text[]) AS k (provider, account, provider_event_id)
 WHERE e.provider = k.provider AND e.account = k.account AND e.provider_event_id = k.provider_event_id
   AND e.lease = $4 AND e.next_try_at IS NOT NULL;
 
--- release: let go of events that were not tried, for whoever comes next
+-- release: end the lease of events that were not tried
 UPDATE inbox e SET lease_until = NULL, lease = NULL
 FROM unnest($1::text[], $2::text[], $3::text[]) AS k (provider, account, provider_event_id)
 WHERE e.provider = k.provider AND e.account = k.account AND e.provider_event_id = k.provider_event_id
   AND e.lease = $4;
 
--- routes: whose charges these are
+-- routes: the merchants and payments of these charges
 SELECT r.provider, r.account, r.reference, r.merchant_id, r.payment_id
 FROM unnest($1::text[], $2::text[], $3::text[]) AS k (provider, account, reference)
 JOIN provider_reference r ON r.provider = k.provider AND r.account = k.account AND r.reference = k.reference;
@@ -81,7 +81,7 @@ ORDER BY recorded_at, delivery_id;
 SELECT sealed FROM delivery
 WHERE provider = $1 AND account = $2 AND provider_event_id = $3 AND delivery_id = $4;
 
--- processing: every try at one event, and what operators did with it
+-- processing: every try at one event, and operators' actions
 SELECT try_id, number, started_at, ended_at, result, detail, change_id, actor
 FROM processing WHERE provider = $1 AND account = $2 AND provider_event_id = $3
 ORDER BY started_at, try_id;
@@ -91,7 +91,7 @@ SELECT subject, subject_id, version, from_state, to_state, event, at
 FROM transition WHERE merchant_id = $1 AND stream_id = $2 AND change_id = $3
 ORDER BY subject, subject_id, version;
 
--- emitted: the messages that versions of a payment made
+-- emitted: the messages about versions of a payment
 SELECT o.message_id, o.type, o.version, o.at, o.dispatched_at
 FROM outbox o
 WHERE o.merchant_id = $1 AND o.stream_id = $2 AND o.version = ANY($3::int[])
@@ -111,8 +111,8 @@ WHERE e.state = 'dead'
 ORDER BY e.received_at, e.event_id
 LIMIT $7;
 
--- reopen: closed events are processed again, as from the beginning, by the same guards ($5: shift in ms); where $6,
--- those alone that are dead
+-- reopen: closed events are processed again from the beginning, by the same guards ($5: shift in ms); with $6 only
+-- dead ones
 UPDATE inbox e
 SET state = 'received', detail = NULL, tries = 0, replays = replays + 1, closed_at = NULL,
     next_try_at = now() + $5::bigint * interval '1 millisecond', turn = $4
@@ -121,14 +121,14 @@ WHERE e.provider = k.provider AND e.account = k.account AND e.provider_event_id 
   AND e.next_try_at IS NULL AND (e.state = 'dead' OR NOT $6::boolean)
 RETURNING e.provider, e.account, e.provider_event_id, e.replays;
 
--- discard: dead letters that nobody will replay
+-- discard: dead letters that are closed permanently
 UPDATE inbox e SET state = 'discarded'
 FROM unnest($1::text[], $2::text[], $3::text[]) AS k (provider, account, provider_event_id)
 WHERE e.provider = k.provider AND e.account = k.account AND e.provider_event_id = k.provider_event_id
   AND e.state = 'dead'
 RETURNING e.provider, e.account, e.provider_event_id, e.replays;
 
--- record_act: what an operator did with events, beside the tries
+-- record_act: an operator's action, beside the tries
 INSERT INTO processing (provider, account, provider_event_id, try_id, number, started_at, ended_at, result, detail,
                         actor)
 SELECT k.provider, k.account, k.provider_event_id, k.try_id, k.number, now(), now(), $6, $7, $8

@@ -1,4 +1,4 @@
--- next_merchant: the first merchant after $1 that has anything in the record
+-- next_merchant: the first merchant after $1 with rows in the record
 SELECT min(merchant_id) FROM (
     (SELECT merchant_id FROM merchant WHERE merchant_id > $1 ORDER BY merchant_id LIMIT 1) UNION ALL
     (SELECT merchant_id FROM instruction WHERE merchant_id > $1 ORDER BY merchant_id LIMIT 1) UNION ALL
@@ -13,7 +13,7 @@ SELECT min(merchant_id) FROM (
     (SELECT merchant_id FROM deadline WHERE merchant_id > $1 ORDER BY merchant_id LIMIT 1)
 ) AS m;
 
--- payment_count: how many payments there are, of one merchant or (null) of all
+-- payment_count: the number of payments of one merchant or (null) of all
 SELECT count(*) FROM payment WHERE $1::text IS NULL OR merchant_id = $1;
 
 -- payments: a page of a merchant's payments after $2, each with the deadline of its authorization
@@ -24,7 +24,7 @@ WHERE p.merchant_id = $1 AND p.payment_id > $2
 ORDER BY p.payment_id
 LIMIT $3;
 
--- messages: what was written for merchants about these streams
+-- messages: the messages about these streams
 SELECT stream_id, version, subject_id, message_id, type, body
 FROM outbox
 WHERE merchant_id = $1 AND stream_id = ANY($2::text[])
@@ -37,7 +37,7 @@ FROM attempt a
 WHERE a.merchant_id = $1 AND a.payment_id = ANY($2::text[])
 ORDER BY a.attempt_id;
 
--- transitions: the history of these subjects; its evidence only where that alone says how much money it was
+-- transitions: the history of these subjects; evidence only where it alone has the amount
 SELECT merchant_id, subject_id, version, change_id, subject, stream_id, from_state, to_state, event, at, change,
        CASE WHEN event = 'late_effect' THEN evidence END AS evidence, payment_id IS NOT NULL AS before_streams
 FROM transition
@@ -56,13 +56,13 @@ FROM rejection
 WHERE merchant_id = $1 AND stream_id = ANY($2::text[])
 ORDER BY rejection_id;
 
--- answers: the instructions under these keys, with what was answered
+-- answers: the instructions under these keys, with their recorded answers
 SELECT i.idempotency_key, i.payment_id, i.subject_id, r.status, r.body
 FROM instruction i
 LEFT JOIN response r ON r.merchant_id = i.merchant_id AND r.idempotency_key = i.idempotency_key
 WHERE i.merchant_id = $1 AND i.idempotency_key = ANY($2::text[]);
 
--- balances_equal_transfers: accounts whose balance is not what their transfers add up to
+-- balances_equal_transfers: accounts whose balance is not the sum of their transfers
 WITH pairs AS (
     SELECT debit, credit, currency, sum(amount) AS amount
     FROM transfer WHERE merchant_id = $1 GROUP BY debit, credit, currency
@@ -84,12 +84,12 @@ WHERE coalesce(s.debits, 0) <> coalesce(k.debits, 0) OR coalesce(s.credits, 0) <
    OR (k.debits IS NULL AND s.debits IS NOT NULL)
 ORDER BY account, currency;
 
--- debits_equal_credits: the trial balance of a merchant's book, by currency
+-- debits_equal_credits: the trial balance of a merchant's ledger, by currency
 SELECT currency AS subject_id, format('debits %s, credits %s', sum(debits), sum(credits)) AS detail
 FROM balance WHERE merchant_id = $1
 GROUP BY currency HAVING sum(debits) <> sum(credits);
 
--- transfers_without_transition: ledger rows that no step of history explains
+-- transfers_without_transition: ledger rows without a step of history
 SELECT t.subject_id, format('version %s, leg %s: %s', t.version, t.leg, t.kind) AS detail
 FROM transfer t
 WHERE t.merchant_id = $1 AND NOT EXISTS (
@@ -97,7 +97,7 @@ WHERE t.merchant_id = $1 AND NOT EXISTS (
     WHERE s.merchant_id = t.merchant_id AND s.subject_id = t.subject_id AND s.version = t.version
       AND s.stream_id = t.stream_id);
 
--- instructions_without_subject: claimed keys whose payment or refund is not there
+-- instructions_without_subject: claimed keys whose payment or refund is missing
 SELECT i.subject_id, format('key %s claimed it, and it is not there', i.idempotency_key) AS detail
 FROM instruction i
 LEFT JOIN payment p ON p.merchant_id = i.merchant_id AND p.payment_id = i.payment_id
@@ -105,7 +105,7 @@ LEFT JOIN refund r ON r.merchant_id = i.merchant_id AND r.refund_id = i.subject_
 WHERE i.merchant_id = $1
   AND (p.payment_id IS NULL OR (i.subject_id <> i.payment_id AND r.payment_id IS DISTINCT FROM i.payment_id));
 
--- instructions_without_deed: claimed keys that opened no attempt and left no refusal either
+-- instructions_without_deed: claimed keys with neither an attempt nor a rejection
 SELECT i.subject_id, format('key %s opened no attempt and was not refused', i.idempotency_key) AS detail
 FROM instruction i
 WHERE i.merchant_id = $1
@@ -116,14 +116,14 @@ WHERE i.merchant_id = $1
       SELECT FROM rejection j
       WHERE j.merchant_id = i.merchant_id AND j.stream_id = i.payment_id AND j.idempotency_key = i.idempotency_key);
 
--- shared_charges: provider references that more than one payment calls its own
+-- shared_charges: provider references of more than one payment
 SELECT min(payment_id) AS subject_id,
        format('%s payments hold reference %s at %s', count(*), provider_reference, provider) AS detail
 FROM payment
 WHERE merchant_id = $1 AND provider_reference IS NOT NULL
 GROUP BY provider, provider_reference HAVING count(*) > 1;
 
--- orphans: rows whose owner is not there; those of subjects and streams are asked by kind
+-- orphans: rows without their owner; rows of subjects and streams are checked by kind
 SELECT k.reference AS subject_id, 'reference to a payment that is not there' AS detail FROM provider_reference k
 WHERE k.merchant_id = $1 AND NOT EXISTS (
     SELECT FROM payment p WHERE p.merchant_id = k.merchant_id AND p.payment_id = k.payment_id)
@@ -136,7 +136,7 @@ SELECT s.idempotency_key, 'response under a key that nobody claimed' FROM respon
 WHERE s.merchant_id = $1 AND NOT EXISTS (
     SELECT FROM instruction i WHERE i.merchant_id = s.merchant_id AND i.idempotency_key = s.idempotency_key);
 
--- mutable_history: what the application role ($1) could do to append-only tables
+-- mutable_history: forbidden rights of the application role ($1) on append-only tables
 SELECT n.name AS subject_id, format('%s may %s it', $1::text, p.privilege) AS detail
 FROM unnest(ARRAY['instruction', 'response', 'transition', 'rejection', 'transfer', 'delivery', 'processing',
                   'provider_reference', 'webhook_endpoint_act', 'message_try']) AS n (name),
@@ -150,7 +150,7 @@ FROM unnest(ARRAY['instruction', 'response', 'transition', 'rejection', 'transfe
 JOIN pg_class c ON c.oid = n.name::regclass
 WHERE pg_has_role($1::text, c.relowner, 'MEMBER')
 UNION ALL
--- Of a message only the dispatcher's own columns change.
+-- Only the dispatcher's columns of a message may change.
 SELECT 'outbox.' || a.attname, format('%s may UPDATE it', $1::text)
 FROM pg_attribute a
 WHERE a.attrelid = 'outbox'::regclass AND a.attnum > 0 AND NOT a.attisdropped
@@ -161,7 +161,7 @@ SELECT 'outbox', format('%s may %s it', $1::text, p.privilege)
 FROM unnest(ARRAY['DELETE', 'TRUNCATE']) AS p (privilege)
 WHERE has_table_privilege($1::text, 'outbox', p.privilege);
 
--- missing_guards: primary keys and checks that the door relies on, and that the database does not have
+-- missing_guards: primary keys and checks that the journal relies on and the database lacks
 SELECT g.name AS subject_id, format('has no %s', g.definition) AS detail
 FROM (VALUES
     ('instruction', 'PRIMARY KEY (merchant_id, idempotency_key)'),
@@ -195,7 +195,7 @@ WHERE NOT EXISTS (
     WHERE x.indrelid = 'webhook_endpoint'::regclass AND x.indisunique AND x.indisvalid
       AND pg_get_indexdef(x.indexrelid) LIKE '%(merchant_id, url) WHERE (state <> ''deleted''::text)');
 
--- events_without_story: events whose rows do not tell what became of them
+-- events_without_story: events whose rows do not explain their state
 SELECT e.event_id AS subject_id, 'has no first delivery' AS detail FROM inbox e
 WHERE NOT EXISTS (
     SELECT FROM delivery d

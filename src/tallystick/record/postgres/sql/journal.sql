@@ -1,11 +1,11 @@
--- claimed: instructions that already hold their key, with the recorded answer where there is one
+-- claimed: instructions that already have their key, with the recorded answer if there is one
 SELECT i.merchant_id, i.idempotency_key, i.instruction_id, i.operation, i.path, i.fingerprint,
        i.fingerprint_version, i.request, i.payment_id, i.subject_id, r.status, r.body
 FROM unnest($1::text[], $2::text[]) AS k (merchant_id, idempotency_key)
 JOIN instruction i ON i.merchant_id = k.merchant_id AND i.idempotency_key = k.idempotency_key
 LEFT JOIN response r ON r.merchant_id = i.merchant_id AND r.idempotency_key = i.idempotency_key;
 
--- committed: which of these changes are in the record, by the first version that each would have added
+-- committed: which of these changes are committed, by the first version that each would have added
 SELECT t.change_id
 FROM unnest($1::text[], $2::text[], $3::int[], $4::text[]) AS k (merchant_id, subject_id, version, change_id)
 JOIN transition t ON t.merchant_id = k.merchant_id AND t.subject_id = k.subject_id AND t.version = k.version
@@ -28,7 +28,7 @@ SELECT * FROM unnest($1::text[], $2::text[], $3::int[], $4::text[], $5::text[], 
 ON CONFLICT DO NOTHING
 RETURNING merchant_id, subject_id, version, change_id;
 
--- insert_payments: the first state of each
+-- insert_payments: the first state of each payment
 INSERT INTO payment (merchant_id, payment_id, version, state, amount, currency, amount_authorized, amount_captured,
                      amount_refunded, amount_refund_pending, amount_reversed, amount_late, capture_method,
                      payment_method, provider, provider_reference, next_action, failure, description, metadata,
@@ -38,7 +38,7 @@ SELECT * FROM unnest($1::text[], $2::text[], $3::int[], $4::text[], $5::bigint[]
                      $14::text[], $15::text[], $16::text[], $17::json[], $18::json[], $19::text[], $20::json[],
                      $21::timestamptz[], $22::timestamptz[], $23::smallint[], $24::smallint[]);
 
--- move_payments: the state after the change's last version, guarded by being older
+-- move_payments: the state after the change's last version, if it is newer
 UPDATE payment p
 SET version = k.version, state = k.state, amount_authorized = k.amount_authorized,
     amount_captured = k.amount_captured, amount_refunded = k.amount_refunded,
@@ -51,7 +51,7 @@ FROM unnest($1::text[], $2::text[], $3::int[], $4::text[], $5::bigint[], $6::big
            amount_refund_pending, amount_reversed, amount_late, provider_reference, next_action, failure, updated_at)
 WHERE p.merchant_id = k.merchant_id AND p.payment_id = k.payment_id AND p.version < k.version;
 
--- insert_attempts: the first state of each, and recovery's schedule on the database's clock ($25: shift in ms)
+-- insert_attempts: the first state of each attempt, and recovery's schedule on the database's clock ($25: shift in ms)
 INSERT INTO attempt (merchant_id, payment_id, attempt_id, version, state, operation, purpose, refund_id,
                      idempotency_key, amount, currency, capture, payment_method, provider, account, provider_key,
                      provider_reference, parent_reference, submissions, late_effect, opened_at, deadline,
@@ -116,25 +116,25 @@ SELECT merchant_id, payment_id, now() + (due_in_ms + $4::bigint) * interval '1 m
 FROM unnest($1::text[], $2::text[], $3::bigint[]) AS d (merchant_id, payment_id, due_in_ms)
 ON CONFLICT (merchant_id, payment_id) DO UPDATE SET due_at = excluded.due_at, lease_until = NULL;
 
--- insert_references: what providers call charges; the first word stands
+-- insert_references: providers' references of charges; the first one stays
 INSERT INTO provider_reference (provider, account, reference, merchant_id, payment_id)
 SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[])
 ON CONFLICT DO NOTHING;
 
--- insert_messages: what merchants are told
+-- insert_messages: messages to merchants
 INSERT INTO outbox (merchant_id, stream_id, version, subject_id, message_id, type, body, at)
 SELECT * FROM unnest($1::text[], $2::text[], $3::int[], $4::text[], $5::text[], $6::text[], $7::bytea[],
                      $8::timestamptz[]);
 
--- insert_processing: tries at events of providers, and what they came to
+-- insert_processing: tries at events of providers, with their results
 INSERT INTO processing (provider, account, provider_event_id, try_id, number, started_at, ended_at, result, detail,
                         change_id, actor)
 SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::int[], $6::timestamptz[],
                      $7::timestamptz[], $8::text[], $9::text[], $10::text[], $11::text[])
 ON CONFLICT DO NOTHING;
 
--- acknowledge: close events, or set when they are tried again; one that is closed stays closed, and a try that decided
--- nothing says nothing of an event that another worker holds by now ($11: shift in ms)
+-- acknowledge: close events, or set when they are tried again; a closed event stays closed, and a try without a
+-- decision does not change an event that another worker has leased ($11: shift in ms)
 UPDATE inbox e
 SET state = a.state, detail = a.detail, tries = greatest(e.tries, a.number),
     merchant_id = coalesce(e.merchant_id, a.merchant_id), payment_id = coalesce(e.payment_id, a.payment_id),

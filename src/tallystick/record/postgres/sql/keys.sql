@@ -1,5 +1,5 @@
--- upsert_merchant: a merchant with a key exists; a default provider that is given replaces the stored one, and so do
--- allowed providers ($4: all are allowed again)
+-- upsert_merchant: create a merchant if needed; a given default provider replaces the stored one, and so do given allowed
+-- providers ($4: all are allowed again)
 INSERT INTO merchant (merchant_id, default_provider, allowed_providers, created_at) VALUES ($1, $2, $3, now())
 ON CONFLICT (merchant_id) DO UPDATE
 SET default_provider = coalesce(excluded.default_provider, merchant.default_provider),
@@ -9,13 +9,13 @@ RETURNING default_provider, allowed_providers;
 -- insert_key: the hash of a new API key
 INSERT INTO api_key (merchant_id, key_id, secret_hash, created_at, operator) VALUES ($1, $2, $3, now(), $4);
 
--- keys: all keys, or those of one merchant; never more than their hash is stored, and not even that is read
+-- keys: all keys or those of one merchant, without their hashes
 SELECT merchant_id, key_id, created_at, revoked_at, operator
 FROM api_key
 WHERE $1::text IS NULL OR merchant_id = $1
 ORDER BY merchant_id, created_at, key_id;
 
--- revoke_key: a key that was revoked keeps its first time
+-- revoke_key: a revoked key keeps its first time
 UPDATE api_key SET revoked_at = now()
 WHERE merchant_id = $1 AND key_id = $2 AND revoked_at IS NULL
 RETURNING key_id, operator;

@@ -71,14 +71,14 @@ WHERE p.merchant_id = $1
 ORDER BY p.payment_id DESC
 LIMIT $7;
 
--- instruction: one instruction by its key, with the recorded answer where there is one
+-- instruction: one instruction by its key, with the recorded answer if there is one
 SELECT i.merchant_id, i.idempotency_key, i.instruction_id, i.operation, i.path, i.fingerprint,
        i.fingerprint_version, i.request, i.payment_id, i.subject_id, r.status, r.body
 FROM instruction i
 LEFT JOIN response r ON r.merchant_id = i.merchant_id AND r.idempotency_key = i.idempotency_key
 WHERE i.merchant_id = $1 AND i.idempotency_key = $2;
 
--- sending: how long the newest attempt of an instruction may still be on its way ($4: shift in ms)
+-- sending: how long the newest attempt of an instruction may still be in transit ($4: shift in ms)
 SELECT (extract(epoch FROM a.deadline - now()) * 1000)::bigint - $4::bigint AS left_ms
 FROM attempt a
 WHERE a.merchant_id = $1 AND a.payment_id = $2 AND a.idempotency_key = $3 AND a.state = 'submitted'
@@ -92,13 +92,13 @@ SELECT * FROM transition WHERE merchant_id = $1 AND subject_id = $2 ORDER BY ver
 -- rejections: every refused transition of a payment, its attempts and refunds
 SELECT * FROM rejection WHERE merchant_id = $1 AND stream_id = $2 ORDER BY rejection_id;
 
--- accounts: every account of a merchant's book
+-- accounts: every account of a merchant's ledger
 SELECT account, currency, debits, credits FROM balance WHERE merchant_id = $1 ORDER BY account, currency;
 
 -- transfers: the ledger rows of a payment and its refunds
 SELECT * FROM transfer WHERE merchant_id = $1 AND stream_id = $2 ORDER BY at, subject_id, version, leg;
 
--- hasten: have recovery ask about a doubtful payment now; not more often than $3 ms ($4: shift in ms)
+-- hasten: let recovery look up a payment in doubt now, at most once in $3 ms ($4: shift in ms)
 UPDATE attempt SET next_check_at = now() + $4::bigint * interval '1 millisecond'
 WHERE merchant_id = $1 AND payment_id = $2 AND state = 'unknown' AND parked_at IS NULL
   AND next_check_at > now() + $4::bigint * interval '1 millisecond'

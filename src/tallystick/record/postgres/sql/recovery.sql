@@ -1,4 +1,4 @@
--- due: attempts whose next look is due and that nobody holds ($2: shift in ms)
+-- due: attempts that are due and have no lease ($2: shift in ms)
 SELECT merchant_id, payment_id, attempt_id, version
 FROM attempt
 WHERE next_check_at <= now() + $2::bigint * interval '1 millisecond'
@@ -6,7 +6,7 @@ WHERE next_check_at <= now() + $2::bigint * interval '1 millisecond'
 ORDER BY next_check_at
 LIMIT $1;
 
--- lease: take the attempts that are still as they were seen, for $5 ms ($6: shift in ms)
+-- lease: lease the attempts that are still as they were read, for $5 ms ($6: shift in ms)
 UPDATE attempt a SET lease_until = now() + ($5::bigint + $6::bigint) * interval '1 millisecond'
 FROM unnest($1::text[], $2::text[], $3::text[], $4::int[])
      AS k (merchant_id, payment_id, attempt_id, version)
@@ -15,12 +15,12 @@ WHERE a.merchant_id = k.merchant_id AND a.payment_id = k.payment_id AND a.attemp
   AND (a.lease_until IS NULL OR a.lease_until < now() + $6::bigint * interval '1 millisecond')
 RETURNING a.merchant_id, a.payment_id, a.attempt_id, a.checks;
 
--- look_again: nothing new was learnt: look again in $5 ms, and let go ($6: shift in ms)
+-- look_again: nothing new: look again in $5 ms, and end the lease ($6: shift in ms)
 UPDATE attempt SET next_check_at = now() + ($5::bigint + $6::bigint) * interval '1 millisecond',
        checks = checks + 1, checked_at = now() + $6::bigint * interval '1 millisecond', lease_until = NULL
 WHERE merchant_id = $1 AND payment_id = $2 AND attempt_id = $3 AND version = $4 AND next_check_at IS NOT NULL;
 
--- due_deadlines: authorizations to look at, that nobody holds ($2: shift in ms)
+-- due_deadlines: authorizations with a due deadline and without a lease ($2: shift in ms)
 SELECT merchant_id, payment_id
 FROM deadline
 WHERE due_at <= now() + $2::bigint * interval '1 millisecond'
@@ -28,7 +28,7 @@ WHERE due_at <= now() + $2::bigint * interval '1 millisecond'
 ORDER BY due_at
 LIMIT $1;
 
--- lease_deadlines: take those that are still due, for $3 ms ($4: shift in ms)
+-- lease_deadlines: lease those that are still due, for $3 ms ($4: shift in ms)
 UPDATE deadline d SET lease_until = now() + ($3::bigint + $4::bigint) * interval '1 millisecond'
 FROM unnest($1::text[], $2::text[]) AS k (merchant_id, payment_id)
 WHERE d.merchant_id = k.merchant_id AND d.payment_id = k.payment_id
@@ -42,11 +42,11 @@ UPDATE deadline SET due_at = now() + ($3::bigint + $4::bigint) * interval '1 mil
        checks = checks + 1, lease_until = NULL
 WHERE merchant_id = $1 AND payment_id = $2;
 
--- drop_deadline: the payment has moved on; the time guards a deadline set anew meanwhile ($3: shift in ms)
+-- drop_deadline: the payment has moved on; a deadline that was set again meanwhile stays ($3: shift in ms)
 DELETE FROM deadline
 WHERE merchant_id = $1 AND payment_id = $2 AND due_at <= now() + $3::bigint * interval '1 millisecond';
 
--- parked: the in-doubt lane, oldest first; null merchant means all ($3: shift in ms)
+-- parked: the in-doubt list, oldest first; a null merchant means all ($3: shift in ms)
 SELECT a.*, (extract(epoch FROM now() - a.parked_at) * 1000)::bigint + $3::bigint AS parked_for_ms
 FROM attempt a
 WHERE a.parked_at IS NOT NULL AND ($1::text IS NULL OR a.merchant_id = $1)

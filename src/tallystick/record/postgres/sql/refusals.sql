@@ -1,4 +1,4 @@
--- count_refusals: more of them in these hours
+-- count_refusals: add to the counts of these hours
 INSERT INTO webhook_refusal (provider, account, reason, hour, n)
 SELECT r.provider, r.account, r.reason, r.hour, r.n
 FROM unnest($1::text[], $2::text[], $3::text[], $4::timestamptz[], $5::bigint[])
@@ -9,7 +9,7 @@ ON CONFLICT (provider, account, reason, hour) DO UPDATE SET n = webhook_refusal.
 DELETE FROM webhook_refusal
 WHERE hour < now() + $2::bigint * interval '1 millisecond' - $1::int * interval '1 hour';
 
--- refusals: the hours that the last $1 are in, newest first ($2: shift in ms)
+-- refusals: the counts of the last $1 hours, newest first ($2: shift in ms)
 SELECT provider, account, reason, hour, n
 FROM webhook_refusal
 WHERE hour > now() + $2::bigint * interval '1 millisecond' - ($1::int + 1) * interval '1 hour'

@@ -1,4 +1,4 @@
-"""``contract`` and ``settings``: the code, described by itself."""
+"""``settings``: every setting, with its default, unit and reason."""
 
 from __future__ import annotations
 
@@ -9,21 +9,23 @@ import typer
 
 from tallystick.cli.context import AsJson, console
 from tallystick.cli.tables import table_of
-from tallystick.contract.document import render_contract
+from tallystick.contract.settings import render_settings
 from tallystick.providers.registry import CONNECTOR_SETTINGS
 from tallystick.settings.load import describe_settings
 
 
-def contract() -> None:
-    """Print the contract as markdown: state graphs, retry rules, error table, postings."""
-    typer.echo(render_contract(), nl=False)
-
-
-def settings(as_json: AsJson = False, plain: Annotated[bool, typer.Option(help="One line each.")] = False) -> None:
+def settings(
+    as_json: AsJson = False,
+    plain: Annotated[bool, typer.Option(help="One line for each setting.")] = False,
+    as_markdown: Annotated[bool, typer.Option("--markdown", help="The reference page, as markdown.")] = False,
+) -> None:
     """List every setting with its default, unit and reason."""
     rows = describe_settings(CONNECTOR_SETTINGS)
     if as_json:
         typer.echo(msgspec.json.encode(rows).decode())
+        return
+    if as_markdown:
+        typer.echo(render_settings(rows), nl=False)
         return
     if plain or not console.is_terminal:
         for row in rows:

@@ -1,4 +1,4 @@
-"""What came of a demonstration: both books, the history and every payment, compared with what must be."""
+"""The result of a demonstration: both books, the history and every payment, compared with what is expected."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from typing import Any
 
 from msgspec import Struct
 
-from tallystick.lab.demo.clients import Tally
+from tallystick.lab.demo.clients import ClientCounts
 from tallystick.lab.demo.stories import Order
-from tallystick.oversight.invariants import Report
+from tallystick.oversight.invariants import InvariantReport
 
 
 class Check(Struct, frozen=True):
-    """One thing that must hold, what was seen of it, and every difference."""
+    """One check: what was seen, and every difference."""
 
     name: str
     seen: str
@@ -26,7 +26,7 @@ class Check(Struct, frozen=True):
         return not self.differences
 
 
-class Outcome(Struct, frozen=True, kw_only=True):
+class DemoResult(Struct, frozen=True, kw_only=True):
     """Figures for the table, and the checks below it."""
 
     figures: Sequence[tuple[str, str]]
@@ -40,24 +40,24 @@ class Outcome(Struct, frozen=True, kw_only=True):
 
 
 def figures(
-    tally: Tally, unknown_met: int, unknown_resolved: int, webhooks: Mapping[str, int], elapsed_s: float
+    counts: ClientCounts, unknown_met: int, unknown_resolved: int, webhooks: Mapping[str, int], elapsed_s: float
 ) -> list[tuple[str, str]]:
     """What happened, in numbers."""
     return [
-        ("payments asked for", f"{tally.payments:,}"),
-        ("HTTP calls made", f"{tally.calls:,}"),
-        ("answers replayed, byte for byte", f"{tally.replays:,}"),
-        ("retries while in flight (409)", f"{tally.in_flight_refusals:,}"),
-        ("answers not final yet (202)", f"{tally.not_final_answers:,}"),
-        ("clients that hung up", f"{tally.hang_ups:,}"),
-        ("connections lost", f"{tally.lost_connections:,}"),
-        ("transitions refused, and kept (409)", f"{tally.refused_transitions:,}"),
-        ("unknown outcomes met", f"{unknown_met:,}"),
+        ("payments requested", f"{counts.payments:,}"),
+        ("HTTP calls made", f"{counts.calls:,}"),
+        ("responses replayed, byte for byte", f"{counts.replays:,}"),
+        ("retries while in flight (409)", f"{counts.in_flight_refusals:,}"),
+        ("responses not final yet (202)", f"{counts.not_final_answers:,}"),
+        ("clients that disconnected", f"{counts.hang_ups:,}"),
+        ("connections lost", f"{counts.lost_connections:,}"),
+        ("transitions rejected, and recorded (409)", f"{counts.refused_transitions:,}"),
+        ("unknown outcomes", f"{unknown_met:,}"),
         ("unknown outcomes resolved", f"{unknown_resolved:,}"),
         ("webhooks received", f"{webhooks['received']:,}"),
         ("redelivered, or other bytes under a known id", f"{webhooks['repeated']:,}"),
         ("events applied", f"{webhooks['applied']:,}"),
-        ("events that said what was known, or overtaken", f"{webhooks['no_news']:,}"),
+        ("events without effect (already known, or overtaken)", f"{webhooks['no_news']:,}"),
         ("events in conflict, for review", f"{webhooks['conflicts']:,}"),
         ("dead letters", f"{webhooks['dead_letters']:,}"),
         ("time", f"{elapsed_s:.1f} s"),
@@ -65,7 +65,7 @@ def figures(
 
 
 def difference(order: Order, payment: Mapping[str, Any]) -> str | None:
-    """How a payment differs from its story's end, or None."""
+    """The difference between a payment and its story's end, or None."""
     story, state = order.story, str(payment["state"])
     if state not in story.ends:
         return f"{order.key} ({story.name}): is {state}, must be {' or '.join(story.ends)}"
@@ -85,7 +85,7 @@ def difference(order: Order, payment: Mapping[str, Any]) -> str | None:
 
 
 def ends_check(orders: Sequence[Order], payments: Sequence[Mapping[str, Any]]) -> Check:
-    """Every order has one payment, and that one ended as its story says."""
+    """Every order has one payment, which ended as its story says."""
     made: dict[str, list[Mapping[str, Any]]] = {}
     for payment in payments:
         made.setdefault(payment["metadata"].get("order", ""), []).append(payment)
@@ -99,11 +99,11 @@ def ends_check(orders: Sequence[Order], payments: Sequence[Mapping[str, Any]]) -
         elif (wrong := difference(order, found[0])) is not None:
             differences.append(wrong)
     seen = ", ".join(f"{count:,} {state}" for state, count in states.most_common())
-    return Check("every payment ended as its story must", seen, differences)
+    return Check("every payment ended as expected", seen, differences)
 
 
 def charged_once(charges: Sequence[Mapping[str, Any]]) -> Check:
-    """In the acquirer's own books no payment's money was held or taken twice."""
+    """No payment's money was held or taken twice in the acquirer's own books."""
     with_money = Counter(str(c["payment_id"]) for c in charges if c["authorized"] > 0 or c["captured"] > 0)
     twice = [f"{payment_id}: {count} charges" for payment_id, count in with_money.items() if count > 1]
     seen = f"{len(twice)} duplicates in {len(charges):,} charges"
@@ -111,7 +111,7 @@ def charged_once(charges: Sequence[Mapping[str, Any]]) -> Check:
 
 
 def balanced(accounts: Sequence[Mapping[str, Any]]) -> Check:
-    """Debits and credits are the same, in each currency."""
+    """Debits equal credits in each currency."""
     debits: Counter[str] = Counter()
     credits: Counter[str] = Counter()
     for account in accounts:
@@ -121,7 +121,7 @@ def balanced(accounts: Sequence[Mapping[str, Any]]) -> Check:
     return Check("the ledger balances in every currency", f"{len(accounts)} accounts", wrong)
 
 
-def of_report(name: str, report: Report) -> Check:
-    """A whole examination as one check."""
+def of_report(name: str, report: InvariantReport) -> Check:
+    """A whole verification as one check."""
     wrong = [f"{v.invariant}: {v.subject_id}: {v.detail}" for v in report.violations]
     return Check(name, f"{len(report.results)} invariants, {report.checked['payments']:,} payments", wrong)

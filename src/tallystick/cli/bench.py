@@ -13,13 +13,15 @@ import typer
 import uvloop
 from rich.console import Console
 
+from tallystick.cli.bars import Bars
+from tallystick.cli.before_after import before_after
 from tallystick.kit.logs import configure_logging
 from tallystick.lab.bench import targets
-from tallystick.lab.bench.door import DoorFigures, measure_door
+from tallystick.lab.bench.commits import JournalFigures, measure_journal
 from tallystick.lab.bench.fill import fill as fill_database
 from tallystick.lab.bench.machine import describe_machine
 from tallystick.lab.bench.over_http import HttpFigures, Plan, measure_http
-from tallystick.lab.bench.report import Report, Steps, print_report
+from tallystick.lab.bench.report import BenchReport, print_report
 from tallystick.lab.bench.stage import Database, open_database
 from tallystick.lab.bench.targets import Judged, judge
 from tallystick.lab.bench.webhooks import WebhookPlan, measure_webhooks
@@ -31,10 +33,12 @@ app: Final = typer.Typer(help="Measure the platform beside its ceilings.", no_ar
 
 DataDir = Annotated[
     Path | None,
-    typer.Option("--data-dir", help="Measure on the database in here; without it on an empty one.", show_default=False),
+    typer.Option(
+        "--data-dir", help="Measure on the database in this directory; default: an empty one.", show_default=False
+    ),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="JSON on standard output.")]
-Rounds = Annotated[int, typer.Option(min=1, help="Rounds; the figures are medians over them.")]
+Rounds = Annotated[int, typer.Option(min=1, help="Number of rounds; figures are medians over them.")]
 
 #: A payment takes the provider's 20 ms and two batches: with 128 clients the process still waits, with 400 it does not.
 CONNECTIONS: Final = [128, 400]
@@ -53,18 +57,24 @@ TABLE_COLUMNS: Final = 130
 def payments(
     data_dir: DataDir = None,
     compare_filled: Annotated[
-        bool, typer.Option("--compare-filled", help="Beside an empty database: how much is left on a filled one?")
+        bool, typer.Option("--compare-filled", help="Also measure on an empty database, and compare.")
     ] = False,
     rounds: Rounds = 3,
-    duration_s: Annotated[float, typer.Option("--duration", min=1, help="Measured seconds of each load.")] = 10,
-    warm_up_s: Annotated[float, typer.Option("--warm-up", min=0, help="Unmeasured seconds before.")] = 3,
-    connections: Annotated[list[int], typer.Option(min=1, help="Closed loops with so many clients.")] = CONNECTIONS,
-    rate_per_s: Annotated[float, typer.Option("--rate", min=1, help="Open loop: requests a second.")] = 1000,
-    api_processes: Annotated[int | None, typer.Option(min=1, help="API processes.", show_default="as set")] = None,
-    ceiling_payments: Annotated[int, typer.Option(min=200, help="Payments of the database ceiling.")] = 10_000,
+    duration_s: Annotated[float, typer.Option("--duration", min=1, help="Measured seconds for each load.")] = 10,
+    warm_up_s: Annotated[float, typer.Option("--warm-up", min=0, help="Unmeasured seconds before each load.")] = 3,
+    connections: Annotated[
+        list[int], typer.Option(min=1, help="Number of clients of a closed loop; may be given again.")
+    ] = CONNECTIONS,
+    rate_per_s: Annotated[float, typer.Option("--rate", min=1, help="Requests per second of the open loop.")] = 1000,
+    api_processes: Annotated[
+        int | None, typer.Option(min=1, help="Number of API processes.", show_default="the setting")
+    ] = None,
+    ceiling_payments: Annotated[
+        int, typer.Option(min=200, help="Payments played back for the database ceiling.")
+    ] = 10_000,
     as_json: AsJson = False,
 ) -> None:
-    """Payments over HTTP with a provider of 20 ms, beside a POST that does nothing and the database ceiling."""
+    """Measure payments over HTTP with a provider of 20 ms, beside a no-op POST and the database ceiling."""
     if compare_filled and data_dir is None:
         raise typer.BadParameter("needs --data-dir: the filled database", param_hint="--compare-filled")
     settings = _settings()
@@ -88,7 +98,8 @@ def payments(
             name = "empty" if data_dir is None else "given"
             figures = _over_http(settings, {name: database}, Path(logs), plan)
     _print(
-        Report(benchmark="payments", machine=machine, targets=_http_targets(figures), figures=figures), as_json=as_json
+        BenchReport(benchmark="payments", machine=machine, targets=_http_targets(figures), figures=figures),
+        as_json=as_json,
     )
     if figures.failed():
         raise typer.Exit(1)
@@ -98,28 +109,29 @@ def payments(
 def journal(
     data_dir: DataDir = None,
     rounds: Rounds = 5,
-    payments: Annotated[int, typer.Option(min=200, help="Payments a round; each is two commits.")] = 10_000,
-    flows: Annotated[int, typer.Option(min=1, help="Payments between intent and outcome at once.")] = 400,
-    idle_payments: Annotated[int, typer.Option("--idle", min=1, help="Payments one commit at a time.")] = 200,
+    payments: Annotated[int, typer.Option(min=200, help="Payments per round; each is two commits.")] = 10_000,
+    flows: Annotated[int, typer.Option(min=1, help="Payments in flight at once.")] = 400,
+    idle_payments: Annotated[int, typer.Option("--idle", min=1, help="Payments measured one commit at a time.")] = 200,
     as_json: AsJson = False,
 ) -> None:
-    """The door alone: both commits of a payment, beside the same rows in the same batches with no application code."""
+    """Measure the journal alone: both commits of a payment, beside the same batches without application code."""
     settings = _settings()
-    with open_database(data_dir) as database, Steps() as steps:
+    with open_database(data_dir) as database, _progress() as progress:
         machine = asyncio.run(describe_machine(database.app_url))
         figures = uvloop.run(
-            measure_door(
+            measure_journal(
                 settings,
                 database.app_url,
                 rounds=rounds,
                 payments=payments,
                 flows=flows,
                 idle=idle_payments,
-                announce=steps,
+                announce=progress,
             )
         )
     _print(
-        Report(benchmark="journal", machine=machine, targets=_door_targets(figures), figures=figures), as_json=as_json
+        BenchReport(benchmark="journal", machine=machine, targets=_journal_targets(figures), figures=figures),
+        as_json=as_json,
     )
 
 
@@ -127,38 +139,43 @@ def journal(
 def webhooks(
     data_dir: DataDir = None,
     rounds: Rounds = 3,
-    deliveries: Annotated[int, typer.Option(min=100, help="Deliveries of a burst.")] = 10_000,
-    connections: Annotated[int, typer.Option(min=1, help="The provider's connections.")] = WEBHOOK_CONNECTIONS,
+    deliveries: Annotated[int, typer.Option(min=100, help="Number of deliveries in a burst.")] = 10_000,
+    connections: Annotated[
+        int, typer.Option(min=1, help="Number of connections of the provider.")
+    ] = WEBHOOK_CONNECTIONS,
     as_json: AsJson = False,
 ) -> None:
-    """A burst of webhooks with no worker running, and then a worker that drains it, each beside its ceiling."""
+    """Measure a burst of webhooks without a worker, then a worker that drains it, each beside its ceiling."""
     settings = _settings()
     plan = WebhookPlan(rounds=rounds, deliveries=deliveries, connections=connections)
-    with open_database(data_dir) as database, tempfile.TemporaryDirectory() as work, Steps() as steps:
+    with open_database(data_dir) as database, tempfile.TemporaryDirectory() as work, _progress() as progress:
         machine = asyncio.run(describe_machine(database.app_url))
-        figures = measure_webhooks(settings, database, Path(work), plan, steps)
+        figures = measure_webhooks(settings, database, Path(work), plan, progress)
     judged = [
         judge(targets.INTAKE_PER_S, figures.intake_per_s),
         judge(targets.INTAKE_P99_MS, figures.intake_latency.p99_ms),
         judge(targets.DRAIN_PER_S, figures.drain_per_s),
     ]
-    _print(Report(benchmark="webhooks", machine=machine, targets=judged, figures=figures), as_json=as_json)
+    _print(BenchReport(benchmark="webhooks", machine=machine, targets=judged, figures=figures), as_json=as_json)
     if figures.failures:
         raise typer.Exit(1)
 
 
 @app.command()
 def fill(
-    data_dir: Annotated[Path, typer.Option("--data-dir", help="Where the database to fill is, or will be.")],
-    payments: Annotated[int, typer.Option(min=1, help="Final payments to have in the end.")] = 5_000_000,
+    data_dir: Annotated[Path, typer.Option("--data-dir", help="Directory of the database to fill.")],
+    payments: Annotated[int, typer.Option(min=1, help="Number of final payments in the end.")] = 5_000_000,
     as_json: AsJson = False,
 ) -> None:
-    """Fill a database with final payments, about 7 kB each. Interrupted, it goes on where it was."""
+    """Fill a database with final payments, about 7 kB each. After an interruption it resumes."""
     _settings()
-    with open_database(data_dir) as database, Steps() as steps:
+    with open_database(data_dir) as database, _progress() as progress:
         machine = asyncio.run(describe_machine(database.app_url))
-        figures = fill_database(database.owner_url, database.app_url, payments, steps)
-    _print(Report(benchmark="fill", machine=machine, targets=[], figures=figures), as_json=as_json)
+        figures = fill_database(database.owner_url, database.app_url, payments, progress)
+    _print(BenchReport(benchmark="fill", machine=machine, targets=[], figures=figures), as_json=as_json)
+
+
+app.command("before-after")(before_after)
 
 
 def _settings() -> Settings:
@@ -171,12 +188,17 @@ def _settings() -> Settings:
     return settings
 
 
+def _progress() -> Bars:
+    """On standard error: standard output is for the figures."""
+    return Bars(Console(stderr=True))
+
+
 def _over_http(settings: Settings, databases: dict[str, Database], logs: Path, plan: Plan) -> HttpFigures:
-    with Steps() as steps:
-        return measure_http(settings, databases, logs, plan, steps)
+    with _progress() as progress:
+        return measure_http(settings, databases, logs, plan, progress)
 
 
-def _door_targets(figures: DoorFigures) -> list[Judged]:
+def _journal_targets(figures: JournalFigures) -> list[Judged]:
     return [judge(targets.JOURNAL_SHARE, figures.ratio), judge(targets.JOURNAL_ADDS_MS, figures.idle.adds_ms)]
 
 
@@ -191,15 +213,11 @@ def _http_targets(figures: HttpFigures) -> list[Judged]:
     return judged
 
 
-def _print(report: Report, *, as_json: bool) -> None:
+def _print(report: BenchReport, *, as_json: bool) -> None:
     if as_json:
         typer.echo(report.json())
     else:
         console = Console()
         if not console.is_terminal:
-            console = Console(width=TABLE_COLUMNS)  # a file has no width of its own, and whole lines are worth more
+            console = Console(width=TABLE_COLUMNS)  # a file has no width of its own
         print_report(console, report)
-
-
-if __name__ == "__main__":
-    app()

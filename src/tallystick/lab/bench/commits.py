@@ -1,4 +1,4 @@
-"""The door alone: ``Journal.commit`` with many flows at once, and with one on an idle system."""
+"""The journal alone: ``Journal.commit`` with many flows at once, and with one on an idle system."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from typing import Final
 from msgspec import Struct
 
 from tallystick.domain.change import Change
+from tallystick.kit.clock import Clock
 from tallystick.lab.bench.ceiling import COMMAND_TIMEOUT_MS, ceiling_per_s, play, record_batch, unseen_by_collector
 from tallystick.lab.bench.latency import Latency, latency, median, median_latency
 from tallystick.lab.bench.workload import new_payment
@@ -42,7 +43,7 @@ class Idle(Struct, frozen=True, kw_only=True):
     adds_ms: float
 
 
-class DoorFigures(Struct, frozen=True, kw_only=True):
+class JournalFigures(Struct, frozen=True, kw_only=True):
     """Medians over rounds. ``ratio`` and ``deciding_ratio``: the medians of each round's own ratio."""
 
     rounds: list[DoorRound]
@@ -58,7 +59,7 @@ class DoorFigures(Struct, frozen=True, kw_only=True):
 
 
 def journal_limits(settings: Settings) -> JournalLimits:
-    """The door as the settings have it."""
+    """The journal's limits by the settings."""
     return JournalLimits(
         connections=settings.journal_connections,
         second_batch_changes=settings.journal_second_batch_changes,
@@ -74,7 +75,9 @@ def journal_limits(settings: Settings) -> JournalLimits:
 async def open_journal(settings: Settings, database_url: str) -> AsyncIterator[Journal]:
     """A journal over connections of its own."""
     journal = Journal(
-        lambda: connect(database_url, command_timeout_ms=settings.journal_commit_timeout_ms), journal_limits(settings)
+        lambda: connect(database_url, command_timeout_ms=settings.journal_commit_timeout_ms),
+        journal_limits(settings),
+        Clock(),
     )
     await journal.start()
     try:
@@ -83,10 +86,10 @@ async def open_journal(settings: Settings, database_url: str) -> AsyncIterator[J
         await journal.stop()
 
 
-async def measure_door(
+async def measure_journal(
     settings: Settings, database_url: str, *, rounds: int, payments: int, flows: int, idle: int, announce: Announce
-) -> DoorFigures:
-    """Rounds of ceiling, door, ceiling, door …, so that what changes with time meets both alike."""
+) -> JournalFigures:
+    """Rounds of ceiling, journal, ceiling, journal …, so that drift over time affects both alike."""
     results: list[DoorRound] = []
     async with open_journal(settings, database_url) as journal:
         await _commit_all(journal, _decided(WARM_UP_PAYMENTS), flows)
@@ -106,7 +109,7 @@ async def measure_door(
     # New connections: those of a busy journal know their statements' plans for batches.
     async with open_journal(settings, database_url) as journal:
         alone = await measure_idle(journal, database_url, idle, announce)
-    return DoorFigures(
+    return JournalFigures(
         rounds=results,
         payments_per_round=payments,
         flows=flows,
@@ -143,7 +146,7 @@ Payment = Callable[[], tuple[Change, Change]]
 
 
 def _decided(payments: int) -> list[Payment]:
-    """Decided beforehand: what is measured is the door."""
+    """Decided beforehand: only the journal is measured."""
     made = [new_payment() for _ in range(payments)]
     return [partial(_ready, each) for each in made]
 
@@ -153,7 +156,7 @@ def _ready(made: tuple[Change, Change]) -> tuple[Change, Change]:
 
 
 def _deciding(payments: int) -> list[Payment]:
-    """Decided while the clock runs: parsing, fingerprint, ids and both decisions."""
+    """Decided during the measurement: parsing, fingerprint, ids and both decisions."""
     return [new_payment] * payments
 
 

@@ -1,0 +1,59 @@
+"""The comparison of two checkouts: what it counts is what a payment costs, and its script runs on this checkout."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+import pytest
+
+import tallystick
+from tallystick.lab.bench.before_after.checkouts import FIRST_COMPARED, Checkout, Side, SideFailed, last_release
+from tallystick.lab.bench.before_after.counts import count_payments
+from tallystick.lab.bench.before_after.measure import compared
+
+HERE = Checkout(commit="here", source=Path(tallystick.__file__).parents[1])
+
+
+def test_a_ratio_is_the_median_of_the_pairs_own() -> None:
+    # Medians alone would say 1.0 here: the machine was twice as slow during the second pair.
+    found = compared("rows", "", [10, 20, 30], [11, 22, 15])
+    assert (found.before, found.after, found.ratio, found.pairs) == (20, 15, 1.1, 3)
+    assert (found.ratio_low, found.ratio_high) == (0.8, 1.1)
+    assert compared("rows", "", [4], [2]).ratio == 0.5
+
+
+def test_a_payment_is_counted_on_the_wire_and_in_the_servers_books() -> None:
+    """The figures of docs/performance.md: a batch of creates is 7 statements and one of outcomes 9, each a round trip,
+    and BEGIN and COMMIT are among them."""
+    found = count_payments(HERE, 100)
+    assert found.statements == found.round_trips == 16 / 50
+    assert 12 <= found.rows < 12.2  # a batch moves the balances' two rows too
+    assert 6_000 < found.wal_bytes < 10_000
+    assert 5_000 < found.disk_bytes < 10_000
+
+
+def test_every_stage_of_this_checkout_is_measured() -> None:
+    with Side(HERE, "stages", "50") as side:
+        answer = side.ask()
+    assert len(answer["us"]) == 9 and all(cost > 0 for cost in answer["us"].values())
+    assert answer["held_blocks"] > 50
+
+
+def test_a_side_that_fails_says_so() -> None:
+    with Side(HERE, "no such question") as side, pytest.raises(SideFailed, match="ended with 1"):
+        side.hear()
+
+
+def test_the_default_is_the_last_release_before(tmp_path: Path) -> None:
+    def git(*arguments: str) -> None:
+        who = ("-c", "user.name=T", "-c", "user.email=t@example.org")
+        subprocess.run(["git", "-C", str(tmp_path), *who, *arguments], check=True, capture_output=True)
+
+    git("init")
+    git("commit", "--allow-empty", "-m", "one")
+    git("commit", "--allow-empty", "-m", "two")
+    assert last_release(tmp_path, "HEAD") == FIRST_COMPARED
+    git("tag", "v1", "HEAD^")
+    git("tag", "v2")
+    assert last_release(tmp_path, "HEAD") == "v1"

@@ -26,18 +26,15 @@ MARKERS: Final = {
 }
 
 #: Modules whose use starts a program.
-_STARTING_MODULES: Final = frozenset({"subprocess", "multiprocessing", "tallystick.cli.bench"})
+_STARTING_MODULES: Final = frozenset({"subprocess", "multiprocessing"})
+
+#: Where what starts a program is looked for. The benchmarks start theirs deep below what their tests call.
+_LOOKED_INTO: Final = ("tests.", "tallystick.cli.bench", "tallystick.lab.bench")
 
 #: What starts a program and belongs to no test.
 _STARTERS: Final = frozenset(
     {
         "asyncio.subprocess.create_subprocess_exec",
-        "tallystick.lab.bench.before_after.checkouts.Checkout",
-        "tallystick.lab.bench.before_after.checkouts.Side",
-        "tallystick.lab.bench.before_after.checkouts.last_release",
-        "tallystick.lab.bench.before_after.counts.count_payments",
-        "tallystick.lab.bench.fill.prepare",
-        "tallystick.lab.bench.stage.open_database",
         "tallystick.record.postgres.embedded.server.EmbeddedPostgres",
     }
 )
@@ -117,7 +114,10 @@ def _reached(start: Any) -> set[Any]:
 @functools.cache
 def _named_by(thing: Any) -> frozenset[Any]:
     """Functions, classes and modules that something of the tests names directly; of anything else nothing."""
-    if isinstance(thing, types.ModuleType) or not getattr(thing, "__module__", "").startswith("tests."):
+    if isinstance(thing, types.ModuleType):
+        inside = thing.__name__.startswith(_LOOKED_INTO[1:])
+        return frozenset(_hashable(vars(thing).values())) if inside else frozenset()
+    if not (getattr(thing, "__module__", None) or "").startswith(_LOOKED_INTO):
         return frozenset()
     if isinstance(thing, type):
         return frozenset(_hashable([*vars(thing).values(), *thing.__mro__[1:]]))

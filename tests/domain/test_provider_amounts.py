@@ -8,7 +8,14 @@ from typing import Any
 import pytest
 
 from tallystick.domain.dispute_movement import Movement
-from tallystick.domain.notices import AttemptNotice, ChargeNotice, DisputeNotice, RefundNotice
+from tallystick.domain.notices import (
+    AttemptNotice,
+    CancelOrRefundNotice,
+    CaptureNotice,
+    ChargeNotice,
+    DisputeNotice,
+    RefundNotice,
+)
 from tallystick.domain.provider_amounts import notice_about, verdict_about
 from tallystick.domain.subjects import Payment
 from tallystick.domain.verdicts import Approved, Pending
@@ -63,13 +70,17 @@ def test_the_payment_s_own_exponents_count(stored: Payment, told: Approved, amou
         "provider_amount": told.provider_amount,
     }
     refund = notice_about(stored, RefundNotice(**values))
+    capture = notice_about(stored, CaptureNotice(**values))
+    given_back = notice_about(stored, CancelOrRefundNotice(**values))
+    assert isinstance(capture, CaptureNotice) and isinstance(given_back, CancelOrRefundNotice)
+    assert (capture.amount, capture.as_verdict().provider_amount) == (amount, told.provider_amount)
     moved = Movement(
         reference="m", funds="withdrawn", amount=told.amount, before_verdict=True, provider_amount=told.provider_amount
     )
     dispute = notice_about(stored, DisputeNotice(**values, state="opened", movements=(moved,)))
     assert isinstance(refund, RefundNotice) and isinstance(dispute, DisputeNotice) and dispute.movements is not None
-    told_of = (charge.verdict, attempt.verdict, refund, dispute, dispute.movements[0])
-    assert [each.amount for each in told_of] == [amount] * 5
+    told_of = (capture, given_back, charge.verdict, attempt.verdict, refund, dispute, dispute.movements[0])
+    assert [each.amount for each in told_of] == [amount] * 7
     assert dispute.movements[0].provider_amount is None, "it is stored with the dispute, in our unit alone"
 
 

@@ -16,7 +16,7 @@ from tallystick.domain.dispute_movement import Movement
 from tallystick.domain.ledger.postings import Posting
 from tallystick.domain.lifecycles.machines import MACHINES
 from tallystick.domain.lifecycles.table import Posts
-from tallystick.domain.notices import DisputeNotice
+from tallystick.domain.notices import CancelOrRefundNotice, CaptureNotice, DisputeNotice
 from tallystick.domain.subjects import DisputeState
 from tallystick.oversight.invariants import ledger
 from tests.support.notices import NOTICES, SITUATIONS, taken
@@ -63,6 +63,23 @@ def _dispute(*notices: tuple[DisputeState, tuple[Movement, ...]]) -> Life:
     return life
 
 
+def _captures(*parts: tuple[str, int]) -> Life:
+    def life() -> PaperRecord:
+        record = SITUATIONS["authorized"]()
+        for name, amount in parts:
+            record.take(CaptureNotice(reference=name, amount=amount, currency=CURRENCY))
+        return record
+
+    return life
+
+
+def _ended_and_captured() -> PaperRecord:
+    record = SITUATIONS["authorized"]()
+    record.take(CancelOrRefundNotice(reference="e1", amount=AMOUNT, currency=CURRENCY))
+    record.take(CaptureNotice(reference="c1", amount=AMOUNT, currency=CURRENCY))
+    return record
+
+
 def _out(name: str, amount: int = AMOUNT, *, early: bool = True) -> Movement:
     return Movement(reference=name, funds="withdrawn", amount=amount, before_verdict=early)
 
@@ -73,6 +90,9 @@ def _back(name: str, amount: int = AMOUNT, *, early: bool = False) -> Movement:
 
 LIVES: Final[dict[str, Life]] = {
     **{f"{situation}; {notice}": _after(situation, notice) for situation in SITUATIONS for notice in NOTICES},
+    "captures, equal parts": _captures(("1", 500), ("2", 500)),
+    "captures, beyond the hold": _captures(("1", 700), ("2", 500)),
+    "ended there, and captured": _ended_and_captured,
     "movements, won": _dispute(("opened", (_out("m1"),)), ("won", (_back("m2"),)), ("won", (_out("m3", early=False),))),
     "movements, won twice": _dispute(
         ("opened", (_out("m1"),)),
@@ -82,6 +102,10 @@ LIVES: Final[dict[str, Life]] = {
     ),
     "movements, lost": _dispute(("opened", (_out("m1"),)), ("under_review", (_back("m2", early=True),)), ("lost", ())),
     "movements, a fee beside": _dispute(("opened", (_out("m1", AMOUNT + 150),)), ("lost", ())),
+    "movements, a part back": _dispute(("opened", (_out("m1"),)), ("lost", (_back("m2", 50),))),
+    "movements, a part back while it is open": _dispute(
+        ("opened", (_out("m1"),)), ("under_review", (_back("m2", 50, early=True),)), ("won", ())
+    ),
     "movements, contested": _dispute(("opened", (_out("m1"),)), ("won", (_back("m2"),)), ("lost", ())),
 }
 

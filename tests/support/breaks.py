@@ -75,6 +75,13 @@ BREAKS = (
         f"UPDATE payment SET amount_refund_pending = 0 {_OF} payment_id = '{{refund_pending}}'",
     ),
     Break("refunds_in_flight_match", "stuck", f"DELETE FROM transfer {_OF} subject_id = '{{refund}}' AND version = 2"),
+    Break(
+        "disputed_money_is_known",
+        "a movement of unknown amount",
+        'UPDATE dispute SET movements = \'[{{"reference":"mv_9","funds":"returned","amount":null,'
+        '"before_verdict":false,"moved_amount":12,"moved_currency":"GBP"}}]\''
+        f" {_OF} dispute_id = '{{dispute}}'",
+    ),
     Break("suspense_is_explained", "no alert", f"UPDATE rejection SET alert = false {_OF} stream_id = '{{late}}'"),
     Break("suspense_is_explained", "no rejection", f"DELETE FROM rejection {_OF} stream_id = '{{late}}'"),
     Break(

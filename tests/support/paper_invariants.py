@@ -27,6 +27,7 @@ LOOKS: tuple[Callable[[Any], object], ...] = (
     ledger.captured_money_is_owed,
     ledger.disputes_are_reserved,
     ledger.suspense_is_explained,
+    ledger.disputed_money_is_known,
     history.versions_without_gaps,
     history.legal_edges_only,
     history.history_replays_to_state,

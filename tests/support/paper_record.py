@@ -38,9 +38,10 @@ EFFECTS: dict[str, Effect] = {"capture": "captured", "cancel": "voided", "refund
 
 
 class PaperRecord:
-    """A payment of 1,000 EUR, with all that ever happened to it. Ids are counted, so equal lives are equal records."""
+    """A payment, by default of 1,000 EUR, with all that ever happened to it. Ids are counted, so equal lives are equal
+    records."""
 
-    def __init__(self, *, automatic: bool = False) -> None:
+    def __init__(self, *, automatic: bool = False, amount: int = AMOUNT, currency: str = CURRENCY) -> None:
         self._number = 0
         self._versions: Counter[str] = Counter()
         self.changes: list[Change] = []
@@ -52,8 +53,8 @@ class PaperRecord:
             create_payment(
                 self._instruction(),
                 "pay_1",
-                amount=AMOUNT,
-                currency=CURRENCY,
+                amount=amount,
+                currency=currency,
                 payment_method="card",
                 automatic=automatic,
                 provider=PROVIDER,
@@ -103,7 +104,13 @@ class PaperRecord:
         return change
 
     def decide(
-        self, notice: Notice | None, newest: Verdict | None = None, *, provider: str = PROVIDER, account: str = ACCOUNT
+        self,
+        notice: Notice | None,
+        newest: Verdict | None = None,
+        *,
+        provider: str = PROVIDER,
+        account: str = ACCOUNT,
+        unsettled_ms: int = 0,
     ) -> EventDecision:
         """What an event comes to, by itself."""
         return decide_notice(
@@ -115,11 +122,12 @@ class PaperRecord:
             rejection_id=self._id("rej"),
             checks=CHECKS,
             newest=newest,
+            unsettled_ms=unsettled_ms,
         )
 
-    def take(self, notice: Notice | None, newest: Verdict | None = None) -> str:
+    def take(self, notice: Notice | None, newest: Verdict | None = None, *, unsettled_ms: int = 0) -> str:
         """What an event comes to, and does: its disposition, or ``ask`` or ``later``."""
-        outcome = self.decide(notice, newest)
+        outcome = self.decide(notice, newest, unsettled_ms=unsettled_ms)
         if isinstance(outcome, Decided) and outcome.change is not None:
             self.apply(outcome.change)
         match outcome:

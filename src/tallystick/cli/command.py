@@ -29,6 +29,7 @@ COMMANDS: Final[Mapping[str, str]] = {
     "bench": "tallystick.cli.bench:app",
     "contract": "tallystick.cli.contract:contract",
     "settings": "tallystick.cli.settings:settings",
+    "recover": "tallystick.cli.recover:recover",
     "in-doubt": "tallystick.cli.in_doubt:app",
     "dead-letters": "tallystick.cli.dead_letters:app",
     "webhook-refusals": "tallystick.cli.webhook_refusals:webhook_refusals",

@@ -67,6 +67,7 @@ def show(attempt: AttemptId, data_dir: DataDir = None) -> None:
             "age_ms": clock.age_ms,
             "owner": runtime.settings.in_doubt_owner,
             "payment": loaded.stored.payment,
+            "under_its_key": await in_doubt.held_by_key(runtime, clock.attempt),
             "history": [{"payment_id": row.stream_id, **asdict(row)} for row in history],
         }
 

@@ -29,6 +29,7 @@ RECOVERY_SETTINGS: Final = (
     "provider_request_timeout_ms",
     "settling_time_ms",
     "max_delivery_delay_ms",
+    "clock_margin_ms",
     "resubmit_limit",
     "provider_circuit_patience_ms",
     "recovery_interval_ms",
@@ -125,9 +126,14 @@ _RECOVERY_RULES: Final = """
 3. A time-out, a reset, a 5xx or an unreadable answer is `unknown`. A refused connection, a 401, 403 or 429
    is `not_sent`. Neither is a decline.
 4. "No such charge" is evidence only `settling_time_ms` after the deadline (`max_delivery_delay_ms`, if that is
-   longer and the provider does not deduplicate), and only from a consistent lookup. Before that it is no evidence.
+   longer and the provider does not deduplicate), and only from a consistent lookup. Before that it is no evidence;
+   nor is it while this host's clock and the database's or the provider's differ by more than `clock_margin_ms`, or
+   if a list was cut off.
 5. An attempt is sent again only if it was `not_sent`, with such evidence, or if the provider deduplicates and its
    key has a tenth of its lifetime left. The resubmission is committed before it is sent.
+   If the provider says that its key was used for another request (`key_taken`, most likely after a restore), it is
+   never sent again and never given up: absence proves nothing, and it is parked. Its own effect, the charge's state,
+   an event or an operator with a reference settles it.
 6. After `resubmit_limit` more submissions an attempt that provably did nothing is `failed`, and so is its
    instruction. An attempt without that proof goes to the in-doubt list.
    While the provider's circuit is open no submissions are used: the attempt waits, until it is

@@ -13,9 +13,24 @@ from tallystick.contract import markdown
 from tallystick.domain.kinds import KINDS, SubjectKind
 from tallystick.domain.ledger.postings import Posting
 from tallystick.domain.lifecycles.table import NEW, Edge
+from tallystick.domain.provider_operation import ProviderOperation
+
+#: An amount that no field of a sample has.
+_GIVEN_BACK: Final = 900
 
 #: Conditions before and after a step that change its postings.
 _VARIANTS: Final[dict[tuple[str, str], tuple[tuple[str, dict[str, Any], dict[str, Any]], ...]]] = {
+    ("payment", "captured_and_refunded"): (
+        (
+            "",
+            {},
+            {
+                "provider_operations": (
+                    ProviderOperation(reference="", kind="capture", amount=_GIVEN_BACK, booked="refunded"),
+                )
+            },
+        ),
+    ),
     ("dispute", "funds_returned"): (("", {"funds_withdrawn": True}, {}),),
     ("dispute", "funds_withdrawn"): (("", {}, {"funds_withdrawn": True}),),
     ("dispute", "won"): (("nothing withdrawn", {}, {}), ("withdrawn", {"funds_withdrawn": True}, {})),
@@ -116,8 +131,8 @@ def sample(kind: SubjectKind, state: str, *, grown: bool, **fields: Any) -> Any:
 
 
 def _words(kind: SubjectKind) -> dict[int, str]:
-    """The meaning of each amount of the samples."""
-    words: dict[int, str] = {}
+    """What each amount of the samples stands for."""
+    words: dict[int, str] = {_GIVEN_BACK: "what was captured and refunded"}
     for place, name in enumerate(_amounts(kind), 1):
         words[place * _STEP + place] = f"`{name}`"
         words[place] = f"what `{name}` grows by"

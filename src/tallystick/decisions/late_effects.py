@@ -11,8 +11,10 @@ from tallystick.decisions.terms import CLOSED, evidence_of, payment_event
 from tallystick.domain.change import Change
 from tallystick.domain.lifecycles.machines import next_state
 from tallystick.domain.lifecycles.payment import PAYMENT
+from tallystick.domain.notices import CancelOrRefundNotice, CaptureNotice
+from tallystick.domain.provider_operation import Booked, ProviderOperation
 from tallystick.domain.snapshot import PaymentSnapshot
-from tallystick.domain.subjects import Attempt
+from tallystick.domain.subjects import Attempt, Payment
 from tallystick.domain.verdicts import Approved, Verdict
 
 #: The attempt's event for a late approval, by its effect.
@@ -31,6 +33,11 @@ def late_money(stored: PaymentSnapshot) -> bool:
     return bool(late) and not _late_hold(stored)
 
 
+def names_captures(stored: PaymentSnapshot) -> bool:
+    """Whether the provider gave captures of this charge names of their own: then another name is another capture."""
+    return any(each.kind == "capture" for each in stored.payment.provider_operations)
+
+
 def _late_hold(stored: PaymentSnapshot) -> bool:
     unheld = all(
         each.state not in ("approved", "reversed") for each in stored.attempts if each.operation == "authorize"
@@ -46,7 +53,8 @@ def late_effect(
     if attempt.late_effect or not isinstance(verdict, Approved):
         return None
     payment = stored.payment
-    if verdict.effect == "captured" and (payment.state == "captured" or late_money(stored)):
+    is_named = verdict.reference is not None and names_captures(stored)
+    if verdict.effect == "captured" and not is_named and (payment.state == "captured" or late_money(stored)):
         return None
     builder.reject(
         rejection_id,
@@ -79,10 +87,84 @@ def _post_late_effect(builder: ChangeBuilder, stored: PaymentSnapshot, attempt: 
     elif next_state("payment", payment.state, event) is not None:
         captured = {"amount_captured": attempt.amount} if event == "captured" else {}
         builder.move(payment, event, failure=None, **captured)
+    elif payment.state == "captured" and verdict.effect == "captured" and _is_within_hold(payment, attempt.amount):
+        builder.move(payment, "capture_added", amount_captured=payment.amount_captured + attempt.amount)
     elif verdict.effect == "captured":
         builder.move(payment, "late_capture", amount_late=payment.amount_late + attempt.amount)
     elif verdict.effect == "authorized":
         builder.move(payment, "late_hold", amount_authorized=attempt.amount)
+
+
+def _is_within_hold(payment: Payment, amount: int) -> bool:
+    """Whether it fits beside what was captured of the hold that was. What was captured and never came counts: the same
+    in whatever order it is told."""
+    return payment.amount_captured + amount <= payment.amount_authorized
+
+
+def named_capture(stored: PaymentSnapshot, authorize: Attempt, notice: CaptureNotice, cause: Cause) -> Change | None:
+    """A part of a hold was captured, and not by us; None where it is beyond the hold, or there was none."""
+    payment = stored.payment
+    if payment.state not in ("authorized", "captured") or not _is_within_hold(payment, notice.amount):
+        return None
+    builder = ChangeBuilder(payment.merchant_id, payment.payment_id, _proved_by(cause, notice.as_verdict(), authorize))
+    builder.move(
+        payment,
+        "captured" if payment.state == "authorized" else "capture_added",
+        amount_captured=payment.amount_captured + notice.amount,
+        provider_operations=(*payment.provider_operations, _operation(notice, "captured")),
+        failure=None,
+    )
+    return builder.change(must_not_be_shed=True)
+
+
+def void_by_name(stored: PaymentSnapshot, authorize: Attempt, notice: CancelOrRefundNotice, cause: Cause) -> Change:
+    """A hold ended by a word that may mean a refund as well: its name is kept, for a capture that is told later."""
+    payment = stored.payment
+    voided = ProviderOperation(
+        reference=notice.reference, kind="cancel_or_refund", amount=notice.amount, booked="voided"
+    )
+    cause = replace(cause, occurred_at=notice.occurred_at, provider_reference=authorize.provider_reference)
+    builder = ChangeBuilder(payment.merchant_id, payment.payment_id, cause)
+    operations = (*payment.provider_operations, voided)
+    builder.move(payment, "canceled", provider_operations=operations, failure=None)
+    return builder.change(must_not_be_shed=True)
+
+
+def paired_capture(stored: PaymentSnapshot, authorize: Attempt, notice: CaptureNotice, cause: Cause) -> Change | None:
+    """A capture that is told after the word that ended its hold: that word was its refund, and the money came and
+    went. None where no such word has as much left."""
+    payment = stored.payment
+    words = sum(each.amount for each in payment.provider_operations if each.kind == "cancel_or_refund")
+    spent = sum(each.amount for each in payment.provider_operations if each.booked == "refunded")
+    if payment.state != "canceled" or notice.amount > words - spent:
+        return None
+    builder = ChangeBuilder(payment.merchant_id, payment.payment_id, _proved_by(cause, notice.as_verdict(), authorize))
+    operations = (*payment.provider_operations, _operation(notice, "refunded"))
+    builder.move(payment, "captured_and_refunded", provider_operations=operations)
+    return builder.change(must_not_be_shed=True)
+
+
+def _operation(notice: CaptureNotice, booked: Booked) -> ProviderOperation:
+    return ProviderOperation(reference=notice.reference, kind="capture", amount=notice.amount, booked=booked)
+
+
+def late_named_capture(
+    stored: PaymentSnapshot, authorize: Attempt, notice: CaptureNotice, cause: Cause, rejection_id: str, reason: str
+) -> Change:
+    """A capture that no hold of ours explains: its money waits in suspense, once by its own name."""
+    payment = stored.payment
+    builder = ChangeBuilder(payment.merchant_id, payment.payment_id, _proved_by(cause, notice.as_verdict(), authorize))
+    builder.reject(rejection_id, payment, "captured", origin="provider", reason=reason)
+    builder.move(authorize, "late_capture", schedule=CLOSED, late_effect=True)
+    held = {"amount_authorized": 0} if _late_hold(stored) else {}
+    builder.move(
+        payment,
+        "late_capture",
+        amount_late=payment.amount_late + notice.amount,
+        provider_operations=(*payment.provider_operations, _operation(notice, "late")),
+        **held,
+    )
+    return builder.change(must_not_be_shed=True)
 
 
 def late_capture(

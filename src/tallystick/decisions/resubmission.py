@@ -29,21 +29,27 @@ class Move(StrEnum):
     PARK = "park"
 
 
-def believes_not_found(traits: Traits, *, settled: bool) -> bool:
+def believes_not_found(traits: Traits, *, settled: bool, clocks_agree: bool, key_taken: bool) -> bool:
     """Whether "no such charge" counts now. An inconsistent lookup is never evidence. But a provider that deduplicates
-    can be sent the same key again, which needs no evidence."""
-    return settled and (traits.lookup_is_consistent or traits.deduplicates)
+    can be sent the same key again, which needs no evidence. A question that was bounded by a clock which is off may
+    have been about another time; and what happened under a key that was used for another request bears another
+    attempt's name."""
+    return not key_taken and settled and clocks_agree and (traits.lookup_is_consistent or traits.deduplicates)
 
 
 def in_doubt(attempt: Attempt, traits: Traits) -> bool:
     """Whether an earlier submission may have had its effect. Then a later submission that was not sent proves
     nothing."""
-    return attempt.state == "unknown" or (attempt.state == "not_found" and not traits.lookup_is_consistent)
+    if attempt.key_taken or attempt.state == "unknown":
+        return True
+    return attempt.state == "not_found" and not traits.lookup_is_consistent
 
 
 def next_move(attempt: Attempt, traits: Traits, *, age_ms: int, resubmit_limit: int) -> Move:
     """For an attempt that is ``not_sent`` or ``not_found``, or ``unknown`` at a provider that has no lookup; ``age_ms``
     since its first submission."""
+    if attempt.key_taken:
+        return Move.PARK  # sent again it would be refused again, and nothing proves that nothing happened
     proven = not in_doubt(attempt, traits)
     if attempt.submissions > resubmit_limit:
         return Move.GIVE_UP if proven else Move.PARK

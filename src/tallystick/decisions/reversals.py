@@ -24,8 +24,10 @@ def reverse(
         return builder.change(must_not_be_shed=True)
     captured = payment.amount_captured - payment.amount_reversed
     if payment.state == "captured" and captured and (attempt.operation == "capture" or attempt.capture):
+        # What this call captured: other parts of the hold may have been captured in the provider's dashboard.
+        never_came = min(attempt.amount, captured)
         builder.move(attempt, "reversed", schedule=CLOSED)
-        builder.move(payment, "capture_reversed", amount_reversed=payment.amount_captured)
+        builder.move(payment, "capture_reversed", amount_reversed=payment.amount_reversed + never_came)
         return builder.change(must_not_be_shed=True)
     reason = f"the provider reversed the {attempt.operation} of a payment that is {payment.state}"
     builder.reject(rejection_id, attempt, "reversed", origin="provider", reason=reason)

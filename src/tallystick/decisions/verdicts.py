@@ -25,6 +25,7 @@ from tallystick.domain.subjects import Attempt, Failure, Payment, Schedule
 from tallystick.domain.verdicts import (
     Approved,
     Declined,
+    KeyTaken,
     NotFound,
     NotSent,
     Pending,
@@ -144,6 +145,11 @@ def _apply(
                 builder.know_reference(waiting)
         case Unknown():
             builder.move(attempt, "unknown", schedule=Schedule(next_check_in_ms=checks.unknown_in_ms))
+        case KeyTaken():
+            if attempt.key_taken:
+                return None
+            due = Schedule(next_check_in_ms=checks.unknown_in_ms)
+            builder.move(attempt, "key_taken", schedule=due, key_taken=True)
         case NotSent():
             builder.move(attempt, "not_sent", schedule=Schedule(next_check_in_ms=checks.not_sent_in_ms))
         case NotFound():

@@ -1,14 +1,15 @@
 """Where a dispute's money is. Pure.
 
-The position follows only from the verdict and from the set of movements that the provider reported, in whatever order
-they were reported. Until the movement of a verdict is reported, the verdict alone decides: a lost dispute has cost its
-amount, a won one nothing.
+It follows from the set of movements that the provider named, from the verdict, and from nothing else: the same in
+whatever order it was told. A verdict whose own movement was not told yet is taken at its word, until that movement is
+told: a dispute that was lost has cost its amount, one that was won nothing. A movement of unknown amount changes
+nothing.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final, NamedTuple
+from typing import Final
 
 from tallystick.domain.dispute_movement import Movement
 from tallystick.domain.subjects import Dispute, DisputeState
@@ -17,37 +18,36 @@ from tallystick.domain.subjects import Dispute, DisputeState
 DECIDED: Final = frozenset({"won", "lost"})
 
 
-class Position(NamedTuple):
-    """What the provider has taken and not given back: how many times, and how much in minor units."""
-
-    times: int
-    amount: int
-
-
-def position(dispute: Dispute) -> Position:
-    """The position by the ledger. Without movements only ``funds_withdrawn`` is known."""
+def taken(dispute: Dispute) -> int:
+    """What the provider has taken and not given back, in minor units, as the books have it. Without named movements
+    the dispute's own mark is all there is."""
     if dispute.movements:
-        return counted(dispute.state, dispute.movements, dispute.amount, contested=dispute.contested)
-    return Position(int(dispute.funds_withdrawn), dispute.amount if dispute.funds_withdrawn else 0)
+        return taken_by(dispute.state, dispute.movements, dispute.amount, contested=dispute.contested)
+    return dispute.amount if dispute.funds_withdrawn else 0
 
 
-def counted(state: DisputeState, movements: Sequence[Movement], amount: int, *, contested: bool) -> Position:
-    """The position by the movements. After both verdicts only the movements count."""
-    withdrawn = [each for each in movements if each.funds == "withdrawn"]
-    returned = [each for each in movements if each.funds == "returned"]
-    unreported = 0
+def taken_by(state: DisputeState, movements: Sequence[Movement], amount: int, *, contested: bool) -> int:
+    """From the named movements. Both verdicts say nothing together, and then only what was named counts."""
+    known = [each for each in movements if each.amount is not None]
+    withdrawn = [each for each in known if each.funds == "withdrawn"]
+    returned = [each for each in known if each.funds == "returned"]
+    untold = 0
     if state == "won" and not contested:
-        unreported = min(0, len(returned) - sum(each.before_verdict for each in withdrawn))
+        untold = min(0, len(returned) - sum(each.before_verdict for each in withdrawn))
     if state == "lost" and not contested:
-        unreported = max(0, 1 + sum(each.before_verdict for each in returned) - len(withdrawn))
-    total = sum(each.amount for each in withdrawn) - sum(each.amount for each in returned)
-    return Position(len(withdrawn) - len(returned) + unreported, total + unreported * amount)
+        untold = max(0, 1 + sum(each.before_verdict for each in returned) - len(withdrawn))
+    return net_of(known) + untold * amount
+
+
+def net_of(movements: Sequence[Movement]) -> int:
+    """What the named movements took, less what they gave back. Unknown amounts count nothing."""
+    return sum((each.amount or 0) * (1 if each.funds == "withdrawn" else -1) for each in movements)
 
 
 def suspended(dispute: Dispute) -> int:
-    """Its amount in suspense: what its course accounts for, less what the provider really took. Above zero is money
-    that we have and cannot explain, below zero is missing money."""
-    times, taken = position(dispute)
+    """What stands in suspense for it: what its course accounts for, less what the provider really took. Above zero is
+    money that we have and cannot explain, below zero is money that is missing."""
     gone = dispute.state == "lost" or dispute.contested
-    accounted = gone if dispute.state in DECIDED else times > 0
-    return (dispute.amount if accounted else 0) - taken
+    # The mark and not the sum: rows of before 0.3.0 were posted by a mark that counted how often money moved.
+    accounted = gone if dispute.state in DECIDED else dispute.funds_withdrawn
+    return (dispute.amount if accounted else 0) - taken(dispute)

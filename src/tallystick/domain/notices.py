@@ -8,7 +8,7 @@ from msgspec import Struct
 
 from tallystick.domain.dispute_movement import Funds, Movement
 from tallystick.domain.subjects import DisputeState, Operation
-from tallystick.domain.verdicts import Verdict
+from tallystick.domain.verdicts import Approved, Verdict
 
 
 class AttemptNotice(Struct, frozen=True, kw_only=True, tag_field="notice", tag="attempt"):
@@ -28,6 +28,47 @@ class ChargeNotice(Struct, frozen=True, kw_only=True, tag_field="notice", tag="c
 
     verdict: Verdict
     expired: bool = False  # voided by time, not on request
+
+
+class CaptureNotice(Struct, frozen=True, kw_only=True, tag_field="notice", tag="capture"):
+    """A capture that nobody made through us, from a provider that gives each one a name: a charge may have several."""
+
+    reference: str
+    amount: int
+    currency: str
+    provider_amount: int | None = None  # as in ``Approved``
+    occurred_at: datetime | None = None
+
+    def as_verdict(self) -> Approved:
+        """As the word on a call of ours that has its name."""
+        return Approved(
+            amount=self.amount,
+            currency=self.currency,
+            effect="captured",
+            provider_amount=self.provider_amount,
+            reference=self.reference,
+            occurred_at=self.occurred_at,
+        )
+
+
+class CancelOrRefundNotice(Struct, frozen=True, kw_only=True, tag_field="notice", tag="cancel_or_refund"):
+    """A hold was released or captured money given back, and not through us: the provider does not say which of both
+    under its signature. ``amount`` is what it was asked to give back."""
+
+    reference: str
+    amount: int
+    currency: str
+    provider_amount: int | None = None  # as in ``Approved``
+    occurred_at: datetime | None = None
+
+
+class UnknownNotice(Struct, frozen=True, kw_only=True, tag_field="notice", tag="unknown"):
+    """An event of a code that the connector does not know, and whose signed fields say that money moved. ``value`` is
+    in the provider's own minor unit."""
+
+    code: str
+    value: int
+    currency: str
 
 
 class RefundNotice(Struct, frozen=True, kw_only=True, tag_field="notice", tag="refund"):
@@ -59,4 +100,6 @@ class DisputeNotice(Struct, frozen=True, kw_only=True, tag_field="notice", tag="
     occurred_at: datetime | None = None
 
 
-Notice = AttemptNotice | ChargeNotice | RefundNotice | DisputeNotice
+Notice = (
+    AttemptNotice | ChargeNotice | CaptureNotice | CancelOrRefundNotice | UnknownNotice | RefundNotice | DisputeNotice
+)

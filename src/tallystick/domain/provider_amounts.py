@@ -13,12 +13,21 @@ from msgspec.structs import replace
 
 from tallystick.domain.dispute_movement import Movement
 from tallystick.domain.money import Exponents
-from tallystick.domain.notices import AttemptNotice, ChargeNotice, DisputeNotice, Notice, RefundNotice
+from tallystick.domain.notices import (
+    AttemptNotice,
+    CancelOrRefundNotice,
+    CaptureNotice,
+    ChargeNotice,
+    DisputeNotice,
+    Notice,
+    RefundNotice,
+    UnknownNotice,
+)
 from tallystick.domain.subjects import Payment
 from tallystick.domain.verdicts import Approved, Verdict
 
 Some = TypeVar("Some", bound=Verdict)
-Told = TypeVar("Told", Approved, RefundNotice, DisputeNotice, Movement)
+Told = TypeVar("Told", Approved, CaptureNotice, CancelOrRefundNotice, RefundNotice, DisputeNotice, Movement)
 
 
 def verdict_about(payment: Payment, verdict: Some) -> Some | Approved:
@@ -35,8 +44,14 @@ def notice_about(payment: Payment, notice: Notice) -> Notice:
     match notice:
         case AttemptNotice() | ChargeNotice():
             return replace(notice, verdict=verdict_about(payment, notice.verdict))
+        case CaptureNotice():
+            return _about(payment, notice)
+        case CancelOrRefundNotice():
+            return _about(payment, notice)
         case RefundNotice():
             return _about(payment, notice)
+        case UnknownNotice():
+            return notice
         case DisputeNotice():
             moved = notice.movements
             if moved is not None:
@@ -46,7 +61,7 @@ def notice_about(payment: Payment, notice: Notice) -> Notice:
 
 def _about(payment: Payment, told: Told) -> Told:
     exponents = payment.exponents
-    foreign = isinstance(told, RefundNotice | DisputeNotice) and told.currency != payment.currency
+    foreign = not isinstance(told, Movement) and told.currency != payment.currency
     return told if exponents is None or foreign else _translated(told, exponents)
 
 

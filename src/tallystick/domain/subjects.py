@@ -12,6 +12,7 @@ from msgspec import Struct, field
 
 from tallystick.domain.dispute_movement import Movement
 from tallystick.domain.money import Exponents
+from tallystick.domain.provider_operation import ProviderOperation
 
 PaymentState = Literal[
     "authorizing",
@@ -89,6 +90,7 @@ class Payment(Struct, frozen=True, kw_only=True):
     amount_refund_pending: int = 0
     amount_reversed: int = 0  # captured money that the provider later reported as not received
     amount_late: int = 0  # captured after the payment was closed here; in suspense until a person decides
+    provider_operations: tuple[ProviderOperation, ...] = ()  # done at the provider, where it names each
     capture_method: CaptureMethod = "automatic"
     payment_method: str
     provider: str
@@ -189,4 +191,5 @@ class Attempt(Struct, frozen=True, kw_only=True):
     parent_reference: str | None = None  # the charge that a capture, cancel or refund acts on
     submissions: int = 1
     late_effect: bool = False  # money arrived after this attempt was closed, and was posted to suspense
+    key_taken: bool = False  # the provider used its key for another request: absence proves nothing any more
     schedule: Schedule = Schedule()

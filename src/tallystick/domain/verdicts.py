@@ -12,7 +12,7 @@ Effect = Literal["authorized", "captured", "voided", "refunded"]
 
 #: The verdicts by their names in the published matrix.
 VerdictName = Literal[
-    "approved", "declined", "pending", "requires_action", "unknown", "not_found", "not_sent", "reversed"
+    "approved", "declined", "pending", "requires_action", "unknown", "not_found", "not_sent", "reversed", "key_taken"
 ]
 
 
@@ -58,6 +58,13 @@ class Unknown(_VerdictBase, frozen=True, kw_only=True, tag="unknown"):
     reason: str
 
 
+class KeyTaken(_VerdictBase, frozen=True, kw_only=True, tag="key_taken"):
+    """The key of this attempt was used before, for another request: that one may have had its effect. It says nothing
+    of this attempt's own effect, and has no reference: what it names is another's."""
+
+    reason: str
+
+
 class NotFound(_VerdictBase, frozen=True, kw_only=True, tag="not_found"):
     """The provider's consistent lookup does not know the attempt. Evidence only after its settling time."""
 
@@ -77,7 +84,7 @@ class Reversed(_VerdictBase, frozen=True, kw_only=True, tag="reversed"):
 
 
 #: What a provider said about one attempt.
-Verdict = Approved | Declined | Pending | RequiresAction | Unknown | NotFound | NotSent | Reversed
+Verdict = Approved | Declined | Pending | RequiresAction | Unknown | NotFound | NotSent | Reversed | KeyTaken
 
 
 def verdict_name(verdict: Verdict) -> VerdictName:

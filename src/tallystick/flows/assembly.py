@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager, nullcontext
@@ -10,12 +11,14 @@ from typing import Any
 from msgspec import Struct
 
 from tallystick.flows.admission import InFlight
+from tallystick.flows.clocks import MEASURE_EVERY_MS, Clocks
 from tallystick.flows.runtime import Runtime
 from tallystick.flows.stores import stores_on
 from tallystick.flows.webhooks.inbound.intake import Intake
 from tallystick.flows.webhooks.inbound.rejected import RejectedDeliveries
 from tallystick.kit.clock import Clock
 from tallystick.kit.logs import get_logger
+from tallystick.kit.rounds import Rounds
 from tallystick.providers.assembly import (
     bounded_providers,
     connected_providers,
@@ -102,12 +105,14 @@ async def open_runtime(
     pool = await open_pool(database_url, settings)
     journal = Journal(journal_connect or own_connection, limits, clock)
     connectors = bounded_providers(settings, connected_providers(settings)) if providers is None else dict(providers)
+    clocks = Clocks(pool, clock, connectors, margin_ms=settings.clock_margin_ms)
     runtime = Runtime(
         settings=settings,
         journal=journal,
         reads=Reads(pool, clock),
         providers=connectors,
         clock=clock,
+        clocks=clocks,
         flows=InFlight(settings.in_flight_limit),
         jitter=random.Random(),
         actions=ActionSeal(sealer),
@@ -117,11 +122,18 @@ async def open_runtime(
         default_provider=default_provider(settings),
         switched_off=switched_off(settings),
     )
+    stop = asyncio.Event()
     try:
         await journal.start()
         await _report_switched_off(runtime)
-        yield runtime
-        await runtime.flows.drain(settings.drain_timeout_ms)
+        await clocks.measure()
+        measuring = asyncio.create_task(Rounds("clocks", MEASURE_EVERY_MS, clocks.measure).run(stop))
+        try:
+            yield runtime
+            await runtime.flows.drain(settings.drain_timeout_ms)
+        finally:
+            stop.set()
+            await measuring
     finally:
         await journal.stop()
         for provider in connectors.values():

@@ -13,6 +13,7 @@ from tallystick.decisions.terms import Checks, Terms
 from tallystick.domain.errors import Overloaded
 from tallystick.domain.traits import Traits
 from tallystick.flows.admission import InFlight
+from tallystick.flows.clocks import Clocks
 from tallystick.flows.stores import Stores
 from tallystick.kit.clock import Clock
 from tallystick.providers.port import Provider
@@ -31,6 +32,7 @@ class Runtime(Struct, frozen=True, kw_only=True):
     reads: Reads
     providers: Mapping[str, Provider]
     clock: Clock
+    clocks: Clocks
     flows: InFlight
     jitter: random.Random
     actions: ActionSeal

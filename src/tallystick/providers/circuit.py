@@ -20,8 +20,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import Awaitable, Callable, Mapping
-from typing import Final
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from datetime import datetime
+from typing import Any, Final
 
 from interlock import (
     BulkheadFullError,
@@ -39,9 +40,10 @@ from msgspec import Struct
 from tallystick.domain.money import Exponents
 from tallystick.domain.verdicts import NotSent, Unknown, Verdict
 from tallystick.kit.clock import monotonic_ms
+from tallystick.kit.clock_skew import Skew
 from tallystick.kit.logs import get_logger
 from tallystick.providers.http import UNREACHABLE
-from tallystick.providers.port import CircuitState, Provider, ProviderCall
+from tallystick.providers.port import CircuitState, Provider, ProviderCall, ProviderEffect
 
 log = get_logger("tallystick.providers.circuit")
 
@@ -124,6 +126,11 @@ class BoundedProvider(Provider):
             return self._clock.monotonic() < self._probe_due_s
         return state is State.HALF_OPEN and self._probes >= PROBES_AT_ONCE
 
+    @property
+    def clock_skew(self) -> Skew | None:
+        """As the provider's answers say."""
+        return self._provider.clock_skew
+
     def supports(self, payment_method: str) -> bool:
         """As the provider says."""
         return self._provider.supports(payment_method)
@@ -168,6 +175,14 @@ class BoundedProvider(Provider):
         if isinstance(verdict, NotSent):  # the question was not; of the attempt that proves nothing
             return Unknown(reason=f"lookup: {verdict.reason}", raw=verdict.raw)
         return verdict
+
+    async def held_by_key(self, key: str) -> dict[str, Any] | None:
+        """As the provider's books say; a question of a person's, so no limit counts it."""
+        return await self._provider.held_by_key(key)
+
+    def effects_since(self, since: datetime) -> AsyncIterator[ProviderEffect] | None:
+        """As the provider lists them; a question of a person's, so no limit counts it."""
+        return self._provider.effects_since(since)
 
     async def close(self) -> None:
         """Let go of connections."""

@@ -7,6 +7,8 @@ socket, so that a process that froze after its intent was committed does not sen
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import UTC
+from email.utils import parsedate_to_datetime
 from typing import Any, Final
 
 import aiohttp
@@ -17,6 +19,7 @@ from msgspec import Struct
 from yarl import URL
 
 from tallystick.kit.clock import monotonic_ms
+from tallystick.kit.clock_skew import Question, SkewGauge
 from tallystick.providers.checked_request import CheckedRequest, checked_before_write
 
 #: Answers about payments are far shorter; a longer one is not read to its end.
@@ -24,6 +27,9 @@ ANSWER_LIMIT_BYTES: Final = 1_048_576
 
 #: Idle connections are dropped before common servers (60-75 s) drop them, so that few requests meet a closing one.
 KEEPALIVE_S: Final = 15
+
+#: An answer's ``Date`` has whole seconds (RFC 9110).
+DATE_GRAIN_MS: Final = 1_000
 
 #: Begins the reason of a connection that could not be made. Such a failure counts against a provider (``circuit.py``).
 UNREACHABLE: Final = "no connection"
@@ -55,10 +61,12 @@ def refused_here(error: Exception) -> str:
 
 
 class ProviderHttp:
-    """A session to one provider. Make it inside a running event loop."""
+    """A session to one provider. Make it inside a running event loop. ``clock`` measures the provider's clock, by the
+    date of each answer."""
 
     def __init__(self, base_url: str, *, request_timeout_ms: int, connect_timeout_ms: int, connections: int) -> None:
         self._base_url = base_url.rstrip("/")
+        self.clock = SkewGauge()
         timeout = aiohttp.ClientTimeout(
             total=request_timeout_ms / 1000,
             connect=connect_timeout_ms / 1000,
@@ -126,8 +134,10 @@ class ProviderHttp:
         await self._session.close()
 
     async def _request(self, method: str, url: URL, **options: Any) -> ProviderResponse:
+        question = self.clock.ask()
         try:
             async with self._session.request(method, url, allow_redirects=False, **options) as response:
+                self._read_date(question, response.headers.get("Date"))
                 return ProviderResponse(response.status, await _read_whole(response), response.headers)
         except TooLateToSend as error:
             raise NothingSent("too late to send: recovery may have taken over") from error
@@ -138,6 +148,14 @@ class ProviderHttp:
             raise  # a ValueError of our own, though aiohttp calls it a client's error
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             raise SentUnanswered(type(error).__name__) from error
+
+    def _read_date(self, question: Question, date: str | None) -> None:
+        """What cannot be read is no measurement."""
+        try:
+            moment = parsedate_to_datetime(date or "")
+        except ValueError:
+            return
+        self.clock.answered(question, moment.replace(tzinfo=moment.tzinfo or UTC), grain_ms=DATE_GRAIN_MS)
 
 
 async def _read_whole(response: ClientResponse) -> bytes:

@@ -7,7 +7,9 @@ doubt it answers ``Unknown``.
 
 from __future__ import annotations
 
-from typing import Literal, Protocol, assert_never
+from collections.abc import AsyncIterator
+from datetime import datetime
+from typing import Any, Literal, Protocol, assert_never
 
 from msgspec import Struct
 
@@ -15,6 +17,7 @@ from tallystick.domain.money import Exponents, exponents_at
 from tallystick.domain.subjects import Operation
 from tallystick.domain.traits import Traits
 from tallystick.domain.verdicts import Verdict
+from tallystick.kit.clock_skew import Skew
 
 #: ``open``: calls are refused until a wait is over. ``half_open``: single calls probe whether the provider answers.
 CircuitState = Literal["closed", "open", "half_open"]
@@ -22,7 +25,8 @@ CircuitState = Literal["closed", "open", "half_open"]
 
 class ProviderCall(Struct, frozen=True, kw_only=True):
     """One attempt, as a connector needs it. ``send_by_ms`` is on this process's monotonic clock (``kit.clock``):
-    a connector that would write to the socket later answers ``NotSent`` instead."""
+    a connector that would write to the socket later answers ``NotSent`` instead. ``earliest`` and ``latest`` are for
+    look-ups: between these the provider can have received it, on the provider's clock as far as that is known."""
 
     merchant_id: str
     payment_id: str
@@ -37,6 +41,23 @@ class ProviderCall(Struct, frozen=True, kw_only=True):
     reference: str | None
     send_by_ms: int
     exponents: Exponents | None = None  # stored with the payment; None: as the tables stand
+    earliest: datetime | None = None
+    latest: datetime | None = None
+
+
+class ProviderEffect(Struct, frozen=True, kw_only=True):
+    """One operation in a provider's books, with our names on it. ``amount`` is in ISO 4217 minor units; ``state`` is
+    the provider's word."""
+
+    reference: str
+    operation: Operation
+    merchant_id: str
+    payment_id: str
+    attempt_id: str
+    amount: int
+    currency: str
+    state: str
+    at: datetime | None = None
 
 
 class Provider(Protocol):
@@ -58,6 +79,11 @@ class Provider(Protocol):
     def rests(self) -> bool:
         """Whether the circuit is known to refuse whatever is sent now."""
         return False
+
+    @property
+    def clock_skew(self) -> Skew | None:
+        """This host's clock minus the provider's, where its answers say what time it is there."""
+        return None
 
     def supports(self, payment_method: str) -> bool:
         """Whether the provider can charge this kind of token."""
@@ -84,6 +110,16 @@ class Provider(Protocol):
 
     async def fetch(self, call: ProviderCall) -> Verdict:
         """Look up the outcome of *this* attempt, by its own reference. Moves no money."""
+
+    async def held_by_key(self, key: str) -> dict[str, Any] | None:
+        """What the provider's books have under an idempotency key, in its own words; None where they have nothing, or
+        cannot be asked. It is shown to a person, and never booked by itself. Raises NothingSent and SentUnanswered."""
+        return None
+
+    def effects_since(self, since: datetime) -> AsyncIterator[ProviderEffect] | None:
+        """The operations with our names on them that the provider booked since then; None where it has no such list.
+        Iterating raises what the network and the answers raise: a list that breaks off is no list."""
+        return None
 
     async def close(self) -> None:
         """Close every connection."""

@@ -18,6 +18,9 @@ class ProcessSettings(Section):
 
     drain_timeout_ms: Annotated[int, ms("After SIGTERM, how long flows may take; recovery finishes the rest.")] = 30_000
     log_level: Annotated[str, text("debug, info, warning or error.")] = "info"
+    clock_margin_ms: Annotated[
+        int, ms("How far clocks may differ; beyond it an alert is raised, and no absence at a provider is believed.")
+    ] = 2_000
     clock_shift_ms: Annotated[int, ms("For tests only: shifts the clock of this process and its leases.")] = 0
 
     def faults(self) -> Iterator[str]:

@@ -17,24 +17,24 @@ PAYMENT_MAY = {
     "new": "create",
     "authorizing": "authorized captured declined failed action_required",
     "requires_action": "processing authorized captured declined failed cancel canceled expired",
-    "authorized": "capture cancel captured canceled expired",
+    "authorized": "capture cancel captured canceled expired late_capture",
     "capturing": "captured capture_refused expired",
     "canceling": "canceled cancel_refused action_still_required captured expired",
-    "captured": "refund_opened refund_succeeded refund_failed capture_reversed"
+    "captured": "capture_added refund_opened refund_succeeded refund_failed capture_reversed"
     " dispute_opened dispute_updated late_capture late_hold late_release",
     "declined": "late_capture late_hold late_release",
     "failed": "late_capture late_hold late_release",
-    "canceled": "late_capture late_hold late_release",
+    "canceled": "captured_and_refunded late_capture late_hold late_release",
     "expired": "late_capture late_hold late_release",
 }
 ATTEMPT_MAY = {
     "new": "submit",
-    "submitted": "approved declined pending requires_action unknown not_sent not_found",
+    "submitted": "approved declined pending requires_action unknown not_sent not_found key_taken",
     "pending": "approved declined requires_action not_found parked",
     "requires_action": "approved declined pending not_found parked",
-    "unknown": "resubmit approved declined pending requires_action not_found parked",
-    "not_found": "resubmit give_up approved declined pending requires_action parked",
-    "not_sent": "resubmit give_up approved declined pending requires_action",
+    "unknown": "resubmit approved declined pending requires_action not_found key_taken parked",
+    "not_found": "resubmit give_up approved declined pending requires_action key_taken parked",
+    "not_sent": "resubmit give_up approved declined pending requires_action key_taken",
     "approved": "reversed late_capture",
     "declined": "late_capture late_hold late_release late_refund",
     "failed": "late_capture late_hold late_release late_refund",
@@ -123,6 +123,7 @@ LEADS_TO = {
     ("attempt", "submit"): {"submitted"},
     ("attempt", "resubmit"): {"submitted"},
     ("attempt", "give_up"): {"failed"},
+    ("attempt", "key_taken"): {"unknown"},
     ("refund", "create"): {"submitting"},
     ("dispute", "open"): {"opened"},
 }
@@ -132,6 +133,8 @@ IN_PLACE = {
     ("payment", "refund_succeeded"),
     ("payment", "refund_failed"),
     ("payment", "capture_reversed"),
+    ("payment", "capture_added"),
+    ("payment", "captured_and_refunded"),
     ("payment", "dispute_opened"),
     ("payment", "dispute_updated"),
     ("payment", "late_capture"),
@@ -164,18 +167,18 @@ def test_every_attempt_state_is_open_or_final() -> None:
 
 
 # The published matrix, by hand. A apply, = nothing new, ! conflict, $ money on a closed edge.
-#                 approved declined pending requires_action unknown not_found not_sent reversed
+#                 approved declined pending requires_action unknown not_found not_sent reversed key_taken
 MATRIX = {
-    "submitted": "A A A A A A A A",
-    "pending": "A A = A = A = A",
-    "requires_action": "A A A = = A = A",
-    "unknown": "A A A A = A = A",
-    "not_found": "A A A A = = = A",
-    "not_sent": "A A A A = = = A",
-    "approved": "= ! = = = ! = A",
-    "declined": "$ = = = = ! = =",
-    "failed": "$ = = = = = = =",
-    "reversed": "= = = = = ! = =",
+    "submitted": "A A A A A A A A A",
+    "pending": "A A = A = A = A =",
+    "requires_action": "A A A = = A = A =",
+    "unknown": "A A A A = A = A A",
+    "not_found": "A A A A = = = A A",
+    "not_sent": "A A A A = = = A A",
+    "approved": "= ! = = = ! = A =",
+    "declined": "$ = = = = ! = = =",
+    "failed": "$ = = = = = = = !",
+    "reversed": "= = = = = ! = = =",
 }
 SIGNS = {
     "A": VerdictMeaning.APPLY,

@@ -17,6 +17,9 @@ An input is a line of words:
     webhook CALL WORD                 the provider tells of one of our calls
     webhook charge WORD               of a charge, whoever brought it there: captured, voided, expired
     webhook dashboard refunded|failed AMOUNT
+    webhook dashboard captured NAME AMOUNT   a part of a hold, by the provider's name for it
+    webhook dashboard came_back NAME         that part never came
+    webhook dashboard ended NAME AMOUNT      canceled or refunded, and the provider does not say which
     webhook dispute STATE [MOVED...]  ``withdrawn:1``: money went, under that name. ``withdrawn``, ``unnamed``: from a
                                       provider that names no movements. ``dispute#2 … =400``: another one, over 4.00
     (ACT)                             something happens at the provider; nothing of ours
@@ -55,7 +58,15 @@ from tallystick.domain.change import Change, Message, Transition
 from tallystick.domain.dispute_movement import Funds, Movement
 from tallystick.domain.lifecycles.attempt import ATTEMPT_OPEN
 from tallystick.domain.lifecycles.machines import MACHINES
-from tallystick.domain.notices import AttemptNotice, ChargeNotice, DisputeNotice, Notice, RefundNotice
+from tallystick.domain.notices import (
+    AttemptNotice,
+    CancelOrRefundNotice,
+    CaptureNotice,
+    ChargeNotice,
+    DisputeNotice,
+    Notice,
+    RefundNotice,
+)
 from tallystick.domain.snapshot import PaymentSnapshot, opened_by
 from tallystick.domain.subjects import Attempt, DisputeState
 from tallystick.domain.verdicts import (
@@ -229,6 +240,14 @@ class Life:
                 value, reported = int(amount or AMOUNT), cast(Effect, effect)
                 approved = Approved(amount=value, currency=CURRENCY, effect=reported, reference=CHARGE)
                 return ChargeNotice(verdict=approved, expired=word == "expired")
+            case "dashboard", ["captured", part, amount]:
+                return CaptureNotice(reference=f"cap_theirs_{part}", amount=int(amount), currency=CURRENCY)
+            case "dashboard", ["ended", word, amount]:
+                return CancelOrRefundNotice(reference=f"end_theirs_{word}", amount=int(amount), currency=CURRENCY)
+            case "dashboard", ["came_back", part]:
+                code, message = FAILED["capture"]
+                came_back = Reversed(code=code, message=message)
+                return AttemptNotice(operation="capture", reference=f"cap_theirs_{part}", verdict=came_back)
             case "dashboard", ["refunded", amount]:
                 return RefundNotice(reference=f"re_theirs_{amount}", amount=int(amount), currency=CURRENCY)
             case "dashboard", ["failed", amount]:

@@ -670,6 +670,30 @@ OTHERS: Final[dict[str, str]] = {
         f"{CAPTURED}; webhook dispute opened withdrawn:1 -> applied; webhook dispute won returned:2 -> applied; "
         "webhook dispute lost -> applied"
     ),
+    "any: captured and ended there": (
+        f"{CAPTURED}; webhook dashboard ended 1 1000 -> applied; webhook dashboard ended 1 1000 -> duplicate_effect"
+    ),
+    "any: a hold ended there, and its capture is told later": (
+        f"{HELD}; webhook dashboard ended 1 1000 -> applied; webhook dashboard captured 1 1000 -> applied; "
+        "webhook dashboard captured 1 1000 -> duplicate_effect"
+    ),
+    "any: captured there in equal parts, and one comes back": (
+        f"{HELD}; webhook dashboard captured 1 500 -> applied; webhook dashboard captured 2 500 -> applied; "
+        "webhook dashboard captured 2 500 -> duplicate_effect; webhook dashboard came_back 1 -> applied; "
+        "webhook dashboard came_back 1 -> duplicate_effect"
+    ),
+    "any: captured by us, there, and there beyond the hold": (
+        f"{HELD}; capture 500; answer capture captured; webhook dashboard captured 1 300 -> applied; "
+        "webhook dashboard captured 2 300 -> conflict; webhook dashboard captured 2 300 -> duplicate_effect"
+    ),
+    "any: lost, and a part of it comes back": (
+        f"{CAPTURED}; webhook dispute opened withdrawn:1 -> applied; webhook dispute lost -> applied; "
+        "webhook dispute lost =50 returned:2 -> applied"
+    ),
+    "any: a part comes back in two, before it is won": (
+        f"{CAPTURED}; webhook dispute opened withdrawn:1 -> applied; "
+        "webhook dispute under_review =400 returned:2 -> applied; webhook dispute won =600 returned:3 -> applied"
+    ),
     "any: a dispute over more than twice the payment": f"{CAPTURED}; webhook dispute opened =2001 -> conflict",
     # Disputes of a provider that names no movements.
     "any: unnamed, won": (

@@ -12,7 +12,16 @@ import msgspec
 import pytest
 from msgspec.structs import replace
 
-from tallystick.domain.notices import AttemptNotice, ChargeNotice, DisputeNotice, Notice, RefundNotice
+from tallystick.domain.notices import (
+    AttemptNotice,
+    CancelOrRefundNotice,
+    CaptureNotice,
+    ChargeNotice,
+    DisputeNotice,
+    Notice,
+    RefundNotice,
+    UnknownNotice,
+)
 from tallystick.domain.subjects import Attempt
 from tallystick.domain.verdicts import Declined, NotFound, RequiresAction, Unknown, Verdict
 from tallystick.lab.acquirer.books import Books
@@ -202,8 +211,10 @@ def _bare(notice: Notice) -> Notice:
         case AttemptNotice() | ChargeNotice():
             bare: Any = replace(notice, verdict=_plain(notice.verdict))
             return replace(bare, reference=None) if isinstance(bare, AttemptNotice) else bare
-        case RefundNotice():
+        case RefundNotice() | CaptureNotice() | CancelOrRefundNotice():
             return replace(notice, reference="", occurred_at=None)
+        case UnknownNotice():
+            return notice
         case DisputeNotice():
             moved = tuple(replace(each, reference="") for each in notice.movements or ())
             return replace(notice, reference="", occurred_at=None, movements=moved)

@@ -189,3 +189,31 @@ async def test_a_hold_that_ran_out(shop: Shop, bank: FakeAdyen) -> None:
     await bank.event(payment["provider_reference"], "EXPIRE")
     assert await shop.told() == [("EXPIRE", "applied")]
     assert (await shop.stored(payment["id"])).state == "expired"
+
+
+async def test_equal_parts_of_a_hold_captured_in_the_dashboard(shop: Shop, bank: FakeAdyen) -> None:
+    payment = await shop.charge("key", manual=True)
+    for psp in ("PARTONE", "PARTTWO"):
+        await bank.event(payment["provider_reference"], "CAPTURE", psp=psp + payment["id"][-8:].upper(), amount=500)
+        assert await shop.told(times=2) == [("CAPTURE", "applied")]
+    after = await shop.stored(payment["id"])
+    assert (after.state, after.amount_captured, len(after.provider_operations)) == ("captured", 1_000, 2)
+    await bank.event(
+        payment["provider_reference"], "CAPTURE_FAILED", psp="PARTONE" + payment["id"][-8:].upper(), amount=500
+    )
+    assert await shop.told() == [("CAPTURE_FAILED", "applied")]
+    after = await shop.stored(payment["id"])
+    assert (after.amount_captured, after.amount_reversed) == (1_000, 500)
+
+
+async def test_canceled_or_refunded_in_the_dashboard(shop: Shop, bank: FakeAdyen) -> None:
+    captured = await shop.charge("captured")
+    await bank.event(captured["provider_reference"], "CANCEL_OR_REFUND", psp="END" + captured["id"][-8:].upper())
+    assert await shop.told(times=2) == [("CANCEL_OR_REFUND", "applied")]
+    assert (await shop.stored(captured["id"])).amount_refunded == 1_000
+    held = await shop.charge("held", manual=True)
+    await bank.event(held["provider_reference"], "CANCEL_OR_REFUND", psp="END" + held["id"][-8:].upper())
+    [(_, disposition)] = await shop.told()
+    assert disposition in ("received", "unroutable", "applied")  # it waits for the settling time
+    await bank.event(held["provider_reference"], "SOMETHING_NEW", psp="NEW" + held["id"][-8:].upper(), amount=7)
+    assert await shop.told() == [("SOMETHING_NEW", "conflict")]

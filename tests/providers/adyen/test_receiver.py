@@ -11,7 +11,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tallystick.domain.notices import AttemptNotice, ChargeNotice, DisputeNotice, RefundNotice
+from tallystick.domain.notices import (
+    AttemptNotice,
+    CancelOrRefundNotice,
+    CaptureNotice,
+    ChargeNotice,
+    DisputeNotice,
+    RefundNotice,
+    UnknownNotice,
+)
 from tallystick.domain.subjects import Operation
 from tallystick.domain.verdicts import Approved, Declined, Reversed
 from tallystick.kit.ids import new_id
@@ -190,8 +198,11 @@ def test_cancellations() -> None:
 
 def test_what_was_done_in_the_dashboard() -> None:
     captured, refunded = notice("CAPTURE"), notice("REFUND")
-    assert isinstance(captured, ChargeNotice)
-    assert captured.verdict.effect == "captured"  # type: ignore[union-attr]  # an approval
+    assert isinstance(captured, CaptureNotice)
+    assert (captured.reference, captured.amount, captured.currency) == ("OWNPSP", 1_000, "EUR")
+    for told in (notice("CAPTURE", merchantReference=SALE), notice("CAPTURE", originalReference=None)):
+        assert isinstance(told, ChargeNotice)  # a sale is captured once, and so is what has no name beside the charge
+        assert told.verdict.effect == "captured"  # type: ignore[union-attr]  # an approval
     assert isinstance(refunded, RefundNotice)
     assert (refunded.reference, refunded.amount) == ("OWNPSP", 1_000)
 
@@ -238,6 +249,33 @@ def test_disputes(code: str, state: str, funds: str | None) -> None:
     assert told.opens == (code not in ("DISPUTE_DEFENSE_PERIOD_ENDED", "ISSUER_RESPONSE_TIMEFRAME_EXPIRED"))
 
 
+def test_what_was_canceled_or_refunded() -> None:
+    told = notice("CANCEL_OR_REFUND")
+    assert isinstance(told, CancelOrRefundNotice)
+    assert (told.reference, told.amount, told.currency) == ("OWNPSP", 1_000, "EUR")
+    refund = notice("REFUND_WITH_DATA")
+    assert isinstance(refund, RefundNotice)
+    assert (refund.reference, refund.amount) == ("OWNPSP", 1_000)
+    voided = notice("VOID_PENDING_REFUND", originalReference="REFUNDPSP")
+    assert isinstance(voided, AttemptNotice)
+    assert isinstance(voided.verdict, Declined)
+    assert (voided.operation, voided.attempt_id, voided.reference) == ("refund", None, "REFUNDPSP")
+    for code in ("CANCEL_OR_REFUND", "REFUND_WITH_DATA", "VOID_PENDING_REFUND"):
+        assert notice(code, success="false") is None
+
+
+def test_a_code_that_nobody_knows_is_money_where_its_signed_fields_say_so() -> None:
+    told = notice("SOMETHING_NEW", amount={"value": 501, "currency": "CLP"})
+    assert told == UnknownNotice(code="SOMETHING_NEW", value=501, currency="CLP")
+    for silent in (
+        {"success": "false"},
+        {"amount": {"value": 0, "currency": "EUR"}},
+        {"amount": {"currency": "EUR"}},
+        {"amount": None},
+    ):
+        assert notice("SOMETHING_NEW", **silent) is None
+
+
 def test_other_events_say_nothing_of_money() -> None:
     for code in (
         "REPORT_AVAILABLE",
@@ -246,7 +284,6 @@ def test_other_events_say_nothing_of_money() -> None:
         "ISSUER_COMMENTS",
         "NOTIFICATION_OF_FRAUD",
         "PREARBITRATION_OPEN",
-        "SOMETHING_NEW",
     ):
         assert notice(code) is None
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from msgspec.structs import replace
 
 from tallystick.decisions.change_builder import Cause, ChangeBuilder
+from tallystick.decisions.late_effects import names_captures
 from tallystick.decisions.provider_events.dispositions import Decided, NotYet
 from tallystick.decisions.terms import evidence_of
 from tallystick.domain.notices import RefundNotice
@@ -28,7 +29,9 @@ def observe_refund(
     if payment.state != "captured":
         return NotYet(f"a refund of a payment that is {payment.state}")
     left = payment.amount_captured - payment.amount_refunded - payment.amount_refund_pending
-    possible = notice.currency == payment.currency and 0 < notice.amount <= payment.amount_captured
+    # Of a hold that is captured in parts, other parts may still be told.
+    most = payment.amount_authorized if names_captures(stored) else payment.amount_captured
+    possible = notice.currency == payment.currency and 0 < notice.amount <= most
     if possible and notice.amount > left:
         # No provider pays back more than it took: an earlier refund was refused, or came back.
         return NotYet(f"{left} are left to refund: the outcome of earlier refunds comes first")

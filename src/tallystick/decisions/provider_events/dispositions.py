@@ -43,9 +43,11 @@ class Ask(Struct, frozen=True):
 
 
 class NotYet(Struct, frozen=True):
-    """The event cannot be decided yet: a step of ours or an earlier event is missing."""
+    """There is nothing to decide on: a step of ours, or an earlier event, has still to come. ``wait_ms``: it cannot
+    be decided before that."""
 
     reason: str
+    wait_ms: int = 0
 
 
 EventDecision = Decided | Ask | NotYet

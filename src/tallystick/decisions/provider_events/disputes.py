@@ -15,10 +15,11 @@ from typing import Any, Final
 from msgspec.structs import replace
 
 from tallystick.decisions.change_builder import Cause, ChangeBuilder
+from tallystick.decisions.late_effects import names_captures
 from tallystick.decisions.provider_events.dispositions import Decided, NotYet
 from tallystick.domain.change import Transfer
 from tallystick.domain.dispute_movement import Movement
-from tallystick.domain.dispute_position import DECIDED, counted, suspended
+from tallystick.domain.dispute_position import DECIDED, net_of, suspended, taken_by
 from tallystick.domain.ledger import accounts
 from tallystick.domain.notices import DisputeNotice
 from tallystick.domain.snapshot import PaymentSnapshot
@@ -63,7 +64,7 @@ def decide_dispute(
     if after is known:
         overtaken = known.state != notice.state and notice.state not in DECIDED
         return Decided("stale" if overtaken else "duplicate_effect")
-    reason = _alarming(builder.transfers, known, after)
+    reason = _alarming(builder.transfers, known, after) or _of_unknown_amount(known, after)
     if reason is not None:
         builder.reject(rejection_id, after, notice.state, origin="provider", reason=reason)
     builder.move(payment, "dispute_opened" if known is None else "dispute_updated")
@@ -76,19 +77,24 @@ def _implausible(stored: PaymentSnapshot, notice: DisputeNotice, known: Dispute 
     payment = stored.payment
     expected = known.amount if known is not None and not notice.movements else notice.amount
     others = sum(each.amount for each in stored.disputes if each is not known and each.state != "won")
-    most = MOST_OF_A_PAYMENT * payment.amount_captured
+    # Of a hold that is captured in parts, other parts may still be told.
+    most = MOST_OF_A_PAYMENT * (payment.amount_authorized if names_captures(stored) else payment.amount_captured)
     sensible = notice.amount > 0 and others + notice.amount <= most
-    sensible = sensible and all(0 < each.amount <= most for each in notice.movements or ())
+    sensible = sensible and all(0 < each.amount <= most for each in notice.movements or () if each.amount is not None)
     if (notice.amount, notice.currency) == (expected, payment.currency) and sensible:
         return None
     return f"a dispute over {notice.amount} {notice.currency} of {payment.amount_captured} {payment.currency}"
 
 
 def _waits_for(known: Dispute | None, notice: DisputeNotice) -> str | None:
-    """Money is returned only after it was withdrawn: a provider that identifies its movements reports both."""
+    """Money comes back only after it went: a provider that names its movements tells of that too. An event that lists
+    a withdrawal itself waits for none: of what came back, a part may come by itself, and more than once."""
+    if any(each.funds == "withdrawn" for each in notice.movements or ()):
+        return None
     named = _named(known, notice)
     withdrawn = sum(1 if each.funds == "withdrawn" else -1 for each in named)
-    return "money was returned that was never withdrawn: its withdrawal comes first" if withdrawn < 0 else None
+    waits = withdrawn < 0 and net_of(named) < 0
+    return "money came back that never went: that it was withdrawn comes first" if waits else None
 
 
 def _waits_for_verdict(known: Dispute | None, notice: DisputeNotice) -> str | None:
@@ -106,6 +112,16 @@ def _alarming(posted: Sequence[Transfer], known: Dispute | None, after: Dispute)
         return None
     stands = f"{suspended(after)} {after.currency} of it are in suspense"
     return f"the provider moved money that the dispute's course does not account for: {stands}"
+
+
+def _of_unknown_amount(known: Dispute | None, after: Dispute) -> str | None:
+    """What a person should look up: money that moved in another currency, and nobody said how much it is in ours."""
+    before = {each.reference for each in known.movements} if known is not None else set()
+    unknown = [each for each in after.movements if each.amount is None and each.reference not in before]
+    if not unknown:
+        return None
+    listed = ", ".join(f"{each.moved_amount} {each.moved_currency} {each.funds} ({each.reference})" for each in unknown)
+    return f"the provider moved money of unknown amount in {after.currency}, posted nowhere: {listed}"
 
 
 def _opened(builder: ChangeBuilder, stored: PaymentSnapshot, notice: DisputeNotice, dispute_id: str) -> Dispute:
@@ -129,26 +145,35 @@ def _opened(builder: ChangeBuilder, stored: PaymentSnapshot, notice: DisputeNoti
 
 
 def _named(known: Dispute | None, notice: DisputeNotice) -> tuple[Movement, ...]:
-    """Every known movement, each once, in the order in which it was reported."""
-    new = _new(() if known is None else known.movements, notice)
-    if known is None or known.movements:
-        return (*(() if known is None else known.movements), *new)
+    """Every movement that is known now, each once, in the order in which we learnt of them."""
+    held = () if known is None else known.movements
+    news = {each.reference: each for each in _new(held, notice)}
+    if known is None or held:
+        told_again = tuple(news.pop(each.reference, each) for each in held)
+        return (*told_again, *news.values())
     out = known.funds_withdrawn and known.state not in DECIDED
-    if not out or any(each.funds == "withdrawn" for each in new):
-        return new
+    if not out or any(each.funds == "withdrawn" for each in news.values()):
+        return tuple(news.values())
     unnamed = Movement(reference=_UNNAMED, funds="withdrawn", amount=known.amount, before_verdict=True)
-    return (unnamed, *new)
+    return (unnamed, *news.values())
 
 
-def _new(movements: tuple[Movement, ...], notice: DisputeNotice) -> tuple[Movement, ...]:
-    known = {each.reference for each in movements}
-    return tuple({each.reference: each for each in notice.movements or () if each.reference not in known}.values())
+def _new(held: tuple[Movement, ...], notice: DisputeNotice) -> tuple[Movement, ...]:
+    """What is told for the first time, and what is told with its amount for the first time."""
+    unknown = {each.reference for each in held if each.amount is None}
+    known = {each.reference for each in held} - unknown
+    told = [each for each in notice.movements or () if each.reference not in known]
+    new = [each for each in told if each.reference not in unknown or each.amount is not None]
+    return tuple({each.reference: each for each in new}.values())
 
 
 def _after_movements(builder: ChangeBuilder, dispute: Dispute, notice: DisputeNotice) -> Dispute:
-    """The dispute after the reported movements and the verdict; unchanged if nothing is new."""
-    named = _named(dispute, notice)
-    for number in range(len(named) - len(_new(dispute.movements, notice)), len(named)):
+    """The dispute after what the provider named, and after its verdict; itself where it is no news."""
+    named, held = _named(dispute, notice), dispute.movements
+    for number, (before, now) in enumerate(zip(held, named, strict=False)):
+        if before != now:  # its amount is known at last
+            dispute = _counted(builder, dispute, movements=(*named[: number + 1], *held[number + 1 :]))
+    for number in range(_first_new(held, named, notice), len(named)):
         dispute = _counted(builder, dispute, movements=named[: number + 1])
     if notice.state == "under_review" and dispute.state == "opened":
         dispute = builder.move(dispute, "under_review")
@@ -156,15 +181,23 @@ def _after_movements(builder: ChangeBuilder, dispute: Dispute, notice: DisputeNo
         return dispute
     if dispute.state in DECIDED:
         return dispute if dispute.contested else _counted(builder, dispute, contested=True)
-    times, _ = counted(notice.state, dispute.movements, dispute.amount, contested=False)
-    return builder.move(dispute, notice.state, funds_withdrawn=times > 0)
+    now_taken = taken_by(notice.state, dispute.movements, dispute.amount, contested=False)
+    return builder.move(dispute, notice.state, funds_withdrawn=now_taken > 0)
+
+
+def _first_new(held: tuple[Movement, ...], named: tuple[Movement, ...], notice: DisputeNotice) -> int:
+    """Where the new movements begin. One that stands for money that was out without a name is written with the first
+    of them: it is no news of its own."""
+    if held:
+        return len(held)
+    return len(named) - len(_new(held, notice))
 
 
 def _counted(builder: ChangeBuilder, dispute: Dispute, **fields: Any) -> Dispute:
     """The step for one new fact about the money."""
     known = replace(dispute, **fields)
-    times, _ = counted(known.state, known.movements, known.amount, contested=known.contested)
-    known = replace(known, funds_withdrawn=times > 0)
+    now_taken = taken_by(known.state, known.movements, known.amount, contested=known.contested)
+    known = replace(known, funds_withdrawn=now_taken > 0)
     event = "funds_reported"
     if known.state not in DECIDED and known.funds_withdrawn != dispute.funds_withdrawn:
         event = "funds_withdrawn" if known.funds_withdrawn else "funds_returned"

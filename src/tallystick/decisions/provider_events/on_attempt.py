@@ -8,7 +8,7 @@ from typing import Final
 from msgspec import Struct
 
 from tallystick.decisions.change_builder import Cause, ChangeBuilder
-from tallystick.decisions.late_effects import late_money
+from tallystick.decisions.late_effects import late_money, names_captures
 from tallystick.decisions.provider_events.dispositions import Ask, Decided, DecidedDisposition, EventDecision, NotYet
 from tallystick.decisions.terms import Checks
 from tallystick.decisions.verdicts import apply_verdict, mismatch, normalised
@@ -41,6 +41,7 @@ class Case(Struct, frozen=True, kw_only=True):
     rejection_id: str
     checks: Checks
     newest: Verdict | None
+    unsettled_ms: int = 0  # until the settling time of the event has passed
 
     def authorize(self) -> Attempt:
         """The attempt that made the charge."""
@@ -86,7 +87,8 @@ def on_attempt(case: Case, attempt: Attempt, said: Verdict) -> EventDecision:
     if meaning is VerdictMeaning.LATE_EFFECT and not _is_at_rest(case.stored):
         return NotYet(f"a payment that is {case.stored.payment.state}: its own outcome comes first")
     stored = case.stored
-    if meaning is VerdictMeaning.LATE_EFFECT and attempt.operation == "capture" and stored.payment.state == "captured":
+    second = attempt.operation == "capture" and stored.payment.state == "captured" and not names_captures(stored)
+    if meaning is VerdictMeaning.LATE_EFFECT and second:
         return case.conflict("captured", f"a second capture, of {attempt.amount} {attempt.currency}")
     change = apply_verdict(stored, attempt.attempt_id, verdict, case.cause, case.rejection_id, case.checks)
     if change is None:
@@ -118,6 +120,8 @@ def _is_booked(stored: PaymentSnapshot, verdict: Verdict) -> bool:
     """Whether the captured money is in our ledger already, by another notice: a charge is captured once."""
     if not isinstance(verdict, Approved) or verdict.effect != "captured":
         return False
+    if verdict.reference is not None and names_captures(stored):
+        return False  # another name is another capture
     payment = stored.payment
     held = payment.state == "captured" and (verdict.amount, verdict.currency) == (
         payment.amount_captured,

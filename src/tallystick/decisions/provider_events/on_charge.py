@@ -15,6 +15,7 @@ from tallystick.domain.subjects import Payment
 from tallystick.domain.verdicts import (
     Approved,
     Declined,
+    KeyTaken,
     NotFound,
     NotSent,
     Pending,
@@ -80,7 +81,7 @@ def _on_late_capture(case: Case) -> EventDecision:
         case Approved():
             reason = f"a payment that is {payment.state}: {newest.effect} {newest.amount} {newest.currency}"
             return case.conflict("captured", reason)
-        case Pending() | RequiresAction() | Unknown() | NotFound() | NotSent():
+        case Pending() | RequiresAction() | Unknown() | NotFound() | NotSent() | KeyTaken():
             return NotYet("the provider cannot report its outcome now")
         case _:
             assert_never(newest)

@@ -10,13 +10,24 @@ from __future__ import annotations
 from typing import assert_never
 
 from tallystick.decisions.change_builder import Cause
+from tallystick.decisions.provider_events.cancel_or_refund import observe_cancel_or_refund
+from tallystick.decisions.provider_events.captures import observe_capture, observe_capture_failed
 from tallystick.decisions.provider_events.dashboard_refunds import observe_refund, observe_refund_failed
 from tallystick.decisions.provider_events.dispositions import Decided, EventDecision, NotYet
 from tallystick.decisions.provider_events.disputes import decide_dispute
 from tallystick.decisions.provider_events.on_attempt import Case, on_attempt
 from tallystick.decisions.provider_events.on_charge import on_charge
 from tallystick.decisions.terms import Checks
-from tallystick.domain.notices import AttemptNotice, ChargeNotice, DisputeNotice, Notice, RefundNotice
+from tallystick.domain.notices import (
+    AttemptNotice,
+    CancelOrRefundNotice,
+    CaptureNotice,
+    ChargeNotice,
+    DisputeNotice,
+    Notice,
+    RefundNotice,
+    UnknownNotice,
+)
 from tallystick.domain.snapshot import PaymentSnapshot
 from tallystick.domain.subjects import Attempt
 from tallystick.domain.verdicts import Approved, Declined, Reversed, Verdict
@@ -33,12 +44,18 @@ def decide_notice(
     checks: Checks,
     charge: str | None = None,
     newest: Verdict | None = None,
+    unsettled_ms: int = 0,
 ) -> EventDecision:
-    """Decide an event. ``charge`` is the provider's reference of its charge, if it has one; ``newest`` is the
-    provider's current answer, once it was asked."""
-    case = Case(stored=stored, cause=cause, rejection_id=rejection_id, checks=checks, newest=newest)
+    """What an event comes to. ``charge`` is the provider's name for the charge that it is about, where it has one;
+    ``newest`` is the provider's current word, once it was asked for. ``unsettled_ms``: until the settling time of the
+    event has passed."""
+    case = Case(
+        stored=stored, cause=cause, rejection_id=rejection_id, checks=checks, newest=newest, unsettled_ms=unsettled_ms
+    )
     if notice is None:
         return Decided("unknown_type")
+    if isinstance(notice, UnknownNotice):
+        return case.conflict("event", unknown_money(notice))
     attempt = _named(stored, notice) if isinstance(notice, AttemptNotice) else None
     ours = attempt or case.authorize()
     if (provider, account) != (ours.provider, ours.account):
@@ -52,12 +69,21 @@ def decide_notice(
             return _on_stranger(case, notice, account) if attempt is None else _on_call(case, attempt, notice.verdict)
         case ChargeNotice():
             return on_charge(case, notice)
+        case CaptureNotice():
+            return observe_capture(case, notice)
+        case CancelOrRefundNotice():
+            return observe_cancel_or_refund(case, notice, account)
         case RefundNotice():
             return observe_refund(stored, notice, account, cause, rejection_id)
         case DisputeNotice():
             return decide_dispute(stored, notice, account, cause, rejection_id)
         case _:
             assert_never(notice)
+
+
+def unknown_money(notice: UnknownNotice) -> str:
+    """Why a person must look at an event of a code that nobody here knows."""
+    return f"an unknown event {notice.code} says that {notice.value} {notice.currency} (in its own unit) moved"
 
 
 def _on_other_charge(case: Case, notice: Notice, charge: str) -> EventDecision:
@@ -115,8 +141,10 @@ def _is_about_the_charge(attempt: Attempt, verdict: Verdict) -> bool:
 
 
 def _on_stranger(case: Case, notice: AttemptNotice, account: str) -> EventDecision:
-    """No known attempt: done in the provider's dashboard, or our own commit is still to come."""
-    came_back = notice.operation == "refund" and isinstance(notice.verdict, Declined | Reversed)
-    if came_back and notice.attempt_id is None and notice.reference is not None:
+    """No attempt of ours: what someone did in the provider's dashboard, or what our own commit has still to bring."""
+    came_back = isinstance(notice.verdict, Declined | Reversed) and notice.attempt_id is None
+    if came_back and notice.operation == "capture" and notice.reference is not None:
+        return observe_capture_failed(case, notice.verdict, notice.reference)
+    if came_back and notice.operation == "refund" and notice.reference is not None:
         return observe_refund_failed(case.stored, notice.verdict, notice.reference, account, case.cause)
     return NotYet(f"no such {notice.operation} here")

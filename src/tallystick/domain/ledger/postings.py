@@ -44,6 +44,13 @@ def capture(provider: str, held: int, amount: int) -> list[Posting]:
     return [*release(provider, held), Posting("capture", provider_account(provider), MERCHANT, amount)]
 
 
+def captured_and_refunded(provider: str, amount: int) -> list[Posting]:
+    """The provider took the money and had given it back when we heard of it: nobody owes anybody anything."""
+    if not amount:
+        return []
+    return [*capture(provider, 0, amount), *refund_sent(provider, amount), *refund_succeeded(provider, amount)]
+
+
 def refund_sent(provider: str, amount: int) -> list[Posting]:
     """A refund was sent: the merchant no longer has the money, the payer does not have it yet."""
     return [Posting("refund_sent", MERCHANT, refunds_account(provider), amount)]

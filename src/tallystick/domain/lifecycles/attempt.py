@@ -32,6 +32,7 @@ ATTEMPT: Final = Machine(
             pending="pending",
             requires_action="requires_action",
             unknown="unknown",
+            key_taken="unknown",
             not_sent="not_sent",
             not_found="not_found",
         ),
@@ -57,6 +58,7 @@ ATTEMPT: Final = Machine(
             pending="pending",
             requires_action="requires_action",
             not_found="not_found",
+            key_taken="unknown",
             parked="unknown",
         ),
         # A stalled sender's answer may still arrive after negative evidence: the provider's newer statement counts.
@@ -67,6 +69,7 @@ ATTEMPT: Final = Machine(
             declined="declined",
             pending="pending",
             requires_action="requires_action",
+            key_taken="unknown",
             parked="not_found",
         ),
         "not_sent": _edges(
@@ -76,6 +79,7 @@ ATTEMPT: Final = Machine(
             declined="declined",
             pending="pending",
             requires_action="requires_action",
+            key_taken="unknown",
         ),
         # Weeks later a refund may come back, or captured money may turn out not to be received.
         # late_capture: the hold was released and captured all the same; the money went to suspense.

@@ -19,6 +19,19 @@ def _capture(before: Payment, after: Payment) -> list[Posting]:
     return postings.capture(after.provider, before.amount_authorized, after.amount_captured)
 
 
+def _capture_added(before: Payment, after: Payment) -> list[Posting]:
+    """One more part of a hold that the first capture has released already."""
+    return postings.capture(after.provider, 0, after.amount_captured - before.amount_captured)
+
+
+def _captured_and_refunded(before: Payment, after: Payment) -> list[Posting]:
+    return postings.captured_and_refunded(after.provider, _given_back(after) - _given_back(before))
+
+
+def _given_back(payment: Payment) -> int:
+    return sum(each.amount for each in payment.provider_operations if each.booked == "refunded")
+
+
 def _release(before: Payment, after: Payment) -> list[Posting]:
     return postings.release(after.provider, before.amount_authorized)
 
@@ -39,11 +52,15 @@ _DECLINED: Final = Edge("declined", told="payment.declined")
 _FAILED: Final = Edge("failed", told="payment.failed")
 
 
+def _late_capture_in(state: str) -> Edge:
+    return Edge(state, posts=_late_capture)
+
+
 def _closed(state: str) -> dict[str, Edge]:
     """Effects on a closed payment add a version and keep the state. Captured money goes to suspense; a hold and its
     release move no money. ``late_effect`` was the name of all of them."""
     return {
-        "late_capture": Edge(state, posts=_late_capture),
+        "late_capture": _late_capture_in(state),
         "late_hold": Edge(state),
         "late_release": Edge(state),
         "late_effect": Edge(state, retired=True),
@@ -77,6 +94,7 @@ PAYMENT: Final = Machine(
             "captured": _CAPTURED,
             "canceled": _CANCELED,
             "expired": _EXPIRED,
+            "late_capture": _late_capture_in("authorized"),  # more than was held
         },
         "capturing": {
             "captured": _CAPTURED,
@@ -93,6 +111,7 @@ PAYMENT: Final = Machine(
         # Refunds and disputes are decided against the payment's version, so each of their steps adds a version here, in
         # the same state. A capture that fails days later keeps the state, which is final; amount_reversed counts it.
         "captured": {
+            "capture_added": Edge("captured", posts=_capture_added, told="payment.capture_added"),
             "refund_opened": Edge("captured"),
             "refund_succeeded": Edge("captured"),
             "refund_failed": Edge("captured"),
@@ -103,7 +122,11 @@ PAYMENT: Final = Machine(
         },
         "declined": _closed("declined"),
         "failed": _closed("failed"),
-        "canceled": _closed("canceled"),
+        # Canceled by a word that can mean a refund as well, and captured before it: then that is what it was.
+        "canceled": {
+            "captured_and_refunded": Edge("canceled", posts=_captured_and_refunded),
+            **_closed("canceled"),
+        },
         "expired": _closed("expired"),
     },
     final=frozenset({"captured", "declined", "failed", "canceled", "expired"}),

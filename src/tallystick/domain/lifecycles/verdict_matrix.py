@@ -30,6 +30,9 @@ def meaning_of(state: str, verdict: VerdictName) -> VerdictMeaning:
         return VerdictMeaning.SAME
     if ATTEMPT.edge(state, verdict) is not None:
         return VerdictMeaning.APPLY
+    if verdict == "key_taken":
+        # That there is an effect under the key contradicts an end that said that there is none.
+        return VerdictMeaning.CONFLICT if state == "failed" else VerdictMeaning.SAME
     if verdict in _NEVER_OVERRIDES:
         return VerdictMeaning.SAME
     if verdict == "not_found":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
 
@@ -24,7 +25,13 @@ from tallystick.record.journal import Stale
 log = get_logger("tallystick.flows.payments.attempts")
 
 
-def provider_call(attempt: Attempt, send_by_ms: int, exponents: Exponents | None = None) -> ProviderCall:
+def provider_call(
+    attempt: Attempt,
+    send_by_ms: int,
+    exponents: Exponents | None = None,
+    earliest: datetime | None = None,
+    latest: datetime | None = None,
+) -> ProviderCall:
     """An attempt as a connector needs it. ``exponents``: those that are stored with its payment."""
     return ProviderCall(
         merchant_id=attempt.merchant_id,
@@ -40,6 +47,8 @@ def provider_call(attempt: Attempt, send_by_ms: int, exponents: Exponents | None
         reference=attempt.provider_reference,
         send_by_ms=send_by_ms,
         exponents=exponents,
+        earliest=earliest,
+        latest=latest,
     )
 
 
@@ -67,9 +76,16 @@ def _can_have_been_sent(provider: Provider, attempt: Attempt, payment: Payment) 
 
 
 async def fetch_verdict(runtime: Runtime, payment: Payment, attempt: Attempt) -> Verdict:
-    """Look up an attempt of the payment at the provider."""
+    """Look up an attempt of the payment at the provider. The question is bounded by when the provider can have received
+    it: from its opening on the database's clock until the last submission cannot be under way any more."""
     provider = runtime.provider(attempt.provider)
-    call = provider_call(attempt, monotonic_ms(), payment.exponents)
+    earliest = latest = None
+    sent = await runtime.reads.sent_between(attempt)
+    if sent is not None:
+        earliest = runtime.clocks.at_provider(attempt.provider, sent.opened_at)
+        late = timedelta(milliseconds=provider.traits.max_delivery_delay_ms)
+        latest = runtime.clocks.at_provider(attempt.provider, sent.deadline + late)
+    call = provider_call(attempt, monotonic_ms(), payment.exponents, earliest, latest)
     return await _verdict_of(provider, provider.fetch, call, payment)
 
 

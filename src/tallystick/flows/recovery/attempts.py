@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import assert_never
+from typing import Final, assert_never
 
 from tallystick.decisions.resubmission import (
     Move,
@@ -26,6 +26,10 @@ from tallystick.record.postgres.reads import AttemptClock, SnapshotWithClocks
 from tallystick.record.postgres.recovery_schedule import DueAttempt, RecoverySchedule
 
 log = get_logger("tallystick.flows.recovery.attempts")
+
+
+#: Why an attempt is parked whose key the provider used for another request: after a restore, most likely.
+KEY_TAKEN: Final = "the provider used its key for another request"
 
 
 class DueAttempts:
@@ -66,7 +70,13 @@ class DueAttempts:
                 await self._no_news(loaded, clock, due)
             return
         verdict = await fetch_verdict(self._runtime, loaded.stored.payment, attempt)
-        if isinstance(verdict, NotFound) and not believes_not_found(traits, settled=clock.settled):
+        agree = self._runtime.clocks.absence_counts(attempt.provider)
+        if isinstance(verdict, NotFound) and not believes_not_found(
+            traits, settled=clock.settled, clocks_agree=agree, key_taken=attempt.key_taken
+        ):
+            if attempt.key_taken and clock.settled and attempt.state == "unknown":
+                await self._park(loaded.stored, attempt, KEY_TAKEN)
+                return
             verdict = Unknown(reason="not there yet: no evidence", raw=verdict.raw)
         change = None
         # A submitted attempt that the look-up cannot settle becomes unknown; an unknown one stays unknown.
@@ -116,7 +126,7 @@ class DueAttempts:
                 cause = recovery_cause(self._runtime, "no more tries")
                 await commit_first(self._runtime, give_up(stored, attempt.attempt_id, cause))
             case Move.PARK:
-                await self._park(stored, attempt, "no safe way to send again")
+                await self._park(stored, attempt, KEY_TAKEN if attempt.key_taken else "no safe way to send again")
             case _:
                 assert_never(move)
 

@@ -68,6 +68,17 @@ async def find(runtime: Runtime, book: RecoverySchedule, attempt_id: str) -> Sna
     return loaded
 
 
+async def held_by_key(runtime: Runtime, attempt: Attempt) -> dict[str, Any] | None:
+    """What the provider has under the attempt's key, where that was used for another request: for a person to look at.
+    None where that is not so, or nobody can say."""
+    if not attempt.key_taken or attempt.provider not in runtime.providers:
+        return None
+    try:
+        return await runtime.provider(attempt.provider).held_by_key(attempt.provider_key)
+    except Exception as error:  # of the network or of an answer: the rest of what is known is shown all the same
+        return {"error": type(error).__name__}
+
+
 async def resolve(
     runtime: Runtime,
     book: RecoverySchedule,
@@ -79,12 +90,20 @@ async def resolve(
     reason: str,
     reference: str | None = None,
 ) -> Change:
-    """Settle a parked attempt by an operator's finding. Raises NotInDoubt, and ValueError for an unknown outcome."""
+    """Settle a parked attempt by an operator's finding. If its key was taken, the operator names what the provider has
+    under that key. Raises NotInDoubt, and ValueError for an unknown outcome."""
     loaded = await find(runtime, book, attempt_id)
     clock = loaded.clocks[attempt_id]
     if not clock.parked:
         raise NotInDoubt(f"attempt {attempt_id} is {clock.attempt.state} and not in the in-doubt list")
+    if clock.attempt.key_taken and reference is None:
+        raise NotInDoubt(
+            f"the key of attempt {attempt_id} was used for another request: name what the provider has under it"
+            " (--reference)"
+        )
     words = {"evidence": evidence, "reason": reason, "outcome": outcome}
+    if clock.attempt.key_taken:
+        words["reference"] = str(reference)
     cause, who = "operator", f"operator:{actor}"
     verdict = _verdict(clock.attempt, outcome, words, reference)
     change = None

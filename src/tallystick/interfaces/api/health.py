@@ -6,15 +6,18 @@ from typing import assert_never
 
 from msgspec import Struct
 
+from tallystick.flows.clocks import ClockReading
 from tallystick.flows.runtime import Runtime
 from tallystick.interfaces.api.http import ApiRequest, HttpResponse, json_response
 from tallystick.interfaces.api.problems import busy
 
 
 class Health(Struct, frozen=True, kw_only=True):
-    """``ok``, or ``ready``."""
+    """``ok``, or ``ready``. ``clocks``, of a process that is ready: how far its host's clock is from the database's and
+    the providers'. A clock that is off never makes it unready."""
 
     status: str
+    clocks: tuple[ClockReading, ...] = ()
 
 
 async def healthz(_: Runtime, request: ApiRequest) -> HttpResponse:
@@ -27,7 +30,7 @@ async def readyz(runtime: Runtime, request: ApiRequest) -> HttpResponse:
     readiness = await runtime.stores.readiness.check()
     match readiness:
         case "ready":
-            return json_response(request, Health(status="ready"))
+            return json_response(request, Health(status="ready", clocks=tuple(runtime.clocks.readings())))
         case "other_schema":
             raise busy("not_ready", "The database has another schema; migrate it.", request.request_id)
         case "away":

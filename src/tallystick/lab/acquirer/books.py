@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sqlite3
 import time
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
@@ -103,6 +104,25 @@ class Books:
             "SELECT * FROM operation WHERE attempt_id = ? ORDER BY number LIMIT 1", (attempt_id,)
         ).fetchone()
         return None if row is None else self._answer(row)
+
+    def by_key(self, key: str) -> dict[str, Any] | None:
+        """The operation that was made under a key, as of now; None where there is none."""
+        self.late.catch_up()
+        row = self._db.execute("SELECT * FROM operation WHERE key = ?", (key,)).fetchone()
+        return None if row is None else self._answer(row)
+
+    def operations(self, after: int, limit: int, since_s: float) -> tuple[list[dict[str, Any]], int | None]:
+        """A page of the operations since a time, in their order, and where the next page starts."""
+        self.late.catch_up()
+        since = datetime.fromtimestamp(since_s, UTC).isoformat().replace("+00:00", "Z")
+        rows = self._db.execute(
+            "SELECT o.number, o.reference, o.operation, c.merchant_id, c.payment_id, o.attempt_id, o.amount,"
+            " c.currency, o.status AS state, o.occurred_at AS at FROM operation o JOIN charge c ON c.id = o.charge_id"
+            " WHERE o.number > ? AND julianday(o.occurred_at) >= julianday(?) ORDER BY o.number LIMIT ?",
+            (after, since, limit + 1),
+        ).fetchall()
+        more = rows[limit - 1]["number"] if len(rows) > limit else None
+        return [{name: row[name] for name in row.keys() if name != "number"} for row in rows[:limit]], more  # noqa: SIM118 - a Row iterates over values
 
     def customer(self, charge_id: str, *, completes: bool) -> dict[str, Any]:
         """The customer acts, or leaves. Raises Missing and NotPossible."""

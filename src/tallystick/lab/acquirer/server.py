@@ -46,7 +46,9 @@ class Acquirer:
             web.post("/sim/charges", self.authorize),
             web.get("/sim/charges", self.charges),
             web.post("/sim/charges/{id}/{action:capture|cancel|refunds}", self.follow_up),
+            web.get("/sim/operations", self.operations),
             web.get("/sim/operations/{attempt_id}", self.lookup),
+            web.get("/sim/keys/{key}", self.by_key),
             web.get("/sim/healthz", self.healthz),
         ]
 
@@ -87,6 +89,20 @@ class Acquirer:
         """GET /sim/operations/{attempt_id}."""
         found = self._books.lookup(request.match_info["attempt_id"])
         return answer(404, {"error": "no_such_operation"}) if found is None else answer(200, found)
+
+    async def operations(self, request: web.Request) -> web.StreamResponse:
+        """GET /sim/operations: what was booked since ``since``, in seconds since 1970."""
+        after, limit = page_of(request)
+        try:
+            since_s = float(request.query.get("since", 0))
+        except ValueError as error:
+            raise BadRequest("since is a number of seconds") from error
+        return page_answer(*self._books.operations(after, limit, since_s))
+
+    async def by_key(self, request: web.Request) -> web.StreamResponse:
+        """GET /sim/keys/{key}: the operation that a key stands for, whosever it is."""
+        found = self._books.by_key(request.match_info["key"])
+        return answer(404, {"error": "no_such_key"}) if found is None else answer(200, found)
 
     async def charges(self, request: web.Request) -> web.StreamResponse:
         """GET /sim/charges."""

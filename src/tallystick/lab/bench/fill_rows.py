@@ -171,7 +171,7 @@ def _kind(currency: str, approved: bool) -> Kind:
     marks, settled = _marks(create), outcome.one(Payment)
     assert settled is not None
     attempt = (
-        *attempt_row(outcome.every(Attempt)[0])[:20],
+        *attempt_row(outcome.every(Attempt)[0])[:21],
         _CREATED_AT,
         _Pattern("%(deadline)s"),
         _Pattern("%(settled_after)s"),

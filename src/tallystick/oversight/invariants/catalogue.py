@@ -97,6 +97,11 @@ INVARIANTS: Final = (
         of_payment=ledger.disputes_are_reserved,
     ),
     Invariant(
+        name="disputed_money_is_known",
+        says="Every movement of a dispute's money has its amount in the dispute's currency.",
+        of_payment=ledger.disputed_money_is_known,
+    ),
+    Invariant(
         name="suspense_is_explained",
         says="Money in suspense has its late effect in history, with a rejection and an alert.",
         of_payment=ledger.suspense_is_explained,

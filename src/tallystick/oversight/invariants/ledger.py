@@ -186,6 +186,15 @@ def suspense_is_explained(record: PaymentRecord) -> Iterator[Finding]:
             yield Finding(dispute.dispute_id, f"has {stands} in suspense, its movements leave {due} unexplained")
 
 
+def disputed_money_is_known(record: PaymentRecord) -> Iterator[Finding]:
+    """What a provider moved because of a dispute has an amount in the dispute's currency, and is in the books."""
+    for dispute in record.disputes:
+        for moved in dispute.movements:
+            if moved.amount is None:
+                what = f"{moved.moved_amount} {moved.moved_currency} {moved.funds} ({moved.reference})"
+                yield Finding(dispute.dispute_id, f"{what}: what that is in {dispute.currency} is not known")
+
+
 def _late_amounts(record: PaymentRecord) -> Iterator[tuple[str, str, int]]:
     """The late amounts of the payment and its refunds: received and paid out. Money of the retired edge is in no
     amount."""

@@ -13,7 +13,7 @@ import msgspec
 from Adyen.exceptions import AdyenAPIResponseError
 from msgspec import Meta, Struct
 
-from tallystick.domain.verdicts import Approved, Declined, Pending, RequiresAction, Unknown, Verdict
+from tallystick.domain.verdicts import Approved, Declined, KeyTaken, Pending, RequiresAction, Unknown, Verdict
 from tallystick.providers.adyen.codes import (
     ACTIONS,
     DECLINING,
@@ -24,6 +24,7 @@ from tallystick.providers.adyen.codes import (
     WAITING,
     decline_reason,
 )
+from tallystick.providers.adyen.reference import read_reference
 from tallystick.providers.port import ProviderCall
 from tallystick.providers.shared import (
     CARD_DECLINED,
@@ -83,7 +84,7 @@ def read_paid(call: ProviderCall, reference: str, status: int, body: Any) -> Ver
     """The answer to POST /payments. Raises what msgspec raises for one that cannot be read."""
     raw, paid = evidence(status, body), msgspec.convert(body, _Paid)
     if paid.merchant_reference not in (None, reference):
-        return Unknown(reason="an answer about another request", raw=raw)
+        return _of_another(paid.merchant_reference, raw)
     common: dict[str, Any] = {"reference": paid.psp_reference, "raw": raw}
     code = paid.result_code
     if code == "Authorised" and paid.psp_reference is not None:
@@ -105,10 +106,19 @@ def read_paid(call: ProviderCall, reference: str, status: int, body: Any) -> Ver
 def read_modified(call: ProviderCall, reference: str, status: int, body: Any) -> Verdict:
     """The answer to a capture, cancel or refund. Raises what msgspec raises for one that cannot be read."""
     raw, modified = evidence(status, body), msgspec.convert(body, _Modified)
-    about = modified.payment_psp_reference in (None, call.parent_reference) and modified.reference in (None, reference)
-    if modified.status != "received" or not about:
+    if modified.reference not in (None, reference):
+        return _of_another(modified.reference, raw)
+    if modified.status != "received" or modified.payment_psp_reference not in (None, call.parent_reference):
         return Unknown(reason="an answer about another request", raw=raw)
     return Pending(reference=modified.psp_reference, raw=raw)
+
+
+def _of_another(said: str | None, raw: dict[str, Any]) -> Verdict:
+    """Adyen gives a key's first answer again, whatever the request: where it names another attempt of ours, that one
+    used the key."""
+    if read_reference(said) is not None:
+        return KeyTaken(reason="its key stands for another attempt", raw=raw)
+    return Unknown(reason="an answer about another request", raw=raw)
 
 
 def read_error(error: AdyenAPIResponseError) -> Verdict:

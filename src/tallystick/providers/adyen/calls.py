@@ -21,6 +21,7 @@ from Adyen.exceptions import AdyenAPIResponseError
 from tallystick.domain.money import Exponents, exponents_at
 from tallystick.domain.traits import Traits
 from tallystick.domain.verdicts import NotSent, Unknown, Verdict
+from tallystick.kit.clock_skew import Skew
 from tallystick.providers.adyen.answers import read_error, read_modified, read_paid
 from tallystick.providers.adyen.codes import EXPONENTS
 from tallystick.providers.adyen.reference import Reference, write_reference
@@ -68,6 +69,11 @@ class AdyenProvider(Provider):
         checkout = Adyen.AdyenCheckoutApi(client=client)
         self._payments, self._modifications = checkout.payments_api, checkout.modifications_api
         self._payments.baseUrl = self._modifications.baseUrl = ""  # the transport knows where
+
+    @property
+    def clock_skew(self) -> Skew | None:
+        """By the dates of its answers."""
+        return self._http.clock.current
 
     def supports(self, payment_method: str) -> bool:
         """Whether it looks like a shopper's stored payment method; whether it exists Adyen knows."""

@@ -131,6 +131,31 @@ FAILURES: Final[Mapping[Operation, DeclineReason]] = {
     "refund": DeclineReason("refund_failed", True),
 }
 
+#: Events that say nothing about a payment's money, or nothing that another event does not say. Sources: Adyen's pages
+#: on webhook types and on standard webhooks (api-explorer, Webhooks v1).
+INFORMATION: Final = frozenset(
+    {
+        "AUTHENTICATION",
+        "AUTORESCUE",
+        "CANCEL_AUTORESCUE",
+        "FRAUD_ONLY",
+        "INFORMATION_SUPPLIED",
+        "ISSUER_COMMENTS",
+        "MANUAL_REVIEW_ACCEPT",
+        "MANUAL_REVIEW_REJECT",
+        "NOTIFICATION_OF_FRAUD",
+        "OFFER_CLOSED",
+        "ORDER_CLOSED",
+        "ORDER_OPENED",
+        "PENDING",
+        "POSTPONED_REFUND",
+        "PREARBITRATION_OPEN",
+        "RECURRING_CONTRACT",
+        "REPORT_AVAILABLE",
+        "REQUEST_FOR_INFORMATION",
+    }
+)
+
 #: resultCodes of a customer who must act first, and of an outcome that comes by notification.
 ACTIONS: Final = frozenset({"RedirectShopper", "ChallengeShopper", "IdentifyShopper", "PresentToShopper"})
 WAITING: Final = frozenset({"Pending", "Received"})

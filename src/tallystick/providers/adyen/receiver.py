@@ -22,10 +22,18 @@ from typing import Annotated, Any, Final
 import msgspec
 from msgspec import Meta, Struct
 
-from tallystick.domain.notices import AttemptNotice, ChargeNotice, Notice, RefundNotice
+from tallystick.domain.notices import (
+    AttemptNotice,
+    CancelOrRefundNotice,
+    CaptureNotice,
+    ChargeNotice,
+    Notice,
+    RefundNotice,
+    UnknownNotice,
+)
 from tallystick.domain.subjects import Operation
 from tallystick.domain.verdicts import Approved, Declined, Effect, Reversed, Verdict
-from tallystick.providers.adyen.codes import FAILURES, decline_reason_from_text
+from tallystick.providers.adyen.codes import FAILURES, INFORMATION, decline_reason_from_text
 from tallystick.providers.adyen.disputes import DISPUTES
 from tallystick.providers.adyen.items import Item, amount_of
 from tallystick.providers.adyen.reference import Reference, read_reference
@@ -109,7 +117,7 @@ def _notification(item: Item, digest: bytes) -> Notification:
         charge_reference=item.charge_reference,
         merchant_id=None if reference is None else reference.merchant_id,
         payment_id=None if reference is None else reference.payment_id,
-        notice=None if translate is None else translate(item, reference),
+        notice=_unknown(item) if translate is None else translate(item, reference),
         digest=digest,
     )
 
@@ -152,7 +160,9 @@ def _capture(item: Item, reference: Reference | None) -> Notice:
         return _capture_undone(item, reference, _declined(item, "capture"))
     if reference is not None and reference.operation == "capture":
         return _outcome(item, reference, "capture", _approved(item, "captured", item.psp_reference))
-    return ChargeNotice(verdict=_approved(item, "captured", item.charge_reference))
+    if item.original_reference is None or (reference is not None and reference.sale):
+        return ChargeNotice(verdict=_approved(item, "captured", item.charge_reference))  # a sale is captured once
+    return CaptureNotice(reference=item.psp_reference, occurred_at=item.occurred_at, **amount_of(item)._asdict())
 
 
 def _capture_failed(item: Item, reference: Reference | None) -> Notice:
@@ -192,7 +202,35 @@ def _refund_failed(item: Item, reference: Reference | None) -> Notice:
     return _outcome(item, reference, "refund", _reversal(item, "refund"))
 
 
-#: Event -> its reader. Other events do not concern our money.
+def _cancel_or_refund(item: Item, _: Reference | None) -> Notice | None:
+    """What it did is in a field that is not signed. Where it did nothing, nothing is to be told."""
+    if not item.succeeded:
+        return None
+    return CancelOrRefundNotice(reference=item.psp_reference, occurred_at=item.occurred_at, **amount_of(item)._asdict())
+
+
+def _refund_with_data(item: Item, reference: Reference | None) -> Notice | None:
+    """A refund that no call of ours makes."""
+    return _refund(item, None) if item.succeeded else None
+
+
+def _void_pending_refund(item: Item, _: Reference | None) -> Notice | None:
+    """A refund was called off before it was paid: what its own notification said is undone."""
+    if not item.succeeded or item.original_reference is None:
+        return None
+    verdict = msgspec.structs.replace(_declined(item, "refund"), reference=item.original_reference)
+    return AttemptNotice(operation="refund", verdict=verdict, reference=item.original_reference)
+
+
+def _unknown(item: Item) -> Notice | None:
+    """Of a code that nobody here knows: money for a person, where the signed fields say that some moved."""
+    amount = item.amount
+    if item.event_code in INFORMATION or not item.succeeded or amount is None or not amount.value:
+        return None
+    return UnknownNotice(code=item.event_code, value=amount.value, currency=amount.currency or "")
+
+
+#: Event -> its reader. What is not here is in ``INFORMATION``, or unknown.
 _TRANSLATIONS: Final[Mapping[str, Callable[[Item, Reference | None], Notice | None]]] = {
     "AUTHORISATION": _authorisation,
     "CAPTURE": _capture,
@@ -200,7 +238,10 @@ _TRANSLATIONS: Final[Mapping[str, Callable[[Item, Reference | None], Notice | No
     "CANCELLATION": _cancellation,
     "TECHNICAL_CANCEL": _gone,
     "EXPIRE": _gone,
+    "CANCEL_OR_REFUND": _cancel_or_refund,
     "REFUND": _refund,
+    "REFUND_WITH_DATA": _refund_with_data,
+    "VOID_PENDING_REFUND": _void_pending_refund,
     "REFUND_FAILED": _refund_failed,
     "REFUNDED_REVERSED": _refund_failed,
     **DISPUTES,

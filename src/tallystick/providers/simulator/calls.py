@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
 from datetime import datetime
 from typing import Any, Final
+from urllib.parse import quote, urlencode
 
 import msgspec
 from msgspec import Struct
@@ -15,6 +16,7 @@ from tallystick.domain.verdicts import (
     Approved,
     Declined,
     Effect,
+    KeyTaken,
     NotFound,
     NotSent,
     Pending,
@@ -23,8 +25,9 @@ from tallystick.domain.verdicts import (
     Unknown,
     Verdict,
 )
+from tallystick.kit.clock_skew import Skew
 from tallystick.providers.http import NothingSent, ProviderHttp, ProviderResponse, SentUnanswered
-from tallystick.providers.port import Provider, ProviderCall
+from tallystick.providers.port import Provider, ProviderCall, ProviderEffect
 from tallystick.providers.shared import (
     AUTHENTICATION_FAILED,
     CARD_DECLINED,
@@ -72,6 +75,39 @@ class OperationBody(Struct, frozen=True):
 _DECODER: Final = msgspec.json.Decoder(OperationBody)
 
 
+class ErrorBody(Struct, frozen=True):
+    """What an error answer of the acquirer's says."""
+
+    error: str
+
+
+_ERROR_DECODER: Final = msgspec.json.Decoder(ErrorBody)
+
+
+class OperationPage(Struct, frozen=True):
+    """A page of the acquirer's list of operations."""
+
+    data: list[ProviderEffect]
+    next_cursor: str | None
+
+
+_OPERATIONS: Final = msgspec.json.Decoder(OperationPage)
+
+#: Operations on one page of the list.
+PAGE_OPERATIONS: Final = 500
+
+_FOUND: Final = msgspec.json.Decoder(dict[str, Any])
+
+#: Reason of an answer that names another attempt than was asked about.
+ANOTHER_ATTEMPT: Final = "an answer for another attempt"
+
+#: The acquirer's own word for the absence of an operation.
+NO_SUCH_OPERATION: Final = "no_such_operation"
+
+#: Its word for a key that was used with another payload.
+KEY_REUSED: Final = "idempotency_key_reused"
+
+
 class SimulatorProvider(Provider):
     """The test acquirer over HTTP. ``deduplicates=False`` for one that was started with ``--forgetful``."""
 
@@ -81,6 +117,11 @@ class SimulatorProvider(Provider):
         self._http = http
         self.traits = traits
         self.account = account
+
+    @property
+    def clock_skew(self) -> Skew | None:
+        """By the dates of its answers."""
+        return self._http.clock.current
 
     def supports(self, payment_method: str) -> bool:
         """Payment methods are scripts."""
@@ -126,11 +167,25 @@ class SimulatorProvider(Provider):
         except (NothingSent, SentUnanswered) as error:
             return Unknown(reason=f"lookup: {error}")
         if answer.status == 404:
-            return NotFound(raw=_raw(answer))
+            # Only the acquirer itself says that it has no such operation; something between us and it proves nothing.
+            if _error(answer) == NO_SUCH_OPERATION:
+                return NotFound(raw=_raw(answer))
+            return Unknown(reason="lookup: answered 404", raw=_raw(answer))
         verdict = _read(call, answer)
         if isinstance(verdict, NotSent):  # the look-up was not sent, which proves nothing of the attempt
             return Unknown(reason=f"lookup: {verdict.reason}", raw=verdict.raw)
         return verdict
+
+    async def effects_since(self, since: datetime) -> AsyncIterator[ProviderEffect]:
+        """GET /sim/operations, all pages."""
+        cursor: str | None = "0"
+        while cursor is not None:
+            query = urlencode({"since": since.timestamp(), "cursor": cursor, "limit": PAGE_OPERATIONS})
+            answer = await self._http.get(f"/sim/operations?{query}")
+            page = _OPERATIONS.decode(answer.body)
+            for effect in page.data:
+                yield effect
+            cursor = page.next_cursor
 
     async def close(self) -> None:
         """Close every connection."""
@@ -149,7 +204,17 @@ class SimulatorProvider(Provider):
             answer = await self._http.post(path, body, key=call.key, send_by_ms=call.send_by_ms)
         except (NothingSent, SentUnanswered) as error:
             return unanswered(error)
-        return _read(call, answer)
+        if answer.status == 409 and _error(answer) == KEY_REUSED:
+            return KeyTaken(reason="its key was used with another payload", raw=_raw(answer))
+        verdict = _read(call, answer)
+        if isinstance(verdict, Unknown) and verdict.reason == ANOTHER_ATTEMPT:
+            return KeyTaken(reason="its key stands for another attempt", raw=verdict.raw)
+        return verdict
+
+    async def held_by_key(self, key: str) -> dict[str, Any] | None:
+        """GET /sim/keys/{key}."""
+        answer = await self._http.get(f"/sim/keys/{quote(key, safe='')}")
+        return _FOUND.decode(answer.body) if answer.status == 200 else None
 
 
 def _read(call: ProviderCall, answer: ProviderResponse) -> Verdict:
@@ -166,7 +231,7 @@ def _read(call: ProviderCall, answer: ProviderResponse) -> Verdict:
     if body.next_action is not None:  # it is for the payer: evidence does not repeat it
         raw["body"] = _text(msgspec.json.encode(msgspec.json.decode(answer.body) | {"next_action": None}))
     if body.attempt_id != call.attempt_id:
-        return Unknown(reason="an answer for another attempt", raw=raw)
+        return Unknown(reason=ANOTHER_ATTEMPT, raw=raw)
     return verdict_of(body, raw)
 
 
@@ -204,6 +269,14 @@ def verdict_of(body: OperationBody, raw: dict[str, Any] | None) -> Verdict:
         case "requires_action" if body.next_action is not None:
             return RequiresAction(next_action=body.next_action, reference=body.reference, raw=raw)
     return Unknown(reason=f"an unexpected status {body.status}", raw=raw)
+
+
+def _error(answer: ProviderResponse) -> str | None:
+    """The acquirer's word in an error answer; None where somebody else wrote it."""
+    try:
+        return _ERROR_DECODER.decode(answer.body).error
+    except msgspec.MsgspecError:
+        return None
 
 
 def _raw(answer: ProviderResponse) -> dict[str, Any]:

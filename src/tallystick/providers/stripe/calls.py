@@ -10,17 +10,22 @@ from __future__ import annotations
 
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping, Sequence
+from datetime import datetime, timedelta
 from functools import partial
+from itertools import count
+from math import ceil, floor
 from typing import Any, Final, assert_never, cast
 
 import msgspec
 import stripe
 
 from tallystick.domain.money import Exponents, exponents_at
+from tallystick.domain.subjects import Operation
 from tallystick.domain.traits import Traits
-from tallystick.domain.verdicts import Approved, NotFound, NotSent, Pending, RequiresAction, Unknown, Verdict
+from tallystick.domain.verdicts import Approved, KeyTaken, NotFound, NotSent, Pending, RequiresAction, Unknown, Verdict
+from tallystick.kit.clock_skew import Skew
 from tallystick.providers.http import NothingSent, ProviderHttp, SentUnanswered, refused_here
-from tallystick.providers.port import Provider, ProviderCall
+from tallystick.providers.port import Provider, ProviderCall, ProviderEffect
 from tallystick.providers.shared import is_representable, provider_amount, unanswered
 from tallystick.providers.stripe.codes import EXPONENTS, ROUND_TO
 from tallystick.providers.stripe.evidence import answer_evidence, read_error
@@ -29,6 +34,8 @@ from tallystick.providers.stripe.objects import (
     MERCHANT,
     PAYMENT,
     Intent,
+    amount_of,
+    moment,
     ours,
     read_authorized,
     read_canceled,
@@ -46,11 +53,9 @@ PAGE: Final = 100
 #: Pages read for one look-up: 10,000 objects. What was not found by then is not known to be absent.
 PAGES_LIMIT: Final = 100
 
-#: An attempt's id says when it was made, by our clock; theirs may be behind by this much.
-CLOCK_MARGIN_S: Final = 120
-
-#: Ids of version 7 begin with their time in milliseconds; of other ids nothing is concluded.
-_TIMED_ID: Final = re.compile(r"att_([0-9a-f]{12})7[0-9a-f]{19}", re.ASCII)
+#: A list is asked for this much more on both sides of the time in which the object can have been made: clocks are
+#: compared by answers that may have taken a while.
+CLOCK_MARGIN: Final = timedelta(seconds=120)
 
 #: What can be charged is a PaymentMethod, or one of the older things that Stripe takes in its place.
 _TOKEN: Final = re.compile(r"(pm|card|src)_[A-Za-z0-9_]+", re.ASCII)
@@ -86,6 +91,11 @@ class StripeProvider(Provider):
         if return_url is not None:
             self._fixed["return_url"] = return_url
         self._filters_by_time = True
+
+    @property
+    def clock_skew(self) -> Skew | None:
+        """By the dates of its answers."""
+        return self._http.clock.current
 
     def supports(self, payment_method: str) -> bool:
         """Whether it looks like something of Stripe's; whether it exists Stripe knows."""
@@ -168,6 +178,18 @@ class StripeProvider(Provider):
         except Exception as error:  # whatever the SDK or an answer is made of: a lookup that failed says nothing
             return Unknown(reason=f"lookup: failed with {type(error).__name__}")
 
+    async def effects_since(self, since: datetime) -> AsyncIterator[ProviderEffect]:
+        """PaymentIntents and refunds that were made since, of those that bear our names. A capture or cancel is a state
+        of its PaymentIntent, and is listed with that."""
+        window: Any = {"created": {"gte": floor(since.timestamp())}}
+        intents, refunds = self._client.v1.payment_intents, self._client.v1.refunds
+        async for listed in _pages(lambda page: intents.list_async(window | page), bounded=False):
+            if (effect := _effect("authorize", listed)) is not None:
+                yield effect
+        async for listed in _pages(lambda page: refunds.list_async(window | page), bounded=False):
+            if (effect := _effect("refund", listed)) is not None:
+                yield effect
+
     async def close(self) -> None:
         """Close every connection."""
         await self._http.close()
@@ -187,7 +209,7 @@ class StripeProvider(Provider):
         try:
             answer = _answer(await made)
             if not _is_about(call, answer.data):
-                return Unknown(reason="an answer about another request", raw=answer_evidence(answer))
+                return _of_another(call, answer.data, answer_evidence(answer))
             return read(answer.data, answer_evidence(answer))
         except (NothingSent, SentUnanswered) as error:
             return unanswered(error)
@@ -203,7 +225,7 @@ class StripeProvider(Provider):
             answer = _answer(await self._client.v1.payment_intents.retrieve_async(call.reference))
             return read_authorized(answer.data, answer_evidence(answer))
         found = []
-        async for listed in self._intents(_made_at_s(call.attempt_id)):
+        async for listed in self._intents(_window(call)):
             if ours(listed.get("metadata"), ATTEMPT) == call.attempt_id:
                 found.append(read_authorized(listed, answer_evidence(None, listed)))
                 if self.traits.deduplicates:
@@ -236,19 +258,18 @@ class StripeProvider(Provider):
         ]
         return _the_one(found)
 
-    async def _intents(self, made_at_s: int | None) -> AsyncIterator[dict[str, Any]]:
-        """PaymentIntents that may be the attempt's: from shortly before it was made, where the server can filter."""
-        window: Any = {}
-        if made_at_s is not None and self._filters_by_time:
-            window = {"created": {"gte": made_at_s - CLOCK_MARGIN_S}}
+    async def _intents(self, window: dict[str, Any]) -> AsyncIterator[dict[str, Any]]:
+        """PaymentIntents that may be the attempt's: of the time in which it can have been made, where the server can
+        filter."""
+        bounds: Any = window if self._filters_by_time else {}
         try:
-            async for listed in _pages(lambda page: self._client.v1.payment_intents.list_async(window | page)):
+            async for listed in _pages(lambda page: self._client.v1.payment_intents.list_async(bounds | page)):
                 yield listed
         except stripe.InvalidRequestError:
-            if not window:
+            if not bounds:
                 raise
             self._filters_by_time = False
-            async for listed in self._intents(None):
+            async for listed in self._intents({}):
                 yield listed
 
 
@@ -264,16 +285,24 @@ def _answer(made: Any) -> Any:
     return made.last_response
 
 
-async def _pages(ask: Callable[[dict[str, Any]], Awaitable[Any]]) -> AsyncIterator[dict[str, Any]]:
-    """Every object of a list. Raises LookupError past the bound: what was not seen is not known to be absent."""
+async def _pages(
+    ask: Callable[[dict[str, Any]], Awaitable[Any]], *, bounded: bool = True
+) -> AsyncIterator[dict[str, Any]]:
+    """Every object of a list, of so many pages at most where ``bounded``. Raises LookupError past the bound, and where
+    a page says that there is more and the next one is empty: what was not seen is not known to be absent."""
     page: dict[str, Any] = {"limit": PAGE}
-    for _ in range(PAGES_LIMIT):
+    for number in range(PAGES_LIMIT) if bounded else count():
         listed = _answer(await ask(page)).data
-        for item in listed["data"]:
+        objects, more = listed["data"], listed["has_more"]
+        if not isinstance(objects, list) or not isinstance(more, bool):
+            raise LookupError("a page that cannot be read")
+        if not objects and (more or number > 0):
+            raise LookupError("the list broke off")
+        for item in objects:
             yield item
-        if not listed["has_more"]:
+        if not more:
             return
-        page = {"limit": PAGE, "starting_after": listed["data"][-1]["id"]}
+        page = {"limit": PAGE, "starting_after": objects[-1]["id"]}
     raise LookupError("the list is too long")
 
 
@@ -297,10 +326,43 @@ def _is_about(call: ProviderCall, data: Mapping[str, Any]) -> bool:
             assert_never(call.operation)
 
 
+def _effect(operation: Operation, listed: Mapping[str, Any]) -> ProviderEffect | None:
+    """An object of a list; None for one without our names: other software uses the account too."""
+    metadata = listed.get("metadata")
+    merchant, payment, attempt = (ours(metadata, name) for name in (MERCHANT, PAYMENT, ATTEMPT))
+    if merchant is None or payment is None or attempt is None:
+        return None
+    amount, currency, _ = amount_of(listed["amount"], listed["currency"])
+    return ProviderEffect(
+        reference=listed["id"],
+        operation=operation,
+        merchant_id=merchant,
+        payment_id=payment,
+        attempt_id=attempt,
+        amount=amount,
+        currency=currency,
+        state=str(listed["status"]),
+        at=moment(listed.get("created")),
+    )
+
+
+def _of_another(call: ProviderCall, data: Mapping[str, Any], raw: dict[str, Any]) -> Verdict:
+    """A keyed answer about something else: where it names another attempt of ours, that one used the key."""
+    other = ours(data.get("metadata"), ATTEMPT)
+    if call.operation in ("authorize", "refund") and other is not None:
+        return KeyTaken(reason="its key stands for another attempt", raw=raw)
+    return Unknown(reason="an answer about another request", raw=raw)
+
+
 def _metadata(call: ProviderCall) -> dict[str, str]:
     return {MERCHANT: call.merchant_id, PAYMENT: call.payment_id, ATTEMPT: call.attempt_id}
 
 
-def _made_at_s(attempt_id: str) -> int | None:
-    timed = _TIMED_ID.fullmatch(attempt_id)
-    return None if timed is None else int(timed[1], 16) // 1000
+def _window(call: ProviderCall) -> dict[str, Any]:
+    """Stripe's filter for the time in which the call can have made its object, in whole seconds."""
+    bounds: dict[str, int] = {}
+    if call.earliest is not None:
+        bounds["gte"] = floor((call.earliest - CLOCK_MARGIN).timestamp())
+    if call.latest is not None:
+        bounds["lte"] = ceil((call.latest + CLOCK_MARGIN).timestamp())
+    return {"created": bounds} if bounds else {}

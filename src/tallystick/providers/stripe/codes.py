@@ -123,6 +123,12 @@ ERRORS: Final[Mapping[str, DeclineReason]] = {
     "resource_missing": DeclineReason("not_known_to_provider", False),
 }
 
+#: Error code of a key whose request is still under way: it rejects nothing, and the outcome comes to that request.
+KEY_IN_USE: Final = "idempotency_key_in_use"
+
+#: Type of the error for a key that was used with other parameters.
+KEY_TAKEN: Final = "idempotency_error"
+
 #: A follow-up met a PaymentIntent in this state -> what that means to the one who asked.
 UNEXPECTED_STATES: Final[Mapping[str, DeclineReason]] = {
     "succeeded": DeclineReason("charge_already_captured", False),

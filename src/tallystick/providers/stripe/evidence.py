@@ -12,9 +12,9 @@ from typing import Any, Final
 import msgspec
 import stripe
 
-from tallystick.domain.verdicts import Declined, Unknown, Verdict
+from tallystick.domain.verdicts import Declined, KeyTaken, Unknown, Verdict
 from tallystick.providers.shared import CARD_DECLINED, MESSAGE_CHARS, REQUEST_REFUSED, TURNED_AWAY, turned_away
-from tallystick.providers.stripe.codes import UNEXPECTED_STATES, decline_reason
+from tallystick.providers.stripe.codes import KEY_IN_USE, KEY_TAKEN, UNEXPECTED_STATES, decline_reason
 from tallystick.providers.stripe.objects import PaymentError
 
 #: Fields of an object that state the outcome.
@@ -72,6 +72,12 @@ def read_error(error: stripe.StripeError) -> Verdict:
         return turned_away(status, raw)
     said = _said(error)
     if said is None:
+        return Unknown(reason=f"answered {status}", raw=raw)
+    if said.code == KEY_IN_USE:
+        return Unknown(reason="its key is in use", raw=raw)
+    if said.type == KEY_TAKEN:
+        if status == 400:
+            return KeyTaken(reason="its key was used with other parameters", raw=raw)
         return Unknown(reason=f"answered {status}", raw=raw)
     reference = None if said.payment_intent is None else said.payment_intent.id
     if isinstance(error, stripe.CardError):

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from decimal import Decimal
 from typing import Annotated, Any, Final, Literal
 
 import msgspec
@@ -94,11 +95,13 @@ class Intent(Struct, frozen=True):
 
 
 class BalanceTransaction(Struct, frozen=True):
-    """Money that moved at Stripe: in the account's own currency, and below zero where it left."""
+    """Money that moved at Stripe: in the account's own currency, and below zero where it left. ``exchange_rate``: what
+    an ``amount`` of the converted currency was multiplied by to give this one."""
 
     id: str
     amount: int
     currency: str
+    exchange_rate: Decimal | None = None
 
 
 class Dispute(Struct, frozen=True):

@@ -16,12 +16,13 @@ from typing import Final
 import msgspec
 from msgspec import Raw, Struct
 
-from tallystick.domain.dispute_movement import Funds, Movement
+from tallystick.domain.dispute_movement import Funds
 from tallystick.domain.notices import AttemptNotice, ChargeNotice, DisputeNotice, Notice, RefundNotice
 from tallystick.domain.verdicts import Approved, Reversed, Unknown
 from tallystick.providers.receiver import BadSignature, Notification, Unparseable
-from tallystick.providers.shared import Told, verify_timed_signature
+from tallystick.providers.shared import verify_timed_signature
 from tallystick.providers.stripe.codes import DISPUTES, EXPIRY_REASONS
+from tallystick.providers.stripe.movements import movements_of
 from tallystick.providers.stripe.objects import (
     ATTEMPT,
     MERCHANT,
@@ -194,44 +195,22 @@ def _refund(_: str, thing: Raw, occurred_at: datetime | None) -> Notice | None:
 
 
 def _dispute(kind: str, thing: Raw, occurred_at: datetime | None) -> Notice | None:
-    """Where a dispute stands, and what moved up to now."""
+    """Where a dispute stands, and what moved up to now. None where something moved and is not named."""
     dispute = _DISPUTE.decode(thing)
     state = DISPUTES.get(dispute.status)
     if state is None:
         return None
     amount = amount_of(dispute.amount, dispute.currency)
+    is_named = bool(dispute.balance_transactions) or kind not in _FUNDS
     return DisputeNotice(
         reference=dispute.id,
         state=state,
         **amount._asdict(),
         funds=_FUNDS.get(kind),
-        movements=_movements(kind, dispute, amount),
+        movements=movements_of(dispute, state, takes=_FUNDS.get(kind) == "withdrawn") if is_named else None,
         reason=dispute.reason,
         occurred_at=occurred_at,
     )
-
-
-def _movements(kind: str, dispute: Dispute, whole: Told) -> tuple[Movement, ...] | None:
-    """Each named by its balance transaction. The first belongs to the dispute's course, unless it is told as a
-    withdrawal of what was won already. An account in another currency says nothing of the amount in the dispute's.
-    None where something moved and is not named."""
-    listed = dispute.balance_transactions or ()
-    if not listed and kind in _FUNDS:
-        return None
-    won_before = kind == "charge.dispute.funds_withdrawn" and DISPUTES.get(dispute.status) == "won" and len(listed) == 1
-    found = []
-    for number, each in enumerate(listed):
-        moved = amount_of(abs(each.amount), each.currency)
-        told = moved if moved.currency == whole.currency else whole
-        movement = Movement(
-            reference=each.id,
-            funds="withdrawn" if each.amount < 0 else "returned",
-            amount=told.amount,
-            provider_amount=told.provider_amount,
-            before_verdict=number == 0 and not won_before,
-        )
-        found += [movement] if moved.amount else []
-    return tuple(found)
 
 
 #: Event type -> the states that a PaymentIntent is in when it tells of them.

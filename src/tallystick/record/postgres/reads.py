@@ -33,6 +33,13 @@ class AttemptClock(Struct, frozen=True, kw_only=True):
     parked: bool
 
 
+class SentBetween(Struct, frozen=True, kw_only=True):
+    """When an attempt was opened, and when its last sender had to give up, on the database's clock."""
+
+    opened_at: datetime
+    deadline: datetime
+
+
 class SnapshotWithClocks(Struct, frozen=True, kw_only=True):
     """A payment's snapshot with its attempts' clocks, by attempt id."""
 
@@ -142,6 +149,23 @@ class Reads:
         )
         return SnapshotWithClocks(stored=stored, clocks=clocks)
 
+    async def sent_between(self, attempt: Attempt) -> SentBetween | None:
+        """When an attempt was sent, at the earliest and at the latest."""
+        record = await self._pool.fetchrow(
+            READS["sent_between"], attempt.merchant_id, attempt.payment_id, attempt.attempt_id
+        )
+        return None if record is None else SentBetween(**dict(record))
+
+    async def known_attempts(self, names: Sequence[tuple[str, str, str]]) -> set[str]:
+        """Which of these attempts (merchant, payment, attempt) the record has."""
+        columns = list(zip(*names, strict=True)) or [(), (), ()]
+        return {row["attempt_id"] for row in await self._pool.fetch(READS["known_attempts"], *columns)}
+
+    async def known_payments(self, names: Sequence[tuple[str, str]]) -> set[str]:
+        """Which of these payments (merchant, payment) the record has."""
+        columns = list(zip(*names, strict=True)) or [(), ()]
+        return {row["payment_id"] for row in await self._pool.fetch(READS["known_payments"], *columns)}
+
     async def load_many(self, names: Sequence[tuple[str, str]]) -> dict[tuple[str, str], PaymentSnapshot]:
         """Payments with everything that belongs to them, by (merchant, payment); missing ones are left out."""
         columns = list(zip(*names, strict=True)) or [(), ()]
@@ -245,6 +269,11 @@ class Reads:
     async def transfers(self, merchant_id: str, payment_id: str) -> list[TransferRow]:
         """The ledger rows of a payment and its refunds."""
         return structs_of(await self._pool.fetch(READS["transfers"], merchant_id, payment_id), TransferRow)
+
+    async def event_age_ms(self, event_id: str) -> int:
+        """How long ago a provider's event first arrived, on the database's clock; 0 for one that is not there."""
+        age: int | None = await self._pool.fetchval(READS["event_age"], event_id, self._clock.shift_ms)
+        return age or 0
 
     async def hasten(self, merchant_id: str, payment_id: str, interval_ms: int) -> None:
         """Let recovery look up a payment in doubt now: it may get an answer sooner, and never a different one."""

@@ -15,10 +15,17 @@ from msgspec.structs import replace
 
 from tallystick.decisions.change_builder import Cause
 from tallystick.decisions.provider_events.dispositions import Ask, Decided, NotYet
-from tallystick.decisions.provider_events.route import decide_notice
+from tallystick.decisions.provider_events.route import decide_notice, unknown_money
 from tallystick.domain.change import Acknowledgement, Change, TryResult
 from tallystick.domain.errors import OutcomeUnknown, Overloaded
-from tallystick.domain.notices import AttemptNotice, ChargeNotice, Notice
+from tallystick.domain.notices import (
+    AttemptNotice,
+    CancelOrRefundNotice,
+    CaptureNotice,
+    ChargeNotice,
+    Notice,
+    UnknownNotice,
+)
 from tallystick.domain.provider_amounts import notice_about
 from tallystick.domain.snapshot import PaymentSnapshot
 from tallystick.domain.verdicts import Verdict
@@ -26,6 +33,7 @@ from tallystick.flows.payments.attempts import fetch_verdict, report_rejections
 from tallystick.flows.runtime import Runtime
 from tallystick.flows.webhooks.inbound.retries import Retries
 from tallystick.kit.ids import new_id, sibling_id
+from tallystick.kit.log_sampling import SampledLines
 from tallystick.kit.logs import get_logger
 from tallystick.record.journal import Stale
 from tallystick.record.postgres.failures import may_run_again
@@ -36,6 +44,9 @@ log = get_logger("tallystick.flows.webhooks.inbound.handler")
 #: Lost races that one try loads and decides again; more means that something else is wrong.
 RACES_IN_ONE_TRY: Final = 20
 
+#: One alert of a code that nobody knows in this long: somebody has to write a release, and an hour wakes nobody twice.
+UNKNOWN_CODE_EVERY_S: Final = 3_600.0
+
 _NOTICE: Final = msgspec.json.Decoder(Notice)
 
 
@@ -45,6 +56,7 @@ class Handler:
     def __init__(self, runtime: Runtime) -> None:
         self._runtime = runtime
         self._retries = Retries(runtime.settings, runtime.jitter)
+        self._unknown_codes = SampledLines(UNKNOWN_CODE_EVERY_S)
 
     async def handle(self, event: LeasedEvent, stored: PaymentSnapshot | None, started_at: datetime) -> bool:
         """One try at one event. False if the database was unavailable, which does not count as a try."""
@@ -66,21 +78,28 @@ class Handler:
         if notice is None:
             return await self._acknowledge(event, Decided("unknown_type"), None, started_at)
         if stored is None:
-            return await self._not_yet(event, "no such payment", None, started_at)
+            if isinstance(notice, UnknownNotice) and event.payment_id is None:
+                self._say_unknown(event, notice)  # it names no payment of ours, and none will come
+                return await self._acknowledge(
+                    event, Decided("conflict", reason=unknown_money(notice)), None, started_at
+                )
+            return await self._not_yet(event, NotYet("no such payment"), None, started_at)
         notice = self._runtime.actions.delivered(
             notice_about(stored.payment, notice), event.event_id, stored.payment.merchant_id, stored.payment.payment_id
         )
         change_id, newest = new_id("chg"), None
+        unsettled_ms = await self._unsettled_ms(event, notice)
         for _ in range(RACES_IN_ONE_TRY):
-            decided = self._decide(event, notice, stored, change_id, newest)
+            decided = self._decide(event, notice, stored, change_id, newest, unsettled_ms)
             if isinstance(decided, Ask):
                 newest = await self._newest(stored, decided, notice)
-                decided = self._decide(event, notice, stored, change_id, newest)
+                decided = self._decide(event, notice, stored, change_id, newest, unsettled_ms)
             if isinstance(decided, Ask):
-                return await self._not_yet(event, f"still contradicted: {decided.reason}", stored, started_at)
+                still = NotYet(f"still contradicted: {decided.reason}")
+                return await self._not_yet(event, still, stored, started_at)
             if isinstance(decided, NotYet):
-                return await self._not_yet(event, decided.reason, stored, started_at)
-            done = await self._commit(event, decided, stored, started_at)
+                return await self._not_yet(event, decided, stored, started_at)
+            done = await self._commit(event, notice, decided, stored, started_at)
             if done is not None:
                 return done
             loaded = await self._runtime.reads.load(stored.payment.merchant_id, stored.payment.payment_id)
@@ -90,7 +109,13 @@ class Handler:
         raise RuntimeError("lost every race")
 
     def _decide(
-        self, event: LeasedEvent, notice: Notice, stored: PaymentSnapshot, change_id: str, newest: Verdict | None
+        self,
+        event: LeasedEvent,
+        notice: Notice,
+        stored: PaymentSnapshot,
+        change_id: str,
+        newest: Verdict | None,
+        unsettled_ms: int,
     ) -> Decided | Ask | NotYet:
         evidence = {
             "event_id": event.event_id,
@@ -115,7 +140,16 @@ class Handler:
             checks=self._runtime.checks(stored.payment.provider),
             charge=event.charge_reference,
             newest=newest,
+            unsettled_ms=unsettled_ms,
         )
+
+    async def _unsettled_ms(self, event: LeasedEvent, notice: Notice) -> int:
+        """Until the settling time since the event's first arrival has passed, on the database's clock. It is asked for
+        the kind of event alone that depends on it."""
+        if not isinstance(notice, CancelOrRefundNotice):
+            return 0
+        age_ms = await self._runtime.reads.event_age_ms(event.event_id)
+        return max(0, self._runtime.settings.settling_time_ms - age_ms)
 
     async def _newest(self, stored: PaymentSnapshot, ask: Ask, notice: Notice) -> Verdict:
         """Look up an attempt that an event contradicts."""
@@ -123,10 +157,12 @@ class Handler:
         traits = self._runtime.provider(attempt.provider).traits
         if not traits.can_fetch and isinstance(notice, AttemptNotice | ChargeNotice):
             return notice.verdict
+        if not traits.can_fetch and isinstance(notice, CaptureNotice):
+            return notice.as_verdict()
         return await fetch_verdict(self._runtime, stored.payment, attempt)
 
     async def _commit(
-        self, event: LeasedEvent, decided: Decided, stored: PaymentSnapshot, started_at: datetime
+        self, event: LeasedEvent, notice: Notice, decided: Decided, stored: PaymentSnapshot, started_at: datetime
     ) -> str | None:
         """The effect and its acknowledgement; None after a lost race."""
         if decided.change is None:
@@ -139,7 +175,10 @@ class Handler:
         )
         if isinstance(await self._runtime.journal.commit(change), Stale):
             return None
-        report_rejections(change, event_id=event.event_id)
+        if isinstance(notice, UnknownNotice):
+            self._say_unknown(event, notice)
+        else:
+            report_rejections(change, event_id=event.event_id)
         return decided.disposition
 
     async def _acknowledge(
@@ -150,9 +189,27 @@ class Handler:
         await self._runtime.journal.commit(_bare(event, ack))
         return decided.disposition
 
-    async def _not_yet(self, event: LeasedEvent, why: str, stored: PaymentSnapshot | None, started_at: datetime) -> str:
+    async def _not_yet(
+        self, event: LeasedEvent, why: NotYet, stored: PaymentSnapshot | None, started_at: datetime
+    ) -> str:
         """Tried again later, or dead."""
-        return await self._again_or_dead(event, "unroutable", why, stored, started_at)
+        return await self._again_or_dead(event, "unroutable", why.reason, stored, started_at, wait_ms=why.wait_ms)
+
+    def _say_unknown(self, event: LeasedEvent, notice: UnknownNotice) -> None:
+        """One alert a code and hour, with how many there were: a code that a provider begins to send comes often."""
+
+        def say(since_last_line: int) -> None:
+            log.error(
+                "unknown event about money",
+                alert=True,
+                event_id=event.event_id,
+                provider=event.provider,
+                account=event.account,
+                type=notice.code,
+                since_last_line=since_last_line,
+            )
+
+        self._unknown_codes.line((event.provider, event.account, notice.code), say)
 
     async def _failed(
         self, event: LeasedEvent, stored: PaymentSnapshot | None, started_at: datetime, error: Exception
@@ -168,7 +225,14 @@ class Handler:
         return True
 
     async def _again_or_dead(
-        self, event: LeasedEvent, result: TryResult, detail: str, stored: PaymentSnapshot | None, started_at: datetime
+        self,
+        event: LeasedEvent,
+        result: TryResult,
+        detail: str,
+        stored: PaymentSnapshot | None,
+        started_at: datetime,
+        *,
+        wait_ms: int = 0,
     ) -> str:
         """The payment is stored with the event if it is known, so that its merchant sees the event and filters find it.
         If another worker holds the event by now, its result wins."""
@@ -187,7 +251,7 @@ class Handler:
             )
             ack = replace(ack, state="dead")
         else:
-            ack = replace(ack, next_try_in_ms=self._retries.wait_ms(event.tries))
+            ack = replace(ack, next_try_in_ms=max(wait_ms, self._retries.wait_ms(event.tries)))
         await self._runtime.journal.commit(_bare(event, ack))
         return ack.state
 

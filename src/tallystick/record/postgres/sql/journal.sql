@@ -30,52 +30,55 @@ RETURNING merchant_id, subject_id, version, change_id;
 
 -- insert_payments: the first state of each payment
 INSERT INTO payment (merchant_id, payment_id, version, state, amount, currency, amount_authorized, amount_captured,
-                     amount_refunded, amount_refund_pending, amount_reversed, amount_late, capture_method,
-                     payment_method, provider, provider_reference, next_action, failure, description, metadata,
-                     created_at, updated_at, exponent, provider_exponent)
+                     amount_refunded, amount_refund_pending, amount_reversed, amount_late, provider_operations,
+                     capture_method, payment_method, provider, provider_reference, next_action, failure, description,
+                     metadata, created_at, updated_at, exponent, provider_exponent)
 SELECT * FROM unnest($1::text[], $2::text[], $3::int[], $4::text[], $5::bigint[], $6::text[], $7::bigint[],
-                     $8::bigint[], $9::bigint[], $10::bigint[], $11::bigint[], $12::bigint[], $13::text[],
-                     $14::text[], $15::text[], $16::text[], $17::json[], $18::json[], $19::text[], $20::json[],
-                     $21::timestamptz[], $22::timestamptz[], $23::smallint[], $24::smallint[]);
+                     $8::bigint[], $9::bigint[], $10::bigint[], $11::bigint[], $12::bigint[], $13::json[],
+                     $14::text[], $15::text[], $16::text[], $17::text[], $18::json[], $19::json[], $20::text[],
+                     $21::json[], $22::timestamptz[], $23::timestamptz[], $24::smallint[],
+                     $25::smallint[]);
 
 -- move_payments: the state after the change's last version, if it is newer
 UPDATE payment p
 SET version = k.version, state = k.state, amount_authorized = k.amount_authorized,
     amount_captured = k.amount_captured, amount_refunded = k.amount_refunded,
     amount_refund_pending = k.amount_refund_pending, amount_reversed = k.amount_reversed,
-    amount_late = k.amount_late, provider_reference = k.provider_reference, next_action = k.next_action,
-    failure = k.failure, updated_at = k.updated_at
+    amount_late = k.amount_late, provider_operations = k.provider_operations,
+    provider_reference = k.provider_reference, next_action = k.next_action, failure = k.failure,
+    updated_at = k.updated_at
 FROM unnest($1::text[], $2::text[], $3::int[], $4::text[], $5::bigint[], $6::bigint[], $7::bigint[], $8::bigint[],
-            $9::bigint[], $10::bigint[], $11::text[], $12::json[], $13::json[], $14::timestamptz[])
+            $9::bigint[], $10::bigint[], $11::json[], $12::text[], $13::json[], $14::json[], $15::timestamptz[])
      AS k (merchant_id, payment_id, version, state, amount_authorized, amount_captured, amount_refunded,
-           amount_refund_pending, amount_reversed, amount_late, provider_reference, next_action, failure, updated_at)
+           amount_refund_pending, amount_reversed, amount_late, provider_operations, provider_reference, next_action,
+           failure, updated_at)
 WHERE p.merchant_id = k.merchant_id AND p.payment_id = k.payment_id AND p.version < k.version;
 
--- insert_attempts: the first state of each attempt, and recovery's schedule on the database's clock ($25: shift in ms)
+-- insert_attempts: the first state of each attempt, and recovery's schedule on the database's clock ($26: shift in ms)
 INSERT INTO attempt (merchant_id, payment_id, attempt_id, version, state, operation, purpose, refund_id,
                      idempotency_key, amount, currency, capture, payment_method, provider, account, provider_key,
-                     provider_reference, parent_reference, submissions, late_effect, opened_at, deadline,
+                     provider_reference, parent_reference, submissions, late_effect, key_taken, opened_at, deadline,
                      settled_after, next_check_at, parked_at, checks)
 SELECT a.merchant_id, a.payment_id, a.attempt_id, a.version, a.state, a.operation, a.purpose, a.refund_id,
        a.idempotency_key, a.amount, a.currency, a.capture, a.payment_method, a.provider, a.account, a.provider_key,
-       a.provider_reference, a.parent_reference, a.submissions, a.late_effect, c.at,
+       a.provider_reference, a.parent_reference, a.submissions, a.late_effect, a.key_taken, c.at,
        c.at + coalesce(a.deadline_in_ms, 0) * interval '1 millisecond',
        c.at + coalesce(a.settled_in_ms, 0) * interval '1 millisecond',
        c.at + a.next_check_in_ms * interval '1 millisecond',
        CASE WHEN a.parked THEN c.at END, 0
 FROM unnest($1::text[], $2::text[], $3::text[], $4::int[], $5::text[], $6::text[], $7::text[], $8::text[],
             $9::text[], $10::bigint[], $11::text[], $12::boolean[], $13::text[], $14::text[], $15::text[],
-            $16::text[], $17::text[], $18::text[], $19::int[], $20::boolean[], $21::bigint[], $22::bigint[],
-            $23::bigint[], $24::boolean[])
+            $16::text[], $17::text[], $18::text[], $19::int[], $20::boolean[], $21::boolean[], $22::bigint[],
+            $23::bigint[], $24::bigint[], $25::boolean[])
      AS a (merchant_id, payment_id, attempt_id, version, state, operation, purpose, refund_id, idempotency_key,
            amount, currency, capture, payment_method, provider, account, provider_key, provider_reference,
-           parent_reference, submissions, late_effect, next_check_in_ms, deadline_in_ms, settled_in_ms, parked),
-     (SELECT now() + $25::bigint * interval '1 millisecond' AS at) AS c;
+           parent_reference, submissions, late_effect, key_taken, next_check_in_ms, deadline_in_ms, settled_in_ms, parked),
+     (SELECT now() + $26::bigint * interval '1 millisecond' AS at) AS c;
 
--- move_attempts: the state after this version, and recovery's schedule ($13: shift in ms)
+-- move_attempts: the state after this version, and recovery's schedule ($14: shift in ms)
 UPDATE attempt a
 SET version = k.version, state = k.state, provider_reference = k.provider_reference, submissions = k.submissions,
-    late_effect = k.late_effect,
+    late_effect = k.late_effect, key_taken = k.key_taken,
     deadline = CASE WHEN k.submissions > a.submissions
                     THEN c.at + coalesce(k.deadline_in_ms, 0) * interval '1 millisecond' ELSE a.deadline END,
     settled_after = CASE WHEN k.submissions > a.submissions
@@ -86,10 +89,10 @@ SET version = k.version, state = k.state, provider_reference = k.provider_refere
     checks = CASE WHEN k.state = a.state THEN a.checks ELSE 0 END,
     lease_until = NULL
 FROM unnest($1::text[], $2::text[], $3::text[], $4::int[], $5::text[], $6::text[], $7::int[], $8::boolean[],
-            $9::bigint[], $10::bigint[], $11::bigint[], $12::boolean[])
+            $9::boolean[], $10::bigint[], $11::bigint[], $12::bigint[], $13::boolean[])
      AS k (merchant_id, payment_id, attempt_id, version, state, provider_reference, submissions, late_effect,
-           next_check_in_ms, deadline_in_ms, settled_in_ms, parked),
-     (SELECT now() + $13::bigint * interval '1 millisecond' AS at) AS c
+           key_taken, next_check_in_ms, deadline_in_ms, settled_in_ms, parked),
+     (SELECT now() + $14::bigint * interval '1 millisecond' AS at) AS c
 WHERE a.merchant_id = k.merchant_id AND a.payment_id = k.payment_id AND a.attempt_id = k.attempt_id
   AND a.version = k.version - 1;
 

@@ -15,6 +15,17 @@ FROM attempt a
 WHERE a.merchant_id = $1 AND a.payment_id = $2
 ORDER BY a.attempt_id;
 
+-- sent_between: when an attempt was opened, and when its last sender had to give up
+SELECT opened_at, deadline FROM attempt WHERE merchant_id = $1 AND payment_id = $2 AND attempt_id = $3;
+
+-- known_attempts: which of these attempts are in the record
+SELECT a.attempt_id FROM unnest($1::text[], $2::text[], $3::text[]) AS k (merchant_id, payment_id, attempt_id)
+JOIN attempt a ON a.merchant_id = k.merchant_id AND a.payment_id = k.payment_id AND a.attempt_id = k.attempt_id;
+
+-- known_payments: which of these payments are in the record
+SELECT p.payment_id FROM unnest($1::text[], $2::text[]) AS k (merchant_id, payment_id)
+JOIN payment p ON p.merchant_id = k.merchant_id AND p.payment_id = k.payment_id;
+
 -- refunds: all refunds of a payment
 SELECT * FROM refund WHERE merchant_id = $1 AND payment_id = $2 ORDER BY refund_id;
 
@@ -109,3 +120,9 @@ SELECT merchant_id, default_provider, allowed_providers FROM merchant WHERE merc
 
 -- api_key: one API key, revoked or not
 SELECT merchant_id, key_id, secret_hash, revoked_at, operator FROM api_key WHERE merchant_id = $1 AND key_id = $2;
+
+-- event_age: since the first arrival of an event of a provider, in ms ($2: shift in ms)
+SELECT (extract(epoch FROM now() - min(d.recorded_at)) * 1000)::bigint + $2::bigint
+FROM inbox e
+JOIN delivery d ON d.provider = e.provider AND d.account = e.account AND d.provider_event_id = e.provider_event_id
+WHERE e.event_id = $1;

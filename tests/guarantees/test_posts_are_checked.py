@@ -12,16 +12,18 @@ from typing import Any, Final
 
 import pytest
 
+from tallystick.decisions.late_money import accept_late_money, return_late_money
 from tallystick.domain.dispute_movement import Movement
 from tallystick.domain.ledger.postings import Posting
 from tallystick.domain.lifecycles.machines import MACHINES
 from tallystick.domain.lifecycles.table import Posts
-from tallystick.domain.notices import CancelOrRefundNotice, CaptureNotice, DisputeNotice
+from tallystick.domain.notices import CancelOrRefundNotice, CaptureNotice, ChargeNotice, DisputeNotice, RefundNotice
 from tallystick.domain.subjects import DisputeState
+from tallystick.domain.verdicts import Reversed
 from tallystick.oversight.invariants import ledger
 from tests.support.notices import NOTICES, SITUATIONS, taken
 from tests.support.paper_invariants import as_read
-from tests.support.paper_record import AMOUNT, CURRENCY, PaperRecord, approval
+from tests.support.paper_record import AMOUNT, CURRENCY, TERMS, PaperRecord, approval
 
 #: Written by hand, and free of the edge table.
 INDEPENDENT: Final[tuple[Callable[[Any], Iterator[Any]], ...]] = (
@@ -88,7 +90,41 @@ def _back(name: str, amount: int = AMOUNT, *, early: bool = False) -> Movement:
     return Movement(reference=name, funds="returned", amount=amount, before_verdict=early)
 
 
+def _late(*acts: Callable[[PaperRecord], object]) -> Life:
+    """1,000 that were captured after the payment was declined, and what becomes of them."""
+
+    def life() -> PaperRecord:
+        record = SITUATIONS["declined"]()
+        record.take(ChargeNotice(verdict=taken()), taken())
+        for act in acts:
+            act(record)
+        return record
+
+    return life
+
+
+def _accepted(record: PaperRecord) -> None:
+    record.apply(accept_late_money(record.stored, record.step()))
+
+
+def _returned(record: PaperRecord) -> None:
+    record.apply(return_late_money(record.stored, "att_return", record.step(), TERMS))
+    record.answer("refund")
+
+
+def _came_back(record: PaperRecord) -> None:
+    record.answer("refund", Reversed(code="returned", message="It came back."))
+
+
+def _refunded_there(record: PaperRecord) -> None:
+    record.take(RefundNotice(reference="re_x", amount=600, currency=CURRENCY))
+
+
 LIVES: Final[dict[str, Life]] = {
+    "late money, accepted": _late(_accepted),
+    "late money, returned": _late(_returned),
+    "late money, returned, came back": _late(_returned, _came_back),
+    "late money, refunded there, the rest accepted": _late(_refunded_there, _accepted),
     **{f"{situation}; {notice}": _after(situation, notice) for situation in SITUATIONS for notice in NOTICES},
     "captures, equal parts": _captures(("1", 500), ("2", 500)),
     "captures, beyond the hold": _captures(("1", 700), ("2", 500)),

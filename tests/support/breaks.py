@@ -103,7 +103,7 @@ BREAKS = (
     Break(
         "refunds_within_captured",
         "more than captured",
-        "ALTER TABLE payment DROP CONSTRAINT payment_check1;"
+        "ALTER TABLE payment DROP CONSTRAINT payment_refunds_check;"
         f"UPDATE payment SET amount_refunded = amount + 1 {_OF} payment_id = '{{refunded}}'",
     ),
     Break("refunds_within_captured", "another sum", f"UPDATE refund SET amount = 401 {_OF} refund_id = '{{refund}}'"),

@@ -91,7 +91,11 @@ class PaperRecord:
         """The merchant pays back."""
         instruction = self._instruction()
         refund_id = f"re_{self._number}"
-        self.apply(create_refund(instruction, self.payment, refund_id, amount=amount, reason=None, terms=TERMS))
+        self.apply(
+            create_refund(
+                instruction, self.payment, self.stored.disputes, refund_id, amount=amount, reason=None, terms=TERMS
+            )
+        )
 
     def answer(self, operation: str, verdict: Verdict | None = None) -> Change | None:
         """The provider's answer to our own call; by default it approves what was asked."""
@@ -185,7 +189,8 @@ class PaperRecord:
         succeeded = sum(refund.amount for refund in self.stored.refunds if refund.state == "succeeded")
         assert (payment.amount_refunded, payment.amount_refund_pending) == (succeeded, pending)
         assert 0 <= payment.amount_captured <= payment.amount_authorized <= payment.amount
-        assert payment.amount_refunded + payment.amount_refund_pending <= payment.amount_captured
+        came = payment.amount_captured + payment.amount_late_accepted
+        assert payment.amount_refunded + payment.amount_refund_pending <= came
         sums = self.sums()
         holding = payment.amount_authorized if payment.state in ("authorized", "capturing", "canceling") else 0
         assert sums.get(f"authorized:{PROVIDER}", 0) == holding
@@ -193,7 +198,7 @@ class PaperRecord:
         undecided = [dispute for dispute in self.stored.disputes if dispute.state not in ("won", "lost")]
         assert -sums.get("dispute_reserve", 0) == sum(dispute.amount for dispute in undecided)
         if payment.state not in ("authorizing", "requires_action", "canceling", "capturing"):
-            awaited = [each for each in self.stored.attempts if each.operation != "refund"]
+            awaited = [each for each in self.stored.attempts if each.operation != "refund" and each.purpose != "close"]
             assert not [each for each in awaited if each.state in ATTEMPT_OPEN], "an attempt that nobody awaits"
 
     def _instruction(self) -> Instruction:

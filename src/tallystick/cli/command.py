@@ -31,6 +31,7 @@ COMMANDS: Final[Mapping[str, str]] = {
     "settings": "tallystick.cli.settings:settings",
     "recover": "tallystick.cli.recover:recover",
     "in-doubt": "tallystick.cli.in_doubt:app",
+    "late-money": "tallystick.cli.late_money:app",
     "dead-letters": "tallystick.cli.dead_letters:app",
     "webhook-refusals": "tallystick.cli.webhook_refusals:webhook_refusals",
 }

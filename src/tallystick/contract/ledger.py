@@ -136,6 +136,7 @@ def _words(kind: SubjectKind) -> dict[int, str]:
     for place, name in enumerate(_amounts(kind), 1):
         words[place * _STEP + place] = f"`{name}`"
         words[place] = f"what `{name}` grows by"
+        words[-place] = f"what `{name}` falls by"  # samples grow, so an edge that lowers an amount posts less than 0
         words[place * _STEP] = f"`{name}`" if name == "amount" else f"`{name}` before"
     return words
 

@@ -7,6 +7,7 @@ records the refusal. Nothing here has side effects, so a decision can run again 
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from datetime import datetime
 
 from msgspec import Struct
@@ -15,9 +16,11 @@ from tallystick.decisions.change_builder import Cause, ChangeBuilder
 from tallystick.decisions.terms import Terms
 from tallystick.domain.change import Change, KeyClaim
 from tallystick.domain.errors import problem
+from tallystick.domain.late_money import merchants_money
+from tallystick.domain.left_to_refund import left_to_refund
 from tallystick.domain.lifecycles.machines import next_state
 from tallystick.domain.money import Exponents
-from tallystick.domain.subjects import Attempt, Operation, Payment, Refund
+from tallystick.domain.subjects import Attempt, Dispute, Operation, Payment, Refund
 from tallystick.domain.views import encode
 
 
@@ -153,18 +156,19 @@ def cancel_payment(instruction: Instruction, payment: Payment, terms: Terms) -> 
 def create_refund(
     instruction: Instruction,
     payment: Payment,
+    disputes: Sequence[Dispute],
     refund_id: str,
     *,
     amount: int | None,
     reason: str | None,
     terms: Terms,
 ) -> Change:
-    """Refund part or everything that is left. The payment gets a version too, so that two refunds cannot both pass."""
+    """Refund part or everything that is left. The payment gets a version too, so that two refunds cannot both pass, nor
+    a refund and a dispute: each step of a dispute is a version of its payment."""
     builder = ChangeBuilder(payment.merchant_id, payment.payment_id, instruction.cause())
-    left = payment.amount_captured - payment.amount_reversed - payment.amount_refunded - payment.amount_refund_pending
-    left = max(left, 0)  # a capture may be reversed after a refund of it
+    left = left_to_refund(payment, disputes)
     asked = left if amount is None else amount
-    if next_state("payment", payment.state, "refund_opened") is None:
+    if next_state("payment", payment.state, "refund_opened") is None or merchants_money(payment) == 0:
         return _refuse(builder, instruction, payment, "refund", f"a payment that is {payment.state} cannot be refunded")
     if asked > left or left == 0:
         return _refuse(builder, instruction, payment, "refund", f"{asked} is above the {left} that is left to refund")

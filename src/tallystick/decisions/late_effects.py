@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Any, Final
 
 from msgspec.structs import replace
 
 from tallystick.decisions.change_builder import Cause, ChangeBuilder
+from tallystick.decisions.late_money import return_came_late
 from tallystick.decisions.terms import CLOSED, evidence_of, payment_event
 from tallystick.domain.change import Change
 from tallystick.domain.lifecycles.machines import next_state
@@ -65,13 +66,15 @@ def late_effect(
     )
     if payment.state not in PAYMENT.final and payment.state != "authorized":
         return builder.change(must_not_be_shed=True)  # another attempt is in progress, and its outcome decides
-    builder.move(
+    moved = builder.move(
         attempt,
         _LATE_EDGES[verdict.effect],
         schedule=CLOSED,
         late_effect=True,
         provider_reference=verdict.reference,
     )
+    if moved.operation == "authorize":
+        builder.know_reference(moved)  # what becomes of the money may name the charge by nothing else
     _post_late_effect(builder, stored, attempt, verdict)
     return builder.change(must_not_be_shed=True)
 
@@ -81,7 +84,9 @@ def _post_late_effect(builder: ChangeBuilder, stored: PaymentSnapshot, attempt: 
     and its alert are enough, and the payment shows what the provider holds."""
     payment = stored.payment
     event = payment_event(attempt, verdict)
-    if attempt.operation == "refund":
+    if attempt.purpose == "late_return":
+        return_came_late(builder, payment, attempt)
+    elif attempt.operation == "refund":
         refund = stored.refund(attempt.refund_id)
         builder.move(refund, "late_refund", amount_late=refund.amount_late + refund.amount)
     elif next_state("payment", payment.state, event) is not None:
@@ -90,7 +95,8 @@ def _post_late_effect(builder: ChangeBuilder, stored: PaymentSnapshot, attempt: 
     elif payment.state == "captured" and verdict.effect == "captured" and _is_within_hold(payment, attempt.amount):
         builder.move(payment, "capture_added", amount_captured=payment.amount_captured + attempt.amount)
     elif verdict.effect == "captured":
-        builder.move(payment, "late_capture", amount_late=payment.amount_late + attempt.amount)
+        charge = {"provider_reference": verdict.reference} if payment.provider_reference is None else {}
+        builder.move(payment, "late_capture", amount_late=payment.amount_late + attempt.amount, **charge)
     elif verdict.effect == "authorized":
         builder.move(payment, "late_hold", amount_authorized=attempt.amount)
 
@@ -156,7 +162,9 @@ def late_named_capture(
     builder = ChangeBuilder(payment.merchant_id, payment.payment_id, _proved_by(cause, notice.as_verdict(), authorize))
     builder.reject(rejection_id, payment, "captured", origin="provider", reason=reason)
     builder.move(authorize, "late_capture", schedule=CLOSED, late_effect=True)
-    held = {"amount_authorized": 0} if _late_hold(stored) else {}
+    held: dict[str, Any] = {"amount_authorized": 0} if _late_hold(stored) else {}
+    if payment.provider_reference is None:
+        held["provider_reference"] = authorize.provider_reference
     builder.move(
         payment,
         "late_capture",
@@ -177,9 +185,13 @@ def late_capture(
     builder = ChangeBuilder(payment.merchant_id, payment.payment_id, cause)
     reason = f"the provider captured a payment that is {payment.state} here"
     builder.reject(rejection_id, payment, "captured", origin="provider", reason=reason)
-    builder.move(authorize, "late_capture", schedule=CLOSED, late_effect=True)
-    held = {"amount_authorized": 0} if _late_hold(stored) else {}
-    builder.move(payment, "late_capture", amount_late=payment.amount_late + verdict.amount, **held)
+    charge = authorize.provider_reference or verdict.reference
+    moved = builder.move(authorize, "late_capture", schedule=CLOSED, late_effect=True, provider_reference=charge)
+    builder.know_reference(moved)  # what becomes of the money may name the charge by nothing else
+    fields: dict[str, Any] = {"amount_authorized": 0} if _late_hold(stored) else {}
+    if payment.provider_reference is None:
+        fields["provider_reference"] = charge
+    builder.move(payment, "late_capture", amount_late=payment.amount_late + verdict.amount, **fields)
     return builder.change(must_not_be_shed=True)
 
 

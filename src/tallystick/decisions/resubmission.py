@@ -13,6 +13,7 @@ from enum import StrEnum
 from tallystick.decisions.change_builder import Cause, ChangeBuilder
 from tallystick.decisions.terms import Terms
 from tallystick.domain.change import Change
+from tallystick.domain.left_to_refund import uncommitted
 from tallystick.domain.snapshot import PaymentSnapshot
 from tallystick.domain.subjects import Attempt, Schedule
 from tallystick.domain.traits import Traits
@@ -45,12 +46,20 @@ def in_doubt(attempt: Attempt, traits: Traits) -> bool:
     return attempt.state == "not_found" and not traits.lookup_is_consistent
 
 
-def next_move(attempt: Attempt, traits: Traits, *, age_ms: int, resubmit_limit: int) -> Move:
+def still_possible(stored: PaymentSnapshot, attempt: Attempt) -> bool:
+    """Whether an attempt may be sent again by what its payment has become. A refund may not where reversals, disputes
+    and refunds have left less than its amount; what it asks for is part of what is pending."""
+    return attempt.refund_id is None or uncommitted(stored.payment, stored.disputes) >= 0
+
+
+def next_move(attempt: Attempt, traits: Traits, *, age_ms: int, resubmit_limit: int, possible: bool = True) -> Move:
     """For an attempt that is ``not_sent`` or ``not_found``, or ``unknown`` at a provider that has no lookup; ``age_ms``
-    since its first submission."""
+    since its first submission; ``possible``: as ``still_possible`` says."""
     if attempt.key_taken:
         return Move.PARK  # sent again it would be refused again, and nothing proves that nothing happened
     proven = not in_doubt(attempt, traits)
+    if not possible:
+        return Move.GIVE_UP if proven else Move.PARK
     if attempt.submissions > resubmit_limit:
         return Move.GIVE_UP if proven else Move.PARK
     lifetime_ms = traits.key_lifetime_ms
@@ -61,9 +70,12 @@ def next_move(attempt: Attempt, traits: Traits, *, age_ms: int, resubmit_limit: 
 
 
 def resubmit(stored: PaymentSnapshot, attempt_id: str, cause: Cause, terms: Terms) -> Change:
-    """Committed before it is sent, so that a stalled sender of the earlier submission finds itself overtaken."""
+    """Committed before it is sent, so that a stalled sender of the earlier submission finds itself overtaken. A refund
+    is sent on what was left of the payment, so the payment gets a version too: it races with disputes."""
     attempt = stored.attempt(attempt_id)
     builder = ChangeBuilder(stored.payment.merchant_id, stored.payment.payment_id, cause)
+    if attempt.refund_id is not None:
+        builder.move(stored.payment, "refund_resubmitted")
     builder.move(attempt, "resubmit", schedule=terms.submitted(), submissions=attempt.submissions + 1)
     return builder.change(must_not_be_shed=True)
 

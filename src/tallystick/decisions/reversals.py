@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from tallystick.decisions.change_builder import ChangeBuilder
+from tallystick.decisions.late_money import return_came_back
 from tallystick.decisions.terms import CLOSED
 from tallystick.domain.change import Change
+from tallystick.domain.left_to_refund import beyond_the_capture
 from tallystick.domain.snapshot import PaymentSnapshot
 from tallystick.domain.subjects import Attempt, Failure
 from tallystick.domain.verdicts import Reversed
@@ -16,6 +18,8 @@ def reverse(
     """The refund comes back to the merchant, or captured money was not received. A reversed hold or release moved no
     money; it is kept as a rejection, with an alert."""
     payment = stored.payment
+    if attempt.purpose == "late_return":
+        return return_came_back(builder, payment, attempt)
     if attempt.operation == "refund":
         builder.move(attempt, "reversed", schedule=CLOSED)
         failure = Failure(code=verdict.code, message=verdict.message, retryable=True)
@@ -27,7 +31,11 @@ def reverse(
         # What this call captured: other parts of the hold may have been captured in the provider's dashboard.
         never_came = min(attempt.amount, captured)
         builder.move(attempt, "reversed", schedule=CLOSED)
-        builder.move(payment, "capture_reversed", amount_reversed=payment.amount_reversed + never_came)
+        reversed_now = payment.amount_reversed + never_came
+        after = builder.move(payment, "capture_reversed", amount_reversed=reversed_now)
+        beyond = beyond_the_capture(after, stored.disputes)
+        if beyond is not None:
+            builder.reject(rejection_id, after, "capture_reversed", origin="provider", reason=beyond)
         return builder.change(must_not_be_shed=True)
     reason = f"the provider reversed the {attempt.operation} of a payment that is {payment.state}"
     builder.reject(rejection_id, attempt, "reversed", origin="provider", reason=reason)

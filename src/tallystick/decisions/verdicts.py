@@ -6,12 +6,15 @@ their source, never in their meaning.
 
 from __future__ import annotations
 
-from typing import Any, assert_never
+from typing import Any, Final, assert_never
 
 from msgspec.structs import replace
 
 from tallystick.decisions.change_builder import Cause, ChangeBuilder
+from tallystick.decisions.closing import close_charge, closing_ended, payer_may_act
 from tallystick.decisions.late_effects import late_effect
+from tallystick.decisions.late_money import return_failed, return_succeeded
+from tallystick.decisions.resubmission import still_possible
 from tallystick.decisions.reversals import reverse
 from tallystick.decisions.terms import CLOSED, EFFECTS, Checks, evidence_of, payment_event
 from tallystick.domain.change import Change
@@ -35,6 +38,9 @@ from tallystick.domain.verdicts import (
     Verdict,
     verdict_name,
 )
+
+#: Our code for an authorization that the provider released before we booked it: that charge is closed already.
+VOIDED: Final = "voided_at_provider"
 
 
 def apply_verdict(
@@ -89,7 +95,7 @@ def normalised(attempt: Attempt, verdict: Verdict) -> Verdict:
         )
     if attempt.operation == "authorize" and isinstance(verdict, Approved) and verdict.effect == "voided":
         return Declined(
-            code="voided_at_provider",
+            code=VOIDED,
             message="The authorization was released at the provider.",
             reference=verdict.reference,
             occurred_at=verdict.occurred_at,
@@ -164,6 +170,8 @@ def _apply(
 def _follow_waiting(builder: ChangeBuilder, stored: PaymentSnapshot, attempt: Attempt, verdict: Verdict) -> bool:
     """Move the payment or refund to its own waiting state; False if a cancel is in progress and comes first."""
     payment = stored.payment
+    if attempt.purpose == "late_return":
+        return True
     if attempt.operation == "refund":
         refund = stored.refund(attempt.refund_id)
         if isinstance(verdict, Pending) and refund.state == "submitting":
@@ -190,6 +198,10 @@ def _approved(
     checks: Checks,
 ) -> Change | None:
     payment = stored.payment
+    if attempt.purpose == "close":
+        return closing_ended(builder, attempt, "approved", verdict)
+    if attempt.purpose == "late_return":
+        return return_succeeded(builder, payment, attempt, verdict.reference)
     event = payment_event(attempt, verdict)
     if next_state("payment", payment.state, event) is None:
         return _overtaken(builder, stored, attempt, verdict, rejection_id)
@@ -269,6 +281,9 @@ def give_up(stored: PaymentSnapshot, attempt_id: str, cause: Cause) -> Change:
         message="The provider did not execute the request; no money moved.",
         retryable=True,
     )
+    if not still_possible(stored, attempt):
+        message = "Less is left of the payment than the refund was for; no money moved."
+        failure = Failure(code="refund_no_longer_possible", message=message, retryable=False)
     builder = ChangeBuilder(stored.payment.merchant_id, stored.payment.payment_id, cause)
     change = _not_executed(builder, stored, attempt, "give_up", failure)
     assert change is not None, "an attempt that is not_sent or not_found belongs to a payment that waits for it"
@@ -280,6 +295,10 @@ def _not_executed(
 ) -> Change | None:
     """A decline or a failure: the attempt closes, and the payment or refund moves on without an effect."""
     payment = stored.payment
+    if attempt.purpose == "close":
+        return closing_ended(builder, attempt, event)
+    if attempt.purpose == "late_return":
+        return return_failed(builder, payment, attempt, event)
     match attempt.operation:
         case "authorize":
             payment_event = "declined" if event == "declined" else "failed"
@@ -307,6 +326,8 @@ def _not_executed(
     if attempt.operation == "authorize":
         after = builder.move(payment, payment_event, failure=failure, next_action=None)
         builder.respond_with(attempt.idempotency_key, 201, after)
+        if payer_may_act(payment, attempt) and failure.code != VOIDED:
+            close_charge(builder, after, attempt)
     else:
         after = builder.move(payment, payment_event, failure=failure)
         builder.respond_with(attempt.idempotency_key, 200, after)

@@ -44,6 +44,16 @@ def net_of(movements: Sequence[Movement]) -> int:
     return sum((each.amount or 0) * (1 if each.funds == "withdrawn" else -1) for each in movements)
 
 
+def claimed(dispute: Dispute) -> int:
+    """What a dispute has taken of its payment or may take, in minor units: its amount, or 0. One that was won takes
+    nothing unless it is contested, and an inquiry nothing as long as no money was withdrawn for it."""
+    if dispute.state == "won":
+        return dispute.amount if dispute.contested else 0
+    withdrawn = dispute.funds_withdrawn or any(each.funds == "withdrawn" for each in dispute.movements)
+    asks_only = dispute.kind == "inquiry" and dispute.state != "lost" and not withdrawn
+    return 0 if asks_only else dispute.amount
+
+
 def suspended(dispute: Dispute) -> int:
     """What stands in suspense for it: what its course accounts for, less what the provider really took. Above zero is
     money that we have and cannot explain, below zero is money that is missing."""

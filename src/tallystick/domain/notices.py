@@ -7,7 +7,7 @@ from datetime import datetime
 from msgspec import Struct
 
 from tallystick.domain.dispute_movement import Funds, Movement
-from tallystick.domain.subjects import DisputeState, Operation
+from tallystick.domain.subjects import DisputeKind, DisputeState, Operation
 from tallystick.domain.verdicts import Approved, Verdict
 
 
@@ -85,8 +85,8 @@ class RefundNotice(Struct, frozen=True, kw_only=True, tag_field="notice", tag="r
 class DisputeNotice(Struct, frozen=True, kw_only=True, tag_field="notice", tag="dispute"):
     """The current state of a dispute. ``movements``: every movement of money that the event reports, by the provider's
     references; None from a provider that does not identify movements: then ``funds`` says what moved with this event
-    (withdrawn, returned or None). ``opens``: whether it may be the first notice of the dispute. ``provider_amount`` as
-    in ``Approved``."""
+    (withdrawn, returned or None). ``opens``: whether it may be the first notice of the dispute. ``kind``: an inquiry
+    that becomes a chargeback is reported as a chargeback from then on. ``provider_amount`` as in ``Approved``."""
 
     reference: str
     state: DisputeState
@@ -96,6 +96,7 @@ class DisputeNotice(Struct, frozen=True, kw_only=True, tag_field="notice", tag="
     funds: Funds | None = None
     movements: tuple[Movement, ...] | None = None
     opens: bool = True
+    kind: DisputeKind = "chargeback"
     reason: str | None = None
     occurred_at: datetime | None = None
 

@@ -41,13 +41,17 @@ AttemptState = Literal[
 RefundState = Literal["submitting", "pending", "succeeded", "failed"]
 DisputeState = Literal["opened", "under_review", "won", "lost"]
 
+#: An inquiry asks the merchant, and takes no money; it may become a chargeback, and never the other way round.
+DisputeKind = Literal["inquiry", "chargeback"]
+
 CaptureMethod = Literal["automatic", "manual"]
 
 #: What a call to a provider does.
 Operation = Literal["authorize", "capture", "cancel", "refund"]
 
-#: The reason for a call: a client's instruction, or the expiry of a hold or of an action.
-Purpose = Literal["instruction", "expiry"]
+#: The reason for a call: a client's instruction; the expiry of a hold or of an action; a charge that its payer could
+#: still pay after the payment ended without money; late money that an operator returns.
+Purpose = Literal["instruction", "expiry", "close", "late_return"]
 
 
 class Subject(Protocol):
@@ -75,8 +79,23 @@ class Failure(Struct, frozen=True, omit_defaults=False):
     retryable: bool
 
 
+class LateMovement(Struct, frozen=True, kw_only=True):
+    """Late money that a provider moved by itself, by the provider's own name for it: told often, posted once.
+    ``dispute`` is the provider's name for the dispute that took it, or None where it was refunded there."""
+
+    reference: str
+    way: Literal["out", "back"]
+    amount: int
+    dispute: str | None = None
+
+
 class Payment(Struct, frozen=True, kw_only=True):
-    """A payment as stored. Amounts are integers in the currency's ISO 4217 minor unit."""
+    """A payment as stored. Amounts are integers in the currency's ISO 4217 minor unit.
+
+    ``amount_late`` was captured after the payment was closed here, all in all. It stands in suspense until an operator
+    accepts it for the merchant (``amount_late_accepted``: as good as captured), or it has gone back
+    (``amount_late_returned``; ``amount_late_returning`` is on its way).
+    """
 
     merchant_id: str
     payment_id: str
@@ -89,7 +108,11 @@ class Payment(Struct, frozen=True, kw_only=True):
     amount_refunded: int = 0
     amount_refund_pending: int = 0
     amount_reversed: int = 0  # captured money that the provider later reported as not received
-    amount_late: int = 0  # captured after the payment was closed here; in suspense until a person decides
+    amount_late: int = 0
+    amount_late_accepted: int = 0
+    amount_late_returning: int = 0
+    amount_late_returned: int = 0
+    late_movements: tuple[LateMovement, ...] = ()  # of the provider itself, without an act of ours
     provider_operations: tuple[ProviderOperation, ...] = ()  # done at the provider, where it names each
     capture_method: CaptureMethod = "automatic"
     payment_method: str
@@ -134,8 +157,9 @@ class Refund(Struct, frozen=True, kw_only=True):
 class Dispute(Struct, frozen=True, kw_only=True):
     """A customer's bank claims the money of a captured payment back. Several per payment; the amount is the bank's.
 
-    ``movements``: the movements of money that the provider reported. ``contested``: the provider reported the dispute
-    both won and lost, and a person decides whose the money is.
+    ``kind``: an inquiry may still be answered with a refund. ``movements``: the movements of money that the provider
+    reported. ``contested``: the provider reported the dispute both won and lost, and a person decides whose the money
+    is.
     """
 
     merchant_id: str
@@ -151,6 +175,7 @@ class Dispute(Struct, frozen=True, kw_only=True):
     funds_withdrawn: bool = False
     movements: tuple[Movement, ...] = ()
     contested: bool = False
+    kind: DisputeKind = "chargeback"
     created_at: datetime
     updated_at: datetime
 

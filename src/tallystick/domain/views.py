@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any, Final
 
 import msgspec
-from msgspec import Struct
+from msgspec import UNSET, Struct, UnsetType
 
 from tallystick.domain.lifecycles.dispute import DISPUTE
 from tallystick.domain.lifecycles.payment import PAYMENT
@@ -20,8 +20,9 @@ _ENCODER: Final = msgspec.json.Encoder()
 class PaymentView(Struct, frozen=True, kw_only=True):
     """A payment. Amounts are integers in the currency's minor unit; ``amount_authorized`` is never lowered by a
     capture; ``amount_refunded`` counts succeeded refunds only; ``amount_reversed`` is captured money that the provider
-    later reported as not received. ``next_action`` is present while the payer has to act: complete in the answers to a
-    create and to a read of this payment, only its type everywhere else."""
+    later reported as not received. ``amount_late_accepted`` is present if money arrived after the payment had ended and
+    was accepted: it can be refunded like captured money. ``next_action`` is present while the payer has to act:
+    complete in the answers to a create and to a read of this payment, only its type everywhere else."""
 
     id: str
     object: str
@@ -31,6 +32,7 @@ class PaymentView(Struct, frozen=True, kw_only=True):
     amount_refunded: int
     amount_refund_pending: int
     amount_reversed: int
+    amount_late_accepted: int | UnsetType = UNSET
     currency: str
     state: str
     final: bool
@@ -70,7 +72,8 @@ class RefundView(Struct, frozen=True, kw_only=True):
 
 class DisputeView(Struct, frozen=True, kw_only=True):
     """A dispute over a captured payment; its amount is the bank's, and may differ from the payment's.
-    ``contested``: the provider reported it both won and lost, and a person decides."""
+    ``contested``: the provider reported it both won and lost, and a person decides. ``inquiry`` is present, and true,
+    while the bank only asks: a refund may still avoid the chargeback."""
 
     id: str
     object: str
@@ -82,6 +85,7 @@ class DisputeView(Struct, frozen=True, kw_only=True):
     reason: str | None
     funds_withdrawn: bool
     contested: bool
+    inquiry: bool | UnsetType = UNSET
     provider: str
     provider_reference: str
     version: int
@@ -102,6 +106,7 @@ def payment_view(payment: Payment, *, in_doubt: bool, opened: dict[str, Any] | N
         amount_refunded=payment.amount_refunded,
         amount_refund_pending=payment.amount_refund_pending,
         amount_reversed=payment.amount_reversed,
+        amount_late_accepted=payment.amount_late_accepted or UNSET,
         currency=payment.currency,
         state=payment.state,
         final=payment.state in PAYMENT.final,
@@ -154,6 +159,7 @@ def dispute_view(dispute: Dispute) -> DisputeView:
         reason=dispute.reason,
         funds_withdrawn=dispute.funds_withdrawn,
         contested=dispute.contested,
+        inquiry=True if dispute.kind == "inquiry" else UNSET,
         provider=dispute.provider,
         provider_reference=dispute.provider_reference,
         version=dispute.version,

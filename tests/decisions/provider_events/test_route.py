@@ -92,6 +92,7 @@ EFFECTS: dict[str, dict[str, str]] = {
     },
     "no": {
         "*": "attempt:declined payment:declined",
+        "requires action": "attempt:declined payment:declined attempt:submit attempt:not_sent",
     },
     "waits": {
         "*": "attempt:pending",
@@ -106,6 +107,7 @@ EFFECTS: dict[str, dict[str, str]] = {
     },
     "auth no": {
         "*": "attempt:declined payment:declined",
+        "requires action": "attempt:declined payment:declined attempt:submit attempt:not_sent",
     },
     "auth reversed": {
         "*": "attempt:reversed payment:capture_reversed | capture_reversed 1000",
@@ -182,6 +184,22 @@ EFFECTS: dict[str, dict[str, str]] = {
     },
 }
 
+#: Where refunds, reversals and disputes then pass the capture: applied all the same, with an alert. The payment is of
+#: 1,000, its refund of 300, the dashboard's of 200, the dispute over 1,000; a dispute counts for no more than was
+#: captured, and one that was won for nothing.
+BEYOND: dict[str, set[str]] = {
+    "reversed": {"dash refund", "dp opened", "dp withdrawn", "dp review", "dp lost"},
+    "refunding": {"auth reversed", "dp opened", "dp withdrawn", "dp review", "dp lost"},
+    "refund pending": {"auth reversed", "dp opened", "dp withdrawn", "dp review", "dp lost"},
+    "refunded": {"auth reversed", "dp opened", "dp withdrawn", "dp review", "dp lost"},
+    "refunded there": {"auth reversed", "dp opened", "dp withdrawn", "dp review", "dp lost"},
+    "dispute opened": {"auth reversed", "dash refund"},
+    "dispute withdrawn": {"auth reversed", "dash refund"},
+    "dispute in review": {"auth reversed", "dash refund"},
+    "dispute lost": {"auth reversed", "dash refund"},
+    "lost, returned": {"auth reversed", "dash refund"},
+}
+
 
 def _said(outcome: EventDecision) -> str:
     match outcome:
@@ -221,7 +239,9 @@ def test_every_event_in_every_situation(situation: str) -> None:
         assert _said(outcome) == SIGNS[sign], f"{situation} x {name}"
         if sign == "A":
             assert isinstance(outcome, Decided)
-            assert _done(outcome) == EFFECTS[name].get(situation, EFFECTS[name]["*"]), f"{situation} x {name}"
+            alert = " ALERT" if name in BEYOND.get(situation, ()) else ""
+            effect = EFFECTS[name].get(situation, EFFECTS[name]["*"]) + alert
+            assert _done(outcome) == effect, f"{situation} x {name}"
         if sign == "!":
             assert isinstance(outcome, Decided) and outcome.change is not None
             assert outcome.change.rejections[0].alert and not outcome.change.transfers

@@ -20,12 +20,21 @@ PAYMENT_MAY = {
     "authorized": "capture cancel captured canceled expired late_capture",
     "capturing": "captured capture_refused expired",
     "canceling": "canceled cancel_refused action_still_required captured expired",
-    "captured": "capture_added refund_opened refund_succeeded refund_failed capture_reversed"
-    " dispute_opened dispute_updated late_capture late_hold late_release",
-    "declined": "late_capture late_hold late_release",
-    "failed": "late_capture late_hold late_release",
-    "canceled": "captured_and_refunded late_capture late_hold late_release",
-    "expired": "late_capture late_hold late_release",
+    "captured": "capture_added capture_reversed refund_opened refund_succeeded refund_failed refund_resubmitted"
+    " dispute_opened dispute_updated late_capture late_hold late_release"
+    " late_money_accepted late_return_opened late_return_failed late_money_returned late_money_came_back",
+    "declined": "refund_opened refund_succeeded refund_failed refund_resubmitted"
+    " dispute_opened dispute_updated late_capture late_hold late_release"
+    " late_money_accepted late_return_opened late_return_failed late_money_returned late_money_came_back",
+    "failed": "refund_opened refund_succeeded refund_failed refund_resubmitted"
+    " dispute_opened dispute_updated late_capture late_hold late_release"
+    " late_money_accepted late_return_opened late_return_failed late_money_returned late_money_came_back",
+    "canceled": "captured_and_refunded refund_opened refund_succeeded refund_failed refund_resubmitted"
+    " dispute_opened dispute_updated late_capture late_hold late_release"
+    " late_money_accepted late_return_opened late_return_failed late_money_returned late_money_came_back",
+    "expired": "refund_opened refund_succeeded refund_failed refund_resubmitted"
+    " dispute_opened dispute_updated late_capture late_hold late_release"
+    " late_money_accepted late_return_opened late_return_failed late_money_returned late_money_came_back",
 }
 ATTEMPT_MAY = {
     "new": "submit",
@@ -49,8 +58,8 @@ REFUND_MAY = {
 }
 DISPUTE_MAY = {
     "new": "open",
-    "opened": "funds_withdrawn funds_returned funds_reported late_movement under_review won lost",
-    "under_review": "funds_withdrawn funds_returned funds_reported late_movement won lost",
+    "opened": "funds_withdrawn funds_returned funds_reported late_movement escalated under_review won lost",
+    "under_review": "funds_withdrawn funds_returned funds_reported late_movement escalated won lost",
     "won": "funds_reported late_movement contested",
     "lost": "funds_reported late_movement contested",
 }
@@ -132,6 +141,7 @@ IN_PLACE = {
     ("payment", "refund_opened"),
     ("payment", "refund_succeeded"),
     ("payment", "refund_failed"),
+    ("payment", "refund_resubmitted"),
     ("payment", "capture_reversed"),
     ("payment", "capture_added"),
     ("payment", "captured_and_refunded"),
@@ -140,6 +150,11 @@ IN_PLACE = {
     ("payment", "late_capture"),
     ("payment", "late_hold"),
     ("payment", "late_release"),
+    ("payment", "late_money_accepted"),
+    ("payment", "late_return_opened"),
+    ("payment", "late_return_failed"),
+    ("payment", "late_money_returned"),
+    ("payment", "late_money_came_back"),
     ("attempt", "late_capture"),
     ("attempt", "late_hold"),
     ("attempt", "late_release"),
@@ -151,6 +166,7 @@ IN_PLACE = {
     ("dispute", "funds_reported"),
     ("dispute", "late_movement"),
     ("dispute", "contested"),
+    ("dispute", "escalated"),
 }
 
 

@@ -13,6 +13,7 @@ An input is a line of words:
     give up CALL  park CALL           recovery ends, with proof or without
     expire                            recovery lets go of what nobody captured, or where no customer came
     lookup hold WORD                  what the provider says of a hold that recovery looks at, at its deadline
+    late accepted|returned            what an operator decides of late money
     operator CALL WORD                a person's word on a parked call; ``operator CALL not_executed`` also gives up
     webhook CALL WORD                 the provider tells of one of our calls
     webhook charge WORD               of a charge, whoever brought it there: captured, voided, expired
@@ -21,7 +22,8 @@ An input is a line of words:
     webhook dashboard came_back NAME         that part never came
     webhook dashboard ended NAME AMOUNT      canceled or refunded, and the provider does not say which
     webhook dispute STATE [MOVED...]  ``withdrawn:1``: money went, under that name. ``withdrawn``, ``unnamed``: from a
-                                      provider that names no movements. ``dispute#2 … =400``: another one, over 4.00
+                                      provider that names no movements. ``inquiry``: the bank only asks.
+                                      ``dispute#2 … =400``: another one, over 4.00
     (ACT)                             something happens at the provider; nothing of ours
 
 A CALL is authorize, capture, cancel or refund; ``refund#1`` is the first one. A WORD is in ``WORDS``; ``captured:600``
@@ -49,6 +51,7 @@ from tallystick.decisions.instructions import (
     expire_payment,
 )
 from tallystick.decisions.late_effects import observe_authorization
+from tallystick.decisions.late_money import accept_late_money, return_late_money
 from tallystick.decisions.provider_events.dispositions import Ask, Decided
 from tallystick.decisions.provider_events.route import decide_notice
 from tallystick.decisions.resubmission import park, resubmit
@@ -68,7 +71,7 @@ from tallystick.domain.notices import (
     RefundNotice,
 )
 from tallystick.domain.snapshot import PaymentSnapshot, opened_by
-from tallystick.domain.subjects import Attempt, DisputeState
+from tallystick.domain.subjects import Attempt, DisputeKind, DisputeState
 from tallystick.domain.verdicts import (
     Approved,
     Declined,
@@ -173,6 +176,10 @@ class Life:
                 self._commit(give_up(self.stored, self.attempt(call).attempt_id, self._step()))
             case "park", [call]:
                 self._commit(park(self.stored, self.attempt(call).attempt_id, self._step()))
+            case "late", ["accepted"]:
+                self._commit(accept_late_money(self.stored, self._step()))
+            case "late", ["returned"]:
+                self._commit(return_late_money(self.stored, self._id("att"), self._step(), _TERMS))
             case "expire", []:
                 self._commit(expire_payment(self.stored.payment, self._id("att"), self._step(), _TERMS))
             case "webhook", said:
@@ -277,7 +284,8 @@ class Life:
     def _refund(self, amount: int | None) -> None:
         instruction, refund_id = self._instruction(), self._id("re")
         payment = self.stored.payment
-        self._commit(create_refund(instruction, payment, refund_id, amount=amount, reason=None, terms=_TERMS))
+        disputes = self.stored.disputes
+        self._commit(create_refund(instruction, payment, disputes, refund_id, amount=amount, reason=None, terms=_TERMS))
 
     def _settle(self, call: str, word: str) -> None:
         attempt_id, verdict = self.attempt(call).attempt_id, self.verdict(call, word)
@@ -448,11 +456,14 @@ def _timeless(value: Any) -> Any:
 def _dispute(subject: str, state: DisputeState, words: Sequence[str]) -> DisputeNotice:
     moved, amount = [], AMOUNT
     funds: Funds | None = None
+    kind: DisputeKind = "chargeback"
     names = True
     for word in words:
         way, named, reference = word.partition(":")
         if word.startswith("="):
             amount = int(word[1:])
+        elif word == "inquiry":
+            kind = "inquiry"
         elif word == "unnamed":
             names = False
         elif not named:
@@ -470,6 +481,7 @@ def _dispute(subject: str, state: DisputeState, words: Sequence[str]) -> Dispute
         funds=funds,
         movements=tuple(moved) if names else None,
         reason="fraudulent",
+        kind=kind,
     )
 
 

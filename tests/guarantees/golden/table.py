@@ -15,6 +15,9 @@ from typing import Final
 HELD: Final = "create manual; answer authorize authorized; webhook authorize authorized -> duplicate_effect"
 CAPTURED: Final = "create automatic; answer authorize captured; webhook authorize captured -> duplicate_effect"
 
+#: Declined, and captured all the same.
+LATE: Final = "create automatic; answer authorize declined; webhook charge captured -> ask captured -> applied"
+
 LIVES: Final[dict[str, str]] = {
     # No faults.
     "sim_ok: automatic": CAPTURED,
@@ -103,9 +106,9 @@ LIVES: Final[dict[str, str]] = {
         f"{CAPTURED}; (dispute); webhook dispute opened -> applied; (lose); "
         "webhook dispute lost withdrawn:1 -> applied; (return); webhook dispute lost returned:2 -> applied"
     ),
-    "sim_ok: refunded while it is disputed": (
-        f"{CAPTURED}; (dispute); webhook dispute opened -> applied; refund; answer refund refunded; (win); "
-        "webhook refund refunded -> duplicate_effect; webhook dispute won -> applied"
+    "sim_ok: refused a refund while it is disputed, refunded after it was won": (
+        f"{CAPTURED}; (dispute); webhook dispute opened -> applied; refund; (win); webhook dispute won -> applied; "
+        "refund; answer refund refunded; webhook refund refunded -> duplicate_effect"
     ),
     "sim_ok: the capture fails while it is disputed": (
         f"{CAPTURED}; (dispute); webhook dispute opened -> applied; (fail authorize); "
@@ -214,12 +217,14 @@ LIVES: Final[dict[str, str]] = {
     "sim_action_required: abandoned": (
         "create automatic; answer authorize requires_action; "
         "webhook authorize requires_action -> duplicate_effect; (abandon); "
-        "webhook authorize abandoned -> applied; lookup authorize abandoned"
+        "webhook authorize abandoned -> applied; lookup authorize abandoned; resubmit cancel; "
+        "answer cancel not_authorized; webhook cancel not_authorized -> duplicate_effect"
     ),
     "sim_action_required: abandoned, found": (
         "create manual; answer authorize requires_action; "
         "webhook authorize requires_action -> duplicate_effect; (abandon); lookup authorize abandoned; "
-        "webhook authorize abandoned -> duplicate_effect"
+        "webhook authorize abandoned -> duplicate_effect; resubmit cancel; "
+        "webhook cancel not_authorized -> applied; answer cancel not_authorized"
     ),
     "sim_action_required: canceled": (
         "create automatic; answer authorize requires_action; "
@@ -575,7 +580,7 @@ OTHERS: Final[dict[str, str]] = {
     "any: two actions": (
         "create automatic; answer authorize pending; webhook authorize requires_action -> applied; "
         "webhook authorize pending -> applied; webhook authorize requires_action -> applied; "
-        "lookup authorize abandoned"
+        "lookup authorize abandoned; resubmit cancel; answer cancel voided"
     ),
     "any: a cancel is refused while the customer is asked": (
         "create manual; answer authorize requires_action; cancel; answer cancel declined; "
@@ -695,6 +700,37 @@ OTHERS: Final[dict[str, str]] = {
         "webhook dispute under_review =400 returned:2 -> applied; webhook dispute won =600 returned:3 -> applied"
     ),
     "any: a dispute over more than twice the payment": f"{CAPTURED}; webhook dispute opened =2001 -> conflict",
+    # Inquiries, and what is left to refund.
+    "any: an inquiry is answered with a refund": (
+        f"{CAPTURED}; webhook dispute opened inquiry -> applied; refund; answer refund refunded; "
+        "webhook dispute won inquiry -> applied"
+    ),
+    "any: an inquiry becomes a chargeback": (
+        f"{CAPTURED}; webhook dispute opened inquiry -> applied; webhook dispute under_review inquiry -> applied; "
+        "webhook dispute opened -> applied; webhook dispute opened withdrawn:1 -> applied; refund; "
+        "webhook dispute lost -> applied"
+    ),
+    "any: a dispute after a refund": (
+        f"{CAPTURED}; refund; answer refund refunded; webhook dispute opened withdrawn:1 -> applied; "
+        "webhook dispute lost -> applied"
+    ),
+    # A charge that the payer could still pay is closed, and nobody is told.
+    "any: declined after an action, and closed": (
+        "create automatic; answer authorize requires_action; webhook authorize declined -> applied; resubmit cancel; "
+        "answer cancel voided; webhook charge voided -> duplicate_effect"
+    ),
+    "any: declined after an action, and paid before it was closed": (
+        "create automatic; answer authorize requires_action; webhook authorize declined -> applied; resubmit cancel; "
+        "webhook charge captured -> ask captured -> applied; answer cancel declined"
+    ),
+    # Late money, and its ways out.
+    "any: late money is accepted, refunded in part, and disputed": (
+        f"{LATE}; late accepted; refund 400; answer refund refunded; "
+        "webhook dispute opened =600 withdrawn:1 -> applied; webhook dispute lost =600 -> applied"
+    ),
+    "any: late money is returned": f"{LATE}; late returned; answer refund refunded",
+    "any: late money is returned in the dashboard": f"{LATE}; webhook dashboard refunded 1000 -> applied",
+    "any: late money is charged back": f"{LATE}; webhook dispute opened withdrawn:1 -> applied",
     # Disputes of a provider that names no movements.
     "any: unnamed, won": (
         f"{CAPTURED}; webhook dispute opened unnamed -> applied; webhook dispute opened withdrawn -> applied; "

@@ -82,10 +82,14 @@ class Reader:
         return command
 
     def _shell(self, command: str) -> str:
+        environment = {"PATH": os.environ["PATH"]}
+        if "--provider simulator" in command and self.up is not None:
+            # The README's acquirer is on its usual port; this one is on a free one, and only `up` knows it.
+            environment["TALLYSTICK_SIMULATOR_URL"] = f"http://127.0.0.1:{self.up.simulator_port}"
         done = subprocess.run(
             ["bash", "-euo", "pipefail", "-c", "\n".join([*self._assignments, command])],
             cwd=self.home,
-            env=clean_environment({"PATH": os.environ["PATH"]}),
+            env=clean_environment(environment),
             capture_output=True,
             text=True,
             timeout=4 * PATIENCE_S,

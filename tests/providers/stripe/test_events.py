@@ -48,10 +48,10 @@ def refund(verdict: str, attempt_id: str | None = REFUND_ATTEMPT, **fields: Any)
     return about | {"verdict": {"verdict": verdict, "reference": REFUND} | fields}
 
 
-def dispute(state: str, funds: str | None = None, *, moved: int = 0) -> dict[str, Any]:
+def dispute(state: str, funds: str | None = None, *, moved: int = 0, kind: str = "chargeback") -> dict[str, Any]:
     """``moved``: so many of its two movements are in its list."""
     about = {"notice": "dispute", "reference": DISPUTE, "amount": 1_000, "currency": "EUR", "reason": "fraudulent"}
-    return about | {"state": state, "funds": funds, "movements": MOVEMENTS[:moved], "opens": True}
+    return about | {"state": state, "funds": funds, "movements": MOVEMENTS[:moved], "opens": True, "kind": kind}
 
 
 MOVEMENTS = (
@@ -101,13 +101,13 @@ NOTICES: dict[str, dict[str, Any] | None] = {
     "refund.failed": refund("reversed", **CARD_CLOSED),
     "charge.refund.updated": refund("reversed", **CANCELED),
     "charge.dispute.created": dispute("opened"),
-    "charge.dispute.created.inquiry": dispute("opened"),
+    "charge.dispute.created.inquiry": dispute("opened", kind="inquiry"),
     "charge.dispute.funds_withdrawn": dispute("opened", "withdrawn", moved=1),
     "charge.dispute.updated": dispute("under_review", moved=1),
     "charge.dispute.funds_reinstated": dispute("won", "returned", moved=2),
     "charge.dispute.closed.won": dispute("won", moved=2),
     "charge.dispute.closed.lost": dispute("lost", moved=1),
-    "charge.dispute.closed.inquiry": dispute("won"),
+    "charge.dispute.closed.inquiry": dispute("won", kind="inquiry"),
     "customer.created": None,
 }
 

@@ -33,6 +33,10 @@ async def test_the_customer_acts(
     payment = await shop.charge("key", payment_method=card, manual=bool(manual))
     assert payment["state"] == state
     assert payment["next_action"] is None
+    if state == "declined":
+        await shop.closed(payment["id"])
+        [intent] = bank.intents(tallystick_payment=payment["id"])
+        assert intent["status"] == "canceled", "nobody can pay it any more"
     assert await differences(runtime, bank, fresh_merchant) == []
 
 

@@ -100,6 +100,15 @@ class Shop(Client):
         assert payment is not None
         return payment
 
+    async def closed(self, payment_id: str) -> None:
+        """Wait until recovery has closed the charge that the payer could still pay."""
+
+        async def look() -> list[str]:
+            loaded = await self.runtime.reads.load(self.merchant_id, payment_id)
+            return [each.state for each in loaded.stored.attempts if each.purpose == "close"] if loaded else []
+
+        await eventually_async(look, until=lambda states: states == ["approved"], within_s=CONVERGENCE_S)
+
     async def charge(self, key: str, *, manual: bool = False, **other: Any) -> dict[str, Any]:
         """A payment with its outcome."""
         return await self.until_final(lambda: self.create(key, manual=manual, **other))

@@ -6,8 +6,12 @@ from msgspec.structs import replace
 
 from tallystick.decisions.change_builder import Cause, ChangeBuilder
 from tallystick.decisions.late_effects import names_captures
+from tallystick.decisions.late_money import observe_late_refund, observe_late_refund_failed
 from tallystick.decisions.provider_events.dispositions import Decided, NotYet
 from tallystick.decisions.terms import evidence_of
+from tallystick.domain.late_money import merchants_money, unclaimed
+from tallystick.domain.left_to_refund import beyond_the_capture
+from tallystick.domain.lifecycles.payment import PAYMENT
 from tallystick.domain.notices import RefundNotice
 from tallystick.domain.snapshot import PaymentSnapshot
 from tallystick.domain.subjects import Failure, Refund
@@ -26,11 +30,18 @@ def observe_refund(
         return Decided("duplicate_effect")
     if any(attempt.provider_reference == notice.reference for attempt in stored.attempts):
         return Decided("duplicate_effect")  # ours, by the provider's reference
-    if payment.state != "captured":
+    if any(each.reference == notice.reference and each.dispute is None for each in payment.late_movements):
+        return Decided("duplicate_effect")
+    captured = merchants_money(payment)
+    if payment.state not in PAYMENT.final or (captured == 0 and payment.amount_late == 0):
         return NotYet(f"a refund of a payment that is {payment.state}")
-    left = payment.amount_captured - payment.amount_refunded - payment.amount_refund_pending
+    left = captured - payment.amount_refunded - payment.amount_refund_pending
+    waiting = unclaimed(payment) + payment.amount_late_returning
+    if captured == 0 or left < notice.amount <= waiting:
+        cause = replace(cause, occurred_at=notice.occurred_at, provider_reference=notice.reference)
+        return observe_late_refund(stored, notice, cause, rejection_id)
     # Of a hold that is captured in parts, other parts may still be told.
-    most = payment.amount_authorized if names_captures(stored) else payment.amount_captured
+    most = max(captured, payment.amount_authorized) if names_captures(stored) else captured
     possible = notice.currency == payment.currency and 0 < notice.amount <= most
     if possible and notice.amount > left:
         # No provider pays back more than it took: an earlier refund was refused, or came back.
@@ -38,8 +49,8 @@ def observe_refund(
     cause = replace(cause, occurred_at=notice.occurred_at, provider_reference=notice.reference)
     builder = ChangeBuilder(payment.merchant_id, payment.payment_id, cause)
     if not possible:
-        captured = f"{payment.amount_captured} {payment.currency}"
-        reason = f"the provider refunded {notice.amount} {notice.currency}, and had captured {captured}"
+        had = f"{captured} {payment.currency}"
+        reason = f"the provider refunded {notice.amount} {notice.currency}, and had captured {had}"
         builder.reject(rejection_id, payment, "refund_succeeded", origin="provider", reason=reason)
         return Decided("conflict", builder.change(must_not_be_shed=True), reason)
     opened = builder.move(payment, "refund_opened", amount_refund_pending=payment.amount_refund_pending + notice.amount)
@@ -59,13 +70,16 @@ def observe_refund(
         )
     )
     builder.move(refund, "succeeded")
-    builder.move(
+    after = builder.move(
         opened,
         "refund_succeeded",
         amount_refunded=payment.amount_refunded + refund.amount,
         amount_refund_pending=payment.amount_refund_pending,
     )
-    return Decided("applied", builder.change(must_not_be_shed=True))
+    beyond = beyond_the_capture(after, stored.disputes)
+    if beyond is not None:
+        builder.reject(rejection_id, after, "refund_succeeded", origin="provider", reason=beyond)
+    return Decided("applied", builder.change(must_not_be_shed=True), beyond)
 
 
 def observe_refund_failed(
@@ -75,16 +89,16 @@ def observe_refund_failed(
     payment = stored.payment
     refund_id = derived_id("re", payment.provider, account, reference)
     refund = next((refund for refund in stored.refunds if refund.refund_id == refund_id), None)
-    if refund is None:
-        return NotYet("no such refund here")
-    if refund.state == "failed":
-        return Decided("duplicate_effect")
     cause = replace(
         cause,
         occurred_at=verdict.occurred_at,
         provider_reference=reference,
         evidence={**(cause.evidence or {}), "verdict": evidence_of(verdict)},
     )
+    if refund is None:
+        return observe_late_refund_failed(payment, reference, cause) or NotYet("no such refund here")
+    if refund.state == "failed":
+        return Decided("duplicate_effect")
     builder = ChangeBuilder(payment.merchant_id, payment.payment_id, cause)
     failure = Failure(code="refund_failed", message="The refund came back.", retryable=True)
     builder.move(refund, "failed", failure=failure)

@@ -16,11 +16,15 @@ from msgspec.structs import replace
 
 from tallystick.decisions.change_builder import Cause, ChangeBuilder
 from tallystick.decisions.late_effects import names_captures
+from tallystick.decisions.late_money import is_of_late_money, observe_late_dispute
 from tallystick.decisions.provider_events.dispositions import Decided, NotYet
 from tallystick.domain.change import Transfer
 from tallystick.domain.dispute_movement import Movement
-from tallystick.domain.dispute_position import DECIDED, net_of, suspended, taken_by
+from tallystick.domain.dispute_position import DECIDED, claimed, net_of, suspended, taken_by
+from tallystick.domain.late_money import merchants_money
 from tallystick.domain.ledger import accounts
+from tallystick.domain.left_to_refund import beyond_the_capture
+from tallystick.domain.lifecycles.payment import PAYMENT
 from tallystick.domain.notices import DisputeNotice
 from tallystick.domain.snapshot import PaymentSnapshot
 from tallystick.domain.subjects import Dispute
@@ -45,10 +49,14 @@ def decide_dispute(
 ) -> Decided | NotYet:
     """Make every missing step up to the dispute's current state, including skipped ones."""
     payment = stored.payment
-    if payment.state != "captured":
+    captured = merchants_money(payment)
+    if payment.state not in PAYMENT.final or (captured == 0 and payment.amount_late == 0):
         return NotYet(f"a dispute over a payment that is {payment.state}")
     dispute_id = derived_id("dp", payment.provider, account, notice.reference)
     known = next((dispute for dispute in stored.disputes if dispute.dispute_id == dispute_id), None)
+    if known is None and (captured == 0 or is_of_late_money(payment, notice.reference)):
+        cause = replace(cause, occurred_at=notice.occurred_at, provider_reference=notice.reference)
+        return observe_late_dispute(stored, notice, cause, rejection_id)
     if known is None and not notice.opens:
         return NotYet("the end of a dispute that is not open here: its opening comes first")
     cause = replace(cause, occurred_at=notice.occurred_at, provider_reference=notice.reference)
@@ -64,7 +72,8 @@ def decide_dispute(
     if after is known:
         overtaken = known.state != notice.state and notice.state not in DECIDED
         return Decided("stale" if overtaken else "duplicate_effect")
-    reason = _alarming(builder.transfers, known, after) or _of_unknown_amount(known, after)
+    alarming = _alarming(builder.transfers, known, after) or _of_unknown_amount(known, after)
+    reason = "; ".join(filter(None, (alarming, _beyond_the_capture(stored, known, after)))) or None
     if reason is not None:
         builder.reject(rejection_id, after, notice.state, origin="provider", reason=reason)
     builder.move(payment, "dispute_opened" if known is None else "dispute_updated")
@@ -77,13 +86,14 @@ def _implausible(stored: PaymentSnapshot, notice: DisputeNotice, known: Dispute 
     payment = stored.payment
     expected = known.amount if known is not None and not notice.movements else notice.amount
     others = sum(each.amount for each in stored.disputes if each is not known and each.state != "won")
+    captured = merchants_money(payment)
     # Of a hold that is captured in parts, other parts may still be told.
-    most = MOST_OF_A_PAYMENT * (payment.amount_authorized if names_captures(stored) else payment.amount_captured)
+    most = MOST_OF_A_PAYMENT * (max(captured, payment.amount_authorized) if names_captures(stored) else captured)
     sensible = notice.amount > 0 and others + notice.amount <= most
     sensible = sensible and all(0 < each.amount <= most for each in notice.movements or () if each.amount is not None)
     if (notice.amount, notice.currency) == (expected, payment.currency) and sensible:
         return None
-    return f"a dispute over {notice.amount} {notice.currency} of {payment.amount_captured} {payment.currency}"
+    return f"a dispute over {notice.amount} {notice.currency} of {merchants_money(payment)} {payment.currency}"
 
 
 def _waits_for(known: Dispute | None, notice: DisputeNotice) -> str | None:
@@ -114,6 +124,14 @@ def _alarming(posted: Sequence[Transfer], known: Dispute | None, after: Dispute)
     return f"the provider moved money that the dispute's course does not account for: {stands}"
 
 
+def _beyond_the_capture(stored: PaymentSnapshot, known: Dispute | None, after: Dispute) -> str | None:
+    """Why a person should know that the dispute now claims more; None where that is covered by what is left."""
+    if claimed(after) <= (0 if known is None else claimed(known)):
+        return None
+    others = [each for each in stored.disputes if each.dispute_id != after.dispute_id]
+    return beyond_the_capture(stored.payment, (*others, after))
+
+
 def _of_unknown_amount(known: Dispute | None, after: Dispute) -> str | None:
     """What a person should look up: money that moved in another currency, and nobody said how much it is in ours."""
     before = {each.reference for each in known.movements} if known is not None else set()
@@ -138,6 +156,7 @@ def _opened(builder: ChangeBuilder, stored: PaymentSnapshot, notice: DisputeNoti
             provider=payment.provider,
             provider_reference=notice.reference,
             reason=None if notice.reason is None else notice.reason[:REASON_CHARS],
+            kind=notice.kind,
             created_at=builder.cause.at,
             updated_at=builder.cause.at,
         )
@@ -168,7 +187,8 @@ def _new(held: tuple[Movement, ...], notice: DisputeNotice) -> tuple[Movement, .
 
 
 def _after_movements(builder: ChangeBuilder, dispute: Dispute, notice: DisputeNotice) -> Dispute:
-    """The dispute after what the provider named, and after its verdict; itself where it is no news."""
+    """The dispute after the reported movements and the verdict; unchanged if nothing is new."""
+    dispute = _escalated(builder, dispute, notice)
     named, held = _named(dispute, notice), dispute.movements
     for number, (before, now) in enumerate(zip(held, named, strict=False)):
         if before != now:  # its amount is known at last
@@ -193,6 +213,12 @@ def _first_new(held: tuple[Movement, ...], named: tuple[Movement, ...], notice: 
     return len(named) - len(_new(held, notice))
 
 
+def _escalated(builder: ChangeBuilder, dispute: Dispute, notice: DisputeNotice) -> Dispute:
+    """An inquiry that is told as a chargeback has become one. A late event of the inquiry changes nothing."""
+    becomes = dispute.kind == "inquiry" and notice.kind == "chargeback" and dispute.state not in DECIDED
+    return builder.move(dispute, "escalated", kind="chargeback") if becomes else dispute
+
+
 def _counted(builder: ChangeBuilder, dispute: Dispute, **fields: Any) -> Dispute:
     """The step for one new fact about the money."""
     known = replace(dispute, **fields)
@@ -212,6 +238,7 @@ def _moved(builder: ChangeBuilder, dispute: Dispute, notice: DisputeNotice) -> D
     """The dispute after every step of an event without identified movements; unchanged if there is no step."""
     if dispute.state in DECIDED:
         return _after_the_end(builder, dispute, notice)
+    dispute = _escalated(builder, dispute, notice)
     if notice.funds == "withdrawn" and not dispute.funds_withdrawn and notice.state != "lost":
         dispute = builder.move(dispute, "funds_withdrawn", funds_withdrawn=True)
     if notice.state == "under_review" and dispute.state == "opened":

@@ -105,6 +105,21 @@ def late_capture(provider: str, amount: int) -> list[Posting]:
     return [Posting("late_capture", provider_account(provider), suspense_account(provider), amount)]
 
 
+def late_money_accepted(provider: str, amount: int) -> list[Posting]:
+    """An operator accepts late money for the merchant: it is owed to them as if it had been captured in time."""
+    return [Posting("late_money_accepted", suspense_account(provider), MERCHANT, amount)]
+
+
+def late_money_returned(provider: str, amount: int) -> list[Posting]:
+    """Late money has gone back to the payer, out of what the provider owes us."""
+    return [Posting("late_money_returned", suspense_account(provider), provider_account(provider), amount)]
+
+
+def late_money_came_back(provider: str, amount: int) -> list[Posting]:
+    """Late money that had gone back is here again, and waits as before."""
+    return [Posting("late_money_came_back", provider_account(provider), suspense_account(provider), amount)]
+
+
 def late_refund(provider: str, amount: int) -> list[Posting]:
     """The provider paid a refund that is failed here: a person decides whose loss it is."""
     return [Posting("late_refund", suspense_account(provider), provider_account(provider), amount)]

@@ -1,7 +1,7 @@
 """The lifecycle of a dispute. It never moves its payment.
 
-A step that changes what is known about the money also posts to suspense what the dispute's course does not account
-for (``dispute_position``).
+An inquiry that becomes a chargeback is ``escalated``, which moves no money. A step that changes what is known about the
+money also posts to suspense what the dispute's course does not account for (``dispute_position``).
 """
 
 from __future__ import annotations
@@ -68,6 +68,7 @@ def _undecided(state: str) -> dict[str, Edge]:
         "funds_withdrawn": Edge(state, posts=_withdrawn, told="dispute.funds_withdrawn"),
         "funds_returned": Edge(state, posts=_returned, told="dispute.funds_returned"),
         **{event: edge for event, edge in _money(state).items() if event != "contested"},
+        "escalated": Edge(state, told="dispute.escalated"),
         "won": Edge("won", posts=_won, told="dispute.won"),
         "lost": Edge("lost", posts=_lost, told="dispute.lost"),
     }

@@ -44,6 +44,18 @@ def _late_capture(before: Payment, after: Payment) -> list[Posting]:
     return postings.late_capture(after.provider, after.amount_late - before.amount_late)
 
 
+def _late_money_accepted(before: Payment, after: Payment) -> list[Posting]:
+    return postings.late_money_accepted(after.provider, after.amount_late_accepted - before.amount_late_accepted)
+
+
+def _late_money_returned(before: Payment, after: Payment) -> list[Posting]:
+    return postings.late_money_returned(after.provider, after.amount_late_returned - before.amount_late_returned)
+
+
+def _late_money_came_back(before: Payment, after: Payment) -> list[Posting]:
+    return postings.late_money_came_back(after.provider, before.amount_late_returned - after.amount_late_returned)
+
+
 _AUTHORIZED: Final = Edge("authorized", posts=_hold, told="payment.authorized")
 _CAPTURED: Final = Edge("captured", posts=_capture, told="payment.captured")
 _CANCELED: Final = Edge("canceled", posts=_release, told="payment.canceled")
@@ -58,8 +70,24 @@ def _late_capture_in(state: str) -> Edge:
 
 def _closed(state: str) -> dict[str, Edge]:
     """Effects on a closed payment add a version and keep the state. Captured money goes to suspense; a hold and its
-    release move no money. ``late_effect`` was the name of all of them."""
+    release move no money. ``late_effect`` was the name of all of them.
+
+    Late money leaves suspense by an operator's act, or because the provider returned it. Money that was accepted for
+    the merchant can be refunded and disputed. Refunds and disputes are decided against the payment's version, so each
+    of their steps adds a version here, in the same state.
+    """
     return {
+        "refund_opened": Edge(state),
+        "refund_succeeded": Edge(state),
+        "refund_failed": Edge(state),
+        "refund_resubmitted": Edge(state),
+        "dispute_opened": Edge(state),
+        "dispute_updated": Edge(state),
+        "late_money_accepted": Edge(state, posts=_late_money_accepted, told="payment.late_money_accepted"),
+        "late_return_opened": Edge(state),
+        "late_return_failed": Edge(state),
+        "late_money_returned": Edge(state, posts=_late_money_returned),
+        "late_money_came_back": Edge(state, posts=_late_money_came_back),
         "late_capture": _late_capture_in(state),
         "late_hold": Edge(state),
         "late_release": Edge(state),
@@ -108,16 +136,10 @@ PAYMENT: Final = Machine(
             "captured": _CAPTURED,
             "expired": _EXPIRED,
         },
-        # Refunds and disputes are decided against the payment's version, so each of their steps adds a version here, in
-        # the same state. A capture that fails days later keeps the state, which is final; amount_reversed counts it.
+        # A capture that fails days later keeps the state, which is final; amount_reversed counts it.
         "captured": {
             "capture_added": Edge("captured", posts=_capture_added, told="payment.capture_added"),
-            "refund_opened": Edge("captured"),
-            "refund_succeeded": Edge("captured"),
-            "refund_failed": Edge("captured"),
             "capture_reversed": Edge("captured", posts=_capture_reversed, told="payment.capture_reversed"),
-            "dispute_opened": Edge("captured"),
-            "dispute_updated": Edge("captured"),
             **_closed("captured"),
         },
         "declined": _closed("declined"),

@@ -14,7 +14,7 @@ from tallystick.domain.money import Exponents
 from tallystick.domain.provider_amounts import verdict_about
 from tallystick.domain.snapshot import PaymentSnapshot
 from tallystick.domain.subjects import Attempt, Payment
-from tallystick.domain.verdicts import NotSent, Unknown, Verdict, verdict_name
+from tallystick.domain.verdicts import Approved, Declined, NotSent, Unknown, Verdict, verdict_name
 from tallystick.flows.runtime import Runtime
 from tallystick.kit.clock import monotonic_ms
 from tallystick.kit.ids import new_id, sibling_id
@@ -66,7 +66,22 @@ async def carry_out(
     verdict = await _verdict_of(provider, partial(send, provider), call, stored.payment)
     if doubted and isinstance(verdict, NotSent) and _can_have_been_sent(provider, attempt, stored.payment):
         verdict = Unknown(reason=f"an earlier submission is in doubt; this one: {verdict.reason}", raw=verdict.raw)
-    return await settle_verdict(runtime, stored, attempt_id, verdict, cause="answer", actor=f"provider:{provider.name}")
+    actor = f"provider:{provider.name}"
+    await look_behind(runtime, stored, attempt, verdict, cause="answer", actor=actor)
+    return await settle_verdict(runtime, stored, attempt_id, verdict, cause="answer", actor=actor)
+
+
+async def look_behind(
+    runtime: Runtime, stored: PaymentSnapshot, attempt: Attempt, verdict: Verdict, *, cause: str, actor: str
+) -> None:
+    """A provider that refuses to close a charge may have been paid: what it says of the charge comes first, so that a
+    crash in between has the refusal told again."""
+    if attempt.purpose != "close" or not isinstance(verdict, Declined):
+        return
+    authorize = next(each for each in stored.attempts if each.operation == "authorize")
+    newest = await fetch_verdict(runtime, stored.payment, authorize)
+    if isinstance(newest, Approved):
+        await settle_verdict(runtime, stored, authorize.attempt_id, newest, cause=cause, actor=actor)
 
 
 def _can_have_been_sent(provider: Provider, attempt: Attempt, payment: Payment) -> bool:

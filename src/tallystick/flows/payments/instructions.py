@@ -3,7 +3,7 @@ provider, commit the outcome, reply."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from tallystick.decisions import instructions as decide
 from tallystick.decisions.instructions import Instruction
@@ -11,7 +11,7 @@ from tallystick.domain.change import Change
 from tallystick.domain.errors import Overloaded, Problem, ProblemField, problem
 from tallystick.domain.requests.commands import CancelPayment, CapturePayment, CreatePayment, CreateRefund
 from tallystick.domain.snapshot import PaymentSnapshot, opened_by
-from tallystick.domain.subjects import Attempt, Payment
+from tallystick.domain.subjects import Attempt, Dispute, Payment
 from tallystick.flows.payments.attempts import carry_out, send_by
 from tallystick.flows.payments.idempotency import Reply, answer_existing, answer_now, existing_or, first_answer
 from tallystick.flows.runtime import Runtime
@@ -34,7 +34,7 @@ async def create_payment(runtime: Runtime, instruction: Instruction, command: Cr
     runtime.admit(NEW_PAYMENTS_SHARE)
     payment_id = new_id("pay")
 
-    def first(_: Payment | None) -> Change:
+    def first(_: Payment | None, __: Sequence[Dispute]) -> Change:
         return decide.create_payment(
             instruction,
             payment_id,
@@ -58,7 +58,7 @@ async def capture_payment(
     """Take money out of a hold. Raises Overloaded and OutcomeUnknown."""
     runtime.admit(FOLLOW_UPS_SHARE)
 
-    def again(payment: Payment | None) -> Change:
+    def again(payment: Payment | None, _: Sequence[Dispute]) -> Change:
         assert payment is not None
         return decide.capture_payment(instruction, payment, command.amount, runtime.terms(payment.provider))
 
@@ -69,7 +69,7 @@ async def cancel_payment(runtime: Runtime, instruction: Instruction, payment_id:
     """Release a hold. Raises Overloaded and OutcomeUnknown."""
     runtime.admit(FOLLOW_UPS_SHARE)
 
-    def again(payment: Payment | None) -> Change:
+    def again(payment: Payment | None, _: Sequence[Dispute]) -> Change:
         assert payment is not None
         return decide.cancel_payment(instruction, payment, runtime.terms(payment.provider))
 
@@ -81,33 +81,38 @@ async def create_refund(runtime: Runtime, instruction: Instruction, payment_id: 
     runtime.admit(FOLLOW_UPS_SHARE)
     refund_id = new_id("re")
 
-    def again(payment: Payment | None) -> Change:
+    def again(payment: Payment | None, disputes: Sequence[Dispute]) -> Change:
         assert payment is not None
         return decide.create_refund(
             instruction,
             payment,
+            disputes,
             refund_id,
             amount=command.amount,
             reason=command.reason,
             terms=runtime.terms(payment.provider),
         )
 
-    return await runtime.flows.run(_execute(runtime, instruction, payment_id, again, command.amount))
+    return await runtime.flows.run(
+        _execute(runtime, instruction, payment_id, again, command.amount, reads_disputes=True)
+    )
 
 
 async def _execute(
     runtime: Runtime,
     instruction: Instruction,
     payment_id: str | None,
-    decision: Callable[[Payment | None], Change],
+    decision: Callable[[Payment | None, Sequence[Dispute]], Change],
     given: int | None = None,
+    *,
+    reads_disputes: bool = False,
 ) -> Reply:
     """Decide and carry out. ``given``: the amount that a client named of a payment that exists. One that its provider
     cannot express is refused as a malformed field is, before the state is looked at. What "all that is left" comes to
     is known when the state allows it, and is looked at before the key is taken; after a lost race it is decided
     again."""
     for _ in range(DECISION_TRIES):
-        payment = None
+        payment, disputes = None, list[Dispute]()
         if payment_id is not None:
             found = await runtime.reads.payment(instruction.merchant_id, payment_id)
             if found is None:
@@ -116,8 +121,12 @@ async def _execute(
             payment = found[0]
         if payment is not None and given is not None and not _expressible(runtime, payment, given):
             return await existing_or(runtime, instruction, _not_representable(instruction))
+        if payment_id is not None and reads_disputes:
+            # After the payment: each step of a dispute is a version of its payment, so that one which this read
+            # misses is later than the version that the change names, and the guard refuses it.
+            disputes = await runtime.reads.disputes(instruction.merchant_id, payment_id)
         deadline_ms = send_by(runtime)
-        change = decision(payment)
+        change = decision(payment, disputes)
         if payment is not None and not _sends_what_is_expressible(runtime, payment, change):
             return await existing_or(runtime, instruction, _not_representable(instruction))
         committed = await runtime.journal.commit(change)

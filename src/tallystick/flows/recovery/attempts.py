@@ -12,12 +12,13 @@ from tallystick.decisions.resubmission import (
     next_move,
     park,
     resubmit,
+    still_possible,
 )
 from tallystick.decisions.verdicts import give_up
 from tallystick.domain.snapshot import PaymentSnapshot
 from tallystick.domain.subjects import Attempt
 from tallystick.domain.verdicts import NotFound, Unknown
-from tallystick.flows.payments.attempts import carry_out, fetch_verdict, send_by, settle_verdict
+from tallystick.flows.payments.attempts import carry_out, fetch_verdict, look_behind, send_by, settle_verdict
 from tallystick.flows.recovery.changes import ACTOR, commit_first, recovery_cause
 from tallystick.flows.recovery.deadlines import expire
 from tallystick.flows.runtime import Runtime
@@ -81,6 +82,7 @@ class DueAttempts:
         change = None
         # A submitted attempt that the look-up cannot settle becomes unknown; an unknown one stays unknown.
         if attempt.state == "submitted" or not isinstance(verdict, Unknown):
+            await look_behind(self._runtime, loaded.stored, attempt, verdict, cause="recovery", actor=ACTOR)
             change = await settle_verdict(
                 self._runtime, loaded.stored, attempt.attempt_id, verdict, cause="recovery", actor=ACTOR
             )
@@ -118,7 +120,13 @@ class DueAttempts:
     async def _next_move(self, loaded: SnapshotWithClocks, clock: AttemptClock, due: DueAttempt) -> None:
         attempt, stored = clock.attempt, loaded.stored
         traits = self._runtime.provider(attempt.provider).traits
-        move = next_move(attempt, traits, age_ms=clock.age_ms, resubmit_limit=self._runtime.settings.resubmit_limit)
+        move = next_move(
+            attempt,
+            traits,
+            age_ms=clock.age_ms,
+            resubmit_limit=self._runtime.settings.resubmit_limit,
+            possible=still_possible(stored, attempt),
+        )
         match move:
             case Move.RESUBMIT:
                 await self._send_again(loaded, clock, due)

@@ -9,6 +9,7 @@ from tallystick.domain.change import Transfer
 from tallystick.domain.dispute_position import DECIDED, suspended
 from tallystick.domain.ledger import accounts
 from tallystick.domain.ledger.postings import Posting
+from tallystick.domain.lifecycles.attempt import ATTEMPT_OPEN
 from tallystick.domain.lifecycles.machines import MACHINES
 from tallystick.domain.replay import HistoryStep
 from tallystick.domain.subjects import Dispute, Subject
@@ -29,6 +30,9 @@ LATE_KINDS: Final = frozenset({"late_effect", "late_capture", "late_refund", "la
 #: Events that post late money to suspense: of payments and refunds, and their former name.
 LATE_EVENTS: Final = frozenset({"late_effect", "late_capture", "late_refund"})
 
+#: Events by which late money leaves suspense, or returns to it.
+LEFT_SUSPENSE: Final = frozenset({"late_money_accepted", "late_money_returned", "late_money_came_back"})
+
 #: Events about dispute money that the course does not account for.
 LATE_MOVEMENTS: Final = frozenset({"late_effect", "late_movement", "contested"})
 
@@ -45,9 +49,10 @@ def refunds_within_captured(record: PaymentRecord) -> Iterator[Finding]:
     """Refunded and pending amounts are at most the captured amount, and are the sums of the refunds."""
     payment = record.payment
     # A capture may be reversed after a refund of it: the refund is still within the captured amount.
-    if payment.amount_refunded + payment.amount_refund_pending > payment.amount_captured:
+    captured = payment.amount_captured + payment.amount_late_accepted
+    if payment.amount_refunded + payment.amount_refund_pending > captured:
         amounts = f"refunded {payment.amount_refunded}, pending {payment.amount_refund_pending}"
-        yield Finding(payment.payment_id, f"{amounts}, captured {payment.amount_captured}")
+        yield Finding(payment.payment_id, f"{amounts}, captured {captured}")
     succeeded = sum(refund.amount for refund in record.refunds if refund.state == "succeeded")
     pending = sum(refund.amount for refund in record.refunds if refund.state in IN_FLIGHT)
     if (succeeded, pending) != (payment.amount_refunded, payment.amount_refund_pending):
@@ -118,10 +123,12 @@ def refunds_in_flight_match(record: PaymentRecord) -> Iterator[Finding]:
 
 
 def captured_money_is_owed(record: PaymentRecord) -> Iterator[Finding]:
-    """The merchant is owed the captured and received money, less refunds and the cost of disputes, open or lost. The
-    provider owes us the same, less what it withdrew, plus money in suspense and refunds in flight."""
+    """The merchant is owed the captured and received money (late money too, once it is accepted), less refunds and the
+    cost of disputes, open or lost. The provider owes us the same, less what it withdrew, plus money in suspense and
+    refunds in flight."""
     payment = record.payment
-    kept = payment.amount_captured - payment.amount_reversed - payment.amount_refunded
+    came = payment.amount_captured + payment.amount_late_accepted
+    kept = came - payment.amount_reversed - payment.amount_refunded
     owed = -_debit(record, accounts.MERCHANT)
     reserved = sum(each.amount for each in record.disputes if each.state != "won" or each.contested)
     due = kept - payment.amount_refund_pending - reserved
@@ -172,6 +179,7 @@ def suspense_is_explained(record: PaymentRecord) -> Iterator[Finding]:
         )
         if stands != amount:
             yield Finding(subject_id, f"has {stands} in suspense by {event}, its late money is {amount}")
+    yield from _left_suspense(record)
     alerts = {rejection.subject_id for rejection in record.rejections if rejection.alert}
     for watched in record.attempts:
         attempt = watched.attempt
@@ -195,10 +203,45 @@ def disputed_money_is_known(record: PaymentRecord) -> Iterator[Finding]:
                 yield Finding(dispute.dispute_id, f"{what}: what that is in {dispute.currency} is not known")
 
 
+def _left_suspense(record: PaymentRecord) -> Iterator[Finding]:
+    """What went back, less what came back from there, is what our own returns and the provider's movements add up to;
+    what is on its way is what the open returns are for; and no more than came in has found its way out."""
+    payment = record.payment
+    suspense = accounts.suspense_account(payment.provider)
+    posted = sum(
+        _moves(row, suspense)
+        for row in record.transfers
+        if row.subject_id == payment.payment_id and row.kind in ("late_money_returned", "late_money_came_back")
+    )
+    returns = [each.attempt for each in record.attempts if each.attempt.purpose == "late_return"]
+    ours = sum(each.amount for each in returns if each.state == "approved")
+    ours += sum(each.amount for each in returns if each.late_effect and _posted_with(record, each.attempt_id))
+    theirs = sum(each.amount * (1 if each.way == "out" else -1) for each in payment.late_movements)
+    if not posted == payment.amount_late_returned == ours + theirs:
+        said = f"has {posted} of late money posted as returned, says {payment.amount_late_returned}"
+        yield Finding(payment.payment_id, f"{said}, and its returns add up to {ours + theirs}")
+    under_way = sum(each.amount for each in returns if each.state in ATTEMPT_OPEN)
+    if under_way != payment.amount_late_returning:
+        said = f"has {payment.amount_late_returning} of late money on its way back"
+        yield Finding(payment.payment_id, f"{said}, and its open returns are for {under_way}")
+    out = payment.amount_late_accepted + payment.amount_late_returned + payment.amount_late_returning
+    if out > payment.amount_late:
+        yield Finding(payment.payment_id, f"has {out} of late money decided on, and {payment.amount_late} came")
+
+
+def _posted_with(record: PaymentRecord, attempt_id: str) -> bool:
+    """Whether the change in which an attempt had its late effect returned late money."""
+    changes = {step.change_id for step in record.histories.get(attempt_id, ()) if step.event == "late_refund"}
+    steps = record.histories.get(record.payment.payment_id, ())
+    return any(step.event == "late_money_returned" and step.change_id in changes for step in steps)
+
+
 def _late_amounts(record: PaymentRecord) -> Iterator[tuple[str, str, int]]:
-    """The late amounts of the payment and its refunds: received and paid out. Money of the retired edge is in no
-    amount."""
-    yield record.payment.payment_id, "late_capture", record.payment.amount_late
+    """The late amounts of the payment and its refunds: received, accepted and paid out. Money of the retired edge is in
+    no amount."""
+    payment = record.payment
+    yield payment.payment_id, "late_capture", payment.amount_late
+    yield payment.payment_id, "late_money_accepted", -payment.amount_late_accepted
     for refund in record.refunds:
         yield refund.refund_id, "late_refund", -refund.amount_late
 
@@ -209,6 +252,8 @@ def _is_late(record: PaymentRecord, transfer: Transfer) -> bool:
     step = record.step(transfer.subject_id, transfer.version)
     if step is None or step.subject == "dispute":
         return step is not None
+    if step.event in LEFT_SUSPENSE:
+        return True  # their sums are compared
     return step.event in LATE_EVENTS and any(
         other.event in LATE_EVENTS and other.change_id == step.change_id
         for watched in record.attempts

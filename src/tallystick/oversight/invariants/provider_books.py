@@ -195,15 +195,19 @@ def _money_differs(record: PaymentRecord, charges: list[ListedCharge]) -> list[F
     late = [t for t in record.transfers if t.kind in LATE_KINDS and t.subject_id not in disputes]
     late_in = sum(transfer.amount for transfer in late if transfer.credit == suspense)
     late_out = sum(transfer.amount for transfer in late if transfer.debit == suspense)
+    late_withdrawn = sum(
+        each.amount * (1 if each.way == "out" else -1) for each in payment.late_movements if each.dispute is not None
+    )
+    late_refunded = payment.amount_late_returned - late_withdrawn
     compared = [
         (
             "captured",
             payment.amount_captured - payment.amount_reversed + late_in,
             sum(charge.captured for charge in charges),
         ),
-        ("refunded", payment.amount_refunded + late_out, sum(charge.refunded for charge in charges)),
+        ("refunded", payment.amount_refunded + late_out + late_refunded, sum(charge.refunded for charge in charges)),
     ]
-    withdrawn = sum(dispute.amount for dispute in record.disputes if dispute.funds_withdrawn)
+    withdrawn = sum(dispute.amount for dispute in record.disputes if dispute.funds_withdrawn) + late_withdrawn
     compared.append(("withdrawn for disputes", withdrawn, sum(charge.disputed_withdrawn for charge in charges)))
     # A late hold or release moves no money: it is only in the history, and an alert was raised.
     if not any(watched.attempt.late_effect for watched in record.attempts):

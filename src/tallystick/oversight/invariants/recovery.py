@@ -41,6 +41,9 @@ def open_attempts_are_awaited(record: PaymentRecord, settings: Settings) -> Iter
         attempt = watched.attempt
         # A customer's action and a cancel may be in progress together.
         awaited = attempt.operation == waits or (attempt.operation == "authorize" and waits == "cancel")
+        awaited |= attempt.purpose == "late_return" and record.payment.amount_late_returning > 0
+        if attempt.purpose == "close":
+            continue  # it follows the payment's end, and nobody waits for it
         if attempt.state not in ATTEMPT_OPEN or awaited or attempt.refund_id in refunding:
             continue
         grace_ms = settings.recovery_lease_ms + settings.recovery_backoff_cap_ms

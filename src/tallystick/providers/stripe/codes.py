@@ -152,6 +152,9 @@ EXPIRY_REASONS: Final = frozenset({"automatic", "expired"})
 #: Reason that Stripe itself gives to the release of a hold, which it writes down as a refund. No money came back.
 RELEASE_REASON: Final = "expired_uncaptured_charge"
 
+#: Dispute statuses of an inquiry: no money has moved, and a refund may still avoid the chargeback.
+INQUIRIES: Final = frozenset({"warning_needs_response", "warning_under_review", "warning_closed"})
+
 #: Dispute status -> ours. An inquiry (``warning_…``) is a dispute before any money moved; closed, it was won. A
 #: prevented one was settled before it began.
 DISPUTES: Final[Mapping[str, DisputeState]] = {

@@ -21,7 +21,7 @@ from tallystick.domain.notices import AttemptNotice, ChargeNotice, DisputeNotice
 from tallystick.domain.verdicts import Approved, Reversed, Unknown
 from tallystick.providers.receiver import BadSignature, Notification, Unparseable
 from tallystick.providers.shared import verify_timed_signature
-from tallystick.providers.stripe.codes import DISPUTES, EXPIRY_REASONS
+from tallystick.providers.stripe.codes import DISPUTES, EXPIRY_REASONS, INQUIRIES
 from tallystick.providers.stripe.movements import movements_of
 from tallystick.providers.stripe.objects import (
     ATTEMPT,
@@ -208,6 +208,7 @@ def _dispute(kind: str, thing: Raw, occurred_at: datetime | None) -> Notice | No
         **amount._asdict(),
         funds=_FUNDS.get(kind),
         movements=movements_of(dispute, state, takes=_FUNDS.get(kind) == "withdrawn") if is_named else None,
+        kind="inquiry" if dispute.status in INQUIRIES else "chargeback",
         reason=dispute.reason,
         occurred_at=occurred_at,
     )

@@ -133,11 +133,12 @@ class Reads:
         every decision is guarded by the versions that it read."""
         async with self._pool.acquire() as connection:
             # Attempts and refunds are read before the payment: a version missed here is then missed there too, and
-            # the guard refuses both.
+            # the guard refuses both. Disputes are read after it: each step of one is a version of the payment, and
+            # decisions on them name the payment's version alone.
             attempts = await connection.fetch(READS["attempts"], merchant_id, payment_id, self._clock.shift_ms)
             refunds = await connection.fetch(READS["refunds"], merchant_id, payment_id)
-            disputes = await connection.fetch(READS["disputes"], merchant_id, payment_id)
             payment = await connection.fetchrow(READS["payment"], merchant_id, payment_id, self._clock.shift_ms)
+            disputes = await connection.fetch(READS["disputes"], merchant_id, payment_id)
         if payment is None:
             return None
         clocks = {record["attempt_id"]: _clock(record) for record in attempts}
@@ -174,10 +175,10 @@ class Reads:
                 attempt_of(row) for row in await connection.fetch(READS["attempts_of_many"], *columns)
             )
             refunds = _by_payment(refund_of(row) for row in await connection.fetch(READS["refunds_of_many"], *columns))
+            payments = [payment_of(row) for row in await connection.fetch(READS["payments_of_many"], *columns)]
             disputes = _by_payment(
                 dispute_of(row) for row in await connection.fetch(READS["disputes_of_many"], *columns)
             )
-            payments = [payment_of(row) for row in await connection.fetch(READS["payments_of_many"], *columns)]
         loaded = {}
         for payment in payments:
             name = (payment.merchant_id, payment.payment_id)
@@ -193,6 +194,15 @@ class Reads:
         """A payment and whether it is in doubt."""
         record = await self._pool.fetchrow(READS["payment"], merchant_id, payment_id, self._clock.shift_ms)
         return None if record is None else (payment_of(record), record["in_doubt"])
+
+    async def late_money(self, merchant_id: str | None, limit: int) -> list[Payment]:
+        """Payments with late money that waits to be decided on, oldest first."""
+        return [payment_of(row) for row in await self._pool.fetch(READS["late_money"], merchant_id, limit)]
+
+    async def merchant_of_late_money(self, payment_id: str) -> str | None:
+        """Whose a payment with late money is, or None where there is no such payment."""
+        found = await self._pool.fetchval(READS["merchant_of_late_money"], payment_id)
+        return None if found is None else str(found)
 
     async def refund(self, merchant_id: str, refund_id: str) -> tuple[Refund, bool] | None:
         """A refund and whether it is in doubt."""

@@ -25,6 +25,9 @@ Row = tuple[Any, ...]
 
 _ENCODER: Final = msgspec.json.Encoder()
 
+#: An empty list as JSON: nearly every payment's.
+_NONE: Final = "[]"
+
 
 def json_text(value: object) -> str:
     """JSON as text for a json column."""
@@ -51,7 +54,11 @@ def payment_row(payment: Payment) -> Row:
         payment.amount_refund_pending,
         payment.amount_reversed,
         payment.amount_late,
-        json_text(payment.provider_operations),
+        payment.amount_late_accepted,
+        payment.amount_late_returning,
+        payment.amount_late_returned,
+        json_text(payment.late_movements) if payment.late_movements else _NONE,
+        json_text(payment.provider_operations) if payment.provider_operations else _NONE,
         payment.capture_method,
         payment.payment_method,
         payment.provider,
@@ -80,7 +87,11 @@ def payment_move_row(payment: Payment) -> Row:
         payment.amount_refund_pending,
         payment.amount_reversed,
         payment.amount_late,
-        json_text(payment.provider_operations),
+        payment.amount_late_accepted,
+        payment.amount_late_returning,
+        payment.amount_late_returned,
+        json_text(payment.late_movements) if payment.late_movements else _NONE,
+        json_text(payment.provider_operations) if payment.provider_operations else _NONE,
         payment.provider_reference,
         json_or_none(payment.next_action),
         json_or_none(payment.failure),

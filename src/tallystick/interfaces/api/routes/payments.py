@@ -198,6 +198,7 @@ _NARROWED: Final[Narrowed] = {
         "amount_refunded": AMOUNT,
         "amount_refund_pending": AMOUNT,
         "amount_reversed": AMOUNT,
+        "amount_late_accepted": AMOUNT_MOVED,
     },
     "HistoryEntry": {
         "from": {"type": "string", "enum": [NEW, *_STATES]},

@@ -30,28 +30,33 @@ RETURNING merchant_id, subject_id, version, change_id;
 
 -- insert_payments: the first state of each payment
 INSERT INTO payment (merchant_id, payment_id, version, state, amount, currency, amount_authorized, amount_captured,
-                     amount_refunded, amount_refund_pending, amount_reversed, amount_late, provider_operations,
-                     capture_method, payment_method, provider, provider_reference, next_action, failure, description,
-                     metadata, created_at, updated_at, exponent, provider_exponent)
+                     amount_refunded, amount_refund_pending, amount_reversed, amount_late, amount_late_accepted,
+                     amount_late_returning, amount_late_returned, late_movements, provider_operations, capture_method,
+                     payment_method, provider, provider_reference, next_action, failure, description, metadata,
+                     created_at, updated_at, exponent, provider_exponent)
 SELECT * FROM unnest($1::text[], $2::text[], $3::int[], $4::text[], $5::bigint[], $6::text[], $7::bigint[],
-                     $8::bigint[], $9::bigint[], $10::bigint[], $11::bigint[], $12::bigint[], $13::json[],
-                     $14::text[], $15::text[], $16::text[], $17::text[], $18::json[], $19::json[], $20::text[],
-                     $21::json[], $22::timestamptz[], $23::timestamptz[], $24::smallint[],
-                     $25::smallint[]);
+                     $8::bigint[], $9::bigint[], $10::bigint[], $11::bigint[], $12::bigint[], $13::bigint[],
+                     $14::bigint[], $15::bigint[], $16::json[], $17::json[], $18::text[], $19::text[], $20::text[],
+                     $21::text[], $22::json[], $23::json[], $24::text[], $25::json[], $26::timestamptz[],
+                     $27::timestamptz[], $28::smallint[], $29::smallint[]);
 
 -- move_payments: the state after the change's last version, if it is newer
 UPDATE payment p
 SET version = k.version, state = k.state, amount_authorized = k.amount_authorized,
     amount_captured = k.amount_captured, amount_refunded = k.amount_refunded,
     amount_refund_pending = k.amount_refund_pending, amount_reversed = k.amount_reversed,
-    amount_late = k.amount_late, provider_operations = k.provider_operations,
+    amount_late = k.amount_late, amount_late_accepted = k.amount_late_accepted,
+    amount_late_returning = k.amount_late_returning, amount_late_returned = k.amount_late_returned,
+    late_movements = k.late_movements, provider_operations = k.provider_operations,
     provider_reference = k.provider_reference, next_action = k.next_action, failure = k.failure,
     updated_at = k.updated_at
 FROM unnest($1::text[], $2::text[], $3::int[], $4::text[], $5::bigint[], $6::bigint[], $7::bigint[], $8::bigint[],
-            $9::bigint[], $10::bigint[], $11::json[], $12::text[], $13::json[], $14::json[], $15::timestamptz[])
+            $9::bigint[], $10::bigint[], $11::bigint[], $12::bigint[], $13::bigint[], $14::json[], $15::json[],
+            $16::text[], $17::json[], $18::json[], $19::timestamptz[])
      AS k (merchant_id, payment_id, version, state, amount_authorized, amount_captured, amount_refunded,
-           amount_refund_pending, amount_reversed, amount_late, provider_operations, provider_reference, next_action,
-           failure, updated_at)
+           amount_refund_pending, amount_reversed, amount_late, amount_late_accepted, amount_late_returning,
+           amount_late_returned, late_movements, provider_operations, provider_reference, next_action, failure,
+           updated_at)
 WHERE p.merchant_id = k.merchant_id AND p.payment_id = k.payment_id AND p.version < k.version;
 
 -- insert_attempts: the first state of each attempt, and recovery's schedule on the database's clock ($26: shift in ms)

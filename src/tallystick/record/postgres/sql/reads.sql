@@ -1,11 +1,22 @@
--- payment: one payment, and whether any of its attempts is in doubt ($3: shift in ms)
+-- payment: one payment, and whether any of its attempts is in doubt; closing its charge decides nothing of it
+-- ($3: shift in ms)
 SELECT p.*, EXISTS (
     SELECT 1 FROM attempt a
-    WHERE a.merchant_id = p.merchant_id AND a.payment_id = p.payment_id
+    WHERE a.merchant_id = p.merchant_id AND a.payment_id = p.payment_id AND a.purpose <> 'close'
       AND (a.state = 'unknown'
            OR (a.state = 'submitted' AND a.deadline < now() + $3::bigint * interval '1 millisecond'))) AS in_doubt
 FROM payment p
 WHERE p.merchant_id = $1 AND p.payment_id = $2;
+
+-- late_money: payments with late money that waits to be decided on, oldest first; the merchant may be null
+SELECT * FROM payment
+WHERE amount_late > 0 AND amount_late > amount_late_accepted + amount_late_returning + amount_late_returned
+  AND ($1::text IS NULL OR merchant_id = $1)
+ORDER BY payment_id
+LIMIT $2;
+
+-- merchant_of_late_money: whose a payment with late money is
+SELECT merchant_id FROM payment WHERE payment_id = $1 AND amount_late > 0;
 
 -- attempts: all attempts of a payment ($3: shift in ms)
 SELECT a.*, a.deadline > now() + $3::bigint * interval '1 millisecond' AS sending,
@@ -68,7 +79,7 @@ WHERE r.merchant_id = $1 AND r.refund_id = $2;
 -- millisecond of their creation and are minted in order, so the primary key is the order of creation
 SELECT p.*, EXISTS (
     SELECT 1 FROM attempt a
-    WHERE a.merchant_id = p.merchant_id AND a.payment_id = p.payment_id
+    WHERE a.merchant_id = p.merchant_id AND a.payment_id = p.payment_id AND a.purpose <> 'close'
       AND (a.state = 'unknown'
            OR (a.state = 'submitted' AND a.deadline < now() + $8::bigint * interval '1 millisecond'))) AS in_doubt
 FROM payment p

@@ -1,0 +1,114 @@
+"""``late-money``: money that was captured after its payment had ended, and what an operator decides of it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Annotated, TypeVar
+
+import msgspec
+import typer
+
+from tallystick.cli.context import AsJson, DataDir, SomeMerchant, console, settings_from
+from tallystick.cli.database import existing_database
+from tallystick.cli.tables import table_of
+from tallystick.domain.change import Change
+from tallystick.flows.assembly import open_runtime
+from tallystick.flows.operations import late_money
+from tallystick.flows.operations.late_money import LateMoney
+from tallystick.flows.runtime import Runtime
+from tallystick.settings.load import Settings
+
+Result = TypeVar("Result")
+
+app = typer.Typer(help="Money that was captured after its payment had ended.", no_args_is_help=True)
+
+PaymentId = Annotated[str, typer.Argument(metavar="PAYMENT", help="The payment's id, pay_….")]
+Actor = Annotated[str, typer.Option(help="Who decides.")]
+Reason = Annotated[str, typer.Option(help="Why.")]
+
+
+@app.command("list")
+def list_waiting(
+    merchant: SomeMerchant = None,
+    limit: Annotated[int, typer.Option(min=1, help="At most so many, oldest first.")] = 100,
+    as_json: AsJson = False,
+    data_dir: DataDir = None,
+) -> None:
+    """List the payments whose late money waits to be decided on, oldest first."""
+
+    async def waiting(runtime: Runtime) -> list[LateMoney]:
+        return list(await late_money.waiting_late_money(runtime, merchant, limit))
+
+    found = _with_runtime(settings_from(data_dir), waiting)
+    if as_json:
+        typer.echo(msgspec.json.encode([_row(each) for each in found]).decode())
+    elif found:
+        rows = [(each.payment.payment_id, _about(each)) for each in found]
+        console.print(table_of(("payment", "what waits"), rows, whole=["payment"], title="Late money"))
+    else:
+        console.print("No late money waits.")
+
+
+@app.command()
+def accept(payment: PaymentId, actor: Actor, reason: Reason, data_dir: DataDir = None) -> None:
+    """Accept all late money of a payment for its merchant. It can then be refunded and disputed like captured money."""
+    _check_words(actor, reason)
+
+    async def accepted(runtime: Runtime) -> Change:
+        return await late_money.accept(runtime, payment, actor=actor, reason=reason)
+
+    _print(_with_runtime(settings_from(data_dir), accepted))
+
+
+@app.command("return")
+def give_back(payment: PaymentId, actor: Actor, reason: Reason, data_dir: DataDir = None) -> None:
+    """Return all late money of a payment to its payer, by a refund at the provider."""
+    _check_words(actor, reason)
+
+    async def returned(runtime: Runtime) -> Change | None:
+        return await late_money.give_back(runtime, payment, actor=actor, reason=reason)
+
+    _print(_with_runtime(settings_from(data_dir), returned))
+
+
+def _check_words(actor: str, reason: str) -> None:
+    for name, words in (("--actor", actor), ("--reason", reason)):
+        if not words.strip():
+            raise typer.BadParameter("must not be empty", param_hint=name)
+
+
+def _print(change: Change | None) -> None:
+    steps = [] if change is None else [f"{each.subject} {each.subject_id}: {each.event}" for each in change.transitions]
+    console.print("\n".join(steps) or "sent: recovery finishes it", highlight=False, soft_wrap=True)
+
+
+def _with_runtime(settings: Settings, action: Callable[[Runtime], Awaitable[Result]]) -> Result:
+    async def run(database_url: str) -> Result:
+        async with open_runtime(settings, database_url) as runtime:
+            return await action(runtime)
+
+    with existing_database(settings) as database:
+        return asyncio.run(run(database.app_url))
+
+
+def _row(each: LateMoney) -> dict[str, object]:
+    payment = each.payment
+    return {
+        "payment_id": payment.payment_id,
+        "merchant_id": payment.merchant_id,
+        "state": payment.state,
+        "provider": payment.provider,
+        "provider_reference": payment.provider_reference,
+        "currency": payment.currency,
+        "waiting": each.waiting,
+        "late": payment.amount_late,
+        "accepted": payment.amount_late_accepted,
+        "returning": payment.amount_late_returning,
+        "returned": payment.amount_late_returned,
+    }
+
+
+def _about(each: LateMoney) -> str:
+    payment = each.payment
+    return f"{each.waiting} {payment.currency} at {payment.provider}; the payment is {payment.state}"

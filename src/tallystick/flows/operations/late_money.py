@@ -1,0 +1,83 @@
+"""Late money, and what an operator decides of it: the merchant's, or back to the payer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Final
+
+from msgspec import Struct
+
+from tallystick.decisions.change_builder import Cause
+from tallystick.decisions.late_money import NoLateMoney, accept_late_money, return_late_money
+from tallystick.domain.change import Change
+from tallystick.domain.errors import Overloaded
+from tallystick.domain.late_money import unclaimed
+from tallystick.domain.snapshot import PaymentSnapshot
+from tallystick.domain.subjects import Payment
+from tallystick.flows.payments.attempts import carry_out, send_by
+from tallystick.flows.runtime import Runtime
+from tallystick.kit.ids import new_id
+from tallystick.record.journal import Fresh
+
+#: An act that loses so many races in a row is on a payment that is busy: nothing was written.
+RACES: Final = 20
+
+
+class LateMoney(Struct, frozen=True, kw_only=True):
+    """A payment with late money that waits to be decided on, in minor units of its currency."""
+
+    payment: Payment
+    waiting: int
+
+
+async def waiting_late_money(runtime: Runtime, merchant_id: str | None, limit: int) -> Sequence[LateMoney]:
+    """Payments with late money that nobody has decided on, oldest first."""
+    found = await runtime.reads.late_money(merchant_id, limit)
+    return [LateMoney(payment=payment, waiting=unclaimed(payment)) for payment in found]
+
+
+async def accept(runtime: Runtime, payment_id: str, *, actor: str, reason: str) -> Change:
+    """All that waits becomes the merchant's. Raises NoLateMoney and Overloaded."""
+    change, _ = await _decided(runtime, payment_id, actor, reason, accept_late_money)
+    return change
+
+
+async def give_back(runtime: Runtime, payment_id: str, *, actor: str, reason: str) -> Change | None:
+    """All that waits is refunded at the provider. Returns what its answer came to, or None where it said nothing yet:
+    recovery finishes what is open. Raises NoLateMoney and Overloaded."""
+    attempt_id = new_id("att")
+    deadline_ms = send_by(runtime)
+
+    def opened(stored: PaymentSnapshot, cause: Cause) -> Change:
+        nonlocal deadline_ms
+        deadline_ms = send_by(runtime)
+        return return_late_money(stored, attempt_id, cause, runtime.terms(stored.payment.provider))
+
+    change, stored = await _decided(runtime, payment_id, actor, reason, opened)
+    return await carry_out(runtime, stored.after(change), attempt_id, deadline_ms)
+
+
+async def _decided(
+    runtime: Runtime,
+    payment_id: str,
+    actor: str,
+    reason: str,
+    decision: Callable[[PaymentSnapshot, Cause], Change],
+) -> tuple[Change, PaymentSnapshot]:
+    change_id = new_id("chg")
+    for _ in range(RACES):
+        merchant_id = await runtime.reads.merchant_of_late_money(payment_id)
+        loaded = None if merchant_id is None else await runtime.reads.load(merchant_id, payment_id)
+        if loaded is None:
+            raise NoLateMoney(f"payment {payment_id} has no late money that waits to be decided on")
+        cause = Cause(
+            change_id=change_id,
+            at=runtime.clock.now(),
+            trigger="operator",
+            actor=f"operator:{actor}",
+            evidence={"operator": {"reason": reason}},
+        )
+        change = decision(loaded.stored, cause)
+        if isinstance(await runtime.journal.commit(change), Fresh):
+            return change, loaded.stored
+    raise Overloaded("the payment is changed by too many others")

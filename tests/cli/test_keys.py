@@ -54,6 +54,30 @@ def test_a_second_key_keeps_the_merchant_as_it_is(
     assert len(_row(database, "api_key", fresh_merchant)) == 2
 
 
+def test_a_merchant_is_held_to_its_providers(keys: Callable[..., Ran], database: Database, fresh_merchant: str) -> None:
+    def stored() -> object:
+        return [(m["default_provider"], m["allowed_providers"]) for m in _row(database, "merchant", fresh_merchant)]
+
+    assert keys("create", "--merchant", fresh_merchant).code == 0
+    assert stored() == [(None, None)]
+    keys("create", "--merchant", fresh_merchant, "--allowed-provider", "stripe", "--allowed-provider", "adyen")
+    assert stored() == [(None, ["stripe", "adyen"])]
+    keys("create", "--merchant", fresh_merchant, "--default-provider", "adyen")
+    assert stored() == [("adyen", ["stripe", "adyen"])], "what is not given is kept"
+    ran = keys("create", "--merchant", fresh_merchant, "--default-provider", "simulator")
+    assert ran.code == 2 and "default provider" in ran.err and ran.out == ""
+    ran = keys("create", "--merchant", fresh_merchant, "--allowed-provider", "stripe")
+    assert ran.code == 2 and stored() == [("adyen", ["stripe", "adyen"])]
+    assert keys("create", "--merchant", fresh_merchant, "--all-providers").code == 0
+    assert stored() == [("adyen", None)]
+
+
+def test_a_provider_that_does_not_exist_is_refused(keys: Callable[..., Ran], fresh_merchant: str) -> None:
+    for option in ("--default-provider", "--allowed-provider"):
+        ran = keys("create", "--merchant", fresh_merchant, option, "strpe")
+        assert ran.code == 2 and ran.out == "", option
+
+
 def test_rotate_revokes_the_old_key_and_prints_the_new_one(
     keys: Callable[..., Ran], database: Database, fresh_merchant: str
 ) -> None:

@@ -222,3 +222,18 @@ def _a_second_signal_does_not_wait(up: Up) -> None:
     assert answers == []
     assert all(is_gone(process) for process in family)
     assert "ending at once" in up.said()
+
+
+@pytest.mark.timeout(300)
+def test_the_test_acquirer_is_not_started_where_it_is_off(home: Path) -> None:
+    with Up(home / "d", simulator="off") as up:
+        assert up.children().keys() == {"serve", "work"}
+        refused = _pay(up, "first")
+        assert (refused.status_code, refused.json()["errors"][0]["code"]) == (422, "unknown_provider")
+        assert "the test acquirer is off; 0 payments are open there" in up.said()
+
+
+def test_it_does_not_start_with_a_default_provider_that_is_off(home: Path) -> None:
+    ran = run_process("up", "--data-dir", str(home / "d"), simulator="off", default_provider="simulator")
+    assert ran.code == 2 and "TALLYSTICK_DEFAULT_PROVIDER: it is off" in ran.err
+    assert not (home / "d").exists(), "refused before anything is made"

@@ -8,15 +8,27 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tallystick.domain.currencies import EXPONENTS
 from tallystick.domain.money import (
-    EXPONENTS,
     MAX_AMOUNT,
+    Exponents,
     exponent,
-    from_provider_amount,
+    exponents_at,
     is_currency,
-    representable,
-    to_provider_amount,
 )
+
+
+def representable(amount: int, currency: str, digits: int) -> bool:
+    return Exponents(exponent(currency), digits).expresses(amount)
+
+
+def to_provider_amount(amount: int, currency: str, exponents: dict[str, int]) -> int:
+    return exponents_at(currency, exponents).to_provider(amount)
+
+
+def from_provider_amount(amount: int, currency: str, exponents: dict[str, int]) -> int:
+    return exponents_at(currency, exponents).from_provider(amount)
+
 
 currencies = st.sampled_from(sorted(EXPONENTS))
 amounts = st.integers(min_value=0, max_value=MAX_AMOUNT)

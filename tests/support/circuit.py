@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+from tallystick.domain.money import Exponents
 from tallystick.domain.subjects import Operation
 from tallystick.domain.traits import Traits
 from tallystick.domain.verdicts import Approved, NotSent, Unknown, Verdict
@@ -70,7 +71,7 @@ class Scripted(Provider):
     def supports(self, payment_method: str) -> bool:
         return payment_method == "good"
 
-    def representable(self, amount: int, currency: str) -> bool:
+    def representable(self, amount: int, currency: str, exponents: Exponents | None = None) -> bool:
         return (amount, currency) == (1, "EUR")
 
     async def authorize(self, call: ProviderCall) -> Verdict:

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from tallystick.decisions.instructions import Instruction
+from tallystick.domain.money import Exponents
 from tallystick.domain.requests.fingerprint import FINGERPRINT_VERSION, canonical, fingerprint
 from tallystick.domain.traits import Traits
 from tallystick.domain.verdicts import Approved, Declined, Effect, Pending, RequiresAction, Unknown, Verdict
@@ -95,7 +96,7 @@ class InstantProvider(Provider):
         """Any token will do."""
         return True
 
-    def representable(self, amount: int, currency: str) -> bool:
+    def representable(self, amount: int, currency: str, exponents: Exponents | None = None) -> bool:
         """Exponents are ISO 4217's."""
         return True
 

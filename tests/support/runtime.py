@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from tallystick.decisions.instructions import Instruction
+from tallystick.domain.money import Exponents
 from tallystick.domain.requests.commands import CancelPayment, CapturePayment, CreatePayment, CreateRefund
 from tallystick.domain.requests.fingerprint import FINGERPRINT_VERSION, canonical, fingerprint
 from tallystick.domain.traits import Traits
@@ -73,7 +74,7 @@ class BookedProvider(Provider):
     def supports(self, payment_method: str) -> bool:
         return True
 
-    def representable(self, amount: int, currency: str) -> bool:
+    def representable(self, amount: int, currency: str, exponents: Exponents | None = None) -> bool:
         return True
 
     async def authorize(self, call: ProviderCall) -> Verdict:

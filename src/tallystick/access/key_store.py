@@ -44,14 +44,33 @@ class KeyRow(Struct, frozen=True, kw_only=True):
     operator: bool
 
 
+class MerchantProviders(Struct, frozen=True, kw_only=True):
+    """A merchant's own choice of providers. None keeps what is stored; ``allow_all`` lifts a stored list."""
+
+    default: str | None = None
+    allowed: Sequence[str] | None = None
+    allow_all: bool = False
+
+
+#: Keeps what is stored.
+_AS_STORED: Final = MerchantProviders()
+
+
 async def create_key(
-    database_url: str, merchant_id: str, default_provider: str | None = None, *, operator: bool = False
+    database_url: str,
+    merchant_id: str,
+    default_provider: str | None = None,
+    *,
+    operator: bool = False,
+    allowed_providers: Sequence[str] | None = None,
+    allow_all_providers: bool = False,
 ) -> str:
     """A new key of a merchant, who is created if needed. An operator's key opens the operators' endpoints and no
-    merchant's. Raises KeyRefused."""
+    merchant's. Raises KeyRefused, also if the merchant's default provider is not one of its allowed providers."""
     minted = _minted(merchant_id)
+    own = MerchantProviders(default=default_provider, allowed=allowed_providers, allow_all=allow_all_providers)
     async with _transaction(database_url) as connection:
-        await _store(connection, merchant_id, minted, default_provider, operator=operator)
+        await _store(connection, merchant_id, minted, own, operator=operator)
     return minted.text
 
 
@@ -63,7 +82,7 @@ async def rotate_key(database_url: str, merchant_id: str, key_id: str) -> str:
     minted = _minted(merchant_id)
     async with _transaction(database_url) as connection:
         operator = await _revoke(connection, merchant_id, key_id)
-        await _store(connection, merchant_id, minted, None, operator=operator)
+        await _store(connection, merchant_id, minted, _AS_STORED, operator=operator)
     return minted.text
 
 
@@ -118,11 +137,18 @@ async def _store(
     connection: asyncpg.Connection,
     merchant_id: str,
     minted: MintedKey,
-    default_provider: str | None,
+    providers: MerchantProviders,
     *,
     operator: bool,
 ) -> None:
-    await connection.execute(STATEMENTS["upsert_merchant"], merchant_id, default_provider)
+    allowed = None if providers.allowed is None else list(providers.allowed)
+    stored = await connection.fetchrow(
+        STATEMENTS["upsert_merchant"], merchant_id, providers.default, allowed, providers.allow_all
+    )
+    assert stored is not None, "an upsert returns its row"
+    default, allowed = stored["default_provider"], stored["allowed_providers"]
+    if default is not None and allowed is not None and default not in allowed:
+        raise KeyRefused(f"the default provider of {merchant_id} is not among the providers that it may use")
     await connection.execute(STATEMENTS["insert_key"], merchant_id, minted.key_id, minted.secret_hash, operator)
 
 

@@ -10,12 +10,14 @@ from tallystick.record.postgres.structs import struct_of
 
 
 class StoredKey(Struct, frozen=True, kw_only=True):
-    """An API key that is not revoked. ``default_provider``: its merchant's, if configured. ``operator``: it belongs to
-    an operator of the platform, and to no merchant."""
+    """An API key that is not revoked. ``default_provider``: its merchant's, if configured. ``allowed_providers``: those
+    that its merchant may use; None for all. ``operator``: it belongs to an operator of the platform, and to no
+    merchant."""
 
     secret_hash: bytes
     operator: bool
     default_provider: str | None
+    allowed_providers: frozenset[str] | None = None
 
 
 class _KeyRow(Struct, frozen=True):
@@ -37,4 +39,10 @@ class StoredKeys:
         key = struct_of(record, _KeyRow)
         merchant = await self._pool.fetchrow(READS["merchant"], merchant_id)
         default_provider: str | None = merchant["default_provider"] if merchant is not None else None
-        return StoredKey(secret_hash=key.secret_hash, operator=key.operator, default_provider=default_provider)
+        allowed = merchant["allowed_providers"] if merchant is not None else None
+        return StoredKey(
+            secret_hash=key.secret_hash,
+            operator=key.operator,
+            default_provider=default_provider,
+            allowed_providers=None if allowed is None else frozenset(allowed),
+        )

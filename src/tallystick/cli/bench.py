@@ -26,6 +26,7 @@ from tallystick.lab.bench.stage import Database, open_database
 from tallystick.lab.bench.targets import Judged, judge
 from tallystick.lab.bench.webhooks import WebhookPlan, measure_webhooks
 from tallystick.providers.registry import CONNECTOR_SETTINGS
+from tallystick.providers.simulator.setup import SimulatorSettings
 from tallystick.settings.load import Settings, load_settings, secret_names
 
 app: Final = typer.Typer(help="Measure the platform beside its ceilings.", no_args_is_help=True)
@@ -178,8 +179,11 @@ app.command("before-after")(before_after)
 
 
 def _settings() -> Settings:
-    """The environment's settings: a benchmark measures what would run. Raises SettingsError."""
+    """The environment's settings: a benchmark measures what would run, but for real providers, whose keys it lets go
+    of, and the test acquirer, which it switches on. Raises SettingsError."""
     settings = load_settings(os.environ, CONNECTOR_SETTINGS)
+    own = tuple(each for each in settings.connectors if isinstance(each, SimulatorSettings))
+    settings = replace(settings, connectors=own, simulator="on")
     configure_logging("error", secret_names(CONNECTOR_SETTINGS))  # of this process; the servers' logs are as set
     return settings
 

@@ -19,10 +19,19 @@ from tallystick.cli.context import (
 )
 from tallystick.cli.database import existing_database
 from tallystick.cli.tables import table_of
+from tallystick.providers.registry import PROVIDERS
 
 app = typer.Typer(help="API keys of merchants and operators.", no_args_is_help=True)
 
 KeyId = Annotated[str, typer.Argument(metavar="KEY_ID", help="The key's public id, as `keys list` prints it.")]
+
+_NAMES = f"[{'|'.join(PROVIDERS)}]"
+
+
+def _registered(name: str) -> str:
+    if name not in PROVIDERS:
+        raise typer.BadParameter(f"expected one of {', '.join(PROVIDERS)}")
+    return name
 
 
 @app.command()
@@ -32,16 +41,42 @@ def create(
         bool, typer.Option("--operator", help="An operator key: dead letters and all merchants' events, no payments.")
     ] = False,
     default_provider: Annotated[
-        str | None, typer.Option(help="Default provider of the merchant's payments; unchanged if not given.")
+        str | None,
+        typer.Option(
+            help="Default provider of the merchant's payments; unchanged if not given.",
+            parser=_registered,
+            metavar=_NAMES,
+        ),
     ] = None,
+    allowed_provider: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="A provider that the merchant may use, and no other; repeat it for more. Kept where not given.",
+            parser=_registered,
+            metavar=_NAMES,
+        ),
+    ] = None,
+    all_providers: Annotated[
+        bool, typer.Option("--all-providers", help="Let the merchant use every provider that is on again.")
+    ] = False,
     data_dir: DataDir = None,
 ) -> None:
     """Create a key and print it. It is not shown again. Creates the merchant if needed."""
     if operator == (merchant is not None):
         raise typer.BadParameter("give --merchant, or --operator", param_hint="--merchant")
+    if all_providers and allowed_provider:
+        raise typer.BadParameter("give --allowed-provider, or --all-providers", param_hint="--all-providers")
     with existing_database(settings_from(data_dir)) as database:
         owner = merchant or key_store.OPERATORS
-        typer.echo(asyncio.run(key_store.create_key(database.app_url, owner, default_provider, operator=operator)))
+        made = key_store.create_key(
+            database.app_url,
+            owner,
+            default_provider,
+            operator=operator,
+            allowed_providers=allowed_provider or None,
+            allow_all_providers=all_providers,
+        )
+        typer.echo(asyncio.run(made))
 
 
 @app.command("list")

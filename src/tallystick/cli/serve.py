@@ -11,6 +11,7 @@ from tallystick.cli.context import DataDir, Host, Port, settings_from
 from tallystick.cli.database import existing_database
 from tallystick.cli.roles import ParentPid, started
 from tallystick.kit.clock_skew import Skew, SkewGauge
+from tallystick.providers.assembly import require_sound_providers
 from tallystick.run.clock_check import require_right_clock
 from tallystick.run.ports import require_free_port
 from tallystick.run.serve import serve as serve_api
@@ -23,6 +24,7 @@ CONNECT_TIMEOUT_S = 10
 def serve(data_dir: DataDir = None, host: Host = None, port: Port = None, parent_pid: ParentPid = None) -> None:
     """Run the API. Any number of processes on any number of machines share one database."""
     settings = started(settings_from(data_dir, host=host, port=port), parent_pid)
+    require_sound_providers(settings)
     require_free_port(settings.host, settings.port)
     with existing_database(settings) as database:
         require_right_clock(_require_schema(database.app_url))

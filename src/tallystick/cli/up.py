@@ -23,12 +23,16 @@ def announce(message: str) -> None:
 
 
 def invitation(platform: Platform) -> str:
-    """What to do with a running platform: its addresses, and a payment to paste."""
-    return f"""Tallystick is up.
+    """What to do with a running platform: its addresses, and a payment to paste if the test acquirer is on."""
+    acquirer = platform.simulator_address
+    lines = f"""Tallystick is up.
   API             {platform.address}  (OpenAPI: {platform.address}/openapi.json)
-  test acquirer   {platform.simulator_address}
+  test acquirer   {acquirer or "off"}
   API key         {platform.key_file}
-
+"""
+    if acquirer is None:
+        return lines
+    return f"""{lines}
 Make a payment. Run it twice: the second response is a replay of the first.
 
 curl -i {platform.address}/v1/payments \\

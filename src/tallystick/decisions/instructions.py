@@ -19,6 +19,7 @@ from tallystick.domain.errors import problem
 from tallystick.domain.late_money import merchants_money
 from tallystick.domain.left_to_refund import left_to_refund
 from tallystick.domain.lifecycles.machines import next_state
+from tallystick.domain.money import Exponents
 from tallystick.domain.subjects import Attempt, Dispute, Operation, Payment, Refund
 from tallystick.domain.views import encode
 
@@ -80,8 +81,9 @@ def create_payment(
     description: str | None,
     metadata: dict[str, str],
     terms: Terms,
+    exponents: Exponents | None = None,
 ) -> Change:
-    """A new payment, being authorized. Always legal."""
+    """A new payment, being authorized. Always legal. ``exponents``: the currency's, here and at the provider."""
     builder = ChangeBuilder(instruction.merchant_id, payment_id, instruction.cause())
     builder.open(
         Payment(
@@ -94,6 +96,8 @@ def create_payment(
             capture_method="automatic" if automatic else "manual",
             payment_method=payment_method,
             provider=provider,
+            exponent=None if exponents is None else exponents.ours,
+            provider_exponent=None if exponents is None else exponents.theirs,
             description=description,
             metadata=metadata,
             created_at=instruction.at,

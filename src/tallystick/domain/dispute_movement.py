@@ -15,7 +15,8 @@ class Movement(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     ``amount`` is in the dispute's currency. None where the provider moved money of another currency and did not say
     what that is in the dispute's: such a movement is kept and posted nowhere. ``moved_amount`` and ``moved_currency``
-    are what the provider's account moved, where its currency is another one.
+    are what the provider's account moved, where its currency is another one. ``provider_amount``: the amount in the
+    provider's own unit, until the payment is known; never stored with a dispute.
 
     ``before_verdict``: it belongs to the dispute's course, and a verdict is about it. It is the movement's own, and the
     same whichever event tells of it first.
@@ -27,3 +28,4 @@ class Movement(Struct, frozen=True, kw_only=True, omit_defaults=True):
     before_verdict: bool
     moved_amount: int | None = None  # in the account's currency, by the provider's minor unit
     moved_currency: str | None = None
+    provider_amount: int | None = None

@@ -1,29 +1,55 @@
-"""Currencies, and exact conversion between their ISO 4217 minor unit and a provider's unit.
+"""Currencies, and exact conversion between our minor unit and a provider's unit.
 
-Inside, amounts are always integers in the ISO 4217 minor unit of their currency, never floats. The currency list is
-ISO's own, as the ``iso4217`` package carries it.
+Inside, amounts are always integers in the ISO 4217 minor unit of their currency, never floats. New payments are made in
+the currencies of ISO's own list, as the ``iso4217`` package carries it. Existing payments use the table of
+``currencies``, and the exponents that are stored with them.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Final
+from typing import Final, NamedTuple
 
-from iso4217 import Currency
+import iso4217
+
+from tallystick.domain.currencies import EXPONENTS, LEFT
 
 # Ten thousand million units of a two-decimal currency: far above any payment, and a sum of nine million of
 # the largest still fits a signed 64-bit column.
 MAX_AMOUNT: Final = 10**12
 
-# Minor-unit exponent of every active currency a payment can be made in. ISO has "N.A." for units that
-# cannot be paid in: metals (XAU …), XDR, XSU and XUA, bond-market units (XBA …), XTS (testing) and XXX (no
-# currency).
-EXPONENTS: Final[Mapping[str, int]] = {entry.code: entry.exponent for entry in Currency if entry.exponent is not None}
+#: The currencies that a new payment can be made in: those that ISO's list and our table agree about. One that leaves
+#: the list is not taken any more, from that release of ``iso4217`` on, or from ours.
+ACCEPTED: Final = frozenset(
+    entry.code for entry in iso4217.Currency if entry.exponent == EXPONENTS.get(entry.code, -1)
+) - frozenset(LEFT)
+
+
+class Exponents(NamedTuple):
+    """Decimals of one currency's minor unit: ours, and a provider's."""
+
+    ours: int
+    theirs: int
+
+    def expresses(self, amount: int) -> bool:
+        """Whether the provider can be told our amount without a remainder. ValueError for what is no integer."""
+        _require_integers(amount, *self)
+        step: int = 10 ** max(self.ours - self.theirs, 0)
+        return amount % step == 0
+
+    def to_provider(self, amount: int) -> int:
+        """Our amount in the provider's unit. ValueError where it would have to be rounded, and for what is no
+        integer."""
+        return _rescale(amount, self.ours, self.theirs)
+
+    def from_provider(self, amount: int) -> int:
+        """The provider's amount in our unit: ``to_provider`` inverted, with the same errors."""
+        return _rescale(amount, self.theirs, self.ours)
 
 
 def is_currency(code: object) -> bool:
-    """Whether ``code`` is the upper-case ISO 4217 code of an active currency that has a minor unit."""
-    return isinstance(code, str) and code in EXPONENTS
+    """Whether ``code`` is the upper-case ISO 4217 code of a currency that a new payment can be made in."""
+    return isinstance(code, str) and code in ACCEPTED
 
 
 def exponent(currency: str) -> int:
@@ -34,30 +60,11 @@ def exponent(currency: str) -> int:
     return found
 
 
-def representable(amount: int, currency: str, provider_exponent: int) -> bool:
-    """Whether ``provider_exponent`` decimals can express an ISO minor-unit amount without a remainder.
-
-    ValueError for an unknown currency, a negative exponent or an amount that is not an integer.
-    """
-    _require_integers(amount, provider_exponent)
-    step: int = 10 ** max(exponent(currency) - provider_exponent, 0)
-    return amount % step == 0
-
-
-def to_provider_amount(amount: int, currency: str, provider_exponents: Mapping[str, int]) -> int:
-    """The ISO minor-unit amount in the provider's own unit.
-
-    ``provider_exponents`` holds only the currencies where the provider differs from ISO 4217. ValueError when
-    the amount would have to be rounded, for an unknown currency, and for an amount that is not an integer.
-    """
+def exponents_at(currency: str, provider_exponents: Mapping[str, int]) -> Exponents:
+    """A currency's exponents by the tables, ours and the provider's. ``provider_exponents`` holds only the currencies
+    where the provider differs from ISO 4217. ValueError for an unknown code."""
     ours = exponent(currency)
-    return _rescale(amount, ours, provider_exponents.get(currency, ours))
-
-
-def from_provider_amount(amount: int, currency: str, provider_exponents: Mapping[str, int]) -> int:
-    """The provider's amount in the ISO minor unit: ``to_provider_amount`` inverted, with the same errors."""
-    ours = exponent(currency)
-    return _rescale(amount, provider_exponents.get(currency, ours), ours)
+    return Exponents(ours, provider_exponents.get(currency, ours))
 
 
 def _rescale(amount: int, from_exponent: int, to_exponent: int) -> int:

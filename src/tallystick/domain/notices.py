@@ -36,6 +36,7 @@ class CaptureNotice(Struct, frozen=True, kw_only=True, tag_field="notice", tag="
     reference: str
     amount: int
     currency: str
+    provider_amount: int | None = None  # as in ``Approved``
     occurred_at: datetime | None = None
 
     def as_verdict(self) -> Approved:
@@ -44,6 +45,7 @@ class CaptureNotice(Struct, frozen=True, kw_only=True, tag_field="notice", tag="
             amount=self.amount,
             currency=self.currency,
             effect="captured",
+            provider_amount=self.provider_amount,
             reference=self.reference,
             occurred_at=self.occurred_at,
         )
@@ -56,6 +58,7 @@ class CancelOrRefundNotice(Struct, frozen=True, kw_only=True, tag_field="notice"
     reference: str
     amount: int
     currency: str
+    provider_amount: int | None = None  # as in ``Approved``
     occurred_at: datetime | None = None
 
 
@@ -69,11 +72,13 @@ class UnknownNotice(Struct, frozen=True, kw_only=True, tag_field="notice", tag="
 
 
 class RefundNotice(Struct, frozen=True, kw_only=True, tag_field="notice", tag="refund"):
-    """A refund that was not made through us (the provider's own dashboard): money really left."""
+    """A refund that was not made through us (the provider's own dashboard): money really left. ``provider_amount`` as
+    in ``Approved``."""
 
     reference: str
     amount: int
     currency: str
+    provider_amount: int | None = None
     occurred_at: datetime | None = None
 
 
@@ -81,12 +86,13 @@ class DisputeNotice(Struct, frozen=True, kw_only=True, tag_field="notice", tag="
     """The current state of a dispute. ``movements``: every movement of money that the event reports, by the provider's
     references; None from a provider that does not identify movements: then ``funds`` says what moved with this event
     (withdrawn, returned or None). ``opens``: whether it may be the first notice of the dispute. ``kind``: an inquiry
-    that becomes a chargeback is reported as a chargeback from then on."""
+    that becomes a chargeback is reported as a chargeback from then on. ``provider_amount`` as in ``Approved``."""
 
     reference: str
     state: DisputeState
     amount: int
     currency: str
+    provider_amount: int | None = None
     funds: Funds | None = None
     movements: tuple[Movement, ...] | None = None
     opens: bool = True

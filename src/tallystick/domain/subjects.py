@@ -11,6 +11,7 @@ from typing import Any, Literal, Protocol
 from msgspec import Struct, field
 
 from tallystick.domain.dispute_movement import Movement
+from tallystick.domain.money import Exponents
 from tallystick.domain.provider_operation import ProviderOperation
 
 PaymentState = Literal[
@@ -116,6 +117,8 @@ class Payment(Struct, frozen=True, kw_only=True):
     capture_method: CaptureMethod = "automatic"
     payment_method: str
     provider: str
+    exponent: int | None = None  # decimals of the minor unit when it was made; None in rows of before they were kept
+    provider_exponent: int | None = None  # and of the provider's
     provider_reference: str | None = None
     next_action: dict[str, Any] | None = None
     failure: Failure | None = None
@@ -123,6 +126,13 @@ class Payment(Struct, frozen=True, kw_only=True):
     metadata: dict[str, str] = field(default_factory=dict)
     created_at: datetime
     updated_at: datetime
+
+    @property
+    def exponents(self) -> Exponents | None:
+        """What its amounts are told to its provider by, and the provider's read by; None where they were not kept."""
+        if self.exponent is None or self.provider_exponent is None:
+            return None
+        return Exponents(self.exponent, self.provider_exponent)
 
 
 class Refund(Struct, frozen=True, kw_only=True):

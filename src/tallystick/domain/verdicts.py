@@ -25,11 +25,13 @@ class _VerdictBase(Struct, frozen=True, kw_only=True, tag_field="verdict"):
 
 
 class Approved(_VerdictBase, frozen=True, kw_only=True, tag="approved"):
-    """The effect happened. ``effect`` is where the provider's money is now."""
+    """The effect happened. ``effect`` is where the provider's money is now. ``provider_amount``: the amount as the
+    provider gave it, in its own unit; None without one, and where its unit is ours."""
 
     amount: int
     currency: str
     effect: Effect
+    provider_amount: int | None = None
 
 
 class Declined(_VerdictBase, frozen=True, kw_only=True, tag="declined"):

@@ -17,17 +17,27 @@ from tallystick.flows.stores import stores_on
 from tallystick.flows.webhooks.inbound.intake import Intake
 from tallystick.flows.webhooks.inbound.rejected import RejectedDeliveries
 from tallystick.kit.clock import Clock
+from tallystick.kit.logs import get_logger
 from tallystick.kit.rounds import Rounds
-from tallystick.providers.assembly import bounded_providers, connected_providers
+from tallystick.providers.assembly import (
+    bounded_providers,
+    connected_providers,
+    default_provider,
+    require_sound_providers,
+    switched_off,
+)
 from tallystick.providers.port import Provider
 from tallystick.record.journal import Journal, JournalLimits
 from tallystick.record.next_action_seal import ActionSeal
 from tallystick.record.postgres.batch import WriteConnection
 from tallystick.record.postgres.connections import connect, open_pool
 from tallystick.record.postgres.embedded.server import DatabaseUrls, resolve_database
+from tallystick.record.postgres.open_payments import count_open_payments
 from tallystick.record.postgres.reads import Reads
 from tallystick.record.sealing import sealer_of
 from tallystick.settings.load import Settings
+
+log = get_logger("tallystick.flows.assembly")
 
 
 @asynccontextmanager
@@ -72,6 +82,7 @@ async def open_runtime(
     """Opens everything, and closes it in reverse order; flows get ``drain_timeout_ms`` to end. Raises SettingsError for
     malformed sealing keys, and what opening the database raises.
 
+    Raises SettingsError also for providers that no process may start with (``require_sound_providers``).
     ``providers`` and ``journal_connect`` are for tests and benchmarks that bring their own.
     """
     limits = JournalLimits(
@@ -87,6 +98,8 @@ async def open_runtime(
     async def own_connection() -> Any:
         return await connect(database_url, command_timeout_ms=settings.journal_commit_timeout_ms)
 
+    if providers is None:
+        require_sound_providers(settings)
     clock = Clock(settings.clock_shift_ms)
     sealer = sealer_of(settings)
     pool = await open_pool(database_url, settings)
@@ -106,10 +119,13 @@ async def open_runtime(
         sealer=sealer,
         stores=stores_on(pool, clock, settings, sealer),
         pool=pool,
+        default_provider=default_provider(settings),
+        switched_off=switched_off(settings),
     )
     stop = asyncio.Event()
     try:
         await journal.start()
+        await _report_switched_off(runtime)
         await clocks.measure()
         measuring = asyncio.create_task(Rounds("clocks", MEASURE_EVERY_MS, clocks.measure).run(stop))
         try:
@@ -123,6 +139,13 @@ async def open_runtime(
         for provider in connectors.values():
             await provider.close()
         await pool.close()
+
+
+async def _report_switched_off(runtime: Runtime) -> None:
+    """What a provider still has to do that takes no new payments."""
+    for name in sorted(runtime.switched_off & runtime.providers.keys()):
+        open_payments = await count_open_payments(runtime.pool, name)
+        log.warning("provider is switched off", provider=name, open_payments=open_payments)
 
 
 class ApiProcess(Struct, frozen=True, kw_only=True):

@@ -39,6 +39,8 @@ class Runtime(Struct, frozen=True, kw_only=True):
     sealer: Sealer
     stores: Stores
     pool: asyncpg.Pool
+    default_provider: str | None  # of payments that name none, of merchants without one
+    switched_off: frozenset[str]  # providers that take no new payments
 
     def provider(self, name: str) -> Provider:
         """A configured provider; KeyError otherwise."""

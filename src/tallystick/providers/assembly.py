@@ -10,7 +10,9 @@ from tallystick.providers.circuit import BoundedProvider, Limits
 from tallystick.providers.port import Provider
 from tallystick.providers.receiver import Receiver
 from tallystick.providers.registry import PROVIDERS
-from tallystick.settings.load import Settings
+from tallystick.providers.simulator.setup import SIMULATOR, SimulatorSettings
+from tallystick.settings.fields import variable
+from tallystick.settings.load import Settings, SettingsError
 
 
 def connected_providers(settings: Settings) -> dict[str, Provider]:
@@ -42,6 +44,48 @@ def limits_of(settings: Settings, name: str) -> Limits:
 
 def receivers(settings: Settings) -> dict[tuple[str, str], Receiver]:
     """The receivers for which the settings have what they need, by provider and account."""
-    real_money = any(setup.moves_money(settings) for setup in PROVIDERS.values())
+    real_money = _real_money(settings)
     found = [setup.receiver(settings, real_money) for setup in PROVIDERS.values()]
     return {(receiver.name, receiver.account): receiver for receiver in found if receiver is not None}
+
+
+def switched_off(settings: Settings) -> frozenset[str]:
+    """The providers that take no new payments by the settings. Their connectors stay for the payments that exist."""
+    real_money = _real_money(settings)
+    return frozenset(name for name, setup in PROVIDERS.items() if setup.is_switched_off(settings, real_money))
+
+
+def default_provider(settings: Settings) -> str | None:
+    """The provider of payments that name none: the one that is set, else the test acquirer while it is on."""
+    if settings.default_provider is not None or SIMULATOR.name in switched_off(settings):
+        return settings.default_provider
+    return SIMULATOR.name
+
+
+def require_sound_providers(settings: Settings) -> None:
+    """Raises SettingsError for what no process may start with: a default provider that takes no payments, or the test
+    acquirer beside a live key."""
+    faults = []
+    default = settings.default_provider
+    if default is not None and default not in PROVIDERS:
+        faults.append(f"{variable('default_provider')}: expected one of {', '.join(PROVIDERS)}")
+    elif default is not None and default in switched_off(settings):
+        faults.append(f"{variable('default_provider')}: it is off; {variable('simulator')}=on switches it on")
+    elif default is not None and default != SIMULATOR.name and not PROVIDERS[default].moves_money(settings):
+        faults.append(f"{variable('default_provider')}: it is not configured here: it has no key")
+    live = any(setup.is_live(settings) for setup in PROVIDERS.values())
+    allowed = settings.connector(SimulatorSettings).beside_live
+    if live and not allowed and SIMULATOR.name not in switched_off(settings):
+        allow = variable("simulator_beside_live")
+        faults.append(f"{variable('simulator')}: the test acquirer is on beside a live key; {allow}=true allows it")
+    if faults:
+        raise SettingsError("; ".join(faults))
+
+
+def exponents_by_provider() -> dict[str, Mapping[str, int]]:
+    """Of every registered provider, its decimals of the currencies where they differ from ISO 4217."""
+    return {name: setup.exponents() for name, setup in PROVIDERS.items()}
+
+
+def _real_money(settings: Settings) -> bool:
+    return any(setup.moves_money(settings) for setup in PROVIDERS.values())

@@ -18,6 +18,7 @@ and its circuit is the first to open.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from datetime import datetime
@@ -36,6 +37,7 @@ from interlock import (
 )
 from msgspec import Struct
 
+from tallystick.domain.money import Exponents
 from tallystick.domain.verdicts import NotSent, Unknown, Verdict
 from tallystick.kit.clock import monotonic_ms
 from tallystick.kit.clock_skew import Skew
@@ -133,9 +135,13 @@ class BoundedProvider(Provider):
         """As the provider says."""
         return self._provider.supports(payment_method)
 
-    def representable(self, amount: int, currency: str) -> bool:
+    def exponents(self, currency: str) -> Exponents:
         """As the provider says."""
-        return self._provider.representable(amount, currency)
+        return self._provider.exponents(currency)
+
+    def representable(self, amount: int, currency: str, exponents: Exponents | None = None) -> bool:
+        """As the provider says."""
+        return self._provider.representable(amount, currency, exponents)
 
     async def authorize(self, call: ProviderCall) -> Verdict:
         """The provider's verdict, or NotSent."""
@@ -196,9 +202,11 @@ class BoundedProvider(Provider):
 
         async def enter() -> Verdict:
             waiting.reschedule(None)  # it bounds the wait for a slot alone, and never the call
-            if counted:
-                return await self._circuit.call_async(self._admitted, operation, call)
-            return await self._ask(operation, call)
+            if not counted:
+                return await self._ask(operation, call)
+            if self._circuit.state is State.CLOSED:
+                return await self._counted(operation, call)
+            return await self._circuit.call_async(self._admitted, operation, call)
 
         waiting = asyncio.timeout(None if within_ms is None else within_ms / 1000)
         try:
@@ -215,6 +223,29 @@ class BoundedProvider(Provider):
         except CircuitOpenError as error:
             self._probe_due_s = self._clock.monotonic() + (error.retry_after or 0)
             raise _CircuitOpen("the provider does not answer: its circuit is open") from None
+
+    async def _counted(self, operation: Operation, call: ProviderCall) -> Verdict:
+        """Under a closed circuit. The library counts every call that it lets through, as a success where it is no
+        failure: so it is told of a call that was made, and of no other."""
+        try:
+            verdict = await self._ask(operation, call)
+        except _NothingAsked:
+            raise
+        except Exception as error:
+            await self._count(error)
+            raise
+        await self._count(verdict)
+        return verdict
+
+    async def _count(self, outcome: Verdict | Exception) -> None:
+        async def said() -> Verdict:
+            if isinstance(outcome, Exception):
+                raise outcome
+            return outcome
+
+        if self._circuit.state is State.CLOSED:  # else it opened meanwhile, and this is no probe
+            with contextlib.suppress(Exception):
+                await self._circuit.call_async(said)
 
     async def _admitted(self, operation: Operation, call: ProviderCall) -> Verdict:
         """The circuit let this call through, to the provider or as a probe."""

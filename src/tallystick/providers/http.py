@@ -55,6 +55,11 @@ class TooLateToSend(Exception):
     """The sender's deadline passed before the request was written."""
 
 
+def refused_here(error: Exception) -> str:
+    """The reason of a request that our own side could not build. It says nothing about the provider."""
+    return f"refused before it was written: {type(error).__name__}"
+
+
 class ProviderHttp:
     """A session to one provider. Make it inside a running event loop. ``clock`` measures the provider's clock, by the
     date of each answer."""
@@ -80,11 +85,15 @@ class ProviderHttp:
 
         Raises NothingSent and SentUnanswered, and nothing else for failures of the network.
         """
+        try:
+            url, encoded = URL(self._base_url + path), msgspec.json.encode(body)
+        except ValueError as error:
+            raise NothingSent(refused_here(error)) from error
         return await self.exchange(
             "POST",
-            URL(self._base_url + path),
+            url,
             headers={"Content-Type": "application/json", "Idempotency-Key": key},
-            body=msgspec.json.encode(body),
+            body=encoded,
             send_by_ms=send_by_ms,
         )
 
@@ -104,12 +113,21 @@ class ProviderHttp:
         """One request to an absolute URL: for official SDKs, which bring URLs, headers and bodies of their own. Raises
         as ``post`` does."""
 
+        begun = False
+
         def in_time(_: Connection) -> None:
+            nonlocal begun
             if send_by_ms is not None and monotonic_ms() > send_by_ms:
                 raise TooLateToSend
+            begun = True
 
         with checked_before_write(in_time):
-            return await self._request(method, url, headers=headers, data=body)
+            try:
+                return await self._request(method, url, headers=headers, data=body)
+            except ValueError as error:  # of building the request: an address or a header that cannot be
+                if begun:
+                    raise SentUnanswered(type(error).__name__) from error
+                raise NothingSent(refused_here(error)) from error
 
     async def close(self) -> None:
         """Close every connection."""
@@ -126,7 +144,9 @@ class ProviderHttp:
         except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
             # Refused, no such host, or no connection within the connect time-out: the request was never written.
             raise NothingSent(f"{UNREACHABLE}: {type(error).__name__}") from error
-        except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
+        except aiohttp.InvalidURL:
+            raise  # a ValueError of our own, though aiohttp calls it a client's error
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
             raise SentUnanswered(type(error).__name__) from error
 
     def _read_date(self, question: Question, date: str | None) -> None:

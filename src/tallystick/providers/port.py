@@ -13,6 +13,7 @@ from typing import Any, Literal, Protocol, assert_never
 
 from msgspec import Struct
 
+from tallystick.domain.money import Exponents, exponents_at
 from tallystick.domain.subjects import Operation
 from tallystick.domain.traits import Traits
 from tallystick.domain.verdicts import Verdict
@@ -39,6 +40,7 @@ class ProviderCall(Struct, frozen=True, kw_only=True):
     parent_reference: str | None
     reference: str | None
     send_by_ms: int
+    exponents: Exponents | None = None  # stored with the payment; None: as the tables stand
     earliest: datetime | None = None
     latest: datetime | None = None
 
@@ -86,8 +88,13 @@ class Provider(Protocol):
     def supports(self, payment_method: str) -> bool:
         """Whether the provider can charge this kind of token."""
 
-    def representable(self, amount: int, currency: str) -> bool:
-        """Whether the provider can express the amount: its exponents may differ from ISO 4217."""
+    def exponents(self, currency: str) -> Exponents:
+        """The currency's exponents by today's tables, ours and the provider's: stored with a new payment."""
+        return exponents_at(currency, {})
+
+    def representable(self, amount: int, currency: str, exponents: Exponents | None = None) -> bool:
+        """Whether the provider can express the amount: its exponents may differ from ISO 4217. ``exponents``: those
+        that are stored with the payment, if there is one."""
 
     async def authorize(self, call: ProviderCall) -> Verdict:
         """Hold the amount, or charge it at once where ``call.capture``."""

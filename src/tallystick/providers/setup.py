@@ -19,12 +19,19 @@ if TYPE_CHECKING:
     from tallystick.providers.receiver import Receiver
 
 
+def _never(*_: object) -> bool:
+    return False
+
+
 class ProviderSetup(Struct, frozen=True, kw_only=True):
     """One provider.
 
     ``connect``: its connector, or None where the settings lack what it needs; called inside a running event loop.
     ``receiver``: its receiver, or None; the second argument is whether real money can move by these settings.
-    ``moves_money``: whether real money can move there by these settings.
+    ``moves_money``: whether real money can move there by these settings: there is a key, be it one for tests.
+    ``is_live``: whether the key is certainly not one for tests. ``is_switched_off``: whether it takes no new payments
+    by these settings and stays for those that exist; the second argument is whether real money can move elsewhere.
+    ``exponents``: its decimals of the currencies where they differ from ISO 4217.
     ``calls_at_once_limit``: calls that the connector can have under way, where that is bounded by more than
     connections. ``charges``: the provider's own list of charges, where it can be read.
     """
@@ -34,5 +41,8 @@ class ProviderSetup(Struct, frozen=True, kw_only=True):
     connect: Callable[[Settings], Provider | None]
     receiver: Callable[[Settings, bool], Receiver | None]
     moves_money: Callable[[Settings], bool]
+    exponents: Callable[[], Mapping[str, int]]
+    is_live: Callable[[Settings], bool] = _never
+    is_switched_off: Callable[[Settings, bool], bool] = _never
     calls_at_once_limit: int | None = None
     charges: Callable[[Settings], AsyncIterator[Mapping[str, Any]]] | None = None

@@ -9,10 +9,11 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final, NamedTuple
 
-from tallystick.domain.money import from_provider_amount, representable
+from tallystick.domain.money import Exponents, exponents_at
 from tallystick.domain.traits import Traits
 from tallystick.domain.verdicts import NotSent, Unknown
 from tallystick.providers.http import NothingSent, ProviderHttp, SentUnanswered
+from tallystick.providers.port import ProviderCall
 from tallystick.providers.receiver import BadSignature, StaleTimestamp
 from tallystick.settings.load import Settings
 
@@ -85,14 +86,30 @@ def unanswered(error: NothingSent | SentUnanswered) -> NotSent | Unknown:
     return NotSent(reason=str(error)) if isinstance(error, NothingSent) else Unknown(reason=str(error))
 
 
-def iso_amount(amount: int, currency: str, exponents: Mapping[str, int]) -> tuple[int, str]:
-    """A provider's amount in ISO 4217 minor units, beside its currency. Raises ValueError where it has none."""
-    return from_provider_amount(amount, currency, exponents), currency
+class Told(NamedTuple):
+    """An amount that a provider told: in our minor unit by today's tables, its currency, and the provider's number."""
+
+    amount: int
+    currency: str
+    provider_amount: int
 
 
-def is_representable(amount: int, currency: str, exponents: Mapping[str, int]) -> bool:
-    """Whether a provider whose minor units differ from ISO 4217 by ``exponents`` can express the amount."""
-    return currency not in exponents or representable(amount, currency, exponents[currency])
+def iso_amount(amount: int, currency: str, provider_exponents: Mapping[str, int]) -> Told:
+    """A provider's amount in ISO 4217 minor units. Raises ValueError where it has none."""
+    return Told(exponents_at(currency, provider_exponents).from_provider(amount), currency, amount)
+
+
+def provider_amount(call: ProviderCall, provider_exponents: Mapping[str, int]) -> int:
+    """The call's amount in the provider's unit. Raises ValueError where that cannot express it."""
+    return (call.exponents or exponents_at(call.currency, provider_exponents)).to_provider(call.amount)
+
+
+def is_representable(
+    amount: int, currency: str, provider_exponents: Mapping[str, int], exponents: Exponents | None
+) -> bool:
+    """Whether a provider can express the amount: by the ``exponents`` that are stored with a payment, else by the
+    tables."""
+    return (exponents or exponents_at(currency, provider_exponents)).expresses(amount)
 
 
 def verify_timed_signature(

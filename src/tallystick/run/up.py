@@ -24,9 +24,12 @@ from msgspec import Struct
 
 from tallystick.access import key_store
 from tallystick.domain.errors import TallystickError
-from tallystick.providers.simulator.setup import SimulatorSettings
+from tallystick.providers.assembly import require_sound_providers, switched_off
+from tallystick.providers.simulator.setup import SIMULATOR, SimulatorSettings
+from tallystick.record.postgres.connections import connect
 from tallystick.record.postgres.embedded.server import DatabaseUrls, resolve_database
 from tallystick.record.postgres.migrate import migrate
+from tallystick.record.postgres.open_payments import count_open_payments
 from tallystick.run.ports import SIMULATOR_HOST, http_address, require_free_port
 from tallystick.run.supervisor import END_MARGIN_MS, Role, Supervisor, child_environment
 from tallystick.settings.load import Settings
@@ -52,7 +55,7 @@ class Platform(Struct, frozen=True, kw_only=True):
     settings: Settings
     database: DatabaseUrls
     address: str
-    simulator_address: str
+    simulator_address: str | None  # None where the test acquirer is off
     key_file: Path
     api_key: str
 
@@ -67,24 +70,29 @@ async def bring_up(
     """Start everything, run ``body``, and stop everything. Returns None if a signal ended it.
 
     The children's output goes to files in ``logs``, by default to this process's output. Raises CannotStart,
-    AddressInUse and DatabaseUnavailable.
+    AddressInUse, DatabaseUnavailable and SettingsError.
     """
     data_dir = Path(settings.data_dir).expanduser().absolute()
     settings = _on_one_machine(settings, data_dir)
+    require_sound_providers(settings)
     simulator = settings.connector(SimulatorSettings)
+    simulator_is_on = SIMULATOR.name not in switched_off(settings)
     supervisor = Supervisor(announce, drain_limit_ms=settings.drain_timeout_ms + END_MARGIN_MS)
     stop = _stop_on_signals(supervisor, announce)
     _make_directory(data_dir)
     async with contextlib.AsyncExitStack() as stack:
         stack.enter_context(_sole_supervisor(data_dir))
-        for port, host in ((settings.port, settings.host), (simulator.port, SIMULATOR_HOST)):
-            require_free_port(host, port)
+        require_free_port(settings.host, settings.port)
+        if simulator_is_on:
+            require_free_port(SIMULATOR_HOST, simulator.port)
         database_context = resolve_database(settings)
         database = await asyncio.to_thread(database_context.__enter__)
         stack.push_async_callback(asyncio.to_thread, database_context.__exit__, None, None, None)
         await asyncio.to_thread(migrate, database.owner_url)
         key_file = data_dir / "api-key"
         api_key = await key_store.ensure_first_key(database.app_url, key_file, FIRST_MERCHANT)
+        if not simulator_is_on:
+            announce(f"the test acquirer is off; {await _open_there(database)} payments are open there")
         stack.push_async_callback(supervisor.drain)
         for role in _roles(settings, data_dir, logs):
             if not stop.is_set():
@@ -93,7 +101,7 @@ async def bring_up(
             settings=settings,
             database=database,
             address=http_address(settings.host, settings.port),
-            simulator_address=simulator.url,
+            simulator_address=simulator.url if simulator_is_on else None,
             key_file=key_file,
             api_key=api_key,
         )
@@ -120,7 +128,17 @@ def _roles(settings: Settings, data_dir: Path, logs: Path | None) -> list[Role]:
             log=logs / f"{name}.log" if logs is not None else None,
         )
         for name, options in (("simulate", ("--webhook-url", webhook_url)), ("work", ()), ("serve", ()))
+        if name != "simulate" or SIMULATOR.name not in switched_off(settings)
     ]
+
+
+async def _open_there(database: DatabaseUrls) -> int:
+    """How many payments the test acquirer has not finished."""
+    connection = await connect(database.app_url, command_timeout_ms=READY_WITHIN_S * 1000)
+    try:
+        return await count_open_payments(connection, SIMULATOR.name)
+    finally:
+        await connection.close()
 
 
 def _stop_on_signals(supervisor: Supervisor, announce: Callable[[str], None]) -> asyncio.Event:

@@ -13,7 +13,10 @@ from tallystick.settings.sections import Section
 class PaymentSettings(Section):
     """From an instruction to its submission."""
 
-    default_provider: Annotated[str, text("For merchants without a provider of their own.")] = "simulator"
+    default_provider: Annotated[
+        str | None,
+        text("For merchants without a provider of their own. Unset: the test acquirer while it is on, else none."),
+    ] = None
     in_flight_limit: Annotated[int, count("Payments between intent and outcome in one process, about 10 kB each.")] = (
         5_000
     )

@@ -4,16 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Final
 
-from tallystick.settings.fields import count, ms, percent, variable
+from tallystick.settings.fields import count, ms, percent, text, variable
 from tallystick.settings.sections import Section
+
+SIMULATOR_SWITCH: Final = ("auto", "on", "off")
 
 
 @dataclass(frozen=True, kw_only=True, repr=False)
 class ProviderSettings(Section):
-    """Time-outs, connections and the circuit of every connector."""
+    """Which connectors take payments, and time-outs, connections and the circuit of every one."""
 
+    simulator: Annotated[
+        str, text("Whether the test acquirer takes payments: on, off, or auto (off where a real provider has a key).")
+    ] = "auto"
     provider_request_timeout_ms: Annotated[
         int, ms("Most answers come in 3 s; at 10 s an answer is unlikely enough to call it unknown.", ge=50)
     ] = 10_000
@@ -51,6 +56,8 @@ class ProviderSettings(Section):
     ] = 3
 
     def faults(self) -> Iterator[str]:
+        if self.simulator not in SIMULATOR_SWITCH:
+            yield f"{variable('simulator')}: expected one of {', '.join(SIMULATOR_SWITCH)}"
         if self.provider_circuit_window_ms < 1_000:
             yield f"{variable('provider_circuit_window_ms')}: it counts whole seconds, so 1000 or more"
         if self.provider_circuit_open_limit_ms < self.provider_circuit_open_ms:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
+from tallystick.domain.money import Exponents
 from tallystick.domain.requests.commands import CreatePayment, InvalidFields
 from tallystick.flows.routing.route import DefaultProviderMissing, choose_provider
 from tests.support.runtime import BookedProvider
@@ -15,7 +18,7 @@ class Choosy(BookedProvider):
     def supports(self, payment_method: str) -> bool:
         return payment_method == "known"
 
-    def representable(self, amount: int, currency: str) -> bool:
+    def representable(self, amount: int, currency: str, exponents: Exponents | None = None) -> bool:
         return amount % 100 == 0
 
 
@@ -72,3 +75,24 @@ def test_method_and_amount_are_checked_with_the_chosen_provider() -> None:
 def test_the_first_fault_is_named_alone() -> None:
     assert refusal(provider="nobody", payment_method="other", amount=150) == ("provider", "unknown_provider")
     assert refusal(provider="choosy", payment_method="other", amount=150)[0] == "payment_method"
+
+
+def test_what_is_switched_off_and_what_the_merchant_may_not_use() -> None:
+    def named(provider: str | None, **given: object) -> tuple[str, str]:
+        command = CreatePayment(amount=100, currency="EUR", payment_method="known", provider=provider)
+        asked: dict[str, Any] = {"merchant_default": None, "platform_default": None} | given
+        with pytest.raises(InvalidFields) as invalid:
+            choose_provider(PROVIDERS, command, **asked)
+        (error,) = invalid.value.errors
+        return error.field, error.detail
+
+    off: dict[str, Any] = {"switched_off": frozenset({"named"})}
+    assert named("named", **off) == ("provider", "takes no new payments")
+    assert named(None, merchant_default="named", **off) == ("provider", "takes no new payments")
+    assert named(None) == ("provider", "is required: there is no default provider")
+    allowed: dict[str, Any] = {"allowed": frozenset({"merchants", "choosy"})}
+    assert named("named", **allowed) == ("provider", "is not among the providers of this merchant")
+    assert named(None, platform_default="platforms", **allowed)[1] == "is not among the providers of this merchant"
+    command = CreatePayment(amount=100, currency="EUR", payment_method="known", provider="merchants")
+    chosen = choose_provider(PROVIDERS, command, merchant_default=None, platform_default=None, **off, **allowed)
+    assert chosen == "merchants"

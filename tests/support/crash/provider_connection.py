@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Final
 
+from tallystick.domain.money import Exponents
 from tallystick.domain.traits import Traits
 from tallystick.domain.verdicts import (
     Approved,
@@ -75,7 +76,7 @@ class BankConnection(Provider):
         """All tokens."""
         return True
 
-    def representable(self, amount: int, currency: str) -> bool:
+    def representable(self, amount: int, currency: str, exponents: Exponents | None = None) -> bool:
         """All amounts."""
         return True
 

@@ -11,7 +11,7 @@ from typing import Any, Final, Literal
 
 from msgspec import Struct, field
 
-from tallystick.domain.money import EXPONENTS, MAX_AMOUNT
+from tallystick.domain.money import ACCEPTED, MAX_AMOUNT
 from tallystick.domain.requests.fields import (
     MAX_METADATA_KEY_CHARS,
     MAX_METADATA_KEYS,
@@ -157,7 +157,7 @@ SCHEMAS: Final[Mapping[str, dict[str, Any]]] = {
     "CreatePayment": _object_schema(
         {
             "amount": _AMOUNT_SCHEMA,
-            "currency": {"type": "string", "enum": sorted(EXPONENTS)},
+            "currency": {"type": "string", "enum": sorted(ACCEPTED)},
             "payment_method": _text_schema(MAX_TOKEN_CHARS, 1),
             "capture_method": _optional({"type": "string", "enum": list(CAPTURE_METHODS), "default": "automatic"}),
             "provider": _optional(_text_schema(MAX_TOKEN_CHARS, 1)),

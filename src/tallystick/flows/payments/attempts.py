@@ -10,6 +10,8 @@ from typing import Any
 from tallystick.decisions.change_builder import Cause
 from tallystick.decisions.verdicts import apply_verdict
 from tallystick.domain.change import Change
+from tallystick.domain.money import Exponents
+from tallystick.domain.provider_amounts import verdict_about
 from tallystick.domain.snapshot import PaymentSnapshot
 from tallystick.domain.subjects import Attempt, Payment
 from tallystick.domain.verdicts import Approved, Declined, NotSent, Unknown, Verdict, verdict_name
@@ -24,9 +26,13 @@ log = get_logger("tallystick.flows.payments.attempts")
 
 
 def provider_call(
-    attempt: Attempt, send_by_ms: int, earliest: datetime | None = None, latest: datetime | None = None
+    attempt: Attempt,
+    send_by_ms: int,
+    exponents: Exponents | None = None,
+    earliest: datetime | None = None,
+    latest: datetime | None = None,
 ) -> ProviderCall:
-    """An attempt as a connector needs it."""
+    """An attempt as a connector needs it. ``exponents``: those that are stored with its payment."""
     return ProviderCall(
         merchant_id=attempt.merchant_id,
         payment_id=attempt.payment_id,
@@ -40,6 +46,7 @@ def provider_call(
         parent_reference=attempt.parent_reference,
         reference=attempt.provider_reference,
         send_by_ms=send_by_ms,
+        exponents=exponents,
         earliest=earliest,
         latest=latest,
     )
@@ -55,8 +62,9 @@ async def carry_out(
     """
     attempt = stored.attempt(attempt_id)
     provider = runtime.provider(attempt.provider)
-    verdict = await _verdict_of(provider, partial(send, provider), provider_call(attempt, send_by_ms))
-    if doubted and isinstance(verdict, NotSent):
+    call = provider_call(attempt, send_by_ms, stored.payment.exponents)
+    verdict = await _verdict_of(provider, partial(send, provider), call, stored.payment)
+    if doubted and isinstance(verdict, NotSent) and _can_have_been_sent(provider, attempt, stored.payment):
         verdict = Unknown(reason=f"an earlier submission is in doubt; this one: {verdict.reason}", raw=verdict.raw)
     actor = f"provider:{provider.name}"
     await look_behind(runtime, stored, attempt, verdict, cause="answer", actor=actor)
@@ -71,14 +79,20 @@ async def look_behind(
     if attempt.purpose != "close" or not isinstance(verdict, Declined):
         return
     authorize = next(each for each in stored.attempts if each.operation == "authorize")
-    newest = await fetch_verdict(runtime, authorize)
+    newest = await fetch_verdict(runtime, stored.payment, authorize)
     if isinstance(newest, Approved):
         await settle_verdict(runtime, stored, authorize.attempt_id, newest, cause=cause, actor=actor)
 
 
-async def fetch_verdict(runtime: Runtime, attempt: Attempt) -> Verdict:
-    """Look up an attempt at the provider. The question is bounded by when the provider can have received it: from its
-    opening on the database's clock until the last submission cannot be under way any more."""
+def _can_have_been_sent(provider: Provider, attempt: Attempt, payment: Payment) -> bool:
+    """Whether an earlier submission can have been written: no connector writes an amount that it cannot express."""
+    told = attempt.operation != "cancel"
+    return not told or provider.representable(attempt.amount, attempt.currency, payment.exponents)
+
+
+async def fetch_verdict(runtime: Runtime, payment: Payment, attempt: Attempt) -> Verdict:
+    """Look up an attempt of the payment at the provider. The question is bounded by when the provider can have received
+    it: from its opening on the database's clock until the last submission cannot be under way any more."""
     provider = runtime.provider(attempt.provider)
     earliest = latest = None
     sent = await runtime.reads.sent_between(attempt)
@@ -86,15 +100,17 @@ async def fetch_verdict(runtime: Runtime, attempt: Attempt) -> Verdict:
         earliest = runtime.clocks.at_provider(attempt.provider, sent.opened_at)
         late = timedelta(milliseconds=provider.traits.max_delivery_delay_ms)
         latest = runtime.clocks.at_provider(attempt.provider, sent.deadline + late)
-    return await _verdict_of(provider, provider.fetch, provider_call(attempt, monotonic_ms(), earliest, latest))
+    call = provider_call(attempt, monotonic_ms(), payment.exponents, earliest, latest)
+    return await _verdict_of(provider, provider.fetch, call, payment)
 
 
 async def _verdict_of(
-    provider: Provider, ask: Callable[[ProviderCall], Awaitable[Verdict]], call: ProviderCall
+    provider: Provider, ask: Callable[[ProviderCall], Awaitable[Verdict]], call: ProviderCall, payment: Payment
 ) -> Verdict:
-    """A defect of a connector proves nothing about the money: the outcome is unknown."""
+    """The verdict in the payment's minor unit. A defect of a connector proves nothing about the money, nor does an
+    amount that cannot be expressed here: the outcome is unknown."""
     try:
-        return await ask(call)
+        return verdict_about(payment, await ask(call))
     except Exception as error:
         failed = type(error).__name__  # its text may repeat what the provider sent
         log.error("connector failed", provider=provider.name, payment_id=call.payment_id, error=failed)

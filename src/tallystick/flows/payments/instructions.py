@@ -8,10 +8,10 @@ from collections.abc import Callable, Sequence
 from tallystick.decisions import instructions as decide
 from tallystick.decisions.instructions import Instruction
 from tallystick.domain.change import Change
-from tallystick.domain.errors import Overloaded, problem
+from tallystick.domain.errors import Overloaded, Problem, ProblemField, problem
 from tallystick.domain.requests.commands import CancelPayment, CapturePayment, CreatePayment, CreateRefund
 from tallystick.domain.snapshot import PaymentSnapshot, opened_by
-from tallystick.domain.subjects import Dispute, Payment
+from tallystick.domain.subjects import Attempt, Dispute, Payment
 from tallystick.flows.payments.attempts import carry_out, send_by
 from tallystick.flows.payments.idempotency import Reply, answer_existing, answer_now, existing_or, first_answer
 from tallystick.flows.runtime import Runtime
@@ -24,6 +24,9 @@ DECISION_TRIES = 100
 #: New payments are shed first; instructions on existing payments are accepted for longer.
 NEW_PAYMENTS_SHARE = 0.8
 FOLLOW_UPS_SHARE = 1.0
+
+#: What the provider is told an amount of, on a charge that exists.
+AMOUNT_IS_TOLD = frozenset({"capture", "refund"})
 
 
 async def create_payment(runtime: Runtime, instruction: Instruction, command: CreatePayment, provider: str) -> Reply:
@@ -43,6 +46,7 @@ async def create_payment(runtime: Runtime, instruction: Instruction, command: Cr
             description=command.description,
             metadata=command.metadata,
             terms=runtime.terms(provider),
+            exponents=runtime.provider(provider).exponents(command.currency),
         )
 
     return await runtime.flows.run(_execute(runtime, instruction, None, first))
@@ -58,7 +62,7 @@ async def capture_payment(
         assert payment is not None
         return decide.capture_payment(instruction, payment, command.amount, runtime.terms(payment.provider))
 
-    return await runtime.flows.run(_execute(runtime, instruction, payment_id, again))
+    return await runtime.flows.run(_execute(runtime, instruction, payment_id, again, command.amount))
 
 
 async def cancel_payment(runtime: Runtime, instruction: Instruction, payment_id: str, _: CancelPayment) -> Reply:
@@ -89,7 +93,9 @@ async def create_refund(runtime: Runtime, instruction: Instruction, payment_id: 
             terms=runtime.terms(payment.provider),
         )
 
-    return await runtime.flows.run(_execute(runtime, instruction, payment_id, again, reads_disputes=True))
+    return await runtime.flows.run(
+        _execute(runtime, instruction, payment_id, again, command.amount, reads_disputes=True)
+    )
 
 
 async def _execute(
@@ -97,9 +103,14 @@ async def _execute(
     instruction: Instruction,
     payment_id: str | None,
     decision: Callable[[Payment | None, Sequence[Dispute]], Change],
+    given: int | None = None,
     *,
     reads_disputes: bool = False,
 ) -> Reply:
+    """Decide and carry out. ``given``: the amount that a client named of a payment that exists. One that its provider
+    cannot express is refused as a malformed field is, before the state is looked at. What "all that is left" comes to
+    is known when the state allows it, and is looked at before the key is taken; after a lost race it is decided
+    again."""
     for _ in range(DECISION_TRIES):
         payment, disputes = None, list[Dispute]()
         if payment_id is not None:
@@ -108,18 +119,40 @@ async def _execute(
                 refused = problem("not_found", "There is no such payment.", request_id=instruction.request_id)
                 return await existing_or(runtime, instruction, refused)
             payment = found[0]
-            if reads_disputes:
-                # After the payment: each step of a dispute is a version of its payment, so that one which this read
-                # misses is later than the version that the change names, and the guard refuses it.
-                disputes = await runtime.reads.disputes(instruction.merchant_id, payment_id)
+        if payment is not None and given is not None and not _expressible(runtime, payment, given):
+            return await existing_or(runtime, instruction, _not_representable(instruction))
+        if payment_id is not None and reads_disputes:
+            # After the payment: each step of a dispute is a version of its payment, so that one which this read
+            # misses is later than the version that the change names, and the guard refuses it.
+            disputes = await runtime.reads.disputes(instruction.merchant_id, payment_id)
         deadline_ms = send_by(runtime)
         change = decision(payment, disputes)
+        if payment is not None and not _sends_what_is_expressible(runtime, payment, change):
+            return await existing_or(runtime, instruction, _not_representable(instruction))
         committed = await runtime.journal.commit(change)
         if isinstance(committed, Existing):
             return await answer_existing(runtime, instruction, committed.stored)
         if not isinstance(committed, Stale):
             return await _carry_out(runtime, instruction, change, payment, deadline_ms)
     raise Overloaded("too many concurrent changes to the payment")
+
+
+def _expressible(runtime: Runtime, payment: Payment, amount: int) -> bool:
+    return runtime.provider(payment.provider).representable(amount, payment.currency, payment.exponents)
+
+
+def _sends_what_is_expressible(runtime: Runtime, payment: Payment, change: Change) -> bool:
+    """A cancel tells the provider no amount."""
+    attempt = change.one(Attempt)
+    if attempt is None or attempt.operation not in AMOUNT_IS_TOLD:
+        return True
+    return _expressible(runtime, payment, attempt.amount)
+
+
+def _not_representable(instruction: Instruction) -> Problem:
+    field = ProblemField("amount", "not_representable", "cannot be expressed in the provider's unit of this currency")
+    detail = "One or more fields are not valid; nothing was executed."
+    return problem("validation_failed", detail, request_id=instruction.request_id, errors=[field])
 
 
 async def _carry_out(

@@ -70,7 +70,7 @@ class DueAttempts:
             else:
                 await self._no_news(loaded, clock, due)
             return
-        verdict = await fetch_verdict(self._runtime, attempt)
+        verdict = await fetch_verdict(self._runtime, loaded.stored.payment, attempt)
         agree = self._runtime.clocks.absence_counts(attempt.provider)
         if isinstance(verdict, NotFound) and not believes_not_found(
             traits, settled=clock.settled, clocks_agree=agree, key_taken=attempt.key_taken

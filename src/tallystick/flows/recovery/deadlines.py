@@ -31,7 +31,7 @@ class DueDeadlines:
             return
         stored = loaded.stored
         attempt = next(a for a in stored.attempts if a.operation == "authorize")
-        verdict = await fetch_verdict(self._runtime, attempt)
+        verdict = await fetch_verdict(self._runtime, stored.payment, attempt)
         change = observe_authorization(stored, attempt.attempt_id, verdict, recovery_cause(self._runtime, "deadline"))
         if change is not None:
             await commit_first(self._runtime, change)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 from tallystick.domain.errors import ProblemField, TallystickError
 from tallystick.domain.requests.commands import CreatePayment, InvalidFields
@@ -18,15 +18,24 @@ def choose_provider(
     command: CreatePayment,
     *,
     merchant_default: str | None,
-    platform_default: str,
+    platform_default: str | None,
+    allowed: Collection[str] | None = None,
+    switched_off: Collection[str] = (),
 ) -> str:
     """The name of the provider: the command's, else the merchant's default, else the platform's.
 
-    The provider must know the payment method and must be able to express the amount in its unit of the currency.
-    Raises InvalidFields naming the first of ``provider``, ``payment_method`` and ``amount`` that does not fit, and
+    ``allowed``: the merchant's own list; None allows all. ``switched_off``: what takes no new payments. The provider
+    must know the payment method and must be able to express the amount in its unit of the currency. Raises
+    InvalidFields naming the first of ``provider``, ``payment_method`` and ``amount`` that does not fit, and
     DefaultProviderMissing.
     """
     name = command.provider or merchant_default or platform_default
+    if name is None:
+        raise _invalid("provider", "unknown_provider", "is required: there is no default provider")
+    if name in switched_off:
+        raise _invalid("provider", "unknown_provider", "takes no new payments")
+    if allowed is not None and name not in allowed:
+        raise _invalid("provider", "unknown_provider", "is not among the providers of this merchant")
     provider = providers.get(name)
     if provider is None:
         if command.provider is None:

@@ -25,12 +25,14 @@ _MAX_REMEMBERED: Final = 10_000
 
 class Caller(Struct, frozen=True):
     """The owner of an API key. ``default_provider``: the merchant's, if configured. ``operator``: the key belongs to
-    the platform's own staff, and to no merchant."""
+    the platform's own staff, and to no merchant. ``allowed_providers``: those that the merchant may use; None for
+    all."""
 
     merchant_id: str
     key_id: str
     default_provider: str | None
     operator: bool = False
+    allowed_providers: frozenset[str] | None = None
 
 
 class _Known(Struct, frozen=True):
@@ -87,7 +89,7 @@ class Authenticator:
             self._known.pop(slot, None)
             return None
         known = _Known(
-            caller=Caller(*slot, stored.default_provider, stored.operator),
+            caller=Caller(*slot, stored.default_provider, stored.operator, stored.allowed_providers),
             secret_hash=stored.secret_hash,
             until_ms=until_ms,
         )

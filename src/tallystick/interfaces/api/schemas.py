@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from tallystick.domain.money import EXPONENTS
+from tallystick.domain.currencies import EXPONENTS
 from tallystick.interfaces.api.parameters import Schema
 
 #: Minor units of the currency.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Final
 
+from tallystick.domain.money import Exponents
 from tallystick.domain.traits import Traits
 from tallystick.domain.verdicts import Approved, Effect, NotFound, Verdict
 from tallystick.kit.clock import utc_now
@@ -33,7 +34,7 @@ class BenchProvider(Provider):
         """Any token."""
         return True
 
-    def representable(self, amount: int, currency: str) -> bool:
+    def representable(self, amount: int, currency: str, exponents: Exponents | None = None) -> bool:
         """Any amount."""
         return True
 

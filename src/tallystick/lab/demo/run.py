@@ -16,7 +16,7 @@ from tallystick.lab.demo.result import Check, DemoResult, balanced, charged_once
 from tallystick.lab.demo.stories import Order, plan
 from tallystick.oversight.invariants import tally, verify
 from tallystick.providers.simulator.charges import list_charges
-from tallystick.providers.simulator.setup import SimulatorSettings
+from tallystick.providers.simulator.setup import SIMULATOR, SimulatorSettings
 from tallystick.record.postgres import sql
 from tallystick.record.postgres.connections import connect
 from tallystick.run.up import Platform
@@ -45,6 +45,9 @@ def impatient(settings: Settings) -> Settings:
     is sent twice and is `failed` after 2 x (send window + request time-out + settling time), about 7 s."""
     short = replace(
         settings,
+        connectors=tuple(own for own in settings.connectors if isinstance(own, SimulatorSettings)),
+        simulator="on",  # beside no key: the demonstration moves no real money, whatever the environment has
+        default_provider=SIMULATOR.name,
         provider_request_timeout_ms=1_500,  # under the 3 s of sim_slow, which becomes unknown this way
         send_window_ms=1_000,  # a busy laptop must still get from its commit to its socket within it
         settling_time_ms=500,  # the acquirer books at once
@@ -67,6 +70,7 @@ async def demonstrate(platform: Platform, payments: int, advance: Advance) -> De
     """Run the payments, wait until everything is settled, and compare. Raises what the network and the database raise
     outside the payments themselves."""
     orders, started = plan(payments, f"demo-{int(time.time()) % RUNS:05x}"), time.monotonic()
+    assert platform.simulator_address is not None, "the demonstration switches the test acquirer on"
     clients = Clients(platform.address, platform.simulator_address, platform.api_key, CONNECTIONS)
     try:
         async with merchant_listening(platform.address, platform.api_key) as merchant:
@@ -117,6 +121,7 @@ async def demonstrate(platform: Platform, payments: int, advance: Advance) -> De
 
 async def _drill(platform: Platform, run: str) -> Drill:
     operator_key = await create_key(platform.database.app_url, OPERATORS, operator=True)
+    assert platform.simulator_address is not None, "as in demonstrate"
     return Drill(platform.address, platform.simulator_address, platform.api_key, operator_key, f"{run}-drill")
 
 

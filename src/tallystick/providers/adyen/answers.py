@@ -88,10 +88,10 @@ def read_paid(call: ProviderCall, reference: str, status: int, body: Any) -> Ver
     common: dict[str, Any] = {"reference": paid.psp_reference, "raw": raw}
     code = paid.result_code
     if code == "Authorised" and paid.psp_reference is not None:
-        amount, currency = call.amount, call.currency
+        told: dict[str, Any] = {"amount": call.amount, "currency": call.currency}
         if paid.amount is not None:
-            amount, currency = iso_amount(paid.amount.value, paid.amount.currency, EXPONENTS)
-        return Approved(amount=amount, currency=currency, effect="captured" if call.capture else "authorized", **common)
+            told = iso_amount(paid.amount.value, paid.amount.currency, EXPONENTS)._asdict()
+        return Approved(effect="captured" if call.capture else "authorized", **told, **common)
     if code in DECLINING or (code == "Error" and paid.refusal_reason_code in ERRORS_THAT_DECLINE):
         ours, retryable = decline_reason(paid.refusal_reason_code, CARD_DECLINED)
         message = (paid.refusal_reason or "The provider declined.")[:MESSAGE_CHARS]

@@ -18,7 +18,7 @@ from urllib.parse import quote
 import Adyen
 from Adyen.exceptions import AdyenAPIResponseError
 
-from tallystick.domain.money import to_provider_amount
+from tallystick.domain.money import Exponents, exponents_at
 from tallystick.domain.traits import Traits
 from tallystick.domain.verdicts import NotSent, Unknown, Verdict
 from tallystick.kit.clock_skew import Skew
@@ -26,9 +26,9 @@ from tallystick.providers.adyen.answers import read_error, read_modified, read_p
 from tallystick.providers.adyen.codes import EXPONENTS
 from tallystick.providers.adyen.reference import Reference, write_reference
 from tallystick.providers.adyen.transport import Transport
-from tallystick.providers.http import NothingSent, ProviderHttp, SentUnanswered
+from tallystick.providers.http import NothingSent, ProviderHttp, SentUnanswered, refused_here
 from tallystick.providers.port import Provider, ProviderCall
-from tallystick.providers.shared import is_representable, unanswered
+from tallystick.providers.shared import is_representable, provider_amount, unanswered
 
 #: What can be charged is a stored payment method of a shopper: ``<shopperReference>.<storedPaymentMethodId>``.
 _TOKEN: Final = re.compile(r"([A-Za-z0-9_-]{3,40})\.([A-Za-z0-9]{8,32})", re.ASCII)
@@ -79,9 +79,13 @@ class AdyenProvider(Provider):
         """Whether it looks like a shopper's stored payment method; whether it exists Adyen knows."""
         return _TOKEN.fullmatch(payment_method) is not None
 
-    def representable(self, amount: int, currency: str) -> bool:
+    def exponents(self, currency: str) -> Exponents:
+        """By the table of ``EXPONENTS``."""
+        return exponents_at(currency, EXPONENTS)
+
+    def representable(self, amount: int, currency: str, exponents: Exponents | None = None) -> bool:
         """Rupiah and escudos are whole there; pesos and krónur have two decimals."""
-        return is_representable(amount, currency, EXPONENTS)
+        return is_representable(amount, currency, EXPONENTS, exponents)
 
     async def authorize(self, call: ProviderCall) -> Verdict:
         """POST /payments."""
@@ -90,26 +94,27 @@ class AdyenProvider(Provider):
             return NotSent(reason="not a stored payment method of Adyen's")
         # Set either way, whatever the merchant account's own setting is.
         capture = {"captureDelayHours": 0} if call.capture else {"additionalData": {"manualCapture": "true"}}
-        body = self._body(call) | self._fixed | capture
+        try:
+            body = self._body(call) | self._amount(call) | self._fixed | capture
+        except ValueError as error:
+            return NotSent(reason=refused_here(error))
         body["shopperReference"] = token[1]
         body["paymentMethod"] = {"type": "scheme", "storedPaymentMethodId": token[2]}
         return await self._send(
-            call, partial(self._payments.payments, body), partial(read_paid, call, _reference(call))
+            call, partial(self._payments.payments, body), partial(read_paid, call, body["reference"])
         )
 
     async def capture(self, call: ProviderCall) -> Verdict:
         """POST /payments/{pspReference}/captures; what is not captured is released."""
-        return await self._modify(call, self._modifications.capture_authorised_payment, self._body(call))
+        return await self._modify(call, self._modifications.capture_authorised_payment)
 
     async def cancel(self, call: ProviderCall) -> Verdict:
         """POST /payments/{pspReference}/cancels."""
-        body = self._body(call)
-        del body["amount"]
-        return await self._modify(call, self._modifications.cancel_authorised_payment_by_psp_reference, body)
+        return await self._modify(call, self._modifications.cancel_authorised_payment_by_psp_reference)
 
     async def refund(self, call: ProviderCall) -> Verdict:
         """POST /payments/{pspReference}/refunds."""
-        return await self._modify(call, self._modifications.refund_captured_payment, self._body(call))
+        return await self._modify(call, self._modifications.refund_captured_payment)
 
     async def fetch(self, call: ProviderCall) -> Verdict:
         """Adyen has no look-up."""
@@ -120,11 +125,16 @@ class AdyenProvider(Provider):
         await self._http.close()
         self._threads.shutdown(wait=False)
 
-    async def _modify(self, call: ProviderCall, operation: Callable[..., Any], body: dict[str, Any]) -> Verdict:
+    async def _modify(self, call: ProviderCall, operation: Callable[..., Any]) -> Verdict:
+        """A cancel tells no amount: a hold that cannot be expressed any more can still be released."""
         if call.parent_reference is None:
             return NotSent(reason=f"there is no payment to {call.operation}")
-        request = partial(operation, body, quote(call.parent_reference, safe=""))
-        return await self._send(call, request, partial(read_modified, call, _reference(call)))
+        try:
+            body = self._body(call) | ({} if call.operation == "cancel" else self._amount(call))
+            request = partial(operation, body, quote(call.parent_reference, safe=""))
+        except ValueError as error:
+            return NotSent(reason=refused_here(error))
+        return await self._send(call, request, partial(read_modified, call, body["reference"]))
 
     async def _send(
         self, call: ProviderCall, request: Callable[..., Any], read: Callable[[int, Any], Verdict]
@@ -141,14 +151,12 @@ class AdyenProvider(Provider):
             return Unknown(reason=f"failed with {type(error).__name__}")
 
     def _body(self, call: ProviderCall) -> dict[str, Any]:
-        return {
-            "merchantAccount": self._merchant_account,
-            "reference": _reference(call),
-            "amount": {
-                "value": to_provider_amount(call.amount, call.currency, EXPONENTS),
-                "currency": call.currency,
-            },
-        }
+        """Raises ValueError for ids that cannot be in a reference."""
+        return {"merchantAccount": self._merchant_account, "reference": _reference(call)}
+
+    def _amount(self, call: ProviderCall) -> dict[str, Any]:
+        """Raises ValueError for what Adyen cannot express."""
+        return {"amount": {"value": provider_amount(call, EXPONENTS), "currency": call.currency}}
 
 
 def _reference(call: ProviderCall) -> str:

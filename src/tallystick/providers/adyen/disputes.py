@@ -21,7 +21,7 @@ from tallystick.domain.notices import DisputeNotice, Notice
 from tallystick.domain.subjects import DisputeState
 from tallystick.providers.adyen.items import Item, amount_of
 from tallystick.providers.adyen.reference import Reference
-from tallystick.providers.shared import MESSAGE_CHARS
+from tallystick.providers.shared import MESSAGE_CHARS, Told
 
 
 def _dispute(
@@ -31,14 +31,12 @@ def _dispute(
     of what moved. A verdict's own movement comes after the dispute's course."""
 
     def told(item: Item, _: Reference | None) -> Notice:
-        amount, currency = amount_of(item)
-        early = state not in ("won", "lost")
-        moved = [Movement(reference=item.event_code, funds=funds, amount=amount, before_verdict=early)] if funds else []
+        amount = amount_of(item)
+        moved = [] if funds is None else [_moved(item.event_code, funds, amount, early=state not in ("won", "lost"))]
         return DisputeNotice(
             reference=item.psp_reference,
             state=state,
-            amount=amount,
-            currency=currency,
+            **amount._asdict(),
             funds=funds,
             movements=tuple(moved),
             opens=opens,
@@ -47,6 +45,16 @@ def _dispute(
         )
 
     return told
+
+
+def _moved(reference: str, funds: Funds, told: Told, *, early: bool) -> Movement:
+    return Movement(
+        reference=reference,
+        funds=funds,
+        amount=told.amount,
+        before_verdict=early,
+        provider_amount=told.provider_amount,
+    )
 
 
 #: Event -> how it is read.

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 from msgspec import Meta, Struct
 
 from tallystick.providers.adyen.codes import EXPONENTS
-from tallystick.providers.shared import iso_amount
+from tallystick.providers.shared import Told, iso_amount
 
 _Value = Annotated[int, Meta(ge=0, lt=2**53)]
 _Plain = Annotated[str, Meta(pattern=r"^[^:]*\Z")]
@@ -64,7 +64,7 @@ class Item(Struct, frozen=True, rename="camel"):
         return ":".join("" if field is None else str(field) for field in fields).encode()
 
 
-def amount_of(item: Item) -> tuple[int, str]:
+def amount_of(item: Item) -> Told:
     """The item's amount in ISO 4217 minor units. Raises ValueError where there is none to convert."""
     if item.amount is None or item.amount.value is None or item.amount.currency is None:
         raise ValueError("an event about money without an amount")

@@ -123,8 +123,8 @@ def _notification(item: Item, digest: bytes) -> Notification:
 
 
 def _approved(item: Item, effect: Effect, reference: str) -> Approved:
-    amount, currency = amount_of(item)
-    return Approved(amount=amount, currency=currency, effect=effect, reference=reference, occurred_at=item.occurred_at)
+    told = amount_of(item)._asdict()
+    return Approved(**told, effect=effect, reference=reference, occurred_at=item.occurred_at)
 
 
 def _declined(item: Item, operation: Operation) -> Declined:
@@ -162,8 +162,7 @@ def _capture(item: Item, reference: Reference | None) -> Notice:
         return _outcome(item, reference, "capture", _approved(item, "captured", item.psp_reference))
     if item.original_reference is None or (reference is not None and reference.sale):
         return ChargeNotice(verdict=_approved(item, "captured", item.charge_reference))  # a sale is captured once
-    amount, currency = amount_of(item)
-    return CaptureNotice(reference=item.psp_reference, amount=amount, currency=currency, occurred_at=item.occurred_at)
+    return CaptureNotice(reference=item.psp_reference, occurred_at=item.occurred_at, **amount_of(item)._asdict())
 
 
 def _capture_failed(item: Item, reference: Reference | None) -> Notice:
@@ -196,8 +195,7 @@ def _refund(item: Item, reference: Reference | None) -> Notice:
         return _outcome(item, reference, "refund", _declined(item, "refund"))
     if reference is not None and reference.operation == "refund":
         return _outcome(item, reference, "refund", _approved(item, "refunded", item.psp_reference))
-    amount, currency = amount_of(item)
-    return RefundNotice(reference=item.psp_reference, amount=amount, currency=currency, occurred_at=item.occurred_at)
+    return RefundNotice(reference=item.psp_reference, occurred_at=item.occurred_at, **amount_of(item)._asdict())
 
 
 def _refund_failed(item: Item, reference: Reference | None) -> Notice:
@@ -208,10 +206,7 @@ def _cancel_or_refund(item: Item, _: Reference | None) -> Notice | None:
     """What it did is in a field that is not signed. Where it did nothing, nothing is to be told."""
     if not item.succeeded:
         return None
-    amount, currency = amount_of(item)
-    return CancelOrRefundNotice(
-        reference=item.psp_reference, amount=amount, currency=currency, occurred_at=item.occurred_at
-    )
+    return CancelOrRefundNotice(reference=item.psp_reference, occurred_at=item.occurred_at, **amount_of(item)._asdict())
 
 
 def _refund_with_data(item: Item, reference: Reference | None) -> Notice | None:

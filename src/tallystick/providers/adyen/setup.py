@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, ClassVar, Final
+from urllib.parse import urlsplit
 
 from tallystick.providers.setup import ProviderSetup
 from tallystick.settings.fields import comma_list, is_http_url, secret, text
@@ -22,6 +23,9 @@ KEY_LIFETIME_MS: Final = 604_800_000
 #: Calls under way at once: each holds a thread of the SDK's while it waits. A call that waits longer for one than its
 #: sender's deadline is not sent.
 THREADS: Final = 64
+
+#: Adyen's own hosts; those for tests are called ``checkout-test…``, live ones ``<prefix>-checkout-live…``.
+ADYEN_HOSTS: Final = (".adyen.com", ".adyenpayments.com")
 
 #: Whole bytes in hexadecimal.
 _HMAC_KEY: Final = re.compile(r"(?:[0-9A-Fa-f]{2})+", re.ASCII)
@@ -102,11 +106,27 @@ def moves_money(settings: Settings) -> bool:
     return settings.connector(AdyenSettings).api_key is not None
 
 
+def is_live(settings: Settings) -> bool:
+    """Whether calls go to Adyen's live platform: to a host of Adyen's that is not one for tests."""
+    own = settings.connector(AdyenSettings)
+    host = urlsplit(own.api_url).hostname or ""
+    return own.api_key is not None and host.endswith(ADYEN_HOSTS) and "-test" not in host
+
+
+def exponents() -> Mapping[str, int]:
+    """Where its minor units differ from ISO 4217."""
+    from tallystick.providers.adyen.codes import EXPONENTS
+
+    return EXPONENTS
+
+
 ADYEN: Final = ProviderSetup(
     name="adyen",
     settings=AdyenSettings,
     connect=connect,
     receiver=receiver,
     moves_money=moves_money,
+    exponents=exponents,
+    is_live=is_live,
     calls_at_once_limit=THREADS,
 )

@@ -10,6 +10,7 @@ from urllib.parse import quote, urlencode
 import msgspec
 from msgspec import Struct
 
+from tallystick.domain.money import Exponents, exponents_at
 from tallystick.domain.traits import Traits
 from tallystick.domain.verdicts import (
     Approved,
@@ -126,9 +127,13 @@ class SimulatorProvider(Provider):
         """Payment methods are scripts."""
         return payment_method in METHODS
 
-    def representable(self, amount: int, currency: str) -> bool:
+    def exponents(self, currency: str) -> Exponents:
+        """By the table of ``EXPONENTS``."""
+        return exponents_at(currency, EXPONENTS)
+
+    def representable(self, amount: int, currency: str, exponents: Exponents | None = None) -> bool:
         """Rupiah and escudos are whole there."""
-        return is_representable(amount, currency, EXPONENTS)
+        return is_representable(amount, currency, EXPONENTS, exponents)
 
     async def authorize(self, call: ProviderCall) -> Verdict:
         """POST /sim/charges."""
@@ -187,6 +192,8 @@ class SimulatorProvider(Provider):
         await self._http.close()
 
     async def _act(self, action: str, call: ProviderCall) -> Verdict:
+        if call.parent_reference is None:
+            return NotSent(reason=f"there is no charge to {call.operation}")
         body: dict[str, Any] = {"attempt_id": call.attempt_id}
         if action != "cancel":
             body["amount"] = call.amount

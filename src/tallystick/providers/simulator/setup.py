@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Final
 
@@ -43,6 +43,10 @@ class SimulatorSettings(ConnectorSettings):
         ),
     ] = PUBLISHED_SECRET
 
+    beside_live: Annotated[
+        bool, flag("Allows the test acquirer beside a live key: whoever has an API key then makes up captured money.")
+    ] = False
+
     @property
     def signing_secret(self) -> str:
         """What the test acquirer signs with."""
@@ -66,8 +70,11 @@ def connect(settings: Settings) -> SimulatorProvider:
 
 
 def receiver(settings: Settings, real_money: bool) -> SimulatorReceiver | None:
-    """The receiver. The published secret is not accepted beside a real provider: a stranger could fill the inbox."""
+    """The receiver, while the acquirer is on. The published secret is not accepted beside a real provider: a stranger
+    could fill the inbox."""
     own = settings.connector(SimulatorSettings)
+    if is_switched_off(settings, real_money):
+        return None
     if own.webhook_secrets == PUBLISHED_SECRET and real_money:
         return None
     from tallystick.providers.simulator.receiver import SimulatorReceiver
@@ -80,11 +87,23 @@ def moves_money(_: Settings) -> bool:
     return False
 
 
+def is_switched_off(settings: Settings, real_money: bool) -> bool:
+    """Whether it takes no new payments: by its switch, and by itself where a real provider has a key."""
+    return settings.simulator == "off" or (settings.simulator == "auto" and real_money)
+
+
 def charges(settings: Settings) -> AsyncIterator[dict[str, Any]]:
     """The acquirer's list of charges. Raises aiohttp.ClientError and TimeoutError."""
     from tallystick.providers.simulator.charges import list_charges
 
     return list_charges(settings.connector(SimulatorSettings).url)
+
+
+def exponents() -> Mapping[str, int]:
+    """Where its minor units differ from ISO 4217."""
+    from tallystick.providers.simulator.calls import EXPONENTS
+
+    return EXPONENTS
 
 
 SIMULATOR: Final = ProviderSetup(
@@ -93,5 +112,7 @@ SIMULATOR: Final = ProviderSetup(
     connect=connect,
     receiver=receiver,
     moves_money=moves_money,
+    exponents=exponents,
+    is_switched_off=is_switched_off,
     charges=charges,
 )

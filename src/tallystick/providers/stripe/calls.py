@@ -11,21 +11,22 @@ from __future__ import annotations
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping, Sequence
 from datetime import datetime, timedelta
+from functools import partial
 from itertools import count
 from math import ceil, floor
-from typing import Any, Final, assert_never
+from typing import Any, Final, assert_never, cast
 
 import msgspec
 import stripe
 
-from tallystick.domain.money import to_provider_amount
+from tallystick.domain.money import Exponents, exponents_at
 from tallystick.domain.subjects import Operation
 from tallystick.domain.traits import Traits
 from tallystick.domain.verdicts import Approved, KeyTaken, NotFound, NotSent, Pending, RequiresAction, Unknown, Verdict
 from tallystick.kit.clock_skew import Skew
-from tallystick.providers.http import NothingSent, ProviderHttp, SentUnanswered
+from tallystick.providers.http import NothingSent, ProviderHttp, SentUnanswered, refused_here
 from tallystick.providers.port import Provider, ProviderCall, ProviderEffect
-from tallystick.providers.shared import is_representable, unanswered
+from tallystick.providers.shared import is_representable, provider_amount, unanswered
 from tallystick.providers.stripe.codes import EXPONENTS, ROUND_TO
 from tallystick.providers.stripe.evidence import answer_evidence, read_error
 from tallystick.providers.stripe.objects import (
@@ -100,52 +101,62 @@ class StripeProvider(Provider):
         """Whether it looks like something of Stripe's; whether it exists Stripe knows."""
         return _TOKEN.fullmatch(payment_method) is not None
 
-    def representable(self, amount: int, currency: str) -> bool:
+    def exponents(self, currency: str) -> Exponents:
+        """By the table of ``EXPONENTS``."""
+        return exponents_at(currency, EXPONENTS)
+
+    def representable(self, amount: int, currency: str, exponents: Exponents | None = None) -> bool:
         """Ariary are whole there, and dinars and rials end in 0."""
         if amount % ROUND_TO.get(currency, 1):
             return False
-        return is_representable(amount, currency, EXPONENTS)
+        return is_representable(amount, currency, EXPONENTS, exponents)
 
     async def authorize(self, call: ProviderCall) -> Verdict:
         """POST /v1/payment_intents, created and confirmed in one."""
-        params: Any = self._fixed | {
-            "amount": to_provider_amount(call.amount, call.currency, EXPONENTS),
-            "currency": call.currency.lower(),
-            "payment_method": call.payment_method,
-            "capture_method": "automatic" if call.capture else "manual",
-            "metadata": _metadata(call),
-        }
-        request = self._client.v1.payment_intents.create_async(params, {"idempotency_key": call.key})
+
+        def request() -> Coroutine[Any, Any, Any]:
+            params: Any = self._fixed | {
+                "amount": provider_amount(call, EXPONENTS),
+                "currency": call.currency.lower(),
+                "payment_method": call.payment_method,
+                "capture_method": "automatic" if call.capture else "manual",
+                "metadata": _metadata(call),
+            }
+            return self._client.v1.payment_intents.create_async(params, {"idempotency_key": call.key})
+
         return await self._send(call, request, read_authorized)
 
     async def capture(self, call: ProviderCall) -> Verdict:
         """POST /v1/payment_intents/{id}/capture; what is not captured is released."""
         if call.parent_reference is None:
             return NotSent(reason="there is no PaymentIntent to capture")
-        amount = to_provider_amount(call.amount, call.currency, EXPONENTS)
-        request = self._client.v1.payment_intents.capture_async(
-            call.parent_reference, {"amount_to_capture": amount}, {"idempotency_key": call.key}
-        )
+        charge = call.parent_reference
+
+        def request() -> Coroutine[Any, Any, Any]:
+            amount = provider_amount(call, EXPONENTS)
+            options: Any = {"idempotency_key": call.key}
+            return self._client.v1.payment_intents.capture_async(charge, {"amount_to_capture": amount}, options)
+
         return await self._send(call, request, read_captured)
 
     async def cancel(self, call: ProviderCall) -> Verdict:
         """POST /v1/payment_intents/{id}/cancel."""
         if call.parent_reference is None:
             return NotSent(reason="there is no PaymentIntent to cancel")
-        request = self._client.v1.payment_intents.cancel_async(
-            call.parent_reference, options={"idempotency_key": call.key}
-        )
+        cancel, options = self._client.v1.payment_intents.cancel_async, {"idempotency_key": call.key}
+        request = partial(cancel, call.parent_reference, options=cast(Any, options))
         return await self._send(call, request, read_canceled)
 
     async def refund(self, call: ProviderCall) -> Verdict:
         """POST /v1/refunds."""
         if call.parent_reference is None:
             return NotSent(reason="there is no PaymentIntent to refund")
-        amount = to_provider_amount(call.amount, call.currency, EXPONENTS)
-        request = self._client.v1.refunds.create_async(
-            {"payment_intent": call.parent_reference, "amount": amount, "metadata": _metadata(call)},
-            {"idempotency_key": call.key},
-        )
+
+        def request() -> Coroutine[Any, Any, Any]:
+            amount = provider_amount(call, EXPONENTS)
+            params: Any = {"payment_intent": call.parent_reference, "amount": amount, "metadata": _metadata(call)}
+            return self._client.v1.refunds.create_async(params, {"idempotency_key": call.key})
+
         return await self._send(call, request, read_refunded)
 
     async def fetch(self, call: ProviderCall) -> Verdict:
@@ -186,12 +197,17 @@ class StripeProvider(Provider):
     async def _send(
         self,
         call: ProviderCall,
-        request: Coroutine[Any, Any, Any],
+        request: Callable[[], Coroutine[Any, Any, Any]],
         read: Read,
     ) -> Verdict:
+        """``request`` makes the SDK's request, which is sent when it is awaited."""
+        try:
+            made = request()
+        except ValueError as error:
+            return NotSent(reason=refused_here(error))
         token = SEND_BY_MS.set(call.send_by_ms)
         try:
-            answer = _answer(await request)
+            answer = _answer(await made)
             if not _is_about(call, answer.data):
                 return _of_another(call, answer.data, answer_evidence(answer))
             return read(answer.data, answer_evidence(answer))
@@ -316,7 +332,7 @@ def _effect(operation: Operation, listed: Mapping[str, Any]) -> ProviderEffect |
     merchant, payment, attempt = (ours(metadata, name) for name in (MERCHANT, PAYMENT, ATTEMPT))
     if merchant is None or payment is None or attempt is None:
         return None
-    amount, currency = amount_of(listed["amount"], listed["currency"])
+    amount, currency, _ = amount_of(listed["amount"], listed["currency"])
     return ProviderEffect(
         reference=listed["id"],
         operation=operation,

@@ -38,7 +38,7 @@ def movements_of(dispute: Dispute, state: DisputeState, *, takes: bool) -> tuple
             Movement(
                 reference=each.id,
                 funds="withdrawn" if each.amount < 0 else "returned",
-                amount=_amount(each, dispute, is_whole=each is taken or each is whole),
+                **_amount(each, dispute, is_whole=each is taken or each is whole),
                 before_verdict=number == 0 and not won_before,
                 moved_amount=abs(each.amount) if is_foreign else None,
                 moved_currency=each.currency.upper() if is_foreign else None,
@@ -47,17 +47,19 @@ def movements_of(dispute: Dispute, state: DisputeState, *, takes: bool) -> tuple
     return tuple(found)
 
 
-def _amount(moved: BalanceTransaction, dispute: Dispute, *, is_whole: bool) -> int | None:
-    """In the dispute's currency and ISO 4217 minor units; None where nobody says it."""
+def _amount(moved: BalanceTransaction, dispute: Dispute, *, is_whole: bool) -> dict[str, int | None]:
+    """In the dispute's currency and ISO 4217 minor units; None where nobody says it. Beside it Stripe's own number,
+    where it is one and no conversion."""
     if moved.currency.upper() == dispute.currency.upper():
-        return amount_of(abs(moved.amount), moved.currency)[0]
-    whole, _ = amount_of(dispute.amount, dispute.currency)
+        same = amount_of(abs(moved.amount), moved.currency)
+        return {"amount": same.amount, "provider_amount": same.provider_amount}
+    whole = amount_of(dispute.amount, dispute.currency)
     rate = moved.exchange_rate
     if rate is not None and rate.is_finite() and _RATES[0] <= rate <= _RATES[1]:
         # A conversion is rounded, and by a rate that may have moved: by itself it makes no dispute larger than it is.
-        converted = min(_converted(abs(moved.amount), rate, dispute.currency.upper()), Decimal(whole))
-        return int(converted.quantize(Decimal(1), ROUND_HALF_EVEN)) or None
-    return whole if is_whole else None
+        converted = min(_converted(abs(moved.amount), rate, dispute.currency.upper()), Decimal(whole.amount))
+        return {"amount": int(converted.quantize(Decimal(1), ROUND_HALF_EVEN)) or None}
+    return {"amount": whole.amount, "provider_amount": whole.provider_amount} if is_whole else {"amount": None}
 
 
 def _converted(amount: int, rate: Decimal, currency: str) -> Decimal:

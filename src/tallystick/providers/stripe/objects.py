@@ -14,7 +14,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 from tallystick.domain.verdicts import Approved, Declined, Pending, RequiresAction, Reversed, Unknown, Verdict
-from tallystick.providers.shared import CARD_DECLINED, MESSAGE_CHARS, iso_amount
+from tallystick.providers.shared import CARD_DECLINED, MESSAGE_CHARS, Told, iso_amount
 from tallystick.providers.stripe.codes import EXPONENTS, REFUND_FAILURES, RELEASE_REASON, decline_reason
 
 #: Names of what we write into the metadata of everything that we make there.
@@ -133,7 +133,7 @@ def ours(metadata: Metadata, name: str) -> str | None:
     return found if isinstance(found, str) and found else None
 
 
-def amount_of(amount: int, currency: str) -> tuple[int, str]:
+def amount_of(amount: int, currency: str) -> Told:
     """In ISO 4217 minor units, with the currency's ISO code. Raises ValueError where it cannot be converted."""
     return iso_amount(amount, currency.upper(), EXPONENTS)
 
@@ -144,15 +144,15 @@ def standing(intent: Intent, *, occurred_at: datetime | None = None, raw: dict[s
     try:
         match intent.status:
             case "succeeded":
-                amount, currency = amount_of(captured_amount(intent), intent.currency)
-                return Approved(amount=amount, currency=currency, effect="captured", **common)
+                told = amount_of(captured_amount(intent), intent.currency)._asdict()
+                return Approved(**told, effect="captured", **common)
             case "requires_capture":
                 held = intent.amount if intent.amount_capturable is None else intent.amount_capturable
-                amount, currency = amount_of(held, intent.currency)
-                return Approved(amount=amount, currency=currency, effect="authorized", **common)
+                told = amount_of(held, intent.currency)._asdict()
+                return Approved(**told, effect="authorized", **common)
             case "canceled":
-                amount, currency = amount_of(intent.amount, intent.currency)
-                return Approved(amount=amount, currency=currency, effect="voided", **common)
+                told = amount_of(intent.amount, intent.currency)._asdict()
+                return Approved(**told, effect="voided", **common)
     except ValueError:
         return Unknown(reason="an amount that cannot be expressed here", **common)
     match intent.status:
@@ -207,12 +207,10 @@ def refund_standing(refund: Refund, raw: dict[str, Any] | None = None) -> Verdic
     match refund.status:
         case "succeeded":
             try:
-                amount, currency = amount_of(refund.amount, refund.currency)
+                told = amount_of(refund.amount, refund.currency)._asdict()
             except ValueError:
                 return Unknown(reason="an amount that cannot be expressed here", **common)
-            return Approved(
-                amount=amount, currency=currency, effect="refunded", occurred_at=moment(refund.created), **common
-            )
+            return Approved(**told, effect="refunded", occurred_at=moment(refund.created), **common)
         case "pending" | "requires_action":
             return Pending(**common)
         case "failed":

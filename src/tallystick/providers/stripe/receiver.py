@@ -185,6 +185,7 @@ def _refund(_: str, thing: Raw, occurred_at: datetime | None) -> Notice | None:
             reference=refund.id,
             amount=verdict.amount,
             currency=verdict.currency,
+            provider_amount=verdict.provider_amount,
             occurred_at=verdict.occurred_at or occurred_at,
         )
     if attempt_id is None and not isinstance(verdict, Reversed):
@@ -199,13 +200,12 @@ def _dispute(kind: str, thing: Raw, occurred_at: datetime | None) -> Notice | No
     state = DISPUTES.get(dispute.status)
     if state is None:
         return None
-    amount, currency = amount_of(dispute.amount, dispute.currency)
+    amount = amount_of(dispute.amount, dispute.currency)
     is_named = bool(dispute.balance_transactions) or kind not in _FUNDS
     return DisputeNotice(
         reference=dispute.id,
         state=state,
-        amount=amount,
-        currency=currency,
+        **amount._asdict(),
         funds=_FUNDS.get(kind),
         movements=movements_of(dispute, state, takes=_FUNDS.get(kind) == "withdrawn") if is_named else None,
         kind="inquiry" if dispute.status in INQUIRIES else "chargeback",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, ClassVar, Final
 
@@ -14,6 +14,9 @@ from tallystick.settings.sections import ConnectorSettings
 if TYPE_CHECKING:
     from tallystick.providers.stripe.calls import StripeProvider
     from tallystick.providers.stripe.receiver import StripeReceiver
+
+#: How keys of live mode begin, secret and restricted (docs.stripe.com/keys).
+LIVE_KEYS: Final = ("sk_live_", "rk_live_")
 
 
 @dataclass(frozen=True, kw_only=True, repr=False)
@@ -94,6 +97,24 @@ def moves_money(settings: Settings) -> bool:
     return settings.connector(StripeSettings).api_key is not None
 
 
+def is_live(settings: Settings) -> bool:
+    """Whether the key is one of Stripe's live mode: a secret one or a restricted one."""
+    return (settings.connector(StripeSettings).api_key or "").startswith(LIVE_KEYS)
+
+
+def exponents() -> Mapping[str, int]:
+    """Where its minor units differ from ISO 4217."""
+    from tallystick.providers.stripe.codes import EXPONENTS
+
+    return EXPONENTS
+
+
 STRIPE: Final = ProviderSetup(
-    name="stripe", settings=StripeSettings, connect=connect, receiver=receiver, moves_money=moves_money
+    name="stripe",
+    settings=StripeSettings,
+    connect=connect,
+    receiver=receiver,
+    moves_money=moves_money,
+    exponents=exponents,
+    is_live=is_live,
 )

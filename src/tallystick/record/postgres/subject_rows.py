@@ -69,6 +69,8 @@ def payment_row(payment: Payment) -> Row:
         json_text(payment.metadata),
         payment.created_at,
         payment.updated_at,
+        payment.exponent,
+        payment.provider_exponent,
     )
 
 

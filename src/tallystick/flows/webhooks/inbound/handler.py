@@ -26,6 +26,7 @@ from tallystick.domain.notices import (
     Notice,
     UnknownNotice,
 )
+from tallystick.domain.provider_amounts import notice_about
 from tallystick.domain.snapshot import PaymentSnapshot
 from tallystick.domain.verdicts import Verdict
 from tallystick.flows.payments.attempts import fetch_verdict, report_rejections
@@ -84,7 +85,7 @@ class Handler:
                 )
             return await self._not_yet(event, NotYet("no such payment"), None, started_at)
         notice = self._runtime.actions.delivered(
-            notice, event.event_id, stored.payment.merchant_id, stored.payment.payment_id
+            notice_about(stored.payment, notice), event.event_id, stored.payment.merchant_id, stored.payment.payment_id
         )
         change_id, newest = new_id("chg"), None
         unsettled_ms = await self._unsettled_ms(event, notice)
@@ -158,7 +159,7 @@ class Handler:
             return notice.verdict
         if not traits.can_fetch and isinstance(notice, CaptureNotice):
             return notice.as_verdict()
-        return await fetch_verdict(self._runtime, attempt)
+        return await fetch_verdict(self._runtime, stored.payment, attempt)
 
     async def _commit(
         self, event: LeasedEvent, notice: Notice, decided: Decided, stored: PaymentSnapshot, started_at: datetime

@@ -100,7 +100,9 @@ async def create_payment(
             runtime.providers,
             command,
             merchant_default=caller.default_provider,
-            platform_default=runtime.settings.default_provider,
+            platform_default=runtime.default_provider,
+            allowed=caller.allowed_providers,
+            switched_off=runtime.switched_off,
         )
     except InvalidFields as invalid:
         refused = invalid_fields(invalid.errors, instruction.request_id)

@@ -33,12 +33,12 @@ INSERT INTO payment (merchant_id, payment_id, version, state, amount, currency, 
                      amount_refunded, amount_refund_pending, amount_reversed, amount_late, amount_late_accepted,
                      amount_late_returning, amount_late_returned, late_movements, provider_operations, capture_method,
                      payment_method, provider, provider_reference, next_action, failure, description, metadata,
-                     created_at, updated_at)
+                     created_at, updated_at, exponent, provider_exponent)
 SELECT * FROM unnest($1::text[], $2::text[], $3::int[], $4::text[], $5::bigint[], $6::text[], $7::bigint[],
                      $8::bigint[], $9::bigint[], $10::bigint[], $11::bigint[], $12::bigint[], $13::bigint[],
                      $14::bigint[], $15::bigint[], $16::json[], $17::json[], $18::text[], $19::text[], $20::text[],
                      $21::text[], $22::json[], $23::json[], $24::text[], $25::json[], $26::timestamptz[],
-                     $27::timestamptz[]);
+                     $27::timestamptz[], $28::smallint[], $29::smallint[]);
 
 -- move_payments: the state after the change's last version, if it is newer
 UPDATE payment p

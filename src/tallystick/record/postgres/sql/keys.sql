@@ -1,7 +1,10 @@
--- upsert_merchant: create a merchant if needed; a given default provider replaces the stored one
-INSERT INTO merchant (merchant_id, default_provider, created_at) VALUES ($1, $2, now())
+-- upsert_merchant: create a merchant if needed; a given default provider replaces the stored one, and so do given allowed
+-- providers ($4: all are allowed again)
+INSERT INTO merchant (merchant_id, default_provider, allowed_providers, created_at) VALUES ($1, $2, $3, now())
 ON CONFLICT (merchant_id) DO UPDATE
-SET default_provider = coalesce(excluded.default_provider, merchant.default_provider);
+SET default_provider = coalesce(excluded.default_provider, merchant.default_provider),
+    allowed_providers = CASE WHEN NOT $4 THEN coalesce(excluded.allowed_providers, merchant.allowed_providers) END
+RETURNING default_provider, allowed_providers;
 
 -- insert_key: the hash of a new API key
 INSERT INTO api_key (merchant_id, key_id, secret_hash, created_at, operator) VALUES ($1, $2, $3, now(), $4);

@@ -127,7 +127,7 @@ WHERE merchant_id = $1 AND payment_id = $2 AND state = 'unknown' AND parked_at I
   AND coalesce(checked_at, opened_at) < now() + ($4::bigint - $3::bigint) * interval '1 millisecond';
 
 -- merchant: a merchant's configuration
-SELECT merchant_id, default_provider FROM merchant WHERE merchant_id = $1;
+SELECT merchant_id, default_provider, allowed_providers FROM merchant WHERE merchant_id = $1;
 
 -- api_key: one API key, revoked or not
 SELECT merchant_id, key_id, secret_hash, revoked_at, operator FROM api_key WHERE merchant_id = $1 AND key_id = $2;

@@ -35,12 +35,17 @@ def receive(event: dict[str, Any]) -> Notification:
     return notification
 
 
+def euros(amount: int) -> dict[str, Any]:
+    """An amount in a currency whose units Stripe counts as we do: it says the same amount."""
+    return {"amount": amount, "provider_amount": amount, "currency": "EUR"}
+
+
 def charge(verdict: str, **fields: Any) -> dict[str, Any]:
     return {"notice": "charge", "expired": False, "verdict": {"verdict": verdict, "reference": INTENT} | fields}
 
 
 def approved(effect: str, amount: int = 1_000) -> dict[str, Any]:
-    return charge("approved", amount=amount, currency="EUR", effect=effect)
+    return charge("approved", **euros(amount), effect=effect)
 
 
 def refund(verdict: str, attempt_id: str | None = REFUND_ATTEMPT, **fields: Any) -> dict[str, Any]:
@@ -50,13 +55,25 @@ def refund(verdict: str, attempt_id: str | None = REFUND_ATTEMPT, **fields: Any)
 
 def dispute(state: str, funds: str | None = None, *, moved: int = 0, kind: str = "chargeback") -> dict[str, Any]:
     """``moved``: so many of its two movements are in its list."""
-    about = {"notice": "dispute", "reference": DISPUTE, "amount": 1_000, "currency": "EUR", "reason": "fraudulent"}
+    about = {"notice": "dispute", "reference": DISPUTE, **euros(1_000), "reason": "fraudulent"}
     return about | {"state": state, "funds": funds, "movements": MOVEMENTS[:moved], "opens": True, "kind": kind}
 
 
 MOVEMENTS = (
-    {"reference": "txn_3SGexample0000000000002", "funds": "withdrawn", "amount": 1_000, "before_verdict": True},
-    {"reference": "txn_3SGexample0000000000003", "funds": "returned", "amount": 1_000, "before_verdict": False},
+    {
+        "reference": "txn_3SGexample0000000000002",
+        "funds": "withdrawn",
+        "amount": 1_000,
+        "provider_amount": 1_000,
+        "before_verdict": True,
+    },
+    {
+        "reference": "txn_3SGexample0000000000003",
+        "funds": "returned",
+        "amount": 1_000,
+        "provider_amount": 1_000,
+        "before_verdict": False,
+    },
 )
 
 
@@ -91,9 +108,9 @@ NOTICES: dict[str, dict[str, Any] | None] = {
     "payment_intent.requires_action": charge("requires_action", next_action=ACTION),
     "charge.succeeded": None,
     "charge.refunded": None,
-    "refund.created": refund("approved", amount=400, currency="EUR", effect="refunded"),
+    "refund.created": refund("approved", **euros(400), effect="refunded"),
     "refund.created.pending": refund("pending"),
-    "refund.created.dashboard": {"notice": "refund", "reference": REFUND, "amount": 400, "currency": "EUR"},
+    "refund.created.dashboard": {"notice": "refund", "reference": REFUND, **euros(400)},
     "refund.created.dashboard_pending": None,
     "refund.created.release": None,
     "refund.created.expired_hold": None,

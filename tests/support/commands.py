@@ -42,6 +42,8 @@ def run_here(
     for name, value in settings.items():
         monkeypatch.setenv(f"TALLYSTICK_{name.upper()}", value)
     monkeypatch.setattr(sys, "argv", ["tallystick", *arguments])
+    # Logging is this process's. A role would bind it to the standard error of this test, which is closed after it.
+    monkeypatch.setattr("tallystick.cli.roles.configure_logging", lambda level, secret_names: None)
     before = signal.getsignal(signal.SIGTERM)
     capsys.readouterr()
     try:

@@ -32,7 +32,7 @@ SKEWS = {
 }
 
 #: Settled soon, and given up on soon: what is waited for here is recovery's last word.
-HURRIED = replace(SETTINGS, max_delivery_delay_ms=300, recovery_checks_limit=6, resubmit_limit=2)
+HURRIED = replace(SETTINGS, max_delivery_delay_ms=300, recovery_checks_limit=20, resubmit_limit=2)
 
 #: operation -> the state that the answer has in the end, and what Stripe's books hold. Written by hand.
 ENDS = {

@@ -314,7 +314,8 @@ def test_what_happens_by_itself(sending: AcquirerProcess, inbox: Sink, method: s
         attempt = then(sending, charge_id, "refunds", 400)
         assert lookup(sending, attempt)["status"] == "approved"
     inbox.wait_for(payment_id, len(TOLD_AFTERWARDS[method]))
-    assert quiet(inbox, payment_id) == TOLD_AFTERWARDS[method]
+    # Each is delivered by itself: on a busy machine the capture's may arrive after the refund's.
+    assert sorted(quiet(inbox, payment_id)) == sorted(TOLD_AFTERWARDS[method])
     (row,) = sending.charges(payment_id)
     amounts = tuple(row[name] for name in ("captured", "refunded", "authorized", "disputed", "disputed_withdrawn"))
     assert amounts == BOOKED_AFTERWARDS[method]

@@ -2,10 +2,10 @@
 INSERT INTO inbox (provider, account, provider_event_id, event_id, type, received_at, occurred_at, charge_reference,
                    merchant_id, payment_id, traceparent, digest, notice, state, turn, tries, replays, next_try_at)
 SELECT e.provider, e.account, e.provider_event_id, e.event_id, e.type, e.received_at, e.occurred_at,
-       e.charge_reference, e.merchant_id, e.payment_id, e.traceparent, e.digest, e.notice, 'received', e.turn, 0, 0,
+       e.charge_reference, e.merchant_id, e.payment_id, e.traceparent, e.digest, e.notice::json, 'received', e.turn, 0, 0,
        now() + $15::bigint * interval '1 millisecond'
 FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::timestamptz[], $7::timestamptz[],
-            $8::text[], $9::text[], $10::text[], $11::text[], $12::bytea[], $13::json[], $14::bigint[])
+            $8::text[], $9::text[], $10::text[], $11::text[], $12::bytea[], $13::text[], $14::bigint[])
      AS e (provider, account, provider_event_id, event_id, type, received_at, occurred_at, charge_reference,
            merchant_id, payment_id, traceparent, digest, notice, turn)
 ON CONFLICT DO NOTHING

@@ -22,9 +22,12 @@ RETURNING instruction_id;
 -- insert_transitions: append history; a version that exists already means that the race was lost
 INSERT INTO transition (merchant_id, subject_id, version, change_id, subject, stream_id, from_state, to_state,
                         event, cause, actor, provider_reference, at, occurred_at, change, evidence)
-SELECT * FROM unnest($1::text[], $2::text[], $3::int[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[],
-                     $9::text[], $10::text[], $11::text[], $12::text[], $13::timestamptz[], $14::timestamptz[],
-                     $15::json[], $16::json[])
+SELECT k.merchant_id, k.subject_id, k.version, k.change_id, k.subject, k.stream_id, k.from_state, k.to_state, k.event,
+       k.cause, k.actor, k.provider_reference, k.at, k.occurred_at, k.change::json, k.evidence::json
+FROM unnest($1::text[], $2::text[], $3::int[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[], $9::text[],
+            $10::text[], $11::text[], $12::text[], $13::timestamptz[], $14::timestamptz[], $15::text[], $16::text[])
+     AS k (merchant_id, subject_id, version, change_id, subject, stream_id, from_state, to_state, event, cause, actor,
+           provider_reference, at, occurred_at, change, evidence)
 ON CONFLICT DO NOTHING
 RETURNING merchant_id, subject_id, version, change_id;
 
@@ -34,11 +37,20 @@ INSERT INTO payment (merchant_id, payment_id, version, state, amount, currency, 
                      amount_late_returning, amount_late_returned, late_movements, provider_operations, capture_method,
                      payment_method, provider, provider_reference, next_action, failure, description, metadata,
                      created_at, updated_at, exponent, provider_exponent)
-SELECT * FROM unnest($1::text[], $2::text[], $3::int[], $4::text[], $5::bigint[], $6::text[], $7::bigint[],
-                     $8::bigint[], $9::bigint[], $10::bigint[], $11::bigint[], $12::bigint[], $13::bigint[],
-                     $14::bigint[], $15::bigint[], $16::json[], $17::json[], $18::text[], $19::text[], $20::text[],
-                     $21::text[], $22::json[], $23::json[], $24::text[], $25::json[], $26::timestamptz[],
-                     $27::timestamptz[], $28::smallint[], $29::smallint[]);
+SELECT k.merchant_id, k.payment_id, k.version, k.state, k.amount, k.currency, k.amount_authorized, k.amount_captured,
+       k.amount_refunded, k.amount_refund_pending, k.amount_reversed, k.amount_late, k.amount_late_accepted,
+       k.amount_late_returning, k.amount_late_returned, k.late_movements::json, k.provider_operations::json,
+       k.capture_method, k.payment_method, k.provider, k.provider_reference, k.next_action::json, k.failure::json,
+       k.description, k.metadata::json, k.created_at, k.updated_at, k.exponent, k.provider_exponent
+FROM unnest($1::text[], $2::text[], $3::int[], $4::text[], $5::bigint[], $6::text[], $7::bigint[], $8::bigint[],
+            $9::bigint[], $10::bigint[], $11::bigint[], $12::bigint[], $13::bigint[], $14::bigint[], $15::bigint[],
+            $16::text[], $17::text[], $18::text[], $19::text[], $20::text[], $21::text[], $22::text[], $23::text[],
+            $24::text[], $25::text[], $26::timestamptz[], $27::timestamptz[], $28::smallint[], $29::smallint[])
+     AS k (merchant_id, payment_id, version, state, amount, currency, amount_authorized, amount_captured,
+           amount_refunded, amount_refund_pending, amount_reversed, amount_late, amount_late_accepted,
+           amount_late_returning, amount_late_returned, late_movements, provider_operations, capture_method,
+           payment_method, provider, provider_reference, next_action, failure, description, metadata, created_at,
+           updated_at, exponent, provider_exponent);
 
 -- move_payments: the state after the change's last version, if it is newer
 UPDATE payment p
@@ -47,12 +59,12 @@ SET version = k.version, state = k.state, amount_authorized = k.amount_authorize
     amount_refund_pending = k.amount_refund_pending, amount_reversed = k.amount_reversed,
     amount_late = k.amount_late, amount_late_accepted = k.amount_late_accepted,
     amount_late_returning = k.amount_late_returning, amount_late_returned = k.amount_late_returned,
-    late_movements = k.late_movements, provider_operations = k.provider_operations,
-    provider_reference = k.provider_reference, next_action = k.next_action, failure = k.failure,
+    late_movements = k.late_movements::json, provider_operations = k.provider_operations::json,
+    provider_reference = k.provider_reference, next_action = k.next_action::json, failure = k.failure::json,
     updated_at = k.updated_at
 FROM unnest($1::text[], $2::text[], $3::int[], $4::text[], $5::bigint[], $6::bigint[], $7::bigint[], $8::bigint[],
-            $9::bigint[], $10::bigint[], $11::bigint[], $12::bigint[], $13::bigint[], $14::json[], $15::json[],
-            $16::text[], $17::json[], $18::json[], $19::timestamptz[])
+            $9::bigint[], $10::bigint[], $11::bigint[], $12::bigint[], $13::bigint[], $14::text[], $15::text[],
+            $16::text[], $17::text[], $18::text[], $19::timestamptz[])
      AS k (merchant_id, payment_id, version, state, amount_authorized, amount_captured, amount_refunded,
            amount_refund_pending, amount_reversed, amount_late, amount_late_accepted, amount_late_returning,
            amount_late_returned, late_movements, provider_operations, provider_reference, next_action, failure,
@@ -113,9 +125,12 @@ SELECT * FROM unnest($1::text[], $2::text[], $3::smallint[], $4::bytea[], $5::ti
 -- insert_rejections: refused transitions
 INSERT INTO rejection (merchant_id, stream_id, rejection_id, subject_id, subject, state, version, event, cause,
                        actor, origin, reason, alert, idempotency_key, at, evidence)
-SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::int[], $8::text[],
-                     $9::text[], $10::text[], $11::text[], $12::text[], $13::boolean[], $14::text[],
-                     $15::timestamptz[], $16::json[])
+SELECT k.merchant_id, k.stream_id, k.rejection_id, k.subject_id, k.subject, k.state, k.version, k.event, k.cause,
+       k.actor, k.origin, k.reason, k.alert, k.idempotency_key, k.at, k.evidence::json
+FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::int[], $8::text[], $9::text[],
+            $10::text[], $11::text[], $12::text[], $13::boolean[], $14::text[], $15::timestamptz[], $16::text[])
+     AS k (merchant_id, stream_id, rejection_id, subject_id, subject, state, version, event, cause, actor, origin,
+           reason, alert, idempotency_key, at, evidence)
 ON CONFLICT DO NOTHING;
 
 -- write_deadlines: when to look at authorizations ($4: shift in ms)

@@ -10,7 +10,7 @@ import pytest
 from tallystick.domain.verdicts import Approved, Declined, NotFound, NotSent, Pending, RequiresAction, Unknown, Verdict
 from tallystick.kit.clock import monotonic_ms
 from tallystick.providers.port import send
-from tallystick.providers.stripe import calls as connector_module
+from tallystick.providers.stripe import lists
 from tallystick.providers.stripe.calls import StripeProvider
 from tallystick.providers.stripe.objects import ATTEMPT, MERCHANT, PAYMENT
 from tests.support.polling import eventually_async
@@ -199,11 +199,11 @@ async def test_a_lookup_reads_every_page(bank: LocalStripe, monkeypatch: pytest.
             await provider.authorize(authorize())
         last = authorize()
         await provider.authorize(last)
-        monkeypatch.setattr(connector_module, "PAGE", 2)
+        monkeypatch.setattr(lists, "PAGE", 2)
         assert isinstance(await provider.fetch(first), Approved)
         assert isinstance(await provider.fetch(last), Approved)
         assert isinstance(await provider.fetch(authorize()), NotFound)
-        monkeypatch.setattr(connector_module, "PAGES_LIMIT", 1)
+        monkeypatch.setattr(lists, "PAGES_LIMIT", 1)
         missing = await provider.fetch(authorize())
         assert isinstance(missing, Unknown), "what was not seen to the end is not known to be absent"
 

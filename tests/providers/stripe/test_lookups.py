@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from tallystick.domain.verdicts import Approved, NotFound, Unknown, Verdict
-from tallystick.providers.stripe import calls as connector_module
+from tallystick.providers.stripe import lists
 from tallystick.providers.stripe.calls import StripeProvider
 from tests.support.stripe.calls import authorize, connector, follow_up
 from tests.support.stripe.fake_stripe import FakeStripe, fake_stripe
@@ -61,7 +61,7 @@ async def test_an_object_of_another_time_is_not_the_attempts(
 async def test_a_list_that_was_not_seen_to_its_end_proves_nothing(
     bank: FakeStripe, provider: StripeProvider, monkeypatch: pytest.MonkeyPatch, operation: str, spoiled: str
 ) -> None:
-    monkeypatch.setattr(connector_module, "PAGE", 2)
+    monkeypatch.setattr(lists, "PAGE", 2)
     first = await provider.authorize(authorize())
     for _ in range(2):
         await provider.authorize(authorize())

@@ -9,18 +9,16 @@ attempt when no answer came, in lists, which show a write at once. Search does n
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping, Sequence
-from datetime import datetime, timedelta
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
+from datetime import datetime
 from functools import partial
-from itertools import count
-from math import ceil, floor
+from math import floor
 from typing import Any, Final, assert_never, cast
 
 import msgspec
 import stripe
 
 from tallystick.domain.money import Exponents, exponents_at
-from tallystick.domain.subjects import Operation
 from tallystick.domain.traits import Traits
 from tallystick.domain.verdicts import Approved, KeyTaken, NotFound, NotSent, Pending, RequiresAction, Unknown, Verdict
 from tallystick.kit.clock_skew import Skew
@@ -29,13 +27,12 @@ from tallystick.providers.port import Provider, ProviderCall, ProviderEffect
 from tallystick.providers.shared import is_representable, provider_amount, unanswered
 from tallystick.providers.stripe.codes import EXPONENTS, ROUND_TO
 from tallystick.providers.stripe.evidence import answer_evidence, read_error
+from tallystick.providers.stripe.lists import answer_of, effect_of, pages, window_of
 from tallystick.providers.stripe.objects import (
     ATTEMPT,
     MERCHANT,
     PAYMENT,
     Intent,
-    amount_of,
-    moment,
     ours,
     read_authorized,
     read_canceled,
@@ -46,16 +43,6 @@ from tallystick.providers.stripe.transport import SEND_BY_MS, Transport
 
 #: Reads an object, with what is kept of it, as a verdict.
 Read = Callable[[Mapping[str, Any], dict[str, Any]], Verdict]
-
-#: Objects on one page of a list: the most that Stripe gives.
-PAGE: Final = 100
-
-#: Pages read for one look-up: 10,000 objects. What was not found by then is not known to be absent.
-PAGES_LIMIT: Final = 100
-
-#: A list is asked for this much more on both sides of the time in which the object can have been made: clocks are
-#: compared by answers that may have taken a while.
-CLOCK_MARGIN: Final = timedelta(seconds=120)
 
 #: What can be charged is a PaymentMethod, or one of the older things that Stripe takes in its place.
 _TOKEN: Final = re.compile(r"(pm|card|src)_[A-Za-z0-9_]+", re.ASCII)
@@ -183,11 +170,11 @@ class StripeProvider(Provider):
         of its PaymentIntent, and is listed with that."""
         window: Any = {"created": {"gte": floor(since.timestamp())}}
         intents, refunds = self._client.v1.payment_intents, self._client.v1.refunds
-        async for listed in _pages(lambda page: intents.list_async(window | page), bounded=False):
-            if (effect := _effect("authorize", listed)) is not None:
+        async for listed in pages(lambda page: intents.list_async(window | page), bounded=False):
+            if (effect := effect_of("authorize", listed)) is not None:
                 yield effect
-        async for listed in _pages(lambda page: refunds.list_async(window | page), bounded=False):
-            if (effect := _effect("refund", listed)) is not None:
+        async for listed in pages(lambda page: refunds.list_async(window | page), bounded=False):
+            if (effect := effect_of("refund", listed)) is not None:
                 yield effect
 
     async def close(self) -> None:
@@ -207,7 +194,7 @@ class StripeProvider(Provider):
             return NotSent(reason=refused_here(error))
         token = SEND_BY_MS.set(call.send_by_ms)
         try:
-            answer = _answer(await made)
+            answer = answer_of(await made)
             if not _is_about(call, answer.data):
                 return _of_another(call, answer.data, answer_evidence(answer))
             return read(answer.data, answer_evidence(answer))
@@ -222,10 +209,10 @@ class StripeProvider(Provider):
 
     async def _fetch_authorize(self, call: ProviderCall) -> Verdict:
         if call.reference is not None:
-            answer = _answer(await self._client.v1.payment_intents.retrieve_async(call.reference))
+            answer = answer_of(await self._client.v1.payment_intents.retrieve_async(call.reference))
             return read_authorized(answer.data, answer_evidence(answer))
         found = []
-        async for listed in self._intents(_window(call)):
+        async for listed in self._intents(window_of(call)):
             if ours(listed.get("metadata"), ATTEMPT) == call.attempt_id:
                 found.append(read_authorized(listed, answer_evidence(None, listed)))
                 if self.traits.deduplicates:
@@ -237,7 +224,7 @@ class StripeProvider(Provider):
         operation it may still happen, and has not yet."""
         if call.parent_reference is None:
             return NotFound()
-        answer = _answer(await self._client.v1.payment_intents.retrieve_async(call.parent_reference))
+        answer = answer_of(await self._client.v1.payment_intents.retrieve_async(call.parent_reference))
         raw = answer_evidence(answer)
         intent = msgspec.convert(answer.data, Intent)
         if intent.status in before:
@@ -246,14 +233,14 @@ class StripeProvider(Provider):
 
     async def _fetch_refund(self, call: ProviderCall) -> Verdict:
         if call.reference is not None:
-            answer = _answer(await self._client.v1.refunds.retrieve_async(call.reference))
+            answer = answer_of(await self._client.v1.refunds.retrieve_async(call.reference))
             return read_refunded(answer.data, answer_evidence(answer))
         if call.parent_reference is None:
             return NotFound()
         params: Any = {"payment_intent": call.parent_reference}
         found = [
             read_refunded(listed, answer_evidence(None, listed))
-            async for listed in _pages(lambda page: self._client.v1.refunds.list_async(params | page))
+            async for listed in pages(lambda page: self._client.v1.refunds.list_async(params | page))
             if ours(listed.get("metadata"), ATTEMPT) == call.attempt_id
         ]
         return _the_one(found)
@@ -263,7 +250,7 @@ class StripeProvider(Provider):
         filter."""
         bounds: Any = window if self._filters_by_time else {}
         try:
-            async for listed in _pages(lambda page: self._client.v1.payment_intents.list_async(bounds | page)):
+            async for listed in pages(lambda page: self._client.v1.payment_intents.list_async(bounds | page)):
                 yield listed
         except stripe.InvalidRequestError:
             if not bounds:
@@ -278,32 +265,6 @@ _BEFORE_CAPTURE: Final = frozenset({"requires_capture"})
 _BEFORE_CANCEL: Final = frozenset(
     {"requires_payment_method", "requires_confirmation", "requires_action", "requires_capture"}
 )
-
-
-def _answer(made: Any) -> Any:
-    """The answer as it came, beside the object that the SDK made of it."""
-    return made.last_response
-
-
-async def _pages(
-    ask: Callable[[dict[str, Any]], Awaitable[Any]], *, bounded: bool = True
-) -> AsyncIterator[dict[str, Any]]:
-    """Every object of a list, of so many pages at most where ``bounded``. Raises LookupError past the bound, and where
-    a page says that there is more and the next one is empty: what was not seen is not known to be absent."""
-    page: dict[str, Any] = {"limit": PAGE}
-    for number in range(PAGES_LIMIT) if bounded else count():
-        listed = _answer(await ask(page)).data
-        objects, more = listed["data"], listed["has_more"]
-        if not isinstance(objects, list) or not isinstance(more, bool):
-            raise LookupError("a page that cannot be read")
-        if not objects and (more or number > 0):
-            raise LookupError("the list broke off")
-        for item in objects:
-            yield item
-        if not more:
-            return
-        page = {"limit": PAGE, "starting_after": objects[-1]["id"]}
-    raise LookupError("the list is too long")
 
 
 def _the_one(found: Sequence[Verdict]) -> Verdict:
@@ -326,26 +287,6 @@ def _is_about(call: ProviderCall, data: Mapping[str, Any]) -> bool:
             assert_never(call.operation)
 
 
-def _effect(operation: Operation, listed: Mapping[str, Any]) -> ProviderEffect | None:
-    """An object of a list; None for one without our names: other software uses the account too."""
-    metadata = listed.get("metadata")
-    merchant, payment, attempt = (ours(metadata, name) for name in (MERCHANT, PAYMENT, ATTEMPT))
-    if merchant is None or payment is None or attempt is None:
-        return None
-    amount, currency, _ = amount_of(listed["amount"], listed["currency"])
-    return ProviderEffect(
-        reference=listed["id"],
-        operation=operation,
-        merchant_id=merchant,
-        payment_id=payment,
-        attempt_id=attempt,
-        amount=amount,
-        currency=currency,
-        state=str(listed["status"]),
-        at=moment(listed.get("created")),
-    )
-
-
 def _of_another(call: ProviderCall, data: Mapping[str, Any], raw: dict[str, Any]) -> Verdict:
     """A keyed answer about something else: where it names another attempt of ours, that one used the key."""
     other = ours(data.get("metadata"), ATTEMPT)
@@ -356,13 +297,3 @@ def _of_another(call: ProviderCall, data: Mapping[str, Any], raw: dict[str, Any]
 
 def _metadata(call: ProviderCall) -> dict[str, str]:
     return {MERCHANT: call.merchant_id, PAYMENT: call.payment_id, ATTEMPT: call.attempt_id}
-
-
-def _window(call: ProviderCall) -> dict[str, Any]:
-    """Stripe's filter for the time in which the call can have made its object, in whole seconds."""
-    bounds: dict[str, int] = {}
-    if call.earliest is not None:
-        bounds["gte"] = floor((call.earliest - CLOCK_MARGIN).timestamp())
-    if call.latest is not None:
-        bounds["lte"] = ceil((call.latest + CLOCK_MARGIN).timestamp())
-    return {"created": bounds} if bounds else {}

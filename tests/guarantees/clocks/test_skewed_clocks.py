@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, MutableMapping
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -17,6 +16,7 @@ from tallystick.flows.runtime import Runtime
 from tallystick.providers.stripe.setup import StripeSettings
 from tests.support.database import Database
 from tests.support.host_clock import set_host_clock
+from tests.support.polling import eventually_async
 from tests.support.runtime import read
 from tests.support.stripe.client import SETTINGS, Shop, stripe_runtime
 from tests.support.stripe.fake_stripe import FakeStripe, fake_stripe
@@ -31,8 +31,9 @@ SKEWS = {
     "provider_behind": (0, -FIVE_MINUTES_MS),
 }
 
-#: Settled soon, and given up on soon: what is waited for here is recovery's last word.
-HURRIED = replace(SETTINGS, max_delivery_delay_ms=300, recovery_checks_limit=20, resubmit_limit=2)
+#: Settled soon, and given up on soon: what is waited for here is recovery's last word. An attempt settles 1,100 ms
+#: after it was sent; thirty look-ups take 1,420 ms at least, so it is not given up on before.
+HURRIED = replace(SETTINGS, max_delivery_delay_ms=300, recovery_checks_limit=30, resubmit_limit=2)
 
 #: operation -> the state that the answer has in the end, and what Stripe's books hold. Written by hand.
 ENDS = {
@@ -97,9 +98,7 @@ async def events_of(runtime: Runtime, payment_id: str) -> list[str]:
 
 async def parked(runtime: Runtime, payment_id: str) -> None:
     """Return once a person has the attempt."""
-    async with asyncio.timeout(60):
-        while "parked" not in await events_of(runtime, payment_id):
-            await asyncio.sleep(0.05)
+    await eventually_async(lambda: events_of(runtime, payment_id), until=lambda events: "parked" in events)
 
 
 @pytest.mark.parametrize("operation", ENDS)

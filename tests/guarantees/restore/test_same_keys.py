@@ -4,7 +4,6 @@ as failed; a person gets one alert."""
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, MutableMapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
@@ -27,6 +26,7 @@ from tests.support.adyen.client import Shop as AdyenShop
 from tests.support.adyen.client import adyen_runtime
 from tests.support.adyen.process import fake_adyen
 from tests.support.database import Database, NewDatabase
+from tests.support.polling import eventually_async
 from tests.support.restored import back_up
 from tests.support.runtime import HURRIED, Client, read
 from tests.support.stripe.client import SETTINGS as STRIPE_SETTINGS
@@ -155,11 +155,10 @@ async def test_the_same_key_on_a_restored_record(
                 assert await steps_of(runtime, fresh_merchant, "lost") == ["submit", "approved"]
                 return
             assert again.status == 202
-            async with asyncio.timeout(60):
-                while "parked" not in await steps_of(runtime, fresh_merchant, "lost"):
-                    await asyncio.sleep(0.05)
-            await asyncio.sleep(0)
-            assert await steps_of(runtime, fresh_merchant, "lost") == ["submit", "key_taken", "parked"]
+            steps = await eventually_async(
+                lambda: steps_of(runtime, fresh_merchant, "lost"), until=lambda steps: "parked" in steps
+            )
+            assert steps == ["submit", "key_taken", "parked"]
             attempt = await attempt_of_key(runtime, fresh_merchant, "lost")
             assert (attempt["key_taken"], attempt["state"], attempt["provider_reference"]) == (True, "unknown", None)
             final = await send()

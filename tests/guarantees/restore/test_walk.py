@@ -25,6 +25,7 @@ from tallystick.settings.load import Settings
 from tests.support.acquirer import AcquirerProcess, acquirer
 from tests.support.commands import run_here
 from tests.support.database import Database, NewDatabase
+from tests.support.polling import eventually_async
 from tests.support.restored import back_up
 from tests.support.runtime import HURRIED, Client, read
 from tests.support.work import working
@@ -102,9 +103,7 @@ async def _after(
         again = read(await client.create("sent-again", amount=1_010))
         assert again["id"] != lost["sent-again"]["id"]
         book = RecoverySchedule(runtime.pool, runtime.clock)
-        async with asyncio.timeout(100):
-            while not (parked := await in_doubt.parked_attempts(runtime, book, merchant_id, 10)):
-                await asyncio.sleep(0.05)
+        parked = await eventually_async(lambda: in_doubt.parked_attempts(runtime, book, merchant_id, 10))
         [attempt] = [each.attempt for each in parked]
         held = await in_doubt.held_by_key(runtime, attempt)
         assert held is not None and held["reference"] == lost["sent-again"]["provider_reference"]

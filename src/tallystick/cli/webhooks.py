@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import sys
 from collections.abc import Sequence
 from typing import Annotated
 
@@ -24,7 +23,7 @@ from tallystick.settings.load import Settings
 app = typer.Typer(help="Events of providers, as they came.", no_args_is_help=True)
 
 #: Progress goes here, so that standard output has the results alone.
-_progress = Console(file=sys.stderr)
+_progress = Console(stderr=True)
 
 EventType = Annotated[str, typer.Option("--type", help="Events of this type, by the provider's name for it.")]
 Provider = Annotated[str | None, typer.Option(help="Only events of this provider.", show_default=False)]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
-from tallystick.domain.money import Exponents, representable
+from tallystick.domain.money import Exponents, exponents_at
 from tallystick.domain.traits import Traits
 from tallystick.domain.verdicts import Approved, Effect, NotFound, NotSent, Unknown, Verdict
 from tallystick.providers.adyen.codes import EXPONENTS as ADYEN_EXPONENTS
@@ -42,9 +42,10 @@ class ScriptedProvider(Provider):
         return True
 
     def representable(self, amount: int, currency: str, exponents: Exponents | None = None) -> bool:
-        if self.name != "adyen" or currency not in ADYEN_EXPONENTS:
-            return True
-        return representable(amount, currency, ADYEN_EXPONENTS[currency])
+        return (exponents or self.exponents(currency)).expresses(amount)
+
+    def exponents(self, currency: str) -> Exponents:
+        return exponents_at(currency, ADYEN_EXPONENTS if self.name == "adyen" else {})
 
     async def authorize(self, call: ProviderCall) -> Verdict:
         return self._answer(call)

@@ -299,8 +299,8 @@ class Inbox:
         return await self._act("reopen", columns, "replayed", actor, reason)
 
     async def filed(self, which: FiledFilter, after: EventName | None, scanned: int) -> list[FiledEvent]:
-        """The next ``scanned`` events after ``after``, in the order of their primary keys: those that match, and the last
-        one. Empty at the end. The bound keeps each statement short, however few match."""
+        """Of the next ``scanned`` events after ``after``, by primary key, those that match, and the last one. Empty at the
+        end. The bound keeps each statement short, however few match."""
         values = (which.type, which.state, which.provider, *(after or ("", "", "")), scanned)
         return structs_of(await self._pool.fetch(STATEMENTS["filed"], *values), FiledEvent)
 
@@ -320,8 +320,8 @@ class Inbox:
     async def read_again(
         self, events: Sequence[ReadAgain], filed_as: str, turn: int, *, actor: str, reason: str
     ) -> list[EventName]:
-        """Reopen closed events that are still in the state ``filed_as``, as what their bytes say now. Returns which. The
-        action is recorded with them."""
+        """Reopen closed events that are still ``filed_as``, as what their bytes say now. Returns which. The action is
+        recorded with them."""
         rows = sorted(
             (*each.name, each.notice, each.charge_reference, each.merchant_id, each.payment_id) for each in events
         )

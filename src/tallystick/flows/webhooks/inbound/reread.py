@@ -1,8 +1,8 @@
 """Events that are closed are read again from their kept bytes, with today's code, and put through the same guards.
 
-An older release may have filed an event as a type that says nothing. What today's code reads in the same bytes replaces
-what is stored, and the event is processed from its beginning, as a replayed one is. What was applied is never read again:
-its effect is in the record, perhaps under another name.
+An older release may have filed an event as a type that says nothing. What today's code reads in the same bytes
+replaces what is stored, and the event is processed from its beginning, as a replayed one is. What was applied is never
+read again: its effect is in the record, perhaps under another name.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from tallystick.kit.clock import monotonic_ms
 from tallystick.providers.receiver import Receiver, Unparseable
 from tallystick.record.next_action_seal import ActionSeal
 from tallystick.record.postgres.inbox import EventName, FiledEvent, FiledFilter, Inbox, ReadAgain
-from tallystick.record.sealing import Sealer, SealBroken
+from tallystick.record.sealing import SealBroken, Sealer
 
 #: How the events that are read again were closed. Not: applied, and what an operator discarded.
 FiledAs = Literal["unknown_type", "duplicate_effect", "stale", "conflict", "dead"]
@@ -47,8 +47,8 @@ _NOTICE: Final = msgspec.json.Decoder(Notice)
 
 
 class Reading(Struct, frozen=True, kw_only=True):
-    """One closed event, and what today's code makes of its bytes. ``reads_as`` is the kind of its notice, or None where it
-    still says nothing new: ``why`` says so."""
+    """One closed event, and what today's code makes of its bytes. ``reads_as`` is the kind of its notice, or None where
+    nothing is read differently: ``why`` says so."""
 
     event_id: str
     provider: str

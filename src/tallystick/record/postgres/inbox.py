@@ -299,8 +299,8 @@ class Inbox:
         return await self._act("reopen", columns, "replayed", actor, reason)
 
     async def filed(self, which: FiledFilter, after: EventName | None, scanned: int) -> list[FiledEvent]:
-        """Of the next ``scanned`` events after ``after``, by primary key, those that match, and the last one. Empty at the
-        end. The bound keeps each statement short, however few match."""
+        """Of the next ``scanned`` events after ``after``, by primary key, those that match, and the last one. Empty at
+        the end. The bound keeps each statement short, however few match."""
         values = (which.type, which.state, which.provider, *(after or ("", "", "")), scanned)
         return structs_of(await self._pool.fetch(STATEMENTS["filed"], *values), FiledEvent)
 

@@ -73,8 +73,10 @@ def test_what_the_provider_says_later_is_no_news() -> None:
 def test_money_that_was_taken_makes_the_step_that_it_is() -> None:
     record = disputed(unknown(funds="withdrawn"), state="opened")
     assert not dispute_of(record).funds_withdrawn
+    version = record.payment.version
     say(record, 6_500)
     assert dispute_of(record).funds_withdrawn
+    assert record.payment.version == version + 1, "its message has a place in the payment's order"
     assert record.sums() == {
         "provider:bank": 3_500,
         "merchant": -3_500,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import cache
+from operator import itemgetter
 from typing import Any, get_type_hints
 
 import asyncpg
@@ -22,8 +23,10 @@ def reader(kind: SubjectKind) -> Callable[[Row], Any]:
     hints = get_type_hints(struct)
     decoders = [(name, msgspec.json.Decoder(hints[name]).decode) for name in columns if is_json(hints[name])]
 
+    pick = itemgetter(*columns)
+
     def read(row: Row) -> Any:
-        values = {name: row[name] for name in columns}
+        values = dict(zip(columns, pick(row), strict=True))
         for name, decode in decoders:
             text = values[name]
             if text is not None:

@@ -81,11 +81,6 @@ class SubjectKind:
         """Reads a subject's id."""
         return attrgetter(self.id_field)
 
-    @cached_property
-    def stream_of(self) -> Callable[[Subject], str]:
-        """Reads the id of a subject's stream."""
-        return attrgetter(self.stream_field)
-
 
 _DECLARED: Final[dict[str, SubjectKind]] = {}
 _BY_STRUCT: Final[dict[type[Any], SubjectKind]] = {}

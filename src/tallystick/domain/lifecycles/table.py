@@ -40,6 +40,10 @@ class Machine:
         self.name = name
         self.edges: Final = edges
         self.final: Final = final
+        #: state -> (event, edge) of each edge that opens a subject.
+        self.openings: Final = {
+            edge.to: (event, edge) for event, edge in edges.get(NEW, {}).items() if not edge.retired
+        }
 
     @property
     def states(self) -> list[str]:

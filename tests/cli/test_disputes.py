@@ -8,9 +8,10 @@ import json
 import asyncpg
 import pytest
 
+from tallystick.decisions.stated_amounts import NotStateable
 from tallystick.domain.dispute_movement import Movement
 from tallystick.domain.notices import DisputeNotice
-from tallystick.flows.operations.disputed_money import NotStateable, state
+from tallystick.flows.operations.disputed_money import state
 from tallystick.oversight.invariants import verify
 from tests.support.commands import run_here
 from tests.support.database import Database

@@ -22,7 +22,9 @@ class ScriptedProvider(Provider):
 
     account = "main"
 
-    def __init__(self, name: str, *, can_fetch: bool = True, keeps: bool = False, key_lifetime_ms: int | None = None):
+    def __init__(
+        self, name: str, *, can_fetch: bool = True, keeps: bool = False, key_lifetime_ms: int | None = None
+    ) -> None:
         self.name = name
         self.traits = Traits(
             deduplicates=True,
@@ -78,7 +80,8 @@ class ScriptedProvider(Provider):
         if call.operation != "cancel" and not self.representable(call.amount, call.currency, call.exponents):
             return NotSent(reason="the amount cannot be expressed")  # as the connectors say it before they write
         self.calls.append(call)
-        return self.answers.get(_name(call), approved)(call)
+        script = self.answers.get(_name(call))
+        return approved(call) if script is None else script(call)
 
 
 def approved(call: ProviderCall, effect: Effect | None = None, reference: str | None = None) -> Approved:

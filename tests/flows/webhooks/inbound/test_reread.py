@@ -98,7 +98,7 @@ class Place:
         receiver, now, headers = RECEIVERS[self.provider, "main"], datetime.now(UTC), headers or {}
         read = [envelope_of(receiver, each, body, headers, now) for each in receiver.translate(body)]
         envelopes = read if notices else [replace(each, notice=None) for each in read]
-        arrivals = []
+        arrivals: list[Arrival] = []
         for each in envelopes:
             kept = sealed_part(body, headers)
             if arrivals:

@@ -64,7 +64,8 @@ class ScriptedProvider(Provider):
     async def fetch(self, call: ProviderCall) -> Verdict:
         if not self.traits.can_fetch:
             return Unknown(reason="no lookup")
-        return self.found.get(_name(call), lambda _: NotFound())(call)
+        script = self.found.get(_name(call))
+        return NotFound() if script is None else script(call)
 
     async def held_by_key(self, key: str) -> dict[str, Any] | None:
         return None

@@ -25,7 +25,7 @@ from tallystick.domain.snapshot import PaymentSnapshot
 from tallystick.domain.subjects import Attempt, Dispute, Payment
 from tallystick.domain.verdicts import KeyTaken
 from tallystick.flows.assembly import open_runtime
-from tallystick.flows.operations import late_money
+from tallystick.flows.operations import disputed_money, late_money
 from tallystick.flows.recovery.in_doubt import NotInDoubt, parked_attempts, resolve
 from tallystick.flows.runtime import Runtime
 from tallystick.flows.webhooks.inbound.envelope import envelope_of
@@ -401,6 +401,18 @@ async def test_a6_an_old_open_dispute_goes_on_by_the_rules_of_today(opened: Open
     moved: list[tuple[Any, ...]] = [("txn_o1", -5_100, "gbp"), ("txn_o2", 12, "gbp", 1 / 1.25)]
     async with opened() as platform:
         assert await platform.disputed("a6open", "closed", "lost", moved) == "applied"
+        assert await platform.ledger("a6open") == {"provider:stripe": 15, "suspense:stripe": -15}
+
+
+async def test_a6_what_nobody_said_is_stated_by_an_operator(opened: Opened) -> None:
+    """12 GBP without a rate, of an old dispute: in no account, and named by ``verify`` until a person states it."""
+    moved: list[tuple[Any, ...]] = [("txn_o1", -5_100, "gbp"), ("txn_o2", 12, "gbp")]
+    async with opened() as platform:
+        assert await platform.disputed("a6open", "closed", "lost", moved) == "applied"
+        dispute_id = (await platform.dispute("a6open")).dispute_id
+        assert await platform.ledger("a6open") == {}
+        assert await platform.violations() == [("disputed_money_is_known", dispute_id)]
+        await disputed_money.state(platform.runtime, dispute_id, "txn_o2", 15, **WORDS)
         assert await platform.ledger("a6open") == {"provider:stripe": 15, "suspense:stripe": -15}
 
 

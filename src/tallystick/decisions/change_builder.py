@@ -63,10 +63,10 @@ class ChangeBuilder:
     def open(self, subject: Some) -> Some:
         """The first version of a subject, over the edge that leads from ``NEW`` to its state."""
         kind = kind_of(subject)
-        opening = kind.machine.openings.get(subject.state)
-        if opening is None:
+        event = kind.machine.openings.get(subject.state)
+        edge = None if event is None else kind.machine.edge(NEW, event)
+        if event is None or edge is None:
             raise IllegalTransition(f"{kind.name}: no edge leads from {NEW} to {subject.state!r}")
-        event, edge = opening
         fields = {name: getattr(subject, name) for name in kind.history_fields}
         self._step(kind, None, subject, event, edge, fields)
         return subject

@@ -57,3 +57,7 @@ UPDATE refund r
 SET version = late.version, amount_late = late.amount_late, updated_at = late.at
 FROM late
 WHERE r.merchant_id = late.merchant_id AND r.refund_id = late.refund_id;
+
+-- Movements of disputed money whose amount nobody said are listed, the oldest first.
+CREATE INDEX dispute_with_unknown_amount ON dispute (created_at, dispute_id)
+    WHERE jsonb_path_exists(movements::jsonb, '$[*] ? (@.amount == null)');

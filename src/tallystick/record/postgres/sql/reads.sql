@@ -21,8 +21,7 @@ SELECT merchant_id FROM payment WHERE payment_id = $1 AND amount_late > 0;
 -- disputes_of_unknown_amount: disputes with a movement whose amount nobody said, the oldest first; the merchant may be
 -- null
 SELECT d.* FROM dispute d
-WHERE ($1::text IS NULL OR d.merchant_id = $1)
-  AND EXISTS (SELECT 1 FROM json_array_elements(d.movements) m WHERE m ->> 'amount' IS NULL)
+WHERE jsonb_path_exists(d.movements::jsonb, '$[*] ? (@.amount == null)') AND ($1::text IS NULL OR d.merchant_id = $1)
 ORDER BY d.created_at, d.dispute_id
 LIMIT $2;
 

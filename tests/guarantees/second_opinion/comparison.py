@@ -46,10 +46,11 @@ def _comparable(name: str, value: Any) -> Any:
 
 
 def _transfers(opinion: Opinion, books: Books) -> Iterator[str]:
-    stored, expected = Counter(books.transfers), Counter(tuple(each) for each in opinion.transfers)
+    stored, expected = Counter(books.transfers), Counter(opinion.transfers)
     for what, rows in (("is not there", expected - stored), ("must not be there", stored - expected)):
-        for _, _, subject_id, version, kind, debit, credit, amount, currency in rows.elements():
-            yield f"{subject_id} version {version}: transfer {kind} {debit} -> {credit} {amount} {currency} {what}"
+        for row in rows.elements():
+            leg = f"{row.transfer} {row.debit} -> {row.credit} {row.amount} {row.currency}"
+            yield f"{row.subject_id} version {row.version}: transfer {leg} {what}"
 
 
 def _balances(opinion: Opinion, books: Books) -> Iterator[str]:

@@ -9,6 +9,8 @@ from typing import Any, Final, NamedTuple
 import psycopg
 from psycopg.rows import dict_row
 
+from tests.guarantees.second_opinion.interpreter import Transfer
+
 #: The columns of history that say what happened; who did it and why is no part of the books.
 HISTORY: Final = """
     SELECT merchant_id, stream_id, subject, subject_id, version, change_id, from_state, event, to_state, change
@@ -32,7 +34,7 @@ class Books(NamedTuple):
 
     subjects: dict[tuple[str, str, str], dict[str, Any]]  # (merchant, kind, id) -> the row
     balances: dict[tuple[str, str, str], list[int]]  # (merchant, account, currency) -> [debits, credits]
-    transfers: list[tuple[str | int, ...]]  # merchant, stream, subject, version, kind, debit, credit, amount, currency
+    transfers: list[Transfer]
 
 
 def stored_books(connection: psycopg.Connection[Any], merchant_id: str | None = None) -> Books:
@@ -53,8 +55,8 @@ def stored_books(connection: psycopg.Connection[Any], merchant_id: str | None = 
         "SELECT merchant_id, stream_id, subject_id, version, kind, debit, credit, amount, currency"
         f" FROM transfer {mine} ORDER BY merchant_id, stream_id, subject_id, version, leg",
         (merchant_id,),
-    ).fetchall()
-    return Books(subjects, balances, transfers)
+    )
+    return Books(subjects, balances, [Transfer._make(row) for row in transfers])
 
 
 def _rows(connection: psycopg.Connection[Any], statement: str, merchant_id: str | None) -> Iterator[dict[str, Any]]:

@@ -144,8 +144,8 @@ for _row in _POSTINGS.strip().splitlines():
     POSTINGS[_edge].append(Posting(*_rest))
 
 #: Money of a dispute that its course does not account for, by the way that it went.
-_LATE_OUT = Posting("late_movement", "suspense:", "provider:", "")
-_LATE_BACK = Posting("late_movement", "provider:", "suspense:", "")
+LATE_OUT = Posting("late_movement", "suspense:", "provider:", "")
+LATE_BACK = Posting("late_movement", "provider:", "suspense:", "")
 
 #: What a course's own posting withdraws, or returns.
 _ON_COURSE = {"dispute_withdrawn": 1, "dispute_returned": -1}
@@ -210,7 +210,7 @@ class Opinion:
         if kind == "dispute":
             late = _out(subject.state, subject.fields) - subject.out - course
             subject.out += course + late
-            self._post(subject, _LATE_OUT if late > 0 else _LATE_BACK, abs(late))
+            self._post(subject, LATE_OUT if late > 0 else LATE_BACK, abs(late))
 
     def _post(self, subject: Subject, posting: Posting, amount: int) -> None:
         if amount == 0:
@@ -250,7 +250,7 @@ def _out(state: str, fields: Fields) -> int:
     if not movements:
         return amount if fields["funds_withdrawn"] else 0
     told = [each for each in movements if each["amount"] is not None]
-    out = sum(each["amount"] if each["funds"] == "withdrawn" else -each["amount"] for each in told)
+    out = sum(int(each["amount"]) * (1 if each["funds"] == "withdrawn" else -1) for each in told)
     times = Counter((each["funds"], each["before_verdict"]) for each in told)
     on_course = times["withdrawn", True] - times["returned", True]
     if fields["contested"] or state not in ("won", "lost"):

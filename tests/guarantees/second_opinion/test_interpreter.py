@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import json
 import sys
+from itertools import takewhile
 from pathlib import Path
 from typing import Any, Final
 
@@ -14,6 +15,8 @@ from tests.guarantees.second_opinion import interpreter
 from tests.guarantees.second_opinion.exported import HISTORY
 
 SOURCE: Final = Path(interpreter.__file__).read_text()
+
+CONTRACT: Final = (Path(__file__).parents[3] / "docs/reference/contract.md").read_text()
 
 #: As long as one person reads in one sitting.
 LINES_LIMIT: Final = 300
@@ -43,6 +46,30 @@ def test_it_imports_the_standard_library_alone() -> None:
     assert not {"open", "__import__", "exec", "eval"} & {
         node.id for node in ast.walk(ast.parse(SOURCE)) if isinstance(node, ast.Name)
     }
+
+
+def rows_of(heading: str) -> list[list[str]]:
+    """The rows of the first table below a heading of the contract."""
+    lines = CONTRACT.partition(f"\n{heading}\n")[2].splitlines()
+    start = next(number for number, line in enumerate(lines) if line.startswith("| ---")) + 1
+    table = takewhile(lambda line: line.startswith("|"), lines[start:])
+    return [[cell.strip().replace("`", "") for cell in line.strip("|").split("|")] for line in table]
+
+
+@pytest.mark.parametrize("kind", interpreter.LIFECYCLES)
+def test_its_lifecycles_are_those_of_the_contract(kind: str) -> None:
+    published = {(state, event): to for state, event, to, _ in rows_of(f"### {kind.capitalize()}")}
+    assert interpreter.LIFECYCLES[kind] == published
+
+
+def test_its_postings_are_those_of_the_contract() -> None:
+    published, edge = set(), ""
+    for name, _, transfer, debit, credit, _ in rows_of("## Ledger"):
+        edge = name.replace(": ", ".") or edge
+        published.add((edge, transfer, debit.replace("<p>", ""), credit.replace("<p>", "")))
+    rows = {(edge, row.transfer, row.debit, row.credit) for edge, rows in interpreter.POSTINGS.items() for row in rows}
+    late = {("dispute.late_movement", *row[:3]) for row in (interpreter.LATE_OUT, interpreter.LATE_BACK)}
+    assert rows | late == published
 
 
 def test_it_is_given_the_history_alone() -> None:

@@ -1,4 +1,4 @@
-"""Over disputes whose events come in any order, which no script has: the second opinion agrees, leg by leg."""
+"""Over lives that no script has the second opinion agrees, transfer by transfer, and it notices every wrong posting."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections import Counter
 from typing import Final
 
 import msgspec
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -14,7 +15,8 @@ from tallystick.domain.change import Change, Transition
 from tallystick.domain.dispute_movement import Funds, Movement
 from tallystick.domain.notices import DisputeNotice
 from tallystick.domain.subjects import DisputeState
-from tests.guarantees.second_opinion.interpreter import Opinion, read
+from tests.guarantees.second_opinion.interpreter import Opinion, Transfer, read
+from tests.guarantees.test_posts_are_checked import LIVES, MUTATIONS, POSTING_EDGES, edges_taken, mutate
 from tests.support.paper_record import AMOUNT, CURRENCY, PaperRecord
 
 STATES: Final[tuple[DisputeState, ...]] = ("opened", "under_review", "won", "lost")
@@ -75,20 +77,11 @@ def opinion_of(record: PaperRecord) -> Opinion:
     opinion = read(as_line(change, step) for change in record.changes for step in change.transitions)
     assert opinion.objections == []
     posted = [
-        (
-            row.merchant_id,
-            row.stream_id,
-            row.subject_id,
-            row.version,
-            row.kind,
-            row.debit,
-            row.credit,
-            row.amount,
-            row.currency,
-        )
+        Transfer(*(row.merchant_id, row.stream_id, row.subject_id, row.version), *(row.kind, row.debit, row.credit),
+                 row.amount, row.currency)
         for row in record.transfers
-    ]
-    assert Counter(posted) == Counter(tuple(each) for each in opinion.transfers)
+    ]  # fmt: skip
+    assert Counter(posted) == Counter(opinion.transfers)
     stored = {each.dispute_id: (each.version, each.state) for each in record.stored.disputes}
     disputes = {
         each.subject_id: (each.version, each.state) for each in opinion.subjects.values() if each.kind == "dispute"
@@ -104,3 +97,24 @@ def test_the_second_opinion_agrees_with_a_dispute_in_any_order(notices: list[Dis
     for notice in notices:
         record.take(notice)
     opinion_of(record)
+
+
+@pytest.mark.parametrize("life", LIVES)
+def test_the_second_opinion_agrees_with_a_life(life: str) -> None:
+    opinion_of(LIVES[life]())
+
+
+@pytest.mark.parametrize("mutation", MUTATIONS)
+@pytest.mark.parametrize(("machine", "event"), [edge for edge in POSTING_EDGES if edge[1] != "funds_reported"])
+def test_the_second_opinion_notices_a_wrong_posting(
+    monkeypatch: pytest.MonkeyPatch, machine: str, event: str, mutation: str
+) -> None:
+    lives = edges_taken()[(machine, event)]
+    monkeypatch.setattr(PaperRecord, "_check", lambda _: None)  # its own checks are not what is asked here
+    for count in sorted(lives.keys() - {0}):
+        for at in range(count):
+            with monkeypatch.context() as patch:
+                mutate(patch, machine, event, count, at, MUTATIONS[mutation])
+                record = LIVES[lives[count][0]]()
+            with pytest.raises(AssertionError, match="Transfer"):
+                opinion_of(record)

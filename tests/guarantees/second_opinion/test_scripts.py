@@ -49,6 +49,12 @@ def opinion_of(connection: psycopg.Connection[Any], merchant_id: str | None = No
     return opinion
 
 
+def left_open(connection: psycopg.Connection[Any]) -> int:
+    """How many events and attempts wait for a worker."""
+    (number,) = connection.execute(OPEN).fetchone() or (0,)
+    return int(number)
+
+
 def missing_steps(connection: psycopg.Connection[Any]) -> list[str]:
     """Scripts that have not come to their last step."""
     return [
@@ -86,9 +92,16 @@ def lived() -> Iterator[psycopg.Connection[Any]]:
                 living = beside.submit(live_all, up, url, METHODS)
                 eventually(living.done, until=looked_at, within_s=WITHIN_S, interval_s=1)
                 living.result()
-                eventually(lambda: missing_steps(connection), until=lambda missing: not missing, interval_s=0.5)
+                eventually(
+                    lambda: missing_steps(connection),
+                    until=lambda missing: not missing,
+                    within_s=WITHIN_S,
+                    interval_s=0.5,
+                )
                 decide_on_late_money(up, connection)
-                eventually(lambda: connection.execute(OPEN).fetchone(), until=lambda left: left == (0,), interval_s=0.2)
+                eventually(
+                    lambda: left_open(connection), until=lambda left: left == 0, within_s=WITHIN_S, interval_s=0.5
+                )
                 yield connection
 
 

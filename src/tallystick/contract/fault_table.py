@@ -367,7 +367,7 @@ CELLS: Final[Mapping[tuple[str, str, str], Cell]] = {
     ("refund", "stripe", "look_up_cut_off"): _IN_DOUBT["refund"],
     ("refund", "adyen", "look_up_cut_off"): CannotOccur(_NO_LOOK_UP, _AGAIN_ADYEN["refund"]),
     # A retry after a restore. Stripe's captures and cancels name no attempt: the same request is answered with the
-    # charge as it is.
+    # charge as it is. Adyen's event of a cancel is about the payment, whichever attempt asked for it: it settles both.
     ("create", "simulator", "retry_after_restore"): _KEY_TAKEN["create"],
     ("create", "stripe", "retry_after_restore"): _KEY_TAKEN["create"],
     ("create", "adyen", "retry_after_restore"): _KEY_TAKEN["create"],
@@ -376,7 +376,7 @@ CELLS: Final[Mapping[tuple[str, str, str], Cell]] = {
     ("capture", "adyen", "retry_after_restore"): _KEY_TAKEN["capture"],
     ("cancel", "simulator", "retry_after_restore"): _KEY_TAKEN["cancel"],
     ("cancel", "stripe", "retry_after_restore"): _NORMAL["cancel"],
-    ("cancel", "adyen", "retry_after_restore"): _KEY_TAKEN["cancel"],
+    ("cancel", "adyen", "retry_after_restore"): _KEY_TAKEN["cancel"]._replace(arrives="the outcome, late"),
     ("refund", "simulator", "retry_after_restore"): _KEY_TAKEN["refund"],
     ("refund", "stripe", "retry_after_restore"): _KEY_TAKEN["refund"],
     ("refund", "adyen", "retry_after_restore"): _KEY_TAKEN["refund"],

@@ -45,12 +45,12 @@ FAULTS: Final[Mapping[str, Fault]] = {
     ),
     "clock_ahead": Fault(
         "The host's clock is 5 min ahead",
-        "And the request is lost on its way, so that the provider has nothing.",
+        "Database and provider agree, and the request is lost on its way. One that is not lost is answered as ever.",
         by_client=False,
     ),
     "clock_behind": Fault(
         "The host's clock is 5 min behind",
-        "And the request is lost on its way, so that the provider has nothing.",
+        "Database and provider agree, and the request is lost on its way. One that is not lost is answered as ever.",
         by_client=False,
     ),
     "key_in_use": Fault(
@@ -109,8 +109,8 @@ class Answer(NamedTuple):
 
 
 class CannotOccur(NamedTuple):
-    """A cell whose fault cannot meet the instruction. Where it is injected all the same, the answer is ``otherwise``:
-    that of an instruction without a fault."""
+    """A cell whose fault cannot meet the instruction. ``otherwise``: what comes of the instruction where the fault is
+    injected all the same."""
 
     because: str
     otherwise: Answer
@@ -154,6 +154,13 @@ _NORMAL_ADYEN: Final = {
     "capture": Answer(202, None, 1, 1, "taken", "200 captured", _CAPTURED, "the decision", "the provider"),
     "cancel": Answer(202, None, 1, 1, "taken", "200 canceled", _CANCELED, "the decision", "the provider"),
     "refund": Answer(202, None, 1, 1, "taken", "201 succeeded", _REFUNDED, "the decision", "the provider"),
+}
+
+#: (instruction, provider) -> what comes of it without a fault.
+NORMAL: Final[Mapping[tuple[str, str], Answer]] = {
+    **{(instruction, "simulator"): answer for instruction, answer in _NORMAL.items()},
+    **{(instruction, "stripe"): answer for instruction, answer in _NORMAL.items()},
+    **{(instruction, "adyen"): answer for instruction, answer in _NORMAL_ADYEN.items()},
 }
 
 # Not sent at first, and sent once when the circuit closes.

@@ -1,0 +1,99 @@
+"""Every cell of the fault table, brought about and compared: instruction x provider x fault."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Iterator, MutableMapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+from structlog.testing import capture_logs
+
+from tallystick.contract.fault_table import CELLS, FAULTS, INSTRUCTIONS, NORMAL, PROVIDERS, Answer, CannotOccur
+from tests.guarantees.fault_table import scenes
+from tests.guarantees.fault_table.stands import Programs
+from tests.guarantees.fault_table.trial import Trial
+from tests.support.acquirer import acquirer
+from tests.support.adyen.process import fake_adyen
+from tests.support.database import NewDatabase
+
+Alerts = list[MutableMapping[str, Any]]
+
+
+class Ran(NamedTuple):
+    """What came of all cells."""
+
+    trials: dict[tuple[str, str, str], Trial]
+    alerts: Alerts
+
+
+@pytest.fixture(scope="module")
+def ran(new_database: NewDatabase, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ran]:
+    books: Path = tmp_path_factory.mktemp("books")
+    with (
+        acquirer(books / "acquirer.sqlite") as bank,
+        fake_adyen(books / "adyen.sqlite") as adyen,
+        capture_logs() as lines,
+    ):
+        found = asyncio.run(_all(new_database, Programs(bank, adyen)))
+    yield Ran({trial.cell: trial for trial in found}, [line for line in lines if line.get("alert")])
+
+
+async def _all(new_database: NewDatabase, programs: Programs) -> list[Trial]:
+    with pytest.MonkeyPatch.context() as patch:
+        together = await _in_parallel(
+            scenes.clients_faults(new_database(), programs, patch),
+            scenes.provider_gone(new_database(), programs),
+            scenes.circuit_open(new_database(), programs),
+            scenes.look_up_cut_off(new_database(), programs),
+            scenes.retry_after_restore(new_database(), programs),
+        )
+    found = [trial for trials in together for trial in trials]
+    for fault in ("clock_ahead", "clock_behind"):  # a clock is the whole process's: alone
+        with pytest.MonkeyPatch.context() as patch:
+            found += await scenes.clock_off(new_database(), programs, fault, patch)
+    return found
+
+
+async def _in_parallel(*running: Awaitable[list[Trial]]) -> list[list[Trial]]:
+    """Each to its end, also where another one fails: a scene that is cancelled half way would hide why."""
+    ended = await asyncio.gather(*running, return_exceptions=True)
+    if failures := [each for each in ended if isinstance(each, Exception)]:
+        raise ExceptionGroup("scenes failed", failures)
+    return [each for each in ended if isinstance(each, list)]
+
+
+def test_the_table_is_whole() -> None:
+    """Nothing is left out, and nothing counted twice: a clock that is off is two columns, ahead and behind."""
+    every = {(one, name, fault) for one in INSTRUCTIONS for name in PROVIDERS for fault in FAULTS}
+    assert (len(INSTRUCTIONS), len(PROVIDERS), len(FAULTS)) == (4, 3, 10)
+    assert set(CELLS) == every and len(CELLS) == 120
+    assert sum(isinstance(cell, CannotOccur) for cell in CELLS.values()) == 14
+
+
+@pytest.mark.parametrize("cell", CELLS, ids="-".join)
+def test_cell(ran: Ran, cell: tuple[str, str, str]) -> None:
+    expected = CELLS[cell]
+    answer = expected.otherwise if isinstance(expected, CannotOccur) else expected
+    observed = ran.trials[cell].observed(ran.alerts)
+    assert _named(observed) == _named(answer)
+
+
+@pytest.mark.parametrize("which", ["clock_ahead", "clock_behind"])
+@pytest.mark.parametrize("normal", NORMAL, ids="-".join)
+def test_a_clock_alone_changes_nothing(ran: Ran, normal: tuple[str, str], which: str) -> None:
+    observed = ran.trials[*normal, f"{which}_alone"].observed(ran.alerts)
+    assert _named(observed) == _named(NORMAL[normal])
+
+
+@pytest.mark.parametrize("provider", PROVIDERS)
+@pytest.mark.parametrize("fault", FAULTS)
+def test_strangers_are_unharmed(ran: Ran, fault: str, provider: str) -> None:
+    """Beside a client's fault at the same provider, beside any other at another one."""
+    paid = {ran.trials[instruction, provider, fault].unharmed for instruction in INSTRUCTIONS}
+    assert paid == {"201 captured"}
+
+
+def _named(answer: Answer) -> dict[str, Any]:
+    return answer._asdict()

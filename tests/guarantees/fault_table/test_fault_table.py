@@ -11,7 +11,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from tallystick.contract.fault_table import CELLS, FAULTS, INSTRUCTIONS, NORMAL, PROVIDERS, Answer, CannotOccur
-from tests.guarantees.fault_table import scenes
+from tests.guarantees.fault_table import clients, others
 from tests.guarantees.fault_table.stands import Programs
 from tests.guarantees.fault_table.trial import Trial
 from tests.support.acquirer import acquirer
@@ -43,16 +43,16 @@ def ran(new_database: NewDatabase, tmp_path_factory: pytest.TempPathFactory) -> 
 async def _all(new_database: NewDatabase, programs: Programs) -> list[Trial]:
     with pytest.MonkeyPatch.context() as patch:
         together = await _in_parallel(
-            scenes.clients_faults(new_database(), programs, patch),
-            scenes.provider_gone(new_database(), programs),
-            scenes.circuit_open(new_database(), programs),
-            scenes.look_up_cut_off(new_database(), programs),
-            scenes.retry_after_restore(new_database(), programs),
+            clients.clients_faults(new_database(), programs, patch),
+            others.provider_gone(new_database(), programs),
+            others.circuit_open(new_database(), programs),
+            others.look_up_cut_off(new_database(), programs),
+            others.retry_after_restore(new_database(), programs),
         )
     found = [trial for trials in together for trial in trials]
     for fault in ("clock_ahead", "clock_behind"):  # a clock is the whole process's: alone
         with pytest.MonkeyPatch.context() as patch:
-            found += await scenes.clock_off(new_database(), programs, fault, patch)
+            found += await others.clock_off(new_database(), programs, fault, patch)
     return found
 
 

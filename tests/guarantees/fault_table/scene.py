@@ -61,7 +61,7 @@ async def ask_strangers(process: ApiProcess, trials: Sequence[Trial]) -> None:
             paid = await process.stranger_pays(where)
             for trial in trials:
                 if (trial.fault, trial.provider) == (fault, name):
-                    trial.unharmed = paid
+                    trial.unharmed, trial.circuit = paid, process.runtime.provider(where).circuit
 
 
 async def follow(process: ApiProcess, trials: Sequence[Trial], *, later: bool = True) -> None:

@@ -57,7 +57,8 @@ class Trial:
     after: Seen | None = None
     key_after: str = ""
     told: list[str] = field(default_factory=list)
-    unharmed: str = ""
+    unharmed: str = ""  # what a stranger's payment came to
+    circuit: str = ""  # of the provider that the stranger paid with
     attempt_id: str = ""
 
     @property

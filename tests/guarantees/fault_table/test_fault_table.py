@@ -11,6 +11,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from tallystick.contract.fault_table import CELLS, FAULTS, INSTRUCTIONS, NORMAL, PROVIDERS, Answer, CannotOccur
+from tallystick.providers import registry
 from tests.guarantees.fault_table import clients, others
 from tests.guarantees.fault_table.stands import Programs
 from tests.guarantees.fault_table.trial import Trial
@@ -85,6 +86,7 @@ async def _beside(*lines: Awaitable[list[Trial]]) -> list[Trial]:
 def test_the_table_is_whole() -> None:
     """Nothing is left out, and nothing counted twice: a clock that is off is two columns, ahead and behind."""
     every = {(one, name, fault) for one in INSTRUCTIONS for name in PROVIDERS for fault in FAULTS}
+    assert set(PROVIDERS) == set(registry.PROVIDERS), "a new provider needs its cells"
     assert (len(INSTRUCTIONS), len(PROVIDERS), len(FAULTS)) == (4, 3, 10)
     assert set(CELLS) == every and len(CELLS) == 120
     assert sum(isinstance(cell, CannotOccur) for cell in CELLS.values()) == 14

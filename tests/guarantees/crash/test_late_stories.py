@@ -19,7 +19,7 @@ from tests.support.crash.provider import Bank
 from tests.support.crash.scenario import Survivor, Time, gone, survivor
 from tests.support.database import DEEP
 
-#: What the code has now, as statements. Fewer points mean that the enumeration lost sight of something; more are welcome.
+#: Statements that the code has now. Fewer mean that the enumeration lost sight of something; more are welcome.
 POINTS: Final = {
     "late money is accepted": 25,
     "late money is returned": 44,

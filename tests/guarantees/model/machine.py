@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from functools import wraps
-from typing import Any, Concatenate, ParamSpec
-
 from hypothesis import strategies as st
 from hypothesis.stateful import initialize, invariant, precondition, rule
 
-from tests.guarantees.model.driver import WEEKS_MS, Driver
+from tests.guarantees.model.driver import WEEKS_MS
+from tests.guarantees.model.late import AfterTheEnd, when
 from tests.guarantees.model.life import Life
 from tests.guarantees.model.provider import STATUS, STORIES, Payment
 from tests.support.crash.process import Process
@@ -20,30 +17,11 @@ from tests.support.runtime import Client, read
 PICK = st.integers(min_value=0, max_value=999)
 AMOUNTS = st.sampled_from([1, 2, 333, 600, 1_000])
 ASKED = st.sampled_from([None, 1, 333, 600, 1_000, 1_001, 5_000])
-AFTER_CREATE = [story for story in STORIES if story not in ("action_required", "late_answer")]
+AFTER_CREATE = [story for story in STORIES if story not in ("action_required", "late_answer", "key_taken")]
 KINDS = st.sampled_from(["capture", "cancel", "refund"])
 
-Drawn = ParamSpec("Drawn")
-#: A rule's method, which takes the machine and what is drawn for it.
-Step = Callable[Concatenate[Any, Drawn], None]
 
-
-def when(condition: Callable[[Machine], object]) -> Callable[[Step[Drawn]], Step[Drawn]]:
-    """The step does nothing where its condition does not hold. A precondition would have it not drawn at all; but real
-    races end one way or the other, and what is drawn must not depend on that."""
-
-    def decorate(step: Step[Drawn]) -> Step[Drawn]:
-        @wraps(step)
-        def perhaps(machine: Any, /, *args: Drawn.args, **kwargs: Drawn.kwargs) -> None:
-            if condition(machine):
-                step(machine, *args, **kwargs)
-
-        return perhaps
-
-    return decorate
-
-
-class Machine(Driver):
+class Machine(AfterTheEnd):
     """All that may happen."""
 
     @initialize(forgetful=st.booleans())
@@ -273,6 +251,8 @@ class Machine(Driver):
                 corpse.bury()
 
     def _converge(self) -> None:
+        while self.still_in_doubt():
+            self.a_person_settles(0, executed=True)
         if self._late:
             self.late_answers_arrive()
         while self._charges("waiting"):

@@ -108,13 +108,15 @@ class Bank:
         self._authorize_of(charge).status, self._authorize_of(charge).code = "approved", None
         self._hold(charge)
 
-    def done_before_the_restore(self, merchant_id: str, idempotency_key: str) -> None:
+    def done_before_the_restore(self, merchant_id: str, idempotency_key: str, amount: int = 1_000) -> Charge:
         """A charge under this key, for an attempt that the record has forgotten."""
         lost = f"att_lost_{idempotency_key}"
-        charge = Charge(f"ch_{lost}", merchant_id, f"pay_lost_{idempotency_key}", 1_000, "EUR", True, "captured", 1_000)
+        payment_id = f"pay_lost_{idempotency_key}"
+        charge = Charge(f"ch_{lost}", merchant_id, payment_id, amount, "EUR", True, "captured", amount)
         key = provider_key(merchant_id, idempotency_key, "authorize", 1)
         self.charges.append(charge)
-        self.operations.append(Operation(charge.charge_id, key, lost, "authorize", 1_000, charge, "approved"))
+        self.operations.append(Operation(charge.charge_id, key, lost, "authorize", amount, charge, "approved"))
+        return charge
 
     def charge_of(self, payment_id: str) -> Charge:
         """The charge of a payment that has one."""

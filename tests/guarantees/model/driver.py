@@ -53,6 +53,11 @@ class Driver(RuleBasedStateMachine):
         self._dead: list[Life | Process] = []
         self._late: list[tuple[Instruction, asyncio.Task[Reply] | None]] = []
 
+    @property
+    def merchant_id(self) -> str:
+        """Whose payments these are."""
+        return self._merchant_id
+
     async def _leave_nothing_due(self) -> None:
         """Recovery works for every merchant there is: the next example has another bank."""
         pool = self._life.runtime.pool

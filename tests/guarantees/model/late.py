@@ -57,7 +57,7 @@ class AfterTheEnd(Driver):
     """Rules of what comes after the answer."""
 
     @rule(which=PICK, amount=st.sampled_from([1, 600, 1_000]))
-    @when(lambda self: not self._bank.forgetful)
+    @when(lambda self: not self._bank.forgetful and not self.still_in_doubt())
     def key_used_before(self, which: int, amount: int) -> None:
         """A client sends an instruction again that the record has forgotten, and the bank has not."""
         instruction = self._new("create", amount, Payment(amount, manual=False), "key_taken")

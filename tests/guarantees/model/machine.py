@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from hypothesis import strategies as st
 from hypothesis.stateful import initialize, invariant, precondition, rule
 
@@ -18,17 +20,21 @@ PICK = st.integers(min_value=0, max_value=999)
 AMOUNTS = st.sampled_from([1, 2, 333, 600, 1_000])
 ASKED = st.sampled_from([None, 1, 333, 600, 1_000, 1_001, 5_000])
 AFTER_CREATE = [story for story in STORIES if story not in ("action_required", "late_answer", "key_taken")]
+#: What the first payments are like: captured or held, without money, or waiting for their payer.
+BEGUN = st.sampled_from(["ok", "declined", "action_required"])
 KINDS = st.sampled_from(["capture", "cancel", "refund"])
 
 
 class Machine(AfterTheEnd):
     """All that may happen."""
 
-    @initialize(forgetful=st.booleans())
-    def open(self, forgetful: bool) -> None:
-        """A bank, and a runtime that talks to it."""
+    @initialize(forgetful=st.booleans(), payments=st.lists(st.tuples(st.booleans(), BEGUN), max_size=3))
+    def open(self, forgetful: bool, payments: Sequence[tuple[bool, str]] = ()) -> None:
+        """A bank, and a runtime that talks to it. Some payments, so that there is something to follow up."""
         self._bank = Bank(forgetful=forgetful)
         self._life = Life(self.url, self._settings(), self._bank)
+        for manual, story in payments:
+            self.create(1_000, manual, story)
 
     # What clients ask for.
 

@@ -39,7 +39,7 @@ from tests.support.runtime import Client, read
 RECEIVER: Final = SimulatorReceiver("main", [WEBHOOK_SECRET])
 
 #: What the code has now. Fewer points mean that the enumeration lost sight of something; more are welcome.
-POINTS: Final = {"a capture": 36, "a refund that fails": 36, "a dispute": 60, "the outbox": 60}
+POINTS: Final = {"a capture": 36, "a refund that fails": 36, "a dispute": 60, "late money": 36, "the outbox": 60}
 
 
 @pytest.fixture(scope="module")
@@ -87,6 +87,7 @@ STORIES: Final = {
         ("dispute.opened", "dispute.funds_withdrawn"),
         ["create", "captured", "dispute_opened", "dispute_updated"],
     ),
+    "late money": Story("sim_late_capture", False, ("charge.captured",), ["create", "declined", "late_capture"]),
 }
 
 

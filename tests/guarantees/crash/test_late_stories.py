@@ -34,6 +34,7 @@ POINTS: Final = {
     "a declined charge is captured": 41,
     "a declined hold is held and released": 58,
     "late money is refunded in the dashboard": 70,
+    "a cancel that was refused was executed": 30,
     "a refund that failed was executed": 39,
 }
 
@@ -43,7 +44,7 @@ STRIDES: Final = {
     "late money is returned": 2,
     "a charge is closed": 2,
     "a key was used before a restore": 2,
-    "a hold is captured in parts": 2,
+    "a hold is captured in parts": 3,
 }
 STRIDE: Final = 8
 STRIDE_OF_STEPS: Final = 24

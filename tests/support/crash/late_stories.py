@@ -4,9 +4,9 @@ operator decides of it, a charge that is closed, captures that the provider name
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Coroutine
 from contextlib import suppress
-from typing import Final, NamedTuple, cast
+from typing import Any, Final, NamedTuple, cast
 
 from tallystick.decisions.instructions import provider_key
 from tallystick.decisions.late_money import NoLateMoney
@@ -115,14 +115,14 @@ class Case(NamedTuple):
 
 
 #: What a process does, and what the next one does after its death: the same.
-Work = Callable[[Runtime, Case], Awaitable[object]]
+Work = Callable[[Runtime, Case], Coroutine[Any, Any, None]]
 
 
 class Story(NamedTuple):
     """``prepare`` gives the payment's id, or none where ``work`` makes the payment. What is left, by hand: the steps of
     the payment, how its attempts ended, its messages, the balances, and what the bank executed for it."""
 
-    prepare: Callable[[Scene, str], Awaitable[str]]
+    prepare: Callable[[Scene, str], Coroutine[Any, Any, str]]
     work: Work
     steps: str
     attempts: str
@@ -228,7 +228,7 @@ async def _ended_and_then_captured(scene: Scene, key: str) -> str:
     return payment_id
 
 
-async def _processes(runtime: Runtime, _: Case) -> None:
+async def _processes(runtime: Runtime, case: Case) -> None:
     await process(runtime)
 
 

@@ -6,10 +6,12 @@ from __future__ import annotations
 import json
 
 import pytest
+from msgspec.structs import replace
 
 from tallystick.decisions.resubmission import resubmit, still_possible
 from tallystick.decisions.verdicts import give_up
 from tallystick.domain.dispute_movement import Movement
+from tallystick.domain.dispute_position import claimed
 from tallystick.domain.left_to_refund import beyond_the_capture, left_to_refund, uncommitted
 from tallystick.domain.notices import AttemptNotice, DisputeNotice, RefundNotice
 from tallystick.domain.subjects import DisputeKind, DisputeState
@@ -241,3 +243,12 @@ def test_a_dispute_takes_no_more_than_was_captured() -> None:
     assert opened.amount == 1_500
     assert uncommitted(record.payment, record.stored.disputes) == 0
     assert beyond_the_capture(record.payment, record.stored.disputes) is None
+
+
+def test_a_lost_inquiry_takes_its_amount_by_itself() -> None:
+    """Whatever marks the record has: rows of older versions may have none."""
+    record = captured()
+    record.take(dispute("opened", kind="inquiry"))
+    [asked] = record.stored.disputes
+    assert claimed(asked) == 0
+    assert claimed(replace(asked, state="lost")) == 1_000

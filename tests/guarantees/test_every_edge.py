@@ -101,7 +101,7 @@ PAYMENT: Final = {
         "late: a charge is closed",
         "the_customer_acts_while_a_cancel_is_under_way",
         "create",
-        ONE_JOURNAL,
+        "a charge is closed",
     ),
     "processing": Row(
         "requires_action",
@@ -274,7 +274,11 @@ ATTEMPT: Final = {
         "a capture",
     ),
     "requires_action": Row(
-        "submitted pending unknown not_found not_sent", "late: a charge is closed", SAME_CHANGE, "create", ONE_JOURNAL
+        "submitted pending unknown not_found not_sent",
+        "late: a charge is closed",
+        SAME_CHANGE,
+        "create",
+        "a charge is closed",
     ),
     "unknown": Row("submitted", "recovery: charged", "recovery_against_an_event", "create", "sim_timeout_charged"),
     "key_taken": Row(
@@ -284,7 +288,7 @@ ATTEMPT: Final = {
         "keys_used_before",
         "- as unknown, with one more column",
     ),
-    "not_sent": Row("submitted", "recovery: refused, then charged", SAME_CHANGE, "create", ONE_JOURNAL),
+    "not_sent": Row("submitted", "recovery: refused, then charged", SAME_CHANGE, "create", "a charge is closed"),
     "not_found": Row(
         "submitted pending requires_action unknown", "recovery: not charged", SAME_CHANGE, "create", ONE_JOURNAL
     ),
@@ -293,7 +297,7 @@ ATTEMPT: Final = {
         "late: a charge is closed",
         "closing_a_charge_against_its_capture",
         "closed_and_paid",
-        ONE_JOURNAL,
+        "a charge is closed",
     ),
     "give_up": Row(
         "not_found not_sent",

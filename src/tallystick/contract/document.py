@@ -79,7 +79,8 @@ def _lifecycles() -> str:
         "## Lifecycles",
         "These are all edges; a step without an edge cannot happen. An edge from a state to itself adds a version and"
         " keeps the state. *message*: the message to the merchant, if the edge has one. Old history also has"
-        " `late_effect`, the former name of late captures, holds, releases, refunds and movements.",
+        " `late_effect`, the former name of late captures, holds, releases, refunds and movements, and"
+        " `late_money_counted`, by which migration 0013 gave such money its amount.",
     ]
     for name, machine in MACHINES.items():
         parts += [f"### {name.capitalize()}", _diagram(machine)]

@@ -38,7 +38,7 @@ from tests.support.work import working
 Open = Callable[[Database], Any]
 
 #: Nothing here times out; settled soon.
-SETTINGS = replace(HURRIED, send_window_ms=400, provider_request_timeout_ms=20_000, recovery_checks_limit=50)
+SETTINGS = replace(HURRIED, send_window_ms=400, provider_request_timeout_ms=5_000, recovery_checks_limit=50)
 
 #: (provider, operation) -> how the same instruction ends on the restored record. Written by hand.
 #: Stripe's captures and cancels name no attempt: the same request again is answered with the charge as it is.

@@ -54,6 +54,8 @@ CREATE TABLE IF NOT EXISTS idempotency (key TEXT PRIMARY KEY, status INTEGER, bo
 CREATE TABLE IF NOT EXISTS event (id INTEGER PRIMARY KEY, item TEXT, told INTEGER DEFAULT 0);
 """
 
+TABLES = ("payment", "modification", "idempotency", "event")
+
 _EVENTS = {"captures": "CAPTURE", "cancels": "CANCELLATION", "refunds": "REFUND"}
 _FAILS = {"captures": "CAPTUREFAILS", "cancels": "CANCELFAILS", "refunds": "REFUNDFAILS"}
 
@@ -87,6 +89,10 @@ class Books:
         self._db = sqlite3.connect(path, isolation_level=None)
         self._db.row_factory = sqlite3.Row
         self._db.executescript(_SCHEMA)
+
+    def forget(self) -> None:
+        """Empty books, as those of a new account are."""
+        self._db.executescript("".join(f"DELETE FROM {table};" for table in TABLES))
 
     def rows(self, query: str, *values: Any) -> list[dict[str, Any]]:
         return [dict(row) for row in self._db.execute(query, values)]
@@ -229,10 +235,14 @@ def application(books: Books) -> web.Application:
     async def tell(request: web.Request) -> web.Response:
         return web.Response(body=books.tell(**await request.json()))
 
+    @routes.post("/_forget")
+    async def forget(_: web.Request) -> web.Response:
+        books.forget()
+        return web.json_response({})
+
     @routes.get("/_books")
     async def listed(_: web.Request) -> web.Response:
-        tables = ("payment", "modification", "idempotency")
-        return web.json_response({table: books.rows(f"SELECT * FROM {table}") for table in tables})
+        return web.json_response({table: books.rows(f"SELECT * FROM {table}") for table in TABLES if table != "event"})
 
     made = web.Application()
     made.add_routes(routes)

@@ -38,6 +38,10 @@ class FakeAdyen:
         self._process.kill()
         self._process.wait(timeout=60)
 
+    def forget(self) -> None:
+        """Empty its books, as those of a new account are: quicker than a new process."""
+        self.call("/_forget", {})
+
     def call(self, path: str, said: dict[str, Any] | None = None) -> bytes:
         """One request of a test's."""
         body = None if said is None else json.dumps(said).encode()

@@ -1,8 +1,7 @@
-"""When an attempt may be looked up, sent again, given up, or parked. Pure.
+"""When an attempt may be sent again, given up, or parked. Pure.
 
-The rules cover stalled senders, key lifetimes and providers that lose requests. Only a negative answer of a consistent
-lookup, after nothing can be in transit any more, proves that nothing happened. Sending again is safe only with that
-proof, or if the provider deduplicates within its key's lifetime.
+The rules cover stalled senders, key lifetimes and providers that lose requests. Sending again is safe only with proof
+that nothing happened (``decisions.lookups``), or if the provider deduplicates within its key's lifetime.
 """
 
 from __future__ import annotations
@@ -28,14 +27,6 @@ class Move(StrEnum):
     RESUBMIT = "resubmit"
     GIVE_UP = "give_up"
     PARK = "park"
-
-
-def believes_not_found(traits: Traits, *, settled: bool, clocks_agree: bool, key_taken: bool) -> bool:
-    """Whether "no such charge" counts now. An inconsistent lookup is never evidence. But a provider that deduplicates
-    can be sent the same key again, which needs no evidence. A question that was bounded by a clock which is off may
-    have been about another time; and what happened under a key that was used for another request bears another
-    attempt's name."""
-    return not key_taken and settled and clocks_agree and (traits.lookup_is_consistent or traits.deduplicates)
 
 
 def in_doubt(attempt: Attempt, traits: Traits) -> bool:

@@ -98,6 +98,12 @@ def answer_of_submission(verdict: Verdict, *, doubted: bool, can_have_been_sent:
     return verdict
 
 
+def is_overtaken(attempt: Attempt, verdict: Verdict, submissions: int) -> bool:
+    """Whether a negative verdict is older than the attempt's last submission: there were so many when it was given.
+    That nothing had happened, or was sent, by then says nothing of what was sent since."""
+    return isinstance(verdict, NotFound | NotSent) and attempt.submissions != submissions
+
+
 def no_news(
     attempt: Attempt, *, age_ms: int, checks: int, action_deadline_ms: int, pending_deadline_ms: int, checks_limit: int
 ) -> NoNews:

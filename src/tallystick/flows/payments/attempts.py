@@ -127,15 +127,17 @@ async def settle_verdict(
     actor: str,
     evidence: dict[str, Any] | None = None,
 ) -> Change | None:
-    """Commit what ``verdict`` means to the stored attempt; after a lost race, load and decide again. What the payer
-    has to do next is sealed here, before it becomes part of a change."""
+    """Commit what ``verdict`` means to the stored attempt; after a lost race, load and decide again. ``stored`` is as
+    it was when the verdict was asked for: a negative one is about the submissions until then. What the payer has to do
+    next is sealed here, before it becomes part of a change."""
     verdict = runtime.actions.verdict(verdict, stored.payment.merchant_id, stored.payment.payment_id)
     change_id = new_id("chg")
     rejection_id = sibling_id("rej", change_id)
-    checks = runtime.checks(stored.attempt(attempt_id).provider)
+    asked = stored.attempt(attempt_id)
+    checks = runtime.checks(asked.provider)
     while True:
         step = Cause(change_id=change_id, at=runtime.clock.now(), trigger=cause, actor=actor, evidence=evidence)
-        change = apply_verdict(stored, attempt_id, verdict, step, rejection_id, checks)
+        change = apply_verdict(stored, attempt_id, verdict, step, rejection_id, checks, submissions=asked.submissions)
         if change is None:
             return None
         if not isinstance(await runtime.journal.commit(change), Stale):

@@ -1,5 +1,5 @@
-"""Explores every state that can be reached, breadth first, and remembers how it got there: the first fault that it finds
-has the shortest story."""
+"""Explores every state that can be reached, breadth first, and remembers how it got there: the first fault that it
+finds has the shortest story."""
 
 from __future__ import annotations
 

@@ -123,7 +123,10 @@ class Decided:
         """What a verdict means: decided on the snapshot at hand, and again on the newest after a lost race."""
 
         def change(stored: PaymentSnapshot) -> Change | None:
-            return verdicts.apply_verdict(stored, attempt, self._verdicts[verdict], _CAUSE, "rej_1", _CHECKS)
+            submissions = self.attempt(held, attempt).submissions
+            return verdicts.apply_verdict(
+                stored, attempt, self._verdicts[verdict], _CAUSE, "rej_1", _CHECKS, submissions=submissions
+            )
 
         return self._once(("settle", held, current, attempt, verdict), change, held, current, again=True)
 

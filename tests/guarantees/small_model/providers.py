@@ -56,9 +56,7 @@ def executed(state: State, request: Request, outcome: Outcome) -> tuple[Operatio
     )
     books = state.books
     if outcome in ("captured", "voided") and entry.operation != "authorize":
-        books = tuple(
-            each._replace(outcome=outcome) if _is_charge(each, entry.charge) else each for each in books
-        )
+        books = tuple(each._replace(outcome=outcome) if _is_charge(each, entry.charge) else each for each in books)
     return entry, state._replace(books=tuple(sorted((*books, entry))))
 
 

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from tests.guarantees.small_model.decided import Decided
 from tests.guarantees.small_model.providers import verdict_of
 from tests.guarantees.small_model.rules import ProviderRules
 from tests.guarantees.small_model.states import NOTHING, Clocks, Operation, Record, Sent, State
 from tests.guarantees.small_model.world import World
 
+RIGHT: Final = Clocks()
 
-def start(world: World, clocks: Clocks = Clocks()) -> State:
+
+def start(world: World, clocks: Clocks = RIGHT) -> State:
     """With nothing."""
     return State(budget=world.scope.budget, clocks=clocks)
 
 
-def with_payment(world: World, provider: ProviderRules, clocks: Clocks = Clocks()) -> State:
+def with_payment(world: World, provider: ProviderRules, clocks: Clocks = RIGHT) -> State:
     """With a payment that was made before."""
     decided, automatic = world.decided, not world.scope.manual
     outcome = "captured" if automatic else "authorized"

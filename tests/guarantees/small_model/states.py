@@ -123,7 +123,9 @@ class State(NamedTuple):
 
     def with_task(self, process: str, task: Task | None) -> State:
         """The process does this now."""
-        first, second, third = (task if name == process else now for name, now in zip(PROCESSES, self.tasks, strict=True))
+        first, second, third = (
+            task if name == process else now for name, now in zip(PROCESSES, self.tasks, strict=True)
+        )
         return self._replace(tasks=(first, second, third))
 
     def task(self, process: str) -> Task | None:

@@ -56,7 +56,15 @@ class World:
 
     def steps(self, state: State) -> Iterator[Taken]:
         """Every step, with whatever fault it makes."""
-        for make in (self._clients, self._senders, self._network, self._worker, self._time, self._events, self._mishaps):
+        for make in (
+            self._clients,
+            self._senders,
+            self._network,
+            self._worker,
+            self._time,
+            self._events,
+            self._mishaps,
+        ):
             for taken in make(state):
                 yield taken._replace(after=properties.checked(taken.after, self.decided))
 
@@ -378,7 +386,9 @@ class World:
             number = self.decided.number_of(newest)
             decision, step = self.decided.event(stored, notice, provider.name, charge, number)
         if isinstance(decision, Ask | NotYet):
-            return Taken("webhook is dead", f"{words}: not yet, and at last a dead letter", gone.with_alert("dead letter"))
+            return Taken(
+                "webhook is dead", f"{words}: not yet, and at last a dead letter", gone.with_alert("dead letter")
+            )
         assert isinstance(decision, Decided)
         after = properties.committed(gone, step, self.decided)
         after = properties.after_event(after, event, decision.disposition, self.decided)

@@ -43,16 +43,24 @@ def still_possible(stored: PaymentSnapshot, attempt: Attempt) -> bool:
     return attempt.refund_id is None or uncommitted(stored.payment, stored.disputes) >= 0
 
 
-def next_move(attempt: Attempt, traits: Traits, *, age_ms: int, resubmit_limit: int, possible: bool = True) -> Move:
+def next_move(
+    attempt: Attempt,
+    traits: Traits,
+    *,
+    age_ms: int,
+    resubmit_limit: int,
+    possible: bool = True,
+    record_was_restored: bool = False,
+) -> Move:
     """For an attempt that is ``not_sent`` or ``not_found``, or ``unknown`` at a provider that has no lookup; ``age_ms``
-    since its first submission; ``possible``: as ``still_possible`` says."""
+    since its first submission; ``possible``: as ``still_possible`` says. ``record_was_restored``: from an older
+    back-up. An attempt that the record has forgotten may then have carried out the same instruction: that nothing
+    happened under this one proves nothing of it."""
     if attempt.key_taken:
         return Move.PARK  # sent again it would be refused again, and nothing proves that nothing happened
     proven = not in_doubt(attempt, traits)
-    if not possible:
-        return Move.GIVE_UP if proven else Move.PARK
-    if attempt.submissions > resubmit_limit:
-        return Move.GIVE_UP if proven else Move.PARK
+    if not possible or attempt.submissions > resubmit_limit:
+        return Move.GIVE_UP if proven and not record_was_restored else Move.PARK
     lifetime_ms = traits.key_lifetime_ms
     key_lives = lifetime_ms is None or age_ms < lifetime_ms - lifetime_ms // _KEY_MARGIN
     if proven or (traits.deduplicates and key_lives):

@@ -20,6 +20,7 @@ class Rules(NamedTuple):
 
     bounded_by_database: bool = True  # old: from the host's clock inside the attempt's id, on one side
     clocks_count: bool = True  # old: absence is believed whatever the clocks say
+    restored_is_known: bool = True  # ``record_was_restored`` is set, as docs/operate/restore.md says
     reads_key_taken: bool = True  # old: "used with another request" is an unknown outcome like any other
 
 

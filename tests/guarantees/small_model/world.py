@@ -282,7 +282,15 @@ class World:
         traits = self.providers[attempt.provider].traits
         idle = state.with_task("worker", None)
         possible = still_possible(stored, attempt)
-        match next_move(attempt, traits, age_ms=0, resubmit_limit=self.scope.resubmit_limit, possible=possible):
+        move = next_move(
+            attempt,
+            traits,
+            age_ms=0,
+            resubmit_limit=self.scope.resubmit_limit,
+            possible=possible,
+            record_was_restored=state.lives > 1 and self.rules.restored_is_known,
+        )
+        match move:
             case Move.GIVE_UP:
                 step = self.decided.give_up(task.stored, state.record.stored, task.attempt)
                 words = f"the worker gives up {task.attempt}, which is {attempt.state}"

@@ -130,6 +130,7 @@ class DueAttempts:
             age_ms=clock.age_ms,
             resubmit_limit=self._runtime.settings.resubmit_limit,
             possible=still_possible(stored, attempt),
+            record_was_restored=self._runtime.settings.record_was_restored,
         )
         match move:
             case Move.RESUBMIT:

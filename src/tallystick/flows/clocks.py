@@ -74,9 +74,11 @@ class Clocks:
         """This host's clock minus the database's; None before the first reading."""
         return self._database.current
 
-    def absence_counts(self, provider: str) -> bool:
+    async def absence_counts(self, provider: str) -> bool:
         """Whether "no such charge" from this provider may be evidence: no clock that bounds the question is beyond the
-        margin. Call it after the answer, whose own time counts."""
+        margin. Call it after the answer, whose own time counts. The database's clock is read again: one that was set
+        forward since the last reading has ended every settling time at once."""
+        await self.measure()
         self._watch()
         return clocks_agree((self._database.current, self._skew(provider)), self._margin_ms)
 

@@ -67,7 +67,7 @@ class DueAttempts:
         attempt = clock.attempt
         traits = self._runtime.provider(attempt.provider).traits
         asked = await fetch_verdict(self._runtime, loaded.stored.payment, attempt)
-        agree = self._runtime.clocks.absence_counts(attempt.provider)
+        agree = isinstance(asked, NotFound) and await self._runtime.clocks.absence_counts(attempt.provider)
         verdict = evidence_in(attempt, asked, traits, settled=clock.settled, clocks_agree=agree)
         if verdict is None:
             await self._park(loaded.stored, attempt, KEY_TAKEN)

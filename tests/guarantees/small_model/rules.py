@@ -30,7 +30,10 @@ NEW: Final = Rules()
 OLD_CLOCKS: Final = Rules(bounded_by_database=False, clocks_count=False)
 
 #: After a restore, "this key was used before" ends as "no money moved".
-OLD_KEYS: Final = Rules(reads_key_taken=False)
+OLD_KEYS: Final = Rules(reads_key_taken=False, restored_is_known=False)
+
+#: What "this key was used before" proves alone, without an operator who says that the record was restored.
+KEYS_ALONE: Final = Rules(restored_is_known=False)
 
 _TRAITS: Final = Traits(
     deduplicates=True,
@@ -77,3 +80,5 @@ class Scope(NamedTuple):
     budget: Budget = Budget()
     manual: bool = False
     resubmit_limit: int = 1
+    reachable: bool = False  # what is sent after a restore reaches its provider
+    jumping: tuple[str, ...] = ("api", "worker", "database", "provider")  # the clocks that may jump

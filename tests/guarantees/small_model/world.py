@@ -28,7 +28,6 @@ from tests.guarantees.small_model.rules import CLOCK_MARGIN_MS, JUMP_MS, NEW, Ru
 from tests.guarantees.small_model.states import (
     NOTHING,
     PROCESSES,
-    Clocks,
     Event,
     Request,
     Sent,
@@ -190,7 +189,8 @@ class World:
         """The request itself is lost, or nobody waits for it any more when it arrives."""
         budget = state.budget._replace(lost=state.budget.lost - 1)
         lost = self._hears_nothing(without._replace(budget=budget), request.process)
-        yield Taken("request is lost", f"the request of {request.attempt} is lost", lost)
+        if not (self.scope.reachable and state.lives > 1):
+            yield Taken("request is lost", f"the request of {request.attempt} is lost", lost)
         if state.phase(request.attempt) > 0:
             requests = tuple(sorted((*without.requests, request._replace(process=""))))
             after = self._hears_nothing(state._replace(budget=budget, requests=requests), request.process)
@@ -330,12 +330,17 @@ class World:
                 continue
             phase = state.phase(attempt.attempt_id)
             on_its_way = any(each.instruction == attempt.idempotency_key for each in state.requests)
-            if phase == 0:
+            if phase == 0 and not self._is_held(state, attempt.attempt_id):
                 words = f"the deadline of {attempt.attempt_id} passes"
                 yield Taken("deadline passes", words, state.with_phase(attempt.attempt_id, 1))
             elif phase == 1 and not on_its_way:
                 words = f"the settling time of {attempt.attempt_id} passes"
                 yield Taken("settling time passes", words, state.with_phase(attempt.attempt_id, 2))
+
+    def _is_held(self, state: State, attempt: str) -> bool:
+        """Whether its sender writes in time: what is sent after a restore, where that reaches its provider."""
+        writes = any(task is not None and (task.step, task.attempt) == ("send", attempt) for task in state.tasks)
+        return writes and self.scope.reachable and state.lives > 1
 
     def _events(self, state: State) -> Iterator[Taken]:
         if state.event is not None:
@@ -405,7 +410,7 @@ class World:
     def _mishaps(self, state: State) -> Iterator[Taken]:
         budget = state.budget
         if budget.jumps:
-            for clock in Clocks._fields:
+            for clock in self.scope.jumping:
                 for jump in (JUMP_MS, -JUMP_MS):
                     clocks = state.clocks._replace(**{clock: getattr(state.clocks, clock) + jump})
                     after = state._replace(clocks=clocks, budget=budget._replace(jumps=budget.jumps - 1))

@@ -2,8 +2,8 @@
 
 A test is ``database`` when it uses the fixture ``new_database``, ``browser`` when it uses ``browser``, ``processes``
 when it or anything of the tests that it calls names something that starts a program, and ``fast`` when it is none of
-these. A fast test that starts a program all the same fails (``forbid_programs``). ``exhaustive`` alone is given by hand:
-nothing that a test names says how long it takes.
+these. A fast test that starts a program all the same fails (``forbid_programs``). ``exhaustive`` alone is given by
+hand: nothing that a test names says how long it takes.
 """
 
 from __future__ import annotations

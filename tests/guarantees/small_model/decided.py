@@ -59,8 +59,7 @@ class Step(NamedTuple):
 class Decided:
     """The tables of one exploration, and every decision over them."""
 
-    def __init__(self, resubmit_limit: int) -> None:
-        self.resubmit_limit = resubmit_limit
+    def __init__(self) -> None:
         self._snapshots: list[PaymentSnapshot] = []
         self._numbers: dict[bytes, int] = {}
         self._verdicts: list[Verdict] = []

@@ -44,13 +44,13 @@ def _falsehood(state: State, instruction: str, answer: str, decided: Decided) ->
         return None if there == wanted else f"final answer {answer} to {instruction}, and the charge is {there}"
     if says_done == bool(effects):
         return None
-    there = "carried it out" if effects else "did nothing"
-    return f"final answer {answer} to {instruction}, and the provider {there}"
+    did = "carried it out" if effects else "did nothing"
+    return f"final answer {answer} to {instruction}, and the provider {did}"
 
 
 def checked(state: State, decided: Decided) -> State:
     """The state with its fault, if it has one."""
-    if state.fault is not None:
+    if state.fault is not None or len(state.books) < 2:
         return state
     for instruction in {each.instruction for each in state.books}:
         effects = len(state.effects(instruction))

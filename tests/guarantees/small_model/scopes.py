@@ -25,8 +25,8 @@ _HOSTS: Final = ("api", "worker")
 
 
 class Exploration(NamedTuple):
-    """One scope, and how far it is explored. ``existing``: where the payment that it begins with was made. ``at_least``:
-    so many states, or it was not explored."""
+    """One scope, and how far it is explored. ``existing``: where the payment that it begins with was made.
+    ``at_least``: so many states, or it was not explored."""
 
     scope: Scope
     depth: int

@@ -7,7 +7,7 @@ from typing import Final
 from tests.guarantees.small_model.decided import Decided
 from tests.guarantees.small_model.providers import verdict_of
 from tests.guarantees.small_model.rules import ProviderRules
-from tests.guarantees.small_model.states import NOTHING, Clocks, Operation, Record, Sent, State
+from tests.guarantees.small_model.states import NOTHING, Clocks, Operation, Outcome, Record, Sent, State
 from tests.guarantees.small_model.world import World
 
 RIGHT: Final = Clocks()
@@ -21,7 +21,7 @@ def start(world: World, clocks: Clocks = RIGHT) -> State:
 def with_payment(world: World, provider: ProviderRules, clocks: Clocks = RIGHT) -> State:
     """With a payment that was made before."""
     decided, automatic = world.decided, not world.scope.manual
-    outcome = "captured" if automatic else "authorized"
+    outcome: Outcome = "captured" if automatic else "authorized"
     entry = Operation(
         provider=provider.name,
         instruction="before",

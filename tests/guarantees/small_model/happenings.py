@@ -94,7 +94,7 @@ class Happenings(Part):
             attempt = self.decided.attempt(stored, decision.attempt_id)
             sent = state.sent(attempt.attempt_id)
             newest = providers.looked_up(state, attempt, sent, provider, self.rules)
-            number = self.decided.number_of(newest)
+            number = self.decided.number_of(newest) if provider.traits.can_fetch else event.verdict
             decision, step = self.decided.event(stored, notice, provider.name, charge, number)
         if isinstance(decision, Ask | NotYet):
             return Taken(

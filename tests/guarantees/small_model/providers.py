@@ -79,7 +79,9 @@ def answer_under_key(
 
 
 def looked_up(state: State, attempt: Attempt, sent: Sent, provider: ProviderRules, rules: Rules) -> Verdict:
-    """What the provider's books show of one attempt."""
+    """What the provider's books show of one attempt, if it can be asked."""
+    if not provider.traits.can_fetch:
+        return Unknown(reason="it cannot be asked")
     if provider.lists and attempt.operation in ("capture", "cancel"):
         return _of_charge(state, attempt.operation, attempt.parent_reference)
     entries = [each for each in state.books if each.attempt == attempt.attempt_id]

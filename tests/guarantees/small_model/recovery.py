@@ -9,7 +9,7 @@ from tallystick.decisions.lookups import DueStep, NoNews, clocks_agree, due_step
 from tallystick.decisions.resubmission import Move, in_doubt, next_move, still_possible
 from tallystick.domain.lifecycles.attempt import ATTEMPT_OPEN
 from tallystick.domain.subjects import Attempt
-from tallystick.domain.verdicts import Unknown
+from tallystick.domain.verdicts import Unknown, Verdict
 from tests.guarantees.small_model import properties, providers
 from tests.guarantees.small_model.parts import Part, Taken, name_of
 from tests.guarantees.small_model.rules import CLOCK_MARGIN_MS, JUMP_MS
@@ -40,17 +40,24 @@ class Recovery(Part):
             case DueStep.MOVE:
                 yield Taken("worker loads", f"the worker loads {attempt.attempt_id}", state.with_task("worker", task))
             case DueStep.ASK:
-                sent = state.sent(attempt.attempt_id)
-                verdict = providers.looked_up(state, attempt, sent, provider, self.rules)
-                agree = clocks_agree(providers.skews_of(state.clocks), CLOCK_MARGIN_MS)
-                task = task._replace(
-                    step="evidence",
-                    verdict=self.decided.number_of(verdict),
-                    settled=phase == 2,
-                    clocks_agree=agree or not self.rules.clocks_count,
-                )
-                words = f"the worker asks {provider.name} about {attempt.attempt_id}: {name_of(verdict)}"
-                yield Taken("worker asks", words, state.with_task("worker", task))
+                yield from self._ask(state, attempt, settled=phase == 2)
+
+    def _ask(self, state: State, attempt: Attempt, *, settled: bool) -> Iterator[Taken]:
+        """The answer shows the provider's books; that of a look-up may be lost as any other."""
+        provider = self.providers[attempt.provider]
+        verdict = providers.looked_up(state, attempt, state.sent(attempt.attempt_id), provider, self.rules)
+        agree = clocks_agree(providers.skews_of(state.clocks), CLOCK_MARGIN_MS) or not self.rules.clocks_count
+        words = f"the worker asks {provider.name} about {attempt.attempt_id}"
+        known = self._task(state, attempt, verdict)._replace(settled=settled, clocks_agree=agree)
+        yield Taken("worker asks", f"{words}: {name_of(verdict)}", state.with_task("worker", known))
+        if state.budget.lost:
+            lost = state._replace(budget=state.budget._replace(lost=state.budget.lost - 1))
+            unknown = self._task(state, attempt, Unknown(reason="no answer"))._replace(settled=settled)
+            yield Taken("look-up is lost", f"{words}: its answer is lost", lost.with_task("worker", unknown))
+
+    def _task(self, state: State, attempt: Attempt, verdict: Verdict) -> Task:
+        number = self.decided.number_of(verdict)
+        return Task("evidence", attempt.attempt_id, state.record.stored, verdict=number)
 
     def _phase_by_the_database(self, state: State, attempt: str) -> int:
         """A clock that was set forward ends every deadline at once."""

@@ -56,7 +56,9 @@ class ProviderRules(NamedTuple):
 
 ACQUIRER: Final = ProviderRules("acquirer", lists=False, traits=_TRAITS)
 LISTING: Final = ProviderRules("listing", lists=True, traits=_TRAITS)
-UNASKED: Final = ProviderRules("unasked", lists=False, traits=replace(_TRAITS, can_fetch=False))
+UNASKED: Final = ProviderRules(
+    "unasked", lists=False, traits=replace(_TRAITS, can_fetch=False, lookup_is_consistent=False)
+)
 FORGETFUL: Final = ProviderRules("forgetful", lists=True, traits=replace(_TRAITS, deduplicates=False))
 
 

@@ -55,11 +55,15 @@ HOST_AHEAD_AND_NO_KEYS: Final = Scope(
     "host ahead and no keys", _CREATE, (FORGETFUL,), Budget(restores=0), jumping=_HOSTS
 )
 
+#: A provider that cannot be asked: only sending again tells.
+NO_LOOKUP: Final = Scope("no look-up", _CREATE, (UNASKED,), Budget(jumps=0, restores=0))
+
 SMALL: Final = (
     Exploration(EVERYTHING, depth=9, at_least=50_000),
     Exploration(CLOCKS, ALL, at_least=20_000),
     Exploration(CLOCKS_AND_NO_KEYS, ALL, at_least=20_000),
     Exploration(KEYS, ALL, at_least=20_000),
+    Exploration(NO_LOOKUP, ALL, at_least=1_000),
 )
 
 

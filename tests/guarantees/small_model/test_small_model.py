@@ -39,6 +39,7 @@ KINDS = {
     "answer is lost",
     "request is lost",
     "worker asks",
+    "look-up is lost",
     "worker loads",
     "look-up is settled",
     "look-up says nothing",

@@ -74,16 +74,16 @@ def _refund(provider: ProviderRules, budget: Budget) -> Exploration:
 
 def _capture_and_cancel(provider: ProviderRules, budget: Budget) -> Exploration:
     scope = Scope(f"capture and cancel at {provider.name}", ("capture", "cancel"), (provider,), budget, manual=True)
-    return Exploration(scope, ALL, 15_000, provider)
+    return Exploration(scope, 20, 15_000, provider)
 
 
 DEEP: Final = (
-    Exploration(EVERYTHING, depth=14, at_least=400_000),
+    Exploration(EVERYTHING, depth=15, at_least=400_000),
     Exploration(Scope("keys and a lost answer", _CREATE, _BOTH, Budget(jumps=0)), ALL, 100_000),
     Exploration(Scope("keys and no look-up", _CREATE, (UNASKED,), Budget(jumps=0)), ALL, 60_000),
     Exploration(Scope("a hold", _CREATE, (LISTING,), Budget(jumps=0), manual=True), ALL, 25_000),
     *(_refund(provider, Budget(jumps=0)) for provider in _BOTH),
     _refund(FORGETFUL, Budget(restores=0)),
     *(_capture_and_cancel(provider, Budget(jumps=0, restores=0)) for provider in _BOTH),
-    _capture_and_cancel(FORGETFUL, Budget(restores=0)),
+    _capture_and_cancel(FORGETFUL, Budget(jumps=0, restores=0)),
 )

@@ -1,9 +1,10 @@
 """Every interleaving of the small world: two APIs, one worker, two providers, one restore, one clock jump, one lost
 answer, one late webhook. The decisions are the product's own; only the world is made here.
 
-Small depth: everything that can go wrong at once to depth 9, and, each of them to its end, clocks and keys apart. With
-TALLYSTICK_TEST_DEPTH=deep: everything at once to depth 14, and refunds, captures against cancels, holds and a provider
-without look-up, to their ends. How many states each has at least is in ``scopes.py``.
+Small depth: everything that can go wrong at once to depth 9 (73,000 states), and to their ends clocks (37,000 twice),
+keys (25,000) and a provider without look-up (2,200). With TALLYSTICK_TEST_DEPTH=deep: everything at once to depth 15,
+captures against cancels to depth 20, and to their ends refunds, holds, and restores with a lost answer. How many states
+each has at least is in ``scopes.py``.
 """
 
 from __future__ import annotations

@@ -20,6 +20,17 @@ DOCUMENTS = (
     *sorted(str(p.relative_to(ROOT)) for p in ROOT.glob("docs/extend/*.md")),
 )
 
+#: All others, without the releases' own documents. They have addresses and media types too, so that only files count.
+OTHERS = (
+    "README.md",
+    "SECURITY.md",
+    *sorted(
+        str(p.relative_to(ROOT))
+        for p in ROOT.glob("docs/**/*.md")
+        if str(p.relative_to(ROOT)) not in DOCUMENTS and "releases" not in p.parts
+    ),
+)
+
 #: Where a path in a document may begin: documents on the source name rooms without ``src/tallystick``.
 BASES = (ROOT, SOURCE)
 
@@ -51,6 +62,11 @@ def missing(document: str, text: str) -> list[str]:
     return lost + [link for link in sorted(links) if not (here / link).exists()]
 
 
+def is_file(path: str) -> bool:
+    """Whether a path is one of a file, and no folder."""
+    return not path.endswith("/")
+
+
 def _is_no_path(code: str, path: str) -> bool:
     """Routes of the API and folders whose name the reader chooses."""
     return f"/{path}" in code or f"{path}<" in code or f">/{path}" in code
@@ -75,6 +91,18 @@ def test_the_rows_stand_in_the_order_of_the_import_contract() -> None:
 @pytest.mark.parametrize("document", DOCUMENTS)
 def test_the_paths_in_a_document_exist(document: str) -> None:
     assert missing(document, (ROOT / document).read_text(encoding="utf-8")) == []
+
+
+@pytest.mark.parametrize("document", OTHERS)
+def test_the_files_in_a_document_exist(document: str) -> None:
+    lost = missing(document, (ROOT / document).read_text(encoding="utf-8"))
+    assert [path for path in lost if is_file(path) or path.startswith(("src/", "tests/", "docs/"))] == []
+
+
+def test_the_changelog_links_to_what_exists() -> None:
+    """It names files as they were, and links to what is there now."""
+    text = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+    assert missing("CHANGELOG.md", _CODE.sub("", text)) == []
 
 
 def test_a_path_that_does_not_exist_is_found() -> None:

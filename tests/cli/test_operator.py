@@ -91,7 +91,7 @@ def test_a_parked_attempt_is_listed_shown_and_settled_as_executed(
     assert overdue.code == 1, "what waits for too long makes the command fail, so that a cron job can watch the lane"
 
     shown = msgspec.json.decode(command("in-doubt", "show", attempt_id).out)
-    assert shown["in_lane"] is True and shown["payment"]["payment_id"] == payment_id
+    assert shown["parked"] is True and shown["payment"]["payment_id"] == payment_id
     assert [step["to_state"] for step in shown["history"]] == ["submitted", "unknown", "unknown"]
 
     words = ("--evidence", "statement line 7", "--actor", "ines", "--reason", "provider confirmed by phone")

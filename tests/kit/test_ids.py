@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
+import subprocess
+import sys
 import threading
 import uuid
 from datetime import UTC, datetime, timedelta, timezone
@@ -10,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tallystick.kit.ids import id_floor, is_id, new_id
+from tallystick.kit.ids import derived_id, id_floor, is_id, new_id
 
 moments = st.datetimes(datetime(1970, 1, 1), datetime(2500, 1, 1), timezones=st.just(UTC))
 
@@ -47,6 +50,31 @@ def test_threads_never_share_an_id() -> None:
     for thread in threads:
         thread.join()
     assert len(set(ids)) == MANY
+
+
+FORK = """
+import os
+from tallystick.kit.ids import new_id
+new_id("pay")
+child = os.fork()
+if child:
+    os.waitpid(child, 0)
+print(new_id("pay").removeprefix("pay_")[16:])
+"""
+
+
+def test_a_fork_has_random_bits_of_its_own() -> None:
+    said = subprocess.run([sys.executable, "-c", FORK], capture_output=True, text=True, check=True)
+    assert len(set(said.stdout.split())) == 2, said
+
+
+@given(st.lists(st.text(), min_size=1))
+def test_a_derived_id_is_a_version_8_uuid_of_its_names(names: list[str]) -> None:
+    text = derived_id("msg", *names)
+    value = uuid.UUID(text.removeprefix("msg_"))
+    assert is_id("msg", text) and (value.version, value.variant) == (8, uuid.RFC_4122)
+    free = ~((0xF << 76) | (0b11 << 62))
+    assert value.int & free == int.from_bytes(hashlib.sha256("\x1f".join(names).encode()).digest()[:16], "big") & free
 
 
 @pytest.mark.parametrize(

@@ -56,6 +56,16 @@ BREAKS = (
         f" {_OF} subject_id = '{{late}}' AND event = 'late_capture'",
     ),
     Break("postings_follow_the_chart", "late money", f"UPDATE transfer SET amount = 7 {_OF} stream_id = '{{late}}'"),
+    Break(
+        "exponents_are_unchanged",
+        "at the provider",
+        f"UPDATE payment SET exponent = 2, provider_exponent = 3 {_OF} payment_id = '{{captured}}'",
+    ),
+    Break(
+        "exponents_are_unchanged",
+        "of late money that is in suspense",
+        f"UPDATE payment SET exponent = 3, provider_exponent = 3 {_OF} payment_id = '{{late}}'",
+    ),
     Break("holds_match", "too little", f"UPDATE transfer SET amount = 7 {_OF} stream_id = '{{authorized}}'"),
     Break("holds_match", "not released", f"DELETE FROM transfer {_OF} stream_id = '{{canceled}}' AND kind = 'release'"),
     Break(

@@ -94,7 +94,12 @@ def _fixture_functions(item: pytest.Item, names: set[str]) -> Iterator[Any]:
 
 
 def _starts_programs(function: Any) -> bool:
-    return any(_is_starter(found) for found in _reached(inspect.unwrap(function) if callable(function) else function))
+    return _reaches_a_starter(inspect.unwrap(function) if callable(function) else function)
+
+
+@functools.cache  # the cases of a test share their function, and tests their fixtures
+def _reaches_a_starter(function: Any) -> bool:
+    return any(_is_starter(found) for found in _reached(function))
 
 
 def _is_starter(found: Any) -> bool:

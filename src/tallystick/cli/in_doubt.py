@@ -63,7 +63,7 @@ def show(attempt: AttemptId, data_dir: DataDir = None) -> None:
         history = await runtime.reads.history(loaded.stored.payment.merchant_id, attempt)
         return {
             "attempt": clock.attempt,
-            "in_lane": clock.parked,
+            "parked": clock.parked,
             "age_ms": clock.age_ms,
             "owner": runtime.settings.in_doubt_owner,
             "payment": loaded.stored.payment,
@@ -81,7 +81,10 @@ def resolve(
     evidence: Annotated[str, typer.Option(help="The proof: a statement line, a ticket, a file name.")],
     actor: Annotated[str, typer.Option(help="Who settles it.")],
     reason: Annotated[str, typer.Option(help="Why it is settled by hand.")],
-    reference: Annotated[str | None, typer.Option(help="The provider's reference, if known.")] = None,
+    reference: Annotated[
+        str | None,
+        typer.Option(help="The provider's reference; required where the attempt's key was used for another request."),
+    ] = None,
     data_dir: DataDir = None,
 ) -> None:
     """Settle one attempt by hand. Evidence, actor and reason are kept in the history."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 from dataclasses import replace
 
@@ -13,6 +14,7 @@ from tallystick.cli.roles import ParentPid, started
 from tallystick.kit.clock_skew import Skew, SkewGauge
 from tallystick.providers.assembly import require_sound_providers
 from tallystick.run.clock_check import require_right_clock
+from tallystick.run.exponents_check import require_unchanged_exponents
 from tallystick.run.ports import require_free_port
 from tallystick.run.serve import serve as serve_api
 from tallystick.run.supervisor import child_environment
@@ -28,6 +30,7 @@ def serve(data_dir: DataDir = None, host: Host = None, port: Port = None, parent
     require_free_port(settings.host, settings.port)
     with existing_database(settings) as database:
         require_right_clock(_require_schema(database.app_url))
+        asyncio.run(require_unchanged_exponents(database.app_url))
         # The worker processes read the environment, so it must hold the settings resolved here.
         os.environ.update(child_environment(replace(settings, database_url=database.app_url)))
         serve_api(settings)

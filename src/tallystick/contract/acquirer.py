@@ -3,7 +3,20 @@
 from __future__ import annotations
 
 from tallystick.contract import markdown
-from tallystick.lab.acquirer.scripts import AFTERWARDS, DEPARTURES, EVERY, PLAIN, SCRIPTS, Behaviour
+from tallystick.lab.acquirer.scripts import (
+    AFTERWARDS,
+    ANSWERS,
+    DEPARTURES,
+    EVERY,
+    KNOWN_BY_WEBHOOK_ONLY,
+    LATE_MS,
+    OUTCOMES,
+    PLAIN,
+    SCRIPTS,
+    STEPS,
+    WAYS,
+    Behaviour,
+)
 
 
 def acquirer_scripts() -> str:
@@ -12,9 +25,9 @@ def acquirer_scripts() -> str:
     return "\n\n".join(
         (
             "## The test acquirer's scripts",
-            "What the test acquirer does for each `payment_method`. It approves at once what is not mentioned."
-            " *executed*: its books have the effect or the decline. *answer*: how it answers the caller, if not"
-            " promptly.",
+            "What the test acquirer does for each `payment_method`. What is not mentioned is approved and answered at"
+            " once, and its webhook is sent at once. What happens by itself takes"
+            f" {LATE_MS // 1000} s before each step.",
             markdown.table(("payment method", "what it does"), rows),
         )
     )
@@ -27,18 +40,16 @@ def _said(method: str) -> str:
         said.append(f"{'every operation' if operation == EVERY else operation}: {_behaviour(behaviour)}")
     if method in AFTERWARDS:
         when, steps = AFTERWARDS[method]
-        said.append(f"once {when}, by itself: {', then '.join(step.replace('_', ' ') for step in steps)}")
+        said.append(f"once {when}, by itself: {', then '.join(STEPS[step] for step in steps)}")
     if method in DEPARTURES:
-        said.append(f"its events leave {DEPARTURES[method]}")
+        said.append(f"its webhooks are {WAYS[DEPARTURES[method]]}")
+    if method == KNOWN_BY_WEBHOOK_ONLY:
+        said.append("the look-up says pending until the webhook about it has arrived")
     return "; ".join(said) or "approves everything"
 
 
 def _behaviour(behaviour: Behaviour) -> str:
-    words = [behaviour.outcome.replace("_", " ") if behaviour.executes else "nothing happens"]
+    outcome = OUTCOMES[behaviour.outcome] if behaviour.executes else "nothing happens"
     if behaviour.decline_code is not None:
-        words.append(f"`{behaviour.decline_code}`")
-    if behaviour.executes and behaviour.answer != "ok":
-        words.append("executed")
-    if behaviour.answer != "ok":
-        words.append(f"answer: {behaviour.answer}")
-    return ", ".join(words)
+        outcome += f" (`{behaviour.decline_code}`)"
+    return outcome if behaviour.answer == "ok" else f"{outcome}, and {ANSWERS[behaviour.answer]}"

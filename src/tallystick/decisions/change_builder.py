@@ -6,7 +6,7 @@ Postings and messages follow from the edge; a decision names subjects, events an
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any, TypeVar, cast
+from typing import Any, TypeVar
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -58,11 +58,12 @@ class ChangeBuilder:
         self._told: dict[str, Step] = {}
         self._shown = ShownSubjects()
         self._deadline_in_ms: int | None = None
+        self._is_proved = cause.evidence is None
 
     def open(self, subject: Some) -> Some:
         """The first version of a subject, over the edge that leads from ``NEW`` to its state."""
         kind = kind_of(subject)
-        event = next((event for event, edge in kind.machine.edges[NEW].items() if edge.to == subject.state), None)
+        event = kind.machine.openings.get(subject.state)
         edge = None if event is None else kind.machine.edge(NEW, event)
         if event is None or edge is None:
             raise IllegalTransition(f"{kind.name}: no edge leads from {NEW} to {subject.state!r}")
@@ -76,9 +77,11 @@ class ChangeBuilder:
         edge = kind.machine.edge(before.state, event)
         if edge is None:
             raise IllegalTransition(f"{kind.name}: no edge {event!r} from {before.state!r}")
-        values = {**fields, "updated_at": self.cause.at} if kind.has_updated_at else fields
-        after: Some = replace(cast(Any, before), version=before.version + 1, state=edge.to, **values)
-        for name in kind.no_column:
+        earlier: Any = before
+        if kind.has_updated_at:
+            fields["updated_at"] = self.cause.at
+        after: Some = replace(earlier, version=before.version + 1, state=edge.to, **fields)
+        for name in kind.not_in_steps:
             fields.pop(name, None)
         self._step(kind, before, after, event, edge, fields)
         return after
@@ -116,6 +119,7 @@ class ChangeBuilder:
                 evidence=cause.evidence if kind.keeps_evidence else None,
             )
         )
+        self._is_proved = self._is_proved or kind.keeps_evidence
         if edge.posts is not None:
             self._post(subject_id, after, edge, before)
 
@@ -235,7 +239,7 @@ class ChangeBuilder:
 
     def _proved(self) -> tuple[Transition, ...]:
         """The steps with their evidence: on attempts, or on the first step of a change that moves no attempt."""
-        steps, evidence = self._transitions, self.cause.evidence
-        if not steps or evidence is None or any(step.evidence is not None for step in steps):
+        steps = self._transitions
+        if self._is_proved or not steps:
             return tuple(steps)
-        return (replace(steps[0], evidence=evidence), *steps[1:])
+        return (replace(steps[0], evidence=self.cause.evidence), *steps[1:])

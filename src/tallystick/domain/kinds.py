@@ -66,6 +66,11 @@ class SubjectKind:
         return "updated_at" in self.struct.__struct_fields__
 
     @cached_property
+    def not_in_steps(self) -> frozenset[str]:
+        """What a step sets and history does not repeat: the time is a column of its row; the rest has no column."""
+        return self.no_column | {"updated_at"}
+
+    @cached_property
     def history_fields(self) -> tuple[str, ...]:
         """The fields that history sets. The others are columns of its rows, or not part of history."""
         apart = {"merchant_id", self.stream_field, "version", "state", "updated_at", *self.no_column}
@@ -75,11 +80,6 @@ class SubjectKind:
     def id_of(self) -> Callable[[Subject], str]:
         """Reads a subject's id."""
         return attrgetter(self.id_field)
-
-    @cached_property
-    def stream_of(self) -> Callable[[Subject], str]:
-        """Reads the id of a subject's stream."""
-        return attrgetter(self.stream_field)
 
 
 _DECLARED: Final[dict[str, SubjectKind]] = {}

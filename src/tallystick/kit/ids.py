@@ -9,19 +9,19 @@ from __future__ import annotations
 import hashlib
 import os
 import re
+import struct
 import threading
 import time
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
 #: What follows the prefix and its underscore.
 _DIGITS: Final = re.compile(r"[0-9a-f]{32}")
 
-#: Random bits taken from the operating system at a time: one call serves many ids.
-_POOL_BYTES: Final = 4_096
-
-#: Bytes taken for one id's random tail, 62 bits of which are used; the rest is time, version, counter and variant.
-_TAIL_BYTES: Final = 8
+#: Random tails taken from the operating system at a time: one call serves 512 ids. 62 bits of the 64 are used; the rest
+#: of an id is time, version, counter and variant.
+_TAILS: Final = struct.Struct(">512Q")
 
 #: 12 bits beside the millisecond order the ids within it; the 4,097th borrows the next millisecond (RFC 9562, 6.2).
 _COUNTER_LIMIT: Final = 0xFFF
@@ -30,7 +30,11 @@ _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECOND: Final = timedelta(milliseconds=1)
 
 #: Version 7 and the variant of RFC 9562, without time, counter and tail.
-_FIXED_BITS: Final = (0x7 << 76) | (0b10 << 62)
+_VARIANT: Final = 0b10 << 62
+_FIXED_BITS: Final = (0x7 << 76) | _VARIANT
+
+#: A hexadecimal digit with its two highest bits replaced by the variant of RFC 9562.
+_VARIANT_OF: Final = {f"{digit:x}": f"{digit & 0b0011 | 0b1000:x}" for digit in range(16)}
 
 
 class _Minter:
@@ -38,9 +42,12 @@ class _Minter:
         self._lock = threading.Lock()
         self._last_ms = 0
         self._counter = 0
-        self._pool = b""
-        self._at = 0
-        self._pid = 0
+        self._tails: Iterator[int] = iter(())
+
+    def forget(self) -> None:
+        """Start anew in a forked process: it shares neither random bits nor a lock that another thread held."""
+        self._lock = threading.Lock()
+        self._tails = iter(())
 
     def mint(self) -> str:
         with self._lock:
@@ -51,15 +58,16 @@ class _Minter:
                 self._counter += 1
                 if self._counter > _COUNTER_LIMIT:
                     self._last_ms, self._counter = self._last_ms + 1, 0
-            if self._at >= len(self._pool) or self._pid != os.getpid():
-                self._pool, self._at, self._pid = os.urandom(_POOL_BYTES), 0, os.getpid()
-            tail = int.from_bytes(self._pool[self._at : self._at + _TAIL_BYTES], "big")
-            self._at += _TAIL_BYTES
-            value = (self._last_ms << 80) | _FIXED_BITS | (self._counter << 64)
-        return f"{value | (tail >> 2):032x}"
+            milliseconds, counter = self._last_ms, self._counter
+            tail = next(self._tails, None)
+            if tail is None:
+                self._tails = iter(_TAILS.unpack(os.urandom(_TAILS.size)))
+                tail = next(self._tails)
+        return f"{milliseconds:012x}7{counter:03x}{tail >> 2 | _VARIANT:016x}"
 
 
 _MINTER: Final = _Minter()
+os.register_at_fork(after_in_child=_MINTER.forget)
 
 
 def new_id(prefix: str) -> str:
@@ -75,10 +83,9 @@ def sibling_id(prefix: str, of: str) -> str:
 def derived_id(prefix: str, *names: str) -> str:
     """The id of something that already has a name elsewhere: the same names always give the same id (a UUID of version
     8, RFC 9562 section 5.8), so two processes that see it at the same time agree."""
-    digest = hashlib.sha256("\x1f".join(names).encode()).digest()
-    value = int.from_bytes(digest[:16], "big")
-    value = value & ~(0xF << 76) & ~(0b11 << 62) | (0x8 << 76) | (0b10 << 62)
-    return f"{prefix}_{value:032x}"
+    digits = hashlib.sha256("\x1f".join(names).encode()).hexdigest()
+    variant = _VARIANT_OF[digits[16]]
+    return f"{prefix}_{digits[:12]}8{digits[13:16]}{variant}{digits[17:32]}"
 
 
 def is_id(prefix: str, text: str) -> bool:

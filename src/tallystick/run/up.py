@@ -30,6 +30,7 @@ from tallystick.record.postgres.connections import connect
 from tallystick.record.postgres.embedded.server import DatabaseUrls, resolve_database
 from tallystick.record.postgres.migrate import migrate
 from tallystick.record.postgres.open_payments import count_open_payments
+from tallystick.run.exponents_check import require_unchanged_exponents_as_owner
 from tallystick.run.ports import SIMULATOR_HOST, http_address, require_free_port
 from tallystick.run.supervisor import END_MARGIN_MS, Role, Supervisor, child_environment
 from tallystick.settings.load import Settings
@@ -70,7 +71,7 @@ async def bring_up(
     """Start everything, run ``body``, and stop everything. Returns None if a signal ended it.
 
     The children's output goes to files in ``logs``, by default to this process's output. Raises CannotStart,
-    AddressInUse, DatabaseUnavailable and SettingsError.
+    AddressInUse, DatabaseUnavailable, ExponentsChanged and SettingsError.
     """
     data_dir = Path(settings.data_dir).expanduser().absolute()
     settings = _on_one_machine(settings, data_dir)
@@ -88,6 +89,7 @@ async def bring_up(
         database_context = resolve_database(settings)
         database = await asyncio.to_thread(database_context.__enter__)
         stack.push_async_callback(asyncio.to_thread, database_context.__exit__, None, None, None)
+        await require_unchanged_exponents_as_owner(database.owner_url)
         await asyncio.to_thread(migrate, database.owner_url)
         key_file = data_dir / "api-key"
         api_key = await key_store.ensure_first_key(database.app_url, key_file, FIRST_MERCHANT)

@@ -23,13 +23,13 @@ class ProviderSettings(Section):
         int, ms("Most answers come in 3 s; at 10 s an answer is unlikely enough to call it unknown.", ge=50)
     ] = 10_000
     provider_connect_timeout_ms: Annotated[
-        int, ms("A connection that is not there in 2 s is NotSent, which is safe to retry.", ge=10)
+        int, ms("A connection that is not there in 2 s is `not_sent`, which is safe to retry.", ge=10)
     ] = 2_000
     provider_connections: Annotated[
         int, count("Connections to one provider; each carries one call at a time.", le=100_000)
     ] = 1_024
     provider_wait_ms: Annotated[
-        int, ms("A call without a free connection after a second is NotSent: a longer queue would only delay it.")
+        int, ms("A call without a free connection after a second is `not_sent`: a longer queue would only delay it.")
     ] = 1_000
     provider_circuit_failure_percent: Annotated[
         int,

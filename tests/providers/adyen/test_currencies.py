@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import cast
+
+import asyncpg
 import pytest
 
 from tallystick.domain import currencies, money
-from tallystick.oversight.exponents import changed_exponents
+from tallystick.flows.runtime import Runtime
+from tallystick.oversight.exponents import ChangedExponents, changed_exponents
 from tallystick.providers.adyen import codes
-from tallystick.providers.assembly import exponents_by_provider
 from tests.support.adyen.client import PATIENT, Shop, adyen_runtime
 from tests.support.adyen.process import FakeAdyen
 from tests.support.database import Database
@@ -21,7 +25,7 @@ async def test_what_exists_goes_on(
         held = await shop.charge("held", amount=100_000, currency="IDR", manual=True)
         other = await shop.charge("other", amount=200_000, currency="IDR", manual=True)
         assert (await shop.stored(held["id"])).exponents == (2, 0)
-        assert not await changed_exponents(runtime.pool, exponents_by_provider())
+        assert not await _changed(runtime)
 
         # Off the list, and with another unit at the provider for what is new.
         monkeypatch.setattr(money, "ACCEPTED", money.ACCEPTED - {"IDR"})
@@ -37,10 +41,15 @@ async def test_what_exists_goes_on(
         assert (row["amount"], row["captured"], row["refunded"]) == (1_000, 600, 200), "whole rupiah, as it was made"
         assert set(await shop.told()) <= {("REFUND", "duplicate_effect"), ("CANCELLATION", "duplicate_effect")}
 
-        (changed,) = await changed_exponents(runtime.pool, exponents_by_provider())
+        (changed,) = await _changed(runtime)
         assert (changed.provider, changed.currency, changed.open_payments) == ("adyen", "IDR", 1)
         assert (changed.stored, changed.now) == ((2, 0), (2, 2))
         await shop.until_final(lambda: shop.refund("rest", held["id"]))
-        assert not await changed_exponents(runtime.pool, exponents_by_provider()), "nothing can move any more"
+        assert not await _changed(runtime), "nothing can move any more"
         monkeypatch.delitem(currencies.EXPONENTS, "IDR")
         assert (await shop.stored(held["id"])).exponents == (2, 0)
+
+
+async def _changed(runtime: Runtime) -> Sequence[ChangedExponents]:
+    async with runtime.pool.acquire() as pooled:
+        return await changed_exponents(cast(asyncpg.Connection, pooled))

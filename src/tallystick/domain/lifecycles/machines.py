@@ -22,11 +22,6 @@ def next_state(machine: str, state: str, event: str) -> str | None:
     return None if edge is None else edge.to
 
 
-def is_edge(machine: str, from_state: str, to_state: str) -> bool:
-    """Whether some event leads from one state to the other."""
-    return any(edge.to == to_state for edge in MACHINES[machine].edges.get(from_state, {}).values())
-
-
 def events(machine: str) -> frozenset[str]:
     """Every event of the machine, without retired edges."""
     return frozenset(event for _, event, _ in MACHINES[machine].live_edges())

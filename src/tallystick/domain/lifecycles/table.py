@@ -40,6 +40,8 @@ class Machine:
         self.name = name
         self.edges: Final = edges
         self.final: Final = final
+        #: state -> event of each edge that opens a subject in that state.
+        self.openings: Final = {edge.to: event for event, edge in edges.get(NEW, {}).items()}
 
     @property
     def states(self) -> list[str]:

@@ -1,1 +1,1 @@
-"""Operators' acts on the record: each by a person, for a reason, through the same door as everything else."""
+"""Operators' acts on the record: each by a person, for a reason, through the same journal as everything else."""

@@ -5,7 +5,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from tallystick.lab.acquirer.options import HOLD_MS, LATE_MS, PENDING_MS, SLOW_MS, Options, webhooks
+from tallystick.lab.acquirer.options import Options, webhooks
+from tallystick.lab.acquirer.scripts import HOLD_MS, LATE_MS, PENDING_MS, SLOW_MS
 from tallystick.lab.acquirer.server import run
 
 

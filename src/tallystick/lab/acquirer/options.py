@@ -6,16 +6,7 @@ from typing import Final
 
 from msgspec import Struct
 
-#: How long a caller without an answer is kept waiting: longer than any sensible time-out.
-HOLD_MS: Final = 60_000
-
-#: The scripted delays of sim_slow and sim_pending.
-SLOW_MS: Final = 3_000
-PENDING_MS: Final = 2_000
-
-#: Before each step of what happens by itself, and before delayed and reordered events: long enough for a payment to be
-#: settled at the other end, short enough to watch.
-LATE_MS: Final = 3_000
+from tallystick.lab.acquirer.scripts import HOLD_MS, LATE_MS, PENDING_MS, SLOW_MS
 
 #: Waits between tries at an event, as acquirers have them: 5 s, 30 s, 2 min, 10 min, 30 min, 1 h, 2 h, 4 h, and every
 #: 8 h until the third day. The first eight cover 7.7 hours.

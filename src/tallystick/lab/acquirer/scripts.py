@@ -8,11 +8,39 @@ from __future__ import annotations
 
 from typing import Final, NamedTuple
 
+#: How long a caller without an answer is kept waiting: longer than any sensible time-out.
+HOLD_MS: Final = 60_000
+
+#: The scripted delays of sim_slow and sim_pending.
+SLOW_MS: Final = 3_000
+PENDING_MS: Final = 2_000
+
+#: Before each step of what happens by itself, and before delayed and reordered events: long enough for a payment to be
+#: settled at the other end, short enough to watch.
+LATE_MS: Final = 3_000
+
+#: What the caller sees of an operation, each with its meaning.
+ANSWERS: Final = {
+    "ok": "answered at once",
+    "slow": f"answered after {SLOW_MS // 1000} s",
+    "timeout": f"not answered: the connection is held for {HOLD_MS // 1000} s and then reset",
+    "error": "answered with 500",
+    "reset": "not answered: the connection is reset",
+    "early": "answered after its own webhook was",
+}
+
+#: What becomes of an operation that executes, each with its meaning.
+OUTCOMES: Final = {
+    "approved": "approved",
+    "declined": "declined",
+    "pending": f"pending, and approved after {PENDING_MS // 1000} s",
+    "requires_action": "requires action by the payer",
+}
+
 
 class Behaviour(NamedTuple):
-    """How one operation goes. ``executes``: the books record an effect (or a decline). ``answer``: what the caller
-    sees of it: ok | slow | timeout | error | reset | early (after its own webhook).
-    ``outcome``: approved | declined | pending | requires_action."""
+    """How one operation goes. ``executes``: the books record an effect (or a decline). ``answer``: one of ``ANSWERS``.
+    ``outcome``: one of ``OUTCOMES``."""
 
     executes: bool = True
     answer: str = "ok"
@@ -58,7 +86,22 @@ _EVERY: Final = {
 
 _DISPUTED: Final = ("dispute_open", "dispute_withdraw", "dispute_review")
 
-#: payment method -> what happens by itself, a moment (``--late-ms``) before each step.
+#: Steps that happen by themselves, each with its meaning.
+STEPS: Final = {
+    "fail": "it fails",
+    "expire": "the hold expires",
+    "late_capture": "the charge is captured",
+    "dashboard_capture": "it is captured in the acquirer's dashboard",
+    "dashboard_refund": "half of it is refunded in the acquirer's dashboard",
+    "dispute_open": "the payer's bank opens a dispute",
+    "dispute_withdraw": "the money is withdrawn",
+    "dispute_review": "the dispute is under review",
+    "dispute_win": "the merchant wins and has the money back",
+    "dispute_lose": "the merchant loses",
+    "dispute_return": "the money is returned",
+}
+
+#: payment method -> what happens by itself, ``LATE_MS`` before each step.
 AFTERWARDS: Final[dict[str, Afterwards]] = {
     "sim_refund_fails_late": Afterwards("refunded", ("fail",)),
     "sim_capture_fails_late": Afterwards("captured", ("fail",)),
@@ -74,14 +117,17 @@ AFTERWARDS: Final[dict[str, Afterwards]] = {
     "sim_late_capture": Afterwards("declined", ("late_capture",)),
 }
 
-#: payment method -> how the events about its charge leave; all others leave at once, one time each.
-DEPARTURES: Final[dict[str, str]] = {
-    "sim_webhook_duplicate": "duplicate",  # three times each, side by side
-    "sim_webhook_reordered": "reordered",  # held until the charge is quiet for --late-ms; then the last one first
-    "sim_webhook_delayed": "delayed",  # --late-ms late
-    "sim_webhook_lost": "lost",  # never
-    "sim_webhook_forged": "forged",  # between a forgery with a bad signature and a signed one under the same id
+#: How events can leave, each with its meaning: they are ….
+WAYS: Final = {
+    "duplicate": "sent three times each, side by side",
+    "reordered": f"sent last one first, once nothing happened to the charge for {LATE_MS // 1000} s",
+    "delayed": f"sent {LATE_MS // 1000} s late",
+    "lost": "never sent",
+    "forged": "sent between a forgery with a bad signature and another body, well signed, under the same id",
 }
+
+#: payment method -> how the events about its charge leave; all others leave at once, one time each.
+DEPARTURES: Final[dict[str, str]] = {f"sim_webhook_{way}": way for way in WAYS}
 
 #: The method whose operations the lookup calls pending until the webhook about them has arrived.
 KNOWN_BY_WEBHOOK_ONLY: Final = "sim_webhook_only"

@@ -38,6 +38,9 @@ class ReceivedMessage(msgspec.Struct, frozen=True):
     data: dict[str, Any]
 
 
+_MESSAGE: Final = msgspec.json.Decoder(ReceivedMessage)
+
+
 class Merchant:
     """The received messages. ``secret`` is known once the endpoint is registered."""
 
@@ -56,7 +59,7 @@ class Merchant:
         except WebhookVerificationError:
             self.forged += 1
             return web.Response(status=401)
-        message = msgspec.json.decode(body, type=ReceivedMessage)
+        message = _MESSAGE.decode(body)
         if message.id not in self.refused and len(self.refused) < REFUSED_AT_FIRST:
             self.refused.add(message.id)
             return web.Response(status=503)

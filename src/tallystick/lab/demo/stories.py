@@ -45,11 +45,6 @@ class Story(Struct, frozen=True, kw_only=True):
             for word in ("timeout", "error", "reset", "slow", "pending", "action", "webhook", "dispute", "late")
         )
 
-    @property
-    def left_waiting(self) -> bool:
-        """Whether the customer never comes back."""
-        return "requires_action" in self.ends
-
     def captured(self, state: str, amount: int) -> int:
         """What must have been captured when the payment ends in ``state``."""
         if state != "captured":

@@ -12,7 +12,7 @@ from typing import Final
 
 from msgspec import Struct, field
 
-from tallystick.oversight.invariants import history, instructions, ledger, messages, recovery
+from tallystick.oversight.invariants import exponents, history, instructions, ledger, messages, recovery
 from tallystick.oversight.invariants.finding import Finding
 from tallystick.record.postgres.migrate import APP_ROLE
 from tallystick.record.postgres.payment_record import PaymentRecord
@@ -83,7 +83,8 @@ INVARIANTS: Final = (
     ),
     Invariant(
         name="captured_money_is_owed",
-        says="The merchant is owed what was captured less its refunds; the provider owes us the same and any suspense.",
+        says="The merchant is owed captured and accepted late money, less reversals, refunds and disputes not won; the"
+        " provider owes us that money and any suspense, less reversals, paid refunds and withdrawn disputes.",
         of_payment=ledger.captured_money_is_owed,
     ),
     Invariant(
@@ -113,7 +114,8 @@ INVARIANTS: Final = (
     ),
     Invariant(
         name="refunds_within_captured",
-        says="Refunds, succeeded and pending, are at most the captured amount, and add up to the payment's amounts.",
+        says="Refunds, succeeded and pending, are at most the captured amount and accepted late money, and add up to"
+        " the payment's amounts.",
         of_payment=ledger.refunds_within_captured,
     ),
     Invariant(
@@ -121,10 +123,15 @@ INVARIANTS: Final = (
         says="A payment's refunds, attempts and ledger rows are all in its currency and at its provider.",
         of_payment=ledger.one_currency_per_payment,
     ),
+    Invariant(
+        name="exponents_are_unchanged",
+        says="This release counts the currency of each open payment with the decimals that the payment was made with.",
+        of_payment=exponents.exponents_are_unchanged,
+    ),
     # The history.
     Invariant(
         name="history_replays_to_state",
-        says="What history set, folded in order, is exactly the stored payment, refund and attempt.",
+        says="What history set, folded in order, is exactly each stored subject.",
         of_stream=history.history_replays_to_state,
     ),
     Invariant(

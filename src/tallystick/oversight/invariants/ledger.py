@@ -46,7 +46,8 @@ def captured_within_authorized(record: PaymentRecord) -> Iterator[Finding]:
 
 
 def refunds_within_captured(record: PaymentRecord) -> Iterator[Finding]:
-    """Refunded and pending amounts are at most the captured amount, and are the sums of the refunds."""
+    """Refunded and pending amounts are at most the captured and the accepted late money, and are the sums of the
+    refunds."""
     payment = record.payment
     # A capture may be reversed after a refund of it: the refund is still within the captured amount.
     captured = payment.amount_captured + payment.amount_late_accepted

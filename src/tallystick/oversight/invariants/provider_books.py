@@ -62,6 +62,9 @@ class ListedCharge(Struct, frozen=True, kw_only=True):
         return self.authorized > 0 or self.captured > 0
 
 
+_CHARGE: Final = msgspec.json.Decoder(ListedCharge)
+
+
 async def tally(
     connection: asyncpg.Connection,
     charges: AsyncIterator[Mapping[str, Any]],
@@ -120,12 +123,12 @@ class _Listed:
         rows = self._db.execute(
             "DELETE FROM charge WHERE merchant_id = ? AND payment_id = ? RETURNING body", (merchant_id, payment_id)
         ).fetchall()
-        return [msgspec.json.decode(row[0], type=ListedCharge) for row in rows]
+        return [_CHARGE.decode(row[0]) for row in rows]
 
     def left(self) -> Iterator[ListedCharge]:
         """The charges that are left."""
         for row in self._db.execute("SELECT body FROM charge"):
-            yield msgspec.json.decode(row[0], type=ListedCharge)
+            yield _CHARGE.decode(row[0])
 
     def close(self) -> None:
         self._db.close()

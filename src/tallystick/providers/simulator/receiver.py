@@ -90,6 +90,15 @@ class _Operation(OperationBody, frozen=True):
     occurred_at: _Time | None = None
 
 
+_EVENT: Final = msgspec.json.Decoder(_Event)
+_SOME_NAMES: Final = msgspec.json.Decoder(_SomeNames)
+_NAMES: Final = msgspec.json.Decoder(_Names)
+_OPERATION: Final = msgspec.json.Decoder(_Operation)
+_CHARGE: Final = msgspec.json.Decoder(_Charge)
+_REFUND: Final = msgspec.json.Decoder(_Refund)
+_DISPUTE: Final = msgspec.json.Decoder(_Dispute)
+
+
 class SimulatorReceiver:
     """Reads the test acquirer's webhooks. Any of ``secrets`` is accepted: there are two while one is replaced."""
 
@@ -122,13 +131,13 @@ def _signature_parts(header: str) -> tuple[str, list[str]]:
 
 
 def _notification(body: bytes) -> Notification:
-    event = msgspec.json.decode(body, type=_Event)
+    event = _EVENT.decode(body)
     read = _READERS.get(event.type)
     if read is None:
-        names = msgspec.json.decode(event.data, type=_SomeNames)
+        names = _SOME_NAMES.decode(event.data)
         notice = None
     else:
-        known = msgspec.json.decode(event.data, type=_Names)
+        known = _NAMES.decode(event.data)
         names = _SomeNames(known.merchant_id, known.payment_id, known.charge_id)
         notice = read(event.data)
     return Notification(
@@ -144,7 +153,7 @@ def _notification(body: bytes) -> Notification:
 
 def _outcome(data: msgspec.Raw) -> Notice:
     """How one call of ours went."""
-    operation = msgspec.json.decode(data, type=_Operation)
+    operation = _OPERATION.decode(data)
     verdict = verdict_of(operation, None)
     if isinstance(verdict, Unknown):
         raise ValueError("unknown status")
@@ -172,7 +181,7 @@ def _late_failure(data: msgspec.Raw) -> Notice:
 
 def _charge(data: msgspec.Raw) -> ChargeNotice:
     """Where a charge stands, brought there by no call of ours."""
-    charge = msgspec.json.decode(data, type=_Charge)
+    charge = _CHARGE.decode(data)
     verdict = Approved(
         amount=charge.amount,
         currency=charge.currency,
@@ -188,14 +197,14 @@ def _expiry(data: msgspec.Raw) -> Notice:
 
 
 def _refund(data: msgspec.Raw) -> Notice:
-    refund = msgspec.json.decode(data, type=_Refund)
+    refund = _REFUND.decode(data)
     return RefundNotice(
         reference=refund.reference, amount=refund.amount, currency=refund.currency, occurred_at=refund.occurred_at
     )
 
 
 def _dispute(data: msgspec.Raw) -> Notice:
-    dispute = msgspec.json.decode(data, type=_Dispute)
+    dispute = _DISPUTE.decode(data)
     return DisputeNotice(
         reference=dispute.reference,
         state=dispute.status,

@@ -23,9 +23,3 @@ def load(file_name: str) -> dict[str, str]:
     if len(set(names)) != len(names):
         raise ValueError(f"a statement is named twice in {file_name}")
     return {name: body.strip().rstrip(";") for name, body in zip(names, bodies, strict=True)}
-
-
-def load_all() -> dict[str, dict[str, str]]:
-    """The statements of every .sql file beside this module, by file and name."""
-    files = sorted(each.name for each in resources.files(__package__).iterdir() if each.name.endswith(".sql"))
-    return {name: load(name) for name in files}

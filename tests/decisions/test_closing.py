@@ -103,6 +103,14 @@ def declined_after_a_timeout() -> PaperRecord:
     return record
 
 
+def declined_while_the_bank_thought() -> PaperRecord:
+    """The provider has named the charge, and gave the payer nothing to act on."""
+    record = PaperRecord(automatic=True)
+    record.answer("authorize", Pending(reference="ch_1"))
+    record.answer("authorize", NO)
+    return record
+
+
 def voided_while_acting() -> PaperRecord:
     record = asked_to_act()
     record.take(ChargeNotice(verdict=voided()))
@@ -124,7 +132,14 @@ def captured_after_action() -> PaperRecord:
 
 @pytest.mark.parametrize(
     "life",
-    [declined_at_once, declined_after_a_timeout, voided_while_acting, canceled_while_acting, captured_after_action],
+    [
+        declined_at_once,
+        declined_after_a_timeout,
+        declined_while_the_bank_thought,
+        voided_while_acting,
+        canceled_while_acting,
+        captured_after_action,
+    ],
 )
 def test_nothing_is_closed_that_nobody_can_pay(life: Callable[[], PaperRecord]) -> None:
     assert closing_of(life()) is None

@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
+from msgspec.structs import replace
 
 from tallystick.decisions.late_money import NoLateMoney, accept_late_money, return_late_money
 from tallystick.decisions.verdicts import give_up
@@ -229,6 +230,27 @@ def test_a_withdrawal_of_unaccepted_money_goes_out_of_suspense_once() -> None:
     assert record.take(dispute("won", back("m2"))) == "applied"
     sound(record, SUSPENDED)
     assert record.take(dispute("won", out("m3", 1_001))) == "conflict"
+    sound(record, SUSPENDED)
+
+
+def test_no_more_comes_back_than_went() -> None:
+    """That it went may be told after it: until then, and beyond it, nothing is posted."""
+    record = late()
+    assert record.take(dispute("won", back("m2"))) == "later"
+    sound(record, SUSPENDED)
+    assert record.take(dispute("opened", out("m1", 600))) == "applied"
+    assert record.take(dispute("won", back("m2", 601))) == "later"
+    sound(record, {"provider:bank": 400, "suspense:bank": -400})
+    assert record.take(dispute("won", back("m2", 600))) == "applied"
+    assert record.take(dispute("won", back("m3", 1))) == "later"
+    sound(record, SUSPENDED)
+
+
+def test_another_currency_than_the_payment_s_is_for_a_person() -> None:
+    record = late()
+    refund = RefundNotice(reference="re_1", amount=400, currency="USD")
+    assert record.take(refund) == "conflict"
+    assert record.take(replace(dispute("opened", out("m1", 400)), currency="USD")) == "conflict"
     sound(record, SUSPENDED)
 
 

@@ -6,11 +6,13 @@ from __future__ import annotations
 import json
 
 import pytest
+from msgspec.structs import replace
 
 from tallystick.decisions.resubmission import resubmit, still_possible
 from tallystick.decisions.verdicts import give_up
 from tallystick.domain.dispute_movement import Movement
-from tallystick.domain.left_to_refund import left_to_refund
+from tallystick.domain.dispute_position import claimed
+from tallystick.domain.left_to_refund import beyond_the_capture, left_to_refund, uncommitted
 from tallystick.domain.notices import AttemptNotice, DisputeNotice, RefundNotice
 from tallystick.domain.subjects import DisputeKind, DisputeState
 from tallystick.domain.verdicts import NotSent, Reversed
@@ -64,6 +66,25 @@ LEFT: dict[str, tuple[tuple[DisputeNotice, ...], int]] = {
         1_000,
     ),
     "an inquiry for which money was withdrawn": ((dispute("opened", kind="inquiry", moved=(out("m1"),)),), 0),
+    "an inquiry for which money was withdrawn and returned": (
+        (dispute("opened", kind="inquiry", moved=(out("m1"), back("m2"))),),
+        0,
+    ),
+    "an inquiry with a withdrawal that has no name": (
+        (
+            DisputeNotice(
+                reference="dp_1",
+                state="opened",
+                amount=1_000,
+                currency=CURRENCY,
+                funds="withdrawn",
+                movements=None,
+                kind="inquiry",
+            ),
+        ),
+        0,
+    ),
+    "an inquiry that was lost": ((dispute("opened", kind="inquiry"), dispute("lost", kind="inquiry")), 0),
     "an inquiry that became a chargeback": ((dispute("opened", kind="inquiry"), dispute("opened")), 0),
     "a late event of the inquiry after that": (
         (dispute("opened", kind="inquiry"), dispute("opened"), dispute("opened", kind="inquiry")),
@@ -212,3 +233,22 @@ def test_a_refund_whose_money_a_dispute_took_fails() -> None:
     assert record.payment.amount_refund_pending == 0
     assert left(record) == 599
     assert broken(record) == []
+
+
+def test_a_dispute_takes_no_more_than_was_captured() -> None:
+    """With the bank's costs it may be above the capture: that is no refund too many."""
+    record = captured()
+    record.take(dispute("opened", 1_500))
+    [opened] = record.stored.disputes
+    assert opened.amount == 1_500
+    assert uncommitted(record.payment, record.stored.disputes) == 0
+    assert beyond_the_capture(record.payment, record.stored.disputes) is None
+
+
+def test_a_lost_inquiry_takes_its_amount_by_itself() -> None:
+    """Whatever marks the record has: rows of older versions may have none."""
+    record = captured()
+    record.take(dispute("opened", kind="inquiry"))
+    [asked] = record.stored.disputes
+    assert claimed(asked) == 0
+    assert claimed(replace(asked, state="lost")) == 1_000

@@ -8,7 +8,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from tallystick.domain.subjects import Operation
-from tallystick.domain.verdicts import Declined, NotFound, NotSent, Pending, RequiresAction, Verdict
+from tallystick.domain.verdicts import Declined, KeyInUse, KeyTaken, NotFound, NotSent, Pending, RequiresAction, Verdict
 from tallystick.providers.circuit import BoundedProvider
 from tallystick.providers.port import send
 from tests.support.circuit import (
@@ -65,6 +65,8 @@ COUNTS: list[tuple[Verdict | Exception, bool]] = [
     (Pending(), False),
     (RequiresAction(next_action={}), False),
     (NotFound(), False),
+    (KeyTaken(reason="its key stands for another attempt"), False),
+    (KeyInUse(reason="its key is in use"), False),
     (TURNED_AWAY, False),
     (TOO_LATE, False),
 ]

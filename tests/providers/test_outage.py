@@ -18,6 +18,7 @@ from tallystick.flows.runtime import Runtime
 from tallystick.providers.circuit import BoundedProvider
 from tallystick.providers.port import ProviderCall
 from tallystick.providers.simulator.setup import SimulatorSettings
+from tallystick.record.postgres.recovery_schedule import DueAttempt, RecoverySchedule
 from tests.support.acquirer import AcquirerProcess
 from tests.support.circuit import LIMITS, REFUSED_CONNECTION, Time, circuit
 from tests.support.database import Database
@@ -78,13 +79,27 @@ async def test_recovery_tries_a_circuit_with_one_at_a_time(
     database: Database, time: Time, fresh_merchant: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with an_outage(database, fresh_merchant, time) as (runtime, booked, became):
-        commit = runtime.journal.commit
+        commit, look_again = runtime.journal.commit, RecoverySchedule.look_again
+        decided, all_decided = 0, asyncio.Event()
+
+        def one_more() -> None:
+            nonlocal decided
+            decided += 1
+            if decided == 12:
+                all_decided.set()
+
+        async def waits(self: RecoverySchedule, due: DueAttempt, version: int, in_ms: int) -> None:
+            one_more()
+            await look_again(self, due, version, in_ms)
 
         async def commit_late(change: Change) -> object:  # so that all have looked before the first one sends
-            await asyncio.sleep(0.1)
+            one_more()
+            await all_decided.wait()
             return await commit(change)
 
+        monkeypatch.setattr(RecoverySchedule, "look_again", waits)
         monkeypatch.setattr(runtime.journal, "commit", commit_late)
+        await runtime.pool.execute("UPDATE attempt SET next_check_at = now() WHERE merchant_id = $1", fresh_merchant)
         time.now_s += 6
         gate = asyncio.Event()
 

@@ -52,6 +52,8 @@ CHARGED = frozenset(
 #: Those that only the sender's patience ends.
 SILENT = frozenset({Fault.TIMEOUT_CHARGED, Fault.TIMEOUT_NOT_CHARGED, Fault.LATE})
 
+_KEY = re.compile(rb"(?im)^idempotency-key: *([!-~]+)")
+
 _ERROR = (
     b"HTTP/1.1 502 Bad Gateway\r\nContent-Type: text/html\r\nContent-Length: 9\r\nConnection: close\r\n\r\n<p>no</p>"
 )
@@ -59,12 +61,15 @@ _ERROR = (
 
 @dataclass
 class Passage:
-    """One request that came by."""
+    """One request that came by; ``key``: its Idempotency-Key."""
 
     method: str
     path: str
     fault: Fault
     delivered: bool = False
+    key: str | None = None
+    head: bytes = b""
+    body: bytes = b""
 
 
 @dataclass
@@ -78,6 +83,8 @@ class FaultyProxy:
     port: int = 0
     seen: list[Passage] = field(default_factory=list)
     choose: Callable[[str, str], Fault] | None = None
+    #: Idempotency-Key -> what becomes of the next requests with it: a fault, or an answer in the provider's stead.
+    by_key: dict[str, list[Fault | bytes]] = field(default_factory=dict)
     _scripts: list[tuple[re.Pattern[str], list[Fault]]] = field(default_factory=list)
     _server: asyncio.Server | None = None
     _handlers: set[asyncio.Task[None]] = field(default_factory=set)
@@ -92,6 +99,11 @@ class FaultyProxy:
     def script(self, request: str, *faults: Fault, times: int = 1) -> None:
         """Spoil the next requests that match ``"METHOD /path"`` (a regular expression), one fault each."""
         self._scripts.append((re.compile(request), [*faults] * times))
+
+    async def deliver(self, passage: Passage) -> bytes:
+        """A request that was lost on its way arrives after all. Returns the answer, which nobody waits for."""
+        passage.delivered = True
+        return await self._forward(passage.head, passage.body)
 
     async def start(self) -> None:
         """Listen; after ``stop`` on the same port again."""
@@ -126,8 +138,16 @@ class FaultyProxy:
     async def _exchange(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         head, body = await _message(reader)
         method, path, _ = head.split(b"\r\n", 1)[0].decode("ascii").split(" ", 2)
-        passage = Passage(method, path, self._fault(method, path))
+        named = _KEY.search(head)
+        passage = Passage(method, path, Fault.NONE, key=named[1].decode() if named else None, head=head, body=body)
         self.seen.append(passage)
+        own = self.by_key.get(passage.key or "")
+        chosen = own.pop(0) if own else self._fault(method, path)
+        if isinstance(chosen, bytes):
+            writer.write(chosen)
+            await writer.drain()
+            return
+        passage.fault = chosen
         if passage.fault == Fault.LATE:
             await asyncio.sleep(self.late_s)  # the fault itself: the request arrives so late
         answer = b""

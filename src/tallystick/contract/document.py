@@ -1,7 +1,7 @@
 """The published contract, rendered from the tables that the code runs on (``tallystick contract``).
 
 There are no rules here: state graphs, the attempt matrix, defaults, error codes and postings are read from the code
-that enforces them. Only the sentences between them are written here.
+that enforces them. Only the sentences between them are written here, and the fault table is written by hand.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from typing import Final
 
 from tallystick.contract import markdown
 from tallystick.contract.acquirer import acquirer_scripts
+from tallystick.contract.failures import fault_table
 from tallystick.contract.ledger import ledger_chapter
 from tallystick.contract.webhooks import merchant_messages, provider_events, settings_table
 from tallystick.domain.errors import ERRORS
@@ -59,6 +60,7 @@ def render_contract() -> str:
         _finality(),
         _IDENTITY,
         _errors(),
+        fault_table(),
         ledger_chapter(),
         merchant_messages(),
         acquirer_scripts(),
@@ -69,8 +71,8 @@ def render_contract() -> str:
 _HEAD: Final = """
 # The contract
 
-Printed by `tallystick contract` from the tables that the code runs on. A test checks that
-this page is that output.
+Printed by `tallystick contract` from the tables that the code runs on; the fault table alone is written by hand, and a
+test compares each cell. Another test checks that this page is that output.
 """
 
 
@@ -79,7 +81,8 @@ def _lifecycles() -> str:
         "## Lifecycles",
         "These are all edges; a step without an edge cannot happen. An edge from a state to itself adds a version and"
         " keeps the state. *message*: the message to the merchant, if the edge has one. Old history also has"
-        " `late_effect`, the former name of late captures, holds, releases, refunds and movements.",
+        " `late_effect`, the former name of late captures, holds, releases, refunds and movements, and"
+        " `late_money_counted`, by which migration 0013 gave such money its amount.",
     ]
     for name, machine in MACHINES.items():
         parts += [f"### {name.capitalize()}", _diagram(machine)]

@@ -58,6 +58,11 @@ class Unknown(_VerdictBase, frozen=True, kw_only=True, tag="unknown"):
     reason: str
 
 
+class KeyInUse(Unknown, frozen=True, kw_only=True, tag="unknown"):
+    """The provider answered: a request with this key is under way there. Of the outcome that is unknown, and of the
+    provider it says that it answers."""
+
+
 class KeyTaken(_VerdictBase, frozen=True, kw_only=True, tag="key_taken"):
     """The key of this attempt was used before, for another request: that one may have had its effect. It says nothing
     of this attempt's own effect, and has no reference: what it names is another's."""

@@ -6,7 +6,7 @@ import asyncio
 import random
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager, nullcontext
-from typing import Any
+from typing import Any, Final
 
 from msgspec import Struct
 
@@ -17,6 +17,7 @@ from tallystick.flows.stores import stores_on
 from tallystick.flows.webhooks.inbound.intake import Intake
 from tallystick.flows.webhooks.inbound.rejected import RejectedDeliveries
 from tallystick.kit.clock import Clock
+from tallystick.kit.log_sampling import SampledLines
 from tallystick.kit.logs import get_logger
 from tallystick.kit.rounds import Rounds
 from tallystick.providers.assembly import (
@@ -27,6 +28,7 @@ from tallystick.providers.assembly import (
     switched_off,
 )
 from tallystick.providers.port import Provider
+from tallystick.providers.registry import PROVIDERS
 from tallystick.record.journal import Journal, JournalLimits
 from tallystick.record.next_action_seal import ActionSeal
 from tallystick.record.postgres.batch import WriteConnection
@@ -38,6 +40,9 @@ from tallystick.record.sealing import sealer_of
 from tallystick.settings.load import Settings
 
 log = get_logger("tallystick.flows.assembly")
+
+#: One alert of a provider that the settings lack in this long: it takes a person to bring it back.
+LACKING_EVERY_S: Final = 3_600.0
 
 
 @asynccontextmanager
@@ -121,11 +126,13 @@ async def open_runtime(
         pool=pool,
         default_provider=default_provider(settings),
         switched_off=switched_off(settings),
+        lacking=SampledLines(LACKING_EVERY_S),
     )
     stop = asyncio.Event()
     try:
         await journal.start()
         await _report_switched_off(runtime)
+        await _report_missing(runtime)
         await clocks.measure()
         measuring = asyncio.create_task(Rounds("clocks", MEASURE_EVERY_MS, clocks.measure).run(stop))
         try:
@@ -135,6 +142,7 @@ async def open_runtime(
             stop.set()
             await measuring
     finally:
+        runtime.lacking.flush()
         await journal.stop()
         for provider in connectors.values():
             await provider.close()
@@ -146,6 +154,16 @@ async def _report_switched_off(runtime: Runtime) -> None:
     for name in sorted(runtime.switched_off & runtime.providers.keys()):
         open_payments = await count_open_payments(runtime.pool, name)
         log.warning("provider is switched off", provider=name, open_payments=open_payments)
+
+
+async def _report_missing(runtime: Runtime) -> None:
+    """Which providers have work that this process cannot do: it has no connector to them."""
+    for name in sorted(PROVIDERS.keys() - runtime.providers.keys()):
+        open_payments = await count_open_payments(runtime.pool, name)
+        if open_payments:
+            log.error(
+                "provider with open payments is not configured", alert=True, provider=name, open_payments=open_payments
+            )
 
 
 class ApiProcess(Struct, frozen=True, kw_only=True):

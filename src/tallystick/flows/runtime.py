@@ -16,12 +16,16 @@ from tallystick.flows.admission import InFlight
 from tallystick.flows.clocks import Clocks
 from tallystick.flows.stores import Stores
 from tallystick.kit.clock import Clock
+from tallystick.kit.log_sampling import SampledLines
+from tallystick.kit.logs import get_logger
 from tallystick.providers.port import Provider
 from tallystick.record.journal import Journal
 from tallystick.record.next_action_seal import ActionSeal
 from tallystick.record.postgres.reads import Reads
 from tallystick.record.sealing import Sealer
 from tallystick.settings.load import Settings
+
+log = get_logger("tallystick.flows.runtime")
 
 
 class Runtime(Struct, frozen=True, kw_only=True):
@@ -41,10 +45,29 @@ class Runtime(Struct, frozen=True, kw_only=True):
     pool: asyncpg.Pool
     default_provider: str | None  # of payments that name none, of merchants without one
     switched_off: frozenset[str]  # providers that take no new payments
+    lacking: SampledLines  # alerts of payments whose provider is not configured here
 
     def provider(self, name: str) -> Provider:
         """A configured provider; KeyError otherwise."""
         return self.providers[name]
+
+    def lacks(self, provider: str, payment_id: str) -> bool:
+        """Whether a payment's provider is not configured in this process; an alert says so, at most one an hour of a
+        provider."""
+        if provider in self.providers:
+            return False
+
+        def say(since_last_line: int) -> None:
+            log.error(
+                "provider of a payment is not configured",
+                alert=True,
+                provider=provider,
+                payment_id=payment_id,
+                since_last_line=since_last_line,
+            )
+
+        self.lacking.line(provider, say)
+        return True
 
     def terms(self, provider: str) -> Terms:
         """The terms of one submission to this provider."""

@@ -5,9 +5,10 @@ circuit, is ``NotSent``: nothing happened, and it is no decline. A look-up that 
 ``Unknown``.
 
 The circuit opens when too large a part of the newest calls ended without an answer: unknown outcomes (time-outs,
-resets, 5xx, answers that cannot be read) and connections that could not be made. A decline is an answer, and so is a
-rejection before processing (401, 403, 429). Calls that we did not make (too late to send) say nothing about the
-provider. After a wait single probes go through: they close the circuit, or open it again, each time for longer.
+resets, 5xx, answers that cannot be read) and connections that could not be made. A decline is an answer, and so are a
+rejection before processing (401, 403, 429) and a key that is in use. Calls that we did not make (too late to send) say
+nothing about the provider. After a wait single probes go through: they close the circuit, or open it again, each time
+for longer.
 
 Look-ups do not count while the circuit is closed: a look-up may be many pages long, and payments must go on while only
 lists are down. While the circuit is not closed they serve as probes, and they are sent even if no probe is due. They
@@ -38,7 +39,7 @@ from interlock import (
 from msgspec import Struct
 
 from tallystick.domain.money import Exponents
-from tallystick.domain.verdicts import NotSent, Unknown, Verdict
+from tallystick.domain.verdicts import KeyInUse, NotSent, Unknown, Verdict
 from tallystick.kit.clock import monotonic_ms
 from tallystick.kit.clock_skew import Skew
 from tallystick.kit.logs import get_logger
@@ -293,7 +294,8 @@ class _Failures:
         """Whether no answer came."""
         if exception is not None:
             return not isinstance(exception, _NothingAsked)
-        return isinstance(result, Unknown) or _unreachable(result)
+        no_answer = isinstance(result, Unknown) and not isinstance(result, KeyInUse)
+        return no_answer or _unreachable(result)
 
 
 class _StateLog(CoreEventListener):

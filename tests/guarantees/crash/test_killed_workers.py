@@ -14,7 +14,9 @@ from typing import Any, Final, NamedTuple, cast
 import asyncpg
 import pytest
 
+from tallystick.domain.lifecycles.attempt import ATTEMPT
 from tallystick.flows.assembly import open_runtime
+from tallystick.flows.recovery.worker import RecoveryWorker
 from tallystick.flows.runtime import Runtime
 from tallystick.flows.webhooks.inbound.envelope import Envelope, envelope_of
 from tallystick.flows.webhooks.inbound.worker import InboxWorker
@@ -27,8 +29,8 @@ from tallystick.providers.simulator.setup import SimulatorSettings
 from tallystick.settings.load import Settings, environment_of
 from tests.support.acquirer import WEBHOOK_SECRET, AcquirerProcess, acquirer
 from tests.support.crash.killed_worker import End, Life, Lives
-from tests.support.crash.scenario import SETTINGS, STEP_MS, gone
-from tests.support.database import Database
+from tests.support.crash.scenario import ROUNDS, SETTINGS, STEP_MS, gone
+from tests.support.database import DEEP, Database
 from tests.support.event_sink import Sink, sink
 from tests.support.inbox import accept
 from tests.support.outbox import deliveries, drain, pay, queues, register, runtime_for, tries, worker_at
@@ -39,7 +41,14 @@ from tests.support.runtime import Client, read
 RECEIVER: Final = SimulatorReceiver("main", [WEBHOOK_SECRET])
 
 #: What the code has now. Fewer points mean that the enumeration lost sight of something; more are welcome.
-POINTS: Final = {"a capture": 36, "a refund that fails": 36, "a dispute": 60, "the outbox": 60}
+POINTS: Final = {
+    "a capture": 36,
+    "a refund that fails": 36,
+    "a dispute": 60,
+    "late money": 36,
+    "a charge is closed": 50,
+    "the outbox": 60,
+}
 
 
 @pytest.fixture(scope="module")
@@ -87,6 +96,7 @@ STORIES: Final = {
         ("dispute.opened", "dispute.funds_withdrawn"),
         ["create", "captured", "dispute_opened", "dispute_updated"],
     ),
+    "late money": Story("sim_late_capture", False, ("charge.captured",), ["create", "declined", "late_capture"]),
 }
 
 
@@ -222,6 +232,60 @@ async def test_the_webhook_worker_killed_at_every_statement(
     with capsys.disabled():
         print(f"\n  {story}: the webhook worker killed at {len(whole.points)} points", end="")
     assert len(whole.points) >= POINTS[story]
+
+
+@pytest.mark.timeout(600)
+async def test_recovery_killed_while_it_closes_a_charge(
+    own_url: str, lives: Lives, bank: AcquirerProcess, fresh_merchant: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The payer left: the decline and the call that closes the charge come to the same end, whoever dies on the way."""
+    # An answer is never late on a busy machine, and a payer's time is not over while the clock is shifted.
+    settings = replace(SETTINGS, provider_request_timeout_ms=60_000, provider_connect_timeout_ms=20_000)
+    settings = settings.with_connector(SimulatorSettings, url=bank.url)
+    shift_ms = 0
+
+    async def ended(runtime: Runtime, kill_at: int | None) -> tuple[End, dict[str, list[Any]]]:
+        nonlocal shift_ms
+        runtime.clock.shift_ms = shift_ms
+        payment = read(
+            await Client(runtime, fresh_merchant).create(new_id("req"), payment_method="sim_action_required")
+        )
+        await bank.acall("POST", f"/sim/charges/{payment['provider_reference']}/abandon", {})
+        life = Life("recovery", own_url, environment_of(replace(settings, clock_shift_ms=shift_ms)), kill_at)
+        end = await live(lives, runtime, life)
+        recovery = RecoveryWorker(runtime, runtime.stores.schedule_book)
+        due = 1
+        while due:
+            # Beyond the leases of the dead, whose own clock went on as far as this.
+            shift_ms += ROUNDS * STEP_MS
+            runtime.clock.shift_ms = shift_ms
+            due = await recovery.round()
+        record = await record_of(runtime, fresh_merchant, payment["id"])
+        record["steps"] = [step for step in record["steps"] if step[0] == "payment"]
+        attempts = await runtime.pool.fetch(
+            "SELECT purpose, state FROM attempt WHERE merchant_id = $1 AND payment_id = $2 ORDER BY purpose",
+            fresh_merchant,
+            payment["id"],
+        )
+        return end, record | {"attempts": [tuple(row) for row in attempts]}
+
+    async with open_runtime(settings, own_url) as runtime:
+        whole, expected = await ended(runtime, None)
+        assert not whole.killed
+        assert [event for _, event, *_ in expected["steps"]] == ["create", "action_required", "declined"]
+        assert [purpose for purpose, _ in expected["attempts"]] == ["close", "instruction"]
+        assert {state for _, state in expected["attempts"]} <= ATTEMPT.final
+        wrong = {}
+        for number in range(0, len(whole.points), 1 if DEEP else 6):
+            end, record = await ended(runtime, number)
+            assert end == End(True, whole.points[: number + 1])
+            if record != expected:
+                wrong[f"{number}: {whole.points[number]}"] = record
+        assert wrong == {}
+        await agree(runtime, bank, replace(settings, clock_shift_ms=shift_ms), fresh_merchant)
+    with capsys.disabled():
+        print(f"\n  recovery, closing a charge: killed at some of {len(whole.points)} points", end="")
+    assert len(whole.points) >= POINTS["a charge is closed"]
 
 
 @pytest.mark.timeout(600)

@@ -53,6 +53,11 @@ class Driver(RuleBasedStateMachine):
         self._dead: list[Life | Process] = []
         self._late: list[tuple[Instruction, asyncio.Task[Reply] | None]] = []
 
+    @property
+    def merchant_id(self) -> str:
+        """Whose payments these are."""
+        return self._merchant_id
+
     async def _leave_nothing_due(self) -> None:
         """Recovery works for every merchant there is: the next example has another bank."""
         pool = self._life.runtime.pool
@@ -65,8 +70,9 @@ class Driver(RuleBasedStateMachine):
             assert max(effects.values(), default=0) <= 1, effects
             charges = [charge for charge in self._bank.charges if charge.payment_id == payment.payment_id]
             moved = [(c.captured, c.refunded) for c in charges if c.status not in ("declined", "released")]
-            held = payment.state in ("authorized", "captured")
-            assert moved == ([(payment.captured, payment.refunded())] if held else []), (payment, charges)
+            there = payment.state in ("authorized", "captured") or payment.late
+            money = (payment.captured + payment.late, payment.refunded() + payment.returned)
+            assert moved == ([money] if there else []), (payment, charges)
 
     async def _verify(self) -> None:
         async with self._life.runtime.pool.acquire() as connection:
@@ -89,6 +95,8 @@ class Driver(RuleBasedStateMachine):
             view = payment_view(found[0], in_doubt=found[1])
             expected = self._shop.expected(payment)
             assert {name: getattr(view, name) for name in expected} == expected, (view, payment)
+            late = (found[0].amount_late, found[0].amount_late_accepted, found[0].amount_late_returned)
+            assert late == (payment.late, payment.accepted, payment.returned), (found[0], payment)
             for refund in payment.refunds:
                 if refund.refund_id:
                     stored = await reads.refund(self._merchant_id, refund.refund_id)
@@ -127,9 +135,10 @@ class Driver(RuleBasedStateMachine):
 
     def _chance(self, which: int) -> tuple[Payment, str]:
         """A payment, and an instruction that its state allows."""
-        fitting = self._in_states("authorized", "requires_action", "captured") or self._shop.payments
+        accepted = [payment for payment in self._shop.payments if payment.accepted]
+        fitting = self._in_states("authorized", "requires_action", "captured") + accepted or self._shop.payments
         payment = fitting[which % len(fitting)]
-        if payment.state == "captured":
+        if payment.state == "captured" or payment.accepted:
             return payment, "refund"
         return payment, "capture" if payment.state == "authorized" and which % 3 else "cancel"
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from functools import wraps
-from typing import Any, Concatenate, ParamSpec
+from collections.abc import Sequence
 
 from hypothesis import strategies as st
 from hypothesis.stateful import initialize, invariant, precondition, rule
 
-from tests.guarantees.model.driver import WEEKS_MS, Driver
+from tests.guarantees.model.driver import WEEKS_MS
+from tests.guarantees.model.late import AfterTheEnd, when
 from tests.guarantees.model.life import Life
 from tests.guarantees.model.provider import STATUS, STORIES, Payment
 from tests.support.crash.process import Process
@@ -20,37 +19,22 @@ from tests.support.runtime import Client, read
 PICK = st.integers(min_value=0, max_value=999)
 AMOUNTS = st.sampled_from([1, 2, 333, 600, 1_000])
 ASKED = st.sampled_from([None, 1, 333, 600, 1_000, 1_001, 5_000])
-AFTER_CREATE = [story for story in STORIES if story not in ("action_required", "late_answer")]
+AFTER_CREATE = [story for story in STORIES if story not in ("action_required", "late_answer", "key_taken")]
+#: What the first payments are like: captured or held, without money, or waiting for their payer.
+BEGUN = st.sampled_from(["ok", "declined", "action_required"])
 KINDS = st.sampled_from(["capture", "cancel", "refund"])
 
-Drawn = ParamSpec("Drawn")
-#: A rule's method, which takes the machine and what is drawn for it.
-Step = Callable[Concatenate[Any, Drawn], None]
 
-
-def when(condition: Callable[[Machine], object]) -> Callable[[Step[Drawn]], Step[Drawn]]:
-    """The step does nothing where its condition does not hold. A precondition would have it not drawn at all; but real
-    races end one way or the other, and what is drawn must not depend on that."""
-
-    def decorate(step: Step[Drawn]) -> Step[Drawn]:
-        @wraps(step)
-        def perhaps(machine: Any, /, *args: Drawn.args, **kwargs: Drawn.kwargs) -> None:
-            if condition(machine):
-                step(machine, *args, **kwargs)
-
-        return perhaps
-
-    return decorate
-
-
-class Machine(Driver):
+class Machine(AfterTheEnd):
     """All that may happen."""
 
-    @initialize(forgetful=st.booleans())
-    def open(self, forgetful: bool) -> None:
-        """A bank, and a runtime that talks to it."""
+    @initialize(forgetful=st.booleans(), payments=st.lists(st.tuples(st.booleans(), BEGUN), max_size=3))
+    def open(self, forgetful: bool, payments: Sequence[tuple[bool, str]] = ()) -> None:
+        """A bank, and a runtime that talks to it. Some payments, so that there is something to follow up."""
         self._bank = Bank(forgetful=forgetful)
         self._life = Life(self.url, self._settings(), self._bank)
+        for manual, story in payments:
+            self.create(1_000, manual, story)
 
     # What clients ask for.
 
@@ -273,6 +257,8 @@ class Machine(Driver):
                 corpse.bury()
 
     def _converge(self) -> None:
+        while self.still_in_doubt():
+            self.a_person_settles(0, executed=True)
         if self._late:
             self.late_answers_arrive()
         while self._charges("waiting"):

@@ -23,13 +23,14 @@ STORIES: dict[str, tuple[tuple[str, ...], bool | None]] = {
     "refused_then_timeout": (("refused", "timeout_charged"), True),
     "never_charged": (("timeout_not_charged",) * 5, False),
     "late_answer": (("late_answer",), True),
+    "key_taken": ((), None),
 }
 
 #: Stories after which the client's first call is answered finally.
 PROMPT = ("ok", "slow", "declined")
 
 #: Stories whose outcome nobody knows until the bank is asked.
-DOUBTFUL = ("timeout_charged", "timeout_not_charged", "error_charged", "never_charged")
+DOUBTFUL = ("timeout_charged", "timeout_not_charged", "error_charged", "never_charged", "key_taken")
 
 STATUS = {"create": 201, "refund": 201, "capture": 200, "cancel": 200}
 
@@ -46,7 +47,8 @@ class Refund:
 @dataclass
 class Payment:
     """A payment as the contract describes it. ``captured_by_hand``: in the bank's own dashboard, and nobody told us;
-    ``refused``: the bank refused something, so it will be asked why."""
+    ``refused``: the bank refused something, so it will be asked why. ``late``: captured after the payment had ended; of
+    that ``accepted`` for the merchant and ``returned`` to the payer. ``in_parts``: captures by the bank's own names."""
 
     amount: int
     manual: bool
@@ -57,6 +59,14 @@ class Payment:
     payment_id: str = ""
     captured_by_hand: bool = False
     refused: bool = False
+    late: int = 0
+    accepted: int = 0
+    returned: int = 0
+    in_parts: bool = False
+
+    def waiting(self) -> int:
+        """Late money that nobody has decided on."""
+        return self.late - self.accepted - self.returned
 
     def refunded(self) -> int:
         """What arrived back."""
@@ -67,8 +77,8 @@ class Payment:
         return sum(refund.amount for refund in self.refunds if refund.state in ("submitting", "pending"))
 
     def left(self) -> int:
-        """What may still be refunded: captured minus all refunds not failed."""
-        return self.captured - self.refunded() - self.refund_pending()
+        """What may still be refunded: captured, or late and accepted, minus all refunds not failed."""
+        return self.captured + self.accepted - self.refunded() - self.refund_pending()
 
 
 @dataclass
@@ -119,7 +129,7 @@ class Shop:
                 instruction.before, payment.state = payment.state, "canceling"
             case "refund":
                 asked = payment.left() if amount is None else amount
-                if payment.state != "captured" or not 0 < asked <= payment.left():
+                if not (payment.captured or payment.accepted) or not 0 < asked <= payment.left():
                     return self._refuse(instruction)
                 instruction.refund = Refund(asked)
                 payment.refunds.append(instruction.refund)
@@ -190,6 +200,14 @@ class Shop:
         if cancel is not None:
             # It lost: its answer is whatever the payment was when the bank refused it.
             cancel.progress, cancel.subject_state = "final", ("requires_action", payment.state)
+
+    def settle(self, instruction: Instruction, *, executed: bool) -> None:
+        """A person has looked at what the bank has under a key that was used before."""
+        payment = instruction.payment
+        if executed:
+            payment.authorized = payment.captured = payment.amount
+        payment.state = "captured" if executed else "failed"
+        instruction.progress, instruction.subject_state = "final", (payment.state,)
 
     def expire(self) -> None:
         """Weeks pass: nobody captured, or the customer never acted."""

@@ -2,8 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from typing import Any, cast
+
+import httpx
+from structlog.testing import capture_logs
+
 from tallystick.access.key_store import create_key
-from tests.support.api import assert_problem, inside
+from tallystick.interfaces.api.app import create_app
+from tallystick.settings.load import Settings
+from tests.support.api import SEALING_KEY, SHORT, assert_problem, inside
 from tests.support.database import Database
 from tests.support.runtime import BookedProvider
 
@@ -39,3 +48,48 @@ async def test_a_merchant_is_held_to_its_providers(database: Database, fresh_mer
     async with inside(database, fresh_merchant, bank) as api:
         assert (await api.pay()).status_code == 201
     assert len(bank.effects_for(fresh_merchant)) == 1
+
+
+async def test_a_provider_that_left_the_settings(database: Database, fresh_merchant: str) -> None:
+    """Its payments are not ready, with the reason: nothing is executed, no key is taken, and a person is told once."""
+    bank = BookedProvider()
+    sent: dict[str, Callable[[httpx.AsyncClient, str, str], Awaitable[httpx.Response]]] = {
+        "capture": lambda api, held, paid: api.post(f"/v1/payments/{held}/capture", headers=named("a"), json={}),
+        "a part": lambda api, held, paid: api.post(
+            f"/v1/payments/{held}/capture", headers=named("b"), json={"amount": 5}
+        ),
+        "cancel": lambda api, held, paid: api.post(f"/v1/payments/{held}/cancel", headers=named("c"), json={}),
+        "refund": lambda api, held, paid: api.post(f"/v1/payments/{paid}/refunds", headers=named("d"), json={}),
+    }
+    async with inside(database, fresh_merchant, bank) as api:
+        held = (await api.pay("held", capture_method="manual")).json()["id"]
+        paid = (await api.pay("paid", amount=500)).json()["id"]
+        part = await api.client.post(f"/v1/payments/{paid}/refunds", headers=named("part"), json={"amount": 100})
+        assert part.status_code == 201
+    settings = replace(Settings(data_dir="unused", sealing_keys=SEALING_KEY, **SHORT), simulator="off")
+    app = create_app(settings, database.app_url, providers={})
+    key = await create_key(database.app_url, fresh_merchant)
+    transport = httpx.ASGITransport(cast(Any, app))  # two spellings of the ASGI types
+    with capture_logs() as logged:
+        async with app.lifespan(), httpx.AsyncClient(transport=transport, base_url="http://tallystick.test") as client:
+            client.headers["Authorization"] = f"Bearer {key}"
+            for send in sent.values():
+                problem = assert_problem(answer := await send(client, held, paid), 503, "not_ready")
+                assert (problem["outcome"], problem["retryable"]) == ("not_executed", True)
+                assert "simulator, is not configured" in problem["detail"]
+                assert answer.headers["retry-after"] == "1"
+            replayed = await client.post(f"/v1/payments/{paid}/refunds", headers=named("part"), json={"amount": 100})
+            assert (replayed.status_code, replayed.content) == (201, part.content), "a replay asks no provider"
+    said = [(line["event"], line["provider"]) for line in logged if line.get("alert")]
+    assert said == [
+        ("provider with open payments is not configured", "simulator"),
+        ("provider of a payment is not configured", "simulator"),
+        ("provider of a payment is not configured", "simulator"),  # as the process ends: how many there were besides
+    ]
+    async with inside(database, fresh_merchant, bank) as api:
+        assert (await sent["a part"](api.client, held, paid)).status_code == 200
+        assert (await sent["refund"](api.client, held, paid)).status_code == 201
+
+
+def named(key: str) -> dict[str, str]:
+    return {"Idempotency-Key": key}

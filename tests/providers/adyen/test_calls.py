@@ -10,7 +10,7 @@ import pytest
 from aiohttp import web
 from msgspec.structs import replace
 
-from tallystick.domain.verdicts import Approved, Declined, NotSent, Pending, RequiresAction, Unknown, Verdict
+from tallystick.domain.verdicts import Approved, Declined, KeyInUse, NotSent, Pending, RequiresAction, Unknown, Verdict
 from tallystick.kit.clock import monotonic_ms
 from tallystick.providers.adyen.answers import evidence
 from tallystick.providers.adyen.calls import AdyenProvider
@@ -154,7 +154,7 @@ async def test_a_thread_that_comes_too_late_does_not_send(proxy: FaultyProxy, mo
 @pytest.mark.parametrize(
     ("status", "body", "headers", "kind"),
     [
-        (422, {"errorCode": "704", "message": "request already processed or in progress"}, {}, Unknown),
+        (422, {"errorCode": "704", "message": "request already processed or in progress"}, {}, KeyInUse),
         (422, {"errorCode": "905", "message": "later"}, {"transient-error": "true"}, Unknown),
         (422, {"errorCode": "14_0408", "message": "no"}, {}, Declined),
         (400, {"errorCode": "702", "message": "no"}, {}, Declined),

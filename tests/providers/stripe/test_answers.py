@@ -15,6 +15,7 @@ from tallystick.domain.money import is_currency
 from tallystick.domain.verdicts import (
     Approved,
     Declined,
+    KeyInUse,
     KeyTaken,
     NotFound,
     NotSent,
@@ -105,8 +106,8 @@ REFUSALS: list[tuple[Reply, type[Verdict], str | None]] = [
     ((400, error(INVALID, param="amount")), Declined, "request_refused"),
     ((404, error(INVALID, code="resource_missing")), Declined, "not_known_to_provider"),
     ((400, error("idempotency_error")), KeyTaken, None),
-    ((409, error(INVALID, code="idempotency_key_in_use")), Unknown, None),
-    ((400, error("idempotency_error", code="idempotency_key_in_use")), Unknown, None),
+    ((409, error(INVALID, code="idempotency_key_in_use")), KeyInUse, None),
+    ((400, error("idempotency_error", code="idempotency_key_in_use")), KeyInUse, None),
     ((409, error("idempotency_error")), Unknown, None),
     ((409, error(INVALID)), Unknown, None),
     ((424, error(INVALID)), Unknown, None),

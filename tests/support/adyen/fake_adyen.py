@@ -185,11 +185,13 @@ class Books:
         self._db.execute("INSERT INTO event (item) VALUES (?)", (json.dumps(item),))
         return item
 
-    def tell(self, times: int, codes: list[str]) -> bytes:
-        """Everything that was not told yet (of these kinds), in one body, each item so many times."""
+    def tell(self, times: int, codes: list[str], merchant: str = "") -> bytes:
+        """Everything that was not told yet (of these kinds, of this merchant), in one body, each item so many times."""
         rows = self.rows("SELECT id, item FROM event WHERE told = 0 ORDER BY id")
         chosen = [(row["id"], json.loads(row["item"])) for row in rows]
         chosen = [(number, item) for number, item in chosen if not codes or item["eventCode"] in codes]
+        mark = f"{merchant}." if merchant else ""
+        chosen = [(number, item) for number, item in chosen if item["merchantReference"].startswith(mark)]
         self._db.executemany("UPDATE event SET told = 1 WHERE id = ?", [(number,) for number, _ in chosen])
         return delivery([item for _, item in chosen for _ in range(times)])
 

@@ -57,9 +57,10 @@ class FakeAdyen:
         found: dict[str, Any] = json.loads(await asyncio.to_thread(self.call, "/_event", said))
         return found
 
-    async def tell(self, *codes: str, times: int = 1) -> bytes:
-        """A signed body of everything that was not told yet (of these events), each so many times."""
-        return await asyncio.to_thread(self.call, "/_tell", {"times": times, "codes": list(codes)})
+    async def tell(self, *codes: str, times: int = 1, merchant_id: str = "") -> bytes:
+        """A signed body of everything that was not told yet (of these events, of this merchant), each so many times."""
+        said = {"times": times, "codes": list(codes), "merchant": merchant_id}
+        return await asyncio.to_thread(self.call, "/_tell", said)
 
 
 @contextmanager

@@ -22,6 +22,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from tallystick.flows.assembly import open_runtime
+from tallystick.flows.recovery.worker import RecoveryWorker
 from tallystick.flows.runtime import Runtime
 from tallystick.flows.stores import stores_on
 from tallystick.flows.webhooks.inbound.worker import InboxWorker
@@ -32,13 +33,14 @@ from tallystick.record.postgres.connections import connect
 from tallystick.record.postgres.reads import Reads
 from tallystick.settings.load import load_settings
 from tests.support.crash.killable import MortalConnection, MortalPool
+from tests.support.crash.scenario import STEP_MS
 
 ROOT: Final = Path(__file__).parents[3]
 
 
 class Life(Struct, frozen=True):
-    """What a worker does, ``inbox`` or ``outbox``, until nothing is due, by the settings in ``environment``.
-    ``kill_at``: the point at which it kills itself; None: it ends by itself."""
+    """What a worker does (``inbox``, ``outbox`` or ``recovery``) until nothing is due, by the settings in
+    ``environment``. ``kill_at``: the point at which it kills itself; None: it ends by itself."""
 
     work: str
     database_url: str
@@ -126,7 +128,16 @@ async def _empty_outbox(runtime: Runtime) -> None:
     await delivery.close()
 
 
-_WORK: Final = {"inbox": _empty_inbox, "outbox": _empty_outbox}
+async def _recover(runtime: Runtime) -> None:
+    """Rounds, and time between them."""
+    recovery = RecoveryWorker(runtime, runtime.stores.schedule_book)
+    due = 1
+    while due:
+        runtime.clock.shift_ms += STEP_MS
+        due = await recovery.round()
+
+
+_WORK: Final = {"inbox": _empty_inbox, "outbox": _empty_outbox, "recovery": _recover}
 
 
 def _born(life: Life) -> End:

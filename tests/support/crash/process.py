@@ -9,7 +9,9 @@ the survivors do their work; ``bury`` unwinds what is left long after that, when
 from __future__ import annotations
 
 import asyncio
+import gc
 import socket
+import warnings
 from collections.abc import Callable, Coroutine, Generator
 from contextlib import suppress
 from typing import Any, Final, cast
@@ -123,6 +125,7 @@ class Process:
         self.dead = True
         self._every_await = False
         self._loop.bury()
+        self._stopped.clear()
 
     async def reach(self, point: str) -> None:
         """A point where the process may die; one that is dead stays there."""
@@ -191,6 +194,11 @@ class Graveyard:
     def __exit__(self, *_: object) -> None:
         for process in self._dead:
             process.bury()
+        self._dead.clear()
+        with warnings.catch_warnings():
+            # A process may die between making a coroutine and awaiting it: that is no fault of the code that it ran.
+            warnings.simplefilter("ignore", RuntimeWarning)
+            gc.collect()
 
     def server_pids(self) -> list[int]:
         """The database's own processes that wrote for them: a COMMIT on its way may land after its sender died."""

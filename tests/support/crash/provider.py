@@ -99,6 +99,30 @@ class Bank:
         if charge.status == "authorized":
             charge.status, charge.captured, charge.by_dashboard = "captured", charge.amount, True
 
+    def fails_authentication(self, charge: Charge) -> None:
+        """The payer failed to prove who they are. The charge stays open, and they may try again."""
+        self._authorize_of(charge).status, self._authorize_of(charge).code = "declined", "authentication_failed"
+
+    def paid_all_the_same(self, charge: Charge) -> None:
+        """A charge that was declined is approved, long after that was told."""
+        self._authorize_of(charge).status, self._authorize_of(charge).code = "approved", None
+        self._hold(charge)
+
+    def done_before_the_restore(self, merchant_id: str, idempotency_key: str, amount: int = 1_000) -> Charge:
+        """A charge under this key, for an attempt that the record has forgotten."""
+        lost = f"att_lost_{idempotency_key}"
+        payment_id = f"pay_lost_{idempotency_key}"
+        charge = Charge(f"ch_{lost}", merchant_id, payment_id, amount, "EUR", True, "captured", amount)
+        key = provider_key(merchant_id, idempotency_key, "authorize", 1)
+        self.charges.append(charge)
+        self.operations.append(Operation(charge.charge_id, key, lost, "authorize", amount, charge, "approved"))
+        return charge
+
+    def charge_of(self, payment_id: str) -> Charge:
+        """The charge of a payment that has one."""
+        [charge] = [each for each in self.charges if each.payment_id == payment_id]
+        return charge
+
     def mature(self) -> None:
         """Time passes: what was pending is approved where the charge still allows it."""
         for operation in self.operations:
@@ -111,6 +135,9 @@ class Bank:
                 operation.status = "declined" if operation.code else "approved"
                 if operation.code is None:
                     self._apply(operation)
+
+    def _authorize_of(self, charge: Charge) -> Operation:
+        return next(each for each in self.operations if each.kind == "authorize" and each.charge is charge)
 
     def _authorize(self, call: ProviderCall, fault: str | None) -> Operation:
         number = next(self._numbers)

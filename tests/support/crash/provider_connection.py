@@ -12,6 +12,7 @@ from tallystick.domain.verdicts import (
     Approved,
     Declined,
     Effect,
+    KeyTaken,
     NotFound,
     NotSent,
     Pending,
@@ -124,6 +125,8 @@ class BankConnection(Provider):
             raise ConnectionResetError("reset")
         if operation is None or fault == "timeout_charged":
             return Unknown(reason="time-out")
+        if operation.attempt_id != call.attempt_id:
+            return KeyTaken(reason="the key was used for another request")
         return _said(operation)
 
 

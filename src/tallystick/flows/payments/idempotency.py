@@ -97,10 +97,14 @@ async def answer_existing(runtime: Runtime, instruction: Instruction, stored: St
     return refusal(in_flight, retry_after_s=RETRY_AFTER_S)
 
 
-async def existing_or(runtime: Runtime, instruction: Instruction, refused: Problem) -> Reply:
+async def existing_or(
+    runtime: Runtime, instruction: Instruction, refused: Problem, retry_after_s: int | None = None
+) -> Reply:
     """An error, unless the key was used before: a stricter check must not turn a replay into an error."""
     stored = await runtime.reads.instruction(instruction.merchant_id, instruction.idempotency_key)
-    return refusal(refused) if stored is None else await answer_existing(runtime, instruction, stored)
+    if stored is None:
+        return refusal(refused, retry_after_s)
+    return await answer_existing(runtime, instruction, stored)
 
 
 def _mismatch(instruction: Instruction, stored: StoredInstruction) -> str | None:

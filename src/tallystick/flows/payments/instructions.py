@@ -13,7 +13,14 @@ from tallystick.domain.requests.commands import CancelPayment, CapturePayment, C
 from tallystick.domain.snapshot import PaymentSnapshot, opened_by
 from tallystick.domain.subjects import Attempt, Dispute, Payment
 from tallystick.flows.payments.attempts import carry_out, send_by
-from tallystick.flows.payments.idempotency import Reply, answer_existing, answer_now, existing_or, first_answer
+from tallystick.flows.payments.idempotency import (
+    RETRY_AFTER_S,
+    Reply,
+    answer_existing,
+    answer_now,
+    existing_or,
+    first_answer,
+)
 from tallystick.flows.runtime import Runtime
 from tallystick.kit.ids import new_id
 from tallystick.record.journal import Existing, Stale
@@ -107,7 +114,8 @@ async def _execute(
     *,
     reads_disputes: bool = False,
 ) -> Reply:
-    """Decide and carry out. ``given``: the amount that a client named of a payment that exists. One that its provider
+    """Decide and carry out. Where the payment's provider is not configured, nothing is executed and the key stays free.
+    ``given``: the amount that a client named of a payment that exists. One that its provider
     cannot express is refused as a malformed field is, before the state is looked at. What "all that is left" comes to
     is known when the state allows it, and is looked at before the key is taken; after a lost race it is decided
     again."""
@@ -119,6 +127,8 @@ async def _execute(
                 refused = problem("not_found", "There is no such payment.", request_id=instruction.request_id)
                 return await existing_or(runtime, instruction, refused)
             payment = found[0]
+        if payment is not None and runtime.lacks(payment.provider, payment.payment_id):
+            return await existing_or(runtime, instruction, _not_configured(instruction, payment), RETRY_AFTER_S)
         if payment is not None and given is not None and not _expressible(runtime, payment, given):
             return await existing_or(runtime, instruction, _not_representable(instruction))
         if payment_id is not None and reads_disputes:
@@ -147,6 +157,12 @@ def _sends_what_is_expressible(runtime: Runtime, payment: Payment, change: Chang
     if attempt is None or attempt.operation not in AMOUNT_IS_TOLD:
         return True
     return _expressible(runtime, payment, attempt.amount)
+
+
+def _not_configured(instruction: Instruction, payment: Payment) -> Problem:
+    """The settings may lack a provider whose payments exist. Nothing is wrong with the request: it can come again."""
+    detail = f"The payment's provider, {payment.provider}, is not configured here; nothing was executed."
+    return problem("not_ready", detail, request_id=instruction.request_id, payment_id=payment.payment_id)
 
 
 def _not_representable(instruction: Instruction) -> Problem:

@@ -13,7 +13,7 @@ import msgspec
 from Adyen.exceptions import AdyenAPIResponseError
 from msgspec import Meta, Struct
 
-from tallystick.domain.verdicts import Approved, Declined, KeyTaken, Pending, RequiresAction, Unknown, Verdict
+from tallystick.domain.verdicts import Approved, Declined, KeyInUse, KeyTaken, Pending, RequiresAction, Unknown, Verdict
 from tallystick.providers.adyen.codes import (
     ACTIONS,
     DECLINING,
@@ -131,7 +131,9 @@ def read_error(error: AdyenAPIResponseError) -> Verdict:
     code = str(said.get("errorCode", ""))
     # Only Adyen itself writes an error code; something between us and it does not, and proves nothing.
     transient = str(error.headers.get("transient-error", "")).lower() == "true"
-    if status not in _INVALID or not code or code in UNDER_WAY or transient:
+    if status in _INVALID and code in UNDER_WAY:
+        return KeyInUse(reason="its key is in use", raw=raw)
+    if status not in _INVALID or not code or transient:
         return Unknown(reason=f"answered {status}", raw=raw)
     ours, retryable = ERRORS.get(code, REQUEST_REFUSED)
     message = str(said.get("message") or "The provider refused the request.")[:MESSAGE_CHARS]

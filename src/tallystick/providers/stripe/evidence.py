@@ -12,7 +12,7 @@ from typing import Any, Final
 import msgspec
 import stripe
 
-from tallystick.domain.verdicts import Declined, KeyTaken, Unknown, Verdict
+from tallystick.domain.verdicts import Declined, KeyInUse, KeyTaken, Unknown, Verdict
 from tallystick.providers.shared import CARD_DECLINED, MESSAGE_CHARS, REQUEST_REFUSED, TURNED_AWAY, turned_away
 from tallystick.providers.stripe.codes import KEY_IN_USE, KEY_TAKEN, UNEXPECTED_STATES, decline_reason
 from tallystick.providers.stripe.objects import PaymentError
@@ -74,7 +74,7 @@ def read_error(error: stripe.StripeError) -> Verdict:
     if said is None:
         return Unknown(reason=f"answered {status}", raw=raw)
     if said.code == KEY_IN_USE:
-        return Unknown(reason="its key is in use", raw=raw)
+        return KeyInUse(reason="its key is in use", raw=raw)
     if said.type == KEY_TAKEN:
         if status == 400:
             return KeyTaken(reason="its key was used with other parameters", raw=raw)

@@ -22,7 +22,7 @@ from tallystick.domain.requests.commands import (
 from tallystick.domain.requests.idempotency_key import MAX_KEY_CHARS
 from tallystick.domain.views import PaymentView, payment_view
 from tallystick.flows.payments import instructions
-from tallystick.flows.payments.idempotency import Reply, existing_or, refusal
+from tallystick.flows.payments.idempotency import Reply, existing_or
 from tallystick.flows.routing.route import DefaultProviderMissing, choose_provider
 from tallystick.flows.runtime import Runtime
 from tallystick.interfaces.api.authentication import Caller
@@ -111,8 +111,7 @@ async def create_payment(
         detail = "The merchant's default provider is not configured."
         not_ready = problem("not_ready", detail, request_id=instruction.request_id)
         report(not_ready, instruction.operation)
-        reply = await existing_or(runtime, instruction, not_ready)
-        return refusal(not_ready, RETRY_AFTER_S) if reply.status == not_ready.status else reply
+        return await existing_or(runtime, instruction, not_ready, RETRY_AFTER_S)
     return await instructions.create_payment(runtime, instruction, command, provider)
 
 

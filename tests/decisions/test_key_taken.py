@@ -8,7 +8,8 @@ from itertools import product
 import pytest
 from msgspec.structs import replace
 
-from tallystick.decisions.resubmission import Move, believes_not_found, in_doubt, next_move, park
+from tallystick.decisions.lookups import believes_not_found
+from tallystick.decisions.resubmission import Move, in_doubt, next_move, park
 from tallystick.domain.subjects import Attempt
 from tallystick.domain.traits import Traits
 from tallystick.domain.verdicts import Declined, KeyTaken, NotFound, NotSent, Pending, Unknown, Verdict

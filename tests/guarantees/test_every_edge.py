@@ -307,7 +307,7 @@ ATTEMPT: Final = {
         ONE_JOURNAL,
     ),
     "parked": Row(
-        "pending requires_action unknown not_found",
+        "pending requires_action unknown not_found not_sent",
         "late: a key was used before a restore",
         "two_recoveries_park_once",
         "keys_used_before",

@@ -2,7 +2,8 @@
 
 A test is ``database`` when it uses the fixture ``new_database``, ``browser`` when it uses ``browser``, ``processes``
 when it or anything of the tests that it calls names something that starts a program, and ``fast`` when it is none of
-these. A fast test that starts a program all the same fails (``forbid_programs``).
+these. A fast test that starts a program all the same fails (``forbid_programs``). ``exhaustive`` alone is given by
+hand: nothing that a test names says how long it takes.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ MARKERS: Final = {
     "database": "needs the embedded PostgreSQL",
     "processes": "starts programs",
     "browser": "drives a browser",
+    "exhaustive": "explores a world to a depth, for seconds",
 }
 
 #: Modules whose use starts a program.
@@ -63,6 +65,8 @@ def markers_of(item: pytest.Item) -> set[str]:
     functions = [getattr(item, "obj", None), *_fixture_functions(item, used - {"new_database"})]
     if any(_starts_programs(function) for function in functions):
         found.add("processes")
+    if item.get_closest_marker("exhaustive") is not None:
+        found.add("exhaustive")
     return found or {"fast"}
 
 

@@ -1,8 +1,7 @@
-"""When an attempt may be looked up, sent again, given up, or parked. Pure.
+"""When an attempt may be sent again, given up, or parked. Pure.
 
-The rules cover stalled senders, key lifetimes and providers that lose requests. Only a negative answer of a consistent
-lookup, after nothing can be in transit any more, proves that nothing happened. Sending again is safe only with that
-proof, or if the provider deduplicates within its key's lifetime.
+The rules cover stalled senders, key lifetimes and providers that lose requests. Sending again is safe only with proof
+that nothing happened (``decisions.lookups``), or if the provider deduplicates within its key's lifetime.
 """
 
 from __future__ import annotations
@@ -30,14 +29,6 @@ class Move(StrEnum):
     PARK = "park"
 
 
-def believes_not_found(traits: Traits, *, settled: bool, clocks_agree: bool, key_taken: bool) -> bool:
-    """Whether "no such charge" counts now. An inconsistent lookup is never evidence. But a provider that deduplicates
-    can be sent the same key again, which needs no evidence. A question that was bounded by a clock which is off may
-    have been about another time; and what happened under a key that was used for another request bears another
-    attempt's name."""
-    return not key_taken and settled and clocks_agree and (traits.lookup_is_consistent or traits.deduplicates)
-
-
 def in_doubt(attempt: Attempt, traits: Traits) -> bool:
     """Whether an earlier submission may have had its effect. Then a later submission that was not sent proves
     nothing."""
@@ -52,16 +43,24 @@ def still_possible(stored: PaymentSnapshot, attempt: Attempt) -> bool:
     return attempt.refund_id is None or uncommitted(stored.payment, stored.disputes) >= 0
 
 
-def next_move(attempt: Attempt, traits: Traits, *, age_ms: int, resubmit_limit: int, possible: bool = True) -> Move:
+def next_move(
+    attempt: Attempt,
+    traits: Traits,
+    *,
+    age_ms: int,
+    resubmit_limit: int,
+    possible: bool = True,
+    record_was_restored: bool = False,
+) -> Move:
     """For an attempt that is ``not_sent`` or ``not_found``, or ``unknown`` at a provider that has no lookup; ``age_ms``
-    since its first submission; ``possible``: as ``still_possible`` says."""
+    since its first submission; ``possible``: as ``still_possible`` says. ``record_was_restored``: from an older
+    back-up. An attempt that the record has forgotten may then have carried out the same instruction: that nothing
+    happened under this one proves nothing of it."""
     if attempt.key_taken:
         return Move.PARK  # sent again it would be refused again, and nothing proves that nothing happened
     proven = not in_doubt(attempt, traits)
-    if not possible:
-        return Move.GIVE_UP if proven else Move.PARK
-    if attempt.submissions > resubmit_limit:
-        return Move.GIVE_UP if proven else Move.PARK
+    if not possible or attempt.submissions > resubmit_limit:
+        return Move.GIVE_UP if proven and not record_was_restored else Move.PARK
     lifetime_ms = traits.key_lifetime_ms
     key_lives = lifetime_ms is None or age_ms < lifetime_ms - lifetime_ms // _KEY_MARGIN
     if proven or (traits.deduplicates and key_lives):

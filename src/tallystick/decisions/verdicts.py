@@ -14,6 +14,7 @@ from tallystick.decisions.change_builder import Cause, ChangeBuilder
 from tallystick.decisions.closing import close_charge, closing_ended, payer_may_act
 from tallystick.decisions.late_effects import late_effect
 from tallystick.decisions.late_money import return_failed, return_succeeded
+from tallystick.decisions.lookups import is_overtaken
 from tallystick.decisions.resubmission import still_possible
 from tallystick.decisions.reversals import reverse
 from tallystick.decisions.terms import CLOSED, EFFECTS, Checks, evidence_of, payment_event
@@ -44,10 +45,20 @@ VOIDED: Final = "voided_at_provider"
 
 
 def apply_verdict(
-    stored: PaymentSnapshot, attempt_id: str, verdict: Verdict, cause: Cause, rejection_id: str, checks: Checks
+    stored: PaymentSnapshot,
+    attempt_id: str,
+    verdict: Verdict,
+    cause: Cause,
+    rejection_id: str,
+    checks: Checks,
+    *,
+    submissions: int | None = None,
 ) -> Change | None:
-    """The change that ``verdict`` makes, or None if it is nothing new or another outcome comes first."""
+    """The change that ``verdict`` makes, or None if it is nothing new or another outcome comes first. ``submissions``:
+    those of the attempt when the verdict was given; None where it is about all of them, whenever they are made."""
     attempt = stored.attempt(attempt_id)
+    if submissions is not None and is_overtaken(attempt, verdict, submissions):
+        return None
     verdict = normalised(attempt, verdict)
     cause = replace(
         cause,

@@ -8,12 +8,13 @@ webhooks and recovery go on, with the process's clock set to the database's by w
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Final
 
 import asyncpg
 from msgspec import Struct
 
+from tallystick.decisions.lookups import Asked, asked_between, clocks_agree
 from tallystick.kit.clock import Clock, monotonic_ms
 from tallystick.kit.clock_skew import Skew, SkewGauge
 from tallystick.kit.logs import get_logger
@@ -73,18 +74,17 @@ class Clocks:
         """This host's clock minus the database's; None before the first reading."""
         return self._database.current
 
-    def absence_counts(self, provider: str) -> bool:
+    async def absence_counts(self, provider: str) -> bool:
         """Whether "no such charge" from this provider may be evidence: no clock that bounds the question is beyond the
-        margin. Call it after the answer, whose own time counts."""
+        margin. Call it after the answer, whose own time counts. The database's clock is read again: one that was set
+        forward since the last reading has ended every settling time at once."""
+        await self.measure()
         self._watch()
-        return not {DATABASE, provider} & self._beyond
+        return clocks_agree((self._database.current, self._skew(provider)), self._margin_ms)
 
-    def at_provider(self, provider: str, moment: datetime) -> datetime:
-        """A moment of the database's clock on the provider's, by what was measured."""
-        theirs, ours = self._skew(provider), self._database.current
-        if theirs is None or ours is None:
-            return moment
-        return moment + timedelta(milliseconds=ours.skew_ms - theirs.skew_ms)
+    def asked_between(self, provider: Provider, opened_at: datetime, deadline: datetime) -> Asked:
+        """The bounds of a question to the provider, on its clock by what was measured."""
+        return asked_between(opened_at, deadline, provider.traits, self._database.current, self._skew(provider.name))
 
     def readings(self) -> list[ClockReading]:
         """Every clock that was measured."""

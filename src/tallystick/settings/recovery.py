@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated
 
-from tallystick.settings.fields import count, ms, text
+from tallystick.settings.fields import count, flag, ms, text
 from tallystick.settings.sections import Section
 
 
@@ -14,6 +14,10 @@ class RecoverySettings(Section):
     """Resubmissions, look-ups, deadlines, and attempts in doubt."""
 
     resubmit_limit: Annotated[int, count("Submissions after the first; then the instruction fails.", ge=0, le=100)] = 2
+    record_was_restored: Annotated[
+        bool,
+        flag("After an older back-up was restored: no instruction fails because recovery gave up; a person decides."),
+    ] = False
     recovery_interval_ms: Annotated[int, ms("Pause between two reads of what is due.", ge=10)] = 500
     recovery_batch: Annotated[int, count("Attempts leased at once; a lease must outlast the batch.")] = 200
     recovery_concurrency: Annotated[int, count("Provider look-ups at once from one worker.")] = 64

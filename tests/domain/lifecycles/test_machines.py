@@ -43,7 +43,7 @@ ATTEMPT_MAY = {
     "requires_action": "approved declined pending not_found parked",
     "unknown": "resubmit approved declined pending requires_action not_found key_taken parked",
     "not_found": "resubmit give_up approved declined pending requires_action key_taken parked",
-    "not_sent": "resubmit give_up approved declined pending requires_action key_taken",
+    "not_sent": "resubmit give_up approved declined pending requires_action key_taken parked",
     "approved": "reversed late_capture",
     "declined": "late_capture late_hold late_release late_refund",
     "failed": "late_capture late_hold late_release late_refund",

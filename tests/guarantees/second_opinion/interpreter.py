@@ -61,7 +61,7 @@ LIFECYCLES = {
         unknown: requires_action > requires_action, not_found > not_found, key_taken, parked
         not_found not_sent: resubmit > submitted, give_up > failed, approved > approved, declined > declined
         not_found not_sent: pending > pending, requires_action > requires_action, key_taken > unknown
-        not_found: parked
+        not_found not_sent: parked
         approved: reversed > reversed, late_capture
         declined failed: late_capture, late_hold, late_release, late_refund
         """),

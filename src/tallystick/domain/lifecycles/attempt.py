@@ -80,6 +80,7 @@ ATTEMPT: Final = Machine(
             pending="pending",
             requires_action="requires_action",
             key_taken="unknown",
+            parked="not_sent",
         ),
         # Weeks later a refund may come back, or captured money may turn out not to be received.
         # late_capture: the hold was released and captured all the same; the money went to suspense.

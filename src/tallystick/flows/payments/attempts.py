@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from datetime import datetime, timedelta
+from datetime import datetime
 from functools import partial
 from typing import Any
 
 from tallystick.decisions.change_builder import Cause
+from tallystick.decisions.lookups import answer_of_submission
 from tallystick.decisions.verdicts import apply_verdict
 from tallystick.domain.change import Change
 from tallystick.domain.money import Exponents
 from tallystick.domain.provider_amounts import verdict_about
 from tallystick.domain.snapshot import PaymentSnapshot
 from tallystick.domain.subjects import Attempt, Payment
-from tallystick.domain.verdicts import Approved, Declined, NotSent, Unknown, Verdict, verdict_name
+from tallystick.domain.verdicts import Approved, Declined, Unknown, Verdict, verdict_name
 from tallystick.flows.runtime import Runtime
 from tallystick.kit.clock import monotonic_ms
 from tallystick.kit.ids import new_id, sibling_id
@@ -64,8 +65,8 @@ async def carry_out(
     provider = runtime.provider(attempt.provider)
     call = provider_call(attempt, send_by_ms, stored.payment.exponents)
     verdict = await _verdict_of(provider, partial(send, provider), call, stored.payment)
-    if doubted and isinstance(verdict, NotSent) and _can_have_been_sent(provider, attempt, stored.payment):
-        verdict = Unknown(reason=f"an earlier submission is in doubt; this one: {verdict.reason}", raw=verdict.raw)
+    sendable = _can_have_been_sent(provider, attempt, stored.payment)
+    verdict = answer_of_submission(verdict, doubted=doubted, can_have_been_sent=sendable)
     actor = f"provider:{provider.name}"
     await look_behind(runtime, stored, attempt, verdict, cause="answer", actor=actor)
     return await settle_verdict(runtime, stored, attempt_id, verdict, cause="answer", actor=actor)
@@ -97,9 +98,8 @@ async def fetch_verdict(runtime: Runtime, payment: Payment, attempt: Attempt) ->
     earliest = latest = None
     sent = await runtime.reads.sent_between(attempt)
     if sent is not None:
-        earliest = runtime.clocks.at_provider(attempt.provider, sent.opened_at)
-        late = timedelta(milliseconds=provider.traits.max_delivery_delay_ms)
-        latest = runtime.clocks.at_provider(attempt.provider, sent.deadline + late)
+        asked = runtime.clocks.asked_between(provider, sent.opened_at, sent.deadline)
+        earliest, latest = asked.earliest, asked.latest
     call = provider_call(attempt, monotonic_ms(), payment.exponents, earliest, latest)
     return await _verdict_of(provider, provider.fetch, call, payment)
 
@@ -127,15 +127,17 @@ async def settle_verdict(
     actor: str,
     evidence: dict[str, Any] | None = None,
 ) -> Change | None:
-    """Commit what ``verdict`` means to the stored attempt; after a lost race, load and decide again. What the payer
-    has to do next is sealed here, before it becomes part of a change."""
+    """Commit what ``verdict`` means to the stored attempt; after a lost race, load and decide again. ``stored`` is as
+    it was when the verdict was asked for: a negative one is about the submissions until then. What the payer has to do
+    next is sealed here, before it becomes part of a change."""
     verdict = runtime.actions.verdict(verdict, stored.payment.merchant_id, stored.payment.payment_id)
     change_id = new_id("chg")
     rejection_id = sibling_id("rej", change_id)
-    checks = runtime.checks(stored.attempt(attempt_id).provider)
+    asked = stored.attempt(attempt_id)
+    checks = runtime.checks(asked.provider)
     while True:
         step = Cause(change_id=change_id, at=runtime.clock.now(), trigger=cause, actor=actor, evidence=evidence)
-        change = apply_verdict(stored, attempt_id, verdict, step, rejection_id, checks)
+        change = apply_verdict(stored, attempt_id, verdict, step, rejection_id, checks, submissions=asked.submissions)
         if change is None:
             return None
         if not isinstance(await runtime.journal.commit(change), Stale):

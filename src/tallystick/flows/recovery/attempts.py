@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Final, assert_never
 
+from tallystick.decisions.lookups import DueStep, NoNews, due_step, evidence_in, is_news, no_news
 from tallystick.decisions.resubmission import (
     Move,
     backoff_ms,
-    believes_not_found,
     in_doubt,
     next_move,
     park,
@@ -47,41 +47,33 @@ class DueAttempts:
         if loaded is None or due.attempt_id not in loaded.clocks:
             return
         clock = loaded.clocks[due.attempt_id]
-        match clock.attempt.state:
-            case "not_sent" | "not_found":
+        traits = self._runtime.provider(clock.attempt.provider).traits
+        match due_step(clock.attempt, traits, sending=clock.sending):
+            case DueStep.MOVE:
                 await self._next_move(loaded, clock, due)
-            case "submitted" if clock.sending:
+            case DueStep.WAIT:
                 await self._book.look_again(due, clock.attempt.version, self._runtime.settings.send_window_ms)
-            case "submitted" | "unknown" | "pending" | "requires_action":
+            case DueStep.ASK:
                 await self._ask(loaded, clock, due)
-            case "approved" | "declined" | "failed" | "reversed":
+            case DueStep.NO_NEWS:
+                await self._no_news(loaded, clock, due)
+            case DueStep.NONE:
                 return  # closed since it was leased
-            case _:
-                assert_never(clock.attempt.state)
+            case unreachable:
+                assert_never(unreachable)
 
     async def _ask(self, loaded: SnapshotWithClocks, clock: AttemptClock, due: DueAttempt) -> None:
         """Look up the attempt; "no such charge" is evidence only after the settling time."""
         attempt = clock.attempt
         traits = self._runtime.provider(attempt.provider).traits
-        if not traits.can_fetch and attempt.state != "submitted":
-            # No look-up: the same request is sent again, and a notification reports pending outcomes.
-            if attempt.state == "unknown":
-                await self._next_move(loaded, clock, due)
-            else:
-                await self._no_news(loaded, clock, due)
+        asked = await fetch_verdict(self._runtime, loaded.stored.payment, attempt)
+        agree = isinstance(asked, NotFound) and await self._runtime.clocks.absence_counts(attempt.provider)
+        verdict = evidence_in(attempt, asked, traits, settled=clock.settled, clocks_agree=agree)
+        if verdict is None:
+            await self._park(loaded.stored, attempt, KEY_TAKEN)
             return
-        verdict = await fetch_verdict(self._runtime, loaded.stored.payment, attempt)
-        agree = self._runtime.clocks.absence_counts(attempt.provider)
-        if isinstance(verdict, NotFound) and not believes_not_found(
-            traits, settled=clock.settled, clocks_agree=agree, key_taken=attempt.key_taken
-        ):
-            if attempt.key_taken and clock.settled and attempt.state == "unknown":
-                await self._park(loaded.stored, attempt, KEY_TAKEN)
-                return
-            verdict = Unknown(reason="not there yet: no evidence", raw=verdict.raw)
         change = None
-        # A submitted attempt that the look-up cannot settle becomes unknown; an unknown one stays unknown.
-        if attempt.state == "submitted" or not isinstance(verdict, Unknown):
+        if is_news(attempt, verdict):
             await look_behind(self._runtime, loaded.stored, attempt, verdict, cause="recovery", actor=ACTOR)
             change = await settle_verdict(
                 self._runtime, loaded.stored, attempt.attempt_id, verdict, cause="recovery", actor=ACTOR
@@ -96,16 +88,28 @@ class DueAttempts:
     async def _no_news(self, loaded: SnapshotWithClocks, clock: AttemptClock, due: DueAttempt) -> None:
         """Look again later, expire what waited too long for its customer, or park what was looked up often enough."""
         settings, attempt = self._runtime.settings, clock.attempt
+        match no_news(
+            attempt,
+            age_ms=clock.age_ms,
+            checks=due.checks,
+            action_deadline_ms=settings.action_deadline_ms,
+            pending_deadline_ms=settings.pending_deadline_ms,
+            checks_limit=settings.recovery_checks_limit,
+        ):
+            case NoNews.EXPIRE:
+                if loaded.stored.payment.state == "requires_action":
+                    await expire(self._runtime, loaded.stored)
+                await self._book.look_again(due, attempt.version, settings.recovery_backoff_cap_ms)
+            case NoNews.PARK:
+                await self._park(loaded.stored, attempt, "bounded recovery ended")
+            case NoNews.LOOK_AGAIN:
+                await self._look_again(attempt, due)
+            case unreachable:
+                assert_never(unreachable)
+
+    async def _look_again(self, attempt: Attempt, due: DueAttempt) -> None:
+        settings = self._runtime.settings
         waiting = attempt.state in ("pending", "requires_action")
-        if attempt.state == "requires_action" and clock.age_ms > settings.action_deadline_ms:
-            if loaded.stored.payment.state == "requires_action":
-                await expire(self._runtime, loaded.stored)
-            await self._book.look_again(due, attempt.version, settings.recovery_backoff_cap_ms)
-            return
-        over = clock.age_ms > settings.pending_deadline_ms if waiting else due.checks >= settings.recovery_checks_limit
-        if over and attempt.state in ("pending", "unknown"):
-            await self._park(loaded.stored, attempt, "bounded recovery ended")
-            return
         in_ms = self._backoff_ms(due, settings.pending_poll_ms if waiting else settings.recovery_backoff_base_ms)
         if not self._runtime.provider(attempt.provider).traits.can_fetch:
             in_ms = settings.recovery_backoff_cap_ms  # only the deadline is looked at
@@ -126,6 +130,7 @@ class DueAttempts:
             age_ms=clock.age_ms,
             resubmit_limit=self._runtime.settings.resubmit_limit,
             possible=still_possible(stored, attempt),
+            record_was_restored=self._runtime.settings.record_was_restored,
         )
         match move:
             case Move.RESUBMIT:

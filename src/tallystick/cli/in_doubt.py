@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, Final, TypeVar
 
 import msgspec
 import typer
@@ -14,7 +14,7 @@ from rich.text import Text
 
 from tallystick.cli.context import AsJson, DataDir, SomeMerchant, console, settings_from
 from tallystick.cli.database import existing_database
-from tallystick.cli.tables import table_of
+from tallystick.cli.tables import duration, table_of
 from tallystick.flows.assembly import open_runtime
 from tallystick.flows.recovery import in_doubt
 from tallystick.flows.recovery.in_doubt import OUTCOMES, Parked
@@ -23,6 +23,12 @@ from tallystick.record.postgres.recovery_schedule import RecoverySchedule
 from tallystick.settings.load import Settings
 
 Result = TypeVar("Result")
+
+#: Below the list: what a person does next.
+NEXT: Final = (
+    "Look at the provider's own books, then settle each:"
+    " `tallystick in-doubt show ATTEMPT`, `tallystick in-doubt resolve --help`."
+)
 
 app = typer.Typer(help="Attempts that bounded recovery could not settle.", no_args_is_help=True)
 
@@ -83,7 +89,10 @@ def resolve(
     reason: Annotated[str, typer.Option(help="Why it is settled by hand.")],
     reference: Annotated[
         str | None,
-        typer.Option(help="The provider's reference; required where the attempt's key was used for another request."),
+        typer.Option(
+            help="The provider's reference, such as ch_…. Required where a charge was executed that the record cannot"
+            " name, and where the attempt's key was used for another request."
+        ),
     ] = None,
     data_dir: DataDir = None,
 ) -> None:
@@ -134,7 +143,7 @@ def _row(parked: Parked) -> dict[str, object]:
 def _table(parked: list[Parked]) -> Table:
     ids = "attempt, payment"
     rows = [(f"{each.attempt.attempt_id}\n{each.attempt.payment_id}", _about(each)) for each in parked]
-    return table_of((ids, "attempt, owner, age"), rows, whole=[ids], title="In doubt")
+    return table_of((ids, "what is in doubt, whose, how long"), rows, whole=[ids], title="In doubt", caption=NEXT)
 
 
 def _about(parked: Parked) -> Text:
@@ -142,7 +151,7 @@ def _about(parked: Parked) -> Text:
     about = Text(f"{attempt.operation} {attempt.amount} {attempt.currency}: {attempt.state} at {attempt.provider}")
     if attempt.provider_reference:
         about.append(f" ({attempt.provider_reference})")
-    about.append(f"\n{parked.owner}, ")
-    minutes = f"{parked.parked_for_ms // 60_000} min"
-    about.append(f"{minutes}, overdue" if parked.overdue else minutes, style="bold red" if parked.overdue else "")
+    about.append(f"\n{attempt.merchant_id}; {parked.owner}, ")
+    waited = duration(parked.parked_for_ms)
+    about.append(f"{waited}, overdue" if parked.overdue else waited, style="bold red" if parked.overdue else "")
     return about

@@ -72,7 +72,7 @@ def show(
     """Print one event with every arrival, checkpoint and try."""
     trace = _with_inbox(settings_from(data_dir), lambda inbox, _: trace_event(inbox, event))
     if trace is None:
-        raise typer.BadParameter(f"there is no event {event}", param_hint="EVENT")
+        raise NotReplayable(f"there is no event {event}")
     if as_json:
         typer.echo(msgspec.json.format(msgspec.json.encode(trace)).decode())
         return

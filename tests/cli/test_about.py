@@ -143,6 +143,14 @@ def test_a_database_that_refuses_is_not_away(
     assert "the database refused: " in ran.err and "no_such_" in ran.err
 
 
+def test_a_migration_by_the_wrong_role_says_which_is_right(
+    database: Database, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    ran = run_here(monkeypatch, capsys, "migrate", database_url=database.app_url)
+    _is_one_line(ran)
+    assert "the owner, in TALLYSTICK_MIGRATION_DATABASE_URL" in ran.err
+
+
 def test_asking_about_a_database_does_not_make_one(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -98,7 +98,7 @@ def test_a_parked_attempt_is_listed_shown_and_settled_as_executed(
     listed = command("in-doubt", "list", "--merchant", fresh_merchant, "--json", in_doubt_owner="night-shift")
     (row,) = msgspec.json.decode(listed.out)
     assert (listed.code, row["attempt_id"], row["payment_id"]) == (0, attempt_id, payment_id)
-    assert (row["owner"], row["overdue"]) == ("night-shift", False)
+    assert (row["owner"], row["overdue"], row["key_taken"]) == ("night-shift", False, False)
     overdue = command("in-doubt", "list", "--merchant", fresh_merchant, "--json", in_doubt_alarm_age_ms="0")
     assert overdue.code == 1, "what waits for too long makes the command fail, so that a cron job can watch the lane"
 
@@ -113,6 +113,7 @@ def test_a_parked_attempt_is_listed_shown_and_settled_as_executed(
     named = (*words, "--reference", "ch_7")
     settled = command("in-doubt", "resolve", attempt_id, "--outcome", "executed", *named)
     assert settled.code == 0 and "unknown → approved" in settled.out
+    assert "The payment is captured: authorized 1000, captured 1000, refunded 0 EUR." in settled.out
     answer = _replay(database, fresh_merchant)
     assert (answer["status"], answer["replayed"], answer["state"]) == (201, True, "captured")
 

@@ -50,6 +50,9 @@ DATABASE_IS_AWAY: Final = (
     " (`migrate` takes TALLYSTICK_MIGRATION_DATABASE_URL)"
 )
 
+#: PostgreSQL's SQLSTATE insufficient_privilege.
+NOT_PERMITTED: Final = "42501"
+
 #: PostgreSQL's SQLSTATE undefined_table.
 UNDEFINED_TABLE: Final = "42P01"
 
@@ -123,7 +126,10 @@ def _away(error: BaseException) -> str:
     library = type(error).__module__.partition(".")[0]
     if library == "aiohttp":
         return "cannot reach the provider"
-    if getattr(error, "sqlstate", None) is not None:
+    sqlstate = getattr(error, "sqlstate", None)
+    if sqlstate == NOT_PERMITTED:
+        return "the database's role may not do this (`migrate` needs the owner, in TALLYSTICK_MIGRATION_DATABASE_URL)"
+    if sqlstate is not None:
         return "the database refused"
     lost = isinstance(error, ConnectionError | TimeoutError | socket.gaierror) or NO_CONNECTION in str(error)
     return DATABASE_IS_AWAY if lost or library in TRANSPORTS else ""

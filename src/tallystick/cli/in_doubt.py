@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from typing import Annotated, Any, Final, TypeVar
 
 import msgspec
@@ -15,6 +15,8 @@ from rich.text import Text
 from tallystick.cli.context import AsJson, DataDir, SomeMerchant, console, settings_from
 from tallystick.cli.database import existing_database
 from tallystick.cli.tables import duration, table_of
+from tallystick.domain.change import Change
+from tallystick.domain.subjects import Payment
 from tallystick.flows.assembly import open_runtime
 from tallystick.flows.recovery import in_doubt
 from tallystick.flows.recovery.in_doubt import OUTCOMES, Parked
@@ -108,7 +110,8 @@ def resolve(
             runtime, book, attempt, outcome, evidence=evidence, actor=actor, reason=reason, reference=reference
         )
         steps = [f"{t.subject} {t.subject_id}: {t.from_state} → {t.to_state}" for t in change.transitions]
-        return "\n".join(steps + [f"rejected: {rejection.reason}" for rejection in change.rejections])
+        steps += [f"rejected: {rejection.reason}" for rejection in change.rejections]
+        return "\n".join([*steps, *_money(change)])
 
     console.print(_with_runtime(settings_from(data_dir), resolved), highlight=False, soft_wrap=True)
 
@@ -120,6 +123,14 @@ def _with_runtime(settings: Settings, action: Callable[[Runtime, RecoverySchedul
 
     with existing_database(settings) as database:
         return asyncio.run(run(database.app_url))
+
+
+def _money(change: Change) -> Iterator[str]:
+    """What the payment has come to, in minor units, where the change touched it."""
+    payment = change.one(Payment)
+    if payment is not None:
+        amounts = f"authorized {payment.amount_authorized}, captured {payment.amount_captured}"
+        yield f"The payment is {payment.state}: {amounts}, refunded {payment.amount_refunded} {payment.currency}."
 
 
 def _row(parked: Parked) -> dict[str, object]:
@@ -137,6 +148,7 @@ def _row(parked: Parked) -> dict[str, object]:
         "owner": parked.owner,
         "parked_for_ms": parked.parked_for_ms,
         "overdue": parked.overdue,
+        "key_taken": attempt.key_taken,
     }
 
 
@@ -151,6 +163,8 @@ def _about(parked: Parked) -> Text:
     about = Text(f"{attempt.operation} {attempt.amount} {attempt.currency}: {attempt.state} at {attempt.provider}")
     if attempt.provider_reference:
         about.append(f" ({attempt.provider_reference})")
+    if attempt.key_taken:
+        about.append("\nthe provider has another request under its key")
     about.append(f"\n{attempt.merchant_id}; {parked.owner}, ")
     waited = duration(parked.parked_for_ms)
     about.append(f"{waited}, overdue" if parked.overdue else waited, style="bold red" if parked.overdue else "")

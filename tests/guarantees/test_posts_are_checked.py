@@ -201,13 +201,13 @@ def test_a_wrong_posting_is_found(monkeypatch: pytest.MonkeyPatch, machine: str,
     for count in sorted(lives.keys() - {0}):
         for at in range(count):
             with monkeypatch.context() as patch:
-                _mutate(patch, machine, event, count, at, MUTATIONS[mutation])
+                mutate(patch, machine, event, count, at, MUTATIONS[mutation])
                 patch.setattr(PaperRecord, "_check", lambda _: None)  # its own checks are not what is asked here
                 found = [name for name in lives[count] if _wrong(LIVES[name]())]
             assert found, f"{machine}: {event}, leg {at + 1} of {count}: nobody noticed"
 
 
-def _mutate(
+def mutate(
     patch: pytest.MonkeyPatch,
     machine: str,
     event: str,
@@ -215,6 +215,7 @@ def _mutate(
     at: int,
     change: Callable[[Sequence[Posting], int], list[Posting]],
 ) -> None:
+    """Let an edge post something else, where it posts so many legs, until the end of ``patch``."""
     for state, edges in MACHINES[machine].edges.items():
         edge = edges.get(event)
         if edge is not None and edge.posts is not None:

@@ -33,7 +33,9 @@ COMMANDS: Final[Mapping[str, str]] = {
     "recover": "tallystick.cli.recover:recover",
     "in-doubt": "tallystick.cli.in_doubt:app",
     "late-money": "tallystick.cli.late_money:app",
+    "disputes": "tallystick.cli.disputes:app",
     "dead-letters": "tallystick.cli.dead_letters:app",
+    "webhooks": "tallystick.cli.webhooks:app",
     "webhook-refusals": "tallystick.cli.webhook_refusals:webhook_refusals",
 }
 

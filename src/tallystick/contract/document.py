@@ -52,6 +52,7 @@ def render_contract() -> str:
     sections = (
         _HEAD,
         _lifecycles(),
+        _HISTORY,
         _matrix(),
         _recovery(),
         provider_events(),
@@ -78,7 +79,8 @@ def _lifecycles() -> str:
         "## Lifecycles",
         "These are all edges; a step without an edge cannot happen. An edge from a state to itself adds a version and"
         " keeps the state. *message*: the message to the merchant, if the edge has one. Old history also has"
-        " `late_effect`, the former name of late captures, holds, releases, refunds and movements.",
+        " `late_effect`, the former name of late captures, holds, releases, refunds and movements, and"
+        " `late_money_counted`, by which migration 0013 gave such money its amount.",
     ]
     for name, machine in MACHINES.items():
         parts += [f"### {name.capitalize()}", _diagram(machine)]
@@ -100,6 +102,24 @@ def _diagram(machine: Machine) -> str:
         lines.append(f"    {'[*]' if state == NEW else state} --> {edge.to}: {event}")
     lines += [f"    {state} --> [*]" for state in machine.states if state in machine.final]
     return "\n".join([*lines, "```"])
+
+
+_HISTORY: Final = """
+## History
+
+One row of the table `transition` is one step of one subject. States, amounts and ledger follow from these rows alone.
+
+- `subject` is the kind, `subject_id` the subject, `stream_id` its payment. `version` counts a subject's steps from 1,
+  without gaps.
+- `from_state`, `event` and `to_state` are an edge of the tables above. `from_state` is the `to_state` of the version
+  before; of version 1 it is `new`.
+- `change` has the fields that the step set, as JSON. Version 1 sets all of them. A field that a later step does not
+  name keeps its value. Lists are set whole.
+- `change_id` is the same for all steps that were committed together.
+
+A payment's `amount_refunded` is the sum of its `succeeded` refunds, and `amount_refund_pending` the sum of those that
+are `submitting` or `pending`.
+"""
 
 
 def _matrix() -> str:

@@ -50,6 +50,27 @@ _AT: Final = datetime(2026, 1, 1, tzinfo=UTC)
 #: The difference between one amount of a sample and the next; the growth of an amount in a step is smaller.
 _STEP: Final = 1_000
 
+_GIVEN_BACK_AND_LATE: Final = """
+*What was captured and refunded* is the sum of the entries that the step adds to `provider_operations` with `booked`
+`refunded`.
+
+*Withdrawn* is what `funds_withdrawn` said before the step. A step of a dispute also posts what its row does not account
+for, as `late_movement`: money withdrawn from `suspense:<p>` (debit) to `provider:<p>` (credit), money returned the
+reverse. The amount is what is out after the step, less what was out before it, less the step's `dispute_withdrawn`,
+plus its `dispute_returned`. What is out of a dispute's money:
+
+1. Without `movements`: `amount` if `funds_withdrawn`, else 0.
+2. Undecided or `contested`: all that the `movements` withdrew, less all that they returned. One without an amount does
+   not count, here and below.
+3. `won`: the same, less `amount` for each return that is not reported yet. Expected are as many as the movements with
+   `before_verdict` withdrew more often than they returned; those without it that returned are reported.
+4. `lost`: the same, plus `amount` for each withdrawal that is not reported yet. Expected is that the movements with
+   `before_verdict` withdrew once more than they returned; those without it that withdrew are reported.
+
+So a verdict posts what it presupposes, and the movement that is reported later corrects it to its own amount, or posts
+nothing (`funds_reported`).
+"""
+
 _PostingRows = dict[tuple[str, str, tuple[Posting, ...]], list[str]]
 
 
@@ -79,10 +100,11 @@ def ledger_chapter() -> str:
             " Corrections are new transfers. `provider:`, `authorized:`, `refunds_in_flight:`, `disputes:`"
             " and `suspense:` are clearing accounts: they return to zero when the provider's books and ours agree."
             " `dispute_reserve` holds what undecided disputes may cost the merchant.",
-            "A hold of 0 posts no row. A step of a dispute also posts what its course does not account for"
-            " (`late_movement`), once for each movement that the provider identifies. In history before 0.2.0 late"
-            " money of every kind is called `late_effect`.",
+            "`<p>` is the subject's `provider`, and the currency is the subject's. An amount is the field after the"
+            " step, if the table does not say *before*. An amount of 0 posts no row: a hold of 0, for example. In"
+            " history before 0.2.0 late money of every kind is called `late_effect`.",
             markdown.table(("edge", "from", "transfer", "debit", "credit", "amount"), rows),
+            _GIVEN_BACK_AND_LATE.strip("\n"),
         )
     )
 

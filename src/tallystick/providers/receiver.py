@@ -59,3 +59,7 @@ class Receiver(Protocol):
 
         Raises BadSignature, StaleTimestamp and Unparseable, and nothing else for any bytes.
         """
+
+    def translate(self, body: bytes) -> Sequence[Notification]:
+        """Every event of a delivery whose signature was right when it came: kept bytes, read with today's code. Raises
+        Unparseable, and nothing else."""

@@ -109,6 +109,19 @@ def test_the_retired_edge_is_read_and_never_taken(machine: str) -> None:
     assert "late_effect" not in events(machine)
 
 
+#: What migration 0013 gave an amount to, written by hand.
+COUNTED = {"payment": RETIRED["payment"], "refund": RETIRED["refund"]}
+
+
+@pytest.mark.parametrize("machine", MACHINES)
+def test_the_edge_of_the_migration_is_read_and_never_taken(machine: str) -> None:
+    for state in MACHINES[machine].edges:
+        recorded = MACHINES[machine].recorded_edge(state, "late_money_counted")
+        assert (recorded is not None) == (state in COUNTED.get(machine, set()))
+        assert recorded is None or recorded.to == state
+        assert next_state(machine, state, "late_money_counted") is None
+
+
 def test_final_states_lead_nowhere_else() -> None:
     # Two things come back weeks later, and are the only ways out of an end: a refund, and what an attempt had done.
     ways_out = {("refund", "succeeded"): {"failed"}, ("attempt", "approved"): {"reversed"}}

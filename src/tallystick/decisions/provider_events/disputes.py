@@ -72,7 +72,7 @@ def decide_dispute(
     if after is known:
         overtaken = known.state != notice.state and notice.state not in DECIDED
         return Decided("stale" if overtaken else "duplicate_effect")
-    alarming = _alarming(builder.transfers, known, after) or _of_unknown_amount(known, after)
+    alarming = alarming_postings(builder.transfers, known, after) or _of_unknown_amount(known, after)
     reason = "; ".join(filter(None, (alarming, _beyond_the_capture(stored, known, after)))) or None
     if reason is not None:
         builder.reject(rejection_id, after, notice.state, origin="provider", reason=reason)
@@ -113,7 +113,7 @@ def _waits_for_verdict(known: Dispute | None, notice: DisputeNotice) -> str | No
     return None
 
 
-def _alarming(posted: Sequence[Transfer], known: Dispute | None, after: Dispute) -> str | None:
+def alarming_postings(posted: Sequence[Transfer], known: Dispute | None, after: Dispute) -> str | None:
     """Why a person should know about what was posted; None for a dispute on its usual course."""
     if after.contested and not (known is not None and known.contested):
         return f"the provider reported the dispute both won and lost: {after.amount} {after.currency} are contested"
@@ -192,15 +192,15 @@ def _after_movements(builder: ChangeBuilder, dispute: Dispute, notice: DisputeNo
     named, held = _named(dispute, notice), dispute.movements
     for number, (before, now) in enumerate(zip(held, named, strict=False)):
         if before != now:  # its amount is known at last
-            dispute = _counted(builder, dispute, movements=(*named[: number + 1], *held[number + 1 :]))
+            dispute = counted(builder, dispute, movements=(*named[: number + 1], *held[number + 1 :]))
     for number in range(_first_new(held, named, notice), len(named)):
-        dispute = _counted(builder, dispute, movements=named[: number + 1])
+        dispute = counted(builder, dispute, movements=named[: number + 1])
     if notice.state == "under_review" and dispute.state == "opened":
         dispute = builder.move(dispute, "under_review")
     if notice.state not in DECIDED or notice.state == dispute.state:
         return dispute
     if dispute.state in DECIDED:
-        return dispute if dispute.contested else _counted(builder, dispute, contested=True)
+        return dispute if dispute.contested else counted(builder, dispute, contested=True)
     now_taken = taken_by(notice.state, dispute.movements, dispute.amount, contested=False)
     return builder.move(dispute, notice.state, funds_withdrawn=now_taken > 0)
 
@@ -219,8 +219,8 @@ def _escalated(builder: ChangeBuilder, dispute: Dispute, notice: DisputeNotice) 
     return builder.move(dispute, "escalated", kind="chargeback") if becomes else dispute
 
 
-def _counted(builder: ChangeBuilder, dispute: Dispute, **fields: Any) -> Dispute:
-    """The step for one new fact about the money."""
+def counted(builder: ChangeBuilder, dispute: Dispute, **fields: Any) -> Dispute:
+    """The step for one new fact about the money, with what it posts. Returns the dispute after it."""
     known = replace(dispute, **fields)
     now_taken = taken_by(known.state, known.movements, known.amount, contested=known.contested)
     known = replace(known, funds_withdrawn=now_taken > 0)

@@ -70,7 +70,8 @@ def _late_capture_in(state: str) -> Edge:
 
 def _closed(state: str) -> dict[str, Edge]:
     """Effects on a closed payment add a version and keep the state. Captured money goes to suspense; a hold and its
-    release move no money. ``late_effect`` was the name of all of them.
+    release move no money. ``late_effect`` was the name of all of them, and had no amount: ``late_money_counted`` gave
+    it its own.
 
     Late money leaves suspense by an operator's act, or because the provider returned it. Money that was accepted for
     the merchant can be refunded and disputed. Refunds and disputes are decided against the payment's version, so each
@@ -92,6 +93,7 @@ def _closed(state: str) -> dict[str, Edge]:
         "late_hold": Edge(state),
         "late_release": Edge(state),
         "late_effect": Edge(state, retired=True),
+        "late_money_counted": Edge(state, retired=True),  # by migration 0013 alone
     }
 
 

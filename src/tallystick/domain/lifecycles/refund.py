@@ -39,6 +39,7 @@ REFUND: Final = Machine(
         "failed": {
             "late_refund": Edge("failed", posts=_late_refund),
             "late_effect": Edge("failed", retired=True),
+            "late_money_counted": Edge("failed", retired=True),  # by migration 0013 alone
         },
     },
     final=frozenset({"succeeded", "failed"}),

@@ -170,16 +170,16 @@ def suspense_is_explained(record: PaymentRecord) -> Iterator[Finding]:
     for transfer in record.transfers:
         if suspense in (transfer.debit, transfer.credit) and not _is_late(record, transfer):
             yield Finding(transfer.subject_id, f"version {transfer.version} posted to suspense without a late effect")
-    for subject_id, event, amount in _late_amounts(record):
+    for subject_id, events, amount in _late_amounts(record):
         stands = -sum(
             _moves(row, suspense)
             for row in record.transfers
             if row.subject_id == subject_id
             and (step := record.step(subject_id, row.version)) is not None
-            and step.event == event
+            and step.event in events
         )
         if stands != amount:
-            yield Finding(subject_id, f"has {stands} in suspense by {event}, its late money is {amount}")
+            yield Finding(subject_id, f"has {stands} in suspense by {events[0]}, its late money is {amount}")
     yield from _left_suspense(record)
     alerts = {rejection.subject_id for rejection in record.rejections if rejection.alert}
     for watched in record.attempts:
@@ -237,14 +237,14 @@ def _posted_with(record: PaymentRecord, attempt_id: str) -> bool:
     return any(step.event == "late_money_returned" and step.change_id in changes for step in steps)
 
 
-def _late_amounts(record: PaymentRecord) -> Iterator[tuple[str, str, int]]:
-    """The late amounts of the payment and its refunds: received, accepted and paid out. Money of the retired edge is in
-    no amount."""
+def _late_amounts(record: PaymentRecord) -> Iterator[tuple[str, tuple[str, ...], int]]:
+    """The late amounts of the payment and its refunds: received, accepted and paid out, with the events that post each.
+    Money of the retired edge was counted by migration 0013."""
     payment = record.payment
-    yield payment.payment_id, "late_capture", payment.amount_late
-    yield payment.payment_id, "late_money_accepted", -payment.amount_late_accepted
+    yield payment.payment_id, ("late_capture", "late_effect"), payment.amount_late
+    yield payment.payment_id, ("late_money_accepted",), -payment.amount_late_accepted
     for refund in record.refunds:
-        yield refund.refund_id, "late_refund", -refund.amount_late
+        yield refund.refund_id, ("late_refund", "late_effect"), -refund.amount_late
 
 
 def _is_late(record: PaymentRecord, transfer: Transfer) -> bool:

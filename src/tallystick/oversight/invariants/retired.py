@@ -18,6 +18,9 @@ from tallystick.domain.replay import HistoryStep
 from tallystick.domain.subjects import Attempt, Dispute, Payment, Refund, Subject
 from tallystick.record.postgres.stream_record import StreamRecord
 
+#: The edge of migration 0013.
+COUNTED: Final = "late_money_counted"
+
 
 class _Verdict(Struct, frozen=True):
     amount: int = 0
@@ -32,7 +35,10 @@ _EVIDENCE: Final = msgspec.json.Decoder(_Evidence)
 
 
 def due(record: StreamRecord, step: HistoryStep, before: Subject | None, after: Subject) -> list[Posting]:
-    """The ledger rows that a step over a retired edge had."""
+    """The ledger rows that a step over a retired edge had. ``late_money_counted`` had none: it gives an amount to what
+    ``late_effect`` posted."""
+    if step.event == COUNTED:
+        return []
     if isinstance(after, Payment):
         amount = _captured_late(record, step)
         return [_into_suspense(after.provider, amount)] if amount else []

@@ -103,6 +103,10 @@ class StripeReceiver:
         """The one event of a delivery. Raises BadSignature, StaleTimestamp and Unparseable, and nothing else."""
         signed_at_s, signatures = _signature_parts(headers.get("stripe-signature", ""))
         verify_timed_signature(body, str(signed_at_s), signatures, self._keys, now=now, tolerance_ms=self._tolerance_ms)
+        return self.translate(body)
+
+    def translate(self, body: bytes) -> Sequence[Notification]:
+        """The event, without a look at its signature. Raises Unparseable, and nothing else."""
         try:
             return [_notification(_EVENT.decode(body))]
         except (msgspec.MsgspecError, ValueError, RecursionError, OverflowError) as error:

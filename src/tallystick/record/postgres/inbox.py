@@ -10,7 +10,7 @@ import asyncpg
 from msgspec import Struct
 
 from tallystick.kit.clock import Clock
-from tallystick.kit.ids import new_id
+from tallystick.kit.ids import new_id, sibling_id
 from tallystick.record.postgres import sql
 from tallystick.record.postgres.failures import RETRY_SAME_CONNECTION
 from tallystick.record.postgres.structs import struct_of, structs_of
@@ -159,6 +159,46 @@ class DeadEvent(Struct, frozen=True, kw_only=True):
         return (self.received_at, self.event_id)
 
 
+class FiledEvent(Struct, frozen=True, kw_only=True):
+    """A closed event that was looked at for reading it again. ``chosen``: it matches the filter; of the others only the
+    position counts. ``notice`` is what its bytes were read as."""
+
+    provider: str
+    account: str
+    provider_event_id: str
+    event_id: str
+    type: str
+    state: str
+    received_at: datetime
+    charge_reference: str | None
+    merchant_id: str | None
+    payment_id: str | None
+    notice: str | None
+    chosen: bool
+
+    def name(self) -> EventName:
+        """Its primary key."""
+        return (self.provider, self.account, self.provider_event_id)
+
+
+class FiledFilter(Struct, frozen=True, kw_only=True):
+    """Which closed events: of one type and one state; None matches every provider."""
+
+    type: str
+    state: str
+    provider: str | None = None
+
+
+class ReadAgain(Struct, frozen=True, kw_only=True):
+    """What a closed event's kept bytes say by today's code."""
+
+    name: EventName
+    notice: str
+    charge_reference: str | None
+    merchant_id: str | None
+    payment_id: str | None
+
+
 class DeadLetterFilter(Struct, frozen=True, kw_only=True):
     """A filter of dead letters; None matches all."""
 
@@ -258,18 +298,53 @@ class Inbox:
         columns = (*_columns(sorted(names)), turn, self._clock.shift_ms, dead_alone)
         return await self._act("reopen", columns, "replayed", actor, reason)
 
+    async def filed(self, which: FiledFilter, after: EventName | None, scanned: int) -> list[FiledEvent]:
+        """Of the next ``scanned`` events after ``after``, by primary key, those that match, and the last one. Empty at
+        the end. The bound keeps each statement short, however few match."""
+        values = (which.type, which.state, which.provider, *(after or ("", "", "")), scanned)
+        return structs_of(await self._pool.fetch(STATEMENTS["filed"], *values), FiledEvent)
+
+    async def delivery_named(self, provider: str, account: str, delivery_id: str) -> tuple[EventName, bytes] | None:
+        """One arrival by its own id, with its encrypted bytes: usually the first of its event, which is found by the id
+        that both share."""
+        event_id = sibling_id("evt", delivery_id)
+        for statement in ("first_delivery_named", "delivery_named"):
+            values = (provider, account, delivery_id)
+            record = await self._pool.fetchrow(
+                STATEMENTS[statement], *values, *([event_id] if statement == "first_delivery_named" else [])
+            )
+            if record is not None:
+                return (provider, account, record["provider_event_id"]), record["sealed"]
+        return None
+
+    async def read_again(
+        self, events: Sequence[ReadAgain], filed_as: str, turn: int, *, actor: str, reason: str
+    ) -> list[EventName]:
+        """Reopen closed events that are still ``filed_as``, as what their bytes say now. Returns which. The action is
+        recorded with them."""
+        rows = sorted(
+            (*each.name, each.notice, each.charge_reference, each.merchant_id, each.payment_id) for each in events
+        )
+        columns = (*_columns(rows), filed_as, turn, self._clock.shift_ms)
+        return [tuple(record)[:3] for record in await self._acted("read_again", columns, "reread", actor, reason)]
+
     async def discard(self, names: Sequence[EventName], *, actor: str, reason: str) -> int:
         """Close dead letters permanently. Returns how many were dead. The action is recorded with them."""
         return await self._act("discard", _columns(sorted(names)), "discarded", actor, reason)
 
     async def _act(self, statement: str, columns: Sequence[Any], act: str, actor: str, reason: str) -> int:
+        return len(await self._acted(statement, columns, act, actor, reason))
+
+    async def _acted(
+        self, statement: str, columns: Sequence[Any], act: str, actor: str, reason: str
+    ) -> list[asyncpg.Record]:
         """In one transaction. If two operators take the same events in another order, one of them retries."""
         for last in (*[False] * ACT_RETRIES, True):
             try:
                 async with self._pool.acquire() as connection, connection.transaction():
                     done = await connection.fetch(STATEMENTS[statement], *columns)
                     await _record_act(connection, done, act, actor, reason)
-                return len(done)
+                return list(done)
             except RETRY_SAME_CONNECTION:
                 if last:
                     raise

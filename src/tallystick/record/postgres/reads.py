@@ -204,6 +204,16 @@ class Reads:
         found = await self._pool.fetchval(READS["merchant_of_late_money"], payment_id)
         return None if found is None else str(found)
 
+    async def disputes_of_unknown_amount(self, merchant_id: str | None, limit: int) -> list[Dispute]:
+        """Disputes with a movement whose amount nobody said, the oldest first."""
+        rows = await self._pool.fetch(READS["disputes_of_unknown_amount"], merchant_id, limit)
+        return [dispute_of(row) for row in rows]
+
+    async def stream_of_dispute(self, dispute_id: str) -> tuple[str, str] | None:
+        """(merchant, payment) of a dispute, or None where there is no such dispute."""
+        record = await self._pool.fetchrow(READS["stream_of_dispute"], dispute_id)
+        return None if record is None else (record["merchant_id"], record["payment_id"])
+
     async def refund(self, merchant_id: str, refund_id: str) -> tuple[Refund, bool] | None:
         """A refund and whether it is in doubt."""
         record = await self._pool.fetchrow(READS["refund"], merchant_id, refund_id, self._clock.shift_ms)

@@ -28,6 +28,10 @@ _TRACEPARENT: Final = re.compile(r"00-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16
 _MERCHANT_ID: Final = re.compile(r"[a-z0-9-]{1,32}", re.ASCII)
 
 _ENCODER: Final = msgspec.json.Encoder()
+_HEADERS: Final = msgspec.json.Decoder(dict[str, str])
+
+#: Replaces the headers of an event that was not the first of its delivery: it says where the bytes are.
+KEPT_WITH: Final = "kept-with-delivery"
 
 
 class Envelope(Struct, frozen=True, kw_only=True):
@@ -98,6 +102,12 @@ def _references(notice: Notice | None) -> tuple[str | None, ...]:
 def sealed_part(body: bytes, headers: Mapping[str, str]) -> bytes:
     """The part of a delivery that is kept, before encryption: its headers as a JSON object, a newline, its body."""
     return _ENCODER.encode(dict(headers)) + b"\n" + body
+
+
+def unsealed_part(plain: bytes) -> tuple[dict[str, str], bytes]:
+    """The headers and the body of a kept delivery, after decryption."""
+    headers, _, body = plain.partition(b"\n")
+    return _HEADERS.decode(headers), body
 
 
 def cloud_event(envelope: Mapping[str, Any]) -> dict[str, Any]:

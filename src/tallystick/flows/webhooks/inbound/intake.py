@@ -18,6 +18,7 @@ from msgspec import Struct
 
 from tallystick.domain.errors import Overloaded, TallystickError
 from tallystick.domain.next_action import kept_part, with_action
+from tallystick.domain.notices import Notice
 from tallystick.flows.webhooks.inbound.envelope import Envelope
 from tallystick.kit.clock import Clock
 from tallystick.kit.log_sampling import SampledLines
@@ -265,9 +266,14 @@ def _event_row(envelope: Envelope, turn: int) -> tuple[Any, ...]:
         envelope.payment_id,
         envelope.traceparent,
         envelope.digest,
-        None if envelope.notice is None else _ENCODER.encode(with_action(envelope.notice, kept_part)).decode(),
+        None if envelope.notice is None else stored_notice(envelope.notice),
         turn,
     )
+
+
+def stored_notice(notice: Notice) -> str:
+    """A notice as the inbox keeps it: JSON, without what a payer has to do next unless that is sealed."""
+    return _ENCODER.encode(with_action(notice, kept_part)).decode()
 
 
 def _columns(rows: Sequence[tuple[Any, ...]]) -> list[tuple[Any, ...]]:

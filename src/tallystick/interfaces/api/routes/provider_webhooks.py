@@ -14,7 +14,7 @@ from litestar.types import Scope
 from msgspec.structs import replace
 
 from tallystick.domain.errors import Overloaded, problem
-from tallystick.flows.webhooks.inbound.envelope import Envelope, envelope_of, sealed_part
+from tallystick.flows.webhooks.inbound.envelope import KEPT_WITH, Envelope, envelope_of, sealed_part
 from tallystick.flows.webhooks.inbound.intake import Arrival, Intake, IntakeUnavailable
 from tallystick.flows.webhooks.inbound.rejected import UNKNOWN, RejectedDeliveries
 from tallystick.interfaces.api.http import JSON, ApiRequest, Header, HttpResponse
@@ -28,9 +28,6 @@ PATH: Final = "/v1/webhooks/{provider}/{account}"
 
 #: Providers send a few kB, Adyen a few hundred for a full body of items; the contract's figure.
 MAX_WEBHOOK_BYTES: Final = 1_048_576
-
-#: Replaces the headers of an event that was not the first of its delivery: it says where the bytes are.
-KEPT_WITH: Final = "kept-with-delivery"
 
 #: The code and detail of each refusal, in the order of the checks.
 _REFUSALS: Final[Mapping[type[Exception], tuple[str, str]]] = {

@@ -121,6 +121,47 @@ WHERE e.provider = k.provider AND e.account = k.account AND e.provider_event_id 
   AND e.next_try_at IS NULL AND (e.state = 'dead' OR NOT $6::boolean)
 RETURNING e.provider, e.account, e.provider_event_id, e.replays;
 
+-- filed: the next $7 events in the order of their keys: those of type $1 in state $2 (of provider $3, which may be null),
+-- and the last one
+WITH scanned AS (
+    SELECT provider, account, provider_event_id, event_id, type, state, received_at, charge_reference, merchant_id,
+           payment_id, notice,
+           type = $1 AND state = $2 AND ($3::text IS NULL OR provider = $3) AND next_try_at IS NULL AS chosen
+    FROM inbox
+    WHERE (provider, account, provider_event_id) > ($4, $5, $6)
+    ORDER BY provider, account, provider_event_id
+    LIMIT $7
+), numbered AS (
+    SELECT *, row_number() OVER (ORDER BY provider DESC, account DESC, provider_event_id DESC) AS from_the_end
+    FROM scanned
+)
+SELECT provider, account, provider_event_id, event_id, type, state, received_at, charge_reference, merchant_id,
+       payment_id, notice, chosen
+FROM numbered WHERE chosen OR from_the_end = 1
+ORDER BY provider, account, provider_event_id;
+
+-- first_delivery_named: an arrival by its id, where it was the first of its event, which has the same id ($4)
+SELECT d.provider_event_id, d.sealed
+FROM inbox e
+JOIN delivery d ON d.provider = e.provider AND d.account = e.account AND d.provider_event_id = e.provider_event_id
+WHERE e.event_id = $4 AND d.provider = $1 AND d.account = $2 AND d.delivery_id = $3;
+
+-- delivery_named: any arrival by its id; it reads all of the account's
+SELECT provider_event_id, sealed FROM delivery WHERE provider = $1 AND account = $2 AND delivery_id = $3;
+
+-- read_again: events that are still closed as $8 are processed from the beginning, as what their bytes say now ($10:
+-- shift in ms)
+UPDATE inbox e
+SET state = 'received', detail = NULL, tries = 0, replays = e.replays + 1, closed_at = NULL,
+    next_try_at = now() + $10::bigint * interval '1 millisecond', turn = $9, notice = k.notice::json,
+    charge_reference = coalesce(k.charge_reference, e.charge_reference),
+    merchant_id = coalesce(k.merchant_id, e.merchant_id), payment_id = coalesce(k.payment_id, e.payment_id)
+FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[])
+     AS k (provider, account, provider_event_id, notice, charge_reference, merchant_id, payment_id)
+WHERE e.provider = k.provider AND e.account = k.account AND e.provider_event_id = k.provider_event_id
+  AND e.next_try_at IS NULL AND e.state = $8
+RETURNING e.provider, e.account, e.provider_event_id, e.replays;
+
 -- discard: dead letters that are closed permanently
 UPDATE inbox e SET state = 'discarded'
 FROM unnest($1::text[], $2::text[], $3::text[]) AS k (provider, account, provider_event_id)

@@ -18,6 +18,16 @@ LIMIT $2;
 -- merchant_of_late_money: whose a payment with late money is
 SELECT merchant_id FROM payment WHERE payment_id = $1 AND amount_late > 0;
 
+-- disputes_of_unknown_amount: disputes with a movement whose amount nobody said, the oldest first; the merchant may be
+-- null
+SELECT d.* FROM dispute d
+WHERE jsonb_path_exists(d.movements::jsonb, '$[*] ? (@.amount == null)') AND ($1::text IS NULL OR d.merchant_id = $1)
+ORDER BY d.created_at, d.dispute_id
+LIMIT $2;
+
+-- stream_of_dispute: whose a dispute is
+SELECT merchant_id, payment_id FROM dispute WHERE dispute_id = $1;
+
 -- attempts: all attempts of a payment ($3: shift in ms)
 SELECT a.*, a.deadline > now() + $3::bigint * interval '1 millisecond' AS sending,
        a.settled_after <= now() + $3::bigint * interval '1 millisecond' AS settled,

@@ -1,0 +1,113 @@
+"""``webhooks``: events of providers that are closed, read again with today's code."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from typing import Annotated
+
+import msgspec
+import typer
+from rich.console import Console
+
+from tallystick.cli.context import AsJson, DataDir, console, settings_from
+from tallystick.cli.database import existing_database
+from tallystick.cli.tables import table_of
+from tallystick.flows.assembly import open_runtime
+from tallystick.flows.webhooks.inbound.reread import FILED_AS, Batch, Became, Reading, Reread
+from tallystick.flows.webhooks.inbound.worker import InboxWorker
+from tallystick.providers.assembly import receivers
+from tallystick.record.postgres.inbox import FiledFilter
+from tallystick.settings.load import Settings
+
+app = typer.Typer(help="Events of providers, as they came.", no_args_is_help=True)
+
+#: Progress goes here, so that standard output has the results alone.
+_progress = Console(stderr=True)
+
+EventType = Annotated[str, typer.Option("--type", help="Events of this type, by the provider's name for it.")]
+Provider = Annotated[str | None, typer.Option(help="Only events of this provider.", show_default=False)]
+FiledAsOption = Annotated[
+    str, typer.Option("--filed-as", help=f"How the events were closed: {', '.join(FILED_AS)}. Never: applied.")
+]
+Yes = Annotated[bool, typer.Option("--yes", help="Process them. Without it they are only listed.")]
+Actor = Annotated[str, typer.Option(help="Who does it; kept with each event.")]
+Reason = Annotated[str, typer.Option(help="Why; kept with each event.")]
+
+
+@app.callback()
+def _group() -> None:
+    """A group, also while it has one command."""
+
+
+@app.command()
+def reread(
+    event_type: EventType,
+    provider: Provider = None,
+    filed_as: FiledAsOption = "unknown_type",
+    yes: Yes = False,
+    actor: Actor = "",
+    reason: Reason = "",
+    as_json: AsJson = False,
+    data_dir: DataDir = None,
+) -> None:
+    """Read closed events again from their kept bytes, with today's code, and process by the same rules what reads
+    differently now. An older release may have filed them as a type that says nothing."""
+    if filed_as not in FILED_AS:
+        raise typer.BadParameter(f"expected one of {', '.join(FILED_AS)}", param_hint="--filed-as")
+    for name, words in (("--actor", actor), ("--reason", reason)):
+        if yes and not words.strip():
+            raise typer.BadParameter("must not be empty", param_hint=name)
+    which = FiledFilter(type=event_type, state=filed_as, provider=provider)
+    settings = settings_from(data_dir)
+    with existing_database(settings) as database:
+        read, became = asyncio.run(_reread(settings, database.app_url, which, yes, f"operator:{actor}", reason))
+    if as_json:
+        typer.echo(msgspec.json.encode(became if yes else read).decode())
+    elif yes:
+        _print_became(read, became)
+    else:
+        _print_readings(read)
+
+
+async def _reread(
+    settings: Settings, database_url: str, which: FiledFilter, yes: bool, actor: str, reason: str
+) -> tuple[list[Reading], list[Became]]:
+    read: list[Reading] = []
+    became: list[Became] = []
+    async with open_runtime(settings, database_url) as runtime:
+        rereading = Reread(runtime.stores.inbox, receivers(settings), runtime.sealer, runtime.actions)
+        worker = InboxWorker(runtime, runtime.stores.inbox)
+        async for batch in rereading.batches(which):
+            read += batch.readings
+            if yes:
+                became += await rereading.put_through(worker, batch, which, actor=actor, reason=reason)
+            _say_progress(batch, len(read), len(became))
+    return read, became
+
+
+def _say_progress(batch: Batch, read: int, processed: int) -> None:
+    if batch.scanned and read:
+        _progress.print(f"{batch.scanned:,} rows looked at: {read:,} match, {processed:,} processed", highlight=False)
+
+
+def _print_readings(read: Sequence[Reading]) -> None:
+    if not read:
+        console.print("No such events.")
+        return
+    rows = [(each.event_id, _about(each)) for each in read]
+    console.print(table_of(("event", "what it reads as now"), rows, whole=["event"], title="Closed events"))
+    count = sum(each.reads_as is not None for each in read)
+    console.print(f"{count} of {len(read)} would be processed again: --yes does it.", highlight=False)
+
+
+def _print_became(read: Sequence[Reading], became: Sequence[Became]) -> None:
+    if became:
+        rows = [(each.event_id, f"{each.type}: {each.state}\n{each.detail or ''}".rstrip()) for each in became]
+        console.print(table_of(("event", "what became of it"), rows, whole=["event"], title="Events read again"))
+    console.print(f"{len(became)} of {len(read)} were processed again.", highlight=False)
+
+
+def _about(each: Reading) -> str:
+    reads_as = each.reads_as or f"{each.filed_as}: {each.why}"
+    return f"{each.provider} {each.type} of {each.payment_id or 'an unknown payment'}\n{reads_as}"

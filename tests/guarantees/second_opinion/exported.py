@@ -1,0 +1,64 @@
+"""The history as it is exported, and the stored books that an opinion is compared with."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any, Final, NamedTuple
+
+import psycopg
+from psycopg.rows import dict_row
+
+from tests.guarantees.second_opinion.interpreter import Transfer
+
+#: The columns of history that say what happened; who did it and why is no part of the books.
+HISTORY: Final = """
+    SELECT merchant_id, stream_id, subject, subject_id, version, change_id, from_state, event, to_state, change
+    FROM transition
+    WHERE merchant_id = coalesce(%s, merchant_id)
+    ORDER BY merchant_id, stream_id, subject_id, version
+"""
+
+#: The tables of the subjects: kind -> the table's key.
+SUBJECTS: Final = {"payment": "payment_id", "attempt": "attempt_id", "refund": "refund_id", "dispute": "dispute_id"}
+
+
+def history(connection: psycopg.Connection[Any], merchant_id: str | None = None) -> list[str]:
+    """The history of one merchant, or of all: a JSON object a line, each subject's in the order of its versions."""
+    with connection.cursor(row_factory=dict_row) as cursor:
+        return [json.dumps(row) for row in cursor.execute(HISTORY, (merchant_id,))]
+
+
+class Books(NamedTuple):
+    """What is stored: rows as JSON has them, so that they are comparable with the history's."""
+
+    subjects: dict[tuple[str, str, str], dict[str, Any]]  # (merchant, kind, id) -> the row
+    balances: dict[tuple[str, str, str], list[int]]  # (merchant, account, currency) -> [debits, credits]
+    transfers: list[Transfer]
+
+
+def stored_books(connection: psycopg.Connection[Any], merchant_id: str | None = None) -> Books:
+    """The books of one merchant, or of all."""
+    mine = "WHERE merchant_id = coalesce(%s, merchant_id)"
+    subjects = {
+        (row["merchant_id"], kind, row[key]): row
+        for kind, key in SUBJECTS.items()
+        for row in _rows(connection, f"SELECT to_jsonb(stored) FROM {kind} stored {mine}", merchant_id)
+    }
+    balances = {
+        (merchant, account, currency): [int(debits), int(credits)]
+        for merchant, account, currency, debits, credits in connection.execute(
+            f"SELECT merchant_id, account, currency, debits, credits FROM balance {mine}", (merchant_id,)
+        )
+    }
+    transfers = connection.execute(
+        "SELECT merchant_id, stream_id, subject_id, version, kind, debit, credit, amount, currency"
+        f" FROM transfer {mine} ORDER BY merchant_id, stream_id, subject_id, version, leg",
+        (merchant_id,),
+    )
+    return Books(subjects, balances, [Transfer._make(row) for row in transfers])
+
+
+def _rows(connection: psycopg.Connection[Any], statement: str, merchant_id: str | None) -> Iterator[dict[str, Any]]:
+    for (row,) in connection.execute(statement.encode(), (merchant_id,)):
+        yield row

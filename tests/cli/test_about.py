@@ -17,6 +17,7 @@ from tallystick.lab.acquirer.scripts import SCRIPTS
 from tallystick.providers.registry import CONNECTOR_SETTINGS
 from tallystick.settings.load import Settings, describe_settings
 from tests.support.commands import Ran, run_here, run_process
+from tests.support.database import Database
 from tests.support.ports import free_port
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -105,7 +106,9 @@ def test_a_bad_setting_is_one_line_and_exit_2(
 def test_an_unreachable_database_is_one_line_and_exit_2(
     command: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    _is_one_line(run_here(monkeypatch, capsys, *command, database_url=_nowhere()))
+    ran = run_here(monkeypatch, capsys, *command, database_url=_nowhere())
+    _is_one_line(ran)
+    assert "cannot reach the database; nothing was done" in ran.err and "TALLYSTICK_DATABASE_URL" in ran.err
 
 
 @pytest.mark.parametrize("role", ["serve", "work"])
@@ -121,6 +124,31 @@ def _is_one_line(ran: Ran) -> None:
     assert ran.code == 2, ran
     assert ran.err.startswith("tallystick: ")
     assert ran.err.count("\n") == 1
+
+
+def test_a_host_without_an_address_is_a_database_that_is_away(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    ran = run_here(monkeypatch, capsys, "verify", database_url="postgresql://nobody@no-such-host.invalid/nothing")
+    _is_one_line(ran)
+    assert "cannot reach the database" in ran.err
+
+
+def test_a_database_that_refuses_is_not_away(
+    database: Database, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    absent = database.app_url.replace("@/", "@/no_such_", 1)
+    ran = run_here(monkeypatch, capsys, "verify", database_url=absent)
+    _is_one_line(ran)
+    assert "the database refused: " in ran.err and "no_such_" in ran.err
+
+
+def test_a_migration_by_the_wrong_role_says_which_is_right(
+    database: Database, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    ran = run_here(monkeypatch, capsys, "migrate", database_url=database.app_url)
+    _is_one_line(ran)
+    assert "the owner, in TALLYSTICK_MIGRATION_DATABASE_URL" in ran.err
 
 
 def test_asking_about_a_database_does_not_make_one(

@@ -134,4 +134,10 @@ def test_operators_have_keys_of_their_own(command: Command) -> None:
     assert made.code == 0 and made.out.startswith("tsk_operators_")
     assert command("keys", "create").code == 2
     assert command("keys", "create", "--operator", "--merchant", "shop").code == 2
-    assert "(operator)" in command("keys", "list", "--merchant", "operators").out
+    listed = command("keys", "list", "--merchant", "operators").out
+    assert "(operator)" in listed and "│ operators" in listed, "revoke asks for the name that the list shows"
+
+
+def test_an_event_that_does_not_exist_is_one_line(command: Command) -> None:
+    ran = command("dead-letters", "show", "evt_nothing")
+    assert (ran.code, ran.err) == (2, "tallystick: there is no event evt_nothing\n")

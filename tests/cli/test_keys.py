@@ -95,7 +95,8 @@ def test_rotate_revokes_the_old_key_and_prints_the_new_one(
 def test_revoke_is_for_good_and_list_shows_it(keys: Callable[..., Ran], fresh_merchant: str) -> None:
     key = parse_key(keys("create", "--merchant", fresh_merchant).out.strip())
     assert key is not None
-    assert keys("revoke", key.key_id, "--merchant", fresh_merchant).code == 0
+    revoked = keys("revoke", key.key_id, "--merchant", fresh_merchant)
+    assert revoked.code == 0 and f"Key {key.key_id} of merchant {fresh_merchant} is revoked" in revoked.out
     assert keys("revoke", key.key_id, "--merchant", fresh_merchant).code == 2
     (listed,) = msgspec.json.decode(keys("list", "--merchant", fresh_merchant, "--json").out)
     assert listed["key_id"] == key.key_id and listed["revoked_at"] is not None

@@ -15,6 +15,7 @@ from tallystick.oversight.invariants import INVARIANTS
 from tests.support.commands import Ran, run_here
 from tests.support.database import Database
 from tests.support.in_doubt import PATIENT, in_lane
+from tests.support.ports import free_port
 from tests.support.runtime import BookedProvider, Client, read, runtime_of
 
 Command = Callable[..., Ran]
@@ -77,6 +78,17 @@ def test_verify_exits_0_where_everything_holds_and_1_where_something_does_not(
     _by_hand(database, "UPDATE payment SET amount_captured = amount WHERE payment_id = $1", payment_id)
 
 
+def test_books_that_cannot_be_read_hide_no_finding(command: Command, database: Database, fresh_merchant: str) -> None:
+    _paid(database, fresh_merchant)
+    asked = ("verify", "--provider", "simulator", "--merchant", fresh_merchant)
+    nowhere = f"http://127.0.0.1:{free_port()}"
+    ran = command(*asked, simulator_url=nowhere)
+    assert ran.code == 2 and "The record" in ran.out, ran
+    assert ran.err.splitlines()[-1].startswith("tallystick: the books of simulator could not be read")
+    ran = command(*asked, "--json", simulator_url=nowhere)
+    assert (ran.code, ran.out) == (2, ""), "half a report is none for a program"
+
+
 def test_a_parked_attempt_is_listed_shown_and_settled_as_executed(
     command: Command, database: Database, fresh_merchant: str
 ) -> None:
@@ -86,7 +98,7 @@ def test_a_parked_attempt_is_listed_shown_and_settled_as_executed(
     listed = command("in-doubt", "list", "--merchant", fresh_merchant, "--json", in_doubt_owner="night-shift")
     (row,) = msgspec.json.decode(listed.out)
     assert (listed.code, row["attempt_id"], row["payment_id"]) == (0, attempt_id, payment_id)
-    assert (row["owner"], row["overdue"]) == ("night-shift", False)
+    assert (row["owner"], row["overdue"], row["key_taken"]) == ("night-shift", False, False)
     overdue = command("in-doubt", "list", "--merchant", fresh_merchant, "--json", in_doubt_alarm_age_ms="0")
     assert overdue.code == 1, "what waits for too long makes the command fail, so that a cron job can watch the lane"
 
@@ -95,8 +107,13 @@ def test_a_parked_attempt_is_listed_shown_and_settled_as_executed(
     assert [step["to_state"] for step in shown["history"]] == ["submitted", "unknown", "unknown"]
 
     words = ("--evidence", "statement line 7", "--actor", "ines", "--reason", "provider confirmed by phone")
-    settled = command("in-doubt", "resolve", attempt_id, "--outcome", "executed", *words)
+    unnamed = command("in-doubt", "resolve", attempt_id, "--outcome", "executed", *words)
+    assert unnamed.code == 2 and "--reference" in unnamed.err, "the payment could be neither captured nor refunded"
+    assert _replay(database, fresh_merchant)["status"] == 202, "and nothing was settled"
+    named = (*words, "--reference", "ch_7")
+    settled = command("in-doubt", "resolve", attempt_id, "--outcome", "executed", *named)
     assert settled.code == 0 and "unknown → approved" in settled.out
+    assert "The payment is captured: authorized 1000, captured 1000, refunded 0 EUR." in settled.out
     answer = _replay(database, fresh_merchant)
     assert (answer["status"], answer["replayed"], answer["state"]) == (201, True, "captured")
 

@@ -78,6 +78,22 @@ def test_a_bad_variable_is_refused_by_name(variable: str, text: str) -> None:
         loaded({variable: text})
 
 
+@pytest.mark.parametrize(
+    ("variable", "text", "expected"),
+    [
+        ("TALLYSTICK_PORT", "x", "expected a whole number from 1 to 65535"),
+        ("TALLYSTICK_PORT", "65536", "expected a whole number from 1 to 65535"),
+        ("TALLYSTICK_SIMULATOR_FORGETFUL", "perhaps", "expected true or false"),
+        ("TALLYSTICK_PROT", "8400", "unknown setting; is TALLYSTICK_PORT meant?"),
+        ("TALLYSTICK_ZZZ", "1", "unknown setting; `tallystick settings` lists them all"),
+    ],
+)
+def test_a_fault_says_what_is_expected(variable: str, text: str, expected: str) -> None:
+    with pytest.raises(SettingsError) as caught:
+        loaded({variable: text})
+    assert str(caught.value) == f"{variable}: {expected}"
+
+
 def test_all_bad_variables_are_named_at_once() -> None:
     with pytest.raises(SettingsError) as caught:
         loaded({"TALLYSTICK_PORT": "x", "TALLYSTICK_NOPE": "1", "TALLYSTICK_LOG_LEVEL": "loud"})

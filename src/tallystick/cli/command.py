@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import socket
 import sys
 from collections.abc import Mapping
 from importlib import import_module
@@ -41,6 +42,18 @@ COMMANDS: Final[Mapping[str, str]] = {
 #: Libraries whose errors mean that the database or the acquirer cannot be reached. By name, so that commands which
 #: do not use them need not load them.
 TRANSPORTS: Final = frozenset({"asyncpg", "psycopg", "aiohttp"})
+
+#: What asyncpg passes on when a host's addresses were all tried in vain: an error of the system without a number.
+NO_CONNECTION: Final = "Connect call failed"
+
+#: Said where the database is not there: the system's own words do not name it.
+DATABASE_IS_AWAY: Final = (
+    "cannot reach the database; nothing was done. Check that it runs, and the host and port in TALLYSTICK_DATABASE_URL"
+    " (`migrate` takes TALLYSTICK_MIGRATION_DATABASE_URL)"
+)
+
+#: PostgreSQL's SQLSTATE insufficient_privilege.
+NOT_PERMITTED: Final = "42501"
 
 #: PostgreSQL's SQLSTATE undefined_table.
 UNDEFINED_TABLE: Final = "42P01"
@@ -93,19 +106,35 @@ def main() -> None:
     signal.signal(signal.SIGTERM, _terminate)
     try:
         app()
-    except (TallystickError, OSError) as error:
+    except TallystickError as error:
         _fail(_one_line(error))
+    except OSError as error:
+        _fail(f"{away}: {_one_line(error)}" if (away := _away(error)) else _one_line(error))
     except Exception as error:
         if type(error).__module__.partition(".")[0] not in TRANSPORTS:
             raise
         if getattr(error, "sqlstate", None) == UNDEFINED_TABLE:
             _fail("the database schema is missing or too old; run `tallystick migrate`")
-        _fail(f"cannot reach the database or the provider: {_one_line(error)}")
+        _fail(f"{_away(error)}: {_one_line(error)}")
 
 
 def _terminate(*_: object) -> NoReturn:
     """Turn SIGTERM into an exception, so that everything the command started is stopped on the way out."""
     sys.exit(128 + signal.SIGTERM)
+
+
+def _away(error: BaseException) -> str:
+    """What could not be reached, or did not do as asked; empty for an error of this machine, such as a full disk."""
+    library = type(error).__module__.partition(".")[0]
+    if library == "aiohttp":
+        return "cannot reach the provider"
+    sqlstate = getattr(error, "sqlstate", None)
+    if sqlstate == NOT_PERMITTED:
+        return "the database's role may not do this (`migrate` needs the owner, in TALLYSTICK_MIGRATION_DATABASE_URL)"
+    if sqlstate is not None:
+        return "the database refused"
+    lost = isinstance(error, ConnectionError | TimeoutError | socket.gaierror) or NO_CONNECTION in str(error)
+    return DATABASE_IS_AWAY if lost or library in TRANSPORTS else ""
 
 
 def _one_line(error: BaseException) -> str:

@@ -7,7 +7,7 @@ import getpass
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, TypeVar
+from typing import Annotated, Final, TypeVar
 
 import msgspec
 import typer
@@ -25,6 +25,12 @@ from tallystick.record.postgres.inbox import DeadLetterFilter, Inbox
 from tallystick.settings.load import Settings
 
 Result = TypeVar("Result")
+
+#: Below the list: what a person does next.
+NEXT: Final = (
+    "No effect of these events is in the record. `dead-letters show EVENT` says why; then `replay` where the cause is"
+    " gone, or `discard`."
+)
 
 app = typer.Typer(help="Events that bounded retries could not process.", no_args_is_help=True)
 
@@ -72,7 +78,7 @@ def show(
     """Print one event with every arrival, checkpoint and try."""
     trace = _with_inbox(settings_from(data_dir), lambda inbox, _: trace_event(inbox, event))
     if trace is None:
-        raise typer.BadParameter(f"there is no event {event}", param_hint="EVENT")
+        raise NotReplayable(f"there is no event {event}")
     if as_json:
         typer.echo(msgspec.json.format(msgspec.json.encode(trace)).decode())
         return
@@ -184,16 +190,17 @@ def _with_inbox(settings: Settings, action: Callable[[Inbox, DeadLetters], Await
 
 
 def _table(letters: list[DeadLetter]) -> Table:
-    rows = [(letter.event_id, _about(letter)) for letter in letters]
-    return table_of(("event", "type, last error"), rows, whole=["event"], title="Dead letters")
+    ids = "event, payment"
+    rows = [(f"{letter.event_id}\n{letter.payment_id or 'payment unknown'}", _about(letter)) for letter in letters]
+    return table_of((ids, "type, last error, since"), rows, whole=[ids], title="Dead letters", caption=NEXT)
 
 
 def _about(letter: DeadLetter) -> Text:
     about = Text(f"{letter.provider} {letter.type}: {letter.last_error or 'unknown'}")
-    about.append(f"\n{letter.tries} tries; {letter.owner}")
-    if letter.overdue:
-        since = letter.dead_since.isoformat(timespec="minutes")
-        about.append(f"\noverdue, dead since {since}", style="bold red")
+    whose = f"{letter.merchant_id}; " if letter.merchant_id else ""
+    about.append(f"\n{whose}{letter.owner}, {letter.tries} tries\n")
+    since = f"dead since {letter.dead_since.isoformat(timespec='minutes')}"
+    about.append(f"overdue, {since}" if letter.overdue else since, style="bold red" if letter.overdue else "")
     return about
 
 

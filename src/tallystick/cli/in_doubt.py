@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
-from typing import Annotated, Any, TypeVar
+from collections.abc import Awaitable, Callable, Iterator
+from typing import Annotated, Any, Final, TypeVar
 
 import msgspec
 import typer
@@ -14,7 +14,9 @@ from rich.text import Text
 
 from tallystick.cli.context import AsJson, DataDir, SomeMerchant, console, settings_from
 from tallystick.cli.database import existing_database
-from tallystick.cli.tables import table_of
+from tallystick.cli.tables import duration, table_of
+from tallystick.domain.change import Change
+from tallystick.domain.subjects import Payment
 from tallystick.flows.assembly import open_runtime
 from tallystick.flows.recovery import in_doubt
 from tallystick.flows.recovery.in_doubt import OUTCOMES, Parked
@@ -23,6 +25,12 @@ from tallystick.record.postgres.recovery_schedule import RecoverySchedule
 from tallystick.settings.load import Settings
 
 Result = TypeVar("Result")
+
+#: Below the list: what a person does next.
+NEXT: Final = (
+    "Look at the provider's own books, then settle each:"
+    " `tallystick in-doubt show ATTEMPT`, `tallystick in-doubt resolve --help`."
+)
 
 app = typer.Typer(help="Attempts that bounded recovery could not settle.", no_args_is_help=True)
 
@@ -83,7 +91,10 @@ def resolve(
     reason: Annotated[str, typer.Option(help="Why it is settled by hand.")],
     reference: Annotated[
         str | None,
-        typer.Option(help="The provider's reference; required where the attempt's key was used for another request."),
+        typer.Option(
+            help="The provider's reference, such as ch_…. Required where a charge was executed that the record cannot"
+            " name, and where the attempt's key was used for another request."
+        ),
     ] = None,
     data_dir: DataDir = None,
 ) -> None:
@@ -99,7 +110,8 @@ def resolve(
             runtime, book, attempt, outcome, evidence=evidence, actor=actor, reason=reason, reference=reference
         )
         steps = [f"{t.subject} {t.subject_id}: {t.from_state} → {t.to_state}" for t in change.transitions]
-        return "\n".join(steps + [f"rejected: {rejection.reason}" for rejection in change.rejections])
+        steps += [f"rejected: {rejection.reason}" for rejection in change.rejections]
+        return "\n".join([*steps, *_money(change)])
 
     console.print(_with_runtime(settings_from(data_dir), resolved), highlight=False, soft_wrap=True)
 
@@ -111,6 +123,14 @@ def _with_runtime(settings: Settings, action: Callable[[Runtime, RecoverySchedul
 
     with existing_database(settings) as database:
         return asyncio.run(run(database.app_url))
+
+
+def _money(change: Change) -> Iterator[str]:
+    """What the payment has come to, in minor units, where the change touched it."""
+    payment = change.one(Payment)
+    if payment is not None:
+        amounts = f"authorized {payment.amount_authorized}, captured {payment.amount_captured}"
+        yield f"The payment is {payment.state}: {amounts}, refunded {payment.amount_refunded} {payment.currency}."
 
 
 def _row(parked: Parked) -> dict[str, object]:
@@ -128,13 +148,14 @@ def _row(parked: Parked) -> dict[str, object]:
         "owner": parked.owner,
         "parked_for_ms": parked.parked_for_ms,
         "overdue": parked.overdue,
+        "key_taken": attempt.key_taken,
     }
 
 
 def _table(parked: list[Parked]) -> Table:
     ids = "attempt, payment"
     rows = [(f"{each.attempt.attempt_id}\n{each.attempt.payment_id}", _about(each)) for each in parked]
-    return table_of((ids, "attempt, owner, age"), rows, whole=[ids], title="In doubt")
+    return table_of((ids, "what is in doubt, whose, how long"), rows, whole=[ids], title="In doubt", caption=NEXT)
 
 
 def _about(parked: Parked) -> Text:
@@ -142,7 +163,9 @@ def _about(parked: Parked) -> Text:
     about = Text(f"{attempt.operation} {attempt.amount} {attempt.currency}: {attempt.state} at {attempt.provider}")
     if attempt.provider_reference:
         about.append(f" ({attempt.provider_reference})")
-    about.append(f"\n{parked.owner}, ")
-    minutes = f"{parked.parked_for_ms // 60_000} min"
-    about.append(f"{minutes}, overdue" if parked.overdue else minutes, style="bold red" if parked.overdue else "")
+    if attempt.key_taken:
+        about.append("\nthe provider has another request under its key")
+    about.append(f"\n{attempt.merchant_id}; {parked.owner}, ")
+    waited = duration(parked.parked_for_ms)
+    about.append(f"{waited}, overdue" if parked.overdue else waited, style="bold red" if parked.overdue else "")
     return about

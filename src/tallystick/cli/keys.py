@@ -92,7 +92,8 @@ def list_keys(merchant: SomeMerchant = None, as_json: AsJson = False, data_dir: 
         at = row.created_at.isoformat(timespec="seconds")
         if row.revoked_at:
             at += f"\n{row.revoked_at.isoformat(timespec='seconds')}"
-        cells.append(("(operator)" if row.operator else row.merchant_id, row.key_id, at))
+        owner = f"{row.merchant_id}\n(operator)" if row.operator else row.merchant_id
+        cells.append((owner, row.key_id, at))
     console.print(table_of(("merchant", "key id", "created, revoked"), cells, whole=["merchant", "key id"]))
 
 
@@ -106,5 +107,8 @@ def rotate(key_id: KeyId, merchant: Merchant, data_dir: DataDir = None) -> None:
 @app.command()
 def revoke(key_id: KeyId, merchant: Merchant, data_dir: DataDir = None) -> None:
     """Revoke a key for good. Running processes may accept it for up to TALLYSTICK_API_KEY_CACHE_MS."""
-    with existing_database(settings_from(data_dir)) as database:
+    settings = settings_from(data_dir)
+    with existing_database(settings) as database:
         asyncio.run(key_store.revoke_key(database.app_url, merchant, key_id))
+    until = f"running processes accept it for up to {settings.api_key_cache_ms} ms more"
+    console.print(f"Key {key_id} of merchant {merchant} is revoked; {until}.", highlight=False, markup=False)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from typing import Annotated, TypeVar
+from typing import Annotated, Final, TypeVar
 
 import msgspec
 import typer
@@ -20,6 +20,12 @@ from tallystick.flows.runtime import Runtime
 from tallystick.settings.load import Settings
 
 Result = TypeVar("Result")
+
+#: Below the list: what a person does next.
+NEXT: Final = (
+    "Decide on each: `tallystick late-money accept PAYMENT` gives it to the merchant,"
+    " `tallystick late-money return PAYMENT` refunds the payer. Amounts are in minor units."
+)
 
 app = typer.Typer(help="Money that was captured after its payment had ended.", no_args_is_help=True)
 
@@ -45,9 +51,9 @@ def list_waiting(
         typer.echo(msgspec.json.encode([_row(each) for each in found]).decode())
     elif found:
         rows = [(each.payment.payment_id, _about(each)) for each in found]
-        console.print(table_of(("payment", "what waits"), rows, whole=["payment"], title="Late money"))
+        console.print(table_of(("payment", "what waits"), rows, whole=["payment"], title="Late money", caption=NEXT))
     else:
-        console.print("No late money waits.")
+        console.print("No late money waits to be decided on.")
 
 
 @app.command()
@@ -58,18 +64,30 @@ def accept(payment: PaymentId, actor: Actor, reason: Reason, data_dir: DataDir =
     async def accepted(runtime: Runtime) -> Change:
         return await late_money.accept(runtime, payment, actor=actor, reason=reason)
 
-    _print(_with_runtime(settings_from(data_dir), accepted))
+    change = _with_runtime(settings_from(data_dir), accepted)
+    _print(change, f"{_moved(change)} were given to merchant {change.merchant_id}.")
 
 
 @app.command("return")
 def give_back(payment: PaymentId, actor: Actor, reason: Reason, data_dir: DataDir = None) -> None:
-    """Return all late money of a payment to its payer, by a refund at the provider."""
+    """Return all late money of a payment to its payer, by a refund at the provider. Exits 1 where the provider refused,
+    and the money waits as before."""
     _check_words(actor, reason)
 
     async def returned(runtime: Runtime) -> Change | None:
         return await late_money.give_back(runtime, payment, actor=actor, reason=reason)
 
-    _print(_with_runtime(settings_from(data_dir), returned))
+    change = _with_runtime(settings_from(data_dir), returned)
+    events = set() if change is None else {each.event for each in change.transitions}
+    if change is not None and "late_money_returned" in events:
+        _print(change, f"{_moved(change)} were returned to the payer.")
+    elif change is not None and "late_return_failed" in events:
+        _print(change, "Nothing was returned. The money waits as before: `late-money list`.")
+        raise typer.Exit(1)
+    else:
+        _print(
+            change, "It is not known yet whether the payer has the money. Recovery asks the provider; do not repeat."
+        )
 
 
 def _check_words(actor: str, reason: str) -> None:
@@ -78,9 +96,15 @@ def _check_words(actor: str, reason: str) -> None:
             raise typer.BadParameter("must not be empty", param_hint=name)
 
 
-def _print(change: Change | None) -> None:
+def _print(change: Change | None, meaning: str) -> None:
+    """The steps that were recorded, and what they mean for the money."""
     steps = [] if change is None else [f"{each.subject} {each.subject_id}: {each.event}" for each in change.transitions]
-    console.print("\n".join(steps) or "sent: recovery finishes it", highlight=False, soft_wrap=True)
+    console.print("\n".join([*steps, meaning]), highlight=False, markup=False, soft_wrap=True)
+
+
+def _moved(change: Change) -> str:
+    """What the change posted, in minor units: ``1250 EUR``."""
+    return ", ".join(f"{each.amount} {each.currency}" for each in change.transfers)
 
 
 def _with_runtime(settings: Settings, action: Callable[[Runtime], Awaitable[Result]]) -> Result:
@@ -111,4 +135,9 @@ def _row(each: LateMoney) -> dict[str, object]:
 
 def _about(each: LateMoney) -> str:
     payment = each.payment
-    return f"{each.waiting} {payment.currency} at {payment.provider}; the payment is {payment.state}"
+    charge = f" ({payment.provider_reference})" if payment.provider_reference else ""
+    since = payment.created_at.isoformat(timespec="minutes")
+    return (
+        f"{each.waiting} {payment.currency} at {payment.provider}{charge}\n"
+        f"{payment.merchant_id}; {payment.state}, made {since}"
+    )

@@ -45,7 +45,11 @@ def _print(asked: Sequence[ProviderAsked]) -> None:
         if each.listed is None:
             console.print(f"{each.provider}: it has no list; compare with its own reports.", highlight=False)
             continue
-        cut = "" if each.failed is None else f" Its list broke off ({each.failed}): more may be missing."
+        cut = (
+            ""
+            if each.failed is None
+            else f" Its list could not be read to the end ({each.failed}): more may be missing."
+        )
         said = f"{each.provider}: {each.listed} booked, {len(each.forgotten)} not in the record.{cut}"
         console.print(said, highlight=False)
     rows = [row for each in asked for row in map(_row, each.forgotten)]

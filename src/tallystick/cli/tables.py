@@ -28,6 +28,17 @@ def table_of(
     return table
 
 
+def duration(span_ms: int) -> str:
+    """A span for people, in its largest whole unit: ``40 s``, ``7 min``, ``3 h``, ``2 days``."""
+    seconds = span_ms // 1000
+    if seconds < 60:
+        return f"{seconds} s"
+    if seconds < 3_600:
+        return f"{seconds // 60} min"
+    hours = seconds // 3_600
+    return f"{hours} h" if hours < 48 else f"{hours // 24} days"
+
+
 def way_of_an_event(checkpoints: Iterable[tuple[str, str, str, str]], title: str | None = None) -> Table:
     """Checkpoints of an event, each with time, result and detail, in two columns so that ids are not wrapped."""
     rows = [(f"{name}\n{at}".rstrip(), f"{result}\n{detail}".strip()) for name, at, result, detail in checkpoints]

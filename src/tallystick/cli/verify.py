@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Sequence
 from typing import Annotated, Final
 
+import aiohttp
 import msgspec
 import typer
 from rich.console import Console
@@ -14,6 +15,7 @@ from rich.table import Table
 from tallystick.cli.bars import Bars
 from tallystick.cli.context import AsJson, DataDir, SomeMerchant, console, settings_from
 from tallystick.cli.database import existing_database
+from tallystick.domain.errors import TallystickError
 from tallystick.kit.clock import Clock
 from tallystick.oversight.invariants import InvariantReport, tally
 from tallystick.oversight.invariants import verify as verify_record
@@ -30,6 +32,10 @@ COMMAND_TIMEOUT_MS: Final = 120_000
 
 #: Providers whose list of charges can be read.
 LISTED: Final = tuple(name for name, setup in PROVIDERS.items() if setup.charges is not None)
+
+
+class BooksUnread(TallystickError):
+    """The provider's list of charges could not be read."""
 
 
 def _listed(name: str) -> str:
@@ -49,25 +55,28 @@ def verify(
     as_json: AsJson = False,
     data_dir: DataDir = None,
 ) -> None:
-    """Check all invariants. Exits 1 on any violation."""
+    """Check all invariants. Exits 1 on any violation, and 2 where something could not be read."""
     settings = settings_from(data_dir)
     with existing_database(settings) as database, Bars(Console(stderr=True, quiet=as_json)) as bars:
-        reports = asyncio.run(_reports(settings, database.app_url, provider, merchant, bars))
-    if as_json:
+        reports, unread = asyncio.run(_reports(settings, database.app_url, provider, merchant, bars))
+    if as_json and unread is None:
         holds = all(report.holds for report in reports)
         bodies = [report.to_builtins() for report in reports]
         tallied = {"tally": bodies[1]} if len(bodies) > 1 else {}
         typer.echo(msgspec.json.encode(bodies[0] | {"holds": holds} | tallied).decode())
-    else:
+    elif not as_json:
         for title, report in zip(("The record", "The provider's books"), reports, strict=False):
             _print(title, report)
+    if unread is not None:
+        raise BooksUnread(f"the books of {provider} could not be read, and were not compared: {unread}")
     if not all(report.holds for report in reports):
         raise typer.Exit(1)
 
 
 async def _reports(
     settings: Settings, database_url: str, provider: str | None, merchant: str | None, bars: Bars
-) -> Sequence[InvariantReport]:
+) -> tuple[Sequence[InvariantReport], str | None]:
+    """The record's report and that of the provider's books; or the record's alone, and why the books were not read."""
     connection = await connect(database_url, command_timeout_ms=COMMAND_TIMEOUT_MS)
     try:
         reports = [
@@ -76,23 +85,25 @@ async def _reports(
             )
         ]
         if provider is not None and (charges := PROVIDERS[provider].charges) is not None:
-            reports.append(
-                await tally(
+            try:
+                compared = await tally(
                     connection,
                     charges(settings),
                     provider,
                     merchant_id=merchant,
                     clock=Clock(settings.clock_shift_ms),
-                    progress=bars.named("charges compared"),
+                    progress=bars.named("payments compared"),
                 )
-            )
-        return reports
+            except (aiohttp.ClientError, TimeoutError) as error:
+                return reports, str(error) or type(error).__name__
+            reports.append(compared)
+        return reports, None
     finally:
         await connection.close()
 
 
 def _print(title: str, report: InvariantReport) -> None:
-    counted = ", ".join(f"{count:,} {what}" for what, count in report.checked.items())
+    counted = ", ".join(f"{count:,} {what.replace('_', ' ')}" for what, count in report.checked.items())
     table = Table("", "invariant", "violations", title=title, caption=f"{counted} in {report.elapsed_ms:,} ms")
     for result in report.results:
         mark = "[bold red]✗[/]" if result.violations else "[green]✓[/]"

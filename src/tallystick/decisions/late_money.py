@@ -201,10 +201,21 @@ def _beyond(stored: PaymentSnapshot, said: str, cause: Cause, rejection_id: str)
 def _waiting(payment: Payment) -> int:
     amount = unclaimed(payment)
     if amount <= 0:
-        raise NoLateMoney(f"payment {payment.payment_id} has no late money that waits to be decided on")
+        raise NoLateMoney(f"payment {payment.payment_id} has no late money that waits: {_decided(payment)}")
     if payment.state not in PAYMENT.final:
         raise NoLateMoney(f"payment {payment.payment_id} is {payment.state}: its late money waits until it has ended")
     return amount
+
+
+def _decided(payment: Payment) -> str:
+    """What became of the late money, for the person who asked about it."""
+    parts = [
+        (payment.amount_late_accepted, "accepted for the merchant"),
+        (payment.amount_late_returned, "returned to the payer"),
+        (payment.amount_late_returning, "on its way back to the payer, which recovery finishes"),
+    ]
+    said = ", ".join(f"{amount} {payment.currency} {what}" for amount, what in parts if amount)
+    return said or "none came"
 
 
 def _charge_of(stored: PaymentSnapshot) -> str | None:

@@ -6,6 +6,7 @@ know them: the caller passes their types (``providers.registry.CONNECTOR_SETTING
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
@@ -89,7 +90,7 @@ def load_settings(environ: Mapping[str, str], connectors: ConnectorTypes) -> Set
         if not name.startswith(PREFIX) or name.upper().startswith(f"{PREFIX}TEST_"):  # the test suites' own
             continue
         if name.upper() not in known:
-            faults.append(f"{name}: unknown setting")
+            faults.append(f"{name}: unknown setting{_near(name, known)}")
             continue
         section, field = known[name.upper()]
         try:
@@ -143,7 +144,27 @@ def secret_names(connectors: ConnectorTypes) -> frozenset[str]:
 
 
 def _value(field: Field, given: str) -> Any:
-    """Raises ValueError, which msgspec.ValidationError is."""
+    """Raises ValueError with what is expected, and not what was given: that may be a secret at the wrong name."""
     if not given:
         raise ValueError("it is empty; unset it for the default")
-    return msgspec.convert(given, field.hint, strict=False)
+    try:
+        return msgspec.convert(given, field.hint, strict=False)
+    except msgspec.ValidationError as error:
+        raise ValueError(_expected(field) or str(error)) from error
+
+
+def _expected(field: Field) -> str | None:
+    """What a number or a flag may be, for people; None for another type."""
+    unit = (field.meta.extra or {}).get("unit")
+    if unit == "flag":
+        return "expected true or false"
+    if field.meta.ge is None or field.meta.le is None:
+        return None
+    return f"expected a whole number from {field.meta.ge} to {field.meta.le}"
+
+
+def _near(name: str, known: Iterable[str]) -> str:
+    """A hint for a misspelt name."""
+    names = [each.removeprefix(PREFIX) for each in known]  # with the prefix, every name is close to every other
+    close = difflib.get_close_matches(name.upper().removeprefix(PREFIX), names, n=1)
+    return f"; is {PREFIX}{close[0]} meant?" if close else "; `tallystick settings` lists them all"

@@ -28,6 +28,7 @@ async def test_what_the_platform_writes_breaks_nothing(connection: asyncpg.Conne
         "merchants": 1,
         "payments": payments,
         "refunds": 5,
+        "disputes": 4,
         "other_subjects": 0,
         "attempts": payments + 7,  # 4 refunds (one was made at the provider), 2 captures, a cancel
         "transitions": report.checked["transitions"],

@@ -69,7 +69,7 @@ async def _decided(
         merchant_id = await runtime.reads.merchant_of_late_money(payment_id)
         loaded = None if merchant_id is None else await runtime.reads.load(merchant_id, payment_id)
         if loaded is None:
-            raise NoLateMoney(f"payment {payment_id} has no late money that waits to be decided on")
+            raise NoLateMoney(f"there is no payment {payment_id} that ever had late money")
         cause = Cause(
             change_id=change_id,
             at=runtime.clock.now(),

@@ -146,7 +146,18 @@ class DueAttempts:
     async def _park(self, stored: PaymentSnapshot, attempt: Attempt, reason: str) -> None:
         """Park the attempt for an operator. Only the worker whose change parked it raises the alert."""
         if await commit_first(self._runtime, park(stored, attempt.attempt_id, recovery_cause(self._runtime, reason))):
-            log.error("attempt is in doubt", alert=True, payment_id=attempt.payment_id, attempt_id=attempt.attempt_id)
+            log.error(
+                "attempt is in doubt",
+                alert=True,
+                payment_id=attempt.payment_id,
+                attempt_id=attempt.attempt_id,
+                operation=attempt.operation,
+                amount=attempt.amount,
+                currency=attempt.currency,
+                provider=attempt.provider,
+                reason=reason,
+                next=f"tallystick in-doubt show {attempt.attempt_id}",
+            )
 
     async def _send_again(self, loaded: SnapshotWithClocks, clock: AttemptClock, due: DueAttempt) -> None:
         """While the provider's circuit is not closed, one attempt at a time probes it. The others wait up to the

@@ -91,7 +91,8 @@ async def resolve(
     reference: str | None = None,
 ) -> Change:
     """Settle a parked attempt by an operator's finding. If its key was taken, the operator names what the provider has
-    under that key. Raises NotInDoubt, and ValueError for an unknown outcome."""
+    under that key. A charge that the record cannot name yet is named too. Raises NotInDoubt, and ValueError for an
+    unknown outcome."""
     loaded = await find(runtime, book, attempt_id)
     clock = loaded.clocks[attempt_id]
     if not clock.parked:
@@ -100,6 +101,11 @@ async def resolve(
         raise NotInDoubt(
             f"the key of attempt {attempt_id} was used for another request: name what the provider has under it"
             " (--reference)"
+        )
+    if outcome == "executed" and _needs_name(clock.attempt) and reference is None:
+        raise NotInDoubt(
+            f"attempt {attempt_id} has no reference of the provider, and without one its payment could not be captured,"
+            " canceled or refunded: name the provider's charge (--reference)"
         )
     words = {"evidence": evidence, "reason": reason, "outcome": outcome}
     if clock.attempt.key_taken:
@@ -120,6 +126,11 @@ async def resolve(
     if change is None:
         raise NotInDoubt(f"attempt {attempt_id} was settled by another change meanwhile")
     return change
+
+
+def _needs_name(attempt: Attempt) -> bool:
+    """Whether later calls need a name that no answer has brought: captures, cancels and refunds name the charge."""
+    return attempt.operation == "authorize" and attempt.provider_reference is None
 
 
 def _verdict(attempt: Attempt, outcome: str, words: dict[str, Any], reference: str | None) -> Verdict:

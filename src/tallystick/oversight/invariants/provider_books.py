@@ -23,7 +23,7 @@ from tallystick.oversight.invariants.finding import Finding
 from tallystick.oversight.invariants.ledger import HOLDING, LATE_KINDS
 from tallystick.oversight.invariants.report import Findings, InvariantName, InvariantReport, Progress
 from tallystick.record.postgres.payment_record import PaymentRecord, payment_records
-from tallystick.record.postgres.stream_record import merchants
+from tallystick.record.postgres.stream_record import STATEMENT_TIMEOUT_S, STATEMENTS, merchants
 
 ONE_CHARGE: Final = InvariantName(
     "one_charge_per_payment", "The provider holds or took a payment's money at most once."
@@ -91,12 +91,13 @@ async def tally(
                 findings.checked["charges"] += 1
         async with connection.transaction(isolation="repeatable_read", readonly=True):
             comparison = _Comparison(findings, listed, provider, since + timedelta(milliseconds=clock.shift_ms))
+            total = await connection.fetchval(STATEMENTS["payment_count"], merchant_id, timeout=STATEMENT_TIMEOUT_S)
             async for each in merchants(connection, merchant_id):
                 async for page in payment_records(connection, each, clock):
                     for record in page:
                         comparison.compare(record)
                     if progress is not None:
-                        progress(findings.checked["payments"], findings.checked["charges"])
+                        progress(findings.checked["payments"], total)
         for charge_left in listed.left():
             stranger = Finding(charge_left.payment_id, f"charge {charge_left.id} is for a payment that we do not know")
             findings.add(KNOWN.name, charge_left.merchant_id, [stranger])

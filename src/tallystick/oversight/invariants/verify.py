@@ -28,6 +28,7 @@ _COUNTED: Final = (
     "merchants",
     "payments",
     "refunds",
+    "disputes",
     "attempts",
     "other_subjects",
     "transitions",
@@ -102,6 +103,7 @@ class _Verification:
         if isinstance(record, PaymentRecord):
             checked["payments"] += 1
             checked["refunds"] += len(record.refunds)
+            checked["disputes"] += len(record.disputes)
             checked["attempts"] += len(record.attempts)
             checked["instructions"] += len(record.answers)
         else:

@@ -245,9 +245,11 @@ class Handler:
                 alert=True,
                 event_id=event.event_id,
                 provider=event.provider,
+                type=event.type,
                 owner=self._retries.owner(event.provider),
                 tries=number,
                 last_error=detail,
+                next=f"tallystick dead-letters show {event.event_id}",
             )
             ack = replace(ack, state="dead")
         else:

@@ -25,6 +25,8 @@ from tests.support.notices import NOTICES, SITUATIONS, taken
 from tests.support.paper_invariants import as_read
 from tests.support.paper_record import AMOUNT, CURRENCY, TERMS, PaperRecord, approval
 
+pytestmark = pytest.mark.exhaustive
+
 #: Written by hand, and free of the edge table.
 INDEPENDENT: Final[tuple[Callable[[Any], Iterator[Any]], ...]] = (
     ledger.holds_match,

@@ -24,7 +24,7 @@ MARKERS: Final = {
     "database": "needs the embedded PostgreSQL",
     "processes": "starts programs",
     "browser": "drives a browser",
-    "exhaustive": "explores a world to a depth, for seconds",
+    "exhaustive": "explores very many orders or values, for seconds",
 }
 
 #: Modules whose use starts a program.

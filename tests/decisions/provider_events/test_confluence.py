@@ -18,6 +18,8 @@ from tallystick.domain.verdicts import Approved, Declined, Effect, Pending, Requ
 from tests.support.paper_invariants import broken
 from tests.support.paper_record import AMOUNT, CURRENCY, PaperRecord, approval
 
+pytestmark = pytest.mark.exhaustive
+
 CAME_BACK = Reversed(code="returned", message="It came back.")
 NO = Declined(code="card_declined", message="No.")
 

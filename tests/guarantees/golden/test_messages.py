@@ -19,6 +19,8 @@ import pytest
 from tests.guarantees.golden.lives import lost, played, told
 from tests.guarantees.golden.table import LIVES, ONCE_LOST, OTHERS
 
+pytestmark = pytest.mark.exhaustive
+
 FILE: Final = Path(__file__).with_name("messages.json")
 
 #: Key of the file -> the lives whose messages are under it.

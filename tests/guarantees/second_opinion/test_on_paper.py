@@ -19,6 +19,8 @@ from tests.guarantees.second_opinion.interpreter import Opinion, Transfer, read
 from tests.guarantees.test_posts_are_checked import LIVES, MUTATIONS, POSTING_EDGES, edges_taken, mutate
 from tests.support.paper_record import AMOUNT, CURRENCY, PaperRecord
 
+pytestmark = pytest.mark.exhaustive
+
 STATES: Final[tuple[DisputeState, ...]] = ("opened", "under_review", "won", "lost")
 FUNDS: Final[tuple[Funds, ...]] = ("withdrawn", "returned")
 

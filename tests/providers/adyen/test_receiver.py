@@ -328,6 +328,7 @@ def test_any_bytes(body: bytes) -> None:
     refused_cleanly(body)
 
 
+@pytest.mark.exhaustive
 @given(st.dictionaries(st.sampled_from(sorted(item())), JSON))
 @settings(max_examples=300)
 def test_signed_nonsense(fields: dict[str, Any]) -> None:

@@ -38,6 +38,8 @@ async def test_an_instruction_that_reaches_nobody(database: Database, fresh_merc
             assert loaded is not None
             attempt_id = loaded.stored.attempts[0].attempt_id
             assert loaded.clocks[attempt_id].parked
+            found = await runtime.reads.payment(fresh_merchant, payment["id"])
+            assert found is not None and found[1], "nobody knows what became of it"
             book = runtime.stores.schedule_book
             await resolve(runtime, book, attempt_id, "not_executed", evidence="books", actor="jo", reason="restored")
             answer = await client.create("key")

@@ -1,9 +1,11 @@
--- payment: one payment, and whether any of its attempts is in doubt; closing its charge decides nothing of it
+-- payment: one payment, and whether any of its attempts is in doubt; closing its charge decides nothing of it. One that
+-- was parked although nothing of it is known may have been executed by a call that a restored record lacks
 -- ($3: shift in ms)
 SELECT p.*, EXISTS (
     SELECT 1 FROM attempt a
     WHERE a.merchant_id = p.merchant_id AND a.payment_id = p.payment_id AND a.purpose <> 'close'
       AND (a.state = 'unknown'
+           OR (a.state IN ('not_sent', 'not_found') AND a.parked_at IS NOT NULL)
            OR (a.state = 'submitted' AND a.deadline < now() + $3::bigint * interval '1 millisecond'))) AS in_doubt
 FROM payment p
 WHERE p.merchant_id = $1 AND p.payment_id = $2;
@@ -81,6 +83,7 @@ SELECT r.*, EXISTS (
     SELECT 1 FROM attempt a
     WHERE a.merchant_id = r.merchant_id AND a.payment_id = r.payment_id AND a.refund_id = r.refund_id
       AND (a.state = 'unknown'
+           OR (a.state IN ('not_sent', 'not_found') AND a.parked_at IS NOT NULL)
            OR (a.state = 'submitted' AND a.deadline < now() + $3::bigint * interval '1 millisecond'))) AS in_doubt
 FROM refund r
 WHERE r.merchant_id = $1 AND r.refund_id = $2;
@@ -91,6 +94,7 @@ SELECT p.*, EXISTS (
     SELECT 1 FROM attempt a
     WHERE a.merchant_id = p.merchant_id AND a.payment_id = p.payment_id AND a.purpose <> 'close'
       AND (a.state = 'unknown'
+           OR (a.state IN ('not_sent', 'not_found') AND a.parked_at IS NOT NULL)
            OR (a.state = 'submitted' AND a.deadline < now() + $8::bigint * interval '1 millisecond'))) AS in_doubt
 FROM payment p
 WHERE p.merchant_id = $1

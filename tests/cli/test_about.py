@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import msgspec
 import asyncpg
+import msgspec
 import pytest
 
 from tallystick import __version__

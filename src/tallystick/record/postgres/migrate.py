@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from importlib import resources
+from typing import Final
 
 import psycopg
 from yoyo import get_backend, read_migrations
 
 #: The role that the application runs as: it may add to history and ledger, and neither change nor delete.
 APP_ROLE = "tallystick_app"
+
+#: The first server whose memberships have the option SET, as libpq numbers versions.
+SET_OPTION_SINCE: Final = 160_000
 
 
 def migrate(owner_url: str) -> list[str]:
@@ -37,8 +41,11 @@ def _ensure_app_role(owner_url: str) -> None:
         found = connection.execute("SELECT 1 FROM pg_roles WHERE rolname = %s", (APP_ROLE,)).fetchone()
         if found is None:
             connection.execute(f"CREATE ROLE {APP_ROLE} LOGIN")
-        member = connection.execute("SELECT pg_has_role(current_user, %s, 'MEMBER')", (APP_ROLE,)).fetchone()
-        if member is not None and not member[0]:
+        # Since PostgreSQL 16 a membership may come without the right to act as the role (SET). An owner who creates the
+        # role gets such a one, which only allows the grant. Older servers know no such right.
+        right = "SET" if connection.info.server_version >= SET_OPTION_SINCE else "MEMBER"
+        may_act = connection.execute("SELECT pg_has_role(current_user, %s, %s)", (APP_ROLE, right)).fetchone()
+        if may_act is not None and not may_act[0]:
             connection.execute(f"GRANT {APP_ROLE} TO CURRENT_USER")
 
 

@@ -20,7 +20,7 @@ URL = "postgresql://nobody@db.invalid/elsewhere"
 WELL_FORMED = {"since": "2026-01-01", "amount": "1", "provider": "stripe", "outcome": "executed"}
 
 #: Words that are not required one by one, but of which a command needs some.
-SOME = {
+SOME: dict[tuple[str, ...], tuple[str, ...]] = {
     ("keys", "create"): ("--operator",),
     ("dead-letters", "replay"): ("evt_x",),
     ("dead-letters", "discard"): ("evt_x",),

@@ -10,6 +10,8 @@ import typer
 from rich.console import Console
 
 from tallystick.providers.registry import CONNECTOR_SETTINGS
+from tallystick.providers.simulator.setup import SimulatorSettings
+from tallystick.run.ports import kept_simulator_url
 from tallystick.settings.fields import PREFIX
 from tallystick.settings.load import Settings, SettingsError, load_settings
 
@@ -18,6 +20,9 @@ console = Console()
 
 #: They name a database that is not in the data directory.
 DATABASE_URLS: Final = (f"{PREFIX}DATABASE_URL", f"{PREFIX}MIGRATION_DATABASE_URL")
+
+#: Where the test acquirer is, whatever the data directory says.
+SIMULATOR_URL: Final = f"{PREFIX}SIMULATOR_URL"
 
 DataDir = Annotated[
     Path | None,
@@ -34,8 +39,9 @@ AsJson = Annotated[bool, typer.Option("--json", help="JSON on standard output.")
 
 
 def settings_from(data_dir: Path | None = None, **options: object) -> Settings:
-    """Settings from the environment; options on the command line override it. Raises SettingsError, also for a data
-    directory on the command line beside a database URL."""
+    """Settings from the environment; options on the command line override it. Without a setting for it, the test
+    acquirer is where it was last started on the data directory. Raises SettingsError, also for a data directory on the
+    command line beside a database URL."""
     require_one_database(data_dir)
     environ = dict(os.environ)
     if data_dir is not None:
@@ -43,7 +49,11 @@ def settings_from(data_dir: Path | None = None, **options: object) -> Settings:
     for name, value in options.items():
         if value is not None:
             environ[PREFIX + name.upper()] = str(value)
-    return load_settings(environ, CONNECTOR_SETTINGS)
+    settings = load_settings(environ, CONNECTOR_SETTINGS)
+    if SIMULATOR_URL in map(str.upper, environ):
+        return settings
+    kept = kept_simulator_url(Path(settings.data_dir).expanduser())
+    return settings if kept is None else settings.with_connector(SimulatorSettings, url=kept)
 
 
 def settings_on_new_database(directory: Path) -> Settings:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import asyncpg
 import msgspec
 import pytest
 
@@ -141,6 +142,18 @@ def test_a_database_that_refuses_is_not_away(
     ran = run_here(monkeypatch, capsys, "verify", database_url=absent)
     _is_one_line(ran)
     assert "the database refused: " in ran.err and "no_such_" in ran.err
+
+
+def test_a_commit_whose_completion_is_unknown_is_no_refusal(
+    database: Database, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    async def connect(*_: object, **__: object) -> None:
+        raise asyncpg.StatementCompletionUnknownError("the primary was lost")
+
+    monkeypatch.setattr("tallystick.cli.verify.connect", connect)
+    ran = run_here(monkeypatch, capsys, "verify", database_url=database.app_url)
+    _is_one_line(ran)
+    assert "does not know whether it has committed" in ran.err
 
 
 def test_a_migration_by_the_wrong_role_says_which_is_right(

@@ -78,6 +78,9 @@ def test_a_bad_variable_is_refused_by_name(variable: str, text: str) -> None:
         loaded({variable: text})
 
 
+A_PROVIDER = "expected provider=value,… of the providers simulator, stripe, adyen"
+
+
 @pytest.mark.parametrize(
     ("variable", "text", "expected"),
     [
@@ -86,6 +89,10 @@ def test_a_bad_variable_is_refused_by_name(variable: str, text: str) -> None:
         ("TALLYSTICK_SIMULATOR_FORGETFUL", "perhaps", "expected true or false"),
         ("TALLYSTICK_PROT", "8400", "unknown setting; is TALLYSTICK_PORT meant?"),
         ("TALLYSTICK_ZZZ", "1", "unknown setting; `tallystick settings` lists them all"),
+        ("TALLYSTICK_WEBHOOK_PROVIDER_TRIES", "stripe=3,strpe=3", f"{A_PROVIDER}; is stripe meant?"),
+        ("TALLYSTICK_WEBHOOK_PROVIDER_TRIES", "Adyen=3", f"{A_PROVIDER}; is adyen meant?"),
+        ("TALLYSTICK_WEBHOOK_PROVIDER_OWNERS", "zzz=cards-team", A_PROVIDER),
+        ("TALLYSTICK_WEBHOOK_PROVIDER_OWNERS", "stripe=a,stripe=b", "each provider may be named once"),
     ],
 )
 def test_a_fault_says_what_is_expected(variable: str, text: str, expected: str) -> None:

@@ -15,6 +15,7 @@ from rich.console import Console
 
 from tallystick.cli.bars import Bars
 from tallystick.cli.before_after import before_after
+from tallystick.cli.context import require_one_database
 from tallystick.kit.logs import configure_logging
 from tallystick.lab.bench import targets
 from tallystick.lab.bench.commits import JournalFigures, measure_journal
@@ -77,7 +78,7 @@ def payments(
     """Measure payments over HTTP with a provider of 20 ms, beside a no-op POST and the database ceiling."""
     if compare_filled and data_dir is None:
         raise typer.BadParameter("needs --data-dir: the filled database", param_hint="--compare-filled")
-    settings = _settings()
+    settings = _settings(data_dir)
     if api_processes is not None:
         settings = replace(settings, api_processes=api_processes)
     plan = Plan(
@@ -115,7 +116,7 @@ def journal(
     as_json: AsJson = False,
 ) -> None:
     """Measure the journal alone: both commits of a payment, beside the same batches without application code."""
-    settings = _settings()
+    settings = _settings(data_dir)
     with open_database(data_dir) as database, _progress() as progress:
         machine = asyncio.run(describe_machine(database.app_url))
         figures = uvloop.run(
@@ -146,7 +147,7 @@ def webhooks(
     as_json: AsJson = False,
 ) -> None:
     """Measure a burst of webhooks without a worker, then a worker that drains it, each beside its ceiling."""
-    settings = _settings()
+    settings = _settings(data_dir)
     plan = WebhookPlan(rounds=rounds, deliveries=deliveries, connections=connections)
     with open_database(data_dir) as database, tempfile.TemporaryDirectory() as work, _progress() as progress:
         machine = asyncio.run(describe_machine(database.app_url))
@@ -168,7 +169,7 @@ def fill(
     as_json: AsJson = False,
 ) -> None:
     """Fill a database with final payments, about 7 kB each. After an interruption it resumes."""
-    _settings()
+    _settings(data_dir)
     with open_database(data_dir) as database, _progress() as progress:
         machine = asyncio.run(describe_machine(database.app_url))
         figures = fill_database(database.owner_url, database.app_url, payments, progress)
@@ -178,9 +179,10 @@ def fill(
 app.command("before-after")(before_after)
 
 
-def _settings() -> Settings:
+def _settings(data_dir: Path | None) -> Settings:
     """The environment's settings: a benchmark measures what would run, but for real providers, whose keys it lets go
     of, and the test acquirer, which it switches on. Raises SettingsError."""
+    require_one_database(data_dir)
     settings = load_settings(os.environ, CONNECTOR_SETTINGS)
     own = tuple(each for each in settings.connectors if isinstance(each, SimulatorSettings))
     settings = replace(settings, connectors=own, simulator="on")

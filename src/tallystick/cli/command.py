@@ -55,6 +55,9 @@ DATABASE_IS_AWAY: Final = (
 #: PostgreSQL's SQLSTATE insufficient_privilege.
 NOT_PERMITTED: Final = "42501"
 
+#: SQLSTATEs statement_completion_unknown and transaction_resolution_unknown: the commit may have happened.
+COMPLETION_UNKNOWN: Final = frozenset({"40003", "08007"})
+
 #: PostgreSQL's SQLSTATE undefined_table.
 UNDEFINED_TABLE: Final = "42P01"
 
@@ -131,6 +134,8 @@ def _away(error: BaseException) -> str:
     sqlstate = getattr(error, "sqlstate", None)
     if sqlstate == NOT_PERMITTED:
         return "the database's role may not do this (`migrate` needs the owner, in TALLYSTICK_MIGRATION_DATABASE_URL)"
+    if sqlstate in COMPLETION_UNKNOWN:
+        return "the database does not know whether it has committed; look before you do it again"
     if sqlstate is not None:
         return "the database refused"
     lost = isinstance(error, ConnectionError | TimeoutError | socket.gaierror) or NO_CONNECTION in str(error)

@@ -4,22 +4,30 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Final
 
 import typer
 from rich.console import Console
 
 from tallystick.providers.registry import CONNECTOR_SETTINGS
+from tallystick.providers.simulator.setup import SimulatorSettings
+from tallystick.run.ports import kept_simulator_url
 from tallystick.settings.fields import PREFIX
-from tallystick.settings.load import Settings, load_settings
+from tallystick.settings.load import Settings, SettingsError, load_settings
 
 #: Tables and messages for people; what programs read is written to standard output as it is.
 console = Console()
 
+#: They name a database that is not in the data directory.
+DATABASE_URLS: Final = (f"{PREFIX}DATABASE_URL", f"{PREFIX}MIGRATION_DATABASE_URL")
+
+#: Where the test acquirer is, whatever the data directory says.
+SIMULATOR_URL: Final = f"{PREFIX}SIMULATOR_URL"
+
 DataDir = Annotated[
     Path | None,
     typer.Option(
-        "--data-dir", help="Directory of the embedded database; overrides TALLYSTICK_DATABASE_URL.", show_default=False
+        "--data-dir", help="Directory of the embedded database; not beside TALLYSTICK_DATABASE_URL.", show_default=False
     ),
 ]
 Host = Annotated[str | None, typer.Option(help="Address that the API listens on.", show_default=False)]
@@ -31,14 +39,37 @@ AsJson = Annotated[bool, typer.Option("--json", help="JSON on standard output.")
 
 
 def settings_from(data_dir: Path | None = None, **options: object) -> Settings:
-    """Settings from the environment; options on the command line override it. Raises SettingsError."""
+    """Settings from the environment; options on the command line override it. Without a setting for it, the test
+    acquirer is where it was last started on the data directory. Raises SettingsError, also for a data directory on the
+    command line beside a database URL."""
+    require_one_database(data_dir)
     environ = dict(os.environ)
     if data_dir is not None:
-        # A data directory on the command line means the database in it, whatever the environment says.
-        environ.pop(f"{PREFIX}DATABASE_URL", None)
-        environ.pop(f"{PREFIX}MIGRATION_DATABASE_URL", None)
         environ[f"{PREFIX}DATA_DIR"] = str(data_dir)
     for name, value in options.items():
         if value is not None:
             environ[PREFIX + name.upper()] = str(value)
+    settings = load_settings(environ, CONNECTOR_SETTINGS)
+    if SIMULATOR_URL in map(str.upper, environ):
+        return settings
+    kept = kept_simulator_url(Path(settings.data_dir).expanduser())
+    return settings if kept is None else settings.with_connector(SimulatorSettings, url=kept)
+
+
+def settings_on_new_database(directory: Path) -> Settings:
+    """Settings from the environment, but for its database: for a command that makes a new one in ``directory``. Raises
+    SettingsError."""
+    environ = {name: value for name, value in os.environ.items() if name.upper() not in DATABASE_URLS}
+    environ[f"{PREFIX}DATA_DIR"] = str(directory)
     return load_settings(environ, CONNECTOR_SETTINGS)
+
+
+def require_one_database(data_dir: Path | None) -> None:
+    """Raise SettingsError where ``--data-dir`` names one database and the environment another: a command that chose
+    between them might verify, or change, the wrong one."""
+    urls = [name.upper() for name, value in sorted(os.environ.items()) if name.upper() in DATABASE_URLS and value]
+    if data_dir is not None and urls:
+        raise SettingsError(
+            f"--data-dir names the database in it, and {urls[0]} another one: leave out the option, or unset"
+            f" {' and '.join(urls)}. Beside a database of your own, {PREFIX}DATA_DIR sets the directory"
+        )

@@ -15,7 +15,7 @@ import uvloop
 from rich.table import Table
 
 from tallystick.cli.bars import Bars
-from tallystick.cli.context import DataDir, console, settings_from
+from tallystick.cli.context import DataDir, console, settings_from, settings_on_new_database
 from tallystick.cli.tables import way_of_an_event
 from tallystick.cli.up import announce, invitation
 from tallystick.lab.demo.result import DemoResult
@@ -50,7 +50,7 @@ def demo(
             console.print("Press Ctrl-C to stop.")
             await asyncio.Event().wait()
 
-    settings = _on_free_ports(impatient(settings_from(directory)))
+    settings = _on_free_ports(impatient(_settings(data_dir, directory)))
     console.print(f"Starting the database, test acquirer, worker and API in {directory} …", highlight=False)
     uvloop.run(bring_up(settings, body, announce=announce, logs=directory / "logs"))
     held = bool(results) and results[0].held
@@ -60,6 +60,10 @@ def demo(
         shutil.rmtree(directory, ignore_errors=True)
     if not held:
         raise typer.Exit(1)
+
+
+def _settings(data_dir: Path | None, directory: Path) -> Settings:
+    return settings_on_new_database(directory) if data_dir is None else settings_from(data_dir)
 
 
 def _on_free_ports(settings: Settings) -> Settings:

@@ -12,7 +12,7 @@ from tallystick.cli.roles import ParentPid, started
 from tallystick.lab.acquirer.options import Options, webhooks
 from tallystick.lab.acquirer.server import run
 from tallystick.providers.simulator.setup import SimulatorSettings
-from tallystick.run.ports import SIMULATOR_HOST, require_free_port
+from tallystick.run.ports import SIMULATOR_HOST, keep_simulator_url, require_free_port
 
 
 def simulate(
@@ -48,7 +48,11 @@ def simulate(
     except ValueError as error:
         raise typer.BadParameter(str(error)) from error
     require_free_port(SIMULATOR_HOST, simulator.port)
-    books = books or Path(settings.data_dir) / "acquirer.sqlite"
+    data_dir = Path(settings.data_dir).expanduser()
+    if books is None:
+        data_dir.mkdir(parents=True, exist_ok=True)
+        keep_simulator_url(data_dir, simulator.port)
+        books = data_dir / "acquirer.sqlite"
     books.parent.mkdir(parents=True, exist_ok=True)
     options = Options(forgetful=forgetful or simulator.forgetful, late_ms=simulator.late_ms, webhooks=events)
     run(SIMULATOR_HOST, simulator.port, books, options)

@@ -27,6 +27,7 @@ class ErrorKind(Struct, frozen=True):
 
 ERRORS: Final[dict[str, ErrorKind]] = {
     # The order is the order of the checks: the first failing check answers.
+    "request_malformed": ErrorKind(400, "The request is not valid HTTP", False, "not_executed"),
     "unauthenticated": ErrorKind(401, "No valid API key", False, "not_executed"),
     "rate_limited": ErrorKind(429, "Too many requests", True, "not_executed"),
     "forbidden": ErrorKind(403, "This API key may not do that", False, "not_executed"),

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import socket
+from pathlib import Path
 from typing import Final
 
 from tallystick.domain.errors import TallystickError
+from tallystick.settings.fields import is_http_url
 
 #: The test acquirer has no authentication, so it listens on loopback only.
 SIMULATOR_HOST: Final = "127.0.0.1"
+
+#: In a data directory: where the test acquirer with the directory's books was last started.
+SIMULATOR_URL_FILE: Final = "acquirer.url"
 
 
 class AddressInUse(TallystickError):
@@ -32,3 +37,21 @@ def require_free_port(host: str, port: int) -> None:
             probe.listen(1)
     except OSError as error:
         raise AddressInUse(f"cannot listen on {host} port {port}: {error.strerror or error}") from error
+
+
+def keep_simulator_url(data_dir: Path, port: int) -> None:
+    """Keep the address of the test acquirer beside its books, for the commands that ask it. Raises OSError."""
+    file = data_dir / SIMULATOR_URL_FILE
+    unfinished = file.with_suffix(".unfinished")
+    unfinished.write_text(http_address(SIMULATOR_HOST, port), encoding="utf-8")
+    unfinished.replace(file)
+
+
+def kept_simulator_url(data_dir: Path) -> str | None:
+    """The address that was kept last, whether or not the acquirer runs; None without one. An acquirer that has stopped
+    is better not reached than another one asked for its books."""
+    try:
+        url = (data_dir / SIMULATOR_URL_FILE).read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError):
+        return None
+    return url if is_http_url(url) else None

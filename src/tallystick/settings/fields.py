@@ -19,6 +19,11 @@ def secret(reason: str) -> Meta:
     return Meta(description=reason, extra={"unit": "text", "secret": True})
 
 
+def provider_map(reason: str) -> Meta:
+    """Text as in ``stripe=20,adyen=30``; ``load_settings`` refuses a name that no connector has."""
+    return Meta(description=reason, extra={"unit": "text", "by_provider": True})
+
+
 def flag(reason: str) -> Meta:
     return Meta(description=reason, extra={"unit": "flag"})
 
@@ -55,12 +60,14 @@ def has_empty_part(text: str) -> bool:
 
 
 def by_provider(text: str | None) -> dict[str, str]:
-    """``stripe=20,adyen=30`` as a table. Raises ValueError."""
-    table = {}
+    """``stripe=20,adyen=30`` as a table. Raises ValueError with what is expected."""
+    table: dict[str, str] = {}
     for part in filter(None, (text or "").split(",")):
         name, separator, value = (piece.strip() for piece in part.partition("="))
         if not (name and separator and value):
-            raise ValueError(text)
+            raise ValueError("expected provider=value,provider=value")
+        if name in table:
+            raise ValueError("each provider may be named once")
         table[name] = value
     return table
 

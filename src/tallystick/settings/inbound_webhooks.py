@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Annotated
 
-from tallystick.settings.fields import by_provider, count, ms, text, variable
+from tallystick.settings.fields import by_provider, count, ms, provider_map, text, variable
 from tallystick.settings.sections import Section
 
 
@@ -31,14 +31,16 @@ class InboundWebhookSettings(Section):
     webhook_tries_limit: Annotated[
         int, count("Tries at one event before it is a dead letter: about 10 minutes with the waits below.", le=100)
     ] = 12
-    webhook_provider_tries: Annotated[str | None, text("Other limits by provider, as in stripe=20,adyen=30.")] = None
+    webhook_provider_tries: Annotated[
+        str | None, provider_map("Other limits by provider, as in stripe=20,adyen=30.")
+    ] = None
     webhook_backoff_base_ms: Annotated[
         int, ms("First wait is random below this: an event often overtakes our own commit by milliseconds.", ge=10)
     ] = 500
     webhook_backoff_cap_ms: Annotated[int, ms("Waits are random below at most this.", ge=10)] = 900_000
     webhook_owner: Annotated[str, text("The owner of dead letters.")] = "payments-oncall"
     webhook_provider_owners: Annotated[
-        str | None, text("Other owners by provider, as in stripe=cards-team,adyen=eu-team.")
+        str | None, provider_map("Other owners by provider, as in stripe=cards-team,adyen=eu-team.")
     ] = None
     webhook_dead_letter_alarm_age_ms: Annotated[
         int, ms("Verify reports a dead letter older than this as overlooked.")
@@ -48,8 +50,8 @@ class InboundWebhookSettings(Section):
         for name in ("webhook_provider_tries", "webhook_provider_owners"):
             try:
                 values = by_provider(getattr(self, name)).values()
-            except ValueError:
-                yield f"{variable(name)}: expected provider=value,provider=value"
+            except ValueError as error:
+                yield f"{variable(name)}: {error}"
                 continue
             if name == "webhook_provider_tries" and not all(each.isdecimal() and int(each) for each in values):
                 yield f"{variable(name)}: every value must be a count of 1 or more"

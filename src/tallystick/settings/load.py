@@ -7,7 +7,7 @@ know them: the caller passes their types (``providers.registry.CONNECTOR_SETTING
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
@@ -17,7 +17,7 @@ from msgspec import Struct
 from tallystick.domain.errors import TallystickError
 from tallystick.settings.api import ApiSettings
 from tallystick.settings.database import DatabaseSettings
-from tallystick.settings.fields import PREFIX, variable
+from tallystick.settings.fields import PREFIX, by_provider, variable
 from tallystick.settings.inbound_webhooks import InboundWebhookSettings
 from tallystick.settings.journal import JournalSettings
 from tallystick.settings.outbound_webhooks import OutboundWebhookSettings
@@ -99,8 +99,10 @@ def load_settings(environ: Mapping[str, str], connectors: ConnectorTypes) -> Set
             faults.append(f"{name}: {error}")
     settings = Settings(**values[Settings])
     own = [kind(**values[kind]) for kind in connectors]
+    providers = [kind.prefix.removesuffix("_") for kind in connectors]
     for read in (settings, *own):
         faults.extend(read.faults())
+        faults.extend(_unknown_providers(read, providers))
     if faults:
         raise SettingsError("; ".join(faults))
     return replace(settings, connectors=tuple(each for each in own if each != type(each)()))
@@ -141,6 +143,23 @@ def secret_names(connectors: ConnectorTypes) -> frozenset[str]:
     sections: tuple[type[Section], ...] = (Settings, *connectors)
     secret = [field for section in sections for field in section.fields() if (field.meta.extra or {}).get("secret")]
     return frozenset(name for field in secret for name in (field.name, field.attribute))
+
+
+def _unknown_providers(section: Section, providers: Sequence[str]) -> Iterator[str]:
+    """A fault for each map by provider that names one without a connector: its value would have no effect."""
+    for field in section.fields():
+        if not (field.meta.extra or {}).get("by_provider"):
+            continue
+        try:
+            named = by_provider(getattr(section, field.attribute))
+        except ValueError:
+            continue  # one of the section's own faults
+        unknown = [name for name in named if name not in providers]
+        if unknown:
+            close = difflib.get_close_matches(unknown[0].lower(), providers, n=1)
+            hint = f"; is {close[0]} meant?" if close else ""
+            expected = f"expected provider=value,… of the providers {', '.join(providers)}"
+            yield f"{variable(field.name)}: {expected}{hint}"
 
 
 def _value(field: Field, given: str) -> Any:

@@ -76,6 +76,8 @@ class Wire:
 
     def _break(self) -> None:
         self._plan["left"] -= 1
+        if "error" in self._plan:
+            raise self._plan["error"]
         self._inner.terminate()
         raise ConnectionResetError("the wire was cut")
 
@@ -167,6 +169,20 @@ async def test_a_connection_lost_at_any_statement(
     assert isinstance(again, Existing)
     for table in ("instruction", "payment", "attempt"):
         assert await count(database.app_url, table, fresh_merchant) == 20
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+async def test_a_commit_whose_completion_is_unknown_is_read_back(
+    database: Database, fresh_merchant: str, when: str
+) -> None:
+    """SQLSTATE 40003, from a proxy or a database that lost its primary: no refusal, whatever became of the commit."""
+    plan = {"statement": "COMMIT", "when": when, "left": 1, "error": asyncpg.StatementCompletionUnknownError()}
+    journal = await journal_on(database.app_url, plan)
+    outcome = await journal.commit(intent(fresh_merchant, "key"))
+    await journal.stop()
+    assert isinstance(outcome, Fresh)
+    for table in ("instruction", "payment", "attempt"):
+        assert await count(database.app_url, table, fresh_merchant) == 1
 
 
 async def test_outcomes_without_a_key_survive_a_lost_commit(database: Database, fresh_merchant: str) -> None:

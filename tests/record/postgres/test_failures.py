@@ -21,6 +21,11 @@ from tallystick.record.postgres.failures import may_run_again
         asyncpg.InterfaceError("connection is closed"),
         asyncpg.InternalClientError("cannot switch to state 11; another operation (2) is in progress"),
         asyncpg.ProtocolError(),
+        asyncpg.StatementCompletionUnknownError(),  # 40003: the commit may have happened
+        asyncpg.TransactionResolutionUnknownError(),
+        asyncpg.IdleInTransactionSessionTimeoutError(),  # the server has ended the session
+        asyncpg.TransactionTimeoutError(),
+        asyncpg.TransactionRollbackError(),
     ],
     ids=lambda error: type(error).__name__,
 )

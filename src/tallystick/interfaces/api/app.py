@@ -33,6 +33,7 @@ from tallystick.interfaces.api.problems import (
     report,
 )
 from tallystick.interfaces.api.rate_limit import RateLimiter
+from tallystick.interfaces.api.request_form import refusal
 from tallystick.interfaces.api.routes import provider_webhooks
 from tallystick.interfaces.api.routes.provider_webhooks import WebhookReceiver
 from tallystick.interfaces.api.table import ENDPOINTS
@@ -49,6 +50,19 @@ READS_SHARE: Final = 0.6
 
 #: Reads under way in one process. Each waits for one of a few connections; more than this would wait for seconds.
 READS_LIMIT: Final = 500
+
+
+class Application(Litestar):
+    """Routes requests that are well-formed, and refuses others before that."""
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        """The ASGI application."""
+        refused = refusal(scope) if scope["type"] == "http" else None
+        if refused is None:
+            await super().__call__(scope, receive, send)
+            return
+        headers = ((b"request-id", (refused.request_id or "").encode()),)
+        await HttpResponse(refused.status, encode(refused), PROBLEM_JSON, headers)(scope, receive, send)
 
 
 class ApiServer:
@@ -151,7 +165,7 @@ def create_app(
             flush_sampled_lines()
 
     handlers = [*(_route(server, endpoint) for endpoint in ENDPOINTS), *_open_routes(server)]
-    return Litestar(
+    return Application(
         [*_options(server, handlers), *handlers],  # later, Litestar would have made its own
         lifespan=[lifespan],
         exception_handlers={Exception: on_framework_error},

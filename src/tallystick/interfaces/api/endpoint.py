@@ -40,7 +40,7 @@ class Endpoint(Struct, frozen=True, kw_only=True):
 
 
 #: Errors of everything that needs an API key.
-KEYED: Final = ("unauthenticated", "rate_limited", "forbidden")
+KEYED: Final = ("request_malformed", "unauthenticated", "rate_limited", "forbidden")
 READ: Final = (*KEYED, "card_data_refused", "validation_failed", "overloaded", "not_ready", "internal_error")
 
 #: Of those with a body, for how it arrived.

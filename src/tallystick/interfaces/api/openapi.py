@@ -170,6 +170,9 @@ def _webhook() -> dict[str, Schema]:
 
 
 def _probe(name: str, summary: str, responses: Schema) -> dict[str, Schema]:
+    malformed = _refusal(400, ["request_malformed"])
+    malformed["headers"] = _headers(limited=False)
+    responses = {"200": responses.pop("200"), "400": malformed} | responses
     return {"get": {"operationId": name, "summary": summary, "security": [], "responses": responses}}
 
 

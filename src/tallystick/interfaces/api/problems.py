@@ -10,6 +10,7 @@ from litestar.exceptions import HTTPException, MethodNotAllowedException
 
 from tallystick.domain.errors import Problem, ProblemField, TallystickError, problem
 from tallystick.domain.views import encode
+from tallystick.interfaces.api.request_form import malformed, no_such_path
 from tallystick.kit.ids import new_id
 from tallystick.kit.log_sampling import SampledLines
 from tallystick.kit.logs import get_logger
@@ -90,15 +91,17 @@ def flush_sampled_lines() -> None:
 
 
 def on_framework_error(_: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
-    """What Litestar's router refuses before a handler is reached: no such path, or no such method on it."""
+    """What Litestar's router refuses before a handler is reached: no valid Host, no such path, no such method on it."""
     request_id = new_id("req")
     headers = {"request-id": request_id}
     if isinstance(error, MethodNotAllowedException):
         allow = (error.headers or {}).get("allow", "")
         headers["allow"] = ", ".join(sorted(allow.split(", ")))
         document = problem("method_not_allowed", "The path has other methods; see Allow.", request_id=request_id)
+    elif isinstance(error, HTTPException) and error.status_code == 400:
+        document = malformed(request_id)
     elif isinstance(error, HTTPException) and error.status_code < 500:
-        document = problem("not_found", "There is no such path.", request_id=request_id)
+        document = no_such_path(request_id)
     else:
         document = internal_error(request_id).problem
         report(document, "routing", error)

@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 from importlib import resources
+from typing import Final
 
 import psycopg
-from yoyo import get_backend, read_migrations
+from yoyo import read_migrations
+from yoyo.backends.core.postgresql import PostgresqlPsycopgBackend
+from yoyo.connections import DatabaseURI
+from yoyo.migrations import default_migration_table
 
 #: The role that the application runs as: it may add to history and ledger, and neither change nor delete.
 APP_ROLE = "tallystick_app"
+
+#: The first server whose memberships have the option SET, as libpq numbers versions.
+SET_OPTION_SINCE: Final = 160_000
 
 
 def migrate(owner_url: str) -> list[str]:
@@ -17,7 +24,7 @@ def migrate(owner_url: str) -> list[str]:
     Raises what the database raises.
     """
     _ensure_app_role(owner_url)
-    backend = get_backend(_yoyo_url(owner_url))
+    backend = _Backend.connected(owner_url)
     try:
         folder = resources.files(__package__).joinpath("migrations")
         with resources.as_file(folder) as path:
@@ -37,11 +44,25 @@ def _ensure_app_role(owner_url: str) -> None:
         found = connection.execute("SELECT 1 FROM pg_roles WHERE rolname = %s", (APP_ROLE,)).fetchone()
         if found is None:
             connection.execute(f"CREATE ROLE {APP_ROLE} LOGIN")
-        member = connection.execute("SELECT pg_has_role(current_user, %s, 'MEMBER')", (APP_ROLE,)).fetchone()
-        if member is not None and not member[0]:
+        # Since PostgreSQL 16 a membership may come without the right to act as the role (SET). An owner who creates the
+        # role gets such a one, which only allows the grant. Older servers know no such right.
+        right = "SET" if connection.info.server_version >= SET_OPTION_SINCE else "MEMBER"
+        may_act = connection.execute("SELECT pg_has_role(current_user, %s, %s)", (APP_ROLE, right)).fetchone()
+        if may_act is not None and not may_act[0]:
             connection.execute(f"GRANT {APP_ROLE} TO CURRENT_USER")
 
 
-def _yoyo_url(url: str) -> str:
-    """yoyo selects the driver by the scheme: this one means psycopg 3."""
-    return "postgresql+psycopg" + url[url.index(":") :]
+class _Backend(PostgresqlPsycopgBackend):  # type: ignore[misc]  # yoyo has no types
+    """yoyo on a connection that libpq makes of the whole URL. yoyo's own parser knows one host, and no directory of a
+    socket in its place."""
+
+    @classmethod
+    def connected(cls, url: str) -> _Backend:
+        """Raises what connecting raises."""
+        whole = DatabaseURI("postgresql+psycopg", None, None, None, None, None, args={"url": url})
+        backend = cls(whole, default_migration_table)
+        backend.init_database()
+        return backend
+
+    def connect(self, dburi: DatabaseURI) -> psycopg.Connection:
+        return psycopg.connect(dburi.args["url"], autocommit=True)  # in a transaction only where yoyo begins one

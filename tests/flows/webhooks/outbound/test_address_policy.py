@@ -142,14 +142,31 @@ def test_urls_that_look_well(url: str) -> None:
         (["10.0.0.7"], "address_refused"),
         (["93.184.216.34", "10.0.0.7"], "address_refused"),
         (["93.184.216.34", "::ffff:127.0.0.1"], "address_refused"),
-        (socket.gaierror(socket.EAI_NONAME, "no such name"), "unresolvable"),
-        ([], "unresolvable"),
+        (socket.gaierror(socket.EAI_NONAME, "no such name"), "address_refused"),
+        (socket.gaierror(socket.EAI_AGAIN, "not now"), "address_refused"),
+        ([], "address_refused"),
     ],
 )
 async def test_names_that_lead_astray_are_refused_at_registration(answer: Any, code: str) -> None:
+    """With one code and one text: two would say which names the internal network has."""
     with pytest.raises(UrlRefused) as refused:
         await AddressPolicy(allow_private=False, lookup=Names(answer)).check("https://merchant.example/")
-    assert refused.value.code == code
+    assert (refused.value.code, str(refused.value)) == (code, "must resolve to a public address")
+
+
+@pytest.mark.parametrize("answer", [socket.gaierror(socket.EAI_NONAME, "no such name"), [], ["10.0.0.7"]])
+async def test_a_try_does_not_say_whether_an_internal_name_exists(
+    answer: Any, database: Database, fresh_merchant: str
+) -> None:
+    """After registration the name may become an alias of an internal one."""
+    async with receiving() as receiver, runtime_for(database) as runtime:
+        await register(runtime, fresh_merchant, f"http://localhost:{receiver.port}{receiver.path}")
+        await pay(runtime, fresh_merchant, "k")
+        async with worker(runtime, policy=LenientAboutLooks(lookup=Names(answer))) as delivery:
+            await drain(delivery)
+        (tried,) = await tries(runtime, fresh_merchant)
+        said = (tried["result"], tried["status"], tried["detail"])
+        assert said == ("address_refused", None, "the endpoint does not resolve to a public address")
 
 
 async def test_names_that_lead_to_public_addresses_are_fine() -> None:

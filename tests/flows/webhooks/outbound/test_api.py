@@ -123,7 +123,7 @@ async def test_the_log_shows_every_try_and_messages_are_sent_again(database: Dat
         ({"url": "ftp://m.example/"}, "url", "https_required"),
         ({"url": "https://user@m.example/"}, "url", "invalid_url"),
         ({"url": "https://2130706433/"}, "url", "invalid_url"),
-        ({"url": "https://no-such-host.invalid/"}, "url", "unresolvable"),
+        ({"url": "https://no-such-host.invalid/"}, "url", "address_refused"),
         ({"url": "https://m.example/", "event_types": []}, "event_types", "invalid_value"),
         ({"url": "https://m.example/", "event_types": ["payment.dreamt"]}, "event_types", "unknown_value"),
         ({"url": "https://m.example/", "event_types": ["payment.captured"] * 2}, "event_types", "unknown_value"),

@@ -164,14 +164,14 @@ class AddressPolicy:
             raise UrlRefused("port_refused", f"must use port 443, or one from {_FIRST_FREE_PORT} on")
 
     async def check(self, text: str) -> None:
-        """The URL, if its syntax and its current addresses are allowed: for registration. Raises UrlRefused."""
+        """The URL, if its syntax and its current addresses are allowed: for registration. Raises UrlRefused, with one
+        code for a name that does not resolve and for one that leads inside: two would tell which internal names exist.
+        """
         url = self.url(text)
         try:
             await self.addresses(url.host or "", url.port or 0)
-        except AddressRefused:
+        except OSError:  # AddressRefused among them
             raise UrlRefused("address_refused", "must resolve to a public address") from None
-        except OSError:
-            raise UrlRefused("unresolvable", "must name a host that resolves") from None
 
     async def addresses(self, host: str, port: int) -> list[tuple[Any, ...]]:
         """The addresses of the host, as from ``getaddrinfo``; all are public. Raises AddressRefused if any is not, and

@@ -11,7 +11,7 @@ from aiohttp.connector import Connection
 from msgspec import Struct
 
 from tallystick import __version__
-from tallystick.flows.webhooks.outbound.address_policy import AddressPolicy, AddressRefused, PolicyResolver, UrlRefused
+from tallystick.flows.webhooks.outbound.address_policy import AddressPolicy, PolicyResolver, UrlRefused
 from tallystick.flows.webhooks.outbound.retries import retry_after_ms
 from tallystick.flows.webhooks.outbound.tls import NO_TLS, certificate_fault, client_context
 from tallystick.kit.clock import monotonic_ms
@@ -28,7 +28,8 @@ _GONE: Final = 410
 
 class DeliveryResult(Struct, frozen=True, kw_only=True):
     """The result of one try. ``result``: delivered, refused (another status than 2xx), redirected, gone (410),
-    timed_out, unreachable, tls_failed, broken (the response is not HTTP), address_refused or too_late (not sent)."""
+    timed_out, unreachable, tls_failed, broken (the response is not HTTP), address_refused (the name leads to no public
+    address) or too_late (not sent)."""
 
     result: str
     duration_ms: int
@@ -115,9 +116,9 @@ class EndpointClient:
             return ("tls_failed", None, certificate_fault(error.certificate_error), None)
         except aiohttp.ClientSSLError:
             return ("tls_failed", None, NO_TLS, None)
-        except aiohttp.ClientConnectorError as error:
-            if isinstance(error.os_error, AddressRefused):
-                return ("address_refused", None, "the endpoint does not resolve to a public address", None)
+        except aiohttp.ClientConnectorDNSError:  # one result for no address and for an internal one, as at registration
+            return ("address_refused", None, "the endpoint does not resolve to a public address", None)
+        except aiohttp.ClientConnectorError:
             return ("unreachable", None, "no connection could be made", None)
         except (aiohttp.ClientError, OSError, ValueError):
             return ("broken", None, "the connection broke, or the response was not HTTP", None)

@@ -44,6 +44,7 @@ _REFUSALS: Final[Mapping[type[Exception], tuple[str, str]]] = {
 
 #: Codes that the endpoint may answer with, for the OpenAPI document.
 CODES: Final = (
+    "request_malformed",
     "webhook_signature_invalid",
     "body_too_large",
     "request_timeout",

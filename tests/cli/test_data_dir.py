@@ -1,0 +1,96 @@
+"""``--data-dir`` beside a database URL: two databases are named, and a command must not choose one in silence."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer
+
+from tallystick.cli.command import app
+from tallystick.cli.context import settings_from, settings_on_new_database
+from tallystick.settings.load import SettingsError
+from tests.support.commands import run_here
+
+URL = "postgresql://nobody@db.invalid/elsewhere"
+
+#: Required arguments whose type alone does not say what is well-formed.
+WELL_FORMED = {"since": "2026-01-01", "amount": "1", "provider": "stripe", "outcome": "executed"}
+
+#: Words that are not required one by one, but of which a command needs some.
+SOME: dict[tuple[str, ...], tuple[str, ...]] = {
+    ("keys", "create"): ("--operator",),
+    ("dead-letters", "replay"): ("evt_x",),
+    ("dead-letters", "discard"): ("evt_x",),
+}
+
+
+def commands(command: Any, path: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], Any]]:
+    """Every command with a ``--data-dir``, with the path to it."""
+    if hasattr(command, "list_commands"):
+        context = typer.Context(command)
+        for name in command.list_commands(context):
+            yield from commands(command.get_command(context, name), (*path, name))
+    elif any("--data-dir" in parameter.opts for parameter in command.params):
+        yield path, command
+
+
+COMMANDS = dict(commands(typer.main.get_command(app), ()))
+
+
+def required(command: Any) -> Iterator[str]:
+    """Values for all that the command needs."""
+    for parameter in command.params:
+        if parameter.required and "--data-dir" not in parameter.opts:
+            option = [] if parameter.param_type_name == "argument" else [parameter.opts[0]]
+            yield from (*option, WELL_FORMED.get(parameter.name, "x"))
+
+
+def test_there_are_many_such_commands() -> None:
+    assert {("up",), ("serve",), ("migrate",), ("verify",), ("demo",), ("bench", "fill"), ("keys", "list")} < set(
+        COMMANDS
+    )
+
+
+@pytest.mark.parametrize("variable", ["database_url", "migration_database_url"])
+@pytest.mark.parametrize("path", COMMANDS, ids=" ".join)
+def test_two_databases_are_refused(
+    path: tuple[str, ...],
+    variable: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    words = (*path, *required(COMMANDS[path]), *SOME.get(path, ()), "--data-dir", str(tmp_path / "d"))
+    ran = run_here(monkeypatch, capsys, *words, **{variable: URL})
+    assert ran.code == 2, ran
+    assert ran.err.startswith("tallystick: --data-dir names the database in it, and TALLYSTICK_"), ran
+    assert "db.invalid" not in ran.err
+    assert not (tmp_path / "d").exists()
+
+
+def test_the_case_of_a_variable_does_not_matter(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TALLYSTICK_Database_Url", URL)
+    with pytest.raises(SettingsError, match="TALLYSTICK_DATABASE_URL"):
+        settings_from(tmp_path)
+
+
+def test_a_directory_in_the_environment_goes_with_a_database_of_your_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It holds the sealing key and the first API key."""
+    monkeypatch.setenv("TALLYSTICK_DATABASE_URL", URL)
+    monkeypatch.setenv("TALLYSTICK_DATA_DIR", str(tmp_path))
+    settings = settings_from()
+    assert (settings.database_url, settings.data_dir) == (URL, str(tmp_path))
+
+
+def test_a_command_on_a_new_database_of_its_own_needs_none_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The demonstration without a directory."""
+    monkeypatch.setenv("TALLYSTICK_DATABASE_URL", URL)
+    settings = settings_on_new_database(tmp_path)
+    assert (settings.database_url, settings.data_dir) == (None, str(tmp_path))

@@ -37,9 +37,22 @@ def _ensure_app_role(owner_url: str) -> None:
         found = connection.execute("SELECT 1 FROM pg_roles WHERE rolname = %s", (APP_ROLE,)).fetchone()
         if found is None:
             connection.execute(f"CREATE ROLE {APP_ROLE} LOGIN")
-        member = connection.execute("SELECT pg_has_role(current_user, %s, 'MEMBER')", (APP_ROLE,)).fetchone()
+        privilege = acting_privilege(connection.info.server_version // 10_000)
+        member = connection.execute("SELECT pg_has_role(current_user, %s, %s)", (APP_ROLE, privilege)).fetchone()
         if member is not None and not member[0]:
             connection.execute(f"GRANT {APP_ROLE} TO CURRENT_USER")
+
+
+def newest_revision() -> str:
+    """The number of the last revision of this release."""
+    folder = resources.files(__package__).joinpath("migrations")
+    return max(file.name for file in folder.iterdir() if file.name.endswith(".sql")).partition("_")[0]
+
+
+def acting_privilege(server_version: int) -> str:
+    """What pg_has_role is asked where one role is to act as another. Since PostgreSQL 16 a member may lack that right:
+    who creates a role becomes its member, with the admin option alone."""
+    return "SET" if server_version >= 16 else "MEMBER"
 
 
 def _yoyo_url(url: str) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final, Literal
 
 import asyncpg
+from asyncpg.pool import PoolConnectionProxy
 
 from tallystick.record.postgres import sql
 from tallystick.record.postgres.failures import DATABASE_AWAY
@@ -23,6 +24,13 @@ _STATEMENTS: Final = tuple(
 Readiness = Literal["ready", "other_schema", "away"]
 
 
+async def prepare_every_statement(connection: asyncpg.Connection | PoolConnectionProxy) -> None:
+    """Prepare what an API process runs, and run none of it. Raises asyncpg.SyntaxOrAccessError where the schema has
+    another form than this release needs, and what else asyncpg raises."""
+    for statement in _STATEMENTS:
+        await connection.prepare(statement, timeout=PROBE_TIMEOUT_S)
+
+
 class DatabaseReadiness:
     """Checks over a pool of connections. A fitting schema is checked once: schemas only go forward."""
 
@@ -37,8 +45,7 @@ class DatabaseReadiness:
             async with self._pool.acquire(timeout=PROBE_TIMEOUT_S) as connection:
                 await connection.fetchval("SELECT 1", timeout=PROBE_TIMEOUT_S)
                 if not self._schema_fits:
-                    for statement in _STATEMENTS:
-                        await connection.prepare(statement, timeout=PROBE_TIMEOUT_S)
+                    await prepare_every_statement(connection)
                     self._schema_fits = True
         except asyncpg.SyntaxOrAccessError:  # a missing table or column
             return "other_schema"

@@ -115,7 +115,8 @@ def a_default_provider_that_does_not_exist(world: World, _: pytest.MonkeyPatch) 
 @case("ports", r"cannot listen on 127\.0\.0\.1 port \d+: ")
 def a_port_of_another_program(world: World, _: pytest.MonkeyPatch) -> Iterator[dict[str, str]]:
     with socket.create_server(("127.0.0.1", 0)) as other:
-        yield world.settings(world.database()) | {"port": str(other.getsockname()[1])}
+        taken = str(other.getsockname()[1])
+        yield world.settings(world.database()) | {"port": taken, "worker_health_port": taken}
 
 
 @case("file_descriptors", r"a process may open 1024 files and may need \d+ at its limits")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Final, Literal
+from typing import Final, Literal, assert_never
 
 import asyncpg
 from asyncpg.pool import PoolConnectionProxy
@@ -52,3 +52,15 @@ class DatabaseReadiness:
         except (*DATABASE_AWAY, asyncpg.PostgresError):
             return "away"
         return "ready"
+
+    async def reason_not_ready(self) -> str | None:
+        """A sentence for people; None where the database can serve."""
+        match readiness := await self.check():
+            case "ready":
+                return None
+            case "other_schema":
+                return "The database has another schema; migrate it."
+            case "away":
+                return "The database does not answer."
+            case _:
+                assert_never(readiness)

@@ -73,7 +73,9 @@ def raise_descriptor_limit(settings: Settings) -> None:
 
 async def ports(settings: Settings, command: Command | None) -> list[str]:
     """Ports that another program has. For ``doctor`` a port that a running API has is well used."""
-    wanted = [(settings.host, settings.port)]
+    wanted = [(settings.host, settings.port)] if command != "work" else []
+    if command != "serve" and settings.worker_health_port is not None:
+        wanted.append((settings.host, settings.worker_health_port))
     if command == "up" and SIMULATOR.name not in switched_off(settings):
         wanted.append((SIMULATOR_HOST, settings.connector(SimulatorSettings).port))
     taken = []
@@ -92,7 +94,7 @@ async def _is_ours(address: str) -> bool:
             aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=ASK_TIMEOUT_S)) as session,
             session.get(f"{address}/healthz") as response,
         ):
-            return bool(await response.json() == {"status": "ok"})
+            return isinstance(body := await response.json(), dict) and body.get("status") == "ok"
     except (aiohttp.ClientError, TimeoutError, ValueError):
         return False
 

@@ -50,7 +50,7 @@ CHECKS: Final[tuple[Check, ...]] = (
     Check(
         name="ports",
         level="refuse",
-        at_start=("serve", "up"),
+        at_start=("serve", "work", "up"),
         why="Processes of the API share their port. A start on a port of another program would share it with that.",
     ),
     Check(

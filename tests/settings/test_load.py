@@ -205,3 +205,11 @@ def test_what_is_a_secret_is_said_where_it_is_described() -> None:
             ("api_url", "return_url", "simulator_url")
         )
         assert looks_secret == (name in settings), name
+
+
+@pytest.mark.parametrize("given", ["0", "65536", "none"])
+def test_a_port_that_may_be_left_out_has_the_bounds_of_a_port(given: str) -> None:
+    with pytest.raises(SettingsError, match="WORKER_HEALTH_PORT: expected a whole number from 1 to 65535"):
+        load_settings({"TALLYSTICK_WORKER_HEALTH_PORT": given}, ())
+    assert load_settings({"TALLYSTICK_WORKER_HEALTH_PORT": "8402"}, ()).worker_health_port == 8402
+    assert load_settings({}, ()).worker_health_port is None

@@ -16,14 +16,15 @@ from tallystick import __version__
 from tallystick.domain.errors import TallystickError
 from tallystick.run.supervisor import EXIT_MISCONFIGURED
 
-#: Command -> module and attribute. A command is loaded when it is used: roles are started often, the acquirer needs no
-#: database driver, and the API's supervisor needs no HTTP client.
+#: Command -> module and attribute. A command is loaded when it is used: roles are started often, and the acquirer needs
+#: no database driver.
 COMMANDS: Final[Mapping[str, str]] = {
     "up": "tallystick.cli.up:up",
     "serve": "tallystick.cli.serve:serve",
     "work": "tallystick.cli.work:work",
     "simulate": "tallystick.cli.simulate:simulate",
     "migrate": "tallystick.cli.migrate:migrate",
+    "doctor": "tallystick.cli.doctor:doctor",
     "keys": "tallystick.cli.keys:app",
     "verify": "tallystick.cli.verify:verify",
     "demo": "tallystick.cli.demo:demo",
@@ -109,16 +110,20 @@ def main() -> None:
     signal.signal(signal.SIGTERM, _terminate)
     try:
         app()
-    except TallystickError as error:
-        _fail(_one_line(error))
-    except OSError as error:
-        _fail(f"{away}: {_one_line(error)}" if (away := _away(error)) else _one_line(error))
     except Exception as error:
-        if type(error).__module__.partition(".")[0] not in TRANSPORTS:
+        if not isinstance(error, TallystickError | OSError) and _library(error) not in TRANSPORTS:
             raise
-        if getattr(error, "sqlstate", None) == UNDEFINED_TABLE:
-            _fail("the database schema is missing or too old; run `tallystick migrate`")
-        _fail(f"{_away(error)}: {_one_line(error)}")
+        _fail(in_words(error))
+
+
+def in_words(error: Exception) -> str:
+    """What a person is told of an error of ours, of the system, of the database or of a provider: one line."""
+    said = " ".join(str(error).split()) or type(error).__name__
+    if isinstance(error, TallystickError):
+        return said
+    if getattr(error, "sqlstate", None) == UNDEFINED_TABLE:
+        return "the database schema is missing or too old; run `tallystick migrate`"
+    return f"{away}: {said}" if (away := _away(error)) else said
 
 
 def _terminate(*_: object) -> NoReturn:
@@ -128,7 +133,7 @@ def _terminate(*_: object) -> NoReturn:
 
 def _away(error: BaseException) -> str:
     """What could not be reached, or did not do as asked; empty for an error of this machine, such as a full disk."""
-    library = type(error).__module__.partition(".")[0]
+    library = _library(error)
     if library == "aiohttp":
         return "cannot reach the provider"
     sqlstate = getattr(error, "sqlstate", None)
@@ -142,8 +147,8 @@ def _away(error: BaseException) -> str:
     return DATABASE_IS_AWAY if lost or library in TRANSPORTS else ""
 
 
-def _one_line(error: BaseException) -> str:
-    return " ".join(str(error).split()) or type(error).__name__
+def _library(error: BaseException) -> str:
+    return type(error).__module__.partition(".")[0]
 
 
 def _fail(message: str) -> NoReturn:

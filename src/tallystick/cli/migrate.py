@@ -9,12 +9,17 @@ import typer
 from tallystick.cli.context import DataDir, settings_from
 from tallystick.record.postgres.embedded.server import resolve_database
 from tallystick.record.postgres.migrate import migrate as apply_migrations
-from tallystick.run.exponents_check import require_unchanged_exponents_as_owner
+from tallystick.run.doctor.examine import Examination
 
 
 def migrate(data_dir: DataDir = None) -> None:
     """Bring the database schema up to date, as its owner."""
-    with resolve_database(settings_from(data_dir)) as database:
-        asyncio.run(require_unchanged_exponents_as_owner(database.owner_url))
+    settings = settings_from(data_dir)
+    examination = Examination(settings, "migrate")
+    examination.machine()
+    with resolve_database(settings) as database:
+        asyncio.run(examination.as_owner(database.owner_url))
+        for finding in examination.require_start():
+            typer.echo(f"tallystick: {finding.level}: {finding.says}", err=True)
         applied = apply_migrations(database.owner_url)
     typer.echo("\n".join(applied) if applied else "up to date")

@@ -24,14 +24,14 @@ from msgspec import Struct
 
 from tallystick.access import key_store
 from tallystick.domain.errors import TallystickError
-from tallystick.providers.assembly import require_sound_providers, switched_off
+from tallystick.providers.assembly import switched_off
 from tallystick.providers.simulator.setup import SIMULATOR, SimulatorSettings
 from tallystick.record.postgres.connections import connect
 from tallystick.record.postgres.embedded.server import DatabaseUrls, resolve_database
 from tallystick.record.postgres.migrate import migrate
 from tallystick.record.postgres.open_payments import count_open_payments
-from tallystick.run.exponents_check import require_unchanged_exponents_as_owner
-from tallystick.run.ports import SIMULATOR_HOST, http_address, require_free_port
+from tallystick.run.doctor.examine import Examination
+from tallystick.run.ports import SIMULATOR_HOST, http_address
 from tallystick.run.supervisor import END_MARGIN_MS, Role, Supervisor, child_environment
 from tallystick.settings.load import Settings
 
@@ -71,11 +71,13 @@ async def bring_up(
     """Start everything, run ``body``, and stop everything. Returns None if a signal ended it.
 
     The children's output goes to files in ``logs``, by default to this process's output. Raises CannotStart,
-    AddressInUse, DatabaseUnavailable, ExponentsChanged and SettingsError.
+    StartRefused and DatabaseUnavailable.
     """
     data_dir = Path(settings.data_dir).expanduser().absolute()
     settings = _on_one_machine(settings, data_dir)
-    require_sound_providers(settings)
+    examination = Examination(settings, "up")
+    examination.machine()
+    examination.require_start()
     simulator = settings.connector(SimulatorSettings)
     simulator_is_on = SIMULATOR.name not in switched_off(settings)
     supervisor = Supervisor(announce, drain_limit_ms=settings.drain_timeout_ms + END_MARGIN_MS)
@@ -83,13 +85,14 @@ async def bring_up(
     _make_directory(data_dir)
     async with contextlib.AsyncExitStack() as stack:
         stack.enter_context(_sole_supervisor(data_dir))
-        require_free_port(settings.host, settings.port)
-        if simulator_is_on:
-            require_free_port(SIMULATOR_HOST, simulator.port)
+        await examination.ports()
+        examination.require_start()
         database_context = resolve_database(settings)
         database = await asyncio.to_thread(database_context.__enter__)
         stack.push_async_callback(asyncio.to_thread, database_context.__exit__, None, None, None)
-        await require_unchanged_exponents_as_owner(database.owner_url)
+        await examination.as_owner(database.owner_url)
+        for finding in examination.require_start():
+            announce(f"{finding.level}: {finding.says}")
         await asyncio.to_thread(migrate, database.owner_url)
         key_file = data_dir / "api-key"
         api_key = await key_store.ensure_first_key(database.app_url, key_file, FIRST_MERCHANT)

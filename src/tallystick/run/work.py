@@ -15,7 +15,7 @@ from tallystick.flows.webhooks.outbound.worker import OutboxWorker
 from tallystick.kit.logs import get_logger
 from tallystick.kit.rounds import Rounds, run_rounds
 from tallystick.run.clock_check import require_right_clock
-from tallystick.run.exponents_check import require_unchanged_exponents
+from tallystick.run.worker_health import worker_health
 from tallystick.settings.load import Settings
 
 log = get_logger("tallystick.run.work")
@@ -42,10 +42,13 @@ async def periodic_work(runtime: Runtime) -> AsyncIterator[list[Rounds]]:
 
 
 async def work(settings: Settings, database_url: str, stop: asyncio.Event) -> None:
-    """Work until ``stop``, and finish what is under way. Raises ClockTooFarOff, ExponentsChanged, and what opening the
-    database raises."""
-    await require_unchanged_exponents(database_url)
-    async with open_runtime(settings, database_url) as runtime, periodic_work(runtime) as rounds:
+    """Work until ``stop``, and finish what is under way. Raises ClockTooFarOff, and what opening the database
+    raises."""
+    async with (
+        open_runtime(settings, database_url) as runtime,
+        worker_health(runtime),
+        periodic_work(runtime) as rounds,
+    ):
         require_right_clock(runtime.clocks.database_skew)
         log.info("worker started")
         await run_rounds(rounds, stop)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Annotated, Final
 
 from msgspec import Meta
 
@@ -42,6 +42,15 @@ def count(reason: str, *, ge: int = 1, le: int = 10_000_000) -> Meta:
 
 def port(reason: str) -> Meta:
     return Meta(description=reason, ge=1, le=65_535, extra={"unit": "port"})
+
+
+#: Of a setting that may be left out: bounds belong to the number, and the reason to the setting.
+PortNumber = Annotated[int, Meta(ge=1, le=65_535)]
+
+
+def optional_port(reason: str) -> Meta:
+    """For ``PortNumber | None``."""
+    return Meta(description=reason, extra={"unit": "port"})
 
 
 def variable(name: str) -> str:

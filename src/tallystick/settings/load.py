@@ -177,6 +177,8 @@ def _expected(field: Field) -> str | None:
     unit = (field.meta.extra or {}).get("unit")
     if unit == "flag":
         return "expected true or false"
+    if unit == "port":
+        return "expected a whole number from 1 to 65535"
     if field.meta.ge is None or field.meta.le is None:
         return None
     return f"expected a whole number from {field.meta.ge} to {field.meta.le}"

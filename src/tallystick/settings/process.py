@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Annotated, Final
 
-from tallystick.settings.fields import ms, text, variable
+from tallystick.settings.fields import PortNumber, ms, optional_port, text, variable
 from tallystick.settings.sections import Section
 
 LOG_LEVELS: Final = ("debug", "info", "warning", "error")
@@ -17,6 +17,10 @@ class ProcessSettings(Section):
     """Settings of every process of the platform."""
 
     drain_timeout_ms: Annotated[int, ms("After SIGTERM, how long flows may take; recovery finishes the rest.")] = 30_000
+    worker_health_port: Annotated[
+        PortNumber | None,
+        optional_port("Where a worker answers /healthz and /readyz, on TALLYSTICK_HOST; without it, nowhere."),
+    ] = None
     log_level: Annotated[str, text("debug, info, warning or error.")] = "info"
     clock_margin_ms: Annotated[
         int, ms("How far clocks may differ; beyond it an alert is raised, and no absence at a provider is believed.")

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import assert_never
-
 from msgspec import Struct
 
 from tallystick.flows.clocks import ClockReading
@@ -27,13 +25,6 @@ async def healthz(_: Runtime, request: ApiRequest) -> HttpResponse:
 
 async def readyz(runtime: Runtime, request: ApiRequest) -> HttpResponse:
     """200 when the database answers and its schema takes every statement of this release. Raises ProblemError."""
-    readiness = await runtime.stores.readiness.check()
-    match readiness:
-        case "ready":
-            return json_response(request, Health(status="ready", clocks=tuple(runtime.clocks.readings())))
-        case "other_schema":
-            raise busy("not_ready", "The database has another schema; migrate it.", request.request_id)
-        case "away":
-            raise busy("not_ready", "The database does not answer.", request.request_id)
-        case _:
-            assert_never(readiness)
+    if (reason := await runtime.stores.readiness.reason_not_ready()) is not None:
+        raise busy("not_ready", reason, request.request_id)
+    return json_response(request, Health(status="ready", clocks=tuple(runtime.clocks.readings())))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from importlib import resources
-from typing import Final
 
 import psycopg
 from yoyo import read_migrations
@@ -13,9 +12,6 @@ from yoyo.migrations import default_migration_table
 
 #: The role that the application runs as: it may add to history and ledger, and neither change nor delete.
 APP_ROLE = "tallystick_app"
-
-#: The first server whose memberships have the option SET, as libpq numbers versions.
-SET_OPTION_SINCE: Final = 160_000
 
 
 def migrate(owner_url: str) -> list[str]:
@@ -46,10 +42,22 @@ def _ensure_app_role(owner_url: str) -> None:
             connection.execute(f"CREATE ROLE {APP_ROLE} LOGIN")
         # Since PostgreSQL 16 a membership may come without the right to act as the role (SET). An owner who creates the
         # role gets such a one, which only allows the grant. Older servers know no such right.
-        right = "SET" if connection.info.server_version >= SET_OPTION_SINCE else "MEMBER"
-        may_act = connection.execute("SELECT pg_has_role(current_user, %s, %s)", (APP_ROLE, right)).fetchone()
-        if may_act is not None and not may_act[0]:
+        privilege = acting_privilege(connection.info.server_version // 10_000)
+        member = connection.execute("SELECT pg_has_role(current_user, %s, %s)", (APP_ROLE, privilege)).fetchone()
+        if member is not None and not member[0]:
             connection.execute(f"GRANT {APP_ROLE} TO CURRENT_USER")
+
+
+def newest_revision() -> str:
+    """The number of the last revision of this release."""
+    folder = resources.files(__package__).joinpath("migrations")
+    return max(file.name for file in folder.iterdir() if file.name.endswith(".sql")).partition("_")[0]
+
+
+def acting_privilege(server_version: int) -> str:
+    """What pg_has_role is asked where one role is to act as another. Since PostgreSQL 16 a member may lack that right:
+    who creates a role becomes its member, with the admin option alone."""
+    return "SET" if server_version >= 16 else "MEMBER"
 
 
 class _Backend(PostgresqlPsycopgBackend):  # type: ignore[misc]  # yoyo has no types

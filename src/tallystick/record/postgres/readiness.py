@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Final, Literal
+from typing import Final, Literal, assert_never
 
 import asyncpg
+from asyncpg.pool import PoolConnectionProxy
 
 from tallystick.record.postgres import sql
 from tallystick.record.postgres.failures import DATABASE_AWAY
@@ -23,6 +24,13 @@ _STATEMENTS: Final = tuple(
 Readiness = Literal["ready", "other_schema", "away"]
 
 
+async def prepare_every_statement(connection: asyncpg.Connection | PoolConnectionProxy) -> None:
+    """Prepare what an API process runs, and run none of it. Raises asyncpg.SyntaxOrAccessError where the schema has
+    another form than this release needs, and what else asyncpg raises."""
+    for statement in _STATEMENTS:
+        await connection.prepare(statement, timeout=PROBE_TIMEOUT_S)
+
+
 class DatabaseReadiness:
     """Checks over a pool of connections. A fitting schema is checked once: schemas only go forward."""
 
@@ -37,11 +45,22 @@ class DatabaseReadiness:
             async with self._pool.acquire(timeout=PROBE_TIMEOUT_S) as connection:
                 await connection.fetchval("SELECT 1", timeout=PROBE_TIMEOUT_S)
                 if not self._schema_fits:
-                    for statement in _STATEMENTS:
-                        await connection.prepare(statement, timeout=PROBE_TIMEOUT_S)
+                    await prepare_every_statement(connection)
                     self._schema_fits = True
         except asyncpg.SyntaxOrAccessError:  # a missing table or column
             return "other_schema"
         except (*DATABASE_AWAY, asyncpg.PostgresError):
             return "away"
         return "ready"
+
+    async def reason_not_ready(self) -> str | None:
+        """A sentence for people; None where the database can serve."""
+        match readiness := await self.check():
+            case "ready":
+                return None
+            case "other_schema":
+                return "The database has another schema; migrate it."
+            case "away":
+                return "The database does not answer."
+            case _:
+                assert_never(readiness)

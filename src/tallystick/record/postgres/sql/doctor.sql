@@ -1,0 +1,23 @@
+-- server: what the database server is, how it keeps what was committed, and what the role that logs in may do
+SELECT
+    current_database()::text AS name,
+    current_setting('server_version_num')::integer AS version_number,
+    current_setting('server_version') AS version,
+    current_setting('server_encoding') AS encoding,
+    current_setting('fsync') = 'on' AS fsync,
+    current_setting('full_page_writes') = 'on' AS full_page_writes,
+    current_setting('synchronous_commit') AS synchronous_commit,
+    current_setting('transaction_read_only') = 'on' AS read_only,
+    me.rolname::text AS login,
+    me.rolsuper OR me.rolcreaterole AS may_create_roles,
+    app.rolname IS NOT NULL AS app_role_exists,
+    coalesce(pg_has_role(me.oid, app.oid, $2), false) AS may_act_as_app,
+    coalesce(pg_has_role(me.oid, app.oid, 'MEMBER WITH ADMIN OPTION'), false) AS has_admin_option,
+    current_schema()::text AS schema,
+    coalesce(has_schema_privilege(me.oid, current_schema()::text, 'CREATE'), false) AS may_create_tables
+FROM pg_roles AS me LEFT JOIN pg_roles AS app ON app.rolname = $1
+WHERE me.rolname = current_user;
+
+-- merchant_defaults: the default providers of merchants
+SELECT default_provider, count(*) AS merchants FROM merchant
+WHERE default_provider IS NOT NULL GROUP BY default_provider ORDER BY default_provider;

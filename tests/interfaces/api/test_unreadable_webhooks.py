@@ -321,8 +321,9 @@ def _bodies(draw: st.DrawFn, letters: Letters) -> tuple[Signed, int]:
     event = copy.deepcopy(letters.event(1))
     for name in draw(st.lists(st.sampled_from(sorted(event)), max_size=3)):
         event[name] = draw(_JSON)
-    if isinstance(event.get("data"), dict) and draw(st.booleans()):
-        inner = event["data"].get("object", event["data"])
+    data = event["data"]
+    inner = data.get("object", data) if isinstance(data, dict) else None
+    if isinstance(inner, dict) and inner and draw(st.booleans()):
         for name in draw(st.lists(st.sampled_from(sorted(inner)), max_size=3)):
             inner[name] = draw(_JSON)
     good = signed(letters, event)

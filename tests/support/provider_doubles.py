@@ -156,7 +156,8 @@ def adyen(books: Path) -> Iterator[Stand]:
 STANDS = {"simulator": simulator, "stripe": stripe, "adyen": adyen}
 
 
-def _hmac_hex(secret: str, body: bytes, at: datetime) -> tuple[str, str]:
+def hmac_hex(secret: str, body: bytes, at: datetime) -> tuple[str, str]:
+    """The second, and the signature of the body at that second."""
     second = str(int(at.timestamp()))
     return second, hmac.new(secret.encode(), second.encode() + b"." + body, hashlib.sha256).hexdigest()
 
@@ -166,7 +167,7 @@ def _in_a_header(name: str) -> dict[str, Any]:
 
     def sign(event: dict[str, Any], secret: str, at: datetime) -> Signed:
         body = json.dumps(event).encode()
-        second, made = _hmac_hex(secret, body, at)
+        second, made = hmac_hex(secret, body, at)
         return Signed(body, {name: f"t={second},v1={made}"})
 
     def garbled(good: Signed) -> list[Signed]:

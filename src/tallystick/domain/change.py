@@ -20,7 +20,9 @@ Origin = Literal["client", "provider", "recovery", "operator"]
 
 
 #: What one try at a provider's event came to.
-TryResult = Literal["applied", "duplicate_effect", "stale", "conflict", "unknown_type", "unroutable", "failed"]
+TryResult = Literal[
+    "applied", "duplicate_effect", "stale", "conflict", "unknown_type", "unreadable", "unroutable", "failed"
+]
 
 #: The state of a provider's event after a try.
 EventState = Literal[TryResult, "dead"]

@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from msgspec.structs import replace
 
-from tallystick.domain.notices import AttemptNotice, ChargeNotice, Notice
+from tallystick.domain.notices import AttemptNotice, ChargeNotice, StoredNotice
 from tallystick.domain.subjects import Payment
 from tallystick.domain.verdicts import RequiresAction
+
+Some = TypeVar("Some", bound=StoredNotice)
 
 #: The member of a stored action that holds the whole action, encrypted.
 SEALED: Final = "sealed"
@@ -40,7 +42,7 @@ def due_action(payment: Payment) -> dict[str, Any] | None:
     return payment.next_action if payment.state == "requires_action" else None
 
 
-def with_action(notice: Notice, change: Callable[[Mapping[str, Any]], dict[str, Any]]) -> Notice:
+def with_action(notice: Some, change: Callable[[Mapping[str, Any]], dict[str, Any]]) -> Some:
     """The notice with its action changed; a notice without an action is returned as it is."""
     if not isinstance(notice, AttemptNotice | ChargeNotice) or not isinstance(notice.verdict, RequiresAction):
         return notice

@@ -101,6 +101,16 @@ class DisputeNotice(Struct, frozen=True, kw_only=True, tag_field="notice", tag="
     occurred_at: datetime | None = None
 
 
+class Unreadable(Struct, frozen=True, kw_only=True, tag_field="notice", tag="unreadable"):
+    """An event of a right signature that the code of its time could not read. ``reason`` never repeats what was sent.
+    It says nothing about a payment until its kept bytes are read again."""
+
+    reason: str
+
+
 Notice = (
     AttemptNotice | ChargeNotice | CaptureNotice | CancelOrRefundNotice | UnknownNotice | RefundNotice | DisputeNotice
 )
+
+#: What the inbox keeps of an event's bytes.
+StoredNotice = Notice | Unreadable

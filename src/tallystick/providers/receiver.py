@@ -2,21 +2,34 @@
 
 A receiver verifies the signature over the bytes as they came, and translates. It decides nothing, reads no stored
 state and does no I/O: whether something happened already, or can have happened, is decided later, from the record.
+The items of a delivery are judged one by one: an item that cannot be read costs no other item anything.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Protocol
+from typing import Final, Protocol
 
 from msgspec import Struct
 
-from tallystick.domain.notices import Notice
+from tallystick.domain.notices import StoredNotice, Unreadable
+
+#: The type of an event that cannot be read: what its bytes call it is not believed.
+UNREADABLE_TYPE: Final = "unreadable"
 
 
 class BadSignature(Exception):
-    """The signature is missing, wrong or malformed. The message never repeats what was sent."""
+    """A signature is missing, wrong or malformed. The message never repeats what was sent.
+
+    Where the items of a delivery are signed one by one, ``signed`` are the events of those whose signature is right,
+    and ``body`` is a delivery of these alone: nothing else may ever be read from it again.
+    """
+
+    def __init__(self, message: str, signed: Sequence[Notification] = (), body: bytes = b"") -> None:
+        super().__init__(message)
+        self.signed = signed
+        self.body = body
 
 
 class StaleTimestamp(Exception):
@@ -24,7 +37,11 @@ class StaleTimestamp(Exception):
 
 
 class Unparseable(Exception):
-    """Signed, but not a delivery of this provider. The message never repeats what was sent."""
+    """No item can be found in it, and so no signature of one. The message never repeats what was sent."""
+
+
+class CannotRead(ValueError):
+    """Why a signed item is not translated. The message never repeats what was sent."""
 
 
 class Notification(Struct, frozen=True, kw_only=True):
@@ -32,7 +49,8 @@ class Notification(Struct, frozen=True, kw_only=True):
 
     ``merchant_id``, ``payment_id``: ours, where the bytes carry them (metadata, merchant reference); else the payment
     is looked up by ``charge_reference``, the provider's name for the charge. ``notice`` is None for a type that
-    does not concern money.
+    does not concern money. ``digest``: SHA-256 of what the event says. ``item_digest``: SHA-256 of its own bytes, by
+    which it is found again where it could not be read; None: it is the whole body.
     """
 
     provider_event_id: str
@@ -42,8 +60,35 @@ class Notification(Struct, frozen=True, kw_only=True):
     merchant_id: str | None = None
     payment_id: str | None = None
     traceparent: str | None = None
-    notice: Notice | None = None
+    notice: StoredNotice | None = None
     digest: bytes | None = None
+    item_digest: bytes | None = None
+
+
+def name_by_digest(item_digest: bytes) -> str:
+    """The name of an event that is known by its bytes alone."""
+    return f"digest:{item_digest.hex()}"
+
+
+def unreadable(item_digest: bytes, error: Exception | str) -> Notification:
+    """A signed event that cannot be read. Of an error the type alone is kept: its text may repeat what was sent."""
+    reason = str(error) if isinstance(error, CannotRead | str) else f"it cannot be read: {type(error).__name__}"
+    return _by_digest(item_digest, UNREADABLE_TYPE, Unreadable(reason=reason))
+
+
+def not_about_money(item_digest: bytes, event_type: str) -> Notification:
+    """A signed event that cannot be read, of a type that is certainly not about payments."""
+    return _by_digest(item_digest, event_type, None)
+
+
+def _by_digest(item_digest: bytes, event_type: str, notice: Unreadable | None) -> Notification:
+    return Notification(
+        provider_event_id=name_by_digest(item_digest),
+        type=event_type,
+        notice=notice,
+        digest=item_digest,
+        item_digest=item_digest,
+    )
 
 
 class Receiver(Protocol):
@@ -55,9 +100,11 @@ class Receiver(Protocol):
     content_type: bytes
 
     def receive(self, body: bytes, headers: Mapping[str, str], now: datetime) -> Sequence[Notification]:
-        """Every event of one delivery; header names are lower-case. One bad event rejects the whole delivery.
+        """Every event of one delivery; header names are lower-case. An item of a right signature is always among them,
+        as unreadable where it cannot be read.
 
-        Raises BadSignature, StaleTimestamp and Unparseable, and nothing else for any bytes.
+        Raises BadSignature (with the events of the other items), StaleTimestamp and Unparseable, and nothing else for
+        any bytes.
         """
 
     def translate(self, body: bytes) -> Sequence[Notification]:

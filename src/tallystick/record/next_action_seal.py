@@ -13,7 +13,7 @@ import msgspec
 from msgspec.structs import replace
 
 from tallystick.domain.next_action import SEALED, due_action, kept_part, public_part, with_action
-from tallystick.domain.notices import Notice
+from tallystick.domain.notices import Notice, StoredNotice
 from tallystick.domain.subjects import Payment
 from tallystick.domain.verdicts import RequiresAction, Verdict
 from tallystick.kit.logs import get_logger
@@ -39,7 +39,7 @@ class ActionSeal:
             return verdict
         return replace(verdict, next_action=self._seal(verdict.next_action, _payment(merchant_id, payment_id)))
 
-    def notice(self, notice: Notice, event_id: str) -> Notice:
+    def notice(self, notice: StoredNotice, event_id: str) -> StoredNotice:
         """A notice with its next action sealed for the event, for the inbox."""
         return with_action(notice, lambda action: self._seal(action, _event(event_id)))
 

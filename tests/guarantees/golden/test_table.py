@@ -21,6 +21,7 @@ from tallystick.domain.notices import (
     Notice,
     RefundNotice,
     UnknownNotice,
+    Unreadable,
 )
 from tallystick.domain.subjects import Attempt
 from tallystick.domain.verdicts import Declined, NotFound, RequiresAction, Unknown, Verdict
@@ -186,6 +187,7 @@ class Watched(Life):
         for sequence, body in self._books.events.chosen(0, None):
             [found] = self._receiver.receive(body, {SIGNATURE_HEADER: signature(SECRET, body, self._clock.now_s)}, at)
             assert found.notice is not None
+            assert not isinstance(found.notice, Unreadable)
             read.append((sequence, found.notice))
         return read
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections import Counter
 from collections.abc import Callable
@@ -88,22 +89,6 @@ REFUSED: dict[str, tuple[int, str, Callable[[bytes], tuple[bytes, str]]]] = {
     "garbage": (401, "webhook_signature_invalid", lambda body: (body, "t=1,v1=zz, ,=")),
     "too old": (400, "webhook_timestamp_stale", lambda body: (body, signature(body, age_s=400))),
     "too new": (400, "webhook_timestamp_stale", lambda body: (body, signature(body, age_s=-400))),
-    "no JSON": (400, "webhook_unparseable", lambda _: (b"{", signature(b"{"))),
-    "no event": (400, "webhook_unparseable", lambda _: (b"{}", signature(b"{}"))),
-    "an id with NUL": (400, "webhook_unparseable", lambda _: (event("a\x00b"), signature(event("a\x00b")))),
-    "a hopeless id": (400, "webhook_unparseable", lambda _: (event("x" * 300), signature(event("x" * 300)))),
-    "a time that cannot be": (
-        400,
-        "webhook_unparseable",
-        lambda body: (b := body.replace(b"2026-01-02T03:04:05Z", b"0001-01-01T00:00:00+23:59"), signature(b)),
-    ),
-    "a dispute without a name": (400, "webhook_unparseable", lambda _: (b := dispute_named(""), signature(b))),
-    "a dispute with a hopeless name": (
-        400,
-        "webhook_unparseable",
-        lambda _: (b := dispute_named("x" * 300), signature(b)),
-    ),
-    "half a character": (400, "webhook_unparseable", lambda _: (event("\ud800"), signature(event("\ud800")))),
 }
 
 
@@ -117,6 +102,37 @@ async def test_what_is_refused_leaves_nothing(database: Database, fresh_merchant
         assert (answer.status_code, answer.json()["code"]) == (status, code), answer.text
         assert answer.headers["content-type"] == "application/problem+json"
         assert await stored(app) == before
+
+
+UNREADABLE: dict[str, Callable[[bytes], bytes]] = {
+    "no JSON": lambda _: b"{",
+    "no event": lambda _: b"{}",
+    "half a character": lambda _: event("\ud800"),
+    "a dispute without a name": lambda _: dispute_named(""),
+    "a dispute with a hopeless name": lambda _: dispute_named("x" * 300),
+}
+
+#: Of a type that moves nothing.
+NAMELESS: dict[str, Callable[[bytes], bytes]] = {
+    "an id with NUL": lambda _: event("a\x00b"),
+    "a hopeless id": lambda _: event("x" * 300),
+    "a time that cannot be": lambda body: body.replace(b"2026-01-02T03:04:05Z", b"0001-01-01T00:00:00+23:59"),
+}
+
+
+@pytest.mark.parametrize("case", [*UNREADABLE, *NAMELESS])
+async def test_what_is_signed_is_kept_by_its_digest_whatever_it_is(
+    database: Database, fresh_merchant: str, case: str
+) -> None:
+    async with inside(database, fresh_merchant, BookedProvider()) as app:
+        body = (UNREADABLE | NAMELESS)[case](event())
+        answer = await deliver(app.client, body)
+        assert answer.status_code == 200, answer.text
+        name = f"digest:{hashlib.sha256(body).hexdigest()}"
+        notice = await app.app.state.runtime.pool.fetchval(
+            "SELECT coalesce(notice ->> 'notice', 'none') FROM inbox WHERE provider_event_id = $1", name
+        )
+        assert notice == ("unreadable" if case in UNREADABLE else "none")
 
 
 async def test_unknown_providers_and_accounts(database: Database, fresh_merchant: str) -> None:

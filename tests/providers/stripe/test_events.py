@@ -11,9 +11,9 @@ from typing import Any
 import msgspec
 import pytest
 
-from tallystick.domain.notices import Notice
+from tallystick.domain.notices import StoredNotice, Unreadable
 from tallystick.flows.webhooks.inbound.envelope import envelope_of
-from tallystick.providers.receiver import Notification, Unparseable
+from tallystick.providers.receiver import Notification
 from tallystick.providers.stripe.receiver import StripeReceiver
 from tests.support.stripe.events import EVENTS, read
 
@@ -129,7 +129,7 @@ NOTICES: dict[str, dict[str, Any] | None] = {
 }
 
 
-def plain(notice: Notice | None) -> Any:
+def plain(notice: StoredNotice | None) -> Any:
     """A notice as data, without times and what is not said."""
     said = msgspec.to_builtins(notice)
 
@@ -217,24 +217,29 @@ def test_an_event_that_its_object_has_overtaken_says_nothing() -> None:
     ],
 )
 @pytest.mark.parametrize("name", ["payment_intent.succeeded", "refund.created", "charge.dispute.created"])
-def test_an_object_that_is_not_what_its_event_says_is_refused(name: str, change: dict[str, Any]) -> None:
+def test_an_object_that_is_not_what_its_event_says_is_kept_unread(name: str, change: dict[str, Any]) -> None:
     event = read(name)
     event["data"]["object"] |= change
     if name.startswith("charge.dispute") and "metadata" in change:
         return  # nobody reads a dispute's
-    with pytest.raises(Unparseable):
-        receive(event)
+    assert receive(event).notice == Unreadable(reason="it cannot be read: ValidationError")
 
 
-def test_money_that_cannot_be_expressed_is_refused_or_left() -> None:
-    for name in ("payment_intent.succeeded", "refund.created"):
+def test_money_that_cannot_be_expressed_is_kept_unread() -> None:
+    for name in ("payment_intent.succeeded", "refund.created", "charge.dispute.created"):
         event = read(name)
         event["data"]["object"]["currency"] = "xxx"
-        assert receive(event).notice is None
-    event = read("charge.dispute.created")
-    event["data"]["object"]["currency"] = "xxx"
-    with pytest.raises(Unparseable):
-        receive(event)
+        assert isinstance(receive(event).notice, Unreadable), name
+
+
+def test_the_currency_of_a_balance_transaction_that_is_ignored() -> None:
+    event = read("charge.dispute.funds_withdrawn")
+    event["data"]["object"]["balance_transactions"] = [
+        {"id": "txn_1", "amount": -1_000, "currency": "xxx"},
+        {"id": "txn_2", "amount": 0, "currency": "xxx"},
+    ]
+    told: Any = receive(event).notice
+    assert [(each.reference, each.moved_currency) for each in told.movements] == [("txn_1", "XXX")]
 
 
 def test_a_thin_event_names_nobody() -> None:

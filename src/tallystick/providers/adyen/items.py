@@ -1,26 +1,39 @@
-"""One item of an Adyen notification: what it says, and the text of it that is signed. Pure."""
+"""One item of an Adyen notification: what it says. Pure."""
 
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Annotated, Any
+from typing import Annotated, Final
 
-from msgspec import Meta, Struct
+import msgspec
+from msgspec import Meta, Raw, Struct
 
 from tallystick.providers.adyen.codes import EXPONENTS
+from tallystick.providers.receiver import CannotRead
 from tallystick.providers.shared import Told, iso_amount
 
 _Value = Annotated[int, Meta(ge=0, lt=2**53)]
+_ValueText = Annotated[str, Meta(pattern=r"^[0-9]{1,15}\Z")]  # fifteen digits are below 2**53
 _Plain = Annotated[str, Meta(pattern=r"^[^:]*\Z")]
 _Named = Annotated[str, Meta(pattern=r"^[^:]+\Z")]
 
 
+_TEXT: Final = msgspec.json.Decoder(str)
+
+
 class _Amount(Struct, frozen=True):
-    value: _Value | None = None
+    value: _Value | _ValueText | None = None
     currency: _Plain | None = None
+
+    @property
+    def minor_units(self) -> int | None:
+        """The value, which some of their systems write as text."""
+        return None if self.value is None else int(self.value)
 
 
 class Item(Struct, frozen=True, rename="camel"):
+    """``written_reason`` and ``event_date`` are not signed: odd ones say nothing, and keep no item from being read."""
+
     psp_reference: _Named
     event_code: _Named
     merchant_account_code: _Plain
@@ -28,9 +41,13 @@ class Item(Struct, frozen=True, rename="camel"):
     original_reference: _Plain | None = None
     merchant_reference: str | None = None
     amount: _Amount | None = None
-    reason: str | None = None
-    event_date: str | None = None
-    additional_data: dict[str, Any] | None = None
+    written_reason: Raw = msgspec.field(name="reason", default=Raw(b""))
+    event_date: Raw = Raw(b"")
+
+    @property
+    def reason(self) -> str | None:
+        """What the acquirer says of a refusal."""
+        return _text(self.written_reason)
 
     @property
     def succeeded(self) -> bool:
@@ -44,28 +61,32 @@ class Item(Struct, frozen=True, rename="camel"):
     @property
     def occurred_at(self) -> datetime | None:
         try:
-            found = datetime.fromisoformat(self.event_date or "")
+            found = datetime.fromisoformat(_text(self.event_date) or "")
         except ValueError:
             return None
         return None if found.utcoffset() is None else found
 
-    def signed_text(self) -> bytes:
-        amount = self.amount or _Amount()
-        fields = (
-            self.psp_reference,
-            self.original_reference,
-            self.merchant_account_code,
-            self.merchant_reference,
-            amount.value,
-            amount.currency,
-            self.event_code,
-            "true" if self.succeeded else "false",
-        )
-        return ":".join("" if field is None else str(field) for field in fields).encode()
+
+def _text(written: Raw) -> str | None:
+    """A field that is not signed; None where it is no text."""
+    try:
+        return _TEXT.decode(written)
+    except msgspec.MsgspecError:
+        return None
 
 
 def amount_of(item: Item) -> Told:
     """The item's amount in ISO 4217 minor units. Raises ValueError where there is none to convert."""
-    if item.amount is None or item.amount.value is None or item.amount.currency is None:
-        raise ValueError("an event about money without an amount")
-    return iso_amount(item.amount.value, item.amount.currency, EXPONENTS)
+    value = None if item.amount is None else item.amount.minor_units
+    if item.amount is None or value is None or item.amount.currency is None:
+        raise CannotRead("an event about money without an amount")
+    return iso_amount(value, item.amount.currency, EXPONENTS)
+
+
+def amount_that_is_not_used(item: Item) -> Told:
+    """The item's amount where nothing is decided by it: one that is missing, or that cannot be converted, is zero."""
+    try:
+        return amount_of(item)
+    except ValueError:
+        named = None if item.amount is None else item.amount.currency
+        return Told(0, named or "", 0)

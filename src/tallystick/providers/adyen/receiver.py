@@ -2,8 +2,8 @@
 
 Only the signed fields decide: references, account, amount, event and success. ``reason`` and ``eventDate`` are not
 signed, and only describe what the signed ones decide; ``additionalData`` is not read at all, but for the
-signature. Nothing in the signed text is escaped, so a colon is refused in every signed field but one: then there is a
-single way to read it.
+signature. Nothing in the signed text is escaped, so an item with a colon in a signed field other than the merchant's
+reference is kept and never translated: there is more than one way to read it. Items are judged one by one.
 
 How a payment is to be captured is in the reference that we gave it (``reference.py``). A modification whose
 notification brings a reference of its own is the outcome of one of our calls; one that brings the payment's was made in
@@ -20,7 +20,7 @@ from datetime import datetime
 from typing import Annotated, Any, Final
 
 import msgspec
-from msgspec import Meta, Struct
+from msgspec import Meta, Raw, Struct
 
 from tallystick.domain.notices import (
     AttemptNotice,
@@ -35,21 +35,35 @@ from tallystick.domain.subjects import Operation
 from tallystick.domain.verdicts import Approved, Declined, Effect, Reversed, Verdict
 from tallystick.providers.adyen.codes import FAILURES, INFORMATION, decline_reason_from_text
 from tallystick.providers.adyen.disputes import DISPUTES
-from tallystick.providers.adyen.items import Item, amount_of
+from tallystick.providers.adyen.items import Item, amount_of, amount_that_is_not_used
 from tallystick.providers.adyen.reference import Reference, read_reference
-from tallystick.providers.receiver import BadSignature, Notification, Unparseable
+from tallystick.providers.adyen.signed_text import signed_text_of
+from tallystick.providers.receiver import (
+    BadSignature,
+    CannotRead,
+    Notification,
+    Unparseable,
+    not_about_money,
+    unreadable,
+)
 from tallystick.providers.shared import MESSAGE_CHARS
 
 
 class _Wrapped(Struct, frozen=True):
-    item: dict[str, Any] = msgspec.field(name="NotificationRequestItem")
+    item: Raw = msgspec.field(name="NotificationRequestItem")
 
 
 class _Delivery(Struct, frozen=True, rename="camel"):
-    notification_items: Annotated[list[_Wrapped], Meta(min_length=1)]
+    notification_items: Annotated[list[Raw], Meta(min_length=1)]
 
 
 _DELIVERY: Final = msgspec.json.Decoder(_Delivery)
+_WRAPPED: Final = msgspec.json.Decoder(_Wrapped)
+_ITEM: Final = msgspec.json.Decoder(Item)
+_OBJECT: Final = msgspec.json.Decoder(dict[str, Any])
+
+#: What is wrong with bytes that a sender chose.
+_ILL_FORMED: Final = (msgspec.MsgspecError, ValueError, RecursionError)
 
 
 class AdyenReceiver:
@@ -69,54 +83,99 @@ class AdyenReceiver:
         self._keys = [bytes.fromhex(key) for key in hmac_keys]
 
     def receive(self, body: bytes, headers: Mapping[str, str], now: datetime) -> Sequence[Notification]:
-        """Every item of a delivery, or none. Raises BadSignature and Unparseable, and nothing else."""
-        return self._read(body, self._verify)
+        """Every item of a delivery. Raises BadSignature, with the items whose signature is right, and Unparseable, and
+        nothing else."""
+        items = _items(body)
+        signed = [item for item in items if self._is_signed(item)]
+        found = [self._notification(item) for item in signed]
+        if len(signed) < len(items):
+            raise BadSignature("an item's signature is missing or wrong", found, _delivery(signed))
+        return found
 
     def translate(self, body: bytes) -> Sequence[Notification]:
         """Every item, without a look at its signature. Raises Unparseable, and nothing else."""
-        return self._read(body, lambda _: None)
+        return [self._notification(item) for item in _items(body)]
 
-    def _read(self, body: bytes, check: Callable[[Item], None]) -> Sequence[Notification]:
+    def _is_signed(self, item: bytes) -> bool:
         try:
-            raw = [wrapped.item for wrapped in _DELIVERY.decode(body).notification_items]
-            items = [msgspec.convert(item, Item) for item in raw]
-            for item in items:
-                check(item)
-            if any(item.merchant_account_code != self._merchant_account for item in items):
-                raise Unparseable("an item of another merchant account")
-            return [_notification(item, _digest(one)) for item, one in zip(items, raw, strict=True)]
-        except (msgspec.MsgspecError, ValueError, RecursionError, OverflowError) as error:
-            raise Unparseable(f"not a notification of Adyen's: {type(error).__name__}") from None
-
-    def _verify(self, item: Item) -> None:
-        if item.success not in (True, False, "true", "false"):
-            raise Unparseable("success is neither true nor false")
-        given = (item.additional_data or {}).get("hmacSignature")
-        if not isinstance(given, str):
-            raise BadSignature("an item without a signature")
-        signed = item.signed_text()
+            text = signed_text_of(item)
+            signed, given = text.signed(), (text.signature or "").encode()
+        except _ILL_FORMED:
+            return False
         # All are compared, whichever is right: the time that it takes reveals nothing.
-        matches = [hmac.compare_digest(_signature(key, signed), given.encode()) for key in self._keys]
-        if not any(matches):
-            raise BadSignature("an item's signature is wrong")
+        matches = [hmac.compare_digest(_signature(key, signed), given) for key in self._keys]
+        return any(matches)
+
+    def _notification(self, item: bytes) -> Notification:
+        """What an item says, of which the signature was right."""
+        item_digest = hashlib.sha256(item).digest()
+        try:
+            return msgspec.structs.replace(self._read(item), item_digest=item_digest)
+        except Exception as error:  # a defect of a reader, too, costs the item its translation and not its place
+            code = _code_of(item)
+            return not_about_money(item_digest, code) if code in INFORMATION else unreadable(item_digest, error)
+
+    def _read(self, raw: bytes) -> Notification:
+        """Raises CannotRead, and whatever a reader raises."""
+        if signed_text_of(raw).is_ambiguous():
+            raise CannotRead("a colon in a signed field: there is more than one way to read it")
+        item = _ITEM.decode(raw)
+        if item.success not in (True, False, "true", "false"):
+            raise CannotRead("success is neither true nor false")
+        reference, notice = read_reference(item.merchant_reference), None
+        if item.merchant_account_code == self._merchant_account:
+            translate = _TRANSLATIONS.get(item.event_code)
+            notice = _unknown(item) if translate is None else translate(item, reference)
+        elif reference is not None:
+            raise CannotRead("an item of another merchant account, with a reference of ours")
+        return _named(item, reference, notice, _digest(raw))
+
+
+def _items(body: bytes) -> list[bytes]:
+    """The items of a delivery, as they are written. Raises Unparseable where there are none to look at."""
+    try:
+        return [_inner(element) for element in _DELIVERY.decode(body).notification_items]
+    except _ILL_FORMED as error:
+        raise Unparseable(f"not a notification of Adyen's: {type(error).__name__}") from None
+
+
+def _inner(element: Raw) -> bytes:
+    try:
+        return bytes(_WRAPPED.decode(element).item)
+    except _ILL_FORMED:
+        return bytes(element)
+
+
+def _delivery(items: Sequence[bytes]) -> bytes:
+    """A delivery of these items, each as it is written."""
+    wrapped = b",".join(b'{"NotificationRequestItem":' + item + b"}" for item in items)
+    return b'{"notificationItems":[' + wrapped + b"]}"
+
+
+def _code_of(item: bytes) -> str:
+    try:
+        return signed_text_of(item).event_code
+    except _ILL_FORMED:
+        return ""
 
 
 def _signature(key: bytes, signed: bytes) -> bytes:
     return base64.b64encode(hmac.new(key, signed, hashlib.sha256).digest())
 
 
-def _digest(item: Mapping[str, Any]) -> bytes:
+def _digest(item: bytes) -> bytes:
     """Of the item and not of the body, in which it may come again beside others; and without the signature, which is
     another one after its key was replaced."""
-    said = dict(item)
+    try:
+        said = _OBJECT.decode(item)
+    except _ILL_FORMED:  # a field that is not read
+        return hashlib.sha256(item).digest()
     if isinstance(said.get("additionalData"), Mapping):
         said["additionalData"] = {name: v for name, v in said["additionalData"].items() if name != "hmacSignature"}
     return hashlib.sha256(msgspec.json.encode(said, order="sorted")).digest()
 
 
-def _notification(item: Item, digest: bytes) -> Notification:
-    reference = read_reference(item.merchant_reference)
-    translate = _TRANSLATIONS.get(item.event_code)
+def _named(item: Item, reference: Reference | None, notice: Notice | None, digest: bytes) -> Notification:
     return Notification(
         provider_event_id=f"{item.event_code}:{item.psp_reference}:{'true' if item.succeeded else 'false'}",
         type=item.event_code,
@@ -124,7 +183,7 @@ def _notification(item: Item, digest: bytes) -> Notification:
         charge_reference=item.charge_reference,
         merchant_id=None if reference is None else reference.merchant_id,
         payment_id=None if reference is None else reference.payment_id,
-        notice=_unknown(item) if translate is None else translate(item, reference),
+        notice=notice,
         digest=digest,
     )
 
@@ -132,6 +191,12 @@ def _notification(item: Item, digest: bytes) -> Notification:
 def _approved(item: Item, effect: Effect, reference: str) -> Approved:
     told = amount_of(item)._asdict()
     return Approved(**told, effect=effect, reference=reference, occurred_at=item.occurred_at)
+
+
+def _voided(item: Item) -> Approved:
+    """Nothing is held any more, whatever the amount says."""
+    told = amount_that_is_not_used(item)._asdict()
+    return Approved(**told, effect="voided", reference=item.charge_reference, occurred_at=item.occurred_at)
 
 
 def _declined(item: Item, operation: Operation) -> Declined:
@@ -187,14 +252,14 @@ def _capture_undone(item: Item, reference: Reference | None, verdict: Declined |
 def _cancellation(item: Item, reference: Reference | None) -> Notice:
     if not item.succeeded:
         return _outcome(item, reference, "cancel", _declined(item, "cancel"))
-    return ChargeNotice(verdict=_approved(item, "voided", item.charge_reference))
+    return ChargeNotice(verdict=_voided(item))
 
 
 def _gone(item: Item, _: Reference | None) -> Notice | None:
     """A hold that time ended, or Adyen itself."""
     if not item.succeeded:
         return None
-    return ChargeNotice(verdict=_approved(item, "voided", item.charge_reference), expired=True)
+    return ChargeNotice(verdict=_voided(item), expired=True)
 
 
 def _refund(item: Item, reference: Reference | None) -> Notice:
@@ -232,9 +297,10 @@ def _void_pending_refund(item: Item, _: Reference | None) -> Notice | None:
 def _unknown(item: Item) -> Notice | None:
     """Of a code that nobody here knows: money for a person, where the signed fields say that some moved."""
     amount = item.amount
-    if item.event_code in INFORMATION or not item.succeeded or amount is None or not amount.value:
+    value = None if amount is None else amount.minor_units
+    if item.event_code in INFORMATION or not item.succeeded or amount is None or not value:
         return None
-    return UnknownNotice(code=item.event_code, value=amount.value, currency=amount.currency or "")
+    return UnknownNotice(code=item.event_code, value=value, currency=amount.currency or "")
 
 
 #: Event -> its reader. What is not here is in ``INFORMATION``, or unknown.

@@ -20,6 +20,9 @@ from tallystick.providers.stripe.codes import EXPONENTS, REFUND_FAILURES, RELEAS
 #: Names of what we write into the metadata of everything that we make there.
 MERCHANT, PAYMENT, ATTEMPT = "tallystick_merchant", "tallystick_payment", "tallystick_attempt"
 
+#: Why a verdict is unknown whose object is in a known state.
+INEXPRESSIBLE: Final = "an amount that cannot be expressed here"
+
 #: The last second of the year 9999, which is as far as a date goes.
 _LAST_SECOND: Final = 253_402_300_799
 
@@ -154,7 +157,7 @@ def standing(intent: Intent, *, occurred_at: datetime | None = None, raw: dict[s
                 told = amount_of(intent.amount, intent.currency)._asdict()
                 return Approved(**told, effect="voided", **common)
     except ValueError:
-        return Unknown(reason="an amount that cannot be expressed here", **common)
+        return Unknown(reason=INEXPRESSIBLE, **common)
     match intent.status:
         case "processing":
             return Pending(**common)
@@ -209,7 +212,7 @@ def refund_standing(refund: Refund, raw: dict[str, Any] | None = None) -> Verdic
             try:
                 told = amount_of(refund.amount, refund.currency)._asdict()
             except ValueError:
-                return Unknown(reason="an amount that cannot be expressed here", **common)
+                return Unknown(reason=INEXPRESSIBLE, **common)
             return Approved(**told, effect="refunded", occurred_at=moment(refund.created), **common)
         case "pending" | "requires_action":
             return Pending(**common)

@@ -19,12 +19,13 @@ from msgspec import Raw, Struct
 from tallystick.domain.dispute_movement import Funds
 from tallystick.domain.notices import AttemptNotice, ChargeNotice, DisputeNotice, Notice, RefundNotice
 from tallystick.domain.verdicts import Approved, Reversed, Unknown
-from tallystick.providers.receiver import BadSignature, Notification, Unparseable
+from tallystick.providers.receiver import BadSignature, CannotRead, Notification, not_about_money, unreadable
 from tallystick.providers.shared import verify_timed_signature
 from tallystick.providers.stripe.codes import DISPUTES, EXPIRY_REASONS, INQUIRIES
 from tallystick.providers.stripe.movements import movements_of
 from tallystick.providers.stripe.objects import (
     ATTEMPT,
+    INEXPRESSIBLE,
     MERCHANT,
     PAYMENT,
     Dispute,
@@ -58,6 +59,12 @@ class _Data(Struct, frozen=True):
     object: Raw
 
 
+class _Typed(Struct, frozen=True):
+    """What is read of an event that cannot be read."""
+
+    type: str
+
+
 class _Event(Struct, frozen=True):
     id: str
     type: str
@@ -65,6 +72,7 @@ class _Event(Struct, frozen=True):
     data: _Data | None = None
 
 
+_TYPED: Final = msgspec.json.Decoder(_Typed)
 _EVENT: Final = msgspec.json.Decoder(_Event)
 _INTENT: Final = msgspec.json.Decoder(Intent)
 _REFUND: Final = msgspec.json.Decoder(Refund)
@@ -100,17 +108,21 @@ class StripeReceiver:
         self._tolerance_ms = tolerance_ms
 
     def receive(self, body: bytes, headers: Mapping[str, str], now: datetime) -> Sequence[Notification]:
-        """The one event of a delivery. Raises BadSignature, StaleTimestamp and Unparseable, and nothing else."""
+        """The one event of a delivery. Raises BadSignature and StaleTimestamp, and nothing else."""
         signed_at_s, signatures = _signature_parts(headers.get("stripe-signature", ""))
         verify_timed_signature(body, str(signed_at_s), signatures, self._keys, now=now, tolerance_ms=self._tolerance_ms)
         return self.translate(body)
 
     def translate(self, body: bytes) -> Sequence[Notification]:
-        """The event, without a look at its signature. Raises Unparseable, and nothing else."""
+        """The event, without a look at its signature. Raises nothing."""
+        digest = hashlib.sha256(body).digest()
         try:
-            return [_notification(_EVENT.decode(body))]
-        except (msgspec.MsgspecError, ValueError, RecursionError, OverflowError) as error:
-            raise Unparseable(f"not an event of Stripe's: {type(error).__name__}") from None
+            return [msgspec.structs.replace(_notification(_EVENT.decode(body)), item_digest=digest)]
+        except Exception as error:  # a defect of a reader, too, costs the event its translation and not its place
+            event_type = _type_of(body)
+            if event_type is not None and event_type not in _TRANSLATIONS:
+                return [not_about_money(digest, event_type)]
+            return [unreadable(digest, error)]
 
 
 def _signature_parts(header: str) -> tuple[int, list[str]]:
@@ -123,6 +135,13 @@ def _signature_parts(header: str) -> tuple[int, list[str]]:
     if len(signatures) > _SIGNATURES_LIMIT:
         raise BadSignature("the header has too many signatures")
     return int(times[0]), signatures
+
+
+def _type_of(body: bytes) -> str | None:
+    try:
+        return _TYPED.decode(body).type
+    except (msgspec.MsgspecError, ValueError, RecursionError):
+        return None
 
 
 def _notification(event: _Event) -> Notification:
@@ -171,6 +190,7 @@ def _charge(kind: str, thing: Raw, occurred_at: datetime | None) -> Notice | Non
         return None
     verdict = standing(intent, occurred_at=occurred_at)
     if isinstance(verdict, Unknown):
+        _require_expressible(verdict)
         return None
     expired = intent.status == "canceled" and intent.cancellation_reason in EXPIRY_REASONS
     return ChargeNotice(verdict=verdict, expired=expired)
@@ -181,7 +201,10 @@ def _refund(_: str, thing: Raw, occurred_at: datetime | None) -> Notice | None:
     failed. The release of a hold is not a refund."""
     refund = _REFUND.decode(thing)
     verdict = refund_standing(refund)
-    if isinstance(verdict, Unknown) or is_release(refund):
+    if is_release(refund):
+        return None
+    if isinstance(verdict, Unknown):
+        _require_expressible(verdict)
         return None
     attempt_id = ours(refund.metadata, ATTEMPT)
     if attempt_id is None and isinstance(verdict, Approved):
@@ -196,6 +219,12 @@ def _refund(_: str, thing: Raw, occurred_at: datetime | None) -> Notice | None:
         return None  # nothing has left yet
     verdict = msgspec.structs.replace(verdict, occurred_at=verdict.occurred_at or occurred_at)
     return AttemptNotice(operation="refund", verdict=verdict, attempt_id=attempt_id, reference=refund.id)
+
+
+def _require_expressible(verdict: Unknown) -> None:
+    """Raises CannotRead for a state that moves money, of an amount that cannot be expressed here."""
+    if verdict.reason == INEXPRESSIBLE:
+        raise CannotRead(INEXPRESSIBLE)
 
 
 def _dispute(kind: str, thing: Raw, occurred_at: datetime | None) -> Notice | None:

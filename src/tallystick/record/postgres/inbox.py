@@ -190,10 +190,12 @@ class FiledFilter(Struct, frozen=True, kw_only=True):
 
 
 class ReadAgain(Struct, frozen=True, kw_only=True):
-    """What a closed event's kept bytes say by today's code."""
+    """What an event's kept bytes say by today's code."""
 
     name: EventName
-    notice: str
+    type: str
+    occurred_at: datetime | None
+    notice: str | None
     charge_reference: str | None
     merchant_id: str | None
     payment_id: str | None
@@ -322,11 +324,41 @@ class Inbox:
     ) -> list[EventName]:
         """Reopen closed events that are still ``filed_as``, as what their bytes say now. Returns which. The action is
         recorded with them."""
-        rows = sorted(
-            (*each.name, each.notice, each.charge_reference, each.merchant_id, each.payment_id) for each in events
+        rows = tuple(
+            (
+                *each.name,
+                each.notice,
+                each.charge_reference,
+                each.merchant_id,
+                each.payment_id,
+                each.type,
+                each.occurred_at,
+            )
+            for each in sorted(events, key=lambda each: each.name)
         )
         columns = (*_columns(rows), filed_as, turn, self._clock.shift_ms)
         return [tuple(record)[:3] for record in await self._acted("read_again", columns, "reread", actor, reason)]
+
+    async def translated(self, event: ReadAgain, lease: str) -> None:
+        """What a leased event's kept bytes say now; it is due, and leased by nobody. Nothing, if the lease is lost."""
+        await self._pool.execute(
+            STATEMENTS["translated"],
+            *event.name,
+            lease,
+            event.notice,
+            event.charge_reference,
+            event.merchant_id,
+            event.payment_id,
+            event.type,
+            event.occurred_at,
+        )
+
+    async def unreadable_dead_letters(self, provider: str, account: str, limit: int) -> tuple[int, int]:
+        """How many events of one account became dead letters in this hour because they cannot be read, ``limit`` at
+        most; and the milliseconds until the hour ends."""
+        values = (provider, account, limit, self._clock.shift_ms)
+        [record] = await self._pool.fetch(STATEMENTS["unreadable_dead_letters"], *values)
+        return record["dead"], record["ends_in_ms"]
 
     async def discard(self, names: Sequence[EventName], *, actor: str, reason: str) -> int:
         """Close dead letters permanently. Returns how many were dead. The action is recorded with them."""

@@ -12,9 +12,9 @@ from typing import Any, Final
 import msgspec
 from msgspec import Struct
 
-from tallystick.domain.notices import Notice
+from tallystick.domain.notices import StoredNotice
 from tallystick.kit.ids import is_id, new_id, sibling_id
-from tallystick.providers.receiver import Notification, Receiver, Unparseable
+from tallystick.providers.receiver import UNREADABLE_TYPE, Notification, Receiver, not_about_money, unreadable
 
 #: Longest name that a provider may give to an event, its type or a charge, in characters; theirs have at most 80.
 MAX_NAME_CHARS: Final = 255
@@ -50,7 +50,7 @@ class Envelope(Struct, frozen=True, kw_only=True):
     payment_id: str | None
     traceparent: str
     digest: bytes
-    notice: Notice | None
+    notice: StoredNotice | None
 
     def fairness_key(self) -> str:
         """The key of fair ordering: the merchant if the bytes name one, else the provider's account."""
@@ -60,14 +60,8 @@ class Envelope(Struct, frozen=True, kw_only=True):
 def envelope_of(
     receiver: Receiver, notification: Notification, body: bytes, headers: Mapping[str, str], received_at: datetime
 ) -> Envelope:
-    """A verified notification in its envelope. Raises Unparseable for names that cannot be stored or distinguished."""
-    named_so = (notification.provider_event_id, notification.type, notification.charge_reference)
-    for name in (*named_so, *_references(notification.notice)):
-        if name is not None and not _storable(name):
-            raise Unparseable("a name in the event is empty, too long or not text")
-    notice = msgspec.to_builtins(notification.notice, builtin_types=(datetime,))
-    if not _storable_within([notice, notification.occurred_at]):
-        raise Unparseable("the event holds invalid text, or an impossible time")
+    """A verified notification in its envelope. What cannot be stored as it is, is kept as unreadable, by its digest."""
+    notification = _storable_notification(notification, body)
     event_id = new_id("evt")
     merchant_id, payment_id = notification.merchant_id, notification.payment_id
     named = (
@@ -94,7 +88,35 @@ def envelope_of(
     )
 
 
-def _references(notice: Notice | None) -> tuple[str | None, ...]:
+def item_digest_of(notification: Notification, body: bytes) -> bytes:
+    """SHA-256 of an event's own bytes, which may be a part of the body."""
+    return notification.item_digest or hashlib.sha256(body).digest()
+
+
+def _storable_notification(notification: Notification, body: bytes) -> Notification:
+    why = _not_storable(notification)
+    if why is None:
+        return notification
+    item_digest = item_digest_of(notification, body)
+    if notification.notice is None:
+        known_type = notification.type if _storable(notification.type) else UNREADABLE_TYPE
+        return not_about_money(item_digest, known_type)
+    return unreadable(item_digest, why)
+
+
+def _not_storable(notification: Notification) -> str | None:
+    """Why the database cannot hold a notification, or cannot distinguish it from another."""
+    named_so = (notification.provider_event_id, notification.type, notification.charge_reference)
+    for name in (*named_so, *_references(notification.notice)):
+        if name is not None and not _storable(name):
+            return "a name in the event is empty, too long or not text"
+    notice = msgspec.to_builtins(notification.notice, builtin_types=(datetime,))
+    if not _storable_within([notice, notification.occurred_at]):
+        return "the event holds invalid text, or an impossible time"
+    return None
+
+
+def _references(notice: StoredNotice | None) -> tuple[str | None, ...]:
     """The provider's ids in a notice; they are the only names of a dispute or a refund."""
     return (getattr(notice, "reference", None), getattr(getattr(notice, "verdict", None), "reference", None))
 

@@ -24,7 +24,9 @@ from tallystick.domain.notices import (
     CaptureNotice,
     ChargeNotice,
     Notice,
+    StoredNotice,
     UnknownNotice,
+    Unreadable,
 )
 from tallystick.domain.provider_amounts import notice_about
 from tallystick.domain.snapshot import PaymentSnapshot
@@ -32,6 +34,7 @@ from tallystick.domain.verdicts import Verdict
 from tallystick.flows.payments.attempts import fetch_verdict, report_rejections
 from tallystick.flows.runtime import Runtime
 from tallystick.flows.webhooks.inbound.retries import Retries
+from tallystick.flows.webhooks.inbound.unreadable import UnreadableEvents
 from tallystick.kit.ids import new_id, sibling_id
 from tallystick.kit.log_sampling import SampledLines
 from tallystick.kit.logs import get_logger
@@ -47,7 +50,7 @@ RACES_IN_ONE_TRY: Final = 20
 #: One alert of a code that nobody knows in this long: somebody has to write a release, and an hour wakes nobody twice.
 UNKNOWN_CODE_EVERY_S: Final = 3_600.0
 
-_NOTICE: Final = msgspec.json.Decoder(Notice)
+_NOTICE: Final = msgspec.json.Decoder(StoredNotice)
 
 
 class Handler:
@@ -57,6 +60,7 @@ class Handler:
         self._runtime = runtime
         self._retries = Retries(runtime.settings, runtime.jitter)
         self._unknown_codes = SampledLines(UNKNOWN_CODE_EVERY_S)
+        self._unreadable = UnreadableEvents(runtime)
 
     async def handle(self, event: LeasedEvent, stored: PaymentSnapshot | None, started_at: datetime) -> bool:
         """One try at one event. False if the database was unavailable, which does not count as a try."""
@@ -77,6 +81,8 @@ class Handler:
         notice = None if event.notice is None else _NOTICE.decode(event.notice)
         if notice is None:
             return await self._acknowledge(event, Decided("unknown_type"), None, started_at)
+        if isinstance(notice, Unreadable):
+            return await self._not_read(event, notice, started_at)
         if stored is None:
             if isinstance(notice, UnknownNotice) and event.payment_id is None:
                 self._say_unknown(event, notice)  # it names no payment of ours, and none will come
@@ -194,6 +200,19 @@ class Handler:
     ) -> str:
         """Tried again later, or dead."""
         return await self._again_or_dead(event, "unroutable", why.reason, stored, started_at, wait_ms=why.wait_ms)
+
+    async def _not_read(self, event: LeasedEvent, notice: Unreadable, started_at: datetime) -> str:
+        """Dead at once: the same code reads no more in a minute. A replay reads the kept bytes with today's."""
+        reason: str | None = notice.reason
+        if event.replays:
+            reason = await self._unreadable.read_again(event)
+        if reason is None:
+            return "read again"
+        async with self._unreadable.place(event, reason) as place:
+            ack = self._ack(event, place.result, started_at, detail=place.detail)
+            await self._runtime.journal.commit(_bare(event, replace(ack, state=place.state, lease=event.lease)))
+        self._unreadable.say(event, reason, self._retries.owner(event.provider))
+        return place.state
 
     def _say_unknown(self, event: LeasedEvent, notice: UnknownNotice) -> None:
         """One alert a code and hour, with how many there were: a code that a provider begins to send comes often."""

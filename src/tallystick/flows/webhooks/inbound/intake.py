@@ -18,7 +18,7 @@ from msgspec import Struct
 
 from tallystick.domain.errors import Overloaded, TallystickError
 from tallystick.domain.next_action import kept_part, with_action
-from tallystick.domain.notices import Notice
+from tallystick.domain.notices import StoredNotice
 from tallystick.flows.webhooks.inbound.envelope import Envelope
 from tallystick.kit.clock import Clock
 from tallystick.kit.log_sampling import SampledLines
@@ -271,7 +271,7 @@ def _event_row(envelope: Envelope, turn: int) -> tuple[Any, ...]:
     )
 
 
-def stored_notice(notice: Notice) -> str:
+def stored_notice(notice: StoredNotice) -> str:
     """A notice as the inbox keeps it: JSON, without what a payer has to do next unless that is sealed."""
     return _ENCODER.encode(with_action(notice, kept_part)).decode()
 

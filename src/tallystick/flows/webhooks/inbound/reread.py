@@ -17,18 +17,17 @@ import msgspec
 from msgspec import Struct
 
 from tallystick.domain.next_action import public_part, with_action
-from tallystick.domain.notices import Notice
-from tallystick.flows.webhooks.inbound.envelope import KEPT_WITH, Envelope, envelope_of, unsealed_part
-from tallystick.flows.webhooks.inbound.intake import stored_notice
+from tallystick.domain.notices import StoredNotice, Unreadable
+from tallystick.flows.webhooks.inbound.kept_bytes import KeptBytes, NotReadable, read_again_of
 from tallystick.flows.webhooks.inbound.worker import InboxWorker
 from tallystick.kit.clock import monotonic_ms
-from tallystick.providers.receiver import Receiver, Unparseable
+from tallystick.providers.receiver import Receiver
 from tallystick.record.next_action_seal import ActionSeal
 from tallystick.record.postgres.inbox import EventName, FiledEvent, FiledFilter, Inbox, ReadAgain
-from tallystick.record.sealing import SealBroken, Sealer
+from tallystick.record.sealing import Sealer
 
 #: How the events that are read again were closed. Not: applied, and what an operator discarded.
-FiledAs = Literal["unknown_type", "duplicate_effect", "stale", "conflict", "dead"]
+FiledAs = Literal["unknown_type", "duplicate_effect", "stale", "conflict", "unreadable", "dead"]
 FILED_AS: Final[tuple[FiledAs, ...]] = get_args(FiledAs)
 
 #: Rows of the inbox in one look: a statement of milliseconds.
@@ -43,7 +42,10 @@ PATIENCE_MS: Final = 60_000
 #: Between two looks at events that another worker holds.
 _PAUSE_MS: Final = 50
 
-_NOTICE: Final = msgspec.json.Decoder(Notice)
+_NOTICE: Final = msgspec.json.Decoder(StoredNotice)
+
+#: What an event reads as that could not be read and says nothing about money now.
+_SAYS_NOTHING: Final = "unknown_type"
 
 
 class Reading(Struct, frozen=True, kw_only=True):
@@ -89,8 +91,7 @@ class Reread:
         self, inbox: Inbox, receivers: Mapping[tuple[str, str], Receiver], sealer: Sealer, actions: ActionSeal
     ) -> None:
         self._inbox = inbox
-        self._receivers = receivers
-        self._sealer = sealer
+        self._kept = KeptBytes(inbox, receivers, sealer)
         self._actions = actions
 
     async def batches(self, which: FiledFilter) -> AsyncIterator[Batch]:
@@ -134,64 +135,21 @@ class Reread:
         )
 
     async def _read(self, event: FiledEvent) -> tuple[Reading, ReadAgain | None]:
+        before = None if event.notice is None else _NOTICE.decode(event.notice)
         try:
-            envelope = await self._envelope(event)
-        except _NotReadable as error:
+            envelope = await self._kept.envelope(event, event.received_at)
+        except NotReadable as error:
             return _reading(event, None, str(error)), None
-        if envelope.notice is None:
+        now = envelope.notice
+        if isinstance(now, Unreadable):
+            return _reading(event, None, f"it cannot be read: {now.reason}"), None
+        if now is None and not isinstance(before, Unreadable):
             return _reading(event, None, "it still says nothing about money"), None
-        if event.notice is not None and _same(_NOTICE.decode(event.notice), envelope.notice):
+        if now is not None and before is not None and _same(before, now):
             return _reading(event, None, "it reads as before"), None
-        sealed = self._actions.notice(envelope.notice, event.event_id)
-        again = ReadAgain(
-            name=event.name(),
-            notice=stored_notice(sealed),
-            charge_reference=envelope.charge_reference,
-            merchant_id=envelope.merchant_id,
-            payment_id=envelope.payment_id,
-        )
-        kind = type(envelope.notice).__struct_config__.tag
-        return _reading(event, str(kind), None, envelope.payment_id), again
-
-    async def _envelope(self, event: FiledEvent) -> Envelope:
-        """Raises _NotReadable."""
-        receiver = self._receivers.get((event.provider, event.account))
-        if receiver is None:
-            raise _NotReadable(f"webhooks of {event.provider}/{event.account} are not configured here")
-        headers, body = await self._kept(event)
-        try:
-            found = [each for each in receiver.translate(body) if each.provider_event_id == event.provider_event_id]
-            if not found:
-                raise _NotReadable("the kept bytes have no such event any more")
-            return envelope_of(receiver, found[0], body, headers, event.received_at)
-        except Unparseable as error:
-            raise _NotReadable(str(error)) from None
-
-    async def _kept(self, event: FiledEvent) -> tuple[Mapping[str, str], bytes]:
-        """Headers and body of the event's first arrival. Those of several events in one delivery are kept once."""
-        deliveries = await self._inbox.deliveries(event.name())
-        first = next((each for each in deliveries if each.result == "first"), None)
-        sealed = None if first is None else await self._inbox.sealed(event.name(), first.delivery_id)
-        if first is None or sealed is None:
-            raise _NotReadable("its bytes are not there")
-        headers, body = self._opened(event.name(), first.delivery_id, sealed)
-        elsewhere = headers.get(KEPT_WITH)
-        if elsewhere is None or body:  # with a body of its own it is a header that somebody sent
-            return headers, body
-        kept = await self._inbox.delivery_named(event.provider, event.account, elsewhere)
-        if kept is None:
-            raise _NotReadable(f"its bytes are kept with {elsewhere}, which is not there")
-        return self._opened(kept[0], elsewhere, kept[1])
-
-    def _opened(self, name: EventName, delivery_id: str, sealed: bytes) -> tuple[Mapping[str, str], bytes]:
-        try:
-            return unsealed_part(self._sealer.open(sealed, "/".join((*name, delivery_id)).encode()))
-        except SealBroken as error:
-            raise _NotReadable(f"its bytes cannot be opened: {error}") from None
-
-
-class _NotReadable(Exception):
-    """Why an event cannot be read again. The text never repeats what was sent."""
+        again = read_again_of(event.name(), event.event_id, envelope, self._actions)
+        kind = _SAYS_NOTHING if now is None else str(type(now).__struct_config__.tag)
+        return _reading(event, kind, None, envelope.payment_id), again
 
 
 def _reading(event: FiledEvent, reads_as: str | None, why: str | None, payment_id: str | None = None) -> Reading:
@@ -209,6 +167,6 @@ def _reading(event: FiledEvent, reads_as: str | None, why: str | None, payment_i
     )
 
 
-def _same(before: Notice, now: Notice) -> bool:
+def _same(before: StoredNotice, now: StoredNotice) -> bool:
     """But for the seal of what a payer has to do next, which is another one each time."""
     return with_action(before, public_part) == with_action(now, public_part)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from litestar.types import Scope
 from msgspec.structs import replace
@@ -38,7 +38,7 @@ _REFUSALS: Final[Mapping[type[Exception], tuple[str, str]]] = {
     ),
     Unparseable: (
         "webhook_unparseable",
-        "The signature is valid, but the body is not a notification of this provider.",
+        "The body has no items of this provider, and so no signature of one.",
     ),
 }
 
@@ -55,6 +55,15 @@ CODES: Final = (
     "overloaded",
     "not_ready",
 )
+
+
+class _Verified(NamedTuple):
+    """What is kept of a delivery: its events, and bytes that hold nothing else. ``refusal``: the answer, where another
+    of its items has no right signature, so that the delivery comes again."""
+
+    envelopes: Sequence[Envelope]
+    body: bytes
+    refusal: ProblemError | None
 
 
 class WebhookReceiver:
@@ -88,12 +97,36 @@ class WebhookReceiver:
         try:
             headers = _headers(scope)
             body = await request.body(MAX_WEBHOOK_BYTES)
-            envelopes = self._verified(receiver, body, headers, received_at, request_id)
+            verified = self._verified(receiver, body, headers, received_at, request_id)
         except ProblemError as refused:
             self._rejected.count(provider, account, refused.problem.code)
             raise
         validated_at = self._clock.now()
-        arrivals = self._arrivals(envelopes, body, headers, validated_at)
+        await self._accept(self._arrivals(verified.envelopes, verified.body, headers, validated_at), request_id)
+        if verified.refusal is not None:
+            self._rejected.count(provider, account, verified.refusal.problem.code)
+            raise verified.refusal
+        response_headers: tuple[Header, ...] = ((b"request-id", request_id.encode()),)
+        return HttpResponse(200, receiver.acknowledgement, receiver.content_type or JSON, response_headers)
+
+    def _verified(
+        self, receiver: Receiver, body: bytes, headers: Mapping[str, str], received_at: Any, request_id: str
+    ) -> _Verified:
+        """Raises ProblemError where nothing in the delivery is kept."""
+        refusal: ProblemError | None = None
+        try:
+            notifications = receiver.receive(body, headers, received_at)
+        except tuple(_REFUSALS) as error:
+            code, detail = _REFUSALS[type(error)]
+            refusal = ProblemError(problem(code, detail, request_id=request_id))
+            if not isinstance(error, BadSignature) or not error.signed:
+                raise refusal from None
+            notifications, body = error.signed, error.body
+        envelopes = [envelope_of(receiver, each, body, headers, received_at) for each in notifications]
+        return _Verified(envelopes, body, refusal)
+
+    async def _accept(self, arrivals: Sequence[Arrival], request_id: str) -> None:
+        """Returns when they are durable. Raises ProblemError."""
         try:
             if arrivals:
                 await self._intake.accept(arrivals)
@@ -101,18 +134,6 @@ class WebhookReceiver:
             raise busy("overloaded", f"Nothing was kept: {error}.", request_id) from None
         except IntakeUnavailable:
             raise busy("not_ready", "The inbox cannot be written now; send the delivery again.", request_id) from None
-        response_headers: tuple[Header, ...] = ((b"request-id", request_id.encode()),)
-        return HttpResponse(200, receiver.acknowledgement, receiver.content_type or JSON, response_headers)
-
-    def _verified(
-        self, receiver: Receiver, body: bytes, headers: Mapping[str, str], received_at: Any, request_id: str
-    ) -> list[Envelope]:
-        try:
-            notifications = receiver.receive(body, headers, received_at)
-            return [envelope_of(receiver, each, body, headers, received_at) for each in notifications]
-        except tuple(_REFUSALS) as error:
-            code, detail = _REFUSALS[type(error)]
-            raise ProblemError(problem(code, detail, request_id=request_id)) from None
 
     def _arrivals(
         self, envelopes: Sequence[Envelope], body: bytes, headers: Mapping[str, str], validated_at: datetime

@@ -149,18 +149,38 @@ WHERE e.event_id = $4 AND d.provider = $1 AND d.account = $2 AND d.delivery_id =
 -- delivery_named: any arrival by its id; it reads all of the account's
 SELECT provider_event_id, sealed FROM delivery WHERE provider = $1 AND account = $2 AND delivery_id = $3;
 
--- read_again: events that are still closed as $8 are processed from the beginning, as what their bytes say now ($10:
+-- read_again: events that are still closed as $10 are processed from the beginning, as what their bytes say now ($12:
 -- shift in ms)
 UPDATE inbox e
 SET state = 'received', detail = NULL, tries = 0, replays = e.replays + 1, closed_at = NULL,
-    next_try_at = now() + $10::bigint * interval '1 millisecond', turn = $9, notice = k.notice::json,
+    next_try_at = now() + $12::bigint * interval '1 millisecond', turn = $11, notice = k.notice::json, type = k.type,
+    occurred_at = coalesce(e.occurred_at, k.occurred_at),
     charge_reference = coalesce(k.charge_reference, e.charge_reference),
     merchant_id = coalesce(k.merchant_id, e.merchant_id), payment_id = coalesce(k.payment_id, e.payment_id)
-FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[])
-     AS k (provider, account, provider_event_id, notice, charge_reference, merchant_id, payment_id)
+FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[],
+            $9::timestamptz[])
+     AS k (provider, account, provider_event_id, notice, charge_reference, merchant_id, payment_id, type, occurred_at)
 WHERE e.provider = k.provider AND e.account = k.account AND e.provider_event_id = k.provider_event_id
-  AND e.next_try_at IS NULL AND e.state = $8
+  AND e.next_try_at IS NULL AND e.state = $10
 RETURNING e.provider, e.account, e.provider_event_id, e.replays;
+
+-- translated: a leased event that could not be read, as what its bytes say now; the next round routes it
+UPDATE inbox e
+SET notice = $5::text::json, charge_reference = $6, merchant_id = $7, payment_id = $8, type = $9, occurred_at = $10,
+    lease_until = NULL, lease = NULL
+WHERE e.provider = $1 AND e.account = $2 AND e.provider_event_id = $3
+  AND e.lease = $4 AND e.next_try_at IS NOT NULL;
+
+-- unreadable_dead_letters: of this hour and one account, $3 at most ($4: shift in ms)
+WITH clock AS (SELECT now() + $4::bigint * interval '1 millisecond' AS at),
+     hour AS (SELECT at, date_trunc('hour', at, 'UTC') AS starts_at FROM clock)
+SELECT (SELECT count(*) FROM (
+            SELECT FROM inbox e
+            WHERE e.state = 'dead' AND e.closed_at >= hour.starts_at AND e.provider = $1 AND e.account = $2
+              AND e.type = 'unreadable'
+            LIMIT $3) AS found) AS dead,
+       ceil(extract(epoch FROM hour.starts_at + interval '1 hour' - hour.at) * 1000)::bigint AS ends_in_ms
+FROM hour;
 
 -- discard: dead letters that are closed permanently
 UPDATE inbox e SET state = 'discarded'

@@ -1,0 +1,100 @@
+"""The kept bytes of an event, opened and read with today's code."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Protocol
+
+from tallystick.flows.webhooks.inbound.envelope import (
+    KEPT_WITH,
+    Envelope,
+    envelope_of,
+    item_digest_of,
+    unsealed_part,
+)
+from tallystick.flows.webhooks.inbound.intake import stored_notice
+from tallystick.providers.receiver import Notification, Receiver, Unparseable, name_by_digest
+from tallystick.record.next_action_seal import ActionSeal
+from tallystick.record.postgres.inbox import EventName, Inbox, ReadAgain
+from tallystick.record.sealing import SealBroken, Sealer
+
+
+class NotReadable(Exception):
+    """Why an event cannot be read again. The text never repeats what was sent."""
+
+
+class KeptEvent(Protocol):
+    """What an event is found by."""
+
+    @property
+    def provider(self) -> str: ...
+    @property
+    def account(self) -> str: ...
+    @property
+    def provider_event_id(self) -> str: ...
+    def name(self) -> EventName:
+        """Its primary key."""
+
+
+class KeptBytes:
+    """Reads kept events again. ``receivers``: by provider and account."""
+
+    def __init__(self, inbox: Inbox, receivers: Mapping[tuple[str, str], Receiver], sealer: Sealer) -> None:
+        self._inbox = inbox
+        self._receivers = receivers
+        self._sealer = sealer
+
+    async def envelope(self, event: KeptEvent, received_at: datetime) -> Envelope:
+        """What the event's bytes say by today's code. Raises NotReadable."""
+        receiver = self._receivers.get((event.provider, event.account))
+        if receiver is None:
+            raise NotReadable(f"webhooks of {event.provider}/{event.account} are not configured here")
+        headers, body = await self._kept(event)
+        try:
+            found = [each for each in receiver.translate(body) if event.provider_event_id in _names(each, body)]
+        except Unparseable as error:
+            raise NotReadable(str(error)) from None
+        if not found:
+            raise NotReadable("the kept bytes have no such event any more")
+        return envelope_of(receiver, found[0], body, headers, received_at)
+
+    async def _kept(self, event: KeptEvent) -> tuple[Mapping[str, str], bytes]:
+        """Headers and body of the event's first arrival. Those of several events in one delivery are kept once."""
+        deliveries = await self._inbox.deliveries(event.name())
+        first = next((each for each in deliveries if each.result == "first"), None)
+        sealed = None if first is None else await self._inbox.sealed(event.name(), first.delivery_id)
+        if first is None or sealed is None:
+            raise NotReadable("its bytes are not there")
+        headers, body = self._opened(event.name(), first.delivery_id, sealed)
+        elsewhere = headers.get(KEPT_WITH)
+        if elsewhere is None or body:  # with a body of its own it is a header that somebody sent
+            return headers, body
+        kept = await self._inbox.delivery_named(event.provider, event.account, elsewhere)
+        if kept is None:
+            raise NotReadable(f"its bytes are kept with {elsewhere}, which is not there")
+        return self._opened(kept[0], elsewhere, kept[1])
+
+    def _opened(self, name: EventName, delivery_id: str, sealed: bytes) -> tuple[Mapping[str, str], bytes]:
+        try:
+            return unsealed_part(self._sealer.open(sealed, "/".join((*name, delivery_id)).encode()))
+        except SealBroken as error:
+            raise NotReadable(f"its bytes cannot be opened: {error}") from None
+
+
+def read_again_of(name: EventName, event_id: str, envelope: Envelope, actions: ActionSeal) -> ReadAgain:
+    """What is stored of an event that was read again. Of the envelope that was made for it only what its bytes say."""
+    return ReadAgain(
+        name=name,
+        type=envelope.type,
+        occurred_at=envelope.occurred_at,
+        notice=None if envelope.notice is None else stored_notice(actions.notice(envelope.notice, event_id)),
+        charge_reference=envelope.charge_reference,
+        merchant_id=envelope.merchant_id,
+        payment_id=envelope.payment_id,
+    )
+
+
+def _names(notification: Notification, body: bytes) -> tuple[str, str]:
+    """The provider's name for an event, and the one that it has where it could not be read."""
+    return notification.provider_event_id, name_by_digest(item_digest_of(notification, body))

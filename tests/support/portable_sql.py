@@ -44,7 +44,8 @@ def violations(statement: str, key_of: dict[str, str] | None = None) -> list[str
     """What a statement breaks, in plain words; empty if it is portable. ``key_of``: the distribution key of each table,
     by which joins are checked too."""
     tokens = tokens_of(statement)
-    found = [*_words(tokens), *_arrays(tokens), *_empty_lists(tokens), *_correlated(tokens), *_clocks(tokens)]
+    found = [*_words(tokens), *_arrays(tokens), *_empty_lists(tokens), *_correlated(tokens)]
+    found += [*_mixed_lists(tokens), *_clocks(tokens)]
     return sorted({*found, *_joins(tokens, key_of or {})})
 
 
@@ -159,26 +160,63 @@ def _adds_to_column(piece: Sequence[str]) -> bool:
 
 
 def _joins(tokens: Sequence[str], key_of: dict[str, str]) -> Iterator[str]:
-    """Tables of different distribution keys in one part of a UNION ALL, outside a subquery with ``OFFSET 0``."""
-    for part in _parts(tokens):
+    """Tables of different distribution keys in one part that is planned alone."""
+    for part in _planned_alone(tokens):
         keys = {key_of[after] for one, after in pairwise(part) if one in ("from", "join") and after in key_of}
         if len(keys) > 1:
             yield f"a join across the keys {' and '.join(sorted(keys))}"
 
 
-def _parts(tokens: Sequence[str]) -> Iterator[Sequence[str]]:
+def _planned_alone(tokens: Sequence[str]) -> Iterator[Sequence[str]]:
+    """The members of a UNION ALL, what is materialized, and subqueries that read nothing from outside, each without
+    those inside it."""
     part: list[str] = []
     at = 0
     while at < len(tokens):
-        if tokens[at] == "(":
+        if tokens[at : at + 2] in (["(", "select"], ["(", "with"]):
             last = _close(tokens, at)
-            if tokens[last - 2 : last] == ["offset", "0"]:
-                at = last  # planned alone
+            inside = tokens[at + 1 : last]
+            if _is_apart(tokens[:at], inside):
+                yield from _planned_alone(inside)
+                at = last + 1
                 continue
         if tokens[at : at + 2] == ["union", "all"]:
             yield part
-            part, at = [], at + 2
-            continue
+            part = []
         part.append(tokens[at])
         at += 1
     yield part
+
+
+def _is_apart(before: Sequence[str], inside: Sequence[str]) -> bool:
+    """Whether a subquery is planned before what is around it."""
+    if inside[-2:] == ["offset", "0"] or before[-1:] == ["materialized"]:
+        return True
+    if before[-1] in ("from", "join", ",", "lateral"):
+        return False
+    named = {name for at, one in enumerate(inside) if one in ("from", "join") for name in inside[at + 1 : at + 3]}
+    return all(one in named for one, after in pairwise(inside) if after == ".")
+
+
+def _mixed_lists(tokens: Sequence[str]) -> Iterator[str]:
+    """A select list with a subquery beside an aggregate: Citus cannot send such a subquery to the shards."""
+    for at, token in enumerate(tokens):
+        if token == "select":
+            own, subqueries = _select_list(tokens, at + 1)
+            if subqueries and {"count", "sum", "min", "max"} & own:
+                yield "a subquery beside an aggregate"
+
+
+def _select_list(tokens: Sequence[str], at: int) -> tuple[set[str], int]:
+    """The tokens of a select list outside its subqueries, and how many subqueries it has."""
+    own: set[str] = set()
+    subqueries = depth = 0
+    while at < len(tokens) and depth >= 0 and not (depth == 0 and tokens[at] in ("from", "where", "union")):
+        if tokens[at : at + 2] == ["(", "select"]:
+            subqueries += 1
+            at = _close(tokens, at)
+        else:
+            depth += {"(": 1, ")": -1}.get(tokens[at], 0)
+            own.add(tokens[at])
+        at += 1
+    return own, subqueries

@@ -46,7 +46,6 @@ NOT_YET: Final[dict[str, list[str]]] = {
         "a join across the keys merchant_id and provider_event_id",
         "an empty select list",
     ],
-    "journal.sql move_attempts": ["an interval and a column", "the clock in CASE"],
     "journal.sql acknowledge": ["an interval and a column", "the clock in CASE", "the clock in COALESCE"],
     "outbound.sql heads": ["LATERAL", "a correlated subquery over unnest"],
     "outbound.sql settle_deliveries": ["an interval and a column", "the clock in CASE"],
@@ -56,7 +55,6 @@ NOT_YET: Final[dict[str, list[str]]] = {
     "outbound.sql tries": ["LATERAL", "a correlated subquery over unnest"],
     "recovery.sql lease_deadlines": ["an interval and a column", "the clock in RETURNING"],
     "orphans.py orphans_statement": ["an empty select list"],
-    "subject_rows.py move_attempts": ["an interval and a column", "the clock in CASE"],
 }
 
 #: Grants on columns that remain, with the reason: a table of its own for what the dispatcher writes needs a migration

@@ -46,7 +46,6 @@ NOT_YET: Final[dict[str, list[str]]] = {
         "a join across the keys merchant_id and provider_event_id",
         "an empty select list",
     ],
-    "journal.sql acknowledge": ["an interval and a column", "the clock in CASE", "the clock in COALESCE"],
     "outbound.sql heads": ["LATERAL", "a correlated subquery over unnest"],
     "outbound.sql settle_deliveries": ["an interval and a column", "the clock in CASE"],
     "outbound.sql leave_empty": ["a correlated subquery over unnest"],

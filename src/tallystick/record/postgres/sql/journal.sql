@@ -162,16 +162,22 @@ ON CONFLICT DO NOTHING;
 
 -- acknowledge: close events, or set when they are tried again; a closed event stays closed, and a try without a
 -- decision does not change an event that another worker has leased ($11: shift in ms)
+WITH a AS MATERIALIZED (
+    SELECT w.provider, w.account, w.provider_event_id, w.state, w.detail, w.number, w.merchant_id, w.payment_id,
+           w.lease, now() + (w.next_try_in_ms + $11::bigint) * interval '1 millisecond' AS next_try_at,
+           CASE WHEN w.next_try_in_ms IS NULL THEN now() + $11::bigint * interval '1 millisecond' END AS closed_at,
+           (extract(epoch FROM now()) * 1000)::bigint + w.next_try_in_ms AS turn
+    FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::int[], $7::bigint[], $8::text[],
+                $9::text[], $10::text[])
+         AS w (provider, account, provider_event_id, state, detail, number, next_try_in_ms, merchant_id, payment_id,
+               lease)
+)
 UPDATE inbox e
 SET state = a.state, detail = a.detail, tries = greatest(e.tries, a.number),
     merchant_id = coalesce(e.merchant_id, a.merchant_id), payment_id = coalesce(e.payment_id, a.payment_id),
-    next_try_at = now() + (a.next_try_in_ms + $11::bigint) * interval '1 millisecond',
-    closed_at = CASE WHEN a.next_try_in_ms IS NULL THEN now() + $11::bigint * interval '1 millisecond' END,
-    turn = coalesce((extract(epoch FROM now()) * 1000)::bigint + a.next_try_in_ms, e.turn),
+    next_try_at = a.next_try_at, closed_at = a.closed_at, turn = coalesce(a.turn, e.turn),
     lease_until = NULL, lease = NULL
-FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::int[], $7::bigint[], $8::text[],
-            $9::text[], $10::text[])
-     AS a (provider, account, provider_event_id, state, detail, number, next_try_in_ms, merchant_id, payment_id, lease)
+FROM a
 WHERE e.provider = a.provider AND e.account = a.account AND e.provider_event_id = a.provider_event_id
   AND e.next_try_at IS NOT NULL AND (a.lease IS NULL OR e.lease = a.lease);
 

@@ -47,7 +47,6 @@ NOT_YET: Final[dict[str, list[str]]] = {
         "an empty select list",
     ],
     "outbound.sql heads": ["LATERAL", "a correlated subquery over unnest"],
-    "outbound.sql settle_deliveries": ["an interval and a column", "the clock in CASE"],
     "outbound.sql leave_empty": ["a correlated subquery over unnest"],
     "outbound.sql release": ["a correlated subquery over unnest"],
     "outbound.sql set_state": ["the clock in CASE"],

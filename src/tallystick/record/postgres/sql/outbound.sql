@@ -119,12 +119,17 @@ ON CONFLICT DO NOTHING;
 
 -- settle_deliveries: delivered, given up, or tried again in so many ms ($10: shift in ms). A delivery that was
 -- reopened meanwhile stays open; one that was canceled meanwhile may still have been delivered
+WITH k AS MATERIALIZED (
+    SELECT w.merchant_id, w.endpoint_id, w.payment_id, w.version, w.subject_id, w.state, w.tries, w.resends,
+           CASE WHEN w.state = 'open' THEN now() + (w.in_ms + $10::bigint) * interval '1 millisecond' END AS next_try_at,
+           CASE WHEN w.state <> 'open' THEN now() + $10::bigint * interval '1 millisecond' END AS closed_at
+    FROM unnest($1::text[], $2::text[], $3::text[], $4::int[], $5::text[], $6::text[], $7::int[], $8::int[],
+                $9::bigint[])
+         AS w (merchant_id, endpoint_id, payment_id, version, subject_id, state, tries, resends, in_ms)
+)
 UPDATE message_delivery d
-SET state = k.state, tries = k.tries + 1,
-    next_try_at = CASE WHEN k.state = 'open' THEN now() + (k.in_ms + $10::bigint) * interval '1 millisecond' END,
-    closed_at = CASE WHEN k.state <> 'open' THEN now() + $10::bigint * interval '1 millisecond' END
-FROM unnest($1::text[], $2::text[], $3::text[], $4::int[], $5::text[], $6::text[], $7::int[], $8::int[], $9::bigint[])
-     AS k (merchant_id, endpoint_id, payment_id, version, subject_id, state, tries, resends, in_ms)
+SET state = k.state, tries = k.tries + 1, next_try_at = k.next_try_at, closed_at = k.closed_at
+FROM k
 WHERE d.merchant_id = k.merchant_id AND d.endpoint_id = k.endpoint_id AND d.payment_id = k.payment_id
   AND d.version = k.version AND d.subject_id = k.subject_id
   AND d.resends = k.resends AND d.tries = k.tries

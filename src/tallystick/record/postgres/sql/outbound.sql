@@ -208,11 +208,14 @@ WHERE l.merchant_id = $1 AND l.endpoint_id = $2
 DELETE FROM message_lane WHERE merchant_id = $1 AND endpoint_id = $2;
 
 -- set_state: an endpoint in a state of $3 goes to $4 ($6: shift in ms)
-UPDATE webhook_endpoint
-SET state = $4, disabled_reason = $5, failing_since = NULL,
-    disabled_at = CASE WHEN $4 <> 'enabled' THEN now() + $6::bigint * interval '1 millisecond' END
-WHERE merchant_id = $1 AND endpoint_id = $2 AND state = ANY($3::text[])
-RETURNING endpoint_id;
+WITH k AS MATERIALIZED (
+    SELECT CASE WHEN $4::text <> 'enabled' THEN now() + $6::bigint * interval '1 millisecond' END AS disabled_at
+)
+UPDATE webhook_endpoint e
+SET state = $4::text, disabled_reason = $5, failing_since = NULL, disabled_at = k.disabled_at
+FROM k
+WHERE e.merchant_id = $1 AND e.endpoint_id = $2 AND e.state = ANY($3::text[])
+RETURNING e.endpoint_id;
 
 -- insert_act: an action on an endpoint ($7: shift in ms)
 INSERT INTO webhook_endpoint_act (merchant_id, endpoint_id, act_id, act, detail, actor, at)

@@ -50,7 +50,6 @@ NOT_YET: Final[dict[str, list[str]]] = {
     "outbound.sql leave_empty": ["a correlated subquery over unnest"],
     "outbound.sql release": ["a correlated subquery over unnest"],
     "outbound.sql tries": ["LATERAL", "a correlated subquery over unnest"],
-    "recovery.sql lease_deadlines": ["an interval and a column", "the clock in RETURNING"],
     "orphans.py orphans_statement": ["an empty select list"],
 }
 

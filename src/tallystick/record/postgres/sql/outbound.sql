@@ -144,7 +144,7 @@ WHERE l.merchant_id = k.merchant_id AND l.endpoint_id = k.endpoint_id AND l.paym
   AND l.lease = k.lease AND l.rung = k.rung
   AND NOT EXISTS (
     SELECT 1 FROM message_delivery d
-    WHERE d.merchant_id = k.merchant_id AND d.endpoint_id = k.endpoint_id AND d.payment_id = k.payment_id
+    WHERE d.merchant_id = l.merchant_id AND d.endpoint_id = l.endpoint_id AND d.payment_id = l.payment_id
       AND d.state = 'open');
 
 -- release: end the lease of queues until their first open message is due; one with a new message is read again

@@ -46,7 +46,6 @@ NOT_YET: Final[dict[str, list[str]]] = {
         "a join across the keys merchant_id and provider_event_id",
         "an empty select list",
     ],
-    "outbound.sql release": ["a correlated subquery over unnest"],
     "outbound.sql tries": ["LATERAL", "a correlated subquery over unnest"],
     "orphans.py orphans_statement": ["an empty select list"],
 }

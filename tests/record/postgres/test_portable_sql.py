@@ -36,8 +36,6 @@ STATEMENTS: Final = {
 
 #: Statements that are not portable yet, with what they break. The list only shrinks.
 NOT_YET: Final[dict[str, list[str]]] = {
-    "demo.sql nothing_open": ["an empty select list"],
-    "demo.sql webhooks": ["a subquery beside an aggregate"],
     "invariants.sql transfers_without_transition": ["an empty select list"],
     "invariants.sql instructions_without_deed": ["an empty select list"],
     "invariants.sql orphans": ["a join across the keys merchant_id and reference", "an empty select list"],

@@ -124,17 +124,22 @@ WHERE merchant_id = $1 AND provider_reference IS NOT NULL
 GROUP BY provider, provider_reference HAVING count(*) > 1;
 
 -- orphans: rows without their owner; rows of subjects and streams are checked by kind
-SELECT k.reference AS subject_id, 'reference to a payment that is not there' AS detail FROM provider_reference k
-WHERE k.merchant_id = $1 AND NOT EXISTS (
-    SELECT FROM payment p WHERE p.merchant_id = k.merchant_id AND p.payment_id = k.payment_id)
+WITH named AS MATERIALIZED (
+    SELECT reference, payment_id FROM provider_reference WHERE merchant_id = $1
+)
+SELECT m.reference AS subject_id, 'reference to a payment that is not there' AS detail
+FROM (SELECT reference, payment_id FROM named
+      EXCEPT ALL
+      SELECT n.reference, n.payment_id FROM named n
+      JOIN payment p ON p.payment_id = n.payment_id WHERE p.merchant_id = $1) AS m
 UNION ALL
 SELECT d.payment_id, 'deadline of a payment that is not there' FROM deadline d
 WHERE d.merchant_id = $1 AND NOT EXISTS (
-    SELECT FROM payment p WHERE p.merchant_id = d.merchant_id AND p.payment_id = d.payment_id)
+    SELECT 1 FROM payment p WHERE p.merchant_id = d.merchant_id AND p.payment_id = d.payment_id)
 UNION ALL
 SELECT s.idempotency_key, 'response under a key that nobody claimed' FROM response s
 WHERE s.merchant_id = $1 AND NOT EXISTS (
-    SELECT FROM instruction i WHERE i.merchant_id = s.merchant_id AND i.idempotency_key = s.idempotency_key);
+    SELECT 1 FROM instruction i WHERE i.merchant_id = s.merchant_id AND i.idempotency_key = s.idempotency_key);
 
 -- mutable_history: forbidden rights of the application role ($1) on append-only tables
 SELECT n.name AS subject_id, format('%s may %s it', $1::text, p.privilege) AS detail

@@ -39,10 +39,6 @@ NOT_YET: Final[dict[str, list[str]]] = {
     "invariants.sql transfers_without_transition": ["an empty select list"],
     "invariants.sql instructions_without_deed": ["an empty select list"],
     "invariants.sql missing_guards": ["an empty select list"],
-    "invariants.sql events_without_story": [
-        "a join across the keys merchant_id and provider_event_id",
-        "an empty select list",
-    ],
     "outbound.sql tries": ["LATERAL", "a correlated subquery over unnest"],
     "orphans.py orphans_statement": ["an empty select list"],
 }

@@ -36,11 +36,7 @@ STATEMENTS: Final = {
 
 #: Statements that are not portable yet, with what they break. The list only shrinks.
 NOT_YET: Final[dict[str, list[str]]] = {
-    "invariants.sql transfers_without_transition": ["an empty select list"],
-    "invariants.sql instructions_without_deed": ["an empty select list"],
-    "invariants.sql missing_guards": ["an empty select list"],
     "outbound.sql tries": ["LATERAL", "a correlated subquery over unnest"],
-    "orphans.py orphans_statement": ["an empty select list"],
 }
 
 #: Grants on columns that remain, with the reason: a table of its own for what the dispatcher writes needs a migration

@@ -93,7 +93,7 @@ GROUP BY currency HAVING sum(debits) <> sum(credits);
 SELECT t.subject_id, format('version %s, leg %s: %s', t.version, t.leg, t.kind) AS detail
 FROM transfer t
 WHERE t.merchant_id = $1 AND NOT EXISTS (
-    SELECT FROM transition s
+    SELECT 1 FROM transition s
     WHERE s.merchant_id = t.merchant_id AND s.subject_id = t.subject_id AND s.version = t.version
       AND s.stream_id = t.stream_id);
 
@@ -110,10 +110,10 @@ SELECT i.subject_id, format('key %s opened no attempt and was not refused', i.id
 FROM instruction i
 WHERE i.merchant_id = $1
   AND NOT EXISTS (
-      SELECT FROM attempt a
+      SELECT 1 FROM attempt a
       WHERE a.merchant_id = i.merchant_id AND a.payment_id = i.payment_id AND a.idempotency_key = i.idempotency_key)
   AND NOT EXISTS (
-      SELECT FROM rejection j
+      SELECT 1 FROM rejection j
       WHERE j.merchant_id = i.merchant_id AND j.stream_id = i.payment_id AND j.idempotency_key = i.idempotency_key);
 
 -- shared_charges: provider references of more than one payment
@@ -191,12 +191,12 @@ FROM (VALUES
     ('attempt', 'PRIMARY KEY (merchant_id, payment_id, attempt_id)')
 ) AS g (name, definition)
 WHERE NOT EXISTS (
-    SELECT FROM pg_constraint c
+    SELECT 1 FROM pg_constraint c
     WHERE c.conrelid = g.name::regclass AND c.convalidated AND pg_get_constraintdef(c.oid) = g.definition)
 UNION ALL
 SELECT 'webhook_endpoint', 'has no UNIQUE (merchant_id, url) of endpoints that are not deleted'
 WHERE NOT EXISTS (
-    SELECT FROM pg_index x
+    SELECT 1 FROM pg_index x
     WHERE x.indrelid = 'webhook_endpoint'::regclass AND x.indisunique AND x.indisvalid
       AND pg_get_indexdef(x.indexrelid) LIKE '%(merchant_id, url) WHERE (state <> ''deleted''::text)');
 

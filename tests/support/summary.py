@@ -60,6 +60,8 @@ class Summary:
         if kept := self._config.getoption("--keep-results"):
             hook = self._config.hook
             rows = [hook.pytest_report_to_serializable(config=self._config, report=one) for one in self._reports]
+            for row in rows:
+                row.pop("node", None)  # the worker of pytest-xdist: nothing that a file can keep
             Path(kept).write_text(json.dumps({"seconds": time.monotonic() - self._began, "reports": rows}))
 
     @pytest.hookimpl(tryfirst=True)

@@ -25,7 +25,7 @@ def orphans_statement() -> str:
 
 def _history() -> str:
     missing = "\n  AND ".join(
-        f"NOT EXISTS (SELECT FROM {kind.table} s WHERE s.merchant_id = t.merchant_id"
+        f"NOT EXISTS (SELECT 1 FROM {kind.table} s WHERE s.merchant_id = t.merchant_id"
         f" AND s.{kind.id_field} = t.subject_id"
         f"{'' if kind.stands_alone else f' AND s.{kind.stream_field} = t.stream_id'})"
         for kind in KINDS.values()
@@ -38,7 +38,7 @@ def _history() -> str:
 
 def _no_head(row: str) -> str:
     return "\n  AND ".join(
-        f"NOT EXISTS (SELECT FROM {head.table} h WHERE h.merchant_id = {row}.merchant_id"
+        f"NOT EXISTS (SELECT 1 FROM {head.table} h WHERE h.merchant_id = {row}.merchant_id"
         f" AND h.{head.id_field} = {row}.stream_id)"
         for head in heads()
     )
@@ -47,6 +47,6 @@ def _no_head(row: str) -> str:
 def _member(head: SubjectKind, member: SubjectKind) -> str:
     return (
         f"SELECT m.{member.id_field}, '{member.name} of a missing {head.name}' FROM {member.table} m\n"
-        f"WHERE m.merchant_id = $1 AND NOT EXISTS (SELECT FROM {head.table} h WHERE h.merchant_id = m.merchant_id"
+        f"WHERE m.merchant_id = $1 AND NOT EXISTS (SELECT 1 FROM {head.table} h WHERE h.merchant_id = m.merchant_id"
         f" AND h.{head.id_field} = m.{member.stream_field})"
     )

@@ -93,23 +93,27 @@ FROM unnest($1::text[], $2::text[], $3::text[], $4::int[], $5::text[], $6::text[
      (SELECT now() + $26::bigint * interval '1 millisecond' AS at) AS c;
 
 -- move_attempts: the state after this version, and recovery's schedule ($14: shift in ms)
+WITH k AS MATERIALIZED (
+    SELECT w.merchant_id, w.payment_id, w.attempt_id, w.version, w.state, w.provider_reference, w.submissions,
+           w.late_effect, w.key_taken, c.at + coalesce(w.deadline_in_ms, 0) * interval '1 millisecond' AS deadline,
+           c.at + coalesce(w.settled_in_ms, 0) * interval '1 millisecond' AS settled_after,
+           c.at + w.next_check_in_ms * interval '1 millisecond' AS next_check_at,
+           CASE WHEN w.parked THEN c.at END AS parked_at
+    FROM unnest($1::text[], $2::text[], $3::text[], $4::int[], $5::text[], $6::text[], $7::int[], $8::boolean[],
+                $9::boolean[], $10::bigint[], $11::bigint[], $12::bigint[], $13::boolean[])
+         AS w (merchant_id, payment_id, attempt_id, version, state, provider_reference, submissions, late_effect,
+               key_taken, next_check_in_ms, deadline_in_ms, settled_in_ms, parked),
+         (SELECT now() + $14::bigint * interval '1 millisecond' AS at) AS c
+)
 UPDATE attempt a
 SET version = k.version, state = k.state, provider_reference = k.provider_reference, submissions = k.submissions,
     late_effect = k.late_effect, key_taken = k.key_taken,
-    deadline = CASE WHEN k.submissions > a.submissions
-                    THEN c.at + coalesce(k.deadline_in_ms, 0) * interval '1 millisecond' ELSE a.deadline END,
-    settled_after = CASE WHEN k.submissions > a.submissions
-                         THEN c.at + coalesce(k.settled_in_ms, 0) * interval '1 millisecond'
-                         ELSE a.settled_after END,
-    next_check_at = c.at + k.next_check_in_ms * interval '1 millisecond',
-    parked_at = CASE WHEN k.parked THEN c.at END,
+    deadline = CASE WHEN k.submissions > a.submissions THEN k.deadline ELSE a.deadline END,
+    settled_after = CASE WHEN k.submissions > a.submissions THEN k.settled_after ELSE a.settled_after END,
+    next_check_at = k.next_check_at, parked_at = k.parked_at,
     checks = CASE WHEN k.state = a.state THEN a.checks ELSE 0 END,
     lease_until = NULL
-FROM unnest($1::text[], $2::text[], $3::text[], $4::int[], $5::text[], $6::text[], $7::int[], $8::boolean[],
-            $9::boolean[], $10::bigint[], $11::bigint[], $12::bigint[], $13::boolean[])
-     AS k (merchant_id, payment_id, attempt_id, version, state, provider_reference, submissions, late_effect,
-           key_taken, next_check_in_ms, deadline_in_ms, settled_in_ms, parked),
-     (SELECT now() + $14::bigint * interval '1 millisecond' AS at) AS c
+FROM k
 WHERE a.merchant_id = k.merchant_id AND a.payment_id = k.payment_id AND a.attempt_id = k.attempt_id
   AND a.version = k.version - 1;
 
@@ -158,16 +162,22 @@ ON CONFLICT DO NOTHING;
 
 -- acknowledge: close events, or set when they are tried again; a closed event stays closed, and a try without a
 -- decision does not change an event that another worker has leased ($11: shift in ms)
+WITH a AS MATERIALIZED (
+    SELECT w.provider, w.account, w.provider_event_id, w.state, w.detail, w.number, w.merchant_id, w.payment_id,
+           w.lease, now() + (w.next_try_in_ms + $11::bigint) * interval '1 millisecond' AS next_try_at,
+           CASE WHEN w.next_try_in_ms IS NULL THEN now() + $11::bigint * interval '1 millisecond' END AS closed_at,
+           (extract(epoch FROM now()) * 1000)::bigint + w.next_try_in_ms AS turn
+    FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::int[], $7::bigint[], $8::text[],
+                $9::text[], $10::text[])
+         AS w (provider, account, provider_event_id, state, detail, number, next_try_in_ms, merchant_id, payment_id,
+               lease)
+)
 UPDATE inbox e
 SET state = a.state, detail = a.detail, tries = greatest(e.tries, a.number),
     merchant_id = coalesce(e.merchant_id, a.merchant_id), payment_id = coalesce(e.payment_id, a.payment_id),
-    next_try_at = now() + (a.next_try_in_ms + $11::bigint) * interval '1 millisecond',
-    closed_at = CASE WHEN a.next_try_in_ms IS NULL THEN now() + $11::bigint * interval '1 millisecond' END,
-    turn = coalesce((extract(epoch FROM now()) * 1000)::bigint + a.next_try_in_ms, e.turn),
+    next_try_at = a.next_try_at, closed_at = a.closed_at, turn = coalesce(a.turn, e.turn),
     lease_until = NULL, lease = NULL
-FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::int[], $7::bigint[], $8::text[],
-            $9::text[], $10::text[])
-     AS a (provider, account, provider_event_id, state, detail, number, next_try_in_ms, merchant_id, payment_id, lease)
+FROM a
 WHERE e.provider = a.provider AND e.account = a.account AND e.provider_event_id = a.provider_event_id
   AND e.next_try_at IS NOT NULL AND (a.lease IS NULL OR e.lease = a.lease);
 

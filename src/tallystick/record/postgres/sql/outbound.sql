@@ -88,16 +88,17 @@ RETURNING l.merchant_id, l.endpoint_id, l.payment_id, l.rung;
 SELECT d.merchant_id, d.endpoint_id, d.payment_id AS stream_id, d.version, d.subject_id, d.message_id, d.tries,
        d.resends, o.body,
        e.url, (extract(epoch FROM now() - e.failing_since) * 1000)::bigint + $4::bigint AS failing_for_ms
-FROM unnest($1::text[], $2::text[], $3::text[]) AS k (merchant_id, endpoint_id, payment_id)
-JOIN webhook_endpoint e
-  ON e.merchant_id = k.merchant_id AND e.endpoint_id = k.endpoint_id AND e.state = 'enabled'
-CROSS JOIN LATERAL (
-    SELECT i.* FROM message_delivery i
-    WHERE i.merchant_id = k.merchant_id AND i.endpoint_id = k.endpoint_id AND i.payment_id = k.payment_id
-      AND i.state = 'open'
-    ORDER BY i.version, i.subject_id
-    LIMIT 1
+FROM (
+    SELECT DISTINCT ON (i.merchant_id, i.endpoint_id, i.payment_id) i.merchant_id, i.endpoint_id, i.payment_id,
+           i.version, i.subject_id, i.message_id, i.tries, i.resends, i.next_try_at
+    FROM unnest($1::text[], $2::text[], $3::text[]) AS k (merchant_id, endpoint_id, payment_id)
+    JOIN message_delivery i
+      ON i.merchant_id = k.merchant_id AND i.endpoint_id = k.endpoint_id AND i.payment_id = k.payment_id
+    WHERE i.state = 'open'
+    ORDER BY i.merchant_id, i.endpoint_id, i.payment_id, i.version, i.subject_id
 ) d
+JOIN webhook_endpoint e
+  ON e.merchant_id = d.merchant_id AND e.endpoint_id = d.endpoint_id AND e.state = 'enabled'
 JOIN outbox o
   ON o.merchant_id = d.merchant_id AND o.stream_id = d.payment_id AND o.version = d.version
  AND o.subject_id = d.subject_id
@@ -119,12 +120,17 @@ ON CONFLICT DO NOTHING;
 
 -- settle_deliveries: delivered, given up, or tried again in so many ms ($10: shift in ms). A delivery that was
 -- reopened meanwhile stays open; one that was canceled meanwhile may still have been delivered
+WITH k AS MATERIALIZED (
+    SELECT w.merchant_id, w.endpoint_id, w.payment_id, w.version, w.subject_id, w.state, w.tries, w.resends,
+           CASE WHEN w.state = 'open' THEN now() + (w.in_ms + $10::bigint) * interval '1 millisecond' END AS next_try_at,
+           CASE WHEN w.state <> 'open' THEN now() + $10::bigint * interval '1 millisecond' END AS closed_at
+    FROM unnest($1::text[], $2::text[], $3::text[], $4::int[], $5::text[], $6::text[], $7::int[], $8::int[],
+                $9::bigint[])
+         AS w (merchant_id, endpoint_id, payment_id, version, subject_id, state, tries, resends, in_ms)
+)
 UPDATE message_delivery d
-SET state = k.state, tries = k.tries + 1,
-    next_try_at = CASE WHEN k.state = 'open' THEN now() + (k.in_ms + $10::bigint) * interval '1 millisecond' END,
-    closed_at = CASE WHEN k.state <> 'open' THEN now() + $10::bigint * interval '1 millisecond' END
-FROM unnest($1::text[], $2::text[], $3::text[], $4::int[], $5::text[], $6::text[], $7::int[], $8::int[], $9::bigint[])
-     AS k (merchant_id, endpoint_id, payment_id, version, subject_id, state, tries, resends, in_ms)
+SET state = k.state, tries = k.tries + 1, next_try_at = k.next_try_at, closed_at = k.closed_at
+FROM k
 WHERE d.merchant_id = k.merchant_id AND d.endpoint_id = k.endpoint_id AND d.payment_id = k.payment_id
   AND d.version = k.version AND d.subject_id = k.subject_id
   AND d.resends = k.resends AND d.tries = k.tries
@@ -138,19 +144,31 @@ WHERE l.merchant_id = k.merchant_id AND l.endpoint_id = k.endpoint_id AND l.paym
   AND l.lease = k.lease AND l.rung = k.rung
   AND NOT EXISTS (
     SELECT 1 FROM message_delivery d
-    WHERE d.merchant_id = k.merchant_id AND d.endpoint_id = k.endpoint_id AND d.payment_id = k.payment_id
+    WHERE d.merchant_id = l.merchant_id AND d.endpoint_id = l.endpoint_id AND d.payment_id = l.payment_id
       AND d.state = 'open');
 
 -- release: end the lease of queues until their first open message is due; one with a new message is read again
+WITH k AS MATERIALIZED (
+    SELECT b.merchant_id, b.endpoint_id, b.payment_id, max(b.rung) AS rung, max(b.lease) AS lease,
+           max(b.next_try_at) AS next_try_at
+    FROM (SELECT w.merchant_id, w.endpoint_id, w.payment_id, w.rung, w.lease, NULL::timestamptz AS next_try_at
+          FROM unnest($1::text[], $2::text[], $3::text[], $4::bigint[], $5::text[])
+               AS w (merchant_id, endpoint_id, payment_id, rung, lease)
+          UNION ALL
+          SELECT h.merchant_id, h.endpoint_id, h.payment_id, NULL, NULL, h.next_try_at
+          FROM (SELECT DISTINCT ON (d.merchant_id, d.endpoint_id, d.payment_id) d.merchant_id, d.endpoint_id,
+                       d.payment_id, d.next_try_at
+                FROM unnest($1::text[], $2::text[], $3::text[]) AS q (merchant_id, endpoint_id, payment_id)
+                JOIN message_delivery d
+                  ON d.merchant_id = q.merchant_id AND d.endpoint_id = q.endpoint_id AND d.payment_id = q.payment_id
+                WHERE d.state = 'open'
+                ORDER BY d.merchant_id, d.endpoint_id, d.payment_id, d.version, d.subject_id) h) b
+    GROUP BY b.merchant_id, b.endpoint_id, b.payment_id
+)
 UPDATE message_lane l
 SET lease = NULL, lease_until = NULL,
     next_try_at = CASE WHEN l.rung = k.rung THEN COALESCE(k.next_try_at, l.next_try_at) ELSE l.next_try_at END
-FROM (SELECT w.*, (SELECT d.next_try_at FROM message_delivery d
-                   WHERE d.merchant_id = w.merchant_id AND d.endpoint_id = w.endpoint_id
-                     AND d.payment_id = w.payment_id AND d.state = 'open'
-                   ORDER BY d.version, d.subject_id LIMIT 1) AS next_try_at
-      FROM unnest($1::text[], $2::text[], $3::text[], $4::bigint[], $5::text[])
-           AS w (merchant_id, endpoint_id, payment_id, rung, lease)) k
+FROM k
 WHERE l.merchant_id = k.merchant_id AND l.endpoint_id = k.endpoint_id AND l.payment_id = k.payment_id
   AND l.lease = k.lease;
 
@@ -203,11 +221,14 @@ WHERE l.merchant_id = $1 AND l.endpoint_id = $2
 DELETE FROM message_lane WHERE merchant_id = $1 AND endpoint_id = $2;
 
 -- set_state: an endpoint in a state of $3 goes to $4 ($6: shift in ms)
-UPDATE webhook_endpoint
-SET state = $4, disabled_reason = $5, failing_since = NULL,
-    disabled_at = CASE WHEN $4 <> 'enabled' THEN now() + $6::bigint * interval '1 millisecond' END
-WHERE merchant_id = $1 AND endpoint_id = $2 AND state = ANY($3::text[])
-RETURNING endpoint_id;
+WITH k AS MATERIALIZED (
+    SELECT CASE WHEN $4::text <> 'enabled' THEN now() + $6::bigint * interval '1 millisecond' END AS disabled_at
+)
+UPDATE webhook_endpoint e
+SET state = $4::text, disabled_reason = $5, failing_since = NULL, disabled_at = k.disabled_at
+FROM k
+WHERE e.merchant_id = $1 AND e.endpoint_id = $2 AND e.state = ANY($3::text[])
+RETURNING e.endpoint_id;
 
 -- insert_act: an action on an endpoint ($7: shift in ms)
 INSERT INTO webhook_endpoint_act (merchant_id, endpoint_id, act_id, act, detail, actor, at)

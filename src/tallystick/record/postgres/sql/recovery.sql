@@ -34,8 +34,7 @@ FROM unnest($1::text[], $2::text[]) AS k (merchant_id, payment_id)
 WHERE d.merchant_id = k.merchant_id AND d.payment_id = k.payment_id
   AND d.due_at <= now() + $4::bigint * interval '1 millisecond'
   AND (d.lease_until IS NULL OR d.lease_until < now() + $4::bigint * interval '1 millisecond')
-RETURNING d.merchant_id, d.payment_id, d.checks,
-          d.due_at <= now() + $4::bigint * interval '1 millisecond' AS due;
+RETURNING d.merchant_id, d.payment_id, d.checks;
 
 -- move_deadline: look again in $3 ms ($4: shift in ms)
 UPDATE deadline SET due_at = now() + ($3::bigint + $4::bigint) * interval '1 millisecond',

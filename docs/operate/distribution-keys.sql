@@ -1,0 +1,38 @@
+-- How the tables are spread over the servers of a sharded PostgreSQL (Citus). Run it once, as the owner of the schema,
+-- after `tallystick migrate` on an empty database. Plain PostgreSQL does not need it.
+--
+-- A key is a column of the table's primary key and of each of its unique indexes, so that uniqueness holds on each shard
+-- alone. Tables of one group have their rows of one key on one server, so that a join by the key stays there.
+
+-- What belongs to a merchant. All that a payment changes in its own transaction is here.
+SELECT create_distributed_table('merchant', 'merchant_id', colocate_with => 'none');
+SELECT create_distributed_table('api_key', 'merchant_id', colocate_with => 'merchant');
+SELECT create_distributed_table('instruction', 'merchant_id', colocate_with => 'merchant');
+SELECT create_distributed_table('response', 'merchant_id', colocate_with => 'merchant');
+SELECT create_distributed_table('transition', 'merchant_id', colocate_with => 'merchant');
+SELECT create_distributed_table('rejection', 'merchant_id', colocate_with => 'merchant');
+SELECT create_distributed_table('transfer', 'merchant_id', colocate_with => 'merchant');
+SELECT create_distributed_table('balance', 'merchant_id', colocate_with => 'merchant');
+SELECT create_distributed_table('payment', 'merchant_id', colocate_with => 'merchant');
+SELECT create_distributed_table('attempt', 'merchant_id', colocate_with => 'merchant');
+SELECT create_distributed_table('refund', 'merchant_id', colocate_with => 'merchant');
+SELECT create_distributed_table('dispute', 'merchant_id', colocate_with => 'merchant');
+SELECT create_distributed_table('deadline', 'merchant_id', colocate_with => 'merchant');
+SELECT create_distributed_table('outbox', 'merchant_id', colocate_with => 'merchant');
+SELECT create_distributed_table('webhook_endpoint', 'merchant_id', colocate_with => 'merchant');
+SELECT create_distributed_table('webhook_endpoint_act', 'merchant_id', colocate_with => 'merchant');
+SELECT create_distributed_table('webhook_secret', 'merchant_id', colocate_with => 'merchant');
+SELECT create_distributed_table('message_delivery', 'merchant_id', colocate_with => 'merchant');
+SELECT create_distributed_table('message_lane', 'merchant_id', colocate_with => 'merchant');
+SELECT create_distributed_table('message_try', 'merchant_id', colocate_with => 'merchant');
+
+-- An event of a provider has no merchant until it is routed. Its key is known from its bytes alone.
+SELECT create_distributed_table('inbox', 'provider_event_id', colocate_with => 'none');
+SELECT create_distributed_table('delivery', 'provider_event_id', colocate_with => 'inbox');
+SELECT create_distributed_table('processing', 'provider_event_id', colocate_with => 'inbox');
+
+-- Whose charge a reference names. It is asked for by the reference alone.
+SELECT create_distributed_table('provider_reference', 'reference', colocate_with => 'none');
+
+-- Counts of rejected deliveries by the hour: few rows, joined with nothing.
+SELECT create_distributed_table('webhook_refusal', 'provider', colocate_with => 'none');

@@ -148,27 +148,15 @@ WHERE l.merchant_id = k.merchant_id AND l.endpoint_id = k.endpoint_id AND l.paym
       AND d.state = 'open');
 
 -- release: end the lease of queues until their first open message is due; one with a new message is read again
-WITH k AS MATERIALIZED (
-    SELECT b.merchant_id, b.endpoint_id, b.payment_id, max(b.rung) AS rung, max(b.lease) AS lease,
-           max(b.next_try_at) AS next_try_at
-    FROM (SELECT w.merchant_id, w.endpoint_id, w.payment_id, w.rung, w.lease, NULL::timestamptz AS next_try_at
-          FROM unnest($1::text[], $2::text[], $3::text[], $4::bigint[], $5::text[])
-               AS w (merchant_id, endpoint_id, payment_id, rung, lease)
-          UNION ALL
-          SELECT h.merchant_id, h.endpoint_id, h.payment_id, NULL, NULL, h.next_try_at
-          FROM (SELECT DISTINCT ON (d.merchant_id, d.endpoint_id, d.payment_id) d.merchant_id, d.endpoint_id,
-                       d.payment_id, d.next_try_at
-                FROM unnest($1::text[], $2::text[], $3::text[]) AS q (merchant_id, endpoint_id, payment_id)
-                JOIN message_delivery d
-                  ON d.merchant_id = q.merchant_id AND d.endpoint_id = q.endpoint_id AND d.payment_id = q.payment_id
-                WHERE d.state = 'open'
-                ORDER BY d.merchant_id, d.endpoint_id, d.payment_id, d.version, d.subject_id) h) b
-    GROUP BY b.merchant_id, b.endpoint_id, b.payment_id
-)
 UPDATE message_lane l
 SET lease = NULL, lease_until = NULL,
     next_try_at = CASE WHEN l.rung = k.rung THEN COALESCE(k.next_try_at, l.next_try_at) ELSE l.next_try_at END
-FROM k
+FROM (SELECT w.*, (SELECT d.next_try_at FROM message_delivery d
+                   WHERE d.merchant_id = w.merchant_id AND d.endpoint_id = w.endpoint_id
+                     AND d.payment_id = w.payment_id AND d.state = 'open'
+                   ORDER BY d.version, d.subject_id LIMIT 1) AS next_try_at
+      FROM unnest($1::text[], $2::text[], $3::text[], $4::bigint[], $5::text[])
+           AS w (merchant_id, endpoint_id, payment_id, rung, lease)) k
 WHERE l.merchant_id = k.merchant_id AND l.endpoint_id = k.endpoint_id AND l.payment_id = k.payment_id
   AND l.lease = k.lease;
 

@@ -88,17 +88,16 @@ RETURNING l.merchant_id, l.endpoint_id, l.payment_id, l.rung;
 SELECT d.merchant_id, d.endpoint_id, d.payment_id AS stream_id, d.version, d.subject_id, d.message_id, d.tries,
        d.resends, o.body,
        e.url, (extract(epoch FROM now() - e.failing_since) * 1000)::bigint + $4::bigint AS failing_for_ms
-FROM (
-    SELECT DISTINCT ON (i.merchant_id, i.endpoint_id, i.payment_id) i.merchant_id, i.endpoint_id, i.payment_id,
-           i.version, i.subject_id, i.message_id, i.tries, i.resends, i.next_try_at
-    FROM unnest($1::text[], $2::text[], $3::text[]) AS k (merchant_id, endpoint_id, payment_id)
-    JOIN message_delivery i
-      ON i.merchant_id = k.merchant_id AND i.endpoint_id = k.endpoint_id AND i.payment_id = k.payment_id
-    WHERE i.state = 'open'
-    ORDER BY i.merchant_id, i.endpoint_id, i.payment_id, i.version, i.subject_id
-) d
+FROM unnest($1::text[], $2::text[], $3::text[]) AS k (merchant_id, endpoint_id, payment_id)
 JOIN webhook_endpoint e
-  ON e.merchant_id = d.merchant_id AND e.endpoint_id = d.endpoint_id AND e.state = 'enabled'
+  ON e.merchant_id = k.merchant_id AND e.endpoint_id = k.endpoint_id AND e.state = 'enabled'
+CROSS JOIN LATERAL (
+    SELECT i.* FROM message_delivery i
+    WHERE i.merchant_id = k.merchant_id AND i.endpoint_id = k.endpoint_id AND i.payment_id = k.payment_id
+      AND i.state = 'open'
+    ORDER BY i.version, i.subject_id
+    LIMIT 1
+) d
 JOIN outbox o
   ON o.merchant_id = d.merchant_id AND o.stream_id = d.payment_id AND o.version = d.version
  AND o.subject_id = d.subject_id

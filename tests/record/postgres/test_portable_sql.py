@@ -34,10 +34,10 @@ STATEMENTS: Final = {
     **{f"subject_rows.py {write.name}": write.statement for write in subject_writes()},
 }
 
-#: Statements that break a rule, and what they break. The list only shrinks. ``heads`` and ``release`` read the first open
-#: message of each queue by an index; written for shards they read all of them, and a queue may be long. ``tries`` reads
-#: one merchant: Citus sends it whole to that merchant's shard, and accepts it. As a window over all tries it takes up to
-#: half again as long.
+#: Statements that break a rule, and what they break. The list only shrinks. ``heads`` and ``release`` read the first
+#: open message of each queue by an index; written for shards they read all of them, and a queue may be long. ``tries``
+#: reads one merchant: Citus sends it whole to one shard, and accepts it. As a window over all tries it takes
+#: up to half again as long.
 NOT_YET: Final[dict[str, list[str]]] = {
     "outbound.sql heads": ["LATERAL", "a correlated subquery over unnest"],
     "outbound.sql release": ["a correlated subquery over unnest"],

@@ -175,7 +175,7 @@ WHERE e.provider = $1 AND e.account = $2 AND e.provider_event_id = $3
 WITH clock AS (SELECT now() + $4::bigint * interval '1 millisecond' AS at),
      hour AS (SELECT at, date_trunc('hour', at, 'UTC') AS starts_at FROM clock)
 SELECT (SELECT count(*) FROM (
-            SELECT FROM inbox e
+            SELECT 1 FROM inbox e
             WHERE e.state = 'dead' AND e.closed_at >= hour.starts_at AND e.provider = $1 AND e.account = $2
               AND e.type = 'unreadable'
             LIMIT $3) AS found) AS dead,

@@ -137,9 +137,9 @@ async def drain(runtime: Runtime, merchant_id: str | None = None, patience_s: fl
     await eventually_async(open_after_a_round, until=lambda left: not left, within_s=patience_s, interval_s=0.005)
 
 
-async def accept(database: Database, envelopes: Sequence[Envelope]) -> None:
-    """Put envelopes into the inbox."""
-    async with intake_on(database) as intake:
+async def accept(database: Database, envelopes: Sequence[Envelope], *, shift_ms: int = 0) -> None:
+    """Put envelopes into the inbox, by a clock that is shifted as its worker's is."""
+    async with intake_on(database, shift_ms=shift_ms) as intake:
         await asyncio.gather(*(intake.accept([arrival(one)]) for one in envelopes))
 
 

@@ -173,7 +173,7 @@ class Platform:
         """A provider's events arrive and are processed; what each became."""
         receiver, now = RECEIVERS[provider], self.runtime.clock.now()
         envelopes = [envelope_of(receiver, each, body, {}, now) for each in receiver.translate(body)]
-        await accept(self.database, envelopes)
+        await accept(self.database, envelopes, shift_ms=self.runtime.clock.shift_ms)
         await drain(self.runtime)
         query = "SELECT state FROM inbox WHERE event_id = $1"
         return [await self.runtime.pool.fetchval(query, each.event_id) for each in envelopes]

@@ -37,6 +37,10 @@ LOAD_S = 60 if DEEP else 9
 #: Final answers between two kills, however long they take: there must be something to kill.
 PROGRESS = 20
 
+#: A busy machine takes half a minute to start a killed role, and misses most send windows meanwhile. What hangs takes
+#: longer.
+PROGRESS_WITHIN_S = 180
+
 #: Every instruction must have its final answer this soon after the last kill.
 CONVERGENCE_S = 60
 
@@ -63,7 +67,9 @@ class Clients:
         """For so long, and until there are some more final answers."""
         before = len(self.final)
         time.sleep(seconds)  # the load itself
-        eventually(lambda: len(self.final), until=lambda number: number >= before + PROGRESS)
+        eventually(
+            lambda: len(self.final), until=lambda number: number >= before + PROGRESS, within_s=PROGRESS_WITHIN_S
+        )
 
     def stop(self) -> None:
         self._stop.set()

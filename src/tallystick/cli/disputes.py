@@ -2,24 +2,18 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Awaitable, Callable
-from typing import Annotated, TypeVar
+from typing import Annotated
 
 import msgspec
 import typer
 
+from tallystick.cli.acts import require_words, with_runtime
 from tallystick.cli.context import AsJson, DataDir, SomeMerchant, console, settings_from
-from tallystick.cli.database import existing_database
 from tallystick.cli.tables import table_of
 from tallystick.domain.change import Change
-from tallystick.flows.assembly import open_runtime
 from tallystick.flows.operations import disputed_money
 from tallystick.flows.operations.disputed_money import UnknownAmount
 from tallystick.flows.runtime import Runtime
-from tallystick.settings.load import Settings
-
-Result = TypeVar("Result")
 
 app = typer.Typer(help="Disputed money whose amount is not known.", no_args_is_help=True)
 
@@ -42,7 +36,7 @@ def list_unknown(
     async def unknown(runtime: Runtime) -> list[UnknownAmount]:
         return list(await disputed_money.unknown_amounts(runtime, merchant, limit))
 
-    found = _with_runtime(settings_from(data_dir), unknown)
+    found = with_runtime(settings_from(data_dir), unknown)
     if as_json:
         typer.echo(msgspec.json.encode([_row(each) for each in found]).decode())
     elif found:
@@ -57,25 +51,14 @@ def state_amount(
     dispute: DisputeId, movement: Movement, amount: Amount, actor: Actor, reason: Reason, data_dir: DataDir = None
 ) -> None:
     """State what a movement of unknown amount was. It is posted as if the provider had said so, and once."""
-    for name, words in (("--movement", movement), ("--actor", actor), ("--reason", reason)):
-        if not words.strip():
-            raise typer.BadParameter("must not be empty", param_hint=name)
+    require_words(("--movement", movement), ("--actor", actor), ("--reason", reason))
 
     async def stated(runtime: Runtime) -> Change:
         return await disputed_money.state(runtime, dispute, movement, amount, actor=actor, reason=reason)
 
-    change = _with_runtime(settings_from(data_dir), stated)
+    change = with_runtime(settings_from(data_dir), stated)
     steps = [f"{each.subject} {each.subject_id}: {each.event}" for each in change.transitions]
     console.print("\n".join(steps), highlight=False, soft_wrap=True)
-
-
-def _with_runtime(settings: Settings, action: Callable[[Runtime], Awaitable[Result]]) -> Result:
-    async def run(database_url: str) -> Result:
-        async with open_runtime(settings, database_url) as runtime:
-            return await action(runtime)
-
-    with existing_database(settings) as database:
-        return asyncio.run(run(database.app_url))
 
 
 def _row(each: UnknownAmount) -> dict[str, object]:

@@ -2,24 +2,18 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Awaitable, Callable
-from typing import Annotated, Final, TypeVar
+from typing import Annotated, Final
 
 import msgspec
 import typer
 
+from tallystick.cli.acts import require_words, with_runtime
 from tallystick.cli.context import AsJson, DataDir, SomeMerchant, console, settings_from
-from tallystick.cli.database import existing_database
 from tallystick.cli.tables import table_of
 from tallystick.domain.change import Change
-from tallystick.flows.assembly import open_runtime
 from tallystick.flows.operations import late_money
 from tallystick.flows.operations.late_money import LateMoney
 from tallystick.flows.runtime import Runtime
-from tallystick.settings.load import Settings
-
-Result = TypeVar("Result")
 
 #: Below the list: what a person does next.
 NEXT: Final = (
@@ -46,7 +40,7 @@ def list_waiting(
     async def waiting(runtime: Runtime) -> list[LateMoney]:
         return list(await late_money.waiting_late_money(runtime, merchant, limit))
 
-    found = _with_runtime(settings_from(data_dir), waiting)
+    found = with_runtime(settings_from(data_dir), waiting)
     if as_json:
         typer.echo(msgspec.json.encode([_row(each) for each in found]).decode())
     elif found:
@@ -59,12 +53,12 @@ def list_waiting(
 @app.command()
 def accept(payment: PaymentId, actor: Actor, reason: Reason, data_dir: DataDir = None) -> None:
     """Accept all late money of a payment for its merchant. It can then be refunded and disputed like captured money."""
-    _check_words(actor, reason)
+    require_words(("--actor", actor), ("--reason", reason))
 
     async def accepted(runtime: Runtime) -> Change:
         return await late_money.accept(runtime, payment, actor=actor, reason=reason)
 
-    change = _with_runtime(settings_from(data_dir), accepted)
+    change = with_runtime(settings_from(data_dir), accepted)
     _print(change, f"{_moved(change)} were given to merchant {change.merchant_id}.")
 
 
@@ -72,12 +66,12 @@ def accept(payment: PaymentId, actor: Actor, reason: Reason, data_dir: DataDir =
 def give_back(payment: PaymentId, actor: Actor, reason: Reason, data_dir: DataDir = None) -> None:
     """Return all late money of a payment to its payer, by a refund at the provider. Exits 1 where the provider refused,
     and the money waits as before."""
-    _check_words(actor, reason)
+    require_words(("--actor", actor), ("--reason", reason))
 
     async def returned(runtime: Runtime) -> Change | None:
         return await late_money.give_back(runtime, payment, actor=actor, reason=reason)
 
-    change = _with_runtime(settings_from(data_dir), returned)
+    change = with_runtime(settings_from(data_dir), returned)
     events = set() if change is None else {each.event for each in change.transitions}
     if change is not None and "late_money_returned" in events:
         _print(change, f"{_moved(change)} were returned to the payer.")
@@ -90,12 +84,6 @@ def give_back(payment: PaymentId, actor: Actor, reason: Reason, data_dir: DataDi
         )
 
 
-def _check_words(actor: str, reason: str) -> None:
-    for name, words in (("--actor", actor), ("--reason", reason)):
-        if not words.strip():
-            raise typer.BadParameter("must not be empty", param_hint=name)
-
-
 def _print(change: Change | None, meaning: str) -> None:
     """The steps that were recorded, and what they mean for the money."""
     steps = [] if change is None else [f"{each.subject} {each.subject_id}: {each.event}" for each in change.transitions]
@@ -105,15 +93,6 @@ def _print(change: Change | None, meaning: str) -> None:
 def _moved(change: Change) -> str:
     """What the change posted, in minor units: ``1250 EUR``."""
     return ", ".join(f"{each.amount} {each.currency}" for each in change.transfers)
-
-
-def _with_runtime(settings: Settings, action: Callable[[Runtime], Awaitable[Result]]) -> Result:
-    async def run(database_url: str) -> Result:
-        async with open_runtime(settings, database_url) as runtime:
-            return await action(runtime)
-
-    with existing_database(settings) as database:
-        return asyncio.run(run(database.app_url))
 
 
 def _row(each: LateMoney) -> dict[str, object]:

@@ -14,6 +14,7 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
+from tallystick.cli.acts import require_words
 from tallystick.cli.context import AsJson, DataDir, console, settings_from
 from tallystick.cli.database import existing_database
 from tallystick.cli.tables import table_of, way_of_an_event
@@ -136,8 +137,7 @@ def _act(
 ) -> int:
     """Act on the named events, or on all that the filter selects. Returns how many. A failure on one event does not
     stop the others. Raises NotReplayable."""
-    if not reason.strip():
-        raise typer.BadParameter("must not be empty", param_hint="--reason")
+    require_words(("--reason", reason))
     who = f"operator:{actor or getpass.getuser()}"
 
     async def act(_: Inbox, letters: DeadLetters) -> int:

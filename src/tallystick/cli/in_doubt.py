@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Awaitable, Callable, Iterator
 from typing import Annotated, Any, Final, TypeVar
 
@@ -12,12 +11,11 @@ from msgspec.structs import asdict
 from rich.table import Table
 from rich.text import Text
 
+from tallystick.cli.acts import require_words, with_runtime
 from tallystick.cli.context import AsJson, DataDir, SomeMerchant, console, settings_from
-from tallystick.cli.database import existing_database
 from tallystick.cli.tables import duration, table_of
 from tallystick.domain.change import Change
 from tallystick.domain.subjects import Payment
-from tallystick.flows.assembly import open_runtime
 from tallystick.flows.recovery import in_doubt
 from tallystick.flows.recovery.in_doubt import OUTCOMES, Parked
 from tallystick.flows.runtime import Runtime
@@ -50,7 +48,7 @@ def list_parked(
         return list(await in_doubt.parked_attempts(runtime, book, merchant, limit))
 
     settings = settings_from(data_dir)
-    parked = _with_runtime(settings, parked_now)
+    parked = _with_book(settings, parked_now)
     if as_json:
         typer.echo(msgspec.json.encode([_row(each) for each in parked]).decode())
     elif parked:
@@ -79,7 +77,7 @@ def show(attempt: AttemptId, data_dir: DataDir = None) -> None:
             "history": [{"payment_id": row.stream_id, **asdict(row)} for row in history],
         }
 
-    typer.echo(msgspec.json.format(msgspec.json.encode(_with_runtime(settings_from(data_dir), found))).decode())
+    typer.echo(msgspec.json.format(msgspec.json.encode(_with_book(settings_from(data_dir), found))).decode())
 
 
 @app.command()
@@ -101,9 +99,7 @@ def resolve(
     """Settle one attempt by hand. Evidence, actor and reason are kept in the history."""
     if outcome not in OUTCOMES:
         raise typer.BadParameter(f"must be one of {', '.join(OUTCOMES)}", param_hint="--outcome")
-    for name, words in (("--evidence", evidence), ("--actor", actor), ("--reason", reason)):
-        if not words.strip():
-            raise typer.BadParameter("must not be empty", param_hint=name)
+    require_words(("--evidence", evidence), ("--actor", actor), ("--reason", reason))
 
     async def resolved(runtime: Runtime, book: RecoverySchedule) -> str:
         change = await in_doubt.resolve(
@@ -113,16 +109,11 @@ def resolve(
         steps += [f"rejected: {rejection.reason}" for rejection in change.rejections]
         return "\n".join([*steps, *_money(change)])
 
-    console.print(_with_runtime(settings_from(data_dir), resolved), highlight=False, soft_wrap=True)
+    console.print(_with_book(settings_from(data_dir), resolved), highlight=False, soft_wrap=True)
 
 
-def _with_runtime(settings: Settings, action: Callable[[Runtime, RecoverySchedule], Awaitable[Result]]) -> Result:
-    async def run(database_url: str) -> Result:
-        async with open_runtime(settings, database_url) as runtime:
-            return await action(runtime, runtime.stores.schedule_book)
-
-    with existing_database(settings) as database:
-        return asyncio.run(run(database.app_url))
+def _with_book(settings: Settings, action: Callable[[Runtime, RecoverySchedule], Awaitable[Result]]) -> Result:
+    return with_runtime(settings, lambda runtime: action(runtime, runtime.stores.schedule_book))
 
 
 def _money(change: Change) -> Iterator[str]:

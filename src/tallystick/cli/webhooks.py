@@ -10,6 +10,7 @@ import msgspec
 import typer
 from rich.console import Console
 
+from tallystick.cli.acts import require_words
 from tallystick.cli.context import AsJson, DataDir, console, settings_from
 from tallystick.cli.database import existing_database
 from tallystick.cli.tables import table_of
@@ -55,9 +56,8 @@ def reread(
     differently now. An older release may have filed them as a type that says nothing."""
     if filed_as not in FILED_AS:
         raise typer.BadParameter(f"expected one of {', '.join(FILED_AS)}", param_hint="--filed-as")
-    for name, words in (("--actor", actor), ("--reason", reason)):
-        if yes and not words.strip():
-            raise typer.BadParameter("must not be empty", param_hint=name)
+    if yes:
+        require_words(("--actor", actor), ("--reason", reason))
     which = FiledFilter(type=event_type, state=filed_as, provider=provider)
     settings = settings_from(data_dir)
     with existing_database(settings) as database:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from typing import NamedTuple
 
@@ -18,7 +19,7 @@ class Taken(NamedTuple):
     after: State
 
 
-class Part:
+class Part(ABC):
     """One part of the world, with the steps that it can take."""
 
     def __init__(self, scope: Scope, rules: Rules, decided: Decided) -> None:
@@ -27,9 +28,9 @@ class Part:
         self.decided = decided
         self.providers = {each.name: each for each in scope.providers}
 
+    @abstractmethod
     def steps(self, state: State) -> Iterator[Taken]:
         """What can happen next in this part."""
-        raise NotImplementedError
 
 
 def name_of(verdict: object) -> str:

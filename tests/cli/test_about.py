@@ -16,6 +16,7 @@ from tallystick.domain.errors import ERRORS
 from tallystick.domain.lifecycles.machines import MACHINES
 from tallystick.lab.acquirer.scripts import SCRIPTS
 from tallystick.providers.registry import CONNECTOR_SETTINGS
+from tallystick.run.supervisor import EXIT_AWAY, EXIT_MISCONFIGURED
 from tallystick.settings.load import Settings, describe_settings
 from tests.support.commands import Ran, run_here, run_process
 from tests.support.database import Database
@@ -113,16 +114,22 @@ def test_an_unreachable_database_is_one_line_and_exit_2(
 
 
 @pytest.mark.parametrize("role", ["serve", "work"])
-def test_a_role_without_its_database_is_one_line_and_exit_2(role: str) -> None:
-    _is_one_line(run_process(role, database_url=_nowhere(), port=str(free_port())))
+def test_a_role_without_its_database_is_one_line_and_may_start_later(role: str) -> None:
+    _is_one_line(run_process(role, database_url=_nowhere(), port=str(free_port())), EXIT_AWAY)
+
+
+@pytest.mark.parametrize("role", ["serve", "work"])
+def test_a_role_that_its_database_refuses_does_not_start_later(role: str, database: Database) -> None:
+    absent = database.app_url.replace("@/", "@/no_such_", 1)
+    _is_one_line(run_process(role, database_url=absent, port=str(free_port())))
 
 
 def _nowhere() -> str:
     return f"postgresql://nobody@127.0.0.1:{free_port()}/nothing"
 
 
-def _is_one_line(ran: Ran) -> None:
-    assert ran.code == 2, ran
+def _is_one_line(ran: Ran, code: int = EXIT_MISCONFIGURED) -> None:
+    assert ran.code == code, ran
     assert ran.err.startswith("tallystick: ")
     assert ran.err.count("\n") == 1
 

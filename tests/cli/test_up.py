@@ -20,6 +20,7 @@ import psutil
 import pytest
 
 from tallystick.record.postgres.embedded.server import EmbeddedPostgres
+from tallystick.run.supervisor import EXIT_AWAY
 from tests.support.commands import Up, is_gone, run_process
 from tests.support.polling import PATIENCE_S, eventually, eventually_async
 
@@ -73,6 +74,7 @@ def test_from_the_first_start_to_the_next(home: Path) -> None:
         _a_payment_and_its_replay(up)
         _a_second_one_is_refused(up, home)
         _a_dead_worker_is_started_again(up)
+        _a_role_that_starts_too_early_is_started_again(up)
         answered = _drain_under_load(up)
     _nothing_is_open(data_dir, answered)
 
@@ -117,6 +119,31 @@ def _a_dead_worker_is_started_again(up: Up) -> None:
     before["work"].kill()
     eventually(lambda: up.children().get("work", before["work"]).pid != before["work"].pid)
     assert "work exited with -9; restarting" in up.said()
+
+
+def _a_role_that_starts_too_early_is_started_again(up: Up) -> None:
+    """A database that recovers, or has no connection left, says nothing about the configuration."""
+    with EmbeddedPostgres(up.data_dir) as postgres:
+        asyncio.run(_start_without_a_connection(up, postgres.urls().owner_url))
+    eventually(lambda: _is_up(up))
+
+
+async def _start_without_a_connection(up: Up, owner_url: str) -> None:
+    connection = await asyncpg.connect(owner_url)
+    try:
+        name = await connection.fetchval("SELECT current_database()")
+        await connection.execute(f'ALTER DATABASE "{name}" CONNECTION LIMIT 0')
+        up.children()["serve"].kill()
+        await eventually_async(lambda: f"serve exited with {EXIT_AWAY}; restarting" in up.said())
+        await connection.execute(f'ALTER DATABASE "{name}" CONNECTION LIMIT -1')
+    finally:
+        await connection.close()
+
+
+def _is_up(up: Up) -> bool:
+    with contextlib.suppress(httpx.TransportError):
+        return httpx.get(f"{up.address}/readyz", timeout=5).status_code == 200
+    return False
 
 
 def _drain_under_load(up: Up) -> list[str]:

@@ -1,4 +1,5 @@
-"""The command tree. Every failure is one line on standard error and exit code 2, without a traceback."""
+"""The command tree. Every failure is one line on standard error and exit code 2, without a traceback; 75 where a role
+met a database that is away."""
 
 from __future__ import annotations
 
@@ -14,7 +15,7 @@ from typer.core import TyperGroup
 
 from tallystick import __version__
 from tallystick.domain.errors import TallystickError
-from tallystick.run.supervisor import EXIT_MISCONFIGURED
+from tallystick.run.supervisor import EXIT_AWAY, EXIT_MISCONFIGURED
 
 #: Command -> module and attribute. A command is loaded when it is used: roles are started often, and the acquirer needs
 #: no database driver.
@@ -52,6 +53,13 @@ DATABASE_IS_AWAY: Final = (
     "cannot reach the database; nothing was done. Check that it runs, and the host and port in TALLYSTICK_DATABASE_URL"
     " (`migrate` takes TALLYSTICK_MIGRATION_DATABASE_URL)"
 )
+
+#: What a supervisor starts, and starts again where that may help.
+ROLES: Final = frozenset({"serve", "work", "simulate"})
+
+#: Classes of SQLSTATEs that say nothing of what was asked: the connection, too few resources, the server's own state
+#: (57P03: it starts, stops or recovers), the system below it. A later start may succeed.
+AWAY_CLASSES: Final = frozenset({"08", "53", "57", "58"})
 
 #: PostgreSQL's SQLSTATE insufficient_privilege.
 NOT_PERMITTED: Final = "42501"
@@ -106,14 +114,22 @@ def _root(
 
 
 def main() -> None:
-    """Run the command line. Exit code 0, 1 if a check failed, 2 if the command cannot run."""
+    """Run the command line. Exit code 0, 1 if a check failed, 2 if the command cannot run; 75 of a role that may run
+    later."""
     signal.signal(signal.SIGTERM, _terminate)
     try:
         app()
     except Exception as error:
         if not isinstance(error, TallystickError | OSError) and _library(error) not in TRANSPORTS:
             raise
-        _fail(in_words(error))
+        later = is_away(error) and not ROLES.isdisjoint(sys.argv[1:2])
+        _fail(in_words(error), EXIT_AWAY if later else EXIT_MISCONFIGURED)
+
+
+def is_away(error: BaseException) -> bool:
+    """Whether the database or the provider could not be reached, or cannot serve now, whatever was asked of it."""
+    sqlstate = getattr(error, "sqlstate", None)
+    return bool(_away(error)) if sqlstate is None else sqlstate[:2] in AWAY_CLASSES
 
 
 def in_words(error: Exception) -> str:
@@ -142,7 +158,7 @@ def _away(error: BaseException) -> str:
     if sqlstate in COMPLETION_UNKNOWN:
         return "the database does not know whether it has committed; look before you do it again"
     if sqlstate is not None:
-        return "the database refused"
+        return "the database cannot be used now" if is_away(error) else "the database refused"
     lost = isinstance(error, ConnectionError | TimeoutError | socket.gaierror) or NO_CONNECTION in str(error)
     return DATABASE_IS_AWAY if lost or library in TRANSPORTS else ""
 
@@ -151,6 +167,6 @@ def _library(error: BaseException) -> str:
     return type(error).__module__.partition(".")[0]
 
 
-def _fail(message: str) -> NoReturn:
+def _fail(message: str, code: int) -> NoReturn:
     print(f"tallystick: {message}", file=sys.stderr)
-    sys.exit(EXIT_MISCONFIGURED)
+    sys.exit(code)

@@ -30,6 +30,10 @@ HEALTHY_AFTER_MS = 30_000
 #: Exit code of a command that cannot run as configured; a restart would not help.
 EXIT_MISCONFIGURED = 2
 
+#: Exit code of a role whose database or provider was away when it started: a later start may succeed (EX_TEMPFAIL of
+#: sysexits.h).
+EXIT_AWAY = 75
+
 #: Time beyond the drain time-out, to close connections and stop the interpreter.
 END_MARGIN_MS = 5_000
 

@@ -56,6 +56,7 @@ class Clients:
         self.final: dict[str, dict[str, Any]] = {}
         self.asked: dict[str, dict[str, Any]] = {}
         self.wrong: list[str] = []
+        self.last: dict[int, str] = {}
         self._stop = threading.Event()
         self._threads = [threading.Thread(target=self._work, args=(number,)) for number in range(CLIENTS)]
 
@@ -67,9 +68,13 @@ class Clients:
         """For so long, and until there are some more final answers."""
         before = len(self.final)
         time.sleep(seconds)  # the load itself
-        eventually(
-            lambda: len(self.final), until=lambda number: number >= before + PROGRESS, within_s=PROGRESS_WITHIN_S
-        )
+        try:
+            eventually(
+                lambda: len(self.final), until=lambda number: number >= before + PROGRESS, within_s=PROGRESS_WITHIN_S
+            )
+        except AssertionError as never:
+            never.add_note("the last answers: " + "; ".join(self.last.values()))
+            raise
 
     def stop(self) -> None:
         self._stop.set()
@@ -97,9 +102,11 @@ class Clients:
                     headers={"Authorization": f"Bearer {self.key}", "Idempotency-Key": key},
                     timeout=3,
                 )
-            except httpx.TransportError:
+            except httpx.TransportError as fault:
+                self.last[threading.get_ident()] = repr(fault)
                 time.sleep(0.05)  # as a client does before it tries again
                 continue
+            self.last[threading.get_ident()] = f"{answer.status_code} {answer.text[:300]}"
             if answer.status_code == 201:
                 self.final[key] = answer.json()
                 return
@@ -143,8 +150,9 @@ def test_kill_under_load(own_dir: Path) -> None:
                     kill(up.children()[victim])
             clients.go_on(LOAD_S / 6)
             kill(psutil.Process(up.process.pid))
-        except BaseException:
+        except BaseException as fault:
             clients.stop()
+            fault.add_note(up.said()[-6_000:])
             raise
     try:
         with Up(data_dir, **SETTINGS) as up:

@@ -21,3 +21,10 @@ WHERE me.rolname = current_user;
 -- merchant_defaults: the default providers of merchants
 SELECT default_provider, count(*) AS merchants FROM merchant
 WHERE default_provider IS NOT NULL GROUP BY default_provider ORDER BY default_provider;
+
+-- relations: how many tables, views and sequences the database has beside its own and those of extensions
+SELECT current_database()::text, count(*)
+FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace
+WHERE c.relkind IN ('r', 'p', 'f', 'm', 'v', 'S') AND n.nspname <> 'information_schema'
+  AND n.nspname !~ '^pg_' AND NOT EXISTS (
+      SELECT 1 FROM pg_depend AS d WHERE d.classid = 'pg_class'::regclass AND d.objid = c.oid AND d.deptype = 'e');

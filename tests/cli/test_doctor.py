@@ -127,6 +127,13 @@ def few_file_descriptors(world: World, monkeypatch: pytest.MonkeyPatch) -> Itera
     yield world.settings(world.database())
 
 
+@case("server_connections", r"the database doctor_\d+ lets 21 connections in; 1 API processes and a worker open 22 ")
+def a_database_that_lets_few_in(world: World, _: pytest.MonkeyPatch) -> Iterator[dict[str, str]]:
+    name = world.database()
+    world.run(f"ALTER DATABASE {name} CONNECTION LIMIT 21")
+    yield world.settings(name)
+
+
 @case("disk_space", r"\d+ MiB are free in ")
 def a_disk_that_is_almost_full(world: World, monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, str]]:
     """Of the embedded database, which needs the settings to name no other."""

@@ -6,6 +6,7 @@ import base64
 import hashlib
 import io
 import json
+import platform
 import re
 import tarfile
 from pathlib import Path
@@ -68,11 +69,11 @@ def test_a_version_without_its_programs_is_named(tmp_path: Path, monkeypatch: py
     monkeypatch.setattr(programs, "CACHE", tmp_path / "cache")
     monkeypatch.setattr(programs, "DEBIAN", tmp_path / "debian")
     monkeypatch.setenv("PATH", str(tmp_path))
-    monkeypatch.setattr(programs.platform, "machine", lambda: "x86_64")
-    monkeypatch.setattr(programs.platform, "system", lambda: "Linux")
+    monkeypatch.setattr(platform, "machine", lambda: "x86_64")
+    monkeypatch.setattr(platform, "system", lambda: "Linux")
     with pytest.raises(CannotBeHad, match="npm is not installed"):
         programs_of(16)
-    monkeypatch.setattr(programs.platform, "machine", lambda: "arm64")
+    monkeypatch.setattr(platform, "machine", lambda: "arm64")
     with pytest.raises(CannotBeHad, match="is for Linux on x86_64"):
         programs_of(16)
     assert programs_of(18).origin == "the locked wheel"

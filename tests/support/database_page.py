@@ -45,6 +45,8 @@ def prepare_one_role(server: PostgresServer) -> DatabaseUrls:
 def forget(server: PostgresServer) -> None:
     """As if nothing had been prepared. The application's role may own nothing."""
     server.sql(f"DROP DATABASE IF EXISTS {DATABASE} WITH (FORCE)")
-    roles = "SELECT rolname FROM pg_roles WHERE rolname LIKE 'tallystick%' OR rolname = 'stranger' ORDER BY rolname DESC"
+    roles = (
+        "SELECT rolname FROM pg_roles WHERE rolname LIKE 'tallystick%' OR rolname = 'stranger' ORDER BY rolname DESC"
+    )
     for (role,) in server.sql(roles):
         server.sql(f"DROP ROLE {role}")

@@ -1,4 +1,4 @@
-"""A PostgreSQL as an operator has one: programs of any version, a data directory, a port of the loopback or a socket alone.
+"""A PostgreSQL as an operator has one: programs of any version, a data directory, a port or a socket alone.
 
 Unlike the embedded server it has several of a kind beside each other, can be killed, and can follow another one.
 """
@@ -49,7 +49,9 @@ class PostgresServer:
 
     def create(self) -> None:
         """An empty data directory. Anyone on this machine may log in as any role, as long as it runs."""
-        self.run("initdb", "-D", "data", "--username", SUPERUSER, "--auth", "trust", "--encoding", "UTF8", "--no-locale")
+        self.run(
+            "initdb", "-D", "data", "--username", SUPERUSER, "--auth", "trust", "--encoding", "UTF8", "--no-locale"
+        )
 
     def copy_of(self, *connection: str) -> None:
         """A base backup of another server: arguments of pg_basebackup."""
@@ -120,4 +122,6 @@ class PostgresServer:
         if ended.returncode != 0:
             said = (self.directory / "programs.log").read_text(errors="replace")[-2_000:]
             log = self.directory / "server.log"
-            raise AssertionError(f"{program}: {said}\n{log.read_text(errors='replace')[-2_000:] if log.exists() else ''}")
+            raise AssertionError(
+                f"{program}: {said}\n{log.read_text(errors='replace')[-2_000:] if log.exists() else ''}"
+            )

@@ -8,6 +8,10 @@ SELECT
     current_setting('full_page_writes') = 'on' AS full_page_writes,
     current_setting('synchronous_commit') AS synchronous_commit,
     current_setting('transaction_read_only') = 'on' AS read_only,
+    current_setting('max_connections')::integer - current_setting('superuser_reserved_connections')::integer
+        - coalesce(current_setting('reserved_connections', true)::integer, 0) AS server_connections,
+    (SELECT nullif(d.datconnlimit, -1) FROM pg_database AS d WHERE d.datname = current_database()) AS database_limit,
+    nullif(me.rolconnlimit, -1) AS login_limit,
     me.rolname::text AS login,
     me.rolsuper OR me.rolcreaterole AS may_create_roles,
     app.rolname IS NOT NULL AS app_role_exists,

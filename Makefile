@@ -29,7 +29,7 @@ $(REST) --suites --add-results=$(RESULTS) $(1); rest=$$?; \
 exit $$rest
 endef
 
-.PHONY: help demo test test-fast test-deep coverage lint format bench bench-before-after lock clean
+.PHONY: help demo test test-fast test-deep test-postgres test-failover coverage lint format bench bench-before-after lock clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## / - /'
@@ -48,6 +48,9 @@ test-fast: $(READY)  ## lint, beside it the tests that need no database and no o
 test-deep: export TALLYSTICK_TEST_DEPTH := deep
 test-deep: lint  ## the same suites at full depth
 	@$(call ALL_TESTS,--timeout 7200 $(ARGS))
+
+test-postgres: $(READY)  ## migrate, demo and verify on PostgreSQL 15 to 18; 3: a version cannot be had here
+	@$(BIN)/python -m tests.postgres_versions $(ARGS)
 
 coverage: export COVERAGE_FILE := $(abspath $(VENV))/coverage/data
 coverage: $(READY)  ## what the suites run of each room, in percent: measured, not chased

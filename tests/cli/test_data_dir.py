@@ -10,7 +10,7 @@ import pytest
 import typer
 
 from tallystick.cli.command import app
-from tallystick.cli.context import settings_from, settings_on_new_database
+from tallystick.cli.context import settings_from, settings_on_own_or_new_database
 from tallystick.settings.load import SettingsError
 from tests.support.commands import run_here
 
@@ -87,10 +87,16 @@ def test_a_directory_in_the_environment_goes_with_a_database_of_your_own(
     assert (settings.database_url, settings.data_dir) == (URL, str(tmp_path))
 
 
-def test_a_command_on_a_new_database_of_its_own_needs_none_named(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_command_that_makes_a_database_where_none_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The demonstration without a directory."""
+    monkeypatch.setenv("TALLYSTICK_MIGRATION_DATABASE_URL", URL)  # of no use without the other one
+    monkeypatch.setenv("TALLYSTICK_DATA_DIR", str(tmp_path / "of-up"))
+    settings = settings_on_own_or_new_database(tmp_path)
+    assert (settings.database_url, settings.migration_database_url) == (None, None)
+    assert settings.data_dir == str(tmp_path)
     monkeypatch.setenv("TALLYSTICK_DATABASE_URL", URL)
-    settings = settings_on_new_database(tmp_path)
-    assert (settings.database_url, settings.data_dir) == (None, str(tmp_path))
+    settings = settings_on_own_or_new_database(tmp_path)
+    assert (settings.database_url, settings.migration_database_url) == (URL, URL)
+    assert settings.data_dir == str(tmp_path / "of-up"), "it may have the sealing key of what is in the database"
+    monkeypatch.delenv("TALLYSTICK_DATA_DIR")
+    assert settings_on_own_or_new_database(tmp_path).data_dir == str(tmp_path)

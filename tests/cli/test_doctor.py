@@ -21,6 +21,7 @@ from tallystick import __version__
 from tallystick.domain.errors import TallystickError
 from tallystick.record.postgres.embedded.server import APP_ROLE, DATABASE, OWNER_ROLE, EmbeddedPostgres
 from tallystick.record.postgres.migrate import migrate as apply_migrations
+from tallystick.record.postgres.migrate import newest_revision
 from tallystick.run.doctor import machine, server, start
 from tallystick.run.doctor.table import CHECKS, LEVEL_OF
 from tests.support.commands import Ran, run_here
@@ -124,6 +125,13 @@ def few_file_descriptors(world: World, monkeypatch: pytest.MonkeyPatch) -> Itera
     monkeypatch.setattr(resource, "getrlimit", lambda _: (1_024, 1_024))
     monkeypatch.setattr(resource, "setrlimit", lambda *_: None)
     yield world.settings(world.database())
+
+
+@case("server_connections", r"the database doctor_\d+ lets 21 connections in; 1 API processes and a worker open 22 ")
+def a_database_that_lets_few_in(world: World, _: pytest.MonkeyPatch) -> Iterator[dict[str, str]]:
+    name = world.database()
+    world.run(f"ALTER DATABASE {name} CONNECTION LIMIT 21")
+    yield world.settings(name)
 
 
 @case("disk_space", r"\d+ MiB are free in ")
@@ -412,7 +420,7 @@ def test_a_role_says_in_one_line_what_it_starts_with(world: World, command: Any,
             "version": __version__,
             "providers": ["simulator", "stripe"],
             "default_provider": "simulator",
-            "schema": "0013",
+            "schema": newest_revision(),
         }
         assert "hush" not in repr(log.lines)
 

@@ -15,7 +15,7 @@ from rich.console import Console
 
 from tallystick.cli.bars import Bars
 from tallystick.cli.before_after import before_after
-from tallystick.cli.context import require_one_database
+from tallystick.cli.context import Into, require_one_database
 from tallystick.kit.logs import configure_logging
 from tallystick.lab.bench import targets
 from tallystick.lab.bench.commits import JournalFigures, measure_journal
@@ -26,6 +26,7 @@ from tallystick.lab.bench.report import BenchReport, print_report
 from tallystick.lab.bench.stage import Database, open_database
 from tallystick.lab.bench.targets import Judged, judge
 from tallystick.lab.bench.webhooks import WebhookPlan, measure_webhooks
+from tallystick.lab.own_database import own_database
 from tallystick.providers.registry import CONNECTOR_SETTINGS
 from tallystick.providers.simulator.setup import SimulatorSettings
 from tallystick.settings.load import Settings, load_settings, secret_names
@@ -35,7 +36,9 @@ app: Final = typer.Typer(help="Measure the platform beside its ceilings.", no_ar
 DataDir = Annotated[
     Path | None,
     typer.Option(
-        "--data-dir", help="Measure on the database in this directory; default: an empty one.", show_default=False
+        "--data-dir",
+        help="Measure on the database in this directory; default: an empty one, or that of TALLYSTICK_DATABASE_URL.",
+        show_default=False,
     ),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="JSON on standard output.")]
@@ -57,6 +60,7 @@ TABLE_COLUMNS: Final = 130
 @app.command()
 def payments(
     data_dir: DataDir = None,
+    into: Into = None,
     compare_filled: Annotated[
         bool, typer.Option("--compare-filled", help="Also measure on an empty database, and compare.")
     ] = False,
@@ -79,6 +83,7 @@ def payments(
     if compare_filled and data_dir is None:
         raise typer.BadParameter("needs --data-dir: the filled database", param_hint="--compare-filled")
     settings = _settings(data_dir)
+    own = own_database(settings, into)
     if api_processes is not None:
         settings = replace(settings, api_processes=api_processes)
     plan = Plan(
@@ -90,13 +95,13 @@ def payments(
         rate_connections=RATE_CONNECTIONS,
         ceiling_payments=ceiling_payments,
     )
-    with open_database(None if compare_filled else data_dir) as database, tempfile.TemporaryDirectory() as logs:
+    with open_database(None if compare_filled else data_dir, own) as database, tempfile.TemporaryDirectory() as logs:
         machine = asyncio.run(describe_machine(database.app_url))
         if compare_filled:
             with open_database(data_dir) as filled:
                 figures = _over_http(settings, {"empty": database, "filled": filled}, Path(logs), plan)
         else:
-            name = "empty" if data_dir is None else "given"
+            name = "empty" if data_dir is None and own is None else "given"
             figures = _over_http(settings, {name: database}, Path(logs), plan)
     _print(
         BenchReport(benchmark="payments", machine=machine, targets=_http_targets(figures), figures=figures),
@@ -109,6 +114,7 @@ def payments(
 @app.command()
 def journal(
     data_dir: DataDir = None,
+    into: Into = None,
     rounds: Rounds = 5,
     payments: Annotated[int, typer.Option(min=200, help="Payments per round; each is two commits.")] = 10_000,
     flows: Annotated[int, typer.Option(min=1, help="Payments in flight at once.")] = 400,
@@ -117,7 +123,7 @@ def journal(
 ) -> None:
     """Measure the journal alone: both commits of a payment, beside the same batches without application code."""
     settings = _settings(data_dir)
-    with open_database(data_dir) as database, _progress() as progress:
+    with open_database(data_dir, own_database(settings, into)) as database, _progress() as progress:
         machine = asyncio.run(describe_machine(database.app_url))
         figures = uvloop.run(
             measure_journal(
@@ -139,6 +145,7 @@ def journal(
 @app.command()
 def webhooks(
     data_dir: DataDir = None,
+    into: Into = None,
     rounds: Rounds = 3,
     deliveries: Annotated[int, typer.Option(min=100, help="Number of deliveries in a burst.")] = 10_000,
     connections: Annotated[
@@ -149,7 +156,8 @@ def webhooks(
     """Measure a burst of webhooks without a worker, then a worker that drains it, each beside its ceiling."""
     settings = _settings(data_dir)
     plan = WebhookPlan(rounds=rounds, deliveries=deliveries, connections=connections)
-    with open_database(data_dir) as database, tempfile.TemporaryDirectory() as work, _progress() as progress:
+    own = own_database(settings, into)
+    with open_database(data_dir, own) as database, tempfile.TemporaryDirectory() as work, _progress() as progress:
         machine = asyncio.run(describe_machine(database.app_url))
         figures = measure_webhooks(settings, database, Path(work), plan, progress)
     judged = [
@@ -164,13 +172,23 @@ def webhooks(
 
 @app.command()
 def fill(
-    data_dir: Annotated[Path, typer.Option("--data-dir", help="Directory of the database to fill.")],
+    data_dir: Annotated[
+        Path | None,
+        typer.Option(
+            "--data-dir",
+            help="Directory of the database to fill, unless TALLYSTICK_DATABASE_URL names one.",
+            show_default=False,
+        ),
+    ] = None,
+    into: Into = None,
     payments: Annotated[int, typer.Option(min=1, help="Number of final payments in the end.")] = 5_000_000,
     as_json: AsJson = False,
 ) -> None:
     """Fill a database with final payments, about 7 kB each. After an interruption it resumes."""
-    _settings(data_dir)
-    with open_database(data_dir) as database, _progress() as progress:
+    own = own_database(_settings(data_dir), into)
+    if own is None and data_dir is None:
+        raise typer.BadParameter("a directory, or a database in TALLYSTICK_DATABASE_URL", param_hint="--data-dir")
+    with open_database(data_dir, own) as database, _progress() as progress:
         machine = asyncio.run(describe_machine(database.app_url))
         figures = fill_database(database.owner_url, database.app_url, payments, progress)
     _print(BenchReport(benchmark="fill", machine=machine, targets=[], figures=figures), as_json=as_json)

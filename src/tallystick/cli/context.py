@@ -30,6 +30,15 @@ DataDir = Annotated[
         "--data-dir", help="Directory of the embedded database; not beside TALLYSTICK_DATABASE_URL.", show_default=False
     ),
 ]
+Into = Annotated[
+    str | None,
+    typer.Option(
+        "--into",
+        metavar="NAME",
+        help="The name of the database in TALLYSTICK_DATABASE_URL, where it is not empty.",
+        show_default=False,
+    ),
+]
 Host = Annotated[str | None, typer.Option(help="Address that the API listens on.", show_default=False)]
 Port = Annotated[int | None, typer.Option(help="Port that the API listens on.", show_default="8400")]
 SimulatorPort = Annotated[int | None, typer.Option(help="Port that the test acquirer listens on.", show_default="8401")]
@@ -56,11 +65,17 @@ def settings_from(data_dir: Path | None = None, **options: object) -> Settings:
     return settings if kept is None else settings.with_connector(SimulatorSettings, url=kept)
 
 
-def settings_on_new_database(directory: Path) -> Settings:
-    """Settings from the environment, but for its database: for a command that makes a new one in ``directory``. Raises
-    SettingsError."""
-    environ = {name: value for name, value in os.environ.items() if name.upper() not in DATABASE_URLS}
-    environ[f"{PREFIX}DATA_DIR"] = str(directory)
+def settings_on_own_or_new_database(directory: Path) -> Settings:
+    """Settings from the environment, for a command that makes a new database in ``directory`` where the environment
+    names none. Beside a database of one's own the directory has what is not in it, unless a setting says where.
+    Raises SettingsError."""
+    environ = dict(os.environ)
+    named = {name.upper() for name in environ}
+    if DATABASE_URLS[0] not in named:
+        environ = {name: value for name, value in environ.items() if name.upper() not in DATABASE_URLS}
+    if DATABASE_URLS[0] not in named or f"{PREFIX}DATA_DIR" not in named:
+        environ = {name: value for name, value in environ.items() if name.upper() != f"{PREFIX}DATA_DIR"}
+        environ[f"{PREFIX}DATA_DIR"] = str(directory)
     return load_settings(environ, CONNECTOR_SETTINGS)
 
 

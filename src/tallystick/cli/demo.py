@@ -15,11 +15,12 @@ import uvloop
 from rich.table import Table
 
 from tallystick.cli.bars import Bars
-from tallystick.cli.context import DataDir, console, settings_from, settings_on_new_database
+from tallystick.cli.context import DataDir, Into, console, settings_from, settings_on_own_or_new_database
 from tallystick.cli.tables import way_of_an_event
 from tallystick.cli.up import announce, invitation
 from tallystick.lab.demo.result import DemoResult
 from tallystick.lab.demo.run import demonstrate, impatient
+from tallystick.lab.own_database import own_database
 from tallystick.providers.simulator.setup import SimulatorSettings
 from tallystick.run.up import Platform, bring_up
 from tallystick.settings.load import Settings
@@ -32,12 +33,17 @@ def demo(
     payments: Annotated[int, typer.Option(min=1, max=100_000, help="How many payments.")] = 3_000,
     once: Annotated[bool, typer.Option("--once", help="Exit afterwards, with 0 only if every check passed.")] = False,
     data_dir: DataDir = None,
+    into: Into = None,
 ) -> None:
     """Run thousands of real payments with faults mixed in, and prove that each happened once.
 
-    On a terminal the platform stays up afterwards; with --once, or without a terminal, it exits.
+    On a terminal the platform stays up afterwards; with --once, or without a terminal, it exits. The payments are
+    made in a new database, or in the one that TALLYSTICK_DATABASE_URL names: it must be empty, or --into repeats its
+    name.
     """
     directory = Path(tempfile.mkdtemp(prefix="tallystick-demo-")) if data_dir is None else data_dir
+    settings = _on_free_ports(impatient(_settings(data_dir, directory)))
+    own = own_database(settings, into)
     stays = console.is_terminal and not once
     results: list[DemoResult] = []
 
@@ -50,8 +56,8 @@ def demo(
             console.print("Press Ctrl-C to stop.")
             await asyncio.Event().wait()
 
-    settings = _on_free_ports(impatient(_settings(data_dir, directory)))
-    console.print(f"Starting the database, test acquirer, worker and API in {directory} …", highlight=False)
+    parts = "test acquirer, worker and API" if own else "database, test acquirer, worker and API"
+    console.print(f"Starting the {parts} in {directory} …", highlight=False)
     uvloop.run(bring_up(settings, body, announce=announce, logs=directory / "logs"))
     held = bool(results) and results[0].held
     if results and not held:
@@ -63,7 +69,7 @@ def demo(
 
 
 def _settings(data_dir: Path | None, directory: Path) -> Settings:
-    return settings_on_new_database(directory) if data_dir is None else settings_from(data_dir)
+    return settings_on_own_or_new_database(directory) if data_dir is None else settings_from(data_dir)
 
 
 def _on_free_ports(settings: Settings) -> Settings:

@@ -46,6 +46,13 @@ def test_filters(merchant: Merchant) -> None:
     assert _pages(merchant, created_gte=captured["created_at"]) == [[held["id"], captured["id"]]]
     assert _pages(merchant, created_gte="2999-01-01T00:00:00Z") == [[]]
     assert _pages(merchant, idempotency_key=new_id("req")) == [[]]
+    assert _pages(merchant, state="captured") == [[captured["id"]]]
+    reference = captured["provider_reference"]
+    for state, found in (("captured", [[captured["id"]]]), ("authorized", [[]])):
+        assert _pages(merchant, state=state, idempotency_key=key) == found
+        assert _pages(merchant, state=state, provider_reference=reference) == found
+        assert _pages(merchant, state=state, provider_reference=reference, idempotency_key=key) == found
+    assert _pages(merchant, idempotency_key=key, provider_reference=held["provider_reference"]) == [[]]
 
 
 @pytest.mark.parametrize(

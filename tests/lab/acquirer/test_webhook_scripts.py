@@ -93,6 +93,7 @@ def test_each_step_of_a_life_is_told(sending: AcquirerProcess, inbox: Sink) -> N
         "refund.declined",
     ]
     inbox.wait_for(payment_id, len(expected))
+    # The books have them in their order; each is delivered by itself.
     assert [event["type"] for event in sending.events(payment_id)] == expected
     assert Counter(quiet(inbox, payment_id)) == Counter(expected)
 
@@ -133,7 +134,8 @@ def test_later_calls_that_were_pending_are_told(sending: AcquirerProcess, inbox:
     path = "refunds" if operation == "refund" else operation
     then(sending, charge_id, path, None if operation == "cancel" else 400)
     last = {"capture": "charge.captured", "cancel": "charge.voided", "refund": "refund.succeeded"}[operation]
-    assert inbox.wait_for(payment_id, 2)[1].kind == last
+    first = "charge.captured" if operation == "refund" else "charge.authorized"
+    assert sorted(each.kind for each in inbox.wait_for(payment_id, 2)) == sorted([first, last])
 
 
 def test_duplicate(sending: AcquirerProcess, inbox: Sink) -> None:
@@ -144,12 +146,17 @@ def test_duplicate(sending: AcquirerProcess, inbox: Sink) -> None:
 
 
 def test_reordered(sending: AcquirerProcess, inbox: Sink) -> None:
+    # Paused, so that no event leaves where two calls are further apart than the wait of an event.
+    sending.call("POST", "/sim/webhooks/pause", {})
     payment_id, charge_id, _ = pay(sending, "sim_webhook_reordered", manual=True)
     then(sending, charge_id, "capture", AMOUNT)
     then(sending, charge_id, "refunds", 100)
-    assert inbox.kinds(payment_id) == []
+    sending.call("POST", "/sim/webhooks/resume", {})
     inbox.wait_for(payment_id, 3)
+    # Here the order is what is promised: each is sent once the one after it was answered.
     assert quiet(inbox, payment_id) == ["refund.succeeded", "charge.captured", "charge.authorized"]
+    last = sending.events(payment_id)[-1]
+    assert inbox.about(payment_id)[0].at - last["created_at"] >= LATE_MS / 1000
 
 
 def test_delayed(sending: AcquirerProcess, inbox: Sink) -> None:
@@ -329,7 +336,7 @@ def test_what_happens_to_a_hold_happens_to_no_captured_charge(
     payment_id, charge_id, _ = pay(sending, method, manual=True)
     then(sending, charge_id, "capture", 600)
     inbox.wait_for(payment_id, 2)
-    assert quiet(inbox, payment_id) == ["charge.authorized", "charge.captured"]
+    assert sorted(quiet(inbox, payment_id)) == ["charge.authorized", "charge.captured"]  # in whichever order
 
 
 def test_every_script_of_this_kind_is_tried_here() -> None:

@@ -133,7 +133,8 @@ def _measure(plan: Plan, site: _Site, connections: int, rate_per_s: float | None
         duration_s=plan.duration_s,
         rate_per_s=rate_per_s,
     )
-    return run_load(load, {"api": site.server.pid, "postgres": site.database.server_pid})
+    database_pid = site.database.server_pid
+    return run_load(load, {"api": site.server.pid} | ({} if database_pid is None else {"postgres": database_pid}))
 
 
 def run_load(load: Load, roots: dict[str, int]) -> Measured:

@@ -24,7 +24,7 @@ from msgspec import Struct
 
 from tallystick.domain.errors import TallystickError
 from tallystick.lab.bench.workload import PROVIDER
-from tallystick.record.postgres.embedded.server import EmbeddedPostgres
+from tallystick.record.postgres.embedded.server import DatabaseUrls, EmbeddedPostgres
 from tallystick.record.postgres.migrate import migrate
 from tallystick.run.supervisor import child_environment
 from tallystick.settings.load import Settings
@@ -43,12 +43,11 @@ class StageFailed(TallystickError):
 
 
 class Database(Struct, frozen=True, kw_only=True):
-    """A migrated database, and the process that CPU time is counted for."""
+    """A migrated database. ``server_pid``: the process whose CPU time is counted, None on another machine."""
 
     owner_url: str
     app_url: str
-    server_pid: int
-    data_dir: Path
+    server_pid: int | None
 
 
 class Server(Struct, frozen=True, kw_only=True):
@@ -59,8 +58,13 @@ class Server(Struct, frozen=True, kw_only=True):
 
 
 @contextmanager
-def open_database(data_dir: Path | None) -> Iterator[Database]:
-    """The embedded database in ``data_dir``, or an empty one that is removed afterwards. Raises DatabaseUnavailable."""
+def open_database(data_dir: Path | None, own: DatabaseUrls | None = None) -> Iterator[Database]:
+    """A database of one's own; else the embedded one in ``data_dir``, or an empty one that is removed afterwards.
+    Raises DatabaseUnavailable, and what the database raises."""
+    if own is not None:
+        migrate(own.owner_url)
+        yield Database(owner_url=own.owner_url, app_url=own.app_url, server_pid=_postmaster_pid(own.owner_url))
+        return
     with contextlib.ExitStack() as stack:
         if data_dir is None:
             # Short: the path of a Unix socket is at most 107 bytes long.
@@ -69,12 +73,7 @@ def open_database(data_dir: Path | None) -> Iterator[Database]:
         postgres = stack.enter_context(EmbeddedPostgres(data_dir))
         urls = postgres.urls()
         migrate(urls.owner_url)
-        yield Database(
-            owner_url=urls.owner_url,
-            app_url=urls.app_url,
-            server_pid=_postmaster_pid(urls.owner_url),
-            data_dir=data_dir,
-        )
+        yield Database(owner_url=urls.owner_url, app_url=urls.app_url, server_pid=_postmaster_pid(urls.owner_url))
 
 
 @contextmanager
@@ -120,11 +119,14 @@ def _free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def _postmaster_pid(url: str) -> int:
-    """The parent of the backend that answers; its tree is the whole server."""
-    with psycopg.connect(url) as connection:
+def _postmaster_pid(url: str) -> int | None:
+    """The parent of the backend that answers; its tree is the whole server. None where it is not on this machine: its
+    number is another program's here, or nobody's."""
+    with psycopg.connect(url) as connection, contextlib.suppress(psutil.Error):
         row = connection.execute("SELECT pg_backend_pid()").fetchone()
         assert row is not None
-        parent = psutil.Process(int(row[0])).parent()
-    assert parent is not None, "a backend is a child of its postmaster"
-    return parent.pid
+        backend = psutil.Process(int(row[0]))
+        parent = backend.parent()
+        if parent is not None and {backend.name(), parent.name()} == {"postgres"}:
+            return parent.pid
+    return None

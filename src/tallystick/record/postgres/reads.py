@@ -15,6 +15,7 @@ from tallystick.domain.snapshot import PaymentSnapshot
 from tallystick.domain.subjects import Attempt, Dispute, Payment, Refund, Subject
 from tallystick.kit.clock import Clock
 from tallystick.record.postgres import sql
+from tallystick.record.postgres.payment_pages import page_statement
 from tallystick.record.postgres.structs import structs_of
 from tallystick.record.postgres.subject_reads import Row, reader
 
@@ -245,19 +246,23 @@ class Reads:
         idempotency_key: str | None,
         limit: int,
     ) -> list[tuple[Payment, bool]]:
-        """A page of payments, newest first: ids are time-ordered, so ``floor_id`` and ``before_id`` bound the time."""
-        records = await self._pool.fetch(
-            READS["payments"],
+        """A page of payments, newest first, each with whether it is in doubt: ids are time-ordered, so ``floor_id`` and
+        ``before_id`` bound the time."""
+        statement, parameters = page_statement(
             merchant_id,
-            state,
-            floor_id,
-            provider_reference,
-            before_id,
-            idempotency_key,
-            limit,
-            self._clock.shift_ms,
+            state=state,
+            floor_id=floor_id,
+            provider_reference=provider_reference,
+            before_id=before_id,
+            idempotency_key=idempotency_key,
+            limit=limit,
         )
-        return [(payment_of(record), record["in_doubt"]) for record in records]
+        async with self._pool.acquire() as connection:
+            payments = [payment_of(row) for row in await connection.fetch(READS[statement], *parameters)]
+            ids = [payment.payment_id for payment in payments]
+            doubts = await connection.fetch(READS["payments_in_doubt"], merchant_id, ids, self._clock.shift_ms)
+        in_doubt = {row["payment_id"] for row in doubts}
+        return [(payment, payment.payment_id in in_doubt) for payment in payments]
 
     async def instruction(self, merchant_id: str, idempotency_key: str) -> StoredInstruction | None:
         """The instruction that has a key."""

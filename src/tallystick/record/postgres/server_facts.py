@@ -16,7 +16,8 @@ _STATEMENTS: Final = sql.load("doctor.sql")
 class ServerFacts(Struct, frozen=True, kw_only=True):
     """``version_number``: as PostgreSQL counts, 150004 for 15.4. ``login``: the role that the URL logs in as.
     ``may_act_as_app``: whether it may take the application's role. ``has_admin_option``: whether it may grant that
-    role. ``schema``: where it would create tables, None where it has none."""
+    role. ``schema``: where it would create tables, None where it has none. ``server_connections``: for ordinary roles;
+    the database and the role may have limits of their own."""
 
     name: str
     version_number: int
@@ -26,6 +27,9 @@ class ServerFacts(Struct, frozen=True, kw_only=True):
     full_page_writes: bool
     synchronous_commit: str
     read_only: bool
+    server_connections: int
+    database_limit: int | None
+    login_limit: int | None
     login: str
     may_create_roles: bool
     app_role_exists: bool

@@ -13,6 +13,7 @@ from tallystick.record.postgres.embedded.server import DatabaseUrls
 from tallystick.record.postgres.failures import DATABASE_AWAY
 from tallystick.record.postgres.server_facts import ServerFacts, read_server_facts
 from tallystick.run.doctor import machine, record
+from tallystick.run.doctor.connections import server_connections
 from tallystick.run.doctor.server import OWNER_CHECKS, SERVER_CHECKS
 from tallystick.run.doctor.table import CHECKS, LEVEL_OF, Command, Finding, asked_by
 from tallystick.run.exponents_check import (
@@ -85,6 +86,8 @@ class Examination:
         for name, check in SERVER_CHECKS.items():
             if name in self._wanted:
                 self._note(name, check(facts))
+        if "server_connections" in self._wanted:
+            self._note("server_connections", server_connections(facts, self._settings))
         if not any(self._found.get(name) for name in _BEFORE_THE_RECORD):
             await self._record(database_url)
 

@@ -116,6 +116,12 @@ CHECKS: Final[tuple[Check, ...]] = (
         why="Every connection acts as `tallystick_app`, which can add to history and ledger and change nothing there.",
     ),
     Check(
+        name="server_connections",
+        level="warn",
+        at_start=ROLES,
+        why="A process that gets no connection waits for one, and payments with it. Nothing is left for an operator.",
+    ),
+    Check(
         name="clock",
         level="refuse",
         at_start=ROLES,

@@ -88,24 +88,48 @@ SELECT r.*, EXISTS (
 FROM refund r
 WHERE r.merchant_id = $1 AND r.refund_id = $2;
 
--- payments: a page of a merchant's payments, newest first; every filter may be null. Payment ids begin with the
--- millisecond of their creation and are minted in order, so the primary key is the order of creation
-SELECT p.*, EXISTS (
-    SELECT 1 FROM attempt a
-    WHERE a.merchant_id = p.merchant_id AND a.payment_id = p.payment_id AND a.purpose <> 'close'
-      AND (a.state = 'unknown'
-           OR (a.state IN ('not_sent', 'not_found') AND a.parked_at IS NOT NULL)
-           OR (a.state = 'submitted' AND a.deadline < now() + $8::bigint * interval '1 millisecond'))) AS in_doubt
-FROM payment p
-WHERE p.merchant_id = $1
-  AND ($2::text IS NULL OR p.state = $2)
-  AND ($3::text IS NULL OR p.payment_id >= $3)
-  AND ($4::text IS NULL OR p.provider_reference = $4)
-  AND ($5::text IS NULL OR p.payment_id < $5)
-  AND ($6::text IS NULL OR p.payment_id = (
-      SELECT i.payment_id FROM instruction i WHERE i.merchant_id = $1 AND i.idempotency_key = $6))
-ORDER BY p.payment_id DESC
-LIMIT $7;
+-- payments: a page of a merchant's payments, newest first. Payment ids begin with the millisecond of their creation and
+-- are minted in order, so the primary key is the order of creation. The bounds are never null: an index is read from one
+-- to the other ($2: from this id, $3: below this one)
+SELECT * FROM payment
+WHERE merchant_id = $1 AND payment_id >= $2 AND payment_id < $3
+ORDER BY payment_id DESC
+LIMIT $4;
+
+-- payments_captured: the page of those that are captured
+SELECT * FROM payment
+WHERE merchant_id = $1 AND payment_id >= $2 AND payment_id < $3 AND state = 'captured'
+ORDER BY payment_id DESC
+LIMIT $4;
+
+-- payments_in_rare_state: the page of those in another state, which have an index without the captured ones: it is found
+-- because the statement names that too
+SELECT * FROM payment
+WHERE merchant_id = $1 AND payment_id >= $2 AND payment_id < $3 AND state = $5 AND state <> 'captured'
+ORDER BY payment_id DESC
+LIMIT $4;
+
+-- payments_by_reference: the page of those that a provider knows by one reference; the state may be null
+SELECT * FROM payment
+WHERE merchant_id = $1 AND payment_id >= $2 AND payment_id < $3 AND provider_reference = $5
+  AND ($6::text IS NULL OR state = $6)
+ORDER BY payment_id DESC
+LIMIT $4;
+
+-- payments_by_key: the page of the one that an idempotency key made or changed; state and reference may be null
+SELECT p.* FROM payment p
+WHERE p.merchant_id = $1 AND p.payment_id >= $2 AND p.payment_id < $3
+  AND p.payment_id = (SELECT i.payment_id FROM instruction i WHERE i.merchant_id = $1 AND i.idempotency_key = $5)
+  AND ($6::text IS NULL OR p.state = $6) AND ($7::text IS NULL OR p.provider_reference = $7)
+LIMIT $4;
+
+-- payments_in_doubt: which of these payments of a merchant have an attempt in doubt, as in payment. As a subquery of the
+-- page it would be planned as a table of all attempts there are ($3: shift in ms)
+SELECT DISTINCT a.payment_id FROM attempt a
+WHERE a.merchant_id = $1 AND a.payment_id = ANY ($2::text[]) AND a.purpose <> 'close'
+  AND (a.state = 'unknown'
+       OR (a.state IN ('not_sent', 'not_found') AND a.parked_at IS NOT NULL)
+       OR (a.state = 'submitted' AND a.deadline < now() + $3::bigint * interval '1 millisecond'));
 
 -- instruction: one instruction by its key, with the recorded answer if there is one
 SELECT i.merchant_id, i.idempotency_key, i.instruction_id, i.operation, i.path, i.fingerprint,

@@ -1,0 +1,1 @@
+"""``make test-postgres``: the demonstration and ``verify`` on every version of PostgreSQL that is supported."""

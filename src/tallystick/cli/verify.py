@@ -16,11 +16,13 @@ from tallystick.cli.bars import Bars
 from tallystick.cli.context import AsJson, DataDir, SomeMerchant, console, settings_from
 from tallystick.cli.database import existing_database
 from tallystick.domain.errors import TallystickError
+from tallystick.flows.provider_words import ProviderWords
 from tallystick.kit.clock import Clock
 from tallystick.oversight.invariants import InvariantReport, tally
 from tallystick.oversight.invariants import verify as verify_record
 from tallystick.providers.registry import PROVIDERS
 from tallystick.record.postgres.connections import connect
+from tallystick.record.sealing import sealer_of
 from tallystick.settings.load import Settings
 
 #: Violations printed below the table; --json has up to a hundred for each invariant.
@@ -88,7 +90,7 @@ async def _reports(
             try:
                 compared = await tally(
                     connection,
-                    charges(settings),
+                    ProviderWords(sealer_of(settings)).screened_charges(charges(settings), provider),
                     provider,
                     merchant_id=merchant,
                     clock=Clock(settings.clock_shift_ms),

@@ -77,6 +77,10 @@ _NAMED_CODE: Final = re.compile(
 _CODE_DIGITS: Final = (3, 4)
 _GROUPS_AFTER: Final = 4
 
+#: Floats below are written without an exponent, and have too few digits before the point; those beyond have too many.
+_PLAIN_FLOATS: Final = 1e12
+_BEYOND_CARDS: Final = 1e20
+
 #: Stands between two values of one tree. No text in it may have it.
 _BETWEEN: Final = "\x1f"
 
@@ -231,7 +235,12 @@ def _hidden_in_row(row: re.Match[str]) -> Iterator[int]:
         yield from places
         return
     digits = "".join(row.string[at] for at in places)
-    of_a_number = {place for start, end in numbers_within(digits) for place in places[start:end]}
+    of_a_number = {
+        place
+        for start, end in numbers_within(digits)
+        if _is_one(row.string, places[start:end])
+        for place in places[start:end]
+    }
     if not of_a_number:
         return
     groups = [[at for _, at in group] for _, group in groupby(enumerate(places), lambda each: each[1] - each[0])]
@@ -244,6 +253,14 @@ def _hidden_in_row(row: re.Match[str]) -> Iterator[int]:
         since += 1
         if since <= _GROUPS_AFTER and len(group) in _CODE_DIGITS:
             yield from group
+
+
+def _is_one(text: str, places: Sequence[int]) -> bool:
+    """Whether digits are parts of one number: over a border between values only where each value is a whole part."""
+    first, last = places[0], places[-1]
+    if _BETWEEN not in text[first:last]:
+        return True
+    return not (text[first - 1 : first].isdigit() or text[last + 1 : last + 2].isdigit())
 
 
 def _masked(text: str, hidden: set[tuple[int, int]]) -> str:
@@ -279,7 +296,7 @@ def _as_text(item: Any) -> str:
     if isinstance(item, str):
         return item.replace(_BETWEEN, " ") if _BETWEEN in item else item
     if isinstance(item, float):
-        return format(Decimal(repr(item)), "f") if abs(item) < 1e20 else "x"
+        return repr(item) if abs(item) < _PLAIN_FLOATS else f"{item:.0f}" if abs(item) < _BEYOND_CARDS else "x"
     return str(item) if isinstance(item, int | Decimal) and not isinstance(item, bool) else "x"
 
 

@@ -80,7 +80,7 @@ def readings(text: str) -> set[str]:
         views += [unquote(view) for view in views] + [html.unescape(view) for view in views]
         views += [_unescaped(view) for view in views]
         views = list(dict.fromkeys(views))
-    return {"".join(_digit(character) for character in view) for view in views}
+    return {view.translate(_DIGITS) for view in views}
 
 
 def _unescaped(text: str) -> str:
@@ -89,6 +89,13 @@ def _unescaped(text: str) -> str:
     return re.sub(r"\\+[nrt\"]", " ", text)
 
 
-def _digit(character: str) -> str:
-    digit = unicodedata.digit(character, None)
-    return "" if digit is None else str(digit)
+class _Digits(dict[int, str | None]):
+    """For ``str.translate``: digits of every script to ASCII, all else to nothing."""
+
+    def __missing__(self, code: int) -> str | None:
+        digit = unicodedata.digit(chr(code), None)
+        self[code] = None if digit is None else str(digit)
+        return self[code]
+
+
+_DIGITS: Final = _Digits()

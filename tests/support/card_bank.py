@@ -8,7 +8,7 @@ import hmac
 import itertools
 import json
 import time
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, Final, NamedTuple
 from urllib.parse import parse_qs
@@ -111,6 +111,13 @@ async def bank_of(dialect: Dialect, talk: Talk) -> AsyncIterator[Bank]:
             return web.Response(status=status, text=said)
         return web.Response(status=status, body=json.dumps(said).encode(), content_type="application/json")
 
+    async with serving(answer) as url:
+        yield Bank(url, known)
+
+
+@asynccontextmanager
+async def serving(answer: Callable[[web.Request], Awaitable[web.Response]]) -> AsyncIterator[str]:
+    """A server of HTTP on loopback; its URL."""
     app = web.Application()
     app.router.add_route("*", "/{rest:.*}", answer)
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
@@ -118,7 +125,7 @@ async def bank_of(dialect: Dialect, talk: Talk) -> AsyncIterator[Bank]:
     site = web.TCPSite(runner, "127.0.0.1", 0)
     await site.start()
     try:
-        yield Bank(f"http://127.0.0.1:{runner.addresses[0][1]}", known)
+        yield f"http://127.0.0.1:{runner.addresses[0][1]}"
     finally:
         await runner.cleanup()
 
@@ -184,7 +191,7 @@ def _simulator_events(ours: Ours, talk: Talk) -> Iterator[Event]:
     for kind, more in told:
         data = talk.all_over(about | more, _FIXED | {"funds"})
         body = json.dumps({"id": new_id("evt"), "type": kind, "created": AT, "data": data, "note": talk("x")}).encode()
-        yield Event("/v1/webhooks/simulator/main", body, _signed(body, SimulatorSettings().signing_secret, "acquirer"))
+        yield Event("/v1/webhooks/simulator/main", body, signed(body, SimulatorSettings().signing_secret, "acquirer"))
 
 
 # --- Stripe
@@ -232,15 +239,16 @@ def _stripe_events(ours: Ours, talk: Talk) -> Iterator[Event]:
         thing = talk.all_over(thing, _FIXED) | {"metadata": talk.all_over(metadata, _FIXED)}
         if "payment_intent" in thing:
             thing["payment_intent"] = ours.charge
-        yield _stripe_event(event["type"], thing)
-    yield _stripe_event(talk("odd.event"), talk.all_over({"object": "odd"}, _FIXED))
-    yield _stripe_event("refund.created", {"id": talk("re"), "object": "refund", "amount": talk("ten")})
+        yield stripe_event(event["type"], thing)
+    yield stripe_event(talk("odd.event"), talk.all_over({"object": "odd"}, _FIXED))
+    yield stripe_event("refund.created", {"id": talk("re"), "object": "refund", "amount": talk("ten")})
 
 
-def _stripe_event(kind: str, thing: dict[str, Any]) -> Event:
-    event = {"id": new_id("evt"), "object": "event", "type": kind, "created": 1_760_000_000, "data": {"object": thing}}
-    body = json.dumps(event).encode()
-    return Event("/v1/webhooks/stripe/main", body, _signed(body, STRIPE_SECRET, "stripe"))
+def stripe_event(kind: str, thing: dict[str, Any], event_id: str | None = None) -> Event:
+    """A signed event of Stripe's about a thing."""
+    event = {"id": event_id or new_id("evt"), "object": "event", "type": kind, "created": 1_760_000_000}
+    body = json.dumps(event | {"data": {"object": thing}}).encode()
+    return Event("/v1/webhooks/stripe/main", body, signed(body, STRIPE_SECRET, "stripe"))
 
 
 # --- Adyen
@@ -320,7 +328,8 @@ def _adyen_events(ours: Ours, talk: Talk) -> Iterator[Event]:
         yield Event("/v1/webhooks/adyen/main", delivery([item]), {})
 
 
-def _signed(body: bytes, secret: str, whose: str) -> dict[str, str]:
+def signed(body: bytes, secret: str, whose: str) -> dict[str, str]:
+    """The header of a signature that is made now."""
     second = str(int(time.time()))
     made = hmac.new(secret.encode(), second.encode() + b"." + body, hashlib.sha256).hexdigest()
     return {f"{whose}-signature": f"t={second},v1={made}"}

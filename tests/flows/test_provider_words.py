@@ -16,18 +16,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import Struct
+from msgspec.structs import replace
 from structlog.testing import capture_logs
 
 import tallystick
 from tallystick.domain.dispute_movement import Movement
 from tallystick.domain.notices import StoredNotice
-from tallystick.domain.provider_words import NAMES
+from tallystick.domain.provider_words import NAMES, OWN_NAMES
 from tallystick.domain.traits import Traits
 from tallystick.domain.verdicts import Approved, NotFound, NotSent, Unknown, Verdict
 from tallystick.flows.provider_words import MASKED, SEALED, ProviderWords
 from tallystick.flows.screened_provider import CANNOT_OPEN, CANNOT_SEAL, ScreenedProvider, screened_providers
 from tallystick.flows.webhooks.inbound.envelope import envelope_of
-from tallystick.kit.card_mask import names_a_card
+from tallystick.kit.card_mask import mask_cards, names_a_card
 from tallystick.kit.ids import new_id
 from tallystick.providers.port import Provider, ProviderCall, ProviderEffect
 from tallystick.providers.receiver import Notification
@@ -135,6 +136,19 @@ def test_keys_of_names() -> None:
         NameSeal(Sealer(lambda: [new])).opened(kept, "adyen")
 
 
+def test_our_own_names_come_back_as_we_gave_them() -> None:
+    """By their shape: a merchant's name of digits may hold a number that would be masked in a text."""
+    merchant = f"99{NUMBER}"
+    assert mask_cards(merchant) != merchant
+    effect = ProviderEffect(
+        reference="re_1", operation="refund", merchant_id=merchant, payment_id=f"pay_{'1' * 32}",
+        attempt_id=f"att_{NUMBER * 2}", amount=1, currency="EUR", state="booked",
+    )  # fmt: skip
+    assert SCREEN.screened(effect, "simulator", "main") is effect
+    for strange in (NUMBER, f"att_{NUMBER}", f"pay_ {NUMBER}"):
+        assert SCREEN.screened(replace(effect, merchant_id=strange), "simulator", "main").merchant_id != strange
+
+
 def test_a_trace_is_not_a_card_number() -> None:
     receiver = SimulatorReceiver("main", ["s"])
     told = Notification(provider_event_id="evt_1", type="report.ready")
@@ -184,7 +198,7 @@ async def test_every_way_to_a_provider() -> None:
         verdict = await getattr(provider, operation)(first)
         assert verdict.reference.startswith(PREFIX) and verdict.raw == {"pan": "*" * 16}, operation
         follows = follow_up(first, verdict.reference, "capture")
-        await getattr(provider, operation)(msgspec.structs.replace(follows, reference=verdict.reference))
+        await getattr(provider, operation)(replace(follows, reference=verdict.reference))
         assert (bank.calls[-1].parent_reference, bank.calls[-1].reference) == (NUMBER, NUMBER)
     assert await provider.held_by_key("k") == {"k": {"number": "*" * 16}}
     effects = provider.effects_since(NOW)
@@ -195,13 +209,14 @@ async def test_every_way_to_a_provider() -> None:
 
 
 async def _charges() -> AsyncIterator[Mapping[str, Any]]:
-    yield {"id": NUMBER, "payment_id": "pay_1", "currency": NUMBER, "amount": 1000}
+    yield {"id": NUMBER, "merchant_id": f"99{NUMBER}", "currency": NUMBER, "amount": 1000, "attempt_ids": [NUMBER, "a"]}
 
 
 async def test_a_list_of_charges() -> None:
     [charge] = [each async for each in SCREEN.screened_charges(_charges(), "simulator")]
     assert charge["id"] == SCREEN.kept_name(NUMBER, "simulator")
     assert (charge["currency"], charge["amount"]) == ("*" * 16, 1000)
+    assert (charge["merchant_id"], charge["attempt_ids"]) == (f"99{NUMBER}", ["*" * 16, "a"])
 
 
 async def test_without_a_key(tmp_path: Path) -> None:
@@ -277,6 +292,7 @@ def test_no_code_goes_round_the_screen() -> None:
 def test_names_are_fields_of_what_is_said() -> None:
     fields = set(itertools.chain.from_iterable(struct.__struct_fields__ for struct in SAID))
     assert fields >= NAMES
+    assert fields >= OWN_NAMES - {"attempt_ids"}, "of a listed charge"
 
 
 def test_traits_are_no_words() -> None:

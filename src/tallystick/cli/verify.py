@@ -17,6 +17,7 @@ from tallystick.cli.context import AsJson, DataDir, SomeMerchant, console, setti
 from tallystick.cli.database import existing_database
 from tallystick.domain.errors import TallystickError
 from tallystick.flows.provider_words import ProviderWords
+from tallystick.kit.card_mask import mask_cards
 from tallystick.kit.clock import Clock
 from tallystick.oversight.invariants import InvariantReport, tally
 from tallystick.oversight.invariants import verify as verify_record
@@ -97,7 +98,7 @@ async def _reports(
                     progress=bars.named("payments compared"),
                 )
             except (aiohttp.ClientError, TimeoutError) as error:
-                return reports, str(error) or type(error).__name__
+                return reports, mask_cards(str(error)) or type(error).__name__  # it may have a reason of the provider's
             reports.append(compared)
         return reports, None
     finally:

@@ -10,7 +10,7 @@ from typing import Any, Final, TypeVar
 from msgspec import Struct
 from msgspec.structs import replace
 
-from tallystick.domain.provider_words import without_cards
+from tallystick.domain.provider_words import OWN_NAMES, own_name, without_cards
 from tallystick.kit.card_mask import mask_cards_within
 from tallystick.kit.log_sampling import SampledLines
 from tallystick.kit.logs import get_logger
@@ -63,10 +63,10 @@ class ProviderWords:
     async def screened_charges(
         self, charges: AsyncIterator[Mapping[str, Any]], provider: str
     ) -> AsyncIterator[Mapping[str, Any]]:
-        """A provider's list of charges. Their ids are names."""
+        """A provider's list of charges. Their ids are names of the provider's, beside names of ours."""
         async for charge in charges:
-            named = self._names.kept(str(charge.get("id")), provider)
-            yield {**mask_cards_within(charge), "id": named}
+            ours = {name: _own(charge[name]) for name in OWN_NAMES & charge.keys()}
+            yield {**mask_cards_within(charge), **ours, "id": self._names.kept(str(charge.get("id")), provider)}
 
     def kept_name(self, name: str, provider: str) -> str:
         """A provider's name for something as it is stored."""
@@ -101,3 +101,10 @@ class ProviderWords:
             )
 
         self._lines.line((provider, account, what), say)
+
+
+def _own(names: Any) -> Any:
+    """A name of ours, or several."""
+    if isinstance(names, str):
+        return own_name(names)
+    return [_own(each) for each in names] if isinstance(names, list | tuple) else mask_cards_within(names)

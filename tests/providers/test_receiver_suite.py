@@ -14,6 +14,7 @@ from tallystick.flows.webhooks.inbound.envelope import envelope_of
 from tallystick.providers.receiver import BadSignature, StaleTimestamp, Unparseable, name_by_digest
 from tests.support.connector_suite import Letters, Signed
 from tests.support.provider_doubles import LETTERS
+from tests.support.screen import SCREEN
 
 NOW = datetime(2026, 5, 4, 3, 2, 1, tzinfo=UTC)
 A_DAY = timedelta(days=1)
@@ -170,5 +171,5 @@ def test_whatever_is_signed_is_kept(letters: Letters, data: st.DataObject) -> No
     except BadSignature:
         assert not letters.timed, "only where fields are signed and not bytes: not every value has one text"
         return
-    [kept] = [envelope_of(receiver, one, delivery.body, {}, NOW) for one in found]
+    [kept] = [envelope_of(receiver, one, delivery.body, {}, NOW, SCREEN) for one in found]
     assert kept.provider_event_id.encode()

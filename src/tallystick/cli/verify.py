@@ -16,11 +16,14 @@ from tallystick.cli.bars import Bars
 from tallystick.cli.context import AsJson, DataDir, SomeMerchant, console, settings_from
 from tallystick.cli.database import existing_database
 from tallystick.domain.errors import TallystickError
+from tallystick.flows.provider_words import ProviderWords
+from tallystick.kit.card_mask import mask_cards
 from tallystick.kit.clock import Clock
 from tallystick.oversight.invariants import InvariantReport, tally
 from tallystick.oversight.invariants import verify as verify_record
 from tallystick.providers.registry import PROVIDERS
 from tallystick.record.postgres.connections import connect
+from tallystick.record.sealing import sealer_of
 from tallystick.settings.load import Settings
 
 #: Violations printed below the table; --json has up to a hundred for each invariant.
@@ -88,14 +91,14 @@ async def _reports(
             try:
                 compared = await tally(
                     connection,
-                    charges(settings),
+                    ProviderWords(sealer_of(settings)).screened_charges(charges(settings), provider),
                     provider,
                     merchant_id=merchant,
                     clock=Clock(settings.clock_shift_ms),
                     progress=bars.named("payments compared"),
                 )
             except (aiohttp.ClientError, TimeoutError) as error:
-                return reports, str(error) or type(error).__name__
+                return reports, mask_cards(str(error)) or type(error).__name__  # it may have a reason of the provider's
             reports.append(compared)
         return reports, None
     finally:

@@ -76,7 +76,7 @@ async def _reread(
     read: list[Reading] = []
     became: list[Became] = []
     async with open_runtime(settings, database_url) as runtime:
-        rereading = Reread(runtime.stores.inbox, receivers(settings), runtime.sealer, runtime.actions)
+        rereading = Reread(runtime.stores.inbox, receivers(settings), runtime.sealer, runtime.actions, runtime.words)
         worker = InboxWorker(runtime, runtime.stores.inbox)
         async for batch in rereading.batches(which):
             read += batch.readings

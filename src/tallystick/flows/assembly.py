@@ -12,7 +12,9 @@ from msgspec import Struct
 
 from tallystick.flows.admission import InFlight
 from tallystick.flows.clocks import MEASURE_EVERY_MS, Clocks
+from tallystick.flows.provider_words import ProviderWords
 from tallystick.flows.runtime import Runtime
+from tallystick.flows.screened_provider import screened_providers
 from tallystick.flows.stores import stores_on
 from tallystick.flows.webhooks.inbound.intake import Intake
 from tallystick.flows.webhooks.inbound.rejected import RejectedDeliveries
@@ -109,7 +111,10 @@ async def open_runtime(
     sealer = sealer_of(settings)
     pool = await open_pool(database_url, settings)
     journal = Journal(journal_connect or own_connection, limits, clock)
-    connectors = bounded_providers(settings, connected_providers(settings)) if providers is None else dict(providers)
+    words = ProviderWords(sealer)
+    connectors = screened_providers(
+        bounded_providers(settings, connected_providers(settings)) if providers is None else providers, words
+    )
     clocks = Clocks(pool, clock, connectors, margin_ms=settings.clock_margin_ms)
     runtime = Runtime(
         settings=settings,
@@ -121,6 +126,7 @@ async def open_runtime(
         flows=InFlight(settings.in_flight_limit),
         jitter=random.Random(),
         actions=ActionSeal(sealer),
+        words=words,
         sealer=sealer,
         stores=stores_on(pool, clock, settings, sealer),
         pool=pool,
@@ -143,6 +149,7 @@ async def open_runtime(
             await measuring
     finally:
         runtime.lacking.flush()
+        words.flush()
         await journal.stop()
         for provider in connectors.values():
             await provider.close()

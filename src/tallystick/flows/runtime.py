@@ -14,6 +14,7 @@ from tallystick.domain.errors import Overloaded
 from tallystick.domain.traits import Traits
 from tallystick.flows.admission import InFlight
 from tallystick.flows.clocks import Clocks
+from tallystick.flows.provider_words import ProviderWords
 from tallystick.flows.stores import Stores
 from tallystick.kit.clock import Clock
 from tallystick.kit.log_sampling import SampledLines
@@ -29,7 +30,7 @@ log = get_logger("tallystick.flows.runtime")
 
 
 class Runtime(Struct, frozen=True, kw_only=True):
-    """The open connections, providers and clock of one process."""
+    """The open connections, providers and clock of one process. Every provider is behind the screen of ``words``."""
 
     settings: Settings
     journal: Journal
@@ -40,6 +41,7 @@ class Runtime(Struct, frozen=True, kw_only=True):
     flows: InFlight
     jitter: random.Random
     actions: ActionSeal
+    words: ProviderWords
     sealer: Sealer
     stores: Stores
     pool: asyncpg.Pool

@@ -137,18 +137,23 @@ class _AsciiFold(dict[int, str | None]):
         return "." if character in self._DOTS else character
 
 
-_FOLD: Final = _AsciiFold()
+#: For ``str.translate``.
+ASCII_FOLD: Final = _AsciiFold()
 
 
 def looks_like_card_number(text: str) -> bool:
     """Whether a card number appears anywhere in ``text``."""
     if not text.isascii():
-        text = text.translate(_FOLD)
+        text = text.translate(ASCII_FOLD)
     if _CANDIDATE.search(text) is None:
         return False
     # "#" is neither digit, letter nor separator: the text on both sides stays separate.
-    rest = _IDENTIFIER.sub("#", text)
-    return any(_is_card_number(number) for number in _card_like_numbers(rest))
+    return has_card_like_number(_IDENTIFIER.sub("#", text))
+
+
+def has_card_like_number(text: str) -> bool:
+    """Whether a card number is in a text of ASCII, whatever it is a part of."""
+    return any(_is_card_number(number) for number in _card_like_numbers(text))
 
 
 def contains_card_data(value: object) -> bool:
@@ -184,6 +189,15 @@ def may_contain_card_data(raw: bytes) -> bool:
     return not raw.isascii() or b"\\" in raw or _CANDIDATE_BYTES.search(raw) is not None
 
 
+def numbers_within(digits: str) -> Iterator[tuple[int, int]]:
+    """Where card numbers stand in bare ASCII digits, as (start, end): at any place, also over each other."""
+    for start in range(len(digits) - _FEWEST_DIGITS + 1):
+        for size in _PREFIX_SIZES:
+            for length in _LENGTHS.get(digits[start : start + size], ()):
+                if start + length <= len(digits) and _passes_luhn(digits[start : start + length]):
+                    yield start, start + length
+
+
 def _card_like_numbers(text: str) -> Iterator[str]:
     """The digits of every run, and of every window over neighbouring groups, that is grouped as cards are."""
     for run in _DIGITS.findall(text):
@@ -204,8 +218,12 @@ def _is_card_number(digits: str) -> bool:
     length = len(digits)
     if not any(length in _LENGTHS.get(digits[:size], ()) for size in _PREFIX_SIZES):
         return False
+    return _passes_luhn(digits)
+
+
+def _passes_luhn(digits: str) -> bool:
     plain = digits.encode()
-    total = sum(plain[-1::-2]) + sum(plain[-2::-2].translate(_LUHN_DOUBLED)) - length * ord("0")
+    total = sum(plain[-1::-2]) + sum(plain[-2::-2].translate(_LUHN_DOUBLED)) - len(plain) * ord("0")
     return total % 10 == 0
 
 

@@ -1,7 +1,10 @@
-"""Encryption at rest: raw webhooks, endpoint secrets, and payers' next actions.
+"""Encryption at rest: raw webhooks, endpoint secrets, payers' next actions, and names that look like card numbers.
 
 AES-256-GCM (NIST SP 800-38D) with a random 96-bit nonce. The identity of the row is associated data, so that a sealed
 value cannot be moved to another row. Each value names its key, so keys can rotate: the first seals, all open.
+
+What has to be compared while it is sealed is sealed with AES-SIV (RFC 5297) and the oldest key, which is the last: the
+same text is the same seal for as long as that key is there.
 """
 
 from __future__ import annotations
@@ -9,6 +12,7 @@ from __future__ import annotations
 import base64
 import binascii
 import hashlib
+import hmac
 import os
 from collections.abc import Callable, Sequence
 from functools import cached_property
@@ -16,7 +20,7 @@ from pathlib import Path
 from typing import Final
 
 from cryptography.exceptions import InvalidTag
-from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM, AESSIV
 
 from tallystick.domain.errors import TallystickError
 from tallystick.kit import atomic_file
@@ -24,6 +28,7 @@ from tallystick.settings.load import Settings, SettingsError
 
 #: The first byte of every sealed value; another format gets another version.
 _VERSION: Final = b"\x01"
+_ALIKE_VERSION: Final = b"\x02"
 
 #: AES-256.
 KEY_BYTES: Final = 32
@@ -64,6 +69,27 @@ class Sealer:
             return cipher.decrypt(nonce, sealed[_HEAD_BYTES:], about)
         except InvalidTag:
             raise SealBroken("bound to another row, or changed") from None
+
+    def seal_alike(self, plain: bytes, about: bytes) -> bytes:
+        """Encrypt ``plain``, not empty: the same text about the same gives the same seal."""
+        oldest = list(self._alike_ciphers)[-1]
+        return _ALIKE_VERSION + oldest + self._alike_ciphers[oldest].encrypt(plain, [about])
+
+    def open_alike(self, sealed: bytes, about: bytes) -> bytes:
+        """The text of ``seal_alike``. Raises SealBroken."""
+        key_id, text = sealed[1 : 1 + _KEY_ID_BYTES], sealed[1 + _KEY_ID_BYTES :]
+        cipher = self._alike_ciphers.get(key_id)
+        if sealed[:1] != _ALIKE_VERSION or cipher is None:
+            raise SealBroken("sealed by another key, or not sealed at all")
+        try:
+            return cipher.decrypt(text, [about])
+        except (InvalidTag, ValueError):  # a ValueError: of a text that is too short
+            raise SealBroken("about something else, or changed") from None
+
+    @cached_property
+    def _alike_ciphers(self) -> dict[bytes, AESSIV]:
+        """By key id, the oldest last. Their keys are derived: one key serves one algorithm."""
+        return {_key_id(key): AESSIV(hmac.digest(key, b"tallystick alike", "sha512")) for key in self._keys()}
 
     @cached_property
     def _ciphers(self) -> dict[bytes, AESGCM]:

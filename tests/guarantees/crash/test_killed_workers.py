@@ -37,6 +37,7 @@ from tests.support.outbox import deliveries, drain, pay, queues, register, runti
 from tests.support.polling import eventually
 from tests.support.receivers import heard, receiving
 from tests.support.runtime import Client, read
+from tests.support.screen import SCREEN
 
 RECEIVER: Final = SimulatorReceiver("main", [WEBHOOK_SECRET])
 
@@ -124,7 +125,7 @@ def news_of(inbox: Sink, payment_id: str, story: str) -> list[Envelope]:
         arrival = next(each for each in inbox.about(payment_id) if each.kind == kind)
         now = datetime.now(UTC)
         (notification,) = RECEIVER.receive(arrival.raw, arrival.headers, now)
-        envelopes.append(envelope_of(RECEIVER, notification, arrival.raw, arrival.headers, now))
+        envelopes.append(envelope_of(RECEIVER, notification, arrival.raw, arrival.headers, now, SCREEN))
     return envelopes
 
 

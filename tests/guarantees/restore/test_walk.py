@@ -34,6 +34,7 @@ from tests.support.inbox import again as redelivered
 from tests.support.polling import eventually, eventually_async
 from tests.support.restored import dump_of, restored_from
 from tests.support.runtime import HURRIED, Client, read
+from tests.support.screen import SCREEN
 from tests.support.work import working
 
 SETTINGS = replace(
@@ -81,7 +82,7 @@ def sent_again(bank: AcquirerProcess, inbox: Sink, since: int) -> list[Envelope]
     now, envelopes = datetime.now(UTC), []
     for arrival in arrivals:
         [notification] = RECEIVER.receive(arrival.raw, arrival.headers, now)
-        envelopes.append(envelope_of(RECEIVER, notification, arrival.raw, arrival.headers, now))
+        envelopes.append(envelope_of(RECEIVER, notification, arrival.raw, arrival.headers, now, SCREEN))
     return envelopes
 
 

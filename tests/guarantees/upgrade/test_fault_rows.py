@@ -44,6 +44,7 @@ from tests.support.commands import run_here
 from tests.support.database import Database, NewDatabase
 from tests.support.inbox import accept, drain
 from tests.support.runtime import Client, read, recover
+from tests.support.screen import SCREEN
 
 #: How long after the last old row these tests are: longer than every old lease and wait, shorter than a key's lifetime.
 AFTER: Final = timedelta(hours=2)
@@ -172,7 +173,7 @@ class Platform:
     async def told(self, provider: str, body: bytes) -> list[str]:
         """A provider's events arrive and are processed; what each became."""
         receiver, now = RECEIVERS[provider], self.runtime.clock.now()
-        envelopes = [envelope_of(receiver, each, body, {}, now) for each in receiver.translate(body)]
+        envelopes = [envelope_of(receiver, each, body, {}, now, SCREEN) for each in receiver.translate(body)]
         await accept(self.database, envelopes, shift_ms=self.runtime.clock.shift_ms)
         await drain(self.runtime)
         query = "SELECT state FROM inbox WHERE event_id = $1"

@@ -267,7 +267,9 @@ async def test_what_a_dead_letter_stands_for_is_read_again_with_it(
                 assert (await deliver(app, "simulator", signed(letters, event))).status_code == 200
             await drain(runtime)
         assert sorted(row["state"] for row in await kept(app, since)) == ["dead", "unreadable", "unreadable"]
-        rereading = Reread(runtime.stores.inbox, receivers(runtime.settings), runtime.sealer, runtime.actions)
+        rereading = Reread(
+            runtime.stores.inbox, receivers(runtime.settings), runtime.sealer, runtime.actions, runtime.words
+        )
         worker = InboxWorker(runtime, runtime.stores.inbox)
         for filed_as in ("dead", "unreadable"):
             which = FiledFilter(type="unreadable", state=filed_as)

@@ -28,6 +28,7 @@ from tests.support.inbox import drain
 from tests.support.polling import eventually_async
 from tests.support.provider_webhooks import PATH, SECRET, event, signature
 from tests.support.runtime import BookedProvider
+from tests.support.screen import SCREEN
 
 
 def dispute_named(reference: str) -> bytes:
@@ -373,10 +374,10 @@ async def test_the_bytes_of_a_delivery_are_kept_once(database: Database, fresh_m
         receiver = SimulatorReceiver("main", [SECRET])
         body = event(padding="x" * 50_000)
         now = datetime.now(UTC)
-        envelopes = [envelope_of(receiver, each, body, {}, now) for each in many]
+        envelopes = [envelope_of(receiver, each, body, {}, now, SCREEN) for each in many]
         arrivals = door._arrivals(envelopes, body, {}, now)
         assert [arrival.envelope.provider_event_id for arrival in arrivals] == names
-        other = replace(envelope_of(receiver, many[0], body, {}, now), digest=b"other words")
+        other = replace(envelope_of(receiver, many[0], body, {}, now, SCREEN), digest=b"other words")
         told_apart = door._arrivals([*envelopes, other], body, {}, now)
         assert [arrival.envelope.delivery_id for arrival in told_apart][3:] == [other.delivery_id]
         assert len(arrivals[0].sealed) > 50_000 and sum(len(arrival.sealed) for arrival in arrivals[1:]) < 1_000

@@ -15,6 +15,7 @@ from tallystick.domain.notices import StoredNotice, Unreadable
 from tallystick.flows.webhooks.inbound.envelope import envelope_of
 from tallystick.providers.receiver import Notification
 from tallystick.providers.stripe.receiver import StripeReceiver
+from tests.support.screen import SCREEN
 from tests.support.stripe.events import EVENTS, read
 
 SECRET = "whsec_tests"
@@ -159,7 +160,7 @@ def test_what_an_event_is_to_us(name: str) -> None:
     assert notification.charge_reference == (None if name == "customer.created" else INTENT)
     ours = thing["metadata"] != {}
     assert (notification.merchant_id, notification.payment_id) == (("shop-1", PAYMENT) if ours else (None, None))
-    envelope = envelope_of(RECEIVER, notification, b"", {}, NOW)
+    envelope = envelope_of(RECEIVER, notification, b"", {}, NOW, SCREEN)
     assert envelope.payment_id == notification.payment_id
 
 

@@ -24,6 +24,7 @@ from tests.support.database import Database
 from tests.support.faulty_proxy import Fault, FaultyProxy, faulty_proxy
 from tests.support.inbox import WEBHOOK_SETTINGS, accept, drain, states
 from tests.support.runtime import read
+from tests.support.screen import SCREEN
 from tests.support.stripe.client import SETTINGS, Shop, differences
 from tests.support.stripe.events import read as shape
 from tests.support.stripe.localstripe import LocalStripe
@@ -74,7 +75,7 @@ class Stripe:
         signature = hmac.new(SECRET.encode(), b"%d.%s" % (at, body), hashlib.sha256).hexdigest()
         headers = {"stripe-signature": f"t={at},v1={signature}"}
         [notification] = self._receiver.receive(body, headers, now)
-        await accept(self._database, [envelope_of(self._receiver, notification, body, headers, now)])
+        await accept(self._database, [envelope_of(self._receiver, notification, body, headers, now, SCREEN)])
         await drain(self._runtime)
         return (await states(self._runtime))[event["id"]]
 

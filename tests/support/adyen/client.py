@@ -30,6 +30,7 @@ from tests.support.database import Database
 from tests.support.inbox import accept, drain
 from tests.support.polling import eventually_async
 from tests.support.runtime import HURRIED, Client, is_final, read
+from tests.support.screen import SCREEN
 from tests.support.work import working
 
 #: What is still open after this has not converged: far above the sum of the time-outs below.
@@ -91,7 +92,7 @@ class Shop(Client):
         if b'"notificationItems": []' in body:
             return []
         notifications = receiver.receive(body, {}, now)
-        await accept(self.database, [envelope_of(receiver, one, body, {}, now) for one in notifications])
+        await accept(self.database, [envelope_of(receiver, one, body, {}, now, SCREEN) for one in notifications])
         await drain(self.runtime)
         names = list(dict.fromkeys(one.provider_event_id for one in notifications))
         rows = await self.runtime.pool.fetch(

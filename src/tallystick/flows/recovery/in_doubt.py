@@ -107,6 +107,8 @@ async def resolve(
             f"attempt {attempt_id} has no reference of the provider, and without one its payment could not be captured,"
             " canceled or refunded: name the provider's charge (--reference)"
         )
+    if reference is not None:
+        reference = runtime.words.given_name(reference, clock.attempt.provider)
     words = {"evidence": evidence, "reason": reason, "outcome": outcome}
     if clock.attempt.key_taken:
         words["reference"] = str(reference)

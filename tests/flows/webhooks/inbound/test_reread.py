@@ -32,6 +32,7 @@ from tests.support.adyen.fake_adyen import HMAC_KEY, MERCHANT_ACCOUNT, delivery
 from tests.support.database import Database
 from tests.support.inbox import WEBHOOK_SETTINGS, assert_invariants, drain, intake_on
 from tests.support.runtime import BookedProvider, Client, read
+from tests.support.screen import SCREEN
 
 RECEIVERS: Final[dict[tuple[str, str], Receiver]] = {
     ("adyen", "main"): AdyenReceiver("main", MERCHANT_ACCOUNT, [HMAC_KEY]),
@@ -96,7 +97,7 @@ class Place:
     ) -> list[Envelope]:
         """A delivery arrives as the door keeps it, and is processed. Old code reads no notice in it."""
         receiver, now, headers = RECEIVERS[self.provider, "main"], datetime.now(UTC), headers or {}
-        read = [envelope_of(receiver, each, body, headers, now) for each in receiver.translate(body)]
+        read = [envelope_of(receiver, each, body, headers, now, SCREEN) for each in receiver.translate(body)]
         envelopes = read if notices else [replace(each, notice=None) for each in read]
         arrivals: list[Arrival] = []
         for each in envelopes:
@@ -115,7 +116,7 @@ class Place:
 
     async def batches(self, which: FiledFilter, sealer: Sealer | None = None) -> list[Batch]:
         runtime = self.runtime
-        rereading = Reread(runtime.stores.inbox, RECEIVERS, sealer or runtime.sealer, runtime.actions)
+        rereading = Reread(runtime.stores.inbox, RECEIVERS, sealer or runtime.sealer, runtime.actions, runtime.words)
         return [batch async for batch in rereading.batches(which)]
 
     async def readings(self, which: FiledFilter, sealer: Sealer | None = None) -> list[Reading]:
@@ -126,7 +127,7 @@ class Place:
     async def put_through(self, which: FiledFilter) -> list[str]:
         """What became of each of this payment's events."""
         runtime = self.runtime
-        rereading = Reread(runtime.stores.inbox, RECEIVERS, runtime.sealer, runtime.actions)
+        rereading = Reread(runtime.stores.inbox, RECEIVERS, runtime.sealer, runtime.actions, runtime.words)
         became = []
         for batch in await self.batches(which):
             became += await rereading.put_through(self.worker, batch, which, **WORDS)
@@ -235,7 +236,7 @@ async def test_an_event_that_was_closed_otherwise_meanwhile_stays(database: Data
     async with place_of(database, fresh_merchant, "simulator") as place:
         await place.file(place.body("one", 300))
         runtime, which = place.runtime, place.which()
-        rereading = Reread(runtime.stores.inbox, RECEIVERS, runtime.sealer, runtime.actions)
+        rereading = Reread(runtime.stores.inbox, RECEIVERS, runtime.sealer, runtime.actions, runtime.words)
         [batch] = [each for each in await place.batches(which) if each.readings]
         became = [await rereading.put_through(place.worker, batch, which, **WORDS) for _ in range(2)]
         assert [[each.state for each in one] for one in became] == [["applied"], []]

@@ -13,6 +13,8 @@ import msgspec
 from msgspec import Struct
 
 from tallystick.domain.notices import StoredNotice
+from tallystick.flows.provider_words import ProviderWords
+from tallystick.kit.card_mask import mask_cards
 from tallystick.kit.ids import is_id, new_id, sibling_id
 from tallystick.providers.receiver import UNREADABLE_TYPE, Notification, Receiver, not_about_money, unreadable
 
@@ -58,10 +60,16 @@ class Envelope(Struct, frozen=True, kw_only=True):
 
 
 def envelope_of(
-    receiver: Receiver, notification: Notification, body: bytes, headers: Mapping[str, str], received_at: datetime
+    receiver: Receiver,
+    notification: Notification,
+    body: bytes,
+    headers: Mapping[str, str],
+    received_at: datetime,
+    words: ProviderWords,
 ) -> Envelope:
-    """A verified notification in its envelope. What cannot be stored as it is, is kept as unreadable, by its digest."""
-    notification = _storable_notification(notification, body)
+    """A verified notification in its envelope, screened by ``words``: no envelope is made elsewhere. What cannot be
+    stored as it is, is kept as unreadable, by its digest. Raises what the screen raises."""
+    notification = words.screened(_storable_notification(notification, body), receiver.name, receiver.account)
     event_id = new_id("evt")
     merchant_id, payment_id = notification.merchant_id, notification.payment_id
     named = (
@@ -175,7 +183,7 @@ def is_text(text: str) -> bool:
 
 
 def _traceparent(given: str) -> str:
-    """The sender's trace if it sent one; else a new unsampled one."""
-    if _TRACEPARENT.fullmatch(given):
+    """The sender's trace if it sent one, and no card number in its digits; else a new unsampled one."""
+    if _TRACEPARENT.fullmatch(given) and mask_cards(given) is given:
         return given
     return f"00-{os.urandom(16).hex()}-{os.urandom(8).hex()}-00"

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Protocol
 
+from tallystick.flows.provider_words import ProviderWords
 from tallystick.flows.webhooks.inbound.envelope import (
     KEPT_WITH,
     Envelope,
@@ -40,10 +41,13 @@ class KeptEvent(Protocol):
 class KeptBytes:
     """Reads kept events again. ``receivers``: by provider and account."""
 
-    def __init__(self, inbox: Inbox, receivers: Mapping[tuple[str, str], Receiver], sealer: Sealer) -> None:
+    def __init__(
+        self, inbox: Inbox, receivers: Mapping[tuple[str, str], Receiver], sealer: Sealer, words: ProviderWords
+    ) -> None:
         self._inbox = inbox
         self._receivers = receivers
         self._sealer = sealer
+        self._words = words
 
     async def envelope(self, event: KeptEvent, received_at: datetime) -> Envelope:
         """What the event's bytes say by today's code. Raises NotReadable."""
@@ -52,12 +56,19 @@ class KeptBytes:
             raise NotReadable(f"webhooks of {event.provider}/{event.account} are not configured here")
         headers, body = await self._kept(event)
         try:
-            found = [each for each in receiver.translate(body) if event.provider_event_id in _names(each, body)]
+            read = receiver.translate(body)
         except Unparseable as error:
             raise NotReadable(str(error)) from None
+        found = [each for each in read if event.provider_event_id in self._names(event.provider, each, body)]
         if not found:
             raise NotReadable("the kept bytes have no such event any more")
-        return envelope_of(receiver, found[0], body, headers, received_at)
+        return envelope_of(receiver, found[0], body, headers, received_at, self._words)
+
+    def _names(self, provider: str, notification: Notification, body: bytes) -> tuple[str, ...]:
+        """The provider's name for an event, as it is kept and as an earlier release kept it; and the one that it has
+        where it could not be read."""
+        name = notification.provider_event_id
+        return name, self._words.kept_name(name, provider), name_by_digest(item_digest_of(notification, body))
 
     async def _kept(self, event: KeptEvent) -> tuple[Mapping[str, str], bytes]:
         """Headers and body of the event's first arrival. Those of several events in one delivery are kept once."""
@@ -93,8 +104,3 @@ def read_again_of(name: EventName, event_id: str, envelope: Envelope, actions: A
         merchant_id=envelope.merchant_id,
         payment_id=envelope.payment_id,
     )
-
-
-def _names(notification: Notification, body: bytes) -> tuple[str, str]:
-    """The provider's name for an event, and the one that it has where it could not be read."""
-    return notification.provider_event_id, name_by_digest(item_digest_of(notification, body))

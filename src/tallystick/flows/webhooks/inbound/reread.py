@@ -18,6 +18,7 @@ from msgspec import Struct
 
 from tallystick.domain.next_action import public_part, with_action
 from tallystick.domain.notices import StoredNotice, Unreadable
+from tallystick.flows.provider_words import ProviderWords
 from tallystick.flows.webhooks.inbound.kept_bytes import KeptBytes, NotReadable, read_again_of
 from tallystick.flows.webhooks.inbound.worker import InboxWorker
 from tallystick.kit.clock import monotonic_ms
@@ -88,10 +89,15 @@ class Reread:
     """Finds closed events, reads their bytes, reopens them and processes them."""
 
     def __init__(
-        self, inbox: Inbox, receivers: Mapping[tuple[str, str], Receiver], sealer: Sealer, actions: ActionSeal
+        self,
+        inbox: Inbox,
+        receivers: Mapping[tuple[str, str], Receiver],
+        sealer: Sealer,
+        actions: ActionSeal,
+        words: ProviderWords,
     ) -> None:
         self._inbox = inbox
-        self._kept = KeptBytes(inbox, receivers, sealer)
+        self._kept = KeptBytes(inbox, receivers, sealer, words)
         self._actions = actions
 
     async def batches(self, which: FiledFilter) -> AsyncIterator[Batch]:

@@ -47,13 +47,14 @@ class UnreadableEvents:
         self._actions = runtime.actions
         self._settings = runtime.settings
         self._sealer = runtime.sealer
+        self._words = runtime.words
         self._alerts = SampledLines(ALERT_EVERY_S)
         self._counting = asyncio.Lock()
         self._full_until_ms: dict[tuple[str, str], int] = {}
 
     async def read_again(self, event: LeasedEvent) -> str | None:
         """None where today's code reads the kept bytes: the event is due as what they say. Else why it does not."""
-        kept = KeptBytes(self._inbox, receivers(self._settings), self._sealer)
+        kept = KeptBytes(self._inbox, receivers(self._settings), self._sealer, self._words)
         try:
             envelope = await kept.envelope(event, datetime.now(UTC))
         except NotReadable as error:

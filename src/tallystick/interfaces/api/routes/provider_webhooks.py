@@ -14,6 +14,7 @@ from litestar.types import Scope
 from msgspec.structs import replace
 
 from tallystick.domain.errors import Overloaded, problem
+from tallystick.flows.provider_words import ProviderWords
 from tallystick.flows.webhooks.inbound.envelope import KEPT_WITH, Envelope, envelope_of, sealed_part
 from tallystick.flows.webhooks.inbound.intake import Arrival, Intake, IntakeUnavailable
 from tallystick.flows.webhooks.inbound.rejected import UNKNOWN, RejectedDeliveries
@@ -75,11 +76,13 @@ class WebhookReceiver:
         intake: Intake,
         rejected: RejectedDeliveries,
         sealer: Sealer,
+        words: ProviderWords,
         clock: Clock,
     ) -> None:
         self._receivers = receivers
         self._intake = intake
         self._sealer = sealer
+        self._words = words
         self._actions = ActionSeal(sealer)
         self._clock = clock
         self._rejected = rejected
@@ -122,7 +125,7 @@ class WebhookReceiver:
             if not isinstance(error, BadSignature) or not error.signed:
                 raise refusal from None
             notifications, body = error.signed, error.body
-        envelopes = [envelope_of(receiver, each, body, headers, received_at) for each in notifications]
+        envelopes = [envelope_of(receiver, each, body, headers, received_at, self._words) for each in notifications]
         return _Verified(envelopes, body, refusal)
 
     async def _accept(self, arrivals: Sequence[Arrival], request_id: str) -> None:

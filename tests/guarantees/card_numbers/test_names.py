@@ -1,0 +1,88 @@
+"""A provider whose names for things look like card numbers: they are sealed, shown masked and alerted once, and the
+payment lives as any other does."""
+
+from __future__ import annotations
+
+import re
+
+import asyncpg
+import pytest
+from structlog.testing import capture_logs
+
+from tallystick.flows.provider_words import SEALED
+from tallystick.flows.webhooks.inbound.kept_bytes import KeptBytes
+from tallystick.oversight.invariants import verify
+from tallystick.providers.assembly import receivers
+from tests.support.card_app import SETTINGS, App, app_of, found_in, rows
+from tests.support.card_bank import DIALECTS, serving
+from tests.support.card_names import Named
+from tests.support.database import Database
+from tests.support.inbox import drain
+
+SHOWN = re.compile(r"sealed:\*{14,19}:[A-Za-z0-9_-]+")
+
+
+async def states(app: App) -> list[tuple[str, ...]]:
+    """What became of each event."""
+    return [tuple(row) for row in await app.runtime.pool.fetch("SELECT type, state, detail FROM inbox")]
+
+
+@pytest.mark.parametrize("provider", DIALECTS)
+async def test_a_whole_life(database: Database, fresh_merchant: str, provider: str) -> None:
+    """Authorized, captured, refunded here and there, disputed; each by the provider's own names."""
+    bank, dialect, merchant = Named(provider), DIALECTS[provider], f"{fresh_merchant}{provider[:3]}"
+    with capture_logs() as logged:
+        async with serving(bank.answer) as url:
+            settings = dialect.settings(SETTINGS, url)
+            async with app_of(database, merchant, settings, provider) as app:
+                made = await app.pay(provider, dialect.method, capture_method="manual")
+                path = f"/v1/payments/{made['id']}"
+                assert made["state"] == "authorized"
+                assert SHOWN.fullmatch(made["provider_reference"])
+
+                captured = await app.post(f"{path}/capture", {})
+                await app.deliver(bank.tell("capture"))
+                await drain(app.runtime)
+                assert (await app.get(path))["state"] == "captured", captured
+                refund = await app.post(f"{path}/refunds", {"amount": 300})
+                assert SHOWN.fullmatch(refund["provider_reference"] or "")
+                for what in ("refund", "dashboard_refund", "dispute", "dispute"):
+                    await app.deliver(bank.tell(what))
+                await drain(app.runtime)
+
+                after = await app.get(path)
+                assert (after["amount_captured"], after["amount_refunded"]) == (1000, 500), await states(app)
+                assert (await app.get(f"/v1/refunds/{refund['id']}"))["state"] == "succeeded"
+                [dispute] = (await app.get("/v1/disputes", payment=made["id"]))["data"]
+                assert dispute["funds_withdrawn"] and SHOWN.fullmatch(dispute["provider_reference"])
+                found = await app.get("/v1/payments", provider_reference=after["provider_reference"])
+                assert [each["id"] for each in found["data"]] == [made["id"]]
+                events = await app.runtime.pool.fetch("SELECT event_id FROM inbox WHERE payment_id = $1", made["id"])
+                await app.ask_everything([made["id"], refund["id"], dispute["id"], *(row[0] for row in events)])
+                await assert_read_again(app, provider)
+
+    asked = [each for each in bank.asked if each.startswith("POST")]
+    assert len(asked) == 3 and all(bank.names.charge in each for each in asked[1:]), "it hears the names that it gave"
+    kept = await rows(database)
+    for number in bank.names:
+        assert not found_in(kept, number)
+        assert not found_in([*app.heard, *map(str, logged)], number)
+    alerts = [line for line in logged if line.get("what") == SEALED]
+    assert [line["since_last_line"] for line in alerts[:1]] == [1] and len(alerts) == 2, "one, and the count at the end"
+    connection = await asyncpg.connect(database.owner_url)
+    try:
+        report = await verify(connection, settings=settings, merchant_id=merchant)
+    finally:
+        await connection.close()
+    assert report.holds, report
+
+
+async def assert_read_again(app: App, provider: str) -> None:
+    """Every event is found in its kept bytes, by the name that is kept of it."""
+    runtime = app.runtime
+    kept = KeptBytes(runtime.stores.inbox, receivers(runtime.settings), runtime.sealer, runtime.words)
+    events = await runtime.pool.fetch("SELECT event_id FROM inbox WHERE provider = $1", provider)
+    for (event_id,) in events:
+        event = await runtime.stores.inbox.event(event_id)
+        assert event is not None
+        assert (await kept.envelope(event, event.received_at)).provider_event_id == event.provider_event_id

@@ -1,0 +1,53 @@
+"""Whatever a provider writes card numbers into: none is in the database, in an answer, in a message or in a log."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Final
+
+import pytest
+from structlog.testing import capture_logs
+
+from tallystick.flows.provider_words import MASKED
+from tests.support.card_app import SETTINGS, app_of, found_in, rows
+from tests.support.card_bank import DIALECTS, PLANS, Talk, bank_of
+from tests.support.card_numbers import WRITTEN, completed
+from tests.support.database import DEEP, Database
+from tests.support.inbox import drain
+from tests.support.runtime import recover
+
+#: Of each provider another one, so that a finding says whose it is.
+NUMBERS: Final = {name: completed(f"40000000000{place}{place}90") for place, name in enumerate(DIALECTS, 1)}
+
+#: The number of the ways to write a number that begins the round of them.
+FIRST: Final = range(len(WRITTEN)) if DEEP else (0,)
+
+
+@pytest.mark.parametrize("first", FIRST)
+@pytest.mark.parametrize("name", DIALECTS)
+async def test_nothing_keeps_a_card_number(database: Database, fresh_merchant: str, name: str, first: int) -> None:
+    dialect, talk = DIALECTS[name], Talk(NUMBERS[name], first)
+    merchant = f"{fresh_merchant}{name[:3]}"
+    with capture_logs() as logged:
+        async with bank_of(dialect, talk) as bank:
+            settings = dialect.settings(SETTINGS, bank.url)
+            async with app_of(database, merchant, settings, name) as app:
+                payments = [(await app.pay(name, dialect.method, 1000 + plan))["id"] for plan in range(PLANS)]
+                await recover(app.runtime, rounds=20)
+                [ours] = [each for each, plan in bank.known.values() if plan == 1]
+                assert ours.payment_id == payments[1]
+                for event in dialect.events(ours, talk):
+                    await app.deliver(event)
+                await drain(app.runtime)
+                events = await app.runtime.pool.fetch("SELECT event_id FROM inbox WHERE provider = $1", name)
+                assert await app.ask_everything([*payments, *(row[0] for row in events)]) > PLANS + len(events)
+    kept = await rows(database)
+    assert talk.said > 100 and len(kept) > 50
+    assert found_in([talk("the test can see it")], NUMBERS[name])
+    assert not found_in(kept, NUMBERS[name])
+    assert not found_in(app.heard, NUMBERS[name])
+    assert not found_in([str(line) for line in logged], NUMBERS[name])
+    alerts = [line for line in logged if line["event"] == "card data in what a provider said"]
+    said = Counter((line["provider"], line["account"], line["what"]) for line in alerts)
+    assert said[name, "main", MASKED] == 2, "one at once, and one for all others when the process ends"
+    assert max(said.values()) == 2

@@ -75,7 +75,7 @@ async def _reread(
 ) -> tuple[list[Reading], list[Became]]:
     read: list[Reading] = []
     became: list[Became] = []
-    async with open_runtime(settings, database_url) as runtime:
+    async with open_runtime(settings, database_url, registers_keys=False) as runtime:
         rereading = Reread(runtime.stores.inbox, receivers(settings), runtime.sealer, runtime.actions)
         worker = InboxWorker(runtime, runtime.stores.inbox)
         async for batch in rereading.batches(which):

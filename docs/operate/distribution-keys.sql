@@ -36,3 +36,6 @@ SELECT create_distributed_table('provider_reference', 'reference', colocate_with
 
 -- Counts of rejected deliveries by the hour: few rows, joined with nothing.
 SELECT create_distributed_table('webhook_refusal', 'provider', colocate_with => 'none');
+
+-- Which keys seal, and which were given up: a few rows in all. Two processes that begin at once want the same number.
+SELECT create_distributed_table('sealing_key_act', 'number', colocate_with => 'none');

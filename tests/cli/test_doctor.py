@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import json
 import re
 import resource
@@ -19,6 +20,7 @@ import pytest
 
 from tallystick import __version__
 from tallystick.domain.errors import TallystickError
+from tallystick.flows.assembly import open_runtime
 from tallystick.record.postgres.embedded.server import APP_ROLE, DATABASE, OWNER_ROLE, EmbeddedPostgres
 from tallystick.record.postgres.migrate import migrate as apply_migrations
 from tallystick.record.postgres.migrate import newest_revision
@@ -28,6 +30,7 @@ from tests.support.commands import Ran, run_here
 from tests.support.host_clock import set_host_clock
 from tests.support.polling import eventually
 from tests.support.ports import free_port
+from tests.support.runtime import SETTINGS
 from tests.support.sample import make_sample
 
 COMMANDS: Final = ("serve", "work", "up", "migrate")
@@ -262,6 +265,34 @@ def a_schema_of_another_release(world: World, _: pytest.MonkeyPatch) -> Iterator
     name = world.database()
     world.run("ALTER TABLE payment DROP COLUMN amount_late", database=name)
     yield world.settings(name)
+
+
+@case(
+    "sealing_keys",
+    "the sealing key [0-9a-f]{8} of the record is not here: sealing.key is missing from the data directory; put it",
+)
+def a_lost_sealing_key(world: World, _: pytest.MonkeyPatch) -> Iterator[dict[str, str]]:
+    yield world.settings(_sealed(world))
+
+
+@case(
+    "sealing_keys", "the sealing key [0-9a-f]{8} of the record is not here: this process has [0-9a-f]{8}; put it back"
+)
+def a_machine_with_another_sealing_key(world: World, _: pytest.MonkeyPatch) -> Iterator[dict[str, str]]:
+    another = base64.b64encode(b"another one, as little a secret!").decode()
+    yield world.settings(_sealed(world)) | {"sealing_keys": another}
+
+
+def _sealed(world: World) -> str:
+    """A database on which a process has registered its key."""
+    name = world.database()
+
+    async def start() -> None:
+        async with open_runtime(SETTINGS, world.url(APP_ROLE, name)):
+            pass
+
+    asyncio.run(start())
+    return name
 
 
 @case("exponents", "exponents_changed: ")

@@ -78,7 +78,12 @@ def test_from_the_first_start_to_the_next(home: Path) -> None:
         answered = _drain_under_load(up)
     _nothing_is_open(data_dir, answered)
 
-    with Up(data_dir) as up:
+    sealing_key = data_dir / "sealing.key"
+    sealing_key.rename(home / "kept")
+    up = Up(data_dir)
+    _is_not_ready_for_want_of_its_sealing_key(up)
+    (home / "kept").rename(sealing_key)  # the key is put back, and the platform goes on by itself
+    with up:
         replay = _pay(up, "first")
         assert replay.headers["Idempotent-Replayed"] == "true", "the record outlives the process"
         _a_kill_leaves_nothing(up)
@@ -87,6 +92,18 @@ def test_from_the_first_start_to_the_next(home: Path) -> None:
         assert _pay(up, "after-the-kill").status_code == 201
         assert run_process("verify", "--data-dir", str(data_dir)).code == 0
         _a_second_signal_does_not_wait(up)
+
+
+def _is_not_ready_for_want_of_its_sealing_key(up: Up) -> None:
+    def says() -> str:
+        try:
+            return str(httpx.get(f"{up.address}/readyz", timeout=2).json().get("detail"))
+        except httpx.TransportError:
+            return ""
+
+    said = eventually(says, until=lambda detail: "sealing.key is missing from the data directory" in detail)
+    assert f"not ready: {said}" in up.said(), "the same words on the terminal"
+    assert not (up.data_dir / "sealing.key").exists(), "and no new key"
 
 
 def _first_run_key_is_private(up: Up) -> None:

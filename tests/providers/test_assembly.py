@@ -24,6 +24,7 @@ from tallystick.settings.load import Settings, SettingsError, load_settings
 from tests.support.circuit import APPROVED, call
 from tests.support.database import Database
 from tests.support.polling import one_turn
+from tests.support.runtime import SETTINGS
 
 #: Reads every setting, as each command does, and prints which large libraries that took.
 LIGHT = """
@@ -59,7 +60,7 @@ def test_the_published_secret_is_not_accepted_beside_real_money(own: Any, key: d
 
 async def test_every_provider_is_behind_limits(database: Database) -> None:
     settings = (
-        Settings(provider_connections=65)
+        Settings(provider_connections=65, sealing_keys=SETTINGS.sealing_keys)
         .with_connector(StripeSettings, api_key="sk_test_none")
         .with_connector(AdyenSettings, api_key="none", merchant_account="none")
     )

@@ -15,6 +15,9 @@ class Break(NamedTuple):
 
 _OF = "WHERE merchant_id = '{merchant}' AND"
 
+#: As long as a sealed value, and named after a key that is registered nowhere.
+_BY_ANOTHER_KEY = "decode('01ffffffff' || repeat('00', 40), 'hex')"
+
 BREAKS = (
     Break(
         "balances_equal_transfers", "a balance", f"UPDATE balance SET credits = credits + 1 {_OF} account = 'merchant'"
@@ -489,6 +492,46 @@ BREAKS = (
     Break("history_is_append_only", "messages", "GRANT DELETE ON outbox TO tallystick_app"),
     Break("history_is_append_only", "tries of messages", "GRANT UPDATE ON message_try TO tallystick_app"),
     Break("history_is_append_only", "acts", "GRANT DELETE ON webhook_endpoint_act TO tallystick_app"),
+    Break("history_is_append_only", "sealing keys", "GRANT UPDATE ON sealing_key_act TO tallystick_app"),
+    Break(
+        "sealed_values_have_a_key",
+        "an endpoint's secret",
+        f"INSERT INTO webhook_secret VALUES ('{{merchant}}', 'we_x', 'sec_x', {_BY_ANOTHER_KEY}, now())",
+    ),
+    Break(
+        "sealed_values_have_a_key",
+        "a secret in clear",
+        "INSERT INTO webhook_secret VALUES ('{merchant}', 'we_x', 'sec_x', 'whsec_'::bytea, now())",
+    ),
+    Break(
+        "sealed_values_have_a_key",
+        "kept bytes",
+        f"UPDATE delivery SET sealed = {_BY_ANOTHER_KEY} WHERE provider_event_id = '{{merchant}}-0'",
+    ),
+    Break(
+        "sealed_values_have_a_key",
+        "kept bytes in clear",
+        "UPDATE delivery SET sealed = 'a'::bytea WHERE provider_event_id = '{merchant}-0'",
+    ),
+    Break(
+        "sealed_values_have_a_key",
+        "a next action",
+        f"UPDATE payment SET next_action = json_build_object('sealed', encode({_BY_ANOTHER_KEY}, 'base64'))"
+        f" {_OF} payment_id = '{{captured}}'",
+    ),
+    Break(
+        "sealed_values_have_a_key",
+        "a next action in clear",
+        f"UPDATE payment SET next_action = json_build_object('sealed', '?') {_OF} payment_id = '{{captured}}'",
+    ),
+    Break(
+        "sealed_values_have_a_key",
+        "a key that nobody registered",
+        "UPDATE sealing_key_act SET key_id = '\\xffffffff'",
+    ),
+    Break(
+        "guards_are_in_place", "one number twice", "ALTER TABLE sealing_key_act DROP CONSTRAINT sealing_key_act_pkey"
+    ),
     Break("guards_are_in_place", "two lanes", "ALTER TABLE message_lane DROP CONSTRAINT message_lane_pkey"),
     Break(
         "guards_are_in_place", "two deliveries", "ALTER TABLE message_delivery DROP CONSTRAINT message_delivery_pkey"

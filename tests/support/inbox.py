@@ -18,7 +18,7 @@ from tallystick.domain.snapshot import PaymentSnapshot
 from tallystick.domain.subjects import Payment
 from tallystick.domain.verdicts import Approved, Pending, Verdict
 from tallystick.flows.runtime import Runtime
-from tallystick.flows.webhooks.inbound.envelope import Envelope
+from tallystick.flows.webhooks.inbound.envelope import Envelope, sealed_part
 from tallystick.flows.webhooks.inbound.intake import Arrival, Intake
 from tallystick.flows.webhooks.inbound.worker import InboxWorker
 from tallystick.kit.clock import Clock
@@ -26,6 +26,7 @@ from tallystick.kit.ids import new_id, sibling_id
 from tallystick.oversight.invariants import verify
 from tallystick.providers.port import ProviderCall
 from tallystick.record.postgres.connections import connect
+from tallystick.record.sealing import delivery_row, sealer_of
 from tallystick.settings.load import Settings
 from tests.support.database import Database
 from tests.support.polling import eventually_async
@@ -41,6 +42,9 @@ WEBHOOK_SETTINGS = dataclasses.replace(
     webhook_lease_ms=2_000,
     send_window_ms=60_000,  # a provider's call may wait here for a worker that is to overtake it
 )
+
+#: Seals as the runtimes of these tests do.
+SEALER = sealer_of(SETTINGS)
 
 TRACE = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 
@@ -71,7 +75,8 @@ def envelope(
 
 def arrival(one: Envelope) -> Arrival:
     """The same again is a redelivery: a new delivery of the same event."""
-    return Arrival(one, datetime.now(UTC), b"sealed")
+    name = (one.provider, one.account, one.provider_event_id, one.delivery_id)
+    return Arrival(one, datetime.now(UTC), SEALER.seal(sealed_part(b"{}", {}), delivery_row(*name)))
 
 
 def again(one: Envelope, **fields: Any) -> Envelope:

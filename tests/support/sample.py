@@ -43,14 +43,17 @@ from tests.support.factories import (
     make_instruction,
     never_answers,
 )
-from tests.support.inbox import arrival, drain, envelope
+from tests.support.inbox import WEBHOOK_SETTINGS, arrival, drain, envelope
 
 #: Longer than the suites take on any machine: only what is put back by hand is overdue.
 ALARM_AGE_MS = 3_600_000
 
 #: One try at an event, so that the one that nobody can place is a dead letter at once.
 SETTINGS = Settings(
-    in_doubt_alarm_age_ms=ALARM_AGE_MS, webhook_tries_limit=1, webhook_dead_letter_alarm_age_ms=ALARM_AGE_MS
+    in_doubt_alarm_age_ms=ALARM_AGE_MS,
+    webhook_tries_limit=1,
+    webhook_dead_letter_alarm_age_ms=ALARM_AGE_MS,
+    sealing_keys=WEBHOOK_SETTINGS.sealing_keys,
 )
 
 SCRIPTS = {

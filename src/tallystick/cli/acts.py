@@ -20,7 +20,7 @@ def with_runtime(settings: Settings, action: Callable[[Runtime], Awaitable[Resul
     """What ``action`` returns, on the database of the settings. Raises what opening the record raises."""
 
     async def run(database_url: str) -> Result:
-        async with open_runtime(settings, database_url) as runtime:
+        async with open_runtime(settings, database_url, registers_keys=False) as runtime:
             return await action(runtime)
 
     with existing_database(settings) as database:

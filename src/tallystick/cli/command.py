@@ -38,6 +38,7 @@ COMMANDS: Final[Mapping[str, str]] = {
     "disputes": "tallystick.cli.disputes:app",
     "dead-letters": "tallystick.cli.dead_letters:app",
     "webhooks": "tallystick.cli.webhooks:app",
+    "sealing-keys": "tallystick.cli.sealing_keys:app",
     "webhook-refusals": "tallystick.cli.webhook_refusals:webhook_refusals",
 }
 

@@ -36,7 +36,7 @@ def recover(since: Since, as_json: AsJson = False, data_dir: DataDir = None) -> 
 
 
 async def _asked(settings: Settings, database_url: str, since: datetime) -> list[ProviderAsked]:
-    async with open_runtime(settings, database_url) as runtime:
+    async with open_runtime(settings, database_url, registers_keys=False) as runtime:
         return await forgotten_effects(runtime, since)
 
 

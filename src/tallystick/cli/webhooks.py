@@ -19,6 +19,7 @@ from tallystick.flows.webhooks.inbound.reread import FILED_AS, Batch, Became, Re
 from tallystick.flows.webhooks.inbound.worker import InboxWorker
 from tallystick.providers.assembly import receivers
 from tallystick.record.postgres.inbox import FiledFilter
+from tallystick.record.sealing import SealingRefused
 from tallystick.settings.load import Settings
 
 app = typer.Typer(help="Events of providers, as they came.", no_args_is_help=True)
@@ -75,7 +76,9 @@ async def _reread(
 ) -> tuple[list[Reading], list[Became]]:
     read: list[Reading] = []
     became: list[Became] = []
-    async with open_runtime(settings, database_url) as runtime:
+    async with open_runtime(settings, database_url, registers_keys=False) as runtime:
+        if yes and runtime.sealer.refused is not None:  # what a payer has to do next would be lost
+            raise SealingRefused(f"nothing was processed: {runtime.sealer.refused}")
         rereading = Reread(runtime.stores.inbox, receivers(settings), runtime.sealer, runtime.actions, runtime.words)
         worker = InboxWorker(runtime, runtime.stores.inbox)
         async for batch in rereading.batches(which):

@@ -84,7 +84,9 @@ Guarantees for consumers:
    gaps, and several subjects may share one version. A message has only the `type` of a payer's `next_action`, because
    the rest is secret: read the payment with `GET /v1/payments/{id}`.
 5. **Signed** by Standard Webhooks 1.0.0: `webhook-id`, `webhook-timestamp` (of the try), `webhook-signature` over
-   `id.timestamp.body`. While a secret is replaced, the old one signs too.
+   `id.timestamp.body`. While a secret is replaced, the old one signs too. Nothing unsigned is sent: where the platform
+   cannot open an endpoint's secret, the try is `secret_unreadable`, and the endpoint does not count as failing. Rotate
+   the secret; the tries go on.
 6. **2xx within the time-out is success**, everything else is a failure. Redirects are not followed. 410 disables the
    endpoint.
    Nothing is sent before the endpoint's certificate is verified for the URL's host (TLS 1.2 or newer). If it is not

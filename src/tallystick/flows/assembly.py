@@ -21,7 +21,7 @@ from tallystick.flows.webhooks.inbound.rejected import RejectedDeliveries
 from tallystick.kit.clock import Clock
 from tallystick.kit.log_sampling import SampledLines
 from tallystick.kit.logs import get_logger
-from tallystick.kit.rounds import Rounds
+from tallystick.kit.rounds import Rounds, run_rounds
 from tallystick.providers.assembly import (
     bounded_providers,
     connected_providers,
@@ -39,6 +39,7 @@ from tallystick.record.postgres.embedded.server import DatabaseUrls, resolve_dat
 from tallystick.record.postgres.open_payments import count_open_payments
 from tallystick.record.postgres.reads import Reads
 from tallystick.record.sealing import sealer_of
+from tallystick.record.sealing_keys import COMPARE_EVERY_MS, SealingKeys
 from tallystick.settings.load import Settings
 
 log = get_logger("tallystick.flows.assembly")
@@ -85,12 +86,14 @@ async def open_runtime(
     *,
     providers: Mapping[str, Provider] | None = None,
     journal_connect: Callable[[], Awaitable[WriteConnection]] | None = None,
+    registers_keys: bool = True,
 ) -> AsyncIterator[Runtime]:
     """Opens everything, and closes it in reverse order; flows get ``drain_timeout_ms`` to end. Raises SettingsError for
     malformed sealing keys, and what opening the database raises.
 
     Raises SettingsError also for providers that no process may start with (``require_sound_providers``).
-    ``providers`` and ``journal_connect`` are for tests and benchmarks that bring their own.
+    ``providers`` and ``journal_connect`` are for tests and benchmarks that bring their own. ``registers_keys``: the
+    first process on a record registers its sealing key; an operator's command does not, on whatever machine it runs.
     """
     limits = JournalLimits(
         connections=settings.journal_connections,
@@ -116,6 +119,7 @@ async def open_runtime(
         bounded_providers(settings, connected_providers(settings)) if providers is None else providers, words
     )
     clocks = Clocks(pool, clock, connectors, margin_ms=settings.clock_margin_ms)
+    keys = SealingKeys(pool, settings, sealer, clock, registers=registers_keys)
     runtime = Runtime(
         settings=settings,
         journal=journal,
@@ -140,13 +144,22 @@ async def open_runtime(
         await _report_switched_off(runtime)
         await _report_missing(runtime)
         await clocks.measure()
-        measuring = asyncio.create_task(Rounds("clocks", MEASURE_EVERY_MS, clocks.measure).run(stop))
+        await keys.compare()
+        comparing = asyncio.create_task(
+            run_rounds(
+                (
+                    Rounds("clocks", MEASURE_EVERY_MS, clocks.measure),
+                    Rounds("sealing keys", COMPARE_EVERY_MS, keys.compare),
+                ),
+                stop,
+            )
+        )
         try:
             yield runtime
             await runtime.flows.drain(settings.drain_timeout_ms)
         finally:
             stop.set()
-            await measuring
+            await comparing
     finally:
         runtime.lacking.flush()
         words.flush()

@@ -47,7 +47,7 @@ def stores_on(
     endpoint_book = EndpointStore(pool, clock)
     dispatch = Dispatch(outbound_book, settings.outbound_batch)
     return Stores(
-        readiness=DatabaseReadiness(pool),
+        readiness=DatabaseReadiness(pool, sealer),
         api_keys=StoredKeys(pool),
         inbox=inbox,
         dead_letters=DeadLetters(inbox, settings),

@@ -17,13 +17,15 @@ from tallystick.domain.notices import Notice, StoredNotice
 from tallystick.domain.subjects import Payment
 from tallystick.domain.verdicts import RequiresAction, Verdict
 from tallystick.kit.logs import get_logger
-from tallystick.record.sealing import SealBroken, Sealer
-from tallystick.settings.load import SettingsError
+from tallystick.record.sealing import SealBroken, Sealer, SealingRefused, key_id_of, payment_row
 
 log = get_logger("tallystick.record.next_action_seal")
 
-#: A key that cannot be read or made, or a value that cannot be written or read as JSON.
-_NO_KEY_OR_NO_JSON: Final = (OSError, SettingsError, ValueError, msgspec.MsgspecError)
+#: No key that may seal or that opens, or a value that cannot be written or read as JSON.
+_NOT_SEALED: Final = (SealingRefused, ValueError, msgspec.MsgspecError)
+_NOT_OPENED: Final = (SealBroken, ValueError, msgspec.MsgspecError)
+
+_ACTION: Final = msgspec.json.Decoder(dict[str, Any])
 
 
 class ActionSeal:
@@ -32,12 +34,13 @@ class ActionSeal:
 
     def __init__(self, sealer: Sealer) -> None:
         self._sealer = sealer
+        self._alerted: set[bytes | None] = set()
 
     def verdict(self, verdict: Verdict, merchant_id: str, payment_id: str) -> Verdict:
         """A verdict with its next action sealed for the payment."""
         if not isinstance(verdict, RequiresAction):
             return verdict
-        return replace(verdict, next_action=self._seal(verdict.next_action, _payment(merchant_id, payment_id)))
+        return replace(verdict, next_action=self._seal(verdict.next_action, payment_row(merchant_id, payment_id)))
 
     def notice(self, notice: StoredNotice, event_id: str) -> StoredNotice:
         """A notice with its next action sealed for the event, for the inbox."""
@@ -48,20 +51,20 @@ class ActionSeal:
 
         def resealed(action: Mapping[str, Any]) -> dict[str, Any]:
             opened = self._open(action, _event(event_id))
-            return public_part(action) if opened is None else self._seal(opened, _payment(merchant_id, payment_id))
+            return public_part(action) if opened is None else self._seal(opened, payment_row(merchant_id, payment_id))
 
         return with_action(notice, resealed)
 
     def opened(self, payment: Payment) -> dict[str, Any] | None:
         """The complete next action while the payer has to act; None if there is none, or no key opens it."""
         action = due_action(payment)
-        return None if action is None else self._open(action, _payment(payment.merchant_id, payment.payment_id))
+        return None if action is None else self._open(action, payment_row(payment.merchant_id, payment.payment_id))
 
     def _seal(self, action: Mapping[str, Any], about: bytes) -> dict[str, Any]:
         kept = public_part(action)
         try:
             sealed = self._sealer.seal(msgspec.json.encode(action), about)
-        except _NO_KEY_OR_NO_JSON as error:
+        except _NOT_SEALED as error:
             log.error("next action cannot be sealed", alert=True, about=about.decode(), error=type(error).__name__)
             return kept
         return kept | {SEALED: base64.b64encode(sealed).decode()}
@@ -70,16 +73,19 @@ class ActionSeal:
         sealed = kept_part(action).get(SEALED)
         if sealed is None:
             return None
+        value = b""
         try:
-            plain = self._sealer.open(base64.b64decode(sealed, validate=True), about)
-            return msgspec.json.decode(plain, type=dict[str, Any])
-        except (SealBroken, *_NO_KEY_OR_NO_JSON) as error:
-            log.error("next action cannot be opened", alert=True, about=about.decode(), error=type(error).__name__)
+            value = base64.b64decode(sealed, validate=True)
+            return _ACTION.decode(self._sealer.open(value, about))
+        except _NOT_OPENED as error:
+            self._say_closed(key_id_of(value), about, error)
             return None
 
-
-def _payment(merchant_id: str, payment_id: str) -> bytes:
-    return f"next_action/payment/{merchant_id}/{payment_id}".encode()
+    def _say_closed(self, key_id: bytes | None, about: bytes, error: Exception) -> None:
+        """One alert for a key: a payment may be read often, and the key is what a person has to find."""
+        known = {"key": None if key_id is None else key_id.hex(), "about": about.decode()}
+        log.error("next action cannot be opened", alert=key_id not in self._alerted, error=str(error), **known)
+        self._alerted.add(key_id)
 
 
 def _event(event_id: str) -> bytes:

@@ -17,7 +17,7 @@ import os
 from collections.abc import Callable, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM, AESSIV
@@ -36,8 +36,14 @@ KEY_BYTES: Final = 32
 #: 96 bits, as SP 800-38D recommends; random nonces may be used 2^32 times with one key, which is rotated before.
 _NONCE_BYTES: Final = 12
 
+#: Where a key is without the setting, in the data directory.
+KEY_FILE: Final = "sealing.key"
+
 #: Enough of the key's hash to distinguish a few keys; it reveals nothing about the key.
 _KEY_ID_BYTES: Final = 4
+
+#: GCM's own, at the end of what it encrypted.
+_TAG_BYTES: Final = 16
 
 _HEAD_BYTES: Final = len(_VERSION) + _KEY_ID_BYTES + _NONCE_BYTES
 
@@ -46,33 +52,71 @@ class SealBroken(TallystickError):
     """The value was not sealed by any of these keys, belongs to another row, or was changed."""
 
 
+class KeysUnreadable(SealBroken):
+    """This process has no keys. ``why`` is about the file in the data directory; it never repeats a key. ``missing``:
+    there is no such file."""
+
+    def __init__(self, why: str, *, missing: bool = False) -> None:
+        super().__init__(f"the sealing key is not here: {why}")
+        self.why = why
+        self.missing = missing
+
+
+class SealingRefused(TallystickError):
+    """This process may not seal now; the message says why."""
+
+
+class KeyName(NamedTuple):
+    """What a key is known by. ``key_id`` is in each value that it sealed. ``fingerprint`` is in the record: a SHA-256
+    over 256 random bits, from which no guess finds them."""
+
+    key_id: bytes
+    fingerprint: bytes
+
+
 class Sealer:
     """Seals with the first of its keys, opens with any. ``keys`` is called on first use: a process that seals nothing
-    needs no key."""
+    needs no key.
+
+    While ``refused`` has a reason, it seals nothing: what would be sealed could not be opened elsewhere.
+    """
 
     def __init__(self, keys: Callable[[], Sequence[bytes]]) -> None:
         self._keys = keys
+        self.refused: str | None = None
 
     def seal(self, plain: bytes, about: bytes) -> bytes:
-        """Encrypt ``plain``, bound to ``about``, the identity of its row."""
+        """Encrypt ``plain``, bound to ``about``, the identity of its row. Raises SealingRefused."""
+        if self.refused is not None:
+            raise SealingRefused(self.refused)
         nonce = os.urandom(_NONCE_BYTES)
-        first = next(iter(self._ciphers))
+        try:
+            first = next(iter(self._ciphers))
+        except KeysUnreadable as error:
+            raise SealingRefused(str(error)) from None
         return _VERSION + first + nonce + self._ciphers[first].encrypt(nonce, plain, about)
 
     def open(self, sealed: bytes, about: bytes) -> bytes:
         """The sealed text. Raises SealBroken."""
-        key_id, nonce = sealed[1 : 1 + _KEY_ID_BYTES], sealed[1 + _KEY_ID_BYTES : _HEAD_BYTES]
+        key_id = key_id_of(sealed)
+        if key_id is None:
+            raise SealBroken("it is not sealed")
         cipher = self._ciphers.get(key_id)
-        if sealed[:1] != _VERSION or cipher is None or len(nonce) != _NONCE_BYTES:
-            raise SealBroken("sealed by another key, or not sealed at all")
+        if cipher is None:
+            raise SealBroken(f"sealed by the key {key_id.hex()}, which is not here")
         try:
-            return cipher.decrypt(nonce, sealed[_HEAD_BYTES:], about)
+            return cipher.decrypt(sealed[1 + _KEY_ID_BYTES : _HEAD_BYTES], sealed[_HEAD_BYTES:], about)
         except InvalidTag:
             raise SealBroken("bound to another row, or changed") from None
 
     def seal_alike(self, plain: bytes, about: bytes) -> bytes:
-        """Encrypt ``plain``, not empty: the same text about the same gives the same seal."""
-        oldest = list(self._alike_ciphers)[-1]
+        """Encrypt ``plain``, not empty: the same text about the same gives the same seal. Raises SealingRefused."""
+        if self.refused is not None:
+            raise SealingRefused(self.refused)
+        try:
+            oldest = list(self._alike_ciphers)[-1]
+        except KeysUnreadable as error:
+            raise SealingRefused(str(error)) from None
         return _ALIKE_VERSION + oldest + self._alike_ciphers[oldest].encrypt(plain, [about])
 
     def open_alike(self, sealed: bytes, about: bytes) -> bytes:
@@ -89,31 +133,82 @@ class Sealer:
     @cached_property
     def _alike_ciphers(self) -> dict[bytes, AESSIV]:
         """By key id, the oldest last. Their keys are derived: one key serves one algorithm."""
-        return {_key_id(key): AESSIV(hmac.digest(key, b"tallystick alike", "sha512")) for key in self._keys()}
+        return {_key_id(key): AESSIV(hmac.digest(key, b"tallystick alike", "sha512")) for key in self._held}
+
+    def names(self) -> list[KeyName]:
+        """Of each key that is here, the one that seals first. Raises KeysUnreadable."""
+        return list(dict.fromkeys(KeyName(_key_id(key), fingerprint(key)) for key in self._held))
+
+    def read_again(self) -> None:
+        """Read the keys anew at the next use: a person may have put back the file."""
+        self.__dict__.pop("_held", None)
+        self.__dict__.pop("_ciphers", None)
+        self.__dict__.pop("_alike_ciphers", None)
 
     @cached_property
     def _ciphers(self) -> dict[bytes, AESGCM]:
         """By key id, the one that seals first."""
-        return {_key_id(key): AESGCM(key) for key in self._keys()}
+        return {_key_id(key): AESGCM(key) for key in self._held}
+
+    @cached_property
+    def _held(self) -> Sequence[bytes]:
+        try:
+            return self._keys()
+        except FileNotFoundError:
+            raise KeysUnreadable(f"{KEY_FILE} is missing from the data directory", missing=True) from None
+        except OSError as error:
+            raise KeysUnreadable(f"{KEY_FILE} in the data directory cannot be read ({error.strerror})") from None
+        except (SettingsError, UnicodeDecodeError):
+            raise KeysUnreadable(f"{KEY_FILE} in the data directory holds no key") from None
 
 
 def sealer_of(settings: Settings) -> Sealer:
-    """A sealer with the keys of the settings; else with the key in the data directory, created if missing.
+    """A sealer with the keys of the settings; else with the key in the data directory, which is never made here.
 
-    Raises SettingsError for malformed keys; OSError if the first use cannot create one.
+    Raises SettingsError for malformed keys in the settings.
     """
     if settings.sealing_keys is not None:
         keys = [_read(text) for text in settings.sealing_keys.split(",")]
         return Sealer(lambda: keys)
-    return Sealer(lambda: [_read(_own_key(Path(settings.data_dir).expanduser() / "sealing.key"))])
+    return Sealer(lambda: [_read(_key_file(settings).read_text(encoding="ascii"))])
 
 
-def _own_key(file: Path) -> str:
-    """The key in ``file``. The first process that creates it creates it for all."""
-    if not file.exists():
+def create_key(settings: Settings) -> None:
+    """Make a key in the data directory, unless the settings have keys or the file is there: the first process that
+    creates it creates it for all. Raises OSError."""
+    file = _key_file(settings)
+    if settings.sealing_keys is None and not file.exists():
         file.parent.mkdir(parents=True, exist_ok=True)
         atomic_file.create_if_absent(file, base64.b64encode(os.urandom(KEY_BYTES)).decode())
-    return file.read_text(encoding="ascii")
+
+
+def key_id_of(sealed: bytes) -> bytes | None:
+    """The id of the key that a value names; None for a value that was not sealed."""
+    return sealed[1 : 1 + _KEY_ID_BYTES] if sealed[:1] == _VERSION and len(sealed) > _HEAD_BYTES + _TAG_BYTES else None
+
+
+def secret_row(merchant_id: str, endpoint_id: str, secret_id: str) -> bytes:
+    """What a secret of an endpoint is bound to."""
+    return f"webhook secret {merchant_id}/{endpoint_id}/{secret_id}".encode()
+
+
+def delivery_row(provider: str, account: str, provider_event_id: str, delivery_id: str) -> bytes:
+    """What the kept bytes of an arrival are bound to."""
+    return f"{provider}/{account}/{provider_event_id}/{delivery_id}".encode()
+
+
+def payment_row(merchant_id: str, payment_id: str) -> bytes:
+    """What a payer's next action is bound to."""
+    return f"next_action/payment/{merchant_id}/{payment_id}".encode()
+
+
+def fingerprint(key: bytes) -> bytes:
+    """32 bytes that tell keys apart."""
+    return hashlib.sha256(b"tallystick sealing key fingerprint" + key).digest()
+
+
+def _key_file(settings: Settings) -> Path:
+    return Path(settings.data_dir).expanduser() / KEY_FILE
 
 
 def _read(text: str) -> bytes:

@@ -193,19 +193,20 @@ def _sole_supervisor(data_dir: Path) -> Iterator[None]:
 async def _when_ready(platform: Platform, body: Callable[[Platform], Awaitable[Result]]) -> Result:
     give_up = time.monotonic() + READY_WITHIN_S
     async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=5)) as session:
-        while not await _is_ready(session, platform.address):
+        while (reason := await _not_ready(session, platform.address)) is not None:
             if time.monotonic() > give_up:
-                raise CannotStart(f"{platform.address}/readyz was not ready within {READY_WITHIN_S} s")
+                raise CannotStart(f"{platform.address}/readyz was not ready within {READY_WITHIN_S} s: {reason}")
             await asyncio.sleep(READY_POLL_S)
     return await body(platform)
 
 
-async def _is_ready(session: aiohttp.ClientSession, address: str) -> bool:
+async def _not_ready(session: aiohttp.ClientSession, address: str) -> str | None:
+    """What the API says of itself; None once it is ready."""
     try:
         async with session.get(f"{address}/readyz") as response:
-            return response.status == 200
-    except (aiohttp.ClientError, TimeoutError):
-        return False
+            return None if response.status == 200 else str((await response.json(content_type=None)).get("detail"))
+    except (aiohttp.ClientError, TimeoutError, ValueError, AttributeError) as error:
+        return f"no answer ({type(error).__name__})"
 
 
 async def _until_stopped(body: Awaitable[Result], supervisor: Supervisor, stop: asyncio.Event) -> Result | None:

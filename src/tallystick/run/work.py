@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import signal
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
 from tallystick.flows.assembly import open_runtime
@@ -32,13 +32,34 @@ async def periodic_work(runtime: Runtime) -> AsyncIterator[list[Rounds]]:
     try:
         yield [
             # A round costs several statements, and most attempts found are due again only later.
-            Rounds("recovery", settings.recovery_interval_ms, recovery.round, full_round=settings.recovery_batch),
-            Rounds("inbox", settings.webhook_interval_ms, inbox.begin, finish=inbox.finish),
-            Rounds("dispatch", settings.outbound_interval_ms, outbox.dispatch),
-            Rounds("delivery", settings.outbound_interval_ms, outbox.begin, wake=outbox.wake, finish=outbox.finish),
+            Rounds(
+                "recovery",
+                settings.recovery_interval_ms,
+                with_keys(runtime, recovery.round),
+                full_round=settings.recovery_batch,
+            ),
+            Rounds("inbox", settings.webhook_interval_ms, with_keys(runtime, inbox.begin), finish=inbox.finish),
+            Rounds("dispatch", settings.outbound_interval_ms, with_keys(runtime, outbox.dispatch)),
+            Rounds(
+                "delivery",
+                settings.outbound_interval_ms,
+                with_keys(runtime, outbox.begin),
+                wake=outbox.wake,
+                finish=outbox.finish,
+            ),
         ]
     finally:
         await outbox.close()
+
+
+def with_keys(runtime: Runtime, round: Callable[[], Awaitable[int]]) -> Callable[[], Awaitable[int]]:
+    """``round``, while this process has the record's sealing keys. Without them it would lose payers' next actions for
+    good, and spend the tries of messages that another worker can sign."""
+
+    async def held() -> int:
+        return await round() if runtime.sealer.refused is None else 0
+
+    return held
 
 
 async def work(settings: Settings, database_url: str, stop: asyncio.Event) -> None:

@@ -40,8 +40,8 @@ class DatabaseSettings(Section):
         str | None,
         secret(
             "Comma-separated 32-byte keys in base64 that encrypt raw webhooks, endpoints' secrets and payers' next"
-            " actions at rest: the first seals, all open. Without it one is created in data_dir; machines that share a"
-            " database must share the keys."
+            " actions at rest: the first seals, all open. Without it one is created in data_dir for a new database. All"
+            " processes on a database need the same keys, and are not ready without them."
         ),
     ] = None
 

@@ -105,8 +105,9 @@ async def test_messages_tell_its_type_alone(database: Database, fresh_merchant: 
     assert bank.secret.encode() not in told.body
 
 
-async def test_keys_rotate_and_a_lost_one_leaves_the_type(database: Database, fresh_merchant: str) -> None:
-    bank = Bank()
+async def test_keys_rotate_and_a_lost_one_leaves_the_type(new_database: NewDatabase, fresh_merchant: str) -> None:
+    """On a record of its own: the new key is registered there, and every process needs it from then on."""
+    bank, database = Bank(), new_database()
     async with inside(database, fresh_merchant, bank) as app:
         created = await app.pay("create")
     path = f"/v1/payments/{created.json()['id']}"

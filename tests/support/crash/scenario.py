@@ -21,6 +21,7 @@ from tallystick.settings.load import Settings
 from tests.support.crash.provider import Bank
 from tests.support.crash.provider_connection import BankConnection, traits_of
 from tests.support.polling import eventually_async
+from tests.support.runtime import SETTINGS as RUNTIME_SETTINGS
 from tests.support.runtime import Client, read
 
 Result = TypeVar("Result")
@@ -37,6 +38,7 @@ SETTINGS: Final = Settings(
     pending_poll_ms=1_000,
     resubmit_limit=2,
     journal_connections=1,
+    sealing_keys=RUNTIME_SETTINGS.sealing_keys,
 )
 
 #: Beyond every lease, deadline and back-off above.

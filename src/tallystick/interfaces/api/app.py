@@ -41,6 +41,7 @@ from tallystick.kit.logs import configure_logging
 from tallystick.providers.assembly import receivers
 from tallystick.providers.port import Provider
 from tallystick.providers.registry import CONNECTOR_SETTINGS
+from tallystick.record.sealing import SealingRefused
 from tallystick.settings.load import Settings, load_settings, secret_names
 
 Handler = Callable[[Request[Any, Any, Any]], Awaitable[ASGIApp]]
@@ -101,6 +102,8 @@ class ApiServer:
         except DATABASE_AWAY as error:
             away = busy("not_ready", "The database does not answer.", request.request_id)
             return problem_response(away, request, operation, error)
+        except SealingRefused as error:  # this process has other keys than the record, or none
+            return problem_response(busy("not_ready", f"Not ready: {error}.", request.request_id), request, operation)
         except Exception as error:
             return problem_response(internal_error(request.request_id), request, operation, error)
 

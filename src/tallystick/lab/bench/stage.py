@@ -80,7 +80,9 @@ def open_database(data_dir: Path | None, own: DatabaseUrls | None = None) -> Ite
 def open_server(kind: str, settings: Settings, database: Database, log: Path) -> Iterator[Server]:
     """A server of ``bench.server`` on a free port, ready to answer. Raises StageFailed."""
     port = _free_port()
-    settings = replace(settings, host=HOST, port=port, database_url=database.app_url, default_provider=PROVIDER)
+    # The sealing key is kept with the database that it is registered in.
+    settings = replace(settings, data_dir=str(database.data_dir), database_url=database.app_url)
+    settings = replace(settings, host=HOST, port=port, default_provider=PROVIDER)
     with log.open("ab") as output:
         process = subprocess.Popen(
             [sys.executable, "-m", "tallystick.lab.bench.server", kind, str(os.getpid())],

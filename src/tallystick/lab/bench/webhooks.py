@@ -109,7 +109,7 @@ def measure_webhooks(
     settings: Settings, database: Database, work: Path, plan: WebhookPlan, announce: Announce
 ) -> WebhookFigures:
     """Every round: payments that wait for their outcome, the burst, the drain, the ceilings. Raises StageFailed."""
-    settings = dataclasses.replace(settings, data_dir=str(work))
+    settings = dataclasses.replace(settings, data_dir=str(database.data_dir))
     settings = settings.with_connector(SimulatorSettings, webhook_secrets=SECRET)
     rounds = []
     with (

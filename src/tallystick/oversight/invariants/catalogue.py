@@ -233,6 +233,11 @@ INVARIANTS: Final = (
         given=lambda _: (APP_ROLE,),
     ),
     Invariant(
+        name="sealed_values_have_a_key",
+        says="Every sealed value was sealed by a key that is registered, or that an operator gave up.",
+        of_platform=("secrets_without_key", "events_without_key", "actions_without_key"),
+    ),
+    Invariant(
         name="guards_are_in_place",
         says="The database has the primary keys and checks that the journal relies on.",
         of_platform=("missing_guards",),

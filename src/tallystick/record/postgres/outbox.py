@@ -16,6 +16,10 @@ from tallystick.record.postgres import sql
 
 STATEMENTS: Final = sql.load("outbound.sql")
 
+#: The result of a try that sent nothing, because no secret of the endpoint opens: the endpoint has no part in it, and
+#: does not count as failing.
+SECRET_UNREADABLE: Final = "secret_unreadable"
+
 #: (merchant, endpoint).
 EndpointName = tuple[str, str]
 
@@ -197,7 +201,8 @@ class Outbox:
             recovered = {name for name, one in _by_endpoint(tried) if name in well and one.failing_for_ms is not None}
             if recovered:
                 await connection.execute(STATEMENTS["recovered"], *_columns(sorted(recovered)))
-            failing = {name for name, one in _by_endpoint(tried) if name not in well and one.failing_for_ms is None}
+            sent = [one for one in tried if one.result != SECRET_UNREADABLE]
+            failing = {name for name, one in _by_endpoint(sent) if name not in well and one.failing_for_ms is None}
             if failing:
                 await connection.execute(STATEMENTS["failing"], *_columns(sorted(failing)), self._clock.shift_ms)
 

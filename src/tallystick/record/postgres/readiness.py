@@ -10,6 +10,7 @@ from asyncpg.pool import PoolConnectionProxy
 from tallystick.record.postgres import sql
 from tallystick.record.postgres.failures import DATABASE_AWAY
 from tallystick.record.postgres.subject_rows import subject_writes
+from tallystick.record.sealing import Sealer
 
 #: A database that takes longer to answer is not ready.
 PROBE_TIMEOUT_S: Final = 2
@@ -17,7 +18,7 @@ PROBE_TIMEOUT_S: Final = 2
 #: The statements of an API process.
 _STATEMENTS: Final = tuple(
     statement
-    for file in ("reads.sql", "journal.sql", "inbox.sql", "outbound.sql", "refusals.sql")
+    for file in ("reads.sql", "journal.sql", "inbox.sql", "outbound.sql", "refusals.sql", "sealing.sql")
     for statement in sql.load(file).values()
 ) + tuple(write.statement for write in subject_writes())
 
@@ -34,8 +35,9 @@ async def prepare_every_statement(connection: asyncpg.Connection | PoolConnectio
 class DatabaseReadiness:
     """Checks over a pool of connections. A fitting schema is checked once: schemas only go forward."""
 
-    def __init__(self, pool: asyncpg.Pool) -> None:
+    def __init__(self, pool: asyncpg.Pool, sealer: Sealer) -> None:
         self._pool = pool
+        self._sealer = sealer
         self._schema_fits = False
 
     async def check(self) -> Readiness:
@@ -54,10 +56,10 @@ class DatabaseReadiness:
         return "ready"
 
     async def reason_not_ready(self) -> str | None:
-        """A sentence for people; None where the database can serve."""
+        """What a person is told; None where the database can serve, and the keys here are those of the record."""
         match readiness := await self.check():
             case "ready":
-                return None
+                return self._sealer.refused
             case "other_schema":
                 return "The database has another schema; migrate it."
             case "away":

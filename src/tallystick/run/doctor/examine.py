@@ -98,11 +98,21 @@ class Examination:
         for name, check in OWNER_CHECKS.items():
             if name in self._wanted and name not in self.asked:
                 self._note(name, check(facts))
+        if "sealing_keys" in self._wanted and "sealing_keys" not in self.asked and not self._refuses():
+            await self._sealing_keys(owner_url)
         if "exponents" in self._wanted and "exponents" not in self.asked and not self._refuses():
             try:
                 await require_unchanged_exponents_as_owner(owner_url)
             except ExponentsChanged as error:
                 self._note("exponents", [str(error)])
+
+    async def _sealing_keys(self, owner_url: str) -> None:
+        """Of `up`, before its children, which ask for themselves: their words are among many lines."""
+        connection = await asyncpg.connect(owner_url, timeout=TIMEOUT_MS / 1000, command_timeout=TIMEOUT_MS / 1000)
+        try:
+            self._note("sealing_keys", await record.sealing_keys(connection, self._settings))
+        finally:
+            await connection.close()
 
     async def _server(self, url: str) -> ServerFacts | None:
         try:
@@ -125,6 +135,7 @@ class Examination:
                 return
             self._note("schema_release", other := await record.schema_release(connection))
             if not other:
+                self._note("sealing_keys", await record.sealing_keys(connection, self._settings))
                 self._note("open_work", await record.open_work(connection, self._settings))
                 self._note("merchant_defaults", await record.wrong_defaults(connection, self._settings))
         finally:

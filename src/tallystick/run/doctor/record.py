@@ -10,6 +10,8 @@ from tallystick.providers.registry import PROVIDERS
 from tallystick.record.postgres.open_payments import count_open_payments
 from tallystick.record.postgres.readiness import prepare_every_statement
 from tallystick.record.postgres.server_facts import merchant_defaults
+from tallystick.record.sealing import sealer_of
+from tallystick.record.sealing_keys import judge
 from tallystick.run.clock_check import ClockTooFarOff, require_right_clock
 from tallystick.settings.load import Settings
 
@@ -42,6 +44,16 @@ async def schema_release(connection: asyncpg.Connection) -> list[str]:
     except asyncpg.SyntaxOrAccessError:
         return ["the database has another schema than this release needs; run `tallystick migrate`"]
     return []
+
+
+async def sealing_keys(connection: asyncpg.Connection, settings: Settings) -> list[str]:
+    """Keys that are not those of the record. Nothing is registered or made here. Before the migration there is nothing
+    to compare with. Raises SettingsError for malformed keys."""
+    try:
+        judged = await judge(connection, sealer_of(settings))
+    except asyncpg.UndefinedTableError:
+        return []
+    return [] if judged.unfit is None else [judged.unfit]
 
 
 async def open_work(connection: asyncpg.Connection, settings: Settings) -> list[str]:

@@ -147,6 +147,14 @@ CHECKS: Final[tuple[Check, ...]] = (
         why="A standby or a read-only database takes no payments. After a failover it may take them.",
     ),
     Check(
+        name="sealing_keys",
+        level="not ready",
+        at_start=("serve", "work", "up"),
+        why="What one process sealed with another key could not be opened by the others, and a key that replaced a lost"
+        " one would hide the loss. The missing key can be put back while a process waits for it, and `/readyz` says so"
+        " meanwhile.",
+    ),
+    Check(
         name="exponents",
         level="refuse",
         at_start=ALL,

@@ -18,7 +18,7 @@ from tallystick.flows.webhooks.inbound.intake import stored_notice
 from tallystick.providers.receiver import Notification, Receiver, Unparseable, name_by_digest
 from tallystick.record.next_action_seal import ActionSeal
 from tallystick.record.postgres.inbox import EventName, Inbox, ReadAgain
-from tallystick.record.sealing import SealBroken, Sealer
+from tallystick.record.sealing import SealBroken, Sealer, delivery_row
 
 
 class NotReadable(Exception):
@@ -88,7 +88,7 @@ class KeptBytes:
 
     def _opened(self, name: EventName, delivery_id: str, sealed: bytes) -> tuple[Mapping[str, str], bytes]:
         try:
-            return unsealed_part(self._sealer.open(sealed, "/".join((*name, delivery_id)).encode()))
+            return unsealed_part(self._sealer.open(sealed, delivery_row(*name, delivery_id)))
         except SealBroken as error:
             raise NotReadable(f"its bytes cannot be opened: {error}") from None
 

@@ -14,7 +14,7 @@ from tallystick.flows.webhooks.outbound.dispatch import Dispatch
 from tallystick.flows.webhooks.outbound.signing import new_secret
 from tallystick.kit.ids import new_id
 from tallystick.record.postgres.webhook_endpoints import DeliveryRow, DeliveryTry, EndpointRow, EndpointStore
-from tallystick.record.sealing import Sealer
+from tallystick.record.sealing import Sealer, secret_row
 from tallystick.settings.load import Settings
 
 __all__ = [
@@ -32,7 +32,6 @@ __all__ = [
     "TooManyEndpoints",
     "UrlTaken",
     "address_policy",
-    "secret_seal",
 ]
 
 #: Why an endpoint is disabled: by its merchant, by a 410, or because it failed for too long.
@@ -145,12 +144,7 @@ class Endpoints:
 
     def _sealed(self, merchant_id: str, endpoint_id: str, secret: str) -> tuple[str, bytes]:
         secret_id = new_id("sec")
-        return secret_id, self._sealer.seal(secret.encode(), secret_seal(merchant_id, endpoint_id, secret_id))
-
-
-def secret_seal(merchant_id: str, endpoint_id: str, secret_id: str) -> bytes:
-    """The context that a sealed secret is bound to: its row."""
-    return f"webhook secret {merchant_id}/{endpoint_id}/{secret_id}".encode()
+        return secret_id, self._sealer.seal(secret.encode(), secret_row(merchant_id, endpoint_id, secret_id))
 
 
 def address_policy(settings: Settings) -> AddressPolicy:

@@ -10,21 +10,23 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Final
 
 from tallystick.flows.runtime import Runtime
 from tallystick.flows.webhooks.outbound.address_policy import AddressPolicy
 from tallystick.flows.webhooks.outbound.client import DeliveryResult, EndpointClient
 from tallystick.flows.webhooks.outbound.dispatch import Dispatch
-from tallystick.flows.webhooks.outbound.endpoints import FAILING, GONE, address_policy, secret_seal
+from tallystick.flows.webhooks.outbound.endpoints import FAILING, GONE, address_policy
 from tallystick.flows.webhooks.outbound.results import ResultWriter
 from tallystick.flows.webhooks.outbound.retries import wait_ms
 from tallystick.flows.webhooks.outbound.signing import signed_headers
 from tallystick.kit.clock import monotonic_ms
 from tallystick.kit.ids import new_id
+from tallystick.kit.log_sampling import SampledLines
 from tallystick.kit.logs import get_logger
-from tallystick.record.postgres.outbox import EndpointName, FinishedTry, LeasedMessage
-from tallystick.record.sealing import SealBroken
+from tallystick.record.postgres.outbox import SECRET_UNREADABLE, EndpointName, FinishedTry, LeasedMessage
+from tallystick.record.sealing import SealBroken, secret_row
 
 log = get_logger("tallystick.flows.webhooks.outbound")
 
@@ -33,6 +35,11 @@ ACTOR: Final = "delivery"
 #: At most this many secrets sign, at 48 bytes each: repeated rotations must not make a header too long for the receiver
 #: (8 kB in all is common). The newest one and the oldest ones sign.
 _SIGNING_SECRETS: Final = 10
+
+_NO_SECRET: Final = "no secret of the endpoint could be opened; nothing was sent. Rotate the secret"
+
+#: One alert of an endpoint in this long: a person has to act, and each of its messages meets the same.
+ALERT_EVERY_S: Final = 3_600.0
 
 Secrets = Mapping[EndpointName, list[tuple[str, bytes]]]
 
@@ -53,6 +60,7 @@ class OutboxWorker:
             timeout_ms=settings.outbound_timeout_ms,
             connections=settings.outbound_concurrency,
         )
+        self._alerts = SampledLines(ALERT_EVERY_S)
         self._running: Counter[str] = Counter()
         self._failing: set[str] = set()  # endpoints in _running that failed before
         self._tasks: set[asyncio.Task[None]] = set()
@@ -129,10 +137,13 @@ class OutboxWorker:
         try:
             started_at = self._runtime.clock.now()
             signing = self._opened(queue[:2], secrets.get((queue.merchant_id, queue.endpoint_id), []))
-            headers = signed_headers(message.message_id, started_at, message.body, signing)
-            answer = await self._client.send(
-                message.url, headers, message.body, write_by_ms=write_by_ms, now=started_at
-            )
+            if signing:
+                headers = signed_headers(message.message_id, started_at, message.body, signing)
+                answer = await self._client.send(
+                    message.url, headers, message.body, write_by_ms=write_by_ms, now=started_at
+                )
+            else:  # nothing unsigned is ever sent
+                answer = DeliveryResult(result=SECRET_UNREADABLE, duration_ms=0, detail=_NO_SECRET)
             if answer.result == "too_late":
                 await self.book.release(message.held)
                 return
@@ -151,13 +162,11 @@ class OutboxWorker:
                 )
             )
             await self._judge(message, answer)
-        except SealBroken:
-            log.error("webhook secret cannot be opened", alert=True, endpoint_id=queue.endpoint_id)
         except Exception as error:  # the lease expires, and the message is sent again
             log.error("delivery failed", endpoint_id=queue.endpoint_id, error=repr(error))
 
     async def _judge(self, message: LeasedMessage, answer: DeliveryResult) -> None:
-        if answer.result == "delivered":
+        if answer.result in ("delivered", SECRET_UNREADABLE):  # the endpoint has no part in the second
             return
         failing_for_ms = message.failing_for_ms or 0
         reason = GONE if answer.result == "gone" else FAILING
@@ -167,6 +176,26 @@ class OutboxWorker:
                 log.warning("webhook endpoint disabled", endpoint_id=queue.endpoint_id, reason=reason)
 
     def _opened(self, name: EndpointName, sealed: Sequence[tuple[str, bytes]]) -> list[str]:
-        """Raises SealBroken."""
+        """The secrets that open. Another one does not keep them from signing: after a lost key a merchant rotates."""
         chosen = sealed if len(sealed) <= _SIGNING_SECRETS else [sealed[0], *sealed[1 - _SIGNING_SECRETS :]]
-        return [self._sealer.open(value, secret_seal(*name, secret_id)).decode() for secret_id, value in chosen]
+        opened, why = [], None if sealed else "it has none"
+        for secret_id, value in chosen:
+            try:
+                opened.append(self._sealer.open(value, secret_row(*name, secret_id)).decode())
+            except SealBroken as error:
+                why = str(error)
+        if why is not None:
+            self._alerts.line(name, partial(_say_unreadable, name, why, len(opened)))
+        return opened
+
+
+def _say_unreadable(name: EndpointName, why: str, others: int, since_last_line: int) -> None:
+    log.error(
+        "webhook secret cannot be opened",
+        alert=True,
+        merchant_id=name[0],
+        endpoint_id=name[1],
+        reason=why,
+        secrets_that_open=others,
+        since_last_line=since_last_line,
+    )

@@ -94,7 +94,10 @@ class History(Struct, frozen=True, kw_only=True):
 async def create_payment(
     runtime: Runtime, caller: Caller, instruction: Instruction, _: str, command: CreatePayment
 ) -> Reply:
-    """Charge or hold the money at the provider that the rules choose."""
+    """Charge or hold the money at the provider that the rules choose. Without the record's sealing keys nothing is
+    begun: what the payer has to do next would be lost."""
+    if runtime.sealer.refused is not None:
+        return await _not_ready(runtime, instruction, f"Not ready: {runtime.sealer.refused}.")
     try:
         provider = choose_provider(
             runtime.providers,
@@ -108,11 +111,15 @@ async def create_payment(
         refused = invalid_fields(invalid.errors, instruction.request_id)
         return await existing_or(runtime, instruction, refused.problem)
     except DefaultProviderMissing:
-        detail = "The merchant's default provider is not configured."
-        not_ready = problem("not_ready", detail, request_id=instruction.request_id)
-        report(not_ready, instruction.operation)
-        return await existing_or(runtime, instruction, not_ready, RETRY_AFTER_S)
+        return await _not_ready(runtime, instruction, "The merchant's default provider is not configured.")
     return await instructions.create_payment(runtime, instruction, command, provider)
+
+
+async def _not_ready(runtime: Runtime, instruction: Instruction, detail: str) -> Reply:
+    """503 for a new instruction; the answer of a known one."""
+    not_ready = problem("not_ready", detail, request_id=instruction.request_id)
+    report(not_ready, instruction.operation)
+    return await existing_or(runtime, instruction, not_ready, RETRY_AFTER_S)
 
 
 async def get_payment(runtime: Runtime, request: ApiRequest, caller: Caller) -> object:

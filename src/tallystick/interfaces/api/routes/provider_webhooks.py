@@ -23,7 +23,7 @@ from tallystick.interfaces.api.problems import ProblemError, busy
 from tallystick.kit.clock import Clock
 from tallystick.providers.receiver import BadSignature, Receiver, StaleTimestamp, Unparseable
 from tallystick.record.next_action_seal import ActionSeal
-from tallystick.record.sealing import Sealer
+from tallystick.record.sealing import Sealer, delivery_row
 
 PATH: Final = "/v1/webhooks/{provider}/{account}"
 
@@ -151,8 +151,8 @@ class WebhookReceiver:
                 kept = sealed_part(body, headers)
                 if arrivals:
                     kept = sealed_part(b"", {KEPT_WITH: arrivals[0].envelope.delivery_id})
-                about = f"{envelope.provider}/{envelope.account}/{envelope.provider_event_id}/{envelope.delivery_id}"
-                sealed = self._sealer.seal(kept, about.encode())
+                name = (envelope.provider, envelope.account, envelope.provider_event_id, envelope.delivery_id)
+                sealed = self._sealer.seal(kept, delivery_row(*name))
                 arrivals.append(Arrival(self._without_secrets(envelope), validated_at, sealed))
         return arrivals
 

@@ -29,8 +29,8 @@ SHOWN_TRIES: Final = 25
 
 
 class WebhookAttempt(Struct, frozen=True, kw_only=True):
-    """One try: ``result`` delivered, refused, redirected, gone, timed_out, unreachable, tls_failed, broken or
-    address_refused; or ``resend_requested``, by ``actor``."""
+    """One try: ``result`` delivered, refused, redirected, gone, timed_out, unreachable, tls_failed, broken,
+    address_refused or secret_unreadable (nothing was sent); or ``resend_requested``, by ``actor``."""
 
     number: int
     at: datetime

@@ -144,14 +144,14 @@ WHERE s.merchant_id = $1 AND NOT EXISTS (
 -- mutable_history: forbidden rights of the application role ($1) on append-only tables
 SELECT n.name AS subject_id, format('%s may %s it', $1::text, p.privilege) AS detail
 FROM unnest(ARRAY['instruction', 'response', 'transition', 'rejection', 'transfer', 'delivery', 'processing',
-                  'provider_reference', 'webhook_endpoint_act', 'message_try']) AS n (name),
+                  'provider_reference', 'webhook_endpoint_act', 'message_try', 'sealing_key_act']) AS n (name),
      unnest(ARRAY['UPDATE', 'DELETE', 'TRUNCATE']) AS p (privilege)
 WHERE has_table_privilege($1::text, n.name, p.privilege)
    OR (p.privilege = 'UPDATE' AND has_any_column_privilege($1::text, n.name, p.privilege))
 UNION ALL
 SELECT c.relname::text, format('%s has the powers of its owner', $1::text)
 FROM unnest(ARRAY['instruction', 'response', 'transition', 'rejection', 'transfer', 'delivery', 'processing',
-                  'provider_reference', 'webhook_endpoint_act', 'message_try']) AS n (name)
+                  'provider_reference', 'webhook_endpoint_act', 'message_try', 'sealing_key_act']) AS n (name)
 JOIN pg_class c ON c.oid = n.name::regclass
 WHERE pg_has_role($1::text, c.relowner, 'MEMBER')
 UNION ALL
@@ -188,6 +188,7 @@ FROM (VALUES
     ('message_lane', 'PRIMARY KEY (merchant_id, endpoint_id, payment_id)'),
     ('message_try', 'PRIMARY KEY (merchant_id, endpoint_id, message_id, try_id)'),
     ('webhook_secret', 'PRIMARY KEY (merchant_id, endpoint_id, secret_id)'),
+    ('sealing_key_act', 'PRIMARY KEY (number)'),
     ('attempt', 'PRIMARY KEY (merchant_id, payment_id, attempt_id)')
 ) AS g (name, definition)
 WHERE NOT EXISTS (
@@ -250,3 +251,44 @@ WHERE e.state = 'dead'
 -- overdue_events: open, and due for longer than the alarm age ($1: ms)
 SELECT e.event_id AS subject_id, format('is %s, and due since %s', e.state, e.next_try_at) AS detail FROM inbox e
 WHERE e.next_try_at IS NOT NULL AND e.next_try_at < now() - $1::bigint * interval '1 millisecond';
+
+-- secrets_without_key: endpoint secrets that no known key opens. A record in which no process of this release began yet
+-- has no keys, and is not looked at
+WITH known AS MATERIALIZED (SELECT key_id FROM sealing_key_act)
+SELECT s.endpoint_id AS subject_id,
+       CASE WHEN substr(s.sealed, 1, 1) <> '\x01'::bytea OR length(s.sealed) <= 33
+            THEN format('its secret %s is not sealed', s.secret_id)
+            ELSE format('its secret %s is sealed by the key %s, which is not registered', s.secret_id,
+                        encode(substr(s.sealed, 2, 4), 'hex')) END AS detail
+FROM webhook_secret s
+WHERE EXISTS (SELECT 1 FROM known)
+  AND (substr(s.sealed, 1, 1) <> '\x01'::bytea OR length(s.sealed) <= 33
+       OR substr(s.sealed, 2, 4) NOT IN (SELECT key_id FROM known));
+
+-- events_without_key: kept bytes of provider events that no known key opens. What a payer has to do next is sealed in an
+-- event by the same key
+WITH known AS MATERIALIZED (SELECT key_id FROM sealing_key_act)
+SELECT d.delivery_id AS subject_id,
+       CASE WHEN substr(d.sealed, 1, 1) <> '\x01'::bytea OR length(d.sealed) <= 33
+            THEN 'its bytes are not sealed'
+            ELSE format('its bytes are sealed by the key %s, which is not registered',
+                        encode(substr(d.sealed, 2, 4), 'hex')) END AS detail
+FROM delivery d
+WHERE EXISTS (SELECT 1 FROM known)
+  AND (substr(d.sealed, 1, 1) <> '\x01'::bytea OR length(d.sealed) <= 33
+       OR substr(d.sealed, 2, 4) NOT IN (SELECT key_id FROM known));
+
+-- actions_without_key: payers' next actions that no known key opens
+WITH known AS MATERIALIZED (SELECT key_id FROM sealing_key_act), kept AS (
+    SELECT p.payment_id,
+           CASE WHEN p.next_action ->> 'sealed' ~ '^[A-Za-z0-9+/]{8}'
+                THEN decode(left(p.next_action ->> 'sealed', 8), 'base64') ELSE '\x'::bytea END AS head
+    FROM payment p WHERE p.next_action ->> 'sealed' IS NOT NULL
+)
+SELECT payment_id AS subject_id,
+       CASE WHEN substr(head, 1, 1) <> '\x01'::bytea THEN 'its next action is not sealed'
+            ELSE format('its next action is sealed by the key %s, which is not registered',
+                        encode(substr(head, 2, 4), 'hex')) END AS detail
+FROM kept
+WHERE EXISTS (SELECT 1 FROM known)
+  AND (substr(head, 1, 1) <> '\x01'::bytea OR substr(head, 2, 4) NOT IN (SELECT key_id FROM known));

@@ -36,3 +36,6 @@ SELECT create_distributed_table('provider_reference', 'reference', colocate_with
 
 -- Counts of rejected deliveries by the hour: few rows, joined with nothing.
 SELECT create_distributed_table('webhook_refusal', 'provider', colocate_with => 'none');
+
+-- Counts of what providers sent otherwise than it is read: few rows, joined with nothing.
+SELECT create_distributed_table('contract_drift', 'provider', colocate_with => 'none');

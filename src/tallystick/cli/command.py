@@ -38,6 +38,7 @@ COMMANDS: Final[Mapping[str, str]] = {
     "dead-letters": "tallystick.cli.dead_letters:app",
     "webhooks": "tallystick.cli.webhooks:app",
     "webhook-refusals": "tallystick.cli.webhook_refusals:webhook_refusals",
+    "contract-drift": "tallystick.cli.contract_drift:contract_drift",
 }
 
 #: Libraries whose errors mean that the database or the acquirer cannot be reached. By name, so that commands which

@@ -12,6 +12,7 @@ from msgspec import Struct
 
 from tallystick.flows.admission import InFlight
 from tallystick.flows.clocks import MEASURE_EVERY_MS, Clocks
+from tallystick.flows.contract_drift import ContractDrift
 from tallystick.flows.runtime import Runtime
 from tallystick.flows.stores import stores_on
 from tallystick.flows.webhooks.inbound.intake import Intake
@@ -111,6 +112,8 @@ async def open_runtime(
     journal = Journal(journal_connect or own_connection, limits, clock)
     connectors = bounded_providers(settings, connected_providers(settings)) if providers is None else dict(providers)
     clocks = Clocks(pool, clock, connectors, margin_ms=settings.clock_margin_ms)
+    stores = stores_on(pool, clock, settings, sealer)
+    drift = ContractDrift(stores.contract_drift, clock, connectors)
     runtime = Runtime(
         settings=settings,
         journal=journal,
@@ -122,15 +125,17 @@ async def open_runtime(
         jitter=random.Random(),
         actions=ActionSeal(sealer),
         sealer=sealer,
-        stores=stores_on(pool, clock, settings, sealer),
+        stores=stores,
         pool=pool,
         default_provider=default_provider(settings),
         switched_off=switched_off(settings),
+        drift=drift,
         lacking=SampledLines(LACKING_EVERY_S),
     )
     stop = asyncio.Event()
     try:
         await journal.start()
+        await drift.start()
         await _report_switched_off(runtime)
         await _report_missing(runtime)
         await clocks.measure()
@@ -142,6 +147,7 @@ async def open_runtime(
             stop.set()
             await measuring
     finally:
+        await drift.stop()
         runtime.lacking.flush()
         await journal.stop()
         for provider in connectors.values():

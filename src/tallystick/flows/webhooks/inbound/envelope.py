@@ -49,6 +49,7 @@ class Envelope(Struct, frozen=True, kw_only=True):
     merchant_id: str | None
     payment_id: str | None
     traceparent: str
+    api_version: str | None = None
     digest: bytes
     notice: StoredNotice | None
 
@@ -61,6 +62,7 @@ def envelope_of(
     receiver: Receiver, notification: Notification, body: bytes, headers: Mapping[str, str], received_at: datetime
 ) -> Envelope:
     """A verified notification in its envelope. What cannot be stored as it is, is kept as unreadable, by its digest."""
+    api_version = notification.api_version
     notification = _storable_notification(notification, body)
     event_id = new_id("evt")
     merchant_id, payment_id = notification.merchant_id, notification.payment_id
@@ -83,6 +85,7 @@ def envelope_of(
         merchant_id=merchant_id if named else None,
         payment_id=payment_id if named else None,
         traceparent=_traceparent(notification.traceparent or headers.get("traceparent", "")),
+        api_version=api_version,
         digest=notification.digest or hashlib.sha256(body).digest(),
         notice=notification.notice,
     )
@@ -145,6 +148,7 @@ def cloud_event(envelope: Mapping[str, Any]) -> dict[str, Any]:
         "traceparent": envelope["traceparent"],
         "receivedat": envelope["received_at"],
         "providerreference": envelope["charge_reference"],
+        "apiversion": envelope["api_version"],
     }
 
 

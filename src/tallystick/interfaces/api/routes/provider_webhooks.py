@@ -14,6 +14,7 @@ from litestar.types import Scope
 from msgspec.structs import replace
 
 from tallystick.domain.errors import Overloaded, problem
+from tallystick.flows.contract_drift import ContractDrift
 from tallystick.flows.webhooks.inbound.envelope import KEPT_WITH, Envelope, envelope_of, sealed_part
 from tallystick.flows.webhooks.inbound.intake import Arrival, Intake, IntakeUnavailable
 from tallystick.flows.webhooks.inbound.rejected import UNKNOWN, RejectedDeliveries
@@ -76,6 +77,7 @@ class WebhookReceiver:
         rejected: RejectedDeliveries,
         sealer: Sealer,
         clock: Clock,
+        drift: ContractDrift,
     ) -> None:
         self._receivers = receivers
         self._intake = intake
@@ -83,6 +85,7 @@ class WebhookReceiver:
         self._actions = ActionSeal(sealer)
         self._clock = clock
         self._rejected = rejected
+        self._drift = drift
 
     async def respond(self, scope: Scope, request: ApiRequest) -> HttpResponse:
         """2xx once everything in the delivery is durable. Raises ProblemError."""
@@ -122,6 +125,8 @@ class WebhookReceiver:
             if not isinstance(error, BadSignature) or not error.signed:
                 raise refusal from None
             notifications, body = error.signed, error.body
+        for each in notifications:
+            self._drift.note(receiver.name, each.drift)
         envelopes = [envelope_of(receiver, each, body, headers, received_at) for each in notifications]
         return _Verified(envelopes, body, refusal)
 

@@ -25,6 +25,7 @@ _RESULTS: Final = frozenset({"Authorised", "Error"}) | DECLINING | ACTIONS | WAI
 _refused = is_one_of("resultCode", DECLINING | {"Error"})
 _authorised = is_one_of("resultCode", {"Authorised"})
 _moves_money = is_one_of("eventCode", READ)
+_is_of_a_payment = is_one_of("eventCode", READ - {"AUTHORISATION"})
 
 
 class _KnownReasons:
@@ -34,8 +35,10 @@ class _KnownReasons:
         return isinstance(written, str) and reason_word(written) in REASONS
 
 
-def _has_reason(item: Mapping[str, Any]) -> bool:
-    return item.get("eventCode") == "AUTHORISATION" and item.get("success") in (False, "false")
+def _says_why(item: Mapping[str, Any]) -> bool:
+    """Whether its reason is a word of theirs, of a card that was refused."""
+    refused = item.get("eventCode") == "AUTHORISATION" and item.get("success") in (False, "false")
+    return refused and isinstance(item.get("reason"), str)
 
 
 PAID: Final = (
@@ -66,13 +69,15 @@ ITEM: Final = (
     ReadField("eventCode", known=EVENT_CODES),
     ReadField("pspReference"),
     ReadField("merchantAccountCode"),
-    ReadField("merchantReference", optional=True),
+    ReadField("merchantReference", optional=True, when=_moves_money, decides=True),  # whether it is a sale, and whose
+    ReadField("originalReference", optional=True, when=_is_of_a_payment, decides=True),
     ReadField("success", (str, bool), known={"true", "false", True, False}),
     ReadField("amount", (dict,), when=_moves_money),
     ReadField("amount.value", (int, str), when=_moves_money),
     ReadField("amount.currency", when=_moves_money),
     ReadField("eventDate"),
-    ReadField("reason", known=_KnownReasons(), when=_has_reason),
+    ReadField("reason", optional=True, when=_moves_money),
+    ReadField("reason", known=_KnownReasons(), when=_says_why),
 )
 
 

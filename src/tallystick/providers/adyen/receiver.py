@@ -48,6 +48,7 @@ from tallystick.providers.receiver import (
     Notification,
     Unparseable,
     not_about_money,
+    require_no_drift,
     unreadable,
 )
 from tallystick.providers.shared import MESSAGE_CHARS
@@ -120,6 +121,7 @@ class AdyenReceiver:
         try:
             drift = drift_in("item", ITEM, _said(item))
             found = self._read(item)
+            require_no_drift(drift)
         except Exception as error:  # a defect of a reader, too, costs the item its translation and not its place
             found = _not_read(item_digest, _code_of(item), error)
         return msgspec.structs.replace(found, item_digest=item_digest, api_version=NOTIFICATION_VERSION, drift=drift)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping
 from datetime import datetime
-from typing import Any, Final
+from typing import Any, Final, get_args
 from urllib.parse import quote, urlencode
 
 import msgspec
 from msgspec import Struct
 
 from tallystick.domain.money import Exponents, exponents_at
+from tallystick.domain.subjects import Operation
 from tallystick.domain.traits import Traits
 from tallystick.domain.verdicts import (
     Approved,
@@ -218,6 +219,8 @@ class SimulatorProvider(Provider):
         return _read(call, answer)
 
 
+_OPERATIONS_BY_NAME: Final = frozenset(get_args(Operation))
+
 #: The statuses of answers that show an operation.
 _ABOUT_AN_OPERATION: Final = frozenset({200, 402})
 
@@ -242,6 +245,8 @@ def _read(call: ProviderCall, answer: ProviderResponse) -> Verdict:
         return Unknown(reason="an answer that cannot be read", raw=raw)
     if body.next_action is not None:  # it is for the payer: evidence does not repeat it
         raw["body"] = _text(msgspec.json.encode(msgspec.json.decode(answer.body) | {"next_action": None}))
+    if body.operation not in _OPERATIONS_BY_NAME:
+        return Unknown(reason="an answer about an unknown operation", raw=raw)
     if body.attempt_id != call.attempt_id:
         return Unknown(reason=ANOTHER_ATTEMPT, raw=raw)
     return verdict_of(body, raw)

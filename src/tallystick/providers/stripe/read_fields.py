@@ -62,6 +62,16 @@ def _is_paid_out(refund: Mapping[str, Any]) -> bool:
     return refund.get("payment_intent") is not None and refund.get("balance_transaction") is not None
 
 
+def _was_declined(intent: Mapping[str, Any]) -> bool:
+    """Whether its last error has the word of the card's bank."""
+    error = intent.get("last_payment_error")
+    return isinstance(error, Mapping) and _has_bank_word(error)
+
+
+def _has_bank_word(error: Mapping[str, Any]) -> bool:
+    return error.get("code") == "card_declined" or "decline_code" in error
+
+
 _canceled = is_one_of("status", {"canceled"})
 _succeeded = is_one_of("status", {"succeeded"})
 _waits_for_payer = is_one_of("status", {"requires_action"})
@@ -89,8 +99,9 @@ INTENT: Final = (
     ReadField("client_secret", when=_waits_for_payer),
     ReadField("next_action", (dict,), when=_waits_for_payer),
     ReadField("last_payment_error", (dict,), optional=True),
-    ReadField("last_payment_error.type"),
     ReadField("last_payment_error.code", known=_ERROR_CODES),
+    ReadField("last_payment_error.decline_code", known=DECLINES, when=_was_declined),
+    ReadField("last_payment_error.message"),
     ReadField("latest_charge", (str, dict), optional=True),
     ReadField("metadata", (dict,)),
 )
@@ -126,7 +137,7 @@ DISPUTE: Final = (
 ERROR: Final = (
     ReadField("type", known=_ERROR_TYPES),
     ReadField("code", known=_ERROR_CODES, when=lambda error: "code" in error or error.get("type") == "card_error"),
-    ReadField("decline_code", known=DECLINES, when=lambda error: "decline_code" in error),
+    ReadField("decline_code", known=DECLINES, when=_has_bank_word),
     ReadField("message"),
 )
 

@@ -39,3 +39,5 @@ SELECT create_distributed_table('webhook_refusal', 'provider', colocate_with => 
 
 -- Which keys seal, and which were given up: a few rows in all. Two processes that begin at once want the same number.
 SELECT create_distributed_table('sealing_key_act', 'number', colocate_with => 'none');
+-- Counts of what providers sent otherwise than it is read: few rows, joined with nothing.
+SELECT create_distributed_table('contract_drift', 'provider', colocate_with => 'none');

@@ -128,7 +128,7 @@ def test_whatever_the_bytes_only_clean_refusals(letters: Letters, body: bytes, h
 
 @every_provider
 @given(data=st.data())
-def test_a_spoiled_byte_is_refused_or_says_the_same(letters: Letters, data: st.DataObject) -> None:
+def test_a_spoiled_byte_is_refused_or_says_nothing_else(letters: Letters, data: st.DataObject) -> None:
     """Of what decides nothing may change unseen; white space in JSON may."""
     good = signed(letters)
     [before] = letters.receiver(letters.secrets[:1]).receive(good.body, good.headers, NOW)
@@ -138,6 +138,9 @@ def test_a_spoiled_byte_is_refused_or_says_the_same(letters: Letters, data: st.D
     try:
         [after] = letters.receiver(letters.secrets[:1]).receive(bytes(body), good.headers, NOW)
     except CLEAN:
+        return
+    if isinstance(after.notice, Unreadable):
+        assert not letters.timed, "the spoilt byte is in a field that is not signed: nothing is read from the item"
         return
     assert (after.provider_event_id, after.type, after.payment_id) == (
         before.provider_event_id,

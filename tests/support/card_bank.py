@@ -208,7 +208,8 @@ def _stripe_parse(request: web.Request, body: bytes) -> tuple[Ours, int] | None:
         return None
     said = {name: values[0] for name, values in parse_qs(body.decode()).items()}
     ids = [said[f"metadata[{name}]"] for name in (MERCHANT, PAYMENT, ATTEMPT)]
-    return Ours(*ids, f"pi_{ids[2][4:]}"), int(said["amount"]) - 1000
+    merchant_id, payment_id, attempt_id = ids
+    return Ours(merchant_id, payment_id, attempt_id, f"pi_{attempt_id[4:]}"), int(said["amount"]) - 1000
 
 
 def _stripe_answer(ours: Ours, plan: int, talk: Talk) -> Answer:
@@ -310,7 +311,7 @@ _ADYEN_CODES: Final[Sequence[tuple[str, bool]]] = (
 
 
 def _adyen_events(ours: Ours, talk: Talk) -> Iterator[Event]:
-    about = {
+    about: dict[str, object] = {
         "amount": {"value": 400, "currency": "EUR"},
         "eventDate": "2026-05-04T03:02:00+00:00",
         "merchantAccountCode": MERCHANT_ACCOUNT,
@@ -320,9 +321,10 @@ def _adyen_events(ours: Ours, talk: Talk) -> Iterator[Event]:
         "additionalData": {"x": "y"},
     }
     fixed = _FIXED | {"eventDate", "merchantAccountCode", "originalReference"}
-    odd = [(talk("ODD"), True, {}), ("REFUND", True, {"merchantReference": talk("theirs")})]
+    odd: list[tuple[str, bool, dict[str, object]]] = [(talk("ODD"), True, {}), ("REFUND", True, {"merchantReference": talk("theirs")})]
     odd += [("CAPTURE", True, {"amount": {"value": 1, "currency": talk("EUR")}})]
-    for code, success, more in [*((code, success, {}) for code, success in _ADYEN_CODES), *odd]:
+    odd += [(code, success, {}) for code, success in _ADYEN_CODES]
+    for code, success, more in odd:
         item = talk.all_over(about, fixed) | more
         item |= {"eventCode": code, "success": str(success).lower(), "pspReference": new_id("evt")[-16:].upper()}
         yield Event("/v1/webhooks/adyen/main", delivery([item]), {})

@@ -40,6 +40,7 @@ COMMANDS: Final[Mapping[str, str]] = {
     "webhooks": "tallystick.cli.webhooks:app",
     "sealing-keys": "tallystick.cli.sealing_keys:app",
     "webhook-refusals": "tallystick.cli.webhook_refusals:webhook_refusals",
+    "contract-drift": "tallystick.cli.contract_drift:contract_drift",
 }
 
 #: Libraries whose errors mean that the database or the acquirer cannot be reached. By name, so that commands which

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Final
 
 from tallystick.contract import markdown
@@ -10,6 +10,8 @@ from tallystick.decisions.messages import MessageBody
 from tallystick.decisions.provider_events.dispositions import DISPOSITIONS
 from tallystick.domain.kinds import KINDS
 from tallystick.flows.webhooks.outbound.retries import JITTER, RETRY_AFTER_LIMIT_MS, SCHEDULE_MS
+from tallystick.providers.event_codes import MEANINGS, EventMeaning
+from tallystick.providers.registry import PROVIDERS
 from tallystick.settings.load import describe_settings
 
 #: The settings that govern events of providers, in the order in which an event meets them.
@@ -70,6 +72,13 @@ _RULES: Final = """
 8. `GET /v1/provider-events/{id}` shows every checkpoint of an event from durable rows.
 """
 
+_CODES: Final = """
+### Events by their codes
+
+Every code that a provider sends has a row here. An event of another code is kept, counted (`tallystick contract-drift`)
+and shown to a person: as a dead letter, or as a `conflict` with an alert where its signed fields say that money moved.
+"""
+
 _PROMISES: Final = """
 Guarantees for consumers:
 
@@ -122,7 +131,34 @@ def provider_events() -> str:
     """Dispositions of providers' events, and how often they are tried."""
     rows = [(f"`{name}`", meaning) for name, meaning in DISPOSITIONS.items()]
     dispositions = markdown.table(("disposition", "meaning"), rows)
-    return "\n\n".join((_ACCEPTED.strip("\n"), dispositions, _RULES.strip("\n"), settings_table(INBOX_SETTINGS)))
+    return "\n\n".join(
+        (
+            _ACCEPTED.strip("\n"),
+            dispositions,
+            _RULES.strip("\n"),
+            *_event_codes(),
+            settings_table(INBOX_SETTINGS),
+        )
+    )
+
+
+def _event_codes() -> Iterator[str]:
+    """What is done with each event of each provider, by its code."""
+    yield _CODES.strip("\n")
+    yield markdown.table(("it", "what that means"), [(_spoken(meaning), said) for meaning, said in MEANINGS.items()])
+    for name, setup in PROVIDERS.items():
+        table = setup.event_codes()
+        rows = [
+            (_spoken(meaning), markdown.code(codes))
+            for meaning in MEANINGS
+            if (codes := sorted(code for code, found in table.items() if found == meaning))
+        ]
+        yield f"#### {name}"
+        yield markdown.table(("it", "codes"), rows)
+
+
+def _spoken(meaning: EventMeaning) -> str:
+    return f"*{meaning.replace('_', ' ')}*"
 
 
 def merchant_messages() -> str:

@@ -12,6 +12,7 @@ from msgspec import Struct
 
 from tallystick.flows.admission import InFlight
 from tallystick.flows.clocks import MEASURE_EVERY_MS, Clocks
+from tallystick.flows.contract_drift import ContractDrift
 from tallystick.flows.provider_words import ProviderWords
 from tallystick.flows.runtime import Runtime
 from tallystick.flows.screened_provider import screened_providers
@@ -120,6 +121,8 @@ async def open_runtime(
     )
     clocks = Clocks(pool, clock, connectors, margin_ms=settings.clock_margin_ms)
     keys = SealingKeys(pool, settings, sealer, clock, registers=registers_keys)
+    stores = stores_on(pool, clock, settings, sealer)
+    drift = ContractDrift(stores.contract_drift, clock, connectors)
     runtime = Runtime(
         settings=settings,
         journal=journal,
@@ -132,15 +135,17 @@ async def open_runtime(
         actions=ActionSeal(sealer),
         words=words,
         sealer=sealer,
-        stores=stores_on(pool, clock, settings, sealer),
+        stores=stores,
         pool=pool,
         default_provider=default_provider(settings),
         switched_off=switched_off(settings),
+        drift=drift,
         lacking=SampledLines(LACKING_EVERY_S),
     )
     stop = asyncio.Event()
     try:
         await journal.start()
+        await drift.start()
         await _report_switched_off(runtime)
         await _report_missing(runtime)
         await clocks.measure()
@@ -161,6 +166,7 @@ async def open_runtime(
             stop.set()
             await comparing
     finally:
+        await drift.stop()
         runtime.lacking.flush()
         words.flush()
         await journal.stop()

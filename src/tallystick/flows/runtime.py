@@ -14,6 +14,7 @@ from tallystick.domain.errors import Overloaded
 from tallystick.domain.traits import Traits
 from tallystick.flows.admission import InFlight
 from tallystick.flows.clocks import Clocks
+from tallystick.flows.contract_drift import ContractDrift
 from tallystick.flows.provider_words import ProviderWords
 from tallystick.flows.stores import Stores
 from tallystick.kit.clock import Clock
@@ -47,6 +48,7 @@ class Runtime(Struct, frozen=True, kw_only=True):
     pool: asyncpg.Pool
     default_provider: str | None  # of payments that name none, of merchants without one
     switched_off: frozenset[str]  # providers that take no new payments
+    drift: ContractDrift
     lacking: SampledLines  # alerts of payments whose provider is not configured here
 
     def provider(self, name: str) -> Provider:

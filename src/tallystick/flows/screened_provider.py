@@ -12,14 +12,15 @@ from tallystick.domain.verdicts import NotSent, Unknown, Verdict
 from tallystick.flows.provider_words import ProviderWords
 from tallystick.kit.clock_skew import Skew
 from tallystick.kit.logs import get_logger
+from tallystick.providers.contract_drift import DriftTally
 from tallystick.providers.port import CircuitState, Provider, ProviderCall, ProviderEffect
-from tallystick.record.sealing import SealBroken
+from tallystick.record.sealing import SealBroken, SealingRefused
 from tallystick.settings.load import SettingsError
 
 log = get_logger("tallystick.flows.screened_provider")
 
 #: A name cannot be sealed or opened: there is no key, or not the one that sealed it.
-_NO_KEY: Final = (SealBroken, SettingsError, OSError)
+_NO_KEY: Final = (SealBroken, SealingRefused, SettingsError, OSError)
 
 #: Reason of a call that was not made because the provider's name for its charge cannot be opened.
 CANNOT_OPEN: Final = "the provider's name for it is sealed, and cannot be opened here"
@@ -47,6 +48,11 @@ class ScreenedProvider(Provider):
     def rests(self) -> bool:
         """As the provider says."""
         return self._provider.rests
+
+    @property
+    def drift(self) -> DriftTally | None:
+        """As the provider's answers say."""
+        return self._provider.drift
 
     @property
     def clock_skew(self) -> Skew | None:

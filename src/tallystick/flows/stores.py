@@ -11,6 +11,7 @@ from tallystick.flows.webhooks.outbound.address_policy import AddressPolicy
 from tallystick.flows.webhooks.outbound.dispatch import Dispatch
 from tallystick.flows.webhooks.outbound.endpoints import Endpoints, address_policy
 from tallystick.kit.clock import Clock
+from tallystick.record.postgres.contract_drift import DriftCounts
 from tallystick.record.postgres.inbox import Inbox
 from tallystick.record.postgres.outbox import Outbox
 from tallystick.record.postgres.readiness import DatabaseReadiness
@@ -32,6 +33,7 @@ class Stores(Struct, frozen=True, kw_only=True):
     dead_letters: DeadLetters
     schedule_book: RecoverySchedule
     refused_webhooks: RejectedDeliveryCounts
+    contract_drift: DriftCounts
     outbound_book: Outbox
     endpoint_book: EndpointStore
     endpoints: Endpoints
@@ -53,6 +55,7 @@ def stores_on(
         dead_letters=DeadLetters(inbox, settings),
         schedule_book=RecoverySchedule(pool, clock),
         refused_webhooks=RejectedDeliveryCounts(pool, clock),
+        contract_drift=DriftCounts(pool, clock),
         outbound_book=outbound_book,
         endpoint_book=endpoint_book,
         endpoints=Endpoints(endpoint_book, dispatch, sealer, policy or address_policy(settings), settings),

@@ -43,6 +43,7 @@ from tallystick.domain.verdicts import KeyInUse, NotSent, Unknown, Verdict
 from tallystick.kit.clock import monotonic_ms
 from tallystick.kit.clock_skew import Skew
 from tallystick.kit.logs import get_logger
+from tallystick.providers.contract_drift import DriftTally
 from tallystick.providers.http import UNREACHABLE
 from tallystick.providers.port import CircuitState, Provider, ProviderCall, ProviderEffect
 
@@ -131,6 +132,11 @@ class BoundedProvider(Provider):
     def clock_skew(self) -> Skew | None:
         """As the provider's answers say."""
         return self._provider.clock_skew
+
+    @property
+    def drift(self) -> DriftTally | None:
+        """As its connector counts it."""
+        return self._provider.drift
 
     def supports(self, payment_method: str) -> bool:
         """As the provider says."""

@@ -18,6 +18,7 @@ from tallystick.domain.subjects import Operation
 from tallystick.domain.traits import Traits
 from tallystick.domain.verdicts import Verdict
 from tallystick.kit.clock_skew import Skew
+from tallystick.providers.contract_drift import DriftTally
 
 #: ``open``: calls are refused until a wait is over. ``half_open``: single calls probe whether the provider answers.
 CircuitState = Literal["closed", "open", "half_open"]
@@ -83,6 +84,11 @@ class Provider(Protocol):
     @property
     def clock_skew(self) -> Skew | None:
         """This host's clock minus the provider's, where its answers say what time it is there."""
+        return None
+
+    @property
+    def drift(self) -> DriftTally | None:
+        """Where its answers differed from what is read of them; None where nobody compares."""
         return None
 
     def supports(self, payment_method: str) -> bool:

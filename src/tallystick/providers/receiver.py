@@ -7,13 +7,14 @@ The items of a delivery are judged one by one: an item that cannot be read costs
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Final, Protocol
 
 from msgspec import Struct
 
 from tallystick.domain.notices import StoredNotice, Unreadable
+from tallystick.providers.contract_drift import Drift
 
 #: The type of an event that cannot be read: what its bytes call it is not believed.
 UNREADABLE_TYPE: Final = "unreadable"
@@ -50,7 +51,8 @@ class Notification(Struct, frozen=True, kw_only=True):
     ``merchant_id``, ``payment_id``: ours, where the bytes carry them (metadata, merchant reference); else the payment
     is looked up by ``charge_reference``, the provider's name for the charge. ``notice`` is None for a type that
     does not concern money. ``digest``: SHA-256 of what the event says. ``item_digest``: SHA-256 of its own bytes, by
-    which it is found again where it could not be read; None: it is the whole body.
+    which it is found again where it could not be read; None: it is the whole body. ``api_version``: of the provider's
+    API, whose words these are. ``drift``: where it differs from what is read here.
     """
 
     provider_event_id: str
@@ -63,6 +65,15 @@ class Notification(Struct, frozen=True, kw_only=True):
     notice: StoredNotice | None = None
     digest: bytes | None = None
     item_digest: bytes | None = None
+    api_version: str | None = None
+    drift: tuple[Drift, ...] = ()
+
+
+def require_no_drift(found: Iterable[Drift]) -> None:
+    """Raises CannotRead for a difference in a field that decides."""
+    for drift in found:
+        if drift.decides:
+            raise CannotRead(str(drift))
 
 
 def name_by_digest(item_digest: bytes) -> str:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct
 
+from tallystick.providers.event_codes import EventMeaning
 from tallystick.settings.load import Settings
 from tallystick.settings.sections import ConnectorSettings
 
@@ -31,7 +32,8 @@ class ProviderSetup(Struct, frozen=True, kw_only=True):
     ``moves_money``: whether real money can move there by these settings: there is a key, be it one for tests.
     ``is_live``: whether the key is certainly not one for tests. ``is_switched_off``: whether it takes no new payments
     by these settings and stays for those that exist; the second argument is whether real money can move elsewhere.
-    ``exponents``: its decimals of the currencies where they differ from ISO 4217.
+    ``exponents``: its decimals of the currencies where they differ from ISO 4217. ``event_codes``: every code of its
+    events, and what it is about.
     ``calls_at_once_limit``: calls that the connector can have under way, where that is bounded by more than
     connections. ``charges``: the provider's own list of charges, where it can be read.
     """
@@ -42,6 +44,7 @@ class ProviderSetup(Struct, frozen=True, kw_only=True):
     receiver: Callable[[Settings, bool], Receiver | None]
     moves_money: Callable[[Settings], bool]
     exponents: Callable[[], Mapping[str, int]]
+    event_codes: Callable[[], Mapping[str, EventMeaning]]
     is_live: Callable[[Settings], bool] = _never
     is_switched_off: Callable[[Settings, bool], bool] = _never
     calls_at_once_limit: int | None = None

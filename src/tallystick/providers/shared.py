@@ -9,9 +9,11 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final, NamedTuple
 
+from msgspec.structs import replace
+
 from tallystick.domain.money import Exponents, exponents_at
 from tallystick.domain.traits import Traits
-from tallystick.domain.verdicts import NotSent, Unknown
+from tallystick.domain.verdicts import NotSent, Unknown, Verdict
 from tallystick.providers.http import NothingSent, ProviderHttp, SentUnanswered
 from tallystick.providers.port import ProviderCall
 from tallystick.providers.receiver import BadSignature, StaleTimestamp
@@ -84,6 +86,13 @@ def turned_away(status: int | None, raw: dict[str, Any]) -> NotSent:
 def unanswered(error: NothingSent | SentUnanswered) -> NotSent | Unknown:
     """The verdict on a request without a complete answer."""
     return NotSent(reason=str(error)) if isinstance(error, NothingSent) else Unknown(reason=str(error))
+
+
+def spoken(verdict: Verdict, api_version: str | None) -> Verdict:
+    """A verdict with the version of the API that its answer was written by, in what is kept of the answer."""
+    if verdict.raw is None or api_version is None:
+        return verdict
+    return replace(verdict, raw=verdict.raw | {"api_version": api_version})
 
 
 class Told(NamedTuple):

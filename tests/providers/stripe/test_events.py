@@ -244,6 +244,14 @@ def test_the_currency_of_a_balance_transaction_that_is_ignored() -> None:
 
 
 def test_a_thin_event_names_nobody() -> None:
-    thin = {"id": "evt_1", "object": "v2.core.event", "type": "v1.billing.meter.error", "created": "2026-01-01"}
+    thin = {"id": "evt_1", "object": "v2.core.event", "created": "2026-01-01"}
+    thin["type"] = "v1.billing.meter.error_report_triggered"
     notification = receive(thin)
     assert (notification.notice, notification.charge_reference, notification.occurred_at) == (None, None, None)
+
+
+@pytest.mark.parametrize("event_type", ["v1.payment_intent.succeeded", "refund.created"])
+def test_an_event_about_money_without_its_object_is_kept_unread(event_type: str) -> None:
+    found = receive({"id": "evt_1", "type": event_type, "created": "2026-01-01"})
+    assert isinstance(found.notice, Unreadable)
+    assert "subscribe to snapshot events" in found.notice.reason

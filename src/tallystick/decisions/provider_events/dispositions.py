@@ -15,7 +15,7 @@ DISPOSITIONS: Final[Mapping[str, str]] = {
     "duplicate_effect": "the record has it already: another event, our own call or recovery was first",
     "stale": "it was overtaken: it reports an earlier state on the way to the stored one, by the graph",
     "conflict": "it contradicts the record, and so does the provider's current answer: a rejection, with an alert",
-    "unknown_type": "it is not about money; it is kept",
+    "unknown_type": "by its code, or by what it says, no money moved; it is kept",
     "unreadable": "its bytes cannot be read; one dead letter stands for it and all others of its hour",
     "unroutable": "its payment, or the step that it is about, is not in the record yet: it is tried again",
     "failed": "its handler failed: it is tried again",

@@ -86,7 +86,13 @@ class ApiServer:
         self.authenticator = Authenticator(runtime.stores.api_keys, settings.api_key_cache_ms)
         self.limiter = RateLimiter(settings.rate_limit_per_s, settings.rate_limit_burst)
         self.webhook_receiver = WebhookReceiver(
-            receivers(settings), process.intake, process.rejected, runtime.sealer, runtime.words, runtime.clock
+            receivers(settings),
+            process.intake,
+            process.rejected,
+            runtime.sealer,
+            runtime.words,
+            runtime.clock,
+            runtime.drift,
         )
 
     def request(self, request: Request[Any, Any, Any], parameters: tuple[Parameter, ...] = ()) -> ApiRequest:

@@ -6,6 +6,7 @@ from typing import Final
 
 from tallystick.interfaces.api.endpoint import Endpoint
 from tallystick.interfaces.api.routes import (
+    contract_drift,
     dead_letters,
     disputes,
     ledger,
@@ -25,6 +26,7 @@ ENDPOINTS: Final[tuple[Endpoint, ...]] = (
     *provider_events.ENDPOINTS,
     *dead_letters.ENDPOINTS,
     *refused_webhooks.ENDPOINTS,
+    *contract_drift.ENDPOINTS,
     *webhook_endpoints.ENDPOINTS,
     *webhook_deliveries.ENDPOINTS,
 )

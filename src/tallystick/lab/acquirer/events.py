@@ -9,7 +9,7 @@ from typing import Any, Final, NamedTuple
 
 import msgspec
 
-from tallystick.lab.acquirer.scripts import DEPARTURES
+from tallystick.lab.acquirer.scripts import API_VERSION, DEPARTURES
 from tallystick.lab.acquirer.storage import Storage, new_reference, now_text
 
 #: What is due: the time, seconds since the epoch, and the event's sequence number.
@@ -60,7 +60,14 @@ class EventBook:
         newest = self._db.execute("SELECT coalesce(max(sequence), 0) FROM event").fetchone()[0]
         sequence = newest + 1
         body = msgspec.json.encode(
-            {"id": event_id, "type": kind, "created": now_text(), "sequence": sequence, "data": names | data}
+            {
+                "id": event_id,
+                "type": kind,
+                "api_version": API_VERSION,
+                "created": now_text(),
+                "sequence": sequence,
+                "data": names | data,
+            }
         )
         if departure == "reordered":  # until the charge is quiet, none of them leaves
             self._db.execute(

@@ -9,6 +9,7 @@ import msgspec
 from aiohttp import web
 
 from tallystick.lab.acquirer.rules import KeyReused, Missing, NotPossible
+from tallystick.lab.acquirer.scripts import API_VERSION
 
 #: Rows on a page: at most what one answer of about 500 kB carries, and by default what a person reads.
 PAGE_LIMIT: Final = 1_000
@@ -71,7 +72,12 @@ def page_of(request: web.Request) -> tuple[int, int]:
 
 def answer(status: int, body: Mapping[str, Any]) -> web.Response:
     """A JSON answer."""
-    return web.Response(status=status, body=msgspec.json.encode(body), content_type="application/json")
+    return web.Response(
+        status=status,
+        body=msgspec.json.encode(body),
+        content_type="application/json",
+        headers={"Acquirer-Version": API_VERSION},
+    )
 
 
 def page_answer(data: list[dict[str, Any]], more: int | None) -> web.Response:

@@ -8,6 +8,9 @@ from __future__ import annotations
 
 from typing import Final, NamedTuple
 
+#: The version of its API: of the fields of answers and events, and of the values in them. Both name it.
+API_VERSION: Final = "1"
+
 #: How long a caller without an answer is kept waiting: longer than any sensible time-out.
 HOLD_MS: Final = 60_000
 

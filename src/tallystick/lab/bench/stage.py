@@ -43,11 +43,18 @@ class StageFailed(TallystickError):
 
 
 class Database(Struct, frozen=True, kw_only=True):
-    """A migrated database. ``server_pid``: the process whose CPU time is counted, None on another machine."""
+    """A migrated database. ``server_pid``: the process whose CPU time is counted, None on another machine.
+    ``data_dir``: an embedded one's; None for one's own, whose keys are where the settings say."""
 
     owner_url: str
     app_url: str
     server_pid: int | None
+    data_dir: Path | None = None
+
+    def settings_for(self, settings: Settings) -> Settings:
+        """The settings of a process on it: the sealing key is kept with the database that it is registered in."""
+        data_dir = settings.data_dir if self.data_dir is None else str(self.data_dir)
+        return replace(settings, data_dir=data_dir, database_url=self.app_url)
 
 
 class Server(Struct, frozen=True, kw_only=True):
@@ -73,16 +80,19 @@ def open_database(data_dir: Path | None, own: DatabaseUrls | None = None) -> Ite
         postgres = stack.enter_context(EmbeddedPostgres(data_dir))
         urls = postgres.urls()
         migrate(urls.owner_url)
-        yield Database(owner_url=urls.owner_url, app_url=urls.app_url, server_pid=_postmaster_pid(urls.owner_url))
+        yield Database(
+            owner_url=urls.owner_url,
+            app_url=urls.app_url,
+            server_pid=_postmaster_pid(urls.owner_url),
+            data_dir=data_dir,
+        )
 
 
 @contextmanager
 def open_server(kind: str, settings: Settings, database: Database, log: Path) -> Iterator[Server]:
     """A server of ``bench.server`` on a free port, ready to answer. Raises StageFailed."""
     port = _free_port()
-    # The sealing key is kept with the database that it is registered in.
-    settings = replace(settings, data_dir=str(database.data_dir), database_url=database.app_url)
-    settings = replace(settings, host=HOST, port=port, default_provider=PROVIDER)
+    settings = replace(database.settings_for(settings), host=HOST, port=port, default_provider=PROVIDER)
     with log.open("ab") as output:
         process = subprocess.Popen(
             [sys.executable, "-m", "tallystick.lab.bench.server", kind, str(os.getpid())],

@@ -8,7 +8,6 @@ and rows of the journal without application code.
 from __future__ import annotations
 
 import asyncio
-import dataclasses
 import hashlib
 import hmac
 import random
@@ -109,8 +108,7 @@ def measure_webhooks(
     settings: Settings, database: Database, work: Path, plan: WebhookPlan, announce: Announce
 ) -> WebhookFigures:
     """Every round: payments that wait for their outcome, the burst, the drain, the ceilings. Raises StageFailed."""
-    settings = dataclasses.replace(settings, data_dir=str(database.data_dir))
-    settings = settings.with_connector(SimulatorSettings, webhook_secrets=SECRET)
+    settings = database.settings_for(settings).with_connector(SimulatorSettings, webhook_secrets=SECRET)
     rounds = []
     with (
         open_server("noop", settings, database, work / "noop.log") as noop,

@@ -24,11 +24,16 @@ from tallystick.domain.verdicts import NotSent, Unknown, Verdict
 from tallystick.kit.clock_skew import Skew
 from tallystick.providers.adyen.answers import read_error, read_modified, read_paid
 from tallystick.providers.adyen.codes import EXPONENTS
+from tallystick.providers.adyen.read_fields import MODIFIED, PAID, error_drift
 from tallystick.providers.adyen.reference import Reference, write_reference
 from tallystick.providers.adyen.transport import Transport
+from tallystick.providers.contract_drift import DriftTally, drift_in
 from tallystick.providers.http import NothingSent, ProviderHttp, SentUnanswered, refused_here
 from tallystick.providers.port import Provider, ProviderCall
-from tallystick.providers.shared import is_representable, provider_amount, unanswered
+from tallystick.providers.shared import is_representable, provider_amount, spoken, unanswered
+
+#: Where a URL of theirs names the version of the API.
+_VERSION: Final = re.compile(r"/(v[0-9]{1,6})/?\Z", re.ASCII)
 
 #: What can be charged is a stored payment method of a shopper: ``<shopperReference>.<storedPaymentMethodId>``.
 _TOKEN: Final = re.compile(r"([A-Za-z0-9_-]{3,40})\.([A-Za-z0-9]{8,32})", re.ASCII)
@@ -55,6 +60,9 @@ class AdyenProvider(Provider):
         self.account = account
         self.traits = traits
         self._http = http
+        self._drift = DriftTally()
+        named = _VERSION.search(api_url)
+        self._api_version = None if named is None else named[1]
         self._merchant_account = merchant_account
         self._loop = asyncio.get_running_loop()
         self._threads = ThreadPoolExecutor(threads, thread_name_prefix="adyen")
@@ -69,6 +77,11 @@ class AdyenProvider(Provider):
         checkout = Adyen.AdyenCheckoutApi(client=client)
         self._payments, self._modifications = checkout.payments_api, checkout.modifications_api
         self._payments.baseUrl = self._modifications.baseUrl = ""  # the transport knows where
+
+    @property
+    def drift(self) -> DriftTally:
+        """Of answers to payments and modifications."""
+        return self._drift
 
     @property
     def clock_skew(self) -> Skew | None:
@@ -139,13 +152,22 @@ class AdyenProvider(Provider):
     async def _send(
         self, call: ProviderCall, request: Callable[..., Any], read: Callable[[int, Any], Verdict]
     ) -> Verdict:
+        """The verdict, with the version of the API that spoke in its evidence."""
+        return spoken(await self._answered(call, request, read), self._api_version)
+
+    async def _answered(
+        self, call: ProviderCall, request: Callable[..., Any], read: Callable[[int, Any], Verdict]
+    ) -> Verdict:
         keyed = partial(request, idempotency_key=call.key, send_by_ms=call.send_by_ms)
         try:
             answer = await self._loop.run_in_executor(self._threads, keyed)
+            name, fields = ("payment", PAID) if call.operation == "authorize" else ("modification", MODIFIED)
+            self._drift.note(drift_in(name, fields, answer.message))
             return read(answer.status_code, answer.message)
         except (NothingSent, SentUnanswered) as error:
             return unanswered(error)
         except AdyenAPIResponseError as error:
+            self._drift.note(error_drift(error.message))
             return read_error(error)
         except Exception as error:  # of the SDK, or of reading an unexpected answer: something may have happened
             return Unknown(reason=f"failed with {type(error).__name__}")

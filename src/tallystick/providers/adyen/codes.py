@@ -131,31 +131,6 @@ FAILURES: Final[Mapping[Operation, DeclineReason]] = {
     "refund": DeclineReason("refund_failed", True),
 }
 
-#: Events that say nothing about a payment's money, or nothing that another event does not say. Sources: Adyen's pages
-#: on webhook types and on standard webhooks (api-explorer, Webhooks v1).
-INFORMATION: Final = frozenset(
-    {
-        "AUTHENTICATION",
-        "AUTORESCUE",
-        "CANCEL_AUTORESCUE",
-        "FRAUD_ONLY",
-        "INFORMATION_SUPPLIED",
-        "ISSUER_COMMENTS",
-        "MANUAL_REVIEW_ACCEPT",
-        "MANUAL_REVIEW_REJECT",
-        "NOTIFICATION_OF_FRAUD",
-        "OFFER_CLOSED",
-        "ORDER_CLOSED",
-        "ORDER_OPENED",
-        "PENDING",
-        "POSTPONED_REFUND",
-        "PREARBITRATION_OPEN",
-        "RECURRING_CONTRACT",
-        "REPORT_AVAILABLE",
-        "REQUEST_FOR_INFORMATION",
-    }
-)
-
 #: resultCodes of a customer who must act first, and of an outcome that comes by notification.
 ACTIONS: Final = frozenset({"RedirectShopper", "ChallengeShopper", "IdentifyShopper", "PresentToShopper"})
 WAITING: Final = frozenset({"Pending", "Received"})
@@ -173,5 +148,9 @@ def decline_reason(code: str | None, otherwise: DeclineReason) -> DeclineReason:
 
 def decline_reason_from_text(reason: str | None, otherwise: DeclineReason) -> DeclineReason:
     """Our reason for a notification's ``reason``, before which the acquirer's own code may stand: ``05 : Refused``."""
-    said = (reason or "").rpartition(":")[2].strip().lower()
-    return decline_reason(REASONS.get(said), otherwise)
+    return decline_reason(REASONS.get(reason_word(reason or "")), otherwise)
+
+
+def reason_word(reason: str) -> str:
+    """A notification's ``reason`` as ``REASONS`` has it."""
+    return reason.rpartition(":")[2].strip().lower()

@@ -33,17 +33,22 @@ from tallystick.domain.notices import (
 )
 from tallystick.domain.subjects import Operation
 from tallystick.domain.verdicts import Approved, Declined, Effect, Reversed, Verdict
-from tallystick.providers.adyen.codes import FAILURES, INFORMATION, decline_reason_from_text
+from tallystick.providers.adyen.codes import FAILURES, decline_reason_from_text
 from tallystick.providers.adyen.disputes import DISPUTES
+from tallystick.providers.adyen.event_codes import EVENT_CODES
 from tallystick.providers.adyen.items import Item, amount_of, amount_that_is_not_used
+from tallystick.providers.adyen.loose_json import elements, members
+from tallystick.providers.adyen.read_fields import ITEM
 from tallystick.providers.adyen.reference import Reference, read_reference
-from tallystick.providers.adyen.signed_text import signed_text_of
+from tallystick.providers.adyen.signed_text import is_readable, signed_text_of
+from tallystick.providers.contract_drift import Drift, drift_in
 from tallystick.providers.receiver import (
     BadSignature,
     CannotRead,
     Notification,
     Unparseable,
     not_about_money,
+    require_no_drift,
     unreadable,
 )
 from tallystick.providers.shared import MESSAGE_CHARS
@@ -61,6 +66,9 @@ _DELIVERY: Final = msgspec.json.Decoder(_Delivery)
 _WRAPPED: Final = msgspec.json.Decoder(_Wrapped)
 _ITEM: Final = msgspec.json.Decoder(Item)
 _OBJECT: Final = msgspec.json.Decoder(dict[str, Any])
+
+#: Adyen's name for the format of these notifications, of which a delivery says nothing (api-explorer, Webhooks v1).
+NOTIFICATION_VERSION: Final = "webhooks-v1"
 
 #: What is wrong with bytes that a sender chose.
 _ILL_FORMED: Final = (msgspec.MsgspecError, ValueError, RecursionError)
@@ -109,14 +117,19 @@ class AdyenReceiver:
     def _notification(self, item: bytes) -> Notification:
         """What an item says, of which the signature was right."""
         item_digest = hashlib.sha256(item).digest()
+        drift: tuple[Drift, ...] = ()
         try:
-            return msgspec.structs.replace(self._read(item), item_digest=item_digest)
+            drift = drift_in("item", ITEM, _said(item))
+            found = self._read(item)
+            require_no_drift(drift)
         except Exception as error:  # a defect of a reader, too, costs the item its translation and not its place
-            code = _code_of(item)
-            return not_about_money(item_digest, code) if code in INFORMATION else unreadable(item_digest, error)
+            found = _not_read(item_digest, _code_of(item), error)
+        return msgspec.structs.replace(found, item_digest=item_digest, api_version=NOTIFICATION_VERSION, drift=drift)
 
     def _read(self, raw: bytes) -> Notification:
         """Raises CannotRead, and whatever a reader raises."""
+        if not is_readable(raw):
+            raise CannotRead("a part of it is no JSON")
         if signed_text_of(raw).is_ambiguous():
             raise CannotRead("a colon in a signed field: there is more than one way to read it")
         item = _ITEM.decode(raw)
@@ -125,7 +138,7 @@ class AdyenReceiver:
         reference, notice = read_reference(item.merchant_reference), None
         if item.merchant_account_code == self._merchant_account:
             translate = _TRANSLATIONS.get(item.event_code)
-            notice = _unknown(item) if translate is None else translate(item, reference)
+            notice = _not_translated(item) if translate is None else translate(item, reference)
         elif reference is not None:
             raise CannotRead("an item of another merchant account, with a reference of ours")
         return _named(item, reference, notice, _digest(raw))
@@ -134,22 +147,60 @@ class AdyenReceiver:
 def _items(body: bytes) -> list[bytes]:
     """The items of a delivery, as they are written. Raises Unparseable where there are none to look at."""
     try:
-        return [_inner(element) for element in _DELIVERY.decode(body).notification_items]
+        found = [bytes(element) for element in _DELIVERY.decode(body).notification_items]
+    except msgspec.ValidationError as error:
+        raise Unparseable(f"not a notification of Adyen's: {type(error).__name__}") from None
+    except _ILL_FORMED:
+        found = _loose_items(body)
+    return [_inner(element) for element in found]
+
+
+def _loose_items(body: bytes) -> list[bytes]:
+    """Of a delivery of which a part is no JSON. Raises Unparseable."""
+    try:
+        found = elements(members(body).get("notificationItems", b""))
     except _ILL_FORMED as error:
         raise Unparseable(f"not a notification of Adyen's: {type(error).__name__}") from None
+    if not found:
+        raise Unparseable("a notification of Adyen's without items")
+    return found
 
 
-def _inner(element: Raw) -> bytes:
+def _inner(element: bytes) -> bytes:
     try:
         return bytes(_WRAPPED.decode(element).item)
+    except msgspec.ValidationError:
+        return element
     except _ILL_FORMED:
-        return bytes(element)
+        return _loose_inner(element)
+
+
+def _loose_inner(element: bytes) -> bytes:
+    try:
+        return members(element).get("NotificationRequestItem", element)
+    except ValueError:
+        return element
 
 
 def _delivery(items: Sequence[bytes]) -> bytes:
     """A delivery of these items, each as it is written."""
     wrapped = b",".join(b'{"NotificationRequestItem":' + item + b"}" for item in items)
     return b'{"notificationItems":[' + wrapped + b"]}"
+
+
+def _said(item: bytes) -> object:
+    """The whole item as data; None where it is no JSON that could be read."""
+    try:
+        return _OBJECT.decode(item)
+    except _ILL_FORMED:
+        return None
+
+
+def _not_read(item_digest: bytes, code: str, error: Exception) -> Notification:
+    """Kept unread: as one that moves no money, where its code certainly moves none."""
+    if EVENT_CODES.get(code, "moves_money") != "moves_money":
+        return not_about_money(item_digest, code)
+    return unreadable(item_digest, error)
 
 
 def _code_of(item: bytes) -> str:
@@ -288,22 +339,30 @@ def _refund_with_data(item: Item, reference: Reference | None) -> Notice | None:
 
 def _void_pending_refund(item: Item, _: Reference | None) -> Notice | None:
     """A refund was called off before it was paid: what its own notification said is undone."""
-    if not item.succeeded or item.original_reference is None:
+    if not item.succeeded:
         return None
+    if item.original_reference is None:
+        raise CannotRead("a refund was called off, and it does not say which")
     verdict = msgspec.structs.replace(_declined(item, "refund"), reference=item.original_reference)
     return AttemptNotice(operation="refund", verdict=verdict, reference=item.original_reference)
 
 
-def _unknown(item: Item) -> Notice | None:
-    """Of a code that nobody here knows: money for a person, where the signed fields say that some moved."""
+def _not_translated(item: Item) -> Notice | None:
+    """Of a code without a reader: money for a person, where the signed fields say that some moved. Of a code that is in
+    no table nobody can say that it moves none. Raises CannotRead."""
+    meaning = EVENT_CODES.get(item.event_code)
+    if meaning in ("informs", "not_about_payments"):
+        return None
     amount = item.amount
     value = None if amount is None else amount.minor_units
-    if item.event_code in INFORMATION or not item.succeeded or amount is None or not value:
-        return None
-    return UnknownNotice(code=item.event_code, value=value, currency=amount.currency or "")
+    if item.succeeded and amount is not None and value:
+        return UnknownNotice(code=item.event_code, value=value, currency=amount.currency or "")
+    if meaning is None:
+        raise CannotRead("its eventCode is not known here")
+    return None
 
 
-#: Event -> its reader. What is not here is in ``INFORMATION``, or unknown.
+#: Event -> its reader.
 _TRANSLATIONS: Final[Mapping[str, Callable[[Item, Reference | None], Notice | None]]] = {
     "AUTHORISATION": _authorisation,
     "CAPTURE": _capture,

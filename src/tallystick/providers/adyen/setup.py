@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, ClassVar, Final
 from urllib.parse import urlsplit
 
+from tallystick.providers.event_codes import EventMeaning
 from tallystick.providers.setup import ProviderSetup
 from tallystick.settings.fields import comma_list, is_http_url, secret, text
 from tallystick.settings.load import Settings
@@ -120,6 +121,13 @@ def exponents() -> Mapping[str, int]:
     return EXPONENTS
 
 
+def event_codes() -> Mapping[str, EventMeaning]:
+    """Every code of its events, and what it is about."""
+    from tallystick.providers.adyen.event_codes import EVENT_CODES
+
+    return EVENT_CODES
+
+
 ADYEN: Final = ProviderSetup(
     name="adyen",
     settings=AdyenSettings,
@@ -127,6 +135,7 @@ ADYEN: Final = ProviderSetup(
     receiver=receiver,
     moves_money=moves_money,
     exponents=exponents,
+    event_codes=event_codes,
     is_live=is_live,
     calls_at_once_limit=THREADS,
 )

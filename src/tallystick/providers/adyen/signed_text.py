@@ -11,6 +11,8 @@ from typing import Final, NamedTuple
 import msgspec
 from msgspec import Raw, Struct
 
+from tallystick.providers.adyen.loose_json import members
+
 
 class _Amount(Struct, frozen=True):
     value: Raw = Raw(b"")
@@ -36,6 +38,9 @@ _FIELDS: Final = msgspec.json.Decoder(_Fields)
 _AMOUNT: Final = msgspec.json.Decoder(_Amount)
 _SIGNATURE: Final = msgspec.json.Decoder(_Signature)
 _TEXT: Final = msgspec.json.Decoder(str)
+
+#: What a strict reader raises for text that others may read as JSON.
+_NOT_STRICT: Final = (msgspec.MsgspecError, ValueError, RecursionError)
 
 
 class SignedText(NamedTuple):
@@ -74,8 +79,8 @@ class SignedText(NamedTuple):
 
 def signed_text_of(item: bytes) -> SignedText:
     """Raises msgspec.MsgspecError, ValueError and RecursionError for what is no JSON object."""
-    fields = _FIELDS.decode(item)
-    amount = _AMOUNT.decode(fields.amount) if bytes(fields.amount).startswith(b"{") else _Amount()
+    fields = _fields_of(item)
+    amount = _amount_of(fields.amount) if bytes(fields.amount).startswith(b"{") else _Amount()
     return SignedText(
         psp_reference=_text(fields.psp_reference),
         original_reference=_text(fields.original_reference),
@@ -89,6 +94,33 @@ def signed_text_of(item: bytes) -> SignedText:
     )
 
 
+def is_readable(item: bytes) -> bool:
+    """Whether a strict reader takes the whole item. One of which it does not is never translated."""
+    try:
+        _FIELDS.decode(item)
+    except _NOT_STRICT:
+        return False
+    return True
+
+
+def _fields_of(item: bytes) -> _Fields:
+    """As a strict reader finds them; else each by itself, so that no other field costs them their place."""
+    try:
+        return _FIELDS.decode(item)
+    except _NOT_STRICT:
+        found = members(item)
+    names = zip(_Fields.__struct_fields__, _Fields.__struct_encode_fields__, strict=True)
+    return _Fields(**{name: Raw(found[written]) for name, written in names if written in found})
+
+
+def _amount_of(written: Raw) -> _Amount:
+    try:
+        return _AMOUNT.decode(written)
+    except _NOT_STRICT:
+        found = members(bytes(written))
+    return _Amount(**{name: Raw(found[name]) for name in _Amount.__struct_fields__ if name in found})
+
+
 def _text(field: Raw) -> str:
     written = bytes(field)
     if written in (b"", b"null"):
@@ -99,5 +131,8 @@ def _text(field: Raw) -> str:
 def _signature(additional_data: Raw) -> str | None:
     try:
         return _SIGNATURE.decode(additional_data).hmac_signature
-    except msgspec.MsgspecError:
+    except msgspec.ValidationError:
         return None
+    except _NOT_STRICT:
+        found = members(bytes(additional_data)).get("hmacSignature", b"")
+        return _TEXT.decode(found) if found.startswith(b'"') else None

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping
 from datetime import datetime
-from typing import Any, Final
+from typing import Any, Final, get_args
 from urllib.parse import quote, urlencode
 
 import msgspec
 from msgspec import Struct
 
 from tallystick.domain.money import Exponents, exponents_at
+from tallystick.domain.subjects import Operation
 from tallystick.domain.traits import Traits
 from tallystick.domain.verdicts import (
     Approved,
@@ -26,31 +27,19 @@ from tallystick.domain.verdicts import (
     Verdict,
 )
 from tallystick.kit.clock_skew import Skew
+from tallystick.providers.contract_drift import DriftTally, version_of
 from tallystick.providers.http import NothingSent, ProviderHttp, ProviderResponse, SentUnanswered
 from tallystick.providers.port import Provider, ProviderCall, ProviderEffect
-from tallystick.providers.shared import (
-    AUTHENTICATION_FAILED,
-    CARD_DECLINED,
-    INSUFFICIENT_FUNDS,
-    TURNED_AWAY,
-    DeclineReason,
-    is_representable,
-    turned_away,
-    unanswered,
-)
+from tallystick.providers.shared import TURNED_AWAY, DeclineReason, is_representable, turned_away, unanswered
+from tallystick.providers.simulator.codes import DECLINES
 from tallystick.providers.simulator.methods import METHODS
+from tallystick.providers.simulator.read_fields import answer_drift
 
 #: Where the acquirer's minor units differ from ISO 4217, as those of real providers do here and there.
 EXPONENTS: Final[Mapping[str, int]] = {"IDR": 0, "CVE": 0}
 
-#: The acquirer's decline codes -> our decline reason.
-DECLINES: Final[Mapping[str, DeclineReason]] = {
-    "card_declined": CARD_DECLINED,
-    "insufficient_funds": INSUFFICIENT_FUNDS,
-    "authentication_abandoned": AUTHENTICATION_FAILED,
-    "authentication_canceled": AUTHENTICATION_FAILED,
-    "refund_failed": DeclineReason("refund_failed", True),
-}
+#: Says the version of the acquirer's API in each answer.
+VERSION_HEADER: Final = "Acquirer-Version"
 
 #: Longest raw answer kept as evidence, in characters: the acquirer's answers are under 1,000.
 RAW_LIMIT: Final = 4_096
@@ -73,6 +62,7 @@ class OperationBody(Struct, frozen=True):
 
 
 _DECODER: Final = msgspec.json.Decoder(OperationBody)
+_ANY: Final = msgspec.json.Decoder()
 
 
 class ErrorBody(Struct, frozen=True):
@@ -117,6 +107,12 @@ class SimulatorProvider(Provider):
         self._http = http
         self.traits = traits
         self.account = account
+        self._drift = DriftTally()
+
+    @property
+    def drift(self) -> DriftTally:
+        """Of answers about operations."""
+        return self._drift
 
     @property
     def clock_skew(self) -> Skew | None:
@@ -171,7 +167,7 @@ class SimulatorProvider(Provider):
             if _error(answer) == NO_SUCH_OPERATION:
                 return NotFound(raw=_raw(answer))
             return Unknown(reason="lookup: answered 404", raw=_raw(answer))
-        verdict = _read(call, answer)
+        verdict = self._read(call, answer)
         if isinstance(verdict, NotSent):  # the look-up was not sent, which proves nothing of the attempt
             return Unknown(reason=f"lookup: {verdict.reason}", raw=verdict.raw)
         return verdict
@@ -206,7 +202,7 @@ class SimulatorProvider(Provider):
             return unanswered(error)
         if answer.status == 409 and _error(answer) == KEY_REUSED:
             return KeyTaken(reason="its key was used with another payload", raw=_raw(answer))
-        verdict = _read(call, answer)
+        verdict = self._read(call, answer)
         if isinstance(verdict, Unknown) and verdict.reason == ANOTHER_ATTEMPT:
             return KeyTaken(reason="its key stands for another attempt", raw=verdict.raw)
         return verdict
@@ -216,20 +212,41 @@ class SimulatorProvider(Provider):
         answer = await self._http.get(f"/sim/keys/{quote(key, safe='')}")
         return _FOUND.decode(answer.body) if answer.status == 200 else None
 
+    def _read(self, call: ProviderCall, answer: ProviderResponse) -> Verdict:
+        """An answer as a verdict; where it differs from what is read is counted."""
+        if answer.status in _ABOUT_AN_OPERATION:
+            self._drift.note(answer_drift(_said(answer)))
+        return _read(call, answer)
+
+
+_OPERATIONS_BY_NAME: Final = frozenset(get_args(Operation))
+
+#: The statuses of answers that show an operation.
+_ABOUT_AN_OPERATION: Final = frozenset({200, 402})
+
+
+def _said(answer: ProviderResponse) -> object:
+    try:
+        return _ANY.decode(answer.body)
+    except (msgspec.MsgspecError, ValueError, RecursionError):
+        return None
+
 
 def _read(call: ProviderCall, answer: ProviderResponse) -> Verdict:
     """An answer as a verdict. One that is not understood is unknown, never a guess."""
     raw = _raw(answer)
     if answer.status in TURNED_AWAY:
         return turned_away(answer.status, raw)
-    if answer.status not in (200, 402):
+    if answer.status not in _ABOUT_AN_OPERATION:
         return Unknown(reason=f"answered {answer.status}", raw=raw)
     try:
         body = _DECODER.decode(answer.body)
-    except msgspec.MsgspecError:
+    except (msgspec.MsgspecError, ValueError, RecursionError):
         return Unknown(reason="an answer that cannot be read", raw=raw)
     if body.next_action is not None:  # it is for the payer: evidence does not repeat it
         raw["body"] = _text(msgspec.json.encode(msgspec.json.decode(answer.body) | {"next_action": None}))
+    if body.operation not in _OPERATIONS_BY_NAME:
+        return Unknown(reason="an answer about an unknown operation", raw=raw)
     if body.attempt_id != call.attempt_id:
         return Unknown(reason=ANOTHER_ATTEMPT, raw=raw)
     return verdict_of(body, raw)
@@ -280,7 +297,9 @@ def _error(answer: ProviderResponse) -> str | None:
 
 
 def _raw(answer: ProviderResponse) -> dict[str, Any]:
-    return {"status": answer.status, "body": _text(answer.body)}
+    version = version_of(answer.headers, VERSION_HEADER)
+    said = {} if version is None else {"api_version": version}
+    return {"status": answer.status, "body": _text(answer.body)} | said
 
 
 def _text(body: bytes) -> str:

@@ -15,9 +15,19 @@ from tallystick.domain.dispute_movement import Funds, Movement
 from tallystick.domain.notices import AttemptNotice, ChargeNotice, DisputeNotice, Notice, RefundNotice
 from tallystick.domain.subjects import DisputeState, Operation
 from tallystick.domain.verdicts import Approved, Declined, Effect, Reversed, Unknown
-from tallystick.providers.receiver import BadSignature, Notification, not_about_money, unreadable
+from tallystick.providers.contract_drift import Drift, version_of
+from tallystick.providers.receiver import (
+    BadSignature,
+    CannotRead,
+    Notification,
+    not_about_money,
+    require_no_drift,
+    unreadable,
+)
 from tallystick.providers.shared import verify_timed_signature
 from tallystick.providers.simulator.calls import OperationBody, verdict_of
+from tallystick.providers.simulator.event_codes import EVENT_CODES
+from tallystick.providers.simulator.read_fields import event_drift
 
 #: ``t=<unix seconds>,v1=<hex HMAC-SHA256 of "t.body">``, one ``v1`` for each secret that it is signed with.
 SIGNATURE_HEADER: Final = "acquirer-signature"
@@ -52,14 +62,6 @@ class _Names(Struct, frozen=True):
     merchant_id: str
     payment_id: str
     charge_id: str
-
-
-class _SomeNames(Struct, frozen=True):
-    """Of an event of a type that we do not know: whatever it names."""
-
-    merchant_id: str | None = None
-    payment_id: str | None = None
-    charge_id: str | None = None
 
 
 class _Charge(Struct, frozen=True):
@@ -98,8 +100,8 @@ class _Operation(OperationBody, frozen=True):
 
 
 _TYPED: Final = msgspec.json.Decoder(_Typed)
+_ANY: Final = msgspec.json.Decoder()
 _EVENT: Final = msgspec.json.Decoder(_Event)
-_SOME_NAMES: Final = msgspec.json.Decoder(_SomeNames)
 _NAMES: Final = msgspec.json.Decoder(_Names)
 _OPERATION: Final = msgspec.json.Decoder(_Operation)
 _CHARGE: Final = msgspec.json.Decoder(_Charge)
@@ -128,13 +130,15 @@ class SimulatorReceiver:
 
     def translate(self, body: bytes) -> Sequence[Notification]:
         """The event, without a look at its signature. Raises nothing."""
+        said = _said(body)
+        drift: tuple[Drift, ...] = ()
         try:
-            return (_notification(body),)
+            drift = event_drift(said)
+            found = _notification(body)
+            require_no_drift(drift)
         except Exception as error:  # a defect of a reader, too, costs the event its translation and not its place
-            digest, event_type = hashlib.sha256(body).digest(), _type_of(body)
-            if event_type is not None and event_type not in _READERS:
-                return (not_about_money(digest, event_type),)
-            return (unreadable(digest, error),)
+            found = _not_read(hashlib.sha256(body).digest(), _type_of(body), error)
+        return (msgspec.structs.replace(found, drift=drift, api_version=version_of(said, "api_version")),)
 
 
 def _signature_parts(header: str) -> tuple[str, list[str]]:
@@ -152,16 +156,27 @@ def _type_of(body: bytes) -> str | None:
         return None
 
 
+def _said(body: bytes) -> object:
+    """The whole event as data; None where it is no JSON that could be read."""
+    try:
+        return _ANY.decode(body)
+    except (msgspec.MsgspecError, ValueError, RecursionError):
+        return None
+
+
+def _not_read(digest: bytes, event_type: str | None, error: Exception) -> Notification:
+    """Kept unread: as one that moves no money, where its type certainly moves none."""
+    if event_type is not None and EVENT_CODES.get(event_type, "moves_money") != "moves_money":
+        return not_about_money(digest, event_type)
+    return unreadable(digest, error)
+
+
 def _notification(body: bytes) -> Notification:
     event = _EVENT.decode(body)
     read = _READERS.get(event.type)
     if read is None:
-        names = _SOME_NAMES.decode(event.data)
-        notice = None
-    else:
-        known = _NAMES.decode(event.data)
-        names = _SomeNames(known.merchant_id, known.payment_id, known.charge_id)
-        notice = read(event.data)
+        raise CannotRead("its type is not known here")
+    names = _NAMES.decode(event.data)
     return Notification(
         provider_event_id=event.id,
         type=event.type,
@@ -169,7 +184,7 @@ def _notification(body: bytes) -> Notification:
         charge_reference=names.charge_id,
         merchant_id=names.merchant_id,
         payment_id=names.payment_id,
-        notice=notice,
+        notice=read(event.data),
     )
 
 
@@ -248,7 +263,7 @@ def _movements(dispute: _Dispute) -> tuple[Movement, ...] | None:
     return (moved,)
 
 
-#: Event type -> its reader. Other types do not concern money.
+#: Event type -> its reader.
 _READERS: Final[Mapping[str, Callable[[msgspec.Raw], Notice]]] = {
     **dict.fromkeys(
         (

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Final
 
+from tallystick.providers.event_codes import EventMeaning
 from tallystick.providers.setup import ProviderSetup
 from tallystick.settings.fields import flag, is_http_url, ms, port, secret, text
 from tallystick.settings.load import Settings
@@ -106,6 +107,13 @@ def exponents() -> Mapping[str, int]:
     return EXPONENTS
 
 
+def event_codes() -> Mapping[str, EventMeaning]:
+    """Every code of its events, and what it is about."""
+    from tallystick.providers.simulator.event_codes import EVENT_CODES
+
+    return EVENT_CODES
+
+
 SIMULATOR: Final = ProviderSetup(
     name="simulator",
     settings=SimulatorSettings,
@@ -113,6 +121,7 @@ SIMULATOR: Final = ProviderSetup(
     receiver=receiver,
     moves_money=moves_money,
     exponents=exponents,
+    event_codes=event_codes,
     is_switched_off=is_switched_off,
     charges=charges,
 )

@@ -22,9 +22,10 @@ from tallystick.domain.money import Exponents, exponents_at
 from tallystick.domain.traits import Traits
 from tallystick.domain.verdicts import Approved, KeyTaken, NotFound, NotSent, Pending, RequiresAction, Unknown, Verdict
 from tallystick.kit.clock_skew import Skew
+from tallystick.providers.contract_drift import DriftTally
 from tallystick.providers.http import NothingSent, ProviderHttp, SentUnanswered, refused_here
 from tallystick.providers.port import Provider, ProviderCall, ProviderEffect
-from tallystick.providers.shared import is_representable, provider_amount, unanswered
+from tallystick.providers.shared import is_representable, provider_amount, spoken, unanswered
 from tallystick.providers.stripe.codes import EXPONENTS, ROUND_TO
 from tallystick.providers.stripe.evidence import answer_evidence, read_error
 from tallystick.providers.stripe.lists import answer_of, effect_of, pages, window_of
@@ -39,7 +40,12 @@ from tallystick.providers.stripe.objects import (
     read_captured,
     read_refunded,
 )
+from tallystick.providers.stripe.read_fields import error_drift, object_drift
 from tallystick.providers.stripe.transport import SEND_BY_MS, Transport
+
+#: Every request names it, and answers are written by it: what is read here is what this version says. The SDK's own is
+#: the newest of its release.
+API_VERSION: Final = "2026-10-28.endive"
 
 #: Reads an object, with what is kept of it, as a verdict.
 Read = Callable[[Mapping[str, Any], dict[str, Any]], Verdict]
@@ -68,16 +74,23 @@ class StripeProvider(Provider):
         self.account = account
         self.traits = traits
         self._http = http
+        self._drift = DriftTally()
         self._client = stripe.StripeClient(
             api_key,
             base_addresses={"api": api_url.rstrip("/")},
             http_client=Transport(http),
+            stripe_version=API_VERSION,
             max_network_retries=0,  # a second try is a decision, and recovery's
         )
         self._fixed: dict[str, Any] = {"confirm": True, "payment_method_types": list(payment_method_types)}
         if return_url is not None:
             self._fixed["return_url"] = return_url
         self._filters_by_time = True
+
+    @property
+    def drift(self) -> DriftTally:
+        """Of PaymentIntents, refunds and errors in its answers."""
+        return self._drift
 
     @property
     def clock_skew(self) -> Skew | None:
@@ -148,6 +161,9 @@ class StripeProvider(Provider):
 
     async def fetch(self, call: ProviderCall) -> Verdict:
         """What Stripe's books hold of this attempt: by reference where there is one, else by our metadata in lists."""
+        return spoken(await self._fetched(call), API_VERSION)
+
+    async def _fetched(self, call: ProviderCall) -> Verdict:
         try:
             match call.operation:
                 case "authorize":
@@ -192,15 +208,20 @@ class StripeProvider(Provider):
             made = request()
         except ValueError as error:
             return NotSent(reason=refused_here(error))
+        return spoken(await self._answered(call, made, read), API_VERSION)
+
+    async def _answered(self, call: ProviderCall, made: Coroutine[Any, Any, Any], read: Read) -> Verdict:
         token = SEND_BY_MS.set(call.send_by_ms)
         try:
             answer = answer_of(await made)
+            self._compare(call, answer.data)
             if not _is_about(call, answer.data):
                 return _of_another(call, answer.data, answer_evidence(answer))
             return read(answer.data, answer_evidence(answer))
         except (NothingSent, SentUnanswered) as error:
             return unanswered(error)
         except stripe.StripeError as error:
+            self._drift.note(error_drift(error.json_body))
             return read_error(error)
         except Exception as error:  # of the SDK, or of reading an unexpected answer: something may have happened
             return Unknown(reason=f"failed with {type(error).__name__}")
@@ -210,10 +231,12 @@ class StripeProvider(Provider):
     async def _fetch_authorize(self, call: ProviderCall) -> Verdict:
         if call.reference is not None:
             answer = answer_of(await self._client.v1.payment_intents.retrieve_async(call.reference))
+            self._compare(call, answer.data)
             return read_authorized(answer.data, answer_evidence(answer))
         found = []
         async for listed in self._intents(window_of(call)):
             if ours(listed.get("metadata"), ATTEMPT) == call.attempt_id:
+                self._compare(call, listed)
                 found.append(read_authorized(listed, answer_evidence(None, listed)))
                 if self.traits.deduplicates:
                     break
@@ -226,6 +249,7 @@ class StripeProvider(Provider):
             return NotFound()
         answer = answer_of(await self._client.v1.payment_intents.retrieve_async(call.parent_reference))
         raw = answer_evidence(answer)
+        self._compare(call, answer.data)
         intent = msgspec.convert(answer.data, Intent)
         if intent.status in before:
             return NotFound(reference=intent.id, raw=raw)
@@ -234,6 +258,7 @@ class StripeProvider(Provider):
     async def _fetch_refund(self, call: ProviderCall) -> Verdict:
         if call.reference is not None:
             answer = answer_of(await self._client.v1.refunds.retrieve_async(call.reference))
+            self._compare(call, answer.data)
             return read_refunded(answer.data, answer_evidence(answer))
         if call.parent_reference is None:
             return NotFound()
@@ -244,6 +269,10 @@ class StripeProvider(Provider):
             if ours(listed.get("metadata"), ATTEMPT) == call.attempt_id
         ]
         return _the_one(found)
+
+    def _compare(self, call: ProviderCall, said: object) -> None:
+        """Count where an object differs from what is read of it."""
+        self._drift.note(object_drift("refund" if call.operation == "refund" else "payment_intent", said))
 
     async def _intents(self, window: dict[str, Any]) -> AsyncIterator[dict[str, Any]]:
         """PaymentIntents that may be the attempt's: of the time in which it can have been made, where the server can

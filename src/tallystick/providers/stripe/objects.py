@@ -147,7 +147,10 @@ def standing(intent: Intent, *, occurred_at: datetime | None = None, raw: dict[s
     try:
         match intent.status:
             case "succeeded":
-                told = amount_of(captured_amount(intent), intent.currency)._asdict()
+                captured = captured_amount(intent)
+                if captured is None:
+                    return Unknown(reason="it does not say what was captured", **common)
+                told = amount_of(captured, intent.currency)._asdict()
                 return Approved(**told, effect="captured", **common)
             case "requires_capture":
                 held = intent.amount if intent.amount_capturable is None else intent.amount_capturable
@@ -169,13 +172,14 @@ def standing(intent: Intent, *, occurred_at: datetime | None = None, raw: dict[s
     return Unknown(reason=f"a PaymentIntent that is {intent.status[:MESSAGE_CHARS]}", **common)
 
 
-def captured_amount(intent: Intent) -> int:
+def captured_amount(intent: Intent) -> int | None:
     """What was captured, in their unit. Servers of an older API do not say ``amount_received``: they show the charge
-    with the hold it had, and the part that a capture released as a refund that nobody made."""
+    with the hold it had, and the part that a capture released as a refund that nobody made. None where neither is
+    there: what was asked for is not always what was captured."""
     if intent.amount_received is not None:
         return intent.amount_received
     if not isinstance(intent.latest_charge, Charge):
-        return intent.amount
+        return None
     refunds = intent.latest_charge.refunds or Refunds()
     return intent.latest_charge.amount - sum(refund.amount for refund in refunds.data if is_release(refund))
 

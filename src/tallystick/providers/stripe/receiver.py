@@ -19,13 +19,21 @@ from msgspec import Raw, Struct
 from tallystick.domain.dispute_movement import Funds
 from tallystick.domain.notices import AttemptNotice, ChargeNotice, DisputeNotice, Notice, RefundNotice
 from tallystick.domain.verdicts import Approved, Reversed, Unknown
-from tallystick.providers.receiver import BadSignature, CannotRead, Notification, not_about_money, unreadable
+from tallystick.providers.contract_drift import Drift, drift_in, text_in, version_of
+from tallystick.providers.receiver import (
+    BadSignature,
+    CannotRead,
+    Notification,
+    not_about_money,
+    require_no_drift,
+    unreadable,
+)
 from tallystick.providers.shared import verify_timed_signature
 from tallystick.providers.stripe.codes import DISPUTES, EXPIRY_REASONS, INQUIRIES
+from tallystick.providers.stripe.event_codes import EVENT_CODES
 from tallystick.providers.stripe.movements import movements_of
 from tallystick.providers.stripe.objects import (
     ATTEMPT,
-    INEXPRESSIBLE,
     MERCHANT,
     PAYMENT,
     Dispute,
@@ -42,6 +50,7 @@ from tallystick.providers.stripe.objects import (
     refund_standing,
     standing,
 )
+from tallystick.providers.stripe.read_fields import EVENT, object_drift
 
 #: Stripe's own libraries reject older signatures.
 TOLERANCE_MS: Final = 300_000
@@ -73,6 +82,7 @@ class _Event(Struct, frozen=True):
 
 
 _TYPED: Final = msgspec.json.Decoder(_Typed)
+_ANY: Final = msgspec.json.Decoder()
 _EVENT: Final = msgspec.json.Decoder(_Event)
 _INTENT: Final = msgspec.json.Decoder(Intent)
 _REFUND: Final = msgspec.json.Decoder(Refund)
@@ -115,14 +125,17 @@ class StripeReceiver:
 
     def translate(self, body: bytes) -> Sequence[Notification]:
         """The event, without a look at its signature. Raises nothing."""
-        digest = hashlib.sha256(body).digest()
+        digest, said = hashlib.sha256(body).digest(), _said(body)
+        drift: tuple[Drift, ...] = ()
         try:
-            return [msgspec.structs.replace(_notification(_EVENT.decode(body)), item_digest=digest)]
+            drift = _drift_of(said)
+            found = _notification(_EVENT.decode(body))
+            require_no_drift(drift)
         except Exception as error:  # a defect of a reader, too, costs the event its translation and not its place
-            event_type = _type_of(body)
-            if event_type is not None and event_type not in _TRANSLATIONS:
-                return [not_about_money(digest, event_type)]
-            return [unreadable(digest, error)]
+            found = _not_read(digest, _type_of(body), error)
+        return [
+            msgspec.structs.replace(found, item_digest=digest, drift=drift, api_version=version_of(said, "api_version"))
+        ]
 
 
 def _signature_parts(header: str) -> tuple[int, list[str]]:
@@ -144,6 +157,30 @@ def _type_of(body: bytes) -> str | None:
         return None
 
 
+def _said(body: bytes) -> object:
+    """The whole event as data; None where it is no JSON that could be read."""
+    try:
+        return _ANY.decode(body)
+    except (msgspec.MsgspecError, ValueError, RecursionError):
+        return None
+
+
+def _drift_of(said: object) -> tuple[Drift, ...]:
+    found, event_type = drift_in("event", EVENT, said), text_in(said, "type")
+    data = said.get("data") if isinstance(said, Mapping) else None
+    thing = data.get("object") if isinstance(data, Mapping) else None
+    if event_type is None or event_type not in _TRANSLATIONS or thing is None:
+        return found
+    return found + object_drift(event_type.split(".")[-2], thing)
+
+
+def _not_read(digest: bytes, event_type: str | None, error: Exception) -> Notification:
+    """Kept unread: as one that moves no money, where its type certainly moves none."""
+    if event_type is not None and EVENT_CODES.get(event_type, "moves_money") != "moves_money":
+        return not_about_money(digest, event_type)
+    return unreadable(digest, error)
+
+
 def _notification(event: _Event) -> Notification:
     occurred_at = moment(event.created) if isinstance(event.created, int) else None
     subject, notice = _Subject(), None
@@ -151,6 +188,8 @@ def _notification(event: _Event) -> Notification:
         subject = _subject(event.data.object)
         translate = _TRANSLATIONS.get(event.type)
         notice = None if translate is None else translate(event.type, event.data.object, occurred_at)
+    elif EVENT_CODES.get(event.type) == "moves_money":
+        raise CannotRead("an event about money without its object: subscribe to snapshot events")
     return Notification(
         provider_event_id=event.id,
         type=event.type,
@@ -190,8 +229,7 @@ def _charge(kind: str, thing: Raw, occurred_at: datetime | None) -> Notice | Non
         return None
     verdict = standing(intent, occurred_at=occurred_at)
     if isinstance(verdict, Unknown):
-        _require_expressible(verdict)
-        return None
+        raise CannotRead(verdict.reason)
     expired = intent.status == "canceled" and intent.cancellation_reason in EXPIRY_REASONS
     return ChargeNotice(verdict=verdict, expired=expired)
 
@@ -204,8 +242,7 @@ def _refund(_: str, thing: Raw, occurred_at: datetime | None) -> Notice | None:
     if is_release(refund):
         return None
     if isinstance(verdict, Unknown):
-        _require_expressible(verdict)
-        return None
+        raise CannotRead(verdict.reason)
     attempt_id = ours(refund.metadata, ATTEMPT)
     if attempt_id is None and isinstance(verdict, Approved):
         return RefundNotice(
@@ -221,18 +258,12 @@ def _refund(_: str, thing: Raw, occurred_at: datetime | None) -> Notice | None:
     return AttemptNotice(operation="refund", verdict=verdict, attempt_id=attempt_id, reference=refund.id)
 
 
-def _require_expressible(verdict: Unknown) -> None:
-    """Raises CannotRead for a state that moves money, of an amount that cannot be expressed here."""
-    if verdict.reason == INEXPRESSIBLE:
-        raise CannotRead(INEXPRESSIBLE)
-
-
-def _dispute(kind: str, thing: Raw, occurred_at: datetime | None) -> Notice | None:
-    """Where a dispute stands, and what moved up to now. None where something moved and is not named."""
+def _dispute(kind: str, thing: Raw, occurred_at: datetime | None) -> Notice:
+    """Where a dispute stands, and what moved up to now."""
     dispute = _DISPUTE.decode(thing)
     state = DISPUTES.get(dispute.status)
     if state is None:
-        return None
+        raise CannotRead("a dispute in an unknown state")
     amount = amount_of(dispute.amount, dispute.currency)
     is_named = bool(dispute.balance_transactions) or kind not in _FUNDS
     return DisputeNotice(

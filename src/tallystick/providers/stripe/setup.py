@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, ClassVar, Final
 
+from tallystick.providers.event_codes import EventMeaning
 from tallystick.providers.setup import ProviderSetup
 from tallystick.settings.fields import comma_list, flag, has_empty_part, is_http_url, ms, secret, text
 from tallystick.settings.load import Settings
@@ -109,6 +110,13 @@ def exponents() -> Mapping[str, int]:
     return EXPONENTS
 
 
+def event_codes() -> Mapping[str, EventMeaning]:
+    """Every code of its events, and what it is about."""
+    from tallystick.providers.stripe.event_codes import EVENT_CODES
+
+    return EVENT_CODES
+
+
 STRIPE: Final = ProviderSetup(
     name="stripe",
     settings=StripeSettings,
@@ -116,5 +124,6 @@ STRIPE: Final = ProviderSetup(
     receiver=receiver,
     moves_money=moves_money,
     exponents=exponents,
+    event_codes=event_codes,
     is_live=is_live,
 )

@@ -45,6 +45,7 @@ class LeasedEvent(Struct, frozen=True, kw_only=True):
     replays: int
     turn: int
     lease: str
+    api_version: str | None
 
     def name(self) -> EventName:
         """Its primary key."""
@@ -70,6 +71,7 @@ class StoredEvent(Struct, frozen=True, kw_only=True):
     tries: int
     replays: int
     next_try_at: datetime | None
+    api_version: str | None
 
     def name(self) -> EventName:
         """Its primary key."""

@@ -11,6 +11,7 @@ from typing import Any, Final
 
 import msgspec
 from msgspec import Struct
+from msgspec.structs import replace
 
 from tallystick.domain.notices import StoredNotice
 from tallystick.flows.provider_words import ProviderWords
@@ -51,6 +52,7 @@ class Envelope(Struct, frozen=True, kw_only=True):
     merchant_id: str | None
     payment_id: str | None
     traceparent: str
+    api_version: str | None = None
     digest: bytes
     notice: StoredNotice | None
 
@@ -69,7 +71,8 @@ def envelope_of(
 ) -> Envelope:
     """A verified notification in its envelope, screened by ``words``: no envelope is made elsewhere. What cannot be
     stored as it is, is kept as unreadable, by its digest. Raises what the screen raises."""
-    notification = words.screened(_storable_notification(notification, body), receiver.name, receiver.account)
+    storable = replace(_storable_notification(notification, body), api_version=notification.api_version)
+    notification = words.screened(storable, receiver.name, receiver.account)
     event_id = new_id("evt")
     merchant_id, payment_id = notification.merchant_id, notification.payment_id
     named = (
@@ -91,6 +94,7 @@ def envelope_of(
         merchant_id=merchant_id if named else None,
         payment_id=payment_id if named else None,
         traceparent=_traceparent(notification.traceparent or headers.get("traceparent", "")),
+        api_version=notification.api_version,
         digest=notification.digest or hashlib.sha256(body).digest(),
         notice=notification.notice,
     )
@@ -153,6 +157,7 @@ def cloud_event(envelope: Mapping[str, Any]) -> dict[str, Any]:
         "traceparent": envelope["traceparent"],
         "receivedat": envelope["received_at"],
         "providerreference": envelope["charge_reference"],
+        "apiversion": envelope["api_version"],
     }
 
 

@@ -7,6 +7,7 @@ provider's limit; then it is a dead letter.
 from __future__ import annotations
 
 import traceback
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Final
 
@@ -38,6 +39,8 @@ from tallystick.flows.webhooks.inbound.unreadable import UnreadableEvents
 from tallystick.kit.ids import new_id, sibling_id
 from tallystick.kit.log_sampling import SampledLines
 from tallystick.kit.logs import get_logger
+from tallystick.providers.event_codes import EventMeaning
+from tallystick.providers.registry import PROVIDERS
 from tallystick.record.journal import Stale
 from tallystick.record.postgres.failures import may_run_again
 from tallystick.record.postgres.inbox import LeasedEvent
@@ -80,7 +83,7 @@ class Handler:
     async def _carry_out(self, event: LeasedEvent, stored: PaymentSnapshot | None, started_at: datetime) -> str:
         notice = None if event.notice is None else _NOTICE.decode(event.notice)
         if notice is None:
-            return await self._acknowledge(event, Decided("unknown_type"), None, started_at)
+            return await self._acknowledge(event, Decided("unknown_type", reason=_why_silent(event)), None, started_at)
         if isinstance(notice, Unreadable):
             return await self._not_read(event, notice, started_at)
         if stored is None:
@@ -128,6 +131,7 @@ class Handler:
             "provider_event_id": event.provider_event_id,
             "type": event.type,
             "traceparent": event.traceparent,
+            "api_version": event.api_version,
         }
         step = Cause(
             change_id=change_id,
@@ -300,6 +304,20 @@ class Handler:
             merchant_id=stored.payment.merchant_id if stored else None,
             payment_id=stored.payment.payment_id if stored else None,
         )
+
+
+def _why_silent(event: LeasedEvent) -> str | None:
+    """Why an event that was read says nothing: by its row in the provider's table."""
+    setup = PROVIDERS.get(event.provider)
+    meaning = None if setup is None else setup.event_codes().get(event.type)
+    return None if meaning is None else _SILENT[meaning]
+
+
+_SILENT: Final[Mapping[EventMeaning, str]] = {
+    "moves_money": "it can move money, and this one moved none",
+    "informs": "it informs about a payment",
+    "not_about_payments": "it is not about payments",
+}
 
 
 def _bare(event: LeasedEvent, ack: Acknowledgement) -> Change:

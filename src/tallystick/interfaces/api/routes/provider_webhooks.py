@@ -14,6 +14,7 @@ from litestar.types import Scope
 from msgspec.structs import replace
 
 from tallystick.domain.errors import Overloaded, problem
+from tallystick.flows.contract_drift import ContractDrift
 from tallystick.flows.provider_words import ProviderWords
 from tallystick.flows.webhooks.inbound.envelope import KEPT_WITH, Envelope, envelope_of, sealed_part
 from tallystick.flows.webhooks.inbound.intake import Arrival, Intake, IntakeUnavailable
@@ -78,6 +79,7 @@ class WebhookReceiver:
         sealer: Sealer,
         words: ProviderWords,
         clock: Clock,
+        drift: ContractDrift,
     ) -> None:
         self._receivers = receivers
         self._intake = intake
@@ -86,6 +88,7 @@ class WebhookReceiver:
         self._actions = ActionSeal(sealer)
         self._clock = clock
         self._rejected = rejected
+        self._drift = drift
 
     async def respond(self, scope: Scope, request: ApiRequest) -> HttpResponse:
         """2xx once everything in the delivery is durable. Raises ProblemError."""
@@ -125,6 +128,8 @@ class WebhookReceiver:
             if not isinstance(error, BadSignature) or not error.signed:
                 raise refusal from None
             notifications, body = error.signed, error.body
+        for each in notifications:
+            self._drift.note(receiver.name, each.drift)
         envelopes = [envelope_of(receiver, each, body, headers, received_at, self._words) for each in notifications]
         return _Verified(envelopes, body, refusal)
 

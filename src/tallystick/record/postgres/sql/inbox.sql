@@ -1,13 +1,14 @@
 -- insert_events: the first arrival of each event; a known event stays as it is
 INSERT INTO inbox (provider, account, provider_event_id, event_id, type, received_at, occurred_at, charge_reference,
-                   merchant_id, payment_id, traceparent, digest, notice, state, turn, tries, replays, next_try_at)
+                   merchant_id, payment_id, traceparent, digest, notice, state, turn, tries, replays, next_try_at,
+                   api_version)
 SELECT e.provider, e.account, e.provider_event_id, e.event_id, e.type, e.received_at, e.occurred_at,
        e.charge_reference, e.merchant_id, e.payment_id, e.traceparent, e.digest, e.notice::json, 'received', e.turn, 0, 0,
-       now() + $15::bigint * interval '1 millisecond'
+       now() + $16::bigint * interval '1 millisecond', e.api_version
 FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::timestamptz[], $7::timestamptz[],
-            $8::text[], $9::text[], $10::text[], $11::text[], $12::bytea[], $13::text[], $14::bigint[])
+            $8::text[], $9::text[], $10::text[], $11::text[], $12::bytea[], $13::text[], $14::bigint[], $15::text[])
      AS e (provider, account, provider_event_id, event_id, type, received_at, occurred_at, charge_reference,
-           merchant_id, payment_id, traceparent, digest, notice, turn)
+           merchant_id, payment_id, traceparent, digest, notice, turn, api_version)
 ON CONFLICT DO NOTHING
 RETURNING event_id;
 
@@ -42,7 +43,7 @@ WHERE e.provider = k.provider AND e.account = k.account AND e.provider_event_id 
   AND e.next_try_at <= now() + $6::bigint * interval '1 millisecond'
   AND (e.lease_until IS NULL OR e.lease_until < now() + $6::bigint * interval '1 millisecond')
 RETURNING e.provider, e.account, e.provider_event_id, e.event_id, e.type, e.charge_reference, e.merchant_id,
-          e.payment_id, e.traceparent, e.notice, e.tries, e.replays, e.turn, e.lease;
+          e.payment_id, e.traceparent, e.notice, e.tries, e.replays, e.turn, e.lease, e.api_version;
 
 -- renew: extend the lease of slow events, for $5 ms more ($6: shift in ms)
 UPDATE inbox e SET lease_until = now() + ($5::bigint + $6::bigint) * interval '1 millisecond'
@@ -63,7 +64,7 @@ JOIN provider_reference r ON r.provider = k.provider AND r.account = k.account A
 
 -- event: one event by our id
 SELECT provider, account, provider_event_id, event_id, type, received_at, occurred_at, charge_reference, merchant_id,
-       payment_id, traceparent, notice, state, detail, tries, replays, next_try_at, closed_at
+       payment_id, traceparent, notice, state, detail, tries, replays, next_try_at, closed_at, api_version
 FROM inbox WHERE event_id = $1;
 
 -- events_of: the events that were routed to one payment, as they arrived

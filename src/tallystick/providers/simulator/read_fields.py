@@ -1,0 +1,86 @@
+"""The fields of the test acquirer's answers and events that are read here, and the values of them that are known. Data
+alone."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final, get_args
+
+from tallystick.domain.dispute_movement import Funds
+from tallystick.domain.subjects import DisputeState, Operation
+from tallystick.domain.verdicts import Effect
+from tallystick.providers.contract_drift import Drift, ReadField, drift_in, is_one_of, text_in
+from tallystick.providers.simulator.codes import DECLINES, PLAIN_DECLINES
+from tallystick.providers.simulator.event_codes import EVENT_CODES
+
+_STATES: Final = frozenset({"approved", "declined", "failed", "pending", "requires_action"})
+
+_EFFECTS: Final = frozenset(get_args(Effect))
+
+_refused = is_one_of("status", {"declined", "failed"})
+
+OPERATION: Final = (
+    ReadField("attempt_id", decides=True),
+    ReadField("operation", known=frozenset(get_args(Operation)), decides=True),
+    ReadField("status", known=_STATES, decides=True),
+    ReadField("amount", (int,), decides=True),
+    ReadField("currency", decides=True),
+    ReadField("reference", optional=True),
+    ReadField("effect", known=_EFFECTS, optional=True, decides=True),
+    ReadField("decline_code", known={*DECLINES, *PLAIN_DECLINES}, when=_refused),
+    ReadField("decline_message", when=_refused),
+    ReadField("next_action", (dict,), when=is_one_of("status", {"requires_action"})),
+    ReadField("occurred_at", optional=True),
+)
+
+EVENT: Final = (
+    ReadField("id"),
+    ReadField("type", known=EVENT_CODES, decides=True),
+    ReadField("created"),
+    ReadField("api_version"),
+    ReadField("data", (dict,)),
+    ReadField("data.merchant_id"),
+    ReadField("data.payment_id"),
+    ReadField("data.charge_id"),
+)
+
+_MONEY: Final = (
+    ReadField("amount", (int,), decides=True),
+    ReadField("currency", decides=True),
+    ReadField("occurred_at"),
+)
+
+CHARGE: Final = (*_MONEY, ReadField("effect", known=_EFFECTS, decides=True))
+
+REFUND: Final = (*_MONEY, ReadField("reference", decides=True))
+
+DISPUTE: Final = (
+    *_MONEY,
+    ReadField("reference", decides=True),
+    ReadField("status", known=frozenset(get_args(DisputeState)), decides=True),
+    ReadField("funds", known=frozenset(get_args(Funds)), optional=True, decides=True),  # null: nothing moved
+    ReadField("movement", optional=True),
+    ReadField("reason"),
+)
+
+#: Event type -> the name of its object, and the fields of it. Of the other types it is an operation.
+_OTHER_OBJECTS: Final[Mapping[str, tuple[str, tuple[ReadField, ...]]]] = {
+    "dashboard.captured": ("charge", CHARGE),
+    "charge.expired": ("charge", CHARGE),
+    "dashboard.refunded": ("refund", REFUND),
+    **dict.fromkeys((code for code in EVENT_CODES if code.startswith("dispute.")), ("dispute", DISPUTE)),
+}
+
+
+def event_drift(said: object) -> tuple[Drift, ...]:
+    """Of an event and its object."""
+    found, event_type = drift_in("event", EVENT, said), text_in(said, "type")
+    if event_type is None or event_type not in EVENT_CODES or not isinstance(said, Mapping) or said.get("data") is None:
+        return found
+    name, fields = _OTHER_OBJECTS.get(event_type, ("operation", OPERATION))
+    return found + drift_in(name, fields, said["data"])
+
+
+def answer_drift(said: object) -> tuple[Drift, ...]:
+    """Of an answer about an operation."""
+    return drift_in("operation", OPERATION, said)

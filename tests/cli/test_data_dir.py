@@ -17,7 +17,7 @@ from tests.support.commands import run_here
 URL = "postgresql://nobody@db.invalid/elsewhere"
 
 #: Required arguments whose type alone does not say what is well-formed.
-WELL_FORMED = {"since": "2026-01-01", "amount": "1", "provider": "stripe", "outcome": "executed"}
+WELL_FORMED = {"key": "00000000", "since": "2026-01-01", "amount": "1", "provider": "stripe", "outcome": "executed"}
 
 #: Words that are not required one by one, but of which a command needs some.
 SOME: dict[tuple[str, ...], tuple[str, ...]] = {

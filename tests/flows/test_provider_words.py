@@ -69,6 +69,8 @@ def _values(hint: Any, text: str) -> Iterator[Any]:
         yield tuple(_values(get_args(hint)[0], text))
     elif origin is dict:
         yield {text: [{"deep": text}], "n": 1}
+    elif isinstance(hint, type) and issubclass(hint, tuple):
+        yield hint(*(next(_values(each, text)) for each in typing.get_type_hints(hint).values()))
     elif isinstance(hint, type) and issubclass(hint, Struct):
         yield from filled(hint, text)
     else:

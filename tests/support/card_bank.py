@@ -321,7 +321,10 @@ def _adyen_events(ours: Ours, talk: Talk) -> Iterator[Event]:
         "additionalData": {"x": "y"},
     }
     fixed = _FIXED | {"eventDate", "merchantAccountCode", "originalReference"}
-    odd: list[tuple[str, bool, dict[str, object]]] = [(talk("ODD"), True, {}), ("REFUND", True, {"merchantReference": talk("theirs")})]
+    odd: list[tuple[str, bool, dict[str, object]]] = [
+        (talk("ODD"), True, {}),
+        ("REFUND", True, {"merchantReference": talk("theirs")}),
+    ]
     odd += [("CAPTURE", True, {"amount": {"value": 1, "currency": talk("EUR")}})]
     odd += [(code, success, {}) for code, success in _ADYEN_CODES]
     for code, success, more in odd:

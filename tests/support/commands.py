@@ -14,6 +14,7 @@ from typing import NamedTuple, Self
 import httpx
 import psutil
 import pytest
+import structlog
 
 from tallystick.cli import main
 from tests.support.polling import PATIENCE_S, until_ready
@@ -42,8 +43,8 @@ def run_here(
     for name, value in settings.items():
         monkeypatch.setenv(f"TALLYSTICK_{name.upper()}", value)
     monkeypatch.setattr(sys, "argv", ["tallystick", *arguments])
-    # Logging is this process's. A role would bind it to the standard error of this test, which is closed after it.
-    monkeypatch.setattr("tallystick.cli.roles.configure_logging", lambda level, secret_names: None)
+    # Logging is this process's. A command would bind it to the standard error of this test, which is closed after it.
+    monkeypatch.setattr(structlog, "configure", lambda **_: None)
     before = signal.getsignal(signal.SIGTERM)
     capsys.readouterr()
     try:

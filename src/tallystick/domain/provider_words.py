@@ -70,7 +70,9 @@ def _without_cards(field: str, value: Any, keep_name: KeepName, masked: Callable
         return without_cards(value, keep_name, masked)
     elif isinstance(value, tuple):
         kept = tuple(_without_cards(field, each, keep_name, masked) for each in value)
-        return value if all(before is after for before, after in zip(value, kept, strict=True)) else kept
+        if all(before is after for before, after in zip(value, kept, strict=True)):
+            return value
+        return type(value)._make(kept) if hasattr(value, "_make") else kept  # a NamedTuple stays one
     else:
         return value
     if clear is not value:

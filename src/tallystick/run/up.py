@@ -93,7 +93,7 @@ async def bring_up(
         await examination.as_owner(database.owner_url)
         for finding in examination.require_start():
             announce(f"{finding.level}: {finding.says}")
-        await asyncio.to_thread(migrate, database.owner_url)
+        await asyncio.to_thread(migrate, database.owner_url, announce)
         key_file = data_dir / "api-key"
         api_key = await key_store.ensure_first_key(database.app_url, key_file, FIRST_MERCHANT)
         if not simulator_is_on:

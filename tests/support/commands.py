@@ -44,6 +44,7 @@ def run_here(
     monkeypatch.setattr(sys, "argv", ["tallystick", *arguments])
     # Logging is this process's. A role would bind it to the standard error of this test, which is closed after it.
     monkeypatch.setattr("tallystick.cli.roles.configure_logging", lambda level, secret_names: None)
+    monkeypatch.setattr("tallystick.cli.roles.capture_output", lambda: None)
     before = signal.getsignal(signal.SIGTERM)
     capsys.readouterr()
     try:

@@ -13,7 +13,6 @@ from tallystick.flows.webhooks.outbound.endpoints import Endpoints, address_poli
 from tallystick.kit.clock import Clock
 from tallystick.record.postgres.inbox import Inbox
 from tallystick.record.postgres.outbox import Outbox
-from tallystick.record.postgres.readiness import DatabaseReadiness
 from tallystick.record.postgres.recovery_schedule import RecoverySchedule
 from tallystick.record.postgres.refused_webhooks import RejectedDeliveryCounts
 from tallystick.record.postgres.webhook_endpoints import EndpointStore
@@ -26,7 +25,6 @@ class Stores(Struct, frozen=True, kw_only=True):
     that wait and the queues that are leased; ``endpoint_book`` has the rows of webhook endpoints and their deliveries;
     ``endpoints`` has the rules for what a merchant may do with them."""
 
-    readiness: DatabaseReadiness
     api_keys: StoredKeys
     inbox: Inbox
     dead_letters: DeadLetters
@@ -47,7 +45,6 @@ def stores_on(
     endpoint_book = EndpointStore(pool, clock)
     dispatch = Dispatch(outbound_book, settings.outbound_batch)
     return Stores(
-        readiness=DatabaseReadiness(pool),
         api_keys=StoredKeys(pool),
         inbox=inbox,
         dead_letters=DeadLetters(inbox, settings),

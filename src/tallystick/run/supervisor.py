@@ -17,15 +17,9 @@ from pathlib import Path
 
 from msgspec import Struct
 
+from tallystick.kit.backoff import Backoff
 from tallystick.settings.fields import PREFIX
 from tallystick.settings.load import Settings, environment_of
-
-#: The first restart comes almost at once; later ones back off, without an end.
-RESTART_FIRST_MS = 500
-RESTART_CAP_MS = 15_000
-
-#: A child that ran this long was healthy: the backoff starts again.
-HEALTHY_AFTER_MS = 30_000
 
 #: Exit code of a command that cannot run as configured; a restart would not help.
 EXIT_MISCONFIGURED = 2
@@ -87,7 +81,7 @@ class Supervisor:
         self._hurry.set()
 
     async def _keep(self, child: _Child) -> None:
-        wait_ms = RESTART_FIRST_MS
+        backoff = Backoff()
         while True:
             started = time.monotonic()
             if await _first(child.stop.wait(), child.process.wait()):
@@ -98,12 +92,10 @@ class Supervisor:
             if code == EXIT_MISCONFIGURED:
                 self._refused.set()
                 return
-            if (time.monotonic() - started) * 1000 > HEALTHY_AFTER_MS:
-                wait_ms = RESTART_FIRST_MS
+            wait_ms = backoff.next_ms((time.monotonic() - started) * 1000)
             self._announce(f"{child.role.name} exited with {code}; restarting in {wait_ms} ms")
             if await _first(child.stop.wait(), asyncio.sleep(wait_ms / 1000)):
                 return
-            wait_ms = min(2 * wait_ms, RESTART_CAP_MS)
             with contextlib.suppress(OSError):  # no room for a process now: the next round tries again
                 child.process = await _spawn(child.role)
 

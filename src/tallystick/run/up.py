@@ -87,7 +87,7 @@ async def bring_up(
         stack.enter_context(_sole_supervisor(data_dir))
         await examination.ports()
         examination.require_start()
-        database_context = resolve_database(settings)
+        database_context = resolve_database(settings, announce)
         database = await asyncio.to_thread(database_context.__enter__)
         stack.push_async_callback(asyncio.to_thread, database_context.__exit__, None, None, None)
         await examination.as_owner(database.owner_url)

@@ -64,7 +64,7 @@ class Supervisor:
         self._kept.append((child, asyncio.create_task(self._keep(child))))
 
     async def refused(self) -> None:
-        """Return when a child has exited because it cannot run as configured."""
+        """Return when a child has exited because it cannot run as configured, and never has."""
         await self._refused.wait()
 
     async def drain(self) -> None:
@@ -81,7 +81,7 @@ class Supervisor:
         self._hurry.set()
 
     async def _keep(self, child: _Child) -> None:
-        backoff = Backoff()
+        backoff, first_run = Backoff(), True
         while True:
             started = time.monotonic()
             if await _first(child.stop.wait(), child.process.wait()):
@@ -89,9 +89,10 @@ class Supervisor:
                 return
             code = child.process.returncode
             _kill_group(child.process.pid)  # the child's own children
-            if code == EXIT_MISCONFIGURED:
+            if code == EXIT_MISCONFIGURED and first_run:
                 self._refused.set()
                 return
+            first_run = False  # it could run: what keeps it from that now, such as a database that is away, passes
             wait_ms = backoff.next_ms((time.monotonic() - started) * 1000)
             self._announce(f"{child.role.name} exited with {code}; restarting in {wait_ms} ms")
             if await _first(child.stop.wait(), asyncio.sleep(wait_ms / 1000)):

@@ -83,8 +83,7 @@ def test_a_server_that_hangs_and_one_that_is_killed(own_dir: Path) -> None:
     health = free_port()
     with Up(own_dir / "d", journal_commit_timeout_ms="2000", worker_health_port=str(health)) as up:
         doors = [f"{up.address}/readyz", f"http://127.0.0.1:{health}/readyz"]
-        for door in doors:
-            eventually(lambda door=door: _asked(door), until=lambda answer: answer == 200)
+        _ready_again(doors)
         roles = up.children()
         with Load(up) as load:
             load.go_on()
@@ -92,12 +91,10 @@ def test_a_server_that_hangs_and_one_that_is_killed(own_dir: Path) -> None:
             with _hung(up):
                 for door in doors:
                     _answers_in_time(door)
-            for door in doors:
-                eventually(lambda door=door: _asked(door), until=lambda answer: answer == 200)
+            _ready_again(doors)
             load.go_on()
             _kill(up)
-            for door in doors:
-                eventually(lambda door=door: _asked(door), until=lambda answer: answer == 200)
+            _ready_again(doors)
             load.go_on()
         assert set(load.statuses) <= {201, 202, 503}, load.statuses
         assert up.children() == roles, "no other child needed a restart"
@@ -128,8 +125,16 @@ def _hung(up: Up) -> Iterator[None]:
             process.resume()
 
 
-def _asked(door: str) -> int:
-    return httpx.get(door, timeout=60).status_code
+def _asked(door: str) -> int | None:
+    """None while nothing listens there yet."""
+    try:
+        return httpx.get(door, timeout=60).status_code
+    except httpx.ConnectError:
+        return None
+
+
+def _ready_again(doors: list[str]) -> None:
+    eventually(lambda: {_asked(door) for door in doors}, until=lambda answers: answers == {200})
 
 
 def _answers_in_time(door: str) -> None:

@@ -11,6 +11,7 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import psutil
@@ -31,6 +32,7 @@ from tests.support.polling import eventually
 #: A process that holds the server until its standard input ends.
 HOLDER = """
 import sys
+from functools import partial
 from pathlib import Path
 from tallystick.record.postgres.embedded.server import EmbeddedPostgres
 with EmbeddedPostgres(Path(sys.argv[1])):
@@ -245,11 +247,15 @@ def test_of_several_processes_that_watch_one_server_one_starts_it_again(
         for _ in range(2):
             family = [first := psutil.Process(server_pid(made)), *first.children(recursive=True)]
             first.kill()
-            eventually(lambda family=family: all(is_gone(process) for process in family))
+            eventually(partial(are_gone, family))
             eventually(lambda: one.runs() and other.runs())
         eventually(lambda: accepts(one.urls().app_url))
     assert not runs(made), "the last one out stops what was started again"
     assert all(line.startswith("database exited; restarting in") for line in said), said
+
+
+def are_gone(processes: list[psutil.Process]) -> bool:
+    return all(is_gone(process) for process in processes)
 
 
 def accepts(url: str) -> bool:

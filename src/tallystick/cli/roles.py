@@ -18,15 +18,15 @@ log = get_logger("tallystick.cli.roles")
 ParentPid = Annotated[int | None, typer.Option("--parent-pid", hidden=True)]
 
 
-def log_alone(settings: Settings) -> None:
+def log_alone(level: str) -> None:
     """From now on this process writes lines of a log, and nothing else, to standard error."""
-    configure_logging(settings.log_level, secret_names(CONNECTOR_SETTINGS))
+    configure_logging(level, secret_names(CONNECTOR_SETTINGS))
     capture_output()
 
 
 def started(settings: Settings, parent_pid: int | None) -> Settings:
     """Configure logging, watch the parent process if there is one, and return the settings."""
-    log_alone(settings)
+    log_alone(settings.log_level)
     if parent_pid is not None:
         end_with_parent(parent_pid, settings.drain_timeout_ms + END_MARGIN_MS)
     return settings

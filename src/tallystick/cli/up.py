@@ -21,7 +21,7 @@ def up(data_dir: DataDir = None, host: Host = None, port: Port = None, simulator
     """Run everything on this machine: database, API, worker and test acquirer, until SIGTERM or Ctrl-C."""
     settings = settings_from(data_dir, host=host, port=port, simulator_port=simulator_port)
     if not sys.stderr.isatty():
-        log_alone(settings)
+        log_alone("info")  # whatever its children log, its few notices are for somebody
     uvloop.run(bring_up(settings, _stay_up, announce=announce))
 
 

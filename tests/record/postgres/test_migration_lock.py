@@ -187,10 +187,14 @@ def test_pgbouncer_is_such_a_pooler(server: Server, own_dir: Path) -> None:
         f"[pgbouncer]\nlisten_addr = 127.0.0.1\nlisten_port = {port}\nauth_type = any\npool_mode = transaction\n"
         "unix_socket_dir =\nignore_startup_parameters = extra_float_digits\n"
     )
+    own_dir.chmod(0o711)
     config.chmod(0o644)
-    user = {"user": Path(str(parts["host"])).stat().st_uid} if os.geteuid() == 0 else {}
+    owner = Path(str(parts["host"])).stat()
+    user: dict[str, Any] = {}
+    if os.geteuid() == 0:
+        user = {"user": owner.st_uid, "group": owner.st_gid, "extra_groups": []}
     pooled = f"postgresql://{OWNER_ROLE}@127.0.0.1:{port}/{parts['dbname']}?sslmode=disable"
-    with subprocess.Popen(["pgbouncer", "-q", str(config)], **user) as process:  # type: ignore[call-overload]  # options
+    with subprocess.Popen(["pgbouncer", "-q", str(config)], **user) as process:
         try:
             until_ready(process, lambda: _connect(pooled))
             with pytest.raises(PooledConnection):
@@ -204,4 +208,4 @@ def _connect(url: str) -> None:
     try:
         psycopg.connect(url).close()
     except psycopg.OperationalError as error:
-        raise ConnectionError from error
+        raise ConnectionError(str(error)) from error

@@ -73,7 +73,8 @@ class Outage:
             return
         self._failed.clear()
         self._lines.flush()
-        log.warning("database works again", after_ms=now_ms - self._began_ms, failures=self._failures)
+        # As loud as what it ends: a log of errors alone has both.
+        log.error("database works again", after_ms=now_ms - self._began_ms, failures=self._failures)
 
     def writing_fails(self, parts: tuple[str, ...], within_ms: int) -> Kind | None:
         """Why one of these parts could not write just now, unless it has written since."""

@@ -13,7 +13,6 @@ from contextlib import contextmanager
 from typing import Final, Protocol
 
 from tallystick.kit.backoff import Backoff
-from tallystick.record.postgres.embedded.cluster import DatabaseUnavailable
 
 #: How often the server is looked at: two small files of the system.
 WATCH_S: Final = 0.3
@@ -58,6 +57,6 @@ def _keep(server: Server, announce: Announce, stop: threading.Event) -> None:
         try:
             server.revive()
             failure = ""
-        except DatabaseUnavailable as error:
+        except Exception as error:  # whatever it is, the next try may meet it no more
             failure = f"could not be started ({' '.join(str(error).split())})"
         started = time.monotonic()

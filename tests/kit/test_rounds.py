@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
+import pytest
 from structlog.testing import capture_logs
 
 from tallystick.kit.rounds import Rounds, run_rounds
@@ -187,6 +188,60 @@ async def test_a_failing_round_pauses_too() -> None:
         await work.until(1)
         await pausing()
         assert work.count == 1
+
+
+async def test_pauses_of_a_failing_round_grow_to_a_limit_and_begin_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[float | None] = []
+    real = asyncio.timeout
+
+    def timeout(delay: float | None) -> asyncio.Timeout:
+        asked.append(delay)
+        return real(0)  # a pause takes no time here
+
+    def does(count: int) -> int:
+        if count <= 12:
+            raise ConnectionRefusedError
+        return 0
+
+    work = Work(does, interval_ms=100)
+    stop = asyncio.Event()
+    async with work.begun:
+        monkeypatch.setattr("tallystick.kit.rounds.asyncio.timeout", timeout)
+        running = asyncio.create_task(work.rounds.run(stop))
+        await work.begun.wait_for(lambda: work.count >= 14)
+        monkeypatch.undo()
+    stop.set()
+    await running
+    assert asked[:13] == [0.2, 0.4, 0.8, 1.6, *[2.0] * 8, 0.1]
+
+
+async def test_what_a_watch_says_is_not_said_again() -> None:
+    class Watch:
+        def __init__(self) -> None:
+            self.seen: list[str] = []
+
+        def failed(self, part: str, error: Exception) -> bool:
+            self.seen.append(f"{part} {type(error).__name__}")
+            return isinstance(error, OSError)
+
+        def worked(self, part: str) -> None:
+            self.seen.append(f"{part} worked")
+
+    def does(count: int) -> int:
+        if count == 1:
+            raise ConnectionRefusedError
+        if count == 2:
+            raise LookupError
+        return 0
+
+    watch = Watch()
+    work = Work(does, interval_ms=0, watch=watch)
+    with capture_logs() as logged:
+        async with work.running():
+            await work.until(3)
+            await pausing()
+    assert watch.seen[:3] == ["test ConnectionRefusedError", "test LookupError", "test worked"]
+    assert [line["error"] for line in logged] == ["LookupError()"]
 
 
 async def test_different_work_does_not_wait_for_each_other() -> None:

@@ -45,6 +45,7 @@ def run_here(
     monkeypatch.setattr(sys, "argv", ["tallystick", *arguments])
     # Logging is this process's. A command would bind it to the standard error of this test, which is closed after it.
     monkeypatch.setattr(structlog, "configure", lambda **_: None)
+    monkeypatch.setattr("tallystick.cli.roles.capture_output", lambda: None)
     before = signal.getsignal(signal.SIGTERM)
     capsys.readouterr()
     try:

@@ -38,6 +38,7 @@ _STARTERS: Final = frozenset(
     {
         "asyncio.subprocess.create_subprocess_exec",
         "tallystick.record.postgres.embedded.server.EmbeddedPostgres",
+        "tallystick.run.supervisor.Supervisor",
     }
 )
 

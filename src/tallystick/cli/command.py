@@ -15,6 +15,8 @@ from typer.core import TyperGroup
 
 from tallystick import __version__
 from tallystick.domain.errors import TallystickError
+from tallystick.kit.log_capture import captures_output
+from tallystick.kit.logs import get_logger
 from tallystick.run.supervisor import EXIT_AWAY, EXIT_MISCONFIGURED
 
 #: Command -> module and attribute. A command is loaded when it is used: roles are started often, and the acquirer needs
@@ -170,5 +172,8 @@ def _library(error: BaseException) -> str:
 
 
 def _fail(message: str, code: int) -> NoReturn:
-    print(f"tallystick: {message}", file=sys.stderr)
+    if captures_output() and not sys.stderr.isatty():
+        get_logger("tallystick.cli").error(message, exit_code=code)
+    else:
+        print(f"tallystick: {message}", file=sys.stderr)
     sys.exit(code)

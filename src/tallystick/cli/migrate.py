@@ -20,6 +20,11 @@ def migrate(data_dir: DataDir = None) -> None:
     with resolve_database(settings) as database:
         asyncio.run(examination.as_owner(database.owner_url))
         for finding in examination.require_start():
-            typer.echo(f"tallystick: {finding.level}: {finding.says}", err=True)
-        applied = apply_migrations(database.owner_url)
+            announce(f"{finding.level}: {finding.says}")
+        applied = apply_migrations(database.owner_url, announce)
     typer.echo("\n".join(applied) if applied else "up to date")
+
+
+def announce(message: str) -> None:
+    """A notice beside the command's result."""
+    typer.echo(f"tallystick: {message}", err=True)

@@ -3,23 +3,34 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 
 import typer
 import uvloop
 
 from tallystick.cli.context import DataDir, Host, Port, SimulatorPort, console, settings_from
+from tallystick.cli.roles import log_alone
+from tallystick.kit.log_capture import captures_output
+from tallystick.kit.logs import get_logger
 from tallystick.run.up import Platform, bring_up
+
+log = get_logger("tallystick.cli.up")
 
 
 def up(data_dir: DataDir = None, host: Host = None, port: Port = None, simulator_port: SimulatorPort = None) -> None:
     """Run everything on this machine: database, API, worker and test acquirer, until SIGTERM or Ctrl-C."""
     settings = settings_from(data_dir, host=host, port=port, simulator_port=simulator_port)
+    if not sys.stderr.isatty():
+        log_alone("info")  # whatever its children log, its few notices are for somebody
     uvloop.run(bring_up(settings, _stay_up, announce=announce))
 
 
 def announce(message: str) -> None:
-    """Print a notice for the person who started the platform; logs are separate."""
-    typer.echo(f"tallystick: {message}", err=True)
+    """A notice for the person who started the platform, or a line of the log where nobody looks on."""
+    if captures_output():
+        log.warning(message)
+    else:
+        typer.echo(f"tallystick: {message}", err=True)
 
 
 def invitation(platform: Platform) -> str:

@@ -6,7 +6,7 @@ import uvloop
 
 from tallystick.cli.context import DataDir, settings_from
 from tallystick.cli.database import existing_database
-from tallystick.cli.roles import ParentPid, started
+from tallystick.cli.roles import ParentPid, keeper_of, started
 from tallystick.record.postgres.embedded.server import DatabaseUrls
 from tallystick.run.doctor.start import begin
 from tallystick.run.work import work_until_signalled
@@ -16,7 +16,7 @@ from tallystick.settings.load import Settings
 def work(data_dir: DataDir = None, parent_pid: ParentPid = None) -> None:
     """Recover attempts, process provider events, deliver messages. Any number of workers may run."""
     settings = started(settings_from(data_dir), parent_pid)
-    with existing_database(settings) as database:
+    with existing_database(settings, keeper_of(parent_pid)) as database:
         uvloop.run(_work(settings, database))
 
 

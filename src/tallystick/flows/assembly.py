@@ -6,6 +6,7 @@ import asyncio
 import random
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager, nullcontext
+from functools import partial
 from typing import Any, Final
 
 from msgspec import Struct
@@ -35,9 +36,11 @@ from tallystick.providers.registry import PROVIDERS
 from tallystick.record.journal import Journal, JournalLimits
 from tallystick.record.next_action_seal import ActionSeal
 from tallystick.record.postgres.batch import WriteConnection
-from tallystick.record.postgres.connections import connect, open_pool
+from tallystick.record.postgres.connections import connect, connect_probe, open_pool
 from tallystick.record.postgres.embedded.server import DatabaseUrls, resolve_database
 from tallystick.record.postgres.open_payments import count_open_payments
+from tallystick.record.postgres.outage import Outage
+from tallystick.record.postgres.readiness import DatabaseReadiness
 from tallystick.record.postgres.reads import Reads
 from tallystick.record.sealing import sealer_of
 from tallystick.record.sealing_keys import COMPARE_EVERY_MS, SealingKeys
@@ -50,7 +53,7 @@ LACKING_EVERY_S: Final = 3_600.0
 
 
 @asynccontextmanager
-async def open_intake(settings: Settings, database_url: str) -> AsyncIterator[Intake]:
+async def open_intake(settings: Settings, database_url: str, outage: Outage | None = None) -> AsyncIterator[Intake]:
     """Opens the intake of the inbox; leaving writes what is queued."""
 
     async def own_connection() -> Any:
@@ -61,6 +64,7 @@ async def open_intake(settings: Settings, database_url: str) -> AsyncIterator[In
         Clock(settings.clock_shift_ms),
         queue_limit=settings.webhook_queue_limit,
         commit_timeout_ms=settings.webhook_commit_timeout_ms,
+        outage=outage,
     )
     await intake.start()
     try:
@@ -88,6 +92,7 @@ async def open_runtime(
     providers: Mapping[str, Provider] | None = None,
     journal_connect: Callable[[], Awaitable[WriteConnection]] | None = None,
     registers_keys: bool = True,
+    application_name: str = "tallystick",
 ) -> AsyncIterator[Runtime]:
     """Opens everything, and closes it in reverse order; flows get ``drain_timeout_ms`` to end. Raises SettingsError for
     malformed sealing keys, and what opening the database raises.
@@ -95,6 +100,7 @@ async def open_runtime(
     Raises SettingsError also for providers that no process may start with (``require_sound_providers``).
     ``providers`` and ``journal_connect`` are for tests and benchmarks that bring their own. ``registers_keys``: the
     first process on a record registers its sealing key; an operator's command does not, on whatever machine it runs.
+    ``application_name``: how others see its sessions.
     """
     limits = JournalLimits(
         connections=settings.journal_connections,
@@ -111,15 +117,16 @@ async def open_runtime(
 
     if providers is None:
         require_sound_providers(settings)
-    clock = Clock(settings.clock_shift_ms)
+    clock, outage = Clock(settings.clock_shift_ms), Outage()
     sealer = sealer_of(settings)
-    pool = await open_pool(database_url, settings)
-    journal = Journal(journal_connect or own_connection, limits, clock)
+    pool = await open_pool(database_url, settings, application_name)
+    journal = Journal(journal_connect or own_connection, limits, clock, outage)
     words = ProviderWords(sealer)
     connectors = screened_providers(
         bounded_providers(settings, connected_providers(settings)) if providers is None else providers, words
     )
-    clocks = Clocks(pool, clock, connectors, margin_ms=settings.clock_margin_ms)
+    clocks = Clocks(pool, clock, connectors, margin_ms=settings.clock_margin_ms, outage=outage)
+    readiness = DatabaseReadiness(partial(connect_probe, database_url), outage, sealer)
     keys = SealingKeys(pool, settings, sealer, clock, registers=registers_keys)
     stores = stores_on(pool, clock, settings, sealer)
     drift = ContractDrift(stores.contract_drift, clock, connectors)
@@ -137,6 +144,8 @@ async def open_runtime(
         sealer=sealer,
         stores=stores,
         pool=pool,
+        outage=outage,
+        readiness=readiness,
         default_provider=default_provider(settings),
         switched_off=switched_off(settings),
         drift=drift,
@@ -150,6 +159,7 @@ async def open_runtime(
         await _report_missing(runtime)
         await clocks.measure()
         await keys.compare()
+        await readiness.first()
         comparing = asyncio.create_task(
             run_rounds(
                 (
@@ -170,6 +180,8 @@ async def open_runtime(
         runtime.lacking.flush()
         words.flush()
         await journal.stop()
+        await readiness.close()
+        outage.flush()
         for provider in connectors.values():
             await provider.close()
         await pool.close()
@@ -211,7 +223,7 @@ async def open_api_process(
     ) as urls:
         async with (
             open_runtime(settings, urls.app_url, providers=providers) as runtime,
-            open_intake(settings, urls.app_url) as intake,
+            open_intake(settings, urls.app_url, runtime.outage) as intake,
             open_rejected_deliveries(runtime) as rejected,
         ):
             yield ApiProcess(runtime=runtime, intake=intake, rejected=rejected)

@@ -21,6 +21,7 @@ from tallystick.kit.logs import get_logger
 from tallystick.providers.port import Provider
 from tallystick.record.postgres.database_clock import database_time
 from tallystick.record.postgres.failures import DATABASE_AWAY
+from tallystick.record.postgres.outage import Outage
 
 log = get_logger("tallystick.flows.clocks")
 
@@ -48,11 +49,20 @@ class Clocks:
     """The clocks that one process compares with its own; kept in memory. ``clock`` is the process's own, and is set to
     the database's where the two differ by more than the margin."""
 
-    def __init__(self, pool: asyncpg.Pool, clock: Clock, providers: Mapping[str, Provider], *, margin_ms: int) -> None:
+    def __init__(
+        self,
+        pool: asyncpg.Pool,
+        clock: Clock,
+        providers: Mapping[str, Provider],
+        *,
+        margin_ms: int,
+        outage: Outage | None = None,
+    ) -> None:
         self._pool = pool
         self._clock = clock
         self._providers = providers
         self._margin_ms = margin_ms
+        self._outage = outage or Outage()
         self._database = SkewGauge()
         self._beyond: set[str] = set()
 
@@ -61,8 +71,10 @@ class Clocks:
         question = self._database.ask()
         try:
             theirs = await database_time(self._pool, _READ_TIMEOUT_S)
-        except (*DATABASE_AWAY, asyncpg.PostgresError):
+        except (*DATABASE_AWAY, asyncpg.PostgresError) as error:
+            self._outage.note("clocks", error)
             return
+        self._outage.worked("clocks")
         self._database.answered(question, theirs)
         skew = self._database.current
         assert skew is not None

@@ -23,6 +23,8 @@ from tallystick.kit.logs import get_logger
 from tallystick.providers.port import Provider
 from tallystick.record.journal import Journal
 from tallystick.record.next_action_seal import ActionSeal
+from tallystick.record.postgres.outage import Outage
+from tallystick.record.postgres.readiness import DatabaseReadiness
 from tallystick.record.postgres.reads import Reads
 from tallystick.record.sealing import Sealer
 from tallystick.settings.load import Settings
@@ -46,6 +48,8 @@ class Runtime(Struct, frozen=True, kw_only=True):
     sealer: Sealer
     stores: Stores
     pool: asyncpg.Pool
+    outage: Outage
+    readiness: DatabaseReadiness
     default_provider: str | None  # of payments that name none, of merchants without one
     switched_off: frozenset[str]  # providers that take no new payments
     drift: ContractDrift

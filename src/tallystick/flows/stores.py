@@ -14,7 +14,6 @@ from tallystick.kit.clock import Clock
 from tallystick.record.postgres.contract_drift import DriftCounts
 from tallystick.record.postgres.inbox import Inbox
 from tallystick.record.postgres.outbox import Outbox
-from tallystick.record.postgres.readiness import DatabaseReadiness
 from tallystick.record.postgres.recovery_schedule import RecoverySchedule
 from tallystick.record.postgres.refused_webhooks import RejectedDeliveryCounts
 from tallystick.record.postgres.webhook_endpoints import EndpointStore
@@ -27,7 +26,6 @@ class Stores(Struct, frozen=True, kw_only=True):
     that wait and the queues that are leased; ``endpoint_book`` has the rows of webhook endpoints and their deliveries;
     ``endpoints`` has the rules for what a merchant may do with them."""
 
-    readiness: DatabaseReadiness
     api_keys: StoredKeys
     inbox: Inbox
     dead_letters: DeadLetters
@@ -49,7 +47,6 @@ def stores_on(
     endpoint_book = EndpointStore(pool, clock)
     dispatch = Dispatch(outbound_book, settings.outbound_batch)
     return Stores(
-        readiness=DatabaseReadiness(pool, sealer),
         api_keys=StoredKeys(pool),
         inbox=inbox,
         dead_letters=DeadLetters(inbox, settings),

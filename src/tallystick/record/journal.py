@@ -12,7 +12,6 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Final
 
-import asyncpg
 from msgspec import Struct
 
 from tallystick.domain.change import Change
@@ -21,13 +20,25 @@ from tallystick.domain.instruction import StoredInstruction
 from tallystick.kit.clock import Clock, monotonic_ms
 from tallystick.kit.logs import get_logger
 from tallystick.record.postgres.batch import BatchResult, Entry, LostRace, WriteConnection, committed, run_batch
-from tallystick.record.postgres.failures import DATABASE_AWAY, RETRY_SAME_CONNECTION, may_run_again
+from tallystick.record.postgres.failures import (
+    CONNECTION_IS_FINE,
+    RETRY_SAME_CONNECTION,
+    may_run_again,
+    pause_ms,
+)
+from tallystick.record.postgres.outage import Outage
 
 log = get_logger("tallystick.record.journal")
 
 #: Pause before a batch that met a deadlock, a serialization failure or a lost connection runs again: long enough for
 #: the other side to finish, short compared with a commit time-out of seconds.
 RETRY_PAUSE_MS: Final = 20
+
+#: The longest pause while the database stays away: a writer is back this soon after it.
+RETRY_CAP_MS: Final = 500
+
+#: The journal's name in what is said of an outage.
+PART: Final = "journal"
 
 #: An outcome (money may have moved) is retried this many times longer than an intent, before recovery must find it.
 OUTCOME_PATIENCE: Final = 6
@@ -87,8 +98,15 @@ class _QueuedChange:
 class Journal:
     """The one writer of state, history and ledger in this process. ``connect`` opens a dedicated connection."""
 
-    def __init__(self, connect: Callable[[], Awaitable[WriteConnection]], limits: JournalLimits, clock: Clock) -> None:
+    def __init__(
+        self,
+        connect: Callable[[], Awaitable[WriteConnection]],
+        limits: JournalLimits,
+        clock: Clock,
+        outage: Outage | None = None,
+    ) -> None:
         self._connect = connect
+        self.outage = outage or Outage()
         self._limits = limits
         self.clock = clock
         self._intents: deque[_QueuedChange] = deque()
@@ -191,6 +209,7 @@ class _Writer:
     def __init__(self, journal: Journal, connection: WriteConnection) -> None:
         self._journal = journal
         self._connection = connection
+        self._failures = 0  # in a row
 
     async def run(self) -> None:
         while batch := await self._journal.next_batch():
@@ -230,6 +249,8 @@ class _Writer:
                     await self._bisect(pending, error)
                     return
             else:
+                self._failures = 0
+                self._journal.outage.worked(PART)
                 pending = self._answer(result, by_entry)
 
     async def _answer_losers(
@@ -241,7 +262,8 @@ class _Writer:
             try:
                 ours = await committed(self._connection, losers)
             except Exception as error:
-                log.warning("journal cannot read back", error=type(error).__name__)
+                if not self._journal.outage.failed(PART, error):
+                    log.warning("journal cannot read back", error=type(error).__name__)
                 for entry in losers:
                     by_entry[id(entry)].fail(OutcomeUnknown("the commit could not be read back"))
         for entry in losers:
@@ -269,15 +291,18 @@ class _Writer:
 
     async def _recover(self, pending: list[_QueuedChange], error: Exception) -> list[_QueuedChange]:
         """Pause, replace a lost connection, and give up on changes whose time is over."""
-        await asyncio.sleep(RETRY_PAUSE_MS * (1 + random.random()) / 1000)
-        if not isinstance(error, RETRY_SAME_CONNECTION):
-            log.warning("journal connection lost", error=type(error).__name__, changes=len(pending))
+        if isinstance(error, RETRY_SAME_CONNECTION):
+            await asyncio.sleep(RETRY_PAUSE_MS * (1 + random.random()) / 1000)
+        else:
+            self._journal.outage.failed(PART, error)
+            await asyncio.sleep(pause_ms(self._failures, RETRY_PAUSE_MS, RETRY_CAP_MS) / 1000)
+            self._failures += 1
+        if not isinstance(error, CONNECTION_IS_FINE):
             self._connection.terminate()
             try:
                 self._connection = await self._journal.reconnect()
-            except (*DATABASE_AWAY, asyncpg.PostgresError) as refused:
-                log.warning("journal cannot reconnect", error=type(refused).__name__)
-                await asyncio.sleep(RETRY_PAUSE_MS * 5 / 1000)
+            except Exception as refused:  # the next round tries again
+                self._journal.outage.note(PART, refused)
         now_ms = monotonic_ms()
         for waiting in pending:
             if waiting.give_up_at_ms <= now_ms:

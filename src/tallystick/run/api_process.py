@@ -7,6 +7,7 @@ import os
 from litestar import Litestar
 
 from tallystick.interfaces.api.app import asgi_factory
+from tallystick.kit.log_capture import capture_output
 from tallystick.providers.registry import CONNECTOR_SETTINGS
 from tallystick.run.gc_tuning import tune_collector
 from tallystick.run.supervisor import end_with_parent
@@ -18,5 +19,6 @@ def application() -> Litestar:
     settings = load_settings(os.environ, CONNECTOR_SETTINGS)
     end_with_parent(os.getppid(), settings.drain_timeout_ms)
     app = asgi_factory()
+    capture_output()
     tune_collector()
     return app

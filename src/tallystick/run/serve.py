@@ -9,6 +9,7 @@ from granian.constants import HTTPModes, Interfaces
 from granian.http import HTTP1Settings
 from granian.log import LogLevels
 
+from tallystick.kit.log_capture import LOGGING
 from tallystick.settings.load import Settings
 
 #: How long granian waits for its workers beyond their drain time-out before it kills them.
@@ -39,4 +40,5 @@ def serve(settings: Settings) -> None:
         respawn_failed_workers=True,
         workers_kill_timeout=settings.drain_timeout_ms // 1000 + KILL_MARGIN_S,
         log_level=LogLevels.warning,
+        log_dictconfig=LOGGING,
     ).serve()

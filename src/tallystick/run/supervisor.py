@@ -17,15 +17,9 @@ from pathlib import Path
 
 from msgspec import Struct
 
+from tallystick.kit.backoff import Backoff
 from tallystick.settings.fields import PREFIX
 from tallystick.settings.load import Settings, environment_of
-
-#: The first restart comes almost at once; later ones back off, without an end.
-RESTART_FIRST_MS = 500
-RESTART_CAP_MS = 15_000
-
-#: A child that ran this long was healthy: the backoff starts again.
-HEALTHY_AFTER_MS = 30_000
 
 #: Exit code of a command that cannot run as configured; a restart would not help.
 EXIT_MISCONFIGURED = 2
@@ -74,7 +68,7 @@ class Supervisor:
         self._kept.append((child, asyncio.create_task(self._keep(child))))
 
     async def refused(self) -> None:
-        """Return when a child has exited because it cannot run as configured."""
+        """Return when a child has exited because it cannot run as configured, and never has."""
         await self._refused.wait()
 
     async def drain(self) -> None:
@@ -91,7 +85,7 @@ class Supervisor:
         self._hurry.set()
 
     async def _keep(self, child: _Child) -> None:
-        wait_ms = RESTART_FIRST_MS
+        backoff, first_run = Backoff(), True
         while True:
             started = time.monotonic()
             if await _first(child.stop.wait(), child.process.wait()):
@@ -99,15 +93,14 @@ class Supervisor:
                 return
             code = child.process.returncode
             _kill_group(child.process.pid)  # the child's own children
-            if code == EXIT_MISCONFIGURED:
+            if code == EXIT_MISCONFIGURED and first_run:
                 self._refused.set()
                 return
-            if (time.monotonic() - started) * 1000 > HEALTHY_AFTER_MS:
-                wait_ms = RESTART_FIRST_MS
+            first_run = False  # it could run: what keeps it from that now, such as a database that is away, passes
+            wait_ms = backoff.next_ms((time.monotonic() - started) * 1000)
             self._announce(f"{child.role.name} exited with {code}; restarting in {wait_ms} ms")
             if await _first(child.stop.wait(), asyncio.sleep(wait_ms / 1000)):
                 return
-            wait_ms = min(2 * wait_ms, RESTART_CAP_MS)
             with contextlib.suppress(OSError):  # no room for a process now: the next round tries again
                 child.process = await _spawn(child.role)
 

@@ -87,13 +87,13 @@ async def bring_up(
         stack.enter_context(_sole_supervisor(data_dir))
         await examination.ports()
         examination.require_start()
-        database_context = resolve_database(settings)
+        database_context = resolve_database(settings, announce)
         database = await asyncio.to_thread(database_context.__enter__)
         stack.push_async_callback(asyncio.to_thread, database_context.__exit__, None, None, None)
         await examination.as_owner(database.owner_url)
         for finding in examination.require_start():
             announce(f"{finding.level}: {finding.says}")
-        await asyncio.to_thread(migrate, database.owner_url)
+        await asyncio.to_thread(migrate, database.owner_url, announce)
         key_file = data_dir / "api-key"
         api_key = await key_store.ensure_first_key(database.app_url, key_file, FIRST_MERCHANT)
         if not simulator_is_on:

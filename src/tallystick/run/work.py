@@ -14,6 +14,7 @@ from tallystick.flows.webhooks.inbound.worker import InboxWorker
 from tallystick.flows.webhooks.outbound.worker import OutboxWorker
 from tallystick.kit.logs import get_logger
 from tallystick.kit.rounds import Rounds, run_rounds
+from tallystick.record.postgres.readiness import WORKER_SESSIONS
 from tallystick.run.clock_check import require_right_clock
 from tallystick.run.worker_health import worker_health
 from tallystick.settings.load import Settings
@@ -29,6 +30,7 @@ async def periodic_work(runtime: Runtime) -> AsyncIterator[list[Rounds]]:
     recovery = RecoveryWorker(runtime, runtime.stores.schedule_book)
     inbox = InboxWorker(runtime, runtime.stores.inbox)
     outbox = OutboxWorker(runtime)
+    outage = runtime.outage
     try:
         yield [
             # A round costs several statements, and most attempts found are due again only later.
@@ -37,15 +39,23 @@ async def periodic_work(runtime: Runtime) -> AsyncIterator[list[Rounds]]:
                 settings.recovery_interval_ms,
                 with_keys(runtime, recovery.round),
                 full_round=settings.recovery_batch,
+                watch=outage,
             ),
-            Rounds("inbox", settings.webhook_interval_ms, with_keys(runtime, inbox.begin), finish=inbox.finish),
-            Rounds("dispatch", settings.outbound_interval_ms, with_keys(runtime, outbox.dispatch)),
+            Rounds(
+                "inbox",
+                settings.webhook_interval_ms,
+                with_keys(runtime, inbox.begin),
+                finish=inbox.finish,
+                watch=outage,
+            ),
+            Rounds("dispatch", settings.outbound_interval_ms, with_keys(runtime, outbox.dispatch), watch=outage),
             Rounds(
                 "delivery",
                 settings.outbound_interval_ms,
                 with_keys(runtime, outbox.begin),
                 wake=outbox.wake,
                 finish=outbox.finish,
+                watch=outage,
             ),
         ]
     finally:
@@ -66,7 +76,7 @@ async def work(settings: Settings, database_url: str, stop: asyncio.Event) -> No
     """Work until ``stop``, and finish what is under way. Raises ClockTooFarOff, and what opening the database
     raises."""
     async with (
-        open_runtime(settings, database_url) as runtime,
+        open_runtime(settings, database_url, application_name=WORKER_SESSIONS) as runtime,
         worker_health(runtime),
         periodic_work(runtime) as rounds,
     ):

@@ -10,7 +10,7 @@ import msgspec
 from aiohttp import web
 
 from tallystick.flows.runtime import Runtime
-from tallystick.interfaces.api.health import Health
+from tallystick.interfaces.api.health import Health, ready
 
 _RUNTIME: Final = web.AppKey("runtime", Runtime)
 
@@ -41,9 +41,9 @@ async def _healthz(_: web.Request) -> web.Response:
 
 async def _readyz(request: web.Request) -> web.Response:
     runtime = request.app[_RUNTIME]
-    if (reason := await runtime.stores.readiness.reason_not_ready()) is not None:
+    if (reason := await runtime.readiness.reason_not_ready()) is not None:
         return _json({"status": 503, "code": "not_ready", "detail": reason}, 503)
-    return _json(Health(status="ready", clocks=tuple(runtime.clocks.readings())), 200)
+    return _json(ready(runtime), 200)
 
 
 def _json(body: object, status: int) -> web.Response:

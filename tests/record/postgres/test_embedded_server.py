@@ -11,11 +11,14 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
+import psutil
 import psycopg
 import pytest
 
+from tallystick.record.postgres.embedded.keeper import kept_running
 from tallystick.record.postgres.embedded.server import (
     DatabaseUnavailable,
     DatabaseUrls,
@@ -23,11 +26,13 @@ from tallystick.record.postgres.embedded.server import (
     resolve_database,
 )
 from tallystick.settings.load import Settings
+from tests.support.commands import is_gone
 from tests.support.polling import eventually
 
 #: A process that holds the server until its standard input ends.
 HOLDER = """
 import sys
+from functools import partial
 from pathlib import Path
 from tallystick.record.postgres.embedded.server import EmbeddedPostgres
 with EmbeddedPostgres(Path(sys.argv[1])):
@@ -226,6 +231,55 @@ def test_a_server_number_that_is_now_another_programs_is_no_server(made: Path) -
             assert other.poll() is None
         finally:
             other.kill()
+
+
+def test_of_several_processes_that_watch_one_server_one_starts_it_again(
+    made: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tallystick.kit.backoff.RESTART_FIRST_MS", 1)
+    said: list[str] = []
+    with (
+        EmbeddedPostgres(made) as one,
+        EmbeddedPostgres(made) as other,
+        kept_running(one, said.append),
+        kept_running(other, said.append),
+    ):
+        for _ in range(2):
+            family = [first := psutil.Process(server_pid(made)), *first.children(recursive=True)]
+            first.kill()
+            eventually(partial(are_gone, family))
+            eventually(lambda: one.runs() and other.runs())
+        eventually(lambda: accepts(one.urls().app_url))
+    assert not runs(made), "the last one out stops what was started again"
+    assert all(line.startswith("database exited; restarting in") for line in said), said
+
+
+def are_gone(processes: list[psutil.Process]) -> bool:
+    return all(is_gone(process) for process in processes)
+
+
+def accepts(url: str) -> bool:
+    try:
+        return value(url, "SELECT 1") == 1
+    except psycopg.OperationalError:
+        return False
+
+
+def test_files_of_a_crashed_server_that_name_other_programs_keep_nobody_from_starting(made: Path) -> None:
+    """As after a crash and a reboot: the numbers were given out again, to programs of the same user."""
+    cluster = made / "postgres"
+    with EmbeddedPostgres(made):
+        os.kill(server_pid(made), signal.SIGKILL)
+    owner = cluster.stat().st_uid
+    with subprocess.Popen(["sleep", "600"], user=owner if os.geteuid() == 0 else None) as program:
+        for name in ("postmaster.pid", ".s.PGSQL.5432.lock"):
+            lines = (cluster / name).read_text().splitlines()
+            (cluster / name).write_text("\n".join([str(program.pid), *lines[1:]]) + "\n")
+        try:
+            with EmbeddedPostgres(made) as postgres:
+                assert value(postgres.urls().app_url, "SELECT 1") == 1
+        finally:
+            program.kill()
 
 
 def test_a_creation_that_was_cut_short_is_begun_again(fresh: Path) -> None:

@@ -9,10 +9,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable
 
-from tallystick.domain.errors import TallystickError
+from tallystick.domain.errors import OutcomeUnknown, Overloaded, TallystickError
 from tallystick.flows.recovery.attempts import DueAttempts
 from tallystick.flows.recovery.deadlines import DueDeadlines
 from tallystick.flows.runtime import Runtime
+from tallystick.kit.log_sampling import SampledLines
 from tallystick.kit.logs import get_logger
 from tallystick.record.postgres.recovery_schedule import RecoverySchedule
 
@@ -25,6 +26,8 @@ class RecoveryWorker:
     def __init__(self, runtime: Runtime, book: RecoverySchedule) -> None:
         self._settings = runtime.settings
         self._book = book
+        self._outage = runtime.outage
+        self._not_finished = SampledLines()
         self._attempts = DueAttempts(runtime, book)
         self._deadlines = DueDeadlines(runtime, book)
         self._slots = asyncio.Semaphore(runtime.settings.recovery_concurrency)
@@ -44,7 +47,22 @@ class RecoveryWorker:
         async with self._slots:
             try:
                 await work
-            except (TallystickError, OSError, LookupError) as error:
-                log.warning("recovery could not finish", payment_id=payment_id, error=repr(error))
+            except (OutcomeUnknown, Overloaded) as error:  # the journal has said why
+                self._say_not_finished(payment_id, error)
             except Exception as error:
-                log.error("recovery failed on a payment", payment_id=payment_id, error=repr(error))
+                if self._outage.failed("recovery of a payment", error):
+                    return
+                if isinstance(error, TallystickError | OSError | LookupError):
+                    log.warning("recovery could not finish", payment_id=payment_id, error=repr(error))
+                else:
+                    log.error("recovery failed on a payment", payment_id=payment_id, error=repr(error))
+
+    def _say_not_finished(self, payment_id: str, error: Exception) -> None:
+        """Every payment of a round meets the same database; the line names the last of those it counts."""
+
+        def say(since_last_line: int) -> None:
+            log.warning(
+                "recovery could not finish", payment_id=payment_id, error=repr(error), since_last_line=since_last_line
+            )
+
+        self._not_finished.line(type(error).__name__, say)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from msgspec import Struct
+from msgspec import UNSET, Struct, UnsetType
 
 from tallystick.flows.clocks import ClockReading
 from tallystick.flows.runtime import Runtime
@@ -12,10 +12,12 @@ from tallystick.interfaces.api.problems import busy
 
 class Health(Struct, frozen=True, kw_only=True):
     """``ok``, or ``ready``. ``clocks``, of a process that is ready: how far its host's clock is from the database's and
-    the providers'. A clock that is off never makes it unready."""
+    the providers'. A clock that is off never makes it unready. ``worker_runs``, of a process that is ready: whether any
+    worker has a session in the database, null where that is not known. Payments are taken without one."""
 
     status: str
     clocks: tuple[ClockReading, ...] = ()
+    worker_runs: bool | UnsetType | None = UNSET
 
 
 async def healthz(_: Runtime, request: ApiRequest) -> HttpResponse:
@@ -24,7 +26,13 @@ async def healthz(_: Runtime, request: ApiRequest) -> HttpResponse:
 
 
 async def readyz(runtime: Runtime, request: ApiRequest) -> HttpResponse:
-    """200 when the database answers and its schema takes every statement of this release. Raises ProblemError."""
-    if (reason := await runtime.stores.readiness.reason_not_ready()) is not None:
+    """200 when the database answers, can write, and its schema takes every statement of this release. Raises
+    ProblemError."""
+    if (reason := await runtime.readiness.reason_not_ready()) is not None:
         raise busy("not_ready", reason, request.request_id)
-    return json_response(request, Health(status="ready", clocks=tuple(runtime.clocks.readings())))
+    return json_response(request, ready(runtime))
+
+
+def ready(runtime: Runtime) -> Health:
+    """What a process says that can serve."""
+    return Health(status="ready", clocks=tuple(runtime.clocks.readings()), worker_runs=runtime.readiness.worker_runs)

@@ -131,7 +131,7 @@ def _open_paths() -> dict[str, Schema]:
         "/healthz": _probe("healthz", "Whether the process is up", {"200": healthy}),
         "/readyz": _probe(
             "readyz",
-            "Whether the database answers and its schema fits",
+            "Whether the database answers, can write, and its schema fits",
             {"200": healthy, "503": _refusal(503, ["not_ready"])},
         ),
         provider_webhooks.PATH: _webhook(),

@@ -8,8 +8,9 @@ from typing import Any, Final
 from litestar import Request, Response
 from litestar.exceptions import HTTPException, MethodNotAllowedException
 
-from tallystick.domain.errors import Problem, ProblemField, TallystickError, problem
+from tallystick.domain.errors import OutcomeUnknown, Problem, ProblemField, TallystickError, problem
 from tallystick.domain.views import encode
+from tallystick.flows.failures import DATABASE_AWAY
 from tallystick.interfaces.api.request_form import malformed, no_such_path
 from tallystick.kit.ids import new_id
 from tallystick.kit.log_sampling import SampledLines
@@ -20,9 +21,10 @@ log = get_logger("tallystick.interfaces.api")
 #: Retry-After: a full queue drains within a second; a database that restarts takes a few.
 RETRY_AFTER_S: Final = 1
 
-#: Responses of a whole process that is busy or without its database: they come in floods, and nothing was executed. An
-#: outcome that is unknown, or a defect, has a line of its own.
+#: Responses of a whole process that is busy or without its database: they come in floods, and have one cause. A defect
+#: has a line of its own.
 _SAMPLED_CODES: Final = ("overloaded", "not_ready")
+_SAMPLED_ERRORS: Final[tuple[type[Exception], ...]] = (OutcomeUnknown, *DATABASE_AWAY)
 
 _lines: Final = SampledLines()
 
@@ -79,7 +81,9 @@ def report(document: Problem, operation: str, error: BaseException | None = None
             **number,
         )
 
-    if document.code in _SAMPLED_CODES:
+    if isinstance(error, _SAMPLED_ERRORS):
+        _lines.line(document.code, say)  # whatever was asked, and wherever it failed
+    elif document.code in _SAMPLED_CODES:
         _lines.line((operation, document.code, *cause.values()), say)
     else:
         say()

@@ -16,6 +16,12 @@ STATEMENT_CACHE: Final = 128
 #: would read all of it, and a connection keeps its plans for hours.
 FIND_BY_KEY: Final = {"enable_seqscan": "off", "enable_hashjoin": "off", "enable_mergejoin": "off"}
 
+#: A database that takes longer for one of a probe's statements hangs.
+PROBE_TIMEOUT_S: Final = 2.0
+
+#: PostgreSQL's smallest memory of a statement: a result of some hundred kilobytes goes to the disk.
+SPILL_EARLY: Final = {"work_mem": "64kB"}
+
 
 async def connect(url: str, *, command_timeout_ms: int) -> asyncpg.Connection:
     """A connection for writing, as the application role, whatever role the URL logs in as. Opening it may take as long
@@ -29,8 +35,18 @@ async def connect(url: str, *, command_timeout_ms: int) -> asyncpg.Connection:
     )
 
 
-async def open_pool(url: str, settings: Settings) -> asyncpg.Pool:
-    """The pool for reads, as the application role."""
+async def connect_probe(url: str) -> asyncpg.Connection:
+    """A connection that asks whether the database can serve, so that no work of ours stands before the question."""
+    return await asyncpg.connect(
+        url,
+        timeout=PROBE_TIMEOUT_S,
+        command_timeout=PROBE_TIMEOUT_S,
+        server_settings={"role": APP_ROLE, "application_name": "tallystick", **SPILL_EARLY},
+    )
+
+
+async def open_pool(url: str, settings: Settings, application_name: str = "tallystick") -> asyncpg.Pool:
+    """The pool for reads, as the application role. ``application_name``: how others see its sessions."""
     return await asyncpg.create_pool(
         url,
         min_size=1,
@@ -38,5 +54,5 @@ async def open_pool(url: str, settings: Settings) -> asyncpg.Pool:
         timeout=settings.journal_commit_timeout_ms / 1000,
         command_timeout=settings.journal_commit_timeout_ms / 1000,
         statement_cache_size=STATEMENT_CACHE,
-        server_settings={"role": APP_ROLE, "application_name": "tallystick", **FIND_BY_KEY},
+        server_settings={"role": APP_ROLE, "application_name": application_name, **FIND_BY_KEY},
     )

@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+import random
 from typing import Final
 
 import asyncpg
 
+#: More doublings pass every cap.
+_DOUBLINGS: Final = 20
+
 #: Lost to another transaction: the same connection may try again.
 RETRY_SAME_CONNECTION: Final = (asyncpg.SerializationError, asyncpg.DeadlockDetectedError)
+
+#: The server is short of disk, memory or connections, or cannot read or write a file (53…, 58…). It has rolled back,
+#: and the connection is as good as a new one.
+SHORT_OF_RESOURCES: Final = (asyncpg.InsufficientResourcesError, asyncpg.PostgresSystemError)
 
 #: The server says that it does not know whether it has committed (40003, 08007): read back, as after a connection that
 #: was lost during COMMIT.
@@ -22,7 +30,7 @@ DATABASE_AWAY: Final = (
     TimeoutError,
     asyncpg.PostgresConnectionError,
     asyncpg.OperatorInterventionError,
-    asyncpg.InsufficientResourcesError,
+    *SHORT_OF_RESOURCES,
     asyncpg.InterfaceError,
     # A connection cut between two messages of one statement: "another operation is in progress".
     asyncpg.InternalClientError,
@@ -30,10 +38,19 @@ DATABASE_AWAY: Final = (
     *_SESSION_ENDED,
 )
 
+#: After these a connection is kept: a new one would meet the same.
+CONNECTION_IS_FINE: Final = (*RETRY_SAME_CONNECTION, *SHORT_OF_RESOURCES)
+
 _NOT_THE_ROWS: Final = (*RETRY_SAME_CONNECTION, *DATABASE_AWAY, asyncpg.ReadOnlySQLTransactionError)
 
 #: Rolled back without a reason of its own; 40002, a subclass, is about the rows.
 _ROLLED_BACK: Final = asyncpg.TransactionRollbackError.sqlstate
+
+
+def pause_ms(failures: int, first_ms: int, cap_ms: int) -> float:
+    """How long a writer waits after so many failures in a row: twice as long each time, with jitter, so that the
+    writers of all processes do not come back at once."""
+    return float(min(first_ms * 2 ** min(failures, _DOUBLINGS), cap_ms) * (0.5 + random.random() / 2))
 
 
 def may_run_again(error: Exception) -> bool:

@@ -2,30 +2,38 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Callable, Iterator
 from importlib import resources
 
 import psycopg
 from yoyo import read_migrations
 from yoyo.backends.core.postgresql import PostgresqlPsycopgBackend
 from yoyo.connections import DatabaseURI
-from yoyo.migrations import default_migration_table
+from yoyo.internalmigrations import needs_upgrading
+from yoyo.migrations import Migration, MigrationList, default_migration_table
+
+from tallystick.record.postgres.migration_lock import migration_lock
 
 #: The role that the application runs as: it may add to history and ledger, and neither change nor delete.
 APP_ROLE = "tallystick_app"
 
 
-def migrate(owner_url: str) -> list[str]:
-    """Apply the missing revisions, and return their names. Safe to run from several processes.
+def migrate(owner_url: str, announce: Callable[[str], None] = lambda _: None) -> list[str]:
+    """Apply the missing revisions, and return their names. Safe to run from several processes, and again after a kill
+    at any moment. ``announce``: says that it waits for another migration.
 
-    Raises what the database raises.
+    Raises PooledConnection, and what the database raises.
     """
-    _ensure_app_role(owner_url)
     backend = _Backend.connected(owner_url)
     try:
         folder = resources.files(__package__).joinpath("migrations")
         with resources.as_file(folder) as path:
             revisions = read_migrations(str(path))
-            with backend.lock():
+            if not backend.has_pending(revisions) and _app_role_is_usable(backend.connection):
+                return []
+            with migration_lock(backend.connection, announce):
+                _ensure_app_role(backend.connection)
                 pending = backend.to_apply(revisions)
                 backend.apply_migrations(pending)
         return [revision.id for revision in pending]
@@ -33,19 +41,26 @@ def migrate(owner_url: str) -> list[str]:
         backend.connection.close()
 
 
-def _ensure_app_role(owner_url: str) -> None:
+def _app_role_is_usable(connection: psycopg.Connection) -> bool:
+    """Whether the application's role is there, and the owner may act as it."""
+    # Since PostgreSQL 16 a membership may come without the right to act as the role (SET). An owner who creates the
+    # role gets such a one, which only allows the grant. Older servers know no such right.
+    privilege = acting_privilege(connection.info.server_version // 10_000)
+    member = connection.execute(
+        "SELECT pg_has_role(current_user, oid, %s) FROM pg_roles WHERE rolname = %s", (privilege, APP_ROLE)
+    ).fetchone()
+    return member is not None and bool(member[0])
+
+
+def _ensure_app_role(connection: psycopg.Connection) -> None:
     """The grants of the first revision need the role. An owner without the right to create roles needs it created
     beforehand."""
-    with psycopg.connect(owner_url, autocommit=True) as connection:
-        found = connection.execute("SELECT 1 FROM pg_roles WHERE rolname = %s", (APP_ROLE,)).fetchone()
-        if found is None:
+    if connection.execute("SELECT 1 FROM pg_roles WHERE rolname = %s", (APP_ROLE,)).fetchone() is None:
+        # Roles belong to the server: a migration of another database there may create it at this moment.
+        with contextlib.suppress(psycopg.errors.DuplicateObject, psycopg.errors.UniqueViolation):
             connection.execute(f"CREATE ROLE {APP_ROLE} LOGIN")
-        # Since PostgreSQL 16 a membership may come without the right to act as the role (SET). An owner who creates the
-        # role gets such a one, which only allows the grant. Older servers know no such right.
-        privilege = acting_privilege(connection.info.server_version // 10_000)
-        member = connection.execute("SELECT pg_has_role(current_user, %s, %s)", (APP_ROLE, privilege)).fetchone()
-        if member is not None and not member[0]:
-            connection.execute(f"GRANT {APP_ROLE} TO CURRENT_USER")
+    if not _app_role_is_usable(connection):
+        connection.execute(f"GRANT {APP_ROLE} TO CURRENT_USER")
 
 
 def newest_revision() -> str:
@@ -68,9 +83,25 @@ class _Backend(PostgresqlPsycopgBackend):  # type: ignore[misc]  # yoyo has no t
     def connected(cls, url: str) -> _Backend:
         """Raises what connecting raises."""
         whole = DatabaseURI("postgresql+psycopg", None, None, None, None, None, args={"url": url})
-        backend = cls(whole, default_migration_table)
-        backend.init_database()
-        return backend
+        return cls(whole, default_migration_table)
+
+    def has_pending(self, revisions: MigrationList) -> bool:
+        """Whether there is anything to do. Writes nothing."""
+        return needs_upgrading(self) or bool(self.to_apply(revisions))
+
+    @contextlib.contextmanager
+    def lock(self, timeout: float = 0) -> Iterator[None]:
+        """Nothing: ``migration_lock`` is held. The row that yoyo would write outlives a process that is killed."""
+        yield
+
+    def apply_one(self, migration: Migration, force: bool = False, mark: bool = True) -> None:
+        """A revision and the note that it was applied are one transaction: yoyo's own are two, and a kill between them
+        would apply it a second time."""
+        with self.transaction():
+            migration.process_steps(self, "apply", force=force)
+            self.log_migration(migration, "apply")
+            if mark:
+                self.mark_one(migration, log=False)
 
     def connect(self, dburi: DatabaseURI) -> psycopg.Connection:
         return psycopg.connect(dburi.args["url"], autocommit=True)  # in a transaction only where yoyo begins one

@@ -62,6 +62,7 @@ class Handler:
     def __init__(self, runtime: Runtime) -> None:
         self._runtime = runtime
         self._retries = Retries(runtime.settings, runtime.jitter)
+        self._not_processed = SampledLines()
         self._unknown_codes = SampledLines(UNKNOWN_CODE_EVERY_S)
         self._unreadable = UnreadableEvents(runtime)
 
@@ -72,11 +73,12 @@ class Handler:
             log.debug("event processed", event_id=event.event_id, disposition=disposition)
             return True
         except (OutcomeUnknown, Overloaded) as error:
-            log.warning("event not processed", event_id=event.event_id, error=type(error).__name__)
+            self._say_not_processed(event, error)
             return False
         except Exception as error:
             if may_run_again(error):
-                log.warning("event not processed", event_id=event.event_id, error=type(error).__name__)
+                if not self._runtime.outage.failed("inbox", error):
+                    self._say_not_processed(event, error)
                 return False
             return await self._failed(event, stored, started_at, error)
 
@@ -217,6 +219,15 @@ class Handler:
             await self._runtime.journal.commit(_bare(event, replace(ack, state=place.state, lease=event.lease)))
         self._unreadable.say(event, reason, self._retries.owner(event.provider))
         return place.state
+
+    def _say_not_processed(self, event: LeasedEvent, error: Exception) -> None:
+        """Every event of a batch meets the same database; the line names the last of those it counts."""
+
+        def say(since_last_line: int) -> None:
+            name = type(error).__name__
+            log.warning("event not processed", event_id=event.event_id, error=name, since_last_line=since_last_line)
+
+        self._not_processed.line(type(error).__name__, say)
 
     def _say_unknown(self, event: LeasedEvent, notice: UnknownNotice) -> None:
         """One alert a code and hour, with how many there were: a code that a provider begins to send comes often."""

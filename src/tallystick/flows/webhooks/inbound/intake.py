@@ -6,7 +6,6 @@ A redelivery gets its own row beside its envelope; so do other bytes under a kno
 from __future__ import annotations
 
 import asyncio
-import random
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
@@ -24,8 +23,9 @@ from tallystick.kit.clock import Clock
 from tallystick.kit.log_sampling import SampledLines
 from tallystick.kit.logs import get_logger
 from tallystick.record.postgres.batch import WriteConnection
-from tallystick.record.postgres.failures import RETRY_SAME_CONNECTION, may_run_again
+from tallystick.record.postgres.failures import CONNECTION_IS_FINE, may_run_again, pause_ms
 from tallystick.record.postgres.inbox import STATEMENTS
+from tallystick.record.postgres.outage import Outage
 
 log = get_logger("tallystick.flows.webhooks.inbound.intake")
 
@@ -43,6 +43,12 @@ CONNECTIONS: Final = 2
 
 #: Pause before a batch that met a deadlock or a lost connection runs again.
 RETRY_PAUSE_MS: Final = 50
+
+#: The longest pause while the database stays away: a writer is back this soon after it.
+RETRY_CAP_MS: Final = 500
+
+#: The intake's name in what is said of an outage.
+PART: Final = "intake"
 
 #: A merchant's fair share of a busy inbox: 100 events a second. The rest queues behind the events of others, and does
 #: not wait if there are none.
@@ -85,8 +91,10 @@ class Intake:
         *,
         queue_limit: int,
         commit_timeout_ms: int,
+        outage: Outage | None = None,
     ) -> None:
         self._connect = connect
+        self._outage = outage or Outage()
         self._queue_limit = queue_limit
         self._commit_timeout_ms = commit_timeout_ms
         self._clock = clock
@@ -162,6 +170,7 @@ class Intake:
         self, connection: WriteConnection | None, batch: list[_QueuedArrival]
     ) -> WriteConnection | None:
         """Try until each delivery is durable or out of time. Returns the connection if it is still usable."""
+        failures = 0
         while batch:
             try:
                 if connection is None or connection.is_closed():
@@ -171,9 +180,12 @@ class Intake:
                 connection = _discarded(connection, error)
                 if not may_run_again(error):
                     return await self._one_by_one(connection, batch, error)
-                await asyncio.sleep(RETRY_PAUSE_MS * (1 + random.random()) / 1000)
+                self._outage.failed(PART, error)
+                await asyncio.sleep(pause_ms(failures, RETRY_PAUSE_MS, RETRY_CAP_MS) / 1000)
+                failures += 1
                 batch = [waiting for waiting in batch if not waiting.future.done()]
             else:
+                self._outage.worked(PART)
                 for waiting in batch:
                     if not waiting.future.done():
                         waiting.future.set_result(None)
@@ -288,7 +300,7 @@ def _fail(waiting: _QueuedArrival, why: str) -> None:
 
 def _discarded(connection: WriteConnection | None, error: Exception) -> WriteConnection | None:
     """The connection if it is still usable: after a server error, and after an error about the rows."""
-    if connection is None or isinstance(error, RETRY_SAME_CONNECTION) or not may_run_again(error):
+    if connection is None or isinstance(error, CONNECTION_IS_FINE) or not may_run_again(error):
         return connection
     connection.terminate()
     return None

@@ -59,7 +59,8 @@ class InboxWorker:
 
     def _done(self, task: asyncio.Task[int]) -> None:
         self._under_way.discard(task)
-        if not task.cancelled() and (error := task.exception()) is not None:
+        error = None if task.cancelled() else task.exception()
+        if isinstance(error, Exception) and not self._runtime.outage.failed("inbox", error):
             log.error("webhook batch failed", error=repr(error))
 
     async def _claim(self) -> tuple[str, list[LeasedEvent]]:
@@ -93,7 +94,8 @@ class InboxWorker:
                 if open_events:
                     await self._inbox.renew(list(open_events), lease, lease_ms)
             except Exception as error:  # the lease may be lost, which costs only work
-                log.warning("webhook lease not renewed", error=type(error).__name__)
+                if not self._runtime.outage.failed("inbox", error):
+                    log.warning("webhook lease not renewed", error=type(error).__name__)
 
     async def _route(self, events: Sequence[LeasedEvent]) -> dict[str, tuple[str, str] | None]:
         """(merchant, payment) by event id: from the bytes where they carry both, else by the charge's reference."""

@@ -6,6 +6,7 @@ import asyncio
 from typing import Final
 
 from tallystick.kit.logs import get_logger
+from tallystick.record.postgres.outage import Outage
 from tallystick.record.postgres.outbox import FinishedTry, Outbox
 
 log = get_logger("tallystick.flows.webhooks.outbound.results")
@@ -20,8 +21,9 @@ PAUSES_S: Final = (0.2, 1.0, 3.0)
 class ResultWriter:
     """Writes results. Each caller waits until its own is durable."""
 
-    def __init__(self, book: Outbox) -> None:
+    def __init__(self, book: Outbox, outage: Outage) -> None:
         self._book = book
+        self._outage = outage
         self._waiting: list[tuple[FinishedTry, asyncio.Future[None]]] = []
         self._writer: asyncio.Task[None] | None = None
 
@@ -54,6 +56,7 @@ class ResultWriter:
             try:
                 return await self._book.record(tried)
             except Exception as error:  # database unavailable, or a deadlock: writing again is idempotent
-                log.warning("results of webhooks not written yet", error=type(error).__name__, results=len(tried))
+                if not self._outage.failed("results of webhooks", error):
+                    log.warning("results of webhooks not written yet", error=type(error).__name__, results=len(tried))
                 await asyncio.sleep(pause_s)
         return await self._book.record(tried)

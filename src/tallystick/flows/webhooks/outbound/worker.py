@@ -54,7 +54,7 @@ class OutboxWorker:
         self.book = runtime.stores.outbound_book
         self._endpoints = runtime.stores.endpoint_book
         self._dispatch = Dispatch(self.book, settings.outbound_batch)
-        self._results = ResultWriter(self.book)
+        self._results = ResultWriter(self.book, runtime.outage)
         self._client = EndpointClient(
             policy or address_policy(settings),
             timeout_ms=settings.outbound_timeout_ms,
@@ -163,7 +163,8 @@ class OutboxWorker:
             )
             await self._judge(message, answer)
         except Exception as error:  # the lease expires, and the message is sent again
-            log.error("delivery failed", endpoint_id=queue.endpoint_id, error=repr(error))
+            if not self._runtime.outage.failed("delivery", error):
+                log.error("delivery failed", endpoint_id=queue.endpoint_id, error=repr(error))
 
     async def _judge(self, message: LeasedMessage, answer: DeliveryResult) -> None:
         if answer.result in ("delivered", SECRET_UNREADABLE):  # the endpoint has no part in the second

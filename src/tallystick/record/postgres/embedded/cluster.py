@@ -21,6 +21,7 @@ import importlib.util
 import os
 import pwd
 import shutil
+import signal
 import stat
 import subprocess
 import tempfile
@@ -52,6 +53,9 @@ START_TIMEOUT_S: Final = 300
 #: A fast stop writes a checkpoint: 256 MB of dirty pages at most, on a slow disk.
 STOP_TIMEOUT_S: Final = 120
 
+#: Processes of a killed server notice it at once, unless they are busy or stopped.
+LEFTOVERS_END_S: Final = 1
+
 #: Pause between two checks whether a starting server accepts connections.
 POLL_S: Final = 0.1
 
@@ -81,15 +85,26 @@ class PostgresCluster:
             _open_passage(self._pgdata, self._server_user())
             _open_passage(self._programs, self._server_user())
         if self._running_pid() is None:
-            self._remove_misleading_pid_file()
+            self._end_leftovers()
+        if self._running_pid() is None:
+            self._remove_misleading_pid_files()
             self._write_configuration()
             self._start_server()
         self._wait_until_accepting()
 
     def stop(self) -> None:
         """Stop the server, with a checkpoint; open connections are cut. Raises DatabaseUnavailable."""
-        if self._running_pid() is not None:
+        if self._running_pid() is None:
+            return
+        try:
             self._run("pg_ctl", "stop", "-D", ".", "-m", "fast", "-w", "-t", str(STOP_TIMEOUT_S))
+        except DatabaseUnavailable:
+            if self._running_pid() is not None:
+                raise  # else it was killed meanwhile
+
+    def runs(self) -> bool:
+        """Whether the server's first process, which all others of it end with, is there."""
+        return self._running_pid() is not None
 
     def url(self, role: str, database: str) -> str:
         """The URL of the running server."""
@@ -153,7 +168,12 @@ class PostgresCluster:
     def _running_pid(self) -> int | None:
         """The postmaster's process id, if it runs: the recorded id alone may belong to another program by now."""
         pid = self._recorded_pid()
-        return pid if pid is not None and pid in self._server_processes() else None
+        if pid is None:
+            return None
+        with suppress(psutil.Error, OSError):
+            if _is_postgres_in(psutil.Process(pid), self._pgdata.resolve()):
+                return pid
+        return None
 
     def _recorded_pid(self) -> int | None:
         with suppress(OSError, ValueError, IndexError):
@@ -164,11 +184,29 @@ class PostgresCluster:
         """Every process of this server, orphaned backends included: found by their working directory."""
         return set(_processes_in(self._pgdata.resolve()))
 
-    def _remove_misleading_pid_file(self) -> None:
-        """After a reboot the recorded id may belong to another program, and PostgreSQL would refuse to start."""
-        pid = self._recorded_pid()
-        if pid is not None and psutil.pid_exists(pid) and not self._server_processes():
-            (self._pgdata / "postmaster.pid").unlink()
+    def _end_leftovers(self) -> None:
+        """Processes of a server whose first process was killed end by themselves, unless they are busy or stopped.
+        While one of them has the shared memory, no server starts. What they did not commit is rolled back in any case.
+        Raises DatabaseUnavailable."""
+        started = time.monotonic()
+        while (left := self._server_processes()) and self._running_pid() is None:
+            waited_s = time.monotonic() - started
+            if waited_s > 2 * LEFTOVERS_END_S:
+                raise DatabaseUnavailable(f"processes of an earlier server do not end: {sorted(left)}")
+            if waited_s > LEFTOVERS_END_S:
+                for pid in left:
+                    with suppress(ProcessLookupError):
+                        os.kill(pid, signal.SIGKILL)
+            time.sleep(POLL_S)
+
+    def _remove_misleading_pid_files(self) -> None:
+        """After a crash or a reboot a recorded id may belong to another program, and PostgreSQL would refuse to
+        start."""
+        with suppress(FileNotFoundError):
+            pid = self._recorded_pid()
+            if pid is not None and psutil.pid_exists(pid):
+                (self._pgdata / "postmaster.pid").unlink()
+        (self._socket_directory() / f".s.PGSQL.{PORT}.lock").unlink(missing_ok=True)
 
     def _server_user(self) -> pwd.struct_passwd:
         """The owner of the data runs the server."""
@@ -229,10 +267,15 @@ def _wheel_directory() -> Path:
 
 
 def _processes_in(directory: Path) -> Iterator[int]:
-    for process in psutil.process_iter(["name"]):
+    for process in psutil.process_iter():
         with suppress(psutil.Error, OSError):
-            if process.info["name"] == "postgres" and Path(process.cwd()) == directory:
+            if _is_postgres_in(process, directory):
                 yield process.pid
+
+
+def _is_postgres_in(process: psutil.Process, directory: Path) -> bool:
+    """Raises psutil.Error for a process that has ended, or that nobody has reaped yet."""
+    return process.name() == "postgres" and Path(process.cwd()) == directory
 
 
 def _system_user() -> pwd.struct_passwd:

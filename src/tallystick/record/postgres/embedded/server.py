@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import fcntl
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Final, NamedTuple
@@ -18,6 +18,7 @@ import psycopg
 
 from tallystick.record.postgres.embedded.cluster import SUPERUSER, PostgresCluster
 from tallystick.record.postgres.embedded.cluster import DatabaseUnavailable as DatabaseUnavailable
+from tallystick.record.postgres.embedded.keeper import Announce, kept_running
 from tallystick.settings.load import Settings
 
 DATABASE: Final = "tallystick"
@@ -82,6 +83,22 @@ class EmbeddedPostgres:
         finally:
             self._release()
 
+    def runs(self) -> bool:
+        """Whether the server is there; it may still be starting."""
+        return self._cluster.runs()
+
+    def revive(self) -> bool:
+        """Start the server again after it has ended, for all who use it. Returns False where another of them was
+        faster. Raises DatabaseUnavailable."""
+        try:
+            with self._turn():
+                if self._in_use is None or self._cluster.runs():
+                    return False
+                self._cluster.start()
+        except (OSError, psycopg.Error) as error:
+            raise DatabaseUnavailable(f"cannot start PostgreSQL in {self._data_dir}: {error}") from error
+        return True
+
     def urls(self) -> DatabaseUrls:
         """The URLs of the database while the server runs."""
         return DatabaseUrls(self._cluster.url(OWNER_ROLE, DATABASE), self._cluster.url(APP_ROLE, DATABASE))
@@ -131,13 +148,17 @@ class EmbeddedPostgres:
 
 
 @contextmanager
-def resolve_database(settings: Settings) -> Iterator[DatabaseUrls]:
-    """The database of the settings: your own, or the embedded one for as long as it is needed.
+def resolve_database(settings: Settings, keep: Announce | None = None) -> Iterator[DatabaseUrls]:
+    """The database of the settings: your own, or the embedded one for as long as it is needed. With ``keep``, which
+    says so, the embedded one is started again whenever it has ended.
 
     Raises DatabaseUnavailable.
     """
     if settings.database_url is not None:
         yield DatabaseUrls(settings.migration_database_url or settings.database_url, settings.database_url)
         return
-    with EmbeddedPostgres(Path(settings.data_dir)) as postgres:
+    with (
+        EmbeddedPostgres(Path(settings.data_dir)) as postgres,
+        nullcontext() if keep is None else kept_running(postgres, keep),
+    ):
         yield postgres.urls()

@@ -26,8 +26,15 @@ class ProviderSettings(Section):
         int, ms("A connection that is not there in 2 s is `not_sent`, which is safe to retry.", ge=10)
     ] = 2_000
     provider_connections: Annotated[
-        int, count("Connections to one provider; each carries one call at a time.", le=100_000)
-    ] = 1_024
+        int,
+        count("Connections of one process to one provider; each carries one call: peak rate times p99.", le=100_000),
+    ] = 4_096
+    provider_peak_per_s: Annotated[
+        int, count("Calls a second to one provider that the limits of one process are checked for.", le=100_000)
+    ] = 1_000
+    provider_latency_p99_ms: Annotated[
+        int, ms("The time in which a provider answers 99 of 100 calls, when it is slow; for the same check.", ge=1)
+    ] = 3_000
     provider_wait_ms: Annotated[
         int, ms("A call without a free connection after a second is `not_sent`: a longer queue would only delay it.")
     ] = 1_000

@@ -82,7 +82,7 @@ async def circuit_open(database: Database, programs: Programs) -> list[Trial]:
     async with stands(programs) as there:
         settings = there.settings(ANY_FAILURE_OPENS)
         connectors = {
-            name: BoundedProvider(connector, limits_of(settings, name), time)
+            name: BoundedProvider(connector, limits_of(settings), time)
             for name, connector in connected_providers(settings).items()
         }
         async with api_process(database, there, settings, connectors) as process:

@@ -78,10 +78,12 @@ def open_database(data_dir: Path | None) -> Iterator[Database]:
 
 
 @contextmanager
-def open_server(kind: str, settings: Settings, database: Database, log: Path) -> Iterator[Server]:
+def open_server(
+    kind: str, settings: Settings, database: Database, log: Path, *, default_provider: str = PROVIDER
+) -> Iterator[Server]:
     """A server of ``bench.server`` on a free port, ready to answer. Raises StageFailed."""
     port = _free_port()
-    settings = replace(settings, host=HOST, port=port, database_url=database.app_url, default_provider=PROVIDER)
+    settings = replace(settings, host=HOST, port=port, database_url=database.app_url, default_provider=default_provider)
     with log.open("ab") as output:
         process = subprocess.Popen(
             [sys.executable, "-m", "tallystick.lab.bench.server", kind, str(os.getpid())],

@@ -36,3 +36,6 @@ SELECT create_distributed_table('provider_reference', 'reference', colocate_with
 
 -- Counts of rejected deliveries by the hour: few rows, joined with nothing.
 SELECT create_distributed_table('webhook_refusal', 'provider', colocate_with => 'none');
+
+-- Until when an account of a provider takes no calls: a row for each account.
+SELECT create_distributed_table('provider_pause', 'provider', colocate_with => 'none');

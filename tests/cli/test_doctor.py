@@ -21,6 +21,7 @@ from tallystick import __version__
 from tallystick.domain.errors import TallystickError
 from tallystick.record.postgres.embedded.server import APP_ROLE, DATABASE, OWNER_ROLE, EmbeddedPostgres
 from tallystick.record.postgres.migrate import migrate as apply_migrations
+from tallystick.record.postgres.migrate import newest_revision
 from tallystick.run.doctor import machine, server, start
 from tallystick.run.doctor.table import CHECKS, LEVEL_OF
 from tests.support.commands import Ran, run_here
@@ -422,7 +423,7 @@ def test_a_role_says_in_one_line_what_it_starts_with(world: World, command: Any,
             "version": __version__,
             "providers": ["simulator", "stripe"],
             "default_provider": "simulator",
-            "schema": "0013",
+            "schema": newest_revision(),
         }
         assert "hush" not in repr(log.lines)
 

@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
-from typing import Any
 
 import pytest
 from msgspec.structs import replace
 
 from tallystick.domain.verdicts import Approved
 from tallystick.lab.bench.provider_stand import HOST, Stand, StandPlan, listening
-from tallystick.providers.adyen.setup import AdyenSettings
+from tallystick.lab.bench.providers import CONNECTORS
 from tallystick.providers.assembly import bounded_providers
 from tallystick.providers.registry import PROVIDERS
-from tallystick.providers.simulator.setup import SimulatorSettings
-from tallystick.providers.stripe.setup import StripeSettings
 from tallystick.settings.load import Settings
 from tests.support.circuit import call
 
@@ -25,30 +21,19 @@ TOGETHER = 300
 #: Answers at once, when the last has come.
 AT_ONCE = StandPlan(median_ms=0, p99_ms=0)
 
-#: Of each connector: its section, what it needs, and a payment method that it takes.
-CONNECTORS: Mapping[str, tuple[Any, dict[str, str], str, str]] = {
-    "simulator": (SimulatorSettings, {}, "url", "sim_ok"),
-    "stripe": (StripeSettings, {"api_key": "sk_test_stand"}, "api_url", "pm_card_visa"),
-    "adyen": (
-        AdyenSettings,
-        {"api_key": "stand", "merchant_account": "stand"},
-        "api_url",
-        "shopper.STOREDCARD",
-    ),
-}
-
 
 @pytest.mark.parametrize("name", CONNECTORS)
 async def test_three_hundred_calls_are_under_way_at_once(name: str) -> None:
     """The stand answers nobody before all of them have come: one that waits for another's end would wait for ever."""
-    section, own, address, payment_method = CONNECTORS[name]
+    connector = CONNECTORS[name]
     stand = Stand(AT_ONCE, hold_until=TOGETHER)
     async with listening(stand) as port:
-        settings = Settings().with_connector(section, **own, **{address: f"http://{HOST}:{port}"})
-        connector = PROVIDERS[name].connect(settings)
-        assert connector is not None
-        provider = bounded_providers(settings, {name: connector})[name]
-        calls = [replace(call(), payment_method=payment_method) for _ in range(TOGETHER)]
+        own = {**connector.own, connector.url: f"http://{HOST}:{port}"}
+        settings = Settings().with_connector(connector.section, **own)
+        connected = PROVIDERS[name].connect(settings)
+        assert connected is not None
+        provider = bounded_providers(settings, {name: connected})[name]
+        calls = [replace(call(), payment_method=connector.payment_method) for _ in range(TOGETHER)]
         verdicts = await asyncio.gather(*(provider.authorize(each) for each in calls))
         await provider.close()
     assert [verdict for verdict in verdicts if not isinstance(verdict, Approved)] == []

@@ -12,6 +12,7 @@ from msgspec import Struct
 
 from tallystick.flows.admission import InFlight
 from tallystick.flows.clocks import MEASURE_EVERY_MS, Clocks
+from tallystick.flows.pauses import EXCHANGE_EVERY_MS, Pauses
 from tallystick.flows.runtime import Runtime
 from tallystick.flows.stores import stores_on
 from tallystick.flows.webhooks.inbound.intake import Intake
@@ -19,7 +20,7 @@ from tallystick.flows.webhooks.inbound.rejected import RejectedDeliveries
 from tallystick.kit.clock import Clock
 from tallystick.kit.log_sampling import SampledLines
 from tallystick.kit.logs import get_logger
-from tallystick.kit.rounds import Rounds
+from tallystick.kit.rounds import Rounds, run_rounds
 from tallystick.providers.assembly import (
     bounded_providers,
     connected_providers,
@@ -111,6 +112,7 @@ async def open_runtime(
     journal = Journal(journal_connect or own_connection, limits, clock)
     connectors = bounded_providers(settings, connected_providers(settings)) if providers is None else dict(providers)
     clocks = Clocks(pool, clock, connectors, margin_ms=settings.clock_margin_ms)
+    pauses = Pauses(pool, connectors)
     runtime = Runtime(
         settings=settings,
         journal=journal,
@@ -118,6 +120,7 @@ async def open_runtime(
         providers=connectors,
         clock=clock,
         clocks=clocks,
+        pauses=pauses,
         flows=InFlight(settings.in_flight_limit),
         jitter=random.Random(),
         actions=ActionSeal(sealer),
@@ -134,7 +137,12 @@ async def open_runtime(
         await _report_switched_off(runtime)
         await _report_missing(runtime)
         await clocks.measure()
-        measuring = asyncio.create_task(Rounds("clocks", MEASURE_EVERY_MS, clocks.measure).run(stop))
+        await pauses.learn()
+        rounds = (
+            Rounds("clocks", MEASURE_EVERY_MS, clocks.measure),
+            Rounds("provider pauses", EXCHANGE_EVERY_MS, pauses.exchange),
+        )
+        measuring = asyncio.create_task(run_rounds(rounds, stop))
         try:
             yield runtime
             await runtime.flows.drain(settings.drain_timeout_ms)

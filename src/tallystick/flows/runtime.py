@@ -14,6 +14,7 @@ from tallystick.domain.errors import Overloaded
 from tallystick.domain.traits import Traits
 from tallystick.flows.admission import InFlight
 from tallystick.flows.clocks import Clocks
+from tallystick.flows.pauses import Pauses
 from tallystick.flows.stores import Stores
 from tallystick.kit.clock import Clock
 from tallystick.kit.log_sampling import SampledLines
@@ -37,6 +38,7 @@ class Runtime(Struct, frozen=True, kw_only=True):
     providers: Mapping[str, Provider]
     clock: Clock
     clocks: Clocks
+    pauses: Pauses
     flows: InFlight
     jitter: random.Random
     actions: ActionSeal

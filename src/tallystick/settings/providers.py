@@ -38,6 +38,13 @@ class ProviderSettings(Section):
     provider_wait_ms: Annotated[
         int, ms("A call without a free connection after a second is `not_sent`: a longer queue would only delay it.")
     ] = 1_000
+    provider_retry_after_limit_ms: Annotated[
+        int,
+        ms(
+            "A provider's Retry-After is heeded for this long at most, by the whole account; then it is asked again.",
+            le=60_000,
+        ),
+    ] = 60_000
     provider_circuit_failure_percent: Annotated[
         int,
         percent("A circuit opens when this share of calls got no answer. Below it, the answered calls are worth more."),
@@ -56,7 +63,7 @@ class ProviderSettings(Section):
     ] = 60_000
     provider_circuit_patience_ms: Annotated[
         int,
-        ms("An attempt waits this long for an open circuit; then its customer has left, and its tries are used up."),
+        ms("An attempt waits this long for an open circuit, or where the provider asked to wait; then it is given up."),
     ] = 120_000
     provider_circuit_probes: Annotated[
         int, count("Single calls that must mostly be answered before a circuit closes; one may be luck.", le=1_000)

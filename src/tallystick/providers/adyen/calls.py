@@ -25,6 +25,7 @@ from tallystick.providers.adyen.codes import EXPONENTS
 from tallystick.providers.adyen.reference import Reference, write_reference
 from tallystick.providers.adyen.transport import SdkClient, Transport
 from tallystick.providers.http import NothingSent, ProviderHttp, SentUnanswered, refused_here
+from tallystick.providers.pause import Pause
 from tallystick.providers.port import Provider, ProviderCall
 from tallystick.providers.shared import is_representable, provider_amount, unanswered
 
@@ -64,6 +65,11 @@ class AdyenProvider(Provider):
         checkout = Adyen.AdyenCheckoutApi(client=client)
         self._payments, self._modifications = checkout.payments_api, checkout.modifications_api
         self._payments.baseUrl = self._modifications.baseUrl = ""  # the transport knows where
+
+    @property
+    def pause(self) -> Pause:
+        """By the Retry-After of its answers."""
+        return self._http.pause
 
     @property
     def clock_skew(self) -> Skew | None:

@@ -27,6 +27,7 @@ from tallystick.domain.verdicts import (
 )
 from tallystick.kit.clock_skew import Skew
 from tallystick.providers.http import NothingSent, ProviderHttp, ProviderResponse, SentUnanswered
+from tallystick.providers.pause import Pause
 from tallystick.providers.port import Provider, ProviderCall, ProviderEffect
 from tallystick.providers.shared import (
     AUTHENTICATION_FAILED,
@@ -117,6 +118,11 @@ class SimulatorProvider(Provider):
         self._http = http
         self.traits = traits
         self.account = account
+
+    @property
+    def pause(self) -> Pause:
+        """By the Retry-After of its answers."""
+        return self._http.pause
 
     @property
     def clock_skew(self) -> Skew | None:

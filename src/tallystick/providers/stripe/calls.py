@@ -23,6 +23,7 @@ from tallystick.domain.traits import Traits
 from tallystick.domain.verdicts import Approved, KeyTaken, NotFound, NotSent, Pending, RequiresAction, Unknown, Verdict
 from tallystick.kit.clock_skew import Skew
 from tallystick.providers.http import NothingSent, ProviderHttp, SentUnanswered, refused_here
+from tallystick.providers.pause import Pause
 from tallystick.providers.port import Provider, ProviderCall, ProviderEffect
 from tallystick.providers.shared import is_representable, provider_amount, unanswered
 from tallystick.providers.stripe.codes import EXPONENTS, ROUND_TO
@@ -78,6 +79,11 @@ class StripeProvider(Provider):
         if return_url is not None:
             self._fixed["return_url"] = return_url
         self._filters_by_time = True
+
+    @property
+    def pause(self) -> Pause:
+        """By the Retry-After of its answers."""
+        return self._http.pause
 
     @property
     def clock_skew(self) -> Skew | None:

@@ -23,6 +23,9 @@ log = get_logger("tallystick.flows.pauses")
 #: How often a process reads what others were asked for: of a minute's wait it misses little.
 EXCHANGE_EVERY_MS: Final = 1_000
 
+#: A database that takes longer does not hold a process back.
+_READ_TIMEOUT_S: Final = 2.0
+
 
 class Pauses:
     """The waits of one process's connectors. What the database refuses to keep or to show is heeded by this process
@@ -73,7 +76,7 @@ class Pauses:
     async def learn(self) -> None:
         """Read what others were asked for."""
         try:
-            waits = await read_pauses(self._pool)
+            waits = await read_pauses(self._pool, _READ_TIMEOUT_S)
         except (*DATABASE_AWAY, asyncpg.PostgresError):
             return
         for connector in self._providers.values():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Final
 
 import asyncpg
@@ -16,6 +17,8 @@ async def keep_pause(pool: asyncpg.Pool, provider: str, account: str, left_ms: i
     await pool.execute(_STATEMENTS["keep_pause"], provider, account, left_ms)
 
 
-async def read_pauses(pool: asyncpg.Pool) -> dict[tuple[str, str], int]:
-    """What is left of each wait that is not over, in ms, by provider and account. Raises what asyncpg raises."""
-    return {(row[0], row[1]): int(row[2]) for row in await pool.fetch(_STATEMENTS["pauses"])}
+async def read_pauses(pool: asyncpg.Pool, within_s: float) -> dict[tuple[str, str], int]:
+    """What is left of each wait that is not over, in ms, by provider and account. Raises TimeoutError, and what asyncpg
+    raises."""
+    async with asyncio.timeout(within_s):
+        return {(row[0], row[1]): int(row[2]) for row in await pool.fetch(_STATEMENTS["pauses"])}

@@ -86,6 +86,8 @@ class Runtime(Struct, frozen=True, kw_only=True):
         """The schedule of an attempt after its outcome, and what is kept of it."""
         settings = self.settings
         first_ms = backoff_ms(0, settings.recovery_backoff_base_ms, settings.recovery_backoff_cap_ms, self.jitter)
+        # Where the provider asked to wait, a look before that finds nothing to do, unless patience ends sooner.
+        first_ms += min(self.pauses.left_ms(provider), settings.provider_circuit_patience_ms)
         return Checks(
             unknown_in_ms=first_ms,
             pending_in_ms=settings.pending_poll_ms,

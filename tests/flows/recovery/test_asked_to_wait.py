@@ -108,6 +108,9 @@ async def test_no_process_calls_and_no_submission_is_spent(site: Site) -> None:
     site.bank.says = [(429, A_DAY)]
     status, payment = await site.pay(serving, "first")
     assert (status, payment["state"]) == (202, "authorizing")
+    [attempt] = await site.attempts(serving)
+    assert attempt["due_ms"] > 50_000, "nothing can be done before"
+    await serving.pool.execute("UPDATE attempt SET next_check_at = now() WHERE merchant_id = $1", site.merchant_id)
     attempt = await site.until_looked_at(recovering, PATIENT)
     assert (attempt["state"], attempt["submissions"], attempt["checks"]) == ("not_sent", 1, 0)
     assert 50_000 < attempt["due_ms"] <= 60_000 + PATIENT.recovery_backoff_cap_ms

@@ -41,3 +41,5 @@ SELECT create_distributed_table('webhook_refusal', 'provider', colocate_with => 
 SELECT create_distributed_table('sealing_key_act', 'number', colocate_with => 'none');
 -- Counts of what providers sent otherwise than it is read: few rows, joined with nothing.
 SELECT create_distributed_table('contract_drift', 'provider', colocate_with => 'none');
+-- Until when an account of a provider takes no calls: a row for each account.
+SELECT create_distributed_table('provider_pause', 'provider', colocate_with => 'none');

@@ -137,6 +137,16 @@ def a_database_that_lets_few_in(world: World, _: pytest.MonkeyPatch) -> Iterator
     yield world.settings(name)
 
 
+@case("provider_peak", r"TALLYSTICK_PROVIDER_CONNECTIONS carries 333 payments/s of 1000 .* set it to 3000, or")
+def too_few_connections(world: World, _: pytest.MonkeyPatch) -> Iterator[dict[str, str]]:
+    yield world.settings(world.database()) | {"provider_connections": "1000"}
+
+
+@case("provider_peak", r"TALLYSTICK_IN_FLIGHT_LIMIT carries 800 payments/s of 1000 .* set it to 3750, or")
+def too_few_payments_in_flight(world: World, _: pytest.MonkeyPatch) -> Iterator[dict[str, str]]:
+    yield world.settings(world.database()) | {"in_flight_limit": "3000"}
+
+
 @case("disk_space", r"\d+ MiB are free in ")
 def a_disk_that_is_almost_full(world: World, monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, str]]:
     """Of the embedded database, which needs the settings to name no other."""

@@ -43,7 +43,7 @@ async def made() -> AsyncIterator[Mapping[str, Provider]]:
     providers: dict[str, Provider] = {
         "simulator": SimulatorProvider(http(), traits),
         "stripe": StripeProvider(http(), traits, api_key="sk_test_1", api_url=NOWHERE),
-        "adyen": AdyenProvider(http(), traits, api_key="k", api_url=NOWHERE, merchant_account="m", threads=1),
+        "adyen": AdyenProvider(http(), traits, api_key="k", api_url=NOWHERE, merchant_account="m"),
     }
     yield providers
     for each in providers.values():

@@ -160,7 +160,7 @@ class Client:
         )
         body = {"amount": amount, "manual": manual} | other
         instruction = self.instruction(key, "POST /v1/payments", "/v1/payments", body)
-        return await instructions.create_payment(self.runtime, instruction, command, "simulator")
+        return await instructions.create_payment(self.runtime, instruction, command, other.get("provider", "simulator"))
 
     async def capture(self, key: str, payment_id: str, amount: int | None = None) -> Reply:
         instruction = self._follow_up(key, payment_id, "capture", amount)

@@ -22,6 +22,8 @@ from tallystick.lab.bench.commits import JournalFigures, measure_journal
 from tallystick.lab.bench.fill import fill as fill_database
 from tallystick.lab.bench.machine import describe_machine
 from tallystick.lab.bench.over_http import HttpFigures, Plan, measure_http
+from tallystick.lab.bench.provider_stand import StandPlan
+from tallystick.lab.bench.providers import CONNECTORS, ProvidersPlan, measure_providers
 from tallystick.lab.bench.report import BenchReport, print_report
 from tallystick.lab.bench.stage import Database, open_database
 from tallystick.lab.bench.targets import Judged, judge
@@ -29,6 +31,7 @@ from tallystick.lab.bench.webhooks import WebhookPlan, measure_webhooks
 from tallystick.lab.own_database import own_database
 from tallystick.providers.registry import CONNECTOR_SETTINGS
 from tallystick.providers.simulator.setup import SimulatorSettings
+from tallystick.run.doctor.machine import raise_descriptor_limit
 from tallystick.settings.load import Settings, load_settings, secret_names
 
 app: Final = typer.Typer(help="Measure the platform beside its ceilings.", no_args_is_help=True)
@@ -167,6 +170,47 @@ def webhooks(
     ]
     _print(BenchReport(benchmark="webhooks", machine=machine, targets=judged, figures=figures), as_json=as_json)
     if figures.failures:
+        raise typer.Exit(1)
+
+
+@app.command()
+def providers(
+    data_dir: DataDir = None,
+    provider: Annotated[
+        list[str] | None, typer.Option(help="A connector to measure; may be given again.", show_default="all")
+    ] = None,
+    rate_per_s: Annotated[float, typer.Option("--rate", min=1, help="Payments per second.")] = 1000,
+    duration_s: Annotated[float, typer.Option("--duration", min=1, help="Measured seconds for each connector.")] = 120,
+    median_ms: Annotated[
+        float, typer.Option("--median", min=1, help="Half of the provider's answers are sooner.")
+    ] = 400,
+    p99_ms: Annotated[float, typer.Option("--p99", min=1, help="99 of 100 of its answers are sooner.")] = 3000,
+    carried_s: Annotated[
+        float, typer.Option("--carried", min=1, help="Seconds in which what this machine carries is measured.")
+    ] = 10,
+    warm_up_s: Annotated[float, typer.Option("--warm-up", min=0, help="Unmeasured seconds before that.")] = 3,
+    as_json: AsJson = False,
+) -> None:
+    """Measure each connector beside a provider that answers log-normally, at the rate or at 0.8 of what this machine
+    carries through it when the provider answers at once. Every payment has to be answered 201 or 202, and sent."""
+    names = provider or list(CONNECTORS)
+    if unknown := [name for name in names if name not in CONNECTORS]:
+        raise typer.BadParameter(f"{unknown[0]} is not one of {', '.join(CONNECTORS)}", param_hint="--provider")
+    settings = _settings(data_dir)
+    raise_descriptor_limit(settings)  # the load and the stand inherit it
+    plan = ProvidersPlan(
+        providers=names,
+        rate_per_s=rate_per_s,
+        duration_s=duration_s,
+        carried_s=carried_s,
+        warm_up_s=warm_up_s,
+        stand=StandPlan(median_ms=median_ms, p99_ms=p99_ms),
+    )
+    with open_database(data_dir) as database, tempfile.TemporaryDirectory() as logs, _progress() as progress:
+        machine = asyncio.run(describe_machine(database.app_url))
+        figures = measure_providers(settings, database, Path(logs), plan, progress)
+    _print(BenchReport(benchmark="providers", machine=machine, targets=[], figures=figures), as_json=as_json)
+    if figures.failed():
         raise typer.Exit(1)
 
 

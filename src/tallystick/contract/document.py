@@ -147,6 +147,11 @@ _RECOVERY_RULES: Final = """
    may look it up.
 3. A time-out, a reset, a 5xx or an unreadable answer is `unknown`. A refused connection, a 401, 403 or 429
    is `not_sent`. Neither is a decline.
+   A 429 or 503 with `Retry-After` stops every call of that account, look-ups too, for the wait that it asks for, at
+   most `provider_retry_after_limit_ms`: in the process that was told at once, in the others within a second. Calls
+   that were not made are `not_sent`. Recovery spends no submission and no look-up meanwhile. An attempt that provably
+   did nothing waits for `provider_circuit_patience_ms`; then it and its instruction are `failed`, retryable. One in
+   doubt waits on. After the wait one attempt at a time finds out whether calls are taken again.
 4. "No such charge" is evidence only `settling_time_ms` after the deadline (`max_delivery_delay_ms`, if that is
    longer and the provider does not deduplicate), and only from a consistent lookup. Before that it is no evidence;
    nor is it while this host's clock and the database's or the provider's differ by more than `clock_margin_ms`, or

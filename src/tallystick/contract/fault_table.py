@@ -43,6 +43,11 @@ FAULTS: Final[Mapping[str, Fault]] = {
         "The provider did not answer others, so that nothing is sent to it. Later it answers again.",
         by_client=False,
     ),
+    "asked_to_wait": Fault(
+        "The provider asked to wait",
+        "It answered another call of the account with 429 and `Retry-After`. When that time is over it takes calls.",
+        by_client=False,
+    ),
     "clock_ahead": Fault(
         "The host's clock is 5 min ahead",
         "Database and provider agree, and the request is lost on its way. One that is not lost is answered as ever.",
@@ -163,7 +168,7 @@ NORMAL: Final[Mapping[tuple[str, str], Answer]] = {
     **{(instruction, "adyen"): answer for instruction, answer in _NORMAL_ADYEN.items()},
 }
 
-# Not sent at first, and sent once when the circuit closes.
+# Not sent at first, and sent once when the circuit closes, or when the wait is over.
 
 _LATER: Final = {
     "create": Answer(202, None, 0, 1, "taken", "201 captured", _CAPTURED, "a repetition", "recovery"),
@@ -308,6 +313,19 @@ CELLS: Final[Mapping[tuple[str, str, str], Cell]] = {
     ("refund", "simulator", "circuit_open"): _LATER["refund"],
     ("refund", "stripe", "circuit_open"): _LATER["refund"],
     ("refund", "adyen", "circuit_open"): _LATER_ADYEN["refund"],
+    # The provider asked to wait.
+    ("create", "simulator", "asked_to_wait"): _LATER["create"],
+    ("create", "stripe", "asked_to_wait"): _LATER["create"],
+    ("create", "adyen", "asked_to_wait"): _LATER_ADYEN["create"],
+    ("capture", "simulator", "asked_to_wait"): _LATER["capture"],
+    ("capture", "stripe", "asked_to_wait"): _LATER["capture"],
+    ("capture", "adyen", "asked_to_wait"): _LATER_ADYEN["capture"],
+    ("cancel", "simulator", "asked_to_wait"): _LATER["cancel"],
+    ("cancel", "stripe", "asked_to_wait"): _LATER["cancel"],
+    ("cancel", "adyen", "asked_to_wait"): _LATER_ADYEN["cancel"],
+    ("refund", "simulator", "asked_to_wait"): _LATER["refund"],
+    ("refund", "stripe", "asked_to_wait"): _LATER["refund"],
+    ("refund", "adyen", "asked_to_wait"): _LATER_ADYEN["refund"],
     # The host's clock is 5 min ahead: absence is no evidence. Adyen needs none: the same key is sent again.
     ("create", "simulator", "clock_ahead"): _IN_DOUBT["create"],
     ("create", "stripe", "clock_ahead"): _IN_DOUBT["create"],

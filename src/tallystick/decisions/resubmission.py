@@ -68,6 +68,14 @@ def next_move(
     return Move.PARK
 
 
+def gives_up_waiting(
+    attempt: Attempt, traits: Traits, *, age_ms: int, patience_ms: int, record_was_restored: bool = False
+) -> bool:
+    """Whether an attempt that may not be sent yet, because its provider asked to wait, is given up: its customer has
+    left. One that may have had its effect waits on, whatever it takes."""
+    return age_ms >= patience_ms and not in_doubt(attempt, traits) and not record_was_restored
+
+
 def resubmit(stored: PaymentSnapshot, attempt_id: str, cause: Cause, terms: Terms) -> Change:
     """Committed before it is sent, so that a stalled sender of the earlier submission finds itself overtaken. A refund
     is sent on what was left of the payment, so the payment gets a version too: it races with disputes."""

@@ -14,6 +14,7 @@ from msgspec import Struct
 from tallystick.flows.admission import InFlight
 from tallystick.flows.clocks import MEASURE_EVERY_MS, Clocks
 from tallystick.flows.contract_drift import ContractDrift
+from tallystick.flows.pauses import EXCHANGE_EVERY_MS, Pauses
 from tallystick.flows.provider_words import ProviderWords
 from tallystick.flows.runtime import Runtime
 from tallystick.flows.screened_provider import screened_providers
@@ -126,6 +127,7 @@ async def open_runtime(
         bounded_providers(settings, connected_providers(settings)) if providers is None else providers, words
     )
     clocks = Clocks(pool, clock, connectors, margin_ms=settings.clock_margin_ms, outage=outage)
+    pauses = Pauses(pool, connectors)
     readiness = DatabaseReadiness(partial(connect_probe, database_url), outage, sealer)
     keys = SealingKeys(pool, settings, sealer, clock, registers=registers_keys)
     stores = stores_on(pool, clock, settings, sealer)
@@ -137,6 +139,7 @@ async def open_runtime(
         providers=connectors,
         clock=clock,
         clocks=clocks,
+        pauses=pauses,
         flows=InFlight(settings.in_flight_limit),
         jitter=random.Random(),
         actions=ActionSeal(sealer),
@@ -160,15 +163,13 @@ async def open_runtime(
         await clocks.measure()
         await keys.compare()
         await readiness.first()
-        comparing = asyncio.create_task(
-            run_rounds(
-                (
-                    Rounds("clocks", MEASURE_EVERY_MS, clocks.measure),
-                    Rounds("sealing keys", COMPARE_EVERY_MS, keys.compare),
-                ),
-                stop,
-            )
+        await pauses.learn()
+        rounds = (
+            Rounds("clocks", MEASURE_EVERY_MS, clocks.measure),
+            Rounds("sealing keys", COMPARE_EVERY_MS, keys.compare),
+            Rounds("provider pauses", EXCHANGE_EVERY_MS, pauses.exchange),
         )
+        comparing = asyncio.create_task(run_rounds(rounds, stop))
         try:
             yield runtime
             await runtime.flows.drain(settings.drain_timeout_ms)

@@ -15,6 +15,7 @@ from tallystick.domain.traits import Traits
 from tallystick.flows.admission import InFlight
 from tallystick.flows.clocks import Clocks
 from tallystick.flows.contract_drift import ContractDrift
+from tallystick.flows.pauses import Pauses
 from tallystick.flows.provider_words import ProviderWords
 from tallystick.flows.stores import Stores
 from tallystick.kit.clock import Clock
@@ -41,6 +42,7 @@ class Runtime(Struct, frozen=True, kw_only=True):
     providers: Mapping[str, Provider]
     clock: Clock
     clocks: Clocks
+    pauses: Pauses
     flows: InFlight
     jitter: random.Random
     actions: ActionSeal
@@ -92,6 +94,8 @@ class Runtime(Struct, frozen=True, kw_only=True):
         """The schedule of an attempt after its outcome, and what is kept of it."""
         settings = self.settings
         first_ms = backoff_ms(0, settings.recovery_backoff_base_ms, settings.recovery_backoff_cap_ms, self.jitter)
+        # Where the provider asked to wait, a look before that finds nothing to do, unless patience ends sooner.
+        first_ms += min(self.pauses.left_ms(provider), settings.provider_circuit_patience_ms)
         return Checks(
             unknown_in_ms=first_ms,
             pending_in_ms=settings.pending_poll_ms,

@@ -13,6 +13,7 @@ from tallystick.flows.provider_words import ProviderWords
 from tallystick.kit.clock_skew import Skew
 from tallystick.kit.logs import get_logger
 from tallystick.providers.contract_drift import DriftTally
+from tallystick.providers.pause import Pause
 from tallystick.providers.port import CircuitState, Provider, ProviderCall, ProviderEffect
 from tallystick.record.sealing import SealBroken, SealingRefused
 from tallystick.settings.load import SettingsError
@@ -48,6 +49,11 @@ class ScreenedProvider(Provider):
     def rests(self) -> bool:
         """As the provider says."""
         return self._provider.rests
+
+    @property
+    def pause(self) -> Pause | None:
+        """As the provider says."""
+        return self._provider.pause
 
     @property
     def drift(self) -> DriftTally | None:

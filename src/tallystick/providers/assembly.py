@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from msgspec.structs import replace
-
 from tallystick.providers.circuit import BoundedProvider, Limits
 from tallystick.providers.port import Provider
 from tallystick.providers.receiver import Receiver
@@ -23,12 +21,12 @@ def connected_providers(settings: Settings) -> dict[str, Provider]:
 
 def bounded_providers(settings: Settings, providers: Mapping[str, Provider]) -> dict[str, Provider]:
     """Each behind its limits. Call it inside a running event loop."""
-    return {name: BoundedProvider(provider, limits_of(settings, name)) for name, provider in providers.items()}
+    return {name: BoundedProvider(provider, limits_of(settings)) for name, provider in providers.items()}
 
 
-def limits_of(settings: Settings, name: str) -> Limits:
-    """The limits by the settings, and by what the provider's connector can do."""
-    limits = Limits(
+def limits_of(settings: Settings) -> Limits:
+    """The limits of each provider by the settings."""
+    return Limits(
         calls_at_once=settings.provider_connections,
         wait_ms=settings.provider_wait_ms,
         failure_percent=settings.provider_circuit_failure_percent,
@@ -38,8 +36,6 @@ def limits_of(settings: Settings, name: str) -> Limits:
         open_limit_ms=settings.provider_circuit_open_limit_ms,
         probes=settings.provider_circuit_probes,
     )
-    most = PROVIDERS[name].calls_at_once_limit
-    return limits if most is None else replace(limits, calls_at_once=min(limits.calls_at_once, most))
 
 
 def receivers(settings: Settings) -> dict[tuple[str, str], Receiver]:

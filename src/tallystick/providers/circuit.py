@@ -1,8 +1,9 @@
-"""Around every connector: a limit of concurrent calls, and no calls while the provider does not answer.
+"""Around every connector: a limit of concurrent calls, and no calls while the provider does not answer or has asked to
+wait.
 
-A call that finds no free connection within a bounded wait, which ends with its ``send_by_ms`` at the latest, or an open
-circuit, is ``NotSent``: nothing happened, and it is no decline. A look-up that finds no free connection is
-``Unknown``.
+A call that finds no free connection within a bounded wait, which ends with its ``send_by_ms`` at the latest, an open
+circuit or a provider that asked to wait, is ``NotSent``: nothing happened, and it is no decline. A look-up that finds
+no free connection, or such a provider, is ``Unknown``.
 
 The circuit opens when too large a part of the newest calls ended without an answer: unknown outcomes (time-outs,
 resets, 5xx, answers that cannot be read) and connections that could not be made. A decline is an answer, and so are a
@@ -45,6 +46,7 @@ from tallystick.kit.clock_skew import Skew
 from tallystick.kit.logs import get_logger
 from tallystick.providers.contract_drift import DriftTally
 from tallystick.providers.http import UNREACHABLE
+from tallystick.providers.pause import ASKED_TO_WAIT, Pause
 from tallystick.providers.port import CircuitState, Provider, ProviderCall, ProviderEffect
 
 log = get_logger("tallystick.providers.circuit")
@@ -129,6 +131,11 @@ class BoundedProvider(Provider):
         return state is State.HALF_OPEN and self._probes >= PROBES_AT_ONCE
 
     @property
+    def pause(self) -> Pause | None:
+        """As the provider says."""
+        return self._provider.pause
+
+    @property
     def clock_skew(self) -> Skew | None:
         """As the provider's answers say."""
         return self._provider.clock_skew
@@ -205,16 +212,18 @@ class BoundedProvider(Provider):
         self, operation: Operation, call: ProviderCall, *, counted: bool = True, within_ms: int | None = None
     ) -> Verdict:
         """A slot first, ``within_ms`` where that is sooner than the limit, and the circuit then, which may have opened
-        meanwhile. Raises _Refused."""
+        meanwhile. While the provider has asked to wait there is neither. Raises _Refused."""
 
         async def enter() -> Verdict:
             waiting.reschedule(None)  # it bounds the wait for a slot alone, and never the call
+            self._require_no_pause()
             if not counted:
                 return await self._ask(operation, call)
             if self._circuit.state is State.CLOSED:
                 return await self._counted(operation, call)
             return await self._circuit.call_async(self._admitted, operation, call)
 
+        self._require_no_pause()
         waiting = asyncio.timeout(None if within_ms is None else within_ms / 1000)
         try:
             async with waiting:
@@ -230,6 +239,10 @@ class BoundedProvider(Provider):
         except CircuitOpenError as error:
             self._probe_due_s = self._clock.monotonic() + (error.retry_after or 0)
             raise _CircuitOpen("the provider does not answer: its circuit is open") from None
+
+    def _require_no_pause(self) -> None:
+        if self.pause is not None and self.pause.left_ms:
+            raise _Refused(ASKED_TO_WAIT)
 
     async def _counted(self, operation: Operation, call: ProviderCall) -> Verdict:
         """Under a closed circuit. The library counts every call that it lets through, as a success where it is no

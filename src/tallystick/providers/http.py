@@ -7,7 +7,7 @@ socket, so that a process that froze after its intent was committed does not sen
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import UTC
+from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any, Final
 
@@ -18,9 +18,11 @@ from aiohttp.connector import Connection
 from msgspec import Struct
 from yarl import URL
 
-from tallystick.kit.clock import monotonic_ms
-from tallystick.kit.clock_skew import Question, SkewGauge
+from tallystick.kit.clock import monotonic_ms, utc_now
+from tallystick.kit.clock_skew import SkewGauge
+from tallystick.kit.retry_after import retry_after_ms
 from tallystick.providers.checked_request import CheckedRequest, checked_before_write
+from tallystick.providers.pause import ASKED_TO_WAIT, LONGEST_MS, Pause
 
 #: Answers about payments are far shorter; a longer one is not read to its end.
 ANSWER_LIMIT_BYTES: Final = 1_048_576
@@ -30,6 +32,9 @@ KEEPALIVE_S: Final = 15
 
 #: An answer's ``Date`` has whole seconds (RFC 9110).
 DATE_GRAIN_MS: Final = 1_000
+
+#: Answers whose Retry-After is heeded: too many requests, and a service that is away for a while.
+ASKING_TO_WAIT: Final = frozenset({429, 503})
 
 #: Begins the reason of a connection that could not be made. Such a failure counts against a provider (``circuit.py``).
 UNREACHABLE: Final = "no connection"
@@ -55,18 +60,32 @@ class TooLateToSend(Exception):
     """The sender's deadline passed before the request was written."""
 
 
+class AskedToWait(Exception):
+    """The provider asked to wait before the request was written."""
+
+
 def refused_here(error: Exception) -> str:
     """The reason of a request that our own side could not build. It says nothing about the provider."""
     return f"refused before it was written: {type(error).__name__}"
 
 
 class ProviderHttp:
-    """A session to one provider. Make it inside a running event loop. ``clock`` measures the provider's clock, by the
-    date of each answer."""
+    """A session to one account of a provider. Make it inside a running event loop. ``clock`` measures the provider's
+    clock, by the date of each answer. ``pause``: while the account has asked to wait nothing is written, look-ups
+    neither; ``pause_limit_ms`` is the longest that it can ask for."""
 
-    def __init__(self, base_url: str, *, request_timeout_ms: int, connect_timeout_ms: int, connections: int) -> None:
+    def __init__(
+        self,
+        base_url: str,
+        *,
+        request_timeout_ms: int,
+        connect_timeout_ms: int,
+        connections: int,
+        pause_limit_ms: int = LONGEST_MS,
+    ) -> None:
         self._base_url = base_url.rstrip("/")
         self.clock = SkewGauge()
+        self.pause = Pause(pause_limit_ms)
         timeout = aiohttp.ClientTimeout(
             total=request_timeout_ms / 1000,
             connect=connect_timeout_ms / 1000,
@@ -119,8 +138,12 @@ class ProviderHttp:
             nonlocal begun
             if send_by_ms is not None and monotonic_ms() > send_by_ms:
                 raise TooLateToSend
+            if self.pause.left_ms:
+                raise AskedToWait
             begun = True
 
+        if self.pause.left_ms:  # known before a connection is waited for or made
+            raise NothingSent(ASKED_TO_WAIT)
         with checked_before_write(in_time):
             try:
                 return await self._request(method, url, headers=headers, data=body)
@@ -137,25 +160,43 @@ class ProviderHttp:
         question = self.clock.ask()
         try:
             async with self._session.request(method, url, allow_redirects=False, **options) as response:
-                self._read_date(question, response.headers.get("Date"))
+                theirs = _moment(response.headers.get("Date"))
+                if theirs is not None:
+                    self.clock.answered(question, theirs, grain_ms=DATE_GRAIN_MS)
+                self._heed(response, theirs or utc_now())
                 return ProviderResponse(response.status, await _read_whole(response), response.headers)
         except TooLateToSend as error:
             raise NothingSent("too late to send: recovery may have taken over") from error
+        except AskedToWait as error:
+            raise NothingSent(ASKED_TO_WAIT) from error
         except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
             # Refused, no such host, or no connection within the connect time-out: the request was never written.
+            self.pause.passed()
             raise NothingSent(f"{UNREACHABLE}: {type(error).__name__}") from error
         except aiohttp.InvalidURL:
             raise  # a ValueError of our own, though aiohttp calls it a client's error
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            self.pause.passed()
             raise SentUnanswered(type(error).__name__) from error
 
-    def _read_date(self, question: Question, date: str | None) -> None:
-        """What cannot be read is no measurement."""
-        try:
-            moment = parsedate_to_datetime(date or "")
-        except ValueError:
-            return
-        self.clock.answered(question, moment.replace(tzinfo=moment.tzinfo or UTC), grain_ms=DATE_GRAIN_MS)
+    def _heed(self, response: ClientResponse, now: datetime) -> None:
+        """A wait that the answer asks for begins now, whatever else is under way. Of several the longest counts, and
+        what cannot be read asks for nothing."""
+        asked = response.headers.getall("Retry-After", []) if response.status in ASKING_TO_WAIT else []
+        waits = [retry_after_ms(each, now, limit_ms=self.pause.limit_ms) or 0 for each in asked]
+        if any(waits):
+            self.pause.ask(max(waits))
+        else:
+            self.pause.passed()
+
+
+def _moment(date: str | None) -> datetime | None:
+    """The time of a ``Date`` header; None for what cannot be read."""
+    try:
+        moment = parsedate_to_datetime(date or "")
+    except ValueError:
+        return None
+    return moment.replace(tzinfo=moment.tzinfo or UTC)
 
 
 async def _read_whole(response: ClientResponse) -> bytes:

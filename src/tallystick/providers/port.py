@@ -19,6 +19,7 @@ from tallystick.domain.traits import Traits
 from tallystick.domain.verdicts import Verdict
 from tallystick.kit.clock_skew import Skew
 from tallystick.providers.contract_drift import DriftTally
+from tallystick.providers.pause import Pause
 
 #: ``open``: calls are refused until a wait is over. ``half_open``: single calls probe whether the provider answers.
 CircuitState = Literal["closed", "open", "half_open"]
@@ -80,6 +81,11 @@ class Provider(Protocol):
     def rests(self) -> bool:
         """Whether the circuit is known to refuse whatever is sent now."""
         return False
+
+    @property
+    def pause(self) -> Pause | None:
+        """What the account asked for by Retry-After; None for a connector that is never asked."""
+        return None
 
     @property
     def clock_skew(self) -> Skew | None:

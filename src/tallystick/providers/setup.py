@@ -33,9 +33,7 @@ class ProviderSetup(Struct, frozen=True, kw_only=True):
     ``is_live``: whether the key is certainly not one for tests. ``is_switched_off``: whether it takes no new payments
     by these settings and stays for those that exist; the second argument is whether real money can move elsewhere.
     ``exponents``: its decimals of the currencies where they differ from ISO 4217. ``event_codes``: every code of its
-    events, and what it is about.
-    ``calls_at_once_limit``: calls that the connector can have under way, where that is bounded by more than
-    connections. ``charges``: the provider's own list of charges, where it can be read.
+    events, and what it is about. ``charges``: the provider's own list of charges, where it can be read.
     """
 
     name: str
@@ -47,5 +45,4 @@ class ProviderSetup(Struct, frozen=True, kw_only=True):
     event_codes: Callable[[], Mapping[str, EventMeaning]]
     is_live: Callable[[Settings], bool] = _never
     is_switched_off: Callable[[Settings, bool], bool] = _never
-    calls_at_once_limit: int | None = None
     charges: Callable[[Settings], AsyncIterator[Mapping[str, Any]]] | None = None

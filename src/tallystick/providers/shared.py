@@ -53,6 +53,7 @@ def connector_http(settings: Settings, base_url: str) -> ProviderHttp:
         request_timeout_ms=settings.provider_request_timeout_ms,
         connect_timeout_ms=settings.provider_connect_timeout_ms,
         connections=settings.provider_connections,
+        pause_limit_ms=settings.provider_retry_after_limit_ms,
     )
 
 

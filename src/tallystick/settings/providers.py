@@ -26,11 +26,25 @@ class ProviderSettings(Section):
         int, ms("A connection that is not there in 2 s is `not_sent`, which is safe to retry.", ge=10)
     ] = 2_000
     provider_connections: Annotated[
-        int, count("Connections to one provider; each carries one call at a time.", le=100_000)
-    ] = 1_024
+        int,
+        count("Connections of one process to one provider; each carries one call: peak rate times p99.", le=100_000),
+    ] = 4_096
+    provider_peak_per_s: Annotated[
+        int, count("Calls a second to one provider that the limits of one process are checked for.", le=100_000)
+    ] = 1_000
+    provider_latency_p99_ms: Annotated[
+        int, ms("The time in which a provider answers 99 of 100 calls, when it is slow; for the same check.", ge=1)
+    ] = 3_000
     provider_wait_ms: Annotated[
         int, ms("A call without a free connection after a second is `not_sent`: a longer queue would only delay it.")
     ] = 1_000
+    provider_retry_after_limit_ms: Annotated[
+        int,
+        ms(
+            "A provider's Retry-After is heeded for this long at most, by the whole account; then it is asked again.",
+            le=60_000,
+        ),
+    ] = 60_000
     provider_circuit_failure_percent: Annotated[
         int,
         percent("A circuit opens when this share of calls got no answer. Below it, the answered calls are worth more."),
@@ -49,7 +63,7 @@ class ProviderSettings(Section):
     ] = 60_000
     provider_circuit_patience_ms: Annotated[
         int,
-        ms("An attempt waits this long for an open circuit; then its customer has left, and its tries are used up."),
+        ms("An attempt waits this long for an open circuit, or where the provider asked to wait; then it is given up."),
     ] = 120_000
     provider_circuit_probes: Annotated[
         int, count("Single calls that must mostly be answered before a circuit closes; one may be luck.", le=1_000)

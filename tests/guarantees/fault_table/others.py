@@ -8,6 +8,8 @@ from collections.abc import Sequence
 import pytest
 
 from tallystick.contract.fault_table import PROVIDERS
+from tallystick.kit.clock import monotonic_ms
+from tallystick.providers import pause
 from tallystick.providers.adyen.setup import AdyenSettings
 from tallystick.providers.assembly import connected_providers, limits_of
 from tallystick.providers.circuit import BoundedProvider
@@ -24,7 +26,7 @@ from tests.guarantees.fault_table.scene import (
     scene,
     trials_of,
 )
-from tests.guarantees.fault_table.stands import Programs, stands
+from tests.guarantees.fault_table.stands import Programs, http_answer, stands
 from tests.guarantees.fault_table.trial import Trial
 from tests.support.circuit import Time, circuit
 from tests.support.database import Database
@@ -82,7 +84,7 @@ async def circuit_open(database: Database, programs: Programs) -> list[Trial]:
     async with stands(programs) as there:
         settings = there.settings(ANY_FAILURE_OPENS)
         connectors = {
-            name: BoundedProvider(connector, limits_of(settings, name), time)
+            name: BoundedProvider(connector, limits_of(settings), time)
             for name, connector in connected_providers(settings).items()
         }
         async with api_process(database, there, settings, connectors) as process:
@@ -102,6 +104,33 @@ async def circuit_open(database: Database, programs: Programs) -> list[Trial]:
                 assert circuit(connectors[name]) == "closed"
             await follow(process, trials, later=False)
             await books_hold(process)
+    return trials
+
+
+async def asked_to_wait(database: Database, programs: Programs, patch: pytest.MonkeyPatch) -> list[Trial]:
+    """At each provider in turn another payment is answered 429; when the wait is over the provider takes calls."""
+    trials, ahead = trials_of("asked_to_wait"), [0]
+    others = [Trial("create", name, "asked_to_wait_itself") for name in PROVIDERS]
+    patch.setattr(pause, "monotonic_ms", lambda: monotonic_ms() + ahead[0])
+    async with scene(database, programs, NO_FAILURE_OPENS) as process:
+        await prepare(process, [*trials, *others])
+        for other in others:
+            mine = [trial for trial in trials if trial.provider == other.provider]
+            said = http_answer(429, {}, Retry_After="86400")
+            process.stands.proxies[other.provider].by_key[other.provider_key] = [said]
+            await other.instruct(process)
+            assert other.sent == 1 and other.first is not None and other.first.status_code == 202
+            await each(mine, lambda trial: trial.instruct(process))
+            await ask_strangers(process, mine)
+            await process.round_now()
+            assert [len(trial.passages(process)) for trial in (*mine, other)] == [0, 0, 0, 0, 1], (
+                "recovery waits as well"
+            )
+            ahead[0] += pause.LONGEST_MS
+            await process.runtime.pool.execute("UPDATE provider_pause SET until = now()")
+        await follow(process, trials)
+        assert [len(other.passages(process)) for other in others] == [2, 2, 2]
+        await books_hold(process)
     return trials
 
 

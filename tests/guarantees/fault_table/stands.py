@@ -148,8 +148,9 @@ def _of_stripe(thing: dict[str, Any]) -> Delivery:
     return Delivery("stripe/main", body, {"stripe-signature": f"t={second},v1={signed}"})
 
 
-def http_answer(status: int, body: dict[str, Any]) -> bytes:
-    """An answer in a provider's stead, as bytes."""
+def http_answer(status: int, body: dict[str, Any], **headers: str) -> bytes:
+    """An answer in a provider's stead, as bytes. ``headers``: with underscores for hyphens."""
     encoded = json.dumps(body).encode()
     head = f"HTTP/1.1 {status} No\r\nContent-Type: application/json\r\nContent-Length: {len(encoded)}\r\n"
+    head += "".join(f"{name.replace('_', '-')}: {value}\r\n" for name, value in headers.items())
     return head.encode() + b"Connection: close\r\n\r\n" + encoded

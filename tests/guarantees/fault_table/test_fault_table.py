@@ -65,6 +65,8 @@ async def _all(new_database: NewDatabase, programs: Programs, columns: set[str])
                 scene(others.retry_after_restore, second, programs, about={"retry_after_restore"}),
             ),
         )
+    with pytest.MonkeyPatch.context() as patch:  # its waits are measured by a clock of its own
+        found += await scene(others.asked_to_wait, second, programs, patch, about={"asked_to_wait"})
     for fault in ("clock_ahead", "clock_behind"):  # a clock is the whole process's: alone
         with pytest.MonkeyPatch.context() as patch:
             found += await scene(others.clock_off, first, programs, fault, patch, about={fault})
@@ -87,8 +89,8 @@ def test_the_table_is_whole() -> None:
     """Nothing is left out, and nothing counted twice: a clock that is off is two columns, ahead and behind."""
     every = {(one, name, fault) for one in INSTRUCTIONS for name in PROVIDERS for fault in FAULTS}
     assert set(PROVIDERS) == set(registry.PROVIDERS), "a new provider needs its cells"
-    assert (len(INSTRUCTIONS), len(PROVIDERS), len(FAULTS)) == (4, 3, 10)
-    assert set(CELLS) == every and len(CELLS) == 120
+    assert (len(INSTRUCTIONS), len(PROVIDERS), len(FAULTS)) == (4, 3, 11)
+    assert set(CELLS) == every and len(CELLS) == 132
     assert sum(isinstance(cell, CannotOccur) for cell in CELLS.values()) == 14
 
 

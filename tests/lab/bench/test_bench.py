@@ -18,6 +18,8 @@ from tallystick.lab.bench.fill import copy_chunk, prepare
 from tallystick.lab.bench.fill_rows import MERCHANTS, TABLES, fill_chunk, kinds
 from tallystick.lab.bench.latency import latency
 from tallystick.lab.bench.over_http import Plan, measure_http
+from tallystick.lab.bench.provider_stand import StandPlan
+from tallystick.lab.bench.providers import ConnectorFigures, ProvidersPlan, measure_providers
 from tallystick.lab.bench.stage import Database, open_database
 from tallystick.lab.bench.targets import JOURNAL_ADDS_MS, JOURNAL_SHARE, judge
 from tallystick.oversight.invariants import verify
@@ -130,3 +132,36 @@ def test_journal_command_prints_json() -> None:
     assert report["machine"]["fsync"] == "on"
     assert {target["name"] for target in report["targets"]} == {JOURNAL_SHARE.name, JOURNAL_ADDS_MS.name}
     assert report["figures"]["door_per_s"] > 0
+
+
+def test_a_slow_provider_over_http(bench_database: Database) -> None:
+    plan = ProvidersPlan(
+        providers=["adyen"],
+        rate_per_s=40,
+        duration_s=1.5,
+        carried_s=1,
+        warm_up_s=0.2,
+        stand=StandPlan(median_ms=20, p99_ms=60),
+    )
+    with TemporaryDirectory() as logs:
+        figures = measure_providers(Settings(simulator="on"), bench_database, Path(logs), plan, lambda *_: None)
+    [found] = figures.connectors
+    assert found.carried_per_s > 0
+    assert found.answers.keys() == {"201"} and found.answers["201"] > 0
+    assert found.attempts == {"approved": found.answers["201"]}
+    assert found.not_sent == {} and figures.failed() == 0
+    assert found.latency.p50_ms >= 10, "a payment waits for its provider"
+
+
+def test_what_was_not_sent_or_not_answered_is_lost() -> None:
+    figures = ConnectorFigures(
+        provider="adyen",
+        carried_per_s=1_000,
+        rate_per_s=800,
+        latency=latency([0.5]),
+        answers={"201": 90, "202": 5, "503": 2, "unanswered": 1},
+        attempts={"approved": 90, "unknown": 2, "not_sent": 3},
+        not_sent={"no free connection": 3},
+        cpu_s={},
+    )
+    assert figures.lost() == 6

@@ -14,7 +14,7 @@ from tallystick.domain.verdicts import Approved, Declined, KeyInUse, NotSent, Pe
 from tallystick.kit.clock import monotonic_ms
 from tallystick.providers.adyen.answers import evidence
 from tallystick.providers.adyen.calls import AdyenProvider
-from tallystick.providers.adyen.transport import Transport
+from tallystick.providers.adyen.transport import SdkClient
 from tallystick.providers.port import send
 from tests.support.adyen.calls import AMOUNT, authorize, connector, follow_up
 from tests.support.adyen.process import FakeAdyen, token
@@ -136,15 +136,15 @@ async def test_too_late_to_send(proxy: FaultyProxy) -> None:
     assert proxy.seen == []
 
 
-async def test_a_thread_that_comes_too_late_does_not_send(proxy: FaultyProxy, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_an_sdk_that_takes_too_long_does_not_send(proxy: FaultyProxy, monkeypatch: pytest.MonkeyPatch) -> None:
     """The deadline is looked at right before the first byte, however long the SDK took."""
-    request = Transport.request
+    request = SdkClient.request
 
-    def slow(self: Transport, *given: Any, **named: Any) -> Any:
+    def slow(self: SdkClient, *given: Any, **named: Any) -> Any:
         time.sleep(0.2)  # the SDK takes longer than the call may
         return request(self, *given, **named)
 
-    monkeypatch.setattr(Transport, "request", slow)
+    monkeypatch.setattr(SdkClient, "request", slow)
     async with connector(proxy.url) as provider:
         call = replace(authorize(), send_by_ms=monotonic_ms() + 100)
         assert isinstance(await provider.authorize(call), NotSent)

@@ -64,7 +64,7 @@ async def carry_out(
     attempt = stored.attempt(attempt_id)
     provider = runtime.provider(attempt.provider)
     call = provider_call(attempt, send_by_ms, stored.payment.exponents)
-    verdict = await _verdict_of(provider, partial(send, provider), call, stored.payment)
+    verdict = await _verdict_of(runtime, provider, partial(send, provider), call, stored.payment)
     sendable = _can_have_been_sent(provider, attempt, stored.payment)
     verdict = answer_of_submission(verdict, doubted=doubted, can_have_been_sent=sendable)
     actor = f"provider:{provider.name}"
@@ -101,16 +101,23 @@ async def fetch_verdict(runtime: Runtime, payment: Payment, attempt: Attempt) ->
         asked = runtime.clocks.asked_between(provider, sent.opened_at, sent.deadline)
         earliest, latest = asked.earliest, asked.latest
     call = provider_call(attempt, monotonic_ms(), payment.exponents, earliest, latest)
-    return await _verdict_of(provider, provider.fetch, call, payment)
+    return await _verdict_of(runtime, provider, provider.fetch, call, payment)
 
 
 async def _verdict_of(
-    provider: Provider, ask: Callable[[ProviderCall], Awaitable[Verdict]], call: ProviderCall, payment: Payment
+    runtime: Runtime,
+    provider: Provider,
+    ask: Callable[[ProviderCall], Awaitable[Verdict]],
+    call: ProviderCall,
+    payment: Payment,
 ) -> Verdict:
     """The verdict in the payment's minor unit. A defect of a connector proves nothing about the money, nor does an
-    amount that cannot be expressed here: the outcome is unknown."""
+    amount that cannot be expressed here: the outcome is unknown. Where the provider asked to wait, other processes know
+    it before the verdict is recorded."""
     try:
-        return verdict_about(payment, await ask(call))
+        verdict = await ask(call)
+        await runtime.pauses.share()
+        return verdict_about(payment, verdict)
     except Exception as error:
         failed = type(error).__name__  # its text may repeat what the provider sent
         log.error("connector failed", provider=provider.name, payment_id=call.payment_id, error=failed)

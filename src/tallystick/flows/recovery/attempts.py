@@ -8,6 +8,7 @@ from tallystick.decisions.lookups import DueStep, NoNews, due_step, evidence_in,
 from tallystick.decisions.resubmission import (
     Move,
     backoff_ms,
+    gives_up_waiting,
     in_doubt,
     next_move,
     park,
@@ -53,6 +54,8 @@ class DueAttempts:
                 await self._next_move(loaded, clock, due)
             case DueStep.WAIT:
                 await self._book.look_again(due, clock.attempt.version, self._runtime.settings.send_window_ms)
+            case DueStep.ASK if self._paused_ms(clock.attempt):
+                await self._wait(clock, due)
             case DueStep.ASK:
                 await self._ask(loaded, clock, due)
             case DueStep.NO_NEWS:
@@ -81,7 +84,10 @@ class DueAttempts:
         if isinstance(verdict, Unknown) and change is not None:
             return  # its schedule came with the change
         if change is None or not change.transitions:
-            await self._no_news(loaded, clock, due)
+            if isinstance(verdict, Unknown) and self._paused_ms(attempt):
+                await self._wait(clock, due)  # it may not have been asked: no check is spent
+            else:
+                await self._no_news(loaded, clock, due)
         elif isinstance(verdict, NotFound):
             await self._look_at(attempt, due)
 
@@ -161,11 +167,15 @@ class DueAttempts:
 
     async def _send_again(self, loaded: SnapshotWithClocks, clock: AttemptClock, due: DueAttempt) -> None:
         """While the provider's circuit is not closed, one attempt at a time probes it. The others wait up to the
-        patience limit: otherwise they would spend resubmissions on calls that were never made."""
+        patience limit: otherwise they would spend resubmissions on calls that were never made. While the provider has
+        asked to wait all of them do, and after it one attempt at a time finds out whether it takes calls again."""
         attempt, settings = clock.attempt, self._runtime.settings
         provider = self._runtime.provider(attempt.provider)
         patient = clock.age_ms < settings.provider_circuit_patience_ms
-        if provider.circuit == "closed" or not patient:
+        tested = self._runtime.pauses.is_tested(attempt.provider)
+        if self._paused_ms(attempt):
+            await self._wait_or_give_up(loaded, clock, due)
+        elif tested and (provider.circuit == "closed" or not patient):
             await self._resubmit(loaded.stored, attempt)
         elif provider.rests or provider.name in self._trials:
             await self._book.look_again(due, attempt.version, self._backoff_ms(due, settings.recovery_backoff_base_ms))
@@ -175,6 +185,31 @@ class DueAttempts:
                 await self._resubmit(loaded.stored, attempt)
             finally:
                 self._trials.remove(provider.name)
+
+    async def _wait_or_give_up(self, loaded: SnapshotWithClocks, clock: AttemptClock, due: DueAttempt) -> None:
+        """The provider asked to wait, and nothing is sent: no submission is spent either way."""
+        attempt, settings = clock.attempt, self._runtime.settings
+        if gives_up_waiting(
+            attempt,
+            self._runtime.provider(attempt.provider).traits,
+            age_ms=clock.age_ms,
+            patience_ms=settings.provider_circuit_patience_ms,
+            record_was_restored=settings.record_was_restored,
+        ):
+            cause = recovery_cause(self._runtime, "the provider asked to wait for too long")
+            await commit_first(self._runtime, give_up(loaded.stored, attempt.attempt_id, cause))
+        else:
+            await self._wait(clock, due, at_most_ms=settings.provider_circuit_patience_ms - clock.age_ms)
+
+    async def _wait(self, clock: AttemptClock, due: DueAttempt, at_most_ms: int = 0) -> None:
+        """Until the provider takes calls again, and a little longer, so that not all come at once; ``at_most_ms``
+        where that is above 0."""
+        attempt = clock.attempt
+        in_ms = self._paused_ms(attempt) + self._backoff_ms(due, self._runtime.settings.recovery_backoff_base_ms)
+        await self._book.wait(due, attempt.version, min(in_ms, at_most_ms) if at_most_ms > 0 else in_ms)
+
+    def _paused_ms(self, attempt: Attempt) -> int:
+        return self._runtime.pauses.left_ms(attempt.provider)
 
     async def _resubmit(self, stored: PaymentSnapshot, attempt: Attempt) -> None:
         deadline_ms = send_by(self._runtime)

@@ -28,6 +28,7 @@ class RecoveryWorker:
         self._book = book
         self._outage = runtime.outage
         self._not_finished = SampledLines()
+        self._pauses = runtime.pauses
         self._attempts = DueAttempts(runtime, book)
         self._deadlines = DueDeadlines(runtime, book)
         self._slots = asyncio.Semaphore(runtime.settings.recovery_concurrency)
@@ -37,6 +38,8 @@ class RecoveryWorker:
         batch, lease_ms = self._settings.recovery_batch, self._settings.recovery_lease_ms
         attempts = await self._book.lease_due(batch, lease_ms)
         deadlines = await self._book.lease_deadlines(batch, lease_ms)
+        if attempts or deadlines:
+            await self._pauses.learn()  # whoever left an attempt behind wrote first what its provider asked for
         work = [self._log_failures(self._attempts.recover(due), due.payment_id) for due in attempts]
         work += [self._log_failures(self._deadlines.check(due), due.payment_id) for due in deadlines]
         await asyncio.gather(*work)

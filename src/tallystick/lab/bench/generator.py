@@ -17,7 +17,7 @@ import random
 import sys
 import time
 from collections import Counter, deque
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 import uvloop
@@ -47,6 +47,7 @@ class Load(Struct, frozen=True, kw_only=True):
     warm_up_s: float
     duration_s: float
     rate_per_s: float | None = None
+    body: dict[str, Any] | None = None  # of each payment; None: the workload's
 
 
 class LoadResult(Struct, frozen=True, kw_only=True):
@@ -74,7 +75,7 @@ class Run:
         self.measured_until = float("inf")
         self.under_way = 0
         self.ended = asyncio.Event()
-        body = body_bytes(BODY)
+        body = body_bytes(load.body or BODY)
         self._head = (
             f"POST {PATH} HTTP/1.1\r\nhost: {load.host}:{load.port}\r\nauthorization: Bearer {load.api_key}\r\n"
             f"content-type: application/json\r\ncontent-length: {len(body)}\r\nidempotency-key: "

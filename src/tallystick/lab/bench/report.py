@@ -15,6 +15,7 @@ from tallystick.lab.bench.fill import Filled
 from tallystick.lab.bench.latency import Latency
 from tallystick.lab.bench.machine import MachineInfo
 from tallystick.lab.bench.over_http import HttpFigures
+from tallystick.lab.bench.providers import ProvidersFigures
 from tallystick.lab.bench.targets import Judged
 from tallystick.lab.bench.webhooks import WebhookFigures
 
@@ -25,7 +26,7 @@ class BenchReport(Struct, frozen=True, kw_only=True):
     benchmark: str
     machine: MachineInfo
     targets: list[Judged]
-    figures: JournalFigures | HttpFigures | WebhookFigures | Filled
+    figures: JournalFigures | HttpFigures | WebhookFigures | ProvidersFigures | Filled
 
     def json(self) -> str:
         """All of it."""
@@ -41,6 +42,8 @@ def print_report(console: Console, report: BenchReport) -> None:
             _print_http(console, report.figures)
         case WebhookFigures():
             _print_webhooks(console, report.figures)
+        case ProvidersFigures():
+            _print_providers(console, report.figures)
         case Filled() as filled:
             console.print(
                 f"{filled.payments:,} payments filled in, {filled.present:,} present, {filled.elapsed_s:,.0f} s, "
@@ -119,6 +122,33 @@ def _print_webhooks(console: Console, figures: WebhookFigures) -> None:
     table.add_row("database ceiling, effects", f"{figures.drain_ceiling_per_s:,.0f}", "1.00", "", "", "")
     table.add_row("drained by one worker", f"{figures.drain_per_s:,.0f}", f"{figures.of_ceiling:.2f}", "", "", "")
     console.print(table)
+
+
+def _print_providers(console: Console, figures: ProvidersFigures) -> None:
+    plan = figures.plan
+    table = Table(
+        title=f"Slow providers: {plan.duration_s:g} s each, log-normal, median {plan.stand.median_ms:g} ms, "
+        f"p99 {plan.stand.p99_ms:g} ms, {figures.api_processes} API process(es), {figures.connections:,} connections",
+        caption="CPU in seconds of the measured time, by process tree. Rows: attempts by state.",
+    )
+    processes = list(figures.connectors[0].cpu_s)
+    _columns(table, "connector", "carried/s", "rate/s", "p50 ms", "p95", "p99", *processes)
+    for name in ("answers", "rows", "not sent"):
+        table.add_column(name)
+    for each in figures.connectors:
+        table.add_row(
+            each.provider,
+            f"{each.carried_per_s:,.0f}",
+            f"{each.rate_per_s:,.0f}",
+            *_quantiles(each.latency),
+            *(f"{each.cpu_s[name]:.1f}" for name in processes),
+            *(_counts(kinds) for kinds in (each.answers, each.attempts, each.not_sent)),
+        )
+    console.print(table)
+
+
+def _counts(kinds: dict[str, int]) -> str:
+    return ", ".join(f"{kind}: {number:,}" for kind, number in kinds.items()) or "0"
 
 
 def _print_targets(console: Console, targets: Sequence[Judged]) -> None:

@@ -1,13 +1,14 @@
-"""The benchmark's servers, run as ``serve`` runs the API: the API itself with a provider of 20 ms, and a POST that only
-parses and answers. Production code uses neither.
+"""The benchmark's servers, run as ``serve`` runs the API: the API itself with a provider of 20 ms or with the settings'
+connectors, and a POST that only parses and answers. Production code uses none of them.
 
-``python -m tallystick.lab.bench.server api`` or ``… noop``, with the settings in the environment.
+``python -m tallystick.lab.bench.server api``, ``… connectors`` or ``… noop``, with the settings in the environment.
 """
 
 from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Mapping
 from typing import Any, Final
 
 from granian import Granian
@@ -24,7 +25,9 @@ from tallystick.interfaces.api.http import ApiRequest, HttpResponse
 from tallystick.kit.logs import configure_logging
 from tallystick.lab.bench.provider import BenchProvider
 from tallystick.lab.bench.workload import PATH, PROVIDER, new_payment
+from tallystick.providers.port import Provider
 from tallystick.providers.registry import CONNECTOR_SETTINGS
+from tallystick.run.doctor.machine import raise_descriptor_limit
 from tallystick.run.gc_tuning import tune_collector
 from tallystick.run.serve import BACKLOG, BACKPRESSURE, KILL_MARGIN_S
 from tallystick.run.supervisor import end_with_parent
@@ -32,16 +35,26 @@ from tallystick.settings.load import load_settings, secret_names
 
 TARGETS: Final = {
     "api": "tallystick.lab.bench.server:asgi_factory",
+    "connectors": "tallystick.lab.bench.server:connectors_factory",
     "noop": "tallystick.lab.bench.server:noop_factory",
 }
 
 
 def asgi_factory() -> Litestar:
     """The API over the in-process provider, in one worker process."""
+    return _api({PROVIDER: BenchProvider()})
+
+
+def connectors_factory() -> Litestar:
+    """The API over the connectors of the settings, in one worker process."""
+    return _api(None)
+
+
+def _api(providers: Mapping[str, Provider] | None) -> Litestar:
     settings = load_settings(os.environ, CONNECTOR_SETTINGS)
     end_with_parent(os.getppid(), settings.drain_timeout_ms)
     configure_logging(settings.log_level, secret_names(CONNECTOR_SETTINGS))
-    app = create_app(settings, settings.database_url, providers={PROVIDER: BenchProvider()})
+    app = create_app(settings, settings.database_url, providers=providers)
     tune_collector()
     return app
 
@@ -73,6 +86,7 @@ def main(kind: str, parent_pid: int) -> None:
     """Serve until SIGTERM, or until the benchmark is gone."""
     settings = load_settings(os.environ, CONNECTOR_SETTINGS)
     end_with_parent(parent_pid, settings.drain_timeout_ms)
+    raise_descriptor_limit(settings)
     Granian(
         TARGETS[kind],
         address=settings.host,

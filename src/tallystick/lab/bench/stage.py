@@ -89,10 +89,12 @@ def open_database(data_dir: Path | None, own: DatabaseUrls | None = None) -> Ite
 
 
 @contextmanager
-def open_server(kind: str, settings: Settings, database: Database, log: Path) -> Iterator[Server]:
+def open_server(
+    kind: str, settings: Settings, database: Database, log: Path, *, default_provider: str = PROVIDER
+) -> Iterator[Server]:
     """A server of ``bench.server`` on a free port, ready to answer. Raises StageFailed."""
     port = _free_port()
-    settings = replace(database.settings_for(settings), host=HOST, port=port, default_provider=PROVIDER)
+    settings = replace(database.settings_for(settings), host=HOST, port=port, default_provider=default_provider)
     with log.open("ab") as output:
         process = subprocess.Popen(
             [sys.executable, "-m", "tallystick.lab.bench.server", kind, str(os.getpid())],

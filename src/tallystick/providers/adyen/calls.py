@@ -7,10 +7,8 @@ which never has two effects, or from a notification. Captures, cancels and refun
 
 from __future__ import annotations
 
-import asyncio
 import re
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any, Final
 from urllib.parse import quote
@@ -26,9 +24,10 @@ from tallystick.providers.adyen.answers import read_error, read_modified, read_p
 from tallystick.providers.adyen.codes import EXPONENTS
 from tallystick.providers.adyen.read_fields import MODIFIED, PAID, error_drift
 from tallystick.providers.adyen.reference import Reference, write_reference
-from tallystick.providers.adyen.transport import Transport
+from tallystick.providers.adyen.transport import SdkClient, Transport
 from tallystick.providers.contract_drift import DriftTally, drift_in
 from tallystick.providers.http import NothingSent, ProviderHttp, SentUnanswered, refused_here
+from tallystick.providers.pause import Pause
 from tallystick.providers.port import Provider, ProviderCall
 from tallystick.providers.shared import is_representable, provider_amount, spoken, unanswered
 
@@ -40,8 +39,7 @@ _TOKEN: Final = re.compile(r"([A-Za-z0-9_-]{3,40})\.([A-Za-z0-9]{8,32})", re.ASC
 
 
 class AdyenProvider(Provider):
-    """One merchant account. ``return_url`` is where a customer comes back to from a bank's own page; ``threads`` is how
-    many calls of the SDK can wait at once. Make it inside a running event loop."""
+    """One merchant account. ``return_url`` is where a customer comes back to from a bank's own page."""
 
     name = "adyen"
 
@@ -55,7 +53,6 @@ class AdyenProvider(Provider):
         merchant_account: str,
         account: str = "main",
         return_url: str | None = None,
-        threads: int,
     ) -> None:
         self.account = account
         self.traits = traits
@@ -64,8 +61,7 @@ class AdyenProvider(Provider):
         named = _VERSION.search(api_url)
         self._api_version = None if named is None else named[1]
         self._merchant_account = merchant_account
-        self._loop = asyncio.get_running_loop()
-        self._threads = ThreadPoolExecutor(threads, thread_name_prefix="adyen")
+        self._transport = Transport(http, api_url)
         self._fixed: dict[str, Any] = {
             "shopperInteraction": "ContAuth",  # with details on file; who may be there acts where the bank asks
             "recurringProcessingModel": "CardOnFile",
@@ -73,7 +69,7 @@ class AdyenProvider(Provider):
         if return_url is not None:
             self._fixed["returnUrl"] = return_url
         client = Adyen.AdyenClient(xapikey=api_key, platform="test")  # the platform only chooses among their URLs
-        client.http_client, client.http_init = Transport(http, api_url, self._loop), True
+        client.http_client, client.http_init = SdkClient(), True
         checkout = Adyen.AdyenCheckoutApi(client=client)
         self._payments, self._modifications = checkout.payments_api, checkout.modifications_api
         self._payments.baseUrl = self._modifications.baseUrl = ""  # the transport knows where
@@ -82,6 +78,11 @@ class AdyenProvider(Provider):
     def drift(self) -> DriftTally:
         """Of answers to payments and modifications."""
         return self._drift
+
+    @property
+    def pause(self) -> Pause:
+        """By the Retry-After of its answers."""
+        return self._http.pause
 
     @property
     def clock_skew(self) -> Skew | None:
@@ -134,9 +135,8 @@ class AdyenProvider(Provider):
         return Unknown(reason="no lookup")
 
     async def close(self) -> None:
-        """Close every connection and end the threads."""
+        """Close every connection."""
         await self._http.close()
-        self._threads.shutdown(wait=False)
 
     async def _modify(self, call: ProviderCall, operation: Callable[..., Any]) -> Verdict:
         """A cancel tells no amount: a hold that cannot be expressed any more can still be released."""
@@ -158,9 +158,9 @@ class AdyenProvider(Provider):
     async def _answered(
         self, call: ProviderCall, request: Callable[..., Any], read: Callable[[int, Any], Verdict]
     ) -> Verdict:
-        keyed = partial(request, idempotency_key=call.key, send_by_ms=call.send_by_ms)
+        keyed = partial(request, idempotency_key=call.key)
         try:
-            answer = await self._loop.run_in_executor(self._threads, keyed)
+            answer = await self._transport.carry_out(keyed, send_by_ms=call.send_by_ms)
             name, fields = ("payment", PAID) if call.operation == "authorize" else ("modification", MODIFIED)
             self._drift.note(drift_in(name, fields, answer.message))
             return read(answer.status_code, answer.message)

@@ -21,10 +21,6 @@ if TYPE_CHECKING:
 #: Adyen keeps idempotency keys for 31 days at least; a week is longer than anything here is in doubt unseen.
 KEY_LIFETIME_MS: Final = 604_800_000
 
-#: Calls under way at once: each holds a thread of the SDK's while it waits. A call that waits longer for one than its
-#: sender's deadline is not sent.
-THREADS: Final = 64
-
 #: Adyen's own hosts; those for tests are called ``checkout-test…``, live ones ``<prefix>-checkout-live…``.
 ADYEN_HOSTS: Final = (".adyen.com", ".adyenpayments.com")
 
@@ -88,7 +84,6 @@ def connect(settings: Settings) -> AdyenProvider | None:
         merchant_account=own.merchant_account,
         account=own.account,
         return_url=own.return_url,
-        threads=THREADS,
     )
 
 
@@ -137,5 +132,4 @@ ADYEN: Final = ProviderSetup(
     exponents=exponents,
     event_codes=event_codes,
     is_live=is_live,
-    calls_at_once_limit=THREADS,
 )

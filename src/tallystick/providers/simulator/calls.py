@@ -29,6 +29,7 @@ from tallystick.domain.verdicts import (
 from tallystick.kit.clock_skew import Skew
 from tallystick.providers.contract_drift import DriftTally, version_of
 from tallystick.providers.http import NothingSent, ProviderHttp, ProviderResponse, SentUnanswered
+from tallystick.providers.pause import Pause
 from tallystick.providers.port import Provider, ProviderCall, ProviderEffect
 from tallystick.providers.shared import TURNED_AWAY, DeclineReason, is_representable, turned_away, unanswered
 from tallystick.providers.simulator.codes import DECLINES
@@ -113,6 +114,11 @@ class SimulatorProvider(Provider):
     def drift(self) -> DriftTally:
         """Of answers about operations."""
         return self._drift
+
+    @property
+    def pause(self) -> Pause:
+        """By the Retry-After of its answers."""
+        return self._http.pause
 
     @property
     def clock_skew(self) -> Skew | None:

@@ -24,6 +24,7 @@ from tallystick.domain.verdicts import Approved, KeyTaken, NotFound, NotSent, Pe
 from tallystick.kit.clock_skew import Skew
 from tallystick.providers.contract_drift import DriftTally
 from tallystick.providers.http import NothingSent, ProviderHttp, SentUnanswered, refused_here
+from tallystick.providers.pause import Pause
 from tallystick.providers.port import Provider, ProviderCall, ProviderEffect
 from tallystick.providers.shared import is_representable, provider_amount, spoken, unanswered
 from tallystick.providers.stripe.codes import EXPONENTS, ROUND_TO
@@ -91,6 +92,11 @@ class StripeProvider(Provider):
     def drift(self) -> DriftTally:
         """Of PaymentIntents, refunds and errors in its answers."""
         return self._drift
+
+    @property
+    def pause(self) -> Pause:
+        """By the Retry-After of its answers."""
+        return self._http.pause
 
     @property
     def clock_skew(self) -> Skew | None:

@@ -50,8 +50,15 @@ class RecoverySchedule:
 
     async def look_again(self, due: DueAttempt, version: int, in_ms: int) -> None:
         """Nothing new: look again later, and end the lease."""
+        await self._later("look_again", due, version, in_ms)
+
+    async def wait(self, due: DueAttempt, version: int, in_ms: int) -> None:
+        """The provider may not be asked now: look later, and end the lease. It counts as no look-up."""
+        await self._later("wait", due, version, in_ms)
+
+    async def _later(self, statement: str, due: DueAttempt, version: int, in_ms: int) -> None:
         await self._pool.execute(
-            STATEMENTS["look_again"],
+            STATEMENTS[statement],
             due.merchant_id,
             due.payment_id,
             due.attempt_id,

@@ -69,6 +69,7 @@ class Examination:
         for name, check in (
             ("providers", machine.providers),
             ("file_descriptors", machine.file_descriptors),
+            ("provider_peak", machine.provider_peak),
             ("disk_space", machine.disk_space),
         ):
             if name in self._wanted:

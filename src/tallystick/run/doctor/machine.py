@@ -5,16 +5,19 @@ from __future__ import annotations
 import resource
 import shutil
 from collections.abc import Iterator
+from math import ceil
 from pathlib import Path
 from typing import Final
 
 import aiohttp
 
+from tallystick.flows.payments.instructions import NEW_PAYMENTS_SHARE
 from tallystick.providers.assembly import limits_of, require_sound_providers, switched_off
 from tallystick.providers.registry import PROVIDERS
 from tallystick.providers.simulator.setup import SIMULATOR, SimulatorSettings
 from tallystick.run.doctor.table import Command
 from tallystick.run.ports import SIMULATOR_HOST, AddressInUse, http_address, require_free_port
+from tallystick.settings.fields import variable
 from tallystick.settings.load import Settings, SettingsError
 
 #: As much as the log of the embedded database may grow between two checkpoints (``max_wal_size``).
@@ -57,9 +60,25 @@ def file_descriptors(settings: Settings) -> Iterator[str]:
 
 def descriptors_needed(settings: Settings) -> int:
     """Of one process at its limits: a client for each payment in flight, a connection for each call, the database."""
-    calls = sum(limits_of(settings, name).calls_at_once for name in PROVIDERS if _takes_payments(settings, name))
+    taking = sum(_takes_payments(settings, name) for name in PROVIDERS)
+    calls = taking * limits_of(settings).calls_at_once
     database = settings.database_connections + settings.journal_connections
     return settings.in_flight_limit + calls + database + OTHER_DESCRIPTORS
+
+
+def provider_peak(settings: Settings) -> Iterator[str]:
+    """Limits that carry less than the peak rate where each call takes the p99."""
+    peak, p99_ms = settings.provider_peak_per_s, settings.provider_latency_p99_ms
+    needed = ceil(peak * p99_ms / 1_000)
+    for name, wanted, carried in (
+        ("provider_connections", needed, limits_of(settings).calls_at_once),
+        ("in_flight_limit", ceil(needed / NEW_PAYMENTS_SHARE), settings.in_flight_limit * NEW_PAYMENTS_SHARE),
+    ):
+        if carried < needed:
+            yield (
+                f"{variable(name)} carries {carried * 1_000 // p99_ms:.0f} payments/s of {peak} where a provider takes"
+                f" {p99_ms} ms; set it to {wanted}, or {variable('provider_peak_per_s')} to the peak of one process"
+            )
 
 
 def raise_descriptor_limit(settings: Settings) -> None:

@@ -60,6 +60,13 @@ CHECKS: Final[tuple[Check, ...]] = (
         why="Each client and each call to a provider needs one. Without one a call is `not_sent`, and a client waits.",
     ),
     Check(
+        name="provider_peak",
+        level="warn",
+        at_start=ROLES,
+        why="A slow provider keeps each call longer: rate times p99 of them are under way. Calls beyond the connections"
+        " are `not_sent`, and new payments beyond the limit in flight get 503.",
+    ),
+    Check(
         name="disk_space",
         level="warn",
         at_start=("serve", "work", "up", "migrate"),

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import random
-from datetime import UTC, datetime, timedelta
-from email.utils import parsedate_to_datetime
+from datetime import datetime
 from typing import Final
+
+from tallystick.kit import retry_after
 
 #: Waits between tries, in ms: the example of Standard Webhooks. 0, 5 s, 5 min, 30 min, 2 h, 5 h, 10 h, 14 h,
 #: 20 h, 24 h: ten tries in a little over three days, so that a weekend's outage loses nothing.
@@ -28,11 +29,6 @@ JITTER: Final = 0.2
 #: An endpoint may ask for more time with Retry-After, up to our own longest wait.
 RETRY_AFTER_LIMIT_MS: Final = SCHEDULE_MS[-1]
 
-#: Digits of a Retry-After that are read: enough for years of seconds.
-_MAX_DIGITS: Final = 9
-
-_MILLISECOND: Final = timedelta(milliseconds=1)
-
 
 def wait_ms(failed: int, retry_after_ms: int | None, jitter: random.Random) -> int | None:
     """The wait before the next try, after ``failed`` ones; None: the message is given up."""
@@ -43,14 +39,5 @@ def wait_ms(failed: int, retry_after_ms: int | None, jitter: random.Random) -> i
 
 
 def retry_after_ms(value: str | None, now: datetime) -> int | None:
-    """What a Retry-After header asks for (RFC 9110 section 10.2.3: seconds, or a date); else None."""
-    text = (value or "").strip()
-    if text.isascii() and text.isdigit():
-        return int(text) * 1_000 if len(text) <= _MAX_DIGITS else RETRY_AFTER_LIMIT_MS
-    try:
-        moment = parsedate_to_datetime(text)
-        if moment.tzinfo is None:  # "-0000": UTC, of unknown origin (RFC 5322 section 3.3)
-            moment = moment.replace(tzinfo=UTC)
-        return max(0, (moment - now) // _MILLISECOND)
-    except (ValueError, OverflowError):
-        return None
+    """What a Retry-After header asks for, up to our own longest wait; None for a missing or malformed one."""
+    return retry_after.retry_after_ms(value, now, limit_ms=RETRY_AFTER_LIMIT_MS)

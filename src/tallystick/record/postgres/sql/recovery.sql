@@ -20,6 +20,10 @@ UPDATE attempt SET next_check_at = now() + ($5::bigint + $6::bigint) * interval 
        checks = checks + 1, checked_at = now() + $6::bigint * interval '1 millisecond', lease_until = NULL
 WHERE merchant_id = $1 AND payment_id = $2 AND attempt_id = $3 AND version = $4 AND next_check_at IS NOT NULL;
 
+-- wait: it may not be looked at now: look again in $5 ms, and end the lease; no check is spent ($6: shift in ms)
+UPDATE attempt SET next_check_at = now() + ($5::bigint + $6::bigint) * interval '1 millisecond', lease_until = NULL
+WHERE merchant_id = $1 AND payment_id = $2 AND attempt_id = $3 AND version = $4 AND next_check_at IS NOT NULL;
+
 -- due_deadlines: authorizations with a due deadline and without a lease ($2: shift in ms)
 SELECT merchant_id, payment_id
 FROM deadline

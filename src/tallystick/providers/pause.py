@@ -1,0 +1,49 @@
+"""When a provider asked to wait: until when an account takes no calls."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from tallystick.kit.clock import monotonic_ms
+
+#: However long a provider asks for, it is asked again after this: limits of a rate count by the second or the minute.
+LONGEST_MS: Final = 60_000
+
+#: Why nothing was sent.
+ASKED_TO_WAIT: Final = "the provider asked to wait"
+
+
+class Pause:
+    """One account's, as this process knows it. ``limit_ms``: the longest wait that is heeded."""
+
+    def __init__(self, limit_ms: int = LONGEST_MS) -> None:
+        self.limit_ms = limit_ms
+        self.is_shared = True  # whether other processes have been told
+        self.is_tested = True  # whether a call since then ended without another such answer
+        self._until_ms = 0  # on the monotonic clock
+
+    @property
+    def left_ms(self) -> int:
+        """How long the account takes no calls yet; 0 where it takes them."""
+        return max(0, self._until_ms - monotonic_ms())
+
+    def ask(self, wait_ms: int) -> None:
+        """The provider asked for a wait, of 0 too. A shorter one than is known ends nothing sooner."""
+        if self._lengthen(min(wait_ms, self.limit_ms)):
+            self.is_shared = False
+
+    def learn(self, left_ms: int) -> None:
+        """Another process was asked for a wait, of which so much is left."""
+        self._lengthen(min(left_ms, self.limit_ms))
+
+    def passed(self) -> None:
+        """A call ended without such an answer. Those that began before the wait say nothing about its end."""
+        if not self.left_ms:
+            self.is_tested = True
+
+    def _lengthen(self, wait_ms: int) -> bool:
+        until_ms = monotonic_ms() + wait_ms
+        if wait_ms <= 0 or until_ms <= self._until_ms:
+            return False
+        self._until_ms, self.is_tested = until_ms, False
+        return True

@@ -26,7 +26,7 @@ class ProviderSettings(Section):
         int, ms("A connection that is not there in 2 s is `not_sent`, which is safe to retry.", ge=10)
     ] = 2_000
     provider_connections: Annotated[
-        int, count("Connections to one provider; each carries one call at a time.", le=100_000)
+        int, count("Connections to one provider, shared by merchants; each carries one call at a time.", le=100_000)
     ] = 1_024
     provider_wait_ms: Annotated[
         int, ms("A call without a free connection after a second is `not_sent`: a longer queue would only delay it.")

@@ -12,6 +12,7 @@ import asyncpg
 from msgspec import Struct
 
 from tallystick.kit.clock import Clock
+from tallystick.kit.fair_shares import in_turns
 from tallystick.record.postgres import sql
 
 STATEMENTS: Final = sql.load("outbound.sql")
@@ -142,11 +143,12 @@ class Outbox:
                 await connection.execute(STATEMENTS["bump_generations"], *_columns(queues), self._clock.shift_ms)
         return len(ours)
 
-    async def due(self, limit: int, busy: Sequence[str], of_each: int) -> list[QueueName]:
-        """The longest-due queues: at most ``of_each`` for an endpoint, one for a failing endpoint, and none for
-        ``busy`` endpoints. So no endpoint that is slow or has a backlog delays another."""
+    async def due(self, limit: int, busy: Sequence[str], of_each: int, without: Sequence[str] = ()) -> list[QueueName]:
+        """Due queues: at most ``of_each`` for an endpoint, one for a failing endpoint, and none for ``busy`` endpoints
+        or the merchants ``without``. Each merchant's longest-due queue comes first, then the second of each. So
+        neither an endpoint nor a merchant that is slow or has a backlog delays another."""
         shift = self._clock.shift_ms
-        ready = await self._pool.fetch(STATEMENTS["ready"], limit, list(busy), shift)
+        ready = await self._pool.fetch(STATEMENTS["ready"], limit, list(busy), shift, list(without))
         if not ready:
             return []
         # One round trip for all endpoints' first queues: a join would have to read every queue.
@@ -154,7 +156,8 @@ class Outbox:
             (merchant_id, endpoint_id, 1 if failing else of_each, shift) for merchant_id, endpoint_id, failing in ready
         ]
         queues = await self._pool.fetchmany(STATEMENTS["due"], asked)
-        return [QueueName(*queue[:3]) for queue in sorted(queues, key=itemgetter("next_try_at"))[:limit]]
+        longest_wait_first = sorted(queues, key=itemgetter("next_try_at"))
+        return in_turns([QueueName(*queue[:3]) for queue in longest_wait_first], itemgetter(0))[:limit]
 
     async def lease(self, queues: Sequence[QueueName], lease: str, lease_ms: int) -> list[LeasedMessage]:
         """Lease the queues that are still free, and return the first message of each. A queue without a due message is

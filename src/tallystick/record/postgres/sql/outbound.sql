@@ -53,19 +53,20 @@ FROM unnest($1::text[], $2::text[], $3::text[]) AS k (merchant_id, endpoint_id, 
 ON CONFLICT (merchant_id, endpoint_id, payment_id)
 DO UPDATE SET rung = message_lane.rung + 1, next_try_at = LEAST(message_lane.next_try_at, excluded.next_try_at);
 
--- ready: up to $1 endpoints with a due queue, without the busy ones ($2), longest wait first; and whether they are
--- failing. Only the first queue of each endpoint is read ($3: shift in ms)
+-- ready: up to $1 endpoints with a due queue, without the busy ones ($2) and those of the merchants $4: the first
+-- endpoint of each merchant, then the second, longest wait first; and whether they are failing. Only the first queue of
+-- each endpoint is read ($3: shift in ms)
 WITH e AS MATERIALIZED (
     SELECT w.merchant_id, w.endpoint_id, w.failing_since IS NOT NULL AS failing,
            (SELECT min(l.next_try_at) FROM message_lane l
             WHERE l.merchant_id = w.merchant_id AND l.endpoint_id = w.endpoint_id
               AND (l.lease_until IS NULL OR l.lease_until < now() + $3::bigint * interval '1 millisecond')) AS first_at
     FROM webhook_endpoint w
-    WHERE w.state = 'enabled' AND w.endpoint_id <> ALL ($2::text[])
+    WHERE w.state = 'enabled' AND w.endpoint_id <> ALL ($2::text[]) AND w.merchant_id <> ALL ($4::text[])
       AND EXISTS (SELECT 1 FROM message_lane a WHERE a.next_try_at <= now() + $3::bigint * interval '1 millisecond'))
 SELECT merchant_id, endpoint_id, failing FROM e
 WHERE first_at <= now() + $3::bigint * interval '1 millisecond'
-ORDER BY first_at
+ORDER BY row_number() OVER (PARTITION BY merchant_id ORDER BY first_at), first_at
 LIMIT $1;
 
 -- due: an endpoint's first $3 queues that are due ($4: shift in ms)

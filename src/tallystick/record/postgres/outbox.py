@@ -70,6 +70,17 @@ class LeasedQueue(Struct, frozen=True):
     lease: str
 
 
+class FirstMessage(NamedTuple):
+    """The first open message of a queue, as its lease names it: all as text. ``due_us``: since 1970."""
+
+    version: str
+    subject_id: str
+    message_id: str
+    tries: str
+    resends: str
+    due_us: str
+
+
 class LeasedMessage(Struct, frozen=True, kw_only=True):
     """A message to send now. ``tries``: failed tries since it was dispatched or last resent."""
 
@@ -167,18 +178,35 @@ class Outbox:
         held = {QueueName(*record[:3]): LeasedQueue(QueueName(*record[:3]), record[3], lease) for record in taken}
         if not held:
             return []
-        heads = await self._pool.fetch(STATEMENTS["heads"], *_columns(sorted(held)), shift)
-        leased = [
-            LeasedMessage(
-                held=held.pop(QueueName(head["merchant_id"], head["endpoint_id"], head["stream_id"])),
-                **{name: head[name] for name in _OF_HEAD},
+        first = {QueueName(*record[:3]): FirstMessage(*record[4]) for record in taken if record[4] is not None}
+        leased = []
+        for head in await self._heads(first):
+            queue = QueueName(*head[:3])
+            message = first[queue]
+            leased.append(
+                LeasedMessage(
+                    held=held.pop(queue),
+                    version=int(message.version),
+                    subject_id=message.subject_id,
+                    message_id=message.message_id,
+                    tries=int(message.tries),
+                    resends=int(message.resends),
+                    body=head["body"],
+                    url=head["url"],
+                    failing_for_ms=head["failing_for_ms"],
+                )
             )
-            for head in heads
-        ]
         if held:
             async with self._pool.acquire() as connection, connection.transaction():
                 await _let_go(connection, list(held.values()))
         return leased
+
+    async def _heads(self, first: Mapping[QueueName, FirstMessage]) -> list[asyncpg.Record]:
+        """Of the messages that are due, what is sent, and where."""
+        if not first:
+            return []
+        rows = sorted((*queue, int(one.version), one.subject_id, int(one.due_us)) for queue, one in first.items())
+        return list(await self._pool.fetch(STATEMENTS["heads"], *_columns(rows), self._clock.shift_ms))
 
     async def signing_secrets(self, names: Iterable[EndpointName]) -> Mapping[EndpointName, list[tuple[str, bytes]]]:
         """(secret id, sealed secret) of every secret that signs now, newest first."""
@@ -208,9 +236,6 @@ class Outbox:
         """Release a queue whose message was not tried."""
         async with self._pool.acquire() as connection, connection.transaction():
             await _let_go(connection, [held])
-
-
-_OF_HEAD: Final = ("version", "subject_id", "message_id", "tries", "resends", "body", "url", "failing_for_ms")
 
 
 async def _let_go(connection: Any, held: Sequence[LeasedQueue]) -> None:

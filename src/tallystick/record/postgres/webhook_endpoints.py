@@ -154,9 +154,9 @@ class EndpointStore:
         found: dict[str, list[DeliveryTry]] = {}
         asked = [(merchant_id, endpoint_id, message_id, limit) for message_id in message_ids]
         # One round trip for all: a join would have to read every try.
-        newest_first = await self._pool.fetchmany(STATEMENTS["tries"], asked) if asked else []
-        oldest_first = sorted(newest_first[::-1], key=itemgetter("started_at"))
-        for each in structs_of(oldest_first, DeliveryTry):
+        records = list(await self._pool.fetchmany(STATEMENTS["tries"], asked)) if asked else []
+        records.reverse()  # oldest first, also of those that started in the same moment
+        for each in structs_of(sorted(records, key=itemgetter("started_at")), DeliveryTry):
             found.setdefault(each.message_id, []).append(each)
         return found
 

@@ -31,7 +31,8 @@ from tests.support.polling import one_turn
 async def test_more_calls_than_connections_wait_and_are_not_sent(provider: BoundedProvider, inner: Scripted) -> None:
     gate = asyncio.Event()
     inner.hold = gate.wait
-    under_way = [asyncio.create_task(provider.authorize(call())) for _ in range(LIMITS.calls_at_once)]
+    merchants = [f"m{number}" for number in range(LIMITS.calls_at_once)]
+    under_way = [asyncio.create_task(provider.authorize(call(merchant_id=each))) for each in merchants]
     await one_turn()
     started_ms = monotonic_ms()
     for operation in OPERATIONS:
@@ -47,6 +48,24 @@ async def test_more_calls_than_connections_wait_and_are_not_sent(provider: Bound
     gate.set()
     assert await waiting is APPROVED, "one that became free in time"
     assert await asyncio.gather(*under_way) == [APPROVED] * LIMITS.calls_at_once
+
+
+async def test_a_merchant_whose_calls_are_slow_leaves_connections_to_others(inner: Scripted, time: Time) -> None:
+    """Its own calls wait, and end as not sent."""
+    provider = BoundedProvider(inner, replace(LIMITS, calls_at_once=16, wait_ms=200), time)
+    gate = asyncio.Event()
+    inner.hold = gate.wait
+    slow = [asyncio.create_task(provider.authorize(call(merchant_id="slow"))) for _ in range(50)]
+    await one_turn()
+    assert len(inner.asked) == 14, "seven eighths"
+    inner.hold = None
+    for _ in range(5):
+        assert await provider.authorize(call(merchant_id="quick")) is APPROVED
+        assert await provider.fetch(call(merchant_id="quick")) is APPROVED
+    unsent = await asyncio.gather(*slow[14:])
+    assert all(isinstance(verdict, NotSent) for verdict in unsent)
+    gate.set()
+    assert await asyncio.gather(*slow[:14]) == [APPROVED] * 14
 
 
 async def test_nobody_waits_past_his_time_to_send(inner: Scripted, time: Time) -> None:

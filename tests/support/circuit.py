@@ -16,7 +16,7 @@ from tallystick.providers.http import UNREACHABLE
 from tallystick.providers.port import Provider, ProviderCall
 
 LIMITS = Limits(
-    calls_at_once=3,
+    calls_at_once=4,  # three of one merchant
     wait_ms=50,
     failure_percent=50,
     calls=4,
@@ -102,10 +102,10 @@ class Scripted(Provider):
         return says
 
 
-def call(operation: Operation = "authorize") -> ProviderCall:
+def call(operation: Operation = "authorize", merchant_id: str = "m") -> ProviderCall:
     """A new attempt."""
     return ProviderCall(
-        merchant_id="m",
+        merchant_id=merchant_id,
         payment_id=new_id("pay"),
         attempt_id=new_id("att"),
         operation=operation,

@@ -26,6 +26,7 @@ from tallystick.kit.ids import new_id, sibling_id
 from tallystick.oversight.invariants import verify
 from tallystick.providers.port import ProviderCall
 from tallystick.record.postgres.connections import connect
+from tallystick.record.postgres.inbox import Inbox, LeasedEvent
 from tallystick.record.sealing import delivery_row, sealer_of
 from tallystick.settings.load import Settings
 from tests.support.database import Database
@@ -126,6 +127,11 @@ async def intake_on(
 def inbox_worker_of(runtime: Runtime) -> InboxWorker:
     """A worker's inbox half."""
     return InboxWorker(runtime, runtime.stores.inbox)
+
+
+async def lease_due(inbox: Inbox, limit: int, lease: str, lease_ms: int) -> list[LeasedEvent]:
+    """Lease what is due, as a worker does that has room for it."""
+    return await inbox.lease([event.name for event in await inbox.due(limit)], lease, lease_ms)
 
 
 async def drain(runtime: Runtime, merchant_id: str | None = None, patience_s: float = 60) -> None:

@@ -4,31 +4,42 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Coroutine
+from functools import partial
 from typing import Any, TypeVar
+
+from tallystick.kit.fair_shares import FairShares
 
 Result = TypeVar("Result")
 
 
 class InFlight:
-    """Flows in flight. Each runs in its own task: a client that disconnects cancels nothing."""
+    """Flows in flight, of all merchants: none of them can take the whole limit. Each runs in its own task: a client
+    that disconnects cancels nothing."""
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
+        self._shares = FairShares(limit)
         self._tasks: set[asyncio.Task[Any]] = set()
 
     def has_room(self, share: float = 1.0) -> bool:
-        """Whether a new flow may start; ``share`` is the part of the limit that it may use."""
+        """Whether anything may start that uses up to ``share``, a part of the limit."""
         return len(self._tasks) < self._limit * share
 
-    async def run(self, flow: Coroutine[Any, Any, Result]) -> Result:
+    def has_room_for(self, merchant_id: str, share: float) -> bool:
+        """Whether a new flow of a merchant may start; ``share`` is the part of the limit that its kind may use."""
+        return self._shares.has_room(merchant_id, part=share)
+
+    async def run(self, merchant_id: str, flow: Coroutine[Any, Any, Result]) -> Result:
         """Run ``flow`` to its end, even if the caller goes away."""
         task = asyncio.create_task(flow)
         self._tasks.add(task)
-        task.add_done_callback(self._done)
+        self._shares.add(merchant_id)
+        task.add_done_callback(partial(self._done, merchant_id))
         return await asyncio.shield(task)
 
-    def _done(self, task: asyncio.Task[Any]) -> None:
+    def _done(self, merchant_id: str, task: asyncio.Task[Any]) -> None:
         self._tasks.discard(task)
+        self._shares.give_back(merchant_id)
         if not task.cancelled():
             task.exception()  # retrieved: the caller may have gone, and recovery has the attempt
 

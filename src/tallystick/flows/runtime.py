@@ -104,9 +104,9 @@ class Runtime(Struct, frozen=True, kw_only=True):
             keeps_references=self.providers[provider].traits.keeps_references,
         )
 
-    def admit(self, share: float) -> None:
-        """Raises Overloaded if the bounded queues have no room for a new instruction of this kind."""
-        if not self.flows.has_room(share):
+    def admit(self, merchant_id: str, share: float) -> None:
+        """Raises Overloaded if the bounded queues have no room for a new instruction of this merchant and kind."""
+        if not self.flows.has_room_for(merchant_id, share):
             raise Overloaded("too many payments are in flight")
         if not self.journal.room(share):
             raise Overloaded("the journal's queue is full")

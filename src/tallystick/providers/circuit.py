@@ -1,9 +1,10 @@
 """Around every connector: a limit of concurrent calls, and no calls while the provider does not answer or has asked to
 wait.
 
-A call that finds no free connection within a bounded wait, which ends with its ``send_by_ms`` at the latest, an open
-circuit or a provider that asked to wait, is ``NotSent``: nothing happened, and it is no decline. A look-up that finds
-no free connection, or such a provider, is ``Unknown``.
+Merchants share the connections (``kit.fair_shares``): none of them can hold all. A call that finds no free connection
+within a bounded wait, which ends with its ``send_by_ms`` at the latest, an open circuit or a provider that asked to
+wait, is ``NotSent``: nothing happened, and it is no decline. A look-up that finds no free connection, or such a
+provider, is ``Unknown``.
 
 The circuit opens when too large a part of the newest calls ended without an answer: unknown outcomes (time-outs,
 resets, 5xx, answers that cannot be read) and connections that could not be made. A decline is an answer, and so are a
@@ -27,8 +28,6 @@ from datetime import datetime
 from typing import Any, Final
 
 from interlock import (
-    BulkheadFullError,
-    BulkheadStrategy,
     CircuitBreaker,
     CircuitOpenError,
     Clock,
@@ -45,6 +44,7 @@ from tallystick.kit.clock import monotonic_ms
 from tallystick.kit.clock_skew import Skew
 from tallystick.kit.logs import get_logger
 from tallystick.providers.contract_drift import DriftTally
+from tallystick.providers.fair_slots import FairSlots
 from tallystick.providers.http import UNREACHABLE
 from tallystick.providers.pause import ASKED_TO_WAIT, Pause
 from tallystick.providers.port import CircuitState, Provider, ProviderCall, ProviderEffect
@@ -70,9 +70,9 @@ Operation = Callable[[ProviderCall], Awaitable[Verdict]]
 
 
 class Limits(Struct, frozen=True, kw_only=True):
-    """``calls_at_once``: as many as there are connections. A call waits for one for ``wait_ms``. The circuit opens when
-    ``failure_percent`` of the calls of the last ``window_ms`` (whole seconds, and ``calls`` of them at least) failed;
-    after ``open_ms``, later up to ``open_limit_ms``, it takes ``probes`` calls to close it."""
+    """``calls_at_once``: as many as there are connections, of all merchants. A call waits for one for ``wait_ms``. The
+    circuit opens when ``failure_percent`` of the calls of the last ``window_ms`` (whole seconds, and ``calls`` of them
+    at least) failed; after ``open_ms``, later up to ``open_limit_ms``, it takes ``probes`` calls to close it."""
 
     calls_at_once: int
     wait_ms: int
@@ -96,7 +96,8 @@ class BoundedProvider(Provider):
         self._clock = clock or _Monotonic()
         self._probe_due_s = 0.0  # as the circuit said when it last refused a call
         self._probes = 0  # under way
-        self._slots = BulkheadStrategy(limits.calls_at_once, max_wait=limits.wait_ms / 1000, name=provider.name)
+        self._slots = FairSlots(limits.calls_at_once)
+        self._wait_ms = limits.wait_ms
         self._circuit = CircuitBreaker(
             name=provider.name,
             config=Config(
@@ -224,14 +225,13 @@ class BoundedProvider(Provider):
             return await self._circuit.call_async(self._admitted, operation, call)
 
         self._require_no_pause()
-        waiting = asyncio.timeout(None if within_ms is None else within_ms / 1000)
+        wait_ms = self._wait_ms if within_ms is None else min(within_ms, self._wait_ms)
+        waiting = asyncio.timeout(wait_ms / 1000)
         try:
-            async with waiting:
-                return await self._slots.execute_async(enter)
+            async with waiting, self._slots.slot(call.merchant_id):
+                return await enter()
         except _NothingAsked as ours:
             return ours.verdict
-        except BulkheadFullError:
-            raise _Refused("no free connection") from None
         except TimeoutError:
             if not waiting.expired():
                 raise  # a connector's own, of a call that was made

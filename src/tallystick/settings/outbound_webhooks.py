@@ -23,7 +23,10 @@ class OutboundWebhookSettings(Section):
     outbound_interval_ms: Annotated[int, ms("Pause between two reads of an empty outbox.", ge=10)] = 200
     outbound_batch: Annotated[int, count("Messages dispatched in one transaction.", le=10_000)] = 1_000
     outbound_concurrency: Annotated[
-        int, count("Messages in transit from one worker at once; nearly all of them only wait.", le=100_000)
+        int,
+        count(
+            "Messages in transit from one worker at once; merchants share them, and nearly all only wait.", le=100_000
+        ),
     ] = 500
     outbound_endpoint_concurrency: Annotated[
         int, count("Of those to one endpoint, so that a slow one leaves room; one that fails gets 1.", le=10_000)

@@ -17,9 +17,9 @@ class PaymentSettings(Section):
         str | None,
         text("For merchants without a provider of their own. Unset: the test acquirer while it is on, else none."),
     ] = None
-    in_flight_limit: Annotated[int, count("Payments between intent and outcome in one process, about 10 kB each.")] = (
-        5_000
-    )
+    in_flight_limit: Annotated[
+        int, count("Payments between intent and outcome in one process, about 10 kB each; merchants share them.")
+    ] = 5_000
     send_window_ms: Annotated[
         int, ms("After its commit a sender may start writing for this long; later it must not.", ge=50)
     ] = 5_000

@@ -27,7 +27,10 @@ class ProviderSettings(Section):
     ] = 2_000
     provider_connections: Annotated[
         int,
-        count("Connections of one process to one provider; each carries one call: peak rate times p99.", le=100_000),
+        count(
+            "Connections of one process to one provider, shared by merchants; one call each: peak rate times p99.",
+            le=100_000,
+        ),
     ] = 4_096
     provider_peak_per_s: Annotated[
         int, count("Calls a second to one provider that the limits of one process are checked for.", le=100_000)

@@ -34,16 +34,6 @@ STATEMENTS: Final = {
     **{f"subject_rows.py {write.name}": write.statement for write in subject_writes()},
 }
 
-#: Statements that break a rule, and what they break. The list only shrinks. ``heads`` and ``release`` read the first
-#: open message of each queue by an index; written for shards they read all of them, and a queue may be long. ``tries``
-#: reads one merchant: Citus sends it whole to one shard, and accepts it. As a window over all tries it takes
-#: up to half again as long.
-NOT_YET: Final[dict[str, list[str]]] = {
-    "outbound.sql heads": ["LATERAL", "a correlated subquery over unnest"],
-    "outbound.sql release": ["a correlated subquery over unnest"],
-    "outbound.sql tries": ["LATERAL", "a correlated subquery over unnest"],
-}
-
 #: Grants on columns that remain, with the reason: a table of its own for what the dispatcher writes needs a migration
 #: that moves every row of the outbox.
 COLUMN_GRANTS: Final = {"0002_webhooks.sql": ["UPDATE (dispatched_at, lease_until)"]}
@@ -51,11 +41,10 @@ COLUMN_GRANTS: Final = {"0002_webhooks.sql": ["UPDATE (dispatched_at, lease_unti
 
 @pytest.mark.parametrize("name", STATEMENTS)
 def test_a_statement_is_portable(name: str) -> None:
-    assert violations(STATEMENTS[name], KEY_OF) == NOT_YET.get(name, [])
+    assert violations(STATEMENTS[name], KEY_OF) == []
 
 
-def test_the_list_names_statements_that_exist() -> None:
-    assert set(NOT_YET) <= set(STATEMENTS)
+def test_the_list_has_statements_of_every_file() -> None:
     assert {"journal.sql move_attempts", "inbox.sql due"} <= set(STATEMENTS)
     assert {kind.table for kind in KINDS.values()} <= set(KEY_OF)
 

@@ -38,7 +38,7 @@ AMOUNT_IS_TOLD = frozenset({"capture", "refund"})
 
 async def create_payment(runtime: Runtime, instruction: Instruction, command: CreatePayment, provider: str) -> Reply:
     """Charge or hold money. Raises Overloaded (nothing executed) and OutcomeUnknown."""
-    runtime.admit(NEW_PAYMENTS_SHARE)
+    runtime.admit(instruction.merchant_id, NEW_PAYMENTS_SHARE)
     payment_id = new_id("pay")
 
     def first(_: Payment | None, __: Sequence[Dispute]) -> Change:
@@ -56,36 +56,38 @@ async def create_payment(runtime: Runtime, instruction: Instruction, command: Cr
             exponents=runtime.provider(provider).exponents(command.currency),
         )
 
-    return await runtime.flows.run(_execute(runtime, instruction, None, first))
+    return await runtime.flows.run(instruction.merchant_id, _execute(runtime, instruction, None, first))
 
 
 async def capture_payment(
     runtime: Runtime, instruction: Instruction, payment_id: str, command: CapturePayment
 ) -> Reply:
     """Take money out of a hold. Raises Overloaded and OutcomeUnknown."""
-    runtime.admit(FOLLOW_UPS_SHARE)
+    runtime.admit(instruction.merchant_id, FOLLOW_UPS_SHARE)
 
     def again(payment: Payment | None, _: Sequence[Dispute]) -> Change:
         assert payment is not None
         return decide.capture_payment(instruction, payment, command.amount, runtime.terms(payment.provider))
 
-    return await runtime.flows.run(_execute(runtime, instruction, payment_id, again, command.amount))
+    return await runtime.flows.run(
+        instruction.merchant_id, _execute(runtime, instruction, payment_id, again, command.amount)
+    )
 
 
 async def cancel_payment(runtime: Runtime, instruction: Instruction, payment_id: str, _: CancelPayment) -> Reply:
     """Release a hold. Raises Overloaded and OutcomeUnknown."""
-    runtime.admit(FOLLOW_UPS_SHARE)
+    runtime.admit(instruction.merchant_id, FOLLOW_UPS_SHARE)
 
     def again(payment: Payment | None, _: Sequence[Dispute]) -> Change:
         assert payment is not None
         return decide.cancel_payment(instruction, payment, runtime.terms(payment.provider))
 
-    return await runtime.flows.run(_execute(runtime, instruction, payment_id, again))
+    return await runtime.flows.run(instruction.merchant_id, _execute(runtime, instruction, payment_id, again))
 
 
 async def create_refund(runtime: Runtime, instruction: Instruction, payment_id: str, command: CreateRefund) -> Reply:
     """Refund all or part of a captured payment. Raises Overloaded and OutcomeUnknown."""
-    runtime.admit(FOLLOW_UPS_SHARE)
+    runtime.admit(instruction.merchant_id, FOLLOW_UPS_SHARE)
     refund_id = new_id("re")
 
     def again(payment: Payment | None, disputes: Sequence[Dispute]) -> Change:
@@ -101,7 +103,8 @@ async def create_refund(runtime: Runtime, instruction: Instruction, payment_id: 
         )
 
     return await runtime.flows.run(
-        _execute(runtime, instruction, payment_id, again, command.amount, reads_disputes=True)
+        instruction.merchant_id,
+        _execute(runtime, instruction, payment_id, again, command.amount, reads_disputes=True),
     )
 
 

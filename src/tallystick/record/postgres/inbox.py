@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final
 
@@ -25,6 +25,13 @@ EventName = tuple[str, str, str]
 
 #: (received at, our event id): the order of events in lists.
 ListPosition = tuple[datetime, str]
+
+
+class DueEvent(Struct, frozen=True):
+    """An event to lease. ``fairness_key``: its merchant, or the provider's account where its bytes named none."""
+
+    name: EventName
+    fairness_key: str
 
 
 class LeasedEvent(Struct, frozen=True, kw_only=True):
@@ -219,12 +226,16 @@ class Inbox:
         self._pool = pool
         self._clock = clock
 
-    async def lease(self, limit: int, lease: str, lease_ms: int) -> list[LeasedEvent]:
-        """Lease up to ``limit`` due events, in the fair order."""
-        seen = await self._pool.fetch(STATEMENTS["due"], limit, self._clock.shift_ms)
-        if not seen:
+    async def due(self, limit: int, without: Iterable[str] = ()) -> list[DueEvent]:
+        """Up to ``limit`` due events that nobody has leased, in the fair order, without those of some fairness keys."""
+        records = await self._pool.fetch(STATEMENTS["due"], limit, self._clock.shift_ms, list(without))
+        return [DueEvent(name=record[:3], fairness_key=record[3]) for record in records]
+
+    async def lease(self, names: Sequence[EventName], lease: str, lease_ms: int) -> list[LeasedEvent]:
+        """Lease those of these events that are still due, in the fair order."""
+        if not names:
             return []
-        columns = _columns(sorted(tuple(record) for record in seen))
+        columns = _columns(sorted(names))
         taken = await self._pool.fetch(STATEMENTS["lease"], *columns, lease, lease_ms, self._clock.shift_ms)
         return sorted((LeasedEvent(**dict(record)) for record in taken), key=lambda event: event.turn)
 

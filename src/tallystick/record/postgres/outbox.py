@@ -12,6 +12,7 @@ import asyncpg
 from msgspec import Struct
 
 from tallystick.kit.clock import Clock
+from tallystick.kit.fair_shares import in_turns
 from tallystick.record.postgres import sql
 
 STATEMENTS: Final = sql.load("outbound.sql")
@@ -71,6 +72,17 @@ class LeasedQueue(Struct, frozen=True):
     queue: QueueName
     generation: int
     lease: str
+
+
+class FirstMessage(NamedTuple):
+    """The first open message of a queue, as its lease names it: all as text. ``due_us``: since 1970."""
+
+    version: str
+    subject_id: str
+    message_id: str
+    tries: str
+    resends: str
+    due_us: str
 
 
 class LeasedMessage(Struct, frozen=True, kw_only=True):
@@ -146,11 +158,12 @@ class Outbox:
                 await connection.execute(STATEMENTS["bump_generations"], *_columns(queues), self._clock.shift_ms)
         return len(ours)
 
-    async def due(self, limit: int, busy: Sequence[str], of_each: int) -> list[QueueName]:
-        """The longest-due queues: at most ``of_each`` for an endpoint, one for a failing endpoint, and none for
-        ``busy`` endpoints. So no endpoint that is slow or has a backlog delays another."""
+    async def due(self, limit: int, busy: Sequence[str], of_each: int, without: Sequence[str] = ()) -> list[QueueName]:
+        """Due queues: at most ``of_each`` for an endpoint, one for a failing endpoint, and none for ``busy`` endpoints
+        or the merchants ``without``. Each merchant's longest-due queue comes first, then the second of each. So
+        neither an endpoint nor a merchant that is slow or has a backlog delays another."""
         shift = self._clock.shift_ms
-        ready = await self._pool.fetch(STATEMENTS["ready"], limit, list(busy), shift)
+        ready = await self._pool.fetch(STATEMENTS["ready"], limit, list(busy), shift, list(without))
         if not ready:
             return []
         # One round trip for all endpoints' first queues: a join would have to read every queue.
@@ -158,7 +171,8 @@ class Outbox:
             (merchant_id, endpoint_id, 1 if failing else of_each, shift) for merchant_id, endpoint_id, failing in ready
         ]
         queues = await self._pool.fetchmany(STATEMENTS["due"], asked)
-        return [QueueName(*queue[:3]) for queue in sorted(queues, key=itemgetter("next_try_at"))[:limit]]
+        longest_wait_first = sorted(queues, key=itemgetter("next_try_at"))
+        return in_turns([QueueName(*queue[:3]) for queue in longest_wait_first], itemgetter(0))[:limit]
 
     async def lease(self, queues: Sequence[QueueName], lease: str, lease_ms: int) -> list[LeasedMessage]:
         """Lease the queues that are still free, and return the first message of each. A queue without a due message is
@@ -168,18 +182,35 @@ class Outbox:
         held = {QueueName(*record[:3]): LeasedQueue(QueueName(*record[:3]), record[3], lease) for record in taken}
         if not held:
             return []
-        heads = await self._pool.fetch(STATEMENTS["heads"], *_columns(sorted(held)), shift)
-        leased = [
-            LeasedMessage(
-                held=held.pop(QueueName(head["merchant_id"], head["endpoint_id"], head["stream_id"])),
-                **{name: head[name] for name in _OF_HEAD},
+        first = {QueueName(*record[:3]): FirstMessage(*record[4]) for record in taken if record[4] is not None}
+        leased = []
+        for head in await self._heads(first):
+            queue = QueueName(*head[:3])
+            message = first[queue]
+            leased.append(
+                LeasedMessage(
+                    held=held.pop(queue),
+                    version=int(message.version),
+                    subject_id=message.subject_id,
+                    message_id=message.message_id,
+                    tries=int(message.tries),
+                    resends=int(message.resends),
+                    body=head["body"],
+                    url=head["url"],
+                    failing_for_ms=head["failing_for_ms"],
+                )
             )
-            for head in heads
-        ]
         if held:
             async with self._pool.acquire() as connection, connection.transaction():
                 await _let_go(connection, list(held.values()))
         return leased
+
+    async def _heads(self, first: Mapping[QueueName, FirstMessage]) -> list[asyncpg.Record]:
+        """Of the messages that are due, what is sent, and where."""
+        if not first:
+            return []
+        rows = sorted((*queue, int(one.version), one.subject_id, int(one.due_us)) for queue, one in first.items())
+        return list(await self._pool.fetch(STATEMENTS["heads"], *_columns(rows), self._clock.shift_ms))
 
     async def signing_secrets(self, names: Iterable[EndpointName]) -> Mapping[EndpointName, list[tuple[str, bytes]]]:
         """(secret id, sealed secret) of every secret that signs now, newest first."""
@@ -210,9 +241,6 @@ class Outbox:
         """Release a queue whose message was not tried."""
         async with self._pool.acquire() as connection, connection.transaction():
             await _let_go(connection, [held])
-
-
-_OF_HEAD: Final = ("version", "subject_id", "message_id", "tries", "resends", "body", "url", "failing_for_ms")
 
 
 async def _let_go(connection: Any, held: Sequence[LeasedQueue]) -> None:

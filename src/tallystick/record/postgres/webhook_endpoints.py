@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
+from operator import itemgetter
 from typing import Any, Final
 
 import asyncpg
@@ -151,8 +152,11 @@ class EndpointStore:
     ) -> dict[str, list[DeliveryTry]]:
         """The latest ``limit`` tries at each message, oldest first."""
         found: dict[str, list[DeliveryTry]] = {}
-        records = await self._pool.fetch(STATEMENTS["tries"], merchant_id, endpoint_id, list(message_ids), limit)
-        for each in structs_of(records, DeliveryTry):
+        asked = [(merchant_id, endpoint_id, message_id, limit) for message_id in message_ids]
+        # One round trip for all: a join would have to read every try.
+        records = list(await self._pool.fetchmany(STATEMENTS["tries"], asked)) if asked else []
+        records.reverse()  # oldest first, also of those that started in the same moment
+        for each in structs_of(sorted(records, key=itemgetter("started_at")), DeliveryTry):
             found.setdefault(each.message_id, []).append(each)
         return found
 

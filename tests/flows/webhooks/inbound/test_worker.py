@@ -36,6 +36,7 @@ from tests.support.inbox import (
     inbox_worker_of,
     intake_on,
     late_outcomes,
+    lease_due,
     states,
     versions_of,
     waiting_payment,
@@ -65,7 +66,7 @@ async def test_two_workers_on_one_event(database: Database, fresh_merchant: str)
         stored = await waiting_payment(runtime, fresh_merchant)
         event = envelope(new_id("req"), captured(stored.payment, stored.attempts[0].attempt_id), payment=stored.payment)
         await accept(database, [event])
-        claimed = await runtime.stores.inbox.lease(10, "one", 60_000)
+        claimed = await lease_due(runtime.stores.inbox, 10, "one", 60_000)
         assert [each.event_id for each in claimed] == [event.event_id]
         handlers = [handler.Handler(each) for each in (runtime, other, runtime, other)]
         await asyncio.gather(*(h.handle(claimed[0], stored, datetime.now(UTC)) for h in handlers))
@@ -81,8 +82,8 @@ async def test_a_worker_that_lost_its_lease_buries_nothing(database: Database, f
         event = envelope(new_id("req"), captured(stored.payment, stored.attempts[0].attempt_id), payment=stored.payment)
         await accept(database, [event])
         inbox = runtime.stores.inbox
-        (slow,) = await inbox.lease(10, "slow", -1)
-        (quick,) = await inbox.lease(10, "quick", 60_000)
+        (slow,) = await lease_due(inbox, 10, "slow", -1)
+        (quick,) = await lease_due(inbox, 10, "quick", 60_000)
         slow_handler = handler.Handler(runtime)
         await slow_handler.handle(slow, None, datetime.now(UTC))
         assert await states(runtime, fresh_merchant) == {event.provider_event_id: "received"}
@@ -99,7 +100,7 @@ async def test_two_workers_on_two_events_of_one_change(database: Database, fresh
         stored = await waiting_payment(runtime, fresh_merchant)
         notice = captured(stored.payment, stored.attempts[0].attempt_id)
         await accept(database, [envelope(new_id("req"), notice, payment=stored.payment) for _ in range(4)])
-        events = await runtime.stores.inbox.lease(10, "both", 60_000)
+        events = await lease_due(runtime.stores.inbox, 10, "both", 60_000)
         now = datetime.now(UTC)
         workers = (handler.Handler(runtime), handler.Handler(other))
         await asyncio.gather(*(workers[n % 2].handle(event, stored, now) for n, event in enumerate(events)))
@@ -114,7 +115,7 @@ async def test_an_event_is_claimed_by_one_worker(database: Database, fresh_merch
         await accept(database, [envelope(name, merchant_id=fresh_merchant, payment_id=new_id("pay")) for name in names])
         inbox = runtime.stores.inbox
         await asyncio.gather(*(runtime.pool.execute("SELECT pg_sleep(0.05)") for _ in range(8)))  # 8 open connections
-        claims = await asyncio.gather(*(inbox.lease(100, f"worker {n}", 60_000) for n in range(8)))
+        claims = await asyncio.gather(*(lease_due(inbox, 100, f"worker {n}", 60_000) for n in range(8)))
         claimed = [event.provider_event_id for claim in claims for event in claim]
         assert sorted(claimed) == sorted(names)
         for number, claim in enumerate(claims):
@@ -206,7 +207,7 @@ async def test_a_slow_handler_keeps_its_lease(
         running = asyncio.create_task(inbox_worker_of(runtime).round())
         for _ in range(renewals):
             await asyncio.wait_for(renewed.get(), PATIENCE_S)
-            assert await runtime.stores.inbox.lease(10, "other", 1_000) == []
+            assert await lease_due(runtime.stores.inbox, 10, "other", 1_000) == []
         go_on.set()
         await running
         assert await states(runtime, fresh_merchant) == {event.provider_event_id: "applied"}
@@ -217,7 +218,7 @@ async def test_a_dead_worker_frees_its_events_after_the_lease(database: Database
         stored = await waiting_payment(runtime, fresh_merchant)
         event = envelope(new_id("req"), captured(stored.payment, stored.attempts[0].attempt_id), payment=stored.payment)
         await accept(database, [event])
-        assert len(await runtime.stores.inbox.lease(10, "dead", 60_000)) == 1
+        assert len(await lease_due(runtime.stores.inbox, 10, "dead", 60_000)) == 1
         assert await inbox_worker_of(runtime).round() == 0
         async with late_outcomes(database, shift_ms=61_000) as (later, _):
             await drain(later)

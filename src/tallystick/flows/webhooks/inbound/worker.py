@@ -1,4 +1,5 @@
-"""The inbox worker: leases events, routes them, loads their payments together, and handles each.
+"""The inbox worker: leases events, routes them, loads their payments together, and handles each. Merchants share what
+can be under way at once (``kit.fair_shares``).
 
 A lost lease does no harm: the version guard stops the second worker, which loads what the first one wrote and finds
 nothing left to do.
@@ -9,11 +10,13 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
-from typing import Final
+from typing import Final, NamedTuple
 
 from tallystick.domain.snapshot import PaymentSnapshot
 from tallystick.flows.runtime import Runtime
 from tallystick.flows.webhooks.inbound.handler import Handler
+from tallystick.kit.clock import monotonic_ms
+from tallystick.kit.fair_shares import FairShares
 from tallystick.kit.ids import new_id
 from tallystick.kit.logs import get_logger
 from tallystick.record.postgres.inbox import EventName, Inbox, LeasedEvent
@@ -23,8 +26,20 @@ log = get_logger("tallystick.flows.webhooks.inbound.worker")
 #: Batches under way at once: while one waits for the disk, the next is decided.
 BATCHES_AT_ONCE: Final = 3
 
-#: Events in their handlers at once; most handlers do nothing but wait for the same commit.
-HANDLERS_AT_ONCE: Final = 400
+#: A batch that takes longer waits for providers, and no longer keeps others from beginning. Those that wait for the
+#: disk alone take a fifth of it.
+SLOW_BATCH_MS: Final = 500
+
+#: Events under way at once, in whole batches: one more than merchants fill without waiting for a provider.
+EVENTS_AT_ONCE_BATCHES: Final = BATCHES_AT_ONCE + 1
+
+
+class Claim(NamedTuple):
+    """Leased events. ``slots``: the fairness key of each that still holds its slot."""
+
+    lease: str
+    events: Sequence[LeasedEvent]
+    slots: dict[EventName, str]
 
 
 class InboxWorker:
@@ -34,19 +49,18 @@ class InboxWorker:
         self._runtime = runtime
         self._inbox = inbox
         self._handler = Handler(runtime)
-        self._slots = asyncio.Semaphore(HANDLERS_AT_ONCE)
-        self._under_way: set[asyncio.Task[int]] = set()
+        self._shares = FairShares(EVENTS_AT_ONCE_BATCHES * runtime.settings.webhook_batch)
+        self._under_way: dict[asyncio.Task[int], int] = {}  # with the time of its beginning, in ms
 
     async def begin(self) -> int:
         """Lease events, once a batch has room, and start to process them. Returns how many there were."""
-        if len(self._under_way) >= BATCHES_AT_ONCE:
-            await asyncio.wait(self._under_way, return_when=asyncio.FIRST_COMPLETED)
-        lease, events = await self._claim()
-        if events:
-            task = asyncio.create_task(self._batch(lease, events))
-            self._under_way.add(task)
+        await self._until_a_batch_has_room()
+        claim = await self._claim()
+        if claim.events:
+            task = asyncio.create_task(self._batch(claim))
+            self._under_way[task] = monotonic_ms()
             task.add_done_callback(self._done)
-        return len(events)
+        return len(claim.events)
 
     async def finish(self) -> None:
         """Wait for the batches that are under way."""
@@ -54,21 +68,63 @@ class InboxWorker:
 
     async def round(self) -> int:
         """Lease events once, and process them to their end. Returns how many there were."""
-        lease, events = await self._claim()
-        return await self._batch(lease, events) if events else 0
+        claim = await self._claim()
+        return await self._batch(claim) if claim.events else 0
+
+    async def _until_a_batch_has_room(self) -> None:
+        while True:
+            now_ms = monotonic_ms()
+            quick = {task: at_ms for task, at_ms in self._under_way.items() if now_ms - at_ms < SLOW_BATCH_MS}
+            if len(quick) < BATCHES_AT_ONCE:
+                return
+            next_is_slow_ms = min(quick.values()) + SLOW_BATCH_MS - now_ms
+            await asyncio.wait(quick, timeout=next_is_slow_ms / 1000, return_when=asyncio.FIRST_COMPLETED)
 
     def _done(self, task: asyncio.Task[int]) -> None:
-        self._under_way.discard(task)
+        del self._under_way[task]
         error = None if task.cancelled() else task.exception()
         if isinstance(error, Exception) and not self._runtime.outage.failed("inbox", error):
             log.error("webhook batch failed", error=repr(error))
 
-    async def _claim(self) -> tuple[str, list[LeasedEvent]]:
+    async def _claim(self) -> Claim:
+        """Lease events that have a slot each."""
         settings, lease = self._runtime.settings, new_id("lse")
-        return lease, await self._inbox.lease(settings.webhook_batch, lease, settings.webhook_lease_ms)
+        slots: dict[EventName, str] = {}
+        claimed: list[LeasedEvent] = []
+        try:
+            await self._choose(slots, settings.webhook_batch)
+            claimed = await self._inbox.lease(list(slots), lease, settings.webhook_lease_ms)
+        finally:
+            self._give_back(slots, slots.keys() - {event.name() for event in claimed})
+        return Claim(lease, claimed, slots)
 
-    async def _batch(self, lease: str, events: Sequence[LeasedEvent]) -> int:
+    async def _choose(self, slots: dict[EventName, str], limit: int) -> None:
+        """Due events in the fair order, with a slot each. Where merchants without room stand before others in it, it is
+        read again without them."""
+        full = set(self._shares.full())
+        while True:
+            due = await self._inbox.due(limit, full)
+            refused = set()
+            for event in due:
+                if event.name in slots:
+                    continue
+                if event.fairness_key in refused or not self._shares.take(event.fairness_key):
+                    refused.add(event.fairness_key)
+                    continue
+                slots[event.name] = event.fairness_key
+                if len(slots) == limit:
+                    return
+            if not refused or len(due) < limit:
+                return
+            full |= refused
+
+    def _give_back(self, slots: dict[EventName, str], names: Iterable[EventName]) -> None:
+        for name in list(names):
+            self._shares.give_back(slots.pop(name))
+
+    async def _batch(self, claim: Claim) -> int:
         """Every event of one lease; it is renewed for as long as any of them takes."""
+        lease, events = claim.lease, claim.events
         open_events = {event.name(): event for event in events}
         renewing = asyncio.create_task(self._renew(lease, open_events))
         try:
@@ -76,12 +132,13 @@ class InboxWorker:
             routed = await self._route(events)
             stored = await self._runtime.reads.load_many(sorted({name for name in routed.values() if name}))
             chains = [
-                self._chain(chain, stored.get(name) if name else None, started_at, open_events)
+                self._chain(chain, stored.get(name) if name else None, started_at, open_events, claim.slots)
                 for name, chain in _by_payment(events, routed)
             ]
             await asyncio.gather(*chains)
         finally:
             renewing.cancel()
+            self._give_back(claim.slots, claim.slots)
             if open_events:  # the database was unavailable, or the process is ending: the next worker takes it
                 await self._inbox.release(list(open_events), lease)
         return len(events)
@@ -115,17 +172,18 @@ class InboxWorker:
         stored: PaymentSnapshot | None,
         started_at: datetime,
         open_events: dict[EventName, LeasedEvent],
+        slots: dict[EventName, str],
     ) -> None:
         """The events of one payment, one after another: each is decided on the state that the previous one left."""
         fresh = True
         for event in events:
-            async with self._slots:
-                if stored is not None and not fresh:
-                    loaded = await self._runtime.reads.load(stored.payment.merchant_id, stored.payment.payment_id)
-                    stored = loaded.stored if loaded else None
-                fresh = False
-                if await self._handler.handle(event, stored, started_at):
-                    open_events.pop(event.name(), None)
+            if stored is not None and not fresh:
+                loaded = await self._runtime.reads.load(stored.payment.merchant_id, stored.payment.payment_id)
+                stored = loaded.stored if loaded else None
+            fresh = False
+            if await self._handler.handle(event, stored, started_at):
+                open_events.pop(event.name(), None)
+            self._give_back(slots, [event.name()])
 
 
 def _by_payment(

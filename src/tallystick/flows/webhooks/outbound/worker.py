@@ -2,7 +2,7 @@
 
 A worker holds a queue (one payment's messages to one endpoint) by lease while it sends the first of them. When it dies,
 the lease expires and another worker sends that message again: at least once. Messages never overtake each other within
-a queue; queues, endpoints and merchants do not wait for each other.
+a queue; queues, endpoints and merchants do not wait for each other: merchants share the senders (``kit.fair_shares``).
 """
 
 from __future__ import annotations
@@ -22,10 +22,17 @@ from tallystick.flows.webhooks.outbound.results import ResultWriter
 from tallystick.flows.webhooks.outbound.retries import wait_ms
 from tallystick.flows.webhooks.outbound.signing import signed_headers
 from tallystick.kit.clock import monotonic_ms
+from tallystick.kit.fair_shares import FairShares
 from tallystick.kit.ids import new_id
 from tallystick.kit.log_sampling import SampledLines
 from tallystick.kit.logs import get_logger
-from tallystick.record.postgres.outbox import SECRET_UNREADABLE, EndpointName, FinishedTry, LeasedMessage
+from tallystick.record.postgres.outbox import (
+    SECRET_UNREADABLE,
+    EndpointName,
+    FinishedTry,
+    LeasedMessage,
+    QueueName,
+)
 from tallystick.record.sealing import SealBroken, secret_row
 
 log = get_logger("tallystick.flows.webhooks.outbound")
@@ -61,6 +68,7 @@ class OutboxWorker:
             connections=settings.outbound_concurrency,
         )
         self._alerts = SampledLines(ALERT_EVERY_S)
+        self._senders = FairShares(settings.outbound_concurrency)
         self._running: Counter[str] = Counter()
         self._failing: set[str] = set()  # endpoints in _running that failed before
         self._tasks: set[asyncio.Task[None]] = set()
@@ -91,30 +99,38 @@ class OutboxWorker:
 
     async def begin(self) -> int:
         """Start a task for every message that is due and has room. Returns how many."""
-        settings = self._runtime.settings
-        free, of_each = settings.outbound_concurrency - len(self._tasks), settings.outbound_endpoint_concurrency
+        free, of_each = self._senders.free, self._runtime.settings.outbound_endpoint_concurrency
         if free <= 0:
             return 0
         # A failing endpoint gets one message at a time until it succeeds again.
         busy = [name for name, running in self._running.items() if name in self._failing or running >= of_each]
         chosen, planned = [], Counter(self._running)
-        for queue in await self.book.due(free, busy, of_each):
-            if planned[queue.endpoint_id] < of_each:
+        for queue in await self.book.due(free, busy, of_each, self._senders.full()):
+            if planned[queue.endpoint_id] < of_each and self._senders.take(queue.merchant_id):
                 planned[queue.endpoint_id] += 1
                 chosen.append(queue)
-        if not chosen:
-            return 0
-        leased_ms = monotonic_ms()
-        leased = await self.book.lease(chosen, new_id("lse"), settings.outbound_lease_ms)
-        secrets = await self.book.signing_secrets(one.held.queue[:2] for one in leased)
-        # A response may take its whole time-out, and its result a moment to be written.
-        write_by_ms = leased_ms + settings.outbound_lease_ms - 2 * settings.outbound_timeout_ms
-        for one in leased:
-            self._start(one, secrets, write_by_ms)
-        return len(leased)
+        return await self._send_first_of(chosen) if chosen else 0
+
+    async def _send_first_of(self, chosen: Sequence[QueueName]) -> int:
+        """Lease the queues, each of which has a sender, and start to send. Returns how many were free."""
+        settings = self._runtime.settings
+        unused = Counter(queue.merchant_id for queue in chosen)
+        try:
+            leased_ms = monotonic_ms()
+            leased = await self.book.lease(chosen, new_id("lse"), settings.outbound_lease_ms)
+            secrets = await self.book.signing_secrets(one.held.queue[:2] for one in leased)
+            # A response may take its whole time-out, and its result a moment to be written.
+            write_by_ms = leased_ms + settings.outbound_lease_ms - 2 * settings.outbound_timeout_ms
+            for one in leased:
+                self._start(one, secrets, write_by_ms)
+                unused[one.held.queue.merchant_id] -= 1
+            return len(leased)
+        finally:
+            for merchant_id in unused.elements():
+                self._senders.give_back(merchant_id)
 
     def _start(self, message: LeasedMessage, secrets: Secrets, write_by_ms: int) -> None:
-        endpoint_id = message.held.queue.endpoint_id
+        merchant_id, endpoint_id = message.held.queue[:2]
         task = asyncio.create_task(self._deliver(message, secrets, write_by_ms))
         self._tasks.add(task)
         self._running[endpoint_id] += 1
@@ -123,6 +139,7 @@ class OutboxWorker:
 
         def done(_: asyncio.Task[None]) -> None:
             self._tasks.discard(task)
+            self._senders.give_back(merchant_id)
             self._running[endpoint_id] -= 1
             self._failing.discard(endpoint_id)
             if not self._running[endpoint_id]:

@@ -27,10 +27,12 @@ FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::timestamptz[], $
      AS d (provider, account, provider_event_id, delivery_id, received_at, validated_at, result, digest, sealed)
 ON CONFLICT DO NOTHING;
 
--- due: due events without a lease, in the fair order ($2: shift in ms)
-SELECT provider, account, provider_event_id
+-- due: due events without a lease, in the fair order, without those of the fairness keys $3; each with its key: its
+-- merchant, or the provider's account where the bytes named none ($2: shift in ms)
+SELECT provider, account, provider_event_id, coalesce(merchant_id, provider || '/' || account) AS fairness_key
 FROM inbox
-WHERE next_try_at <= now() + $2::bigint * interval '1 millisecond'
+WHERE coalesce(merchant_id, provider || '/' || account) <> ALL ($3::text[])
+  AND next_try_at <= now() + $2::bigint * interval '1 millisecond'
   AND (lease_until IS NULL OR lease_until < now() + $2::bigint * interval '1 millisecond')
 ORDER BY turn
 LIMIT $1;

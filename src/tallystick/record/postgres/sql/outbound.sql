@@ -53,19 +53,20 @@ FROM unnest($1::text[], $2::text[], $3::text[]) AS k (merchant_id, endpoint_id, 
 ON CONFLICT (merchant_id, endpoint_id, payment_id)
 DO UPDATE SET rung = message_lane.rung + 1, next_try_at = LEAST(message_lane.next_try_at, excluded.next_try_at);
 
--- ready: up to $1 endpoints with a due queue, without the busy ones ($2), longest wait first; and whether they are
--- failing. Only the first queue of each endpoint is read ($3: shift in ms)
+-- ready: up to $1 endpoints with a due queue, without the busy ones ($2) and those of the merchants $4: the first
+-- endpoint of each merchant, then the second, longest wait first; and whether they are failing. Only the first queue of
+-- each endpoint is read ($3: shift in ms)
 WITH e AS MATERIALIZED (
     SELECT w.merchant_id, w.endpoint_id, w.failing_since IS NOT NULL AS failing,
            (SELECT min(l.next_try_at) FROM message_lane l
             WHERE l.merchant_id = w.merchant_id AND l.endpoint_id = w.endpoint_id
               AND (l.lease_until IS NULL OR l.lease_until < now() + $3::bigint * interval '1 millisecond')) AS first_at
     FROM webhook_endpoint w
-    WHERE w.state = 'enabled' AND w.endpoint_id <> ALL ($2::text[])
+    WHERE w.state = 'enabled' AND w.endpoint_id <> ALL ($2::text[]) AND w.merchant_id <> ALL ($4::text[])
       AND EXISTS (SELECT 1 FROM message_lane a WHERE a.next_try_at <= now() + $3::bigint * interval '1 millisecond'))
 SELECT merchant_id, endpoint_id, failing FROM e
 WHERE first_at <= now() + $3::bigint * interval '1 millisecond'
-ORDER BY first_at
+ORDER BY row_number() OVER (PARTITION BY merchant_id ORDER BY first_at), first_at
 LIMIT $1;
 
 -- due: an endpoint's first $3 queues that are due ($4: shift in ms)
@@ -76,32 +77,33 @@ WHERE merchant_id = $1 AND endpoint_id = $2 AND next_try_at <= now() + $4::bigin
 ORDER BY next_try_at
 LIMIT $3;
 
--- lease: lease the queues that are still due, as $4, for $5 ms ($6: shift in ms)
+-- lease: lease the queues that are still due, as $4, for $5 ms; with the first open message of each as one array, since
+-- a subquery has one column: version, subject, message, tries, resends, and when it is due in µs since 1970 ($6: shift
+-- in ms)
 UPDATE message_lane l SET lease = $4, lease_until = now() + ($5::bigint + $6::bigint) * interval '1 millisecond'
 FROM unnest($1::text[], $2::text[], $3::text[]) AS k (merchant_id, endpoint_id, payment_id)
 WHERE l.merchant_id = k.merchant_id AND l.endpoint_id = k.endpoint_id AND l.payment_id = k.payment_id
   AND l.next_try_at <= now() + $6::bigint * interval '1 millisecond'
   AND (l.lease_until IS NULL OR l.lease_until < now() + $6::bigint * interval '1 millisecond')
-RETURNING l.merchant_id, l.endpoint_id, l.payment_id, l.rung;
+RETURNING l.merchant_id, l.endpoint_id, l.payment_id, l.rung,
+          (SELECT ARRAY[d.version::text, d.subject_id, d.message_id, d.tries::text, d.resends::text,
+                        (date_part('epoch', d.next_try_at - timestamptz 'epoch') * 1000000)::bigint::text]
+           FROM message_delivery d
+           WHERE d.merchant_id = l.merchant_id AND d.endpoint_id = l.endpoint_id AND d.payment_id = l.payment_id
+             AND d.state = 'open'
+           ORDER BY d.version, d.subject_id LIMIT 1) AS head;
 
--- heads: the first open message of each queue, if it is due, as written with its version ($4: shift in ms)
-SELECT d.merchant_id, d.endpoint_id, d.payment_id AS stream_id, d.version, d.subject_id, d.message_id, d.tries,
-       d.resends, o.body,
-       e.url, (extract(epoch FROM now() - e.failing_since) * 1000)::bigint + $4::bigint AS failing_for_ms
-FROM unnest($1::text[], $2::text[], $3::text[]) AS k (merchant_id, endpoint_id, payment_id)
+-- heads: those of these messages that are due, as written with their versions ($7: shift in ms)
+SELECT k.merchant_id, k.endpoint_id, k.stream_id, o.body, e.url,
+       (extract(epoch FROM now() - e.failing_since) * 1000)::bigint + $7::bigint AS failing_for_ms
+FROM unnest($1::text[], $2::text[], $3::text[], $4::int[], $5::text[], $6::bigint[])
+     AS k (merchant_id, endpoint_id, stream_id, version, subject_id, due_us)
 JOIN webhook_endpoint e
   ON e.merchant_id = k.merchant_id AND e.endpoint_id = k.endpoint_id AND e.state = 'enabled'
-CROSS JOIN LATERAL (
-    SELECT i.* FROM message_delivery i
-    WHERE i.merchant_id = k.merchant_id AND i.endpoint_id = k.endpoint_id AND i.payment_id = k.payment_id
-      AND i.state = 'open'
-    ORDER BY i.version, i.subject_id
-    LIMIT 1
-) d
 JOIN outbox o
-  ON o.merchant_id = d.merchant_id AND o.stream_id = d.payment_id AND o.version = d.version
- AND o.subject_id = d.subject_id
-WHERE d.next_try_at <= now() + $4::bigint * interval '1 millisecond';
+  ON o.merchant_id = k.merchant_id AND o.stream_id = k.stream_id AND o.version = k.version
+ AND o.subject_id = k.subject_id
+WHERE k.due_us <= extract(epoch FROM now()) * 1000000 + $7::bigint * 1000;
 
 -- signing_secrets: what signs for these endpoints now, newest first ($3: shift in ms)
 SELECT s.merchant_id, s.endpoint_id, s.secret_id, s.sealed
@@ -149,13 +151,13 @@ WHERE l.merchant_id = k.merchant_id AND l.endpoint_id = k.endpoint_id AND l.paym
 -- release: end the lease of queues until their first open message is due; one with a new message is read again
 UPDATE message_lane l
 SET lease = NULL, lease_until = NULL,
-    next_try_at = CASE WHEN l.rung = k.rung THEN COALESCE(k.next_try_at, l.next_try_at) ELSE l.next_try_at END
-FROM (SELECT w.*, (SELECT d.next_try_at FROM message_delivery d
-                   WHERE d.merchant_id = w.merchant_id AND d.endpoint_id = w.endpoint_id
-                     AND d.payment_id = w.payment_id AND d.state = 'open'
-                   ORDER BY d.version, d.subject_id LIMIT 1) AS next_try_at
-      FROM unnest($1::text[], $2::text[], $3::text[], $4::bigint[], $5::text[])
-           AS w (merchant_id, endpoint_id, payment_id, rung, lease)) k
+    next_try_at = CASE WHEN l.rung = k.rung THEN COALESCE(
+        (SELECT d.next_try_at FROM message_delivery d
+         WHERE d.merchant_id = l.merchant_id AND d.endpoint_id = l.endpoint_id AND d.payment_id = l.payment_id
+           AND d.state = 'open'
+         ORDER BY d.version, d.subject_id LIMIT 1), l.next_try_at) ELSE l.next_try_at END
+FROM unnest($1::text[], $2::text[], $3::text[], $4::bigint[], $5::text[])
+     AS k (merchant_id, endpoint_id, payment_id, rung, lease)
 WHERE l.merchant_id = k.merchant_id AND l.endpoint_id = k.endpoint_id AND l.payment_id = k.payment_id
   AND l.lease = k.lease;
 
@@ -240,16 +242,12 @@ SELECT message_id, type, payment_id AS stream_id, version, state, tries, resends
 FROM message_delivery
 WHERE merchant_id = $1 AND endpoint_id = $2 AND message_id = $3;
 
--- tries: the latest $4 tries at each of these messages, oldest first (of one merchant, so on one shard)
-SELECT t.message_id, t.number, t.started_at, t.duration_ms, t.result, t.status, t.detail, t.actor
-FROM unnest($3::text[]) AS k (message_id)
-CROSS JOIN LATERAL (
-    SELECT i.* FROM message_try i
-    WHERE i.merchant_id = $1 AND i.endpoint_id = $2 AND i.message_id = k.message_id
-    ORDER BY i.try_id DESC
-    LIMIT $4
-) t
-ORDER BY t.message_id, t.started_at, t.try_id;
+-- tries: the latest $4 tries at a message, newest first
+SELECT message_id, number, started_at, duration_ms, result, status, detail, actor
+FROM message_try
+WHERE merchant_id = $1 AND endpoint_id = $2 AND message_id = $3
+ORDER BY try_id DESC
+LIMIT $4;
 
 -- unheard: up to $4 messages dispatched since $3 that an endpoint did not accept, or that came while it was disabled
 SELECT message_id

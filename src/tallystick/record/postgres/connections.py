@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Any, Final
 
 import asyncpg
 
+from tallystick.record.postgres.hosts import open_connection
 from tallystick.record.postgres.migrate import APP_ROLE
 from tallystick.settings.load import Settings
 
@@ -20,7 +21,7 @@ FIND_BY_KEY: Final = {"enable_seqscan": "off", "enable_hashjoin": "off", "enable
 async def connect(url: str, *, command_timeout_ms: int) -> asyncpg.Connection:
     """A connection for writing, as the application role, whatever role the URL logs in as. Opening it may take as long
     as a command."""
-    return await asyncpg.connect(
+    return await open_connection(
         url,
         timeout=command_timeout_ms / 1000,
         command_timeout=command_timeout_ms / 1000,
@@ -33,6 +34,7 @@ async def open_pool(url: str, settings: Settings) -> asyncpg.Pool:
     """The pool for reads, as the application role."""
     return await asyncpg.create_pool(
         url,
+        connect=_connect_pooled,
         min_size=1,
         max_size=settings.database_connections,
         timeout=settings.journal_commit_timeout_ms / 1000,
@@ -40,3 +42,8 @@ async def open_pool(url: str, settings: Settings) -> asyncpg.Pool:
         statement_cache_size=STATEMENT_CACHE,
         server_settings={"role": APP_ROLE, "application_name": "tallystick", **FIND_BY_KEY},
     )
+
+
+async def _connect_pooled(*arguments: Any, **options: Any) -> Any:
+    """As a pool calls what makes its connections."""
+    return await open_connection(*arguments, **options)

@@ -10,6 +10,8 @@ from yoyo.backends.core.postgresql import PostgresqlPsycopgBackend
 from yoyo.connections import DatabaseURI
 from yoyo.migrations import default_migration_table
 
+from tallystick.record.postgres.hosts import conninfo_for_writing
+
 #: The role that the application runs as: it may add to history and ledger, and neither change nor delete.
 APP_ROLE = "tallystick_app"
 
@@ -36,7 +38,7 @@ def migrate(owner_url: str) -> list[str]:
 def _ensure_app_role(owner_url: str) -> None:
     """The grants of the first revision need the role. An owner without the right to create roles needs it created
     beforehand."""
-    with psycopg.connect(owner_url, autocommit=True) as connection:
+    with psycopg.connect(conninfo_for_writing(owner_url), autocommit=True) as connection:
         found = connection.execute("SELECT 1 FROM pg_roles WHERE rolname = %s", (APP_ROLE,)).fetchone()
         if found is None:
             connection.execute(f"CREATE ROLE {APP_ROLE} LOGIN")
@@ -73,4 +75,5 @@ class _Backend(PostgresqlPsycopgBackend):  # type: ignore[misc]  # yoyo has no t
         return backend
 
     def connect(self, dburi: DatabaseURI) -> psycopg.Connection:
-        return psycopg.connect(dburi.args["url"], autocommit=True)  # in a transaction only where yoyo begins one
+        url = conninfo_for_writing(dburi.args["url"])
+        return psycopg.connect(url, autocommit=True)  # in a transaction only where yoyo begins one

@@ -52,6 +52,9 @@ test-deep: lint  ## the same suites at full depth
 test-postgres: $(READY)  ## migrate, demo and verify on PostgreSQL 15 to 18; 3: a version cannot be had here
 	@$(BIN)/python -m tests.postgres_versions $(ARGS)
 
+test-failover: $(READY)  ## the first of two servers is killed under load; 3: Patroni cannot be had here
+	@$(BIN)/python -m tests.failover $(ARGS)
+
 coverage: export COVERAGE_FILE := $(abspath $(VENV))/coverage/data
 coverage: $(READY)  ## what the suites run of each room, in percent: measured, not chased
 	@rm -rf $(VENV)/coverage && mkdir $(VENV)/coverage

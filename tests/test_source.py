@@ -46,3 +46,18 @@ def test_types_are_described_when_modules_are_imported() -> None:
 def test_a_first_use_is_found(line: str) -> None:
     assert first_uses(f"def read(body, row):\n    return {line}\n") == [2]
     assert first_uses("msgspec.json.decode(body, type=dict[str, Any])") == []
+
+
+#: Where connections are made by other rules: the embedded server has one host, and the benchmarks measure theirs.
+CONNECTS = ("record/postgres/hosts.py", "record/postgres/migrate.py", "record/postgres/embedded/", "lab/")
+
+
+def test_connections_know_several_hosts() -> None:
+    """Of several hosts, a connection goes to the one that takes writes, and passes over one that does not answer."""
+    direct = [
+        name
+        for file in SOURCE.rglob("*.py")
+        if not (name := str(file.relative_to(SOURCE))).startswith(CONNECTS)
+        and any(made in file.read_text(encoding="utf-8") for made in ("asyncpg.connect(", "psycopg.connect("))
+    ]
+    assert direct == [], "use record.postgres.hosts.open_connection"

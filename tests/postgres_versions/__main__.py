@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import Final
 
 from tallystick.record.postgres.embedded.server import DatabaseUrls
-from tests.postgres_versions.outcome import Missing, Trial, exit_code, summary
 from tests.postgres_versions.programs import SUPPORTED, CannotBeHad, Programs, programs_of
 from tests.support.commands import Ran, run_process
 from tests.support.database_page import DATABASE, forget, prepare_one_role, prepare_two_roles
 from tests.support.postgres_server import PostgresServer
+from tests.support.trials import Missing, Trial, exit_code, summary
 
 #: A run of the demonstration on a busy machine; it bounds failure alone.
 TIMEOUT_S: Final = 900
@@ -78,19 +78,19 @@ def main() -> int:
     missing: list[Missing] = []
     for major in SUPPORTED:
         if wanted.only not in (None, major):
-            missing.append(Missing(major, "not asked for"))
+            missing.append(Missing(f"PostgreSQL {major}", "not asked for"))
             continue
         try:
             programs = programs_of(major)
         except CannotBeHad as reason:
-            missing.append(Missing(major, str(reason)))
+            missing.append(Missing(f"PostgreSQL {major}", str(reason)))
             continue
         with _running(programs) as server:
             [(version,)] = server.sql("SHOW server_version")
             for way, prepare in WAYS.items():
                 forget(server)
                 failure = _failure(prepare(server), wanted.payments)
-                trials.append(Trial(major, way, failure))
+                trials.append(Trial(f"PostgreSQL {major}", way, failure))
                 result = "passed" if failure is None else "FAILED"
                 print(f"PostgreSQL {version} ({programs.origin}), {way}: {result}", flush=True)
     print("\n".join(summary(trials, missing)))

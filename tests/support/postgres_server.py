@@ -9,6 +9,7 @@ import os
 import signal
 import subprocess
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
@@ -81,10 +82,13 @@ class PostgresServer:
 
     def kill(self) -> None:
         """Kill every process of it, as a power failure does. The data directory is as a crash leaves it."""
-        for pid in (pids := cluster.PostgresCluster(self.data)._server_processes()):
-            os.kill(pid, signal.SIGKILL)
-        assert pids, "it runs"
-        eventually(lambda: not cluster.PostgresCluster(self.data)._server_processes())
+        processes = cluster.PostgresCluster(self.data)._server_processes
+        pids = processes()
+        assert pids, "it does not run"
+        for pid in pids:
+            with suppress(ProcessLookupError):  # it ended with its postmaster
+                os.kill(pid, signal.SIGKILL)
+        eventually(lambda: not processes())
         (self.data / "postmaster.pid").unlink(missing_ok=True)
 
     def url(self, role: str = SUPERUSER, database: str = "postgres") -> str:

@@ -12,6 +12,7 @@ from tallystick.domain.money import Exponents
 from tallystick.kit.logs import get_logger
 from tallystick.oversight.exponents import ChangedExponents, changed_exponents
 from tallystick.record.postgres.connections import connect
+from tallystick.record.postgres.hosts import open_connection
 
 log = get_logger("tallystick.run.exponents_check")
 
@@ -48,7 +49,7 @@ async def require_unchanged_exponents_as_owner(owner_url: str) -> None:
     """Before a migration, which cannot be taken back, and by the schema's owner: the application's role may be
     missing. Raises ExponentsChanged, and what the database raises."""
     limit_s = MIGRATION_LIMIT_MS / 1000
-    connection = await asyncpg.connect(owner_url, command_timeout=limit_s)
+    connection = await open_connection(owner_url, timeout=limit_s, command_timeout=limit_s)
     try:
         await _require_unchanged(connection)
     finally:

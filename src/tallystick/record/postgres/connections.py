@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Any, Final
 
 import asyncpg
 
+from tallystick.record.postgres.hosts import open_connection
 from tallystick.record.postgres.migrate import APP_ROLE
 from tallystick.settings.load import Settings
 
@@ -26,7 +27,7 @@ SPILL_EARLY: Final = {"work_mem": "64kB"}
 async def connect(url: str, *, command_timeout_ms: int) -> asyncpg.Connection:
     """A connection for writing, as the application role, whatever role the URL logs in as. Opening it may take as long
     as a command."""
-    return await asyncpg.connect(
+    return await open_connection(
         url,
         timeout=command_timeout_ms / 1000,
         command_timeout=command_timeout_ms / 1000,
@@ -37,7 +38,7 @@ async def connect(url: str, *, command_timeout_ms: int) -> asyncpg.Connection:
 
 async def connect_probe(url: str) -> asyncpg.Connection:
     """A connection that asks whether the database can serve, so that no work of ours stands before the question."""
-    return await asyncpg.connect(
+    return await open_connection(
         url,
         timeout=PROBE_TIMEOUT_S,
         command_timeout=PROBE_TIMEOUT_S,
@@ -49,6 +50,7 @@ async def open_pool(url: str, settings: Settings, application_name: str = "tally
     """The pool for reads, as the application role. ``application_name``: how others see its sessions."""
     return await asyncpg.create_pool(
         url,
+        connect=_connect_pooled,
         min_size=1,
         max_size=settings.database_connections,
         timeout=settings.journal_commit_timeout_ms / 1000,
@@ -56,3 +58,8 @@ async def open_pool(url: str, settings: Settings, application_name: str = "tally
         statement_cache_size=STATEMENT_CACHE,
         server_settings={"role": APP_ROLE, "application_name": application_name, **FIND_BY_KEY},
     )
+
+
+async def _connect_pooled(*arguments: Any, **options: Any) -> Any:
+    """As a pool calls what makes its connections."""
+    return await open_connection(*arguments, **options)

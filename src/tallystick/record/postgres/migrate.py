@@ -13,6 +13,7 @@ from yoyo.connections import DatabaseURI
 from yoyo.internalmigrations import needs_upgrading
 from yoyo.migrations import Migration, MigrationList, default_migration_table
 
+from tallystick.record.postgres.hosts import conninfo_for_writing
 from tallystick.record.postgres.migration_lock import migration_lock
 
 #: The role that the application runs as: it may add to history and ledger, and neither change nor delete.
@@ -104,4 +105,5 @@ class _Backend(PostgresqlPsycopgBackend):  # type: ignore[misc]  # yoyo has no t
                 self.mark_one(migration, log=False)
 
     def connect(self, dburi: DatabaseURI) -> psycopg.Connection:
-        return psycopg.connect(dburi.args["url"], autocommit=True)  # in a transaction only where yoyo begins one
+        url = conninfo_for_writing(dburi.args["url"])
+        return psycopg.connect(url, autocommit=True)  # in a transaction only where yoyo begins one

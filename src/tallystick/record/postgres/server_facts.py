@@ -8,6 +8,7 @@ import asyncpg
 from msgspec import Struct
 
 from tallystick.record.postgres import sql
+from tallystick.record.postgres.hosts import open_connection
 from tallystick.record.postgres.migrate import APP_ROLE, acting_privilege
 
 _STATEMENTS: Final = sql.load("doctor.sql")
@@ -42,7 +43,7 @@ class ServerFacts(Struct, frozen=True, kw_only=True):
 async def read_server_facts(url: str, timeout_ms: int) -> ServerFacts:
     """As the role that logs in, which may not be the application's yet. Raises what asyncpg raises."""
     timeout_s = timeout_ms / 1000
-    connection = await asyncpg.connect(url, timeout=timeout_s, command_timeout=timeout_s)
+    connection = await open_connection(url, timeout=timeout_s, command_timeout=timeout_s)
     try:
         version = connection.get_server_version().major
         row = await connection.fetchrow(_STATEMENTS["server"], APP_ROLE, acting_privilege(version))

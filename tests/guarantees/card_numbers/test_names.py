@@ -15,6 +15,7 @@ from tallystick.flows.recovery import in_doubt
 from tallystick.flows.webhooks.inbound.kept_bytes import KeptBytes
 from tallystick.oversight.invariants import verify
 from tallystick.providers.assembly import receivers
+from tallystick.providers.registry import PROVIDERS
 from tests.support.card_app import SETTINGS, App, app_of, found_in, rows
 from tests.support.card_bank import DIALECTS, serving
 from tests.support.card_names import Named, names
@@ -29,6 +30,10 @@ SHOWN = re.compile(r"sealed:\*{14,19}:[A-Za-z0-9_-]+")
 async def states(app: App) -> list[tuple[str, ...]]:
     """What became of each event."""
     return [tuple(row) for row in await app.runtime.pool.fetch("SELECT type, state, detail FROM inbox")]
+
+
+def test_every_provider_is_held_to_it() -> None:
+    assert DIALECTS.keys() == PROVIDERS.keys()
 
 
 @pytest.mark.parametrize("provider", DIALECTS)

@@ -13,6 +13,7 @@ import pytest
 from tallystick import providers
 from tallystick.domain.verdicts import NotSent, Verdict
 from tallystick.flows.assembly import open_runtime
+from tallystick.flows.screened_provider import ScreenedProvider
 from tallystick.providers.adyen.setup import AdyenSettings
 from tallystick.providers.assembly import bounded_providers, connected_providers, receivers
 from tallystick.providers.circuit import BoundedProvider
@@ -66,7 +67,8 @@ async def test_every_provider_is_behind_limits(database: Database) -> None:
     )
     async with open_runtime(settings, database.app_url) as runtime:
         assert runtime.providers.keys() == {"simulator", "stripe", "adyen"}
-        assert all(isinstance(provider, BoundedProvider) for provider in runtime.providers.values())
+        for provider in runtime.providers.values():
+            assert isinstance(provider, ScreenedProvider) and isinstance(provider.behind, BoundedProvider)
 
 
 async def test_every_provider_has_as_many_calls_as_connections() -> None:

@@ -15,6 +15,7 @@ from tallystick.domain.change import Change
 from tallystick.domain.verdicts import Verdict
 from tallystick.flows.assembly import open_runtime
 from tallystick.flows.runtime import Runtime
+from tallystick.flows.screened_provider import ScreenedProvider
 from tallystick.providers.circuit import BoundedProvider
 from tallystick.providers.port import ProviderCall
 from tallystick.providers.simulator.setup import SimulatorSettings
@@ -144,7 +145,9 @@ async def test_an_outage_through_the_door(database: Database, tmp_path: Path, fr
     ).with_connector(SimulatorSettings, url=process.url)
     try:
         async with open_runtime(settings, database.app_url) as runtime:
-            client, provider = Client(runtime, fresh_merchant), runtime.providers["simulator"]
+            client, screened = Client(runtime, fresh_merchant), runtime.providers["simulator"]
+            assert isinstance(screened, ScreenedProvider)
+            provider = screened.behind
             assert isinstance(provider, BoundedProvider)
             assert read(await client.create("before"))["state"] == "captured"
             process.kill()

@@ -207,8 +207,7 @@ def _stripe_parse(request: web.Request, body: bytes) -> tuple[Ours, int] | None:
     if request.method != "POST":
         return None
     said = {name: values[0] for name, values in parse_qs(body.decode()).items()}
-    ids = [said[f"metadata[{name}]"] for name in (MERCHANT, PAYMENT, ATTEMPT)]
-    merchant_id, payment_id, attempt_id = ids
+    merchant_id, payment_id, attempt_id = (said[f"metadata[{name}]"] for name in (MERCHANT, PAYMENT, ATTEMPT))
     return Ours(merchant_id, payment_id, attempt_id, f"pi_{attempt_id[4:]}"), int(said["amount"]) - 1000
 
 
@@ -311,7 +310,7 @@ _ADYEN_CODES: Final[Sequence[tuple[str, bool]]] = (
 
 
 def _adyen_events(ours: Ours, talk: Talk) -> Iterator[Event]:
-    about: dict[str, object] = {
+    about = {
         "amount": {"value": 400, "currency": "EUR"},
         "eventDate": "2026-05-04T03:02:00+00:00",
         "merchantAccountCode": MERCHANT_ACCOUNT,
@@ -321,13 +320,12 @@ def _adyen_events(ours: Ours, talk: Talk) -> Iterator[Event]:
         "additionalData": {"x": "y"},
     }
     fixed = _FIXED | {"eventDate", "merchantAccountCode", "originalReference"}
-    odd: list[tuple[str, bool, dict[str, object]]] = [
+    odd: list[tuple[str, bool, dict[str, Any]]] = [
         (talk("ODD"), True, {}),
         ("REFUND", True, {"merchantReference": talk("theirs")}),
     ]
     odd += [("CAPTURE", True, {"amount": {"value": 1, "currency": talk("EUR")}})]
-    odd += [(code, success, {}) for code, success in _ADYEN_CODES]
-    for code, success, more in odd:
+    for code, success, more in [*((code, success, {}) for code, success in _ADYEN_CODES), *odd]:
         item = talk.all_over(about, fixed) | more
         item |= {"eventCode": code, "success": str(success).lower(), "pspReference": new_id("evt")[-16:].upper()}
         yield Event("/v1/webhooks/adyen/main", delivery([item]), {})

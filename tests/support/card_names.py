@@ -85,7 +85,7 @@ def _simulator_told(bank: Named, what: str) -> Event:
     names = bank.names
     about: dict[str, Any] = {"merchant_id": bank.ours["merchant_id"], "payment_id": bank.ours["payment_id"]}
     about |= {"charge_id": names.charge, "currency": "EUR", "occurred_at": AT}
-    events: dict[str, tuple[str, dict[str, Any]]] = {
+    told: dict[str, tuple[str, dict[str, Any]]] = {
         "capture": ("dashboard.captured", {"amount": 1000, "effect": "captured"}),
         "refund": (
             "refund.succeeded",
@@ -99,7 +99,7 @@ def _simulator_told(bank: Named, what: str) -> Event:
              "movement": names.movement},
         ),
     }  # fmt: skip
-    kind, more = events[what]
+    kind, more = told[what]
     event_id = names.event if what == "dispute" else f"evt_{what}_{bank.ours['payment_id']}"
     body = json.dumps({"id": event_id, "type": kind, "created": AT, "data": about | more}).encode()
     secret = SimulatorSettings().signing_secret

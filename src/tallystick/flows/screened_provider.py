@@ -31,24 +31,24 @@ CANNOT_SEAL: Final = "the provider's name in the answer cannot be sealed here"
 
 
 class ScreenedProvider(Provider):
-    """A provider that says nothing with a card number in it."""
+    """A provider that says nothing with a card number in it. ``behind``: the one that speaks."""
 
     def __init__(self, provider: Provider, words: ProviderWords) -> None:
         self.name = provider.name
         self.account = provider.account
         self.traits = provider.traits
-        self._provider = provider
+        self.behind = provider
         self._words = words
 
     @property
     def circuit(self) -> CircuitState:
         """As the provider says."""
-        return self._provider.circuit
+        return self.behind.circuit
 
     @property
     def rests(self) -> bool:
         """As the provider says."""
-        return self._provider.rests
+        return self.behind.rests
 
     @property
     def pause(self) -> Pause | None:
@@ -63,35 +63,35 @@ class ScreenedProvider(Provider):
     @property
     def clock_skew(self) -> Skew | None:
         """As the provider's answers say."""
-        return self._provider.clock_skew
+        return self.behind.clock_skew
 
     def supports(self, payment_method: str) -> bool:
         """As the provider says."""
-        return self._provider.supports(payment_method)
+        return self.behind.supports(payment_method)
 
     def exponents(self, currency: str) -> Exponents:
         """As the provider says."""
-        return self._provider.exponents(currency)
+        return self.behind.exponents(currency)
 
     def representable(self, amount: int, currency: str, exponents: Exponents | None = None) -> bool:
         """As the provider says."""
-        return self._provider.representable(amount, currency, exponents)
+        return self.behind.representable(amount, currency, exponents)
 
     async def authorize(self, call: ProviderCall) -> Verdict:
         """The provider's verdict, screened; NotSent where the call's names cannot be opened."""
-        return await self._send(self._provider.authorize, call)
+        return await self._send(self.behind.authorize, call)
 
     async def capture(self, call: ProviderCall) -> Verdict:
         """As ``authorize``."""
-        return await self._send(self._provider.capture, call)
+        return await self._send(self.behind.capture, call)
 
     async def cancel(self, call: ProviderCall) -> Verdict:
         """As ``authorize``."""
-        return await self._send(self._provider.cancel, call)
+        return await self._send(self.behind.cancel, call)
 
     async def refund(self, call: ProviderCall) -> Verdict:
         """As ``authorize``."""
-        return await self._send(self._provider.refund, call)
+        return await self._send(self.behind.refund, call)
 
     async def fetch(self, call: ProviderCall) -> Verdict:
         """The provider's verdict, screened; Unknown where the call's names cannot be opened."""
@@ -99,22 +99,22 @@ class ScreenedProvider(Provider):
             addressed = self._words.addressed(call, self.name)
         except _NO_KEY as error:
             return Unknown(reason=f"lookup: {self._cannot(CANNOT_OPEN, call, error)}")
-        return self._screened(await self._provider.fetch(addressed), call)
+        return self._screened(await self.behind.fetch(addressed), call)
 
     async def held_by_key(self, key: str) -> dict[str, Any] | None:
         """What the provider's books have, screened."""
-        held = await self._provider.held_by_key(key)
+        held = await self.behind.held_by_key(key)
         found: dict[str, Any] | None = self._words.screened_json(held, self.name, self.account)
         return found
 
     def effects_since(self, since: datetime) -> AsyncIterator[ProviderEffect] | None:
         """The provider's list, screened."""
-        effects = self._provider.effects_since(since)
+        effects = self.behind.effects_since(since)
         return None if effects is None else self._screened_effects(effects)
 
     async def close(self) -> None:
         """Close every connection."""
-        await self._provider.close()
+        await self.behind.close()
 
     async def _send(self, operation: Callable[[ProviderCall], Awaitable[Verdict]], call: ProviderCall) -> Verdict:
         try:

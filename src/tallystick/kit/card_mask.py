@@ -87,7 +87,7 @@ _BETWEEN: Final = "\x1f"
 
 def mask_cards(text: str) -> str:
     """The text without card numbers and security codes; the same object where it has none."""
-    if _is_clear(text):
+    if is_clear(text):
         return text
     hidden = _hidden(text)
     return _masked(text, hidden) if hidden else text
@@ -98,7 +98,7 @@ def mask_cards_within(value: Any) -> Any:
     object where it has none. A number that is masked becomes a text."""
     leaves = _leaves(value)
     joined = _BETWEEN.join(leaves)
-    if _is_clear(joined):
+    if is_clear(joined):
         return value
     hidden = _hidden(joined)
     if not hidden:
@@ -127,17 +127,27 @@ def _flat(text: str) -> bytes:
     return text.encode("utf-8", "surrogatepass").translate(_FLAT, _DROPPED)
 
 
-def _is_clear(text: str) -> bool:
+def is_clear_json(written: bytes) -> bool:
+    """The same of JSON: true only where ``mask_cards_within`` changes none of its parts. Quotation marks within texts
+    are no escapes that hide anything."""
+    unquoted = written.replace(b'\\"', b"")
+    if not written.isascii():
+        return is_clear(unquoted.decode())
+    flat = unquoted.translate(_FLAT, _DROPPED)
+    return _ESCAPE_SIGN not in flat and not _is_suspicious(flat)
+
+
+def is_clear(text: str) -> bool:
     """The cheap first look: true only where there is certainly nothing to mask."""
     flat = _flat(text)
-    return not (
+    return _ESCAPE_SIGN not in flat and not _is_suspicious(flat)
+
+
+def _is_suspicious(flat: bytes) -> bool:
+    return (
         _THIRTEEN in flat
-        or _ESCAPE_SIGN in flat
-        or b"cvc" in flat
-        or b"cvv" in flat
-        or b"securitycode" in flat
-        or b"verification" in flat
-        or b"cardcode" in flat
+        or (b"cv" in flat and (b"cvc" in flat or b"cvv" in flat))
+        or (b"code" in flat and (b"securitycode" in flat or b"cardcode" in flat or b"verificationcode" in flat))
     )
 
 
@@ -149,9 +159,12 @@ class _View(NamedTuple):
 
 
 def _views(text: str) -> Iterator[_View]:
-    """As it is written, and as its escapes mean it: what looks like an escape need not be one."""
-    yield _view((character, at, at + 1) for at, character in enumerate(text))
-    if _ESCAPE.search(text) is not None:
+    """As it is written, and as its escapes mean it, where there may be something to see: what looks like an escape need
+    not be one."""
+    if _is_suspicious(_flat(text)):
+        yield _view((character, at, at + 1) for at, character in enumerate(text))
+    meant = _ESCAPE.sub(lambda found: "".join(character for character, _, _ in _meaning(found)), text)
+    if meant != text and _is_suspicious(_flat(meant)):
         yield _view(_unescaped(text))
 
 
@@ -172,11 +185,12 @@ def _unescaped(text: str) -> Iterator[tuple[str, int, int]]:
     for found in _ESCAPE.finditer(text):
         yield from ((text[place], place, place + 1) for place in range(at, found.start()))
         at = found.end()
-        if found["url"]:
-            yield from _of_url(found)
-        else:
-            yield _meant_by(found), found.start(), at
+        yield from _meaning(found)
     yield from ((text[place], place, place + 1) for place in range(at, len(text)))
+
+
+def _meaning(found: re.Match[str]) -> Iterator[tuple[str, int, int]]:
+    return _of_url(found) if found["url"] else iter([(_meant_by(found), *found.span())])
 
 
 def _of_url(found: re.Match[str]) -> Iterator[tuple[str, int, int]]:

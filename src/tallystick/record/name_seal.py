@@ -11,11 +11,12 @@ import base64
 import binascii
 from typing import Final
 
+from tallystick.domain.provider_words import RESERVED
 from tallystick.kit.card_mask import MASK, mask_cards, names_a_card
 from tallystick.record.sealing import SealBroken, Sealer
 
 #: How a sealed name begins.
-PREFIX: Final = "sealed:"
+PREFIX: Final = RESERVED
 
 
 class NameSeal:

@@ -3,6 +3,7 @@ payment lives as any other does."""
 
 from __future__ import annotations
 
+import asyncio
 import re
 
 import asyncpg
@@ -10,14 +11,18 @@ import pytest
 from structlog.testing import capture_logs
 
 from tallystick.flows.provider_words import SEALED
+from tallystick.flows.recovery import in_doubt
 from tallystick.flows.webhooks.inbound.kept_bytes import KeptBytes
 from tallystick.oversight.invariants import verify
 from tallystick.providers.assembly import receivers
+from tallystick.providers.registry import PROVIDERS
 from tests.support.card_app import SETTINGS, App, app_of, found_in, rows
 from tests.support.card_bank import DIALECTS, serving
-from tests.support.card_names import Named
+from tests.support.card_names import Named, names
 from tests.support.database import Database
+from tests.support.in_doubt import PATIENT, in_lane
 from tests.support.inbox import drain
+from tests.support.runtime import BookedProvider, Client, read, runtime_of
 
 SHOWN = re.compile(r"sealed:\*{14,19}:[A-Za-z0-9_-]+")
 
@@ -25,6 +30,10 @@ SHOWN = re.compile(r"sealed:\*{14,19}:[A-Za-z0-9_-]+")
 async def states(app: App) -> list[tuple[str, ...]]:
     """What became of each event."""
     return [tuple(row) for row in await app.runtime.pool.fetch("SELECT type, state, detail FROM inbox")]
+
+
+def test_every_provider_is_held_to_it() -> None:
+    assert DIALECTS.keys() == PROVIDERS.keys()
 
 
 @pytest.mark.parametrize("provider", DIALECTS)
@@ -86,3 +95,25 @@ async def assert_read_again(app: App, provider: str) -> None:
         event = await runtime.stores.inbox.event(event_id)
         assert event is not None
         assert (await kept.envelope(event, event.received_at)).provider_event_id == event.provider_event_id
+
+
+def test_a_person_names_a_charge(database: Database, fresh_merchant: str) -> None:
+    """By the number that the provider's own pages show, or by what we show of it."""
+    charge = names("simulator").charge
+    payment_id, attempt_id = in_lane(database, fresh_merchant)
+
+    async def settled() -> tuple[str | None, str]:
+        bank = BookedProvider()
+        async with runtime_of(database.app_url, bank, settings=PATIENT) as runtime:
+            about = {"evidence": "books", "actor": "jo", "reason": "looked", "reference": charge}
+            await in_doubt.resolve(runtime, runtime.stores.schedule_book, attempt_id, "executed", **about)
+            client = Client(runtime, fresh_merchant)
+            refund = read(await client.refund("back", payment_id, 100))
+            assert refund["state"] == "succeeded"
+            shown = read(await client.create("doubtful"))["provider_reference"]
+            assert runtime.words.given_name(shown, "simulator") == shown
+            return bank.calls[-1].parent_reference, shown
+
+    heard, shown = asyncio.run(settled())
+    assert heard == charge and SHOWN.fullmatch(shown)
+    assert not found_in(asyncio.run(rows(database)), charge)

@@ -8,12 +8,14 @@ from typing import Final
 import pytest
 from structlog.testing import capture_logs
 
+from tallystick.domain.notices import AttemptNotice
+from tallystick.domain.verdicts import Declined
 from tallystick.flows.provider_words import MASKED
 from tests.support.card_app import SETTINGS, app_of, found_in, rows
 from tests.support.card_bank import DIALECTS, PLANS, Talk, bank_of
 from tests.support.card_numbers import WRITTEN, completed
 from tests.support.database import DEEP, Database
-from tests.support.inbox import drain
+from tests.support.inbox import accept, drain, envelope, late_outcomes, waiting_payment
 from tests.support.runtime import recover
 
 #: Of each provider another one, so that a finding says whose it is.
@@ -51,3 +53,20 @@ async def test_nothing_keeps_a_card_number(database: Database, fresh_merchant: s
     said = Counter((line["provider"], line["account"], line["what"]) for line in alerts)
     assert said[name, "main", MASKED] == 2, "one at once, and one for all others when the process ends"
     assert max(said.values()) == 2
+
+
+async def test_an_event_that_waits_since_an_earlier_release(database: Database, fresh_merchant: str) -> None:
+    """It was stored as it came. What becomes of it has no number."""
+    number = completed("400000999999999")
+    async with late_outcomes(database) as (runtime, _):
+        stored = await waiting_payment(runtime, fresh_merchant)
+        verdict = Declined(code="card_declined", message=f"card {number}", raw={"pan": number})
+        [attempt] = stored.attempts
+        notice = AttemptNotice(operation="authorize", attempt_id=attempt.attempt_id, verdict=verdict)
+        await accept(database, [envelope("evt_of_before", notice, payment=stored.payment)])
+        await drain(runtime, fresh_merchant)
+        loaded = await runtime.reads.load(fresh_merchant, stored.payment.payment_id)
+        assert loaded is not None and loaded.stored.payment.failure is not None
+        assert loaded.stored.payment.failure.message == f"card {'*' * len(number)}"
+    kept = found_in(await rows(database), number)
+    assert len(kept) == 1 and "evt_of_before" in kept[0], "but for the row that it came in"

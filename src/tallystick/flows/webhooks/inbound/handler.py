@@ -88,6 +88,7 @@ class Handler:
             return await self._acknowledge(event, Decided("unknown_type", reason=_why_silent(event)), None, started_at)
         if isinstance(notice, Unreadable):
             return await self._not_read(event, notice, started_at)
+        notice = self._runtime.words.screened_stored(notice, event.provider, event.account)
         if stored is None:
             if isinstance(notice, UnknownNotice) and event.payment_id is None:
                 self._say_unknown(event, notice)  # it names no payment of ours, and none will come

@@ -195,6 +195,19 @@ async def test_a_missing_key_is_made_for_a_new_record_alone(
         assert sealer.open(sealer.seal(b"secret", b"row"), b"row") == b"secret"
 
 
+async def test_the_right_key_in_place_of_a_wrong_one_is_used_without_a_restart(
+    database: Database, owner: asyncpg.Connection, tmp_path: Path
+) -> None:
+    await refused(database, settings_of("a"))
+    (tmp_path / "sealing.key").write_text(text("b"))
+    async with process(database, Settings(data_dir=str(tmp_path))) as (sealer, keys):
+        await keys.compare()
+        assert sealer.refused is not None
+        (tmp_path / "sealing.key").write_text(text("a"))
+        await keys.compare()
+        assert sealer.refused is None
+
+
 async def test_a_running_process_keeps_the_key_that_its_file_lost(
     database: Database, owner: asyncpg.Connection, tmp_path: Path
 ) -> None:

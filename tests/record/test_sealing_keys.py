@@ -228,6 +228,17 @@ async def test_a_key_that_cannot_be_made_is_a_reason(
     assert await registered(owner) == []
 
 
+async def test_a_file_that_holds_no_key_is_not_replaced(
+    database: Database, owner: asyncpg.Connection, tmp_path: Path
+) -> None:
+    """Half of a key may be all that is left of it."""
+    (tmp_path / "sealing.key").write_text(text("a")[:-8])
+    said = await refused(database, Settings(data_dir=str(tmp_path)))
+    assert said == "the sealing key is not here: sealing.key in the data directory holds no key"
+    assert (tmp_path / "sealing.key").read_text() == text("a")[:-8]
+    assert await registered(owner) == []
+
+
 @pytest.mark.parametrize("row", ROWS)
 async def test_an_upgraded_record_takes_a_key_that_opens_it(
     database: Database, owner: asyncpg.Connection, row: Row

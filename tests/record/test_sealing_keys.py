@@ -195,6 +195,19 @@ async def test_a_missing_key_is_made_for_a_new_record_alone(
         assert sealer.open(sealer.seal(b"secret", b"row"), b"row") == b"secret"
 
 
+async def test_the_right_key_in_place_of_a_wrong_one_is_used_without_a_restart(
+    database: Database, owner: asyncpg.Connection, tmp_path: Path
+) -> None:
+    await refused(database, settings_of("a"))
+    (tmp_path / "sealing.key").write_text(text("b"))
+    async with process(database, Settings(data_dir=str(tmp_path))) as (sealer, keys):
+        await keys.compare()
+        assert sealer.refused is not None
+        (tmp_path / "sealing.key").write_text(text("a"))
+        await keys.compare()
+        assert sealer.refused is None
+
+
 async def test_a_running_process_keeps_the_key_that_its_file_lost(
     database: Database, owner: asyncpg.Connection, tmp_path: Path
 ) -> None:
@@ -212,6 +225,17 @@ async def test_a_key_that_cannot_be_made_is_a_reason(
     (tmp_path / "file").write_text("in the way")
     said = await refused(database, Settings(data_dir=str(tmp_path / "file" / "below")))
     assert said is not None and "Not a directory" in said
+    assert await registered(owner) == []
+
+
+async def test_a_file_that_holds_no_key_is_not_replaced(
+    database: Database, owner: asyncpg.Connection, tmp_path: Path
+) -> None:
+    """Half of a key may be all that is left of it."""
+    (tmp_path / "sealing.key").write_text(text("a")[:-8])
+    said = await refused(database, Settings(data_dir=str(tmp_path)))
+    assert said == "the sealing key is not here: sealing.key in the data directory holds no key"
+    assert (tmp_path / "sealing.key").read_text() == text("a")[:-8]
     assert await registered(owner) == []
 
 

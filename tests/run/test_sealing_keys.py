@@ -12,11 +12,15 @@ import pytest
 
 from tallystick.domain.verdicts import RequiresAction, Verdict
 from tallystick.flows import assembly
+from tallystick.flows.assembly import open_runtime
 from tallystick.providers.port import ProviderCall
 from tallystick.record.postgres.connections import connect
+from tallystick.record.postgres.embedded.server import DatabaseUrls
 from tallystick.record.sealing import KEY_BYTES
+from tallystick.run import up
 from tallystick.run.doctor.record import sealing_keys
 from tallystick.run.work import work
+from tallystick.run.worker_health import worker_health
 from tallystick.settings.load import Settings
 from tests.support.api import SEALING_KEY, assert_problem, inside
 from tests.support.database import Database, NewDatabase
@@ -77,6 +81,26 @@ async def test_a_worker_waits_for_the_lost_key_and_delivers_when_it_is_back(
             stop.set()
             await working
         assert [each["result"] for each in await tries(runtime, fresh_merchant)] == ["delivered"]
+
+
+async def test_up_says_why_it_gives_up(
+    new_database: NewDatabase, fresh_merchant: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(up, "READY_WITHIN_S", -1)
+    database, port = new_database(), free_port()
+    async with runtime_of(database.app_url, BookedProvider()):
+        settings = replace(OUTBOUND_SETTINGS, sealing_keys=ANOTHER_KEY, worker_health_port=port)
+    platform = up.Platform(
+        settings=settings,
+        database=DatabaseUrls(database.owner_url, database.app_url),
+        address=f"http://127.0.0.1:{port}",
+        simulator_address=None,
+        key_file=Path("api-key"),
+        api_key="",
+    )
+    async with open_runtime(settings, database.app_url) as runtime, worker_health(runtime):
+        with pytest.raises(up.CannotStart, match=r"was not ready within -1 s: the sealing key .* is not here"):
+            await up._when_ready(platform, lambda _: asyncio.sleep(0))
 
 
 class Bank(InstantProvider):

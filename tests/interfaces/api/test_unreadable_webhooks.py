@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import copy
 import json
 from collections.abc import AsyncIterator, Mapping
@@ -30,6 +31,7 @@ from tallystick.providers.simulator import receiver as simulator_receiver
 from tallystick.providers.simulator.setup import SimulatorSettings
 from tallystick.providers.stripe.setup import StripeSettings
 from tallystick.record.postgres.inbox import FiledFilter
+from tallystick.record.sealing import KEY_BYTES, sealer_of
 from tallystick.settings.load import Settings
 from tests.support.adyen.fake_adyen import HMAC_KEY, MERCHANT_ACCOUNT, delivery
 from tests.support.api import Inside, inside
@@ -217,6 +219,35 @@ def dashboard_refund(payment: Mapping[str, Any], merchant_id: str) -> dict[str, 
     data = {"merchant_id": merchant_id, "payment_id": payment["id"], "charge_id": payment["provider_reference"]}
     data |= {"reference": new_id("req"), "amount": 300, "currency": "EUR", "occurred_at": at}
     return {"id": new_id("req"), "type": "dashboard.refunded", "created": at, "data": data}
+
+
+@every_provider
+async def test_a_replay_names_the_key_that_is_not_here(
+    database: Database, fresh_merchant: str, letters: Letters
+) -> None:
+    """Kept bytes that no key opens: a dead letter says why, and the worker goes on."""
+    operator = {"authorization": f"Bearer {await create_key(database.app_url, OPERATORS, operator=True)}"}
+    lost = sealer_of(Settings(sealing_keys=base64.b64encode(b"l" * KEY_BYTES).decode()))
+    [key] = lost.names()
+    async with door(database, fresh_merchant) as app:
+        since = len(await kept(app))
+        event = copy.deepcopy(letters.unreadable[0]) | {"nonce": new_id("req")}
+        assert (await deliver(app, letters.name, signed(letters, event))).status_code == 200
+        await drain(app.app.state.runtime)
+        [row] = await kept(app, since)
+        owner = await asyncpg.connect(database.owner_url)
+        await owner.execute(
+            "UPDATE delivery SET sealed = $1 WHERE provider_event_id = $2",
+            lost.seal(b"{}\n{}", b"whatever"),
+            row["provider_event_id"],
+        )
+        await owner.close()
+        await replay(app, operator, row["event_id"])
+        [row] = await kept(app, since)
+        why = f"its bytes cannot be opened: sealed by the key {key.key_id.hex()}, which is not here"
+        assert (row["state"], row["replays"], row["detail"]) == ("dead", 1, why)
+        shown = await app.client.get("/v1/dead-letters", headers=operator)
+        assert why in [each["last_error"] for each in shown.json()["data"]]
 
 
 async def replay(app: Inside, operator: Mapping[str, str], event_id: str) -> None:

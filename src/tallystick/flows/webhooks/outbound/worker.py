@@ -95,6 +95,7 @@ class OutboxWorker:
 
     async def close(self) -> None:
         """Close every connection to endpoints."""
+        self._alerts.flush()
         await self._client.close()
 
     async def begin(self) -> int:

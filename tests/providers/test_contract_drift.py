@@ -35,6 +35,7 @@ from tallystick.providers.stripe import read_fields as stripe_fields
 from tallystick.providers.stripe.calls import API_VERSION
 from tallystick.providers.stripe.objects import ATTEMPT
 from tallystick.settings.load import Settings
+from tests.providers.stripe.test_answers import stub as answering
 from tests.support.adyen import calls as adyen_calls
 from tests.support.connector_suite import Letters, Stub, http, stub
 from tests.support.database import DEEP
@@ -461,3 +462,13 @@ def test_what_a_provider_can_make_us_hold_is_bounded() -> None:
     assert len(taken) == SLOTS_LIMIT + 1 and sum(count for _, count in taken) == 2 * (SLOTS_LIMIT + 50)
     assert next(count for drift, count in taken if drift.field == OTHER_FIELDS) == 100
     assert tally.take() == []
+
+
+async def test_stripe_s_version_is_named_and_not_left_to_the_sdk(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("stripe._api_version._ApiVersion.CURRENT", "1999-01-01")
+    async with answering((200, {})) as served, stripe_calls.connector(served.url) as provider:
+        for call in (stripe_calls.authorize(), stripe_calls.follow_up("refund", "pi_1")):
+            await send(provider, call)
+            await provider.fetch(call)
+    assert len(served.requests) >= 4
+    assert {headers["stripe-version"] for _, headers, _ in served.requests} == {API_VERSION}

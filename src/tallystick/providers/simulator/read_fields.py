@@ -17,6 +17,8 @@ _STATES: Final = frozenset({"approved", "declined", "failed", "pending", "requir
 
 _EFFECTS: Final = frozenset(get_args(Effect))
 
+_moves_money = is_one_of("type", frozenset(code for code, it in EVENT_CODES.items() if it == "moves_money"))
+
 _refused = is_one_of("status", {"declined", "failed"})
 
 OPERATION: Final = ReadObject(
@@ -41,9 +43,9 @@ EVENT: Final = ReadObject(
     ReadField("created"),
     ReadField("api_version"),
     ReadField("data", (dict,)),
-    ReadField("data.merchant_id"),
-    ReadField("data.payment_id"),
-    ReadField("data.charge_id"),
+    ReadField("data.merchant_id", when=_moves_money),
+    ReadField("data.payment_id", when=_moves_money),
+    ReadField("data.charge_id", when=_moves_money),
 )
 
 _MONEY: Final = (
@@ -78,7 +80,7 @@ _OTHER_OBJECTS: Final[Mapping[str, ReadObject]] = {
 def event_drift(said: object) -> tuple[Drift, ...]:
     """Of an event and its object."""
     found, event_type = EVENT.drift_in(said), text_in(said, "type")
-    if event_type is None or event_type not in EVENT_CODES or not isinstance(said, Mapping) or said.get("data") is None:
+    if not isinstance(said, Mapping) or not _moves_money(said) or event_type is None or said.get("data") is None:
         return found
     return found + _OTHER_OBJECTS.get(event_type, OPERATION).drift_in(said["data"])
 

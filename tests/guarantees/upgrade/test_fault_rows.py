@@ -476,7 +476,7 @@ def test_a7_filed_events_are_read_again(
         listed = reread(kind)
         assert {each["payment_id"] for each in listed if each["reads_as"]} == set(expected)
         why = UNREAD.get(kind, "it still says nothing about money")
-        assert all(each["why"] == why for each in listed if not each["reads_as"])
+        assert {each["why"] for each in listed if not each["reads_as"]} <= {why}
         assert len(listed) == max(1, len(expected)) and reread(kind) == listed, "a list changes nothing"
         assert {each["payment_id"]: each["state"] for each in reread(kind, *words)} == expected
         assert reread(kind, *words) == [], "nothing is left to do"

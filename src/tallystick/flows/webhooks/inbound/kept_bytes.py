@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Protocol
 
+from tallystick.domain.notices import Unreadable
 from tallystick.flows.webhooks.inbound.envelope import (
     KEPT_WITH,
     Envelope,
@@ -52,9 +53,12 @@ class KeptBytes:
             raise NotReadable(f"webhooks of {event.provider}/{event.account} are not configured here")
         headers, body = await self._kept(event)
         try:
-            found = [each for each in receiver.translate(body) if event.provider_event_id in _names(each, body)]
+            read = receiver.translate(body)
         except Unparseable as error:
             raise NotReadable(str(error)) from None
+        found = [each for each in read if event.provider_event_id in _names(each, body)]
+        if not found and len(read) == 1 and isinstance(read[0].notice, Unreadable):
+            raise NotReadable(f"it cannot be read: {read[0].notice.reason}")
         if not found:
             raise NotReadable("the kept bytes have no such event any more")
         return envelope_of(receiver, found[0], body, headers, received_at)

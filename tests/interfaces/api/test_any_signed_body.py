@@ -39,7 +39,7 @@ from tests.support.provider_doubles import LETTERS
 every_provider = pytest.mark.parametrize("letters", LETTERS, ids=lambda letters: letters.name)
 
 #: Cheap by default; each is a request and a transaction.
-EXAMPLES: Final = 2_000 if DEEP else 60
+EXAMPLES: Final = 500 if DEEP else 60
 
 
 class Written(NamedTuple):

@@ -22,7 +22,7 @@ from tallystick.providers.contract_drift import (
     Drift,
     DriftTally,
     ReadField,
-    drift_in,
+    ReadObject,
     version_of,
 )
 from tallystick.providers.port import Provider, ProviderCall, send
@@ -35,6 +35,7 @@ from tallystick.providers.stripe import read_fields as stripe_fields
 from tallystick.providers.stripe.calls import API_VERSION
 from tallystick.providers.stripe.objects import ATTEMPT
 from tallystick.settings.load import Settings
+from tests.providers.stripe.test_answers import stub as answering
 from tests.support.adyen import calls as adyen_calls
 from tests.support.connector_suite import Letters, Stub, http, stub
 from tests.support.database import DEEP
@@ -254,7 +255,7 @@ ENUMS: Final[dict[str, set[str]]] = {
     },
 }
 
-TABLES: Final[dict[str, dict[str, tuple[ReadField, ...]]]] = {
+TABLES: Final[dict[str, dict[str, ReadObject]]] = {
     "stripe": {"event": stripe_fields.EVENT, "error": stripe_fields.ERROR, **stripe_fields.OBJECTS},
     "adyen": {
         "item": adyen_fields.ITEM,
@@ -275,7 +276,10 @@ TABLES: Final[dict[str, dict[str, tuple[ReadField, ...]]]] = {
 @pytest.mark.parametrize("provider", TABLES)
 def test_the_closed_lists(provider: str) -> None:
     known = {
-        f"{name}.{field.path}" for name, table in TABLES[provider].items() for field in table if field.known is not None
+        f"{name}.{field.path}"
+        for name, table in TABLES[provider].items()
+        for field in table.fields
+        if field.known is not None
     }
     assert known == ENUMS[provider]
 
@@ -406,7 +410,7 @@ def shown(verdict: Verdict) -> Any:
 @pytest.mark.parametrize("name", ANSWERS)
 async def test_an_answer_with_one_change(name: str) -> None:
     met = set[str]()
-    named_somewhere = {field.path for table in TABLES[name].values() for field in table}
+    named_somewhere = {field.path for table in TABLES[name].values() for field in table.fields}
     named_somewhere |= {f"error.{field}" for field in named_somewhere} | {"amount_details"}
     async with stub(b"") as served, connected(name, served.url) as provider:
         for about, status, said, call in ANSWERS[name]():
@@ -443,11 +447,11 @@ async def test_an_answer_with_one_change(name: str) -> None:
 
 
 def test_values_that_may_be_card_numbers_are_not_shown() -> None:
-    fields = [ReadField("word", known={"good"})]
+    thing = ReadObject("thing", ReadField("word", known={"good"}))
     for word in ("4111 1111 1111 1111", "4111111111111111", "x" * 65, "<b>", "1" * 12):
-        [drift] = drift_in("thing", fields, {"word": word})
+        [drift] = thing.drift_in({"word": word})
         assert drift == Drift("thing.word", "unknown_value", None), "counted, and not shown"
-    [drift] = drift_in("thing", fields, {"word": "Shop_2.1-a"})
+    [drift] = thing.drift_in({"word": "Shop_2.1-a"})
     assert drift.value == "Shop_2.1-a"
     for version in ("", "x" * 65, "a b", 7, None, "v1\n"):
         assert version_of({"api_version": version}, "api_version") is None
@@ -461,3 +465,13 @@ def test_what_a_provider_can_make_us_hold_is_bounded() -> None:
     assert len(taken) == SLOTS_LIMIT + 1 and sum(count for _, count in taken) == 2 * (SLOTS_LIMIT + 50)
     assert next(count for drift, count in taken if drift.field == OTHER_FIELDS) == 100
     assert tally.take() == []
+
+
+async def test_stripe_s_version_is_named_and_not_left_to_the_sdk(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("stripe._api_version._ApiVersion.CURRENT", "1999-01-01")
+    async with answering((200, {})) as served, stripe_calls.connector(served.url) as provider:
+        for call in (stripe_calls.authorize(), stripe_calls.follow_up("refund", "pi_1")):
+            await send(provider, call)
+            await provider.fetch(call)
+    assert len(served.requests) >= 4
+    assert {headers["stripe-version"] for _, headers, _ in served.requests} == {API_VERSION}

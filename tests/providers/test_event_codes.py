@@ -22,6 +22,7 @@ from tallystick.providers.simulator.codes import DECLINES, PLAIN_DECLINES
 from tallystick.providers.simulator.event_codes import EVENT_CODES as SIMULATOR_CODES
 from tallystick.providers.simulator.receiver import _READERS as SIMULATOR_READERS
 from tallystick.providers.stripe import event_codes as stripe_codes
+from tallystick.providers.stripe.calls import API_VERSION
 from tallystick.providers.stripe.receiver import _TRANSLATIONS as STRIPE_READERS
 from tests.support.connector_suite import Letters
 from tests.support.provider_doubles import LETTERS
@@ -37,14 +38,19 @@ def package(name: str) -> Path:
     return Path(spec.origin).parent
 
 
-def stripe_snapshots() -> set[str]:
-    """The literals of ``enabled_events`` where an endpoint is created; ``*`` stands for all of them."""
+def stripe_literals(name: str) -> set[str]:
+    """The literals of a parameter with which an endpoint is created."""
     source = (package("stripe") / "params" / "_webhook_endpoint_create_params.py").read_text()
     fields = [each for each in ast.walk(ast.parse(source)) if isinstance(each, ast.AnnAssign)]
-    [events] = [each for each in fields if isinstance(each.target, ast.Name) and each.target.id == "enabled_events"]
-    literals = {each.value for each in ast.walk(events.annotation) if isinstance(each, ast.Constant)}
+    [found] = [each for each in fields if isinstance(each.target, ast.Name) and each.target.id == name]
+    return {str(each.value) for each in ast.walk(found.annotation) if isinstance(each, ast.Constant)}
+
+
+def stripe_snapshots() -> set[str]:
+    """``*`` stands for all of them."""
+    literals = stripe_literals("enabled_events")
     assert "*" in literals and len(literals) > 200
-    return {str(each) for each in literals - {"*"}}
+    return literals - {"*"}
 
 
 def stripe_thin() -> set[str]:
@@ -65,6 +71,10 @@ def test_stripe() -> None:
     assert set(STRIPE_READERS) == stripe_codes.MOVES_MONEY
     about_charges = ("charge.", "payment_intent.", "refund.")
     assert {c for c in snapshots if c.startswith(about_charges)} <= stripe_codes.MOVES_MONEY | stripe_codes.INFORMS
+
+
+def test_the_version_that_is_asked_for_is_one_of_stripe_s() -> None:
+    assert API_VERSION in stripe_literals("api_version")
 
 
 def test_adyen() -> None:
@@ -97,8 +107,8 @@ def test_the_test_acquirer() -> None:
         for path in package("tallystick.lab.acquirer").glob("*.py")
         for kind in re.findall(r'"((?:charge|dashboard|dispute)\.[a-z_]+)"', path.read_text())
     }
-    assert set(SIMULATOR_CODES) == steps | written
-    assert set(SIMULATOR_READERS) == set(SIMULATOR_CODES)
+    assert set(SIMULATOR_CODES) == steps | written | {"report.ready"}, "which is for deliveries by hand"
+    assert set(SIMULATOR_READERS) == steps | written
     assert set(scripts.DECLINE_MESSAGES) == {*DECLINES, *PLAIN_DECLINES}
 
 

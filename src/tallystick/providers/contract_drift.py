@@ -66,15 +66,38 @@ class ReadField(Struct, frozen=True):
     decides: bool = False
 
 
-def drift_in(name: str, fields: Iterable[ReadField], said: object) -> tuple[Drift, ...]:
-    """The differences of an object called ``name``."""
-    if not isinstance(said, Mapping):
-        return (Drift(name, "wrong_type", decides=True),)
-    found = []
-    for field in fields:
-        if field.when is None or field.when(said):
-            found += [drift for value in _values(said, field.path) if (drift := _drift(name, field, value)) is not None]
-    return tuple(found)
+class ReadObject:
+    """An object by the fields of it that are read. ``name``: what its differences are called by."""
+
+    def __init__(self, name: str, *fields: ReadField) -> None:
+        self.name = name
+        self.fields = fields
+        self._rows = [(field, _parts(field.path), _accepted(field), field.known) for field in fields]
+
+    def drift_in(self, said: object) -> tuple[Drift, ...]:
+        """The differences of an object of this kind. What is as it should be costs a look at its type and a look into a
+        table: every event and answer is compared."""
+        if not isinstance(said, Mapping):
+            return (Drift(self.name, "wrong_type", decides=True),)
+        found = []
+        for field, parts, accepted, known in self._rows:
+            values = (said.get(field.path, _ABSENT),) if len(parts) == 1 else _values(said, parts)
+            for value in values:
+                if type(value) in accepted and (known is None or value is None or value in known):
+                    continue
+                if isinstance(value, dict) and dict in accepted:  # as an SDK makes it
+                    continue
+                if field.when is None or field.when(said):
+                    found.append(self._drift(field, value, accepted))
+        return tuple(found)
+
+    def _drift(self, field: ReadField, value: object, accepted: frozenset[type]) -> Drift:
+        label = f"{self.name}.{field.path}"
+        if value is _ABSENT:
+            return Drift(label, "missing", decides=field.decides)
+        if type(value) not in accepted:
+            return Drift(label, "wrong_type", decides=field.decides)
+        return Drift(label, "unknown_value", _shown(value), decides=field.decides)
 
 
 def is_one_of(path: str, values: Container[Any]) -> Callable[[Mapping[str, Any]], bool]:
@@ -124,21 +147,14 @@ DRIFT_KINDS: Final[tuple[DriftKind, ...]] = get_args(DriftKind)
 _ABSENT: Final = object()
 
 
-def _drift(name: str, field: ReadField, value: object) -> Drift | None:
-    label = f"{name}.{field.path}"
-    if value is _ABSENT:
-        return Drift(label, "missing", decides=field.decides)
-    if value is None and field.optional:
-        return None
-    if not any(_is(value, each) for each in field.types):
-        return Drift(label, "wrong_type", decides=field.decides)
-    if field.known is None or isinstance(value, Mapping | list) or value in field.known:
-        return None
-    return Drift(label, "unknown_value", _shown(value), decides=field.decides)
+def _parts(path: str) -> tuple[tuple[str, bool], ...]:
+    """Each name in a path, and whether it is of a list whose elements are meant."""
+    return tuple((part.removesuffix("[]"), part.endswith("[]")) for part in path.split("."))
 
 
-def _is(value: object, kind: type) -> bool:
-    return isinstance(value, kind) and (kind is bool or not isinstance(value, bool))
+def _accepted(field: ReadField) -> frozenset[type]:
+    """The types of JSON values that it may have; those that a decoder makes, and no subclasses."""
+    return frozenset(field.types) | (frozenset({type(None)}) if field.optional else frozenset())
 
 
 def _shown(value: object) -> str | None:
@@ -148,15 +164,14 @@ def _shown(value: object) -> str | None:
     return value if sum(each.isdigit() for each in value) <= _DIGITS_LIMIT else None
 
 
-def _values(said: Mapping[str, Any], path: str) -> Iterator[object]:
+def _values(said: Mapping[str, Any], parts: Sequence[tuple[str, bool]]) -> Iterator[object]:
     """The values at a path: none where a part before its end is absent or of another type."""
-    first, _, rest = path.partition(".")
-    name = first.removesuffix("[]")
+    (name, is_list), *rest = parts
     value = said.get(name, _ABSENT)
-    if name != first:
-        elements = value if isinstance(value, list) else []
-        for element in elements:
-            yield from _values(element, rest) if isinstance(element, Mapping) else ()
+    if is_list:
+        for element in value if isinstance(value, list) else ():
+            if isinstance(element, Mapping):
+                yield from _values(element, rest)
     elif not rest:
         yield value
     elif isinstance(value, Mapping):

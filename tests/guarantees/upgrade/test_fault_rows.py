@@ -476,7 +476,8 @@ def test_a7_filed_events_are_read_again(
     for kind, expected in by_hand.items():
         listed = reread(kind)
         assert {each["payment_id"] for each in listed if each["reads_as"]} == set(expected)
-        assert all(each["why"] == "it still says nothing about money" for each in listed if not each["reads_as"])
+        why = UNREAD.get(kind, "it still says nothing about money")
+        assert {each["why"] for each in listed if not each["reads_as"]} <= {why}
         assert len(listed) == max(1, len(expected)) and reread(kind) == listed, "a list changes nothing"
         assert {each["payment_id"]: each["state"] for each in reread(kind, *words)} == expected
         assert reread(kind, *words) == [], "nothing is left to do"
@@ -492,6 +493,10 @@ def test_a7_filed_events_are_read_again(
             assert [tuple(row) for row in acts] == [("after the upgrade", "operator:kim")] * 5
 
     asyncio.run(looked_at())
+
+
+#: Types that no table has, of an event that an older release has filed: it stays as it is.
+UNREAD = {"payout.paid": "it cannot be read: its type is not known here"}
 
 
 async def test_a8_what_was_paid_back_twice_is_known(opened: Opened) -> None:

@@ -201,6 +201,12 @@ def test_a_dispute(kind: str, state: str, funds: str | None) -> None:
 
 
 @pytest.mark.parametrize("data", [NAMES, {}, {"whatever": [1, {}]}])
+def test_what_is_not_about_payments_is_kept_and_says_nothing(data: dict[str, Any]) -> None:
+    found = receive(event("report.ready", data))
+    assert (found.notice, found.type, found.payment_id) == (None, "report.ready", data.get("payment_id"))
+
+
+@pytest.mark.parametrize("data", [NAMES, {}, {"whatever": [1, {}]}])
 def test_a_type_that_is_not_known_is_kept_for_a_person(data: dict[str, Any]) -> None:
     found = receive(event("payout.paid", data))
     assert (found.notice, found.type) == (Unreadable(reason="its type is not known here"), "unreadable")

@@ -25,7 +25,7 @@ from tallystick.providers.adyen.codes import EXPONENTS
 from tallystick.providers.adyen.read_fields import MODIFIED, PAID, error_drift
 from tallystick.providers.adyen.reference import Reference, write_reference
 from tallystick.providers.adyen.transport import SdkClient, Transport
-from tallystick.providers.contract_drift import DriftTally, drift_in
+from tallystick.providers.contract_drift import DriftTally
 from tallystick.providers.http import NothingSent, ProviderHttp, SentUnanswered, refused_here
 from tallystick.providers.pause import Pause
 from tallystick.providers.port import Provider, ProviderCall
@@ -161,8 +161,7 @@ class AdyenProvider(Provider):
         keyed = partial(request, idempotency_key=call.key)
         try:
             answer = await self._transport.carry_out(keyed, send_by_ms=call.send_by_ms)
-            name, fields = ("payment", PAID) if call.operation == "authorize" else ("modification", MODIFIED)
-            self._drift.note(drift_in(name, fields, answer.message))
+            self._drift.note((PAID if call.operation == "authorize" else MODIFIED).drift_in(answer.message))
             return read(answer.status_code, answer.message)
         except (NothingSent, SentUnanswered) as error:
             return unanswered(error)

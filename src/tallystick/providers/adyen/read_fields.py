@@ -18,7 +18,7 @@ from tallystick.providers.adyen.codes import (
     reason_word,
 )
 from tallystick.providers.adyen.event_codes import EVENT_CODES, READ
-from tallystick.providers.contract_drift import Drift, ReadField, drift_in, is_one_of
+from tallystick.providers.contract_drift import Drift, ReadField, ReadObject, is_one_of
 
 _RESULTS: Final = frozenset({"Authorised", "Error"}) | DECLINING | ACTIONS | WAITING
 
@@ -41,7 +41,8 @@ def _says_why(item: Mapping[str, Any]) -> bool:
     return refused and isinstance(item.get("reason"), str)
 
 
-PAID: Final = (
+PAID: Final = ReadObject(
+    "payment",
     ReadField("pspReference"),
     ReadField("resultCode", known=_RESULTS),
     ReadField("merchantReference"),
@@ -53,19 +54,22 @@ PAID: Final = (
     ReadField("action", (dict,), when=is_one_of("resultCode", ACTIONS)),
 )
 
-MODIFIED: Final = (
+MODIFIED: Final = ReadObject(
+    "modification",
     ReadField("pspReference"),
     ReadField("status", known={"received"}),
     ReadField("paymentPspReference"),
     ReadField("reference"),
 )
 
-ERROR: Final = (
+ERROR: Final = ReadObject(
+    "error",
     ReadField("errorCode", known={*ERRORS, *UNDER_WAY}),
     ReadField("message"),
 )
 
-ITEM: Final = (
+ITEM: Final = ReadObject(
+    "item",
     ReadField("eventCode", known=EVENT_CODES),
     ReadField("pspReference"),
     ReadField("merchantAccountCode"),
@@ -83,4 +87,4 @@ ITEM: Final = (
 
 def error_drift(body: object) -> tuple[Drift, ...]:
     """Of the body of an error answer; of one that Adyen did not write nothing."""
-    return drift_in("error", ERROR, body) if isinstance(body, Mapping) and "errorCode" in body else ()
+    return ERROR.drift_in(body) if isinstance(body, Mapping) and "errorCode" in body else ()

@@ -41,7 +41,7 @@ from tallystick.providers.adyen.loose_json import elements, members
 from tallystick.providers.adyen.read_fields import ITEM
 from tallystick.providers.adyen.reference import Reference, read_reference
 from tallystick.providers.adyen.signed_text import is_readable, signed_text_of
-from tallystick.providers.contract_drift import Drift, drift_in
+from tallystick.providers.contract_drift import Drift
 from tallystick.providers.receiver import (
     BadSignature,
     CannotRead,
@@ -119,7 +119,7 @@ class AdyenReceiver:
         item_digest = hashlib.sha256(item).digest()
         drift: tuple[Drift, ...] = ()
         try:
-            drift = drift_in("item", ITEM, _said(item))
+            drift = ITEM.drift_in(_said(item))
             found = self._read(item)
             require_no_drift(drift)
         except Exception as error:  # a defect of a reader, too, costs the item its translation and not its place

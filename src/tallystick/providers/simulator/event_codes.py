@@ -1,4 +1,8 @@
-"""The test acquirer's event types: each one moves money. A test compares them with what the acquirer writes."""
+"""The test acquirer's event types, and what each is about. A test compares them with what the acquirer writes.
+
+It writes nothing that is not about payments. One such type is in its contract, as every provider has some, for
+deliveries that are made by hand.
+"""
 
 from __future__ import annotations
 
@@ -32,5 +36,5 @@ EVENT_CODES: Final[Mapping[str, EventMeaning]] = event_table(
         "refund.succeeded",
     ),
     informs=(),
-    not_about_payments=(),
+    not_about_payments=("report.ready",),
 )

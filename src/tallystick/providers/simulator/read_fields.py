@@ -9,7 +9,7 @@ from typing import Final, get_args
 from tallystick.domain.dispute_movement import Funds
 from tallystick.domain.subjects import DisputeState, Operation
 from tallystick.domain.verdicts import Effect
-from tallystick.providers.contract_drift import Drift, ReadField, drift_in, is_one_of, text_in
+from tallystick.providers.contract_drift import Drift, ReadField, ReadObject, is_one_of, text_in
 from tallystick.providers.simulator.codes import DECLINES, PLAIN_DECLINES
 from tallystick.providers.simulator.event_codes import EVENT_CODES
 
@@ -17,9 +17,12 @@ _STATES: Final = frozenset({"approved", "declined", "failed", "pending", "requir
 
 _EFFECTS: Final = frozenset(get_args(Effect))
 
+_moves_money = is_one_of("type", frozenset(code for code, it in EVENT_CODES.items() if it == "moves_money"))
+
 _refused = is_one_of("status", {"declined", "failed"})
 
-OPERATION: Final = (
+OPERATION: Final = ReadObject(
+    "operation",
     ReadField("attempt_id", decides=True),
     ReadField("operation", known=frozenset(get_args(Operation)), decides=True),
     ReadField("status", known=_STATES, decides=True),
@@ -33,15 +36,16 @@ OPERATION: Final = (
     ReadField("occurred_at", optional=True),
 )
 
-EVENT: Final = (
+EVENT: Final = ReadObject(
+    "event",
     ReadField("id"),
     ReadField("type", known=EVENT_CODES, decides=True),
     ReadField("created"),
     ReadField("api_version"),
     ReadField("data", (dict,)),
-    ReadField("data.merchant_id"),
-    ReadField("data.payment_id"),
-    ReadField("data.charge_id"),
+    ReadField("data.merchant_id", when=_moves_money),
+    ReadField("data.payment_id", when=_moves_money),
+    ReadField("data.charge_id", when=_moves_money),
 )
 
 _MONEY: Final = (
@@ -50,11 +54,12 @@ _MONEY: Final = (
     ReadField("occurred_at"),
 )
 
-CHARGE: Final = (*_MONEY, ReadField("effect", known=_EFFECTS, decides=True))
+CHARGE: Final = ReadObject("charge", *_MONEY, ReadField("effect", known=_EFFECTS, decides=True))
 
-REFUND: Final = (*_MONEY, ReadField("reference", decides=True))
+REFUND: Final = ReadObject("refund", *_MONEY, ReadField("reference", decides=True))
 
-DISPUTE: Final = (
+DISPUTE: Final = ReadObject(
+    "dispute",
     *_MONEY,
     ReadField("reference", decides=True),
     ReadField("status", known=frozenset(get_args(DisputeState)), decides=True),
@@ -63,24 +68,23 @@ DISPUTE: Final = (
     ReadField("reason"),
 )
 
-#: Event type -> the name of its object, and the fields of it. Of the other types it is an operation.
-_OTHER_OBJECTS: Final[Mapping[str, tuple[str, tuple[ReadField, ...]]]] = {
-    "dashboard.captured": ("charge", CHARGE),
-    "charge.expired": ("charge", CHARGE),
-    "dashboard.refunded": ("refund", REFUND),
-    **dict.fromkeys((code for code in EVENT_CODES if code.startswith("dispute.")), ("dispute", DISPUTE)),
+#: Event type -> its object. Of the other types it is an operation.
+_OTHER_OBJECTS: Final[Mapping[str, ReadObject]] = {
+    "dashboard.captured": CHARGE,
+    "charge.expired": CHARGE,
+    "dashboard.refunded": REFUND,
+    **dict.fromkeys((code for code in EVENT_CODES if code.startswith("dispute.")), DISPUTE),
 }
 
 
 def event_drift(said: object) -> tuple[Drift, ...]:
     """Of an event and its object."""
-    found, event_type = drift_in("event", EVENT, said), text_in(said, "type")
-    if event_type is None or event_type not in EVENT_CODES or not isinstance(said, Mapping) or said.get("data") is None:
+    found, event_type = EVENT.drift_in(said), text_in(said, "type")
+    if not isinstance(said, Mapping) or not _moves_money(said) or event_type is None or said.get("data") is None:
         return found
-    name, fields = _OTHER_OBJECTS.get(event_type, ("operation", OPERATION))
-    return found + drift_in(name, fields, said["data"])
+    return found + _OTHER_OBJECTS.get(event_type, OPERATION).drift_in(said["data"])
 
 
 def answer_drift(said: object) -> tuple[Drift, ...]:
     """Of an answer about an operation."""
-    return drift_in("operation", OPERATION, said)
+    return OPERATION.drift_in(said)

@@ -64,6 +64,14 @@ class _Names(Struct, frozen=True):
     charge_id: str
 
 
+class _SomeNames(Struct, frozen=True):
+    """Of an event that is not about payments: whatever it names."""
+
+    merchant_id: str | None = None
+    payment_id: str | None = None
+    charge_id: str | None = None
+
+
 class _Charge(Struct, frozen=True):
     charge_id: str
     effect: Effect
@@ -102,6 +110,7 @@ class _Operation(OperationBody, frozen=True):
 _TYPED: Final = msgspec.json.Decoder(_Typed)
 _ANY: Final = msgspec.json.Decoder()
 _EVENT: Final = msgspec.json.Decoder(_Event)
+_SOME_NAMES: Final = msgspec.json.Decoder(_SomeNames)
 _NAMES: Final = msgspec.json.Decoder(_Names)
 _OPERATION: Final = msgspec.json.Decoder(_Operation)
 _CHARGE: Final = msgspec.json.Decoder(_Charge)
@@ -173,10 +182,10 @@ def _not_read(digest: bytes, event_type: str | None, error: Exception) -> Notifi
 
 def _notification(body: bytes) -> Notification:
     event = _EVENT.decode(body)
-    read = _READERS.get(event.type)
-    if read is None:
+    if event.type not in EVENT_CODES:
         raise CannotRead("its type is not known here")
-    names = _NAMES.decode(event.data)
+    read = _READERS.get(event.type)
+    names = (_SOME_NAMES if read is None else _NAMES).decode(event.data)
     return Notification(
         provider_event_id=event.id,
         type=event.type,
@@ -184,7 +193,7 @@ def _notification(body: bytes) -> Notification:
         charge_reference=names.charge_id,
         merchant_id=names.merchant_id,
         payment_id=names.payment_id,
-        notice=read(event.data),
+        notice=None if read is None else read(event.data),
     )
 
 

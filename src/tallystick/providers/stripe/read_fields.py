@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
-from tallystick.providers.contract_drift import Drift, ReadField, drift_in, is_one_of
+from tallystick.providers.contract_drift import Drift, ReadField, ReadObject, is_one_of
 from tallystick.providers.stripe.codes import (
     DECLINES,
     DISPUTES,
@@ -76,7 +76,8 @@ _canceled = is_one_of("status", {"canceled"})
 _succeeded = is_one_of("status", {"succeeded"})
 _waits_for_payer = is_one_of("status", {"requires_action"})
 
-EVENT: Final = (
+EVENT: Final = ReadObject(
+    "event",
     ReadField("id"),
     ReadField("type", known=EVENT_CODES, decides=True),
     ReadField("created", (int,), when=_is_snapshot),
@@ -85,7 +86,8 @@ EVENT: Final = (
     ReadField("data.object", (dict,), when=_is_snapshot),
 )
 
-INTENT: Final = (
+INTENT: Final = ReadObject(
+    "payment_intent",
     ReadField("id", decides=True),
     ReadField("object", known={"payment_intent"}, decides=True),
     ReadField("status", known=INTENT_STATES, decides=True),
@@ -106,7 +108,8 @@ INTENT: Final = (
     ReadField("metadata", (dict,)),
 )
 
-REFUND: Final = (
+REFUND: Final = ReadObject(
+    "refund",
     ReadField("id", decides=True),
     ReadField("object", known={"refund"}, decides=True),
     ReadField("status", known=_REFUND_STATES, decides=True),
@@ -120,7 +123,8 @@ REFUND: Final = (
     ReadField("metadata", (dict,), decides=True),  # without our names it is a refund of the dashboard
 )
 
-DISPUTE: Final = (
+DISPUTE: Final = ReadObject(
+    "dispute",
     ReadField("id", decides=True),
     ReadField("object", known={"dispute"}, decides=True),
     ReadField("status", known=DISPUTES, decides=True),
@@ -134,7 +138,8 @@ DISPUTE: Final = (
     ReadField("balance_transactions[].currency", decides=True),
 )
 
-ERROR: Final = (
+ERROR: Final = ReadObject(
+    "error",
     ReadField("type", known=_ERROR_TYPES),
     ReadField("code", known=_ERROR_CODES, when=lambda error: "code" in error or error.get("type") == "card_error"),
     ReadField("decline_code", known=DECLINES, when=_has_bank_word),
@@ -142,15 +147,15 @@ ERROR: Final = (
 )
 
 #: The value of ``object`` -> its fields. Of another object only names are read.
-OBJECTS: Final[Mapping[str, tuple[ReadField, ...]]] = {"payment_intent": INTENT, "refund": REFUND, "dispute": DISPUTE}
+OBJECTS: Final[Mapping[str, ReadObject]] = {"payment_intent": INTENT, "refund": REFUND, "dispute": DISPUTE}
 
 
 def object_drift(kind: str, said: object) -> tuple[Drift, ...]:
     """Of an object of this kind."""
-    return drift_in(kind, OBJECTS[kind], said)
+    return OBJECTS[kind].drift_in(said)
 
 
 def error_drift(body: object) -> tuple[Drift, ...]:
     """Of the body of an error answer; of one that Stripe did not write nothing."""
     error = body.get("error") if isinstance(body, Mapping) else None
-    return drift_in("error", ERROR, error) if isinstance(error, Mapping) else ()
+    return ERROR.drift_in(error) if isinstance(error, Mapping) else ()

@@ -19,7 +19,7 @@ from msgspec import Raw, Struct
 from tallystick.domain.dispute_movement import Funds
 from tallystick.domain.notices import AttemptNotice, ChargeNotice, DisputeNotice, Notice, RefundNotice
 from tallystick.domain.verdicts import Approved, Reversed, Unknown
-from tallystick.providers.contract_drift import Drift, drift_in, text_in, version_of
+from tallystick.providers.contract_drift import Drift, text_in, version_of
 from tallystick.providers.receiver import (
     BadSignature,
     CannotRead,
@@ -166,7 +166,7 @@ def _said(body: bytes) -> object:
 
 
 def _drift_of(said: object) -> tuple[Drift, ...]:
-    found, event_type = drift_in("event", EVENT, said), text_in(said, "type")
+    found, event_type = EVENT.drift_in(said), text_in(said, "type")
     data = said.get("data") if isinstance(said, Mapping) else None
     thing = data.get("object") if isinstance(data, Mapping) else None
     if event_type is None or event_type not in _TRANSLATIONS or thing is None:

@@ -44,8 +44,7 @@ RECEIVERS: Final[dict[tuple[str, str], Receiver]] = {
 REFUNDS: Final = {"adyen": "REFUND_WITH_DATA", "stripe": "refund.created", "simulator": "dashboard.refunded"}
 
 #: And one that is not about money.
-#: The test acquirer has no event about anything else.
-OTHERS: Final = {"adyen": "REPORT_AVAILABLE", "stripe": "customer.created"}
+OTHERS: Final = {"adyen": "REPORT_AVAILABLE", "stripe": "customer.created", "simulator": "report.ready"}
 
 WORDS: Final = {"actor": "operator:kim", "reason": "read today"}
 

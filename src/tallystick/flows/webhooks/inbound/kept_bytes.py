@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Protocol
 
+from tallystick.domain.notices import Unreadable
 from tallystick.flows.provider_words import ProviderWords
 from tallystick.flows.webhooks.inbound.envelope import (
     KEPT_WITH,
@@ -60,6 +61,8 @@ class KeptBytes:
         except Unparseable as error:
             raise NotReadable(str(error)) from None
         found = [each for each in read if event.provider_event_id in self._names(event.provider, each, body)]
+        if not found and len(read) == 1 and isinstance(read[0].notice, Unreadable):
+            raise NotReadable(f"it cannot be read: {read[0].notice.reason}")
         if not found:
             raise NotReadable("the kept bytes have no such event any more")
         return envelope_of(receiver, found[0], body, headers, received_at, self._words)

@@ -12,14 +12,15 @@ from tests.support.polling import eventually
 
 #: A program that prints in every way that libraries and the interpreter know.
 PROGRAM = """
-import asyncio, gc, logging, logging.config, sys, threading, warnings
+import asyncio, gc, logging, sys, threading, warnings
 from tallystick.kit.logs import configure_logging
 from tallystick.kit.log_capture import LOGGING, capture_output
 
 configure_logging("info", ["bank_key"])
 capture_output()
 if "granian" in sys.argv:
-    logging.config.dictConfig(LOGGING)
+    from granian.log import LogLevels, configure_logging as of_granian
+    of_granian(LogLevels.warning, LOGGING)
 
 async def fails(number):
     raise ConnectionResetError("4242424242424242")

@@ -48,6 +48,7 @@ async def test_a_worker_is_ready_while_its_database_serves(new_database: NewData
         assert (await client.get("/healthz")).json() == {"status": "ok", "clocks": []}
         ready = await client.get("/readyz")
         assert (ready.status_code, ready.json()["status"]) == (200, "ready")
+        assert ready.json()["worker_runs"] is True, "its sessions are named as a worker's"
         assert [reading["clock"] for reading in ready.json()["clocks"]] == ["database"]
         assert await status(client, "/v1/payments") == 404
     assert await status(client=httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}"), path="/healthz") is None

@@ -97,6 +97,7 @@ def test_a_server_that_hangs_and_one_that_is_killed(own_dir: Path) -> None:
             _ready_again(doors)
             load.go_on()
         assert set(load.statuses) <= {201, 202, 503}, load.statuses
+        _the_server_of_the_api_speaks_json_too(up, said)
         assert up.children() == roles, "no other child needed a restart"
         _the_log_is_readable(up, said)
         _every_payment_is_there(up, load.acknowledged)
@@ -156,6 +157,13 @@ def _kill(up: Up) -> None:
     eventually(lambda: _asked(f"{up.address}/readyz"), until=lambda answer: answer == 503)
     eventually(up.server_pid, until=lambda pid: pid not in (None, server[0].pid))
     assert all(is_gone(process) for process in server)
+
+
+def _the_server_of_the_api_speaks_json_too(up: Up, said: int) -> None:
+    """It starts its worker again, and says so in its own words."""
+    up.children()["serve"].children()[-1].kill()
+    eventually(lambda: '"component":"_granian"' in up.said()[said:])
+    _ready_again([f"{up.address}/readyz"])
 
 
 def _the_log_is_readable(up: Up, said: int) -> None:

@@ -69,6 +69,7 @@ class Run:
         self.connections: list[PaymentConnection] = []
         self.free: list[PaymentConnection] = []
         self.waiting: deque[float] = deque()
+        self._opening: set[asyncio.Task[None]] = set()
         self.latencies: list[float] = []
         self.failures: Counter[str] = Counter()
         self.measured_from = float("inf")
@@ -107,9 +108,43 @@ class Run:
         if self.under_way == 0 and not self.waiting and now >= self.measured_until:
             self.ended.set()
 
-    def lost(self) -> None:
-        """A connection broke."""
-        self.failures["connection lost"] += 1
+    def lost(self, connection: PaymentConnection) -> None:
+        """A connection broke. A server may close one that nobody uses: another one is opened when it is needed."""
+        if connection not in self.connections:
+            return  # it was idle, and found closed already
+        if self.load.rate_per_s is not None and connection in self.free:
+            self.free.remove(connection)
+            self.connections.remove(connection)
+        else:
+            self.failures["connection lost"] += 1
+
+    def due(self, due: float) -> None:
+        """A request of an open loop is due: it is sent, or waits for a connection."""
+        while self.free:
+            connection = self.free[-1]
+            if connection.is_open:
+                self.free.pop().send(due)
+                return
+            self.lost(connection)  # it is told later
+        self.waiting.append(due)
+        if len(self.connections) + len(self._opening) < self.load.connections:
+            task = asyncio.create_task(self._open_another())
+            self._opening.add(task)
+            task.add_done_callback(self._opening.discard)
+
+    async def open(self) -> PaymentConnection:
+        """One more connection. Raises OSError where the server cannot be reached."""
+        loop = asyncio.get_running_loop()
+        _, connection = await loop.create_connection(lambda: PaymentConnection(self), self.load.host, self.load.port)
+        self.connections.append(connection)
+        return connection
+
+    async def _open_another(self) -> None:
+        connection = await self.open()
+        if self.waiting:
+            connection.send(self.waiting.popleft())
+        else:
+            self.free.append(connection)
 
 
 class PaymentConnection(LoadConnection):
@@ -133,18 +168,16 @@ class PaymentConnection(LoadConnection):
     def connection_lost(self, exc: Exception | None) -> None:
         """Nothing here closes connections before the end."""
         if not self._run.ended.is_set():
-            self._run.lost()
+            self._run.lost(self)
 
 
 async def generate(load: Load) -> LoadResult:
     """Send the load and report. Raises OSError where the server cannot be reached."""
     run = Run(load)
-    loop = asyncio.get_running_loop()
     for _ in range(load.connections):
-        _, connection = await loop.create_connection(lambda: PaymentConnection(run), load.host, load.port)
-        run.connections.append(connection)
+        await run.open()
     await (_closed_loop(run) if load.rate_per_s is None else _open_loop(run, load.rate_per_s))
-    if run.under_way and load.rate_per_s is not None:
+    if (run.under_way or run.waiting) and load.rate_per_s is not None:
         run.failures["unanswered"] += run.under_way + len(run.waiting)
     return LoadResult(
         answered=len(run.latencies),
@@ -174,12 +207,9 @@ async def _open_loop(run: Run, rate_per_s: float) -> None:
         if run.measured_from == float("inf") and now >= start_at:
             _start_measuring(run, start_at)
         while due <= now and due < run.measured_until:
-            if run.free:
-                run.free.pop().send(due)
-            else:
-                run.waiting.append(due)
+            run.due(due)
             due += run.rng.expovariate(rate_per_s)
-    if run.under_way:
+    if run.under_way or run.waiting:
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(run.ended.wait(), GRACE_S)
     run.ended.set()

@@ -17,6 +17,11 @@ class LoadConnection(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
         self._buffer = b""
 
+    @property
+    def is_open(self) -> bool:
+        """Whether something can be sent."""
+        return self._transport is not None and not self._transport.is_closing()
+
     @abstractmethod
     def responded(self, status: bytes) -> None:
         """A response is complete; ``status`` has three digits."""

@@ -412,7 +412,7 @@ def test_a_role_says_in_one_line_what_it_starts_with(world: World, command: Any,
             "version": __version__,
             "providers": ["simulator", "stripe"],
             "default_provider": "simulator",
-            "schema": "0013",
+            "schema": "0018",
         }
         assert "hush" not in repr(log.lines)
 

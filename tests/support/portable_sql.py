@@ -90,11 +90,33 @@ def _correlated(tokens: Sequence[str]) -> Iterator[str]:
         if named is None:
             continue
         alias = tokens[named + 1]
-        for inside in range(len(tokens) - 1):
-            if tokens[inside] == "(" and tokens[inside + 1] == "select":
-                last = _close(tokens, inside)
-                if not inside < at < last and _reads(tokens[inside:last], alias):
-                    yield "a correlated subquery over unnest"
+        for inside, last in _subqueries(tokens):
+            if not inside < at < last and _reads(tokens[inside:last], alias):
+                yield "a correlated subquery over unnest"
+    for name in _common_tables(tokens):
+        for inside, last in _subqueries(tokens):
+            subquery = tokens[inside:last]
+            if _reads(subquery, name) and not any(_names(one, after, name) for one, after in pairwise(subquery)):
+                yield "a correlated subquery over a WITH"
+
+
+def _subqueries(tokens: Sequence[str]) -> Iterator[tuple[int, int]]:
+    """The places of the brackets around each SELECT in brackets."""
+    for at, (one, after) in enumerate(pairwise(tokens)):
+        if (one, after) == ("(", "select"):
+            yield at, _close(tokens, at)
+
+
+def _common_tables(tokens: Sequence[str]) -> Iterator[str]:
+    """The names that WITH gives."""
+    for at, token in enumerate(tokens[:-1]):
+        if token == "as" and tokens[at + 1] in ("(", "materialized") and tokens[at - 2] in ("with", ","):
+            yield tokens[at - 1]
+
+
+def _names(one: str, after: str, name: str) -> bool:
+    """Whether a FROM, a JOIN or a list of tables names it."""
+    return one in ("from", "join", ",") and after == name
 
 
 def _reads(tokens: Sequence[str], alias: str) -> bool:

@@ -175,15 +175,14 @@ WHERE e.provider = $1 AND e.account = $2 AND e.provider_event_id = $3
   AND e.lease = $4 AND e.next_try_at IS NOT NULL;
 
 -- unreadable_dead_letters: of this hour and one account, $3 at most ($4: shift in ms)
-WITH clock AS (SELECT now() + $4::bigint * interval '1 millisecond' AS at),
-     hour AS (SELECT at, date_trunc('hour', at, 'UTC') AS starts_at FROM clock)
 SELECT (SELECT count(*) FROM (
             SELECT 1 FROM inbox e
-            WHERE e.state = 'dead' AND e.closed_at >= hour.starts_at AND e.provider = $1 AND e.account = $2
-              AND e.type = 'unreadable'
+            WHERE e.state = 'dead' AND e.provider = $1 AND e.account = $2 AND e.type = 'unreadable'
+              AND e.closed_at >= date_trunc('hour', now() + $4::bigint * interval '1 millisecond', 'UTC')
             LIMIT $3) AS found) AS dead,
-       ceil(extract(epoch FROM hour.starts_at + interval '1 hour' - hour.at) * 1000)::bigint AS ends_in_ms
-FROM hour;
+       ceil(extract(epoch FROM date_trunc('hour', now() + $4::bigint * interval '1 millisecond', 'UTC')
+                               + interval '1 hour' - (now() + $4::bigint * interval '1 millisecond'))
+            * 1000)::bigint AS ends_in_ms;
 
 -- discard: dead letters that are closed permanently
 UPDATE inbox e SET state = 'discarded'

@@ -18,6 +18,8 @@ DISPOSITIONS: Final[Mapping[str, str]] = {
     "unknown_type": "it is not about money; it is kept",
     "unreadable": "its bytes cannot be read; one dead letter stands for it and all others of its hour",
     "unroutable": "its payment, or the step that it is about, is not in the record yet: it is tried again",
+    "not_ready": "its provider's account is not configured in the workers that run, or does not answer what the event"
+    " depends on: it waits, and no try is spent",
     "failed": "its handler failed: it is tried again",
     "dead": "its tries are used up: an operator must decide (dead letter)",
     "discarded": "an operator closed it permanently, with a reason",

@@ -217,14 +217,30 @@ class Inbox:
         self._pool = pool
         self._clock = clock
 
-    async def lease(self, limit: int, lease: str, lease_ms: int) -> list[LeasedEvent]:
-        """Lease up to ``limit`` due events, in the fair order."""
-        seen = await self._pool.fetch(STATEMENTS["due"], limit, self._clock.shift_ms)
+    async def lease(
+        self, limit: int, lease: str, lease_ms: int, accounts: Sequence[str] | None = None
+    ) -> list[LeasedEvent]:
+        """Lease up to ``limit`` due events of these accounts (``provider/account``; None: all), in the fair order."""
+        seen = await self._pool.fetch(STATEMENTS["due"], limit, self._clock.shift_ms, accounts)
         if not seen:
             return []
         columns = _columns(sorted(tuple(record) for record in seen))
         taken = await self._pool.fetch(STATEMENTS["lease"], *columns, lease, lease_ms, self._clock.shift_ms)
         return sorted((LeasedEvent(**dict(record)) for record in taken), key=lambda event: event.turn)
+
+    async def not_ready(self, limit: int, accounts: Sequence[str], due_for_ms: int) -> list[EventName]:
+        """Note of events of other accounts that are due for so long what they wait for, of ``limit`` at most. Returns
+        which."""
+        shift_ms = self._clock.shift_ms
+        seen = await self._pool.fetch(STATEMENTS["not_taken"], limit, accounts, due_for_ms, shift_ms)
+        if not seen:
+            return []
+        columns = _columns(sorted(tuple(record) for record in seen))
+        return [tuple(record) for record in await self._pool.fetch(STATEMENTS["not_ready"], *columns, shift_ms)]
+
+    async def put_off(self, event: LeasedEvent, why: str, wait_ms: int) -> None:
+        """A leased event waits for what is not there now. No try is spent. Nothing, if the lease is lost."""
+        await self._pool.execute(STATEMENTS["put_off"], *event.name(), event.lease, why, wait_ms, self._clock.shift_ms)
 
     async def renew(self, names: Sequence[EventName], lease: str, lease_ms: int) -> None:
         """Extend the lease of slow events; an event that another worker has leased meanwhile stays with it."""

@@ -47,6 +47,9 @@ log = get_logger("tallystick.flows.webhooks.inbound.handler")
 #: Lost races that one try loads and decides again; more means that something else is wrong.
 RACES_IN_ONE_TRY: Final = 20
 
+#: Until an event is looked at again that waits for a provider's answer or settings: as recovery waits at most.
+NOT_READY_WAIT_MS: Final = 60_000
+
 #: One alert of a code that nobody knows in this long: somebody has to write a release, and an hour wakes nobody twice.
 UNKNOWN_CODE_EVERY_S: Final = 3_600.0
 
@@ -97,6 +100,8 @@ class Handler:
         unsettled_ms = await self._unsettled_ms(event, notice)
         for _ in range(RACES_IN_ONE_TRY):
             decided = self._decide(event, notice, stored, change_id, newest, unsettled_ms)
+            if isinstance(decided, Ask) and not self._can_ask(stored, decided):
+                return await self._put_off(event, "its provider's account is not configured in this worker")
             if isinstance(decided, Ask):
                 newest = await self._newest(stored, decided, notice)
                 decided = self._decide(event, notice, stored, change_id, newest, unsettled_ms)
@@ -156,6 +161,15 @@ class Handler:
             return 0
         age_ms = await self._runtime.reads.event_age_ms(event.event_id)
         return max(0, self._runtime.settings.settling_time_ms - age_ms)
+
+    def _can_ask(self, stored: PaymentSnapshot, ask: Ask) -> bool:
+        attempt = stored.attempt(ask.attempt_id)
+        return self._runtime.serves(attempt.provider, attempt.account)
+
+    async def _put_off(self, event: LeasedEvent, why: str) -> str:
+        """What it needs is not there now, for a reason that is not the event's: it waits, and no try is spent."""
+        await self._runtime.stores.inbox.put_off(event, why, NOT_READY_WAIT_MS)
+        return "not_ready"
 
     async def _newest(self, stored: PaymentSnapshot, ask: Ask, notice: Notice) -> Verdict:
         """Look up an attempt that an event contradicts."""

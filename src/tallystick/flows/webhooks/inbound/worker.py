@@ -7,6 +7,7 @@ nothing left to do.
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Final
@@ -14,6 +15,7 @@ from typing import Final
 from tallystick.domain.snapshot import PaymentSnapshot
 from tallystick.flows.runtime import Runtime
 from tallystick.flows.webhooks.inbound.handler import Handler
+from tallystick.kit.clock import monotonic_ms
 from tallystick.kit.ids import new_id
 from tallystick.kit.logs import get_logger
 from tallystick.record.postgres.inbox import EventName, Inbox, LeasedEvent
@@ -22,6 +24,12 @@ log = get_logger("tallystick.flows.webhooks.inbound.worker")
 
 #: Batches under way at once: while one waits for the disk, the next is decided.
 BATCHES_AT_ONCE: Final = 3
+
+#: An event that is due for this long is taken by no other worker: inboxes are read several times a second.
+WAITS_AFTER_MS: Final = 5_000
+
+#: Events noted in one statement as waiting for a worker with other settings.
+WAITING_AT_ONCE: Final = 500
 
 #: Events in their handlers at once; most handlers do nothing but wait for the same commit.
 HANDLERS_AT_ONCE: Final = 400
@@ -36,6 +44,7 @@ class InboxWorker:
         self._handler = Handler(runtime)
         self._slots = asyncio.Semaphore(HANDLERS_AT_ONCE)
         self._under_way: set[asyncio.Task[int]] = set()
+        self._look_for_waiting_ms = 0
 
     async def begin(self) -> int:
         """Lease events, once a batch has room, and start to process them. Returns how many there were."""
@@ -63,8 +72,17 @@ class InboxWorker:
             log.error("webhook batch failed", error=repr(error))
 
     async def _claim(self) -> tuple[str, list[LeasedEvent]]:
-        settings, lease = self._runtime.settings, new_id("lse")
-        return lease, await self._inbox.lease(settings.webhook_batch, lease, settings.webhook_lease_ms)
+        settings, lease, accounts = self._runtime.settings, new_id("lse"), self._runtime.accounts
+        if monotonic_ms() >= self._look_for_waiting_ms:
+            self._look_for_waiting_ms = monotonic_ms() + WAITS_AFTER_MS
+            await self.note_waiting()
+        return lease, await self._inbox.lease(settings.webhook_batch, lease, settings.webhook_lease_ms, accounts)
+
+    async def note_waiting(self, due_for_ms: int = WAITS_AFTER_MS) -> None:
+        """Note of the events of other accounts that nobody has taken what they wait for, and alert."""
+        names = await self._inbox.not_ready(WAITING_AT_ONCE, self._runtime.accounts, due_for_ms)
+        for (provider, account), count in Counter(name[:2] for name in names).items():
+            self._runtime.report_waiting("events", provider, account, count)
 
     async def _batch(self, lease: str, events: Sequence[LeasedEvent]) -> int:
         """Every event of one lease; it is renewed for as long as any of them takes."""

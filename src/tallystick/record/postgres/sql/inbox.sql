@@ -26,10 +26,11 @@ FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::timestamptz[], $
      AS d (provider, account, provider_event_id, delivery_id, received_at, validated_at, result, digest, sealed)
 ON CONFLICT DO NOTHING;
 
--- due: due events without a lease, in the fair order ($2: shift in ms)
+-- due: due events without a lease, of the accounts $3, in the fair order ($2: shift in ms)
 SELECT provider, account, provider_event_id
 FROM inbox
 WHERE next_try_at <= now() + $2::bigint * interval '1 millisecond'
+  AND ($3::text[] IS NULL OR provider || '/' || account = ANY ($3::text[]))
   AND (lease_until IS NULL OR lease_until < now() + $2::bigint * interval '1 millisecond')
 ORDER BY turn
 LIMIT $1;
@@ -43,6 +44,37 @@ WHERE e.provider = k.provider AND e.account = k.account AND e.provider_event_id 
   AND (e.lease_until IS NULL OR e.lease_until < now() + $6::bigint * interval '1 millisecond')
 RETURNING e.provider, e.account, e.provider_event_id, e.event_id, e.type, e.charge_reference, e.merchant_id,
           e.payment_id, e.traceparent, e.notice, e.tries, e.replays, e.turn, e.lease;
+
+-- not_taken: events of accounts other than $2 that are due for $3 ms without a lease, and not noted as such ($4: shift
+-- in ms)
+SELECT provider, account, provider_event_id
+FROM inbox
+WHERE next_try_at <= now() + ($4::bigint - $3::bigint) * interval '1 millisecond'
+  AND (lease_until IS NULL OR lease_until < now() + $4::bigint * interval '1 millisecond')
+  AND provider || '/' || account <> ALL ($2::text[])
+  AND state <> 'not_ready'
+ORDER BY turn
+LIMIT $1;
+
+-- not_ready: those that are still open wait for a worker with the settings of their account; no try is spent, and they
+-- stay due ($4: shift in ms)
+UPDATE inbox e
+SET state = 'not_ready', detail = e.provider || '/' || e.account || ' is not configured in the workers that run'
+FROM unnest($1::text[], $2::text[], $3::text[]) AS k (provider, account, provider_event_id)
+WHERE e.provider = k.provider AND e.account = k.account AND e.provider_event_id = k.provider_event_id
+  AND e.next_try_at IS NOT NULL
+  AND (e.lease_until IS NULL OR e.lease_until < now() + $4::bigint * interval '1 millisecond')
+RETURNING e.provider, e.account, e.provider_event_id;
+
+-- put_off: a leased event waits for what is not there now, for $6 ms; no try is spent ($7: shift in ms)
+WITH k AS MATERIALIZED (
+    SELECT now() + ($6::bigint + $7::bigint) * interval '1 millisecond' AS next_try_at,
+           (extract(epoch FROM now()) * 1000)::bigint + $6::bigint AS turn
+)
+UPDATE inbox e
+SET state = 'not_ready', detail = $5, next_try_at = k.next_try_at, turn = k.turn, lease_until = NULL, lease = NULL
+FROM k
+WHERE e.provider = $1 AND e.account = $2 AND e.provider_event_id = $3 AND e.lease = $4 AND e.next_try_at IS NOT NULL;
 
 -- renew: extend the lease of slow events, for $5 ms more ($6: shift in ms)
 UPDATE inbox e SET lease_until = now() + ($5::bigint + $6::bigint) * interval '1 millisecond'

@@ -235,7 +235,7 @@ FROM (SELECT min(b.event_id) AS event_id, b.change_id
       HAVING NOT bool_or(b.recorded)) AS m
 UNION ALL
 SELECT e.event_id, format('is %s, and nobody looks at it', e.state) FROM inbox e
-WHERE e.next_try_at IS NULL AND e.state IN ('received', 'unroutable', 'failed')
+WHERE e.next_try_at IS NULL AND e.state IN ('received', 'unroutable', 'not_ready', 'failed')
 UNION ALL
 SELECT d.delivery_id, 'arrival of an event that is not there' FROM delivery d
 WHERE NOT EXISTS (

@@ -110,9 +110,10 @@ class Runtime(Struct, frozen=True, kw_only=True):
             settling_ms=settling_ms(traits),
         )
 
-    def checks(self, provider: str) -> Checks:
-        """The schedule of an attempt after its outcome, and what is kept of it. An operator settles an attempt whose
-        provider is not configured, too: then its references are kept."""
+    def checks(self, provider: str, *, learned_late: bool = False) -> Checks:
+        """The schedule of an attempt after its outcome, and what is kept of it. A reference that no answer to our own
+        call brought (``learned_late``) is always kept: events that named it may have been filed as foreign. So is that
+        of an attempt whose provider is not configured, which an operator settles."""
         settings, connector = self.settings, self.providers.get(provider)
         first_ms = backoff_ms(0, settings.recovery_backoff_base_ms, settings.recovery_backoff_cap_ms, self.jitter)
         return Checks(
@@ -120,7 +121,7 @@ class Runtime(Struct, frozen=True, kw_only=True):
             pending_in_ms=settings.pending_poll_ms,
             not_sent_in_ms=first_ms,
             authorization_deadline_ms=settings.authorization_deadline_ms,
-            keeps_references=connector is None or connector.traits.keeps_references,
+            keeps_references=learned_late or connector is None or connector.traits.keeps_references,
         )
 
     def admit(self, share: float) -> None:

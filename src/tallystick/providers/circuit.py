@@ -23,6 +23,7 @@ import contextlib
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from datetime import datetime
+from functools import partial
 from typing import Any, Final
 
 from interlock import (
@@ -38,6 +39,7 @@ from interlock import (
 )
 from msgspec import Struct
 
+from tallystick.domain.marks import ChargeMark
 from tallystick.domain.money import Exponents
 from tallystick.domain.verdicts import KeyInUse, NotSent, Unknown, Verdict
 from tallystick.kit.clock import monotonic_ms
@@ -180,6 +182,16 @@ class BoundedProvider(Provider):
     async def held_by_key(self, key: str) -> dict[str, Any] | None:
         """As the provider's books say; a question of a person's, so no limit counts it."""
         return await self._provider.held_by_key(key)
+
+    async def charge_mark(self, charge: str) -> ChargeMark:
+        """As the provider says. Nobody is asked while the circuit is known to refuse calls, or no connection is free;
+        the answers are not counted."""
+        if self.rests:
+            return "unanswered"
+        try:
+            return await self._slots.execute_async(partial(self._provider.charge_mark, charge))
+        except BulkheadFullError:
+            return "unanswered"
 
     def effects_since(self, since: datetime) -> AsyncIterator[ProviderEffect] | None:
         """As the provider lists them; a question of a person's, so no limit counts it."""

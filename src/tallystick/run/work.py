@@ -14,6 +14,7 @@ from tallystick.flows.webhooks.inbound.worker import InboxWorker
 from tallystick.flows.webhooks.outbound.worker import OutboxWorker
 from tallystick.kit.logs import get_logger
 from tallystick.kit.rounds import Rounds, run_rounds
+from tallystick.record.postgres.inbox import TAKE_UP_EVERY_MS
 from tallystick.run.clock_check import require_right_clock
 from tallystick.run.worker_health import worker_health
 from tallystick.settings.load import Settings
@@ -34,6 +35,7 @@ async def periodic_work(runtime: Runtime) -> AsyncIterator[list[Rounds]]:
             # A round costs several statements, and most attempts found are due again only later.
             Rounds("recovery", settings.recovery_interval_ms, recovery.round, full_round=settings.recovery_batch),
             Rounds("inbox", settings.webhook_interval_ms, inbox.begin, finish=inbox.finish),
+            Rounds("foreign events", TAKE_UP_EVERY_MS, inbox.take_up_known),
             Rounds("dispatch", settings.outbound_interval_ms, outbox.dispatch),
             Rounds("delivery", settings.outbound_interval_ms, outbox.begin, wake=outbox.wake, finish=outbox.finish),
         ]

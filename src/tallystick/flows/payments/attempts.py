@@ -137,7 +137,7 @@ async def settle_verdict(
     change_id = new_id("chg")
     rejection_id = sibling_id("rej", change_id)
     asked = stored.attempt(attempt_id)
-    checks = runtime.checks(asked.provider)
+    checks = runtime.checks(asked.provider, learned_late=cause != "answer")
     while True:
         step = Cause(change_id=change_id, at=runtime.clock.now(), trigger=cause, actor=actor, evidence=evidence)
         change = apply_verdict(stored, attempt_id, verdict, step, rejection_id, checks, submissions=asked.submissions)

@@ -55,7 +55,7 @@ class _Names(Struct, frozen=True):
 
 
 class _SomeNames(Struct, frozen=True):
-    """Of an event of a type that we do not know: whatever it names."""
+    """Whatever an event names. Each of ours names both merchant and payment; one of other software's, neither."""
 
     merchant_id: str | None = None
     payment_id: str | None = None
@@ -159,8 +159,9 @@ def _notification(body: bytes) -> Notification:
         names = _SOME_NAMES.decode(event.data)
         notice = None
     else:
-        known = _NAMES.decode(event.data)
-        names = _SomeNames(known.merchant_id, known.payment_id, known.charge_id)
+        names = _SOME_NAMES.decode(event.data)
+        if names.merchant_id is not None or names.payment_id is not None:
+            _NAMES.decode(event.data)
         notice = read(event.data)
     return Notification(
         provider_event_id=event.id,
@@ -169,6 +170,7 @@ def _notification(body: bytes) -> Notification:
         charge_reference=names.charge_id,
         merchant_id=names.merchant_id,
         payment_id=names.payment_id,
+        mark="absent" if names.merchant_id is None and names.payment_id is None else "ours",
         notice=notice,
     )
 

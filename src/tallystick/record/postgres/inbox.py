@@ -9,6 +9,7 @@ from typing import Any, Final
 import asyncpg
 from msgspec import Struct
 
+from tallystick.domain.marks import Mark
 from tallystick.kit.clock import Clock
 from tallystick.kit.ids import new_id, sibling_id
 from tallystick.record.postgres import sql
@@ -19,6 +20,12 @@ STATEMENTS: Final = sql.load("inbox.sql")
 
 #: A deadlock is detected after a second, and ends when one side retries; more retries than this mean another fault.
 ACT_RETRIES: Final = 5
+
+#: How often foreign events are looked for whose charge has become known all the same.
+TAKE_UP_EVERY_MS: Final = 60_000
+
+#: Charges of foreign events looked up in one statement.
+TAKEN_UP_AT_ONCE: Final = 5_000
 
 #: (provider, account, provider event id): the primary key, known from the bytes alone.
 EventName = tuple[str, str, str]
@@ -39,6 +46,7 @@ class LeasedEvent(Struct, frozen=True, kw_only=True):
     charge_reference: str | None
     merchant_id: str | None
     payment_id: str | None
+    mark: Mark | None
     traceparent: str | None
     notice: str | None
     tries: int
@@ -173,6 +181,7 @@ class FiledEvent(Struct, frozen=True, kw_only=True):
     charge_reference: str | None
     merchant_id: str | None
     payment_id: str | None
+    mark: Mark | None
     notice: str | None
     chosen: bool
 
@@ -199,6 +208,7 @@ class ReadAgain(Struct, frozen=True, kw_only=True):
     charge_reference: str | None
     merchant_id: str | None
     payment_id: str | None
+    mark: Mark | None = None
 
 
 class DeadLetterFilter(Struct, frozen=True, kw_only=True):
@@ -208,6 +218,17 @@ class DeadLetterFilter(Struct, frozen=True, kw_only=True):
     type: str | None = None
     merchant_id: str | None = None
     dead_before: datetime | None = None
+
+
+class ForeignCount(Struct, frozen=True, kw_only=True):
+    """Foreign events of one type and account."""
+
+    provider: str
+    account: str
+    type: str
+    events: int
+    first_at: datetime
+    last_at: datetime
 
 
 class Inbox:
@@ -259,6 +280,39 @@ class Inbox:
             return {}
         records = await self._pool.fetch(STATEMENTS["routes"], *_columns(sorted(set(references))))
         return {(record[0], record[1], record[2]): (record[3], record[4]) for record in records}
+
+    async def is_foreign_charge(self, provider: str, account: str, charge: str) -> bool:
+        """Whether an event of this charge is foreign."""
+        return bool(await self._pool.fetchval(STATEMENTS["is_foreign_charge"], provider, account, charge))
+
+    async def may_be_of_an_open_attempt(self, event: LeasedEvent) -> bool:
+        """Whether an authorization of the event's account has no reference yet that was opened before the event first
+        arrived. A charge has its attempt before the provider knows of it, so no later one can have made it."""
+        arrived = await self._pool.fetchval(STATEMENTS["arrived"], *event.name())
+        if arrived is None:
+            return True  # bytes that are gone prove nothing
+        values = (event.provider, event.account, arrived, self._clock.shift_ms)
+        return bool(await self._pool.fetchval(STATEMENTS["unnamed_attempts"], *values))
+
+    async def take_up_known(self, look_back_ms: int) -> int:
+        """Queue the foreign events again that were filed in this time, and whose charge is known by now. Returns how
+        many."""
+        taken, after = 0, ("", "", "")
+        while True:
+            values = (look_back_ms, *after, TAKEN_UP_AT_ONCE)
+            charges = [tuple(row) for row in await self._pool.fetch(STATEMENTS["foreign_charges"], *values)]
+            if not charges:
+                return taken
+            after = charges[-1]
+            known = await self.routes(charges)
+            rows = [(*name, *known[name]) for name in charges if name in known]
+            if rows:
+                async with self._pool.acquire() as connection, connection.transaction():
+                    taken += await take_up(connection, rows, self._clock.shift_ms)
+
+    async def foreign_counts(self) -> list[ForeignCount]:
+        """How many foreign events there are, by account and type."""
+        return structs_of(await self._pool.fetch(STATEMENTS["foreign_counts"]), ForeignCount)
 
     async def event(self, event_id: str) -> StoredEvent | None:
         """One event by our id."""
@@ -349,6 +403,7 @@ class Inbox:
                 each.payment_id,
                 each.type,
                 each.occurred_at,
+                each.mark,
             )
             for each in sorted(events, key=lambda each: each.name)
         )
@@ -367,6 +422,7 @@ class Inbox:
             event.payment_id,
             event.type,
             event.occurred_at,
+            event.mark,
         )
 
     async def unreadable_dead_letters(self, provider: str, account: str, limit: int) -> tuple[int, int]:
@@ -397,6 +453,19 @@ class Inbox:
                 if last:
                     raise
         raise AssertionError("the last one returns or raises")
+
+
+async def take_up(connection: Any, references: Sequence[tuple[Any, ...]], shift_ms: int) -> int:
+    """Queue again the events without a payment that name one of these charges: rows of (provider, account, reference,
+    merchant, payment). It is part of the transaction that brings the references. An event that another worker is about
+    to file as foreign is waited for, or the worker loses its lease. Returns how many there were."""
+    found = await connection.fetch(STATEMENTS["unrouted"], *_columns(references))
+    if not found:
+        return 0
+    rows = sorted(tuple(record) for record in found)
+    taken = await connection.fetch(STATEMENTS["take_up"], *_columns(rows), shift_ms)
+    await _record_act(connection, taken, "taken_up", "journal", "its charge has become known")
+    return len(taken)
 
 
 async def _record_act(connection: Any, done: Sequence[asyncpg.Record], act: str, actor: str, reason: str) -> None:

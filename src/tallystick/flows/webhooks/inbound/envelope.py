@@ -12,6 +12,7 @@ from typing import Any, Final
 import msgspec
 from msgspec import Struct
 
+from tallystick.domain.marks import Mark
 from tallystick.domain.notices import StoredNotice
 from tallystick.kit.ids import is_id, new_id, sibling_id
 from tallystick.providers.receiver import UNREADABLE_TYPE, Notification, Receiver, not_about_money, unreadable
@@ -48,6 +49,7 @@ class Envelope(Struct, frozen=True, kw_only=True):
     charge_reference: str | None
     merchant_id: str | None
     payment_id: str | None
+    mark: Mark | None = None
     traceparent: str
     digest: bytes
     notice: StoredNotice | None
@@ -82,6 +84,7 @@ def envelope_of(
         charge_reference=notification.charge_reference,
         merchant_id=merchant_id if named else None,
         payment_id=payment_id if named else None,
+        mark=notification.mark,
         traceparent=_traceparent(notification.traceparent or headers.get("traceparent", "")),
         digest=notification.digest or hashlib.sha256(body).digest(),
         notice=notification.notice,

@@ -15,6 +15,7 @@ from msgspec.structs import replace
 
 from tallystick.decisions.change_builder import Cause
 from tallystick.decisions.provider_events.dispositions import Ask, Decided, NotYet
+from tallystick.decisions.provider_events.foreign import Foreign, Unanswered
 from tallystick.decisions.provider_events.route import decide_notice, unknown_money
 from tallystick.domain.change import Acknowledgement, Change, TryResult
 from tallystick.domain.errors import OutcomeUnknown, Overloaded
@@ -33,6 +34,7 @@ from tallystick.domain.snapshot import PaymentSnapshot
 from tallystick.domain.verdicts import Verdict
 from tallystick.flows.payments.attempts import fetch_verdict, report_rejections
 from tallystick.flows.runtime import Runtime
+from tallystick.flows.webhooks.inbound.foreign import ForeignEvents
 from tallystick.flows.webhooks.inbound.retries import Retries
 from tallystick.flows.webhooks.inbound.unreadable import UnreadableEvents
 from tallystick.kit.ids import new_id, sibling_id
@@ -64,6 +66,7 @@ class Handler:
         self._retries = Retries(runtime.settings, runtime.jitter)
         self._unknown_codes = SampledLines(UNKNOWN_CODE_EVERY_S)
         self._unreadable = UnreadableEvents(runtime)
+        self._foreign = ForeignEvents(runtime)
 
     async def handle(self, event: LeasedEvent, stored: PaymentSnapshot | None, started_at: datetime) -> bool:
         """One try at one event. False if the database was unavailable, which does not count as a try."""
@@ -87,12 +90,7 @@ class Handler:
         if isinstance(notice, Unreadable):
             return await self._not_read(event, notice, started_at)
         if stored is None:
-            if isinstance(notice, UnknownNotice) and event.payment_id is None:
-                self._say_unknown(event, notice)  # it names no payment of ours, and none will come
-                return await self._acknowledge(
-                    event, Decided("conflict", reason=unknown_money(notice)), None, started_at
-                )
-            return await self._not_yet(event, NotYet("no such payment"), None, started_at)
+            return await self._unrouted(event, notice, started_at)
         notice = self._runtime.actions.delivered(
             notice_about(stored.payment, notice), event.event_id, stored.payment.merchant_id, stored.payment.payment_id
         )
@@ -118,6 +116,22 @@ class Handler:
                 raise LookupError("a payment is missing")
             stored, newest = loaded.stored, None
         raise RuntimeError("lost every race")
+
+    async def _unrouted(self, event: LeasedEvent, notice: Notice, started_at: datetime) -> str:
+        """Its payment is not here. If it is foreign, the lease decides: a change that brings its charge's reference
+        takes the lease away."""
+        judged = await self._foreign.judge(event)
+        if isinstance(judged, Foreign):
+            ack = self._ack(event, "foreign", started_at, detail=judged.proof)
+            await self._runtime.journal.commit(_bare(event, replace(ack, lease=event.lease)))
+            self._foreign.count(event)
+            return "foreign"
+        if isinstance(notice, UnknownNotice) and event.payment_id is None:
+            self._say_unknown(event, notice)  # it names no payment of ours, and none will come
+            return await self._acknowledge(event, Decided("conflict", reason=unknown_money(notice)), None, started_at)
+        if isinstance(judged, Unanswered):
+            return await self._put_off(event, judged.reason)
+        return await self._not_yet(event, judged, None, started_at)
 
     def _decide(
         self,
@@ -148,7 +162,7 @@ class Handler:
             account=event.account,
             cause=step,
             rejection_id=sibling_id("rej", change_id),
-            checks=self._runtime.checks(stored.payment.provider),
+            checks=self._runtime.checks(stored.payment.provider, learned_late=True),
             charge=event.charge_reference,
             newest=newest,
             unsettled_ms=unsettled_ms,

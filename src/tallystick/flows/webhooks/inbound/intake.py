@@ -268,6 +268,7 @@ def _event_row(envelope: Envelope, turn: int) -> tuple[Any, ...]:
         envelope.digest,
         None if envelope.notice is None else stored_notice(envelope.notice),
         turn,
+        envelope.mark,
     )
 
 

@@ -14,6 +14,7 @@ from typing import Final
 
 from tallystick.domain.snapshot import PaymentSnapshot
 from tallystick.flows.runtime import Runtime
+from tallystick.flows.webhooks.inbound.foreign import FIRST_LOOK_BACK_MS, LOOK_BACK_MS
 from tallystick.flows.webhooks.inbound.handler import Handler
 from tallystick.kit.clock import monotonic_ms
 from tallystick.kit.ids import new_id
@@ -45,6 +46,7 @@ class InboxWorker:
         self._slots = asyncio.Semaphore(HANDLERS_AT_ONCE)
         self._under_way: set[asyncio.Task[int]] = set()
         self._look_for_waiting_ms = 0
+        self._look_back_ms = FIRST_LOOK_BACK_MS
 
     async def begin(self) -> int:
         """Lease events, once a batch has room, and start to process them. Returns how many there were."""
@@ -65,6 +67,11 @@ class InboxWorker:
         """Lease events once, and process them to their end. Returns how many there were."""
         lease, events = await self._claim()
         return await self._batch(lease, events) if events else 0
+
+    async def take_up_known(self) -> int:
+        """Queue foreign events again whose charge has become known all the same. Returns how many."""
+        look_back_ms, self._look_back_ms = self._look_back_ms, LOOK_BACK_MS
+        return await self._inbox.take_up_known(look_back_ms)
 
     def _done(self, task: asyncio.Task[int]) -> None:
         self._under_way.discard(task)

@@ -24,12 +24,10 @@ WHERE merchant_id = $1 AND payment_id = $2 AND attempt_id = $3 AND version = $4 
 -- due_deadlines: authorizations with a due deadline and without a lease, of the accounts $3 ($2: shift in ms)
 SELECT d.merchant_id, d.payment_id
 FROM deadline d
+JOIN attempt a ON a.merchant_id = d.merchant_id AND a.payment_id = d.payment_id AND a.operation = 'authorize'
 WHERE d.due_at <= now() + $2::bigint * interval '1 millisecond'
   AND (d.lease_until IS NULL OR d.lease_until < now() + $2::bigint * interval '1 millisecond')
-  AND ($3::text[] IS NULL OR EXISTS (
-      SELECT 1 FROM attempt a
-      WHERE a.merchant_id = d.merchant_id AND a.payment_id = d.payment_id AND a.operation = 'authorize'
-        AND a.provider || '/' || a.account = ANY ($3::text[])))
+  AND ($3::text[] IS NULL OR a.provider || '/' || a.account = ANY ($3::text[]))
 ORDER BY d.due_at
 LIMIT $1;
 

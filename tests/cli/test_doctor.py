@@ -318,7 +318,19 @@ def payments_counted_otherwise(world: World, _: pytest.MonkeyPatch) -> Iterator[
 def open_work_of_another_provider(world: World, _: pytest.MonkeyPatch) -> Iterator[dict[str, str]]:
     name = world.database()
     asyncio.run(make_sample(world.url(APP_ROLE, name), "doctor"))
-    world.run("UPDATE payment SET provider = 'stripe', exponent = NULL, provider_exponent = NULL", database=name)
+    world.run(
+        "UPDATE payment SET provider = 'stripe', exponent = NULL, provider_exponent = NULL",
+        "UPDATE attempt SET provider = 'stripe'",
+        database=name,
+    )
+    yield world.settings(name)
+
+
+@case("open_work", r"the account old of simulator has \d+ open payments? and is not configured here: they stand still")
+def open_work_at_another_account(world: World, _: pytest.MonkeyPatch) -> Iterator[dict[str, str]]:
+    name = world.database()
+    asyncio.run(make_sample(world.url(APP_ROLE, name), "doctor"))
+    world.run("UPDATE attempt SET account = 'old'", database=name)
     yield world.settings(name)
 
 

@@ -1,15 +1,20 @@
-"""``webhooks reread``: listed for people, processed on request, and refused where the words are missing."""
+"""``webhooks``: events are read again on request, with the words that it takes; foreign ones are counted."""
 
 from __future__ import annotations
 
 import asyncio
+import json
 
 import pytest
 
+from tallystick.domain.notices import RefundNotice
+from tallystick.flows.assembly import open_runtime
+from tallystick.kit.ids import new_id
 from tests.flows.webhooks.inbound.test_reread import place_of
 from tests.support.commands import run_here
 from tests.support.database import Database
-from tests.support.inbox import WEBHOOK_SETTINGS
+from tests.support.inbox import WEBHOOK_SETTINGS, accept, drain, envelope
+from tests.support.runtime import BookedProvider
 
 WORDS = ("--actor", "kim", "--reason", "ticket 7")
 
@@ -41,3 +46,25 @@ def test_listed_and_processed(
     assert code == 0 and f"{event_id} │ dashboard.refunded: applied" in out
     assert "1 of 1 were processed again." in out
     assert run(*ours, "--yes", *WORDS)[1] == "0 of 0 were processed again."
+
+
+def test_foreign_events_are_counted(
+    database: Database, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    account = new_id("req")
+
+    async def file() -> None:
+        provider = BookedProvider()
+        provider.account = account
+        async with open_runtime(WEBHOOK_SETTINGS, database.app_url, providers={"simulator": provider}) as runtime:
+            notice = RefundNotice(reference="re_1", amount=1, currency="EUR")
+            await accept(database, [envelope(new_id("req"), notice, account=account, mark="absent") for _ in range(2)])
+            await drain(runtime)
+
+    asyncio.run(file())
+    environment = {"database_url": database.app_url, "sealing_keys": str(WEBHOOK_SETTINGS.sealing_keys)}
+    ran = run_here(monkeypatch, capsys, "webhooks", "foreign", "--json", **environment)
+    [row] = [each for each in json.loads(ran.out) if each["account"] == account]
+    assert (ran.code, row["provider"], row["type"], row["events"]) == (0, "simulator", "charge.captured", 2)
+    ran = run_here(monkeypatch, capsys, "webhooks", "foreign", **environment)
+    assert ran.code == 0 and "Foreign events" in ran.out

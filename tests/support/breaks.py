@@ -462,6 +462,24 @@ BREAKS = (
         "dead since nobody knows when",
         "UPDATE inbox SET closed_at = NULL WHERE provider_event_id = '{merchant}-nowhere'",
     ),
+    Break(
+        "foreign_events_are_not_ours",
+        "of a payment",
+        "UPDATE inbox SET state = 'foreign' WHERE provider_event_id = '{merchant}-0'",
+    ),
+    Break(
+        "foreign_events_are_not_ours",
+        "with our mark",
+        "UPDATE inbox SET state = 'foreign', payment_id = NULL, mark = 'ours'"
+        " WHERE provider_event_id = '{merchant}-nowhere'",
+    ),
+    Break(
+        "foreign_events_are_not_ours",
+        "of a charge that a payment has",
+        "WITH known AS (INSERT INTO provider_reference VALUES ('simulator', 'main', 'ch_known', '{merchant}',"
+        " '{captured}')) UPDATE inbox SET state = 'foreign', payment_id = NULL, charge_reference = 'ch_known',"
+        " closed_at = now() - interval '121 s' WHERE provider_event_id = '{merchant}-nowhere'",
+    ),
     Break("nothing_is_orphaned", "dispute", f"DELETE FROM dispute {_OF} dispute_id = '{{dispute}}'"),
     Break(
         "nothing_is_orphaned", "of a dispute", f"UPDATE dispute SET payment_id = 'x' {_OF} dispute_id = '{{dispute}}'"

@@ -129,9 +129,12 @@ def inbox_worker_of(runtime: Runtime) -> InboxWorker:
     return InboxWorker(runtime, runtime.stores.inbox)
 
 
-async def lease_due(inbox: Inbox, limit: int, lease: str, lease_ms: int) -> list[LeasedEvent]:
+async def lease_due(
+    inbox: Inbox, limit: int, lease: str, lease_ms: int, accounts: Sequence[str] | None = None
+) -> list[LeasedEvent]:
     """Lease what is due, as a worker does that has room for it."""
-    return await inbox.lease([event.name for event in await inbox.due(limit)], lease, lease_ms)
+    due = await inbox.due(limit, accounts=accounts)
+    return await inbox.lease([event.name for event in due], lease, lease_ms)
 
 
 async def drain(runtime: Runtime, merchant_id: str | None = None, patience_s: float = 60) -> None:

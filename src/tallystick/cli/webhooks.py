@@ -10,15 +10,16 @@ import msgspec
 import typer
 from rich.console import Console
 
-from tallystick.cli.acts import require_words
+from tallystick.cli.acts import require_words, with_runtime
 from tallystick.cli.context import AsJson, DataDir, console, settings_from
 from tallystick.cli.database import existing_database
 from tallystick.cli.tables import table_of
 from tallystick.flows.assembly import open_runtime
+from tallystick.flows.runtime import Runtime
 from tallystick.flows.webhooks.inbound.reread import FILED_AS, Batch, Became, Reading, Reread
 from tallystick.flows.webhooks.inbound.worker import InboxWorker
 from tallystick.providers.assembly import receivers
-from tallystick.record.postgres.inbox import FiledFilter
+from tallystick.record.postgres.inbox import FiledFilter, ForeignCount
 from tallystick.record.sealing import SealingRefused
 from tallystick.settings.load import Settings
 
@@ -35,11 +36,6 @@ FiledAsOption = Annotated[
 Yes = Annotated[bool, typer.Option("--yes", help="Process them. Without it they are only listed.")]
 Actor = Annotated[str, typer.Option(help="Who does it; kept with each event.")]
 Reason = Annotated[str, typer.Option(help="Why; kept with each event.")]
-
-
-@app.callback()
-def _group() -> None:
-    """A group, also while it has one command."""
 
 
 @app.command()
@@ -69,6 +65,27 @@ def reread(
         _print_became(read, became)
     else:
         _print_readings(read)
+
+
+@app.command()
+def foreign(as_json: AsJson = False, data_dir: DataDir = None) -> None:
+    """Count the events of other software on the same accounts, by account and type. They are kept, and raise no
+    alert."""
+
+    async def counted(runtime: Runtime) -> list[ForeignCount]:
+        return await runtime.stores.inbox.foreign_counts()
+
+    found = with_runtime(settings_from(data_dir), counted)
+    if as_json:
+        typer.echo(msgspec.json.encode(found).decode())
+    elif found:
+        rows = [
+            (f"{each.provider}/{each.account} {each.type}", f"{each.events:,}", f"{each.last_at:%Y-%m-%d %H:%M}")
+            for each in found
+        ]
+        console.print(table_of(("events", "count", "last"), rows, title="Foreign events"))
+    else:
+        console.print("No event is foreign.")
 
 
 async def _reread(

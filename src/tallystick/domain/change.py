@@ -21,7 +21,7 @@ Origin = Literal["client", "provider", "recovery", "operator"]
 
 #: What one try at a provider's event came to.
 TryResult = Literal[
-    "applied", "duplicate_effect", "stale", "conflict", "unknown_type", "unreadable", "unroutable", "failed"
+    "applied", "duplicate_effect", "stale", "conflict", "unknown_type", "unreadable", "foreign", "unroutable", "failed"
 ]
 
 #: The state of a provider's event after a try.

@@ -119,6 +119,10 @@ class Overloaded(TallystickError):
     """A bounded queue is full; nothing was written."""
 
 
+class ProviderNotConfigured(TallystickError):
+    """The settings of this process lack the provider's account that an act needs; nothing was written."""
+
+
 class OutcomeUnknown(TallystickError):
     """A change was queued, and it is not known yet whether it was committed."""
 

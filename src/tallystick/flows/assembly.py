@@ -33,13 +33,12 @@ from tallystick.providers.assembly import (
     switched_off,
 )
 from tallystick.providers.port import Provider
-from tallystick.providers.registry import PROVIDERS
 from tallystick.record.journal import Journal, JournalLimits
 from tallystick.record.next_action_seal import ActionSeal
 from tallystick.record.postgres.batch import WriteConnection
 from tallystick.record.postgres.connections import connect, connect_probe, open_pool
 from tallystick.record.postgres.embedded.server import DatabaseUrls, resolve_database
-from tallystick.record.postgres.open_payments import count_open_payments
+from tallystick.record.postgres.open_payments import count_open_payments, open_payments_elsewhere
 from tallystick.record.postgres.outage import Outage
 from tallystick.record.postgres.readiness import DatabaseReadiness
 from tallystick.record.postgres.reads import Reads
@@ -196,13 +195,16 @@ async def _report_switched_off(runtime: Runtime) -> None:
 
 
 async def _report_missing(runtime: Runtime) -> None:
-    """Which providers have work that this process cannot do: it has no connector to them."""
-    for name in sorted(PROVIDERS.keys() - runtime.providers.keys()):
-        open_payments = await count_open_payments(runtime.pool, name)
-        if open_payments:
-            log.error(
-                "provider with open payments is not configured", alert=True, provider=name, open_payments=open_payments
-            )
+    """Which accounts have work that this process cannot do: it has no connector to them."""
+    accounts = {name: connector.account for name, connector in runtime.providers.items()}
+    for name, account, open_payments in await open_payments_elsewhere(runtime.pool, accounts):
+        log.error(
+            "provider with open payments is not configured",
+            alert=True,
+            provider=name,
+            account=account,
+            open_payments=open_payments,
+        )
 
 
 class ApiProcess(Struct, frozen=True, kw_only=True):

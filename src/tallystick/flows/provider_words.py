@@ -81,6 +81,10 @@ class ProviderWords:
         """A provider's name for something that a person gives, as it is stored."""
         return self._names.given(name, provider)
 
+    def opened_name(self, name: str, provider: str) -> str:
+        """A provider's name for something as the provider knows it. Raises as ``addressed``."""
+        return self._names.opened(name, provider)
+
     def addressed(self, call: ProviderCall, provider: str) -> ProviderCall:
         """A call with the names that the provider knows. Raises SealBroken; OSError and SettingsError without a key."""
         parent, own = call.parent_reference, call.reference

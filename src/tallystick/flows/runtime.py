@@ -61,10 +61,21 @@ class Runtime(Struct, frozen=True, kw_only=True):
         """A configured provider; KeyError otherwise."""
         return self.providers[name]
 
-    def lacks(self, provider: str, payment_id: str) -> bool:
-        """Whether a payment's provider is not configured in this process; an alert says so, at most one an hour of a
-        provider."""
-        if provider in self.providers:
+    def serves(self, provider: str, account: str) -> bool:
+        """Whether this process has a connector to the account. Another account of the same provider knows nothing of
+        its charges."""
+        connector = self.providers.get(provider)
+        return connector is not None and connector.account == account
+
+    @property
+    def accounts(self) -> list[str]:
+        """``provider/account`` of every connector of this process."""
+        return sorted(f"{name}/{connector.account}" for name, connector in self.providers.items())
+
+    def lacks(self, provider: str, account: str, payment_id: str) -> bool:
+        """Whether the account of a payment is not configured in this process; an alert says so, at most one an hour of
+        an account."""
+        if self.serves(provider, account):
             return False
 
         def say(since_last_line: int) -> None:
@@ -72,12 +83,31 @@ class Runtime(Struct, frozen=True, kw_only=True):
                 "provider of a payment is not configured",
                 alert=True,
                 provider=provider,
+                account=account,
                 payment_id=payment_id,
                 since_last_line=since_last_line,
             )
 
-        self.lacking.line(provider, say)
+        self.lacking.line((provider, account), say)
         return True
+
+    def report_waiting(self, work: str, provider: str, account: str, count: int) -> None:
+        """Work that waits for a process with the settings of its account: an alert, at most one an hour of an account
+        and a kind of work."""
+
+        def say(since_last_line: int) -> None:
+            log.error(
+                "work waits for a provider that is not configured here",
+                alert=True,
+                work=work,
+                provider=provider,
+                account=account,
+                waiting=count,
+                since_last_line=since_last_line,
+                next="start a worker with its settings; `tallystick doctor` lists what this host lacks",
+            )
+
+        self.lacking.line((work, provider, account), say)
 
     def terms(self, provider: str) -> Terms:
         """The terms of one submission to this provider."""
@@ -90,9 +120,11 @@ class Runtime(Struct, frozen=True, kw_only=True):
             settling_ms=settling_ms(traits),
         )
 
-    def checks(self, provider: str) -> Checks:
-        """The schedule of an attempt after its outcome, and what is kept of it."""
-        settings = self.settings
+    def checks(self, provider: str, *, learned_late: bool = False) -> Checks:
+        """The schedule of an attempt after its outcome, and what is kept of it. A reference that no answer to our own
+        call brought (``learned_late``) is always kept: events that named it may have been filed as foreign. So is that
+        of an attempt whose provider is not configured, which an operator settles."""
+        settings, connector = self.settings, self.providers.get(provider)
         first_ms = backoff_ms(0, settings.recovery_backoff_base_ms, settings.recovery_backoff_cap_ms, self.jitter)
         # Where the provider asked to wait, a look before that finds nothing to do, unless patience ends sooner.
         first_ms += min(self.pauses.left_ms(provider), settings.provider_circuit_patience_ms)
@@ -101,7 +133,7 @@ class Runtime(Struct, frozen=True, kw_only=True):
             pending_in_ms=settings.pending_poll_ms,
             not_sent_in_ms=first_ms,
             authorization_deadline_ms=settings.authorization_deadline_ms,
-            keeps_references=self.providers[provider].traits.keeps_references,
+            keeps_references=learned_late or connector is None or connector.traits.keeps_references,
         )
 
     def admit(self, merchant_id: str, share: float) -> None:

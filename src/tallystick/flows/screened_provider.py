@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from datetime import datetime
 from typing import Any, Final
 
+from tallystick.domain.marks import ChargeMark
 from tallystick.domain.money import Exponents
 from tallystick.domain.verdicts import NotSent, Unknown, Verdict
 from tallystick.flows.provider_words import ProviderWords
@@ -53,12 +54,12 @@ class ScreenedProvider(Provider):
     @property
     def pause(self) -> Pause | None:
         """As the provider says."""
-        return self._provider.pause
+        return self.behind.pause
 
     @property
     def drift(self) -> DriftTally | None:
         """As the provider's answers say."""
-        return self._provider.drift
+        return self.behind.drift
 
     @property
     def clock_skew(self) -> Skew | None:
@@ -106,6 +107,13 @@ class ScreenedProvider(Provider):
         held = await self.behind.held_by_key(key)
         found: dict[str, Any] | None = self._words.screened_json(held, self.name, self.account)
         return found
+
+    async def charge_mark(self, charge: str) -> ChargeMark:
+        """As the provider says of the charge by its own name; unanswered where that name cannot be opened."""
+        try:
+            return await self.behind.charge_mark(self._words.opened_name(charge, self.name))
+        except _NO_KEY:
+            return "unanswered"
 
     def effects_since(self, since: datetime) -> AsyncIterator[ProviderEffect] | None:
         """The provider's list, screened."""

@@ -38,6 +38,7 @@ from interlock import (
 )
 from msgspec import Struct
 
+from tallystick.domain.marks import ChargeMark
 from tallystick.domain.money import Exponents
 from tallystick.domain.verdicts import KeyInUse, NotSent, Unknown, Verdict
 from tallystick.kit.clock import monotonic_ms
@@ -67,6 +68,10 @@ _STATES: Final[Mapping[State, CircuitState]] = {
 }
 
 Operation = Callable[[ProviderCall], Awaitable[Verdict]]
+
+
+#: Who has the connection of a question that is no merchant's.
+NO_MERCHANT: Final = ""
 
 
 class Limits(Struct, frozen=True, kw_only=True):
@@ -194,6 +199,21 @@ class BoundedProvider(Provider):
     async def held_by_key(self, key: str) -> dict[str, Any] | None:
         """As the provider's books say; a question of a person's, so no limit counts it."""
         return await self._provider.held_by_key(key)
+
+    async def charge_mark(self, charge: str) -> ChargeMark:
+        """As the provider says. Nobody is asked while the circuit is known to refuse calls, the provider has asked to
+        wait, or no connection is free; the answers are not counted."""
+        if self.rests or (self.pause is not None and self.pause.left_ms):
+            return "unanswered"
+        waiting = asyncio.timeout(self._wait_ms / 1000)
+        try:
+            async with waiting, self._slots.slot(NO_MERCHANT):
+                waiting.reschedule(None)  # it bounds the wait for a connection alone
+                return await self._provider.charge_mark(charge)
+        except TimeoutError:
+            if not waiting.expired():
+                raise  # a connector's own
+            return "unanswered"
 
     def effects_since(self, since: datetime) -> AsyncIterator[ProviderEffect] | None:
         """As the provider lists them; a question of a person's, so no limit counts it."""

@@ -13,6 +13,7 @@ from typing import Any, Literal, Protocol, assert_never
 
 from msgspec import Struct
 
+from tallystick.domain.marks import ChargeMark
 from tallystick.domain.money import Exponents, exponents_at
 from tallystick.domain.subjects import Operation
 from tallystick.domain.traits import Traits
@@ -127,6 +128,11 @@ class Provider(Protocol):
         """What the provider's books have under an idempotency key, in its own words; None where they have nothing, or
         cannot be asked. It is shown to a person, and never booked by itself. Raises NothingSent and SentUnanswered."""
         return None
+
+    async def charge_mark(self, charge: str) -> ChargeMark:
+        """Whether the provider's charge of that name bears our mark. Moves no money. ``unknown`` where the provider has
+        no such question."""
+        return "unknown"
 
     def effects_since(self, since: datetime) -> AsyncIterator[ProviderEffect] | None:
         """The operations with our names on them that the provider booked since then; None where it has no such list.

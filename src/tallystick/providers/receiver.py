@@ -13,6 +13,7 @@ from typing import Final, Protocol
 
 from msgspec import Struct
 
+from tallystick.domain.marks import Mark
 from tallystick.domain.notices import StoredNotice, Unreadable
 from tallystick.providers.contract_drift import Drift
 
@@ -49,10 +50,11 @@ class Notification(Struct, frozen=True, kw_only=True):
     """One event of a provider, normalised. ``provider_event_id`` is the dedup marker, from the bytes alone.
 
     ``merchant_id``, ``payment_id``: ours, where the bytes carry them (metadata, merchant reference); else the payment
-    is looked up by ``charge_reference``, the provider's name for the charge. ``notice`` is None for a type that
-    does not concern money. ``digest``: SHA-256 of what the event says. ``item_digest``: SHA-256 of its own bytes, by
-    which it is found again where it could not be read; None: it is the whole body. ``api_version``: of the provider's
-    API, whose words these are. ``drift``: where it differs from what is read here.
+    is looked up by ``charge_reference``, the provider's name for the charge. ``mark``: whose the event's object is,
+    where the bytes prove it; disputes and what was made in a dashboard prove nothing. ``notice`` is None for a type
+    that does not concern money. ``digest``: SHA-256 of what the event says. ``item_digest``: SHA-256 of its own bytes,
+    by which it is found again where it could not be read; None: it is the whole body. ``api_version``: of the
+    provider's API, whose words these are. ``drift``: where it differs from what is read here.
     """
 
     provider_event_id: str
@@ -61,6 +63,7 @@ class Notification(Struct, frozen=True, kw_only=True):
     charge_reference: str | None = None
     merchant_id: str | None = None
     payment_id: str | None = None
+    mark: Mark | None = None
     traceparent: str | None = None
     notice: StoredNotice | None = None
     digest: bytes | None = None

@@ -14,6 +14,7 @@ from tallystick.flows.webhooks.inbound.worker import InboxWorker
 from tallystick.flows.webhooks.outbound.worker import OutboxWorker
 from tallystick.kit.logs import get_logger
 from tallystick.kit.rounds import Rounds, run_rounds
+from tallystick.record.postgres.inbox import TAKE_UP_EVERY_MS
 from tallystick.record.postgres.readiness import WORKER_SESSIONS
 from tallystick.run.clock_check import require_right_clock
 from tallystick.run.worker_health import worker_health
@@ -48,6 +49,7 @@ async def periodic_work(runtime: Runtime) -> AsyncIterator[list[Rounds]]:
                 finish=inbox.finish,
                 watch=outage,
             ),
+            Rounds("foreign events", TAKE_UP_EVERY_MS, with_keys(runtime, inbox.take_up_known), watch=outage),
             Rounds("dispatch", settings.outbound_interval_ms, with_keys(runtime, outbox.dispatch), watch=outage),
             Rounds(
                 "delivery",

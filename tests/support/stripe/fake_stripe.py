@@ -25,7 +25,8 @@ ListScript = Callable[[int, dict[str, Any]], bytes | None]
 
 class FakeStripe:
     """Books and switches. ``lose``: so many answers to calls that move money are not given, though the effect stands.
-    ``refuse``: so many of them are broken off before anything happens. ``lists`` answers pages of lists."""
+    ``refuse``: so many of them are broken off before anything happens. ``lists`` answers pages of lists.
+    ``refuses_questions``: the status that answers every GET."""
 
     def __init__(self, *, deduplicates: bool, clock_ms: int = 0) -> None:
         self.deduplicates = deduplicates
@@ -36,6 +37,8 @@ class FakeStripe:
         self.keys_in_use: set[str] = set()
         self.intents: list[dict[str, Any]] = []
         self.refunds: list[dict[str, Any]] = []
+        self.charges: list[dict[str, Any]] = []
+        self.refuses_questions: int | None = None
         self.posts: list[str] = []
         self.queries: list[dict[str, str]] = []
         self.url = ""
@@ -139,7 +142,9 @@ class FakeStripe:
 
     def _get(self, parts: list[str], query: dict[str, str]) -> web.StreamResponse:
         self.queries.append(query)
-        kept = {"payment_intents": self.intents, "refunds": self.refunds}[parts[0]]
+        if self.refuses_questions is not None:
+            return self._json(self.refuses_questions, _error("api_error", "not now"))
+        kept = {"payment_intents": self.intents, "refunds": self.refunds, "charges": self.charges}[parts[0]]
         if len(parts) > 1:
             found = [each for each in kept if each["id"] == parts[1]]
             return self._json(200, found[0]) if found else self._json(404, _error("invalid_request_error", "none"))

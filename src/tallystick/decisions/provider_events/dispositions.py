@@ -17,7 +17,11 @@ DISPOSITIONS: Final[Mapping[str, str]] = {
     "conflict": "it contradicts the record, and so does the provider's current answer: a rejection, with an alert",
     "unknown_type": "by its code, or by what it says, no money moved; it is kept",
     "unreadable": "its bytes cannot be read; one dead letter stands for it and all others of its hour",
+    "foreign": "it is of other software on the same account: its object, or the charge that it names, would bear our"
+    " mark and bears none. It is kept, and taken up again when a payment here gets that charge",
     "unroutable": "its payment, or the step that it is about, is not in the record yet: it is tried again",
+    "not_ready": "its provider's account is not configured in the workers that run, or does not answer what the event"
+    " depends on: it waits, and no try is spent",
     "failed": "its handler failed: it is tried again",
     "dead": "its tries are used up: an operator must decide (dead letter)",
     "discarded": "an operator closed it permanently, with a reason",

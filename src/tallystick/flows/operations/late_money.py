@@ -10,7 +10,7 @@ from msgspec import Struct
 from tallystick.decisions.change_builder import Cause
 from tallystick.decisions.late_money import NoLateMoney, accept_late_money, return_late_money
 from tallystick.domain.change import Change
-from tallystick.domain.errors import Overloaded
+from tallystick.domain.errors import Overloaded, ProviderNotConfigured
 from tallystick.domain.late_money import unclaimed
 from tallystick.domain.snapshot import PaymentSnapshot
 from tallystick.domain.subjects import Payment
@@ -44,12 +44,17 @@ async def accept(runtime: Runtime, payment_id: str, *, actor: str, reason: str) 
 
 async def give_back(runtime: Runtime, payment_id: str, *, actor: str, reason: str) -> Change | None:
     """All that waits is refunded at the provider. Returns what its answer came to, or None where it said nothing yet:
-    recovery finishes what is open. Raises NoLateMoney and Overloaded."""
+    recovery finishes what is open. Raises NoLateMoney, Overloaded, and ProviderNotConfigured: then nothing was
+    written."""
     attempt_id = new_id("att")
     deadline_ms = send_by(runtime)
 
     def opened(stored: PaymentSnapshot, cause: Cause) -> Change:
         nonlocal deadline_ms
+        charge = next(each for each in stored.attempts if each.operation == "authorize")
+        if runtime.lacks(charge.provider, charge.account, charge.payment_id):
+            where = f"{charge.provider}/{charge.account}"
+            raise ProviderNotConfigured(f"{where}, which has the charge, is not configured here; nothing was executed")
         deadline_ms = send_by(runtime)
         return return_late_money(stored, attempt_id, cause, runtime.terms(stored.payment.provider))
 

@@ -93,7 +93,10 @@ def _can_have_been_sent(provider: Provider, attempt: Attempt, payment: Payment) 
 
 async def fetch_verdict(runtime: Runtime, payment: Payment, attempt: Attempt) -> Verdict:
     """Look up an attempt of the payment at the provider. The question is bounded by when the provider can have received
-    it: from its opening on the database's clock until the last submission cannot be under way any more."""
+    it: from its opening on the database's clock until the last submission cannot be under way any more. Another account
+    than the attempt's is not asked: its "no such charge" would prove nothing."""
+    if not runtime.serves(attempt.provider, attempt.account):
+        return Unknown(reason=f"lookup: {attempt.provider}/{attempt.account} is not configured here")
     provider = runtime.provider(attempt.provider)
     earliest = latest = None
     sent = await runtime.reads.sent_between(attempt)
@@ -141,7 +144,7 @@ async def settle_verdict(
     change_id = new_id("chg")
     rejection_id = sibling_id("rej", change_id)
     asked = stored.attempt(attempt_id)
-    checks = runtime.checks(asked.provider)
+    checks = runtime.checks(asked.provider, learned_late=cause != "answer")
     while True:
         step = Cause(change_id=change_id, at=runtime.clock.now(), trigger=cause, actor=actor, evidence=evidence)
         change = apply_verdict(stored, attempt_id, verdict, step, rejection_id, checks, submissions=asked.submissions)

@@ -125,13 +125,14 @@ async def _execute(
     for _ in range(DECISION_TRIES):
         payment, disputes = None, list[Dispute]()
         if payment_id is not None:
-            found = await runtime.reads.payment(instruction.merchant_id, payment_id)
+            found = await runtime.reads.payment_at(instruction.merchant_id, payment_id)
             if found is None:
                 refused = problem("not_found", "There is no such payment.", request_id=instruction.request_id)
                 return await existing_or(runtime, instruction, refused)
-            payment = found[0]
-        if payment is not None and runtime.lacks(payment.provider, payment.payment_id):
-            return await existing_or(runtime, instruction, _not_configured(instruction, payment), RETRY_AFTER_S)
+            payment, account = found
+            if runtime.lacks(payment.provider, account, payment.payment_id):
+                not_ready = _not_configured(runtime, instruction, payment, account)
+                return await existing_or(runtime, instruction, not_ready, RETRY_AFTER_S)
         if payment is not None and given is not None and not _expressible(runtime, payment, given):
             return await existing_or(runtime, instruction, _not_representable(instruction))
         if payment_id is not None and reads_disputes:
@@ -162,9 +163,13 @@ def _sends_what_is_expressible(runtime: Runtime, payment: Payment, change: Chang
     return _expressible(runtime, payment, attempt.amount)
 
 
-def _not_configured(instruction: Instruction, payment: Payment) -> Problem:
-    """The settings may lack a provider whose payments exist. Nothing is wrong with the request: it can come again."""
-    detail = f"The payment's provider, {payment.provider}, is not configured here; nothing was executed."
+def _not_configured(runtime: Runtime, instruction: Instruction, payment: Payment, account: str) -> Problem:
+    """The settings may lack a provider whose payments exist, or have another account of it. Nothing is wrong with the
+    request: it can come again."""
+    lacking = f"The payment's provider, {payment.provider}, is"
+    if payment.provider in runtime.providers:
+        lacking = f"The payment was made with the account {account} of {payment.provider}, which is"
+    detail = f"{lacking} not configured here; nothing was executed."
     return problem("not_ready", detail, request_id=instruction.request_id, payment_id=payment.payment_id)
 
 

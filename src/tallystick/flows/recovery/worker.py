@@ -8,23 +8,33 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable
+from typing import Final
 
 from tallystick.domain.errors import OutcomeUnknown, Overloaded, TallystickError
 from tallystick.flows.recovery.attempts import DueAttempts
 from tallystick.flows.recovery.deadlines import DueDeadlines
 from tallystick.flows.runtime import Runtime
+from tallystick.kit.clock import monotonic_ms
 from tallystick.kit.log_sampling import SampledLines
 from tallystick.kit.logs import get_logger
 from tallystick.record.postgres.recovery_schedule import RecoverySchedule
 
 log = get_logger("tallystick.flows.recovery.worker")
 
+#: Work that is due for this long is taken by no other process: recovery looks every half second.
+WAITS_AFTER_MS: Final = 60_000
+
+#: How often a worker looks for work of accounts that it lacks: the alert is hourly.
+LOOK_FOR_WAITING_EVERY_MS: Final = 60_000
+
 
 class RecoveryWorker:
     """Rounds over everything that is due. Make it inside a running event loop."""
 
     def __init__(self, runtime: Runtime, book: RecoverySchedule) -> None:
+        self._runtime = runtime
         self._settings = runtime.settings
+        self._look_for_waiting_ms = 0
         self._book = book
         self._outage = runtime.outage
         self._not_finished = SampledLines()
@@ -36,14 +46,23 @@ class RecoveryWorker:
     async def round(self) -> int:
         """Handle everything that is due. Returns how much there was."""
         batch, lease_ms = self._settings.recovery_batch, self._settings.recovery_lease_ms
-        attempts = await self._book.lease_due(batch, lease_ms)
-        deadlines = await self._book.lease_deadlines(batch, lease_ms)
+        accounts = self._runtime.accounts  # what others have stays due, for a process that can ask them
+        attempts = await self._book.lease_due(batch, lease_ms, accounts)
+        deadlines = await self._book.lease_deadlines(batch, lease_ms, accounts)
         if attempts or deadlines:
             await self._pauses.learn()  # whoever left an attempt behind wrote first what its provider asked for
         work = [self._log_failures(self._attempts.recover(due), due.payment_id) for due in attempts]
         work += [self._log_failures(self._deadlines.check(due), due.payment_id) for due in deadlines]
         await asyncio.gather(*work)
+        if monotonic_ms() >= self._look_for_waiting_ms:
+            self._look_for_waiting_ms = monotonic_ms() + LOOK_FOR_WAITING_EVERY_MS
+            await self.report_waiting()
         return len(work)
+
+    async def report_waiting(self, due_for_ms: int = WAITS_AFTER_MS) -> None:
+        """Alert of what is due for so long, and waits for a process with other settings."""
+        for provider, account, count in await self._book.waiting(self._runtime.accounts, due_for_ms):
+            self._runtime.report_waiting("recovery", provider, account, count)
 
     async def _log_failures(self, work: Awaitable[None], payment_id: str) -> None:
         """A payment that fails does not block others: its lease expires, and a later round finds it again."""

@@ -14,6 +14,7 @@ from msgspec import Struct, field
 
 from tallystick.oversight.invariants import exponents, history, instructions, ledger, messages, recovery
 from tallystick.oversight.invariants.finding import Finding
+from tallystick.record.postgres.inbox import TAKE_UP_EVERY_MS
 from tallystick.record.postgres.migrate import APP_ROLE
 from tallystick.record.postgres.payment_record import PaymentRecord
 from tallystick.record.postgres.stream_record import StreamRecord
@@ -219,6 +220,12 @@ INVARIANTS: Final = (
         says="No dead letter is older than the alarm age.",
         of_platform=("overlooked_dead_letters",),
         given=lambda settings: (settings.webhook_dead_letter_alarm_age_ms,),
+    ),
+    Invariant(
+        name="foreign_events_are_not_ours",
+        says="A foreign event has neither a payment nor a mark of ours, and no payment has its charge.",
+        of_platform=("foreign_events_of_ours",),
+        given=lambda _: (2 * TAKE_UP_EVERY_MS,),
     ),
     # The store.
     Invariant(

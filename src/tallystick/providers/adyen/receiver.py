@@ -22,6 +22,7 @@ from typing import Annotated, Any, Final
 import msgspec
 from msgspec import Meta, Raw, Struct
 
+from tallystick.domain.marks import Mark
 from tallystick.domain.notices import (
     AttemptNotice,
     CancelOrRefundNotice,
@@ -232,11 +233,21 @@ def _named(item: Item, reference: Reference | None, notice: Notice | None, diges
         type=item.event_code,
         occurred_at=item.occurred_at,
         charge_reference=item.charge_reference,
+        mark=_mark(item, reference),
         merchant_id=None if reference is None else reference.merchant_id,
         payment_id=None if reference is None else reference.payment_id,
         notice=notice,
         digest=digest,
     )
+
+
+def _mark(item: Item, reference: Reference | None) -> Mark | None:
+    """A payment's own notification brings the reference that the payment was made with. What was made of it in Adyen's
+    dashboard may have any."""
+    if reference is not None:
+        return "ours"
+    own = item.event_code == "AUTHORISATION" and not item.original_reference
+    return "absent" if own and item.merchant_reference is not None else None
 
 
 def _approved(item: Item, effect: Effect, reference: str) -> Approved:

@@ -4,7 +4,7 @@ alone."""
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Final, get_args
+from typing import Any, Final, get_args
 
 from tallystick.domain.dispute_movement import Funds
 from tallystick.domain.subjects import DisputeState, Operation
@@ -18,6 +18,15 @@ _STATES: Final = frozenset({"approved", "declined", "failed", "pending", "requir
 _EFFECTS: Final = frozenset(get_args(Effect))
 
 _moves_money = is_one_of("type", frozenset(code for code, it in EVENT_CODES.items() if it == "moves_money"))
+
+
+def _names_ours(said: Mapping[str, Any]) -> bool:
+    """Whether an event is about a payment of ours: one of other software on the account names none."""
+    data = said.get("data")
+    return _moves_money(said) and not (
+        isinstance(data, Mapping) and data.get("merchant_id") is None and data.get("payment_id") is None
+    )
+
 
 _refused = is_one_of("status", {"declined", "failed"})
 
@@ -43,8 +52,8 @@ EVENT: Final = ReadObject(
     ReadField("created"),
     ReadField("api_version"),
     ReadField("data", (dict,)),
-    ReadField("data.merchant_id", when=_moves_money),
-    ReadField("data.payment_id", when=_moves_money),
+    ReadField("data.merchant_id", when=_names_ours),
+    ReadField("data.payment_id", when=_names_ours),
     ReadField("data.charge_id", when=_moves_money),
 )
 

@@ -65,7 +65,7 @@ class _Names(Struct, frozen=True):
 
 
 class _SomeNames(Struct, frozen=True):
-    """Of an event that is not about payments: whatever it names."""
+    """Whatever an event names. Each of ours names both merchant and payment; one of other software's, neither."""
 
     merchant_id: str | None = None
     payment_id: str | None = None
@@ -185,7 +185,10 @@ def _notification(body: bytes) -> Notification:
     if event.type not in EVENT_CODES:
         raise CannotRead("its type is not known here")
     read = _READERS.get(event.type)
-    names = (_SOME_NAMES if read is None else _NAMES).decode(event.data)
+    names = _SOME_NAMES.decode(event.data)
+    unmarked = names.merchant_id is None and names.payment_id is None
+    if read is not None and not unmarked:
+        _NAMES.decode(event.data)
     return Notification(
         provider_event_id=event.id,
         type=event.type,
@@ -193,6 +196,7 @@ def _notification(body: bytes) -> Notification:
         charge_reference=names.charge_id,
         merchant_id=names.merchant_id,
         payment_id=names.payment_id,
+        mark="absent" if unmarked else "ours",
         notice=None if read is None else read(event.data),
     )
 

@@ -18,10 +18,12 @@ from typing import Any, Final, assert_never, cast
 import msgspec
 import stripe
 
+from tallystick.domain.marks import ChargeMark
 from tallystick.domain.money import Exponents, exponents_at
 from tallystick.domain.traits import Traits
 from tallystick.domain.verdicts import Approved, KeyTaken, NotFound, NotSent, Pending, RequiresAction, Unknown, Verdict
 from tallystick.kit.clock_skew import Skew
+from tallystick.kit.logs import get_logger
 from tallystick.providers.contract_drift import DriftTally
 from tallystick.providers.http import NothingSent, ProviderHttp, SentUnanswered, refused_here
 from tallystick.providers.pause import Pause
@@ -35,6 +37,7 @@ from tallystick.providers.stripe.objects import (
     MERCHANT,
     PAYMENT,
     Intent,
+    mark_of,
     ours,
     read_authorized,
     read_canceled,
@@ -47,6 +50,8 @@ from tallystick.providers.stripe.transport import SEND_BY_MS, Transport
 #: Every request names it, and answers are written by it: what is read here is what this version says. The SDK's own is
 #: the newest of its release.
 API_VERSION: Final = "2026-10-28.endive"
+
+log = get_logger("tallystick.providers.stripe.calls")
 
 #: Reads an object, with what is kept of it, as a verdict.
 Read = Callable[[Mapping[str, Any], dict[str, Any]], Verdict]
@@ -186,6 +191,28 @@ class StripeProvider(Provider):
             return Unknown(reason=f"lookup: {error}")
         except Exception as error:  # whatever the SDK or an answer is made of: a lookup that failed says nothing
             return Unknown(reason=f"lookup: failed with {type(error).__name__}")
+
+    async def charge_mark(self, charge: str) -> ChargeMark:
+        """GET /v1/payment_intents/{id}. A charge is asked for its PaymentIntent: ours are all made through one."""
+        try:
+            return await self._charge_mark(charge)
+        except (NothingSent, SentUnanswered):
+            return "unanswered"
+        except stripe.StripeError as error:
+            return "unknown" if error.http_status in (400, 403, 404) else "unanswered"
+        except Exception as error:  # whatever the SDK or an answer is made of: it says nothing
+            log.error("connector failed", provider=self.name, error=type(error).__name__)
+            return "unknown"
+
+    async def _charge_mark(self, charge: str) -> ChargeMark:
+        if charge.startswith("pi_"):
+            found = answer_of(await self._client.v1.payment_intents.retrieve_async(charge)).data
+            return mark_of(_metadata_of(found), is_always_marked=True) or "unknown"
+        found = answer_of(await self._client.v1.charges.retrieve_async(charge)).data
+        intent = found.get("payment_intent")
+        if intent is None:
+            return mark_of(_metadata_of(found), is_always_marked=True) or "unknown"
+        return await self._charge_mark(intent) if str(intent).startswith("pi_") else "unknown"
 
     async def effects_since(self, since: datetime) -> AsyncIterator[ProviderEffect]:
         """PaymentIntents and refunds that were made since, of those that bear our names. A capture or cancel is a state
@@ -328,6 +355,11 @@ def _of_another(call: ProviderCall, data: Mapping[str, Any], raw: dict[str, Any]
     if call.operation in ("authorize", "refund") and other is not None:
         return KeyTaken(reason="its key stands for another attempt", raw=raw)
     return Unknown(reason="an answer about another request", raw=raw)
+
+
+def _metadata_of(found: Mapping[str, Any]) -> dict[str, Any] | None:
+    metadata = found.get("metadata")
+    return metadata if isinstance(metadata, dict) else None
 
 
 def _metadata(call: ProviderCall) -> dict[str, str]:

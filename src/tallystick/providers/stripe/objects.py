@@ -13,6 +13,7 @@ from typing import Annotated, Any, Final, Literal
 import msgspec
 from msgspec import Meta, Struct
 
+from tallystick.domain.marks import Mark
 from tallystick.domain.verdicts import Approved, Declined, Pending, RequiresAction, Reversed, Unknown, Verdict
 from tallystick.providers.shared import CARD_DECLINED, MESSAGE_CHARS, Told, iso_amount
 from tallystick.providers.stripe.codes import EXPONENTS, REFUND_FAILURES, RELEASE_REASON, decline_reason
@@ -134,6 +135,14 @@ def ours(metadata: Metadata, name: str) -> str | None:
     """What we wrote into the metadata under this name."""
     found = (metadata or {}).get(name)
     return found if isinstance(found, str) and found else None
+
+
+def mark_of(metadata: Metadata, *, is_always_marked: bool) -> Mark | None:
+    """Whose an object with this metadata is. ``is_always_marked``: it is of a kind that we never make without our mark.
+    None where the metadata proves nothing."""
+    if any(ours(metadata, name) is not None for name in (MERCHANT, PAYMENT, ATTEMPT)):
+        return "ours"
+    return "absent" if is_always_marked and metadata is not None else None
 
 
 def amount_of(amount: int, currency: str) -> Told:

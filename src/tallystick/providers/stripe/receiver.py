@@ -44,6 +44,7 @@ from tallystick.providers.stripe.objects import (
     Seconds,
     amount_of,
     is_release,
+    mark_of,
     moment,
     name_of,
     ours,
@@ -95,6 +96,7 @@ class _Subject(Struct, frozen=True):
     id: str | None = None
     object: str | None = None
     payment_intent: str | Named | None = None
+    charge: str | Named | None = None
     metadata: Metadata = None
 
 
@@ -194,7 +196,8 @@ def _notification(event: _Event) -> Notification:
         provider_event_id=event.id,
         type=event.type,
         occurred_at=occurred_at,
-        charge_reference=subject.id if subject.object == "payment_intent" else name_of(subject.payment_intent),
+        charge_reference=_charge_of(subject),
+        mark=mark_of(subject.metadata, is_always_marked=subject.object == "payment_intent"),
         merchant_id=ours(subject.metadata, MERCHANT),
         payment_id=ours(subject.metadata, PAYMENT),
         notice=notice,
@@ -220,6 +223,13 @@ def _subject(thing: Raw) -> _Subject:
         return _SUBJECT.decode(thing)
     except msgspec.ValidationError:
         return _Subject()
+
+
+def _charge_of(subject: _Subject) -> str | None:
+    """The PaymentIntent; where there is none, the charge that somebody made without one, as none of ours is."""
+    if subject.object == "payment_intent":
+        return subject.id
+    return name_of(subject.payment_intent) or name_of(subject.charge)
 
 
 def _charge(kind: str, thing: Raw, occurred_at: datetime | None) -> Notice | None:

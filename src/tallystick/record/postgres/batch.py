@@ -13,6 +13,7 @@ from typing import Any, Protocol
 from tallystick.domain.change import Change
 from tallystick.domain.instruction import StoredInstruction
 from tallystick.kit.clock import Clock
+from tallystick.record.postgres.inbox import take_up
 from tallystick.record.postgres.rows import ChangeRows, balance_rows
 from tallystick.record.postgres.subject_rows import STATEMENTS, Row, subject_writes
 
@@ -176,7 +177,9 @@ async def _write_rest(connection: WriteConnection, live: Sequence[Entry], clock:
     await _write(connection, "insert_responses", live, lambda rows: rows.responses)
     await _write(connection, "insert_rejections", live, lambda rows: rows.rejections)
     await _write(connection, "write_deadlines", live, lambda rows: rows.deadlines, (clock.shift_ms,))
-    await _write(connection, "insert_references", live, lambda rows: rows.references)
+    references = await _write(connection, "insert_references", live, lambda rows: rows.references)
+    if references:
+        await take_up(connection, references, clock.shift_ms)
     await _write(connection, "insert_messages", live, lambda rows: rows.messages)
     await _write(connection, "insert_processing", live, lambda rows: rows.processing)
     await _write(connection, "acknowledge", live, lambda rows: rows.acknowledgements, (clock.shift_ms,))

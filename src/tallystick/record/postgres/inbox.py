@@ -9,6 +9,7 @@ from typing import Any, Final
 import asyncpg
 from msgspec import Struct
 
+from tallystick.domain.marks import Mark
 from tallystick.kit.clock import Clock
 from tallystick.kit.ids import new_id, sibling_id
 from tallystick.record.postgres import sql
@@ -19,6 +20,12 @@ STATEMENTS: Final = sql.load("inbox.sql")
 
 #: A deadlock is detected after a second, and ends when one side retries; more retries than this mean another fault.
 ACT_RETRIES: Final = 5
+
+#: How often foreign events are looked for whose charge has become known all the same.
+TAKE_UP_EVERY_MS: Final = 60_000
+
+#: Charges of foreign events looked up in one statement.
+TAKEN_UP_AT_ONCE: Final = 5_000
 
 #: (provider, account, provider event id): the primary key, known from the bytes alone.
 EventName = tuple[str, str, str]
@@ -46,6 +53,7 @@ class LeasedEvent(Struct, frozen=True, kw_only=True):
     charge_reference: str | None
     merchant_id: str | None
     payment_id: str | None
+    mark: Mark | None
     traceparent: str | None
     notice: str | None
     tries: int
@@ -182,6 +190,7 @@ class FiledEvent(Struct, frozen=True, kw_only=True):
     charge_reference: str | None
     merchant_id: str | None
     payment_id: str | None
+    mark: Mark | None
     notice: str | None
     chosen: bool
 
@@ -208,6 +217,7 @@ class ReadAgain(Struct, frozen=True, kw_only=True):
     charge_reference: str | None
     merchant_id: str | None
     payment_id: str | None
+    mark: Mark | None = None
 
 
 class DeadLetterFilter(Struct, frozen=True, kw_only=True):
@@ -219,6 +229,17 @@ class DeadLetterFilter(Struct, frozen=True, kw_only=True):
     dead_before: datetime | None = None
 
 
+class ForeignCount(Struct, frozen=True, kw_only=True):
+    """Foreign events of one type and account."""
+
+    provider: str
+    account: str
+    type: str
+    events: int
+    first_at: datetime
+    last_at: datetime
+
+
 class Inbox:
     """Reads and leases over a pool of connections. They raise what asyncpg raises."""
 
@@ -226,9 +247,13 @@ class Inbox:
         self._pool = pool
         self._clock = clock
 
-    async def due(self, limit: int, without: Iterable[str] = ()) -> list[DueEvent]:
-        """Up to ``limit`` due events that nobody has leased, in the fair order, without those of some fairness keys."""
-        records = await self._pool.fetch(STATEMENTS["due"], limit, self._clock.shift_ms, list(without))
+    async def due(
+        self, limit: int, without: Iterable[str] = (), accounts: Sequence[str] | None = None
+    ) -> list[DueEvent]:
+        """Up to ``limit`` due events of these accounts (``provider/account``; None: all) that nobody has leased, in the
+        fair order, without those of some fairness keys."""
+        values = (limit, self._clock.shift_ms, list(without), accounts)
+        records = await self._pool.fetch(STATEMENTS["due"], *values)
         return [DueEvent(name=record[:3], fairness_key=record[3]) for record in records]
 
     async def lease(self, names: Sequence[EventName], lease: str, lease_ms: int) -> list[LeasedEvent]:
@@ -238,6 +263,20 @@ class Inbox:
         columns = _columns(sorted(names))
         taken = await self._pool.fetch(STATEMENTS["lease"], *columns, lease, lease_ms, self._clock.shift_ms)
         return sorted((LeasedEvent(**dict(record)) for record in taken), key=lambda event: event.turn)
+
+    async def not_ready(self, limit: int, accounts: Sequence[str], due_for_ms: int) -> list[EventName]:
+        """Note of events of other accounts that are due for so long what they wait for, of ``limit`` at most. Returns
+        which."""
+        shift_ms = self._clock.shift_ms
+        seen = await self._pool.fetch(STATEMENTS["not_taken"], limit, accounts, due_for_ms, shift_ms)
+        if not seen:
+            return []
+        columns = _columns(sorted(tuple(record) for record in seen))
+        return [tuple(record) for record in await self._pool.fetch(STATEMENTS["not_ready"], *columns, shift_ms)]
+
+    async def put_off(self, event: LeasedEvent, why: str, wait_ms: int) -> None:
+        """A leased event waits for what is not there now. No try is spent. Nothing, if the lease is lost."""
+        await self._pool.execute(STATEMENTS["put_off"], *event.name(), event.lease, why, wait_ms, self._clock.shift_ms)
 
     async def renew(self, names: Sequence[EventName], lease: str, lease_ms: int) -> None:
         """Extend the lease of slow events; an event that another worker has leased meanwhile stays with it."""
@@ -256,6 +295,39 @@ class Inbox:
             return {}
         records = await self._pool.fetch(STATEMENTS["routes"], *_columns(sorted(set(references))))
         return {(record[0], record[1], record[2]): (record[3], record[4]) for record in records}
+
+    async def is_foreign_charge(self, provider: str, account: str, charge: str) -> bool:
+        """Whether an event of this charge is foreign."""
+        return bool(await self._pool.fetchval(STATEMENTS["is_foreign_charge"], provider, account, charge))
+
+    async def may_be_of_an_open_attempt(self, event: LeasedEvent) -> bool:
+        """Whether an authorization of the event's account has no reference yet that was opened before the event first
+        arrived. A charge has its attempt before the provider knows of it, so no later one can have made it."""
+        arrived = await self._pool.fetchval(STATEMENTS["arrived"], *event.name())
+        if arrived is None:
+            return True  # bytes that are gone prove nothing
+        values = (event.provider, event.account, arrived, self._clock.shift_ms)
+        return bool(await self._pool.fetchval(STATEMENTS["unnamed_attempts"], *values))
+
+    async def take_up_known(self, look_back_ms: int) -> int:
+        """Queue the foreign events again that were filed in this time, and whose charge is known by now. Returns how
+        many."""
+        taken, after = 0, ("", "", "")
+        while True:
+            values = (look_back_ms, *after, TAKEN_UP_AT_ONCE)
+            charges = [tuple(row) for row in await self._pool.fetch(STATEMENTS["foreign_charges"], *values)]
+            if not charges:
+                return taken
+            after = charges[-1]
+            known = await self.routes(charges)
+            rows = [(*name, *known[name]) for name in charges if name in known]
+            if rows:
+                async with self._pool.acquire() as connection, connection.transaction():
+                    taken += await take_up(connection, rows, self._clock.shift_ms)
+
+    async def foreign_counts(self) -> list[ForeignCount]:
+        """How many foreign events there are, by account and type."""
+        return structs_of(await self._pool.fetch(STATEMENTS["foreign_counts"]), ForeignCount)
 
     async def event(self, event_id: str) -> StoredEvent | None:
         """One event by our id."""
@@ -346,6 +418,7 @@ class Inbox:
                 each.payment_id,
                 each.type,
                 each.occurred_at,
+                each.mark,
             )
             for each in sorted(events, key=lambda each: each.name)
         )
@@ -364,6 +437,7 @@ class Inbox:
             event.payment_id,
             event.type,
             event.occurred_at,
+            event.mark,
         )
 
     async def unreadable_dead_letters(self, provider: str, account: str, limit: int) -> tuple[int, int]:
@@ -394,6 +468,19 @@ class Inbox:
                 if last:
                     raise
         raise AssertionError("the last one returns or raises")
+
+
+async def take_up(connection: Any, references: Sequence[tuple[Any, ...]], shift_ms: int) -> int:
+    """Queue again the events without a payment that name one of these charges: rows of (provider, account, reference,
+    merchant, payment). It is part of the transaction that brings the references. An event that another worker is about
+    to file as foreign is waited for, or the worker loses its lease. Returns how many there were."""
+    found = await connection.fetch(STATEMENTS["unrouted"], *_columns(references))
+    if not found:
+        return 0
+    rows = sorted(tuple(record) for record in found)
+    taken = await connection.fetch(STATEMENTS["take_up"], *_columns(rows), shift_ms)
+    await _record_act(connection, taken, "taken_up", "journal", "its charge has become known")
+    return len(taken)
 
 
 async def _record_act(connection: Any, done: Sequence[asyncpg.Record], act: str, actor: str, reason: str) -> None:

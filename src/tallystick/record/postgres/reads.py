@@ -196,6 +196,11 @@ class Reads:
         record = await self._pool.fetchrow(READS["payment"], merchant_id, payment_id, self._clock.shift_ms)
         return None if record is None else (payment_of(record), record["in_doubt"])
 
+    async def payment_at(self, merchant_id: str, payment_id: str) -> tuple[Payment, str] | None:
+        """A payment, and the account of its provider that has the charge."""
+        record = await self._pool.fetchrow(READS["payment_at"], merchant_id, payment_id)
+        return None if record is None else (payment_of(record), record["account"])
+
     async def late_money(self, merchant_id: str | None, limit: int) -> list[Payment]:
         """Payments with late money that waits to be decided on, oldest first."""
         return [payment_of(row) for row in await self._pool.fetch(READS["late_money"], merchant_id, limit)]

@@ -39,9 +39,10 @@ class RecoverySchedule:
         self._pool = pool
         self._clock = clock
 
-    async def lease_due(self, limit: int, lease_ms: int) -> list[DueAttempt]:
-        """Lease up to ``limit`` due attempts; each belongs to one worker until its lease ends."""
-        seen = await self._pool.fetch(STATEMENTS["due"], limit, self._clock.shift_ms)
+    async def lease_due(self, limit: int, lease_ms: int, accounts: Sequence[str] | None = None) -> list[DueAttempt]:
+        """Lease up to ``limit`` due attempts of these accounts (``provider/account``; None: all); each belongs to one
+        worker until its lease ends."""
+        seen = await self._pool.fetch(STATEMENTS["due"], limit, self._clock.shift_ms, accounts)
         if not seen:
             return []
         columns = list(zip(*(tuple(record) for record in seen), strict=True))
@@ -67,14 +68,21 @@ class RecoverySchedule:
             self._clock.shift_ms,
         )
 
-    async def lease_deadlines(self, limit: int, lease_ms: int) -> list[DueDeadline]:
-        """Lease up to ``limit`` authorizations whose deadline is due."""
-        seen = await self._pool.fetch(STATEMENTS["due_deadlines"], limit, self._clock.shift_ms)
+    async def lease_deadlines(
+        self, limit: int, lease_ms: int, accounts: Sequence[str] | None = None
+    ) -> list[DueDeadline]:
+        """Lease up to ``limit`` authorizations of these accounts (None: all) whose deadline is due."""
+        seen = await self._pool.fetch(STATEMENTS["due_deadlines"], limit, self._clock.shift_ms, accounts)
         if not seen:
             return []
         columns = list(zip(*(tuple(record) for record in seen), strict=True))
         taken = await self._pool.fetch(STATEMENTS["lease_deadlines"], *columns, lease_ms, self._clock.shift_ms)
         return [DueDeadline(*tuple(record)[:3]) for record in taken]
+
+    async def waiting(self, accounts: Sequence[str], due_for_ms: int) -> list[tuple[str, str, int]]:
+        """(provider, account, count) of attempts and deadlines of other accounts that are due for so long."""
+        records = await self._pool.fetch(STATEMENTS["waiting"], accounts, due_for_ms, self._clock.shift_ms)
+        return [(record["provider"], record["account"], record["waiting"]) for record in records]
 
     async def move_deadline(self, due: DueDeadline, in_ms: int) -> None:
         """Look at the authorization again later."""

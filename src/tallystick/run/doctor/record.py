@@ -7,7 +7,7 @@ import asyncpg
 from tallystick.kit.clock_skew import SkewGauge
 from tallystick.providers.assembly import connected_providers, switched_off
 from tallystick.providers.registry import PROVIDERS
-from tallystick.record.postgres.open_payments import count_open_payments
+from tallystick.record.postgres.open_payments import open_payments_elsewhere
 from tallystick.record.postgres.readiness import prepare_every_statement
 from tallystick.record.postgres.server_facts import merchant_defaults
 from tallystick.record.sealing import sealer_of
@@ -57,12 +57,12 @@ async def sealing_keys(connection: asyncpg.Connection, settings: Settings) -> li
 
 
 async def open_work(connection: asyncpg.Connection, settings: Settings) -> list[str]:
-    """Providers that have open payments, and no settings here."""
-    said = []
-    for name in sorted(PROVIDERS.keys() - await configured(settings)):
-        if number := await count_open_payments(connection, name):
-            payments = "1 open payment" if number == 1 else f"{number} open payments"
-            said.append(f"the provider {name} has {payments} and is not configured here: they stand still")
+    """Providers and accounts that have open payments, and no settings here."""
+    accounts, said = await configured(settings), []
+    for name, account, number in await open_payments_elsewhere(connection, accounts):
+        payments = "1 open payment" if number == 1 else f"{number} open payments"
+        whose = f"account {account} of {name}" if name in accounts else f"provider {name}"
+        said.append(f"the {whose} has {payments} and is not configured here: they stand still")
     return said
 
 
@@ -84,9 +84,9 @@ async def wrong_defaults(connection: asyncpg.Connection, settings: Settings) -> 
     return said
 
 
-async def configured(settings: Settings) -> set[str]:
-    """The names of the providers for which the settings have what they need. No provider is asked."""
+async def configured(settings: Settings) -> dict[str, str]:
+    """The account of each provider for which the settings have what they need. No provider is asked."""
     connectors = connected_providers(settings)
     for connector in connectors.values():
         await connector.close()
-    return set(connectors)
+    return {name: connector.account for name, connector in connectors.items()}

@@ -41,7 +41,7 @@ async def start_line(
         "role": role,
         "version": __version__,
         **address,
-        "providers": sorted(await configured(settings) - switched_off(settings)),
+        "providers": sorted((await configured(settings)).keys() - switched_off(settings)),
         "default_provider": default_provider(settings),
         "database": database_place(database.app_url),
         "database_version": None if examination.server is None else examination.server.version,

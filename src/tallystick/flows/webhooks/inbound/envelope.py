@@ -13,6 +13,7 @@ import msgspec
 from msgspec import Struct
 from msgspec.structs import replace
 
+from tallystick.domain.marks import Mark
 from tallystick.domain.notices import StoredNotice
 from tallystick.flows.provider_words import ProviderWords
 from tallystick.kit.card_mask import mask_cards
@@ -51,6 +52,7 @@ class Envelope(Struct, frozen=True, kw_only=True):
     charge_reference: str | None
     merchant_id: str | None
     payment_id: str | None
+    mark: Mark | None = None
     traceparent: str
     api_version: str | None = None
     digest: bytes
@@ -93,6 +95,7 @@ def envelope_of(
         charge_reference=notification.charge_reference,
         merchant_id=merchant_id if named else None,
         payment_id=payment_id if named else None,
+        mark=notification.mark,
         traceparent=_traceparent(notification.traceparent or headers.get("traceparent", "")),
         api_version=notification.api_version,
         digest=notification.digest or hashlib.sha256(body).digest(),

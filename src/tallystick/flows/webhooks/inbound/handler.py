@@ -16,6 +16,7 @@ from msgspec.structs import replace
 
 from tallystick.decisions.change_builder import Cause
 from tallystick.decisions.provider_events.dispositions import Ask, Decided, NotYet
+from tallystick.decisions.provider_events.foreign import Foreign, Unanswered
 from tallystick.decisions.provider_events.route import decide_notice, unknown_money
 from tallystick.domain.change import Acknowledgement, Change, TryResult
 from tallystick.domain.errors import OutcomeUnknown, Overloaded
@@ -34,6 +35,7 @@ from tallystick.domain.snapshot import PaymentSnapshot
 from tallystick.domain.verdicts import Verdict
 from tallystick.flows.payments.attempts import fetch_verdict, report_rejections
 from tallystick.flows.runtime import Runtime
+from tallystick.flows.webhooks.inbound.foreign import ForeignEvents
 from tallystick.flows.webhooks.inbound.retries import Retries
 from tallystick.flows.webhooks.inbound.unreadable import UnreadableEvents
 from tallystick.kit.ids import new_id, sibling_id
@@ -50,6 +52,9 @@ log = get_logger("tallystick.flows.webhooks.inbound.handler")
 #: Lost races that one try loads and decides again; more means that something else is wrong.
 RACES_IN_ONE_TRY: Final = 20
 
+#: Until an event is looked at again that waits for a provider's answer or settings: as recovery waits at most.
+NOT_READY_WAIT_MS: Final = 60_000
+
 #: One alert of a code that nobody knows in this long: somebody has to write a release, and an hour wakes nobody twice.
 UNKNOWN_CODE_EVERY_S: Final = 3_600.0
 
@@ -65,6 +70,7 @@ class Handler:
         self._not_processed = SampledLines()
         self._unknown_codes = SampledLines(UNKNOWN_CODE_EVERY_S)
         self._unreadable = UnreadableEvents(runtime)
+        self._foreign = ForeignEvents(runtime)
 
     async def handle(self, event: LeasedEvent, stored: PaymentSnapshot | None, started_at: datetime) -> bool:
         """One try at one event. False if the database was unavailable, which does not count as a try."""
@@ -90,12 +96,7 @@ class Handler:
             return await self._not_read(event, notice, started_at)
         notice = self._runtime.words.screened_stored(notice, event.provider, event.account)
         if stored is None:
-            if isinstance(notice, UnknownNotice) and event.payment_id is None:
-                self._say_unknown(event, notice)  # it names no payment of ours, and none will come
-                return await self._acknowledge(
-                    event, Decided("conflict", reason=unknown_money(notice)), None, started_at
-                )
-            return await self._not_yet(event, NotYet("no such payment"), None, started_at)
+            return await self._unrouted(event, notice, started_at)
         notice = self._runtime.actions.delivered(
             notice_about(stored.payment, notice), event.event_id, stored.payment.merchant_id, stored.payment.payment_id
         )
@@ -103,6 +104,8 @@ class Handler:
         unsettled_ms = await self._unsettled_ms(event, notice)
         for _ in range(RACES_IN_ONE_TRY):
             decided = self._decide(event, notice, stored, change_id, newest, unsettled_ms)
+            if isinstance(decided, Ask) and not self._can_ask(stored, decided):
+                return await self._put_off(event, "its provider's account is not configured in this worker")
             if isinstance(decided, Ask):
                 newest = await self._newest(stored, decided, notice)
                 decided = self._decide(event, notice, stored, change_id, newest, unsettled_ms)
@@ -119,6 +122,22 @@ class Handler:
                 raise LookupError("a payment is missing")
             stored, newest = loaded.stored, None
         raise RuntimeError("lost every race")
+
+    async def _unrouted(self, event: LeasedEvent, notice: Notice, started_at: datetime) -> str:
+        """Its payment is not here. If it is foreign, the lease decides: a change that brings its charge's reference
+        takes the lease away."""
+        judged = await self._foreign.judge(event)
+        if isinstance(judged, Foreign):
+            ack = self._ack(event, "foreign", started_at, detail=judged.proof)
+            await self._runtime.journal.commit(_bare(event, replace(ack, lease=event.lease)))
+            self._foreign.count(event)
+            return "foreign"
+        if isinstance(notice, UnknownNotice) and event.payment_id is None:
+            self._say_unknown(event, notice)  # it names no payment of ours, and none will come
+            return await self._acknowledge(event, Decided("conflict", reason=unknown_money(notice)), None, started_at)
+        if isinstance(judged, Unanswered):
+            return await self._put_off(event, judged.reason)
+        return await self._not_yet(event, judged, None, started_at)
 
     def _decide(
         self,
@@ -150,7 +169,7 @@ class Handler:
             account=event.account,
             cause=step,
             rejection_id=sibling_id("rej", change_id),
-            checks=self._runtime.checks(stored.payment.provider),
+            checks=self._runtime.checks(stored.payment.provider, learned_late=True),
             charge=event.charge_reference,
             newest=newest,
             unsettled_ms=unsettled_ms,
@@ -163,6 +182,15 @@ class Handler:
             return 0
         age_ms = await self._runtime.reads.event_age_ms(event.event_id)
         return max(0, self._runtime.settings.settling_time_ms - age_ms)
+
+    def _can_ask(self, stored: PaymentSnapshot, ask: Ask) -> bool:
+        attempt = stored.attempt(ask.attempt_id)
+        return self._runtime.serves(attempt.provider, attempt.account)
+
+    async def _put_off(self, event: LeasedEvent, why: str) -> str:
+        """What it needs is not there now, for a reason that is not the event's: it waits, and no try is spent."""
+        await self._runtime.stores.inbox.put_off(event, why, NOT_READY_WAIT_MS)
+        return "not_ready"
 
     async def _newest(self, stored: PaymentSnapshot, ask: Ask, notice: Notice) -> Verdict:
         """Look up an attempt that an event contradicts."""

@@ -281,6 +281,7 @@ def _event_row(envelope: Envelope, turn: int) -> tuple[Any, ...]:
         None if envelope.notice is None else stored_notice(envelope.notice),
         turn,
         envelope.api_version,
+        envelope.mark,
     )
 
 

@@ -106,4 +106,5 @@ def read_again_of(name: EventName, event_id: str, envelope: Envelope, actions: A
         charge_reference=envelope.charge_reference,
         merchant_id=envelope.merchant_id,
         payment_id=envelope.payment_id,
+        mark=envelope.mark,
     )

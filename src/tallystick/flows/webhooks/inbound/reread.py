@@ -28,7 +28,7 @@ from tallystick.record.postgres.inbox import EventName, FiledEvent, FiledFilter,
 from tallystick.record.sealing import Sealer
 
 #: How the events that are read again were closed. Not: applied, and what an operator discarded.
-FiledAs = Literal["unknown_type", "duplicate_effect", "stale", "conflict", "unreadable", "dead"]
+FiledAs = Literal["unknown_type", "duplicate_effect", "stale", "conflict", "unreadable", "foreign", "dead"]
 FILED_AS: Final[tuple[FiledAs, ...]] = get_args(FiledAs)
 
 #: Rows of the inbox in one look: a statement of milliseconds.
@@ -151,7 +151,7 @@ class Reread:
             return _reading(event, None, f"it cannot be read: {now.reason}"), None
         if now is None and not isinstance(before, Unreadable):
             return _reading(event, None, "it still says nothing about money"), None
-        if now is not None and before is not None and _same(before, now):
+        if now is not None and before is not None and _same(before, now) and event.mark == envelope.mark:
             return _reading(event, None, "it reads as before"), None
         again = read_again_of(event.name(), event.event_id, envelope, self._actions)
         kind = _SAYS_NOTHING if now is None else str(type(now).__struct_config__.tag)

@@ -8,12 +8,14 @@ nothing left to do.
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Final, NamedTuple
 
 from tallystick.domain.snapshot import PaymentSnapshot
 from tallystick.flows.runtime import Runtime
+from tallystick.flows.webhooks.inbound.foreign import FIRST_LOOK_BACK_MS, LOOK_BACK_MS
 from tallystick.flows.webhooks.inbound.handler import Handler
 from tallystick.kit.clock import monotonic_ms
 from tallystick.kit.fair_shares import FairShares
@@ -33,6 +35,12 @@ SLOW_BATCH_MS: Final = 500
 #: Events under way at once, in whole batches: one more than merchants fill without waiting for a provider.
 EVENTS_AT_ONCE_BATCHES: Final = BATCHES_AT_ONCE + 1
 
+#: An event that is due for this long is taken by no other worker: inboxes are read several times a second.
+WAITS_AFTER_MS: Final = 5_000
+
+#: Events noted in one statement as waiting for a worker with other settings.
+WAITING_AT_ONCE: Final = 500
+
 
 class Claim(NamedTuple):
     """Leased events. ``slots``: the fairness key of each that still holds its slot."""
@@ -51,6 +59,8 @@ class InboxWorker:
         self._handler = Handler(runtime)
         self._shares = FairShares(EVENTS_AT_ONCE_BATCHES * runtime.settings.webhook_batch)
         self._under_way: dict[asyncio.Task[int], int] = {}  # with the time of its beginning, in ms
+        self._look_for_waiting_ms = 0
+        self._look_back_ms = FIRST_LOOK_BACK_MS
 
     async def begin(self) -> int:
         """Lease events, once a batch has room, and start to process them. Returns how many there were."""
@@ -80,6 +90,11 @@ class InboxWorker:
             next_is_slow_ms = min(quick.values()) + SLOW_BATCH_MS - now_ms
             await asyncio.wait(quick, timeout=next_is_slow_ms / 1000, return_when=asyncio.FIRST_COMPLETED)
 
+    async def take_up_known(self) -> int:
+        """Queue foreign events again whose charge has become known all the same. Returns how many."""
+        look_back_ms, self._look_back_ms = self._look_back_ms, LOOK_BACK_MS
+        return await self._inbox.take_up_known(look_back_ms)
+
     def _done(self, task: asyncio.Task[int]) -> None:
         del self._under_way[task]
         error = None if task.cancelled() else task.exception()
@@ -89,6 +104,9 @@ class InboxWorker:
     async def _claim(self) -> Claim:
         """Lease events that have a slot each."""
         settings, lease = self._runtime.settings, new_id("lse")
+        if monotonic_ms() >= self._look_for_waiting_ms:
+            self._look_for_waiting_ms = monotonic_ms() + WAITS_AFTER_MS
+            await self.note_waiting()
         slots: dict[EventName, str] = {}
         claimed: list[LeasedEvent] = []
         try:
@@ -98,12 +116,18 @@ class InboxWorker:
             self._give_back(slots, slots.keys() - {event.name() for event in claimed})
         return Claim(lease, claimed, slots)
 
+    async def note_waiting(self, due_for_ms: int = WAITS_AFTER_MS) -> None:
+        """Note of the events of other accounts that nobody has taken what they wait for, and alert."""
+        names = await self._inbox.not_ready(WAITING_AT_ONCE, self._runtime.accounts, due_for_ms)
+        for (provider, account), count in Counter(name[:2] for name in names).items():
+            self._runtime.report_waiting("events", provider, account, count)
+
     async def _choose(self, slots: dict[EventName, str], limit: int) -> None:
         """Due events in the fair order, with a slot each. Where merchants without room stand before others in it, it is
         read again without them."""
         full = set(self._shares.full())
         while True:
-            due = await self._inbox.due(limit, full)
+            due = await self._inbox.due(limit, full, self._runtime.accounts)
             refused = set()
             for event in due:
                 if event.name in slots:

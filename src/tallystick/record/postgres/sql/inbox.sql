@@ -1,14 +1,15 @@
 -- insert_events: the first arrival of each event; a known event stays as it is
 INSERT INTO inbox (provider, account, provider_event_id, event_id, type, received_at, occurred_at, charge_reference,
                    merchant_id, payment_id, traceparent, digest, notice, state, turn, tries, replays, next_try_at,
-                   api_version)
+                   api_version, mark)
 SELECT e.provider, e.account, e.provider_event_id, e.event_id, e.type, e.received_at, e.occurred_at,
        e.charge_reference, e.merchant_id, e.payment_id, e.traceparent, e.digest, e.notice::json, 'received', e.turn, 0, 0,
-       now() + $16::bigint * interval '1 millisecond', e.api_version
+       now() + $17::bigint * interval '1 millisecond', e.api_version, e.mark
 FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::timestamptz[], $7::timestamptz[],
-            $8::text[], $9::text[], $10::text[], $11::text[], $12::bytea[], $13::text[], $14::bigint[], $15::text[])
+            $8::text[], $9::text[], $10::text[], $11::text[], $12::bytea[], $13::text[], $14::bigint[], $15::text[],
+            $16::text[])
      AS e (provider, account, provider_event_id, event_id, type, received_at, occurred_at, charge_reference,
-           merchant_id, payment_id, traceparent, digest, notice, turn, api_version)
+           merchant_id, payment_id, traceparent, digest, notice, turn, api_version, mark)
 ON CONFLICT DO NOTHING
 RETURNING event_id;
 
@@ -27,11 +28,12 @@ FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::timestamptz[], $
      AS d (provider, account, provider_event_id, delivery_id, received_at, validated_at, result, digest, sealed)
 ON CONFLICT DO NOTHING;
 
--- due: due events without a lease, in the fair order, without those of the fairness keys $3; each with its key: its
--- merchant, or the provider's account where the bytes named none ($2: shift in ms)
+-- due: due events without a lease, of the accounts $4, in the fair order, without those of the fairness keys $3; each
+-- with its key: its merchant, or the provider's account where the bytes named none ($2: shift in ms)
 SELECT provider, account, provider_event_id, coalesce(merchant_id, provider || '/' || account) AS fairness_key
 FROM inbox
 WHERE coalesce(merchant_id, provider || '/' || account) <> ALL ($3::text[])
+  AND ($4::text[] IS NULL OR provider || '/' || account = ANY ($4::text[]))
   AND next_try_at <= now() + $2::bigint * interval '1 millisecond'
   AND (lease_until IS NULL OR lease_until < now() + $2::bigint * interval '1 millisecond')
 ORDER BY turn
@@ -45,7 +47,38 @@ WHERE e.provider = k.provider AND e.account = k.account AND e.provider_event_id 
   AND e.next_try_at <= now() + $6::bigint * interval '1 millisecond'
   AND (e.lease_until IS NULL OR e.lease_until < now() + $6::bigint * interval '1 millisecond')
 RETURNING e.provider, e.account, e.provider_event_id, e.event_id, e.type, e.charge_reference, e.merchant_id,
-          e.payment_id, e.traceparent, e.notice, e.tries, e.replays, e.turn, e.lease, e.api_version;
+          e.payment_id, e.mark, e.traceparent, e.notice, e.tries, e.replays, e.turn, e.lease, e.api_version;
+
+-- not_taken: events of accounts other than $2 that are due for $3 ms without a lease, and not noted as such ($4: shift
+-- in ms)
+SELECT provider, account, provider_event_id
+FROM inbox
+WHERE next_try_at <= now() + ($4::bigint - $3::bigint) * interval '1 millisecond'
+  AND (lease_until IS NULL OR lease_until < now() + $4::bigint * interval '1 millisecond')
+  AND provider || '/' || account <> ALL ($2::text[])
+  AND state <> 'not_ready'
+ORDER BY turn
+LIMIT $1;
+
+-- not_ready: those that are still open wait for a worker with the settings of their account; no try is spent, and they
+-- stay due ($4: shift in ms)
+UPDATE inbox e
+SET state = 'not_ready', detail = e.provider || '/' || e.account || ' is not configured in the workers that run'
+FROM unnest($1::text[], $2::text[], $3::text[]) AS k (provider, account, provider_event_id)
+WHERE e.provider = k.provider AND e.account = k.account AND e.provider_event_id = k.provider_event_id
+  AND e.next_try_at IS NOT NULL
+  AND (e.lease_until IS NULL OR e.lease_until < now() + $4::bigint * interval '1 millisecond')
+RETURNING e.provider, e.account, e.provider_event_id;
+
+-- put_off: a leased event waits for what is not there now, for $6 ms; no try is spent ($7: shift in ms)
+WITH k AS MATERIALIZED (
+    SELECT now() + ($6::bigint + $7::bigint) * interval '1 millisecond' AS next_try_at,
+           (extract(epoch FROM now()) * 1000)::bigint + $6::bigint AS turn
+)
+UPDATE inbox e
+SET state = 'not_ready', detail = $5, next_try_at = k.next_try_at, turn = k.turn, lease_until = NULL, lease = NULL
+FROM k
+WHERE e.provider = $1 AND e.account = $2 AND e.provider_event_id = $3 AND e.lease = $4 AND e.next_try_at IS NOT NULL;
 
 -- renew: extend the lease of slow events, for $5 ms more ($6: shift in ms)
 UPDATE inbox e SET lease_until = now() + ($5::bigint + $6::bigint) * interval '1 millisecond'
@@ -63,6 +96,66 @@ WHERE e.provider = k.provider AND e.account = k.account AND e.provider_event_id 
 SELECT r.provider, r.account, r.reference, r.merchant_id, r.payment_id
 FROM unnest($1::text[], $2::text[], $3::text[]) AS k (provider, account, reference)
 JOIN provider_reference r ON r.provider = k.provider AND r.account = k.account AND r.reference = k.reference;
+
+-- is_foreign_charge: whether an event of this charge is foreign
+SELECT EXISTS (
+    SELECT 1 FROM inbox e
+    WHERE e.provider = $1 AND e.account = $2 AND e.charge_reference = $3 AND e.payment_id IS NULL
+      AND e.charge_reference IS NOT NULL AND e.state = 'foreign');
+
+-- arrived: when an event first arrived, on the database's clock
+SELECT min(recorded_at) FROM delivery WHERE provider = $1 AND account = $2 AND provider_event_id = $3;
+
+-- unnamed_attempts: whether an open authorization of the account, from before $3, has no reference ($4: shift in ms)
+SELECT EXISTS (
+    SELECT 1 FROM attempt a
+    WHERE a.next_check_at IS NOT NULL AND a.provider = $1 AND a.account = $2 AND a.operation = 'authorize'
+      AND a.provider_reference IS NULL
+      AND a.opened_at <= $3::timestamptz + $4::bigint * interval '1 millisecond')
+    OR EXISTS (
+    SELECT 1 FROM attempt a
+    WHERE a.parked_at IS NOT NULL AND a.provider = $1 AND a.account = $2 AND a.operation = 'authorize'
+      AND a.provider_reference IS NULL
+      AND a.opened_at <= $3::timestamptz + $4::bigint * interval '1 millisecond');
+
+-- unrouted: events without a payment that name one of these charges, and are foreign or open
+SELECT e.provider, e.account, e.provider_event_id, k.merchant_id, k.payment_id
+FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[])
+     AS k (provider, account, reference, merchant_id, payment_id)
+JOIN inbox e ON e.provider = k.provider AND e.account = k.account AND e.charge_reference = k.reference
+WHERE e.payment_id IS NULL AND e.charge_reference IS NOT NULL AND (e.state = 'foreign' OR e.next_try_at IS NOT NULL);
+
+-- take_up: the charge of these events has become known: they are processed from the beginning, whoever has leased them
+-- ($6: shift in ms)
+WITH k AS MATERIALIZED (
+    SELECT w.provider, w.account, w.provider_event_id, w.merchant_id, w.payment_id,
+           now() + $6::bigint * interval '1 millisecond' AS next_try_at,
+           (extract(epoch FROM now()) * 1000)::bigint AS turn
+    FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[])
+         AS w (provider, account, provider_event_id, merchant_id, payment_id)
+)
+UPDATE inbox e
+SET merchant_id = k.merchant_id, payment_id = k.payment_id, state = 'received', detail = NULL, tries = 0,
+    closed_at = NULL, next_try_at = k.next_try_at, turn = k.turn, lease_until = NULL, lease = NULL
+FROM k
+WHERE e.provider = k.provider AND e.account = k.account AND e.provider_event_id = k.provider_event_id
+  AND e.payment_id IS NULL AND (e.state = 'foreign' OR e.next_try_at IS NOT NULL)
+RETURNING e.provider, e.account, e.provider_event_id, e.replays;
+
+-- foreign_charges: the charges of events that were filed as foreign in the last $1 ms, after ($2, $3, $4), $5 at most
+SELECT DISTINCT provider, account, charge_reference
+FROM inbox
+WHERE state = 'foreign' AND closed_at > now() - $1::bigint * interval '1 millisecond'
+  AND charge_reference IS NOT NULL AND (provider, account, charge_reference) > ($2, $3, $4)
+ORDER BY provider, account, charge_reference
+LIMIT $5;
+
+-- foreign_counts: foreign events by account and type
+SELECT provider, account, type, count(*) AS events, min(received_at) AS first_at, max(received_at) AS last_at
+FROM inbox
+WHERE state = 'foreign' AND closed_at IS NOT NULL
+GROUP BY provider, account, type
+ORDER BY provider, account, type;
 
 -- event: one event by our id
 SELECT provider, account, provider_event_id, event_id, type, received_at, occurred_at, charge_reference, merchant_id,
@@ -128,7 +221,7 @@ RETURNING e.provider, e.account, e.provider_event_id, e.replays;
 -- and the last one
 WITH scanned AS (
     SELECT provider, account, provider_event_id, event_id, type, state, received_at, charge_reference, merchant_id,
-           payment_id, notice,
+           payment_id, mark, notice,
            type = $1 AND state = $2 AND ($3::text IS NULL OR provider = $3) AND next_try_at IS NULL AS chosen
     FROM inbox
     WHERE (provider, account, provider_event_id) > ($4, $5, $6)
@@ -139,7 +232,7 @@ WITH scanned AS (
     FROM scanned
 )
 SELECT provider, account, provider_event_id, event_id, type, state, received_at, charge_reference, merchant_id,
-       payment_id, notice, chosen
+       payment_id, mark, notice, chosen
 FROM numbered WHERE chosen OR from_the_end = 1
 ORDER BY provider, account, provider_event_id;
 
@@ -152,25 +245,26 @@ WHERE e.event_id = $4 AND d.provider = $1 AND d.account = $2 AND d.delivery_id =
 -- delivery_named: any arrival by its id; it reads all of the account's
 SELECT provider_event_id, sealed FROM delivery WHERE provider = $1 AND account = $2 AND delivery_id = $3;
 
--- read_again: events that are still closed as $10 are processed from the beginning, as what their bytes say now ($12:
+-- read_again: events that are still closed as $11 are processed from the beginning, as what their bytes say now ($13:
 -- shift in ms)
 UPDATE inbox e
 SET state = 'received', detail = NULL, tries = 0, replays = e.replays + 1, closed_at = NULL,
-    next_try_at = now() + $12::bigint * interval '1 millisecond', turn = $11, notice = k.notice::json, type = k.type,
-    occurred_at = coalesce(e.occurred_at, k.occurred_at),
+    next_try_at = now() + $13::bigint * interval '1 millisecond', turn = $12, notice = k.notice::json, type = k.type,
+    occurred_at = coalesce(e.occurred_at, k.occurred_at), mark = k.mark,
     charge_reference = coalesce(k.charge_reference, e.charge_reference),
     merchant_id = coalesce(k.merchant_id, e.merchant_id), payment_id = coalesce(k.payment_id, e.payment_id)
 FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[],
-            $9::timestamptz[])
-     AS k (provider, account, provider_event_id, notice, charge_reference, merchant_id, payment_id, type, occurred_at)
+            $9::timestamptz[], $10::text[])
+     AS k (provider, account, provider_event_id, notice, charge_reference, merchant_id, payment_id, type, occurred_at,
+           mark)
 WHERE e.provider = k.provider AND e.account = k.account AND e.provider_event_id = k.provider_event_id
-  AND e.next_try_at IS NULL AND e.state = $10
+  AND e.next_try_at IS NULL AND e.state = $11
 RETURNING e.provider, e.account, e.provider_event_id, e.replays;
 
 -- translated: a leased event that could not be read, as what its bytes say now; the next round routes it
 UPDATE inbox e
 SET notice = $5::text::json, charge_reference = $6, merchant_id = $7, payment_id = $8, type = $9, occurred_at = $10,
-    lease_until = NULL, lease = NULL
+    mark = $11, lease_until = NULL, lease = NULL
 WHERE e.provider = $1 AND e.account = $2 AND e.provider_event_id = $3
   AND e.lease = $4 AND e.next_try_at IS NOT NULL;
 

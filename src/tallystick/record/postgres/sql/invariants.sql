@@ -230,12 +230,25 @@ FROM (SELECT min(b.event_id) AS event_id, b.change_id
       HAVING NOT bool_or(b.recorded)) AS m
 UNION ALL
 SELECT e.event_id, format('is %s, and nobody looks at it', e.state) FROM inbox e
-WHERE e.next_try_at IS NULL AND e.state IN ('received', 'unroutable', 'failed')
+WHERE e.next_try_at IS NULL AND e.state IN ('received', 'unroutable', 'not_ready', 'failed')
 UNION ALL
 SELECT d.delivery_id, 'arrival of an event that is not there' FROM delivery d
 WHERE NOT EXISTS (
     SELECT 1 FROM inbox e
     WHERE e.provider = d.provider AND e.account = d.account AND e.provider_event_id = d.provider_event_id);
+
+-- foreign_events_of_ours: foreign events that are ours; a charge that has just become known is compared within $1 ms
+WITH named AS MATERIALIZED (
+    SELECT event_id, provider, account, charge_reference FROM inbox
+    WHERE state = 'foreign' AND charge_reference IS NOT NULL
+      AND (closed_at IS NULL OR closed_at < now() - $1::bigint * interval '1 millisecond')
+)
+SELECT e.event_id AS subject_id, 'is foreign, and has a payment or a mark of ours' AS detail FROM inbox e
+WHERE e.state = 'foreign' AND (e.payment_id IS NOT NULL OR e.mark = 'ours')
+UNION ALL
+SELECT n.event_id, format('is foreign, and payment %s has its charge', r.payment_id)
+FROM named n
+JOIN provider_reference r ON r.provider = n.provider AND r.account = n.account AND r.reference = n.charge_reference;
 
 -- overlooked_dead_letters: dead for longer than the alarm age ($1: ms)
 SELECT e.event_id AS subject_id, format('dead since %s', e.closed_at) AS detail FROM inbox e

@@ -10,6 +10,13 @@ SELECT p.*, EXISTS (
 FROM payment p
 WHERE p.merchant_id = $1 AND p.payment_id = $2;
 
+-- payment_at: one payment, and the account of its provider that has the charge
+SELECT p.*, (
+    SELECT min(a.account) FROM attempt a
+    WHERE a.merchant_id = p.merchant_id AND a.payment_id = p.payment_id AND a.operation = 'authorize') AS account
+FROM payment p
+WHERE p.merchant_id = $1 AND p.payment_id = $2;
+
 -- late_money: payments with late money that waits to be decided on, oldest first; the merchant may be null
 SELECT * FROM payment
 WHERE amount_late > 0 AND amount_late > amount_late_accepted + amount_late_returning + amount_late_returned

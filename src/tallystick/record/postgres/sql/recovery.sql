@@ -1,7 +1,8 @@
--- due: attempts that are due and have no lease ($2: shift in ms)
+-- due: attempts that are due and have no lease, of the accounts $3 ($2: shift in ms)
 SELECT merchant_id, payment_id, attempt_id, version
 FROM attempt
 WHERE next_check_at <= now() + $2::bigint * interval '1 millisecond'
+  AND ($3::text[] IS NULL OR provider || '/' || account = ANY ($3::text[]))
   AND (lease_until IS NULL OR lease_until < now() + $2::bigint * interval '1 millisecond')
 ORDER BY next_check_at
 LIMIT $1;
@@ -24,13 +25,28 @@ WHERE merchant_id = $1 AND payment_id = $2 AND attempt_id = $3 AND version = $4 
 UPDATE attempt SET next_check_at = now() + ($5::bigint + $6::bigint) * interval '1 millisecond', lease_until = NULL
 WHERE merchant_id = $1 AND payment_id = $2 AND attempt_id = $3 AND version = $4 AND next_check_at IS NOT NULL;
 
--- due_deadlines: authorizations with a due deadline and without a lease ($2: shift in ms)
-SELECT merchant_id, payment_id
-FROM deadline
-WHERE due_at <= now() + $2::bigint * interval '1 millisecond'
-  AND (lease_until IS NULL OR lease_until < now() + $2::bigint * interval '1 millisecond')
-ORDER BY due_at
+-- due_deadlines: authorizations with a due deadline and without a lease, of the accounts $3 ($2: shift in ms)
+SELECT d.merchant_id, d.payment_id
+FROM deadline d
+JOIN attempt a ON a.merchant_id = d.merchant_id AND a.payment_id = d.payment_id AND a.operation = 'authorize'
+WHERE d.due_at <= now() + $2::bigint * interval '1 millisecond'
+  AND (d.lease_until IS NULL OR d.lease_until < now() + $2::bigint * interval '1 millisecond')
+  AND ($3::text[] IS NULL OR a.provider || '/' || a.account = ANY ($3::text[]))
+ORDER BY d.due_at
 LIMIT $1;
+
+-- waiting: attempts and deadlines that are due for $2 ms, of accounts other than $1, by account ($3: shift in ms)
+SELECT w.provider, w.account, count(*) AS waiting
+FROM (
+    SELECT provider, account FROM attempt
+    WHERE next_check_at <= now() + ($3::bigint - $2::bigint) * interval '1 millisecond'
+    UNION ALL
+    SELECT a.provider, a.account FROM deadline d
+    JOIN attempt a ON a.merchant_id = d.merchant_id AND a.payment_id = d.payment_id AND a.operation = 'authorize'
+    WHERE d.due_at <= now() + ($3::bigint - $2::bigint) * interval '1 millisecond') AS w
+WHERE w.provider || '/' || w.account <> ALL ($1::text[])
+GROUP BY w.provider, w.account
+ORDER BY w.provider, w.account;
 
 -- lease_deadlines: lease those that are still due, for $3 ms ($4: shift in ms)
 UPDATE deadline d SET lease_until = now() + ($3::bigint + $4::bigint) * interval '1 millisecond'

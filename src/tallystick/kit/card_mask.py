@@ -158,16 +158,6 @@ class _View(NamedTuple):
     spans: Sequence[tuple[int, int]]
 
 
-def _views(text: str) -> Iterator[_View]:
-    """As it is written, and as its escapes mean it, where there may be something to see: what looks like an escape need
-    not be one."""
-    if _is_suspicious(_flat(text)):
-        yield _view((character, at, at + 1) for at, character in enumerate(text))
-    meant = _ESCAPE.sub(lambda found: "".join(character for character, _, _ in _meaning(found)), text)
-    if meant != text and _is_suspicious(_flat(meant)):
-        yield _view(_unescaped(text))
-
-
 def _view(characters: Iterator[tuple[str, int, int]]) -> _View:
     folded: list[str] = []
     spans: list[tuple[int, int]] = []
@@ -224,8 +214,22 @@ def _meant_by(found: re.Match[str]) -> str:
 
 
 def _hidden(text: str) -> set[tuple[int, int]]:
-    """The places of the digits that are masked."""
-    return {view.spans[at] for view in _views(text) for at in _hidden_in(view.text)}
+    """The places of the digits that are masked: in the text as it is written, and as its escapes mean it. What looks
+    like an escape need not be one."""
+    hidden: set[tuple[int, int]] = set()
+    if _is_suspicious(_flat(text)):
+        if text.isascii():
+            hidden.update((at, at + 1) for at in _hidden_in(text.lower()))
+        else:
+            hidden.update(_hidden_in_view(_view((character, at, at + 1) for at, character in enumerate(text))))
+    meant = _ESCAPE.sub(lambda found: "".join(character for character, _, _ in _meaning(found)), text)
+    if meant != text and _is_suspicious(_flat(meant)) and _hidden_in(meant.translate(ASCII_FOLD).lower()):
+        hidden.update(_hidden_in_view(_view(_unescaped(text))))
+    return hidden
+
+
+def _hidden_in_view(view: _View) -> Iterator[tuple[int, int]]:
+    return (view.spans[at] for at in _hidden_in(view.text))
 
 
 def _hidden_in(text: str) -> set[int]:

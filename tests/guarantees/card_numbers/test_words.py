@@ -41,7 +41,8 @@ async def test_nothing_keeps_a_card_number(database: Database, fresh_merchant: s
                 for event in dialect.events(ours, talk):
                     await app.deliver(event)
                 await drain(app.runtime)
-                events = await app.runtime.pool.fetch("SELECT event_id FROM inbox WHERE provider = $1", name)
+                events = await app.runtime.pool.fetch("SELECT event_id FROM inbox WHERE merchant_id = $1", merchant)
+                assert len(events) > 3
                 assert await app.ask_everything([*payments, *(row[0] for row in events)]) > PLANS + len(events)
     kept = await rows(database)
     assert talk.said > 100 and len(kept) > 50

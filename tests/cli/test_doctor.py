@@ -130,13 +130,6 @@ def few_file_descriptors(world: World, monkeypatch: pytest.MonkeyPatch) -> Itera
     yield world.settings(world.database())
 
 
-@case("server_connections", r"the database doctor_\d+ lets 21 connections in; 1 API processes and a worker open 22 ")
-def a_database_that_lets_few_in(world: World, _: pytest.MonkeyPatch) -> Iterator[dict[str, str]]:
-    name = world.database()
-    world.run(f"ALTER DATABASE {name} CONNECTION LIMIT 21")
-    yield world.settings(name)
-
-
 @case("provider_peak", r"TALLYSTICK_PROVIDER_CONNECTIONS carries 333 payments/s of 1000 .* set it to 3000, or")
 def too_few_connections(world: World, _: pytest.MonkeyPatch) -> Iterator[dict[str, str]]:
     yield world.settings(world.database()) | {"provider_connections": "1000"}
@@ -311,6 +304,13 @@ def payments_counted_otherwise(world: World, _: pytest.MonkeyPatch) -> Iterator[
     sample = asyncio.run(make_sample(world.url(APP_ROLE, name), "doctor"))
     change = f"UPDATE payment SET exponent = 2, provider_exponent = 3 WHERE payment_id = '{sample.captured}'"
     world.run("UPDATE payment SET exponent = 2, provider_exponent = 2", change, database=name)
+    yield world.settings(name)
+
+
+@case("server_connections", r"the database doctor_\d+ lets 21 connections in; 1 API processes and a worker open 22 ")
+def a_database_that_lets_few_in(world: World, _: pytest.MonkeyPatch) -> Iterator[dict[str, str]]:
+    name = world.database()
+    world.run(f"ALTER DATABASE {name} CONNECTION LIMIT 21")
     yield world.settings(name)
 
 

@@ -9,6 +9,7 @@ import psycopg
 from tallystick.domain.errors import TallystickError
 from tallystick.record.postgres import sql
 from tallystick.record.postgres.embedded.server import DatabaseUrls
+from tallystick.record.postgres.hosts import conninfo_for_writing
 from tallystick.settings.load import Settings
 
 _STATEMENTS: Final = sql.load("doctor.sql")
@@ -35,7 +36,7 @@ def own_database(settings: Settings, into: str | None) -> DatabaseUrls | None:
 
 
 def _require_empty_or_named(url: str, into: str | None) -> None:
-    with psycopg.connect(url, connect_timeout=_CONNECT_TIMEOUT_S) as connection:
+    with psycopg.connect(conninfo_for_writing(url), connect_timeout=_CONNECT_TIMEOUT_S) as connection:
         row = connection.execute(_STATEMENTS["relations"]).fetchone()
         assert row is not None, "an aggregate has a row"
     name, relations = row

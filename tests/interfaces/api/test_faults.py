@@ -180,6 +180,32 @@ async def test_a_flood_of_503_is_a_few_lines_that_count_it(
     assert len(failed) < 30 and set(counted.values()) == {150}, counted
 
 
+async def test_an_outage_is_few_lines_whatever_is_asked(
+    database: Database, fresh_merchant: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Payments whose outcome is unknown and reads that fail anywhere: a line for each of the two answers."""
+
+    async def unknown(*_: object) -> Committed:
+        raise OutcomeUnknown("the database could not be reached in time")
+
+    async def away(*_: object, **__: object) -> None:
+        raise ConnectionResetError
+
+    with capture_logs() as logged:
+        async with inside(database, fresh_merchant, BookedProvider()) as api:
+            assert (await api.pay()).status_code == 201
+            monkeypatch.setattr(Journal, "commit", unknown)
+            monkeypatch.setattr(asyncpg.Pool, "fetch", away)
+            for _ in range(40):
+                assert_problem(await api.pay(), 503, "outcome_unknown")
+                assert_problem(await api.client.get("/v1/payments"), 503, "not_ready")
+    failed = [line for line in logged if line["event"] == "request failed"]
+    counted = dict.fromkeys(("outcome_unknown", "not_ready"), 0)
+    for line in failed:
+        counted[line["code"]] += line["since_last_line"]
+    assert len(failed) <= 6 and set(counted.values()) == {40}, counted
+
+
 async def test_readyz_is_503_without_a_database(
     database: Database, fresh_merchant: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

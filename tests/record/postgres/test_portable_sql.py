@@ -118,8 +118,7 @@ def test_the_lint_sees_what_it_forbids(statement: str, breaks: str) -> None:
         " UPDATE t SET at = k.at FROM k WHERE t.a = k.a",
         "UPDATE t SET lease_until = now() + $1::bigint * interval '1 ms' WHERE due_at <= now()",
         "-- FOR UPDATE in a comment, and 'now() in a string'\nUPDATE t SET a = 'now()' RETURNING 'interval'",
-        "WITH h AS (SELECT 1 AS a), i AS (SELECT h.a FROM h)"
-        " SELECT t.a FROM t JOIN (SELECT h.a FROM h, i) j ON j.a = t.a",
+        "WITH h AS (SELECT 1 AS a), i AS (SELECT h.a FROM h) SELECT 1 FROM t JOIN (SELECT h.a FROM i, h) j ON j.a = 1",
         "SELECT (SELECT count(*) FROM inbox) = 0 AND (SELECT count(*) FROM dispute) >= $1::int",
         "WITH a AS MATERIALIZED (SELECT event_id AS e FROM inbox) SELECT 1 FROM a JOIN refund r ON r.refund_id = a.e",
         "SELECT 1 FROM inbox e JOIN (SELECT merchant_id FROM transition OFFSET 0) t ON t.merchant_id = e.merchant_id",

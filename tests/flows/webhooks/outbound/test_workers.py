@@ -33,7 +33,7 @@ from tests.support.outbox import (
     worker_at,
 )
 from tests.support.polling import eventually_async
-from tests.support.receivers import Got, heard, ok, receiving
+from tests.support.receivers import Got, heard, ok, receiving, status
 from tests.support.runtime import Client
 from tests.support.slow_commits import SlowCommits
 from tests.support.work import working
@@ -292,6 +292,35 @@ async def test_what_is_put_in_while_the_last_message_is_under_way_is_not_overloo
         await pay(runtime, fresh_merchant, "k")
         await drain(sender)
         assert receiver.types == ["payment.captured", "refund.created", "refund.succeeded"]
+
+
+async def test_what_waits_for_its_next_try_is_not_sent_sooner_because_more_is_put_in(
+    database: Database, fresh_merchant: str
+) -> None:
+    """The queue's generation is another, so it is looked at again at once: its first message is not due."""
+    async with (
+        receiving() as receiver,
+        runtime_for(database) as runtime,
+        worker(runtime) as sender,
+        worker(runtime) as other,
+    ):
+        client = Client(runtime, fresh_merchant)
+
+        async def refunds_meanwhile(got: Got) -> web.StreamResponse:
+            if len(receiver.got) == 1:
+                await client.refund("r", got.json["payment_id"])
+                await other._dispatch.round()
+            return await status(500)(got)
+
+        receiver.script = refunds_meanwhile
+        await register(runtime, fresh_merchant, receiver)
+        await pay(runtime, fresh_merchant, "k")
+        await drain(sender)
+        assert receiver.types == ["payment.captured"]
+        receiver.script = ok
+        async with worker_at(database, 10_000) as later:
+            await drain(later)
+        assert receiver.types == ["payment.captured", "payment.captured", "refund.created", "refund.succeeded"]
 
 
 async def test_what_is_put_in_by_a_transaction_that_nobody_sees_yet_is_not_overlooked(

@@ -138,10 +138,12 @@ def test_a_slow_provider_over_http(bench_database: Database) -> None:
     plan = ProvidersPlan(
         providers=["adyen"],
         rate_per_s=40,
-        duration_s=1.5,
-        carried_s=1,
-        warm_up_s=0.2,
+        duration_s=2,
+        carried_s=1.5,  # on however busy a machine, long enough for one answer
+        warm_up_s=0.5,
         stand=StandPlan(median_ms=20, p99_ms=60),
+        carried_connections=4,
+        connections=64,
     )
     with TemporaryDirectory() as logs:
         figures = measure_providers(Settings(simulator="on"), bench_database, Path(logs), plan, lambda *_: None)

@@ -78,7 +78,8 @@ CONNECTORS: Final[Mapping[str, _Connector]] = {
 
 
 class ProvidersPlan(Struct, frozen=True, kw_only=True):
-    """Sizes of the loads. ``carried_s``: how long what the machine carries is measured."""
+    """Sizes of the loads. ``carried_s``: how long what the machine carries is measured, with ``carried_connections``
+    clients of a closed loop; the open loop has ``connections``."""
 
     providers: list[str]
     rate_per_s: float
@@ -86,6 +87,8 @@ class ProvidersPlan(Struct, frozen=True, kw_only=True):
     carried_s: float
     warm_up_s: float
     stand: StandPlan
+    carried_connections: int = CARRIED_CONNECTIONS
+    connections: int = CONNECTIONS
 
 
 class ConnectorFigures(Struct, frozen=True, kw_only=True):
@@ -150,11 +153,13 @@ def _connector(
             return _with_progress(load, roots, lambda done, total: announce(f"{name}, {what}", done, total))
 
     carried = load(
-        "prompt", _AT_ONCE, connections=CARRIED_CONNECTIONS, warm_up_s=plan.warm_up_s, duration_s=plan.carried_s
+        "prompt", _AT_ONCE, connections=plan.carried_connections, warm_up_s=plan.warm_up_s, duration_s=plan.carried_s
     ).result
     rate = min(plan.rate_per_s, SHARE * _approved(carried) / plan.carried_s)
     # Without a warm-up: connections that are not open yet are among what a surge meets.
-    slow = load("slow", plan.stand, connections=CONNECTIONS, warm_up_s=0, duration_s=plan.duration_s, rate_per_s=rate)
+    slow = load(
+        "slow", plan.stand, connections=plan.connections, warm_up_s=0, duration_s=plan.duration_s, rate_per_s=rate
+    )
     attempts, not_sent = uvloop.run(_rows(database.app_url, f"bench-{name}-slow-{run}"))
     return ConnectorFigures(
         provider=name,

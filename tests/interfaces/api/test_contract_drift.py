@@ -87,6 +87,29 @@ async def test_an_event_names_the_version_that_spoke(database: Database, fresh_m
         await settle(app)
 
 
+#: provider -> its codes that move nothing, and what the record says of each.
+SILENT: dict[str, dict[str, str]] = {
+    "simulator": {"report.ready": "it is not about payments"},
+    "stripe": {"charge.succeeded": "it informs about a payment", "payout.paid": "it is not about payments"},
+    "adyen": {"NOTIFICATION_OF_FRAUD": "it informs about a payment", "REPORT_AVAILABLE": "it is not about payments"},
+}
+
+
+@every_provider
+async def test_the_record_says_why_an_event_moved_nothing(
+    database: Database, fresh_merchant: str, letters: Letters
+) -> None:
+    name = "eventCode" if letters.name == "adyen" else "type"
+    async with door(database, fresh_merchant) as app:
+        since = len(await kept(app))
+        for code in SILENT[letters.name]:
+            event = copy.deepcopy(letters.event(1)) | {name: code, "id": new_id("evt"), "pspReference": new_id("req")}
+            assert (await deliver(app, letters.name, signed(letters, event))).status_code == 200
+        await settle(app)
+        found = {row["type"]: (row["state"], row["detail"]) for row in await kept(app, since)}
+        assert found == {code: ("unknown_type", why) for code, why in SILENT[letters.name].items()}
+
+
 async def test_the_history_of_an_event_s_effect_has_its_version(database: Database, fresh_merchant: str) -> None:
     [letters] = [each for each in LETTERS if each.name == "simulator"]
     async with door(database, fresh_merchant) as app:

@@ -135,6 +135,7 @@ class FakeStripe:
             "created": int(self.now_s()),
             "payment_intent": said["payment_intent"],
             "balance_transaction": f"txn_{uuid.uuid4().hex}",
+            "reason": None,
             "metadata": said["metadata"],
         }
         self.refunds.append(made)

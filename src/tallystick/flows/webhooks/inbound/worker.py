@@ -19,6 +19,7 @@ from tallystick.flows.webhooks.inbound.handler import Handler
 from tallystick.kit.clock import monotonic_ms
 from tallystick.kit.ids import new_id
 from tallystick.kit.logs import get_logger
+from tallystick.providers.assembly import receivers
 from tallystick.record.postgres.inbox import EventName, Inbox, LeasedEvent
 
 log = get_logger("tallystick.flows.webhooks.inbound.worker")
@@ -45,6 +46,7 @@ class InboxWorker:
         self._handler = Handler(runtime)
         self._slots = asyncio.Semaphore(HANDLERS_AT_ONCE)
         self._under_way: set[asyncio.Task[int]] = set()
+        self._accounts = _accounts_of(runtime)
         self._look_for_waiting_ms = 0
         self._look_back_ms = FIRST_LOOK_BACK_MS
 
@@ -79,7 +81,7 @@ class InboxWorker:
             log.error("webhook batch failed", error=repr(error))
 
     async def _claim(self) -> tuple[str, list[LeasedEvent]]:
-        settings, lease, accounts = self._runtime.settings, new_id("lse"), self._runtime.accounts
+        settings, lease, accounts = self._runtime.settings, new_id("lse"), self._accounts
         if monotonic_ms() >= self._look_for_waiting_ms:
             self._look_for_waiting_ms = monotonic_ms() + WAITS_AFTER_MS
             await self.note_waiting()
@@ -87,7 +89,7 @@ class InboxWorker:
 
     async def note_waiting(self, due_for_ms: int = WAITS_AFTER_MS) -> None:
         """Note of the events of other accounts that nobody has taken what they wait for, and alert."""
-        names = await self._inbox.not_ready(WAITING_AT_ONCE, self._runtime.accounts, due_for_ms)
+        names = await self._inbox.not_ready(WAITING_AT_ONCE, self._accounts, due_for_ms)
         for (provider, account), count in Counter(name[:2] for name in names).items():
             self._runtime.report_waiting("events", provider, account, count)
 
@@ -149,6 +151,13 @@ class InboxWorker:
                 fresh = False
                 if await self._handler.handle(event, stored, started_at):
                     open_events.pop(event.name(), None)
+
+
+def _accounts_of(runtime: Runtime) -> list[str]:
+    """``provider/account`` of everything that the settings have a part of. With a webhook's secret alone, most events
+    are decided from the record; one that depends on a question waits."""
+    named = {f"{provider}/{account}" for provider, account in receivers(runtime.settings)}
+    return sorted(named.union(runtime.accounts))
 
 
 def _by_payment(

@@ -114,7 +114,9 @@ class AdyenReceiver:
             return msgspec.structs.replace(self._read(item), item_digest=item_digest)
         except Exception as error:  # a defect of a reader, too, costs the item its translation and not its place
             code = _code_of(item)
-            return not_about_money(item_digest, code) if code in INFORMATION else unreadable(item_digest, error)
+            if code in INFORMATION:
+                return not_about_money(item_digest, code)
+            return unreadable(item_digest, error, _foreign_charge(item))
 
     def _read(self, raw: bytes) -> Notification:
         """Raises CannotRead, and whatever a reader raises."""
@@ -197,6 +199,17 @@ def _mark(item: Item, reference: Reference | None) -> Mark | None:
         return "ours"
     own = item.event_code == "AUTHORISATION" and not item.original_reference
     return "absent" if own and item.merchant_reference is not None else None
+
+
+def _foreign_charge(raw: bytes) -> str | None:
+    """The payment without our mark that an item tells of; None where that is not certain."""
+    try:
+        item = None if signed_text_of(raw).is_ambiguous() else _ITEM.decode(raw)
+    except _ILL_FORMED:
+        return None
+    if item is None or _mark(item, read_reference(item.merchant_reference)) != "absent":
+        return None
+    return item.psp_reference
 
 
 def _approved(item: Item, effect: Effect, reference: str) -> Approved:

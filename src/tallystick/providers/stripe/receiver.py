@@ -124,7 +124,7 @@ class StripeReceiver:
             event_type = _type_of(body)
             if event_type is not None and event_type not in _TRANSLATIONS:
                 return [not_about_money(digest, event_type)]
-            return [unreadable(digest, error)]
+            return [unreadable(digest, error, _foreign_charge(body))]
 
 
 def _signature_parts(header: str) -> tuple[int, list[str]]:
@@ -144,6 +144,17 @@ def _type_of(body: bytes) -> str | None:
         return _TYPED.decode(body).type
     except (msgspec.MsgspecError, ValueError, RecursionError):
         return None
+
+
+def _foreign_charge(body: bytes) -> str | None:
+    """The PaymentIntent without our mark that an event is about; None where that is not certain."""
+    try:
+        data = _EVENT.decode(body).data
+    except (msgspec.MsgspecError, ValueError, RecursionError):
+        return None
+    subject = _Subject() if data is None else _subject(data.object)
+    is_intent = subject.object == "payment_intent"
+    return subject.id if is_intent and mark_of(subject.metadata, is_always_marked=True) == "absent" else None
 
 
 def _notification(event: _Event) -> Notification:

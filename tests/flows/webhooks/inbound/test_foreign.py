@@ -317,8 +317,8 @@ async def test_it_is_taken_up_when_its_charge_is_ours(
 async def test_so_is_one_whose_charge_is_named_by_a_card_number(
     runtime: Runtime, provider: Asked, account: str, database: Database, fresh_merchant: str, learns: Any
 ) -> None:
-    """Event, payment and question mean the same charge, though its name is kept sealed. The provider is asked by its own
-    name for it."""
+    """Event, payment and question mean the same charge, though its name is kept sealed. The provider is asked by
+    its own name for it."""
     ours, others = "4111111111111111", "5555555555554444"
     event, other = (
         refund_of(account, runtime.words.kept_name(charge, "simulator"), mark=mark)

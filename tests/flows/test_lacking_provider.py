@@ -108,9 +108,11 @@ async def test_a_worker_that_can_only_receive_waits_where_it_has_to_ask(
         event = envelope(new_id("req"), contradicts, payment=stored.payment)
         async with lacking(database, "nothing", simulator="on") as poor:
             worker = inbox_worker_of(poor)
-            for each in (told, event):
-                await accept(database, [each])
-                await worker.round()
+            with capture_logs() as logged:
+                for each in (told, event):
+                    await accept(database, [each])
+                    await worker.round()
+            assert alerts_of(logged, "events") == [("simulator", "main")]
             found = [await trace_event(poor.stores.inbox, each.event_id) for each in (told, event)]
             assert [each.state for each in found if each] == ["applied", "not_ready"]
             assert found[1] is not None and (found[1].tries, found[1].attempts) == (0, [])

@@ -105,6 +105,7 @@ class Handler:
         for _ in range(RACES_IN_ONE_TRY):
             decided = self._decide(event, notice, stored, change_id, newest, unsettled_ms)
             if isinstance(decided, Ask) and not self._can_ask(stored, decided):
+                self._runtime.report_waiting("events", event.provider, event.account, 1)
                 return await self._put_off(event, "its provider's account is not configured in this worker")
             if isinstance(decided, Ask):
                 newest = await self._newest(stored, decided, notice)

@@ -161,7 +161,10 @@ class InboxWorker:
                 self._chain(chain, stored.get(name) if name else None, started_at, open_events, claim.slots)
                 for name, chain in _by_payment(events, routed)
             ]
-            await asyncio.gather(*chains)
+            ended = await asyncio.gather(*chains, return_exceptions=True)  # one that fails ends no other
+            for error in ended:
+                if error is not None:
+                    raise error
         finally:
             renewing.cancel()
             self._give_back(claim.slots, claim.slots)

@@ -3,7 +3,8 @@
 A card number is 13-19 digits, contiguous or in card-like groups under one kind of separator, that starts like
 an issuer's number, has that issuer's length, and passes the Luhn check (ISO/IEC 7812-1, annex B). Digits of
 every script count, letters glued to the digits change nothing, and invisible characters between them are
-ignored. UUIDs and hex digests are removed first: their random digits would sometimes pass the check.
+ignored. What is percent-encoded is read both ways. UUIDs and hex digests are removed first: their random digits
+would sometimes pass the check.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from decimal import Decimal, InvalidOperation
 from itertools import chain
 from typing import Final
+from urllib.parse import unquote
 
 # Issuer, first and last prefix of a range, lengths. Overlaps are intended: any matching row is enough.
 ISSUERS: Final[tuple[tuple[str, str, str, Iterable[int]], ...]] = (
@@ -142,7 +144,11 @@ ASCII_FOLD: Final = _AsciiFold()
 
 
 def looks_like_card_number(text: str) -> bool:
-    """Whether a card number appears anywhere in ``text``."""
+    """Whether a card number appears anywhere in ``text``, as it is written or as a URL means it."""
+    return _holds_card_number(text) or ("%" in text and _holds_card_number(unquote(text)))
+
+
+def _holds_card_number(text: str) -> bool:
     if not text.isascii():
         text = text.translate(ASCII_FOLD)
     if _CANDIDATE.search(text) is None:
@@ -184,9 +190,9 @@ def contains_card_data(value: object) -> bool:
 def may_contain_card_data(raw: bytes) -> bool:
     """Cheap, cautious check of raw JSON: False only if ``contains_card_data`` of its parsed form is False too.
 
-    True for escapes and non-ASCII bytes, which may hide digits and separators, and for 13 digits in a loose row.
+    True for escapes, percent signs and non-ASCII bytes, which may hide digits and separators, and for 13 digits in a loose row.
     """
-    return not raw.isascii() or b"\\" in raw or _CANDIDATE_BYTES.search(raw) is not None
+    return not raw.isascii() or b"\\" in raw or b"%" in raw or _CANDIDATE_BYTES.search(raw) is not None
 
 
 def numbers_within(digits: str) -> Iterator[tuple[int, int]]:

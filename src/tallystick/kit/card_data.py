@@ -190,7 +190,8 @@ def contains_card_data(value: object) -> bool:
 def may_contain_card_data(raw: bytes) -> bool:
     """Cheap, cautious check of raw JSON: False only if ``contains_card_data`` of its parsed form is False too.
 
-    True for escapes, percent signs and non-ASCII bytes, which may hide digits and separators, and for 13 digits in a loose row.
+    True for escapes, percent signs and non-ASCII bytes, which may hide digits and separators, and for 13 digits in a
+    loose row.
     """
     return not raw.isascii() or b"\\" in raw or b"%" in raw or _CANDIDATE_BYTES.search(raw) is not None
 

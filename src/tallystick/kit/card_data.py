@@ -15,7 +15,6 @@ from collections.abc import Iterable, Iterator, Mapping
 from decimal import Decimal, InvalidOperation
 from itertools import chain
 from typing import Final
-from urllib.parse import unquote
 
 # Issuer, first and last prefix of a range, lengths. Overlaps are intended: any matching row is enough.
 ISSUERS: Final[tuple[tuple[str, str, str, Iterable[int]], ...]] = (
@@ -91,6 +90,8 @@ _SERIES: Final = tuple(
 )
 _DIGITS: Final = re.compile(r"[0-9]+", re.ASCII)
 
+_PERCENT_ENCODED: Final = re.compile(r"(?:%[0-9A-Fa-f]{2})+", re.ASCII)
+
 _BEYOND_CARDS: Final = 10**19  # the first integer with more than 19 digits
 _BELOW_CARDS: Final = 10**12  # the first integer with 13 digits
 
@@ -145,7 +146,11 @@ ASCII_FOLD: Final = _AsciiFold()
 
 def looks_like_card_number(text: str) -> bool:
     """Whether a card number appears anywhere in ``text``, as it is written or as a URL means it."""
-    return _holds_card_number(text) or ("%" in text and _holds_card_number(unquote(text)))
+    return _holds_card_number(text) or ("%" in text and _holds_card_number(_PERCENT_ENCODED.sub(_decoded, text)))
+
+
+def _decoded(found: re.Match[str]) -> str:
+    return bytes.fromhex(found[0].replace("%", "")).decode("utf-8", "replace")
 
 
 def _holds_card_number(text: str) -> bool:

@@ -23,6 +23,7 @@ import tallystick
 from tallystick.domain.dispute_movement import Movement
 from tallystick.domain.notices import StoredNotice
 from tallystick.domain.provider_words import NAMES, OWN_NAMES
+from tallystick.domain.storable import CANNOT_KEEP
 from tallystick.domain.traits import Traits
 from tallystick.domain.verdicts import Approved, NotFound, NotSent, Unknown, Verdict
 from tallystick.flows.provider_words import MASKED, SEALED, ProviderWords
@@ -208,6 +209,14 @@ async def test_every_way_to_a_provider() -> None:
     [effect] = [each async for each in effects]
     assert effect.reference == SCREEN.kept_name(NUMBER, "simulator")
     assert effect.state == f"booked by {'*' * 16}"
+
+
+async def test_what_the_record_cannot_hold_is_not_said() -> None:
+    """The database would refuse the change, and the outcome would be tried for ever."""
+    said = Approved(amount=1, currency="EUR", effect="captured", reference="a\x00")
+    provider = ScreenedProvider(Talkative(said), SCREEN)
+    for operation in ("authorize", "capture", "cancel", "refund", "fetch"):
+        assert await getattr(provider, operation)(authorize()) == Unknown(reason=CANNOT_KEEP), operation
 
 
 async def _charges() -> AsyncIterator[Mapping[str, Any]]:

@@ -129,6 +129,9 @@ def test_every_brand_in_every_grouping_is_found(brand: str) -> None:
         "\U0001d7d2" + "\U0001d7cf" * 15,  # mathematical digits
         "pay_4111111111111111",
         "550e8400-e29b-41d4-a716-446655440000 4111111111111111",
+        "https://shop.example/%34111111111111111",
+        "https://shop.example/?q=4111%201111%201111%201111",
+        "4111%E3%80%801111%E3%80%801111%E3%80%801111",  # ideographic spaces
     ],
 )
 def test_card_numbers_in_disguise(text: str) -> None:
@@ -287,6 +290,7 @@ bodies = st.dictionaries(
 
 @settings(max_examples=300)
 @example(body={"a": "4111/1111/1111/1111"}, escaped=False, indent=1)
+@example(body={"a": "4111%201111%201111%201111"}, escaped=False, indent=1)
 @given(body=bodies, escaped=st.booleans(), indent=st.sampled_from([None, 1]))
 def test_the_prefilter_never_misses_what_the_search_finds(
     body: dict[str, Any], escaped: bool, indent: int | None

@@ -48,7 +48,7 @@ def _percent(number: str) -> str:
     return "".join(f"%{ord(digit):02X}" for digit in number)
 
 
-_GAPS: Final = (" ", "-", ".", "\n", "\r\n  ", "/", "_", "\u00a0", "\u2011", ", ")
+_GAPS: Final = (" ", "-", ".", "\n", "\r\n  ", "/", "_", "\u00a0", "\u2011", ", ", "\uff0c", "\u2192", "\x80")
 
 #: A way to write a number -> how.
 WRITTEN: Final[Mapping[str, Callable[[str], str]]] = {
@@ -69,6 +69,7 @@ WRITTEN: Final[Mapping[str, Callable[[str], str]]] = {
     "in a URL": lambda number: f"https://bank.example/3ds?a=1&pan={quote(_grouped(' ')(number))}&b=2",
     "fullwidth in a URL": lambda number: quote(_in_script("\uff10")(number)),
     "in HTML": lambda number: "&nbsp;".join(re.findall(".{1,4}", number)),
+    "in HTML by its names": lambda number: "&thinsp;&middot;".join(re.findall(".{1,4}", number)),
     "as HTML": lambda number: "".join(f"&#{ord(digit)};" for digit in number),
 }  # fmt: skip
 

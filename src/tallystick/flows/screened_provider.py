@@ -1,5 +1,5 @@
-"""Around every connector of a process: what it says is screened, and the names in a call are those that the provider
-knows."""
+"""Around every connector of a process: what it says is screened and fit for the record, and the names in a call are
+those that the provider knows."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from tallystick.domain.marks import ChargeMark
 from tallystick.domain.money import Exponents
+from tallystick.domain.storable import storable_verdict
 from tallystick.domain.verdicts import NotSent, Unknown, Verdict
 from tallystick.flows.provider_words import ProviderWords
 from tallystick.kit.clock_skew import Skew
@@ -133,7 +134,7 @@ class ScreenedProvider(Provider):
 
     def _screened(self, verdict: Verdict, call: ProviderCall) -> Verdict:
         try:
-            return self._words.screened(verdict, self.name, self.account)
+            return self._words.screened(storable_verdict(verdict), self.name, self.account)
         except _NO_KEY as error:
             return Unknown(reason=self._cannot(CANNOT_SEAL, call, error))
 

@@ -3,7 +3,8 @@
 A card number is 13-19 digits, contiguous or in card-like groups under one kind of separator, that starts like
 an issuer's number, has that issuer's length, and passes the Luhn check (ISO/IEC 7812-1, annex B). Digits of
 every script count, letters glued to the digits change nothing, and invisible characters between them are
-ignored. UUIDs and hex digests are removed first: their random digits would sometimes pass the check.
+ignored. What is percent-encoded is read both ways. UUIDs and hex digests are removed first: their random digits
+would sometimes pass the check.
 """
 
 from __future__ import annotations
@@ -89,6 +90,8 @@ _SERIES: Final = tuple(
 )
 _DIGITS: Final = re.compile(r"[0-9]+", re.ASCII)
 
+_PERCENT_ENCODED: Final = re.compile(r"(?:%[0-9A-Fa-f]{2})+", re.ASCII)
+
 _BEYOND_CARDS: Final = 10**19  # the first integer with more than 19 digits
 _BELOW_CARDS: Final = 10**12  # the first integer with 13 digits
 
@@ -142,7 +145,15 @@ ASCII_FOLD: Final = _AsciiFold()
 
 
 def looks_like_card_number(text: str) -> bool:
-    """Whether a card number appears anywhere in ``text``."""
+    """Whether a card number appears anywhere in ``text``, as it is written or as a URL means it."""
+    return _holds_card_number(text) or ("%" in text and _holds_card_number(_PERCENT_ENCODED.sub(_decoded, text)))
+
+
+def _decoded(found: re.Match[str]) -> str:
+    return bytes.fromhex(found[0].replace("%", "")).decode("utf-8", "replace")
+
+
+def _holds_card_number(text: str) -> bool:
     if not text.isascii():
         text = text.translate(ASCII_FOLD)
     if _CANDIDATE.search(text) is None:
@@ -184,9 +195,10 @@ def contains_card_data(value: object) -> bool:
 def may_contain_card_data(raw: bytes) -> bool:
     """Cheap, cautious check of raw JSON: False only if ``contains_card_data`` of its parsed form is False too.
 
-    True for escapes and non-ASCII bytes, which may hide digits and separators, and for 13 digits in a loose row.
+    True for escapes, percent signs and non-ASCII bytes, which may hide digits and separators, and for 13 digits in a
+    loose row.
     """
-    return not raw.isascii() or b"\\" in raw or _CANDIDATE_BYTES.search(raw) is not None
+    return not raw.isascii() or b"\\" in raw or b"%" in raw or _CANDIDATE_BYTES.search(raw) is not None
 
 
 def numbers_within(digits: str) -> Iterator[tuple[int, int]]:

@@ -33,12 +33,13 @@ _MAX_GAP: Final = 8
 #: As many digits as the shortest card number has, each as a zero.
 _THIRTEEN: Final = b"0" * 13
 
-#: For the first look: a digit is a zero, a letter is small, and what begins an escape is one sign; all else goes.
+#: For the first look: a digit is a zero, a letter is small, and what begins an escape is one sign; all else goes, in
+#: any script: a number may be written with any signs between.
 _ESCAPE_SIGN: Final = b"%"
 _FLAT: Final = bytes.maketrans(
     b"123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ\\&", b"000000000abcdefghijklmnopqrstuvwxyz" + _ESCAPE_SIGN * 2
 )
-_DROPPED: Final = bytes(code for code in range(128) if not chr(code).isalnum() and chr(code) not in "\\%&")
+_DROPPED: Final = bytes(code for code in range(256) if code > 127 or not (chr(code).isalnum() or chr(code) in "\\%&"))
 
 #: An escape of JSON, of a URL or of HTML, written once or several times over.
 _ESCAPE: Final = re.compile(
@@ -46,7 +47,7 @@ _ESCAPE: Final = re.compile(
     r"|\\+u(?P<high>[dD][89abAB][0-9A-Fa-f]{2})\\+u(?P<low>[dD][c-fC-F][0-9A-Fa-f]{2})"
     r"|\\+u(?P<json>[0-9A-Fa-f]{4})"
     r"|\\+(?P<control>[nrtbf\"'/])"
-    r"|&(?:(?P<space>nbsp)|\#(?P<html>[0-9]{1,7})|\#[xX](?P<html_hex>[0-9A-Fa-f]{1,6}));",
+    r"|&(?:(?P<space>[A-Za-z]{2,20})|\#(?P<html>[0-9]{1,7})|\#[xX](?P<html_hex>[0-9A-Fa-f]{1,6}));",
 )
 _URL_BYTE: Final = re.compile(r"%(?:25)*([0-9A-Fa-f]{2})")
 _LAST_CODE_POINT: Final = 0x10FFFF

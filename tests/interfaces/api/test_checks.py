@@ -71,6 +71,17 @@ def test_a_content_encoding_is_refused(merchant: Merchant) -> None:
     assert answer.status_code == 201
     encoded = merchant.post("/v1/payments", {"amount": 1}, headers={"Content-Encoding": "gzip"})
     assert_problem(encoded, 415, "unsupported_media_type")
+    for several in ("gzip, identity", "identity, gzip"):
+        encoded = merchant.post("/v1/payments", {"amount": 1}, headers={"Content-Encoding": several})
+        assert_problem(encoded, 415, "unsupported_media_type")
+
+
+@pytest.mark.parametrize("order", [("gzip", "identity"), ("identity", "gzip")])
+def test_a_content_encoding_in_a_line_of_its_own_is_refused(merchant: Merchant, order: tuple[str, str]) -> None:
+    lines = [("Idempotency-Key", new_id("req")), ("Content-Type", "application/json")]
+    headers = [*lines, *(("Content-Encoding", each) for each in order)]
+    encoded = merchant.client.post("/v1/payments", content=b"{}", headers=headers)
+    assert_problem(encoded, 415, "unsupported_media_type")
 
 
 FIELDS: list[tuple[dict[str, Any], str, str]] = [

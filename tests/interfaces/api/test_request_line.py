@@ -35,6 +35,9 @@ NO_HOST: dict[str, tuple[str, ...]] = {
     "two": ("host: a.example", "host: b.example"),
     "the same twice": ("host: a.example", "Host: a.example"),
     "not a host": ("host: a b",),
+    "one with a user": ("host: user@a.example",),
+    "half an address": ("host: [::1",),
+    "no such port": ("host: a.example:99999999",),
 }
 
 
@@ -46,6 +49,11 @@ def test_a_request_has_one_host(stack: Stack, hosts: str, path: str) -> None:
     assert (status, body.get("code"), body.get("outcome")) == (400, "request_malformed", "not_executed")
     assert headers["content-type"] == "application/problem+json"
     assert body["request_id"] == headers["request-id"]
+
+
+@pytest.mark.parametrize("host", ["a.example", "A_b-c.example.:8400", "127.0.0.1:", "[::1]:8400", "xn--nxasmq6b"])
+def test_hosts_as_they_are_written(stack: Stack, host: str) -> None:
+    assert say(stack, "GET /healthz HTTP/1.1", f"host: {host}")[0] == 200
 
 
 def test_http_1_0_needs_no_host(stack: Stack) -> None:

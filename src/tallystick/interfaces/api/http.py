@@ -98,7 +98,9 @@ class ApiRequest:
             elif name == b"content-length":
                 self._content_length = value.decode("latin-1")
             elif name == b"content-encoding":
-                self._content_encoding = value.decode("latin-1").strip().lower()
+                given = value.decode("latin-1").strip().lower()
+                if given != "identity":  # which changes nothing, and takes no other one back
+                    self._content_encoding = given
 
     async def body(self, limit_bytes: int) -> bytes:
         """The whole body. Raises ProblemError: over the limit, too slow, or cut off."""

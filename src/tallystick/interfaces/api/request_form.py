@@ -6,6 +6,7 @@ that allows, limits or caches by path would know only one of them.
 
 from __future__ import annotations
 
+import re
 from typing import Final
 from urllib.parse import quote
 
@@ -20,6 +21,9 @@ PATH_CHARACTERS: Final = "/-._~!$&'()*+,;=:@"
 
 #: As granian and as ASGI write it. It needs no Host: some load balancers ask for health that way.
 HTTP_1_0: Final = ("1", "1.0")
+
+#: What a Host may be (RFC 9110 section 7.2): a name or an address, and a port; no user.
+_HOST: Final = re.compile(rb"(?:[A-Za-z0-9._~!$&'()*+,;=%-]+|\[[A-Za-z0-9:.%]+\])(?::[0-9]{0,5})?")
 
 
 def malformed(request_id: str) -> Problem:
@@ -37,6 +41,8 @@ def refusal(scope: HTTPScope) -> Problem | None:
     hosts = [value for name, value in scope["headers"] if name == b"host"]
     # RFC 9112 section 3.2. Where there is none, granian puts an empty one, which no request by http may have.
     if len(hosts) > 1 or (not any(hosts) and scope["http_version"] not in HTTP_1_0):
+        return malformed(new_id("req"))
+    if any(host and _HOST.fullmatch(host) is None for host in hosts):
         return malformed(new_id("req"))
     path = scope["path"]
     if "//" in path or (path.endswith("/") and path != "/") or _is_escaped_otherwise(path, scope["raw_path"]):

@@ -9,7 +9,7 @@ import msgspec
 
 from tallystick.domain.errors import ProblemField, problem
 from tallystick.domain.requests.json_body import BadJson, parse_json_object, safe_name
-from tallystick.flows.webhooks.inbound.envelope import is_text
+from tallystick.domain.storable import is_text
 from tallystick.interfaces.api.http import ApiRequest
 from tallystick.interfaces.api.problems import ProblemError, invalid_fields
 from tallystick.kit.card_data import contains_card_data

@@ -15,16 +15,11 @@ from msgspec.structs import replace
 
 from tallystick.domain.marks import Mark
 from tallystick.domain.notices import StoredNotice
+from tallystick.domain.storable import is_storable_name, is_storable_time, is_storable_within
 from tallystick.flows.provider_words import ProviderWords
 from tallystick.kit.card_mask import mask_cards
 from tallystick.kit.ids import is_id, new_id, sibling_id
 from tallystick.providers.receiver import UNREADABLE_TYPE, Notification, Receiver, not_about_money, unreadable
-
-#: Longest name that a provider may give to an event, its type or a charge, in characters; theirs have at most 80.
-MAX_NAME_CHARS: Final = 255
-
-#: Plausible years. Times at the ends of the calendar cannot be converted to UTC.
-SENSIBLE_YEARS: Final = range(1970, 2200)
 
 #: W3C Trace Context level 1, version 00.
 _TRACEPARENT: Final = re.compile(r"00-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}", re.ASCII)
@@ -114,7 +109,7 @@ def _storable_notification(notification: Notification, body: bytes) -> Notificat
         return notification
     item_digest = item_digest_of(notification, body)
     if notification.notice is None:
-        known_type = notification.type if _storable(notification.type) else UNREADABLE_TYPE
+        known_type = notification.type if is_storable_name(notification.type) else UNREADABLE_TYPE
         return not_about_money(item_digest, known_type)
     return unreadable(item_digest, why)
 
@@ -123,11 +118,10 @@ def _not_storable(notification: Notification) -> str | None:
     """Why the database cannot hold a notification, or cannot distinguish it from another."""
     named_so = (notification.provider_event_id, notification.type, notification.charge_reference)
     for name in (*named_so, *_references(notification.notice)):
-        if name is not None and not _storable(name):
+        if name is not None and not is_storable_name(name):
             return "a name in the event is empty, too long or not text"
-    notice = msgspec.to_builtins(notification.notice, builtin_types=(datetime,))
-    if not _storable_within([notice, notification.occurred_at]):
-        return "the event holds invalid text, or an impossible time"
+    if not (is_storable_within(notification.notice) and is_storable_time(notification.occurred_at)):
+        return "the event holds invalid text, or an impossible time or amount"
     return None
 
 
@@ -162,32 +156,6 @@ def cloud_event(envelope: Mapping[str, Any]) -> dict[str, Any]:
         "providerreference": envelope["charge_reference"],
         "apiversion": envelope["api_version"],
     }
-
-
-def _storable(name: str) -> bool:
-    return 0 < len(name) <= MAX_NAME_CHARS and "\x00" not in name and is_text(name)
-
-
-def _storable_within(value: object) -> bool:
-    """Whether a database can store every text in it (no lone surrogates, no NUL), and every time is plausible."""
-    if isinstance(value, datetime):
-        return value.tzinfo is not None and value.year in SENSIBLE_YEARS
-    if isinstance(value, str):
-        return "\x00" not in value and is_text(value)
-    if isinstance(value, Mapping):
-        return all(_storable_within(part) for item in value.items() for part in item)
-    if isinstance(value, list | tuple):
-        return all(_storable_within(part) for part in value)
-    return True
-
-
-def is_text(text: str) -> bool:
-    """Whether it can be written as UTF-8: half a surrogate pair cannot."""
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
 
 
 def _traceparent(given: str) -> str:

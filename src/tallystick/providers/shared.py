@@ -14,6 +14,7 @@ from msgspec.structs import replace
 from tallystick.domain.money import Exponents, exponents_at
 from tallystick.domain.traits import Traits
 from tallystick.domain.verdicts import NotSent, Unknown, Verdict
+from tallystick.kit.card_mask import mask_cards
 from tallystick.providers.http import NothingSent, ProviderHttp, SentUnanswered
 from tallystick.providers.port import ProviderCall
 from tallystick.providers.receiver import BadSignature, StaleTimestamp
@@ -24,6 +25,11 @@ TURNED_AWAY: Final = frozenset({401, 403, 429})
 
 #: Longest provider text that is kept, in characters: they are sentences.
 MESSAGE_CHARS: Final = 500
+
+
+def shortened(text: str) -> str:
+    """As much of a provider's text as is kept. Card numbers are masked first: part of one would not be found later."""
+    return text if len(text) <= MESSAGE_CHARS else mask_cards(text)[:MESSAGE_CHARS]
 
 
 class DeclineReason(NamedTuple):

@@ -249,7 +249,7 @@ def test_of_several_processes_that_watch_one_server_one_starts_it_again(
             first.kill()
             eventually(partial(are_gone, family))
             eventually(lambda: one.runs() and other.runs())
-        eventually(lambda: accepts(one.urls().app_url))
+            eventually(lambda: accepts(one.urls().app_url))  # what is killed while it starts could not be started
     assert not runs(made), "the last one out stops what was started again"
     assert all(line.startswith("database exited; restarting in") for line in said), said
 

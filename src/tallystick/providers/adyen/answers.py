@@ -28,10 +28,10 @@ from tallystick.providers.adyen.reference import read_reference
 from tallystick.providers.port import ProviderCall
 from tallystick.providers.shared import (
     CARD_DECLINED,
-    MESSAGE_CHARS,
     REQUEST_REFUSED,
     TURNED_AWAY,
     iso_amount,
+    shortened,
     turned_away,
 )
 
@@ -94,13 +94,13 @@ def read_paid(call: ProviderCall, reference: str, status: int, body: Any) -> Ver
         return Approved(effect="captured" if call.capture else "authorized", **told, **common)
     if code in DECLINING or (code == "Error" and paid.refusal_reason_code in ERRORS_THAT_DECLINE):
         ours, retryable = decline_reason(paid.refusal_reason_code, CARD_DECLINED)
-        message = (paid.refusal_reason or "The provider declined.")[:MESSAGE_CHARS]
+        message = shortened(paid.refusal_reason or "The provider declined.")
         return Declined(code=ours, message=message, retryable=retryable, **common)
     if code in WAITING:
         return Pending(**common)
     if code in ACTIONS and paid.action is not None:
         return RequiresAction(next_action=paid.action, **common)
-    return Unknown(reason=f"a payment that is {code[:MESSAGE_CHARS]}", **common)
+    return Unknown(reason=f"a payment that is {shortened(code)}", **common)
 
 
 def read_modified(call: ProviderCall, reference: str, status: int, body: Any) -> Verdict:
@@ -136,7 +136,7 @@ def read_error(error: AdyenAPIResponseError) -> Verdict:
     if status not in _INVALID or not code or transient:
         return Unknown(reason=f"answered {status}", raw=raw)
     ours, retryable = ERRORS.get(code, REQUEST_REFUSED)
-    message = str(said.get("message") or "The provider refused the request.")[:MESSAGE_CHARS]
+    message = shortened(str(said.get("message") or "The provider refused the request."))
     return Declined(code=ours, message=message, retryable=retryable, raw=raw)
 
 
@@ -146,7 +146,7 @@ def evidence(status: int, body: Any) -> dict[str, Any]:
     for name in _KEPT if isinstance(body, Mapping) else ():
         value = body.get(name)
         if isinstance(value, str | int):
-            kept.setdefault("body", {})[name] = value[:MESSAGE_CHARS] if isinstance(value, str) else value
+            kept.setdefault("body", {})[name] = shortened(value) if isinstance(value, str) else value
     if isinstance(body, Mapping) and isinstance(amount := body.get("amount"), Mapping):
         kept.setdefault("body", {})["amount"] = {name: amount.get(name) for name in ("value", "currency")}
     return kept

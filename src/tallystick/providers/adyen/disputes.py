@@ -21,7 +21,7 @@ from tallystick.domain.notices import DisputeNotice, Notice
 from tallystick.domain.subjects import DisputeState
 from tallystick.providers.adyen.items import Item, amount_of
 from tallystick.providers.adyen.reference import Reference
-from tallystick.providers.shared import MESSAGE_CHARS, Told
+from tallystick.providers.shared import Told, shortened
 
 
 def _dispute(
@@ -40,7 +40,7 @@ def _dispute(
             funds=funds,
             movements=tuple(moved),
             opens=opens,
-            reason=None if item.reason is None else item.reason[:MESSAGE_CHARS],
+            reason=None if item.reason is None else shortened(item.reason),
             occurred_at=item.occurred_at,
         )
 

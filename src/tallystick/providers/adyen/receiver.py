@@ -52,7 +52,7 @@ from tallystick.providers.receiver import (
     require_no_drift,
     unreadable,
 )
-from tallystick.providers.shared import MESSAGE_CHARS
+from tallystick.providers.shared import shortened
 
 
 class _Wrapped(Struct, frozen=True):
@@ -274,14 +274,14 @@ def _voided(item: Item) -> Approved:
 
 def _declined(item: Item, operation: Operation) -> Declined:
     code, retryable = decline_reason_from_text(item.reason, FAILURES[operation])
-    message = (item.reason or "The provider declined.")[:MESSAGE_CHARS]
+    message = shortened(item.reason or "The provider declined.")
     return Declined(
         code=code, message=message, retryable=retryable, reference=item.psp_reference, occurred_at=item.occurred_at
     )
 
 
 def _reversal(item: Item, operation: Operation) -> Reversed:
-    message = (item.reason or "What was done has failed after all.")[:MESSAGE_CHARS]
+    message = shortened(item.reason or "What was done has failed after all.")
     return Reversed(
         code=FAILURES[operation].code, message=message, reference=item.psp_reference, occurred_at=item.occurred_at
     )

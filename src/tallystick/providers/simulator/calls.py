@@ -26,6 +26,7 @@ from tallystick.domain.verdicts import (
     Unknown,
     Verdict,
 )
+from tallystick.kit.card_mask import mask_cards
 from tallystick.kit.clock_skew import Skew
 from tallystick.providers.contract_drift import DriftTally, version_of
 from tallystick.providers.http import NothingSent, ProviderHttp, ProviderResponse, SentUnanswered
@@ -309,4 +310,5 @@ def _raw(answer: ProviderResponse) -> dict[str, Any]:
 
 
 def _text(body: bytes) -> str:
-    return body.decode("utf-8", "replace")[:RAW_LIMIT]
+    text = body.decode("utf-8", "replace")
+    return text if len(text) <= RAW_LIMIT else mask_cards(text)[:RAW_LIMIT]  # a part of a number is not found later

@@ -13,7 +13,7 @@ import msgspec
 import stripe
 
 from tallystick.domain.verdicts import Declined, KeyInUse, KeyTaken, Unknown, Verdict
-from tallystick.providers.shared import CARD_DECLINED, MESSAGE_CHARS, REQUEST_REFUSED, TURNED_AWAY, turned_away
+from tallystick.providers.shared import CARD_DECLINED, REQUEST_REFUSED, TURNED_AWAY, shortened, turned_away
 from tallystick.providers.stripe.codes import KEY_IN_USE, KEY_TAKEN, UNEXPECTED_STATES, decline_reason
 from tallystick.providers.stripe.objects import PaymentError
 
@@ -88,7 +88,7 @@ def read_error(error: stripe.StripeError) -> Verdict:
             code, retryable = UNEXPECTED_STATES.get(said.payment_intent.status, (code, retryable))
     else:
         return Unknown(reason=f"answered {status}", raw=raw)
-    message = (said.message or "The provider refused the request.")[:MESSAGE_CHARS]
+    message = shortened(said.message or "The provider refused the request.")
     return Declined(code=code, message=message, retryable=retryable, reference=reference, raw=raw)
 
 
@@ -115,7 +115,7 @@ def _proxy_text(body: str | bytes | None) -> str:
     """The beginning of an answer that Stripe did not write. A truncated one of Stripe's is not kept: it may hold a
     client secret."""
     text = body.decode("utf-8", "replace") if isinstance(body, bytes) else body or ""
-    return "" if text.lstrip("\ufeff \t\r\n").startswith(("{", "[")) else text[:MESSAGE_CHARS]
+    return "" if text.lstrip("\ufeff \t\r\n").startswith(("{", "[")) else shortened(text)
 
 
 def _kept(data: Mapping[str, Any], names: tuple[str, ...]) -> dict[str, Any]:
@@ -127,5 +127,5 @@ def _kept(data: Mapping[str, Any], names: tuple[str, ...]) -> dict[str, Any]:
             continue
         if isinstance(value, Mapping) and name != "metadata":
             value = value.get("id")
-        kept[name] = value[:MESSAGE_CHARS] if isinstance(value, str) else value
+        kept[name] = shortened(value) if isinstance(value, str) else value
     return kept

@@ -15,7 +15,7 @@ from msgspec import Meta, Struct
 
 from tallystick.domain.marks import Mark
 from tallystick.domain.verdicts import Approved, Declined, Pending, RequiresAction, Reversed, Unknown, Verdict
-from tallystick.providers.shared import CARD_DECLINED, MESSAGE_CHARS, Told, iso_amount
+from tallystick.providers.shared import CARD_DECLINED, Told, iso_amount, shortened
 from tallystick.providers.stripe.codes import EXPONENTS, REFUND_FAILURES, RELEASE_REASON, decline_reason
 
 #: Names of what we write into the metadata of everything that we make there.
@@ -178,7 +178,7 @@ def standing(intent: Intent, *, occurred_at: datetime | None = None, raw: dict[s
         case "requires_payment_method" if intent.last_payment_error is not None:
             # Made and confirmed in one call, it is back here because that confirmation failed, and stays so for us.
             return declined(intent.last_payment_error, **common)
-    return Unknown(reason=f"a PaymentIntent that is {intent.status[:MESSAGE_CHARS]}", **common)
+    return Unknown(reason=f"a PaymentIntent that is {shortened(intent.status)}", **common)
 
 
 def captured_amount(intent: Intent) -> int | None:
@@ -212,7 +212,7 @@ def next_action_of(intent: Intent) -> dict[str, Any]:
 def declined(error: PaymentError, **common: Any) -> Declined:
     """A failed payment as a decline, in our code."""
     code, retryable = decline_reason(error.code, error.decline_code, CARD_DECLINED)
-    message = (error.message or "The card was declined.")[:MESSAGE_CHARS]
+    message = shortened(error.message or "The card was declined.")
     return Declined(code=code, message=message, retryable=retryable, **common)
 
 

@@ -115,21 +115,28 @@ def test_an_unreachable_database_is_one_line_and_exit_2(
 
 @pytest.mark.parametrize("role", ["serve", "work"])
 def test_a_role_without_its_database_is_one_line_and_may_start_later(role: str) -> None:
-    _is_one_line(run_process(role, database_url=_nowhere(), port=str(free_port())), EXIT_AWAY)
+    _is_one_line_of_the_log(run_process(role, database_url=_nowhere(), port=str(free_port())), EXIT_AWAY)
 
 
 @pytest.mark.parametrize("role", ["serve", "work"])
 def test_a_role_that_its_database_refuses_does_not_start_later(role: str, database: Database) -> None:
     absent = database.app_url.replace("@/", "@/no_such_", 1)
-    _is_one_line(run_process(role, database_url=absent, port=str(free_port())))
+    _is_one_line_of_the_log(run_process(role, database_url=absent, port=str(free_port())), EXIT_MISCONFIGURED)
 
 
 def _nowhere() -> str:
     return f"postgresql://nobody@127.0.0.1:{free_port()}/nothing"
 
 
-def _is_one_line(ran: Ran, code: int = EXIT_MISCONFIGURED) -> None:
+def _is_one_line_of_the_log(ran: Ran, code: int) -> None:
+    """What a role writes where no terminal is."""
     assert ran.code == code, ran
+    assert ran.err.count("\n") == 1
+    assert msgspec.json.decode(ran.err)["exit_code"] == code
+
+
+def _is_one_line(ran: Ran) -> None:
+    assert ran.code == EXIT_MISCONFIGURED, ran
     assert ran.err.startswith("tallystick: ")
     assert ran.err.count("\n") == 1
 

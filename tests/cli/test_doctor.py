@@ -27,7 +27,7 @@ from tallystick.record.postgres.migrate import migrate as apply_migrations
 from tallystick.record.postgres.migrate import newest_revision
 from tallystick.run.doctor import machine, server, start
 from tallystick.run.doctor.table import CHECKS, LEVEL_OF
-from tallystick.run.supervisor import EXIT_AWAY
+from tallystick.run.supervisor import EXIT_AWAY, EXIT_MISCONFIGURED
 from tests.support.commands import Ran, run_here
 from tests.support.host_clock import set_host_clock
 from tests.support.polling import eventually
@@ -309,7 +309,7 @@ def payments_counted_otherwise(world: World, _: pytest.MonkeyPatch) -> Iterator[
     yield world.settings(name)
 
 
-@case("server_connections", r"the database doctor_\d+ lets 21 connections in; 1 API processes and a worker open 22 ")
+@case("server_connections", r"the database doctor_\d+ lets 21 connections in; 1 API processes and a worker open 24 ")
 def a_database_that_lets_few_in(world: World, _: pytest.MonkeyPatch) -> Iterator[dict[str, str]]:
     name = world.database()
     world.run(f"ALTER DATABASE {name} CONNECTION LIMIT 21")
@@ -424,8 +424,8 @@ def _starts_as_doctor_says(ran: Ran, role: str, found: list[dict[str, str]], log
     of_role = [each for each in found if each["check"] in asked]
     refused = [each["says"] for each in of_role if each["level"] == "refuse"]
     said = [_without_numbers(each) for each in (ran.err, *(event for _, event, _ in log.lines))]
-    away = any("cannot reach the database" in says for says in refused)
-    assert ran.code == (EXIT_AWAY if away and role in ROLES else 2), role
+    away = role in ROLES and any("cannot reach the database" in says for says in refused)
+    assert ran.code == (EXIT_AWAY if away else EXIT_MISCONFIGURED), role
     assert (WENT_ON in ran.err) == (not refused), (role, ran.err)
     for says in refused or [each["says"] for each in of_role]:
         assert any(_without_numbers(says) in each for each in said), (role, says, said)

@@ -12,6 +12,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from tallystick.domain.errors import ProviderNotConfigured
+from tallystick.domain.notices import AttemptNotice
 from tallystick.domain.verdicts import Approved, Declined, Unknown, Verdict
 from tallystick.flows.assembly import open_runtime
 from tallystick.flows.operations.late_money import give_back
@@ -54,7 +55,7 @@ async def lacking(database: Database, has: str, **settings: Any) -> AsyncIterato
         other = BookedProvider()
         other.account = "other"
         providers = {"simulator": other}
-    opened = replace(WEBHOOK_SETTINGS, **settings)
+    opened = replace(WEBHOOK_SETTINGS, **{"simulator": "off"} | settings)
     async with open_runtime(opened, database.app_url, providers=providers) as runtime:
         yield runtime
 
@@ -90,6 +91,35 @@ async def test_an_event_waits_for_a_worker_with_its_settings(database: Database,
         await drain(runtime, fresh_merchant)
         trace = await trace_event(runtime.stores.inbox, event.event_id)
         assert trace is not None and trace.attempts[0].result in ("applied", "duplicate_effect")
+    await assert_invariants(database, fresh_merchant)
+
+
+async def test_a_worker_that_can_only_receive_waits_where_it_has_to_ask(
+    database: Database, fresh_merchant: str
+) -> None:
+    """It has the secret of the webhook and no key: what the record decides is decided."""
+    async with late_outcomes(database) as (runtime, _):
+        stored = await waiting_payment(runtime, fresh_merchant)
+        attempt_id = stored.attempts[0].attempt_id
+        told = envelope(new_id("req"), captured(stored.payment, attempt_id), payment=stored.payment)
+        contradicts = AttemptNotice(
+            operation="authorize", attempt_id=attempt_id, verdict=Declined(code="card_declined", message="No.")
+        )
+        event = envelope(new_id("req"), contradicts, payment=stored.payment)
+        async with lacking(database, "nothing", simulator="on") as poor:
+            worker = inbox_worker_of(poor)
+            with capture_logs() as logged:
+                for each in (told, event):
+                    await accept(database, [each])
+                    await worker.round()
+            assert alerts_of(logged, "events") == [("simulator", "main")]
+            found = [await trace_event(poor.stores.inbox, each.event_id) for each in (told, event)]
+            assert [each.state for each in found if each] == ["applied", "not_ready"]
+            assert found[1] is not None and (found[1].tries, found[1].attempts) == (0, [])
+        await runtime.pool.execute("UPDATE inbox SET next_try_at = now() WHERE event_id = $1", event.event_id)
+        await drain(runtime, fresh_merchant)
+        trace = await trace_event(runtime.stores.inbox, event.event_id)
+        assert trace is not None and trace.state == "stale"
     await assert_invariants(database, fresh_merchant)
 
 
@@ -144,11 +174,11 @@ async def test_a_deadline_waits_for_a_process_that_can_ask(database: Database, f
         async with lacking(database, has, authorization_deadline_ms=0) as poor:
             recovery = RecoveryWorker(poor, poor.stores.schedule_book)
             with capture_logs() as logged:
-                assert await recovery.round() == 0
+                await recovery.round()
                 await recovery.report_waiting(due_for_ms=0)
             assert ("simulator", "main") in alerts_of(logged, "recovery")
-        checks = "SELECT checks FROM deadline WHERE merchant_id = $1"
-        assert await runtime.pool.fetchval(checks, fresh_merchant) == 0
+        untouched = "SELECT checks = 0 AND lease_until IS NULL FROM deadline WHERE merchant_id = $1"
+        assert await runtime.pool.fetchval(untouched, fresh_merchant)
         await _recovered(runtime, fresh_merchant, payment_id, "expired")
 
 

@@ -47,9 +47,15 @@ def stripe_event(name: str, **thing: Any) -> bytes:
     return json.dumps(event).encode()
 
 
-def adyen_item(code: str, psp: str, original: str | None = None, reference: str | None = "order 7") -> bytes:
+def read_intent(body: bytes) -> str:
+    return str(json.loads(body)["data"]["object"]["id"])
+
+
+def adyen_item(
+    code: str, psp: str, original: str | None = None, reference: str | None = "order 7", currency: str = "EUR"
+) -> bytes:
     item: dict[str, Any] = {
-        "amount": {"value": 1_000, "currency": "EUR"},
+        "amount": {"value": 1_000, "currency": currency},
         "eventCode": code,
         "merchantAccountCode": MERCHANT_ACCOUNT,
         "pspReference": psp,
@@ -235,6 +241,41 @@ async def test_stripes_events_of_other_software(database: Database, bank: FakeSt
             stripe_event("charge.dispute.created", payment_intent="pi_of_another_account"),
         ]
         assert await told(database, runtime, receiver, *second_installation) == ["dead"] * 3
+
+
+@pytest.mark.parametrize(
+    ("receiver", "body", "mark", "charge"),
+    [
+        (STRIPE, stripe_event("payment_intent.succeeded", metadata={}, amount="much"), "absent", "pi_1"),
+        (STRIPE, stripe_event("payment_intent.succeeded", metadata=OURS, amount="much"), None, None),
+        (STRIPE, stripe_event("charge.dispute.created", amount="much"), None, None),
+        (ADYEN, adyen_item("AUTHORISATION", "PSP1", currency="XXQ"), "absent", "PSP1"),
+        (ADYEN, adyen_item("AUTHORISATION", "PSP1", reference=REFERENCE, currency="XXQ"), None, None),
+        (ADYEN, adyen_item("CHARGEBACK", "PSP2", "PSP1", currency="XXQ"), None, None),
+        (ADYEN, adyen_item("AUTHORISATION", "PSP:1", currency="XXQ"), None, None),
+    ],
+)
+def test_what_cannot_be_read_may_be_foreign(
+    receiver: Receiver, body: bytes, mark: Mark | None, charge: str | None
+) -> None:
+    [found] = receiver.translate(body)
+    assert (found.type, found.mark) == ("unreadable", mark)
+    assert found.charge_reference == (read_intent(body) if charge == "pi_1" else charge)
+
+
+async def test_an_unreadable_event_of_other_software(database: Database) -> None:
+    """It is no dead letter, and its charge is foreign."""
+    account, charge = new_id("req"), new_id("req")
+    receiver = AdyenReceiver(account, MERCHANT_ACCOUNT, [HMAC_KEY])
+    async with worker_of(database, adyen=Named("adyen", account)) as runtime:
+        assert await told(
+            database,
+            runtime,
+            receiver,
+            adyen_item("AUTHORISATION", charge, currency="XXQ"),
+            adyen_item("CHARGEBACK", new_id("req"), charge),
+            adyen_item("AUTHORISATION", new_id("req"), reference=REFERENCE, currency="XXQ"),
+        ) == ["foreign", "foreign", "dead"]
 
 
 async def test_adyens_events_of_other_software(database: Database) -> None:

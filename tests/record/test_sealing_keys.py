@@ -8,12 +8,15 @@ import json
 import os
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import asyncpg
 import pytest
 
+from tallystick.domain.verdicts import Approved, Verdict
 from tallystick.kit.clock import Clock
+from tallystick.providers.port import ProviderCall
 from tallystick.record import sealing_keys
 from tallystick.record.postgres.connections import connect, open_pool
 from tallystick.record.postgres.sealed_rows import NewKeyAct, key_acts, record_acts, sealed_by
@@ -30,6 +33,7 @@ from tallystick.record.sealing import (
 from tallystick.record.sealing_keys import NOT_COMPARED, NOT_REGISTERED, Retired, SealingKeys, active_of, judge, retire
 from tallystick.settings.load import Settings
 from tests.support.database import Database
+from tests.support.runtime import SETTINGS, BookedProvider, Client, runtime_of
 
 
 def text(letters: str) -> str:
@@ -300,6 +304,23 @@ async def test_a_lost_key_is_given_up_by_a_person(
     assert "was retired" in str(await refused(database, settings_of("a"))), "it seals nothing again"
     with pytest.raises(Retired, match="retired already"):
         await retire(owner, key_id("a"), actor="operator:jo", reason="again", shift_ms=0)
+
+
+async def test_a_charge_whose_name_a_key_sealed_is_counted(
+    database: Database, owner: asyncpg.Connection, fresh_merchant: str
+) -> None:
+    """Without the key its provider cannot be called by that name any more."""
+    provider = BookedProvider()
+
+    async def named(call: ProviderCall) -> Verdict:
+        return Approved(amount=call.amount, currency=call.currency, effect="captured", reference="4111111111111111")
+
+    provider.before = named
+    async with runtime_of(database.app_url, provider, settings=replace(SETTINGS, sealing_keys=text("ba"))) as runtime:
+        assert (await Client(runtime, fresh_merchant).create("k")).status == 201
+    assert (await sealed_by(owner, key_id("a"))).provider_names == 1, "the last key seals names"
+    assert (await sealed_by(owner, key_id("a"))).total() == 1
+    assert (await sealed_by(owner, key_id("b"))).provider_names == 0
 
 
 async def test_what_a_retired_key_sealed_is_opened_where_it_is_still_given(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -9,6 +11,8 @@ import pytest
 from tallystick.record.postgres.server_facts import ServerFacts
 from tallystick.run.doctor.connections import connections_needed, server_connections
 from tallystick.settings.load import Settings
+from tests.support.database import NewDatabase
+from tests.support.runtime import SETTINGS, BookedProvider, runtime_of
 
 
 def facts(**limits: Any) -> ServerFacts:
@@ -36,9 +40,9 @@ def facts(**limits: Any) -> ServerFacts:
 @pytest.mark.parametrize(
     ("processes", "journal", "pool", "needed"),
     [
-        (1, 2, 8, 22),  # 1 x (2 + 2 + 8) + (2 + 8)
-        (8, 2, 8, 106),  # 8 x 12 + 10
-        (4, 3, 20, 123),  # 4 x (3 + 2 + 20) + (3 + 20)
+        (1, 2, 8, 24),  # 1 x (2 + 2 + 8 + 1) + (2 + 8 + 1)
+        (8, 2, 8, 115),  # 8 x 13 + 11
+        (4, 3, 20, 128),  # 4 x (3 + 2 + 20 + 1) + (3 + 20 + 1)
     ],
 )
 def test_what_processes_open(processes: int, journal: int, pool: int, needed: int) -> None:
@@ -48,12 +52,24 @@ def test_what_processes_open(processes: int, journal: int, pool: int, needed: in
     assert len(list(server_connections(facts(server_connections=needed - 1), settings))) == 1
 
 
-def test_a_server_as_it_is_installed_carries_seven_processes() -> None:
-    """100 connections, of which 3 are reserved: (97 - 10) / 12 = 7.25."""
-    assert list(server_connections(facts(server_connections=97), Settings(api_processes=7))) == []
-    [said] = server_connections(facts(server_connections=97), Settings(api_processes=8))
+async def test_a_worker_at_its_limits_has_as_many_sessions_as_are_counted(new_database: NewDatabase) -> None:
+    database, settings = new_database(), replace(SETTINGS, api_processes=0, database_connections=3)
+    async with (
+        runtime_of(database.app_url, BookedProvider(), settings=settings) as runtime,
+        contextlib.AsyncExitStack() as held,
+    ):
+        assert await runtime.readiness.check() == "ready"
+        taken = [await held.enter_async_context(runtime.pool.acquire()) for _ in range(3)]
+        sessions = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()"
+        assert await taken[0].fetchval(sessions) == connections_needed(settings)
+
+
+def test_a_server_as_it_is_installed_carries_six_processes() -> None:
+    """100 connections, of which 3 are reserved: (97 - 11) / 13 = 6.6."""
+    assert list(server_connections(facts(server_connections=97), Settings(api_processes=6))) == []
+    [said] = server_connections(facts(server_connections=97), Settings(api_processes=7))
     assert said == (
-        "the server lets 97 connections in; 8 API processes and a worker open 106 at their limits, and 7 API processes"
+        "the server lets 97 connections in; 7 API processes and a worker open 102 at their limits, and 6 API processes"
         " would fit"
     )
 

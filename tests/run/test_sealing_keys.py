@@ -13,24 +13,26 @@ import pytest
 from tallystick.domain.verdicts import RequiresAction, Verdict
 from tallystick.flows import assembly
 from tallystick.flows.assembly import open_runtime
+from tallystick.kit.ids import new_id
 from tallystick.providers.port import ProviderCall
 from tallystick.record.postgres.connections import connect
 from tallystick.record.postgres.embedded.server import DatabaseUrls
 from tallystick.record.sealing import KEY_BYTES
 from tallystick.run import up
 from tallystick.run.doctor.record import sealing_keys
-from tallystick.run.work import work
+from tallystick.run.work import periodic_work, work
 from tallystick.run.worker_health import worker_health
 from tallystick.settings.load import Settings
 from tests.support.api import SEALING_KEY, assert_problem, inside
 from tests.support.database import Database, NewDatabase
 from tests.support.factories import InstantProvider
+from tests.support.inbox import accept, envelope
 from tests.support.outbox import OUTBOUND_SETTINGS, pay, register, tries
 from tests.support.polling import eventually_async
 from tests.support.ports import free_port
 from tests.support.provider_webhooks import PATH, event, signature
 from tests.support.receivers import receiving
-from tests.support.runtime import BookedProvider, runtime_of
+from tests.support.runtime import BookedProvider, runtime_of, timed_out
 
 ANOTHER_KEY = base64.b64encode(b"o" * KEY_BYTES).decode()
 
@@ -81,6 +83,30 @@ async def test_a_worker_waits_for_the_lost_key_and_delivers_when_it_is_back(
             stop.set()
             await working
         assert [each["result"] for each in await tries(runtime, fresh_merchant)] == ["delivered"]
+
+
+async def test_without_the_keys_no_round_touches_anything(
+    database: Database, fresh_merchant: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not even once: what is due stays so, for a worker that has them."""
+    monkeypatch.setattr(assembly, "COMPARE_EVERY_MS", 3_600_000)
+    provider = BookedProvider()
+    provider.after = timed_out
+    async with runtime_of(database.app_url, provider, settings=OUTBOUND_SETTINGS) as runtime:
+        await pay(runtime, fresh_merchant, "k")
+        await runtime.pool.execute("UPDATE attempt SET next_check_at = now() WHERE merchant_id = $1", fresh_merchant)
+        await accept(database, [envelope(new_id("req"), type="report.ready")])
+        async with periodic_work(runtime) as rounds:
+            runtime.sealer.refused = "another key"
+            assert {each.name: await each._one() for each in rounds} == dict.fromkeys(
+                ("recovery", "inbox", "foreign events", "dispatch", "delivery"), 0
+            )
+            runtime.sealer.refused = None
+            done = {each.name: await each._one() for each in rounds if each.name in ("recovery", "inbox")}
+            assert all(done.values()), done
+            for each in rounds:
+                if each._finish is not None:
+                    await each._finish()
 
 
 async def test_up_says_why_it_gives_up(

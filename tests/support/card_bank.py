@@ -174,7 +174,7 @@ def _simulator_answer(ours: Ours, plan: int, talk: Talk) -> Answer:
 def _simulator_events(ours: Ours, talk: Talk) -> Iterator[Event]:
     names = {"merchant_id": ours.merchant_id, "payment_id": ours.payment_id, "charge_id": ours.charge}
     money = {"amount": 400, "currency": "EUR", "occurred_at": AT, "decline_code": "odd", "decline_message": "No."}
-    about = names | money | {"attempt_id": ours.attempt_id, "reference": ours.charge}
+    about = names | money | {"attempt_id": ours.attempt_id, "reference": ours.charge, "effect": None}
     dispute = {"status": "opened", "reason": "fraud", "funds": "withdrawn"}
     told: list[tuple[str, dict[str, Any]]] = [
         ("charge.declined", {"operation": "authorize", "status": "declined"}),

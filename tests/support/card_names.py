@@ -124,7 +124,7 @@ def _stripe_refund(bank: Named, name: str, amount: int, status: str, metadata: M
     about = {"id": name, "object": "refund", "amount": amount, "currency": "eur", "status": status}
     return about | {
         "payment_intent": bank.names.charge, "balance_transaction": bank.names.movement, "metadata": dict(metadata),
-        "created": 1_760_000_000,
+        "reason": None, "created": 1_760_000_000,
     }  # fmt: skip
 
 

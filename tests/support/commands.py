@@ -55,6 +55,9 @@ def run_here(
         code = end.code if isinstance(end.code, int) else 1
     finally:
         signal.signal(signal.SIGTERM, before)
+        # `serve` sets the settings of its worker processes, which are none of the next test's.
+        for name in [name for name in os.environ if name.startswith("TALLYSTICK_")]:
+            monkeypatch.delenv(name)
     return Ran(code, *capsys.readouterr())
 
 

@@ -184,9 +184,29 @@ def _adds_to_column(piece: Sequence[str]) -> bool:
 def _joins(tokens: Sequence[str], key_of: dict[str, str]) -> Iterator[str]:
     """Tables of different distribution keys in one part that is planned alone."""
     for part in _planned_alone(tokens):
-        keys = {key_of[after] for one, after in pairwise(part) if one in ("from", "join") and after in key_of}
+        keys = {key_of[table] for table in _tables(part) if table in key_of}
         if len(keys) > 1:
             yield f"a join across the keys {' and '.join(sorted(keys))}"
+
+
+#: What begins another clause, after which a comma parts no tables.
+_CLAUSES: Final = {"select", "where", "on", "set", "group", "having", "order", "limit", "returning", "values", "union"}
+
+
+def _tables(part: Sequence[str]) -> Iterator[str]:
+    """What FROM, JOIN, USING, a changed table, and commas between tables name."""
+    listing = [False]  # by depth: whether a comma is followed by a table
+    for one, after in pairwise(part):
+        if one in ("from", "using"):
+            listing[-1] = True
+        elif one in _CLAUSES:
+            listing[-1] = False
+        elif one == "(":
+            listing.append(False)
+        elif one == ")" and len(listing) > 1:
+            listing.pop()
+        if one in ("from", "join", "using", "update") or (one == "," and listing[-1]):
+            yield after
 
 
 def _planned_alone(tokens: Sequence[str]) -> Iterator[Sequence[str]]:

@@ -85,6 +85,12 @@ def retire_key(
             " rotates the secret, and sends again what was given up.",
             soft_wrap=True,
         )
+    if sealed.provider_names:
+        console.print(
+            "Their providers cannot be called by these names where the key is not given any more: what they name is"
+            " captured, canceled and refunded at the provider alone.",
+            soft_wrap=True,
+        )
 
 
 async def _acts(database_url: str) -> list[KeyAct]:
@@ -142,6 +148,6 @@ def _line(each: KeyAct) -> str:
 
 def _about(sealed: SealedBy) -> str:
     return (
-        f"{sealed.endpoint_secrets} endpoint secrets, {sealed.kept_events} kept provider events and"
-        f" {sealed.next_actions} next actions"
+        f"{sealed.endpoint_secrets} endpoint secrets, {sealed.kept_events} kept provider events,"
+        f" {sealed.next_actions} next actions and {sealed.provider_names} providers' names of charges"
     )

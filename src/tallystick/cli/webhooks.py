@@ -93,7 +93,8 @@ async def _reread(
 ) -> tuple[list[Reading], list[Became]]:
     read: list[Reading] = []
     became: list[Became] = []
-    async with open_runtime(settings, database_url, registers_keys=False) as runtime:
+    # After an upgrade this may be the first to seal anything: as a running process would, it registers its key then.
+    async with open_runtime(settings, database_url, registers_keys=yes) as runtime:
         if yes and runtime.sealer.refused is not None:  # what a payer has to do next would be lost
             raise SealingRefused(f"nothing was processed: {runtime.sealer.refused}")
         rereading = Reread(runtime.stores.inbox, receivers(settings), runtime.sealer, runtime.actions, runtime.words)

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Final, Protocol
 
+import msgspec
 from msgspec import Struct
 
 from tallystick.domain.marks import Mark
@@ -84,10 +85,14 @@ def name_by_digest(item_digest: bytes) -> str:
     return f"digest:{item_digest.hex()}"
 
 
-def unreadable(item_digest: bytes, error: Exception | str) -> Notification:
-    """A signed event that cannot be read. Of an error the type alone is kept: its text may repeat what was sent."""
+def unreadable(item_digest: bytes, error: Exception | str, foreign_charge: str | None = None) -> Notification:
+    """A signed event that cannot be read. Of an error the type alone is kept: its text may repeat what was sent.
+    ``foreign_charge``: the charge that the event is about, where its object certainly bears no mark of ours."""
     reason = str(error) if isinstance(error, CannotRead | str) else f"it cannot be read: {type(error).__name__}"
-    return _by_digest(item_digest, UNREADABLE_TYPE, Unreadable(reason=reason))
+    found = _by_digest(item_digest, UNREADABLE_TYPE, Unreadable(reason=reason))
+    if foreign_charge is None:
+        return found
+    return msgspec.structs.replace(found, mark="absent", charge_reference=foreign_charge)
 
 
 def not_about_money(item_digest: bytes, event_type: str) -> Notification:

@@ -58,9 +58,10 @@ def environment(urls: DatabaseUrls, data_dir: Path) -> dict[str, str]:
     return given | ({} if urls.owner_url == urls.app_url else {"migration_database_url": urls.owner_url})
 
 
-async def pay(url: str, name: str) -> None:
-    """One payment, captured."""
-    async with open_runtime(Settings(), url, providers={"simulator": InstantProvider()}) as runtime:
+async def pay(url: str, name: str, data_dir: Path) -> None:
+    """One payment, captured. ``data_dir``: has the sealing key of the processes on this database."""
+    settings = Settings(data_dir=str(data_dir))
+    async with open_runtime(settings, url, providers={"simulator": InstantProvider()}) as runtime:
         payment_id = await Client(runtime, MERCHANT).create(name)
         found = await runtime.reads.payment(MERCHANT, payment_id)
         assert found is not None and found[0].state == "captured"
@@ -78,11 +79,11 @@ def test_the_page_leads_to_a_payment(
     assert run("migrate", **given).out == "up to date\n"
     assert server.sql("SELECT bool_or(rolsuper) FROM pg_roles WHERE rolname LIKE 'tallystick%'") == [(False,)]
     asyncio.run(create_key(urls.app_url, MERCHANT))
-    asyncio.run(pay(urls.app_url, "first"))
+    asyncio.run(pay(urls.app_url, "first", tmp_path))
     assert server.sql(BLOCKS["after the migration, in the database tallystick"], DATABASE) == [(False,) * 4]
     if prepare is prepare_two_roles:
         server.sql(BLOCKS["another login of the application"])
-        asyncio.run(pay(server.url(f"{APP}_2", DATABASE), "second"))
+        asyncio.run(pay(server.url(f"{APP}_2", DATABASE), "second", tmp_path))
         with pytest.raises(psycopg.OperationalError, match="permission denied for database"):
             server.sql("CREATE ROLE stranger LOGIN")
             psycopg.connect(server.url("stranger", DATABASE))

@@ -20,6 +20,7 @@ from tallystick.kit.clock import Clock
 from tallystick.kit.ids import new_id
 from tallystick.providers.contract_drift import Drift, DriftTally
 from tallystick.providers.port import ProviderCall
+from tallystick.providers.stripe.objects import ATTEMPT, MERCHANT, PAYMENT
 from tallystick.record.postgres.connections import open_pool
 from tallystick.record.postgres.contract_drift import DriftCounts
 from tests.interfaces.api.test_unreadable_webhooks import deliver, door, kept, settle, signed
@@ -50,6 +51,8 @@ async def test_an_unlisted_code_is_kept_counted_and_for_a_person(
     code = f"NEW_{new_id('req')[-6:].upper()}"
     name = "eventCode" if letters.name == "adyen" else "type"
     event = copy.deepcopy(letters.event(1)) | {name: code, "pspReference": new_id("req"), "nonce": new_id("req")}
+    if letters.name == "stripe":  # without our mark it is certainly other software's
+        event["data"]["object"]["metadata"] = {MERCHANT: fresh_merchant, PAYMENT: new_id("pay"), ATTEMPT: new_id("att")}
     async with door(database, fresh_merchant) as app:
         since = len(await kept(app))
         with capture_logs() as logged:

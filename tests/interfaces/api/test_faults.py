@@ -105,10 +105,11 @@ async def test_reads_without_a_database_are_503(
     async with inside(database, fresh_merchant, BookedProvider()) as api:
         assert (await api.client.get("/v1/payments")).status_code == 200
 
-        async def away(*_: object, **__: object) -> None:
+        def away(*_: object, **__: object) -> None:
             raise error
 
-        monkeypatch.setattr(asyncpg.Pool, "fetch", away)
+        for call in ("fetch", "acquire"):
+            monkeypatch.setattr(asyncpg.Pool, call, away)
         answer = await api.client.get("/v1/payments")
         problem = assert_problem(answer, 503, "not_ready")
         assert (problem["outcome"], answer.headers["retry-after"]) == ("not_executed", "1")
@@ -193,12 +194,12 @@ async def test_an_outage_is_few_lines_whatever_is_asked(
 
     with capture_logs() as logged:
         async with inside(database, fresh_merchant, BookedProvider()) as api:
-            assert (await api.pay()).status_code == 201
+            payment_id = (await api.pay()).json()["id"]
             monkeypatch.setattr(Journal, "commit", unknown)
             monkeypatch.setattr(asyncpg.Pool, "fetch", away)
             for _ in range(40):
                 assert_problem(await api.pay(), 503, "outcome_unknown")
-                assert_problem(await api.client.get("/v1/payments"), 503, "not_ready")
+                assert_problem(await api.client.get(f"/v1/disputes?payment={payment_id}"), 503, "not_ready")
     failed = [line for line in logged if line["event"] == "request failed"]
     counted = dict.fromkeys(("outcome_unknown", "not_ready"), 0)
     for line in failed:

@@ -105,6 +105,18 @@ async def test_every_table_has_a_distribution_key(database: Database) -> None:
             "SELECT 1 FROM inbox e JOIN transition t ON t.merchant_id = e.merchant_id",
             "a join across the keys merchant_id and provider_event_id",
         ),
+        (
+            "SELECT 1 FROM inbox e, transition t WHERE t.merchant_id = e.merchant_id",
+            "a join across the keys merchant_id and provider_event_id",
+        ),
+        (
+            "UPDATE inbox e SET a = 1 FROM transition t WHERE t.merchant_id = e.merchant_id",
+            "a join across the keys merchant_id and provider_event_id",
+        ),
+        (
+            "DELETE FROM inbox e USING transition t WHERE t.merchant_id = e.merchant_id",
+            "a join across the keys merchant_id and provider_event_id",
+        ),
     ],
 )
 def test_the_lint_sees_what_it_forbids(statement: str, breaks: str) -> None:

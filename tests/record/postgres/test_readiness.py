@@ -89,3 +89,16 @@ async def test_a_read_only_database_is_not_ready(new_database: NewDatabase) -> N
     await readiness.first()
     assert await readiness.reason_not_ready() == "The database is read-only."
     await readiness.close()
+
+
+@pytest.mark.parametrize("table", ["contract_drift", "provider_pause"])
+async def test_a_database_without_a_table_of_this_release_is_not_ready(new_database: NewDatabase, table: str) -> None:
+    """Also one that no answer of the API needs: every process writes there."""
+    database = new_database()
+    owner = await asyncpg.connect(database.owner_url)
+    await owner.execute(f"ALTER TABLE {table} RENAME TO gone")
+    await owner.close()
+    readiness = DatabaseReadiness(partial(connect_probe, database.app_url), Outage(), SEALER)
+    await readiness.first()
+    assert await readiness.check() == "other_schema"
+    await readiness.close()

@@ -71,8 +71,10 @@ async def find(runtime: Runtime, book: RecoverySchedule, attempt_id: str) -> Sna
 async def held_by_key(runtime: Runtime, attempt: Attempt) -> dict[str, Any] | None:
     """What the provider has under the attempt's key, where that was used for another request: for a person to look at.
     None where that is not so, or nobody can say."""
-    if not attempt.key_taken or attempt.provider not in runtime.providers:
+    if not attempt.key_taken:
         return None
+    if not runtime.serves(attempt.provider, attempt.account):
+        return {"error": f"{attempt.provider}/{attempt.account} is not configured here"}
     try:
         return await runtime.provider(attempt.provider).held_by_key(attempt.provider_key)
     except Exception as error:  # of the network or of an answer: the rest of what is known is shown all the same

@@ -124,7 +124,7 @@ class AdyenReceiver:
             found = self._read(item)
             require_no_drift(drift)
         except Exception as error:  # a defect of a reader, too, costs the item its translation and not its place
-            found = _not_read(item_digest, _code_of(item), error)
+            found = _not_read(item_digest, _code_of(item), error, _foreign_charge(item))
         return msgspec.structs.replace(found, item_digest=item_digest, api_version=NOTIFICATION_VERSION, drift=drift)
 
     def _read(self, raw: bytes) -> Notification:
@@ -197,11 +197,11 @@ def _said(item: bytes) -> object:
         return None
 
 
-def _not_read(item_digest: bytes, code: str, error: Exception) -> Notification:
+def _not_read(item_digest: bytes, code: str, error: Exception, foreign_charge: str | None) -> Notification:
     """Kept unread: as one that moves no money, where its code certainly moves none."""
     if EVENT_CODES.get(code, "moves_money") != "moves_money":
         return not_about_money(item_digest, code)
-    return unreadable(item_digest, error)
+    return unreadable(item_digest, error, foreign_charge)
 
 
 def _code_of(item: bytes) -> str:
@@ -248,6 +248,17 @@ def _mark(item: Item, reference: Reference | None) -> Mark | None:
         return "ours"
     own = item.event_code == "AUTHORISATION" and not item.original_reference
     return "absent" if own and item.merchant_reference is not None else None
+
+
+def _foreign_charge(raw: bytes) -> str | None:
+    """The payment without our mark that an item tells of; None where that is not certain."""
+    try:
+        item = None if signed_text_of(raw).is_ambiguous() else _ITEM.decode(raw)
+    except _ILL_FORMED:
+        return None
+    if item is None or _mark(item, read_reference(item.merchant_reference)) != "absent":
+        return None
+    return item.psp_reference
 
 
 def _approved(item: Item, effect: Effect, reference: str) -> Approved:

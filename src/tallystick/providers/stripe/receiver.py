@@ -134,7 +134,7 @@ class StripeReceiver:
             found = _notification(_EVENT.decode(body))
             require_no_drift(drift)
         except Exception as error:  # a defect of a reader, too, costs the event its translation and not its place
-            found = _not_read(digest, _type_of(body), error)
+            found = _not_read(digest, _type_of(body), error, _foreign_charge(body))
         return [
             msgspec.structs.replace(found, item_digest=digest, drift=drift, api_version=version_of(said, "api_version"))
         ]
@@ -176,11 +176,22 @@ def _drift_of(said: object) -> tuple[Drift, ...]:
     return found + object_drift(event_type.split(".")[-2], thing)
 
 
-def _not_read(digest: bytes, event_type: str | None, error: Exception) -> Notification:
+def _not_read(digest: bytes, event_type: str | None, error: Exception, foreign_charge: str | None) -> Notification:
     """Kept unread: as one that moves no money, where its type certainly moves none."""
     if event_type is not None and EVENT_CODES.get(event_type, "moves_money") != "moves_money":
         return not_about_money(digest, event_type)
-    return unreadable(digest, error)
+    return unreadable(digest, error, foreign_charge)
+
+
+def _foreign_charge(body: bytes) -> str | None:
+    """The PaymentIntent without our mark that an event is about; None where that is not certain."""
+    try:
+        data = _EVENT.decode(body).data
+    except (msgspec.MsgspecError, ValueError, RecursionError):
+        return None
+    subject = _Subject() if data is None else _subject(data.object)
+    is_intent = subject.object == "payment_intent"
+    return subject.id if is_intent and mark_of(subject.metadata, is_always_marked=True) == "absent" else None
 
 
 def _notification(event: _Event) -> Notification:

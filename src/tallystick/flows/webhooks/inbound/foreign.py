@@ -59,7 +59,7 @@ class ForeignEvents:
 
     async def _ask(self, event: LeasedEvent, charge: str) -> Foreign | Unanswered | NotYet:
         if not self._runtime.serves(event.provider, event.account):
-            return Unanswered(f"{event.provider}/{event.account} is not configured in this worker")
+            return NotYet(NO_PAYMENT)  # the settings have the webhook's secret alone: nobody can ask
         if self._asking.locked():
             return Unanswered("the provider is being asked for other charges")
         async with self._asking:

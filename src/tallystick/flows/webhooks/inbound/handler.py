@@ -105,6 +105,7 @@ class Handler:
         for _ in range(RACES_IN_ONE_TRY):
             decided = self._decide(event, notice, stored, change_id, newest, unsettled_ms)
             if isinstance(decided, Ask) and not self._can_ask(stored, decided):
+                self._runtime.report_waiting("events", event.provider, event.account, 1)
                 return await self._put_off(event, "its provider's account is not configured in this worker")
             if isinstance(decided, Ask):
                 newest = await self._newest(stored, decided, notice)
@@ -124,20 +125,23 @@ class Handler:
         raise RuntimeError("lost every race")
 
     async def _unrouted(self, event: LeasedEvent, notice: Notice, started_at: datetime) -> str:
-        """Its payment is not here. If it is foreign, the lease decides: a change that brings its charge's reference
-        takes the lease away."""
+        """Its payment is not here."""
         judged = await self._foreign.judge(event)
         if isinstance(judged, Foreign):
-            ack = self._ack(event, "foreign", started_at, detail=judged.proof)
-            await self._runtime.journal.commit(_bare(event, replace(ack, lease=event.lease)))
-            self._foreign.count(event)
-            return "foreign"
+            return await self._file_as_foreign(event, judged, started_at)
         if isinstance(notice, UnknownNotice) and event.payment_id is None:
             self._say_unknown(event, notice)  # it names no payment of ours, and none will come
             return await self._acknowledge(event, Decided("conflict", reason=unknown_money(notice)), None, started_at)
         if isinstance(judged, Unanswered):
             return await self._put_off(event, judged.reason)
         return await self._not_yet(event, judged, None, started_at)
+
+    async def _file_as_foreign(self, event: LeasedEvent, judged: Foreign, started_at: datetime) -> str:
+        """The lease decides: a change that brings its charge's reference takes the lease away."""
+        ack = self._ack(event, "foreign", started_at, detail=judged.proof)
+        await self._runtime.journal.commit(_bare(event, replace(ack, lease=event.lease)))
+        self._foreign.count(event)
+        return "foreign"
 
     def _decide(
         self,
@@ -243,6 +247,9 @@ class Handler:
             reason = await self._unreadable.read_again(event)
         if reason is None:
             return "read again"
+        judged = await self._foreign.judge(event) if event.mark == "absent" else None
+        if isinstance(judged, Foreign):
+            return await self._file_as_foreign(event, judged, started_at)
         async with self._unreadable.place(event, reason) as place:
             ack = self._ack(event, place.result, started_at, detail=place.detail)
             await self._runtime.journal.commit(_bare(event, replace(ack, state=place.state, lease=event.lease)))

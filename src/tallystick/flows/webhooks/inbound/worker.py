@@ -21,6 +21,7 @@ from tallystick.kit.clock import monotonic_ms
 from tallystick.kit.fair_shares import FairShares
 from tallystick.kit.ids import new_id
 from tallystick.kit.logs import get_logger
+from tallystick.providers.assembly import receivers
 from tallystick.record.postgres.inbox import EventName, Inbox, LeasedEvent
 
 log = get_logger("tallystick.flows.webhooks.inbound.worker")
@@ -59,6 +60,7 @@ class InboxWorker:
         self._handler = Handler(runtime)
         self._shares = FairShares(EVENTS_AT_ONCE_BATCHES * runtime.settings.webhook_batch)
         self._under_way: dict[asyncio.Task[int], int] = {}  # with the time of its beginning, in ms
+        self._accounts = _accounts_of(runtime)
         self._look_for_waiting_ms = 0
         self._look_back_ms = FIRST_LOOK_BACK_MS
 
@@ -118,7 +120,7 @@ class InboxWorker:
 
     async def note_waiting(self, due_for_ms: int = WAITS_AFTER_MS) -> None:
         """Note of the events of other accounts that nobody has taken what they wait for, and alert."""
-        names = await self._inbox.not_ready(WAITING_AT_ONCE, self._runtime.accounts, due_for_ms)
+        names = await self._inbox.not_ready(WAITING_AT_ONCE, self._accounts, due_for_ms)
         for (provider, account), count in Counter(name[:2] for name in names).items():
             self._runtime.report_waiting("events", provider, account, count)
 
@@ -127,7 +129,7 @@ class InboxWorker:
         read again without them."""
         full = set(self._shares.full())
         while True:
-            due = await self._inbox.due(limit, full, self._runtime.accounts)
+            due = await self._inbox.due(limit, full, self._accounts)
             refused = set()
             for event in due:
                 if event.name in slots:
@@ -159,7 +161,10 @@ class InboxWorker:
                 self._chain(chain, stored.get(name) if name else None, started_at, open_events, claim.slots)
                 for name, chain in _by_payment(events, routed)
             ]
-            await asyncio.gather(*chains)
+            ended = await asyncio.gather(*chains, return_exceptions=True)  # one that fails ends no other
+            for error in ended:
+                if error is not None:
+                    raise error
         finally:
             renewing.cancel()
             self._give_back(claim.slots, claim.slots)
@@ -208,6 +213,13 @@ class InboxWorker:
             if await self._handler.handle(event, stored, started_at):
                 open_events.pop(event.name(), None)
             self._give_back(slots, [event.name()])
+
+
+def _accounts_of(runtime: Runtime) -> list[str]:
+    """``provider/account`` of everything that the settings have a part of. With a webhook's secret alone, most events
+    are decided from the record; one that depends on a question waits."""
+    named = {f"{provider}/{account}" for provider, account in receivers(runtime.settings)}
+    return sorted(named.union(runtime.accounts))
 
 
 def _by_payment(

@@ -25,13 +25,15 @@ WHERE merchant_id = $1 AND payment_id = $2 AND attempt_id = $3 AND version = $4 
 UPDATE attempt SET next_check_at = now() + ($5::bigint + $6::bigint) * interval '1 millisecond', lease_until = NULL
 WHERE merchant_id = $1 AND payment_id = $2 AND attempt_id = $3 AND version = $4 AND next_check_at IS NOT NULL;
 
--- due_deadlines: authorizations with a due deadline and without a lease, of the accounts $3 ($2: shift in ms)
+-- due_deadlines: authorizations with a due deadline and without a lease, of the accounts $3; those of payments that have
+-- moved on need no account ($2: shift in ms)
 SELECT d.merchant_id, d.payment_id
 FROM deadline d
-JOIN attempt a ON a.merchant_id = d.merchant_id AND a.payment_id = d.payment_id AND a.operation = 'authorize'
+LEFT JOIN payment p ON p.merchant_id = d.merchant_id AND p.payment_id = d.payment_id
+LEFT JOIN attempt a ON a.merchant_id = d.merchant_id AND a.payment_id = d.payment_id AND a.operation = 'authorize'
 WHERE d.due_at <= now() + $2::bigint * interval '1 millisecond'
   AND (d.lease_until IS NULL OR d.lease_until < now() + $2::bigint * interval '1 millisecond')
-  AND ($3::text[] IS NULL OR a.provider || '/' || a.account = ANY ($3::text[]))
+  AND ($3::text[] IS NULL OR p.state IS DISTINCT FROM 'authorized' OR a.provider || '/' || a.account = ANY ($3::text[]))
 ORDER BY d.due_at
 LIMIT $1;
 
@@ -42,6 +44,7 @@ FROM (
     WHERE next_check_at <= now() + ($3::bigint - $2::bigint) * interval '1 millisecond'
     UNION ALL
     SELECT a.provider, a.account FROM deadline d
+    JOIN payment p ON p.merchant_id = d.merchant_id AND p.payment_id = d.payment_id AND p.state = 'authorized'
     JOIN attempt a ON a.merchant_id = d.merchant_id AND a.payment_id = d.payment_id AND a.operation = 'authorize'
     WHERE d.due_at <= now() + ($3::bigint - $2::bigint) * interval '1 millisecond') AS w
 WHERE w.provider || '/' || w.account <> ALL ($1::text[])

@@ -33,3 +33,11 @@ SELECT count(*) FROM payment
 WHERE CASE WHEN next_action ->> 'sealed' ~ '^[A-Za-z0-9+/]{8}'
            THEN substr(decode(left(next_action ->> 'sealed', 8), 'base64'), 2, 4) = $1
            ELSE false END;
+
+-- provider_names: how many attempts have a name of the provider's that a key sealed. It begins after the last colon
+SELECT count(*) FROM attempt
+WHERE provider_reference LIKE 'sealed:%'
+  AND CASE WHEN provider_reference ~ ':[A-Za-z0-9_-]{8}[A-Za-z0-9_-]*$'
+           THEN substr(decode(translate(left(regexp_replace(provider_reference, '^.*:', ''), 8), '-_', '+/'), 'base64'),
+                       2, 4) = $1
+           ELSE false END;

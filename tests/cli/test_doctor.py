@@ -316,7 +316,10 @@ def a_database_that_lets_few_in(world: World, _: pytest.MonkeyPatch) -> Iterator
     yield world.settings(name)
 
 
-@case("open_work", r"the provider stripe has \d+ open payments? and is not configured here: they stand still")
+@case(
+    "open_work",
+    r"the provider stripe is not configured here and has \d+ open payments?, which waits? .*TALLYSTICK_STRIPE_…",
+)
 def open_work_of_another_provider(world: World, _: pytest.MonkeyPatch) -> Iterator[dict[str, str]]:
     name = world.database()
     asyncio.run(make_sample(world.url(APP_ROLE, name), "doctor"))
@@ -328,7 +331,7 @@ def open_work_of_another_provider(world: World, _: pytest.MonkeyPatch) -> Iterat
     yield world.settings(name)
 
 
-@case("open_work", r"the account old of simulator has \d+ open payments? and is not configured here: they stand still")
+@case("open_work", r"the account old of simulator is not configured here and has \d+ open payments?, which waits? ")
 def open_work_at_another_account(world: World, _: pytest.MonkeyPatch) -> Iterator[dict[str, str]]:
     name = world.database()
     asyncio.run(make_sample(world.url(APP_ROLE, name), "doctor"))

@@ -16,7 +16,7 @@ from tallystick.flows.clocks import MEASURE_EVERY_MS, Clocks
 from tallystick.flows.contract_drift import ContractDrift
 from tallystick.flows.pauses import EXCHANGE_EVERY_MS, Pauses
 from tallystick.flows.provider_words import ProviderWords
-from tallystick.flows.runtime import Runtime
+from tallystick.flows.runtime import CONFIGURE, Runtime
 from tallystick.flows.screened_provider import screened_providers
 from tallystick.flows.stores import stores_on
 from tallystick.flows.webhooks.inbound.intake import Intake
@@ -204,6 +204,7 @@ async def _report_missing(runtime: Runtime) -> None:
             provider=name,
             account=account,
             open_payments=open_payments,
+            next=CONFIGURE,
         )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Mapping
+from typing import Final
 
 import asyncpg
 from msgspec import Struct
@@ -29,6 +30,9 @@ from tallystick.record.postgres.readiness import DatabaseReadiness
 from tallystick.record.postgres.reads import Reads
 from tallystick.record.sealing import Sealer
 from tallystick.settings.load import Settings
+
+#: What a person does about work of an account that no process serves.
+CONFIGURE: Final = "start a worker with its settings; `tallystick doctor` lists what this host lacks"
 
 log = get_logger("tallystick.flows.runtime")
 
@@ -86,6 +90,7 @@ class Runtime(Struct, frozen=True, kw_only=True):
                 account=account,
                 payment_id=payment_id,
                 since_last_line=since_last_line,
+                next=CONFIGURE,
             )
 
         self.lacking.line((provider, account), say)
@@ -104,7 +109,7 @@ class Runtime(Struct, frozen=True, kw_only=True):
                 account=account,
                 waiting=count,
                 since_last_line=since_last_line,
-                next="start a worker with its settings; `tallystick doctor` lists what this host lacks",
+                next=CONFIGURE,
             )
 
         self.lacking.line((work, provider, account), say)

@@ -6,6 +6,7 @@ import asyncio
 
 import asyncpg
 import pytest
+from structlog.testing import capture_logs
 
 from tallystick.decisions.late_money import NoLateMoney
 from tallystick.domain.change import Change
@@ -55,6 +56,13 @@ def provider() -> BookedProvider:
     provider = BookedProvider()
     provider.before = no_to_charges
     return provider
+
+
+async def test_its_alert_names_the_list(database: Database, fresh_merchant: str, provider: BookedProvider) -> None:
+    async with runtime_of(database.app_url, provider) as runtime:
+        with capture_logs() as lines:
+            await late(runtime, fresh_merchant)
+    assert [line["next"] for line in lines if line.get("alert")] == ["tallystick late-money list"]
 
 
 async def test_accepted_money_is_listed_no_more_and_can_be_refunded(

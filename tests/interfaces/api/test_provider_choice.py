@@ -86,6 +86,7 @@ async def test_a_provider_that_left_the_settings(database: Database, fresh_merch
         ("provider of a payment is not configured", "simulator"),
         ("provider of a payment is not configured", "simulator"),  # as the process ends: how many there were besides
     ]
+    assert all("tallystick doctor" in line["next"] for line in logged if line.get("alert"))
     async with inside(database, fresh_merchant, bank) as api:
         assert (await sent["a part"](api.client, held, paid)).status_code == 200
         assert (await sent["refund"](api.client, held, paid)).status_code == 201

@@ -9,6 +9,7 @@ import stat
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -18,6 +19,7 @@ import psutil
 import psycopg
 import pytest
 
+from tallystick.record.postgres.embedded import cluster
 from tallystick.record.postgres.embedded.keeper import kept_running
 from tallystick.record.postgres.embedded.server import (
     DatabaseUnavailable,
@@ -341,6 +343,27 @@ def test_why_a_server_does_not_start_is_said(fresh: Path) -> None:
     (fresh / "postgres" / "PG_VERSION").write_text("18\n")
     assert value(postgres.start().app_url, "SELECT 1") == 1
     postgres.stop()
+
+
+def test_a_server_that_hangs_is_said_to_hang_and_a_kill_mends_it(made: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cluster, "SILENCE_LIMIT_S", 0.5)
+    monkeypatch.setattr(cluster, "CONNECT_TIMEOUT_S", 2)  # the shortest that libpq keeps
+    with holder(made):
+        pid = server_pid(made)
+        frozen = [pid, *(child.pid for child in psutil.Process(pid).children())]
+        for each in frozen:
+            os.kill(each, signal.SIGSTOP)
+        try:
+            began = time.monotonic()
+            with pytest.raises(DatabaseUnavailable, match=f"kill -9 {pid}"):
+                EmbeddedPostgres(made).start()
+            assert time.monotonic() - began < 30
+        finally:
+            os.kill(pid, signal.SIGKILL)
+        eventually(lambda: not Path(f"/proc/{pid}").exists())
+        postgres = EmbeddedPostgres(made)
+        assert value(postgres.start().app_url, "SELECT 1") == 1
+        postgres.stop()
 
 
 def test_a_database_of_your_own_is_used_as_it_is(fresh: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import socket
 import time
 from collections.abc import Iterator
@@ -13,7 +14,7 @@ import asyncpg
 import psycopg
 import pytest
 
-from tallystick.record.postgres import hosts
+from tallystick.record.postgres import connections, hosts
 from tallystick.record.postgres.connections import connect, open_pool
 from tallystick.record.postgres.failures import DATABASE_AWAY
 from tallystick.record.postgres.hosts import hosts_of
@@ -51,6 +52,16 @@ def hosts_before(own_dir: Path) -> Iterator[tuple[Path, Path]]:
     """One that hangs and one that is not there."""
     with silent(own_dir / "hangs") as hangs:
         yield hangs, own_dir / "gone"
+
+
+async def test_a_command_that_may_take_minutes_learns_soon_that_its_server_hangs(
+    own_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connections, "OPEN_LIMIT_S", 0.2)
+    with silent(own_dir / "hangs") as hangs:
+        async with asyncio.timeout(10):
+            with pytest.raises(DATABASE_AWAY):
+                await connect(f"postgresql://someone@/tallystick?host={hangs}", command_timeout_ms=600_000)
 
 
 @pytest.mark.parametrize("attributes", ["read-write", "primary", None])

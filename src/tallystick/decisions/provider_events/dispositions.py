@@ -16,7 +16,8 @@ DISPOSITIONS: Final[Mapping[str, str]] = {
     "stale": "it was overtaken: it reports an earlier state on the way to the stored one, by the graph",
     "conflict": "it contradicts the record, and so does the provider's current answer: a rejection, with an alert",
     "unknown_type": "by its code, or by what it says, no money moved; it is kept",
-    "unreadable": "its bytes cannot be read; one dead letter stands for it and all others of its hour",
+    "unreadable": "its bytes cannot be read: a dead letter; beyond a thousand an hour and account, one stands for the"
+    " rest",
     "foreign": "it is of other software on the same account: its object, or the charge that it names, would bear our"
     " mark and bears none. It is kept, and taken up again when a payment here gets that charge",
     "unroutable": "its payment, or the step that it is about, is not in the record yet: it is tried again",

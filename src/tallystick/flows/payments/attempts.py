@@ -180,13 +180,16 @@ def _report(attempt: Attempt, verdict: Verdict, change: Change) -> None:
 
 
 def report_rejections(change: Change, **known: Any) -> None:
-    """Log what the committed ``change`` recorded as rejected."""
+    """Log what the committed ``change`` recorded as rejected. Late money waits for a person: its line says where."""
+    late = any(step.event == "late_capture" for step in change.transitions)
+    where = {"next": "tallystick late-money list"} if late else {}
     for rejection in change.rejections:
         log.error(
             "transition rejected",
             alert=rejection.alert,
             reason=rejection.reason,
             payment_id=rejection.stream_id,
+            **where,
             **known,
         )
 

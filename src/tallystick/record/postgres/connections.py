@@ -20,16 +20,19 @@ FIND_BY_KEY: Final = {"enable_seqscan": "off", "enable_hashjoin": "off", "enable
 #: A database that takes longer for one of a probe's statements hangs.
 PROBE_TIMEOUT_S: Final = 2.0
 
+#: A server that has not let a connection in by then hangs. A long check may ask for minutes, but not to learn that.
+OPEN_LIMIT_S: Final = 10.0
+
 #: PostgreSQL's smallest memory of a statement: a result of some hundred kilobytes goes to the disk.
 SPILL_EARLY: Final = {"work_mem": "64kB"}
 
 
 async def connect(url: str, *, command_timeout_ms: int) -> asyncpg.Connection:
     """A connection for writing, as the application role, whatever role the URL logs in as. Opening it may take as long
-    as a command."""
+    as a command, and no longer than OPEN_LIMIT_S."""
     return await open_connection(
         url,
-        timeout=command_timeout_ms / 1000,
+        timeout=min(command_timeout_ms / 1000, OPEN_LIMIT_S),
         command_timeout=command_timeout_ms / 1000,
         statement_cache_size=STATEMENT_CACHE,
         server_settings={"role": APP_ROLE, "application_name": "tallystick", **FIND_BY_KEY},

@@ -60,9 +60,12 @@ async def open_work(connection: asyncpg.Connection, settings: Settings) -> list[
     """Providers and accounts that have open payments, and no settings here."""
     accounts, said = await configured(settings), []
     for name, account, number in await open_payments_elsewhere(connection, accounts):
-        payments = "1 open payment" if number == 1 else f"{number} open payments"
+        payments = "1 open payment, which waits" if number == 1 else f"{number} open payments, which wait"
         whose = f"account {account} of {name}" if name in accounts else f"provider {name}"
-        said.append(f"the {whose} has {payments} and is not configured here: they stand still")
+        said.append(
+            f"the {whose} is not configured here and has {payments} for a worker with its settings"
+            f" (TALLYSTICK_{name.upper()}_…)"
+        )
     return said
 
 

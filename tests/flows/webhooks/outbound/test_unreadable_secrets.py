@@ -61,6 +61,7 @@ async def test_a_try_is_recorded_on_schedule_until_it_is_given_up(database: Data
         assert receiver.got == []
     said = [line for line in lines if line["event"] == "webhook secret cannot be opened"]
     assert said[0]["alert"] and said[0]["endpoint_id"] == made.endpoint_id
+    assert "rotate-secret" in said[0]["next"]
 
 
 async def test_one_alert_for_all_messages_of_an_endpoint(database: Database, fresh_merchant: str) -> None:

@@ -217,4 +217,5 @@ def _say_unreadable(name: EndpointName, why: str, others: int, since_last_line: 
         reason=why,
         secrets_that_open=others,
         since_last_line=since_last_line,
+        next="put the sealing key back; if it is lost, the merchant calls …/webhook-endpoints/{id}/rotate-secret",
     )

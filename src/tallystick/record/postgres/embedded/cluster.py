@@ -50,6 +50,13 @@ SOCKET_PATH_LIMIT: Final = 107 if os.uname().sysname == "Linux" else 103
 #: After a crash the server replays up to max_wal_size (4 GB) before it answers: minutes on a slow disk.
 START_TIMEOUT_S: Final = 300
 
+#: A server that runs answers in milliseconds, if only that it is starting. One that is silent for so long hangs, and
+#: whoever waits holds the turn of all others on the data directory.
+SILENCE_LIMIT_S: Final = 15
+
+#: For one connection; a frozen server accepts it and says nothing.
+CONNECT_TIMEOUT_S: Final = 5
+
 #: A fast stop writes a checkpoint: 256 MB of dirty pages at most, on a slow disk.
 STOP_TIMEOUT_S: Final = 120
 
@@ -155,15 +162,27 @@ class PostgresCluster:
             raise
 
     def _wait_until_accepting(self) -> None:
-        give_up_at = time.monotonic() + START_TIMEOUT_S
+        began = heard = time.monotonic()
         while True:
             try:
-                psycopg.connect(self.url(SUPERUSER, "postgres"), connect_timeout=5).close()
+                psycopg.connect(self.url(SUPERUSER, "postgres"), connect_timeout=CONNECT_TIMEOUT_S).close()
                 return
-            except psycopg.OperationalError as error:  # "the database system is starting up", for one
-                if self._running_pid() is None or time.monotonic() > give_up_at:
+            except psycopg.OperationalError as error:
+                now, pid = time.monotonic(), self._running_pid()
+                if "FATAL" in str(error):  # an answer: "the database system is starting up", for one
+                    heard = now
+                if pid is not None and now - heard > SILENCE_LIMIT_S:
+                    raise DatabaseUnavailable(self._says_that_it_hangs(pid)) from error
+                if pid is None or now - began > START_TIMEOUT_S:
                     raise DatabaseUnavailable(f"PostgreSQL in {self._pgdata} does not answer: {error}") from error
             time.sleep(POLL_S)
+
+    def _says_that_it_hangs(self, pid: int) -> str:
+        return (
+            f"PostgreSQL in {self._pgdata} runs as process {pid} and does not answer: it is stopped, or its disk hangs."
+            f" Look at the disk and at server.log there. If it stays so, end it with `kill -9 {pid}`: a running"
+            " `tallystick up` starts it again by itself, and nothing that was answered is lost"
+        )
 
     def _running_pid(self) -> int | None:
         """The postmaster's process id, if it runs: the recorded id alone may belong to another program by now."""

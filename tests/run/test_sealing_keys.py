@@ -156,14 +156,15 @@ async def test_an_api_with_another_key_takes_nothing_that_it_would_have_to_seal(
         ready = await app.client.get("/readyz")
         assert assert_problem(ready, 503, "not_ready")["detail"] == says
         refused = await app.pay("new")
-        assert says in assert_problem(refused, 503, "not_ready")["detail"]
+        lacks = "This process lacks a key of the platform's record."
+        assert assert_problem(refused, 503, "not_ready")["detail"] == lacks, "no key and no command for a merchant"
         assert bank.asked == 1, "nothing was sent"
         known = await app.pay("known")
         assert (known.status_code, known.json()["id"]) == (202, payment["id"])
         read = await app.client.get(f"/v1/payments/{payment['id']}")
         assert (read.status_code, read.json()["next_action"]) == (200, {"type": "redirect"}), "its type, and no 500"
         endpoint = await app.client.post("/v1/webhook-endpoints", json={"url": "http://127.0.0.1:9/"})
-        assert_problem(endpoint, 503, "not_ready")
+        assert assert_problem(endpoint, 503, "not_ready")["detail"] == lacks
         body = event()
         headers = {"acquirer-signature": signature(body), "content-type": "application/json"}
         delivery = await app.client.post(PATH, content=body, headers=headers)

@@ -179,6 +179,7 @@ async def open_runtime(
         await drift.stop()
         runtime.lacking.flush()
         words.flush()
+        pauses.flush()
         await journal.stop()
         await readiness.close()
         outage.flush()

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
+from functools import partial
 from typing import Final
 
 import asyncpg
 
+from tallystick.kit.log_sampling import SampledLines
 from tallystick.kit.logs import get_logger
 from tallystick.providers.pause import Pause
 from tallystick.providers.port import Provider
@@ -22,6 +24,12 @@ log = get_logger("tallystick.flows.pauses")
 
 #: How often a process reads what others were asked for: of a minute's wait it misses little.
 EXCHANGE_EVERY_MS: Final = 1_000
+
+#: One alert of an account in this long.
+ALERT_EVERY_S: Final = 3_600.0
+
+#: A wait of this part of the longest that is heeded is one that was asked for as long, or longer: a moment has passed.
+_WHOLE: Final = 0.9
 
 #: A database that takes longer does not hold a process back.
 _READ_TIMEOUT_S: Final = 2.0
@@ -35,6 +43,7 @@ class Pauses:
         self._pool = pool
         self._providers = providers
         self._sharing = asyncio.Lock()
+        self._alerts = SampledLines(ALERT_EVERY_S)
 
     def left_ms(self, provider: str) -> int:
         """How long the provider's account takes no calls yet, as far as this process knows."""
@@ -67,11 +76,17 @@ class Pauses:
         pause.is_shared = True  # before the write: a longer wait may be asked for meanwhile
         left_ms, known = pause.left_ms, {"provider": connector.name, "account": connector.account}
         log.warning("provider asked to wait", left_ms=left_ms, **known)
+        if left_ms >= pause.limit_ms * _WHOLE:
+            self._alerts.line(tuple(known.values()), partial(_alert, known, pause.limit_ms))
         try:
             await keep_pause(self._pool, connector.name, connector.account, left_ms)
         except (*DATABASE_AWAY, asyncpg.PostgresError) as error:
             pause.is_shared = False
             log.warning("a provider's wait is not shared yet", error=type(error).__name__, **known)
+
+    def flush(self) -> None:
+        """Log what is still counted."""
+        self._alerts.flush()
 
     async def learn(self) -> None:
         """Read what others were asked for."""
@@ -83,3 +98,15 @@ class Pauses:
             left_ms = waits.get((connector.name, connector.account), 0)
             if connector.pause is not None and left_ms:
                 connector.pause.learn(left_ms)
+
+
+def _alert(known: Mapping[str, str], limit_ms: int, since_last_line: int) -> None:
+    """No rate limit asks for so long: somebody has to talk to the provider."""
+    log.error(
+        "provider asked to wait as long as is heeded, or longer",
+        alert=True,
+        heeded_ms=limit_ms,
+        since_last_line=since_last_line,
+        next="ask the provider why; instructions that cannot be sent fail and may be repeated",
+        **known,
+    )

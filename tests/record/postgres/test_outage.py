@@ -10,6 +10,7 @@ import pytest
 from tallystick.record.postgres import outage as room
 from tallystick.record.postgres.failures import CONNECTION_IS_FINE, pause_ms
 from tallystick.record.postgres.outage import Kind, Outage, kind_of
+from tests.support.polling import one_turn
 
 #: Longer than any test takes.
 LONG_S = 3_600.0
@@ -44,6 +45,19 @@ async def test_every_part_of_a_process_meets_one_outage(time_ms: list[int], logg
     assert [line["event"] for line in logged] == ["database fails", "database fails", "database works again"]
     assert [line["since_last_line"] for line in logged[:2]] == [1, 299]
     assert (logged[2]["failures"], logged[2]["after_ms"]) == (300, 490)
+
+
+async def test_one_that_lasts_is_for_a_person(time_ms: list[int], logged: list[dict[str, Any]]) -> None:
+    outage = Outage(every_s=0)
+    outage.failed("journal", ConnectionRefusedError())
+    time_ms[0] += room.ALERT_AFTER_MS - 1
+    outage.failed("journal", ConnectionRefusedError())
+    await one_turn()
+    assert not any("alert" in line for line in logged), "a restart is over by then"
+    time_ms[0] += 1
+    outage.failed("journal", ConnectionRefusedError())
+    await one_turn()
+    assert (logged[-1]["alert"], logged[-1]["for_ms"], logged[-1]["next"]) == (True, 10_000, "tallystick doctor")
 
 
 async def test_it_is_not_over_while_another_part_fails(time_ms: list[int], logged: list[dict[str, Any]]) -> None:

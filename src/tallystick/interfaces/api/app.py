@@ -109,7 +109,9 @@ class ApiServer:
             away = busy("not_ready", "The database does not answer.", request.request_id)
             return problem_response(away, request, operation, error)
         except SealingRefused as error:  # this process has other keys than the record, or none
-            return problem_response(busy("not_ready", f"Not ready: {error}.", request.request_id), request, operation)
+            # Why is in /readyz and the log: what a client is told names no keys and no commands.
+            lacks = busy("not_ready", "This process lacks a key of the platform's record.", request.request_id)
+            return problem_response(lacks, request, operation, error)
         except Exception as error:
             return problem_response(internal_error(request.request_id), request, operation, error)
 

@@ -21,6 +21,9 @@ Kind = Literal["disk_full", "io_error", "short", "read_only", "away"]
 #: A part that has not failed for this long has had nothing to do since: its failure is over with that of the others.
 OVER_AFTER_MS: Final = 10_000
 
+#: A restart or a failover is over by then, as a rule: what lasts longer is for a person.
+ALERT_AFTER_MS: Final = 10_000
+
 
 def kind_of(error: BaseException) -> Kind:
     """What is wrong with a database that may do the same later."""
@@ -86,6 +89,7 @@ class Outage:
         """Before the process ends: say what was counted."""
         self._lines.flush()
 
-    @staticmethod
-    def _say(kind: Kind, part: str, error: str, since_last_line: int) -> None:
-        log.error("database fails", kind=kind, part=part, error=error, since_last_line=since_last_line)
+    def _say(self, kind: Kind, part: str, error: str, since_last_line: int) -> None:
+        for_ms = monotonic_ms() - self._began_ms
+        lasts = {"alert": True, "for_ms": for_ms, "next": "tallystick doctor"} if for_ms >= ALERT_AFTER_MS else {}
+        log.error("database fails", kind=kind, part=part, error=error, since_last_line=since_last_line, **lasts)

@@ -97,7 +97,8 @@ async def create_payment(
     """Charge or hold the money at the provider that the rules choose. Without the record's sealing keys nothing is
     begun: what the payer has to do next would be lost."""
     if runtime.sealer.refused is not None:
-        return await _not_ready(runtime, instruction, f"Not ready: {runtime.sealer.refused}.")
+        # Why is in /readyz and the log: what a merchant is told names no keys and no commands.
+        return await _not_ready(runtime, instruction, "This process lacks a key of the platform's record.")
     try:
         provider = choose_provider(
             runtime.providers,

@@ -22,6 +22,7 @@ from tallystick.flows.recovery.worker import RecoveryWorker
 from tallystick.flows.runtime import Runtime
 from tallystick.kit.ids import new_id
 from tallystick.oversight.trace.event import trace_event
+from tallystick.providers.pause import ASKED_TO_WAIT
 from tallystick.providers.port import Provider, ProviderCall
 from tests.support.database import Database
 from tests.support.inbox import (
@@ -116,6 +117,33 @@ async def test_a_worker_that_can_only_receive_waits_where_it_has_to_ask(
             found = [await trace_event(poor.stores.inbox, each.event_id) for each in (told, event)]
             assert [each.state for each in found if each] == ["applied", "not_ready"]
             assert found[1] is not None and (found[1].tries, found[1].attempts) == (0, [])
+        await runtime.pool.execute("UPDATE inbox SET next_try_at = now() WHERE event_id = $1", event.event_id)
+        await drain(runtime, fresh_merchant)
+        trace = await trace_event(runtime.stores.inbox, event.event_id)
+        assert trace is not None and trace.state == "stale"
+    await assert_invariants(database, fresh_merchant)
+
+
+async def test_a_contradiction_waits_while_its_provider_takes_no_calls(
+    database: Database, fresh_merchant: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By Retry-After: the provider would not be asked, and what it did not say is no reason to spend a try."""
+    async with late_outcomes(database) as (runtime, _):
+        stored = await waiting_payment(runtime, fresh_merchant)
+        attempt_id = stored.attempts[0].attempt_id
+        told = envelope(new_id("req"), captured(stored.payment, attempt_id), payment=stored.payment)
+        await accept(database, [told])
+        await drain(runtime, fresh_merchant)
+        refused = Declined(code="card_declined", message="No.")
+        contradicts = AttemptNotice(operation="authorize", attempt_id=attempt_id, verdict=refused)
+        event = envelope(new_id("req"), contradicts, payment=stored.payment)
+        with monkeypatch.context() as paused:
+            paused.setattr(runtime.pauses, "left_ms", lambda provider: 1_000)
+            await accept(database, [event])
+            await inbox_worker_of(runtime).round()
+            trace = await trace_event(runtime.stores.inbox, event.event_id)
+            assert trace is not None
+            assert (trace.state, trace.tries, trace.detail) == ("not_ready", 0, ASKED_TO_WAIT)
         await runtime.pool.execute("UPDATE inbox SET next_try_at = now() WHERE event_id = $1", event.event_id)
         await drain(runtime, fresh_merchant)
         trace = await trace_event(runtime.stores.inbox, event.event_id)

@@ -42,6 +42,7 @@ from tallystick.kit.ids import new_id, sibling_id
 from tallystick.kit.log_sampling import SampledLines
 from tallystick.kit.logs import get_logger
 from tallystick.providers.event_codes import EventMeaning
+from tallystick.providers.pause import ASKED_TO_WAIT
 from tallystick.providers.registry import PROVIDERS
 from tallystick.record.journal import Stale
 from tallystick.record.postgres.failures import may_run_again
@@ -107,6 +108,8 @@ class Handler:
             if isinstance(decided, Ask) and not self._can_ask(stored, decided):
                 self._runtime.report_waiting("events", event.provider, event.account, 1)
                 return await self._put_off(event, "its provider's account is not configured in this worker")
+            if isinstance(decided, Ask) and self._runtime.pauses.left_ms(stored.attempt(decided.attempt_id).provider):
+                return await self._put_off(event, ASKED_TO_WAIT)
             if isinstance(decided, Ask):
                 newest = await self._newest(stored, decided, notice)
                 decided = self._decide(event, notice, stored, change_id, newest, unsettled_ms)

@@ -60,7 +60,8 @@ def test_dead_letters(database: Database, fresh_merchant: str, command: Command)
     event = dead_event(database, fresh_merchant, name, kind)
     listed = command("dead-letters", "list", "--merchant", fresh_merchant, webhook_dead_letter_alarm_age_ms="0")
     assert listed.code == 1 and max(map(len, listed.out.splitlines())) <= 80
-    assert event in listed.out and "payments-oncall" in listed.out and "`dead-letters show EVENT`" in listed.out
+    assert event in listed.out and "payments-oncall" in listed.out
+    assert "`tallystick dead-letters show EVENT`" in " ".join(listed.out.split())
     (letter,) = json.loads(command("dead-letters", "list", "--merchant", fresh_merchant, "--json").out)
     assert letter["payment_id"] in listed.out and letter["dead_since"][:16] in listed.out
     assert kind in columns(listed.out) and "no such payment" in listed.out and "…" not in listed.out

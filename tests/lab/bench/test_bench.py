@@ -121,7 +121,9 @@ def test_payments_over_http(bench_database: Database) -> None:
         assert line.cpu_s["api"] > 0 and set(line.cpu_s) == {"api", "postgres", "generator", "others"}
 
 
-def test_journal_command_prints_json() -> None:
+def test_journal_command_prints_json(monkeypatch: pytest.MonkeyPatch) -> None:
+    # The command would bind this process's log to a stream that is closed after it.
+    monkeypatch.setattr(commands, "configure_logging", lambda level, secret_names: None)
     run = CliRunner().invoke(
         commands.app,
         ["journal", "--rounds", "1", "--payments", "200", "--flows", "50", "--idle", "3", "--json"],

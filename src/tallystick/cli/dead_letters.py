@@ -30,8 +30,8 @@ Result = TypeVar("Result")
 #: Below the list: what a person does next.
 NEXT: Final = (
     "No effect of these events is in the record. `tallystick dead-letters show EVENT` says why. Then:"
-    " `tallystick dead-letters replay EVENT --reason …` where the cause is gone, or"
-    " `tallystick dead-letters discard EVENT --reason …`."
+    " `tallystick dead-letters replay EVENT --reason REASON` where the cause is gone, or"
+    " `tallystick dead-letters discard EVENT --reason REASON`."
 )
 
 app = typer.Typer(help="Events that bounded retries could not process.", no_args_is_help=True)

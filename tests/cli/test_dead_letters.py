@@ -60,7 +60,7 @@ def test_the_lane_is_listed_with_its_owner(database: Database, fresh_merchant: s
     assert letter["last_error"] == "no such payment"
     table = command("dead-letters", "list", "--merchant", fresh_merchant)
     assert (table.code, "payments-oncall" in table.out) == (0, True)
-    assert "`tallystick dead-letters replay EVENT --reason …`" in " ".join(table.out.split())
+    assert "`tallystick dead-letters replay EVENT --reason REASON`" in " ".join(table.out.split())
     overdue = command("dead-letters", "list", "--merchant", fresh_merchant, webhook_dead_letter_alarm_age_ms="0")
     assert overdue.code == 1 and "overdue" in overdue.out
 

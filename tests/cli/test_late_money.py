@@ -35,7 +35,7 @@ def test_list_and_accept(
     assert code == 0
     table = run("list", "--merchant", fresh_merchant)[1]
     assert all(word in table for word in ("1000 EUR", fresh_merchant, "declined", "late-money accept")), table
-    assert "accept PAYMENT --actor … --reason …" in " ".join(table.split()), "a command as it has to be typed"
+    assert "accept PAYMENT --actor ACTOR --reason REASON" in " ".join(table.split()), "a command as it has to be typed"
     [row] = json.loads(out)
     assert (row["payment_id"], row["waiting"], row["currency"]) == (payment_id, 1_000, "EUR")
     words = ("--actor", "kim", "--reason", "ticket 7")

@@ -18,7 +18,8 @@ from tallystick.flows.runtime import Runtime
 #: Below the list: what a person does next.
 NEXT: Final = (
     "Decide on each: `tallystick late-money accept PAYMENT --actor ACTOR --reason REASON` gives it to the merchant,"
-    " `tallystick late-money return PAYMENT --actor ACTOR --reason REASON` refunds the payer. Amounts are in minor units."
+    " `tallystick late-money return PAYMENT --actor ACTOR --reason REASON` refunds the payer."
+    " Amounts are in minor units."
 )
 
 app = typer.Typer(help="Money that was captured after its payment had ended.", no_args_is_help=True)

@@ -11,10 +11,10 @@ unexport PYTHONDONTWRITEBYTECODE
 PYTEST := $(BIN)/python -m pytest
 
 # Two workers for the fast tests: each imports everything first, which costs less than a second core gives. Half of the
-# other suites' time is waiting for time-outs, so four workers keep two cores busy; a group (see tests/support/needs.py)
+# other suites' time is waiting for time-outs, so three workers keep two cores busy; a group (see tests/support/needs.py)
 # stays on one worker. A worker that dies ends the run: its tests and the database that it started are lost with it.
 FAST := $(PYTEST) -m fast -p no:schemathesis -n 2 --dist worksteal --max-worker-restart 0
-WORKERS := -n 4 --dist loadscope --no-loadscope-reorder --max-worker-restart 0
+WORKERS := -n 3 --dist loadscope --no-loadscope-reorder --max-worker-restart 0
 REST := $(PYTEST) -m "not fast" $(WORKERS)
 RESULTS := $(VENV)/fast-results.json
 

@@ -153,6 +153,7 @@ async def test_an_api_with_another_key_takes_nothing_that_it_would_have_to_seal(
         database, fresh_merchant, bank, sealing_keys=ANOTHER_KEY, webhook_allow_private_addresses=True
     ) as app:
         says = await doctor_says(database, Settings(sealing_keys=ANOTHER_KEY))
+        await app.app.state.runtime.readiness.first()  # as a process does before it listens
         ready = await app.client.get("/readyz")
         assert assert_problem(ready, 503, "not_ready")["detail"] == says
         refused = await app.pay("new")
@@ -170,6 +171,7 @@ async def test_an_api_with_another_key_takes_nothing_that_it_would_have_to_seal(
         delivery = await app.client.post(PATH, content=body, headers=headers)
         assert_problem(delivery, 503, "not_ready")  # the provider sends it again
     async with inside(database, fresh_merchant, bank, sealing_keys=f"{ANOTHER_KEY},{SEALING_KEY}") as app:
+        await app.app.state.runtime.readiness.first()  # as a process does before it listens
         assert (await app.client.get("/readyz")).status_code == 200
         read = await app.client.get(f"/v1/payments/{payment['id']}")
         assert read.json()["next_action"] == payment["next_action"]

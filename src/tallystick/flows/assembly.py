@@ -161,7 +161,6 @@ async def open_runtime(
         await _report_missing(runtime)
         await clocks.measure()
         await keys.compare()
-        await readiness.first()
         await pauses.learn()
         rounds = (
             Rounds("clocks", MEASURE_EVERY_MS, clocks.measure),
@@ -231,4 +230,6 @@ async def open_api_process(
             open_intake(settings, urls.app_url, runtime.outage) as intake,
             open_rejected_deliveries(runtime) as rejected,
         ):
+            if database_url is None:  # a process of its own: it listens once it knows whether it is ready
+                await runtime.readiness.first()
             yield ApiProcess(runtime=runtime, intake=intake, rejected=rejected)

@@ -22,6 +22,7 @@ async def worker_health(runtime: Runtime) -> AsyncIterator[None]:
     if port is None:
         yield
         return
+    await runtime.readiness.first()
     app = web.Application()
     app[_RUNTIME] = runtime
     app.router.add_get("/healthz", _healthz)

@@ -39,6 +39,7 @@ async def test_readiness_never_follows_a_clock(
 ) -> None:
     set_host_clock(monkeypatch, skew_ms)
     async with inside(database, fresh_merchant, BookedProvider()) as app:
+        await app.app.state.runtime.readiness.first()  # as a process does before it listens
         answer = await app.client.get("/readyz")
         assert (answer.status_code, answer.json()["status"]) == (200, "ready")
         [reading] = answer.json()["clocks"]

@@ -211,6 +211,7 @@ async def test_readyz_is_503_without_a_database(
     database: Database, fresh_merchant: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with inside(database, fresh_merchant, BookedProvider()) as api:
+        await api.app.state.runtime.readiness.first()  # as a process does before it listens
         assert (await api.client.get("/readyz")).status_code == 200
         async with closed_to_all(database):
             answer = await api.client.get("/readyz")

@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Sequence
 from typing import Annotated
 
 import msgspec
 import typer
 
 from tallystick.cli.context import AsJson, DataDir, console, settings_from
-from tallystick.cli.database import existing_database
+from tallystick.cli.hourly_counts import counts_of_last
 from tallystick.cli.tables import table_of
-from tallystick.kit.clock import Clock
-from tallystick.record.postgres.connections import open_pool
-from tallystick.record.postgres.contract_drift import KEEP_HOURS, DriftCount, DriftCounts
-from tallystick.settings.load import Settings
+from tallystick.record.postgres.contract_drift import DriftCounts
+from tallystick.record.postgres.hourly_counts import KEEP_HOURS
 
 
 def contract_drift(
@@ -25,9 +21,7 @@ def contract_drift(
 ) -> None:
     """Count fields of providers that were missing or had a value unknown here. Running processes add their counts
     every few seconds; the alert provider_contract_drift in their log shows the newest value."""
-    settings = settings_from(data_dir)
-    with existing_database(settings) as database:
-        counts = asyncio.run(_counts(settings, database.app_url, hours))
+    counts = counts_of_last(hours, settings_from(data_dir), DriftCounts)
     if as_json:
         typer.echo(msgspec.json.encode(counts).decode())
     elif counts:
@@ -38,11 +32,3 @@ def contract_drift(
         console.print(table_of(columns, rows, whole=["field", "kind", "count"], title="Contract drift"))
     else:
         console.print(f"Providers sent what is read here in the last {hours} h.", highlight=False)
-
-
-async def _counts(settings: Settings, database_url: str, hours: int) -> Sequence[DriftCount]:
-    pool = await open_pool(database_url, settings)
-    try:
-        return await DriftCounts(pool, Clock(settings.clock_shift_ms)).of_last(hours)
-    finally:
-        await pool.close()

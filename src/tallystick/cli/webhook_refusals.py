@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Sequence
 from typing import Annotated
 
 import msgspec
 import typer
 
 from tallystick.cli.context import AsJson, DataDir, console, settings_from
-from tallystick.cli.database import existing_database
+from tallystick.cli.hourly_counts import counts_of_last
 from tallystick.cli.tables import table_of
-from tallystick.kit.clock import Clock
-from tallystick.record.postgres.connections import open_pool
-from tallystick.record.postgres.refused_webhooks import KEEP_HOURS, RefusedWebhooks, RejectedDeliveryCounts
-from tallystick.settings.load import Settings
+from tallystick.record.postgres.hourly_counts import KEEP_HOURS
+from tallystick.record.postgres.refused_webhooks import RejectedDeliveryCounts
 
 
 def webhook_refusals(
@@ -24,9 +20,7 @@ def webhook_refusals(
     data_dir: DataDir = None,
 ) -> None:
     """Count rejected webhooks by hour and reason. Running processes add their counts every few seconds."""
-    settings = settings_from(data_dir)
-    with existing_database(settings) as database:
-        counts = asyncio.run(_counts(settings, database.app_url, hours))
+    counts = counts_of_last(hours, settings_from(data_dir), RejectedDeliveryCounts)
     if as_json:
         typer.echo(msgspec.json.encode(counts).decode())
     elif counts:
@@ -38,11 +32,3 @@ def webhook_refusals(
         console.print(table_of(columns, rows, whole=["reason", "count"], title="Rejected webhooks"))
     else:
         console.print(f"No webhooks were rejected in the last {hours} h.", highlight=False)
-
-
-async def _counts(settings: Settings, database_url: str, hours: int) -> Sequence[RefusedWebhooks]:
-    pool = await open_pool(database_url, settings)
-    try:
-        return await RejectedDeliveryCounts(pool, Clock(settings.clock_shift_ms)).of_last(hours)
-    finally:
-        await pool.close()

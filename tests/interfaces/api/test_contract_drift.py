@@ -67,7 +67,7 @@ async def test_an_unlisted_code_is_kept_counted_and_for_a_person(
             (letters.name, "unknown_value", True)
         ]
         operator = {"authorization": f"Bearer {await create_key(database.app_url, OPERATORS, operator=True)}"}
-        await app.app.state.runtime.drift.round()
+        await app.app.state.runtime.drift.write()
         listed = (await app.client.get("/v1/contract-drift", headers=operator)).json()["data"]
         field = "item.eventCode" if letters.name == "adyen" else "event.type"
         [found] = [each for each in listed if (each["provider"], each["field"]) == (letters.name, field)]
@@ -168,23 +168,23 @@ async def test_what_a_connector_met_is_written_and_its_version_is_in_the_evidenc
 async def test_counts_of_processes_add_up_and_wait_for_the_database(database: Database, fresh_merchant: str) -> None:
     field, drift = f"event.{fresh_merchant}", [Drift(f"event.{fresh_merchant}", "wrong_type")]
     pools = [await open_pool(database.app_url, WEBHOOK_SETTINGS) for _ in range(3)]
-    processes = [ContractDrift(DriftCounts(pool, Clock()), Clock(), {}, round_ms=NEVER_MS) for pool in pools]
+    processes = [ContractDrift(DriftCounts(pool, Clock()), Clock(), {}, write_every_ms=NEVER_MS) for pool in pools]
     with capture_logs() as logged:
         for process in processes:
             for _ in range(4):
                 process.note("stripe", drift)
     assert len([line for line in logged if line["event"] == "provider_contract_drift"]) == len(processes), "one each"
     await pools[0].close()
-    await processes[0].round()
+    await processes[0].write()
     for process in processes[1:]:
-        await process.round()
+        await process.write()
     assert await counts(database, field) == [("stripe", "wrong_type", 8)]
     processes[0]._book = DriftCounts(pools[1], Clock())
     await processes[0].stop()
     assert await counts(database, field) == [("stripe", "wrong_type", 12)], "nothing was lost"
     old = ContractDrift(DriftCounts(pools[1], Clock()), Clock(shift_ms=-(KEEP_HOURS + 2) * 3_600_000), {})
     old.note("stripe", [Drift(f"{field}.old", "missing")])
-    await old.round()
+    await old.write()
     assert await counts(database, f"{field}.old") == [], "too old to be kept"
     for pool in pools[1:]:
         await pool.close()

@@ -13,7 +13,8 @@ import pytest
 from tallystick.flows.webhooks.inbound.rejected import UNKNOWN, RejectedDeliveries
 from tallystick.kit.clock import Clock
 from tallystick.record.postgres.connections import open_pool
-from tallystick.record.postgres.refused_webhooks import KEEP_HOURS, RejectedDeliveryCounts, RejectedDeliverySlot
+from tallystick.record.postgres.hourly_counts import KEEP_HOURS, Slot
+from tallystick.record.postgres.refused_webhooks import RejectedDeliveryCounts
 from tests.support.database import Database
 from tests.support.inbox import WEBHOOK_SETTINGS
 from tests.support.polling import eventually_async
@@ -40,14 +41,14 @@ async def counted(database: Database, account: str, hours: int = KEEP_HOURS) -> 
 async def _count_in_many(pools: list[asyncpg.Pool], account: str, reasons: list[str]) -> None:
     """Five times each reason at two providers, in as many processes as there are pools."""
     processes = [
-        RejectedDeliveries(RejectedDeliveryCounts(pool, Clock()), Clock(), flush_interval_ms=NEVER_MS) for pool in pools
+        RejectedDeliveries(RejectedDeliveryCounts(pool, Clock()), Clock(), write_every_ms=NEVER_MS) for pool in pools
     ]
     for _ in range(5):
         for turn, process in enumerate(processes):
             for reason in reasons[turn % 4 :] + reasons[: turn % 4]:
                 process.count("stripe", account, reason)
                 process.count("adyen", account, reason)
-        await asyncio.gather(*(process.flush() for process in processes))
+        await asyncio.gather(*(process.write() for process in processes))
     for process in processes:
         await process.stop()
 
@@ -71,7 +72,7 @@ class AwayCounts(RejectedDeliveryCounts):
     away = True
     writes = 0
 
-    async def add(self, counts: Mapping[RejectedDeliverySlot, int]) -> None:
+    async def add(self, counts: Mapping[Slot, int]) -> None:
         self.writes += 1
         if self.away:
             raise ConnectionRefusedError
@@ -81,7 +82,7 @@ class AwayCounts(RejectedDeliveryCounts):
 async def test_while_the_record_is_away_counts_wait_and_end_in_their_own_hour(database: Database, account: str) -> None:
     async with await open_pool(database.app_url, WEBHOOK_SETTINGS) as pool:
         book, clock = AwayCounts(pool, Clock()), Clock(shift_ms=-HOUR_MS)
-        rejected = RejectedDeliveries(book, clock, flush_interval_ms=10)
+        rejected = RejectedDeliveries(book, clock, write_every_ms=10)
         await rejected.start()
         before = datetime.now(UTC) - timedelta(hours=1)
         for _ in range(7):
@@ -101,7 +102,7 @@ async def test_while_the_record_is_away_counts_wait_and_end_in_their_own_hour(da
 
 async def test_what_is_counted_at_the_end_is_written(database: Database, account: str) -> None:
     async with await open_pool(database.app_url, WEBHOOK_SETTINGS) as pool:
-        rejected = RejectedDeliveries(RejectedDeliveryCounts(pool, Clock()), Clock(), flush_interval_ms=NEVER_MS)
+        rejected = RejectedDeliveries(RejectedDeliveryCounts(pool, Clock()), Clock(), write_every_ms=NEVER_MS)
         await rejected.start()
         rejected.count("stripe", account, "webhook_unparseable")
         await rejected.stop()
@@ -112,12 +113,12 @@ async def test_old_hours_are_removed_and_young_ones_stay(database: Database, acc
     async with await open_pool(database.app_url, WEBHOOK_SETTINGS) as pool:
         for age_hours in (KEEP_HOURS + 2, KEEP_HOURS - 2):
             old = Clock(shift_ms=-age_hours * HOUR_MS)
-            aged = RejectedDeliveries(RejectedDeliveryCounts(pool, old), old, flush_interval_ms=NEVER_MS)
+            aged = RejectedDeliveries(RejectedDeliveryCounts(pool, old), old, write_every_ms=NEVER_MS)
             aged.count("stripe", account, "request_timeout")
             await aged.stop()
         count = "SELECT count(*) FROM webhook_refusal WHERE account = $1"
         assert await pool.fetchval(count, account) == 2
-        now = RejectedDeliveries(RejectedDeliveryCounts(pool, Clock()), Clock(), flush_interval_ms=NEVER_MS)
+        now = RejectedDeliveries(RejectedDeliveryCounts(pool, Clock()), Clock(), write_every_ms=NEVER_MS)
         now.count(UNKNOWN, account, "not_found")
         await now.stop()
         assert await pool.fetchval(count, account) == 2
@@ -129,12 +130,12 @@ async def test_what_nobody_will_read_is_not_kept_while_the_record_is_away(databa
     """Memory is bounded by the hours that are kept, however long the record is away."""
     async with await open_pool(database.app_url, WEBHOOK_SETTINGS) as pool:
         book, clock = AwayCounts(pool, Clock()), Clock(shift_ms=-(KEEP_HOURS + 5) * HOUR_MS)
-        rejected = RejectedDeliveries(book, clock, flush_interval_ms=NEVER_MS)
+        rejected = RejectedDeliveries(book, clock, write_every_ms=NEVER_MS)
         rejected.count("stripe", account, "webhook_unparseable")
-        await rejected.flush()
+        await rejected.write()
         clock.shift_ms = 0
-        await rejected.flush()
+        await rejected.write()
         writes = book.writes
-        await rejected.flush()
+        await rejected.write()
         assert (writes, book.writes) == (2, 2)
         await rejected.stop()

@@ -10,7 +10,7 @@ DELETE FROM contract_drift
 WHERE hour < now() + $2::bigint * interval '1 millisecond' - $1::int * interval '1 hour';
 
 -- drift: the counts of the last $1 hours, newest first ($2: shift in ms)
-SELECT provider, field, kind, hour, n
+SELECT provider, field, kind, hour, n AS count
 FROM contract_drift
 WHERE hour > now() + $2::bigint * interval '1 millisecond' - ($1::int + 1) * interval '1 hour'
 ORDER BY hour DESC, provider, field, kind;

@@ -10,7 +10,7 @@ DELETE FROM webhook_refusal
 WHERE hour < now() + $2::bigint * interval '1 millisecond' - $1::int * interval '1 hour';
 
 -- refusals: the counts of the last $1 hours, newest first ($2: shift in ms)
-SELECT provider, account, reason, hour, n
+SELECT provider, account, reason, hour, n AS count
 FROM webhook_refusal
 WHERE hour > now() + $2::bigint * interval '1 millisecond' - ($1::int + 1) * interval '1 hour'
 ORDER BY hour DESC, provider, account, reason;

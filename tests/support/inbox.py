@@ -26,7 +26,8 @@ from tallystick.kit.ids import new_id, sibling_id
 from tallystick.oversight.invariants import verify
 from tallystick.providers.port import ProviderCall
 from tallystick.record.postgres.connections import connect
-from tallystick.record.postgres.inbox import Inbox, LeasedEvent
+from tallystick.record.postgres.inbox import Inbox
+from tallystick.record.postgres.inbox_rows import LeasedEvent
 from tallystick.record.sealing import delivery_row, sealer_of
 from tallystick.settings.load import Settings
 from tests.support.database import Database

@@ -22,7 +22,8 @@ from tallystick.flows.webhooks.inbound.dead_letters import DeadLetter, DeadLette
 from tallystick.kit.clock import Clock
 from tallystick.oversight.trace.event import EventTrace, trace_event
 from tallystick.record.postgres.connections import open_pool
-from tallystick.record.postgres.inbox import DeadLetterFilter, Inbox
+from tallystick.record.postgres.inbox import Inbox
+from tallystick.record.postgres.inbox_rows import DeadLetterFilter
 from tallystick.settings.load import Settings
 
 Result = TypeVar("Result")

@@ -19,7 +19,7 @@ from tallystick.flows.runtime import Runtime
 from tallystick.flows.webhooks.inbound.reread import FILED_AS, Batch, Became, Reading, Reread
 from tallystick.flows.webhooks.inbound.worker import InboxWorker
 from tallystick.providers.assembly import receivers
-from tallystick.record.postgres.inbox import FiledFilter, ForeignCount
+from tallystick.record.postgres.inbox_rows import FiledFilter, ForeignCount
 from tallystick.record.sealing import SealingRefused
 from tallystick.settings.load import Settings
 

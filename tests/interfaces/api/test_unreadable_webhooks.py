@@ -30,7 +30,7 @@ from tallystick.providers.assembly import receivers
 from tallystick.providers.simulator import receiver as simulator_receiver
 from tallystick.providers.simulator.setup import SimulatorSettings
 from tallystick.providers.stripe.setup import StripeSettings
-from tallystick.record.postgres.inbox import FiledFilter
+from tallystick.record.postgres.inbox_rows import FiledFilter
 from tallystick.record.sealing import KEY_BYTES, sealer_of
 from tallystick.settings.load import Settings
 from tests.support.adyen.fake_adyen import HMAC_KEY, MERCHANT_ACCOUNT, delivery

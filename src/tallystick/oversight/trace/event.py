@@ -14,7 +14,8 @@ from msgspec import Struct
 from msgspec.structs import asdict
 
 from tallystick.flows.webhooks.inbound.envelope import cloud_event
-from tallystick.record.postgres.inbox import DeliveryOfEvent, Inbox, StoredEvent, TryOfEvent
+from tallystick.record.postgres.inbox import Inbox
+from tallystick.record.postgres.inbox_rows import DeliveryOfEvent, StoredEvent, TryOfEvent
 
 
 class Checkpoint(Struct, frozen=True, kw_only=True):

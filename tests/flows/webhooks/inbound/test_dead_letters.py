@@ -17,7 +17,8 @@ from tallystick.flows.webhooks.inbound import handler
 from tallystick.flows.webhooks.inbound.dead_letters import DeadLetters, NotReplayable
 from tallystick.kit.ids import new_id
 from tallystick.oversight.trace.event import trace_event
-from tallystick.record.postgres.inbox import DeadEvent, DeadLetterFilter, Inbox, ListPosition
+from tallystick.record.postgres.inbox import Inbox
+from tallystick.record.postgres.inbox_rows import DeadEvent, DeadLetterFilter, ListPosition
 from tests.support.database import Database
 from tests.support.inbox import (
     WEBHOOK_SETTINGS,

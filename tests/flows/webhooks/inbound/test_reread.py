@@ -26,7 +26,7 @@ from tallystick.providers.adyen.reference import Reference, write_reference
 from tallystick.providers.receiver import Receiver
 from tallystick.providers.simulator.receiver import SimulatorReceiver
 from tallystick.providers.stripe.receiver import StripeReceiver
-from tallystick.record.postgres.inbox import FiledFilter
+from tallystick.record.postgres.inbox_rows import FiledFilter
 from tallystick.record.sealing import Sealer
 from tests.support.adyen.fake_adyen import HMAC_KEY, MERCHANT_ACCOUNT, delivery
 from tests.support.database import Database

@@ -22,7 +22,8 @@ from tallystick.kit.ids import new_id
 from tallystick.oversight.trace.event import trace_event
 from tallystick.providers.port import ProviderCall
 from tallystick.record.postgres.failures import DATABASE_AWAY
-from tallystick.record.postgres.inbox import EventName, Inbox, LeasedEvent
+from tallystick.record.postgres.inbox import Inbox
+from tallystick.record.postgres.inbox_rows import EventName, LeasedEvent
 from tests.support.database import Database
 from tests.support.inbox import (
     WEBHOOK_SETTINGS,

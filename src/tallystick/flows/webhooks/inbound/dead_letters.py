@@ -12,7 +12,8 @@ from msgspec import Struct
 
 from tallystick.domain.errors import TallystickError
 from tallystick.flows.webhooks.inbound.retries import Retries
-from tallystick.record.postgres.inbox import DeadLetterFilter, EventName, Inbox, ListPosition
+from tallystick.record.postgres.inbox import Inbox
+from tallystick.record.postgres.inbox_rows import DeadLetterFilter, EventName, ListPosition
 from tallystick.settings.load import Settings
 
 __all__ = ["DeadLetter", "DeadLetterFilter", "DeadLetters", "NotReplayable"]

@@ -17,7 +17,7 @@ from tallystick.decisions.provider_events.foreign import (
 from tallystick.flows.runtime import Runtime
 from tallystick.kit.log_sampling import SampledLines
 from tallystick.kit.logs import get_logger
-from tallystick.record.postgres.inbox import LeasedEvent
+from tallystick.record.postgres.inbox_rows import LeasedEvent
 
 log = get_logger("tallystick.flows.webhooks.inbound.foreign")
 

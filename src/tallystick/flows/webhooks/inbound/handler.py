@@ -46,7 +46,7 @@ from tallystick.providers.pause import ASKED_TO_WAIT
 from tallystick.providers.registry import PROVIDERS
 from tallystick.record.journal import Stale
 from tallystick.record.postgres.failures import may_run_again
-from tallystick.record.postgres.inbox import LeasedEvent
+from tallystick.record.postgres.inbox_rows import LeasedEvent
 
 log = get_logger("tallystick.flows.webhooks.inbound.handler")
 

@@ -18,7 +18,8 @@ from tallystick.flows.webhooks.inbound.envelope import (
 from tallystick.flows.webhooks.inbound.intake import stored_notice
 from tallystick.providers.receiver import Notification, Receiver, Unparseable, name_by_digest
 from tallystick.record.next_action_seal import ActionSeal
-from tallystick.record.postgres.inbox import EventName, Inbox, ReadAgain
+from tallystick.record.postgres.inbox import Inbox
+from tallystick.record.postgres.inbox_rows import EventName, ReadAgain
 from tallystick.record.sealing import SealBroken, Sealer, delivery_row
 
 

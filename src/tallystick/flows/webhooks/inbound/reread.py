@@ -24,7 +24,8 @@ from tallystick.flows.webhooks.inbound.worker import InboxWorker
 from tallystick.kit.clock import monotonic_ms
 from tallystick.providers.receiver import Receiver
 from tallystick.record.next_action_seal import ActionSeal
-from tallystick.record.postgres.inbox import EventName, FiledEvent, FiledFilter, Inbox, ReadAgain
+from tallystick.record.postgres.inbox import Inbox
+from tallystick.record.postgres.inbox_rows import EventName, FiledEvent, FiledFilter, ReadAgain
 from tallystick.record.sealing import Sealer
 
 #: How the events that are read again were closed. Not: applied, and what an operator discarded.

@@ -20,7 +20,7 @@ from tallystick.kit.clock import monotonic_ms
 from tallystick.kit.log_sampling import SampledLines
 from tallystick.kit.logs import get_logger
 from tallystick.providers.assembly import receivers
-from tallystick.record.postgres.inbox import LeasedEvent
+from tallystick.record.postgres.inbox_rows import LeasedEvent
 
 log = get_logger("tallystick.flows.webhooks.inbound.unreadable")
 

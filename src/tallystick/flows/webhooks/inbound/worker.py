@@ -22,7 +22,8 @@ from tallystick.kit.fair_shares import FairShares
 from tallystick.kit.ids import new_id
 from tallystick.kit.logs import get_logger
 from tallystick.providers.assembly import receivers
-from tallystick.record.postgres.inbox import EventName, Inbox, LeasedEvent
+from tallystick.record.postgres.inbox import Inbox
+from tallystick.record.postgres.inbox_rows import EventName, LeasedEvent
 
 log = get_logger("tallystick.flows.webhooks.inbound.worker")
 

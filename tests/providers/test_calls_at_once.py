@@ -32,9 +32,8 @@ async def test_three_hundred_calls_are_under_way_at_once(name: str) -> None:
     connector = CONNECTORS[name]
     stand = Stand(AT_ONCE, hold_until=TOGETHER)
     async with listening(stand) as port:
-        own = {**connector.own, connector.url: f"http://{HOST}:{port}"}
         settings = Settings(provider_connect_timeout_ms=PATIENCE_MS, provider_request_timeout_ms=PATIENCE_MS)
-        settings = settings.with_connector(connector.section, **own)
+        settings = connector.connected(settings, f"http://{HOST}:{port}")
         connected = PROVIDERS[name].connect(settings)
         assert connected is not None
         provider = bounded_providers(settings, {name: connected})[name]

@@ -10,6 +10,7 @@ from tempfile import TemporaryDirectory
 
 import asyncpg
 import pytest
+from msgspec.structs import replace
 from typer.testing import CliRunner
 
 from tallystick.cli import bench as commands
@@ -20,7 +21,7 @@ from tallystick.lab.bench.latency import latency
 from tallystick.lab.bench.over_http import Plan, measure_http
 from tallystick.lab.bench.provider_stand import StandPlan
 from tallystick.lab.bench.providers import ConnectorFigures, ProvidersPlan, measure_providers
-from tallystick.lab.bench.stage import Database, open_database
+from tallystick.lab.bench.stage import Database, Server, open_database, process_trees
 from tallystick.lab.bench.targets import JOURNAL_ADDS_MS, JOURNAL_SHARE, judge
 from tallystick.oversight.invariants import verify
 from tallystick.settings.load import Settings
@@ -155,6 +156,13 @@ def test_a_slow_provider_over_http(bench_database: Database) -> None:
     assert found.attempts == {"approved": found.answers["201"]}
     assert found.not_sent == {} and figures.failed() == 0
     assert found.latency.p50_ms >= 10, "a payment waits for its provider"
+
+
+def test_a_database_elsewhere_has_no_process_here() -> None:
+    """Of no process in particular the system would count our own."""
+    server, database = Server(port=1, pid=11), Database(owner_url="", app_url="", server_pid=22)
+    assert process_trees(server, database) == {"api": 11, "postgres": 22}
+    assert process_trees(server, replace(database, server_pid=None)) == {"api": 11}
 
 
 def test_what_was_not_sent_or_not_answered_is_lost() -> None:

@@ -109,9 +109,9 @@ class Run:
             self.ended.set()
 
     def lost(self, connection: PaymentConnection) -> None:
-        """A connection broke. A server may close one that nobody uses: another one is opened when it is needed."""
+        """A connection broke. A server may close an idle one: another one is opened when it is needed."""
         if connection not in self.connections:
-            return  # it was idle, and found closed already
+            return  # it was idle, and ``due`` found it closed already
         if self.load.rate_per_s is not None and connection in self.free:
             self.free.remove(connection)
             self.connections.remove(connection)
@@ -125,7 +125,7 @@ class Run:
             if connection.is_open:
                 self.free.pop().send(due)
                 return
-            self.lost(connection)  # it is told later
+            self.lost(connection)  # asyncio reports it later
         self.waiting.append(due)
         if len(self.connections) + len(self._opening) < self.load.connections:
             task = asyncio.create_task(self._open_another())
@@ -166,7 +166,7 @@ class PaymentConnection(LoadConnection):
         self._run.answered(self, status, self._due)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Nothing here closes connections before the end."""
+        """Before the end nothing here closes a connection: the server did."""
         if not self._run.ended.is_set():
             self._run.lost(self)
 

@@ -17,7 +17,7 @@ from tallystick.lab.bench.ceiling import ceiling_per_s
 from tallystick.lab.bench.cpu import seconds_by_name, spent
 from tallystick.lab.bench.generator import GRACE_S, Load, LoadResult
 from tallystick.lab.bench.latency import Latency, median, median_latency
-from tallystick.lab.bench.stage import HOST, Database, Server, StageFailed, open_server
+from tallystick.lab.bench.stage import HOST, Database, Server, StageFailed, open_server, process_trees
 from tallystick.lab.bench.workload import MERCHANT
 from tallystick.settings.load import Settings
 
@@ -133,8 +133,7 @@ def _measure(plan: Plan, site: _Site, connections: int, rate_per_s: float | None
         duration_s=plan.duration_s,
         rate_per_s=rate_per_s,
     )
-    database_pid = site.database.server_pid
-    return run_load(load, {"api": site.server.pid} | ({} if database_pid is None else {"postgres": database_pid}))
+    return run_load(load, process_trees(site.server, site.database))
 
 
 def run_load(load: Load, roots: dict[str, int]) -> Measured:

@@ -12,9 +12,8 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import contextmanager
-from itertools import count
 from pathlib import Path
 from secrets import token_hex
 from typing import Any, Final
@@ -30,12 +29,13 @@ from tallystick.lab.bench.latency import Latency
 from tallystick.lab.bench.over_http import Measured, run_load
 from tallystick.lab.bench.provider_stand import HOST as STAND_HOST
 from tallystick.lab.bench.provider_stand import StandPlan
-from tallystick.lab.bench.stage import HOST, Database, StageFailed, open_server
+from tallystick.lab.bench.stage import HOST, Database, Server, StageFailed, open_server, process_trees
 from tallystick.lab.bench.workload import BODY
 from tallystick.providers.adyen.setup import AdyenSettings
 from tallystick.providers.simulator.setup import SimulatorSettings
 from tallystick.providers.stripe.setup import StripeSettings
 from tallystick.settings.load import Settings
+from tallystick.settings.sections import ConnectorSettings
 
 Announce = Callable[[str, int, int], None]
 
@@ -57,10 +57,14 @@ _AT_ONCE: Final = StandPlan(median_ms=0, p99_ms=0)
 class _Connector(Struct, frozen=True, kw_only=True):
     """``section`` with the settings that make it; ``url``: the one that says where the provider is."""
 
-    section: Any
+    section: type[ConnectorSettings]
     own: Mapping[str, str]
     url: str
     payment_method: str
+
+    def connected(self, settings: Settings, url: str) -> Settings:
+        """With this connector to a provider at ``url``."""
+        return settings.with_connector(self.section, **{**self.own, self.url: url})
 
 
 CONNECTORS: Final[Mapping[str, _Connector]] = {
@@ -149,8 +153,9 @@ def _connector(
                 body=BODY | {"payment_method": CONNECTORS[name].payment_method},
                 **given,
             )
-            roots = {"api": server.pid, "postgres": database.server_pid}
-            return _with_progress(load, roots, lambda done, total: announce(f"{name}, {what}", done, total))
+            return _with_progress(
+                load, process_trees(server, database), lambda done, total: announce(f"{name}, {what}", done, total)
+            )
 
     carried = load(
         "prompt", _AT_ONCE, connections=plan.carried_connections, warm_up_s=plan.warm_up_s, duration_s=plan.carried_s
@@ -186,24 +191,19 @@ def _answers(result: LoadResult) -> dict[str, int]:
 
 def _with_progress(load: Load, roots: dict[str, int], announce: Callable[[int, int], None]) -> Measured:
     """Run the load, and say each second how far it is."""
-    total = round(load.warm_up_s + load.duration_s)
+    total, second = round(load.warm_up_s + load.duration_s), 0
     with ThreadPoolExecutor(1) as pool:
         running = pool.submit(run_load, load, roots)
-        for second in count():
+        announce(0, total)
+        while not wait([running], timeout=1).done:
+            second += 1
             announce(min(second, total), total)
-            try:
-                return running.result(timeout=1)
-            except TimeoutError:
-                if running.done():  # its own
-                    raise
-    raise AssertionError("it counts on until the load has ended")
+        return running.result()
 
 
 @contextmanager
-def _server(settings: Settings, database: Database, log: Path, name: str, stand_port: int) -> Iterator[Any]:
-    connector = CONNECTORS[name]
-    own = {**connector.own, connector.url: f"http://{STAND_HOST}:{stand_port}"}
-    settings = settings.with_connector(connector.section, **own)
+def _server(settings: Settings, database: Database, log: Path, name: str, stand_port: int) -> Iterator[Server]:
+    settings = CONNECTORS[name].connected(settings, f"http://{STAND_HOST}:{stand_port}")
     with open_server("connectors", settings, database, log, default_provider=name) as server:
         yield server
 

@@ -64,6 +64,12 @@ class Server(Struct, frozen=True, kw_only=True):
     pid: int
 
 
+def process_trees(server: Server, database: Database) -> dict[str, int]:
+    """The root processes that CPU time is counted for, by name."""
+    database_pid = database.server_pid
+    return {"api": server.pid} | ({} if database_pid is None else {"postgres": database_pid})
+
+
 @contextmanager
 def open_database(data_dir: Path | None, own: DatabaseUrls | None = None) -> Iterator[Database]:
     """A database of one's own; else the embedded one in ``data_dir``, or an empty one that is removed afterwards.

@@ -42,6 +42,7 @@ from tests.support.database import DEEP
 from tests.support.provider_doubles import LETTERS
 from tests.support.stripe import calls as stripe_calls
 from tests.support.stripe.events import EVENTS, read
+from tests.support.stripe.fake_stripe import fake_stripe
 
 NOW = datetime(2026, 5, 4, 3, 2, 1, tzinfo=UTC)
 
@@ -441,6 +442,19 @@ async def test_an_answer_with_one_change(name: str) -> None:
     expected = {each for each in ENUMS[name] if each.partition(".")[0] in of_answers}
     not_in_answers = {"payment_intent.cancellation_reason", "refund.reason"} if name == "stripe" else set[str]()
     assert met >= expected - not_in_answers
+
+
+@pytest.mark.parametrize("by_reference", [True, False], ids=["by reference", "in a list"])
+@pytest.mark.parametrize("operation", ["authorize", "refund"])
+async def test_what_a_look_up_finds_is_compared(operation: str, by_reference: bool) -> None:
+    """Stripe's has four ways; the test acquirer's reads an answer as its calls do, and Adyen has none."""
+    call = stripe_calls.follow_up(operation, "pi_1", reference="odd_1" if by_reference else None)
+    odd = {"id": "odd_1", "status": WORD, "amount": 1_000, "currency": "eur", "created": 1, "payment_intent": "pi_1"}
+    async with fake_stripe(deduplicates=False) as bank, stripe_calls.connector(bank.url) as provider:
+        kind, kept = ("refund", bank.refunds) if operation == "refund" else ("payment_intent", bank.intents)
+        kept.append(odd | {"object": kind, "metadata": {ATTEMPT: call.attempt_id}})
+        assert isinstance(await provider.fetch(call), Unknown)
+        assert Drift(f"{kind}.status", "unknown_value", WORD, True) in [drift for drift, _ in provider.drift.take()]
 
 
 # The comparison itself

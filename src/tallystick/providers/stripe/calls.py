@@ -296,11 +296,11 @@ class StripeProvider(Provider):
         if call.parent_reference is None:
             return NotFound()
         params: Any = {"payment_intent": call.parent_reference}
-        found = [
-            read_refunded(listed, answer_evidence(None, listed))
-            async for listed in pages(lambda page: self._client.v1.refunds.list_async(params | page))
-            if ours(listed.get("metadata"), ATTEMPT) == call.attempt_id
-        ]
+        found = []
+        async for listed in pages(lambda page: self._client.v1.refunds.list_async(params | page)):
+            if ours(listed.get("metadata"), ATTEMPT) == call.attempt_id:
+                self._compare(call, listed)
+                found.append(read_refunded(listed, answer_evidence(None, listed)))
         return _the_one(found)
 
     def _compare(self, call: ProviderCall, said: object) -> None:

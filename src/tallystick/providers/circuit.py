@@ -21,9 +21,9 @@ and its circuit is the first to open.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager, suppress
 from datetime import datetime
 from typing import Any, Final
 
@@ -203,16 +203,13 @@ class BoundedProvider(Provider):
     async def charge_mark(self, charge: str) -> ChargeMark:
         """As the provider says. Nobody is asked while the circuit is known to refuse calls, the provider has asked to
         wait, or no connection is free; the answers are not counted."""
-        if self.rests or (self.pause is not None and self.pause.left_ms):
+        if self.rests:
             return "unanswered"
-        waiting = asyncio.timeout(self._wait_ms / 1000)
         try:
-            async with waiting, self._slots.slot(NO_MERCHANT):
-                waiting.reschedule(None)  # it bounds the wait for a connection alone
+            self._require_no_pause()
+            async with self._slot(NO_MERCHANT, self._wait_ms):
                 return await self._provider.charge_mark(charge)
-        except TimeoutError:
-            if not waiting.expired():
-                raise  # a connector's own
+        except _Refused:
             return "unanswered"
 
     def effects_since(self, since: datetime) -> AsyncIterator[ProviderEffect] | None:
@@ -234,31 +231,35 @@ class BoundedProvider(Provider):
     ) -> Verdict:
         """A slot first, ``within_ms`` where that is sooner than the limit, and the circuit then, which may have opened
         meanwhile. While the provider has asked to wait there is neither. Raises _Refused."""
-
-        async def enter() -> Verdict:
-            waiting.reschedule(None)  # it bounds the wait for a slot alone, and never the call
-            self._require_no_pause()
-            if not counted:
-                return await self._ask(operation, call)
-            if self._circuit.state is State.CLOSED:
-                return await self._counted(operation, call)
-            return await self._circuit.call_async(self._admitted, operation, call)
-
         self._require_no_pause()
         wait_ms = self._wait_ms if within_ms is None else min(within_ms, self._wait_ms)
-        waiting = asyncio.timeout(wait_ms / 1000)
         try:
-            async with waiting, self._slots.slot(call.merchant_id):
-                return await enter()
+            async with self._slot(call.merchant_id, wait_ms):
+                self._require_no_pause()
+                if not counted:
+                    return await self._ask(operation, call)
+                if self._circuit.state is State.CLOSED:
+                    return await self._counted(operation, call)
+                return await self._circuit.call_async(self._admitted, operation, call)
         except _NothingAsked as ours:
             return ours.verdict
+        except CircuitOpenError as error:
+            self._probe_due_s = self._clock.monotonic() + (error.retry_after or 0)
+            raise _CircuitOpen("the provider does not answer: its circuit is open") from None
+
+    @asynccontextmanager
+    async def _slot(self, merchant_id: str, wait_ms: int) -> AsyncIterator[None]:
+        """A connection, within so long: the wait for it alone is bounded, and never what is done with it. Raises
+        _Refused."""
+        waiting = asyncio.timeout(wait_ms / 1000)
+        try:
+            async with waiting, self._slots.slot(merchant_id):
+                waiting.reschedule(None)
+                yield
         except TimeoutError:
             if not waiting.expired():
                 raise  # a connector's own, of a call that was made
             raise _Refused("no free connection") from None
-        except CircuitOpenError as error:
-            self._probe_due_s = self._clock.monotonic() + (error.retry_after or 0)
-            raise _CircuitOpen("the provider does not answer: its circuit is open") from None
 
     def _require_no_pause(self) -> None:
         if self.pause is not None and self.pause.left_ms:
@@ -284,7 +285,7 @@ class BoundedProvider(Provider):
             return outcome
 
         if self._circuit.state is State.CLOSED:  # else it opened meanwhile, and this is no probe
-            with contextlib.suppress(Exception):
+            with suppress(Exception):
                 await self._circuit.call_async(said)
 
     async def _admitted(self, operation: Operation, call: ProviderCall) -> Verdict:

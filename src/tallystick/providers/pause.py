@@ -28,7 +28,7 @@ class Pause:
         return max(0, self._until_ms - monotonic_ms())
 
     def ask(self, wait_ms: int) -> None:
-        """The provider asked for a wait, of 0 too. A shorter one than is known ends nothing sooner."""
+        """The provider asked for a wait, which may be 0. One that ends sooner than a known one changes nothing."""
         if self._lengthen(min(wait_ms, self.limit_ms)):
             self.is_shared = False
 

@@ -66,6 +66,10 @@ class ReadField(Struct, frozen=True):
     decides: bool = False
 
 
+#: An amount in a currency, of which neither is guessed.
+AMOUNT: Final = (ReadField("amount", (int,), decides=True), ReadField("currency", decides=True))
+
+
 class ReadObject:
     """An object by the fields of it that are read. ``name``: what its differences are called by."""
 
@@ -100,12 +104,12 @@ class ReadObject:
         return Drift(label, "unknown_value", _shown(value), decides=field.decides)
 
 
-def is_one_of(path: str, values: Container[Any]) -> Callable[[Mapping[str, Any]], bool]:
+def is_one_of(name: str, values: Container[Any]) -> Callable[[Mapping[str, Any]], bool]:
     """For ``when``: whether a field of the object has one of these values."""
 
     def applies(said: Mapping[str, Any]) -> bool:
-        value = said.get(path)
-        return isinstance(value, str) and value in values
+        value = text_in(said, name)
+        return value is not None and value in values
 
     return applies
 

@@ -7,7 +7,7 @@ The items of a delivery are judged one by one: an item that cannot be read costs
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Final, Protocol
 
@@ -17,6 +17,8 @@ from msgspec import Struct
 from tallystick.domain.marks import Mark
 from tallystick.domain.notices import StoredNotice, Unreadable
 from tallystick.providers.contract_drift import Drift
+from tallystick.providers.event_codes import EventMeaning
+from tallystick.providers.json_bytes import ILL_FORMED
 
 #: The type of an event that cannot be read: what its bytes call it is not believed.
 UNREADABLE_TYPE: Final = "unreadable"
@@ -73,7 +75,39 @@ class Notification(Struct, frozen=True, kw_only=True):
     drift: tuple[Drift, ...] = ()
 
 
-def require_no_drift(found: Iterable[Drift]) -> None:
+class _Typed(Struct, frozen=True):
+    type: str
+
+
+_TYPED: Final = msgspec.json.Decoder(_Typed)
+
+
+def type_in(body: bytes) -> str | None:
+    """The type of an event, though the rest of it cannot be read; None where there is none."""
+    try:
+        return _TYPED.decode(body).type
+    except ILL_FORMED:
+        return None
+
+
+def translated(
+    compare: Callable[[], tuple[Drift, ...]],
+    read: Callable[[], Notification],
+    keep: Callable[[Exception], Notification],
+) -> Notification:
+    """A signed event as ``read`` reads it, with the differences that ``compare`` finds. Where ``read`` cannot, or a
+    difference is in a field that decides, as ``keep`` keeps it. Raises nothing."""
+    drift: tuple[Drift, ...] = ()
+    try:
+        drift = compare()
+        found = read()
+        _require_no_drift(drift)
+    except Exception as error:  # a defect of a reader, too, costs the event its translation and not its place
+        found = keep(error)
+    return msgspec.structs.replace(found, drift=drift)
+
+
+def _require_no_drift(found: Iterable[Drift]) -> None:
     """Raises CannotRead for a difference in a field that decides."""
     for drift in found:
         if drift.decides:
@@ -93,6 +127,20 @@ def unreadable(item_digest: bytes, error: Exception | str, foreign_charge: str |
     if foreign_charge is None:
         return found
     return msgspec.structs.replace(found, mark="absent", charge_reference=foreign_charge)
+
+
+def not_read(
+    item_digest: bytes,
+    code: str | None,
+    codes: Mapping[str, EventMeaning],
+    error: Exception,
+    foreign_charge: str | None = None,
+) -> Notification:
+    """A signed event that cannot be read: one that moves no money, where its code certainly moves none, and else
+    unreadable. ``codes``: the provider's table."""
+    if code is not None and codes.get(code, "moves_money") != "moves_money":
+        return not_about_money(item_digest, code)
+    return unreadable(item_digest, error, foreign_charge)
 
 
 def not_about_money(item_digest: bytes, event_type: str) -> Notification:

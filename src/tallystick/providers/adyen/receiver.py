@@ -17,7 +17,8 @@ import hashlib
 import hmac
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
-from typing import Annotated, Any, Final
+from functools import partial
+from typing import Annotated, Final
 
 import msgspec
 from msgspec import Meta, Raw, Struct
@@ -42,15 +43,14 @@ from tallystick.providers.adyen.loose_json import elements, members
 from tallystick.providers.adyen.read_fields import ITEM
 from tallystick.providers.adyen.reference import Reference, read_reference
 from tallystick.providers.adyen.signed_text import is_readable, signed_text_of
-from tallystick.providers.contract_drift import Drift
+from tallystick.providers.json_bytes import ILL_FORMED, said_in
 from tallystick.providers.receiver import (
     BadSignature,
     CannotRead,
     Notification,
     Unparseable,
-    not_about_money,
-    require_no_drift,
-    unreadable,
+    not_read,
+    translated,
 )
 from tallystick.providers.shared import shortened
 
@@ -66,13 +66,9 @@ class _Delivery(Struct, frozen=True, rename="camel"):
 _DELIVERY: Final = msgspec.json.Decoder(_Delivery)
 _WRAPPED: Final = msgspec.json.Decoder(_Wrapped)
 _ITEM: Final = msgspec.json.Decoder(Item)
-_OBJECT: Final = msgspec.json.Decoder(dict[str, Any])
 
 #: Adyen's name for the format of these notifications, of which a delivery says nothing (api-explorer, Webhooks v1).
 NOTIFICATION_VERSION: Final = "webhooks-v1"
-
-#: What is wrong with bytes that a sender chose.
-_ILL_FORMED: Final = (msgspec.MsgspecError, ValueError, RecursionError)
 
 
 class AdyenReceiver:
@@ -109,7 +105,7 @@ class AdyenReceiver:
         try:
             text = signed_text_of(item)
             signed, given = text.signed(), (text.signature or "").encode()
-        except _ILL_FORMED:
+        except ILL_FORMED:
             return False
         # All are compared, whichever is right: the time that it takes reveals nothing.
         matches = [hmac.compare_digest(_signature(key, signed), given) for key in self._keys]
@@ -118,14 +114,9 @@ class AdyenReceiver:
     def _notification(self, item: bytes) -> Notification:
         """What an item says, of which the signature was right."""
         item_digest = hashlib.sha256(item).digest()
-        drift: tuple[Drift, ...] = ()
-        try:
-            drift = ITEM.drift_in(_said(item))
-            found = self._read(item)
-            require_no_drift(drift)
-        except Exception as error:  # a defect of a reader, too, costs the item its translation and not its place
-            found = _not_read(item_digest, _code_of(item), error, _foreign_charge(item))
-        return msgspec.structs.replace(found, item_digest=item_digest, api_version=NOTIFICATION_VERSION, drift=drift)
+        compare = partial(ITEM.drift_in, said_in(item))
+        found = translated(compare, partial(self._read, item), partial(_kept, item, item_digest))
+        return msgspec.structs.replace(found, item_digest=item_digest, api_version=NOTIFICATION_VERSION)
 
     def _read(self, raw: bytes) -> Notification:
         """Raises CannotRead, and whatever a reader raises."""
@@ -151,7 +142,7 @@ def _items(body: bytes) -> list[bytes]:
         found = [bytes(element) for element in _DELIVERY.decode(body).notification_items]
     except msgspec.ValidationError as error:
         raise Unparseable(f"not a notification of Adyen's: {type(error).__name__}") from None
-    except _ILL_FORMED:
+    except ILL_FORMED:
         found = _loose_items(body)
     return [_inner(element) for element in found]
 
@@ -160,7 +151,7 @@ def _loose_items(body: bytes) -> list[bytes]:
     """Of a delivery of which a part is no JSON. Raises Unparseable."""
     try:
         found = elements(members(body).get("notificationItems", b""))
-    except _ILL_FORMED as error:
+    except ILL_FORMED as error:
         raise Unparseable(f"not a notification of Adyen's: {type(error).__name__}") from None
     if not found:
         raise Unparseable("a notification of Adyen's without items")
@@ -172,7 +163,7 @@ def _inner(element: bytes) -> bytes:
         return bytes(_WRAPPED.decode(element).item)
     except msgspec.ValidationError:
         return element
-    except _ILL_FORMED:
+    except ILL_FORMED:
         return _loose_inner(element)
 
 
@@ -189,26 +180,15 @@ def _delivery(items: Sequence[bytes]) -> bytes:
     return b'{"notificationItems":[' + wrapped + b"]}"
 
 
-def _said(item: bytes) -> object:
-    """The whole item as data; None where it is no JSON that could be read."""
-    try:
-        return _OBJECT.decode(item)
-    except _ILL_FORMED:
-        return None
+def _kept(item: bytes, item_digest: bytes, error: Exception) -> Notification:
+    return not_read(item_digest, _code_of(item), EVENT_CODES, error, _foreign_charge(item))
 
 
-def _not_read(item_digest: bytes, code: str, error: Exception, foreign_charge: str | None) -> Notification:
-    """Kept unread: as one that moves no money, where its code certainly moves none."""
-    if EVENT_CODES.get(code, "moves_money") != "moves_money":
-        return not_about_money(item_digest, code)
-    return unreadable(item_digest, error, foreign_charge)
-
-
-def _code_of(item: bytes) -> str:
+def _code_of(item: bytes) -> str | None:
     try:
         return signed_text_of(item).event_code
-    except _ILL_FORMED:
-        return ""
+    except ILL_FORMED:
+        return None
 
 
 def _signature(key: bytes, signed: bytes) -> bytes:
@@ -218,9 +198,8 @@ def _signature(key: bytes, signed: bytes) -> bytes:
 def _digest(item: bytes) -> bytes:
     """Of the item and not of the body, in which it may come again beside others; and without the signature, which is
     another one after its key was replaced."""
-    try:
-        said = _OBJECT.decode(item)
-    except _ILL_FORMED:  # a field that is not read
+    said = said_in(item)
+    if not isinstance(said, dict):  # a field that is not read
         return hashlib.sha256(item).digest()
     if isinstance(said.get("additionalData"), Mapping):
         said["additionalData"] = {name: v for name, v in said["additionalData"].items() if name != "hmacSignature"}
@@ -254,7 +233,7 @@ def _foreign_charge(raw: bytes) -> str | None:
     """The payment without our mark that an item tells of; None where that is not certain."""
     try:
         item = None if signed_text_of(raw).is_ambiguous() else _ITEM.decode(raw)
-    except _ILL_FORMED:
+    except ILL_FORMED:
         return None
     if item is None or _mark(item, read_reference(item.merchant_reference)) != "absent":
         return None

@@ -12,6 +12,7 @@ import msgspec
 from msgspec import Raw, Struct
 
 from tallystick.providers.adyen.loose_json import members
+from tallystick.providers.json_bytes import ILL_FORMED
 
 
 class _Amount(Struct, frozen=True):
@@ -38,9 +39,6 @@ _FIELDS: Final = msgspec.json.Decoder(_Fields)
 _AMOUNT: Final = msgspec.json.Decoder(_Amount)
 _SIGNATURE: Final = msgspec.json.Decoder(_Signature)
 _TEXT: Final = msgspec.json.Decoder(str)
-
-#: What a strict reader raises for text that others may read as JSON.
-_NOT_STRICT: Final = (msgspec.MsgspecError, ValueError, RecursionError)
 
 
 class SignedText(NamedTuple):
@@ -98,7 +96,7 @@ def is_readable(item: bytes) -> bool:
     """Whether a strict reader takes the whole item. One of which it does not is never translated."""
     try:
         _FIELDS.decode(item)
-    except _NOT_STRICT:
+    except ILL_FORMED:
         return False
     return True
 
@@ -107,7 +105,7 @@ def _fields_of(item: bytes) -> _Fields:
     """As a strict reader finds them; else each by itself, so that no other field costs them their place."""
     try:
         return _FIELDS.decode(item)
-    except _NOT_STRICT:
+    except ILL_FORMED:
         found = members(item)
     names = zip(_Fields.__struct_fields__, _Fields.__struct_encode_fields__, strict=True)
     return _Fields(**{name: Raw(found[written]) for name, written in names if written in found})
@@ -116,7 +114,7 @@ def _fields_of(item: bytes) -> _Fields:
 def _amount_of(written: Raw) -> _Amount:
     try:
         return _AMOUNT.decode(written)
-    except _NOT_STRICT:
+    except ILL_FORMED:
         found = members(bytes(written))
     return _Amount(**{name: Raw(found[name]) for name in _Amount.__struct_fields__ if name in found})
 
@@ -133,6 +131,6 @@ def _signature(additional_data: Raw) -> str | None:
         return _SIGNATURE.decode(additional_data).hmac_signature
     except msgspec.ValidationError:
         return None
-    except _NOT_STRICT:
+    except ILL_FORMED:
         found = members(bytes(additional_data)).get("hmacSignature", b"")
         return _TEXT.decode(found) if found.startswith(b'"') else None

@@ -30,12 +30,13 @@ from tallystick.kit.card_mask import mask_cards
 from tallystick.kit.clock_skew import Skew
 from tallystick.providers.contract_drift import DriftTally, version_of
 from tallystick.providers.http import NothingSent, ProviderHttp, ProviderResponse, SentUnanswered
+from tallystick.providers.json_bytes import ILL_FORMED, said_in
 from tallystick.providers.pause import Pause
 from tallystick.providers.port import Provider, ProviderCall, ProviderEffect
 from tallystick.providers.shared import TURNED_AWAY, DeclineReason, is_representable, turned_away, unanswered
 from tallystick.providers.simulator.codes import DECLINES
 from tallystick.providers.simulator.methods import METHODS
-from tallystick.providers.simulator.read_fields import answer_drift
+from tallystick.providers.simulator.read_fields import OPERATION
 
 #: Where the acquirer's minor units differ from ISO 4217, as those of real providers do here and there.
 EXPONENTS: Final[Mapping[str, int]] = {"IDR": 0, "CVE": 0}
@@ -64,7 +65,6 @@ class OperationBody(Struct, frozen=True):
 
 
 _DECODER: Final = msgspec.json.Decoder(OperationBody)
-_ANY: Final = msgspec.json.Decoder()
 
 
 class ErrorBody(Struct, frozen=True):
@@ -222,7 +222,7 @@ class SimulatorProvider(Provider):
     def _read(self, call: ProviderCall, answer: ProviderResponse) -> Verdict:
         """An answer as a verdict; where it differs from what is read is counted."""
         if answer.status in _ABOUT_AN_OPERATION:
-            self._drift.note(answer_drift(_said(answer)))
+            self._drift.note(OPERATION.drift_in(said_in(answer.body)))
         return _read(call, answer)
 
 
@@ -230,13 +230,6 @@ _OPERATIONS_BY_NAME: Final = frozenset(get_args(Operation))
 
 #: The statuses of answers that show an operation.
 _ABOUT_AN_OPERATION: Final = frozenset({200, 402})
-
-
-def _said(answer: ProviderResponse) -> object:
-    try:
-        return _ANY.decode(answer.body)
-    except (msgspec.MsgspecError, ValueError, RecursionError):
-        return None
 
 
 def _read(call: ProviderCall, answer: ProviderResponse) -> Verdict:
@@ -248,7 +241,7 @@ def _read(call: ProviderCall, answer: ProviderResponse) -> Verdict:
         return Unknown(reason=f"answered {answer.status}", raw=raw)
     try:
         body = _DECODER.decode(answer.body)
-    except (msgspec.MsgspecError, ValueError, RecursionError):
+    except ILL_FORMED:
         return Unknown(reason="an answer that cannot be read", raw=raw)
     if body.next_action is not None:  # it is for the payer: evidence does not repeat it
         raw["body"] = _text(msgspec.json.encode(msgspec.json.decode(answer.body) | {"next_action": None}))

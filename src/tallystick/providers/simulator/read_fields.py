@@ -9,7 +9,7 @@ from typing import Any, Final, get_args
 from tallystick.domain.dispute_movement import Funds
 from tallystick.domain.subjects import DisputeState, Operation
 from tallystick.domain.verdicts import Effect
-from tallystick.providers.contract_drift import Drift, ReadField, ReadObject, is_one_of, text_in
+from tallystick.providers.contract_drift import AMOUNT, Drift, ReadField, ReadObject, is_one_of, text_in
 from tallystick.providers.simulator.codes import DECLINES, PLAIN_DECLINES
 from tallystick.providers.simulator.event_codes import EVENT_CODES
 
@@ -17,7 +17,9 @@ _STATES: Final = frozenset({"approved", "declined", "failed", "pending", "requir
 
 _EFFECTS: Final = frozenset(get_args(Effect))
 
-_moves_money = is_one_of("type", frozenset(code for code, it in EVENT_CODES.items() if it == "moves_money"))
+_MOVES_MONEY: Final = frozenset(code for code, meaning in EVENT_CODES.items() if meaning == "moves_money")
+
+_moves_money = is_one_of("type", _MOVES_MONEY)
 
 
 def _names_ours(said: Mapping[str, Any]) -> bool:
@@ -35,8 +37,7 @@ OPERATION: Final = ReadObject(
     ReadField("attempt_id", decides=True),
     ReadField("operation", known=frozenset(get_args(Operation)), decides=True),
     ReadField("status", known=_STATES, decides=True),
-    ReadField("amount", (int,), decides=True),
-    ReadField("currency", decides=True),
+    *AMOUNT,
     ReadField("reference", optional=True),
     ReadField("effect", known=_EFFECTS, optional=True, decides=True),
     ReadField("decline_code", known={*DECLINES, *PLAIN_DECLINES}, when=_refused),
@@ -57,19 +58,16 @@ EVENT: Final = ReadObject(
     ReadField("data.charge_id", when=_moves_money),
 )
 
-_MONEY: Final = (
-    ReadField("amount", (int,), decides=True),
-    ReadField("currency", decides=True),
-    ReadField("occurred_at"),
-)
+_OCCURRED_AT: Final = ReadField("occurred_at")
 
-CHARGE: Final = ReadObject("charge", *_MONEY, ReadField("effect", known=_EFFECTS, decides=True))
+CHARGE: Final = ReadObject("charge", *AMOUNT, _OCCURRED_AT, ReadField("effect", known=_EFFECTS, decides=True))
 
-REFUND: Final = ReadObject("refund", *_MONEY, ReadField("reference", decides=True))
+REFUND: Final = ReadObject("refund", *AMOUNT, _OCCURRED_AT, ReadField("reference", decides=True))
 
 DISPUTE: Final = ReadObject(
     "dispute",
-    *_MONEY,
+    *AMOUNT,
+    _OCCURRED_AT,
     ReadField("reference", decides=True),
     ReadField("status", known=frozenset(get_args(DisputeState)), decides=True),
     ReadField("funds", known=frozenset(get_args(Funds)), optional=True, decides=True),  # null: nothing moved
@@ -77,8 +75,9 @@ DISPUTE: Final = ReadObject(
     ReadField("reason"),
 )
 
-#: Event type -> its object. Of the other types it is an operation.
-_OTHER_OBJECTS: Final[Mapping[str, ReadObject]] = {
+#: Type of an event about money -> its object. Of most it is an operation.
+_OBJECTS: Final[Mapping[str, ReadObject]] = {
+    **dict.fromkeys(_MOVES_MONEY, OPERATION),
     "dashboard.captured": CHARGE,
     "charge.expired": CHARGE,
     "dashboard.refunded": REFUND,
@@ -88,12 +87,6 @@ _OTHER_OBJECTS: Final[Mapping[str, ReadObject]] = {
 
 def event_drift(said: object) -> tuple[Drift, ...]:
     """Of an event and its object."""
-    found, event_type = EVENT.drift_in(said), text_in(said, "type")
-    if not isinstance(said, Mapping) or not _moves_money(said) or event_type is None or said.get("data") is None:
-        return found
-    return found + _OTHER_OBJECTS.get(event_type, OPERATION).drift_in(said["data"])
-
-
-def answer_drift(said: object) -> tuple[Drift, ...]:
-    """Of an answer about an operation."""
-    return OPERATION.drift_in(said)
+    found, table = EVENT.drift_in(said), _OBJECTS.get(text_in(said, "type") or "")
+    data = said.get("data") if isinstance(said, Mapping) else None
+    return found if table is None or data is None else found + table.drift_in(data)

@@ -6,6 +6,7 @@ import hashlib
 import re
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
+from functools import partial
 from typing import Annotated, Final
 
 import msgspec
@@ -15,15 +16,9 @@ from tallystick.domain.dispute_movement import Funds, Movement
 from tallystick.domain.notices import AttemptNotice, ChargeNotice, DisputeNotice, Notice, RefundNotice
 from tallystick.domain.subjects import DisputeState, Operation
 from tallystick.domain.verdicts import Approved, Declined, Effect, Reversed, Unknown
-from tallystick.providers.contract_drift import Drift, version_of
-from tallystick.providers.receiver import (
-    BadSignature,
-    CannotRead,
-    Notification,
-    not_about_money,
-    require_no_drift,
-    unreadable,
-)
+from tallystick.providers.contract_drift import version_of
+from tallystick.providers.json_bytes import said_in
+from tallystick.providers.receiver import BadSignature, CannotRead, Notification, not_read, translated, type_in
 from tallystick.providers.shared import verify_timed_signature
 from tallystick.providers.simulator.calls import OperationBody, verdict_of
 from tallystick.providers.simulator.event_codes import EVENT_CODES
@@ -50,12 +45,6 @@ class _Event(Struct, frozen=True):
     type: Annotated[str, Meta(min_length=1)]
     created: _Time
     data: msgspec.Raw
-
-
-class _Typed(Struct, frozen=True):
-    """What is read of an event that cannot be read."""
-
-    type: str
 
 
 class _Names(Struct, frozen=True):
@@ -107,8 +96,6 @@ class _Operation(OperationBody, frozen=True):
     occurred_at: _Time | None = None
 
 
-_TYPED: Final = msgspec.json.Decoder(_Typed)
-_ANY: Final = msgspec.json.Decoder()
 _EVENT: Final = msgspec.json.Decoder(_Event)
 _SOME_NAMES: Final = msgspec.json.Decoder(_SomeNames)
 _NAMES: Final = msgspec.json.Decoder(_Names)
@@ -139,15 +126,9 @@ class SimulatorReceiver:
 
     def translate(self, body: bytes) -> Sequence[Notification]:
         """The event, without a look at its signature. Raises nothing."""
-        said = _said(body)
-        drift: tuple[Drift, ...] = ()
-        try:
-            drift = event_drift(said)
-            found = _notification(body)
-            require_no_drift(drift)
-        except Exception as error:  # a defect of a reader, too, costs the event its translation and not its place
-            found = _not_read(hashlib.sha256(body).digest(), _type_of(body), error)
-        return (msgspec.structs.replace(found, drift=drift, api_version=version_of(said, "api_version")),)
+        said = said_in(body)
+        found = translated(partial(event_drift, said), partial(_notification, body), partial(_kept, body))
+        return (msgspec.structs.replace(found, api_version=version_of(said, "api_version")),)
 
 
 def _signature_parts(header: str) -> tuple[str, list[str]]:
@@ -158,26 +139,8 @@ def _signature_parts(header: str) -> tuple[str, list[str]]:
     return found.group(1), found.group(2).split(",v1=")[1:]
 
 
-def _type_of(body: bytes) -> str | None:
-    try:
-        return _TYPED.decode(body).type
-    except (msgspec.MsgspecError, ValueError, RecursionError):
-        return None
-
-
-def _said(body: bytes) -> object:
-    """The whole event as data; None where it is no JSON that could be read."""
-    try:
-        return _ANY.decode(body)
-    except (msgspec.MsgspecError, ValueError, RecursionError):
-        return None
-
-
-def _not_read(digest: bytes, event_type: str | None, error: Exception) -> Notification:
-    """Kept unread: as one that moves no money, where its type certainly moves none."""
-    if event_type is not None and EVENT_CODES.get(event_type, "moves_money") != "moves_money":
-        return not_about_money(digest, event_type)
-    return unreadable(digest, error)
+def _kept(body: bytes, error: Exception) -> Notification:
+    return not_read(hashlib.sha256(body).digest(), type_in(body), EVENT_CODES, error)
 
 
 def _notification(body: bytes) -> Notification:

@@ -44,7 +44,7 @@ from tallystick.providers.stripe.objects import (
     read_captured,
     read_refunded,
 )
-from tallystick.providers.stripe.read_fields import error_drift, object_drift
+from tallystick.providers.stripe.read_fields import INTENT, REFUND, error_drift
 from tallystick.providers.stripe.transport import SEND_BY_MS, Transport
 
 #: Every request names it, and answers are written by it: what is read here is what this version says. The SDK's own is
@@ -305,7 +305,7 @@ class StripeProvider(Provider):
 
     def _compare(self, call: ProviderCall, said: object) -> None:
         """Count where an object differs from what is read of it."""
-        self._drift.note(object_drift("refund" if call.operation == "refund" else "payment_intent", said))
+        self._drift.note((REFUND if call.operation == "refund" else INTENT).drift_in(said))
 
     async def _intents(self, window: dict[str, Any]) -> AsyncIterator[dict[str, Any]]:
         """PaymentIntents that may be the attempt's: of the time in which it can have been made, where the server can

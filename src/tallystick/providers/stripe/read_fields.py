@@ -6,10 +6,10 @@ absence would let a default move money.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from typing import Any, Final
 
-from tallystick.providers.contract_drift import Drift, ReadField, ReadObject, is_one_of
+from tallystick.providers.contract_drift import AMOUNT, Drift, ReadField, ReadObject, is_one_of, text_in
 from tallystick.providers.stripe.codes import (
     DECLINES,
     DISPUTES,
@@ -20,7 +20,7 @@ from tallystick.providers.stripe.codes import (
     REFUND_FAILURES,
     RELEASE_REASON,
 )
-from tallystick.providers.stripe.event_codes import EVENT_CODES
+from tallystick.providers.stripe.event_codes import EVENT_CODES, MOVES_MONEY
 
 #: The states of a PaymentIntent.
 INTENT_STATES: Final = frozenset(
@@ -76,6 +76,19 @@ _canceled = is_one_of("status", {"canceled"})
 _succeeded = is_one_of("status", {"succeeded"})
 _waits_for_payer = is_one_of("status", {"requires_action"})
 
+
+def _object_about_money(name: str, states: Container[str], *others: ReadField) -> ReadObject:
+    """What it is, where it stands and its amount decide. ``name``: the value of ``object``."""
+    return ReadObject(
+        name,
+        ReadField("id", decides=True),
+        ReadField("object", known={name}, decides=True),
+        ReadField("status", known=states, decides=True),
+        *AMOUNT,
+        *others,
+    )
+
+
 EVENT: Final = ReadObject(
     "event",
     ReadField("id"),
@@ -86,13 +99,9 @@ EVENT: Final = ReadObject(
     ReadField("data.object", (dict,), when=_is_snapshot),
 )
 
-INTENT: Final = ReadObject(
+INTENT: Final = _object_about_money(
     "payment_intent",
-    ReadField("id", decides=True),
-    ReadField("object", known={"payment_intent"}, decides=True),
-    ReadField("status", known=INTENT_STATES, decides=True),
-    ReadField("amount", (int,), decides=True),
-    ReadField("currency", decides=True),
+    INTENT_STATES,
     ReadField("created", (int,)),
     ReadField("amount_received", (int,), when=_succeeded),
     ReadField("amount_capturable", (int,), when=is_one_of("status", {"requires_capture"})),
@@ -108,13 +117,9 @@ INTENT: Final = ReadObject(
     ReadField("metadata", (dict,)),
 )
 
-REFUND: Final = ReadObject(
+REFUND: Final = _object_about_money(
     "refund",
-    ReadField("id", decides=True),
-    ReadField("object", known={"refund"}, decides=True),
-    ReadField("status", known=_REFUND_STATES, decides=True),
-    ReadField("amount", (int,), decides=True),
-    ReadField("currency", decides=True),
+    _REFUND_STATES,
     ReadField("created", (int,)),
     ReadField("payment_intent", (str, dict), optional=True, decides=True),  # null: the release of a hold
     ReadField("balance_transaction", (str, dict), optional=True, decides=True),  # null: likewise
@@ -123,13 +128,9 @@ REFUND: Final = ReadObject(
     ReadField("metadata", (dict,), decides=True),  # without our names it is a refund of the dashboard
 )
 
-DISPUTE: Final = ReadObject(
+DISPUTE: Final = _object_about_money(
     "dispute",
-    ReadField("id", decides=True),
-    ReadField("object", known={"dispute"}, decides=True),
-    ReadField("status", known=DISPUTES, decides=True),
-    ReadField("amount", (int,), decides=True),
-    ReadField("currency", decides=True),
+    DISPUTES,
     ReadField("payment_intent", (str, dict), optional=True),
     ReadField("reason"),
     ReadField("balance_transactions", (list,), decides=True),  # without it nothing would have moved
@@ -147,12 +148,17 @@ ERROR: Final = ReadObject(
 )
 
 #: The value of ``object`` -> its fields. Of another object only names are read.
-OBJECTS: Final[Mapping[str, ReadObject]] = {"payment_intent": INTENT, "refund": REFUND, "dispute": DISPUTE}
+OBJECTS: Final[Mapping[str, ReadObject]] = {each.name: each for each in (INTENT, REFUND, DISPUTE)}
 
 
-def object_drift(kind: str, said: object) -> tuple[Drift, ...]:
-    """Of an object of this kind."""
-    return OBJECTS[kind].drift_in(said)
+def event_drift(said: object) -> tuple[Drift, ...]:
+    """Of an event and its object. The last but one part of an event's type is the name of its object."""
+    found, event_type = EVENT.drift_in(said), text_in(said, "type")
+    data = said.get("data") if isinstance(said, Mapping) else None
+    thing = data.get("object") if isinstance(data, Mapping) else None
+    if event_type is None or event_type not in MOVES_MONEY or thing is None:
+        return found
+    return found + OBJECTS[event_type.split(".")[-2]].drift_in(thing)
 
 
 def error_drift(body: object) -> tuple[Drift, ...]:

@@ -11,6 +11,7 @@ import hashlib
 import re
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
+from functools import partial
 from typing import Final
 
 import msgspec
@@ -19,15 +20,9 @@ from msgspec import Raw, Struct
 from tallystick.domain.dispute_movement import Funds
 from tallystick.domain.notices import AttemptNotice, ChargeNotice, DisputeNotice, Notice, RefundNotice
 from tallystick.domain.verdicts import Approved, Reversed, Unknown
-from tallystick.providers.contract_drift import Drift, text_in, version_of
-from tallystick.providers.receiver import (
-    BadSignature,
-    CannotRead,
-    Notification,
-    not_about_money,
-    require_no_drift,
-    unreadable,
-)
+from tallystick.providers.contract_drift import version_of
+from tallystick.providers.json_bytes import ILL_FORMED, said_in
+from tallystick.providers.receiver import BadSignature, CannotRead, Notification, not_read, translated, type_in
 from tallystick.providers.shared import verify_timed_signature
 from tallystick.providers.stripe.codes import DISPUTES, EXPIRY_REASONS, INQUIRIES
 from tallystick.providers.stripe.event_codes import EVENT_CODES
@@ -51,7 +46,7 @@ from tallystick.providers.stripe.objects import (
     refund_standing,
     standing,
 )
-from tallystick.providers.stripe.read_fields import EVENT, object_drift
+from tallystick.providers.stripe.read_fields import event_drift
 
 #: Stripe's own libraries reject older signatures.
 TOLERANCE_MS: Final = 300_000
@@ -69,12 +64,6 @@ class _Data(Struct, frozen=True):
     object: Raw
 
 
-class _Typed(Struct, frozen=True):
-    """What is read of an event that cannot be read."""
-
-    type: str
-
-
 class _Event(Struct, frozen=True):
     id: str
     type: str
@@ -82,8 +71,6 @@ class _Event(Struct, frozen=True):
     data: _Data | None = None
 
 
-_TYPED: Final = msgspec.json.Decoder(_Typed)
-_ANY: Final = msgspec.json.Decoder()
 _EVENT: Final = msgspec.json.Decoder(_Event)
 _INTENT: Final = msgspec.json.Decoder(Intent)
 _REFUND: Final = msgspec.json.Decoder(Refund)
@@ -127,17 +114,9 @@ class StripeReceiver:
 
     def translate(self, body: bytes) -> Sequence[Notification]:
         """The event, without a look at its signature. Raises nothing."""
-        digest, said = hashlib.sha256(body).digest(), _said(body)
-        drift: tuple[Drift, ...] = ()
-        try:
-            drift = _drift_of(said)
-            found = _notification(_EVENT.decode(body))
-            require_no_drift(drift)
-        except Exception as error:  # a defect of a reader, too, costs the event its translation and not its place
-            found = _not_read(digest, _type_of(body), error, _foreign_charge(body))
-        return [
-            msgspec.structs.replace(found, item_digest=digest, drift=drift, api_version=version_of(said, "api_version"))
-        ]
+        digest, said = hashlib.sha256(body).digest(), said_in(body)
+        found = translated(partial(event_drift, said), partial(_notification, body), partial(_kept, body, digest))
+        return [msgspec.structs.replace(found, item_digest=digest, api_version=version_of(said, "api_version"))]
 
 
 def _signature_parts(header: str) -> tuple[int, list[str]]:
@@ -152,49 +131,23 @@ def _signature_parts(header: str) -> tuple[int, list[str]]:
     return int(times[0]), signatures
 
 
-def _type_of(body: bytes) -> str | None:
-    try:
-        return _TYPED.decode(body).type
-    except (msgspec.MsgspecError, ValueError, RecursionError):
-        return None
-
-
-def _said(body: bytes) -> object:
-    """The whole event as data; None where it is no JSON that could be read."""
-    try:
-        return _ANY.decode(body)
-    except (msgspec.MsgspecError, ValueError, RecursionError):
-        return None
-
-
-def _drift_of(said: object) -> tuple[Drift, ...]:
-    found, event_type = EVENT.drift_in(said), text_in(said, "type")
-    data = said.get("data") if isinstance(said, Mapping) else None
-    thing = data.get("object") if isinstance(data, Mapping) else None
-    if event_type is None or event_type not in _TRANSLATIONS or thing is None:
-        return found
-    return found + object_drift(event_type.split(".")[-2], thing)
-
-
-def _not_read(digest: bytes, event_type: str | None, error: Exception, foreign_charge: str | None) -> Notification:
-    """Kept unread: as one that moves no money, where its type certainly moves none."""
-    if event_type is not None and EVENT_CODES.get(event_type, "moves_money") != "moves_money":
-        return not_about_money(digest, event_type)
-    return unreadable(digest, error, foreign_charge)
+def _kept(body: bytes, digest: bytes, error: Exception) -> Notification:
+    return not_read(digest, type_in(body), EVENT_CODES, error, _foreign_charge(body))
 
 
 def _foreign_charge(body: bytes) -> str | None:
     """The PaymentIntent without our mark that an event is about; None where that is not certain."""
     try:
         data = _EVENT.decode(body).data
-    except (msgspec.MsgspecError, ValueError, RecursionError):
+    except ILL_FORMED:
         return None
     subject = _Subject() if data is None else _subject(data.object)
     is_intent = subject.object == "payment_intent"
     return subject.id if is_intent and mark_of(subject.metadata, is_always_marked=True) == "absent" else None
 
 
-def _notification(event: _Event) -> Notification:
+def _notification(body: bytes) -> Notification:
+    event = _EVENT.decode(body)
     occurred_at = moment(event.created) if isinstance(event.created, int) else None
     subject, notice = _Subject(), None
     if event.data is not None:

@@ -11,7 +11,7 @@ from typing import Any, Final, NamedTuple
 
 from msgspec.structs import replace
 
-from tallystick.domain.money import Exponents, exponents_at
+from tallystick.domain.money import exponents_at
 from tallystick.domain.traits import Traits
 from tallystick.domain.verdicts import NotSent, Unknown, Verdict
 from tallystick.kit.card_mask import mask_cards
@@ -27,9 +27,9 @@ TURNED_AWAY: Final = frozenset({401, 403, 429})
 MESSAGE_CHARS: Final = 500
 
 
-def shortened(text: str) -> str:
+def shortened(text: str, limit_chars: int = MESSAGE_CHARS) -> str:
     """As much of a provider's text as is kept. Card numbers are masked first: part of one would not be found later."""
-    return text if len(text) <= MESSAGE_CHARS else mask_cards(text)[:MESSAGE_CHARS]
+    return text if len(text) <= limit_chars else mask_cards(text)[:limit_chars]
 
 
 class DeclineReason(NamedTuple):
@@ -95,7 +95,7 @@ def unanswered(error: NothingSent | SentUnanswered) -> NotSent | Unknown:
     return NotSent(reason=str(error)) if isinstance(error, NothingSent) else Unknown(reason=str(error))
 
 
-def spoken(verdict: Verdict, api_version: str | None) -> Verdict:
+def with_api_version(verdict: Verdict, api_version: str | None) -> Verdict:
     """A verdict with the version of the API that its answer was written by, in what is kept of the answer."""
     if verdict.raw is None or api_version is None:
         return verdict
@@ -118,14 +118,6 @@ def iso_amount(amount: int, currency: str, provider_exponents: Mapping[str, int]
 def provider_amount(call: ProviderCall, provider_exponents: Mapping[str, int]) -> int:
     """The call's amount in the provider's unit. Raises ValueError where that cannot express it."""
     return (call.exponents or exponents_at(call.currency, provider_exponents)).to_provider(call.amount)
-
-
-def is_representable(
-    amount: int, currency: str, provider_exponents: Mapping[str, int], exponents: Exponents | None
-) -> bool:
-    """Whether a provider can express the amount: by the ``exponents`` that are stored with a payment, else by the
-    tables."""
-    return (exponents or exponents_at(currency, provider_exponents)).expresses(amount)
 
 
 def verify_timed_signature(

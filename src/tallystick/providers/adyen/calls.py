@@ -16,20 +16,17 @@ from urllib.parse import quote
 import Adyen
 from Adyen.exceptions import AdyenAPIResponseError
 
-from tallystick.domain.money import Exponents, exponents_at
 from tallystick.domain.traits import Traits
 from tallystick.domain.verdicts import NotSent, Unknown, Verdict
-from tallystick.kit.clock_skew import Skew
 from tallystick.providers.adyen.answers import read_error, read_modified, read_paid
 from tallystick.providers.adyen.codes import EXPONENTS
 from tallystick.providers.adyen.read_fields import MODIFIED, PAID, error_drift
 from tallystick.providers.adyen.reference import Reference, write_reference
 from tallystick.providers.adyen.transport import SdkClient, Transport
-from tallystick.providers.contract_drift import DriftTally
 from tallystick.providers.http import NothingSent, ProviderHttp, SentUnanswered, refused_here
-from tallystick.providers.pause import Pause
-from tallystick.providers.port import Provider, ProviderCall
-from tallystick.providers.shared import is_representable, provider_amount, spoken, unanswered
+from tallystick.providers.http_provider import HttpProvider
+from tallystick.providers.port import ProviderCall
+from tallystick.providers.shared import provider_amount, unanswered, with_api_version
 
 #: Where a URL of theirs names the version of the API.
 _VERSION: Final = re.compile(r"/(v[0-9]{1,6})/?\Z", re.ASCII)
@@ -38,10 +35,11 @@ _VERSION: Final = re.compile(r"/(v[0-9]{1,6})/?\Z", re.ASCII)
 _TOKEN: Final = re.compile(r"([A-Za-z0-9_-]{3,40})\.([A-Za-z0-9]{8,32})", re.ASCII)
 
 
-class AdyenProvider(Provider):
+class AdyenProvider(HttpProvider):
     """One merchant account. ``return_url`` is where a customer comes back to from a bank's own page."""
 
     name = "adyen"
+    provider_exponents = EXPONENTS
 
     def __init__(
         self,
@@ -54,10 +52,7 @@ class AdyenProvider(Provider):
         account: str = "main",
         return_url: str | None = None,
     ) -> None:
-        self.account = account
-        self.traits = traits
-        self._http = http
-        self._drift = DriftTally()
+        super().__init__(http, traits, account)
         named = _VERSION.search(api_url)
         self._api_version = None if named is None else named[1]
         self._merchant_account = merchant_account
@@ -74,32 +69,9 @@ class AdyenProvider(Provider):
         self._payments, self._modifications = checkout.payments_api, checkout.modifications_api
         self._payments.baseUrl = self._modifications.baseUrl = ""  # the transport knows where
 
-    @property
-    def drift(self) -> DriftTally:
-        """Of answers to payments and modifications."""
-        return self._drift
-
-    @property
-    def pause(self) -> Pause:
-        """By the Retry-After of its answers."""
-        return self._http.pause
-
-    @property
-    def clock_skew(self) -> Skew | None:
-        """By the dates of its answers."""
-        return self._http.clock.current
-
     def supports(self, payment_method: str) -> bool:
         """Whether it looks like a shopper's stored payment method; whether it exists Adyen knows."""
         return _TOKEN.fullmatch(payment_method) is not None
-
-    def exponents(self, currency: str) -> Exponents:
-        """By the table of ``EXPONENTS``."""
-        return exponents_at(currency, EXPONENTS)
-
-    def representable(self, amount: int, currency: str, exponents: Exponents | None = None) -> bool:
-        """Rupiah and escudos are whole there; pesos and krónur have two decimals."""
-        return is_representable(amount, currency, EXPONENTS, exponents)
 
     async def authorize(self, call: ProviderCall) -> Verdict:
         """POST /payments."""
@@ -134,10 +106,6 @@ class AdyenProvider(Provider):
         """Adyen has no look-up."""
         return Unknown(reason="no lookup")
 
-    async def close(self) -> None:
-        """Close every connection."""
-        await self._http.close()
-
     async def _modify(self, call: ProviderCall, operation: Callable[..., Any]) -> Verdict:
         """A cancel tells no amount: a hold that cannot be expressed any more can still be released."""
         if call.parent_reference is None:
@@ -153,7 +121,7 @@ class AdyenProvider(Provider):
         self, call: ProviderCall, request: Callable[..., Any], read: Callable[[int, Any], Verdict]
     ) -> Verdict:
         """The verdict, with the version of the API that spoke in its evidence."""
-        return spoken(await self._answered(call, request, read), self._api_version)
+        return with_api_version(await self._answered(call, request, read), self._api_version)
 
     async def _answered(
         self, call: ProviderCall, request: Callable[..., Any], read: Callable[[int, Any], Verdict]

@@ -10,9 +10,7 @@ from urllib.parse import quote, urlencode
 import msgspec
 from msgspec import Struct
 
-from tallystick.domain.money import Exponents, exponents_at
 from tallystick.domain.subjects import Operation
-from tallystick.domain.traits import Traits
 from tallystick.domain.verdicts import (
     Approved,
     Declined,
@@ -26,14 +24,12 @@ from tallystick.domain.verdicts import (
     Unknown,
     Verdict,
 )
-from tallystick.kit.card_mask import mask_cards
-from tallystick.kit.clock_skew import Skew
-from tallystick.providers.contract_drift import DriftTally, version_of
-from tallystick.providers.http import NothingSent, ProviderHttp, ProviderResponse, SentUnanswered
+from tallystick.providers.contract_drift import version_of
+from tallystick.providers.http import NothingSent, ProviderResponse, SentUnanswered
+from tallystick.providers.http_provider import HttpProvider
 from tallystick.providers.json_bytes import ILL_FORMED, said_in
-from tallystick.providers.pause import Pause
-from tallystick.providers.port import Provider, ProviderCall, ProviderEffect
-from tallystick.providers.shared import TURNED_AWAY, DeclineReason, is_representable, turned_away, unanswered
+from tallystick.providers.port import ProviderCall, ProviderEffect
+from tallystick.providers.shared import TURNED_AWAY, DeclineReason, shortened, turned_away, unanswered
 from tallystick.providers.simulator.codes import DECLINES
 from tallystick.providers.simulator.methods import METHODS
 from tallystick.providers.simulator.read_fields import OPERATION
@@ -100,43 +96,15 @@ NO_SUCH_OPERATION: Final = "no_such_operation"
 KEY_REUSED: Final = "idempotency_key_reused"
 
 
-class SimulatorProvider(Provider):
+class SimulatorProvider(HttpProvider):
     """The test acquirer over HTTP. ``deduplicates=False`` for one that was started with ``--forgetful``."""
 
     name = "simulator"
-
-    def __init__(self, http: ProviderHttp, traits: Traits, account: str = "main") -> None:
-        self._http = http
-        self.traits = traits
-        self.account = account
-        self._drift = DriftTally()
-
-    @property
-    def drift(self) -> DriftTally:
-        """Of answers about operations."""
-        return self._drift
-
-    @property
-    def pause(self) -> Pause:
-        """By the Retry-After of its answers."""
-        return self._http.pause
-
-    @property
-    def clock_skew(self) -> Skew | None:
-        """By the dates of its answers."""
-        return self._http.clock.current
+    provider_exponents = EXPONENTS
 
     def supports(self, payment_method: str) -> bool:
         """Payment methods are scripts."""
         return payment_method in METHODS
-
-    def exponents(self, currency: str) -> Exponents:
-        """By the table of ``EXPONENTS``."""
-        return exponents_at(currency, EXPONENTS)
-
-    def representable(self, amount: int, currency: str, exponents: Exponents | None = None) -> bool:
-        """Rupiah and escudos are whole there."""
-        return is_representable(amount, currency, EXPONENTS, exponents)
 
     async def authorize(self, call: ProviderCall) -> Verdict:
         """POST /sim/charges."""
@@ -189,10 +157,6 @@ class SimulatorProvider(Provider):
             for effect in page.data:
                 yield effect
             cursor = page.next_cursor
-
-    async def close(self) -> None:
-        """Close every connection."""
-        await self._http.close()
 
     async def _act(self, action: str, call: ProviderCall) -> Verdict:
         if call.parent_reference is None:
@@ -303,5 +267,4 @@ def _raw(answer: ProviderResponse) -> dict[str, Any]:
 
 
 def _text(body: bytes) -> str:
-    text = body.decode("utf-8", "replace")
-    return text if len(text) <= RAW_LIMIT else mask_cards(text)[:RAW_LIMIT]  # a part of a number is not found later
+    return shortened(body.decode("utf-8", "replace"), RAW_LIMIT)

@@ -19,16 +19,14 @@ import msgspec
 import stripe
 
 from tallystick.domain.marks import ChargeMark
-from tallystick.domain.money import Exponents, exponents_at
+from tallystick.domain.money import Exponents
 from tallystick.domain.traits import Traits
 from tallystick.domain.verdicts import Approved, KeyTaken, NotFound, NotSent, Pending, RequiresAction, Unknown, Verdict
-from tallystick.kit.clock_skew import Skew
 from tallystick.kit.logs import get_logger
-from tallystick.providers.contract_drift import DriftTally
 from tallystick.providers.http import NothingSent, ProviderHttp, SentUnanswered, refused_here
-from tallystick.providers.pause import Pause
-from tallystick.providers.port import Provider, ProviderCall, ProviderEffect
-from tallystick.providers.shared import is_representable, provider_amount, spoken, unanswered
+from tallystick.providers.http_provider import HttpProvider
+from tallystick.providers.port import ProviderCall, ProviderEffect
+from tallystick.providers.shared import provider_amount, unanswered, with_api_version
 from tallystick.providers.stripe.codes import EXPONENTS, ROUND_TO
 from tallystick.providers.stripe.evidence import answer_evidence, read_error
 from tallystick.providers.stripe.lists import answer_of, effect_of, pages, window_of
@@ -60,11 +58,12 @@ Read = Callable[[Mapping[str, Any], dict[str, Any]], Verdict]
 _TOKEN: Final = re.compile(r"(pm|card|src)_[A-Za-z0-9_]+", re.ASCII)
 
 
-class StripeProvider(Provider):
+class StripeProvider(HttpProvider):
     """One Stripe account. ``payment_method_types`` are those that a PaymentIntent may be paid with; ``return_url`` is
     where a customer comes back to from a bank's own page, and without it only methods that need none work."""
 
     name = "stripe"
+    provider_exponents = EXPONENTS
 
     def __init__(
         self,
@@ -77,10 +76,7 @@ class StripeProvider(Provider):
         payment_method_types: tuple[str, ...] = ("card",),
         return_url: str | None = None,
     ) -> None:
-        self.account = account
-        self.traits = traits
-        self._http = http
-        self._drift = DriftTally()
+        super().__init__(http, traits, account)
         self._client = stripe.StripeClient(
             api_key,
             base_addresses={"api": api_url.rstrip("/")},
@@ -93,34 +89,15 @@ class StripeProvider(Provider):
             self._fixed["return_url"] = return_url
         self._filters_by_time = True
 
-    @property
-    def drift(self) -> DriftTally:
-        """Of PaymentIntents, refunds and errors in its answers."""
-        return self._drift
-
-    @property
-    def pause(self) -> Pause:
-        """By the Retry-After of its answers."""
-        return self._http.pause
-
-    @property
-    def clock_skew(self) -> Skew | None:
-        """By the dates of its answers."""
-        return self._http.clock.current
-
     def supports(self, payment_method: str) -> bool:
         """Whether it looks like something of Stripe's; whether it exists Stripe knows."""
         return _TOKEN.fullmatch(payment_method) is not None
-
-    def exponents(self, currency: str) -> Exponents:
-        """By the table of ``EXPONENTS``."""
-        return exponents_at(currency, EXPONENTS)
 
     def representable(self, amount: int, currency: str, exponents: Exponents | None = None) -> bool:
         """Ariary are whole there, and dinars and rials end in 0."""
         if amount % ROUND_TO.get(currency, 1):
             return False
-        return is_representable(amount, currency, EXPONENTS, exponents)
+        return super().representable(amount, currency, exponents)
 
     async def authorize(self, call: ProviderCall) -> Verdict:
         """POST /v1/payment_intents, created and confirmed in one."""
@@ -172,7 +149,7 @@ class StripeProvider(Provider):
 
     async def fetch(self, call: ProviderCall) -> Verdict:
         """What Stripe's books hold of this attempt: by reference where there is one, else by our metadata in lists."""
-        return spoken(await self._fetched(call), API_VERSION)
+        return with_api_version(await self._fetched(call), API_VERSION)
 
     async def _fetched(self, call: ProviderCall) -> Verdict:
         try:
@@ -205,14 +182,15 @@ class StripeProvider(Provider):
             return "unknown"
 
     async def _charge_mark(self, charge: str) -> ChargeMark:
-        if charge.startswith("pi_"):
-            found = answer_of(await self._client.v1.payment_intents.retrieve_async(charge)).data
-            return mark_of(_metadata_of(found), is_always_marked=True) or "unknown"
-        found = answer_of(await self._client.v1.charges.retrieve_async(charge)).data
-        intent = found.get("payment_intent")
-        if intent is None:
-            return mark_of(_metadata_of(found), is_always_marked=True) or "unknown"
-        return await self._charge_mark(intent) if str(intent).startswith("pi_") else "unknown"
+        intent: Any = charge
+        if not charge.startswith("pi_"):
+            found = answer_of(await self._client.v1.charges.retrieve_async(charge)).data
+            intent = found.get("payment_intent")
+            if intent is None:
+                return _mark_in(found)
+        if not str(intent).startswith("pi_"):
+            return "unknown"
+        return _mark_in(answer_of(await self._client.v1.payment_intents.retrieve_async(intent)).data)
 
     async def effects_since(self, since: datetime) -> AsyncIterator[ProviderEffect]:
         """PaymentIntents and refunds that were made since, of those that bear our names. A capture or cancel is a state
@@ -226,10 +204,6 @@ class StripeProvider(Provider):
             if (effect := effect_of("refund", listed)) is not None:
                 yield effect
 
-    async def close(self) -> None:
-        """Close every connection."""
-        await self._http.close()
-
     async def _send(
         self,
         call: ProviderCall,
@@ -241,7 +215,7 @@ class StripeProvider(Provider):
             made = request()
         except ValueError as error:
             return NotSent(reason=refused_here(error))
-        return spoken(await self._answered(call, made, read), API_VERSION)
+        return with_api_version(await self._answered(call, made, read), API_VERSION)
 
     async def _answered(self, call: ProviderCall, made: Coroutine[Any, Any, Any], read: Read) -> Verdict:
         token = SEND_BY_MS.set(call.send_by_ms)
@@ -357,9 +331,10 @@ def _of_another(call: ProviderCall, data: Mapping[str, Any], raw: dict[str, Any]
     return Unknown(reason="an answer about another request", raw=raw)
 
 
-def _metadata_of(found: Mapping[str, Any]) -> dict[str, Any] | None:
+def _mark_in(found: Mapping[str, Any]) -> ChargeMark:
+    """Whose a PaymentIntent is, or a charge without one."""
     metadata = found.get("metadata")
-    return metadata if isinstance(metadata, dict) else None
+    return mark_of(metadata if isinstance(metadata, dict) else None, is_always_marked=True) or "unknown"
 
 
 def _metadata(call: ProviderCall) -> dict[str, str]:

@@ -3,11 +3,8 @@ and in its webhooks."""
 
 from __future__ import annotations
 
-import hashlib
-import hmac
 import itertools
 import json
-import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, Final, NamedTuple
@@ -15,6 +12,7 @@ from urllib.parse import parse_qs
 
 from aiohttp import web
 
+from tallystick.kit.clock import utc_now
 from tallystick.kit.ids import new_id
 from tallystick.providers.adyen.reference import read_reference
 from tallystick.providers.adyen.setup import AdyenSettings
@@ -24,6 +22,7 @@ from tallystick.providers.stripe.setup import StripeSettings
 from tallystick.settings.load import Settings
 from tests.support.adyen.fake_adyen import API_KEY, HMAC_KEY, MERCHANT_ACCOUNT, delivery
 from tests.support.card_numbers import WRITTEN
+from tests.support.provider_doubles import hmac_hex
 from tests.support.stripe.events import EVENTS
 
 #: Answers to a payment of 1,000 + so many minor units.
@@ -333,8 +332,7 @@ def _adyen_events(ours: Ours, talk: Talk) -> Iterator[Event]:
 
 def signed(body: bytes, secret: str, whose: str) -> dict[str, str]:
     """The header of a signature that is made now."""
-    second = str(int(time.time()))
-    made = hmac.new(secret.encode(), second.encode() + b"." + body, hashlib.sha256).hexdigest()
+    second, made = hmac_hex(secret, body, utc_now())
     return {f"{whose}-signature": f"t={second},v1={made}"}
 
 

@@ -47,7 +47,7 @@ _SHAPES: Final = (
 
 
 class Named:
-    """The provider's API, and what it tells. ``paths`` and ``bodies`` are what it was asked."""
+    """The provider's API, and what it tells. ``asked``: method, path and body of each request."""
 
     def __init__(self, provider: str) -> None:
         self.names = names(provider)

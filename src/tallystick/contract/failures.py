@@ -11,8 +11,8 @@ from tallystick.contract.fault_table import CELLS, FAULTS, INSTRUCTIONS, PROVIDE
 _HEAD: Final = """
 ## Faults
 
-What comes of each instruction at each provider under each fault. This table was written by hand; a test brings every
-cell about on a real database and compares. *sent*: the requests that had left for the provider when the answer was
+What comes of each instruction at each provider under each fault. This table was written by hand; a test makes every
+cell happen on a real database and compares. *sent*: the requests that had left for the provider when the answer was
 given, and in the end. *key*: whether the request's `Idempotency-Key` is taken afterwards. *in the end*: what the same
 request gets, and what is stored, when nothing changes any more without a person or what may still arrive. *may still
 arrive*: a repetition changes nothing; the decision is the provider's event, which ends the instruction; an outcome that

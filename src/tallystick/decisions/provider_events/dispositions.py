@@ -18,8 +18,8 @@ DISPOSITIONS: Final[Mapping[str, str]] = {
     "unknown_type": "by its code, or by what it says, no money moved; it is kept",
     "unreadable": "its bytes cannot be read: a dead letter; beyond a thousand an hour and account, one stands for the"
     " rest",
-    "foreign": "it is of other software on the same account: its object, or the charge that it names, would bear our"
-    " mark and bears none. It is kept, and taken up again when a payment here gets that charge",
+    "foreign": "it is of other software on the same account: its object, or the charge that it names, would have our"
+    " mark if it were ours, and has no mark. It is kept, and processed when a payment here gets that charge",
     "unroutable": "its payment, or the step that it is about, is not in the record yet: it is tried again",
     "not_ready": "its provider's account is not configured in the workers that run, or does not answer what the event"
     " depends on: it waits, and no try is spent",

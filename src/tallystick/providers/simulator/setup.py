@@ -45,7 +45,7 @@ class SimulatorSettings(ConnectorSettings):
     ] = PUBLISHED_SECRET
 
     beside_live: Annotated[
-        bool, flag("Allows the test acquirer beside a live key: whoever has an API key then makes up captured money.")
+        bool, flag("Allows the test acquirer beside a live key: an API key can then make up captured money.")
     ] = False
 
     @property

@@ -6,7 +6,7 @@ from typing import Final, Literal
 
 from msgspec import Struct
 
-#: ``refuse``: no process starts. ``not ready``: processes start, and cannot serve until it is mended. ``warn``: they
+#: ``refuse``: no process starts. ``not ready``: processes start, and cannot serve until it is repaired. ``warn``: they
 #: serve.
 Level = Literal["refuse", "not ready", "warn"]
 
@@ -32,7 +32,7 @@ class Check(Struct, frozen=True, kw_only=True):
 
 
 class Finding(Struct, frozen=True, kw_only=True):
-    """What a check found, in the same words everywhere."""
+    """What a check found, with the same text everywhere."""
 
     check: str
     level: Level
@@ -82,7 +82,7 @@ CHECKS: Final[tuple[Check, ...]] = (
         name="database_version",
         level="refuse",
         at_start=ALL,
-        why="The statements need PostgreSQL 15.",
+        why="The statements need PostgreSQL 15 or newer.",
     ),
     Check(
         name="newer_database",
@@ -126,14 +126,15 @@ CHECKS: Final[tuple[Check, ...]] = (
         name="server_connections",
         level="warn",
         at_start=ROLES,
-        why="A process that gets no connection waits for one, and payments with it. Nothing is left for an operator.",
+        why="A process that gets no connection waits for one, and payments with it. No connection is left for an"
+        " operator.",
     ),
     Check(
         name="clock",
         level="refuse",
         at_start=ROLES,
-        why="Others refuse what is signed by a clock that is ten minutes off. The clock of a running process stops"
-        " nothing.",
+        why="Receivers refuse messages that are signed with a time ten minutes off. A running process goes on, whatever"
+        " its clock says.",
     ),
     Check(
         name="schema",
@@ -171,7 +172,7 @@ CHECKS: Final[tuple[Check, ...]] = (
         name="open_work",
         level="warn",
         at_start=ROLES,
-        why="Payments at a provider that is not configured here stand still. Those of other providers go on.",
+        why="Payments at a provider that is not configured here wait. Those of other providers go on.",
     ),
     Check(
         name="merchant_defaults",

@@ -29,18 +29,19 @@ $(REST) --suites --add-results=$(RESULTS) $(1); rest=$$?; \
 exit $$rest
 endef
 
-.PHONY: help demo test test-fast test-deep test-postgres test-failover coverage lint format bench bench-before-after lock clean
+.PHONY: help demo test test-fast test-deep test-postgres test-failover coverage lint format bench bench-before-after \
+	lock clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## / - /'
 
-demo: $(READY)  ## thousands of payments with faults mixed in, and what became of each
+demo: $(READY)  ## thousands of payments with faults mixed in, and the outcome of each
 	@$(BIN)/tallystick demo $(ARGS)
 
 test: lint  ## lint, types, import contracts and all tests
 	@$(call ALL_TESTS,$(ARGS))
 
-test-fast: $(READY)  ## lint, beside it the tests that need no database and no other program: half a minute
+test-fast: $(READY)  ## lint, and beside it the tests that need no database and no other program: half a minute
 	@$(MAKE) --no-print-directory lint > $(VENV)/lint.log 2>&1 & lint=$$!; \
 	$(FAST) --suites $(ARGS); tests=$$?; \
 	wait $$lint || { cat $(VENV)/lint.log; exit 1; }; exit $$tests
@@ -49,14 +50,14 @@ test-deep: export TALLYSTICK_TEST_DEPTH := deep
 test-deep: lint  ## the same suites at full depth
 	@$(call ALL_TESTS,--timeout 7200 $(ARGS))
 
-test-postgres: $(READY)  ## migrate, demo and verify on PostgreSQL 15 to 18; 3: a version cannot be had here
+test-postgres: $(READY)  ## migrate, demo and verify on PostgreSQL 15 to 18; exits with 3 where a version is not available
 	@$(BIN)/python -m tests.postgres_versions $(ARGS)
 
-test-failover: $(READY)  ## the first of two servers is killed under load; 3: Patroni cannot be had here
+test-failover: $(READY)  ## kill the first of two servers under load; exits with 3 where Patroni is not available
 	@$(BIN)/python -m tests.failover $(ARGS)
 
 coverage: export COVERAGE_FILE := $(abspath $(VENV))/coverage/data
-coverage: $(READY)  ## what the suites run of each room, in percent: measured, not chased
+coverage: $(READY)  ## the share of each room's code that the suites run, in percent
 	@rm -rf $(VENV)/coverage && mkdir $(VENV)/coverage
 	@$(BIN)/coverage run -m pytest $(WORKERS) $(ARGS); tests=$$?; \
 	$(BIN)/coverage combine -q && $(BIN)/coverage json -q -o $(VENV)/coverage/report.json && \
@@ -84,7 +85,7 @@ lock: $(READY)  ## renew requirements/lock.txt from pyproject.toml
 	   $(BIN)/uv pip compile -q --universal --generate-hashes --no-header --no-annotate --upgrade --extra test pyproject.toml; \
 	 } > requirements/lock.new && mv requirements/lock.new requirements/lock.txt
 
-clean:  ## forget the environment and all caches
+clean:  ## remove the environment and all caches
 	@rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 
 $(READY): requirements/lock.txt pyproject.toml

@@ -6,7 +6,6 @@ that nothing happened (``decisions.lookups``), or if the provider deduplicates w
 
 from __future__ import annotations
 
-import random
 from enum import StrEnum
 
 from tallystick.decisions.change_builder import Cause, ChangeBuilder
@@ -93,10 +92,3 @@ def park(stored: PaymentSnapshot, attempt_id: str, cause: Cause) -> Change:
     builder = ChangeBuilder(stored.payment.merchant_id, stored.payment.payment_id, cause)
     builder.move(attempt, "parked", schedule=Schedule(parked=True))
     return builder.change(must_not_be_shed=True)
-
-
-def backoff_ms(checks: int, base_ms: int, cap_ms: int, jitter: random.Random) -> int:
-    """Exponential backoff with equal jitter: half fixed, half random, so that lookups after a provider's outage are
-    spread, and none is immediate."""
-    ceiling_ms = min(cap_ms, base_ms << min(checks, 20))
-    return ceiling_ms // 2 + jitter.randrange(ceiling_ms // 2 + 1)

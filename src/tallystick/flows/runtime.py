@@ -9,7 +9,6 @@ from typing import Final
 import asyncpg
 from msgspec import Struct
 
-from tallystick.decisions.resubmission import backoff_ms
 from tallystick.decisions.terms import Checks, Terms
 from tallystick.domain.errors import Overloaded
 from tallystick.domain.traits import Traits
@@ -19,6 +18,7 @@ from tallystick.flows.contract_drift import ContractDrift
 from tallystick.flows.pauses import Pauses
 from tallystick.flows.provider_words import ProviderWords
 from tallystick.flows.stores import Stores
+from tallystick.kit.backoff import backoff_ms
 from tallystick.kit.clock import Clock
 from tallystick.kit.log_sampling import SampledLines
 from tallystick.kit.logs import get_logger

@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable, Iterable
 from functools import partial
 from typing import Final, Protocol
 
+from tallystick.kit.backoff import doubled_ms
 from tallystick.kit.log_sampling import SAMPLE_EVERY_S, SampledLines
 from tallystick.kit.logs import get_logger
 
@@ -16,9 +17,7 @@ log = get_logger("tallystick.kit.rounds")
 ANYTHING: Final = 1
 
 #: Rounds that fail pause twice as long each time, up to this, where their own pause is not longer.
-FAILING_PAUSE_S: Final = 2.0
-
-_DOUBLINGS: Final = 20
+FAILING_PAUSE_MS: Final = 2_000
 
 
 class Watch(Protocol):
@@ -54,7 +53,7 @@ class Rounds:
         watch: Watch | None = None,
     ) -> None:
         self.name = name
-        self._interval_s = interval_ms / 1000
+        self._interval_ms = interval_ms
         self._round = round
         self._full_round = full_round
         self._wake = wake or asyncio.Event()
@@ -102,8 +101,7 @@ class Rounds:
             return
 
     def _pause_s(self) -> float:
-        longer_s = self._interval_s * float(2 ** min(self._failed, _DOUBLINGS))
-        return max(self._interval_s, min(longer_s, FAILING_PAUSE_S))
+        return max(self._interval_ms, doubled_ms(self._failed, self._interval_ms, FAILING_PAUSE_MS)) / 1000
 
     async def _wake_at(self, stop: asyncio.Event) -> None:
         await stop.wait()

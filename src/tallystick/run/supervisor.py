@@ -17,7 +17,7 @@ from pathlib import Path
 
 from msgspec import Struct
 
-from tallystick.kit.backoff import Backoff
+from tallystick.kit.backoff import RestartBackoff
 from tallystick.settings.fields import PREFIX
 from tallystick.settings.load import Settings, environment_of
 
@@ -85,7 +85,7 @@ class Supervisor:
         self._hurry.set()
 
     async def _keep(self, child: _Child) -> None:
-        backoff, first_run = Backoff(), True
+        backoff, first_run = RestartBackoff(), True
         while True:
             started = time.monotonic()
             if await _first(child.stop.wait(), child.process.wait()):

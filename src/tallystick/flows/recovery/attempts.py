@@ -7,7 +7,6 @@ from typing import Final, assert_never
 from tallystick.decisions.lookups import DueStep, NoNews, due_step, evidence_in, is_news, no_news
 from tallystick.decisions.resubmission import (
     Move,
-    backoff_ms,
     gives_up_waiting,
     in_doubt,
     next_move,
@@ -23,6 +22,7 @@ from tallystick.flows.payments.attempts import carry_out, fetch_verdict, look_be
 from tallystick.flows.recovery.changes import ACTOR, commit_first, recovery_cause
 from tallystick.flows.recovery.deadlines import expire
 from tallystick.flows.runtime import Runtime
+from tallystick.kit.backoff import backoff_ms
 from tallystick.kit.logs import get_logger
 from tallystick.record.postgres.reads import AttemptClock, SnapshotWithClocks
 from tallystick.record.postgres.recovery_schedule import DueAttempt, RecoverySchedule

@@ -7,8 +7,10 @@ from typing import Final
 
 import asyncpg
 
-#: More doublings pass every cap.
-_DOUBLINGS: Final = 20
+from tallystick.kit.backoff import backoff_ms
+
+#: The system's: a generator of this process would give forked processes the same waits.
+_JITTER: Final = random.SystemRandom()
 
 #: Lost to another transaction: the same connection may try again.
 RETRY_SAME_CONNECTION: Final = (asyncpg.SerializationError, asyncpg.DeadlockDetectedError)
@@ -47,10 +49,10 @@ _NOT_THE_ROWS: Final = (*RETRY_SAME_CONNECTION, *DATABASE_AWAY, asyncpg.ReadOnly
 _ROLLED_BACK: Final = asyncpg.TransactionRollbackError.sqlstate
 
 
-def pause_ms(failures: int, first_ms: int, cap_ms: int) -> float:
-    """How long a writer waits after so many failures in a row: twice as long each time, with jitter, so that the
-    writers of all processes do not come back at once."""
-    return float(min(first_ms * 2 ** min(failures, _DOUBLINGS), cap_ms) * (0.5 + random.random() / 2))
+def pause_ms(failures: int, first_ms: int, cap_ms: int) -> int:
+    """How long a writer waits after so many failures in a row, with jitter: the writers of all processes must not come
+    back at once."""
+    return backoff_ms(failures, first_ms, cap_ms, _JITTER)
 
 
 def may_run_again(error: Exception) -> bool:

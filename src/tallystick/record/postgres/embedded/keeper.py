@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Final, Protocol
 
-from tallystick.kit.backoff import Backoff
+from tallystick.kit.backoff import RestartBackoff
 
 #: How often the server is looked at: two small files of the system.
 WATCH_S: Final = 0.3
@@ -45,7 +45,7 @@ def kept_running(server: Server, announce: Announce) -> Iterator[None]:
 
 
 def _keep(server: Server, announce: Announce, stop: threading.Event) -> None:
-    backoff, started, failure = Backoff(), time.monotonic(), ""
+    backoff, started, failure = RestartBackoff(), time.monotonic(), ""
     while not stop.wait(WATCH_S):
         if server.runs():
             failure = ""

@@ -19,10 +19,9 @@ class Broken:
     def runs(self) -> bool:
         return False
 
-    def revive(self) -> bool:
+    def revive(self) -> None:
         if not self.starts:
             raise DatabaseUnavailable("pg_ctl failed:\nFATAL:  could not open the file")
-        return True
 
 
 @pytest.mark.parametrize("starts", [True, False])

@@ -26,8 +26,8 @@ class Server(Protocol):
     def runs(self) -> bool:
         """Whether it is there."""
 
-    def revive(self) -> bool:
-        """Start it; False where it runs already. Raises DatabaseUnavailable."""
+    def revive(self) -> None:
+        """Start it, unless it runs already. Raises DatabaseUnavailable."""
 
 
 @contextmanager

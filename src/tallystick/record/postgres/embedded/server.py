@@ -87,17 +87,15 @@ class EmbeddedPostgres:
         """Whether the server is there; it may still be starting."""
         return self._cluster.runs()
 
-    def revive(self) -> bool:
-        """Start the server again after it has ended, for all who use it. Returns False where another of them was
-        faster. Raises DatabaseUnavailable."""
+    def revive(self) -> None:
+        """Start the server again after it has ended, for all who use it, unless another of them was faster. Raises
+        DatabaseUnavailable."""
         try:
             with self._turn():
-                if self._in_use is None or self._cluster.runs():
-                    return False
-                self._cluster.start()
+                if self._in_use is not None and not self._cluster.runs():
+                    self._cluster.start()
         except (OSError, psycopg.Error) as error:
             raise DatabaseUnavailable(f"cannot start PostgreSQL in {self._data_dir}: {error}") from error
-        return True
 
     def urls(self) -> DatabaseUrls:
         """The URLs of the database while the server runs."""

@@ -179,6 +179,16 @@ async def test_machines_that_change_over_at_once_agree_on_one_new_key(
     assert await registered(owner) == [key_id("a"), key_id("b" if said[0] is None else "c")]
 
 
+async def test_acts_are_recorded_together_or_not_at_all(owner: asyncpg.Connection) -> None:
+    first, second, third = (
+        NewKeyAct(act="registered", key_id=name.key_id, fingerprint=name.fingerprint, actor="test")
+        for name in sealer_of(settings_of("abc")).names()
+    )
+    assert await record_acts(owner, 2, [first], 0)
+    assert not await record_acts(owner, 1, [second, third], 0), "number 2 is taken"
+    assert [act.number for act in await key_acts(owner)] == [2]
+
+
 async def test_a_missing_key_is_made_for_a_new_record_alone(
     database: Database, owner: asyncpg.Connection, tmp_path: Path
 ) -> None:

@@ -63,6 +63,10 @@ class SealedBy(Struct, frozen=True, kw_only=True):
         return self.endpoint_secrets + self.kept_events + self.next_actions + self.provider_names
 
 
+class _NumberTaken(Exception):
+    """Rolls the transaction back."""
+
+
 async def key_acts(connection: Connection) -> list[KeyAct]:
     """All of them, oldest first. Raises what asyncpg raises; UndefinedTableError before the migration."""
     return [KeyAct(**dict(record)) for record in await connection.fetch(_STATEMENTS["acts"])]
@@ -71,19 +75,14 @@ async def key_acts(connection: Connection) -> list[KeyAct]:
 async def record_acts(connection: Connection, first_number: int, acts: Sequence[NewKeyAct], shift_ms: int) -> bool:
     """Write acts, all or nothing, from a number on. False where another process took one of the numbers. Raises what
     asyncpg raises."""
-    transaction = connection.transaction()
-    await transaction.start()
     try:
-        for number, each in enumerate(acts, first_number):
-            values = (number, each.act, each.key_id, each.fingerprint, each.actor, each.reason, shift_ms)
-            if await connection.fetchval(_STATEMENTS["record_act"], *values) is None:
-                await transaction.rollback()
-                return False
-    except BaseException:
-        if not connection.is_closed():
-            await transaction.rollback()
-        raise
-    await transaction.commit()
+        async with connection.transaction():
+            for number, each in enumerate(acts, first_number):
+                values = (number, each.act, each.key_id, each.fingerprint, each.actor, each.reason, shift_ms)
+                if await connection.fetchval(_STATEMENTS["record_act"], *values) is None:
+                    raise _NumberTaken
+    except _NumberTaken:
+        return False
     return True
 
 

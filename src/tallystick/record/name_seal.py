@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+from contextlib import suppress
 from typing import Final
 
 from tallystick.domain.provider_words import RESERVED
@@ -27,7 +28,7 @@ class NameSeal:
 
     def kept(self, name: str, provider: str) -> str:
         """The name as it may be stored and shown: itself, unless it looks like a card number. What merely begins like a
-        sealed name is sealed too, so that each text has one meaning. Raises OSError and SettingsError without a key."""
+        sealed name is sealed too, so that each text has one meaning. Raises SealingRefused."""
         if not names_a_card(name) and not name.startswith(PREFIX):
             return name
         shown = mask_cards(name)
@@ -37,15 +38,15 @@ class NameSeal:
         return f"{PREFIX}{shown}:{base64.urlsafe_b64encode(sealed).decode().rstrip('=')}"
 
     def given(self, name: str, provider: str) -> str:
-        """A name that a person gives us, who may have it from us or from the provider."""
-        try:
-            self.opened(name, provider)
-        except SealBroken:
-            return self.kept(name, provider)
-        return name if name.startswith(PREFIX) else self.kept(name, provider)
+        """A name that a person gives us, who may have it from us or from the provider. Raises SealingRefused."""
+        if name.startswith(PREFIX):
+            with suppress(SealBroken):  # the provider's own name may begin like a sealed one
+                self.opened(name, provider)
+                return name
+        return self.kept(name, provider)
 
     def opened(self, name: str, provider: str) -> str:
-        """The name as the provider knows it. Raises SealBroken; OSError and SettingsError without a key."""
+        """The name as the provider knows it. Raises SealBroken."""
         if not name.startswith(PREFIX):
             return name
         seal = name.rpartition(":")[2]

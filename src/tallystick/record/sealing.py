@@ -87,13 +87,8 @@ class Sealer:
 
     def seal(self, plain: bytes, about: bytes) -> bytes:
         """Encrypt ``plain``, bound to ``about``, the identity of its row. Raises SealingRefused."""
-        if self.refused is not None:
-            raise SealingRefused(self.refused)
+        first = self._sealing_ids()[0]
         nonce = os.urandom(_NONCE_BYTES)
-        try:
-            first = next(iter(self._ciphers))
-        except KeysUnreadable as error:
-            raise SealingRefused(str(error)) from None
         return _VERSION + first + nonce + self._ciphers[first].encrypt(nonce, plain, about)
 
     def open(self, sealed: bytes, about: bytes) -> bytes:
@@ -111,12 +106,7 @@ class Sealer:
 
     def seal_alike(self, plain: bytes, about: bytes) -> bytes:
         """Encrypt ``plain``, not empty: the same text about the same gives the same seal. Raises SealingRefused."""
-        if self.refused is not None:
-            raise SealingRefused(self.refused)
-        try:
-            oldest = list(self._alike_ciphers)[-1]
-        except KeysUnreadable as error:
-            raise SealingRefused(str(error)) from None
+        oldest = self._sealing_ids()[-1]
         return _ALIKE_VERSION + oldest + self._alike_ciphers[oldest].encrypt(plain, [about])
 
     def open_alike(self, sealed: bytes, about: bytes) -> bytes:
@@ -130,11 +120,6 @@ class Sealer:
         except (InvalidTag, ValueError):  # a ValueError: of a text that is too short
             raise SealBroken("about something else, or changed") from None
 
-    @cached_property
-    def _alike_ciphers(self) -> dict[bytes, AESSIV]:
-        """By key id, the oldest last. Their keys are derived: one key serves one algorithm."""
-        return {_key_id(key): AESSIV(hmac.digest(key, b"tallystick alike", "sha512")) for key in self._held}
-
     def names(self) -> list[KeyName]:
         """Of each key that is here, the one that seals first. Raises KeysUnreadable."""
         return list(dict.fromkeys(KeyName(_key_id(key), fingerprint(key)) for key in self._held))
@@ -145,10 +130,24 @@ class Sealer:
         self.__dict__.pop("_ciphers", None)
         self.__dict__.pop("_alike_ciphers", None)
 
+    def _sealing_ids(self) -> list[bytes]:
+        """The ids of the keys that are here, the newest first. Raises SealingRefused."""
+        if self.refused is not None:
+            raise SealingRefused(self.refused)
+        try:
+            return list(self._ciphers)
+        except KeysUnreadable as error:
+            raise SealingRefused(str(error)) from None
+
     @cached_property
     def _ciphers(self) -> dict[bytes, AESGCM]:
         """By key id, the one that seals first."""
         return {_key_id(key): AESGCM(key) for key in self._held}
+
+    @cached_property
+    def _alike_ciphers(self) -> dict[bytes, AESSIV]:
+        """By key id, the oldest last. Their keys are derived: one key serves one algorithm."""
+        return {_key_id(key): AESSIV(hmac.digest(key, b"tallystick alike", "sha512")) for key in self._held}
 
     @cached_property
     def _held(self) -> Sequence[bytes]:

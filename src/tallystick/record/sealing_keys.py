@@ -151,11 +151,15 @@ async def judge(connection: Connection, sealer: Sealer) -> Judgement:
         return Judgement(number=number, registers=() if held[0] in active else held[:1])
     opened: set[bytes] = set()
     for sample in (sample_of_bytes, sample_of_actions):
-        values = [value for value in await sample(connection) if key_id_of(value.sealed) not in {None, *retired}]
-        sealed_by = {value.sealed[1:5] for value in values}
+        values = [
+            (key_id, value)
+            for value in await sample(connection)
+            if (key_id := key_id_of(value.sealed)) is not None and key_id not in retired
+        ]
+        sealed_by = {key_id for key_id, _ in values}
         if lacking := sorted(sealed_by - {name.key_id for name in held}):
             return Judgement(number=number, unfit=_not_here(lacking, held, unreadable))
-        found = {value.sealed[1:5] for value in values if _opens(sealer, value)}
+        found = {key_id for key_id, value in values if _opens(sealer, value)}
         if closed := sorted(sealed_by - found):
             unfit = f"the sealing key {_ids(closed)} opens nothing of what it sealed in the record; {_MEND}"
             return Judgement(number=number, unfit=unfit)

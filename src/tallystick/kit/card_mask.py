@@ -1,9 +1,9 @@
 """Masks card numbers and security codes in what others wrote, in place: each of their digits becomes ``*``.
 
-``card_data`` finds what makes a request be refused, and is careful with what is none. Here nothing is refused, and a
-number too many that is masked costs little. So a card number is found at any place in a row of digits, however they are
-separated, and behind the escapes of JSON, URLs and HTML. A row of digits that holds one is masked whole. Security codes
-are masked where they are named, and where they follow a number.
+``card_data`` says what a card number is, and finds those for which a request is refused: it must not refuse a request
+without one. Here nothing is refused, and masking a number too many costs little. So a card number is found at any place
+in a row of digits, however they are separated, and behind escapes. A row of digits that holds one is masked whole.
+Security codes are masked where they are named, and where they follow a number.
 
 UUIDs, digests, our own ids and times are not looked into: their shape says what they are.
 """
@@ -17,6 +17,7 @@ from itertools import groupby
 from typing import Any, Final, NamedTuple
 
 from tallystick.kit.card_data import ASCII_FOLD, has_card_like_number, numbers_within
+from tallystick.kit.escapes import unescaped, unescaped_with_places
 
 #: What a digit becomes.
 MASK: Final = "*"
@@ -40,17 +41,6 @@ _FLAT: Final = bytes.maketrans(
     b"123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ\\&", b"000000000abcdefghijklmnopqrstuvwxyz" + _ESCAPE_SIGN * 2
 )
 _DROPPED: Final = bytes(code for code in range(256) if code > 127 or not (chr(code).isalnum() or chr(code) in "\\%&"))
-
-#: An escape of JSON, of a URL or of HTML, written once or several times over.
-_ESCAPE: Final = re.compile(
-    r"(?P<url>(?:%(?:25)*[0-9A-Fa-f]{2})+)"
-    r"|\\+u(?P<high>[dD][89abAB][0-9A-Fa-f]{2})\\+u(?P<low>[dD][c-fC-F][0-9A-Fa-f]{2})"
-    r"|\\+u(?P<json>[0-9A-Fa-f]{4})"
-    r"|\\+(?P<control>[nrtbf\"'/])"
-    r"|&(?:(?P<space>[A-Za-z]{2,20})|\#(?P<html>[0-9]{1,7})|\#[xX](?P<html_hex>[0-9A-Fa-f]{1,6}));",
-)
-_URL_BYTE: Final = re.compile(r"%(?:25)*([0-9A-Fa-f]{2})")
-_LAST_CODE_POINT: Final = 0x10FFFF
 
 #: Shapes that are not looked into, in small letters. Each stands alone. Hexadecimal ones have a letter, so that digits
 #: alone never pass for one, and a usual length, so that a number with a few letters after it does not either.
@@ -128,19 +118,19 @@ def _flat(text: str) -> bytes:
     return text.encode("utf-8", "surrogatepass").translate(_FLAT, _DROPPED)
 
 
+def is_clear(text: str) -> bool:
+    """The cheap first look: true only where there is certainly nothing to mask."""
+    flat = _flat(text)
+    return _ESCAPE_SIGN not in flat and not _is_suspicious(flat)
+
+
 def is_clear_json(written: bytes) -> bool:
-    """The same of JSON: true only where ``mask_cards_within`` changes none of its parts. Quotation marks within texts
-    are no escapes that hide anything."""
+    """``is_clear`` of JSON: true only where ``mask_cards_within`` changes none of its parts. Escaped quotation
+    marks hide nothing."""
     unquoted = written.replace(b'\\"', b"")
     if not written.isascii():
         return is_clear(unquoted.decode())
     flat = unquoted.translate(_FLAT, _DROPPED)
-    return _ESCAPE_SIGN not in flat and not _is_suspicious(flat)
-
-
-def is_clear(text: str) -> bool:
-    """The cheap first look: true only where there is certainly nothing to mask."""
-    flat = _flat(text)
     return _ESCAPE_SIGN not in flat and not _is_suspicious(flat)
 
 
@@ -170,50 +160,6 @@ def _view(characters: Iterator[tuple[str, int, int]]) -> _View:
     return _View("".join(folded), spans)
 
 
-def _unescaped(text: str) -> Iterator[tuple[str, int, int]]:
-    """Each character that is meant, and where it is written."""
-    at = 0
-    for found in _ESCAPE.finditer(text):
-        yield from ((text[place], place, place + 1) for place in range(at, found.start()))
-        at = found.end()
-        yield from _meaning(found)
-    yield from ((text[place], place, place + 1) for place in range(at, len(text)))
-
-
-def _meaning(found: re.Match[str]) -> Iterator[tuple[str, int, int]]:
-    return _of_url(found) if found["url"] else iter([(_meant_by(found), *found.span())])
-
-
-def _of_url(found: re.Match[str]) -> Iterator[tuple[str, int, int]]:
-    """The characters of a row of percent-encoded bytes; bytes that are no UTF-8 are no characters."""
-    codes = list(_URL_BYTE.finditer(found.string, found.start(), found.end()))
-    octets = bytes(int(code[1], 16) for code in codes)
-    at = 0
-    while at < len(octets):
-        size = next((each for each in (1, 2, 3, 4) if _is_utf8(octets[at : at + each])), None)
-        character = "\ufffd" if size is None else octets[at : at + size].decode()
-        last = at + (size or 1) - 1
-        yield character, codes[at].start(), codes[last].end()
-        at = last + 1
-
-
-def _is_utf8(octets: bytes) -> bool:
-    try:
-        return len(octets.decode()) == 1
-    except UnicodeDecodeError:
-        return False
-
-
-def _meant_by(found: re.Match[str]) -> str:
-    if found["high"]:
-        high, low = int(found["high"], 16) - 0xD800, int(found["low"], 16) - 0xDC00
-        return chr(0x10000 + (high << 10) + low)
-    if found["control"] or found["space"]:
-        return " "
-    code = int(found["json"] or found["html_hex"] or "0", 16) or int(found["html"] or "0")
-    return chr(code) if 0 < code <= _LAST_CODE_POINT else " "
-
-
 def _hidden(text: str) -> set[tuple[int, int]]:
     """The places of the digits that are masked: in the text as it is written, and as its escapes mean it. What looks
     like an escape need not be one."""
@@ -223,9 +169,9 @@ def _hidden(text: str) -> set[tuple[int, int]]:
             hidden.update((at, at + 1) for at in _hidden_in(text.lower()))
         else:
             hidden.update(_hidden_in_view(_view((character, at, at + 1) for at, character in enumerate(text))))
-    meant = _ESCAPE.sub(lambda found: "".join(character for character, _, _ in _meaning(found)), text)
+    meant = unescaped(text)
     if meant != text and _is_suspicious(_flat(meant)) and _hidden_in(meant.translate(ASCII_FOLD).lower()):
-        hidden.update(_hidden_in_view(_view(_unescaped(text))))
+        hidden.update(_hidden_in_view(_view(unescaped_with_places(text))))
     return hidden
 
 

@@ -69,14 +69,13 @@ def settings_on_own_or_new_database(directory: Path) -> Settings:
     """Settings from the environment, for a command that makes a new database in ``directory`` where the environment
     names none. Beside a database of one's own the directory has what is not in it, unless a setting says where.
     Raises SettingsError."""
-    environ = dict(os.environ)
-    named = {name.upper() for name in environ}
-    if DATABASE_URLS[0] not in named:
-        environ = {name: value for name, value in environ.items() if name.upper() not in DATABASE_URLS}
-    if DATABASE_URLS[0] not in named or f"{PREFIX}DATA_DIR" not in named:
-        environ = {name: value for name, value in environ.items() if name.upper() != f"{PREFIX}DATA_DIR"}
-        environ[f"{PREFIX}DATA_DIR"] = str(directory)
-    return load_settings(environ, CONNECTOR_SETTINGS)
+    data_dir = f"{PREFIX}DATA_DIR"
+    named = {name.upper() for name in os.environ}
+    if named.issuperset({DATABASE_URLS[0], data_dir}):
+        return load_settings(os.environ, CONNECTOR_SETTINGS)
+    replaced = {data_dir} if DATABASE_URLS[0] in named else {data_dir, *DATABASE_URLS}
+    environ = {name: value for name, value in os.environ.items() if name.upper() not in replaced}
+    return load_settings(environ | {data_dir: str(directory)}, CONNECTOR_SETTINGS)
 
 
 def require_one_database(data_dir: Path | None) -> None:

@@ -7,6 +7,7 @@ import asyncio
 import typer
 
 from tallystick.cli.context import DataDir, settings_from
+from tallystick.cli.up import announce
 from tallystick.record.postgres.embedded.server import resolve_database
 from tallystick.record.postgres.migrate import migrate as apply_migrations
 from tallystick.run.doctor.examine import Examination
@@ -23,8 +24,3 @@ def migrate(data_dir: DataDir = None) -> None:
             announce(f"{finding.level}: {finding.says}")
         applied = apply_migrations(database.owner_url, announce)
     typer.echo("\n".join(applied) if applied else "up to date")
-
-
-def announce(message: str) -> None:
-    """A notice beside the command's result."""
-    typer.echo(f"tallystick: {message}", err=True)

@@ -68,7 +68,7 @@ class Supervisor:
         self._kept.append((child, asyncio.create_task(self._keep(child))))
 
     async def refused(self) -> None:
-        """Return when a child has exited because it cannot run as configured, and never has."""
+        """Return when a child has exited at its first start because it cannot run as configured."""
         await self._refused.wait()
 
     async def drain(self) -> None:
@@ -96,7 +96,8 @@ class Supervisor:
             if code == EXIT_MISCONFIGURED and first_run:
                 self._refused.set()
                 return
-            first_run = False  # it could run: what keeps it from that now, such as a database that is away, passes
+            # A later start has the same settings: what keeps it from running now, such as a full disk, passes.
+            first_run = False
             wait_ms = backoff.next_ms((time.monotonic() - started) * 1000)
             self._announce(f"{child.role.name} exited with {code}; restarting in {wait_ms} ms")
             if await _first(child.stop.wait(), asyncio.sleep(wait_ms / 1000)):

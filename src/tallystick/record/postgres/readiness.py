@@ -18,7 +18,7 @@ from tallystick.record.postgres.outage import Kind, Outage, kind_of
 from tallystick.record.postgres.subject_rows import subject_writes
 from tallystick.record.sealing import Sealer
 
-#: Whoever asks waits this long: supervisors and load balancers give up after a second.
+#: An answer takes no longer than this: supervisors and load balancers give up after a second.
 ANSWER_WITHIN_S: Final = 0.7
 
 #: How often the disk is written to. A full one is known within this and one more question.
@@ -91,7 +91,7 @@ class DatabaseReadiness:
         self.worker_runs: bool | None = None
 
     async def first(self) -> None:
-        """The first question takes as long as it takes: a start may wait for it, and whoever asks later need not."""
+        """Wait for the first answer, however long it takes: a start may wait, and later questions need not."""
         await asyncio.wait({self._asked()})
 
     async def check(self) -> Readiness:

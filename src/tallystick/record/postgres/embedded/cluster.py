@@ -50,8 +50,8 @@ SOCKET_PATH_LIMIT: Final = 107 if os.uname().sysname == "Linux" else 103
 #: After a crash the server replays up to max_wal_size (4 GB) before it answers: minutes on a slow disk.
 START_TIMEOUT_S: Final = 300
 
-#: A server that runs answers in milliseconds, if only that it is starting. One that is silent for so long hangs, and
-#: whoever waits holds the turn of all others on the data directory.
+#: A server that runs answers in milliseconds, if only that it is starting. One that is silent for so long hangs, and a
+#: process that waits for it holds the turn of all others on the data directory.
 SILENCE_LIMIT_S: Final = 15
 
 #: For one connection; a frozen server accepts it and says nothing.

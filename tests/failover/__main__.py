@@ -7,9 +7,9 @@ import tempfile
 from pathlib import Path
 
 from tests.failover.nodes import ByHand, Nodes
-from tests.failover.patroni import ByPatroni, CannotBeHad, require_programs
+from tests.failover.patroni import ByPatroni, require_programs
 from tests.failover.trial import failover
-from tests.support.trials import Missing, Trial, exit_code, summary
+from tests.support.trials import CannotBeHad, Missing, Trial, exit_code, summary
 
 #: Of a process's log, where a trial failed.
 TAIL = 3_000

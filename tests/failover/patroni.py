@@ -20,15 +20,12 @@ from tests.support.database_page import prepare_two_roles
 from tests.support.polling import START_S, eventually
 from tests.support.ports import free_port
 from tests.support.postgres_server import SUPERUSER, PostgresServer, programs_of_the_wheel
+from tests.support.trials import CannotBeHad
 
 #: Patroni of Debian was made for Debian's PostgreSQL.
 DEBIANS: Final = Path("/usr/lib/postgresql/15/bin")
 
 PROGRAMS: Final = ("patroni", "etcd")
-
-
-class CannotBeHad(Exception):
-    """A program is not installed; the message names it."""
 
 
 def require_programs() -> None:

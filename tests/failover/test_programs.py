@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from tests.failover import __main__ as target
-from tests.failover.patroni import CannotBeHad, require_programs
-from tests.support.trials import FAILED, INCOMPLETE, Trial
+from tests.failover.patroni import require_programs
+from tests.support.trials import FAILED, INCOMPLETE, CannotBeHad, Trial
 
 
 def test_missing_programs_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

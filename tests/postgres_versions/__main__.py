@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import Final
 
 from tallystick.record.postgres.embedded.server import DatabaseUrls
-from tests.postgres_versions.programs import SUPPORTED, CannotBeHad, Programs, programs_of
+from tests.postgres_versions.programs import SUPPORTED, Programs, programs_of
 from tests.support.commands import Ran, run_process
 from tests.support.database_page import DATABASE, forget, prepare_one_role, prepare_two_roles
 from tests.support.postgres_server import PostgresServer
-from tests.support.trials import Missing, Trial, exit_code, summary
+from tests.support.trials import CannotBeHad, Missing, Trial, exit_code, summary
 
 #: A run of the demonstration on a busy machine; it bounds failure alone.
 TIMEOUT_S: Final = 900

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from tests.support.postgres_server import programs_of_the_wheel
+from tests.support.trials import CannotBeHad
 
 #: Removed by ``make clean``.
 CACHE: Final = Path(__file__).parents[2] / ".venv" / "postgresql"
@@ -54,10 +55,6 @@ PINS: Final = {
 SUPPORTED: Final = (15, 16, 17, 18)
 
 DEBIAN: Final = Path("/usr/lib/postgresql")
-
-
-class CannotBeHad(Exception):
-    """This machine has no programs of that version; the message says why."""
 
 
 class Programs(NamedTuple):

@@ -14,8 +14,8 @@ from pathlib import Path
 import pytest
 
 from tests.postgres_versions import programs
-from tests.postgres_versions.programs import PINS, SUPPORTED, CannotBeHad, programs_of, unpack
-from tests.support.trials import FAILED, INCOMPLETE, PASSED, Missing, Trial, exit_code, summary
+from tests.postgres_versions.programs import PINS, SUPPORTED, programs_of, unpack
+from tests.support.trials import FAILED, INCOMPLETE, PASSED, CannotBeHad, Missing, Trial, exit_code, summary
 
 GOOD = [Trial(f"PostgreSQL {major}", "one role", None) for major in SUPPORTED]
 BAD = Trial("PostgreSQL 16", "one role", "it broke")

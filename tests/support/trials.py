@@ -12,6 +12,10 @@ FAILED: Final = 1
 INCOMPLETE: Final = 3
 
 
+class CannotBeHad(Exception):
+    """This machine has not the programs of a trial; the message says why."""
+
+
 class Trial(NamedTuple):
     """What was tried, such as ``PostgreSQL 16``, and in which way. ``failure``: what went wrong, None where all went
     well."""

@@ -48,9 +48,8 @@ class SmallDisk:
 
     SIZE = "48m"
 
-    def __init__(self, place: Path, admin_url: str) -> None:
+    def __init__(self, place: Path) -> None:
         self._ballast = place / "ballast"
-        self._admin_url = admin_url
 
     def fill(self) -> None:
         """To the last byte."""
@@ -89,7 +88,7 @@ def small_disk(place: Path, database: Database, admin_url: str) -> Iterator[Smal
             admin.execute(f"CREATE TABLESPACE small_disk OWNER {OWNER_ROLE} LOCATION '{tablespace}'")
             try:
                 admin.execute(f"ALTER DATABASE {name} SET TABLESPACE small_disk")
-                yield SmallDisk(place, admin_url)
+                yield SmallDisk(place)
             finally:
                 admin.execute(f"DROP DATABASE {name} (FORCE)")
                 admin.execute("DROP TABLESPACE small_disk")

@@ -27,8 +27,9 @@ from tests.interfaces.api.test_unreadable_webhooks import deliver, door, kept, s
 from tests.support.api import inside
 from tests.support.commands import run_here
 from tests.support.connector_suite import Letters
-from tests.support.database import Database
+from tests.support.database import Database, closed_to_all
 from tests.support.inbox import WEBHOOK_SETTINGS, drain
+from tests.support.polling import eventually_async
 from tests.support.provider_doubles import LETTERS
 from tests.support.runtime import BookedProvider
 
@@ -61,7 +62,7 @@ async def test_an_unlisted_code_is_kept_counted_and_for_a_person(
                 assert answer.status_code == 200, answer.text
             await settle(app)
         rows = await kept(app, since)
-        assert {row["state"] for row in rows} <= {"dead", "conflict"}, "a person looks at it"
+        assert rows and {row["state"] for row in rows} <= {"dead", "conflict"}, "a person looks at it"
         alerts = [line for line in logged if line["event"] == "provider_contract_drift" and line["value"] == code]
         assert [(line["provider"], line["kind"], line["alert"]) for line in alerts] == [
             (letters.name, "unknown_value", True)
@@ -73,6 +74,24 @@ async def test_an_unlisted_code_is_kept_counted_and_for_a_person(
         [found] = [each for each in listed if (each["provider"], each["field"]) == (letters.name, field)]
         assert (found["kind"], found["count"] >= 3) == ("unknown_value", True)
         assert (await app.client.get("/v1/contract-drift")).status_code == 403
+
+
+async def test_a_delivery_that_is_not_kept_is_not_counted(database: Database, fresh_merchant: str) -> None:
+    """It comes again, and is counted once then."""
+    [letters] = [each for each in LETTERS if each.name == "simulator"]
+    code = f"new.{fresh_merchant}"
+    delivered = signed(letters, copy.deepcopy(letters.event(1)) | {"type": code, "id": new_id("req")})
+    with capture_logs() as logged:
+        async with door(database, fresh_merchant, webhook_commit_timeout_ms=300) as app:
+            async with closed_to_all(database):
+                refused = await deliver(app, "simulator", delivered)
+                assert (refused.status_code, refused.json()["code"]) == (503, "not_ready")
+            again = await eventually_async(
+                lambda: deliver(app, "simulator", delivered), until=lambda answer: answer.status_code != 503
+            )
+            assert again.status_code == 200
+    alerts = [line for line in logged if line["event"] == "provider_contract_drift" and line["value"] == code]
+    assert sum(line["since_last_line"] for line in alerts) == 1
 
 
 @every_provider

@@ -56,8 +56,8 @@ def connectors() -> Any:
 
 
 @asynccontextmanager
-async def door(database: Database, merchant_id: str) -> AsyncIterator[Inside]:
-    async with inside(database, merchant_id, BookedProvider(), connectors=connectors()) as app:
+async def door(database: Database, merchant_id: str, **settings: Any) -> AsyncIterator[Inside]:
+    async with inside(database, merchant_id, BookedProvider(), connectors=connectors(), **settings) as app:
         yield app
 
 

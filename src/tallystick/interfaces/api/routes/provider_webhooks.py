@@ -22,6 +22,7 @@ from tallystick.flows.webhooks.inbound.rejected import UNKNOWN, RejectedDeliveri
 from tallystick.interfaces.api.http import JSON, ApiRequest, Header, HttpResponse
 from tallystick.interfaces.api.problems import ProblemError, busy
 from tallystick.kit.clock import Clock
+from tallystick.providers.contract_drift import Drift
 from tallystick.providers.receiver import BadSignature, Receiver, StaleTimestamp, Unparseable
 from tallystick.record.next_action_seal import ActionSeal
 from tallystick.record.sealing import Sealer, delivery_row
@@ -60,11 +61,13 @@ CODES: Final = (
 
 
 class _Verified(NamedTuple):
-    """What is kept of a delivery: its events, and bytes that hold nothing else. ``refusal``: the answer, where another
-    of its items has no right signature, so that the delivery comes again."""
+    """What is kept of a delivery: its events, and bytes that hold nothing else. ``drift``: what of it is not read here
+    as it was sent. ``refusal``: the answer, where another of its items has no right signature, so that the delivery
+    comes again."""
 
     envelopes: Sequence[Envelope]
     body: bytes
+    drift: Sequence[Drift]
     refusal: ProblemError | None
 
 
@@ -109,6 +112,7 @@ class WebhookReceiver:
             raise
         validated_at = self._clock.now()
         await self._accept(self._arrivals(verified.envelopes, verified.body, headers, validated_at), request_id)
+        self._drift.note(receiver.name, verified.drift)  # not before: a delivery that is not kept comes again
         if verified.refusal is not None:
             self._rejected.count(provider, account, verified.refusal.problem.code)
             raise verified.refusal
@@ -128,10 +132,9 @@ class WebhookReceiver:
             if not isinstance(error, BadSignature) or not error.signed:
                 raise refusal from None
             notifications, body = error.signed, error.body
-        for each in notifications:
-            self._drift.note(receiver.name, each.drift)
         envelopes = [envelope_of(receiver, each, body, headers, received_at, self._words) for each in notifications]
-        return _Verified(envelopes, body, refusal)
+        drift = [found for each in notifications for found in each.drift]
+        return _Verified(envelopes, body, drift, refusal)
 
     async def _accept(self, arrivals: Sequence[Arrival], request_id: str) -> None:
         """Returns when they are durable. Raises ProblemError."""

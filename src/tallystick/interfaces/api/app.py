@@ -25,6 +25,7 @@ from tallystick.interfaces.api.http import PROBLEM_JSON, ApiRequest, HttpRespons
 from tallystick.interfaces.api.openapi import openapi_document
 from tallystick.interfaces.api.parameters import Parameter
 from tallystick.interfaces.api.problems import (
+    LACKS_KEY,
     ProblemError,
     busy,
     flush_sampled_lines,
@@ -109,9 +110,7 @@ class ApiServer:
             away = busy("not_ready", "The database does not answer.", request.request_id)
             return problem_response(away, request, operation, error)
         except SealingRefused as error:  # this process has other keys than the record, or none
-            # Why is in /readyz and the log: what a client is told names no keys and no commands.
-            lacks = busy("not_ready", "This process lacks a key of the platform's record.", request.request_id)
-            return problem_response(lacks, request, operation, error)
+            return problem_response(busy("not_ready", LACKS_KEY, request.request_id), request, operation, error)
         except Exception as error:
             return problem_response(internal_error(request.request_id), request, operation, error)
 

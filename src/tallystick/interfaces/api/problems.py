@@ -21,6 +21,9 @@ log = get_logger("tallystick.interfaces.api")
 #: Retry-After: a full queue drains within a second; a database that restarts takes a few.
 RETRY_AFTER_S: Final = 1
 
+#: What a client reads where nothing can be sealed. /readyz and the log say why; an answer names no keys, no commands.
+LACKS_KEY: Final = "This process lacks a key of the platform's record."
+
 #: Responses of a whole process that is busy or without its database: they come in floods, and have one cause. A defect
 #: has a line of its own.
 _SAMPLED_CODES: Final = ("overloaded", "not_ready")

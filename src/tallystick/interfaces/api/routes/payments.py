@@ -31,7 +31,7 @@ from tallystick.interfaces.api.http import ApiRequest
 from tallystick.interfaces.api.instruction import INSTRUCTION, ON_PAYMENT, PAYMENT_ID, InstructionKind, on_payment
 from tallystick.interfaces.api.paging import PAYMENTS, split_page, write_cursor
 from tallystick.interfaces.api.parameters import IDEMPOTENCY_KEY, matching, one_of, page_of, text, timestamp
-from tallystick.interfaces.api.problems import RETRY_AFTER_S, invalid_fields, not_found, report
+from tallystick.interfaces.api.problems import LACKS_KEY, RETRY_AFTER_S, invalid_fields, not_found, report
 from tallystick.interfaces.api.schemas import AMOUNT, AMOUNT_MOVED, CURRENCY
 from tallystick.kit.ids import id_floor, is_id
 
@@ -97,8 +97,7 @@ async def create_payment(
     """Charge or hold the money at the provider that the rules choose. Without the record's sealing keys nothing is
     begun: what the payer has to do next would be lost."""
     if runtime.sealer.refused is not None:
-        # Why is in /readyz and the log: what a merchant is told names no keys and no commands.
-        return await _not_ready(runtime, instruction, "This process lacks a key of the platform's record.")
+        return await _not_ready(runtime, instruction, LACKS_KEY)
     try:
         provider = choose_provider(
             runtime.providers,

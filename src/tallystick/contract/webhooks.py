@@ -145,7 +145,9 @@ def provider_events() -> str:
 def _event_codes() -> Iterator[str]:
     """What is done with each event of each provider, by its code."""
     yield _CODES.strip("\n")
-    yield markdown.table(("it", "what that means"), [(_spoken(meaning), said) for meaning, said in MEANINGS.items()])
+    yield markdown.table(
+        ("meaning", "what is done with such an event"), [(_spoken(meaning), said) for meaning, said in MEANINGS.items()]
+    )
     for name, setup in PROVIDERS.items():
         table = setup.event_codes()
         rows = [
@@ -154,7 +156,7 @@ def _event_codes() -> Iterator[str]:
             if (codes := sorted(code for code, found in table.items() if found == meaning))
         ]
         yield f"#### {name}"
-        yield markdown.table(("it", "codes"), rows)
+        yield markdown.table(("meaning", "codes"), rows)
 
 
 def _spoken(meaning: EventMeaning) -> str:

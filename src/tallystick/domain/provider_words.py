@@ -2,8 +2,8 @@
 
 Texts are masked in place. The provider's names for things (charges, refunds, movements, events) have to stay what they
 are: by them later events find their payment, and later calls name the charge. One that looks like a card number is
-sealed by the caller, so that the same name is always the same text. Our own
-names come back from a provider as we gave them, and are known by their shape.
+sealed by the caller, so that the same name is always the same text. Our own names come back from a provider as we gave
+them, and are known by their shape.
 """
 
 from __future__ import annotations
@@ -29,6 +29,9 @@ OWN_NAMES: Final = frozenset({"merchant_id", "payment_id", "attempt_id", "attemp
 
 #: Merchants, and ids of ours. No merchant's name looks like a card number (``access.api_key``).
 _OWN_SHAPE: Final = re.compile(r"[a-z0-9-]{1,32}|[a-z]{2,4}_[0-9a-f]{32}", re.ASCII)
+
+#: Types of values that hold no text.
+_HARMLESS: Final = frozenset({bool, int})
 
 #: Begins what ``keep_name`` makes of a name.
 RESERVED: Final = "sealed:"
@@ -58,10 +61,10 @@ def without_cards(said: Said, keep_name: KeepName, masked: Callable[[str], None]
 
 
 def _is_clear(said: Struct) -> bool:
-    """The first look at all of it at once, as JSON, which is written in a microsecond."""
+    """One look at all of it, as JSON: most of what providers say is clear, and needs no look at each text."""
     try:
         written = _ENCODER.encode(said)
-    except (TypeError, ValueError, RecursionError):  # of half a character, or of what JSON has no words for
+    except (TypeError, ValueError, RecursionError):  # half a character, or what JSON cannot express
         return False
     return is_clear_json(written) and _RESERVED not in written
 
@@ -71,10 +74,6 @@ def own_name(text: str) -> str:
     if _OWN_SHAPE.fullmatch(text) is not None and not looks_like_card_number(text):
         return text
     return mask_cards(text)
-
-
-#: Types of values that hold no text.
-_HARMLESS: Final = frozenset({bool, int})
 
 
 def _without_cards(field: str, value: Any, keep_name: KeepName, masked: Callable[[str], None]) -> Any:

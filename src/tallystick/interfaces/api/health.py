@@ -34,5 +34,5 @@ async def readyz(runtime: Runtime, request: ApiRequest) -> HttpResponse:
 
 
 def ready(runtime: Runtime) -> Health:
-    """What a process says that can serve."""
+    """What a process that can serve answers."""
     return Health(status="ready", clocks=tuple(runtime.clocks.readings()), worker_runs=runtime.readiness.worker_runs)

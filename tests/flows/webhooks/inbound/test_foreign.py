@@ -201,7 +201,7 @@ async def test_an_event_waits_for_a_provider_that_does_not_answer(
     runtime: Runtime, provider: Asked, account: str, database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """However long: no try is spent."""
-    monkeypatch.setattr("tallystick.flows.webhooks.inbound.handler.NOT_READY_WAIT_MS", 1)
+    monkeypatch.setattr("tallystick.flows.webhooks.inbound.tries.NOT_READY_WAIT_MS", 1)
     provider.mark = "unanswered"
     event, worker = refund_of(account, "ch_3"), inbox_worker_of(runtime)
     await accept(database, [event])

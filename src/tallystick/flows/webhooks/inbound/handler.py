@@ -6,7 +6,6 @@ provider's limit; then it is a dead letter.
 
 from __future__ import annotations
 
-import traceback
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Final
@@ -18,7 +17,6 @@ from tallystick.decisions.change_builder import Cause
 from tallystick.decisions.provider_events.dispositions import Ask, Decided, NotYet
 from tallystick.decisions.provider_events.foreign import Foreign, Unanswered
 from tallystick.decisions.provider_events.route import decide_notice, unknown_money
-from tallystick.domain.change import Acknowledgement, Change, TryResult
 from tallystick.domain.errors import OutcomeUnknown, Overloaded
 from tallystick.domain.notices import (
     AttemptNotice,
@@ -36,7 +34,7 @@ from tallystick.domain.verdicts import Verdict
 from tallystick.flows.payments.attempts import fetch_verdict, report_rejections
 from tallystick.flows.runtime import Runtime
 from tallystick.flows.webhooks.inbound.foreign import ForeignEvents
-from tallystick.flows.webhooks.inbound.retries import Retries
+from tallystick.flows.webhooks.inbound.tries import Tries
 from tallystick.flows.webhooks.inbound.unreadable import UnreadableEvents
 from tallystick.kit.ids import new_id, sibling_id
 from tallystick.kit.log_sampling import SampledLines
@@ -53,11 +51,15 @@ log = get_logger("tallystick.flows.webhooks.inbound.handler")
 #: Lost races that one try loads and decides again; more means that something else is wrong.
 RACES_IN_ONE_TRY: Final = 20
 
-#: Until an event is looked at again that waits for a provider's answer or settings: as recovery waits at most.
-NOT_READY_WAIT_MS: Final = 60_000
-
 #: One alert of a code that nobody knows in this long: somebody has to write a release, and an hour wakes nobody twice.
 UNKNOWN_CODE_EVERY_S: Final = 3_600.0
+
+#: Why an event that was read has no notice, by the row of its code.
+_SILENT: Final[Mapping[EventMeaning, str]] = {
+    "moves_money": "it can move money, and this one moved none",
+    "informs": "it informs about a payment",
+    "not_about_payments": "it is not about payments",
+}
 
 _NOTICE: Final = msgspec.json.Decoder(StoredNotice)
 
@@ -67,7 +69,7 @@ class Handler:
 
     def __init__(self, runtime: Runtime) -> None:
         self._runtime = runtime
-        self._retries = Retries(runtime.settings, runtime.jitter)
+        self._tries = Tries(runtime)
         self._not_processed = SampledLines()
         self._unknown_codes = SampledLines(UNKNOWN_CODE_EVERY_S)
         self._unreadable = UnreadableEvents(runtime)
@@ -87,12 +89,13 @@ class Handler:
                 if not self._runtime.outage.failed("inbox", error):
                     self._say_not_processed(event, error)
                 return False
-            return await self._failed(event, stored, started_at, error)
+            return await self._tries.failed(event, stored, started_at, error)
 
     async def _carry_out(self, event: LeasedEvent, stored: PaymentSnapshot | None, started_at: datetime) -> str:
         notice = None if event.notice is None else _NOTICE.decode(event.notice)
         if notice is None:
-            return await self._acknowledge(event, Decided("unknown_type", reason=_why_silent(event)), None, started_at)
+            silent = Decided("unknown_type", reason=_why_silent(event))
+            return await self._tries.acknowledge(event, silent, None, started_at)
         if isinstance(notice, Unreadable):
             return await self._not_read(event, notice, started_at)
         notice = self._runtime.words.screened_stored(notice, event.provider, event.account)
@@ -107,17 +110,17 @@ class Handler:
             decided = self._decide(event, notice, stored, change_id, newest, unsettled_ms)
             if isinstance(decided, Ask) and not self._can_ask(stored, decided):
                 self._runtime.report_waiting("events", event.provider, event.account, 1)
-                return await self._put_off(event, "its provider's account is not configured in this worker")
+                return await self._tries.put_off(event, "its provider's account is not configured in this worker")
             if isinstance(decided, Ask) and self._runtime.pauses.left_ms(stored.attempt(decided.attempt_id).provider):
-                return await self._put_off(event, ASKED_TO_WAIT)
+                return await self._tries.put_off(event, ASKED_TO_WAIT)
             if isinstance(decided, Ask):
                 newest = await self._newest(stored, decided, notice)
                 decided = self._decide(event, notice, stored, change_id, newest, unsettled_ms)
             if isinstance(decided, Ask):
                 still = NotYet(f"still contradicted: {decided.reason}")
-                return await self._not_yet(event, still, stored, started_at)
+                return await self._tries.not_yet(event, still, stored, started_at)
             if isinstance(decided, NotYet):
-                return await self._not_yet(event, decided, stored, started_at)
+                return await self._tries.not_yet(event, decided, stored, started_at)
             done = await self._commit(event, notice, decided, stored, started_at)
             if done is not None:
                 return done
@@ -134,15 +137,16 @@ class Handler:
             return await self._file_as_foreign(event, judged, started_at)
         if isinstance(notice, UnknownNotice) and event.payment_id is None:
             self._say_unknown(event, notice)  # it names no payment of ours, and none will come
-            return await self._acknowledge(event, Decided("conflict", reason=unknown_money(notice)), None, started_at)
+            conflict = Decided("conflict", reason=unknown_money(notice))
+            return await self._tries.acknowledge(event, conflict, None, started_at)
         if isinstance(judged, Unanswered):
-            return await self._put_off(event, judged.reason)
-        return await self._not_yet(event, judged, None, started_at)
+            return await self._tries.put_off(event, judged.reason)
+        return await self._tries.not_yet(event, judged, None, started_at)
 
     async def _file_as_foreign(self, event: LeasedEvent, judged: Foreign, started_at: datetime) -> str:
         """The lease decides: a change that brings its charge's reference takes the lease away."""
-        ack = self._ack(event, "foreign", started_at, detail=judged.proof)
-        await self._runtime.journal.commit(_bare(event, replace(ack, lease=event.lease)))
+        ack = self._tries.acknowledgement(event, "foreign", started_at, detail=judged.proof)
+        await self._tries.commit(event, replace(ack, lease=event.lease))
         self._foreign.count(event)
         return "foreign"
 
@@ -194,11 +198,6 @@ class Handler:
         attempt = stored.attempt(ask.attempt_id)
         return self._runtime.serves(attempt.provider, attempt.account)
 
-    async def _put_off(self, event: LeasedEvent, why: str) -> str:
-        """What it needs is not there now, for a reason that is not the event's: it waits, and no try is spent."""
-        await self._runtime.stores.inbox.put_off(event, why, NOT_READY_WAIT_MS)
-        return "not_ready"
-
     async def _newest(self, stored: PaymentSnapshot, ask: Ask, notice: Notice) -> Verdict:
         """Look up an attempt that an event contradicts."""
         attempt = stored.attempt(ask.attempt_id)
@@ -214,8 +213,8 @@ class Handler:
     ) -> str | None:
         """The effect and its acknowledgement; None after a lost race."""
         if decided.change is None:
-            return await self._acknowledge(event, decided, stored, started_at)
-        ack = self._ack(event, decided.disposition, started_at, stored=stored, detail=decided.reason)
+            return await self._tries.acknowledge(event, decided, stored, started_at)
+        ack = self._tries.acknowledgement(event, decided.disposition, started_at, stored=stored, detail=decided.reason)
         change = replace(
             decided.change,
             acknowledgements=(replace(ack, change_id=decided.change.change_id),),
@@ -229,20 +228,6 @@ class Handler:
             report_rejections(change, event_id=event.event_id)
         return decided.disposition
 
-    async def _acknowledge(
-        self, event: LeasedEvent, decided: Decided, stored: PaymentSnapshot | None, started_at: datetime
-    ) -> str:
-        """Record that the event had no effect."""
-        ack = self._ack(event, decided.disposition, started_at, stored=stored, detail=decided.reason)
-        await self._runtime.journal.commit(_bare(event, ack))
-        return decided.disposition
-
-    async def _not_yet(
-        self, event: LeasedEvent, why: NotYet, stored: PaymentSnapshot | None, started_at: datetime
-    ) -> str:
-        """Tried again later, or dead."""
-        return await self._again_or_dead(event, "unroutable", why.reason, stored, started_at, wait_ms=why.wait_ms)
-
     async def _not_read(self, event: LeasedEvent, notice: Unreadable, started_at: datetime) -> str:
         """Dead at once: the same code reads no more in a minute. A replay reads the kept bytes with today's."""
         reason: str | None = notice.reason
@@ -254,9 +239,9 @@ class Handler:
         if isinstance(judged, Foreign):
             return await self._file_as_foreign(event, judged, started_at)
         async with self._unreadable.place(event, reason) as place:
-            ack = self._ack(event, place.result, started_at, detail=place.detail)
-            await self._runtime.journal.commit(_bare(event, replace(ack, state=place.state, lease=event.lease)))
-        self._unreadable.say(event, reason, self._retries.owner(event.provider))
+            ack = self._tries.acknowledgement(event, place.result, started_at, detail=place.detail)
+            await self._tries.commit(event, replace(ack, state=place.state, lease=event.lease))
+        self._unreadable.say(event, reason, self._tries.owner(event.provider))
         return place.state
 
     def _say_not_processed(self, event: LeasedEvent, error: Exception) -> None:
@@ -284,98 +269,9 @@ class Handler:
 
         self._unknown_codes.line((event.provider, event.account, notice.code), say)
 
-    async def _failed(
-        self, event: LeasedEvent, stored: PaymentSnapshot | None, started_at: datetime, error: Exception
-    ) -> bool:
-        frames = traceback.extract_tb(error.__traceback__)
-        place = f" at {frames[-1].name}:{frames[-1].lineno}" if frames else ""
-        detail = f"{type(error).__name__}{place}"  # its text may repeat what a provider sent
-        log.error("event handler failed", event_id=event.event_id, error=detail)
-        try:
-            await self._again_or_dead(event, "failed", detail, stored, started_at)
-        except (OutcomeUnknown, Overloaded):
-            return False
-        return True
-
-    async def _again_or_dead(
-        self,
-        event: LeasedEvent,
-        result: TryResult,
-        detail: str,
-        stored: PaymentSnapshot | None,
-        started_at: datetime,
-        *,
-        wait_ms: int = 0,
-    ) -> str:
-        """The payment is stored with the event if it is known, so that its merchant sees the event and filters find it.
-        If another worker holds the event by now, its result wins."""
-        number = event.tries + 1
-        dead = number >= self._retries.limit(event.provider)
-        ack = replace(self._ack(event, result, started_at, stored=stored, detail=detail), lease=event.lease)
-        if dead:
-            log.error(
-                "dead letter",
-                alert=True,
-                event_id=event.event_id,
-                provider=event.provider,
-                type=event.type,
-                owner=self._retries.owner(event.provider),
-                tries=number,
-                last_error=detail,
-                next=f"tallystick dead-letters show {event.event_id}",
-            )
-            ack = replace(ack, state="dead")
-        else:
-            ack = replace(ack, next_try_in_ms=max(wait_ms, self._retries.wait_ms(event.tries)))
-        await self._runtime.journal.commit(_bare(event, ack))
-        return ack.state
-
-    def _ack(
-        self,
-        event: LeasedEvent,
-        result: TryResult,
-        started_at: datetime,
-        *,
-        stored: PaymentSnapshot | None = None,
-        detail: str | None = None,
-    ) -> Acknowledgement:
-        return Acknowledgement(
-            provider=event.provider,
-            account=event.account,
-            provider_event_id=event.provider_event_id,
-            try_id=new_id("try"),
-            number=event.tries + 1,
-            started_at=started_at,
-            ended_at=self._runtime.clock.now(),
-            result=result,
-            state=result,
-            detail=detail,
-            actor="worker",
-            merchant_id=stored.payment.merchant_id if stored else None,
-            payment_id=stored.payment.payment_id if stored else None,
-        )
-
 
 def _why_silent(event: LeasedEvent) -> str | None:
     """Why an event that was read says nothing: by its row in the provider's table."""
     setup = PROVIDERS.get(event.provider)
     meaning = None if setup is None else setup.event_codes().get(event.type)
     return None if meaning is None else _SILENT[meaning]
-
-
-_SILENT: Final[Mapping[EventMeaning, str]] = {
-    "moves_money": "it can move money, and this one moved none",
-    "informs": "it informs about a payment",
-    "not_about_payments": "it is not about payments",
-}
-
-
-def _bare(event: LeasedEvent, ack: Acknowledgement) -> Change:
-    """A change that moves nothing: only the acknowledgement."""
-    return Change(
-        change_id=new_id("chg"),
-        merchant_id=event.merchant_id or "",
-        stream_id=event.payment_id or "",
-        acknowledgements=(ack,),
-        must_not_be_shed=True,
-    )

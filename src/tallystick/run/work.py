@@ -40,6 +40,7 @@ async def periodic_work(runtime: Runtime) -> AsyncIterator[list[Rounds]]:
                 settings.recovery_interval_ms,
                 with_keys(runtime, recovery.round),
                 full_round=settings.recovery_batch,
+                finish=recovery.finish,
                 watch=outage,
             ),
             Rounds(

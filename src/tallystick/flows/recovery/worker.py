@@ -59,6 +59,10 @@ class RecoveryWorker:
             await self.report_waiting()
         return len(work)
 
+    async def finish(self) -> None:
+        """Log what is still counted."""
+        self._not_finished.flush()
+
     async def report_waiting(self, due_for_ms: int = WAITS_AFTER_MS) -> None:
         """Alert of what is due for so long, and waits for a process with other settings."""
         for provider, account, count in await self._book.waiting(self._runtime.accounts, due_for_ms):

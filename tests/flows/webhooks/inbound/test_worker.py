@@ -11,8 +11,9 @@ from datetime import UTC, datetime
 import asyncpg
 import pytest
 from msgspec import structs
+from structlog.testing import capture_logs
 
-from tallystick.domain.notices import AttemptNotice
+from tallystick.domain.notices import AttemptNotice, UnknownNotice
 from tallystick.domain.snapshot import PaymentSnapshot
 from tallystick.domain.verdicts import Verdict
 from tallystick.flows.webhooks.inbound import handler
@@ -258,6 +259,20 @@ async def test_the_database_restarts_while_the_inbox_drains(database: Database, 
         for each in payments:
             assert await versions_of(runtime, each) == ["create", "captured"]
     await assert_invariants(database, fresh_merchant)
+
+
+async def test_alerts_that_were_only_counted_are_written_at_the_end(database: Database, fresh_merchant: str) -> None:
+    unknown = UnknownNotice(code=f"new.{fresh_merchant}", value=1, currency="EUR")
+    async with late_outcomes(database) as (runtime, _):
+        events = [envelope(new_id("req"), unknown, merchant_id=fresh_merchant) for _ in range(3)]
+        await accept(database, events)
+        with capture_logs() as logged:
+            async with working(runtime, "inbox"):
+                await eventually_async(
+                    lambda: states(runtime, fresh_merchant), until=lambda found: set(found.values()) == {"conflict"}
+                )
+    alerts = [line for line in logged if line.get("type") == unknown.code]
+    assert sum(line["since_last_line"] for line in alerts) == len(events)
 
 
 async def _terminate_backends(database: Database, *, times: int) -> None:

@@ -78,3 +78,7 @@ class ForeignEvents:
             )
 
         self._counts.line((event.provider, event.account), say)
+
+    def flush(self) -> None:
+        """Log what is still counted."""
+        self._counts.flush()

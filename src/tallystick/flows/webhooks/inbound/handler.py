@@ -91,6 +91,11 @@ class Handler:
                 return False
             return await self._tries.failed(event, stored, started_at, error)
 
+    def flush(self) -> None:
+        """Log what is still counted."""
+        for lines in (self._not_processed, self._unknown_codes, self._unreadable, self._foreign):
+            lines.flush()
+
     async def _carry_out(self, event: LeasedEvent, stored: PaymentSnapshot | None, started_at: datetime) -> str:
         notice = None if event.notice is None else _NOTICE.decode(event.notice)
         if notice is None:

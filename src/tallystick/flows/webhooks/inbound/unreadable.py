@@ -110,3 +110,7 @@ class UnreadableEvents:
             )
 
         self._alerts.line((event.provider, event.account), line)
+
+    def flush(self) -> None:
+        """Log what is still counted."""
+        self._alerts.flush()

@@ -76,8 +76,9 @@ class InboxWorker:
         return len(claim.events)
 
     async def finish(self) -> None:
-        """Wait for the batches that are under way."""
+        """Wait for the batches that are under way, and log what is still counted."""
         await asyncio.gather(*self._under_way, return_exceptions=True)
+        self._handler.flush()
 
     async def round(self) -> int:
         """Lease events once, and process them to their end. Returns how many there were."""

@@ -38,6 +38,7 @@ from tests.support.inbox import (
 )
 from tests.support.polling import eventually_async
 from tests.support.runtime import BookedProvider, Client, read, runtime_of, timed_out
+from tests.support.work import working
 
 #: What a process has in place of the simulator's account ``main``.
 LACKING = pytest.mark.parametrize("has", ["nothing", "another account"])
@@ -93,6 +94,27 @@ async def test_an_event_waits_for_a_worker_with_its_settings(database: Database,
         trace = await trace_event(runtime.stores.inbox, event.event_id)
         assert trace is not None and trace.attempts[0].result in ("applied", "duplicate_effect")
     await assert_invariants(database, fresh_merchant)
+
+
+async def test_a_worker_notes_what_waits_in_rounds_of_its_own(database: Database, fresh_merchant: str) -> None:
+    provider = BookedProvider()
+    provider.after = timed_out
+    async with runtime_of(database.app_url, provider, settings=WEBHOOK_SETTINGS) as runtime:
+        await Client(runtime, fresh_merchant).create("unanswered")
+        event = envelope(new_id("req"), merchant_id=fresh_merchant, payment_id=new_id("pay"))
+        await accept(database, [event])
+        long_ago = "now() - interval '2 minutes'"
+        await runtime.pool.execute(f"UPDATE inbox SET next_try_at = {long_ago} WHERE event_id = $1", event.event_id)
+        await runtime.pool.execute(
+            f"UPDATE attempt SET next_check_at = {long_ago} WHERE merchant_id = $1", fresh_merchant
+        )
+        async with lacking(database, "nothing") as poor:
+            with capture_logs() as logged:
+                async with working(poor, "waiting events", "waiting recovery"):
+                    await eventually_async(
+                        lambda: [alerts_of(logged, work) for work in ("events", "recovery")], until=all
+                    )
+        await drain(runtime, fresh_merchant)
 
 
 async def test_a_worker_that_can_only_receive_waits_where_it_has_to_ask(

@@ -8,9 +8,9 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
 from tallystick.flows.assembly import open_runtime
-from tallystick.flows.recovery.worker import RecoveryWorker
+from tallystick.flows.recovery.worker import LOOK_FOR_WAITING_EVERY_MS, RecoveryWorker
 from tallystick.flows.runtime import Runtime
-from tallystick.flows.webhooks.inbound.worker import InboxWorker
+from tallystick.flows.webhooks.inbound.worker import WAITS_AFTER_MS, InboxWorker
 from tallystick.flows.webhooks.outbound.worker import OutboxWorker
 from tallystick.kit.logs import get_logger
 from tallystick.kit.rounds import Rounds, run_rounds
@@ -44,6 +44,9 @@ async def periodic_work(runtime: Runtime) -> AsyncIterator[list[Rounds]]:
                 watch=outage,
             ),
             Rounds(
+                "waiting recovery", LOOK_FOR_WAITING_EVERY_MS, with_keys(runtime, recovery.report_waiting), watch=outage
+            ),
+            Rounds(
                 "inbox",
                 settings.webhook_interval_ms,
                 with_keys(runtime, inbox.begin),
@@ -51,6 +54,7 @@ async def periodic_work(runtime: Runtime) -> AsyncIterator[list[Rounds]]:
                 watch=outage,
             ),
             Rounds("foreign events", TAKE_UP_EVERY_MS, with_keys(runtime, inbox.take_up_known), watch=outage),
+            Rounds("waiting events", WAITS_AFTER_MS, with_keys(runtime, inbox.note_waiting), watch=outage),
             Rounds("dispatch", settings.outbound_interval_ms, with_keys(runtime, outbox.dispatch), watch=outage),
             Rounds(
                 "delivery",
@@ -65,11 +69,11 @@ async def periodic_work(runtime: Runtime) -> AsyncIterator[list[Rounds]]:
         await outbox.close()
 
 
-def with_keys(runtime: Runtime, round: Callable[[], Awaitable[int]]) -> Callable[[], Awaitable[int]]:
+def with_keys(runtime: Runtime, round: Callable[[], Awaitable[int | None]]) -> Callable[[], Awaitable[int | None]]:
     """``round``, while this process has the record's sealing keys. Without them it would lose payers' next actions for
     good, and spend the tries of messages that another worker can sign."""
 
-    async def held() -> int:
+    async def held() -> int | None:
         return await round() if runtime.sealer.refused is None else 0
 
     return held

@@ -14,7 +14,6 @@ from tallystick.domain.errors import OutcomeUnknown, Overloaded, TallystickError
 from tallystick.flows.recovery.attempts import DueAttempts
 from tallystick.flows.recovery.deadlines import DueDeadlines
 from tallystick.flows.runtime import Runtime
-from tallystick.kit.clock import monotonic_ms
 from tallystick.kit.log_sampling import SampledLines
 from tallystick.kit.logs import get_logger
 from tallystick.record.postgres.recovery_schedule import RecoverySchedule
@@ -34,7 +33,6 @@ class RecoveryWorker:
     def __init__(self, runtime: Runtime, book: RecoverySchedule) -> None:
         self._runtime = runtime
         self._settings = runtime.settings
-        self._look_for_waiting_ms = 0
         self._book = book
         self._outage = runtime.outage
         self._not_finished = SampledLines()
@@ -54,9 +52,6 @@ class RecoveryWorker:
         work = [self._log_failures(self._attempts.recover(due), due.payment_id) for due in attempts]
         work += [self._log_failures(self._deadlines.check(due), due.payment_id) for due in deadlines]
         await asyncio.gather(*work)
-        if monotonic_ms() >= self._look_for_waiting_ms:
-            self._look_for_waiting_ms = monotonic_ms() + LOOK_FOR_WAITING_EVERY_MS
-            await self.report_waiting()
         return len(work)
 
     async def finish(self) -> None:

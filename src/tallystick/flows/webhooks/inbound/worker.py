@@ -62,7 +62,6 @@ class InboxWorker:
         self._shares = FairShares(EVENTS_AT_ONCE_BATCHES * runtime.settings.webhook_batch)
         self._under_way: dict[asyncio.Task[int], int] = {}  # with the time of its beginning, in ms
         self._accounts = _accounts_of(runtime)
-        self._look_for_waiting_ms = 0
         self._look_back_ms = FIRST_LOOK_BACK_MS
 
     async def begin(self) -> int:
@@ -108,9 +107,6 @@ class InboxWorker:
     async def _claim(self) -> Claim:
         """Lease events that have a slot each."""
         settings, lease = self._runtime.settings, new_id("lse")
-        if monotonic_ms() >= self._look_for_waiting_ms:
-            self._look_for_waiting_ms = monotonic_ms() + WAITS_AFTER_MS
-            await self.note_waiting()
         slots: dict[EventName, str] = {}
         claimed: list[LeasedEvent] = []
         try:

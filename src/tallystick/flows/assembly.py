@@ -5,11 +5,9 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import asynccontextmanager, nullcontext
+from contextlib import asynccontextmanager
 from functools import partial
 from typing import Any, Final
-
-from msgspec import Struct
 
 from tallystick.flows.admission import InFlight
 from tallystick.flows.clocks import MEASURE_EVERY_MS, Clocks
@@ -19,8 +17,6 @@ from tallystick.flows.provider_words import ProviderWords
 from tallystick.flows.runtime import CONFIGURE, Runtime
 from tallystick.flows.screened_provider import screened_providers
 from tallystick.flows.stores import stores_on
-from tallystick.flows.webhooks.inbound.intake import Intake
-from tallystick.flows.webhooks.inbound.rejected import RejectedDeliveries
 from tallystick.kit.clock import Clock
 from tallystick.kit.log_sampling import SampledLines
 from tallystick.kit.logs import get_logger
@@ -37,7 +33,6 @@ from tallystick.record.journal import Journal, JournalLimits
 from tallystick.record.next_action_seal import ActionSeal
 from tallystick.record.postgres.batch import WriteConnection
 from tallystick.record.postgres.connections import connect, connect_probe, open_pool
-from tallystick.record.postgres.embedded.server import DatabaseUrls, resolve_database
 from tallystick.record.postgres.open_payments import count_open_payments, open_payments_elsewhere
 from tallystick.record.postgres.outage import Outage
 from tallystick.record.postgres.readiness import DatabaseReadiness
@@ -50,38 +45,6 @@ log = get_logger("tallystick.flows.assembly")
 
 #: One alert of a provider that the settings lack in this long: it takes a person to bring it back.
 LACKING_EVERY_S: Final = 3_600.0
-
-
-@asynccontextmanager
-async def open_intake(settings: Settings, database_url: str, outage: Outage | None = None) -> AsyncIterator[Intake]:
-    """Opens the intake of the inbox; leaving writes what is queued."""
-
-    async def own_connection() -> Any:
-        return await connect(database_url, command_timeout_ms=settings.webhook_commit_timeout_ms)
-
-    intake = Intake(
-        own_connection,
-        Clock(settings.clock_shift_ms),
-        queue_limit=settings.webhook_queue_limit,
-        commit_timeout_ms=settings.webhook_commit_timeout_ms,
-        outage=outage,
-    )
-    await intake.start()
-    try:
-        yield intake
-    finally:
-        await intake.stop()
-
-
-@asynccontextmanager
-async def open_rejected_deliveries(runtime: Runtime) -> AsyncIterator[RejectedDeliveries]:
-    """Opens the counts of rejected deliveries; leaving writes what is left."""
-    rejected = RejectedDeliveries(runtime.stores.refused_webhooks, runtime.clock)
-    await rejected.start()
-    try:
-        yield rejected
-    finally:
-        await rejected.stop()
 
 
 @asynccontextmanager
@@ -206,30 +169,3 @@ async def _report_missing(runtime: Runtime) -> None:
             open_payments=open_payments,
             next=CONFIGURE,
         )
-
-
-class ApiProcess(Struct, frozen=True, kw_only=True):
-    """What one process of the API has open."""
-
-    runtime: Runtime
-    intake: Intake
-    rejected: RejectedDeliveries
-
-
-@asynccontextmanager
-async def open_api_process(
-    settings: Settings, database_url: str | None = None, *, providers: Mapping[str, Provider] | None = None
-) -> AsyncIterator[ApiProcess]:
-    """Everything that the API needs, open. Without ``database_url`` the settings name the database. Leaving drains the
-    flows before the connections close. Raises what opening the database raises."""
-    with (
-        resolve_database(settings) if database_url is None else nullcontext(DatabaseUrls(database_url, database_url))
-    ) as urls:
-        async with (
-            open_runtime(settings, urls.app_url, providers=providers) as runtime,
-            open_intake(settings, urls.app_url, runtime.outage) as intake,
-            open_rejected_deliveries(runtime) as rejected,
-        ):
-            if database_url is None:  # a process of its own: it listens once it knows whether it is ready
-                await runtime.readiness.first()
-            yield ApiProcess(runtime=runtime, intake=intake, rejected=rejected)

@@ -14,7 +14,7 @@ from litestar.types import ASGIApp
 
 from tallystick.domain.errors import problem
 from tallystick.domain.views import encode
-from tallystick.flows.assembly import ApiProcess, open_api_process
+from tallystick.flows.api_process import ApiProcess, open_api_process
 from tallystick.flows.failures import DATABASE_AWAY
 from tallystick.flows.runtime import Runtime
 from tallystick.interfaces.api.authentication import Authenticator, Caller

@@ -1,0 +1,75 @@
+"""Assembles one process of the API: a runtime, and what takes providers' deliveries."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager, nullcontext
+from functools import partial
+
+from msgspec import Struct
+
+from tallystick.flows.assembly import open_runtime
+from tallystick.flows.runtime import Runtime
+from tallystick.flows.webhooks.inbound.intake import Intake
+from tallystick.flows.webhooks.inbound.rejected import RejectedDeliveries
+from tallystick.kit.clock import Clock
+from tallystick.providers.port import Provider
+from tallystick.record.postgres.connections import connect
+from tallystick.record.postgres.embedded.server import DatabaseUrls, resolve_database
+from tallystick.record.postgres.outage import Outage
+from tallystick.settings.load import Settings
+
+
+class ApiProcess(Struct, frozen=True, kw_only=True):
+    """What one process of the API has open."""
+
+    runtime: Runtime
+    intake: Intake
+    rejected: RejectedDeliveries
+
+
+@asynccontextmanager
+async def open_api_process(
+    settings: Settings, database_url: str | None = None, *, providers: Mapping[str, Provider] | None = None
+) -> AsyncIterator[ApiProcess]:
+    """Everything that the API needs, open. Without ``database_url`` the settings name the database. Leaving drains the
+    flows before the connections close. Raises what opening the database raises."""
+    with (
+        resolve_database(settings) if database_url is None else nullcontext(DatabaseUrls(database_url, database_url))
+    ) as urls:
+        async with (
+            open_runtime(settings, urls.app_url, providers=providers) as runtime,
+            open_intake(settings, urls.app_url, runtime.outage) as intake,
+            open_rejected_deliveries(runtime) as rejected,
+        ):
+            if database_url is None:  # a process of its own: it listens once it knows whether it is ready
+                await runtime.readiness.first()
+            yield ApiProcess(runtime=runtime, intake=intake, rejected=rejected)
+
+
+@asynccontextmanager
+async def open_intake(settings: Settings, database_url: str, outage: Outage) -> AsyncIterator[Intake]:
+    """Opens the intake of the inbox; leaving writes what is queued."""
+    intake = Intake(
+        partial(connect, database_url, command_timeout_ms=settings.webhook_commit_timeout_ms),
+        Clock(settings.clock_shift_ms),
+        queue_limit=settings.webhook_queue_limit,
+        commit_timeout_ms=settings.webhook_commit_timeout_ms,
+        outage=outage,
+    )
+    await intake.start()
+    try:
+        yield intake
+    finally:
+        await intake.stop()
+
+
+@asynccontextmanager
+async def open_rejected_deliveries(runtime: Runtime) -> AsyncIterator[RejectedDeliveries]:
+    """Opens the counts of rejected deliveries; leaving writes what is left."""
+    rejected = RejectedDeliveries(runtime.stores.refused_webhooks, runtime.clock)
+    await rejected.start()
+    try:
+        yield rejected
+    finally:
+        await rejected.stop()

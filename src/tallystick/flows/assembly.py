@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 from typing import Any, Final
+
+import asyncpg
 
 from tallystick.flows.admission import InFlight
 from tallystick.flows.clocks import MEASURE_EVERY_MS, Clocks
@@ -37,7 +39,7 @@ from tallystick.record.postgres.open_payments import count_open_payments, open_p
 from tallystick.record.postgres.outage import Outage
 from tallystick.record.postgres.readiness import DatabaseReadiness
 from tallystick.record.postgres.reads import Reads
-from tallystick.record.sealing import sealer_of
+from tallystick.record.sealing import Sealer, sealer_of
 from tallystick.record.sealing_keys import COMPARE_EVERY_MS, SealingKeys
 from tallystick.settings.load import Settings
 
@@ -65,7 +67,77 @@ async def open_runtime(
     first process on a record registers its sealing key; an operator's command does not, on whatever machine it runs.
     ``application_name``: how others see its sessions.
     """
-    limits = JournalLimits(
+    if providers is None:
+        require_sound_providers(settings)
+    sealer = sealer_of(settings)
+    async with AsyncExitStack() as closing:
+        pool = await open_pool(database_url, settings, application_name)
+        closing.push_async_callback(pool.close)
+        runtime = _runtime_on(pool, settings, database_url, sealer, providers, journal_connect)
+        for provider in runtime.providers.values():
+            closing.push_async_callback(provider.close)
+        for lines in (runtime.outage, runtime.pauses, runtime.words, runtime.lacking):
+            closing.callback(lines.flush)
+        closing.push_async_callback(runtime.readiness.close)
+        await runtime.journal.start()
+        closing.push_async_callback(runtime.journal.stop)
+        await runtime.drift.start()
+        closing.push_async_callback(runtime.drift.stop)
+        await _report_switched_off(runtime)
+        await _report_missing(runtime)
+        keys = SealingKeys(pool, settings, sealer, runtime.clock, registers=registers_keys)
+        await closing.enter_async_context(_compared(runtime, keys))
+        yield runtime
+        await runtime.flows.drain(settings.drain_timeout_ms)
+
+
+def _runtime_on(
+    pool: asyncpg.Pool,
+    settings: Settings,
+    database_url: str,
+    sealer: Sealer,
+    providers: Mapping[str, Provider] | None,
+    journal_connect: Callable[[], Awaitable[WriteConnection]] | None,
+) -> Runtime:
+    """Every part, made and not started."""
+    clock, outage = Clock(settings.clock_shift_ms), Outage()
+    words = ProviderWords(sealer)
+    connectors = screened_providers(
+        bounded_providers(settings, connected_providers(settings)) if providers is None else providers, words
+    )
+    stores = stores_on(pool, clock, settings, sealer)
+    return Runtime(
+        settings=settings,
+        journal=Journal(
+            journal_connect or _journal_connection(settings, database_url), _journal_limits(settings), clock, outage
+        ),
+        reads=Reads(pool, clock),
+        providers=connectors,
+        clock=clock,
+        clocks=Clocks(pool, clock, connectors, margin_ms=settings.clock_margin_ms, outage=outage),
+        pauses=Pauses(pool, connectors),
+        flows=InFlight(settings.in_flight_limit),
+        jitter=random.Random(),
+        actions=ActionSeal(sealer),
+        words=words,
+        sealer=sealer,
+        stores=stores,
+        pool=pool,
+        outage=outage,
+        readiness=DatabaseReadiness(partial(connect_probe, database_url), outage, sealer),
+        default_provider=default_provider(settings),
+        switched_off=switched_off(settings),
+        drift=ContractDrift(stores.contract_drift, clock, connectors),
+        lacking=SampledLines(LACKING_EVERY_S),
+    )
+
+
+def _journal_connection(settings: Settings, database_url: str) -> Callable[[], Awaitable[Any]]:
+    return partial(connect, database_url, command_timeout_ms=settings.journal_commit_timeout_ms)
+
+
+def _journal_limits(settings: Settings) -> JournalLimits:
+    return JournalLimits(
         connections=settings.journal_connections,
         second_batch_changes=settings.journal_second_batch_changes,
         batch_changes=settings.journal_batch_changes,
@@ -75,79 +147,25 @@ async def open_runtime(
         commit_timeout_ms=settings.journal_commit_timeout_ms,
     )
 
-    async def own_connection() -> Any:
-        return await connect(database_url, command_timeout_ms=settings.journal_commit_timeout_ms)
 
-    if providers is None:
-        require_sound_providers(settings)
-    clock, outage = Clock(settings.clock_shift_ms), Outage()
-    sealer = sealer_of(settings)
-    pool = await open_pool(database_url, settings, application_name)
-    journal = Journal(journal_connect or own_connection, limits, clock, outage)
-    words = ProviderWords(sealer)
-    connectors = screened_providers(
-        bounded_providers(settings, connected_providers(settings)) if providers is None else providers, words
-    )
-    clocks = Clocks(pool, clock, connectors, margin_ms=settings.clock_margin_ms, outage=outage)
-    pauses = Pauses(pool, connectors)
-    readiness = DatabaseReadiness(partial(connect_probe, database_url), outage, sealer)
-    keys = SealingKeys(pool, settings, sealer, clock, registers=registers_keys)
-    stores = stores_on(pool, clock, settings, sealer)
-    drift = ContractDrift(stores.contract_drift, clock, connectors)
-    runtime = Runtime(
-        settings=settings,
-        journal=journal,
-        reads=Reads(pool, clock),
-        providers=connectors,
-        clock=clock,
-        clocks=clocks,
-        pauses=pauses,
-        flows=InFlight(settings.in_flight_limit),
-        jitter=random.Random(),
-        actions=ActionSeal(sealer),
-        words=words,
-        sealer=sealer,
-        stores=stores,
-        pool=pool,
-        outage=outage,
-        readiness=readiness,
-        default_provider=default_provider(settings),
-        switched_off=switched_off(settings),
-        drift=drift,
-        lacking=SampledLines(LACKING_EVERY_S),
+@asynccontextmanager
+async def _compared(runtime: Runtime, keys: SealingKeys) -> AsyncIterator[None]:
+    """What a process compares with the record and the world: before anything else, and then until it ends."""
+    await runtime.clocks.measure()
+    await keys.compare()
+    await runtime.pauses.learn()
+    rounds = (
+        Rounds("clocks", MEASURE_EVERY_MS, runtime.clocks.measure),
+        Rounds("sealing keys", COMPARE_EVERY_MS, keys.compare),
+        Rounds("provider pauses", EXCHANGE_EVERY_MS, runtime.pauses.exchange),
     )
     stop = asyncio.Event()
+    comparing = asyncio.create_task(run_rounds(rounds, stop))
     try:
-        await journal.start()
-        await drift.start()
-        await _report_switched_off(runtime)
-        await _report_missing(runtime)
-        await clocks.measure()
-        await keys.compare()
-        await pauses.learn()
-        rounds = (
-            Rounds("clocks", MEASURE_EVERY_MS, clocks.measure),
-            Rounds("sealing keys", COMPARE_EVERY_MS, keys.compare),
-            Rounds("provider pauses", EXCHANGE_EVERY_MS, pauses.exchange),
-        )
-        comparing = asyncio.create_task(run_rounds(rounds, stop))
-        try:
-            yield runtime
-            await runtime.flows.drain(settings.drain_timeout_ms)
-        finally:
-            stop.set()
-            await comparing
+        yield
     finally:
-        await drift.stop()
-        runtime.lacking.flush()
-        words.flush()
-        pauses.flush()
-        await journal.stop()
-        await readiness.close()
-        outage.flush()
-        for provider in connectors.values():
-            await provider.close()
-        await pool.close()
+        stop.set()
+        await comparing
 
 
 async def _report_switched_off(runtime: Runtime) -> None:

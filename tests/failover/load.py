@@ -11,6 +11,7 @@ from typing import Final
 import aiohttp
 
 from tallystick.kit.ids import new_id
+from tests.support.polling import eventually_async
 
 CLIENTS: Final = 16
 
@@ -73,14 +74,16 @@ class Load:
     async def acknowledged(self, more: int) -> None:
         """Until that many more have been answered."""
         wanted = len(self.answers.acknowledged) + more
-        while len(self.answers.acknowledged) < wanted:
-            assert time.monotonic() < self._ends_at_s, f"{len(self.answers.acknowledged)} of {wanted} were answered"
-            await asyncio.sleep(PAUSE_S)
+        await eventually_async(
+            lambda: len(self.answers.acknowledged),
+            until=lambda answered: answered >= wanted,
+            within_s=max(self._ends_at_s - time.monotonic(), 0),
+        )
 
     async def _client(self, session: aiohttp.ClientSession) -> None:
         while not self._stopping.is_set() and time.monotonic() < self._ends_at_s:
             await self._pay(session, new_id("req"))
-            await asyncio.sleep(PAUSE_S)
+            await asyncio.sleep(PAUSE_S)  # the load itself: so many payments a second
 
     async def _pay(self, session: aiohttp.ClientSession, key: str) -> None:
         while time.monotonic() < self._ends_at_s:
@@ -93,5 +96,5 @@ class Load:
                         return self.answers.other.append(f"{answer.status} {await answer.text()}")
             except (aiohttp.ClientError, TimeoutError) as error:
                 return self.answers.other.append(f"{key}: {error!r}")
-            await asyncio.sleep(REPEAT_AFTER_S)
+            await asyncio.sleep(REPEAT_AFTER_S)  # as a client does before it tries again
         self.answers.other.append(f"{key}: no answer but 503")

@@ -27,8 +27,7 @@ async def fails(number):
 
 async def main():
     tasks = [asyncio.create_task(fails(number)) for number in range(100)]
-    await asyncio.sleep(0)
-    await asyncio.sleep(0)
+    await asyncio.wait(tasks)
     tasks.clear()
     del tasks
     gc.collect()

@@ -22,7 +22,7 @@ from tallystick.providers.registry import CONNECTOR_SETTINGS
 from tallystick.settings.load import Settings, SettingsError, load_settings
 from tests.support.asking_bank import A_DAY, AskingBank, asking_bank
 from tests.support.circuit import OPERATIONS, call, circuit
-from tests.support.polling import eventually_async
+from tests.support.polling import eventually_async, one_turn
 
 #: The time of the answers of these tests.
 DATE = "Sun, 01 Mar 2026 12:00:00 GMT"
@@ -175,7 +175,7 @@ async def test_a_call_that_waits_in_line_is_not_sent(bank: AskingBank, name: str
     first = asyncio.create_task(provider.authorize(a_call(name)))
     await eventually_async(lambda: bank.seen)
     second = asyncio.create_task(provider.authorize(a_call(name)))
-    await asyncio.sleep(0)  # it is in line
+    await one_turn()  # it is in line
     gate.set()
     assert isinstance(await first, NotSent)
     verdict = await second

@@ -28,7 +28,7 @@ from tests.support.database import Database, NewDatabase
 from tests.support.factories import InstantProvider
 from tests.support.inbox import accept, envelope
 from tests.support.outbox import OUTBOUND_SETTINGS, pay, register, tries
-from tests.support.polling import eventually_async
+from tests.support.polling import eventually_async, one_turn
 from tests.support.ports import free_port
 from tests.support.provider_webhooks import PATH, event, signature
 from tests.support.receivers import receiving
@@ -126,7 +126,7 @@ async def test_up_says_why_it_gives_up(
     )
     async with open_runtime(settings, database.app_url) as runtime, worker_health(runtime):
         with pytest.raises(up.CannotStart, match=r"was not ready within -1 s: the sealing key .* is not here"):
-            await up._when_ready(platform, lambda _: asyncio.sleep(0))
+            await up._when_ready(platform, lambda _: one_turn())
 
 
 class Bank(InstantProvider):

@@ -13,7 +13,7 @@ from tests.support.polling import eventually_async
 
 #: Ends with the codes of a list, one each time it is started; then it stays.
 CHILD = """
-import sys, time
+import signal, sys
 from pathlib import Path
 codes = Path(sys.argv[1])
 first, _, rest = codes.read_text().partition(" ")
@@ -21,7 +21,7 @@ codes.write_text(rest)
 if first:
     sys.exit(int(first))
 Path(sys.argv[1] + ".stays").touch()
-time.sleep(600)
+signal.pause()
 """
 
 

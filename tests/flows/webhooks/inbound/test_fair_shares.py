@@ -15,7 +15,7 @@ from tallystick.kit.ids import new_id
 from tallystick.providers.port import ProviderCall
 from tests.support.database import NewDatabase
 from tests.support.inbox import WEBHOOK_SETTINGS, accept, envelope, inbox_worker_of, states
-from tests.support.polling import eventually_async
+from tests.support.polling import eventually_async, one_turn
 from tests.support.runtime import BookedProvider, Client, read, runtime_of
 from tests.support.work import working
 
@@ -128,7 +128,7 @@ async def test_a_payment_whose_read_fails_leaves_the_others_of_its_batch_under_w
         await provider.asked.wait()
         await failed.wait()
         for _ in range(10):  # turns of the loop, for whoever waits for the failure
-            await asyncio.sleep(0)
+            await one_turn()
         assert (batch.done(), worker._shares.held("slow1")) == (False, 1)
         provider.answer.set()
         with pytest.raises(ConnectionResetError):

@@ -3,10 +3,11 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, MutableMapping
 from contextlib import asynccontextmanager
 from dataclasses import replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 from structlog.testing import capture_logs
@@ -74,18 +75,25 @@ async def scene(
         yield runtime, bank
 
 
-async def instructed(shop: Shop, operation: str) -> tuple[dict[str, Any], Callable[[], Awaitable[Reply]]]:
+class Instructed(NamedTuple):
+    """An instruction, and the payment that it acts on; a create's is there once it was sent."""
+
+    send: Callable[[], Awaitable[Reply]]
+    payment_id: str | None
+
+
+async def instructed(shop: Shop, operation: str) -> Instructed:
     """What the operation acts on, and the instruction itself."""
     if operation == "create":
-        return {}, lambda: shop.create("key")
-    payment = await shop.charge("first", manual=operation != "refund")
+        return Instructed(lambda: shop.create(operation), None)
+    payment = await shop.charge(f"before-{operation}", manual=operation != "refund")
     assert payment["state"] == ("captured" if operation == "refund" else "authorized")
     send: dict[str, Callable[[], Awaitable[Reply]]] = {
-        "capture": lambda: shop.capture("key", payment["id"]),
-        "cancel": lambda: shop.cancel("key", payment["id"]),
-        "refund": lambda: shop.refund("key", payment["id"]),
+        "capture": lambda: shop.capture(operation, payment["id"]),
+        "cancel": lambda: shop.cancel(operation, payment["id"]),
+        "refund": lambda: shop.refund(operation, payment["id"]),
     }
-    return payment, send[operation]
+    return Instructed(send[operation], payment["id"])
 
 
 async def events_of(runtime: Runtime, payment_id: str) -> list[str]:
@@ -101,57 +109,52 @@ async def parked(runtime: Runtime, payment_id: str) -> None:
     await eventually_async(lambda: events_of(runtime, payment_id), until=lambda events: "parked" in events)
 
 
-@pytest.mark.parametrize("operation", ENDS)
 async def test_a_lost_answer_is_found(
-    database: Database,
-    fresh_merchant: str,
-    monkeypatch: pytest.MonkeyPatch,
-    operation: str,
-    skew: str,
-    deduplicates: bool,
+    database: Database, fresh_merchant: str, monkeypatch: pytest.MonkeyPatch, skew: str, deduplicates: bool
 ) -> None:
+    """Each operation, side by side: they wait for the same time to pass."""
     async with scene(database, monkeypatch, skew, deduplicates) as (runtime, bank):
         shop = Shop(runtime, fresh_merchant)
-        payment, send = await instructed(shop, operation)
+        given = {operation: await instructed(shop, operation) for operation in ENDS}
         before = len(bank.posts)
-        bank.lose = 1
-        final = await shop.until_final(send)
-        state, books = ENDS[operation]
-        assert final["state"] == state
-        payment_id = payment.get("id", final["id"])
-        found = {each["status"]: each["amount_received"] for each in bank.of_payment(payment_id)}
-        assert found == books
-        assert len(bank.of_payment(payment_id)) == 1
-        assert len(bank.refunds) == (operation == "refund")
-        assert len(bank.posts) == before + 1, "nothing was sent again"
-        assert "not_found" not in await events_of(runtime, payment_id)
+        bank.lose = len(ENDS)
+        finals = await asyncio.gather(*(shop.until_final(one.send) for one in given.values()))
+        assert (bank.lose, len(bank.posts)) == (0, before + len(ENDS)), "nothing was sent again"
+        for (operation, one), final in zip(given.items(), finals, strict=True):
+            state, books = ENDS[operation]
+            assert (operation, final["state"]) == (operation, state)
+            payment_id = one.payment_id or final["id"]
+            [intent] = bank.of_payment(payment_id)
+            assert {intent["status"]: intent["amount_received"]} == books
+            refunds = [each for each in bank.refunds if each["payment_intent"] == intent["id"]]
+            assert len(refunds) == (operation == "refund")
+            assert "not_found" not in await events_of(runtime, payment_id)
 
 
-@pytest.mark.parametrize("operation", ENDS)
 async def test_what_never_happened_is_no_evidence(
     database: Database,
     fresh_merchant: str,
     monkeypatch: pytest.MonkeyPatch,
     logged: list[MutableMapping[str, Any]],
-    operation: str,
     skew: str,
     deduplicates: bool,
 ) -> None:
-    """The instruction stays in doubt, is sent once, and ends with a person; it never ends as failed."""
+    """Each operation stays in doubt, is sent once, and ends with a person; it never ends as failed."""
     async with scene(database, monkeypatch, skew, deduplicates) as (runtime, bank):
         shop = Shop(runtime, fresh_merchant)
-        payment, send = await instructed(shop, operation)
+        given = [await instructed(shop, operation) for operation in ENDS]
         sent_before = len(bank.posts)
-        bank.refuse = 1
-        answer = await send()
-        assert answer.status == 202
-        payment_id = payment.get("id") or read(answer)["id"]
-        await parked(runtime, payment_id)
-        events = await events_of(runtime, payment_id)
-        assert not {"not_found", "resubmit", "give_up"} & set(events)
-        assert len(bank.posts) == sent_before
-        again = await send()
-        assert (again.status, read(again)["in_doubt"]) == (202, True)
+        bank.refuse = len(ENDS)
+        answers = await asyncio.gather(*(one.send() for one in given))
+        assert [answer.status for answer in answers] == [202] * len(ENDS)
+        payment_ids = [one.payment_id or read(answer)["id"] for one, answer in zip(given, answers, strict=True)]
+        await asyncio.gather(*(parked(runtime, payment_id) for payment_id in payment_ids))
+        for payment_id in payment_ids:
+            assert not {"not_found", "resubmit", "give_up"} & set(await events_of(runtime, payment_id))
+        assert (bank.refuse, len(bank.posts)) == (0, sent_before)
+        for one in given:
+            again = await one.send()
+            assert (again.status, read(again)["in_doubt"]) == (202, True)
     clocks = [line for line in logged if line.get("alert") and line["event"].startswith("clock is off")]
     assert [line["clock"] for line in clocks].count("stripe") == 1, "one alert a crossing"
     assert ("database" in [line["clock"] for line in clocks]) == skew.startswith("host")

@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+import pytest_asyncio
 
 from tallystick.flows.assembly import open_runtime
 from tallystick.flows.payments.idempotency import Reply
@@ -32,6 +33,9 @@ HURRIED_MS = 500
 
 #: As often as it takes; nothing here is about giving up on questions.
 CHECKS = 1_000
+
+#: The scripts of one acquirer share their runtimes.
+pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 
 @pytest.fixture(scope="module", params=[False, True], ids=["deduplicates", "forgetful"])
@@ -64,14 +68,14 @@ async def runtime_at(database: Database, running: AcquirerProcess, patience_ms: 
         yield runtime
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def patient(database: Database, running: AcquirerProcess) -> AsyncIterator[Runtime]:
     """For calls that are answered, or known to have failed at once."""
     async with runtime_at(database, running, PATIENT_MS) as runtime:
         yield runtime
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def hurried(database: Database, running: AcquirerProcess) -> AsyncIterator[Runtime]:
     """For calls that are not; recovery runs by its settings, for all."""
     async with runtime_at(database, running, HURRIED_MS) as runtime, working(runtime, "recovery"):

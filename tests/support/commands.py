@@ -95,7 +95,8 @@ class Up:
     def __enter__(self) -> Self:
         ready = f"{self.address}/readyz"
         try:
-            until_ready(self.process, lambda: httpx.get(ready, timeout=2).raise_for_status())
+            with httpx.Client(timeout=2, trust_env=False) as http:  # to make one takes longer than a question
+                until_ready(self.process, lambda: http.get(ready).raise_for_status())
         except AssertionError as error:
             raise AssertionError(f"{error}\n{self.said()[-2_000:]}") from error
         return self

@@ -7,6 +7,7 @@ import random
 import signal
 import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +33,7 @@ SETTINGS = {
 
 #: Payments until the last kill, and how many clients send them.
 CLIENTS = 8
-LOAD_S = 60 if DEEP else 9
+LOAD_S = 60 if DEEP else 3
 
 #: Final answers between two kills, however long they take: there must be something to kill.
 PROGRESS = 20
@@ -48,15 +49,17 @@ METHODS = ("sim_ok",) * 8 + ("sim_declined", "sim_error_charged", "sim_timeout_c
 
 
 class Clients:
-    """Clients that never give up: the same request with the same key until the answer is final."""
+    """Clients that never give up: the same request with the same key until the answer is final. They share one HTTP
+    client: to make one takes longer than a request."""
 
-    def __init__(self) -> None:
+    def __init__(self, http: httpx.Client) -> None:
         self.address = ""
         self.key = ""
         self.final: dict[str, dict[str, Any]] = {}
         self.asked: dict[str, dict[str, Any]] = {}
         self.wrong: list[str] = []
         self.last: dict[int, str] = {}
+        self._http = http
         self._stop = threading.Event()
         self._threads = [threading.Thread(target=self._work, args=(number,)) for number in range(CLIENTS)]
 
@@ -96,11 +99,10 @@ class Clients:
         give_up_at = time.monotonic() + within_s
         while time.monotonic() < give_up_at:
             try:
-                answer = httpx.post(
+                answer = self._http.post(
                     f"{self.address}/v1/payments",
                     json=self.asked[key],
                     headers={"Authorization": f"Bearer {self.key}", "Idempotency-Key": key},
-                    timeout=3,
                 )
             except httpx.TransportError as fault:
                 self.last[threading.get_ident()] = repr(fault)
@@ -134,10 +136,15 @@ def kill_database(up: Up) -> None:
     eventually(backends)[0].send_signal(signal.SIGKILL)
 
 
+@pytest.fixture
+def clients() -> Iterator[Clients]:
+    with httpx.Client(timeout=3, trust_env=False) as http:
+        yield Clients(http)
+
+
 @pytest.mark.timeout(600)  # many waits, each for as long as a busy machine needs
-def test_kill_under_load(own_dir: Path) -> None:
+def test_kill_under_load(own_dir: Path, clients: Clients) -> None:
     data_dir = own_dir / "data"
-    clients = Clients()
     with Up(data_dir, **SETTINGS) as up:
         clients.address, clients.key = up.address, up.key
         clients.start()

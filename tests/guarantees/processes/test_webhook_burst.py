@@ -1,4 +1,4 @@
-"""Ten thousand webhooks in a burst, while the worker is stopped: duplicates, out of order, forged. All are acknowledged
+"""Thousands of webhooks in a burst, while the worker is stopped: duplicates, out of order, forged. All are acknowledged
 or refused as they must be; then the worker drains them, each effect happens once, and both books agree."""
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import pytest
 from tallystick.record.postgres.embedded.server import EmbeddedPostgres
 from tests.support.acquirer import AcquirerProcess
 from tests.support.commands import Up, run_process
+from tests.support.database import DEEP
 from tests.support.polling import eventually
 
 SETTINGS = {
@@ -29,11 +30,12 @@ SETTINGS = {
     "log_level": "error",
 }
 
-#: 3,000 events tell an outcome that nobody knows yet, 2,320 twice what a call of ours has learnt already: 7,640 events,
-#: with 30 % duplicates and 1 % forged ones 10,008 deliveries.
-WAITING = 3_000
-KNOWN = 2_320
-DELIVERIES = 10_000
+#: Events that tell an outcome that nobody knows yet, and payments of which two events tell what a call of ours has
+#: learnt already: with depth 7,640 events, and with 30 % duplicates and 1 % forged ones 10,008 deliveries; a quarter of
+#: them without. Connections and batches are full either way.
+WAITING = 3_000 if DEEP else 750
+KNOWN = 2_320 if DEEP else 580
+DELIVERIES = 10_000 if DEEP else 2_500
 
 CLIENTS = 48
 
@@ -84,7 +86,7 @@ def rows(url: str, query: str) -> dict[Any, int]:
 
 
 @pytest.mark.timeout(900)  # some seconds where nothing else runs
-def test_ten_thousand_webhooks_in_a_burst(own_dir: Path) -> None:
+def test_thousands_of_webhooks_in_a_burst(own_dir: Path) -> None:
     with Up(own_dir / "data", **SETTINGS) as up:
         bank = Burst(up.simulator_port)
         worker = up.children()["work"]

@@ -8,8 +8,8 @@ from hypothesis.stateful import run_state_machine_as_test
 from tests.guarantees.model.machine import Machine
 from tests.support.database import DEEP
 
-#: Without depth about half a minute on two cores; with it, half an hour.
-EXAMPLES = 1_500 if DEEP else 40
+#: Without depth less than half a minute on two cores; with it, half an hour.
+EXAMPLES = 1_500 if DEEP else 24
 STEPS = 70 if DEEP else 30
 
 #: To make a failure smaller takes longer than a test may: that is for those who look into it, with depth.

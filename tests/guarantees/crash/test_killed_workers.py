@@ -43,7 +43,7 @@ from tests.support.screen import SCREEN
 
 #: Without depth. The webhook worker and recovery are killed at more of their statements in the suites beside this one,
 #: where a death is one of sockets alone; the outgoing worker is killed here alone.
-STRIDE: Final = 5
+STRIDE: Final = 9
 STRIDE_OUTGOING: Final = 5
 
 RECEIVER: Final = SimulatorReceiver("main", [WEBHOOK_SECRET])
@@ -285,7 +285,7 @@ async def test_recovery_killed_while_it_closes_a_charge(
         assert [purpose for purpose, _ in expected["attempts"]] == ["close", "instruction"]
         assert {state for _, state in expected["attempts"]} <= ATTEMPT.final
         wrong = {}
-        for number in chosen(whole.points, STRIDE):
+        for number in (numbers := chosen(whole.points, STRIDE)):
             end, record = await ended(runtime, number)
             assert end == End(True, whole.points[: number + 1])
             if record != expected:
@@ -293,7 +293,7 @@ async def test_recovery_killed_while_it_closes_a_charge(
         assert wrong == {}
         await agree(runtime, bank, replace(settings, clock_shift_ms=shift_ms), fresh_merchant)
     with capsys.disabled():
-        print(f"\n  recovery, closing a charge: killed at some of {len(whole.points)} points", end="")
+        print(f"\n  recovery, closing a charge: killed at {len(numbers)} of {len(whole.points)} points", end="")
     assert len(whole.points) >= POINTS["a charge is closed"]
 
 

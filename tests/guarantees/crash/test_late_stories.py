@@ -42,12 +42,11 @@ POINTS: Final = {
 STRIDES: Final = {
     "late money is accepted": 1,
     "late money is returned": 3,
-    "a charge is closed": 5,
-    "a key was used before a restore": 5,
-    "a hold is captured in parts": 7,
+    "a charge is closed": 9,
+    "a key was used before a restore": 9,
 }
-STRIDE: Final = 9
-STRIDE_OF_STEPS: Final = 25
+STRIDE: Final = 15
+STRIDE_OF_STEPS: Final = 45
 
 
 #: What is in doubt waits for a person, and nobody comes while the clock is shifted from death to death.

@@ -19,6 +19,7 @@ from tests.support.adyen.client import PATIENT, SETTINGS, Shop, adyen_runtime
 from tests.support.adyen.process import FakeAdyen, token
 from tests.support.database import Database
 from tests.support.faulty_proxy import CHARGED, SILENT, Fault, FaultyProxy, faulty_proxy
+from tests.support.pairs import pairs
 from tests.support.polling import eventually_async
 from tests.support.runtime import read
 
@@ -45,8 +46,7 @@ def shop(runtime: Runtime, fresh_merchant: str, database: Database, bank: FakeAd
     return Shop(runtime, fresh_merchant, database, bank)
 
 
-@pytest.mark.parametrize("manual", [False, True], ids=["automatic", "manual"])
-@pytest.mark.parametrize("fault", FAULTS)
+@pytest.mark.parametrize(("fault", "manual"), pairs(FAULTS, {"automatic": False, "manual": True}))
 async def test_authorize(shop: Shop, proxy: FaultyProxy, bank: FakeAdyen, fault: Fault, manual: bool) -> None:
     proxy.script(PAYMENTS, fault)
     payment = await shop.until_final(lambda: shop.create("key", manual=manual), told=False)

@@ -28,6 +28,7 @@ from tallystick.providers.adyen.receiver import AdyenReceiver
 from tallystick.providers.adyen.reference import Reference, read_reference, write_reference
 from tallystick.providers.receiver import BadSignature, Notification, Unparseable
 from tests.support.adyen.fake_adyen import HMAC_KEY, MERCHANT_ACCOUNT, delivery, signature
+from tests.support.database import DEEP
 
 NOW = datetime(2030, 1, 1, tzinfo=UTC)
 OTHER_KEY = "00FF" * 16
@@ -368,7 +369,7 @@ def test_any_bytes(body: bytes) -> None:
 
 @pytest.mark.exhaustive
 @given(st.dictionaries(st.sampled_from(sorted(item())), JSON))
-@settings(max_examples=300)
+@settings(max_examples=2_000 if DEEP else 60)
 def test_signed_nonsense(fields: dict[str, Any]) -> None:
     """Even with a right signature."""
     broken = item("REFUND") | fields

@@ -14,6 +14,7 @@ from tallystick.flows.runtime import Runtime
 from tallystick.settings.load import Settings
 from tests.support.database import Database
 from tests.support.faulty_proxy import CHARGED, Fault, FaultyProxy, faulty_proxy
+from tests.support.pairs import pairs
 from tests.support.stripe.client import DELIVERY_DELAY_MS, PATIENT, SETTINGS, Shop, charged, settled, stripe_runtime
 from tests.support.stripe.localstripe import DECLINED, LocalStripe
 
@@ -51,8 +52,7 @@ def settings_for(fault: Fault) -> Settings:
     return SETTINGS if fault not in CHARGED or fault is Fault.TIMEOUT_CHARGED else PATIENT
 
 
-@pytest.mark.parametrize("manual", [False, True], ids=["automatic", "manual"])
-@pytest.mark.parametrize("fault", FAULTS)
+@pytest.mark.parametrize(("fault", "manual"), pairs(FAULTS, {"automatic": False, "manual": True}))
 async def test_authorize(
     runtime: Runtime, proxy: FaultyProxy, bank: LocalStripe, fresh_merchant: str, fault: Fault, manual: bool
 ) -> None:
@@ -100,8 +100,7 @@ async def test_a_decline(
     await settled(runtime, proxy, bank, shop, payment["id"])
 
 
-@pytest.mark.parametrize("amount", [None, 600], ids=["full", "partial"])
-@pytest.mark.parametrize("fault", FAULTS)
+@pytest.mark.parametrize(("fault", "amount"), pairs(FAULTS, {"full": None, "partial": 600}))
 async def test_capture(
     runtime: Runtime, proxy: FaultyProxy, bank: LocalStripe, fresh_merchant: str, fault: Fault, amount: int | None
 ) -> None:
@@ -130,8 +129,7 @@ async def test_cancel(
     assert charged(bank, payment["id"]) == []
 
 
-@pytest.mark.parametrize("amount", [None, 300], ids=["full", "partial"])
-@pytest.mark.parametrize("fault", FAULTS)
+@pytest.mark.parametrize(("fault", "amount"), pairs(FAULTS, {"full": None, "partial": 300}))
 async def test_refund(
     runtime: Runtime, proxy: FaultyProxy, bank: LocalStripe, fresh_merchant: str, fault: Fault, amount: int | None
 ) -> None:

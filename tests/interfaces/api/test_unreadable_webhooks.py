@@ -36,7 +36,7 @@ from tallystick.settings.load import Settings
 from tests.support.adyen.fake_adyen import HMAC_KEY, MERCHANT_ACCOUNT, delivery
 from tests.support.api import Inside, inside
 from tests.support.connector_suite import Letters, Signed
-from tests.support.database import Database
+from tests.support.database import DEEP, Database
 from tests.support.inbox import drain
 from tests.support.provider_doubles import LETTERS, hmac_hex
 from tests.support.runtime import BookedProvider
@@ -385,7 +385,7 @@ async def test_whatever_is_correctly_signed_is_acknowledged_and_in_the_record(
             return await deliver(app, letters.name, delivery), await arrivals(app) - before
 
         @given(_bodies(letters))
-        @hypothesis_settings(max_examples=120)
+        @hypothesis_settings(max_examples=500 if DEEP else 60)  # each is a request and a transaction
         def holds(drawn: tuple[Signed, int]) -> None:
             delivery, items = drawn
             answer, stored = asyncio.run_coroutine_threadsafe(round_trip(delivery), loop).result()

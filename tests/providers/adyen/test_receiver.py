@@ -384,6 +384,9 @@ def test_signed_nonsense(fields: dict[str, Any]) -> None:
 def test_any_json(value: Any) -> None:
     refused_cleanly(json.dumps({"notificationItems": value}).encode())
     refused_cleanly(json.dumps({"notificationItems": [{"NotificationRequestItem": value}]}).encode())
+
+
+def test_deep_nesting() -> None:
     refused_cleanly(b'{"notificationItems":' + b"[" * 100_000)
 
 

@@ -45,7 +45,7 @@ def violations(statement: str, key_of: dict[str, str] | None = None) -> list[str
     by which joins are checked too."""
     tokens = tokens_of(statement)
     found = [*_words(tokens), *_arrays(tokens), *_empty_lists(tokens), *_correlated(tokens)]
-    found += [*_mixed_lists(tokens), *_clocks(tokens)]
+    found += [*_mixed_lists(tokens), *_clocks(tokens), *_unplaced(tokens)]
     return sorted({*found, *_joins(tokens, key_of or {})})
 
 
@@ -85,19 +85,24 @@ def _correlated(tokens: Sequence[str]) -> Iterator[str]:
     for at, token in enumerate(tokens):
         if token != "unnest":
             continue
-        end = _close(tokens, at + 1)
-        named = next((place for place in range(end, min(end + 4, len(tokens))) if tokens[place] == "as"), None)
-        if named is None:
-            continue
-        alias = tokens[named + 1]
+        aliases = list(_aliases_of(tokens, at))
         for inside, last in _subqueries(tokens):
-            if not inside < at < last and _reads(tokens[inside:last], alias):
+            if not inside < at < last and any(_reads(tokens[inside:last], alias) for alias in aliases):
                 yield "a correlated subquery over unnest"
     for name in _common_tables(tokens):
         for inside, last in _subqueries(tokens):
             subquery = tokens[inside:last]
             if _reads(subquery, name) and not any(_names(one, after, name) for one, after in pairwise(subquery)):
                 yield "a correlated subquery over a WITH"
+
+
+def _aliases_of(tokens: Sequence[str], at: int) -> Iterator[str]:
+    """The names of an ``unnest``: its own in FROM, and that of the subquery in whose select list it stands."""
+    ends = [_close(tokens, at + 1), *(last for inside, last in _subqueries(tokens) if inside < at < last)]
+    for end in ends:
+        named = next((place for place in range(end, min(end + 4, len(tokens))) if tokens[place] == "as"), None)
+        if named is not None:
+            yield tokens[named + 1]
 
 
 def _subqueries(tokens: Sequence[str]) -> Iterator[tuple[int, int]]:
@@ -262,3 +267,11 @@ def _select_list(tokens: Sequence[str], at: int) -> tuple[set[str], int]:
             own.add(tokens[at])
         at += 1
     return own, subqueries
+
+
+def _unplaced(tokens: Sequence[str]) -> Iterator[str]:
+    """A subquery over ``unnest`` alone that reads the clock: Citus evaluates a subquery without FROM on each shard."""
+    for inside, last in _subqueries(tokens):
+        subquery = tokens[inside:last]
+        if "unnest" in subquery and "from" not in subquery and _CLOCKS & set(subquery):
+            yield "the clock in a subquery without FROM"

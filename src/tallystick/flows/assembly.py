@@ -34,7 +34,7 @@ from tallystick.providers.port import Provider
 from tallystick.record.journal import Journal, JournalLimits
 from tallystick.record.next_action_seal import ActionSeal
 from tallystick.record.postgres.batch import WriteConnection
-from tallystick.record.postgres.connections import connect, connect_probe, open_pool
+from tallystick.record.postgres.connections import connect_journal, connect_probe, open_pool
 from tallystick.record.postgres.open_payments import count_open_payments, open_payments_elsewhere
 from tallystick.record.postgres.outage import Outage
 from tallystick.record.postgres.readiness import DatabaseReadiness
@@ -133,7 +133,7 @@ def _runtime_on(
 
 
 def _journal_connection(settings: Settings, database_url: str) -> Callable[[], Awaitable[Any]]:
-    return partial(connect, database_url, command_timeout_ms=settings.journal_commit_timeout_ms)
+    return partial(connect_journal, database_url, command_timeout_ms=settings.journal_commit_timeout_ms)
 
 
 def _journal_limits(settings: Settings) -> JournalLimits:

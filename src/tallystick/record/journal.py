@@ -20,6 +20,7 @@ from tallystick.domain.instruction import StoredInstruction
 from tallystick.kit.clock import Clock, monotonic_ms
 from tallystick.kit.logs import get_logger
 from tallystick.record.postgres.batch import BatchResult, Entry, LostRace, WriteConnection, committed, run_batch
+from tallystick.record.postgres.connections import FORGET_PLANS, KeptPlans
 from tallystick.record.postgres.failures import (
     CONNECTION_IS_FINE,
     RETRY_SAME_CONNECTION,
@@ -209,6 +210,7 @@ class _Writer:
     def __init__(self, journal: Journal, connection: WriteConnection) -> None:
         self._journal = journal
         self._connection = connection
+        self._plans = KeptPlans()
         self._failures = 0  # in a row
 
     async def run(self) -> None:
@@ -231,6 +233,8 @@ class _Writer:
         after_loss = False
         while pending:
             try:
+                if self._plans.are_old():
+                    await self._connection.execute(FORGET_PLANS)
                 result = await run_batch(
                     self._connection,
                     [waiting.entry for waiting in pending],
@@ -301,6 +305,7 @@ class _Writer:
             self._connection.terminate()
             try:
                 self._connection = await self._journal.reconnect()
+                self._plans = KeptPlans()
             except Exception as refused:  # the next round tries again
                 self._journal.outage.note(PART, refused)
         now_ms = monotonic_ms()

@@ -88,6 +88,15 @@ async def test_every_table_has_a_distribution_key(database: Database) -> None:
             "a correlated subquery over unnest",
         ),
         (
+            "UPDATE t SET a = 1 FROM (SELECT unnest($1::text[]) AS a) AS k"
+            " WHERE NOT EXISTS (SELECT 1 FROM u WHERE u.a = k.a)",
+            "a correlated subquery over unnest",
+        ),
+        (
+            "UPDATE t SET at = k.at FROM (SELECT unnest($1::text[]) AS a, now() AS at) AS k WHERE t.a = k.a",
+            "the clock in a subquery without FROM",
+        ),
+        (
             "WITH h AS (SELECT now() AS at) SELECT (SELECT count(*) FROM t WHERE t.at > h.at) FROM h",
             "a correlated subquery over a WITH",
         ),
@@ -128,6 +137,7 @@ def test_the_lint_sees_what_it_forbids(statement: str, breaks: str) -> None:
     [
         "WITH k AS MATERIALIZED (SELECT now() + a * interval '1 ms' AS at FROM unnest($1::int[]) AS w (a))"
         " UPDATE t SET at = k.at FROM k WHERE t.a = k.a",
+        "UPDATE t SET a = k.b FROM (SELECT unnest($1::text[]) AS a, unnest($2::text[]) AS b) AS k WHERE t.a = k.a",
         "UPDATE t SET lease_until = now() + $1::bigint * interval '1 ms' WHERE due_at <= now()",
         "-- FOR UPDATE in a comment, and 'now() in a string'\nUPDATE t SET a = 'now()' RETURNING 'interval'",
         "WITH h AS (SELECT 1 AS a), i AS (SELECT h.a FROM h) SELECT 1 FROM t JOIN (SELECT h.a FROM i, h) j ON j.a = 1",

@@ -29,7 +29,7 @@ from tallystick.flows.webhooks.inbound.worker import InboxWorker
 from tallystick.flows.webhooks.outbound.worker import OutboxWorker
 from tallystick.kit.logs import configure_logging
 from tallystick.providers.registry import CONNECTOR_SETTINGS
-from tallystick.record.postgres.connections import connect
+from tallystick.record.postgres.connections import connect_journal
 from tallystick.record.postgres.reads import Reads
 from tallystick.settings.load import load_settings
 from tests.support.crash.killable import MortalConnection, MortalPool
@@ -102,11 +102,11 @@ class Doomed:
 async def _live(life: Life, doomed: Doomed) -> None:
     settings = load_settings(life.environment, CONNECTOR_SETTINGS)
 
-    async def connect_journal() -> Any:
+    async def mortal_connection() -> Any:
         timeout_ms = settings.journal_commit_timeout_ms
-        return MortalConnection(await connect(life.database_url, command_timeout_ms=timeout_ms), doomed)
+        return MortalConnection(await connect_journal(life.database_url, command_timeout_ms=timeout_ms), doomed)
 
-    async with open_runtime(settings, life.database_url, journal_connect=connect_journal) as runtime:
+    async with open_runtime(settings, life.database_url, journal_connect=mortal_connection) as runtime:
         pool = cast(asyncpg.Pool, MortalPool(runtime.pool, doomed))
         reads = Reads(pool, runtime.clock)
         stores = stores_on(pool, runtime.clock, runtime.settings, runtime.sealer)

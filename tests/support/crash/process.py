@@ -22,7 +22,7 @@ from msgspec.structs import replace
 from tallystick.flows.assembly import open_runtime
 from tallystick.flows.runtime import Runtime
 from tallystick.flows.stores import stores_on
-from tallystick.record.postgres.connections import connect
+from tallystick.record.postgres.connections import connect_journal
 from tallystick.record.postgres.reads import Reads
 from tallystick.settings.load import Settings
 from tests.support.crash.killable import MortalConnection, MortalPool
@@ -150,7 +150,7 @@ class Process:
 
     async def _connect_journal(self) -> Any:
         timeout_ms = self._settings.journal_commit_timeout_ms
-        connection = await connect(self._url, command_timeout_ms=timeout_ms)
+        connection = await connect_journal(self._url, command_timeout_ms=timeout_ms)
         self.server_pids.append(connection.get_server_pid())
         return MortalConnection(connection, self)
 

@@ -20,7 +20,7 @@ from tallystick.domain.change import Change
 from tallystick.kit.clock import Clock
 from tallystick.lab.bench.workload import new_payment
 from tallystick.record.postgres.batch import Entry, run_batch
-from tallystick.record.postgres.connections import connect
+from tallystick.record.postgres.connections import connect_journal
 from tallystick.record.postgres.subject_rows import STATEMENTS
 
 #: Changes in one transaction: the gain flattens above.
@@ -118,7 +118,9 @@ def unseen_by_collector() -> Iterator[None]:
 async def ceiling_per_s(database_url: str, payments: int) -> float:
     """Payments per second (two commits each) without application code."""
     transactions = await record_payments(payments)
-    connections = [await connect(database_url, command_timeout_ms=COMMAND_TIMEOUT_MS) for _ in range(CONNECTIONS)]
+    connections = [
+        await connect_journal(database_url, command_timeout_ms=COMMAND_TIMEOUT_MS) for _ in range(CONNECTIONS)
+    ]
     try:
         for connection in connections:
             # Connection and statement caches are warm in the journal as well.

@@ -17,7 +17,7 @@ from tallystick.lab.bench.ceiling import COMMAND_TIMEOUT_MS, ceiling_per_s, play
 from tallystick.lab.bench.latency import Latency, latency, median, median_latency
 from tallystick.lab.bench.workload import new_payment
 from tallystick.record.journal import Fresh, Journal, JournalLimits
-from tallystick.record.postgres.connections import connect
+from tallystick.record.postgres.connections import connect_journal
 from tallystick.settings.load import Settings
 
 #: Both arms run this much unmeasured first: statement caches, branch predictors, files that grow.
@@ -75,7 +75,7 @@ def journal_limits(settings: Settings) -> JournalLimits:
 async def open_journal(settings: Settings, database_url: str) -> AsyncIterator[Journal]:
     """A journal over connections of its own."""
     journal = Journal(
-        lambda: connect(database_url, command_timeout_ms=settings.journal_commit_timeout_ms),
+        lambda: connect_journal(database_url, command_timeout_ms=settings.journal_commit_timeout_ms),
         journal_limits(settings),
         Clock(),
     )
@@ -127,7 +127,7 @@ async def measure_idle(journal: Journal, database_url: str, payments: int, annou
     """One commit at a time, through the journal and directly in turn: the same rows in the same statements."""
     through: list[float] = []
     direct: list[float] = []
-    connection = await connect(database_url, command_timeout_ms=COMMAND_TIMEOUT_MS)
+    connection = await connect_journal(database_url, command_timeout_ms=COMMAND_TIMEOUT_MS)
     try:
         for number in range(payments):
             for change in new_payment():

@@ -38,7 +38,7 @@ from tallystick.lab.bench.stage import HOST, Database, StageFailed, open_server
 from tallystick.lab.bench.webhook_load import Delivery, WebhookLoad, WebhookResult
 from tallystick.lab.bench.workload import PATH, approval, create_change, new_instruction, settled_change
 from tallystick.providers.simulator.setup import SimulatorSettings
-from tallystick.record.postgres.connections import connect
+from tallystick.record.postgres.connections import connect_journal
 from tallystick.run.work import periodic_work
 from tallystick.settings.load import Settings
 
@@ -240,7 +240,8 @@ async def _ceiling(settings: Settings, database_url: str, count: int) -> float:
         changes = [_acknowledged(create) for create in creates[start : start + _CEILING_BATCH]]
         batches.append(await record_batch(changes))
     connections = [
-        await connect(database_url, command_timeout_ms=_STATEMENT_TIMEOUT_MS) for _ in range(CEILING_CONNECTIONS)
+        await connect_journal(database_url, command_timeout_ms=_STATEMENT_TIMEOUT_MS)
+        for _ in range(CEILING_CONNECTIONS)
     ]
     queue = list(reversed(batches))
 

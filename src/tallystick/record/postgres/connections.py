@@ -17,6 +17,17 @@ STATEMENT_CACHE: Final = 128
 #: would read all of it, and a connection keeps its plans for hours.
 FIND_BY_KEY: Final = {"enable_seqscan": "off", "enable_hashjoin": "off", "enable_mergejoin": "off"}
 
+#: Below some ten rows a plan for the values looks cheaper than the one that is kept, so that every small batch would be
+#: planned again. Not for reads: their values can ask for another index. Nor without ``KeptPlans``: where a table was
+#: analyzed while it was empty, the plan that is kept reads all of an index.
+KEEP_PLANS: Final = {"plan_cache_mode": "force_generic_plan"}
+
+#: Each statement is planned again when it next runs.
+FORGET_PLANS: Final = "DISCARD PLANS"
+
+#: A connection's plans are at most this many batches old. To plan a batch's statements takes a millisecond or two.
+OLDEST_PLAN_BATCHES: Final = 1_024
+
 #: A database that takes longer for one of a probe's statements hangs.
 PROBE_TIMEOUT_S: Final = 2.0
 
@@ -27,15 +38,42 @@ OPEN_LIMIT_S: Final = 10.0
 SPILL_EARLY: Final = {"work_mem": "64kB"}
 
 
+class KeptPlans:
+    """When a connection has to plan its statements again: after 1, 2, 4, … batches, while its tables may grow from
+    nothing, and then after every ``OLDEST_PLAN_BATCHES``."""
+
+    __slots__ = ("_age", "_limit")
+
+    def __init__(self) -> None:
+        self._age, self._limit = 0, 1
+
+    def are_old(self) -> bool:
+        """Asked before each batch. Where they are, the connection runs ``FORGET_PLANS`` first."""
+        if self._age < self._limit:
+            self._age += 1
+            return False
+        self._age, self._limit = 1, min(self._limit * 2, OLDEST_PLAN_BATCHES)
+        return True
+
+
 async def connect(url: str, *, command_timeout_ms: int) -> asyncpg.Connection:
     """A connection for writing, as the application role, whatever role the URL logs in as. Opening it may take as long
     as a command, and no longer than OPEN_LIMIT_S."""
+    return await _connect(url, command_timeout_ms, {})
+
+
+async def connect_journal(url: str, *, command_timeout_ms: int) -> asyncpg.Connection:
+    """As ``connect``, for the same few statements, thousands of times: see ``KeptPlans``."""
+    return await _connect(url, command_timeout_ms, KEEP_PLANS)
+
+
+async def _connect(url: str, command_timeout_ms: int, more: dict[str, str]) -> asyncpg.Connection:
     return await open_connection(
         url,
         timeout=min(command_timeout_ms / 1000, OPEN_LIMIT_S),
         command_timeout=command_timeout_ms / 1000,
         statement_cache_size=STATEMENT_CACHE,
-        server_settings={"role": APP_ROLE, "application_name": "tallystick", **FIND_BY_KEY},
+        server_settings={"role": APP_ROLE, "application_name": "tallystick", **FIND_BY_KEY, **more},
     )
 
 

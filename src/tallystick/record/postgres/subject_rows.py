@@ -201,13 +201,14 @@ def upsert_statement(kind: SubjectKind) -> str:
     """Insert a subject's first row, or replace an older version."""
     hints = get_type_hints(kind.struct)
     columns = ", ".join(kind.columns)
-    values = ", ".join(f"k.{name}::json" if is_json(hints[name]) else f"k.{name}" for name in kind.columns)
-    arrays = ", ".join(f"${number}::{array_type(hints[name])}" for number, name in enumerate(kind.columns, 1))
+    values = ", ".join(
+        f"unnest(${number}::{array_type(hints[name])}){'::json' if is_json(hints[name]) else ''}"
+        for number, name in enumerate(kind.columns, 1)
+    )
     moving = [name for name in kind.columns if name not in ("merchant_id", kind.id_field)]
     return (
         f"INSERT INTO {kind.table} ({columns})\n"
         f"SELECT {values}\n"
-        f"FROM unnest({arrays}) AS k ({columns})\n"
         f"ON CONFLICT (merchant_id, {kind.id_field}) DO UPDATE SET\n"
         f"    {', '.join(f'{name} = excluded.{name}' for name in moving)}\n"
         f"WHERE {kind.table}.version < excluded.version"

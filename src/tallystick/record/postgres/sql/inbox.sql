@@ -5,17 +5,19 @@ INSERT INTO inbox (provider, account, provider_event_id, event_id, type, receive
 SELECT e.provider, e.account, e.provider_event_id, e.event_id, e.type, e.received_at, e.occurred_at,
        e.charge_reference, e.merchant_id, e.payment_id, e.traceparent, e.digest, e.notice::json, 'received', e.turn, 0, 0,
        now() + $17::bigint * interval '1 millisecond', e.api_version, e.mark
-FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::timestamptz[], $7::timestamptz[],
-            $8::text[], $9::text[], $10::text[], $11::text[], $12::bytea[], $13::text[], $14::bigint[], $15::text[],
-            $16::text[])
-     AS e (provider, account, provider_event_id, event_id, type, received_at, occurred_at, charge_reference,
-           merchant_id, payment_id, traceparent, digest, notice, turn, api_version, mark)
+FROM (SELECT unnest($1::text[]) AS provider, unnest($2::text[]) AS account, unnest($3::text[]) AS provider_event_id,
+             unnest($4::text[]) AS event_id, unnest($5::text[]) AS type, unnest($6::timestamptz[]) AS received_at,
+             unnest($7::timestamptz[]) AS occurred_at, unnest($8::text[]) AS charge_reference,
+             unnest($9::text[]) AS merchant_id, unnest($10::text[]) AS payment_id, unnest($11::text[]) AS traceparent,
+             unnest($12::bytea[]) AS digest, unnest($13::text[]) AS notice, unnest($14::bigint[]) AS turn,
+             unnest($15::text[]) AS api_version, unnest($16::text[]) AS mark) AS e
 ON CONFLICT DO NOTHING
 RETURNING event_id;
 
 -- known_events: the stored events of these names
 SELECT e.provider, e.account, e.provider_event_id, e.digest
-FROM unnest($1::text[], $2::text[], $3::text[]) AS k (provider, account, provider_event_id)
+FROM (SELECT unnest($1::text[]) AS provider, unnest($2::text[]) AS account,
+             unnest($3::text[]) AS provider_event_id) AS k
 JOIN inbox e ON e.provider = k.provider AND e.account = k.account AND e.provider_event_id = k.provider_event_id;
 
 -- insert_deliveries: every arrival, with its bytes encrypted
@@ -23,9 +25,10 @@ INSERT INTO delivery (provider, account, provider_event_id, delivery_id, receive
                       result, digest, sealed)
 SELECT d.provider, d.account, d.provider_event_id, d.delivery_id, d.received_at, d.validated_at, now(), d.result,
        d.digest, d.sealed
-FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::timestamptz[], $6::timestamptz[], $7::text[],
-            $8::bytea[], $9::bytea[])
-     AS d (provider, account, provider_event_id, delivery_id, received_at, validated_at, result, digest, sealed)
+FROM (SELECT unnest($1::text[]) AS provider, unnest($2::text[]) AS account, unnest($3::text[]) AS provider_event_id,
+             unnest($4::text[]) AS delivery_id, unnest($5::timestamptz[]) AS received_at,
+             unnest($6::timestamptz[]) AS validated_at, unnest($7::text[]) AS result, unnest($8::bytea[]) AS digest,
+             unnest($9::bytea[]) AS sealed) AS d
 ON CONFLICT DO NOTHING;
 
 -- due: due events without a lease, of the accounts $4, in the fair order, without those of the fairness keys $3; each
@@ -120,8 +123,8 @@ SELECT EXISTS (
 
 -- unrouted: events without a payment that name one of these charges, and are foreign or open
 SELECT e.provider, e.account, e.provider_event_id, k.merchant_id, k.payment_id
-FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[])
-     AS k (provider, account, reference, merchant_id, payment_id)
+FROM (SELECT unnest($1::text[]) AS provider, unnest($2::text[]) AS account, unnest($3::text[]) AS reference,
+             unnest($4::text[]) AS merchant_id, unnest($5::text[]) AS payment_id) AS k
 JOIN inbox e ON e.provider = k.provider AND e.account = k.account AND e.charge_reference = k.reference
 WHERE e.payment_id IS NULL AND e.charge_reference IS NOT NULL AND (e.state = 'foreign' OR e.next_try_at IS NOT NULL);
 

@@ -1,33 +1,33 @@
 -- claimed: instructions that already have their key, with the recorded answer if there is one
 SELECT i.merchant_id, i.idempotency_key, i.instruction_id, i.operation, i.path, i.fingerprint,
        i.fingerprint_version, i.request, i.payment_id, i.subject_id, r.status, r.body
-FROM unnest($1::text[], $2::text[]) AS k (merchant_id, idempotency_key)
+FROM (SELECT unnest($1::text[]) AS merchant_id, unnest($2::text[]) AS idempotency_key) AS k
 JOIN instruction i ON i.merchant_id = k.merchant_id AND i.idempotency_key = k.idempotency_key
 LEFT JOIN response r ON r.merchant_id = i.merchant_id AND r.idempotency_key = i.idempotency_key;
 
 -- committed: which of these changes are committed, by the first version that each would have added
 SELECT t.change_id
-FROM unnest($1::text[], $2::text[], $3::int[], $4::text[]) AS k (merchant_id, subject_id, version, change_id)
+FROM (SELECT unnest($1::text[]) AS merchant_id, unnest($2::text[]) AS subject_id, unnest($3::int[]) AS version,
+             unnest($4::text[]) AS change_id) AS k
 JOIN transition t ON t.merchant_id = k.merchant_id AND t.subject_id = k.subject_id AND t.version = k.version
 WHERE t.change_id = k.change_id;
 
 -- insert_instructions: take keys; a key that is taken stays with its first instruction
 INSERT INTO instruction (merchant_id, idempotency_key, instruction_id, operation, path, fingerprint,
                          fingerprint_version, request, payment_id, subject_id, at)
-SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::bytea[],
-                     $7::smallint[], $8::bytea[], $9::text[], $10::text[], $11::timestamptz[])
+SELECT unnest($1::text[]), unnest($2::text[]), unnest($3::text[]), unnest($4::text[]), unnest($5::text[]),
+       unnest($6::bytea[]), unnest($7::smallint[]), unnest($8::bytea[]), unnest($9::text[]), unnest($10::text[]),
+       unnest($11::timestamptz[])
 ON CONFLICT DO NOTHING
 RETURNING instruction_id;
 
 -- insert_transitions: append history; a version that exists already means that the race was lost
 INSERT INTO transition (merchant_id, subject_id, version, change_id, subject, stream_id, from_state, to_state,
                         event, cause, actor, provider_reference, at, occurred_at, change, evidence)
-SELECT k.merchant_id, k.subject_id, k.version, k.change_id, k.subject, k.stream_id, k.from_state, k.to_state, k.event,
-       k.cause, k.actor, k.provider_reference, k.at, k.occurred_at, k.change::json, k.evidence::json
-FROM unnest($1::text[], $2::text[], $3::int[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[], $9::text[],
-            $10::text[], $11::text[], $12::text[], $13::timestamptz[], $14::timestamptz[], $15::text[], $16::text[])
-     AS k (merchant_id, subject_id, version, change_id, subject, stream_id, from_state, to_state, event, cause, actor,
-           provider_reference, at, occurred_at, change, evidence)
+SELECT unnest($1::text[]), unnest($2::text[]), unnest($3::int[]), unnest($4::text[]), unnest($5::text[]),
+       unnest($6::text[]), unnest($7::text[]), unnest($8::text[]), unnest($9::text[]), unnest($10::text[]),
+       unnest($11::text[]), unnest($12::text[]), unnest($13::timestamptz[]), unnest($14::timestamptz[]),
+       unnest($15::text[])::json, unnest($16::text[])::json
 ON CONFLICT DO NOTHING
 RETURNING merchant_id, subject_id, version, change_id;
 
@@ -37,20 +37,13 @@ INSERT INTO payment (merchant_id, payment_id, version, state, amount, currency, 
                      amount_late_returning, amount_late_returned, late_movements, provider_operations, capture_method,
                      payment_method, provider, provider_reference, next_action, failure, description, metadata,
                      created_at, updated_at, exponent, provider_exponent)
-SELECT k.merchant_id, k.payment_id, k.version, k.state, k.amount, k.currency, k.amount_authorized, k.amount_captured,
-       k.amount_refunded, k.amount_refund_pending, k.amount_reversed, k.amount_late, k.amount_late_accepted,
-       k.amount_late_returning, k.amount_late_returned, k.late_movements::json, k.provider_operations::json,
-       k.capture_method, k.payment_method, k.provider, k.provider_reference, k.next_action::json, k.failure::json,
-       k.description, k.metadata::json, k.created_at, k.updated_at, k.exponent, k.provider_exponent
-FROM unnest($1::text[], $2::text[], $3::int[], $4::text[], $5::bigint[], $6::text[], $7::bigint[], $8::bigint[],
-            $9::bigint[], $10::bigint[], $11::bigint[], $12::bigint[], $13::bigint[], $14::bigint[], $15::bigint[],
-            $16::text[], $17::text[], $18::text[], $19::text[], $20::text[], $21::text[], $22::text[], $23::text[],
-            $24::text[], $25::text[], $26::timestamptz[], $27::timestamptz[], $28::smallint[], $29::smallint[])
-     AS k (merchant_id, payment_id, version, state, amount, currency, amount_authorized, amount_captured,
-           amount_refunded, amount_refund_pending, amount_reversed, amount_late, amount_late_accepted,
-           amount_late_returning, amount_late_returned, late_movements, provider_operations, capture_method,
-           payment_method, provider, provider_reference, next_action, failure, description, metadata, created_at,
-           updated_at, exponent, provider_exponent);
+SELECT unnest($1::text[]), unnest($2::text[]), unnest($3::int[]), unnest($4::text[]), unnest($5::bigint[]),
+       unnest($6::text[]), unnest($7::bigint[]), unnest($8::bigint[]), unnest($9::bigint[]), unnest($10::bigint[]),
+       unnest($11::bigint[]), unnest($12::bigint[]), unnest($13::bigint[]), unnest($14::bigint[]),
+       unnest($15::bigint[]), unnest($16::text[])::json, unnest($17::text[])::json, unnest($18::text[]),
+       unnest($19::text[]), unnest($20::text[]), unnest($21::text[]), unnest($22::text[])::json,
+       unnest($23::text[])::json, unnest($24::text[]), unnest($25::text[])::json, unnest($26::timestamptz[]),
+       unnest($27::timestamptz[]), unnest($28::smallint[]), unnest($29::smallint[]);
 
 -- move_payments: the state after the change's last version, if it is newer
 UPDATE payment p
@@ -62,13 +55,15 @@ SET version = k.version, state = k.state, amount_authorized = k.amount_authorize
     late_movements = k.late_movements::json, provider_operations = k.provider_operations::json,
     provider_reference = k.provider_reference, next_action = k.next_action::json, failure = k.failure::json,
     updated_at = k.updated_at
-FROM unnest($1::text[], $2::text[], $3::int[], $4::text[], $5::bigint[], $6::bigint[], $7::bigint[], $8::bigint[],
-            $9::bigint[], $10::bigint[], $11::bigint[], $12::bigint[], $13::bigint[], $14::text[], $15::text[],
-            $16::text[], $17::text[], $18::text[], $19::timestamptz[])
-     AS k (merchant_id, payment_id, version, state, amount_authorized, amount_captured, amount_refunded,
-           amount_refund_pending, amount_reversed, amount_late, amount_late_accepted, amount_late_returning,
-           amount_late_returned, late_movements, provider_operations, provider_reference, next_action, failure,
-           updated_at)
+FROM (SELECT unnest($1::text[]) AS merchant_id, unnest($2::text[]) AS payment_id, unnest($3::int[]) AS version,
+             unnest($4::text[]) AS state, unnest($5::bigint[]) AS amount_authorized,
+             unnest($6::bigint[]) AS amount_captured, unnest($7::bigint[]) AS amount_refunded,
+             unnest($8::bigint[]) AS amount_refund_pending, unnest($9::bigint[]) AS amount_reversed,
+             unnest($10::bigint[]) AS amount_late, unnest($11::bigint[]) AS amount_late_accepted,
+             unnest($12::bigint[]) AS amount_late_returning, unnest($13::bigint[]) AS amount_late_returned,
+             unnest($14::text[]) AS late_movements, unnest($15::text[]) AS provider_operations,
+             unnest($16::text[]) AS provider_reference, unnest($17::text[]) AS next_action,
+             unnest($18::text[]) AS failure, unnest($19::timestamptz[]) AS updated_at) AS k
 WHERE p.merchant_id = k.merchant_id AND p.payment_id = k.payment_id AND p.version < k.version;
 
 -- insert_attempts: the first state of each attempt, and recovery's schedule on the database's clock ($26: shift in ms)
@@ -83,13 +78,16 @@ SELECT a.merchant_id, a.payment_id, a.attempt_id, a.version, a.state, a.operatio
        c.at + coalesce(a.settled_in_ms, 0) * interval '1 millisecond',
        c.at + a.next_check_in_ms * interval '1 millisecond',
        CASE WHEN a.parked THEN c.at END, 0
-FROM unnest($1::text[], $2::text[], $3::text[], $4::int[], $5::text[], $6::text[], $7::text[], $8::text[],
-            $9::text[], $10::bigint[], $11::text[], $12::boolean[], $13::text[], $14::text[], $15::text[],
-            $16::text[], $17::text[], $18::text[], $19::int[], $20::boolean[], $21::boolean[], $22::bigint[],
-            $23::bigint[], $24::bigint[], $25::boolean[])
-     AS a (merchant_id, payment_id, attempt_id, version, state, operation, purpose, refund_id, idempotency_key,
-           amount, currency, capture, payment_method, provider, account, provider_key, provider_reference,
-           parent_reference, submissions, late_effect, key_taken, next_check_in_ms, deadline_in_ms, settled_in_ms, parked),
+FROM (SELECT unnest($1::text[]) AS merchant_id, unnest($2::text[]) AS payment_id, unnest($3::text[]) AS attempt_id,
+             unnest($4::int[]) AS version, unnest($5::text[]) AS state, unnest($6::text[]) AS operation,
+             unnest($7::text[]) AS purpose, unnest($8::text[]) AS refund_id, unnest($9::text[]) AS idempotency_key,
+             unnest($10::bigint[]) AS amount, unnest($11::text[]) AS currency, unnest($12::boolean[]) AS capture,
+             unnest($13::text[]) AS payment_method, unnest($14::text[]) AS provider, unnest($15::text[]) AS account,
+             unnest($16::text[]) AS provider_key, unnest($17::text[]) AS provider_reference,
+             unnest($18::text[]) AS parent_reference, unnest($19::int[]) AS submissions,
+             unnest($20::boolean[]) AS late_effect, unnest($21::boolean[]) AS key_taken,
+             unnest($22::bigint[]) AS next_check_in_ms, unnest($23::bigint[]) AS deadline_in_ms,
+             unnest($24::bigint[]) AS settled_in_ms, unnest($25::boolean[]) AS parked) AS a,
      (SELECT now() + $26::bigint * interval '1 millisecond' AS at) AS c;
 
 -- move_attempts: the state after this version, and recovery's schedule ($14: shift in ms)
@@ -99,10 +97,12 @@ WITH k AS MATERIALIZED (
            c.at + coalesce(w.settled_in_ms, 0) * interval '1 millisecond' AS settled_after,
            c.at + w.next_check_in_ms * interval '1 millisecond' AS next_check_at,
            CASE WHEN w.parked THEN c.at END AS parked_at
-    FROM unnest($1::text[], $2::text[], $3::text[], $4::int[], $5::text[], $6::text[], $7::int[], $8::boolean[],
-                $9::boolean[], $10::bigint[], $11::bigint[], $12::bigint[], $13::boolean[])
-         AS w (merchant_id, payment_id, attempt_id, version, state, provider_reference, submissions, late_effect,
-               key_taken, next_check_in_ms, deadline_in_ms, settled_in_ms, parked),
+    FROM (SELECT unnest($1::text[]) AS merchant_id, unnest($2::text[]) AS payment_id, unnest($3::text[]) AS attempt_id,
+                 unnest($4::int[]) AS version, unnest($5::text[]) AS state, unnest($6::text[]) AS provider_reference,
+                 unnest($7::int[]) AS submissions, unnest($8::boolean[]) AS late_effect,
+                 unnest($9::boolean[]) AS key_taken, unnest($10::bigint[]) AS next_check_in_ms,
+                 unnest($11::bigint[]) AS deadline_in_ms, unnest($12::bigint[]) AS settled_in_ms,
+                 unnest($13::boolean[]) AS parked) AS w,
          (SELECT now() + $14::bigint * interval '1 millisecond' AS at) AS c
 )
 UPDATE attempt a
@@ -119,45 +119,46 @@ WHERE a.merchant_id = k.merchant_id AND a.payment_id = k.payment_id AND a.attemp
 
 -- insert_transfers: the ledger
 INSERT INTO transfer (merchant_id, stream_id, subject_id, version, leg, kind, debit, credit, amount, currency, at)
-SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::int[], $5::smallint[], $6::text[], $7::text[],
-                     $8::text[], $9::bigint[], $10::text[], $11::timestamptz[]);
+SELECT unnest($1::text[]), unnest($2::text[]), unnest($3::text[]), unnest($4::int[]), unnest($5::smallint[]),
+       unnest($6::text[]), unnest($7::text[]), unnest($8::text[]), unnest($9::bigint[]), unnest($10::text[]),
+       unnest($11::timestamptz[]);
 
 -- insert_responses: final answers
 INSERT INTO response (merchant_id, idempotency_key, status, body, at)
-SELECT * FROM unnest($1::text[], $2::text[], $3::smallint[], $4::bytea[], $5::timestamptz[]);
+SELECT unnest($1::text[]), unnest($2::text[]), unnest($3::smallint[]), unnest($4::bytea[]), unnest($5::timestamptz[]);
 
 -- insert_rejections: refused transitions
 INSERT INTO rejection (merchant_id, stream_id, rejection_id, subject_id, subject, state, version, event, cause,
                        actor, origin, reason, alert, idempotency_key, at, evidence)
-SELECT k.merchant_id, k.stream_id, k.rejection_id, k.subject_id, k.subject, k.state, k.version, k.event, k.cause,
-       k.actor, k.origin, k.reason, k.alert, k.idempotency_key, k.at, k.evidence::json
-FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::int[], $8::text[], $9::text[],
-            $10::text[], $11::text[], $12::text[], $13::boolean[], $14::text[], $15::timestamptz[], $16::text[])
-     AS k (merchant_id, stream_id, rejection_id, subject_id, subject, state, version, event, cause, actor, origin,
-           reason, alert, idempotency_key, at, evidence)
+SELECT unnest($1::text[]), unnest($2::text[]), unnest($3::text[]), unnest($4::text[]), unnest($5::text[]),
+       unnest($6::text[]), unnest($7::int[]), unnest($8::text[]), unnest($9::text[]), unnest($10::text[]),
+       unnest($11::text[]), unnest($12::text[]), unnest($13::boolean[]), unnest($14::text[]),
+       unnest($15::timestamptz[]), unnest($16::text[])::json
 ON CONFLICT DO NOTHING;
 
 -- write_deadlines: when to look at authorizations ($4: shift in ms)
 INSERT INTO deadline (merchant_id, payment_id, due_at, checks)
 SELECT merchant_id, payment_id, now() + (due_in_ms + $4::bigint) * interval '1 millisecond', 0
-FROM unnest($1::text[], $2::text[], $3::bigint[]) AS d (merchant_id, payment_id, due_in_ms)
+FROM (SELECT unnest($1::text[]) AS merchant_id, unnest($2::text[]) AS payment_id,
+             unnest($3::bigint[]) AS due_in_ms) AS d
 ON CONFLICT (merchant_id, payment_id) DO UPDATE SET due_at = excluded.due_at, lease_until = NULL;
 
 -- insert_references: providers' references of charges; the first one stays
 INSERT INTO provider_reference (provider, account, reference, merchant_id, payment_id)
-SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[])
+SELECT unnest($1::text[]), unnest($2::text[]), unnest($3::text[]), unnest($4::text[]), unnest($5::text[])
 ON CONFLICT DO NOTHING;
 
 -- insert_messages: messages to merchants
 INSERT INTO outbox (merchant_id, stream_id, version, subject_id, message_id, type, body, at)
-SELECT * FROM unnest($1::text[], $2::text[], $3::int[], $4::text[], $5::text[], $6::text[], $7::bytea[],
-                     $8::timestamptz[]);
+SELECT unnest($1::text[]), unnest($2::text[]), unnest($3::int[]), unnest($4::text[]), unnest($5::text[]),
+       unnest($6::text[]), unnest($7::bytea[]), unnest($8::timestamptz[]);
 
 -- insert_processing: tries at events of providers, with their results
 INSERT INTO processing (provider, account, provider_event_id, try_id, number, started_at, ended_at, result, detail,
                         change_id, actor)
-SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::int[], $6::timestamptz[],
-                     $7::timestamptz[], $8::text[], $9::text[], $10::text[], $11::text[])
+SELECT unnest($1::text[]), unnest($2::text[]), unnest($3::text[]), unnest($4::text[]), unnest($5::int[]),
+       unnest($6::timestamptz[]), unnest($7::timestamptz[]), unnest($8::text[]), unnest($9::text[]),
+       unnest($10::text[]), unnest($11::text[])
 ON CONFLICT DO NOTHING;
 
 -- acknowledge: close events, or set when they are tried again; a closed event stays closed, and a try without a
@@ -167,10 +168,10 @@ WITH a AS MATERIALIZED (
            w.lease, now() + (w.next_try_in_ms + $11::bigint) * interval '1 millisecond' AS next_try_at,
            CASE WHEN w.next_try_in_ms IS NULL THEN now() + $11::bigint * interval '1 millisecond' END AS closed_at,
            (extract(epoch FROM now()) * 1000)::bigint + w.next_try_in_ms AS turn
-    FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::int[], $7::bigint[], $8::text[],
-                $9::text[], $10::text[])
-         AS w (provider, account, provider_event_id, state, detail, number, next_try_in_ms, merchant_id, payment_id,
-               lease)
+    FROM (SELECT unnest($1::text[]) AS provider, unnest($2::text[]) AS account, unnest($3::text[]) AS provider_event_id,
+                 unnest($4::text[]) AS state, unnest($5::text[]) AS detail, unnest($6::int[]) AS number,
+                 unnest($7::bigint[]) AS next_try_in_ms, unnest($8::text[]) AS merchant_id,
+                 unnest($9::text[]) AS payment_id, unnest($10::text[]) AS lease) AS w
 )
 UPDATE inbox e
 SET state = a.state, detail = a.detail, tries = greatest(e.tries, a.number),
@@ -183,6 +184,6 @@ WHERE e.provider = a.provider AND e.account = a.account AND e.provider_event_id 
 
 -- add_balances: one row per account and batch, last because it is contended
 INSERT INTO balance (merchant_id, account, currency, debits, credits)
-SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::numeric[], $5::numeric[])
+SELECT unnest($1::text[]), unnest($2::text[]), unnest($3::text[]), unnest($4::numeric[]), unnest($5::numeric[])
 ON CONFLICT (merchant_id, account, currency) DO UPDATE SET
     debits = balance.debits + excluded.debits, credits = balance.credits + excluded.credits;

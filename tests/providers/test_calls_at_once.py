@@ -9,7 +9,8 @@ from msgspec.structs import replace
 
 from tallystick.domain.verdicts import Approved
 from tallystick.kit.clock import monotonic_ms
-from tallystick.lab.bench.provider_stand import HOST, Stand, StandPlan, listening
+from tallystick.lab.bench.provider_latency import AT_ONCE
+from tallystick.lab.bench.provider_stand import HOST, Stand, listening
 from tallystick.lab.bench.providers import CONNECTORS
 from tallystick.providers.assembly import bounded_providers
 from tallystick.providers.registry import PROVIDERS
@@ -23,7 +24,6 @@ TOGETHER = 300
 PATIENCE_MS = 30_000
 
 #: Answers at once, when the last has come.
-AT_ONCE = StandPlan(median_ms=0, p99_ms=0)
 
 
 @pytest.mark.parametrize("name", CONNECTORS)

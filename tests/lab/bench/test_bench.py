@@ -19,7 +19,7 @@ from tallystick.lab.bench.fill import copy_chunk, prepare
 from tallystick.lab.bench.fill_rows import MERCHANTS, TABLES, fill_chunk, kinds
 from tallystick.lab.bench.latency import latency
 from tallystick.lab.bench.over_http import Plan, measure_http
-from tallystick.lab.bench.provider_stand import StandPlan
+from tallystick.lab.bench.provider_latency import ProviderLatency
 from tallystick.lab.bench.providers import ConnectorFigures, ProvidersPlan, measure_providers
 from tallystick.lab.bench.stage import Database, Server, open_database, process_trees
 from tallystick.lab.bench.targets import JOURNAL_ADDS_MS, JOURNAL_SHARE, judge
@@ -108,18 +108,18 @@ def test_payments_over_http(bench_database: Database) -> None:
         duration_s=1.5,  # on however busy a machine, long enough for one answer
         warm_up_s=0.5,
         connections=[8],
-        rate_per_s=50,
-        rate_connections=8,
+        rates_per_s=[50],
         ceiling_payments=200,
     )
     with TemporaryDirectory() as logs:
         figures = measure_http(Settings(), {"empty": bench_database}, Path(logs), plan, lambda *_: None)
-    assert [line.what for line in figures.lines] == ["no-op POST", "closed loop", "open loop"]
+    assert [line.kind.what for line in figures.lines] == ["no-op POST", "closed loop", "open loop"]
     assert figures.failed() == 0
     assert figures.saturation_per_s > 0
     for line in figures.lines[1:]:
         assert line.latency.p50_ms >= 20, "a payment waits for its provider"
         assert line.cpu_s["api"] > 0 and set(line.cpu_s) == {"api", "postgres", "generator", "others"}
+        assert line.cpu_us["api"] > 0
 
 
 def test_journal_command_prints_json(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -144,7 +144,7 @@ def test_a_slow_provider_over_http(bench_database: Database) -> None:
         duration_s=2,
         carried_s=1.5,  # on however busy a machine, long enough for one answer
         warm_up_s=0.5,
-        stand=StandPlan(median_ms=20, p99_ms=60),
+        stand=ProviderLatency(median_ms=20, p99_ms=60),
         carried_connections=4,
         connections=64,
     )

@@ -5,8 +5,8 @@ length are read. Closed loop: every connection always has one request under way.
 moments at a given rate, whether or not earlier ones are answered, and latency counts from the moment a request was
 *due*: waiting for a connection, or for the generator itself, is waiting.
 
-``python -m tallystick.lab.bench.generator '<Load as JSON>'`` prints ``measuring`` when the warm-up is over, and then a
-``LoadResult`` as JSON.
+``python -m tallystick.lab.bench.generator '<Load as JSON>'`` prints ``measuring`` when the warm-up is over, ``measured``
+when the measured time is, and then a ``LoadResult`` as JSON.
 """
 
 from __future__ import annotations
@@ -30,6 +30,14 @@ from tallystick.lab.bench.workload import BODY, PATH, body_bytes, random_key
 #: How long requests of an open loop may take to be answered after the last was sent; later ones are failures.
 GRACE_S: Final = 15
 
+#: A rate is carried where the requests that are not answered yet have grown by less than what this share of the
+#: measured time brings, or a stall of a quarter of a second. A machine that falls behind is soon above both.
+BACKLOG_SHARE: Final = 0.05
+STALL_S: Final = 0.25
+
+#: The platform's own answer that it does not carry the load.
+OVERLOADED: Final = "503"
+
 #: An open loop looks this often at what is due; far below the latencies that matter.
 TICK_S: Final = 0.001
 
@@ -47,17 +55,30 @@ class Load(Struct, frozen=True, kw_only=True):
     warm_up_s: float
     duration_s: float
     rate_per_s: float | None = None
+    grace_s: float = GRACE_S
     body: dict[str, Any] | None = None  # of each payment; None: the workload's
 
 
+_LOAD: Final = msgspec.json.Decoder(Load)
+
+
 class LoadResult(Struct, frozen=True, kw_only=True):
-    """What came back within the measured time. ``failures``: answers other than 201 by status, and ``unanswered``."""
+    """What came back within the measured time. ``failures``: answers other than 201 by status, and ``unanswered``.
+    ``completed``: answers that came within it, whenever they were due; ``backlog_growth``: of an open loop, how many
+    more were due than came."""
 
     answered: int
     elapsed_s: float
     per_s: float
     latency: Latency
     failures: dict[str, int]
+    completed: int
+    backlog_growth: int = 0
+
+    def carried(self, rate_per_s: float) -> bool:
+        """Whether the open loop's rate was carried."""
+        allowed_s = max(BACKLOG_SHARE * self.elapsed_s, STALL_S)
+        return self.backlog_growth < allowed_s * rate_per_s and OVERLOADED not in self.failures
 
 
 class Run:
@@ -75,6 +96,9 @@ class Run:
         self.measured_from = float("inf")
         self.measured_until = float("inf")
         self.under_way = 0
+        self.completed = 0
+        self.backlog_at_start = 0
+        self.backlog_at_end = 0
         self.ended = asyncio.Event()
         body = body_bytes(load.body or BODY)
         self._head = (
@@ -82,6 +106,10 @@ class Run:
             f"content-type: application/json\r\ncontent-length: {len(body)}\r\nidempotency-key: "
         ).encode()
         self._tail = b"\r\n\r\n" + body
+
+    def backlog(self) -> int:
+        """Requests that are due and not answered."""
+        return self.under_way + len(self.waiting)
 
     def request(self) -> bytes:
         """A payment under a new key."""
@@ -92,6 +120,7 @@ class Run:
         due in it."""
         now = time.perf_counter()
         self.under_way -= 1
+        self.completed += self.measured_from <= now < self.measured_until
         moment = now if self.load.rate_per_s is None else due
         if self.measured_from <= moment < self.measured_until:
             self.latencies.append(now - due)
@@ -177,14 +206,16 @@ async def generate(load: Load) -> LoadResult:
     for _ in range(load.connections):
         await run.open()
     await (_closed_loop(run) if load.rate_per_s is None else _open_loop(run, load.rate_per_s))
-    if (run.under_way or run.waiting) and load.rate_per_s is not None:
-        run.failures["unanswered"] += run.under_way + len(run.waiting)
+    if run.backlog() and load.rate_per_s is not None:
+        run.failures["unanswered"] += run.backlog()
     return LoadResult(
         answered=len(run.latencies),
         elapsed_s=load.duration_s,
         per_s=round(len(run.latencies) / load.duration_s, 1),
         latency=latency(run.latencies),
         failures=dict(run.failures),
+        completed=run.completed,
+        backlog_growth=run.backlog_at_end - run.backlog_at_start,
     )
 
 
@@ -194,6 +225,7 @@ async def _closed_loop(run: Run) -> None:
     await asyncio.sleep(run.load.warm_up_s)
     _start_measuring(run, time.perf_counter())
     await asyncio.sleep(run.measured_until - time.perf_counter())
+    print("measured", flush=True)
     run.ended.set()
 
 
@@ -206,12 +238,15 @@ async def _open_loop(run: Run, rate_per_s: float) -> None:
         now = time.perf_counter()
         if run.measured_from == float("inf") and now >= start_at:
             _start_measuring(run, start_at)
+            run.backlog_at_start = run.backlog()
         while due <= now and due < run.measured_until:
             run.due(due)
             due += run.rng.expovariate(rate_per_s)
-    if run.under_way or run.waiting:
+    run.backlog_at_end = run.backlog()
+    print("measured", flush=True)
+    if run.backlog():
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(run.ended.wait(), GRACE_S)
+            await asyncio.wait_for(run.ended.wait(), run.load.grace_s)
     run.ended.set()
 
 
@@ -223,7 +258,7 @@ def _start_measuring(run: Run, moment: float) -> None:
 
 def main() -> None:
     """One load from the command line."""
-    result = uvloop.run(generate(msgspec.json.decode(sys.argv[1], type=Load)))
+    result = uvloop.run(generate(_LOAD.decode(sys.argv[1])))
     print(msgspec.json.encode(result).decode(), flush=True)
 
 

@@ -1,23 +1,21 @@
-"""A provider without a network: approves everything after a fixed delay. For benchmarks alone."""
+"""A provider without a network: approves everything after a given time. For benchmarks alone."""
 
 from __future__ import annotations
 
 import asyncio
-from typing import Final
+import random
 
 from tallystick.domain.money import Exponents
 from tallystick.domain.traits import Traits
 from tallystick.domain.verdicts import Approved, Effect, NotFound, Verdict
 from tallystick.kit.clock import utc_now
+from tallystick.lab.bench.provider_latency import DEFAULT, ProviderLatency
 from tallystick.lab.bench.workload import PROVIDER, approval
 from tallystick.providers.port import Provider, ProviderCall
 
-#: A fast provider in the same region. Slower ones only make more flows wait, they cost no more work.
-DELAY_MS: Final = 20
-
 
 class BenchProvider(Provider):
-    """Approves after ``DELAY_MS`` and keeps no books."""
+    """Approves after ``latency`` and keeps no books."""
 
     name = PROVIDER
     account = "main"
@@ -29,6 +27,10 @@ class BenchProvider(Provider):
         max_delivery_delay_ms=60_000,
         request_timeout_ms=10_000,
     )
+
+    def __init__(self, latency: ProviderLatency = DEFAULT) -> None:
+        self._latency = latency
+        self._random = random.Random()
 
     def supports(self, payment_method: str) -> bool:
         """Any token."""
@@ -62,6 +64,6 @@ class BenchProvider(Provider):
         """Nothing to close."""
 
     async def _approve(self, call: ProviderCall, effect: Effect) -> Approved:
-        await asyncio.sleep(DELAY_MS / 1000)
+        await asyncio.sleep(self._latency.draw_s(self._random))
         reference = f"bnc_{call.attempt_id.removeprefix('att_')}"
         return approval(reference, call.amount, call.currency, utc_now(), effect)

@@ -3,8 +3,8 @@
 It keeps no books: it measures what a slow provider costs, and nothing else. It shares the machine with what is
 measured, so it has to be cheap: HTTP/1.1 over kept-alive connections, one request under way on each.
 
-``python -m tallystick.lab.bench.provider_stand '<StandPlan as JSON>'`` prints ``listening <port>`` and serves until it
-is killed.
+``python -m tallystick.lab.bench.provider_stand lognormal:400,3000`` prints ``listening <port>`` and serves until it is
+killed.
 """
 
 from __future__ import annotations
@@ -15,48 +15,35 @@ import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from email.utils import formatdate
-from math import log
-from statistics import NormalDist
 from typing import Any, Final, cast
 from urllib.parse import parse_qsl
 
 import msgspec
 import uvloop
-from msgspec import Struct
+
+from tallystick.lab.bench.provider_latency import ProviderLatency, parse_latency
 
 HOST: Final = "127.0.0.1"
 
 #: Connections that wait to be accepted: a surge opens hundreds at once.
 BACKLOG: Final = 4_096
 
-#: How many standard deviations the 99th percentile of a normal distribution is above its median.
-_P99_DEVIATIONS: Final = NormalDist().inv_cdf(0.99)
-
 _HEAD_END: Final = b"\r\n\r\n"
 _LENGTH: Final = b"content-length:"
 
 
-class StandPlan(Struct, frozen=True, kw_only=True):
-    """How long answers take: log-normal by their median and 99th percentile, or at once where the median is 0."""
-
-    median_ms: float
-    p99_ms: float
-
-
-_PLAN: Final = msgspec.json.Decoder(StandPlan)
 _FIELDS: Final = msgspec.json.Decoder(dict[str, Any])
 
 
 class Stand:
     """What the connections share. ``hold_until``: nothing is answered before so many requests are there."""
 
-    def __init__(self, plan: StandPlan, *, hold_until: int = 0) -> None:
+    def __init__(self, latency: ProviderLatency, *, hold_until: int = 0) -> None:
         self.requests = 0
         self._hold_until = hold_until
         self._held: list[Callable[[], None]] = []
         self._random = random.Random()
-        self._mu = log(plan.median_ms / 1_000) if plan.median_ms > 0 else None
-        self._sigma = log(plan.p99_ms / plan.median_ms) / _P99_DEVIATIONS if plan.median_ms > 0 else 0.0
+        self._latency = latency
 
     def request(self, answer: Callable[[], None]) -> None:
         """One request has come; ``answer`` answers it."""
@@ -69,10 +56,11 @@ class Stand:
             self._in_time(each)
 
     def _in_time(self, answer: Callable[[], None]) -> None:
-        if self._mu is None:
+        seconds = self._latency.draw_s(self._random)
+        if seconds == 0:
             answer()
             return
-        asyncio.get_running_loop().call_later(self._random.lognormvariate(self._mu, self._sigma), answer)
+        asyncio.get_running_loop().call_later(seconds, answer)
 
 
 class StandConnection(asyncio.Protocol):
@@ -181,15 +169,15 @@ async def listening(stand: Stand) -> AsyncIterator[int]:
         server.close()
 
 
-async def _serve(plan: StandPlan) -> None:
-    async with listening(Stand(plan)) as port:
+async def _serve(latency: ProviderLatency) -> None:
+    async with listening(Stand(latency)) as port:
         print(f"listening {port}", flush=True)
         await asyncio.Event().wait()
 
 
 def main() -> None:
     """One stand from the command line."""
-    uvloop.run(_serve(_PLAN.decode(sys.argv[1])))
+    uvloop.run(_serve(parse_latency(sys.argv[1])))
 
 
 if __name__ == "__main__":

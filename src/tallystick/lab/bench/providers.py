@@ -19,7 +19,6 @@ from secrets import token_hex
 from typing import Any, Final
 
 import asyncpg
-import msgspec
 import uvloop
 from msgspec import Struct
 
@@ -27,8 +26,8 @@ from tallystick.access import key_store
 from tallystick.lab.bench.generator import Load, LoadResult
 from tallystick.lab.bench.latency import Latency
 from tallystick.lab.bench.over_http import Measured, run_load
+from tallystick.lab.bench.provider_latency import AT_ONCE, ProviderLatency
 from tallystick.lab.bench.provider_stand import HOST as STAND_HOST
-from tallystick.lab.bench.provider_stand import StandPlan
 from tallystick.lab.bench.stage import HOST, Database, Server, StageFailed, open_server, process_trees
 from tallystick.lab.bench.workload import BODY
 from tallystick.providers.adyen.setup import AdyenSettings
@@ -50,8 +49,6 @@ SHARE: Final = 0.8
 
 #: What a client may be answered: the outcome, or that it is still being carried out.
 ANSWERED: Final = frozenset({"201", "202"})
-
-_AT_ONCE: Final = StandPlan(median_ms=0, p99_ms=0)
 
 
 class _Connector(Struct, frozen=True, kw_only=True):
@@ -90,7 +87,7 @@ class ProvidersPlan(Struct, frozen=True, kw_only=True):
     duration_s: float
     carried_s: float
     warm_up_s: float
-    stand: StandPlan
+    stand: ProviderLatency
     carried_connections: int = CARRIED_CONNECTIONS
     connections: int = CONNECTIONS
 
@@ -143,7 +140,7 @@ def _connector(
 ) -> ConnectorFigures:
     run = token_hex(3)  # a merchant of its own: its rows are those of this run
 
-    def load(what: str, stand: StandPlan, **given: Any) -> Measured:
+    def load(what: str, stand: ProviderLatency, **given: Any) -> Measured:
         merchant = f"bench-{name}-{what}-{run}"
         with _stand(stand) as port, _server(settings, database, logs / f"{merchant}.log", name, port) as server:
             load = Load(
@@ -158,7 +155,7 @@ def _connector(
             )
 
     carried = load(
-        "prompt", _AT_ONCE, connections=plan.carried_connections, warm_up_s=plan.warm_up_s, duration_s=plan.carried_s
+        "prompt", AT_ONCE, connections=plan.carried_connections, warm_up_s=plan.warm_up_s, duration_s=plan.carried_s
     ).result
     rate = min(plan.rate_per_s, SHARE * _approved(carried) / plan.carried_s)
     # Without a warm-up: connections that are not open yet are among what a surge meets.
@@ -209,9 +206,9 @@ def _server(settings: Settings, database: Database, log: Path, name: str, stand_
 
 
 @contextmanager
-def _stand(plan: StandPlan) -> Iterator[int]:
+def _stand(latency: ProviderLatency) -> Iterator[int]:
     """The port of a stand in a process of its own. Raises StageFailed."""
-    command = [sys.executable, "-m", "tallystick.lab.bench.provider_stand", msgspec.json.encode(plan).decode()]
+    command = [sys.executable, "-m", "tallystick.lab.bench.provider_stand", latency.text()]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stdin=subprocess.DEVNULL) as process:
         try:
             assert process.stdout is not None

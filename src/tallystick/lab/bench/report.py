@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, assert_never
+from typing import Any, Final, assert_never
 
 import msgspec
 from msgspec import Struct
@@ -84,29 +84,38 @@ def _print_http(console: Console, figures: HttpFigures) -> None:
     table = Table(
         title=f"Payments over HTTP: medians of {plan.rounds} rounds of {plan.duration_s:g} s, "
         f"{figures.api_processes} API process(es)",
-        caption="CPU in seconds of each measured time, by process tree",
+        caption=f"API and database: CPU a payment; others: cores. The provider takes {plan.provider.text()} ms.\n"
+        "Not carried: the answers fell behind.",
     )
-    processes = list(figures.lines[0].cpu_s)
-    _columns(table, "load", "database", "connections", "per s", "p50 ms", "p95", "p99", *processes, "failed")
+    _columns(table, "load", "database", "clients", "per s", "p50 ms", "p95", "p99", *_CPU_COLUMNS, "failed")
     for line in figures.lines:
+        rate = line.kind.rate_per_s
         table.add_row(
-            f"{line.what} at {plan.rate_per_s:,.0f}/s" if line.what == "open loop" else line.what,
-            line.database,
-            str(line.connections),
+            line.kind.what if rate is None else f"open loop, {rate:,.0f}/s",
+            line.kind.database,
+            f"{line.kind.connections:,}",
             f"{line.per_s:,.0f}",
             *_quantiles(line.latency),
-            *(f"{line.cpu_s[name]:.2f}" for name in processes),
-            str(sum(line.failures.values())),
+            *_cpu(line.cpu_us, line.cpu_s["others"] / plan.duration_s),
+            str(sum(line.failures.values())) if line.carried else "[yellow]not carried[/]",
         )
     for name, ceiling in figures.ceiling_per_s.items():
-        blanks = [""] * (4 + len(processes))
-        table.add_row("database ceiling", name, "2", f"{ceiling:,.0f}", *blanks)
+        table.add_row("database ceiling", name, "2", f"{ceiling:,.0f}", *[""] * (4 + len(_CPU_COLUMNS)))
     console.print(table)
     console.print(
         f"At saturation {figures.saturation_per_s:,.0f} payments/s: {figures.of_noop:.2f} of the no-op POST, "
         f"{figures.of_ceiling:.2f} of the database ceiling.",
         highlight=False,
     )
+
+
+_CPU_COLUMNS: Final = ("API µs", "database µs", "others")
+
+
+def _cpu(cpu_us: dict[str, float], others: float) -> tuple[str, str, str]:
+    """A database on another machine has no CPU time here."""
+    postgres = f"{cpu_us['postgres']:,.0f}" if "postgres" in cpu_us else ""
+    return f"{cpu_us['api']:,.0f}", postgres, f"{others:.2f}"
 
 
 def _print_webhooks(console: Console, figures: WebhookFigures) -> None:
@@ -127,8 +136,8 @@ def _print_webhooks(console: Console, figures: WebhookFigures) -> None:
 def _print_providers(console: Console, figures: ProvidersFigures) -> None:
     plan = figures.plan
     table = Table(
-        title=f"Slow providers: {plan.duration_s:g} s each, log-normal, median {plan.stand.median_ms:g} ms, "
-        f"p99 {plan.stand.p99_ms:g} ms, {figures.api_processes} API process(es), {figures.connections:,} connections",
+        title=f"Slow providers: {plan.duration_s:g} s each, {plan.stand.text()} ms, "
+        f"{figures.api_processes} API process(es), {figures.connections:,} connections",
         caption="CPU in seconds of the measured time, by process tree. Rows: attempts by state.",
     )
     processes = list(figures.connectors[0].cpu_s)

@@ -1,7 +1,8 @@
-"""The benchmark's servers, run as ``serve`` runs the API: the API itself with a provider of 20 ms or with the settings'
-connectors, and a POST that only parses and answers. Production code uses none of them.
+"""The benchmark's servers, run as ``serve`` runs the API: the API itself with an in-process provider or with the
+settings' connectors, and a POST that only parses and answers. Production code uses none of them.
 
-``python -m tallystick.lab.bench.server api``, ``… connectors`` or ``… noop``, with the settings in the environment.
+``python -m tallystick.lab.bench.server api``, ``… connectors`` or ``… noop``, with the settings in the environment,
+where ``provider_latency.VARIABLE`` says how long the in-process provider takes.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from tallystick.interfaces.api.body_reader import BodyReader
 from tallystick.interfaces.api.http import ApiRequest, HttpResponse
 from tallystick.kit.logs import configure_logging
 from tallystick.lab.bench.provider import BenchProvider
+from tallystick.lab.bench.provider_latency import DEFAULT, VARIABLE, parse_latency
 from tallystick.lab.bench.workload import PATH, PROVIDER, new_payment
 from tallystick.providers.port import Provider
 from tallystick.providers.registry import CONNECTOR_SETTINGS
@@ -42,7 +44,8 @@ TARGETS: Final = {
 
 def asgi_factory() -> Litestar:
     """The API over the in-process provider, in one worker process."""
-    return _api({PROVIDER: BenchProvider()})
+    latency = parse_latency(os.environ.get(VARIABLE, DEFAULT.text()))
+    return _api({PROVIDER: BenchProvider(latency)})
 
 
 def connectors_factory() -> Litestar:

@@ -23,6 +23,7 @@ import psycopg
 from msgspec import Struct
 
 from tallystick.domain.errors import TallystickError
+from tallystick.lab.bench.provider_latency import DEFAULT, VARIABLE, ProviderLatency
 from tallystick.lab.bench.workload import PROVIDER
 from tallystick.record.postgres.embedded.server import DatabaseUrls, EmbeddedPostgres
 from tallystick.record.postgres.migrate import migrate
@@ -96,15 +97,22 @@ def open_database(data_dir: Path | None, own: DatabaseUrls | None = None) -> Ite
 
 @contextmanager
 def open_server(
-    kind: str, settings: Settings, database: Database, log: Path, *, default_provider: str = PROVIDER
+    kind: str,
+    settings: Settings,
+    database: Database,
+    log: Path,
+    *,
+    default_provider: str = PROVIDER,
+    latency: ProviderLatency = DEFAULT,
 ) -> Iterator[Server]:
-    """A server of ``bench.server`` on a free port, ready to answer. Raises StageFailed."""
+    """A server of ``bench.server`` on a free port, ready to answer. ``latency``: of the in-process provider. Raises
+    StageFailed."""
     port = _free_port()
     settings = replace(database.settings_for(settings), host=HOST, port=port, default_provider=default_provider)
     with log.open("ab") as output:
         process = subprocess.Popen(
             [sys.executable, "-m", "tallystick.lab.bench.server", kind, str(os.getpid())],
-            env=child_environment(settings),
+            env=child_environment(settings) | {VARIABLE: latency.text()},
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=output,

@@ -5,8 +5,8 @@ length are read. Closed loop: every connection always has one request under way.
 moments at a given rate, whether or not earlier ones are answered, and latency counts from the moment a request was
 *due*: waiting for a connection, or for the generator itself, is waiting.
 
-``python -m tallystick.lab.bench.generator '<Load as JSON>'`` prints ``measuring`` when the warm-up is over, ``measured``
-when the measured time is, and then a ``LoadResult`` as JSON.
+``python -m tallystick.lab.bench.generator '<Load as JSON>'`` prints ``measuring`` when the warm-up is over,
+``measured`` when the measured time is, and then a ``LoadResult`` as JSON.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Two checkouts of this project, each in a work tree of its own, and how each is asked (see ``side``)."""
+"""Checkouts of this project, each in a work tree of its own, and how each is asked (see ``side``)."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
@@ -22,8 +22,8 @@ SIDE: Final = Path(__file__).with_name("side.py")
 #: What there was before releases had tags.
 FIRST_COMPARED: Final = "e0d16a3"
 
-#: One journal connection and one API process: what is compared is work, and more of either only add noise on two cores.
-ENVIRONMENT: Final = {"TALLYSTICK_JOURNAL_CONNECTIONS": "1", "TALLYSTICK_API_PROCESSES": "1"}
+#: For what is counted: a second connection changes nothing but which batch a payment is in.
+ONE_CONNECTION: Final = {"TALLYSTICK_JOURNAL_CONNECTIONS": "1"}
 
 
 class SideFailed(TallystickError):
@@ -38,17 +38,18 @@ class Checkout(Struct, frozen=True, kw_only=True):
 
 
 @contextmanager
-def checkouts(repository: Path, before: str | None, after: str) -> Iterator[tuple[Checkout, Checkout]]:
-    """Work trees of both, gone afterwards. ``before`` None: the last release before ``after``. Raises SideFailed."""
+def checkouts(repository: Path, befores: Sequence[str], after: str) -> Iterator[list[Checkout]]:
+    """Work trees of all of them, ``after`` last, gone afterwards. No ``befores``: the last release before ``after``.
+    Raises SideFailed."""
+    refs = [*(befores or [last_release(repository, after)]), after]
     with tempfile.TemporaryDirectory(prefix="tsc-") as folder:
         made: list[Checkout] = []
         try:
-            for name, ref in (("before", before or last_release(repository, after)), ("after", after)):
-                path = Path(folder) / name
+            for number, ref in enumerate(refs):
+                path = Path(folder) / str(number)
                 _git(repository, "worktree", "add", "--quiet", "--detach", str(path), ref)
-                commit = _git(path, "rev-parse", "--short", "HEAD")
-                made.append(Checkout(commit=commit, source=path / "src"))
-            yield made[0], made[1]
+                made.append(Checkout(commit=_git(path, "rev-parse", "--short", "HEAD"), source=path / "src"))
+            yield made
         finally:
             for checkout in made:
                 _git(repository, "worktree", "remove", "--force", str(checkout.source.parent))
@@ -63,12 +64,13 @@ def last_release(repository: Path, ref: str) -> str:
 
 
 class Side:
-    """A process that runs a checkout's code and answers in lines of JSON. Use as a context manager."""
+    """A process that runs a checkout's code and answers in lines of JSON. Use as a context manager. ``settings``:
+    variables that differ from the checkout's defaults."""
 
-    def __init__(self, checkout: Checkout, *arguments: str) -> None:
+    def __init__(self, checkout: Checkout, *arguments: str, settings: Mapping[str, str] | None = None) -> None:
         self._process = subprocess.Popen(
             [sys.executable, "-P", str(SIDE), *arguments],
-            env={**os.environ, **ENVIRONMENT, "PYTHONPATH": str(checkout.source)},
+            env={**os.environ, **(settings or {}), "PYTHONPATH": str(checkout.source)},
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,

@@ -8,10 +8,13 @@ from typing import Any, Final, LiteralString
 import psycopg
 from msgspec import Struct
 
-from tallystick.lab.bench.before_after.checkouts import Checkout, Side
+from tallystick.lab.bench.before_after.checkouts import ONE_CONNECTION, Checkout, Side
 from tallystick.lab.bench.before_after.wire import CountedWire
 from tallystick.record.postgres.embedded.cluster import SUPERUSER
 from tallystick.record.postgres.migrate import APP_ROLE
+
+#: What a busy API process collects while a batch is on its way.
+BATCH_PAYMENTS: Final = 50
 
 #: Statements are prepared by then, and the balances' rows are there.
 WARM_UP_PAYMENTS: Final = 200
@@ -28,7 +31,7 @@ SELECT coalesce(sum(n_tup_ins + n_tup_upd), 0)::bigint, coalesce(sum(n_tup_hot_u
 
 
 class PaymentCounts(Struct, frozen=True, kw_only=True):
-    """Of one payment, two commits, in batches of 50."""
+    """Of one payment, two commits, in batches of so many payments."""
 
     statements: float
     round_trips: float
@@ -38,9 +41,9 @@ class PaymentCounts(Struct, frozen=True, kw_only=True):
     disk_bytes: float
 
 
-def count_payments(checkout: Checkout, payments: int) -> PaymentCounts:
-    """Make so many payments through the checkout's journal, over one connection, and read the server's own counts
-    before and after. Raises SideFailed."""
+def count_payments(checkout: Checkout, payments: int, batch: int = BATCH_PAYMENTS) -> PaymentCounts:
+    """Make so many payments through the checkout's journal, over one connection, ``batch`` at once, and read the
+    server's own counts before and after. Raises SideFailed."""
     with Side(checkout, "database") as database:
         app_url = database.hear()["app_url"]
         superuser_url = app_url.replace(f"//{APP_ROLE}@", f"//{SUPERUSER}@")
@@ -49,7 +52,8 @@ def count_payments(checkout: Checkout, payments: int) -> PaymentCounts:
                 server.execute(f"ALTER SYSTEM SET {setting}")
             server.execute("SELECT pg_reload_conf()")
             rows, hot = _row(server, _ROWS)
-            with Side(checkout, "commit", wire.url, str(WARM_UP_PAYMENTS), str(payments)) as side:
+            sizes = (str(WARM_UP_PAYMENTS), str(payments), str(batch))
+            with Side(checkout, "commit", wire.url, *sizes, settings=ONE_CONNECTION) as side:
                 side.hear()
                 server.execute("CHECKPOINT")
                 size, log, sent = _disk_bytes(server), _log_bytes(server), wire.counts()

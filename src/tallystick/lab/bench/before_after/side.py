@@ -1,12 +1,14 @@
 """What a comparison asks of one checkout. This file runs on the code of either, which PYTHONPATH names.
 
 So it imports nothing of ours by name: each module is looked for where the checkout has it. The names that it uses of
-the modules have to be in both; where one of them changed, this file is where both are served.
+the modules have to be in both; where one of them changed, this file is where both are served. Arguments:
 
-``python -P side.py stages 200``             for each line of standard input, CPU time by stage of 200 payments
-``python -P side.py database``               a migrated database, described as JSON, until standard input ends
-``python -P side.py api``                    the same with one API process on it
-``python -P side.py commit URL 200 5000``    that many payments through the journal: first unmeasured, then on a line
+``stages 200``              for each line of standard input, CPU time by stage of 200 payments
+``database``                a migrated database, described as JSON, until standard input ends
+``api``                     the same with the API on it
+``commit URL 200 5000 50``  so many payments through the journal, 50 at once: first unmeasured, then on a line
+``idle 25``                 for each line, milliseconds of the commits of so many payments, one at a time
+``webhooks 10000 64``       for each line, a burst of so many deliveries over so many connections, drained by one worker
 """
 
 from __future__ import annotations
@@ -17,6 +19,7 @@ import importlib
 import inspect
 import json
 import os
+import random
 import sys
 import tempfile
 import time
@@ -28,8 +31,11 @@ from typing import Any, Final, TypeVar
 
 Result = TypeVar("Result")
 
-#: Payments of one batch, in stages and in commits: what a busy API process collects while a batch is on its way.
+#: Payments of one batch in stages: what a busy API process collects while a batch is on its way.
 BATCH_PAYMENTS: Final = 50
+
+#: Payments before the first that is timed: a connection keeps a plan after five runs of a statement.
+WARM_UP_IDLE: Final = 20
 
 #: After two, caches and specialised bytecode are as they stay.
 WARM_UP_CHUNKS: Final = 2
@@ -174,22 +180,96 @@ def _row(subject: Any) -> dict[str, Any]:
     return {name: json.dumps(value) if isinstance(value, dict | tuple) else value for name, value in values.items()}
 
 
-async def commit_payments(url: str, warm_up: int, payments: int) -> None:
-    """Creates and then outcomes, ``BATCH_PAYMENTS`` at once, so that batches are the same in every run."""
-    commits = module("tallystick.lab.bench.commits", "tallystick.lab.bench.door", "tallystick.bench.door")
+async def commit_payments(url: str, warm_up: int, payments: int, batch: int) -> None:
+    """Creates and then outcomes, ``batch`` at once, so that batches are the same in every run."""
     new_payment = bench("workload").new_payment
-    async with commits.open_journal(_settings(), url) as journal:
+    async with _commits().open_journal(_settings(), url) as journal:
         for count in (warm_up, payments):
-            for start in range(0, count, BATCH_PAYMENTS):
-                made = [new_payment() for _ in range(min(BATCH_PAYMENTS, count - start))]
+            for start in range(0, count, batch):
+                made = [new_payment() for _ in range(min(batch, count - start))]
                 await asyncio.gather(*(journal.commit(create) for create, _ in made))
                 await asyncio.gather(*(journal.commit(outcome) for _, outcome in made))
             await asyncio.to_thread(_say_and_wait, {"payments": count})
 
 
+def _commits() -> Any:
+    return module("tallystick.lab.bench.commits", "tallystick.lab.bench.door", "tallystick.bench.door")
+
+
+async def answer_idle(payments: int) -> None:
+    """For each line of standard input, how long each commit of so many payments took, one after another through the
+    journal of a process that does nothing else; and the CPU time of this process a payment."""
+    new_payment = bench("workload").new_payment
+    with bench("stage").open_database(None) as database:
+        async with _commits().open_journal(_settings(), database.app_url) as journal:
+            await _commit_in_turn(journal, [new_payment() for _ in range(WARM_UP_IDLE)])
+            await asyncio.to_thread(_say_and_wait, {"postgres_pid": database.server_pid})
+            while True:
+                made = [new_payment() for _ in range(payments)]
+                cpu = time.process_time()
+                ms = await _commit_in_turn(journal, made)
+                cpu_us = (time.process_time() - cpu) / payments * 1e6
+                if not await asyncio.to_thread(_say_and_wait, {"ms": ms, "cpu_us": cpu_us}):
+                    return
+
+
+async def _commit_in_turn(journal: Any, payments: list[Any]) -> list[float]:
+    took: list[float] = []
+    for changes in payments:
+        for change in changes:
+            started = time.perf_counter()
+            await journal.commit(change)
+            took.append((time.perf_counter() - started) * 1_000)
+    return took
+
+
+def answer_webhooks(deliveries: int, connections: int) -> None:
+    """For each line of standard input, one burst at the checkout's own API, and its drain, by the checkout's own
+    benchmark."""
+    webhooks = bench("webhooks")
+    _log_errors_alone()
+    os.environ["TALLYSTICK_SIMULATOR_WEBHOOK_SECRETS"] = webhooks.SECRET
+    stage, run = bench("stage"), importlib.import_module("uvloop").run
+    with tempfile.TemporaryDirectory() as folder, stage.open_database(None) as database:
+        work = Path(folder)
+        os.environ["TALLYSTICK_DATA_DIR"] = str(database.data_dir)  # where the sealing key is
+        settings = _settings()
+        with stage.open_server("api", settings, database, work / "api.log") as api:
+            going_on = _say_and_wait({"ready": True})
+            while going_on:
+                originals = int(deliveries * (1 - webhooks.REDELIVERIES - webhooks.FORGED))
+                waiting = run(webhooks._waiting_payments(settings, database.app_url, originals))
+                file = work / "burst"
+                file.write_bytes(_msgpack(webhooks.burst(waiting, deliveries, random.Random(1))))
+                taken = webhooks._deliver(api.port, file, connections, None)
+                _, drained_per_s = run(webhooks._drain(settings, database.app_url))
+                going_on = _say_and_wait(
+                    {
+                        "acknowledged_per_s": taken.per_s,
+                        "p50_ms": taken.latency.p50_ms,
+                        "p99_ms": taken.latency.p99_ms,
+                        "drained_per_s": drained_per_s,
+                        "failures": taken.failures,
+                    }
+                )
+
+
+def _log_errors_alone() -> None:
+    """Where nothing is said, log lines go to standard output, among the answers."""
+    configure = module("tallystick.kit.logs", "tallystick.logs").configure_logging
+    # Since 0.3 it is told the names of the settings that are secret.
+    takes_names = len(inspect.signature(configure).parameters) > 1
+    configure("error", *([frozenset()] if takes_names else []))
+
+
+def _msgpack(deliveries: Any) -> bytes:
+    encoded: bytes = importlib.import_module("msgspec").msgpack.encode(deliveries)
+    return encoded
+
+
 @contextmanager
 def opened(with_api: bool) -> Iterator[dict[str, Any]]:
-    """A database of the checkout's own schema, and one API process on it where asked for."""
+    """A database of the checkout's own schema, and the API on it where asked for."""
     stage = bench("stage")
     with tempfile.TemporaryDirectory() as logs, stage.open_database(None) as database:
         found = {"app_url": database.app_url, "postgres_pid": database.server_pid}
@@ -211,9 +291,10 @@ def _settings() -> Any:
     return load.load_settings(os.environ, registry.CONNECTOR_SETTINGS)
 
 
-def _say_and_wait(found: dict[str, Any]) -> None:
+def _say_and_wait(found: dict[str, Any]) -> bool:
+    """Whether there is another line."""
     print(json.dumps(found), flush=True)
-    sys.stdin.readline()
+    return bool(sys.stdin.readline())
 
 
 def main(what: str, *arguments: str) -> None:
@@ -222,7 +303,11 @@ def main(what: str, *arguments: str) -> None:
         case "stages":
             answer_stages(int(arguments[0]))
         case "commit":
-            asyncio.run(commit_payments(arguments[0], int(arguments[1]), int(arguments[2])))
+            asyncio.run(commit_payments(arguments[0], *(int(each) for each in arguments[1:])))
+        case "idle":
+            importlib.import_module("uvloop").run(answer_idle(int(arguments[0])))
+        case "webhooks":
+            answer_webhooks(int(arguments[0]), int(arguments[1]))
         case "database" | "api":
             with opened(what == "api") as found:
                 _say_and_wait(found)

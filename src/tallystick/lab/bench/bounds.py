@@ -1,0 +1,74 @@
+"""What a payment may cost, in figures that are the same on any machine. A test compares them with what it costs.
+
+A payment is a create with automatic capture that the provider approves: two commits, in batches of 50. A change that
+makes it cheaper lowers the bound here; one that makes it dearer says why in the reason.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+from msgspec import Struct
+
+
+class Bound(Struct, frozen=True, kw_only=True):
+    """``most`` of something, and why. Less than ``least`` means that the bound is to be lowered: one with room to spare
+    does not see what is added."""
+
+    most: float
+    least: float
+    reason: str
+
+    def holds(self, measured: float) -> bool:
+        """Whether the figure is within."""
+        return self.least <= measured <= self.most
+
+
+def exactly(count: float, reason: str) -> Bound:
+    """A count that is the same in every run."""
+    return Bound(most=count, least=count, reason=reason)
+
+
+def about(most: float, reason: str, *, room: float) -> Bound:
+    """A figure that moves a little by chance; ``room``: the share of it that may be spare."""
+    return Bound(most=most, least=most * (1 - room), reason=reason)
+
+
+BATCH_PAYMENTS: Final = 50
+
+#: Payments that are counted: the indexes have grown beyond their first pages.
+COUNTED_PAYMENTS: Final = 500
+
+#: By figure of ``PaymentCounts``, statements and round trips of a pair of batches, the rest of a payment.
+BOUNDS: Final[Mapping[str, Bound]] = {
+    "statements": exactly(
+        16,
+        "7 of the batch of creates: BEGIN, keys looked up, keys taken, history, payments, attempts, COMMIT. 9 of the"
+        " batch of outcomes: BEGIN, history, payments, attempts, answers, messages, transfers, balances, COMMIT.",
+    ),
+    "round_trips": exactly(16, "Each statement waits for the one before: its count of rows decides what follows."),
+    "rows": exactly(
+        12 + 2 / BATCH_PAYMENTS,
+        "A key, a payment, an attempt, two versions of history for each of both, an answer, a message, a transfer;"
+        " payment and attempt are updated once each. A batch of outcomes also moves the two balances that all payments"
+        " share.",
+    ),
+    "wal_bytes": about(
+        9_250,
+        "Measured 9,173 without full pages: twelve rows, their entries in 16 indexes, and two updates that are not HOT."
+        " The rest is for page splits, which random keys move.",
+        room=0.03,
+    ),
+    "disk_bytes": about(
+        7_900,
+        "Measured 7,750 after VACUUM: tables and indexes of 500 payments, in whole pages of 8 kB.",
+        room=0.05,
+    ),
+    "held_blocks": about(
+        120,
+        "Measured 113 with CPython 3.11: memory blocks of both changes, their rows and messages while they wait for"
+        " their batches. Other versions of CPython need a few more or fewer.",
+        room=0.25,
+    ),
+}

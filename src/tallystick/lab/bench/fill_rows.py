@@ -28,6 +28,7 @@ from tallystick.lab.bench.workload import (
     create_change,
     decline,
     new_instruction,
+    payment_body,
     random_key,
     settled_change,
 )
@@ -40,6 +41,9 @@ MERCHANTS: Final = (MERCHANT, *(f"shop-{number:02d}" for number in range(1, 20))
 #: Payment number n was made n times this long after the first: 5 million are a month.
 SPACING: Final = timedelta(milliseconds=500)
 FIRST_AT: Final = datetime(2025, 1, 1)  # in UTC; naive, because that is written out faster
+
+#: Orders have as many digits as those of an ordinary shop.
+FIRST_ORDER: Final = 10_000
 
 _FIRST_MS: Final = int(FIRST_AT.replace(tzinfo=UTC).timestamp() * 1000)
 _SPACING_MS: Final = SPACING // timedelta(milliseconds=1)
@@ -124,12 +128,23 @@ def fill_chunk(known: list[Kind], first: int, count: int, seed: int) -> Chunk:
     return Chunk({table: "".join(rows).encode() for table, rows in lines.items()}, balances)
 
 
+def merchant_by(rng: random.Random) -> str:
+    """The merchant of a payment."""
+    return MERCHANT if rng.random() < 0.5 else rng.choice(MERCHANTS[1:])
+
+
+def amount_by(rng: random.Random) -> int:
+    """The amount of a payment, in minor units."""
+    return int(100 + rng.random() * 50_000)
+
+
 def _values(rng: random.Random, number: int, kind: Kind) -> dict[str, Any]:
     """What is this payment's own."""
-    created_at = FIRST_AT + number * SPACING
+    # A moment within its millisecond: times have microseconds, as a clock's have.
+    created_at = FIRST_AT + number * SPACING + timedelta(microseconds=1 + int(rng.random() * 998))
     settled_at = created_at + timedelta(microseconds=int(20_000 + rng.random() * ANSWER_WITHIN_MS * 1000))
     deadline = created_at + _SENDING
-    merchant = MERCHANT if rng.random() < 0.5 else rng.choice(MERCHANTS[1:])
+    merchant = merchant_by(rng)
     key = random_key(rng)
     random_tail = f"{rng.getrandbits(320):080x}"
     # Ids as this platform mints them: the millisecond, version 7, and random bits.
@@ -146,8 +161,8 @@ def _values(rng: random.Random, number: int, kind: Kind) -> dict[str, Any]:
         "settle": settle,
         "message": derived_id("msg", settle, payment),
         "reference": f"bnc_{attempt}",
-        "order": str(number),
-        "amount": int(100 + rng.random() * 50_000),
+        "order": str(FIRST_ORDER + number),
+        "amount": amount_by(rng),
         "provider_key": provider_key(merchant, key, "authorize", 1),
         "created_at": _rfc3339(created_at),
         "settled_at": _rfc3339(settled_at),
@@ -159,13 +174,7 @@ def _values(rng: random.Random, number: int, kind: Kind) -> dict[str, Any]:
 
 
 def _kind(currency: str, approved: bool) -> Kind:
-    body = {
-        "amount": _AMOUNT,
-        "currency": currency,
-        "payment_method": "bench_ok" if approved else "bench_declined",
-        "description": f"Order {_mark('order')}",
-        "metadata": {"order": _mark("order"), "channel": "web"},
-    }
+    body = payment_body(_AMOUNT, currency, _mark("order"), approved=approved)
     create, outcome = _both_commits(body, approved)
     opened, closed = Entry(create).rows, Entry(outcome).rows
     marks, settled = _marks(create), outcome.one(Payment)

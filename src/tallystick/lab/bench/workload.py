@@ -28,14 +28,19 @@ PROVIDER: Final = "bench"
 
 PATH: Final = "/v1/payments"
 
-#: One ordinary payment as a shop sends it.
-BODY: Final[dict[str, Any]] = {
-    "amount": 4999,
-    "currency": "EUR",
-    "payment_method": "bench_ok",
-    "description": "Order 20931, two tickets",
-    "metadata": {"order": "20931", "channel": "web"},
-}
+
+def payment_body(amount: int, currency: str, order: str, *, approved: bool = True) -> dict[str, Any]:
+    """An ordinary payment as a shop sends it."""
+    return {
+        "amount": amount,
+        "currency": currency,
+        "payment_method": "bench_ok" if approved else "bench_declined",
+        "description": f"Order {order}, two tickets",
+        "metadata": {"order": order, "channel": "web"},
+    }
+
+
+BODY: Final = payment_body(4999, "EUR", "20931")
 
 #: The settings' defaults; recovery does not run here, so that only the columns matter.
 TERMS: Final = Terms(account="main", send_window_ms=5_000, request_timeout_ms=10_000, settling_ms=5_000)

@@ -4,21 +4,23 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any, Final
 
 from litestar import HttpMethod, Litestar, Request
-from litestar.handlers import HTTPRouteHandler, route
-from litestar.types import ASGIApp
+from litestar.handlers import HTTPRouteHandler
+from litestar.handlers import route as framework_route
+from litestar.types import ASGIApp, Receive, Scope
 
-from tallystick.domain.errors import problem
+from tallystick.domain.errors import Problem, problem
 from tallystick.domain.views import encode
 from tallystick.flows.api_process import ApiProcess, open_api_process
 from tallystick.flows.failures import DATABASE_AWAY
 from tallystick.flows.runtime import Runtime
 from tallystick.interfaces.api.authentication import Authenticator, Caller
 from tallystick.interfaces.api.body_reader import BodyReader
+from tallystick.interfaces.api.dispatch import Dispatcher, Handler, Route
 from tallystick.interfaces.api.endpoint import Endpoint
 from tallystick.interfaces.api.health import healthz, readyz
 from tallystick.interfaces.api.http import PROBLEM_JSON, ApiRequest, HttpResponse
@@ -28,6 +30,7 @@ from tallystick.interfaces.api.problems import (
     LACKS_KEY,
     ProblemError,
     busy,
+    defect,
     flush_sampled_lines,
     internal_error,
     on_framework_error,
@@ -45,7 +48,7 @@ from tallystick.providers.registry import CONNECTOR_SETTINGS
 from tallystick.record.sealing import SealingRefused
 from tallystick.settings.load import Settings, load_settings, secret_names
 
-Handler = Callable[[Request[Any, Any, Any]], Awaitable[ASGIApp]]
+Lifespan = Callable[[Litestar], AbstractAsyncContextManager[None]]
 
 #: Reads give way when the queues of payments are this full: well before new payments do (0.8).
 READS_SHARE: Final = 0.6
@@ -55,16 +58,35 @@ READS_LIMIT: Final = 500
 
 
 class Application(Litestar):
-    """Routes requests that are well-formed, and refuses others before that."""
+    """Refuses requests that are not well-formed, and hands others to their handlers. The framework has the rest:
+    startup and shutdown, OPTIONS, and what to answer where no route has the path or the method."""
+
+    def __init__(self, routes: Sequence[Route], lifespan: Lifespan, options: Sequence[HTTPRouteHandler]) -> None:
+        self.dispatcher = Dispatcher(routes)
+        super().__init__(
+            [*options, *map(_framework_handler, routes)],  # with OPTIONS later, Litestar would have made its own
+            lifespan=[lifespan],
+            exception_handlers={Exception: on_framework_error},
+            openapi_config=None,  # the document is made from our own table
+            logging_config=None,  # Litestar's would log requests with what clients sent
+        )
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         """The ASGI application."""
-        refused = refusal(scope) if scope["type"] == "http" else None
-        if refused is None:
+        if scope["type"] != "http":
             await super().__call__(scope, receive, send)
             return
-        headers = ((b"request-id", (refused.request_id or "").encode()),)
-        await HttpResponse(refused.status, encode(refused), PROBLEM_JSON, headers)(scope, receive, send)
+        if (refused := refusal(scope)) is not None:
+            response = _unrouted(refused)
+        elif (handle := self.dispatcher.handler(scope)) is not None:
+            try:
+                response = await handle(scope, receive)
+            except Exception as error:  # outside of ``respond``, which answers all others
+                response = _unrouted(defect(error))
+        else:
+            await super().__call__(scope, receive, send)
+            return
+        await response(scope, receive, send)
 
 
 class ApiServer:
@@ -96,9 +118,9 @@ class ApiServer:
             runtime.drift,
         )
 
-    def request(self, request: Request[Any, Any, Any], parameters: tuple[Parameter, ...] = ()) -> ApiRequest:
+    def request(self, scope: Scope, receive: Receive, parameters: tuple[Parameter, ...] = ()) -> ApiRequest:
         """A request as the handlers read it."""
-        return ApiRequest(request.scope, request.receive, self._body_reader, parameters)
+        return ApiRequest(scope, receive, self._body_reader, parameters)
 
     async def respond(self, operation: str, request: ApiRequest, handled: Awaitable[HttpResponse]) -> HttpResponse:
         """What the handler responds; its errors and failures become problem documents."""
@@ -158,6 +180,12 @@ def problem_response(
     return HttpResponse(document.status, encode(document), PROBLEM_JSON, headers)
 
 
+def _unrouted(document: Problem) -> HttpResponse:
+    """The response to a request that no handler answered."""
+    headers = ((b"request-id", (document.request_id or "").encode()),)
+    return HttpResponse(document.status, encode(document), PROBLEM_JSON, headers)
+
+
 def create_app(
     settings: Settings, database_url: str | None = None, *, providers: Mapping[str, Provider] | None = None
 ) -> Litestar:
@@ -174,14 +202,13 @@ def create_app(
             yield
             flush_sampled_lines()
 
-    handlers = [*(_route(server, endpoint) for endpoint in ENDPOINTS), *_open_routes(server)]
-    return Application(
-        [*_options(server, handlers), *handlers],  # later, Litestar would have made its own
-        lifespan=[lifespan],
-        exception_handlers={Exception: on_framework_error},
-        openapi_config=None,  # the document is made from our own table
-        logging_config=None,  # Litestar's would log requests with what clients sent
-    )
+    return application(server, ENDPOINTS, lifespan)
+
+
+def application(server: ApiServer, endpoints: Iterable[Endpoint], lifespan: Lifespan) -> Application:
+    """The application with these endpoints, and what needs no API key."""
+    routes = [*(_route(server, endpoint) for endpoint in endpoints), *_open_routes(server)]
+    return Application(routes, lifespan, _options(server, routes))
 
 
 def asgi_factory() -> Litestar:
@@ -191,59 +218,62 @@ def asgi_factory() -> Litestar:
     return create_app(settings)
 
 
-def _route(server: ApiServer, endpoint: Endpoint) -> HTTPRouteHandler:
-    async def handle(request: Request[Any, Any, Any]) -> ASGIApp:
-        api_request = server.request(request, endpoint.parameters)
-        return await server.respond(endpoint.name, api_request, server.authenticated(endpoint, api_request))
+def _route(server: ApiServer, endpoint: Endpoint) -> Route:
+    async def handle(scope: Scope, receive: Receive) -> HttpResponse:
+        request = server.request(scope, receive, endpoint.parameters)
+        return await server.respond(endpoint.name, request, server.authenticated(endpoint, request))
 
-    return _handler(endpoint.method, endpoint.path, handle)
+    return Route(endpoint.method, endpoint.path, handle)
 
 
-def _open_routes(server: ApiServer) -> list[HTTPRouteHandler]:
+def _open_routes(server: ApiServer) -> list[Route]:
     """What needs no API key."""
     document = openapi_document()
 
-    async def openapi(request: Request[Any, Any, Any]) -> ASGIApp:
-        return HttpResponse(200, document, headers=tuple(server.request(request).response_headers))
+    async def openapi(scope: Scope, receive: Receive) -> HttpResponse:
+        return HttpResponse(200, document, headers=tuple(server.request(scope, receive).response_headers))
 
     def probe(check: Callable[[Runtime, ApiRequest], Awaitable[HttpResponse]]) -> Handler:
-        async def handle(request: Request[Any, Any, Any]) -> ASGIApp:
-            api_request = server.request(request)
-            return await server.respond(check.__name__, api_request, check(server.runtime, api_request))
+        async def handle(scope: Scope, receive: Receive) -> HttpResponse:
+            request = server.request(scope, receive)
+            return await server.respond(check.__name__, request, check(server.runtime, request))
 
         return handle
 
-    async def webhook(request: Request[Any, Any, Any]) -> ASGIApp:
-        api_request = server.request(request)
-        handled = server.webhook_receiver.respond(request.scope, api_request)
-        return await server.respond("receiveWebhook", api_request, handled)
+    async def webhook(scope: Scope, receive: Receive) -> HttpResponse:
+        request = server.request(scope, receive)
+        return await server.respond("receiveWebhook", request, server.webhook_receiver.respond(scope, request))
 
     return [
-        _handler("POST", provider_webhooks.PATH, webhook),
-        _handler("GET", "/openapi.json", openapi),
-        _handler("GET", "/healthz", probe(healthz)),
-        _handler("GET", "/readyz", probe(readyz)),
+        Route("POST", provider_webhooks.PATH, webhook),
+        Route("GET", "/openapi.json", openapi),
+        Route("GET", "/healthz", probe(healthz)),
+        Route("GET", "/readyz", probe(readyz)),
     ]
 
 
-def _options(server: ApiServer, handlers: Iterable[HTTPRouteHandler]) -> Iterable[HTTPRouteHandler]:
+def _options(server: ApiServer, routes: Sequence[Route]) -> list[HTTPRouteHandler]:
     """OPTIONS for every path, naming all of its methods; Litestar's own names those of one handler."""
     methods: dict[str, set[str]] = {}
-    for handler in handlers:
-        for path in handler.paths:
-            methods.setdefault(path, {"OPTIONS"}).update(handler.http_methods)
+    for route in routes:
+        methods.setdefault(route.path, {"OPTIONS"}).update(route.methods)
     return [_options_handler(server, path, ", ".join(sorted(allowed))) for path, allowed in methods.items()]
 
 
 def _options_handler(server: ApiServer, path: str, allow: str) -> HTTPRouteHandler:
-    async def handle(request: Request[Any, Any, Any]) -> ASGIApp:
-        headers = server.request(request).response_headers
+    async def handle(scope: Scope, receive: Receive) -> HttpResponse:
+        headers = server.request(scope, receive).response_headers
         return HttpResponse(204, b"", headers=(*headers, (b"allow", allow.encode())))
 
-    return route(path, http_method=HttpMethod.OPTIONS)(handle)
+    return _framework_handler(Route("OPTIONS", path, handle))
 
 
-def _handler(method: str, path: str, handle: Handler) -> HTTPRouteHandler:
-    methods = (HttpMethod.GET, HttpMethod.HEAD) if method == "GET" else (HttpMethod(method),)
+def _framework_handler(each: Route) -> HTTPRouteHandler:
+    """A route as Litestar has it. It needs all of them, to know which paths and methods there are."""
+
+    async def handle(request: Request[Any, Any, Any]) -> ASGIApp:
+        return await each.handle(request.scope, request.receive)
+
     # The response has its own status; Litestar's default for DELETE would forbid it a body.
-    return route(re.sub(r"{(\w+)}", r"{\1:str}", path), http_method=methods, status_code=200)(handle)
+    path = re.sub(r"{(\w+)}", r"{\1:str}", each.path)
+    return framework_route(path, http_method=[HttpMethod(method) for method in each.methods], status_code=200)(handle)

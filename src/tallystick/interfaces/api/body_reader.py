@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import re
 from typing import Any, Final
 
@@ -10,6 +9,7 @@ from litestar.types import Receive
 
 from tallystick.domain.errors import problem
 from tallystick.interfaces.api.problems import ProblemError, busy
+from tallystick.interfaces.api.shared_timeout import SharedTimeout
 
 _DIGITS: Final = re.compile(r"[0-9]{1,18}", re.ASCII)
 
@@ -26,6 +26,7 @@ class BodyReader:
 
     def __init__(self, timeout_ms: int, under_way_bytes: int = UNDER_WAY_BYTES) -> None:
         self._timeout_ms = timeout_ms
+        self._timeout = SharedTimeout(timeout_ms)
         self._most_bytes = under_way_bytes
         self._under_way_bytes = 0
 
@@ -35,13 +36,12 @@ class BodyReader:
         Raises ProblemError: over ``limit_bytes``, not all here in time, too many under way, or the connection ended
         before it did. A truncated body is never taken for the whole: a partial refund might become a full one.
         """
-        too_large = ProblemError(problem("body_too_large", f"Send at most {limit_bytes} bytes.", request_id=request_id))
         if _DIGITS.fullmatch(declared_length) and int(declared_length) > limit_bytes:
-            raise too_large
+            raise _too_large(limit_bytes, request_id)
         pieces: list[bytes] = []
         size, more = 0, True
         try:
-            async with asyncio.timeout(self._timeout_ms / 1000):
+            with self._timeout.started():
                 while more and size <= limit_bytes:
                     message: Any = await receive()
                     if message["type"] == "http.disconnect":
@@ -59,5 +59,9 @@ class BodyReader:
         finally:
             self._under_way_bytes -= size
         if size > limit_bytes:
-            raise too_large
+            raise _too_large(limit_bytes, request_id)
         return b"".join(pieces)
+
+
+def _too_large(limit_bytes: int, request_id: str) -> ProblemError:
+    return ProblemError(problem("body_too_large", f"Send at most {limit_bytes} bytes.", request_id=request_id))

@@ -92,6 +92,13 @@ def report(document: Problem, operation: str, error: BaseException | None = None
         say()
 
 
+def defect(error: Exception, request_id: str | None = None) -> Problem:
+    """500, and its line in the log, for what failed outside of every handler's own answer to failures."""
+    document = internal_error(request_id or new_id("req")).problem
+    report(document, "routing", error)
+    return document
+
+
 def flush_sampled_lines() -> None:
     """Before the process ends: log how many responses the sampled lines have not counted yet."""
     _lines.flush()
@@ -110,8 +117,7 @@ def on_framework_error(_: Request[Any, Any, Any], error: Exception) -> Response[
     elif isinstance(error, HTTPException) and error.status_code < 500:
         document = no_such_path(request_id)
     else:
-        document = internal_error(request_id).problem
-        report(document, "routing", error)
+        document = defect(error, request_id)
     return Response(
         encode(document), status_code=document.status, media_type="application/problem+json", headers=headers
     )

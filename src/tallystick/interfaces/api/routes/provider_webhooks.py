@@ -96,7 +96,7 @@ class WebhookReceiver:
     async def respond(self, scope: Scope, request: ApiRequest) -> HttpResponse:
         """2xx once everything in the delivery is durable. Raises ProblemError."""
         request_id = request.request_id
-        provider, account = scope["path_params"]["provider"], scope["path_params"]["account"]
+        provider, account = request.path_ids["provider"], request.path_ids["account"]
         receiver = self._receivers.get((provider, account))
         if receiver is None:
             # Names from the path stay out of counts and logs: anyone can send any.

@@ -140,6 +140,7 @@ def _journal_limits(settings: Settings) -> JournalLimits:
     return JournalLimits(
         connections=settings.journal_connections,
         second_batch_changes=settings.journal_second_batch_changes,
+        spacing_ms=settings.journal_spacing_ms,
         batch_changes=settings.journal_batch_changes,
         batch_rows=settings.journal_batch_rows,
         batch_bytes=settings.journal_batch_bytes,

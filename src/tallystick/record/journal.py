@@ -1,12 +1,16 @@
 """The journal: ``Journal.commit`` writes every state change of the platform, and nothing else writes state.
 
-Group commit: a change joins an in-process queue. While one batch is on its way to disk, the next one collects. So an
-idle system adds no delay, and a busy one writes hundreds of changes per transaction.
+Group commit: a change joins an in-process queue. While one batch is on its way to disk, the next one collects. An idle
+system adds no delay, and a busy one writes hundreds of changes per transaction.
+
+Batches cost much the same whatever their size. So while more than one change comes for a batch, the next one starts
+``spacing_ms`` after the last one started, and not as soon as it could (decision 0085).
 """
 
 from __future__ import annotations
 
 import asyncio
+import math
 import random
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
@@ -47,6 +51,9 @@ OUTCOME_PATIENCE: Final = 6
 #: A batch that takes longer than a slow disk's flush is blocked by something else: the next one need not wait for it.
 SECOND_BATCH_PATIENCE_MS: Final = 25
 
+#: Timers of uvloop count whole milliseconds: one may end half of one early.
+TIMER_RESOLUTION_S: Final = 0.0005
+
 
 class Fresh(Struct, frozen=True):
     """The change is committed."""
@@ -72,6 +79,7 @@ class JournalLimits(Struct, frozen=True, kw_only=True):
 
     connections: int
     second_batch_changes: int
+    spacing_ms: int
     batch_changes: int
     batch_rows: int
     batch_bytes: int
@@ -116,6 +124,9 @@ class Journal:
         self._writers: list[asyncio.Task[None]] = []
         self._closing = False
         self._in_flight = 0
+        self._last_start_s = -math.inf  # of a batch, on the event loop's clock
+        self._last_size = 0
+        self._timer: asyncio.TimerHandle | None = None
 
     async def start(self) -> None:
         """Open the connections. Raises what the database raises, so that a failure shows at the start."""
@@ -130,6 +141,8 @@ class Journal:
         self._closing = True
         self._wake.set()
         await asyncio.gather(*self._writers)
+        if self._timer is not None:
+            self._timer.cancel()
 
     def depth(self) -> int:
         """Changes waiting for a batch."""
@@ -150,40 +163,59 @@ class Journal:
             patience_ms *= OUTCOME_PATIENCE
         elif self._closing or not self.room(1.0):
             raise Overloaded("the journal's queue is full" if not self._closing else "the journal is closing")
-        future: asyncio.Future[Committed] = asyncio.get_running_loop().create_future()
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[Committed] = loop.create_future()
         waiting = _QueuedChange(Entry(change), future, monotonic_ms() + patience_ms)
         (self._outcomes if change.must_not_be_shed else self._intents).append(waiting)
-        if self._may_start():
+        if self._may_start(loop):
             self._wake.set()
         return await future
 
     async def next_batch(self) -> list[_QueuedChange]:
-        """The changes of the next transaction, outcomes first; empty once the journal is closing and nothing is left.
-
-        While one batch is in progress, a second starts only when enough changes wait, or when the first takes long:
-        small batches cost the same round trips as large ones.
-        """
-        while not self._may_start():
+        """The changes of the next transaction, outcomes first; empty once the journal closes and nothing is left."""
+        loop = asyncio.get_running_loop()
+        while not self._may_start(loop):
             if self._closing and not self.depth():
                 return []
             self._wake.clear()
-            try:
-                async with asyncio.timeout(SECOND_BATCH_PATIENCE_MS / 1000 if self.depth() else None):
-                    await self._wake.wait()
-            except TimeoutError:
-                if self.depth():
-                    break
+            await self._wake.wait()
         self._in_flight += 1
-        return self._take()
+        self._last_start_s = loop.time()
+        batch = self._take()
+        self._last_size = len(batch)
+        return batch
 
     def batch_done(self) -> None:
-        """A writer has finished its batch."""
+        """A writer has finished its batch, and asks for the next."""
         self._in_flight -= 1
-        self._wake.set()
 
-    def _may_start(self) -> bool:
-        depth = self.depth()
-        return depth > 0 and (self._in_flight == 0 or self._closing or depth >= self._limits.second_batch_changes)
+    def _may_start(self, loop: asyncio.AbstractEventLoop) -> bool:
+        """Whether a batch may start now. Where it may later, the writers are woken then: while changes wait and a
+        writer is free, a timer runs that ends no later than that."""
+        if not self.depth():
+            return False
+        due_s = self._last_start_s + self._pause_ms() / 1000
+        if due_s <= loop.time() + TIMER_RESOLUTION_S:
+            return True
+        if self._timer is not None and self._timer.when() > due_s:
+            self._timer.cancel()
+            self._timer = None
+        if self._timer is None:
+            self._timer = loop.call_at(due_s, self._on_time)
+        return False
+
+    def _pause_ms(self) -> int:
+        """How long after the start of the last batch the next one may start. Beside a batch in flight, only one that is
+        worth its round trips starts, or one behind a batch that is blocked."""
+        if self._closing or self.depth() >= self._limits.second_batch_changes:
+            return 0
+        if self._in_flight:
+            return SECOND_BATCH_PATIENCE_MS
+        return self._limits.spacing_ms if self._last_size > 1 else 0
+
+    def _on_time(self) -> None:
+        self._timer = None
+        self._wake.set()
 
     def _take(self) -> list[_QueuedChange]:
         batch: list[_QueuedChange] = []

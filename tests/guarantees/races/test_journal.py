@@ -27,6 +27,7 @@ TERMS = Terms(account="main", send_window_ms=1_000, request_timeout_ms=1_000, se
 LIMITS = JournalLimits(
     connections=2,
     second_batch_changes=100,
+    spacing_ms=10,
     batch_changes=400,
     batch_rows=4_000,
     batch_bytes=4_194_304,

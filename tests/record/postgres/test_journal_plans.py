@@ -57,6 +57,7 @@ BATCHES: Final = (1, 200)
 LIMITS: Final = JournalLimits(
     connections=1,
     second_batch_changes=100,
+    spacing_ms=10,
     batch_changes=400,
     batch_rows=4_000,
     batch_bytes=4_194_304,

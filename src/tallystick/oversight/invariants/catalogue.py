@@ -8,7 +8,8 @@ these.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import Final
+from functools import partial
+from typing import Final, Protocol
 
 from msgspec import Struct, field
 
@@ -25,7 +26,12 @@ ORPHANS_OF_SUBJECTS: Final = "orphans_of_subjects"
 
 StreamLook = Callable[[StreamRecord], Iterable[Finding]]
 PaymentLook = Callable[[PaymentRecord], Iterable[Finding]]
-LimitedLook = Callable[[PaymentRecord, Settings], Iterable[Finding]]
+
+
+class LimitedLook(Protocol):
+    """A look at a payment that depends on settings."""
+
+    def __call__(self, record: PaymentRecord, settings: Settings) -> Iterable[Finding]: ...
 
 
 class Invariant(Struct, frozen=True, kw_only=True):
@@ -43,16 +49,12 @@ class Invariant(Struct, frozen=True, kw_only=True):
         default=lambda _: ()
     )  # parameters of the platform statements
 
-    def look(self, record: StreamRecord, settings: Settings) -> Iterable[Finding]:
-        """The breaches in one stream, of a payment or of another kind."""
-        if self.of_stream is not None:
-            yield from self.of_stream(record)
-        if not isinstance(record, PaymentRecord):
-            return
-        if self.of_payment is not None:
-            yield from self.of_payment(record)
+    def looks_at_payment(self, settings: Settings) -> list[PaymentLook]:
+        """What finds the breaches in the stream of a payment, in their order."""
+        looks: list[PaymentLook] = [look for look in (self.of_stream, self.of_payment) if look is not None]
         if self.of_payment_by_settings is not None:
-            yield from self.of_payment_by_settings(record, settings)
+            looks.append(partial(self.of_payment_by_settings, settings=settings))
+        return looks
 
 
 INVARIANTS: Final = (

@@ -6,14 +6,14 @@ from collections.abc import Iterator
 
 from tallystick.domain.lifecycles.machines import MACHINES
 from tallystick.domain.lifecycles.table import NEW
-from tallystick.domain.replay import differing_fields
+from tallystick.domain.replay import HistoryStep, differing_fields
 from tallystick.oversight.invariants.finding import Finding
 from tallystick.record.postgres.stream_record import StreamRecord
 
 
 def versions_without_gaps(record: StreamRecord) -> Iterator[Finding]:
     """Versions count 1, 2, 3 … and the stored row has the last one."""
-    for subject_id, stored in record.subjects():
+    for subject_id, stored in record.subjects:
         versions = [step.version for step in record.histories.get(subject_id, ())]
         if versions != list(range(1, len(versions) + 1)):
             yield Finding(subject_id, f"versions are {_few(versions)}")
@@ -27,21 +27,20 @@ def legal_edges_only(record: StreamRecord) -> Iterator[Finding]:
     for subject_id, steps in record.histories.items():
         state = NEW
         for step in steps:
-            taken = f"version {step.version}: {step.from_state} -{step.event}-> {step.to_state}"
             machine = MACHINES.get(step.subject)
             edge = None if machine is None else machine.recorded_edge(step.from_state, step.event)
             if machine is None:
                 yield Finding(subject_id, f"version {step.version} is of a {step.subject}")
             elif edge is None or edge.to != step.to_state:
-                yield Finding(subject_id, f"{taken} is not in the tables")
+                yield Finding(subject_id, f"{_taken(step)} is not in the tables")
             elif step.from_state != state:
-                yield Finding(subject_id, f"{taken} starts elsewhere than {state}")
+                yield Finding(subject_id, f"{_taken(step)} starts elsewhere than {state}")
             state = step.to_state
 
 
 def history_replays_to_state(record: StreamRecord) -> Iterator[Finding]:
     """Replaying the history gives exactly the stored row, except for recovery's schedule."""
-    for subject_id, stored in record.subjects():
+    for subject_id, stored in record.subjects:
         replay = record.replays.get(subject_id)
         if replay is None:
             yield Finding(subject_id, "has no history")
@@ -61,6 +60,10 @@ def rejections_met_history(record: StreamRecord) -> Iterator[Finding]:
         elif step.to_state != rejection.state:
             seen = f"met {rejection.state} at version {rejection.version}"
             yield Finding(rejection.rejection_id, f"{seen}, history says {step.to_state}")
+
+
+def _taken(step: HistoryStep) -> str:
+    return f"version {step.version}: {step.from_state} -{step.event}-> {step.to_state}"
 
 
 def _few(versions: list[int]) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
@@ -27,6 +27,8 @@ _AMOUNTS = (
     "amount_reversed",
 )
 _COMPARED = ("state", "currency", *_AMOUNTS)
+
+_ANSWER: Final = msgspec.json.Decoder(dict[str, Any])
 
 
 def claimed_instructions_have_subject(record: PaymentRecord) -> Iterator[Finding]:
@@ -84,7 +86,7 @@ def _answered(attempt: Attempt, answer: RecordedAnswer) -> Iterator[Finding]:
 def _truthful(record: PaymentRecord, answer: RecordedAnswer) -> Iterator[Finding]:
     """The body is readable, names its subject, and agrees with history at that version."""
     try:
-        body = msgspec.json.decode(answer.body or b"", type=dict[str, Any])
+        body = _ANSWER.decode(answer.body or b"")
     except msgspec.MsgspecError:
         yield Finding(answer.subject_id, f"the answer of key {answer.idempotency_key} cannot be read")
         return
@@ -106,6 +108,8 @@ def _truthful(record: PaymentRecord, answer: RecordedAnswer) -> Iterator[Finding
 
 def one_effect_per_instruction(record: PaymentRecord) -> Iterator[Finding]:
     """At most one attempt of an instruction had an effect at the provider, and no two share a provider key."""
+    if len(record.attempts) < 2:
+        return
     effects = Counter(
         (attempt.idempotency_key or attempt.attempt_id, attempt.operation)
         for attempt in (watched.attempt for watched in record.attempts)

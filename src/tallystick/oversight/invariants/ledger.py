@@ -65,7 +65,7 @@ def one_currency_per_payment(record: PaymentRecord) -> Iterator[Finding]:
     """Refunds, attempts and ledger rows are in the payment's currency and at its provider."""
     payment = record.payment
     subject: Any
-    for subject_id, subject in record.subjects():
+    for subject_id, subject in record.subjects:
         if (subject.currency, subject.provider) != (payment.currency, payment.provider):
             theirs = f"{subject.currency} at {subject.provider}"
             yield Finding(subject_id, f"is in {theirs}, its payment in {payment.currency} at {payment.provider}")
@@ -88,7 +88,7 @@ def postings_follow_the_chart(record: StreamRecord) -> Iterator[Finding]:
                 break  # history_replays_to_state reports why
             due = _due(record, step, states.get(step.version - 1), states[step.version])
             found = posted.get((subject_id, step.version), [])
-            if [_as_named_once(leg) for leg in found] != [_as_named_once(leg) for leg in due]:
+            if found != due and [_as_named_once(leg) for leg in found] != [_as_named_once(leg) for leg in due]:
                 what = f"version {step.version} ({step.event})"
                 yield Finding(subject_id, f"{what} posted {_listed(found)}, the edge says {_listed(due)}")
 
@@ -167,31 +167,32 @@ def suspense_is_explained(record: PaymentRecord) -> Iterator[Finding]:
     """Money in suspense has a late effect in history, and each late effect has its rejection and alert. For a dispute
     it is the money that its course does not account for."""
     suspense = accounts.suspense_account(record.payment.provider)
-    for transfer in record.transfers:
-        if suspense in (transfer.debit, transfer.credit) and not _is_late(record, transfer):
+    rows = [row for row in record.transfers if suspense in (row.debit, row.credit)]
+    for transfer in rows:
+        if not _is_late(record, transfer):
             yield Finding(transfer.subject_id, f"version {transfer.version} posted to suspense without a late effect")
     for subject_id, events, amount in _late_amounts(record):
         stands = -sum(
             _moves(row, suspense)
-            for row in record.transfers
+            for row in rows
             if row.subject_id == subject_id
             and (step := record.step(subject_id, row.version)) is not None
             and step.event in events
         )
         if stands != amount:
             yield Finding(subject_id, f"has {stands} in suspense by {events[0]}, its late money is {amount}")
-    yield from _left_suspense(record)
+    yield from _left_suspense(record, rows)
     alerts = {rejection.subject_id for rejection in record.rejections if rejection.alert}
     for watched in record.attempts:
         attempt = watched.attempt
         if attempt.late_effect and not {attempt.attempt_id, attempt.payment_id} & alerts:
             yield Finding(attempt.attempt_id, "had a late effect, and no rejection raised an alert")
     for dispute in record.disputes:
-        rows = [row for row in record.transfers if row.subject_id == dispute.dispute_id]
+        moved = [_moves(row, suspense) for row in rows if row.subject_id == dispute.dispute_id]
         late = any(step.event in LATE_MOVEMENTS for step in record.histories.get(dispute.dispute_id, ()))
-        if (late or any(_moves(row, suspense) for row in rows)) and dispute.dispute_id not in alerts:
+        if (late or any(moved)) and dispute.dispute_id not in alerts:
             yield Finding(dispute.dispute_id, "had a late effect, and no rejection raised an alert")
-        if (stands := -sum(_moves(row, suspense) for row in rows)) != (due := suspended(dispute)):
+        if (stands := -sum(moved)) != (due := suspended(dispute)):
             yield Finding(dispute.dispute_id, f"has {stands} in suspense, its movements leave {due} unexplained")
 
 
@@ -204,14 +205,15 @@ def disputed_money_is_known(record: PaymentRecord) -> Iterator[Finding]:
                 yield Finding(dispute.dispute_id, f"{what}: what that is in {dispute.currency} is not known")
 
 
-def _left_suspense(record: PaymentRecord) -> Iterator[Finding]:
+def _left_suspense(record: PaymentRecord, rows: Sequence[Transfer]) -> Iterator[Finding]:
     """What went back, less what came back from there, is what our own returns and the provider's movements add up to;
-    what is on its way is what the open returns are for; and no more than came in has found its way out."""
+    what is on its way is what the open returns are for; and no more than came in has found its way out. ``rows``: the
+    ledger rows of the suspense account."""
     payment = record.payment
     suspense = accounts.suspense_account(payment.provider)
     posted = sum(
         _moves(row, suspense)
-        for row in record.transfers
+        for row in rows
         if row.subject_id == payment.payment_id and row.kind in ("late_money_returned", "late_money_came_back")
     )
     returns = [each.attempt for each in record.attempts if each.attempt.purpose == "late_return"]
@@ -264,7 +266,7 @@ def _is_late(record: PaymentRecord, transfer: Transfer) -> bool:
 
 def _debit(record: PaymentRecord, account: str) -> int:
     """The balance of the payment's ledger rows on an account: debits less credits."""
-    return sum(_moves(transfer, account) for transfer in record.transfers)
+    return record.debits.get(account, 0)
 
 
 def _moves(transfer: Transfer, account: str) -> int:

@@ -87,6 +87,18 @@ class Findings:
                     Violation(invariant=name, merchant_id=merchant_id, subject_id=subject_id, detail=detail)
                 )
 
+    def extend(self, later: Findings) -> None:
+        """Add what was found after this, as if ``add`` had been called here."""
+        room = {name: KEPT - found for name, found in self._found.items()}
+        for violation in later._kept:
+            if room[violation.invariant] > 0:
+                room[violation.invariant] -= 1
+                self._kept.append(violation)
+        for name, found in later._found.items():
+            self._found[name] += found
+        for what, count in later.checked.items():
+            self.checked[what] += count
+
     def report(self, elapsed_ms: int) -> InvariantReport:
         """The finished report."""
         results = tuple(Result(name=name, says=says, violations=self._found[name]) for name, says in self._invariants)

@@ -64,7 +64,7 @@ def _of_dispute(before: Dispute, after: Dispute) -> list[Posting]:
 
 def _captured_late(record: StreamRecord, step: HistoryStep) -> int:
     """The captured amount in the evidence of the attempt in the same change; 0 for a hold or a release."""
-    for subject_id, subject in record.subjects():
+    for subject_id, subject in record.subjects:
         if not isinstance(subject, Attempt):
             continue
         for other in record.histories.get(subject_id, ()):

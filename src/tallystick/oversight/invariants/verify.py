@@ -4,7 +4,9 @@ system."""
 from __future__ import annotations
 
 import time
-from typing import Final
+from collections.abc import Callable, Sequence
+from operator import itemgetter
+from typing import Any, Final
 
 import asyncpg
 
@@ -12,16 +14,11 @@ from tallystick.domain.kinds import PAYMENT_KIND, heads
 from tallystick.kit.clock import Clock
 from tallystick.oversight.invariants.catalogue import INVARIANTS, ORPHANS_OF_SUBJECTS, Invariant
 from tallystick.oversight.invariants.finding import Finding
+from tallystick.oversight.invariants.parts import Part, planned
 from tallystick.oversight.invariants.report import Findings, InvariantName, InvariantReport, Progress
 from tallystick.record.postgres.orphans import orphans_statement
 from tallystick.record.postgres.payment_record import PaymentRecord, payment_records
-from tallystick.record.postgres.stream_record import (
-    STATEMENT_TIMEOUT_S,
-    STATEMENTS,
-    StreamRecord,
-    merchants,
-    stream_records,
-)
+from tallystick.record.postgres.stream_record import STATEMENT_TIMEOUT_S, STATEMENTS, StreamRecord, stream_records
 from tallystick.settings.load import Settings
 
 _COUNTED: Final = (
@@ -62,57 +59,107 @@ async def examine(
 ) -> InvariantReport:
     """As ``verify``, inside a transaction of the caller, who chooses its isolation."""
     started_ns = time.monotonic_ns()
-    verification = _Verification(connection, settings)
-    await verification.platform()
-    total = await connection.fetchval(STATEMENTS["payment_count"], merchant_id, timeout=STATEMENT_TIMEOUT_S)
-    async for each in merchants(connection, merchant_id):
-        await verification.merchant(each, total, progress)
-    return verification.findings.report(elapsed_ms=(time.monotonic_ns() - started_ns) // 1_000_000)
+    findings = no_findings()
+    total = await payment_count(connection, merchant_id)
+    done = 0
+
+    def count(payments: int) -> None:
+        nonlocal done
+        done += payments
+        if progress is not None:
+            progress(done, total)
+
+    for part in await planned(connection, merchant_id):
+        findings.extend(await examined(connection, settings, part, count))
+    return findings.report(elapsed_ms=(time.monotonic_ns() - started_ns) // 1_000_000)
 
 
-class _Verification:
+def no_findings() -> Findings:
+    """The findings before anything was looked at."""
+    return Findings([InvariantName(each.name, each.says) for each in INVARIANTS], _COUNTED)
+
+
+async def payment_count(connection: asyncpg.Connection, merchant_id: str | None) -> int:
+    """The number of payments of one merchant, or of all."""
+    count: int = await connection.fetchval(STATEMENTS["payment_count"], merchant_id, timeout=STATEMENT_TIMEOUT_S)
+    return count
+
+
+async def examined(
+    connection: asyncpg.Connection, settings: Settings, part: Part, count: Callable[[int], None]
+) -> Findings:
+    """What one part of the record shows. ``count`` is called with the number of payments of each page."""
+    look = _Examination(connection, settings)
+    if part.merchant_id is None:
+        await look.platform()
+    else:
+        if part.payments is not None:
+            await look.payments(part.merchant_id, *part.payments, count)
+        if part.rest:
+            await look.rest(part.merchant_id)
+    return look.findings
+
+
+class _Examination:
     def __init__(self, connection: asyncpg.Connection, settings: Settings) -> None:
         self._connection = connection
         self._settings = settings
-        self.findings = Findings((InvariantName(each.name, each.says) for each in INVARIANTS), _COUNTED)
+        self.findings = no_findings()
+        self._at_payment = [(each.name, look) for each in INVARIANTS for look in each.looks_at_payment(settings)]
+        self._at_stream = [(each.name, each.of_stream) for each in INVARIANTS if each.of_stream is not None]
 
     async def platform(self) -> None:
         for invariant in INVARIANTS:
             for statement in invariant.of_platform:
                 await self._ask(invariant, "", statement, *invariant.given(self._settings))
 
-    async def merchant(self, merchant_id: str, total: int, progress: Progress | None) -> None:
-        self.findings.checked["merchants"] += 1
-        pages = payment_records(self._connection, merchant_id, Clock(self._settings.clock_shift_ms))
-        async for page in pages:
+    async def payments(self, merchant_id: str, after: str, limit: int, count: Callable[[int], None]) -> None:
+        clock = Clock(self._settings.clock_shift_ms)
+        async for page in payment_records(self._connection, merchant_id, clock, after=after, limit=limit):
             for record in page:
-                self._look(merchant_id, record)
-            if progress is not None:
-                progress(self.findings.checked["payments"], total)
+                self._count_payment(record)
+            self._look(merchant_id, page, self._at_payment)
+            count(len(page))
+
+    async def rest(self, merchant_id: str) -> None:
+        self.findings.checked["merchants"] += 1
         for head in heads():
             if head is not PAYMENT_KIND:
-                async for streams in stream_records(self._connection, merchant_id, head):
-                    for stream in streams:
-                        self._look(merchant_id, stream)
+                async for page in stream_records(self._connection, merchant_id, head):
+                    for record in page:
+                        self.findings.checked["other_subjects"] += len(record.subjects)
+                        self._count_rows(record)
+                    self._look(merchant_id, page, self._at_stream)
         for invariant in INVARIANTS:
             for statement in invariant.of_merchant:
                 await self._ask(invariant, merchant_id, statement, merchant_id)
 
-    def _look(self, merchant_id: str, record: StreamRecord) -> None:
+    def _count_payment(self, record: PaymentRecord) -> None:
         checked = self.findings.checked
-        if isinstance(record, PaymentRecord):
-            checked["payments"] += 1
-            checked["refunds"] += len(record.refunds)
-            checked["disputes"] += len(record.disputes)
-            checked["attempts"] += len(record.attempts)
-            checked["instructions"] += len(record.answers)
-        else:
-            checked["other_subjects"] += sum(1 for _ in record.subjects())
+        checked["payments"] += 1
+        checked["refunds"] += len(record.refunds)
+        checked["disputes"] += len(record.disputes)
+        checked["attempts"] += len(record.attempts)
+        checked["instructions"] += len(record.answers)
+        self._count_rows(record)
+
+    def _count_rows(self, record: StreamRecord) -> None:
+        checked = self.findings.checked
         checked["transitions"] += sum(map(len, record.histories.values()))
         checked["transfers"] += len(record.transfers)
         checked["rejections"] += len(record.rejections)
-        for invariant in INVARIANTS:
-            self.findings.add(invariant.name, merchant_id, invariant.look(record, self._settings))
+
+    def _look(self, merchant_id: str, page: Sequence[Any], looks: Sequence[tuple[str, Callable[[Any], Any]]]) -> None:
+        """Look at each record of a page, and keep the findings in the order of the records. Each look goes over the
+        whole page: its code stays in the processor's caches, which is a third of the time."""
+        found: list[tuple[int, str, Finding]] = []
+        for name, look in looks:
+            for number, record in enumerate(page):
+                for finding in look(record):
+                    found.append((number, name, finding))
+        found.sort(key=itemgetter(0))
+        for _, name, finding in found:
+            self.findings.add(name, merchant_id, [finding])
 
     async def _ask(self, invariant: Invariant, merchant_id: str, statement: str, *values: object) -> None:
         # A cursor: if everything is broken, there are as many breaches as payments.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
 from datetime import datetime
+from functools import cached_property
 
 import asyncpg
 from msgspec import Struct
@@ -44,40 +45,42 @@ class RecordedAnswer(Struct, frozen=True, kw_only=True):
     body: bytes | None
 
 
-class PaymentRecord(StreamRecord, frozen=True, kw_only=True):
+class PaymentRecord(StreamRecord, frozen=True, kw_only=True, dict=True):
     """The stream of a payment, with recovery's schedule and the recorded answers."""
 
     due_at: datetime | None  # when recovery looks at its authorization
     attempts: Sequence[ScheduledAttempt]
     answers: dict[str, RecordedAnswer]
 
-    @property
+    @cached_property
     def payment(self) -> Payment:
         """The payment itself."""
         payment: Payment = self.head
         return payment
 
-    @property
+    @cached_property
     def refunds(self) -> list[Refund]:
         """Its refunds, in the order of their ids."""
         return [each for each in self.others if isinstance(each, Refund)]
 
-    @property
+    @cached_property
     def disputes(self) -> list[Dispute]:
         """Its disputes, in the order of their ids."""
         return [each for each in self.others if isinstance(each, Dispute)]
 
 
 async def payment_records(
-    connection: asyncpg.Connection, merchant_id: str, clock: Clock
+    connection: asyncpg.Connection, merchant_id: str, clock: Clock, *, after: str = "", limit: int | None = None
 ) -> AsyncIterator[list[PaymentRecord]]:
-    """A merchant's payments in pages, in the order of their ids."""
+    """A merchant's payments in pages, in the order of their ids: those above ``after``, ``limit`` of them or all."""
     kinds = [kind for kind in members_of(PAYMENT_KIND) if kind is not ATTEMPT_KIND]
-    last = ""
-    while True:
-        page = await fetch_all(connection, "payments", merchant_id, last, PAGE_STREAMS)
+    last, left = after, limit
+    while left != 0:
+        size = PAGE_STREAMS if left is None else min(PAGE_STREAMS, left)
+        page = await fetch_all(connection, "payments", merchant_id, last, size)
         if not page:
             return
+        left = None if left is None else left - len(page)
         ids = [row["payment_id"] for row in page]
         attempts = await fetch_all(connection, "attempts", merchant_id, ids, clock.shift_ms)
         watched = grouped([_watched(row) for row in attempts], lambda each: each.attempt.payment_id)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from functools import cached_property
 from itertools import groupby
+from operator import attrgetter
 from typing import Any, Final, TypeVar
 
 import asyncpg
@@ -52,8 +54,9 @@ class StoredMessage(Struct, frozen=True, kw_only=True):
     body: bytes
 
 
-class StreamRecord(Struct, frozen=True, kw_only=True):
-    """One stream: its own subject (``head``), the others in it, their history, ledger rows, rejections and messages."""
+class StreamRecord(Struct, frozen=True, kw_only=True, dict=True):
+    """One stream: its own subject (``head``), the others in it, their history, ledger rows, rejections and messages.
+    It has a dict for what several invariants ask and is computed once."""
 
     head: Any  # a Subject; a struct cannot check a protocol
     others: Sequence[Any] = ()
@@ -63,15 +66,24 @@ class StreamRecord(Struct, frozen=True, kw_only=True):
     rejections: Sequence[StoredRejection]
     messages: Sequence[StoredMessage]
 
-    @property
+    @cached_property
     def stream_id(self) -> str:
         """The id of its own subject."""
         return kind_of(self.head).id_of(self.head)
 
-    def subjects(self) -> Iterable[tuple[str, Subject]]:
+    @cached_property
+    def subjects(self) -> Sequence[tuple[str, Subject]]:
         """Each stored subject, by its id."""
-        for subject in (self.head, *self.others):
-            yield kind_of(subject).id_of(subject), subject
+        return [(kind_of(subject).id_of(subject), subject) for subject in (self.head, *self.others)]
+
+    @cached_property
+    def debits(self) -> Mapping[str, int]:
+        """Debits less credits of the stream's ledger rows on each account."""
+        sums: dict[str, int] = {}
+        for row in self.transfers:
+            sums[row.debit] = sums.get(row.debit, 0) + row.amount
+            sums[row.credit] = sums.get(row.credit, 0) - row.amount
+        return sums
 
     def step(self, subject_id: str, version: int) -> HistoryStep | None:
         """One step of history."""

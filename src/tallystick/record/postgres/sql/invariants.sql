@@ -16,6 +16,14 @@ SELECT min(merchant_id) FROM (
 -- payment_count: the number of payments of one merchant or (null) of all
 SELECT count(*) FROM payment WHERE $1::text IS NULL OR merchant_id = $1;
 
+-- part_ends: every $2th payment of a merchant, and the last one, with their places from 1
+SELECT payment_id, place FROM (
+    SELECT payment_id, row_number() OVER in_order AS place, lead(payment_id) OVER in_order AS following
+    FROM payment WHERE merchant_id = $1 WINDOW in_order AS (ORDER BY payment_id)
+) AS p
+WHERE place % $2::bigint = 0 OR following IS NULL
+ORDER BY place;
+
 -- payments: a page of a merchant's payments after $2, each with the deadline of its authorization
 SELECT p.*, (
     SELECT d.due_at FROM deadline d WHERE d.merchant_id = p.merchant_id AND d.payment_id = p.payment_id) AS due_at

@@ -77,6 +77,11 @@ class SubjectKind:
         return tuple(name for name in self.struct.__struct_fields__ if name not in apart)
 
     @cached_property
+    def set_by_history(self) -> frozenset[str]:
+        """``history_fields`` as a set."""
+        return frozenset(self.history_fields)
+
+    @cached_property
     def id_of(self) -> Callable[[Subject], str]:
         """Reads a subject's id."""
         return attrgetter(self.id_field)

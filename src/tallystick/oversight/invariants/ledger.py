@@ -168,6 +168,8 @@ def suspense_is_explained(record: PaymentRecord) -> Iterator[Finding]:
     it is the money that its course does not account for."""
     suspense = accounts.suspense_account(record.payment.provider)
     rows = [row for row in record.transfers if suspense in (row.debit, row.credit)]
+    if not (rows or record.refunds or record.disputes or _has_late_money(record)):
+        return
     for transfer in rows:
         if not _is_late(record, transfer):
             yield Finding(transfer.subject_id, f"version {transfer.version} posted to suspense without a late effect")
@@ -230,6 +232,19 @@ def _left_suspense(record: PaymentRecord, rows: Sequence[Transfer]) -> Iterator[
     out = payment.amount_late_accepted + payment.amount_late_returned + payment.amount_late_returning
     if out > payment.amount_late:
         yield Finding(payment.payment_id, f"has {out} of late money decided on, and {payment.amount_late} came")
+
+
+def _has_late_money(record: PaymentRecord) -> bool:
+    """Whether the payment or an attempt says that money moved late."""
+    payment = record.payment
+    return bool(
+        payment.amount_late
+        or payment.amount_late_accepted
+        or payment.amount_late_returning
+        or payment.amount_late_returned
+        or payment.late_movements
+        or any(each.attempt.late_effect or each.attempt.purpose == "late_return" for each in record.attempts)
+    )
 
 
 def _posted_with(record: PaymentRecord, attempt_id: str) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Sequence
 from datetime import datetime
 from functools import cached_property
+from typing import Final
 
 import asyncpg
 from msgspec import Struct
@@ -23,6 +24,7 @@ from tallystick.record.postgres.stream_record import (
     members,
     stream_rows,
 )
+from tallystick.record.postgres.structs import unchecked_reader
 
 
 class ScheduledAttempt(Struct, frozen=True, kw_only=True):
@@ -43,6 +45,9 @@ class RecordedAnswer(Struct, frozen=True, kw_only=True):
     subject_id: str
     status: int | None
     body: bytes | None
+
+
+_answer: Final = unchecked_reader(RecordedAnswer)
 
 
 class PaymentRecord(StreamRecord, frozen=True, kw_only=True, dict=True):
@@ -91,7 +96,7 @@ async def payment_records(
         keys = {each.attempt.idempotency_key for group in watched.values() for each in group}
         keys |= {each.idempotency_key for group in rows.rejections.values() for each in group}
         found = await fetch_all(connection, "answers", merchant_id, list(keys - {None}))
-        answers = {row["idempotency_key"]: RecordedAnswer(**dict(row)) for row in found}
+        answers = {row["idempotency_key"]: _answer(row) for row in found}
         yield [
             _payment_record(row, others.get(row["payment_id"], []), watched.get(row["payment_id"], []), rows, answers)
             for row in page

@@ -16,6 +16,7 @@ from tallystick.domain.kinds import SubjectKind, kind_of, members_of
 from tallystick.domain.replay import HistoryStep, Replay, replay
 from tallystick.domain.subjects import Subject
 from tallystick.record.postgres import sql
+from tallystick.record.postgres.structs import unchecked_reader
 from tallystick.record.postgres.subject_reads import reader
 
 Row = TypeVar("Row")
@@ -52,6 +53,15 @@ class StoredMessage(Struct, frozen=True, kw_only=True):
     message_id: str
     type: str
     body: bytes
+
+
+_step: Final = unchecked_reader(HistoryStep)
+_transfer: Final = unchecked_reader(Transfer)
+_rejection: Final = unchecked_reader(StoredRejection)
+_message: Final = unchecked_reader(StoredMessage)
+
+_SUBJECT: Final = attrgetter("subject_id")
+_STREAM: Final = attrgetter("stream_id")
 
 
 class StreamRecord(Struct, frozen=True, kw_only=True, dict=True):
@@ -162,17 +172,17 @@ async def stream_rows(
 ) -> StreamRows:
     """History, ledger, rejections and messages of these streams and of the other subjects in them."""
     subject_ids = [*stream_ids, *(kind_of(each).id_of(each) for each in others)]
-    steps = [HistoryStep(**dict(row)) for row in await fetch_all(connection, "transitions", merchant_id, subject_ids)]
-    histories = {subject_id: tuple(group) for subject_id, group in groupby(steps, key=lambda s: s.subject_id)}
+    steps = [_step(row) for row in await fetch_all(connection, "transitions", merchant_id, subject_ids)]
+    histories = {subject_id: tuple(group) for subject_id, group in groupby(steps, key=_SUBJECT)}
     transfers = await fetch_all(connection, "transfers", merchant_id, stream_ids)
     rejections = await fetch_all(connection, "rejections", merchant_id, stream_ids)
     messages = await fetch_all(connection, "messages", merchant_id, stream_ids)
     return StreamRows(
         histories=histories,
         replays={subject_id: replay(history) for subject_id, history in histories.items()},
-        transfers=grouped([Transfer(**dict(row)) for row in transfers], lambda transfer: transfer.stream_id),
-        rejections=grouped([StoredRejection(**dict(row)) for row in rejections], lambda each: each.stream_id),
-        messages=grouped([StoredMessage(**dict(row)) for row in messages], lambda message: message.stream_id),
+        transfers=grouped([_transfer(row) for row in transfers], _STREAM),
+        rejections=grouped([_rejection(row) for row in rejections], _STREAM),
+        messages=grouped([_message(row) for row in messages], _STREAM),
     )
 
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import TypeVar
+from collections.abc import Callable, Iterable
+from functools import cache
+from typing import Any, TypeVar
 
 import asyncpg
 import msgspec
@@ -15,6 +16,17 @@ def struct_of(record: asyncpg.Record, kind: type[Row]) -> Row:
     """One row. Columns that ``kind`` does not have are left out; msgspec.ValidationError for a missing column or
     another type."""
     return msgspec.convert(dict(record), kind)
+
+
+@cache
+def unchecked_reader(kind: type[Row]) -> Callable[[asyncpg.Record], Row]:
+    """A function from a row to a struct, which takes its columns as they are: for very many rows of a statement whose
+    types are known. It is written out and compiled, as for subjects. KeyError for a missing column."""
+    names: dict[str, Any] = {"struct": kind}
+    fields = ", ".join(f"{field.name}=row[{field.name!r}]" for field in msgspec.structs.fields(kind))
+    exec(f"def read(row):\n    return struct({fields})", names)
+    read: Callable[[asyncpg.Record], Row] = names["read"]
+    return read
 
 
 def structs_of(records: Iterable[asyncpg.Record], kind: type[Row]) -> list[Row]:

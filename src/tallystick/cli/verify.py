@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Sequence
 from typing import Annotated, Final
 
@@ -19,8 +20,7 @@ from tallystick.domain.errors import TallystickError
 from tallystick.flows.provider_words import ProviderWords
 from tallystick.kit.card_mask import mask_cards
 from tallystick.kit.clock import Clock
-from tallystick.oversight.invariants import InvariantReport, tally
-from tallystick.oversight.invariants import verify as verify_record
+from tallystick.oversight.invariants import InvariantReport, Source, tally, verify_in_processes
 from tallystick.providers.registry import PROVIDERS
 from tallystick.record.postgres.connections import connect
 from tallystick.record.sealing import sealer_of
@@ -32,6 +32,8 @@ SHOWN: Final = 20
 #: For one page of payments with their histories; statements have tighter limits of their own.
 COMMAND_TIMEOUT_MS: Final = 120_000
 
+#: Two share the work evenly with the database's own processes on two cores, and stay below 300 MB.
+DEFAULT_PROCESSES: Final = min(2, os.cpu_count() or 1)
 
 #: Providers whose list of charges can be read.
 LISTED: Final = tuple(name for name, setup in PROVIDERS.items() if setup.charges is not None)
@@ -55,13 +57,16 @@ def verify(
         ),
     ] = None,
     merchant: SomeMerchant = None,
+    processes: Annotated[
+        int, typer.Option(min=1, help="Processes that examine the record. One is about 90 MB.")
+    ] = DEFAULT_PROCESSES,
     as_json: AsJson = False,
     data_dir: DataDir = None,
 ) -> None:
     """Check all invariants. Exits 1 on any violation, and 2 where something could not be read."""
     settings = settings_from(data_dir)
     with existing_database(settings) as database, Bars(Console(stderr=True, quiet=as_json)) as bars:
-        reports, unread = asyncio.run(_reports(settings, database.app_url, provider, merchant, bars))
+        reports, unread = asyncio.run(_reports(settings, database.app_url, provider, merchant, processes, bars))
     if as_json and unread is None:
         holds = all(report.holds for report in reports)
         bodies = [report.to_builtins() for report in reports]
@@ -77,14 +82,19 @@ def verify(
 
 
 async def _reports(
-    settings: Settings, database_url: str, provider: str | None, merchant: str | None, bars: Bars
+    settings: Settings, database_url: str, provider: str | None, merchant: str | None, processes: int, bars: Bars
 ) -> tuple[Sequence[InvariantReport], str | None]:
     """The record's report and that of the provider's books; or the record's alone, and why the books were not read."""
     connection = await connect(database_url, command_timeout_ms=COMMAND_TIMEOUT_MS)
     try:
         reports = [
-            await verify_record(
-                connection, settings=settings, merchant_id=merchant, progress=bars.named("payments checked")
+            await verify_in_processes(
+                connection,
+                Source(database_url, COMMAND_TIMEOUT_MS),
+                settings=settings,
+                processes=processes,
+                merchant_id=merchant,
+                progress=bars.named("payments checked"),
             )
         ]
         if provider is not None and (charges := PROVIDERS[provider].charges) is not None:

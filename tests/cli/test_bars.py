@@ -13,7 +13,7 @@ from tallystick.cli import bars
 def lines(monkeypatch: pytest.MonkeyPatch, steps: list[tuple[float, int]], total: int) -> list[str]:
     """What is printed when so much is done at these times, in seconds."""
     now = [0.0]
-    monkeypatch.setattr(bars.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr("tallystick.cli.bars.time.monotonic", lambda: now[0])
     written = io.StringIO()
     with bars.Bars(Console(file=written, force_terminal=False)) as shown:
         show = shown.named("payments checked")

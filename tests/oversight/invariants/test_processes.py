@@ -118,7 +118,7 @@ async def test_a_helper_sees_what_this_process_sees(
     broken: tuple[Database, Sample], connection: asyncpg.Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What is committed while ``verify`` runs is in no part of it."""
-    database, sample = broken
+    database, _ = broken
     one = await in_one(connection)
     name = "WHERE merchant_id = 'm-whole' AND account = 'merchant'"
     left = by_the_helper(monkeypatch, lambda: execute(database, f"UPDATE balance SET debits = debits + 7 {name}"))

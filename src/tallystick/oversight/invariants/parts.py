@@ -28,7 +28,8 @@ async def planned(connection: asyncpg.Connection, merchant_id: str | None) -> li
     """The parts for all merchants or one, in the order of the report."""
     parts = [Part()]
     async for each in merchants(connection, merchant_id):
-        ends = [("", 0), *await fetch_all(connection, "part_ends", each, PART_PAYMENTS)]
+        rows = await fetch_all(connection, "part_ends", each, PART_PAYMENTS)
+        ends: list[tuple[str, int]] = [("", 0), *((row["payment_id"], row["place"]) for row in rows)]
         payments = [(after, upto - place) for (after, place), (_, upto) in pairwise(ends)]
         if len(payments) <= 1:
             parts.append(Part(merchant_id=each, payments=payments[0] if payments else None, rest=True))

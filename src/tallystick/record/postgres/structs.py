@@ -19,13 +19,13 @@ def struct_of(record: asyncpg.Record, kind: type[Row]) -> Row:
 
 
 @cache
-def unchecked_reader(kind: type[Row]) -> Callable[[asyncpg.Record], Row]:
+def unchecked_reader(kind: type[Any]) -> Callable[[asyncpg.Record], Any]:
     """A function from a row to a struct, which takes its columns as they are: for very many rows of a statement whose
     types are known. It is written out and compiled, as for subjects. KeyError for a missing column."""
     names: dict[str, Any] = {"struct": kind}
-    fields = ", ".join(f"{field.name}=row[{field.name!r}]" for field in msgspec.structs.fields(kind))
+    fields = ", ".join(f"{name}=row[{name!r}]" for name in kind.__struct_fields__)
     exec(f"def read(row):\n    return struct({fields})", names)
-    read: Callable[[asyncpg.Record], Row] = names["read"]
+    read: Callable[[asyncpg.Record], Any] = names["read"]
     return read
 
 

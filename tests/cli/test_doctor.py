@@ -309,7 +309,7 @@ def payments_counted_otherwise(world: World, _: pytest.MonkeyPatch) -> Iterator[
     yield world.settings(name)
 
 
-@case("server_connections", r"the database doctor_\d+ lets 21 connections in; 1 API processes and a worker open 24 ")
+@case("server_connections", r"the database doctor_\d+ lets 21 connections in; 2 API processes and a worker open 37 ")
 def a_database_that_lets_few_in(world: World, _: pytest.MonkeyPatch) -> Iterator[dict[str, str]]:
     name = world.database()
     world.run(f"ALTER DATABASE {name} CONNECTION LIMIT 21")

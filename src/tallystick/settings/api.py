@@ -26,7 +26,9 @@ class ApiSettings(Section):
     request_body_timeout_ms: Annotated[
         int, ms("How long a body may take to arrive, then 408: 1 MiB at 1 Mbit/s takes 8 s.", ge=50)
     ] = 10_000
-    api_processes: Annotated[int, count("One process fills one core; more share the database.", le=256)] = 1
-    rate_limit_per_s: Annotated[int, count("Requests per second and API key; 0 is off.", ge=0)] = 0
+    api_processes: Annotated[
+        int, count("One process fills one core. On two cores two carry most, with the database beside them.", le=256)
+    ] = 2
+    rate_limit_per_s: Annotated[int, count("Requests per second and API key, in each API process; 0 is off.", ge=0)] = 0
     rate_limit_burst: Annotated[int, count("Requests that may come at once with a rate limit.")] = 100
     api_key_cache_ms: Annotated[int, ms("A revoked key is accepted for at most this long.")] = 5_000

@@ -21,10 +21,17 @@ from tallystick.lab.bench import targets
 from tallystick.lab.bench.commits import JournalFigures, measure_journal
 from tallystick.lab.bench.fill import fill as fill_database
 from tallystick.lab.bench.machine import describe_machine
-from tallystick.lab.bench.over_http import HttpFigures, Plan, measure_http, saturating_connections
+from tallystick.lab.bench.over_http import (
+    SATURATING_CONNECTIONS,
+    HttpFigures,
+    Plan,
+    measure_http,
+    saturating_connections,
+)
 from tallystick.lab.bench.provider_latency import DEFAULT, MalformedLatency, ProviderLatency, parse_latency
 from tallystick.lab.bench.providers import CONNECTORS, ProvidersPlan, measure_providers
 from tallystick.lab.bench.report import BenchReport, print_report
+from tallystick.lab.bench.soak import SoakPlan, measure_soak
 from tallystick.lab.bench.stage import Database, open_database
 from tallystick.lab.bench.targets import Judged, judge
 from tallystick.lab.bench.webhooks import WebhookPlan, measure_webhooks
@@ -230,6 +237,35 @@ def providers(
         figures = measure_providers(settings, database, Path(logs), plan, progress)
     _print(BenchReport(benchmark="providers", machine=machine, targets=[], figures=figures), as_json=as_json)
     if figures.failed():
+        raise typer.Exit(1)
+
+
+@app.command()
+def soak(
+    data_dir: DataDir = None,
+    warm_up_requests: Annotated[
+        int, typer.Option("--warm-up-requests", min=1, help="Payments before memory is read first.")
+    ] = 30_000,
+    requests: Annotated[int, typer.Option(min=2, help="Payments in the end.")] = 300_000,
+    connections: Annotated[int, typer.Option(min=1, help="Number of clients.")] = SATURATING_CONNECTIONS[-1],
+    api_processes: Annotated[
+        int | None, typer.Option(min=1, help="Number of API processes.", show_default="the setting")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Measure private memory of API, worker and PostgreSQL over very many payments: ten times as many may take a tenth
+    more than the first ones."""
+    if requests <= warm_up_requests:
+        raise typer.BadParameter("more than --warm-up-requests", param_hint="--requests")
+    settings = _settings(data_dir)
+    if api_processes is not None:
+        settings = replace(settings, api_processes=api_processes)
+    plan = SoakPlan(warm_up_requests=warm_up_requests, requests=requests, connections=connections)
+    with open_database(data_dir) as database, tempfile.TemporaryDirectory() as logs, _progress() as progress:
+        machine = asyncio.run(describe_machine(database.app_url))
+        figures = measure_soak(settings, database, Path(logs), plan, progress)
+    _print(BenchReport(benchmark="soak", machine=machine, targets=[], figures=figures), as_json=as_json)
+    if not figures.holds():
         raise typer.Exit(1)
 
 

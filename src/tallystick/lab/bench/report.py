@@ -16,6 +16,7 @@ from tallystick.lab.bench.latency import Latency
 from tallystick.lab.bench.machine import MachineInfo
 from tallystick.lab.bench.over_http import HttpFigures
 from tallystick.lab.bench.providers import ProvidersFigures
+from tallystick.lab.bench.soak import GROWTH_LIMIT, SoakFigures
 from tallystick.lab.bench.targets import Judged
 from tallystick.lab.bench.webhooks import WebhookFigures
 
@@ -26,7 +27,7 @@ class BenchReport(Struct, frozen=True, kw_only=True):
     benchmark: str
     machine: MachineInfo
     targets: list[Judged]
-    figures: JournalFigures | HttpFigures | WebhookFigures | ProvidersFigures | Filled
+    figures: JournalFigures | HttpFigures | WebhookFigures | ProvidersFigures | SoakFigures | Filled
 
     def json(self) -> str:
         """All of it."""
@@ -44,6 +45,8 @@ def print_report(console: Console, report: BenchReport) -> None:
             _print_webhooks(console, report.figures)
         case ProvidersFigures():
             _print_providers(console, report.figures)
+        case SoakFigures():
+            _print_soak(console, report.figures)
         case Filled() as filled:
             console.print(
                 f"{filled.payments:,} payments filled in, {filled.present:,} present, {filled.elapsed_s:,.0f} s, "
@@ -153,6 +156,20 @@ def _print_providers(console: Console, figures: ProvidersFigures) -> None:
             *(f"{each.cpu_s[name]:.1f}" for name in processes),
             *(_counts(kinds) for kinds in (each.answers, each.attempts, each.not_sent)),
         )
+    console.print(table)
+
+
+def _print_soak(console: Console, figures: SoakFigures) -> None:
+    last = figures.samples[-1]
+    table = Table(
+        title=f"Private memory (RssAnon), {figures.api_processes} API process(es), {last.elapsed_s:,.0f} s",
+        caption=f"It may grow by {GROWTH_LIMIT:.0%}. Failed requests: {_counts(figures.failures)}",
+    )
+    _columns(table, "", f"after {figures.warm.requests:,} MB", f"after {last.requests:,} MB", "growth", "")
+    for name, growth in figures.growth.items():
+        mark = "[green]holds[/]" if growth <= GROWTH_LIMIT else "[bold red]grows[/]"
+        sizes = [f"{sample.bytes[name] / 1e6:,.1f}" for sample in (figures.warm, last)]
+        table.add_row(name, *sizes, f"{growth:+.1%}", mark)
     console.print(table)
 
 

@@ -107,7 +107,7 @@ def open_server(
 ) -> Iterator[Server]:
     """A server of ``bench.server`` on a free port, ready to answer. ``latency``: of the in-process provider. Raises
     StageFailed."""
-    port = _free_port()
+    port = free_port()
     settings = replace(database.settings_for(settings), host=HOST, port=port, default_provider=default_provider)
     with log.open("ab") as output:
         process = subprocess.Popen(
@@ -117,9 +117,16 @@ def open_server(
             stdout=output,
             stderr=output,
         )
+    with until_ready(process, port, log):
+        yield Server(port=port, pid=process.pid)
+
+
+@contextmanager
+def until_ready(process: subprocess.Popen[bytes], port: int, log: Path) -> Iterator[None]:
+    """A process that answers ``/readyz``; leaving ends it. Raises StageFailed."""
     try:
         _wait_until_ready(process, port, log)
-        yield Server(port=port, pid=process.pid)
+        yield
     finally:
         process.terminate()
         try:
@@ -141,7 +148,8 @@ def _wait_until_ready(process: subprocess.Popen[bytes], port: int, log: Path) ->
     raise StageFailed(f"a server of the benchmark did not start: {tail}")
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """A port of this machine that nothing listens on."""
     with socket.socket() as probe:
         probe.bind((HOST, 0))
         return int(probe.getsockname()[1])

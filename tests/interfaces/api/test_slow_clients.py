@@ -19,6 +19,7 @@ import pytest
 
 from tallystick.access.key_store import create_key
 from tallystick.kit.ids import new_id
+from tallystick.settings.load import Settings
 from tests.support.api import SEALING_KEY, SERVE, Merchant, Stack, wait_for
 from tests.support.database import Database
 from tests.support.polling import eventually_async
@@ -40,9 +41,11 @@ class Edge(NamedTuple):
     process: psutil.Process
 
     def sockets(self) -> int:
-        """Connections of clients that its worker holds."""
-        (worker,) = [child for child in self.process.children() if child.num_threads() > 1]
-        mine = [each for each in worker.net_connections("tcp") if each.laddr.port == self.port and each.raddr]
+        """Connections of clients that its workers hold."""
+        workers = [child for child in self.process.children() if child.num_threads() > 1]
+        assert len(workers) == Settings(data_dir="unused").api_processes
+        held = [each for worker in workers for each in worker.net_connections("tcp")]
+        mine = [each for each in held if each.laddr.port == self.port and each.raddr]
         return len([each for each in mine if each.status != psutil.CONN_TIME_WAIT])
 
 

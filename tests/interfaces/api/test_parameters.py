@@ -49,6 +49,7 @@ def test_a_list_query_with_everything() -> None:
     query = {
         "state": ["captured"],
         "created_gte": ["2026-01-01T01:30:00.250+01:30"],
+        "created_lt": ["2026-01-02T00:00:00Z"],
         "idempotency_key": ['say "hi", twice'],
         "provider_reference": ["ch_1"],
         "limit": ["100"],
@@ -57,6 +58,7 @@ def test_a_list_query_with_everything() -> None:
     assert read_query(query, LIST) == {
         "state": "captured",
         "created_gte": datetime(2026, 1, 1, 0, 0, 0, 250_000, tzinfo=UTC),
+        "created_lt": datetime(2026, 1, 2, tzinfo=UTC),
         "idempotency_key": 'say "hi", twice',
         "provider_reference": "ch_1",
         "limit": 100,

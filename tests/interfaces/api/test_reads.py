@@ -45,6 +45,14 @@ def test_filters(merchant: Merchant) -> None:
     assert _pages(merchant, provider_reference=captured["provider_reference"]) == [[captured["id"]]]
     assert _pages(merchant, created_gte=captured["created_at"]) == [[held["id"], captured["id"]]]
     assert _pages(merchant, created_gte="2999-01-01T00:00:00Z") == [[]]
+    assert _pages(merchant, created_lt=captured["created_at"]) == [[declined["id"]]]
+    assert _pages(merchant, created_lt="2999-01-01T00:00:00Z", limit=2) == [
+        [held["id"], captured["id"]],
+        [declined["id"]],
+    ]
+    between = {"created_gte": captured["created_at"], "created_lt": held["created_at"]}
+    assert _pages(merchant, **between) == [[captured["id"]]]
+    assert _pages(merchant, **between, state="declined") == [[]]
     assert _pages(merchant, idempotency_key=new_id("req")) == [[]]
     assert _pages(merchant, state="captured") == [[captured["id"]]]
     reference = captured["provider_reference"]
@@ -66,6 +74,9 @@ def test_filters(merchant: Merchant) -> None:
         ("state=", "state"),
         ("created_gte=yesterday", "created_gte"),
         ("created_gte=2026-02-30T00:00:00Z", "created_gte"),
+        ("created_lt=tomorrow", "created_lt"),
+        ("created_gte=2026-01-02T00:00:00Z&created_lt=2026-01-01T00:00:00Z", "created_lt"),
+        ("created_gte=2026-01-01T00:00:00Z&created_lt=2026-01-01T01:00:00%2B01:00", "created_lt"),
         ("cursor=AAAA", "cursor"),
         ("cursor=%FF%00", "cursor"),
         ("provider_reference=%00", "provider_reference"),

@@ -6,12 +6,15 @@ import asyncio
 import itertools
 import json
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import asyncpg
 import psycopg
 import pytest
+from msgspec.structs import replace
 
+from tallystick.domain.payment_filter import PaymentFilter
 from tallystick.kit.clock import Clock
 from tallystick.lab.bench.fill import copy_chunk, prepare
 from tallystick.lab.bench.fill_rows import MERCHANTS
@@ -85,31 +88,54 @@ async def test_a_page_reads_what_is_on_it(filled: Database, plan: str) -> None:
     try:
         await connection.execute(f"SET plan_cache_mode = {plan}")
         known = await connection.fetchrow(
-            "SELECT p.payment_id, p.provider_reference, i.idempotency_key FROM payment p"
+            "SELECT p.payment_id, p.provider_reference, p.created_at, i.idempotency_key FROM payment p"
             " JOIN instruction i USING (merchant_id, payment_id)"
             " WHERE p.merchant_id = $1 ORDER BY p.payment_id DESC LIMIT 1 OFFSET 700",
             MERCHANT,
         )
         assert known is not None, "the middle of a long list"
-        for state, reference, key, before, floor in itertools.product(
+        day = timedelta(days=1)
+        for state, reference, key, before, (since, until) in itertools.product(
             (None, "captured", "authorized", "declined", "refunded"),
-            (None, known["provider_reference"]),
-            (None, known["idempotency_key"]),
+            (None, known["provider_reference"], "unknown"),
+            (None, known["idempotency_key"], "unknown"),
             (None, known["payment_id"]),
-            (None, known["payment_id"]),
+            (
+                (None, None),
+                (known["created_at"], None),
+                (None, known["created_at"]),
+                (known["created_at"] - day, known["created_at"]),
+                (known["created_at"] + day, known["created_at"] + 2 * day),
+            ),
         ):
-            statement, parameters = page_statement(
-                MERCHANT,
+            wanted = PaymentFilter(
                 state=state,
-                floor_id=floor,
+                created_gte=since,
+                created_lt=until,
                 provider_reference=reference,
-                before_id=before,
                 idempotency_key=key,
-                limit=LIMIT + 1,
             )
+            statement, parameters = page_statement(MERCHANT, wanted, before_id=before, limit=LIMIT + 1)
             read = await rows_read(connection, statement, parameters)
             assert read <= MOST_ROWS, (statement, parameters, read)
     finally:
+        await connection.close()
+
+
+@pytest.mark.parametrize("plan", PLANS)
+async def test_a_reference_that_many_payments_share_is_read_by_page(filled: Database, plan: str) -> None:
+    connection = await connect(filled.owner_url, command_timeout_ms=10_000)
+    transaction = connection.transaction()
+    await transaction.start()
+    try:
+        await connection.execute(f"SET plan_cache_mode = {plan}")
+        await connection.execute("UPDATE payment SET provider_reference = 'shared' WHERE merchant_id = $1", MERCHANT)
+        for state in (None, "declined"):
+            wanted = PaymentFilter(provider_reference="shared", state=state)
+            statement, parameters = page_statement(MERCHANT, wanted, before_id=None, limit=LIMIT + 1)
+            assert await rows_read(connection, statement, parameters) <= MOST_ROWS
+    finally:
+        await transaction.rollback()
         await connection.close()
 
 
@@ -118,20 +144,92 @@ async def test_whether_a_page_is_in_doubt_reads_the_attempts_of_that_page(filled
     connection = await connect(filled.app_url, command_timeout_ms=10_000)
     try:
         await connection.execute(f"SET plan_cache_mode = {plan}")
-        statement, parameters = page_statement(
-            MERCHANT,
-            state=None,
-            floor_id=None,
-            provider_reference=None,
-            before_id=None,
-            idempotency_key=None,
-            limit=LIMIT,
-        )
+        statement, parameters = page_statement(MERCHANT, PaymentFilter(), before_id=None, limit=LIMIT)
         ids = [row["payment_id"] for row in await connection.fetch(READS[statement], *parameters)]
         assert len(ids) == LIMIT
         assert await rows_read(connection, "payments_in_doubt", [MERCHANT, ids, 0]) == LIMIT, "each has one attempt"
     finally:
         await connection.close()
+
+
+async def found(database: Database, wanted: PaymentFilter, merchant: str = MERCHANTS[2]) -> list[str]:
+    async with asyncpg.create_pool(database.app_url, min_size=1, max_size=1) as pool:
+        page = await Reads(pool, Clock()).payments(merchant, wanted, before_id=None, limit=1_000)
+    return [payment.payment_id for payment, _ in page]
+
+
+async def rows_of(database: Database, where: str, *values: object, merchant: str = MERCHANTS[2]) -> list[str]:
+    """The ids that a plain statement finds, newest first."""
+    connection = await asyncpg.connect(database.owner_url)
+    try:
+        statement = f"SELECT payment_id FROM payment WHERE merchant_id = $1 AND {where} ORDER BY payment_id DESC"
+        return [row[0] for row in await connection.fetch(statement, merchant, *values)]
+    finally:
+        await connection.close()
+
+
+async def test_ranges_that_touch_have_each_payment_once(filled: Database) -> None:
+    """Also where a payment's id is of another millisecond than its time."""
+    merchant = MERCHANTS[2]
+    everything = await rows_of(filled, "true")
+    with psycopg.connect(filled.owner_url, autocommit=True) as owner:
+        row = owner.execute(
+            "UPDATE payment SET created_at = created_at - interval '30 milliseconds' WHERE merchant_id = %s AND"
+            " payment_id = %s RETURNING created_at",
+            (merchant, everything[20]),
+        ).fetchone()
+    assert row is not None
+    created: datetime = row[0]
+    for edge in (created, created + timedelta(microseconds=1), created + timedelta(milliseconds=15)):
+        older, newer = PaymentFilter(created_lt=edge), PaymentFilter(created_gte=edge)
+        assert await found(filled, older) == await rows_of(filled, "created_at < $2", edge)
+        assert await found(filled, newer) == await rows_of(filled, "created_at >= $2", edge)
+        assert sorted(await found(filled, older) + await found(filled, newer)) == sorted(everything)
+
+
+async def test_payments_of_an_amount_or_with_a_value_of_metadata(filled: Database) -> None:
+    one = (await rows_of(filled, "true"))[30]
+    connection = await asyncpg.connect(filled.owner_url)
+    payment = await connection.fetchrow(
+        "SELECT * FROM payment WHERE merchant_id = $1 AND payment_id = $2", MERCHANTS[2], one
+    )
+    await connection.close()
+    assert payment is not None
+    since, order = payment["created_at"] - timedelta(days=15), json.loads(payment["metadata"])["order"]
+    month = PaymentFilter(created_gte=since, created_lt=since + timedelta(days=31))
+    assert await found(filled, replace(month, metadata=("order", order))) == [one]
+    assert await found(filled, replace(month, metadata=("order", order), amount=payment["amount"])) == [one]
+    assert await found(filled, replace(month, metadata=("order", order), amount=payment["amount"] + 1)) == []
+    assert await found(filled, replace(month, metadata=("order", f"{order}x"))) == []
+    assert await found(filled, replace(month, metadata=("channel", "web"))) == await found(filled, month)
+    same = await rows_of(filled, "amount = $2", payment["amount"])
+    assert one in same
+    assert await found(filled, replace(month, amount=payment["amount"])) == same
+    assert await found(filled, replace(month, amount=payment["amount"], state="declined")) == await rows_of(
+        filled, "amount = $2 AND state = 'declined'", payment["amount"]
+    )
+
+
+NEW_YEAR = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+@pytest.mark.parametrize("unindexed", [{"amount": 5}, {"metadata": ("order", "5")}])
+def test_filters_without_an_index_need_a_range_of_a_month(unindexed: dict[str, Any]) -> None:
+    day = timedelta(days=1)
+    for refused in (
+        PaymentFilter(**unindexed),
+        PaymentFilter(**unindexed, state="captured", created_gte=NEW_YEAR),
+        PaymentFilter(**unindexed, created_lt=NEW_YEAR),
+        PaymentFilter(**unindexed, created_gte=NEW_YEAR, created_lt=NEW_YEAR + 31 * day + timedelta(microseconds=1)),
+    ):
+        with pytest.raises(ValueError, match="31 days"):
+            page_statement(MERCHANT, refused, before_id=None, limit=LIMIT)
+    others: tuple[dict[str, Any], ...] = ({"provider_reference": "ch_1"}, {"idempotency_key": "order-5"})
+    for other in others:
+        with pytest.raises(ValueError, match="without an amount"):
+            page_statement(MERCHANT, PaymentFilter(**unindexed, **other), before_id=None, limit=LIMIT)
+    month = PaymentFilter(**unindexed, created_gte=NEW_YEAR, created_lt=NEW_YEAR + 31 * day)
+    page_statement(MERCHANT, month, before_id=None, limit=LIMIT)
 
 
 @pytest.mark.parametrize(
@@ -156,15 +254,7 @@ async def test_a_page_says_which_payments_are_in_doubt(filled: Database, attempt
             one,
         )
         reads = Reads(pool, Clock())
-        page = await reads.payments(
-            merchant,
-            state=None,
-            floor_id=None,
-            provider_reference=None,
-            before_id=None,
-            idempotency_key=None,
-            limit=1_000,
-        )
+        page = await reads.payments(merchant, PaymentFilter(), before_id=None, limit=1_000)
         assert [payment.payment_id for payment, doubt in page if doubt] == ([one] if in_doubt else [])
         assert (await reads.payment(merchant, one) or (None, None))[1] is in_doubt, "as of the payment alone"
     finally:

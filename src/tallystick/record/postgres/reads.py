@@ -11,11 +11,12 @@ from msgspec import Struct
 
 from tallystick.domain.instruction import StoredInstruction
 from tallystick.domain.kinds import ATTEMPT_KIND, DISPUTE_KIND, PAYMENT_KIND, REFUND_KIND, SubjectKind
+from tallystick.domain.payment_filter import PaymentFilter
 from tallystick.domain.snapshot import PaymentSnapshot
 from tallystick.domain.subjects import Attempt, Dispute, Payment, Refund, Subject
 from tallystick.kit.clock import Clock
 from tallystick.record.postgres import sql
-from tallystick.record.postgres.payment_pages import page_statement
+from tallystick.record.postgres.payment_pages import PASSED_OVER, is_created, page_statement
 from tallystick.record.postgres.structs import structs_of
 from tallystick.record.postgres.subject_reads import Row, reader
 
@@ -243,27 +244,24 @@ class Reads:
     async def payments(
         self,
         merchant_id: str,
+        wanted: PaymentFilter,
         *,
-        state: str | None,
-        floor_id: str | None,
-        provider_reference: str | None,
         before_id: str | None,
-        idempotency_key: str | None,
         limit: int,
     ) -> list[tuple[Payment, bool]]:
-        """A page of payments, newest first, each with whether it is in doubt: ids are time-ordered, so ``floor_id`` and
-        ``before_id`` bound the time."""
-        statement, parameters = page_statement(
-            merchant_id,
-            state=state,
-            floor_id=floor_id,
-            provider_reference=provider_reference,
-            before_id=before_id,
-            idempotency_key=idempotency_key,
-            limit=limit,
-        )
+        """A page of payments, newest first, each with whether it is in doubt: those below ``before_id``. Raises
+        ValueError for a filter that may read too much."""
         async with self._pool.acquire() as connection:
-            payments = [payment_of(row) for row in await connection.fetch(READS[statement], *parameters)]
+            payments: list[Payment] = []
+            read = limit
+            while True:
+                statement, parameters = page_statement(merchant_id, wanted, before_id=before_id, limit=read)
+                rows = [payment_of(row) for row in await connection.fetch(READS[statement], *parameters)]
+                payments += [row for row in rows if is_created(wanted, row.created_at)]
+                if len(rows) < read or len(payments) >= limit:
+                    break
+                before_id, read = rows[-1].payment_id, PASSED_OVER  # what is just beyond the range took places
+            del payments[limit:]
             ids = [payment.payment_id for payment in payments]
             doubts = await connection.fetch(READS["payments_in_doubt"], merchant_id, ids, self._clock.shift_ms)
         in_doubt = {row["payment_id"] for row in doubts}

@@ -8,9 +8,10 @@ from typing import Any, Final
 from msgspec import Struct, field
 
 from tallystick.decisions.instructions import Instruction
-from tallystick.domain.errors import problem
+from tallystick.domain.errors import ProblemField, problem
 from tallystick.domain.lifecycles.payment import PAYMENT
 from tallystick.domain.lifecycles.table import NEW
+from tallystick.domain.payment_filter import PaymentFilter
 from tallystick.domain.requests.commands import (
     CAPTURE_METHODS,
     CreatePayment,
@@ -33,7 +34,7 @@ from tallystick.interfaces.api.paging import PAYMENTS, split_page, write_cursor
 from tallystick.interfaces.api.parameters import IDEMPOTENCY_KEY, matching, one_of, page_of, text, timestamp
 from tallystick.interfaces.api.problems import LACKS_KEY, RETRY_AFTER_S, invalid_fields, not_found, report
 from tallystick.interfaces.api.schemas import AMOUNT, AMOUNT_MOVED, CURRENCY
-from tallystick.kit.ids import id_floor, is_id
+from tallystick.kit.ids import is_id
 
 PATH: Final = "/v1/payments"
 
@@ -41,6 +42,9 @@ PATH: Final = "/v1/payments"
 MAX_REFERENCE_CHARS: Final = 255
 
 _STATES: Final = PAYMENT.states
+
+#: Query parameters that choose payments, by their names in ``PaymentFilter``.
+_FILTERS: Final = ("state", "created_gte", "created_lt", "idempotency_key", "provider_reference")
 
 
 class PaymentPage(Struct, frozen=True, kw_only=True):
@@ -137,19 +141,13 @@ async def get_payment(runtime: Runtime, request: ApiRequest, caller: Caller) -> 
 async def list_payments(runtime: Runtime, request: ApiRequest, caller: Caller) -> object:
     """A page of payments, newest first."""
     query = request.query
-    created_gte, limit = query["created_gte"], query["limit"]
-    rows = await runtime.reads.payments(
-        caller.merchant_id,
-        state=query["state"],
-        floor_id=None if created_gte is None else id_floor("pay", created_gte),
-        provider_reference=query["provider_reference"],
-        before_id=None if query["cursor"] is None else query["cursor"][1],
-        idempotency_key=query["idempotency_key"],
-        limit=limit + 1,
-    )
-    if created_gte is not None:
-        # Ids are exact to the millisecond: older rows, if any, are at the end of the page.
-        rows = [row for row in rows if row[0].created_at >= created_gte]
+    wanted = PaymentFilter(**{name: query[name] for name in _FILTERS})
+    if wanted.created_gte is not None and wanted.created_lt is not None and wanted.created_gte >= wanted.created_lt:
+        empty = ProblemField("created_lt", "invalid_value", "must be after created_gte")
+        raise invalid_fields([empty], request.request_id)
+    limit, cursor = query["limit"], query["cursor"]
+    before_id = None if cursor is None else cursor[1]
+    rows = await runtime.reads.payments(caller.merchant_id, wanted, before_id=before_id, limit=limit + 1)
     shown, more = split_page(rows, limit)
     last = shown[-1][0] if more else None
     return PaymentPage(
@@ -237,6 +235,7 @@ ENDPOINTS: Final[tuple[Endpoint, ...]] = (
         parameters=(
             one_of("state", _STATES, "Only this state."),
             timestamp("created_gte", "Created at this RFC 3339 time or later."),
+            timestamp("created_lt", "Created before this RFC 3339 time, which must be after created_gte."),
             matching(
                 "idempotency_key",
                 rf"[ -~]{{1,{MAX_KEY_CHARS}}}",

@@ -2,15 +2,30 @@
 
 from __future__ import annotations
 
+import asyncio
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import psycopg
 import pytest
 
+from tallystick.lab.bench.fill import copy_chunk, prepare
 from tallystick.record.postgres import sql
 from tallystick.record.postgres.connections import connect
-from tests.support.database import Database
+from tests.support.database import Database, NewDatabase
 
 OF_EVERY_DAY = {
     f"{file} {name}": statement
-    for file in ("journal.sql", "inbox.sql", "outbound.sql", "reads.sql", "recovery.sql")
+    for file in (
+        "journal.sql",
+        "inbox.sql",
+        "outbound.sql",
+        "reads.sql",
+        "recovery.sql",
+        "keys.sql",
+        "provider_pauses.sql",
+    )
     for name, statement in sql.load(file).items()
 }
 
@@ -59,3 +74,82 @@ async def test_a_page_is_read_in_the_order_of_an_index(database: Database, name:
         assert "Index Scan" in plan and "Sort" not in plan, plan
     finally:
         await connection.close()
+
+
+PAYMENTS = 10_000
+
+#: A sort of more rows is of a whole merchant, or of a table: a page has at most 101, and a batch 1,000.
+SORTED_AT_MOST = 1_000
+
+#: Read a created range of at most a month that has no index.
+OF_A_MONTH = frozenset({"reads.sql payments_of_amount", "reads.sql payments_of_metadata"})
+
+#: A value of each type that exists in the filled tables, or is as common as one that does.
+VALUES = {
+    "text": "'1'",  # some are JSON
+    "text[]": "'{1}'",  # some are JSON
+    "int4": "10",
+    "int4[]": "'{1}'",
+    "int8": "10",
+    "int8[]": "'{1}'",
+    "int2": "1",
+    "int2[]": "'{1}'",
+    "bool": "true",
+    "bool[]": "'{true}'",
+    "bytea": "'x'",
+    "bytea[]": "'{x}'",
+    "json[]": "'{{}}'",
+    "json": "'{}'",
+    "timestamptz": "'2025-01-01 00:10:00Z'",
+    "timestamptz[]": "'{2025-01-01 00:10:00Z}'",
+    "numeric[]": "'{1}'",
+}
+
+
+@pytest.fixture(scope="module")
+def filled(new_database: NewDatabase) -> Database:
+    """With statistics: the planner knows what the tables hold."""
+    database = new_database()
+    prepare(database.owner_url, database.app_url)
+    asyncio.run(copy_chunk(database.owner_url, 0, PAYMENTS))
+    with psycopg.connect(database.owner_url, autocommit=True) as owner:
+        owner.execute("VACUUM ANALYZE")
+    return database
+
+
+@pytest.mark.parametrize("mode", ["force_generic_plan", "force_custom_plan"])
+async def test_on_filled_tables_nothing_is_read_or_sorted_whole(filled: Database, mode: str) -> None:
+    connection = await connect(filled.app_url, command_timeout_ms=10_000)
+    wrong = []
+    try:
+        await connection.execute(f"SET plan_cache_mode = {mode}")
+        for name, statement in OF_EVERY_DAY.items():
+            types = [each.name for each in (await connection.prepare(statement)).get_parameters()]
+            # The first one is most often the merchant: half of the payments are this one's.
+            given = ", ".join(
+                "'bench'" if place == 0 and each == "text" else VALUES[each] for place, each in enumerate(types)
+            )
+            await connection.execute(f"PREPARE plan_of AS {statement}")
+            explained = await connection.fetchval(
+                f"EXPLAIN (FORMAT JSON) EXECUTE plan_of {f'({given})' if given else ''}"
+            )
+            await connection.execute("DEALLOCATE plan_of")
+            for node in nodes(json.loads(explained)[0]["Plan"]):
+                if reads_whole(node) and name not in OF_A_MONTH:
+                    wrong.append((name, node["Node Type"], node.get("Relation Name"), node["Plan Rows"]))
+    finally:
+        await connection.close()
+    assert wrong == []
+
+
+def nodes(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    yield plan
+    for child in plan.get("Plans", ()):
+        yield from nodes(child)
+
+
+def reads_whole(node: dict[str, Any]) -> bool:
+    if node["Node Type"] == "Seq Scan":
+        return str(node["Relation Name"]) != "webhook_endpoint"
+    hashed = str(node.get("Subplan Name", "")).startswith("hashed")
+    return hashed or (node["Node Type"] in ("Sort", "Incremental Sort") and int(node["Plan Rows"]) > SORTED_AT_MOST)

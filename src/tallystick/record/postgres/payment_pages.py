@@ -37,7 +37,7 @@ def page_statement(
     the others apply to what that one finds. Of a created range it has the ids, to ID_TIME_DRIFT beyond it:
     ``is_created`` drops what is outside. ``before_id``: the last id of the page before.
 
-    Raises ValueError for an amount or metadata without a created range of at most 31 days, or with a key or a reference,
+    Raises ValueError for an amount or metadata without a created range of at most 31 days, or with a key or reference,
     which find their payment without it.
     """
     page = [merchant_id, _floor(wanted.created_gte), _ceiling(wanted.created_lt, before_id), limit]

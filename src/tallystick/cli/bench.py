@@ -20,6 +20,7 @@ from tallystick.kit.logs import configure_logging
 from tallystick.lab.bench import targets
 from tallystick.lab.bench.commits import JournalFigures, measure_journal
 from tallystick.lab.bench.fill import fill as fill_database
+from tallystick.lab.bench.growth import GrowthPlan, measure_growth
 from tallystick.lab.bench.machine import describe_machine
 from tallystick.lab.bench.over_http import (
     SATURATING_CONNECTIONS,
@@ -28,6 +29,7 @@ from tallystick.lab.bench.over_http import (
     measure_http,
     saturating_connections,
 )
+from tallystick.lab.bench.picture import draw_growth, drawing
 from tallystick.lab.bench.provider_latency import DEFAULT, MalformedLatency, ProviderLatency, parse_latency
 from tallystick.lab.bench.providers import CONNECTORS, ProvidersPlan, measure_providers
 from tallystick.lab.bench.report import BenchReport, print_report
@@ -70,6 +72,9 @@ SLOW_PROVIDER: Final = "lognormal:400,3000"
 
 #: From a quiet hour to more than half of what two cores carry.
 RATES_PER_S: Final = [100.0, 300.0, 1_000.0, 2_500.0]
+
+#: Empty, larger than the shared buffers, and larger than the memory of a small machine.
+GROWTH_SIZES: Final = [0, 1_000_000, 5_000_000]
 
 #: As many as a large provider keeps to one endpoint.
 WEBHOOK_CONNECTIONS: Final = 64
@@ -266,6 +271,65 @@ def soak(
         figures = measure_soak(settings, database, Path(logs), plan, progress)
     _print(BenchReport(benchmark="soak", machine=machine, targets=[], figures=figures), as_json=as_json)
     if not figures.holds():
+        raise typer.Exit(1)
+
+
+@app.command()
+def growth(
+    data_dir: Annotated[
+        Path | None,
+        typer.Option(
+            "--data-dir",
+            help="Directory of the database to fill, which is kept; default: one that is removed.",
+            show_default=False,
+        ),
+    ] = None,
+    payments: Annotated[
+        list[int], typer.Option(min=0, help="Number of payments in the database; may be given again.")
+    ] = GROWTH_SIZES,
+    rounds: Rounds = 3,
+    duration_s: Annotated[float, typer.Option("--duration", min=1, help="Measured seconds for each load.")] = 10,
+    warm_up_s: Annotated[float, typer.Option("--warm-up", min=0, help="Unmeasured seconds before each load.")] = 3,
+    connections: Annotated[int, typer.Option(min=1, help="Number of clients at saturation.")] = 400,
+    rate_per_s: Annotated[float, typer.Option("--rate", min=1, help="Requests per second of the open loop.")] = 1000,
+    reads: Annotated[int, typer.Option(min=1, help="Requests of each kind that reads.")] = 200,
+    api_processes: Annotated[
+        int | None, typer.Option(min=1, help="Number of API processes.", show_default="the setting")
+    ] = None,
+    picture: Annotated[
+        Path | None, typer.Option(help="Draw the curves into this SVG file (extra bench).", show_default=False)
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Measure a database that grows, beside an empty one: payments at saturation, CPU, p99, and reads. A fill that was
+    interrupted is resumed."""
+    if picture is not None:
+        drawing()  # before hours of work
+    settings = _settings(data_dir)
+    if api_processes is not None:
+        settings = replace(settings, api_processes=api_processes)
+    plan = GrowthPlan(
+        sizes=payments,
+        rounds=rounds,
+        duration_s=duration_s,
+        warm_up_s=warm_up_s,
+        connections=connections,
+        rate_per_s=rate_per_s,
+        reads=reads,
+    )
+    raise_descriptor_limit(settings)  # the load inherits it
+    # Short: the path of a Unix socket is at most 107 bytes long.
+    with tempfile.TemporaryDirectory(prefix="tsg-") as work, _progress() as progress:
+        place, logs = data_dir or Path(work) / "d", Path(work)
+        figures = measure_growth(settings, place, logs, plan, progress)
+        with open_database(place) as database:
+            machine = asyncio.run(describe_machine(database.app_url))
+    if picture is not None:
+        subtitle = f"{machine.date}, {machine.cores} cores ({machine.cpu}), {machine.memory_gb} GB"
+        subtitle += f", shared_buffers {figures.shared_buffers}"
+        picture.write_text(draw_growth(figures, subtitle), encoding="utf-8")
+    _print(BenchReport(benchmark="growth", machine=machine, targets=[], figures=figures), as_json=as_json)
+    if figures.failed():
         raise typer.Exit(1)
 
 

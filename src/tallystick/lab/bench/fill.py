@@ -72,7 +72,7 @@ def fill(owner_url: str, app_url: str, payments: int, announce: Announce) -> Fil
         present=present,
         elapsed_s=round(elapsed_s, 1),
         per_s=round(filled / elapsed_s, 1) if filled else 0.0,
-        database_gb=round(_size_bytes(owner_url) / 1e9, 2),
+        database_gb=database_gb(owner_url),
     )
 
 
@@ -126,8 +126,9 @@ def _tidy(owner_url: str, announce: Announce) -> None:
         announce("vacuum", len(TABLES), len(TABLES))
 
 
-def _size_bytes(owner_url: str) -> int:
+def database_gb(owner_url: str) -> float:
+    """The size of the database, in GB."""
     with psycopg.connect(owner_url) as connection:
         row = connection.execute("SELECT pg_database_size(current_database())").fetchone()
     assert row is not None
-    return int(row[0])
+    return round(int(row[0]) / 1e9, 2)

@@ -12,6 +12,7 @@ from rich.table import Table
 
 from tallystick.lab.bench.commits import JournalFigures
 from tallystick.lab.bench.fill import Filled
+from tallystick.lab.bench.growth import GrowthFigures
 from tallystick.lab.bench.latency import Latency
 from tallystick.lab.bench.machine import MachineInfo
 from tallystick.lab.bench.over_http import HttpFigures
@@ -27,7 +28,7 @@ class BenchReport(Struct, frozen=True, kw_only=True):
     benchmark: str
     machine: MachineInfo
     targets: list[Judged]
-    figures: JournalFigures | HttpFigures | WebhookFigures | ProvidersFigures | SoakFigures | Filled
+    figures: JournalFigures | HttpFigures | WebhookFigures | ProvidersFigures | SoakFigures | GrowthFigures | Filled
 
     def json(self) -> str:
         """All of it."""
@@ -47,6 +48,8 @@ def print_report(console: Console, report: BenchReport) -> None:
             _print_providers(console, report.figures)
         case SoakFigures():
             _print_soak(console, report.figures)
+        case GrowthFigures():
+            _print_growth(console, report.figures, report.machine)
         case Filled() as filled:
             console.print(
                 f"{filled.payments:,} payments filled in, {filled.present:,} present, {filled.elapsed_s:,.0f} s, "
@@ -171,6 +174,29 @@ def _print_soak(console: Console, figures: SoakFigures) -> None:
         sizes = [f"{sample.bytes[name] / 1e6:,.1f}" for sample in (figures.warm, last)]
         table.add_row(name, *sizes, f"{growth:+.1%}", mark)
     console.print(table)
+
+
+def _print_growth(console: Console, figures: GrowthFigures, machine: MachineInfo) -> None:
+    plan = figures.plan
+    title = f"{machine.memory_gb} GB of memory, shared_buffers {figures.shared_buffers}"
+    loads = Table(title=f"Growth: {title}, {figures.api_processes} API process(es), {plan.rounds} rounds")
+    at = f"at {plan.rate_per_s:,.0f}/s"
+    _columns(loads, "payments", "GB", "per s", "of empty", "CPU µs", "of empty", f"p99 ms {at}", "of empty")
+    reads = Table(title=f"Reads, p50 ms (p99), {plan.reads} of each kind, one after another")
+    _columns(reads, "payments", *figures.points[0].filled.reads)
+    for point in figures.points:
+        cost, (rate, cpu, p99, *_) = point.filled, point.ratios().values()
+        loads.add_row(
+            f"{point.payments:,}",
+            f"{point.database_gb:,.2f}",
+            *(f"{cost.per_s:,.0f}", f"{rate:.2f}"),
+            *(f"{cost.cpu_us:,.0f}", f"{cpu:.2f}"),
+            *(f"{cost.p99_ms:,.1f}" if cost.carried else "not carried", f"{p99:.2f}"),
+        )
+        times = (f"{each.p50_ms:,.1f} ({each.p99_ms:,.1f})" for each in cost.reads.values())
+        reads.add_row(f"{point.payments:,}", *times)
+    console.print(loads)
+    console.print(reads)
 
 
 def _counts(kinds: dict[str, int]) -> str:

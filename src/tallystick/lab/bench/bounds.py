@@ -40,14 +40,20 @@ BATCH_PAYMENTS: Final = 50
 #: Payments that are counted: the indexes have grown beyond their first pages.
 COUNTED_PAYMENTS: Final = 500
 
+#: The connection's plans are discarded before one of the counted batches, and ever more seldom later (``KeptPlans``).
+PLANNED_AGAIN: Final = BATCH_PAYMENTS / COUNTED_PAYMENTS
+
 #: By figure of ``PaymentCounts``, statements and round trips of a pair of batches, the rest of a payment.
 BOUNDS: Final[Mapping[str, Bound]] = {
     "statements": exactly(
-        16,
+        16 + PLANNED_AGAIN,
         "7 of the batch of creates: BEGIN, keys looked up, keys taken, history, payments, attempts, COMMIT. 9 of the"
-        " batch of outcomes: BEGIN, history, payments, attempts, answers, messages, transfers, balances, COMMIT.",
+        " batch of outcomes: BEGIN, history, payments, attempts, answers, messages, transfers, balances, COMMIT. And"
+        " the kept plans are discarded once.",
     ),
-    "round_trips": exactly(16, "Each statement waits for the one before: its count of rows decides what follows."),
+    "round_trips": exactly(
+        16 + PLANNED_AGAIN, "Each statement waits for the one before: its count of rows decides what follows."
+    ),
     "rows": exactly(
         12 + 2 / BATCH_PAYMENTS,
         "A key, a payment, an attempt, two versions of history for each of both, an answer, a message, a transfer;"

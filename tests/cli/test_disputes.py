@@ -83,7 +83,7 @@ async def _kept(database: Database, dispute_id: str) -> None:
     connection = await asyncpg.connect(database.owner_url)
     try:
         row = await connection.fetchrow(
-            "SELECT actor, cause, evidence FROM transition WHERE subject_id = $1 ORDER BY version DESC LIMIT 1",
+            "SELECT actor, cause, evidence FROM history WHERE subject_id = $1 ORDER BY version DESC LIMIT 1",
             dispute_id,
         )
     finally:

@@ -241,7 +241,7 @@ async def test_a_follow_up_is_not_ready_and_can_come_again(database: Database, f
         rich, client = Client(runtime, fresh_merchant), Client(poor, fresh_merchant)
         paid, held, dropped = [read(await rich.create(f"create-{n}", manual=n > 0))["id"] for n in range(3)]
         wanted = (("refund", paid), ("capture", held), ("cancel", dropped))
-        versions = "SELECT count(*) FROM transition WHERE merchant_id = $1"
+        versions = "SELECT count(*) FROM history WHERE merchant_id = $1"
         before = await runtime.pool.fetchval(versions, fresh_merchant)
         for act, payment_id in wanted:
             reply = await getattr(client, act)(f"{act}-key", payment_id)

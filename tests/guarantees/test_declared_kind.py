@@ -190,7 +190,7 @@ async def test_it_is_kept_as_it_was_decided(database: Database, journal: Journal
     try:
         stored = await Reads(pool, Clock()).subject(KINDS["voucher"], fresh_merchant, after.voucher_id)
         assert stored == after
-        steps = await pool.fetch("SELECT * FROM transition WHERE merchant_id = $1 ORDER BY version", fresh_merchant)
+        steps = await pool.fetch("SELECT * FROM history WHERE merchant_id = $1 ORDER BY version", fresh_merchant)
         assert [(step["subject"], step["event"], step["stream_id"], step["payment_id"]) for step in steps] == [
             ("voucher", "issue", after.voucher_id, None),
             ("voucher", "redeem", after.voucher_id, None),

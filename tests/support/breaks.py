@@ -161,6 +161,16 @@ BREAKS = (
         f" {_OF} subject_id = '{{captured}}' AND version = 2",
     ),
     Break(
+        "history_replays_to_state",
+        "a step without the lead of its change",
+        f"UPDATE transition SET lead_version = 9 {_OF} stream_id = '{{captured}}' AND version = 2",
+    ),
+    Break(
+        "history_replays_to_state",
+        "a first step that leaves out what is no default",
+        f"UPDATE transition SET change = '{{{{}}}}' {_OF} subject_id = '{{captured}}' AND version = 1",
+    ),
+    Break(
         "legal_edges_only",
         "no such edge",
         f"UPDATE transition SET to_state = 'expired' {_OF} subject_id = '{{captured}}' AND version = 2",

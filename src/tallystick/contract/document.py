@@ -8,12 +8,16 @@ from __future__ import annotations
 
 from typing import Final
 
+import msgspec
+from msgspec import NODEFAULT
+
 from tallystick.contract import markdown
 from tallystick.contract.acquirer import acquirer_scripts
 from tallystick.contract.failures import fault_table
 from tallystick.contract.ledger import ledger_chapter
 from tallystick.contract.webhooks import merchant_messages, provider_events, settings_table
 from tallystick.domain.errors import ERRORS
+from tallystick.domain.kinds import KINDS
 from tallystick.domain.lifecycles.attempt import ATTEMPT
 from tallystick.domain.lifecycles.machines import MACHINES
 from tallystick.domain.lifecycles.payment import CREATE_OPEN
@@ -53,7 +57,7 @@ def render_contract() -> str:
     sections = (
         _HEAD,
         _lifecycles(),
-        _HISTORY,
+        _history(),
         _matrix(),
         _recovery(),
         provider_events(),
@@ -109,19 +113,31 @@ def _diagram(machine: Machine) -> str:
 _HISTORY: Final = """
 ## History
 
-One row of the table `transition` is one step of one subject. States, amounts and ledger follow from these rows alone.
+One row of the view `history` is one step of one subject. States, amounts and ledger follow from these rows alone.
 
 - `subject` is the kind, `subject_id` the subject, `stream_id` its payment. `version` counts a subject's steps from 1,
   without gaps.
 - `from_state`, `event` and `to_state` are an edge of the tables above. `from_state` is the `to_state` of the version
   before; of version 1 it is `new`.
-- `change` has the fields that the step set, as JSON. Version 1 sets all of them. A field that a later step does not
-  name keeps its value. Lists are set whole.
+- `change` has the fields that the step set, as JSON. Of version 1 it has what differs from the defaults below. A field
+  that a later step does not name keeps its value. Lists are set whole.
 - `change_id` is the same for all steps that were committed together.
 
 A payment's `amount_refunded` is the sum of its `succeeded` refunds, and `amount_refund_pending` the sum of those that
 are `submitting` or `pending`.
+
+| subject | before version 1 |
+| --- | --- |
 """
+
+
+def _history() -> str:
+    rows = []
+    for kind in KINDS.values():
+        known = [(name, default) for name, default in kind.opened_with if default is not NODEFAULT]
+        said = ", ".join(f"`{name}` {msgspec.json.encode(default).decode()}" for name, default in known)
+        rows.append(f"| `{kind.name}` | {said} |")
+    return "\n".join([_HISTORY.rstrip(), *rows, ""])
 
 
 def _matrix() -> str:

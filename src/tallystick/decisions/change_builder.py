@@ -67,7 +67,7 @@ class ChangeBuilder:
         edge = None if event is None else kind.machine.edge(NEW, event)
         if event is None or edge is None:
             raise IllegalTransition(f"{kind.name}: no edge leads from {NEW} to {subject.state!r}")
-        fields = {name: getattr(subject, name) for name in kind.history_fields}
+        fields = {name: value for name, default in kind.opened_with if (value := getattr(subject, name)) != default}
         self._step(kind, None, subject, event, edge, fields)
         return subject
 
@@ -81,9 +81,12 @@ class ChangeBuilder:
         if kind.has_updated_at:
             fields["updated_at"] = self.cause.at
         after: Some = replace(earlier, version=before.version + 1, state=edge.to, **fields)
-        for name in kind.not_in_steps:
-            fields.pop(name, None)
-        self._step(kind, before, after, event, edge, fields)
+        set_now = {
+            name: value
+            for name, value in fields.items()
+            if name not in kind.not_in_steps and getattr(before, name) != value
+        }
+        self._step(kind, before, after, event, edge, set_now)
         return after
 
     def _step(

@@ -13,7 +13,8 @@ from functools import cached_property
 from operator import attrgetter
 from typing import Any, Final
 
-from msgspec import Struct
+from msgspec import NODEFAULT, Struct
+from msgspec.structs import fields
 
 from tallystick.domain.lifecycles.attempt import ATTEMPT
 from tallystick.domain.lifecycles.dispute import DISPUTE
@@ -69,6 +70,15 @@ class SubjectKind:
     def not_in_steps(self) -> frozenset[str]:
         """What a step sets and history does not repeat: the time is a column of its row; the rest has no column."""
         return self.no_column | {"updated_at"}
+
+    @cached_property
+    def opened_with(self) -> tuple[tuple[str, Any], ...]:
+        """The fields that version 1 sets, each with its default: what has it is left out of history."""
+        defaults = {
+            each.name: each.default if each.default_factory is NODEFAULT else each.default_factory()
+            for each in fields(self.struct)
+        }
+        return tuple((name, defaults[name]) for name in self.history_fields if name != self.id_field)
 
     @cached_property
     def history_fields(self) -> tuple[str, ...]:

@@ -11,27 +11,29 @@ from datetime import datetime
 from typing import Any, Final
 
 import msgspec
-from msgspec import Struct
+from msgspec import NODEFAULT, Struct
 
 from tallystick.domain.kinds import KINDS, SubjectKind
 from tallystick.domain.subjects import Subject
 
 _CHANGE: Final = msgspec.json.Decoder(dict[str, Any])
+_ENCODER: Final = msgspec.json.Encoder()
 
 
 class HistoryStep(Struct, frozen=True, kw_only=True):
-    """One row of ``transition``. ``change`` and ``evidence`` are JSON texts; evidence is read for late effects only."""
+    """One row of ``history``. ``change`` and ``evidence`` are JSON texts; evidence is read for late effects only.
+    ``change_id`` and ``at`` are None where the lead of its change is missing."""
 
     merchant_id: str
     subject_id: str
     version: int
-    change_id: str
+    change_id: str | None
     subject: str
     stream_id: str
     from_state: str
     to_state: str
     event: str
-    at: datetime
+    at: datetime | None
     change: str
     evidence: str | None = None
     before_streams: bool = False  # written by a release that sent a message of a change's last step only
@@ -48,6 +50,15 @@ class Replay(Struct, frozen=True, kw_only=True):
         if self.fault is not None or not self.states:
             return None
         return self.states[max(self.states)]
+
+
+def with_defaults(subject: str, subject_id: str, change: str) -> str:
+    """A first step's JSON with the fields that history leaves out: the subject's id, and what has its kind's default.
+    Raises KeyError for an unknown kind, and msgspec.MsgspecError for what is not JSON."""
+    kind = KINDS[subject]
+    own_id = {} if kind.stands_alone else {kind.id_field: subject_id}
+    left_out = {name: default for name, default in kind.opened_with if default is not NODEFAULT}
+    return _ENCODER.encode(own_id | left_out | _CHANGE.decode(change)).decode()
 
 
 def replay(steps: Sequence[HistoryStep]) -> Replay:
@@ -74,6 +85,8 @@ def differing_fields(replayed: Subject, stored: Subject) -> list[str]:
 
 
 def _set_by(kind: SubjectKind, step: HistoryStep) -> dict[str, Any]:
+    if step.change_id is None:
+        raise ValueError("the lead of its change is missing")
     change = _CHANGE.decode(step.change)
     if not change.keys() <= kind.set_by_history:
         foreign = change.keys() - kind.set_by_history
@@ -90,7 +103,8 @@ def _state_after(kind: SubjectKind, step: HistoryStep, values: Mapping[str, Any]
     }
     if kind.has_updated_at:
         columns["updated_at"] = step.at
-    subject: Subject = msgspec.convert({**values, **columns}, kind.struct)
+    # Rows of before repeat the subject's id among what was set.
+    subject: Subject = msgspec.convert({kind.id_field: step.subject_id, **values, **columns}, kind.struct)
     return subject
 
 

@@ -55,9 +55,7 @@ def logged() -> Iterator[list[MutableMapping[str, Any]]]:
 
 async def parked_by(runtime: Runtime, payment_id: str) -> list[str]:
     """The causes of the changes that parked the payment's attempts."""
-    rows = await runtime.pool.fetch(
-        "SELECT cause FROM transition WHERE stream_id = $1 AND event = 'parked'", payment_id
-    )
+    rows = await runtime.pool.fetch("SELECT cause FROM history WHERE stream_id = $1 AND event = 'parked'", payment_id)
     return [row["cause"] for row in rows]
 
 

@@ -99,7 +99,7 @@ async def instructed(shop: Shop, operation: str) -> Instructed:
 async def events_of(runtime: Runtime, payment_id: str) -> list[str]:
     """The steps of a payment's attempts."""
     rows = await runtime.pool.fetch(
-        "SELECT event FROM transition WHERE stream_id = $1 AND subject = 'attempt' ORDER BY at", payment_id
+        "SELECT event FROM history WHERE stream_id = $1 AND subject = 'attempt' ORDER BY at", payment_id
     )
     return [row["event"] for row in rows]
 

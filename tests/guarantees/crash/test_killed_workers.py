@@ -163,7 +163,7 @@ async def processed(runtime: Runtime, shift_ms: int) -> None:
 async def record_of(runtime: Runtime, merchant_id: str, payment_id: str) -> dict[str, list[Any]]:
     """All that is left of a payment's life, without names and times."""
     queries = {
-        "steps": "SELECT subject, event, from_state, to_state FROM transition WHERE merchant_id = $1"
+        "steps": "SELECT subject, event, from_state, to_state FROM history WHERE merchant_id = $1"
         " AND stream_id = $2 ORDER BY subject, subject_id, version",
         "money": "SELECT kind, debit, credit, amount FROM transfer WHERE merchant_id = $1 AND stream_id = $2"
         " ORDER BY kind, leg",

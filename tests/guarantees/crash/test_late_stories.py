@@ -56,8 +56,7 @@ NOBODY_LOOKS_MS: Final = 365 * 86_400_000
 async def left_of(runtime: Runtime, bank: Bank, merchant_id: str, payment_id: str) -> dict[str, Any]:
     """All that is left of a payment's life, without names and times, as a story says it."""
     steps = await runtime.pool.fetch(
-        "SELECT event FROM transition WHERE merchant_id = $1 AND stream_id = $2 AND subject = 'payment'"
-        " ORDER BY version",
+        "SELECT event FROM history WHERE merchant_id = $1 AND stream_id = $2 AND subject = 'payment' ORDER BY version",
         merchant_id,
         payment_id,
     )
@@ -97,7 +96,7 @@ async def payment_of(runtime: Runtime, case: Case) -> str:
 async def come_to(runtime: Runtime, merchant_id: str, event: str) -> list[int]:
     """How often each attempt of a merchant went over one edge."""
     rows = await runtime.pool.fetch(
-        "SELECT count(*) FROM transition WHERE merchant_id = $1 AND subject = 'attempt' AND event = $2"
+        "SELECT count(*) FROM history WHERE merchant_id = $1 AND subject = 'attempt' AND event = $2"
         " GROUP BY subject_id",
         merchant_id,
         event,

@@ -95,6 +95,6 @@ def test_after_the_end(own_url: str, story: Callable[[Machine], None]) -> None:
         merchant_id = driven.merchant_id
     with psycopg.connect(own_url) as connection:
         rows = connection.execute(
-            "SELECT DISTINCT subject || ' ' || event FROM transition WHERE merchant_id = %s", [merchant_id]
+            "SELECT DISTINCT subject || ' ' || event FROM history WHERE merchant_id = %s", [merchant_id]
         ).fetchall()
     assert set(STORIES[story].split(", ")) <= {row[0] for row in rows}

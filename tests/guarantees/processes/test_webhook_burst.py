@@ -119,7 +119,7 @@ def test_thousands_of_webhooks_in_a_burst(own_dir: Path) -> None:
         # What our own calls had learnt already changes nothing.
         assert ends == {"applied": WAITING, "duplicate_effect": 2 * KNOWN}
         effects = rows(
-            url, "SELECT event, count(*) FROM transition WHERE subject = 'payment' AND event = 'captured' GROUP BY 1"
+            url, "SELECT event, count(*) FROM history WHERE subject = 'payment' AND event = 'captured' GROUP BY 1"
         )
         assert effects == {"captured": WAITING + KNOWN}
         report_of_books = run_process(

@@ -493,7 +493,7 @@ async def test_two_recoveries_park_once(ring: NewRing, second_first: bool) -> No
             await here.race((work, first), (second, parks), second_first)
         assert [line["event"] for line in lines if line.get("alert")] == ["attempt is in doubt"]
         rows = await here.home.pool.fetch(
-            "SELECT event FROM transition WHERE merchant_id = $1 AND subject = 'attempt' ORDER BY version",
+            "SELECT event FROM history WHERE merchant_id = $1 AND subject = 'attempt' ORDER BY version",
             here.merchant_id,
         )
         assert [row["event"] for row in rows] == ["submit", "key_taken", "parked"]

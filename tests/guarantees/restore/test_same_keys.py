@@ -119,7 +119,7 @@ def instruction(shop: Any, operation: str, payment_id: str | None) -> Callable[[
 async def steps_of(runtime: Runtime, merchant_id: str, key: str) -> list[str]:
     """The steps of the attempt of an instruction."""
     rows = await runtime.pool.fetch(
-        "SELECT t.event FROM transition t"
+        "SELECT t.event FROM history t"
         " JOIN attempt a ON a.merchant_id = t.merchant_id AND a.attempt_id = t.subject_id"
         " WHERE a.merchant_id = $1 AND a.idempotency_key = $2 ORDER BY t.version",
         merchant_id,

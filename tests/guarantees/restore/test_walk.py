@@ -137,7 +137,7 @@ async def _same_keys(
     since: datetime,
 ) -> None:
     async with open_runtime(settings, restored.app_url) as runtime, working(runtime, "recovery"):
-        counted = "SELECT (SELECT count(*) FROM transition), (SELECT count(*) FROM transfer)"
+        counted = "SELECT (SELECT count(*) FROM history), (SELECT count(*) FROM transfer)"
         before = await runtime.pool.fetch(counted)
         await forgotten_effects(runtime, since)
         assert await runtime.pool.fetch(counted) == before, "listing changes nothing"
@@ -167,7 +167,7 @@ async def _webhooks_again(
 ) -> None:
     """What is about a payment of the record has its effect; all else is a dead letter, and none is lost."""
     async with open_runtime(settings, restored.app_url) as runtime:
-        counted = "SELECT (SELECT count(*) FROM transition), (SELECT count(*) FROM transfer)"
+        counted = "SELECT (SELECT count(*) FROM history), (SELECT count(*) FROM transfer)"
         await accept(restored, events)
         await drain(runtime)
         refunded = await runtime.reads.payment(merchant_id, kept["kept-too"]["id"])

@@ -14,7 +14,7 @@ from tests.guarantees.second_opinion.interpreter import Transfer
 #: The columns of history that say what happened; who did it and why is no part of the books.
 HISTORY: Final = """
     SELECT merchant_id, stream_id, subject, subject_id, version, change_id, from_state, event, to_state, change
-    FROM transition
+    FROM history
     WHERE merchant_id = coalesce(%s, merchant_id)
     ORDER BY merchant_id, stream_id, subject_id, version
 """

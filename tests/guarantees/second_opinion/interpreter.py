@@ -82,6 +82,19 @@ LIFECYCLES = {
 }
 
 
+#: What a subject has before version 1: a first step leaves out what it does not change.
+DEFAULTS: dict[str, dict[str, Any]] = json.loads("""{
+    "payment": {"amount_authorized": 0, "amount_captured": 0, "amount_refunded": 0, "amount_refund_pending": 0,
+                "amount_reversed": 0, "amount_late": 0, "amount_late_accepted": 0, "amount_late_returning": 0,
+                "amount_late_returned": 0, "late_movements": [], "provider_operations": [],
+                "capture_method": "automatic", "exponent": null, "provider_exponent": null, "provider_reference": null,
+                "next_action": null, "failure": null, "description": null, "metadata": {}},
+    "refund": {"amount_late": 0, "provider_reference": null, "reason": null, "failure": null},
+    "dispute": {"reason": null, "funds_withdrawn": false, "movements": [], "contested": false, "kind": "chargeback"},
+    "attempt": {"refund_id": null, "idempotency_key": null, "capture": false, "account": "main",
+                "provider_reference": null, "parent_reference": null, "submissions": 1, "late_effect": false,
+                "key_taken": false}}""")
+
 #: The ledger's table: edge, transfer, debit, credit, amount, and when, if not always. An account that ends in ``:`` is
 #: the provider's. An amount is a field after the step; ``was:`` before it, ``+`` and ``-`` what it grows and falls by.
 #: ``when``: the state before, or whether a dispute's money was ``withdrawn`` before, or ``kept``.
@@ -171,7 +184,7 @@ class Subject:
     def __init__(self, merchant_id: str, stream_id: str, kind: str, subject_id: str) -> None:
         self.merchant_id, self.stream_id, self.kind, self.subject_id = merchant_id, stream_id, kind, subject_id
         self.version, self.state = 0, "new"
-        self.fields: dict[str, Any] = {}
+        self.fields: dict[str, Any] = dict(DEFAULTS.get(kind, {}))
         self.out = 0  # of a dispute's money: withdrawn, and not returned
 
 

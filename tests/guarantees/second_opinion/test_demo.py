@@ -55,7 +55,7 @@ def demonstrated() -> Iterator[Demonstrated]:
             with psycopg.connect(postgres.superuser_url("tallystick"), autocommit=True) as superuser:
                 superuser.execute(f"CREATE ROLE {READER}")
                 superuser.execute(f"GRANT USAGE ON SCHEMA public TO {READER}")
-                superuser.execute(f"GRANT SELECT ON transition TO {READER}")
+                superuser.execute(f"GRANT SELECT ON history TO {READER}")
                 with psycopg.connect(url, autocommit=True) as owner:
                     superuser.execute(f"SET ROLE {READER}")
                     yield Demonstrated(owner, superuser, ran.out + ran.err)

@@ -72,8 +72,14 @@ def test_its_postings_are_those_of_the_contract() -> None:
     assert rows | late == published
 
 
+@pytest.mark.parametrize("kind", interpreter.LIFECYCLES)
+def test_its_defaults_are_those_of_the_contract(kind: str) -> None:
+    published = next(said for name, said in rows_of("## History") if name == kind)
+    assert ", ".join(f"{name} {json.dumps(value)}" for name, value in interpreter.DEFAULTS[kind].items()) == published
+
+
 def test_it_is_given_the_history_alone() -> None:
-    assert HISTORY.count("FROM") == 1 and "FROM transition" in HISTORY and "JOIN" not in HISTORY
+    assert HISTORY.count("FROM") == 1 and "FROM history" in HISTORY and "JOIN" not in HISTORY
 
 
 @pytest.mark.parametrize(

@@ -143,7 +143,7 @@ async def test_the_history_of_an_event_s_effect_has_its_version(database: Databa
         assert (await deliver(app, "simulator", signed(letters, event))).status_code == 200
         await drain(app.app.state.runtime, fresh_merchant)
         found = await app.app.state.runtime.pool.fetch(
-            "SELECT evidence FROM transition WHERE merchant_id = $1 AND cause = 'webhook' AND evidence IS NOT NULL",
+            "SELECT evidence FROM history WHERE merchant_id = $1 AND cause = 'webhook' AND evidence IS NOT NULL",
             fresh_merchant,
         )
         [evidence] = [json.loads(row[0]) if isinstance(row[0], str) else row[0] for row in found]
@@ -176,7 +176,7 @@ async def test_what_a_connector_met_is_written_and_its_version_is_in_the_evidenc
         for _ in range(2):
             assert (await app.pay()).status_code == 201
         found = await app.app.state.runtime.pool.fetchval(
-            "SELECT evidence -> 'verdict' -> 'raw' ->> 'api_version' FROM transition"
+            "SELECT evidence -> 'verdict' -> 'raw' ->> 'api_version' FROM history"
             " WHERE merchant_id = $1 AND subject = 'attempt' AND cause = 'answer' LIMIT 1",
             fresh_merchant,
         )

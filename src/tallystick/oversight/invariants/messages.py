@@ -46,8 +46,9 @@ def _due(record: StreamRecord) -> Iterator[Message]:
         for change_id, (kind, step) in _last_told(steps).items():
             subject, head = _state(record, step), _state(record, heads.get(change_id))
             # Without a head the stream got no version; history_replays_to_state reports a state that is missing.
-            if subject is not None and head is not None and kind_of(subject).view is not None:
-                yield message_of(Step(kind, subject), head, change_id, step.at, ShownSubjects())
+            if subject is None or head is None or step.at is None or kind_of(subject).view is None:
+                continue
+            yield message_of(Step(kind, subject), head, change_id, step.at, ShownSubjects())
 
 
 def _last_told(steps: Sequence[HistoryStep]) -> dict[str, tuple[str, HistoryStep]]:
@@ -55,6 +56,8 @@ def _last_told(steps: Sequence[HistoryStep]) -> dict[str, tuple[str, HistoryStep
     streams the change's last step is the only one that may have a message."""
     last: dict[str, tuple[str, HistoryStep]] = {}
     for step in steps:
+        if step.change_id is None:
+            continue  # history_replays_to_state reports why
         if (kind := _told(step)) is not None:
             last[step.change_id] = kind, step
         elif step.before_streams:

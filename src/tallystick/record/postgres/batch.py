@@ -134,7 +134,8 @@ async def _taken(
 
 async def committed(connection: WriteConnection, entries: Sequence[Entry]) -> set[str]:
     """The ids of the changes that are committed already: a commit may succeed although its connection was lost."""
-    firsts = [entry.rows.transitions[0][:4] for entry in entries if entry.rows.transitions]
+    # Of a change with steps one names the change: the lead, or every one.
+    firsts = [next(row[:4] for row in entry.rows.transitions if row[3]) for entry in entries if entry.rows.transitions]
     if not firsts:
         return set()
     return {record[0] for record in await connection.fetch(STATEMENTS["committed"], *_columns(firsts))}

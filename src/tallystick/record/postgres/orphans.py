@@ -32,7 +32,7 @@ def _history() -> str:
     )
     return (
         "SELECT t.subject_id, format('history of a missing %s, version %s', t.subject, t.version) AS detail\n"
-        f"FROM transition t\nWHERE t.merchant_id = $1 AND {missing}"
+        f"FROM history t\nWHERE t.merchant_id = $1 AND {missing}"
     )
 
 

@@ -8,10 +8,12 @@ from typing import Final, TypeVar
 
 import asyncpg
 from msgspec import Struct
+from msgspec.structs import replace
 
 from tallystick.domain.instruction import StoredInstruction
 from tallystick.domain.kinds import ATTEMPT_KIND, DISPUTE_KIND, PAYMENT_KIND, REFUND_KIND, SubjectKind
 from tallystick.domain.payment_filter import PaymentFilter
+from tallystick.domain.replay import with_defaults
 from tallystick.domain.snapshot import PaymentSnapshot
 from tallystick.domain.subjects import Attempt, Dispute, Payment, Refund, Subject
 from tallystick.kit.clock import Clock
@@ -50,7 +52,7 @@ class SnapshotWithClocks(Struct, frozen=True, kw_only=True):
 
 
 class HistoryRow(Struct, frozen=True, kw_only=True):
-    """A row of ``transition``. ``change`` and ``evidence`` are JSON texts."""
+    """A row of ``history``. ``change`` and ``evidence`` are JSON texts; version 1 has every field of its kind."""
 
     merchant_id: str
     subject_id: str
@@ -281,7 +283,9 @@ class Reads:
 
     async def history(self, merchant_id: str, subject_id: str) -> list[HistoryRow]:
         """The transitions of one subject."""
-        return structs_of(await self._pool.fetch(READS["history"], merchant_id, subject_id), HistoryRow)
+        rows = structs_of(await self._pool.fetch(READS["history"], merchant_id, subject_id), HistoryRow)
+        return [replace(row, change=with_defaults(row.subject, row.subject_id, row.change)) if row.version == 1 else row
+                for row in rows]  # fmt: skip
 
     async def rejections(self, merchant_id: str, payment_id: str) -> list[RejectionRow]:
         """The refused transitions of a payment."""

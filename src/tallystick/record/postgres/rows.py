@@ -37,25 +37,65 @@ def instruction_row(claim: KeyClaim) -> Row:
     )
 
 
-def transition_row(transition: Transition, change_id: str) -> Row:
-    """Columns of ``insert_transitions``."""
+def transition_rows(change: Change) -> list[Row]:
+    """Columns of ``insert_transitions``. A step that says of its change what the lead says, which is the first step of
+    the stream's own subject, has the lead's version instead. The view ``history`` has every step whole."""
+    lead = next((step for step in change.transitions if step.subject_id == change.stream_id), None)
+    said = None if lead is None else _of_change(lead)
+    return [
+        _transition_row(step, change.change_id)
+        if lead is None or step is lead or _of_change(step) != said
+        else _follower_row(step, lead.version)
+        for step in change.transitions
+    ]
+
+
+def _of_change(step: Transition) -> tuple[object, ...]:
+    """What all steps of a change usually share."""
+    return (step.stream_id, step.cause, step.actor, step.provider_reference, step.at, step.occurred_at)
+
+
+def _transition_row(step: Transition, change_id: str) -> Row:
     return (
-        transition.merchant_id,
-        transition.subject_id,
-        transition.version,
+        step.merchant_id,
+        step.subject_id,
+        step.version,
         change_id,
-        transition.subject,
-        transition.stream_id,
-        transition.from_state,
-        transition.to_state,
-        transition.event,
-        transition.cause,
-        transition.actor,
-        transition.provider_reference,
-        transition.at,
-        transition.occurred_at,
-        json_text(transition.change),
-        json_or_none(transition.evidence),
+        step.subject,
+        None if step.stream_id == step.subject_id else step.stream_id,
+        step.from_state,
+        step.to_state,
+        step.event,
+        step.cause,
+        step.actor,
+        step.provider_reference,
+        step.at,
+        step.occurred_at,
+        json_text(step.change),
+        json_or_none(step.evidence),
+        None,
+    )
+
+
+def _follower_row(step: Transition, lead_version: int) -> Row:
+    return (
+        step.merchant_id,
+        step.subject_id,
+        step.version,
+        None,
+        step.subject,
+        None if step.stream_id == step.subject_id else step.stream_id,
+        step.from_state,
+        step.to_state,
+        step.event,
+        None,
+        None,
+        None,
+        None,
+        None,
+        json_text(step.change),
+        json_or_none(step.evidence),
+        lead_version,
     )
 
 
@@ -179,7 +219,7 @@ class ChangeRows:
 
     def __init__(self, change: Change) -> None:
         self.instructions = [instruction_row(change.claim)] if change.claim else []
-        self.transitions = [transition_row(t, change.change_id) for t in change.transitions]
+        self.transitions = transition_rows(change)
         self.subjects = SubjectRows(change)
         self.transfers = [transfer_row(t) for t in change.transfers]
         self.responses = [response_row(r) for r in change.responses]

@@ -187,7 +187,7 @@ ORDER BY started_at, try_id;
 
 -- persisted: the steps of history that one change wrote
 SELECT subject, subject_id, version, from_state, to_state, event, at
-FROM transition WHERE merchant_id = $1 AND stream_id = $2 AND change_id = $3
+FROM history WHERE merchant_id = $1 AND stream_id = $2 AND change_id = $3
 ORDER BY subject, subject_id, version;
 
 -- emitted: the messages about versions of a payment

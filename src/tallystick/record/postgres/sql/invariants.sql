@@ -48,7 +48,7 @@ ORDER BY a.attempt_id;
 -- transitions: the history of these subjects; evidence only where it alone has the amount
 SELECT merchant_id, subject_id, version, change_id, subject, stream_id, from_state, to_state, event, at, change,
        CASE WHEN event = 'late_effect' THEN evidence END AS evidence, payment_id IS NOT NULL AS before_streams
-FROM transition
+FROM history
 WHERE merchant_id = $1 AND subject_id = ANY($2::text[])
 ORDER BY subject_id, version;
 
@@ -101,7 +101,7 @@ GROUP BY currency HAVING sum(debits) <> sum(credits);
 SELECT t.subject_id, format('version %s, leg %s: %s', t.version, t.leg, t.kind) AS detail
 FROM transfer t
 WHERE t.merchant_id = $1 AND NOT EXISTS (
-    SELECT 1 FROM transition s
+    SELECT 1 FROM history s
     WHERE s.merchant_id = t.merchant_id AND s.subject_id = t.subject_id AND s.version = t.version
       AND s.stream_id = t.stream_id);
 
@@ -204,7 +204,8 @@ WHERE NOT EXISTS (
       AND pg_get_indexdef(x.indexrelid) LIKE '%(merchant_id, url) WHERE (state <> ''deleted''::text)');
 
 -- events_without_story: events whose rows do not explain their state. History has another key than events, and no index
--- by change: both are read once and compared as sets. Of the events that one missing change applied, one is named
+-- by change: both are read once and compared as sets; each change's lead is enough. Of the events that one missing change
+-- applied, one is named
 WITH applied AS MATERIALIZED (
     SELECT e.event_id, e.merchant_id, e.payment_id, p.change_id
     FROM inbox e
@@ -233,7 +234,8 @@ SELECT m.event_id, format('was applied by change %s, which is not in history', m
 FROM (SELECT min(b.event_id) AS event_id, b.change_id
       FROM (SELECT merchant_id, payment_id AS stream_id, change_id, event_id, false AS recorded FROM applied
             UNION ALL
-            SELECT merchant_id, stream_id, change_id, NULL, true FROM transition) AS b
+            SELECT merchant_id, coalesce(stream_id, subject_id), change_id, NULL, true FROM transition
+            WHERE lead_version IS NULL) AS b
       GROUP BY b.merchant_id, b.stream_id, b.change_id
       HAVING NOT bool_or(b.recorded)) AS m
 UNION ALL

@@ -23,11 +23,11 @@ RETURNING instruction_id;
 
 -- insert_transitions: append history; a version that exists already means that the race was lost
 INSERT INTO transition (merchant_id, subject_id, version, change_id, subject, stream_id, from_state, to_state,
-                        event, cause, actor, provider_reference, at, occurred_at, change, evidence)
+                        event, cause, actor, provider_reference, at, occurred_at, change, evidence, lead_version)
 SELECT unnest($1::text[]), unnest($2::text[]), unnest($3::int[]), unnest($4::text[]), unnest($5::text[]),
        unnest($6::text[]), unnest($7::text[]), unnest($8::text[]), unnest($9::text[]), unnest($10::text[]),
        unnest($11::text[]), unnest($12::text[]), unnest($13::timestamptz[]), unnest($14::timestamptz[]),
-       unnest($15::text[])::json, unnest($16::text[])::json
+       unnest($15::text[])::json, unnest($16::text[])::json, unnest($17::int[])
 ON CONFLICT DO NOTHING
 RETURNING merchant_id, subject_id, version, change_id;
 

@@ -168,7 +168,7 @@ ORDER BY a.attempt_id DESC
 LIMIT 1;
 
 -- history: every transition of one subject
-SELECT * FROM transition WHERE merchant_id = $1 AND subject_id = $2 ORDER BY version;
+SELECT * FROM history WHERE merchant_id = $1 AND subject_id = $2 ORDER BY version;
 
 -- rejections: every refused transition of a payment, its attempts and refunds
 SELECT * FROM rejection WHERE merchant_id = $1 AND stream_id = $2 ORDER BY rejection_id;

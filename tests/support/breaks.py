@@ -397,6 +397,16 @@ BREAKS = (
         "another version",
         f"UPDATE outbox SET version = version + 1 {_OF} subject_id = '{{captured}}'",
     ),
+    Break(
+        "steps_are_told",
+        "another answer",
+        f"UPDATE outbox SET answer_key = 'refunded' {_OF} subject_id = '{{captured}}'",
+    ),
+    Break(
+        "steps_are_told",
+        "another time",
+        f"UPDATE outbox SET at = at + interval '1 second' {_OF} subject_id = '{{captured}}'",
+    ),
     Break("steps_are_told", "another id", f"UPDATE outbox SET message_id = 'x' {_OF} subject_id = '{{captured}}'"),
     Break(
         "steps_are_told",
@@ -408,7 +418,7 @@ BREAKS = (
         "steps_are_told",
         "what did not happen",
         "INSERT INTO outbox"
-        " SELECT merchant_id, NULL, version, 're_nobody', 'msg_x', type, body, at, NULL, NULL, stream_id"
+        " SELECT merchant_id, NULL, version, 're_nobody', 'msg_x', type, ''::bytea, at, NULL, NULL, stream_id"
         f" FROM outbox {_OF} subject_id = '{{captured}}'",
     ),
     Break(

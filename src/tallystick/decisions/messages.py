@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
+from typing import Final
 
 from msgspec import UNSET, Raw, Struct, UnsetType
 
@@ -16,6 +17,9 @@ from tallystick.domain.kinds import KINDS, PAYMENT_KIND, kind_of
 from tallystick.domain.subjects import Subject
 from tallystick.domain.views import encode
 from tallystick.kit.ids import derived_id
+
+#: How the id of a payment's stream begins.
+_OF_PAYMENT: Final = f"{PAYMENT_KIND.id_prefix}_"
 
 
 class Step(Struct, frozen=True):
@@ -66,17 +70,8 @@ def message_of(step: Step, head: Subject, change_id: str, at: datetime, shown: S
 
     Raises LookupError for a kind without a view: its edges cannot have messages.
     """
-    kind, stream = kind_of(step.subject), kind_of(head)
-    subject_id, stream_id = kind.id_of(step.subject), stream.id_of(head)
+    subject_id, stream_id = kind_of(step.subject).id_of(step.subject), kind_of(head).id_of(head)
     message_id = derived_id("msg", change_id, subject_id)
-    body = MessageBody(
-        id=message_id,
-        type=step.type,
-        timestamp=at,
-        payment_id=stream_id if stream is PAYMENT_KIND else UNSET,
-        version=head.version,
-        data=Raw(shown.encoded(step.subject)),
-    )
     return Message(
         merchant_id=head.merchant_id,
         stream_id=stream_id,
@@ -84,9 +79,22 @@ def message_of(step: Step, head: Subject, change_id: str, at: datetime, shown: S
         message_id=message_id,
         type=step.type,
         subject_id=subject_id,
-        body=encode(body),
+        body=body_of(message_id, step.type, at, stream_id, head.version, shown.encoded(step.subject)),
         at=at,
     )
+
+
+def body_of(message_id: str, type_: str, at: datetime, stream_id: str, version: int, data: bytes) -> bytes:
+    """A message's body as it is sent. ``data``: the subject's view in JSON."""
+    body = MessageBody(
+        id=message_id,
+        type=type_,
+        timestamp=at,
+        payment_id=stream_id if stream_id.startswith(_OF_PAYMENT) else UNSET,
+        version=version,
+        data=Raw(data),
+    )
+    return encode(body)
 
 
 def messages_of(

@@ -32,8 +32,11 @@ async def test_verify_finds_a_message_that_the_application_s_role_rewrote(new_da
     owner = await asyncpg.connect(database.owner_url)
     try:
         assert (await verify(owner, settings=SETTINGS, merchant_id="m")).holds
-        rewrite = "UPDATE outbox SET body = convert_to(replace(convert_from(body, 'UTF8'), '1000', '9000'), 'UTF8')"
-        assert await application.execute(f"{rewrite} WHERE merchant_id = $1", "m") == "UPDATE 1"
+        rewrite = (
+            "UPDATE outbox o SET body = convert_to(replace(convert_from(r.body, 'UTF8'), '1000', '9000'), 'UTF8')"
+            " FROM response r WHERE r.merchant_id = o.merchant_id AND r.idempotency_key = o.answer_key"
+        )
+        assert await application.execute(f"{rewrite} AND o.merchant_id = $1", "m") == "UPDATE 1"
         report = await verify(owner, settings=SETTINGS, merchant_id="m")
     finally:
         await application.close()

@@ -14,6 +14,7 @@ from msgspec import Struct
 from tallystick.kit.clock import Clock
 from tallystick.kit.fair_shares import in_turns
 from tallystick.record.postgres import sql
+from tallystick.record.postgres.message_bodies import stored_body
 
 STATEMENTS: Final = sql.load("outbound.sql")
 
@@ -195,7 +196,7 @@ class Outbox:
                     message_id=message.message_id,
                     tries=int(message.tries),
                     resends=int(message.resends),
-                    body=head["body"],
+                    body=stored_body(head),
                     url=head["url"],
                     failing_for_ms=head["failing_for_ms"],
                 )

@@ -17,6 +17,7 @@ from tallystick.domain.change import (
     Transfer,
     Transition,
 )
+from tallystick.record.postgres.message_bodies import answer_key_of
 from tallystick.record.postgres.subject_rows import Row, SubjectRows, json_or_none, json_text
 
 
@@ -148,8 +149,10 @@ def reference_row(known: KnownReference) -> Row:
     return (known.provider, known.account, known.reference, known.merchant_id, known.payment_id)
 
 
-def message_row(message: Message) -> Row:
-    """Columns of ``insert_messages``."""
+def message_row(message: Message, responses: Iterable[RecordedResponse]) -> Row:
+    """Columns of ``insert_messages``. A message whose data is an answer of the same change has the answer's key
+    in place of its body."""
+    answer_key = answer_key_of(message, responses)
     return (
         message.merchant_id,
         message.stream_id,
@@ -157,8 +160,9 @@ def message_row(message: Message) -> Row:
         message.subject_id,
         message.message_id,
         message.type,
-        message.body,
+        None if answer_key is not None else message.body,
         message.at,
+        answer_key,
     )
 
 
@@ -225,7 +229,7 @@ class ChangeRows:
         self.responses = [response_row(r) for r in change.responses]
         self.rejections = [rejection_row(r) for r in change.rejections]
         self.references = [reference_row(known) for known in change.references]
-        self.messages = [message_row(message) for message in change.messages]
+        self.messages = [message_row(message, change.responses) for message in change.messages]
         self.processing = [processing_row(ack) for ack in change.acknowledgements]
         self.acknowledgements = [acknowledgement_row(ack) for ack in change.acknowledgements]
         due = change.deadline_in_ms
@@ -247,7 +251,7 @@ class ChangeRows:
         for row in self.responses:
             size_bytes += len(row[3])
         for row in self.messages:
-            size_bytes += len(row[6])
+            size_bytes += len(row[6] or b"")
         if change.claim:
             size_bytes += len(change.claim.request)
         self.size_bytes = size_bytes

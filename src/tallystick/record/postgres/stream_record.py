@@ -16,6 +16,7 @@ from tallystick.domain.kinds import SubjectKind, kind_of, members_of
 from tallystick.domain.replay import HistoryStep, Replay, replay
 from tallystick.domain.subjects import Subject
 from tallystick.record.postgres import sql
+from tallystick.record.postgres.message_bodies import stored_body
 from tallystick.record.postgres.structs import unchecked_reader
 from tallystick.record.postgres.subject_reads import reader
 
@@ -58,7 +59,6 @@ class StoredMessage(Struct, frozen=True, kw_only=True):
 _step: Final = unchecked_reader(HistoryStep)
 _transfer: Final = unchecked_reader(Transfer)
 _rejection: Final = unchecked_reader(StoredRejection)
-_message: Final = unchecked_reader(StoredMessage)
 
 _SUBJECT: Final = attrgetter("subject_id")
 _STREAM: Final = attrgetter("stream_id")
@@ -183,6 +183,17 @@ async def stream_rows(
         transfers=grouped([_transfer(row) for row in transfers], _STREAM),
         rejections=grouped([_rejection(row) for row in rejections], _STREAM),
         messages=grouped([_message(row) for row in messages], _STREAM),
+    )
+
+
+def _message(row: asyncpg.Record) -> StoredMessage:
+    return StoredMessage(
+        stream_id=row["stream_id"],
+        version=row["version"],
+        subject_id=row["subject_id"],
+        message_id=row["message_id"],
+        type=row["type"],
+        body=stored_body(row),
     )
 
 

@@ -10,6 +10,7 @@ import pytest
 from aiohttp import web
 from standardwebhooks import Webhook, WebhookVerificationError
 
+from tallystick.record.postgres.message_bodies import stored_body
 from tests.support.database import Database
 from tests.support.outbox import deliveries, drain, pay, queues, register, runtime_for, tries, worker, worker_at
 from tests.support.polling import eventually_async
@@ -47,9 +48,12 @@ async def test_each_message_is_the_stored_bytes_of_its_own_version(database: Dat
         await Client(runtime, fresh_merchant).refund("r2", payment_id, 200)
         await drain(delivery)
         stored = await runtime.pool.fetch(
-            "SELECT version, body FROM outbox WHERE merchant_id = $1 ORDER BY version, subject_id", fresh_merchant
+            "SELECT o.*, r.body AS answer FROM outbox o"
+            " LEFT JOIN response r ON r.merchant_id = o.merchant_id AND r.idempotency_key = o.answer_key"
+            " WHERE o.merchant_id = $1 ORDER BY o.version, o.subject_id",
+            fresh_merchant,
         )
-        assert [got.body for got in receiver.got] == [row["body"] for row in stored]
+        assert [got.body for got in receiver.got] == [stored_body(row) for row in stored]
         assert [got.json["version"] for got in receiver.got] == [row["version"] for row in stored]
         told = {got.json["type"]: got.json["data"] for got in receiver.got}
         assert (told["payment.authorized"]["state"], told["payment.authorized"]["amount_captured"]) == ("authorized", 0)

@@ -32,11 +32,12 @@ WHERE p.merchant_id = $1 AND p.payment_id > $2
 ORDER BY p.payment_id
 LIMIT $3;
 
--- messages: the messages about these streams
-SELECT stream_id, version, subject_id, message_id, type, body
-FROM outbox
-WHERE merchant_id = $1 AND stream_id = ANY($2::text[])
-ORDER BY stream_id, version, subject_id;
+-- messages: the messages about these streams: whole, or with the answer that is their data
+SELECT o.stream_id, o.version, o.subject_id, o.message_id, o.type, o.at, o.body, r.body AS answer
+FROM outbox o
+LEFT JOIN response r ON r.merchant_id = o.merchant_id AND r.idempotency_key = o.answer_key
+WHERE o.merchant_id = $1 AND o.stream_id = ANY($2::text[])
+ORDER BY o.stream_id, o.version, o.subject_id;
 
 -- attempts: the attempts of these payments ($3: shift in ms)
 SELECT a.*, (extract(epoch FROM now() - a.parked_at) * 1000)::bigint + $3::bigint AS parked_for_ms,

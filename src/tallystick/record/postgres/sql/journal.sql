@@ -149,9 +149,9 @@ SELECT unnest($1::text[]), unnest($2::text[]), unnest($3::text[]), unnest($4::te
 ON CONFLICT DO NOTHING;
 
 -- insert_messages: messages to merchants
-INSERT INTO outbox (merchant_id, stream_id, version, subject_id, message_id, type, body, at)
+INSERT INTO outbox (merchant_id, stream_id, version, subject_id, message_id, type, body, at, answer_key)
 SELECT unnest($1::text[]), unnest($2::text[]), unnest($3::int[]), unnest($4::text[]), unnest($5::text[]),
-       unnest($6::text[]), unnest($7::bytea[]), unnest($8::timestamptz[]);
+       unnest($6::text[]), unnest($7::bytea[]), unnest($8::timestamptz[]), unnest($9::text[]);
 
 -- insert_processing: tries at events of providers, with their results
 INSERT INTO processing (provider, account, provider_event_id, try_id, number, started_at, ended_at, result, detail,

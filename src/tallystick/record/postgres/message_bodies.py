@@ -1,0 +1,29 @@
+"""The bodies of stored messages: whole, or the answer that is their data and what the row says around it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from tallystick.decisions.messages import body_of
+from tallystick.domain.change import Message, RecordedResponse
+
+
+def stored_body(row: Mapping[str, Any]) -> bytes:
+    """The body of a row of ``outbox``, read with the ``answer`` that it names. Empty where that answer is missing."""
+    body: bytes | None = row["body"]
+    if body is not None:
+        return body
+    if row["answer"] is None:
+        return b""
+    return body_of(row["message_id"], row["type"], row["at"], row["stream_id"], row["version"], row["answer"])
+
+
+def answer_key_of(message: Message, responses: Iterable[RecordedResponse]) -> str | None:
+    """The key of the answer that is the message's data, if the same bytes are then read back."""
+    for each in responses:
+        if message.body == body_of(
+            message.message_id, message.type, message.at, message.stream_id, message.version, each.body
+        ):
+            return each.idempotency_key
+    return None

@@ -68,6 +68,9 @@ class ChangeBuilder:
         if event is None or edge is None:
             raise IllegalTransition(f"{kind.name}: no edge leads from {NEW} to {subject.state!r}")
         fields = {name: value for name, default in kind.opened_with if (value := getattr(subject, name)) != default}
+        for name, derive in kind.derived.items():
+            if fields[name] == derive({"merchant_id": self.merchant_id, **fields}):
+                del fields[name]
         self._step(kind, None, subject, event, edge, fields)
         return subject
 

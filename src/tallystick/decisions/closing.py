@@ -11,9 +11,9 @@ from __future__ import annotations
 from typing import Final
 
 from tallystick.decisions.change_builder import ChangeBuilder
-from tallystick.decisions.instructions import provider_key
 from tallystick.decisions.terms import CLOSED
 from tallystick.domain.change import Change
+from tallystick.domain.provider_keys import provider_key
 from tallystick.domain.subjects import Attempt, Payment, Schedule
 from tallystick.domain.verdicts import Approved, Verdict
 from tallystick.kit.ids import sibling_id

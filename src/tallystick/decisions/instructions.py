@@ -6,7 +6,6 @@ records the refusal. Nothing here has side effects, so a decision can run again 
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from datetime import datetime
 
@@ -20,6 +19,7 @@ from tallystick.domain.late_money import merchants_money
 from tallystick.domain.left_to_refund import left_to_refund
 from tallystick.domain.lifecycles.machines import next_state
 from tallystick.domain.money import Exponents
+from tallystick.domain.provider_keys import provider_key
 from tallystick.domain.subjects import Attempt, Dispute, Operation, Payment, Refund
 from tallystick.domain.views import encode
 
@@ -61,12 +61,6 @@ class Instruction(Struct, frozen=True, kw_only=True):
     def cause(self) -> Cause:
         """The client as the cause of a transition."""
         return Cause(change_id=self.change_id, at=self.at, trigger="instruction", actor=self.actor)
-
-
-def provider_key(merchant_id: str, idempotency_key: str, operation: str, ordinal: int) -> str:
-    """The idempotency key that the provider sees: the same even if our own row was lost."""
-    text = "\n".join((merchant_id, idempotency_key, operation, str(ordinal)))
-    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def create_payment(

@@ -8,7 +8,6 @@ from typing import Any
 from msgspec.structs import replace
 
 from tallystick.decisions.change_builder import Cause, ChangeBuilder
-from tallystick.decisions.instructions import provider_key
 from tallystick.decisions.provider_events.dispositions import Decided, NotYet
 from tallystick.decisions.terms import CLOSED, Terms
 from tallystick.domain.change import Change
@@ -16,6 +15,7 @@ from tallystick.domain.errors import TallystickError
 from tallystick.domain.late_money import unclaimed
 from tallystick.domain.lifecycles.payment import PAYMENT
 from tallystick.domain.notices import DisputeNotice, RefundNotice
+from tallystick.domain.provider_keys import provider_key
 from tallystick.domain.snapshot import PaymentSnapshot
 from tallystick.domain.subjects import Attempt, LateMovement, Payment
 

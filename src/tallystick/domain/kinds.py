@@ -8,7 +8,7 @@ the order of messages and ``verify`` go by stream.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from operator import attrgetter
 from typing import Any, Final
@@ -22,6 +22,7 @@ from tallystick.domain.lifecycles.machines import MACHINES
 from tallystick.domain.lifecycles.payment import PAYMENT
 from tallystick.domain.lifecycles.refund import REFUND
 from tallystick.domain.lifecycles.table import Machine
+from tallystick.domain.provider_keys import key_of_instruction
 from tallystick.domain.subjects import Attempt, Dispute, Payment, Refund, Subject
 from tallystick.domain.views import dispute_view, payment_view, refund_view
 
@@ -33,7 +34,8 @@ class SubjectKind:
     ``struct`` has ``merchant_id``, ``version``, ``state`` and the fields ``id_field`` and ``stream_field``; one that
     posts has ``currency`` too, and one with ``updated_at`` gets the time of its last step there. ``table`` has a column
     for each field but ``no_column``. ``view`` renders it for messages; None for a kind without messages.
-    ``keeps_evidence``: its steps carry their evidence, such as a provider's raw answer.
+    ``keeps_evidence``: its steps carry their evidence, such as a provider's raw answer. ``derived``: fields that
+    usually follow from the others; history and rows leave them out where they do.
     """
 
     struct: type[Any]
@@ -45,6 +47,7 @@ class SubjectKind:
     view: Callable[[Any], Struct] | None = None
     no_column: frozenset[str] = frozenset()
     keeps_evidence: bool = False
+    derived: Mapping[str, Callable[[Mapping[str, Any]], Any]] = field(default_factory=dict)
 
     @cached_property
     def name(self) -> str:
@@ -177,5 +180,6 @@ ATTEMPT_KIND: Final = declare(
         table="attempt",
         no_column=frozenset({"schedule"}),  # recovery's: columns of its own, on the database's clock
         keeps_evidence=True,
+        derived={"provider_key": key_of_instruction},
     )
 )

@@ -52,13 +52,14 @@ class Replay(Struct, frozen=True, kw_only=True):
         return self.states[max(self.states)]
 
 
-def with_defaults(subject: str, subject_id: str, change: str) -> str:
-    """A first step's JSON with the fields that history leaves out: the subject's id, and what has its kind's default.
-    Raises KeyError for an unknown kind, and msgspec.MsgspecError for what is not JSON."""
+def with_defaults(merchant_id: str, subject: str, subject_id: str, change: str) -> str:
+    """A first step's JSON with the fields that history leaves out: the subject's id, what has its kind's default, and
+    what follows from the others. Raises KeyError for an unknown kind, and msgspec.MsgspecError for what is not JSON."""
     kind = KINDS[subject]
     own_id = {} if kind.stands_alone else {kind.id_field: subject_id}
     left_out = {name: default for name, default in kind.opened_with if default is not NODEFAULT}
-    return _ENCODER.encode(own_id | left_out | _CHANGE.decode(change)).decode()
+    fields = own_id | left_out | _CHANGE.decode(change)
+    return _ENCODER.encode(fields | _derived(kind, {"merchant_id": merchant_id, **fields})).decode()
 
 
 def replay(steps: Sequence[HistoryStep]) -> Replay:
@@ -104,8 +105,13 @@ def _state_after(kind: SubjectKind, step: HistoryStep, values: Mapping[str, Any]
     if kind.has_updated_at:
         columns["updated_at"] = step.at
     # Rows of before repeat the subject's id among what was set.
-    subject: Subject = msgspec.convert({kind.id_field: step.subject_id, **values, **columns}, kind.struct)
+    fields = {kind.id_field: step.subject_id, **values, **columns}
+    subject: Subject = msgspec.convert(_derived(kind, fields) | fields, kind.struct)
     return subject
+
+
+def _derived(kind: SubjectKind, fields: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: derive(fields) for name, derive in kind.derived.items() if name not in fields}
 
 
 def _reason(error: Exception) -> str:

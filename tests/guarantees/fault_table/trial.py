@@ -9,7 +9,7 @@ from typing import Any, Final
 import httpx
 
 from tallystick.contract.fault_table import Answer
-from tallystick.decisions.instructions import provider_key
+from tallystick.domain.provider_keys import provider_key
 from tallystick.kit.ids import new_id
 from tests.guarantees.fault_table.process import ApiProcess
 from tests.guarantees.fault_table.stands import METHODS

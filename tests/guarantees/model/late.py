@@ -10,8 +10,8 @@ from typing import Any, Concatenate, Final, ParamSpec
 from hypothesis import strategies as st
 from hypothesis.stateful import rule
 
-from tallystick.decisions.instructions import provider_key
 from tallystick.domain.notices import CaptureNotice, ChargeNotice, Notice, RefundNotice
+from tallystick.domain.provider_keys import provider_key
 from tallystick.domain.verdicts import Approved
 from tallystick.flows.operations.late_money import accept, give_back
 from tallystick.flows.recovery import in_doubt

@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from tests.guarantees.second_opinion.exported import Books
-from tests.guarantees.second_opinion.interpreter import Opinion, Subject
+from tests.guarantees.second_opinion.interpreter import DEFAULTS, Opinion, Subject
 
 
 def disagreements(opinion: Opinion, books: Books) -> list[str]:
@@ -37,8 +37,13 @@ def _fields(subject: Subject, stored: dict[str, Any]) -> Iterator[str]:
     for name, value in expected.items():
         if name not in stored:
             yield f"{subject.kind} {subject.subject_id}: {name} is not stored"
-        elif _comparable(name, stored[name]) != _comparable(name, value):
-            yield f"{subject.kind} {subject.subject_id}: {name} is {stored[name]!r}, by its history {value!r}"
+        elif _comparable(name, kept := _kept(subject.kind, name, stored)) != _comparable(name, value):
+            yield f"{subject.kind} {subject.subject_id}: {name} is {kept!r}, by its history {value!r}"
+
+
+def _kept(kind: str, name: str, stored: dict[str, Any]) -> Any:
+    """A stored field; a null is its default."""
+    return DEFAULTS.get(kind, {}).get(name) if stored[name] is None else stored[name]
 
 
 def _comparable(name: str, value: Any) -> Any:

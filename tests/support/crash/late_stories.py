@@ -8,7 +8,6 @@ from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from typing import Any, Final, NamedTuple, cast
 
-from tallystick.decisions.instructions import provider_key
 from tallystick.decisions.late_money import NoLateMoney
 from tallystick.domain.notices import (
     AttemptNotice,
@@ -18,6 +17,7 @@ from tallystick.domain.notices import (
     Notice,
     RefundNotice,
 )
+from tallystick.domain.provider_keys import provider_key
 from tallystick.domain.snapshot import PaymentSnapshot
 from tallystick.domain.verdicts import Approved, Declined, Reversed
 from tallystick.flows.operations.late_money import accept, give_back

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import count
 
-from tallystick.decisions.instructions import provider_key
+from tallystick.domain.provider_keys import provider_key
 from tallystick.providers.port import ProviderCall
 
 

@@ -15,7 +15,6 @@ from typing import Any, Final
 
 from msgspec import Struct
 
-from tallystick.decisions.instructions import provider_key
 from tallystick.domain.change import Change
 from tallystick.domain.requests.fingerprint import fingerprint
 from tallystick.domain.subjects import Attempt, Payment
@@ -163,7 +162,6 @@ def _values(rng: random.Random, number: int, kind: Kind) -> dict[str, Any]:
         "reference": f"bnc_{attempt}",
         "order": str(FIRST_ORDER + number),
         "amount": amount_by(rng),
-        "provider_key": provider_key(merchant, key, "authorize", 1),
         "created_at": _rfc3339(created_at),
         "settled_at": _rfc3339(settled_at),
         "deadline": _rfc3339(deadline),
@@ -243,7 +241,6 @@ def _marks(create: Change) -> Mapping[str, str]:
     return {
         derived_id("msg", _mark("settle"), _mark("payment")): "%(message)s",
         **{_mark(name): f"%({name})s" for name in _NAMES},
-        create.every(Attempt)[0].provider_key: "%(provider_key)s",
         create.claim.fingerprint.hex(): "%(fingerprint)s",
         str(_AMOUNT): "%(amount)d",
         _rfc3339(_CREATED_AT.replace(tzinfo=None)): "%(created_at)s",

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+import asyncpg
+
 from tallystick.decisions.messages import body_of
 from tallystick.domain.change import Message, RecordedResponse
 
 
-def stored_body(row: Mapping[str, Any]) -> bytes:
+def stored_body(row: asyncpg.Record | Mapping[str, Any]) -> bytes:
     """The body of a row of ``outbox``, read with the ``answer`` that it names. Empty where that answer is missing."""
     body: bytes | None = row["body"]
     if body is not None:

@@ -284,8 +284,7 @@ class Reads:
     async def history(self, merchant_id: str, subject_id: str) -> list[HistoryRow]:
         """The transitions of one subject."""
         rows = structs_of(await self._pool.fetch(READS["history"], merchant_id, subject_id), HistoryRow)
-        return [replace(row, change=with_defaults(row.subject, row.subject_id, row.change)) if row.version == 1 else row
-                for row in rows]  # fmt: skip
+        return [_whole(row) if row.version == 1 else row for row in rows]
 
     async def rejections(self, merchant_id: str, payment_id: str) -> list[RejectionRow]:
         """The refused transitions of a payment."""
@@ -317,6 +316,10 @@ def _by_payment(subjects: Iterable[Owned]) -> dict[tuple[str, str], list[Owned]]
     for subject in subjects:
         groups.setdefault((subject.merchant_id, subject.payment_id), []).append(subject)
     return groups
+
+
+def _whole(first: HistoryRow) -> HistoryRow:
+    return replace(first, change=with_defaults(first.merchant_id, first.subject, first.subject_id, first.change))
 
 
 def _clock(record: asyncpg.Record) -> AttemptClock:

@@ -22,18 +22,19 @@ from tallystick.record.postgres.subject_rows import Row, SubjectRows, json_or_no
 
 
 def instruction_row(claim: KeyClaim) -> Row:
-    """Columns of ``insert_instructions``."""
+    """Columns of ``insert_instructions``. A path that the operation ends in is null, and a subject that is the payment;
+    the view ``answered_instruction`` has both."""
     return (
         claim.merchant_id,
         claim.idempotency_key,
         claim.instruction_id,
         claim.operation,
-        claim.path,
+        None if claim.operation.endswith(f" {claim.path}") else claim.path,
         claim.fingerprint,
         claim.fingerprint_version,
         claim.request,
         claim.payment_id,
-        claim.subject_id,
+        None if claim.subject_id == claim.payment_id else claim.subject_id,
         claim.at,
     )
 

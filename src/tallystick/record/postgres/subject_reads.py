@@ -8,6 +8,8 @@ from typing import Any, get_type_hints
 
 import asyncpg
 import msgspec
+from msgspec import NODEFAULT
+from msgspec.structs import fields
 
 from tallystick.domain.kinds import SubjectKind
 from tallystick.record.postgres.column_types import is_json
@@ -17,20 +19,38 @@ Row = asyncpg.Record
 
 @cache
 def reader(kind: SubjectKind) -> Callable[[Row], Any]:
-    """A function from a row to a subject: columns as they are, JSON decoded to the field's type.
+    """A function from a row to a subject: columns as they are, JSON decoded to the field's type. A null is the field's
+    default, or what follows from the other columns.
 
     It is written out and compiled, as ``dataclasses`` does: one call with every field by name costs two thirds of
     collecting them in a loop, and every read of a payment goes through it.
     """
     hints = get_type_hints(kind.struct)
     names: dict[str, Any] = {"struct": kind.struct}
-    fields = []
+    values = []
     for column in kind.columns:
+        value, of_null = "found", _of_null(kind, column, names)
         if is_json(hints[column]):
             names[f"decode_{column}"] = msgspec.json.Decoder(hints[column]).decode
-            fields.append(f"{column}=None if (text := row[{column!r}]) is None else decode_{column}(text)")
-        else:
-            fields.append(f"{column}=row[{column!r}]")
-    exec(f"def read(row):\n    return struct({', '.join(fields)})", names)
+            value = f"decode_{column}(found)"
+        as_it_is = (value, of_null) == ("found", "None")
+        found = f"row[{column!r}]"
+        values.append(f"{column}={found if as_it_is else f'{of_null} if (found := {found}) is None else {value}'}")
+    exec(f"def read(row):\n    return struct({', '.join(values)})", names)
     read: Callable[[Row], Any] = names["read"]
     return read
+
+
+def _of_null(kind: SubjectKind, column: str, names: dict[str, Any]) -> str:
+    """The expression for a column that is null; what it uses is added to ``names``."""
+    if column in kind.derived:
+        names[f"derive_{column}"] = kind.derived[column]
+        return f"derive_{column}(row)"
+    default = next(each for each in fields(kind.struct) if each.name == column)
+    if default.default_factory is not NODEFAULT:
+        names[f"new_{column}"] = default.default_factory
+        return f"new_{column}()"
+    if default.default is NODEFAULT or default.default is None:
+        return "None"
+    names[f"default_{column}"] = default.default
+    return f"default_{column}"

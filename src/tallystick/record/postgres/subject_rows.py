@@ -15,6 +15,7 @@ import msgspec
 
 from tallystick.domain.change import Change
 from tallystick.domain.kinds import ATTEMPT_KIND, KINDS, PAYMENT_KIND, SubjectKind, kind_of
+from tallystick.domain.provider_keys import provider_key
 from tallystick.domain.subjects import Attempt, Payment
 from tallystick.record.postgres import sql
 from tallystick.record.postgres.column_types import array_type, is_json
@@ -24,9 +25,6 @@ STATEMENTS: Final = sql.load("journal.sql")
 Row = tuple[Any, ...]
 
 _ENCODER: Final = msgspec.json.Encoder()
-
-#: An empty list as JSON: nearly every payment's.
-_NONE: Final = "[]"
 
 
 def json_text(value: object) -> str:
@@ -40,7 +38,7 @@ def json_or_none(value: object | None) -> str | None:
 
 
 def payment_row(payment: Payment) -> Row:
-    """Columns of ``insert_payments``."""
+    """Columns of ``insert_payments``. What has its default is null."""
     return (
         payment.merchant_id,
         payment.payment_id,
@@ -48,18 +46,18 @@ def payment_row(payment: Payment) -> Row:
         payment.state,
         payment.amount,
         payment.currency,
-        payment.amount_authorized,
-        payment.amount_captured,
-        payment.amount_refunded,
-        payment.amount_refund_pending,
-        payment.amount_reversed,
-        payment.amount_late,
-        payment.amount_late_accepted,
-        payment.amount_late_returning,
-        payment.amount_late_returned,
-        json_text(payment.late_movements) if payment.late_movements else _NONE,
-        json_text(payment.provider_operations) if payment.provider_operations else _NONE,
-        payment.capture_method,
+        payment.amount_authorized or None,
+        payment.amount_captured or None,
+        payment.amount_refunded or None,
+        payment.amount_refund_pending or None,
+        payment.amount_reversed or None,
+        payment.amount_late or None,
+        payment.amount_late_accepted or None,
+        payment.amount_late_returning or None,
+        payment.amount_late_returned or None,
+        json_text(payment.late_movements) if payment.late_movements else None,
+        json_text(payment.provider_operations) if payment.provider_operations else None,
+        None if payment.capture_method == "automatic" else payment.capture_method,
         payment.payment_method,
         payment.provider,
         payment.provider_reference,
@@ -75,23 +73,23 @@ def payment_row(payment: Payment) -> Row:
 
 
 def payment_move_row(payment: Payment) -> Row:
-    """Columns of ``move_payments``."""
+    """Columns of ``move_payments``. What has its default is null."""
     return (
         payment.merchant_id,
         payment.payment_id,
         payment.version,
         payment.state,
-        payment.amount_authorized,
-        payment.amount_captured,
-        payment.amount_refunded,
-        payment.amount_refund_pending,
-        payment.amount_reversed,
-        payment.amount_late,
-        payment.amount_late_accepted,
-        payment.amount_late_returning,
-        payment.amount_late_returned,
-        json_text(payment.late_movements) if payment.late_movements else _NONE,
-        json_text(payment.provider_operations) if payment.provider_operations else _NONE,
+        payment.amount_authorized or None,
+        payment.amount_captured or None,
+        payment.amount_refunded or None,
+        payment.amount_refund_pending or None,
+        payment.amount_reversed or None,
+        payment.amount_late or None,
+        payment.amount_late_accepted or None,
+        payment.amount_late_returning or None,
+        payment.amount_late_returned or None,
+        json_text(payment.late_movements) if payment.late_movements else None,
+        json_text(payment.provider_operations) if payment.provider_operations else None,
         payment.provider_reference,
         json_or_none(payment.next_action),
         json_or_none(payment.failure),
@@ -100,7 +98,7 @@ def payment_move_row(payment: Payment) -> Row:
 
 
 def attempt_row(attempt: Attempt) -> Row:
-    """Columns of ``insert_attempts``."""
+    """Columns of ``insert_attempts``. A provider key that follows from the instruction's is null."""
     schedule = attempt.schedule
     return (
         attempt.merchant_id,
@@ -118,7 +116,7 @@ def attempt_row(attempt: Attempt) -> Row:
         attempt.payment_method,
         attempt.provider,
         attempt.account,
-        attempt.provider_key,
+        None if attempt.provider_key == _derived_key(attempt) else attempt.provider_key,
         attempt.provider_reference,
         attempt.parent_reference,
         attempt.submissions,
@@ -129,6 +127,11 @@ def attempt_row(attempt: Attempt) -> Row:
         schedule.settled_in_ms,
         schedule.parked,
     )
+
+
+def _derived_key(attempt: Attempt) -> str | None:
+    key = attempt.idempotency_key
+    return None if key is None else provider_key(attempt.merchant_id, key, attempt.operation, 1)
 
 
 def attempt_move_row(attempt: Attempt) -> Row:

@@ -4,7 +4,8 @@ SELECT provider, currency, exponent, provider_exponent, count(*) AS open_payment
 FROM payment
 WHERE exponent IS NOT NULL AND provider_exponent IS NOT NULL
   AND (state <> ALL ($1::text[])
-       OR amount_captured + amount_late_accepted - amount_reversed > amount_refunded
-       OR amount_late > amount_late_accepted + amount_late_returned)
+       OR coalesce(amount_captured, 0) + coalesce(amount_late_accepted, 0) - coalesce(amount_reversed, 0)
+          > coalesce(amount_refunded, 0)
+       OR coalesce(amount_late, 0) > coalesce(amount_late_accepted, 0) + coalesce(amount_late_returned, 0))
 GROUP BY provider, currency, exponent, provider_exponent
 ORDER BY provider, currency, exponent, provider_exponent;

@@ -66,9 +66,8 @@ WHERE merchant_id = $1 AND stream_id = ANY($2::text[])
 ORDER BY rejection_id;
 
 -- answers: the instructions under these keys, with their recorded answers
-SELECT i.idempotency_key, i.payment_id, i.subject_id, r.status, r.body
-FROM instruction i
-LEFT JOIN response r ON r.merchant_id = i.merchant_id AND r.idempotency_key = i.idempotency_key
+SELECT i.idempotency_key, i.payment_id, i.subject_id, i.status, i.body
+FROM answered_instruction i
 WHERE i.merchant_id = $1 AND i.idempotency_key = ANY($2::text[]);
 
 -- balances_equal_transfers: accounts whose balance is not the sum of their transfers
@@ -108,7 +107,7 @@ WHERE t.merchant_id = $1 AND NOT EXISTS (
 
 -- instructions_without_subject: claimed keys whose payment or refund is missing
 SELECT i.subject_id, format('key %s claimed it, and it is not there', i.idempotency_key) AS detail
-FROM instruction i
+FROM answered_instruction i
 LEFT JOIN payment p ON p.merchant_id = i.merchant_id AND p.payment_id = i.payment_id
 LEFT JOIN refund r ON r.merchant_id = i.merchant_id AND r.refund_id = i.subject_id
 WHERE i.merchant_id = $1
@@ -116,7 +115,7 @@ WHERE i.merchant_id = $1
 
 -- instructions_without_deed: claimed keys with neither an attempt nor a rejection
 SELECT i.subject_id, format('key %s opened no attempt and was not refused', i.idempotency_key) AS detail
-FROM instruction i
+FROM answered_instruction i
 WHERE i.merchant_id = $1
   AND NOT EXISTS (
       SELECT 1 FROM attempt a

@@ -1,9 +1,8 @@
 -- claimed: instructions that already have their key, with the recorded answer if there is one
 SELECT i.merchant_id, i.idempotency_key, i.instruction_id, i.operation, i.path, i.fingerprint,
-       i.fingerprint_version, i.request, i.payment_id, i.subject_id, r.status, r.body
+       i.fingerprint_version, i.request, i.payment_id, i.subject_id, i.status, i.body
 FROM (SELECT unnest($1::text[]) AS merchant_id, unnest($2::text[]) AS idempotency_key) AS k
-JOIN instruction i ON i.merchant_id = k.merchant_id AND i.idempotency_key = k.idempotency_key
-LEFT JOIN response r ON r.merchant_id = i.merchant_id AND r.idempotency_key = i.idempotency_key;
+JOIN answered_instruction i ON i.merchant_id = k.merchant_id AND i.idempotency_key = k.idempotency_key;
 
 -- committed: which of these changes are committed, by the first version that each would have added
 SELECT t.change_id

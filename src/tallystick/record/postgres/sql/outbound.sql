@@ -95,7 +95,8 @@ RETURNING l.merchant_id, l.endpoint_id, l.payment_id, l.rung,
 
 -- heads: those of these messages that are due, as written with their versions: whole, or with the answer that is their
 -- data ($7: shift in ms)
-SELECT k.merchant_id, k.endpoint_id, k.stream_id, o.version, o.message_id, o.type, o.at, o.body, r.body AS answer, e.url,
+SELECT k.merchant_id, k.endpoint_id, k.stream_id, o.version, o.message_id, o.type, o.at, o.body,
+       r.body AS answer, e.url,
        (extract(epoch FROM now() - e.failing_since) * 1000)::bigint + $7::bigint AS failing_for_ms
 FROM unnest($1::text[], $2::text[], $3::text[], $4::int[], $5::text[], $6::bigint[])
      AS k (merchant_id, endpoint_id, stream_id, version, subject_id, due_us)
@@ -105,7 +106,8 @@ JOIN outbox o
   ON o.merchant_id = k.merchant_id AND o.stream_id = k.stream_id AND o.version = k.version
  AND o.subject_id = k.subject_id
 LEFT JOIN response r ON r.merchant_id = o.merchant_id AND r.idempotency_key = o.answer_key
-WHERE (o.body IS NOT NULL OR r.body IS NOT NULL) AND k.due_us <= extract(epoch FROM now()) * 1000000 + $7::bigint * 1000;
+WHERE (o.body IS NOT NULL OR r.body IS NOT NULL)
+  AND k.due_us <= extract(epoch FROM now()) * 1000000 + $7::bigint * 1000;
 
 -- signing_secrets: what signs for these endpoints now, newest first ($3: shift in ms)
 SELECT s.merchant_id, s.endpoint_id, s.secret_id, s.sealed

@@ -19,7 +19,8 @@ WHERE p.merchant_id = $1 AND p.payment_id = $2;
 
 -- late_money: payments with late money that waits to be decided on, oldest first; the merchant may be null
 SELECT * FROM payment
-WHERE amount_late > 0 AND amount_late > amount_late_accepted + amount_late_returning + amount_late_returned
+WHERE amount_late > 0
+  AND amount_late > coalesce(amount_late_accepted, 0) + coalesce(amount_late_returning, 0) + coalesce(amount_late_returned, 0)
   AND ($1::text IS NULL OR merchant_id = $1)
 ORDER BY payment_id
 LIMIT $2;
@@ -154,9 +155,8 @@ WHERE a.merchant_id = $1 AND a.payment_id = ANY ($2::text[]) AND a.purpose <> 'c
 
 -- instruction: one instruction by its key, with the recorded answer if there is one
 SELECT i.merchant_id, i.idempotency_key, i.instruction_id, i.operation, i.path, i.fingerprint,
-       i.fingerprint_version, i.request, i.payment_id, i.subject_id, r.status, r.body
-FROM instruction i
-LEFT JOIN response r ON r.merchant_id = i.merchant_id AND r.idempotency_key = i.idempotency_key
+       i.fingerprint_version, i.request, i.payment_id, i.subject_id, i.status, i.body
+FROM answered_instruction i
 WHERE i.merchant_id = $1 AND i.idempotency_key = $2;
 
 -- sending: how long the newest attempt of an instruction may still be in transit ($4: shift in ms)

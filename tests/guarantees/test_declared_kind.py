@@ -29,7 +29,7 @@ from tallystick.kit.clock import Clock
 from tallystick.kit.ids import new_id
 from tallystick.oversight.invariants import verify
 from tallystick.record.journal import Fresh, Journal, JournalLimits, Stale
-from tallystick.record.postgres.connections import connect
+from tallystick.record.postgres.connections import connect_journal
 from tallystick.record.postgres.reads import Reads
 from tallystick.settings.load import Settings
 from tests.support.database import Database, NewDatabase
@@ -137,7 +137,7 @@ def database(new_database: NewDatabase, kind: SubjectKind) -> Database:
 @pytest.fixture
 async def journal(database: Database) -> AsyncIterator[Journal]:
     async def own_connection() -> Any:
-        return await connect(database.app_url, command_timeout_ms=5_000)
+        return await connect_journal(database.app_url, command_timeout_ms=5_000)
 
     door = Journal(own_connection, LIMITS, Clock())
     await door.start()

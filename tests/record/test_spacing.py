@@ -14,7 +14,7 @@ from tallystick.kit.clock import Clock, utc_now
 from tallystick.kit.ids import new_id
 from tallystick.lab.bench.workload import approval, create_change, new_instruction, settled_change
 from tallystick.record.journal import FRESH, SECOND_BATCH_PATIENCE_MS, Journal, JournalLimits
-from tallystick.record.postgres.batch import Entry, WriteConnection
+from tallystick.record.postgres.batch import Entry, JournalConnection
 from tests.support.loop_clock import LoopClock, settled
 
 SPACING_MS = 10
@@ -46,7 +46,7 @@ class Busy:
     """A journal whose writers are played by the test: each takes a batch, and finishes when the test says so."""
 
     def __init__(self, clock: LoopClock, limits: JournalLimits = LIMITS) -> None:
-        async def no_connection() -> WriteConnection:
+        async def no_connection() -> JournalConnection:
             raise AssertionError("a test is the writer")
 
         self.clock = clock

@@ -33,7 +33,7 @@ from tallystick.providers.assembly import (
 from tallystick.providers.port import Provider
 from tallystick.record.journal import Journal, JournalLimits
 from tallystick.record.next_action_seal import ActionSeal
-from tallystick.record.postgres.batch import WriteConnection
+from tallystick.record.postgres.batch import JournalConnection
 from tallystick.record.postgres.connections import connect_journal, connect_probe, open_pool
 from tallystick.record.postgres.open_payments import count_open_payments, open_payments_elsewhere
 from tallystick.record.postgres.outage import Outage
@@ -55,7 +55,7 @@ async def open_runtime(
     database_url: str,
     *,
     providers: Mapping[str, Provider] | None = None,
-    journal_connect: Callable[[], Awaitable[WriteConnection]] | None = None,
+    journal_connect: Callable[[], Awaitable[JournalConnection]] | None = None,
     registers_keys: bool = True,
     application_name: str = "tallystick",
 ) -> AsyncIterator[Runtime]:
@@ -97,7 +97,7 @@ def _runtime_on(
     database_url: str,
     sealer: Sealer,
     providers: Mapping[str, Provider] | None,
-    journal_connect: Callable[[], Awaitable[WriteConnection]] | None,
+    journal_connect: Callable[[], Awaitable[JournalConnection]] | None,
 ) -> Runtime:
     """Every part, made and not started."""
     clock, outage = Clock(settings.clock_shift_ms), Outage()

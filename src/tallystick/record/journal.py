@@ -23,7 +23,7 @@ from tallystick.domain.errors import ChangeRefused, OutcomeUnknown, Overloaded
 from tallystick.domain.instruction import StoredInstruction
 from tallystick.kit.clock import Clock, monotonic_ms
 from tallystick.kit.logs import get_logger
-from tallystick.record.postgres.batch import BatchResult, Entry, LostRace, WriteConnection, committed, run_batch
+from tallystick.record.postgres.batch import BatchResult, Entry, JournalConnection, LostRace, committed, run_batch
 from tallystick.record.postgres.connections import FORGET_PLANS, KeptPlans
 from tallystick.record.postgres.failures import (
     CONNECTION_IS_FINE,
@@ -109,7 +109,7 @@ class Journal:
 
     def __init__(
         self,
-        connect: Callable[[], Awaitable[WriteConnection]],
+        connect: Callable[[], Awaitable[JournalConnection]],
         limits: JournalLimits,
         clock: Clock,
         outage: Outage | None = None,
@@ -231,7 +231,7 @@ class Journal:
                 batch.append(queue.popleft())
         return batch
 
-    async def reconnect(self) -> WriteConnection:
+    async def reconnect(self) -> JournalConnection:
         """A new connection for a writer that lost its own."""
         return await self._connect()
 
@@ -239,7 +239,7 @@ class Journal:
 class _Writer:
     """One connection, and the batches that it writes."""
 
-    def __init__(self, journal: Journal, connection: WriteConnection) -> None:
+    def __init__(self, journal: Journal, connection: JournalConnection) -> None:
         self._journal = journal
         self._connection = connection
         self._plans = KeptPlans()

@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import replace
 from unittest.mock import Mock
 
-import asyncpg
 import pytest
 
 from tallystick.domain.verdicts import Verdict
 from tallystick.flows.assembly import open_runtime
 from tallystick.providers.port import ProviderCall
-from tallystick.record.postgres.connections import connect
+from tallystick.record.postgres.connections import connect_journal
+from tallystick.record.postgres.pipeline import PipelineConnection
 from tests.support.database import Database
 from tests.support.polling import eventually_async
 from tests.support.runtime import SETTINGS, BookedProvider, Client, read, recover, runtime_of, timed_out
@@ -40,8 +40,8 @@ async def test_lines_that_were_only_counted_are_written_at_the_end(
     provider, said = Asked(), Mock()
     monkeypatch.setattr("tallystick.flows.recovery.worker.log", said)
 
-    async def to_a_standby() -> asyncpg.Connection:
-        connection = await connect(database.app_url, command_timeout_ms=5_000)
+    async def to_a_standby() -> PipelineConnection:
+        connection = await connect_journal(database.app_url, command_timeout_ms=5_000)
         await connection.execute("SET default_transaction_read_only = on")
         return connection
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, NoReturn, cast
 
 import asyncpg
 import pytest
@@ -18,7 +19,8 @@ from tallystick.domain.subjects import Payment
 from tallystick.kit.clock import Clock
 from tallystick.kit.ids import new_id
 from tallystick.record.journal import Existing, Fresh, Journal, JournalLimits, Stale
-from tallystick.record.postgres.connections import connect
+from tallystick.record.postgres.connections import connect, connect_journal
+from tallystick.record.postgres.pipeline import Answers, Call
 from tests.support.database import Database
 from tests.support.polling import eventually_async
 from tests.support.runtime import BookedProvider, Client, read, runtime_of
@@ -54,11 +56,21 @@ def intent(merchant_id: str, key: str, **fields: Any) -> Change:
 
 
 class Wire:
-    """A connection that breaks where it is told to: ``(before or after, the n-th statement that starts with)``."""
+    """A connection that breaks where it is told to: ``(before or after, the n-th statement that starts with)``. Of
+    statements that are sent together, the server has then run those before it."""
 
     def __init__(self, inner: Any, plan: dict[str, Any]) -> None:
         self._inner = inner
         self._plan = plan
+
+    async def exchange(self, calls: Sequence[Call]) -> Answers:
+        hits = [number for number, call in enumerate(calls) if self._is_hit(call.query)]
+        if not hits:
+            return cast(Answers, await self._inner.exchange(calls))
+        run = hits[0] + (self._plan["when"] == "after")
+        if run:
+            await self._inner.exchange(calls[:run])
+        return self._break()
 
     async def fetch(self, query: str, *args: Any) -> Any:
         return await self._run("fetch", query, *args)
@@ -67,7 +79,7 @@ class Wire:
         return await self._run("execute", query, *args)
 
     async def _run(self, method: str, query: str, *args: Any) -> Any:
-        hit = self._plan.get("left", 0) > 0 and query.startswith(self._plan["statement"])
+        hit = self._is_hit(query)
         if hit and self._plan["when"] == "before":
             self._break()
         answer = await getattr(self._inner, method)(query, *args)
@@ -75,7 +87,10 @@ class Wire:
             self._break()
         return answer
 
-    def _break(self) -> None:
+    def _is_hit(self, query: str) -> bool:
+        return self._plan.get("left", 0) > 0 and query.startswith(self._plan["statement"])
+
+    def _break(self) -> NoReturn:
         self._plan["left"] -= 1
         if "error" in self._plan:
             raise self._plan["error"]
@@ -96,7 +111,7 @@ async def journal_on(url: str, plan: dict[str, Any] | None = None, limits: Journ
     """A running journal; with ``plan`` its wires are cut."""
 
     async def wire() -> Any:
-        inner = await connect(url, command_timeout_ms=LIMITS.commit_timeout_ms)
+        inner = await connect_journal(url, command_timeout_ms=LIMITS.commit_timeout_ms)
         return inner if plan is None else Wire(inner, plan)
 
     journal = Journal(wire, limits, Clock())

@@ -20,7 +20,7 @@ from tallystick.lab.bench.workload import new_payment
 from tallystick.record.journal import Journal, JournalLimits
 from tallystick.record.postgres import sql
 from tallystick.record.postgres.batch import Entry, run_batch
-from tallystick.record.postgres.connections import OLDEST_PLAN_BATCHES, KeptPlans, connect_journal
+from tallystick.record.postgres.connections import KEEP_PLANS, OLDEST_PLAN_BATCHES, KeptPlans, connect, connect_journal
 from tallystick.record.postgres.subject_rows import subject_writes
 from tests.support.database import Database, NewDatabase
 from tests.support.polling import eventually_async
@@ -103,7 +103,10 @@ async def _fill(database: Database) -> None:
 
 @pytest.fixture
 async def writer(url: str) -> AsyncIterator[asyncpg.Connection]:
-    connection = await connect_journal(url, command_timeout_ms=10_000)
+    """Plans as a journal's connection does, and has what asyncpg knows of a statement."""
+    connection = await connect(url, command_timeout_ms=10_000)
+    for name, value in KEEP_PLANS.items():
+        await connection.execute(f"SET {name} = {value}")
     yield connection
     await connection.close()
 
@@ -147,17 +150,15 @@ async def test_a_writer_finds_its_rows_by_key(
         assert whole_reads(found) == [], f"for {values or 'any number of'} rows:\n{found}"
 
 
-async def test_a_writer_keeps_its_plans(writer: asyncpg.Connection) -> None:
+async def test_a_writer_keeps_its_plans(url: str) -> None:
     """Whatever the values: a small batch is not planned again at each execution."""
-    statement = WRITES["journal.sql move_payments"]
-    types = (await writer.prepare(statement)).get_parameters()
-    arguments = [[_SAMPLES[each.name.removesuffix("[]")]] for each in types]
+    journal = await connect_journal(url, command_timeout_ms=10_000)
+    statement = WRITES["journal.sql claimed"]
     for _ in range(3):
-        await writer.execute(statement, *arguments)
-    plans = await writer.fetch(
-        "SELECT generic_plans, custom_plans FROM pg_prepared_statements WHERE statement = $1", statement
-    )
-    assert [tuple(each) for each in plans] == [(3, 0)]
+        await journal.execute(statement, ["m"], ["key"])
+    plans = "SELECT generic_plans, custom_plans FROM pg_prepared_statements WHERE statement = $1"
+    assert await journal.fetch(plans, statement) == [(3, 0)]
+    await journal.close()
 
 
 async def test_plans_follow_tables_that_were_analyzed_while_they_were_empty(new_database: NewDatabase) -> None:

@@ -8,6 +8,8 @@ from contextlib import asynccontextmanager
 from typing import Any, Final, Protocol, cast
 
 from tallystick.record.postgres import sql
+from tallystick.record.postgres.pipeline import Answers, Call
+from tallystick.record.postgres.results import Answer
 from tests.support.polling import one_turn
 
 #: Statements by their text, so that points have names that a reader finds in the .sql files.
@@ -22,6 +24,9 @@ class Mortal(Protocol):
     """Whoever dies at one of these points."""
 
     dead: bool
+    #: Whether each statement is a point, also of those that are sent together: the server had run some of them. Else
+    #: exchanges are as they are.
+    at_statements: bool
 
     async def reach(self, point: str) -> None:
         """A point where the process may die; one that is dead stays there."""
@@ -93,6 +98,22 @@ class MortalConnection:
         result = await statement
         await self._process.reach(f"after {name}")
         return result
+
+
+class MortalJournalConnection(MortalConnection):
+    """The connection of a journal."""
+
+    async def exchange(self, calls: Sequence[Call]) -> Answers:
+        """As PipelineConnection's."""
+        if not self._process.at_statements:
+            return cast(Answers, await self._connection.exchange(calls))
+        done: list[Answer] = []
+        for call in calls:
+            answers = cast(Answers, await self._run(call.query, self._connection.exchange([call])))
+            done += answers.done
+            if answers.refusal is not None:
+                return Answers(done, answers.refusal)
+        return Answers(done, None)
 
 
 class MortalPool(MortalConnection):

@@ -32,7 +32,7 @@ from tallystick.providers.registry import CONNECTOR_SETTINGS
 from tallystick.record.postgres.connections import connect_journal
 from tallystick.record.postgres.reads import Reads
 from tallystick.settings.load import load_settings
-from tests.support.crash.killable import MortalConnection, MortalPool
+from tests.support.crash.killable import MortalJournalConnection, MortalPool
 from tests.support.crash.scenario import STEP_MS
 
 ROOT: Final = Path(__file__).parents[3]
@@ -82,6 +82,7 @@ class Doomed:
     """Counts points, and kills its process at one of them. Each point is told before it is survived."""
 
     dead = False  # there is no afterlife here
+    at_statements = True
 
     def __init__(self, kill_at: int | None, told_fd: int) -> None:
         self._kill_at = kill_at
@@ -104,7 +105,7 @@ async def _live(life: Life, doomed: Doomed) -> None:
 
     async def mortal_connection() -> Any:
         timeout_ms = settings.journal_commit_timeout_ms
-        return MortalConnection(await connect_journal(life.database_url, command_timeout_ms=timeout_ms), doomed)
+        return MortalJournalConnection(await connect_journal(life.database_url, command_timeout_ms=timeout_ms), doomed)
 
     async with open_runtime(settings, life.database_url, journal_connect=mortal_connection) as runtime:
         pool = cast(asyncpg.Pool, MortalPool(runtime.pool, doomed))

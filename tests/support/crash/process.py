@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import os
 import socket
 import warnings
 from collections.abc import Callable, Coroutine, Generator
@@ -23,9 +24,10 @@ from tallystick.flows.assembly import open_runtime
 from tallystick.flows.runtime import Runtime
 from tallystick.flows.stores import stores_on
 from tallystick.record.postgres.connections import connect_journal
+from tallystick.record.postgres.pipeline import PipelineConnection
 from tallystick.record.postgres.reads import Reads
 from tallystick.settings.load import Settings
-from tests.support.crash.killable import MortalConnection, MortalPool
+from tests.support.crash.killable import MortalJournalConnection, MortalPool
 from tests.support.crash.provider import Bank
 from tests.support.crash.provider_connection import BankConnection, traits_of
 from tests.support.polling import one_turn
@@ -42,6 +44,7 @@ class ProcessLoop(asyncio.SelectorEventLoop):
     def __init__(self) -> None:
         super().__init__()
         self.transports: list[asyncio.BaseTransport] = []
+        self.journals: list[PipelineConnection] = []
 
     async def create_connection(self, *args: Any, **kwargs: Any) -> Any:
         """As in asyncio."""
@@ -56,12 +59,18 @@ class ProcessLoop(asyncio.SelectorEventLoop):
         for transport in self.transports:
             with suppress(OSError):  # closed already
                 transport.get_extra_info("socket").shutdown(socket.SHUT_RDWR)
+        for journal in self.journals:
+            if not journal.is_closed():
+                with suppress(OSError), socket.socket(fileno=os.dup(journal.socket)) as other_name:
+                    other_name.shutdown(socket.SHUT_RDWR)
 
     def bury(self) -> None:
         """Unwind what was running, long after it reaches nothing any more, and close."""
         self.sever()
         self.set_exception_handler(lambda _, __: None)  # it is dead: what it still has to say is of no interest
         self.run_until_complete(self._unwind())
+        for journal in self.journals:
+            journal.terminate()
         self.run_until_complete(self.shutdown_asyncgens())
         self.close()
 
@@ -96,6 +105,7 @@ class Process:
     ) -> None:
         self.points: list[str] = []
         self.dead = False
+        self.at_statements = not every_await
         self.server_pids: list[int] = []
         self._url = url
         self._settings = settings
@@ -151,8 +161,9 @@ class Process:
     async def _connect_journal(self) -> Any:
         timeout_ms = self._settings.journal_commit_timeout_ms
         connection = await connect_journal(self._url, command_timeout_ms=timeout_ms)
-        self.server_pids.append(connection.get_server_pid())
-        return MortalConnection(connection, self)
+        self.server_pids.append(connection.server_pid)
+        self._loop.journals.append(connection)
+        return MortalJournalConnection(connection, self)
 
     def _pass(self, point: str) -> None:
         if self.dead:

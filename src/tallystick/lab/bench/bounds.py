@@ -52,7 +52,9 @@ BOUNDS: Final[Mapping[str, Bound]] = {
         " the kept plans are discarded once.",
     ),
     "round_trips": exactly(
-        16 + PLANNED_AGAIN, "Each statement waits for the one before: its count of rows decides what follows."
+        5 + PLANNED_AGAIN,
+        "Of the batch of creates: which keys are taken, all that is written, COMMIT. Of the batch of outcomes: all that"
+        " is written, COMMIT.",
     ),
     "rows": exactly(
         12 + 2 / BATCH_PAYMENTS,

@@ -13,14 +13,13 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Final
 
-import asyncpg
-from msgspec import Struct
-
 from tallystick.domain.change import Change
 from tallystick.kit.clock import Clock
 from tallystick.lab.bench.workload import new_payment
 from tallystick.record.postgres.batch import Entry, run_batch
 from tallystick.record.postgres.connections import connect_journal
+from tallystick.record.postgres.inbox import STATEMENTS as INBOX_STATEMENTS
+from tallystick.record.postgres.pipeline import Answers, Call, PipelineConnection
 from tallystick.record.postgres.subject_rows import STATEMENTS
 
 #: Changes in one transaction: the gain flattens above.
@@ -33,40 +32,42 @@ CONNECTIONS: Final = 2
 COMMAND_TIMEOUT_MS: Final = 60_000
 
 
-class Statement(Struct, frozen=True):
-    """One call of the driver."""
+#: The statements of one round trip.
+Exchange = tuple[Call, ...]
 
-    query: str
-    arguments: tuple[Any, ...]
-    reads: bool
 
-    async def play(self, connection: asyncpg.Connection) -> None:
-        """Send it as the journal did."""
-        if self.reads:
-            await connection.fetch(self.query, *self.arguments)
-        else:
-            await connection.execute(self.query, *self.arguments)
+class Expected:
+    """An answer in which every row is new."""
+
+    def __init__(self, count: int) -> None:
+        self.count = count
+
+    def rows(self) -> list[tuple[Any, ...]]:
+        """Of the statements that are read, none finds anything."""
+        return []
 
 
 class Recorder:
-    """A connection that records statements and answers like a database without errors."""
+    """A connection that records exchanges and answers like a database without errors."""
 
     def __init__(self) -> None:
-        self.statements: list[Statement] = []
+        self.exchanges: list[Exchange] = []
 
-    async def fetch(self, query: str, *args: Any) -> list[Any]:
-        """No key is taken, and every row is new."""
-        self.statements.append(Statement(query, args, True))
-        if query == STATEMENTS["insert_instructions"]:
-            return [(instruction_id,) for instruction_id in args[2]]
-        if query == STATEMENTS["insert_transitions"]:
-            return list(zip(*args[:4], strict=True))
+    async def exchange(self, calls: Sequence[Call]) -> Answers:
+        """No key is taken, no event waits, and every row was written."""
+        self.exchanges.append(tuple(calls))
+        return Answers([Expected(_rows_of(call)) for call in calls], None)
+
+    async def fetch(self, query: str, *args: Any) -> list[tuple[Any, ...]]:
+        """Nothing is found."""
+        self.exchanges.append((Call(query, args),))
         return []
 
-    async def execute(self, query: str, *args: Any) -> str:
-        """Every row was written."""
-        self.statements.append(Statement(query, args, False))
-        return f"INSERT 0 {len(args[0])}" if args else query
+    async def execute(self, query: str, *args: Any) -> int:
+        """As for an exchange."""
+        call = Call(query, args)
+        self.exchanges.append((call,))
+        return _rows_of(call)
 
     def is_closed(self) -> bool:
         """Never: there is nothing to close."""
@@ -79,14 +80,19 @@ class Recorder:
         """Nothing to close."""
 
 
-async def record_batch(changes: Sequence[Change]) -> list[Statement]:
+def _rows_of(call: Call) -> int:
+    finds_nothing = call.query in (STATEMENTS["claimed"], INBOX_STATEMENTS["unrouted"])
+    return 0 if finds_nothing or not call.arguments else len(call.arguments[0])
+
+
+async def record_batch(changes: Sequence[Change]) -> list[Exchange]:
     """What the journal sends for these changes in one transaction, from BEGIN to COMMIT."""
     recorder = Recorder()
     await run_batch(recorder, [Entry(change) for change in changes], Clock(), after_loss=False)
-    return recorder.statements
+    return recorder.exchanges
 
 
-async def record_payments(count: int) -> list[list[Statement]]:
+async def record_payments(count: int) -> list[list[Exchange]]:
     """``count`` payments in batches of ``BATCH_CHANGES``: for each batch of creates one of outcomes, as transactions in
     the order in which one connection has to play them."""
     transactions = []
@@ -98,10 +104,12 @@ async def record_payments(count: int) -> list[list[Statement]]:
     return transactions
 
 
-async def play(connection: asyncpg.Connection, statements: Sequence[Statement]) -> None:
-    """One connection's statements, one after another."""
-    for statement in statements:
-        await statement.play(connection)
+async def play(connection: PipelineConnection, exchanges: Sequence[Exchange]) -> None:
+    """One connection's exchanges, one after another. Raises what the database raises."""
+    for exchange in exchanges:
+        _, refusal = await connection.exchange(exchange)
+        if refusal is not None:
+            raise refusal
 
 
 @contextmanager
@@ -127,7 +135,7 @@ async def ceiling_per_s(database_url: str, payments: int) -> float:
             await play(connection, (await record_payments(1))[0])
         queue = list(reversed(transactions))
 
-        async def play_rest(connection: asyncpg.Connection) -> None:
+        async def play_rest(connection: PipelineConnection) -> None:
             while queue:
                 await play(connection, queue.pop())
 

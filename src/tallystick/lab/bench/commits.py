@@ -125,7 +125,7 @@ async def measure_journal(
 
 
 async def measure_idle(journal: Journal, database_url: str, payments: int, announce: Announce) -> Idle:
-    """One commit at a time, through the journal and directly in turn: the same rows in the same statements."""
+    """One commit at a time, through the journal and directly in turn: the same rows in the same exchanges."""
     through: list[float] = []
     direct: list[float] = []
     connection = await connect_journal(database_url, command_timeout_ms=COMMAND_TIMEOUT_MS)
@@ -134,8 +134,8 @@ async def measure_idle(journal: Journal, database_url: str, payments: int, annou
             for change in new_payment():
                 through.append(await _timed(journal.commit(change)))
             for change in new_payment():
-                statements = await record_batch([change])
-                direct.append(await _timed(play(connection, statements)))
+                exchanges = await record_batch([change])
+                direct.append(await _timed(play(connection, exchanges)))
             announce("one commit at a time", number + 1, payments)
     finally:
         await connection.close()

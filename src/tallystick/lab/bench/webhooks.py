@@ -31,7 +31,7 @@ from tallystick.kit.clock import utc_now
 from tallystick.kit.ids import new_id
 from tallystick.kit.rounds import run_rounds
 from tallystick.lab.bench.ceiling import CONNECTIONS as CEILING_CONNECTIONS
-from tallystick.lab.bench.ceiling import Statement, play, record_batch, unseen_by_collector
+from tallystick.lab.bench.ceiling import Exchange, play, record_batch, unseen_by_collector
 from tallystick.lab.bench.latency import Latency, median, median_latency
 from tallystick.lab.bench.provider import BenchProvider
 from tallystick.lab.bench.stage import HOST, Database, StageFailed, open_server
@@ -235,7 +235,7 @@ async def _drain(settings: Settings, database_url: str) -> tuple[int, float]:
 async def _ceiling(settings: Settings, database_url: str, count: int) -> float:
     """Effects with their acknowledgements a second, with no application code."""
     creates = await _waiting_payments(settings, database_url, count)
-    batches: list[list[Statement]] = []
+    batches: list[list[Exchange]] = []
     for start in range(0, count, _CEILING_BATCH):
         changes = [_acknowledged(create) for create in creates[start : start + _CEILING_BATCH]]
         batches.append(await record_batch(changes))

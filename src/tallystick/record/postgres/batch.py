@@ -1,31 +1,48 @@
-"""One batch of changes as one transaction: a dozen statements, whatever the number of changes.
+"""One batch of changes as one transaction, in as few round trips as its changes allow.
 
 Order inside the transaction: look up keys that are taken, take the others, append history (a version that exists
 already is a lost race), write states, ledger, answers, and the contended balances last. Rows are sorted by primary
 key, so that two batches cannot deadlock.
+
+All statements are sent at once, as if each went well, and what the server answers is compared before COMMIT. Where a
+key was lost, or events wait for a charge, the transaction is rolled back, and the batch runs again step by step.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any, Protocol
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from typing import Any, Final, NamedTuple, Protocol
 
 from tallystick.domain.change import Change
 from tallystick.domain.instruction import StoredInstruction
 from tallystick.kit.clock import Clock
-from tallystick.record.postgres.inbox import take_up
+from tallystick.record.postgres.inbox import take_up, unrouted
+from tallystick.record.postgres.pipeline import Answers, Call
+from tallystick.record.postgres.results import Answer
 from tallystick.record.postgres.rows import ChangeRows, balance_rows
 from tallystick.record.postgres.subject_rows import STATEMENTS, Row, subject_writes
 
+BEGIN: Final = Call("BEGIN")
 
-class WriteConnection(Protocol):
-    """The part of a database connection that batch writers use."""
+#: The columns of ``claimed``, in its order.
+_STORED: Final = StoredInstruction.__struct_fields__
 
-    async def fetch(self, query: str, *args: Any) -> list[Any]:
+#: Up to so many new instructions, a batch asks for taken keys and writes in one exchange. Larger ones ask first: it is
+#: likely that they have a replay among them, for which all that was written would be rolled back.
+WRITES_UNASKED: Final = 4
+
+
+class JournalConnection(Protocol):
+    """The part of a database connection that the journal uses."""
+
+    async def exchange(self, calls: Sequence[Call]) -> Answers:
+        """What statements answer that are sent together, up to the first refusal."""
+
+    async def fetch(self, query: str, *args: Any) -> list[tuple[Any, ...]]:
         """Rows of one statement."""
 
-    async def execute(self, query: str, *args: Any) -> str:
-        """Command tag of one statement."""
+    async def execute(self, query: str, *args: Any) -> int:
+        """How many rows one statement wrote."""
 
     def is_closed(self) -> bool:
         """Whether the connection is gone."""
@@ -61,6 +78,10 @@ class GuardBroken(Exception):
     """A state row did not have the version of its history: a defect, or data changed by hand."""
 
 
+class _NotAtOnce(Exception):
+    """Something has to be looked at before the next statement: the batch goes step by step."""
+
+
 class BatchResult:
     """The result for each entry of a committed batch."""
 
@@ -74,65 +95,145 @@ class BatchResult:
 
 
 async def run_batch(
-    connection: WriteConnection, entries: Sequence[Entry], clock: Clock, *, after_loss: bool
+    connection: JournalConnection, entries: Sequence[Entry], clock: Clock, *, after_loss: bool
 ) -> BatchResult:
     """Commit ``entries`` in one transaction. ``after_loss``: a connection was lost before, so some may be
     committed already.
 
     Raises LostRace (rolled back; the losers must decide again), and whatever the database raises.
     """
-    result = BatchResult()
-    await connection.execute("BEGIN")
+    if not after_loss:
+        try:
+            return await _transaction(connection, _Batch(entries, clock), _write_at_once)
+        except _NotAtOnce:
+            pass
+    return await _transaction(connection, _Batch(entries, clock, after_loss=after_loss), _write_in_steps)
+
+
+class _Batch:
+    """One try at a batch. ``live``: the entries that it writes."""
+
+    def __init__(self, entries: Sequence[Entry], clock: Clock, *, after_loss: bool = False) -> None:
+        self.claiming = [entry for entry in entries if entry.key is not None]
+        self.live = [entry for entry in entries if entry.key is None]
+        self.clock = clock
+        self.after_loss = after_loss
+        self.result = BatchResult()
+
+
+class _Step(NamedTuple):
+    """A statement of a batch. ``check`` raises where its answer is not as it has to be."""
+
+    call: Call
+    check: Callable[[Answer], None] | None = None
+
+
+async def _transaction(
+    connection: JournalConnection, batch: _Batch, write: Callable[[JournalConnection, _Batch], Awaitable[None]]
+) -> BatchResult:
     try:
-        live = await _take_keys(connection, entries, result)
-        if after_loss:
-            live = await _leave_out_committed(connection, live, result)
-        await _append_history(connection, live)
-        await _write_subjects(connection, live, clock)
-        await _write_rest(connection, live, clock)
+        await write(connection, batch)
     except BaseException:
         if not connection.is_closed():
             await connection.execute("ROLLBACK")
         raise
     await connection.execute("COMMIT")
-    result.fresh.extend(live)
-    return result
+    batch.result.fresh.extend(batch.live)
+    return batch.result
 
 
-async def _take_keys(connection: WriteConnection, entries: Sequence[Entry], result: BatchResult) -> list[Entry]:
-    live = [entry for entry in entries if entry.key is None]
-    claiming = [entry for entry in entries if entry.key is not None]
-    if not claiming:
-        return live
+async def _write_at_once(connection: JournalConnection, batch: _Batch) -> None:
+    steps = [_Step(BEGIN)]
+    free = batch.claiming
+    if len(free) > WRITES_UNASKED:
+        answers = await _run(connection, [*steps, _Step(_claimed(free))])
+        steps, free = [], _sort_out(answers[-1], batch)
+    elif free:
+        steps.append(_Step(_claimed(free), _at_once(0)))
+    if free:
+        rows = _instructions(free)
+        steps.append(_Step(Call(STATEMENTS["insert_instructions"], _columns(rows)), _at_once(len(rows))))
+    batch.live.extend(free)
+    references = _rows(batch.live, lambda rows: rows.references)
+    steps += _until_references(batch)
+    if references:
+        steps.append(_Step(unrouted(references), _at_once(0)))
+    await _run(connection, [*steps, *_from_messages(batch)])
+
+
+async def _write_in_steps(connection: JournalConnection, batch: _Batch) -> None:
+    await connection.execute("BEGIN")
+    if batch.claiming:
+        (answer,) = await _run(connection, [_Step(_claimed(batch.claiming))])
+        await _take_keys(connection, _sort_out(answer, batch), batch)
+    if batch.after_loss:
+        done = await committed(connection, batch.live)
+        batch.result.fresh.extend(entry for entry in batch.live if entry.change.change_id in done)
+        batch.live = [entry for entry in batch.live if entry.change.change_id not in done]
+    await _run(connection, list(_until_references(batch)))
+    references = _rows(batch.live, lambda rows: rows.references)
+    if references:
+        await take_up(connection, references, batch.clock.shift_ms)
+    await _run(connection, list(_from_messages(batch)))
+
+
+async def _run(connection: JournalConnection, steps: Sequence[_Step]) -> list[Answer]:
+    """What the first statement that did not go well makes it raise: its check, or the server."""
+    if not steps:
+        return []
+    done, refusal = await connection.exchange([step.call for step in steps])
+    for step, answer in zip(steps, done, strict=False):
+        if step.check is not None:
+            step.check(answer)
+    if refusal is not None:
+        raise refusal
+    return done
+
+
+def _at_once(count: int) -> Callable[[Answer], None]:
+    def check(answer: Answer) -> None:
+        if answer.count != count:
+            raise _NotAtOnce
+
+    return check
+
+
+def _claimed(claiming: Sequence[Entry]) -> Call:
     keys = sorted({entry.key for entry in claiming if entry.key is not None})
-    taken = await _taken(connection, keys)
+    return Call(STATEMENTS["claimed"], _columns(keys))
+
+
+def _sort_out(answer: Answer, batch: _Batch) -> list[Entry]:
+    """The entries whose key is free, by what ``_claimed`` was answered."""
+    found = (StoredInstruction(**dict(zip(_STORED, row, strict=True))) for row in answer.rows())
+    taken = {(stored.merchant_id, stored.idempotency_key): stored for stored in found}
     free: list[Entry] = []
-    for entry in claiming:
+    for entry in batch.claiming:
         stored = taken.get(entry.key) if entry.key else None
         if stored is None:
             free.append(entry)
         elif entry.change.claim is not None and stored.instruction_id == entry.change.claim.instruction_id:
-            result.fresh.append(entry)  # our own, committed before the connection was lost
+            batch.result.fresh.append(entry)  # our own, committed before the connection was lost
         else:
-            result.existing.append((entry, stored))
-    if free:
-        rows = _sorted(row for entry in free for row in entry.rows.instructions)
-        returned = await connection.fetch(STATEMENTS["insert_instructions"], *_columns(rows))
-        won = {record[0] for record in returned}
-        for entry in free:
-            mine = entry.change.claim is not None and entry.change.claim.instruction_id in won
-            (live if mine else result.look_again).append(entry)
-    return live
+            batch.result.existing.append((entry, stored))
+    return free
 
 
-async def _taken(
-    connection: WriteConnection, keys: Sequence[tuple[str, str]]
-) -> dict[tuple[str, str], StoredInstruction]:
-    records = await connection.fetch(STATEMENTS["claimed"], [k[0] for k in keys], [k[1] for k in keys])
-    return {(record[0], record[1]): StoredInstruction(**dict(record)) for record in records}
+async def _take_keys(connection: JournalConnection, free: Sequence[Entry], batch: _Batch) -> None:
+    if not free:
+        return
+    returned = await connection.fetch(STATEMENTS["insert_instructions"], *_columns(_instructions(free)))
+    won = {record[0] for record in returned}
+    for entry in free:
+        mine = entry.change.claim is not None and entry.change.claim.instruction_id in won
+        (batch.live if mine else batch.result.look_again).append(entry)
 
 
-async def committed(connection: WriteConnection, entries: Sequence[Entry]) -> set[str]:
+def _instructions(entries: Sequence[Entry]) -> list[Row]:
+    return _rows(entries, lambda rows: rows.instructions)
+
+
+async def committed(connection: JournalConnection, entries: Sequence[Entry]) -> set[str]:
     """The ids of the changes that are committed already: a commit may succeed although its connection was lost."""
     # Of a change with steps one names the change: the lead, or every one.
     firsts = [next(row[:4] for row in entry.rows.transitions if row[3]) for entry in entries if entry.rows.transitions]
@@ -141,65 +242,67 @@ async def committed(connection: WriteConnection, entries: Sequence[Entry]) -> se
     return {record[0] for record in await connection.fetch(STATEMENTS["committed"], *_columns(firsts))}
 
 
-async def _leave_out_committed(connection: WriteConnection, live: Sequence[Entry], result: BatchResult) -> list[Entry]:
-    done = await committed(connection, live)
-    result.fresh.extend(entry for entry in live if entry.change.change_id in done)
-    return [entry for entry in live if entry.change.change_id not in done]
+def _until_references(batch: _Batch) -> Iterator[_Step]:
+    yield from _history(batch.live)
+    yield from _subjects(batch)
+    yield from _write(batch, "insert_responses", lambda rows: rows.responses)
+    yield from _write(batch, "insert_rejections", lambda rows: rows.rejections)
+    yield from _write(batch, "write_deadlines", lambda rows: rows.deadlines, (batch.clock.shift_ms,))
+    yield from _write(batch, "insert_references", lambda rows: rows.references)
 
 
-async def _append_history(connection: WriteConnection, live: Sequence[Entry]) -> None:
-    rows = _sorted(row for entry in live for row in entry.rows.transitions)
-    if not rows:
-        return
-    returned = await connection.fetch(STATEMENTS["insert_transitions"], *_columns(rows))
-    if len(returned) == len(rows):
-        return
-    won = {tuple(record) for record in returned}
-    losers = [entry for entry in live if any(row[:4] not in won for row in entry.rows.transitions)]
-    raise LostRace(losers)
+def _from_messages(batch: _Batch) -> Iterator[_Step]:
+    yield from _write(batch, "insert_messages", lambda rows: rows.messages)
+    yield from _write(batch, "insert_processing", lambda rows: rows.processing)
+    yield from _write(batch, "acknowledge", lambda rows: rows.acknowledgements, (batch.clock.shift_ms,))
+    yield from _write(batch, "insert_transfers", lambda rows: rows.transfers)
+    transfers = _rows(batch.live, lambda rows: rows.transfers)
+    if transfers:
+        yield _Step(Call(STATEMENTS["add_balances"], _columns(balance_rows(transfers))))
 
 
-async def _write_subjects(connection: WriteConnection, live: Sequence[Entry], clock: Clock) -> None:
+def _history(live: Sequence[Entry]) -> Iterator[_Step]:
+    rows = _rows(live, lambda rows: rows.transitions)
+
+    def check(answer: Answer) -> None:
+        if answer.count != len(rows):
+            won = set(answer.rows())
+            raise LostRace([entry for entry in live if any(row[:4] not in won for row in entry.rows.transitions)])
+
+    if rows:
+        yield _Step(Call(STATEMENTS["insert_transitions"], _columns(rows)), check)
+
+
+def _subjects(batch: _Batch) -> Iterator[_Step]:
     by_write: dict[str, list[Row]] = {}
-    for entry in live:
+    for entry in batch.live:
         for name, rows in entry.rows.subjects.by_write.items():
             by_write.setdefault(name, []).extend(rows)
     for write in subject_writes():
         rows = _sorted(by_write.get(write.name, ()))
-        if not rows:
-            continue
-        shift = (clock.shift_ms,) if write.takes_clock else ()
-        tag = await connection.execute(write.statement, *_columns(rows), *shift)
-        if tag.rpartition(" ")[2] != str(len(rows)):
-            raise GuardBroken(f"{write.name}: {tag} for {len(rows)} rows")
+        if rows:
+            shift = (batch.clock.shift_ms,) if write.takes_clock else ()
+            yield _Step(Call(write.statement, [*_columns(rows), *shift]), _guard(write.name, len(rows)))
 
 
-async def _write_rest(connection: WriteConnection, live: Sequence[Entry], clock: Clock) -> None:
-    await _write(connection, "insert_responses", live, lambda rows: rows.responses)
-    await _write(connection, "insert_rejections", live, lambda rows: rows.rejections)
-    await _write(connection, "write_deadlines", live, lambda rows: rows.deadlines, (clock.shift_ms,))
-    references = await _write(connection, "insert_references", live, lambda rows: rows.references)
-    if references:
-        await take_up(connection, references, clock.shift_ms)
-    await _write(connection, "insert_messages", live, lambda rows: rows.messages)
-    await _write(connection, "insert_processing", live, lambda rows: rows.processing)
-    await _write(connection, "acknowledge", live, lambda rows: rows.acknowledgements, (clock.shift_ms,))
-    transfers = await _write(connection, "insert_transfers", live, lambda rows: rows.transfers)
-    if transfers:
-        await connection.execute(STATEMENTS["add_balances"], *_columns(balance_rows(transfers)))
+def _guard(name: str, rows: int) -> Callable[[Answer], None]:
+    def check(answer: Answer) -> None:
+        if answer.count != rows:
+            raise GuardBroken(f"{name}: {answer.count} of {rows} rows")
+
+    return check
 
 
-async def _write(
-    connection: WriteConnection,
-    name: str,
-    live: Sequence[Entry],
-    pick: Callable[[ChangeRows], list[Row]],
-    extra: tuple[Any, ...] = (),
-) -> list[Row]:
-    rows = _sorted(row for entry in live for row in pick(entry.rows))
+def _write(
+    batch: _Batch, name: str, pick: Callable[[ChangeRows], list[Row]], extra: tuple[Any, ...] = ()
+) -> Iterator[_Step]:
+    rows = _rows(batch.live, pick)
     if rows:
-        await connection.execute(STATEMENTS[name], *_columns(rows), *extra)
-    return rows
+        yield _Step(Call(STATEMENTS[name], [*_columns(rows), *extra]))
+
+
+def _rows(live: Sequence[Entry], pick: Callable[[ChangeRows], list[Row]]) -> list[Row]:
+    return _sorted(row for entry in live for row in pick(entry.rows))
 
 
 def _sorted(rows: Any) -> list[Row]:

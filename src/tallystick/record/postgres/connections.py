@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+import asyncio
+from typing import Any, Final, Protocol
 
 import asyncpg
+import psycopg
+from psycopg.conninfo import conninfo_to_dict
 
-from tallystick.record.postgres.hosts import open_connection
+from tallystick.record.postgres.hosts import open_connection, open_on_hosts
 from tallystick.record.postgres.migrate import APP_ROLE
+from tallystick.record.postgres.pipeline import PipelineConnection
 from tallystick.settings.load import Settings
 
 #: asyncpg prepares each statement once per connection; there are fewer than this.
@@ -38,6 +42,25 @@ OPEN_LIMIT_S: Final = 10.0
 SPILL_EARLY: Final = {"work_mem": "64kB"}
 
 
+class WriteConnection(Protocol):
+    """The part of asyncpg's connection that a batch writer uses."""
+
+    async def fetch(self, query: str, *args: Any) -> list[Any]:
+        """Rows of one statement."""
+
+    async def execute(self, query: str, *args: Any) -> str:
+        """Command tag of one statement."""
+
+    def is_closed(self) -> bool:
+        """Whether the connection is gone."""
+
+    def terminate(self) -> None:
+        """Drop the connection without a goodbye message."""
+
+    async def close(self) -> None:
+        """Close the connection properly."""
+
+
 class KeptPlans:
     """When a connection has to plan its statements again: after 1, 2, 4, … batches, while its tables may grow from
     nothing, and then after every ``OLDEST_PLAN_BATCHES``."""
@@ -59,22 +82,36 @@ class KeptPlans:
 async def connect(url: str, *, command_timeout_ms: int) -> asyncpg.Connection:
     """A connection for writing, as the application role, whatever role the URL logs in as. Opening it may take as long
     as a command, and no longer than OPEN_LIMIT_S."""
-    return await _connect(url, command_timeout_ms, {})
-
-
-async def connect_journal(url: str, *, command_timeout_ms: int) -> asyncpg.Connection:
-    """As ``connect``, for the same few statements, thousands of times: see ``KeptPlans``."""
-    return await _connect(url, command_timeout_ms, KEEP_PLANS)
-
-
-async def _connect(url: str, command_timeout_ms: int, more: dict[str, str]) -> asyncpg.Connection:
     return await open_connection(
         url,
         timeout=min(command_timeout_ms / 1000, OPEN_LIMIT_S),
         command_timeout=command_timeout_ms / 1000,
         statement_cache_size=STATEMENT_CACHE,
-        server_settings={"role": APP_ROLE, "application_name": "tallystick", **FIND_BY_KEY, **more},
+        server_settings={"role": APP_ROLE, "application_name": "tallystick", **FIND_BY_KEY},
     )
+
+
+async def connect_journal(url: str, *, command_timeout_ms: int) -> PipelineConnection:
+    """As ``connect``, for the same few statements, thousands of times, and many at once: see ``KeptPlans`` and
+    ``PipelineConnection``."""
+    timeout_s = min(command_timeout_ms / 1000, OPEN_LIMIT_S)
+    settings = {"role": APP_ROLE, **FIND_BY_KEY, **KEEP_PLANS}
+    given = str(conninfo_to_dict(url).get("options") or "")
+    options = " ".join([given, *(f"-c {name}={value}" for name, value in settings.items())])
+
+    async def attempt(**target: Any) -> PipelineConnection:
+        connection = await psycopg.AsyncConnection.connect(
+            url, autocommit=True, application_name="tallystick", options=options, **target
+        )
+        return PipelineConnection(connection, command_timeout_ms)
+
+    try:
+        async with asyncio.timeout(timeout_s):
+            return await open_on_hosts(url, attempt, timeout=timeout_s)
+    except psycopg.OperationalError as error:
+        # libpq does not give the server's reason as a code, and asyncpg does.
+        await (await connect(url, command_timeout_ms=command_timeout_ms)).close()
+        raise ConnectionError(str(error)) from error
 
 
 async def connect_probe(url: str) -> asyncpg.Connection:

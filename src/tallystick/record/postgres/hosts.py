@@ -8,8 +8,8 @@ moment, beside those that have not answered yet (as RFC 8305 does with addresses
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine
-from typing import Any, Final
+from collections.abc import Callable, Coroutine
+from typing import Any, Final, Protocol, TypeVar
 
 import asyncpg
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
@@ -34,25 +34,44 @@ def hosts_of(url: str) -> list[tuple[str, int]]:
     return list(zip(hosts, ports, strict=True))
 
 
+class Endable(Protocol):
+    """A connection that can be dropped."""
+
+    def terminate(self) -> None:
+        """Drop the connection."""
+
+
+Connection = TypeVar("Connection", bound=Endable)
+
+
 async def open_connection(url: str, *, timeout: float, **options: Any) -> asyncpg.Connection:
-    """A connection to the host of the URL, or to the first of several that takes writes. ``timeout``: in seconds, for
-    all hosts together. Raises what asyncpg raises."""
+    """A connection of asyncpg; see ``open_on_hosts``. Raises what asyncpg raises."""
+
+    async def attempt(**target: Any) -> asyncpg.Connection:
+        return await asyncpg.connect(url, timeout=timeout, **target, **options)
+
+    return await open_on_hosts(url, attempt, timeout=timeout)
+
+
+async def open_on_hosts(
+    url: str, attempt: Callable[..., Coroutine[Any, Any, Connection]], *, timeout: float
+) -> Connection:
+    """A connection to the host of the URL, or to the first of several that takes writes. ``attempt`` gets host and port
+    where there are several, and the kind of server that is looked for unless the URL names one. ``timeout``: in
+    seconds, for all hosts together. Raises what ``attempt`` raises."""
     hosts = hosts_of(url)
     if len(hosts) < 2:
-        return await asyncpg.connect(url, timeout=timeout, **options)
-    if "target_session_attrs" not in conninfo_to_dict(url):
-        options["target_session_attrs"] = TARGET
+        return await attempt()
+    wanted = {} if "target_session_attrs" in conninfo_to_dict(url) else {"target_session_attrs": TARGET}
     async with asyncio.timeout(timeout):
-        return await _first_of(
-            [asyncpg.connect(url, host=host, port=port, timeout=timeout, **options) for host, port in hosts]
-        )
+        return await _first_of([attempt(host=host, port=port, **wanted) for host, port in hosts])
 
 
-async def _first_of(connects: list[Coroutine[Any, Any, asyncpg.Connection]]) -> asyncpg.Connection:
+async def _first_of(connects: list[Coroutine[Any, Any, Connection]]) -> Connection:
     """The first connection of those that are being made, each begun a moment after the one before it, or as soon as
     that has failed. Raises the error of the last one where all fail."""
     waiting = iter(connects)
-    tasks: set[asyncio.Task[asyncpg.Connection]] = set()
+    tasks: set[asyncio.Task[Connection]] = set()
     error: BaseException = OSError("the URL names no host")
     try:
         while True:
@@ -78,7 +97,7 @@ async def _first_of(connects: list[Coroutine[Any, Any, asyncpg.Connection]]) -> 
             never_begun.close()
 
 
-def _terminate(task: asyncio.Task[asyncpg.Connection]) -> None:
+def _terminate(task: asyncio.Task[Connection]) -> None:
     """A connection that was made at the moment in which it was no longer wanted."""
     if not task.cancelled() and task.exception() is None:
         task.result().terminate()

@@ -29,6 +29,7 @@ from tallystick.record.postgres.inbox_rows import (
     StoredEvent,
     TryOfEvent,
 )
+from tallystick.record.postgres.pipeline import Call
 from tallystick.record.postgres.structs import struct_of, structs_of
 
 STATEMENTS: Final = sql.load("inbox.sql")
@@ -273,10 +274,16 @@ class Inbox:
         raise AssertionError("the last one returns or raises")
 
 
+def unrouted(references: Sequence[tuple[Any, ...]]) -> Call:
+    """What asks for the events without a payment that name one of these charges: rows of (provider, account,
+    reference, merchant, payment)."""
+    return Call(STATEMENTS["unrouted"], _columns(references))
+
+
 async def take_up(connection: Any, references: Sequence[tuple[Any, ...]], shift_ms: int) -> int:
-    """Queue again the events without a payment that name one of these charges: rows of (provider, account, reference,
-    merchant, payment). It is part of the transaction that brings the references. An event that another worker is about
-    to file as foreign is waited for, or the worker loses its lease. Returns how many there were."""
+    """Queue the events again that ``unrouted`` finds. It is part of the transaction that brings the references. An
+    event that another worker is about to file as foreign is waited for, or the worker loses its lease. Returns how many
+    there were."""
     found = await connection.fetch(STATEMENTS["unrouted"], *_columns(references))
     if not found:
         return 0
@@ -286,9 +293,9 @@ async def take_up(connection: Any, references: Sequence[tuple[Any, ...]], shift_
     return len(taken)
 
 
-async def _record_act(connection: Any, done: Sequence[asyncpg.Record], act: str, actor: str, reason: str) -> None:
+async def _record_act(connection: Any, done: Sequence[Any], act: str, actor: str, reason: str) -> None:
     if done:
-        rows = [(*tuple(record)[:3], new_id("try"), record["replays"]) for record in done]
+        rows = [(*tuple(record)[:3], new_id("try"), record[3]) for record in done]
         await connection.execute(STATEMENTS["record_act"], *_columns(rows), act, reason, actor)
 
 

@@ -28,7 +28,7 @@ from tallystick.flows.webhooks.inbound.handler import Handler
 from tallystick.kit.ids import new_id
 from tallystick.oversight.trace.event import EventTrace, trace_event
 from tallystick.providers.port import ProviderCall
-from tallystick.record.postgres.connections import connect
+from tallystick.record.postgres.connections import connect_journal
 from tests.support.database import Database
 from tests.support.inbox import WEBHOOK_SETTINGS, accept, assert_invariants, envelope, inbox_worker_of, lease_due
 from tests.support.polling import eventually_async
@@ -349,7 +349,7 @@ class HeldCommits:
 
     def connect_to(self, database: Database) -> Any:
         async def connected() -> Any:
-            return _Held(self, await connect(database.app_url, command_timeout_ms=30_000))
+            return _Held(self, await connect_journal(database.app_url, command_timeout_ms=30_000))
 
         return connected
 
@@ -362,12 +362,12 @@ class _Held:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._connection, name)
 
-    async def execute(self, query: str, *args: Any) -> str:
+    async def execute(self, query: str, *args: Any) -> int:
         if query == "COMMIT" and self._held.armed:
             self._held.armed = False
             self._held.waiting.set()
             await self._held.go_on.wait()
-        return str(await self._connection.execute(query, *args))
+        return int(await self._connection.execute(query, *args))
 
 
 async def blocked_on_a_row(database: Database) -> None:

@@ -17,8 +17,7 @@ from tallystick.domain.verdicts import RequiresAction
 from tallystick.flows.webhooks.inbound import intake as intake_module
 from tallystick.flows.webhooks.inbound.intake import FAIRNESS_SPACING_MS, Arrival, Intake, IntakeUnavailable
 from tallystick.kit.ids import new_id
-from tallystick.record.postgres.batch import WriteConnection
-from tallystick.record.postgres.connections import connect
+from tallystick.record.postgres.connections import WriteConnection, connect
 from tests.support.database import Database
 from tests.support.dump import dump
 from tests.support.inbox import accept, again, arrival, envelope, intake_on

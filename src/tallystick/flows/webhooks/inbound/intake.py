@@ -22,7 +22,7 @@ from tallystick.flows.webhooks.inbound.envelope import Envelope
 from tallystick.kit.clock import Clock
 from tallystick.kit.log_sampling import SampledLines
 from tallystick.kit.logs import get_logger
-from tallystick.record.postgres.batch import WriteConnection
+from tallystick.record.postgres.connections import WriteConnection
 from tallystick.record.postgres.failures import CONNECTION_IS_FINE, may_run_again, pause_ms
 from tallystick.record.postgres.inbox import STATEMENTS
 from tallystick.record.postgres.outage import Outage

@@ -114,7 +114,9 @@ class _Connection:
     def _to_server(self) -> None:
         with contextlib.suppress(OSError):
             while piece := self._client.recv(_PIECE_BYTES):
-                self._wire.count(self._statements_in(piece), round_trip=self._server_spoke)
+                # A long message is several pieces, and the server may answer those before it meanwhile.
+                waited = self._server_spoke and not self._unread
+                self._wire.count(self._statements_in(piece), round_trip=waited)
                 self._server_spoke = False
                 self._server.sendall(piece)
             self._server.shutdown(socket.SHUT_WR)

@@ -1,0 +1,168 @@
+"""A batch whose statements are sent together: each entry has the answer that it would have had one by one."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from typing import Any
+
+import pytest
+from msgspec.structs import replace
+
+from tallystick.domain.change import Change
+from tallystick.domain.subjects import Payment
+from tallystick.kit.clock import Clock
+from tallystick.kit.ids import new_id
+from tallystick.lab.bench.ceiling import record_batch
+from tallystick.lab.bench.workload import create_change, new_instruction, new_payment
+from tallystick.record.postgres.batch import (
+    WRITES_UNASKED,
+    BatchResult,
+    Entry,
+    GuardBroken,
+    LostRace,
+    run_batch,
+)
+from tallystick.record.postgres.connections import connect_journal
+from tallystick.record.postgres.pipeline import Answers, Call, PipelineConnection
+from tallystick.record.postgres.subject_rows import STATEMENTS
+from tests.support.database import Database
+
+SIZES = [1, WRITES_UNASKED, WRITES_UNASKED + 1, 20]
+
+
+@pytest.fixture
+async def journal(database: Database) -> AsyncIterator[PipelineConnection]:
+    opened = await connect_journal(database.app_url, command_timeout_ms=30_000)
+    yield opened
+    await opened.close()
+
+
+def intents(count: int) -> list[Change]:
+    return [create_change(new_instruction(new_id("req")), new_id("pay")) for _ in range(count)]
+
+
+async def run(connection: Any, changes: Sequence[Change], *, after_loss: bool = False) -> BatchResult:
+    return await run_batch(connection, [Entry(change) for change in changes], Clock(), after_loss=after_loss)
+
+
+def of(entries: Sequence[Entry]) -> list[Change]:
+    return [entry.change for entry in entries]
+
+
+async def count(journal: PipelineConnection, table: str, changes: Sequence[Change]) -> int:
+    streams = [change.stream_id for change in changes]
+    asked = f"SELECT count(*) FROM {table} WHERE payment_id = ANY($1::text[])"
+    return int((await journal.fetch(asked, streams))[0][0])
+
+
+@pytest.mark.parametrize(("changes", "outcomes", "exchanges"), [(1, 0, 2), (4, 0, 2), (5, 0, 3), (0, 1, 2), (0, 50, 2)])
+async def test_a_batch_is_two_exchanges_or_three_where_it_asks_first(
+    changes: int, outcomes: int, exchanges: int
+) -> None:
+    sent = await record_batch(
+        [*intents(changes), *(outcome for _, outcome in (new_payment() for _ in range(outcomes)))]
+    )
+    assert len(sent) == exchanges and sent[-1] == (Call("COMMIT", ()),)
+
+
+@pytest.mark.parametrize("size", SIZES)
+async def test_a_taken_key_is_answered_and_the_others_are_written(journal: PipelineConnection, size: int) -> None:
+    first, others = intents(1), intents(size - 1)
+    assert of((await run(journal, first)).fresh) == first
+    assert first[0].claim is not None
+    again = create_change(new_instruction(first[0].claim.idempotency_key), new_id("pay"))
+    again = replace(again, claim=replace(first[0].claim, instruction_id=new_id("ins"), payment_id=again.stream_id))
+    result = await run(journal, [*others, again])
+    [(entry, stored)] = result.existing
+    assert entry.change == again and stored.instruction_id == first[0].claim.instruction_id
+    assert of(result.fresh) == others and result.look_again == []
+    assert await count(journal, "payment", [*others, again]) == len(others), "nothing is left of the replay"
+
+
+@pytest.mark.parametrize("size", SIZES[1:])
+async def test_of_one_key_twice_in_a_batch_one_entry_has_it(journal: PipelineConnection, size: int) -> None:
+    changes = intents(size)
+    assert changes[0].claim is not None and changes[1].claim is not None
+    changes[1] = replace(changes[1], claim=replace(changes[1].claim, idempotency_key=changes[0].claim.idempotency_key))
+    result = await run(journal, changes)
+    assert len(result.fresh) == size - 1 and len(result.look_again) == 1
+    assert of(result.look_again)[0] in changes[:2]
+    assert await count(journal, "payment", changes) == size - 1
+
+
+class Rival:
+    """Another process takes a key after it was seen free, before it is written."""
+
+    def __init__(self, inner: PipelineConnection, other: PipelineConnection, change: Change) -> None:
+        self._inner, self._other, self._change = inner, other, change
+        self.is_done = False
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._inner, name)
+
+    async def exchange(self, calls: Sequence[Call]) -> Answers:
+        at = next((n for n, call in enumerate(calls) if call.query == STATEMENTS["insert_instructions"]), None)
+        if at is None or self.is_done:
+            return await self._inner.exchange(calls)
+        self.is_done = True
+        before = await self._inner.exchange(calls[:at]) if at else Answers([], None)
+        await run(self._other, [self._change])
+        after = await self._inner.exchange(calls[at:])
+        return Answers([*before.done, *after.done], after.refusal)
+
+
+@pytest.mark.parametrize("size", SIZES)
+async def test_a_key_that_another_process_takes_meanwhile(
+    database: Database, journal: PipelineConnection, size: int
+) -> None:
+    changes = intents(size)
+    claim = changes[-1].claim
+    assert claim is not None
+    theirs = intents(1)[0]
+    theirs = replace(theirs, claim=replace(claim, instruction_id=new_id("ins"), payment_id=theirs.stream_id))
+    other = await connect_journal(database.app_url, command_timeout_ms=30_000)
+    rival = Rival(journal, other, theirs)
+    result = await run(rival, changes)
+    await other.close()
+    assert rival.is_done and of(result.fresh) == changes[:-1]
+    assert [entry.change for entry, _ in result.existing] == changes[-1:]
+    assert await count(journal, "payment", changes) == size - 1
+
+
+@pytest.mark.parametrize("size", SIZES)
+async def test_a_lost_race_comes_before_what_it_leads_to(journal: PipelineConnection, size: int) -> None:
+    """The loser's payment is refused too, as a duplicate: the batch would be taken for one that nothing can write."""
+    changes = intents(size)
+    await run(journal, changes[:1])
+    clash = replace(changes[0], claim=None)
+    with pytest.raises(LostRace) as lost:
+        await run(journal, [*changes[1:], clash])
+    assert of(lost.value.losers) == [clash]
+    assert await count(journal, "payment", changes[1:]) == 0, "rolled back"
+    assert of((await run(journal, changes[1:])).fresh) == changes[1:]
+
+
+async def test_a_state_without_its_history_stops_the_batch(journal: PipelineConnection) -> None:
+    """Its row is not there: what the batch wrote before is rolled back."""
+    _, outcome = new_payment()
+    others = intents(2)
+    with pytest.raises(GuardBroken):
+        await run(journal, [*others, outcome])
+    assert await count(journal, "payment", others) == 0
+
+
+@pytest.mark.parametrize("size", SIZES)
+async def test_after_a_loss_what_is_committed_is_not_written_again(journal: PipelineConnection, size: int) -> None:
+    create, outcome = new_payment()
+    changes = [create, *intents(size)]
+    await run(journal, changes[:2])
+    result = await run(journal, changes, after_loss=True)
+    assert sorted(each.stream_id for each in of(result.fresh)) == sorted(each.stream_id for each in changes)
+    await run(journal, [outcome])
+    assert of((await run(journal, [outcome], after_loss=True)).fresh) == [outcome]
+
+
+def test_a_payment_is_changed_in_every_outcome() -> None:
+    """What the guard above needs."""
+    _, outcome = new_payment()
+    assert any(isinstance(subject, Payment) for subject in outcome.subjects)

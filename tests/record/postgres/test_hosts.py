@@ -15,7 +15,7 @@ import psycopg
 import pytest
 
 from tallystick.record.postgres import connections, hosts
-from tallystick.record.postgres.connections import connect, open_pool
+from tallystick.record.postgres.connections import connect, connect_journal, open_pool
 from tallystick.record.postgres.failures import DATABASE_AWAY
 from tallystick.record.postgres.hosts import hosts_of
 from tallystick.record.postgres.migrate import migrate
@@ -73,6 +73,9 @@ async def test_every_connection_finds_the_host_that_answers(
     connection = await connect(url, command_timeout_ms=TIMEOUT_MS)
     assert await connection.fetchval("SELECT current_user") == "tallystick_app"
     await connection.close()
+    journal = await connect_journal(url, command_timeout_ms=TIMEOUT_MS)
+    assert await journal.fetch("SELECT current_user::text") == [("tallystick_app",)]
+    await journal.close()
     pool = await open_pool(url, Settings(journal_commit_timeout_ms=TIMEOUT_MS))
     assert await pool.fetchval("SELECT 1") == 1
     await pool.close()
@@ -110,9 +113,12 @@ async def test_a_host_that_takes_no_writes_is_passed_over(
         name = owner.info.dbname
         owner.execute(f"ALTER DATABASE {name} SET default_transaction_read_only = on")
         try:
-            with pytest.raises(DATABASE_AWAY) as refused:
-                await connect(several(database.app_url, own_dir, attributes=attributes), command_timeout_ms=TIMEOUT_MS)
-            assert isinstance(refused.value, asyncpg.TargetServerAttributeNotMatched)
+            for opened in (connect, connect_journal):
+                with pytest.raises(DATABASE_AWAY) as refused:
+                    await opened(
+                        several(database.app_url, own_dir, attributes=attributes), command_timeout_ms=TIMEOUT_MS
+                    )
+                assert isinstance(refused.value, asyncpg.TargetServerAttributeNotMatched)
         finally:
             owner.execute("SET default_transaction_read_only = off")
             owner.execute(f"ALTER DATABASE {name} RESET default_transaction_read_only")

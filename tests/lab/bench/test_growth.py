@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from xml.etree import ElementTree
 
 import pytest
@@ -67,8 +68,9 @@ def test_without_the_extra_nothing_is_measured_first(monkeypatch: pytest.MonkeyP
 
 
 @pytest.mark.skipif(not DEEP, reason="deep: 10,000 payments are filled in, and three databases made")
-def test_a_small_growth(tmp_path: Path) -> None:
-    found = measure_growth(Settings(simulator="on"), tmp_path / "d", tmp_path, PLAN, lambda *_: None)
+def test_a_small_growth() -> None:
+    with TemporaryDirectory(prefix="tsg-") as work:  # short, and open to the server's own user
+        found = measure_growth(Settings(simulator="on"), Path(work) / "d", Path(work), PLAN, lambda *_: None)
     assert [point.payments for point in found.points] == [0, 10_000] and found.shared_buffers == "256MB"
     assert found.points[1].database_gb > found.points[0].database_gb and found.failed() == 0
     assert found.points[1].filled.reads.keys() == found.points[0].empty.reads.keys()

@@ -36,6 +36,9 @@ _CEILING_PAYMENTS: Final = 200
 
 _ID_TIME: Final = slice(4, 16)  # of "pay_0123456789ab…": the milliseconds, in 12 hexadecimal digits
 
+#: A day of payments, as a report asks for them.
+_RANGE: Final = timedelta(days=1)
+
 #: Far beyond the last payment.
 _LATER: Final = timedelta(days=36_500)
 
@@ -186,8 +189,11 @@ def _requests(known: Sequence[_Known]) -> dict[str, list[str]]:
         "state, miss": [listed(state="authorized") for _ in known],
         "reference, hit": [listed(provider_reference=each.reference) for each in known],
         "reference, miss": [listed(provider_reference=f"{each.reference}_not") for each in known],
-        "created since, hit": [listed(created_gte=each.created_at.isoformat()) for each in known],
-        "created since, miss": [listed(created_gte=later) for _ in known],
+        "created range, hit": [
+            listed(created_gte=each.created_at.isoformat(), created_lt=(each.created_at + _RANGE).isoformat())
+            for each in known
+        ],
+        "created range, miss": [listed(created_gte=later) for _ in known],
     }
 
 

@@ -16,7 +16,8 @@ ABOVE_EVERY_ID: Final = "pay_g"
 #: payments of a range are looked for by their ids to this much beyond its bounds.
 ID_TIME_DRIFT: Final = timedelta(seconds=1)
 
-#: Payments read at a time where those just beyond a range took the places of a page: one merchant's busy second.
+#: Most payments read at a time where those just beyond a range took the places of a page. One is often enough, and a
+#: merchant's busy second has thousands: each time twice as many are read.
 PASSED_OVER: Final = 1_000
 
 #: No payment is of a year before or after these; times beyond them leave no room for ID_TIME_DRIFT.

@@ -262,7 +262,8 @@ class Reads:
                 payments += [row for row in rows if is_created(wanted, row.created_at)]
                 if len(rows) < read or len(payments) >= limit:
                     break
-                before_id, read = rows[-1].payment_id, PASSED_OVER  # what is just beyond the range took places
+                # What is just beyond the range took places.
+                before_id, read = rows[-1].payment_id, min(2 * read, PASSED_OVER)
             del payments[limit:]
             ids = [payment.payment_id for payment in payments]
             doubts = await connection.fetch(READS["payments_in_doubt"], merchant_id, ids, self._clock.shift_ms)

@@ -32,7 +32,12 @@ class Life:
         self._delivered = asyncio.Event()
         self._on_their_way = 0
         connection = BankConnection(bank, traits_of(bank), late=self._until_delivered)
-        opened = open_runtime(settings, url, providers={"simulator": connection})
+        opened = open_runtime(
+            settings,
+            url,
+            providers={"simulator": connection},
+            journal_connect=lambda: self._loop.connect_journal(url, settings),
+        )
         self.runtime = self.run(self._exits.enter_async_context(opened))
 
     def run(self, work: Coroutine[Any, Any, Result]) -> Result:

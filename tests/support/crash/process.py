@@ -54,6 +54,12 @@ class ProcessLoop(asyncio.SelectorEventLoop):
         """As in asyncio."""
         return self._kept(await super().create_unix_connection(*args, **kwargs))
 
+    async def connect_journal(self, url: str, settings: Settings) -> PipelineConnection:
+        """A journal's connection. libpq opens its socket itself, so that the loop would not know of it."""
+        connection = await connect_journal(url, command_timeout_ms=settings.journal_commit_timeout_ms)
+        self.journals.append(connection)
+        return connection
+
     def sever(self) -> None:
         """Shut every socket down, at once and without a goodbye."""
         for transport in self.transports:
@@ -159,10 +165,8 @@ class Process:
             await self._loop.create_future()
 
     async def _connect_journal(self) -> Any:
-        timeout_ms = self._settings.journal_commit_timeout_ms
-        connection = await connect_journal(self._url, command_timeout_ms=timeout_ms)
+        connection = await self._loop.connect_journal(self._url, self._settings)
         self.server_pids.append(connection.server_pid)
-        self._loop.journals.append(connection)
         return MortalJournalConnection(connection, self)
 
     def _pass(self, point: str) -> None:

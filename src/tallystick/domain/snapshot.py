@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 from msgspec import Struct
 
 from tallystick.domain.change import Change
+from tallystick.domain.kinds import kind_of
 from tallystick.domain.subjects import Attempt, Dispute, Payment, Refund
 
 Member = TypeVar("Member", Attempt, Refund, Dispute)
@@ -20,6 +21,16 @@ class PaymentSnapshot(Struct, frozen=True, kw_only=True):
     attempts: tuple[Attempt, ...]
     refunds: tuple[Refund, ...] = ()
     disputes: tuple[Dispute, ...] = ()
+
+    @property
+    def versions(self) -> dict[str, int]:
+        """The version of each subject, by its id."""
+        return {kind_of(each).id_of(each): each.version for each in self.subjects}
+
+    @property
+    def subjects(self) -> tuple[Payment | Attempt | Refund | Dispute, ...]:
+        """The payment and all that belongs to it."""
+        return (self.payment, *self.attempts, *self.refunds, *self.disputes)
 
     def attempt(self, attempt_id: str) -> Attempt:
         """One attempt by id; KeyError when it is not this payment's."""

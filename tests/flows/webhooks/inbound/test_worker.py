@@ -110,6 +110,24 @@ async def test_two_workers_on_two_events_of_one_change(database: Database, fresh
         assert await versions_of(runtime, stored) == ["create", "captured"]
 
 
+async def test_a_payment_that_was_read_while_it_changed_is_read_again(database: Database, fresh_merchant: str) -> None:
+    """Attempts are read before their payment. What is then not understood is no reason to wait, or to ask."""
+    async with late_outcomes(database) as (runtime, _):
+        before = await waiting_payment(runtime, fresh_merchant)
+        notice = captured(before.payment, before.attempts[0].attempt_id)
+        events = [envelope(new_id("req"), notice, payment=before.payment) for _ in range(2)]
+        await accept(database, events[:1])
+        await drain(runtime)
+        loaded = await runtime.reads.load(fresh_merchant, before.payment.payment_id)
+        assert loaded is not None
+        torn = structs.replace(loaded.stored, attempts=before.attempts)
+        await accept(database, events[1:])
+        (event,) = await lease_due(runtime.stores.inbox, 10, "one", 60_000)
+        await handler.Handler(runtime).handle(event, torn, datetime.now(UTC))
+        found = await states(runtime, fresh_merchant)
+        assert [found[each.provider_event_id] for each in events] == ["applied", "duplicate_effect"]
+
+
 async def test_an_event_is_claimed_by_one_worker(database: Database, fresh_merchant: str) -> None:
     """Whoever asks at the same moment: what is claimed is claimed by one."""
     async with late_outcomes(database) as (runtime, _):

@@ -113,6 +113,10 @@ class Handler:
         unsettled_ms = await self._unsettled_ms(event, notice)
         for _ in range(RACES_IN_ONE_TRY):
             decided = self._decide(event, notice, stored, change_id, newest, unsettled_ms)
+            if not isinstance(decided, Decided) and (current := await self._loaded(stored)).versions != stored.versions:
+                # It was read while a change was written. No guard would refuse this decision: it writes nothing.
+                stored = current
+                continue
             if isinstance(decided, Ask) and not self._can_ask(stored, decided):
                 self._runtime.report_waiting("events", event.provider, event.account, 1)
                 return await self._tries.put_off(event, "its provider's account is not configured in this worker")
@@ -129,11 +133,15 @@ class Handler:
             done = await self._commit(event, notice, decided, stored, started_at)
             if done is not None:
                 return done
-            loaded = await self._runtime.reads.load(stored.payment.merchant_id, stored.payment.payment_id)
-            if loaded is None:
-                raise LookupError("a payment is missing")
-            stored, newest = loaded.stored, None
+            stored, newest = await self._loaded(stored), None
         raise RuntimeError("lost every race")
+
+    async def _loaded(self, stored: PaymentSnapshot) -> PaymentSnapshot:
+        """The same payment as it is now."""
+        loaded = await self._runtime.reads.load(stored.payment.merchant_id, stored.payment.payment_id)
+        if loaded is None:
+            raise LookupError("a payment is missing")
+        return loaded.stored
 
     async def _unrouted(self, event: LeasedEvent, notice: Notice, started_at: datetime) -> str:
         """Its payment is not here."""

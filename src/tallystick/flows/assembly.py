@@ -31,7 +31,7 @@ from tallystick.providers.assembly import (
     switched_off,
 )
 from tallystick.providers.port import Provider
-from tallystick.record.journal import Journal, JournalLimits
+from tallystick.record.journal import Journal, limits_of
 from tallystick.record.next_action_seal import ActionSeal
 from tallystick.record.postgres.batch import JournalConnection
 from tallystick.record.postgres.connections import connect_journal, connect_probe, open_pool
@@ -109,7 +109,7 @@ def _runtime_on(
     return Runtime(
         settings=settings,
         journal=Journal(
-            journal_connect or _journal_connection(settings, database_url), _journal_limits(settings), clock, outage
+            journal_connect or _journal_connection(settings, database_url), limits_of(settings), clock, outage
         ),
         reads=Reads(pool, clock),
         providers=connectors,
@@ -134,19 +134,6 @@ def _runtime_on(
 
 def _journal_connection(settings: Settings, database_url: str) -> Callable[[], Awaitable[Any]]:
     return partial(connect_journal, database_url, command_timeout_ms=settings.journal_commit_timeout_ms)
-
-
-def _journal_limits(settings: Settings) -> JournalLimits:
-    return JournalLimits(
-        connections=settings.journal_connections,
-        second_batch_changes=settings.journal_second_batch_changes,
-        spacing_ms=settings.journal_spacing_ms,
-        batch_changes=settings.journal_batch_changes,
-        batch_rows=settings.journal_batch_rows,
-        batch_bytes=settings.journal_batch_bytes,
-        queue_limit=settings.journal_queue_limit,
-        commit_timeout_ms=settings.journal_commit_timeout_ms,
-    )
 
 
 @asynccontextmanager

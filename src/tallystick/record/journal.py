@@ -32,6 +32,7 @@ from tallystick.record.postgres.failures import (
     pause_ms,
 )
 from tallystick.record.postgres.outage import Outage
+from tallystick.settings.load import Settings
 
 log = get_logger("tallystick.record.journal")
 
@@ -85,6 +86,20 @@ class JournalLimits(Struct, frozen=True, kw_only=True):
     batch_bytes: int
     queue_limit: int
     commit_timeout_ms: int
+
+
+def limits_of(settings: Settings) -> JournalLimits:
+    """The bounds by the settings."""
+    return JournalLimits(
+        connections=settings.journal_connections,
+        second_batch_changes=settings.journal_second_batch_changes,
+        spacing_ms=settings.journal_spacing_ms,
+        batch_changes=settings.journal_batch_changes,
+        batch_rows=settings.journal_batch_rows,
+        batch_bytes=settings.journal_batch_bytes,
+        queue_limit=settings.journal_queue_limit,
+        commit_timeout_ms=settings.journal_commit_timeout_ms,
+    )
 
 
 class _QueuedChange:

@@ -11,13 +11,12 @@ from msgspec.structs import replace
 
 from tallystick.domain.change import Change, Transition
 from tallystick.kit.clock import Clock
-from tallystick.lab.bench.commits import open_journal
 from tallystick.lab.bench.workload import new_payment
 from tallystick.record.postgres.reads import Reads
 from tallystick.record.postgres.rows import transition_rows
 from tallystick.record.postgres.subject_rows import json_or_none, json_text
-from tallystick.settings.load import Settings
 from tests.support.database import Database, NewDatabase
+from tests.support.journal import commit
 
 #: What the lead of a change says for the others.
 OF_CHANGE = ("change_id", "cause", "actor", "provider_reference", "at", "occurred_at")
@@ -32,12 +31,6 @@ def database(new_database: NewDatabase) -> Database:
 async def pool(database: Database) -> AsyncIterator[asyncpg.Pool]:
     async with asyncpg.create_pool(database.app_url, min_size=1, max_size=1) as pool:
         yield pool
-
-
-async def commit(database: Database, *changes: Change) -> None:
-    async with open_journal(Settings(), database.app_url) as journal:
-        for change in changes:
-            await journal.commit(change)
 
 
 def whole(change: Change, step: Transition) -> dict[str, Any]:

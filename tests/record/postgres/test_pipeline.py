@@ -16,7 +16,7 @@ from tallystick.record.postgres.failures import DATABASE_AWAY, may_run_again
 from tallystick.record.postgres.parameters import parameter_types
 from tallystick.record.postgres.pipeline import Call, PipelineConnection
 from tests.support.database import Database
-from tests.support.polling import eventually_async
+from tests.support.polling import eventually_async, one_turn
 
 AT: Final = datetime(2026, 11, 26, 8, 30, 0, 123_456, tzinfo=UTC)
 
@@ -129,7 +129,7 @@ async def test_more_is_sent_and_answered_at_once_than_fits_between(journal: Pipe
 
 async def test_it_does_one_thing_at_a_time(journal: PipelineConnection) -> None:
     first = asyncio.create_task(journal.fetch("SELECT 1"))
-    await asyncio.sleep(0)
+    await one_turn()
     with pytest.raises(asyncpg.InterfaceError, match="in use"):
         await journal.fetch("SELECT 2")
     assert await first == [(1,)]

@@ -18,6 +18,7 @@ from tallystick.record.journal import Existing
 from tallystick.record.postgres.reads import Reads
 from tallystick.settings.load import Settings
 from tests.support.database import Database, NewDatabase
+from tests.support.journal import commit
 
 
 @pytest.fixture(scope="module")
@@ -29,12 +30,6 @@ def database(new_database: NewDatabase) -> Database:
 async def pool(database: Database) -> AsyncIterator[asyncpg.Pool]:
     async with asyncpg.create_pool(database.owner_url, min_size=1, max_size=1) as pool:
         yield pool
-
-
-async def commit(database: Database, *changes: Change) -> None:
-    async with open_journal(Settings(), database.app_url) as journal:
-        for change in changes:
-            await journal.commit(change)
 
 
 async def read(pool: asyncpg.Pool, change: Change) -> tuple[Payment, Attempt]:

@@ -16,7 +16,7 @@ from tallystick.kit.clock import Clock
 from tallystick.lab.bench.ceiling import COMMAND_TIMEOUT_MS, ceiling_per_s, play, record_batch, unseen_by_collector
 from tallystick.lab.bench.latency import Latency, latency, median, median_latency
 from tallystick.lab.bench.workload import new_payment
-from tallystick.record.journal import Fresh, Journal, JournalLimits
+from tallystick.record.journal import Fresh, Journal, limits_of
 from tallystick.record.postgres.connections import connect_journal
 from tallystick.settings.load import Settings
 
@@ -58,26 +58,12 @@ class JournalFigures(Struct, frozen=True, kw_only=True):
     idle: Idle
 
 
-def journal_limits(settings: Settings) -> JournalLimits:
-    """The journal's limits by the settings."""
-    return JournalLimits(
-        connections=settings.journal_connections,
-        second_batch_changes=settings.journal_second_batch_changes,
-        spacing_ms=settings.journal_spacing_ms,
-        batch_changes=settings.journal_batch_changes,
-        batch_rows=settings.journal_batch_rows,
-        batch_bytes=settings.journal_batch_bytes,
-        queue_limit=settings.journal_queue_limit,
-        commit_timeout_ms=settings.journal_commit_timeout_ms,
-    )
-
-
 @asynccontextmanager
 async def open_journal(settings: Settings, database_url: str) -> AsyncIterator[Journal]:
     """A journal over connections of its own."""
     journal = Journal(
         lambda: connect_journal(database_url, command_timeout_ms=settings.journal_commit_timeout_ms),
-        journal_limits(settings),
+        limits_of(settings),
         Clock(),
     )
     await journal.start()

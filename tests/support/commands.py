@@ -42,6 +42,7 @@ def run_here(
         monkeypatch.delenv(name)
     for name, value in settings.items():
         monkeypatch.setenv(f"TALLYSTICK_{name.upper()}", value)
+    given = set(os.environ)
     monkeypatch.setattr(sys, "argv", ["tallystick", *arguments])
     # Logging is this process's. A command would bind it to the standard error of this test, which is closed after it.
     monkeypatch.setattr(structlog, "configure", lambda **_: None)
@@ -55,7 +56,10 @@ def run_here(
         code = end.code if isinstance(end.code, int) else 1
     finally:
         signal.signal(signal.SIGTERM, before)
-        # `serve` sets the settings of its worker processes, which are none of the next test's.
+        # `serve` sets the settings of its worker processes, which are none of the next test's. ``monkeypatch`` would
+        # bring back at its end what it is told to remove.
+        for name in set(os.environ) - given:
+            del os.environ[name]
         for name in [name for name in os.environ if name.startswith("TALLYSTICK_")]:
             monkeypatch.delenv(name)
     return Ran(code, *capsys.readouterr())

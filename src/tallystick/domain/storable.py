@@ -14,12 +14,20 @@ from msgspec.structs import replace
 from tallystick.domain.verdicts import KeyTaken, NotFound, NotSent, Unknown, Verdict
 from tallystick.kit.card_data import contains_card_data
 
+#: Types of values that hold no time.
+_TIMELESS: Final = frozenset({str, int, bool, dict, type(None)})
+
 #: Longest name that a provider may give to an event, its type, a charge or a refund, in characters; theirs have at most
 #: 80.
 MAX_NAME_CHARS: Final = 255
 
 #: Plausible years. Times at the ends of the calendar cannot be converted to UTC.
 SENSIBLE_YEARS: Final = range(1970, 2200)
+
+#: How JSON writes a NUL.
+_NUL: Final = b"\\u0000"
+
+_ENCODER: Final = msgspec.json.Encoder()
 
 #: Reason of an answer that cannot be kept as it is.
 CANNOT_KEEP: Final = "the answer holds invalid text, an impossible time or amount, or an impossible name"
@@ -49,7 +57,11 @@ def is_storable_name(name: str) -> bool:
 def is_storable_within(said: Struct | None) -> bool:
     """Whether a database can store every text in it (no lone surrogates, no NUL), every time is plausible, and no
     amount looks like a card number: it could not be masked."""
-    return not _has_card_number(said) and _storable_within(msgspec.to_builtins(said, builtin_types=(datetime,)))
+    if _has_card_number(said):
+        return False
+    if isinstance(said, Struct) and _has_plain_fields(said) and _is_clean_json(said):
+        return True  # most of what providers say ends here
+    return _storable_within(msgspec.to_builtins(said, builtin_types=(datetime,)))
 
 
 def is_storable_time(time: datetime | None) -> bool:
@@ -82,6 +94,20 @@ def _has_card_number(said: object) -> bool:
     if isinstance(said, tuple):
         return any(map(_has_card_number, said))
     return isinstance(said, int) and contains_card_data(said)
+
+
+def _is_clean_json(said: Struct) -> bool:
+    """Whether JSON can write it, which half a character prevents, without a NUL."""
+    try:
+        return _NUL not in _ENCODER.encode(said)
+    except (TypeError, ValueError, RecursionError):
+        return False
+
+
+def _has_plain_fields(said: Struct) -> bool:
+    """Whether its fields hold no time, or plausible ones. What a provider wrote freely is parsed JSON."""
+    values = (getattr(said, field) for field in said.__struct_fields__)
+    return all(type(each) in _TIMELESS or (type(each) is datetime and is_storable_time(each)) for each in values)
 
 
 def _storable_within(value: Any) -> bool:

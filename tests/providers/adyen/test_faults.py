@@ -47,47 +47,44 @@ def shop(runtime: Runtime, fresh_merchant: str, database: Database, bank: FakeAd
 
 
 @pytest.mark.parametrize(("fault", "manual"), pairs(FAULTS, {"automatic": False, "manual": True}))
-async def test_authorize(shop: Shop, proxy: FaultyProxy, bank: FakeAdyen, fault: Fault, manual: bool) -> None:
-    proxy.script(PAYMENTS, fault)
-    payment = await shop.until_final(lambda: shop.create("key", manual=manual), told=False)
-    assert payment["state"] == ("authorized" if manual else "captured")
-    await proxy.settled()
-    assert len(bank.books("payment", shop.merchant_id)) == 1
-    assert len(proxy.seen) == (1 if fault is Fault.SLOW else 2)
-    assert await shop.differences() == []
-    assert await shop.told() == [("AUTHORISATION", "duplicate_effect")]
+async def test_each_instruction(shop: Shop, proxy: FaultyProxy, bank: FakeAdyen, fault: Fault, manual: bool) -> None:
+    """Side by side: they wait for the same time to pass. A create is declined as well."""
+    done = {"capture": "captured", "cancel": "canceled", "refund": "succeeded"}
+    of = {
+        operation: (await shop.charge(f"before-{operation}", manual=operation != "refund"))["id"] for operation in done
+    }
+    proxy.script(PAYMENTS, fault, times=2)
+    for operation in done:
+        proxy.script(f"{PAYMENTS}/[^/]+/{operation}s", fault)
+    before = len(proxy.seen)
 
-
-@pytest.mark.parametrize("fault", FAULTS)
-async def test_a_decline(shop: Shop, proxy: FaultyProxy, fault: Fault) -> None:
-    proxy.script(PAYMENTS, fault)
-    payment = await shop.until_final(lambda: shop.create("key", payment_method=token("NOBALANCE")), told=False)
-    assert (payment["state"], payment["failure"]["code"]) == ("declined", "insufficient_funds")
-    await proxy.settled()
-    assert await shop.differences() == []
-
-
-@pytest.mark.parametrize("operation", ["capture", "cancel", "refund"])
-@pytest.mark.parametrize("fault", FAULTS)
-async def test_modifications(shop: Shop, proxy: FaultyProxy, bank: FakeAdyen, fault: Fault, operation: str) -> None:
-    payment = await shop.charge("create", manual=operation != "refund")
-    proxy.script(f"{PAYMENTS}/[^/]+/{operation}s", fault)
-
-    async def send() -> Reply:
-        return await getattr(shop, operation)("then", payment["id"])  # type: ignore[no-any-return]  # by its name
-
-    await send()
+    async def send(operation: str) -> Reply:
+        return await getattr(shop, operation)(operation, of[operation])  # type: ignore[no-any-return]  # by its name
 
     async def received() -> bool:
-        return (await shop.attempt_states(payment["id"]))[operation] == "pending"
+        return [(await shop.attempt_states(of[operation]))[operation] for operation in done] == ["pending"] * len(done)
 
+    created, declined, *_ = await asyncio.gather(
+        shop.until_final(lambda: shop.create("create", manual=manual), told=False),
+        shop.until_final(lambda: shop.create("decline", payment_method=token("NOBALANCE")), told=False),
+        *(send(operation) for operation in done),
+    )
     await shop.until(received)
     await proxy.settled()
-    assert len(bank.books("modification", shop.merchant_id)) == 1
-    [(_, disposition)] = await shop.told()
-    assert disposition == "applied"
-    done = {"capture": "captured", "cancel": "canceled", "refund": "succeeded"}[operation]
-    assert read(await send())["state"] == done
+    assert created["state"] == ("authorized" if manual else "captured")
+    assert (declined["state"], declined["failure"]["code"]) == ("declined", "insufficient_funds")
+    assert len(bank.books("payment", shop.merchant_id)) == len(done) + 2
+    assert len(bank.books("modification", shop.merchant_id)) == len(done)
+    sent = [passage for passage in proxy.seen[before:] if passage.path == PAYMENTS.removeprefix("POST ")]
+    assert len(sent) == 2 * (1 if fault is Fault.SLOW else 2)
+    assert sorted(await shop.told()) == [
+        ("AUTHORISATION", "duplicate_effect"),
+        ("AUTHORISATION", "duplicate_effect"),
+        ("CANCELLATION", "applied"),
+        ("CAPTURE", "applied"),
+        ("REFUND", "applied"),
+    ]
+    assert {operation: read(await send(operation))["state"] for operation in done} == done
     assert await shop.differences() == []
 
 

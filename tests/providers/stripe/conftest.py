@@ -1,4 +1,4 @@
-"""One localstripe for a module: a look-up reads all of its books, and the time-outs here are short."""
+"""A localstripe with empty books for each test: a look-up reads all of them, and the time-outs here are short."""
 
 from __future__ import annotations
 
@@ -10,6 +10,13 @@ from tests.support.stripe.localstripe import LocalStripe, localstripe
 
 
 @pytest.fixture(scope="module")
-def bank() -> Iterator[LocalStripe]:
+def running_bank() -> Iterator[LocalStripe]:
+    """One process for a module: starting one costs more than most tests here."""
     with localstripe() as process:
         yield process
+
+
+@pytest.fixture
+def bank(running_bank: LocalStripe) -> LocalStripe:
+    running_bank.forget()
+    return running_bank

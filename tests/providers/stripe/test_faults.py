@@ -3,6 +3,8 @@ instruction, and in the end our record and its books say the same."""
 
 from __future__ import annotations
 
+import asyncio
+import re
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from typing import Any
@@ -12,14 +14,27 @@ import pytest
 from tallystick.flows.payments.idempotency import Reply
 from tallystick.flows.runtime import Runtime
 from tallystick.settings.load import Settings
-from tests.support.database import Database
-from tests.support.faulty_proxy import CHARGED, Fault, FaultyProxy, faulty_proxy
+from tests.support.database import DEEP, Database
+from tests.support.faulty_proxy import CHARGED, Fault, FaultyProxy, Passage, faulty_proxy
 from tests.support.pairs import pairs
-from tests.support.stripe.client import DELIVERY_DELAY_MS, PATIENT, SETTINGS, Shop, charged, settled, stripe_runtime
+from tests.support.stripe.client import (
+    DELIVERY_DELAY_MS,
+    PATIENT,
+    SETTINGS,
+    Shop,
+    charged,
+    recorded,
+    settled,
+    stripe_runtime,
+)
 from tests.support.stripe.localstripe import DECLINED, LocalStripe
 
 #: Each fault that a request can meet.
 FAULTS = [fault for fault in Fault if fault is not Fault.NONE]
+
+#: What creates meet side by side, for ever. A create that arrives is never sent again, so that without depth those that
+#: keep it from arriving are enough.
+FOR_EVER = [[fault] for fault in FAULTS] if DEEP else [[fault for fault in FAULTS if fault not in CHARGED]]
 
 #: The request of each operation, as the proxy sees it.
 REQUESTS = {
@@ -52,95 +67,88 @@ def settings_for(fault: Fault) -> Settings:
     return SETTINGS if fault not in CHARGED or fault is Fault.TIMEOUT_CHARGED else PATIENT
 
 
-@pytest.mark.parametrize(("fault", "manual"), pairs(FAULTS, {"automatic": False, "manual": True}))
-async def test_authorize(
-    runtime: Runtime, proxy: FaultyProxy, bank: LocalStripe, fresh_merchant: str, fault: Fault, manual: bool
+@pytest.mark.parametrize(("fault", "partly"), pairs(FAULTS, {"whole": False, "part": True}))
+async def test_each_instruction(
+    runtime: Runtime, proxy: FaultyProxy, bank: LocalStripe, fresh_merchant: str, fault: Fault, partly: bool
 ) -> None:
-    proxy.script(REQUESTS["authorize"], fault)
+    """Side by side: they wait for the same time to pass. A create is declined as well; the other one is held where the
+    rest is for a part."""
     shop = Shop(runtime, fresh_merchant)
-    payment = await shop.charge("key", manual=manual)
-    assert payment["state"] == ("authorized" if manual else "captured")
-    assert await settled(runtime, proxy, bank, shop, payment["id"]) == {
-        "state": payment["state"],
-        "captured": 0 if manual else 1_000,
+    held, dropped, paid = [await shop.charge(f"before-{number}", manual=number < 2) for number in range(3)]
+    for request in (*REQUESTS.values(), REQUESTS["authorize"]):
+        proxy.script(request, fault)
+    before = len(proxy.seen)
+    created, declined, captured, canceled, refund = await asyncio.gather(
+        shop.charge("create", manual=partly),
+        shop.charge("decline", payment_method=DECLINED),
+        shop.until_final(lambda: shop.capture("capture", held["id"], 600 if partly else None)),
+        shop.until_final(lambda: shop.cancel("cancel", dropped["id"])),
+        shop.until_final(lambda: shop.refund("refund", paid["id"], 300 if partly else None)),
+    )
+
+    sent: dict[str, list[bool]] = {request: [] for request in REQUESTS}
+    for passage in proxy.seen[before:]:
+        if passage.method == "POST":
+            sent[_request_of(passage)].append(passage.fault in CHARGED)
+    for request, executed in sent.items():
+        once = [True] if fault in CHARGED else [False, True]
+        expected = sorted(once * (2 if request == "authorize" else 1))
+        assert executed == expected, f"{request}: sent again only after proof that nothing had happened"
+
+    assert await settled(runtime, proxy, bank, shop, created["id"]) == {
+        "state": "authorized" if partly else "captured",
+        "captured": 0 if partly else 1_000,
         "refunded": 0,
         "pending": 0,
     }
-    assert len(charged(bank, payment["id"])) == 1
-    sent = [passage for passage in proxy.seen if passage.method == "POST"]
-    executed = [passage.fault in CHARGED for passage in sent]
-    assert executed == [False] * (len(sent) - 1) + [True], "sent again only after proof that nothing had happened"
-    assert len(sent) == (1 if fault in CHARGED else 2)
+    assert len(charged(bank, created["id"])) == 1
+    assert (declined["state"], declined["failure"]["code"]) == ("declined", "card_declined")
+    assert charged(bank, declined["id"]) == []
+
+    taken = 600 if partly else 1_000
+    assert captured["state"] == "captured"
+    assert await recorded(runtime, shop, held["id"]) == {
+        "state": "captured",
+        "captured": taken,
+        "refunded": 0,
+        "pending": 0,
+    }
+    released = [each["amount"] for each in bank.refunds(held["provider_reference"])]
+    assert released == ([400] if partly else []), "which is no refund"
+
+    assert canceled["state"] == "canceled"
+    assert charged(bank, dropped["id"]) == []
+
+    back = 300 if partly else 1_000
+    assert refund["state"] == "succeeded"
+    assert await recorded(runtime, shop, paid["id"]) == {
+        "state": "captured",
+        "captured": 1_000,
+        "refunded": back,
+        "pending": 0,
+    }
+    assert [each["amount"] for each in bank.refunds(paid["provider_reference"])] == [back]
 
 
-@pytest.mark.parametrize("fault", FAULTS)
-async def test_authorize_when_it_never_gets_better(
-    database: Database, proxy: FaultyProxy, bank: LocalStripe, fresh_merchant: str, fault: Fault
+def _request_of(passage: Passage) -> str:
+    said = f"{passage.method} {passage.path}"
+    return next(name for name, request in REQUESTS.items() if re.fullmatch(request, said))
+
+
+@pytest.mark.parametrize("faults", FOR_EVER, ids="+".join)
+async def test_creates_when_it_never_gets_better(
+    database: Database, proxy: FaultyProxy, bank: LocalStripe, fresh_merchant: str, faults: list[Fault]
 ) -> None:
-    proxy.script(REQUESTS["authorize"], fault, times=100)
-    happens = fault in CHARGED
-    settings = settings_for(fault) if happens else replace(SETTINGS, resubmit_limit=1)
+    proxy.script(REQUESTS["authorize"], *faults, times=100)
+    happens = faults[0] in CHARGED
+    settings = settings_for(faults[0]) if happens else replace(SETTINGS, resubmit_limit=1)
     async with stripe_runtime(database, proxy.url, settings) as runtime:
         shop = Shop(runtime, fresh_merchant)
-        payment = await shop.charge("key")
-        assert payment["state"] == ("captured" if happens else "failed")
-        assert len(charged(bank, payment["id"])) == (1 if happens else 0)
-        await settled(runtime, proxy, bank, shop, payment["id"])
-
-
-@pytest.mark.parametrize("fault", FAULTS)
-async def test_a_decline(
-    runtime: Runtime, proxy: FaultyProxy, bank: LocalStripe, fresh_merchant: str, fault: Fault
-) -> None:
-    proxy.script(REQUESTS["authorize"], fault)
-    shop = Shop(runtime, fresh_merchant)
-    payment = await shop.charge("key", payment_method=DECLINED)
-    assert (payment["state"], payment["failure"]["code"]) == ("declined", "card_declined")
-    assert charged(bank, payment["id"]) == []
-    await settled(runtime, proxy, bank, shop, payment["id"])
-
-
-@pytest.mark.parametrize(("fault", "amount"), pairs(FAULTS, {"full": None, "partial": 600}))
-async def test_capture(
-    runtime: Runtime, proxy: FaultyProxy, bank: LocalStripe, fresh_merchant: str, fault: Fault, amount: int | None
-) -> None:
-    proxy.script(REQUESTS["capture"], fault)
-    shop = Shop(runtime, fresh_merchant)
-    payment = await shop.charge("create", manual=True)
-    after = await shop.until_final(lambda: shop.capture("capture", payment["id"], amount))
-    assert after["state"] == "captured"
-    taken = amount or 1_000
-    ours = await settled(runtime, proxy, bank, shop, payment["id"])
-    assert ours == {"state": "captured", "captured": taken, "refunded": 0, "pending": 0}
-    released = [refund["amount"] for refund in bank.refunds(payment["provider_reference"])]
-    assert released == ([] if amount is None else [400]), "which is no refund"
-
-
-@pytest.mark.parametrize("fault", FAULTS)
-async def test_cancel(
-    runtime: Runtime, proxy: FaultyProxy, bank: LocalStripe, fresh_merchant: str, fault: Fault
-) -> None:
-    proxy.script(REQUESTS["cancel"], fault)
-    shop = Shop(runtime, fresh_merchant)
-    payment = await shop.charge("create", manual=True)
-    after = await shop.until_final(lambda: shop.cancel("cancel", payment["id"]))
-    assert after["state"] == "canceled"
-    await settled(runtime, proxy, bank, shop, payment["id"])
-    assert charged(bank, payment["id"]) == []
-
-
-@pytest.mark.parametrize(("fault", "amount"), pairs(FAULTS, {"full": None, "partial": 300}))
-async def test_refund(
-    runtime: Runtime, proxy: FaultyProxy, bank: LocalStripe, fresh_merchant: str, fault: Fault, amount: int | None
-) -> None:
-    proxy.script(REQUESTS["refund"], fault)
-    shop = Shop(runtime, fresh_merchant)
-    payment = await shop.charge("create")
-    refund = await shop.until_final(lambda: shop.refund("refund", payment["id"], amount))
-    assert refund["state"] == "succeeded"
-    ours = await settled(runtime, proxy, bank, shop, payment["id"])
-    assert ours == {"state": "captured", "captured": 1_000, "refunded": amount or 1_000, "pending": 0}
-    assert [refund["amount"] for refund in bank.refunds(payment["provider_reference"])] == [amount or 1_000]
+        payments = await asyncio.gather(*(shop.charge(f"key-{number}") for number, _ in enumerate(faults)))
+        for payment in payments:
+            assert payment["state"] == ("captured" if happens else "failed")
+            assert len(charged(bank, payment["id"])) == (1 if happens else 0)
+            await settled(runtime, proxy, bank, shop, payment["id"])
 
 
 @pytest.mark.parametrize("operation", ["authorize", "capture", "cancel", "refund"])

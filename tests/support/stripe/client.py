@@ -127,6 +127,11 @@ async def settled(
     await proxy.settled()
     assert len(await asyncio.to_thread(charged, bank, payment_id)) <= 1
     assert await differences(runtime, bank, shop.merchant_id) == []
+    return await recorded(runtime, shop, payment_id)
+
+
+async def recorded(runtime: Runtime, shop: Shop, payment_id: str) -> dict[str, Any]:
+    """A payment as our record has it."""
     found = await runtime.reads.payment(shop.merchant_id, payment_id)
     assert found is not None
     payment = found[0]

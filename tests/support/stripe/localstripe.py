@@ -56,6 +56,10 @@ class LocalStripe:
         self._process.kill()
         self._process.wait(timeout=60)
 
+    def forget(self) -> None:
+        """Empty its books, as those of a new account are: quicker than a new process."""
+        self.call("DELETE", "/_config/data")
+
     def call(self, method: str, path: str, **fields: Any) -> Any:
         """One plain request; fields go as JSON, or as the query of a GET. Raises what the network raises."""
         query = f"?{urllib.parse.urlencode(fields)}" if fields and method == "GET" else ""

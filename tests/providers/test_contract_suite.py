@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Iterator
 
 import pytest
@@ -162,20 +163,21 @@ async def test_units(provider: Provider, stand: Stand) -> None:
 # What may have happened.
 
 
-@every_operation
 @pytest.mark.parametrize("fault", FAULTS)
-async def test_no_answer_is_unknown(
-    provider: Provider, stand: Stand, proxy: FaultyProxy, fault: Fault, operation: str
-) -> None:
-    call = await stand.prepared(provider, operation)
-    proxy.script("POST .*", fault)
+async def test_no_answer_is_unknown(provider: Provider, stand: Stand, proxy: FaultyProxy, fault: Fault) -> None:
+    """Each operation, side by side: where no answer comes they wait for it together."""
+    calls = {operation: await stand.prepared(provider, operation) for operation in OPERATIONS}
+    proxy.script("POST .*", fault, times=len(calls))
     patience_ms = 600 if fault in SILENT else 20_000
     async with stand.connect(proxy.url, provider_request_timeout_ms=patience_ms) as spoiled:
-        verdict = await send(spoiled, call)
-    assert type(verdict) is Unknown
+        verdicts = await asyncio.gather(*(send(spoiled, call) for call in calls.values()))
+    assert {operation: type(verdict) for operation, verdict in zip(calls, verdicts, strict=True)} == dict.fromkeys(
+        calls, Unknown
+    )
     await proxy.settled()
-    assert len(proxy.seen) == 1, "nobody tries again by himself"
-    assert await stand.money(call) == MOVES[operation][fault in CHARGED]
+    assert len(proxy.seen) == len({passage.path for passage in proxy.seen}) == len(calls), "nobody tries again"
+    for operation, call in calls.items():
+        assert await stand.money(call) == MOVES[operation][fault in CHARGED], operation
 
 
 #: Answers that prove nothing, whoever wrote them.

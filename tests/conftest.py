@@ -12,8 +12,9 @@ from collections.abc import Generator, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from itertools import count
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
+import psutil
 import pytest
 from hypothesis import HealthCheck, settings
 
@@ -32,6 +33,13 @@ settings.register_profile(
 )
 settings.register_profile("deep", max_examples=2_000, database=None, deadline=None, suppress_health_check=_CHECKS)
 settings.load_profile("deep" if DEEP else "default")
+
+
+#: Files in memory, on Linux.
+MEMORY: Final = Path("/dev/shm")
+
+#: Room for the databases of three workers: a whole run writes about a gigabyte in each.
+ROOM_BYTES: Final = 8 * 2**30
 
 
 configure_logging("error", secret_names(CONNECTOR_SETTINGS))
@@ -99,10 +107,17 @@ def _only_what_it_may(item: pytest.Item) -> AbstractContextManager[None]:
 
 @pytest.fixture(scope="session")
 def data_dir() -> Iterator[Path]:
-    """A data directory with a short path: a Unix socket's name is at most 107 bytes long."""
-    path = Path(tempfile.mkdtemp(prefix="tally-"))
+    """A data directory with a short path: a Unix socket's name is at most 107 bytes long. Where there is memory for it,
+    its files are kept there, so that no commit waits for a disk: tests kill programs, and never cut the power."""
+    path = Path(tempfile.mkdtemp(prefix="tally-", dir=MEMORY if _has_room() else None))
     yield path
     shutil.rmtree(path, ignore_errors=True)
+
+
+def _has_room() -> bool:
+    """Whether there are files in memory, and memory for so many."""
+    free = shutil.disk_usage(MEMORY).free if MEMORY.is_dir() else 0
+    return min(free, psutil.virtual_memory().available) >= ROOM_BYTES
 
 
 @pytest.fixture

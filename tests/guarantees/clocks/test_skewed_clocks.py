@@ -17,6 +17,7 @@ from tallystick.flows.runtime import Runtime
 from tallystick.providers.stripe.setup import StripeSettings
 from tests.support.database import Database
 from tests.support.host_clock import set_host_clock
+from tests.support.pairs import pairs
 from tests.support.polling import eventually_async
 from tests.support.runtime import read
 from tests.support.stripe.client import SETTINGS, Shop, stripe_runtime
@@ -109,6 +110,7 @@ async def parked(runtime: Runtime, payment_id: str) -> None:
     await eventually_async(lambda: events_of(runtime, payment_id), until=lambda events: "parked" in events)
 
 
+@pytest.mark.parametrize(("skew", "deduplicates"), pairs(tuple(SKEWS), {"deduplicates": True, "forgets_keys": False}))
 async def test_a_lost_answer_is_found(
     database: Database, fresh_merchant: str, monkeypatch: pytest.MonkeyPatch, skew: str, deduplicates: bool
 ) -> None:
@@ -131,6 +133,7 @@ async def test_a_lost_answer_is_found(
             assert "not_found" not in await events_of(runtime, payment_id)
 
 
+@pytest.mark.parametrize(("skew", "deduplicates"), pairs(tuple(SKEWS), {"forgets_keys": False, "deduplicates": True}))
 async def test_what_never_happened_is_no_evidence(
     database: Database,
     fresh_merchant: str,

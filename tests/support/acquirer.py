@@ -108,6 +108,7 @@ class AcquirerProcess:
             lambda: self.call("GET", "/sim/webhooks/report")[1],
             until=lambda found: found["state"] == "done",
             within_s=timeout_s,
+            interval_s=0.05,  # each look takes from the burst
         )
 
     def _pages(self, path: str) -> list[dict[str, Any]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -61,12 +62,17 @@ def test_a_key_is_honoured_for_ever(running: AcquirerProcess) -> None:
     assert len(running.charges(body["payment_id"])) == 1
 
 
-def test_a_forgetful_acquirer_charges_twice(tmp_path: Path) -> None:
-    with acquirer(tmp_path / "books.sqlite", forgetful=True) as running:
-        body, key = charge(), new_key()
-        for _ in range(2):
-            assert running.call("POST", "/sim/charges", body, key)[0] == 200
-        assert len(running.charges(body["payment_id"])) == 2
+@pytest.fixture(scope="module")
+def forgetful(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AcquirerProcess]:
+    with acquirer(tmp_path_factory.mktemp("forgetful") / "books.sqlite", forgetful=True) as process:
+        yield process
+
+
+def test_a_forgetful_acquirer_charges_twice(forgetful: AcquirerProcess) -> None:
+    body, key = charge(), new_key()
+    for _ in range(2):
+        assert forgetful.call("POST", "/sim/charges", body, key)[0] == 200
+    assert len(forgetful.charges(body["payment_id"])) == 2
 
 
 def test_a_key_stands_for_one_operation(running: AcquirerProcess) -> None:
@@ -78,16 +84,15 @@ def test_a_key_stands_for_one_operation(running: AcquirerProcess) -> None:
     assert running.call("POST", "/sim/charges", charge(), key)[0] == 409
 
 
-def test_a_forgetful_acquirer_refunds_twice_and_remembers_the_first(tmp_path: Path) -> None:
-    with acquirer(tmp_path / "books.sqlite", forgetful=True) as running:
-        body = charge()
-        made = running.call("POST", "/sim/charges", body, new_key())[1]
-        refund, key = {"attempt_id": "att_refund", "amount": 400}, new_key()
-        path = f"/sim/charges/{made['charge_id']}/refunds"
-        first, second = (running.call("POST", path, refund, key)[1] for _ in range(2))
-        assert first["reference"] != second["reference"]
-        assert lookup(running, "att_refund") == first
-        assert running.charges(body["payment_id"])[0]["refunded"] == 800
+def test_a_forgetful_acquirer_refunds_twice_and_remembers_the_first(forgetful: AcquirerProcess) -> None:
+    body = charge()
+    made = forgetful.call("POST", "/sim/charges", body, new_key())[1]
+    refund, key = {"attempt_id": "att_refund", "amount": 400}, new_key()
+    path = f"/sim/charges/{made['charge_id']}/refunds"
+    first, second = (forgetful.call("POST", path, refund, key)[1] for _ in range(2))
+    assert first["reference"] != second["reference"]
+    assert lookup(forgetful, "att_refund") == first
+    assert forgetful.charges(body["payment_id"])[0]["refunded"] == 800
 
 
 def test_follow_ups_and_their_limits(running: AcquirerProcess) -> None:

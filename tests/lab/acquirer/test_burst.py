@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from itertools import pairwise
 from pathlib import Path
@@ -18,6 +19,7 @@ from tests.support.acquirer_calls import charge, new_key
 from tests.support.event_sink import Arrival, Sink, sink
 
 EVENTS = 200
+FEW = 20
 RECEIVER = SimulatorReceiver("main", [WEBHOOK_SECRET])
 
 WISH = BurstOptions(duplicates=0.3, shuffled=0.2, forged=0.01, connections=16, seed=7)
@@ -38,13 +40,32 @@ def inbox() -> Iterator[Sink]:
         yield made
 
 
+@contextmanager
+def holding(books: Path, url: str, events: int) -> Iterator[AcquirerProcess]:
+    """An acquirer that keeps so many events until it is asked for them."""
+    with acquirer(books, webhook_url=url, retry_ms="60000,60000,60000") as process:
+        process.call("POST", "/sim/webhooks/pause", {})
+        for _ in range(events):
+            process.call("POST", "/sim/charges", charge(), new_key())
+        yield process
+
+
 @pytest.fixture
 def held(tmp_path: Path, inbox: Sink) -> Iterator[AcquirerProcess]:
-    """An acquirer that keeps its events until it is asked for them."""
-    with acquirer(tmp_path / "books.sqlite", webhook_url=inbox.url, retry_ms="60000,60000,60000") as process:
-        process.call("POST", "/sim/webhooks/pause", {})
-        for _ in range(EVENTS):
-            process.call("POST", "/sim/charges", charge(), new_key())
+    with holding(tmp_path / "books.sqlite", inbox.url, EVENTS) as process:
+        yield process
+
+
+@pytest.fixture
+def held_few(tmp_path: Path, inbox: Sink) -> Iterator[AcquirerProcess]:
+    with holding(tmp_path / "books.sqlite", inbox.url, FEW) as process:
+        yield process
+
+
+@pytest.fixture(scope="module")
+def asked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AcquirerProcess]:
+    """One for wishes that are refused."""
+    with holding(tmp_path_factory.mktemp("acquirer") / "books.sqlite", "http://127.0.0.1:9/", 2) as process:
         yield process
 
 
@@ -68,32 +89,32 @@ def test_a_burst_adds_up(held: AcquirerProcess, inbox: Sink) -> None:
     assert held.events() == events, "what a burst delivered is not due any more"
 
 
-def test_a_burst_is_of_the_events_that_were_chosen(held: AcquirerProcess, inbox: Sink) -> None:
-    assert held.burst(since=150)["events"] == 50
-    wanted = [event["id"] for event in held.events()[10:13]]
+def test_a_burst_is_of_the_events_that_were_chosen(held_few: AcquirerProcess, inbox: Sink) -> None:
+    assert held_few.burst(since=15)["events"] == 5
+    wanted = [event["id"] for event in held_few.events()[10:13]]
     before = len(inbox.arrivals)
-    assert held.burst(ids=wanted, connections=1)["sent"] == 3
+    assert held_few.burst(ids=wanted, connections=1)["sent"] == 3
     assert [arrival.body["id"] for arrival in inbox.arrivals[before:]] == wanted
-    assert held.burst(since=EVENTS)["sent"] == 0
+    assert held_few.burst(since=FEW)["sent"] == 0
 
 
-def test_what_a_burst_could_not_deliver_stays_due(held: AcquirerProcess, inbox: Sink) -> None:
+def test_what_a_burst_could_not_deliver_stays_due(held_few: AcquirerProcess, inbox: Sink) -> None:
     inbox.answers = lambda _: 503
-    report = held.burst(since=190)
+    report = held_few.burst(since=10)
     assert report["kinds"]["original"] == {"sent": 10, "answers": {"503": 10}}
-    assert [event["tries"] for event in held.events()[190:]] == [1] * 10
+    assert [event["tries"] for event in held_few.events()] == [0] * 10 + [1] * 10
     inbox.down()
-    lost = held.burst(since=195)
+    lost = held_few.burst(since=15)
     assert lost["kinds"]["original"] == {"sent": 5, "answers": {"none": 5}}
-    assert {event["state"] for event in held.events()} == {"waiting"}
+    assert {event["state"] for event in held_few.events()} == {"waiting"}
 
 
 @pytest.mark.parametrize(
     "options",
     [{"duplicates": 1.5}, {"connections": 0}, {"connections": 10_000}, {"ids": [1]}, {"since": -1}, {"nonsense": 1}],
 )
-def test_a_wish_that_cannot_be_is_refused(held: AcquirerProcess, options: dict[str, object]) -> None:
-    assert held.call("POST", "/sim/webhooks/resend", options)[0] == 400
+def test_a_wish_that_cannot_be_is_refused(asked: AcquirerProcess, options: dict[str, object]) -> None:
+    assert asked.call("POST", "/sim/webhooks/resend", options)[0] == 400
 
 
 def test_a_plan_is_what_was_wished_for_and_the_same_for_a_seed() -> None:

@@ -1,11 +1,10 @@
-"""An event is in the books exactly when what it tells of is: whatever moment the acquirer dies in."""
+"""An event is in the books exactly when what it tells of is: whatever moment the acquirer dies in. A SIGKILL under load
+is in ``test_program``."""
 
 from __future__ import annotations
 
-import http.client
 import shutil
 import sqlite3
-import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,9 +14,8 @@ import pytest
 from tallystick.lab.acquirer.books import Books
 from tallystick.lab.acquirer.options import Options
 from tallystick.lab.acquirer.scripts import AFTERWARDS, METHODS, behaviour
-from tests.support.acquirer import AcquirerProcess, acquirer
+from tests.support.acquirer import acquirer
 from tests.support.acquirer_calls import AMOUNT, charge, new_key
-from tests.support.polling import eventually
 
 #: Everything that is due is due at once, so that a script runs to its end in a few steps.
 AT_ONCE = Options(pending_ms=0, late_ms=0)
@@ -143,35 +141,6 @@ def _states(path: Path) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
     db.close()
     told |= {f"{charge_id}all": amount for charge_id, amount in refunded.items() if amount}
     return tuple(sorted(effects)), tuple(sorted(told.items()))
-
-
-def test_every_charge_has_its_event_after_a_kill_under_load(tmp_path: Path) -> None:
-    running = AcquirerProcess(tmp_path / "books.sqlite")
-    acknowledged: list[str] = []
-
-    def pay() -> None:
-        while True:
-            body = charge()
-            try:
-                running.call("POST", "/sim/charges", body, new_key())
-            except (OSError, http.client.HTTPException):
-                return
-            acknowledged.append(body["payment_id"])
-
-    payers = [threading.Thread(target=pay) for _ in range(4)]
-    for payer in payers:
-        payer.start()
-    try:
-        eventually(lambda: len(acknowledged), until=lambda number: number >= 50)
-    finally:
-        running.kill()
-        for payer in payers:
-            payer.join()
-    with acquirer(tmp_path / "books.sqlite") as again:
-        told = [event["data"]["payment_id"] for event in again.events()]
-        booked = [row["payment_id"] for row in again._pages("/sim/charges?limit=1000")]
-    assert sorted(told) == sorted(booked)
-    assert set(acknowledged) <= set(told)
 
 
 def test_the_book_is_in_the_order_of_what_happened(tmp_path: Path) -> None:

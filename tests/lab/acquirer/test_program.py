@@ -124,7 +124,7 @@ def test_a_held_call_ends_without_an_answer(tmp_path: Path) -> None:
             connection.close()
 
 
-def test_what_was_acknowledged_survives_a_kill_under_load(tmp_path: Path) -> None:
+def test_what_was_acknowledged_survives_a_kill_under_load_with_its_event(tmp_path: Path) -> None:
     running = AcquirerProcess(tmp_path / "books.sqlite")
     acknowledged: list[str] = []
 
@@ -154,6 +154,8 @@ def test_what_was_acknowledged_survives_a_kill_under_load(tmp_path: Path) -> Non
             page = again.call("GET", f"/sim/charges?limit=1000&cursor={cursor}")[1]
             booked += [row["payment_id"] for row in page["data"]]
             cursor = page["next_cursor"]
+        told = [event["data"]["payment_id"] for event in again.events()]
+    assert sorted(told) == sorted(booked)
     assert set(acknowledged) <= set(booked)
     assert len(booked) - len(acknowledged) <= len(payers)  # booked, and killed before the answer
     assert len(set(booked)) == len(booked)

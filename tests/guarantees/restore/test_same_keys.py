@@ -7,8 +7,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, MutableMapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
-from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import asyncpg
 import pytest
@@ -26,7 +25,7 @@ from tests.support.acquirer import AcquirerProcess, acquirer
 from tests.support.adyen.client import SETTINGS as ADYEN_SETTINGS
 from tests.support.adyen.client import Shop as AdyenShop
 from tests.support.adyen.client import adyen_runtime
-from tests.support.adyen.process import fake_adyen
+from tests.support.adyen.process import FakeAdyen, fake_adyen
 from tests.support.database import Database, NewDatabase
 from tests.support.polling import eventually_async
 from tests.support.restored import back_up
@@ -67,14 +66,32 @@ def logged() -> Iterator[list[MutableMapping[str, Any]]]:
         yield lines
 
 
+class Programs(NamedTuple):
+    """The banks that are processes of their own: started once, since each test's keys and merchant are new there."""
+
+    acquirer: AcquirerProcess
+    adyen: FakeAdyen
+
+
+@pytest.fixture(scope="module")
+def programs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Programs]:
+    books = tmp_path_factory.mktemp("banks")
+    with acquirer(books / "acquirer.sqlite") as bank, fake_adyen(books / "adyen.sqlite") as adyen:
+        yield Programs(bank, adyen)
+
+
 @asynccontextmanager
-async def opened(provider: str, books: Path) -> AsyncIterator[tuple[Open, Callable[[Runtime, str, Database], Any]]]:
+async def opened(
+    provider: str, programs: Programs
+) -> AsyncIterator[tuple[Open, Callable[[Runtime, str, Database], Any]]]:
     """How a runtime with this provider is opened on a database, and its client."""
     async with AsyncExitStack() as stack:
         match provider:
             case "simulator":
-                bank = stack.enter_context(acquirer(books / "acquirer.sqlite"))
-                yield lambda database: simulator_runtime(database, bank), lambda runtime, m, _: Client(runtime, m)
+                yield (
+                    lambda database: simulator_runtime(database, programs.acquirer),
+                    lambda runtime, m, _: Client(runtime, m),
+                )
             case "stripe":
                 fake = await stack.enter_async_context(fake_stripe(deduplicates=True))
                 settings = replace(
@@ -89,11 +106,10 @@ async def opened(provider: str, books: Path) -> AsyncIterator[tuple[Open, Callab
                     lambda runtime, m, _: StripeShop(runtime, m),
                 )
             case _:
-                adyen = stack.enter_context(fake_adyen(books / "adyen.sqlite"))
                 patient = replace(ADYEN_SETTINGS, send_window_ms=PATIENT_MS, provider_request_timeout_ms=PATIENT_MS)
                 yield (
-                    lambda database: adyen_runtime(database, adyen.url, patient),
-                    lambda runtime, m, database: AdyenShop(runtime, m, database, adyen),
+                    lambda database: adyen_runtime(database, programs.adyen.url, patient),
+                    lambda runtime, m, database: AdyenShop(runtime, m, database, programs.adyen),
                 )
 
 
@@ -150,13 +166,13 @@ async def attempt_of_key(runtime: Runtime, merchant_id: str, key: str) -> Any:
 async def test_the_same_key_on_a_restored_record(
     new_database: NewDatabase,
     fresh_merchant: str,
-    tmp_path: Path,
+    programs: Programs,
     logged: list[MutableMapping[str, Any]],
     provider: str,
     operation: str,
 ) -> None:
     database = new_database()
-    async with opened(provider, tmp_path) as (open_on, shop_on):
+    async with opened(provider, programs) as (open_on, shop_on):
         payment_id: str | None = None
         if operation != "create":
             async with open_on(database) as runtime:

@@ -9,7 +9,7 @@ import subprocess
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import NamedTuple, Self
+from typing import Final, NamedTuple, NoReturn, Self
 
 import httpx
 import psutil
@@ -17,8 +17,15 @@ import pytest
 import structlog
 
 from tallystick.cli import main
+from tallystick.domain.errors import TallystickError
 from tests.support.polling import PATIENCE_S, until_ready
 from tests.support.ports import free_port
+
+#: Said by a command that would serve, work or migrate now.
+WENT_ON: Final = "went on"
+
+#: Between two looks at a program that starts or ends: each look takes from it what it needs.
+LOOK_S: Final = 0.05
 
 
 class Ran(NamedTuple):
@@ -65,6 +72,21 @@ def run_here(
     return Ran(code, *capsys.readouterr())
 
 
+def end_where_it_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    """``run_here`` of a start that nothing refuses says WENT_ON and exits with 2, instead of serving until a signal."""
+
+    def went_on(*_: object) -> NoReturn:
+        raise TallystickError(WENT_ON)
+
+    async def works(*_: object) -> NoReturn:
+        went_on()
+
+    monkeypatch.setattr("tallystick.cli.serve.serve_api", went_on)
+    monkeypatch.setattr("tallystick.cli.work.work_until_signalled", works)
+    monkeypatch.setattr("tallystick.cli.migrate.apply_migrations", went_on)
+    monkeypatch.setattr("tallystick.run.up.migrate", went_on)
+
+
 def run_process(*arguments: str, timeout_s: float = 5 * PATIENCE_S, **settings: str) -> Ran:
     """Run a command in a process of its own; the time-out bounds failure alone."""
     environment = clean_environment({f"TALLYSTICK_{name.upper()}": value for name, value in settings.items()})
@@ -79,16 +101,22 @@ def run_process(*arguments: str, timeout_s: float = 5 * PATIENCE_S, **settings: 
 
 
 class Up:
-    """``tallystick up`` on a data directory, in a process of its own."""
+    """``tallystick up`` on a data directory, in a process of its own. With ``database_url`` among the settings its
+    database is that one, which starts sooner than a new one."""
 
     def __init__(self, data_dir: Path, **settings: str) -> None:
         self.data_dir = data_dir
         self.port, self.simulator_port = free_port(), free_port()
         self.address = f"http://127.0.0.1:{self.port}"
+        #: For everybody who asks it: to make a client takes longer than a question.
+        self.http = httpx.Client(timeout=PATIENCE_S, trust_env=False)
         self._log = data_dir.with_suffix(".log").open("ab")
+        where = ["--data-dir", str(data_dir)]
+        if "database_url" in settings:  # a command does not choose between two databases
+            where, settings = [], {**settings, "data_dir": str(data_dir)}
         self.process = subprocess.Popen(
             [
-                *(sys.executable, "-m", "tallystick", "up", "--data-dir", str(data_dir)),
+                *(sys.executable, "-m", "tallystick", "up", *where),
                 *("--port", str(self.port), "--simulator-port", str(self.simulator_port)),
             ],
             env=clean_environment({f"TALLYSTICK_{name.upper()}": value for name, value in settings.items()}),
@@ -99,8 +127,7 @@ class Up:
     def __enter__(self) -> Self:
         ready = f"{self.address}/readyz"
         try:
-            with httpx.Client(timeout=2, trust_env=False) as http:  # to make one takes longer than a question
-                until_ready(self.process, lambda: http.get(ready).raise_for_status())
+            until_ready(self.process, lambda: self.http.get(ready, timeout=2).raise_for_status())
         except AssertionError as error:
             raise AssertionError(f"{error}\n{self.said()[-2_000:]}") from error
         return self
@@ -114,6 +141,7 @@ class Up:
                 self.process.kill()
                 self.process.wait()
         self._log.close()
+        self.http.close()
 
     @property
     def key(self) -> str:
@@ -152,7 +180,7 @@ class Up:
         count, cursor = 0, "0"
         while cursor is not None:
             url = f"http://127.0.0.1:{self.simulator_port}/sim/charges?limit=1000&cursor={cursor}"
-            page = httpx.get(url, timeout=PATIENCE_S).json()
+            page = self.http.get(url).json()
             count, cursor = count + len(page["data"]), page["next_cursor"]
         return count
 

@@ -19,7 +19,7 @@ from tallystick.providers.registry import CONNECTOR_SETTINGS
 from tallystick.run.supervisor import EXIT_AWAY, EXIT_MISCONFIGURED
 from tallystick.settings.load import Settings, describe_settings
 from tests.support.commands import Ran, run_here, run_process
-from tests.support.database import Database
+from tests.support.database import DEEP, Database
 from tests.support.ports import free_port
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -113,12 +113,16 @@ def test_an_unreachable_database_is_one_line_and_exit_2(
     assert "cannot reach the database; nothing was done" in ran.err and "TALLYSTICK_DATABASE_URL" in ran.err
 
 
-@pytest.mark.parametrize("role", ["serve", "work"])
+#: In processes of their own. In this one ``test_doctor`` starts both roles on both.
+AWAY, REFUSED = (["serve", "work"], ["serve", "work"]) if DEEP else (["serve"], ["work"])
+
+
+@pytest.mark.parametrize("role", AWAY)
 def test_a_role_without_its_database_is_one_line_and_may_start_later(role: str) -> None:
     _is_one_line_of_the_log(run_process(role, database_url=_nowhere(), port=str(free_port())), EXIT_AWAY)
 
 
-@pytest.mark.parametrize("role", ["serve", "work"])
+@pytest.mark.parametrize("role", REFUSED)
 def test_a_role_that_its_database_refuses_does_not_start_later(role: str, database: Database) -> None:
     absent = database.app_url.replace("@/", "@/no_such_", 1)
     _is_one_line_of_the_log(run_process(role, database_url=absent, port=str(free_port())), EXIT_MISCONFIGURED)

@@ -25,13 +25,6 @@ def test_a_ratio_is_the_median_of_the_pairs_own() -> None:
     assert compared("rows", "", [4], [2]).ratio == 0.5
 
 
-def test_every_stage_of_this_checkout_is_measured() -> None:
-    with Side(HERE, "stages", "50") as side:
-        answer = side.ask()
-    assert len(answer["us"]) == 9 and all(cost > 0 for cost in answer["us"].values())
-    assert answer["held_blocks"] > 50
-
-
 @pytest.mark.skipif(not DEEP, reason="deep: two more databases are made")
 def test_single_commits_of_this_checkout_are_timed() -> None:
     found = measure_idle([HERE], 1, 50, lambda *_: None)

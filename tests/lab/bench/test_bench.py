@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Iterator
+from dataclasses import replace as replaced
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -14,7 +15,7 @@ from msgspec.structs import replace
 from typer.testing import CliRunner
 
 from tallystick.cli import bench as commands
-from tallystick.lab.bench import ceiling
+from tallystick.lab.bench import ceiling, commits
 from tallystick.lab.bench.fill import copy_chunk, prepare
 from tallystick.lab.bench.fill_rows import MERCHANTS, TABLES, fill_chunk, kinds
 from tallystick.lab.bench.latency import latency
@@ -24,14 +25,19 @@ from tallystick.lab.bench.providers import ConnectorFigures, ProvidersPlan, meas
 from tallystick.lab.bench.stage import Database, Server, open_database, process_trees
 from tallystick.lab.bench.targets import JOURNAL_ADDS_MS, JOURNAL_SHARE, judge
 from tallystick.oversight.invariants import verify
+from tallystick.record.postgres.embedded.server import DatabaseUrls
 from tallystick.settings.load import Settings
+from tests.support.database import NewDatabase
+
+#: What runs beside the load starts sooner as one process.
+SETTINGS = Settings(api_processes=1)
 
 
 @pytest.fixture(scope="module")
-def bench_database() -> Iterator[Database]:
+def bench_database(new_database: NewDatabase, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Database]:
     """A database of its own: what is filled in here would get in the way of other tests."""
-    with open_database(None) as database:
-        yield database
+    with open_database(None, own=DatabaseUrls(*new_database())) as database:
+        yield replace(database, data_dir=tmp_path_factory.mktemp("bench"))
 
 
 async def _counts(database: Database, merchant_id: str | None = None) -> dict[str, int]:
@@ -106,13 +112,13 @@ def test_payments_over_http(bench_database: Database) -> None:
     plan = Plan(
         rounds=1,
         duration_s=1.5,  # on however busy a machine, long enough for one answer
-        warm_up_s=0.5,
-        connections=[8],
-        rates_per_s=[50],
+        warm_up_s=0.2,
+        connections=[2],
+        rates_per_s=[20],
         ceiling_payments=200,
     )
     with TemporaryDirectory() as logs:
-        figures = measure_http(Settings(), {"empty": bench_database}, Path(logs), plan, lambda *_: None)
+        figures = measure_http(SETTINGS, {"empty": bench_database}, Path(logs), plan, lambda *_: None)
     assert [line.kind.what for line in figures.lines] == ["no-op POST", "closed loop", "open loop"]
     assert figures.failed() == 0
     assert figures.saturation_per_s > 0
@@ -125,6 +131,7 @@ def test_payments_over_http(bench_database: Database) -> None:
 def test_journal_command_prints_json(monkeypatch: pytest.MonkeyPatch) -> None:
     # The command would bind this process's log to a stream that is closed after it.
     monkeypatch.setattr(commands, "configure_logging", lambda level, secret_names: None)
+    monkeypatch.setattr(commits, "WARM_UP_PAYMENTS", 50)
     run = CliRunner().invoke(
         commands.app,
         ["journal", "--rounds", "1", "--payments", "200", "--flows", "50", "--idle", "3", "--json"],
@@ -140,16 +147,18 @@ def test_journal_command_prints_json(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_slow_provider_over_http(bench_database: Database) -> None:
     plan = ProvidersPlan(
         providers=["adyen"],
-        rate_per_s=40,
-        duration_s=2,
+        rate_per_s=20,
+        duration_s=1.5,
         carried_s=1.5,  # on however busy a machine, long enough for one answer
-        warm_up_s=0.5,
+        warm_up_s=0.2,
         stand=ProviderLatency(median_ms=20, p99_ms=60),
-        carried_connections=4,
-        connections=64,
+        carried_connections=2,
+        connections=16,
     )
     with TemporaryDirectory() as logs:
-        figures = measure_providers(Settings(simulator="on"), bench_database, Path(logs), plan, lambda *_: None)
+        figures = measure_providers(
+            replaced(SETTINGS, simulator="on"), bench_database, Path(logs), plan, lambda *_: None
+        )
     [found] = figures.connectors
     assert found.carried_per_s > 0
     assert found.answers.keys() == {"201"} and found.answers["201"] > 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 from msgspec.structs import asdict
@@ -19,11 +20,23 @@ BY_BATCH = ("statements", "round_trips")
 
 
 @pytest.fixture(scope="module")
-def measured() -> dict[str, float]:
+def stages() -> dict[str, Any]:
+    """What ``bench before-after`` asks a checkout of the stages of a payment."""
+    with Side(HERE, "stages", str(BATCH_PAYMENTS)) as side:
+        answer: dict[str, Any] = side.ask()
+    return answer
+
+
+def test_every_stage_of_this_checkout_is_measured(stages: dict[str, Any]) -> None:
+    assert len(stages["us"]) == 9 and all(cost > 0 for cost in stages["us"].values())
+    assert stages["held_blocks"] > 50
+
+
+@pytest.fixture(scope="module")
+def measured(stages: dict[str, Any]) -> dict[str, float]:
     counts: dict[str, float] = asdict(count_payments(HERE, COUNTED_PAYMENTS, batch=BATCH_PAYMENTS))
     counts |= {name: counts[name] * BATCH_PAYMENTS for name in BY_BATCH}
-    with Side(HERE, "stages", str(BATCH_PAYMENTS)) as side:
-        return counts | {"held_blocks": side.ask()["held_blocks"]}
+    return counts | {"held_blocks": stages["held_blocks"]}
 
 
 @pytest.mark.parametrize("name", BOUNDS)

@@ -2,67 +2,42 @@
 
 from __future__ import annotations
 
-import shutil
-import subprocess
-import sys
-import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable
 from pathlib import Path
 
-import httpx
 import pytest
 
 from tallystick.cli.context import settings_from
 from tallystick.providers.simulator.setup import SimulatorSettings
-from tests.support.commands import Up, clean_environment, run_process
-from tests.support.polling import PATIENCE_S, until_ready
+from tests.support.commands import run_here
 from tests.support.ports import free_port
 
 
 @pytest.fixture
-def home() -> Iterator[Path]:
-    """A directory with a short name: a Unix socket's name is at most 107 bytes long."""
-    path = Path(tempfile.mkdtemp(prefix="tally-"))
-    yield path
-    shutil.rmtree(path, ignore_errors=True)
+def simulated(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., None]:
+    """Begins ``simulate``, up to where it would serve. That ``verify`` asks a running one: ``test_readme``."""
 
+    def begin(*options: str) -> None:
+        served: list[Path] = []
+        monkeypatch.setattr("tallystick.cli.simulate.run", lambda _host, _port, books, _options: served.append(books))
+        ran = run_here(monkeypatch, capsys, "simulate", "--simulator-port", str(free_port()), *options)
+        assert (ran.code, len(served)) == (0, 1), ran
 
-@pytest.mark.timeout(300)
-def test_verify_asks_the_acquirer_that_up_has_started(home: Path) -> None:
-    with Up(home / "d") as up:
-        paid = httpx.post(
-            f"{up.address}/v1/payments",
-            json={"amount": 1_999, "currency": "EUR", "payment_method": "sim_ok"},
-            headers={"Authorization": f"Bearer {up.key}", "Idempotency-Key": "first"},
-            timeout=PATIENCE_S,
-        )
-        assert paid.status_code == 201
-        checked = run_process("verify", "--data-dir", str(home / "d"), "--provider", "simulator")
-        assert checked.code == 0, checked
-        assert "The provider's books" in checked.out
+    return begin
 
 
 def acquirer_of(data_dir: Path) -> str:
     return settings_from(data_dir).connector(SimulatorSettings).url
 
 
-def simulated(*options: str) -> None:
-    """Start the acquirer, wait until it answers, and end it."""
-    port = free_port()
-    command = [sys.executable, "-m", "tallystick", "simulate", "--simulator-port", str(port), *options]
-    with subprocess.Popen(command, env=clean_environment({})) as process:
-        try:
-            until_ready(process, lambda: httpx.get(f"http://127.0.0.1:{port}/sim/charges").raise_for_status())
-        finally:
-            process.terminate()
-
-
-def test_books_elsewhere_are_not_those_of_the_directory(tmp_path: Path) -> None:
+def test_books_elsewhere_are_not_those_of_the_directory(tmp_path: Path, simulated: Callable[..., None]) -> None:
     simulated("--data-dir", str(tmp_path), "--books", str(tmp_path / "other.sqlite"))
     assert acquirer_of(tmp_path) == SimulatorSettings().url
 
 
-def test_an_acquirer_that_was_named_is_asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_acquirer_that_was_named_is_asked(
+    tmp_path: Path, simulated: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+) -> None:
     simulated("--data-dir", str(tmp_path))
     kept = acquirer_of(tmp_path)
     assert kept != SimulatorSettings().url

@@ -1,4 +1,4 @@
-"""The demonstration: its table of ends, its plan, and a small run of the real thing."""
+"""The demonstration: its table of ends, its plan and its checks. ``guarantees/processes/test_readme.py`` runs it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,6 @@ from tallystick.lab.acquirer.scripts import METHODS, SCRIPTS
 from tallystick.lab.demo.merchant import REFUSED_AT_FIRST, Merchant, ReceivedMessage
 from tallystick.lab.demo.result import charged_once, difference, ends_check
 from tallystick.lab.demo.stories import STORIES, plan
-from tests.support.commands import run_process
 
 
 def test_every_story_is_a_script_of_the_acquirer_with_an_end_that_lasts() -> None:
@@ -112,11 +111,3 @@ async def test_the_merchant_refuses_at_first_and_believes_no_forged_message() ->
         assert (list(merchant.received), merchant.repeated, merchant.forged) == (["msg_1"], 1, 1)
         others = [await tell(number, merchant.secret) for number in range(2, REFUSED_AT_FIRST + 2)]
         assert others == [503] * (REFUSED_AT_FIRST - 1) + [204], "it is down for a while, not for good"
-
-
-@pytest.mark.timeout(600)  # it bounds failure alone
-def test_a_small_demonstration_holds_and_exits_0() -> None:
-    ran = run_process("demo", "--once", "--payments", "60")
-    assert ran.code == 0, ran.out + ran.err
-    assert "0 duplicates in" in ran.out
-    assert "✗" not in ran.out and ran.out.count("✓") == 9

@@ -27,13 +27,12 @@ BUDGET_S: Final = 10.0
 #: Tests that take longer by their nature.
 BUDGETS_S: Final = {
     "tests/guarantees/processes/test_kill_under_load.py": 60.0,  # a restart for each kill, load between
-    "tests/guarantees/processes/test_webhook_burst.py": 60.0,  # thousands of deliveries
+    "tests/guarantees/processes/test_webhook_burst.py": 30.0,  # a thousand deliveries
     "tests/guarantees/processes/test_readme.py": 60.0,  # every command of the README
     "tests/guarantees/model/test_model.py": 30.0,  # hundreds of runs of the whole core
     "tests/guarantees/crash": 20.0,  # a process for each point of an instruction
     "tests/guarantees/upgrade": 20.0,  # an old database, migrated and driven
     "tests/cli/test_up.py": 30.0,  # starts, drains and kills of the whole platform
-    "tests/cli/test_demo.py": 30.0,  # a small run of the real thing
     "tests/lab/bench/test_bench.py": 20.0,  # small runs of every benchmark
 }
 

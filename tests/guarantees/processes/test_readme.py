@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import subprocess
 import sys
@@ -12,9 +11,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
-import httpx
+import psycopg
 import pytest
 
+from tallystick.lab.demo.stories import STORIES
+from tallystick.record.postgres.embedded.server import EmbeddedPostgres
 from tests.support.commands import Up, clean_environment
 from tests.support.polling import PATIENCE_S, eventually
 from tests.support.provider_webhooks import PATH, signature
@@ -27,12 +28,21 @@ NOT_RUN: Final = {"make test": "it is what runs this test"}
 #: Commands that are run in another way than they are written, and why.
 ENVIRONMENT: Final = Path(sys.prefix)
 RUN_AS: Final = {
-    # With few payments; in this environment, which is not made again.
-    "make demo": f"make -C {ROOT} VENV={ENVIRONMENT} -o {ENVIRONMENT}/.ready demo ARGS='--once --payments 40'",
+    # With as few payments as tell every story; in this environment, which is not made again.
+    "make demo": f"make -C {ROOT} VENV={ENVIRONMENT} -o {ENVIRONMENT}/.ready demo"
+    f" ARGS='--once --payments {len(STORIES)}'",
 }
 
-#: What the README takes for granted: an event that cannot be processed is a dead letter by now.
-SETTINGS: Final = {"webhook_tries_limit": "3", "webhook_backoff_base_ms": "50", "webhook_backoff_cap_ms": "100"}
+SETTINGS: Final = {
+    # What the README takes for granted: an event that cannot be processed is a dead letter by now.
+    "webhook_tries_limit": "3",
+    "webhook_backoff_base_ms": "50",
+    "webhook_backoff_cap_ms": "100",
+    # What the reader waits for: the request that the acquirer does not answer, and the steps of a dispute.
+    "provider_request_timeout_ms": "3000",
+    "simulator_late_ms": "200",
+    "api_processes": "1",  # enough for one reader, and up sooner
+}
 
 _BLOCK: Final = re.compile(r"^```(?:sh|bash|console)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 
@@ -63,15 +73,18 @@ class Reader:
             self.up = Up(self.home / "data", **SETTINGS)
             self.up.__enter__()
             return
-        if "dead-letters show" in command and self.up is not None:
-            self._ids["evt_"] = _dead_letter(self.up, self.home)
+        if "dead-letters list" in command and self.up is not None:
+            _dead_letter(self.up)
         typed = self._typed(RUN_AS.get(command, command))
         if _ASSIGNMENT.match(command):
             self._assignments.append(typed)
         out = eventually(lambda: self._shell(typed), until=_says_something) if "curl" in typed else self._shell(typed)
         assert "urn:tallystick:error" not in out, out
-        for name in re.findall(r"\bpay_[0-9a-f]{32}\b", out)[:1]:
-            self._ids["pay_"] = name
+        for prefix in ("pay_", "evt_"):
+            for name in re.findall(rf"\b{prefix}[0-9a-f]{{32}}\b", out)[:1]:
+                self._ids[prefix] = name
+        if command == "make demo":
+            _demonstration_holds(out)
 
     def _typed(self, command: str) -> str:
         for prefix, name in self._ids.items():
@@ -82,14 +95,11 @@ class Reader:
         return command
 
     def _shell(self, command: str) -> str:
-        environment = {"PATH": os.environ["PATH"]}
-        if "--provider simulator" in command and self.up is not None:
-            # The README's acquirer is on its usual port; this one is on a free one, and only `up` knows it.
-            environment["TALLYSTICK_SIMULATOR_URL"] = f"http://127.0.0.1:{self.up.simulator_port}"
+        # Without the address of the acquirer, which is on a free port here: `verify` knows it from the data directory.
         done = subprocess.run(
             ["bash", "-euo", "pipefail", "-c", "\n".join([*self._assignments, command])],
             cwd=self.home,
-            env=clean_environment(environment),
+            env=clean_environment({}),
             capture_output=True,
             text=True,
             timeout=4 * PATIENCE_S,
@@ -103,25 +113,25 @@ def _says_something(out: str) -> bool:
     return '"data":[]' not in out.replace(" ", "")
 
 
-def _dead_letter(up: Up, home: Path) -> str:
-    """Our name for an event that cannot be processed: a dispute of a payment that has no money yet."""
+def _demonstration_holds(out: str) -> None:
+    assert "0 duplicates in" in out
+    assert "✗" not in out and out.count("✓") == 9
+
+
+def _dead_letter(up: Up) -> None:
+    """An event that cannot be processed, until it is dead: a dispute of a payment that has no money yet."""
     address, bearer = up.address, {"Authorization": f"Bearer {up.key}"}
     body = {"amount": 1250, "currency": "EUR", "payment_method": "sim_action_required"}
-    payment = httpx.post(f"{address}/v1/payments", json=body, headers=bearer | {"Idempotency-Key": "waits"}).json()
-    events = httpx.get(f"http://127.0.0.1:{up.simulator_port}/sim/events?limit=1000").json()["data"]
+    payment = up.http.post(f"{address}/v1/payments", json=body, headers=bearer | {"Idempotency-Key": "waits"}).json()
+    events = up.http.get(f"http://127.0.0.1:{up.simulator_port}/sim/events?limit=1000").json()["data"]
     known = next(event for event in events if event["type"] == "dispute.opened")
     names = {"payment_id": payment["id"], "charge_id": payment["provider_reference"], "reference": "dp_early"}
     told = {"id": "evt_sim_early", "type": known["type"], "created": datetime.now(UTC).isoformat(), "sequence": 1}
     raw = json.dumps(told | {"data": known["data"] | names}).encode()
-    answer = httpx.post(f"{address}{PATH}", content=raw, headers={"acquirer-signature": signature(raw)})
+    answer = up.http.post(f"{address}{PATH}", content=raw, headers={"acquirer-signature": signature(raw)})
     assert answer.status_code == 200, answer.text
-
-    def listed() -> list[str]:
-        command = [".venv/bin/tallystick", "dead-letters", "list", "--data-dir", "./data"]
-        out = subprocess.run(command, cwd=home, env=clean_environment({}), capture_output=True, text=True, check=True)
-        return re.findall(r"\bevt_[0-9a-f]{32}\b", out.stdout)
-
-    return eventually(listed)[0]
+    with psycopg.connect(EmbeddedPostgres(up.data_dir).urls().app_url, autocommit=True) as connection:
+        eventually(lambda: connection.execute("SELECT 1 FROM inbox WHERE state = 'dead'").fetchone())
 
 
 @pytest.fixture

@@ -32,3 +32,11 @@ async def connection(database: Database) -> AsyncIterator[asyncpg.Connection]:
     connection = await connect(database.app_url, command_timeout_ms=10_000)
     yield connection
     await connection.close()
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def owner(database: Database) -> AsyncIterator[asyncpg.Connection]:
+    """The owner's one connection, who breaks things: a new one would plan every statement of the invariants anew."""
+    connection = await asyncpg.connect(database.owner_url)
+    yield connection
+    await connection.close()

@@ -38,9 +38,9 @@ async def test_what_the_platform_writes_breaks_nothing(connection: asyncpg.Conne
     }
 
 
+@pytest.mark.asyncio(loop_scope="session")  # as its connection
 @pytest.mark.parametrize("break_", BREAKS, ids=lambda break_: f"{break_.invariant}: {break_.how}")
-async def test_broken_by_hand(database: Database, sample: Sample, break_: Break) -> None:
-    owner = await asyncpg.connect(database.owner_url)
+async def test_broken_by_hand(owner: asyncpg.Connection, sample: Sample, break_: Break) -> None:
     transaction = owner.transaction()
     await transaction.start()
     try:
@@ -49,7 +49,6 @@ async def test_broken_by_hand(database: Database, sample: Sample, break_: Break)
         report = await examine(owner, settings=SETTINGS, merchant_id=sample.merchant)
     finally:
         await transaction.rollback()
-        await owner.close()
     assert break_.invariant in report.broken()
     assert not report.holds
     found = [violation for violation in report.violations if violation.invariant == break_.invariant]

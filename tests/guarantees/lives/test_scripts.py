@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
+import asyncio
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
-from typing import Any
+from functools import partial
+from typing import Any, Final, NamedTuple
 
 import pytest
 import pytest_asyncio
@@ -13,6 +15,7 @@ import pytest_asyncio
 from tallystick.flows.assembly import open_runtime
 from tallystick.flows.payments.idempotency import Reply
 from tallystick.flows.runtime import Runtime
+from tallystick.kit.ids import new_id
 from tallystick.lab.acquirer.scripts import METHODS
 from tallystick.providers.simulator.setup import SimulatorSettings
 from tests.support.acquirer import AcquirerProcess, acquirer
@@ -68,20 +71,6 @@ async def runtime_at(database: Database, running: AcquirerProcess, patience_ms: 
         yield runtime
 
 
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def patient(database: Database, running: AcquirerProcess) -> AsyncIterator[Runtime]:
-    """For calls that are answered, or known to have failed at once."""
-    async with runtime_at(database, running, PATIENT_MS) as runtime:
-        yield runtime
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def hurried(database: Database, running: AcquirerProcess) -> AsyncIterator[Runtime]:
-    """For calls that are not; recovery runs by its settings, for all."""
-    async with runtime_at(database, running, HURRIED_MS) as runtime, working(runtime, "recovery"):
-        yield runtime
-
-
 class Shop(Client):
     """A client that waits for final answers."""
 
@@ -94,6 +83,28 @@ class Shop(Client):
 
     async def charge(self, key: str, method: str, *, manual: bool = False) -> dict[str, Any]:
         return await self.until_final(lambda: self.create(key, manual=manual, payment_method=method))
+
+
+class Scene(NamedTuple):
+    """Where a life takes place, for a merchant of its own. ``patient``: for calls that are answered, or known to have
+    failed at once; ``hurried``: for calls that are not. Recovery runs by the settings of the second, for all."""
+
+    patient: Runtime
+    hurried: Runtime
+    database: Database
+    running: AcquirerProcess
+    merchant_id: str
+
+    @property
+    def shop(self) -> Shop:
+        return Shop(self.patient, self.merchant_id)
+
+    def shop_for(self, method: str) -> Shop:
+        return Shop(self.hurried if never_arrives(method) else self.patient, self.merchant_id)
+
+    async def charges(self, payment_id: str) -> list[dict[str, Any]]:
+        """As the acquirer's books have them, without keeping the other lives waiting."""
+        return await asyncio.to_thread(self.running.charges, payment_id)
 
 
 # script -> (our final state, money in the acquirer's books)
@@ -111,14 +122,11 @@ CREATES = {
 }
 
 
-@pytest.mark.parametrize("method", CREATES)
-async def test_create(
-    patient: Runtime, hurried: Runtime, running: AcquirerProcess, fresh_merchant: str, method: str
-) -> None:
+async def create(scene: Scene, method: str) -> None:
     state, captured = CREATES[method]
-    payment = await Shop(hurried if never_arrives(method) else patient, fresh_merchant).charge("key", method)
+    payment = await scene.shop_for(method).charge("key", method)
     assert (payment["state"], payment["amount_captured"]) == (state, captured)
-    charges = running.charges(payment["id"])
+    charges = await scene.charges(payment["id"])
     assert [charge["captured"] for charge in charges] == ([captured] if captured else [])
     assert payment["final"]
     assert not payment["in_doubt"]
@@ -126,96 +134,114 @@ async def test_create(
         assert payment["failure"]["retryable"]
 
 
-@pytest.mark.parametrize("method", sorted(m for m in METHODS if m.startswith(("sim_capture_", "sim_cancel_"))))
-async def test_capture_and_cancel(
-    patient: Runtime, hurried: Runtime, running: AcquirerProcess, fresh_merchant: str, method: str
-) -> None:
-    shop = Shop(patient, fresh_merchant)
-    payment = await shop.charge("create", method, manual=True)
+async def capture_or_cancel(scene: Scene, method: str) -> None:
+    payment = await scene.shop.charge("create", method, manual=True)
     assert payment["state"] == "authorized"
-    capture = method.startswith("sim_capture_")
-    then = Shop(hurried if never_arrives(method) else patient, fresh_merchant)
+    capture, then = method.startswith("sim_capture_"), scene.shop_for(method)
     send = then.capture if capture else then.cancel
-    after = await shop.until_final(lambda: send("key", payment["id"]))
+    after = await scene.shop.until_final(lambda: send("key", payment["id"]))
     happens = not method.endswith(("_declined", "_not_charged"))
     expected = ("captured" if capture else "canceled") if happens else "authorized"
     assert after["state"] == expected
     assert (after["failure"] is None) == happens
-    charge = running.charges(payment["id"])
+    charge = await scene.charges(payment["id"])
     assert len(charge) == 1
     assert charge[0]["captured"] == (1_000 if happens and capture else 0)
     assert charge[0]["authorized"] == (0 if happens and not capture else 1_000)
-    created = await shop.charge("create", method, manual=True)
+    created = await scene.shop.charge("create", method, manual=True)
     assert created == payment, "the create's answer is its own, whatever happened since"
 
 
-@pytest.mark.parametrize("method", sorted(m for m in METHODS if m.startswith("sim_refund_")))
-async def test_refund(
-    patient: Runtime, hurried: Runtime, running: AcquirerProcess, fresh_merchant: str, method: str
-) -> None:
-    payment = await Shop(patient, fresh_merchant).charge("create", method)
-    shop = Shop(hurried if never_arrives(method) else patient, fresh_merchant)
+async def refund(scene: Scene, method: str) -> None:
+    payment = await scene.shop.charge("create", method)
+    shop, reads = scene.shop_for(method), scene.patient.reads
     refund = await shop.until_final(lambda: shop.refund("key", payment["id"], 400))
     happens = not method.endswith(("_declined", "_not_charged"))
     assert refund["state"] == ("succeeded" if happens else "failed")
-    assert running.charges(payment["id"])[0]["refunded"] == (400 if happens else 0)
-    found = await patient.reads.payment(fresh_merchant, payment["id"])
+    assert (await scene.charges(payment["id"]))[0]["refunded"] == (400 if happens else 0)
+    found = await reads.payment(scene.merchant_id, payment["id"])
     assert found is not None
     assert (found[0].amount_refunded, found[0].amount_refund_pending) == (400 if happens else 0, 0)
-    accounts = {row.account: row.debits - row.credits for row in await patient.reads.accounts(fresh_merchant)}
+    accounts = {row.account: row.debits - row.credits for row in await reads.accounts(scene.merchant_id)}
     assert accounts.get("refunds_in_flight:simulator", 0) == 0
     assert accounts["merchant"] == -(600 if happens else 1_000)
 
 
-@pytest.mark.parametrize(("ending", "state"), [("complete", "captured"), ("abandon", "declined")])
-async def test_the_customer_acts(
-    patient: Runtime,
-    hurried: Runtime,
-    database: Database,
-    running: AcquirerProcess,
-    fresh_merchant: str,
-    ending: str,
-    state: str,
-) -> None:
-    shop = Shop(patient, fresh_merchant)
-    reply = await shop.create("key", payment_method="sim_action_required")
+async def customer_acts(scene: Scene, ending: str, state: str) -> None:
+    reply = await scene.shop.create("key", payment_method="sim_action_required")
     payment = read(reply)
     assert (reply.status, payment["state"]) == (202, "requires_action")
     assert payment["next_action"]["url"]
-    assert payment["next_action"]["url"] not in await dump(database)
-    assert (await running.acall("POST", f"/sim/charges/{payment['provider_reference']}/{ending}", {}))[0] == 200
-    after = await shop.charge("key", "sim_action_required")
+    assert payment["next_action"]["url"] not in await dump(scene.database)
+    path = f"/sim/charges/{payment['provider_reference']}/{ending}"
+    assert (await scene.running.acall("POST", path, {}))[0] == 200
+    after = await scene.shop.charge("key", "sim_action_required")
     assert after["state"] == state
     assert after["next_action"] is None
 
 
-async def test_canceled_while_waiting_for_the_customer(
-    patient: Runtime, hurried: Runtime, running: AcquirerProcess, fresh_merchant: str
-) -> None:
-    shop = Shop(patient, fresh_merchant)
+async def canceled_while_waiting_for_the_customer(scene: Scene) -> None:
+    shop = scene.shop
     payment = read(await shop.create("key", payment_method="sim_action_required"))
     canceled = await shop.until_final(lambda: shop.cancel("cancel", payment["id"]))
     assert canceled["state"] == "canceled"
     created = await shop.charge("key", "sim_action_required")
     assert created["state"] == "canceled", "whichever change finalises the create records its answer"
-    assert running.charges(payment["id"]) == []
+    assert await scene.charges(payment["id"]) == []
 
 
-async def test_a_dashboard_capture_is_found(
-    patient: Runtime, hurried: Runtime, running: AcquirerProcess, fresh_merchant: str
-) -> None:
+async def dashboard_capture_is_found(scene: Scene) -> None:
     """A refused capture makes us look at what the provider did on its own."""
-    shop = Shop(patient, fresh_merchant)
+    shop = scene.shop
     payment = await shop.charge("create", "sim_ok", manual=True)
     path = f"/sim/charges/{payment['provider_reference']}/dashboard-capture"
-    assert (await running.acall("POST", path, {}))[0] == 200
+    assert (await scene.running.acall("POST", path, {}))[0] == 200
     refused = await shop.until_final(lambda: shop.cancel("cancel", payment["id"]))
     assert refused["state"] == "authorized"
     assert refused["failure"]["code"] == "charge_already_captured"
     found = await eventually_async(
-        lambda: patient.reads.payment(fresh_merchant, payment["id"]),
+        lambda: scene.patient.reads.payment(scene.merchant_id, payment["id"]),
         until=lambda stored: stored is not None and stored[0].state == "captured",
         within_s=CONVERGENCE_S,
         interval_s=0.05,
     )
     assert found is not None and found[0].amount_captured == 1_000
+
+
+def methods(*starts: str) -> list[str]:
+    return sorted(method for method in METHODS if method.startswith(starts))
+
+
+Live = Callable[[Scene], Coroutine[Any, Any, None]]
+
+LIVES: Final[dict[str, Live]] = {
+    **{f"create {method}": partial(create, method=method) for method in CREATES},
+    **{
+        f"capture or cancel {method}": partial(capture_or_cancel, method=method)
+        for method in methods("sim_capture_", "sim_cancel_")
+    },
+    **{f"refund {method}": partial(refund, method=method) for method in methods("sim_refund_")},
+    "the customer completes": partial(customer_acts, ending="complete", state="captured"),
+    "the customer abandons": partial(customer_acts, ending="abandon", state="declined"),
+    "canceled while waiting for the customer": canceled_while_waiting_for_the_customer,
+    "a dashboard capture is found": dashboard_capture_is_found,
+}
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def begun(database: Database, running: AcquirerProcess) -> AsyncIterator[dict[str, asyncio.Task[None]]]:
+    """All lives side by side: most of their time they wait for a proof that something did not happen."""
+    async with (
+        runtime_at(database, running, PATIENT_MS) as patient,
+        runtime_at(database, running, HURRIED_MS) as hurried,
+        working(hurried, "recovery"),
+    ):
+        scenes = {name: Scene(patient, hurried, database, running, "m" + new_id("ins")[-12:]) for name in LIVES}
+        tasks = {name: asyncio.create_task(live(scenes[name])) for name, live in LIVES.items()}
+        yield tasks
+        await asyncio.gather(*tasks.values(), return_exceptions=True)
+
+
+@pytest.mark.parametrize("life", LIVES)
+async def test_a_life_ends_as_it_must(begun: dict[str, asyncio.Task[None]], life: str) -> None:
+    await begun[life]

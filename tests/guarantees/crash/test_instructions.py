@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.support.crash.points import chosen
+from tests.support.crash.points import OF_EVERY_CHANGE, chosen, subjects
 from tests.support.crash.process import Graveyard, Process
 from tests.support.crash.provider import Bank
 from tests.support.crash.scenario import INSTRUCTIONS, Case, Time, judge, open_case, survivor
@@ -17,7 +17,7 @@ POINTS = {"create": 34, "hold": 36, "capture": 36, "cancel": 36, "refund": 44, "
 #: Without depth, a bank that forgets its keys meets only the instructions that move the most money, and only they, at a
 #: bank that keeps its keys, are killed at every point.
 MOST_MONEY = ("create", "refund")
-STRIDE = 3
+STRIDE = 7
 
 EVERY = [(name, False) for name in INSTRUCTIONS] + [(name, True) for name in (INSTRUCTIONS if DEEP else MOST_MONEY)]
 
@@ -26,7 +26,7 @@ EVERY = [(name, False) for name in INSTRUCTIONS] + [(name, True) for name in (IN
 def test_killed_at_every_point(
     own_url: str, fresh_merchant: str, name: str, forgetful: bool, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    instruction = INSTRUCTIONS[name]
+    instruction, at_every_point = INSTRUCTIONS[name], name in MOST_MONEY and not forgetful
     bank, time = Bank(forgetful=forgetful), Time()
     cases: list[Case] = []
     with Graveyard() as graveyard:
@@ -35,7 +35,7 @@ def test_killed_at_every_point(
             cases.append(case)
             whole = Process(own_url, time.settings(), bank)
             assert graveyard.run(whole, case.send).status == instruction.status
-            for number in chosen(whole.points, 1 if name in MOST_MONEY and not forgetful else STRIDE):
+            for number in chosen(whole.points, 1 if at_every_point else STRIDE, elsewhere=OF_EVERY_CHANGE):
                 point = f"{number}: {whole.points[number]}"
                 case = before.run(open_case(before.runtime, fresh_merchant, point, instruction))
                 cases.append(case)
@@ -49,3 +49,4 @@ def test_killed_at_every_point(
         print(f"\n  {name}: killed at {len(cases) - 1} of {len(whole.points)} points", end="")
     assert not wrong
     assert len(whole.points) >= POINTS[name]
+    assert not at_every_point or subjects(whole.points) >= OF_EVERY_CHANGE

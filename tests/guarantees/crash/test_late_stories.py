@@ -14,7 +14,7 @@ from tallystick.flows.runtime import Runtime
 from tallystick.kit.ids import new_id
 from tallystick.oversight.invariants import verify
 from tests.support.crash.late_stories import STORIES, Case, Scene
-from tests.support.crash.points import chosen
+from tests.support.crash.points import OF_EVERY_CHANGE, OF_EVERY_PROCESS, OF_RECOVERY, OF_THE_INBOX, chosen
 from tests.support.crash.process import Graveyard, Process, Work
 from tests.support.crash.provider import Bank
 from tests.support.crash.scenario import Survivor, Time, gone, survivor
@@ -47,6 +47,9 @@ STRIDES: Final = {
 }
 STRIDE: Final = 15
 STRIDE_OF_STEPS: Final = 45
+
+#: Statements and tasks that the other suites here kill at.
+ELSEWHERE: Final = OF_EVERY_CHANGE | OF_RECOVERY | OF_THE_INBOX | OF_EVERY_PROCESS
 
 
 #: What is in doubt waits for a person, and nobody comes while the clock is shifted from death to death.
@@ -148,7 +151,7 @@ def test_killed_on_the_way(
             "executed": story.executed,
             "marked": expected["marked"],
         }
-        for number in chosen(whole.points, stride):
+        for number in chosen(whole.points, stride, elsewhere=ELSEWHERE):
             case = prepared(healthy)
             victim = Process(own_url, time.settings(), bank, kill_at=number, every_await=every_await)
             graveyard.run(victim, work_on(case))

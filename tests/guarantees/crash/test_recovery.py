@@ -6,7 +6,7 @@ from typing import Final, NamedTuple
 
 import pytest
 
-from tests.support.crash.points import chosen
+from tests.support.crash.points import OF_EVERY_CHANGE, OF_RECOVERY, chosen, subjects
 from tests.support.crash.process import Graveyard, Process
 from tests.support.crash.provider import Bank
 from tests.support.crash.scenario import INSTRUCTIONS, Case, Survivor, Time, judge, open_case, recover, survivor
@@ -50,14 +50,14 @@ EVERY: Final = [
     (name, story, forgetful, 1) for forgetful in (False, True) for name in NOT_EXECUTED for story in STORIES
 ]
 
-#: Without depth: one story at every point, the others at every third or fifth.
+#: Without depth: one story at every point, the others at every ninth or eleventh.
 CHOSEN: Final = [
     ("create", "charged", False, 1),
-    ("create", "not charged, then charged", False, 3),
-    ("create", "not charged, then charged", True, 5),
-    ("create", "never charged", False, 5),
-    ("capture", "not charged, then charged", False, 5),
-    ("refund", "not charged, then charged", True, 5),
+    ("create", "not charged, then charged", False, 9),
+    ("create", "not charged, then charged", True, 11),
+    ("create", "never charged", False, 11),
+    ("capture", "not charged, then charged", False, 11),
+    ("refund", "not charged, then charged", True, 11),
 ]
 
 
@@ -85,7 +85,7 @@ def test_killed_at_every_point_of_recovery(
         unanswered(healthy, "nobody dies")
         whole = Process(own_url, time.settings(), bank)
         graveyard.run(whole, lambda runtime: recover(runtime, time))
-        for number in chosen(whole.points, every):
+        for number in chosen(whole.points, every, elsewhere=OF_EVERY_CHANGE | OF_RECOVERY):
             point = whole.points[number]
             unanswered(healthy, f"{number}: {point}")
             victim = Process(own_url, time.settings(), bank, kill_at=number)
@@ -99,3 +99,4 @@ def test_killed_at_every_point_of_recovery(
         print(f"\n  {name}, {story}: recovery killed at {len(cases) - 1} of {len(whole.points)} points", end="")
     assert not wrong
     assert len(whole.points) >= POINTS.get((name, story), 0)
+    assert every > 1 or subjects(whole.points) >= OF_RECOVERY

@@ -11,7 +11,7 @@ from tallystick.domain.verdicts import Approved, Reversed
 from tallystick.flows.runtime import Runtime
 from tallystick.flows.webhooks.inbound.worker import InboxWorker
 from tallystick.kit.ids import new_id
-from tests.support.crash.points import chosen
+from tests.support.crash.points import OF_EVERY_CHANGE, OF_THE_INBOX, chosen, subjects
 from tests.support.crash.process import Graveyard, Process
 from tests.support.crash.provider import Bank
 from tests.support.crash.scenario import INSTRUCTIONS, STEP_MS, Case, Survivor, Time, gone, judge, open_case, survivor
@@ -23,7 +23,7 @@ from tests.support.runtime import read
 POINTS: Final = {"an unknown charge": 30, "a late failure": 30, "a dispute": 30, "nothing new": 20}
 
 #: Without depth. An unknown charge is told at every point all the same.
-STRIDE: Final = 3
+STRIDE: Final = 7
 
 STORIES: Final = {
     "an unknown charge": ("create", True, "captured"),
@@ -106,7 +106,8 @@ def test_killed_at_every_point_of_processing(
         told(healthy, "nobody dies")
         whole = Process(own_url, time.settings(), bank)
         graveyard.run(whole, work)
-        for number in chosen(whole.points, 1 if story == "an unknown charge" else STRIDE):
+        stride = 1 if story == "an unknown charge" else STRIDE
+        for number in chosen(whole.points, stride, elsewhere=OF_EVERY_CHANGE | OF_THE_INBOX):
             told(healthy, f"{number}: {whole.points[number]}")
             victim = Process(own_url, time.settings(), bank, kill_at=number)
             graveyard.run(victim, work)
@@ -129,3 +130,4 @@ def test_killed_at_every_point_of_processing(
         print(f"\n  {story}: the webhook worker killed at {len(cases) - 1} of {len(whole.points)} points", end="")
     assert not wrong
     assert len(whole.points) >= POINTS[story]
+    assert stride > 1 or subjects(whole.points) >= OF_THE_INBOX

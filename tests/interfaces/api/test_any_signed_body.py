@@ -39,7 +39,7 @@ from tests.support.provider_doubles import LETTERS
 every_provider = pytest.mark.parametrize("letters", LETTERS, ids=lambda letters: letters.name)
 
 #: Cheap by default; each is a request and a transaction.
-EXAMPLES: Final = 500 if DEEP else 60
+EXAMPLES: Final = 500 if DEEP else 30
 
 
 class Written(NamedTuple):

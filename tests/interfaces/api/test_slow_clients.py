@@ -158,18 +158,62 @@ STALLED: dict[str, tuple[str, bytes, bool]] = {
 }
 
 
-@pytest.mark.parametrize("case", STALLED)
-async def test_a_body_has_its_time(
-    edge: Edge, database: Database, api_key: str, fresh_merchant: str, case: str
-) -> None:
-    line, sent, dripping = STALLED[case]
-    heard = await say(edge.port, instruction(api_key, line) + sent, dripping=dripping)
-    assert_refused(heard, 408, "request_timeout")
-    assert str(BODY_MS) in heard.body["detail"]
+HALF_HEAD = b"POST /v1/payments HTTP/1.1\r\nhost: tallystick.test\r\nx-slow: "
+
+#: What is sent of a head, and whether a byte now and then follows.
+HEADS: dict[str, tuple[bytes, bool]] = {
+    "nothing": (b"", False),
+    "a letter": (b"P", False),
+    "half a head": (HALF_HEAD, False),
+    "a byte now and then": (HALF_HEAD, True),
+}
+
+
+class Timed(NamedTuple):
+    """What became of clients that send slowly or stop, all at once: each takes as long as the time that it has."""
+
+    merchant_id: str
+    bodies: dict[str, tuple[Heard, Heard]]  # at the API, and at the door for webhooks
+    heads: dict[str, Heard]
+    deliveries: int
+
+
+@pytest.fixture(scope="module")
+def timed(edge: Edge, database: Database) -> Timed:
+    """Nobody else sends anything meanwhile."""
+    merchant_id = "m" + new_id("ins")[-12:]
+    key = asyncio.run(create_key(database.app_url, merchant_id))
     before = count(database, "delivery")
-    assert_refused(await say(edge.port, head(WEBHOOK, line) + sent, dripping=dripping), 408, "request_timeout")
-    assert count(database, "delivery") == before
-    assert count(database, "instruction", "merchant_id = %s", fresh_merchant) == 0
+
+    async def stall(case: str) -> tuple[Heard, Heard]:
+        line, sent, dripping = STALLED[case]
+        return await asyncio.gather(
+            say(edge.port, instruction(key, line) + sent, dripping=dripping),
+            say(edge.port, head(WEBHOOK, line) + sent, dripping=dripping),
+        )
+
+    async def all_at_once() -> tuple[list[tuple[Heard, Heard]], list[Heard]]:
+        bodies = asyncio.gather(*(stall(case) for case in STALLED))
+        heads = asyncio.gather(*(say(edge.port, sent, dripping=dripping) for sent, dripping in HEADS.values()))
+        return await bodies, await heads
+
+    bodies, heads = asyncio.run(all_at_once())
+    return Timed(
+        merchant_id,
+        dict(zip(STALLED, bodies, strict=True)),
+        dict(zip(HEADS, heads, strict=True)),
+        count(database, "delivery") - before,
+    )
+
+
+@pytest.mark.parametrize("case", STALLED)
+def test_a_body_has_its_time(timed: Timed, database: Database, case: str) -> None:
+    at_the_api, at_the_door = timed.bodies[case]
+    assert_refused(at_the_api, 408, "request_timeout")
+    assert str(BODY_MS) in at_the_api.body["detail"]
+    assert_refused(at_the_door, 408, "request_timeout")
+    assert timed.deliveries == 0
+    assert count(database, "instruction", "merchant_id = %s", timed.merchant_id) == 0
 
 
 @pytest.mark.parametrize("case", STALLED)
@@ -202,17 +246,10 @@ async def test_what_is_whole_is_answered_at_once(edge: Edge, api_key: str) -> No
         assert (heard.status, heard.body["code"]) == (422, "validation_failed"), heard
 
 
-HALF_HEAD = b"POST /v1/payments HTTP/1.1\r\nhost: tallystick.test\r\nx-slow: "
-
-
-@pytest.mark.parametrize("sent", [b"", b"P", HALF_HEAD], ids=["nothing", "a letter", "half a head"])
-async def test_a_head_has_its_time(edge: Edge, sent: bytes) -> None:
+@pytest.mark.parametrize("case", HEADS)
+def test_a_head_has_its_time(timed: Timed, case: str) -> None:
     """There is no request to answer: the connection is closed."""
-    assert (await say(edge.port, sent)).status is None
-
-
-async def test_a_head_that_drips_has_no_more_time(edge: Edge) -> None:
-    assert (await say(edge.port, HALF_HEAD, dripping=True)).status is None
+    assert timed.heads[case].status is None
 
 
 async def test_who_is_refused_before_the_body_is_not_waited_for(edge: Edge) -> None:

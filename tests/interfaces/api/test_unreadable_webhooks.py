@@ -385,7 +385,7 @@ async def test_whatever_is_correctly_signed_is_acknowledged_and_in_the_record(
             return await deliver(app, letters.name, delivery), await arrivals(app) - before
 
         @given(_bodies(letters))
-        @hypothesis_settings(max_examples=500 if DEEP else 60)  # each is a request and a transaction
+        @hypothesis_settings(max_examples=500 if DEEP else 30)  # each is a request and a transaction
         def holds(drawn: tuple[Signed, int]) -> None:
             delivery, items = drawn
             answer, stored = asyncio.run_coroutine_threadsafe(round_trip(delivery), loop).result()

@@ -9,7 +9,7 @@ from tests.guarantees.model.machine import Machine
 from tests.support.database import DEEP
 
 #: Without depth less than half a minute on two cores; with it, half an hour.
-EXAMPLES = 1_500 if DEEP else 24
+EXAMPLES = 1_500 if DEEP else 16
 STEPS = 70 if DEEP else 30
 
 #: To make a failure smaller takes longer than a test may: that is for those who look into it, with depth.

@@ -161,7 +161,8 @@ class Process:
             stores = stores_on(pool, runtime.clock, runtime.settings, runtime.sealer)
             self._working = True
             self._result = await work(replace(runtime, pool=pool, reads=reads, stores=stores))
-            self._die()
+            if not self.dead:  # work that ends while a dead process is unwound stops nothing
+                self._die()
             await self._loop.create_future()
 
     async def _connect_journal(self) -> Any:

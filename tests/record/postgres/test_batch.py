@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
+import asyncpg
 import pytest
 from msgspec.structs import replace
 
@@ -26,6 +28,7 @@ from tallystick.record.postgres.connections import connect_journal
 from tallystick.record.postgres.pipeline import Answers, Call, PipelineConnection
 from tallystick.record.postgres.subject_rows import STATEMENTS
 from tests.support.database import Database
+from tests.support.polling import eventually_async
 
 SIZES = [1, WRITES_UNASKED, WRITES_UNASKED + 1, 20]
 
@@ -101,7 +104,7 @@ class Rival:
         return getattr(self._inner, name)
 
     async def exchange(self, calls: Sequence[Call]) -> Answers:
-        at = next((n for n, call in enumerate(calls) if call.query == STATEMENTS["insert_instructions"]), None)
+        at = next((n for n, call in enumerate(calls) if call.query == STATEMENTS["take_free_keys"]), None)
         if at is None or self.is_done:
             return await self._inner.exchange(calls)
         self.is_done = True
@@ -140,6 +143,74 @@ async def test_a_lost_race_comes_before_what_it_leads_to(journal: PipelineConnec
     assert of(lost.value.losers) == [clash]
     assert await count(journal, "payment", changes[1:]) == 0, "rolled back"
     assert of((await run(journal, changes[1:])).fresh) == changes[1:]
+
+
+class Heard:
+    """A connection, and what the server refused on it."""
+
+    def __init__(self, inner: PipelineConnection) -> None:
+        self._inner = inner
+        self.refused: list[Exception] = []
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._inner, name)
+
+    async def exchange(self, calls: Sequence[Call]) -> Answers:
+        answers = await self._inner.exchange(calls)
+        self.refused += [answers.refusal] if answers.refusal else []
+        return answers
+
+
+@pytest.mark.parametrize("size", SIZES)
+async def test_a_replay_is_no_error_of_the_server(journal: PipelineConnection, size: int) -> None:
+    """Clients repeat themselves: that must not fill its log, nor must two of a kind in one batch."""
+    create, heard = intents(1)[0], Heard(journal)
+    assert create.claim is not None
+    replays = intents(2)
+    replays = [
+        replace(each, claim=replace(create.claim, instruction_id=new_id("ins"), payment_id=each.stream_id))
+        for each in replays
+    ]
+    result = await run(heard, [*intents(size - 1), create, replays[0]])
+    assert len(result.fresh) == size and of(result.look_again) == replays[:1]
+    assert len((await run(heard, [*intents(size - 1), replays[1]])).existing) == 1
+    assert heard.refused == []
+
+
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("taken", ["key", "version"])
+async def test_what_another_transaction_takes_at_the_same_time(
+    database: Database, journal: PipelineConnection, size: int, taken: str
+) -> None:
+    """It is not seen before it is written, and the insert waits for it: the answer is the same."""
+    [create, theirs] = intents(2)
+    claim = create.claim
+    assert claim is not None
+    if taken == "key":
+        theirs = replace(theirs, claim=replace(claim, instruction_id=new_id("ins"), payment_id=theirs.stream_id))
+    else:
+        theirs = replace(create, change_id=new_id("chg"), claim=None)
+    other = await connect_journal(database.app_url, command_timeout_ms=30_000)
+    [exchange, *_] = await record_batch([theirs])
+    await other.exchange(exchange)  # BEGIN, and all that it writes
+    heard, others = Heard(journal), intents(size - 1)
+    running = asyncio.create_task(run(heard, [*others, create]))
+    await eventually_async(lambda: _blocked(other, journal.server_pid), until=bool)
+    await other.execute("COMMIT")
+    await other.close()
+    if taken == "key":
+        result = await running
+        assert of(result.fresh) == others and [entry.change for entry, _ in result.existing] == [create]
+    else:
+        with pytest.raises(LostRace) as lost:
+            await running
+        assert of(lost.value.losers) == [create]
+    assert [type(error) for error in heard.refused] == [asyncpg.UniqueViolationError]
+    assert await count(journal, "payment", others) == (size - 1 if taken == "key" else 0)
+
+
+async def _blocked(connection: PipelineConnection, pid: int) -> bool:
+    return bool((await connection.fetch("SELECT cardinality(pg_blocking_pids($1::int)) > 0", pid))[0][0])
 
 
 async def test_a_state_without_its_history_stops_the_batch(journal: PipelineConnection) -> None:

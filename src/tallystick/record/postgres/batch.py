@@ -5,13 +5,16 @@ already is a lost race), write states, ledger, answers, and the contended balanc
 key, so that two batches cannot deadlock.
 
 All statements are sent at once, as if each went well, and what the server answers is compared before COMMIT. Where a
-key was lost, or events wait for a charge, the transaction is rolled back, and the batch runs again step by step.
+key or a version is taken, or events wait for a charge, the transaction is rolled back, and the batch runs again step by
+step, with the statements that find out whose loss it is (decision 0089).
 """
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from typing import Any, Final, NamedTuple, Protocol
+
+import asyncpg
 
 from tallystick.domain.change import Change
 from tallystick.domain.instruction import StoredInstruction
@@ -102,12 +105,20 @@ async def run_batch(
 
     Raises LostRace (rolled back; the losers must decide again), and whatever the database raises.
     """
-    if not after_loss:
+    if not after_loss and not _take_one_thing_twice(entries):
         try:
             return await _transaction(connection, _Batch(entries, clock), _write_at_once)
-        except _NotAtOnce:
+        except (_NotAtOnce, asyncpg.UniqueViolationError):
+            # The latter most often says that another transaction took a key or a version while this one ran.
             pass
     return await _transaction(connection, _Batch(entries, clock, after_loss=after_loss), _write_in_steps)
+
+
+def _take_one_thing_twice(entries: Sequence[Entry]) -> bool:
+    """Whether two entries take the same key or the same version."""
+    keys = [entry.key for entry in entries if entry.key is not None]
+    versions = [row[:3] for entry in entries for row in entry.rows.transitions]
+    return len(set(keys)) < len(keys) or len(set(versions)) < len(versions)
 
 
 class _Batch:
@@ -152,9 +163,12 @@ async def _write_at_once(connection: JournalConnection, batch: _Batch) -> None:
         steps.append(_Step(_claimed(free), _at_once(0)))
     if free:
         rows = _instructions(free)
-        steps.append(_Step(Call(STATEMENTS["insert_instructions"], _columns(rows)), _at_once(len(rows))))
+        steps.append(_Step(Call(STATEMENTS["take_free_keys"], _columns(rows)), _at_once(len(rows))))
     batch.live.extend(free)
     references = _rows(batch.live, lambda rows: rows.references)
+    history = _rows(batch.live, lambda rows: rows.transitions)
+    if history:
+        steps.append(_Step(Call(STATEMENTS["append_transitions"], _columns(history))))
     steps += _until_references(batch)
     if references:
         steps.append(_Step(unrouted(references), _at_once(0)))
@@ -170,6 +184,7 @@ async def _write_in_steps(connection: JournalConnection, batch: _Batch) -> None:
         done = await committed(connection, batch.live)
         batch.result.fresh.extend(entry for entry in batch.live if entry.change.change_id in done)
         batch.live = [entry for entry in batch.live if entry.change.change_id not in done]
+    await _run(connection, list(_history(batch.live)))  # alone: after a lost race the server refuses what follows
     await _run(connection, list(_until_references(batch)))
     references = _rows(batch.live, lambda rows: rows.references)
     if references:
@@ -243,7 +258,6 @@ async def committed(connection: JournalConnection, entries: Sequence[Entry]) -> 
 
 
 def _until_references(batch: _Batch) -> Iterator[_Step]:
-    yield from _history(batch.live)
     yield from _subjects(batch)
     yield from _write(batch, "insert_responses", lambda rows: rows.responses)
     yield from _write(batch, "insert_rejections", lambda rows: rows.rejections)

@@ -20,6 +20,16 @@ SELECT unnest($1::text[]), unnest($2::text[]), unnest($3::text[]), unnest($4::te
 ON CONFLICT DO NOTHING
 RETURNING instruction_id;
 
+-- take_free_keys: take keys, or none of them where one is taken. One that is being taken meanwhile is an error
+INSERT INTO instruction (merchant_id, idempotency_key, instruction_id, operation, path, fingerprint,
+                         fingerprint_version, request, payment_id, subject_id, at)
+SELECT unnest($1::text[]), unnest($2::text[]), unnest($3::text[]), unnest($4::text[]), unnest($5::text[]),
+       unnest($6::bytea[]), unnest($7::smallint[]), unnest($8::bytea[]), unnest($9::text[]), unnest($10::text[]),
+       unnest($11::timestamptz[])
+WHERE NOT EXISTS (
+    SELECT 1 FROM (SELECT unnest($1::text[]) AS merchant_id, unnest($2::text[]) AS idempotency_key) AS k
+    JOIN instruction i ON i.merchant_id = k.merchant_id AND i.idempotency_key = k.idempotency_key);
+
 -- insert_transitions: append history; a version that exists already means that the race was lost
 INSERT INTO transition (merchant_id, subject_id, version, change_id, subject, stream_id, from_state, to_state,
                         event, cause, actor, provider_reference, at, occurred_at, change, evidence, lead_version)
@@ -29,6 +39,14 @@ SELECT unnest($1::text[]), unnest($2::text[]), unnest($3::int[]), unnest($4::tex
        unnest($15::text[])::json, unnest($16::text[])::json, unnest($17::int[])
 ON CONFLICT DO NOTHING
 RETURNING merchant_id, subject_id, version, change_id;
+
+-- append_transitions: append history. A version that exists already is an error, and nothing is written
+INSERT INTO transition (merchant_id, subject_id, version, change_id, subject, stream_id, from_state, to_state,
+                        event, cause, actor, provider_reference, at, occurred_at, change, evidence, lead_version)
+SELECT unnest($1::text[]), unnest($2::text[]), unnest($3::int[]), unnest($4::text[]), unnest($5::text[]),
+       unnest($6::text[]), unnest($7::text[]), unnest($8::text[]), unnest($9::text[]), unnest($10::text[]),
+       unnest($11::text[]), unnest($12::text[]), unnest($13::timestamptz[]), unnest($14::timestamptz[]),
+       unnest($15::text[])::json, unnest($16::text[])::json, unnest($17::int[]);
 
 -- insert_payments: the first state of each payment
 INSERT INTO payment (merchant_id, payment_id, version, state, amount, currency, amount_authorized, amount_captured,

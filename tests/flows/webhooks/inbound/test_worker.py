@@ -192,12 +192,13 @@ async def test_nobody_elses_flood_holds_the_few_up(database: Database, fresh_mer
             quiet,
         )
         assert 0 < ahead <= took_ms / FAIRNESS_SPACING_MS + 2  # the loud one's share of the time until the other came
-        worker = inbox_worker_of(runtime)
-        for _ in range(ahead // 50 + 1):
-            await worker.round()
-        assert await states(runtime, quiet) == {last.provider_event_id: "unknown_type"}
+        worker, rounds = inbox_worker_of(runtime), 0
+        while await states(runtime, quiet) != {last.provider_event_id: "unknown_type"}:
+            await worker.round()  # more than it takes only where a round met a database that was too slow
+            rounds += 1
+            assert rounds < ahead // 50 + 10
         done = [state for state in (await states(runtime, loud)).values() if state != "received"]
-        assert 0 < len(done) < ahead + 50  # and the flood was not served first
+        assert 0 < len(done) <= min(50 * rounds, 950)  # and the flood was not served first
         await drain(runtime)
         assert set((await states(runtime, loud)).values()) == {"unknown_type"}
 

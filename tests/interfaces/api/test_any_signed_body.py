@@ -165,7 +165,7 @@ async def test_whatever_a_correctly_signed_body_holds(
         await asyncio.to_thread(holds)
         await settle(app)
         states = {row["state"] for row in await kept(app, since)}
-        assert states <= {"dead", "unreadable", "unknown_type", "conflict"}, "and each came to an end"
+        assert states <= {"dead", "unreadable", "unknown_type", "conflict", "foreign"}, "and each came to an end"
 
 
 @pytest.mark.parametrize("what", HOSTILE)

@@ -122,6 +122,7 @@ One row of the view `history` is one step of one subject. States, amounts and le
 - `change` has the fields that the step set, as JSON. Of version 1 it has what differs from the defaults below. A field
   that a later step does not name keeps its value. Lists are set whole.
 - `change_id` is the same for all steps that were committed together.
+- `created_at` is left out of version 1 where it is the step's `at`.
 - The `provider_key` of an attempt with an `idempotency_key` is left out where it is the SHA-256, in hexadecimal, of
   `merchant_id`, `idempotency_key`, `operation` and `1`, each on a line of its own.
 

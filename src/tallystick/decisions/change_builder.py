@@ -71,6 +71,8 @@ class ChangeBuilder:
         for name, derive in kind.derived.items():
             if fields[name] == derive({"merchant_id": self.merchant_id, **fields}):
                 del fields[name]
+        if kind.has_created_at and fields["created_at"] == self.cause.at:
+            del fields["created_at"]
         self._step(kind, None, subject, event, edge, fields)
         return subject
 

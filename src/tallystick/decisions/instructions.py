@@ -22,6 +22,7 @@ from tallystick.domain.money import Exponents
 from tallystick.domain.provider_keys import provider_key
 from tallystick.domain.subjects import Attempt, Dispute, Operation, Payment, Refund
 from tallystick.domain.views import encode
+from tallystick.kit.ids import sibling_id
 
 
 class Instruction(Struct, frozen=True, kw_only=True):
@@ -42,12 +43,13 @@ class Instruction(Struct, frozen=True, kw_only=True):
     rejection_id: str
     at: datetime
 
-    def claim(self, payment_id: str, subject_id: str) -> KeyClaim:
-        """Takes the key for this instruction and its subject."""
+    def claim(self, payment_id: str, subject_id: str, *, opens_it: bool = False) -> KeyClaim:
+        """Takes the key for this instruction and its subject. ``opens_it``: the subject is new, and its own id names
+        the instruction too."""
         return KeyClaim(
             merchant_id=self.merchant_id,
             idempotency_key=self.idempotency_key,
-            instruction_id=self.instruction_id,
+            instruction_id=sibling_id("ins", subject_id) if opens_it else self.instruction_id,
             operation=self.operation,
             path=self.path,
             fingerprint=self.fingerprint,
@@ -118,7 +120,7 @@ def create_payment(
             schedule=terms.submitted(),
         )
     )
-    return builder.change(instruction.claim(payment_id, payment_id), must_not_be_shed=False)
+    return builder.change(instruction.claim(payment_id, payment_id, opens_it=True), must_not_be_shed=False)
 
 
 def capture_payment(instruction: Instruction, payment: Payment, amount: int | None, terms: Terms) -> Change:
@@ -183,7 +185,7 @@ def create_refund(
         )
     )
     builder.open(_follow_up(instruction, payment, "refund", asked, terms, refund_id=refund_id))
-    return builder.change(instruction.claim(payment.payment_id, refund_id), must_not_be_shed=False)
+    return builder.change(instruction.claim(payment.payment_id, refund_id, opens_it=True), must_not_be_shed=False)
 
 
 def expire_payment(payment: Payment, attempt_id: str, cause: Cause, terms: Terms) -> Change:

@@ -90,6 +90,11 @@ class SubjectKind:
         return tuple(name for name in self.struct.__struct_fields__ if name not in apart)
 
     @cached_property
+    def has_created_at(self) -> bool:
+        """Whether it has the time of its first step, which history leaves out where it is that of the step's row."""
+        return "created_at" in self.struct.__struct_fields__
+
+    @cached_property
     def set_by_history(self) -> frozenset[str]:
         """``history_fields`` as a set."""
         return frozenset(self.history_fields)

@@ -52,13 +52,14 @@ class Replay(Struct, frozen=True, kw_only=True):
         return self.states[max(self.states)]
 
 
-def with_defaults(merchant_id: str, subject: str, subject_id: str, change: str) -> str:
-    """A first step's JSON with the fields that history leaves out: the subject's id, what has its kind's default, and
-    what follows from the others. Raises KeyError for an unknown kind, and msgspec.MsgspecError for what is not JSON."""
+def with_defaults(merchant_id: str, subject: str, subject_id: str, at: datetime, change: str) -> str:
+    """A first step's JSON with the fields that history leaves out: the subject's id, what has its kind's default, the
+    time of the step (``at``), and what follows from the others. Raises KeyError for an unknown kind, and
+    msgspec.MsgspecError for what is not JSON."""
     kind = KINDS[subject]
     own_id = {} if kind.stands_alone else {kind.id_field: subject_id}
     left_out = {name: default for name, default in kind.opened_with if default is not NODEFAULT}
-    fields = own_id | left_out | _CHANGE.decode(change)
+    fields = own_id | left_out | _made_at(kind, at) | _CHANGE.decode(change)
     return _ENCODER.encode(fields | _derived(kind, {"merchant_id": merchant_id, **fields})).decode()
 
 
@@ -69,7 +70,8 @@ def replay(steps: Sequence[HistoryStep]) -> Replay:
     for step in steps:
         try:
             kind = KINDS[step.subject]
-            values |= _set_by(kind, step)
+            opening = _made_at(kind, step.at) if step.version == 1 else {}
+            values |= opening | _set_by(kind, step)
             states[step.version] = _state_after(kind, step, values)
         except (msgspec.MsgspecError, KeyError, ValueError) as error:
             return Replay(states=states, fault=f"version {step.version}: {_reason(error)}")
@@ -108,6 +110,10 @@ def _state_after(kind: SubjectKind, step: HistoryStep, values: Mapping[str, Any]
     fields = {kind.id_field: step.subject_id, **values, **columns}
     subject: Subject = msgspec.convert(_derived(kind, fields) | fields, kind.struct)
     return subject
+
+
+def _made_at(kind: SubjectKind, at: datetime | None) -> dict[str, Any]:
+    return {"created_at": at} if kind.has_created_at else {}
 
 
 def _derived(kind: SubjectKind, fields: Mapping[str, Any]) -> dict[str, Any]:

@@ -202,7 +202,7 @@ class Attempt(Struct, frozen=True, kw_only=True):
     version: int
     state: AttemptState
     operation: Operation
-    purpose: Purpose
+    purpose: Purpose = "instruction"
     refund_id: str | None = None
     idempotency_key: str | None = None  # the client's instruction; None for an attempt of the platform itself
     amount: int

@@ -11,9 +11,10 @@ from psycopg.rows import dict_row
 
 from tests.guarantees.second_opinion.interpreter import Transfer
 
-#: The columns of history that say what happened; who did it and why is no part of the books.
+#: The columns of history that say what happened and when; who did it and why is no part of the books.
 HISTORY: Final = """
-    SELECT merchant_id, stream_id, subject, subject_id, version, change_id, from_state, event, to_state, change
+    SELECT merchant_id, stream_id, subject, subject_id, version, change_id, from_state, event, to_state, change,
+           to_json(at) AS at
     FROM history
     WHERE merchant_id = coalesce(%s, merchant_id)
     ORDER BY merchant_id, stream_id, subject_id, version

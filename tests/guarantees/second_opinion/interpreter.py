@@ -91,9 +91,12 @@ DEFAULTS: dict[str, dict[str, Any]] = json.loads("""{
                 "next_action": null, "failure": null, "description": null, "metadata": {}},
     "refund": {"amount_late": 0, "provider_reference": null, "reason": null, "failure": null},
     "dispute": {"reason": null, "funds_withdrawn": false, "movements": [], "contested": false, "kind": "chargeback"},
-    "attempt": {"refund_id": null, "idempotency_key": null, "capture": false, "account": "main",
-                "provider_reference": null, "parent_reference": null, "submissions": 1, "late_effect": false,
-                "key_taken": false}}""")
+    "attempt": {"purpose": "instruction", "refund_id": null, "idempotency_key": null, "capture": false,
+                "account": "main", "provider_reference": null, "parent_reference": null, "submissions": 1,
+                "late_effect": false, "key_taken": false}}""")
+
+#: Kinds with a time of their first step, which that step leaves out where it is its own.
+DATED = frozenset({"payment", "refund", "dispute"})
 
 #: The ledger's table: edge, transfer, debit, credit, amount, and when, if not always. An account that ends in ``:`` is
 #: the provider's. An amount is a field after the step; ``was:`` before it, ``+`` and ``-`` what it grows and falls by.
@@ -213,7 +216,8 @@ class Opinion:
             self.object(row, f"the subject is {subject.state}")
         if LIFECYCLES[kind].get((row["from_state"], event)) != row["to_state"]:
             self.object(row, "no such edge")
-        before, subject.fields = subject.fields, subject.fields | row["change"]
+        opening = {"created_at": row["at"]} if row["version"] == 1 and kind in DATED and "at" in row else {}
+        before, subject.fields = subject.fields, subject.fields | opening | row["change"]
         subject.version, subject.state = row["version"], row["to_state"]
         course, conditions = 0, {"always", row["from_state"], "withdrawn" if before.get("funds_withdrawn") else "kept"}
         for posting in [posting for posting in POSTINGS.get(f"{kind}.{event}", ()) if posting.when in conditions]:

@@ -103,9 +103,10 @@ def first(table: str, where: str) -> str:
 
 CAPTURE: Final = first("transfer", "kind = 'capture'")
 LATE_CAPTURE: Final = first("transfer", "kind = 'late_capture'")
-CAPTURED: Final = first("transition", "subject = 'payment' AND event = 'captured'")
-DECLINED: Final = first("transition", "subject = 'payment' AND event = 'declined'")
-ASKED: Final = first("transition", "subject = 'payment' AND event = 'capture'")
+OF_PAYMENT: Final = "subject_id LIKE 'pay%'"
+CAPTURED: Final = first("transition", f"{OF_PAYMENT} AND event = 'captured'")
+DECLINED: Final = first("transition", f"{OF_PAYMENT} AND event = 'declined'")
+ASKED: Final = first("transition", f"{OF_PAYMENT} AND event = 'capture'")
 
 #: In what must be said, {} is what the statement returns.
 TAMPERINGS: Final = {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from datetime import timedelta
 from typing import Any
 
 import asyncpg
@@ -11,6 +12,7 @@ from msgspec.structs import replace
 
 from tallystick.domain.change import Change, Transition
 from tallystick.kit.clock import Clock
+from tallystick.kit.ids import new_id
 from tallystick.lab.bench.workload import new_payment
 from tallystick.record.postgres.reads import Reads
 from tallystick.record.postgres.rows import transition_rows
@@ -44,7 +46,8 @@ async def stored(pool: asyncpg.Pool, table: str, change: Change) -> dict[str, di
     """The rows of a payment by subject and version."""
     ids = [step.subject_id for step in change.transitions]
     rows = await pool.fetch(f"SELECT * FROM {table} WHERE merchant_id = $1 AND subject_id = ANY($2)", "bench", ids)
-    return {f"{row['subject']} {row['version']}": dict(row) for row in rows}
+    kinds = {step.subject_id: step.subject for step in change.transitions}
+    return {f"{kinds[row['subject_id']]} {row['version']}": dict(row) for row in rows}
 
 
 async def test_every_step_is_read_as_it_was_decided(database: Database, pool: asyncpg.Pool) -> None:
@@ -70,6 +73,40 @@ async def test_one_step_of_a_change_says_what_all_share(database: Database, pool
     assert rows["payment 2"]["change_id"] == settle.change_id
 
 
+@pytest.mark.parametrize(("prefix", "subject", "kept"), [
+    ("pay", "payment", None), ("att", "attempt", None), ("re", "refund", "refund"), ("dp", "dispute", "dispute"),
+    ("att", "refund", "refund"), ("pay2", "payment", "payment"),
+])  # fmt: skip
+async def test_a_kind_is_stored_where_the_id_does_not_name_it(
+    database: Database, pool: asyncpg.Pool, prefix: str, subject: str, kept: str | None
+) -> None:
+    create, _ = new_payment()
+    step = replace(create.transitions[0], subject_id=new_id(prefix), subject=subject, version=7)
+    await commit(database, replace(create, claim=None, subjects=(), transitions=(step,)))
+    [row] = await pool.fetch(
+        "SELECT t.subject AS kept, h.subject FROM transition t JOIN history h USING (merchant_id, subject_id, version)"
+        " WHERE t.subject_id = $1",
+        step.subject_id,
+    )
+    assert (row["kept"], row["subject"]) == (kept, subject)
+
+
+async def test_a_subject_is_made_at_its_first_step_unless_it_says_otherwise(
+    database: Database, pool: asyncpg.Pool
+) -> None:
+    create, _ = new_payment()
+    payment = create.transitions[0]
+    assert "created_at" not in payment.change
+    await commit(database, create)
+    [first] = await Reads(pool, Clock()).history("bench", payment.subject_id)
+    assert f'"created_at":{json_text(payment.at)}' in first.change
+    other, earlier = new_payment()[0], payment.at - timedelta(days=1)
+    named = replace(other.transitions[0], change=payment.change | {"created_at": earlier})
+    await commit(database, replace(other, transitions=(named, other.transitions[1])))
+    [first] = await Reads(pool, Clock()).history("bench", named.subject_id)
+    assert f'"created_at":{json_text(earlier)}' in first.change
+
+
 @pytest.mark.parametrize("field", ["cause", "actor", "provider_reference"])
 async def test_a_step_that_says_something_else_says_it_itself(
     database: Database, pool: asyncpg.Pool, field: str
@@ -93,7 +130,7 @@ async def test_a_first_step_has_its_defaults_when_it_is_read(database: Database,
     await commit(database, create, settle)
     attempt_id = create.transitions[1].subject_id
     first, second = await Reads(pool, Clock()).history("bench", attempt_id)
-    assert f'{{"attempt_id":"{attempt_id}","refund_id":null,' in first.change
+    assert f'{{"attempt_id":"{attempt_id}","purpose":"instruction","refund_id":null,' in first.change
     assert '"operation":"authorize"' in first.change and '"account":"main"' in first.change
     assert second.change == json_text(settle.transitions[0].change)
 

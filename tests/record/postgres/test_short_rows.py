@@ -92,10 +92,11 @@ async def test_an_instruction_is_read_as_it_was_claimed(database: Database, pool
     await commit(database, create)
     assert create.claim is not None
     stored = await row(pool, "instruction", create)
-    assert (stored["path"], stored["subject_id"]) == (None, None)
+    assert (stored["instruction_id"], stored["path"], stored["subject_id"]) == (None, None, None)
     found = await Reads(pool, Clock()).instruction(create.merchant_id, create.claim.idempotency_key)
     assert found is not None
     assert (found.path, found.subject_id) == (create.claim.path, create.stream_id)
+    assert found.instruction_id == create.claim.instruction_id
 
 
 async def test_a_key_that_is_taken_is_found_as_it_was_claimed(database: Database) -> None:
@@ -111,7 +112,8 @@ async def test_a_key_that_is_taken_is_found_as_it_was_claimed(database: Database
 
 
 @pytest.mark.parametrize(
-    ("field", "value"), [("path", "/v1/payments/pay_1/capture"), ("subject_id", "re_1"), ("path", "payments")]
+    ("field", "value"),
+    [("path", "/v1/payments/pay_1/capture"), ("subject_id", "re_1"), ("path", "payments"), ("instruction_id", "ins_1")],
 )
 async def test_what_an_instruction_has_of_its_own_is_stored(
     database: Database, pool: asyncpg.Pool, field: str, value: str

@@ -75,9 +75,11 @@ _COLUMNS: Final = re.compile(r"INSERT INTO (\w+) \(([^)]*)\)")
 _AMOUNT: Final = 987_654_321
 _CREATED_AT: Final = datetime(2001, 2, 3, 4, 5, 6, 111_111, tzinfo=UTC)
 _SETTLED_AT: Final = datetime(2001, 2, 3, 4, 5, 7, 222_222, tzinfo=UTC)
-_NAMES: Final = (
-    "merchant", "key", "payment", "attempt", "instruction", "create", "settle", "reference", "order",
-)  # fmt: skip
+_NAMES: Final = ("merchant", "key", "create", "settle", "reference", "order")
+
+#: Rows leave out what follows from the prefix of an id.
+_PAYMENT: Final = "pay_<<payment>>"
+_ATTEMPT: Final = "att_<<attempt>>"
 
 
 class Kind(Struct, frozen=True):
@@ -155,7 +157,6 @@ def _values(rng: random.Random, number: int, kind: Kind) -> dict[str, Any]:
         "key": key,
         "payment": payment,
         "attempt": f"att_{attempt}",
-        "instruction": f"ins_{stem}003a{random_tail[30:45]}",
         "create": f"chg_{stem}0049{random_tail[45:60]}",
         "settle": settle,
         "message": derived_id("msg", settle, payment),
@@ -214,12 +215,11 @@ def _both_commits(body: dict[str, Any], approved: bool) -> tuple[Change, Change]
     instruction = type(from_client)(
         **{name: getattr(from_client, name) for name in from_client.__struct_fields__}
         | {
-            "instruction_id": _mark("instruction"),
             "change_id": _mark("create"),
-            "attempt_id": _mark("attempt"),
+            "attempt_id": _ATTEMPT,
         }
     )
-    create = create_change(instruction, _mark("payment"), body)
+    create = create_change(instruction, _PAYMENT, body)
     if approved:
         verdict = approval(_mark("reference"), _AMOUNT, str(body["currency"]), _SETTLED_AT)
         return create, settled_change(create, verdict, change_id=_mark("settle"), at=_SETTLED_AT)
@@ -239,7 +239,9 @@ def _marks(create: Change) -> Mapping[str, str]:
     """What stands in the example for each value."""
     assert create.claim is not None
     return {
-        derived_id("msg", _mark("settle"), _mark("payment")): "%(message)s",
+        derived_id("msg", _mark("settle"), _PAYMENT): "%(message)s",
+        _PAYMENT: "%(payment)s",
+        _ATTEMPT: "%(attempt)s",
         **{_mark(name): f"%({name})s" for name in _NAMES},
         create.claim.fingerprint.hex(): "%(fingerprint)s",
         str(_AMOUNT): "%(amount)d",

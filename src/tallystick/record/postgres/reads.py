@@ -320,7 +320,8 @@ def _by_payment(subjects: Iterable[Owned]) -> dict[tuple[str, str], list[Owned]]
 
 
 def _whole(first: HistoryRow) -> HistoryRow:
-    return replace(first, change=with_defaults(first.merchant_id, first.subject, first.subject_id, first.change))
+    change = with_defaults(first.merchant_id, first.subject, first.subject_id, first.at, first.change)
+    return replace(first, change=change)
 
 
 def _clock(record: asyncpg.Record) -> AttemptClock:

@@ -17,17 +17,21 @@ from tallystick.domain.change import (
     Transfer,
     Transition,
 )
+from tallystick.kit.ids import sibling_id
 from tallystick.record.postgres.message_bodies import answer_key_of
 from tallystick.record.postgres.subject_rows import Row, SubjectRows, json_or_none, json_text
 
+#: How an id begins -> the kind that it names in ``history``, where the row names none. Rows rely on it for ever.
+_KIND_OF: Final = {"pay_": "payment", "att_": "attempt"}
+
 
 def instruction_row(claim: KeyClaim) -> Row:
-    """Columns of ``insert_instructions``. A path that the operation ends in is null, and a subject that is the payment;
-    the view ``answered_instruction`` has both."""
+    """Columns of ``insert_instructions``. Null are a path that the operation ends in, a subject that is the payment,
+    and an id that is made of the subject's; the view ``answered_instruction`` has them."""
     return (
         claim.merchant_id,
         claim.idempotency_key,
-        claim.instruction_id,
+        None if claim.instruction_id == _named_by(claim.subject_id) else claim.instruction_id,
         claim.operation,
         None if claim.operation.endswith(f" {claim.path}") else claim.path,
         claim.fingerprint,
@@ -39,9 +43,14 @@ def instruction_row(claim: KeyClaim) -> Row:
     )
 
 
+def _named_by(subject_id: str) -> str | None:
+    return sibling_id("ins", subject_id) if "_" in subject_id else None
+
+
 def transition_rows(change: Change) -> list[Row]:
     """Columns of ``insert_transitions``. A step that says of its change what the lead says, which is the first step of
-    the stream's own subject, has the lead's version instead. The view ``history`` has every step whole."""
+    the stream's own subject, has the lead's version instead. A kind that the subject's id names is null. The view
+    ``history`` has every step whole."""
     lead = next((step for step in change.transitions if step.subject_id == change.stream_id), None)
     said = None if lead is None else _of_change(lead)
     return [
@@ -63,7 +72,7 @@ def _transition_row(step: Transition, change_id: str) -> Row:
         step.subject_id,
         step.version,
         change_id,
-        step.subject,
+        None if _KIND_OF.get(step.subject_id[:4]) == step.subject else step.subject,
         None if step.stream_id == step.subject_id else step.stream_id,
         step.from_state,
         step.to_state,
@@ -85,7 +94,7 @@ def _follower_row(step: Transition, lead_version: int) -> Row:
         step.subject_id,
         step.version,
         None,
-        step.subject,
+        None if _KIND_OF.get(step.subject_id[:4]) == step.subject else step.subject,
         None if step.stream_id == step.subject_id else step.stream_id,
         step.from_state,
         step.to_state,

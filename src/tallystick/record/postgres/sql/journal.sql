@@ -18,7 +18,8 @@ SELECT unnest($1::text[]), unnest($2::text[]), unnest($3::text[]), unnest($4::te
        unnest($6::bytea[]), unnest($7::smallint[]), unnest($8::bytea[]), unnest($9::text[]), unnest($10::text[]),
        unnest($11::timestamptz[])
 ON CONFLICT DO NOTHING
-RETURNING instruction_id;
+RETURNING coalesce(instruction_id, 'ins' || substr(coalesce(subject_id, payment_id),
+                                                   strpos(coalesce(subject_id, payment_id), '_')));
 
 -- take_free_keys: take keys, or none of them where one is taken. One that is being taken meanwhile is an error
 INSERT INTO instruction (merchant_id, idempotency_key, instruction_id, operation, path, fingerprint,

@@ -65,7 +65,7 @@ BOUNDS: Final[Mapping[str, Bound]] = {
     "wal_bytes": about(
         6_520,
         "Measured 6,450 without full pages: twelve rows, 17 entries in their indexes, and two updates that are not HOT,"
-        " of which three in four stay in their page and log what changes. The rest is for page splits, which random"
+        " of which seven in ten stay in their page and log what changes. The rest is for page splits, which random"
         " keys move.",
         room=0.03,
     ),

@@ -12,6 +12,7 @@ from tallystick.record.postgres.server_facts import ServerFacts
 from tallystick.run.doctor.connections import connections_needed, server_connections
 from tallystick.settings.load import Settings
 from tests.support.database import NewDatabase
+from tests.support.polling import eventually_async
 from tests.support.runtime import SETTINGS, BookedProvider, runtime_of
 
 
@@ -58,7 +59,7 @@ async def test_a_worker_at_its_limits_has_as_many_sessions_as_are_counted(new_da
         runtime_of(database.app_url, BookedProvider(), settings=settings) as runtime,
         contextlib.AsyncExitStack() as held,
     ):
-        assert await runtime.readiness.check() == "ready"
+        await eventually_async(runtime.readiness.check, until="ready".__eq__)
         taken = [await held.enter_async_context(runtime.pool.acquire()) for _ in range(3)]
         sessions = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()"
         assert await taken[0].fetchval(sessions) == connections_needed(settings)

@@ -15,6 +15,7 @@ from tallystick.record.postgres.outage import Outage
 from tallystick.record.postgres.readiness import WORKER_SESSIONS, DatabaseReadiness
 from tallystick.record.sealing import Sealer
 from tests.support.database import NewDatabase
+from tests.support.polling import eventually_async
 
 WITHIN_S = 1.0
 
@@ -75,7 +76,7 @@ async def test_whether_a_worker_runs_is_said_and_changes_nothing(new_database: N
     other = await asyncpg.connect(database.app_url, server_settings={"application_name": name})
     readiness = DatabaseReadiness(partial(connect_probe, database.app_url), Outage(), SEALER)
     await readiness.first()
-    assert await readiness.check() == "ready"
+    await eventually_async(readiness.check, until="ready".__eq__)
     assert readiness.worker_runs is runs
     await readiness.close()
     await other.close()
@@ -87,7 +88,7 @@ async def test_a_read_only_database_is_not_ready(new_database: NewDatabase) -> N
     url = f"{database.app_url}&options=-c%20default_transaction_read_only%3Don"
     readiness = DatabaseReadiness(partial(connect_probe, url), Outage(), SEALER)
     await readiness.first()
-    assert await readiness.reason_not_ready() == "The database is read-only."
+    await eventually_async(readiness.reason_not_ready, until="The database is read-only.".__eq__)
     await readiness.close()
 
 
@@ -100,5 +101,5 @@ async def test_a_database_without_a_table_of_this_release_is_not_ready(new_datab
     await owner.close()
     readiness = DatabaseReadiness(partial(connect_probe, database.app_url), Outage(), SEALER)
     await readiness.first()
-    assert await readiness.check() == "other_schema"
+    await eventually_async(readiness.check, until="other_schema".__eq__)
     await readiness.close()

@@ -9,11 +9,12 @@ from typing import Any
 from msgspec.structs import replace
 
 from tallystick.domain.change import Change
-from tallystick.domain.replay import HistoryStep, replay
+from tallystick.domain.compiled_replay import replayed
+from tallystick.domain.replay import HistoryStep
 from tallystick.oversight.invariants import history, ledger, messages
 from tallystick.oversight.invariants.finding import Finding
 from tallystick.record.postgres.payment_record import PaymentRecord, ScheduledAttempt
-from tallystick.record.postgres.stream_record import StoredMessage, StoredRejection
+from tallystick.record.postgres.stream_record import StoredMessage, StoredRejection, StoredTransfer
 from tallystick.record.postgres.subject_rows import json_text
 from tests.support.paper_record import PaperRecord
 
@@ -72,8 +73,21 @@ def as_read(record: PaperRecord) -> PaymentRecord:
             for each in kept
         ],
         histories=histories,
-        replays={subject_id: replay(each) for subject_id, each in histories.items()},
-        transfers=record.transfers,
+        replays={subject_id: replayed(each) for subject_id, each in histories.items()},
+        transfers=[
+            StoredTransfer(
+                stream_id=each.stream_id,
+                subject_id=each.subject_id,
+                version=each.version,
+                leg=each.leg,
+                kind=each.kind,
+                debit=each.debit,
+                credit=each.credit,
+                amount=each.amount,
+                currency=each.currency,
+            )
+            for each in record.transfers
+        ],
         rejections=[
             StoredRejection(
                 stream_id=each.stream_id,

@@ -65,13 +65,18 @@ class ShownSubjects:
         return body
 
 
+def id_of_message(change_id: str, subject_id: str) -> str:
+    """The id of the message about what a change did to a subject."""
+    return derived_id("msg", change_id, subject_id)
+
+
 def message_of(step: Step, head: Subject, change_id: str, at: datetime, shown: ShownSubjects) -> Message:
     """The message of one step. ``head`` is the stream's own subject as the change leaves it.
 
     Raises LookupError for a kind without a view: its edges cannot have messages.
     """
     subject_id, stream_id = kind_of(step.subject).id_of(step.subject), kind_of(head).id_of(head)
-    message_id = derived_id("msg", change_id, subject_id)
+    message_id = id_of_message(change_id, subject_id)
     return Message(
         merchant_id=head.merchant_id,
         stream_id=stream_id,

@@ -20,7 +20,7 @@ _CHANGE: Final = msgspec.json.Decoder(dict[str, Any])
 _ENCODER: Final = msgspec.json.Encoder()
 
 
-class HistoryStep(Struct, frozen=True, kw_only=True):
+class HistoryStep(Struct, frozen=True, gc=False):
     """One row of ``history``. ``change`` and ``evidence`` are JSON texts; evidence is read for late effects only.
     ``change_id`` and ``at`` are None where the lead of its change is missing."""
 

@@ -58,7 +58,10 @@ class Machine:
 
     def recorded_edge(self, state: str, event: str) -> Edge | None:
         """The edge, or None if it does not exist; includes retired edges, which old history has."""
-        return self.edges.get(state, {}).get(event)
+        try:  # the ordinary case finds one
+            return self.edges[state][event]
+        except KeyError:
+            return None
 
     def live_edges(self) -> list[tuple[str, str, Edge]]:
         """Every edge that can be taken, as (state, event, edge)."""

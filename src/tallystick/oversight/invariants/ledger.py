@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
-from tallystick.domain.change import Transfer
 from tallystick.domain.dispute_position import DECIDED, suspended
 from tallystick.domain.ledger import accounts
 from tallystick.domain.ledger.postings import Posting
@@ -16,7 +15,7 @@ from tallystick.domain.subjects import Dispute, Subject
 from tallystick.oversight.invariants import retired
 from tallystick.oversight.invariants.finding import Finding
 from tallystick.record.postgres.payment_record import PaymentRecord
-from tallystick.record.postgres.stream_record import StreamRecord
+from tallystick.record.postgres.stream_record import StoredTransfer, StreamRecord
 
 #: Payment states in which the provider still holds the authorized amount.
 HOLDING: Final = frozenset({"authorized", "capturing", "canceling"})
@@ -35,6 +34,9 @@ LEFT_SUSPENSE: Final = frozenset({"late_money_accepted", "late_money_returned", 
 
 #: Events about dispute money that the course does not account for.
 LATE_MOVEMENTS: Final = frozenset({"late_effect", "late_movement", "contested"})
+
+
+_NOTHING: Final[list[Posting]] = []
 
 
 def captured_within_authorized(record: PaymentRecord) -> Iterator[Finding]:
@@ -87,7 +89,7 @@ def postings_follow_the_chart(record: StreamRecord) -> Iterator[Finding]:
             if step.version not in states:
                 break  # history_replays_to_state reports why
             due = _due(record, step, states.get(step.version - 1), states[step.version])
-            found = posted.get((subject_id, step.version), [])
+            found = posted.get((subject_id, step.version), _NOTHING)
             if found != due and [_as_named_once(leg) for leg in found] != [_as_named_once(leg) for leg in due]:
                 what = f"version {step.version} ({step.event})"
                 yield Finding(subject_id, f"{what} posted {_listed(found)}, the edge says {_listed(due)}")
@@ -97,7 +99,7 @@ def _due(record: StreamRecord, step: HistoryStep, before: Subject | None, after:
     edge = MACHINES[step.subject].recorded_edge(step.from_state, step.event)
     if edge is not None and edge.retired:
         return retired.due(record, step, before, after)
-    return [] if edge is None or edge.posts is None else edge.posts(before, after)
+    return _NOTHING if edge is None or edge.posts is None else edge.posts(before, after)
 
 
 def _as_named_once(leg: Posting) -> Posting:
@@ -207,7 +209,7 @@ def disputed_money_is_known(record: PaymentRecord) -> Iterator[Finding]:
                 yield Finding(dispute.dispute_id, f"{what}: what that is in {dispute.currency} is not known")
 
 
-def _left_suspense(record: PaymentRecord, rows: Sequence[Transfer]) -> Iterator[Finding]:
+def _left_suspense(record: PaymentRecord, rows: Sequence[StoredTransfer]) -> Iterator[Finding]:
     """What went back, less what came back from there, is what our own returns and the provider's movements add up to;
     what is on its way is what the open returns are for; and no more than came in has found its way out. ``rows``: the
     ledger rows of the suspense account."""
@@ -264,7 +266,7 @@ def _late_amounts(record: PaymentRecord) -> Iterator[tuple[str, tuple[str, ...],
         yield refund.refund_id, ("late_refund", "late_effect"), -refund.amount_late
 
 
-def _is_late(record: PaymentRecord, transfer: Transfer) -> bool:
+def _is_late(record: PaymentRecord, transfer: StoredTransfer) -> bool:
     """Whether a late effect explains the transfer: one that marks its attempt in the same change. For disputes the sum
     is compared instead."""
     step = record.step(transfer.subject_id, transfer.version)
@@ -284,7 +286,7 @@ def _debit(record: PaymentRecord, account: str) -> int:
     return record.debits.get(account, 0)
 
 
-def _moves(transfer: Transfer, account: str) -> int:
+def _moves(transfer: StoredTransfer, account: str) -> int:
     return transfer.amount * ((transfer.debit == account) - (transfer.credit == account))
 
 

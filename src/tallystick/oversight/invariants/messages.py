@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from datetime import datetime
+from typing import NamedTuple
 
-from tallystick.decisions.messages import ShownSubjects, Step, message_of
+from tallystick.decisions.messages import ShownSubjects, Step, id_of_message, message_of
 from tallystick.domain.change import Message
 from tallystick.domain.kinds import kind_of
 from tallystick.domain.lifecycles.machines import MACHINES
@@ -14,32 +16,54 @@ from tallystick.oversight.invariants.finding import Finding
 from tallystick.record.postgres.stream_record import StoredMessage, StreamRecord
 
 
+class _Due(NamedTuple):
+    """What a message is made of."""
+
+    step: Step
+    head: Subject
+    change_id: str
+    at: datetime
+
+    def message(self) -> Message:
+        """The message."""
+        return message_of(*self, ShownSubjects())
+
+
 def steps_are_told(record: StreamRecord) -> Iterator[Finding]:
     """For each subject that a change moved, its last step over an edge with a message has that message: at the version
     of the stream's own subject in that change, with the subject as it was after that step."""
-    due = {(message.version, message.subject_id): message for message in _due(record)}
+    due = dict(_due(record))
     found = {(message.version, message.subject_id): message for message in record.messages}
     if due.keys() == found.keys() and all(_says(found[place], meant) for place, meant in due.items()):
         return
     for place in sorted(due.keys() - found.keys()):
-        yield Finding(place[1], f"{due[place].type} at version {place[0]} of its stream has no message")
+        yield Finding(place[1], f"{due[place].step.type} at version {place[0]} of its stream has no message")
     for place in sorted(found.keys() - due.keys()):
         yield Finding(
             place[1], f"{found[place].type} at version {place[0]} of its stream is a message without its step"
         )
     for place in sorted(due.keys() & found.keys()):
-        told, meant = found[place], due[place]
+        told, meant = found[place], due[place].message()
         if (told.type, told.message_id) != (meant.type, meant.message_id):
             yield Finding(place[1], f"has message {told.type} at version {place[0]}, must be {meant.type}")
-        elif told.body != meant.body:
+        elif told.sent != meant.body:
             yield Finding(place[1], f"{told.type} at version {place[0]} differs from history")
 
 
-def _says(told: StoredMessage, meant: Message) -> bool:
-    return (told.type, told.message_id, told.body) == (meant.type, meant.message_id, meant.body)
+def _says(told: StoredMessage, due: _Due) -> bool:
+    if told.body is not None or told.answer is None:
+        meant = due.message()
+        return (told.type, told.message_id, told.sent) == (meant.type, meant.message_id, meant.body)
+    # One function makes both bodies of these: they are equal where these are.
+    step, head = due.step, due.head
+    id_of, stream_of = kind_of(step.subject).id_of, kind_of(head).id_of
+    made_of = (told.type, told.message_id, told.at, told.stream_id, told.version, told.answer)
+    id_ = id_of_message(due.change_id, id_of(step.subject))
+    return made_of == (step.type, id_, due.at, stream_of(head), head.version, ShownSubjects().encoded(step.subject))
 
 
-def _due(record: StreamRecord) -> Iterator[Message]:
+def _due(record: StreamRecord) -> Iterator[tuple[tuple[int, str], _Due]]:
+    """By its place in the stream, each message that history asks for."""
     # The last step of each change: the stream's own one, which has the place of the change's messages.
     heads = {step.change_id: step for step in record.histories.get(record.stream_id, ())}
     for steps in record.histories.values():
@@ -48,7 +72,8 @@ def _due(record: StreamRecord) -> Iterator[Message]:
             # Without a head the stream got no version; history_replays_to_state reports a state that is missing.
             if subject is None or head is None or step.at is None or kind_of(subject).view is None:
                 continue
-            yield message_of(Step(kind, subject), head, change_id, step.at, ShownSubjects())
+            place = head.version, kind_of(subject).id_of(subject)
+            yield place, _Due(Step(kind, subject), head, change_id, step.at)
 
 
 def _last_told(steps: Sequence[HistoryStep]) -> dict[str, tuple[str, HistoryStep]]:

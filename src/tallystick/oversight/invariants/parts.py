@@ -9,7 +9,8 @@ from typing import Final
 import asyncpg
 from msgspec import Struct
 
-from tallystick.record.postgres.stream_record import fetch_all, merchants
+from tallystick.record.postgres.invariant_statements import fetch_all
+from tallystick.record.postgres.stream_record import merchants
 
 #: Payments in one part: about a second of work, so that processes end at about the same time.
 PART_PAYMENTS: Final = 5_000

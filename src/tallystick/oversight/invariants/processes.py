@@ -7,12 +7,13 @@ report never depends on a helper.
 from __future__ import annotations
 
 import asyncio
+import gc
 import multiprocessing
 import signal
 import time
 from collections import deque
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
 from multiprocessing.connection import Connection
 from typing import Final, NamedTuple
 
@@ -113,9 +114,26 @@ class _Work:
 
 
 async def _examine_all(connection: asyncpg.Connection, settings: Settings, work: _Work) -> None:
-    while work.to_do:
-        number, part = work.to_do.popleft()
-        work.keep(number, await examined(connection, settings, part, work.count))
+    with _cycles_sought_between_parts() as seek_cycles:
+        while work.to_do:
+            number, part = work.to_do.popleft()
+            work.keep(number, await examined(connection, settings, part, work.count))
+            seek_cycles()
+
+
+@contextmanager
+def _cycles_sought_between_parts() -> Iterator[Callable[[], object]]:
+    """Inside, Python looks for unreachable cycles only when what is yielded is called. Rows of the record have none,
+    and it would look among the thousands of each page again and again."""
+    was_enabled = gc.isenabled()
+    gc.disable()
+    gc.freeze()  # what is there already need not be looked at again
+    try:
+        yield gc.collect
+    finally:
+        gc.unfreeze()
+        if was_enabled:
+            gc.enable()
 
 
 class _Helper:
@@ -164,8 +182,10 @@ async def _examine_sent(pipe: Connection, source: Source, settings: Settings, sn
     try:
         async with connection.transaction(isolation="repeatable_read", readonly=True):
             await connection.execute(f"SET TRANSACTION SNAPSHOT '{snapshot}'")
-            while True:
-                part: Part = pipe.recv()
-                pipe.send(await examined(connection, settings, part, lambda _: None))
+            with _cycles_sought_between_parts() as seek_cycles:
+                while True:
+                    part: Part = pipe.recv()
+                    pipe.send(await examined(connection, settings, part, lambda _: None))
+                    seek_cycles()
     finally:
         await connection.close()

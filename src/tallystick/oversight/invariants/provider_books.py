@@ -22,8 +22,9 @@ from tallystick.kit.clock import Clock
 from tallystick.oversight.invariants.finding import Finding
 from tallystick.oversight.invariants.ledger import HOLDING, LATE_KINDS
 from tallystick.oversight.invariants.report import Findings, InvariantName, InvariantReport, Progress
+from tallystick.record.postgres.invariant_statements import STATEMENT_TIMEOUT_S, STATEMENTS
 from tallystick.record.postgres.payment_record import PaymentRecord, payment_records
-from tallystick.record.postgres.stream_record import STATEMENT_TIMEOUT_S, STATEMENTS, merchants
+from tallystick.record.postgres.stream_record import merchants
 
 ONE_CHARGE: Final = InvariantName(
     "one_charge_per_payment", "The provider holds or took a payment's money at most once."

@@ -4,7 +4,8 @@ system."""
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
 from operator import itemgetter
 from typing import Any, Final
 
@@ -16,9 +17,11 @@ from tallystick.oversight.invariants.catalogue import INVARIANTS, ORPHANS_OF_SUB
 from tallystick.oversight.invariants.finding import Finding
 from tallystick.oversight.invariants.parts import Part, planned
 from tallystick.oversight.invariants.report import Findings, InvariantName, InvariantReport, Progress
+from tallystick.record.postgres.connections import FIND_BY_KEY
+from tallystick.record.postgres.invariant_statements import STATEMENT_TIMEOUT_S, STATEMENTS
 from tallystick.record.postgres.orphans import orphans_statement
 from tallystick.record.postgres.payment_record import PaymentRecord, payment_records
-from tallystick.record.postgres.stream_record import STATEMENT_TIMEOUT_S, STATEMENTS, StreamRecord, stream_records
+from tallystick.record.postgres.stream_record import StreamRecord, stream_records
 from tallystick.settings.load import Settings
 
 _COUNTED: Final = (
@@ -33,6 +36,10 @@ _COUNTED: Final = (
     "rejections",
     "instructions",
 )
+
+
+#: Reads whole tables, and joins them as sets.
+_PLAN_FOR_MANY: Final = "; ".join(f"SET LOCAL {name} = on" for name in FIND_BY_KEY)
 
 
 async def verify(
@@ -100,6 +107,17 @@ async def examined(
     return look.findings
 
 
+@asynccontextmanager
+async def _whole_tables(connection: asyncpg.Connection) -> AsyncIterator[None]:
+    """Inside, statements are planned for all rows of a merchant or of the platform. Outside, as pages of payments need
+    it, for few rows by key."""
+    savepoint = connection.transaction()
+    await savepoint.start()
+    await connection.execute(_PLAN_FOR_MANY)
+    yield
+    await savepoint.rollback()  # and the settings with it; after an error the caller's transaction takes them back
+
+
 class _Examination:
     def __init__(self, connection: asyncpg.Connection, settings: Settings) -> None:
         self._connection = connection
@@ -109,9 +127,10 @@ class _Examination:
         self._at_stream = [(each.name, each.of_stream) for each in INVARIANTS if each.of_stream is not None]
 
     async def platform(self) -> None:
-        for invariant in INVARIANTS:
-            for statement in invariant.of_platform:
-                await self._ask(invariant, "", statement, *invariant.given(self._settings))
+        async with _whole_tables(self._connection):
+            for invariant in INVARIANTS:
+                for statement in invariant.of_platform:
+                    await self._ask(invariant, "", statement, *invariant.given(self._settings))
 
     async def payments(self, merchant_id: str, after: str, limit: int, count: Callable[[int], None]) -> None:
         clock = Clock(self._settings.clock_shift_ms)
@@ -130,9 +149,10 @@ class _Examination:
                         self.findings.checked["other_subjects"] += len(record.subjects)
                         self._count_rows(record)
                     self._look(merchant_id, page, self._at_stream)
-        for invariant in INVARIANTS:
-            for statement in invariant.of_merchant:
-                await self._ask(invariant, merchant_id, statement, merchant_id)
+        async with _whole_tables(self._connection):
+            for invariant in INVARIANTS:
+                for statement in invariant.of_merchant:
+                    await self._ask(invariant, merchant_id, statement, merchant_id)
 
     def _count_payment(self, record: PaymentRecord) -> None:
         checked = self.findings.checked

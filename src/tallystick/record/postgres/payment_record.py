@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Sequence
 from datetime import datetime
 from functools import cached_property
-from typing import Final
 
 import asyncpg
 from msgspec import Struct
@@ -13,18 +12,18 @@ from msgspec import Struct
 from tallystick.domain.kinds import ATTEMPT_KIND, PAYMENT_KIND, members_of
 from tallystick.domain.subjects import Attempt, Dispute, Payment, Refund
 from tallystick.kit.clock import Clock
-from tallystick.record.postgres.reads import attempt_of, payment_of
+from tallystick.record.postgres.invariant_statements import fetch_all
 from tallystick.record.postgres.stream_record import (
     PAGE_STREAMS,
+    RecordedAnswer,
     StreamRecord,
     StreamRows,
     assembled,
-    fetch_all,
-    grouped,
+    batched,
     members,
     stream_rows,
 )
-from tallystick.record.postgres.structs import unchecked_reader
+from tallystick.record.postgres.subject_reads import subjects_of
 
 
 class ScheduledAttempt(Struct, frozen=True, kw_only=True):
@@ -35,19 +34,6 @@ class ScheduledAttempt(Struct, frozen=True, kw_only=True):
     parked_at: datetime | None
     parked_for_ms: int | None
     settled_for_ms: int  # since nothing of it can be in transit any more; negative before
-
-
-class RecordedAnswer(Struct, frozen=True, kw_only=True):
-    """A claimed key, and its recorded answer if there is one."""
-
-    idempotency_key: str
-    payment_id: str
-    subject_id: str
-    status: int | None
-    body: bytes | None
-
-
-_answer: Final = unchecked_reader(RecordedAnswer)
 
 
 class PaymentRecord(StreamRecord, frozen=True, kw_only=True, dict=True):
@@ -77,7 +63,8 @@ class PaymentRecord(StreamRecord, frozen=True, kw_only=True, dict=True):
 async def payment_records(
     connection: asyncpg.Connection, merchant_id: str, clock: Clock, *, after: str = "", limit: int | None = None
 ) -> AsyncIterator[list[PaymentRecord]]:
-    """A merchant's payments in pages, in the order of their ids: those above ``after``, ``limit`` of them or all."""
+    """A merchant's payments, a few at a time, in the order of their ids: those above ``after``, ``limit`` of them or
+    all."""
     kinds = [kind for kind in members_of(PAYMENT_KIND) if kind is not ATTEMPT_KIND]
     last, left = after, limit
     while left != 0:
@@ -87,52 +74,62 @@ async def payment_records(
             return
         left = None if left is None else left - len(page)
         ids = [row["payment_id"] for row in page]
-        attempts = await fetch_all(connection, "attempts", merchant_id, ids, clock.shift_ms)
-        watched = grouped([_watched(row) for row in attempts], lambda each: each.attempt.payment_id)
         others = await members(connection, merchant_id, kinds, ids)
+        watched = await _watched(connection, merchant_id, ids, clock)
+        keys = []
         for payment_id, group in watched.items():
             others.setdefault(payment_id, []).extend(each.attempt for each in group)
-        rows = await stream_rows(connection, merchant_id, ids, [each for group in others.values() for each in group])
-        keys = {each.attempt.idempotency_key for group in watched.values() for each in group}
-        keys |= {each.idempotency_key for group in rows.rejections.values() for each in group}
-        found = await fetch_all(connection, "answers", merchant_id, list(keys - {None}))
-        answers = {row["idempotency_key"]: _answer(row) for row in found}
-        yield [
-            _payment_record(row, others.get(row["payment_id"], []), watched.get(row["payment_id"], []), rows, answers)
-            for row in page
-        ]
+            keys += [each.attempt.idempotency_key for each in group]
+        rows = await stream_rows(
+            connection, merchant_id, ids, [each for group in others.values() for each in group], keys
+        )
+        heads = subjects_of(PAYMENT_KIND, page)
+        for some in batched(list(zip(ids, heads, page, strict=True))):
+            yield [
+                _payment_record(payment, row["due_at"], others.get(id_, []), watched.get(id_, []), rows)
+                for id_, payment, row in some
+            ]
         last = ids[-1]
 
 
+async def _watched(
+    connection: asyncpg.Connection, merchant_id: str, payment_ids: Sequence[str], clock: Clock
+) -> dict[str, list[ScheduledAttempt]]:
+    """The attempts of these payments, by payment."""
+    rows = await fetch_all(connection, "attempts", merchant_id, payment_ids, clock.shift_ms)
+    watched: dict[str, list[ScheduledAttempt]] = {}
+    for attempt, row in zip(subjects_of(ATTEMPT_KIND, rows), rows, strict=True):
+        next_check_at, parked_at, parked_for_ms, settled_for_ms = row[-4:]
+        scheduled = ScheduledAttempt(
+            attempt=attempt,
+            next_check_at=next_check_at,
+            parked_at=parked_at,
+            parked_for_ms=parked_for_ms,
+            settled_for_ms=settled_for_ms,
+        )
+        watched.setdefault(attempt.payment_id, []).append(scheduled)
+    return watched
+
+
 def _payment_record(
-    row: asyncpg.Record,
+    payment: Payment,
+    due_at: datetime | None,
     others: Sequence[Refund | Dispute | Attempt],
     attempts: Sequence[ScheduledAttempt],
     rows: StreamRows,
-    answers: dict[str, RecordedAnswer],
 ) -> PaymentRecord:
-    stream = assembled(payment_of(row), others, rows)
+    stream = assembled(payment, others, rows)
     keys = {watched.attempt.idempotency_key for watched in attempts}
     keys |= {rejection.idempotency_key for rejection in stream.rejections}
     return PaymentRecord(
         head=stream.head,
         others=stream.others,
-        due_at=row["due_at"],
+        due_at=due_at,
         attempts=attempts,
         histories=stream.histories,
         replays=stream.replays,
         transfers=stream.transfers,
         rejections=stream.rejections,
         messages=stream.messages,
-        answers={key: answers[key] for key in keys if key in answers},
-    )
-
-
-def _watched(row: asyncpg.Record) -> ScheduledAttempt:
-    return ScheduledAttempt(
-        attempt=attempt_of(row),
-        next_check_at=row["next_check_at"],
-        parked_at=row["parked_at"],
-        parked_for_ms=row["parked_for_ms"],
-        settled_for_ms=row["settled_for_ms"],
+        answers={key: rows.answers[key] for key in keys if key is not None and key in rows.answers},
     )

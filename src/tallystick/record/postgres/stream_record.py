@@ -2,36 +2,50 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
+from datetime import datetime
 from functools import cached_property
-from itertools import groupby
 from operator import attrgetter
 from typing import Any, Final, TypeVar
 
 import asyncpg
+import msgspec
 from msgspec import Struct
 
-from tallystick.domain.change import Transfer
+from tallystick.domain.compiled_replay import replayed
 from tallystick.domain.kinds import SubjectKind, kind_of, members_of
-from tallystick.domain.replay import HistoryStep, Replay, replay
+from tallystick.domain.replay import HistoryStep, Replay
 from tallystick.domain.subjects import Subject
-from tallystick.record.postgres import sql
+from tallystick.record.postgres.histories import histories_of
+from tallystick.record.postgres.invariant_statements import STATEMENT_TIMEOUT_S, fetch_all
 from tallystick.record.postgres.message_bodies import stored_body
-from tallystick.record.postgres.structs import unchecked_reader
-from tallystick.record.postgres.subject_reads import reader
+from tallystick.record.postgres.structs import unchecked_structs
+from tallystick.record.postgres.subject_reads import subjects_of
 
 Row = TypeVar("Row")
 
-STATEMENTS: Final = sql.load("invariants.sql")
+#: Streams looked at together. What is made of their rows and looked at stays in the processor's caches.
+TOGETHER: Final = 50
 
 #: Streams read at a time: a few megabytes with their history, and few enough round trips for millions.
 PAGE_STREAMS: Final = 500
 
-#: The longest time for one statement: one adds up a merchant's whole ledger.
-STATEMENT_TIMEOUT_S: Final = 3_600.0
+
+class StoredTransfer(Struct, frozen=True, kw_only=True, gc=False):
+    """A ledger row, with the fields that invariants need."""
+
+    stream_id: str
+    subject_id: str
+    version: int
+    leg: int
+    kind: str
+    debit: str
+    credit: str
+    amount: int
+    currency: str
 
 
-class StoredRejection(Struct, frozen=True, kw_only=True):
+class StoredRejection(Struct, frozen=True, kw_only=True, gc=False):
     """A refused transition, with the fields that invariants need."""
 
     stream_id: str
@@ -45,22 +59,35 @@ class StoredRejection(Struct, frozen=True, kw_only=True):
     idempotency_key: str | None
 
 
-class StoredMessage(Struct, frozen=True, kw_only=True):
-    """A message to the merchant, as written."""
+class RecordedAnswer(Struct, frozen=True, kw_only=True, gc=False):
+    """A claimed key, and its recorded answer if there is one."""
+
+    idempotency_key: str
+    payment_id: str
+    subject_id: str
+    status: int | None
+    body: bytes | None
+
+
+class StoredMessage(Struct, frozen=True, kw_only=True, gc=False):
+    """A message to the merchant, as written: its ``body``, or the ``answer`` that is its data. It has neither where the
+    answer that it names is missing."""
 
     stream_id: str
     version: int
     subject_id: str
     message_id: str
     type: str
-    body: bytes
+    at: datetime | None = None
+    body: bytes | None = None
+    answer: bytes | None = None
+
+    @property
+    def sent(self) -> bytes:
+        """The body as it is sent; empty where its answer is missing."""
+        return stored_body(msgspec.structs.asdict(self))
 
 
-_step: Final = unchecked_reader(HistoryStep)
-_transfer: Final = unchecked_reader(Transfer)
-_rejection: Final = unchecked_reader(StoredRejection)
-
-_SUBJECT: Final = attrgetter("subject_id")
 _STREAM: Final = attrgetter("stream_id")
 
 
@@ -72,7 +99,7 @@ class StreamRecord(Struct, frozen=True, kw_only=True, dict=True):
     others: Sequence[Any] = ()
     histories: Mapping[str, Sequence[HistoryStep]]
     replays: Mapping[str, Replay]
-    transfers: Sequence[Transfer]
+    transfers: Sequence[StoredTransfer]
     rejections: Sequence[StoredRejection]
     messages: Sequence[StoredMessage]
 
@@ -107,10 +134,10 @@ class StreamRows(Struct, frozen=True, kw_only=True):
     """Rows of several streams, grouped by stream or by subject."""
 
     histories: Mapping[str, Sequence[HistoryStep]]
-    replays: Mapping[str, Replay]
-    transfers: Mapping[str, Sequence[Transfer]]
+    transfers: Mapping[str, Sequence[StoredTransfer]]
     rejections: Mapping[str, Sequence[StoredRejection]]
     messages: Mapping[str, Sequence[StoredMessage]]
+    answers: Mapping[str, RecordedAnswer]
 
 
 async def stream_records(
@@ -129,11 +156,12 @@ async def stream_records(
         )
         if not page:
             return
-        heads = [reader(head)(row) for row in page]
+        heads = subjects_of(head, page)
         ids = [head.id_of(each) for each in heads]
         others = await members(connection, merchant_id, members_of(head), ids)
         rows = await stream_rows(connection, merchant_id, ids, [each for group in others.values() for each in group])
-        yield [assembled(each, others.get(head.id_of(each), []), rows) for each in heads]
+        for some in batched(heads):
+            yield [assembled(each, others.get(head.id_of(each), []), rows) for each in some]
         last = ids[-1]
 
 
@@ -141,11 +169,12 @@ def assembled(head: Subject, others: Sequence[Subject], rows: StreamRows) -> Str
     """One stream's record out of the rows of several."""
     stream_id = kind_of(head).id_of(head)
     ids = [stream_id, *(kind_of(each).id_of(each) for each in others)]
+    histories = {each: rows.histories[each] for each in ids if each in rows.histories}
     return StreamRecord(
         head=head,
         others=others,
-        histories={each: rows.histories[each] for each in ids if each in rows.histories},
-        replays={each: rows.replays[each] for each in ids if each in rows.replays},
+        histories=histories,
+        replays={each: replayed(steps) for each, steps in histories.items()},
         transfers=rows.transfers.get(stream_id, []),
         rejections=rows.rejections.get(stream_id, []),
         messages=rows.messages.get(stream_id, []),
@@ -159,42 +188,69 @@ async def members(
     found: dict[str, list[Any]] = {}
     for kind in kinds:
         statement = (
-            f"SELECT * FROM {kind.table} WHERE merchant_id = $1 AND {kind.stream_field} = ANY($2::text[])"
-            f" ORDER BY {kind.id_field}"
+            f"SELECT {', '.join(kind.columns)} FROM {kind.table}"
+            f" WHERE merchant_id = $1 AND {kind.stream_field} = ANY($2::text[]) ORDER BY {kind.id_field}"
         )
-        for row in await connection.fetch(statement, merchant_id, stream_ids, timeout=STATEMENT_TIMEOUT_S):
-            found.setdefault(row[kind.stream_field], []).append(reader(kind)(row))
+        rows = await connection.fetch(statement, merchant_id, stream_ids, timeout=STATEMENT_TIMEOUT_S)
+        for subject in subjects_of(kind, rows):
+            found.setdefault(getattr(subject, kind.stream_field), []).append(subject)
     return found
 
 
 async def stream_rows(
-    connection: asyncpg.Connection, merchant_id: str, stream_ids: Sequence[str], others: Iterable[Subject]
+    connection: asyncpg.Connection,
+    merchant_id: str,
+    stream_ids: Sequence[str],
+    others: Iterable[Subject],
+    keys: Iterable[str | None] = (),
 ) -> StreamRows:
-    """History, ledger, rejections and messages of these streams and of the other subjects in them."""
+    """History, ledger, rejections and messages of these streams and of the other subjects in them; and the instructions
+    under ``keys`` and those of the rejections."""
     subject_ids = [*stream_ids, *(kind_of(each).id_of(each) for each in others)]
-    steps = [_step(row) for row in await fetch_all(connection, "transitions", merchant_id, subject_ids)]
-    histories = {subject_id: tuple(group) for subject_id, group in groupby(steps, key=_SUBJECT)}
+    histories = await histories_of(connection, merchant_id, subject_ids)
     transfers = await fetch_all(connection, "transfers", merchant_id, stream_ids)
-    rejections = await fetch_all(connection, "rejections", merchant_id, stream_ids)
-    messages = await fetch_all(connection, "messages", merchant_id, stream_ids)
+    refused = await fetch_all(connection, "rejections", merchant_id, stream_ids)
+    rejections = unchecked_structs(refused, StoredRejection)
+    claimed = {*keys, *(each.idempotency_key for each in rejections)} - {None}
+    found = await fetch_all(connection, "answers", merchant_id, list(claimed)) if claimed else []
+    answers = {each.idempotency_key: each for each in unchecked_structs(found, RecordedAnswer)}
     return StreamRows(
         histories=histories,
-        replays={subject_id: replay(history) for subject_id, history in histories.items()},
-        transfers=grouped([_transfer(row) for row in transfers], _STREAM),
-        rejections=grouped([_rejection(row) for row in rejections], _STREAM),
-        messages=grouped([_message(row) for row in messages], _STREAM),
+        transfers=grouped(unchecked_structs(transfers, StoredTransfer), _STREAM),
+        rejections=grouped(rejections, _STREAM),
+        messages=grouped(await _messages(connection, merchant_id, stream_ids, answers), _STREAM),
+        answers=answers,
     )
 
 
-def _message(row: asyncpg.Record) -> StoredMessage:
-    return StoredMessage(
-        stream_id=row["stream_id"],
-        version=row["version"],
-        subject_id=row["subject_id"],
-        message_id=row["message_id"],
-        type=row["type"],
-        body=stored_body(row),
-    )
+async def _messages(
+    connection: asyncpg.Connection, merchant_id: str, stream_ids: Sequence[str], answers: Mapping[str, RecordedAnswer]
+) -> list[StoredMessage]:
+    """The messages of these streams. The answers that they name are nearly always among ``answers``."""
+    rows = await fetch_all(connection, "messages", merchant_id, stream_ids)
+    bodies = {key: answer.body for key, answer in answers.items()}
+    if elsewhere := {row["answer_key"] for row in rows} - bodies.keys() - {None}:
+        found = await fetch_all(connection, "responses", merchant_id, list(elsewhere))
+        bodies |= {each["idempotency_key"]: each["body"] for each in found}
+    return [
+        StoredMessage(
+            stream_id=stream_id,
+            version=version,
+            subject_id=subject_id,
+            message_id=message_id,
+            type=type_,
+            at=at,
+            body=body,
+            answer=bodies.get(answer_key),
+        )
+        for stream_id, version, subject_id, message_id, type_, at, body, answer_key in rows
+    ]
+
+
+def batched(rows: Sequence[Row]) -> Iterator[Sequence[Row]]:
+    """The rows of a page, ``TOGETHER`` at a time."""
+    for start in range(0, len(rows), TOGETHER):
+        yield rows[start : start + TOGETHER]
 
 
 def grouped(rows: Iterable[Row], key: Callable[[Row], str]) -> dict[str, list[Row]]:
@@ -203,11 +259,6 @@ def grouped(rows: Iterable[Row], key: Callable[[Row], str]) -> dict[str, list[Ro
     for row in rows:
         groups.setdefault(key(row), []).append(row)
     return groups
-
-
-async def fetch_all(connection: asyncpg.Connection, name: str, *values: Any) -> list[asyncpg.Record]:
-    """The rows of one of the statements."""
-    return await connection.fetch(STATEMENTS[name], *values, timeout=STATEMENT_TIMEOUT_S)
 
 
 async def merchants(connection: asyncpg.Connection, only: str | None) -> AsyncIterator[str]:

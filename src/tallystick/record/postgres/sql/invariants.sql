@@ -32,29 +32,34 @@ WHERE p.merchant_id = $1 AND p.payment_id > $2
 ORDER BY p.payment_id
 LIMIT $3;
 
--- messages: the messages about these streams: whole, or with the answer that is their data
-SELECT o.stream_id, o.version, o.subject_id, o.message_id, o.type, o.at, o.body, r.body AS answer
-FROM outbox o
-LEFT JOIN response r ON r.merchant_id = o.merchant_id AND r.idempotency_key = o.answer_key
-WHERE o.merchant_id = $1 AND o.stream_id = ANY($2::text[])
-ORDER BY o.stream_id, o.version, o.subject_id;
+-- messages: the messages about these streams: whole, or with the key of the answer that is their data
+SELECT stream_id, version, subject_id, message_id, type, at, body, answer_key
+FROM outbox
+WHERE merchant_id = $1 AND stream_id = ANY($2::text[])
+ORDER BY stream_id, version, subject_id;
 
--- attempts: the attempts of these payments ($3: shift in ms)
-SELECT a.*, (extract(epoch FROM now() - a.parked_at) * 1000)::bigint + $3::bigint AS parked_for_ms,
-       (extract(epoch FROM now() - a.settled_after) * 1000)::bigint + $3::bigint AS settled_for_ms
-FROM attempt a
-WHERE a.merchant_id = $1 AND a.payment_id = ANY($2::text[])
-ORDER BY a.attempt_id;
+-- responses: the recorded answers under these keys
+SELECT idempotency_key, body FROM response WHERE merchant_id = $1 AND idempotency_key = ANY($2::text[]);
+
+-- attempts: the attempts of these payments, with their places in recovery's schedule ($3: shift in ms)
+SELECT merchant_id, payment_id, attempt_id, version, state, operation, purpose, refund_id, idempotency_key, amount,
+       currency, capture, payment_method, provider, account, provider_key, provider_reference, parent_reference,
+       submissions, late_effect, key_taken, next_check_at, parked_at,
+       (extract(epoch FROM now() - parked_at) * 1000)::bigint + $3::bigint AS parked_for_ms,
+       (extract(epoch FROM now() - settled_after) * 1000)::bigint + $3::bigint AS settled_for_ms
+FROM attempt
+WHERE merchant_id = $1 AND payment_id = ANY($2::text[])
+ORDER BY attempt_id;
 
 -- transitions: the history of these subjects; evidence only where it alone has the amount
-SELECT merchant_id, subject_id, version, change_id, subject, stream_id, from_state, to_state, event, at, change,
+SELECT subject_id, version, change_id, subject, stream_id, from_state, to_state, event, at, change,
        CASE WHEN event = 'late_effect' THEN evidence END AS evidence, payment_id IS NOT NULL AS before_streams
 FROM history
 WHERE merchant_id = $1 AND subject_id = ANY($2::text[])
 ORDER BY subject_id, version;
 
 -- transfers: the ledger rows of these streams
-SELECT merchant_id, stream_id, subject_id, version, leg, kind, debit, credit, amount, currency, at
+SELECT stream_id, subject_id, version, leg, kind, debit, credit, amount, currency
 FROM transfer
 WHERE merchant_id = $1 AND stream_id = ANY($2::text[])
 ORDER BY subject_id, version, leg;
@@ -204,8 +209,8 @@ WHERE NOT EXISTS (
       AND pg_get_indexdef(x.indexrelid) LIKE '%(merchant_id, url) WHERE (state <> ''deleted''::text)');
 
 -- events_without_story: events whose rows do not explain their state. History has another key than events, and no index
--- by change: both are read once and compared as sets; each change's lead is enough. Of the events that one missing change
--- applied, one is named
+-- by change: both are read once and compared as sets; each change's lead is enough, and none is read where no event was
+-- applied. Of the events that one missing change applied, one is named
 WITH applied AS MATERIALIZED (
     SELECT e.event_id, e.merchant_id, e.payment_id, p.change_id
     FROM inbox e
@@ -235,7 +240,7 @@ FROM (SELECT min(b.event_id) AS event_id, b.change_id
       FROM (SELECT merchant_id, payment_id AS stream_id, change_id, event_id, false AS recorded FROM applied
             UNION ALL
             SELECT merchant_id, coalesce(stream_id, subject_id), change_id, NULL, true FROM transition
-            WHERE lead_version IS NULL) AS b
+            WHERE lead_version IS NULL AND EXISTS (SELECT 1 FROM applied)) AS b
       GROUP BY b.merchant_id, b.stream_id, b.change_id
       HAVING NOT bool_or(b.recorded)) AS m
 UNION ALL

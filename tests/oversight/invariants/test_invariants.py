@@ -13,6 +13,7 @@ from tallystick.oversight.invariants import INVARIANTS, examine, verify
 from tallystick.oversight.invariants.finding import Finding
 from tallystick.oversight.invariants.report import KEPT, Findings, InvariantName
 from tallystick.record.postgres import payment_record
+from tallystick.record.postgres.connections import FIND_BY_KEY
 from tests.support.breaks import BREAKS, Break
 from tests.support.database import Database
 from tests.support.factories import InstantProvider
@@ -82,6 +83,36 @@ async def test_pages_see_every_payment_once(
     assert paged.checked == whole.checked
     total = whole.checked["payments"]
     assert seen == [(min(done, total), total) for done in range(2, total + 2, 2)]
+
+
+async def test_a_lead_on_another_page_is_read(
+    database: Database, sample: Sample, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    owner = await asyncpg.connect(database.owner_url)
+    transaction = owner.transaction()
+    await transaction.start()
+    try:
+        await owner.execute(
+            "UPDATE transition SET stream_id = $1 WHERE stream_id = $2 AND lead_version IS NOT NULL",
+            sample.captured,
+            sample.declined,
+        )
+        one_page = await examine(owner, settings=SETTINGS, merchant_id=sample.merchant)
+        monkeypatch.setattr(payment_record, "PAGE_STREAMS", 1)
+        pages = await examine(owner, settings=SETTINGS, merchant_id=sample.merchant)
+    finally:
+        await transaction.rollback()
+        await owner.close()
+    assert "history_replays_to_state" in one_page.broken()
+    assert pages.violations == one_page.violations
+    assert not [each for each in pages.violations if "lead" in each.detail]
+
+
+async def test_pages_are_planned_by_key_again(connection: asyncpg.Connection, sample: Sample) -> None:
+    """Statements about whole tables are not, and leave no setting behind."""
+    async with connection.transaction():
+        await examine(connection, settings=SETTINGS, merchant_id=sample.merchant)
+        assert {name: await connection.fetchval(f"SHOW {name}") for name in FIND_BY_KEY} == FIND_BY_KEY
 
 
 async def test_all_merchants_and_their_parts(connection: asyncpg.Connection, sample: Sample) -> None:

@@ -5,14 +5,18 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Sequence
 from functools import cache, partial
-from typing import Final
+from typing import Any, Final
 
 import pytest
 from msgspec.structs import replace
 
 from tallystick.domain import compiled_replay
 from tallystick.domain.compiled_replay import replayed
+from tallystick.domain.kinds import KINDS, SubjectKind
 from tallystick.domain.replay import HistoryStep, Replay, replay
+from tallystick.oversight.invariants.finding import Finding
+from tallystick.oversight.invariants.history import history_replays_to_state
+from tallystick.record.postgres.stream_record import StreamRecord
 from tests.guarantees.test_posts_are_checked import LIVES
 from tests.support.database import DEEP
 from tests.support.notices import SITUATIONS
@@ -158,6 +162,32 @@ def test_a_spoiled_step_is_replayed_as_by_the_reference(how: str) -> None:
         for number, step in enumerate(steps):
             spoiled = [*steps[:number], SPOILED[how](step), *steps[number + 1 :]]
             assert same(replayed(spoiled), replay(spoiled)), spoiled
+
+
+@pytest.mark.parametrize("kind", KINDS.values(), ids=lambda kind: kind.name)
+def test_each_field_of_a_stored_row_is_compared_with_its_history(kind: SubjectKind) -> None:
+    steps = next(each for each in histories() if each[0].subject == kind.name)
+    replay_ = replayed(steps)
+    last: Any = replay_.last()
+    assert last is not None
+
+    def found(stored: Any) -> list[Finding]:
+        subject_id = kind.id_of(stored)
+        record = StreamRecord(
+            head=stored,
+            histories={subject_id: steps},
+            replays={subject_id: replay_},
+            transfers=(),
+            rejections=(),
+            messages=(),
+        )
+        return list(history_replays_to_state(record))
+
+    assert found(last) == []
+    for field in kind.columns:
+        wrong = replace(last, **{field: "something else"})
+        detail = f"the stored row differs from its history in {field}"
+        assert found(wrong) == [Finding(kind.id_of(wrong), detail)]
 
 
 def test_no_steps_give_no_state() -> None:

@@ -103,7 +103,7 @@ def killed_before(statement: int, url: str) -> bool:
     return process.exitcode != 0
 
 
-@pytest.mark.timeout(600 if DEEP else 120)
+@pytest.mark.timeout(1_800 if DEEP else 120)
 def test_a_migration_that_is_killed_at_any_statement_is_run_again(server: Server) -> None:
     """The first revisions at each of their statements, and the others, which are alike, at every ninth. Deep, each kill
     on a database of its own, and then a whole run."""

@@ -13,8 +13,8 @@ OF_EVERY_CHANGE: Final = frozenset(
     {
         "BEGIN",
         "claimed",
-        "insert_instructions",
-        "insert_transitions",
+        "take_free_keys",
+        "append_transitions",
         "insert_attempts",
         "move_payments",
         "move_attempts",

@@ -245,7 +245,8 @@ async def _take_keys(connection: JournalConnection, free: Sequence[Entry], batch
 
 
 def _instructions(entries: Sequence[Entry]) -> list[Row]:
-    return _rows(entries, lambda rows: rows.instructions)
+    """By key; of two with one key the first one stays first. The third column may be null."""
+    return sorted((row for entry in entries for row in entry.rows.instructions), key=lambda row: row[:2])
 
 
 async def committed(connection: JournalConnection, entries: Sequence[Entry]) -> set[str]:

@@ -15,6 +15,7 @@ from tallystick.contract import markdown
 from tallystick.contract.acquirer import acquirer_scripts
 from tallystick.contract.failures import fault_table
 from tallystick.contract.ledger import ledger_chapter
+from tallystick.contract.opening import opening
 from tallystick.contract.webhooks import merchant_messages, provider_events, settings_table
 from tallystick.domain.errors import ERRORS
 from tallystick.domain.kinds import KINDS
@@ -56,6 +57,7 @@ def render_contract() -> str:
     """The contract as markdown: the same bytes on every machine."""
     sections = (
         _HEAD,
+        opening(),
         _lifecycles(),
         _history(),
         _matrix(),

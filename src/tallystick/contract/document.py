@@ -16,6 +16,7 @@ from tallystick.contract.acquirer import acquirer_scripts
 from tallystick.contract.failures import fault_table
 from tallystick.contract.ledger import ledger_chapter
 from tallystick.contract.opening import opening
+from tallystick.contract.lists import lists
 from tallystick.contract.webhooks import merchant_messages, provider_events, settings_table
 from tallystick.domain.errors import ERRORS
 from tallystick.domain.kinds import KINDS
@@ -69,6 +70,7 @@ def render_contract() -> str:
         fault_table(),
         ledger_chapter(),
         merchant_messages(),
+        lists(),
         acquirer_scripts(),
     )
     return "\n\n".join(section.strip("\n") for section in sections) + "\n"

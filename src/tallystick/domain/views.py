@@ -21,8 +21,9 @@ class PaymentView(Struct, frozen=True, kw_only=True):
     """A payment. Amounts are integers in the currency's minor unit; ``amount_authorized`` is never lowered by a
     capture; ``amount_refunded`` counts succeeded refunds only; ``amount_reversed`` is captured money that the provider
     later reported as not received. ``amount_late_accepted`` is present if money arrived after the payment had ended and
-    was accepted: it can be refunded like captured money. ``next_action`` is present while the payer has to act:
-    complete in the answers to a create and to a read of this payment, only its type everywhere else."""
+    was accepted: it can be refunded like captured money. ``refunds`` and ``disputes`` are present in reads
+    alone: recorded answers and messages stay as they were first written. ``next_action`` is present while the payer has
+    to act: complete in the answers to a create and to a read of this payment, only its type everywhere else."""
 
     id: str
     object: str
@@ -33,6 +34,8 @@ class PaymentView(Struct, frozen=True, kw_only=True):
     amount_refund_pending: int
     amount_reversed: int
     amount_late_accepted: int | UnsetType = UNSET
+    refunds: list[str] | UnsetType = UNSET
+    disputes: list[str] | UnsetType = UNSET
     currency: str
     state: str
     final: bool
@@ -93,9 +96,16 @@ class DisputeView(Struct, frozen=True, kw_only=True):
     updated_at: datetime
 
 
-def payment_view(payment: Payment, *, in_doubt: bool, opened: dict[str, Any] | None = None) -> PaymentView:
+def payment_view(
+    payment: Payment,
+    *,
+    in_doubt: bool,
+    opened: dict[str, Any] | None = None,
+    refunds: list[str] | UnsetType = UNSET,
+    disputes: list[str] | UnsetType = UNSET,
+) -> PaymentView:
     """The payment as a client sees it. ``opened``: its complete next action, only for its merchant's own
-    request; without it only the action's type is shown."""
+    request; without it only the action's type is shown. ``refunds`` and ``disputes``: their ids, for a read."""
     action = due_action(payment)
     return PaymentView(
         id=payment.payment_id,
@@ -107,6 +117,8 @@ def payment_view(payment: Payment, *, in_doubt: bool, opened: dict[str, Any] | N
         amount_refund_pending=payment.amount_refund_pending,
         amount_reversed=payment.amount_reversed,
         amount_late_accepted=payment.amount_late_accepted or UNSET,
+        refunds=refunds,
+        disputes=disputes,
         currency=payment.currency,
         state=payment.state,
         final=payment.state in PAYMENT.final,

@@ -13,6 +13,7 @@ from tallystick.flows.webhooks.outbound.endpoints import Endpoints, address_poli
 from tallystick.kit.clock import Clock
 from tallystick.record.postgres.contract_drift import DriftCounts
 from tallystick.record.postgres.inbox import Inbox
+from tallystick.record.postgres.lists import Lists
 from tallystick.record.postgres.outbox import Outbox
 from tallystick.record.postgres.recovery_schedule import RecoverySchedule
 from tallystick.record.postgres.refused_webhooks import RejectedDeliveryCounts
@@ -24,7 +25,7 @@ from tallystick.settings.load import Settings
 class Stores(Struct, frozen=True, kw_only=True):
     """Made once for each process. ``schedule_book`` has what recovery looks at next; ``outbound_book`` has the messages
     that wait and the queues that are leased; ``endpoint_book`` has the rows of webhook endpoints and their deliveries;
-    ``endpoints`` has the rules for what a merchant may do with them."""
+    ``endpoints`` has the rules for what a merchant may do with them; ``lists`` has what a merchant lists."""
 
     api_keys: StoredKeys
     inbox: Inbox
@@ -35,6 +36,7 @@ class Stores(Struct, frozen=True, kw_only=True):
     outbound_book: Outbox
     endpoint_book: EndpointStore
     endpoints: Endpoints
+    lists: Lists
 
 
 def stores_on(
@@ -56,4 +58,5 @@ def stores_on(
         outbound_book=outbound_book,
         endpoint_book=endpoint_book,
         endpoints=Endpoints(endpoint_book, dispatch, sealer, policy or address_policy(settings), settings),
+        lists=Lists(pool, clock),
     )

@@ -52,6 +52,10 @@ def test_a_list_query_with_everything() -> None:
         "created_lt": ["2026-01-02T00:00:00Z"],
         "idempotency_key": ['say "hi", twice'],
         "provider_reference": ["ch_1"],
+        "amount_gte": ["1"],
+        "amount_lte": ["1000000000000"],
+        "currency": ["EUR"],
+        "metadata[order]": ["5"],
         "limit": ["100"],
         "cursor": [CURSOR],
     }
@@ -61,6 +65,10 @@ def test_a_list_query_with_everything() -> None:
         "created_lt": datetime(2026, 1, 2, tzinfo=UTC),
         "idempotency_key": 'say "hi", twice',
         "provider_reference": "ch_1",
+        "amount_gte": 1,
+        "amount_lte": 10**12,
+        "currency": "EUR",
+        "metadata": ("order", "5"),
         "limit": 100,
         "cursor": POSITION,
     }
@@ -128,6 +136,13 @@ def test_timestamps_are_read_as_rfc_3339_has_them(text: str) -> None:
         ("cursor", "\x00", "control_character"),
         ("cursor", "abc", "invalid_value"),
         ("offset", "1", "unknown_field"),
+        ("amount_gte", "0", "out_of_range"),
+        ("amount_lte", str(10**12 + 1), "out_of_range"),
+        ("amount_lte", "1e3", "must_be_integer"),
+        ("currency", "XXX", "unknown_value"),
+        ("metadata", "a", "must_be_object"),
+        ("metadata[a", "b", "unknown_field"),
+        ("metadatum[a]", "b", "unknown_field"),
     ],
 )
 def test_a_bad_parameter_is_named(name: str, value: str, code: str) -> None:
@@ -147,7 +162,7 @@ def test_every_bad_parameter_is_named_at_once() -> None:
 @settings(max_examples=200)
 @given(
     st.dictionaries(
-        st.sampled_from([*NOTHING]),
+        st.sampled_from([*NOTHING, "metadata[a]", "metadata[]", "metadata[a"]),
         st.lists(st.text(max_size=30), max_size=2),
         max_size=6,
     )
@@ -169,6 +184,28 @@ def test_a_required_id_is_named_where_it_is_missing_and_read_as_it_is() -> None:
 def test_any_text_is_one_that_a_database_takes() -> None:
     assert read_query({"type": ["a\x00b\udcffc"]}, [any_text("type", "")]) == {"type": "ab?c"}
     assert read_query({"type": [""]}, [any_text("type", "")]) == {"type": ""}
+
+
+def test_one_member_of_a_deep_object_is_read() -> None:
+    def found(*names: str, values: Sequence[str] = ("v",)) -> Any:
+        return read_query({name: list(values) for name in names}, LIST)["metadata"]
+
+    assert found("metadata[order]") == ("order", "v")
+    assert found("metadata[a][b]") == ("a][b", "v")
+    assert found("metadata[order]", values=("",)) == ("order", "")
+    for names, values, fault in (
+        (["metadata[a]", "metadata[b]"], ["v"], ("metadata", "too_many_keys")),
+        (["metadata[a]"], ["v", "w"], ("metadata", "repeated")),
+        (["metadata[a]", "metadata"], ["v"], ("metadata", "repeated")),
+        (["metadata[]"], ["v"], ("metadata.", "too_short")),
+        ([f"metadata[{'k' * 41}]"], ["v"], (f"metadata.{'k' * 40}", "too_long")),
+        (["metadata[a]"], ["\x00"], ("metadata.a", "control_character")),
+    ):
+        assert fault in refusals({name: list(values) for name in names}, LIST), names
+    document = next(parameter.document() for parameter in LIST if parameter.name == "metadata")
+    assert (document["style"], document["explode"], document["schema"]["type"]) == ("deepObject", True, "object")
+    for query, taken in (({"a": "b"}, True), ({}, True), ({"a": "b", "c": "d"}, False), ({"a": 1}, False)):
+        assert jsonschema_rs.validator_for(document["schema"]).is_valid(query) is taken
 
 
 def test_names_are_repeated_safely() -> None:

@@ -57,7 +57,7 @@ def filled(new_database: NewDatabase) -> Database:
 async def rows_read(connection: asyncpg.Connection, statement: str, parameters: list[Any]) -> int:
     """Rows that the scans of a statement touched, those that a filter dropped included."""
     given = ", ".join(map(literal, parameters))
-    await connection.execute(f"PREPARE measured AS {READS[statement]}")  # what is not prepared has no generic plan
+    await connection.execute(f"PREPARE measured AS {statement}")  # what is not prepared has no generic plan
     explained = await connection.fetchval(f"EXPLAIN (ANALYZE, TIMING OFF, FORMAT JSON) EXECUTE measured ({given})")
     await connection.execute("DEALLOCATE measured")
     [plan] = json.loads(explained)
@@ -116,7 +116,7 @@ async def test_a_page_reads_what_is_on_it(filled: Database, plan: str) -> None:
                 idempotency_key=key,
             )
             statement, parameters = page_statement(MERCHANT, wanted, before_id=before, limit=LIMIT + 1)
-            read = await rows_read(connection, statement, parameters)
+            read = await rows_read(connection, READS[statement], parameters)
             assert read <= MOST_ROWS, (statement, parameters, read)
     finally:
         await connection.close()
@@ -133,7 +133,7 @@ async def test_a_reference_that_many_payments_share_is_read_by_page(filled: Data
         for state in (None, "declined"):
             wanted = PaymentFilter(provider_reference="shared", state=state)
             statement, parameters = page_statement(MERCHANT, wanted, before_id=None, limit=LIMIT + 1)
-            assert await rows_read(connection, statement, parameters) <= MOST_ROWS
+            assert await rows_read(connection, READS[statement], parameters) <= MOST_ROWS
     finally:
         await transaction.rollback()
         await connection.close()
@@ -147,7 +147,9 @@ async def test_whether_a_page_is_in_doubt_reads_the_attempts_of_that_page(filled
         statement, parameters = page_statement(MERCHANT, PaymentFilter(), before_id=None, limit=LIMIT)
         ids = [row["payment_id"] for row in await connection.fetch(READS[statement], *parameters)]
         assert len(ids) == LIMIT
-        assert await rows_read(connection, "payments_in_doubt", [MERCHANT, ids, 0]) == LIMIT, "each has one attempt"
+        assert await rows_read(connection, READS["payments_in_doubt"], [MERCHANT, ids, 0]) == LIMIT, (
+            "each has one attempt"
+        )
     finally:
         await connection.close()
 
@@ -198,22 +200,33 @@ async def test_payments_of_an_amount_or_with_a_value_of_metadata(filled: Databas
     since, order = payment["created_at"] - timedelta(days=15), json.loads(payment["metadata"])["order"]
     month = PaymentFilter(created_gte=since, created_lt=since + timedelta(days=31))
     assert await found(filled, replace(month, metadata=("order", order))) == [one]
-    assert await found(filled, replace(month, metadata=("order", order), amount=payment["amount"])) == [one]
-    assert await found(filled, replace(month, metadata=("order", order), amount=payment["amount"] + 1)) == []
+    amount, currency = payment["amount"], payment["currency"]
+    exactly: dict[str, Any] = {"amount_gte": amount, "amount_lte": amount, "currency": currency}
+    assert await found(filled, replace(month, metadata=("order", order), **exactly)) == [one]
+    more = replace(month, amount_gte=amount + 1, currency=currency)
+    assert await found(filled, replace(more, metadata=("order", order))) == []
     assert await found(filled, replace(month, metadata=("order", f"{order}x"))) == []
     assert await found(filled, replace(month, metadata=("channel", "web"))) == await found(filled, month)
-    same = await rows_of(filled, "amount = $2", payment["amount"])
+    in_currency = await rows_of(filled, "currency = $2", currency)
+    assert len(in_currency) < len(await rows_of(filled, "true"))
+    assert await found(filled, replace(month, currency=currency)) == in_currency
+    same = await rows_of(filled, "amount = $2 AND currency = $3", amount, currency)
     assert one in same
-    assert await found(filled, replace(month, amount=payment["amount"])) == same
-    assert await found(filled, replace(month, amount=payment["amount"], state="declined")) == await rows_of(
-        filled, "amount = $2 AND state = 'declined'", payment["amount"]
+    assert await found(filled, replace(month, **exactly)) == same
+    assert await found(filled, replace(month, **exactly, state="declined")) == await rows_of(
+        filled, "amount = $2 AND currency = $3 AND state = 'declined'", amount, currency
     )
+    assert await found(filled, more) == await rows_of(filled, "amount > $2 AND currency = $3", amount, currency)
+    less = replace(month, amount_lte=amount - 1, currency=currency)
+    assert await found(filled, less) == await rows_of(filled, "amount < $2 AND currency = $3", amount, currency)
 
 
 NEW_YEAR = datetime(2026, 1, 1, tzinfo=UTC)
 
 
-@pytest.mark.parametrize("unindexed", [{"amount": 5}, {"metadata": ("order", "5")}])
+@pytest.mark.parametrize(
+    "unindexed", [{"amount_gte": 5, "currency": "EUR"}, {"currency": "EUR"}, {"metadata": ("order", "5")}]
+)
 def test_filters_without_an_index_need_a_range_of_a_month(unindexed: dict[str, Any]) -> None:
     day = timedelta(days=1)
     for refused in (
@@ -226,7 +239,7 @@ def test_filters_without_an_index_need_a_range_of_a_month(unindexed: dict[str, A
             page_statement(MERCHANT, refused, before_id=None, limit=LIMIT)
     others: tuple[dict[str, Any], ...] = ({"provider_reference": "ch_1"}, {"idempotency_key": "order-5"})
     for other in others:
-        with pytest.raises(ValueError, match="without an amount"):
+        with pytest.raises(ValueError, match="without amounts"):
             page_statement(MERCHANT, PaymentFilter(**unindexed, **other), before_id=None, limit=LIMIT)
     month = PaymentFilter(**unindexed, created_gte=NEW_YEAR, created_lt=NEW_YEAR + 31 * day)
     page_statement(MERCHANT, month, before_id=None, limit=LIMIT)

@@ -15,6 +15,7 @@ from tallystick.lab.bench.fill import copy_chunk, prepare
 from tallystick.record.postgres import sql
 from tallystick.record.postgres.connections import connect
 from tests.support.database import Database, NewDatabase
+from tests.support.filled_members import fill_members
 
 OF_EVERY_DAY = {
     f"{file} {name}": statement
@@ -23,6 +24,7 @@ OF_EVERY_DAY = {
         "inbox.sql",
         "outbound.sql",
         "reads.sql",
+        "lists.sql",
         "recovery.sql",
         "keys.sql",
         "provider_pauses.sql",
@@ -57,6 +59,15 @@ PAGES = [
     "reads.sql payments_captured",
     "reads.sql payments_in_rare_state",
     "reads.sql payments_by_reference",
+    "lists.sql refunds",
+    "lists.sql refunds_in_state",
+    "lists.sql refunds_of_payment",
+    "lists.sql disputes",
+    "lists.sql disputes_in_state",
+    "lists.sql disputes_of_payment",
+    "lists.sql events",
+    "lists.sql events_of_payment",
+    "lists.sql messages",
     "outbound.sql log",
     "inbox.sql dead",
 ]
@@ -113,6 +124,7 @@ def filled(new_database: NewDatabase) -> Database:
     database = new_database()
     prepare(database.owner_url, database.app_url)
     asyncio.run(copy_chunk(database.owner_url, 0, PAYMENTS))
+    fill_members(database.owner_url)
     with psycopg.connect(database.owner_url, autocommit=True) as owner:
         owner.execute("VACUUM ANALYZE")
     return database

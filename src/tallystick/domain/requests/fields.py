@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Mapping
 from datetime import UTC, datetime
-from typing import Any, Final, NoReturn
+from typing import Any, Final, NoReturn, TypeVar
 
 from tallystick.domain.errors import ProblemField, TallystickError
 from tallystick.domain.money import MAX_AMOUNT, is_currency
@@ -31,7 +31,9 @@ _TIMESTAMP: Final = re.compile(
     r"[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt](?:[01][0-9]|2[0-3]):[0-9]{2}:[0-9]{2}(?:\.[0-9]{1,9})?"
     r"(?:[Zz]|[+-][0-9]{2}:[0-9]{2})"
 )
-_SMALL_INTEGER: Final = re.compile(r"-?[0-9]{1,9}")  # nine digits: above every limit, and cheap to convert
+_INTEGER: Final = re.compile(r"-?[0-9]{1,18}")  # 18 digits: above every limit, within 64 bits, and cheap to convert
+
+Default = TypeVar("Default", int, None)
 
 
 class InvalidFields(TallystickError):
@@ -141,12 +143,12 @@ class Fields:
         self.refuse(name, "must_be_timestamp", 'must be an RFC 3339 timestamp with offset; escape "+" as %2B')
         return None
 
-    def integer(self, name: str, smallest: int, largest: int, default: int) -> int:
-        """An integer written in decimal digits, as query parameters are."""
+    def integer(self, name: str, smallest: int, largest: int, default: Default) -> int | Default:
+        """An integer written in decimal digits, as query parameters are; the default for an absent or a wrong one."""
         value = self._string(name, required=False)
         if value is None:
             return default
-        if _SMALL_INTEGER.fullmatch(value) is None:
+        if _INTEGER.fullmatch(value) is None:
             self.refuse(name, "must_be_integer", "must be an integer")
         elif not smallest <= int(value) <= largest:
             self.refuse(name, "out_of_range", f"must be from {smallest} to {largest}")

@@ -5,9 +5,9 @@ from __future__ import annotations
 import base64
 import binascii
 import struct
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Final, TypeVar
+from typing import Final, Generic, TypeVar
 
 from msgspec import Struct
 
@@ -37,6 +37,10 @@ class PagedList(Struct, frozen=True):
 PAYMENTS: Final = PagedList(1, "pay")
 WEBHOOK_DELIVERIES: Final = PagedList(2, "msg")
 DEAD_LETTERS: Final = PagedList(3, "evt")
+REFUNDS: Final = PagedList(4, "re")
+DISPUTES: Final = PagedList(5, "dp")
+PROVIDER_EVENTS: Final = PagedList(6, "evt")
+MESSAGES: Final = PagedList(7, "msg")
 
 
 def write_cursor(paged: PagedList, position: Position) -> str:
@@ -62,3 +66,21 @@ def read_cursor(paged: PagedList, cursor: str) -> Position | None:
 def split_page(rows: Sequence[Row], limit: int) -> tuple[Sequence[Row], bool]:
     """The rows of a page, and whether there are more; ``rows`` were read up to ``limit`` + 1."""
     return rows[:limit], len(rows) > limit
+
+
+class Cut(Struct, Generic[Row], frozen=True):
+    """One page out of the rows that were read. ``next_cursor``: None on the last page."""
+
+    rows: Sequence[Row]
+    next_cursor: str | None
+
+    @property
+    def has_more(self) -> bool:
+        """Whether another page comes after it."""
+        return self.next_cursor is not None
+
+
+def cut_page(paged: PagedList, rows: Sequence[Row], limit: int, position: Callable[[Row], Position]) -> Cut[Row]:
+    """The page that ``rows``, read up to ``limit`` + 1, begin with. ``position``: where in the list a row is."""
+    shown, more = split_page(rows, limit)
+    return Cut(shown, write_cursor(paged, position(shown[-1])) if more else None)

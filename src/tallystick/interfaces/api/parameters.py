@@ -9,6 +9,7 @@ from typing import Any, Final, Literal
 from msgspec import Struct
 
 from tallystick.domain.errors import ProblemField
+from tallystick.domain.requests.commands import SCHEMAS
 from tallystick.domain.requests.fields import NO_CONTROLS_PATTERN, Fields, InvalidFields
 from tallystick.domain.requests.idempotency_key import MAX_KEY_CHARS
 from tallystick.domain.requests.json_body import safe_name
@@ -41,15 +42,18 @@ class Parameter(Struct, frozen=True, kw_only=True):
     prefix: str = ""
     thing: str = ""
     read: Read | None = None
+    deep: bool = False  # an object, each member of which is written as name[member]=value
 
     def document(self) -> Schema:
         """The parameter object of OpenAPI."""
+        style: Schema = {"style": "deepObject", "explode": True} if self.deep else {}
         return {
             "in": self.where,
             "name": self.name,
             "required": self.required,
             "schema": self.schema,
             "description": self.description,
+            **style,
         }
 
 
@@ -59,17 +63,40 @@ def read_query(given: Mapping[str, list[str]], parameters: Sequence[Parameter]) 
     Raises InvalidFields that names every parameter that is unknown, repeated, missing or malformed.
     """
     known = {parameter.name: parameter.read for parameter in parameters if parameter.read is not None}
-    fields = Fields({name: values[0] for name, values in given.items() if name in known and values}, frozenset(known))
+    deep = [parameter.name for parameter in parameters if parameter.deep]
+    members, given = _members(given, deep) if deep else ({}, given)
+    first: dict[str, Any] = {name: values[0] for name, values in given.items() if name in known and values}
+    for name, found in members.items():
+        first[name] = {member: values[0] for member, values in found.items() if values}
+    fields = Fields(first, frozenset(known))
     for name in given:
         if name not in known:
             fields.refuse(safe_name(name), "unknown_field", "is not a parameter of this request")
     for name, values in given.items():
         if name in known and len(values) > 1:
             fields.refuse(name, "repeated", "may be given only once")
+    for name, found_members in members.items():
+        if name in given or any(len(values) > 1 for values in found_members.values()):
+            fields.refuse(name, "repeated", "may be given only once")
     found = {name: read(fields, name) for name, read in known.items()}
     if fields.errors:
         fields.raise_errors()
     return found
+
+
+def _members(
+    given: Mapping[str, list[str]], deep: Sequence[str]
+) -> tuple[dict[str, dict[str, list[str]]], dict[str, list[str]]]:
+    """What is given as ``name[member]=value`` for each name of ``deep``; and everything else."""
+    members: dict[str, dict[str, list[str]]] = {}
+    others: dict[str, list[str]] = {}
+    for written, values in given.items():
+        name, bracket, member = written.partition("[")
+        if bracket and written.endswith("]") and name in deep:
+            members.setdefault(name, {})[member.removesuffix("]")] = values
+        else:
+            others[written] = values
+    return members, others
 
 
 def no_query_error() -> InvalidFields:
@@ -90,17 +117,18 @@ def path_id(prefix: str, thing: str, name: str = "id") -> Parameter:
     )
 
 
-def query_id(prefix: str, name: str) -> Parameter:
-    """A required id in the query. A malformed id is passed on as it is: nothing has it, which is a 404."""
+def query_id(prefix: str, name: str, *, required: bool = True, description: str = "") -> Parameter:
+    """An id in the query. A malformed id is passed on as it is: nothing has it, which is a 404. An empty one counts as
+    missing where it is required."""
 
     def read(fields: Fields, name: str) -> str | None:
         value = fields.string(name)
-        if not value:
+        if required and not value:
             fields.refuse(name, "required", "is required")
         return value
 
-    schema, description = _id_schema(prefix), f"An id that starts with {prefix}_."
-    return Parameter(where="query", name=name, schema=schema, description=description, required=True, read=read)
+    schema, described = _id_schema(prefix), description or f"An id that starts with {prefix}_."
+    return Parameter(where="query", name=name, schema=schema, description=described, required=required, read=read)
 
 
 def one_of(name: str, allowed: Collection[str], description: str) -> Parameter:
@@ -125,6 +153,34 @@ def text(name: str, max_chars: int, description: str) -> Parameter:
     """One to ``max_chars`` characters without control characters."""
     schema = {"type": "string", "minLength": 1, "maxLength": max_chars, "pattern": NO_CONTROLS_PATTERN}
     return _in_query(name, schema, description, lambda fields, name: fields.text(name, max_chars, min_chars=1))
+
+
+def optional_integer(name: str, smallest: int, largest: int, description: str) -> Parameter:
+    """An integer in decimal digits, or None."""
+    schema = {"type": "integer", "minimum": smallest, "maximum": largest}
+    return _in_query(name, schema, description, lambda fields, name: fields.integer(name, smallest, largest, None))
+
+
+def created_range(what: str = "Created") -> tuple[Parameter, Parameter]:
+    """``created_gte`` and ``created_lt``; ``what`` happened to an entry at that time."""
+    return (
+        timestamp("created_gte", f"{what} at this RFC 3339 time or later."),
+        timestamp("created_lt", f"{what} before this RFC 3339 time, which must be after created_gte."),
+    )
+
+
+def one_metadata(description: str) -> Parameter:
+    """``metadata[key]=value``, read as (key, value): one key, since each further one would be looked for without an
+    index too."""
+
+    def read(fields: Fields, name: str) -> tuple[str, str] | None:
+        found = fields.metadata()
+        if len(found) > 1:
+            fields.refuse(name, "too_many_keys", "must have one key")
+        return next(iter(found.items()), None)
+
+    schema = SCHEMAS["CreatePayment"]["properties"]["metadata"]["anyOf"][0] | {"maxProperties": 1}
+    return Parameter(where="query", name="metadata", schema=schema, description=description, read=read, deep=True)
 
 
 def any_text(name: str, description: str) -> Parameter:

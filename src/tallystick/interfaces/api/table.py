@@ -10,6 +10,7 @@ from tallystick.interfaces.api.routes import (
     dead_letters,
     disputes,
     ledger,
+    messages,
     payments,
     provider_events,
     refunds,
@@ -27,6 +28,7 @@ ENDPOINTS: Final[tuple[Endpoint, ...]] = (
     *dead_letters.ENDPOINTS,
     *refused_webhooks.ENDPOINTS,
     *contract_drift.ENDPOINTS,
+    *messages.ENDPOINTS,
     *webhook_endpoints.ENDPOINTS,
     *webhook_deliveries.ENDPOINTS,
 )

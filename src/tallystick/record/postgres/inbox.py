@@ -18,7 +18,6 @@ from tallystick.record.postgres.inbox_rows import (
     DueEvent,
     EmittedMessage,
     EventName,
-    EventOfPayment,
     FiledEvent,
     FiledFilter,
     ForeignCount,
@@ -137,11 +136,6 @@ class Inbox:
         """One event by our id."""
         record = await self._pool.fetchrow(STATEMENTS["event"], event_id)
         return None if record is None else struct_of(record, StoredEvent)
-
-    async def events_of(self, merchant_id: str, payment_id: str, limit: int) -> list[EventOfPayment]:
-        """The events that were routed to one payment, as they arrived."""
-        records = await self._pool.fetch(STATEMENTS["events_of"], merchant_id, payment_id, limit)
-        return structs_of(records, EventOfPayment)
 
     async def deliveries(self, name: EventName) -> list[DeliveryOfEvent]:
         """Every arrival of an event."""

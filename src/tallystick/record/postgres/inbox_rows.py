@@ -74,19 +74,6 @@ class StoredEvent(Struct, frozen=True, kw_only=True):
         return (self.provider, self.account, self.provider_event_id)
 
 
-class EventOfPayment(Struct, frozen=True, kw_only=True):
-    """An event in the list of a payment's events."""
-
-    event_id: str
-    provider: str
-    type: str
-    state: str
-    detail: str | None
-    received_at: datetime
-    tries: int
-    replays: int
-
-
 class DeliveryOfEvent(Struct, frozen=True, kw_only=True):
     """One arrival of an event."""
 

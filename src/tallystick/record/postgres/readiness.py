@@ -38,6 +38,7 @@ WORKER_SESSIONS: Final = "tallystick work"
 #: What processes run while they serve or work; commands have other statements besides.
 _FILES: Final = (
     "reads.sql",
+    "lists.sql",
     "journal.sql",
     "inbox.sql",
     "outbound.sql",

@@ -12,6 +12,7 @@ import asyncpg
 import pytest
 
 from tallystick.decisions.provider_events.route import decide_notice
+from tallystick.domain.list_filters import EventFilter
 from tallystick.domain.notices import DisputeNotice
 from tallystick.flows.webhooks.inbound import handler
 from tallystick.flows.webhooks.inbound.dead_letters import DeadLetters, NotReplayable
@@ -114,7 +115,8 @@ async def test_a_dead_letter_names_the_payment_that_it_was_routed_to(
         letters = DeadLetters(runtime.stores.inbox, WEBHOOK_SETTINGS)
         (letter,) = await letters.page(DeadLetterFilter(merchant_id=fresh_merchant), None, 10)
         assert (letter.event_id, letter.payment_id) == (event.event_id, payment.payment_id)
-        lines = await runtime.stores.inbox.events_of(fresh_merchant, payment.payment_id, 10)
+        of_payment = EventFilter(payment_id=payment.payment_id)
+        lines = await runtime.stores.lists.events(fresh_merchant, of_payment, before=None, limit=10)
         assert [line.event_id for line in lines] == [event.event_id]
 
 

@@ -1,36 +1,52 @@
-"""Disputes: read, one or all of a payment."""
+"""Disputes: read, and listed."""
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Annotated, Final
 
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 from tallystick.domain.lifecycles.dispute import DISPUTE
+from tallystick.domain.list_filters import MemberFilter
 from tallystick.domain.views import DisputeView, dispute_view
 from tallystick.flows.runtime import Runtime
 from tallystick.interfaces.api.authentication import Caller
 from tallystick.interfaces.api.endpoint import READ, Endpoint, Narrowed, read
 from tallystick.interfaces.api.http import ApiRequest
-from tallystick.interfaces.api.parameters import path_id, query_id
+from tallystick.interfaces.api.listing import OF_PAYMENT, optional_payment, require_sound
+from tallystick.interfaces.api.paging import DISPUTES, cut_page
+from tallystick.interfaces.api.parameters import created_range, one_of, page_of, path_id
 from tallystick.interfaces.api.problems import not_found
-from tallystick.interfaces.api.routes.payments import payment_in_query
 from tallystick.interfaces.api.schemas import AMOUNT_MOVED, CURRENCY
 
 PATH: Final = "/v1/disputes"
 
 
-class DisputeList(Struct, frozen=True, kw_only=True):
-    """The disputes of a payment, oldest first."""
+class DisputePage(Struct, frozen=True, kw_only=True):
+    """Disputes, newest first. ``next_cursor`` is set exactly when ``has_more``."""
 
-    data: list[DisputeView]
+    data: Annotated[list[DisputeView], Meta(description="The disputes on this page, newest first.")]
+    has_more: Annotated[bool, Meta(description="Whether another page follows.", examples=[False])]
+    next_cursor: Annotated[str | None, Meta(description="cursor of the next page; null on the last one.")]
 
 
 async def list_disputes(runtime: Runtime, request: ApiRequest, caller: Caller) -> object:
-    """The disputes of one payment."""
-    payment_id = await payment_in_query(runtime, request, caller)
-    disputes = await runtime.reads.disputes(caller.merchant_id, payment_id)
-    return DisputeList(data=[dispute_view(dispute) for dispute in disputes])
+    """A page of disputes, newest first."""
+    query, limit = request.query, request.query["limit"]
+    wanted = MemberFilter(
+        payment_id=await optional_payment(runtime, request, caller),
+        state=query["state"],
+        created_gte=query["created_gte"],
+        created_lt=query["created_lt"],
+    )
+    require_sound(wanted, request)
+    rows = await runtime.stores.lists.disputes(caller.merchant_id, wanted, before=query["cursor"], limit=limit + 1)
+    page = cut_page(DISPUTES, rows, limit, lambda dispute: (dispute.created_at, dispute.dispute_id))
+    return DisputePage(
+        data=[dispute_view(dispute) for dispute in page.rows],
+        has_more=page.has_more,
+        next_cursor=page.next_cursor,
+    )
 
 
 async def get_dispute(runtime: Runtime, request: ApiRequest, caller: Caller) -> object:
@@ -55,11 +71,16 @@ ENDPOINTS: Final[tuple[Endpoint, ...]] = (
         method="GET",
         path=PATH,
         name="listDisputes",
-        summary="The disputes of a payment",
+        summary="Disputes, newest first",
         handle=read(list_disputes),
-        responses={200: DisputeList},
+        responses={200: DisputePage},
         codes=(*READ, "not_found"),
-        parameters=(query_id("pay", "payment"),),
+        parameters=(
+            OF_PAYMENT,
+            one_of("state", DISPUTE.states, "Only this state."),
+            *created_range(),
+            *page_of(DISPUTES),
+        ),
     ),
     Endpoint(
         method="GET",

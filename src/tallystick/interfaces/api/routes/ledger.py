@@ -12,8 +12,8 @@ from tallystick.flows.runtime import Runtime
 from tallystick.interfaces.api.authentication import Caller
 from tallystick.interfaces.api.endpoint import READ, Endpoint, Narrowed, read
 from tallystick.interfaces.api.http import ApiRequest
+from tallystick.interfaces.api.listing import payment_in_query
 from tallystick.interfaces.api.parameters import query_id
-from tallystick.interfaces.api.routes.payments import payment_in_query
 from tallystick.interfaces.api.schemas import AMOUNT, AMOUNT_MOVED, CURRENCY
 
 

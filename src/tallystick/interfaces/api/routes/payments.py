@@ -8,9 +8,11 @@ from typing import Any, Final
 from msgspec import Struct, field
 
 from tallystick.decisions.instructions import Instruction
-from tallystick.domain.errors import ProblemField, problem
+from tallystick.domain.currencies import EXPONENTS
+from tallystick.domain.errors import problem
 from tallystick.domain.lifecycles.payment import PAYMENT
 from tallystick.domain.lifecycles.table import NEW
+from tallystick.domain.money import MAX_AMOUNT
 from tallystick.domain.payment_filter import PaymentFilter
 from tallystick.domain.requests.commands import (
     CAPTURE_METHODS,
@@ -20,6 +22,7 @@ from tallystick.domain.requests.commands import (
     parse_capture_payment,
     parse_create_payment,
 )
+from tallystick.domain.requests.fields import MIN_AMOUNT
 from tallystick.domain.requests.idempotency_key import MAX_KEY_CHARS
 from tallystick.domain.views import PaymentView, payment_view
 from tallystick.flows.payments import instructions
@@ -30,11 +33,20 @@ from tallystick.interfaces.api.authentication import Caller
 from tallystick.interfaces.api.endpoint import READ, Endpoint, Narrowed, read
 from tallystick.interfaces.api.http import ApiRequest
 from tallystick.interfaces.api.instruction import INSTRUCTION, ON_PAYMENT, PAYMENT_ID, InstructionKind, on_payment
-from tallystick.interfaces.api.paging import PAYMENTS, split_page, write_cursor
-from tallystick.interfaces.api.parameters import IDEMPOTENCY_KEY, matching, one_of, page_of, text, timestamp
+from tallystick.interfaces.api.listing import require_sound
+from tallystick.interfaces.api.paging import PAYMENTS, cut_page
+from tallystick.interfaces.api.parameters import (
+    IDEMPOTENCY_KEY,
+    created_range,
+    matching,
+    one_metadata,
+    one_of,
+    optional_integer,
+    page_of,
+    text,
+)
 from tallystick.interfaces.api.problems import LACKS_KEY, RETRY_AFTER_S, invalid_fields, not_found, report
-from tallystick.interfaces.api.schemas import AMOUNT, AMOUNT_MOVED, CURRENCY
-from tallystick.kit.ids import is_id
+from tallystick.interfaces.api.schemas import AMOUNT, AMOUNT_MOVED, CURRENCY, ids_of
 
 PATH: Final = "/v1/payments"
 
@@ -44,7 +56,16 @@ MAX_REFERENCE_CHARS: Final = 255
 _STATES: Final = PAYMENT.states
 
 #: Query parameters that choose payments, by their names in ``PaymentFilter``.
-_FILTERS: Final = ("state", "created_gte", "created_lt", "idempotency_key", "provider_reference")
+_FILTERS: Final = PaymentFilter.__struct_fields__
+
+#: What the query's filters without an index say of themselves.
+_NEEDS_RANGE: Final = (
+    "Needs created_gte and created_lt, at most 31 days apart, and goes with neither idempotency_key nor"
+    " provider_reference."
+)
+
+#: Refunds and disputes that a payment names: more than honest ones have. The lists have all of them.
+MAX_MEMBERS: Final = 100
 
 
 class PaymentPage(Struct, frozen=True, kw_only=True):
@@ -135,26 +156,37 @@ async def get_payment(runtime: Runtime, request: ApiRequest, caller: Caller) -> 
     payment, in_doubt = found
     if in_doubt:
         await runtime.reads.hasten(caller.merchant_id, payment_id, runtime.settings.in_doubt_hasten_interval_ms)
-    return payment_view(payment, in_doubt=in_doubt, opened=runtime.actions.opened(payment))
+    members = (await runtime.stores.lists.members(caller.merchant_id, [payment_id], MAX_MEMBERS))[payment_id]
+    return payment_view(
+        payment,
+        in_doubt=in_doubt,
+        opened=runtime.actions.opened(payment),
+        refunds=members.refunds,
+        disputes=members.disputes,
+    )
 
 
 async def list_payments(runtime: Runtime, request: ApiRequest, caller: Caller) -> object:
     """A page of payments, newest first."""
     query = request.query
     wanted = PaymentFilter(**{name: query[name] for name in _FILTERS})
-    if wanted.created_gte is not None and wanted.created_lt is not None and wanted.created_gte >= wanted.created_lt:
-        empty = ProblemField("created_lt", "invalid_value", "must be after created_gte")
-        raise invalid_fields([empty], request.request_id)
+    require_sound(wanted, request)
     limit, cursor = query["limit"], query["cursor"]
     before_id = None if cursor is None else cursor[1]
     rows = await runtime.reads.payments(caller.merchant_id, wanted, before_id=before_id, limit=limit + 1)
-    shown, more = split_page(rows, limit)
-    last = shown[-1][0] if more else None
-    return PaymentPage(
-        data=[payment_view(payment, in_doubt=in_doubt) for payment, in_doubt in shown],
-        has_more=more,
-        next_cursor=None if last is None else write_cursor(PAYMENTS, (last.created_at, last.payment_id)),
-    )
+    page = cut_page(PAYMENTS, rows, limit, lambda row: (row[0].created_at, row[0].payment_id))
+    ids = [payment.payment_id for payment, _ in page.rows]
+    members = await runtime.stores.lists.members(caller.merchant_id, ids, MAX_MEMBERS)
+    data = [
+        payment_view(
+            payment,
+            in_doubt=in_doubt,
+            refunds=members[payment.payment_id].refunds,
+            disputes=members[payment.payment_id].disputes,
+        )
+        for payment, in_doubt in page.rows
+    ]
+    return PaymentPage(data=data, has_more=page.has_more, next_cursor=page.next_cursor)
 
 
 async def get_history(runtime: Runtime, request: ApiRequest, caller: Caller) -> object:
@@ -168,14 +200,6 @@ async def get_history(runtime: Runtime, request: ApiRequest, caller: Caller) -> 
         data=[_entry(HistoryEntry, row) for row in transitions],
         rejected=[_entry(RejectionEntry, row) for row in rejections],
     )
-
-
-async def payment_in_query(runtime: Runtime, request: ApiRequest, caller: Caller) -> str:
-    """The payment that the query names. Raises ProblemError where the merchant has no such payment."""
-    payment_id: str = request.query["payment"]
-    if not is_id("pay", payment_id) or await runtime.reads.payment(caller.merchant_id, payment_id) is None:
-        raise not_found(request.request_id, "payment")
-    return payment_id
 
 
 def _entry(kind: type[Any], row: object) -> Any:
@@ -203,6 +227,8 @@ _NARROWED: Final[Narrowed] = {
         "amount_refund_pending": AMOUNT,
         "amount_reversed": AMOUNT,
         "amount_late_accepted": AMOUNT_MOVED,
+        "refunds": ids_of("re", MAX_MEMBERS, "Ids of the newest refunds, newest first. In reads alone."),
+        "disputes": ids_of("dp", MAX_MEMBERS, "Ids of the newest disputes, newest first. In reads alone."),
     },
     "HistoryEntry": {
         "from": {"type": "string", "enum": [NEW, *_STATES]},
@@ -234,8 +260,7 @@ ENDPOINTS: Final[tuple[Endpoint, ...]] = (
         codes=READ,
         parameters=(
             one_of("state", _STATES, "Only this state."),
-            timestamp("created_gte", "Created at this RFC 3339 time or later."),
-            timestamp("created_lt", "Created before this RFC 3339 time, which must be after created_gte."),
+            *created_range(),
             matching(
                 "idempotency_key",
                 rf"[ -~]{{1,{MAX_KEY_CHARS}}}",
@@ -243,6 +268,14 @@ ENDPOINTS: Final[tuple[Endpoint, ...]] = (
                 "The payment that the instruction with this key (without quotes) is about.",
             ),
             text("provider_reference", MAX_REFERENCE_CHARS, "The provider's own name for it."),
+            optional_integer(
+                "amount_gte", MIN_AMOUNT, MAX_AMOUNT, f"Over this amount or more. Needs currency. {_NEEDS_RANGE}"
+            ),
+            optional_integer(
+                "amount_lte", MIN_AMOUNT, MAX_AMOUNT, f"Over this amount or less. Needs currency. {_NEEDS_RANGE}"
+            ),
+            one_of("currency", sorted(EXPONENTS), f"Only this currency. {_NEEDS_RANGE}"),
+            one_metadata(f"Only those with this value of a key, as metadata[key]=value. One key. {_NEEDS_RANGE}"),
             *page_of(PAYMENTS),
         ),
         narrowed=_NARROWED,

@@ -1,28 +1,29 @@
-"""Events of providers: those of one payment, and one event with all its checkpoints."""
+"""Events of providers: listed, and one event with all its checkpoints."""
 
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any, Final
+from typing import Annotated, Final
 
-from msgspec import Struct
-from msgspec.structs import asdict
+from msgspec import Meta, Struct
 
+from tallystick.domain.list_filters import EventFilter
 from tallystick.flows.runtime import Runtime
 from tallystick.interfaces.api.authentication import Caller
 from tallystick.interfaces.api.endpoint import READ, Endpoint, read
 from tallystick.interfaces.api.http import ApiRequest
-from tallystick.interfaces.api.parameters import path_id, query_id
+from tallystick.interfaces.api.listing import OF_PAYMENT, optional_payment, require_sound
+from tallystick.interfaces.api.paging import PROVIDER_EVENTS, cut_page
+from tallystick.interfaces.api.parameters import created_range, page_of, path_id
 from tallystick.interfaces.api.problems import not_found
-from tallystick.interfaces.api.routes.payments import payment_in_query
 from tallystick.oversight.trace.event import EventTrace, trace_event
 
 PATH: Final = "/v1/provider-events"
 
-#: More events than any payment has.
-MAX_EVENTS: Final = 1_000
-
 EVENT_ID: Final = path_id("evt", "event")
+
+#: A payment's id, as an example.
+PAYMENT: Final = "pay_019a3c5e7b127c3f9d2e4a6b8c0d1e2f"
 
 
 class EventLine(Struct, frozen=True, kw_only=True):
@@ -36,12 +37,17 @@ class EventLine(Struct, frozen=True, kw_only=True):
     received_at: datetime
     tries: int
     replays: int
+    payment_id: Annotated[
+        str | None, Meta(description="The payment that it is about; null until that is known.", examples=[PAYMENT])
+    ]
 
 
-class EventList(Struct, frozen=True, kw_only=True):
-    """The events of a payment, as they arrived."""
+class EventPage(Struct, frozen=True, kw_only=True):
+    """Events, newest first by their first arrival. ``next_cursor`` is set exactly when ``has_more``."""
 
-    data: list[EventLine]
+    data: Annotated[list[EventLine], Meta(description="The events on this page, newest first.")]
+    has_more: Annotated[bool, Meta(description="Whether another page follows.", examples=[False])]
+    next_cursor: Annotated[str | None, Meta(description="cursor of the next page; null on the last one.")]
 
 
 async def get_event(runtime: Runtime, request: ApiRequest, caller: Caller) -> object:
@@ -53,14 +59,31 @@ async def get_event(runtime: Runtime, request: ApiRequest, caller: Caller) -> ob
 
 
 async def list_events(runtime: Runtime, request: ApiRequest, caller: Caller) -> object:
-    """The provider events of one payment, in the order of arrival."""
-    payment_id = await payment_in_query(runtime, request, caller)
-    events = await runtime.stores.inbox.events_of(caller.merchant_id, payment_id, MAX_EVENTS)
-    return EventList(data=[_line(asdict(event)) for event in events])
-
-
-def _line(event: dict[str, Any]) -> EventLine:
-    return EventLine(id=event.pop("event_id"), **event)
+    """A page of events that are about the merchant's payments, newest first."""
+    query, limit = request.query, request.query["limit"]
+    wanted = EventFilter(
+        payment_id=await optional_payment(runtime, request, caller),
+        created_gte=query["created_gte"],
+        created_lt=query["created_lt"],
+    )
+    require_sound(wanted, request)
+    rows = await runtime.stores.lists.events(caller.merchant_id, wanted, before=query["cursor"], limit=limit + 1)
+    page = cut_page(PROVIDER_EVENTS, rows, limit, lambda event: (event.received_at, event.event_id))
+    data = [
+        EventLine(
+            id=event.event_id,
+            provider=event.provider,
+            type=event.type,
+            state=event.state,
+            detail=event.detail,
+            received_at=event.received_at,
+            tries=event.tries,
+            replays=event.replays,
+            payment_id=event.payment_id,
+        )
+        for event in page.rows
+    ]
+    return EventPage(data=data, has_more=page.has_more, next_cursor=page.next_cursor)
 
 
 ENDPOINTS: Final[tuple[Endpoint, ...]] = (
@@ -68,11 +91,11 @@ ENDPOINTS: Final[tuple[Endpoint, ...]] = (
         method="GET",
         path=PATH,
         name="listEvents",
-        summary="The provider events of a payment, in the order of arrival",
+        summary="Events of providers about the merchant's payments, newest first",
         handle=read(list_events),
-        responses={200: EventList},
+        responses={200: EventPage},
         codes=(*READ, "not_found"),
-        parameters=(query_id("pay", "payment"),),
+        parameters=(OF_PAYMENT, *created_range("First received"), *page_of(PROVIDER_EVENTS)),
     ),
     Endpoint(
         method="GET",

@@ -1,10 +1,13 @@
-"""Refunds: made of a captured payment, and read."""
+"""Refunds: made of a captured payment, read, listed."""
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Annotated, Final
+
+from msgspec import Meta, Struct
 
 from tallystick.domain.lifecycles.refund import REFUND
+from tallystick.domain.list_filters import MemberFilter
 from tallystick.domain.requests.commands import parse_create_refund
 from tallystick.domain.views import RefundView, refund_view
 from tallystick.flows.payments import instructions
@@ -13,11 +16,40 @@ from tallystick.interfaces.api.authentication import Caller
 from tallystick.interfaces.api.endpoint import READ, Endpoint, Narrowed, read
 from tallystick.interfaces.api.http import ApiRequest
 from tallystick.interfaces.api.instruction import ON_PAYMENT, PAYMENT_ID, InstructionKind, on_payment
-from tallystick.interfaces.api.parameters import IDEMPOTENCY_KEY, path_id
+from tallystick.interfaces.api.listing import OF_PAYMENT, optional_payment, require_sound
+from tallystick.interfaces.api.paging import REFUNDS, cut_page
+from tallystick.interfaces.api.parameters import IDEMPOTENCY_KEY, created_range, one_of, page_of, path_id
 from tallystick.interfaces.api.problems import not_found
 from tallystick.interfaces.api.schemas import AMOUNT_MOVED, CURRENCY
 
 PATH: Final = "/v1/refunds"
+
+
+class RefundPage(Struct, frozen=True, kw_only=True):
+    """Refunds, newest first. ``next_cursor`` is set exactly when ``has_more``."""
+
+    data: Annotated[list[RefundView], Meta(description="The refunds on this page, newest first.")]
+    has_more: Annotated[bool, Meta(description="Whether another page follows.", examples=[False])]
+    next_cursor: Annotated[str | None, Meta(description="cursor of the next page; null on the last one.")]
+
+
+async def list_refunds(runtime: Runtime, request: ApiRequest, caller: Caller) -> object:
+    """A page of refunds, newest first."""
+    query, limit = request.query, request.query["limit"]
+    wanted = MemberFilter(
+        payment_id=await optional_payment(runtime, request, caller),
+        state=query["state"],
+        created_gte=query["created_gte"],
+        created_lt=query["created_lt"],
+    )
+    require_sound(wanted, request)
+    rows = await runtime.stores.lists.refunds(caller.merchant_id, wanted, before=query["cursor"], limit=limit + 1)
+    page = cut_page(REFUNDS, rows, limit, lambda row: (row[0].created_at, row[0].refund_id))
+    return RefundPage(
+        data=[refund_view(refund, in_doubt=in_doubt) for refund, in_doubt in page.rows],
+        has_more=page.has_more,
+        next_cursor=page.next_cursor,
+    )
 
 
 async def get_refund(runtime: Runtime, request: ApiRequest, caller: Caller) -> object:
@@ -59,6 +91,21 @@ ENDPOINTS: Final[tuple[Endpoint, ...]] = (
         body="CreateRefund",
         parameters=(PAYMENT_ID, IDEMPOTENCY_KEY),
         creates=True,
+    ),
+    Endpoint(
+        method="GET",
+        path=PATH,
+        name="listRefunds",
+        summary="Refunds, newest first",
+        handle=read(list_refunds),
+        responses={200: RefundPage},
+        codes=(*READ, "not_found"),
+        parameters=(
+            OF_PAYMENT,
+            one_of("state", REFUND.states, "Only this state."),
+            *created_range(),
+            *page_of(REFUNDS),
+        ),
     ),
     Endpoint(
         method="GET",

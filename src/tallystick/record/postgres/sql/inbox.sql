@@ -165,12 +165,6 @@ SELECT provider, account, provider_event_id, event_id, type, received_at, occurr
        payment_id, traceparent, notice, state, detail, tries, replays, next_try_at, closed_at, api_version
 FROM inbox WHERE event_id = $1;
 
--- events_of: the events that were routed to one payment, as they arrived
-SELECT event_id, provider, type, state, detail, received_at, tries, replays
-FROM inbox WHERE merchant_id = $1 AND payment_id = $2
-ORDER BY received_at, event_id
-LIMIT $3;
-
 -- deliveries: every arrival of one event, without its bytes
 SELECT delivery_id, received_at, validated_at, recorded_at, result
 FROM delivery WHERE provider = $1 AND account = $2 AND provider_event_id = $3

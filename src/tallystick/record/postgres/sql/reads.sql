@@ -131,17 +131,19 @@ WHERE p.merchant_id = $1 AND p.payment_id >= $2 AND p.payment_id < $3
   AND ($6::text IS NULL OR p.state = $6) AND ($7::text IS NULL OR p.provider_reference = $7)
 LIMIT $4;
 
--- payments_of_amount: the page of those over one amount; state may be null. There is no index: the range may be read whole
+-- payments_of_amount: the page of those from $5 to $6, in a currency; state may be null. There is no index: the range may
+-- be read whole
 SELECT * FROM payment
-WHERE merchant_id = $1 AND payment_id >= $2 AND payment_id < $3 AND amount = $5 AND ($6::text IS NULL OR state = $6)
+WHERE merchant_id = $1 AND payment_id >= $2 AND payment_id < $3 AND amount >= $5 AND amount <= $6
+  AND currency = $7 AND ($8::text IS NULL OR state = $8)
 ORDER BY payment_id DESC
 LIMIT $4;
 
--- payments_of_metadata: the page of those with this value ($6) of a key ($5); amount and state may be null. The range
--- may be read whole, for want of an index
+-- payments_of_metadata: the page of those with this value ($6) of a key ($5), from $7 to $8 in one currency; currency and
+-- state may be null. The range may be read whole, for want of an index
 SELECT * FROM payment
 WHERE merchant_id = $1 AND payment_id >= $2 AND payment_id < $3 AND metadata ->> $5 = $6
-  AND ($7::bigint IS NULL OR amount = $7) AND ($8::text IS NULL OR state = $8)
+  AND amount >= $7 AND amount <= $8 AND ($9::text IS NULL OR currency = $9) AND ($10::text IS NULL OR state = $10)
 ORDER BY payment_id DESC
 LIMIT $4;
 

@@ -13,6 +13,7 @@ from msgspec import NODEFAULT
 
 from tallystick.contract import markdown
 from tallystick.contract.acquirer import acquirer_scripts
+from tallystick.contract.capabilities import capabilities
 from tallystick.contract.failures import fault_table
 from tallystick.contract.ledger import ledger_chapter
 from tallystick.contract.opening import opening
@@ -71,6 +72,7 @@ def render_contract() -> str:
         ledger_chapter(),
         merchant_messages(),
         lists(),
+        capabilities(),
         acquirer_scripts(),
     )
     return "\n\n".join(section.strip("\n") for section in sections) + "\n"

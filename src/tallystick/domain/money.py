@@ -33,9 +33,14 @@ class Exponents(NamedTuple):
 
     def expresses(self, amount: int) -> bool:
         """Whether the provider can be told our amount without a remainder. ValueError for what is no integer."""
-        _require_integers(amount, *self)
-        step: int = 10 ** max(self.ours - self.theirs, 0)
-        return amount % step == 0
+        return is_multiple(amount, self.step)
+
+    @property
+    def step(self) -> int:
+        """The provider can be told our multiples of this, without a remainder. ValueError for what is no exponent."""
+        _require_exponents(*self)
+        found: int = 10 ** max(self.ours - self.theirs, 0)
+        return found
 
     def to_provider(self, amount: int) -> int:
         """Our amount in the provider's unit. ValueError where it would have to be rounded, and for what is no
@@ -78,9 +83,20 @@ def _rescale(amount: int, from_exponent: int, to_exponent: int) -> int:
     return rescaled
 
 
+def is_multiple(amount: int, step: int) -> bool:
+    """Whether the amount can be told to a provider in steps of ``step``. ValueError for what is no integer."""
+    if type(amount) is not int:
+        raise ValueError("an amount must be an integer")
+    return amount % step == 0
+
+
 def _require_integers(amount: int, *exponents: int) -> None:
     """A provider's JSON may hold a float whatever the types say, and ``True`` is an ``int`` in Python."""
     if type(amount) is not int:
         raise ValueError("an amount must be an integer")
+    _require_exponents(*exponents)
+
+
+def _require_exponents(*exponents: int) -> None:
     if any(type(digits) is not int or digits < 0 for digits in exponents):
         raise ValueError("an exponent must be an integer of 0 or more")

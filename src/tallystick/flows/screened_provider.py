@@ -39,6 +39,7 @@ class ScreenedProvider(Provider):
         self.name = provider.name
         self.account = provider.account
         self.traits = provider.traits
+        self.tokens = provider.tokens
         self.behind = provider
         self._words = words
 
@@ -74,6 +75,10 @@ class ScreenedProvider(Provider):
     def exponents(self, currency: str) -> Exponents:
         """As the provider says."""
         return self.behind.exponents(currency)
+
+    def amount_step(self, currency: str, exponents: Exponents | None = None) -> int:
+        """As the provider says."""
+        return self.behind.amount_step(currency, exponents)
 
     def representable(self, amount: int, currency: str, exponents: Exponents | None = None) -> bool:
         """As the provider says."""

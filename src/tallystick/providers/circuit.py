@@ -97,6 +97,7 @@ class BoundedProvider(Provider):
         self.name = provider.name
         self.account = provider.account
         self.traits = provider.traits
+        self.tokens = provider.tokens
         self._provider = provider
         self._clock = clock or _Monotonic()
         self._probe_due_s = 0.0  # as the circuit said when it last refused a call
@@ -158,6 +159,10 @@ class BoundedProvider(Provider):
     def exponents(self, currency: str) -> Exponents:
         """As the provider says."""
         return self._provider.exponents(currency)
+
+    def amount_step(self, currency: str, exponents: Exponents | None = None) -> int:
+        """As the provider says."""
+        return self._provider.amount_step(currency, exponents)
 
     def representable(self, amount: int, currency: str, exponents: Exponents | None = None) -> bool:
         """As the provider says."""

@@ -44,10 +44,6 @@ class HttpProvider(Provider):
         """By ``provider_exponents``."""
         return exponents_at(currency, self.provider_exponents)
 
-    def representable(self, amount: int, currency: str, exponents: Exponents | None = None) -> bool:
-        """By the ``exponents`` that are stored with a payment, else by the tables."""
-        return (exponents or self.exponents(currency)).expresses(amount)
-
     async def close(self) -> None:
         """Close every connection."""
         await self._http.close()

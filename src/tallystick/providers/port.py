@@ -7,14 +7,15 @@ doubt it answers ``Unknown``.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from datetime import datetime
 from typing import Any, Literal, Protocol, assert_never
 
 from msgspec import Struct
 
 from tallystick.domain.marks import ChargeMark
-from tallystick.domain.money import Exponents, exponents_at
+from tallystick.domain.money import Exponents, exponents_at, is_multiple
+from tallystick.domain.payment_tokens import PaymentTokens
 from tallystick.domain.subjects import Operation
 from tallystick.domain.traits import Traits
 from tallystick.domain.verdicts import Verdict
@@ -72,6 +73,7 @@ class Provider(Protocol):
     name: str
     account: str  # whose account at the provider the calls are made with; webhooks name it in their path
     traits: Traits
+    tokens: Sequence[PaymentTokens] = ()  # what can be charged there
 
     @property
     def circuit(self) -> CircuitState:
@@ -100,14 +102,24 @@ class Provider(Protocol):
 
     def supports(self, payment_method: str) -> bool:
         """Whether the provider can charge this kind of token."""
+        return self.kind_of_token(payment_method) is not None
+
+    def kind_of_token(self, payment_method: str) -> PaymentTokens | None:
+        """The first of ``tokens`` that describes it."""
+        return next((kind for kind in self.tokens if kind.accepts(payment_method)), None)
 
     def exponents(self, currency: str) -> Exponents:
         """The currency's exponents by today's tables, ours and the provider's: stored with a new payment."""
         return exponents_at(currency, {})
 
+    def amount_step(self, currency: str, exponents: Exponents | None = None) -> int:
+        """The provider can express multiples of this: its exponents may differ from ISO 4217. ``exponents``: those that
+        are stored with the payment, if there is one."""
+        return (exponents or self.exponents(currency)).step
+
     def representable(self, amount: int, currency: str, exponents: Exponents | None = None) -> bool:
-        """Whether the provider can express the amount: its exponents may differ from ISO 4217. ``exponents``: those
-        that are stored with the payment, if there is one."""
+        """Whether the provider can express the amount, by ``amount_step``."""
+        return is_multiple(amount, self.amount_step(currency, exponents))
 
     async def authorize(self, call: ProviderCall) -> Verdict:
         """Hold the amount, or charge it at once where ``call.capture``."""

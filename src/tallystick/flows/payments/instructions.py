@@ -4,6 +4,7 @@ provider, commit the outcome, reply."""
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from datetime import timedelta
 
 from tallystick.decisions import instructions as decide
 from tallystick.decisions.instructions import Instruction
@@ -135,6 +136,8 @@ async def _execute(
                 return await existing_or(runtime, instruction, not_ready, RETRY_AFTER_S)
         if payment is not None and given is not None and not _expressible(runtime, payment, given):
             return await existing_or(runtime, instruction, _not_representable(instruction))
+        if payment is not None and (refused_kind := _refused_for_its_kind(runtime, payment, instruction, given)):
+            return await existing_or(runtime, instruction, refused_kind)
         if payment_id is not None and reads_disputes:
             # After the payment: each step of a dispute is a version of its payment, so that one which this read
             # misses is later than the version that the change names, and the guard refuses it.
@@ -153,6 +156,25 @@ async def _execute(
 
 def _expressible(runtime: Runtime, payment: Payment, amount: int) -> bool:
     return runtime.provider(payment.provider).representable(amount, payment.currency, payment.exponents)
+
+
+def _refused_for_its_kind(
+    runtime: Runtime, payment: Payment, instruction: Instruction, given: int | None
+) -> Problem | None:
+    """The problem of what the provider cannot do with this kind of payment method, by its connector's declaration."""
+    kind = runtime.provider(payment.provider).kind_of_token(payment.payment_method)
+    if kind is None:
+        return None
+    if instruction.operation.endswith("/capture"):
+        is_part = given is not None and given < payment.amount_authorized
+        if is_part and not kind.partial_capture:
+            detail = "must be all of the hold: no part of it can be captured"
+            return _wrong(instruction, "amount", "not_partial", detail)
+    elif instruction.operation.endswith("/refunds") and kind.refund_window_ms is not None:
+        age = instruction.at - payment.created_at
+        if age > timedelta(milliseconds=kind.refund_window_ms):
+            return _wrong(instruction, "payment", "too_late", "was made too long ago to be refunded at its provider")
+    return None
 
 
 def _sends_what_is_expressible(runtime: Runtime, payment: Payment, change: Change) -> bool:
@@ -174,7 +196,12 @@ def _not_configured(runtime: Runtime, instruction: Instruction, payment: Payment
 
 
 def _not_representable(instruction: Instruction) -> Problem:
-    field = ProblemField("amount", "not_representable", "cannot be expressed in the provider's unit of this currency")
+    detail = "cannot be expressed in the provider's unit of this currency"
+    return _wrong(instruction, "amount", "not_representable", detail)
+
+
+def _wrong(instruction: Instruction, name: str, code: str, why: str) -> Problem:
+    field = ProblemField(name, code, why)
     detail = "One or more fields are not valid; nothing was executed."
     return problem("validation_failed", detail, request_id=instruction.request_id, errors=[field])
 

@@ -32,10 +32,9 @@ def choose_provider(
     name = command.provider or merchant_default or platform_default
     if name is None:
         raise _invalid("provider", "unknown_provider", "is required: there is no default provider")
-    if name in switched_off:
-        raise _invalid("provider", "unknown_provider", "takes no new payments")
-    if allowed is not None and name not in allowed:
-        raise _invalid("provider", "unknown_provider", "is not among the providers of this merchant")
+    unavailable = why_unavailable(name, allowed=allowed, switched_off=switched_off)
+    if unavailable is not None:
+        raise _invalid("provider", "unknown_provider", unavailable)
     provider = providers.get(name)
     if provider is None:
         if command.provider is None:
@@ -48,6 +47,15 @@ def choose_provider(
         detail = "cannot be expressed in the provider's unit of this currency"
         raise _invalid("amount", "not_representable", detail)
     return name
+
+
+def why_unavailable(name: str, *, allowed: Collection[str] | None, switched_off: Collection[str]) -> str | None:
+    """Why a provider takes no new payments of a merchant; None where it takes them."""
+    if name in switched_off:
+        return "takes no new payments"
+    if allowed is not None and name not in allowed:
+        return "is not among the providers of this merchant"
+    return None
 
 
 def _invalid(field: str, code: str, detail: str) -> InvalidFields:

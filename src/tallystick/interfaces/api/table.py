@@ -6,6 +6,7 @@ from typing import Final
 
 from tallystick.interfaces.api.endpoint import Endpoint
 from tallystick.interfaces.api.routes import (
+    capabilities,
     contract_drift,
     dead_letters,
     disputes,
@@ -20,6 +21,7 @@ from tallystick.interfaces.api.routes import (
 )
 
 ENDPOINTS: Final[tuple[Endpoint, ...]] = (
+    *capabilities.ENDPOINTS,
     *payments.ENDPOINTS,
     *refunds.ENDPOINTS,
     *disputes.ENDPOINTS,

@@ -16,6 +16,7 @@ from urllib.parse import quote
 import Adyen
 from Adyen.exceptions import AdyenAPIResponseError
 
+from tallystick.domain.payment_tokens import PaymentTokens
 from tallystick.domain.traits import Traits
 from tallystick.domain.verdicts import NotSent, Unknown, Verdict
 from tallystick.providers.adyen.answers import read_error, read_modified, read_paid
@@ -31,8 +32,10 @@ from tallystick.providers.shared import provider_amount, unanswered, with_api_ve
 #: Where a URL of theirs names the version of the API.
 _VERSION: Final = re.compile(r"/(v[0-9]{1,6})/?\Z", re.ASCII)
 
-#: What can be charged is a stored payment method of a shopper: ``<shopperReference>.<storedPaymentMethodId>``.
-_TOKEN: Final = re.compile(r"([A-Za-z0-9_-]{3,40})\.([A-Za-z0-9]{8,32})", re.ASCII)
+#: What can be charged is a stored card of a shopper: ``<shopperReference>.<storedPaymentMethodId>``.
+STORED_CARD: Final = PaymentTokens(
+    types=("scheme",), pattern=r"[A-Za-z0-9_-]{3,40}\.[A-Za-z0-9]{8,32}", partial_capture=True
+)
 
 
 class AdyenProvider(HttpProvider):
@@ -40,6 +43,7 @@ class AdyenProvider(HttpProvider):
 
     name = "adyen"
     provider_exponents = EXPONENTS
+    tokens = (STORED_CARD,)
 
     def __init__(
         self,
@@ -69,14 +73,9 @@ class AdyenProvider(HttpProvider):
         self._payments, self._modifications = checkout.payments_api, checkout.modifications_api
         self._payments.baseUrl = self._modifications.baseUrl = ""  # the transport knows where
 
-    def supports(self, payment_method: str) -> bool:
-        """Whether it looks like a shopper's stored payment method; whether it exists Adyen knows."""
-        return _TOKEN.fullmatch(payment_method) is not None
-
     async def authorize(self, call: ProviderCall) -> Verdict:
         """POST /payments."""
-        token = _TOKEN.fullmatch(call.payment_method)
-        if token is None:
+        if not STORED_CARD.accepts(call.payment_method):
             return NotSent(reason="not a stored payment method of Adyen's")
         # Set either way, whatever the merchant account's own setting is.
         capture = {"captureDelayHours": 0} if call.capture else {"additionalData": {"manualCapture": "true"}}
@@ -84,8 +83,9 @@ class AdyenProvider(HttpProvider):
             body = self._body(call) | self._amount(call) | self._fixed | capture
         except ValueError as error:
             return NotSent(reason=refused_here(error))
-        body["shopperReference"] = token[1]
-        body["paymentMethod"] = {"type": "scheme", "storedPaymentMethodId": token[2]}
+        shopper, _, stored = call.payment_method.partition(".")
+        body["shopperReference"] = shopper
+        body["paymentMethod"] = {"type": "scheme", "storedPaymentMethodId": stored}
         return await self._send(
             call, partial(self._payments.payments, body), partial(read_paid, call, body["reference"])
         )

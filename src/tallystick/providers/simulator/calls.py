@@ -10,6 +10,7 @@ from urllib.parse import quote, urlencode
 import msgspec
 from msgspec import Struct
 
+from tallystick.domain.payment_tokens import PaymentTokens
 from tallystick.domain.subjects import Operation
 from tallystick.domain.verdicts import (
     Approved,
@@ -101,10 +102,7 @@ class SimulatorProvider(HttpProvider):
 
     name = "simulator"
     provider_exponents = EXPONENTS
-
-    def supports(self, payment_method: str) -> bool:
-        """Payment methods are scripts."""
-        return payment_method in METHODS
+    tokens = (PaymentTokens(types=("script",), pattern="|".join(sorted(METHODS)), partial_capture=True),)
 
     async def authorize(self, call: ProviderCall) -> Verdict:
         """POST /sim/charges."""

@@ -8,18 +8,19 @@ attempt when no answer came, in lists, which show a write at once. Search does n
 
 from __future__ import annotations
 
-import re
+import math
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
 from datetime import datetime
 from functools import partial
-from math import floor
 from typing import Any, Final, assert_never, cast
 
 import msgspec
 import stripe
+from msgspec.structs import replace
 
 from tallystick.domain.marks import ChargeMark
 from tallystick.domain.money import Exponents
+from tallystick.domain.payment_tokens import PaymentTokens
 from tallystick.domain.traits import Traits
 from tallystick.domain.verdicts import Approved, KeyTaken, NotFound, NotSent, Pending, RequiresAction, Unknown, Verdict
 from tallystick.kit.logs import get_logger
@@ -55,7 +56,7 @@ log = get_logger("tallystick.providers.stripe.calls")
 Read = Callable[[Mapping[str, Any], dict[str, Any]], Verdict]
 
 #: What can be charged is a PaymentMethod, or one of the older things that Stripe takes in its place.
-_TOKEN: Final = re.compile(r"(pm|card|src)_[A-Za-z0-9_]+", re.ASCII)
+TOKEN: Final = PaymentTokens(types=("card",), pattern="(pm|card|src)_[A-Za-z0-9_]+", partial_capture=True)
 
 
 class StripeProvider(HttpProvider):
@@ -64,6 +65,7 @@ class StripeProvider(HttpProvider):
 
     name = "stripe"
     provider_exponents = EXPONENTS
+    tokens = (TOKEN,)
 
     def __init__(
         self,
@@ -77,6 +79,7 @@ class StripeProvider(HttpProvider):
         return_url: str | None = None,
     ) -> None:
         super().__init__(http, traits, account)
+        self.tokens = (replace(TOKEN, types=payment_method_types),)
         self._client = stripe.StripeClient(
             api_key,
             base_addresses={"api": api_url.rstrip("/")},
@@ -89,15 +92,9 @@ class StripeProvider(HttpProvider):
             self._fixed["return_url"] = return_url
         self._filters_by_time = True
 
-    def supports(self, payment_method: str) -> bool:
-        """Whether it looks like something of Stripe's; whether it exists Stripe knows."""
-        return _TOKEN.fullmatch(payment_method) is not None
-
-    def representable(self, amount: int, currency: str, exponents: Exponents | None = None) -> bool:
+    def amount_step(self, currency: str, exponents: Exponents | None = None) -> int:
         """Ariary are whole there, and dinars and rials end in 0."""
-        if amount % ROUND_TO.get(currency, 1):
-            return False
-        return super().representable(amount, currency, exponents)
+        return math.lcm(super().amount_step(currency, exponents), ROUND_TO.get(currency, 1))
 
     async def authorize(self, call: ProviderCall) -> Verdict:
         """POST /v1/payment_intents, created and confirmed in one."""
@@ -195,7 +192,7 @@ class StripeProvider(HttpProvider):
     async def effects_since(self, since: datetime) -> AsyncIterator[ProviderEffect]:
         """PaymentIntents and refunds that were made since, of those that bear our names. A capture or cancel is a state
         of its PaymentIntent, and is listed with that."""
-        window: Any = {"created": {"gte": floor(since.timestamp())}}
+        window: Any = {"created": {"gte": math.floor(since.timestamp())}}
         intents, refunds = self._client.v1.payment_intents, self._client.v1.refunds
         async for listed in pages(lambda page: intents.list_async(window | page), bounded=False):
             if (effect := effect_of("authorize", listed)) is not None:

@@ -1,0 +1,230 @@
+"""``GET /v1/capabilities``: what each provider can do here, rendered from what its connector declares. Pure."""
+
+from __future__ import annotations
+
+from typing import Annotated, Final
+
+from msgspec import Meta, Struct
+
+from tallystick.domain.lifecycles.dispute import DISPUTE
+from tallystick.domain.lifecycles.machines import next_state
+from tallystick.domain.lifecycles.payment import PAYMENT
+from tallystick.domain.lifecycles.refund import REFUND
+from tallystick.domain.money import ACCEPTED, MAX_AMOUNT, exponent
+from tallystick.domain.payment_tokens import PaymentTokens
+from tallystick.domain.requests.commands import CAPTURE_METHODS, MAX_TOKEN_CHARS
+from tallystick.domain.requests.fields import MIN_AMOUNT
+from tallystick.domain.traits import Traits
+
+#: What is not in this platform, and whose it is.
+OUT_OF_SCOPE: Final = {
+    "cart": "What is bought, and its prices, are the shop's. A payment has one amount.",
+    "inventory": "Stock is the shop's. No payment waits for it, and none releases it.",
+    "quotes": "Exchange rates and prices are not offered. A payment is made in the currency of its amount.",
+    "tax": "No tax is computed. The amount includes it.",
+    "kyc": "Nobody's identity is checked. Providers check merchants and payers by their own rules.",
+    "card_data": "Card numbers are refused. Payment methods are tokens of a provider.",
+    "payouts": "Money is paid out by the provider, on its own schedule.",
+}
+
+
+class CurrencyCapability(Struct, frozen=True, kw_only=True):
+    """A currency, and which of its amounts can be expressed at the provider."""
+
+    currency: Annotated[str, Meta(description="ISO 4217 code.", examples=["EUR"])]
+    exponent: Annotated[int, Meta(ge=0, description="Decimal digits of the minor unit, here.", examples=[2])]
+    amount_step: Annotated[
+        int,
+        Meta(
+            ge=1,
+            description="Amounts in minor units are multiples of it. Others are refused: validation_failed with"
+            " not_representable.",
+            examples=[1],
+        ),
+    ]
+
+
+class PaymentMethodCapability(Struct, frozen=True, kw_only=True):
+    """One kind of payment method. A currency that is not listed is refused: validation_failed with unknown_currency."""
+
+    types: Annotated[
+        list[str],
+        Meta(description="What such a token may stand for, in the provider's words.", examples=[["card"]]),
+    ]
+    pattern: Annotated[
+        str,
+        Meta(
+            description="A regular expression that the whole payment_method matches. Others are refused:"
+            " validation_failed with unknown_payment_method.",
+            examples=["^(?:(pm|card|src)_[A-Za-z0-9_]+)$"],
+        ),
+    ]
+    max_length: Annotated[int, Meta(description="Longest payment_method, in characters.", examples=[64])]
+    capture_methods: Annotated[
+        list[str], Meta(description="automatic: charged at once. manual: held first.", examples=[["automatic"]])
+    ]
+    partial_capture: Annotated[
+        bool,
+        Meta(
+            description="Whether a part of a hold can be captured; the rest is released. If false, a part is refused:"
+            " validation_failed with not_partial.",
+            examples=[True],
+        ),
+    ]
+    repeated_capture: Annotated[
+        bool,
+        Meta(
+            description="Whether a hold can be captured a second time. If false, that is refused: transition_rejected.",
+            examples=[False],
+        ),
+    ]
+    capture_window_ms: Annotated[
+        int,
+        Meta(description="How long after it was authorized a hold is canceled here, if not captured.", examples=[1]),
+    ]
+    repeated_refund: Annotated[
+        bool, Meta(description="Whether captured money can be refunded in several parts.", examples=[True])
+    ]
+    refund_window_ms: Annotated[
+        int | None,
+        Meta(
+            description="How long after its creation a payment can be refunded; later it is refused: validation_failed"
+            " with too_late. null: no end is known here, and the provider may decline."
+        ),
+    ]
+    amount_min: Annotated[int, Meta(description="Smallest amount, in minor units.", examples=[1])]
+    amount_max: Annotated[int, Meta(description="Largest amount, in minor units.", examples=[MAX_AMOUNT])]
+    currencies: Annotated[list[CurrencyCapability], Meta(description="Every currency of a new payment.")]
+
+
+class ProviderCapability(Struct, frozen=True, kw_only=True):
+    """One account at a provider."""
+
+    provider: Annotated[str, Meta(description="Its name in requests.", examples=["stripe"])]
+    account: Annotated[str, Meta(description="The account's name in webhook paths.", examples=["main"])]
+    takes_new_payments: Annotated[
+        bool,
+        Meta(
+            description="Whether this merchant's new payments can go there. If false they are refused:"
+            " validation_failed with unknown_provider. Payments that exist go on.",
+            examples=[True],
+        ),
+    ]
+    is_default: Annotated[bool, Meta(description="Whether payments that name no provider go there.", examples=[True])]
+    look_up: Annotated[
+        bool,
+        Meta(
+            description="Whether it can be asked what became of an instruction. If not, its events say.",
+            examples=[True],
+        ),
+    ]
+    look_up_proves_absence: Annotated[
+        bool,
+        Meta(description='Whether "no such charge" is proof, after settlement_delay_ms.', examples=[True]),
+    ]
+    deduplicates: Annotated[bool, Meta(description="Whether its idempotency keys are relied upon.", examples=[True])]
+    key_lifetime_ms: Annotated[
+        int | None,
+        Meta(description="How long it keeps an idempotency key of ours; null: for ever.", examples=[86_400_000]),
+    ]
+    settlement_delay_ms: Annotated[
+        int,
+        Meta(description="How long after a request its own books are complete about it.", examples=[10_000]),
+    ]
+    delivery_delay_ms: Annotated[
+        int, Meta(description="Longest time between sending a request and its arrival.", examples=[10_000])
+    ]
+    payment_methods: Annotated[
+        list[PaymentMethodCapability], Meta(description="Its kinds of payment methods; the first that matches counts.")
+    ]
+
+
+class StillPossible(Struct, frozen=True, kw_only=True):
+    """What may still happen to something that is final. ``message``: the type of the message that reports it."""
+
+    object: Annotated[str, Meta(description="payment, refund or dispute.", examples=["refund"])]
+    state: Annotated[str, Meta(description="Its final state.", examples=["succeeded"])]
+    event: Annotated[str, Meta(description="What may still happen, as history names it.", examples=["failed"])]
+    to: Annotated[str, Meta(description="The state after it.", examples=["failed"])]
+    message: Annotated[
+        str | None,
+        Meta(description="The message's type; null for a step without one.", examples=["refund.failed"]),
+    ]
+
+
+class OutOfScope(Struct, frozen=True, kw_only=True):
+    """Something that is not here."""
+
+    what: Annotated[str, Meta(description="Its name.", examples=["tax"])]
+    why: Annotated[str, Meta(description="Who does it instead, or what a payment has of it.")]
+
+
+class Capabilities(Struct, frozen=True, kw_only=True):
+    """What can be done here. A request is checked by the same rows."""
+
+    providers: Annotated[list[ProviderCapability], Meta(description="Every account that is configured, by name.")]
+    after_final: Annotated[
+        list[StillPossible], Meta(description="What may still happen after each final state, at every provider.")
+    ]
+    out_of_scope: Annotated[list[OutOfScope], Meta(description="What is not here.")]
+
+
+def method_capability(kind: PaymentTokens, steps: dict[str, int], *, capture_window_ms: int) -> PaymentMethodCapability:
+    """One kind of token. ``steps``: the provider's step of each currency."""
+    return PaymentMethodCapability(
+        types=list(kind.types),
+        pattern=f"^(?:{kind.pattern})$",
+        max_length=MAX_TOKEN_CHARS,
+        capture_methods=list(CAPTURE_METHODS),
+        partial_capture=kind.partial_capture,
+        repeated_capture=next_state("payment", "captured", "capture") is not None,
+        capture_window_ms=capture_window_ms,
+        repeated_refund=next_state("payment", "captured", "refund_opened") == "captured",
+        refund_window_ms=kind.refund_window_ms,
+        amount_min=MIN_AMOUNT,
+        amount_max=MAX_AMOUNT,
+        currencies=[
+            CurrencyCapability(currency=currency, exponent=exponent(currency), amount_step=steps[currency])
+            for currency in sorted(ACCEPTED)
+        ],
+    )
+
+
+def provider_capability(
+    name: str,
+    account: str,
+    traits: Traits,
+    methods: list[PaymentMethodCapability],
+    *,
+    takes_new_payments: bool,
+    is_default: bool,
+) -> ProviderCapability:
+    """One account, by the traits that recovery is built on."""
+    return ProviderCapability(
+        provider=name,
+        account=account,
+        takes_new_payments=takes_new_payments,
+        is_default=is_default,
+        look_up=traits.can_fetch,
+        look_up_proves_absence=traits.can_fetch and traits.lookup_is_consistent,
+        deduplicates=traits.deduplicates,
+        key_lifetime_ms=traits.key_lifetime_ms,
+        settlement_delay_ms=traits.settling_time_ms,
+        delivery_delay_ms=traits.max_delivery_delay_ms,
+        payment_methods=methods,
+    )
+
+
+def after_final() -> list[StillPossible]:
+    """Every step out of a final state, of what a merchant sees."""
+    return [
+        StillPossible(object=machine.name, state=state, event=event, to=edge.to, message=edge.told)
+        for machine in (PAYMENT, REFUND, DISPUTE)
+        for state, event, edge in machine.live_edges()
+        if state in machine.final
+    ]
+
+
+def out_of_scope() -> list[OutOfScope]:
+    """What is not here."""
+    return [OutOfScope(what=what, why=why) for what, why in OUT_OF_SCOPE.items()]

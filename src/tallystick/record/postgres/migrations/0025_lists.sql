@@ -2,7 +2,7 @@
 -- them: all, in one state, or of one payment. Each order is an index, so that a page costs what is on it. Those of a
 -- payment take the place of narrower ones. Messages are listed once they were dispatched: the dispatcher pays for their
 -- index, and no payment waits for it.
--- depends: 0022_answers_once
+-- depends: 0024_steps_say_less
 
 CREATE INDEX refund_by_time ON refund (merchant_id, created_at, refund_id);
 CREATE INDEX refund_by_state ON refund (merchant_id, state, created_at, refund_id);

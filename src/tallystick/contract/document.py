@@ -16,8 +16,8 @@ from tallystick.contract.acquirer import acquirer_scripts
 from tallystick.contract.capabilities import capabilities
 from tallystick.contract.failures import fault_table
 from tallystick.contract.ledger import ledger_chapter
-from tallystick.contract.opening import opening
 from tallystick.contract.lists import lists
+from tallystick.contract.opening import opening
 from tallystick.contract.webhooks import merchant_messages, provider_events, settings_table
 from tallystick.domain.errors import ERRORS
 from tallystick.domain.kinds import KINDS

@@ -7,8 +7,8 @@ from typing import Final
 from tallystick.contract import markdown
 from tallystick.domain.list_filters import LONGEST_RANGE_OF_A_TYPE
 from tallystick.domain.payment_filter import LONGEST_UNINDEXED_RANGE
+from tallystick.domain.views import MAX_MEMBERS
 from tallystick.interfaces.api.parameters import DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE
-from tallystick.interfaces.api.routes.payments import MAX_MEMBERS
 from tallystick.interfaces.api.table import ENDPOINTS
 
 #: The parameters of every page.

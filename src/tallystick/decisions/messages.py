@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Final
+from typing import Annotated, Final
 
 from msgspec import UNSET, Raw, Struct, UnsetType
 
 from tallystick.domain.change import Message
+from tallystick.domain.json_types import MessageId, PaymentId, Time, described
 from tallystick.domain.kinds import KINDS, PAYMENT_KIND, kind_of
 from tallystick.domain.subjects import Subject
 from tallystick.domain.views import encode
@@ -30,15 +31,19 @@ class Step(Struct, frozen=True):
 
 
 class MessageBody(Struct, frozen=True, kw_only=True):
-    """The body of a delivery. ``version`` is that of the stream's own subject, and orders the stream's messages. The
-    stream is the payment; ``payment_id`` is left out where the subject belongs to none."""
+    """The body of a delivery."""
 
-    id: str
-    type: str
-    timestamp: datetime
-    payment_id: str | UnsetType = UNSET
-    version: int
-    data: Raw
+    id: MessageId
+    type: Annotated[str, described("The step that it reports.")]
+    timestamp: Annotated[Time, described("When the step was recorded.")]
+    payment_id: (
+        Annotated[PaymentId, described("The payment whose messages it belongs to; absent where the subject has none.")]
+        | UnsetType
+    ) = UNSET
+    version: Annotated[
+        int, described("The payment's version: it orders the payment's messages, with gaps.", 3, minimum=1)
+    ]
+    data: Annotated[Raw, described("The subject as of this version.")]
 
 
 def message_types() -> list[str]:

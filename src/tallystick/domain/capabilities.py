@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Annotated, Final
 
-from msgspec import Meta, Struct
+from msgspec import Struct
 
+from tallystick.domain.json_types import AccountName, ProviderName, described
 from tallystick.domain.lifecycles.dispute import DISPUTE
 from tallystick.domain.lifecycles.machines import next_state
 from tallystick.domain.lifecycles.payment import PAYMENT
@@ -28,145 +29,138 @@ OUT_OF_SCOPE: Final = {
 }
 
 
+#: The machines of what a merchant sees.
+_SHOWN: Final = (PAYMENT, REFUND, DISPUTE)
+
+
 class CurrencyCapability(Struct, frozen=True, kw_only=True):
     """A currency, and which of its amounts can be expressed at the provider."""
 
-    currency: Annotated[str, Meta(description="ISO 4217 code.", examples=["EUR"])]
-    exponent: Annotated[int, Meta(ge=0, description="Decimal digits of the minor unit, here.", examples=[2])]
+    currency: Annotated[str, described("The currency's ISO 4217 code.", "EUR", enum=sorted(ACCEPTED))]
+    exponent: Annotated[int, described("Decimal digits of the minor unit, here.", 2, minimum=0)]
     amount_step: Annotated[
         int,
-        Meta(
-            ge=1,
-            description="Amounts in minor units are multiples of it. Others are refused: validation_failed with"
-            " not_representable.",
-            examples=[1],
+        described(
+            "Amounts in minor units are multiples of it. Others are refused: `validation_failed` with"
+            " `not_representable`.",
+            1,
+            minimum=1,
         ),
     ]
 
 
 class PaymentMethodCapability(Struct, frozen=True, kw_only=True):
-    """One kind of payment method. A currency that is not listed is refused: validation_failed with unknown_currency."""
+    """One kind of payment method. A currency that is not listed is refused: ``validation_failed`` with
+    ``unknown_currency``."""
 
-    types: Annotated[
-        list[str],
-        Meta(description="What such a token may stand for, in the provider's words.", examples=[["card"]]),
-    ]
+    types: Annotated[list[str], described("What such a token may stand for, in the provider's words.", ["card"])]
     pattern: Annotated[
         str,
-        Meta(
-            description="A regular expression that the whole payment_method matches. Others are refused:"
-            " validation_failed with unknown_payment_method.",
-            examples=["^(?:(pm|card|src)_[A-Za-z0-9_]+)$"],
+        described(
+            "A regular expression that the whole `payment_method` matches. Others are refused: `validation_failed` with"
+            " `unknown_payment_method`.",
+            "^(?:(pm|card|src)_[A-Za-z0-9_]+)$",
+            format="regex",
         ),
     ]
-    max_length: Annotated[int, Meta(description="Longest payment_method, in characters.", examples=[64])]
+    max_length: Annotated[int, described("Longest `payment_method`, in characters.", MAX_TOKEN_CHARS, minimum=1)]
     capture_methods: Annotated[
-        list[str], Meta(description="automatic: charged at once. manual: held first.", examples=[["automatic"]])
+        list[Annotated[str, described("When the money is captured.", enum=CAPTURE_METHODS)]],
+        described("`automatic`: charged at once. `manual`: held first.", list(CAPTURE_METHODS)),
     ]
     partial_capture: Annotated[
         bool,
-        Meta(
-            description="Whether a part of a hold can be captured; the rest is released. If false, a part is refused:"
-            " validation_failed with not_partial.",
-            examples=[True],
+        described(
+            "Whether a part of a hold can be captured; the rest is released. If false, a part is refused:"
+            " `validation_failed` with `not_partial`.",
+            True,
         ),
     ]
     repeated_capture: Annotated[
         bool,
-        Meta(
-            description="Whether a hold can be captured a second time. If false, that is refused: transition_rejected.",
-            examples=[False],
+        described(
+            "Whether a hold can be captured a second time. If false, that is refused: `transition_rejected`.", False
         ),
     ]
     capture_window_ms: Annotated[
         int,
-        Meta(description="How long after it was authorized a hold is canceled here, if not captured.", examples=[1]),
+        described("How long after it was authorized a hold is canceled here, if not captured.", 518_400_000, minimum=1),
     ]
-    repeated_refund: Annotated[
-        bool, Meta(description="Whether captured money can be refunded in several parts.", examples=[True])
-    ]
+    repeated_refund: Annotated[bool, described("Whether captured money can be refunded in several parts.", True)]
     refund_window_ms: Annotated[
-        int | None,
-        Meta(
-            description="How long after its creation a payment can be refunded; later it is refused: validation_failed"
-            " with too_late. null: no end is known here, and the provider may decline."
+        Annotated[int, described("In milliseconds.", minimum=0)] | None,
+        described(
+            "How long after its creation a payment can be refunded; later it is refused: `validation_failed` with"
+            " `too_late`. Null: no end is known here, and the provider may decline.",
+            None,
         ),
     ]
-    amount_min: Annotated[int, Meta(description="Smallest amount, in minor units.", examples=[1])]
-    amount_max: Annotated[int, Meta(description="Largest amount, in minor units.", examples=[MAX_AMOUNT])]
-    currencies: Annotated[list[CurrencyCapability], Meta(description="Every currency of a new payment.")]
+    amount_min: Annotated[int, described("Smallest amount, in minor units.", MIN_AMOUNT, minimum=MIN_AMOUNT)]
+    amount_max: Annotated[int, described("Largest amount, in minor units.", MAX_AMOUNT, maximum=MAX_AMOUNT)]
+    currencies: Annotated[list[CurrencyCapability], described("Every currency of a new payment.")]
 
 
 class ProviderCapability(Struct, frozen=True, kw_only=True):
     """One account at a provider."""
 
-    provider: Annotated[str, Meta(description="Its name in requests.", examples=["stripe"])]
-    account: Annotated[str, Meta(description="The account's name in webhook paths.", examples=["main"])]
+    provider: Annotated[ProviderName, described("Its name in requests.", "stripe")]
+    account: Annotated[AccountName, described("The account's name in webhook paths.", "main")]
     takes_new_payments: Annotated[
         bool,
-        Meta(
-            description="Whether this merchant's new payments can go there. If false they are refused:"
-            " validation_failed with unknown_provider. Payments that exist go on.",
-            examples=[True],
+        described(
+            "Whether this merchant's new payments can go there. If false they are refused: `validation_failed` with"
+            " `unknown_provider`. Payments that exist go on.",
+            True,
         ),
     ]
-    is_default: Annotated[bool, Meta(description="Whether payments that name no provider go there.", examples=[True])]
+    is_default: Annotated[bool, described("Whether payments that name no provider go there.", True)]
     look_up: Annotated[
-        bool,
-        Meta(
-            description="Whether it can be asked what became of an instruction. If not, its events say.",
-            examples=[True],
-        ),
+        bool, described("Whether it can be asked what became of an instruction. If not, its events say.", True)
     ]
     look_up_proves_absence: Annotated[
-        bool,
-        Meta(description='Whether "no such charge" is proof, after settlement_delay_ms.', examples=[True]),
+        bool, described('Whether "no such charge" is proof, after `settlement_delay_ms`.', True)
     ]
-    deduplicates: Annotated[bool, Meta(description="Whether its idempotency keys are relied upon.", examples=[True])]
+    deduplicates: Annotated[bool, described("Whether its idempotency keys are relied upon.", True)]
     key_lifetime_ms: Annotated[
-        int | None,
-        Meta(description="How long it keeps an idempotency key of ours; null: for ever.", examples=[86_400_000]),
+        Annotated[int, described("In milliseconds.", minimum=0)] | None,
+        described("How long it keeps an idempotency key of ours; null: for ever.", 86_400_000),
     ]
     settlement_delay_ms: Annotated[
-        int,
-        Meta(description="How long after a request its own books are complete about it.", examples=[10_000]),
+        int, described("How long after a request its own books are complete about it.", 10_000, minimum=0)
     ]
     delivery_delay_ms: Annotated[
-        int, Meta(description="Longest time between sending a request and its arrival.", examples=[10_000])
+        int, described("Longest time between sending a request and its arrival.", 10_000, minimum=0)
     ]
     payment_methods: Annotated[
-        list[PaymentMethodCapability], Meta(description="Its kinds of payment methods; the first that matches counts.")
+        list[PaymentMethodCapability], described("Its kinds of payment methods; the first that matches counts.")
     ]
 
 
 class StillPossible(Struct, frozen=True, kw_only=True):
     """What may still happen to something that is final. ``message``: the type of the message that reports it."""
 
-    object: Annotated[str, Meta(description="payment, refund or dispute.", examples=["refund"])]
-    state: Annotated[str, Meta(description="Its final state.", examples=["succeeded"])]
-    event: Annotated[str, Meta(description="What may still happen, as history names it.", examples=["failed"])]
-    to: Annotated[str, Meta(description="The state after it.", examples=["failed"])]
-    message: Annotated[
-        str | None,
-        Meta(description="The message's type; null for a step without one.", examples=["refund.failed"]),
-    ]
+    object: Annotated[str, described("What it is.", "refund", enum=[machine.name for machine in _SHOWN])]
+    state: Annotated[str, described("Its final state.", "succeeded")]
+    event: Annotated[str, described("What may still happen, as history names it.", "failed")]
+    to: Annotated[str, described("The state after it.", "failed")]
+    message: Annotated[str | None, described("The message's type; null for a step without one.", "refund.failed")]
 
 
 class OutOfScope(Struct, frozen=True, kw_only=True):
     """Something that is not here."""
 
-    what: Annotated[str, Meta(description="Its name.", examples=["tax"])]
-    why: Annotated[str, Meta(description="Who does it instead, or what a payment has of it.")]
+    what: Annotated[str, described("Its name.", "tax", enum=list(OUT_OF_SCOPE))]
+    why: Annotated[str, described("Who does it instead, or what a payment has of it.", OUT_OF_SCOPE["tax"])]
 
 
 class Capabilities(Struct, frozen=True, kw_only=True):
     """What can be done here. A request is checked by the same rows."""
 
-    providers: Annotated[list[ProviderCapability], Meta(description="Every account that is configured, by name.")]
+    providers: Annotated[list[ProviderCapability], described("Every account that is configured, by name.")]
     after_final: Annotated[
-        list[StillPossible], Meta(description="What may still happen after each final state, at every provider.")
+        list[StillPossible], described("What may still happen after each final state, at every provider.")
     ]
-    out_of_scope: Annotated[list[OutOfScope], Meta(description="What is not here.")]
+    out_of_scope: Annotated[list[OutOfScope], described("What is not here.")]
 
 
 def method_capability(kind: PaymentTokens, steps: dict[str, int], *, capture_window_ms: int) -> PaymentMethodCapability:
@@ -219,7 +213,7 @@ def after_final() -> list[StillPossible]:
     """Every step out of a final state, of what a merchant sees."""
     return [
         StillPossible(object=machine.name, state=state, event=event, to=edge.to, message=edge.told)
-        for machine in (PAYMENT, REFUND, DISPUTE)
+        for machine in _SHOWN
         for state, event, edge in machine.live_edges()
         if state in machine.final
     ]

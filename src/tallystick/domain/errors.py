@@ -7,9 +7,11 @@ RFC 9457 problem documents.
 
 from __future__ import annotations
 
-from typing import Final, Literal
+from typing import Annotated, Final, Literal
 
 from msgspec import Struct
+
+from tallystick.domain.json_types import PaymentId, RequestId, WebhookEndpointId, described, example_id
 
 #: What an error promises of the outcome.
 OutcomePromise = Literal["not_executed", "executed", "unknown"]
@@ -64,25 +66,55 @@ ERRORS: Final[dict[str, ErrorKind]] = {
 class ProblemField(Struct, frozen=True):
     """One field that was refused; the value itself is never repeated."""
 
-    field: str
-    code: str
-    detail: str
+    field: Annotated[
+        str, described("The field or parameter; `body`, `query` or `path` where it is the whole.", "amount")
+    ]
+    code: Annotated[str, described("Stable; made for programs.", "out_of_range")]
+    detail: Annotated[str, described("For people; it may change.", "must be from 1 to 1000000000000")]
 
 
 class Problem(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """An RFC 9457 problem document with our extension members."""
 
-    type: str
-    title: str
-    status: int
-    code: str
-    detail: str
-    retryable: bool
-    outcome: OutcomePromise
-    request_id: str | None = None
-    payment_id: str | None = None
-    webhook_endpoint_id: str | None = None
-    errors: list[ProblemField] | None = None
+    type: Annotated[
+        str,
+        described(
+            "`urn:tallystick:error:` and the code.",
+            "urn:tallystick:error:validation_failed",
+            pattern="^urn:tallystick:error:[a-z_]+$",
+        ),
+    ]
+    title: Annotated[str, described("What the code means, in a few words.", "The request is not valid")]
+    status: Annotated[int, described("The status of the response.", 422, minimum=400, maximum=599)]
+    code: Annotated[
+        str, described("What went wrong: stable, made for programs.", "validation_failed", enum=list(ERRORS))
+    ]
+    detail: Annotated[
+        str,
+        described("For people; it may change.", "One or more fields are not valid; nothing was executed."),
+    ]
+    retryable: Annotated[bool, described("Whether the same request may succeed later.", False)]
+    outcome: Annotated[
+        OutcomePromise,
+        described(
+            "What is known of the money. `not_executed`: nothing was written under the key and none moved. `executed`:"
+            " the refusal is recorded, and is what the key answers from now on. `unknown`: send the same request with"
+            " the same key again.",
+            "not_executed",
+        ),
+    ]
+    request_id: Annotated[RequestId | None, described("The request's id; quote it to support.", example_id("req"))] = (
+        None
+    )
+    payment_id: Annotated[
+        PaymentId | None, described("The payment that the key's instruction is about, where there is one.")
+    ] = None
+    webhook_endpoint_id: Annotated[
+        WebhookEndpointId | None, described("The endpoint that has the URL already, where that is the error.")
+    ] = None
+    errors: Annotated[
+        list[ProblemField] | None, described("Every field that was refused, where fields are the error.")
+    ] = None
 
 
 def problem(

@@ -6,11 +6,12 @@ Amounts are integers in the currency's ISO 4217 minor unit.
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any, Literal, Protocol
+from typing import Annotated, Any, Literal, Protocol
 
 from msgspec import Struct, field
 
 from tallystick.domain.dispute_movement import Movement
+from tallystick.domain.json_types import described
 from tallystick.domain.money import Exponents
 from tallystick.domain.provider_operation import ProviderOperation
 
@@ -74,9 +75,9 @@ class Subject(Protocol):
 class Failure(Struct, frozen=True, omit_defaults=False):
     """Why money did not move. ``code`` is ours and stable; ``retryable`` is about a *new* instruction."""
 
-    code: str
-    message: str
-    retryable: bool
+    code: Annotated[str, described("Stable; made for programs.", "insufficient_funds")]
+    message: Annotated[str, described("For people; it may change.", "The account has too little money.")]
+    retryable: Annotated[bool, described("Whether a new instruction may succeed.", True)]
 
 
 class LateMovement(Struct, frozen=True, kw_only=True):

@@ -2,98 +2,162 @@
 
 from __future__ import annotations
 
-from datetime import datetime
-from typing import Any, Final
+from typing import Annotated, Any, Final
 
 import msgspec
-from msgspec import UNSET, Struct, UnsetType
+from msgspec import UNSET, Meta, Struct, UnsetType
 
+from tallystick.domain.json_types import (
+    Amount,
+    AmountMoved,
+    CreatedAt,
+    Currency,
+    DisputeId,
+    PaymentId,
+    ProviderName,
+    ProviderReference,
+    RefundId,
+    UpdatedAt,
+    Version,
+    described,
+)
 from tallystick.domain.lifecycles.dispute import DISPUTE
 from tallystick.domain.lifecycles.payment import PAYMENT
 from tallystick.domain.lifecycles.refund import REFUND
 from tallystick.domain.next_action import due_action, public_part
+from tallystick.domain.requests.commands import CAPTURE_METHODS
 from tallystick.domain.subjects import Dispute, Failure, Payment, Refund
 
 _ENCODER: Final = msgspec.json.Encoder()
 
+#: Refunds and disputes that a payment names: more than honest ones have. The lists have all of them.
+MAX_MEMBERS: Final = 100
+
+
+def _members(what: str) -> Meta:
+    return described(
+        f"The ids of the newest {what}, newest first. In reads alone: recorded answers and messages stay as they were"
+        " first written.",
+        maxItems=MAX_MEMBERS,
+    )
+
+
+_IsFinal = Annotated[bool, described("Whether its course is over; money may still be reported late.", True)]
+_InDoubt = Annotated[
+    bool,
+    described(
+        "Whether it is not known what the provider did. The platform goes on asking; a person decides in the end.",
+        False,
+    ),
+]
+_Failure = Annotated[Failure | None, described("Why no money moved, where it failed or was declined.", None)]
+
 
 class PaymentView(Struct, frozen=True, kw_only=True):
-    """A payment. Amounts are integers in the currency's minor unit; ``amount_authorized`` is never lowered by a
-    capture; ``amount_refunded`` counts succeeded refunds only; ``amount_reversed`` is captured money that the provider
-    later reported as not received. ``amount_late_accepted`` is present if money arrived after the payment had ended and
-    was accepted: it can be refunded like captured money. ``refunds`` and ``disputes`` are present in reads
-    alone: recorded answers and messages stay as they were first written. ``next_action`` is present while the payer has
-    to act: complete in the answers to a create and to a read of this payment, only its type everywhere else."""
+    """A payment. Amounts are integers in the currency's minor unit."""
 
-    id: str
-    object: str
-    amount: int
-    amount_authorized: int
-    amount_captured: int
-    amount_refunded: int
-    amount_refund_pending: int
-    amount_reversed: int
-    amount_late_accepted: int | UnsetType = UNSET
-    refunds: list[str] | UnsetType = UNSET
-    disputes: list[str] | UnsetType = UNSET
-    currency: str
-    state: str
-    final: bool
-    in_doubt: bool
-    capture_method: str
-    payment_method: str
-    provider: str
-    provider_reference: str | None
-    next_action: dict[str, Any] | None
-    failure: Failure | None
-    metadata: dict[str, str]
-    description: str | None
-    version: int
-    created_at: datetime
-    updated_at: datetime
+    id: PaymentId
+    object: Annotated[str, described("The kind of object.", const="payment")]
+    amount: Annotated[AmountMoved, described("What was asked for.")]
+    amount_authorized: Annotated[Amount, described("What was held; a capture never lowers it.", 1250)]
+    amount_captured: Annotated[Amount, described("What was captured.", 1250)]
+    amount_refunded: Annotated[Amount, described("What refunds that succeeded paid back.", 0)]
+    amount_refund_pending: Annotated[Amount, described("What refunds under way would pay back.", 0)]
+    amount_reversed: Annotated[Amount, described("Captured money that the provider later reported as not received.", 0)]
+    amount_late_accepted: (
+        Annotated[
+            int,
+            described(
+                "Money that arrived after the payment had ended and was accepted: it can be refunded like captured"
+                " money. Absent where there is none.",
+                minimum=1,
+            ),
+        ]
+        | UnsetType
+    ) = UNSET
+    refunds: Annotated[list[RefundId], _members("refunds")] | UnsetType = UNSET
+    disputes: Annotated[list[DisputeId], _members("disputes")] | UnsetType = UNSET
+    currency: Currency
+    state: Annotated[str, described("Where the payment stands.", "captured", enum=PAYMENT.states)]
+    final: _IsFinal
+    in_doubt: _InDoubt
+    capture_method: Annotated[
+        str,
+        described("Whether the money is captured with the payment, or held first.", "automatic", enum=CAPTURE_METHODS),
+    ]
+    payment_method: Annotated[str, described("The payment method token that was charged.", "sim_ok")]
+    provider: ProviderName
+    provider_reference: Annotated[
+        ProviderReference | None, described("The provider's own name for it; null until it has one.", "ch_8f2d41")
+    ]
+    next_action: Annotated[
+        dict[str, Any] | None,
+        described(
+            "What the payer has to do, while that is due: `type`, and what the provider adds to it. Complete in the"
+            " answers to a create and to a read of this payment; only `type` everywhere else.",
+            None,
+        ),
+    ]
+    failure: _Failure
+    metadata: Annotated[dict[str, str], described("Yours, as it was sent.", {"order": "1042"})]
+    description: Annotated[str | None, described("Yours, as it was sent.", "Order 1042")]
+    version: Version
+    created_at: CreatedAt
+    updated_at: UpdatedAt
 
 
 class RefundView(Struct, frozen=True, kw_only=True):
-    """A refund of a payment."""
+    """A refund of a payment. Amounts are integers in the currency's minor unit."""
 
-    id: str
-    object: str
-    payment_id: str
-    amount: int
-    currency: str
-    state: str
-    final: bool
-    in_doubt: bool
-    reason: str | None
-    provider: str
-    provider_reference: str | None
-    failure: Failure | None
-    version: int
-    created_at: datetime
-    updated_at: datetime
+    id: RefundId
+    object: Annotated[str, described("The kind of object.", const="refund")]
+    payment_id: PaymentId
+    amount: Annotated[AmountMoved, described("What is paid back.")]
+    currency: Currency
+    state: Annotated[str, described("Where the refund stands.", "succeeded", enum=REFUND.states)]
+    final: _IsFinal
+    in_doubt: _InDoubt
+    reason: Annotated[str | None, described("Yours, as it was sent.", "Returned goods")]
+    provider: ProviderName
+    provider_reference: Annotated[
+        ProviderReference | None, described("The provider's own name for it; null until it has one.", "rf_19c7b0")
+    ]
+    failure: _Failure
+    version: Version
+    created_at: CreatedAt
+    updated_at: UpdatedAt
 
 
 class DisputeView(Struct, frozen=True, kw_only=True):
-    """A dispute over a captured payment; its amount is the bank's, and may differ from the payment's.
-    ``contested``: the provider reported it both won and lost, and a person decides. ``inquiry`` is present, and true,
-    while the bank only asks: a refund may still avoid the chargeback."""
+    """A dispute over a captured payment. Amounts are integers in the currency's minor unit."""
 
-    id: str
-    object: str
-    payment_id: str
-    amount: int
-    currency: str
-    state: str
-    final: bool
-    reason: str | None
-    funds_withdrawn: bool
-    contested: bool
-    inquiry: bool | UnsetType = UNSET
-    provider: str
-    provider_reference: str
-    version: int
-    created_at: datetime
-    updated_at: datetime
+    id: DisputeId
+    object: Annotated[str, described("The kind of object.", const="dispute")]
+    payment_id: PaymentId
+    amount: Annotated[AmountMoved, described("The bank's amount, which may differ from the payment's.")]
+    currency: Currency
+    state: Annotated[str, described("Where the dispute stands.", "opened", enum=DISPUTE.states)]
+    final: Annotated[_IsFinal, described("Whether the bank has decided.", False)]
+    reason: Annotated[str | None, described("The bank's reason, as the provider names it.", "fraudulent")]
+    funds_withdrawn: Annotated[bool, described("Whether the provider has taken the money back for now.", True)]
+    contested: Annotated[
+        bool, described("Whether the provider reported it both won and lost, so that a person decides.", False)
+    ]
+    inquiry: (
+        Annotated[
+            bool,
+            described(
+                "Present while the bank only asks: a refund may still avoid the chargeback.",
+                const=True,
+            ),
+        ]
+        | UnsetType
+    ) = UNSET
+    provider: ProviderName
+    provider_reference: Annotated[ProviderReference, described("The provider's own name for it.", "dp_71e0aa")]
+    version: Version
+    created_at: CreatedAt
+    updated_at: UpdatedAt
 
 
 def payment_view(

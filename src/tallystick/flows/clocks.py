@@ -9,12 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Final
+from typing import Annotated, Final
 
 import asyncpg
 from msgspec import Struct
 
 from tallystick.decisions.lookups import Asked, asked_between, clocks_agree
+from tallystick.domain.json_types import described
 from tallystick.kit.clock import Clock, monotonic_ms
 from tallystick.kit.clock_skew import Skew, SkewGauge
 from tallystick.kit.logs import get_logger
@@ -36,13 +37,13 @@ DATABASE: Final = "database"
 
 
 class ClockReading(Struct, frozen=True, kw_only=True):
-    """One clock beside this host's. ``skew_ms``: ours minus theirs, give or take ``uncertainty_ms``."""
+    """One clock beside this host's."""
 
-    clock: str
-    skew_ms: int
-    uncertainty_ms: int
-    age_ms: int
-    beyond_margin: bool
+    clock: Annotated[str, described("Whose: `database`, or a provider's name.", DATABASE)]
+    skew_ms: Annotated[int, described("Ours minus theirs, give or take `uncertainty_ms`, in milliseconds.", -3)]
+    uncertainty_ms: Annotated[int, described("How wrong the difference may be, in milliseconds.", 2, minimum=0)]
+    age_ms: Annotated[int, described("How long ago it was measured, in milliseconds.", 1200)]
+    beyond_margin: Annotated[bool, described("Whether it is further off than recovery can allow for.", False)]
 
 
 class Clocks:

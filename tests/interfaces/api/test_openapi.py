@@ -49,7 +49,8 @@ def test_references_resolve() -> None:
 
 def test_enumerations_and_limits_come_from_the_code() -> None:
     payment = DOCUMENT["components"]["schemas"]["Payment"]
-    assert payment["properties"]["state"]["enum"] == list(get_args(PaymentState))
+    assert payment["properties"]["state"]["$ref"] == "#/components/schemas/PaymentState"
+    assert DOCUMENT["components"]["schemas"]["PaymentState"]["enum"] == list(get_args(PaymentState))
     # Only payments with late money that was accepted have its amount, and reads alone name refunds and disputes.
     assert set(payment["required"]) == set(payment["properties"]) - {"amount_late_accepted", "refunds", "disputes"}
     limit = next(p for p in DOCUMENT["paths"]["/v1/payments"]["get"]["parameters"] if p["name"] == "limit")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from typing import Any
 
 import httpx
@@ -48,9 +48,9 @@ def pool(tester: Merchant) -> Pool:
     return {"payment": itertools.cycle([*held, *paid]), "refund": itertools.cycle(refunds)}
 
 
-schema = schemathesis.openapi.from_dict(
-    json.loads(openapi_document()), config=SchemathesisConfig.from_dict({"seed": 1})
-)
+DOCUMENT: dict[str, Any] = json.loads(openapi_document())
+
+schema = schemathesis.openapi.from_dict(DOCUMENT, config=SchemathesisConfig.from_dict({"seed": 1}))
 
 
 def test_this_is_the_document_that_is_served(stack: Stack) -> None:
@@ -69,7 +69,21 @@ def test_the_api_keeps_its_word(case: Case[Any], stack: Stack, tester: Merchant,
     if case.meta is not None and case.meta.generation.mode is GenerationMode.POSITIVE:
         _make_real(case, pool)
     headers = {"Authorization": f"Bearer {tester.api_key}"}
-    case.call_and_validate(base_url=stack.url, headers=headers, excluded_checks=NOT_CHECKED)
+    response = case.call_and_validate(base_url=stack.url, headers=headers, excluded_checks=NOT_CHECKED)
+    if response.headers.get("content-type") == ["application/problem+json"]:
+        problem = response.json()
+        assert problem["status"] == response.status_code
+        assert problem["code"] in _documented(case, response.status_code)
+
+
+def _documented(case: Case[Any], status: int) -> Container[str]:
+    """The codes that the document names at this operation for this status. Of a method that the path does not have
+    there is one."""
+    operation = DOCUMENT["paths"][case.path].get(case.method.lower())
+    if operation is None:
+        return ["method_not_allowed"]
+    codes: dict[str, Any] = operation["responses"][str(status)]["content"]["application/problem+json"]["examples"]
+    return codes
 
 
 def _make_real(case: Case[Any], pool: Pool) -> None:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Final, Literal
+from typing import Annotated, Final, Literal
 
 from msgspec import Struct
 
 from tallystick.domain.change import Change
+from tallystick.domain.json_types import described
 
 #: Every disposition and its meaning; published by ``tallystick contract``.
 DISPOSITIONS: Final[Mapping[str, str]] = {
@@ -28,6 +29,14 @@ DISPOSITIONS: Final[Mapping[str, str]] = {
     "discarded": "an operator closed it permanently, with a reason",
 }
 
+
+#: The state of an event: the disposition of its last try, or `received` before the first one.
+EVENT_STATES: Final = ("received", *DISPOSITIONS)
+
+EventState = Annotated[
+    str,
+    described("The disposition of its last try; `received` before the first one.", "applied", enum=EVENT_STATES),
+]
 
 #: The dispositions that a decision gives; the others come from tries that ended without one, and from operators.
 DecidedDisposition = Literal["applied", "duplicate_effect", "stale", "conflict", "unknown_type"]

@@ -129,8 +129,13 @@ def parse_create_refund(body: dict[str, Any]) -> CreateRefund:
     return CreateRefund(amount=amount, reason=reason)
 
 
-def _object_schema(properties: dict[str, Any], *required: str) -> dict[str, Any]:
-    schema = {"type": "object", "additionalProperties": False, "properties": properties}
+def _object_schema(description: str, properties: dict[str, Any], *required: str) -> dict[str, Any]:
+    schema = {
+        "description": description,
+        "type": "object",
+        "additionalProperties": False,
+        "properties": properties,
+    }
     return schema | {"required": list(required)} if required else schema
 
 
@@ -141,6 +146,10 @@ def _text_schema(max_chars: int, min_chars: int = 0) -> dict[str, Any]:
 def _optional(schema: dict[str, Any]) -> dict[str, Any]:
     """An explicit null counts as an absent field."""
     return {"anyOf": [schema, {"type": "null"}]}
+
+
+def _field(schema: dict[str, Any], description: str, *examples: Any) -> dict[str, Any]:
+    return {"description": description, **schema} | ({"examples": list(examples)} if examples else {})
 
 
 _AMOUNT_SCHEMA: Final = {"type": "integer", "minimum": MIN_AMOUNT, "maximum": MAX_AMOUNT}
@@ -155,22 +164,53 @@ _METADATA_SCHEMA: Final = {
 # it. Looser than the parsers in one point: to JSON Schema 10.0 is an integer, here it is refused.
 SCHEMAS: Final[Mapping[str, dict[str, Any]]] = {
     "CreatePayment": _object_schema(
+        "What is charged, and how.",
         {
-            "amount": _AMOUNT_SCHEMA,
-            "currency": {"type": "string", "enum": sorted(ACCEPTED)},
-            "payment_method": _text_schema(MAX_TOKEN_CHARS, 1),
-            "capture_method": _optional({"type": "string", "enum": list(CAPTURE_METHODS), "default": "automatic"}),
-            "provider": _optional(_text_schema(MAX_TOKEN_CHARS, 1)),
-            "description": _optional(_text_schema(MAX_TEXT_CHARS)),
-            "metadata": _optional(_METADATA_SCHEMA),
+            "amount": _field(_AMOUNT_SCHEMA, "What to charge, in the currency's minor unit: 1250 is 12.50 EUR.", 1250),
+            "currency": _field(
+                {"type": "string", "enum": sorted(ACCEPTED)}, "The currency's ISO 4217 code, in upper case.", "EUR"
+            ),
+            "payment_method": _field(
+                _text_schema(MAX_TOKEN_CHARS, 1),
+                "The payer's payment method, as a token of the provider; never a card number.",
+                "sim_ok",
+            ),
+            "capture_method": _field(
+                _optional({"type": "string", "enum": list(CAPTURE_METHODS), "default": "automatic"}),
+                "`automatic`: the money is taken at once. `manual`: it is held, until you capture or cancel.",
+                "automatic",
+            ),
+            "provider": _field(
+                _optional(_text_schema(MAX_TOKEN_CHARS, 1)),
+                "The provider to use; the merchant's default one where it is absent.",
+            ),
+            "description": _field(_optional(_text_schema(MAX_TEXT_CHARS)), "Yours, for people.", "Order 1042"),
+            "metadata": _field(_optional(_METADATA_SCHEMA), "Yours, for programs.", {"order": "1042"}),
         },
         "amount",
         "currency",
         "payment_method",
     ),
-    "CapturePayment": _object_schema({"amount": _optional(_AMOUNT_SCHEMA)}),
-    "CancelPayment": _object_schema({}),
+    "CapturePayment": _object_schema(
+        "How much of a hold is captured.",
+        {
+            "amount": _field(
+                _optional(_AMOUNT_SCHEMA),
+                "What to capture, in the currency's minor unit; all of it where it is absent.",
+                1000,
+            )
+        },
+    ),
+    "CancelPayment": _object_schema("An empty object: a cancel takes no fields.", {}),
     "CreateRefund": _object_schema(
-        {"amount": _optional(_AMOUNT_SCHEMA), "reason": _optional(_text_schema(MAX_TEXT_CHARS))}
+        "How much is paid back, and why.",
+        {
+            "amount": _field(
+                _optional(_AMOUNT_SCHEMA),
+                "What to pay back, in the currency's minor unit; all that is left where it is absent.",
+                500,
+            ),
+            "reason": _field(_optional(_text_schema(MAX_TEXT_CHARS)), "Yours, for people.", "Returned goods"),
+        },
     ),
 }

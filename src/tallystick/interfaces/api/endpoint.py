@@ -10,23 +10,23 @@ from msgspec import Struct
 from tallystick.flows.runtime import Runtime
 from tallystick.interfaces.api.authentication import Caller
 from tallystick.interfaces.api.http import ApiRequest, HttpResponse, json_response
-from tallystick.interfaces.api.parameters import Parameter, Schema
+from tallystick.interfaces.api.parameters import Parameter
 
 Handle = Callable[[Runtime, ApiRequest, Caller], Awaitable[HttpResponse]]
 View = Callable[[Runtime, ApiRequest, Caller], Awaitable[object]]
 
-#: By the name of a body's type: what its fields' types do not say by themselves.
-Narrowed = Mapping[str, Mapping[str, Schema]]
-
 
 class Endpoint(Struct, frozen=True, kw_only=True):
-    """One method on one path. ``responses``: the body by status where it succeeds; ``codes``: every error it may give;
-    ``callers``: whose API keys it takes."""
+    """One method on one path. ``summary`` and ``description`` are the document's, in Markdown. ``responses``: the body
+    by status where it succeeds; ``codes``: every error it may give; ``callers``: whose API keys it takes. ``tag``: its
+    group in the document, where that is not the one of its path."""
 
     method: str
     path: str
     name: str
     summary: str
+    description: str = ""  # the test of the document refuses an empty one
+    tag: str | None = None
     handle: Handle
     responses: Mapping[int, type[Any]]
     codes: tuple[str, ...]
@@ -36,7 +36,6 @@ class Endpoint(Struct, frozen=True, kw_only=True):
     parameters: tuple[Parameter, ...] = ()
     creates: bool = False  # responses carry Location
     callers: Literal["merchant", "operator", "either"] = "merchant"
-    narrowed: Narrowed = {}
 
 
 #: Errors of everything that needs an API key.

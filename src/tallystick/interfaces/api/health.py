@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 from msgspec import UNSET, Struct, UnsetType
 
+from tallystick.domain.json_types import described
 from tallystick.flows.clocks import ClockReading
 from tallystick.flows.runtime import Runtime
 from tallystick.interfaces.api.http import ApiRequest, HttpResponse, json_response
@@ -11,13 +14,24 @@ from tallystick.interfaces.api.problems import busy
 
 
 class Health(Struct, frozen=True, kw_only=True):
-    """``ok``, or ``ready``. ``clocks``, of a process that is ready: how far its host's clock is from the database's and
-    the providers'. A clock that is off never makes it unready. ``worker_runs``, of a process that is ready: whether any
-    worker has a session in the database, null where that is not known. Payments are taken without one."""
+    """Whether a process is up, or can serve."""
 
-    status: str
-    clocks: tuple[ClockReading, ...] = ()
-    worker_runs: bool | UnsetType | None = UNSET
+    status: Annotated[str, described("`ok`: it is up. `ready`: it can serve.", "ready", enum=("ok", "ready"))]
+    clocks: Annotated[
+        tuple[ClockReading, ...],
+        described(
+            "Of a process that is ready: how far its host's clock is from the database's and the providers'. A clock"
+            " that is off never makes it unready."
+        ),
+    ] = ()
+    worker_runs: Annotated[
+        bool | UnsetType | None,
+        described(
+            "Of a process that is ready: whether any worker has a session in the database, null where that is not"
+            " known. Payments are taken without one.",
+            True,
+        ),
+    ] = UNSET
 
 
 async def healthz(_: Runtime, request: ApiRequest) -> HttpResponse:

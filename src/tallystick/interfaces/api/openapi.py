@@ -1,77 +1,119 @@
-"""The OpenAPI 3.1 document, assembled from the rows of the endpoint table, the bodies' types and the error table:
-nothing in it is written twice."""
+"""The OpenAPI 3.1 document, assembled from the rows of the endpoint table, the bodies' types, the lifecycles and the
+error table: nothing in it is written twice."""
 
 from __future__ import annotations
 
-import re
 from typing import Final
 
 import msgspec
 
 from tallystick import __version__
-from tallystick.domain.errors import ERRORS, Problem
-from tallystick.domain.requests.commands import SCHEMAS
-from tallystick.interfaces.api.endpoint import Endpoint, Narrowed
+from tallystick.decisions.messages import MessageBody
+from tallystick.domain.errors import ERRORS, Problem, ProblemField, problem
+from tallystick.domain.json_types import example_id
+from tallystick.domain.views import encode
+from tallystick.interfaces.api import openapi_texts
+from tallystick.interfaces.api.endpoint import Endpoint
 from tallystick.interfaces.api.health import Health
+from tallystick.interfaces.api.openapi_schemas import (
+    component_schemas,
+    corrected,
+    named_enumerations,
+    reference,
+    with_examples,
+)
+from tallystick.interfaces.api.openapi_webhooks import message_schemas, webhooks
 from tallystick.interfaces.api.parameters import IDEMPOTENCY_KEY, Parameter, Schema
 from tallystick.interfaces.api.routes import provider_webhooks
 from tallystick.interfaces.api.table import ENDPOINTS
 
-#: What the type of a problem document does not say by itself.
-_PROBLEM: Final[Narrowed] = {
-    "Problem": {
-        "code": {"type": "string", "enum": list(ERRORS)},
-        "outcome": {"type": "string", "enum": sorted({kind.outcome for kind in ERRORS.values()})},
-    },
-}
+_SECONDS: Final[Schema] = {"type": "integer", "minimum": 1, "examples": [1]}
 
-_TEXT: Final[Schema] = {"type": "string"}
-_SECONDS: Final[Schema] = {"type": "integer", "minimum": 1}
+
+def _text(example: str) -> Schema:
+    return {"type": "string", "examples": [example]}
+
 
 HEADERS: Final[dict[str, Schema]] = {
-    "Request-Id": {"required": True, "schema": _TEXT, "description": "The request id; quote it to support."},
+    "Request-Id": {
+        "required": True,
+        "schema": _text(example_id("req")),
+        "description": "The request id; quote it to support.",
+    },
     "Idempotent-Replayed": {
         "schema": {"type": "string", "const": "true"},
         "description": "The response was recorded by an earlier request with this key.",
     },
-    "Location": {"required": True, "schema": _TEXT, "description": "URL of the new resource."},
+    "Location": {
+        "required": True,
+        "schema": _text(f"/v1/payments/{example_id('pay')}"),
+        "description": "URL of the new resource.",
+    },
     "Retry-After": {"schema": _SECONDS, "description": "Seconds to wait before the same request is sent again."},
-    "WWW-Authenticate": {"required": True, "schema": _TEXT, "description": "RFC 6750."},
-    "RateLimit-Policy": {"schema": _TEXT, "description": "The rate limit, where one is set."},
-    "RateLimit": {"schema": _TEXT, "description": "Tokens left in the bucket."},
+    "WWW-Authenticate": {
+        "required": True,
+        "schema": _text('Bearer realm="tallystick"'),
+        "description": "RFC 6750.",
+    },
+    "RateLimit-Policy": {"schema": _text('"burst";q=100;w=10'), "description": "The rate limit, where one is set."},
+    "RateLimit": {"schema": _text('"burst";r=99;t=1'), "description": "Tokens left in the bucket."},
 }
 
 
 def openapi_document() -> bytes:
     """The document as JSON."""
     bodies = {body for endpoint in ENDPOINTS for body in (*endpoint.responses.values(), endpoint.body_type) if body}
-    types = sorted(bodies, key=lambda t: t.__name__)
-    _, schemas = msgspec.json.schema_components([*types, Health, Problem], ref_template="#/components/schemas/{name}")
-    for narrowed in (_PROBLEM, *(endpoint.narrowed for endpoint in ENDPOINTS)):
-        for name, fields in narrowed.items():
-            schemas[name]["properties"].update(fields)
+    schemas = component_schemas([*bodies, Health, Problem, MessageBody])
+    schemas |= message_schemas(schemas.pop(MessageBody.__name__), schemas)
     paths: dict[str, Schema] = {}
     for endpoint in ENDPOINTS:
         paths.setdefault(endpoint.path, {})[endpoint.method.lower()] = _operation(endpoint)
-    document = {
-        "openapi": "3.1.0",
-        "info": {"title": "Tallystick", "version": __version__, "license": {"name": "Apache-2.0"}},
-        "security": [{"api_key": []}],
-        "paths": paths | _open_paths(),
-        "components": {
-            "schemas": schemas | {name: dict(schema) for name, schema in SCHEMAS.items()},
-            "headers": HEADERS,
-            "securitySchemes": {"api_key": {"type": "http", "scheme": "bearer"}},
-        },
-    }
-    # Clients know a Payment; the name PaymentView is internal.
-    return re.sub(rb"\b(Payment|Refund|Dispute)View\b", rb"\1", msgspec.json.encode(document))
+    paths |= _open_paths()
+    document = corrected(
+        {
+            "openapi": "3.1.0",
+            "info": openapi_texts.INFO | {"version": __version__},
+            "servers": openapi_texts.SERVERS,
+            "tags": openapi_texts.tags(),
+            "security": [{"api_key": []}],
+            "paths": paths,
+            "webhooks": webhooks(),
+            "components": {
+                "schemas": schemas,
+                "headers": HEADERS,
+                "examples": _error_examples(),
+                "securitySchemes": {"api_key": openapi_texts.API_KEY},
+            },
+        }
+    )
+    named = document["components"]["schemas"] | named_enumerations()
+    document["components"]["schemas"] = dict(sorted(with_examples(named).items()))
+    return msgspec.json.encode(document)
+
+
+def _error_examples() -> dict[str, Schema]:
+    """A problem document for every code."""
+    examples: dict[str, Schema] = {}
+    for code, kind in ERRORS.items():
+        errors = [ProblemField("amount", "out_of_range", "must be from 1 to 1000000000000")]
+        document = problem(
+            code,
+            f"{kind.title}.",
+            request_id=example_id("req"),
+            payment_id=example_id("pay") if kind.outcome != "not_executed" and kind.status == 409 else None,
+            webhook_endpoint_id=example_id("we") if code == "webhook_endpoint_exists" else None,
+            errors=errors if code == "validation_failed" else None,
+        )
+        examples[code] = {"summary": kind.title, "value": msgspec.json.decode(encode(document))}
+    return examples
 
 
 def _operation(endpoint: Endpoint) -> Schema:
     operation: Schema = {
         "operationId": endpoint.name,
         "summary": endpoint.summary,
+        "description": f"{endpoint.description} {openapi_texts.CALLERS[endpoint.callers]}".strip(),
+        "tags": [endpoint.tag or openapi_texts.tag_of(endpoint.path)],
         "parameters": [parameter.document() for parameter in endpoint.parameters],
         "responses": _responses(endpoint),
     }
@@ -79,7 +121,7 @@ def _operation(endpoint: Endpoint) -> Schema:
     if body is not None:
         operation["requestBody"] = {
             "required": endpoint.body_required,
-            "content": {"application/json": {"schema": _reference(body)}},
+            "content": {"application/json": {"schema": reference(body)}},
         }
     return operation
 
@@ -91,7 +133,7 @@ def _responses(endpoint: Endpoint) -> Schema:
         responses[str(status)] = {
             "description": "Final." if status in (200, 201) else "Not final yet: the current state.",
             "headers": _headers(*headers, *(["Location"] if endpoint.creates else [])),
-            "content": {"application/json": {"schema": _reference(body.__name__)}},
+            "content": {"application/json": {"schema": reference(body.__name__)}},
         }
     for status in sorted({ERRORS[code].status for code in endpoint.codes}):
         responses[str(status)] = _refusal(status, [c for c in endpoint.codes if ERRORS[c].status == status])
@@ -106,40 +148,39 @@ def _refusal(status: int, codes: list[str]) -> Schema:
         names.append("Retry-After")
     if "transition_rejected" in codes:
         names.append("Idempotent-Replayed")
-    narrowed = {"status": {"const": status}, "code": {"enum": codes}}
-    schema = {"allOf": [_reference("Problem"), {"properties": narrowed}]}
     return {
         "description": "; ".join(f"`{code}`: {ERRORS[code].title}" for code in codes),
         "headers": _headers(*names),
-        "content": {"application/problem+json": {"schema": schema}},
+        "content": {
+            "application/problem+json": {
+                "schema": reference("Problem"),
+                "examples": {code: {"$ref": f"#/components/examples/{code}"} for code in codes},
+            }
+        },
     }
 
 
 def _open_paths() -> dict[str, Schema]:
     """What needs no API key."""
-    healthy = {
-        "description": "Yes.",
-        "headers": _headers(limited=False),
-        "content": {"application/json": {"schema": _reference("Health")}},
-    }
-    document = {
-        "description": "OpenAPI 3.1.",
-        "headers": _headers(limited=False),
-        "content": {"application/json": {"schema": {"type": "object"}}},
-    }
+    healthy = _shown("Yes.", "application/json", reference("Health"))
     return {
-        "/healthz": _probe("healthz", "Whether the process is up", {"200": healthy}),
-        "/readyz": _probe(
-            "readyz",
-            "Whether the database answers, can write, and its schema fits",
-            {"200": healthy, "503": _refusal(503, ["not_ready"])},
-        ),
-        provider_webhooks.PATH: _webhook(),
-        "/openapi.json": _probe("openapi", "This document", {"200": document}),
+        "/healthz": _open("healthz", {"200": healthy}),
+        "/readyz": _open("readyz", {"200": healthy, "503": _refusal(503, ["not_ready"])}),
+        provider_webhooks.PATH: _provider_webhook(),
+        "/openapi.json": _open("openapi", {"200": _shown("OpenAPI 3.1.", "application/json", {"type": "object"})}),
     }
 
 
-def _webhook() -> dict[str, Schema]:
+def _shown(description: str, media_type: str, schema: Schema) -> Schema:
+    """A response without a rate limit."""
+    return {
+        "description": description,
+        "headers": _headers(limited=False),
+        "content": {media_type: {"schema": schema}},
+    }
+
+
+def _provider_webhook() -> dict[str, Schema]:
     """The endpoint of providers; they define the body and its signature."""
     responses: Schema = {
         "200": {
@@ -154,32 +195,42 @@ def _webhook() -> dict[str, Schema]:
         for name in ("RateLimit-Policy", "RateLimit", "WWW-Authenticate"):
             headers.pop(name, None)
     names = [
-        Parameter(where="path", name=name, schema=_TEXT, description="As configured.", required=True).document()
-        for name in ("provider", "account")
+        Parameter(
+            where="path",
+            name=name,
+            schema=_text(example),
+            description=f"The {name}'s name, as configured.",
+            required=True,
+        ).document()
+        for name, example in (("provider", "simulator"), ("account", "default"))
     ]
     return {
         "post": {
-            "operationId": "receiveWebhook",
-            "summary": "A provider's webhook: verified by its signature, kept, acknowledged",
+            **_texts("receiveWebhook"),
             "security": [],
             "parameters": names,
-            "requestBody": {"required": True, "content": {"application/json": {"schema": {}}}},
+            "requestBody": {
+                "required": True,
+                "description": "As the provider defines it, signed in its way.",
+                "content": {"application/json": {"schema": {}}},
+            },
             "responses": responses,
         }
     }
 
 
-def _probe(name: str, summary: str, responses: Schema) -> dict[str, Schema]:
+def _open(name: str, responses: Schema) -> dict[str, Schema]:
     malformed = _refusal(400, ["request_malformed"])
     malformed["headers"] = _headers(limited=False)
     responses = {"200": responses.pop("200"), "400": malformed} | responses
-    return {"get": {"operationId": name, "summary": summary, "security": [], "responses": responses}}
+    return {"get": {**_texts(name), "security": [], "responses": responses}}
+
+
+def _texts(name: str) -> Schema:
+    summary, description, tag = openapi_texts.OPEN[name]
+    return {"operationId": name, "summary": summary, "description": description, "tags": [tag]}
 
 
 def _headers(*names: str, limited: bool = True) -> Schema:
     always = ["Request-Id", *(["RateLimit-Policy", "RateLimit"] if limited else [])]
     return {name: {"$ref": f"#/components/headers/{name}"} for name in (*always, *names)}
-
-
-def _reference(name: str) -> Schema:
-    return {"$ref": f"#/components/schemas/{name}"}

@@ -9,6 +9,7 @@ from typing import Any, Final, Literal
 from msgspec import Struct
 
 from tallystick.domain.errors import ProblemField
+from tallystick.domain.json_types import EXAMPLE_TIME, example_id, id_pattern
 from tallystick.domain.requests.commands import SCHEMAS
 from tallystick.domain.requests.fields import NO_CONTROLS_PATTERN, Fields, InvalidFields
 from tallystick.domain.requests.idempotency_key import MAX_KEY_CHARS
@@ -110,7 +111,7 @@ def path_id(prefix: str, thing: str, name: str = "id") -> Parameter:
         where="path",
         name=name,
         schema=_id_schema(prefix),
-        description=f"An id that starts with {prefix}_.",
+        description=f"The id of the {thing}.",
         required=True,
         prefix=prefix,
         thing=thing,
@@ -118,8 +119,8 @@ def path_id(prefix: str, thing: str, name: str = "id") -> Parameter:
 
 
 def query_id(prefix: str, name: str, *, required: bool = True, description: str = "") -> Parameter:
-    """An id in the query. A malformed id is passed on as it is: nothing has it, which is a 404. An empty one counts as
-    missing where it is required."""
+    """An id in the query, named after its owner. A malformed id is passed on as it is: nothing has it, which is a 404.
+    An empty one counts as missing where it is required."""
 
     def read(fields: Fields, name: str) -> str | None:
         value = fields.string(name)
@@ -127,7 +128,7 @@ def query_id(prefix: str, name: str, *, required: bool = True, description: str 
             fields.refuse(name, "required", "is required")
         return value
 
-    schema, described = _id_schema(prefix), description or f"An id that starts with {prefix}_."
+    schema, described = _id_schema(prefix), description or f"The id of the {name}."
     return Parameter(where="query", name=name, schema=schema, description=described, required=required, read=read)
 
 
@@ -145,7 +146,7 @@ def integer(name: str, smallest: int, largest: int, default: int, description: s
 
 def timestamp(name: str, description: str) -> Parameter:
     """An RFC 3339 timestamp with offset, read in UTC."""
-    schema = {"type": "string", "format": "date-time"}
+    schema = {"type": "string", "format": "date-time", "examples": [EXAMPLE_TIME]}
     return _in_query(name, schema, description, lambda fields, name: fields.timestamp(name))
 
 
@@ -221,7 +222,7 @@ def page_of(paged: PagedList) -> tuple[Parameter, Parameter]:
 IDEMPOTENCY_KEY: Final = Parameter(
     where="header",
     name="Idempotency-Key",
-    schema={"type": "string", "pattern": _KEY_PATTERN},
+    schema={"type": "string", "pattern": _KEY_PATTERN, "examples": ["order-1042-pay"]},
     description="One value per instruction, the same on every retry of it; bare or quoted. A key never expires.",
     required=True,
 )
@@ -232,4 +233,4 @@ def _in_query(name: str, schema: Schema, description: str, read: Read) -> Parame
 
 
 def _id_schema(prefix: str) -> Schema:
-    return {"type": "string", "pattern": f"^{prefix}_[0-9a-f]{{32}}$"}
+    return {"type": "string", "pattern": id_pattern(prefix), "examples": [example_id(prefix)]}

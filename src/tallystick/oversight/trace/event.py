@@ -7,58 +7,78 @@ checkpoint that was never reached has neither.
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator, Sequence
-from datetime import datetime
-from typing import Any
+from typing import Annotated, Any, Final
 
 from msgspec import Struct
 from msgspec.structs import asdict
 
+from tallystick.decisions.provider_events.dispositions import EventState
+from tallystick.domain.json_types import (
+    EXAMPLE_TIME,
+    AccountName,
+    Actor,
+    Count,
+    EventId,
+    EventType,
+    MerchantOfEvent,
+    PaymentOfEvent,
+    ProviderEventId,
+    ProviderName,
+    Time,
+    described,
+)
 from tallystick.flows.webhooks.inbound.envelope import cloud_event
 from tallystick.record.postgres.inbox import Inbox
 from tallystick.record.postgres.inbox_rows import DeliveryOfEvent, StoredEvent, TryOfEvent
+
+#: The steps of an event's processing, in their order.
+CHECKPOINTS: Final = ("ingest", "validate", "dedup", "process", "persist", "emit", "reconcile")
 
 
 class Checkpoint(Struct, frozen=True, kw_only=True):
     """One step in the processing of an event."""
 
-    name: str
-    at: datetime | None
-    result: str | None
-    detail: str | None = None
+    name: Annotated[str, described("Which step.", "process", enum=CHECKPOINTS)]
+    at: Annotated[Time | None, described("When it was reached; null where it was not.", EXAMPLE_TIME)]
+    result: Annotated[str | None, described("What came of it.", "applied")]
+    detail: Annotated[str | None, described("More about it, for people.", None)] = None
 
 
 class EventTry(Struct, frozen=True, kw_only=True):
     """One try at the event, or an operator's action."""
 
-    number: int
-    started_at: datetime
-    ended_at: datetime
-    result: str
-    detail: str | None
-    actor: str | None
+    number: Annotated[int, described("Counts the tries, from 1.", 1, minimum=0)]
+    started_at: Annotated[Time, described("When it began.")]
+    ended_at: Annotated[Time, described("When it ended.")]
+    result: Annotated[str, described("What came of it: a state of events, or what the operator did.", "applied")]
+    detail: Annotated[str | None, described("More about it, for people.", None)]
+    actor: Annotated[Actor | None, described("Which operator did it; null for a try.", None)]
 
 
 class EventTrace(Struct, frozen=True, kw_only=True):
-    """An event with everything known about it. ``envelope`` holds its CloudEvents attributes."""
+    """An event of a provider, with everything known about it."""
 
-    id: str
-    object: str
-    provider: str
-    account: str
-    provider_event_id: str
-    type: str
-    state: str
-    detail: str | None
-    merchant_id: str | None
-    payment_id: str | None
-    tries: int
-    replays: int
-    deliveries: int
-    last_delivered_at: datetime
-    next_try_at: datetime | None
-    envelope: dict[str, Any]
-    checkpoints: list[Checkpoint]
-    attempts: list[EventTry]
+    id: EventId
+    object: Annotated[str, described("The kind of object.", const="event")]
+    provider: ProviderName
+    account: AccountName
+    provider_event_id: ProviderEventId
+    type: EventType
+    state: EventState
+    detail: Annotated[str | None, described("Why it has this state, for people.", None)]
+    merchant_id: MerchantOfEvent
+    payment_id: PaymentOfEvent
+    tries: Annotated[Count, described("How often it was tried since it arrived or was replayed.")]
+    replays: Annotated[Count, described("How often an operator had it processed again.", 0)]
+    deliveries: Annotated[Count, described("How often it arrived.")]
+    last_delivered_at: Annotated[Time, described("When it arrived last.")]
+    next_try_at: Annotated[Time | None, described("When it is tried next; null where it is closed.", None)]
+    envelope: Annotated[
+        dict[str, Any],
+        described("Its CloudEvents attributes.", {"specversion": "1.0", "id": "ev_1", "type": "charge.captured"}),
+    ]
+    checkpoints: Annotated[list[Checkpoint], described("Each step of its processing, as it was reached.")]
+    attempts: Annotated[list[EventTry], described("Each try, and what operators did, oldest first.")]
 
 
 async def trace_event(inbox: Inbox, event_id: str) -> EventTrace | None:

@@ -5,12 +5,23 @@ from __future__ import annotations
 
 import random
 import time
-from datetime import datetime
-from typing import Final
+from typing import Annotated, Final
 
 from msgspec import Struct
 
 from tallystick.domain.errors import TallystickError
+from tallystick.domain.json_types import (
+    AccountName,
+    Count,
+    EventId,
+    EventType,
+    MerchantOfEvent,
+    PaymentOfEvent,
+    ProviderEventId,
+    ProviderName,
+    Time,
+    described,
+)
 from tallystick.flows.webhooks.inbound.retries import Retries
 from tallystick.record.postgres.inbox import Inbox
 from tallystick.record.postgres.inbox_rows import DeadLetterFilter, EventName, ListPosition
@@ -29,20 +40,20 @@ class NotReplayable(TallystickError):
 class DeadLetter(Struct, frozen=True, kw_only=True):
     """One event that bounded retries could not process."""
 
-    event_id: str
-    provider: str
-    account: str
-    provider_event_id: str
-    type: str
-    merchant_id: str | None
-    payment_id: str | None
-    tries: int
-    replays: int
-    last_error: str | None
-    received_at: datetime
-    dead_since: datetime
-    owner: str
-    overdue: bool
+    event_id: EventId
+    provider: ProviderName
+    account: AccountName
+    provider_event_id: ProviderEventId
+    type: EventType
+    merchant_id: MerchantOfEvent
+    payment_id: PaymentOfEvent
+    tries: Annotated[Count, described("How often it was tried.", 8)]
+    replays: Annotated[Count, described("How often an operator had it processed again.", 0)]
+    last_error: Annotated[str | None, described("Why the last try failed, for people.", "its payment is not known")]
+    received_at: Annotated[Time, described("When it arrived first.")]
+    dead_since: Annotated[Time, described("When its tries were used up.")]
+    owner: Annotated[str, described("Who has to decide about it, as configured.", "payments-oncall")]
+    overdue: Annotated[bool, described("Whether it has waited longer than the alarm allows.", False)]
 
 
 class DeadLetters:

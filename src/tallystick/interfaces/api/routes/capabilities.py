@@ -30,7 +30,11 @@ ENDPOINTS: Final[tuple[Endpoint, ...]] = (
         method="GET",
         path=PATH,
         name="getCapabilities",
-        summary="What each provider can do here, what may still happen after a final state, and what is out of scope",
+        summary="What each provider can do here",
+        description=(
+            "Every account at a provider with its payment methods, currencies and limits, by the rows that requests are"
+            " checked by; what may still happen after a final state; and what is out of scope."
+        ),
         handle=read(get_capabilities),
         responses={200: Capabilities},
         codes=READ,

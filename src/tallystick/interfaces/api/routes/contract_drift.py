@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Annotated, Final
 
 from msgspec import Struct
+from msgspec.structs import asdict
 
-from tallystick.flows.contract_drift import KEEP_HOURS, DriftCount
+from tallystick.domain.json_types import Count, Hour, ProviderName, described
+from tallystick.flows.contract_drift import KEEP_HOURS
 from tallystick.flows.runtime import Runtime
 from tallystick.interfaces.api.authentication import Caller
 from tallystick.interfaces.api.endpoint import READ, Endpoint, read
@@ -18,16 +20,27 @@ from tallystick.providers.contract_drift import DRIFT_KINDS
 DEFAULT_HOURS: Final = 24
 
 
-class ContractDriftCounts(Struct, frozen=True, kw_only=True):
-    """Counts by hour, the newest hour first. A field is named by its object and the path in it. There are as many as
-    fields that are read, so the list has no pages."""
+class DriftCount(Struct, frozen=True, kw_only=True):
+    """How often a field differed in one way in one hour."""
 
-    data: list[DriftCount]
+    provider: ProviderName
+    field: Annotated[str, described("The provider's object, and the path of the field in it.", "charge.outcome.type")]
+    kind: Annotated[str, described("How it differed.", "unknown_value", enum=DRIFT_KINDS)]
+    hour: Hour
+    count: Count
+
+
+class ContractDriftCounts(Struct, frozen=True, kw_only=True):
+    """Counts by hour. There are as many as fields that are read, so the list has no pages."""
+
+    data: Annotated[list[DriftCount], described("The newest hour first.")]
 
 
 async def list_drift(runtime: Runtime, request: ApiRequest, _: Caller) -> object:
     """The counts of the last ``hours`` hours."""
-    return ContractDriftCounts(data=list(await runtime.stores.contract_drift.of_last(request.query["hours"])))
+    return ContractDriftCounts(
+        data=[DriftCount(**asdict(row)) for row in await runtime.stores.contract_drift.of_last(request.query["hours"])]
+    )
 
 
 ENDPOINTS: Final[tuple[Endpoint, ...]] = (
@@ -36,11 +49,11 @@ ENDPOINTS: Final[tuple[Endpoint, ...]] = (
         path="/v1/contract-drift",
         name="listContractDrift",
         summary="Fields of providers that were missing or had a value unknown here, counted by hour",
+        description="How often a provider sent a field in another way than this release reads it.",
         handle=read(list_drift),
         responses={200: ContractDriftCounts},
         codes=READ,
         parameters=(integer("hours", 1, KEEP_HOURS, DEFAULT_HOURS, "How many hours back."),),
         callers="operator",
-        narrowed={"DriftCount": {"kind": {"type": "string", "enum": list(DRIFT_KINDS)}}},
     ),
 )

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from datetime import datetime
 from typing import Annotated, Any, Final
 
 from msgspec import Meta, Struct
 
 from tallystick.domain.errors import ProblemField, problem
+from tallystick.domain.json_types import Count, HasMore, NextCursor, Time, described
 from tallystick.flows.runtime import Runtime
 from tallystick.flows.webhooks.inbound.dead_letters import DeadLetter, DeadLetterFilter, DeadLetters, NotReplayable
 from tallystick.interfaces.api.authentication import Caller
@@ -28,34 +28,34 @@ _Reason = Annotated[str, Meta(min_length=1, max_length=500, pattern=r"\S")]
 
 
 class DeadLetterPage(Struct, frozen=True, kw_only=True):
-    """Dead letters, oldest first. ``next_cursor`` is set exactly when ``has_more``."""
+    """A page of dead letters."""
 
-    data: list[DeadLetter]
-    has_more: bool
-    next_cursor: str | None
+    data: Annotated[list[DeadLetter], described("The page, oldest first.")]
+    has_more: HasMore
+    next_cursor: NextCursor
 
 
 class Act(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Why one dead letter is replayed or discarded."""
 
-    reason: _Reason
+    reason: Annotated[_Reason, described("Why; it is recorded.", "The provider confirmed it by telephone.")]
 
 
 class ActOnMany(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Which dead letters are replayed or discarded, and why. ``all``: every one of them; else at least one filter."""
+    """Which dead letters are replayed or discarded, and why: ``all``, or at least one filter."""
 
-    reason: _Reason
-    all: bool = False
-    provider: _Name | None = None
-    type: _Name | None = None
-    merchant_id: _Name | None = None
-    dead_before: Annotated[datetime, Meta(tz=True)] | None = None
+    reason: Annotated[_Reason, described("Why; it is recorded.", "The defect of release 0.3.1 is mended.")]
+    all: Annotated[bool, described("Every one of them; takes no filter.")] = False
+    provider: Annotated[_Name | None, described("Only events of this provider.", "simulator")] = None
+    type: Annotated[_Name | None, described("Only events of this type, as the provider names it.")] = None
+    merchant_id: Annotated[_Name | None, described("Only events of this merchant.")] = None
+    dead_before: Annotated[Time | None, described("Only those that were dead before this time.")] = None
 
 
 class Acted(Struct, frozen=True, kw_only=True):
     """How many dead letters were replayed or discarded."""
 
-    count: int
+    count: Annotated[Count, described("How many.", 12)]
 
 
 async def list_dead_letters(runtime: Runtime, request: ApiRequest, _: Caller) -> object:
@@ -111,7 +111,7 @@ def _actor(caller: Caller) -> str:
     return f"key:{caller.key_id}"
 
 
-def _act(path: str, name: str, summary: str, handle: Handle, response: type[Any]) -> Endpoint:
+def _act(path: str, name: str, summary: str, description: str, handle: Handle, response: type[Any]) -> Endpoint:
     """What an operator does with one dead letter (named in the path) or with many (named in the body)."""
     one = "{id}" in path
     return Endpoint(
@@ -119,6 +119,7 @@ def _act(path: str, name: str, summary: str, handle: Handle, response: type[Any]
         path=f"{PATH}{path}",
         name=name,
         summary=summary,
+        description=description,
         handle=handle,
         responses={200: response},
         codes=(*ACT, "not_found", "not_replayable") if one else ACT,
@@ -135,6 +136,7 @@ ENDPOINTS: Final[tuple[Endpoint, ...]] = (
         path=PATH,
         name="listDeadLetters",
         summary="Events that bounded retries could not process, oldest first",
+        description="Events whose tries are used up. Each waits for a decision: replay it or discard it.",
         handle=read(list_dead_letters),
         responses={200: DeadLetterPage},
         codes=READ,
@@ -150,6 +152,7 @@ ENDPOINTS: Final[tuple[Endpoint, ...]] = (
         "/{id}/replay",
         "replayDeadLetter",
         "Process one closed event again, by the same rules",
+        "An event that was applied has no second effect. The reason is recorded.",
         _on_one(DeadLetters.replay),
         EventTrace,
     ),
@@ -157,6 +160,7 @@ ENDPOINTS: Final[tuple[Endpoint, ...]] = (
         "/{id}/discard",
         "discardDeadLetter",
         "Close one dead letter for good",
+        "It is never processed again. The reason is recorded.",
         _on_one(DeadLetters.discard),
         EventTrace,
     ),
@@ -164,6 +168,7 @@ ENDPOINTS: Final[tuple[Endpoint, ...]] = (
         "/replay",
         "replayDeadLetters",
         "Replay the dead letters that match a filter, or all",
+        "They are processed again by the same rules. The reason is recorded with each.",
         _on_many(DeadLetters.replay_all),
         Acted,
     ),
@@ -171,6 +176,7 @@ ENDPOINTS: Final[tuple[Endpoint, ...]] = (
         "/discard",
         "discardDeadLetters",
         "Discard the dead letters that match a filter, or all",
+        "They are never processed again. The reason is recorded with each.",
         _on_many(DeadLetters.discard_all),
         Acted,
     ),

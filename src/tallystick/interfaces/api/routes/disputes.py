@@ -4,30 +4,30 @@ from __future__ import annotations
 
 from typing import Annotated, Final
 
-from msgspec import Meta, Struct
+from msgspec import Struct
 
+from tallystick.domain.json_types import HasMore, NextCursor, described
 from tallystick.domain.lifecycles.dispute import DISPUTE
 from tallystick.domain.list_filters import MemberFilter
 from tallystick.domain.views import DisputeView, dispute_view
 from tallystick.flows.runtime import Runtime
 from tallystick.interfaces.api.authentication import Caller
-from tallystick.interfaces.api.endpoint import READ, Endpoint, Narrowed, read
+from tallystick.interfaces.api.endpoint import READ, Endpoint, read
 from tallystick.interfaces.api.http import ApiRequest
 from tallystick.interfaces.api.listing import OF_PAYMENT, optional_payment, require_sound
 from tallystick.interfaces.api.paging import DISPUTES, cut_page
 from tallystick.interfaces.api.parameters import created_range, one_of, page_of, path_id
 from tallystick.interfaces.api.problems import not_found
-from tallystick.interfaces.api.schemas import AMOUNT_MOVED, CURRENCY
 
 PATH: Final = "/v1/disputes"
 
 
 class DisputePage(Struct, frozen=True, kw_only=True):
-    """Disputes, newest first. ``next_cursor`` is set exactly when ``has_more``."""
+    """A page of disputes."""
 
-    data: Annotated[list[DisputeView], Meta(description="The disputes on this page, newest first.")]
-    has_more: Annotated[bool, Meta(description="Whether another page follows.", examples=[False])]
-    next_cursor: Annotated[str | None, Meta(description="cursor of the next page; null on the last one.")]
+    data: Annotated[list[DisputeView], described("The page, newest first.")]
+    has_more: HasMore
+    next_cursor: NextCursor
 
 
 async def list_disputes(runtime: Runtime, request: ApiRequest, caller: Caller) -> object:
@@ -57,21 +57,13 @@ async def get_dispute(runtime: Runtime, request: ApiRequest, caller: Caller) -> 
     return dispute_view(dispute)
 
 
-_NARROWED: Final[Narrowed] = {
-    "DisputeView": {
-        "object": {"type": "string", "const": "dispute"},
-        "state": {"type": "string", "enum": DISPUTE.states},
-        "currency": CURRENCY,
-        "amount": AMOUNT_MOVED,
-    },
-}
-
 ENDPOINTS: Final[tuple[Endpoint, ...]] = (
     Endpoint(
         method="GET",
         path=PATH,
         name="listDisputes",
         summary="Disputes, newest first",
+        description="Disputes that match every filter given. Follow `next_cursor` for more.",
         handle=read(list_disputes),
         responses={200: DisputePage},
         codes=(*READ, "not_found"),
@@ -87,10 +79,10 @@ ENDPOINTS: Final[tuple[Endpoint, ...]] = (
         path=f"{PATH}/{{id}}",
         name="getDispute",
         summary="One dispute",
+        description="One dispute as it stands, with the bank's amount.",
         handle=read(get_dispute),
         responses={200: DisputeView},
         codes=(*READ, "not_found"),
         parameters=(path_id("dp", "dispute"),),
-        narrowed=_NARROWED,
     ),
 )

@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
-from datetime import datetime
 from typing import Annotated, Final
 
-from msgspec import Meta, Struct
+from msgspec import Struct
 
 from tallystick.decisions.messages import message_types
+from tallystick.domain.json_types import (
+    EXAMPLE_TIME,
+    HasMore,
+    MessageId,
+    NextCursor,
+    PaymentId,
+    Time,
+    described,
+    example_id,
+)
 from tallystick.domain.list_filters import MessageFilter
 from tallystick.flows.runtime import Runtime
 from tallystick.interfaces.api.authentication import Caller
-from tallystick.interfaces.api.endpoint import READ, Endpoint, Narrowed, read
+from tallystick.interfaces.api.endpoint import READ, Endpoint, read
 from tallystick.interfaces.api.http import ApiRequest
 from tallystick.interfaces.api.listing import OF_PAYMENT, optional_payment, require_sound
 from tallystick.interfaces.api.paging import MESSAGES, cut_page
@@ -22,35 +31,45 @@ PATH: Final = "/v1/messages"
 
 TYPES: Final = message_types()
 
+#: The subject is left out.
+_EXAMPLE_BODY: Final = (
+    f'{{"id":"{example_id("msg")}","type":"payment.captured","timestamp":"{EXAMPLE_TIME}",'
+    f'"payment_id":"{example_id("pay")}","version":3,"data":{{}}}}'
+)
+
 
 class MessageLine(Struct, frozen=True, kw_only=True):
     """One message. ``body`` is what a webhook endpoint gets: a receiver that missed it takes it from here."""
 
     id: Annotated[
-        str,
-        Meta(description="The message's id, the webhook-id of every delivery. Handle a message once by it."),
+        MessageId, described("The message's id, `webhook-id` of every delivery. Handle a message once by it.")
     ]
-    type: Annotated[str, Meta(description="What happened.", examples=["payment.captured"])]
-    payment_id: Annotated[str | None, Meta(description="The payment that it is about; null where it is about none.")]
+    type: Annotated[str, described("What happened.", "payment.captured", enum=TYPES)]
+    payment_id: Annotated[
+        PaymentId | None,
+        described("The payment that it is about; null where it is about none.", example_id("pay")),
+    ]
     version: Annotated[
-        int, Meta(description="The payment's version that it reports: the order of a payment's messages.", examples=[4])
+        int,
+        described("The payment's version that it reports: the order of a payment's messages.", 3, minimum=1),
     ]
-    created_at: Annotated[datetime, Meta(description="When it was written, with the version that it reports.")]
+    created_at: Annotated[Time, described("When it was written, with the version that it reports.")]
     body: Annotated[
         str,
-        Meta(
-            description="The JSON text that is sent, byte for byte. It has no signature here: you asked for it with"
-            " your own key.",
+        described(
+            "The JSON text that is sent, byte for byte. It has no signature here: you asked for it with your own key.",
+            _EXAMPLE_BODY,
+            contentMediaType="application/json",
         ),
     ]
 
 
 class MessagePage(Struct, frozen=True, kw_only=True):
-    """Messages, oldest first. ``next_cursor`` is set exactly when ``has_more``."""
+    """A page of messages."""
 
-    data: Annotated[list[MessageLine], Meta(description="The messages on this page, oldest first.")]
-    has_more: Annotated[bool, Meta(description="Whether another page follows.", examples=[False])]
-    next_cursor: Annotated[str | None, Meta(description="cursor of the next page; null on the last one.")]
+    data: Annotated[list[MessageLine], described("The page, oldest first.")]
+    has_more: HasMore
+    next_cursor: NextCursor
 
 
 async def list_messages(runtime: Runtime, request: ApiRequest, caller: Caller) -> object:
@@ -79,16 +98,16 @@ async def list_messages(runtime: Runtime, request: ApiRequest, caller: Caller) -
     return MessagePage(data=data, has_more=page.has_more, next_cursor=page.next_cursor)
 
 
-_NARROWED: Final[Narrowed] = {
-    "MessageLine": {"type": {"type": "string", "enum": TYPES, "description": "What happened."}},
-}
-
 ENDPOINTS: Final[tuple[Endpoint, ...]] = (
     Endpoint(
         method="GET",
         path=PATH,
         name="listMessages",
-        summary="Messages that were dispatched to webhook endpoints, oldest first, also where there is none",
+        summary="Messages to the merchant, oldest first",
+        description=(
+            "What was dispatched to webhook endpoints, also where there was none: a receiver that missed messages is"
+            " filled up from here. Follow `next_cursor` for more."
+        ),
         handle=read(list_messages),
         responses={200: MessagePage},
         codes=(*READ, "not_found"),
@@ -102,6 +121,5 @@ ENDPOINTS: Final[tuple[Endpoint, ...]] = (
             *created_range("Written"),
             *page_of(MESSAGES),
         ),
-        narrowed=_NARROWED,
     ),
 )

@@ -2,20 +2,29 @@
 
 from __future__ import annotations
 
-from datetime import datetime
-from typing import Any, Final
+from typing import Annotated, Any, Final, get_args
 
 from msgspec import Struct, field
 
 from tallystick.decisions.instructions import Instruction
+from tallystick.domain.change import Origin
 from tallystick.domain.currencies import EXPONENTS
 from tallystick.domain.errors import problem
+from tallystick.domain.json_types import (
+    Actor,
+    AnySubjectId,
+    HasMore,
+    NextCursor,
+    ProviderReference,
+    Time,
+    described,
+)
+from tallystick.domain.kinds import KINDS
 from tallystick.domain.lifecycles.payment import PAYMENT
 from tallystick.domain.lifecycles.table import NEW
 from tallystick.domain.money import MAX_AMOUNT
 from tallystick.domain.payment_filter import PaymentFilter
 from tallystick.domain.requests.commands import (
-    CAPTURE_METHODS,
     CreatePayment,
     InvalidFields,
     parse_cancel_payment,
@@ -24,13 +33,13 @@ from tallystick.domain.requests.commands import (
 )
 from tallystick.domain.requests.fields import MIN_AMOUNT
 from tallystick.domain.requests.idempotency_key import MAX_KEY_CHARS
-from tallystick.domain.views import PaymentView, payment_view
+from tallystick.domain.views import MAX_MEMBERS, PaymentView, payment_view
 from tallystick.flows.payments import instructions
 from tallystick.flows.payments.idempotency import Reply, existing_or
 from tallystick.flows.routing.route import DefaultProviderMissing, choose_provider
 from tallystick.flows.runtime import Runtime
 from tallystick.interfaces.api.authentication import Caller
-from tallystick.interfaces.api.endpoint import READ, Endpoint, Narrowed, read
+from tallystick.interfaces.api.endpoint import READ, Endpoint, read
 from tallystick.interfaces.api.http import ApiRequest
 from tallystick.interfaces.api.instruction import INSTRUCTION, ON_PAYMENT, PAYMENT_ID, InstructionKind, on_payment
 from tallystick.interfaces.api.listing import require_sound
@@ -46,7 +55,6 @@ from tallystick.interfaces.api.parameters import (
     text,
 )
 from tallystick.interfaces.api.problems import LACKS_KEY, RETRY_AFTER_S, invalid_fields, not_found, report
-from tallystick.interfaces.api.schemas import AMOUNT, AMOUNT_MOVED, CURRENCY, ids_of
 
 PATH: Final = "/v1/payments"
 
@@ -54,6 +62,11 @@ PATH: Final = "/v1/payments"
 MAX_REFERENCE_CHARS: Final = 255
 
 _STATES: Final = PAYMENT.states
+_FROM: Final = [NEW, *_STATES]
+
+_Cause = Annotated[
+    str, described("What led to it: an instruction, a provider's answer or event, recovery, an operator.", "answer")
+]
 
 #: Query parameters that choose payments, by their names in ``PaymentFilter``.
 _FILTERS: Final = PaymentFilter.__struct_fields__
@@ -64,56 +77,57 @@ _NEEDS_RANGE: Final = (
     " provider_reference."
 )
 
-#: Refunds and disputes that a payment names: more than honest ones have. The lists have all of them.
-MAX_MEMBERS: Final = 100
-
 
 class PaymentPage(Struct, frozen=True, kw_only=True):
-    """Payments, newest first. ``next_cursor`` is set exactly when ``has_more``."""
+    """A page of payments."""
 
-    data: list[PaymentView]
-    has_more: bool
-    next_cursor: str | None
+    data: Annotated[list[PaymentView], described("The page, newest first.")]
+    has_more: HasMore
+    next_cursor: NextCursor
 
 
 class HistoryEntry(Struct, frozen=True, kw_only=True):
-    """One transition of a payment: ``at`` is when it was recorded, ``occurred_at`` when it happened by what the
-    provider says."""
+    """One transition of a payment."""
 
-    version: int
-    from_state: str = field(name="from")
-    to_state: str = field(name="to")
-    event: str
-    at: datetime
-    occurred_at: datetime | None
-    cause: str
-    actor: str
-    provider_reference: str | None
+    version: Annotated[int, described("The version that it led to.", 2, minimum=1)]
+    from_state: Annotated[str, described("The state before it; `new` at first.", "authorizing", enum=_FROM)] = field(
+        name="from"
+    )
+    to_state: Annotated[str, described("The state after it.", "captured", enum=_STATES)] = field(name="to")
+    event: Annotated[str, described("The edge of the lifecycle that it took.", "captured")]
+    at: Annotated[Time, described("When it was recorded.")]
+    occurred_at: Annotated[Time | None, described("When it happened, by what the provider says.", None)]
+    cause: _Cause
+    actor: Actor
+    provider_reference: Annotated[
+        ProviderReference | None, described("The provider's own name for what it did; null where it gave none.")
+    ]
 
 
 class RejectionEntry(Struct, frozen=True, kw_only=True):
-    """A transition that was refused, of the payment, its attempts or its refunds. It took no version; ``version`` is
-    the one it met."""
+    """A transition that was refused, of the payment, its attempts or its refunds. It took no version."""
 
-    at: datetime
-    subject: str
-    subject_id: str
-    state: str
-    version: int
-    event: str
-    cause: str
-    actor: str
-    origin: str
-    reason: str
-    alert: bool
-    idempotency_key: str | None
+    at: Annotated[Time, described("When it was refused.")]
+    subject: Annotated[str, described("The kind of its subject.", "payment", enum=list(KINDS))]
+    subject_id: AnySubjectId
+    state: Annotated[str, described("The state that it met.", "captured")]
+    version: Annotated[int, described("The version that it met.", 3, minimum=1)]
+    event: Annotated[str, described("The edge of the lifecycle that it would have taken.", "cancel")]
+    cause: _Cause
+    actor: Actor
+    origin: Annotated[str, described("From which side it came.", "client", enum=get_args(Origin))]
+    reason: Annotated[str, described("Why it was refused, for people.", "a captured payment cannot be canceled")]
+    alert: Annotated[bool, described("Whether a person was told.", False)]
+    idempotency_key: Annotated[
+        str | None, described("The key of the instruction that was refused; null where there was none.", "cancel-1042")
+    ]
 
 
 class History(Struct, frozen=True, kw_only=True):
     """Everything that happened to a payment, and what was refused."""
 
-    data: list[HistoryEntry]
-    rejected: list[RejectionEntry]
+    data: Annotated[list[HistoryEntry], described("Every transition, oldest first.")]
+    rejected: Annotated[list[RejectionEntry], described("Every transition that was refused, oldest first.")]
 
 
 async def create_payment(
@@ -214,34 +228,18 @@ _CANCEL: Final = InstructionKind(
     path=f"{PATH}/{{id}}/cancel", parse=parse_cancel_payment, execute=on_payment(instructions.cancel_payment)
 )
 
-_NARROWED: Final[Narrowed] = {
-    "PaymentView": {
-        "object": {"type": "string", "const": "payment"},
-        "state": {"type": "string", "enum": _STATES},
-        "capture_method": {"type": "string", "enum": list(CAPTURE_METHODS)},
-        "currency": CURRENCY,
-        "amount": AMOUNT_MOVED,
-        "amount_authorized": AMOUNT,
-        "amount_captured": AMOUNT,
-        "amount_refunded": AMOUNT,
-        "amount_refund_pending": AMOUNT,
-        "amount_reversed": AMOUNT,
-        "amount_late_accepted": AMOUNT_MOVED,
-        "refunds": ids_of("re", MAX_MEMBERS, "Ids of the newest refunds, newest first. In reads alone."),
-        "disputes": ids_of("dp", MAX_MEMBERS, "Ids of the newest disputes, newest first. In reads alone."),
-    },
-    "HistoryEntry": {
-        "from": {"type": "string", "enum": [NEW, *_STATES]},
-        "to": {"type": "string", "enum": _STATES},
-    },
-}
-
 ENDPOINTS: Final[tuple[Endpoint, ...]] = (
     Endpoint(
         method="POST",
         path=_CREATE.path,
         name="createPayment",
         summary="Charge a payment method, or hold the money",
+        description=(
+            "Takes the money at once, or holds it where `capture_method` is `manual`. 201 is the final answer "
+            "to this instruction, and says in `state` whether money moved: a declined payment is a 201 too. "
+            "202 means that the provider's answer is not known yet. Send the same request with the same key "
+            "again until an answer other than 202 comes."
+        ),
         handle=_CREATE.respond,
         responses={201: PaymentView, 202: PaymentView},
         codes=INSTRUCTION,
@@ -255,6 +253,7 @@ ENDPOINTS: Final[tuple[Endpoint, ...]] = (
         path=PATH,
         name="listPayments",
         summary="Payments, newest first",
+        description="Payments that match every filter given. Follow `next_cursor` for more.",
         handle=read(list_payments),
         responses={200: PaymentPage},
         codes=READ,
@@ -278,13 +277,15 @@ ENDPOINTS: Final[tuple[Endpoint, ...]] = (
             one_metadata(f"Only those with this value of a key, as metadata[key]=value. One key. {_NEEDS_RANGE}"),
             *page_of(PAYMENTS),
         ),
-        narrowed=_NARROWED,
     ),
     Endpoint(
         method="GET",
         path=f"{PATH}/{{id}}",
         name="getPayment",
         summary="One payment",
+        description=(
+            "The stored state, with all that the payer has to do next. Reading a payment in doubt hastens its recovery."
+        ),
         handle=read(get_payment),
         responses={200: PaymentView},
         codes=(*READ, "not_found"),
@@ -295,6 +296,11 @@ ENDPOINTS: Final[tuple[Endpoint, ...]] = (
         path=_CAPTURE.path,
         name="capturePayment",
         summary="Capture a hold, all of it or a part; a part releases the rest",
+        description=(
+            "Takes the held money, or the part in `amount`; a part releases the rest. 200 is the final "
+            "answer, 202 means that the provider's answer is not known yet. Send the same request with the "
+            "same key again until an answer other than 202 comes."
+        ),
         handle=_CAPTURE.respond,
         responses={200: PaymentView, 202: PaymentView},
         codes=ON_PAYMENT,
@@ -306,6 +312,11 @@ ENDPOINTS: Final[tuple[Endpoint, ...]] = (
         path=_CANCEL.path,
         name="cancelPayment",
         summary="Release a hold",
+        description=(
+            "Gives the held money back to the payer. 200 is the final answer, 202 means that the provider's "
+            "answer is not known yet. Send the same request with the same key again until an answer other "
+            "than 202 comes."
+        ),
         handle=_CANCEL.respond,
         responses={200: PaymentView, 202: PaymentView},
         codes=ON_PAYMENT,
@@ -317,6 +328,10 @@ ENDPOINTS: Final[tuple[Endpoint, ...]] = (
         path=f"{PATH}/{{id}}/history",
         name="getHistory",
         summary="Every transition of a payment, and every refused one",
+        description=(
+            "Every transition of the payment, with its cause and its actor, and what was refused of it, its "
+            "attempts and its refunds."
+        ),
         handle=read(get_history),
         responses={200: History},
         codes=(*READ, "not_found"),

@@ -2,11 +2,22 @@
 
 from __future__ import annotations
 
-from datetime import datetime
 from typing import Annotated, Final
 
-from msgspec import Meta, Struct
+from msgspec import Struct
 
+from tallystick.decisions.provider_events.dispositions import EventState
+from tallystick.domain.json_types import (
+    Count,
+    EventId,
+    EventType,
+    HasMore,
+    NextCursor,
+    PaymentOfEvent,
+    ProviderName,
+    Time,
+    described,
+)
 from tallystick.domain.list_filters import EventFilter
 from tallystick.flows.runtime import Runtime
 from tallystick.interfaces.api.authentication import Caller
@@ -22,32 +33,27 @@ PATH: Final = "/v1/provider-events"
 
 EVENT_ID: Final = path_id("evt", "event")
 
-#: A payment's id, as an example.
-PAYMENT: Final = "pay_019a3c5e7b127c3f9d2e4a6b8c0d1e2f"
-
 
 class EventLine(Struct, frozen=True, kw_only=True):
     """One event of a provider; ``GET /v1/provider-events/{id}`` shows all its checkpoints."""
 
-    id: str
-    provider: str
-    type: str
-    state: str
-    detail: str | None
-    received_at: datetime
-    tries: int
-    replays: int
-    payment_id: Annotated[
-        str | None, Meta(description="The payment that it is about; null until that is known.", examples=[PAYMENT])
-    ]
+    id: EventId
+    provider: ProviderName
+    type: EventType
+    state: EventState
+    detail: Annotated[str | None, described("Why it has this state, for people.", None)]
+    received_at: Annotated[Time, described("When it arrived first.")]
+    tries: Annotated[Count, described("How often it was tried since it arrived or was replayed.")]
+    replays: Annotated[Count, described("How often an operator had it processed again.", 0)]
+    payment_id: PaymentOfEvent
 
 
 class EventPage(Struct, frozen=True, kw_only=True):
-    """Events, newest first by their first arrival. ``next_cursor`` is set exactly when ``has_more``."""
+    """A page of events, by their first arrival."""
 
-    data: Annotated[list[EventLine], Meta(description="The events on this page, newest first.")]
-    has_more: Annotated[bool, Meta(description="Whether another page follows.", examples=[False])]
-    next_cursor: Annotated[str | None, Meta(description="cursor of the next page; null on the last one.")]
+    data: Annotated[list[EventLine], described("The page, newest first.")]
+    has_more: HasMore
+    next_cursor: NextCursor
 
 
 async def get_event(runtime: Runtime, request: ApiRequest, caller: Caller) -> object:
@@ -92,6 +98,7 @@ ENDPOINTS: Final[tuple[Endpoint, ...]] = (
         path=PATH,
         name="listEvents",
         summary="Events of providers about the merchant's payments, newest first",
+        description="What providers reported, and what each report did. Follow `next_cursor` for more.",
         handle=read(list_events),
         responses={200: EventPage},
         codes=(*READ, "not_found"),
@@ -102,6 +109,9 @@ ENDPOINTS: Final[tuple[Endpoint, ...]] = (
         path=f"{PATH}/{{id}}",
         name="getEvent",
         summary="One event of a provider, with every checkpoint and try",
+        description=(
+            "Every arrival of the event, every checkpoint of its processing, every try and every act of an operator."
+        ),
         handle=read(get_event),
         responses={200: EventTrace},
         codes=(*READ, "not_found"),

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Annotated, Final
 
-from msgspec import Meta, Struct
+from msgspec import Struct
 
+from tallystick.domain.json_types import HasMore, NextCursor, described
 from tallystick.domain.lifecycles.refund import REFUND
 from tallystick.domain.list_filters import MemberFilter
 from tallystick.domain.requests.commands import parse_create_refund
@@ -13,24 +14,23 @@ from tallystick.domain.views import RefundView, refund_view
 from tallystick.flows.payments import instructions
 from tallystick.flows.runtime import Runtime
 from tallystick.interfaces.api.authentication import Caller
-from tallystick.interfaces.api.endpoint import READ, Endpoint, Narrowed, read
+from tallystick.interfaces.api.endpoint import READ, Endpoint, read
 from tallystick.interfaces.api.http import ApiRequest
 from tallystick.interfaces.api.instruction import ON_PAYMENT, PAYMENT_ID, InstructionKind, on_payment
 from tallystick.interfaces.api.listing import OF_PAYMENT, optional_payment, require_sound
 from tallystick.interfaces.api.paging import REFUNDS, cut_page
 from tallystick.interfaces.api.parameters import IDEMPOTENCY_KEY, created_range, one_of, page_of, path_id
 from tallystick.interfaces.api.problems import not_found
-from tallystick.interfaces.api.schemas import AMOUNT_MOVED, CURRENCY
 
 PATH: Final = "/v1/refunds"
 
 
 class RefundPage(Struct, frozen=True, kw_only=True):
-    """Refunds, newest first. ``next_cursor`` is set exactly when ``has_more``."""
+    """A page of refunds."""
 
-    data: Annotated[list[RefundView], Meta(description="The refunds on this page, newest first.")]
-    has_more: Annotated[bool, Meta(description="Whether another page follows.", examples=[False])]
-    next_cursor: Annotated[str | None, Meta(description="cursor of the next page; null on the last one.")]
+    data: Annotated[list[RefundView], described("The page, newest first.")]
+    has_more: HasMore
+    next_cursor: NextCursor
 
 
 async def list_refunds(runtime: Runtime, request: ApiRequest, caller: Caller) -> object:
@@ -70,21 +70,18 @@ _CREATE: Final = InstructionKind(
     created_at=f"{PATH}/",
 )
 
-_NARROWED: Final[Narrowed] = {
-    "RefundView": {
-        "object": {"type": "string", "const": "refund"},
-        "state": {"type": "string", "enum": REFUND.states},
-        "currency": CURRENCY,
-        "amount": AMOUNT_MOVED,
-    },
-}
-
 ENDPOINTS: Final[tuple[Endpoint, ...]] = (
     Endpoint(
         method="POST",
         path=_CREATE.path,
         name="createRefund",
         summary="Pay back all that is left of a payment, or a part",
+        description=(
+            "Pays back all that is left of the payment, or the part in `amount`. 201 is the final answer, and "
+            "says in `state` whether the money went back; 202 means that this is not known yet. Send the same "
+            "request with the same key again until an answer other than 202 comes."
+        ),
+        tag="Refunds",
         handle=_CREATE.respond,
         responses={201: RefundView, 202: RefundView},
         codes=ON_PAYMENT,
@@ -97,6 +94,7 @@ ENDPOINTS: Final[tuple[Endpoint, ...]] = (
         path=PATH,
         name="listRefunds",
         summary="Refunds, newest first",
+        description="Refunds that match every filter given. Follow `next_cursor` for more.",
         handle=read(list_refunds),
         responses={200: RefundPage},
         codes=(*READ, "not_found"),
@@ -112,10 +110,10 @@ ENDPOINTS: Final[tuple[Endpoint, ...]] = (
         path=f"{PATH}/{{id}}",
         name="getRefund",
         summary="One refund",
+        description="The stored state. Reading a refund in doubt hastens its recovery.",
         handle=read(get_refund),
         responses={200: RefundView},
         codes=(*READ, "not_found"),
         parameters=(path_id("re", "refund"),),
-        narrowed=_NARROWED,
     ),
 )

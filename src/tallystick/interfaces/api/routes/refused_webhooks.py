@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Annotated, Final
 
 from msgspec import Struct
+from msgspec.structs import asdict
 
+from tallystick.domain.json_types import AccountName, Count, Hour, ProviderName, described
 from tallystick.flows.runtime import Runtime
-from tallystick.flows.webhooks.inbound.rejected import KEEP_HOURS, RefusedWebhooks
+from tallystick.flows.webhooks.inbound.rejected import KEEP_HOURS
 from tallystick.interfaces.api.authentication import Caller
 from tallystick.interfaces.api.endpoint import READ, Endpoint, read
 from tallystick.interfaces.api.http import ApiRequest
@@ -17,16 +19,26 @@ from tallystick.interfaces.api.parameters import integer
 DEFAULT_HOURS: Final = 24
 
 
-class WebhookRefusals(Struct, frozen=True, kw_only=True):
-    """Counts by hour, the newest hour first; a reason is the code of the response. There are a few for each configured
-    account, so the list has no pages."""
+class RefusedWebhooks(Struct, frozen=True, kw_only=True):
+    """How many deliveries were rejected for one reason in one hour."""
 
-    data: list[RefusedWebhooks]
+    provider: ProviderName
+    account: AccountName
+    reason: Annotated[str, described("The error code of the response.", "webhook_signature_invalid")]
+    hour: Hour
+    count: Count
+
+
+class WebhookRefusals(Struct, frozen=True, kw_only=True):
+    """Counts by hour. There are a few for each configured account, so the list has no pages."""
+
+    data: Annotated[list[RefusedWebhooks], described("The newest hour first.")]
 
 
 async def list_refusals(runtime: Runtime, request: ApiRequest, _: Caller) -> object:
     """The counts of the last ``hours`` hours."""
-    return WebhookRefusals(data=list(await runtime.stores.refused_webhooks.of_last(request.query["hours"])))
+    counts = await runtime.stores.refused_webhooks.of_last(request.query["hours"])
+    return WebhookRefusals(data=[RefusedWebhooks(**asdict(row)) for row in counts])
 
 
 ENDPOINTS: Final[tuple[Endpoint, ...]] = (
@@ -35,6 +47,7 @@ ENDPOINTS: Final[tuple[Endpoint, ...]] = (
         path="/v1/webhook-refusals",
         name="listWebhookRefusals",
         summary="Rejected webhook deliveries, counted by hour and reason",
+        description="How many deliveries of providers were rejected, by account, reason and hour.",
         handle=read(list_refusals),
         responses={200: WebhookRefusals},
         codes=READ,

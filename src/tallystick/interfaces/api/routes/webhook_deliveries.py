@@ -3,16 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime
 from typing import Annotated, Final
 
-from msgspec import Meta, Struct
+from msgspec import Struct
 
 from tallystick.domain.errors import problem
+from tallystick.domain.json_types import (
+    Actor,
+    Count,
+    HasMore,
+    MessageId,
+    NextCursor,
+    PaymentId,
+    Time,
+    described,
+)
 from tallystick.flows.runtime import Runtime
 from tallystick.flows.webhooks.outbound.endpoints import DeliveryRow, DeliveryTry
 from tallystick.interfaces.api.authentication import Caller
-from tallystick.interfaces.api.endpoint import Endpoint, Narrowed, read
+from tallystick.interfaces.api.endpoint import Endpoint, read
 from tallystick.interfaces.api.http import ApiRequest, HttpResponse, json_response
 from tallystick.interfaces.api.paging import WEBHOOK_DELIVERIES, split_page, write_cursor
 from tallystick.interfaces.api.parameters import one_of, page_of, path_id
@@ -28,53 +37,86 @@ DELIVERY_STATES: Final = ("open", "delivered", "exhausted", "canceled")
 SHOWN_TRIES: Final = 25
 
 
-class WebhookAttempt(Struct, frozen=True, kw_only=True):
-    """One try: ``result`` delivered, refused, redirected, gone, timed_out, unreachable, tls_failed, broken,
-    address_refused or secret_unreadable (nothing was sent); or ``resend_requested``, by ``actor``."""
+#: What came of a try. broken: the response is not HTTP. address_refused: the name leads to no public address.
+#: secret_unreadable: nothing was sent. resend_requested: no try, but somebody's request for more.
+ATTEMPT_RESULTS: Final = (
+    "delivered",
+    "refused",
+    "redirected",
+    "gone",
+    "timed_out",
+    "unreachable",
+    "tls_failed",
+    "broken",
+    "address_refused",
+    "secret_unreadable",
+    "resend_requested",
+)
 
-    number: int
-    at: datetime
-    result: str
-    status: int | None
-    duration_ms: int
-    error: str | None
-    actor: str | None
+
+class WebhookAttempt(Struct, frozen=True, kw_only=True):
+    """One try to deliver a message, or a request to send it again."""
+
+    number: Annotated[int, described("Counts the tries, from 1.", 1, minimum=0)]
+    at: Annotated[Time, described("When it began.")]
+    result: Annotated[
+        str,
+        described(
+            "What came of it. `refused`: another status than 2xx. `gone`: 410. `broken`: the response is not HTTP."
+            " `address_refused`: the host has no public address. `secret_unreadable`: nothing was sent, because the"
+            " platform cannot open the endpoint's secret. `resend_requested`: somebody asked to send it again.",
+            "delivered",
+            enum=ATTEMPT_RESULTS,
+        ),
+    ]
+    status: Annotated[int | None, described("The status of the response; null where there was none.", 200)]
+    duration_ms: Annotated[int, described("How long it took, in milliseconds.", 84, minimum=0)]
+    error: Annotated[str | None, described("More about a failure, for people.", None)]
+    actor: Annotated[Actor | None, described("Who asked to send it again; null for a try.", None)]
 
 
 class WebhookDelivery(Struct, frozen=True, kw_only=True):
-    """One message on its way to one endpoint. ``attempts``: the latest, oldest first. ``version`` is the payment's."""
+    """One message on its way to one endpoint."""
 
-    message_id: str
-    type: str
-    payment_id: str
-    version: int
-    state: str
-    resends: int
-    dispatched_at: datetime
-    closed_at: datetime | None
-    next_attempt_at: datetime | None
-    attempts: list[WebhookAttempt]
+    message_id: MessageId
+    type: Annotated[str, described("The message's type.", "payment.captured", enum=EVENT_TYPES)]
+    payment_id: PaymentId
+    version: Annotated[int, described("The payment's version in the message.", 3, minimum=1)]
+    state: Annotated[
+        str,
+        described(
+            "`open`: on its way. `exhausted`: every try failed. `canceled`: given up, because the endpoint was"
+            " disabled or the message came while it was.",
+            "delivered",
+            enum=DELIVERY_STATES,
+        ),
+    ]
+    resends: Annotated[Count, described("How often somebody asked to send it again.", 0)]
+    dispatched_at: Annotated[Time, described("When it was made ready for this endpoint.")]
+    closed_at: Annotated[Time | None, described("When it left the state `open`; null while it has not.")]
+    next_attempt_at: Annotated[Time | None, described("When it is tried next; null where it is not.", None)]
+    attempts: Annotated[list[WebhookAttempt], described("The latest tries, oldest first.", maxItems=SHOWN_TRIES)]
 
 
 class WebhookDeliveryPage(Struct, frozen=True, kw_only=True):
-    """Deliveries, newest first. ``next_cursor`` is set exactly when ``has_more``."""
+    """A page of deliveries."""
 
-    data: list[WebhookDelivery]
-    has_more: bool
-    next_cursor: str | None
+    data: Annotated[list[WebhookDelivery], described("The page, newest first.")]
+    has_more: HasMore
+    next_cursor: NextCursor
 
 
 class ResendSince(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Since when: messages dispatched then or later."""
+    """Since when messages are sent again."""
 
-    since: Annotated[datetime, Meta(tz=True)]
+    since: Annotated[Time, described("Messages dispatched at this time or later.")]
 
 
 class Resent(Struct, frozen=True, kw_only=True):
-    """How many messages will be sent again. ``has_more``: the same request again does the rest."""
+    """How many messages will be sent again."""
 
-    count: int
-    has_more: bool
+    count: Annotated[Count, described("How many messages this request was about.", 12)]
+    has_more: Annotated[bool, described("Whether the same request again does the rest.", False)]
 
 
 async def list_deliveries(runtime: Runtime, request: ApiRequest, caller: Caller) -> object:
@@ -159,26 +201,19 @@ def _attempt(one: DeliveryTry) -> WebhookAttempt:
 
 _MESSAGE_ID: Final = path_id("msg", "delivery", "message_id")
 
-_NARROWED: Final[Narrowed] = {
-    "WebhookDelivery": {
-        "type": {"type": "string", "enum": EVENT_TYPES},
-        "state": {"type": "string", "enum": list(DELIVERY_STATES)},
-    },
-}
-
 ENDPOINTS: Final[tuple[Endpoint, ...]] = (
     on_endpoint(
         "GET",
         "/deliveries",
         "listWebhookDeliveries",
         "The deliveries to an endpoint, newest first, with every try",
+        "What was sent to the endpoint, and what it responded.",
         read(list_deliveries),
         WebhookDeliveryPage,
         parameters=(
             one_of("state", DELIVERY_STATES, "Only deliveries in this state."),
             *page_of(WEBHOOK_DELIVERIES),
         ),
-        narrowed=_NARROWED,
         codes=("overloaded",),
     ),
     on_endpoint(
@@ -186,6 +221,7 @@ ENDPOINTS: Final[tuple[Endpoint, ...]] = (
         "/deliveries/{message_id}/resend",
         "resendWebhook",
         "Send one message again",
+        "The message may come once more, with the same `webhook-id`.",
         resend_one,
         WebhookDelivery,
         parameters=(_MESSAGE_ID,),
@@ -196,6 +232,7 @@ ENDPOINTS: Final[tuple[Endpoint, ...]] = (
         "/deliveries/resend",
         "resendWebhooks",
         "Send again every message since a time that did not reach the endpoint",
+        "Only messages that the endpoint has not accepted; none that an earlier request has resent.",
         resend_since,
         Resent,
         body_type=ResendSince,

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from datetime import datetime
 from typing import Annotated, Any, Final
 
 from msgspec import Meta, Struct
 
 from tallystick.decisions.messages import message_types
 from tallystick.domain.errors import ProblemField, problem
+from tallystick.domain.json_types import CreatedAt, Time, WebhookEndpointId, described
 from tallystick.domain.requests.fields import MAX_TEXT_CHARS, NO_CONTROLS_PATTERN
 from tallystick.flows.runtime import Runtime
 from tallystick.flows.webhooks.outbound.address_policy import MAX_URL_CHARS, UrlRefused
@@ -21,11 +21,10 @@ from tallystick.flows.webhooks.outbound.endpoints import (
     UrlTaken,
 )
 from tallystick.interfaces.api.authentication import Caller
-from tallystick.interfaces.api.endpoint import ACT, KEYED, READ, Endpoint, Handle, Narrowed, read
+from tallystick.interfaces.api.endpoint import ACT, KEYED, READ, Endpoint, Handle, read
 from tallystick.interfaces.api.http import ApiRequest, HttpResponse, json_response
-from tallystick.interfaces.api.parameters import Parameter, Schema, path_id
+from tallystick.interfaces.api.parameters import Parameter, path_id
 from tallystick.interfaces.api.problems import ProblemError, busy, invalid_fields, not_found
-from tallystick.interfaces.api.schemas import NULL
 from tallystick.interfaces.api.typed_body import read_typed
 
 PATH: Final = "/v1/webhook-endpoints"
@@ -37,64 +36,92 @@ MAX_OVERLAP_MS: Final = 2_592_000_000
 
 ENDPOINT_ID: Final = path_id("we", "webhook endpoint")
 
-_Types = Annotated[list[str], Meta(min_length=1, max_length=len(EVENT_TYPES))]
+_Type = Annotated[str, described("A type of message.", "payment.captured", enum=EVENT_TYPES)]
+_Types = Annotated[
+    list[_Type],
+    Meta(min_length=1, max_length=len(EVENT_TYPES), extra_json_schema={"uniqueItems": True}),
+]
+_Secret = Annotated[
+    str,
+    described(
+        "The secret that messages are signed with (Standard Webhooks); it is shown this once.",
+        "whsec_dGFsbHlzdGljay1leGFtcGxlLXNlY3JldA",
+    ),
+]
 
 
 class CreateWebhookEndpoint(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The URL that messages are sent to, and their types; all types by default."""
+    """Where messages are sent to, and which."""
 
-    url: Annotated[str, Meta(min_length=1, max_length=MAX_URL_CHARS)]
-    event_types: _Types | None = None
-    description: Annotated[str, Meta(max_length=MAX_TEXT_CHARS, pattern=NO_CONTROLS_PATTERN)] | None = None
+    url: Annotated[
+        str,
+        Meta(min_length=1, max_length=MAX_URL_CHARS),
+        described("An absolute URL with https, whose host has public addresses.", "https://shop.example/webhooks"),
+    ]
+    event_types: Annotated[_Types | None, described("Only these types; null for all.", ["payment.captured"])] = None
+    description: Annotated[
+        Annotated[str, Meta(max_length=MAX_TEXT_CHARS, pattern=NO_CONTROLS_PATTERN)] | None,
+        described("Yours.", "The shop"),
+    ] = None
 
 
 class RotateSecret(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """How long the previous secret signs too; 0 for a leaked one. Default: the setting."""
+    """How the secret is replaced."""
 
-    overlap_ms: Annotated[int, Meta(ge=0, le=MAX_OVERLAP_MS)] | None = None
+    overlap_ms: Annotated[
+        Annotated[int, Meta(ge=0, le=MAX_OVERLAP_MS)] | None,
+        described(
+            "How long the previous secret signs too, in milliseconds: 0 for a leaked one, null for the setting's time.",
+            86_400_000,
+        ),
+    ] = None
 
 
 class WebhookEndpoint(Struct, frozen=True, kw_only=True):
-    """A merchant's endpoint. ``event_types`` null: all. ``failing_since``: no success since then; null while deliveries
-    succeed."""
+    """A merchant's endpoint for messages."""
 
-    id: str
-    object: str
-    url: str
-    event_types: list[str] | None
-    description: str | None
-    state: str
-    disabled_reason: str | None
-    disabled_at: datetime | None
-    failing_since: datetime | None
-    created_at: datetime
+    id: WebhookEndpointId
+    object: Annotated[str, described("The kind of object.", const="webhook_endpoint")]
+    url: Annotated[str, described("Where messages are sent to.", "https://shop.example/webhooks")]
+    event_types: Annotated[list[_Type] | None, described("Only these types; null for all.", None)]
+    description: Annotated[str | None, described("Yours, as it was sent.", "The shop")]
+    state: Annotated[str, described("Whether messages are sent to it.", "enabled", enum=("enabled", "disabled"))]
+    disabled_reason: Annotated[
+        Annotated[str, described("Why.", enum=DISABLED_REASONS)] | None,
+        described("Why it is disabled; null while it is enabled.", None),
+    ]
+    disabled_at: Annotated[Time | None, described("Since when it is disabled; null while it is enabled.", None)]
+    failing_since: Annotated[
+        Time | None, described("No delivery succeeded since then; null while deliveries succeed.", None)
+    ]
+    created_at: CreatedAt
 
 
 class NewWebhookEndpoint(Struct, frozen=True, kw_only=True):
-    """An endpoint just registered, with the secret that its messages are signed with: it is shown this once."""
+    """An endpoint just registered, with its secret."""
 
-    secret: str
-    endpoint: WebhookEndpoint
+    secret: _Secret
+    endpoint: Annotated[WebhookEndpoint, described("The endpoint.")]
 
 
 class WebhookEndpointList(Struct, frozen=True, kw_only=True):
-    """All of a merchant's, oldest first."""
+    """All of a merchant's endpoints."""
 
-    data: list[WebhookEndpoint]
+    data: Annotated[list[WebhookEndpoint], described("All of them, oldest first.")]
 
 
 class DeletedWebhookEndpoint(Struct, frozen=True, kw_only=True):
     """The endpoint that was deleted."""
 
-    id: str
-    deleted: bool
+    id: WebhookEndpointId
+    deleted: Annotated[bool, described("That it is deleted.", const=True)]
 
 
 class NewSecret(Struct, frozen=True, kw_only=True):
-    """The secret from now on, shown this once; those before it sign too until ``previous_until``."""
+    """The secret from now on."""
 
-    secret: str
-    previous_until: datetime
+    secret: _Secret
+    previous_until: Annotated[Time, described("Until when those before it sign too.", "2026-11-27T09:30:00Z")]
 
 
 async def create_endpoint(runtime: Runtime, request: ApiRequest, caller: Caller) -> HttpResponse:
@@ -211,6 +238,7 @@ def on_endpoint(
     path: str,
     name: str,
     summary: str,
+    description: str,
     handle: Handle,
     response: type[Any],
     *,
@@ -218,7 +246,6 @@ def on_endpoint(
     body_required: bool = False,
     parameters: tuple[Parameter, ...] = (),
     codes: tuple[str, ...] = (),
-    narrowed: Narrowed = {},  # noqa: B006  # never changed
 ) -> Endpoint:
     """What a merchant does with one of its webhook endpoints."""
     return Endpoint(
@@ -226,28 +253,15 @@ def on_endpoint(
         path=f"{PATH}/{{id}}{path}",
         name=name,
         summary=summary,
+        description=description,
         handle=handle,
         responses={200: response},
         codes=(*(ACT if body_type else _BARE), "not_found", *codes),
         body_type=body_type,
         body_required=body_required,
         parameters=(ENDPOINT_ID, *parameters),
-        narrowed=narrowed,
     )
 
-
-_TYPE: Final[Schema] = {"type": "string", "enum": EVENT_TYPES}
-_TYPES: Final[Schema] = {"type": "array", "items": _TYPE}
-
-_NARROWED: Final[Narrowed] = {
-    "WebhookEndpoint": {
-        "object": {"type": "string", "const": "webhook_endpoint"},
-        "state": {"type": "string", "enum": ["enabled", "disabled"]},
-        "disabled_reason": {"anyOf": [{"type": "string", "enum": list(DISABLED_REASONS)}, NULL]},
-        "event_types": {"anyOf": [_TYPES, NULL]},
-    },
-    "CreateWebhookEndpoint": {"event_types": {"anyOf": [_TYPES | {"minItems": 1, "uniqueItems": True}, NULL]}},
-}
 
 ENDPOINTS: Final[tuple[Endpoint, ...]] = (
     Endpoint(
@@ -255,19 +269,23 @@ ENDPOINTS: Final[tuple[Endpoint, ...]] = (
         path=PATH,
         name="createWebhookEndpoint",
         summary="Register an endpoint; its secret is shown in this response alone",
+        description=(
+            "The addresses of its host are resolved and checked, now and on every try. If no answer came, "
+            "send it again: the error `webhook_endpoint_exists` then names the endpoint."
+        ),
         handle=create_endpoint,
         responses={201: NewWebhookEndpoint},
         codes=(*ACT, "webhook_endpoint_exists", "webhook_endpoint_limit", "overloaded"),
         body_type=CreateWebhookEndpoint,
         body_required=True,
         creates=True,
-        narrowed=_NARROWED,
     ),
     Endpoint(
         method="GET",
         path=PATH,
         name="listWebhookEndpoints",
         summary="All webhook endpoints, oldest first",
+        description="All endpoints of the merchant, enabled or not.",
         handle=read(list_endpoints),
         responses={200: WebhookEndpointList},
         codes=READ,
@@ -277,6 +295,7 @@ ENDPOINTS: Final[tuple[Endpoint, ...]] = (
         "",
         "getWebhookEndpoint",
         "One webhook endpoint",
+        "The endpoint as it is now, without its secret.",
         read(get_endpoint),
         WebhookEndpoint,
         codes=("overloaded",),
@@ -286,6 +305,7 @@ ENDPOINTS: Final[tuple[Endpoint, ...]] = (
         "",
         "deleteWebhookEndpoint",
         "Delete a webhook endpoint",
+        "Messages that are still open are given up. Its URL is free again.",
         delete_endpoint,
         DeletedWebhookEndpoint,
     ),
@@ -294,6 +314,7 @@ ENDPOINTS: Final[tuple[Endpoint, ...]] = (
         "/disable",
         "disableWebhookEndpoint",
         "Disable a webhook endpoint",
+        "Open messages are canceled. They, and those that come meanwhile, can be sent again later.",
         disable_endpoint,
         WebhookEndpoint,
     ),
@@ -302,6 +323,7 @@ ENDPOINTS: Final[tuple[Endpoint, ...]] = (
         "/enable",
         "enableWebhookEndpoint",
         "Enable a webhook endpoint",
+        "Messages that it missed are sent only on request.",
         enable_endpoint,
         WebhookEndpoint,
     ),
@@ -310,6 +332,7 @@ ENDPOINTS: Final[tuple[Endpoint, ...]] = (
         "/rotate-secret",
         "rotateWebhookSecret",
         "Rotate the secret; for a while the old one signs too",
+        "The new secret is shown in this response alone.",
         rotate_secret,
         NewSecret,
         body_type=RotateSecret,

@@ -6,6 +6,7 @@ import os
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from functools import cache
 from typing import Any, Final
 
 from litestar import HttpMethod, Litestar, Request
@@ -23,7 +24,7 @@ from tallystick.interfaces.api.body_reader import BodyReader
 from tallystick.interfaces.api.dispatch import Dispatcher, Handler, Route
 from tallystick.interfaces.api.endpoint import Endpoint
 from tallystick.interfaces.api.health import healthz, readyz
-from tallystick.interfaces.api.http import PROBLEM_JSON, ApiRequest, HttpResponse
+from tallystick.interfaces.api.http import JSON, PROBLEM_JSON, ApiRequest, Header, HttpResponse
 from tallystick.interfaces.api.openapi import openapi_document
 from tallystick.interfaces.api.parameters import Parameter
 from tallystick.interfaces.api.problems import (
@@ -41,6 +42,8 @@ from tallystick.interfaces.api.request_form import refusal
 from tallystick.interfaces.api.routes import provider_webhooks
 from tallystick.interfaces.api.routes.provider_webhooks import WebhookReceiver
 from tallystick.interfaces.api.table import ENDPOINTS
+from tallystick.interfaces.pages import rendering
+from tallystick.interfaces.pages.reference import reference_page
 from tallystick.kit.logs import configure_logging
 from tallystick.providers.assembly import receivers
 from tallystick.providers.port import Provider
@@ -228,10 +231,14 @@ def _route(server: ApiServer, endpoint: Endpoint) -> Route:
 
 def _open_routes(server: ApiServer) -> list[Route]:
     """What needs no API key."""
-    document = openapi_document()
+    document, page = _published()
 
-    async def openapi(scope: Scope, receive: Receive) -> HttpResponse:
-        return HttpResponse(200, document, headers=tuple(server.request(scope, receive).response_headers))
+    def fixed(body: bytes, content_type: bytes, *more: Header) -> Handler:
+        async def handle(scope: Scope, receive: Receive) -> HttpResponse:
+            headers = (*server.request(scope, receive).response_headers, *more)
+            return HttpResponse(200, body, content_type, headers)
+
+        return handle
 
     def probe(check: Callable[[Runtime, ApiRequest], Awaitable[HttpResponse]]) -> Handler:
         async def handle(scope: Scope, receive: Receive) -> HttpResponse:
@@ -246,10 +253,19 @@ def _open_routes(server: ApiServer) -> list[Route]:
 
     return [
         Route("POST", provider_webhooks.PATH, webhook),
-        Route("GET", "/openapi.json", openapi),
+        Route("GET", "/openapi.json", fixed(document, JSON)),
+        Route("GET", "/docs", fixed(page, rendering.HTML, *rendering.HEADERS)),
+        Route("GET", "/docs/style.css", fixed(rendering.STYLESHEET, rendering.CSS, *rendering.HEADERS)),
         Route("GET", "/healthz", probe(healthz)),
         Route("GET", "/readyz", probe(readyz)),
     ]
+
+
+@cache
+def _published() -> tuple[bytes, bytes]:
+    """The OpenAPI document, and the page that shows it: the same for every application of this process."""
+    document = openapi_document()
+    return document, reference_page(document)
 
 
 def _options(server: ApiServer, routes: Sequence[Route]) -> list[HTTPRouteHandler]:

@@ -27,6 +27,7 @@ from tallystick.interfaces.api.parameters import IDEMPOTENCY_KEY, Parameter, Sch
 from tallystick.interfaces.api.routes import provider_webhooks
 from tallystick.interfaces.api.table import ENDPOINTS
 
+_TEXT: Final[Schema] = {"type": "string"}
 _SECONDS: Final[Schema] = {"type": "integer", "minimum": 1, "examples": [1]}
 
 
@@ -168,6 +169,8 @@ def _open_paths() -> dict[str, Schema]:
         "/readyz": _open("readyz", {"200": healthy, "503": _refusal(503, ["not_ready"])}),
         provider_webhooks.PATH: _provider_webhook(),
         "/openapi.json": _open("openapi", {"200": _shown("OpenAPI 3.1.", "application/json", {"type": "object"})}),
+        "/docs": _open("docs", {"200": _shown("The page.", "text/html", _TEXT)}),
+        "/docs/style.css": _open("docsStylesheet", {"200": _shown("The stylesheet.", "text/css", _TEXT)}),
     }
 
 

@@ -79,6 +79,8 @@ OPEN: Final[Mapping[str, tuple[str, str, str]]] = {
         "Webhooks",
     ),
     "openapi": ("This document", "The same for every caller. It changes with the release.", DOCUMENTATION),
+    "docs": ("This document as a page", "For people: no script, and nothing from elsewhere.", DOCUMENTATION),
+    "docsStylesheet": ("The stylesheet of the page", "The only thing that the page loads.", DOCUMENTATION),
 }
 
 

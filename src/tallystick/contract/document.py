@@ -270,11 +270,12 @@ _IDENTITY: Final = f"""
 - The same key with another payload, path or operation is 422 `idempotency_key_reused`, which names the field that
   differs.
 - While the newest attempt is being sent and before its deadline: 409 `instruction_in_flight` with `Retry-After`.
-- Not final otherwise: 202 with the current state and no replay header.
+- Not final otherwise: 202 with the current state, `Retry-After`, and no replay header.
 - Final: the recorded status and body, byte for byte, with `Idempotent-Replayed: true`; declines and
   `transition_rejected` too, whatever has happened to the payment since.
 - A client that got no answer, a 409 `instruction_in_flight`, a 202 or a 503 sends the same request with the same key
   again. One with `retryable: false` has to change the request, and its key.
+- [Retries](../guides/retries.md) has each answer, what a client does next, and a client.
 """
 
 

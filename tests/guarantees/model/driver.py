@@ -174,7 +174,7 @@ class Driver(RuleBasedStateMachine):
         async def asked_again() -> Reply:
             return await eventually_async(
                 lambda: self._send(self._life.runtime, instruction),
-                until=lambda reply: reply.retry_after_s is None,
+                until=lambda reply: reply.status == 202 or reply.retry_after_s is None,
                 within_s=PATIENCE_S,
                 interval_s=0.001,
             )

@@ -62,3 +62,15 @@ def test_every_answer_has_a_body_and_a_request_id(method: str, path: str) -> Non
     for answer in DOCUMENT["paths"][path][method.lower()]["responses"].values():
         assert answer["content"]
         assert "Request-Id" in answer["headers"]
+
+
+def test_an_answer_that_is_not_final_says_when_to_come_back() -> None:
+    later = [
+        answer["headers"]
+        for item in DOCUMENT["paths"].values()
+        for operation in item.values()
+        for status, answer in operation["responses"].items()
+        if status == "202"
+    ]
+    assert len(later) == 4  # create, capture, cancel, refund
+    assert all("Retry-After" in headers for headers in later)

@@ -125,10 +125,22 @@ def test_202_until_it_is_final_then_the_recorded_answer(merchant: Merchant) -> N
     meanwhile = merchant.pay("sim_pending", key=key)
     assert meanwhile.status_code == 202
     assert "idempotent-replayed" not in meanwhile.headers
+    assert first.headers["retry-after"] == meanwhile.headers["retry-after"] == "2"
     settled = merchant.settled(f"/v1/payments/{first.json()['id']}")
     final = merchant.pay("sim_pending", key=key)
     assert (final.status_code, final.headers["idempotent-replayed"]) == (201, "true")
     assert final.json() == settled
+    assert "retry-after" not in final.headers
+
+
+def test_a_refund_that_is_not_final_says_when_to_come_back(merchant: Merchant) -> None:
+    key, paid = new_id("req"), merchant.pay("sim_refund_pending")
+    path = f"/v1/payments/{paid.json()['id']}/refunds"
+    first = merchant.post(path, {}, key)
+    assert (first.status_code, first.headers["retry-after"]) == (202, "2")
+    merchant.settled(f"/v1/refunds/{first.json()['id']}")
+    final = merchant.post(path, {}, key)
+    assert (final.status_code, "retry-after" in final.headers) == (201, False)
 
 
 def test_an_unknown_outcome_is_202_and_resolved_by_recovery(merchant: Merchant) -> None:

@@ -15,6 +15,10 @@ from tallystick.flows.runtime import Runtime
 #: Most providers answer within a second; a client that comes back sooner finds the instruction still in flight.
 RETRY_AFTER_S = 1
 
+#: With a 202. Recovery looks an outcome in doubt up after 1 s and a pending one after 2 s: a client that comes back
+#: sooner finds the same. Later look-ups are rarer, and the client's own back-off grows with them.
+NOT_FINAL_RETRY_AFTER_S = 2
+
 
 class Reply(Struct, frozen=True, kw_only=True):
     """The parts of an HTTP response."""
@@ -53,12 +57,16 @@ async def current(runtime: Runtime, stored: StoredInstruction) -> Reply:
         if found is not None:
             payment, in_doubt = found
             view = payment_view(payment, in_doubt=in_doubt, opened=runtime.actions.opened(payment))
-            return Reply(status=202, body=encode(view))
+            return _not_final(view)
     else:
         refund = await runtime.reads.refund(stored.merchant_id, stored.subject_id)
         if refund is not None:
-            return Reply(status=202, body=encode(refund_view(refund[0], in_doubt=refund[1])))
+            return _not_final(refund_view(refund[0], in_doubt=refund[1]))
     raise LookupError(f"the subject of instruction {stored.instruction_id} is gone")
+
+
+def _not_final(view: object) -> Reply:
+    return Reply(status=202, body=encode(view), retry_after_s=NOT_FINAL_RETRY_AFTER_S)
 
 
 async def answer_now(runtime: Runtime, merchant_id: str, idempotency_key: str) -> Reply:

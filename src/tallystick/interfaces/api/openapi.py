@@ -130,7 +130,9 @@ def _operation(endpoint: Endpoint) -> Schema:
 def _responses(endpoint: Endpoint) -> Schema:
     responses: Schema = {}
     for status, body in endpoint.responses.items():
-        headers = ["Idempotent-Replayed"] if IDEMPOTENCY_KEY in endpoint.parameters and status != 202 else []
+        headers = ["Retry-After"] if status == 202 else []
+        if IDEMPOTENCY_KEY in endpoint.parameters and status != 202:
+            headers.append("Idempotent-Replayed")
         responses[str(status)] = {
             "description": "Final." if status in (200, 201) else "Not final yet: the current state.",
             "headers": _headers(*headers, *(["Location"] if endpoint.creates else [])),

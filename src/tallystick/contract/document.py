@@ -15,6 +15,7 @@ from tallystick.contract import markdown
 from tallystick.contract.acquirer import acquirer_scripts
 from tallystick.contract.capabilities import capabilities
 from tallystick.contract.failures import fault_table
+from tallystick.contract.freshness import freshness
 from tallystick.contract.ledger import ledger_chapter
 from tallystick.contract.lists import lists
 from tallystick.contract.opening import opening
@@ -67,6 +68,7 @@ def render_contract() -> str:
         provider_events(),
         _finality(),
         _IDENTITY,
+        freshness(),
         _errors(),
         fault_table(),
         ledger_chapter(),

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any, Final
 
 from tallystick.kit.clock import Clock
@@ -24,6 +24,14 @@ WRITE_EVERY_MS: Final = 5_000
 
 #: A database that takes longer is unavailable; the counts wait for the next write.
 WRITE_TIMEOUT_S: Final = 5.0
+
+#: So long after something was counted it is in the record, in every process whose database works.
+BEHIND_MS: Final = WRITE_EVERY_MS + round(WRITE_TIMEOUT_S * 1_000)
+
+
+def counted_until(clock: Clock) -> datetime:
+    """What came until then is in the counts that are read now, unless a process could not write them."""
+    return clock.now() - timedelta(milliseconds=BEHIND_MS)
 
 
 class HourlyCounts:

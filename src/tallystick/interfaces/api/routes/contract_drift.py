@@ -7,8 +7,9 @@ from typing import Annotated, Final
 from msgspec import Struct
 from msgspec.structs import asdict
 
-from tallystick.domain.json_types import Count, Hour, ProviderName, described
+from tallystick.domain.json_types import Count, Hour, ProviderName, Time, described
 from tallystick.flows.contract_drift import KEEP_HOURS
+from tallystick.flows.hourly_counts import counted_until
 from tallystick.flows.runtime import Runtime
 from tallystick.interfaces.api.authentication import Caller
 from tallystick.interfaces.api.endpoint import READ, Endpoint, read
@@ -34,13 +35,14 @@ class ContractDriftCounts(Struct, frozen=True, kw_only=True):
     """Counts by hour. There are as many as fields that are read, so the list has no pages."""
 
     data: Annotated[list[DriftCount], described("The newest hour first.")]
+    as_of: Annotated[Time, described("What came until then is counted; of what came later, a part may be.")]
 
 
 async def list_drift(runtime: Runtime, request: ApiRequest, _: Caller) -> object:
     """The counts of the last ``hours`` hours."""
-    return ContractDriftCounts(
-        data=[DriftCount(**asdict(row)) for row in await runtime.stores.contract_drift.of_last(request.query["hours"])]
-    )
+    as_of = counted_until(runtime.clock)
+    counts = await runtime.stores.contract_drift.of_last(request.query["hours"])
+    return ContractDriftCounts(data=[DriftCount(**asdict(row)) for row in counts], as_of=as_of)
 
 
 ENDPOINTS: Final[tuple[Endpoint, ...]] = (

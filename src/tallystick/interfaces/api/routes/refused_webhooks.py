@@ -7,7 +7,8 @@ from typing import Annotated, Final
 from msgspec import Struct
 from msgspec.structs import asdict
 
-from tallystick.domain.json_types import AccountName, Count, Hour, ProviderName, described
+from tallystick.domain.json_types import AccountName, Count, Hour, ProviderName, Time, described
+from tallystick.flows.hourly_counts import counted_until
 from tallystick.flows.runtime import Runtime
 from tallystick.flows.webhooks.inbound.rejected import KEEP_HOURS
 from tallystick.interfaces.api.authentication import Caller
@@ -33,12 +34,14 @@ class WebhookRefusals(Struct, frozen=True, kw_only=True):
     """Counts by hour. There are a few for each configured account, so the list has no pages."""
 
     data: Annotated[list[RefusedWebhooks], described("The newest hour first.")]
+    as_of: Annotated[Time, described("What came until then is counted; of what came later, a part may be.")]
 
 
 async def list_refusals(runtime: Runtime, request: ApiRequest, _: Caller) -> object:
     """The counts of the last ``hours`` hours."""
+    as_of = counted_until(runtime.clock)
     counts = await runtime.stores.refused_webhooks.of_last(request.query["hours"])
-    return WebhookRefusals(data=[RefusedWebhooks(**asdict(row)) for row in counts])
+    return WebhookRefusals(data=[RefusedWebhooks(**asdict(row)) for row in counts], as_of=as_of)
 
 
 ENDPOINTS: Final[tuple[Endpoint, ...]] = (

@@ -1,0 +1,112 @@
+"""The contract's chapter on how fresh reads are: every endpoint that reads, and what else shows the record.
+
+Written by hand; the times are those that the code runs on. Tests check that each endpoint has its row, and that what is
+*at once* is read back through another process.
+"""
+
+from __future__ import annotations
+
+from typing import Final, NamedTuple
+
+from tallystick.contract import markdown
+from tallystick.flows.hourly_counts import BEHIND_MS
+from tallystick.interfaces.api.table import ENDPOINTS
+from tallystick.settings.load import Settings
+
+_DEFAULTS: Final = Settings()
+
+#: How an operation is called, by its name.
+_REQUESTS: Final = {endpoint.name: f"{endpoint.method} {endpoint.path}" for endpoint in ENDPOINTS}
+
+
+class Fresh(NamedTuple):
+    """One row. ``reads``: operations of the API, by their names in OpenAPI. ``what``: what is read where that is no
+    operation. ``after``: from when it counts. ``behind_ms``: 0 is *at once*."""
+
+    reads: tuple[str, ...]
+    what: str
+    after: str
+    behind_ms: int
+    late: str
+
+
+_NOTHING: Final = "nothing: the database answers, or the answer is 503"
+
+FRESH: Final = (
+    Fresh(
+        ("getPayment", "listPayments", "getHistory", "getRefund", "listTransfers", "listAccounts"),
+        "",
+        "the answer to the instruction, whatever its status",
+        0,
+        _NOTHING,
+    ),
+    Fresh((), "the replay of an answer", "the answer to the first request", 0, _NOTHING),
+    Fresh(
+        ("getWebhookEndpoint", "listWebhookEndpoints"), "", "the answer to the request about the endpoint", 0, _NOTHING
+    ),
+    Fresh(("getEvent",), "", "the 200 to the provider", 0, _NOTHING),
+    Fresh((), "a new API key", "`tallystick keys create` has ended", 0, _NOTHING),
+    Fresh(
+        (),
+        "a key that was revoked, and the providers of a merchant",
+        "the command has ended",
+        _DEFAULTS.api_key_cache_ms,
+        "nothing: each API process remembers a key for `TALLYSTICK_API_KEY_CACHE_MS`",
+    ),
+    Fresh(
+        ("listEvents", "getDispute", "listDisputes"),
+        "what an event does to payments and refunds",
+        "the 200 to the provider",
+        _DEFAULTS.webhook_interval_ms,
+        "no worker runs, or many events wait; an event that cannot be decided yet is tried again",
+    ),
+    Fresh(
+        ("listDeadLetters",),
+        "",
+        "the event's last try, or the 200 for an item that cannot be read",
+        _DEFAULTS.webhook_interval_ms,
+        "no worker runs",
+    ),
+    Fresh(
+        ("listWebhookDeliveries",),
+        "the first try of a message, which has `version` and `timestamp`",
+        "the step of history",
+        _DEFAULTS.outbound_interval_ms,
+        "no worker runs, many messages wait, or an earlier message of the payment is not delivered yet",
+    ),
+    Fresh(
+        ("listWebhookRefusals", "listContractDrift"),
+        "`tallystick webhook-refusals`, `tallystick contract-drift`",
+        "the answer to the provider, or the provider's to us",
+        BEHIND_MS,
+        "the database is away. Of a killed process the last seconds are lost. The answers of the API have `as_of`: what"
+        " came until then is counted",
+    ),
+)
+
+_HEAD: Final = """
+## How fresh reads are
+
+All reads go to the primary, so another process never shows less than the one that wrote. With the default settings,
+*at once* is: in every answer whose request was sent after that moment, from whatever process.
+"""
+
+_TAIL: Final = """
+Commands read the record themselves: lists and traces as it is at that moment, `tallystick verify` as it was
+when it began, in one snapshot.
+"""
+
+
+def freshness() -> str:
+    """The chapter."""
+    rows = [(_said(row), row.after, _behind(row.behind_ms), row.late) for row in FRESH]
+    table = markdown.table(("what is read", "counted from", "shown", "what makes it late"), rows)
+    return "\n\n".join((_HEAD.strip("\n"), table, _TAIL.strip("\n")))
+
+
+def _said(row: Fresh) -> str:
+    return ", ".join(part for part in (markdown.code(_REQUESTS[name] for name in row.reads), row.what) if part)
+
+
+def _behind(behind_ms: int) -> str:
+    return "*at once*" if behind_ms == 0 else f"at most {behind_ms / 1_000:g} s behind"

@@ -1,0 +1,114 @@
+"""What the contract calls *at once* is written through one process and read back through another."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from typing import Any, Final
+
+import pytest
+
+from tallystick.access.key_store import OPERATORS, create_key
+from tallystick.contract.freshness import FRESH
+from tallystick.flows.hourly_counts import BEHIND_MS
+from tallystick.interfaces.api.table import ENDPOINTS
+from tests.support.api import Inside, inside
+from tests.support.database import Database
+from tests.support.endpoints import PATH as ENDPOINTS_PATH
+from tests.support.endpoints import SETTINGS
+from tests.support.polling import eventually_async
+from tests.support.provider_webhooks import PATH as DOOR
+from tests.support.provider_webhooks import event, signature
+from tests.support.runtime import BookedProvider
+
+AT_ONCE: Final = {name for row in FRESH if row.behind_ms == 0 for name in row.reads or (row.what,)}
+
+
+def test_every_endpoint_that_reads_has_one_row() -> None:
+    named = [name for row in FRESH for name in row.reads]
+    assert sorted(named) == sorted(endpoint.name for endpoint in ENDPOINTS if endpoint.method == "GET")
+
+
+def test_what_may_lag_says_as_of_when() -> None:
+    late = {name for row in FRESH if row.behind_ms == BEHIND_MS for name in row.reads}
+    bodies = [endpoint.responses[200] for endpoint in ENDPOINTS if endpoint.name in late]
+    assert len(bodies) == 2
+    assert all("as_of" in body.__struct_fields__ for body in bodies)
+
+
+async def test_what_was_written_here_is_read_there(database: Database, fresh_merchant: str) -> None:
+    bank, seen = BookedProvider(), set[str]()
+    async with (
+        inside(database, fresh_merchant, bank, **SETTINGS) as here,
+        inside(database, fresh_merchant, bank, **SETTINGS) as there,
+    ):
+        seen |= await _a_payment(here, there)
+        seen |= await _an_endpoint(here, there)
+        seen |= await _an_event(here, there, await create_key(database.app_url, OPERATORS, operator=True))
+        another = {"authorization": f"Bearer {await create_key(database.app_url, fresh_merchant)}"}
+        assert (await there.client.get("/v1/payments", headers=another)).status_code == 200
+        seen.add("a new API key")
+    assert seen == AT_ONCE
+
+
+async def _read(there: Inside, path: str) -> Any:
+    answer = await there.client.get(path)
+    assert answer.status_code == 200, answer.text
+    return answer.json()
+
+
+async def _a_payment(here: Inside, there: Inside) -> set[str]:
+    paid = await here.pay("paid")
+    payment = paid.json()
+    path = f"/v1/payments/{payment['id']}"
+    assert await _read(there, path) == payment
+    assert (await _read(there, "/v1/payments"))["data"] == [payment]
+    assert (await _read(there, f"{path}/history"))["data"][-1]["to"] == "captured"
+    replay = await there.pay("paid")
+    assert (replay.content, replay.headers["idempotent-replayed"]) == (paid.content, "true")
+    before = await _read(there, "/v1/ledger/accounts")
+    made = await here.client.post(f"{path}/refunds", json={"amount": 400}, headers={"Idempotency-Key": "back"})
+    assert await _read(there, made.headers["location"]) == made.json()
+    moved = (await _read(there, f"/v1/ledger/transfers?payment={payment['id']}"))["data"]
+    assert {entry["amount"] for entry in moved if entry["subject_id"] == made.json()["id"]} == {400}
+    assert await _read(there, "/v1/ledger/accounts") != before
+    reads = {"getPayment", "listPayments", "getHistory", "getRefund", "listTransfers", "listAccounts"}
+    return reads | {"the replay of an answer"}
+
+
+async def _an_endpoint(here: Inside, there: Inside) -> set[str]:
+    made = await here.client.post(ENDPOINTS_PATH, json={"url": "http://127.0.0.1:9/messages"})
+    endpoint = made.json()["endpoint"]
+    assert await _read(there, f"{ENDPOINTS_PATH}/{endpoint['id']}") == endpoint
+    assert await _read(there, ENDPOINTS_PATH) == {"data": [endpoint]}
+    disabled = (await here.client.post(f"{ENDPOINTS_PATH}/{endpoint['id']}/disable")).json()
+    assert await _read(there, f"{ENDPOINTS_PATH}/{endpoint['id']}") == disabled
+    return {"getWebhookEndpoint", "listWebhookEndpoints"}
+
+
+async def _an_event(here: Inside, there: Inside, operator: str) -> set[str]:
+    body = event()
+
+    async def delivered() -> int:
+        headers = {"acquirer-signature": signature(body), "content-type": "application/json"}
+        return (await here.client.post(DOOR, content=body, headers=headers)).status_code
+
+    # As a provider does: a busy machine may miss the commit's short time-out.
+    await eventually_async(delivered, until=lambda status: status == 200)
+    name = json.loads(body)["id"]
+    event_id = await there.app.state.runtime.pool.fetchval(
+        "SELECT event_id FROM inbox WHERE provider_event_id = $1", name
+    )
+    key = {"authorization": f"Bearer {operator}"}
+    assert (await there.client.get(f"/v1/provider-events/{event_id}", headers=key)).status_code == 200
+    return {"getEvent"}
+
+
+@pytest.mark.parametrize("path", ["/v1/webhook-refusals", "/v1/contract-drift"])
+async def test_counts_say_until_when_they_are_whole(database: Database, fresh_merchant: str, path: str) -> None:
+    key = await create_key(database.app_url, OPERATORS, operator=True)
+    async with inside(database, fresh_merchant, BookedProvider()) as app:
+        answer = await app.client.get(path, headers={"authorization": f"Bearer {key}"})
+        as_of = datetime.fromisoformat(answer.json()["as_of"])
+        age = datetime.now(UTC) - as_of
+    assert age.total_seconds() * 1_000 >= BEHIND_MS - 1_000  # the process's clock follows the database's

@@ -17,7 +17,7 @@ from tallystick.record.postgres import sql
 from tallystick.record.postgres.list_pages import Page, Position, event_page, member_page, message_page
 from tallystick.record.postgres.message_bodies import stored_body
 from tallystick.record.postgres.reads import dispute_of, refund_of
-from tallystick.record.postgres.structs import unchecked_reader
+from tallystick.record.postgres.structs import unchecked_structs
 
 LISTS: Final = sql.load("lists.sql")
 
@@ -53,8 +53,6 @@ class Members(Struct, frozen=True, kw_only=True):
     refunds: list[str]
     disputes: list[str]
 
-
-_event: Final = unchecked_reader(ListedEvent)
 
 _REFUND_ID: Final = f"{REFUND_KIND.id_prefix}_"
 
@@ -97,7 +95,8 @@ class Lists:
         self, merchant_id: str, wanted: EventFilter, *, before: Position | None, limit: int
     ) -> list[ListedEvent]:
         """Providers' events, newest first."""
-        return [_event(row) for row in await self._fetch(event_page(merchant_id, wanted, before, limit))]
+        found = await self._fetch(event_page(merchant_id, wanted, before, limit))
+        return unchecked_structs(found, ListedEvent)
 
     async def messages(
         self, merchant_id: str, wanted: MessageFilter, *, after: Position | None, limit: int

@@ -34,7 +34,7 @@ _NOTHING: Final = "nothing: the database answers, or the answer is 503"
 
 FRESH: Final = (
     Fresh(
-        ("getPayment", "listPayments", "getHistory", "getRefund", "listTransfers", "listAccounts"),
+        ("getPayment", "listPayments", "getHistory", "getRefund", "listRefunds", "listTransfers", "listAccounts"),
         "",
         "the answer to the instruction, whatever its status",
         0,
@@ -45,6 +45,7 @@ FRESH: Final = (
         ("getWebhookEndpoint", "listWebhookEndpoints"), "", "the answer to the request about the endpoint", 0, _NOTHING
     ),
     Fresh(("getEvent",), "", "the 200 to the provider", 0, _NOTHING),
+    Fresh(("getCapabilities",), "", "the start of the process with its settings", 0, _NOTHING),
     Fresh((), "a new API key", "`tallystick keys create` has ended", 0, _NOTHING),
     Fresh(
         (),
@@ -66,6 +67,13 @@ FRESH: Final = (
         "the event's last try, or the 200 for an item that cannot be read",
         _DEFAULTS.webhook_interval_ms,
         "no worker runs",
+    ),
+    Fresh(
+        ("listMessages",),
+        "",
+        "the step of history",
+        _DEFAULTS.outbound_interval_ms,
+        "no worker runs, or many messages wait",
     ),
     Fresh(
         ("listWebhookDeliveries",),

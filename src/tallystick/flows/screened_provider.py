@@ -3,12 +3,13 @@ those that the provider knows."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final
 
 from tallystick.domain.marks import ChargeMark
 from tallystick.domain.money import Exponents
+from tallystick.domain.payment_tokens import PaymentTokens
 from tallystick.domain.storable import storable_verdict
 from tallystick.domain.verdicts import NotSent, Unknown, Verdict
 from tallystick.flows.provider_words import ProviderWords
@@ -39,7 +40,6 @@ class ScreenedProvider(Provider):
         self.name = provider.name
         self.account = provider.account
         self.traits = provider.traits
-        self.tokens = provider.tokens
         self.behind = provider
         self._words = words
 
@@ -52,6 +52,15 @@ class ScreenedProvider(Provider):
     def rests(self) -> bool:
         """As the provider says."""
         return self.behind.rests
+
+    @property
+    def tokens(self) -> Sequence[PaymentTokens]:
+        """As the provider says."""
+        return self.behind.tokens
+
+    def kind_of_token(self, payment_method: str) -> PaymentTokens | None:
+        """As the provider says."""
+        return self.behind.kind_of_token(payment_method)
 
     @property
     def pause(self) -> Pause | None:

@@ -22,7 +22,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from datetime import datetime
 from typing import Any, Final
@@ -40,6 +40,7 @@ from msgspec import Struct
 
 from tallystick.domain.marks import ChargeMark
 from tallystick.domain.money import Exponents
+from tallystick.domain.payment_tokens import PaymentTokens
 from tallystick.domain.verdicts import KeyInUse, NotSent, Unknown, Verdict
 from tallystick.kit.clock import monotonic_ms
 from tallystick.kit.clock_skew import Skew
@@ -97,7 +98,6 @@ class BoundedProvider(Provider):
         self.name = provider.name
         self.account = provider.account
         self.traits = provider.traits
-        self.tokens = provider.tokens
         self._provider = provider
         self._clock = clock or _Monotonic()
         self._probe_due_s = 0.0  # as the circuit said when it last refused a call
@@ -136,6 +136,15 @@ class BoundedProvider(Provider):
         if state is State.OPEN:
             return self._clock.monotonic() < self._probe_due_s
         return state is State.HALF_OPEN and self._probes >= PROBES_AT_ONCE
+
+    @property
+    def tokens(self) -> Sequence[PaymentTokens]:
+        """As the provider says."""
+        return self._provider.tokens
+
+    def kind_of_token(self, payment_method: str) -> PaymentTokens | None:
+        """As the provider says."""
+        return self._provider.kind_of_token(payment_method)
 
     @property
     def pause(self) -> Pause | None:

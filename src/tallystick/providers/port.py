@@ -73,7 +73,11 @@ class Provider(Protocol):
     name: str
     account: str  # whose account at the provider the calls are made with; webhooks name it in their path
     traits: Traits
-    tokens: Sequence[PaymentTokens] = ()  # what can be charged there
+
+    @property
+    def tokens(self) -> Sequence[PaymentTokens]:
+        """What can be charged there."""
+        return ()
 
     @property
     def circuit(self) -> CircuitState:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import pytest
@@ -37,7 +38,9 @@ async def test_one_alert_for_waits_as_long_as_are_heeded(database: Database, mon
         assert alerts == [], "a rate limit"
         provider.own.ask(86_400_000)
         await waits.exchange()
-        provider.own.ask(86_400_000)
+        while provider.own.is_shared:  # until it ends later than the wait that the record has
+            provider.own.ask(86_400_000)
+            await asyncio.sleep(0)
         await waits.exchange()
     waits.flush()
     assert [(each["alert"], each["provider"], each["heeded_ms"]) for each in alerts] == [

@@ -115,7 +115,8 @@ async def test_keys_rotate_and_a_lost_one_leaves_the_type(new_database: NewDatab
         async with inside(database, fresh_merchant, bank, sealing_keys=keys) as app:
             for answer in (await app.client.get(path), await app.pay("create")):
                 assert answer.status_code in (200, 202)
-                assert answer.json() == created.json() | {"next_action": shown}
+                told = {name: answer.json()[name] for name in created.json()}
+                assert told == created.json() | {"next_action": shown}
 
 
 async def test_another_payments_seal_opens_nothing(database: Database, fresh_merchant: str) -> None:

@@ -330,7 +330,7 @@ def happened(sending: AcquirerProcess, inbox: Sink) -> dict[str, str]:
 
     with suppress(AssertionError):  # each test says what its own lacks
         eventually(are_told)
-    time.sleep(QUIET_S)  # nothing can be awaited: what must not come would come in this time
+    quiet(inbox, made[method])
     return made
 
 

@@ -73,7 +73,7 @@ def replay(steps: Sequence[HistoryStep]) -> Replay:
             opening = _made_at(kind, step.at) if step.version == 1 else {}
             values |= opening | _set_by(kind, step)
             states[step.version] = _state_after(kind, step, values)
-        except (msgspec.MsgspecError, KeyError, ValueError) as error:
+        except (msgspec.MsgspecError, KeyError, ValueError, TypeError) as error:  # derived fields meet any JSON
             return Replay(states=states, fault=f"version {step.version}: {_reason(error)}")
     return Replay(states=states)
 

@@ -53,9 +53,9 @@ class Page:
         names["time"] = SimpleNamespace(monotonic=lambda: sum(self.waits), sleep=self.waits.append)
         self._names = names
 
-    def create(self) -> tuple[str, str, dict[str, Any]]:
+    def create(self, *, sent_before: bool = False) -> tuple[str, str, dict[str, Any]]:
         """The outcome, what the shopper sees, and what was said."""
-        outcome, said = self._names["instruct"]("/v1/payments", "order-1", b"{}")
+        outcome, said = self._names["instruct"]("/v1/payments", "order-1", b"{}", sent_before)
         return outcome, self._names["shown"](outcome, said), said
 
     def _answer(self, request: httpx.Request) -> httpx.Response:
@@ -112,6 +112,17 @@ NOT_FINAL: Final[dict[str, Answer | None]] = {
 def test_a_refusal_after_an_open_answer_ends_nothing(code: str) -> None:
     outcomes = {before: Page(answer, refusal(code)).create()[0] for before, answer in NOT_FINAL.items()}
     assert set(outcomes.values()) == {"refused" if ERRORS[code].outcome == "executed" else "checking"}, outcomes
+
+
+@pytest.mark.parametrize("code", REFUSING)
+def test_a_refusal_of_a_later_call_ends_nothing(code: str) -> None:
+    outcome, shown, _ = Page(refusal(code)).create(sent_before=True)
+    ended = ERRORS[code].outcome == "executed"
+    assert (outcome, "checking" in shown) == (("refused", False) if ended else ("checking", True))
+
+
+def test_a_final_answer_ends_a_later_call_too() -> None:
+    assert Page(CAPTURED).create(sent_before=True)[:2] == ("final", "paid")
 
 
 @pytest.mark.parametrize("answer", NOT_FINAL)

@@ -40,7 +40,7 @@ class Shop:
     async def create(self, key: str, method: str) -> tuple[str, str]:
         """One purchase of 10 euros, until the client has done with it: the outcome, and what the shopper sees."""
         body = json.dumps({"amount": 1_000, "currency": "EUR", "payment_method": method}).encode()
-        outcome, said = await asyncio.to_thread(self._names["instruct"], "/v1/payments", key, body)
+        outcome, said = await asyncio.to_thread(self._names["instruct"], "/v1/payments", key, body, False)
         return outcome, self._names["shown"](outcome, said)
 
     async def charges(self, key: str) -> list[dict[str, Any]]:

@@ -10,6 +10,7 @@ from typing import Final, NamedTuple
 
 from tallystick.contract import markdown
 from tallystick.kit.backoff import doubled_ms
+from tallystick.record.journal import OUTCOME_PATIENCE
 from tallystick.settings.load import Settings
 
 
@@ -100,19 +101,19 @@ _NOTHING: Final = "nothing"
 FAILURES: Final = (
     Failure(
         "The request is malformed, not allowed, or names an amount that cannot be sent",
-        "400, 401, 403, 404, 408, 413, 415, 422",
+        "400, 401, 403, 404, 413, 415, 422",
         "yes, of this request; the key stays free",
         _NOTHING,
         _NOTHING,
         "the client corrects it",
     ),
     Failure(
-        "The client sends too much, or the platform is full",
-        "429 `rate_limited`, 503 `overloaded`",
+        "The client sends too much, or its body does not arrive, or the platform is full",
+        "429 `rate_limited`, 408 `request_timeout`, 400 `body_incomplete`, 503 `overloaded`",
         "no: nothing was executed; the key stays free",
         _NOTHING,
         _NOTHING,
-        "the client, after `Retry-After`, with the same key",
+        "the client, with the same key, after `Retry-After` where there is one",
     ),
     Failure(
         "The payment's provider is not configured, or the database is away before the first commit",
@@ -164,7 +165,7 @@ FAILURES: Final = (
     ),
     Failure(
         "The provider declines",
-        "201 or 200, the payment `declined` or back where it was, with `failure`",
+        "201 or 200, the payment `declined` or back where it was, or the refund `failed`, with `failure`",
         "yes",
         "money that moved at the provider all the same: to suspense, with an alert",
         f"{_OPEN}, recorded answer, message",
@@ -174,8 +175,8 @@ FAILURES: Final = (
         "The provider cannot be reached, refuses the call, or asks to wait: nothing was sent",
         "202",
         "no",
-        "the outcome: it is sent again, at most {submissions} times in all, and given up at the earliest after"
-        " {patience} of an outage",
+        "the outcome: it is sent at most {submissions} times in all, a few seconds apart. While the provider's circuit"
+        " is open or it asked to wait no submission is spent, for up to {patience}",
         f"{_OPEN}; in the end `failed`, retryable",
         "recovery",
     ),
@@ -183,7 +184,7 @@ FAILURES: Final = (
         "The provider times out, resets the connection, answers 5xx or what cannot be read",
         "202 with `in_doubt`",
         "no: it may or may not have happened",
-        f"{_OUTCOME}, within {{unknown}}; after that a person has it",
+        f"{_OUTCOME}, within {{unknown}}, or later where the provider asks to wait; after that a person has it",
         f"{_OPEN}; the attempt is `unknown`, and scheduled or on the in-doubt list",
         "recovery, then the owner of the in-doubt list",
     ),
@@ -249,12 +250,14 @@ FAILURES: Final = (
 class Times(NamedTuple):
     """Bounds in milliseconds, by the settings.
 
-    ``in_flight``: of a call to the provider, from the commit. ``answer``: of the HTTP answer, in the worst case.
+    ``in_flight``: of a call to the provider, from the commit. ``answer``: of the HTTP answer, where both commits are
+    tried for as long as they may be. ``commit``: of one statement of the journal.
     ``unknown``: until an outcome in doubt is known or a person has it.
     """
 
     in_flight: int
     answer: int
+    commit: int
     unknown: int
     pending: int
     action: int
@@ -265,14 +268,11 @@ class Times(NamedTuple):
 #: shopper waits no longer. One that ends sooner loses nothing: the same request again finds the outcome.
 CLIENT_TIMEOUT_S: Final = 30
 
-#: An outcome is committed for so many commit time-outs (``journal.OUTCOME_PATIENCE``).
-_OUTCOME_PATIENCE: Final = 6
-
 
 def longest_times(settings: Settings) -> Times:
     """The longest times that these settings allow. Look-ups that are not answered take the request time-out each."""
     in_flight = settings.send_window_ms + settings.provider_request_timeout_ms
-    commits = settings.journal_commit_timeout_ms * (1 + _OUTCOME_PATIENCE)
+    commits = settings.journal_commit_timeout_ms * (1 + OUTCOME_PATIENCE)
     looked_up = (0, *range(settings.recovery_checks_limit))  # the first wait comes with the time-out itself
     waits = sum(
         doubled_ms(checks, settings.recovery_backoff_base_ms, settings.recovery_backoff_cap_ms) for checks in looked_up
@@ -282,6 +282,7 @@ def longest_times(settings: Settings) -> Times:
     return Times(
         in_flight=in_flight,
         answer=commits + settings.provider_wait_ms + settings.provider_request_timeout_ms,
+        commit=settings.journal_commit_timeout_ms,
         unknown=in_flight + waits + asking,
         pending=settings.pending_deadline_ms,
         action=settings.action_deadline_ms,
@@ -313,7 +314,7 @@ Out of scope: carts, stock, quotes, tax, and the identity checks that a provider
 | acknowledged webhooks without an effect and without a place on a list | 0 |
 | difference between the books and a provider's | 0, or named row by row |
 | a final answer to the same request again | the same bytes, for ever |
-| an outcome in doubt is known, or a person has it | within {unknown} |
+| an outcome in doubt is known, or a person has it | within {unknown}, and the waits that the provider asks for |
 | an outcome that its provider keeps pending is known, or a person has it | within {pending} |
 """
 
@@ -336,11 +337,13 @@ _TIMES_TEXT: Final = """
 With the default settings:
 
 - A client's time-out should be {client_timeout} s. A shorter one loses nothing: the same request again finds out.
-- An answer comes within {answer} in the worst case, in which the database fails over twice. Without a fault it takes as
-  long as the provider.
+- Without a fault an answer takes as long as the provider. Where the database is away during both commits it takes
+  {answer}: so long they are tried. A statement, a connection or an earlier batch that hangs then is waited for first,
+  for some {commit} each.
 - A call to a provider can have an effect until {in_flight} after its commit. Until then a second request gets 409.
 - An outcome in doubt is known, or a person has it, within {unknown}, if the provider answers no look-up at all. Each
-  submission has that time; there are at most {submissions}.
+  submission has that time; there are at most {submissions}. While the provider asks to wait (`Retry-After`) no look-up
+  is made or counted: these waits come on top.
 - The longest wait without a person is that of a refund or payment that its provider keeps pending: {pending}.
 """
 

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import functools
-import shutil
-import subprocess
 from collections.abc import Iterator
-from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, Final
 
@@ -172,11 +169,3 @@ def test_every_python_block_compiles() -> None:
     assert len(blocks("python")) == 2
     for block in blocks("python"):
         compile(block, str(GUIDE), "exec")
-
-
-@pytest.mark.skipif(shutil.which("tsc") is None, reason="the TypeScript compiler is not installed")
-def test_the_typescript_compiles(tmp_path: Path) -> None:
-    (block,) = blocks("typescript")
-    (tmp_path / "retries.ts").write_text(block)
-    options = ["--strict", "--noEmit", "--target", "es2022", "--module", "es2022", "--lib", "es2022,dom"]
-    subprocess.run(["tsc", *options, "retries.ts"], cwd=tmp_path, check=True)

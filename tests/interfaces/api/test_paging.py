@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tallystick.interfaces.api import paging
-from tallystick.interfaces.api.paging import PagedList, read_cursor, split_page, write_cursor
+from tallystick.interfaces.api.paging import PagedList, cut_page, read_cursor, write_cursor
 
 LISTS = [each for each in vars(paging).values() if isinstance(each, PagedList)]
 
@@ -54,6 +54,9 @@ def test_one_position_has_one_cursor() -> None:
     assert read_cursor(paging.PAYMENTS, spare_bits) is None
 
 
-def test_a_page_is_split_from_what_comes_after_it() -> None:
-    assert split_page([1, 2, 3], 2) == ([1, 2], True)
-    assert split_page([1, 2], 2) == ([1, 2], False)
+def test_a_page_is_cut_from_what_comes_after_it() -> None:
+    rows = [(datetime(2026, 1, day, tzinfo=UTC), f"pay_{day:032x}") for day in (1, 2, 3)]
+    more, last = (cut_page(paging.PAYMENTS, read, 2, lambda row: row) for read in (rows, rows[:2]))
+    assert (more.rows, more.has_more, more.next_cursor) == (rows[:2], True, write_cursor(paging.PAYMENTS, rows[1]))
+    assert (last.rows, last.has_more, last.next_cursor) == (rows[:2], False, None)
+    assert cut_page(paging.PAYMENTS, [], 2, lambda row: row).next_cursor is None

@@ -63,11 +63,6 @@ def read_cursor(paged: PagedList, cursor: str) -> Position | None:
     return position if write_cursor(paged, position) == cursor else None
 
 
-def split_page(rows: Sequence[Row], limit: int) -> tuple[Sequence[Row], bool]:
-    """The rows of a page, and whether there are more; ``rows`` were read up to ``limit`` + 1."""
-    return rows[:limit], len(rows) > limit
-
-
 class Cut(Struct, Generic[Row], frozen=True):
     """One page out of the rows that were read. ``next_cursor``: None on the last page."""
 
@@ -82,5 +77,5 @@ class Cut(Struct, Generic[Row], frozen=True):
 
 def cut_page(paged: PagedList, rows: Sequence[Row], limit: int, position: Callable[[Row], Position]) -> Cut[Row]:
     """The page that ``rows``, read up to ``limit`` + 1, begin with. ``position``: where in the list a row is."""
-    shown, more = split_page(rows, limit)
+    shown, more = rows[:limit], len(rows) > limit
     return Cut(shown, write_cursor(paged, position(shown[-1])) if more else None)

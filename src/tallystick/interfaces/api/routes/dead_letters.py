@@ -14,7 +14,7 @@ from tallystick.flows.webhooks.inbound.dead_letters import DeadLetter, DeadLette
 from tallystick.interfaces.api.authentication import Caller
 from tallystick.interfaces.api.endpoint import ACT, READ, Endpoint, Handle, read
 from tallystick.interfaces.api.http import ApiRequest, HttpResponse, json_response
-from tallystick.interfaces.api.paging import DEAD_LETTERS, split_page, write_cursor
+from tallystick.interfaces.api.paging import DEAD_LETTERS, cut_page
 from tallystick.interfaces.api.parameters import any_text, page_of
 from tallystick.interfaces.api.problems import ProblemError, invalid_fields, not_found
 from tallystick.interfaces.api.routes.provider_events import EVENT_ID
@@ -63,13 +63,8 @@ async def list_dead_letters(runtime: Runtime, request: ApiRequest, _: Caller) ->
     query, limit = request.query, request.query["limit"]
     which = DeadLetterFilter(provider=query["provider"], type=query["type"], merchant_id=query["merchant_id"])
     rows = await runtime.stores.dead_letters.page(which, query["cursor"], limit + 1)
-    shown, more = split_page(rows, limit)
-    last = shown[-1] if more else None
-    return DeadLetterPage(
-        data=list(shown),
-        has_more=more,
-        next_cursor=None if last is None else write_cursor(DEAD_LETTERS, (last.received_at, last.event_id)),
-    )
+    page = cut_page(DEAD_LETTERS, rows, limit, lambda letter: (letter.received_at, letter.event_id))
+    return DeadLetterPage(data=list(page.rows), has_more=page.has_more, next_cursor=page.next_cursor)
 
 
 def _on_one(act_on: Callable[..., Awaitable[None]]) -> Handle:

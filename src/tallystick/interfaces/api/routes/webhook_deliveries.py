@@ -23,7 +23,7 @@ from tallystick.flows.webhooks.outbound.endpoints import DeliveryRow, DeliveryTr
 from tallystick.interfaces.api.authentication import Caller
 from tallystick.interfaces.api.endpoint import Endpoint, read
 from tallystick.interfaces.api.http import ApiRequest, HttpResponse, json_response
-from tallystick.interfaces.api.paging import WEBHOOK_DELIVERIES, split_page, write_cursor
+from tallystick.interfaces.api.paging import WEBHOOK_DELIVERIES, cut_page
 from tallystick.interfaces.api.parameters import one_of, page_of, path_id
 from tallystick.interfaces.api.problems import ProblemError, not_found
 from tallystick.interfaces.api.routes.webhook_endpoints import EVENT_TYPES, actor_of, existing, on_endpoint
@@ -126,12 +126,11 @@ async def list_deliveries(runtime: Runtime, request: ApiRequest, caller: Caller)
     rows = await runtime.stores.endpoint_book.log(
         caller.merchant_id, endpoint_id, state=query["state"], after=query["cursor"], limit=limit + 1
     )
-    shown, more = split_page(rows, limit)
-    last = shown[-1] if more else None
+    page = cut_page(WEBHOOK_DELIVERIES, rows, limit, lambda row: (row.dispatched_at, row.message_id))
     return WebhookDeliveryPage(
-        data=await _views(runtime, caller, endpoint_id, shown),
-        has_more=more,
-        next_cursor=None if last is None else write_cursor(WEBHOOK_DELIVERIES, (last.dispatched_at, last.message_id)),
+        data=await _views(runtime, caller, endpoint_id, page.rows),
+        has_more=page.has_more,
+        next_cursor=page.next_cursor,
     )
 
 

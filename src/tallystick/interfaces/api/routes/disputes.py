@@ -14,7 +14,7 @@ from tallystick.flows.runtime import Runtime
 from tallystick.interfaces.api.authentication import Caller
 from tallystick.interfaces.api.endpoint import READ, Endpoint, read
 from tallystick.interfaces.api.http import ApiRequest
-from tallystick.interfaces.api.listing import OF_PAYMENT, optional_payment, require_sound
+from tallystick.interfaces.api.listing import OF_PAYMENT, filter_in_query
 from tallystick.interfaces.api.paging import DISPUTES, cut_page
 from tallystick.interfaces.api.parameters import created_range, one_of, page_of, path_id
 from tallystick.interfaces.api.problems import not_found
@@ -32,15 +32,9 @@ class DisputePage(Struct, frozen=True, kw_only=True):
 
 async def list_disputes(runtime: Runtime, request: ApiRequest, caller: Caller) -> object:
     """A page of disputes, newest first."""
-    query, limit = request.query, request.query["limit"]
-    wanted = MemberFilter(
-        payment_id=await optional_payment(runtime, request, caller),
-        state=query["state"],
-        created_gte=query["created_gte"],
-        created_lt=query["created_lt"],
-    )
-    require_sound(wanted, request)
-    rows = await runtime.stores.lists.disputes(caller.merchant_id, wanted, before=query["cursor"], limit=limit + 1)
+    limit, cursor = request.query["limit"], request.query["cursor"]
+    wanted = await filter_in_query(MemberFilter, runtime, request, caller)
+    rows = await runtime.stores.lists.disputes(caller.merchant_id, wanted, before=cursor, limit=limit + 1)
     page = cut_page(DISPUTES, rows, limit, lambda dispute: (dispute.created_at, dispute.dispute_id))
     return DisputePage(
         data=[dispute_view(dispute) for dispute in page.rows],

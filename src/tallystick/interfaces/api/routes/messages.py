@@ -22,7 +22,7 @@ from tallystick.flows.runtime import Runtime
 from tallystick.interfaces.api.authentication import Caller
 from tallystick.interfaces.api.endpoint import READ, Endpoint, read
 from tallystick.interfaces.api.http import ApiRequest
-from tallystick.interfaces.api.listing import OF_PAYMENT, optional_payment, require_sound
+from tallystick.interfaces.api.listing import OF_PAYMENT, filter_in_query
 from tallystick.interfaces.api.paging import MESSAGES, cut_page
 from tallystick.interfaces.api.parameters import created_range, one_of, page_of
 from tallystick.kit.ids import is_id
@@ -74,15 +74,9 @@ class MessagePage(Struct, frozen=True, kw_only=True):
 
 async def list_messages(runtime: Runtime, request: ApiRequest, caller: Caller) -> object:
     """A page of messages, oldest first, so that a receiver can be filled page by page."""
-    query, limit = request.query, request.query["limit"]
-    wanted = MessageFilter(
-        payment_id=await optional_payment(runtime, request, caller),
-        type=query["type"],
-        created_gte=query["created_gte"],
-        created_lt=query["created_lt"],
-    )
-    require_sound(wanted, request)
-    rows = await runtime.stores.lists.messages(caller.merchant_id, wanted, after=query["cursor"], limit=limit + 1)
+    limit, cursor = request.query["limit"], request.query["cursor"]
+    wanted = await filter_in_query(MessageFilter, runtime, request, caller)
+    rows = await runtime.stores.lists.messages(caller.merchant_id, wanted, after=cursor, limit=limit + 1)
     page = cut_page(MESSAGES, rows, limit, lambda message: (message.at, message.message_id))
     data = [
         MessageLine(

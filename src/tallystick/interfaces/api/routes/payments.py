@@ -42,7 +42,7 @@ from tallystick.interfaces.api.authentication import Caller
 from tallystick.interfaces.api.endpoint import READ, Endpoint, read
 from tallystick.interfaces.api.http import ApiRequest
 from tallystick.interfaces.api.instruction import INSTRUCTION, ON_PAYMENT, PAYMENT_ID, InstructionKind, on_payment
-from tallystick.interfaces.api.listing import require_sound
+from tallystick.interfaces.api.listing import filter_in_query
 from tallystick.interfaces.api.paging import PAYMENTS, cut_page
 from tallystick.interfaces.api.parameters import (
     IDEMPOTENCY_KEY,
@@ -67,9 +67,6 @@ _FROM: Final = [NEW, *_STATES]
 _Cause = Annotated[
     str, described("What led to it: an instruction, a provider's answer or event, recovery, an operator.", "answer")
 ]
-
-#: Query parameters that choose payments, by their names in ``PaymentFilter``.
-_FILTERS: Final = PaymentFilter.__struct_fields__
 
 #: What the query's filters without an index say of themselves.
 _NEEDS_RANGE: Final = (
@@ -182,10 +179,8 @@ async def get_payment(runtime: Runtime, request: ApiRequest, caller: Caller) -> 
 
 async def list_payments(runtime: Runtime, request: ApiRequest, caller: Caller) -> object:
     """A page of payments, newest first."""
-    query = request.query
-    wanted = PaymentFilter(**{name: query[name] for name in _FILTERS})
-    require_sound(wanted, request)
-    limit, cursor = query["limit"], query["cursor"]
+    wanted = await filter_in_query(PaymentFilter, runtime, request, caller)
+    limit, cursor = request.query["limit"], request.query["cursor"]
     before_id = None if cursor is None else cursor[1]
     rows = await runtime.reads.payments(caller.merchant_id, wanted, before_id=before_id, limit=limit + 1)
     page = cut_page(PAYMENTS, rows, limit, lambda row: (row[0].created_at, row[0].payment_id))

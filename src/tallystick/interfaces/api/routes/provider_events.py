@@ -23,7 +23,7 @@ from tallystick.flows.runtime import Runtime
 from tallystick.interfaces.api.authentication import Caller
 from tallystick.interfaces.api.endpoint import READ, Endpoint, read
 from tallystick.interfaces.api.http import ApiRequest
-from tallystick.interfaces.api.listing import OF_PAYMENT, optional_payment, require_sound
+from tallystick.interfaces.api.listing import OF_PAYMENT, filter_in_query
 from tallystick.interfaces.api.paging import PROVIDER_EVENTS, cut_page
 from tallystick.interfaces.api.parameters import created_range, page_of, path_id
 from tallystick.interfaces.api.problems import not_found
@@ -66,14 +66,9 @@ async def get_event(runtime: Runtime, request: ApiRequest, caller: Caller) -> ob
 
 async def list_events(runtime: Runtime, request: ApiRequest, caller: Caller) -> object:
     """A page of events that are about the merchant's payments, newest first."""
-    query, limit = request.query, request.query["limit"]
-    wanted = EventFilter(
-        payment_id=await optional_payment(runtime, request, caller),
-        created_gte=query["created_gte"],
-        created_lt=query["created_lt"],
-    )
-    require_sound(wanted, request)
-    rows = await runtime.stores.lists.events(caller.merchant_id, wanted, before=query["cursor"], limit=limit + 1)
+    limit, cursor = request.query["limit"], request.query["cursor"]
+    wanted = await filter_in_query(EventFilter, runtime, request, caller)
+    rows = await runtime.stores.lists.events(caller.merchant_id, wanted, before=cursor, limit=limit + 1)
     page = cut_page(PROVIDER_EVENTS, rows, limit, lambda event: (event.received_at, event.event_id))
     data = [
         EventLine(

@@ -17,7 +17,7 @@ from tallystick.interfaces.api.authentication import Caller
 from tallystick.interfaces.api.endpoint import READ, Endpoint, read
 from tallystick.interfaces.api.http import ApiRequest
 from tallystick.interfaces.api.instruction import ON_PAYMENT, PAYMENT_ID, InstructionKind, on_payment
-from tallystick.interfaces.api.listing import OF_PAYMENT, optional_payment, require_sound
+from tallystick.interfaces.api.listing import OF_PAYMENT, filter_in_query
 from tallystick.interfaces.api.paging import REFUNDS, cut_page
 from tallystick.interfaces.api.parameters import IDEMPOTENCY_KEY, created_range, one_of, page_of, path_id
 from tallystick.interfaces.api.problems import not_found
@@ -35,15 +35,9 @@ class RefundPage(Struct, frozen=True, kw_only=True):
 
 async def list_refunds(runtime: Runtime, request: ApiRequest, caller: Caller) -> object:
     """A page of refunds, newest first."""
-    query, limit = request.query, request.query["limit"]
-    wanted = MemberFilter(
-        payment_id=await optional_payment(runtime, request, caller),
-        state=query["state"],
-        created_gte=query["created_gte"],
-        created_lt=query["created_lt"],
-    )
-    require_sound(wanted, request)
-    rows = await runtime.stores.lists.refunds(caller.merchant_id, wanted, before=query["cursor"], limit=limit + 1)
+    limit, cursor = request.query["limit"], request.query["cursor"]
+    wanted = await filter_in_query(MemberFilter, runtime, request, caller)
+    rows = await runtime.stores.lists.refunds(caller.merchant_id, wanted, before=cursor, limit=limit + 1)
     page = cut_page(REFUNDS, rows, limit, lambda row: (row[0].created_at, row[0].refund_id))
     return RefundPage(
         data=[refund_view(refund, in_doubt=in_doubt) for refund, in_doubt in page.rows],

@@ -15,6 +15,7 @@ import asyncpg
 from msgspec import Struct
 
 from tallystick.access.api_key import MintedKey, is_merchant_id, matches, mint_key, parse_key
+from tallystick.domain.api_versions import VERSIONS
 from tallystick.domain.errors import TallystickError
 from tallystick.kit import atomic_file
 from tallystick.record.postgres import sql
@@ -31,17 +32,18 @@ OPERATORS: Final = "operators"
 
 
 class KeyRefused(TallystickError):
-    """The key does not exist or is revoked, or the merchant id is invalid."""
+    """The key does not exist or is revoked, or the merchant id or the version of the API is not valid."""
 
 
 class KeyRow(Struct, frozen=True, kw_only=True):
-    """A stored key: everything but its secret."""
+    """A stored key: everything but its secret. ``api_version``: the version of the API that it is pinned to."""
 
     merchant_id: str
     key_id: str
     created_at: datetime
     revoked_at: datetime | None
     operator: bool
+    api_version: str
 
 
 class MerchantProviders(Struct, frozen=True, kw_only=True):
@@ -64,13 +66,15 @@ async def create_key(
     operator: bool = False,
     allowed_providers: Sequence[str] | None = None,
     allow_all_providers: bool = False,
+    api_version: str | None = None,
 ) -> str:
     """A new key of a merchant, who is created if needed. An operator's key opens the operators' endpoints and no
-    merchant's. Raises KeyRefused, also if the merchant's default provider is not one of its allowed providers."""
-    minted = _minted(merchant_id)
+    merchant's. It is pinned to the newest version of the API, or to the given one. Raises KeyRefused, also if the
+    merchant's default provider is not one of its allowed providers."""
+    minted, mark = _minted(merchant_id), _mark(api_version)
     own = MerchantProviders(default=default_provider, allowed=allowed_providers, allow_all=allow_all_providers)
     async with _transaction(database_url) as connection:
-        await _store(connection, merchant_id, minted, own, operator=operator)
+        await _store(connection, merchant_id, minted, own, operator=operator, mark=mark)
     return minted.text
 
 
@@ -81,9 +85,25 @@ async def rotate_key(database_url: str, merchant_id: str, key_id: str) -> str:
     """
     minted = _minted(merchant_id)
     async with _transaction(database_url) as connection:
-        operator = await _revoke(connection, merchant_id, key_id)
-        await _store(connection, merchant_id, minted, _AS_STORED, operator=operator)
+        revoked = await _revoke(connection, merchant_id, key_id)
+        await _store(
+            connection,
+            merchant_id,
+            minted,
+            _AS_STORED,
+            operator=bool(revoked["operator"]),
+            mark=revoked["api_version"],
+        )
     return minted.text
+
+
+async def pin_key(database_url: str, merchant_id: str, key_id: str, api_version: str) -> None:
+    """Pin a key to another version of the API; a process may answer in the old one for ``api_key_cache_ms``. Raises
+    KeyRefused."""
+    mark = _mark(api_version)
+    async with _transaction(database_url) as connection:
+        if await connection.fetchrow(STATEMENTS["pin_key"], merchant_id, key_id, mark) is None:
+            raise KeyRefused(f"merchant {merchant_id} has no key {key_id} that could be pinned")
 
 
 async def revoke_key(database_url: str, merchant_id: str, key_id: str) -> None:
@@ -95,7 +115,8 @@ async def revoke_key(database_url: str, merchant_id: str, key_id: str) -> None:
 async def list_keys(database_url: str, merchant_id: str | None) -> Sequence[KeyRow]:
     """All keys or those of one merchant, including revoked ones."""
     async with _transaction(database_url) as connection:
-        return [KeyRow(**dict(row)) for row in await connection.fetch(STATEMENTS["keys"], merchant_id)]
+        rows = await connection.fetch(STATEMENTS["keys"], merchant_id)
+    return [KeyRow(**dict(row) | {"api_version": VERSIONS.date_of(row["api_version"])}) for row in rows]
 
 
 async def ensure_first_key(database_url: str, file: Path, merchant_id: str) -> str:
@@ -140,6 +161,7 @@ async def _store(
     providers: MerchantProviders,
     *,
     operator: bool,
+    mark: str | None,
 ) -> None:
     allowed = None if providers.allowed is None else list(providers.allowed)
     stored = await connection.fetchrow(
@@ -149,15 +171,24 @@ async def _store(
     default, allowed = stored["default_provider"], stored["allowed_providers"]
     if default is not None and allowed is not None and default not in allowed:
         raise KeyRefused(f"the default provider of {merchant_id} is not among the providers that it may use")
-    await connection.execute(STATEMENTS["insert_key"], merchant_id, minted.key_id, minted.secret_hash, operator)
+    await connection.execute(STATEMENTS["insert_key"], merchant_id, minted.key_id, minted.secret_hash, operator, mark)
 
 
-async def _revoke(connection: asyncpg.Connection, merchant_id: str, key_id: str) -> bool:
-    """Revoke, and return whether it was an operator's key."""
+def _mark(api_version: str | None) -> str | None:
+    """The mark of the version, by default of the newest one. Raises KeyRefused."""
+    version = VERSIONS.newest if api_version is None else VERSIONS.find(api_version)
+    if version is None:
+        served = ", ".join(row.date for row in VERSIONS.rows)
+        raise KeyRefused(f"the API has no version {api_version}; it has {served}")
+    return VERSIONS.mark(version)
+
+
+async def _revoke(connection: asyncpg.Connection, merchant_id: str, key_id: str) -> asyncpg.Record:
+    """Revoke, and return whether it was an operator's key, and its version's mark."""
     revoked = await connection.fetchrow(STATEMENTS["revoke_key"], merchant_id, key_id)
     if revoked is None:
         raise KeyRefused(f"merchant {merchant_id} has no key {key_id} that could be revoked")
-    return bool(revoked["operator"])
+    return revoked
 
 
 @asynccontextmanager

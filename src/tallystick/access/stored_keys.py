@@ -12,17 +12,19 @@ from tallystick.record.postgres.structs import struct_of
 class StoredKey(Struct, frozen=True, kw_only=True):
     """An API key that is not revoked. ``default_provider``: its merchant's, if configured. ``allowed_providers``: those
     that its merchant may use; None for all. ``operator``: it belongs to an operator of the platform, and to no
-    merchant."""
+    merchant. ``api_version``: the mark of the version that it is pinned to."""
 
     secret_hash: bytes
     operator: bool
     default_provider: str | None
     allowed_providers: frozenset[str] | None = None
+    api_version: str | None = None
 
 
 class _KeyRow(Struct, frozen=True):
     secret_hash: bytes
     operator: bool
+    api_version: str | None
 
 
 class StoredKeys:
@@ -45,4 +47,5 @@ class StoredKeys:
             operator=key.operator,
             default_provider=default_provider,
             allowed_providers=None if allowed is None else frozenset(allowed),
+            api_version=key.api_version,
         )

@@ -29,6 +29,7 @@ COMMANDS: Final[Mapping[str, str]] = {
     "migrate": "tallystick.cli.migrate:migrate",
     "doctor": "tallystick.cli.doctor:doctor",
     "keys": "tallystick.cli.keys:app",
+    "versions": "tallystick.cli.versions:versions",
     "verify": "tallystick.cli.verify:verify",
     "demo": "tallystick.cli.demo:demo",
     "bench": "tallystick.cli.bench:app",

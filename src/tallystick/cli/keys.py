@@ -19,6 +19,7 @@ from tallystick.cli.context import (
 )
 from tallystick.cli.database import existing_database
 from tallystick.cli.tables import table_of
+from tallystick.domain.api_versions import VERSIONS
 from tallystick.providers.registry import PROVIDERS
 
 app = typer.Typer(help="API keys of merchants and operators.", no_args_is_help=True)
@@ -59,6 +60,15 @@ def create(
     all_providers: Annotated[
         bool, typer.Option("--all-providers", help="Let the merchant use every provider that is on again.")
     ] = False,
+    version: Annotated[
+        str | None,
+        typer.Option(
+            "--version",
+            help="The version of the API that the key is pinned to.",
+            metavar="DATE",
+            show_default=f"the newest, {VERSIONS.newest.date}",
+        ),
+    ] = None,
     data_dir: DataDir = None,
 ) -> None:
     """Create a key and print it. It is not shown again. Creates the merchant if needed."""
@@ -75,6 +85,7 @@ def create(
             operator=operator,
             allowed_providers=allowed_provider or None,
             allow_all_providers=all_providers,
+            api_version=version,
         )
         typer.echo(asyncio.run(made))
 
@@ -93,8 +104,9 @@ def list_keys(merchant: SomeMerchant = None, as_json: AsJson = False, data_dir: 
         if row.revoked_at:
             at += f"\n{row.revoked_at.isoformat(timespec='seconds')}"
         owner = f"{row.merchant_id}\n(operator)" if row.operator else row.merchant_id
-        cells.append((owner, row.key_id, at))
-    console.print(table_of(("merchant", "key id", "created, revoked"), cells, whole=["merchant", "key id"]))
+        cells.append((owner, row.key_id, row.api_version, at))
+    columns = ("merchant", "key id", "version", "created, revoked")
+    console.print(table_of(columns, cells, whole=["merchant", "key id"]))
 
 
 @app.command()
@@ -102,6 +114,20 @@ def rotate(key_id: KeyId, merchant: Merchant, data_dir: DataDir = None) -> None:
     """Revoke a key and print its replacement. For an overlap, `create` first and `revoke` later."""
     with existing_database(settings_from(data_dir)) as database:
         typer.echo(asyncio.run(key_store.rotate_key(database.app_url, merchant, key_id)))
+
+
+@app.command()
+def pin(
+    key_id: KeyId,
+    merchant: Merchant,
+    version: Annotated[str, typer.Option("--version", help="The version of the API.", metavar="DATE")],
+    data_dir: DataDir = None,
+) -> None:
+    """Pin a key to a version of the API. Running processes may use the old one for up to
+    TALLYSTICK_API_KEY_CACHE_MS."""
+    with existing_database(settings_from(data_dir)) as database:
+        asyncio.run(key_store.pin_key(database.app_url, merchant, key_id, version))
+    console.print(f"Key {key_id} of merchant {merchant} is pinned to {version}.", highlight=False, markup=False)
 
 
 @app.command()

@@ -19,6 +19,7 @@ from tallystick.contract.freshness import freshness
 from tallystick.contract.ledger import ledger_chapter
 from tallystick.contract.lists import lists
 from tallystick.contract.opening import opening
+from tallystick.contract.versions import versions_chapter
 from tallystick.contract.webhooks import merchant_messages, provider_events, settings_table
 from tallystick.domain.errors import ERRORS
 from tallystick.domain.kinds import KINDS
@@ -70,6 +71,7 @@ def render_contract() -> str:
         _IDENTITY,
         freshness(),
         _errors(),
+        versions_chapter(),
         fault_table(),
         ledger_chapter(),
         merchant_messages(),

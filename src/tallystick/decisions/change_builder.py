@@ -12,6 +12,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from tallystick.decisions.messages import ShownSubjects, Step, messages_of
+from tallystick.domain.api_versions import VERSIONS
 from tallystick.domain.change import (
     Change,
     KeyClaim,
@@ -162,20 +163,26 @@ class ChangeBuilder:
             )
             self._references.append(known)
 
-    def respond_with(self, idempotency_key: str | None, status: int, subject: Subject) -> None:
-        """Record the final answer of a subject's instruction; nothing if the platform acted on its own."""
-        if idempotency_key is not None and kind_of(subject).view is not None:
-            self.respond(idempotency_key, status, self._shown.encoded(subject))
+    def respond_with(self, attempt: Attempt, status: int, subject: Subject) -> None:
+        """Record the subject as the final answer of the attempt's instruction; nothing if the platform acted on its
+        own."""
+        kind = kind_of(subject)
+        if attempt.idempotency_key is not None and kind.view is not None:
+            body = self._shown.encoded(subject)
+            self.respond(attempt.idempotency_key, status, body, kind.shown_as, attempt.api_version)
 
-    def respond(self, idempotency_key: str, status: int, body: bytes) -> None:
-        """Record the final answer of an instruction, byte for byte."""
+    def respond(self, idempotency_key: str, status: int, body: bytes, kind: type[Any] | None, mark: str | None) -> None:
+        """Record the final answer of an instruction, byte for byte, in the version with this mark. ``kind``: the body's
+        type. A version that this release does not serve is answered in the newest one."""
+        version = VERSIONS.marked(mark) or VERSIONS.newest
         self._responses.append(
             RecordedResponse(
                 merchant_id=self.merchant_id,
                 idempotency_key=idempotency_key,
                 status=status,
-                body=body,
+                body=body if kind is None else VERSIONS.rendered(kind, body, version),
                 at=self.cause.at,
+                api_version=VERSIONS.mark(version),
             )
         )
 

@@ -14,7 +14,7 @@ from msgspec import Struct
 from tallystick.decisions.change_builder import Cause, ChangeBuilder
 from tallystick.decisions.terms import Terms
 from tallystick.domain.change import Change, KeyClaim
-from tallystick.domain.errors import problem
+from tallystick.domain.errors import Problem, problem
 from tallystick.domain.late_money import merchants_money
 from tallystick.domain.left_to_refund import left_to_refund
 from tallystick.domain.lifecycles.machines import next_state
@@ -26,7 +26,8 @@ from tallystick.kit.ids import sibling_id
 
 
 class Instruction(Struct, frozen=True, kw_only=True):
-    """An authenticated, parsed instruction, with every id it may need minted before the first try."""
+    """An authenticated, parsed instruction, with every id it may need minted before the first try. ``api_version``: the
+    mark of the version that it is answered in."""
 
     merchant_id: str
     idempotency_key: str
@@ -42,6 +43,7 @@ class Instruction(Struct, frozen=True, kw_only=True):
     attempt_id: str
     rejection_id: str
     at: datetime
+    api_version: str | None = None
 
     def claim(self, payment_id: str, subject_id: str, *, opens_it: bool = False) -> KeyClaim:
         """Takes the key for this instruction and its subject. ``opens_it``: the subject is new, and its own id names
@@ -117,6 +119,7 @@ def create_payment(
             provider=provider,
             account=terms.account,
             provider_key=provider_key(instruction.merchant_id, instruction.idempotency_key, "authorize", 1),
+            api_version=instruction.api_version,
             schedule=terms.submitted(),
         )
     )
@@ -238,6 +241,7 @@ def _follow_up(
         provider=payment.provider,
         account=terms.account,
         provider_key=provider_key(payment.merchant_id, instruction.idempotency_key, operation, 1),
+        api_version=instruction.api_version,
         parent_reference=payment.provider_reference,
         schedule=terms.submitted(),
     )
@@ -254,5 +258,5 @@ def _refuse(builder: ChangeBuilder, instruction: Instruction, payment: Payment, 
         idempotency_key=instruction.idempotency_key,
     )
     body = problem("transition_rejected", reason, request_id=instruction.request_id, payment_id=payment.payment_id)
-    builder.respond(instruction.idempotency_key, body.status, encode(body))
+    builder.respond(instruction.idempotency_key, body.status, encode(body), Problem, instruction.api_version)
     return builder.change(instruction.claim(payment.payment_id, payment.payment_id), must_not_be_shed=False)

@@ -12,6 +12,7 @@ from typing import Annotated, Final
 
 from msgspec import UNSET, Raw, Struct, UnsetType
 
+from tallystick.domain.api_versions import VERSIONS
 from tallystick.domain.change import Message
 from tallystick.domain.json_types import MessageId, PaymentId, Time, described
 from tallystick.domain.kinds import KINDS, PAYMENT_KIND, kind_of
@@ -49,6 +50,12 @@ class MessageBody(Struct, frozen=True, kw_only=True):
 def message_types() -> list[str]:
     """Every type of message, sorted."""
     return sorted({edge.told for kind in KINDS.values() for _, _, edge in kind.machine.live_edges() if edge.told})
+
+
+def shown_by(message_type: str) -> type[Struct] | None:
+    """The type of a message's data: ``refund.succeeded`` shows a refund."""
+    kind = KINDS.get(message_type.partition(".")[0])
+    return None if kind is None else kind.shown_as
 
 
 class ShownSubjects:
@@ -91,6 +98,7 @@ def message_of(step: Step, head: Subject, change_id: str, at: datetime, shown: S
         subject_id=subject_id,
         body=body_of(message_id, step.type, at, stream_id, head.version, shown.encoded(step.subject)),
         at=at,
+        api_version=VERSIONS.newest_mark,
     )
 
 

@@ -240,7 +240,7 @@ def _overtaken(
         if attempt.operation == "capture" and next_state("payment", payment.state, "late_capture") is not None:
             builder.move(closed, "late_capture", schedule=CLOSED, late_effect=True)
             payment = builder.move(payment, "late_capture", amount_late=payment.amount_late + attempt.amount)
-    builder.respond_with(attempt.idempotency_key, 200, payment)
+    builder.respond_with(attempt, 200, payment)
     return builder.change(must_not_be_shed=True)
 
 
@@ -261,7 +261,7 @@ def _payment_moved(
     after = builder.move(before, event, failure=None, **fields)
     if attempt.operation == "cancel":
         _close_authorize(builder, stored, after)
-    builder.respond_with(attempt.idempotency_key, 201 if attempt.operation == "authorize" else 200, after)
+    builder.respond_with(attempt, 201 if attempt.operation == "authorize" else 200, after)
 
 
 def _close_authorize(builder: ChangeBuilder, stored: PaymentSnapshot, after: Payment) -> None:
@@ -269,7 +269,7 @@ def _close_authorize(builder: ChangeBuilder, stored: PaymentSnapshot, after: Pay
     for attempt in stored.attempts:
         if attempt.operation == "authorize" and attempt.state not in ATTEMPT.final:
             builder.move(attempt, "declined", schedule=CLOSED)
-            builder.respond_with(attempt.idempotency_key, 201, after)
+            builder.respond_with(attempt, 201, after)
 
 
 def _refund_succeeded(builder: ChangeBuilder, stored: PaymentSnapshot, attempt: Attempt) -> None:
@@ -281,7 +281,7 @@ def _refund_succeeded(builder: ChangeBuilder, stored: PaymentSnapshot, attempt: 
         amount_refunded=payment.amount_refunded + refund.amount,
         amount_refund_pending=payment.amount_refund_pending - refund.amount,
     )
-    builder.respond_with(attempt.idempotency_key, 201, after)
+    builder.respond_with(attempt, 201, after)
 
 
 def give_up(stored: PaymentSnapshot, attempt_id: str, cause: Cause) -> Change:
@@ -325,22 +325,22 @@ def _not_executed(
         if attempt.operation not in ("capture", "cancel"):
             return None  # a cancel is in progress: its own outcome comes first
         builder.move(attempt, event, schedule=CLOSED)
-        builder.respond_with(attempt.idempotency_key, 200, payment)  # the payment has moved on, and is the answer
+        builder.respond_with(attempt, 200, payment)  # the payment has moved on, and is the answer
         return builder.change(must_not_be_shed=True)
     builder.move(attempt, event, schedule=CLOSED)
     if attempt.operation == "refund":
         refund = builder.move(stored.refund(attempt.refund_id), "failed", failure=failure)
         pending = payment.amount_refund_pending - refund.amount
         builder.move(payment, payment_event, amount_refund_pending=pending)
-        builder.respond_with(attempt.idempotency_key, 201, refund)
+        builder.respond_with(attempt, 201, refund)
         return builder.change(must_not_be_shed=True)
     if attempt.operation == "authorize":
         after = builder.move(payment, payment_event, failure=failure, next_action=None)
-        builder.respond_with(attempt.idempotency_key, 201, after)
+        builder.respond_with(attempt, 201, after)
         if payer_may_act(payment, attempt) and failure.code != VOIDED:
             close_charge(builder, after, attempt)
     else:
         after = builder.move(payment, payment_event, failure=failure)
-        builder.respond_with(attempt.idempotency_key, 200, after)
+        builder.respond_with(attempt, 200, after)
         builder.watch(0)  # look at once: the provider may have captured or released the hold on its own
     return builder.change(must_not_be_shed=True)

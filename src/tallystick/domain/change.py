@@ -102,13 +102,14 @@ class KeyClaim(Struct, frozen=True, kw_only=True):
 
 
 class RecordedResponse(Struct, frozen=True, kw_only=True):
-    """The final answer of an instruction, byte for byte."""
+    """The final answer of an instruction, byte for byte. ``api_version``: the mark of the version that it is in."""
 
     merchant_id: str
     idempotency_key: str
     status: int
     body: bytes
     at: datetime
+    api_version: str | None = None
 
 
 class KnownReference(Struct, frozen=True, kw_only=True):
@@ -123,7 +124,8 @@ class KnownReference(Struct, frozen=True, kw_only=True):
 
 class Message(Struct, frozen=True, kw_only=True):
     """A message to a merchant about one version: written with the change, delivered later. ``version`` is the version
-    of the stream's own subject (its payment), so the messages of a stream have one order."""
+    of the stream's own subject (its payment), so the messages of a stream have one order. ``api_version``: the mark of
+    the version of the API that its body is in, the newest one of the release that wrote it."""
 
     merchant_id: str
     stream_id: str
@@ -133,6 +135,7 @@ class Message(Struct, frozen=True, kw_only=True):
     subject_id: str
     body: bytes  # the subject as of this version, as JSON
     at: datetime
+    api_version: str | None = None
 
 
 class Acknowledgement(Struct, frozen=True, kw_only=True):

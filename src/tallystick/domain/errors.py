@@ -33,6 +33,7 @@ ERRORS: Final[dict[str, ErrorKind]] = {
     "unauthenticated": ErrorKind(401, "No valid API key", False, "not_executed"),
     "rate_limited": ErrorKind(429, "Too many requests", True, "not_executed"),
     "forbidden": ErrorKind(403, "This API key may not do that", False, "not_executed"),
+    "version_unknown": ErrorKind(400, "The API has no such version", False, "not_executed"),
     "body_too_large": ErrorKind(413, "The body is too large", False, "not_executed"),
     "request_timeout": ErrorKind(408, "The body did not arrive in time", True, "not_executed"),
     "body_incomplete": ErrorKind(400, "The connection ended before the body did", True, "not_executed"),

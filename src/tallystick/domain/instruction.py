@@ -6,7 +6,8 @@ from msgspec import Struct
 
 
 class StoredInstruction(Struct, frozen=True, kw_only=True):
-    """An instruction as found under its key, with its recorded answer if it is final."""
+    """An instruction as found under its key, with its recorded answer if it is final. ``api_version``:
+    the mark of the version that the answer is recorded in."""
 
     merchant_id: str
     idempotency_key: str
@@ -20,3 +21,4 @@ class StoredInstruction(Struct, frozen=True, kw_only=True):
     subject_id: str
     status: int | None = None
     body: bytes | None = None
+    api_version: str | None = None

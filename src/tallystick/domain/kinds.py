@@ -24,7 +24,7 @@ from tallystick.domain.lifecycles.refund import REFUND
 from tallystick.domain.lifecycles.table import Machine
 from tallystick.domain.provider_keys import key_of_instruction
 from tallystick.domain.subjects import Attempt, Dispute, Payment, Refund, Subject
-from tallystick.domain.views import dispute_view, payment_view, refund_view
+from tallystick.domain.views import DisputeView, PaymentView, RefundView, dispute_view, payment_view, refund_view
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -33,9 +33,9 @@ class SubjectKind:
 
     ``struct`` has ``merchant_id``, ``version``, ``state`` and the fields ``id_field`` and ``stream_field``; one that
     posts has ``currency`` too, and one with ``updated_at`` gets the time of its last step there. ``table`` has a column
-    for each field but ``no_column``. ``view`` renders it for messages; None for a kind without messages.
-    ``keeps_evidence``: its steps carry their evidence, such as a provider's raw answer. ``derived``: fields that
-    usually follow from the others; history and rows leave them out where they do.
+    for each field but ``no_column``. ``view`` renders it for messages, as a ``shown_as``; None for a kind without
+    messages. ``keeps_evidence``: its steps carry their evidence, such as a provider's raw answer. ``derived``: fields
+    that usually follow from the others; history and rows leave them out where they do.
     """
 
     struct: type[Any]
@@ -45,6 +45,7 @@ class SubjectKind:
     stream_field: str
     table: str
     view: Callable[[Any], Struct] | None = None
+    shown_as: type[Struct] | None = None
     no_column: frozenset[str] = frozenset()
     keeps_evidence: bool = False
     derived: Mapping[str, Callable[[Mapping[str, Any]], Any]] = field(default_factory=dict)
@@ -151,6 +152,7 @@ PAYMENT_KIND: Final = declare(
         stream_field="payment_id",
         table="payment",
         view=lambda payment: payment_view(payment, in_doubt=False),
+        shown_as=PaymentView,
     )
 )
 REFUND_KIND: Final = declare(
@@ -162,6 +164,7 @@ REFUND_KIND: Final = declare(
         stream_field="payment_id",
         table="refund",
         view=lambda refund: refund_view(refund, in_doubt=False),
+        shown_as=RefundView,
     )
 )
 DISPUTE_KIND: Final = declare(
@@ -173,6 +176,7 @@ DISPUTE_KIND: Final = declare(
         stream_field="payment_id",
         table="dispute",
         view=dispute_view,
+        shown_as=DisputeView,
     )
 )
 ATTEMPT_KIND: Final = declare(

@@ -10,6 +10,7 @@ from msgspec import Struct
 
 from tallystick.flows.assembly import open_runtime
 from tallystick.flows.runtime import Runtime
+from tallystick.flows.version_use import VersionUse
 from tallystick.flows.webhooks.inbound.intake import Intake
 from tallystick.flows.webhooks.inbound.rejected import RejectedDeliveries
 from tallystick.kit.clock import Clock
@@ -26,6 +27,7 @@ class ApiProcess(Struct, frozen=True, kw_only=True):
     runtime: Runtime
     intake: Intake
     rejected: RejectedDeliveries
+    version_use: VersionUse
 
 
 @asynccontextmanager
@@ -41,10 +43,11 @@ async def open_api_process(
             open_runtime(settings, urls.app_url, providers=providers) as runtime,
             open_intake(settings, urls.app_url, runtime.outage) as intake,
             open_rejected_deliveries(runtime) as rejected,
+            open_version_use(runtime) as version_use,
         ):
             if database_url is None:  # a process of its own: it listens once it knows whether it is ready
                 await runtime.readiness.first()
-            yield ApiProcess(runtime=runtime, intake=intake, rejected=rejected)
+            yield ApiProcess(runtime=runtime, intake=intake, rejected=rejected, version_use=version_use)
 
 
 @asynccontextmanager
@@ -73,3 +76,14 @@ async def open_rejected_deliveries(runtime: Runtime) -> AsyncIterator[RejectedDe
         yield rejected
     finally:
         await rejected.stop()
+
+
+@asynccontextmanager
+async def open_version_use(runtime: Runtime) -> AsyncIterator[VersionUse]:
+    """Opens the counts of requests in older versions; leaving writes what is left."""
+    use = VersionUse(runtime.stores.version_use, runtime.clock)
+    await use.start()
+    try:
+        yield use
+    finally:
+        await use.stop()

@@ -17,6 +17,7 @@ from tallystick.record.postgres.lists import Lists
 from tallystick.record.postgres.outbox import Outbox
 from tallystick.record.postgres.recovery_schedule import RecoverySchedule
 from tallystick.record.postgres.refused_webhooks import RejectedDeliveryCounts
+from tallystick.record.postgres.version_use import VersionUseCounts
 from tallystick.record.postgres.webhook_endpoints import EndpointStore
 from tallystick.record.sealing import Sealer
 from tallystick.settings.load import Settings
@@ -33,6 +34,7 @@ class Stores(Struct, frozen=True, kw_only=True):
     schedule_book: RecoverySchedule
     refused_webhooks: RejectedDeliveryCounts
     contract_drift: DriftCounts
+    version_use: VersionUseCounts
     outbound_book: Outbox
     endpoint_book: EndpointStore
     endpoints: Endpoints
@@ -55,6 +57,7 @@ def stores_on(
         schedule_book=RecoverySchedule(pool, clock),
         refused_webhooks=RejectedDeliveryCounts(pool, clock),
         contract_drift=DriftCounts(pool, clock),
+        version_use=VersionUseCounts(pool, clock),
         outbound_book=outbound_book,
         endpoint_book=endpoint_book,
         endpoints=Endpoints(endpoint_book, dispatch, sealer, policy or address_policy(settings), settings),

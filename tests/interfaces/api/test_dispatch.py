@@ -18,7 +18,7 @@ from litestar import Litestar
 from msgspec.structs import replace
 
 from tallystick.access.api_key import mint_key
-from tallystick.access.stored_keys import StoredKeys
+from tallystick.access.stored_keys import StoredKey, StoredKeys
 from tallystick.flows.runtime import Runtime
 from tallystick.interfaces.api.app import ApiServer, Application, application
 from tallystick.interfaces.api.authentication import Authenticator, Caller
@@ -50,14 +50,12 @@ class Answer(NamedTuple):
 class Keys:
     """One merchant's key and one operator's."""
 
-    async def find(self, merchant_id: str, key_id: str) -> Any:
+    async def find(self, merchant_id: str, key_id: str) -> StoredKey | None:
         found = {KEY.key_id: KEY, OPERATORS_KEY.key_id: OPERATORS_KEY}.get(key_id)
         if found is None:
             return None
         operator = found is OPERATORS_KEY
-        return SimpleNamespace(
-            default_provider=None, operator=operator, allowed_providers=None, secret_hash=found.secret_hash
-        )
+        return StoredKey(secret_hash=found.secret_hash, operator=operator, default_provider=None)
 
 
 async def echo(runtime: Runtime, request: ApiRequest, caller: Caller) -> HttpResponse:

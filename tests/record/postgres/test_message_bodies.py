@@ -14,7 +14,18 @@ from tallystick.record.postgres.rows import message_row
 from tests.guarantees.test_posts_are_checked import LIVES
 
 #: The columns of ``insert_messages``.
-COLUMNS = ("merchant_id", "stream_id", "version", "subject_id", "message_id", "type", "body", "at", "answer_key")
+COLUMNS = (
+    "merchant_id",
+    "stream_id",
+    "version",
+    "subject_id",
+    "message_id",
+    "type",
+    "body",
+    "at",
+    "answer_key",
+    "api_version",
+)
 
 
 def row_of(change: Change, message: Message) -> dict[str, Any]:

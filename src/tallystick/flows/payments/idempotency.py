@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from msgspec import Struct
 
 from tallystick.decisions.instructions import Instruction
@@ -21,32 +23,47 @@ NOT_FINAL_RETRY_AFTER_S = 2
 
 
 class Reply(Struct, frozen=True, kw_only=True):
-    """The parts of an HTTP response."""
+    """The parts of an HTTP response. ``shows``: the type of a body that is in the newest version, and is rendered in
+    the request's. Of a recorded body it is None: the body goes out as it is, in the version with the mark
+    ``api_version``."""
 
     status: int
     body: bytes
     replayed: bool = False
     problem: bool = False
     retry_after_s: int | None = None
+    shows: type[Any] | None = None
+    api_version: str | None = None
 
 
 def refusal(refused: Problem, retry_after_s: int | None = None) -> Reply:
     """A problem document as a reply."""
-    return Reply(status=refused.status, body=encode(refused), problem=True, retry_after_s=retry_after_s)
+    return Reply(status=refused.status, body=encode(refused), problem=True, retry_after_s=retry_after_s, shows=Problem)
 
 
 def recorded(stored: StoredInstruction, *, replayed: bool) -> Reply | None:
     """The recorded response, byte for byte, if the instruction is final."""
     if stored.status is None or stored.body is None:
         return None
-    return Reply(status=stored.status, body=stored.body, replayed=replayed, problem=stored.status >= 400)
+    return Reply(
+        status=stored.status,
+        body=stored.body,
+        replayed=replayed,
+        problem=stored.status >= 400,
+        api_version=stored.api_version,
+    )
 
 
 def first_answer(change: Change | None, idempotency_key: str) -> Reply | None:
     """The response that this change recorded for the instruction."""
     for response in change.responses if change else ():
         if response.idempotency_key == idempotency_key:
-            return Reply(status=response.status, body=response.body, problem=response.status >= 400)
+            return Reply(
+                status=response.status,
+                body=response.body,
+                problem=response.status >= 400,
+                api_version=response.api_version,
+            )
     return None
 
 
@@ -66,7 +83,7 @@ async def current(runtime: Runtime, stored: StoredInstruction) -> Reply:
 
 
 def _not_final(view: object) -> Reply:
-    return Reply(status=202, body=encode(view), retry_after_s=NOT_FINAL_RETRY_AFTER_S)
+    return Reply(status=202, body=encode(view), retry_after_s=NOT_FINAL_RETRY_AFTER_S, shows=type(view))
 
 
 async def answer_now(runtime: Runtime, merchant_id: str, idempotency_key: str) -> Reply:

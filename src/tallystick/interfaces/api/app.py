@@ -14,17 +14,19 @@ from litestar.handlers import HTTPRouteHandler
 from litestar.handlers import route as framework_route
 from litestar.types import ASGIApp, Receive, Scope
 
+from tallystick.domain.api_versions import VERSIONS, ApiVersion
 from tallystick.domain.errors import Problem, problem
 from tallystick.domain.views import encode
 from tallystick.flows.api_process import ApiProcess, open_api_process
 from tallystick.flows.failures import DATABASE_AWAY
 from tallystick.flows.runtime import Runtime
+from tallystick.flows.version_use import VersionUse
 from tallystick.interfaces.api.authentication import Authenticator, Caller
 from tallystick.interfaces.api.body_reader import BodyReader
 from tallystick.interfaces.api.dispatch import Dispatcher, Handler, Route
 from tallystick.interfaces.api.endpoint import Endpoint
 from tallystick.interfaces.api.health import healthz, readyz
-from tallystick.interfaces.api.http import JSON, PROBLEM_JSON, ApiRequest, Header, HttpResponse
+from tallystick.interfaces.api.http import PROBLEM_JSON, ApiRequest, Header, HttpResponse
 from tallystick.interfaces.api.openapi import openapi_document
 from tallystick.interfaces.api.parameters import Parameter
 from tallystick.interfaces.api.problems import (
@@ -42,6 +44,7 @@ from tallystick.interfaces.api.request_form import refusal
 from tallystick.interfaces.api.routes import provider_webhooks
 from tallystick.interfaces.api.routes.provider_webhooks import WebhookReceiver
 from tallystick.interfaces.api.table import ENDPOINTS
+from tallystick.interfaces.api.versions import headers_of, version_of
 from tallystick.interfaces.pages import rendering
 from tallystick.interfaces.pages.reference import reference_page
 from tallystick.kit.logs import configure_logging
@@ -99,6 +102,7 @@ class ApiServer:
     authenticator: Authenticator
     limiter: RateLimiter
     webhook_receiver: WebhookReceiver
+    version_use: VersionUse
     reads: int
 
     def __init__(self, body_reader: BodyReader) -> None:
@@ -109,6 +113,7 @@ class ApiServer:
         runtime, settings = process.runtime, process.runtime.settings
         self.runtime = runtime
         self.reads = 0
+        self.version_use = process.version_use
         self.authenticator = Authenticator(runtime.stores.api_keys, settings.api_key_cache_ms)
         self.limiter = RateLimiter(settings.rate_limit_per_s, settings.rate_limit_burst)
         self.webhook_receiver = WebhookReceiver(
@@ -121,9 +126,11 @@ class ApiServer:
             runtime.drift,
         )
 
-    def request(self, scope: Scope, receive: Receive, parameters: tuple[Parameter, ...] = ()) -> ApiRequest:
+    def request(
+        self, scope: Scope, receive: Receive, parameters: tuple[Parameter, ...] = (), operation: str = ""
+    ) -> ApiRequest:
         """A request as the handlers read it."""
-        return ApiRequest(scope, receive, self._body_reader, parameters)
+        return ApiRequest(scope, receive, self._body_reader, parameters, operation)
 
     async def respond(self, operation: str, request: ApiRequest, handled: Awaitable[HttpResponse]) -> HttpResponse:
         """What the handler responds; its errors and failures become problem documents."""
@@ -156,6 +163,10 @@ class ApiServer:
             whose = "an operator" if endpoint.callers == "operator" else "a merchant's"
             detail = f"This endpoint needs {whose} API key."
             raise ProblemError(problem("forbidden", detail, request_id=request.request_id))
+        request.version = version = version_of(request.versions_named, caller.version, request.request_id)
+        request.response_headers += headers_of(version, endpoint.deprecation)
+        if version is not VERSIONS.newest:
+            self.version_use.count(caller.merchant_id, caller.key_id, version.date)
         if endpoint.method == "GET":
             return await self._read(endpoint, request, caller)
         return await endpoint.handle(self.runtime, request, caller)
@@ -180,7 +191,8 @@ def problem_response(
     if document.status >= 500:
         report(document, operation, error)
     headers = (*request.response_headers, *problem_error.headers)
-    return HttpResponse(document.status, encode(document), PROBLEM_JSON, headers)
+    body = VERSIONS.rendered(Problem, encode(document), request.version)
+    return HttpResponse(document.status, body, PROBLEM_JSON, headers)
 
 
 def _unrouted(document: Problem) -> HttpResponse:
@@ -223,7 +235,7 @@ def asgi_factory() -> Litestar:
 
 def _route(server: ApiServer, endpoint: Endpoint) -> Route:
     async def handle(scope: Scope, receive: Receive) -> HttpResponse:
-        request = server.request(scope, receive, endpoint.parameters)
+        request = server.request(scope, receive, endpoint.parameters, endpoint.name)
         return await server.respond(endpoint.name, request, server.authenticated(endpoint, request))
 
     return Route(endpoint.method, endpoint.path, handle)
@@ -231,7 +243,7 @@ def _route(server: ApiServer, endpoint: Endpoint) -> Route:
 
 def _open_routes(server: ApiServer) -> list[Route]:
     """What needs no API key."""
-    document, page = _published()
+    documents, page = _published(tuple(VERSIONS.rows))
 
     def fixed(body: bytes, content_type: bytes, *more: Header) -> Handler:
         async def handle(scope: Scope, receive: Receive) -> HttpResponse:
@@ -239,6 +251,15 @@ def _open_routes(server: ApiServer) -> list[Route]:
             return HttpResponse(200, body, content_type, headers)
 
         return handle
+
+    async def document_of(request: ApiRequest) -> HttpResponse:
+        version = version_of(request.versions_named, VERSIONS.newest, request.request_id)
+        headers = (*request.response_headers, *headers_of(version, None))
+        return HttpResponse(200, documents[version], headers=headers)
+
+    async def openapi(scope: Scope, receive: Receive) -> HttpResponse:
+        request = server.request(scope, receive)
+        return await server.respond("openapi", request, document_of(request))
 
     def probe(check: Callable[[Runtime, ApiRequest], Awaitable[HttpResponse]]) -> Handler:
         async def handle(scope: Scope, receive: Receive) -> HttpResponse:
@@ -253,7 +274,7 @@ def _open_routes(server: ApiServer) -> list[Route]:
 
     return [
         Route("POST", provider_webhooks.PATH, webhook),
-        Route("GET", "/openapi.json", fixed(document, JSON)),
+        Route("GET", "/openapi.json", openapi),
         Route("GET", "/docs", fixed(page, rendering.HTML, *rendering.HEADERS)),
         Route("GET", "/docs/style.css", fixed(rendering.STYLESHEET, rendering.CSS, *rendering.HEADERS)),
         Route("GET", "/healthz", probe(healthz)),
@@ -262,10 +283,11 @@ def _open_routes(server: ApiServer) -> list[Route]:
 
 
 @cache
-def _published() -> tuple[bytes, bytes]:
-    """The OpenAPI document, and the page that shows it: the same for every application of this process."""
-    document = openapi_document()
-    return document, reference_page(document)
+def _published(versions: tuple[ApiVersion, ...]) -> tuple[Mapping[ApiVersion, bytes], bytes]:
+    """The OpenAPI document of each version, and the page that shows the newest: the same for every application of this
+    process."""
+    documents = {version: openapi_document(version) for version in versions}
+    return documents, reference_page(documents[versions[-1]])
 
 
 def _options(server: ApiServer, routes: Sequence[Route]) -> list[HTTPRouteHandler]:

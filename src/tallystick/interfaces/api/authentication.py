@@ -11,6 +11,7 @@ from msgspec import Struct
 
 from tallystick.access import api_key
 from tallystick.access.stored_keys import StoredKeys
+from tallystick.domain.api_versions import VERSIONS, ApiVersion
 from tallystick.kit.clock import monotonic_ms
 
 #: RFC 6750 section 2.1 (b64token); the scheme's name is case-insensitive (RFC 9110 section 11.1).
@@ -26,13 +27,14 @@ _MAX_REMEMBERED: Final = 10_000
 class Caller(Struct, frozen=True):
     """The owner of an API key. ``default_provider``: the merchant's, if configured. ``operator``: the key belongs to
     the platform's own staff, and to no merchant. ``allowed_providers``: those that the merchant may use; None for
-    all."""
+    all. ``version``: the one that the key is pinned to; None where this release does not serve it."""
 
     merchant_id: str
     key_id: str
     default_provider: str | None
     operator: bool = False
     allowed_providers: frozenset[str] | None = None
+    version: ApiVersion | None = None
 
 
 class _Known(Struct, frozen=True):
@@ -89,7 +91,13 @@ class Authenticator:
             self._known.pop(slot, None)
             return None
         known = _Known(
-            caller=Caller(*slot, stored.default_provider, stored.operator, stored.allowed_providers),
+            caller=Caller(
+                *slot,
+                stored.default_provider,
+                stored.operator,
+                stored.allowed_providers,
+                VERSIONS.marked(stored.api_version),
+            ),
             secret_hash=stored.secret_hash,
             until_ms=until_ms,
         )

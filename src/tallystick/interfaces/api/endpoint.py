@@ -7,6 +7,7 @@ from typing import Any, Final, Literal
 
 from msgspec import Struct
 
+from tallystick.domain.api_versions import Deprecation
 from tallystick.flows.runtime import Runtime
 from tallystick.interfaces.api.authentication import Caller
 from tallystick.interfaces.api.http import ApiRequest, HttpResponse, json_response
@@ -36,10 +37,11 @@ class Endpoint(Struct, frozen=True, kw_only=True):
     parameters: tuple[Parameter, ...] = ()
     creates: bool = False  # responses carry Location
     callers: Literal["merchant", "operator", "either"] = "merchant"
+    deprecation: Deprecation | None = None
 
 
 #: Errors of everything that needs an API key.
-KEYED: Final = ("request_malformed", "unauthenticated", "rate_limited", "forbidden")
+KEYED: Final = ("request_malformed", "unauthenticated", "rate_limited", "forbidden", "version_unknown")
 READ: Final = (*KEYED, "card_data_refused", "validation_failed", "overloaded", "not_ready", "internal_error")
 
 #: Of those with a body, for how it arrived.

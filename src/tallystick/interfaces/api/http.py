@@ -9,12 +9,14 @@ from urllib.parse import parse_qs
 
 from litestar.types import Receive, Scope, Send
 
+from tallystick.domain.api_versions import VERSIONS, ApiVersion, Json
 from tallystick.domain.errors import ProblemField, problem
 from tallystick.domain.requests.fields import InvalidFields
 from tallystick.domain.views import encode
 from tallystick.interfaces.api.body_reader import BodyReader
 from tallystick.interfaces.api.parameters import Parameter, no_query_error, read_query
 from tallystick.interfaces.api.problems import ProblemError, invalid_fields, not_found
+from tallystick.interfaces.api.versions import HEADER as VERSION_HEADER
 from tallystick.kit.card_data import looks_like_card_number
 from tallystick.kit.ids import is_id, new_id
 
@@ -52,7 +54,8 @@ class HttpResponse:
 
 class ApiRequest:
     """What the handlers need of a request. ``response_headers`` go out with every response. ``parameters`` are those of
-    the endpoint's row; ``query`` has the values of the query, once ``parse_query`` has read them."""
+    the endpoint's row; ``query`` has the values of the query, once ``parse_query`` has read them. ``version``: the one
+    that the request is in, known once its caller is; ``versions_named`` are the headers that name one."""
 
     __slots__ = (
         "_body_reader",
@@ -64,17 +67,28 @@ class ApiRequest:
         "_receive",
         "authorizations",
         "idempotency_keys",
+        "operation",
         "path_id",
         "path_ids",
         "query",
         "request_id",
         "response_headers",
+        "version",
+        "versions_named",
     )
 
     def __init__(
-        self, scope: Scope, receive: Receive, body_reader: BodyReader, parameters: Sequence[Parameter] = ()
+        self,
+        scope: Scope,
+        receive: Receive,
+        body_reader: BodyReader,
+        parameters: Sequence[Parameter] = (),
+        operation: str = "",
     ) -> None:
         self.request_id = new_id("req")
+        self.operation = operation
+        self.version: ApiVersion = VERSIONS.newest
+        self.versions_named: list[str] = []
         self.path_ids: Mapping[str, str] = scope["path_params"]
         self.path_id: str | None = self.path_ids.get("id")
         self.query: Mapping[str, Any] = {}
@@ -101,6 +115,12 @@ class ApiRequest:
                 given = value.decode("latin-1").strip().lower()
                 if given != "identity":  # which changes nothing, and takes no other one back
                     self._content_encoding = given
+            elif name == VERSION_HEADER:
+                self.versions_named.append(value.decode("latin-1").strip())
+
+    def as_newest(self, body: Json) -> Json:
+        """A body of this request, as a request of the newest version has it."""
+        return VERSIONS.request(self.version, self.operation, body)
 
     async def body(self, limit_bytes: int) -> bytes:
         """The whole body. Raises ProblemError: over the limit, too slow, or cut off."""
@@ -118,7 +138,8 @@ class ApiRequest:
     def parse_query(self) -> None:
         """Read the query as the endpoint's row says. Raises ProblemError naming every parameter that is wrong."""
         try:
-            self.query = read_query(self._decoded_query(), self._parameters)
+            query = VERSIONS.query(self.version, self.operation, self._decoded_query())
+            self.query = read_query(query, self._parameters)
         except InvalidFields as invalid:
             raise invalid_fields(invalid.errors, self.request_id) from None
 
@@ -180,4 +201,5 @@ class ApiRequest:
 
 def json_response(request: ApiRequest, view: object, status: int = 200, *headers: Header) -> HttpResponse:
     """A body with the headers that every response to this request has, and more."""
-    return HttpResponse(status, encode(view), headers=(*request.response_headers, *headers))
+    body = VERSIONS.rendered(type(view), encode(view), request.version)
+    return HttpResponse(status, body, headers=(*request.response_headers, *headers))

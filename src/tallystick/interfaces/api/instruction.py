@@ -14,6 +14,7 @@ import msgspec
 from msgspec import Struct
 
 from tallystick.decisions.instructions import Instruction
+from tallystick.domain.api_versions import VERSIONS
 from tallystick.domain.errors import Overloaded, problem
 from tallystick.domain.requests.commands import InvalidFields
 from tallystick.domain.requests.fingerprint import FINGERPRINT_VERSION, canonical, fingerprint
@@ -30,6 +31,7 @@ from tallystick.interfaces.api.http import JSON, PROBLEM_JSON, ApiRequest, HttpR
 from tallystick.interfaces.api.parameters import path_id
 from tallystick.interfaces.api.problems import RETRY_AFTER_S, ProblemError, busy, invalid_fields, not_found, report
 from tallystick.interfaces.api.typed_body import json_object
+from tallystick.interfaces.api.versions import HEADER as VERSION_HEADER
 from tallystick.kit.card_data import contains_card_data, looks_like_card_number, may_contain_card_data
 from tallystick.kit.ids import is_id, sibling_id
 
@@ -95,7 +97,7 @@ class InstructionKind(Struct, Generic[Command], frozen=True, kw_only=True):
     ) -> Reply:
         try:
             payment_id = _checked(request, raw, body)
-            command = self.parse(body)
+            command = self.parse(request.as_newest(body))
         except InvalidFields as invalid:
             refused = invalid_fields(invalid.errors, request.request_id)
             return await existing_or(runtime, instruction, refused.problem)
@@ -150,6 +152,7 @@ def _instruction(
         attempt_id=sibling_id("att", request.request_id),
         rejection_id=sibling_id("rej", request.request_id),
         at=runtime.clock.now(),
+        api_version=VERSIONS.mark(request.version),
     )
 
 
@@ -176,14 +179,19 @@ _CREATED: Final = msgspec.json.Decoder(_Created)
 
 
 def _rendered(reply: Reply, request: ApiRequest, created_at: str | None) -> HttpResponse:
-    headers = request.response_headers
+    headers, body = request.response_headers, reply.body
+    if reply.shows is not None:
+        body = VERSIONS.rendered(reply.shows, body, request.version)
+    elif reply.api_version != VERSIONS.mark(request.version):  # replayed to a request of another version
+        headers = [(name, value) for name, value in headers if name != VERSION_HEADER]
+        headers.append((VERSION_HEADER, VERSIONS.date_of(reply.api_version).encode()))
     if reply.replayed:
         headers.append((b"idempotent-replayed", b"true"))
     if reply.retry_after_s is not None:
         headers.append((b"retry-after", b"%d" % reply.retry_after_s))
     if created_at is not None and reply.status in (201, 202):
         headers.append((b"location", f"{created_at}{_CREATED.decode(reply.body).id}".encode()))
-    return HttpResponse(reply.status, reply.body, PROBLEM_JSON if reply.problem else JSON, tuple(headers))
+    return HttpResponse(reply.status, body, PROBLEM_JSON if reply.problem else JSON, tuple(headers))
 
 
 def _unknown(instruction: Instruction, request: ApiRequest, error: Exception) -> HttpResponse:

@@ -3,12 +3,13 @@ error table: nothing in it is written twice."""
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 
 from tallystick import __version__
 from tallystick.decisions.messages import MessageBody
+from tallystick.domain.api_versions import VERSIONS, ApiVersion
 from tallystick.domain.errors import ERRORS, Problem, ProblemField, problem
 from tallystick.domain.json_types import example_id
 from tallystick.domain.views import encode
@@ -26,6 +27,14 @@ from tallystick.interfaces.api.openapi_webhooks import message_schemas, webhooks
 from tallystick.interfaces.api.parameters import IDEMPOTENCY_KEY, Parameter, Schema
 from tallystick.interfaces.api.routes import provider_webhooks
 from tallystick.interfaces.api.table import ENDPOINTS
+
+_DOCUMENT: Final = msgspec.json.Decoder(dict[str, Any])
+
+#: Headers of what is in a version.
+_VERSIONED: Final = ("Tallystick-Version", "Deprecation", "Sunset")
+
+#: Headers of every response to a request with a valid key.
+_KEYED: Final = ("RateLimit-Policy", "RateLimit", *_VERSIONED)
 
 _TEXT: Final[Schema] = {"type": "string"}
 _SECONDS: Final[Schema] = {"type": "integer", "minimum": 1, "examples": [1]}
@@ -58,11 +67,24 @@ HEADERS: Final[dict[str, Schema]] = {
     },
     "RateLimit-Policy": {"schema": _text('"burst";q=100;w=10'), "description": "The rate limit, where one is set."},
     "RateLimit": {"schema": _text('"burst";r=99;t=1'), "description": "Tokens left in the bucket."},
+    "Tallystick-Version": {
+        "schema": {"type": "string", "format": "date", "examples": [VERSIONS.first.date]},
+        "description": "The version that the answer is in; of a replay the one that it was recorded in.",
+    },
+    "Deprecation": {
+        "schema": _text("@1796083200"),
+        "description": "RFC 9745: since when the version or operation is deprecated.",
+    },
+    "Sunset": {
+        "schema": _text("Wed, 01 Dec 2027 00:00:00 GMT"),
+        "description": "RFC 8594: when the version or operation may be gone.",
+    },
 }
 
 
-def openapi_document() -> bytes:
-    """The document as JSON."""
+def openapi_document(version: ApiVersion | None = None) -> bytes:
+    """The document of a version, as JSON; of the newest one by default."""
+    version = version or VERSIONS.newest
     bodies = {body for endpoint in ENDPOINTS for body in (*endpoint.responses.values(), endpoint.body_type) if body}
     schemas = component_schemas([*bodies, Health, Problem, MessageBody])
     schemas |= message_schemas(schemas.pop(MessageBody.__name__), schemas)
@@ -73,7 +95,7 @@ def openapi_document() -> bytes:
     document = corrected(
         {
             "openapi": "3.1.0",
-            "info": openapi_texts.INFO | {"version": __version__},
+            "info": openapi_texts.INFO | {"version": __version__, "x-api-version": version.date},
             "servers": openapi_texts.SERVERS,
             "tags": openapi_texts.tags(),
             "security": [{"api_key": []}],
@@ -87,8 +109,11 @@ def openapi_document() -> bytes:
             },
         }
     )
-    named = document["components"]["schemas"] | named_enumerations()
-    document["components"]["schemas"] = dict(sorted(with_examples(named).items()))
+    document["components"]["schemas"] |= named_enumerations()
+    if version is not VERSIONS.newest:  # a copy: translations may change what they get
+        document = VERSIONS.document(_DOCUMENT.decode(msgspec.json.encode(document)), version)
+    schemas = with_examples(document["components"]["schemas"])
+    document["components"]["schemas"] = dict(sorted(schemas.items()))
     return msgspec.json.encode(document)
 
 
@@ -115,9 +140,11 @@ def _operation(endpoint: Endpoint) -> Schema:
         "summary": endpoint.summary,
         "description": f"{endpoint.description} {openapi_texts.CALLERS[endpoint.callers]}".strip(),
         "tags": [endpoint.tag or openapi_texts.tag_of(endpoint.path)],
-        "parameters": [parameter.document() for parameter in endpoint.parameters],
+        "parameters": [parameter.document() for parameter in (*endpoint.parameters, _version_parameter())],
         "responses": _responses(endpoint),
     }
+    if endpoint.deprecation is not None:
+        operation["deprecated"] = True
     body = endpoint.body or (endpoint.body_type.__name__ if endpoint.body_type else None)
     if body is not None:
         operation["requestBody"] = {
@@ -170,10 +197,19 @@ def _open_paths() -> dict[str, Schema]:
         "/healthz": _open("healthz", {"200": healthy}),
         "/readyz": _open("readyz", {"200": healthy, "503": _refusal(503, ["not_ready"])}),
         provider_webhooks.PATH: _provider_webhook(),
-        "/openapi.json": _open("openapi", {"200": _shown("OpenAPI 3.1.", "application/json", {"type": "object"})}),
+        "/openapi.json": _document(),
         "/docs": _open("docs", {"200": _shown("The page.", "text/html", _TEXT)}),
         "/docs/style.css": _open("docsStylesheet", {"200": _shown("The stylesheet.", "text/css", _TEXT)}),
     }
+
+
+def _document() -> dict[str, Schema]:
+    """This document, in the version that is asked for."""
+    shown = _shown("OpenAPI 3.1.", "application/json", {"type": "object"})
+    shown["headers"] |= _headers(*_VERSIONED, limited=False)
+    item = _open("openapi", {"200": shown}, "version_unknown")
+    item["get"]["parameters"] = [_version_parameter("The version to show; the newest one by default.").document()]
+    return item
 
 
 def _shown(description: str, media_type: str, schema: Schema) -> Schema:
@@ -197,7 +233,7 @@ def _provider_webhook() -> dict[str, Schema]:
     for status in sorted({ERRORS[code].status for code in provider_webhooks.CODES}):
         responses[str(status)] = _refusal(status, [c for c in provider_webhooks.CODES if ERRORS[c].status == status])
         headers = responses[str(status)]["headers"]
-        for name in ("RateLimit-Policy", "RateLimit", "WWW-Authenticate"):
+        for name in (*_KEYED, "WWW-Authenticate"):
             headers.pop(name, None)
     names = [
         Parameter(
@@ -224,8 +260,8 @@ def _provider_webhook() -> dict[str, Schema]:
     }
 
 
-def _open(name: str, responses: Schema) -> dict[str, Schema]:
-    malformed = _refusal(400, ["request_malformed"])
+def _open(name: str, responses: Schema, *codes: str) -> dict[str, Schema]:
+    malformed = _refusal(400, ["request_malformed", *codes])
     malformed["headers"] = _headers(limited=False)
     responses = {"200": responses.pop("200"), "400": malformed} | responses
     return {"get": {**_texts(name), "security": [], "responses": responses}}
@@ -237,5 +273,21 @@ def _texts(name: str) -> Schema:
 
 
 def _headers(*names: str, limited: bool = True) -> Schema:
-    always = ["Request-Id", *(["RateLimit-Policy", "RateLimit"] if limited else [])]
+    always = ["Request-Id", *(_KEYED if limited else [])]
     return {name: {"$ref": f"#/components/headers/{name}"} for name in (*always, *names)}
+
+
+def _version_parameter(
+    description: str = "The version of this request. Without it, the version that the key is pinned to.",
+) -> Parameter:
+    """Which version a request is in. It is read for every operation, before the others."""
+    return Parameter(
+        where="header",
+        name="Tallystick-Version",
+        schema={
+            "type": "string",
+            "enum": [version.date for version in VERSIONS.rows],
+            "examples": [VERSIONS.newest.date],
+        },
+        description=description,
+    )

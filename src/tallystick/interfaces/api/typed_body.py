@@ -32,6 +32,7 @@ async def read_typed(request: ApiRequest, kind: type[Body], *, may_be_empty: boo
         errors = [ProblemField(safe_name(name), "invalid_value", "is not valid text") for name in unfit]
         raise invalid_fields(errors, request.request_id)
     try:
+        body = request.as_newest(body)
         read = msgspec.convert(body, kind)
         for name in body:
             moment = getattr(read, name, None)

@@ -186,6 +186,7 @@ def _kind(currency: str, approved: bool) -> Kind:
         None,
         None,
         0,
+        None,
     )
     rows: dict[str, list[Row]] = {
         "instruction": opened.instructions,

@@ -9,8 +9,11 @@ from typing import Any, Final
 
 import msgspec
 
+from tallystick.domain.api_versions import VERSIONS, ApiVersion
+from tallystick.domain.kinds import kind_of
 from tallystick.domain.lifecycles.attempt import ATTEMPT
 from tallystick.domain.subjects import Attempt
+from tallystick.domain.views import encode
 from tallystick.oversight.invariants.finding import Finding
 from tallystick.record.postgres.payment_record import PaymentRecord
 from tallystick.record.postgres.stream_record import RecordedAnswer
@@ -95,6 +98,10 @@ def _truthful(record: PaymentRecord, answer: RecordedAnswer) -> Iterator[Finding
     except msgspec.MsgspecError:
         yield Finding(answer.subject_id, f"the answer of key {answer.idempotency_key} cannot be read")
         return
+    version = VERSIONS.marked(answer.api_version)
+    if version is not None and version is not VERSIONS.newest:
+        yield from _truthful_in(version, record, answer, body)
+        return
     if answer.status == _REFUSED:
         expected = (answer.status, "transition_rejected", answer.payment_id)
         if (body.get("status"), body.get("code"), body.get("payment_id")) != expected:
@@ -114,6 +121,23 @@ def _truthful(record: PaymentRecord, answer: RecordedAnswer) -> Iterator[Finding
     if wrong:
         said = f"the answer of key {answer.idempotency_key} differs from version {state.version}"
         yield Finding(answer.subject_id, f"{said} in {', '.join(wrong)}")
+
+
+def _truthful_in(
+    version: ApiVersion, record: PaymentRecord, answer: RecordedAnswer, body: dict[str, Any]
+) -> Iterator[Finding]:
+    """The same of an answer in an older version, whose members may have other names: it is what its subject was in one
+    of its versions, as that version of the API shows it. A refusal is an own document, and is only read."""
+    if answer.status == _REFUSED:
+        return
+    replay = record.replays.get(answer.subject_id)
+    for state in () if replay is None else replay.states.values():
+        kind = kind_of(state)
+        if kind.view is None or kind.shown_as is None:
+            continue
+        if VERSIONS.body(kind.shown_as, _ANSWER.decode(encode(kind.view(state))), version) == body:
+            return
+    yield Finding(answer.subject_id, f"the answer of key {answer.idempotency_key} names no version of its subject")
 
 
 def one_effect_per_instruction(record: PaymentRecord) -> Iterator[Finding]:

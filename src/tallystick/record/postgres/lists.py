@@ -37,7 +37,7 @@ class ListedEvent(Struct, frozen=True, kw_only=True):
 
 
 class ListedMessage(Struct, frozen=True, kw_only=True):
-    """A message that was dispatched. ``body``: the bytes that are sent."""
+    """A message that was dispatched. ``body``: the bytes that are sent, in the version ``api_version``, as stored."""
 
     message_id: str
     type: str
@@ -45,6 +45,7 @@ class ListedMessage(Struct, frozen=True, kw_only=True):
     version: int
     at: datetime
     body: bytes
+    api_version: str | None
 
 
 class Members(Struct, frozen=True, kw_only=True):
@@ -110,6 +111,7 @@ class Lists:
                 version=row["version"],
                 at=row["at"],
                 body=stored_body(row),
+                api_version=row["api_version"],
             )
             for row in await self._fetch(message_page(merchant_id, wanted, after, limit))
         ]

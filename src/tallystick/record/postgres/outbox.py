@@ -87,16 +87,20 @@ class FirstMessage(NamedTuple):
 
 
 class LeasedMessage(Struct, frozen=True, kw_only=True):
-    """A message to send now. ``tries``: failed tries since it was dispatched or last resent."""
+    """A message to send now. ``tries``: failed tries since it was dispatched or last resent. ``written_in`` and
+    ``api_version``: the marks of the versions of its body, and of its endpoint."""
 
     held: LeasedQueue
     version: int
     subject_id: str
     message_id: str
+    type: str
     tries: int
     resends: int
     body: bytes
+    written_in: str | None
     url: str
+    api_version: str | None
     failing_for_ms: int | None
 
 
@@ -194,10 +198,13 @@ class Outbox:
                     version=int(message.version),
                     subject_id=message.subject_id,
                     message_id=message.message_id,
+                    type=head["type"],
                     tries=int(message.tries),
                     resends=int(message.resends),
                     body=stored_body(head),
+                    written_in=head["written_in"],
                     url=head["url"],
+                    api_version=head["api_version"],
                     failing_for_ms=head["failing_for_ms"],
                 )
             )

@@ -46,6 +46,7 @@ _FILES: Final = (
     "keys.sql",
     "refusals.sql",
     "contract_drift.sql",
+    "versions.sql",
     "provider_pauses.sql",
     "open_payments.sql",
     "sealing.sql",

@@ -129,7 +129,14 @@ def transfer_row(transfer: Transfer) -> Row:
 
 def response_row(response: RecordedResponse) -> Row:
     """Columns of ``insert_responses``."""
-    return (response.merchant_id, response.idempotency_key, response.status, response.body, response.at)
+    return (
+        response.merchant_id,
+        response.idempotency_key,
+        response.status,
+        response.body,
+        response.at,
+        response.api_version,
+    )
 
 
 def rejection_row(rejection: Rejection) -> Row:
@@ -173,6 +180,7 @@ def message_row(message: Message, responses: Iterable[RecordedResponse]) -> Row:
         None if answer_key is not None else message.body,
         message.at,
         answer_key,
+        message.api_version,
     )
 
 

@@ -60,18 +60,19 @@ class StoredRejection(Struct, frozen=True, kw_only=True, gc=False):
 
 
 class RecordedAnswer(Struct, frozen=True, kw_only=True, gc=False):
-    """A claimed key, and its recorded answer if there is one."""
+    """A claimed key, and its recorded answer if there is one. ``api_version``: the mark of the answer's version."""
 
     idempotency_key: str
     payment_id: str
     subject_id: str
     status: int | None
     body: bytes | None
+    api_version: str | None = None
 
 
 class StoredMessage(Struct, frozen=True, kw_only=True, gc=False):
     """A message to the merchant, as written: its ``body``, or the ``answer`` that is its data. It has neither where the
-    answer that it names is missing."""
+    answer that it names is missing. ``api_version``: the mark of the version that it is written in."""
 
     stream_id: str
     version: int
@@ -81,6 +82,7 @@ class StoredMessage(Struct, frozen=True, kw_only=True, gc=False):
     at: datetime | None = None
     body: bytes | None = None
     answer: bytes | None = None
+    api_version: str | None = None
 
     @property
     def sent(self) -> bytes:
@@ -242,8 +244,9 @@ async def _messages(
             at=at,
             body=body,
             answer=bodies.get(answer_key),
+            api_version=api_version,
         )
-        for stream_id, version, subject_id, message_id, type_, at, body, answer_key in rows
+        for stream_id, version, subject_id, message_id, type_, at, body, answer_key, api_version in rows
     ]
 
 

@@ -126,6 +126,7 @@ def attempt_row(attempt: Attempt) -> Row:
         schedule.deadline_in_ms,
         schedule.settled_in_ms,
         schedule.parked,
+        attempt.api_version,
     )
 
 

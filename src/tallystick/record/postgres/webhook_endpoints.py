@@ -19,7 +19,8 @@ STATEMENTS: Final = sql.load("outbound.sql")
 
 
 class EndpointRow(Struct, frozen=True, kw_only=True):
-    """A merchant's endpoint as it is stored. ``event_types`` None: all types."""
+    """A merchant's endpoint as it is stored. ``event_types`` None: all types. ``api_version``: the mark of the version
+    that its messages are sent in."""
 
     endpoint_id: str
     url: str
@@ -30,6 +31,7 @@ class EndpointRow(Struct, frozen=True, kw_only=True):
     disabled_at: datetime | None
     failing_since: datetime | None
     created_at: datetime
+    api_version: str | None = None
 
 
 class DeliveryRow(Struct, frozen=True, kw_only=True):
@@ -77,6 +79,7 @@ class EndpointStore:
         event_types: Sequence[str] | None,
         secret: tuple[str, bytes],
         limit: int,
+        api_version: str | None,
         actor: str,
     ) -> bool:
         """A new endpoint with its (secret id, sealed secret); False if the merchant has ``limit`` endpoints or one with
@@ -84,7 +87,7 @@ class EndpointStore:
         name = (merchant_id, endpoint_id)
         async with self._pool.acquire() as connection, connection.transaction():
             made = await connection.fetchval(
-                STATEMENTS["register"], *name, url, description, event_types, limit, self._clock.shift_ms
+                STATEMENTS["register"], *name, url, description, event_types, limit, self._clock.shift_ms, api_version
             )
             if made is None:
                 return False

@@ -97,9 +97,17 @@ class Endpoints:
         self._settings = settings
 
     async def register(
-        self, merchant_id: str, *, url: str, event_types: Sequence[str] | None, description: str | None, actor: str
+        self,
+        merchant_id: str,
+        *,
+        url: str,
+        event_types: Sequence[str] | None,
+        description: str | None,
+        actor: str,
+        api_version: str | None = None,
     ) -> Registered:
-        """Register an endpoint. It receives messages committed from now on, and none from before.
+        """Register an endpoint. It receives messages committed from now on, and none from before, in the version with
+        the mark ``api_version``.
 
         Raises UrlRefused, UrlTaken, TooManyEndpoints, BacklogTooLong.
         """
@@ -116,6 +124,7 @@ class Endpoints:
                 event_types=event_types,
                 secret=self._sealed(merchant_id, endpoint_id, secret),
                 limit=self._settings.outbound_endpoints_limit,
+                api_version=api_version,
                 actor=actor,
             ):
                 return Registered(endpoint_id, secret)

@@ -13,6 +13,8 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Final
 
+from tallystick.decisions.messages import shown_by
+from tallystick.domain.api_versions import VERSIONS
 from tallystick.flows.runtime import Runtime
 from tallystick.flows.webhooks.outbound.address_policy import AddressPolicy
 from tallystick.flows.webhooks.outbound.client import DeliveryResult, EndpointClient
@@ -42,6 +44,9 @@ ACTOR: Final = "delivery"
 #: At most this many secrets sign, at 48 bytes each: repeated rotations must not make a header too long for the receiver
 #: (8 kB in all is common). The newest one and the oldest ones sign.
 _SIGNING_SECRETS: Final = 10
+
+#: Which version of the API a message is in.
+VERSION_HEADER: Final = "tallystick-version"
 
 _NO_SECRET: Final = "no secret of the endpoint could be opened; nothing was sent. Rotate the secret"
 
@@ -156,10 +161,9 @@ class OutboxWorker:
             started_at = self._runtime.clock.now()
             signing = self._opened(queue[:2], secrets.get((queue.merchant_id, queue.endpoint_id), []))
             if signing:
-                headers = signed_headers(message.message_id, started_at, message.body, signing)
-                answer = await self._client.send(
-                    message.url, headers, message.body, write_by_ms=write_by_ms, now=started_at
-                )
+                body, dated = _in_its_version(message)
+                headers = {**signed_headers(message.message_id, started_at, body, signing), VERSION_HEADER: dated}
+                answer = await self._client.send(message.url, headers, body, write_by_ms=write_by_ms, now=started_at)
             else:  # nothing unsigned is ever sent
                 answer = DeliveryResult(result=SECRET_UNREADABLE, duration_ms=0, detail=_NO_SECRET)
             if answer.result == "too_late":
@@ -206,6 +210,17 @@ class OutboxWorker:
         if why is not None:
             self._alerts.line(name, partial(_say_unreadable, name, why, len(opened)))
         return opened
+
+
+def _in_its_version(message: LeasedMessage) -> tuple[bytes, str]:
+    """The body in the version that its endpoint is pinned to, and that version's date. Raises LookupError where this
+    release does not serve one of the two versions: another worker may."""
+    version, form = VERSIONS.marked(message.api_version), VERSIONS.marked(message.written_in)
+    if version is None or form is None:
+        lacking = message.api_version if version is None else message.written_in
+        raise LookupError(f"this release does not serve version {lacking} of the API")
+    body, is_in = VERSIONS.message(message.body, shown_by(message.type), version, form)
+    return body, is_in.date
 
 
 def _say_unreadable(name: EndpointName, why: str, others: int, since_last_line: int) -> None:

@@ -6,7 +6,8 @@ from typing import Annotated, Final
 
 from msgspec import Struct
 
-from tallystick.decisions.messages import message_types
+from tallystick.decisions.messages import message_types, shown_by
+from tallystick.domain.api_versions import VERSIONS
 from tallystick.domain.json_types import (
     EXAMPLE_TIME,
     HasMore,
@@ -25,6 +26,7 @@ from tallystick.interfaces.api.http import ApiRequest
 from tallystick.interfaces.api.listing import OF_PAYMENT, filter_in_query
 from tallystick.interfaces.api.paging import MESSAGES, cut_page
 from tallystick.interfaces.api.parameters import created_range, one_of, page_of
+from tallystick.interfaces.api.problems import busy
 from tallystick.kit.ids import is_id
 
 PATH: Final = "/v1/messages"
@@ -57,7 +59,8 @@ class MessageLine(Struct, frozen=True, kw_only=True):
     body: Annotated[
         str,
         described(
-            "The JSON text that is sent, byte for byte. It has no signature here: you asked for it with your own key.",
+            "The JSON text that is sent to webhook endpoints of the request's version, byte for byte. It has no"
+            " signature here: you asked for it with your own key.",
             _EXAMPLE_BODY,
             contentMediaType="application/json",
         ),
@@ -85,11 +88,19 @@ async def list_messages(runtime: Runtime, request: ApiRequest, caller: Caller) -
             payment_id=message.stream_id if is_id("pay", message.stream_id) else None,
             version=message.version,
             created_at=message.at,
-            body=message.body.decode(),
+            body=_in_its_version(request, message.type, message.body, message.api_version),
         )
         for message in page.rows
     ]
     return MessagePage(data=data, has_more=page.has_more, next_cursor=page.next_cursor)
+
+
+def _in_its_version(request: ApiRequest, type_: str, body: bytes, stored: str | None) -> str:
+    """As an endpoint gets it that is pinned to the version of the request. ``stored``: the version that it is in."""
+    form = VERSIONS.marked(stored)
+    if form is None:  # written by a newer release
+        raise busy("not_ready", "This process does not serve the version of a message.", request.request_id)
+    return VERSIONS.message(body, shown_by(type_), request.version, form)[0].decode()
 
 
 ENDPOINTS: Final[tuple[Endpoint, ...]] = (

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Final
 from msgspec import Meta, Struct
 
 from tallystick.decisions.messages import message_types
+from tallystick.domain.api_versions import VERSIONS
 from tallystick.domain.errors import ProblemField, problem
 from tallystick.domain.json_types import CreatedAt, Time, WebhookEndpointId, described
 from tallystick.domain.requests.fields import MAX_TEXT_CHARS, NO_CONTROLS_PATTERN
@@ -26,6 +27,7 @@ from tallystick.interfaces.api.http import ApiRequest, HttpResponse, json_respon
 from tallystick.interfaces.api.parameters import Parameter, path_id
 from tallystick.interfaces.api.problems import ProblemError, busy, invalid_fields, not_found
 from tallystick.interfaces.api.typed_body import read_typed
+from tallystick.interfaces.api.versions import served
 
 PATH: Final = "/v1/webhook-endpoints"
 
@@ -63,6 +65,13 @@ class CreateWebhookEndpoint(Struct, frozen=True, kw_only=True, forbid_unknown_fi
         Annotated[str, Meta(max_length=MAX_TEXT_CHARS, pattern=NO_CONTROLS_PATTERN)] | None,
         described("Yours.", "The shop"),
     ] = None
+    api_version: Annotated[
+        str | None,
+        described(
+            "The version of the API that its messages are sent in; null for the version of this request.",
+            VERSIONS.newest.date,
+        ),
+    ] = None
 
 
 class RotateSecret(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -95,6 +104,9 @@ class WebhookEndpoint(Struct, frozen=True, kw_only=True):
         Time | None, described("No delivery succeeded since then; null while deliveries succeed.", None)
     ]
     created_at: CreatedAt
+    api_version: Annotated[
+        str, described("The version of the API that its messages are sent in.", VERSIONS.newest.date, format="date")
+    ]
 
 
 class NewWebhookEndpoint(Struct, frozen=True, kw_only=True):
@@ -130,12 +142,17 @@ async def create_endpoint(runtime: Runtime, request: ApiRequest, caller: Caller)
     if body.event_types is not None and not _distinct_types(body.event_types):
         wrong = ProblemField("event_types", "unknown_value", f"must be some of: {', '.join(EVENT_TYPES)}")
         raise invalid_fields([wrong], request.request_id)
+    version = request.version if body.api_version is None else VERSIONS.find(body.api_version)
+    if version is None:
+        wrong = ProblemField("api_version", "unknown_value", f"must be one of: {served()}")
+        raise invalid_fields([wrong], request.request_id)
     try:
         made = await runtime.stores.endpoints.register(
             caller.merchant_id,
             url=body.url,
             event_types=body.event_types,
             description=body.description,
+            api_version=VERSIONS.mark(version),
             actor=actor_of(caller),
         )
     except UrlRefused as error:
@@ -221,11 +238,16 @@ def _distinct_types(named: list[str]) -> bool:
     return len(set(named)) == len(named) and set(named) <= set(EVENT_TYPES)
 
 
+#: What a view does not have from its row as it is.
+_OF_VIEW: Final = ("id", "object", "api_version")
+
+
 def _view(row: EndpointRow) -> WebhookEndpoint:
     return WebhookEndpoint(
         id=row.endpoint_id,
         object="webhook_endpoint",
-        **{name: getattr(row, name) for name in WebhookEndpoint.__struct_fields__ if name not in ("id", "object")},
+        api_version=VERSIONS.date_of(row.api_version),
+        **{name: getattr(row, name) for name in WebhookEndpoint.__struct_fields__ if name not in _OF_VIEW},
     )
 
 

@@ -1,6 +1,6 @@
 -- claimed: instructions that already have their key, with the recorded answer if there is one
 SELECT i.merchant_id, i.idempotency_key, i.instruction_id, i.operation, i.path, i.fingerprint,
-       i.fingerprint_version, i.request, i.payment_id, i.subject_id, i.status, i.body
+       i.fingerprint_version, i.request, i.payment_id, i.subject_id, i.status, i.body, i.api_version
 FROM (SELECT unnest($1::text[]) AS merchant_id, unnest($2::text[]) AS idempotency_key) AS k
 JOIN answered_instruction i ON i.merchant_id = k.merchant_id AND i.idempotency_key = k.idempotency_key;
 
@@ -84,18 +84,18 @@ FROM (SELECT unnest($1::text[]) AS merchant_id, unnest($2::text[]) AS payment_id
              unnest($18::text[]) AS failure, unnest($19::timestamptz[]) AS updated_at) AS k
 WHERE p.merchant_id = k.merchant_id AND p.payment_id = k.payment_id AND p.version < k.version;
 
--- insert_attempts: the first state of each attempt, and recovery's schedule on the database's clock ($26: shift in ms)
+-- insert_attempts: the first state of each attempt, and recovery's schedule on the database's clock ($27: shift in ms)
 INSERT INTO attempt (merchant_id, payment_id, attempt_id, version, state, operation, purpose, refund_id,
                      idempotency_key, amount, currency, capture, payment_method, provider, account, provider_key,
                      provider_reference, parent_reference, submissions, late_effect, key_taken, opened_at, deadline,
-                     settled_after, next_check_at, parked_at, checks)
+                     settled_after, next_check_at, parked_at, checks, api_version)
 SELECT a.merchant_id, a.payment_id, a.attempt_id, a.version, a.state, a.operation, a.purpose, a.refund_id,
        a.idempotency_key, a.amount, a.currency, a.capture, a.payment_method, a.provider, a.account, a.provider_key,
        a.provider_reference, a.parent_reference, a.submissions, a.late_effect, a.key_taken, c.at,
        c.at + coalesce(a.deadline_in_ms, 0) * interval '1 millisecond',
        c.at + coalesce(a.settled_in_ms, 0) * interval '1 millisecond',
        c.at + a.next_check_in_ms * interval '1 millisecond',
-       CASE WHEN a.parked THEN c.at END, 0
+       CASE WHEN a.parked THEN c.at END, 0, a.api_version
 FROM (SELECT unnest($1::text[]) AS merchant_id, unnest($2::text[]) AS payment_id, unnest($3::text[]) AS attempt_id,
              unnest($4::int[]) AS version, unnest($5::text[]) AS state, unnest($6::text[]) AS operation,
              unnest($7::text[]) AS purpose, unnest($8::text[]) AS refund_id, unnest($9::text[]) AS idempotency_key,
@@ -105,8 +105,9 @@ FROM (SELECT unnest($1::text[]) AS merchant_id, unnest($2::text[]) AS payment_id
              unnest($18::text[]) AS parent_reference, unnest($19::int[]) AS submissions,
              unnest($20::boolean[]) AS late_effect, unnest($21::boolean[]) AS key_taken,
              unnest($22::bigint[]) AS next_check_in_ms, unnest($23::bigint[]) AS deadline_in_ms,
-             unnest($24::bigint[]) AS settled_in_ms, unnest($25::boolean[]) AS parked) AS a,
-     (SELECT now() + $26::bigint * interval '1 millisecond' AS at) AS c;
+             unnest($24::bigint[]) AS settled_in_ms, unnest($25::boolean[]) AS parked,
+             unnest($26::text[]) AS api_version) AS a,
+     (SELECT now() + $27::bigint * interval '1 millisecond' AS at) AS c;
 
 -- move_attempts: the state after this version, and recovery's schedule ($14: shift in ms)
 WITH k AS MATERIALIZED (
@@ -142,8 +143,9 @@ SELECT unnest($1::text[]), unnest($2::text[]), unnest($3::text[]), unnest($4::in
        unnest($11::timestamptz[]);
 
 -- insert_responses: final answers
-INSERT INTO response (merchant_id, idempotency_key, status, body, at)
-SELECT unnest($1::text[]), unnest($2::text[]), unnest($3::smallint[]), unnest($4::bytea[]), unnest($5::timestamptz[]);
+INSERT INTO response (merchant_id, idempotency_key, status, body, at, api_version)
+SELECT unnest($1::text[]), unnest($2::text[]), unnest($3::smallint[]), unnest($4::bytea[]), unnest($5::timestamptz[]),
+       unnest($6::text[]);
 
 -- insert_rejections: refused transitions
 INSERT INTO rejection (merchant_id, stream_id, rejection_id, subject_id, subject, state, version, event, cause,
@@ -167,9 +169,9 @@ SELECT unnest($1::text[]), unnest($2::text[]), unnest($3::text[]), unnest($4::te
 ON CONFLICT DO NOTHING;
 
 -- insert_messages: messages to merchants
-INSERT INTO outbox (merchant_id, stream_id, version, subject_id, message_id, type, body, at, answer_key)
+INSERT INTO outbox (merchant_id, stream_id, version, subject_id, message_id, type, body, at, answer_key, api_version)
 SELECT unnest($1::text[]), unnest($2::text[]), unnest($3::int[]), unnest($4::text[]), unnest($5::text[]),
-       unnest($6::text[]), unnest($7::bytea[]), unnest($8::timestamptz[]), unnest($9::text[]);
+       unnest($6::text[]), unnest($7::bytea[]), unnest($8::timestamptz[]), unnest($9::text[]), unnest($10::text[]);
 
 -- insert_processing: tries at events of providers, with their results
 INSERT INTO processing (provider, account, provider_event_id, try_id, number, started_at, ended_at, result, detail,

@@ -6,11 +6,12 @@ SET default_provider = coalesce(excluded.default_provider, merchant.default_prov
     allowed_providers = CASE WHEN NOT $4 THEN coalesce(excluded.allowed_providers, merchant.allowed_providers) END
 RETURNING default_provider, allowed_providers;
 
--- insert_key: the hash of a new API key
-INSERT INTO api_key (merchant_id, key_id, secret_hash, created_at, operator) VALUES ($1, $2, $3, now(), $4);
+-- insert_key: the hash of a new API key, and the version of the API that it is pinned to
+INSERT INTO api_key (merchant_id, key_id, secret_hash, created_at, operator, api_version)
+VALUES ($1, $2, $3, now(), $4, $5);
 
 -- keys: all keys or those of one merchant, without their hashes
-SELECT merchant_id, key_id, created_at, revoked_at, operator
+SELECT merchant_id, key_id, created_at, revoked_at, operator, api_version
 FROM api_key
 WHERE $1::text IS NULL OR merchant_id = $1
 ORDER BY merchant_id, created_at, key_id;
@@ -18,4 +19,9 @@ ORDER BY merchant_id, created_at, key_id;
 -- revoke_key: a revoked key keeps its first time
 UPDATE api_key SET revoked_at = now()
 WHERE merchant_id = $1 AND key_id = $2 AND revoked_at IS NULL
-RETURNING key_id, operator;
+RETURNING key_id, operator, api_version;
+
+-- pin_key: pin a key to another version of the API
+UPDATE api_key SET api_version = $3
+WHERE merchant_id = $1 AND key_id = $2 AND revoked_at IS NULL
+RETURNING key_id;

@@ -96,7 +96,7 @@ RETURNING l.merchant_id, l.endpoint_id, l.payment_id, l.rung,
 -- heads: those of these messages that are due, as written with their versions: whole, or with the answer that is their
 -- data ($7: shift in ms)
 SELECT k.merchant_id, k.endpoint_id, k.stream_id, o.version, o.message_id, o.type, o.at, o.body,
-       r.body AS answer, e.url,
+       o.api_version AS written_in, r.body AS answer, e.url, e.api_version,
        (extract(epoch FROM now() - e.failing_since) * 1000)::bigint + $7::bigint AS failing_for_ms
 FROM unnest($1::text[], $2::text[], $3::text[], $4::int[], $5::text[], $6::bigint[])
      AS k (merchant_id, endpoint_id, stream_id, version, subject_id, due_us)
@@ -175,9 +175,10 @@ UPDATE webhook_endpoint e SET failing_since = NULL
 FROM unnest($1::text[], $2::text[]) AS k (merchant_id, endpoint_id)
 WHERE e.merchant_id = k.merchant_id AND e.endpoint_id = k.endpoint_id AND e.failing_since IS NOT NULL;
 
--- register: a merchant's endpoint, if it has fewer than $6 and none with this URL ($7: shift in ms)
-INSERT INTO webhook_endpoint (merchant_id, endpoint_id, url, description, event_types, state, created_at)
-SELECT $1, $2, $3, $4, $5::text[], 'enabled', now() + $7::bigint * interval '1 millisecond'
+-- register: a merchant's endpoint, if it has fewer than $6 and none with this URL ($7: shift in ms; $8:
+-- its version)
+INSERT INTO webhook_endpoint (merchant_id, endpoint_id, url, description, event_types, state, created_at, api_version)
+SELECT $1, $2, $3, $4, $5::text[], 'enabled', now() + $7::bigint * interval '1 millisecond', $8::text
 WHERE (SELECT count(*) FROM webhook_endpoint WHERE merchant_id = $1 AND state <> 'deleted') < $6::int
 ON CONFLICT (merchant_id, url) WHERE state <> 'deleted' DO NOTHING
 RETURNING endpoint_id;
@@ -228,7 +229,8 @@ INSERT INTO webhook_endpoint_act (merchant_id, endpoint_id, act_id, act, detail,
 VALUES ($1, $2, $3, $4, $5, $6, now() + $7::bigint * interval '1 millisecond');
 
 -- endpoints: a merchant's endpoints, or one of them, oldest first
-SELECT endpoint_id, url, description, event_types, state, disabled_reason, disabled_at, failing_since, created_at
+SELECT endpoint_id, url, description, event_types, state, disabled_reason, disabled_at, failing_since, created_at,
+       api_version
 FROM webhook_endpoint
 WHERE merchant_id = $1 AND ($2::text IS NULL OR endpoint_id = $2) AND state <> 'deleted'
 ORDER BY created_at, endpoint_id;

@@ -157,7 +157,7 @@ WHERE a.merchant_id = $1 AND a.payment_id = ANY ($2::text[]) AND a.purpose <> 'c
 
 -- instruction: one instruction by its key, with the recorded answer if there is one
 SELECT i.merchant_id, i.idempotency_key, i.instruction_id, i.operation, i.path, i.fingerprint,
-       i.fingerprint_version, i.request, i.payment_id, i.subject_id, i.status, i.body
+       i.fingerprint_version, i.request, i.payment_id, i.subject_id, i.status, i.body, i.api_version
 FROM answered_instruction i
 WHERE i.merchant_id = $1 AND i.idempotency_key = $2;
 
@@ -191,7 +191,8 @@ WHERE merchant_id = $1 AND payment_id = $2 AND state = 'unknown' AND parked_at I
 SELECT merchant_id, default_provider, allowed_providers FROM merchant WHERE merchant_id = $1;
 
 -- api_key: one API key, revoked or not
-SELECT merchant_id, key_id, secret_hash, revoked_at, operator FROM api_key WHERE merchant_id = $1 AND key_id = $2;
+SELECT merchant_id, key_id, secret_hash, revoked_at, operator, api_version
+FROM api_key WHERE merchant_id = $1 AND key_id = $2;
 
 -- event_age: since the first arrival of an event of a provider, in ms ($2: shift in ms)
 SELECT (extract(epoch FROM now() - min(d.recorded_at)) * 1000)::bigint + $2::bigint

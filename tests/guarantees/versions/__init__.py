@@ -1,0 +1,1 @@
+"""Two versions of the API in one release."""

@@ -1,0 +1,239 @@
+"""Clients of two versions of one release go on: each by its own names and defaults, on the same payments."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any, cast
+
+import asyncpg
+import httpx
+import pytest
+
+from tallystick.access.key_store import create_key
+from tallystick.flows.payments.attempts import fetch_verdict, settle_verdict
+from tallystick.flows.runtime import Runtime
+from tallystick.kit.ids import new_id
+from tallystick.oversight.invariants.verify import verify
+from tests.guarantees.versions.second import NEW, OLD, published
+from tests.support.api import Inside, assert_problem, inside
+from tests.support.database import Database
+from tests.support.endpoints import PATH as ENDPOINTS
+from tests.support.endpoints import SETTINGS
+from tests.support.outbox import drain, worker
+from tests.support.receivers import receiving
+from tests.support.runtime import BookedProvider, timed_out
+
+PAYMENTS = "/v1/payments"
+CHARGE = {"amount": 1_000, "currency": "EUR", "payment_method": "sim_ok"}
+
+#: What a read of a payment has beside the answer to its create.
+NO_MEMBERS: dict[str, list[str]] = {"refunds": [], "disputes": []}
+
+
+class Shop:
+    """A merchant's client of one version, which its key is pinned to."""
+
+    def __init__(self, inner: Inside, key: str) -> None:
+        self._http = inner.client
+        self._key = key
+
+    async def post(self, path: str, body: Any = None, key: str | None = None, **headers: str) -> httpx.Response:
+        named = {name.replace("_", "-"): value for name, value in headers.items()}
+        sent = {"Authorization": f"Bearer {self._key}", "Idempotency-Key": key or new_id("req")} | named
+        return await self._http.post(path, json=body, headers=sent)
+
+    async def get(self, path: str, **headers: str) -> httpx.Response:
+        named = {name.replace("_", "-"): value for name, value in headers.items()}
+        return await self._http.get(path, headers={"Authorization": f"Bearer {self._key}"} | named)
+
+
+class Shops:
+    """Two clients of one merchant."""
+
+    def __init__(self, inner: Inside, old: str, new: str) -> None:
+        self.inner, self.old, self.new = inner, Shop(inner, old), Shop(inner, new)
+        self.runtime: Runtime = inner.app.state.runtime
+
+
+@asynccontextmanager
+async def shops(database: Database, merchant_id: str, provider: BookedProvider | None = None) -> AsyncIterator[Shops]:
+    """Both versions served, and a key pinned to each. The first was made before there was a second version."""
+    old = await create_key(database.app_url, merchant_id)
+    with published():
+        new = await create_key(database.app_url, merchant_id)
+        async with inside(database, merchant_id, provider or BookedProvider(), **SETTINGS) as inner:
+            yield Shops(inner, old, new)
+
+
+async def assert_sound(runtime: Runtime, merchant_id: str) -> None:
+    """No invariant of this merchant is broken."""
+    async with runtime.pool.acquire() as pooled:
+        connection = cast(asyncpg.Connection, pooled)
+        report = await verify(connection, settings=runtime.settings, merchant_id=merchant_id)
+    assert report.violations == ()
+
+
+def dated(answer: httpx.Response) -> str:
+    version: str = answer.headers["tallystick-version"]
+    return version
+
+
+async def test_each_client_has_its_names_and_its_defaults(database: Database, fresh_merchant: str) -> None:
+    async with shops(database, fresh_merchant) as both:
+        old = await both.old.post(PAYMENTS, CHARGE | {"statement": "A hat"})
+        new = await both.new.post(PAYMENTS, CHARGE | {"description": "A hat"})
+        assert (dated(old), old.json()["state"], old.json()["statement"]) == (OLD, "authorized", "A hat")
+        assert (dated(new), new.json()["state"], new.json()["description"]) == (NEW, "captured", "A hat")
+        assert "description" not in old.json() and "statement" not in new.json()
+        # Each reads the other's payment in its own version, alone and in a list.
+        seen = await both.old.get(f"{PAYMENTS}/{new.json()['id']}")
+        assert (dated(seen), seen.json()) == (OLD, _first_version_of(new.json()) | NO_MEMBERS)
+        listed = await both.old.get(f"{PAYMENTS}?status=captured")
+        assert [each["statement"] for each in listed.json()["data"]] == ["A hat"]
+        assert (await both.new.get(f"{PAYMENTS}?state=captured")).json()["data"] == [new.json() | NO_MEMBERS]
+        for shop, unknown in ((both.old, "description"), (both.new, "statement")):
+            refused = assert_problem(await shop.post(PAYMENTS, CHARGE | {unknown: "A hat"}), 422, "validation_failed")
+            assert [(each["field"], each["code"]) for each in refused["errors"]] == [(unknown, "unknown_field")]
+        unknown_parameter = await both.new.get(f"{PAYMENTS}?status=captured")
+        assert_problem(unknown_parameter, 422, "validation_failed")
+        captured = await both.new.post(f"{PAYMENTS}/{old.json()['id']}/capture")
+        assert (captured.json()["state"], captured.json()["description"]) == ("captured", "A hat")
+        await assert_sound(both.runtime, fresh_merchant)
+
+
+def _first_version_of(payment: dict[str, Any]) -> dict[str, Any]:
+    return {{"description": "statement"}.get(name, name): value for name, value in payment.items()}
+
+
+async def test_a_header_names_the_version_of_one_request(database: Database, fresh_merchant: str) -> None:
+    async with shops(database, fresh_merchant) as both:
+        made = await both.old.post(PAYMENTS, CHARGE | {"description": "A hat"}, tallystick_version=NEW)
+        assert (dated(made), made.json()["state"], made.json()["description"]) == (NEW, "captured", "A hat")
+        path = f"{PAYMENTS}/{made.json()['id']}"
+        assert dated(await both.old.get(path)) == OLD
+        assert dated(await both.new.get(path, tallystick_version=OLD)) == OLD
+
+
+async def test_an_unknown_version_is_refused_and_nothing_is_written(database: Database, fresh_merchant: str) -> None:
+    async with shops(database, fresh_merchant) as both:
+        key = new_id("req")
+        for named in ("2001-01-01", "newest", "", f"{OLD}, {NEW}"):
+            answer = await both.old.post(PAYMENTS, CHARGE, key, tallystick_version=named)
+            refused = assert_problem(answer, 400, "version_unknown")
+            assert refused["outcome"] == "not_executed" and OLD in refused["detail"] and NEW in refused["detail"]
+            assert await both.runtime.reads.instruction(fresh_merchant, key) is None
+        assert (await both.old.get(PAYMENTS)).json()["data"] == []
+        assert (await both.old.post(PAYMENTS, CHARGE, key)).status_code == 201, "the key is free"
+
+
+@pytest.mark.parametrize("makes", [OLD, NEW])
+async def test_a_replay_is_the_first_answer_whatever_version_asks(
+    database: Database, fresh_merchant: str, makes: str
+) -> None:
+    """Answers and refusals. The same request is the same bytes: its names are those of one version."""
+    async with shops(database, fresh_merchant) as both:
+        maker, other = (both.old, both.new) if makes == OLD else (both.new, both.old)
+        key, refused_key = new_id("req"), new_id("req")
+        first = await maker.post(PAYMENTS, CHARGE, key)
+        refund = f"{PAYMENTS}/{first.json()['id']}/refunds"
+        refused = await maker.post(refund, {"amount": 1_001}, refused_key)
+        assert (first.status_code, refused.status_code, dated(refused)) == (201, 409, makes)
+        for shop in (maker, other):
+            again = await shop.post(PAYMENTS, CHARGE, key)
+            assert (again.status_code, again.content, dated(again)) == (201, first.content, makes)
+            assert again.headers["idempotent-replayed"] == "true"
+            again = await shop.post(refund, {"amount": 1_001}, refused_key)
+            assert (again.status_code, again.content, dated(again)) == (409, refused.content, makes)
+        assert again.headers.get_list("tallystick-version") == [makes]
+
+
+async def test_what_recovery_ends_is_recorded_in_the_version_of_its_client(
+    database: Database, fresh_merchant: str
+) -> None:
+    """No process that ends an instruction later has the client's request: the attempt has its version."""
+    provider = BookedProvider()
+    async with shops(database, fresh_merchant, provider) as both:
+        for shop, other, name, version in (
+            (both.old, both.new, "statement", OLD),
+            (both.new, both.old, "description", NEW),
+        ):
+            key, body = new_id("req"), CHARGE | {name: "A hat"}
+            provider.after = timed_out
+            first = await shop.post(PAYMENTS, body, key)
+            assert (first.status_code, first.json()[name], dated(first)) == (202, "A hat", version)
+            provider.after = None
+            loaded = await both.runtime.reads.load(fresh_merchant, first.json()["id"])
+            assert loaded is not None
+            [attempt] = loaded.stored.attempts
+            verdict = await fetch_verdict(both.runtime, loaded.stored.payment, attempt)
+            await settle_verdict(
+                both.runtime, loaded.stored, attempt.attempt_id, verdict, cause="recovery", actor="recovery"
+            )
+            again = await other.post(PAYMENTS, body, key)
+            assert (again.status_code, again.json()[name], dated(again)) == (201, "A hat", version)
+
+
+async def test_each_endpoint_gets_messages_in_its_version(database: Database, fresh_merchant: str) -> None:
+    """Signed as they are sent. The first endpoint was registered by a client of the first version."""
+    async with receiving() as old, receiving() as new, receiving() as named, shops(database, fresh_merchant) as both:
+        made = [
+            await both.old.post(ENDPOINTS, {"url": old.url}),
+            await both.new.post(ENDPOINTS, {"url": new.url}),
+            await both.new.post(ENDPOINTS, {"url": named.url, "api_version": OLD}),
+        ]
+        assert [each.json()["endpoint"]["api_version"] for each in made] == [OLD, NEW, OLD]
+        wrong = await both.new.post(ENDPOINTS, {"url": f"{new.url}?other", "api_version": "2001-01-01"})
+        assert [each["field"] for each in assert_problem(wrong, 422, "validation_failed")["errors"]] == ["api_version"]
+        payment = (await both.new.post(PAYMENTS, CHARGE | {"description": "A hat"})).json()
+        async with worker(both.runtime) as delivery:
+            await drain(delivery)
+        for receiver, answer, version in zip((old, new, named), made, (OLD, NEW, OLD), strict=True):
+            [got] = receiver.got
+            expected = payment if version == NEW else _first_version_of(payment)
+            assert got.verified(answer.json()["secret"])["data"] == expected
+            assert got.headers["tallystick-version"] == version
+        assert old.got[0].body == named.got[0].body
+        for shop, receiver in ((both.old, old), (both.new, new)):
+            [listed] = (await shop.get("/v1/messages")).json()["data"]
+            assert listed["body"].encode() == receiver.got[0].body, "the list fills up an endpoint of its version"
+        await assert_sound(both.runtime, fresh_merchant)
+
+
+async def test_a_message_of_before_goes_out_as_it_was_written(database: Database, fresh_merchant: str) -> None:
+    """An endpoint of the new version gets a message that the release before wrote: the header says so."""
+    old_key = await create_key(database.app_url, fresh_merchant)
+    async with receiving() as receiver, inside(database, fresh_merchant, BookedProvider(), **SETTINGS) as inner:
+        with published():
+            new = Shop(inner, await create_key(database.app_url, fresh_merchant))
+            assert (await new.post(ENDPOINTS, {"url": receiver.url})).status_code == 201
+        assert (await Shop(inner, old_key).post(PAYMENTS, CHARGE)).status_code == 201
+        with published():
+            async with worker(inner.app.state.runtime) as delivery:
+                await drain(delivery)
+        [got] = receiver.got
+        assert got.headers["tallystick-version"] == OLD and "description" in got.json["data"]
+
+
+async def test_with_one_version_the_bytes_are_those_of_the_record(database: Database, fresh_merchant: str) -> None:
+    async with inside(database, fresh_merchant, BookedProvider()) as inner:
+        answer = await inner.pay()
+        runtime: Runtime = inner.app.state.runtime
+        columns = "SELECT api_version FROM {} WHERE merchant_id = $1"
+        for table in ("response", "outbox", "attempt"):
+            rows = await runtime.pool.fetch(columns.format(table), fresh_merchant)
+            assert [row[0] for row in rows] == [None], table
+        assert answer.headers["tallystick-version"] == OLD
+        assert await runtime.pool.fetchval("SELECT answer_key FROM outbox WHERE merchant_id = $1", fresh_merchant)
+
+
+async def test_each_version_has_its_document(database: Database, fresh_merchant: str) -> None:
+    async with shops(database, fresh_merchant) as both:
+        for version, name in ((OLD, "statement"), (NEW, "description")):
+            answer = await both.old.get("/openapi.json", tallystick_version=version)
+            document = json.loads(answer.content)
+            assert (document["info"]["x-api-version"], dated(answer)) == (version, version)
+            assert name in document["components"]["schemas"]["Payment"]["properties"]
+        unnamed = await both.old.get("/openapi.json")
+        assert dated(unnamed) == NEW, "nobody's key is known there"

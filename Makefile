@@ -30,7 +30,7 @@ exit $$rest
 endef
 
 .PHONY: help demo test test-fast test-deep test-postgres test-failover coverage lint format bench bench-before-after \
-	lock clean
+	release-documents lock clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## / - /'
@@ -78,6 +78,9 @@ bench: $(READY)  ## the benchmarks, beside their ceilings
 
 bench-before-after: $(READY)  ## this commit beside an earlier one: BEFORE=<git ref>, else the last release
 	@$(BIN)/tallystick bench before-after $(if $(BEFORE),--before $(BEFORE)) $(ARGS)
+
+release-documents: $(READY)  ## write the contract and the OpenAPI documents that this release keeps
+	@$(BIN)/tallystick contract write docs/reference/releases/v$$($(BIN)/tallystick --version)
 
 lock: $(READY)  ## renew requirements/lock.txt from pyproject.toml
 	@$(BIN)/python -m pip install -q uv

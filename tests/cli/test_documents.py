@@ -23,7 +23,7 @@ DOCUMENTS = sorted(
 _CODE = re.compile(r"```.*?```|`[^`\n]+`", re.DOTALL)
 
 #: A command line, with what it goes on with after a backslash.
-_COMMAND = re.compile(r"(?<![\w/.-])(?:\S*/bin/)?tallystick((?: (?:\\\n\s*)?[^\s`|#;)]+)+)")
+_COMMAND = re.compile(r"(?<![\w/.-])(?:\S*/bin/)?tallystick((?: (?:\\\n\s*)?[^\s`|#;>)]+)+)")
 
 
 def commands(text: str) -> Iterator[list[str]]:

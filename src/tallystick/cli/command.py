@@ -33,7 +33,7 @@ COMMANDS: Final[Mapping[str, str]] = {
     "verify": "tallystick.cli.verify:verify",
     "demo": "tallystick.cli.demo:demo",
     "bench": "tallystick.cli.bench:app",
-    "contract": "tallystick.cli.contract:contract",
+    "contract": "tallystick.cli.contract:app",
     "settings": "tallystick.cli.settings:settings",
     "recover": "tallystick.cli.recover:recover",
     "in-doubt": "tallystick.cli.in_doubt:app",

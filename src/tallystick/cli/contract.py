@@ -1,12 +1,78 @@
-"""``contract``: the published contract, made from the code."""
+"""``contract``: the published contract, made from the code; and what changed between two of them."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import msgspec
 import typer
 
+from tallystick.cli.context import AsJson, console
+from tallystick.cli.tables import table_of
+from tallystick.contract import released
+from tallystick.contract.changes import Change, incompatible
+from tallystick.contract.compare import changes_between
 from tallystick.contract.document import render_contract
 
+app = typer.Typer(help="The published contract, and what changed between two releases.", invoke_without_command=True)
 
-def contract() -> None:
+
+@app.callback()
+def contract(context: typer.Context) -> None:
     """Print the contract as markdown: lifecycles, retry rules, errors, postings."""
-    typer.echo(render_contract(), nl=False)
+    if context.invoked_subcommand is None:
+        typer.echo(render_contract(), nl=False)
+
+
+@app.command()
+def diff(
+    old: Annotated[Path, typer.Argument(help="The directory of a release's documents.", metavar="OLD")],
+    new: Annotated[
+        Path | None, typer.Argument(help="The same of a later one.", metavar="[NEW]", show_default="this release")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Name the changes between two releases, incompatible ones first. The exit code is 1 where a client of OLD may
+    break."""
+    found = changes_between(released.read(old), released.here() if new is None else released.read(new))
+    breaking = incompatible(found)
+    ordered = [*breaking, *(change for change in found if change.compatible)]
+    if as_json:
+        typer.echo(msgspec.json.encode([_as_json(change) for change in ordered]).decode())
+    elif ordered:
+        rows = [(("no", "yes")[kind.compatible], *row) for kind, *row in _grouped(ordered)]
+        console.print(table_of(("compatible", "change", "of", "where"), rows, whole=["compatible", "change"]))
+    else:
+        console.print("The contracts are the same.", highlight=False)
+    if breaking:
+        raise typer.Exit(1)
+
+
+@app.command()
+def write(directory: Annotated[Path, typer.Argument(help="Created if needed.", metavar="DIRECTORY")]) -> None:
+    """Write the documents that a release keeps: the contract as a page and for programs, and OpenAPI of each
+    version."""
+    directory.mkdir(parents=True, exist_ok=True)
+    for name, content in released.files().items():
+        (directory / name).write_bytes(content)
+        console.print(str(directory / name), highlight=False, soft_wrap=True)
+
+
+def _grouped(changes: Sequence[Change]) -> list[tuple[Any, ...]]:
+    """The same change of one thing in many places as one row: (a change, kind, thing and detail, first place and how
+    many more)."""
+    places: dict[tuple[str, str], list[Change]] = {}
+    for change in changes:
+        thing = change.place.rpartition(" ")[2].removeprefix("body.")
+        places.setdefault((change.kind, f"{thing}\n{change.detail}".rstrip()), []).append(change)
+    rows = []
+    for (kind, thing), found in places.items():
+        more = f"\nand {len(found) - 1} more" if len(found) > 1 else ""
+        rows.append((found[0], kind, thing, found[0].place + more))
+    return rows
+
+
+def _as_json(change: Change) -> dict[str, object]:
+    return {"compatible": change.compatible, **msgspec.structs.asdict(change)}

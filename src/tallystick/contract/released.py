@@ -1,0 +1,128 @@
+"""The documents of a release: made from the code, written to a directory, and read from it again."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any, Final
+
+from msgspec import Struct
+
+from tallystick.contract.document import render_contract
+from tallystick.decisions.messages import MessageBody, message_types, shown_by
+from tallystick.domain.api_versions import VERSIONS, ApiVersion, schema_name
+from tallystick.domain.errors import ERRORS, TallystickError
+from tallystick.domain.lifecycles.machines import MACHINES
+from tallystick.domain.lifecycles.table import Machine
+from tallystick.interfaces.api.openapi import openapi_document
+
+Json = dict[str, Any]
+
+CONTRACT: Final = "contract.json"
+OPENAPI: Final = "openapi.json"
+PAGE: Final = "contract.md"
+
+
+class NotReleased(TallystickError):
+    """There are no documents of a release."""
+
+
+class Released(Struct, frozen=True, kw_only=True):
+    """What a release says of one version. ``contract`` is None of releases before 0.3.0, which kept none; ``version``
+    is None of those before there were dated versions."""
+
+    openapi: Json
+    contract: Json | None
+
+    @property
+    def version(self) -> str | None:
+        """The date of the version."""
+        dated: str | None = self.openapi["info"].get("x-api-version")
+        return dated
+
+
+def here(version: ApiVersion | None = None) -> Released:
+    """This release's own documents, of the newest version or of an older one."""
+    asked = version or VERSIONS.newest
+    openapi: Json = json.loads(openapi_document(asked))
+    return Released(openapi=openapi, contract=machine_contract() if asked is VERSIONS.newest else None)
+
+
+def read(directory: Path, version: str | None = None) -> Released:
+    """What a release kept, of its newest version or of an older one. Raises NotReleased."""
+    newest = _read(directory / OPENAPI)
+    if version in (None, newest["info"].get("x-api-version")):
+        contract = directory / CONTRACT
+        return Released(openapi=newest, contract=_read(contract) if contract.exists() else None)
+    return Released(openapi=_read(directory / older_name(str(version))), contract=None)
+
+
+def files() -> dict[str, bytes]:
+    """The documents that a release keeps, by their names."""
+    older = {older_name(row.date): _pretty(json.loads(openapi_document(row))) for row in VERSIONS.rows[:-1]}
+    return {
+        PAGE: render_contract().encode(),
+        CONTRACT: _pretty(machine_contract()),
+        OPENAPI: _pretty(json.loads(openapi_document())),
+        **older,
+    }
+
+
+def older_name(version: str) -> str:
+    """The name of the OpenAPI document of a version that is not the newest one."""
+    return f"openapi-{version}.json"
+
+
+def machine_contract() -> Json:
+    """What the contract's tables say, for programs: errors, lifecycles, messages."""
+    return {
+        "version": VERSIONS.newest.date,
+        "versions": [_dated(row) for row in VERSIONS.rows],
+        "errors": {
+            code: {
+                "status": kind.status,
+                "title": kind.title,
+                "retryable": kind.retryable,
+                "outcome": kind.outcome,
+                "uses_key": kind.uses_key,
+            }
+            for code, kind in ERRORS.items()
+        },
+        "lifecycles": {name: _lifecycle(machine) for name, machine in MACHINES.items()},
+        "messages": {
+            name: None if (shown := shown_by(name)) is None else schema_name(shown) for name in message_types()
+        },
+        "message_members": list(MessageBody.__struct_fields__),
+    }
+
+
+def _dated(version: ApiVersion) -> Json:
+    ends = version.deprecation
+    return {
+        "date": version.date,
+        "deprecated": None if ends is None else ends.since.isoformat(),
+        "sunset": None if ends is None or ends.sunset is None else ends.sunset.isoformat(),
+    }
+
+
+def _lifecycle(machine: Machine) -> Json:
+    return {
+        "states": list(machine.states),
+        "final": sorted(machine.final),
+        "edges": [
+            {"from": state, "event": event, "to": edge.to, "message": edge.told}
+            for state, event, edge in machine.live_edges()
+        ],
+    }
+
+
+def _read(path: Path) -> Json:
+    try:
+        found: Json = json.loads(path.read_text("utf-8"))
+    except (OSError, json.JSONDecodeError) as error:
+        raise NotReleased(f"cannot read {path}: {type(error).__name__}") from None
+    return found
+
+
+def _pretty(document: Json) -> bytes:
+    return (json.dumps(document, indent=2) + "\n").encode()

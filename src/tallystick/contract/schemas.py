@@ -1,0 +1,220 @@
+"""Two JSON Schemas of OpenAPI documents compared: what requests may have, and what answers promise."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Final, NamedTuple
+
+from tallystick.contract.changes import Change
+
+Json = dict[str, Any]
+
+#: Lists that are open by contract: clients must expect values that they do not know.
+OPEN_LISTS: Final = frozenset({"code", "type", "event_types", "result", "currency"})
+
+#: Limits by name: whether a larger figure allows more.
+LIMITS: Final = {
+    "minLength": False, "maxLength": True, "minimum": False, "maximum": True, "minItems": False, "maxItems": True,
+    "maxProperties": True,
+}  # fmt: skip
+
+#: What else says which values there are; compared as it is.
+FORMS: Final = ("pattern", "format")
+
+_NULL: Final = "null"
+
+
+class Side(NamedTuple):
+    """One of the two documents, and the schemas in it that are referred to."""
+
+    document: Json
+
+    def resolved(self, schema: Json) -> Json:
+        """The schema itself: references followed, parts of ``allOf`` merged."""
+        merged: Json = {}
+        while (reference := schema.get("$ref")) is not None:
+            merged |= {name: value for name, value in schema.items() if name != "$ref"}
+            schema = self._at(reference)
+        for part in schema.get("allOf", ()):
+            merged = _merged(merged, self.resolved(part))
+        return _merged({name: value for name, value in schema.items() if name != "allOf"}, merged)
+
+    def parts(self, schema: Json) -> tuple[list[Json], bool]:
+        """What a schema is one of, without null, and whether it may be null."""
+        whole = self.resolved(schema)
+        parts, nullable = [], False
+        for part in whole.get("anyOf") or whole.get("oneOf") or [whole]:
+            inner = self.resolved(part)
+            types = _list(inner.get("type"))
+            nullable = nullable or _NULL in types
+            if types == [_NULL]:
+                continue
+            if _NULL in types:
+                inner = inner | {"type": [each for each in types if each != _NULL]}
+            parts.append(inner)
+        return parts, nullable
+
+    def _at(self, reference: str) -> Json:
+        found: Any = self.document
+        for name in reference.removeprefix("#/").split("/"):
+            found = found[name.replace("~1", "/").replace("~0", "~")]
+        schema: Json = found
+        return schema
+
+
+class Comparison:
+    """Compares schemas of requests (``answers`` False) or of answers, each pair once."""
+
+    def __init__(self, old: Side, new: Side, *, answers: bool) -> None:
+        self._old, self._new, self._answers = old, new, answers
+        self._within: list[tuple[str | None, str | None]] = []  # references under way: some refer to themselves
+
+    def compare(self, old: Json, new: Json, place: str) -> Iterator[Change]:
+        """The changes from one schema to the other."""
+        pair = (old.get("$ref"), new.get("$ref"))
+        if pair in self._within and pair != (None, None):
+            return
+        self._within.append(pair)
+        (old_parts, old_null), (new_parts, new_null) = self._old.parts(old), self._new.parts(new)
+        if old_null != new_null:
+            yield self._values(place, more=new_null, detail=_NULL)
+        yield from self._default(old, new, place)
+        if len(old_parts) == len(new_parts) == 1:
+            yield from self._part(old_parts[0], new_parts[0], place)
+        else:
+            yield from self._several(old_parts, new_parts, place)
+        self._within.pop()
+
+    def _several(self, old: Sequence[Json], new: Sequence[Json], place: str) -> Iterator[Change]:
+        """Of several parts each belongs to the one of its type; no two have one type here."""
+        by_type = {_type(part): part for part in new}
+        for part in old:
+            if (other := by_type.pop(_type(part), None)) is None:
+                yield self._values(place, more=False, detail=_type(part))
+            else:
+                yield from self._part(part, other, place)
+        for name in by_type:
+            yield self._values(place, more=True, detail=name)
+
+    def _part(self, old: Json, new: Json, place: str) -> Iterator[Change]:
+        if _type(old) != _type(new):
+            more = not _type(new)  # a schema without a type allows every value
+            if not more and _type(old):
+                yield self._values(place, more=self._answers, detail=f"{_type(old)} is {_type(new)}")
+                return
+            yield self._values(place, more=more, detail=f"{_type(old) or 'any value'} is {_type(new) or 'any value'}")
+        yield from self._listed(old, new, place)
+        yield from self._limits(old, new, place)
+        yield from self._members(old, new, place)
+        if "items" in old and "items" in new:
+            yield from self.compare(old["items"], new["items"], f"{place}[]")
+        before, after = old.get("additionalProperties"), new.get("additionalProperties")
+        if isinstance(before, dict) and isinstance(after, dict):
+            yield from self.compare(before, after, f"{place}.*")
+
+    def _listed(self, old: Json, new: Json, place: str) -> Iterator[Change]:
+        before, after = _values_of(old), _values_of(new)
+        if before is None or after is None:
+            if before is not after:
+                yield self._values(place, more=after is None, detail="a list of values")
+            return
+        is_open = place.removesuffix("[]").rpartition(".")[2] in OPEN_LISTS
+        for value in sorted(set(after) - set(before), key=str):
+            if is_open and self._answers:
+                yield Change("open_value_added", place, str(value))
+            else:
+                yield self._values(place, more=True, detail=str(value))
+        for value in sorted(set(before) - set(after), key=str):
+            yield self._values(place, more=False, detail=str(value))
+
+    def _limits(self, old: Json, new: Json, place: str) -> Iterator[Change]:
+        if self._answers:
+            return  # limits of an answer help its reader, and promise less than its values do
+        for name, larger_is_more in LIMITS.items():
+            before, after = old.get(name), new.get(name)
+            if before != after:
+                more = after is None or (before is not None and (after > before) == larger_is_more)
+                yield self._values(place, more=more, detail=f"{name} {before} is {after}")
+        for name in FORMS:
+            before, after = old.get(name), new.get(name)
+            if before != after:
+                yield self._values(place, more=after is None, detail=f"{name} {before} is {after}")
+        if bool(old.get("additionalProperties", True)) != bool(new.get("additionalProperties", True)):
+            more = bool(new.get("additionalProperties", True))
+            yield self._values(place, more=more, detail="unknown members")
+
+    def _members(self, old: Json, new: Json, place: str) -> Iterator[Change]:
+        before, after = old.get("properties", {}), new.get("properties", {})
+        required = set(old.get("required", ())), set(new.get("required", ()))
+        side = "answer" if self._answers else "request"
+        for name in before.keys() - after.keys():
+            yield Change(f"{side}_property_removed", f"{place}.{name}")
+        for name in after.keys() - before.keys():
+            asked = not self._answers and name in required[1]
+            yield Change("request_property_required" if asked else f"{side}_property_added", f"{place}.{name}")
+        for name in before.keys() & after.keys():
+            inner = f"{place}.{name}"
+            if (name in required[0]) != (name in required[1]):
+                now = name in required[1]
+                if self._answers:
+                    yield Change("answer_property_promised" if now else "answer_property_optional", inner)
+                else:
+                    yield Change("request_property_required" if now else "request_property_optional", inner)
+            yield from self.compare(before[name], after[name], inner)
+
+    def _default(self, old: Json, new: Json, place: str) -> Iterator[Change]:
+        before, after = _default_of(self._old, old), _default_of(self._new, new)
+        if not self._answers and before != after:
+            yield Change("default_changed", place, f"{before} is {after}")
+
+    def _values(self, place: str, *, more: bool, detail: str) -> Change:
+        side = "answer" if self._answers else "request"
+        return Change(f"{side}_{'widened' if more else 'narrowed'}", place, detail)
+
+
+def _merged(one: Json, other: Json) -> Json:
+    """Both schemas at once: members of both, and of two lists of values what is in both."""
+    both = one | other
+    for name in ("properties", "required"):
+        if name in one and name in other:
+            both[name] = (
+                [*one[name], *(each for each in other[name] if each not in one[name])]
+                if name == "required"
+                else _merged_members(one[name], other[name])
+            )
+    if "enum" in one and "enum" in other:
+        both["enum"] = [value for value in one["enum"] if value in other["enum"]]
+    return both
+
+
+def _merged_members(one: Mapping[str, Json], other: Mapping[str, Json]) -> Json:
+    shared = {name: _merged(one[name], other[name]) for name in one.keys() & other.keys()}
+    return {**one, **other, **shared}
+
+
+def _values_of(schema: Json) -> list[Any] | None:
+    if "const" in schema:
+        return [schema["const"]]
+    values: list[Any] | None = schema.get("enum")
+    return values
+
+
+def _default_of(side: Side, schema: Json) -> Any:
+    whole = side.resolved(schema)
+    if "default" in whole:
+        return whole["default"]
+    parts = [side.resolved(part) for part in whole.get("anyOf", ())]
+    return next((part["default"] for part in parts if "default" in part), None)
+
+
+def _type(schema: Json) -> str:
+    """Of a schema that only lists its values, their type."""
+    named = _list(schema.get("type"))
+    if not named and (values := _values_of(schema)):
+        names = {str: "string", bool: "boolean", int: "integer", type(None): _NULL}
+        named = sorted({names.get(type(value), "object") for value in values})
+    return " or ".join(sorted(named))
+
+
+def _list(value: Any) -> list[str]:
+    return [] if value is None else [value] if isinstance(value, str) else list(value)

@@ -71,10 +71,10 @@ async def create_key(
     """A new key of a merchant, who is created if needed. An operator's key opens the operators' endpoints and no
     merchant's. It is pinned to the newest version of the API, or to the given one. Raises KeyRefused, also if the
     merchant's default provider is not one of its allowed providers."""
-    minted, mark = _minted(merchant_id), _mark(api_version)
+    minted, stored_version = _minted(merchant_id), _stored_version(api_version)
     own = MerchantProviders(default=default_provider, allowed=allowed_providers, allow_all=allow_all_providers)
     async with _transaction(database_url) as connection:
-        await _store(connection, merchant_id, minted, own, operator=operator, mark=mark)
+        await _store(connection, merchant_id, minted, own, operator=operator, api_version=stored_version)
     return minted.text
 
 
@@ -92,7 +92,7 @@ async def rotate_key(database_url: str, merchant_id: str, key_id: str) -> str:
             minted,
             _AS_STORED,
             operator=bool(revoked["operator"]),
-            mark=revoked["api_version"],
+            api_version=revoked["api_version"],
         )
     return minted.text
 
@@ -100,9 +100,9 @@ async def rotate_key(database_url: str, merchant_id: str, key_id: str) -> str:
 async def pin_key(database_url: str, merchant_id: str, key_id: str, api_version: str) -> None:
     """Pin a key to another version of the API; a process may answer in the old one for ``api_key_cache_ms``. Raises
     KeyRefused."""
-    mark = _mark(api_version)
+    stored_version = _stored_version(api_version)
     async with _transaction(database_url) as connection:
-        if await connection.fetchrow(STATEMENTS["pin_key"], merchant_id, key_id, mark) is None:
+        if await connection.fetchrow(STATEMENTS["pin_key"], merchant_id, key_id, stored_version) is None:
             raise KeyRefused(f"merchant {merchant_id} has no key {key_id} that could be pinned")
 
 
@@ -161,7 +161,7 @@ async def _store(
     providers: MerchantProviders,
     *,
     operator: bool,
-    mark: str | None,
+    api_version: str | None,
 ) -> None:
     allowed = None if providers.allowed is None else list(providers.allowed)
     stored = await connection.fetchrow(
@@ -171,20 +171,22 @@ async def _store(
     default, allowed = stored["default_provider"], stored["allowed_providers"]
     if default is not None and allowed is not None and default not in allowed:
         raise KeyRefused(f"the default provider of {merchant_id} is not among the providers that it may use")
-    await connection.execute(STATEMENTS["insert_key"], merchant_id, minted.key_id, minted.secret_hash, operator, mark)
+    await connection.execute(
+        STATEMENTS["insert_key"], merchant_id, minted.key_id, minted.secret_hash, operator, api_version
+    )
 
 
-def _mark(api_version: str | None) -> str | None:
-    """The mark of the version, by default of the newest one. Raises KeyRefused."""
+def _stored_version(api_version: str | None) -> str | None:
+    """The version as it is stored, by default the newest one. Raises KeyRefused."""
     version = VERSIONS.newest if api_version is None else VERSIONS.find(api_version)
     if version is None:
         served = ", ".join(row.date for row in VERSIONS.rows)
         raise KeyRefused(f"the API has no version {api_version}; it has {served}")
-    return VERSIONS.mark(version)
+    return VERSIONS.stored(version)
 
 
 async def _revoke(connection: asyncpg.Connection, merchant_id: str, key_id: str) -> asyncpg.Record:
-    """Revoke, and return whether it was an operator's key, and its version's mark."""
+    """Revoke, and return whether it was an operator's key, and its version as stored."""
     revoked = await connection.fetchrow(STATEMENTS["revoke_key"], merchant_id, key_id)
     if revoked is None:
         raise KeyRefused(f"merchant {merchant_id} has no key {key_id} that could be revoked")

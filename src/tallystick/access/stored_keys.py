@@ -12,7 +12,7 @@ from tallystick.record.postgres.structs import struct_of
 class StoredKey(Struct, frozen=True, kw_only=True):
     """An API key that is not revoked. ``default_provider``: its merchant's, if configured. ``allowed_providers``: those
     that its merchant may use; None for all. ``operator``: it belongs to an operator of the platform, and to no
-    merchant. ``api_version``: the mark of the version that it is pinned to."""
+    merchant. ``api_version``: the version that it is pinned to, as stored."""
 
     secret_hash: bytes
     operator: bool

@@ -171,10 +171,12 @@ class ChangeBuilder:
             body = self._shown.encoded(subject)
             self.respond(attempt.idempotency_key, status, body, kind.shown_as, attempt.api_version)
 
-    def respond(self, idempotency_key: str, status: int, body: bytes, kind: type[Any] | None, mark: str | None) -> None:
-        """Record the final answer of an instruction, byte for byte, in the version with this mark. ``kind``: the body's
+    def respond(
+        self, idempotency_key: str, status: int, body: bytes, kind: type[Any] | None, stored: str | None
+    ) -> None:
+        """Record the final answer of an instruction, byte for byte, in this version. ``kind``: the body's
         type. A version that this release does not serve is answered in the newest one."""
-        version = VERSIONS.marked(mark) or VERSIONS.newest
+        version = VERSIONS.of_stored(stored) or VERSIONS.newest
         self._responses.append(
             RecordedResponse(
                 merchant_id=self.merchant_id,
@@ -182,7 +184,7 @@ class ChangeBuilder:
                 status=status,
                 body=body if kind is None else VERSIONS.rendered(kind, body, version),
                 at=self.cause.at,
-                api_version=VERSIONS.mark(version),
+                api_version=VERSIONS.stored(version),
             )
         )
 

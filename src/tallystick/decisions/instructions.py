@@ -27,7 +27,7 @@ from tallystick.kit.ids import sibling_id
 
 class Instruction(Struct, frozen=True, kw_only=True):
     """An authenticated, parsed instruction, with every id it may need minted before the first try. ``api_version``: the
-    mark of the version that it is answered in."""
+    version that it is answered in, as stored."""
 
     merchant_id: str
     idempotency_key: str

@@ -98,7 +98,7 @@ def message_of(step: Step, head: Subject, change_id: str, at: datetime, shown: S
         subject_id=subject_id,
         body=body_of(message_id, step.type, at, stream_id, head.version, shown.encoded(step.subject)),
         at=at,
-        api_version=VERSIONS.newest_mark,
+        api_version=VERSIONS.newest_stored,
     )
 
 

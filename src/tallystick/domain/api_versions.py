@@ -70,14 +70,14 @@ _ANY: Final = inspect.AnyType()
 class Versions:
     """The versions that this release serves.
 
-    Rows of the record have the *mark* of a version: its date, or null for the first one. So a record of before there
+    Rows of the record have a version as its date, or null for the first one. So a record of before there
     were versions is one of the first version, and a release with one version writes nothing.
     """
 
     rows: Sequence[ApiVersion]
     first: ApiVersion
     newest: ApiVersion
-    newest_mark: str | None
+    newest_stored: str | None
 
     def __init__(self, rows: Sequence[ApiVersion]) -> None:
         self._serve(rows)
@@ -86,17 +86,17 @@ class Versions:
         """The version of this date."""
         return self._by_date.get(dated)
 
-    def marked(self, mark: str | None) -> ApiVersion | None:
+    def of_stored(self, stored: str | None) -> ApiVersion | None:
         """The version that a row of the record names; None where another release wrote the row."""
-        return self.first if mark is None else self._by_date.get(mark)
+        return self.first if stored is None else self._by_date.get(stored)
 
-    def mark(self, version: ApiVersion) -> str | None:
+    def stored(self, version: ApiVersion) -> str | None:
         """How rows of the record name a version."""
         return None if version is self.first else version.date
 
-    def date_of(self, mark: str | None) -> str:
-        """The date that a mark stands for, served here or not."""
-        return self.first.date if mark is None else mark
+    def date_of(self, stored: str | None) -> str:
+        """The date of a version that a row names, served here or not."""
+        return self.first.date if stored is None else stored
 
     def request(self, version: ApiVersion, operation: str, body: Json) -> Json:
         """The body of a request of this version, as the newest one sends it."""
@@ -175,7 +175,7 @@ class Versions:
             raise ValueError("versions are in the order of their dates, and no two have one date")
         self.rows = tuple(rows)
         self.first, self.newest = rows[0], rows[-1]
-        self.newest_mark = self.mark(self.newest)
+        self.newest_stored = self.stored(self.newest)
         self._by_date = {row.date: row for row in rows}
         self._later = {row.date: tuple(rows[number:]) for number, row in enumerate(rows, 1)}
 

@@ -102,7 +102,7 @@ class KeyClaim(Struct, frozen=True, kw_only=True):
 
 
 class RecordedResponse(Struct, frozen=True, kw_only=True):
-    """The final answer of an instruction, byte for byte. ``api_version``: the mark of the version that it is in."""
+    """The final answer of an instruction, byte for byte. ``api_version``: the version that it is in, as stored."""
 
     merchant_id: str
     idempotency_key: str
@@ -124,8 +124,8 @@ class KnownReference(Struct, frozen=True, kw_only=True):
 
 class Message(Struct, frozen=True, kw_only=True):
     """A message to a merchant about one version: written with the change, delivered later. ``version`` is the version
-    of the stream's own subject (its payment), so the messages of a stream have one order. ``api_version``: the mark of
-    the version of the API that its body is in, the newest one of the release that wrote it."""
+    of the stream's own subject (its payment), so the messages of a stream have one order. ``api_version``: the
+    version of the API that its body is in, as stored: the newest one of the release that wrote it."""
 
     merchant_id: str
     stream_id: str

@@ -7,7 +7,7 @@ from msgspec import Struct
 
 class StoredInstruction(Struct, frozen=True, kw_only=True):
     """An instruction as found under its key, with its recorded answer if it is final. ``api_version``:
-    the mark of the version that the answer is recorded in."""
+    the version that the answer is recorded in, as stored."""
 
     merchant_id: str
     idempotency_key: str

@@ -218,5 +218,5 @@ class Attempt(Struct, frozen=True, kw_only=True):
     submissions: int = 1
     late_effect: bool = False  # money arrived after this attempt was closed, and was posted to suspense
     key_taken: bool = False  # the provider used its key for another request: absence proves nothing any more
-    api_version: str | None = None  # the mark of the version that its instruction is answered in; None: the first
+    api_version: str | None = None  # that its instruction is answered in; None: the first
     schedule: Schedule = Schedule()

@@ -24,7 +24,7 @@ NOT_FINAL_RETRY_AFTER_S = 2
 
 class Reply(Struct, frozen=True, kw_only=True):
     """The parts of an HTTP response. ``shows``: the type of a body that is in the newest version, and is rendered in
-    the request's. Of a recorded body it is None: the body goes out as it is, in the version with the mark
+    the request's. Of a recorded body it is None: the body goes out as it is, in the version
     ``api_version``."""
 
     status: int

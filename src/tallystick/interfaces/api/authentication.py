@@ -96,7 +96,7 @@ class Authenticator:
                 stored.default_provider,
                 stored.operator,
                 stored.allowed_providers,
-                VERSIONS.marked(stored.api_version),
+                VERSIONS.of_stored(stored.api_version),
             ),
             secret_hash=stored.secret_hash,
             until_ms=until_ms,

@@ -152,7 +152,7 @@ def _instruction(
         attempt_id=sibling_id("att", request.request_id),
         rejection_id=sibling_id("rej", request.request_id),
         at=runtime.clock.now(),
-        api_version=VERSIONS.mark(request.version),
+        api_version=VERSIONS.stored(request.version),
     )
 
 
@@ -182,7 +182,7 @@ def _rendered(reply: Reply, request: ApiRequest, created_at: str | None) -> Http
     headers, body = request.response_headers, reply.body
     if reply.shows is not None:
         body = VERSIONS.rendered(reply.shows, body, request.version)
-    elif reply.api_version != VERSIONS.mark(request.version):  # replayed to a request of another version
+    elif reply.api_version != VERSIONS.stored(request.version):  # replayed to a request of another version
         headers = [(name, value) for name, value in headers if name != VERSION_HEADER]
         headers.append((VERSION_HEADER, VERSIONS.date_of(reply.api_version).encode()))
     if reply.replayed:

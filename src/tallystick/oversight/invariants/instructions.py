@@ -98,7 +98,7 @@ def _truthful(record: PaymentRecord, answer: RecordedAnswer) -> Iterator[Finding
     except msgspec.MsgspecError:
         yield Finding(answer.subject_id, f"the answer of key {answer.idempotency_key} cannot be read")
         return
-    version = VERSIONS.marked(answer.api_version)
+    version = VERSIONS.of_stored(answer.api_version)
     if version is not None and version is not VERSIONS.newest:
         yield from _truthful_in(version, record, answer, body)
         return

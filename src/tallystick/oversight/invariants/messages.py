@@ -56,7 +56,7 @@ def steps_are_told(record: StreamRecord) -> Iterator[Finding]:
 
 
 def _says(told: StoredMessage, due: _Due) -> bool:
-    if told.body is not None or told.answer is None or told.api_version != VERSIONS.newest_mark:
+    if told.body is not None or told.answer is None or told.api_version != VERSIONS.newest_stored:
         meant = due.message()
         return (told.type, told.message_id) == (meant.type, meant.message_id) and _shows(told, meant)
     # One function makes both bodies of these: they are equal where these are.
@@ -69,7 +69,7 @@ def _says(told: StoredMessage, due: _Due) -> bool:
 
 def _shows(told: StoredMessage, meant: Message) -> bool:
     """The same bytes; the same JSON of a message that was written in an older version, as that version has it."""
-    version = VERSIONS.marked(told.api_version)
+    version = VERSIONS.of_stored(told.api_version)
     if version is None or version is VERSIONS.newest:
         return told.sent == meant.body
     expected, _ = VERSIONS.message(meant.body, shown_by(meant.type), version, VERSIONS.newest)

@@ -88,7 +88,7 @@ class FirstMessage(NamedTuple):
 
 class LeasedMessage(Struct, frozen=True, kw_only=True):
     """A message to send now. ``tries``: failed tries since it was dispatched or last resent. ``written_in`` and
-    ``api_version``: the marks of the versions of its body, and of its endpoint."""
+    ``api_version``: the versions of its body, and of its endpoint, as stored."""
 
     held: LeasedQueue
     version: int

@@ -60,7 +60,7 @@ class StoredRejection(Struct, frozen=True, kw_only=True, gc=False):
 
 
 class RecordedAnswer(Struct, frozen=True, kw_only=True, gc=False):
-    """A claimed key, and its recorded answer if there is one. ``api_version``: the mark of the answer's version."""
+    """A claimed key, and its recorded answer if there is one. ``api_version``: the answer's version, as stored."""
 
     idempotency_key: str
     payment_id: str
@@ -72,7 +72,7 @@ class RecordedAnswer(Struct, frozen=True, kw_only=True, gc=False):
 
 class StoredMessage(Struct, frozen=True, kw_only=True, gc=False):
     """A message to the merchant, as written: its ``body``, or the ``answer`` that is its data. It has neither where the
-    answer that it names is missing. ``api_version``: the mark of the version that it is written in."""
+    answer that it names is missing. ``api_version``: the version that it is written in, as stored."""
 
     stream_id: str
     version: int

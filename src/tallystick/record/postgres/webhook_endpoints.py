@@ -19,8 +19,8 @@ STATEMENTS: Final = sql.load("outbound.sql")
 
 
 class EndpointRow(Struct, frozen=True, kw_only=True):
-    """A merchant's endpoint as it is stored. ``event_types`` None: all types. ``api_version``: the mark of the version
-    that its messages are sent in."""
+    """A merchant's endpoint as it is stored. ``event_types`` None: all types. ``api_version``: the version
+    that its messages are sent in, as stored."""
 
     endpoint_id: str
     url: str

@@ -106,8 +106,8 @@ class Endpoints:
         actor: str,
         api_version: str | None = None,
     ) -> Registered:
-        """Register an endpoint. It receives messages committed from now on, and none from before, in the version with
-        the mark ``api_version``.
+        """Register an endpoint. It receives messages committed from now on, and none from before, in the version
+        ``api_version``, as stored.
 
         Raises UrlRefused, UrlTaken, TooManyEndpoints, BacklogTooLong.
         """

@@ -215,7 +215,7 @@ class OutboxWorker:
 def _in_its_version(message: LeasedMessage) -> tuple[bytes, str]:
     """The body in the version that its endpoint is pinned to, and that version's date. Raises LookupError where this
     release does not serve one of the two versions: another worker may."""
-    version, form = VERSIONS.marked(message.api_version), VERSIONS.marked(message.written_in)
+    version, form = VERSIONS.of_stored(message.api_version), VERSIONS.of_stored(message.written_in)
     if version is None or form is None:
         lacking = message.api_version if version is None else message.written_in
         raise LookupError(f"this release does not serve version {lacking} of the API")

@@ -97,7 +97,7 @@ async def list_messages(runtime: Runtime, request: ApiRequest, caller: Caller) -
 
 def _in_its_version(request: ApiRequest, type_: str, body: bytes, stored: str | None) -> str:
     """As an endpoint gets it that is pinned to the version of the request. ``stored``: the version that it is in."""
-    form = VERSIONS.marked(stored)
+    form = VERSIONS.of_stored(stored)
     if form is None:  # written by a newer release
         raise busy("not_ready", "This process does not serve the version of a message.", request.request_id)
     return VERSIONS.message(body, shown_by(type_), request.version, form)[0].decode()

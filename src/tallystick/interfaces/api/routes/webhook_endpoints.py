@@ -152,7 +152,7 @@ async def create_endpoint(runtime: Runtime, request: ApiRequest, caller: Caller)
             url=body.url,
             event_types=body.event_types,
             description=body.description,
-            api_version=VERSIONS.mark(version),
+            api_version=VERSIONS.stored(version),
             actor=actor_of(caller),
         )
     except UrlRefused as error:

@@ -54,8 +54,15 @@ def _operations(old: Json, new: Json) -> Iterator[Change]:
         yield Change("operation_removed", place)
     for place in after.keys() - before.keys():
         yield Change("operation_added", place)
+    requests = Comparison(Side(old), Side(new), answers=False)
+    answers = Comparison(Side(old), Side(new), answers=True)
     for place in before.keys() & after.keys():
-        yield from _operation(old, new, before[place], after[place], place)
+        had, has = before[place], after[place]
+        if had.get("operationId") != has.get("operationId"):
+            yield Change("operation_renamed", place, f"{had.get('operationId')} is {has.get('operationId')}")
+        yield from _parameters(requests, Side(old), Side(new), had, has, place)
+        yield from _request_body(requests, had, has, place)
+        yield from _responses(answers, Side(old), Side(new), had, has, place)
 
 
 def _each_operation(document: Json) -> Iterator[tuple[str, Json]]:
@@ -63,15 +70,6 @@ def _each_operation(document: Json) -> Iterator[tuple[str, Json]]:
         for method in METHODS:
             if method in item:
                 yield f"{method.upper()} {path}", item[method]
-
-
-def _operation(old: Json, new: Json, before: Json, after: Json, place: str) -> Iterator[Change]:
-    if before.get("operationId") != after.get("operationId"):
-        yield Change("operation_renamed", place, f"{before.get('operationId')} is {after.get('operationId')}")
-    requests = Comparison(Side(old), Side(new), answers=False)
-    yield from _parameters(requests, Side(old), Side(new), before, after, place)
-    yield from _request_body(requests, before, after, place)
-    yield from _responses(Side(old), Side(new), before, after, place)
 
 
 def _parameters(requests: Comparison, old: Side, new: Side, before: Json, after: Json, place: str) -> Iterator[Change]:
@@ -107,8 +105,7 @@ def _request_body(requests: Comparison, before: Json, after: Json, place: str) -
     yield from requests.compare(had, has, inner)
 
 
-def _responses(old: Side, new: Side, before: Json, after: Json, place: str) -> Iterator[Change]:
-    answers = Comparison(old, new, answers=True)
+def _responses(answers: Comparison, old: Side, new: Side, before: Json, after: Json, place: str) -> Iterator[Change]:
     had, has = before["responses"], after["responses"]
     for status in had.keys() - has.keys():
         yield Change("success_removed" if status < "300" else "refusal_removed", f"{place} {status}")

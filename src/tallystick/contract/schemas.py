@@ -63,18 +63,26 @@ class Side(NamedTuple):
 
 
 class Comparison:
-    """Compares schemas of requests (``answers`` False) or of answers, each pair once."""
+    """Compares schemas of requests (``answers`` False) or of answers; those that are referred to once."""
 
     def __init__(self, old: Side, new: Side, *, answers: bool) -> None:
         self._old, self._new, self._answers = old, new, answers
-        self._within: list[tuple[str | None, str | None]] = []  # references under way: some refer to themselves
+        #: What came of two references, with places within them; None while it is under way: some refer to themselves.
+        self._known: dict[tuple[str, str], list[Change] | None] = {}
 
     def compare(self, old: Json, new: Json, place: str) -> Iterator[Change]:
         """The changes from one schema to the other."""
-        pair = (old.get("$ref"), new.get("$ref"))
-        if pair in self._within and pair != (None, None):
+        if "$ref" not in old or "$ref" not in new:
+            yield from self._compare(old, new, place)
             return
-        self._within.append(pair)
+        pair = (old["$ref"], new["$ref"])
+        if pair not in self._known:
+            self._known[pair] = None
+            self._known[pair] = list(self._compare(old, new, ""))
+        for change in self._known[pair] or ():
+            yield Change(change.kind, place + change.place, change.detail)
+
+    def _compare(self, old: Json, new: Json, place: str) -> Iterator[Change]:
         (old_parts, old_null), (new_parts, new_null) = self._old.parts(old), self._new.parts(new)
         if old_null != new_null:
             yield self._values(place, more=new_null, detail=_NULL)
@@ -83,7 +91,6 @@ class Comparison:
             yield from self._part(old_parts[0], new_parts[0], place)
         else:
             yield from self._several(old_parts, new_parts, place)
-        self._within.pop()
 
     def _several(self, old: Sequence[Json], new: Sequence[Json], place: str) -> Iterator[Change]:
         """Of several parts each belongs to the one of its type; no two have one type here."""

@@ -111,6 +111,7 @@ def as_read(record: PaperRecord) -> PaymentRecord:
                 message_id=each.message_id,
                 type=each.type,
                 body=each.body,
+                api_version=each.api_version,
             )
             for each in record.messages
         ],

@@ -127,8 +127,10 @@ def _truthful_in(
     version: ApiVersion, record: PaymentRecord, answer: RecordedAnswer, body: dict[str, Any]
 ) -> Iterator[Finding]:
     """The same of an answer in an older version, whose members may have other names: it is what its subject was in one
-    of its versions, as that version of the API shows it. A refusal is an own document, and is only read."""
+    of its versions, as that version of the API shows it. A refusal has the payment's id under some name."""
     if answer.status == _REFUSED:
+        if answer.payment_id not in body.values():
+            yield Finding(answer.subject_id, f"the rejection of key {answer.idempotency_key} does not name its payment")
         return
     replay = record.replays.get(answer.subject_id)
     for state in () if replay is None else replay.states.values():

@@ -111,7 +111,10 @@ ENDPOINTS: Final[tuple[Endpoint, ...]] = (
         summary="Messages to the merchant, oldest first",
         description=(
             "What was dispatched to webhook endpoints, also where there was none: a receiver that missed messages is"
-            " filled up from here. Follow `next_cursor` for more."
+            " filled up from here. Follow `next_cursor` for more. A message is listed once a worker dispatched it, in"
+            " the order in which it was written; one that is dispatched late appears before the end of the list. When"
+            " you keep reading, ask again with a `created_gte` before the last message that you have, and drop the"
+            " ids that you know."
         ),
         handle=read(list_messages),
         responses={200: MessagePage},

@@ -101,15 +101,15 @@ class Versions:
     def request(self, version: ApiVersion, operation: str, body: Json) -> Json:
         """The body of a request of this version, as the newest one sends it."""
         for later in self._after(version):
-            if (translate := later.requests.get(operation)) is not None:
-                body = translate(body)
+            if (convert := later.requests.get(operation)) is not None:
+                body = convert(body)
         return body
 
     def query(self, version: ApiVersion, operation: str, query: Query) -> Query:
         """The query of a request of this version, as the newest one sends it."""
         for later in self._after(version):
-            if (translate := later.queries.get(operation)) is not None:
-                query = translate(query)
+            if (convert := later.queries.get(operation)) is not None:
+                query = convert(query)
         return query
 
     def body(self, kind: type[Any], body: Any, version: ApiVersion, form: ApiVersion | None = None) -> Any:
@@ -195,7 +195,7 @@ def renamed_in_errors(names: Mapping[str, str]) -> Translate:
     """A problem document whose ``errors`` name fields by other names: old name -> new name."""
     exchanged = _exchange(names)
 
-    def translate(problem: Json) -> Json:
+    def convert(problem: Json) -> Json:
         if "errors" not in problem:
             return problem
         errors = []
@@ -204,7 +204,7 @@ def renamed_in_errors(names: Mapping[str, str]) -> Translate:
             errors.append(error | {"field": exchanged.get(name, name) + dot + rest})
         return problem | {"errors": errors}
 
-    return translate
+    return convert
 
 
 def _exchange(names: Mapping[str, str]) -> Mapping[str, str]:
@@ -218,8 +218,8 @@ def schema_name(kind: type[Any]) -> str:
 
 def _translated(name: str, body: Json, newest_first: Sequence[ApiVersion]) -> Json:
     for later in newest_first:
-        if (translate := later.bodies.get(name)) is not None:
-            body = translate(body)
+        if (convert := later.bodies.get(name)) is not None:
+            body = convert(body)
     return body
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 from functools import cache
-from html.parser import HTMLParser
 from typing import Any, cast
 
 import httpx
@@ -18,43 +17,9 @@ from tallystick.interfaces.api.openapi import openapi_document
 from tallystick.interfaces.pages.reference import reference_page
 from tallystick.interfaces.pages.rendering import STYLESHEET
 from tallystick.settings.load import Settings
+from tests.support.pages import Read, contrast
 
 DOCUMENT: dict[str, Any] = json.loads(openapi_document())
-
-#: Elements without an end.
-VOID = {"meta", "link", "br", "hr", "img", "input"}
-
-
-class Read(HTMLParser):
-    """What a browser sees of a page."""
-
-    def __init__(self, page: str) -> None:
-        super().__init__()
-        self.text = ""
-        self.ids: list[str] = []
-        self.links: list[str] = []
-        self.loaded: list[str] = []
-        self.elements: set[str] = set()
-        self.attributes: set[str] = set()
-        self.open: list[str] = []
-        self.feed(page)
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.elements.add(tag)
-        if tag not in VOID:
-            self.open.append(tag)
-        for name, value in attrs:
-            self.attributes.add(name)
-            if name == "id":
-                self.ids.append(value or "")
-            if name in ("href", "src", "srcset", "data", "action"):
-                (self.links if tag == "a" else self.loaded).append(value or "")
-
-    def handle_endtag(self, tag: str) -> None:
-        assert self.open.pop() == tag, self.getpos()
-
-    def handle_data(self, data: str) -> None:
-        self.text += data
 
 
 @cache
@@ -138,16 +103,5 @@ def test_colours_are_readable_in_both_schemes() -> None:
         colours = dict(re.findall(r"--([a-z]+): (#[0-9a-f]{6})", scheme))
         inks = ("text", "quiet", "link", "get", "post", "delete", "message", "need")
         grounds = ("page", "card", "code")
-        pairs = {(ink, ground): _contrast(colours[ink], colours[ground]) for ink in inks for ground in grounds}
+        pairs = {(ink, ground): contrast(colours[ink], colours[ground]) for ink in inks for ground in grounds}
         assert {pair: ratio for pair, ratio in pairs.items() if ratio < 4.5} == {}
-
-
-def _contrast(one: str, other: str) -> float:
-    lighter, darker = sorted((_luminance(one), _luminance(other)), reverse=True)
-    return (lighter + 0.05) / (darker + 0.05)
-
-
-def _luminance(colour: str) -> float:
-    parts = [int(colour[place : place + 2], 16) / 255 for place in (1, 3, 5)]
-    red, green, blue = (part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts)
-    return 0.2126 * red + 0.7152 * green + 0.0722 * blue

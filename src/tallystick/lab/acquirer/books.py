@@ -13,16 +13,18 @@ from tallystick.lab.acquirer.events import EventBook
 from tallystick.lab.acquirer.late import Late
 from tallystick.lab.acquirer.moves import Moves
 from tallystick.lab.acquirer.options import Options
+from tallystick.lab.acquirer.overview import Overview
 from tallystick.lab.acquirer.rules import KeyReused, NotPossible, refusal_of
 from tallystick.lab.acquirer.scripts import KNOWN_BY_WEBHOOK_ONLY, Behaviour
 from tallystick.lab.acquirer.storage import Storage, new_reference, now_text
-from tallystick.lab.acquirer.views import operation_view, still_pending, summary
+from tallystick.lab.acquirer.views import still_pending, summary
 
 _PREFIXES: Final = {"authorize": "ch", "capture": "cap", "cancel": "void", "refund": "re"}
 
 
 class Books:
-    """What merchants and customers do. ``late`` is what happens without them, ``events`` the events about it."""
+    """What merchants and customers do. ``late`` is what happens without them, ``events`` the events about it, and
+    ``overview`` all of it for a person."""
 
     def __init__(self, path: Path, options: Options) -> None:
         self._forgetful = options.forgetful
@@ -31,8 +33,9 @@ class Books:
         self._storage = Storage(path)
         self._db = self._storage.db
         self.events = EventBook(self._storage, sends=options.webhooks is not None, late_s=late_s)
-        self._moves = Moves(self._storage, self.events, late_s=late_s)
+        self._moves = Moves(self._storage, self.events, late_s=late_s, address=options.address)
         self.late = Late(self._storage, self.events, self._moves)
+        self.overview = Overview(self._storage)
 
     def close(self) -> None:
         """Close the file."""
@@ -184,7 +187,7 @@ class Books:
     def _answer(self, row: sqlite3.Row) -> dict[str, Any]:
         """An operation as the API shows it: an outcome reported only by webhook is pending until that has arrived."""
         charge = self.charge(row["charge_id"])
-        view = operation_view(row, charge)
+        view = self._moves.view(row, charge)
         if charge["payment_method"] == KNOWN_BY_WEBHOOK_ONLY and self.events.is_waiting(row["number"]):
             return still_pending(view)
         return view

@@ -11,9 +11,9 @@ from typing import Any, Final
 
 from tallystick.lab.acquirer.events import EventBook
 from tallystick.lab.acquirer.moves import Moves
-from tallystick.lab.acquirer.rules import DISPUTE_STEPS, Missing, NotPossible, effect_of
+from tallystick.lab.acquirer.rules import Missing, NotPossible, can_fail, steps_of
 from tallystick.lab.acquirer.storage import Storage, new_reference, now_text
-from tallystick.lab.acquirer.views import dispute_view, operation_view, summary
+from tallystick.lab.acquirer.views import dispute_view, summary
 
 REASON: Final = "fraudulent"
 
@@ -63,7 +63,7 @@ class Late:
         """An approved refund or capture fails late."""
         with self._storage.transaction():
             row = self._fail(reference)
-        return operation_view(row, self._moves.charge(row["charge_id"]))
+        return self._moves.view(row, self._moves.charge(row["charge_id"]))
 
     def dashboard_capture(self, charge_id: str) -> dict[str, Any]:
         """The whole hold is captured in the dashboard."""
@@ -135,9 +135,7 @@ class Late:
             raise Missing("operation")
         operation = self._moves.operation(row[0])
         charge = self._moves.charge(operation["charge_id"])
-        effect = effect_of(operation, charge)
-        of_its_own = operation["operation"] != "authorize" or charge["capture"]
-        if effect not in ("captured", "refunded") or charge["status"] != "captured" or not of_its_own:
+        if not can_fail(operation, charge):
             raise NotPossible("nothing_to_fail")
         self._moves.fail(operation)
         return self._moves.operation(row[0])
@@ -171,8 +169,7 @@ class Late:
 
     def _step(self, dispute_id: str, step: str) -> None:
         dispute = self._dispute(dispute_id)
-        done = (step == "withdraw" and dispute["withdrawn"]) or (step == "return" and not dispute["withdrawn"])
-        if step not in DISPUTE_STEPS[dispute["status"]] or done:
+        if step not in steps_of(dispute):
             raise NotPossible(f"dispute_is_{dispute['status']}")
         kind, status = _STEPS[step]
         funds, withdrawn = None, dispute["withdrawn"]

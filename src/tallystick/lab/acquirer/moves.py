@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 import time
+from typing import Any
 
 from tallystick.lab.acquirer.events import EventBook
 from tallystick.lab.acquirer.rules import BY_DASHBOARD, BY_LATE_CAPTURE, Missing, event_type, refusal_of
@@ -15,10 +16,11 @@ from tallystick.lab.acquirer.views import operation_view
 class Moves:
     """The changes to a charge and its operations. The caller has opened the transaction."""
 
-    def __init__(self, storage: Storage, events: EventBook, *, late_s: float) -> None:
+    def __init__(self, storage: Storage, events: EventBook, *, late_s: float, address: str) -> None:
         self._db = storage.db
         self._events = events
         self._late_s = late_s
+        self._address = address
 
     def charge(self, charge_id: str) -> sqlite3.Row:
         """One charge. Raises Missing."""
@@ -32,11 +34,15 @@ class Moves:
         row: sqlite3.Row = self._db.execute("SELECT * FROM operation WHERE number = ?", (number,)).fetchone()
         return row
 
+    def view(self, row: sqlite3.Row, charge: sqlite3.Row) -> dict[str, Any]:
+        """An operation as its caller, the lookup and events show it."""
+        return operation_view(row, charge, self._address)
+
     def tell(self, number: int) -> None:
         """Write the event of an operation that changed, and schedule the script's next steps."""
         row = self.operation(number)
         charge = self.charge(row["charge_id"])
-        view = operation_view(row, charge)
+        view = self.view(row, charge)
         kind = event_type(view["operation"], view["status"], view["effect"])
         if kind is None:
             return

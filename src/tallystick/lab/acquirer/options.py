@@ -8,6 +8,9 @@ from msgspec import Struct
 
 from tallystick.lab.acquirer.scripts import HOLD_MS, LATE_MS, PENDING_MS, SLOW_MS
 
+#: Where it is reached unless it listens elsewhere.
+ADDRESS: Final = "http://127.0.0.1:8401"
+
 #: Waits between tries at an event, as acquirers have them: 5 s, 30 s, 2 min, 10 min, 30 min, 1 h, 2 h, 4 h, and every
 #: 8 h until the third day. The first eight cover 7.7 hours.
 RETRY_S: Final = (5, 30, 120, 600, 1_800, 3_600, 7_200, 14_400, *(28_800,) * 6)
@@ -30,7 +33,8 @@ class Webhooks(Struct, frozen=True, kw_only=True):
 
 
 class Options(Struct, frozen=True, kw_only=True):
-    """Everything that can be set. Without ``webhooks`` events are written down and stay in the books."""
+    """Everything that can be set. Without ``webhooks`` events are written down and stay in the books. ``address``: its
+    URL for browsers on this machine, which customers are sent to."""
 
     forgetful: bool = False
     slow_ms: int = SLOW_MS
@@ -38,6 +42,13 @@ class Options(Struct, frozen=True, kw_only=True):
     hold_ms: int = HOLD_MS
     late_ms: int = LATE_MS
     webhooks: Webhooks | None = None
+    address: str = ADDRESS
+
+
+def address_of(host: str, port: int) -> str:
+    """The URL at which a browser on this machine reaches a server that listens there."""
+    reachable = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
+    return f"http://[{reachable}]:{port}" if ":" in reachable else f"http://{reachable}:{port}"
 
 
 def webhooks(url: str | None, secret: str, retry_ms: str | None, time_scale: float) -> Webhooks | None:

@@ -8,6 +8,7 @@ from typing import Any, Final
 import msgspec
 from aiohttp import web
 
+from tallystick.lab.acquirer.origin import CrossSite
 from tallystick.lab.acquirer.rules import KeyReused, Missing, NotPossible
 from tallystick.lab.acquirer.scripts import API_VERSION
 
@@ -47,7 +48,26 @@ async def payload(
         raise BadRequest("the body is broken or too large") from error
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise BadRequest("not JSON") from error
-    known = {**fields, **(optional or {})}
+    return checked(body, fields, optional or {})
+
+
+async def form(request: web.Request, optional: Mapping[str, type]) -> dict[str, Any]:
+    """The same of a form: integers are written as digits, and what is left empty is left out. Raises BadRequest."""
+    try:
+        sent = await request.post()
+    except (ValueError, web.RequestPayloadError, web.HTTPRequestEntityTooLarge) as error:
+        raise BadRequest("the form is broken or too large") from error
+    body: dict[str, Any] = {}
+    for name, text in sent.items():
+        if text != "":
+            is_number = optional.get(name) is int and isinstance(text, str) and text.isascii() and text.isdigit()
+            body[name] = int(str(text)) if is_number else text
+    return checked(body, {}, optional)
+
+
+def checked(body: object, fields: Mapping[str, type], optional: Mapping[str, type]) -> dict[str, Any]:
+    """A body that has all of ``fields``, any of ``optional``, and nothing else. Raises BadRequest."""
+    known = {**fields, **optional}
     if not isinstance(body, dict) or not set(fields) <= set(body) <= set(known):
         raise BadRequest(f"expected the fields {', '.join(known)}")
     for name, value in body.items():
@@ -98,5 +118,7 @@ async def errors(
         return answer(404, {"error": f"no_such_{error}"})
     except NotPossible as error:
         return answer(409, {"error": str(error)})
+    except CrossSite:
+        return answer(403, {"error": "cross_site"})
     except KeyReused:
         return answer(409, {"error": "idempotency_key_reused"})

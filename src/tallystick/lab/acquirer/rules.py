@@ -70,6 +70,18 @@ def effect_of(operation: sqlite3.Row, charge: sqlite3.Row) -> str | None:
     return "voided" if charge["status"] == "voided" else "authorized"
 
 
+def can_fail(operation: sqlite3.Row, charge: sqlite3.Row) -> bool:
+    """Whether an operation moved money that can come back, or never come, late."""
+    of_its_own = operation["operation"] != "authorize" or bool(charge["capture"])
+    moved = effect_of(operation, charge) in ("captured", "refunded")
+    return moved and of_its_own and charge["status"] == "captured"
+
+
+def steps_of(dispute: sqlite3.Row) -> frozenset[str]:
+    """The steps that a dispute allows as it stands."""
+    return DISPUTE_STEPS[dispute["status"]] - {"withdraw" if dispute["withdrawn"] else "return"}
+
+
 def event_type(operation: str, status: str, effect: str | None) -> str | None:
     """What the event is called that an operation makes when it gets where it is; None for one that still waits."""
     match status:

@@ -12,11 +12,16 @@ from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any, Final
 
+import msgspec
 from aiohttp import web
 
 from tallystick.lab.acquirer.books import Books
-from tallystick.lab.acquirer.control import BackOffice, WebhookDesk
-from tallystick.lab.acquirer.options import Options
+from tallystick.lab.acquirer.control import BackOffice, WebhookDesk, routes_of
+from tallystick.lab.acquirer.controls_list import ControlsList
+from tallystick.lab.acquirer.health import RETRY_AFTER_S, NextHealth
+from tallystick.lab.acquirer.options import Options, address_of
+from tallystick.lab.acquirer.origin import same_origin
+from tallystick.lab.acquirer.pages import Pages
 from tallystick.lab.acquirer.requests import BadRequest, answer, errors, idempotency_key, page_answer, page_of, payload
 from tallystick.lab.acquirer.scripts import METHODS, Behaviour, behaviour
 from tallystick.lab.acquirer.sender import Sender
@@ -34,9 +39,10 @@ TICK_S: Final = 0.02
 class Acquirer:
     """Handlers over one set of books: what a connector talks to."""
 
-    def __init__(self, books: Books, desk: WebhookDesk, options: Options) -> None:
+    def __init__(self, books: Books, desk: WebhookDesk, health: NextHealth, options: Options) -> None:
         self._books = books
         self._desk = desk
+        self._health = health
         self._slow_s = options.slow_ms / 1000
         self._hold_s = options.hold_ms / 1000
 
@@ -116,8 +122,12 @@ class Acquirer:
     async def _carry_out(
         self, request: web.Request, body: dict[str, Any], what: Behaviour, book: Callable[[str], dict[str, Any]]
     ) -> web.StreamResponse:
-        """Book at most once for a key; then answer as the script says, also to a repeated call."""
+        """Book at most once for a key; then answer as the script says, also to a repeated call. What the next
+        instruction is to meet comes before its script."""
         key = idempotency_key(request)
+        unhealthy = await self._met(request)
+        if unhealthy is not None:
+            return unhealthy
         result = self._books.known(key, body)
         if result is None and what.executes:
             result = book(key)
@@ -135,6 +145,26 @@ class Acquirer:
             return answer(500, {"error": "internal"})
         return answer(402 if result["status"] in ("declined", "failed") else 200, result)
 
+    async def _met(self, request: web.Request) -> web.StreamResponse | None:
+        """The answer of an unhealthy acquirer, which books nothing; None where the instruction is carried out."""
+        match self._health.take():
+            case "unavailable":
+                return answer(503, {"error": "unavailable"})
+            case "busy":
+                response = answer(429, {"error": "busy"})
+                response.headers["Retry-After"] = str(RETRY_AFTER_S)
+                return response
+            case "timeout":
+                await asyncio.sleep(self._hold_s)
+                _reset(request)
+                return answer(503, {"error": "unavailable"})
+            case "reset":
+                _reset(request)
+                return answer(503, {"error": "unavailable"})
+            case "slow":
+                await asyncio.sleep(self._slow_s)
+        return None
+
 
 def _reset(request: web.Request) -> None:
     """Break the connection: whatever is answered after this reaches nobody."""
@@ -147,7 +177,11 @@ def create_app(books_path: Path, options: Options) -> web.Application:
     """The acquirer as an aiohttp application."""
     books = Books(books_path, options)
     desk = WebhookDesk(books, options.webhooks)
-    app = web.Application(middlewares=[errors])
+    health = NextHealth()
+    office = BackOffice(books, health)
+    listed = ControlsList(books, desk, options)
+    calls = [*office.calls(), *desk.calls()]
+    app = web.Application(middlewares=[errors, same_origin(options.address)])
 
     async def beside(_: web.Application) -> AsyncIterator[None]:
         tasks = [asyncio.create_task(_tick(books))]
@@ -162,7 +196,9 @@ def create_app(books_path: Path, options: Options) -> web.Application:
         await desk.close()
         books.close()
 
-    app.add_routes([*Acquirer(books, desk, options).routes(), *BackOffice(books).routes(), *desk.routes()])
+    app.add_routes([*Acquirer(books, desk, health, options).routes(), *routes_of(calls)])
+    app.add_routes([*office.routes(), *desk.routes(), *listed.routes()])
+    app.add_routes(Pages(books, desk, health, listed, options).routes(calls))
     app.cleanup_ctx.append(beside)
     return app
 
@@ -190,4 +226,5 @@ async def _serve(app: web.Application, host: str, port: int) -> None:
 
 def run(host: str, port: int, books_path: Path, options: Options) -> None:
     """Serve until SIGTERM or SIGINT. Raises OSError when the port is taken."""
-    asyncio.run(_serve(create_app(books_path, options), host, port))
+    reached = msgspec.structs.replace(options, address=address_of(host, port))
+    asyncio.run(_serve(create_app(books_path, reached), host, port))

@@ -11,8 +11,9 @@ from tallystick.lab.acquirer.scripts import DECLINE_MESSAGES
 _SUMMARY: Final = ("id", "payment_id", "merchant_id", "amount", "currency", "authorized", "captured", "refunded")
 
 
-def operation_view(row: sqlite3.Row, charge: sqlite3.Row) -> dict[str, Any]:
-    """An operation as its caller, the lookup and events show it."""
+def operation_view(row: sqlite3.Row, charge: sqlite3.Row, address: str) -> dict[str, Any]:
+    """An operation as its caller, the lookup and events show it. ``address``: the acquirer's own, where the customer's
+    page is."""
     waits = row["status"] == "requires_action"
     return {
         "attempt_id": row["attempt_id"],
@@ -25,9 +26,14 @@ def operation_view(row: sqlite3.Row, charge: sqlite3.Row) -> dict[str, Any]:
         "reference": row["reference"],
         "decline_code": row["decline_code"],
         "decline_message": DECLINE_MESSAGES.get(row["decline_code"]) if row["decline_code"] else None,
-        "next_action": {"type": "redirect", "url": f"/sim/charges/{row['charge_id']}/complete"} if waits else None,
+        "next_action": {"type": "redirect", "url": address + customer_path(row["charge_id"])} if waits else None,
         "occurred_at": row["occurred_at"],
     }
+
+
+def customer_path(charge_id: str) -> str:
+    """Where the customer's page of a charge is. A POST to the same path is the call that completes the payment."""
+    return f"/sim/charges/{charge_id}/complete"
 
 
 def still_pending(view: dict[str, Any]) -> dict[str, Any]:

@@ -13,6 +13,7 @@ import time
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
+from typing import Any
 
 import asyncpg
 import httpx
@@ -22,6 +23,7 @@ import pytest
 from tallystick.record.postgres.embedded.server import EmbeddedPostgres
 from tallystick.run.supervisor import EXIT_AWAY
 from tests.support.commands import Up, is_gone, run_process
+from tests.support.pages import Browser
 from tests.support.polling import PATIENCE_S, eventually, eventually_async
 
 #: Clients that pay as fast as they are answered while the drain begins.
@@ -73,6 +75,7 @@ def test_from_the_first_start_to_the_next(home: Path) -> None:
         _first_run_key_is_private(up)
         _a_payment_and_its_replay(up)
         _a_second_one_is_refused(up, home)
+        _a_customer_and_a_dispute_come_by_webhook(up)
         _a_dead_worker_is_started_again(up)
         _a_role_that_starts_too_early_is_started_again(up)
         answered = _drain_under_load(up)
@@ -119,6 +122,24 @@ def _a_payment_and_its_replay(up: Up) -> None:
     assert (first.status_code, first.json()["state"]) == (201, "captured")
     assert (second.status_code, second.content) == (201, first.content)
     assert second.headers["Idempotent-Replayed"] == "true"
+
+
+def _a_customer_and_a_dispute_come_by_webhook(up: Up) -> None:
+    """The next look-up would be a minute later; a dispute is looked up by nobody."""
+    payment = _pay(up, "acts", "sim_action_required").json()
+    browser = Browser(f"http://127.0.0.1:{up.simulator_port}")
+    browser.press(browser.open(payment["next_action"]["url"]), "Complete the payment")
+    browser.close()
+
+    def got(path: str) -> dict[str, Any]:
+        found: dict[str, Any] = up.http.get(f"{up.address}{path}", headers=_headers(up.key, "none")).json()
+        return found
+
+    eventually(lambda: got(f"/v1/payments/{payment['id']}")["state"], until=lambda state: state == "captured")
+    done = run_process("trigger", "dispute", payment["id"], "--data-dir", str(up.data_dir))
+    assert done.code == 0 and "arrives  dispute.opened at once" in done.out, done
+    disputed = f"/v1/disputes?payment={payment['id']}"
+    eventually(lambda: [each["state"] for each in got(disputed)["data"]], until=lambda states: states == ["opened"])
 
 
 def _a_second_one_is_refused(up: Up, home: Path) -> None:

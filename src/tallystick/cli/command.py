@@ -26,6 +26,7 @@ COMMANDS: Final[Mapping[str, str]] = {
     "serve": "tallystick.cli.serve:serve",
     "work": "tallystick.cli.work:work",
     "simulate": "tallystick.cli.simulate:simulate",
+    "trigger": "tallystick.cli.trigger:trigger",
     "migrate": "tallystick.cli.migrate:migrate",
     "doctor": "tallystick.cli.doctor:doctor",
     "keys": "tallystick.cli.keys:app",

@@ -14,6 +14,7 @@ from tallystick.contract.webhooks import INBOX_SETTINGS, OUTBOX_SETTINGS
 from tallystick.decisions.provider_events.dispositions import DISPOSITIONS
 from tallystick.domain.errors import ERRORS
 from tallystick.domain.lifecycles.machines import MACHINES
+from tallystick.lab.acquirer.control_table import CONTROLS
 from tallystick.lab.acquirer.scripts import SCRIPTS
 from tallystick.providers.registry import CONNECTOR_SETTINGS
 from tallystick.run.supervisor import EXIT_AWAY, EXIT_MISCONFIGURED
@@ -77,6 +78,12 @@ def test_the_contract_shows_the_postings_of_every_event() -> None:
 def test_the_contract_names_every_script_of_the_test_acquirer() -> None:
     contract = render_contract()
     assert all(f"| `{method}` |" in contract for method in SCRIPTS)
+
+
+def test_the_contract_has_every_control_of_the_test_acquirer_as_a_call() -> None:
+    contract = render_contract()
+    assert all(f"| `{control.name}` | {control.does} |" in contract for control in CONTROLS)
+    assert all(f"`POST {control.path}`" in contract for control in CONTROLS)
 
 
 def test_settings_are_all_listed(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

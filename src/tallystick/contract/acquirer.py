@@ -1,8 +1,11 @@
-"""The contract's chapter on the test acquirer: what it does for each payment method."""
+"""The contract's chapters on the test acquirer: what it does for each payment method, and what it can be made to do."""
 
 from __future__ import annotations
 
+import msgspec
+
 from tallystick.contract import markdown
+from tallystick.lab.acquirer.control_table import CONTROLS, Control
 from tallystick.lab.acquirer.scripts import (
     AFTERWARDS,
     ANSWERS,
@@ -31,6 +34,34 @@ def acquirer_scripts() -> str:
             markdown.table(("payment method", "what it does"), rows),
         )
     )
+
+
+def acquirer_controls() -> str:
+    """Every control of the test acquirer."""
+    rows = [(f"`{each.name}`", each.does, each.needs, _call(each), _events(each)) for each in CONTROLS]
+    return "\n\n".join(
+        (
+            "## The test acquirer's controls",
+            "What the test acquirer can be made to do: by a button of its back office (`/`), by a call, and by"
+            " `tallystick trigger NAME [PAYMENT]` ([guide](../guides/test-acquirer.md)). Of several webhooks the first"
+            f" is sent at once, and each other one {LATE_MS // 1000} s after the one before it. Two controls of one"
+            " name do one thing, with and without a dispute that is there. `dispute` and `dashboard-refund` take an"
+            " `amount`, and `/sim/health` takes `calls`, the number of instructions that it is about. `complete` makes"
+            " `charge.authorized` where the money is captured later.",
+            markdown.table(("control", "what happens", "needs", "call", "webhooks"), rows),
+            "A payment that waits for its customer has a `next_action` with an absolute `url`. It opens the page on"
+            " which a customer completes or fails the payment.",
+        )
+    )
+
+
+def _call(control: Control) -> str:
+    body = f" `{msgspec.json.encode(control.body).decode()}`" if control.body else ""
+    return f"`POST {control.path}`{body}"
+
+
+def _events(control: Control) -> str:
+    return ", ".join(f"`{event}`" for event in control.events) or "none"
 
 
 def _said(method: str) -> str:

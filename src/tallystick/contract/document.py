@@ -12,7 +12,7 @@ import msgspec
 from msgspec import NODEFAULT
 
 from tallystick.contract import markdown
-from tallystick.contract.acquirer import acquirer_scripts
+from tallystick.contract.acquirer import acquirer_controls, acquirer_scripts
 from tallystick.contract.capabilities import capabilities
 from tallystick.contract.failures import fault_table
 from tallystick.contract.freshness import freshness
@@ -78,6 +78,7 @@ def render_contract() -> str:
         lists(),
         capabilities(),
         acquirer_scripts(),
+        acquirer_controls(),
     )
     return "\n\n".join(section.strip("\n") for section in sections) + "\n"
 

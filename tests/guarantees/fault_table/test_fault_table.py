@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator, MutableMapping
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -56,13 +57,13 @@ async def _all(new_database: NewDatabase, programs: Programs, columns: set[str])
     with pytest.MonkeyPatch.context() as patch:
         found = await _beside(
             _after_another(
-                scene(clients.clients_faults, first, programs, patch, about=clients.COLUMNS),
-                scene(others.circuit_open, first, programs, about={"circuit_open"}),
+                partial(scene, clients.clients_faults, first, programs, patch, about=clients.COLUMNS),
+                partial(scene, others.circuit_open, first, programs, about={"circuit_open"}),
             ),
             _after_another(
-                scene(others.provider_gone, second, programs, about={"provider_gone"}),
-                scene(others.look_up_cut_off, second, programs, about={"look_up_cut_off"}),
-                scene(others.retry_after_restore, second, programs, about={"retry_after_restore"}),
+                partial(scene, others.provider_gone, second, programs, about={"provider_gone"}),
+                partial(scene, others.look_up_cut_off, second, programs, about={"look_up_cut_off"}),
+                partial(scene, others.retry_after_restore, second, programs, about={"retry_after_restore"}),
             ),
         )
     with pytest.MonkeyPatch.context() as patch:  # its waits are measured by a clock of its own
@@ -73,8 +74,9 @@ async def _all(new_database: NewDatabase, programs: Programs, columns: set[str])
     return found
 
 
-async def _after_another(*scenes: Awaitable[list[Trial]]) -> list[Trial]:
-    return [trial for scene in scenes for trial in await scene]
+async def _after_another(*scenes: Callable[[], Awaitable[list[Trial]]]) -> list[Trial]:
+    """None is begun after one that failed."""
+    return [trial for scene in scenes for trial in await scene()]
 
 
 async def _beside(*lines: Awaitable[list[Trial]]) -> list[Trial]:

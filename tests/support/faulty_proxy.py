@@ -165,7 +165,7 @@ class FaultyProxy:
             case Fault.ERROR_CHARGED | Fault.ERROR_NOT_CHARGED:
                 answer = _ERROR
             case Fault.CUT_CHARGED:
-                answer = answer[: answer.index(b"\r\n\r\n") + 20]
+                answer = answer[: answer.find(b"\r\n\r\n") + 20]  # none where the other side has just died
             case Fault.SLOW:
                 await asyncio.sleep(self.slow_s)  # the fault itself: the answer takes so long
         writer.write(answer)

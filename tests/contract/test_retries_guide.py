@@ -16,14 +16,14 @@ from tallystick.interfaces.api.instruction import ON_PAYMENT
 from tests.support import retries_guide
 from tests.support.retries_guide import GUIDE, blocks
 
-#: What an instruction can be refused with; ``internal_error``, where a defect of ours is met on the way to it.
-OF_INSTRUCTIONS: Final = [code for code in ERRORS if code in ON_PAYMENT or code == "internal_error"]
+#: What an instruction can be refused with.
+OF_INSTRUCTIONS: Final = [code for code in ERRORS if code in ON_PAYMENT]
 
 REFUSING: Final = [code for code in OF_INSTRUCTIONS if not ERRORS[code].retryable]
 
 Answer = tuple[int, bytes, dict[str, str]]
 
-CAPTURED: Final[Answer] = (201, b'{"state": "captured"}', {})
+CAPTURED: Final[Answer] = (201, b'{"object": "payment", "state": "captured"}', {})
 
 #: A wait is random up to this, beside ``Retry-After``.
 LONGEST_RANDOM_WAIT_S: Final = 8
@@ -50,9 +50,9 @@ class Page:
         names["time"] = SimpleNamespace(monotonic=lambda: sum(self.waits), sleep=self.waits.append)
         self._names = names
 
-    def create(self, *, sent_before: bool = False) -> tuple[str, str, dict[str, Any]]:
+    def create(self, *, sent_before: bool = False, patience_s: float = 60) -> tuple[str, str, dict[str, Any]]:
         """The outcome, what the shopper sees, and what was said."""
-        outcome, said = self._names["instruct"]("/v1/payments", "order-1", b"{}", sent_before)
+        outcome, said = self._names["instruct"]("/v1/payments", "order-1", b"{}", sent_before, patience_s)
         return outcome, self._names["shown"](outcome, said), said
 
     def _answer(self, request: httpx.Request) -> httpx.Response:
@@ -66,7 +66,7 @@ class Page:
 
 def test_every_error_code_has_its_row_or_belongs_to_no_instruction() -> None:
     rows = retries_guide.rows()
-    assert list(rows) == OF_INSTRUCTIONS
+    assert list(rows) == sorted(OF_INSTRUCTIONS, key=lambda code: ERRORS[code].status)  # found by status
     assert {code: row.status for code, row in rows.items()} == {code: ERRORS[code].status for code in rows}
     others = retries_guide.text().partition("Codes that no instruction gets: ")[2].partition(".")[0]
     assert [code.strip().strip("`") for code in others.split(",")] == [code for code in ERRORS if code not in rows]
@@ -90,7 +90,7 @@ def test_the_client_does_what_the_row_says(code: str) -> None:
         assert page.sent == [("order-1", b"{}")] * 2
     else:
         assert said["code"] == code
-        assert outcome == ("checking" if code == "idempotency_key_reused" else "refused")
+        assert outcome == ("person" if code == "idempotency_key_reused" else "refused")
         assert ("checking" in shown) == (code == "idempotency_key_reused")
         assert len(page.sent) == 1
 
@@ -100,7 +100,10 @@ NOT_FINAL: Final[dict[str, Answer | None]] = {
     "a proxy's page": (502, b"<p>Bad Gateway</p>", {}),
     "a proxy's refusal": (404, b'{"message": "no such route"}', {}),
     "a list": (200, b"[]", {}),
-    "202": (202, b'{"state": "authorizing", "next_action": null}', {"Retry-After": "2"}),
+    "a proxy's status": (200, b'{"state": "up"}', {}),
+    "a proxy's problem": (502, b'{"object": "error", "retryable": false}', {}),
+    "a refusal that is not certain": (503, b'{"retryable": true, "outcome": "of a later release"}', {}),
+    "202": (202, b'{"object": "payment", "state": "authorizing", "next_action": null}', {"Retry-After": "2"}),
     "in flight": refusal("instruction_in_flight"),
 }
 
@@ -108,14 +111,19 @@ NOT_FINAL: Final[dict[str, Answer | None]] = {
 @pytest.mark.parametrize("code", REFUSING)
 def test_a_refusal_after_an_open_answer_ends_nothing(code: str) -> None:
     outcomes = {before: Page(answer, refusal(code)).create()[0] for before, answer in NOT_FINAL.items()}
-    assert set(outcomes.values()) == {"refused" if ERRORS[code].outcome == "executed" else "checking"}, outcomes
+    assert set(outcomes.values()) == {"refused" if ERRORS[code].outcome == "executed" else "person"}, outcomes
 
 
 @pytest.mark.parametrize("code", REFUSING)
 def test_a_refusal_of_a_later_call_ends_nothing(code: str) -> None:
     outcome, shown, _ = Page(refusal(code)).create(sent_before=True)
     ended = ERRORS[code].outcome == "executed"
-    assert (outcome, "checking" in shown) == (("refused", False) if ended else ("checking", True))
+    assert (outcome, "checking" in shown) == (("refused", False) if ended else ("person", True))
+
+
+def test_a_refusal_of_a_later_release_that_may_have_been_carried_out_is_for_a_person() -> None:
+    assert Page((422, b'{"code": "new", "retryable": false, "outcome": "unknown"}', {})).create()[0] == "person"
+    assert Page((422, b'{"code": "new", "retryable": false, "outcome": "not_executed"}', {})).create()[0] == "refused"
 
 
 def test_a_final_answer_ends_a_later_call_too() -> None:
@@ -146,8 +154,24 @@ def test_the_client_waits_as_it_is_asked_to() -> None:
     assert (page.create()[0], page.waits) == ("checking", [])
 
 
+@pytest.mark.parametrize("nonsense", ["nan", "-5", "inf", "Wed, 21 Oct 2026 07:28:00 GMT", ""])
+def test_a_wait_that_is_no_number_of_seconds_is_none(nonsense: str) -> None:
+    page = Page(refusal("rate_limited", **{"Retry-After": nonsense}), CAPTURED)
+    assert page.create()[0] == "final"
+    assert 0 <= page.waits[0] <= 0.5
+
+
+def test_a_client_with_patience_goes_on_for_hours() -> None:
+    page = Page()
+    assert page.create(patience_s=6_000)[0] == "checking"
+    assert len(page.sent) > 1_100  # more tries than a float has powers of two
+
+
+_ACTION: Final = b'{"object": "payment", "state": "requires_action", "next_action": {"type": "redirect"}}'
+
+
 def test_a_shopper_who_has_to_act_is_not_kept_waiting() -> None:
-    page = Page((202, b'{"state": "requires_action", "next_action": {"type": "redirect"}}', {"Retry-After": "2"}))
+    page = Page((202, _ACTION, {"Retry-After": "2"}))
     assert page.create()[:2] == ("act", "please continue")
     assert page.waits == []
 
@@ -162,7 +186,7 @@ def test_a_shopper_who_has_to_act_is_not_kept_waiting() -> None:
     ],
 )
 def test_what_the_shopper_sees_of_a_final_payment(state: str, shown: str) -> None:
-    assert Page((201, b'{"state": "%s"}' % state.encode(), {})).create()[:2] == ("final", shown)
+    assert Page((201, b'{"object": "payment", "state": "%s"}' % state.encode(), {})).create()[:2] == ("final", shown)
 
 
 def test_every_python_block_compiles() -> None:

@@ -223,12 +223,14 @@ def _finality() -> str:
         (
             "`POST /v1/payments/{id}/capture`",
             "200",
-            "captured, or refused: the payment is `authorized` again and `failure` says why",
+            "`captured`; or refused: the payment is `authorized` again and `failure` says why; or the payment had moved"
+            " on, and is shown as it is",
         ),
         (
             "`POST /v1/payments/{id}/cancel`",
             "200",
-            "canceled, or refused: the payment is back where it was, with `failure`",
+            "`canceled`; or refused: the payment is back where it was, with `failure`; or the payment had moved on, and"
+            " is shown as it is: `captured` where the payer was faster",
         ),
         (
             "`POST /v1/payments/{id}/refunds`",
@@ -268,7 +270,7 @@ _IDENTITY: Final = f"""
 ## Identity
 
 - Every POST that moves money carries `Idempotency-Key`: 1 to {MAX_KEY_CHARS} printable ASCII characters, quoted or
-  bare; both spellings are one key. Its scope is the merchant. A key never expires.
+  bare; both spellings are one key. A key never expires.
 - The fingerprint (version {FINGERPRINT_VERSION}) is SHA-256 over method, path and the JSON as it was sent, with
   sorted keys and without defaults. A release that reads requests differently gets another version, and keeps
   this one for keys that were made with it.
@@ -278,8 +280,12 @@ _IDENTITY: Final = f"""
 - Not final otherwise: 202 with the current state, `Retry-After`, and no replay header.
 - Final: the recorded status and body, byte for byte, with `Idempotent-Replayed: true`; declines and
   `transition_rejected` too, whatever has happened to the payment since.
+- The scope of a key is the merchant: each of its API keys finds it, on every path. Headers are no part of a request, so
+  that a rotated API key finds what the old one sent. No body is `{{}}`. A member that is null makes another request
+  than one that is absent.
 - A client that got no answer, a 409 `instruction_in_flight`, a 202 or a 503 sends the same request with the same key
-  again. One with `retryable: false` has to change the request, and its key.
+  again. One with `retryable: false` has to change the request. Its key is free, but for `transition_rejected` and
+  `idempotency_key_reused`, which need another.
 - [Retries](../guides/retries.md) has each answer, what a client does next, and a client.
 """
 

@@ -1,4 +1,4 @@
-"""Every error that a client can get: stable codes in one table, each with its promise about the outcome.
+"""Every error that a client can get: stable codes in one table, each with its promise about what the request did.
 
 ``not_executed``: nothing was written under the key and no money moved. ``executed``: the refusal itself is recorded and
 will be replayed. ``unknown``: the same request with the same key must be sent again to learn what happened. Bodies are
@@ -88,7 +88,13 @@ class Problem(Struct, frozen=True, kw_only=True, omit_defaults=True):
     title: Annotated[str, described("What the code means, in a few words.", "The request is not valid")]
     status: Annotated[int, described("The status of the response.", 422, minimum=400, maximum=599)]
     code: Annotated[
-        str, described("What went wrong: stable, made for programs.", "validation_failed", enum=list(ERRORS))
+        str,
+        described(
+            "What went wrong: stable, made for programs. A later release may have more codes: decide by `retryable` and"
+            " `outcome`.",
+            "validation_failed",
+            enum=list(ERRORS),
+        ),
     ]
     detail: Annotated[
         str,
@@ -98,15 +104,16 @@ class Problem(Struct, frozen=True, kw_only=True, omit_defaults=True):
     outcome: Annotated[
         OutcomePromise,
         described(
-            "What is known of the money. `not_executed`: nothing was written under the key and none moved. `executed`:"
-            " the refusal is recorded, and is what the key answers from now on. `unknown`: send the same request with"
-            " the same key again.",
+            "What this request did. `not_executed`: nothing was written under the key, and no money moved. `executed`:"
+            " no money moved either, and this refusal is what the key answers from now on. `unknown`: it may have been"
+            " carried out; send the same request with the same key again. An earlier request with the key may have done"
+            " more.",
             "not_executed",
         ),
     ]
-    request_id: Annotated[RequestId | None, described("The request's id; quote it to support.", example_id("req"))] = (
-        None
-    )
+    request_id: Annotated[
+        RequestId | None, described("The request's id, as in the header `Request-Id`; quote it.", example_id("req"))
+    ] = None
     payment_id: Annotated[
         PaymentId | None, described("The payment that the key's instruction is about, where there is one.")
     ] = None

@@ -75,9 +75,21 @@ class Subject(Protocol):
 class Failure(Struct, frozen=True, omit_defaults=False):
     """Why money did not move. ``code`` is ours and stable; ``retryable`` is about a *new* instruction."""
 
-    code: Annotated[str, described("Stable; made for programs.", "insufficient_funds")]
+    code: Annotated[
+        str,
+        described(
+            "Why: stable, made for programs. The list is open: decide by `retryable`.",
+            "insufficient_funds",
+        ),
+    ]
     message: Annotated[str, described("For people; it may change.", "The account has too little money.")]
-    retryable: Annotated[bool, described("Whether a new instruction may succeed.", True)]
+    retryable: Annotated[
+        bool,
+        described(
+            "Whether the same request may succeed under the next key. Where it is false, another payment method may.",
+            True,
+        ),
+    ]
 
 
 class LateMovement(Struct, frozen=True, kw_only=True):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Annotated, Any, Final
 
 import msgspec
@@ -42,7 +43,14 @@ def _members(what: str) -> Meta:
     )
 
 
-_IsFinal = Annotated[bool, described("Whether its course is over; money may still be reported late.", True)]
+def _is_final(states: Iterable[str]) -> Meta:
+    named = ", ".join(f"`{state}`" for state in sorted(states))
+    return described(
+        f"Whether its course is over ({named}), which says nothing of instructions. Money may still be reported late.",
+        True,
+    )
+
+
 _InDoubt = Annotated[
     bool,
     described(
@@ -50,7 +58,10 @@ _InDoubt = Annotated[
         False,
     ),
 ]
-_Failure = Annotated[Failure | None, described("Why no money moved, where it failed or was declined.", None)]
+_Failure = Annotated[
+    Failure | None,
+    described("Why its newest instruction moved no money, where it failed or was declined; else null.", None),
+]
 
 
 class PaymentView(Struct, frozen=True, kw_only=True):
@@ -79,7 +90,7 @@ class PaymentView(Struct, frozen=True, kw_only=True):
     disputes: Annotated[list[DisputeId], _members("disputes")] | UnsetType = UNSET
     currency: Currency
     state: Annotated[str, described("Where the payment stands.", "captured", enum=PAYMENT.states)]
-    final: _IsFinal
+    final: Annotated[bool, _is_final(PAYMENT.final)]
     in_doubt: _InDoubt
     capture_method: Annotated[
         str,
@@ -93,8 +104,9 @@ class PaymentView(Struct, frozen=True, kw_only=True):
     next_action: Annotated[
         dict[str, Any] | None,
         described(
-            "What the payer has to do, while that is due: `type`, and what the provider adds to it. Complete in the"
-            " answers to a create and to a read of this payment; only `type` everywhere else.",
+            "What the payer has to do, while that is due: `type`, and what the provider adds to it, such as the `url`"
+            " of a page; the provider's guide says what to do with it. Complete in the answers to a create and to a"
+            " read of this payment; only `type` everywhere else.",
             None,
         ),
     ]
@@ -115,7 +127,7 @@ class RefundView(Struct, frozen=True, kw_only=True):
     amount: Annotated[AmountMoved, described("What is paid back.")]
     currency: Currency
     state: Annotated[str, described("Where the refund stands.", "succeeded", enum=REFUND.states)]
-    final: _IsFinal
+    final: Annotated[bool, _is_final(REFUND.final)]
     in_doubt: _InDoubt
     reason: Annotated[str | None, described("Yours, as it was sent.", "Returned goods")]
     provider: ProviderName
@@ -137,7 +149,7 @@ class DisputeView(Struct, frozen=True, kw_only=True):
     amount: Annotated[AmountMoved, described("The bank's amount, which may differ from the payment's.")]
     currency: Currency
     state: Annotated[str, described("Where the dispute stands.", "opened", enum=DISPUTE.states)]
-    final: Annotated[_IsFinal, described("Whether the bank has decided.", False)]
+    final: Annotated[bool, described("Whether the bank has decided.", False)]
     reason: Annotated[str | None, described("The bank's reason, as the provider names it.", "fraudulent")]
     funds_withdrawn: Annotated[bool, described("Whether the provider has taken the money back for now.", True)]
     contested: Annotated[

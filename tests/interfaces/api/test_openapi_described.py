@@ -16,6 +16,7 @@ from tallystick.decisions.messages import message_types
 from tallystick.domain.errors import ERRORS
 from tallystick.domain.json_types import EXAMPLE_TIME, example_id
 from tallystick.interfaces.api.openapi import openapi_document
+from tallystick.interfaces.api.parameters import IDEMPOTENCY_KEY
 from tallystick.interfaces.api.routes import provider_webhooks
 from tallystick.interfaces.api.table import ENDPOINTS
 from tallystick.kit.ids import new_id
@@ -161,6 +162,20 @@ def test_every_example_is_valid() -> None:
             wrong[code] = found
         assert example["value"]["code"] == code
     assert wrong == {}
+
+
+def test_only_answers_to_instructions_are_called_final() -> None:
+    called = {
+        name
+        for name, each in operations()
+        if any(
+            "final" in each["responses"][status]["description"].lower()
+            for status in {"200", "201"} & each["responses"].keys()
+        )
+    }
+    keyed = {f"{each.method.lower()} {each.path}" for each in ENDPOINTS if IDEMPOTENCY_KEY in each.parameters}
+    assert len(keyed) == 4
+    assert called == keyed
 
 
 def test_every_body_has_an_example() -> None:

@@ -10,7 +10,7 @@ import pytest
 from tallystick.domain.verdicts import Approved, Verdict
 from tallystick.kit.ids import new_id
 from tallystick.providers.port import ProviderCall
-from tests.support.api import Merchant, assert_problem, inside
+from tests.support.api import Merchant, Stack, assert_problem, inside
 from tests.support.database import Database
 from tests.support.polling import eventually_async
 from tests.support.runtime import BookedProvider
@@ -85,6 +85,7 @@ def test_another_payload_names_what_differs(merchant: Merchant) -> None:
     ):
         problem = assert_problem(merchant.pay(key=key, **fields), 422, "idempotency_key_reused")
         assert [error["field"] for error in problem["errors"]] == [field]
+        assert problem["payment_id"] == payment_id
     other = merchant.post(f"/v1/payments/{payment_id}/refunds", {}, key)
     assert assert_problem(other, 422, "idempotency_key_reused")["errors"][0]["field"] == "operation"
 
@@ -95,6 +96,24 @@ def test_the_same_payload_on_another_payment_differs(merchant: Merchant) -> None
     assert merchant.post(f"/v1/payments/{one}/capture", {}, key).status_code == 200
     problem = assert_problem(merchant.post(f"/v1/payments/{two}/capture", {}, key), 422, "idempotency_key_reused")
     assert problem["errors"][0]["field"] == "path"
+    assert problem["payment_id"] == one, "the first request's, and not the one in the path"
+
+
+def test_a_refused_request_is_mended_under_its_key(merchant: Merchant) -> None:
+    key = new_id("req")
+    refused = assert_problem(merchant.pay(key=key, amount=0), 422, "validation_failed")
+    assert refused["outcome"] == "not_executed"
+    assert merchant.pay(key=key).status_code == 201
+
+
+def test_another_api_key_of_the_merchant_finds_the_instruction(merchant: Merchant, stack: Stack) -> None:
+    key = new_id("req")
+    first = merchant.pay(key=key)
+    rotated = Merchant(stack, merchant.merchant_id)
+    again = rotated.pay(key=key)
+    rotated.client.close()
+    assert rotated.api_key != merchant.api_key
+    assert (again.content, again.headers["Idempotent-Replayed"]) == (first.content, "true")
 
 
 def test_a_stricter_check_cannot_turn_a_replay_into_an_error(merchant: Merchant) -> None:

@@ -22,9 +22,16 @@ pytestmark = pytest.mark.skipif(not DEEP, reason="deep: the TypeScript compiler 
 #: Status and body.
 ANSWERS: Final = [
     *((kind.status, encode(problem(code, "for a test")).decode()) for code, kind in ERRORS.items()),
-    *((201, json.dumps({"state": state})) for state in ("captured", "authorized", "declined", "expired", "of later")),
-    (202, '{"state": "authorizing", "next_action": null}'),
-    (202, '{"state": "requires_action", "next_action": {"type": "redirect"}}'),
+    *(
+        (201, json.dumps({"object": "payment", "state": state}))
+        for state in ("captured", "authorized", "declined", "expired", "of later")
+    ),
+    (202, '{"object": "payment", "state": "authorizing", "next_action": null}'),
+    (202, '{"object": "payment", "state": "requires_action", "next_action": {"type": "redirect"}}'),
+    (200, '{"state": "up"}'),
+    (502, '{"object": "error", "retryable": false}'),
+    (422, '{"code": "new", "retryable": false, "outcome": "unknown"}'),
+    (422, '{"code": "new", "retryable": false, "outcome": "not_executed"}'),
     (200, "[]"),
     (200, "null"),
     (502, "<p>Bad Gateway</p>"),
@@ -72,4 +79,4 @@ def test_both_clients_say_the_same(tmp_path: Path) -> None:
     done = subprocess.run(("node", "run.js"), cwd=tmp_path, check=True, capture_output=True, text=True)
     in_typescript = json.loads(done.stdout)
     assert dict(enumerate(in_typescript)) == dict(enumerate(in_python()))
-    assert {outcome for outcome, _ in in_typescript} == {"final", "act", "refused", "checking"}
+    assert {outcome for outcome, _ in in_typescript} == {"final", "refused", "act", "checking", "person"}

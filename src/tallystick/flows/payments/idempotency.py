@@ -100,7 +100,7 @@ async def answer_existing(runtime: Runtime, instruction: Instruction, stored: St
     """The key was used before: replayed, in flight, not final yet, or a mismatch that names the differing field."""
     mismatch = _mismatch(instruction, stored)
     if mismatch is not None:
-        return refusal(_reused(instruction, mismatch))
+        return refusal(_reused(instruction, stored, mismatch))
     final = recorded(stored, replayed=True)
     if final is not None:
         return final
@@ -142,10 +142,11 @@ def _mismatch(instruction: Instruction, stored: StoredInstruction) -> str | None
     return differing_field(stored.request, instruction.request)
 
 
-def _reused(instruction: Instruction, field: str) -> Problem:
+def _reused(instruction: Instruction, stored: StoredInstruction, field: str) -> Problem:
     return problem(
         "idempotency_key_reused",
         f"This key was first used with another request: {field} differs.",
         request_id=instruction.request_id,
+        payment_id=stored.payment_id,
         errors=[ProblemField(field=field, code="differs", detail="Differs from the first request with this key.")],
     )

@@ -54,6 +54,7 @@ INSTRUCTION: Final = (
     "overloaded",
     "not_ready",
     "outcome_unknown",
+    "internal_error",
 )
 
 #: Of those on a payment that exists.

@@ -161,13 +161,22 @@ def _responses(endpoint: Endpoint) -> Schema:
         if IDEMPOTENCY_KEY in endpoint.parameters and status != 202:
             headers.append("Idempotent-Replayed")
         responses[str(status)] = {
-            "description": "Final." if status in (200, 201) else "Not final yet: the current state.",
+            "description": _success(endpoint, status),
             "headers": _headers(*headers, *(["Location"] if endpoint.creates else [])),
             "content": {"application/json": {"schema": reference(body.__name__)}},
         }
     for status in sorted({ERRORS[code].status for code in endpoint.codes}):
         responses[str(status)] = _refusal(status, [c for c in endpoint.codes if ERRORS[c].status == status])
     return responses
+
+
+def _success(endpoint: Endpoint, status: int) -> str:
+    """An answer to an instruction is final or not; what a read shows may change, however final its answer is."""
+    if status == 202:
+        return "Not final yet: the current state."
+    if IDEMPOTENCY_KEY in endpoint.parameters:
+        return "The final answer to this instruction, recorded under its key."
+    return "As it is now." if endpoint.method == "GET" else "Done."
 
 
 def _refusal(status: int, codes: list[str]) -> Schema:
@@ -278,7 +287,7 @@ def _headers(*names: str, limited: bool = True) -> Schema:
 
 
 def _version_parameter(
-    description: str = "The version of this request. Without it, the version that the key is pinned to.",
+    description: str = "The version of this request. Without it, the version that the API key is pinned to.",
 ) -> Parameter:
     """Which version a request is in. It is read for every operation, before the others."""
     return Parameter(

@@ -28,12 +28,27 @@ NAMED: Final[Mapping[str, tuple[str, Sequence[str]]]] = {
     "CaptureMethod": ("When the money of a payment is captured.", CAPTURE_METHODS),
     "Currency": ("The ISO 4217 code of a currency that there are payments in.", sorted(EXPONENTS)),
     "DisputeState": ("A state of disputes.", DISPUTE.states),
-    "ErrorCode": ("The codes of errors, in the order of the checks. A code is never reused or renamed.", list(ERRORS)),
+    "ErrorCode": (
+        "The codes of errors, in the order of the checks. A code is never reused or renamed. The list is open: a later"
+        " release may have more.",
+        list(ERRORS),
+    ),
     "EventState": ("A state of providers' events.", EVENT_STATES),
     "MessageType": ("A type of message to merchants.", message_types()),
     "NewPaymentCurrency": ("The ISO 4217 code of a currency that payments can be made in.", sorted(ACCEPTED)),
-    "PaymentState": ("A state of payments.", PAYMENT.states),
-    "RefundState": ("A state of refunds.", REFUND.states),
+    "PaymentState": (
+        "A state of payments. `authorizing`: asked of the provider. `requires_action`: the payer has to act."
+        " `authorized`: the money is held. `capturing`, `canceling`: asked of the provider. `captured`: the money is"
+        " taken. `declined`: the provider said no. `failed`: the provider did not carry it out. `canceled`: released,"
+        " or never taken. `expired`: the hold or the payer's time ran out. The list is closed: one more state needs a"
+        " new version.",
+        PAYMENT.states,
+    ),
+    "RefundState": (
+        "A state of refunds. `submitting`: asked of the provider. `pending`: the provider decides later. `succeeded`:"
+        " paid back. `failed`: not paid back. The list is closed: one more state needs a new version.",
+        REFUND.states,
+    ),
     "WebhookDeliveryState": ("A state of deliveries to webhook endpoints.", DELIVERY_STATES),
 }
 _NAME_OF: Final = {tuple(sorted(values)): name for name, (_, values) in NAMED.items()}

@@ -16,8 +16,8 @@ INFO: Final[Schema] = {
         "Amounts are integers in the minor unit of their currency: 1250 in EUR is 12.50 EUR. Times are RFC 3339 with an"
         " offset. Every instruction has an `Idempotency-Key`: whatever happens to the connection, send the same request"
         " with the same key again, and it is carried out once. Every error is a problem document with a stable `code`"
-        " and an `outcome`, which says what is known of the money. The contract, `tallystick contract`, has every"
-        " state, edge and promise."
+        " and an `outcome`, which says what the request did. The contract, `tallystick contract`, has every state, edge"
+        " and promise."
     ),
     "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
 }

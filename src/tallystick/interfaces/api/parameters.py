@@ -223,7 +223,11 @@ IDEMPOTENCY_KEY: Final = Parameter(
     where="header",
     name="Idempotency-Key",
     schema={"type": "string", "pattern": _KEY_PATTERN, "examples": ["order-1042-pay"]},
-    description="One value per instruction, the same on every retry of it; bare or quoted. A key never expires.",
+    description=(
+        "One value per instruction, the same on every retry of it. It is the merchant's: every API key of the merchant"
+        " finds it, on every path, for ever. Bare or quoted, which is the same key. What looks like a card number is"
+        " refused."
+    ),
     required=True,
 )
 

@@ -293,8 +293,8 @@ ENDPOINTS: Final[tuple[Endpoint, ...]] = (
         summary="Capture a hold, all of it or a part; a part releases the rest",
         description=(
             "Takes the held money, or the part in `amount`; a part releases the rest. 200 is the final "
-            "answer, 202 means that the provider's answer is not known yet. Send the same request with the "
-            "same key again until an answer other than 202 comes."
+            "answer: `captured`, or another state and the money is not taken. 202 means that the provider's answer is "
+            "not known yet. Send the same request with the same key again until an answer other than 202 comes."
         ),
         handle=_CAPTURE.respond,
         responses={200: PaymentView, 202: PaymentView},
@@ -306,11 +306,12 @@ ENDPOINTS: Final[tuple[Endpoint, ...]] = (
         method="POST",
         path=_CANCEL.path,
         name="cancelPayment",
-        summary="Release a hold",
+        summary="Release a hold, or stop waiting for the payer",
         description=(
-            "Gives the held money back to the payer. 200 is the final answer, 202 means that the provider's "
-            "answer is not known yet. Send the same request with the same key again until an answer other "
-            "than 202 comes."
+            "Gives the held money back, or ends a payment whose payer has to act. 200 is the final answer: `canceled`, "
+            "or `captured` or `authorized` where the provider was faster or refused it. 202 means that the provider's "
+            "answer is not known yet. Send the same request with the same key again until an answer other than 202 "
+            "comes."
         ),
         handle=_CANCEL.respond,
         responses={200: PaymentView, 202: PaymentView},

@@ -10,6 +10,7 @@ from tallystick.decisions.messages import MessageBody
 from tallystick.decisions.provider_events.dispositions import DISPOSITIONS
 from tallystick.domain.kinds import KINDS
 from tallystick.flows.webhooks.outbound.retries import JITTER, RETRY_AFTER_LIMIT_MS, SCHEDULE_MS
+from tallystick.flows.webhooks.outbound.try_results import TRY_RESULTS
 from tallystick.providers.event_codes import MEANINGS, EventMeaning
 from tallystick.providers.registry import PROVIDERS
 from tallystick.settings.load import describe_settings
@@ -106,6 +107,11 @@ Guarantees for consumers:
 8. New types and members may be added; existing ones keep their meaning.
 """
 
+_RESULTS: Final = (
+    "What came of a try is in the delivery log by a stable code, and in words beside it: `failure` of a delivery is its"
+    " latest try that failed. The list is open."
+)
+
 _AGAIN: Final = "Requests about endpoints take no `Idempotency-Key`. If no answer came, repeat the request:"
 
 _SECOND_TIME: Final = (
@@ -173,6 +179,7 @@ def merchant_messages() -> str:
                 steps[edge.told].append(step)
     types = [(f"`{told}`", markdown.code(events)) for told, events in steps.items()]
     waits = [(str(number), _duration(wait_ms)) for number, wait_ms in enumerate(SCHEDULE_MS, 1)]
+    results = [(f"`{code}`", result.meaning, result.advice) for code, result in TRY_RESULTS.items()]
     schedule = (
         f"Tries of one message, each after the previous one. Each wait is extended by a random part of itself, at most"
         f" {round(JITTER * 100)} %. A `Retry-After` is respected up to {_duration(RETRY_AFTER_LIMIT_MS)}."
@@ -190,6 +197,8 @@ def merchant_messages() -> str:
             markdown.table(("request", "a second time"), _SECOND_TIME),
             schedule,
             markdown.table(("try", "after"), waits),
+            _RESULTS,
+            markdown.table(("result", "what came of the try", "what to do"), results),
             settings_table(OUTBOX_SETTINGS),
         )
     )

@@ -159,6 +159,7 @@ async def test_what_does_not_answer_in_time_is_tried_again(database: Database, f
         await drain(delivery)
         (tried,) = await tries(runtime, fresh_merchant)
         assert (tried["result"], tried["status"]) == ("timed_out", None)
+        assert tried["detail"] == "no response within 400 ms"
         assert 350 <= tried["duration_ms"] < 20_000  # on whatever machine, far less than the answer takes
         receiver.script = ok
         async with worker_at(database, 10_000) as later:

@@ -129,6 +129,11 @@ class AddressPolicy:
         self._lookup = lookup or _getaddrinfo
         self._under_way: dict[tuple[str, int], asyncio.Task[list[tuple[Any, ...]]]] = {}
 
+    @property
+    def allows_private(self) -> bool:
+        """Whether private addresses are allowed."""
+        return self._allow_private
+
     def url(self, text: str) -> URL:
         """The URL, if its syntax is allowed. Raises UrlRefused."""
         if len(text) > MAX_URL_CHARS or not text.isascii() or not text.isprintable() or " " in text or "\\" in text:

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Final
 
 import aiohttp
 from aiohttp.connector import Connection
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from tallystick import __version__
-from tallystick.flows.webhooks.outbound.address_policy import AddressPolicy, PolicyResolver, UrlRefused
+from tallystick.flows.webhooks.outbound.address_policy import (
+    AddressPolicy,
+    AddressRefused,
+    PolicyResolver,
+    UrlRefused,
+)
 from tallystick.flows.webhooks.outbound.retries import retry_after_ms
 from tallystick.flows.webhooks.outbound.tls import NO_TLS, certificate_fault, client_context
 from tallystick.kit.clock import monotonic_ms
@@ -25,17 +31,28 @@ _CONNECT_TIMEOUT_S: Final = 10
 
 _GONE: Final = 410
 
+#: Failures in words, for the merchant. None repeats what the receiver said.
+NO_PUBLIC_ADDRESS: Final = "the endpoint does not resolve to a public address"
+CONNECTION_REFUSED: Final = "the connection was refused: nothing listens on the URL's port"
+NO_CONNECTION: Final = "no connection could be made: the host or its network cannot be reached"
+DISCONNECTED: Final = "the connection was closed before there was a response"
+MALFORMED: Final = "the response is not HTTP"
+
+#: Why there is no public address, for those who may know.
+NOT_RESOLVED: Final = "the host's name does not resolve"
+NOT_PUBLIC: Final = "the host's name resolves to an address that is not public"
+
 
 class DeliveryResult(Struct, frozen=True, kw_only=True):
-    """The result of one try. ``result``: delivered, refused (another status than 2xx), redirected, gone (410),
-    timed_out, unreachable, tls_failed, broken (the response is not HTTP), address_refused (the name leads to no public
-    address) or too_late (not sent)."""
+    """The result of one try. ``result``: one of ``try_results.TRY_RESULTS``, or too_late (not sent). ``detail``: the
+    same in words, for the merchant. ``hidden``: what its merchant is not told, for the platform's log."""
 
     result: str
-    duration_ms: int
+    duration_ms: int = 0
     status: int | None = None
     detail: str | None = None
     retry_after_ms: int | None = None
+    hidden: str | None = None
 
 
 class _TooLate(Exception):
@@ -85,50 +102,60 @@ class EndpointClient:
                 raise _PeerRefused
 
         with checked_before_write(allowed):
-            result, status, detail, wait_ms = await self._post(url, headers, body, now)
-        return DeliveryResult(
-            result=result,
-            duration_ms=monotonic_ms() - started_ms,
-            status=status,
-            detail=detail,
-            retry_after_ms=wait_ms,
-        )
+            result = await self._post(url, headers, body, now)
+        return structs.replace(result, duration_ms=monotonic_ms() - started_ms)
 
     async def close(self) -> None:
         """Close every connection."""
         await self._session.close()
 
-    async def _post(
-        self, url: str, headers: Mapping[str, str], body: bytes, now: datetime
-    ) -> tuple[str, int | None, str | None, int | None]:
+    async def _post(self, url: str, headers: Mapping[str, str], body: bytes, now: datetime) -> DeliveryResult:
         try:
             target = self._policy.url(url)
             async with self._session.post(target, data=body, headers=headers, allow_redirects=False) as response:
                 # The body is not read. If it came with the head it is dropped; otherwise the connection is closed.
                 return _read_status(response.status, response.headers.get("Retry-After"), now)
         except _TooLate:
-            return ("too_late", None, "the lease ended before it could be sent", None)
+            return _failed("too_late", "the lease ended before it could be sent")
         except (UrlRefused, _PeerRefused):
-            return ("address_refused", None, "the endpoint does not resolve to a public address", None)
-        except TimeoutError:  # aiohttp's own are among them
-            return ("timed_out", None, f"no response within {self._timeout_ms} ms", None)
+            return _failed("address_refused", NO_PUBLIC_ADDRESS)
+        except aiohttp.ConnectionTimeoutError:
+            return _failed("timed_out", f"no connection could be made within {_CONNECT_TIMEOUT_S} s")
+        except TimeoutError:  # aiohttp's other ones are among them
+            return _failed("timed_out", f"no response within {self._timeout_ms} ms")
         except aiohttp.ClientConnectorCertificateError as error:
-            return ("tls_failed", None, certificate_fault(error.certificate_error), None)
+            return _failed("tls_failed", certificate_fault(error.certificate_error))
         except aiohttp.ClientSSLError:
-            return ("tls_failed", None, NO_TLS, None)
-        except aiohttp.ClientConnectorDNSError:  # one result for no address and for an internal one, as at registration
-            return ("address_refused", None, "the endpoint does not resolve to a public address", None)
-        except aiohttp.ClientConnectorError:
-            return ("unreachable", None, "no connection could be made", None)
-        except (aiohttp.ClientError, OSError, ValueError):
-            return ("broken", None, "the connection broke, or the response was not HTTP", None)
+            return _failed("tls_failed", NO_TLS)
+        except aiohttp.ClientConnectorDNSError as error:
+            return self._not_resolved(error.os_error)
+        except aiohttp.ClientConnectorError as error:
+            refused = error.os_error.errno == errno.ECONNREFUSED
+            return _failed("unreachable", CONNECTION_REFUSED if refused else NO_CONNECTION)
+        except (aiohttp.ClientConnectionError, OSError):
+            return _failed("disconnected", DISCONNECTED)
+        except (aiohttp.ClientError, ValueError):
+            return _failed("broken", MALFORMED)
+
+    def _not_resolved(self, error: OSError) -> DeliveryResult:
+        """One result for no address and for an internal one, as at registration: two would say which internal names
+        exist. Where private addresses are allowed there is nothing to hide."""
+        why = NOT_PUBLIC if isinstance(error, AddressRefused) else NOT_RESOLVED
+        if self._policy.allows_private:
+            return _failed("name_unresolved", why)
+        return structs.replace(_failed("address_refused", NO_PUBLIC_ADDRESS), hidden=why)
 
 
-def _read_status(status: int, retry_after: str | None, now: datetime) -> tuple[str, int, str | None, int | None]:
+def _failed(result: str, detail: str) -> DeliveryResult:
+    return DeliveryResult(result=result, detail=detail)
+
+
+def _read_status(status: int, retry_after: str | None, now: datetime) -> DeliveryResult:
     if 200 <= status < 300:
-        return ("delivered", status, None, None)
+        return DeliveryResult(result="delivered", status=status)
     if 300 <= status < 400:
-        return ("redirected", status, "redirects are not followed", None)
+        return DeliveryResult(result="redirected", status=status, detail="redirects are not followed")
     if status == _GONE:
-        return ("gone", status, "the endpoint wants no more messages", None)
-    return ("refused", status, f"answered with {status}", retry_after_ms(retry_after, now))
+        return DeliveryResult(result="gone", status=status, detail="the endpoint wants no more messages")
+    wait_ms = retry_after_ms(retry_after, now)
+    return DeliveryResult(result="refused", status=status, detail=f"answered with {status}", retry_after_ms=wait_ms)

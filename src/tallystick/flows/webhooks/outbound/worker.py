@@ -23,6 +23,7 @@ from tallystick.flows.webhooks.outbound.endpoints import FAILING, GONE, address_
 from tallystick.flows.webhooks.outbound.results import ResultWriter
 from tallystick.flows.webhooks.outbound.retries import wait_ms
 from tallystick.flows.webhooks.outbound.signing import signed_headers
+from tallystick.flows.webhooks.outbound.try_results import DELIVERED
 from tallystick.kit.clock import monotonic_ms
 from tallystick.kit.fair_shares import FairShares
 from tallystick.kit.ids import new_id
@@ -53,6 +54,10 @@ _NO_SECRET: Final = "no secret of the endpoint could be opened; nothing was sent
 #: One alert of an endpoint in this long: a person has to act, and each of its messages meets the same.
 ALERT_EVERY_S: Final = 3_600.0
 
+#: One line of a merchant and a result in this long: enough to see that an endpoint fails, whatever its backlog. No
+#: client makes a merchant or a result.
+FAILURE_EVERY_S: Final = 60.0
+
 Secrets = Mapping[EndpointName, list[tuple[str, bytes]]]
 
 
@@ -73,6 +78,7 @@ class OutboxWorker:
             connections=settings.outbound_concurrency,
         )
         self._alerts = SampledLines(ALERT_EVERY_S)
+        self._failures = SampledLines(FAILURE_EVERY_S)
         self._senders = FairShares(settings.outbound_concurrency)
         self._running: Counter[str] = Counter()
         self._failing: set[str] = set()  # endpoints in _running that failed before
@@ -101,6 +107,7 @@ class OutboxWorker:
     async def close(self) -> None:
         """Close every connection to endpoints."""
         self._alerts.flush()
+        self._failures.flush()
         await self._client.close()
 
     async def begin(self) -> int:
@@ -170,6 +177,7 @@ class OutboxWorker:
                 await self.book.release(message.held)
                 return
             wait = wait_ms(message.tries + 1, answer.retry_after_ms, self._runtime.jitter)
+            state = DELIVERED if answer.result == DELIVERED else "exhausted" if wait is None else "open"
             await self._results.record(
                 FinishedTry(
                     leased=message,
@@ -179,17 +187,24 @@ class OutboxWorker:
                     result=answer.result,
                     status=answer.status,
                     detail=answer.detail,
-                    state="delivered" if answer.result == "delivered" else "exhausted" if wait is None else "open",
+                    state=state,
                     next_try_in_ms=wait or 0,
                 )
             )
+            self._report(message, answer, state)
             await self._judge(message, answer)
         except Exception as error:  # the lease expires, and the message is sent again
             if not self._runtime.outage.failed("delivery", error):
                 log.error("delivery failed", endpoint_id=queue.endpoint_id, error=repr(error))
 
+    def _report(self, message: LeasedMessage, answer: DeliveryResult, state: str) -> None:
+        """A line of the log about a try that failed, at a bounded rate; an unreadable secret has its own."""
+        if answer.result not in (DELIVERED, SECRET_UNREADABLE):
+            slot = (message.held.queue.merchant_id, answer.result)
+            self._failures.line(slot, partial(_say_failed, message, answer, state))
+
     async def _judge(self, message: LeasedMessage, answer: DeliveryResult) -> None:
-        if answer.result in ("delivered", SECRET_UNREADABLE):  # the endpoint has no part in the second
+        if answer.result in (DELIVERED, SECRET_UNREADABLE):  # the endpoint has no part in the second
             return
         failing_for_ms = message.failing_for_ms or 0
         reason = GONE if answer.result == "gone" else FAILING
@@ -221,6 +236,21 @@ def _in_its_version(message: LeasedMessage) -> tuple[bytes, str]:
         raise LookupError(f"this release does not serve version {lacking} of the API")
     body, is_in = VERSIONS.message(message.body, shown_by(message.type), version, form)
     return body, is_in.date
+
+
+def _say_failed(message: LeasedMessage, answer: DeliveryResult, state: str, since_last_line: int) -> None:
+    log.warning(
+        "webhook delivery failed",
+        merchant_id=message.held.queue.merchant_id,
+        endpoint_id=message.held.queue.endpoint_id,
+        message_id=message.message_id,
+        result=answer.result,
+        status=answer.status,
+        reason=answer.hidden or answer.detail,
+        tries=message.tries + 1,
+        state=state,
+        since_last_line=since_last_line,
+    )
 
 
 def _say_unreadable(name: EndpointName, why: str, others: int, since_last_line: int) -> None:

@@ -20,6 +20,7 @@ from tallystick.domain.json_types import (
 )
 from tallystick.flows.runtime import Runtime
 from tallystick.flows.webhooks.outbound.endpoints import DeliveryRow, DeliveryTry
+from tallystick.flows.webhooks.outbound.try_results import TRY_RESULTS, latest_failure
 from tallystick.interfaces.api.authentication import Caller
 from tallystick.interfaces.api.endpoint import Endpoint, read
 from tallystick.interfaces.api.http import ApiRequest, HttpResponse, json_response
@@ -37,21 +38,10 @@ DELIVERY_STATES: Final = ("open", "delivered", "exhausted", "canceled")
 SHOWN_TRIES: Final = 25
 
 
-#: What came of a try. broken: the response is not HTTP. address_refused: the name leads to no public address.
-#: secret_unreadable: nothing was sent. resend_requested: no try, but somebody's request for more.
-ATTEMPT_RESULTS: Final = (
-    "delivered",
-    "refused",
-    "redirected",
-    "gone",
-    "timed_out",
-    "unreachable",
-    "tls_failed",
-    "broken",
-    "address_refused",
-    "secret_unreadable",
-    "resend_requested",
-)
+#: What came of a try.
+ATTEMPT_RESULTS: Final = tuple(TRY_RESULTS)
+
+_WORDS: Final = described("The same in words, for people; it may change.", "answered with 500")
 
 
 class WebhookAttempt(Struct, frozen=True, kw_only=True):
@@ -62,9 +52,7 @@ class WebhookAttempt(Struct, frozen=True, kw_only=True):
     result: Annotated[
         str,
         described(
-            "What came of it. `refused`: another status than 2xx. `gone`: 410. `broken`: the response is not HTTP."
-            " `address_refused`: the host has no public address. `secret_unreadable`: nothing was sent, because the"
-            " platform cannot open the endpoint's secret. `resend_requested`: somebody asked to send it again.",
+            "What came of it: " + " ".join(f"`{code}`: {result.meaning}" for code, result in TRY_RESULTS.items()),
             "delivered",
             enum=ATTEMPT_RESULTS,
         ),
@@ -73,6 +61,15 @@ class WebhookAttempt(Struct, frozen=True, kw_only=True):
     duration_ms: Annotated[int, described("How long it took, in milliseconds.", 84, minimum=0)]
     error: Annotated[str | None, described("More about a failure, for people.", None)]
     actor: Annotated[Actor | None, described("Who asked to send it again; null for a try.", None)]
+
+
+class WebhookFailure(Struct, frozen=True, kw_only=True):
+    """Why a message has not arrived: its latest try that failed."""
+
+    code: Annotated[str, described("What came of the try: stable, made for programs.", "refused", enum=ATTEMPT_RESULTS)]
+    message: Annotated[str, _WORDS]
+    status: Annotated[int | None, described("The status of the response; null where there was none.", 500)]
+    at: Annotated[Time, described("When the try began.")]
 
 
 class WebhookDelivery(Struct, frozen=True, kw_only=True):
@@ -95,6 +92,10 @@ class WebhookDelivery(Struct, frozen=True, kw_only=True):
     dispatched_at: Annotated[Time, described("When it was made ready for this endpoint.")]
     closed_at: Annotated[Time | None, described("When it left the state `open`; null while it has not.")]
     next_attempt_at: Annotated[Time | None, described("When it is tried next; null where it is not.", None)]
+    failure: Annotated[
+        WebhookFailure | None,
+        described("Why it has not arrived; null where it has, and where no try has failed.", None),
+    ]
     attempts: Annotated[list[WebhookAttempt], described("The latest tries, oldest first.", maxItems=SHOWN_TRIES)]
 
 
@@ -171,6 +172,7 @@ async def _views(
     tries = await runtime.stores.endpoint_book.tries(caller.merchant_id, endpoint_id, ids, SHOWN_TRIES)
     return [
         WebhookDelivery(
+            failure=_failure(latest_failure(row.state, tries.get(row.message_id, ()))),
             message_id=row.message_id,
             type=row.type,
             payment_id=row.stream_id,
@@ -184,6 +186,12 @@ async def _views(
         )
         for row in rows
     ]
+
+
+def _failure(one: DeliveryTry | None) -> WebhookFailure | None:
+    if one is None:
+        return None
+    return WebhookFailure(code=one.result, message=one.detail or one.result, status=one.status, at=one.started_at)
 
 
 def _attempt(one: DeliveryTry) -> WebhookAttempt:

@@ -104,7 +104,11 @@ Guarantees for consumers:
    those in the file named by the environment variable `SSL_CERT_FILE`.
 7. **Nothing is lost.** A message that was given up, or came while the endpoint was disabled, is in the delivery log and
    can be resent.
-8. New types and members may be added; existing ones keep their meaning.
+8. **A test message is no message.** `POST /v1/webhook-endpoints/{id}/test` sends one at once, signed and by the same
+   rules of addresses and time-outs, also to a disabled endpoint, and its answer says what came of it. Its type is
+   `webhook_endpoint.test`, its id begins with `tst_`, and it has neither `payment_id` nor `version`. It is in no list,
+   is not sent again, and changes nothing of the endpoint; who asked for it is kept.
+9. New types and members may be added; existing ones keep their meaning.
 """
 
 _RESULTS: Final = (
@@ -126,6 +130,7 @@ _SECOND_TIME: Final = (
         "Another new secret. The secret that the receiver knows still signs until the end that the first request set,"
         " however often it is repeated; unused ones end by themselves.",
     ),
+    ("`…/test`", "Another test message."),
     ("`…/disable`, `…/enable`", "Changes nothing."),
     ("`DELETE …`", "404: it is deleted."),
     ("`…/deliveries/{message_id}/resend`", "The message may come once more, with the same `webhook-id`."),

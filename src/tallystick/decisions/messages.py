@@ -14,7 +14,7 @@ from msgspec import UNSET, Raw, Struct, UnsetType
 
 from tallystick.domain.api_versions import VERSIONS
 from tallystick.domain.change import Message
-from tallystick.domain.json_types import MessageId, PaymentId, Time, described
+from tallystick.domain.json_types import MessageId, PaymentId, TestMessageId, Time, WebhookEndpointId, described
 from tallystick.domain.kinds import KINDS, PAYMENT_KIND, kind_of
 from tallystick.domain.subjects import Subject
 from tallystick.domain.views import encode
@@ -45,6 +45,34 @@ class MessageBody(Struct, frozen=True, kw_only=True):
         int, described("The payment's version: it orders the payment's messages, with gaps.", 3, minimum=1)
     ]
     data: Annotated[Raw, described("The subject as of this version.")]
+
+
+#: The type of a test message. No kind of subject has this name, so that no message about one looks like it.
+TEST_TYPE: Final = "webhook_endpoint.test"
+
+
+class EndpointUnderTest(Struct, frozen=True, kw_only=True):
+    """What a test message is about."""
+
+    webhook_endpoint_id: WebhookEndpointId
+    note: Annotated[str, described("For people.", "A test message. It reports nothing that happened.")]
+
+
+class WebhookEndpointTestMessage(Struct, frozen=True, kw_only=True):
+    """A test message: what an endpoint gets on request. It reports nothing that happened, and has neither a payment
+    nor a version."""
+
+    id: TestMessageId
+    type: Annotated[str, described("That it is a test message.", const=TEST_TYPE)]
+    timestamp: Annotated[Time, described("When it was asked for.")]
+    data: Annotated[EndpointUnderTest, described("The endpoint that was tested.")]
+
+
+def body_of_test(message_id: str, at: datetime, endpoint_id: str) -> bytes:
+    """The body of a test message."""
+    note = "A test message. It reports nothing that happened."
+    tested = EndpointUnderTest(webhook_endpoint_id=endpoint_id, note=note)
+    return encode(WebhookEndpointTestMessage(id=message_id, type=TEST_TYPE, timestamp=at, data=tested))
 
 
 def message_types() -> list[str]:

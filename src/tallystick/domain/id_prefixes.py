@@ -17,6 +17,7 @@ ID_PREFIXES: Final[Mapping[str, str]] = {
     "evt": "event of a provider",
     "dlv": "delivery of a provider's event to us",
     "msg": "message to a merchant",
+    "tst": "test message to a webhook endpoint",
     "try": "try to process an event or to deliver a message",
     "lse": "lease of a worker on events or messages",
     "we": "webhook endpoint of a merchant",

@@ -44,6 +44,7 @@ RefundId = Annotated[str, _id_of("re", "The refund's id.")]
 DisputeId = Annotated[str, _id_of("dp", "The dispute's id.")]
 EventId = Annotated[str, _id_of("evt", "The id of the provider's event.")]
 MessageId = Annotated[str, _id_of("msg", "The message's id, which every delivery of it has as `webhook-id`.")]
+TestMessageId = Annotated[str, _id_of("tst", "The test message's id, which it has as `webhook-id`.")]
 WebhookEndpointId = Annotated[str, _id_of("we", "The webhook endpoint's id.")]
 RequestId = Annotated[str, _id_of("req", "The request's id; quote it to support.")]
 AnySubjectId = Annotated[

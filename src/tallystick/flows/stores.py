@@ -9,6 +9,7 @@ from tallystick.access.stored_keys import StoredKeys
 from tallystick.flows.webhooks.inbound.dead_letters import DeadLetters
 from tallystick.flows.webhooks.outbound.address_policy import AddressPolicy
 from tallystick.flows.webhooks.outbound.dispatch import Dispatch
+from tallystick.flows.webhooks.outbound.endpoint_tester import EndpointTester
 from tallystick.flows.webhooks.outbound.endpoints import Endpoints, address_policy
 from tallystick.kit.clock import Clock
 from tallystick.record.postgres.contract_drift import DriftCounts
@@ -26,7 +27,8 @@ from tallystick.settings.load import Settings
 class Stores(Struct, frozen=True, kw_only=True):
     """Made once for each process. ``schedule_book`` has what recovery looks at next; ``outbound_book`` has the messages
     that wait and the queues that are leased; ``endpoint_book`` has the rows of webhook endpoints and their deliveries;
-    ``endpoints`` has the rules for what a merchant may do with them; ``lists`` has what a merchant lists."""
+    ``endpoints`` has the rules for what a merchant may do with them, and ``endpoint_tester`` sends test messages;
+    ``lists`` has what a merchant lists."""
 
     api_keys: StoredKeys
     inbox: Inbox
@@ -38,6 +40,7 @@ class Stores(Struct, frozen=True, kw_only=True):
     outbound_book: Outbox
     endpoint_book: EndpointStore
     endpoints: Endpoints
+    endpoint_tester: EndpointTester
     lists: Lists
 
 
@@ -46,6 +49,7 @@ def stores_on(
 ) -> Stores:
     """All of them on one pool and one clock. ``policy`` decides which webhook URLs are allowed; by default the
     settings decide."""
+    policy = policy or address_policy(settings)
     inbox = Inbox(pool, clock)
     outbound_book = Outbox(pool, clock)
     endpoint_book = EndpointStore(pool, clock)
@@ -60,6 +64,7 @@ def stores_on(
         version_use=VersionUseCounts(pool, clock),
         outbound_book=outbound_book,
         endpoint_book=endpoint_book,
-        endpoints=Endpoints(endpoint_book, dispatch, sealer, policy or address_policy(settings), settings),
+        endpoints=Endpoints(endpoint_book, dispatch, sealer, policy, settings),
+        endpoint_tester=EndpointTester(endpoint_book, outbound_book, sealer, policy, settings, clock),
         lists=Lists(pool, clock),
     )

@@ -12,7 +12,7 @@ from typing import Any, get_args, get_type_hints
 import jsonschema_rs
 import pytest
 
-from tallystick.decisions.messages import message_types
+from tallystick.decisions.messages import TEST_TYPE, message_types
 from tallystick.domain.errors import ERRORS
 from tallystick.domain.json_types import EXAMPLE_TIME, example_id
 from tallystick.interfaces.api.openapi import openapi_document
@@ -224,8 +224,10 @@ def test_every_id_has_a_form() -> None:
 
 
 def test_every_message_that_is_sent_is_a_webhook_with_a_typed_body() -> None:
-    assert set(DOCUMENT["webhooks"]) == set(message_types())
+    assert set(DOCUMENT["webhooks"]) == {*message_types(), TEST_TYPE}
     for type_, item in DOCUMENT["webhooks"].items():
+        if type_ == TEST_TYPE:
+            continue
         body = _message_schemas()[type_]["$ref"].rpartition("/")[2]
         assert type_ in SCHEMAS[body]["properties"]["type"]["enum"]
         subject = SCHEMAS[body]["properties"]["data"]["$ref"].rpartition("/")[2]

@@ -39,7 +39,7 @@ from tallystick.interfaces.api.problems import (
     on_framework_error,
     report,
 )
-from tallystick.interfaces.api.rate_limit import RateLimiter
+from tallystick.interfaces.api.rate_limit import RateLimiter, Standing
 from tallystick.interfaces.api.request_form import refusal
 from tallystick.interfaces.api.routes import provider_webhooks
 from tallystick.interfaces.api.routes.provider_webhooks import WebhookReceiver
@@ -107,6 +107,7 @@ class ApiServer:
 
     def __init__(self, body_reader: BodyReader) -> None:
         self._body_reader = body_reader
+        self.own_limiters = {each.name: RateLimiter(*each.rate) for each in ENDPOINTS if each.rate is not None}
 
     def open(self, process: ApiProcess) -> None:
         """Ready to respond."""
@@ -156,13 +157,13 @@ class ApiServer:
         standing = self.limiter.take((caller.merchant_id, caller.key_id))
         if standing is not None:
             request.response_headers += self.limiter.headers(standing)
-            if not standing.allowed:
-                limited = problem("rate_limited", "This key sends too many requests.", request_id=request.request_id)
-                raise ProblemError(limited, (b"retry-after", b"%d" % standing.retry_after_s))
+            _require_allowed(standing, "This key sends too many requests.", request)
         if endpoint.callers != "either" and caller.operator != (endpoint.callers == "operator"):
             whose = "an operator" if endpoint.callers == "operator" else "a merchant's"
             detail = f"This endpoint needs {whose} API key."
             raise ProblemError(problem("forbidden", detail, request_id=request.request_id))
+        if (own := self.own_limiters.get(endpoint.name)) is not None:
+            _require_allowed(own.take((caller.merchant_id, "")), "Too many requests of this kind.", request)
         request.version = version = version_of(request.versions_named, caller.version, request.request_id)
         request.response_headers += headers_of(version, endpoint.deprecation)
         if version is not VERSIONS.newest:
@@ -181,6 +182,13 @@ class ApiServer:
             return await endpoint.handle(self.runtime, request, caller)
         finally:
             self.reads -= 1
+
+
+def _require_allowed(standing: Standing | None, detail: str, request: ApiRequest) -> None:
+    """Raises ProblemError where there is no token left."""
+    if standing is not None and not standing.allowed:
+        limited = problem("rate_limited", detail, request_id=request.request_id)
+        raise ProblemError(limited, (b"retry-after", b"%d" % standing.retry_after_s))
 
 
 def problem_response(

@@ -12,6 +12,7 @@ from tallystick.flows.runtime import Runtime
 from tallystick.interfaces.api.authentication import Caller
 from tallystick.interfaces.api.http import ApiRequest, HttpResponse, json_response
 from tallystick.interfaces.api.parameters import Parameter
+from tallystick.interfaces.api.rate_limit import Rate
 
 Handle = Callable[[Runtime, ApiRequest, Caller], Awaitable[HttpResponse]]
 View = Callable[[Runtime, ApiRequest, Caller], Awaitable[object]]
@@ -20,7 +21,8 @@ View = Callable[[Runtime, ApiRequest, Caller], Awaitable[object]]
 class Endpoint(Struct, frozen=True, kw_only=True):
     """One method on one path. ``summary`` and ``description`` are the document's, in Markdown. ``responses``: the body
     by status where it succeeds; ``codes``: every error it may give; ``callers``: whose API keys it takes. ``tag``: its
-    group in the document, where that is not the one of its path."""
+    group in the document, where that is not the one of its path. ``rate``: how often one merchant may, beside the rate
+    of its keys."""
 
     method: str
     path: str
@@ -38,6 +40,7 @@ class Endpoint(Struct, frozen=True, kw_only=True):
     creates: bool = False  # responses carry Location
     callers: Literal["merchant", "operator", "either"] = "merchant"
     deprecation: Deprecation | None = None
+    rate: Rate | None = None
 
 
 #: Errors of everything that needs an API key.

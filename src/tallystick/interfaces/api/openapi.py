@@ -8,7 +8,7 @@ from typing import Any, Final
 import msgspec
 
 from tallystick import __version__
-from tallystick.decisions.messages import MessageBody
+from tallystick.decisions.messages import MessageBody, WebhookEndpointTestMessage
 from tallystick.domain.api_versions import VERSIONS, ApiVersion
 from tallystick.domain.errors import ERRORS, Problem, ProblemField, problem
 from tallystick.domain.json_types import example_id
@@ -86,7 +86,7 @@ def openapi_document(version: ApiVersion | None = None) -> bytes:
     """The document of a version, as JSON; of the newest one by default."""
     version = version or VERSIONS.newest
     bodies = {body for endpoint in ENDPOINTS for body in (*endpoint.responses.values(), endpoint.body_type) if body}
-    schemas = component_schemas([*bodies, Health, Problem, MessageBody])
+    schemas = component_schemas([*bodies, Health, Problem, MessageBody, WebhookEndpointTestMessage])
     schemas |= message_schemas(schemas.pop(MessageBody.__name__), schemas)
     paths: dict[str, Schema] = {}
     for endpoint in ENDPOINTS:

@@ -18,7 +18,7 @@ from tallystick.domain.lifecycles.refund import REFUND
 from tallystick.domain.money import ACCEPTED
 from tallystick.domain.requests.commands import CAPTURE_METHODS, SCHEMAS
 from tallystick.interfaces.api.parameters import Schema
-from tallystick.interfaces.api.routes.webhook_deliveries import DELIVERY_STATES
+from tallystick.interfaces.api.routes.webhook_deliveries import ATTEMPT_RESULTS, DELIVERY_STATES
 
 #: Where the schemas of a document are.
 PREFIX: Final = "#/components/schemas/"
@@ -50,6 +50,7 @@ NAMED: Final[Mapping[str, tuple[str, Sequence[str]]]] = {
         REFUND.states,
     ),
     "WebhookDeliveryState": ("A state of deliveries to webhook endpoints.", DELIVERY_STATES),
+    "WebhookResult": ("What came of a try to deliver a message to a webhook endpoint.", ATTEMPT_RESULTS),
 }
 _NAME_OF: Final = {tuple(sorted(values)): name for name, (_, values) in NAMED.items()}
 

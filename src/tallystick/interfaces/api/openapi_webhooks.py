@@ -3,9 +3,11 @@ webhook for each type of message."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from typing import Final
 
+from tallystick.decisions.messages import TEST_TYPE, WebhookEndpointTestMessage
 from tallystick.domain.json_types import example_id
 from tallystick.domain.kinds import KINDS, SubjectKind
 from tallystick.interfaces.api.openapi_schemas import reference
@@ -55,19 +57,32 @@ def message_schemas(message: Schema, schemas: Mapping[str, Schema]) -> dict[str,
 
 def webhooks() -> dict[str, Schema]:
     """The section ``webhooks``: what is sent, by type."""
-    return {type_: {"post": _operation(type_, kind)} for kind, types in _told() for type_ in types}
+    told = {type_: {"post": _about_a_subject(type_, kind)} for kind, types in _told() for type_ in types}
+    test = _operation(
+        TEST_TYPE,
+        "A test message",
+        "Sent on request, once, to one endpoint, whatever types it takes. It reports nothing that happened.",
+        WebhookEndpointTestMessage.__name__,
+    )
+    return told | {TEST_TYPE: {"post": test}}
 
 
-def _operation(type_: str, kind: SubjectKind) -> Schema:
+def _about_a_subject(type_: str, kind: SubjectKind) -> Schema:
     subject, _, step = type_.partition(".")
-    words = step.replace("_", " ")
+    return _operation(
+        type_,
+        f"A {subject}: {step.replace('_', ' ')}",
+        f"Sent to every endpoint that takes `{type_}`, at least once, after the step is recorded. Keep the highest"
+        " `version` of a payment that you have seen: an older message may come later.",
+        _message(kind),
+    )
+
+
+def _operation(type_: str, summary: str, description: str, body: str) -> Schema:
     return {
-        "operationId": "on" + "".join(word.capitalize() for word in (subject, *step.split("_"))),
-        "summary": f"A {subject}: {words}",
-        "description": (
-            f"Sent to every endpoint that takes `{type_}`, at least once, after the step is recorded. Keep the highest"
-            " `version` of a payment that you have seen: an older message may come later."
-        ),
+        "operationId": "on" + "".join(word.capitalize() for word in re.split("[._]", type_)),
+        "summary": summary,
+        "description": description,
         "tags": [TAG],
         "security": [],
         "parameters": [
@@ -76,7 +91,7 @@ def _operation(type_: str, kind: SubjectKind) -> Schema:
         ],
         "requestBody": {
             "required": True,
-            "content": {"application/json": {"schema": reference(_message(kind))}},
+            "content": {"application/json": {"schema": reference(body)}},
         },
         "responses": _RESPONSES,
     }

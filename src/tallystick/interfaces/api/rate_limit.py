@@ -5,12 +5,19 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable
-from typing import Final
+from typing import Final, NamedTuple
 
 from msgspec import Struct
 
 #: Buckets kept before full ones are dropped: a full bucket and no bucket are the same.
 _MAX_BUCKETS: Final = 10_000
+
+
+class Rate(NamedTuple):
+    """``per_s`` tokens a second, up to ``burst``."""
+
+    per_s: float
+    burst: int
 
 
 class Standing(Struct, frozen=True):
@@ -26,7 +33,7 @@ class Standing(Struct, frozen=True):
 class RateLimiter:
     """``per_s`` tokens a second up to ``burst``; a rate of 0 is off."""
 
-    def __init__(self, per_s: int, burst: int, now: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, per_s: float, burst: int, now: Callable[[], float] = time.monotonic) -> None:
         self._per_s = per_s
         self._burst = burst
         self._now = now

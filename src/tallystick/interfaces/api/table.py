@@ -18,6 +18,7 @@ from tallystick.interfaces.api.routes import (
     refused_webhooks,
     webhook_deliveries,
     webhook_endpoints,
+    webhook_tests,
 )
 
 ENDPOINTS: Final[tuple[Endpoint, ...]] = (
@@ -32,5 +33,6 @@ ENDPOINTS: Final[tuple[Endpoint, ...]] = (
     *contract_drift.ENDPOINTS,
     *messages.ENDPOINTS,
     *webhook_endpoints.ENDPOINTS,
+    *webhook_tests.ENDPOINTS,
     *webhook_deliveries.ENDPOINTS,
 )

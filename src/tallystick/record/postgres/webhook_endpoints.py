@@ -137,6 +137,10 @@ class EndpointStore:
                 await self._act(connection, name, "enabled", None, actor)
         return done is not None
 
+    async def note_test(self, merchant_id: str, endpoint_id: str, message_id: str, *, actor: str) -> None:
+        """Who asked for a test message, and which one it is."""
+        await self._act(self._pool, (merchant_id, endpoint_id), "tested", message_id, actor)
+
     async def log(
         self, merchant_id: str, endpoint_id: str, *, state: str | None, after: tuple[datetime, str] | None, limit: int
     ) -> list[DeliveryRow]:

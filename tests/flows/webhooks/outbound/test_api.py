@@ -177,6 +177,7 @@ async def test_another_merchants_endpoint_is_not_there(database: Database, fresh
             await client.post(f"{one}/disable"),
             await client.post(f"{one}/enable"),
             await client.post(f"{one}/rotate-secret"),
+            await client.post(f"{one}/test"),
             await client.get(f"{one}/deliveries"),
             await client.post(f"{one}/deliveries/{message}/resend"),
             await client.post(f"{one}/deliveries/resend", json={"since": "2026-01-01T00:00:00Z"}),

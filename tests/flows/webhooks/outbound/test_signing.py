@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta, timezone
 import pytest
 from standardwebhooks import Webhook, WebhookVerificationError
 
-from tallystick.flows.webhooks.outbound import worker as delivering
+from tallystick.flows.webhooks.outbound import signing_secrets
 from tallystick.flows.webhooks.outbound.signing import new_secret, signed_headers
 from tests.support.database import Database
 from tests.support.outbox import (
@@ -123,7 +123,7 @@ async def test_secrets_lie_encrypted_and_are_not_logged(
         def error(self, event: str, **known: object) -> None:
             written.append(f"{event} {known}")
 
-    monkeypatch.setattr(delivering, "log", Lines())
+    monkeypatch.setattr(signing_secrets, "log", Lines())
     async with receiving() as receiver, runtime_for(database) as runtime, worker(runtime) as delivery:
         made = await register(runtime, fresh_merchant, receiver)
         plain = base64.b64decode(made.secret.removeprefix("whsec_"))

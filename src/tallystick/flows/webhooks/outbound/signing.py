@@ -15,6 +15,9 @@ _SECRET_BYTES: Final = 32
 
 _PREFIX: Final = "whsec_"
 
+#: Which version of the API a message is in. Not signed.
+VERSION_HEADER: Final = "tallystick-version"
+
 
 def new_secret() -> str:
     """A signing secret as shown to the merchant: ``whsec_`` and base64."""

@@ -22,7 +22,8 @@ from tallystick.flows.webhooks.outbound.dispatch import Dispatch
 from tallystick.flows.webhooks.outbound.endpoints import FAILING, GONE, address_policy
 from tallystick.flows.webhooks.outbound.results import ResultWriter
 from tallystick.flows.webhooks.outbound.retries import wait_ms
-from tallystick.flows.webhooks.outbound.signing import signed_headers
+from tallystick.flows.webhooks.outbound.signing import VERSION_HEADER, signed_headers
+from tallystick.flows.webhooks.outbound.signing_secrets import UNSIGNED, SigningSecrets
 from tallystick.flows.webhooks.outbound.try_results import DELIVERED
 from tallystick.kit.clock import monotonic_ms
 from tallystick.kit.fair_shares import FairShares
@@ -36,23 +37,10 @@ from tallystick.record.postgres.outbox import (
     LeasedMessage,
     QueueName,
 )
-from tallystick.record.sealing import SealBroken, secret_row
 
 log = get_logger("tallystick.flows.webhooks.outbound")
 
 ACTOR: Final = "delivery"
-
-#: At most this many secrets sign, at 48 bytes each: repeated rotations must not make a header too long for the receiver
-#: (8 kB in all is common). The newest one and the oldest ones sign.
-_SIGNING_SECRETS: Final = 10
-
-#: Which version of the API a message is in.
-VERSION_HEADER: Final = "tallystick-version"
-
-_NO_SECRET: Final = "no secret of the endpoint could be opened; nothing was sent. Rotate the secret"
-
-#: One alert of an endpoint in this long: a person has to act, and each of its messages meets the same.
-ALERT_EVERY_S: Final = 3_600.0
 
 #: One line of a merchant and a result in this long: enough to see that an endpoint fails, whatever its backlog. No
 #: client makes a merchant or a result.
@@ -67,7 +55,6 @@ class OutboxWorker:
     def __init__(self, runtime: Runtime, *, policy: AddressPolicy | None = None) -> None:
         settings = runtime.settings
         self._runtime = runtime
-        self._sealer = runtime.sealer
         self.book = runtime.stores.outbound_book
         self._endpoints = runtime.stores.endpoint_book
         self._dispatch = Dispatch(self.book, settings.outbound_batch)
@@ -77,7 +64,7 @@ class OutboxWorker:
             timeout_ms=settings.outbound_timeout_ms,
             connections=settings.outbound_concurrency,
         )
-        self._alerts = SampledLines(ALERT_EVERY_S)
+        self._secrets = SigningSecrets(runtime.sealer)
         self._failures = SampledLines(FAILURE_EVERY_S)
         self._senders = FairShares(settings.outbound_concurrency)
         self._running: Counter[str] = Counter()
@@ -106,7 +93,7 @@ class OutboxWorker:
 
     async def close(self) -> None:
         """Close every connection to endpoints."""
-        self._alerts.flush()
+        self._secrets.flush()
         self._failures.flush()
         await self._client.close()
 
@@ -166,13 +153,13 @@ class OutboxWorker:
         queue = message.held.queue
         try:
             started_at = self._runtime.clock.now()
-            signing = self._opened(queue[:2], secrets.get((queue.merchant_id, queue.endpoint_id), []))
+            signing = self._secrets.opened(queue[:2], secrets.get((queue.merchant_id, queue.endpoint_id), []))
             if signing:
                 body, dated = _in_its_version(message)
                 headers = {**signed_headers(message.message_id, started_at, body, signing), VERSION_HEADER: dated}
                 answer = await self._client.send(message.url, headers, body, write_by_ms=write_by_ms, now=started_at)
-            else:  # nothing unsigned is ever sent
-                answer = DeliveryResult(result=SECRET_UNREADABLE, duration_ms=0, detail=_NO_SECRET)
+            else:
+                answer = UNSIGNED
             if answer.result == "too_late":
                 await self.book.release(message.held)
                 return
@@ -213,19 +200,6 @@ class OutboxWorker:
             if await self._endpoints.disable(queue.merchant_id, queue.endpoint_id, reason, actor=ACTOR):
                 log.warning("webhook endpoint disabled", endpoint_id=queue.endpoint_id, reason=reason)
 
-    def _opened(self, name: EndpointName, sealed: Sequence[tuple[str, bytes]]) -> list[str]:
-        """The secrets that open. Another one does not keep them from signing: after a lost key a merchant rotates."""
-        chosen = sealed if len(sealed) <= _SIGNING_SECRETS else [sealed[0], *sealed[1 - _SIGNING_SECRETS :]]
-        opened, why = [], None if sealed else "it has none"
-        for secret_id, value in chosen:
-            try:
-                opened.append(self._sealer.open(value, secret_row(*name, secret_id)).decode())
-            except SealBroken as error:
-                why = str(error)
-        if why is not None:
-            self._alerts.line(name, partial(_say_unreadable, name, why, len(opened)))
-        return opened
-
 
 def _in_its_version(message: LeasedMessage) -> tuple[bytes, str]:
     """The body in the version that its endpoint is pinned to, and that version's date. Raises LookupError where this
@@ -250,17 +224,4 @@ def _say_failed(message: LeasedMessage, answer: DeliveryResult, state: str, sinc
         tries=message.tries + 1,
         state=state,
         since_last_line=since_last_line,
-    )
-
-
-def _say_unreadable(name: EndpointName, why: str, others: int, since_last_line: int) -> None:
-    log.error(
-        "webhook secret cannot be opened",
-        alert=True,
-        merchant_id=name[0],
-        endpoint_id=name[1],
-        reason=why,
-        secrets_that_open=others,
-        since_last_line=since_last_line,
-        next="put the sealing key back; if it is lost, the merchant calls …/webhook-endpoints/{id}/rotate-secret",
     )

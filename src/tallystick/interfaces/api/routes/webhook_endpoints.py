@@ -26,6 +26,7 @@ from tallystick.interfaces.api.endpoint import ACT, KEYED, READ, Endpoint, Handl
 from tallystick.interfaces.api.http import ApiRequest, HttpResponse, json_response
 from tallystick.interfaces.api.parameters import Parameter, path_id
 from tallystick.interfaces.api.problems import ProblemError, busy, invalid_fields, not_found
+from tallystick.interfaces.api.rate_limit import Rate
 from tallystick.interfaces.api.typed_body import read_typed
 from tallystick.interfaces.api.versions import served
 
@@ -268,6 +269,7 @@ def on_endpoint(
     body_required: bool = False,
     parameters: tuple[Parameter, ...] = (),
     codes: tuple[str, ...] = (),
+    rate: Rate | None = None,
 ) -> Endpoint:
     """What a merchant does with one of its webhook endpoints."""
     return Endpoint(
@@ -282,6 +284,7 @@ def on_endpoint(
         body_type=body_type,
         body_required=body_required,
         parameters=(ENDPOINT_ID, *parameters),
+        rate=rate,
     )
 
 

@@ -103,7 +103,8 @@ Guarantees for consumers:
    valid, the try is `tls_failed` and the log has the reason. The machine's certificate authorities are trusted, or
    those in the file named by the environment variable `SSL_CERT_FILE`.
 7. **Nothing is lost.** A message that was given up, or came while the endpoint was disabled, is in the delivery log and
-   can be resent.
+   can be resent. `POST …/deliveries/resend` with `since` sends all of them now that were dispatched since then, and
+   those that wait for their next try, and answers how many.
 8. **A test message is no message.** `POST /v1/webhook-endpoints/{id}/test` sends one at once, signed and by the same
    rules of addresses and time-outs, also to a disabled endpoint, and its answer says what came of it. Its type is
    `webhook_endpoint.test`, its id begins with `tst_`, and it has neither `payment_id` nor `version`. It is in no list,
@@ -134,7 +135,7 @@ _SECOND_TIME: Final = (
     ("`…/disable`, `…/enable`", "Changes nothing."),
     ("`DELETE …`", "404: it is deleted."),
     ("`…/deliveries/{message_id}/resend`", "The message may come once more, with the same `webhook-id`."),
-    ("`…/deliveries/resend`", "Only messages that are still not accepted; none that the first request has resent."),
+    ("`…/deliveries/resend`", "Only messages that are still not accepted; none that is due already."),
 )
 
 

@@ -17,8 +17,9 @@ from tallystick.domain.lifecycles.payment import PAYMENT
 from tallystick.domain.lifecycles.refund import REFUND
 from tallystick.domain.money import ACCEPTED
 from tallystick.domain.requests.commands import CAPTURE_METHODS, SCHEMAS
+from tallystick.flows.webhooks.outbound.endpoints import DELIVERY_STATES
 from tallystick.interfaces.api.parameters import Schema
-from tallystick.interfaces.api.routes.webhook_deliveries import ATTEMPT_RESULTS, DELIVERY_STATES
+from tallystick.interfaces.api.routes.webhook_deliveries import ATTEMPT_RESULTS
 
 #: Where the schemas of a document are.
 PREFIX: Final = "#/components/schemas/"

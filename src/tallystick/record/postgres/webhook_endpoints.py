@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 from operator import itemgetter
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import asyncpg
 from msgspec import Struct
@@ -16,6 +16,11 @@ from tallystick.record.postgres import sql
 from tallystick.record.postgres.structs import struct_of, structs_of
 
 STATEMENTS: Final = sql.load("outbound.sql")
+
+
+#: open: on its way, or its next try is due at a time that is shown. canceled: given up because the endpoint was
+#: disabled, or came while it was. exhausted: every try failed.
+DELIVERY_STATES: Final = ("open", "delivered", "exhausted", "canceled")
 
 
 class EndpointRow(Struct, frozen=True, kw_only=True):
@@ -47,6 +52,13 @@ class DeliveryRow(Struct, frozen=True, kw_only=True):
     next_try_at: datetime | None
     dispatched_at: datetime
     closed_at: datetime | None
+
+
+class UnheardMessage(NamedTuple):
+    """A message that did not arrive."""
+
+    message_id: str
+    stream_id: str
 
 
 class DeliveryTry(Struct, frozen=True, kw_only=True):
@@ -167,11 +179,21 @@ class EndpointStore:
             found.setdefault(each.message_id, []).append(each)
         return found
 
-    async def resend(self, merchant_id: str, endpoint_id: str, message_ids: Sequence[str], *, actor: str) -> int:
-        """Send deliveries again now, with all their tries. Returns how many."""
+    async def resend(
+        self,
+        merchant_id: str,
+        endpoint_id: str,
+        message_ids: Sequence[str],
+        *,
+        actor: str,
+        states: Sequence[str] = DELIVERY_STATES,
+    ) -> int:
+        """Send deliveries in these states again now, with all their tries. Returns how many."""
         name = (merchant_id, endpoint_id)
         async with self._pool.acquire() as connection, connection.transaction():
-            done = await connection.fetch(STATEMENTS["reopen"], *name, sorted(message_ids), self._clock.shift_ms)
+            done = await connection.fetch(
+                STATEMENTS["reopen"], *name, sorted(message_ids), self._clock.shift_ms, states
+            )
             if done:
                 queues = sorted({(*name, record["stream_id"]) for record in done})
                 await connection.execute(STATEMENTS["hasten"], *zip(*queues, strict=True), self._clock.shift_ms)
@@ -181,9 +203,25 @@ class EndpointStore:
                 )
         return len(done)
 
-    async def unheard(self, merchant_id: str, endpoint_id: str, since: datetime, limit: int) -> list[str]:
+    async def unheard(self, merchant_id: str, endpoint_id: str, since: datetime, limit: int) -> list[UnheardMessage]:
         """Messages dispatched since then that the endpoint did not accept, or that came while it was disabled."""
         records = await self._pool.fetch(STATEMENTS["unheard"], merchant_id, endpoint_id, since, limit)
+        return [UnheardMessage(*record) for record in records]
+
+    async def waiting_since(
+        self, merchant_id: str, endpoint_id: str, since: datetime, limit: int
+    ) -> list[UnheardMessage]:
+        """Open messages dispatched since then that wait for their next try, or behind one of their stream that does."""
+        records = await self._pool.fetch(
+            STATEMENTS["waiting_since"], merchant_id, endpoint_id, since, limit, self._clock.shift_ms
+        )
+        return [UnheardMessage(*record) for record in records]
+
+    async def waiting_in_streams(self, merchant_id: str, endpoint_id: str, stream_ids: Sequence[str]) -> list[str]:
+        """The messages of these streams that wait for their next try."""
+        records = await self._pool.fetch(
+            STATEMENTS["waiting_in_streams"], merchant_id, endpoint_id, stream_ids, self._clock.shift_ms
+        )
         return [record[0] for record in records]
 
     async def _close(

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from tallystick.flows.runtime import Runtime
-from tallystick.interfaces.api.routes.webhook_deliveries import DELIVERY_STATES
+from tallystick.flows.webhooks.outbound.endpoints import DELIVERY_STATES
 from tallystick.interfaces.api.routes.webhook_endpoints import EVENT_TYPES
 from tests.support.api import Inside, inside
 from tests.support.database import Database

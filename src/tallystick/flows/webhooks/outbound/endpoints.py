@@ -13,12 +13,19 @@ from tallystick.flows.webhooks.outbound.address_policy import AddressPolicy
 from tallystick.flows.webhooks.outbound.dispatch import Dispatch
 from tallystick.flows.webhooks.outbound.signing import new_secret
 from tallystick.kit.ids import new_id
-from tallystick.record.postgres.webhook_endpoints import DeliveryRow, DeliveryTry, EndpointRow, EndpointStore
+from tallystick.record.postgres.webhook_endpoints import (
+    DELIVERY_STATES,
+    DeliveryRow,
+    DeliveryTry,
+    EndpointRow,
+    EndpointStore,
+)
 from tallystick.record.sealing import Sealer, secret_row
 from tallystick.settings.load import Settings
 
 __all__ = [
     "BY_REQUEST",
+    "DELIVERY_STATES",
     "DISABLED_REASONS",
     "FAILING",
     "GONE",
@@ -42,6 +49,9 @@ DISABLED_REASONS: Final = (BY_REQUEST, GONE, FAILING)
 
 #: Messages that one request may send again: seconds of work; the next request continues.
 RESEND_LIMIT: Final = 1_000
+
+#: What did not arrive. A message that arrives meanwhile is not sent again.
+UNHEARD_STATES: Final = ("open", "exhausted", "canceled")
 
 #: A conflicting endpoint may be deleted before it is read; if that happens twice, the limit is the reason.
 _REGISTER_TRIES: Final = 2
@@ -146,10 +156,18 @@ class Endpoints:
         return Rotated(secret, until)
 
     async def resend_since(self, merchant_id: str, endpoint_id: str, since: datetime, *, actor: str) -> ResendResult:
-        """Send again everything dispatched since then that did not arrive: given up, or missed while disabled."""
-        found = await self._book.unheard(merchant_id, endpoint_id, since, RESEND_LIMIT + 1)
-        count = await self._book.resend(merchant_id, endpoint_id, found[:RESEND_LIMIT], actor=actor)
-        return ResendResult(count, len(found) > RESEND_LIMIT)
+        """Send now everything dispatched since then that did not arrive: given up, missed while disabled, or waiting
+        for its next try, with what it waits for."""
+        name = (merchant_id, endpoint_id)
+        unheard = await self._book.unheard(*name, since, RESEND_LIMIT + 1)
+        room = max(RESEND_LIMIT - len(unheard), 0)
+        waiting = await self._book.waiting_since(*name, since, room + 1)
+        chosen = [*unheard[:RESEND_LIMIT], *waiting[:room]]
+        # A message is sent after the earlier ones of its stream: they are woken too, however old they are.
+        before = await self._book.waiting_in_streams(*name, sorted({each.stream_id for each in chosen}))
+        message_ids = sorted({*before, *(each.message_id for each in chosen)})
+        count = await self._book.resend(*name, message_ids, actor=actor, states=UNHEARD_STATES)
+        return ResendResult(count, len(unheard) > RESEND_LIMIT or len(waiting) > room)
 
     def _sealed(self, merchant_id: str, endpoint_id: str, secret: str) -> tuple[str, bytes]:
         secret_id = new_id("sec")

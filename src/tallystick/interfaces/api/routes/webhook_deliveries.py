@@ -19,7 +19,7 @@ from tallystick.domain.json_types import (
     described,
 )
 from tallystick.flows.runtime import Runtime
-from tallystick.flows.webhooks.outbound.endpoints import DeliveryRow, DeliveryTry
+from tallystick.flows.webhooks.outbound.endpoints import DELIVERY_STATES, DeliveryRow, DeliveryTry
 from tallystick.flows.webhooks.outbound.try_results import TRY_RESULTS, latest_failure
 from tallystick.interfaces.api.authentication import Caller
 from tallystick.interfaces.api.endpoint import Endpoint, read
@@ -29,10 +29,6 @@ from tallystick.interfaces.api.parameters import one_of, page_of, path_id
 from tallystick.interfaces.api.problems import ProblemError, not_found
 from tallystick.interfaces.api.routes.webhook_endpoints import EVENT_TYPES, actor_of, existing, on_endpoint
 from tallystick.interfaces.api.typed_body import read_typed
-
-#: open: on its way, or its next try is due at a time that is shown. canceled: given up because the endpoint was
-#: disabled, or came while it was. exhausted: every try failed.
-DELIVERY_STATES: Final = ("open", "delivered", "exhausted", "canceled")
 
 #: Tries that are shown of a message: every one of two rounds, and more than anybody reads.
 SHOWN_TRIES: Final = 25
@@ -108,15 +104,15 @@ class WebhookDeliveryPage(Struct, frozen=True, kw_only=True):
 
 
 class ResendSince(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Since when messages are sent again."""
+    """Since when messages are sent now."""
 
     since: Annotated[Time, described("Messages dispatched at this time or later.")]
 
 
 class Resent(Struct, frozen=True, kw_only=True):
-    """How many messages will be sent again."""
+    """How many messages are sent now."""
 
-    count: Annotated[Count, described("How many messages this request was about.", 12)]
+    count: Annotated[Count, described("How many messages are sent now because of this request.", 12)]
     has_more: Annotated[bool, described("Whether the same request again does the rest.", False)]
 
 
@@ -148,7 +144,7 @@ async def resend_one(runtime: Runtime, request: ApiRequest, caller: Caller) -> H
 
 
 async def resend_since(runtime: Runtime, request: ApiRequest, caller: Caller) -> HttpResponse:
-    """Send again every message since a time that did not reach the endpoint, oldest first."""
+    """Send now every message since a time that did not reach the endpoint, oldest first."""
     body = await read_typed(request, ResendSince)
     endpoint_id = await _enabled(runtime, request, caller)
     done = await runtime.stores.endpoints.resend_since(
@@ -238,8 +234,10 @@ ENDPOINTS: Final[tuple[Endpoint, ...]] = (
         "POST",
         "/deliveries/resend",
         "resendWebhooks",
-        "Send again every message since a time that did not reach the endpoint",
-        "Only messages that the endpoint has not accepted; none that an earlier request has resent.",
+        "Send now every message since a time that did not reach the endpoint",
+        "Those that were given up or came while it was disabled, and those that wait for their next try; also earlier"
+        " ones of their payments, which have to be sent first. None that the endpoint has accepted, and none that is"
+        " due already, as after an earlier request of this kind. Each has a new series of tries.",
         resend_since,
         Resent,
         body_type=ResendSince,

@@ -256,17 +256,35 @@ ORDER BY try_id DESC
 LIMIT $4;
 
 -- unheard: up to $4 messages dispatched since $3 that an endpoint did not accept, or that came while it was disabled
-SELECT message_id
+SELECT message_id, payment_id AS stream_id
 FROM message_delivery
 WHERE merchant_id = $1 AND endpoint_id = $2 AND dispatched_at >= $3 AND state IN ('exhausted', 'canceled')
 ORDER BY dispatched_at, message_id
 LIMIT $4;
 
--- reopen: send deliveries again from the beginning ($4: shift in ms)
+-- waiting_since: up to $4 open messages dispatched since $3 that wait for their next try, or behind one of their stream
+-- that does ($5: shift in ms)
+SELECT d.message_id, d.payment_id AS stream_id
+FROM message_delivery d
+WHERE d.merchant_id = $1 AND d.endpoint_id = $2 AND d.dispatched_at >= $3 AND d.state = 'open'
+  AND EXISTS (
+    SELECT 1 FROM message_delivery w
+    WHERE w.merchant_id = d.merchant_id AND w.endpoint_id = d.endpoint_id AND w.payment_id = d.payment_id
+      AND w.state = 'open' AND w.next_try_at > now() + $5::bigint * interval '1 millisecond')
+ORDER BY d.dispatched_at, d.message_id
+LIMIT $4;
+
+-- waiting_in_streams: those of these streams that wait for their next try ($4: shift in ms)
+SELECT message_id
+FROM message_delivery
+WHERE merchant_id = $1 AND endpoint_id = $2 AND payment_id = ANY($3::text[]) AND state = 'open'
+  AND next_try_at > now() + $4::bigint * interval '1 millisecond';
+
+-- reopen: send deliveries in one of the states $5 again from the beginning ($4: shift in ms)
 UPDATE message_delivery d
 SET state = 'open', tries = 0, resends = resends + 1, closed_at = NULL,
     next_try_at = now() + $4::bigint * interval '1 millisecond'
-WHERE d.merchant_id = $1 AND d.endpoint_id = $2 AND d.message_id = ANY($3::text[])
+WHERE d.merchant_id = $1 AND d.endpoint_id = $2 AND d.message_id = ANY($3::text[]) AND d.state = ANY($5::text[])
 RETURNING d.payment_id AS stream_id, d.message_id, d.resends;
 
 -- record_resend: who requested a resend, beside the tries ($7: shift in ms)

@@ -27,6 +27,7 @@ COMMANDS: Final[Mapping[str, str]] = {
     "work": "tallystick.cli.work:work",
     "simulate": "tallystick.cli.simulate:simulate",
     "trigger": "tallystick.cli.trigger:trigger",
+    "listen": "tallystick.cli.listen:listen",
     "migrate": "tallystick.cli.migrate:migrate",
     "doctor": "tallystick.cli.doctor:doctor",
     "keys": "tallystick.cli.keys:app",

@@ -10,10 +10,13 @@ from typing import Final
 
 from standardwebhooks import Webhook
 
-#: The specification asks for 24 to 64.
-_SECRET_BYTES: Final = 32
+#: How long a secret is, by the specification.
+SECRET_BYTES: Final = range(24, 65)
 
-_PREFIX: Final = "whsec_"
+#: How long ours are.
+_NEW_SECRET_BYTES: Final = 32
+
+SECRET_PREFIX: Final = "whsec_"
 
 #: Which version of the API a message is in. Not signed.
 VERSION_HEADER: Final = "tallystick-version"
@@ -21,7 +24,7 @@ VERSION_HEADER: Final = "tallystick-version"
 
 def new_secret() -> str:
     """A signing secret as shown to the merchant: ``whsec_`` and base64."""
-    return _PREFIX + base64.b64encode(os.urandom(_SECRET_BYTES)).decode()
+    return SECRET_PREFIX + base64.b64encode(os.urandom(_NEW_SECRET_BYTES)).decode()
 
 
 def signed_headers(message_id: str, at: datetime, body: bytes, secrets: Sequence[str]) -> Mapping[str, str]:

@@ -149,7 +149,7 @@ def a_disk_that_is_almost_full(world: World, monkeypatch: pytest.MonkeyPatch) ->
     yield {"data_dir": str(world.postgres._data_dir)}
 
 
-@case("database", "cannot reach the database; nothing was done")
+@case("database", r"cannot reach the database at 127\.0\.0\.1:\d+; nothing was done")
 def no_database(world: World, _: pytest.MonkeyPatch) -> Iterator[dict[str, str]]:
     yield {"database_url": f"postgresql://tallystick_app@127.0.0.1:{free_port()}/tallystick"}
 

@@ -3,11 +3,14 @@ met a database that is away."""
 
 from __future__ import annotations
 
+import os
 import signal
 import socket
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from functools import cache
 from importlib import import_module
+from pathlib import Path
 from typing import Annotated, Any, Final, NoReturn
 
 import typer
@@ -17,7 +20,12 @@ from tallystick import __version__
 from tallystick.domain.errors import TallystickError
 from tallystick.kit.log_capture import captures_output
 from tallystick.kit.logs import get_logger
+from tallystick.kit.tried_address import tried_address
 from tallystick.run.supervisor import EXIT_AWAY, EXIT_MISCONFIGURED
+from tallystick.settings.config_file import CONFIG_VARIABLE
+
+#: Said by -h and in errors, however it was started, and what completion is set up for.
+PROGRAM: Final = "tallystick"
 
 #: Command -> module and attribute. A command is loaded when it is used: roles are started often, and the acquirer needs
 #: no database driver.
@@ -57,8 +65,8 @@ NO_CONNECTION: Final = "Connect call failed"
 
 #: Said where the database is not there: the system's own words do not name it.
 DATABASE_IS_AWAY: Final = (
-    "cannot reach the database; nothing was done. Check that it runs, and the host and port in TALLYSTICK_DATABASE_URL"
-    " (`migrate` takes TALLYSTICK_MIGRATION_DATABASE_URL)"
+    "cannot reach the database{at}; nothing was done. Check that it runs, and the host and port in"
+    " TALLYSTICK_DATABASE_URL (`migrate` takes TALLYSTICK_MIGRATION_DATABASE_URL)"
 )
 
 #: What a supervisor starts, and starts again where that may help.
@@ -78,6 +86,25 @@ COMPLETION_UNKNOWN: Final = frozenset({"40003", "08007"})
 UNDEFINED_TABLE: Final = "42P01"
 
 
+def _name_config(file: Path | None) -> None:
+    """The last ``--config`` counts; without one TALLYSTICK_CONFIG does."""
+    if file is not None:
+        os.environ[CONFIG_VARIABLE] = str(file.absolute())
+
+
+Config = Annotated[
+    Path | None,
+    typer.Option(
+        "--config",
+        metavar="FILE",
+        help=f"Settings in TOML; the environment wins. Also {CONFIG_VARIABLE}.",
+        show_default=False,
+        expose_value=False,
+        callback=_name_config,
+    ),
+]
+
+
 class Commands(TyperGroup):
     """The commands above, each loaded when it is asked for."""
 
@@ -94,14 +121,38 @@ class Commands(TyperGroup):
         if isinstance(found, typer.Typer):
             group = typer.main.get_group(found)
             group.name = cmd_name
-            return group
+            return _with_config(group)
         alone = typer.Typer(add_completion=False)
         alone.command(cmd_name)(found)
-        return typer.main.get_command(alone)
+        return _with_config(typer.main.get_command(alone))
+
+
+@cache
+def _config_params() -> list[Any]:
+    """``--config`` as a parameter of any command."""
+    alone = typer.Typer(add_completion=False)
+
+    @alone.command()
+    def bare(_: Config = None) -> None:
+        """What it is taken from."""
+
+    return [each for each in typer.main.get_command(alone).params if "--config" in each.opts]
+
+
+def _with_config(command: Any) -> Any:
+    """The command, and each below it, with ``--config``: it may stand anywhere on the line."""
+    command.params.extend(_config_params())
+    for below in getattr(command, "commands", {}).values():
+        _with_config(below)
+    return command
 
 
 app: Final = typer.Typer(
-    name="tallystick", cls=Commands, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False
+    name=PROGRAM,
+    cls=Commands,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},  # every command takes it over
 )
 
 
@@ -113,6 +164,7 @@ def _print_version(wanted: bool) -> None:
 
 @app.callback()
 def _root(
+    config: Config = None,
     _: Annotated[
         bool, typer.Option("--version", help="Print the version.", callback=_print_version, is_eager=True)
     ] = False,
@@ -125,11 +177,11 @@ def main() -> None:
     later."""
     signal.signal(signal.SIGTERM, _terminate)
     try:
-        app()
+        app(prog_name=PROGRAM)
     except Exception as error:
         if not isinstance(error, TallystickError | OSError) and _library(error) not in TRANSPORTS:
             raise
-        later = is_away(error) and not ROLES.isdisjoint(sys.argv[1:2])
+        later = is_away(error) and _command_in(sys.argv[1:]) in ROLES
         _fail(in_words(error), EXIT_AWAY if later else EXIT_MISCONFIGURED)
 
 
@@ -149,6 +201,17 @@ def in_words(error: Exception) -> str:
     return f"{away}: {said}" if (away := _away(error)) else said
 
 
+def _command_in(line: Sequence[str]) -> str:
+    """The command's name; options of the program itself stand before it."""
+    words = iter(line)
+    for word in words:
+        if word == "--config":
+            next(words, None)
+        elif not word.startswith("-"):
+            return word
+    return ""
+
+
 def _terminate(*_: object) -> NoReturn:
     """Turn SIGTERM into an exception, so that everything the command started is stopped on the way out."""
     sys.exit(128 + signal.SIGTERM)
@@ -158,7 +221,7 @@ def _away(error: BaseException) -> str:
     """What could not be reached, or did not do as asked; empty for an error of this machine, such as a full disk."""
     library = _library(error)
     if library == "aiohttp":
-        return "cannot reach the provider"
+        return "cannot reach the provider; check that it runs, and the host and port in its settings"
     sqlstate = getattr(error, "sqlstate", None)
     if sqlstate == NOT_PERMITTED:
         return "the database's role may not do this (`migrate` needs the owner, in TALLYSTICK_MIGRATION_DATABASE_URL)"
@@ -167,7 +230,13 @@ def _away(error: BaseException) -> str:
     if sqlstate is not None:
         return "the database cannot be used now" if is_away(error) else "the database refused"
     lost = isinstance(error, ConnectionError | TimeoutError | socket.gaierror) or NO_CONNECTION in str(error)
-    return DATABASE_IS_AWAY if lost or library in TRANSPORTS else ""
+    return DATABASE_IS_AWAY.format(at=_address(error)) if lost or library in TRANSPORTS else ""
+
+
+def _address(error: BaseException) -> str:
+    """Which host and port were tried, where the error came from connecting: its own words often do not name them."""
+    tried = tried_address(error)
+    return f" at {tried}" if tried else ""
 
 
 def _library(error: BaseException) -> str:

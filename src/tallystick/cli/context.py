@@ -12,6 +12,7 @@ from rich.console import Console
 from tallystick.providers.registry import CONNECTOR_SETTINGS
 from tallystick.providers.simulator.setup import SimulatorSettings
 from tallystick.run.ports import kept_simulator_url
+from tallystick.settings.config_file import CONFIG_VARIABLE, read_config_file
 from tallystick.settings.fields import PREFIX
 from tallystick.settings.load import Settings, SettingsError, load_settings
 
@@ -47,10 +48,24 @@ SomeMerchant = Annotated[str | None, typer.Option("--merchant", help="Only this 
 AsJson = Annotated[bool, typer.Option("--json", help="JSON on standard output.")]
 
 
+def read_config() -> None:
+    """Put what the config file says into the environment, for this process and those that it starts. What is in the
+    environment stays: it wins. Raises SettingsError."""
+    named = os.environ.pop(CONFIG_VARIABLE, None)
+    if named is None:
+        return
+    if not named:
+        raise SettingsError(f"{CONFIG_VARIABLE}: it is empty; unset it, or name a file")
+    given = {name.upper() for name in os.environ}
+    for name, value in read_config_file(Path(named).expanduser(), CONNECTOR_SETTINGS).items():
+        if name not in given:
+            os.environ[name] = value
+
+
 def settings_from(data_dir: Path | None = None, **options: object) -> Settings:
-    """Settings from the environment; options on the command line override it. Without a setting for it, the test
-    acquirer is where it was last started on the data directory. Raises SettingsError, also for a data directory on the
-    command line beside a database URL."""
+    """Settings from the environment and the config file; options on the command line override them. Without a setting
+    for it, the test acquirer is where it was last started on the data directory. Raises SettingsError, also for a data
+    directory on the command line beside a database URL."""
     require_one_database(data_dir)
     environ = dict(os.environ)
     if data_dir is not None:
@@ -69,6 +84,7 @@ def settings_on_own_or_new_database(directory: Path) -> Settings:
     """Settings from the environment, for a command that makes a new database in ``directory`` where the environment
     names none. Beside a database of one's own the directory has what is not in it, unless a setting says where.
     Raises SettingsError."""
+    read_config()
     data_dir = f"{PREFIX}DATA_DIR"
     named = {name.upper() for name in os.environ}
     if named.issuperset({DATABASE_URLS[0], data_dir}):
@@ -80,7 +96,8 @@ def settings_on_own_or_new_database(directory: Path) -> Settings:
 
 def require_one_database(data_dir: Path | None) -> None:
     """Raise SettingsError where ``--data-dir`` names one database and the environment another: a command that chose
-    between them might verify, or change, the wrong one."""
+    between them might verify, or change, the wrong one. Reads the config file first."""
+    read_config()
     urls = [name.upper() for name, value in sorted(os.environ.items()) if name.upper() in DATABASE_URLS and value]
     if data_dir is not None and urls:
         raise SettingsError(

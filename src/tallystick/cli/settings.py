@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import groupby
 from typing import Annotated
 
 import msgspec
@@ -11,7 +12,7 @@ from tallystick.cli.context import AsJson, console
 from tallystick.cli.tables import table_of
 from tallystick.contract.settings import render_settings
 from tallystick.providers.registry import CONNECTOR_SETTINGS
-from tallystick.settings.load import describe_settings
+from tallystick.settings.load import SettingRow, describe_settings
 
 
 def settings(
@@ -31,5 +32,10 @@ def settings(
         for row in rows:
             typer.echo(f"{row.variable}={row.default}  # {row.unit}: {row.reason}")
         return
-    cells = [(row.variable, row.default, row.unit, row.reason) for row in rows]
-    console.print(table_of(("variable", "default", "unit", "reason"), cells, title="Settings"))
+    for title, group in groupby(rows, lambda row: row.group):
+        cells = [(f"{row.variable}\n= {row.default}" if row.default else row.variable, _why(row)) for row in group]
+        console.print(table_of(("setting = default", "why"), cells, whole=["setting = default"], title=title))
+
+
+def _why(row: SettingRow) -> str:
+    return row.reason if row.unit == "text" else f"{row.unit}: {row.reason}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from itertools import groupby
 from typing import Final
 
 from tallystick.contract import markdown
@@ -13,11 +14,16 @@ _BY_MACHINE: Final = {"TALLYSTICK_DATA_DIR": "`/var/lib/tallystick` for root, el
 
 _HEAD: Final = """# Settings
 
-Printed by `tallystick settings --markdown`. Settings are read from the environment. An unknown variable with the prefix
-`TALLYSTICK_` is an error."""
+Printed by `tallystick settings --markdown`. Settings are read from the environment, and from a
+[config file](../operate/command-line.md#config-file). An unknown variable with the prefix `TALLYSTICK_` is an error."""
 
 
 def render_settings(rows: Iterable[SettingRow]) -> str:
-    """One table: the same bytes on every machine."""
-    cells = [(f"`{row.variable}`", _BY_MACHINE.get(row.variable, row.default), row.unit, row.reason) for row in rows]
-    return f"{_HEAD}\n\n{markdown.table(('setting', 'default', 'unit', 'why'), cells)}\n"
+    """A table for each group: the same bytes on every machine."""
+    parts = [_HEAD]
+    for title, group in groupby(rows, lambda row: row.group):
+        cells = [
+            (f"`{row.variable}`", _BY_MACHINE.get(row.variable, row.default), row.unit, row.reason) for row in group
+        ]
+        parts += [f"## {title}", markdown.table(("setting", "default", "unit", "why"), cells)]
+    return "\n\n".join(parts) + "\n"

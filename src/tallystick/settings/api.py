@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 from tallystick.settings.fields import count, ms, port, text
 from tallystick.settings.sections import Section
@@ -12,6 +12,8 @@ from tallystick.settings.sections import Section
 @dataclass(frozen=True, kw_only=True, repr=False)
 class ApiSettings(Section):
     """The HTTP server and its clients."""
+
+    title: ClassVar[str] = "API"
 
     host: Annotated[str, text("Loopback, unless the API is behind a proxy that ends TLS.")] = "127.0.0.1"
     port: Annotated[int, port("The port of the API.")] = 8400

@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 from tallystick.settings.fields import count, secret, text, variable
 from tallystick.settings.sections import Section
@@ -25,6 +25,8 @@ def default_data_dir() -> str:
 @dataclass(frozen=True, kw_only=True, repr=False)
 class DatabaseSettings(Section):
     """The database, its users, and the keys for encryption at rest."""
+
+    title: ClassVar[str] = "Database"
 
     data_dir: Annotated[str, text("Holds the embedded database, the first API key and the test acquirer's books.")] = (
         field(default_factory=default_data_dir)

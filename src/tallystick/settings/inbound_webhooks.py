@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 from tallystick.settings.fields import by_provider, count, ms, provider_map, text, variable
 from tallystick.settings.sections import Section
@@ -13,6 +13,8 @@ from tallystick.settings.sections import Section
 @dataclass(frozen=True, kw_only=True, repr=False)
 class InboundWebhookSettings(Section):
     """From a delivery to its decision."""
+
+    title: ClassVar[str] = "Webhooks from providers"
 
     webhook_queue_limit: Annotated[
         int,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 from tallystick.settings.fields import count, ms
 from tallystick.settings.sections import Section
@@ -12,6 +12,8 @@ from tallystick.settings.sections import Section
 @dataclass(frozen=True, kw_only=True, repr=False)
 class JournalSettings(Section):
     """Group commit."""
+
+    title: ClassVar[str] = "Journal"
 
     journal_connections: Annotated[
         int, count("Two: one batch is on its way to disk while the next is written.", le=64)

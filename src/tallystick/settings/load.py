@@ -7,7 +7,7 @@ know them: the caller passes their types (``providers.registry.CONNECTOR_SETTING
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
@@ -74,6 +74,7 @@ class Settings(
 class SettingRow(Struct, frozen=True):
     """One line of ``tallystick settings``."""
 
+    group: str
     variable: str
     default: str
     unit: str
@@ -90,11 +91,11 @@ def load_settings(environ: Mapping[str, str], connectors: ConnectorTypes) -> Set
         if not name.startswith(PREFIX) or name.upper().startswith(f"{PREFIX}TEST_"):  # the test suites' own
             continue
         if name.upper() not in known:
-            faults.append(f"{name}: unknown setting{_near(name, known)}")
+            faults.append(f"{name}: unknown setting{near(name, known)}")
             continue
         section, field = known[name.upper()]
         try:
-            values[section][field.attribute] = _value(field, given)
+            values[section][field.attribute] = value_of(field, given)
         except ValueError as error:
             faults.append(f"{name}: {error}")
     settings = Settings(**values[Settings])
@@ -106,6 +107,12 @@ def load_settings(environ: Mapping[str, str], connectors: ConnectorTypes) -> Set
     if faults:
         raise SettingsError("; ".join(faults))
     return replace(settings, connectors=tuple(each for each in own if each != type(each)()))
+
+
+def settings_by_variable(connectors: ConnectorTypes) -> dict[str, Field]:
+    """Every setting by its variable."""
+    sections: tuple[type[Section], ...] = (Settings, *connectors)
+    return {variable(field.name): field for section in sections for field in section.fields()}
 
 
 def environment_of(settings: Settings) -> dict[str, str]:
@@ -120,7 +127,7 @@ def environment_of(settings: Settings) -> dict[str, str]:
 
 
 def describe_settings(connectors: ConnectorTypes) -> list[SettingRow]:
-    """Every setting with its default, unit and reason; those of the connectors come first."""
+    """Every setting with its default, unit and reason; in groups: those of the connectors come first."""
     rows = []
     for section in (*connectors, *Settings.__bases__):
         assert issubclass(section, Section)
@@ -129,6 +136,7 @@ def describe_settings(connectors: ConnectorTypes) -> list[SettingRow]:
             default = getattr(defaults, field.attribute)
             rows.append(
                 SettingRow(
+                    group=section.title,
                     variable=variable(field.name),
                     default="" if default is None else str(default),
                     unit=str((field.meta.extra or {}).get("unit", "")),
@@ -162,8 +170,9 @@ def _unknown_providers(section: Section, providers: Sequence[str]) -> Iterator[s
             yield f"{variable(field.name)}: {expected}{hint}"
 
 
-def _value(field: Field, given: str) -> Any:
-    """Raises ValueError with what is expected, and not what was given: that may be a secret at the wrong name."""
+def value_of(field: Field, given: str) -> Any:
+    """A setting's value from its text. Raises ValueError with what is expected, and not what was given: that may be a
+    secret at the wrong name."""
     if not given:
         raise ValueError("it is empty; unset it for the default")
     try:
@@ -184,8 +193,8 @@ def _expected(field: Field) -> str | None:
     return f"expected a whole number from {field.meta.ge} to {field.meta.le}"
 
 
-def _near(name: str, known: Iterable[str]) -> str:
-    """A hint for a misspelt name."""
+def near(name: str, known: Iterable[str], shown: Callable[[str], str] = str) -> str:
+    """A hint for a misspelt variable. ``shown``: a variable's name as it is written there."""
     names = [each.removeprefix(PREFIX) for each in known]  # with the prefix, every name is close to every other
     close = difflib.get_close_matches(name.upper().removeprefix(PREFIX), names, n=1)
-    return f"; is {PREFIX}{close[0]} meant?" if close else "; `tallystick settings` lists them all"
+    return f"; is {shown(PREFIX + close[0])} meant?" if close else "; `tallystick settings` lists them all"

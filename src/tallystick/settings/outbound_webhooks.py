@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 from tallystick.settings.fields import count, flag, ms, variable
 from tallystick.settings.sections import Section
@@ -13,6 +13,8 @@ from tallystick.settings.sections import Section
 @dataclass(frozen=True, kw_only=True, repr=False)
 class OutboundWebhookSettings(Section):
     """From the outbox to merchants' endpoints."""
+
+    title: ClassVar[str] = "Webhooks to merchants"
 
     webhook_allow_private_addresses: Annotated[
         bool, flag("For development: merchants' endpoints may be http, and on loopback or private addresses.")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 from tallystick.settings.fields import count, ms, text
 from tallystick.settings.sections import Section
@@ -12,6 +12,8 @@ from tallystick.settings.sections import Section
 @dataclass(frozen=True, kw_only=True, repr=False)
 class PaymentSettings(Section):
     """From an instruction to its submission."""
+
+    title: ClassVar[str] = "Payments"
 
     default_provider: Annotated[
         str | None,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Annotated, Final
+from typing import Annotated, ClassVar, Final
 
 from tallystick.settings.fields import PortNumber, ms, optional_port, text, variable
 from tallystick.settings.sections import Section
@@ -15,6 +15,8 @@ LOG_LEVELS: Final = ("debug", "info", "warning", "error")
 @dataclass(frozen=True, kw_only=True, repr=False)
 class ProcessSettings(Section):
     """Settings of every process of the platform."""
+
+    title: ClassVar[str] = "Processes"
 
     drain_timeout_ms: Annotated[int, ms("After SIGTERM, how long flows may take; recovery finishes the rest.")] = 30_000
     worker_health_port: Annotated[

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Annotated, Final
+from typing import Annotated, ClassVar, Final
 
 from tallystick.settings.fields import count, ms, percent, text, variable
 from tallystick.settings.sections import Section
@@ -15,6 +15,8 @@ SIMULATOR_SWITCH: Final = ("auto", "on", "off")
 @dataclass(frozen=True, kw_only=True, repr=False)
 class ProviderSettings(Section):
     """Which connectors take payments, and time-outs, connections and the circuit of every one."""
+
+    title: ClassVar[str] = "Providers"
 
     simulator: Annotated[
         str, text("Whether the test acquirer takes payments: on, off, or auto (off where a real provider has a key).")

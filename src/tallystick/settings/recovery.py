@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 from tallystick.settings.fields import count, flag, ms, text
 from tallystick.settings.sections import Section
@@ -12,6 +12,8 @@ from tallystick.settings.sections import Section
 @dataclass(frozen=True, kw_only=True, repr=False)
 class RecoverySettings(Section):
     """Resubmissions, look-ups, deadlines, and attempts in doubt."""
+
+    title: ClassVar[str] = "Recovery"
 
     resubmit_limit: Annotated[int, count("Submissions after the first; then the instruction fails.", ge=0, le=100)] = 2
     record_was_restored: Annotated[

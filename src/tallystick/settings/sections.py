@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, ClassVar, NamedTuple, get_type_hints
 
 from msgspec import Meta
@@ -25,6 +26,7 @@ class Field(NamedTuple):
 class Section:
     """The settings of one room: annotated fields, each with a default. Decorate subclasses as this class is."""
 
+    title: ClassVar[str] = ""  # of the group, where settings are listed
     prefix: ClassVar[str] = ""  # the prefix of its settings' names, before the fields' own names
 
     def faults(self) -> Iterator[str]:
@@ -35,14 +37,10 @@ class Section:
         return f"{type(self).__name__}(…)"  # secrets are among the fields
 
     @classmethod
-    def fields(cls) -> Iterator[Field]:
+    def fields(cls) -> Sequence[Field]:
         """The settings of the section, in their order."""
-        hints = get_type_hints(cls, include_extras=True)
-        for field in dataclasses.fields(cls):
-            hint = hints[field.name]
-            for meta in getattr(hint, "__metadata__", ()):
-                if isinstance(meta, Meta):
-                    yield Field(cls.prefix + field.name, field.name, hint, meta)
+        section: Any = cls  # a type can be hashed, which mypy does not know of one that is a variable
+        return _fields(section)
 
 
 @dataclass(frozen=True, kw_only=True, repr=False)
@@ -54,3 +52,15 @@ class ConnectorSettings(Section):
     def fault(cls, attribute: str, expected: str) -> str:
         """A fault of one of the section's settings."""
         return f"{variable(cls.prefix + attribute)}: {expected}"
+
+
+@cache
+def _fields(section: type[Section]) -> tuple[Field, ...]:
+    """Every command reads all settings several times, and their types do not change."""
+    hints = get_type_hints(section, include_extras=True)
+    return tuple(
+        Field(section.prefix + field.name, field.name, hints[field.name], meta)
+        for field in dataclasses.fields(section)
+        for meta in getattr(hints[field.name], "__metadata__", ())
+        if isinstance(meta, Meta)
+    )

@@ -32,6 +32,8 @@ _HMAC_KEY: Final = re.compile(r"(?:[0-9A-Fa-f]{2})+", re.ASCII)
 class AdyenSettings(ConnectorSettings):
     """One merchant account at Adyen."""
 
+    title: ClassVar[str] = "Adyen"
+
     prefix: ClassVar[str] = "adyen_"
 
     api_key: Annotated[str | None, secret("An API key; the connector exists only with it.")] = None

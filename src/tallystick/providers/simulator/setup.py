@@ -24,6 +24,8 @@ PUBLISHED_SECRET: Final = "whsec_simulator"
 class SimulatorSettings(ConnectorSettings):
     """The test acquirer: the connector to it, and the program itself (``tallystick simulate``)."""
 
+    title: ClassVar[str] = "Test acquirer"
+
     prefix: ClassVar[str] = "simulator_"
 
     url: Annotated[str, text("URL of the test acquirer.")] = "http://127.0.0.1:8401"

@@ -24,6 +24,8 @@ LIVE_KEYS: Final = ("sk_live_", "rk_live_")
 class StripeSettings(ConnectorSettings):
     """One Stripe account."""
 
+    title: ClassVar[str] = "Stripe"
+
     prefix: ClassVar[str] = "stripe_"
 
     api_key: Annotated[str | None, secret("A secret or restricted key; the connector exists only with it.")] = None

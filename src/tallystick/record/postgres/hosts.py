@@ -14,6 +14,8 @@ from typing import Any, Final, Protocol, TypeVar
 import asyncpg
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
+from tallystick.kit.tried_address import note_tried
+
 #: A server of the same site answers in a few milliseconds, a busy one in some tens.
 HEAD_START_S: Final = 0.3
 
@@ -58,13 +60,17 @@ async def open_on_hosts(
 ) -> Connection:
     """A connection to the host of the URL, or to the first of several that takes writes. ``attempt`` gets host and port
     where there are several, and the kind of server that is looked for unless the URL names one. ``timeout``: in
-    seconds, for all hosts together. Raises what ``attempt`` raises."""
+    seconds, for all hosts together. Raises what ``attempt`` raises, with the addresses noted."""
     hosts = hosts_of(url)
-    if len(hosts) < 2:
-        return await attempt()
     wanted = {} if "target_session_attrs" in conninfo_to_dict(url) else {"target_session_attrs": TARGET}
-    async with asyncio.timeout(timeout):
-        return await _first_of([attempt(host=host, port=port, **wanted) for host, port in hosts])
+    try:
+        if len(hosts) < 2:
+            return await attempt()
+        async with asyncio.timeout(timeout):
+            return await _first_of([attempt(host=host, port=port, **wanted) for host, port in hosts])
+    except Exception as error:
+        note_tried(error, hosts)
+        raise
 
 
 async def _first_of(connects: list[Coroutine[Any, Any, Connection]]) -> Connection:

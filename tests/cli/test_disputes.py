@@ -60,10 +60,10 @@ def test_list_and_state(
     dispute_id = asyncio.run(lost_with_unknown_amount(database, fresh_merchant))
     [named] = asyncio.run(violations(database, fresh_merchant))
     assert named == "disputed_money_is_known: 12 GBP returned (txn_1): what that is in EUR is not known"
-    code, out, _ = run("list", "--merchant", fresh_merchant, "--json")
+    code, out, _ = run("unknown-amounts", "--merchant", fresh_merchant, "--json")
     [row] = json.loads(out)
     assert (code, row["dispute_id"], row["movement"], row["most"]) == (0, dispute_id, "txn_1", 1_000)
-    assert "12 GBP returned (txn_1)" in run("list", "--merchant", fresh_merchant)[1]
+    assert "12 GBP returned (txn_1)" in run("unknown-amounts", "--merchant", fresh_merchant)[1]
     said = ("state-amount", dispute_id, "--movement", "txn_1", "--amount")
     words = ("--actor", "kim", "--reason", "their statement")
     assert run(*said, "15", "--actor", "kim", "--reason", " ")[0] == 2
@@ -75,7 +75,7 @@ def test_list_and_state(
     code, _, err = run(*said, "15", *words)
     assert code == 2 and "is known: 15 EUR" in err
     assert asyncio.run(violations(database, fresh_merchant)) == []
-    assert json.loads(run("list", "--merchant", fresh_merchant, "--json")[1]) == []
+    assert json.loads(run("unknown-amounts", "--merchant", fresh_merchant, "--json")[1]) == []
     asyncio.run(_kept(database, dispute_id))
 
 

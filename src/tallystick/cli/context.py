@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 from typing import Annotated, Final
 
+import msgspec
 import typer
 from rich.console import Console
 
@@ -46,6 +47,11 @@ SimulatorPort = Annotated[int | None, typer.Option(help="Port that the test acqu
 Merchant = Annotated[str, typer.Option("--merchant", help="The merchant's id.")]
 SomeMerchant = Annotated[str | None, typer.Option("--merchant", help="Only this merchant.", show_default=False)]
 AsJson = Annotated[bool, typer.Option("--json", help="JSON on standard output.")]
+
+
+def print_json(found: object) -> None:
+    """One JSON document on standard output, on one line."""
+    typer.echo(msgspec.json.encode(found).decode())
 
 
 def read_config() -> None:

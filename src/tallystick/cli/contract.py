@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import msgspec
 import typer
 
-from tallystick.cli.context import AsJson, console
+from tallystick.cli.context import AsJson, console, print_json
 from tallystick.cli.tables import table_of
 from tallystick.contract import released
 from tallystick.contract.changes import Change, incompatible
@@ -20,9 +20,13 @@ app = typer.Typer(help="The published contract, and what changed between two rel
 
 
 @app.callback()
-def contract(context: typer.Context) -> None:
-    """Print the contract as markdown: lifecycles, retry rules, errors, postings."""
-    if context.invoked_subcommand is None:
+def contract(context: typer.Context, as_json: AsJson = False) -> None:
+    """Print the contract as markdown: lifecycles, retry rules, errors, postings. --json prints its tables."""
+    if context.invoked_subcommand is not None:
+        return
+    if as_json:
+        print_json(released.machine_contract())
+    else:
         typer.echo(render_contract(), nl=False)
 
 
@@ -51,12 +55,19 @@ def diff(
 
 
 @app.command()
-def write(directory: Annotated[Path, typer.Argument(help="Created if needed.", metavar="DIRECTORY")]) -> None:
+def write(
+    directory: Annotated[Path, typer.Argument(help="Created if needed.", metavar="DIRECTORY")], as_json: AsJson = False
+) -> None:
     """Write the documents that a release keeps: the contract as a page and for programs, and OpenAPI of each
     version."""
     directory.mkdir(parents=True, exist_ok=True)
-    for name, content in released.files().items():
+    files = released.files()
+    for name, content in files.items():
         (directory / name).write_bytes(content)
+    if as_json:
+        print_json({"files": [str(directory / name) for name in files]})
+        return
+    for name in files:
         console.print(str(directory / name), highlight=False, soft_wrap=True)
 
 

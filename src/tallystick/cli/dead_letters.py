@@ -15,7 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from tallystick.cli.acts import require_words
-from tallystick.cli.context import AsJson, DataDir, console, settings_from
+from tallystick.cli.context import AsJson, DataDir, console, print_json, settings_from
 from tallystick.cli.database import existing_database
 from tallystick.cli.tables import table_of, way_of_an_event
 from tallystick.flows.webhooks.inbound.dead_letters import DeadLetter, DeadLetters, NotReplayable
@@ -105,11 +105,15 @@ def _command(name: str, help_text: str, done: str, on_one: OnOne, on_many: OnMan
         merchant: MerchantId = None,
         dead_before: DeadBefore = None,
         actor: Actor = None,
+        as_json: AsJson = False,
         data_dir: DataDir = None,
     ) -> None:
         which = _which(events, every, provider, event_type, merchant, dead_before)
         count = _act(data_dir, events, which, on_one, on_many, actor, reason)
-        console.print(f"{count} {done}.", highlight=False)
+        if as_json:
+            print_json({"count": count})
+        else:
+            console.print(f"{count} {done}.", highlight=False)
 
 
 _command(

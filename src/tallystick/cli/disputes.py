@@ -1,4 +1,4 @@
-"""``disputes``: money that moved in another currency, and that nobody said the amount of."""
+"""``disputes``: found and shown; and money that moved in another currency, whose amount nobody stated."""
 
 from __future__ import annotations
 
@@ -7,24 +7,107 @@ from typing import Annotated
 import msgspec
 import typer
 
-from tallystick.cli.acts import require_words, with_runtime
-from tallystick.cli.context import AsJson, DataDir, SomeMerchant, console, settings_from
-from tallystick.cli.tables import table_of
+from tallystick.cli.acts import change_document, require_words, with_runtime
+from tallystick.cli.context import AsJson, DataDir, SomeMerchant, console, print_json, settings_from
+from tallystick.cli.reading import (
+    Limit,
+    OfPayment,
+    OpenRecord,
+    Since,
+    Until,
+    id_of,
+    in_utc,
+    lines,
+    owned,
+    print_rows,
+    require_sound,
+    shown_time,
+    state_option,
+    with_record,
+)
+from tallystick.cli.tables import facts_of
 from tallystick.domain.change import Change
+from tallystick.domain.lifecycles.dispute import DISPUTE
+from tallystick.domain.list_filters import MemberFilter
+from tallystick.domain.subjects import Dispute
+from tallystick.domain.views import dispute_view
 from tallystick.flows.operations import disputed_money
 from tallystick.flows.operations.disputed_money import UnknownAmount
 from tallystick.flows.runtime import Runtime
 
-app = typer.Typer(help="Disputed money whose amount is not known.", no_args_is_help=True)
+app = typer.Typer(help="Disputes, of one merchant or of all, and amounts that are not known.", no_args_is_help=True)
 
-DisputeId = Annotated[str, typer.Argument(metavar="DISPUTE", help="The dispute's id, dp_….")]
-Movement = Annotated[str, typer.Option(help="The provider's name for the movement: `disputes list` has it.")]
+DisputeId = Annotated[
+    str, typer.Argument(metavar="DISPUTE", help="The dispute's id, dp_….", callback=id_of("dp", "a dispute"))
+]
+Movement = Annotated[str, typer.Option(help="The provider's name for the movement: `disputes unknown-amounts` has it.")]
 Amount = Annotated[int, typer.Option(min=1, help="What it was, in minor units of the dispute's currency.")]
 Actor = Annotated[str, typer.Option(help="Who says so.")]
 Reason = Annotated[str, typer.Option(help="How it is known.")]
 
 
 @app.command("list")
+def list_disputes(
+    merchant: SomeMerchant = None,
+    payment: OfPayment = None,
+    state: Annotated[str | None, state_option(DISPUTE.states)] = None,
+    since: Since = None,
+    until: Until = None,
+    limit: Limit = 100,
+    as_json: AsJson = False,
+    data_dir: DataDir = None,
+) -> None:
+    """List disputes, newest first. Amounts are in minor units. Without --merchant every merchant is asked in turn."""
+    wanted = MemberFilter(payment_id=payment, state=state, created_gte=in_utc(since), created_lt=in_utc(until))
+    require_sound(wanted)
+
+    async def found(record: OpenRecord) -> list[tuple[str, Dispute]]:
+        owner = merchant if payment is None else await record.owner_of("payment", payment, merchant)
+        return await record.newest(
+            owner,
+            limit,
+            lambda one: record.stores.lists.disputes(one, wanted, before=None, limit=limit),
+            lambda dispute: (dispute.created_at, dispute.dispute_id),
+        )
+
+    rows = with_record(settings_from(data_dir), found)
+    if as_json:
+        print_json([owned(one, dispute_view(dispute)) for one, dispute in rows])
+        return
+    cells = [(f"{dispute.dispute_id}\n{dispute.payment_id}", _dispute(dispute)) for _, dispute in rows]
+    print_rows(cells, ("dispute, payment", "what became of it"), title="Disputes", nothing="No such dispute.")
+
+
+@app.command("show")
+def show_dispute(
+    dispute: DisputeId, merchant: SomeMerchant = None, as_json: AsJson = False, data_dir: DataDir = None
+) -> None:
+    """Print one dispute."""
+
+    async def found(record: OpenRecord) -> Dispute:
+        read = await record.reads.dispute(await record.owner_of("dispute", dispute, merchant), dispute)
+        assert read is not None, "disputes are never deleted"
+        return read
+
+    read = with_record(settings_from(data_dir), found)
+    if as_json:
+        print_json(owned(read.merchant_id, dispute_view(read)))
+        return
+    facts = (
+        ("dispute", read.dispute_id),
+        ("payment", read.payment_id),
+        ("merchant", read.merchant_id),
+        ("state", f"{read.state}, contested" if read.contested else read.state),
+        ("amount", f"{read.amount} {read.currency}"),
+        ("funds", _funds(read)),
+        ("provider", f"{read.provider} {read.provider_reference}"),
+        ("reason", read.reason or ""),
+        ("created", f"{shown_time(read.created_at)} UTC"),
+    )
+    console.print(facts_of(facts))
+
+
+@app.command("unknown-amounts")
 def list_unknown(
     merchant: SomeMerchant = None,
     limit: Annotated[int, typer.Option(min=1, help="Of at most so many disputes, oldest first.")] = 100,
@@ -40,15 +123,21 @@ def list_unknown(
     if as_json:
         typer.echo(msgspec.json.encode([_row(each) for each in found]).decode())
     elif found:
-        rows = [(each.dispute.dispute_id, _about(each)) for each in found]
-        console.print(table_of(("dispute", "what moved"), rows, whole=["dispute"], title="Unknown amounts"))
+        rows = [(f"{each.dispute.dispute_id}\n{each.dispute.payment_id}", _about(each)) for each in found]
+        print_rows(rows, ("dispute, payment", "what moved"), title="Unknown amounts", nothing="")
     else:
         console.print("Every amount is known.")
 
 
 @app.command("state-amount")
 def state_amount(
-    dispute: DisputeId, movement: Movement, amount: Amount, actor: Actor, reason: Reason, data_dir: DataDir = None
+    dispute: DisputeId,
+    movement: Movement,
+    amount: Amount,
+    actor: Actor,
+    reason: Reason,
+    as_json: AsJson = False,
+    data_dir: DataDir = None,
 ) -> None:
     """State what a movement of unknown amount was. It is posted as if the provider had said so, and once."""
     require_words(("--movement", movement), ("--actor", actor), ("--reason", reason))
@@ -57,8 +146,20 @@ def state_amount(
         return await disputed_money.state(runtime, dispute, movement, amount, actor=actor, reason=reason)
 
     change = with_runtime(settings_from(data_dir), stated)
+    if as_json:
+        print_json(change_document(change))
+        return
     steps = [f"{each.subject} {each.subject_id}: {each.event}" for each in change.transitions]
     console.print("\n".join(steps), highlight=False, soft_wrap=True)
+
+
+def _dispute(dispute: Dispute) -> str:
+    said = f"{dispute.amount} {dispute.currency}: {dispute.state}, {_funds(dispute)}"
+    return lines(said, dispute.merchant_id, f"{dispute.provider}, {shown_time(dispute.created_at)} UTC")
+
+
+def _funds(dispute: Dispute) -> str:
+    return "withdrawn" if dispute.funds_withdrawn else "not withdrawn"
 
 
 def _row(each: UnknownAmount) -> dict[str, object]:
@@ -83,4 +184,5 @@ def _row(each: UnknownAmount) -> dict[str, object]:
 def _about(each: UnknownAmount) -> str:
     dispute, movement = each.dispute, each.movement
     moved = f"{movement.moved_amount} {movement.moved_currency} {movement.funds} ({movement.reference})"
-    return f"{moved}\nof {dispute.amount} {dispute.currency}, {dispute.state}; at most {each.most} {dispute.currency}"
+    most = f"of {dispute.amount} {dispute.currency}, {dispute.state}; at most {each.most} {dispute.currency}"
+    return lines(moved, most, dispute.merchant_id)

@@ -11,8 +11,8 @@ from msgspec.structs import asdict
 from rich.table import Table
 from rich.text import Text
 
-from tallystick.cli.acts import require_words, with_runtime
-from tallystick.cli.context import AsJson, DataDir, SomeMerchant, console, settings_from
+from tallystick.cli.acts import change_document, require_words, with_runtime
+from tallystick.cli.context import AsJson, DataDir, SomeMerchant, console, print_json, settings_from
 from tallystick.cli.tables import duration, table_of
 from tallystick.domain.change import Change
 from tallystick.domain.subjects import Payment
@@ -60,8 +60,8 @@ def list_parked(
 
 
 @app.command()
-def show(attempt: AttemptId, data_dir: DataDir = None) -> None:
-    """Print one attempt with its payment and its history as JSON."""
+def show(attempt: AttemptId, as_json: AsJson = False, data_dir: DataDir = None) -> None:
+    """Print one attempt with its payment and its history as JSON: indented, or on one line with --json."""
 
     async def found(runtime: Runtime, book: RecoverySchedule) -> dict[str, Any]:
         loaded = await in_doubt.find(runtime, book, attempt)
@@ -77,7 +77,11 @@ def show(attempt: AttemptId, data_dir: DataDir = None) -> None:
             "history": [{"payment_id": row.stream_id, **asdict(row)} for row in history],
         }
 
-    typer.echo(msgspec.json.format(msgspec.json.encode(_with_book(settings_from(data_dir), found))).decode())
+    shown = _with_book(settings_from(data_dir), found)
+    if as_json:
+        print_json(shown)
+    else:
+        typer.echo(msgspec.json.format(msgspec.json.encode(shown)).decode())
 
 
 @app.command()
@@ -94,6 +98,7 @@ def resolve(
             " name, and where the attempt's key was used for another request."
         ),
     ] = None,
+    as_json: AsJson = False,
     data_dir: DataDir = None,
 ) -> None:
     """Settle one attempt by hand. Evidence, actor and reason are kept in the history."""
@@ -101,15 +106,18 @@ def resolve(
         raise typer.BadParameter(f"must be one of {', '.join(OUTCOMES)}", param_hint="--outcome")
     require_words(("--evidence", evidence), ("--actor", actor), ("--reason", reason))
 
-    async def resolved(runtime: Runtime, book: RecoverySchedule) -> str:
-        change = await in_doubt.resolve(
+    async def resolved(runtime: Runtime, book: RecoverySchedule) -> Change:
+        return await in_doubt.resolve(
             runtime, book, attempt, outcome, evidence=evidence, actor=actor, reason=reason, reference=reference
         )
-        steps = [f"{t.subject} {t.subject_id}: {t.from_state} → {t.to_state}" for t in change.transitions]
-        steps += [f"rejected: {rejection.reason}" for rejection in change.rejections]
-        return "\n".join([*steps, *_money(change)])
 
-    console.print(_with_book(settings_from(data_dir), resolved), highlight=False, soft_wrap=True)
+    change = _with_book(settings_from(data_dir), resolved)
+    if as_json:
+        print_json(change_document(change))
+        return
+    steps = [f"{t.subject} {t.subject_id}: {t.from_state} → {t.to_state}" for t in change.transitions]
+    steps += [f"rejected: {rejection.reason}" for rejection in change.rejections]
+    console.print("\n".join([*steps, *_money(change)]), highlight=False, soft_wrap=True)
 
 
 def _with_book(settings: Settings, action: Callable[[Runtime, RecoverySchedule], Awaitable[Result]]) -> Result:

@@ -15,6 +15,7 @@ from tallystick.cli.context import (
     Merchant,
     SomeMerchant,
     console,
+    print_json,
     settings_from,
 )
 from tallystick.cli.database import existing_database
@@ -69,6 +70,7 @@ def create(
             show_default=f"the newest, {VERSIONS.newest.date}",
         ),
     ] = None,
+    as_json: AsJson = False,
     data_dir: DataDir = None,
 ) -> None:
     """Create a key and print it. It is not shown again. Creates the merchant if needed."""
@@ -87,7 +89,7 @@ def create(
             allow_all_providers=all_providers,
             api_version=version,
         )
-        typer.echo(asyncio.run(made))
+        _print_key(asyncio.run(made), as_json)
 
 
 @app.command("list")
@@ -110,10 +112,10 @@ def list_keys(merchant: SomeMerchant = None, as_json: AsJson = False, data_dir: 
 
 
 @app.command()
-def rotate(key_id: KeyId, merchant: Merchant, data_dir: DataDir = None) -> None:
+def rotate(key_id: KeyId, merchant: Merchant, as_json: AsJson = False, data_dir: DataDir = None) -> None:
     """Revoke a key and print its replacement. For an overlap, `create` first and `revoke` later."""
     with existing_database(settings_from(data_dir)) as database:
-        typer.echo(asyncio.run(key_store.rotate_key(database.app_url, merchant, key_id)))
+        _print_key(asyncio.run(key_store.rotate_key(database.app_url, merchant, key_id)), as_json)
 
 
 @app.command()
@@ -121,20 +123,35 @@ def pin(
     key_id: KeyId,
     merchant: Merchant,
     version: Annotated[str, typer.Option("--version", help="The version of the API.", metavar="DATE")],
+    as_json: AsJson = False,
     data_dir: DataDir = None,
 ) -> None:
     """Pin a key to a version of the API. Running processes may use the old one for up to
     TALLYSTICK_API_KEY_CACHE_MS."""
     with existing_database(settings_from(data_dir)) as database:
         asyncio.run(key_store.pin_key(database.app_url, merchant, key_id, version))
+    if as_json:
+        print_json({"merchant_id": merchant, "key_id": key_id, "api_version": version})
+        return
     console.print(f"Key {key_id} of merchant {merchant} is pinned to {version}.", highlight=False, markup=False)
 
 
 @app.command()
-def revoke(key_id: KeyId, merchant: Merchant, data_dir: DataDir = None) -> None:
+def revoke(key_id: KeyId, merchant: Merchant, as_json: AsJson = False, data_dir: DataDir = None) -> None:
     """Revoke a key for good. Running processes may accept it for up to TALLYSTICK_API_KEY_CACHE_MS."""
     settings = settings_from(data_dir)
     with existing_database(settings) as database:
         asyncio.run(key_store.revoke_key(database.app_url, merchant, key_id))
+    if as_json:
+        print_json({"merchant_id": merchant, "key_id": key_id, "accepted_for_ms": settings.api_key_cache_ms})
+        return
     until = f"running processes accept it for up to {settings.api_key_cache_ms} ms more"
     console.print(f"Key {key_id} of merchant {merchant} is revoked; {until}.", highlight=False, markup=False)
+
+
+def _print_key(key: str, as_json: bool) -> None:
+    """The key alone, as scripts store it, or in an object."""
+    if as_json:
+        print_json({"key": key})
+    else:
+        typer.echo(key)

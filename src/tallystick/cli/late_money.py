@@ -7,8 +7,8 @@ from typing import Annotated, Final
 import msgspec
 import typer
 
-from tallystick.cli.acts import require_words, with_runtime
-from tallystick.cli.context import AsJson, DataDir, SomeMerchant, console, settings_from
+from tallystick.cli.acts import change_document, require_words, with_runtime
+from tallystick.cli.context import AsJson, DataDir, SomeMerchant, console, print_json, settings_from
 from tallystick.cli.tables import table_of
 from tallystick.domain.change import Change
 from tallystick.flows.operations import late_money
@@ -52,7 +52,7 @@ def list_waiting(
 
 
 @app.command()
-def accept(payment: PaymentId, actor: Actor, reason: Reason, data_dir: DataDir = None) -> None:
+def accept(payment: PaymentId, actor: Actor, reason: Reason, as_json: AsJson = False, data_dir: DataDir = None) -> None:
     """Accept all late money of a payment for its merchant. It can then be refunded and disputed like captured money."""
     require_words(("--actor", actor), ("--reason", reason))
 
@@ -60,11 +60,13 @@ def accept(payment: PaymentId, actor: Actor, reason: Reason, data_dir: DataDir =
         return await late_money.accept(runtime, payment, actor=actor, reason=reason)
 
     change = with_runtime(settings_from(data_dir), accepted)
-    _print(change, f"{_moved(change)} were given to merchant {change.merchant_id}.")
+    _print(change, f"{_moved(change)} were given to merchant {change.merchant_id}.", as_json)
 
 
 @app.command("return")
-def give_back(payment: PaymentId, actor: Actor, reason: Reason, data_dir: DataDir = None) -> None:
+def give_back(
+    payment: PaymentId, actor: Actor, reason: Reason, as_json: AsJson = False, data_dir: DataDir = None
+) -> None:
     """Return all late money of a payment to its payer, by a refund at the provider. Exits 1 where the provider refused,
     and the money waits as before."""
     require_words(("--actor", actor), ("--reason", reason))
@@ -75,18 +77,20 @@ def give_back(payment: PaymentId, actor: Actor, reason: Reason, data_dir: DataDi
     change = with_runtime(settings_from(data_dir), returned)
     events = set() if change is None else {each.event for each in change.transitions}
     if change is not None and "late_money_returned" in events:
-        _print(change, f"{_moved(change)} were returned to the payer.")
+        _print(change, f"{_moved(change)} were returned to the payer.", as_json)
     elif change is not None and "late_return_failed" in events:
-        _print(change, "Nothing was returned. The money waits as before: `late-money list`.")
+        _print(change, "Nothing was returned. The money waits as before: `late-money list`.", as_json)
         raise typer.Exit(1)
     else:
-        _print(
-            change, "It is not known yet whether the payer has the money. Recovery asks the provider; do not repeat."
-        )
+        unknown = "It is not known yet whether the payer has the money. Recovery asks the provider; do not repeat."
+        _print(change, unknown, as_json)
 
 
-def _print(change: Change | None, meaning: str) -> None:
+def _print(change: Change | None, meaning: str, as_json: bool) -> None:
     """The steps that were recorded, and what they mean for the money."""
+    if as_json:
+        print_json(({} if change is None else change_document(change)) | {"means": meaning})
+        return
     steps = [] if change is None else [f"{each.subject} {each.subject_id}: {each.event}" for each in change.transitions]
     console.print("\n".join([*steps, meaning]), highlight=False, markup=False, soft_wrap=True)
 

@@ -6,14 +6,14 @@ import asyncio
 
 import typer
 
-from tallystick.cli.context import DataDir, settings_from
+from tallystick.cli.context import AsJson, DataDir, print_json, settings_from
 from tallystick.cli.up import announce
 from tallystick.record.postgres.embedded.server import resolve_database
 from tallystick.record.postgres.migrate import migrate as apply_migrations
 from tallystick.run.doctor.examine import Examination
 
 
-def migrate(data_dir: DataDir = None) -> None:
+def migrate(as_json: AsJson = False, data_dir: DataDir = None) -> None:
     """Bring the database schema up to date, as its owner."""
     settings = settings_from(data_dir)
     examination = Examination(settings, "migrate")
@@ -23,4 +23,7 @@ def migrate(data_dir: DataDir = None) -> None:
         for finding in examination.require_start():
             announce(f"{finding.level}: {finding.says}")
         applied = apply_migrations(database.owner_url, announce)
-    typer.echo("\n".join(applied) if applied else "up to date")
+    if as_json:
+        print_json({"applied": applied})
+    else:
+        typer.echo("\n".join(applied) if applied else "up to date")

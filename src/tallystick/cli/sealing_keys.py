@@ -11,7 +11,7 @@ import typer
 from msgspec import Struct
 
 from tallystick.cli.acts import require_words
-from tallystick.cli.context import AsJson, DataDir, console, settings_from
+from tallystick.cli.context import AsJson, DataDir, console, print_json, settings_from
 from tallystick.cli.database import existing_database
 from tallystick.cli.tables import table_of
 from tallystick.record.postgres.connections import connect
@@ -68,6 +68,7 @@ def retire_key(
     lose: Annotated[
         bool, typer.Option("--lose-what-it-sealed", help="Also where the record still has values that it sealed.")
     ] = False,
+    as_json: AsJson = False,
     data_dir: DataDir = None,
 ) -> None:
     """Give a key up, for good: no process needs it any more, and it seals nothing again. What it sealed is opened only
@@ -78,6 +79,9 @@ def retire_key(
     settings = settings_from(data_dir)
     with existing_database(settings) as database:
         sealed = asyncio.run(_retire(settings, database.app_url, bytes.fromhex(key), f"operator:{actor}", reason, lose))
+    if as_json:
+        print_json({"key_id": key, "sealed": sealed})
+        return
     console.print(f"Key {key} is retired. It had sealed {_about(sealed)}.", highlight=False, soft_wrap=True)
     if sealed.endpoint_secrets:
         console.print(

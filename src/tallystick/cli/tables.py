@@ -28,6 +28,17 @@ def table_of(
     return table
 
 
+def facts_of(facts: Iterable[tuple[str, str]]) -> Table:
+    """Names and values, one a line, without those that are empty."""
+    table = Table(box=None, show_header=False, pad_edge=False)
+    table.add_column(no_wrap=True, style="dim")
+    table.add_column(overflow="fold")
+    for name, value in facts:
+        if value:
+            table.add_row(name, Text(value))
+    return table
+
+
 def duration(span_ms: int) -> str:
     """A span for people, in its largest whole unit: ``40 s``, ``7 min``, ``3 h``, ``2 days``."""
     seconds = span_ms // 1000

@@ -11,7 +11,7 @@ import msgspec
 import typer
 from msgspec import Struct
 
-from tallystick.cli.context import AsJson, DataDir, console, settings_from
+from tallystick.cli.context import AsJson, DataDir, console, print_json, settings_from
 from tallystick.cli.tables import table_of
 from tallystick.domain.errors import TallystickError
 from tallystick.lab.acquirer.control_table import CONTROLS, ON_THE_ACQUIRER
@@ -78,7 +78,10 @@ def trigger(
 ) -> None:
     """Make the test acquirer dispute, expire, fail a refund late …, and say what it did and what will arrive."""
     if control == "list":
-        console.print(_all_controls())
+        if as_json:
+            print_json([{"control": each.name, "does": each.does, "needs": each.needs} for each in CONTROLS])
+        else:
+            console.print(_all_controls())
         return
     url = settings_from(data_dir).connector(SimulatorSettings).url.rstrip("/")
     if control not in NAMES:
@@ -87,7 +90,7 @@ def trigger(
         raise typer.BadParameter(f"{control} is about the acquirer as a whole, not about one payment")
     done = asyncio.run(triggered(url, control, payment))
     if as_json:
-        typer.echo(msgspec.json.encode(done).decode())
+        print_json(done)
     else:
         console.print(_said(done), highlight=False, soft_wrap=True, markup=False)
 

@@ -54,15 +54,15 @@ def versions(
     served = [(each.date, each.changed, each.deprecated or "", each.sunset or "") for each in report.versions]
     console.print(table_of(("version", "changed", "deprecated", "sunset"), served, whole=["version"]))
     if report.pinned:
-        pinned = [(each.version, each.merchant_id, f"{each.kind}\n{each.id}") for each in report.pinned]
-        console.print(table_of(("version", "merchant", "pinned"), pinned, whole=["version"], title="Pinned to older"))
+        pinned = [(each.version, f"{each.kind} {each.id}\n{each.merchant_id}") for each in report.pinned]
+        console.print(table_of(("version", "pinned"), pinned, whole=["version", "pinned"], title="Pinned to older"))
     if report.used:
-        columns = ("hour (UTC)", "version", "merchant", "key id", "requests")
+        columns = ("merchant, key id", "hour (UTC), version", "requests")
         used = [
-            (f"{each.hour:%Y-%m-%d %H:%M}", each.version, each.merchant_id, each.key_id, f"{each.count:,}")
+            (f"{each.merchant_id}\n{each.key_id}", f"{each.hour:%Y-%m-%d %H:%M}\n{each.version}", f"{each.count:,}")
             for each in report.used
         ]
-        console.print(table_of(columns, used, whole=["version", "requests"], title="Requests in older versions"))
+        console.print(table_of(columns, used, whole=columns, title="Requests in older versions"))
     else:
         console.print(f"No request was in an older version in the last {hours} h.", highlight=False)
 

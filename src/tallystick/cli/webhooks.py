@@ -1,4 +1,4 @@
-"""``webhooks``: events of providers that are closed, read again with today's code."""
+"""``webhooks``: messages to merchants; and events of providers that are closed, read again with today's code."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from tallystick.cli.acts import require_words, with_runtime
 from tallystick.cli.context import AsJson, DataDir, console, settings_from
 from tallystick.cli.database import existing_database
 from tallystick.cli.tables import table_of
+from tallystick.cli.webhook_endpoints import deliveries, endpoints, resend
 from tallystick.flows.assembly import open_runtime
 from tallystick.flows.runtime import Runtime
 from tallystick.flows.webhooks.inbound.reread import FILED_AS, Batch, Became, Reading, Reread
@@ -23,7 +24,10 @@ from tallystick.record.postgres.inbox_rows import FiledFilter, ForeignCount
 from tallystick.record.sealing import SealingRefused
 from tallystick.settings.load import Settings
 
-app = typer.Typer(help="Events of providers, as they came.", no_args_is_help=True)
+app = typer.Typer(help="Messages to merchants; and events of providers, as they came.", no_args_is_help=True)
+app.command()(endpoints)
+app.command()(deliveries)
+app.command()(resend)
 
 #: Progress goes here, so that standard output has the results alone.
 _progress = Console(stderr=True)

@@ -11,6 +11,7 @@ from typing import Final, NamedTuple
 from tallystick.contract import markdown
 from tallystick.flows.hourly_counts import BEHIND_MS
 from tallystick.interfaces.api.table import ENDPOINTS
+from tallystick.oversight.tail import LOOK_EVERY_MS
 from tallystick.settings.load import Settings
 
 _DEFAULTS: Final = Settings()
@@ -45,6 +46,13 @@ FRESH: Final = (
         ("getWebhookEndpoint", "listWebhookEndpoints"), "", "the answer to the request about the endpoint", 0, _NOTHING
     ),
     Fresh(("getEvent",), "", "the 200 to the provider", 0, _NOTHING),
+    Fresh(
+        (),
+        "`tallystick provider-events tail`",
+        "the 200 to the provider",
+        LOOK_EVERY_MS,
+        "the database is away, and the command ends; many events arrive",
+    ),
     Fresh(("getCapabilities",), "", "the start of the process with its settings", 0, _NOTHING),
     Fresh((), "a new API key", "`tallystick keys create` has ended", 0, _NOTHING),
     Fresh(

@@ -14,6 +14,7 @@ from tallystick.flows.webhooks.outbound.endpoints import Endpoints, address_poli
 from tallystick.kit.clock import Clock
 from tallystick.record.postgres.contract_drift import DriftCounts
 from tallystick.record.postgres.inbox import Inbox
+from tallystick.record.postgres.lists import ListedEvent as ListedEvent
 from tallystick.record.postgres.lists import Lists
 from tallystick.record.postgres.outbox import Outbox
 from tallystick.record.postgres.recovery_schedule import RecoverySchedule

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Final, get_args
+from typing import Annotated, Final, TypeVar, get_args
 
 from msgspec import Struct, field
 
@@ -57,6 +57,8 @@ from tallystick.interfaces.api.parameters import (
 from tallystick.interfaces.api.problems import LACKS_KEY, RETRY_AFTER_S, invalid_fields, not_found, report
 
 PATH: Final = "/v1/payments"
+
+Entry = TypeVar("Entry", bound=Struct)
 
 #: Provider references are as long as an idempotency key, which some are made from.
 MAX_REFERENCE_CHARS: Final = 255
@@ -206,12 +208,22 @@ async def get_history(runtime: Runtime, request: ApiRequest, caller: Caller) -> 
         raise not_found(request.request_id, "payment")
     rejections = await runtime.reads.rejections(caller.merchant_id, payment_id)
     return History(
-        data=[_entry(HistoryEntry, row) for row in transitions],
-        rejected=[_entry(RejectionEntry, row) for row in rejections],
+        data=[history_entry(row) for row in transitions],
+        rejected=[rejection_entry(row) for row in rejections],
     )
 
 
-def _entry(kind: type[Any], row: object) -> Any:
+def history_entry(row: object) -> HistoryEntry:
+    """A row of the history as a client sees it."""
+    return _entry(HistoryEntry, row)
+
+
+def rejection_entry(row: object) -> RejectionEntry:
+    """A row of what was refused, as a client sees it."""
+    return _entry(RejectionEntry, row)
+
+
+def _entry(kind: type[Entry], row: object) -> Entry:
     return kind(**{name: getattr(row, name) for name in kind.__struct_fields__})
 
 

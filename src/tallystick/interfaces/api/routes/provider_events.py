@@ -20,6 +20,7 @@ from tallystick.domain.json_types import (
 )
 from tallystick.domain.list_filters import EventFilter
 from tallystick.flows.runtime import Runtime
+from tallystick.flows.stores import ListedEvent
 from tallystick.interfaces.api.authentication import Caller
 from tallystick.interfaces.api.endpoint import READ, Endpoint, read
 from tallystick.interfaces.api.http import ApiRequest
@@ -70,21 +71,23 @@ async def list_events(runtime: Runtime, request: ApiRequest, caller: Caller) -> 
     wanted = await filter_in_query(EventFilter, runtime, request, caller)
     rows = await runtime.stores.lists.events(caller.merchant_id, wanted, before=cursor, limit=limit + 1)
     page = cut_page(PROVIDER_EVENTS, rows, limit, lambda event: (event.received_at, event.event_id))
-    data = [
-        EventLine(
-            id=event.event_id,
-            provider=event.provider,
-            type=event.type,
-            state=event.state,
-            detail=event.detail,
-            received_at=event.received_at,
-            tries=event.tries,
-            replays=event.replays,
-            payment_id=event.payment_id,
-        )
-        for event in page.rows
-    ]
+    data = [event_line(event) for event in page.rows]
     return EventPage(data=data, has_more=page.has_more, next_cursor=page.next_cursor)
+
+
+def event_line(event: ListedEvent) -> EventLine:
+    """A line of the list, as a client sees it."""
+    return EventLine(
+        id=event.event_id,
+        provider=event.provider,
+        type=event.type,
+        state=event.state,
+        detail=event.detail,
+        received_at=event.received_at,
+        tries=event.tries,
+        replays=event.replays,
+        payment_id=event.payment_id,
+    )
 
 
 ENDPOINTS: Final[tuple[Endpoint, ...]] = (

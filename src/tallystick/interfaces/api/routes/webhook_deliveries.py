@@ -166,22 +166,24 @@ async def _views(
 ) -> list[WebhookDelivery]:
     ids = [row.message_id for row in rows]
     tries = await runtime.stores.endpoint_book.tries(caller.merchant_id, endpoint_id, ids, SHOWN_TRIES)
-    return [
-        WebhookDelivery(
-            failure=_failure(latest_failure(row.state, tries.get(row.message_id, ()))),
-            message_id=row.message_id,
-            type=row.type,
-            payment_id=row.stream_id,
-            version=row.version,
-            state=row.state,
-            resends=row.resends,
-            dispatched_at=row.dispatched_at,
-            closed_at=row.closed_at,
-            next_attempt_at=row.next_try_at,
-            attempts=[_attempt(one) for one in tries.get(row.message_id, ())],
-        )
-        for row in rows
-    ]
+    return [delivery_view(row, tries.get(row.message_id, ())) for row in rows]
+
+
+def delivery_view(row: DeliveryRow, tries: Sequence[DeliveryTry]) -> WebhookDelivery:
+    """A delivery with its latest tries, as its merchant sees it."""
+    return WebhookDelivery(
+        failure=_failure(latest_failure(row.state, tries)),
+        message_id=row.message_id,
+        type=row.type,
+        payment_id=row.stream_id,
+        version=row.version,
+        state=row.state,
+        resends=row.resends,
+        dispatched_at=row.dispatched_at,
+        closed_at=row.closed_at,
+        next_attempt_at=row.next_try_at,
+        attempts=[_attempt(one) for one in tries],
+    )
 
 
 def _failure(one: DeliveryTry | None) -> WebhookFailure | None:

@@ -170,7 +170,7 @@ async def create_endpoint(runtime: Runtime, request: ApiRequest, caller: Caller)
         raise ProblemError(problem("webhook_endpoint_limit", detail, request_id=request.request_id)) from None
     except BacklogTooLong:
         raise busy("overloaded", "Earlier messages are still being dispatched.", request.request_id) from None
-    view = _view(await existing(runtime, request, caller, made.endpoint_id))
+    view = endpoint_view(await existing(runtime, request, caller, made.endpoint_id))
     location = (b"location", f"{PATH}/{made.endpoint_id}".encode())
     return json_response(request, NewWebhookEndpoint(secret=made.secret, endpoint=view), 201, location)
 
@@ -178,12 +178,12 @@ async def create_endpoint(runtime: Runtime, request: ApiRequest, caller: Caller)
 async def list_endpoints(runtime: Runtime, request: ApiRequest, caller: Caller) -> object:
     """All of the merchant's."""
     rows = await runtime.stores.endpoint_book.endpoints(caller.merchant_id)
-    return WebhookEndpointList(data=[_view(row) for row in rows])
+    return WebhookEndpointList(data=[endpoint_view(row) for row in rows])
 
 
 async def get_endpoint(runtime: Runtime, request: ApiRequest, caller: Caller) -> object:
     """One of them."""
-    return _view(await existing(runtime, request, caller, request.id_in_path()))
+    return endpoint_view(await existing(runtime, request, caller, request.id_in_path()))
 
 
 async def delete_endpoint(runtime: Runtime, request: ApiRequest, caller: Caller) -> HttpResponse:
@@ -200,7 +200,7 @@ async def disable_endpoint(runtime: Runtime, request: ApiRequest, caller: Caller
     endpoint_id = request.id_in_path()
     request.require_no_query()
     await runtime.stores.endpoint_book.disable(caller.merchant_id, endpoint_id, BY_REQUEST, actor=actor_of(caller))
-    return json_response(request, _view(await existing(runtime, request, caller, endpoint_id)))
+    return json_response(request, endpoint_view(await existing(runtime, request, caller, endpoint_id)))
 
 
 async def enable_endpoint(runtime: Runtime, request: ApiRequest, caller: Caller) -> HttpResponse:
@@ -208,7 +208,7 @@ async def enable_endpoint(runtime: Runtime, request: ApiRequest, caller: Caller)
     endpoint_id = request.id_in_path()
     request.require_no_query()
     await runtime.stores.endpoint_book.enable(caller.merchant_id, endpoint_id, actor=actor_of(caller))
-    return json_response(request, _view(await existing(runtime, request, caller, endpoint_id)))
+    return json_response(request, endpoint_view(await existing(runtime, request, caller, endpoint_id)))
 
 
 async def rotate_secret(runtime: Runtime, request: ApiRequest, caller: Caller) -> HttpResponse:
@@ -243,7 +243,8 @@ def _distinct_types(named: list[str]) -> bool:
 _OF_VIEW: Final = ("id", "object", "api_version")
 
 
-def _view(row: EndpointRow) -> WebhookEndpoint:
+def endpoint_view(row: EndpointRow) -> WebhookEndpoint:
+    """An endpoint as its merchant sees it."""
     return WebhookEndpoint(
         id=row.endpoint_id,
         object="webhook_endpoint",

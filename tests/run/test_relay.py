@@ -92,13 +92,13 @@ async def relay_of(
         await messages.close()
 
 
-@pytest.mark.parametrize("ahead_s", [0, -200, 200])
+@pytest.mark.parametrize("ahead_s", [-200, 200])
 async def test_what_comes_from_now_on_is_forwarded_once_signed_and_byte_for_byte(
     database: Database, fresh_merchant: str, monkeypatch: pytest.MonkeyPatch, ahead_s: int
 ) -> None:
-    """Also where the developer's clock is off."""
+    """Where the developer's clock is off."""
     monkeypatch.setattr(relaying, "utc_now", lambda: utc_now() + timedelta(seconds=ahead_s))
-    assert ahead_s == 0 or timedelta(seconds=abs(ahead_s)) > NEAR
+    assert timedelta(seconds=abs(ahead_s)) > NEAR
     async with standing(database, fresh_merchant) as stand:
         await stand.pay()
         await stand.dispatch()

@@ -106,3 +106,46 @@ def test_revoke_is_for_good_and_list_shows_it(keys: Callable[..., Ran], fresh_me
 def test_a_name_that_is_no_merchant_is_refused(keys: Callable[..., Ran]) -> None:
     ran = keys("create", "--merchant", "Not A Merchant")
     assert ran.code == 2 and "merchant id" in ran.err and ran.out == ""
+
+
+def test_a_key_says_what_it_is_and_a_rotated_one_says_the_same(keys: Callable[..., Ran], fresh_merchant: str) -> None:
+    declared = ("--kind", "agent", "--scope", "refunds:create", "--scope", "payments:read")
+    limits = ("--limit-amount", "EUR:5000", "--limit-amount", "JPY:700", "--currency", "USD")
+    made = parse_key(keys("create", "--merchant", fresh_merchant, *declared, *limits).out.strip())
+    assert made is not None
+    keys("create", "--merchant", fresh_merchant)
+    keys("create", "--merchant", fresh_merchant, "--kind", "agent")
+    keys("rotate", made.key_id, "--merchant", fresh_merchant)
+    first, plain, reading, successor = msgspec.json.decode(keys("list", "--merchant", fresh_merchant, "--json").out)
+    for row in (first, successor):
+        assert (row["kind"], row["scopes"]) == ("agent", ["payments:read", "refunds:create"])
+        assert row["limits"] == {"EUR": 5000, "JPY": 700, "USD": None}
+    assert (plain["kind"], plain["scopes"], plain["limits"]) == ("service", None, None)
+    assert reading["scopes"] and all(scope.endswith(":read") for scope in reading["scopes"])
+    shown = keys("list", "--merchant", fresh_merchant).out
+    assert all(each in shown for each in ("agent", "refunds:create", "EUR up to 5000", "everything"))
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        ("--kind", "robot"),
+        ("--scope", "refunds"),
+        ("--currency", "XXX"),
+        ("--limit-amount", "EUR"),
+        ("--limit-amount", "EUR:0"),
+        ("--limit-amount", "EUR:-5"),
+        ("--limit-amount", "EUR:5", "--limit-amount", "EUR:9"),
+        ("--limit-amount", "eur:5"),
+    ],
+    ids=" ".join,
+)
+def test_a_declaration_that_cannot_be_read_makes_no_key(
+    keys: Callable[..., Ran], database: Database, fresh_merchant: str, wrong: tuple[str, ...]
+) -> None:
+    assert keys("create", "--merchant", fresh_merchant, *wrong).code != 0
+    assert _row(database, "api_key", fresh_merchant) == []
+
+
+def test_an_operators_key_has_no_limits(keys: Callable[..., Ran]) -> None:
+    assert keys("create", "--operator", "--limit-amount", "EUR:5").code != 0

@@ -13,14 +13,18 @@ from typing import Final
 
 import asyncpg
 from msgspec import Struct
+from msgspec.structs import astuple
 
 from tallystick.access.api_key import MintedKey, is_merchant_id, matches, mint_key, parse_key
+from tallystick.access.stored_keys import DeclaredColumns
+from tallystick.domain.api_keys import UNDECLARED, KeyDeclaration, KeyKind, Limits
 from tallystick.domain.api_versions import VERSIONS
 from tallystick.domain.errors import TallystickError
 from tallystick.kit import atomic_file
 from tallystick.record.postgres import sql
 from tallystick.record.postgres.connections import connect
 from tallystick.record.postgres.reads import READS
+from tallystick.record.postgres.structs import struct_of
 
 STATEMENTS: Final = sql.load("keys.sql")
 
@@ -36,7 +40,8 @@ class KeyRefused(TallystickError):
 
 
 class KeyRow(Struct, frozen=True, kw_only=True):
-    """A stored key: everything but its secret. ``api_version``: the version of the API that it is pinned to."""
+    """A stored key: everything but its secret. ``api_version``: the version of the API that it is pinned to. The rest
+    is what it declares: ``scopes`` None is all, ``limits`` None is no limit in any currency."""
 
     merchant_id: str
     key_id: str
@@ -44,6 +49,9 @@ class KeyRow(Struct, frozen=True, kw_only=True):
     revoked_at: datetime | None
     operator: bool
     api_version: str
+    kind: KeyKind
+    scopes: Sequence[str] | None
+    limits: Limits | None
 
 
 class MerchantProviders(Struct, frozen=True, kw_only=True):
@@ -67,19 +75,25 @@ async def create_key(
     allowed_providers: Sequence[str] | None = None,
     allow_all_providers: bool = False,
     api_version: str | None = None,
+    declared: KeyDeclaration = UNDECLARED,
 ) -> str:
     """A new key of a merchant, who is created if needed. An operator's key opens the operators' endpoints and no
     merchant's. It is pinned to the newest version of the API, or to the given one. Raises KeyRefused, also if the
-    merchant's default provider is not one of its allowed providers."""
+    merchant's default provider is not one of its allowed providers, or if an operator's key has limits."""
     minted, stored_version = _minted(merchant_id), _stored_version(api_version)
+    if operator and declared.limits is not None:
+        raise KeyRefused("an operator's key moves no money, and has no limits")
     own = MerchantProviders(default=default_provider, allowed=allowed_providers, allow_all=allow_all_providers)
     async with _transaction(database_url) as connection:
-        await _store(connection, merchant_id, minted, own, operator=operator, api_version=stored_version)
+        await _store(
+            connection, merchant_id, minted, own, operator=operator, api_version=stored_version, declared=declared
+        )
     return minted.text
 
 
 async def rotate_key(database_url: str, merchant_id: str, key_id: str) -> str:
-    """Replace a key by a new one, in one transaction. For an overlap, create first and revoke later.
+    """Replace a key by a new one that declares the same, in one transaction. For an overlap, create first and revoke
+    later.
 
     Raises KeyRefused.
     """
@@ -93,6 +107,7 @@ async def rotate_key(database_url: str, merchant_id: str, key_id: str) -> str:
             _AS_STORED,
             operator=bool(revoked["operator"]),
             api_version=revoked["api_version"],
+            declared=struct_of(revoked, DeclaredColumns).declared(),
         )
     return minted.text
 
@@ -116,7 +131,7 @@ async def list_keys(database_url: str, merchant_id: str | None) -> Sequence[KeyR
     """All keys or those of one merchant, including revoked ones."""
     async with _transaction(database_url) as connection:
         rows = await connection.fetch(STATEMENTS["keys"], merchant_id)
-    return [KeyRow(**dict(row) | {"api_version": VERSIONS.date_of(row["api_version"])}) for row in rows]
+    return [_key_row(row) for row in rows]
 
 
 async def ensure_first_key(database_url: str, file: Path, merchant_id: str) -> str:
@@ -129,6 +144,21 @@ async def ensure_first_key(database_url: str, file: Path, merchant_id: str) -> s
         text = await create_key(database_url, merchant_id)
         atomic_file.replace(file, text)
     return text
+
+
+def _key_row(row: asyncpg.Record) -> KeyRow:
+    declared = struct_of(row, DeclaredColumns).declared()
+    return KeyRow(
+        merchant_id=row["merchant_id"],
+        key_id=row["key_id"],
+        created_at=row["created_at"],
+        revoked_at=row["revoked_at"],
+        operator=row["operator"],
+        api_version=VERSIONS.date_of(row["api_version"]),
+        kind=declared.kind,
+        scopes=None if declared.scopes is None else sorted(declared.scopes),
+        limits=declared.limits,
+    )
 
 
 def merchant_of(text: str) -> str:
@@ -162,6 +192,7 @@ async def _store(
     *,
     operator: bool,
     api_version: str | None,
+    declared: KeyDeclaration,
 ) -> None:
     allowed = None if providers.allowed is None else list(providers.allowed)
     stored = await connection.fetchrow(
@@ -172,7 +203,13 @@ async def _store(
     if default is not None and allowed is not None and default not in allowed:
         raise KeyRefused(f"the default provider of {merchant_id} is not among the providers that it may use")
     await connection.execute(
-        STATEMENTS["insert_key"], merchant_id, minted.key_id, minted.secret_hash, operator, api_version
+        STATEMENTS["insert_key"],
+        merchant_id,
+        minted.key_id,
+        minted.secret_hash,
+        operator,
+        api_version,
+        *astuple(DeclaredColumns.of(declared)),
     )
 
 
@@ -186,7 +223,7 @@ def _stored_version(api_version: str | None) -> str | None:
 
 
 async def _revoke(connection: asyncpg.Connection, merchant_id: str, key_id: str) -> asyncpg.Record:
-    """Revoke, and return whether it was an operator's key, and its version as stored."""
+    """Revoke, and return whether it was an operator's key, its version as stored, and what it declared."""
     revoked = await connection.fetchrow(STATEMENTS["revoke_key"], merchant_id, key_id)
     if revoked is None:
         raise KeyRefused(f"merchant {merchant_id} has no key {key_id} that could be revoked")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from typing import Annotated
 
 import msgspec
@@ -20,6 +21,7 @@ from tallystick.cli.context import (
 )
 from tallystick.cli.database import existing_database
 from tallystick.cli.tables import table_of
+from tallystick.domain.api_keys import KEY_KINDS, UNDECLARED, KeyDeclaration, declaration
 from tallystick.domain.api_versions import VERSIONS
 from tallystick.providers.registry import PROVIDERS
 
@@ -70,14 +72,39 @@ def create(
             show_default=f"the newest, {VERSIONS.newest.date}",
         ),
     ] = None,
+    kind: Annotated[str, typer.Option(help="What uses the key.", metavar=f"[{'|'.join(KEY_KINDS)}]")] = UNDECLARED.kind,
+    scope: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="What the key is for, such as refunds:create; repeat it for more.",
+            metavar="SCOPE",
+            show_default="everything; an agent's key: all that reads",
+        ),
+    ] = None,
+    limit_amount: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="The most that one operation may move, in minor units; repeat it for more currencies. Without"
+            " --currency the key acts in no other ones.",
+            metavar="CUR:MINOR",
+        ),
+    ] = None,
+    currency: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="A currency in which the key may act, and in no other one; repeat it for more.", metavar="CUR"
+        ),
+    ] = None,
     as_json: AsJson = False,
     data_dir: DataDir = None,
 ) -> None:
-    """Create a key and print it. It is not shown again. Creates the merchant if needed."""
+    """Create a key and print it. It is not shown again. Creates the merchant if needed. What a key declares (kind,
+    scopes, limits) never changes."""
     if operator == (merchant is not None):
         raise typer.BadParameter("give --merchant, or --operator", param_hint="--merchant")
     if all_providers and allowed_provider:
         raise typer.BadParameter("give --allowed-provider, or --all-providers", param_hint="--all-providers")
+    declared = _declared(kind, scope or (), currency or (), limit_amount or ())
     with existing_database(settings_from(data_dir)) as database:
         owner = merchant or key_store.OPERATORS
         made = key_store.create_key(
@@ -88,8 +115,22 @@ def create(
             allowed_providers=allowed_provider or None,
             allow_all_providers=all_providers,
             api_version=version,
+            declared=declared,
         )
         _print_key(asyncio.run(made), as_json)
+
+
+def _declared(kind: str, scopes: Sequence[str], currencies: Sequence[str], limits: Sequence[str]) -> KeyDeclaration:
+    amounts: dict[str, int] = {}
+    for limit in limits:
+        code, _, minor = limit.partition(":")
+        if not (minor.isascii() and minor.isdigit()) or code in amounts:
+            raise typer.BadParameter("give each currency once, as CUR:MINOR", param_hint="--limit-amount")
+        amounts[code] = int(minor)
+    try:
+        return declaration(kind, scopes, currencies, amounts)
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from None
 
 
 @app.command("list")
@@ -106,14 +147,23 @@ def list_keys(merchant: SomeMerchant = None, as_json: AsJson = False, data_dir: 
         if row.revoked_at:
             at += f"\n{row.revoked_at.isoformat(timespec='seconds')}"
         owner = f"{row.merchant_id}\n(operator)" if row.operator else row.merchant_id
-        cells.append((owner, row.key_id, row.api_version, at))
-    columns = ("merchant", "key id", "version", "created, revoked")
-    console.print(table_of(columns, cells, whole=["merchant", "key id"]))
+        cells.append((owner, f"{row.key_id}\n{row.kind}, {row.api_version}", _allowed(row), at))
+    columns = ("merchant", "key id, kind, version", "may", "created, revoked")
+    console.print(table_of(columns, cells, whole=["merchant", "key id, kind, version"]))
+
+
+def _allowed(row: key_store.KeyRow) -> str:
+    """What a key is for, and its limits, for people."""
+    parts = ["everything"] if row.scopes is None else list(row.scopes)
+    for currency, amount in (row.limits or {}).items():
+        parts.append(currency if amount is None else f"{currency} up to {amount}")
+    return "\n".join(parts)
 
 
 @app.command()
 def rotate(key_id: KeyId, merchant: Merchant, as_json: AsJson = False, data_dir: DataDir = None) -> None:
-    """Revoke a key and print its replacement. For an overlap, `create` first and `revoke` later."""
+    """Revoke a key and print its replacement, which declares the same. For an overlap, `create` first and `revoke`
+    later."""
     with existing_database(settings_from(data_dir)) as database:
         _print_key(asyncio.run(key_store.rotate_key(database.app_url, merchant, key_id)), as_json)
 

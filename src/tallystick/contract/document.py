@@ -13,6 +13,7 @@ from msgspec import NODEFAULT
 
 from tallystick.contract import markdown
 from tallystick.contract.acquirer import acquirer_controls, acquirer_scripts
+from tallystick.contract.api_keys import api_keys
 from tallystick.contract.capabilities import capabilities
 from tallystick.contract.failures import fault_table
 from tallystick.contract.freshness import freshness
@@ -71,6 +72,7 @@ def render_contract() -> str:
         _IDENTITY,
         freshness(),
         _errors(),
+        api_keys(),
         versions_chapter(),
         fault_table(),
         ledger_chapter(),
@@ -307,7 +309,8 @@ def _errors() -> str:
             "## Errors",
             "RFC 9457 problem documents. The order of the table is the order of the checks: authentication, rate,"
             " key syntax, JSON, **the existing key**, then validation, so that a stricter release cannot turn a"
-            " replay into an error. `outcome`: *not_executed* promises that nothing was written under the key and no"
+            " replay into an error. For an instruction `scope_missing` comes after the existing key too."
+            " `outcome`: *not_executed* promises that nothing was written under the key and no"
             " money moved; *executed* that the refusal itself is recorded and will be replayed; *unknown* that the"
             " same request must be sent again to learn what happened. *takes the key*: whether this answer is the"
             " reason that the key is taken afterwards.",

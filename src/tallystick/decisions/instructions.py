@@ -13,6 +13,7 @@ from msgspec import Struct
 
 from tallystick.decisions.change_builder import Cause, ChangeBuilder
 from tallystick.decisions.terms import Terms
+from tallystick.domain.api_keys import Limits
 from tallystick.domain.change import Change, KeyClaim
 from tallystick.domain.errors import Problem, problem
 from tallystick.domain.late_money import merchants_money
@@ -27,7 +28,7 @@ from tallystick.kit.ids import sibling_id
 
 class Instruction(Struct, frozen=True, kw_only=True):
     """An authenticated, parsed instruction, with every id it may need minted before the first try. ``api_version``: the
-    version that it is answered in, as stored."""
+    version that it is answered in, as stored. ``limits``: those of its API key."""
 
     merchant_id: str
     idempotency_key: str
@@ -44,6 +45,7 @@ class Instruction(Struct, frozen=True, kw_only=True):
     rejection_id: str
     at: datetime
     api_version: str | None = None
+    limits: Limits | None = None
 
     def claim(self, payment_id: str, subject_id: str, *, opens_it: bool = False) -> KeyClaim:
         """Takes the key for this instruction and its subject. ``opens_it``: the subject is new, and its own id names

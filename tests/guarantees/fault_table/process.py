@@ -82,7 +82,11 @@ class ApiProcess:
         """New API keys of new merchants, over one connection."""
         minted = [mint_key(merchant_id) for merchant_id in merchants]
         named = [(merchant_id, None, None, True) for merchant_id in merchants]
-        rows = [(who, key.key_id, key.secret_hash, False, None) for who, key in zip(merchants, minted, strict=True)]
+        declares_nothing = (None, None, None, None)
+        rows = [
+            (who, key.key_id, key.secret_hash, False, None, *declares_nothing)
+            for who, key in zip(merchants, minted, strict=True)
+        ]
         async with self.runtime.pool.acquire() as connection, connection.transaction():
             await connection.executemany(STATEMENTS["upsert_merchant"], named)
             await connection.executemany(STATEMENTS["insert_key"], rows)

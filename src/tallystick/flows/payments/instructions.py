@@ -8,6 +8,7 @@ from datetime import timedelta
 
 from tallystick.decisions import instructions as decide
 from tallystick.decisions.instructions import Instruction
+from tallystick.domain.api_keys import over_limit
 from tallystick.domain.change import Change
 from tallystick.domain.errors import Overloaded, Problem, ProblemField, problem
 from tallystick.domain.requests.commands import CancelPayment, CapturePayment, CreatePayment, CreateRefund
@@ -144,6 +145,8 @@ async def _execute(
             disputes = await runtime.reads.disputes(instruction.merchant_id, payment_id)
         deadline_ms = send_by(runtime)
         change = decision(payment, disputes)
+        if instruction.limits is not None and (over := _over_limit(instruction, payment, change, given)) is not None:
+            return await existing_or(runtime, instruction, over)
         if payment is not None and not _sends_what_is_expressible(runtime, payment, change):
             return await existing_or(runtime, instruction, _not_representable(instruction))
         committed = await runtime.journal.commit(change)
@@ -175,6 +178,21 @@ def _refused_for_its_kind(
         if age > timedelta(milliseconds=kind.refund_window_ms):
             return _wrong(instruction, "payment", "too_late", "was made too long ago to be refunded at its provider")
     return None
+
+
+def _over_limit(instruction: Instruction, payment: Payment | None, change: Change, given: int | None) -> Problem | None:
+    """The problem of an operation that its API key may not ask for. What "all that is left" comes to is known once it
+    is decided. A cancel moves nothing, and is bound to the currencies alone."""
+    attempt = change.one(Attempt)
+    if attempt is not None:
+        currency, amount = attempt.currency, None if attempt.operation == "cancel" else attempt.amount
+    else:  # the payment's state does not allow it
+        assert payment is not None, "a payment can always be created"
+        currency, amount = payment.currency, given
+    over = over_limit(instruction.limits, currency, amount)
+    if over is None:
+        return None
+    return problem("limit_exceeded", f"Nothing was executed: {over}.", request_id=instruction.request_id)
 
 
 def _sends_what_is_expressible(runtime: Runtime, payment: Payment, change: Change) -> bool:

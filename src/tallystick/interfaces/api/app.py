@@ -29,6 +29,7 @@ from tallystick.interfaces.api.health import healthz, readyz
 from tallystick.interfaces.api.http import PROBLEM_JSON, ApiRequest, Header, HttpResponse
 from tallystick.interfaces.api.openapi import openapi_document
 from tallystick.interfaces.api.parameters import Parameter
+from tallystick.interfaces.api.permissions import missing_scope, require_caller
 from tallystick.interfaces.api.problems import (
     LACKS_KEY,
     ProblemError,
@@ -158,16 +159,16 @@ class ApiServer:
         if standing is not None:
             request.response_headers += self.limiter.headers(standing)
             _require_allowed(standing, "This key sends too many requests.", request)
-        if endpoint.callers != "either" and caller.operator != (endpoint.callers == "operator"):
-            whose = "an operator" if endpoint.callers == "operator" else "a merchant's"
-            detail = f"This endpoint needs {whose} API key."
-            raise ProblemError(problem("forbidden", detail, request_id=request.request_id))
+        require_caller(endpoint, caller, request.request_id)
         if (own := self.own_limiters.get(endpoint.name)) is not None:
             _require_allowed(own.take((caller.merchant_id, "")), "Too many requests of this kind.", request)
         request.version = version = version_of(request.versions_named, caller.version, request.request_id)
         request.response_headers += headers_of(version, endpoint.deprecation)
         if version is not VERSIONS.newest:
             self.version_use.count(caller.merchant_id, caller.key_id, version.date)
+        request.refused = missing_scope(endpoint, caller, request.request_id)
+        if request.refused is not None and not endpoint.is_instruction:
+            raise request.refused
         if endpoint.method == "GET":
             return await self._read(endpoint, request, caller)
         return await endpoint.handle(self.runtime, request, caller)

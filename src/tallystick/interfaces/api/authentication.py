@@ -11,6 +11,7 @@ from msgspec import Struct
 
 from tallystick.access import api_key
 from tallystick.access.stored_keys import StoredKeys
+from tallystick.domain.api_keys import UNDECLARED, KeyDeclaration
 from tallystick.domain.api_versions import VERSIONS, ApiVersion
 from tallystick.kit.clock import monotonic_ms
 
@@ -27,7 +28,8 @@ _MAX_REMEMBERED: Final = 10_000
 class Caller(Struct, frozen=True):
     """The owner of an API key. ``default_provider``: the merchant's, if configured. ``operator``: the key belongs to
     the platform's own staff, and to no merchant. ``allowed_providers``: those that the merchant may use; None for
-    all. ``version``: the one that the key is pinned to; None where this release does not serve it."""
+    all. ``version``: the one that the key is pinned to; None where this release does not serve it. ``declared``: what
+    the key is, and what it is for."""
 
     merchant_id: str
     key_id: str
@@ -35,6 +37,7 @@ class Caller(Struct, frozen=True):
     operator: bool = False
     allowed_providers: frozenset[str] | None = None
     version: ApiVersion | None = None
+    declared: KeyDeclaration = UNDECLARED
 
 
 class _Known(Struct, frozen=True):
@@ -97,6 +100,7 @@ class Authenticator:
                 stored.operator,
                 stored.allowed_providers,
                 VERSIONS.of_stored(stored.api_version),
+                stored.declared,
             ),
             secret_hash=stored.secret_hash,
             until_ms=until_ms,

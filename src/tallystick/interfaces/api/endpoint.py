@@ -7,11 +7,12 @@ from typing import Any, Final, Literal
 
 from msgspec import Struct
 
+from tallystick.domain.api_keys import Scope
 from tallystick.domain.api_versions import Deprecation
 from tallystick.flows.runtime import Runtime
 from tallystick.interfaces.api.authentication import Caller
 from tallystick.interfaces.api.http import ApiRequest, HttpResponse, json_response
-from tallystick.interfaces.api.parameters import Parameter
+from tallystick.interfaces.api.parameters import IDEMPOTENCY_KEY, Parameter
 from tallystick.interfaces.api.rate_limit import Rate
 
 Handle = Callable[[Runtime, ApiRequest, Caller], Awaitable[HttpResponse]]
@@ -20,9 +21,9 @@ View = Callable[[Runtime, ApiRequest, Caller], Awaitable[object]]
 
 class Endpoint(Struct, frozen=True, kw_only=True):
     """One method on one path. ``summary`` and ``description`` are the document's, in Markdown. ``responses``: the body
-    by status where it succeeds; ``codes``: every error it may give; ``callers``: whose API keys it takes. ``tag``: its
-    group in the document, where that is not the one of its path. ``rate``: how often one merchant may, beside the rate
-    of its keys."""
+    by status where it succeeds; ``codes``: every error it may give; ``callers``: whose API keys it takes, and ``scope``
+    what these have to have. ``tag``: its group in the document, where that is not the one of its path. ``rate``: how
+    often one merchant may, beside the rate of its keys."""
 
     method: str
     path: str
@@ -31,6 +32,7 @@ class Endpoint(Struct, frozen=True, kw_only=True):
     description: str = ""  # the test of the document refuses an empty one
     tag: str | None = None
     handle: Handle
+    scope: Scope
     responses: Mapping[int, type[Any]]
     codes: tuple[str, ...]
     body: str | None = None  # a name in domain.requests.commands.SCHEMAS
@@ -42,9 +44,14 @@ class Endpoint(Struct, frozen=True, kw_only=True):
     deprecation: Deprecation | None = None
     rate: Rate | None = None
 
+    @property
+    def is_instruction(self) -> bool:
+        """Whether a known idempotency key is answered again, before anything is refused."""
+        return IDEMPOTENCY_KEY in self.parameters
+
 
 #: Errors of everything that needs an API key.
-KEYED: Final = ("request_malformed", "unauthenticated", "rate_limited", "forbidden", "version_unknown")
+KEYED: Final = ("request_malformed", "unauthenticated", "rate_limited", "forbidden", "version_unknown", "scope_missing")
 READ: Final = (*KEYED, "card_data_refused", "validation_failed", "overloaded", "not_ready", "internal_error")
 
 #: Of those with a body, for how it arrived.

@@ -55,7 +55,8 @@ class HttpResponse:
 class ApiRequest:
     """What the handlers need of a request. ``response_headers`` go out with every response. ``parameters`` are those of
     the endpoint's row; ``query`` has the values of the query, once ``parse_query`` has read them. ``version``: the one
-    that the request is in, known once its caller is; ``versions_named`` are the headers that name one."""
+    that the request is in, known once its caller is; ``versions_named`` are the headers that name one. ``refused``: why
+    the caller may not ask for it, where a known idempotency key is answered all the same."""
 
     __slots__ = (
         "_body_reader",
@@ -71,6 +72,7 @@ class ApiRequest:
         "path_id",
         "path_ids",
         "query",
+        "refused",
         "request_id",
         "response_headers",
         "version",
@@ -92,6 +94,7 @@ class ApiRequest:
         self.path_ids: Mapping[str, str] = scope["path_params"]
         self.path_id: str | None = self.path_ids.get("id")
         self.query: Mapping[str, Any] = {}
+        self.refused: ProblemError | None = None
         self.response_headers: list[Header] = [(b"request-id", self.request_id.encode())]
         self.authorizations: list[str] = []
         self.idempotency_keys: list[str] = []

@@ -1,7 +1,8 @@
 """Instructions: a POST becomes an ``Instruction`` and a command, and the reply of the flow becomes a response.
 
-Order of checks after authentication and rate: body, content type, key, JSON, *existing key*, card data, fields. On the
-way that succeeds the journal itself looks at the key; every refusal after the JSON looks it up first.
+Order of checks after authentication and rate: body, content type, key, JSON, *existing key*, scope, card data, fields,
+limits of the API key. On the way that succeeds the journal itself looks at the key; every refusal after the JSON looks
+it up first: an API key without the scope still gets the answer to what was executed.
 """
 
 from __future__ import annotations
@@ -51,6 +52,7 @@ INSTRUCTION: Final = (
     "instruction_in_flight",
     "card_data_refused",
     "validation_failed",
+    "limit_exceeded",
     "overloaded",
     "not_ready",
     "outcome_unknown",
@@ -154,12 +156,15 @@ def _instruction(
         rejection_id=sibling_id("rej", request.request_id),
         at=runtime.clock.now(),
         api_version=VERSIONS.stored(request.version),
+        limits=caller.declared.limits,
     )
 
 
 def _checked(request: ApiRequest, raw: bytes, body: dict[str, Any]) -> str:
     """The payment's id from the path, or "" for a path without one. Raises ProblemError: card data, a query, an id that
-    cannot be one."""
+    cannot be one; and what the caller may not ask for."""
+    if request.refused is not None:
+        raise request.refused
     if may_contain_card_data(raw) and contains_card_data(body):
         raise request.card_data("body")
     payment_id = request.path_id or ""

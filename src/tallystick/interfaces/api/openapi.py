@@ -138,7 +138,7 @@ def _operation(endpoint: Endpoint) -> Schema:
     operation: Schema = {
         "operationId": endpoint.name,
         "summary": endpoint.summary,
-        "description": f"{endpoint.description} {openapi_texts.CALLERS[endpoint.callers]}".strip(),
+        "description": f"{endpoint.description} {openapi_texts.needs(endpoint.callers, endpoint.scope)}",
         "tags": [endpoint.tag or openapi_texts.tag_of(endpoint.path)],
         "parameters": [parameter.document() for parameter in (*endpoint.parameters, _version_parameter())],
         "responses": _responses(endpoint),

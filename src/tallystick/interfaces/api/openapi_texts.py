@@ -43,6 +43,12 @@ CALLERS: Final[Mapping[Literal["merchant", "operator", "either"], str]] = {
     "either": "Takes a merchant's or an operator's API key.",
 }
 
+
+def needs(callers: Literal["merchant", "operator", "either"], scope: str) -> str:
+    """What an operation asks of an API key."""
+    return f"{CALLERS[callers]} Needs the scope `{scope}`.".strip()
+
+
 PROBES: Final = "Probes"
 DOCUMENTATION: Final = "Documentation"
 

@@ -36,6 +36,7 @@ ENDPOINTS: Final[tuple[Endpoint, ...]] = (
             " checked by; what may still happen after a final state; and what is out of scope."
         ),
         handle=read(get_capabilities),
+        scope="capabilities:read",
         responses={200: Capabilities},
         codes=READ,
     ),

@@ -53,6 +53,7 @@ ENDPOINTS: Final[tuple[Endpoint, ...]] = (
         summary="Fields of providers that were missing or had a value unknown here, counted by hour",
         description="How often a provider sent a field in another way than this release reads it.",
         handle=read(list_drift),
+        scope="contract_drift:read",
         responses={200: ContractDriftCounts},
         codes=READ,
         parameters=(integer("hours", 1, KEEP_HOURS, DEFAULT_HOURS, "How many hours back."),),

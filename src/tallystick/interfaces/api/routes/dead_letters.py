@@ -116,6 +116,7 @@ def _act(path: str, name: str, summary: str, description: str, handle: Handle, r
         summary=summary,
         description=description,
         handle=handle,
+        scope="dead_letters:write",
         responses={200: response},
         codes=(*ACT, "not_found", "not_replayable") if one else ACT,
         body_type=Act if one else ActOnMany,
@@ -133,6 +134,7 @@ ENDPOINTS: Final[tuple[Endpoint, ...]] = (
         summary="Events that bounded retries could not process, oldest first",
         description="Events whose tries are used up. Each waits for a decision: replay it or discard it.",
         handle=read(list_dead_letters),
+        scope="dead_letters:read",
         responses={200: DeadLetterPage},
         codes=READ,
         parameters=(

@@ -117,6 +117,7 @@ ENDPOINTS: Final[tuple[Endpoint, ...]] = (
             " ids that you know."
         ),
         handle=read(list_messages),
+        scope="messages:read",
         responses={200: MessagePage},
         codes=(*READ, "not_found"),
         parameters=(

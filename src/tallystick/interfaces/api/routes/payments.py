@@ -248,6 +248,7 @@ ENDPOINTS: Final[tuple[Endpoint, ...]] = (
             "again until an answer other than 202 comes."
         ),
         handle=_CREATE.respond,
+        scope="payments:create",
         responses={201: PaymentView, 202: PaymentView},
         codes=INSTRUCTION,
         body="CreatePayment",
@@ -262,6 +263,7 @@ ENDPOINTS: Final[tuple[Endpoint, ...]] = (
         summary="Payments, newest first",
         description="Payments that match every filter given. Follow `next_cursor` for more.",
         handle=read(list_payments),
+        scope="payments:read",
         responses={200: PaymentPage},
         codes=READ,
         parameters=(
@@ -294,6 +296,7 @@ ENDPOINTS: Final[tuple[Endpoint, ...]] = (
             "The stored state, with all that the payer has to do next. Reading a payment in doubt hastens its recovery."
         ),
         handle=read(get_payment),
+        scope="payments:read",
         responses={200: PaymentView},
         codes=(*READ, "not_found"),
         parameters=(PAYMENT_ID,),
@@ -309,6 +312,7 @@ ENDPOINTS: Final[tuple[Endpoint, ...]] = (
             "not known yet. Send the same request with the same key again until an answer other than 202 comes."
         ),
         handle=_CAPTURE.respond,
+        scope="payments:capture",
         responses={200: PaymentView, 202: PaymentView},
         codes=ON_PAYMENT,
         body="CapturePayment",
@@ -326,6 +330,7 @@ ENDPOINTS: Final[tuple[Endpoint, ...]] = (
             "comes."
         ),
         handle=_CANCEL.respond,
+        scope="payments:cancel",
         responses={200: PaymentView, 202: PaymentView},
         codes=ON_PAYMENT,
         body="CancelPayment",
@@ -341,6 +346,7 @@ ENDPOINTS: Final[tuple[Endpoint, ...]] = (
             "attempts and its refunds."
         ),
         handle=read(get_history),
+        scope="payments:read",
         responses={200: History},
         codes=(*READ, "not_found"),
         parameters=(PAYMENT_ID,),

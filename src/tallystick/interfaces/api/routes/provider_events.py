@@ -98,6 +98,7 @@ ENDPOINTS: Final[tuple[Endpoint, ...]] = (
         summary="Events of providers about the merchant's payments, newest first",
         description="What providers reported, and what each report did. Follow `next_cursor` for more.",
         handle=read(list_events),
+        scope="events:read",
         responses={200: EventPage},
         codes=(*READ, "not_found"),
         parameters=(OF_PAYMENT, *created_range("First received"), *page_of(PROVIDER_EVENTS)),
@@ -111,6 +112,7 @@ ENDPOINTS: Final[tuple[Endpoint, ...]] = (
             "Every arrival of the event, every checkpoint of its processing, every try and every act of an operator."
         ),
         handle=read(get_event),
+        scope="events:read",
         responses={200: EventTrace},
         codes=(*READ, "not_found"),
         parameters=(EVENT_ID,),

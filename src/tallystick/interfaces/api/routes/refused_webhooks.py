@@ -52,6 +52,7 @@ ENDPOINTS: Final[tuple[Endpoint, ...]] = (
         summary="Rejected webhook deliveries, counted by hour and reason",
         description="How many deliveries of providers were rejected, by account, reason and hour.",
         handle=read(list_refusals),
+        scope="webhook_refusals:read",
         responses={200: WebhookRefusals},
         codes=READ,
         parameters=(integer("hours", 1, KEEP_HOURS, DEFAULT_HOURS, "How many hours back."),),

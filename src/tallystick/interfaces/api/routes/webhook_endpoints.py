@@ -280,6 +280,7 @@ def on_endpoint(
         summary=summary,
         description=description,
         handle=handle,
+        scope="webhooks:read" if method == "GET" else "webhooks:write",
         responses={200: response},
         codes=(*(ACT if body_type else _BARE), "not_found", *codes),
         body_type=body_type,
@@ -300,6 +301,7 @@ ENDPOINTS: Final[tuple[Endpoint, ...]] = (
             "send it again: the error `webhook_endpoint_exists` then names the endpoint."
         ),
         handle=create_endpoint,
+        scope="webhooks:write",
         responses={201: NewWebhookEndpoint},
         codes=(*ACT, "webhook_endpoint_exists", "webhook_endpoint_limit", "overloaded"),
         body_type=CreateWebhookEndpoint,
@@ -313,6 +315,7 @@ ENDPOINTS: Final[tuple[Endpoint, ...]] = (
         summary="All webhook endpoints, oldest first",
         description="All endpoints of the merchant, enabled or not.",
         handle=read(list_endpoints),
+        scope="webhooks:read",
         responses={200: WebhookEndpointList},
         codes=READ,
     ),

@@ -6,12 +6,13 @@ SET default_provider = coalesce(excluded.default_provider, merchant.default_prov
     allowed_providers = CASE WHEN NOT $4 THEN coalesce(excluded.allowed_providers, merchant.allowed_providers) END
 RETURNING default_provider, allowed_providers;
 
--- insert_key: the hash of a new API key, and the version of the API that it is pinned to
-INSERT INTO api_key (merchant_id, key_id, secret_hash, created_at, operator, api_version)
-VALUES ($1, $2, $3, now(), $4, $5);
+-- insert_key: the hash of a new API key, the version of the API that it is pinned to, and what it declares
+INSERT INTO api_key (merchant_id, key_id, secret_hash, created_at, operator, api_version, kind, scopes,
+                     limit_currencies, limit_amounts)
+VALUES ($1, $2, $3, now(), $4, $5, $6, $7, $8, $9);
 
 -- keys: all keys or those of one merchant, without their hashes
-SELECT merchant_id, key_id, created_at, revoked_at, operator, api_version
+SELECT merchant_id, key_id, created_at, revoked_at, operator, api_version, kind, scopes, limit_currencies, limit_amounts
 FROM api_key
 WHERE $1::text IS NULL OR merchant_id = $1
 ORDER BY merchant_id, created_at, key_id;
@@ -19,7 +20,7 @@ ORDER BY merchant_id, created_at, key_id;
 -- revoke_key: a revoked key keeps its first time
 UPDATE api_key SET revoked_at = now()
 WHERE merchant_id = $1 AND key_id = $2 AND revoked_at IS NULL
-RETURNING key_id, operator, api_version;
+RETURNING key_id, operator, api_version, kind, scopes, limit_currencies, limit_amounts;
 
 -- pin_key: pin a key to another version of the API
 UPDATE api_key SET api_version = $3

@@ -191,7 +191,7 @@ WHERE merchant_id = $1 AND payment_id = $2 AND state = 'unknown' AND parked_at I
 SELECT merchant_id, default_provider, allowed_providers FROM merchant WHERE merchant_id = $1;
 
 -- api_key: one API key, revoked or not
-SELECT merchant_id, key_id, secret_hash, revoked_at, operator, api_version
+SELECT merchant_id, key_id, secret_hash, revoked_at, operator, api_version, kind, scopes, limit_currencies, limit_amounts
 FROM api_key WHERE merchant_id = $1 AND key_id = $2;
 
 -- event_age: since the first arrival of an event of a provider, in ms ($2: shift in ms)

@@ -1,0 +1,38 @@
+"""The contract's chapter on what API keys may do, from the table of endpoints."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from tallystick.contract import markdown
+from tallystick.domain.api_keys import SCOPES
+from tallystick.interfaces.api.table import ENDPOINTS
+
+_HEAD: Final = """
+## What an API key may do
+
+1. A key declares what uses it: `human`, `service` or `agent` (a program that decides by itself). A key that says
+   nothing is a service's, and may do everything: so are all keys from before there were declarations.
+2. A key has scopes: those of this table that its endpoints need, or all of them, those of later releases included. The
+   key of an agent that names none gets those that read.
+3. A key has limits: the currencies in which it may act, and the most that one operation (create, capture, refund) may
+   move in each. Where amounts are limited and no other currency is named, it acts in no other currency. A cancel moves
+   nothing, and is bound to the currencies alone. The limit is of one operation, not of a sum: two refunds within it are
+   allowed.
+4. What a key declares never changes. `tallystick keys create` declares it, `keys list` shows it, and a rotated key
+   declares what the old one did.
+5. Without the scope the answer is 403 `scope_missing`, over a limit 403 `limit_exceeded`: nothing was written, and the
+   idempotency key stays free. **The existing key comes first**: a request that was executed before is answered as it
+   was, whatever the API key that asks may do now.
+"""
+
+
+def api_keys() -> str:
+    """The chapter."""
+    rows = []
+    for scope in SCOPES:
+        opened = [endpoint for endpoint in ENDPOINTS if endpoint.scope == scope]
+        requests = "<br>".join(f"`{endpoint.method} {endpoint.path}`" for endpoint in opened)
+        rows.append((f"`{scope}`", requests, " ".join(sorted({endpoint.callers for endpoint in opened}))))
+    table = markdown.table(("scope", "opens", "for the keys of"), rows)
+    return "\n\n".join((_HEAD.strip("\n"), table))

@@ -8,6 +8,7 @@ from typing import Any
 
 from msgspec.structs import replace
 
+from tallystick.domain.api_keys import LETTERS
 from tallystick.domain.change import Change
 from tallystick.domain.compiled_replay import replayed
 from tallystick.domain.replay import HistoryStep
@@ -52,6 +53,7 @@ def _steps(change: Change) -> list[HistoryStep]:
             at=step.at,
             change=json_text(step.change),
             evidence=None if step.evidence is None else json_text(step.evidence),
+            key_kind=change.key_kind,
         )
         for step in change.transitions
     ]
@@ -112,6 +114,7 @@ def as_read(record: PaperRecord) -> PaymentRecord:
                 type=each.type,
                 body=each.body,
                 api_version=each.api_version,
+                key_kind=None if each.key_kind is None else LETTERS[each.key_kind],
             )
             for each in record.messages
         ],

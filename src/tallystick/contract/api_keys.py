@@ -24,6 +24,9 @@ _HEAD: Final = """
 5. Without the scope the answer is 403 `scope_missing`, over a limit 403 `limit_exceeded`: nothing was written, and the
    idempotency key stays free. **The existing key comes first**: a request that was executed before is answered as it
    was, whatever the API key that asks may do now.
+6. The kind is on every step of history, every refusal, every message and every log line of what the instruction leads
+   to (`key_kind`), also where another process ends it: recovery, a provider's event, an operator. What no instruction
+   led to, such as a dispute or an expiry, has none.
 """
 
 

@@ -12,6 +12,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from tallystick.decisions.messages import ShownSubjects, Step, messages_of
+from tallystick.domain.api_keys import KeyKind
 from tallystick.domain.api_versions import VERSIONS
 from tallystick.domain.change import (
     Change,
@@ -32,7 +33,7 @@ Some = TypeVar("Some", bound=Subject)
 
 
 class Cause(Struct, frozen=True, kw_only=True):
-    """Who or what moves a subject, with the evidence."""
+    """Who or what moves a subject, with the evidence. ``key_kind``: of the API key whose instruction led to it."""
 
     change_id: str
     at: datetime
@@ -41,6 +42,11 @@ class Cause(Struct, frozen=True, kw_only=True):
     occurred_at: datetime | None = None
     provider_reference: str | None = None
     evidence: dict[str, Any] | None = None
+    key_kind: KeyKind | None = None
+
+    def of(self, attempt: Attempt) -> Cause:
+        """This cause of a step of an attempt, whose instruction led to it."""
+        return replace(self, key_kind=attempt.instructed_by)
 
 
 class ChangeBuilder:
@@ -217,6 +223,7 @@ class ChangeBuilder:
             idempotency_key=idempotency_key,
             at=self.cause.at,
             evidence=self.cause.evidence,
+            key_kind=self.cause.key_kind,
         )
         self._rejections.append(rejection)
         return rejection
@@ -249,9 +256,11 @@ class ChangeBuilder:
                 self.cause.change_id,
                 self.cause.at,
                 self._shown,
+                self.cause.key_kind,
             ),
             deadline_in_ms=self._deadline_in_ms,
             must_not_be_shed=must_not_be_shed,
+            key_kind=self.cause.key_kind,
         )
 
     def _proved(self) -> tuple[Transition, ...]:

@@ -13,7 +13,7 @@ from msgspec import Struct
 
 from tallystick.decisions.change_builder import Cause, ChangeBuilder
 from tallystick.decisions.terms import Terms
-from tallystick.domain.api_keys import Limits
+from tallystick.domain.api_keys import KeyKind, Limits
 from tallystick.domain.change import Change, KeyClaim
 from tallystick.domain.errors import Problem, problem
 from tallystick.domain.late_money import merchants_money
@@ -28,7 +28,7 @@ from tallystick.kit.ids import sibling_id
 
 class Instruction(Struct, frozen=True, kw_only=True):
     """An authenticated, parsed instruction, with every id it may need minted before the first try. ``api_version``: the
-    version that it is answered in, as stored. ``limits``: those of its API key."""
+    version that it is answered in, as stored. ``limits`` and ``key_kind``: those of its API key."""
 
     merchant_id: str
     idempotency_key: str
@@ -46,6 +46,7 @@ class Instruction(Struct, frozen=True, kw_only=True):
     at: datetime
     api_version: str | None = None
     limits: Limits | None = None
+    key_kind: KeyKind = "service"
 
     def claim(self, payment_id: str, subject_id: str, *, opens_it: bool = False) -> KeyClaim:
         """Takes the key for this instruction and its subject. ``opens_it``: the subject is new, and its own id names
@@ -66,7 +67,14 @@ class Instruction(Struct, frozen=True, kw_only=True):
 
     def cause(self) -> Cause:
         """The client as the cause of a transition."""
-        return Cause(change_id=self.change_id, at=self.at, trigger="instruction", actor=self.actor)
+        return Cause(
+            change_id=self.change_id, at=self.at, trigger="instruction", actor=self.actor, key_kind=self.key_kind
+        )
+
+    @property
+    def attempts_key_kind(self) -> KeyKind | None:
+        """As its attempt has it."""
+        return None if self.key_kind == "service" else self.key_kind
 
 
 def create_payment(
@@ -122,6 +130,7 @@ def create_payment(
             account=terms.account,
             provider_key=provider_key(instruction.merchant_id, instruction.idempotency_key, "authorize", 1),
             api_version=instruction.api_version,
+            key_kind=instruction.attempts_key_kind,
             schedule=terms.submitted(),
         )
     )
@@ -244,6 +253,7 @@ def _follow_up(
         account=terms.account,
         provider_key=provider_key(payment.merchant_id, instruction.idempotency_key, operation, 1),
         api_version=instruction.api_version,
+        key_kind=instruction.attempts_key_kind,
         parent_reference=payment.provider_reference,
         schedule=terms.submitted(),
     )

@@ -12,6 +12,7 @@ from typing import Annotated, Final
 
 from msgspec import UNSET, Raw, Struct, UnsetType
 
+from tallystick.domain.api_keys import KeyKind
 from tallystick.domain.api_versions import VERSIONS
 from tallystick.domain.change import Message
 from tallystick.domain.json_types import MessageId, PaymentId, TestMessageId, Time, WebhookEndpointId, described
@@ -44,6 +45,17 @@ class MessageBody(Struct, frozen=True, kw_only=True):
     version: Annotated[
         int, described("The payment's version: it orders the payment's messages, with gaps.", 3, minimum=1)
     ]
+    key_kind: (
+        Annotated[
+            KeyKind,
+            described(
+                "What uses the API key whose instruction led to it; absent where none did, as with a provider's own"
+                " event.",
+                "service",
+            ),
+        ]
+        | UnsetType
+    ) = UNSET
     data: Annotated[Raw, described("The subject as of this version.")]
 
 
@@ -110,8 +122,11 @@ def id_of_message(change_id: str, subject_id: str) -> str:
     return derived_id("msg", change_id, subject_id)
 
 
-def message_of(step: Step, head: Subject, change_id: str, at: datetime, shown: ShownSubjects) -> Message:
-    """The message of one step. ``head`` is the stream's own subject as the change leaves it.
+def message_of(
+    step: Step, head: Subject, change_id: str, at: datetime, shown: ShownSubjects, key_kind: KeyKind | None
+) -> Message:
+    """The message of one step. ``head`` is the stream's own subject as the change leaves it; ``key_kind`` the
+    change's.
 
     Raises LookupError for a kind without a view: its edges cannot have messages.
     """
@@ -124,13 +139,22 @@ def message_of(step: Step, head: Subject, change_id: str, at: datetime, shown: S
         message_id=message_id,
         type=step.type,
         subject_id=subject_id,
-        body=body_of(message_id, step.type, at, stream_id, head.version, shown.encoded(step.subject)),
+        body=body_of(message_id, step.type, at, stream_id, head.version, key_kind, shown.encoded(step.subject)),
         at=at,
         api_version=VERSIONS.newest_stored,
+        key_kind=key_kind,
     )
 
 
-def body_of(message_id: str, type_: str, at: datetime, stream_id: str, version: int, data: bytes) -> bytes:
+def body_of(
+    message_id: str,
+    type_: str,
+    at: datetime,
+    stream_id: str,
+    version: int,
+    key_kind: KeyKind | None,
+    data: bytes,
+) -> bytes:
     """A message's body as it is sent. ``data``: the subject's view in JSON."""
     body = MessageBody(
         id=message_id,
@@ -138,13 +162,19 @@ def body_of(message_id: str, type_: str, at: datetime, stream_id: str, version: 
         timestamp=at,
         payment_id=stream_id if stream_id.startswith(_OF_PAYMENT) else UNSET,
         version=version,
+        key_kind=UNSET if key_kind is None else key_kind,
         data=Raw(data),
     )
     return encode(body)
 
 
 def messages_of(
-    told: Sequence[Step], head: Subject | None, change_id: str, at: datetime, shown: ShownSubjects
+    told: Sequence[Step],
+    head: Subject | None,
+    change_id: str,
+    at: datetime,
+    shown: ShownSubjects,
+    key_kind: KeyKind | None,
 ) -> tuple[Message, ...]:
     """The messages of one change, in the order of their kinds."""
     if head is None:  # no version of the stream, so no place in its order
@@ -152,4 +182,4 @@ def messages_of(
     if len(told) > 1:
         place = {name: number for number, name in enumerate(KINDS)}
         told = sorted(told, key=lambda step: place[kind_of(step.subject).name])
-    return tuple([message_of(step, head, change_id, at, shown) for step in told])
+    return tuple([message_of(step, head, change_id, at, shown, key_kind) for step in told])

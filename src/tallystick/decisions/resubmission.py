@@ -79,7 +79,7 @@ def resubmit(stored: PaymentSnapshot, attempt_id: str, cause: Cause, terms: Term
     """Committed before it is sent, so that a stalled sender of the earlier submission finds itself overtaken. A refund
     is sent on what was left of the payment, so the payment gets a version too: it races with disputes."""
     attempt = stored.attempt(attempt_id)
-    builder = ChangeBuilder(stored.payment.merchant_id, stored.payment.payment_id, cause)
+    builder = ChangeBuilder(stored.payment.merchant_id, stored.payment.payment_id, cause.of(attempt))
     if attempt.refund_id is not None:
         builder.move(stored.payment, "refund_resubmitted")
     builder.move(attempt, "resubmit", schedule=terms.submitted(), submissions=attempt.submissions + 1)
@@ -89,6 +89,6 @@ def resubmit(stored: PaymentSnapshot, attempt_id: str, cause: Cause, terms: Term
 def park(stored: PaymentSnapshot, attempt_id: str, cause: Cause) -> Change:
     """The bounded schedule is over: put the attempt on the in-doubt list, for a person."""
     attempt = stored.attempt(attempt_id)
-    builder = ChangeBuilder(stored.payment.merchant_id, stored.payment.payment_id, cause)
+    builder = ChangeBuilder(stored.payment.merchant_id, stored.payment.payment_id, cause.of(attempt))
     builder.move(attempt, "parked", schedule=Schedule(parked=True))
     return builder.change(must_not_be_shed=True)

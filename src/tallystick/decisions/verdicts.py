@@ -65,6 +65,7 @@ def apply_verdict(
         occurred_at=verdict.occurred_at,
         provider_reference=verdict.reference or attempt.provider_reference,
         evidence={**(cause.evidence or {}), "verdict": evidence_of(verdict)},
+        key_kind=attempt.instructed_by,
     )
     builder = ChangeBuilder(stored.payment.merchant_id, stored.payment.payment_id, cause)
     wrong = mismatch(attempt, verdict)
@@ -295,7 +296,7 @@ def give_up(stored: PaymentSnapshot, attempt_id: str, cause: Cause) -> Change:
     if not still_possible(stored, attempt):
         message = "Less is left of the payment than the refund was for; no money moved."
         failure = Failure(code="refund_no_longer_possible", message=message, retryable=False)
-    builder = ChangeBuilder(stored.payment.merchant_id, stored.payment.payment_id, cause)
+    builder = ChangeBuilder(stored.payment.merchant_id, stored.payment.payment_id, cause.of(attempt))
     change = _not_executed(builder, stored, attempt, "give_up", failure)
     assert change is not None, "an attempt that is not_sent or not_found belongs to a payment that waits for it"
     return change

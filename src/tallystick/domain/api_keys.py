@@ -17,6 +17,12 @@ from tallystick.domain.requests.fields import MIN_AMOUNT
 #: What uses a key: a person, a program that does what it was written for, or a program that decides by itself.
 KeyKind = Literal["human", "service", "agent"]
 
+#: How rows of history and of messages name a kind: a letter, because every payment has some.
+LETTERS: Final[Mapping[KeyKind, str]] = {"human": "h", "service": "s", "agent": "a"}
+
+#: The kind that a letter names.
+KIND_OF_LETTER: Final[Mapping[str, KeyKind]] = {letter: kind for kind, letter in LETTERS.items()}
+
 #: What an endpoint asks of a key. What ends in ``:read`` changes nothing.
 Scope = Literal[
     "payments:read",

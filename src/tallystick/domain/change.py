@@ -11,6 +11,7 @@ from typing import Any, Literal, TypeVar
 
 from msgspec import Struct
 
+from tallystick.domain.api_keys import KeyKind
 from tallystick.domain.subjects import Subject
 
 Some = TypeVar("Some")
@@ -83,6 +84,7 @@ class Rejection(Struct, frozen=True, kw_only=True):
     idempotency_key: str | None = None
     at: datetime
     evidence: dict[str, Any] | None = None
+    key_kind: KeyKind | None = None  # of the API key that tried it, or whose instruction its attempt carries out
 
 
 class KeyClaim(Struct, frozen=True, kw_only=True):
@@ -125,7 +127,8 @@ class KnownReference(Struct, frozen=True, kw_only=True):
 class Message(Struct, frozen=True, kw_only=True):
     """A message to a merchant about one version: written with the change, delivered later. ``version`` is the version
     of the stream's own subject (its payment), so the messages of a stream have one order. ``api_version``: the
-    version of the API that its body is in, as stored: the newest one of the release that wrote it."""
+    version of the API that its body is in, as stored: the newest one of the release that wrote it. ``key_kind``: the
+    change's."""
 
     merchant_id: str
     stream_id: str
@@ -136,6 +139,7 @@ class Message(Struct, frozen=True, kw_only=True):
     body: bytes  # the subject as of this version, as JSON
     at: datetime
     api_version: str | None = None
+    key_kind: KeyKind | None = None
 
 
 class Acknowledgement(Struct, frozen=True, kw_only=True):
@@ -166,7 +170,8 @@ class Change(Struct, frozen=True, kw_only=True):
     """Everything that one decision writes, in one transaction, in one stream.
 
     ``subjects`` holds each subject that it opens or moves, as the change leaves it. ``must_not_be_shed``: it reports
-    the outcome of a call that was made, so a full queue must still accept it.
+    the outcome of a call that was made, so a full queue must still accept it. ``key_kind``: of the API key whose
+    instruction led to it, in whatever process it ends; None where none did, as with a provider's own event.
     """
 
     change_id: str
@@ -183,6 +188,7 @@ class Change(Struct, frozen=True, kw_only=True):
     acknowledgements: tuple[Acknowledgement, ...] = ()
     deadline_in_ms: int | None = None  # when recovery looks at an authorization that nobody captured
     must_not_be_shed: bool = False
+    key_kind: KeyKind | None = None
 
     def every(self, struct: type[Some]) -> tuple[Some, ...]:
         """Its subjects of one kind."""

@@ -13,6 +13,7 @@ from typing import Any, Final
 import msgspec
 from msgspec import NODEFAULT, Struct
 
+from tallystick.domain.api_keys import KeyKind
 from tallystick.domain.kinds import KINDS, SubjectKind
 from tallystick.domain.subjects import Subject
 
@@ -37,6 +38,7 @@ class HistoryStep(Struct, frozen=True, gc=False):
     change: str
     evidence: str | None = None
     before_streams: bool = False  # written by a release that sent a message of a change's last step only
+    key_kind: KeyKind | None = None  # of its change
 
 
 class Replay(Struct, frozen=True, kw_only=True):

@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal, Protocol
 
 from msgspec import Struct, field
 
+from tallystick.domain.api_keys import KeyKind
 from tallystick.domain.dispute_movement import Movement
 from tallystick.domain.json_types import described
 from tallystick.domain.money import Exponents
@@ -231,4 +232,10 @@ class Attempt(Struct, frozen=True, kw_only=True):
     late_effect: bool = False  # money arrived after this attempt was closed, and was posted to suspense
     key_taken: bool = False  # the provider used its key for another request: absence proves nothing any more
     api_version: str | None = None  # that its instruction is answered in; None: the first
+    key_kind: KeyKind | None = None  # of the API key of its instruction; None: a service's
     schedule: Schedule = Schedule()
+
+    @property
+    def instructed_by(self) -> KeyKind | None:
+        """The kind of the API key whose instruction it carries out; None for an attempt of the platform itself."""
+        return None if self.idempotency_key is None else self.key_kind or "service"

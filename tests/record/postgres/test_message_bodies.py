@@ -25,6 +25,7 @@ COLUMNS = (
     "at",
     "answer_key",
     "api_version",
+    "key_kind",
 )
 
 

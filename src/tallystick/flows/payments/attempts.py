@@ -64,7 +64,7 @@ async def carry_out(
     attempt = stored.attempt(attempt_id)
     provider = runtime.provider(attempt.provider)
     call = provider_call(attempt, send_by_ms, stored.payment.exponents)
-    verdict = await _verdict_of(runtime, provider, partial(send, provider), call, stored.payment)
+    verdict = await _verdict_of(runtime, provider, partial(send, provider), call, stored.payment, attempt)
     sendable = _can_have_been_sent(provider, attempt, stored.payment)
     verdict = answer_of_submission(verdict, doubted=doubted, can_have_been_sent=sendable)
     actor = f"provider:{provider.name}"
@@ -104,7 +104,7 @@ async def fetch_verdict(runtime: Runtime, payment: Payment, attempt: Attempt) ->
         asked = runtime.clocks.asked_between(provider, sent.opened_at, sent.deadline)
         earliest, latest = asked.earliest, asked.latest
     call = provider_call(attempt, monotonic_ms(), payment.exponents, earliest, latest)
-    return await _verdict_of(runtime, provider, provider.fetch, call, payment)
+    return await _verdict_of(runtime, provider, provider.fetch, call, payment, attempt)
 
 
 async def _verdict_of(
@@ -113,6 +113,7 @@ async def _verdict_of(
     ask: Callable[[ProviderCall], Awaitable[Verdict]],
     call: ProviderCall,
     payment: Payment,
+    attempt: Attempt,
 ) -> Verdict:
     """The verdict in the payment's minor unit. A defect of a connector proves nothing about the money, nor does an
     amount that cannot be expressed here: the outcome is unknown. Where the provider asked to wait, other processes know
@@ -123,7 +124,14 @@ async def _verdict_of(
         return verdict_about(payment, verdict)
     except Exception as error:
         failed = type(error).__name__  # its text may repeat what the provider sent
-        log.error("connector failed", provider=provider.name, payment_id=call.payment_id, error=failed)
+        log.error(
+            "connector failed",
+            provider=provider.name,
+            payment_id=call.payment_id,
+            attempt_id=call.attempt_id,
+            key_kind=attempt.instructed_by,
+            error=failed,
+        )
         return Unknown(reason=f"connector failed with {failed}")
 
 
@@ -166,6 +174,7 @@ def _report(attempt: Attempt, verdict: Verdict, change: Change) -> None:
         "idempotency_key": attempt.idempotency_key,
         "provider_reference": verdict.reference or attempt.provider_reference,
         "verdict": verdict_name(verdict),
+        "key_kind": attempt.instructed_by,
     }
     report_rejections(change, **known)
     known["payment_id"] = attempt.payment_id

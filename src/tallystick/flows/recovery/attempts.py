@@ -161,6 +161,7 @@ class DueAttempts:
                 amount=attempt.amount,
                 currency=attempt.currency,
                 provider=attempt.provider,
+                key_kind=attempt.instructed_by,
                 reason=reason,
                 next=f"tallystick in-doubt show {attempt.attempt_id}",
             )

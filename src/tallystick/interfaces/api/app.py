@@ -155,6 +155,7 @@ class ApiServer:
             detail = "Send a valid API key: Authorization: Bearer <key>."
             unauthenticated = problem("unauthenticated", detail, request_id=request.request_id)
             raise ProblemError(unauthenticated, (b"www-authenticate", b'Bearer realm="tallystick"'))
+        request.asked_by = {"key_id": caller.key_id, "key_kind": caller.declared.kind}
         standing = self.limiter.take((caller.merchant_id, caller.key_id))
         if standing is not None:
             request.response_headers += self.limiter.headers(standing)
@@ -198,7 +199,7 @@ def problem_response(
     """A problem document as a response; from 500 on it is also a line in the log."""
     document = problem_error.problem
     if document.status >= 500:
-        report(document, operation, error)
+        report(document, operation, error, **request.asked_by)
     headers = (*request.response_headers, *problem_error.headers)
     body = VERSIONS.rendered(Problem, encode(document), request.version)
     return HttpResponse(document.status, body, PROBLEM_JSON, headers)

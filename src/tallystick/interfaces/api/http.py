@@ -56,7 +56,8 @@ class ApiRequest:
     """What the handlers need of a request. ``response_headers`` go out with every response. ``parameters`` are those of
     the endpoint's row; ``query`` has the values of the query, once ``parse_query`` has read them. ``version``: the one
     that the request is in, known once its caller is; ``versions_named`` are the headers that name one. ``refused``: why
-    the caller may not ask for it, where a known idempotency key is answered all the same."""
+    the caller may not ask for it, where a known idempotency key is answered all the same. ``asked_by``: the caller's
+    key, for log lines."""
 
     __slots__ = (
         "_body_reader",
@@ -66,6 +67,7 @@ class ApiRequest:
         "_parameters",
         "_query_string",
         "_receive",
+        "asked_by",
         "authorizations",
         "idempotency_keys",
         "operation",
@@ -94,6 +96,7 @@ class ApiRequest:
         self.path_ids: Mapping[str, str] = scope["path_params"]
         self.path_id: str | None = self.path_ids.get("id")
         self.query: Mapping[str, Any] = {}
+        self.asked_by: Mapping[str, str] = {}
         self.refused: ProblemError | None = None
         self.response_headers: list[Header] = [(b"request-id", self.request_id.encode())]
         self.authorizations: list[str] = []

@@ -157,6 +157,7 @@ def _instruction(
         at=runtime.clock.now(),
         api_version=VERSIONS.stored(request.version),
         limits=caller.declared.limits,
+        key_kind=caller.declared.kind,
     )
 
 
@@ -210,5 +211,6 @@ def _unknown(instruction: Instruction, request: ApiRequest, error: Exception) ->
         error,
         idempotency_key=instruction.idempotency_key,
         payment_id=path_id if is_id("pay", path_id) else None,
+        **request.asked_by,
     )
     return _rendered(refusal(unknown, RETRY_AFTER_S), request, None)

@@ -187,6 +187,7 @@ def _kind(currency: str, approved: bool) -> Kind:
         None,
         0,
         None,
+        None,
     )
     rows: dict[str, list[Row]] = {
         "instruction": opened.instructions,

@@ -9,6 +9,7 @@ from typing import Any, Final, NamedTuple
 import msgspec
 
 from tallystick.decisions.messages import ShownSubjects, Step, id_of_message, message_of, shown_by
+from tallystick.domain.api_keys import LETTERS, KeyKind
 from tallystick.domain.api_versions import VERSIONS
 from tallystick.domain.change import Message
 from tallystick.domain.kinds import kind_of
@@ -28,10 +29,11 @@ class _Due(NamedTuple):
     head: Subject
     change_id: str
     at: datetime
+    key_kind: KeyKind | None
 
     def message(self) -> Message:
         """The message."""
-        return message_of(*self, ShownSubjects())
+        return message_of(self.step, self.head, self.change_id, self.at, ShownSubjects(), self.key_kind)
 
 
 def steps_are_told(record: StreamRecord) -> Iterator[Finding]:
@@ -62,9 +64,11 @@ def _says(told: StoredMessage, due: _Due) -> bool:
     # One function makes both bodies of these: they are equal where these are.
     step, head = due.step, due.head
     id_of, stream_of = kind_of(step.subject).id_of, kind_of(head).id_of
-    made_of = (told.type, told.message_id, told.at, told.stream_id, told.version, told.answer)
+    made_of = (told.type, told.message_id, told.at, told.stream_id, told.version, told.key_kind, told.answer)
     id_ = id_of_message(due.change_id, id_of(step.subject))
-    return made_of == (step.type, id_, due.at, stream_of(head), head.version, ShownSubjects().encoded(step.subject))
+    letter = None if due.key_kind is None else LETTERS[due.key_kind]
+    body = ShownSubjects().encoded(step.subject)
+    return made_of == (step.type, id_, due.at, stream_of(head), head.version, letter, body)
 
 
 def _shows(told: StoredMessage, meant: Message) -> bool:
@@ -90,7 +94,7 @@ def _due(record: StreamRecord) -> Iterator[tuple[tuple[int, str], _Due]]:
             if subject is None or head is None or step.at is None or kind_of(subject).view is None:
                 continue
             place = head.version, kind_of(subject).id_of(subject)
-            yield place, _Due(Step(kind, subject), head, change_id, step.at)
+            yield place, _Due(Step(kind, subject), head, change_id, step.at, step.key_kind)
 
 
 def _last_told(steps: Sequence[HistoryStep]) -> dict[str, tuple[str, HistoryStep]]:

@@ -17,7 +17,8 @@ async def histories_of(
     rows = await fetch_all(connection, "transitions", merchant_id, subject_ids)
     histories: dict[str, list[HistoryStep]] = {}
     seen, steps = "", list[HistoryStep]()
-    for subject_id, version, change_id, subject, stream, from_state, to_state, event, at, change, late, old in rows:
+    for row in rows:
+        subject_id, version, change_id, subject, stream, from_state, to_state, event, at, change, late, old, kind = row
         if subject_id != seen:
             seen, steps = subject_id, histories.setdefault(subject_id, [])
         steps.append(
@@ -35,6 +36,7 @@ async def histories_of(
                 change,
                 late,
                 old,
+                kind,
             )
         )
     return histories

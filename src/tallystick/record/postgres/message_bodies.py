@@ -8,6 +8,7 @@ from typing import Any
 import asyncpg
 
 from tallystick.decisions.messages import body_of
+from tallystick.domain.api_keys import KIND_OF_LETTER
 from tallystick.domain.change import Message, RecordedResponse
 
 
@@ -18,14 +19,21 @@ def stored_body(row: asyncpg.Record | Mapping[str, Any]) -> bytes:
         return body
     if row["answer"] is None:
         return b""
-    return body_of(row["message_id"], row["type"], row["at"], row["stream_id"], row["version"], row["answer"])
+    key_kind = KIND_OF_LETTER.get(row["key_kind"])
+    return body_of(row["message_id"], row["type"], row["at"], row["stream_id"], row["version"], key_kind, row["answer"])
 
 
 def answer_key_of(message: Message, responses: Iterable[RecordedResponse]) -> str | None:
     """The key of the answer that is the message's data, if the same bytes are then read back."""
     for each in responses:
         if message.body == body_of(
-            message.message_id, message.type, message.at, message.stream_id, message.version, each.body
+            message.message_id,
+            message.type,
+            message.at,
+            message.stream_id,
+            message.version,
+            message.key_kind,
+            each.body,
         ):
             return each.idempotency_key
     return None

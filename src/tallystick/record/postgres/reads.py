@@ -10,6 +10,7 @@ import asyncpg
 from msgspec import Struct
 from msgspec.structs import replace
 
+from tallystick.domain.api_keys import KeyKind
 from tallystick.domain.instruction import StoredInstruction
 from tallystick.domain.kinds import ATTEMPT_KIND, DISPUTE_KIND, PAYMENT_KIND, REFUND_KIND, SubjectKind
 from tallystick.domain.payment_filter import PaymentFilter
@@ -70,6 +71,7 @@ class HistoryRow(Struct, frozen=True, kw_only=True):
     occurred_at: datetime | None
     change: str
     evidence: str | None
+    key_kind: KeyKind | None
 
 
 class RejectionRow(Struct, frozen=True, kw_only=True):
@@ -87,6 +89,7 @@ class RejectionRow(Struct, frozen=True, kw_only=True):
     reason: str
     alert: bool
     idempotency_key: str | None
+    key_kind: KeyKind | None
 
 
 class AccountRow(Struct, frozen=True, kw_only=True):

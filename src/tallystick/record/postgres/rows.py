@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from decimal import Decimal
 from typing import Final
 
+from tallystick.domain.api_keys import LETTERS, KeyKind
 from tallystick.domain.change import (
     Acknowledgement,
     Change,
@@ -43,6 +44,10 @@ def instruction_row(claim: KeyClaim) -> Row:
     )
 
 
+def _letter(kind: KeyKind | None) -> str | None:
+    return None if kind is None else LETTERS[kind]
+
+
 def _named_by(subject_id: str) -> str | None:
     return sibling_id("ins", subject_id) if "_" in subject_id else None
 
@@ -54,7 +59,7 @@ def transition_rows(change: Change) -> list[Row]:
     lead = next((step for step in change.transitions if step.subject_id == change.stream_id), None)
     said = None if lead is None else _of_change(lead)
     return [
-        _transition_row(step, change.change_id)
+        _transition_row(step, change)
         if lead is None or step is lead or _of_change(step) != said
         else _follower_row(step, lead.version)
         for step in change.transitions
@@ -66,12 +71,12 @@ def _of_change(step: Transition) -> tuple[object, ...]:
     return (step.stream_id, step.cause, step.actor, step.provider_reference, step.at, step.occurred_at)
 
 
-def _transition_row(step: Transition, change_id: str) -> Row:
+def _transition_row(step: Transition, change: Change) -> Row:
     return (
         step.merchant_id,
         step.subject_id,
         step.version,
-        change_id,
+        change.change_id,
         None if _KIND_OF.get(step.subject_id[:4]) == step.subject else step.subject,
         None if step.stream_id == step.subject_id else step.stream_id,
         step.from_state,
@@ -85,6 +90,7 @@ def _transition_row(step: Transition, change_id: str) -> Row:
         json_text(step.change),
         json_or_none(step.evidence),
         None,
+        _letter(change.key_kind),
     )
 
 
@@ -107,6 +113,7 @@ def _follower_row(step: Transition, lead_version: int) -> Row:
         json_text(step.change),
         json_or_none(step.evidence),
         lead_version,
+        None,
     )
 
 
@@ -158,6 +165,7 @@ def rejection_row(rejection: Rejection) -> Row:
         rejection.idempotency_key,
         rejection.at,
         json_or_none(rejection.evidence),
+        rejection.key_kind,
     )
 
 
@@ -181,6 +189,7 @@ def message_row(message: Message, responses: Iterable[RecordedResponse]) -> Row:
         message.at,
         answer_key,
         message.api_version,
+        _letter(message.key_kind),
     )
 
 

@@ -83,6 +83,7 @@ class StoredMessage(Struct, frozen=True, kw_only=True, gc=False):
     body: bytes | None = None
     answer: bytes | None = None
     api_version: str | None = None
+    key_kind: str | None = None  # its letter
 
     @property
     def sent(self) -> bytes:
@@ -245,8 +246,9 @@ async def _messages(
             body=body,
             answer=bodies.get(answer_key),
             api_version=api_version,
+            key_kind=key_kind,
         )
-        for stream_id, version, subject_id, message_id, type_, at, body, answer_key, api_version in rows
+        for stream_id, version, subject_id, message_id, type_, at, body, answer_key, api_version, key_kind in rows
     ]
 
 

@@ -127,6 +127,7 @@ def attempt_row(attempt: Attempt) -> Row:
         schedule.settled_in_ms,
         schedule.parked,
         attempt.api_version,
+        attempt.key_kind,
     )
 
 

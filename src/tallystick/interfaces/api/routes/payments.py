@@ -7,6 +7,7 @@ from typing import Annotated, Final, TypeVar, get_args
 from msgspec import Struct, field
 
 from tallystick.decisions.instructions import Instruction
+from tallystick.domain.api_keys import KeyKind
 from tallystick.domain.change import Origin
 from tallystick.domain.currencies import EXPONENTS
 from tallystick.domain.errors import problem
@@ -70,6 +71,15 @@ _Cause = Annotated[
     str, described("What led to it: an instruction, a provider's answer or event, recovery, an operator.", "answer")
 ]
 
+_KeyKind = Annotated[
+    KeyKind | None,
+    described(
+        "What uses the API key whose instruction led to it, in whatever process it ended; null where none did, as"
+        " with a provider's own event.",
+        "service",
+    ),
+]
+
 #: What the query's filters without an index say of themselves.
 _NEEDS_RANGE: Final = (
     "Needs created_gte and created_lt, at most 31 days apart, and goes with neither idempotency_key nor"
@@ -98,6 +108,7 @@ class HistoryEntry(Struct, frozen=True, kw_only=True):
     occurred_at: Annotated[Time | None, described("When it happened, by what the provider says.", None)]
     cause: _Cause
     actor: Actor
+    key_kind: _KeyKind
     provider_reference: Annotated[
         ProviderReference | None, described("The provider's own name for what it did; null where it gave none.")
     ]
@@ -114,6 +125,7 @@ class RejectionEntry(Struct, frozen=True, kw_only=True):
     event: Annotated[str, described("The edge of the lifecycle that it would have taken.", "cancel")]
     cause: _Cause
     actor: Actor
+    key_kind: _KeyKind
     origin: Annotated[str, described("From which side it came.", "client", enum=get_args(Origin))]
     reason: Annotated[str, described("Why it was refused, for people.", "a captured payment cannot be canceled")]
     alert: Annotated[bool, described("Whether a person was told.", False)]
@@ -156,7 +168,7 @@ async def create_payment(
 async def _not_ready(runtime: Runtime, instruction: Instruction, detail: str) -> Reply:
     """503 for a new instruction; the answer of a known one."""
     not_ready = problem("not_ready", detail, request_id=instruction.request_id)
-    report(not_ready, instruction.operation)
+    report(not_ready, instruction.operation, key_kind=instruction.key_kind)
     return await existing_or(runtime, instruction, not_ready, RETRY_AFTER_S)
 
 

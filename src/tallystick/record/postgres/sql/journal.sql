@@ -33,21 +33,23 @@ WHERE NOT EXISTS (
 
 -- insert_transitions: append history; a version that exists already means that the race was lost
 INSERT INTO transition (merchant_id, subject_id, version, change_id, subject, stream_id, from_state, to_state,
-                        event, cause, actor, provider_reference, at, occurred_at, change, evidence, lead_version)
+                        event, cause, actor, provider_reference, at, occurred_at, change, evidence, lead_version,
+                        key_kind)
 SELECT unnest($1::text[]), unnest($2::text[]), unnest($3::int[]), unnest($4::text[]), unnest($5::text[]),
        unnest($6::text[]), unnest($7::text[]), unnest($8::text[]), unnest($9::text[]), unnest($10::text[]),
        unnest($11::text[]), unnest($12::text[]), unnest($13::timestamptz[]), unnest($14::timestamptz[]),
-       unnest($15::text[])::json, unnest($16::text[])::json, unnest($17::int[])
+       unnest($15::text[])::json, unnest($16::text[])::json, unnest($17::int[]), unnest($18::text[])
 ON CONFLICT DO NOTHING
 RETURNING merchant_id, subject_id, version, change_id;
 
 -- append_transitions: append history. A version that exists already is an error, and nothing is written
 INSERT INTO transition (merchant_id, subject_id, version, change_id, subject, stream_id, from_state, to_state,
-                        event, cause, actor, provider_reference, at, occurred_at, change, evidence, lead_version)
+                        event, cause, actor, provider_reference, at, occurred_at, change, evidence, lead_version,
+                        key_kind)
 SELECT unnest($1::text[]), unnest($2::text[]), unnest($3::int[]), unnest($4::text[]), unnest($5::text[]),
        unnest($6::text[]), unnest($7::text[]), unnest($8::text[]), unnest($9::text[]), unnest($10::text[]),
        unnest($11::text[]), unnest($12::text[]), unnest($13::timestamptz[]), unnest($14::timestamptz[]),
-       unnest($15::text[])::json, unnest($16::text[])::json, unnest($17::int[]);
+       unnest($15::text[])::json, unnest($16::text[])::json, unnest($17::int[]), unnest($18::text[]);
 
 -- insert_payments: the first state of each payment
 INSERT INTO payment (merchant_id, payment_id, version, state, amount, currency, amount_authorized, amount_captured,
@@ -84,18 +86,18 @@ FROM (SELECT unnest($1::text[]) AS merchant_id, unnest($2::text[]) AS payment_id
              unnest($18::text[]) AS failure, unnest($19::timestamptz[]) AS updated_at) AS k
 WHERE p.merchant_id = k.merchant_id AND p.payment_id = k.payment_id AND p.version < k.version;
 
--- insert_attempts: the first state of each attempt, and recovery's schedule on the database's clock ($27: shift in ms)
+-- insert_attempts: the first state of each attempt, and recovery's schedule on the database's clock ($28: shift in ms)
 INSERT INTO attempt (merchant_id, payment_id, attempt_id, version, state, operation, purpose, refund_id,
                      idempotency_key, amount, currency, capture, payment_method, provider, account, provider_key,
                      provider_reference, parent_reference, submissions, late_effect, key_taken, opened_at, deadline,
-                     settled_after, next_check_at, parked_at, checks, api_version)
+                     settled_after, next_check_at, parked_at, checks, api_version, key_kind)
 SELECT a.merchant_id, a.payment_id, a.attempt_id, a.version, a.state, a.operation, a.purpose, a.refund_id,
        a.idempotency_key, a.amount, a.currency, a.capture, a.payment_method, a.provider, a.account, a.provider_key,
        a.provider_reference, a.parent_reference, a.submissions, a.late_effect, a.key_taken, c.at,
        c.at + coalesce(a.deadline_in_ms, 0) * interval '1 millisecond',
        c.at + coalesce(a.settled_in_ms, 0) * interval '1 millisecond',
        c.at + a.next_check_in_ms * interval '1 millisecond',
-       CASE WHEN a.parked THEN c.at END, 0, a.api_version
+       CASE WHEN a.parked THEN c.at END, 0, a.api_version, a.key_kind
 FROM (SELECT unnest($1::text[]) AS merchant_id, unnest($2::text[]) AS payment_id, unnest($3::text[]) AS attempt_id,
              unnest($4::int[]) AS version, unnest($5::text[]) AS state, unnest($6::text[]) AS operation,
              unnest($7::text[]) AS purpose, unnest($8::text[]) AS refund_id, unnest($9::text[]) AS idempotency_key,
@@ -106,8 +108,8 @@ FROM (SELECT unnest($1::text[]) AS merchant_id, unnest($2::text[]) AS payment_id
              unnest($20::boolean[]) AS late_effect, unnest($21::boolean[]) AS key_taken,
              unnest($22::bigint[]) AS next_check_in_ms, unnest($23::bigint[]) AS deadline_in_ms,
              unnest($24::bigint[]) AS settled_in_ms, unnest($25::boolean[]) AS parked,
-             unnest($26::text[]) AS api_version) AS a,
-     (SELECT now() + $27::bigint * interval '1 millisecond' AS at) AS c;
+             unnest($26::text[]) AS api_version, unnest($27::text[]) AS key_kind) AS a,
+     (SELECT now() + $28::bigint * interval '1 millisecond' AS at) AS c;
 
 -- move_attempts: the state after this version, and recovery's schedule ($14: shift in ms)
 WITH k AS MATERIALIZED (
@@ -149,11 +151,11 @@ SELECT unnest($1::text[]), unnest($2::text[]), unnest($3::smallint[]), unnest($4
 
 -- insert_rejections: refused transitions
 INSERT INTO rejection (merchant_id, stream_id, rejection_id, subject_id, subject, state, version, event, cause,
-                       actor, origin, reason, alert, idempotency_key, at, evidence)
+                       actor, origin, reason, alert, idempotency_key, at, evidence, key_kind)
 SELECT unnest($1::text[]), unnest($2::text[]), unnest($3::text[]), unnest($4::text[]), unnest($5::text[]),
        unnest($6::text[]), unnest($7::int[]), unnest($8::text[]), unnest($9::text[]), unnest($10::text[]),
        unnest($11::text[]), unnest($12::text[]), unnest($13::boolean[]), unnest($14::text[]),
-       unnest($15::timestamptz[]), unnest($16::text[])::json
+       unnest($15::timestamptz[]), unnest($16::text[])::json, unnest($17::text[])
 ON CONFLICT DO NOTHING;
 
 -- write_deadlines: when to look at authorizations ($4: shift in ms)
@@ -169,9 +171,11 @@ SELECT unnest($1::text[]), unnest($2::text[]), unnest($3::text[]), unnest($4::te
 ON CONFLICT DO NOTHING;
 
 -- insert_messages: messages to merchants
-INSERT INTO outbox (merchant_id, stream_id, version, subject_id, message_id, type, body, at, answer_key, api_version)
+INSERT INTO outbox (merchant_id, stream_id, version, subject_id, message_id, type, body, at, answer_key, api_version,
+                    key_kind)
 SELECT unnest($1::text[]), unnest($2::text[]), unnest($3::int[]), unnest($4::text[]), unnest($5::text[]),
-       unnest($6::text[]), unnest($7::bytea[]), unnest($8::timestamptz[]), unnest($9::text[]), unnest($10::text[]);
+       unnest($6::text[]), unnest($7::bytea[]), unnest($8::timestamptz[]), unnest($9::text[]), unnest($10::text[]),
+       unnest($11::text[]);
 
 -- insert_processing: tries at events of providers, with their results
 INSERT INTO processing (provider, account, provider_event_id, try_id, number, started_at, ended_at, result, detail,

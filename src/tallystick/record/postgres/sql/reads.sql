@@ -169,11 +169,20 @@ WHERE a.merchant_id = $1 AND a.payment_id = $2 AND a.idempotency_key = $3 AND a.
 ORDER BY a.attempt_id DESC
 LIMIT 1;
 
--- history: every transition of one subject
-SELECT * FROM history WHERE merchant_id = $1 AND subject_id = $2 ORDER BY version;
+-- history: every transition of one subject. Steps of before kinds were kept, whose actor is a key, are a service's
+SELECT merchant_id, subject_id, version, change_id, subject, stream_id, from_state, to_state, event, cause, actor,
+       provider_reference, at, occurred_at, change, evidence,
+       coalesce(key_kind, CASE WHEN actor LIKE 'key:%' THEN 'service' END) AS key_kind
+FROM history
+WHERE merchant_id = $1 AND subject_id = $2
+ORDER BY version;
 
--- rejections: every refused transition of a payment, its attempts and refunds
-SELECT * FROM rejection WHERE merchant_id = $1 AND stream_id = $2 ORDER BY rejection_id;
+-- rejections: every refused transition of a payment, its attempts and refunds; those of before as in history
+SELECT at, subject, subject_id, state, version, event, cause, actor, origin, reason, alert, idempotency_key,
+       coalesce(key_kind, CASE WHEN actor LIKE 'key:%' THEN 'service' END) AS key_kind
+FROM rejection
+WHERE merchant_id = $1 AND stream_id = $2
+ORDER BY rejection_id;
 
 -- accounts: every account of a merchant's ledger
 SELECT account, currency, debits, credits FROM balance WHERE merchant_id = $1 ORDER BY account, currency;

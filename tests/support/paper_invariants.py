@@ -114,6 +114,7 @@ def as_read(record: PaperRecord) -> PaymentRecord:
                 type=each.type,
                 body=each.body,
                 api_version=each.api_version,
+                traceparent=each.traceparent,
                 key_kind=None if each.key_kind is None else LETTERS[each.key_kind],
             )
             for each in record.messages

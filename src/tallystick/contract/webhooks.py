@@ -97,6 +97,8 @@ Guarantees for consumers:
    `id.timestamp.body`. While a secret is replaced, the old one signs too. Nothing unsigned is sent: where the platform
    cannot open an endpoint's secret, the try is `secret_unreadable`, and the endpoint does not count as failing. Rotate
    the secret; the tries go on.
+   Where the request that led to a message had a `traceparent`, the body has it, and each try has one of its own as a
+   header: a span of the same trace.
 6. **2xx within the time-out is success**, everything else is a failure. Redirects are not followed. 410 disables the
    endpoint.
    Nothing is sent before the endpoint's certificate is verified for the URL's host (TLS 1.2 or newer). If it is not

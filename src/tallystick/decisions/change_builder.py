@@ -33,7 +33,8 @@ Some = TypeVar("Some", bound=Subject)
 
 
 class Cause(Struct, frozen=True, kw_only=True):
-    """Who or what moves a subject, with the evidence. ``key_kind``: of the API key whose instruction led to it."""
+    """Who or what moves a subject, with the evidence. ``key_kind`` and ``traceparent``: of the instruction that led
+    to it."""
 
     change_id: str
     at: datetime
@@ -43,10 +44,11 @@ class Cause(Struct, frozen=True, kw_only=True):
     provider_reference: str | None = None
     evidence: dict[str, Any] | None = None
     key_kind: KeyKind | None = None
+    traceparent: str | None = None
 
     def of(self, attempt: Attempt) -> Cause:
         """This cause of a step of an attempt, whose instruction led to it."""
-        return replace(self, key_kind=attempt.instructed_by)
+        return replace(self, key_kind=attempt.instructed_by, traceparent=attempt.traceparent)
 
 
 class ChangeBuilder:
@@ -257,6 +259,7 @@ class ChangeBuilder:
                 self.cause.at,
                 self._shown,
                 self.cause.key_kind,
+                self.cause.traceparent,
             ),
             deadline_in_ms=self._deadline_in_ms,
             must_not_be_shed=must_not_be_shed,

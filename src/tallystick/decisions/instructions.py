@@ -28,7 +28,8 @@ from tallystick.kit.ids import sibling_id
 
 class Instruction(Struct, frozen=True, kw_only=True):
     """An authenticated, parsed instruction, with every id it may need minted before the first try. ``api_version``: the
-    version that it is answered in, as stored. ``limits`` and ``key_kind``: those of its API key."""
+    version that it is answered in, as stored. ``limits`` and ``key_kind``: those of its API key.
+    ``traceparent``: of its request, if that had one."""
 
     merchant_id: str
     idempotency_key: str
@@ -47,6 +48,7 @@ class Instruction(Struct, frozen=True, kw_only=True):
     api_version: str | None = None
     limits: Limits | None = None
     key_kind: KeyKind = "service"
+    traceparent: str | None = None
 
     def claim(self, payment_id: str, subject_id: str, *, opens_it: bool = False) -> KeyClaim:
         """Takes the key for this instruction and its subject. ``opens_it``: the subject is new, and its own id names
@@ -63,12 +65,18 @@ class Instruction(Struct, frozen=True, kw_only=True):
             payment_id=payment_id,
             subject_id=subject_id,
             at=self.at,
+            traceparent=self.traceparent,
         )
 
     def cause(self) -> Cause:
         """The client as the cause of a transition."""
         return Cause(
-            change_id=self.change_id, at=self.at, trigger="instruction", actor=self.actor, key_kind=self.key_kind
+            change_id=self.change_id,
+            at=self.at,
+            trigger="instruction",
+            actor=self.actor,
+            key_kind=self.key_kind,
+            traceparent=self.traceparent,
         )
 
     @property
@@ -131,6 +139,7 @@ def create_payment(
             provider_key=provider_key(instruction.merchant_id, instruction.idempotency_key, "authorize", 1),
             api_version=instruction.api_version,
             key_kind=instruction.attempts_key_kind,
+            traceparent=instruction.traceparent,
             schedule=terms.submitted(),
         )
     )
@@ -254,6 +263,7 @@ def _follow_up(
         provider_key=provider_key(payment.merchant_id, instruction.idempotency_key, operation, 1),
         api_version=instruction.api_version,
         key_kind=instruction.attempts_key_kind,
+        traceparent=instruction.traceparent,
         parent_reference=payment.provider_reference,
         schedule=terms.submitted(),
     )

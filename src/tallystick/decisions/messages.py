@@ -56,6 +56,16 @@ class MessageBody(Struct, frozen=True, kw_only=True):
         ]
         | UnsetType
     ) = UNSET
+    traceparent: (
+        Annotated[
+            str,
+            described(
+                "The trace of the request that led to it, as W3C Trace Context has it; absent where that had none.",
+                "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
+            ),
+        ]
+        | UnsetType
+    ) = UNSET
     data: Annotated[Raw, described("The subject as of this version.")]
 
 
@@ -123,10 +133,16 @@ def id_of_message(change_id: str, subject_id: str) -> str:
 
 
 def message_of(
-    step: Step, head: Subject, change_id: str, at: datetime, shown: ShownSubjects, key_kind: KeyKind | None
+    step: Step,
+    head: Subject,
+    change_id: str,
+    at: datetime,
+    shown: ShownSubjects,
+    key_kind: KeyKind | None,
+    traceparent: str | None,
 ) -> Message:
-    """The message of one step. ``head`` is the stream's own subject as the change leaves it; ``key_kind`` the
-    change's.
+    """The message of one step. ``head`` is the stream's own subject as the change leaves it; ``key_kind`` and
+    ``traceparent`` are of the instruction that led to it.
 
     Raises LookupError for a kind without a view: its edges cannot have messages.
     """
@@ -139,10 +155,13 @@ def message_of(
         message_id=message_id,
         type=step.type,
         subject_id=subject_id,
-        body=body_of(message_id, step.type, at, stream_id, head.version, key_kind, shown.encoded(step.subject)),
+        body=body_of(
+            message_id, step.type, at, stream_id, head.version, key_kind, traceparent, shown.encoded(step.subject)
+        ),
         at=at,
         api_version=VERSIONS.newest_stored,
         key_kind=key_kind,
+        traceparent=traceparent,
     )
 
 
@@ -153,6 +172,7 @@ def body_of(
     stream_id: str,
     version: int,
     key_kind: KeyKind | None,
+    traceparent: str | None,
     data: bytes,
 ) -> bytes:
     """A message's body as it is sent. ``data``: the subject's view in JSON."""
@@ -163,6 +183,7 @@ def body_of(
         payment_id=stream_id if stream_id.startswith(_OF_PAYMENT) else UNSET,
         version=version,
         key_kind=UNSET if key_kind is None else key_kind,
+        traceparent=UNSET if traceparent is None else traceparent,
         data=Raw(data),
     )
     return encode(body)
@@ -175,6 +196,7 @@ def messages_of(
     at: datetime,
     shown: ShownSubjects,
     key_kind: KeyKind | None,
+    traceparent: str | None,
 ) -> tuple[Message, ...]:
     """The messages of one change, in the order of their kinds."""
     if head is None:  # no version of the stream, so no place in its order
@@ -182,4 +204,4 @@ def messages_of(
     if len(told) > 1:
         place = {name: number for number, name in enumerate(KINDS)}
         told = sorted(told, key=lambda step: place[kind_of(step.subject).name])
-    return tuple([message_of(step, head, change_id, at, shown, key_kind) for step in told])
+    return tuple([message_of(step, head, change_id, at, shown, key_kind, traceparent) for step in told])

@@ -66,6 +66,7 @@ def apply_verdict(
         provider_reference=verdict.reference or attempt.provider_reference,
         evidence={**(cause.evidence or {}), "verdict": evidence_of(verdict)},
         key_kind=attempt.instructed_by,
+        traceparent=attempt.traceparent,
     )
     builder = ChangeBuilder(stored.payment.merchant_id, stored.payment.payment_id, cause)
     wrong = mismatch(attempt, verdict)

@@ -101,6 +101,7 @@ class KeyClaim(Struct, frozen=True, kw_only=True):
     payment_id: str
     subject_id: str
     at: datetime
+    traceparent: str | None = None  # of the request, if it had one
 
 
 class RecordedResponse(Struct, frozen=True, kw_only=True):
@@ -128,7 +129,7 @@ class Message(Struct, frozen=True, kw_only=True):
     """A message to a merchant about one version: written with the change, delivered later. ``version`` is the version
     of the stream's own subject (its payment), so the messages of a stream have one order. ``api_version``: the
     version of the API that its body is in, as stored: the newest one of the release that wrote it. ``key_kind``: the
-    change's."""
+    change's. ``traceparent``: of the request that led to it, if that had one."""
 
     merchant_id: str
     stream_id: str
@@ -140,6 +141,7 @@ class Message(Struct, frozen=True, kw_only=True):
     at: datetime
     api_version: str | None = None
     key_kind: KeyKind | None = None
+    traceparent: str | None = None
 
 
 class Acknowledgement(Struct, frozen=True, kw_only=True):

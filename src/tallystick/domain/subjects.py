@@ -233,6 +233,7 @@ class Attempt(Struct, frozen=True, kw_only=True):
     key_taken: bool = False  # the provider used its key for another request: absence proves nothing any more
     api_version: str | None = None  # that its instruction is answered in; None: the first
     key_kind: KeyKind | None = None  # of the API key of its instruction; None: a service's
+    traceparent: str | None = None  # of the request of its instruction, if that had one
     schedule: Schedule = Schedule()
 
     @property

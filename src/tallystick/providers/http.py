@@ -1,7 +1,8 @@
 """HTTP for connectors. It separates "nothing was sent" from "something may have happened".
 
-No retries, no redirects. The sender's deadline is checked on the open connection, right before the write to the
-socket, so that a process that froze after its intent was committed does not send after recovery took over.
+No retries, no redirects. A request is a span of the trace of its instruction. The sender's deadline is checked on the
+open connection, right before the write to the socket, so that a process that froze after its intent was committed does
+not send after recovery took over.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from yarl import URL
 from tallystick.kit.clock import monotonic_ms, utc_now
 from tallystick.kit.clock_skew import SkewGauge
 from tallystick.kit.retry_after import retry_after_ms
+from tallystick.kit.trace_context import outgoing
 from tallystick.providers.checked_request import CheckedRequest, checked_before_write
 from tallystick.providers.pause import ASKED_TO_WAIT, LONGEST_MS, Pause
 
@@ -158,6 +160,7 @@ class ProviderHttp:
 
     async def _request(self, method: str, url: URL, **options: Any) -> ProviderResponse:
         question = self.clock.ask()
+        options["headers"] = {**(options.get("headers") or {}), **outgoing()}
         try:
             async with self._session.request(method, url, allow_redirects=False, **options) as response:
                 theirs = _moment(response.headers.get("Date"))

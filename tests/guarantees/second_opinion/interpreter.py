@@ -93,7 +93,8 @@ DEFAULTS: dict[str, dict[str, Any]] = json.loads("""{
     "dispute": {"reason": null, "funds_withdrawn": false, "movements": [], "contested": false, "kind": "chargeback"},
     "attempt": {"purpose": "instruction", "refund_id": null, "idempotency_key": null, "capture": false,
                 "account": "main", "provider_reference": null, "parent_reference": null, "submissions": 1,
-                "late_effect": false, "key_taken": false, "api_version": null, "key_kind": null}}""")
+                "late_effect": false, "key_taken": false, "api_version": null, "key_kind": null,
+                "traceparent": null}}""")
 
 #: Kinds with a time of their first step, which that step leaves out where it is its own.
 DATED = frozenset({"payment", "refund", "dispute"})

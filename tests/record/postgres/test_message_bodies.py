@@ -26,6 +26,7 @@ COLUMNS = (
     "answer_key",
     "api_version",
     "key_kind",
+    "traceparent",
 )
 
 

@@ -17,6 +17,7 @@ from tallystick.domain.snapshot import PaymentSnapshot
 from tallystick.domain.subjects import Attempt, Payment
 from tallystick.domain.verdicts import Approved, Declined, Unknown, Verdict, verdict_name
 from tallystick.flows.runtime import Runtime
+from tallystick.kit import trace_context
 from tallystick.kit.clock import monotonic_ms
 from tallystick.kit.ids import new_id, sibling_id
 from tallystick.kit.logs import get_logger
@@ -119,7 +120,8 @@ async def _verdict_of(
     amount that cannot be expressed here: the outcome is unknown. Where the provider asked to wait, other processes know
     it before the verdict is recorded."""
     try:
-        verdict = await ask(call)
+        with trace_context.continued(attempt.traceparent):
+            verdict = await ask(call)
         await runtime.pauses.share()
         return verdict_about(payment, verdict)
     except Exception as error:
@@ -175,6 +177,7 @@ def _report(attempt: Attempt, verdict: Verdict, change: Change) -> None:
         "provider_reference": verdict.reference or attempt.provider_reference,
         "verdict": verdict_name(verdict),
         "key_kind": attempt.instructed_by,
+        **({} if attempt.traceparent is None else {"traceparent": attempt.traceparent}),
     }
     report_rejections(change, **known)
     known["payment_id"] = attempt.payment_id

@@ -77,6 +77,7 @@ class ApiRequest:
         "refused",
         "request_id",
         "response_headers",
+        "traceparents",
         "version",
         "versions_named",
     )
@@ -101,6 +102,7 @@ class ApiRequest:
         self.response_headers: list[Header] = [(b"request-id", self.request_id.encode())]
         self.authorizations: list[str] = []
         self.idempotency_keys: list[str] = []
+        self.traceparents: list[str] = []
         self._content_types: list[str] = []
         self._content_encoding = "identity"
         self._content_length = ""
@@ -121,6 +123,8 @@ class ApiRequest:
                 given = value.decode("latin-1").strip().lower()
                 if given != "identity":  # which changes nothing, and takes no other one back
                     self._content_encoding = given
+            elif name == b"traceparent":
+                self.traceparents.append(value.decode("latin-1").strip())
             elif name == VERSION_HEADER:
                 self.versions_named.append(value.decode("latin-1").strip())
 

@@ -33,6 +33,7 @@ from tallystick.interfaces.api.parameters import path_id
 from tallystick.interfaces.api.problems import RETRY_AFTER_S, ProblemError, busy, invalid_fields, not_found, report
 from tallystick.interfaces.api.typed_body import json_object
 from tallystick.interfaces.api.versions import HEADER as VERSION_HEADER
+from tallystick.kit import trace_context
 from tallystick.kit.card_data import contains_card_data, looks_like_card_number, may_contain_card_data
 from tallystick.kit.ids import is_id, sibling_id
 
@@ -158,6 +159,7 @@ def _instruction(
         api_version=VERSIONS.stored(request.version),
         limits=caller.declared.limits,
         key_kind=caller.declared.kind,
+        traceparent=trace_context.parsed(request.traceparents),
     )
 
 

@@ -24,7 +24,7 @@ from tallystick.interfaces.api.openapi_schemas import (
     with_examples,
 )
 from tallystick.interfaces.api.openapi_webhooks import message_schemas, webhooks
-from tallystick.interfaces.api.parameters import IDEMPOTENCY_KEY, Parameter, Schema
+from tallystick.interfaces.api.parameters import IDEMPOTENCY_KEY, TRACEPARENT, Parameter, Schema
 from tallystick.interfaces.api.routes import provider_webhooks
 from tallystick.interfaces.api.table import ENDPOINTS
 
@@ -140,7 +140,14 @@ def _operation(endpoint: Endpoint) -> Schema:
         "summary": endpoint.summary,
         "description": f"{endpoint.description} {openapi_texts.needs(endpoint.callers, endpoint.scope)}",
         "tags": [endpoint.tag or openapi_texts.tag_of(endpoint.path)],
-        "parameters": [parameter.document() for parameter in (*endpoint.parameters, _version_parameter())],
+        "parameters": [
+            parameter.document()
+            for parameter in (
+                *endpoint.parameters,
+                *([TRACEPARENT] if endpoint.is_instruction else []),
+                _version_parameter(),
+            )
+        ],
         "responses": _responses(endpoint),
     }
     if endpoint.deprecation is not None:

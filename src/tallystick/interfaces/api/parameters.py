@@ -231,6 +231,17 @@ IDEMPOTENCY_KEY: Final = Parameter(
     required=True,
 )
 
+#: The trace of an instruction; ``kit.trace_context`` parses it.
+TRACEPARENT: Final = Parameter(
+    where="header",
+    name="traceparent",
+    schema={"type": "string", "examples": ["00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"]},
+    description=(
+        "The caller's trace (W3C Trace Context). It is kept with the instruction, and goes to the provider and with the"
+        " messages. A malformed one is ignored."
+    ),
+)
+
 
 def _in_query(name: str, schema: Schema, description: str, read: Read) -> Parameter:
     return Parameter(where="query", name=name, schema=schema, description=description, read=read)

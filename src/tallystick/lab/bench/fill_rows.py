@@ -188,6 +188,7 @@ def _kind(currency: str, approved: bool) -> Kind:
         0,
         None,
         None,
+        None,
     )
     rows: dict[str, list[Row]] = {
         "instruction": opened.instructions,

@@ -31,9 +31,9 @@ class _Due(NamedTuple):
     at: datetime
     key_kind: KeyKind | None
 
-    def message(self) -> Message:
-        """The message."""
-        return message_of(self.step, self.head, self.change_id, self.at, ShownSubjects(), self.key_kind)
+    def message(self, traceparent: str | None) -> Message:
+        """The message. Its trace is no part of history, and is taken as it is told."""
+        return message_of(self.step, self.head, self.change_id, self.at, ShownSubjects(), self.key_kind, traceparent)
 
 
 def steps_are_told(record: StreamRecord) -> Iterator[Finding]:
@@ -50,7 +50,8 @@ def steps_are_told(record: StreamRecord) -> Iterator[Finding]:
             place[1], f"{found[place].type} at version {place[0]} of its stream is a message without its step"
         )
     for place in sorted(due.keys() & found.keys()):
-        told, meant = found[place], due[place].message()
+        told = found[place]
+        meant = due[place].message(told.traceparent)
         if (told.type, told.message_id) != (meant.type, meant.message_id):
             yield Finding(place[1], f"has message {told.type} at version {place[0]}, must be {meant.type}")
         elif not _shows(told, meant):
@@ -59,7 +60,7 @@ def steps_are_told(record: StreamRecord) -> Iterator[Finding]:
 
 def _says(told: StoredMessage, due: _Due) -> bool:
     if told.body is not None or told.answer is None or told.api_version != VERSIONS.newest_stored:
-        meant = due.message()
+        meant = due.message(told.traceparent)
         return (told.type, told.message_id) == (meant.type, meant.message_id) and _shows(told, meant)
     # One function makes both bodies of these: they are equal where these are.
     step, head = due.step, due.head

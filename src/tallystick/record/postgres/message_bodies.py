@@ -20,7 +20,16 @@ def stored_body(row: asyncpg.Record | Mapping[str, Any]) -> bytes:
     if row["answer"] is None:
         return b""
     key_kind = KIND_OF_LETTER.get(row["key_kind"])
-    return body_of(row["message_id"], row["type"], row["at"], row["stream_id"], row["version"], key_kind, row["answer"])
+    return body_of(
+        row["message_id"],
+        row["type"],
+        row["at"],
+        row["stream_id"],
+        row["version"],
+        key_kind,
+        row["traceparent"],
+        row["answer"],
+    )
 
 
 def answer_key_of(message: Message, responses: Iterable[RecordedResponse]) -> str | None:
@@ -33,6 +42,7 @@ def answer_key_of(message: Message, responses: Iterable[RecordedResponse]) -> st
             message.stream_id,
             message.version,
             message.key_kind,
+            message.traceparent,
             each.body,
         ):
             return each.idempotency_key

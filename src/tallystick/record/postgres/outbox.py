@@ -88,7 +88,8 @@ class FirstMessage(NamedTuple):
 
 class LeasedMessage(Struct, frozen=True, kw_only=True):
     """A message to send now. ``tries``: failed tries since it was dispatched or last resent. ``written_in`` and
-    ``api_version``: the versions of its body, and of its endpoint, as stored."""
+    ``api_version``: the versions of its body, and of its endpoint, as stored. ``traceparent``: of the request that led
+    to it, if that had one."""
 
     held: LeasedQueue
     version: int
@@ -101,6 +102,7 @@ class LeasedMessage(Struct, frozen=True, kw_only=True):
     written_in: str | None
     url: str
     api_version: str | None
+    traceparent: str | None
     failing_for_ms: int | None
 
 
@@ -205,6 +207,7 @@ class Outbox:
                     written_in=head["written_in"],
                     url=head["url"],
                     api_version=head["api_version"],
+                    traceparent=head["traceparent"],
                     failing_for_ms=head["failing_for_ms"],
                 )
             )

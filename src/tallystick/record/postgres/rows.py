@@ -41,6 +41,7 @@ def instruction_row(claim: KeyClaim) -> Row:
         claim.payment_id,
         None if claim.subject_id == claim.payment_id else claim.subject_id,
         claim.at,
+        claim.traceparent,
     )
 
 
@@ -190,6 +191,7 @@ def message_row(message: Message, responses: Iterable[RecordedResponse]) -> Row:
         answer_key,
         message.api_version,
         _letter(message.key_kind),
+        message.traceparent,
     )
 
 

@@ -84,6 +84,7 @@ class StoredMessage(Struct, frozen=True, kw_only=True, gc=False):
     answer: bytes | None = None
     api_version: str | None = None
     key_kind: str | None = None  # its letter
+    traceparent: str | None = None
 
     @property
     def sent(self) -> bytes:
@@ -246,9 +247,10 @@ async def _messages(
             body=body,
             answer=bodies.get(answer_key),
             api_version=api_version,
-            key_kind=key_kind,
+            key_kind=kind,
+            traceparent=trace,
         )
-        for stream_id, version, subject_id, message_id, type_, at, body, answer_key, api_version, key_kind in rows
+        for stream_id, version, subject_id, message_id, type_, at, body, answer_key, api_version, kind, trace in rows
     ]
 
 

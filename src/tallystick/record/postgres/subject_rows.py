@@ -128,6 +128,7 @@ def attempt_row(attempt: Attempt) -> Row:
         schedule.parked,
         attempt.api_version,
         attempt.key_kind,
+        attempt.traceparent,
     )
 
 

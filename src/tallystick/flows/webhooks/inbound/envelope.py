@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import re
 from collections.abc import Mapping
 from datetime import datetime
@@ -17,12 +16,9 @@ from tallystick.domain.marks import Mark
 from tallystick.domain.notices import StoredNotice
 from tallystick.domain.storable import is_storable_name, is_storable_time, is_storable_within
 from tallystick.flows.provider_words import ProviderWords
-from tallystick.kit.card_mask import mask_cards
+from tallystick.kit import trace_context
 from tallystick.kit.ids import is_id, new_id, sibling_id
 from tallystick.providers.receiver import UNREADABLE_TYPE, Notification, Receiver, not_about_money, unreadable
-
-#: W3C Trace Context level 1, version 00.
-_TRACEPARENT: Final = re.compile(r"00-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}", re.ASCII)
 
 _MERCHANT_ID: Final = re.compile(r"[a-z0-9-]{1,32}", re.ASCII)
 
@@ -160,6 +156,4 @@ def cloud_event(envelope: Mapping[str, Any]) -> dict[str, Any]:
 
 def _traceparent(given: str) -> str:
     """The sender's trace if it sent one, and no card number in its digits; else a new unsampled one."""
-    if _TRACEPARENT.fullmatch(given) and mask_cards(given) is given:
-        return given
-    return f"00-{os.urandom(16).hex()}-{os.urandom(8).hex()}-00"
+    return trace_context.parsed([given]) or trace_context.new_trace()

@@ -30,6 +30,7 @@ from tallystick.kit.fair_shares import FairShares
 from tallystick.kit.ids import new_id
 from tallystick.kit.log_sampling import SampledLines
 from tallystick.kit.logs import get_logger
+from tallystick.kit.trace_context import next_span
 from tallystick.record.postgres.outbox import (
     SECRET_UNREADABLE,
     EndpointName,
@@ -157,6 +158,8 @@ class OutboxWorker:
             if signing:
                 body, dated = _in_its_version(message)
                 headers = {**signed_headers(message.message_id, started_at, body, signing), VERSION_HEADER: dated}
+                if message.traceparent is not None:
+                    headers["traceparent"] = next_span(message.traceparent)
                 answer = await self._client.send(message.url, headers, body, write_by_ms=write_by_ms, now=started_at)
             else:
                 answer = UNSIGNED

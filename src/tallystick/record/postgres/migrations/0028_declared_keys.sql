@@ -4,6 +4,9 @@
 --
 -- The kind of the key goes with what its instruction leads to. An attempt has it unless it is a service's. A step of
 -- history and a message have its first letter, and null where no key led to them. Those of before have null.
+--
+-- The trace of a request is kept with its instruction, with the attempt that is sent to a provider, and with the
+-- messages about it; null where a request belongs to none.
 -- depends: 0026_api_versions
 
 ALTER TABLE api_key ADD COLUMN kind text;
@@ -15,6 +18,10 @@ ALTER TABLE attempt ADD COLUMN key_kind text;
 ALTER TABLE transition ADD COLUMN key_kind text;
 ALTER TABLE rejection ADD COLUMN key_kind text;
 ALTER TABLE outbox ADD COLUMN key_kind text;
+
+ALTER TABLE instruction ADD COLUMN traceparent text;
+ALTER TABLE attempt ADD COLUMN traceparent text;
+ALTER TABLE outbox ADD COLUMN traceparent text;
 
 CREATE OR REPLACE VIEW history AS
 SELECT t.merchant_id, t.subject_id, t.version,

@@ -33,7 +33,7 @@ ORDER BY p.payment_id
 LIMIT $3;
 
 -- messages: the messages about these streams: whole, or with the key of the answer that is their data
-SELECT stream_id, version, subject_id, message_id, type, at, body, answer_key, api_version, key_kind
+SELECT stream_id, version, subject_id, message_id, type, at, body, answer_key, api_version, key_kind, traceparent
 FROM outbox
 WHERE merchant_id = $1 AND stream_id = ANY($2::text[])
 ORDER BY stream_id, version, subject_id;
@@ -44,7 +44,7 @@ SELECT idempotency_key, body FROM response WHERE merchant_id = $1 AND idempotenc
 -- attempts: the attempts of these payments, with their places in recovery's schedule ($3: shift in ms)
 SELECT merchant_id, payment_id, attempt_id, version, state, operation, purpose, refund_id, idempotency_key, amount,
        currency, capture, payment_method, provider, account, provider_key, provider_reference, parent_reference,
-       submissions, late_effect, key_taken, api_version, key_kind, next_check_at, parked_at,
+       submissions, late_effect, key_taken, api_version, key_kind, traceparent, next_check_at, parked_at,
        (extract(epoch FROM now() - parked_at) * 1000)::bigint + $3::bigint AS parked_for_ms,
        (extract(epoch FROM now() - settled_after) * 1000)::bigint + $3::bigint AS settled_for_ms
 FROM attempt

@@ -78,7 +78,7 @@ LIMIT $5;
 -- messages: the page of a merchant's dispatched messages, oldest first: after ($2, $3) in this order, and before $4. Of
 -- one type, which may be null: then the range may be read whole, for want of an index
 SELECT o.message_id, o.type, o.stream_id, o.version, o.at, o.body, o.api_version, o.key_kind,
-       r.body AS answer
+       o.traceparent, r.body AS answer
 FROM outbox o
 LEFT JOIN response r ON r.merchant_id = o.merchant_id AND r.idempotency_key = o.answer_key
 WHERE o.merchant_id = $1 AND o.dispatched_at IS NOT NULL AND o.at < $4::timestamptz
@@ -88,7 +88,7 @@ LIMIT $5;
 
 -- messages_of_payment: the page of those about one payment, all of whose messages are read; the type may be null
 SELECT o.message_id, o.type, o.stream_id, o.version, o.at, o.body, o.api_version, o.key_kind,
-       r.body AS answer
+       o.traceparent, r.body AS answer
 FROM outbox o
 LEFT JOIN response r ON r.merchant_id = o.merchant_id AND r.idempotency_key = o.answer_key
 WHERE o.merchant_id = $1 AND o.stream_id = $7 AND o.dispatched_at IS NOT NULL AND o.at < $4::timestamptz

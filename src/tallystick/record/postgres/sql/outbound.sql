@@ -96,7 +96,7 @@ RETURNING l.merchant_id, l.endpoint_id, l.payment_id, l.rung,
 -- heads: those of these messages that are due, as written with their versions: whole, or with the answer that is their
 -- data ($7: shift in ms)
 SELECT k.merchant_id, k.endpoint_id, k.stream_id, o.version, o.message_id, o.type, o.at, o.body,
-       o.api_version AS written_in, o.key_kind, r.body AS answer, e.url, e.api_version,
+       o.api_version AS written_in, o.key_kind, o.traceparent, r.body AS answer, e.url, e.api_version,
        (extract(epoch FROM now() - e.failing_since) * 1000)::bigint + $7::bigint AS failing_for_ms
 FROM unnest($1::text[], $2::text[], $3::text[], $4::int[], $5::text[], $6::bigint[])
      AS k (merchant_id, endpoint_id, stream_id, version, subject_id, due_us)

@@ -1,0 +1,78 @@
+"""The trace that a request belongs to, as W3C Trace Context has it (``traceparent``). It says who waits for what across
+programs, and decides nothing."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Final
+
+from tallystick.kit.card_mask import mask_cards
+
+#: Version, trace id, span id, flags, in small letters. What follows belongs to a later version.
+_TRACEPARENT: Final = re.compile(r"([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})(-.*)?", re.DOTALL)
+
+#: The version that is written here.
+_VERSION: Final = "00"
+
+#: A version that there never is.
+_NO_VERSION: Final = "ff"
+
+#: Of the flags, the one that every version has: the caller may have recorded its part.
+_SAMPLED: Final = 0x01
+
+#: The trace that requests to others belong to, in this task.
+_CURRENT: Final[ContextVar[str | None]] = ContextVar("traceparent", default=None)
+
+
+def parsed(given: Sequence[str]) -> str | None:
+    """The ``traceparent`` of a request with these headers, in the form of version 00; None where there is none, or
+    several, or one that is malformed: a trace is then not continued, and the request is carried out all the same. One
+    that seems to hold a card number is dropped too."""
+    found = _TRACEPARENT.fullmatch(given[0]) if len(given) == 1 else None
+    if found is None:
+        return None
+    version, trace_id, span_id, flags, more = found.groups()
+    if version == _NO_VERSION or (version == _VERSION and more is not None):
+        return None
+    if not trace_id.strip("0") or not span_id.strip("0"):
+        return None
+    kept = f"{_VERSION}-{trace_id}-{span_id}-{int(flags, 16) & _SAMPLED:02x}"
+    return kept if mask_cards(kept) is kept else None
+
+
+def new_trace() -> str:
+    """A new trace, which nobody records unless asked."""
+    return f"{_VERSION}-{_random_id(16)}-{_random_id(8)}-00"
+
+
+def next_span(traceparent: str) -> str:
+    """The header of a request to another program: the same trace and flags, with a new span as its parent."""
+    version, trace_id, _, flags = traceparent.split("-")
+    return f"{version}-{trace_id}-{_random_id(8)}-{flags}"
+
+
+@contextmanager
+def continued(traceparent: str | None) -> Iterator[None]:
+    """Within it, requests to providers belong to this trace."""
+    token = _CURRENT.set(traceparent)
+    try:
+        yield
+    finally:
+        _CURRENT.reset(token)
+
+
+def outgoing() -> dict[str, str]:
+    """The header of a request that is sent now; none outside of a trace."""
+    current = _CURRENT.get()
+    return {} if current is None else {"traceparent": next_span(current)}
+
+
+def _random_id(size: int) -> str:
+    """So many random bytes, never all zeros, which would be no id."""
+    while not (found := os.urandom(size)).strip(b"\0"):
+        pass
+    return found.hex()

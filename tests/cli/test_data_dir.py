@@ -11,19 +11,32 @@ import typer
 
 from tallystick.cli.command import app
 from tallystick.cli.context import settings_from, settings_on_own_or_new_database
+from tallystick.kit.ids import new_id
 from tallystick.settings.load import SettingsError
 from tests.support.commands import run_here
 
 URL = "postgresql://nobody@db.invalid/elsewhere"
 
 #: Required arguments whose type alone does not say what is well-formed.
-WELL_FORMED = {"key": "00000000", "since": "2026-01-01", "amount": "1", "provider": "stripe", "outcome": "executed"}
+WELL_FORMED = {
+    "key": "00000000",
+    "since": "2026-01-01",
+    "amount": "1",
+    "provider": "stripe",
+    "outcome": "executed",
+    "payment": new_id("pay"),
+    "refund": new_id("re"),
+    "dispute": new_id("dp"),
+    "event": new_id("evt"),
+    "endpoint": new_id("we"),
+}
 
 #: Words that are not required one by one, but of which a command needs some.
 SOME: dict[tuple[str, ...], tuple[str, ...]] = {
     ("keys", "create"): ("--operator",),
     ("dead-letters", "replay"): ("evt_x",),
     ("dead-letters", "discard"): ("evt_x",),
+    ("webhooks", "resend"): ("--since", "2026-01-01"),
 }
 
 

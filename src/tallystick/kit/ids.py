@@ -100,3 +100,10 @@ def id_floor(prefix: str, moment: datetime) -> str:
     """
     milliseconds = max(0, (moment - _EPOCH) // _MILLISECOND)
     return f"{prefix}_{(milliseconds << 80) | _FIXED_BITS:032x}"
+
+
+def random_hex(size: int) -> str:
+    """An id of so many random bytes as W3C Trace Context has it: never all zeros, which would be no id."""
+    while not (found := os.urandom(size)).strip(b"\0"):
+        pass
+    return found.hex()

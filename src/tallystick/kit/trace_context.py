@@ -3,7 +3,6 @@ programs, and decides nothing."""
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -11,6 +10,7 @@ from contextvars import ContextVar
 from typing import Final
 
 from tallystick.kit.card_mask import mask_cards
+from tallystick.kit.ids import random_hex
 
 #: Version, trace id, span id, flags, in small letters. What follows belongs to a later version.
 _TRACEPARENT: Final = re.compile(r"([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})(-.*)?", re.DOTALL)
@@ -46,13 +46,13 @@ def parsed(given: Sequence[str]) -> str | None:
 
 def new_trace() -> str:
     """A new trace, which nobody records unless asked."""
-    return f"{_VERSION}-{_random_id(16)}-{_random_id(8)}-00"
+    return f"{_VERSION}-{random_hex(16)}-{random_hex(8)}-00"
 
 
 def next_span(traceparent: str) -> str:
     """The header of a request to another program: the same trace and flags, with a new span as its parent."""
     version, trace_id, _, flags = traceparent.split("-")
-    return f"{version}-{trace_id}-{_random_id(8)}-{flags}"
+    return f"{version}-{trace_id}-{random_hex(8)}-{flags}"
 
 
 @contextmanager
@@ -69,10 +69,3 @@ def outgoing() -> dict[str, str]:
     """The header of a request that is sent now; none outside of a trace."""
     current = _CURRENT.get()
     return {} if current is None else {"traceparent": next_span(current)}
-
-
-def _random_id(size: int) -> str:
-    """So many random bytes, never all zeros, which would be no id."""
-    while not (found := os.urandom(size)).strip(b"\0"):
-        pass
-    return found.hex()

@@ -324,6 +324,8 @@ REQUEST = st.builds(
     pieces=st.lists(st.binary(max_size=20), max_size=3).map(tuple),
     query=st.binary(max_size=12),
     http_version=st.sampled_from(["1.1", "1.0"]),
+    cut=st.booleans(),
+    stalls=st.just(False),  # it waits for a time-out, and each example has an event loop of its own
 )
 
 

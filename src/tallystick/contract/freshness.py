@@ -67,28 +67,29 @@ FRESH: Final = (
         "what an event does to payments and refunds",
         "the 200 to the provider",
         _DEFAULTS.webhook_interval_ms,
-        "no worker runs, or many events wait; an event that cannot be decided yet is tried again",
+        "no worker runs, or many events wait; an event that cannot be decided yet is tried again. Lists have `as_of`",
     ),
     Fresh(
         ("listDeadLetters",),
         "",
         "the event's last try, or the 200 for an item that cannot be read",
         _DEFAULTS.webhook_interval_ms,
-        "no worker runs",
+        "no worker runs. The answer has `as_of`",
     ),
     Fresh(
         ("listMessages",),
         "",
         "the step of history",
         _DEFAULTS.outbound_interval_ms,
-        "no worker runs, or many messages wait",
+        "no worker runs, or many messages wait. The answer has `as_of`",
     ),
     Fresh(
         ("listWebhookDeliveries",),
         "the first try of a message, which has `version` and `timestamp`",
         "the step of history",
         _DEFAULTS.outbound_interval_ms,
-        "no worker runs, many messages wait, or an earlier message of the payment is not delivered yet",
+        "no worker runs, many messages wait, or an earlier message of the payment is not delivered yet. The answer has"
+        " `as_of`",
     ),
     Fresh(
         ("listWebhookRefusals", "listContractDrift"),

@@ -89,3 +89,16 @@ HasMore = Annotated[bool, described("Whether a later page has more.", False)]
 NextCursor = Annotated[
     str | None, described("The `cursor` of the next page; null exactly where there is no more.", None)
 ]
+
+MessagesAsOf = Annotated[
+    Time,
+    described(
+        "Messages that were written until then are listed; of later ones some may be missing. One whose step was just"
+        " being committed may be some seconds older."
+    ),
+]
+
+EventsAsOf = Annotated[
+    Time,
+    described("Events that came until then were processed, or tried at least once. Later ones may still wait."),
+]

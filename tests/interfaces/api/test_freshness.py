@@ -13,7 +13,7 @@ from tallystick.contract.freshness import FRESH
 from tallystick.flows.hourly_counts import BEHIND_MS
 from tallystick.interfaces.api.table import ENDPOINTS
 from tests.support.api import Inside, inside
-from tests.support.database import Database
+from tests.support.database import Database, NewDatabase
 from tests.support.endpoints import PATH as ENDPOINTS_PATH
 from tests.support.endpoints import SETTINGS
 from tests.support.polling import eventually_async
@@ -30,10 +30,40 @@ def test_every_endpoint_that_reads_has_one_row() -> None:
 
 
 def test_what_may_lag_says_as_of_when() -> None:
-    late = {name for row in FRESH if row.behind_ms == BEHIND_MS for name in row.reads}
-    bodies = [endpoint.responses[200] for endpoint in ENDPOINTS if endpoint.name in late]
-    assert len(bodies) == 2
-    assert all("as_of" in body.__struct_fields__ for body in bodies)
+    late = {name for row in FRESH if row.behind_ms for name in row.reads}
+    bodies = {endpoint.name: endpoint.responses[200] for endpoint in ENDPOINTS if endpoint.name in late}
+    without = {name for name, body in bodies.items() if "as_of" not in body.__struct_fields__}
+    assert without == {"getDispute"}, "it is what a message shows; its list says as of when"
+
+
+async def test_lists_say_what_they_may_lack(new_database: NewDatabase) -> None:
+    """As of when the oldest came that still waits; as of the answer, where none waits."""
+    async with inside(new_database(), "m1", BookedProvider(), **SETTINGS) as here:
+        pool = here.app.state.runtime.pool
+
+        async def as_of(path: str) -> datetime:
+            return datetime.fromisoformat((await _read(here, path))["as_of"])
+
+        async def passes(path: str) -> bool:
+            before = await pool.fetchval("SELECT now()")
+            shown = await as_of(path)
+            return bool(before <= shown <= await pool.fetchval("SELECT now()"))
+
+        endpoint = (await here.client.post(ENDPOINTS_PATH, json={"url": "http://127.0.0.1:9/messages"})).json()
+        of_messages = ("/v1/messages", f"{ENDPOINTS_PATH}/{endpoint['endpoint']['id']}/deliveries")
+        of_events = ("/v1/provider-events", "/v1/disputes")
+        for path in of_messages + of_events:
+            assert await passes(path)
+        await here.pay()
+        await here.pay()
+        await _delivered(here, event())
+        oldest = await pool.fetchval("SELECT min(at) FROM outbox")
+        came = await pool.fetchval("SELECT received_at FROM inbox")
+        assert [await as_of(path) for path in of_messages + of_events] == [oldest] * 2 + [came] * 2
+        await pool.execute("UPDATE outbox SET dispatched_at = now()")
+        await pool.execute("UPDATE inbox SET state = 'foreign', next_try_at = NULL, closed_at = now()")
+        for path in of_messages + of_events:
+            assert await passes(path)
 
 
 async def test_what_was_written_here_is_read_there(database: Database, fresh_merchant: str) -> None:
@@ -91,13 +121,7 @@ async def _an_endpoint(here: Inside, there: Inside) -> set[str]:
 
 async def _an_event(here: Inside, there: Inside, operator: str) -> set[str]:
     body = event()
-
-    async def delivered() -> int:
-        headers = {"acquirer-signature": signature(body), "content-type": "application/json"}
-        return (await here.client.post(DOOR, content=body, headers=headers)).status_code
-
-    # As a provider does: a busy machine may miss the commit's short time-out.
-    await eventually_async(delivered, until=lambda status: status == 200)
+    await _delivered(here, body)
     name = json.loads(body)["id"]
     event_id = await there.app.state.runtime.pool.fetchval(
         "SELECT event_id FROM inbox WHERE provider_event_id = $1", name
@@ -105,6 +129,15 @@ async def _an_event(here: Inside, there: Inside, operator: str) -> set[str]:
     key = {"authorization": f"Bearer {operator}"}
     assert (await there.client.get(f"/v1/provider-events/{event_id}", headers=key)).status_code == 200
     return {"getEvent"}
+
+
+async def _delivered(here: Inside, body: bytes) -> None:
+    async def delivered() -> int:
+        headers = {"acquirer-signature": signature(body), "content-type": "application/json"}
+        return (await here.client.post(DOOR, content=body, headers=headers)).status_code
+
+    # As a provider does: a busy machine may miss the commit's short time-out.
+    await eventually_async(delivered, until=lambda status: status == 200)
 
 
 @pytest.mark.parametrize("path", ["/v1/webhook-refusals", "/v1/contract-drift"])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Final
+from typing import Final, cast
 
 import asyncpg
 from msgspec import Struct
@@ -115,6 +115,14 @@ class Lists:
             )
             for row in await self._fetch(message_page(merchant_id, wanted, after, limit))
         ]
+
+    async def messages_as_of(self) -> datetime:
+        """What was written until then was dispatched, whoever's it is. Ask before the list, which then has it all."""
+        return cast("datetime", await self._pool.fetchval(LISTS["messages_as_of"], self._clock.shift_ms))
+
+    async def events_as_of(self) -> datetime:
+        """Events that came until then were processed once at least, whoever's they are. Ask before what they change."""
+        return cast("datetime", await self._pool.fetchval(LISTS["events_as_of"], self._clock.shift_ms))
 
     async def _fetch(self, page: Page) -> list[asyncpg.Record]:
         statement, parameters = page

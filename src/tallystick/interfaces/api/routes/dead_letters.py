@@ -8,7 +8,7 @@ from typing import Annotated, Any, Final
 from msgspec import Meta, Struct
 
 from tallystick.domain.errors import ProblemField, problem
-from tallystick.domain.json_types import Count, HasMore, NextCursor, Time, described
+from tallystick.domain.json_types import Count, EventsAsOf, HasMore, NextCursor, Time, described
 from tallystick.flows.runtime import Runtime
 from tallystick.flows.webhooks.inbound.dead_letters import DeadLetter, DeadLetterFilter, DeadLetters, NotReplayable
 from tallystick.interfaces.api.authentication import Caller
@@ -33,6 +33,7 @@ class DeadLetterPage(Struct, frozen=True, kw_only=True):
     data: Annotated[list[DeadLetter], described("The page, oldest first.")]
     has_more: HasMore
     next_cursor: NextCursor
+    as_of: EventsAsOf
 
 
 class Act(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -62,9 +63,10 @@ async def list_dead_letters(runtime: Runtime, request: ApiRequest, _: Caller) ->
     """A page of dead letters, oldest first."""
     query, limit = request.query, request.query["limit"]
     which = DeadLetterFilter(provider=query["provider"], type=query["type"], merchant_id=query["merchant_id"])
+    as_of = await runtime.stores.lists.events_as_of()
     rows = await runtime.stores.dead_letters.page(which, query["cursor"], limit + 1)
     page = cut_page(DEAD_LETTERS, rows, limit, lambda letter: (letter.received_at, letter.event_id))
-    return DeadLetterPage(data=list(page.rows), has_more=page.has_more, next_cursor=page.next_cursor)
+    return DeadLetterPage(data=list(page.rows), has_more=page.has_more, next_cursor=page.next_cursor, as_of=as_of)
 
 
 def _on_one(act_on: Callable[..., Awaitable[None]]) -> Handle:

@@ -6,7 +6,7 @@ from typing import Annotated, Final
 
 from msgspec import Struct
 
-from tallystick.domain.json_types import HasMore, NextCursor, described
+from tallystick.domain.json_types import EventsAsOf, HasMore, NextCursor, described
 from tallystick.domain.lifecycles.dispute import DISPUTE
 from tallystick.domain.list_filters import MemberFilter
 from tallystick.domain.views import DisputeView, dispute_view
@@ -28,18 +28,21 @@ class DisputePage(Struct, frozen=True, kw_only=True):
     data: Annotated[list[DisputeView], described("The page, newest first.")]
     has_more: HasMore
     next_cursor: NextCursor
+    as_of: EventsAsOf
 
 
 async def list_disputes(runtime: Runtime, request: ApiRequest, caller: Caller) -> object:
     """A page of disputes, newest first."""
     limit, cursor = request.query["limit"], request.query["cursor"]
     wanted = await filter_in_query(MemberFilter, runtime, request, caller)
+    as_of = await runtime.stores.lists.events_as_of()
     rows = await runtime.stores.lists.disputes(caller.merchant_id, wanted, before=cursor, limit=limit + 1)
     page = cut_page(DISPUTES, rows, limit, lambda dispute: (dispute.created_at, dispute.dispute_id))
     return DisputePage(
         data=[dispute_view(dispute) for dispute in page.rows],
         has_more=page.has_more,
         next_cursor=page.next_cursor,
+        as_of=as_of,
     )
 
 

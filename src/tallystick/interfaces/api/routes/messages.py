@@ -12,6 +12,7 @@ from tallystick.domain.json_types import (
     EXAMPLE_TIME,
     HasMore,
     MessageId,
+    MessagesAsOf,
     NextCursor,
     PaymentId,
     Time,
@@ -73,12 +74,14 @@ class MessagePage(Struct, frozen=True, kw_only=True):
     data: Annotated[list[MessageLine], described("The page, oldest first.")]
     has_more: HasMore
     next_cursor: NextCursor
+    as_of: MessagesAsOf
 
 
 async def list_messages(runtime: Runtime, request: ApiRequest, caller: Caller) -> object:
     """A page of messages, oldest first, so that a receiver can be filled page by page."""
     limit, cursor = request.query["limit"], request.query["cursor"]
     wanted = await filter_in_query(MessageFilter, runtime, request, caller)
+    as_of = await runtime.stores.lists.messages_as_of()
     rows = await runtime.stores.lists.messages(caller.merchant_id, wanted, after=cursor, limit=limit + 1)
     page = cut_page(MESSAGES, rows, limit, lambda message: (message.at, message.message_id))
     data = [
@@ -92,7 +95,7 @@ async def list_messages(runtime: Runtime, request: ApiRequest, caller: Caller) -
         )
         for message in page.rows
     ]
-    return MessagePage(data=data, has_more=page.has_more, next_cursor=page.next_cursor)
+    return MessagePage(data=data, has_more=page.has_more, next_cursor=page.next_cursor, as_of=as_of)
 
 
 def _in_its_version(request: ApiRequest, type_: str, body: bytes, stored: str | None) -> str:
@@ -112,8 +115,8 @@ ENDPOINTS: Final[tuple[Endpoint, ...]] = (
         description=(
             "What was dispatched to webhook endpoints, also where there was none: a receiver that missed messages is"
             " filled up from here. Follow `next_cursor` for more. A message is listed once a worker dispatched it, in"
-            " the order in which it was written; one that is dispatched late appears before the end of the list. When"
-            " you keep reading, ask again with a `created_gte` before the last message that you have, and drop the"
+            " the order in which it was written; one that is dispatched late appears before the end of the list. To"
+            " keep reading, ask again with a `created_gte` a minute before the `as_of` of the last answer, and drop the"
             " ids that you know."
         ),
         handle=read(list_messages),

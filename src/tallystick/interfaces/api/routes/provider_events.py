@@ -10,6 +10,7 @@ from tallystick.decisions.provider_events.dispositions import EventState
 from tallystick.domain.json_types import (
     Count,
     EventId,
+    EventsAsOf,
     EventType,
     HasMore,
     NextCursor,
@@ -55,6 +56,7 @@ class EventPage(Struct, frozen=True, kw_only=True):
     data: Annotated[list[EventLine], described("The page, newest first.")]
     has_more: HasMore
     next_cursor: NextCursor
+    as_of: EventsAsOf
 
 
 async def get_event(runtime: Runtime, request: ApiRequest, caller: Caller) -> object:
@@ -69,10 +71,11 @@ async def list_events(runtime: Runtime, request: ApiRequest, caller: Caller) -> 
     """A page of events that are about the merchant's payments, newest first."""
     limit, cursor = request.query["limit"], request.query["cursor"]
     wanted = await filter_in_query(EventFilter, runtime, request, caller)
+    as_of = await runtime.stores.lists.events_as_of()
     rows = await runtime.stores.lists.events(caller.merchant_id, wanted, before=cursor, limit=limit + 1)
     page = cut_page(PROVIDER_EVENTS, rows, limit, lambda event: (event.received_at, event.event_id))
     data = [event_line(event) for event in page.rows]
-    return EventPage(data=data, has_more=page.has_more, next_cursor=page.next_cursor)
+    return EventPage(data=data, has_more=page.has_more, next_cursor=page.next_cursor, as_of=as_of)
 
 
 def event_line(event: ListedEvent) -> EventLine:

@@ -13,6 +13,7 @@ from tallystick.domain.json_types import (
     Count,
     HasMore,
     MessageId,
+    MessagesAsOf,
     NextCursor,
     PaymentId,
     Time,
@@ -101,6 +102,7 @@ class WebhookDeliveryPage(Struct, frozen=True, kw_only=True):
     data: Annotated[list[WebhookDelivery], described("The page, newest first.")]
     has_more: HasMore
     next_cursor: NextCursor
+    as_of: MessagesAsOf
 
 
 class ResendSince(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -120,6 +122,7 @@ async def list_deliveries(runtime: Runtime, request: ApiRequest, caller: Caller)
     """A page of the log, newest first."""
     endpoint_id, query, limit = request.id_in_path(), request.query, request.query["limit"]
     await existing(runtime, request, caller, endpoint_id)
+    as_of = await runtime.stores.lists.messages_as_of()
     rows = await runtime.stores.endpoint_book.log(
         caller.merchant_id, endpoint_id, state=query["state"], after=query["cursor"], limit=limit + 1
     )
@@ -128,6 +131,7 @@ async def list_deliveries(runtime: Runtime, request: ApiRequest, caller: Caller)
         data=await _views(runtime, caller, endpoint_id, page.rows),
         has_more=page.has_more,
         next_cursor=page.next_cursor,
+        as_of=as_of,
     )
 
 

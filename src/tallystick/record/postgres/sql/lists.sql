@@ -95,3 +95,11 @@ WHERE o.merchant_id = $1 AND o.stream_id = $7 AND o.dispatched_at IS NOT NULL AN
   AND (o.at, o.message_id) > ($2::timestamptz, $3::text) AND ($6::text IS NULL OR o.type = $6)
 ORDER BY o.at, o.message_id
 LIMIT $5;
+
+-- messages_as_of: when the message was written that waits longest to be dispatched; now, where none waits ($1: shift in ms)
+SELECT coalesce((SELECT at FROM outbox WHERE dispatched_at IS NULL ORDER BY at LIMIT 1),
+                now() + $1::bigint * interval '1 millisecond');
+
+-- events_as_of: when the event came whose turn it is; now, where none waits ($1: shift in ms)
+SELECT coalesce((SELECT received_at FROM inbox WHERE next_try_at IS NOT NULL ORDER BY turn LIMIT 1),
+                now() + $1::bigint * interval '1 millisecond');

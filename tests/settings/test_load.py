@@ -7,6 +7,7 @@ from dataclasses import dataclass, fields
 from typing import Annotated, ClassVar
 
 import pytest
+from psycopg.conninfo import conninfo_to_dict
 
 from tallystick.providers.registry import CONNECTOR_SETTINGS
 from tallystick.providers.simulator.setup import SimulatorSettings
@@ -99,6 +100,56 @@ def test_a_fault_says_what_is_expected(variable: str, text: str, expected: str) 
     with pytest.raises(SettingsError) as caught:
         loaded({variable: text})
     assert str(caught.value) == f"{variable}: {expected}"
+
+
+@pytest.mark.parametrize(
+    "rest",
+    [
+        "app:hun/ter2@db/pay",
+        "app:59/hunter2@db/pay",
+        "app:hun#ter2@db/pay",
+        "app:hun?ter2@db/pay",
+        "app:59?ter2=hunter2@db/pay#",
+        "app:hun@ter2@db/pay",
+        "app:hun%ter2@db/pay",
+        "app:hun%00ter2@db/pay",
+        "app:hun[ter2@db/pay",
+        "app:hunter2@[::1/pay",
+        "app:hunter2@db:59x/pay",
+        "app:hunter2@db/pay?hunter2",
+        "app:hunter2@db/pay?sslmode=%x",
+        "app:hun\nter2@db/pay",
+        "app:hun ter2@db/pay",
+    ],
+)
+def test_a_password_is_never_read_as_something_else(rest: str) -> None:
+    """The drivers would name it as a host, a port or a parameter that is wrong, or would print the whole URL."""
+    for variable in ("TALLYSTICK_DATABASE_URL", "TALLYSTICK_MIGRATION_DATABASE_URL"):
+        sound = {"TALLYSTICK_DATABASE_URL": "postgresql://db/pay"}
+        with pytest.raises(SettingsError) as caught:
+            loaded(sound | {variable: f"postgresql://{rest}"})
+        assert str(caught.value).startswith(f"{variable}: expected postgresql://role:password@host:port/name; ")
+        assert "ter2" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "rest",
+    [
+        "",
+        "db",
+        "app:@db:5432/pay",
+        "app:a%2Fb%40c%25d:é~!$&'()*+,;=@db.internal/pay",
+        "app@db1:5433,db2:5434/pay?target_session_attrs=read-write",
+        "app@[::1]:5433,db2/pay?port=6000",
+        "app@/pay?host=/run/postgresql,/b&port=5432,5433",
+        "/pay?options=-c%20geqo%3Doff&application_name=a:b@c?d",
+        "%2Frun%2Fpostgresql:5432/pay?",
+    ],
+)
+def test_urls_that_the_drivers_read_alike_are_taken(rest: str) -> None:
+    url = f"postgresql://{rest}"
+    conninfo_to_dict(url)
+    assert loaded({"TALLYSTICK_DATABASE_URL": url}).database_url == url
 
 
 def test_all_bad_variables_are_named_at_once() -> None:

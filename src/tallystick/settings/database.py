@@ -3,13 +3,26 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, ClassVar
+from typing import Annotated, ClassVar, Final
 
 from tallystick.settings.fields import count, secret, text, variable
 from tallystick.settings.sections import Section
+
+#: A character of a role, password, host or name: one that begins another part is percent-encoded, and NUL is never one.
+_OTHER: Final = r"(?:[^\x00-\x20\x7f/?#@\[\]%:,]|%(?!00)[0-9A-Fa-f]{2})"
+_ANY: Final = rf"(?:{_OTHER}|[:,])"
+_HOST: Final = rf"(?:\[(?:[0-9A-Za-z.:]|%[0-9A-Fa-f]{{2}})+\]|{_OTHER}*)(?::[0-9]{{0,5}})?"
+_PARAMETER: Final = r"\w+=(?:[^\x00-\x20\x7f#&=%]|%(?!00)[0-9A-Fa-f]{2})*"
+
+#: What asyncpg and libpq read alike. Of anything else one of them takes a part of the password for a host, port or
+#: parameter, and names it in its error.
+_DATABASE_URL: Final = re.compile(
+    rf"postgres(?:ql)?://(?:{_ANY}*@)?{_HOST}(?:,{_HOST})*(?:/{_ANY}*)?(?:\?(?:{_PARAMETER}(?:&{_PARAMETER})*)?)?"
+)
 
 
 def default_data_dir() -> str:
@@ -51,7 +64,8 @@ class DatabaseSettings(Section):
     def faults(self) -> Iterator[str]:
         for name in ("database_url", "migration_database_url"):
             url = getattr(self, name)
-            if url is not None and not url.startswith(("postgresql://", "postgres://")):
-                yield f"{variable(name)}: expected postgresql://…"
+            if url is not None and _DATABASE_URL.fullmatch(url) is None:
+                encoded = "in a role or password, spaces and /?#@[]% are percent-encoded (@ is %40)"
+                yield f"{variable(name)}: expected postgresql://role:password@host:port/name; {encoded}"
         if self.migration_database_url is not None and self.database_url is None:
             yield f"{variable('migration_database_url')}: {variable('database_url')} must be set too"

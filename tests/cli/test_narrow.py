@@ -11,7 +11,7 @@ import pytest
 from rich.console import Console
 
 from tallystick.cli.context import console
-from tallystick.cli.tables import way_of_an_event
+from tallystick.cli.tables import facts_of, literal, table_of, way_of_an_event
 from tallystick.domain.notices import AttemptNotice
 from tallystick.domain.verdicts import Approved
 from tallystick.kit.ids import new_id
@@ -52,6 +52,17 @@ def dead_event(database: Database, merchant: str, provider_event_id: str, kind: 
         return event.event_id
 
     return asyncio.run(die())
+
+
+def test_control_characters_of_others_reach_no_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    """An escape sequence in a provider's words could colour, erase or retitle what an operator reads."""
+    said = "line\nnext \x1b[2J\x1b]0;title\x07 \x9b31m\x00\r"
+    console.print(facts_of([("failure", said)]))
+    console.print(table_of(("event", "type"), [("evt", said)], title="Events"))
+    console.print(literal(said))
+    out = capsys.readouterr().out
+    assert out.count(r"next \x1b[2J\x1b]0;title\x07 \x9b31m\x00\r") == 3
+    assert not re.search(r"[\x00-\x09\x0b-\x1f\x7f-\x9f]", out)
 
 
 def test_dead_letters(database: Database, fresh_merchant: str, command: Command) -> None:

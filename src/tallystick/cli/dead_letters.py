@@ -17,7 +17,7 @@ from rich.text import Text
 from tallystick.cli.acts import require_words
 from tallystick.cli.context import AsJson, DataDir, console, print_json, settings_from
 from tallystick.cli.database import existing_database
-from tallystick.cli.tables import table_of, way_of_an_event
+from tallystick.cli.tables import literal, table_of, way_of_an_event
 from tallystick.flows.webhooks.inbound.dead_letters import DeadLetter, DeadLetters, NotReplayable
 from tallystick.kit.clock import Clock
 from tallystick.oversight.trace.event import EventTrace, trace_event
@@ -202,7 +202,7 @@ def _table(letters: list[DeadLetter]) -> Table:
 
 
 def _about(letter: DeadLetter) -> Text:
-    about = Text(f"{letter.provider} {letter.type}: {letter.last_error or 'unknown'}")
+    about = literal(f"{letter.provider} {letter.type}: {letter.last_error or 'unknown'}")
     whose = f"{letter.merchant_id}; " if letter.merchant_id else ""
     about.append(f"\n{whose}{letter.owner}, {letter.tries} tries\n")
     since = f"dead since {letter.dead_since.isoformat(timespec='minutes')}"
@@ -216,7 +216,7 @@ def _print_trace(trace: EventTrace) -> None:
         f"provider's id {trace.provider_event_id}",
         f"payment {trace.payment_id or 'unknown'}",
     ):
-        console.print(line, highlight=False, markup=False, soft_wrap=True)
+        console.print(literal(line), soft_wrap=True)
     checkpoints = [
         (
             each.name,

@@ -13,7 +13,7 @@ from rich.text import Text
 
 from tallystick.cli.acts import change_document, require_words, with_runtime
 from tallystick.cli.context import AsJson, DataDir, SomeMerchant, console, print_json, settings_from
-from tallystick.cli.tables import duration, table_of
+from tallystick.cli.tables import duration, literal, table_of
 from tallystick.domain.change import Change
 from tallystick.domain.subjects import Payment
 from tallystick.flows.recovery import in_doubt
@@ -159,9 +159,9 @@ def _table(parked: list[Parked]) -> Table:
 
 def _about(parked: Parked) -> Text:
     attempt = parked.attempt
-    about = Text(f"{attempt.operation} {attempt.amount} {attempt.currency}: {attempt.state} at {attempt.provider}")
+    about = literal(f"{attempt.operation} {attempt.amount} {attempt.currency}: {attempt.state} at {attempt.provider}")
     if attempt.provider_reference:
-        about.append(f" ({attempt.provider_reference})")
+        about.append(literal(f" ({attempt.provider_reference})"))
     if attempt.key_taken:
         about.append("\nthe provider has another request under its key")
     about.append(f"\n{attempt.merchant_id}; {parked.owner}, ")

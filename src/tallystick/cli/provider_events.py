@@ -7,7 +7,6 @@ from typing import Annotated, Any, Final
 
 import typer
 from msgspec.structs import asdict
-from rich.text import Text
 
 from tallystick.cli.context import AsJson, DataDir, SomeMerchant, console, print_json, settings_from
 from tallystick.cli.reading import (
@@ -26,7 +25,7 @@ from tallystick.cli.reading import (
     shown_time,
     with_record,
 )
-from tallystick.cli.tables import facts_of, way_of_an_event
+from tallystick.cli.tables import facts_of, literal, way_of_an_event
 from tallystick.domain.list_filters import EventFilter
 from tallystick.interfaces.api.routes.provider_events import event_line
 from tallystick.oversight.tail import LOOK_EVERY_MS, events_as_they_arrive
@@ -111,7 +110,7 @@ def tail_events(
             if as_json:
                 print_json(_view(row))
             else:
-                console.print(Text(_two_lines(row), overflow="fold"))
+                console.print(literal(_two_lines(row)), overflow="fold")
             printed += 1
             if printed == count:
                 return

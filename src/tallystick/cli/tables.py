@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Iterable, Sequence
+from typing import Final
 
 from rich.table import Table
 from rich.text import Text
 
 #: Cells are literal text: names chosen by providers or merchants must not be read as markup.
 Cell = str | Text
+
+#: What a terminal may act on. A line break is a cell's own.
+_CONTROL: Final = re.compile(r"[\x00-\x09\x0b-\x1f\x7f-\x9f]")
+
+
+def literal(text: str) -> Text:
+    """Text of others as it is: markup is shown, and a control character is shown by its escape."""
+    return Text(_CONTROL.sub(lambda found: found[0].encode("unicode_escape").decode(), text))
 
 
 def table_of(
@@ -24,7 +34,7 @@ def table_of(
     for name in columns:
         table.add_column(name, overflow="fold", no_wrap=name in whole)
     for row in rows:
-        table.add_row(*(cell if isinstance(cell, Text) else Text(cell) for cell in row))
+        table.add_row(*(cell if isinstance(cell, Text) else literal(cell) for cell in row))
     return table
 
 
@@ -35,7 +45,7 @@ def facts_of(facts: Iterable[tuple[str, str]]) -> Table:
     table.add_column(overflow="fold")
     for name, value in facts:
         if value:
-            table.add_row(name, Text(value))
+            table.add_row(name, literal(value))
     return table
 
 

@@ -16,6 +16,7 @@ from rich.table import Table
 from tallystick.cli.bars import Bars
 from tallystick.cli.context import AsJson, DataDir, SomeMerchant, console, settings_from
 from tallystick.cli.database import existing_database
+from tallystick.cli.tables import literal
 from tallystick.domain.errors import TallystickError
 from tallystick.flows.provider_words import ProviderWords
 from tallystick.kit.card_mask import mask_cards
@@ -124,8 +125,6 @@ def _print(title: str, report: InvariantReport) -> None:
     console.print(table)
     for violation in report.violations[:SHOWN]:
         where = f"{violation.merchant_id} {violation.subject_id}".strip()
-        console.print(
-            f"✗ {violation.invariant}: {where}: {violation.detail}", highlight=False, markup=False, soft_wrap=True
-        )
+        console.print(literal(f"✗ {violation.invariant}: {where}: {violation.detail}"), soft_wrap=True)
     if len(report.violations) > SHOWN:
         console.print(f"… and more; --json shows {len(report.violations)}.")

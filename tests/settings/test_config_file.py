@@ -91,5 +91,18 @@ def test_secrets_are_for_the_owner_alone(file: Path, mode: int) -> None:
         assert read_config_file(file, CONNECTOR_SETTINGS) == {"TALLYSTICK_STRIPE_API_KEY": "hunter2"}
 
 
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (f"port = {'9' * 5_000}\n", "FILE: a number is too long, or lists are nested too deeply"),
+        (f"host = {'[' * 100_000}\n", "FILE: a number is too long, or lists are nested too deeply"),
+        ('port = 1\nhost = "a\\u0000b"\n', "FILE:2: host: it has a NUL, which no variable can have"),
+    ],
+    ids=["digits", "brackets", "NUL"],
+)
+def test_what_python_cannot_take_is_refused_like_the_rest(file: Path, text: str, said: str) -> None:
+    assert refusal(file, text) == said
+
+
 def test_no_value_is_repeated(file: Path) -> None:
     assert "hunter2" not in refusal(file, "port = 'hunter2'\nprot = 'hunter2'\nsend_window_ms = 'hunter2'\n")

@@ -32,6 +32,8 @@ def read_config_file(path: Path, connectors: ConnectorTypes) -> dict[str, str]:
         given = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise SettingsError(_not_toml(path, str(error))) from None
+    except (ValueError, RecursionError):  # beyond what Python reads: thousands of digits, or of brackets
+        raise SettingsError(f"{path}: a number is too long, or lists are nested too deeply") from None
     faults, values = list(_exposed(path, mode, given, secret_names(connectors))), {}
     known = settings_by_variable(connectors)
     for name, value in given.items():
@@ -77,6 +79,8 @@ def _text(name: str, value: object, known: Mapping[str, Any]) -> str:
         text = str(value)
     else:
         raise ValueError("expected a text, a whole number, true or false")
+    if "\0" in text:
+        raise ValueError("it has a NUL, which no variable can have")
     value_of(known[variable(name)], text)
     return text
 

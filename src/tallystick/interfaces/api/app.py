@@ -161,8 +161,6 @@ class ApiServer:
             request.response_headers += self.limiter.headers(standing)
             _require_allowed(standing, "This key sends too many requests.", request)
         require_caller(endpoint, caller, request.request_id)
-        if (own := self.own_limiters.get(endpoint.name)) is not None:
-            _require_allowed(own.take((caller.merchant_id, "")), "Too many requests of this kind.", request)
         request.version = version = version_of(request.versions_named, caller.version, request.request_id)
         request.response_headers += headers_of(version, endpoint.deprecation)
         if version is not VERSIONS.newest:
@@ -170,6 +168,8 @@ class ApiServer:
         request.refused = missing_scope(endpoint, caller, request.request_id)
         if request.refused is not None and not endpoint.is_instruction:
             raise request.refused
+        if (own := self.own_limiters.get(endpoint.name)) is not None:  # keys that may not ask take nothing of it
+            _require_allowed(own.take((caller.merchant_id, "")), "Too many requests of this kind.", request)
         if endpoint.method == "GET":
             return await self._read(endpoint, request, caller)
         return await endpoint.handle(self.runtime, request, caller)

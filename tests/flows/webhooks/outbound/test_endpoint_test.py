@@ -11,7 +11,9 @@ import jsonschema_rs
 import pytest
 from aiohttp import web
 
+from tallystick.access.key_store import create_key
 from tallystick.decisions.messages import TEST_TYPE, MessageBody, message_types
+from tallystick.domain.api_keys import declaration
 from tallystick.domain.kinds import KINDS
 from tallystick.flows.webhooks.outbound import endpoint_tester
 from tallystick.flows.webhooks.outbound.client import CONNECTION_REFUSED, NO_PUBLIC_ADDRESS
@@ -61,7 +63,7 @@ async def test_it_is_sent_signed_and_nothing_takes_it_for_a_real_message(
         assert TEST_TYPE not in message_types() and TEST_TYPE not in EVENT_TYPES
         assert TEST_TYPE.partition(".")[0] not in KINDS
         assert is_id("tst", body["id"]) and not is_id("msg", body["id"])
-        assert set(MessageBody.__struct_fields__) - set(body) == {"payment_id", "version"}
+        assert set(MessageBody.__struct_fields__) - set(body) == {"payment_id", "version", "key_kind", "traceparent"}
         assert body["data"]["webhook_endpoint_id"] == before["id"]
         assert [error.message for error in _validator().iter_errors(body)] == []
 
@@ -130,6 +132,22 @@ async def test_its_rate_is_bounded_by_merchant_whatever_the_keys(
         now_s = 5.0
         assert (await api.client.post(f"{path}/test")).status_code == 200
         assert len(receiver.got) == RATE.burst + 1
+
+
+async def test_a_key_that_may_not_ask_takes_nothing_of_its_merchants_rate(
+    database: Database, fresh_merchant: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tallystick.interfaces.api.app.RateLimiter", partial(RateLimiter, now=lambda: 0.0))
+    key = await create_key(database.app_url, fresh_merchant, declared=declaration("agent"))
+    async with receiving() as receiver, inside(database, fresh_merchant, BookedProvider(), **SETTINGS) as api:
+        path, _ = await _endpoint(api, receiver.url)
+        for _ in range(RATE.burst + 1):
+            refused = await api.client.post(f"{path}/test", headers={"authorization": f"Bearer {key}"})
+            assert_problem(refused, 403, "scope_missing")
+        unknown = await api.client.post(f"{path}/test", headers={"tallystick-version": "1999-01-01"})
+        assert_problem(unknown, 400, "version_unknown")
+        for _ in range(RATE.burst):
+            assert (await api.client.post(f"{path}/test")).status_code == 200
 
 
 async def test_only_so_many_are_in_transit(

@@ -232,6 +232,31 @@ def test_a_form_needs_an_origin_and_a_page_a_name_of_ours(office: AcquirerProces
     assert _posted(office, own, {})[0] == 200, "a program, which has no origin"
 
 
+FORM = "application/x-www-form-urlencoded"
+PART = b'--x\r\nContent-Disposition: form-data; name="next"\r\n'
+
+
+@pytest.mark.parametrize(
+    ("content_type", "sent"),
+    [
+        (FORM, b"next=slow&calls=" + b"9" * 5_000),
+        (FORM, b"next=slow&calls=1&calls=x"),
+        (f"{FORM}; charset=none", b"next=slow"),
+        (f"{FORM}; charset=base64", b"next=slow"),
+        (FORM, b"next=slow&more=1"),
+        ("multipart/form-data", b"next=slow"),
+        ("multipart/form-data; boundary=x", b"--x\r\nnext"),
+        ("multipart/form-data; boundary=x", PART + b"Content-Type: text/plain; charset=none\r\n\r\nslow\r\n--x--\r\n"),
+        ("multipart/form-data; boundary=x", PART + b"Content-Transfer-Encoding: none\r\n\r\nslow\r\n--x--\r\n"),
+    ],
+)
+def test_what_is_no_form_is_refused(office: AcquirerProcess, content_type: str, sent: bytes) -> None:
+    headers = {"Content-Type": content_type, "Origin": office.url}
+    answer = httpx.post(f"{office.url}{FORMS}/sim/health", content=sent, headers=headers)
+    assert answer.status_code == 400 and answer.json()["error"]
+    assert office.call("GET", "/sim/health")[1]["next"] == "healthy"
+
+
 def _posted(office: AcquirerProcess, path: str, headers: dict[str, str]) -> tuple[int, Any]:
     connection = http.client.HTTPConnection("127.0.0.1", office.port, timeout=30)
     form = {"Content-Type": "application/x-www-form-urlencoded", "Idempotency-Key": new_key()}

@@ -7,6 +7,7 @@ from typing import Any, Final
 
 import msgspec
 from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError
 
 from tallystick.lab.acquirer.origin import CrossSite
 from tallystick.lab.acquirer.rules import KeyReused, Missing, NotPossible
@@ -18,6 +19,19 @@ DEFAULT_PAGE: Final = 100
 
 #: Longest idempotency key, in characters: as other providers have it.
 KEY_LIMIT: Final = 255
+
+#: What aiohttp raises of a form: it is not as it says, names an unknown encoding, or is too large.
+_NO_FORM: Final = (
+    ValueError,
+    LookupError,
+    RuntimeError,
+    HttpProcessingError,
+    web.RequestPayloadError,
+    web.HTTPRequestEntityTooLarge,
+)
+
+#: More digits than any integer that a call takes.
+_DIGITS_LIMIT: Final = 20
 
 #: Amounts stay where every JSON reader is exact.
 AMOUNT_LIMIT: Final = 2**53
@@ -55,14 +69,18 @@ async def form(request: web.Request, optional: Mapping[str, type]) -> dict[str, 
     """The same of a form: integers are written as digits, and what is left empty is left out. Raises BadRequest."""
     try:
         sent = await request.post()
-    except (ValueError, web.RequestPayloadError, web.HTTPRequestEntityTooLarge) as error:
+    except _NO_FORM as error:
         raise BadRequest("the form is broken or too large") from error
     body: dict[str, Any] = {}
     for name, text in sent.items():
         if text != "":
-            is_number = optional.get(name) is int and isinstance(text, str) and text.isascii() and text.isdigit()
+            is_number = optional.get(name) is int and isinstance(text, str) and _is_number(text)
             body[name] = int(str(text)) if is_number else text
     return checked(body, {}, optional)
+
+
+def _is_number(text: str) -> bool:
+    return len(text) <= _DIGITS_LIMIT and text.isascii() and text.isdigit()
 
 
 def checked(body: object, fields: Mapping[str, type], optional: Mapping[str, type]) -> dict[str, Any]:

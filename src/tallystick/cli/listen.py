@@ -102,7 +102,8 @@ def listen(
         try:
             await _begin(relay, address)
             typer.echo(f"Forwarding messages of {address} to {target}; Ctrl-C ends it.", err=True)
-            typer.echo(f"Signing secret: {signing}", err=True)
+            if secret is None:  # one that was given is its owner's, who may keep what is printed here
+                typer.echo(f"Signing secret: {signing}", err=True)
             await relay.run()
         finally:
             await client.close()

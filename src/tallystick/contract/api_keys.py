@@ -14,7 +14,9 @@ _HEAD: Final = """
 1. A key declares what uses it: `human`, `service` or `agent` (a program that decides by itself). A key that says
    nothing is a service's, and may do everything: so are all keys from before there were declarations.
 2. A key has scopes: those of this table that its endpoints need, or all of them, those of later releases included. The
-   key of an agent that names none gets those that read.
+   key of an agent that names none gets those that read. Two scopes lead further: `payments:create` also captures where
+   the request does not say `"capture_method": "manual"`, and `webhooks:write` may have every message sent to a host of
+   its choice.
 3. A key has limits: the currencies in which it may act, and the most that one operation (create, capture, refund) may
    move in each. Where amounts are limited and no other currency is named, it acts in no other currency. A cancel moves
    nothing, and is bound to the currencies alone. The limit is of one operation, not of a sum: two refunds within it are

@@ -20,7 +20,7 @@ import httpx
 import msgspec
 from msgspec import Struct
 
-from examples.shop_client.shop_client import Outcome, Result, ShopPayments
+from examples.shop_client.shop_client import Outcome, Result, ShopError, ShopPayments
 
 ROOT: Final = Path(__file__).parents[2]
 
@@ -97,7 +97,12 @@ def main() -> None:
 def _serve(payments: ShopPayments, order: Order, shopper: httpx.Client) -> Said:
     def pay(method: str) -> Result:
         held = order.then in ("capture", "cancel")
-        result = payments.create_payment(order.name, order.amount, "EUR", method, capture=not held)
+        try:
+            result = payments.create_payment(order.name, order.amount, "EUR", method, capture=not held)
+        except ShopError:
+            if order.then != "cancel":
+                raise
+            return payments.wait_final(order.name)  # another process of the shop has canceled the order meanwhile
         if result.outcome is Outcome.ACT:
             shopper.post(result.said["next_action"]["url"])  # a second time it changes nothing
         return result

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +14,15 @@ from tallystick.contract import released
 from tallystick.contract.changes import CHANGES, Change
 from tallystick.contract.compare import broken_promises, changes_between
 from tallystick.contract.released import Released
+from tallystick.contract.schemas import COMPARED
 from tallystick.domain.api_versions import VERSIONS
 from tests.guarantees.versions.second import NEW, OLD, published
 
 Json = dict[str, Any]
 RELEASES = Path(__file__).resolve().parents[2] / "docs" / "reference" / "releases"
+
+#: What a schema says for people, and changes no value.
+WORDS = {"title", "description", "examples", "contentMediaType"}
 
 TEXT: Json = {"type": "string", "maxLength": 10, "pattern": "^a"}
 
@@ -58,6 +62,8 @@ OPENAPI: Json = {
                     "amount": {"type": "integer", "minimum": 1},
                     "note": {"anyOf": [TEXT, {"type": "null"}]},
                     "mode": {"type": "string", "enum": ["a", "b"], "default": "a"},
+                    "tags": {"type": "object", "additionalProperties": {"type": "string", "maxLength": 10}},
+                    "kinds": {"type": "array", "items": {"type": "string"}},
                 },
                 "required": ["amount"],
             },
@@ -68,6 +74,7 @@ OPENAPI: Json = {
                     "state": {"type": "string", "enum": ["open", "closed"]},
                     "note": {"anyOf": [{"type": "string"}, {"type": "null"}]},
                     "late": {"type": "integer"},
+                    "at": {"type": "string", "format": "date-time"},
                     "parts": {"type": "array", "items": {"$ref": "#/components/schemas/Thing"}},
                 },
                 "required": ["id", "state", "note", "parts"],
@@ -147,6 +154,13 @@ CASES: list[tuple[str, Callable[[Json, Json], None]]] = [
     ("request_narrowed", _asked("note", anyOf=[{**TEXT, "pattern": "^b"}, {"type": "null"}])),
     ("request_narrowed", _asked("note", anyOf=[TEXT])),
     ("request_narrowed", _doing("limit['schema']['maximum'] = 50")),
+    ("request_narrowed", _asked("tags", propertyNames={"pattern": "^a"})),
+    ("request_narrowed", _asked("tags", additionalProperties={"type": "string", "maxLength": 9})),
+    ("request_narrowed", _asked("tags", additionalProperties=False)),
+    ("request_narrowed", _asked("kinds", uniqueItems=True)),
+    ("request_narrowed", _asked("kinds", items={"type": "string", "format": "uri"})),
+    ("request_widened", _asked("tags", additionalProperties=True)),
+    ("request_widened", _asked("kinds", items={})),
     ("request_widened", _doing("limit['schema']['maximum'] = 200")),
     ("request_widened", _asked("mode", enum=["a", "b", "c"])),
     ("request_widened", _asked("amount", minimum=0)),
@@ -155,12 +169,16 @@ CASES: list[tuple[str, Callable[[Json, Json], None]]] = [
     ("default_changed", _doing("limit['schema']['default'] = 50")),
     ("answer_property_added", _doing("shown['properties']['x'] = {'type': 'string'}")),
     ("answer_property_removed", _doing("del shown['properties']['note']")),
+    ("answer_property_removed", _doing("responses['201'] = {'headers': responses['201']['headers']}")),
     ("answer_property_optional", _doing("shown['required'].remove('note')")),
     ("answer_property_promised", _doing("shown['required'].append('late')")),
     ("answer_widened", _shown("state", enum=["open", "closed", "lost"])),
     ("answer_widened", _shown("late", type="string")),
+    ("answer_widened", _shown("at", format="date")),
+    ("answer_widened", _doing("del shown['properties']['at']['format']")),
     ("answer_widened", _shown("late", type=["integer", "null"])),
     ("answer_narrowed", _shown("state", enum=["open"])),
+    ("answer_narrowed", _shown("id", format="uuid")),
     ("answer_narrowed", _shown("note", anyOf=[{"type": "string"}])),
     ("open_value_added", _doing("responses['422']['content']['application/problem+json']['schema']['allOf'][1]"
                                 "['properties']['code']['enum'].append('worse')")),
@@ -199,6 +217,31 @@ def test_every_kind_has_a_case_and_the_same_is_no_change() -> None:
     assert changes_between(same, same) == []
     here = released.here()
     assert changes_between(here, here) == []
+
+
+def test_whatever_the_document_says_of_values_is_compared() -> None:
+    document = released.here().openapi
+    holders = [document["components"], document["paths"], document["webhooks"]]
+    named = {name for schema in _schemas(holders) for name in schema}
+    assert named - COMPARED <= WORDS
+    assert named & COMPARED, "schemas were found"
+
+
+def _schemas(within: Any, *, is_schema: bool = False) -> Iterator[Json]:
+    """Every schema below: those of components and bodies, and those in them."""
+    if isinstance(within, list):
+        for each in within:
+            yield from _schemas(each, is_schema=is_schema)
+    elif isinstance(within, dict) and is_schema:
+        yield within
+        yield from _schemas([*within.get("properties", {}).values()], is_schema=True)
+        for name in ("anyOf", "oneOf", "allOf", "items", "additionalProperties", "propertyNames", "prefixItems"):
+            yield from _schemas(within.get(name), is_schema=True)
+    elif isinstance(within, dict):
+        for name, each in within.items():
+            yield from _schemas(
+                [*each.values()] if name == "schemas" else each, is_schema=name in ("schemas", "schema")
+            )
 
 
 def newest_release() -> Path:

@@ -58,8 +58,8 @@ CHANGES: Final[dict[str, KindOfChange]] = {
                                                     " there."),
     "answer_property_promised": KindOfChange(True, "A member of an answer or message is always there that might be"
                                                    " absent."),
-    "answer_widened": KindOfChange(False, "An answer or message may have values that it had not: another type, null, or"
-                                          " one more in a closed list."),
+    "answer_widened": KindOfChange(False, "An answer or message may have values that it had not: another type or"
+                                          " format, null, or one more in a closed list."),
     "answer_narrowed": KindOfChange(True, "An answer or message has fewer values."),
     "open_value_added": KindOfChange(True, "One more value in an open list: error codes, types of messages, results of"
                                            " deliveries, currencies."),

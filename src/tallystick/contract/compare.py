@@ -121,6 +121,9 @@ def _responses(answers: Comparison, old: Side, new: Side, before: Json, after: J
         shown, shows = _json_body(first), _json_body(second)
         if shown is not None and shows is not None:
             yield from answers.compare(shown, shows, f"{inner} body")
+        elif shown is not shows:
+            kind = "answer_property_removed" if shows is None else "answer_property_added"
+            yield Change(kind, f"{inner} body")
 
 
 def _json_body(holder: Json | None) -> Json | None:

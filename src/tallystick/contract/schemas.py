@@ -15,11 +15,21 @@ OPEN_LISTS: Final = frozenset({"code", "type", "event_types", "result", "currenc
 #: Limits by name: whether a larger figure allows more.
 LIMITS: Final = {
     "minLength": False, "maxLength": True, "minimum": False, "maximum": True, "minItems": False, "maxItems": True,
-    "maxProperties": True,
+    "minProperties": False, "maxProperties": True, "uniqueItems": False, "exclusiveMinimum": False,
+    "exclusiveMaximum": True,
 }  # fmt: skip
 
 #: What else says which values there are; compared as it is.
-FORMS: Final = ("pattern", "format")
+FORMS: Final = ("pattern", "format", "multipleOf")
+
+#: Schemas of what is within a value, by how places name it. Without one, anything may be within.
+INNER: Final = {"items": "[]", "additionalProperties": ".*", "propertyNames": ".(name)"}
+
+#: All that is compared of a schema: a test sees that the document has nothing else but words.
+COMPARED: Final = frozenset({
+    *LIMITS, *FORMS, *INNER, "$ref", "allOf", "anyOf", "oneOf", "type", "enum", "const", "default", "properties",
+    "required",
+})  # fmt: skip
 
 _NULL: Final = "null"
 
@@ -93,8 +103,9 @@ class Comparison:
             yield from self._several(old_parts, new_parts, place)
 
     def _several(self, old: Sequence[Json], new: Sequence[Json], place: str) -> Iterator[Change]:
-        """Of several parts each belongs to the one of its type; no two have one type here."""
+        """Of several parts each belongs to the one of its type."""
         by_type = {_type(part): part for part in new}
+        assert len(by_type) == len(new), f"two parts of one type cannot be told apart: {place}"
         for part in old:
             if (other := by_type.pop(_type(part), None)) is None:
                 yield self._values(place, more=False, detail=_type(part))
@@ -113,11 +124,11 @@ class Comparison:
         yield from self._listed(old, new, place)
         yield from self._limits(old, new, place)
         yield from self._members(old, new, place)
-        if "items" in old and "items" in new:
-            yield from self.compare(old["items"], new["items"], f"{place}[]")
-        before, after = old.get("additionalProperties"), new.get("additionalProperties")
-        if isinstance(before, dict) and isinstance(after, dict):
-            yield from self.compare(before, after, f"{place}.*")
+        for name, mark in INNER.items():
+            within = [schema.get(name, True) for schema in (old, new)]
+            if (name in old or name in new) and False not in within:
+                before, after = ({} if each is True else each for each in within)
+                yield from self.compare(before, after, place + mark)
 
     def _listed(self, old: Json, new: Json, place: str) -> Iterator[Change]:
         before, after = _values_of(old), _values_of(new)
@@ -135,20 +146,22 @@ class Comparison:
             yield self._values(place, more=False, detail=str(value))
 
     def _limits(self, old: Json, new: Json, place: str) -> Iterator[Change]:
+        # An answer's reader goes by the format. Its other limits promise less than its values do.
+        for name in ("format",) if self._answers else FORMS:
+            before, after = old.get(name), new.get(name)
+            if before != after:
+                more = after is None or (before is not None and self._answers)
+                yield self._values(place, more=more, detail=f"{name} {before} is {after}")
         if self._answers:
-            return  # limits of an answer help its reader, and promise less than its values do
+            return
         for name, larger_is_more in LIMITS.items():
             before, after = old.get(name), new.get(name)
             if before != after:
                 more = after is None or (before is not None and (after > before) == larger_is_more)
                 yield self._values(place, more=more, detail=f"{name} {before} is {after}")
-        for name in FORMS:
-            before, after = old.get(name), new.get(name)
-            if before != after:
-                yield self._values(place, more=after is None, detail=f"{name} {before} is {after}")
-        if bool(old.get("additionalProperties", True)) != bool(new.get("additionalProperties", True)):
-            more = bool(new.get("additionalProperties", True))
-            yield self._values(place, more=more, detail="unknown members")
+        was_open, is_open = (each.get("additionalProperties", True) is not False for each in (old, new))
+        if was_open != is_open:
+            yield self._values(place, more=is_open, detail="unknown members")
 
     def _members(self, old: Json, new: Json, place: str) -> Iterator[Change]:
         before, after = old.get("properties", {}), new.get("properties", {})

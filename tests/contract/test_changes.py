@@ -285,3 +285,23 @@ def test_a_release_of_two_versions_keeps_both(tmp_path: Path) -> None:
     contract["versions"][1]["sunset"] = "2099-12-31"
     (tmp_path / released.CONTRACT).write_text(json.dumps(contract))
     assert gone not in broken_promises(tmp_path)
+
+
+@pytest.mark.parametrize("kept", [[OLD], [OLD, NEW]])
+def test_what_no_version_translates_is_kept_for_clients_of_all(tmp_path: Path, kept: list[str]) -> None:
+    """A new version does not excuse another status of an error, or the end of a type of message: clients of the old one
+    meet both."""
+    with published():
+        written = released.files()
+        older = written[released.older_name(OLD)]
+    if NEW not in kept:
+        written = released.files() | {released.OPENAPI: older}
+    for name, content in written.items():
+        (tmp_path / name).write_bytes(content)
+    contract = json.loads((tmp_path / released.CONTRACT).read_text())
+    contract["errors"]["not_found"]["status"] = 410
+    contract["messages"]["payment.blessed"] = "Payment"
+    (tmp_path / released.CONTRACT).write_text(json.dumps(contract))
+    with published():
+        found = {(version, change.kind) for version, change in broken_promises(tmp_path)}
+    assert found == {(version, kind) for version in kept for kind in ("error_changed", "message_removed")}

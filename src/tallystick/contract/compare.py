@@ -18,13 +18,13 @@ METHODS: Final = ("get", "post", "put", "patch", "delete")
 
 
 def changes_between(old: Released, new: Released) -> list[Change]:
-    """Every change, sorted. What only one of them has kept is not compared: releases before 0.3.0 kept no
-    ``contract.json``."""
+    """Every change, sorted. What only one of them has is not compared: releases before 0.3.0 kept no
+    ``contract.json``, and an older version has no lifecycles of its own there."""
     found = list(_operations(old.openapi, new.openapi))
     found += _webhooks(old.openapi, new.openapi)
     if old.contract is not None and new.contract is not None:
         found += _errors(old.contract, new.contract)
-        found += _lifecycles(old.contract, new.contract)
+        found += _lifecycles(old.contract.get("lifecycles", {}), new.contract.get("lifecycles", {}))
         found += _messages(old.contract, new.contract)
     return sorted(set(found))
 
@@ -157,8 +157,8 @@ def _errors(old: Json, new: Json) -> Iterator[Change]:
 
 
 def _lifecycles(old: Json, new: Json) -> Iterator[Change]:
-    for name in old["lifecycles"].keys() & new["lifecycles"].keys():
-        before, after = old["lifecycles"][name], new["lifecycles"][name]
+    for name in old.keys() & new.keys():
+        before, after = old[name], new[name]
         yield from _names(before["states"], after["states"], "state", f"{name} ")
         both = set(before["states"]) & set(after["states"])
         for state in sorted((set(before["final"]) ^ set(after["final"])) & both):

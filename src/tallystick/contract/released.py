@@ -22,14 +22,19 @@ CONTRACT: Final = "contract.json"
 OPENAPI: Final = "openapi.json"
 PAGE: Final = "contract.md"
 
+#: What of ``contract.json`` holds in every version: how an error is meant, and the types of messages, are not
+#: translated.
+_OF_EVERY_VERSION: Final = ("errors", "messages")
+
 
 class NotReleased(TallystickError):
     """There are no documents of a release."""
 
 
 class Released(Struct, frozen=True, kw_only=True):
-    """What a release says of one version. ``contract`` is None of releases before 0.3.0, which kept none; ``version``
-    is None of those before there were dated versions."""
+    """What a release says of one version. ``contract`` is None of releases before 0.3.0, which kept none; of a version
+    that is not the newest it has what holds in every one. ``version`` is None of releases before there were dated
+    versions."""
 
     openapi: Json
     contract: Json | None
@@ -45,16 +50,18 @@ def here(version: ApiVersion | None = None) -> Released:
     """This release's own documents, of the newest version or of an older one."""
     asked = version or VERSIONS.newest
     openapi: Json = json.loads(openapi_document(asked))
-    return Released(openapi=openapi, contract=machine_contract() if asked is VERSIONS.newest else None)
+    contract = machine_contract()
+    return Released(openapi=openapi, contract=contract if asked is VERSIONS.newest else _of_every_version(contract))
 
 
 def read(directory: Path, version: str | None = None) -> Released:
     """What a release kept, of its newest version or of an older one. Raises NotReleased."""
-    newest = _read(directory / OPENAPI)
+    newest, kept = _read(directory / OPENAPI), directory / CONTRACT
+    contract = _read(kept) if kept.exists() else None
     if version in (None, newest["info"].get("x-api-version")):
-        contract = directory / CONTRACT
-        return Released(openapi=newest, contract=_read(contract) if contract.exists() else None)
-    return Released(openapi=_read(directory / older_name(str(version))), contract=None)
+        return Released(openapi=newest, contract=contract)
+    older = _read(directory / older_name(str(version)))
+    return Released(openapi=older, contract=None if contract is None else _of_every_version(contract))
 
 
 def files() -> dict[str, bytes]:
@@ -94,6 +101,10 @@ def machine_contract() -> Json:
         },
         "message_members": list(MessageBody.__struct_fields__),
     }
+
+
+def _of_every_version(contract: Json) -> Json:
+    return {name: contract[name] for name in _OF_EVERY_VERSION}
 
 
 def _dated(version: ApiVersion) -> Json:

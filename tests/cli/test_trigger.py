@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
 
@@ -89,6 +91,25 @@ def test_what_is_not_possible_is_refused_with_a_reason(bank: AcquirerProcess, tr
     away = trigger("dispute", url=f"http://127.0.0.1:{free_port()}")
     assert away.code == 2 and away.err.startswith("tallystick: cannot reach the provider"), away
     assert [event["type"] for event in bank.events(held)] == ["charge.authorized"], "nothing was done"
+
+
+@pytest.mark.parametrize("body", [b"<html></html>", b'{"data": 1}'])
+def test_another_server_is_not_taken_for_the_acquirer(trigger: Run, body: bytes) -> None:
+    class Another(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response_only(200)
+            self.end_headers()
+            self.wfile.write(body)
+
+    with HTTPServer(("127.0.0.1", 0), Another) as server:
+        serving = threading.Thread(target=server.serve_forever)
+        serving.start()
+        url = f"http://127.0.0.1:{server.server_port}"
+        ran = trigger("dispute", url=url)
+        server.shutdown()
+        serving.join()
+    assert (ran.code, ran.out) == (2, "")
+    assert ran.err == f"tallystick: {url} is not a test acquirer of this release; it answered 200\n"
 
 
 def test_it_lists_every_control(trigger: Run, monkeypatch: pytest.MonkeyPatch) -> None:

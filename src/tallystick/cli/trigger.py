@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import Annotated, Any, Final
 
 import aiohttp
@@ -51,7 +52,12 @@ class _Now(Struct, frozen=True):
     data: Sequence[_Charge]
 
 
+class _Refusal(Struct, frozen=True):
+    error: str = "it did not say why"
+
+
 _NOW: Final = msgspec.json.Decoder(_Now)
+_REFUSAL: Final = msgspec.json.Decoder(_Refusal)
 
 
 class Triggered(Struct, frozen=True, kw_only=True):
@@ -99,18 +105,14 @@ async def triggered(url: str, control: str, payment_id: str | None) -> Triggered
     """Do it. Raises CannotTrigger, aiohttp.ClientError and TimeoutError."""
     async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=TIMEOUT_S)) as session:
         wanted = {"control": control, "limit": "1"} | ({} if payment_id is None else {"payment_id": payment_id})
-        async with session.get(f"{url}/sim/controls", params=wanted) as response:
-            if response.status != 200:
-                raise CannotTrigger(f"{url} is no test acquirer of this release: it answered {response.status}")
-            now = _NOW.decode(await response.read())
+        now = await _possible_now(session, url, wanted)
         charge = next(iter(now.data), None)
         possible = next((each for each in (charge.controls if charge else now.acquirer) if each.name == control), None)
         if possible is None:
             raise CannotTrigger(await _why_not(session, url, control, payment_id))
         async with session.post(url + possible.path, json=possible.body) as response:
-            answer: Any = msgspec.json.decode(await response.read())
             if response.status >= 300:
-                raise CannotTrigger(f"the acquirer refused: {answer['error']}; nothing was done")
+                raise CannotTrigger(f"the acquirer refused: {_reason(await response.read())}; nothing was done")
     done = Triggered(
         control=control,
         does=possible.does,
@@ -124,12 +126,27 @@ async def triggered(url: str, control: str, payment_id: str | None) -> Triggered
     return msgspec.structs.replace(done, **paid)
 
 
+async def _possible_now(session: aiohttp.ClientSession, url: str, wanted: Mapping[str, str]) -> _Now:
+    """What can be done. Raises CannotTrigger for another server, or an acquirer of another release."""
+    async with session.get(f"{url}/sim/controls", params=wanted) as response:
+        body = await response.read()
+    if response.status == 200:
+        with suppress(msgspec.MsgspecError):
+            return _NOW.decode(body)
+    raise CannotTrigger(f"{url} is not a test acquirer of this release; it answered {response.status}")
+
+
+def _reason(body: bytes) -> str:
+    with suppress(msgspec.MsgspecError):
+        return _REFUSAL.decode(body).error
+    return _Refusal().error
+
+
 async def _why_not(session: aiohttp.ClientSession, url: str, control: str, payment_id: str | None) -> str:
     needs = " or ".join(dict.fromkeys(each.needs for each in CONTROLS if each.name == control))
     if payment_id is None:
         return f"{control} needs {needs}; the acquirer has none among its newest payments"
-    async with session.get(f"{url}/sim/controls", params={"payment_id": payment_id}) as response:
-        now = _NOW.decode(await response.read())
+    now = await _possible_now(session, url, {"payment_id": payment_id})
     if not now.data:
         return f"the acquirer at {url} has no payment {payment_id}"
     could = ", ".join(dict.fromkeys(each.name for each in now.data[0].controls)) or "nothing"

@@ -105,6 +105,18 @@ def test_effect_and_event_are_one_transaction(tmp_path: Path, life: str) -> None
     assert len(set(seen)) < len(seen) / 3, "not every statement is a transaction of its own"
 
 
+def test_a_file_is_read_when_it_is_asked_for(tmp_path: Path) -> None:
+    """``GET /sim/controls`` looks for one among a thousand charges, and the newest fits nearly always."""
+    books = Books(tmp_path / "books.sqlite", AT_ONCE)
+    newest = [_pay(books, "sim_ok") for _ in range(3)][-1]
+    read: list[str] = []
+    books._storage.db.set_trace_callback(read.append)
+    assert next(books.overview.newest(1_000)).charge["id"] == newest
+    books._storage.db.set_trace_callback(None)
+    books.close()
+    assert len(read) == 5, "the charges, and four of the newest one"
+
+
 def _states(path: Path) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
     """What the books' rows have come to, and the same as the events tell it."""
     db = sqlite3.connect(path)

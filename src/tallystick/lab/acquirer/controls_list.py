@@ -15,7 +15,7 @@ from tallystick.lab.acquirer.possible import Possible, calls_on_the_acquirer, po
 from tallystick.lab.acquirer.requests import answer, page_of
 from tallystick.lab.acquirer.scripts import DEPARTURES
 
-#: The newest charges among which one is looked for: a demonstration makes thousands, and each costs five short reads.
+#: The newest charges among which one is looked for: a demonstration makes thousands, and each costs four short reads.
 SEARCHED_CHARGES: Final = 1_000
 
 _SHOWN: Final = ("payment_id", "merchant_id", "amount", "currency", "status", "payment_method")

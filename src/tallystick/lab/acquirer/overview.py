@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Final, NamedTuple
 
 from tallystick.lab.acquirer.storage import Storage
@@ -32,14 +32,15 @@ class Overview:
 
     def newest(
         self, limit: int, *, before: int | None = None, payment_id: str | None = None, charge_id: str | None = None
-    ) -> list[ChargeFile]:
-        """At most ``limit`` charges, newest first: older than the place ``before``, of one payment, or one charge."""
+    ) -> Iterator[ChargeFile]:
+        """At most ``limit`` charges, newest first: older than the place ``before``, of one payment, or one charge. A
+        file is read when it is asked for."""
         rows = self._db.execute(
             "SELECT rowid AS place, * FROM charge WHERE (?1 IS NULL OR rowid < ?1) AND (?2 IS NULL OR payment_id = ?2)"
             " AND (?3 IS NULL OR id = ?3) ORDER BY rowid DESC LIMIT ?4",
             (before, payment_id, charge_id, limit),
         ).fetchall()
-        return [self._file(row) for row in rows]
+        yield from map(self._file, rows)
 
     def _file(self, charge: sqlite3.Row) -> ChargeFile:
         newest = self._about(charge, f"event WHERE charge_id = ? ORDER BY sequence DESC LIMIT {SHOWN_EVENTS}")

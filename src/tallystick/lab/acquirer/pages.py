@@ -123,7 +123,7 @@ class Pages:
         before, _ = page_of(request)
         self._books.late.catch_up()
         charge_id = request.query.get("charge")
-        found = self._books.overview.newest(PAGE_CHARGES + 1, before=before or None, charge_id=charge_id)
+        found = [*self._books.overview.newest(PAGE_CHARGES + 1, before=before or None, charge_id=charge_id)]
         shown = found[:PAGE_CHARGES]
         return _page(
             "back_office.html",

@@ -9,7 +9,6 @@ the messages that it knows.
 from __future__ import annotations
 
 import asyncio
-import sys
 from collections.abc import AsyncIterator, Callable
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
@@ -22,7 +21,7 @@ from yarl import URL
 
 from tallystick import __version__
 from tallystick.domain.errors import TallystickError
-from tallystick.flows.webhooks.outbound.client import DeliveryResult, EndpointClient
+from tallystick.flows.webhooks.outbound.client import NEVER_TOO_LATE, DeliveryResult, EndpointClient
 from tallystick.flows.webhooks.outbound.signing import VERSION_HEADER, signed_headers
 from tallystick.kit.clock import utc_now
 from tallystick.kit.retry_after import retry_after_ms
@@ -43,9 +42,6 @@ PAUSE_LIMIT_MS: Final = 60_000
 
 #: Messages on a page: the most that the API gives.
 _PAGE: Final = 100
-
-#: Nothing is leased, so it is never too late to write.
-_NEVER_TOO_LATE: Final = sys.maxsize
 
 
 class Message(Struct, frozen=True):
@@ -228,7 +224,7 @@ class Relay:
     async def _forward(self, message: Message) -> DeliveryResult:
         now, body = utc_now(), message.body.encode()
         headers = {**signed_headers(message.id, now, body, [self._secret]), VERSION_HEADER: self._messages.version}
-        return await self._client.send(self._forward_to, headers, body, write_by_ms=_NEVER_TOO_LATE, now=now)
+        return await self._client.send(self._forward_to, headers, body, write_by_ms=NEVER_TOO_LATE, now=now)
 
 
 def _moment(date: str | None) -> datetime | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import ssl
+import sys
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Final
@@ -29,6 +30,9 @@ KEEPALIVE_S: Final = 15
 
 #: Time to connect; the rest of the time-out is for the response.
 _CONNECT_TIMEOUT_S: Final = 10
+
+#: The last moment to write where nothing is leased.
+NEVER_TOO_LATE: Final = sys.maxsize
 
 _GONE: Final = 410
 

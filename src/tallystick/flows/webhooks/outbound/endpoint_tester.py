@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import sys
 from datetime import datetime
 from typing import Final
 
@@ -13,7 +12,7 @@ from tallystick.decisions.messages import TEST_TYPE, body_of_test, shown_by
 from tallystick.domain.api_versions import VERSIONS
 from tallystick.domain.errors import Overloaded
 from tallystick.flows.webhooks.outbound.address_policy import AddressPolicy
-from tallystick.flows.webhooks.outbound.client import DeliveryResult, EndpointClient
+from tallystick.flows.webhooks.outbound.client import NEVER_TOO_LATE, DeliveryResult, EndpointClient
 from tallystick.flows.webhooks.outbound.signing import VERSION_HEADER, signed_headers
 from tallystick.flows.webhooks.outbound.signing_secrets import UNSIGNED, SigningSecrets
 from tallystick.flows.webhooks.outbound.tls import client_context
@@ -29,9 +28,6 @@ log = get_logger("tallystick.flows.webhooks.outbound.endpoint_tester")
 
 #: Test messages in transit from one process at once. Each may wait for a whole time-out; more would be no tests.
 IN_TRANSIT_LIMIT: Final = 32
-
-#: Nothing is leased, so it is never too late to write.
-_NEVER_TOO_LATE: Final = sys.maxsize
 
 
 class EndpointTest(Struct, frozen=True):
@@ -90,7 +86,7 @@ class EndpointTester:
             tls = await asyncio.to_thread(client_context)
             client = EndpointClient(self._policy, timeout_ms=self._timeout_ms, connections=1, tls=tls)
             try:
-                result = await client.send(endpoint.url, headers, body, write_by_ms=_NEVER_TOO_LATE, now=at)
+                result = await client.send(endpoint.url, headers, body, write_by_ms=NEVER_TOO_LATE, now=at)
             finally:
                 await client.close()
         log.info(

@@ -44,7 +44,7 @@ def diff(
     breaking = incompatible(found)
     ordered = [*breaking, *(change for change in found if change.compatible)]
     if as_json:
-        typer.echo(msgspec.json.encode([_as_json(change) for change in ordered]).decode())
+        print_json([_as_json(change) for change in ordered])
     elif ordered:
         rows = [(("no", "yes")[kind.compatible], *row) for kind, *row in _grouped(ordered)]
         console.print(table_of(("compatible", "change", "of", "where"), rows, whole=["compatible", "change"]))

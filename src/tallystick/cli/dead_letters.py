@@ -63,7 +63,7 @@ def list_letters(
     settings = settings_from(data_dir)
     letters = _with_inbox(settings, lambda _, letters: letters.page(which, None, limit))
     if as_json:
-        typer.echo(msgspec.json.encode(letters).decode())
+        print_json(letters)
     elif letters:
         console.print(_table(list(letters)))
     else:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Annotated
 
-import msgspec
 import typer
 
 from tallystick.cli.acts import change_document, require_words, with_runtime
@@ -121,7 +120,7 @@ def list_unknown(
 
     found = with_runtime(settings_from(data_dir), unknown)
     if as_json:
-        typer.echo(msgspec.json.encode([_row(each) for each in found]).decode())
+        print_json([_row(each) for each in found])
     elif found:
         rows = [(f"{each.dispute.dispute_id}\n{each.dispute.payment_id}", _about(each)) for each in found]
         print_rows(rows, ("dispute, payment", "what moved"), title="Unknown amounts", nothing="")

@@ -50,7 +50,7 @@ def list_parked(
     settings = settings_from(data_dir)
     parked = _with_book(settings, parked_now)
     if as_json:
-        typer.echo(msgspec.json.encode([_row(each) for each in parked]).decode())
+        print_json([_row(each) for each in parked])
     elif parked:
         console.print(_table(parked))
     else:

@@ -6,7 +6,6 @@ import asyncio
 from collections.abc import Sequence
 from typing import Annotated
 
-import msgspec
 import typer
 
 from tallystick.access import key_store
@@ -139,7 +138,7 @@ def list_keys(merchant: SomeMerchant = None, as_json: AsJson = False, data_dir: 
     with existing_database(settings_from(data_dir)) as database:
         rows = asyncio.run(key_store.list_keys(database.app_url, merchant))
     if as_json:
-        typer.echo(msgspec.json.encode(rows).decode())
+        print_json(rows)
         return
     cells = []
     for row in rows:

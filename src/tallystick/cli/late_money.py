@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Annotated, Final
 
-import msgspec
 import typer
 
 from tallystick.cli.acts import change_document, require_words, with_runtime
@@ -43,7 +42,7 @@ def list_waiting(
 
     found = with_runtime(settings_from(data_dir), waiting)
     if as_json:
-        typer.echo(msgspec.json.encode([_row(each) for each in found]).decode())
+        print_json([_row(each) for each in found])
     elif found:
         rows = [(each.payment.payment_id, _about(each)) for each in found]
         console.print(table_of(("payment", "what waits"), rows, whole=["payment"], title="Late money", caption=NEXT))

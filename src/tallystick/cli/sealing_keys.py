@@ -6,7 +6,6 @@ import asyncio
 import re
 from typing import Annotated, Final
 
-import msgspec
 import typer
 from msgspec import Struct
 
@@ -50,7 +49,7 @@ def list_keys(as_json: AsJson = False, data_dir: DataDir = None) -> None:
         acts = asyncio.run(_acts(database.app_url))
     found = _keys(acts, settings)
     if as_json:
-        typer.echo(msgspec.json.encode(found).decode())
+        print_json(found)
     elif found:
         cells = [
             (each.key_id, f"{each.state}{', here' if each.here else ''}", "\n".join(each.history)) for each in found

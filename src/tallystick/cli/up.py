@@ -48,7 +48,7 @@ Make a payment. Run it twice: the second response is a replay of the first.
 
 curl -i {platform.address}/v1/payments \\
   -H "Authorization: Bearer $(cat {platform.key_file})" \\
-  -H 'Idempotency-Key: order-1001' -H 'Content-Type: application/json' \\
+  -H 'Idempotency-Key: up-1' -H 'Content-Type: application/json' \\
   -d '{{"amount": 1999, "currency": "EUR", "payment_method": "sim_ok"}}'
 """
 

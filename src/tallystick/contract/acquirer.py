@@ -44,10 +44,10 @@ def acquirer_controls() -> str:
             "## The test acquirer's controls",
             "What the test acquirer can be made to do: by a button of its back office (`/`), by a call, and by"
             " `tallystick trigger NAME [PAYMENT]` ([guide](../guides/test-acquirer.md)). Of several webhooks the first"
-            f" is sent at once, and each other one {LATE_MS // 1000} s after the one before it. Two controls of one"
-            " name do one thing, with and without a dispute that is there. `dispute` and `dashboard-refund` take an"
-            " `amount`, and `/sim/health` takes `calls`, the number of instructions that it is about. `complete` makes"
-            " `charge.authorized` where the money is captured later.",
+            f" is sent at once, and each other one {LATE_MS // 1000} s after the one before it. Where two controls"
+            " have one name, one is for a charge with an open dispute, and one for a charge without. `dispute` and"
+            " `dashboard-refund` take an `amount`, and `/sim/health` takes `calls`, the number of instructions."
+            " `complete` makes `charge.authorized` where the money is captured later.",
             markdown.table(("control", "what happens", "needs", "call", "webhooks"), rows),
             "A payment that waits for its customer has a `next_action` with an absolute `url`. It opens the page on"
             " which a customer completes or fails the payment.",

@@ -11,8 +11,8 @@ from tallystick.interfaces.api.table import ENDPOINTS
 _HEAD: Final = """
 ## What an API key may do
 
-1. A key declares what uses it: `human`, `service` or `agent` (a program that decides by itself). A key that says
-   nothing is a service's, and may do everything: so are all keys from before there were declarations.
+1. A key declares what uses it: `human`, `service` or `agent` (a program that decides by itself). A key that
+   declares nothing is a service's, and may do everything. So is every key that was made before keys had kinds.
 2. A key has scopes: those of this table that its endpoints need, or all of them, those of later releases included. The
    key of an agent that names none gets those that read. Two scopes lead further: `payments:create` also captures where
    the request does not say `"capture_method": "manual"`, and `webhooks:write` may have every message sent to a host of

@@ -47,6 +47,6 @@ _LISTS: Final = f"""
 7. **`GET /v1/messages` fills a receiver up.** It lists what was dispatched, also while there was no endpoint. `body`
    is the text that is sent to endpoints of the request's version, byte for byte; `id` is its `webhook-id`. What is not
    dispatched yet is not listed, and goes to the endpoints that are enabled by then: enable the endpoint first, then
-   list, and handle each `id` once. Clocks of hosts differ, and a message may be dispatched late: who only polls asks
-   again for what is a few minutes old.
+   list, and handle each `id` once. Clocks of hosts differ, and a message may be dispatched late: a client that
+   only polls asks again for what is a few minutes old.
 """

@@ -70,7 +70,7 @@ NEVER: Final = (
         "tests/guarantees/crash/test_webhooks.py::test_killed_at_every_point_of_processing",
     ),
     Never(
-        "A step that is told is not told, or with another state than it had.",
+        "A step that has a message is not reported, or is reported with another state than it had.",
         ("steps_are_told",),
         "tests/guarantees/golden/test_messages.py::test_a_life_tells_what_it_always_told",
     ),
@@ -337,9 +337,8 @@ _TIMES_TEXT: Final = """
 With the default settings:
 
 - A client's time-out should be {client_timeout} s. A shorter one loses nothing: the same request again finds out.
-- Without a fault an answer takes as long as the provider. Where the database is away during both commits it takes
-  {answer}: so long they are tried. A statement, a connection or an earlier batch that hangs then is waited for first,
-  for some {commit} each.
+- Without a fault an answer takes as long as the provider. If the database is away during both commits it takes
+  {answer}, because commits are retried. Each statement, connection or batch that hangs then adds some {commit}.
 - A call to a provider can have an effect until {in_flight} after its commit. Until then a second request gets 409.
 - An outcome in doubt is known, or a person has it, within {unknown}, if the provider answers no look-up at all. Each
   submission has that time; there are at most {submissions}. While the provider asks to wait (`Retry-After`) no look-up

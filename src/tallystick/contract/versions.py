@@ -20,8 +20,8 @@ _CHOICE: Final = """
    `version_unknown`: nothing is read and nothing is written.
 2. A webhook endpoint is pinned to the version of the request that registers it, or to its `api_version`. Its messages
    are translated when they are sent, and signed as they are sent.
-3. Answers and messages name their version in the same header. An answer of before the key was known, such as a 401, has
-   none.
+3. Answers and messages name their version in the same header. An answer that is given before the key is known, such
+   as a 401, names none.
 4. A recorded answer is replayed byte for byte, in the version that it was recorded in, whatever version asks. The same
    request is the same bytes: written in the names of another version it is another request, and
    `idempotency_key_reused`.

@@ -111,8 +111,8 @@ def before_after(
     deliveries: Annotated[int, typer.Option(min=100, help="Webhooks: deliveries in a burst.")] = 10_000,
     as_json: Annotated[bool, typer.Option("--json", help="JSON on standard output.")] = False,
 ) -> None:
-    """What a payment costs in two or more checkouts, side by side in turns: counts, CPU by stage, single commits, HTTP
-    at saturation and at given rates, and webhooks. Each part alone takes a few minutes."""
+    """Compare what a payment costs in two or more checkouts, which run in turns: counts, CPU by stage, single commits,
+    HTTP at saturation and at given rates, and webhooks. Each part alone takes a few minutes."""
     settings = {"TALLYSTICK_API_PROCESSES": str(api_processes)}
     raise_descriptor_limit(Settings())  # the load inherits it
 

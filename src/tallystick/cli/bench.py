@@ -217,13 +217,13 @@ def providers(
     duration_s: Annotated[float, typer.Option("--duration", min=1, help="Measured seconds for each connector.")] = 120,
     provider_latency: Latency = SLOW_PROVIDER,
     carried_s: Annotated[
-        float, typer.Option("--carried", min=1, help="Seconds in which what this machine carries is measured.")
+        float, typer.Option("--carried", min=1, help="Seconds for measuring the highest rate of this machine.")
     ] = 10,
     warm_up_s: Annotated[float, typer.Option("--warm-up", min=0, help="Unmeasured seconds before that.")] = 3,
     as_json: AsJson = False,
 ) -> None:
-    """Measure each connector beside a provider that takes its time, at the rate or at 0.8 of what this machine
-    carries through it when the provider answers at once. Every payment has to be answered 201 or 202, and sent."""
+    """Measure each connector beside a slow provider, at the rate, or at 0.8 of the highest rate of this machine where
+    that is less. Every payment has to be sent, and answered 201 or 202."""
     names = provider or list(CONNECTORS)
     if unknown := [name for name in names if name not in CONNECTORS]:
         raise typer.BadParameter(f"{unknown[0]} is not one of {', '.join(CONNECTORS)}", param_hint="--provider")
@@ -249,17 +249,17 @@ def providers(
 def soak(
     data_dir: DataDir = None,
     warm_up_requests: Annotated[
-        int, typer.Option("--warm-up-requests", min=1, help="Payments before memory is read first.")
+        int, typer.Option("--warm-up-requests", min=1, help="Payments before the first reading of memory.")
     ] = 30_000,
-    requests: Annotated[int, typer.Option(min=2, help="Payments in the end.")] = 300_000,
+    requests: Annotated[int, typer.Option(min=2, help="Payments before the last reading.")] = 300_000,
     connections: Annotated[int, typer.Option(min=1, help="Number of clients.")] = SATURATING_CONNECTIONS[-1],
     api_processes: Annotated[
         int | None, typer.Option(min=1, help="Number of API processes.", show_default="the setting")
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Measure private memory of API, worker and PostgreSQL over very many payments: ten times as many may take a tenth
-    more than the first ones."""
+    """Measure the private memory of API, worker and PostgreSQL over very many payments. After ten times as many
+    payments it may be a tenth higher."""
     if requests <= warm_up_requests:
         raise typer.BadParameter("more than --warm-up-requests", param_hint="--requests")
     settings = _settings(data_dir)

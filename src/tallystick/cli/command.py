@@ -146,8 +146,10 @@ def _config_params() -> list[Any]:
 
 
 def _with_config(command: Any) -> Any:
-    """The command, and each below it, with ``--config``: it may stand anywhere on the line."""
+    """The command, and each below it, with ``--config``: it may stand anywhere on the line. Lists of commands show the
+    first sentence of its help."""
     command.params.extend(_config_params())
+    command.short_help = " ".join((command.help or "").split()).partition(". ")[0].removesuffix(".")
     for below in getattr(command, "commands", {}).values():
         _with_config(below)
     return command

@@ -16,7 +16,7 @@ from tallystick.contract.changes import Change, incompatible
 from tallystick.contract.compare import changes_between
 from tallystick.contract.document import render_contract
 
-app = typer.Typer(help="The published contract, and what changed between two releases.", invoke_without_command=True)
+app = typer.Typer(help="Print the contract, or what changed between two releases.", invoke_without_command=True)
 
 
 @app.callback()
@@ -34,7 +34,10 @@ def contract(context: typer.Context, as_json: AsJson = False) -> None:
 def diff(
     old: Annotated[Path, typer.Argument(help="The directory of a release's documents.", metavar="OLD")],
     new: Annotated[
-        Path | None, typer.Argument(help="The same of a later one.", metavar="[NEW]", show_default="this release")
+        Path | None,
+        typer.Argument(
+            help="The directory of a later release's documents.", metavar="[NEW]", show_default="this release"
+        ),
     ] = None,
     as_json: AsJson = False,
 ) -> None:

@@ -41,7 +41,7 @@ def _registered(name: str) -> str:
 def create(
     merchant: Annotated[str | None, typer.Option("--merchant", help="The merchant's id.", show_default=False)] = None,
     operator: Annotated[
-        bool, typer.Option("--operator", help="An operator key: dead letters and all merchants' events, no payments.")
+        bool, typer.Option("--operator", help="An operator's key: dead letters and all merchants' events, no payments.")
     ] = False,
     default_provider: Annotated[
         str | None,
@@ -54,13 +54,13 @@ def create(
     allowed_provider: Annotated[
         list[str] | None,
         typer.Option(
-            help="A provider that the merchant may use, and no other; repeat it for more. Kept where not given.",
+            help="Limit the merchant to this provider; repeat it for more. Unchanged if not given.",
             parser=_registered,
             metavar=_NAMES,
         ),
     ] = None,
     all_providers: Annotated[
-        bool, typer.Option("--all-providers", help="Let the merchant use every provider that is on again.")
+        bool, typer.Option("--all-providers", help="Lift the limit of --allowed-provider.")
     ] = False,
     version: Annotated[
         str | None,
@@ -75,7 +75,7 @@ def create(
     scope: Annotated[
         list[str] | None,
         typer.Option(
-            help="What the key is for, such as refunds:create; repeat it for more.",
+            help="What the key may do, such as refunds:create; repeat it for more.",
             metavar="SCOPE",
             show_default="everything; an agent's key: all that reads",
         ),
@@ -84,21 +84,19 @@ def create(
         list[str] | None,
         typer.Option(
             help="The most that one operation may move, in minor units; repeat it for more currencies. Without"
-            " --currency the key acts in no other ones.",
+            " --currency the key may act in no other currency.",
             metavar="CUR:MINOR",
         ),
     ] = None,
     currency: Annotated[
         list[str] | None,
-        typer.Option(
-            help="A currency in which the key may act, and in no other one; repeat it for more.", metavar="CUR"
-        ),
+        typer.Option(help="Limit the key to this currency; repeat it for more.", metavar="CUR"),
     ] = None,
     as_json: AsJson = False,
     data_dir: DataDir = None,
 ) -> None:
-    """Create a key and print it. It is not shown again. Creates the merchant if needed. What a key declares (kind,
-    scopes, limits) never changes."""
+    """Create a key and print it. It is not shown again. Creates the merchant if needed. The kind, scopes and limits of
+    a key never change."""
     if operator == (merchant is not None):
         raise typer.BadParameter("give --merchant, or --operator", param_hint="--merchant")
     if all_providers and allowed_provider:

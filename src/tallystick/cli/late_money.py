@@ -31,11 +31,11 @@ Reason = Annotated[str, typer.Option(help="Why.")]
 @app.command("list")
 def list_waiting(
     merchant: SomeMerchant = None,
-    limit: Annotated[int, typer.Option(min=1, help="At most so many, oldest first.")] = 100,
+    limit: Annotated[int, typer.Option(min=1, help="How many at most, oldest first.")] = 100,
     as_json: AsJson = False,
     data_dir: DataDir = None,
 ) -> None:
-    """List the payments whose late money waits to be decided on, oldest first."""
+    """List the payments with late money that waits for a decision, oldest first."""
 
     async def waiting(runtime: Runtime) -> list[LateMoney]:
         return list(await late_money.waiting_late_money(runtime, merchant, limit))

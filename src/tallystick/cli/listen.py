@@ -28,7 +28,7 @@ from tallystick.run.relay import ApiAway, Forwarded, MessageList, Relay
 POLICY: Final = AddressPolicy(allow_private=True)
 
 ForwardTo = Annotated[
-    str, typer.Option(metavar="URL", help="Where to: http://localhost:3000/webhooks, or localhost:3000/webhooks.")
+    str, typer.Option(metavar="URL", help="Your server: http://localhost:3000/webhooks, or localhost:3000/webhooks.")
 ]
 Api = Annotated[
     str | None, typer.Option("--api", metavar="URL", help="The API's address.", show_default="by the settings")
@@ -73,8 +73,8 @@ def listen(
     as_json: AsJson = False,
     data_dir: DataDir = None,
 ) -> None:
-    """Forward a merchant's messages to a server on this machine, signed, until Ctrl-C. The platform connects to
-    nothing: the messages are read from the API. Each is sent once; a failure is shown and not repeated."""
+    """Forward a merchant's messages to a server on this machine, signed, until Ctrl-C. They are read from the API, so
+    the platform needs no connection to this machine. Each is sent once; a failure is shown and not repeated."""
     settings = settings_from(data_dir)
     address = api or http_address(settings.host, settings.port)
     key = _key(key_file or Path(settings.data_dir).expanduser() / "api-key")

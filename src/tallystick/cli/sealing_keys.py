@@ -70,7 +70,7 @@ def retire_key(
     as_json: AsJson = False,
     data_dir: DataDir = None,
 ) -> None:
-    """Give a key up, for good: no process needs it any more, and it seals nothing again. What it sealed is opened only
+    """Retire a key for good: no process needs it any more, and it seals nothing again. What it sealed is opened only
     where the settings still have it."""
     require_words(("--actor", actor), ("--reason", reason))
     if re.fullmatch("[0-9a-f]{8}", key) is None:

@@ -34,7 +34,7 @@ RESULTS: Final = {True: "well", False: "not well", None: "not asked"}
 
 
 def status(as_json: AsJson = False, data_dir: DataDir = None) -> None:
-    """Say of database, schema, API, workers, payments, webhooks and providers whether each is well, and what waits.
+    """Say whether database, schema, API, workers, payments, webhooks and providers are well, and what waits.
     Changes nothing. Exits 1 where something is not well. The API is asked at the address of the settings; workers are
     seen by their sessions in the database."""
     settings = settings_from(data_dir)

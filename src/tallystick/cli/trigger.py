@@ -75,14 +75,14 @@ class Triggered(Struct, frozen=True, kw_only=True):
 
 
 def trigger(
-    control: Annotated[str, typer.Argument(metavar="CONTROL", help="What it does; `list` shows all.")],
+    control: Annotated[str, typer.Argument(metavar="CONTROL", help="What the acquirer does; `list` shows all.")],
     payment: Annotated[
         str | None, typer.Argument(metavar="[PAYMENT]", help="The payment's id; without one the newest that fits.")
     ] = None,
     as_json: AsJson = False,
     data_dir: DataDir = None,
 ) -> None:
-    """Make the test acquirer dispute, expire, fail a refund late …, and say what it did and what will arrive."""
+    """Make the test acquirer act on a payment, such as dispute it. Says what it did, and which webhooks will arrive."""
     if control == "list":
         if as_json:
             print_json([{"control": each.name, "does": each.does, "needs": each.needs} for each in CONTROLS])

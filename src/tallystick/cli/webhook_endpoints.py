@@ -93,11 +93,11 @@ def resend(
     endpoint: EndpointId,
     messages: Annotated[
         list[str] | None,
-        typer.Argument(metavar="MESSAGE…", help="Messages, msg_….", show_default=False, callback=_messages),
+        typer.Argument(metavar="MESSAGE…", help="The messages' ids, msg_….", show_default=False, callback=_messages),
     ] = None,
     since: Annotated[
         datetime | None,
-        typer.Option(help="All since this time (UTC) that did not arrive, in place of names.", show_default=False),
+        typer.Option(help="All since this time (UTC) that did not arrive; instead of ids.", show_default=False),
     ] = None,
     merchant: SomeMerchant = None,
     actor: Annotated[

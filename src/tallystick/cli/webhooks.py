@@ -24,7 +24,7 @@ from tallystick.record.postgres.inbox_rows import FiledFilter, ForeignCount
 from tallystick.record.sealing import SealingRefused
 from tallystick.settings.load import Settings
 
-app = typer.Typer(help="Messages to merchants; and events of providers, as they came.", no_args_is_help=True)
+app = typer.Typer(help="Messages to merchants, and providers' events as they were received.", no_args_is_help=True)
 app.command()(endpoints)
 app.command()(deliveries)
 app.command()(resend)
@@ -53,8 +53,8 @@ def reread(
     as_json: AsJson = False,
     data_dir: DataDir = None,
 ) -> None:
-    """Read closed events again from their kept bytes, with today's code, and process by the same rules what reads
-    differently now. An older release may have filed them as a type that says nothing."""
+    """Read closed events again from their kept bytes with this release, and process those that it reads differently,
+    by the same rules. An older release may not have known their type."""
     if filed_as not in FILED_AS:
         raise typer.BadParameter(f"expected one of {', '.join(FILED_AS)}", param_hint="--filed-as")
     if yes:

@@ -153,6 +153,9 @@ def _action(said: dict[str, Any]) -> str:
 
 def main() -> None:
     """Serve until Ctrl-C."""
+    for name in ("SHOP_API_KEY", "SHOP_WEBHOOK_SECRET"):
+        if not os.environ.get(name):
+            raise SystemExit(f'{name} is not set: docs/start.md, section "A shop", says how.')
     api, port = os.environ.get("SHOP_API_URL", "http://127.0.0.1:8400"), int(os.environ.get("SHOP_PORT", "8500"))
     payments = ShopPayments(api, os.environ["SHOP_API_KEY"], os.environ.get("SHOP_FILE", "shop.sqlite"))
     Handler.shop = Shop(payments, os.environ["SHOP_WEBHOOK_SECRET"])

@@ -77,7 +77,9 @@ def state_option(states: Collection[str]) -> Any:
 
 
 Limit = Annotated[int, typer.Option(min=1, max=10_000, metavar="N", help="How many at most, newest first.")]
-Since = Annotated[datetime | None, typer.Option(help="Only from this time on (UTC).", show_default=False)]
+Since = Annotated[
+    datetime | None, typer.Option(help="Only from this time on, such as 2026-11-26T08:00 (UTC).", show_default=False)
+]
 Until = Annotated[datetime | None, typer.Option(help="Only before this time (UTC).", show_default=False)]
 OfPayment = Annotated[
     str | None,

@@ -17,7 +17,9 @@ from tallystick.flows.assembly import open_runtime
 from tallystick.flows.recovery.forgotten import Forgotten, ProviderAsked, forgotten_effects
 from tallystick.settings.load import Settings
 
-Since = Annotated[datetime, typer.Option(help="The moment of the restored back-up, or a little before it (UTC).")]
+Since = Annotated[
+    datetime, typer.Option(help="The time of the restored back-up, or a little before, such as 2026-11-26T08:00 (UTC).")
+]
 
 
 def recover(since: Since, as_json: AsJson = False, data_dir: DataDir = None) -> None:

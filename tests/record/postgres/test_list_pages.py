@@ -16,7 +16,7 @@ from tallystick.kit.clock import Clock
 from tallystick.lab.bench.fill import copy_chunk, prepare
 from tallystick.lab.bench.fill_rows import MERCHANTS
 from tallystick.lab.bench.workload import MERCHANT
-from tallystick.record.postgres.connections import connect
+from tallystick.record.postgres.connections import FIND_BY_KEY, connect
 from tallystick.record.postgres.list_pages import Page, Position, event_page, member_page, message_page
 from tallystick.record.postgres.lists import LISTS, Lists
 from tests.record.postgres.test_payment_pages import PLANS, rows_read
@@ -113,7 +113,8 @@ async def test_a_page_reads_what_is_on_it(filled: Database, middle: Middle, plan
             read = await rows_read(connection, LISTS[name], parameters)
             most = MOST_ROWS_OF_MESSAGES if name.startswith("messages") else MOST_ROWS
             assert read <= most, (name, parameters, read)
-        assert asked == {name for name in LISTS if name not in ("members", "refunds_in_doubt")}
+        others = {"members", "refunds_in_doubt", "messages_as_of", "events_as_of"}
+        assert asked == LISTS.keys() - others
     finally:
         await connection.close()
 
@@ -128,6 +129,25 @@ async def test_what_a_page_of_payments_names_is_read_of_that_page(filled: Databa
         assert await rows_read(connection, LISTS["members"], [MERCHANT, ids, 100]) == 20, "one of each"
         assert await rows_read(connection, LISTS["refunds_in_doubt"], [MERCHANT, ids, 0]) <= 10
     finally:
+        await connection.close()
+
+
+@pytest.mark.parametrize("plan", PLANS)
+async def test_until_when_a_list_is_whole_is_one_look_at_an_index(filled: Database, plan: str) -> None:
+    connection = await asyncpg.connect(filled.owner_url, server_settings={**FIND_BY_KEY, "plan_cache_mode": plan})
+    waiting = connection.transaction()
+    await waiting.start()
+    try:
+        await connection.execute("UPDATE outbox SET dispatched_at = NULL")
+        await connection.execute("UPDATE inbox SET state = 'received', closed_at = NULL, next_try_at = now()")
+        for name, oldest in (
+            ("messages_as_of", "min(at) FROM outbox"),
+            ("events_as_of", "min(received_at) FROM inbox"),
+        ):
+            assert await rows_read(connection, LISTS[name], [0]) == 1
+            assert await connection.fetchval(LISTS[name], 0) == await connection.fetchval(f"SELECT {oldest}")
+    finally:
+        await waiting.rollback()
         await connection.close()
 
 

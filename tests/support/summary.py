@@ -29,6 +29,8 @@ BUDGETS_S: Final = {
     "tests/guarantees/processes/test_kill_under_load.py": 60.0,  # a restart for each kill, load between
     "tests/guarantees/processes/test_webhook_burst.py": 30.0,  # a thousand deliveries
     "tests/guarantees/processes/test_readme.py": 60.0,  # every command of the README
+    "tests/guarantees/processes/test_start.py": 30.0,  # every command of the tutorial, and the shop
+    "tests/guarantees/processes/test_shop_client.py": 30.0,  # twenty orders through kills and cut connections
     "tests/guarantees/model/test_model.py": 30.0,  # hundreds of runs of the whole core
     "tests/guarantees/crash": 20.0,  # a process for each point of an instruction
     "tests/guarantees/upgrade": 20.0,  # an old database, migrated and driven

@@ -99,16 +99,12 @@ class Reader:
 
     def close(self) -> None:
         """Stop what the reader started. Not by Ctrl-C: where the suite runs in the background, it is ignored."""
-        for process in reversed(self._stays):
-            process.terminate()
-            try:
-                process.wait(PATIENCE_S)
-            except subprocess.TimeoutExpired:
-                psutil.Process(process.pid).kill()
-                process.wait()
-                raise
-        if self.up is not None:
-            self.up.__exit__()
+        try:
+            for process in reversed(self._stays):
+                _end(process)
+        finally:
+            if self.up is not None:
+                self.up.__exit__()
 
     def _remember(self, out: str) -> None:
         assert "urn:tallystick:error" not in out, out
@@ -136,6 +132,16 @@ class Reader:
         )
         assert done.returncode == 0, f"{command}\n{done.stdout}{done.stderr}"
         return done.stdout
+
+
+def _end(process: subprocess.Popen[str]) -> None:
+    process.terminate()
+    try:
+        process.wait(PATIENCE_S)
+    except subprocess.TimeoutExpired:
+        psutil.Process(process.pid).kill()
+        process.wait()
+        raise
 
 
 def _says_something(out: str) -> bool:

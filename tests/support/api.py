@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, NamedTuple, cast
+from typing import Any, Final, NamedTuple, cast
 
 import httpx
 import pytest
@@ -186,6 +186,10 @@ def send(merchant: Merchant, path: str = "/v1/payments", **parts: Any) -> httpx.
         headers["Idempotency-Key"] = key
     url = merchant.client.base_url.join(path)
     return httpx.post(url, content=parts.get("content", GOOD), headers=headers, timeout=20, verify=False)
+
+
+#: What a read of a payment names that its answer does not, as long as there is none.
+NO_MEMBERS: Final[dict[str, list[str]]] = {"refunds": [], "disputes": []}
 
 
 def assert_problem(answer: httpx.Response, status: int, code: str) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from aiohttp import web
 
 from tallystick.access.key_store import create_key
 from tallystick.flows.webhooks.outbound.address_policy import AddressPolicy
@@ -19,18 +20,19 @@ from tallystick.flows.webhooks.outbound.client import CONNECTION_REFUSED, Endpoi
 from tallystick.flows.webhooks.outbound.signing import new_secret
 from tallystick.kit.clock import utc_now
 from tallystick.run import relay as relaying
-from tallystick.run.relay import FAR, FAR_EVERY, NEAR, ApiAway, ApiRefused, Forwarded, MessageList, Relay
+from tallystick.run.relay import COMMITTED_WITHIN, ApiAway, ApiRefused, Forwarded, MessageList, Relay
 from tests.support.api import Inside, inside
 from tests.support.commands import clean_environment
-from tests.support.database import Database
+from tests.support.database import Database, NewDatabase
 from tests.support.outbox import drain, worker
 from tests.support.polling import eventually_async
 from tests.support.ports import free_port
-from tests.support.receivers import Receiver, first, ok, receiving
+from tests.support.receivers import Got, Receiver, Script, first, ok, receiving
 from tests.support.runtime import BookedProvider
 from tests.support.served import Served, served
 
 SECRET = new_secret()
+DAY = timedelta(days=1)
 
 
 class Stand:
@@ -60,9 +62,26 @@ class Stand:
             "UPDATE outbox SET dispatched_at = NULL, at = at - $2::interval WHERE message_id = $1", message_id, older
         )
 
+    async def age(self, message_id: str, older: timedelta) -> None:
+        """As if it had been written earlier."""
+        await self.api.app.state.runtime.pool.execute(
+            "UPDATE outbox SET at = at - $2::interval WHERE message_id = $1", message_id, older
+        )
+
     @property
     def got(self) -> list[str]:
         return [got.message_id for got in self.receiver.got]
+
+
+def away_after(count: int, stand: Stand) -> Script:
+    """The API is, once so many messages were forwarded."""
+
+    async def answer(got: Got) -> web.StreamResponse:
+        if len(stand.got) == count:
+            stand.here.refusals.append(503)
+        return await ok(got)
+
+    return answer
 
 
 @asynccontextmanager
@@ -98,7 +117,7 @@ async def test_what_comes_from_now_on_is_forwarded_once_signed_and_byte_for_byte
 ) -> None:
     """Where the developer's clock is off."""
     monkeypatch.setattr(relaying, "utc_now", lambda: utc_now() + timedelta(seconds=ahead_s))
-    assert timedelta(seconds=abs(ahead_s)) > NEAR
+    assert timedelta(seconds=abs(ahead_s)) > COMMITTED_WITHIN
     async with standing(database, fresh_merchant) as stand:
         await stand.pay()
         await stand.dispatch()
@@ -118,26 +137,70 @@ async def test_what_comes_from_now_on_is_forwarded_once_signed_and_byte_for_byte
         assert {each.result.result for each in stand.said} == {"delivered"}
 
 
-async def test_a_message_that_is_dispatched_late_is_not_missed(
-    database: Database, fresh_merchant: str, monkeypatch: pytest.MonkeyPatch
+async def test_a_message_is_not_missed_however_late_it_is_dispatched(
+    new_database: NewDatabase, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It appears behind what was read already."""
-    monkeypatch.setattr(relaying, "FAR_EVERY", 3)
-    async with standing(database, fresh_merchant) as stand, relay_of(stand, since=utc_now() - 3 * FAR) as relay:
-        late, much_later, prompt = [await stand.pay() for _ in range(3)]
+    """It appears behind what was read already, also where that was read page by page, and the API was away between."""
+    monkeypatch.setattr(relaying, "_PAGE", 2)
+    async with standing(new_database(), "m1") as stand, relay_of(stand, since=utc_now() - 400 * DAY) as relay:
+        late, months_later = [await stand.pay() for _ in range(2)]
+        prompt = [await stand.pay() for _ in range(5)]
         await stand.dispatch()
         await stand.hold_back(late)
-        await stand.hold_back(much_later, older=FAR / 2)
+        await stand.hold_back(months_later, older=90 * DAY)
         await relay.begin()
-        assert await relay.round() == 1
-        assert stand.got == [prompt]
+        stand.receiver.script = away_after(3, stand)
+        with pytest.raises(ApiAway):
+            await relay.round()
+        stand.receiver.script = ok
+        assert [await relay.round() for _ in range(2)] == [1, 0]
+        assert stand.got == prompt
         await stand.dispatch()
-        assert await relay.round() == 1
-        assert stand.got == [prompt, late]
-        assert await relay.round() == 1, "one read in so many goes back farther"
-        assert stand.got == [prompt, late, much_later]
-        assert [await relay.round() for _ in range(4)] == [0] * 4
-    assert NEAR < FAR / 2 and FAR_EVERY > 3
+        assert [await relay.round() for _ in range(3)] == [2, 0, 0]
+        assert stand.got == [*prompt, months_later, late]
+
+
+@pytest.mark.parametrize("since", [None, timedelta(minutes=1)])
+async def test_a_message_that_is_committed_late_is_not_missed(
+    new_database: NewDatabase, since: timedelta | None
+) -> None:
+    """Nobody knew of it when the list was said to be whole."""
+    async with (
+        standing(new_database(), "m1") as stand,
+        relay_of(stand, since=None if since is None else utc_now() - since) as relay,
+    ):
+        await relay.begin()
+        assert await relay.round() == 0
+        new = await stand.pay()
+        await stand.hold_back(new, older=timedelta(seconds=50))
+        await stand.dispatch()
+        assert [await relay.round() for _ in range(2)] == [1, 0]
+        assert stand.got == [new]
+
+
+async def test_what_is_remembered_is_bounded(new_database: NewDatabase, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of what is whole nothing is. Behind a message that waits, as much is forwarded as there is room to remember."""
+    monkeypatch.setattr(relaying, "KNOWN_LIMIT", 4)
+    monkeypatch.setattr(relaying, "_PAGE", 3)
+    async with standing(new_database(), "m1") as stand, relay_of(stand, since=utc_now() - 400 * DAY) as relay:
+        await relay.begin()
+        old = [await stand.pay() for _ in range(6)]
+        await stand.dispatch()
+        for place, message_id in enumerate(old):
+            await stand.age(message_id, DAY * (20 - place))
+        waiting = await stand.pay()
+        await stand.age(waiting, DAY)
+        assert [await relay.round() for _ in range(2)] == [6, 0]
+        new = [await stand.pay() for _ in range(6)]
+        await stand.dispatch()
+        await stand.hold_back(waiting)
+        assert [await relay.round() for _ in range(3)] == [4, 0, 0]
+        assert len(stand.notes) == 1 and "is not dispatched yet" in stand.notes[0]
+        await stand.dispatch()
+        for message_id in new:
+            await stand.age(message_id, 2 * COMMITTED_WITHIN)
+        assert [await relay.round() for _ in range(2)] == [3, 0]
+        assert stand.got == [*old, *new[:4], waiting, *new[4:]]
 
 
 async def test_what_was_written_since_a_time_is_forwarded_page_by_page(

@@ -94,7 +94,7 @@ MessagesAsOf = Annotated[
     Time,
     described(
         "Messages that were written until then are listed; of later ones some may be missing. One whose step was just"
-        " being committed may be some seconds older."
+        " being committed may be some seconds older, and a minute where the database was away."
     ),
 ]
 

@@ -1,17 +1,16 @@
 """A developer's relay: reads a merchant's messages from the API, and forwards them to a server on this machine, signed.
 
 The platform connects to nothing private: the relay asks for messages with the merchant's own key. The list is in the
-order in which messages were written, and a message that is dispatched late appears before its end. So the relay reads
-again what is a little older than the newest message that it has, and from time to time what is much older, and drops
-the messages that it knows.
+order in which messages were written, and a message that is dispatched late appears before its end. Each page says until
+when the list is whole (``as_of``). So the relay reads again from there on, however long ago that is, and drops the
+messages that it knows.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
-from datetime import UTC, datetime, timedelta
-from email.utils import parsedate_to_datetime
+from collections.abc import Callable
+from datetime import datetime, timedelta
 from typing import Final
 
 import aiohttp
@@ -29,13 +28,12 @@ from tallystick.kit.retry_after import retry_after_ms
 #: Between two reads: soon enough to watch, and one request a second.
 POLL_S: Final = 1.0
 
-#: Each read begins so long before the newest message that is known: longer than a commit or a worker's round takes, and
-#: than two clocks differ by.
-NEAR: Final = timedelta(minutes=1)
+#: How long before ``as_of`` a message may have been written that is not in the list yet: what became of a call is tried
+#: for a minute while the database is away (``journal_commit_timeout_ms``), and one transaction longer.
+COMMITTED_WITHIN: Final = timedelta(minutes=2)
 
-#: One read in so many begins so much earlier: for what a worker that was stuck dispatches late.
-FAR: Final = timedelta(hours=1)
-FAR_EVERY: Final = 60
+#: As many ids are remembered, some 15 MB. Only behind a message that is stuck are so many listed.
+KNOWN_LIMIT: Final = 100_000
 
 #: The longest pause that an API which is too busy may ask for.
 PAUSE_LIMIT_MS: Final = 60_000
@@ -53,9 +51,12 @@ class Message(Struct, frozen=True):
     body: str
 
 
-class _Page(Struct, frozen=True):
+class Page(Struct, frozen=True):
+    """A page of ``GET /v1/messages``, oldest first. ``as_of``: what was written until then is listed."""
+
     data: list[Message]
     next_cursor: str | None
+    as_of: datetime
 
 
 class _Problem(Struct, frozen=True):
@@ -63,7 +64,7 @@ class _Problem(Struct, frozen=True):
     detail: str = ""
 
 
-_PAGES: Final = msgspec.json.Decoder(_Page)
+_PAGES: Final = msgspec.json.Decoder(Page)
 _PROBLEMS: Final = msgspec.json.Decoder(_Problem)
 
 
@@ -88,29 +89,15 @@ class MessageList:
             headers={"Authorization": f"Bearer {api_key}", "User-Agent": f"Tallystick/{__version__}"},
             timeout=aiohttp.ClientTimeout(total=timeout_s),
         )
-        #: What the latest answer said: the version that messages are in, and the API's time.
+        #: The version that messages are in, as the latest answer said.
         self.version = ""
-        self.answered_at: datetime | None = None
 
     async def close(self) -> None:
         """Close the connection."""
         await self._session.close()
 
-    async def ask(self, moment: datetime) -> None:
-        """See whether the API answers. Raises ApiRefused and ApiAway."""
-        await self._page(moment, None)
-
-    async def since(self, moment: datetime) -> AsyncIterator[Message]:
-        """What was written at ``moment`` or later, oldest first. Raises ApiRefused and ApiAway."""
-        cursor: str | None = None
-        while True:
-            page = await self._page(moment, cursor)
-            for message in page.data:
-                yield message
-            if (cursor := page.next_cursor) is None:
-                return
-
-    async def _page(self, moment: datetime, cursor: str | None) -> _Page:
+    async def page(self, moment: datetime, cursor: str | None = None) -> Page:
+        """A page of what was written at ``moment`` or later. Raises ApiRefused and ApiAway."""
         asked = {"created_gte": moment.isoformat(), "limit": str(_PAGE)} | ({"cursor": cursor} if cursor else {})
         url = URL(f"{self._address}/v1/messages").with_query(asked)
         try:
@@ -126,7 +113,6 @@ class MessageList:
         except msgspec.MsgspecError:
             raise ApiRefused(f"what answers at {self._address} is not the API of Tallystick") from None
         self.version = answer.headers.get(VERSION_HEADER, "")
-        self.answered_at = _moment(answer.headers.get("Date"))
         return page
 
     def _refusal(self, answer: aiohttp.ClientResponse, raw: bytes) -> TallystickError:
@@ -168,38 +154,58 @@ class Relay:
         self._client = client
         self._forward_to = forward_to
         self._secret = secret
-        self._since = since
         self._say = say
         self._note = note
         self._poll_s = poll_s
-        self._known: dict[str, datetime] = {}  # id -> when it was written
-        self._rounds = 0
-        #: Nothing that was written before it is read; and when the newest message that is known was written.
-        self._floor = self._newest = since or utc_now()
+        self._since = since
+        #: What was written before it is forwarded, or was not asked for; and the ids since then: when each was written.
+        self._floor = since or utc_now()
+        self._known: dict[str, datetime] = {}
+        #: Where the reading under way goes on, which may have been broken off; and until when the list was whole as it
+        #: began.
+        self._cursor: str | None = None
+        self._whole_until = self._floor
+        self._warned = False
 
     async def begin(self) -> None:
         """Look at what is there already, which is not forwarded unless it was asked for. Raises ApiRefused and
         ApiAway."""
-        await self._messages.ask(self._floor)
-        if self._since is None:  # this clock may be ahead of the API's
-            self._newest = min(self._newest, self._messages.answered_at or self._newest)
-            self._floor = self._newest - NEAR
-            async for message in self._messages.since(self._floor):
-                self._keep(message)
+        page, cursor = await self._messages.page(self._floor), None
+        if self._since is not None:
+            return
+        self._floor = page.as_of - COMMITTED_WITHIN
+        while True:
+            page = await self._messages.page(self._floor, cursor)
+            self._known |= {message.id: message.created_at for message in page.data}
+            if len(self._known) > KNOWN_LIMIT:  # of what is older, only what is written from now on would come
+                self._forget(page.data[-1].created_at)
+            if (cursor := page.next_cursor) is None:
+                return
 
     async def round(self) -> int:
-        """Forward what is new. Returns how much that was. Raises ApiRefused and ApiAway."""
-        back = FAR if self._rounds % FAR_EVERY == FAR_EVERY - 1 else NEAR
+        """Read to the end of the list, and forward what is new; where the API was away in the middle, from there on.
+        Returns how much that was. Raises ApiRefused and ApiAway."""
         found = 0
-        async for message in self._messages.since(max(self._floor, self._newest - back)):
-            if message.id not in self._known:
-                self._keep(message)
+        while True:
+            page = await self._messages.page(self._floor, self._cursor)
+            if self._cursor is None:
+                self._whole_until = page.as_of - COMMITTED_WITHIN
+            for message in page.data:
+                if message.id in self._known:
+                    continue
+                if len(self._known) >= KNOWN_LIMIT and message.created_at >= self._whole_until:
+                    self._warn(page.as_of)
+                    self._cursor = None
+                    self._forget(min(self._whole_until, message.created_at))
+                    return found
+                self._known[message.id] = message.created_at
                 self._say(Forwarded(message, await self._forward(message)))
                 found += 1
-        self._rounds += 1
-        # No later read begins before this.
-        self._known = {name: at for name, at in self._known.items() if at >= self._newest - FAR}
-        return found
+            self._cursor = page.next_cursor
+            if self._cursor is None:
+                self._forget(self._whole_until)
+                return found
+            self._forget(min(self._whole_until, page.data[-1].created_at))
 
     async def run(self) -> None:
         """Forward until this task is cancelled. Raises ApiRefused."""
@@ -217,20 +223,17 @@ class Relay:
                 away, pause_s = True, max(self._poll_s, error.wait_s)
             await asyncio.sleep(pause_s)
 
-    def _keep(self, message: Message) -> None:
-        self._known[message.id] = message.created_at
-        self._newest = max(self._newest, message.created_at)
+    def _warn(self, as_of: datetime) -> None:
+        if not self._warned:
+            self._note(f"A message of {as_of.isoformat()} is not dispatched yet, and too many later ones are: waiting.")
+        self._warned = True
+
+    def _forget(self, before: datetime) -> None:
+        """No later reading begins before this. It never goes back: what is forgotten would be forwarded again."""
+        self._floor = max(self._floor, before)
+        self._known = {name: at for name, at in self._known.items() if at >= self._floor}
 
     async def _forward(self, message: Message) -> DeliveryResult:
         now, body = utc_now(), message.body.encode()
         headers = {**signed_headers(message.id, now, body, [self._secret]), VERSION_HEADER: self._messages.version}
         return await self._client.send(self._forward_to, headers, body, write_by_ms=NEVER_TOO_LATE, now=now)
-
-
-def _moment(date: str | None) -> datetime | None:
-    """The time of a ``Date`` header."""
-    try:
-        found = parsedate_to_datetime(date or "")
-    except ValueError:
-        return None
-    return found.astimezone(UTC) if found.tzinfo else None

@@ -55,6 +55,10 @@ _SPLIT: Final = frozenset(
 #: A group that takes long must not begin last.
 _FIRST: Final = ("tests/guarantees/processes", "tests/guarantees", "tests/flows", "tests/interfaces")
 
+#: What is looked for, and values that never hold it: tables of the tests have tens of thousands of these.
+_NAMED: Final = (types.FunctionType, type, types.ModuleType)
+_VALUES: Final = frozenset({str, bytes, int, float, bool, types.NoneType})
+
 #: What the interpreter reports when a program is started.
 _STARTS: Final = frozenset({"subprocess.Popen", "os.fork", "os.forkpty", "os.posix_spawn"})
 
@@ -158,15 +162,19 @@ def _is_filled(cell: types.CellType) -> bool:
 def _hashable(found: Iterable[Any]) -> Iterator[Any]:
     """Functions, classes and modules, out of the descriptors, partial calls and tables that hold them."""
     for one in found:
-        if isinstance(one, dict):
+        if type(one) in _VALUES:
+            continue
+        if isinstance(one, _NAMED):
+            yield one
+        elif isinstance(one, dict):
             yield from _hashable(one.values())
-        elif isinstance(one, list | tuple):
+        elif isinstance(one, (list, tuple)):
             yield from _hashable(one)
         elif isinstance(one, functools.partial):
             yield from _hashable([one.func, *one.args])
         else:
-            shown = one.fget if isinstance(one, property) else getattr(one, "__func__", one)
-            if isinstance(shown, types.FunctionType | type | types.ModuleType):
+            shown = one.fget if isinstance(one, property) else getattr(one, "__func__", None)
+            if isinstance(shown, _NAMED):
                 yield shown
 
 

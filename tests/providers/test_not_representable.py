@@ -35,7 +35,9 @@ NOWHERE = "http://127.0.0.1:9"
 async def made() -> AsyncIterator[Mapping[str, Provider]]:
     """The three connectors."""
     settings = Settings()
-    traits = connector_traits(settings, deduplicates=True, lookup_is_consistent=True, key_lifetime_ms=None)
+    traits = connector_traits(
+        settings, deduplicates=True, lookup_is_consistent=True, key_lifetime_ms=None, late_reports=()
+    )
 
     def http() -> ProviderHttp:
         return ProviderHttp(NOWHERE, request_timeout_ms=1_000, connect_timeout_ms=1_000, connections=4)

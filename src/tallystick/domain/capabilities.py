@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Final
 
 from msgspec import Struct
@@ -15,7 +16,7 @@ from tallystick.domain.money import ACCEPTED, MAX_AMOUNT, exponent
 from tallystick.domain.payment_tokens import PaymentTokens
 from tallystick.domain.requests.commands import CAPTURE_METHODS, MAX_TOKEN_CHARS
 from tallystick.domain.requests.fields import MIN_AMOUNT
-from tallystick.domain.traits import Traits
+from tallystick.domain.traits import LateReport, Traits
 
 #: What is not in this platform, and whose it is.
 OUT_OF_SCOPE: Final = {
@@ -28,9 +29,15 @@ OUT_OF_SCOPE: Final = {
     "payouts": "Money is paid out by the provider, on its own schedule.",
 }
 
-
 #: The machines of what a merchant sees.
 _SHOWN: Final = (PAYMENT, REFUND, DISPUTE)
+
+#: Event of a payment -> the report without which it never comes. All others any provider can cause, or an operator.
+_AFTER_REPORT: Final[Mapping[str, LateReport]] = {
+    "capture_reversed": "capture_failed",
+    "capture_added": "further_capture",
+    "captured_and_refunded": "canceled_or_refunded",
+}
 
 
 class CurrencyCapability(Struct, frozen=True, kw_only=True):
@@ -100,6 +107,16 @@ class PaymentMethodCapability(Struct, frozen=True, kw_only=True):
     currencies: Annotated[list[CurrencyCapability], described("Every currency of a new payment.")]
 
 
+class StillPossible(Struct, frozen=True, kw_only=True):
+    """What may still happen to something that is final. ``message``: the type of the message that reports it."""
+
+    object: Annotated[str, described("What it is.", "refund", enum=[machine.name for machine in _SHOWN])]
+    state: Annotated[str, described("Its final state.", "succeeded")]
+    event: Annotated[str, described("What may still happen, as history names it.", "failed")]
+    to: Annotated[str, described("The state after it.", "failed")]
+    message: Annotated[str | None, described("The message's type; null for a step without one.", "refund.failed")]
+
+
 class ProviderCapability(Struct, frozen=True, kw_only=True):
     """One account at a provider."""
 
@@ -134,16 +151,9 @@ class ProviderCapability(Struct, frozen=True, kw_only=True):
     payment_methods: Annotated[
         list[PaymentMethodCapability], described("Its kinds of payment methods; the first that matches counts.")
     ]
-
-
-class StillPossible(Struct, frozen=True, kw_only=True):
-    """What may still happen to something that is final. ``message``: the type of the message that reports it."""
-
-    object: Annotated[str, described("What it is.", "refund", enum=[machine.name for machine in _SHOWN])]
-    state: Annotated[str, described("Its final state.", "succeeded")]
-    event: Annotated[str, described("What may still happen, as history names it.", "failed")]
-    to: Annotated[str, described("The state after it.", "failed")]
-    message: Annotated[str | None, described("The message's type; null for a step without one.", "refund.failed")]
+    after_final: Annotated[
+        list[StillPossible], described("What may still happen after each final state of a payment made here.")
+    ]
 
 
 class OutOfScope(Struct, frozen=True, kw_only=True):
@@ -158,7 +168,8 @@ class Capabilities(Struct, frozen=True, kw_only=True):
 
     providers: Annotated[list[ProviderCapability], described("Every account that is configured, by name.")]
     after_final: Annotated[
-        list[StillPossible], described("What may still happen after each final state, at every provider.")
+        list[StillPossible],
+        described("What may still happen after each final state, at any provider: see each for its own."),
     ]
     out_of_scope: Annotated[list[OutOfScope], described("What is not here.")]
 
@@ -206,6 +217,7 @@ def provider_capability(
         settlement_delay_ms=traits.settling_time_ms,
         delivery_delay_ms=traits.max_delivery_delay_ms,
         payment_methods=methods,
+        after_final=[each for each in after_final() if _AFTER_REPORT.get(each.event) in {None, *traits.late_reports}],
     )
 
 

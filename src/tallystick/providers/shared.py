@@ -5,14 +5,14 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final, NamedTuple
 
 from msgspec.structs import replace
 
 from tallystick.domain.money import exponents_at
-from tallystick.domain.traits import Traits
+from tallystick.domain.traits import LateReport, Traits
 from tallystick.domain.verdicts import NotSent, Unknown, Verdict
 from tallystick.kit.card_mask import mask_cards
 from tallystick.providers.http import NothingSent, ProviderHttp, SentUnanswered
@@ -69,6 +69,7 @@ def connector_traits(
     deduplicates: bool,
     lookup_is_consistent: bool,
     key_lifetime_ms: int | None,
+    late_reports: Collection[LateReport],
     can_fetch: bool = True,
     keeps_references: bool = False,
 ) -> Traits:
@@ -80,6 +81,7 @@ def connector_traits(
         settling_time_ms=settings.settling_time_ms,
         max_delivery_delay_ms=settings.max_delivery_delay_ms,
         request_timeout_ms=settings.provider_request_timeout_ms,
+        late_reports=frozenset(late_reports),
         can_fetch=can_fetch,
         keeps_references=keeps_references,
     )

@@ -203,6 +203,21 @@ async def test_what_may_still_happen_after_a_final_state(connected: Mapping[str,
     assert {"cart", "inventory", "quotes", "tax", "kyc"} <= {each["what"] for each in body["out_of_scope"]}
 
 
+async def test_each_provider_says_what_may_still_happen_there(connected: Mapping[str, Provider]) -> None:
+    body = json.loads(msgspec.json.encode(capabilities(connected, **EVERYTHING)))
+    every = body["after_final"]
+    lacking = {
+        each["provider"]: {step["event"] for step in every if step not in each["after_final"]}
+        for each in body["providers"]
+    }
+    assert lacking == {
+        "simulator": {"capture_added", "captured_and_refunded"},
+        "stripe": {"capture_reversed", "capture_added", "captured_and_refunded"},
+        "adyen": set(),
+    }
+    assert all(step in every for each in body["providers"] for step in each["after_final"])
+
+
 class Strict(BookedProvider):
     """Captures holds whole, and refunds at once or never."""
 

@@ -76,6 +76,7 @@ def connect(settings: Settings) -> AdyenProvider | None:
         deduplicates=True,
         lookup_is_consistent=False,
         key_lifetime_ms=KEY_LIFETIME_MS,
+        late_reports=["capture_failed", "further_capture", "canceled_or_refunded"],
         can_fetch=False,
     )
     return AdyenProvider(

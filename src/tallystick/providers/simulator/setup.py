@@ -68,7 +68,13 @@ def connect(settings: Settings) -> SimulatorProvider:
     from tallystick.providers.simulator.calls import SimulatorProvider
 
     own = settings.connector(SimulatorSettings)
-    traits = connector_traits(settings, deduplicates=not own.forgetful, lookup_is_consistent=True, key_lifetime_ms=None)
+    traits = connector_traits(
+        settings,
+        deduplicates=not own.forgetful,
+        lookup_is_consistent=True,
+        key_lifetime_ms=None,
+        late_reports=["capture_failed"],
+    )
     return SimulatorProvider(connector_http(settings, own.url), traits, own.account)
 
 

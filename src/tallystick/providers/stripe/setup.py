@@ -72,6 +72,7 @@ def connect(settings: Settings) -> StripeProvider | None:
         deduplicates=own.deduplicates,
         lookup_is_consistent=True,
         key_lifetime_ms=own.key_lifetime_ms,
+        late_reports=[],  # a PaymentIntent that succeeded stays so, and names no capture: what fails later is a dispute
         keeps_references=True,
     )
     return StripeProvider(

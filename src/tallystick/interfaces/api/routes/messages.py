@@ -116,8 +116,8 @@ ENDPOINTS: Final[tuple[Endpoint, ...]] = (
             "What was dispatched to webhook endpoints, also where there was none: a receiver that missed messages is"
             " filled up from here. Follow `next_cursor` for more. A message is listed once a worker dispatched it, in"
             " the order in which it was written; one that is dispatched late appears before the end of the list. To"
-            " keep reading, read all pages, ask again with a `created_gte` two minutes before the `as_of` of the first of"
-            " them, and drop the ids that you know."
+            " keep reading, read all pages, ask again with a `created_gte` two minutes before the `as_of` of the first"
+            " page, and drop the ids that you know."
         ),
         handle=read(list_messages),
         scope="messages:read",

@@ -144,6 +144,8 @@ def _reason(body: bytes) -> str:
 
 async def _why_not(session: aiohttp.ClientSession, url: str, control: str, payment_id: str | None) -> str:
     needs = " or ".join(dict.fromkeys(each.needs for each in CONTROLS if each.name == control))
+    if control in {each.name for each in ON_THE_ACQUIRER}:
+        return f"{control} needs {needs}; this acquirer was started without one"
     if payment_id is None:
         return f"{control} needs {needs}; the acquirer has none among its newest payments"
     now = await _possible_now(session, url, {"payment_id": payment_id})

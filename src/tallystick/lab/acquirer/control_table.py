@@ -186,27 +186,30 @@ CAPTURE_FAILS: Final = Control(
 _HEALTH: Final = "/sim/health"
 _ANY_TIME: Final = "nothing"
 
+#: Without one no event is sent, so there is nothing to pause.
+A_WEBHOOK_URL: Final = "a webhook URL"
+
 #: About the acquirer as a whole.
 ON_THE_ACQUIRER: Final = (
     Control(
         name="pause_webhooks",
         label="Pause webhooks",
         does="no webhook is sent until they are resumed",
-        needs="a webhook URL",
+        needs=A_WEBHOOK_URL,
         path="/sim/webhooks/pause",
     ),
     Control(
         name="resume_webhooks",
         label="Resume webhooks",
         does="what waited is sent now",
-        needs="a webhook URL",
+        needs=A_WEBHOOK_URL,
         path="/sim/webhooks/resume",
     ),
     Control(
         name="resend_webhooks",
         label="Send all again",
         does="every event is sent once more, at once",
-        needs="a webhook URL",
+        needs=A_WEBHOOK_URL,
         path="/sim/webhooks/resend",
     ),
     Control(

@@ -53,5 +53,5 @@ class ControlsList:
             if len(rows) == limit:
                 break
         webhooks = {"state": self._desk.state, "url": self._options.webhooks and self._options.webhooks.url}
-        acquirer = msgspec.to_builtins(calls_on_the_acquirer())
+        acquirer = msgspec.to_builtins(calls_on_the_acquirer(sends=self._desk.state != "unsent"))
         return answer(200, {"webhooks": webhooks, "acquirer": acquirer, "data": rows})

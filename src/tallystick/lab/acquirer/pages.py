@@ -131,7 +131,7 @@ class Pages:
             options=self._options,
             webhooks=self._desk.state,
             health=self._health.view(),
-            acquirer=calls_on_the_acquirer(),
+            acquirer=calls_on_the_acquirer(sends=self._desk.state != "unsent"),
             charges=[(file, self._listed.controls(file)) for file in shown],
             one=charge_id is not None,
             older=shown[-1].place if len(found) > PAGE_CHARGES else None,

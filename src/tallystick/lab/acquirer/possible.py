@@ -11,6 +11,7 @@ import msgspec
 from msgspec import Struct
 
 from tallystick.lab.acquirer.control_table import (
+    A_WEBHOOK_URL,
     CAPTURE_FAILS,
     ON_CHARGES,
     ON_DISPUTES,
@@ -70,11 +71,12 @@ def possible_calls(file: ChargeFile, *, late_ms: int, departure: str) -> list[Po
     ]
 
 
-def calls_on_the_acquirer() -> list[Possible]:
-    """What can be done at any time."""
+def calls_on_the_acquirer(*, sends: bool) -> list[Possible]:
+    """What can be done at any time. ``sends``: whether there is a webhook URL."""
     return [
         Possible(name=each.name, label=each.label, does=each.does, about="", path=each.path, body=each.body)
         for each in ON_THE_ACQUIRER
+        if sends or each.needs != A_WEBHOOK_URL
     ]
 
 

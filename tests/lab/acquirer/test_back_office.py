@@ -4,16 +4,22 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from typing import Any
+from urllib.parse import urlsplit
 
+import aiohttp
 import pytest
+from msgspec.structs import replace
 
 from tallystick.domain.subjects import Operation
 from tallystick.domain.traits import Traits
-from tallystick.domain.verdicts import Approved, Declined, Reversed
+from tallystick.domain.verdicts import Approved, Declined, RequiresAction, Reversed
 from tallystick.kit.clock import monotonic_ms
 from tallystick.providers.http import ProviderHttp
 from tallystick.providers.port import ProviderCall
+from tallystick.providers.simulator import setup as simulator_setup
 from tallystick.providers.simulator.calls import SimulatorProvider
+from tallystick.providers.simulator.setup import SimulatorSettings
+from tallystick.settings.load import Settings
 from tests.support.acquirer import AcquirerProcess
 from tests.support.acquirer_calls import AMOUNT, act, charge, charged, follow_up, lookup, new_key
 
@@ -50,6 +56,25 @@ def question(attempt_id: str, operation: Operation) -> ProviderCall:
         reference=None,
         send_by_ms=monotonic_ms() + 60_000,
     )
+
+
+async def test_the_shop_s_address_comes_with_the_payment(running: AcquirerProcess) -> None:
+    """From the settings of the connector, to the page on which the customer acts."""
+    shop = "https://shop.example/thanks"
+    settings = Settings().with_connector(SimulatorSettings, url=running.url, return_url=shop)
+    provider = simulator_setup.connect(settings)
+    try:
+        call = replace(question(f"att_{new_key()}", "authorize"), payment_method="sim_action_required")
+        verdict = await provider.authorize(call)
+        assert isinstance(verdict, RequiresAction)
+        page = verdict.next_action["url"]
+        assert running.call("POST", urlsplit(page).path, {})[0] == 200
+        async with aiohttp.ClientSession() as browser, browser.get(page) as answer:
+            assert f'<a href="{shop}">Back to the shop</a>' in await answer.text()
+    finally:
+        await provider.close()
+    faults = [*SimulatorSettings(return_url="javascript:x").faults()]
+    assert faults == ["TALLYSTICK_SIMULATOR_RETURN_URL: expected http://… or https://…"]
 
 
 def moved(running: AcquirerProcess, made: dict[str, Any]) -> dict[str, int]:

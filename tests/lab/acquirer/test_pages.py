@@ -9,6 +9,7 @@ import shlex
 from collections.abc import Iterator
 from functools import partial
 from importlib.resources import files
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -194,6 +195,43 @@ def test_the_customer_decides_on_the_page_that_the_answer_names(
     late = browser_of_ours.send(other)
     assert (late.status_code, Read(late.text).text) == (409, after.text), "the first decision stands"
     assert now(office, body)["status"] == state
+
+
+@pytest.mark.parametrize("button", ["Complete the payment", "Fail the payment"])
+def test_the_customer_s_page_leads_back_to_the_shop(
+    office: AcquirerProcess, browser_of_ours: Browser, button: str
+) -> None:
+    """Where the shop said so, once there is nothing to decide any more."""
+    shop = 'https://shop.example/thanks?order=7&from="bank"'.replace('"', "%22")
+    made = office.call("POST", "/sim/charges", charge("sim_action_required") | {"return_url": shop}, new_key())[1]
+    page = browser_of_ours.open(made["next_action"]["url"])
+    assert shop not in page.links
+    after = browser_of_ours.press(page, button)
+    assert after.links.count(shop) == 1 and "You can close this page" not in after.text
+    without = office.call("POST", "/sim/charges", charge("sim_action_required"), new_key())[1]
+    ended = browser_of_ours.press(browser_of_ours.open(without["next_action"]["url"]), button)
+    assert "Back to the shop" not in ended.text and "You can close this page" in ended.text
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["javascript:alert(1)", "//shop.example", "shop.example", "http://", "http://[", "https://a b", "data:text/html,x",
+     "https://x/\n", "https://shop.example/" + "x" * 2_048, "https://café.example/", 7],
+)  # fmt: skip
+def test_what_is_no_address_of_a_page_is_refused(office: AcquirerProcess, url: Any) -> None:
+    body = charge("sim_action_required") | {"return_url": url}
+    status, said = office.call("POST", "/sim/charges", body, new_key())
+    assert status == 400 and "return_url" in said["error"]
+
+
+def test_webhooks_are_no_control_where_there_are_none(tmp_path: Path) -> None:
+    """Each would be a 409."""
+    with acquirer(tmp_path / "books.sqlite") as deaf:
+        offered = {each["name"] for each in deaf.call("GET", "/sim/controls")[1]["acquirer"]}
+        page = Read(httpx.get(deaf.url).text)
+        assert deaf.call("POST", "/sim/webhooks/pause")[0] == 409
+    assert offered == {each.name for each in ON_THE_ACQUIRER if "webhook" not in each.path}
+    assert {form.label for form in page.forms} == {each.label for each in ON_THE_ACQUIRER if each.name in offered}
 
 
 STRANGERS: dict[str, dict[str, str]] = {

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sqlite3
 import time
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
 
@@ -100,6 +100,12 @@ class Books:
         """One charge. Raises Missing."""
         return self._moves.charge(charge_id)
 
+    def return_url(self, charge_id: str) -> str | None:
+        """Where its customer came from, and goes back to."""
+        made = "SELECT payload FROM operation WHERE charge_id = ? AND operation = 'authorize'"
+        payload: dict[str, Any] = json.loads(self._db.execute(made, (charge_id,)).fetchone()[0])
+        return payload.get("return_url")
+
     def lookup(self, attempt_id: str) -> dict[str, Any] | None:
         """What became of an attempt, as of now; None where nothing was ever booked for it."""
         self.late.catch_up()
@@ -114,15 +120,14 @@ class Books:
         row = self._db.execute("SELECT * FROM operation WHERE key = ?", (key,)).fetchone()
         return None if row is None else self._answer(row)
 
-    def operations(self, after: int, limit: int, since_s: float) -> tuple[list[dict[str, Any]], int | None]:
+    def operations(self, after: int, limit: int, since: datetime) -> tuple[list[dict[str, Any]], int | None]:
         """A page of the operations since a time, in their order, and where the next page starts."""
         self.late.catch_up()
-        since = datetime.fromtimestamp(since_s, UTC).isoformat().replace("+00:00", "Z")
         rows = self._db.execute(
             "SELECT o.number, o.reference, o.operation, c.merchant_id, c.payment_id, o.attempt_id, o.amount,"
             " c.currency, o.status AS state, o.occurred_at AS at FROM operation o JOIN charge c ON c.id = o.charge_id"
             " WHERE o.number > ? AND julianday(o.occurred_at) >= julianday(?) ORDER BY o.number LIMIT ?",
-            (after, since, limit + 1),
+            (after, since.isoformat().replace("+00:00", "Z"), limit + 1),
         ).fetchall()
         more = rows[limit - 1]["number"] if len(rows) > limit else None
         return [{name: row[name] for name in row.keys() if name != "number"} for row in rows[:limit]], more  # noqa: SIM118 - a Row iterates over values

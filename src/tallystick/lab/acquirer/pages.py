@@ -144,7 +144,8 @@ class Pages:
         charge = self._books.charge(charge_id)
         if charge["status"] not in _CUSTOMER:
             raise BadRequest("this payment asks nothing of its customer")
-        return _page("customer.html", status, charge=charge, state=_CUSTOMER[charge["status"]])
+        shop = self._books.return_url(charge_id)
+        return _page("customer.html", status, charge=charge, state=_CUSTOMER[charge["status"]], shop=shop)
 
 
 def _page(template: str, status: int, **shown: Any) -> web.Response:

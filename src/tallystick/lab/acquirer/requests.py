@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
+from datetime import UTC, datetime
 from typing import Any, Final
+from urllib.parse import urlsplit
 
 import msgspec
 from aiohttp import web
@@ -35,6 +37,10 @@ _DIGITS_LIMIT: Final = 20
 
 #: Amounts stay where every JSON reader is exact.
 AMOUNT_LIMIT: Final = 2**53
+
+
+#: Longest URL that browsers and servers between them are sure to take, in characters.
+URL_LIMIT: Final = 2_048
 
 
 class BadRequest(Exception):
@@ -93,7 +99,20 @@ def checked(body: object, fields: Mapping[str, type], optional: Mapping[str, typ
             raise BadRequest(f"{name} is of the wrong type")
     if "amount" in body and not 0 < body["amount"] < AMOUNT_LIMIT:
         raise BadRequest("amount is out of range")
+    if "return_url" in body and not _is_url_of_a_page(body["return_url"]):
+        raise BadRequest(f"return_url is http://… or https://…, at most {URL_LIMIT} characters")
     return body
+
+
+def _is_url_of_a_page(text: str) -> bool:
+    """A browser goes there by a link on our page: any other scheme could be code."""
+    try:
+        parts = urlsplit(text)
+        has_host = bool(parts.hostname)
+    except ValueError:
+        return False
+    printable = text.isascii() and text.isprintable() and " " not in text
+    return has_host and parts.scheme in ("http", "https") and printable and len(text) <= URL_LIMIT
 
 
 def page_of(request: web.Request) -> tuple[int, int]:
@@ -106,6 +125,14 @@ def page_of(request: web.Request) -> tuple[int, int]:
     if not (1 <= limit <= PAGE_LIMIT and 0 <= after < 2**63):
         raise BadRequest(f"limit is 1 to {PAGE_LIMIT}")
     return after, limit
+
+
+def time_of(request: web.Request, name: str) -> datetime:
+    """A time in a query, in seconds since 1970, which it is without one. Raises BadRequest."""
+    try:
+        return datetime.fromtimestamp(float(request.query.get(name, 0)), UTC)
+    except (ValueError, OverflowError, OSError) as error:  # no number, not a finite one, or no year of a calendar
+        raise BadRequest(f"{name} is a number of seconds since 1970") from error
 
 
 def answer(status: int, body: Mapping[str, Any]) -> web.Response:

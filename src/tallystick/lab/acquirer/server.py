@@ -22,7 +22,16 @@ from tallystick.lab.acquirer.health import RETRY_AFTER_S, NextHealth
 from tallystick.lab.acquirer.options import Options, address_of
 from tallystick.lab.acquirer.origin import same_origin
 from tallystick.lab.acquirer.pages import Pages
-from tallystick.lab.acquirer.requests import BadRequest, answer, errors, idempotency_key, page_answer, page_of, payload
+from tallystick.lab.acquirer.requests import (
+    BadRequest,
+    answer,
+    errors,
+    idempotency_key,
+    page_answer,
+    page_of,
+    payload,
+    time_of,
+)
 from tallystick.lab.acquirer.scripts import METHODS, Behaviour, behaviour
 from tallystick.lab.acquirer.sender import Sender
 
@@ -71,6 +80,7 @@ class Acquirer:
                 "payment_method": str,
                 "capture": bool,
             },
+            {"return_url": str},
         )
         if body["payment_method"] not in METHODS:
             raise BadRequest("unknown payment_method")
@@ -99,11 +109,7 @@ class Acquirer:
     async def operations(self, request: web.Request) -> web.StreamResponse:
         """GET /sim/operations: what was booked since ``since``, in seconds since 1970."""
         after, limit = page_of(request)
-        try:
-            since_s = float(request.query.get("since", 0))
-        except ValueError as error:
-            raise BadRequest("since is a number of seconds") from error
-        return page_answer(*self._books.operations(after, limit, since_s))
+        return page_answer(*self._books.operations(after, limit, time_of(request, "since")))
 
     async def by_key(self, request: web.Request) -> web.StreamResponse:
         """GET /sim/keys/{key}: the operation that a key stands for, whosever it is."""

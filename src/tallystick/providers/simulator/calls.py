@@ -12,6 +12,7 @@ from msgspec import Struct
 
 from tallystick.domain.payment_tokens import PaymentTokens
 from tallystick.domain.subjects import Operation
+from tallystick.domain.traits import Traits
 from tallystick.domain.verdicts import (
     Approved,
     Declined,
@@ -26,7 +27,7 @@ from tallystick.domain.verdicts import (
     Verdict,
 )
 from tallystick.providers.contract_drift import version_of
-from tallystick.providers.http import NothingSent, ProviderResponse, SentUnanswered
+from tallystick.providers.http import NothingSent, ProviderHttp, ProviderResponse, SentUnanswered
 from tallystick.providers.http_provider import HttpProvider
 from tallystick.providers.json_bytes import ILL_FORMED, said_in
 from tallystick.providers.port import ProviderCall, ProviderEffect
@@ -98,15 +99,22 @@ KEY_REUSED: Final = "idempotency_key_reused"
 
 
 class SimulatorProvider(HttpProvider):
-    """The test acquirer over HTTP. ``deduplicates=False`` for one that was started with ``--forgetful``."""
+    """The test acquirer over HTTP. ``deduplicates=False`` for one that was started with ``--forgetful``;
+    ``return_url`` is where a customer comes back to from its page."""
 
     name = "simulator"
     provider_exponents = EXPONENTS
     tokens = (PaymentTokens(types=("script",), pattern="|".join(sorted(METHODS)), partial_capture=True),)
 
+    def __init__(
+        self, http: ProviderHttp, traits: Traits, account: str = "main", *, return_url: str | None = None
+    ) -> None:
+        super().__init__(http, traits, account)
+        self._fixed = {} if return_url is None else {"return_url": return_url}
+
     async def authorize(self, call: ProviderCall) -> Verdict:
         """POST /sim/charges."""
-        body = {
+        body = self._fixed | {
             "payment_id": call.payment_id,
             "attempt_id": call.attempt_id,
             "merchant_id": call.merchant_id,

@@ -38,6 +38,9 @@ class SimulatorSettings(ConnectorSettings):
         ms("Wait before each scripted step of the test acquirer: disputes, late failures, delayed events."),
     ] = 3_000
     account: Annotated[str, text("The account's name in webhook paths.")] = "main"
+    return_url: Annotated[
+        str | None, text("Where customers come back to from the test acquirer's page. Unset: the page ends there.")
+    ] = None
     webhook_secrets: Annotated[
         str,
         secret(
@@ -60,6 +63,8 @@ class SimulatorSettings(ConnectorSettings):
             yield self.fault("webhook_secrets", "expected secret,secret")
         if not is_http_url(self.url):
             yield self.fault("url", "expected http://… or https://…")
+        if self.return_url is not None and not is_http_url(self.return_url):
+            yield self.fault("return_url", "expected http://… or https://…")
 
 
 def connect(settings: Settings) -> SimulatorProvider:
@@ -75,7 +80,7 @@ def connect(settings: Settings) -> SimulatorProvider:
         key_lifetime_ms=None,
         late_reports=["capture_failed"],
     )
-    return SimulatorProvider(connector_http(settings, own.url), traits, own.account)
+    return SimulatorProvider(connector_http(settings, own.url), traits, own.account, return_url=own.return_url)
 
 
 def receiver(settings: Settings, real_money: bool) -> SimulatorReceiver | None:

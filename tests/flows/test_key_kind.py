@@ -10,13 +10,16 @@ from structlog.testing import capture_logs
 
 from tallystick.access.key_store import create_key
 from tallystick.domain.api_keys import SCOPES, declaration
-from tallystick.domain.verdicts import Approved, Declined
+from tallystick.domain.notices import AttemptNotice, Notice, RefundNotice
+from tallystick.domain.verdicts import Approved, Declined, Verdict
 from tallystick.flows.payments.attempts import settle_verdict
 from tallystick.flows.webhooks.outbound.dispatch import Dispatch
 from tallystick.oversight.invariants.verify import verify
+from tallystick.providers.port import ProviderCall
 from tallystick.record.postgres.outbox import Outbox
 from tests.support.api import Inside, assert_problem, inside
 from tests.support.database import Database
+from tests.support.inbox import accept, drain, envelope
 from tests.support.runtime import SETTINGS, BookedProvider, runtime_of
 
 
@@ -61,6 +64,36 @@ async def test_an_agents_instruction_ends_in_another_process(database: Database,
         assert [step["to"] for step in steps] == ["authorizing", "captured"]
         assert [step["actor"][:4] for step in steps] == ["key:", "reco"]
         assert [step["key_kind"] for step in steps] == ["agent", "agent"]
+
+
+async def refunds_declined(call: ProviderCall) -> Verdict | None:
+    """Each was executed all the same."""
+    return Declined(code="refund_declined", message="Declined.") if call.operation == "refund" else None
+
+
+async def test_a_provider_s_event_about_an_agents_instruction(database: Database, fresh_merchant: str) -> None:
+    """Its log line has the kind; one about what no instruction led to has none."""
+    bank = BookedProvider()
+    bank.after = refunds_declined
+    agent = await _key(database, fresh_merchant, "agent")
+    async with inside(database, fresh_merchant, bank) as api, runtime_of(database.app_url, bank) as worker:
+        paid = (await api.pay("paid")).json()["id"]
+        await api.client.post(f"/v1/payments/{paid}/refunds", headers=agent | {"idempotency-key": "back"})
+        loaded = await worker.reads.load(fresh_merchant, paid)
+        assert loaded is not None
+        payment, [refund] = loaded.stored.payment, [a for a in loaded.stored.attempts if a.operation == "refund"]
+        executed = Approved(amount=refund.amount, currency=refund.currency, effect="refunded", reference="re_1")
+        notices: dict[str, Notice] = {
+            "ours": AttemptNotice(operation="refund", attempt_id=refund.attempt_id, verdict=executed),
+            "the dashboard's": RefundNotice(reference="re_2", amount=5_000, currency=refund.currency),
+        }
+        kinds = {}
+        for name, notice in notices.items():
+            with capture_logs() as lines:
+                await accept(database, [envelope(f"{fresh_merchant}-{name}", notice, payment=payment)])
+                await drain(worker, fresh_merchant)
+            kinds[name] = [line["key_kind"] for line in lines if line["event"] == "transition rejected"]
+    assert kinds == {"ours": ["agent"], "the dashboard's": [None]}
 
 
 async def test_each_kind_is_on_steps_refusals_and_messages(database: Database, fresh_merchant: str) -> None:

@@ -192,7 +192,8 @@ def _report(attempt: Attempt, verdict: Verdict, change: Change) -> None:
 
 
 def report_rejections(change: Change, **known: Any) -> None:
-    """Log what the committed ``change`` recorded as rejected. Late money waits for a person: its line says where."""
+    """Log what the committed ``change`` recorded as rejected, with the kind of the key whose instruction led to it: a
+    provider's event has one where it is about such an attempt. Late money waits for a person: its line says where."""
     late = any(step.event == "late_capture" for step in change.transitions)
     where = {"next": "tallystick late-money list"} if late else {}
     for rejection in change.rejections:
@@ -202,7 +203,7 @@ def report_rejections(change: Change, **known: Any) -> None:
             reason=rejection.reason,
             payment_id=rejection.stream_id,
             **where,
-            **known,
+            **{"key_kind": rejection.key_kind} | known,
         )
 
 

@@ -27,7 +27,12 @@ def test_what_waits_stands_beside_its_part_in_a_few_lines(operate: Command) -> N
     ran = operate("status", **SEALED, port=str(free_port()), in_doubt_alarm_age_ms="0")
     assert ran.code == 1 and len(ran.out.splitlines()) <= 40, ran.out
     said = " ".join(ran.out.replace("│", " ").split())
-    for words in ("attempts in doubt (in-doubt list): ", "dead letters (dead-letters list)", "1 endpoints", "overdue"):
+    for words in (
+        "attempts in doubt (in-doubt list): ",
+        "dead letters (dead-letters list)",
+        "1 endpoint (webhooks endpoints)",
+        "overdue",
+    ):
         assert words in said, said
     found = json.loads(operate("status", "--json", **SEALED, port=str(free_port())).out)
     assert not found["well"] and [each["name"] for each in found["parts"]] == NAMES

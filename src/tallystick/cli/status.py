@@ -67,9 +67,13 @@ def _says(found: Status, part: Part) -> Iterator[str]:
 def _endpoints(counted: EndpointCounts) -> Iterator[str]:
     if counted.enabled:
         failing = f", {counted.failing:,} of them failing" if counted.failing else ""
-        yield f"{counted.enabled:,} endpoints{failing} (webhooks endpoints)"
+        yield f"{_number_of(counted.enabled)}{failing} (webhooks endpoints)"
     if counted.given_up:
-        yield f"{counted.given_up:,} endpoints disabled because they failed (webhooks endpoints)"
+        yield f"{_number_of(counted.given_up)} disabled by failures (webhooks endpoints)"
+
+
+def _number_of(endpoints: int) -> str:
+    return "1 endpoint" if endpoints == 1 else f"{endpoints:,} endpoints"
 
 
 def _waits(each: Waiting) -> str:

@@ -134,6 +134,7 @@ def test_a_key_says_what_it_is_and_a_rotated_one_says_the_same(keys: Callable[..
         ("--currency", "XXX"),
         ("--limit-amount", "EUR"),
         ("--limit-amount", "EUR:0"),
+        ("--limit-amount", "EUR:" + "9" * 5_000),
         ("--limit-amount", "EUR:-5"),
         ("--limit-amount", "EUR:5", "--limit-amount", "EUR:9"),
         ("--limit-amount", "eur:5"),
@@ -143,7 +144,7 @@ def test_a_key_says_what_it_is_and_a_rotated_one_says_the_same(keys: Callable[..
 def test_a_declaration_that_cannot_be_read_makes_no_key(
     keys: Callable[..., Ran], database: Database, fresh_merchant: str, wrong: tuple[str, ...]
 ) -> None:
-    assert keys("create", "--merchant", fresh_merchant, *wrong).code != 0
+    assert keys("create", "--merchant", fresh_merchant, *wrong).code == 2
     assert _row(database, "api_key", fresh_merchant) == []
 
 

@@ -152,6 +152,29 @@ def test_urls_that_the_drivers_read_alike_are_taken(rest: str) -> None:
     assert loaded({"TALLYSTICK_DATABASE_URL": url}).database_url == url
 
 
+@pytest.mark.parametrize(
+    "rest",
+    [
+        "db:99999/pay",
+        "db:0/pay",
+        "db/pay?port=x",
+        "db/pay?port=70000",
+        "db/pay?port=" + "9" * 5_000,
+        "db1,db2/pay?port=5432,x",
+        "db1,db2,db3/pay?port=5432,5433",
+        "/pay?host=/a,/b&port=1,2,3",
+        "[::1]:66000/pay",
+        "app:1@db1:1,db2:99999/pay",
+    ],
+)
+def test_what_is_no_port_of_a_database_is_named(rest: str) -> None:
+    """The drivers raise whatever comes of it."""
+    with pytest.raises(SettingsError) as caught:
+        loaded({"TALLYSTICK_DATABASE_URL": f"postgresql://{rest}"})
+    said = "TALLYSTICK_DATABASE_URL: expected ports from 1 to 65535, one for all hosts or one for each"
+    assert str(caught.value).splitlines()[0] == said
+
+
 def test_all_bad_variables_are_named_at_once() -> None:
     with pytest.raises(SettingsError) as caught:
         loaded({"TALLYSTICK_PORT": "x", "TALLYSTICK_NOPE": "1", "TALLYSTICK_LOG_LEVEL": "loud"})

@@ -22,6 +22,7 @@ from tallystick.cli.database import existing_database
 from tallystick.cli.tables import table_of
 from tallystick.domain.api_keys import KEY_KINDS, UNDECLARED, KeyDeclaration, declaration
 from tallystick.domain.api_versions import VERSIONS
+from tallystick.domain.money import MAX_AMOUNT
 from tallystick.providers.registry import PROVIDERS
 
 app = typer.Typer(help="API keys of merchants and operators.", no_args_is_help=True)
@@ -123,7 +124,8 @@ def _declared(kind: str, scopes: Sequence[str], currencies: Sequence[str], limit
         code, _, minor = limit.partition(":")
         if not (minor.isascii() and minor.isdigit()) or code in amounts:
             raise typer.BadParameter("give each currency once, as CUR:MINOR", param_hint="--limit-amount")
-        amounts[code] = int(minor)
+        # More digits than any amount has: it is over the limit, and Python would not read them.
+        amounts[code] = int(minor) if len(minor) <= len(str(MAX_AMOUNT)) else MAX_AMOUNT + 1
     try:
         return declaration(kind, scopes, currencies, amounts)
     except ValueError as error:

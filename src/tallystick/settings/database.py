@@ -24,6 +24,29 @@ _DATABASE_URL: Final = re.compile(
     rf"postgres(?:ql)?://(?:{_ANY}*@)?{_HOST}(?:,{_HOST})*(?:/{_ANY}*)?(?:\?(?:{_PARAMETER}(?:&{_PARAMETER})*)?)?"
 )
 
+#: Of a URL of this form: its hosts with their ports, and the parameters that replace them.
+_AUTHORITY: Final = re.compile(r"[a-z]+://(?:[^/?]*@)?([^/?]*)")
+_OWN_PORT: Final = re.compile(r"(?:[^:]|\[.*\])*:([0-9]*)")
+_HOSTS: Final = re.compile(r"[?&]host=([^&]*)")
+_PORTS: Final = re.compile(r"[?&]port=([^&]*)")
+
+
+def has_good_ports(url: str) -> bool:
+    """Whether every port of a database's URL is one, and there are as many as hosts where it lists several."""
+    authority = _AUTHORITY.match(url)
+    hosts = authority[1].split(",") if authority else []
+    own = [found[1] for host in hosts if (found := _OWN_PORT.fullmatch(host))]
+    given = _PORTS.search(url)
+    listed = given[1].split(",") if given else []
+    named = _HOSTS.search(url)
+    count = len(named[1].split(",")) if named else len(hosts)
+    return all(_is_port(port) for port in (*own, *listed)) and (len(listed) < 2 or len(listed) == count)
+
+
+def _is_port(text: str) -> bool:
+    """The drivers take the usual one where there is none."""
+    return text == "" or (text.isascii() and text.isdigit() and len(text) <= 5 and 1 <= int(text) <= 65_535)
+
 
 def default_data_dir() -> str:
     """Where data lives by default: /var/lib for root, the XDG data directory for a person."""
@@ -67,5 +90,7 @@ class DatabaseSettings(Section):
             if url is not None and _DATABASE_URL.fullmatch(url) is None:
                 encoded = "in a role or password, spaces and /?#@[]% are percent-encoded (@ is %40)"
                 yield f"{variable(name)}: expected postgresql://role:password@host:port/name; {encoded}"
+            elif url is not None and not has_good_ports(url):
+                yield f"{variable(name)}: expected ports from 1 to 65535, one for all hosts or one for each"
         if self.migration_database_url is not None and self.database_url is None:
             yield f"{variable('migration_database_url')}: {variable('database_url')} must be set too"

@@ -12,6 +12,7 @@ from tallystick.kit.ids import new_id
 from tallystick.providers.port import ProviderCall
 from tests.support.api import NO_MEMBERS, Merchant, Stack, assert_problem, inside
 from tests.support.database import Database
+from tests.support.inbox import pending
 from tests.support.polling import eventually_async
 from tests.support.runtime import BookedProvider
 
@@ -144,7 +145,7 @@ def test_202_until_it_is_final_then_the_recorded_answer(merchant: Merchant) -> N
     meanwhile = merchant.pay("sim_pending", key=key)
     assert meanwhile.status_code == 202
     assert "idempotent-replayed" not in meanwhile.headers
-    assert first.headers["retry-after"] == meanwhile.headers["retry-after"] == "2"
+    assert first.headers["retry-after"] == meanwhile.headers["retry-after"] == "1"
     settled = merchant.settled(f"/v1/payments/{first.json()['id']}")
     final = merchant.pay("sim_pending", key=key)
     assert (final.status_code, final.headers["idempotent-replayed"]) == (201, "true")
@@ -152,11 +153,27 @@ def test_202_until_it_is_final_then_the_recorded_answer(merchant: Merchant) -> N
     assert "retry-after" not in final.headers
 
 
+@pytest.mark.parametrize(
+    ("first_looks", "wait_s"),
+    [({"recovery_backoff_base_ms": 1_000, "pending_poll_ms": 2_000}, "2"),
+     ({"pending_poll_ms": 7_200}, "8"), ({"recovery_backoff_base_ms": 5_000}, "5"),
+     ({"recovery_backoff_base_ms": 10, "pending_poll_ms": 10}, "1")],
+)  # fmt: skip
+async def test_the_wait_follows_the_settings_of_recovery(
+    database: Database, fresh_merchant: str, first_looks: dict[str, int], wait_s: str
+) -> None:
+    bank = BookedProvider()
+    bank.after = pending
+    async with inside(database, fresh_merchant, bank, **first_looks) as api:
+        first = await api.pay("late")
+    assert (first.status_code, first.headers["retry-after"]) == (202, wait_s)
+
+
 def test_a_refund_that_is_not_final_says_when_to_come_back(merchant: Merchant) -> None:
     key, paid = new_id("req"), merchant.pay("sim_refund_pending")
     path = f"/v1/payments/{paid.json()['id']}/refunds"
     first = merchant.post(path, {}, key)
-    assert (first.status_code, first.headers["retry-after"]) == (202, "2")
+    assert (first.status_code, first.headers["retry-after"]) == (202, "1")
     merchant.settled(f"/v1/refunds/{first.json()['id']}")
     final = merchant.post(path, {}, key)
     assert (final.status_code, "retry-after" in final.headers) == (201, False)

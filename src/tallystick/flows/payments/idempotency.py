@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from msgspec import Struct
@@ -13,13 +14,17 @@ from tallystick.domain.instruction import StoredInstruction
 from tallystick.domain.requests.fingerprint import differing_field
 from tallystick.domain.views import encode, payment_view, refund_view
 from tallystick.flows.runtime import Runtime
+from tallystick.settings.load import Settings
 
 #: Most providers answer within a second; a client that comes back sooner finds the instruction still in flight.
 RETRY_AFTER_S = 1
 
-#: With a 202. Recovery looks an outcome in doubt up after 1 s and a pending one after 2 s: a client that comes back
-#: sooner finds the same. Later look-ups are rarer, and the client's own back-off grows with them.
-NOT_FINAL_RETRY_AFTER_S = 2
+
+def not_final_retry_after_s(settings: Settings) -> int:
+    """With a 202: the later of recovery's first looks at an outcome in doubt and at a pending one. A client that comes
+    back sooner finds the same. Later look-ups are rarer, and the client's own back-off grows with them."""
+    first_look_ms = max(settings.recovery_backoff_base_ms, settings.pending_poll_ms)
+    return math.ceil(first_look_ms / 1_000)
 
 
 class Reply(Struct, frozen=True, kw_only=True):
@@ -74,16 +79,17 @@ async def current(runtime: Runtime, stored: StoredInstruction) -> Reply:
         if found is not None:
             payment, in_doubt = found
             view = payment_view(payment, in_doubt=in_doubt, opened=runtime.actions.opened(payment))
-            return _not_final(view)
+            return _not_final(runtime, view)
     else:
         refund = await runtime.reads.refund(stored.merchant_id, stored.subject_id)
         if refund is not None:
-            return _not_final(refund_view(refund[0], in_doubt=refund[1]))
+            return _not_final(runtime, refund_view(refund[0], in_doubt=refund[1]))
     raise LookupError(f"the subject of instruction {stored.instruction_id} is gone")
 
 
-def _not_final(view: object) -> Reply:
-    return Reply(status=202, body=encode(view), retry_after_s=NOT_FINAL_RETRY_AFTER_S, shows=type(view))
+def _not_final(runtime: Runtime, view: object) -> Reply:
+    wait_s = not_final_retry_after_s(runtime.settings)
+    return Reply(status=202, body=encode(view), retry_after_s=wait_s, shows=type(view))
 
 
 async def answer_now(runtime: Runtime, merchant_id: str, idempotency_key: str) -> Reply:

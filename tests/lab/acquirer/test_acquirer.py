@@ -162,6 +162,6 @@ def test_a_script_is_of_one_kind() -> None:
 
 
 @pytest.mark.parametrize("since", ["nan", "inf", "-inf", "1e300", "-1e15", "9" * 5_000, "yesterday", ""])
-def test_a_time_that_is_none_is_refused(running: AcquirerProcess, since: str) -> None:
+def test_a_malformed_time_is_refused(running: AcquirerProcess, since: str) -> None:
     status, said = running.call("GET", f"/sim/operations?since={since}")
     assert (status, said) == (400, {"error": "since is a number of seconds since 1970"})

@@ -48,6 +48,7 @@ _SPLIT: Final = frozenset(
         "tests/guarantees/crash/test_every_await.py",
         "tests/guarantees/crash/test_instructions.py",
         "tests/guarantees/crash/test_late_stories.py",
+        "tests/guarantees/model/test_model.py",
         "tests/providers/test_contract_suite.py",
     }
 )

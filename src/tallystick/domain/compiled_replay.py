@@ -10,7 +10,7 @@ from functools import cache
 from typing import Any, Final, Literal, NamedTuple, get_args, get_origin, get_type_hints
 
 import msgspec
-from msgspec import UNSET, UnsetType
+from msgspec import NODEFAULT, UNSET, UnsetType, field
 from msgspec.structs import fields, replace
 
 from tallystick.domain.kinds import KINDS, SubjectKind
@@ -20,19 +20,15 @@ from tallystick.domain.subjects import Subject
 #: What a decoder or a derived field raises for a history that ``replay`` has to look at.
 _NOT_PLAIN: Final = (msgspec.MsgspecError, KeyError, ValueError)
 
-_NAMES: Final = msgspec.json.Decoder(dict[str, Any])
-
 
 class _Fold(NamedTuple):
-    """How one kind is replayed. ``opening`` and ``change`` decode the first and the later changes; they refuse what the
-    kind does not have. ``blank`` has the defaults. ``states``: those that a step may lead to, or None for any text."""
+    """How one kind is replayed. ``opened`` makes the first state of its step, ``changed`` each later one of the state
+    before and its step; they refuse what the kind does not have, and return None for what ``replay`` has to look at.
+    ``states``: those that a step may lead to, or None for any text."""
 
-    kind: SubjectKind
-    opening: Callable[[str], Any]
-    change: Callable[[str], Any]
-    blank: Any
+    opened: Callable[[HistoryStep], Any]
+    changed: Callable[[Any, HistoryStep], Any]
     states: frozenset[str] | None
-    derived: tuple[tuple[str, Callable[[Mapping[str, Any]], Any]], ...]
 
 
 def replayed(steps: Sequence[HistoryStep]) -> Replay:
@@ -57,40 +53,13 @@ def _states(steps: Sequence[HistoryStep]) -> dict[int, Subject] | None:
                 return None
             if fold.states is not None and step.to_state not in fold.states:
                 return None
-            state = _after(fold, state, step)
+            state = fold.opened(step) if state is None else fold.changed(state, step)
             if state is None:
                 return None
             states[step.version] = state
     except _NOT_PLAIN:
         return None
     return states
-
-
-def _after(fold: _Fold, before: Any, step: HistoryStep) -> Any:
-    """The state after a step, or None where ``replay`` has to look at it."""
-    kind, opens = fold.kind, before is None
-    change = fold.opening(step.change) if opens else fold.change(step.change)
-    values = {name: getattr(change, name) for name in _NAMES.decode(step.change)}
-    if opens:
-        values.setdefault(kind.id_field, step.subject_id)  # rows of before repeat it
-        if kind.has_created_at:
-            values.setdefault("created_at", step.at)
-    values["merchant_id"] = step.merchant_id
-    values[kind.stream_field] = step.stream_id
-    values["version"] = step.version
-    values["state"] = step.to_state
-    if kind.has_updated_at:
-        values["updated_at"] = step.at
-    after = replace(fold.blank if opens else before, **values)
-    for name, derive in fold.derived:
-        due = derive(_Values(after))
-        if due is None:
-            return None
-        if opens and name not in values:
-            after = replace(after, **{name: due})
-        elif due != getattr(after, name):
-            return None
-    return after
 
 
 class _Values(Mapping[str, Any]):
@@ -100,6 +69,9 @@ class _Values(Mapping[str, Any]):
 
     def __init__(self, subject: Any) -> None:
         self._subject = subject
+
+    def get(self, name: str, default: Any = None) -> Any:
+        return getattr(self._subject, name, default)
 
     def __getitem__(self, name: str) -> Any:
         try:
@@ -116,26 +88,86 @@ class _Values(Mapping[str, Any]):
 
 @cache
 def _fold(kind: SubjectKind) -> _Fold:
-    hints = get_type_hints(kind.struct)
-    given = {each.name: each for each in fields(kind.struct)}
-    opening: list[Any] = []
-    change: list[Any] = []
-    for name in kind.history_fields:
-        may_lack = (name, hints[name] | UnsetType, UNSET)
-        change.append(may_lack)
-        may_be_left_out = name in kind.derived or name in (kind.id_field, "created_at") or not given[name].required
-        opening.append(may_lack if may_be_left_out else (name, hints[name]))
-    state = hints["state"]
+    state = get_type_hints(kind.struct)["state"]
     return _Fold(
-        kind=kind,
-        opening=_decoder(f"{kind.struct.__name__}Opening", opening),
-        change=_decoder(f"{kind.struct.__name__}Change", change),
-        blank=kind.struct(**{each.name: None for each in given.values() if each.required}),
+        opened=_compiled(_opened(kind), kind, _opening_decoder(kind)),
+        changed=_compiled(_changed(kind), kind, _change_decoder(kind)),
         states=frozenset(get_args(state)) if get_origin(state) is Literal else None,
-        derived=tuple(kind.derived.items()),
     )
 
 
+def _compiled(lines: Sequence[str], kind: SubjectKind, decode: Callable[[str], Any]) -> Callable[..., Any]:
+    """A function written out for the fields of a kind, as ``dataclasses`` does: to collect the fields of each step in a
+    loop takes twice as long."""
+    names: dict[str, Any] = {"struct": kind.struct, "decode": decode, "UNSET": UNSET, "replace": replace}
+    names |= {"Values": _Values} | {f"derive_{name}": derive for name, derive in kind.derived.items()}
+    exec("\n    ".join(lines), names)
+    compiled: Callable[..., Any] = names["after"]
+    return compiled
+
+
+def _opened(kind: SubjectKind) -> list[str]:
+    fields_ = _of_step(kind)
+    for name in kind.history_fields:
+        # Rows of before repeat the id and the time.
+        left_out = {kind.id_field: "step.subject_id", "created_at": "step.at", **dict.fromkeys(kind.derived, "None")}
+        found = f"change.{name}"
+        fields_[name] = f"{left_out[name]} if {found} is UNSET else {found}" if name in left_out else found
+    made = ", ".join(f"{name}={value}" for name, value in fields_.items())
+    lines = ["def after(step):", "change = decode(step.change)", f"state = struct({made})"]
+    for name in kind.derived:
+        lines += [
+            f"due = derive_{name}(Values(state))",
+            "if due is None: return None",
+            f"if change.{name} is UNSET: state = replace(state, {name}=due)",
+            f"elif due != change.{name}: return None",
+        ]
+    return [*lines, "return state"]
+
+
+def _changed(kind: SubjectKind) -> list[str]:
+    fields_ = ", ".join(f"{name!r}: {value}" for name, value in _of_step(kind).items())
+    lines = ["def after(before, step):", "change = decode(step.change)", f"fields = {{{fields_}}}"]
+    for name in kind.history_fields:
+        lines.append(f"if (found := change.{name}) is not UNSET: fields[{name!r}] = found")
+    lines.append("state = replace(before, **fields)")
+    for name in kind.derived:
+        lines += [f"due = derive_{name}(Values(state))", f"if due is None or due != state.{name}: return None"]
+    return [*lines, "return state"]
+
+
+def _of_step(kind: SubjectKind) -> dict[str, str]:
+    """The fields that are columns of a step, each with its expression."""
+    times = {"updated_at": "step.at"} if kind.has_updated_at else {}
+    found = {"merchant_id": "step.merchant_id", kind.stream_field: "step.stream_id"}
+    return found | {"version": "step.version", "state": "step.to_state"} | times
+
+
+def _opening_decoder(kind: SubjectKind) -> Callable[[str], Any]:
+    """Of a first change: what it leaves out has its default; UNSET is what follows from the step or from the others."""
+    hints = get_type_hints(kind.struct)
+    given = {each.name: each for each in fields(kind.struct)}
+    members: list[Any] = []
+    for name in kind.history_fields:
+        each = given[name]
+        if name in kind.derived or name in (kind.id_field, "created_at"):
+            members.append((name, hints[name] | UnsetType, UNSET))
+        elif each.required:
+            members.append((name, hints[name]))
+        elif each.default_factory is NODEFAULT:
+            members.append((name, hints[name], each.default))
+        else:
+            members.append((name, hints[name], field(default_factory=each.default_factory)))
+    return _decoder(f"{kind.struct.__name__}Opening", members)
+
+
+def _change_decoder(kind: SubjectKind) -> Callable[[str], Any]:
+    """Of a later change: UNSET is what it did not set."""
+    hints = get_type_hints(kind.struct)
+    members = [(name, hints[name] | UnsetType, UNSET) for name in kind.history_fields]
+    return _decoder(f"{kind.struct.__name__}Change", members)
+
+
 def _decoder(name: str, members: Sequence[Any]) -> Callable[[str], Any]:
-    struct = msgspec.defstruct(name, members, kw_only=True, forbid_unknown_fields=True)
+    struct = msgspec.defstruct(name, members, kw_only=True, forbid_unknown_fields=True, gc=False)
     return msgspec.json.Decoder(struct).decode

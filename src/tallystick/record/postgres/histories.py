@@ -7,14 +7,14 @@ from collections.abc import Sequence
 import asyncpg
 
 from tallystick.domain.replay import HistoryStep
-from tallystick.record.postgres.invariant_statements import fetch_all
+from tallystick.record.postgres.invariant_statements import as_list, fetch_all
 
 
 async def histories_of(
     connection: asyncpg.Connection, merchant_id: str, subject_ids: Sequence[str]
 ) -> dict[str, list[HistoryStep]]:
     """The steps of these subjects, by subject, in the order of their versions."""
-    rows = await fetch_all(connection, "transitions", merchant_id, subject_ids)
+    rows = await fetch_all(connection, "transitions", merchant_id, *as_list(subject_ids))
     histories: dict[str, list[HistoryStep]] = {}
     seen, steps = "", list[HistoryStep]()
     for row in rows:

@@ -12,7 +12,7 @@ from msgspec import Struct
 from tallystick.domain.kinds import ATTEMPT_KIND, PAYMENT_KIND, members_of
 from tallystick.domain.subjects import Attempt, Dispute, Payment, Refund
 from tallystick.kit.clock import Clock
-from tallystick.record.postgres.invariant_statements import fetch_all
+from tallystick.record.postgres.invariant_statements import as_list, fetch_all
 from tallystick.record.postgres.stream_record import (
     PAGE_STREAMS,
     RecordedAnswer,
@@ -96,7 +96,7 @@ async def _watched(
     connection: asyncpg.Connection, merchant_id: str, payment_ids: Sequence[str], clock: Clock
 ) -> dict[str, list[ScheduledAttempt]]:
     """The attempts of these payments, by payment."""
-    rows = await fetch_all(connection, "attempts", merchant_id, payment_ids, clock.shift_ms)
+    rows = await fetch_all(connection, "attempts", merchant_id, *as_list(payment_ids), clock.shift_ms)
     watched: dict[str, list[ScheduledAttempt]] = {}
     for attempt, row in zip(subjects_of(ATTEMPT_KIND, rows), rows, strict=True):
         next_check_at, parked_at, parked_for_ms, settled_for_ms = row[-4:]

@@ -17,7 +17,7 @@ from tallystick.domain.kinds import SubjectKind, kind_of, members_of
 from tallystick.domain.replay import HistoryStep, Replay
 from tallystick.domain.subjects import Subject
 from tallystick.record.postgres.histories import histories_of
-from tallystick.record.postgres.invariant_statements import STATEMENT_TIMEOUT_S, fetch_all
+from tallystick.record.postgres.invariant_statements import STATEMENT_TIMEOUT_S, as_list, fetch_all
 from tallystick.record.postgres.message_bodies import stored_body
 from tallystick.record.postgres.structs import unchecked_structs
 from tallystick.record.postgres.subject_reads import subjects_of
@@ -193,9 +193,10 @@ async def members(
     for kind in kinds:
         statement = (
             f"SELECT {', '.join(kind.columns)} FROM {kind.table}"
-            f" WHERE merchant_id = $1 AND {kind.stream_field} = ANY($2::text[]) ORDER BY {kind.id_field}"
+            f" WHERE merchant_id = $1 AND {kind.stream_field} = ANY(string_to_array($2::text, $3::text))"
+            f" ORDER BY {kind.id_field}"
         )
-        rows = await connection.fetch(statement, merchant_id, stream_ids, timeout=STATEMENT_TIMEOUT_S)
+        rows = await connection.fetch(statement, merchant_id, *as_list(stream_ids), timeout=STATEMENT_TIMEOUT_S)
         for subject in subjects_of(kind, rows):
             found.setdefault(getattr(subject, kind.stream_field), []).append(subject)
     return found
@@ -211,12 +212,13 @@ async def stream_rows(
     """History, ledger, rejections and messages of these streams and of the other subjects in them; and the instructions
     under ``keys`` and those of the rejections."""
     subject_ids = [*stream_ids, *(kind_of(each).id_of(each) for each in others)]
+    listed = as_list(stream_ids)
     histories = await histories_of(connection, merchant_id, subject_ids)
-    transfers = await fetch_all(connection, "transfers", merchant_id, stream_ids)
-    refused = await fetch_all(connection, "rejections", merchant_id, stream_ids)
+    transfers = await fetch_all(connection, "transfers", merchant_id, *listed)
+    refused = await fetch_all(connection, "rejections", merchant_id, *listed)
     rejections = unchecked_structs(refused, StoredRejection)
-    claimed = {*keys, *(each.idempotency_key for each in rejections)} - {None}
-    found = await fetch_all(connection, "answers", merchant_id, list(claimed)) if claimed else []
+    claimed = {key for key in (*keys, *(each.idempotency_key for each in rejections)) if key is not None}
+    found = await fetch_all(connection, "answers", merchant_id, *as_list(claimed)) if claimed else []
     answers = {each.idempotency_key: each for each in unchecked_structs(found, RecordedAnswer)}
     return StreamRows(
         histories=histories,
@@ -231,10 +233,10 @@ async def _messages(
     connection: asyncpg.Connection, merchant_id: str, stream_ids: Sequence[str], answers: Mapping[str, RecordedAnswer]
 ) -> list[StoredMessage]:
     """The messages of these streams. The answers that they name are nearly always among ``answers``."""
-    rows = await fetch_all(connection, "messages", merchant_id, stream_ids)
+    rows = await fetch_all(connection, "messages", merchant_id, *as_list(stream_ids))
     bodies = {key: answer.body for key, answer in answers.items()}
     if elsewhere := {row["answer_key"] for row in rows} - bodies.keys() - {None}:
-        found = await fetch_all(connection, "responses", merchant_id, list(elsewhere))
+        found = await fetch_all(connection, "responses", merchant_id, *as_list(elsewhere))
         bodies |= {each["idempotency_key"]: each["body"] for each in found}
     return [
         StoredMessage(

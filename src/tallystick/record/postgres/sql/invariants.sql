@@ -35,20 +35,20 @@ LIMIT $3;
 -- messages: the messages about these streams: whole, or with the key of the answer that is their data
 SELECT stream_id, version, subject_id, message_id, type, at, body, answer_key, api_version, key_kind, traceparent
 FROM outbox
-WHERE merchant_id = $1 AND stream_id = ANY($2::text[])
+WHERE merchant_id = $1 AND stream_id = ANY(string_to_array($2::text, $3::text))
 ORDER BY stream_id, version, subject_id;
 
 -- responses: the recorded answers under these keys
-SELECT idempotency_key, body FROM response WHERE merchant_id = $1 AND idempotency_key = ANY($2::text[]);
+SELECT idempotency_key, body FROM response WHERE merchant_id = $1 AND idempotency_key = ANY(string_to_array($2::text, $3::text));
 
--- attempts: the attempts of these payments, with their places in recovery's schedule ($3: shift in ms)
+-- attempts: the attempts of these payments, with their places in recovery's schedule ($4: shift in ms)
 SELECT merchant_id, payment_id, attempt_id, version, state, operation, purpose, refund_id, idempotency_key, amount,
        currency, capture, payment_method, provider, account, provider_key, provider_reference, parent_reference,
        submissions, late_effect, key_taken, api_version, key_kind, traceparent, next_check_at, parked_at,
-       (extract(epoch FROM now() - parked_at) * 1000)::bigint + $3::bigint AS parked_for_ms,
-       (extract(epoch FROM now() - settled_after) * 1000)::bigint + $3::bigint AS settled_for_ms
+       (extract(epoch FROM now() - parked_at) * 1000)::bigint + $4::bigint AS parked_for_ms,
+       (extract(epoch FROM now() - settled_after) * 1000)::bigint + $4::bigint AS settled_for_ms
 FROM attempt
-WHERE merchant_id = $1 AND payment_id = ANY($2::text[])
+WHERE merchant_id = $1 AND payment_id = ANY(string_to_array($2::text, $3::text))
 ORDER BY attempt_id;
 
 -- transitions: the history of these subjects; evidence only where it alone has the amount
@@ -56,25 +56,25 @@ SELECT subject_id, version, change_id, subject, stream_id, from_state, to_state,
        CASE WHEN event = 'late_effect' THEN evidence END AS evidence, payment_id IS NOT NULL AS before_streams,
        key_kind
 FROM history
-WHERE merchant_id = $1 AND subject_id = ANY($2::text[])
+WHERE merchant_id = $1 AND subject_id = ANY(string_to_array($2::text, $3::text))
 ORDER BY subject_id, version;
 
 -- transfers: the ledger rows of these streams
 SELECT stream_id, subject_id, version, leg, kind, debit, credit, amount, currency
 FROM transfer
-WHERE merchant_id = $1 AND stream_id = ANY($2::text[])
+WHERE merchant_id = $1 AND stream_id = ANY(string_to_array($2::text, $3::text))
 ORDER BY subject_id, version, leg;
 
 -- rejections: the refused transitions of these streams
 SELECT stream_id, rejection_id, subject_id, state, version, event, origin, alert, idempotency_key
 FROM rejection
-WHERE merchant_id = $1 AND stream_id = ANY($2::text[])
+WHERE merchant_id = $1 AND stream_id = ANY(string_to_array($2::text, $3::text))
 ORDER BY rejection_id;
 
 -- answers: the instructions under these keys, with their recorded answers
 SELECT i.idempotency_key, i.payment_id, i.subject_id, i.status, i.body, i.api_version
 FROM answered_instruction i
-WHERE i.merchant_id = $1 AND i.idempotency_key = ANY($2::text[]);
+WHERE i.merchant_id = $1 AND i.idempotency_key = ANY(string_to_array($2::text, $3::text));
 
 -- balances_equal_transfers: accounts whose balance is not the sum of their transfers
 WITH pairs AS (

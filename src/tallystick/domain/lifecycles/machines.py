@@ -11,7 +11,7 @@ from tallystick.domain.lifecycles.attempt import ATTEMPT
 from tallystick.domain.lifecycles.dispute import DISPUTE
 from tallystick.domain.lifecycles.payment import PAYMENT
 from tallystick.domain.lifecycles.refund import REFUND
-from tallystick.domain.lifecycles.table import Machine
+from tallystick.domain.lifecycles.table import Edge, Machine
 
 MACHINES: Final[dict[str, Machine]] = {machine.name: machine for machine in (PAYMENT, ATTEMPT, REFUND, DISPUTE)}
 
@@ -20,6 +20,14 @@ def next_state(machine: str, state: str, event: str) -> str | None:
     """The state that ``event`` leads to from ``state``, or None if there is no such edge."""
     edge = MACHINES[machine].edge(state, event)
     return None if edge is None else edge.to
+
+
+def recorded_edge(machine: str, state: str, event: str) -> Edge | None:
+    """As the machine's own, or None for an unknown machine."""
+    try:  # in one step: it is asked for each step of a long history
+        return MACHINES[machine].edges[state][event]
+    except KeyError:
+        return None
 
 
 def events(machine: str) -> frozenset[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from tallystick.domain.lifecycles.machines import MACHINES
+from tallystick.domain.lifecycles.machines import MACHINES, recorded_edge
 from tallystick.domain.lifecycles.table import NEW
 from tallystick.domain.replay import HistoryStep, differing_fields
 from tallystick.oversight.invariants.finding import Finding
@@ -27,9 +27,8 @@ def legal_edges_only(record: StreamRecord) -> Iterator[Finding]:
     for subject_id, steps in record.histories.items():
         state = NEW
         for step in steps:
-            machine = MACHINES.get(step.subject)
-            edge = None if machine is None else machine.recorded_edge(step.from_state, step.event)
-            if machine is None:
+            edge = recorded_edge(step.subject, step.from_state, step.event)
+            if edge is None and step.subject not in MACHINES:
                 yield Finding(subject_id, f"version {step.version} is of a {step.subject}")
             elif edge is None or edge.to != step.to_state:
                 yield Finding(subject_id, f"{_taken(step)} is not in the tables")

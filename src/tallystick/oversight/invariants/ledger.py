@@ -9,7 +9,7 @@ from tallystick.domain.dispute_position import DECIDED, suspended
 from tallystick.domain.ledger import accounts
 from tallystick.domain.ledger.postings import Posting
 from tallystick.domain.lifecycles.attempt import ATTEMPT_OPEN
-from tallystick.domain.lifecycles.machines import MACHINES
+from tallystick.domain.lifecycles.machines import recorded_edge
 from tallystick.domain.replay import HistoryStep
 from tallystick.domain.subjects import Dispute, Subject
 from tallystick.oversight.invariants import retired
@@ -86,9 +86,9 @@ def postings_follow_the_chart(record: StreamRecord) -> Iterator[Finding]:
     for subject_id, steps in record.histories.items():
         states = record.replays[subject_id].states
         for step in steps:
-            if step.version not in states:
+            if (after := states.get(step.version)) is None:
                 break  # history_replays_to_state reports why
-            due = _due(record, step, states.get(step.version - 1), states[step.version])
+            due = _due(record, step, states.get(step.version - 1), after)
             found = posted.get((subject_id, step.version), _NOTHING)
             if found != due and [_as_named_once(leg) for leg in found] != [_as_named_once(leg) for leg in due]:
                 what = f"version {step.version} ({step.event})"
@@ -96,10 +96,12 @@ def postings_follow_the_chart(record: StreamRecord) -> Iterator[Finding]:
 
 
 def _due(record: StreamRecord, step: HistoryStep, before: Subject | None, after: Subject) -> Sequence[Posting]:
-    edge = MACHINES[step.subject].recorded_edge(step.from_state, step.event)
-    if edge is not None and edge.retired:
+    edge = recorded_edge(step.subject, step.from_state, step.event)
+    if edge is None or (edge.posts is None and not edge.retired):
+        return _NOTHING
+    if edge.retired or edge.posts is None:
         return retired.due(record, step, before, after)
-    return _NOTHING if edge is None or edge.posts is None else edge.posts(before, after)
+    return edge.posts(before, after)
 
 
 def _as_named_once(leg: Posting) -> Posting:

@@ -13,7 +13,7 @@ from tallystick.domain.api_keys import LETTERS, KeyKind
 from tallystick.domain.api_versions import VERSIONS
 from tallystick.domain.change import Message
 from tallystick.domain.kinds import kind_of
-from tallystick.domain.lifecycles.machines import MACHINES
+from tallystick.domain.lifecycles.machines import recorded_edge
 from tallystick.domain.replay import HistoryStep
 from tallystick.domain.subjects import Subject
 from tallystick.oversight.invariants.finding import Finding
@@ -25,7 +25,8 @@ _BODY: Final = msgspec.json.Decoder(dict[str, Any])
 class _Due(NamedTuple):
     """What a message is made of."""
 
-    step: Step
+    type: str
+    subject: Subject
     head: Subject
     change_id: str
     at: datetime
@@ -33,18 +34,19 @@ class _Due(NamedTuple):
 
     def message(self, traceparent: str | None) -> Message:
         """The message. Its trace is no part of history, and is taken as it is told."""
-        return message_of(self.step, self.head, self.change_id, self.at, ShownSubjects(), self.key_kind, traceparent)
+        step = Step(self.type, self.subject)
+        return message_of(step, self.head, self.change_id, self.at, ShownSubjects(), self.key_kind, traceparent)
 
 
 def steps_are_told(record: StreamRecord) -> Iterator[Finding]:
     """For each subject that a change moved, its last step over an edge with a message has that message: at the version
     of the stream's own subject in that change, with the subject as it was after that step."""
-    due = dict(_due(record))
+    due = _due(record)
     found = {(message.version, message.subject_id): message for message in record.messages}
-    if due.keys() == found.keys() and all(_says(found[place], meant) for place, meant in due.items()):
+    if due.keys() == found.keys() and all(_says(found[place], place[1], meant) for place, meant in due.items()):
         return
     for place in sorted(due.keys() - found.keys()):
-        yield Finding(place[1], f"{due[place].step.type} at version {place[0]} of its stream has no message")
+        yield Finding(place[1], f"{due[place].type} at version {place[0]} of its stream has no message")
     for place in sorted(found.keys() - due.keys()):
         yield Finding(
             place[1], f"{found[place].type} at version {place[0]} of its stream is a message without its step"
@@ -58,18 +60,17 @@ def steps_are_told(record: StreamRecord) -> Iterator[Finding]:
             yield Finding(place[1], f"{told.type} at version {place[0]} differs from history")
 
 
-def _says(told: StoredMessage, due: _Due) -> bool:
+def _says(told: StoredMessage, subject_id: str, due: _Due) -> bool:
     if told.body is not None or told.answer is None or told.api_version != VERSIONS.newest_stored:
         meant = due.message(told.traceparent)
         return (told.type, told.message_id) == (meant.type, meant.message_id) and _shows(told, meant)
     # One function makes both bodies of these: they are equal where these are.
-    step, head = due.step, due.head
-    id_of, stream_of = kind_of(step.subject).id_of, kind_of(head).id_of
+    head = due.head
     made_of = (told.type, told.message_id, told.at, told.stream_id, told.version, told.key_kind, told.answer)
-    id_ = id_of_message(due.change_id, id_of(step.subject))
+    id_ = id_of_message(due.change_id, subject_id)
     letter = None if due.key_kind is None else LETTERS[due.key_kind]
-    body = ShownSubjects().encoded(step.subject)
-    return made_of == (step.type, id_, due.at, stream_of(head), head.version, letter, body)
+    body = ShownSubjects().encoded(due.subject)
+    return made_of == (due.type, id_, due.at, kind_of(head).id_of(head), head.version, letter, body)
 
 
 def _shows(told: StoredMessage, meant: Message) -> bool:
@@ -84,18 +85,20 @@ def _shows(told: StoredMessage, meant: Message) -> bool:
         return False
 
 
-def _due(record: StreamRecord) -> Iterator[tuple[tuple[int, str], _Due]]:
+def _due(record: StreamRecord) -> dict[tuple[int, str], _Due]:
     """By its place in the stream, each message that history asks for."""
+    due: dict[tuple[int, str], _Due] = {}
     # The last step of each change: the stream's own one, which has the place of the change's messages.
     heads = {step.change_id: step for step in record.histories.get(record.stream_id, ())}
     for steps in record.histories.values():
-        for change_id, (kind, step) in _last_told(steps).items():
+        for change_id, (type_, step) in _last_told(steps).items():
             subject, head = _state(record, step), _state(record, heads.get(change_id))
             # Without a head the stream got no version; history_replays_to_state reports a state that is missing.
-            if subject is None or head is None or step.at is None or kind_of(subject).view is None:
+            if subject is None or head is None or step.at is None or (kind := kind_of(subject)).view is None:
                 continue
-            place = head.version, kind_of(subject).id_of(subject)
-            yield place, _Due(Step(kind, subject), head, change_id, step.at, step.key_kind)
+            place = head.version, kind.id_of(subject)
+            due[place] = _Due(type_, subject, head, change_id, step.at, step.key_kind)
+    return due
 
 
 def _last_told(steps: Sequence[HistoryStep]) -> dict[str, tuple[str, HistoryStep]]:
@@ -105,17 +108,12 @@ def _last_told(steps: Sequence[HistoryStep]) -> dict[str, tuple[str, HistoryStep
     for step in steps:
         if step.change_id is None:
             continue  # history_replays_to_state reports why
-        if (kind := _told(step)) is not None:
-            last[step.change_id] = kind, step
+        edge = recorded_edge(step.subject, step.from_state, step.event)
+        if edge is not None and edge.told is not None:
+            last[step.change_id] = edge.told, step
         elif step.before_streams:
             last.pop(step.change_id, None)
     return last
-
-
-def _told(step: HistoryStep) -> str | None:
-    machine = MACHINES.get(step.subject)
-    edge = None if machine is None else machine.recorded_edge(step.from_state, step.event)
-    return None if edge is None else edge.told
 
 
 def _state(record: StreamRecord, step: HistoryStep | None) -> Subject | None:

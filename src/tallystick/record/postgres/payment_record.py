@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
 from datetime import datetime
-from functools import cached_property
 
 import asyncpg
 from msgspec import Struct
 
+from tallystick.domain.compiled_replay import replayed
 from tallystick.domain.kinds import ATTEMPT_KIND, PAYMENT_KIND, members_of
 from tallystick.domain.subjects import Attempt, Dispute, Payment, Refund
 from tallystick.kit.clock import Clock
@@ -18,8 +18,8 @@ from tallystick.record.postgres.stream_record import (
     RecordedAnswer,
     StreamRecord,
     StreamRows,
-    assembled,
     batched,
+    computed_once,
     members,
     stream_rows,
 )
@@ -43,18 +43,18 @@ class PaymentRecord(StreamRecord, frozen=True, kw_only=True, dict=True):
     attempts: Sequence[ScheduledAttempt]
     answers: dict[str, RecordedAnswer]
 
-    @cached_property
+    @property
     def payment(self) -> Payment:
         """The payment itself."""
         payment: Payment = self.head
         return payment
 
-    @cached_property
+    @computed_once
     def refunds(self) -> list[Refund]:
         """Its refunds, in the order of their ids."""
         return [each for each in self.others if isinstance(each, Refund)]
 
-    @cached_property
+    @computed_once
     def disputes(self) -> list[Dispute]:
         """Its disputes, in the order of their ids."""
         return [each for each in self.others if isinstance(each, Dispute)]
@@ -118,18 +118,19 @@ def _payment_record(
     attempts: Sequence[ScheduledAttempt],
     rows: StreamRows,
 ) -> PaymentRecord:
-    stream = assembled(payment, others, rows)
-    keys = {watched.attempt.idempotency_key for watched in attempts}
-    keys |= {rejection.idempotency_key for rejection in stream.rejections}
+    histories = rows.histories_in(payment, others)
+    rejections = rows.rejections.get(payment.payment_id, ())
+    keys = [watched.attempt.idempotency_key for watched in attempts]
+    keys += [rejection.idempotency_key for rejection in rejections]
     return PaymentRecord(
-        head=stream.head,
-        others=stream.others,
+        head=payment,
+        others=others,
         due_at=due_at,
         attempts=attempts,
-        histories=stream.histories,
-        replays=stream.replays,
-        transfers=stream.transfers,
-        rejections=stream.rejections,
-        messages=stream.messages,
+        histories=histories,
+        replays={subject_id: replayed(steps) for subject_id, steps in histories.items()},
+        transfers=rows.transfers.get(payment.payment_id, ()),
+        rejections=rejections,
+        messages=rows.messages.get(payment.payment_id, ()),
         answers={key: rows.answers[key] for key in keys if key is not None and key in rows.answers},
     )

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
 from datetime import datetime
 from functools import cached_property
 from operator import attrgetter
-from typing import Any, Final, TypeVar
+from typing import Any, Final, Self, TypeVar, overload
 
 import asyncpg
 import msgspec
@@ -23,6 +23,7 @@ from tallystick.record.postgres.structs import unchecked_structs
 from tallystick.record.postgres.subject_reads import subjects_of
 
 Row = TypeVar("Row")
+T = TypeVar("T")
 
 #: Streams looked at together. What is made of their rows and looked at stays in the processor's caches.
 TOGETHER: Final = 50
@@ -95,6 +96,23 @@ class StoredMessage(Struct, frozen=True, kw_only=True, gc=False):
 _STREAM: Final = attrgetter("stream_id")
 
 
+class computed_once(cached_property[T]):
+    """``cached_property`` without its lock, as of Python 3.12: the lock costs more than most of what is computed."""
+
+    @overload
+    def __get__(self, instance: None, owner: type[Any] | None = None) -> Self: ...
+
+    @overload
+    def __get__(self, instance: object, owner: type[Any] | None = None) -> T: ...
+
+    def __get__(self, instance: Any, owner: type[Any] | None = None) -> Any:
+        """The value, computed when it is first asked for."""
+        if instance is None:
+            return self
+        value = instance.__dict__[self.attrname] = self.func(instance)
+        return value
+
+
 class StreamRecord(Struct, frozen=True, kw_only=True, dict=True):
     """One stream: its own subject (``head``), the others in it, their history, ledger rows, rejections and messages.
     It has a dict for what several invariants ask and is computed once."""
@@ -107,17 +125,17 @@ class StreamRecord(Struct, frozen=True, kw_only=True, dict=True):
     rejections: Sequence[StoredRejection]
     messages: Sequence[StoredMessage]
 
-    @cached_property
+    @computed_once
     def stream_id(self) -> str:
         """The id of its own subject."""
         return kind_of(self.head).id_of(self.head)
 
-    @cached_property
+    @computed_once
     def subjects(self) -> Sequence[tuple[str, Subject]]:
         """Each stored subject, by its id."""
         return [(kind_of(subject).id_of(subject), subject) for subject in (self.head, *self.others)]
 
-    @cached_property
+    @computed_once
     def debits(self) -> Mapping[str, int]:
         """Debits less credits of the stream's ledger rows on each account."""
         sums: dict[str, int] = {}
@@ -142,6 +160,15 @@ class StreamRows(Struct, frozen=True, kw_only=True):
     rejections: Mapping[str, Sequence[StoredRejection]]
     messages: Mapping[str, Sequence[StoredMessage]]
     answers: Mapping[str, RecordedAnswer]
+
+    def histories_in(self, head: Subject, others: Iterable[Subject]) -> dict[str, Sequence[HistoryStep]]:
+        """The histories of a stream's subjects, by subject."""
+        found: dict[str, Sequence[HistoryStep]] = {}
+        for subject in (head, *others):
+            subject_id = kind_of(subject).id_of(subject)
+            if (steps := self.histories.get(subject_id)) is not None:
+                found[subject_id] = steps
+        return found
 
 
 async def stream_records(
@@ -172,8 +199,7 @@ async def stream_records(
 def assembled(head: Subject, others: Sequence[Subject], rows: StreamRows) -> StreamRecord:
     """One stream's record out of the rows of several."""
     stream_id = kind_of(head).id_of(head)
-    ids = [stream_id, *(kind_of(each).id_of(each) for each in others)]
-    histories = {each: rows.histories[each] for each in ids if each in rows.histories}
+    histories = rows.histories_in(head, others)
     return StreamRecord(
         head=head,
         others=others,

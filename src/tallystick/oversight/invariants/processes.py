@@ -19,14 +19,17 @@ from typing import Final, NamedTuple
 
 import asyncpg
 
-from tallystick.oversight.invariants.parts import Part, planned
+from tallystick.oversight.invariants.parts import Part, in_order_of_time, planned
 from tallystick.oversight.invariants.report import Findings, InvariantReport, Progress
 from tallystick.oversight.invariants.verify import examined, no_findings, payment_count
 from tallystick.record.postgres.connections import connect
 from tallystick.settings.load import Settings
 
 #: For fewer parts a helper takes longer to start than it saves: it imports for about a second.
-PARTS_FOR_A_HELPER: Final = 4
+PARTS_FOR_A_HELPER: Final = 40
+
+#: Parts that a helper has: it begins the next one while this process, busy with its own, gets to what it found.
+PARTS_AHEAD: Final = 2
 
 
 class Source(NamedTuple):
@@ -89,8 +92,7 @@ class _Work:
     """The parts to do, and what they came to."""
 
     def __init__(self, parts: list[Part], total: int, progress: Progress | None) -> None:
-        # What is asked of a whole merchant takes longest: it comes first, so that no process waits for it at the end.
-        self.to_do = deque(sorted(enumerate(parts), key=lambda each: each[1].payments is not None))
+        self.to_do = deque(in_order_of_time(parts))
         self._found: list[Findings | None] = [None] * len(parts)
         self._total, self._progress, self._done = total, progress, 0
 
@@ -128,8 +130,13 @@ def _cycles_sought_between_parts() -> Iterator[Callable[[], object]]:
     was_enabled = gc.isenabled()
     gc.disable()
     gc.freeze()  # what is there already need not be looked at again
+
+    def seek() -> None:
+        gc.collect()
+        gc.freeze()  # nor what this part came to
+
     try:
-        yield gc.collect
+        yield seek
     finally:
         gc.unfreeze()
         if was_enabled:
@@ -149,19 +156,21 @@ class _Helper:
         self.ended = asyncio.ensure_future(asyncio.to_thread(self._feed, work, asyncio.get_running_loop()))
 
     def _feed(self, work: _Work, loop: asyncio.AbstractEventLoop) -> None:
-        while True:
-            try:
-                number, part = work.to_do.popleft()
-            except IndexError:
-                return
-            try:
-                self._pipe.send(part)
-                found: Findings = self._pipe.recv()
-            except (EOFError, OSError):  # the helper has ended
-                work.to_do.append((number, part))
-                return
-            work.keep(number, found)
-            loop.call_soon_threadsafe(work.count, found.checked["payments"])
+        sent: deque[tuple[int, Part]] = deque()
+        try:
+            while True:
+                with suppress(IndexError):  # no part is left
+                    while len(sent) < PARTS_AHEAD:
+                        sent.append(work.to_do.popleft())
+                        self._pipe.send(sent[-1][1])
+                if not sent:
+                    return
+                found = no_findings()
+                found.extend(self._pipe.recv())  # so that thousands of parts have their names once
+                work.keep(sent.popleft()[0], found)
+                loop.call_soon_threadsafe(work.count, found.checked["payments"])
+        except (EOFError, OSError):  # the helper has ended
+            work.to_do.extend(sent)
 
     def stop(self) -> None:
         """End the process, whatever it does."""

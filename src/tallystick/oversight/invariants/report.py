@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Final, NamedTuple
 
@@ -74,7 +75,7 @@ class Findings:
 
     def __init__(self, invariants: Iterable[InvariantName], counted: Sequence[str]) -> None:
         self._invariants = tuple(invariants)
-        self._found = {invariant.name: 0 for invariant in self._invariants}
+        self._found: Counter[str] = Counter()  # of those that were broken: there are thousands of parts
         self._kept: list[Violation] = []
         self.checked = dict.fromkeys(counted, 0)
 
@@ -89,13 +90,12 @@ class Findings:
 
     def extend(self, later: Findings) -> None:
         """Add what was found after this, as if ``add`` had been called here."""
-        room = {name: KEPT - found for name, found in self._found.items()}
+        taken = self._found.copy()
         for violation in later._kept:
-            if room[violation.invariant] > 0:
-                room[violation.invariant] -= 1
+            if taken[violation.invariant] < KEPT:
+                taken[violation.invariant] += 1
                 self._kept.append(violation)
-        for name, found in later._found.items():
-            self._found[name] += found
+        self._found.update(later._found)
         for what, count in later.checked.items():
             self.checked[what] += count
 

@@ -38,6 +38,7 @@ _COUNTED: Final = (
     "instructions",
 )
 
+_NAMES: Final = tuple([InvariantName(each.name, each.says) for each in INVARIANTS])
 
 #: Reads whole tables, and joins them as sets.
 _PLAN_FOR_MANY: Final = "; ".join(f"SET LOCAL {name} = on" for name in FIND_BY_KEY)
@@ -84,7 +85,7 @@ async def examine(
 
 def no_findings() -> Findings:
     """The findings before anything was looked at."""
-    return Findings([InvariantName(each.name, each.says) for each in INVARIANTS], _COUNTED)
+    return Findings(_NAMES, _COUNTED)
 
 
 async def payment_count(connection: asyncpg.Connection, merchant_id: str | None) -> int:

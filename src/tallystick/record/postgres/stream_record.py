@@ -26,7 +26,7 @@ Row = TypeVar("Row")
 T = TypeVar("T")
 
 #: Streams looked at together. What is made of their rows and looked at stays in the processor's caches.
-TOGETHER: Final = 50
+TOGETHER: Final = 25
 
 #: Streams read at a time: a few megabytes with their history, and few enough round trips for millions.
 PAGE_STREAMS: Final = 500

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from tallystick.kit.trace_context import continued, next_span, outgoing, parsed
+from tallystick.kit import trace_context
+from tallystick.kit.trace_context import continued, new_trace, next_span, outgoing, parsed
 
 TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
 SPAN = "00f067aa0ba902b7"
@@ -63,3 +64,11 @@ def test_every_request_is_a_span_of_its_own() -> None:
     for each in (first, second, next_span(WHOLE)):
         assert parsed([each]) == each
         assert each.startswith(f"00-{TRACE}-") and each.endswith("-01") and SPAN not in each
+
+
+def test_no_span_seems_to_hold_a_card_number(monkeypatch: pytest.MonkeyPatch) -> None:
+    card = "a4222222222222b0"
+    drawn = iter([card, SPAN, TRACE, card, TRACE, SPAN])
+    monkeypatch.setattr(trace_context, "random_hex", lambda _: next(drawn))
+    assert next_span(WHOLE) == WHOLE
+    assert new_trace() == f"00-{TRACE}-{SPAN}-00"

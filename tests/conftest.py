@@ -42,6 +42,10 @@ MEMORY: Final = Path("/dev/shm")
 #: Room for the databases of three workers: a whole run writes about a gigabyte in each.
 ROOM_BYTES: Final = 8 * 2**30
 
+#: Objects between two looks for garbage in the youngest generation, and looks at one before one at the next: the tests'
+#: garbage is small beside what they import.
+GARBAGE: Final = (50_000, 20, 100)
+
 
 configure_logging("error", secret_names(CONNECTOR_SETTINGS))
 
@@ -63,12 +67,14 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_collection() -> Generator[None, object, object]:
-    """What is made while tests are collected stays until the run ends: no garbage is looked for in it."""
+    """What is made while tests are collected stays until the run ends: no garbage is looked for in it, and later less
+    often than by default, which takes 7 % of the fast tests' time."""
     gc.disable()
     try:
         return (yield)
     finally:
         gc.freeze()
+        gc.set_threshold(*GARBAGE)
         gc.enable()
 
 

@@ -12,15 +12,12 @@ from tests.support.polling import one_turn
 
 
 class Timer:
-    """One that was set."""
+    """One that was set. It does not say when it ends: uvloop gives a plain Handle for one that is due at once."""
 
     def __init__(self, when_s: float, callback: Callable[[], Any]) -> None:
         self.when_s = when_s
         self.callback = callback
         self.is_cancelled = False
-
-    def when(self) -> float:
-        return self.when_s
 
     def cancel(self) -> None:
         self.is_cancelled = True
@@ -40,7 +37,7 @@ class LoopClock:
     @property
     def timers(self) -> list[Timer]:
         """Those that run, the next to end first."""
-        return sorted((each for each in self._timers if not each.is_cancelled), key=Timer.when)
+        return sorted((each for each in self._timers if not each.is_cancelled), key=lambda each: each.when_s)
 
     async def until(self, now_s: float) -> None:
         """Move the clock; what is due until then happens."""

@@ -141,7 +141,8 @@ class Journal:
         self._in_flight = 0
         self._last_start_s = -math.inf  # of a batch, on the event loop's clock
         self._last_size = 0
-        self._timer: asyncio.TimerHandle | None = None
+        self._timer: asyncio.Handle | None = None
+        self._timer_due_s = math.inf  # kept here: uvloop's timer of less than a millisecond is a plain Handle
 
     async def start(self) -> None:
         """Open the connections. Raises what the database raises, so that a failure shows at the start."""
@@ -212,11 +213,11 @@ class Journal:
         due_s = self._last_start_s + self._pause_ms() / 1000
         if due_s <= loop.time() + TIMER_RESOLUTION_S:
             return True
-        if self._timer is not None and self._timer.when() > due_s:
+        if self._timer is not None and self._timer_due_s > due_s:
             self._timer.cancel()
             self._timer = None
         if self._timer is None:
-            self._timer = loop.call_at(due_s, self._on_time)
+            self._timer, self._timer_due_s = loop.call_at(due_s, self._on_time), due_s
         return False
 
     def _pause_ms(self) -> int:

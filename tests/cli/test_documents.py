@@ -54,6 +54,7 @@ def unknown(words: list[str]) -> str | None:
     return None
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("document", DOCUMENTS)
 def test_the_commands_in_a_document_exist(document: str) -> None:
     text = (ROOT / document).read_text(encoding="utf-8")

@@ -261,6 +261,7 @@ def _write(directory: Path) -> Path:
     return directory
 
 
+@pytest.mark.exhaustive
 def test_an_incompatible_change_needs_a_new_version(tmp_path: Path) -> None:
     """The release before had the first version, in which a payment had a ``statement``."""
     assert broken_promises(_write(tmp_path)) == []
@@ -274,6 +275,7 @@ def test_an_incompatible_change_needs_a_new_version(tmp_path: Path) -> None:
         assert broken_promises(tmp_path) == []
 
 
+@pytest.mark.exhaustive
 def test_a_release_of_two_versions_keeps_both(tmp_path: Path) -> None:
     """A version that ends without notice is a broken promise; with notice it is none."""
     with published():
@@ -287,6 +289,7 @@ def test_a_release_of_two_versions_keeps_both(tmp_path: Path) -> None:
     assert gone not in broken_promises(tmp_path)
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("kept", [[OLD], [OLD, NEW]])
 def test_what_no_version_translates_is_kept_for_clients_of_all(tmp_path: Path, kept: list[str]) -> None:
     """A new version does not excuse another status of an error, or the end of a type of message: clients of the old one

@@ -13,6 +13,7 @@ from tests.guarantees.versions.second import OLD, published
 from tests.support.commands import Ran, run_here
 
 
+@pytest.mark.exhaustive
 def test_a_release_is_written_and_compared(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -288,6 +288,7 @@ bodies = st.dictionaries(
 )
 
 
+@pytest.mark.exhaustive
 @settings(max_examples=300)
 @example(body={"a": "4111/1111/1111/1111"}, escaped=False, indent=1)
 @example(body={"a": "4111%201111%201111%201111"}, escaped=False, indent=1)

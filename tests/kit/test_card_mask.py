@@ -67,6 +67,7 @@ def test_what_is_kept(text: str) -> None:
     assert mask_cards_within(tree) is tree
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("way", WRITTEN)
 @given(number=numbers(), before=AROUND, after=AROUND)
 @FEWER

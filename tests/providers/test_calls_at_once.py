@@ -26,6 +26,7 @@ PATIENCE_MS = 30_000
 #: Answers at once, when the last has come.
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("name", CONNECTORS)
 async def test_three_hundred_calls_are_under_way_at_once(name: str) -> None:
     """The stand answers nobody before all of them have come: one that waits for another's end would wait for ever."""

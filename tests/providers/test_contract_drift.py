@@ -408,6 +408,7 @@ def shown(verdict: Verdict) -> Any:
     return {name: value for name, value in said.items() if name not in ("raw", "reason")}
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("name", ANSWERS)
 async def test_an_answer_with_one_change(name: str) -> None:
     met = set[str]()

@@ -77,6 +77,7 @@ def reported(notice: StoredNotice | None) -> LateReport | None:
     return None
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("letters", LETTERS, ids=lambda letters: letters.name)
 async def test_what_is_declared_is_what_is_read(letters: Letters) -> None:
     provider = PROVIDERS[letters.name].connect(SETTINGS)

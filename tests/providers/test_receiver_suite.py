@@ -158,6 +158,7 @@ _JSON: st.SearchStrategy[object] = st.recursive(
 )
 
 
+@pytest.mark.exhaustive
 @every_provider
 @given(data=st.data())
 def test_whatever_is_signed_is_kept(letters: Letters, data: st.DataObject) -> None:

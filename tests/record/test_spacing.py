@@ -170,6 +170,7 @@ async def test_what_a_batch_has_no_room_for_waits_no_longer_than_others(
     assert busy.sizes == [(0, 1), (2, 2), (2 + SECOND_BATCH_PATIENCE_MS, 2)]
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("seed", range(20))
 async def test_no_change_waits_longer_than_the_rule_says(monkeypatch: pytest.MonkeyPatch, seed: int) -> None:
     """Changes and ends of batches at random moments: while a writer is free, none waits beyond the spacing after the

@@ -258,6 +258,7 @@ ODD_VALUES += [{str(number): "" for number in range(size)} for size in (50, 51)]
 VALIDATORS = {name: Draft202012Validator(schema) for name, schema in SCHEMAS.items()}
 
 
+@pytest.mark.exhaustive
 @settings(max_examples=400)
 @given(
     st.sampled_from(sorted(PARSERS)),

@@ -115,6 +115,7 @@ def test_the_differing_field_is_named(stored: str, sent: str, field: str) -> Non
     assert differing_field(of(stored), of(sent)) == field
 
 
+@pytest.mark.exhaustive
 @settings(max_examples=100)
 @given(bodies, bodies)
 def test_a_difference_always_has_a_name_and_is_the_same_from_both_sides(

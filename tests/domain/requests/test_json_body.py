@@ -155,6 +155,7 @@ json_values = st.recursive(
 )
 
 
+@pytest.mark.exhaustive
 @settings(max_examples=100)
 @given(st.dictionaries(st.text(max_size=5), json_values, max_size=4), st.booleans())
 def test_what_any_encoder_writes_is_read_back(body: dict[str, Any], escaped: bool) -> None:

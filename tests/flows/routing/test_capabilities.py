@@ -122,6 +122,7 @@ async def test_every_amount_in_every_currency_is_refused_as_the_capabilities_say
     assert refused == dict.fromkeys(connected, every), "each of the refusals was met at each provider"
 
 
+@pytest.mark.exhaustive
 async def test_any_text_is_refused_as_a_token_as_the_capabilities_say(connected: Mapping[str, Provider]) -> None:
     """Also what no provider has ever seen."""
     shown = said(connected)

@@ -222,6 +222,7 @@ def _bare(notice: Notice) -> Notice:
             return replace(notice, reference="", occurred_at=None, movements=moved)
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("name", LIVES)
 def test_the_acquirer_does_and_says_so(name: str, books: Books, clock: Time) -> None:
     life = Watched(name, books, clock)

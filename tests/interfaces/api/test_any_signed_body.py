@@ -168,6 +168,7 @@ async def test_whatever_a_correctly_signed_body_holds(
         assert states <= {"dead", "unreadable", "unknown_type", "conflict", "foreign"}, "and each came to an end"
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("what", HOSTILE)
 def test_one_odd_item_costs_the_others_nothing(what: str) -> None:
     """Adyen signs items and not bodies: what is beside an odd one is read as if it were alone."""

@@ -276,6 +276,7 @@ BODIES = {
 }
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("case", BODIES)
 async def test_bodies_and_headers(case: str) -> None:
     await both(BODIES[case], new_application())  # time-outs belong to one event loop
@@ -329,6 +330,7 @@ REQUEST = st.builds(
 )
 
 
+@pytest.mark.exhaustive
 @given(asked=REQUEST)
 @settings(max_examples=400)
 def test_whatever_is_asked(asked: Asked) -> None:

@@ -23,6 +23,7 @@ def test_every_list_has_a_number_of_its_own() -> None:
     assert len({each.number for each in LISTS}) == len(LISTS)
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("paged", LISTS, ids=lambda paged: str(paged.id_prefix))
 @given(MOMENTS, ID_BITS)
 def test_a_cursor_comes_back_for_its_own_list_alone(paged: PagedList, moment: datetime, bits: bytes) -> None:

@@ -159,6 +159,7 @@ def test_every_bad_parameter_is_named_at_once() -> None:
     ]
 
 
+@pytest.mark.exhaustive
 @settings(max_examples=200)
 @given(
     st.dictionaries(

@@ -80,6 +80,7 @@ LIVES: dict[str, Callable[[Books], None]] = {
 }
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("life", LIVES)
 def test_effect_and_event_are_one_transaction(tmp_path: Path, life: str) -> None:
     """The file as it is before each statement is what a SIGKILL then would leave: effects and events, the same."""

@@ -243,7 +243,7 @@ async def test_an_api_that_is_away_is_said_once_and_asked_again(database: Databa
         await stand.dispatch()
         running = asyncio.create_task(relay.run())
         try:
-            await eventually_async(lambda: stand.got == [new])
+            await eventually_async(lambda: stand.got == [new] and len(stand.notes) == 2)
         finally:
             running.cancel()
         assert [note.startswith(f"{stand.here.url} answered 503") for note in stand.notes] == [True, False]

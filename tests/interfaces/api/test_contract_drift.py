@@ -79,7 +79,7 @@ async def test_an_unlisted_code_is_kept_counted_and_for_a_person(
 async def test_a_delivery_that_is_not_kept_is_not_counted(database: Database, fresh_merchant: str) -> None:
     """It comes again, and is counted once then."""
     [letters] = [each for each in LETTERS if each.name == "simulator"]
-    code = f"new.{fresh_merchant}"
+    code = "new." + fresh_merchant.translate(str.maketrans("0123456789", "ghijklmnop"))  # digits are not shown
     delivered = signed(letters, copy.deepcopy(letters.event(1)) | {"type": code, "id": new_id("req")})
     with capture_logs() as logged:
         async with door(database, fresh_merchant, webhook_commit_timeout_ms=300) as app:

@@ -44,3 +44,5 @@ SELECT create_distributed_table('sealing_key_act', 'number', colocate_with => 'n
 SELECT create_distributed_table('contract_drift', 'provider', colocate_with => 'none');
 -- Until when an account of a provider takes no calls: a row for each account.
 SELECT create_distributed_table('provider_pause', 'provider', colocate_with => 'none');
+-- What each process says of its circuits: a row for each account and process.
+SELECT create_distributed_table('provider_circuit', 'provider', colocate_with => 'none');

@@ -52,6 +52,7 @@ def test_it_exits_with_0_only_where_every_part_is_well(
             parts=parts,
             waiting=(),
             endpoints=EndpointCounts(enabled=0, failing=0, given_up=0),
+            circuits=(),
             warnings=(),
         )
 

@@ -99,7 +99,17 @@ async def test_without_the_keys_no_round_touches_anything(
         async with periodic_work(runtime) as rounds:
             runtime.sealer.refused = "another key"
             assert {each.name: await each._one() for each in rounds} == dict.fromkeys(
-                ("recovery", "waiting recovery", "inbox", "foreign events", "waiting events", "dispatch", "delivery"), 0
+                (
+                    "recovery",
+                    "waiting recovery",
+                    "inbox",
+                    "foreign events",
+                    "waiting events",
+                    "dispatch",
+                    "delivery",
+                    "circuits",
+                ),
+                0,
             )
             runtime.sealer.refused = None
             done = {each.name: await each._one() for each in rounds if each.name in ("recovery", "inbox")}

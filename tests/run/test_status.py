@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import UTC
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -13,15 +14,18 @@ import pytest
 
 from tallystick.cli.command import in_words
 from tallystick.flows.assembly import open_runtime
+from tallystick.flows.circuits import Circuits
 from tallystick.kit.ids import new_id
+from tallystick.providers.circuit import BoundedProvider
 from tallystick.record.postgres.embedded.server import DatabaseUrls
 from tallystick.record.postgres.migrate import newest_revision
 from tallystick.record.postgres.operator_reads import EndpointCounts
 from tallystick.record.postgres.provider_pauses import keep_pause
 from tallystick.record.postgres.readiness import WORKER_SESSIONS
-from tallystick.run.status import LATE_MS, NO_PROVIDER, NO_WORKER, Part, Status, read_status
+from tallystick.run.status import LATE_MS, NO_CIRCUIT, NO_PROVIDER, NO_WORKER, Part, Status, read_status
 from tallystick.run.worker_health import worker_health
 from tallystick.settings.load import Settings
+from tests.support.circuit import LIMITS, Scripted, fail
 from tests.support.database import Database, NewDatabase
 from tests.support.ports import free_port
 from tests.support.runtime import SETTINGS, BookedProvider
@@ -64,7 +68,7 @@ async def test_all_is_well_where_everything_runs(database: Database) -> None:
         found = await status_of(settings, database.app_url)
     assert found.well and [each.well for each in found.parts] == [True] * 7, found
     assert part(found, "schema").says == (newest_revision(),)
-    assert part(found, "providers").says == ("simulator",)
+    assert part(found, "providers").says == ("simulator", NO_CIRCUIT)
     assert part(found, "api").says == (f"http://127.0.0.1:{settings.port}",)
     (place,) = part(found, "database").says
     assert place.partition(", ")[0].endswith(urlsplit(database.app_url).path) and "PostgreSQL 18" in place
@@ -145,7 +149,30 @@ async def test_a_provider_that_asked_to_wait_is_told(database: Database) -> None
     await owner.close()
     providers = part(found, "providers")
     assert providers.well and providers.says[0] == "simulator"
-    assert providers.says[1].startswith("simulator/main asked for a wait, ")
+    assert providers.says[-1].startswith("simulator/main asked for a wait, ")
+
+
+async def test_a_circuit_is_told_by_the_processes_that_have_it(database: Database) -> None:
+    """Of a worker and two others. One that ends has none; what an API and a worker tell is in tests/flows."""
+    settings, inner = settings_of(), Scripted()
+    async with everything_runs(settings, database) as pool:
+        bounded = BoundedProvider(inner, LIMITS)
+        await fail(bounded, inner)
+        failing, others = Circuits(pool, {"scripted": bounded}), Circuits(pool, {"scripted": Scripted()})
+        await failing.round()
+        await others.round()
+        found = await status_of(settings, database.app_url)
+        (told,) = found.circuits
+        assert (told.processes, told.open, told.half_open) == (2, 1, 0)
+        providers = part(found, "providers")
+        assert not providers.well and not found.well
+        since = f"{told.since.astimezone(UTC):%Y-%m-%d %H:%M:%S}"
+        assert providers.says[1].startswith(f"scripted/eu: circuit open in 1 of 2 processes since {since} UTC (told ")
+        await failing.leave()
+        found = await status_of(settings, database.app_url)
+        assert part(found, "providers").says[1].startswith("scripted/eu: circuit closed in all of 1 process since ")
+        assert part(found, "providers").well
+        await others.leave()
 
 
 async def test_work_that_nobody_takes_up_is_overdue(database: Database) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, nullcontext
 from functools import partial
@@ -9,11 +10,13 @@ from functools import partial
 from msgspec import Struct
 
 from tallystick.flows.assembly import open_runtime
+from tallystick.flows.circuits import LOOK_EVERY_MS, Circuits
 from tallystick.flows.runtime import Runtime
 from tallystick.flows.version_use import VersionUse
 from tallystick.flows.webhooks.inbound.intake import Intake
 from tallystick.flows.webhooks.inbound.rejected import RejectedDeliveries
 from tallystick.kit.clock import Clock
+from tallystick.kit.rounds import Rounds
 from tallystick.providers.port import Provider
 from tallystick.record.postgres.connections import connect
 from tallystick.record.postgres.embedded.server import DatabaseUrls, resolve_database
@@ -44,6 +47,7 @@ async def open_api_process(
             open_intake(settings, urls.app_url, runtime.outage) as intake,
             open_rejected_deliveries(runtime) as rejected,
             open_version_use(runtime) as version_use,
+            telling_circuits(runtime),
         ):
             if database_url is None:  # a process of its own: it listens once it knows whether it is ready
                 await runtime.readiness.first()
@@ -87,3 +91,16 @@ async def open_version_use(runtime: Runtime) -> AsyncIterator[VersionUse]:
         yield use
     finally:
         await use.stop()
+
+
+@asynccontextmanager
+async def telling_circuits(runtime: Runtime) -> AsyncIterator[None]:
+    """Tells of this process's circuits until it ends."""
+    circuits = Circuits(runtime.pool, runtime.providers)
+    rounds, stop = Rounds("circuits", LOOK_EVERY_MS, circuits.round, finish=circuits.leave), asyncio.Event()
+    telling = asyncio.create_task(rounds.run(stop), name="circuits")
+    try:
+        yield
+    finally:
+        stop.set()
+        await telling

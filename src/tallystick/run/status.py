@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from datetime import UTC
 from functools import partial
 from typing import Any, Final
 
@@ -21,6 +22,7 @@ from tallystick.record.postgres.failures import DATABASE_AWAY
 from tallystick.record.postgres.migrate import newest_revision
 from tallystick.record.postgres.operator_reads import Backlog, EndpointCounts, OperatorReads
 from tallystick.record.postgres.outage import Outage
+from tallystick.record.postgres.provider_circuits import AccountCircuits, read_circuits
 from tallystick.record.postgres.provider_pauses import read_pauses
 from tallystick.record.postgres.readiness import DatabaseReadiness
 from tallystick.record.sealing import sealer_of
@@ -37,8 +39,8 @@ API_TIMEOUT_S: Final = 2.0
 #: A worker takes up what is due within a second or two. What has been due for this long is taken up by none.
 LATE_MS: Final = 60_000
 
-#: For the waits of providers: a row for each account.
-PAUSES_TIMEOUT_S: Final = 2.0
+#: For the waits and the circuits of providers: a row for each account, or for each account in each process.
+PROVIDERS_TIMEOUT_S: Final = 2.0
 
 #: The part that a finding of ``doctor`` belongs to; the database's where it is not named.
 PART_OF: Final[Mapping[str, str]] = {
@@ -53,6 +55,7 @@ PART_OF: Final[Mapping[str, str]] = {
 }
 
 NO_WORKER: Final = "no worker has a session in the database; start `tallystick work`"
+NO_CIRCUIT: Final = "no process that runs has told of a circuit for half a minute"
 NO_PROVIDER: Final = "no provider takes payments; `tallystick settings` lists what each needs"
 
 Limit = Callable[[Settings], int]
@@ -96,12 +99,13 @@ class Waiting(Struct, frozen=True, kw_only=True):
 
 
 class Status(Struct, frozen=True, kw_only=True):
-    """``endpoints``: those of merchants, None where it could not be asked. ``warnings``: what ``doctor`` only warns
-    of."""
+    """``endpoints``: those of merchants, None where it could not be asked. ``circuits``: of the accounts of providers, as
+    the processes that run told of them. ``warnings``: what ``doctor`` only warns of."""
 
     parts: tuple[Part, ...]
     waiting: tuple[Waiting, ...]
     endpoints: EndpointCounts | None
+    circuits: tuple[AccountCircuits, ...]
     warnings: tuple[Finding, ...]
 
     @property
@@ -118,6 +122,7 @@ class _Record(Struct, frozen=True, kw_only=True):
     waiting: tuple[Waiting, ...]
     endpoints: EndpointCounts
     pauses: Mapping[tuple[str, str], int]
+    circuits: Sequence[AccountCircuits]
 
 
 async def read_status(settings: Settings, database: DatabaseUrls, in_words: Callable[[Exception], str]) -> Status:
@@ -145,6 +150,7 @@ async def read_status(settings: Settings, database: DatabaseUrls, in_words: Call
         ),
         waiting=() if record is None else record.waiting,
         endpoints=None if record is None else record.endpoints,
+        circuits=() if record is None else tuple(record.circuits),
         warnings=tuple(finding for finding in examination.findings() if finding.level == "warn"),
     )
 
@@ -163,7 +169,8 @@ async def _read(settings: Settings, database_url: str) -> _Record:
             worker_runs=readiness.worker_runs,
             waiting=tuple(_judged(settings, await reads.backlog())),
             endpoints=await reads.endpoints([GONE, FAILING]),
-            pauses=await read_pauses(pool, PAUSES_TIMEOUT_S),
+            pauses=await read_pauses(pool, PROVIDERS_TIMEOUT_S),
+            circuits=await read_circuits(pool, PROVIDERS_TIMEOUT_S),
         )
 
 
@@ -224,13 +231,31 @@ async def _not_ready(address: str) -> str | None:
 
 
 async def _providers(settings: Settings, wrong: Mapping[str, Sequence[str]], record: _Record | None) -> Part:
-    """A provider that asked to wait is told, and is well: it said when it will be called again."""
+    """A provider that asked to wait is told, and is well: it said when it will be called again. One that does not
+    answer some process is not."""
     taking = sorted((await configured(settings)).keys() - switched_off(settings))
     if not taking and "providers" not in wrong:
         return Part(name="providers", well=False, says=(NO_PROVIDER,))
-    waits = {} if record is None else record.pauses
+    waits, circuits = ({}, ()) if record is None else (record.pauses, record.circuits)
     asked = [
         f"{provider}/{account} asked for a wait, {left_ms // 1_000} s more"
         for (provider, account), left_ms in sorted(waits.items())
     ]
-    return _part("providers", wrong, [", ".join(taking), *asked])
+    if record is not None and not circuits:
+        asked = [NO_CIRCUIT, *asked]
+    said = [", ".join(taking), *(_circuit(each) for each in circuits), *asked]
+    if "providers" not in wrong and any(each.open or each.half_open for each in circuits):
+        return Part(name="providers", well=False, says=tuple(said))
+    return _part("providers", wrong, said)
+
+
+def _circuit(found: AccountCircuits) -> str:
+    """``stripe/main: circuit open in 1 of 3 processes since 2026-11-26 08:00:00 UTC (told 4 s ago)``."""
+    states = [
+        f"{word} in {number}" for word, number in (("open", found.open), ("half open", found.half_open)) if number
+    ] or ["closed in all"]
+    of = "1 process" if found.processes == 1 else f"{found.processes} processes"
+    return (
+        f"{found.provider}/{found.account}: circuit {' and '.join(states)} of {of}"
+        f" since {found.since.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC (told {found.age_ms // 1_000} s ago)"
+    )

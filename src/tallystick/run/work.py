@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
 from tallystick.flows.assembly import open_runtime
+from tallystick.flows.circuits import LOOK_EVERY_MS, Circuits
 from tallystick.flows.recovery.worker import LOOK_FOR_WAITING_EVERY_MS, RecoveryWorker
 from tallystick.flows.runtime import Runtime
 from tallystick.flows.webhooks.inbound.worker import WAITS_AFTER_MS, InboxWorker
@@ -31,6 +32,7 @@ async def periodic_work(runtime: Runtime) -> AsyncIterator[list[Rounds]]:
     recovery = RecoveryWorker(runtime, runtime.stores.schedule_book)
     inbox = InboxWorker(runtime, runtime.stores.inbox)
     outbox = OutboxWorker(runtime)
+    circuits = Circuits(runtime.pool, runtime.providers)
     outage = runtime.outage
     try:
         yield [
@@ -64,6 +66,7 @@ async def periodic_work(runtime: Runtime) -> AsyncIterator[list[Rounds]]:
                 finish=outbox.finish,
                 watch=outage,
             ),
+            Rounds("circuits", LOOK_EVERY_MS, circuits.round, finish=circuits.leave),
         ]
     finally:
         await outbox.close()

@@ -28,13 +28,14 @@ OF_EVERY_DAY = {
         "recovery.sql",
         "keys.sql",
         "provider_pauses.sql",
+        "provider_circuits.sql",
     )
     for name, statement in sql.load(file).items()
 }
 
-#: Read whole on purpose: what is due is asked of every endpoint, and every account that waits is asked for. Both are
-#: small.
-SMALL_TABLES = frozenset({"webhook_endpoint", "provider_pause"})
+#: Read whole on purpose: what is due is asked of every endpoint, every account that waits is asked for, and what each
+#: process says of its circuits. All are small.
+SMALL_TABLES = frozenset({"webhook_endpoint", "provider_pause", "provider_circuit"})
 
 
 @pytest.mark.parametrize("name", OF_EVERY_DAY)

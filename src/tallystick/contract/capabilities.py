@@ -27,7 +27,9 @@ kinds of payment methods, currencies and the step of their amounts, captures, th
 lifetime, settlement delay. Requests are checked by the same rows, and a test asks both about every provider, method
 and currency. `after_final` of a provider lists each step that may still follow a final state of a payment made there.
 A currency or an amount that is not refused here can still be declined: what an account at a provider is enabled for
-only the provider knows.
+only the provider knows. Neither Stripe nor Adyen publishes a smallest amount or a refund window that holds for every
+account and payment method. So no connector declares any: `amount_min` is the smallest amount of this API,
+`refund_window_ms` is null, and what is below or later than the provider takes is a declined payment or a failed refund.
 """
 
 _REFUSALS: Final = (

@@ -102,8 +102,23 @@ class PaymentMethodCapability(Struct, frozen=True, kw_only=True):
             None,
         ),
     ]
-    amount_min: Annotated[int, described("Smallest amount, in minor units.", MIN_AMOUNT, minimum=MIN_AMOUNT)]
-    amount_max: Annotated[int, described("Largest amount, in minor units.", MAX_AMOUNT, maximum=MAX_AMOUNT)]
+    amount_min: Annotated[
+        int,
+        described(
+            "Smallest amount that is not refused here, in minor units. The smallest one of the provider is not known"
+            " here: below it a payment is declined.",
+            MIN_AMOUNT,
+            minimum=MIN_AMOUNT,
+        ),
+    ]
+    amount_max: Annotated[
+        int,
+        described(
+            "Largest amount that is not refused here, in minor units. The provider may decline smaller ones.",
+            MAX_AMOUNT,
+            maximum=MAX_AMOUNT,
+        ),
+    ]
     currencies: Annotated[list[CurrencyCapability], described("Every currency of a new payment.")]
 
 

@@ -15,11 +15,14 @@ from msgspec.structs import replace
 
 from tallystick.flows.webhooks.outbound.address_policy import (
     LOOKUP_TIMEOUT_S,
+    REFUSED_STEP_MS,
     AddressPolicy,
     AddressRefused,
     UrlRefused,
+    coarse_ms,
     is_public,
 )
+from tallystick.kit.clock import monotonic_ms
 from tests.support.database import Database
 from tests.support.names import Names, _info
 from tests.support.outbox import deliveries, drain, pay, register, runtime_for, tries, worker
@@ -148,9 +151,11 @@ def test_urls_that_look_well(url: str) -> None:
     ],
 )
 async def test_names_that_lead_astray_are_refused_at_registration(answer: Any, code: str) -> None:
-    """With one code and one text: two would say which names the internal network has."""
+    """With one code, one text and a coarse time: two would say which names the internal network has."""
+    started_ms = monotonic_ms()
     with pytest.raises(UrlRefused) as refused:
         await AddressPolicy(allow_private=False, lookup=Names(answer)).check("https://merchant.example/")
+    assert monotonic_ms() - started_ms >= REFUSED_STEP_MS - 1, "the clocks differ by less than a millisecond"
     assert (refused.value.code, str(refused.value)) == (code, "must resolve to a public address")
 
 
@@ -167,6 +172,12 @@ async def test_a_try_does_not_say_whether_an_internal_name_exists(
         (tried,) = await tries(runtime, fresh_merchant)
         said = (tried["result"], tried["status"], tried["detail"])
         assert said == ("address_refused", None, "the endpoint does not resolve to a public address")
+        assert tried["duration_ms"] and tried["duration_ms"] % REFUSED_STEP_MS == 0, "a coarse time"
+
+
+def test_a_time_is_told_in_whole_steps() -> None:
+    step = REFUSED_STEP_MS
+    assert [coarse_ms(each) for each in (-1, 0, 1, step - 1, step, step + 1)] == [step] * 5 + [2 * step]
 
 
 async def test_names_that_lead_to_public_addresses_are_fine() -> None:

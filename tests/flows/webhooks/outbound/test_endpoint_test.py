@@ -16,11 +16,13 @@ from tallystick.decisions.messages import TEST_TYPE, MessageBody, message_types
 from tallystick.domain.api_keys import declaration
 from tallystick.domain.kinds import KINDS
 from tallystick.flows.webhooks.outbound import endpoint_tester
+from tallystick.flows.webhooks.outbound.address_policy import REFUSED_STEP_MS
 from tallystick.flows.webhooks.outbound.client import CONNECTION_REFUSED, NO_PUBLIC_ADDRESS
 from tallystick.interfaces.api.openapi import openapi_document
 from tallystick.interfaces.api.rate_limit import RateLimiter
 from tallystick.interfaces.api.routes.webhook_endpoints import EVENT_TYPES
 from tallystick.interfaces.api.routes.webhook_tests import RATE
+from tallystick.kit.clock import monotonic_ms
 from tallystick.kit.ids import is_id
 from tests.support.api import Inside, assert_problem, inside
 from tests.support.database import Database
@@ -111,8 +113,11 @@ async def test_no_private_address_is_reached(database: Database, fresh_merchant:
             paths = [await _endpoint(api, url) for url in (receiver.url, receiver.url.replace("http", "https"))]
         async with inside(database, fresh_merchant, BookedProvider()) as api:
             for path, _ in paths:
+                started_ms = monotonic_ms()
                 test = (await api.client.post(f"{path}/test")).json()
                 assert (test["result"], test["message"]) == ("address_refused", NO_PUBLIC_ADDRESS)
+                assert test["duration_ms"] and test["duration_ms"] % REFUSED_STEP_MS == 0
+                assert monotonic_ms() - started_ms >= REFUSED_STEP_MS - 1, "the answer's own time says no more"
         assert receiver.got == []
 
 

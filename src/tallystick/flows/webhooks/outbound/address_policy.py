@@ -19,6 +19,7 @@ from aiohttp.abc import AbstractResolver, ResolveResult
 from yarl import URL
 
 from tallystick.domain.errors import TallystickError
+from tallystick.kit.clock import monotonic_ms
 
 #: Longer than any legitimate URL, and accepted by common servers and proxies.
 MAX_URL_CHARS: Final = 2_048
@@ -34,6 +35,10 @@ _LOOKUP_THREADS: Final = 64
 
 #: Long enough for a resolver's second try (resolv.conf's default time-out is 5 s).
 LOOKUP_TIMEOUT_S: Final = 6.0
+
+#: How exactly a refusal of an address tells its time. A name server of the platform's network finds its own names
+#: sooner than it learns that there is no such name: both take less than this.
+REFUSED_STEP_MS: Final = 500
 
 #: IANA IPv4 Special-Purpose Address Registry, the entries that are not globally reachable; and multicast (RFC 5771).
 _CLOSED_IPV4: Final = tuple(
@@ -100,6 +105,17 @@ class UrlRefused(TallystickError):
 
 class AddressRefused(OSError):
     """The name resolves to an address that is not public. An OSError, like other lookup errors."""
+
+
+def coarse_ms(elapsed_ms: int) -> int:
+    """What a merchant is told of how long a refused address took: whole steps, one at least."""
+    return -(-max(elapsed_ms, 1) // REFUSED_STEP_MS) * REFUSED_STEP_MS
+
+
+async def wait_coarsely(started_ms: int) -> None:
+    """Wait until as long has passed as is told: a merchant has a clock too."""
+    elapsed_ms = monotonic_ms() - started_ms
+    await asyncio.sleep((coarse_ms(elapsed_ms) - elapsed_ms) / 1_000)
 
 
 def is_public(address: str) -> bool:
@@ -170,12 +186,15 @@ class AddressPolicy:
 
     async def check(self, text: str) -> None:
         """The URL, if its syntax and its current addresses are allowed: for registration. Raises UrlRefused, with one
-        code for a name that does not resolve and for one that leads inside: two would tell which internal names exist.
+        code for a name that does not resolve and for one that leads inside: two would tell which internal names exist,
+        and so would two times.
         """
-        url = self.url(text)
+        url, started_ms = self.url(text), monotonic_ms()
         try:
             await self.addresses(url.host or "", url.port or 0)
         except OSError:  # AddressRefused among them
+            if not self._allow_private:
+                await wait_coarsely(started_ms)
             raise UrlRefused("address_refused", "must resolve to a public address") from None
 
     async def addresses(self, host: str, port: int) -> list[tuple[Any, ...]]:

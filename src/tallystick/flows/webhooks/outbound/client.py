@@ -19,6 +19,7 @@ from tallystick.flows.webhooks.outbound.address_policy import (
     AddressRefused,
     PolicyResolver,
     UrlRefused,
+    coarse_ms,
 )
 from tallystick.flows.webhooks.outbound.retries import retry_after_ms
 from tallystick.flows.webhooks.outbound.tls import NO_TLS, certificate_fault, client_context
@@ -36,6 +37,9 @@ NEVER_TOO_LATE: Final = sys.maxsize
 
 _GONE: Final = 410
 
+#: The result for an address that is not public, or not there; its time is told coarsely.
+ADDRESS_REFUSED: Final = "address_refused"
+
 #: Failures in words, for the merchant. None repeats what the receiver said.
 NO_PUBLIC_ADDRESS: Final = "the endpoint does not resolve to a public address"
 CONNECTION_REFUSED: Final = "the connection was refused: nothing listens on the URL's port"
@@ -50,7 +54,8 @@ NOT_PUBLIC: Final = "the host's name resolves to an address that is not public"
 
 class DeliveryResult(Struct, frozen=True, kw_only=True):
     """The result of one try. ``result``: one of ``try_results.TRY_RESULTS``, or too_late (not sent). ``detail``: the
-    same in words, for the merchant. ``hidden``: what its merchant is not told, for the platform's log."""
+    same in words, for the merchant. ``duration_ms`` is coarse where the address was refused. ``hidden``: what its
+    merchant is not told, for the platform's log."""
 
     result: str
     duration_ms: int = 0
@@ -111,7 +116,8 @@ class EndpointClient:
 
         with checked_before_write(allowed):
             result = await self._post(url, headers, body, now)
-        return structs.replace(result, duration_ms=monotonic_ms() - started_ms)
+        took_ms = monotonic_ms() - started_ms
+        return structs.replace(result, duration_ms=coarse_ms(took_ms) if result.result == ADDRESS_REFUSED else took_ms)
 
     async def close(self) -> None:
         """Close every connection."""
@@ -126,7 +132,7 @@ class EndpointClient:
         except _TooLate:
             return _failed("too_late", "the lease ended before it could be sent")
         except (UrlRefused, _PeerRefused):
-            return _failed("address_refused", NO_PUBLIC_ADDRESS)
+            return _failed(ADDRESS_REFUSED, NO_PUBLIC_ADDRESS)
         except aiohttp.ConnectionTimeoutError:
             return _failed("timed_out", f"no connection could be made within {_CONNECT_TIMEOUT_S} s")
         except TimeoutError:  # aiohttp's other ones are among them
@@ -151,7 +157,7 @@ class EndpointClient:
         why = NOT_PUBLIC if isinstance(error, AddressRefused) else NOT_RESOLVED
         if self._policy.allows_private:
             return _failed("name_unresolved", why)
-        return structs.replace(_failed("address_refused", NO_PUBLIC_ADDRESS), hidden=why)
+        return structs.replace(_failed(ADDRESS_REFUSED, NO_PUBLIC_ADDRESS), hidden=why)
 
 
 def _failed(result: str, detail: str) -> DeliveryResult:

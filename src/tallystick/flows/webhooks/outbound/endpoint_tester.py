@@ -11,12 +11,17 @@ from msgspec import Struct
 from tallystick.decisions.messages import TEST_TYPE, body_of_test, shown_by
 from tallystick.domain.api_versions import VERSIONS
 from tallystick.domain.errors import Overloaded
-from tallystick.flows.webhooks.outbound.address_policy import AddressPolicy
-from tallystick.flows.webhooks.outbound.client import NEVER_TOO_LATE, DeliveryResult, EndpointClient
+from tallystick.flows.webhooks.outbound.address_policy import AddressPolicy, wait_coarsely
+from tallystick.flows.webhooks.outbound.client import (
+    ADDRESS_REFUSED,
+    NEVER_TOO_LATE,
+    DeliveryResult,
+    EndpointClient,
+)
 from tallystick.flows.webhooks.outbound.signing import VERSION_HEADER, signed_headers
 from tallystick.flows.webhooks.outbound.signing_secrets import UNSIGNED, SigningSecrets
 from tallystick.flows.webhooks.outbound.tls import client_context
-from tallystick.kit.clock import Clock
+from tallystick.kit.clock import Clock, monotonic_ms
 from tallystick.kit.ids import new_id
 from tallystick.kit.logs import get_logger
 from tallystick.record.postgres.outbox import Outbox
@@ -85,8 +90,11 @@ class EndpointTester:
             # A client of its own: a new lookup, a new connection and a new handshake are what is tested.
             tls = await asyncio.to_thread(client_context)
             client = EndpointClient(self._policy, timeout_ms=self._timeout_ms, connections=1, tls=tls)
+            started_ms = monotonic_ms()
             try:
                 result = await client.send(endpoint.url, headers, body, write_by_ms=NEVER_TOO_LATE, now=at)
+                if result.result == ADDRESS_REFUSED:
+                    await wait_coarsely(started_ms)
             finally:
                 await client.close()
         log.info(

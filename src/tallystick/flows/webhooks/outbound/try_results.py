@@ -47,8 +47,8 @@ TRY_RESULTS: Final[Mapping[str, TryResult]] = {
     ),
     "broken": TryResult("The response is not HTTP.", "Something else listens on the URL's port."),
     "address_refused": TryResult(
-        "The host's name does not resolve, or one of its addresses is not public. Which of the two is not said: that"
-        " would show which names an internal network has.",
+        "The host's name does not resolve, or one of its addresses is not public. Which of the two is not said, and"
+        " `duration_ms` is coarse: they would show which names an internal network has.",
         "Look at the DNS records of the host.",
     ),
     "name_unresolved": TryResult(

@@ -55,7 +55,9 @@ class WebhookAttempt(Struct, frozen=True, kw_only=True):
         ),
     ]
     status: Annotated[int | None, described("The status of the response; null where there was none.", 200)]
-    duration_ms: Annotated[int, described("How long it took, in milliseconds.", 84, minimum=0)]
+    duration_ms: Annotated[
+        int, described("How long it took, in milliseconds; of `address_refused` only roughly.", 84, minimum=0)
+    ]
     error: Annotated[str | None, described("More about a failure, for people.", None)]
     actor: Annotated[Actor | None, described("Who asked to send it again; null for a try.", None)]
 

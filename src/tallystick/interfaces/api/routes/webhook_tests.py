@@ -40,7 +40,9 @@ class WebhookTest(Struct, frozen=True, kw_only=True):
     message: Annotated[str, described("The same in words, for people; it may change.", "answered with 204")]
     status: Annotated[int | None, described("The status of the response; null where there was none.", 204)]
     at: Annotated[Time, described("When it was signed.")]
-    duration_ms: Annotated[int, described("How long it took, in milliseconds.", 84, minimum=0)]
+    duration_ms: Annotated[
+        int, described("How long it took, in milliseconds; of `address_refused` only roughly.", 84, minimum=0)
+    ]
 
 
 async def test_endpoint(runtime: Runtime, request: ApiRequest, caller: Caller) -> HttpResponse:

@@ -309,7 +309,8 @@ def _errors() -> str:
             "## Errors",
             "RFC 9457 problem documents. The order of the table is the order of the checks: authentication, rate,"
             " key syntax, JSON, **the existing key**, then validation, so that a stricter release cannot turn a"
-            " replay into an error. For an instruction `scope_missing` comes after the existing key too."
+            " replay into an error. For an instruction `version_unknown` and `scope_missing` come after the existing"
+            " key too."
             " `outcome`: *not_executed* promises that nothing was written under the key and no"
             " money moved; *executed* that the refusal itself is recorded and will be replayed; *unknown* that the"
             " same request must be sent again to learn what happened. *takes the key*: whether this answer is the"

@@ -13,6 +13,7 @@ from typing import Any, Final
 
 import msgspec
 from msgspec import Struct, inspect
+from msgspec.structs import replace
 
 Json = dict[str, Any]
 Translate = Callable[[Json], Json]
@@ -48,15 +49,21 @@ class ApiVersion(Struct, frozen=True, kw_only=True, eq=False):
     - ``bodies``, by the name of their schema: a body as this version has it -> as the version before has it.
       ``Message`` is what is around a message's data. The ``id`` of a thing and the ``type`` of a message stay.
     - ``document``: the OpenAPI document of this version -> of the version before.
+    - ``lifecycles``: the same of the lifecycles that a release keeps, where ``bodies`` gives states other names.
+
+    ``ended``: no request is in it any more. Its row stays for what the record has in it: answers, messages, and webhook
+    endpoints that are pinned to it.
     """
 
     date: str
     changed: str
     deprecation: Deprecation | None = None
+    ended: bool = False
     requests: Mapping[str, Translate] = {}
     queries: Mapping[str, TranslateQuery] = {}
     bodies: Mapping[str, Translate] = {}
     document: Translate = dict
+    lifecycles: Translate = dict
 
 
 #: The newest one is last. To publish a version is to add its row (docs/guides/versions.md).
@@ -67,8 +74,12 @@ _ENCODER: Final = msgspec.json.Encoder()
 _ANY: Final = inspect.AnyType()
 
 
+#: The version of rows of the record that name none. Its row is the first one, served or not.
+_FIRST_DATE: Final = _ROWS[0].date
+
+
 class Versions:
-    """The versions that this release serves.
+    """The versions that this release knows. ``rows`` are those that it serves: requests may be in them.
 
     Rows of the record have a version as its date, or null for the first one. So a record of before there
     were versions is one of the first version, and a release with one version writes nothing.
@@ -83,11 +94,11 @@ class Versions:
         self._serve(rows)
 
     def find(self, dated: str) -> ApiVersion | None:
-        """The version of this date."""
-        return self._by_date.get(dated)
+        """The version of this date, if it is served."""
+        return next((row for row in self.rows if row.date == dated), None)
 
     def of_stored(self, stored: str | None) -> ApiVersion | None:
-        """The version that a row of the record names; None where another release wrote the row."""
+        """The version that a row of the record names, served or ended; None where a newer release wrote the row."""
         return self.first if stored is None else self._by_date.get(stored)
 
     def stored(self, version: ApiVersion) -> str | None:
@@ -141,11 +152,28 @@ class Versions:
             newest = later.document(newest)
         return newest
 
+    def lifecycles(self, newest: Json, version: ApiVersion) -> Json:
+        """The lifecycles as clients of this version see them."""
+        for later in reversed(self._after(version)):
+            newest = later.lifecycles(newest)
+        return newest
+
     @contextmanager
     def also(self, version: ApiVersion) -> Iterator[None]:
         """One version more for a while, as the newest: for tests. Raises ValueError for one that is not newer."""
-        before = self.rows
-        self._serve([*before, version])
+        with self._instead([*self._known, version]):
+            yield
+
+    @contextmanager
+    def ending(self, dated: str) -> Iterator[None]:
+        """One version not served for a while: for tests. Raises ValueError for the newest."""
+        with self._instead([replace(row, ended=True) if row.date == dated else row for row in self._known]):
+            yield
+
+    @contextmanager
+    def _instead(self, rows: Sequence[ApiVersion]) -> Iterator[None]:
+        before = self._known
+        self._serve(rows)
         try:
             yield
         finally:
@@ -173,14 +201,17 @@ class Versions:
         dates = [date.fromisoformat(row.date).isoformat() for row in rows]
         if dates != sorted(set(dates)) or dates != [row.date for row in rows]:
             raise ValueError("versions are in the order of their dates, and no two have one date")
-        self.rows = tuple(rows)
+        if dates[0] != _FIRST_DATE or rows[-1].ended:
+            raise ValueError("the first one of the versions stays, and the newest one is served")
+        self._known = tuple(rows)
+        self.rows = tuple(row for row in rows if not row.ended)
         self.first, self.newest = rows[0], rows[-1]
         self.newest_stored = self.stored(self.newest)
         self._by_date = {row.date: row for row in rows}
         self._later = {row.date: tuple(rows[number:]) for number, row in enumerate(rows, 1)}
 
 
-#: All versions that this release serves.
+#: All versions that this release knows.
 VERSIONS: Final = Versions(_ROWS)
 
 

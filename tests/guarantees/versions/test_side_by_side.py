@@ -12,11 +12,12 @@ import httpx
 import pytest
 
 from tallystick.access.key_store import create_key
+from tallystick.domain.api_versions import VERSIONS, Versions
 from tallystick.flows.payments.attempts import fetch_verdict, settle_verdict
 from tallystick.flows.runtime import Runtime
 from tallystick.kit.ids import new_id
 from tallystick.oversight.invariants.verify import verify
-from tests.guarantees.versions.second import NEW, OLD, published
+from tests.guarantees.versions.second import NEW, OLD, SECOND, published
 from tests.support.api import Inside, assert_problem, inside
 from tests.support.database import Database
 from tests.support.endpoints import PATH as ENDPOINTS
@@ -37,16 +38,16 @@ class Shop:
 
     def __init__(self, inner: Inside, key: str) -> None:
         self._http = inner.client
-        self._key = key
+        self.key = key
 
     async def post(self, path: str, body: Any = None, key: str | None = None, **headers: str) -> httpx.Response:
         named = {name.replace("_", "-"): value for name, value in headers.items()}
-        sent = {"Authorization": f"Bearer {self._key}", "Idempotency-Key": key or new_id("req")} | named
+        sent = {"Authorization": f"Bearer {self.key}", "Idempotency-Key": key or new_id("req")} | named
         return await self._http.post(path, json=body, headers=sent)
 
     async def get(self, path: str, **headers: str) -> httpx.Response:
         named = {name.replace("_", "-"): value for name, value in headers.items()}
-        return await self._http.get(path, headers={"Authorization": f"Bearer {self._key}"} | named)
+        return await self._http.get(path, headers={"Authorization": f"Bearer {self.key}"} | named)
 
 
 class Shops:
@@ -147,6 +148,79 @@ async def test_a_replay_is_the_first_answer_whatever_version_asks(
             again = await shop.post(refund, {"amount": 1_001}, refused_key)
             assert (again.status_code, again.content, dated(again)) == (409, refused.content, makes)
         assert again.headers.get_list("tallystick-version") == [makes]
+
+
+async def test_a_replay_outlives_its_version(database: Database, fresh_merchant: str) -> None:
+    """The key comes before the version: a client that sends an instruction again is told what became of it, and never
+    that nothing was executed."""
+    provider = BookedProvider()
+    charge, key, refused_key, lost_key = CHARGE | {"statement": "A hat"}, new_id("req"), new_id("req"), new_id("req")
+    async with shops(database, fresh_merchant, provider) as both:
+        first = await both.old.post(PAYMENTS, charge, key)
+        refund = f"{PAYMENTS}/{first.json()['id']}/refunds"
+        refused = await both.old.post(refund, {"amount": 1_001}, refused_key)
+        provider.after = timed_out
+        lost = await both.old.post(PAYMENTS, charge, lost_key)
+        assert (first.status_code, refused.status_code, lost.status_code) == (201, 409, 202)
+        old_key, new_key = both.old.key, both.new.key
+    with published(), VERSIONS.ending(OLD):
+        async with inside(database, fresh_merchant, provider, **SETTINGS) as inner:
+            runtime: Runtime = inner.app.state.runtime
+            old, new = Shop(inner, old_key), Shop(inner, new_key)
+            for shop, named in ((old, None), (old, OLD), (new, OLD), (new, "2001-01-01"), (old, NEW), (new, None)):
+                headers = {} if named is None else {"tallystick_version": named}
+                for path, body, its_key, was in (
+                    (PAYMENTS, charge, key, first),
+                    (refund, {"amount": 1_001}, refused_key, refused),
+                ):
+                    again = await shop.post(path, body, its_key, **headers)
+                    assert (again.status_code, again.content) == (was.status_code, was.content)
+                    assert again.headers.get_list("tallystick-version") == [OLD]
+                    assert again.headers["idempotent-replayed"] == "true"
+                pending = await shop.post(PAYMENTS, charge, lost_key, **headers)
+                assert (pending.status_code, pending.json()["id"], dated(pending)) == (202, lost.json()["id"], NEW)
+                assert pending.json()["description"] == "A hat" and pending.headers["retry-after"]
+                other = await shop.post(PAYMENTS, CHARGE, key, **headers)
+                assert_problem(other, 422, "idempotency_key_reused")
+            for shop, named in ((old, None), (old, OLD), (new, OLD)):
+                headers = {} if named is None else {"tallystick_version": named}
+                fresh = new_id("req")
+                refused_now = assert_problem(
+                    await shop.post(PAYMENTS, charge, fresh, **headers), 400, "version_unknown"
+                )
+                assert refused_now["outcome"] == "not_executed" and NEW in refused_now["detail"]
+                assert await runtime.reads.instruction(fresh_merchant, fresh) is None
+                assert_problem(await shop.get(PAYMENTS, **headers), 400, "version_unknown")
+            provider.after = None
+            assert (await old.post(PAYMENTS, CHARGE, tallystick_version=NEW)).status_code == 201
+            assert_problem(await old.get("/openapi.json", tallystick_version=OLD), 400, "version_unknown")
+            await assert_sound(runtime, fresh_merchant)
+
+
+async def test_an_endpoint_keeps_a_version_that_has_ended(database: Database, fresh_merchant: str) -> None:
+    """Its messages go on: no merchant misses one because a release ended a version."""
+    async with receiving() as receiver, shops(database, fresh_merchant) as both:
+        assert (await both.old.post(ENDPOINTS, {"url": receiver.url})).status_code == 201
+        with VERSIONS.ending(OLD):
+            payment = (await both.new.post(PAYMENTS, CHARGE | {"description": "A hat"})).json()
+            async with worker(both.runtime) as delivery:
+                await drain(delivery)
+            refused = await both.new.post(ENDPOINTS, {"url": f"{receiver.url}?other", "api_version": OLD})
+            assert_problem(refused, 422, "validation_failed")
+        [got] = receiver.got
+        assert got.json["data"] == _first_version_of(payment) and got.headers["tallystick-version"] == OLD
+
+
+def test_the_newest_version_does_not_end_and_the_first_one_stays() -> None:
+    """Rows of the record that name no version are in the first one: another first row would change what they say."""
+    with published():
+        with pytest.raises(ValueError, match="newest"), VERSIONS.ending(NEW):
+            pass
+        with VERSIONS.ending(OLD):
+            assert (VERSIONS.find(OLD), VERSIONS.date_of(None), VERSIONS.stored(VERSIONS.first)) == (None, OLD, None)
+            assert [row.date for row in VERSIONS.rows] == [NEW]
+    with pytest.raises(ValueError, match="first"):
+        Versions([SECOND])
 
 
 async def test_what_recovery_ends_is_recorded_in_the_version_of_its_client(

@@ -161,11 +161,14 @@ class ApiServer:
             request.response_headers += self.limiter.headers(standing)
             _require_allowed(standing, "This key sends too many requests.", request)
         require_caller(endpoint, caller, request.request_id)
-        request.version = version = version_of(request.versions_named, caller.version, request.request_id)
-        request.response_headers += headers_of(version, endpoint.deprecation)
-        if version is not VERSIONS.newest:
-            self.version_use.count(caller.merchant_id, caller.key_id, version.date)
-        request.refused = missing_scope(endpoint, caller, request.request_id)
+        try:
+            request.version = version_of(request.versions_named, caller.version, request.request_id)
+        except ProblemError as unserved:  # it is answered in the newest version
+            request.refused = unserved
+        request.response_headers += headers_of(request.version, endpoint.deprecation)
+        if request.version is not VERSIONS.newest:
+            self.version_use.count(caller.merchant_id, caller.key_id, request.version.date)
+        request.refused = request.refused or missing_scope(endpoint, caller, request.request_id)
         if request.refused is not None and not endpoint.is_instruction:
             raise request.refused
         if (own := self.own_limiters.get(endpoint.name)) is not None:  # keys that may not ask take nothing of it

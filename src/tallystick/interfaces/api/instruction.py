@@ -1,8 +1,9 @@
 """Instructions: a POST becomes an ``Instruction`` and a command, and the reply of the flow becomes a response.
 
-Order of checks after authentication and rate: body, content type, key, JSON, *existing key*, scope, card data, fields,
-limits of the API key. On the way that succeeds the journal itself looks at the key; every refusal after the JSON looks
-it up first: an API key without the scope still gets the answer to what was executed.
+Order of checks after authentication and rate: body, content type, key, JSON, *existing key*, version, scope, card data,
+fields, limits of the API key. On the way that succeeds the journal itself looks at the key; every refusal after the
+JSON looks it up first: a request in a version that has ended, or with an API key without the scope, still gets the
+answer to what was executed.
 """
 
 from __future__ import annotations
@@ -106,7 +107,8 @@ class InstructionKind(Struct, Generic[Command], frozen=True, kw_only=True):
             refused = invalid_fields(invalid.errors, request.request_id)
             return await existing_or(runtime, instruction, refused.problem)
         except ProblemError as refused:
-            return await existing_or(runtime, instruction, refused.problem)
+            retry_after_s = RETRY_AFTER_S if refused.problem.status == 503 else None
+            return await existing_or(runtime, instruction, refused.problem, retry_after_s)
         return await self.execute(runtime, caller, instruction, payment_id, command)
 
 

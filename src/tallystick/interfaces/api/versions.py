@@ -26,6 +26,9 @@ def version_of(named: Sequence[str], pinned: ApiVersion | None, request_id: str)
     if not named:
         if pinned is None:  # by a newer release
             raise busy("not_ready", "This process does not serve the version of this key.", request_id)
+        if pinned.ended:
+            detail = f"The version of this key, {pinned.date}, has ended. Send Tallystick-Version, of: {served()}."
+            raise ProblemError(problem("version_unknown", detail, request_id=request_id))
         return pinned
     version = VERSIONS.find(named[0]) if len(named) == 1 else None
     if version is None:

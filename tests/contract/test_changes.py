@@ -9,14 +9,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from tallystick.contract import released
 from tallystick.contract.changes import CHANGES, Change
-from tallystick.contract.compare import broken_promises, changes_between
+from tallystick.contract.compare import broken_promises, changes_between, every_change
 from tallystick.contract.released import Released
 from tallystick.contract.schemas import COMPARED
 from tallystick.domain.api_versions import VERSIONS
-from tests.guarantees.versions.second import NEW, OLD, published
+from tests.guarantees.versions.second import NEW, OLD, SECOND, published
 
 Json = dict[str, Any]
 RELEASES = Path(__file__).resolve().parents[2] / "docs" / "reference" / "releases"
@@ -212,7 +213,7 @@ def test_a_change_is_found_as_what_it_is(kind: str, change: Callable[[Json, Json
 
 
 def test_every_kind_has_a_case_and_the_same_is_no_change() -> None:
-    assert {kind for kind, _ in CASES} | {"version_removed"} == set(CHANGES)
+    assert {kind for kind, _ in CASES} | {"version_removed", "version_ended", "version_added"} == set(CHANGES)
     same = Released(openapi=OPENAPI, contract=CONTRACT)
     assert changes_between(same, same) == []
     here = released.here()
@@ -287,6 +288,48 @@ def test_a_release_of_two_versions_keeps_both(tmp_path: Path) -> None:
     contract["versions"][1]["sunset"] = "2099-12-31"
     (tmp_path / released.CONTRACT).write_text(json.dumps(contract))
     assert gone not in broken_promises(tmp_path)
+
+
+def _renamed_state(lifecycles: Json, *, name: str, of: str) -> Json:
+    """Lifecycles whose state ``name`` is called ``of``."""
+    return dict(json.loads(json.dumps(lifecycles).replace(f'"{name}"', f'"{of}"')))
+
+
+@pytest.mark.exhaustive
+@pytest.mark.parametrize("kept", [[OLD], [OLD, NEW]])
+def test_the_lifecycles_of_every_version_are_compared(tmp_path: Path, kept: list[str]) -> None:
+    """A state that the product calls by another name is so for clients of the new version alone: where its row does not
+    say what the old one was, they would meet a state that they do not know."""
+    translated = replace(SECOND, lifecycles=lambda newest: _renamed_state(newest, name="under_review", of="in_review"))
+    with VERSIONS.also(translated):
+        _write(tmp_path)
+        assert broken_promises(tmp_path) == []
+        if NEW not in kept:
+            older = (tmp_path / released.older_name(OLD)).read_bytes()
+            (tmp_path / released.OPENAPI).write_bytes(older)
+            contract = json.loads((tmp_path / released.CONTRACT).read_text())
+            kept_then = {"lifecycles": contract["older"][OLD]["lifecycles"], "older": {}}
+            contract |= kept_then | {"version": OLD, "versions": contract["versions"][:1]}
+            (tmp_path / released.CONTRACT).write_text(json.dumps(contract))
+        found = every_change(tmp_path)
+        assert found == ([] if NEW in kept else [(NEW, Change("version_added", f"version {NEW}"))])
+    with published():
+        found = broken_promises(tmp_path)
+    assert found == [
+        (OLD, Change("state_added", "dispute state under_review")),
+        (OLD, Change("state_removed", "dispute state in_review")),
+    ]
+
+
+@pytest.mark.exhaustive
+def test_a_version_has_the_states_of_its_document() -> None:
+    """Both are translated, each by itself."""
+    for version in VERSIONS.rows:
+        here = released.here(version)
+        assert here.contract is not None
+        for name in ("payment", "refund", "dispute"):
+            states = here.openapi["components"]["schemas"][f"{name.capitalize()}State"]["enum"]
+            assert states == here.contract["lifecycles"][name]["states"], (version.date, name)
 
 
 @pytest.mark.exhaustive

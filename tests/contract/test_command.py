@@ -37,5 +37,12 @@ def test_a_release_is_written_and_compared(
     less = run("diff", str(tmp_path / "old"), "--json")
     assert less.code == 1
     first = json.loads(less.out)[0]
-    assert (first["compatible"], first["kind"]) == (False, "answer_property_removed")
+    assert (first["version"], first["compatible"], first["kind"]) == (OLD, False, "answer_property_removed")
+    with published():  # the newest version of both is another one: clients of the first one are told
+        assert run("write", str(tmp_path / "both")).code == 0
+        older = tmp_path / "both" / released.older_name(OLD)
+        older.write_text(older.read_text().replace('"statement"', '"shown"'))
+        found = json.loads(run("diff", str(tmp_path / "both"), "--json").out)
+        assert {each["version"] for each in found} == {OLD}
+        assert {"answer_property_removed", "answer_property_added"} <= {each["kind"] for each in found}
     assert run("diff", str(tmp_path / "nowhere")).code == 2

@@ -12,8 +12,8 @@ import typer
 from tallystick.cli.context import AsJson, console, print_json
 from tallystick.cli.tables import table_of
 from tallystick.contract import released
-from tallystick.contract.changes import Change, incompatible
-from tallystick.contract.compare import changes_between
+from tallystick.contract.changes import Change
+from tallystick.contract.compare import every_change
 from tallystick.contract.document import render_contract
 
 app = typer.Typer(help="Print the contract, or what changed between two releases.", invoke_without_command=True)
@@ -41,19 +41,20 @@ def diff(
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Name the changes between two releases, incompatible ones first. The exit code is 1 where a client of OLD may
-    break."""
-    found = changes_between(released.read(old), released.here() if new is None else released.read(new))
-    breaking = incompatible(found)
-    ordered = [*breaking, *(change for change in found if change.compatible)]
+    """Name the changes between two releases, of each version that both serve, incompatible ones first. The exit code is
+    1 where a client of OLD may break."""
+    found = every_change(old, new)
+    ordered = sorted(found, key=lambda each: (each[0], each[1].compatible))
     if as_json:
-        print_json([_as_json(change) for change in ordered])
-    elif ordered:
-        rows = [(("no", "yes")[kind.compatible], *row) for kind, *row in _grouped(ordered)]
-        console.print(table_of(("compatible", "change", "of", "where"), rows, whole=["compatible", "change"]))
-    else:
+        print_json([_as_json(version, change) for version, change in ordered])
+    for version in dict.fromkeys(version for version, _ in ordered) if not as_json else ():
+        changes = [change for dated, change in ordered if dated == version]
+        rows = [(("no", "yes")[kind.compatible], *row) for kind, *row in _grouped(changes)]
+        columns = ("compatible", "change", "of", "where")
+        console.print(table_of(columns, rows, whole=["compatible", "change"], title=f"Version {version}"))
+    if not ordered and not as_json:
         console.print("The contracts are the same.", highlight=False)
-    if breaking:
+    if not all(change.compatible for _, change in found):
         raise typer.Exit(1)
 
 
@@ -88,5 +89,5 @@ def _grouped(changes: Sequence[Change]) -> list[tuple[Any, ...]]:
     return rows
 
 
-def _as_json(change: Change) -> dict[str, object]:
-    return {"compatible": change.compatible, **msgspec.structs.asdict(change)}
+def _as_json(version: str, change: Change) -> dict[str, object]:
+    return {"version": version, "compatible": change.compatible, **msgspec.structs.asdict(change)}

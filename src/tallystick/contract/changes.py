@@ -5,7 +5,6 @@ The same rows are the contract's table of what may change within a version, so t
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import Final
 
 from msgspec import Struct
@@ -37,6 +36,8 @@ class Change(Struct, frozen=True, order=True):
 CHANGES: Final[dict[str, KindOfChange]] = {
     "version_removed": KindOfChange(False, "A version is not served any more, and the release before did not say when"
                                            " it would end."),
+    "version_ended": KindOfChange(True, "A version is not served any more, as the release before said that it would."),
+    "version_added": KindOfChange(True, "A new version, beside those that there were."),
     "operation_added": KindOfChange(True, "A new operation."),
     "operation_removed": KindOfChange(False, "An operation is gone, or has another path or method."),
     "operation_renamed": KindOfChange(False, "An operation has another operationId: generated clients lose its name."),
@@ -89,8 +90,3 @@ def table_of_changes(*, compatible: bool) -> str:
     """The contract's table of one half of the kinds."""
     rows = [(f"`{name}`", kind.meaning) for name, kind in CHANGES.items() if kind.compatible == compatible]
     return markdown.table(("change", "meaning"), rows)
-
-
-def incompatible(changes: Iterable[Change]) -> list[Change]:
-    """Those that need a new version."""
-    return [change for change in changes if not change.compatible]

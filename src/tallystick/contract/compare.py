@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from tallystick.contract import released
-from tallystick.contract.changes import Change, incompatible
+from tallystick.contract.changes import Change
 from tallystick.contract.released import Released
 from tallystick.contract.schemas import Comparison, Json, Side
 from tallystick.domain.api_versions import VERSIONS
@@ -19,33 +19,47 @@ METHODS: Final = ("get", "post", "put", "patch", "delete")
 
 def changes_between(old: Released, new: Released) -> list[Change]:
     """Every change, sorted. What only one of them has is not compared: releases before 0.3.0 kept no
-    ``contract.json``, and an older version has no lifecycles of its own there."""
+    ``contract.json``."""
     found = list(_operations(old.openapi, new.openapi))
     found += _webhooks(old.openapi, new.openapi)
     if old.contract is not None and new.contract is not None:
         found += _errors(old.contract, new.contract)
-        found += _lifecycles(old.contract.get("lifecycles", {}), new.contract.get("lifecycles", {}))
+        found += _lifecycles(old.contract["lifecycles"], new.contract["lifecycles"])
         found += _messages(old.contract, new.contract)
     return sorted(set(found))
 
 
+def every_change(old: Path, new: Path | None = None) -> list[tuple[str, Change]]:
+    """(version, change) between two releases, whose documents are in these directories; ``new`` None: this release.
+    Each version that both serve is compared with itself, for its clients stay in it. A version may be gone after a
+    release that named the day of its sunset. A release of before there were versions is compared with the oldest
+    version, which its clients are in. Raises NotReleased."""
+    was, serves = ({row["date"]: row["sunset"] for row in released.served(each)} for each in (old, new))
+    if not was:
+        oldest = next(iter(serves), None)
+        return [(oldest or "", change) for change in changes_between(released.read(old), _of(new, oldest))]
+    found = [(dated, Change("version_added", f"version {dated}")) for dated in serves if dated not in was]
+    for dated, sunset in was.items():
+        if dated in serves:
+            found += [(dated, each) for each in changes_between(released.read(old, dated), _of(new, dated))]
+        else:
+            ended = "version_removed" if sunset is None else "version_ended"
+            found.append((dated, Change(ended, f"version {dated}")))
+    return found
+
+
 def broken_promises(directory: Path) -> list[tuple[str, Change]]:
     """What this release breaks of the versions that a release served, whose documents are in ``directory``: (version,
-    incompatible change). A version may be gone after a release that named the day of its sunset. Releases before there
-    were dated versions promised nothing. Raises NotReleased."""
-    kept = released.read(directory)
-    if kept.contract is None:
+    incompatible change). Releases before there were dated versions promised nothing. Raises NotReleased."""
+    if not released.served(directory):
         return []
-    found: list[tuple[str, Change]] = []
-    for row in kept.contract["versions"]:
-        dated = row["date"]
-        served = VERSIONS.find(dated)
-        if served is not None:
-            changes = changes_between(released.read(directory, dated), released.here(served))
-            found += [(dated, change) for change in incompatible(changes)]
-        elif row["sunset"] is None:
-            found.append((dated, Change("version_removed", f"version {dated}")))
-    return found
+    return [(dated, change) for dated, change in every_change(directory) if not change.compatible]
+
+
+def _of(directory: Path | None, dated: str | None) -> Released:
+    if directory is not None:
+        return released.read(directory, dated)
+    return released.here(None if dated is None else VERSIONS.find(dated))
 
 
 def _operations(old: Json, new: Json) -> Iterator[Change]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 from pathlib import Path
 from typing import Any, Final
@@ -33,8 +34,8 @@ class NotReleased(TallystickError):
 
 class Released(Struct, frozen=True, kw_only=True):
     """What a release says of one version. ``contract`` is None of releases before 0.3.0, which kept none; of a version
-    that is not the newest it has what holds in every one. ``version`` is None of releases before there were dated
-    versions."""
+    that is not the newest it has what holds in every one, and the lifecycles of that one. ``version`` is None of
+    releases before there were dated versions."""
 
     openapi: Json
     contract: Json | None
@@ -51,7 +52,7 @@ def here(version: ApiVersion | None = None) -> Released:
     asked = version or VERSIONS.newest
     openapi: Json = json.loads(openapi_document(asked))
     contract = machine_contract()
-    return Released(openapi=openapi, contract=contract if asked is VERSIONS.newest else _of_every_version(contract))
+    return Released(openapi=openapi, contract=contract if asked is VERSIONS.newest else _of_older(contract, asked.date))
 
 
 def read(directory: Path, version: str | None = None) -> Released:
@@ -61,7 +62,15 @@ def read(directory: Path, version: str | None = None) -> Released:
     if version in (None, newest["info"].get("x-api-version")):
         return Released(openapi=newest, contract=contract)
     older = _read(directory / older_name(str(version)))
-    return Released(openapi=older, contract=None if contract is None else _of_every_version(contract))
+    return Released(openapi=older, contract=None if contract is None else _of_older(contract, str(version)))
+
+
+def served(directory: Path | None = None) -> list[Json]:
+    """The versions that a release served, the oldest first, with the dates of their ends; by default those of this
+    one. None of a release before there were any. Raises NotReleased."""
+    contract = machine_contract() if directory is None else read(directory).contract
+    versions: list[Json] = [] if contract is None else contract["versions"]
+    return versions
 
 
 def files() -> dict[str, bytes]:
@@ -81,7 +90,9 @@ def older_name(version: str) -> str:
 
 
 def machine_contract() -> Json:
-    """What the contract's tables say, for programs: errors, lifecycles, messages."""
+    """What the contract's tables say, for programs: errors, lifecycles, messages. ``older``: what other versions than
+    the newest have of their own."""
+    lifecycles = {name: _lifecycle(machine) for name, machine in MACHINES.items()}
     return {
         "version": VERSIONS.newest.date,
         "versions": [_dated(row) for row in VERSIONS.rows],
@@ -95,7 +106,10 @@ def machine_contract() -> Json:
             }
             for code, kind in ERRORS.items()
         },
-        "lifecycles": {name: _lifecycle(machine) for name, machine in MACHINES.items()},
+        "lifecycles": lifecycles,
+        "older": {
+            row.date: {"lifecycles": VERSIONS.lifecycles(copy.deepcopy(lifecycles), row)} for row in VERSIONS.rows[:-1]
+        },
         "messages": {
             name: None if (shown := shown_by(name)) is None else schema_name(shown) for name in message_types()
         },
@@ -103,8 +117,8 @@ def machine_contract() -> Json:
     }
 
 
-def _of_every_version(contract: Json) -> Json:
-    return {name: contract[name] for name in _OF_EVERY_VERSION}
+def _of_older(contract: Json, version: str) -> Json:
+    return {name: contract[name] for name in _OF_EVERY_VERSION} | contract["older"][version]
 
 
 def _dated(version: ApiVersion) -> Json:

@@ -88,6 +88,25 @@ def test_refunds_and_disputes_are_found_and_shown(world: World, operate: Command
     assert documents(operate("disputes", "show", world.sample.lost_dispute, "--json"))["state"] == "lost"
 
 
+@pytest.mark.parametrize("what", ["payments", "refunds", "disputes", "provider-events"])
+@pytest.mark.parametrize("of", [[], ["--merchant", MERCHANT]])
+def test_pages_follow_each_other_without_a_gap(world: World, operate: Command, what: str, of: list[str]) -> None:
+    def ids(*arguments: str) -> list[str]:
+        return [row["id"] for row in documents(operate(what, "list", "--json", *of, *arguments))]
+
+    every = ids()
+    assert len(every) > 3
+    size = -(-len(every) // 3)
+    paged = page = ids("--limit", str(size))
+    while page:
+        page = ids("--limit", str(size), "--before", page[-1])
+        paged = paged + page
+    assert paged == every
+    for unknown in ("x", every[0][:-32] + "0" * 32):
+        ran = operate(what, "list", *of, "--before", unknown)
+        assert ran.code == 2 and unknown in ran.err
+
+
 def test_events_are_listed_also_those_of_no_known_payment(world: World, operate: Command) -> None:
     every = documents(operate("provider-events", "list", "--json"))
     assert [each["id"] for each in every] == sorted((each["id"] for each in every), reverse=True)

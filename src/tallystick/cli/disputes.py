@@ -14,6 +14,7 @@ from tallystick.cli.reading import (
     OpenRecord,
     Since,
     Until,
+    before_option,
     id_of,
     in_utc,
     lines,
@@ -52,20 +53,22 @@ def list_disputes(
     state: Annotated[str | None, state_option(DISPUTE.states)] = None,
     since: Since = None,
     until: Until = None,
+    before: Annotated[str | None, before_option("dp", "a dispute")] = None,
     limit: Limit = 100,
     as_json: AsJson = False,
     data_dir: DataDir = None,
 ) -> None:
-    """List disputes, newest first. Amounts are in minor units. Without --merchant every merchant is asked in turn."""
+    """List disputes, newest first. Amounts are in minor units. Without --merchant: of all."""
     wanted = MemberFilter(payment_id=payment, state=state, created_gte=in_utc(since), created_lt=in_utc(until))
     require_sound(wanted)
 
     async def found(record: OpenRecord) -> list[tuple[str, Dispute]]:
         owner = merchant if payment is None else await record.owner_of("payment", payment, merchant)
+        position = None if before is None else ((await _read(record, before, None)).created_at, before)
         return await record.newest(
             owner,
             limit,
-            lambda one: record.stores.lists.disputes(one, wanted, before=None, limit=limit),
+            lambda one: record.stores.lists.disputes(one, wanted, before=position, limit=limit),
             lambda dispute: (dispute.created_at, dispute.dispute_id),
         )
 
@@ -83,12 +86,7 @@ def show_dispute(
 ) -> None:
     """Print one dispute."""
 
-    async def found(record: OpenRecord) -> Dispute:
-        read = await record.reads.dispute(await record.owner_of("dispute", dispute, merchant), dispute)
-        assert read is not None, "disputes are never deleted"
-        return read
-
-    read = with_record(settings_from(data_dir), found)
+    read = with_record(settings_from(data_dir), lambda record: _read(record, dispute, merchant))
     if as_json:
         print_json(owned(read.merchant_id, dispute_view(read)))
         return
@@ -150,6 +148,12 @@ def state_amount(
         return
     steps = [f"{each.subject} {each.subject_id}: {each.event}" for each in change.transitions]
     console.print("\n".join(steps), highlight=False, soft_wrap=True)
+
+
+async def _read(record: OpenRecord, dispute: str, merchant: str | None) -> Dispute:
+    read = await record.reads.dispute(await record.owner_of("dispute", dispute, merchant), dispute)
+    assert read is not None, "disputes are never deleted"
+    return read
 
 
 def _dispute(dispute: Dispute) -> str:

@@ -13,9 +13,11 @@ from tallystick.cli.reading import (
     OpenRecord,
     Since,
     Until,
+    before_option,
     id_of,
     in_utc,
     lines,
+    of_each,
     owned,
     print_rows,
     require_sound,
@@ -106,11 +108,12 @@ def list_payments(
             callback=_pair,
         ),
     ] = None,
+    before: Annotated[str | None, before_option("pay", "a payment")] = None,
     limit: Limit = 100,
     as_json: AsJson = False,
     data_dir: DataDir = None,
 ) -> None:
-    """List payments, newest first. Amounts are in minor units. Without --merchant every merchant is asked in turn."""
+    """List payments, newest first. Amounts are in minor units. Without --merchant: of all."""
     key, _, value = (metadata or "").partition("=")
     wanted = PaymentFilter(
         state=state,
@@ -124,7 +127,7 @@ def list_payments(
         metadata=None if metadata is None else (key, value),
     )
     require_sound(wanted)
-    rows = with_record(settings_from(data_dir), lambda record: _listed(record, merchant, wanted, limit))
+    rows = with_record(settings_from(data_dir), lambda record: _listed(record, merchant, wanted, before, limit))
     if as_json:
         print_json([_view(row) for row in rows])
         return
@@ -150,15 +153,23 @@ def show_payment(
     _print_parts(shown)
 
 
-async def _listed(record: OpenRecord, merchant: str | None, wanted: PaymentFilter, limit: int) -> list[ListedPayment]:
+async def _listed(
+    record: OpenRecord, merchant: str | None, wanted: PaymentFilter, before: str | None, limit: int
+) -> list[ListedPayment]:
     async def page(one: str) -> list[tuple[Payment, bool]]:
-        return await record.reads.payments(one, wanted, before_id=None, limit=limit)
+        return await record.reads.payments(one, wanted, before_id=before, limit=limit)
 
+    async def members_of(owner: str) -> None:
+        members.update(await record.stores.lists.members(owner, ids[owner], MAX_MEMBERS))
+
+    if before is not None:
+        await record.owner_of("payment", before, None)
     found = await record.newest(merchant, limit, page, lambda row: row[0].payment_id)
+    ids: dict[str, list[str]] = {}
+    for owner, (payment, _) in found:
+        ids.setdefault(owner, []).append(payment.payment_id)
     members: dict[str, Members] = {}
-    for owner in dict.fromkeys(owner for owner, _ in found):
-        ids = [payment.payment_id for one, (payment, _) in found if one == owner]
-        members |= await record.stores.lists.members(owner, ids, MAX_MEMBERS)
+    await of_each(ids, members_of)
     return [
         ListedPayment(payment=payment, in_doubt=in_doubt, members=members[payment.payment_id])
         for _, (payment, in_doubt) in found

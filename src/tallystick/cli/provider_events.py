@@ -16,6 +16,7 @@ from tallystick.cli.reading import (
     OpenRecord,
     Since,
     Until,
+    before_option,
     id_of,
     in_utc,
     lines,
@@ -44,6 +45,7 @@ def list_events(
     payment: OfPayment = None,
     since: Since = None,
     until: Until = None,
+    before: Annotated[str | None, before_option("evt", "an event")] = None,
     limit: Limit = 100,
     as_json: AsJson = False,
     data_dir: DataDir = None,
@@ -51,7 +53,7 @@ def list_events(
     """List events, newest first; without --merchant and --payment also those whose merchant is not known yet."""
     wanted = EventFilter(payment_id=payment, created_gte=in_utc(since), created_lt=in_utc(until))
     require_sound(wanted)
-    rows = with_record(settings_from(data_dir), lambda record: _listed(record, merchant, wanted, limit))
+    rows = with_record(settings_from(data_dir), lambda record: _listed(record, merchant, wanted, before, limit))
     if as_json:
         print_json([_view(row) for row in rows])
         return
@@ -121,14 +123,20 @@ def tail_events(
         raise typer.Exit(EXIT_INTERRUPTED) from None
 
 
-async def _listed(record: OpenRecord, merchant: str | None, wanted: EventFilter, limit: int) -> list[EventRow]:
+async def _listed(
+    record: OpenRecord, merchant: str | None, wanted: EventFilter, before: str | None, limit: int
+) -> list[EventRow]:
+    last = None if before is None else await record.stores.inbox.event(before)
+    if before is not None and last is None:
+        raise NotFound(f"there is no event {before}")
     if wanted.payment_id is not None:
         owner = await record.owner_of("payment", wanted.payment_id, merchant)
     elif merchant is not None:
         (owner,) = await record.merchants(merchant)
     else:
-        return await record.operator.latest_events(wanted.created_gte, wanted.created_lt, limit)
-    rows = await record.stores.lists.events(owner, wanted, before=None, limit=limit)
+        return await record.operator.latest_events(wanted.created_gte, wanted.created_lt, limit, before=before)
+    position = None if last is None else (last.received_at, last.event_id)
+    rows = await record.stores.lists.events(owner, wanted, before=position, limit=limit)
     return [EventRow(merchant_id=owner, **asdict(row)) for row in rows]
 
 

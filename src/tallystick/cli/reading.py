@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Collection, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
 from datetime import UTC, datetime
 from typing import Annotated, Any, Final, TypeVar
 
@@ -35,6 +35,10 @@ OPTIONS: Final = {
     "amount_gte": "--min-amount",
     "amount_lte": "--max-amount",
 }
+
+
+#: Merchants asked at once. It is bounded beside the API and the workers, whose database it is too.
+ASKED_AT_ONCE: Final = 8
 
 
 class NotFound(TallystickError):
@@ -81,6 +85,19 @@ Since = Annotated[
     datetime | None, typer.Option(help="Only from this time on, such as 2026-11-26T08:00 (UTC).", show_default=False)
 ]
 Until = Annotated[datetime | None, typer.Option(help="Only before this time (UTC).", show_default=False)]
+
+
+def before_option(prefix: str, what: str) -> Any:
+    """``--before``, with which a list goes on where a page ended."""
+    return typer.Option(
+        "--before",
+        metavar="ID",
+        help="Only what is listed after this one: with the last id of a page, the next page.",
+        show_default=False,
+        callback=id_of(prefix, what),
+    )
+
+
 OfPayment = Annotated[
     str | None,
     typer.Option(
@@ -121,13 +138,37 @@ class OpenRecord(Struct, frozen=True, kw_only=True):
         place: Callable[[Found], Any],
     ) -> list[tuple[str, Found]]:
         """The newest of a list of each merchant, with whose it is. ``page``: the ``limit`` newest of one merchant.
-        ``place``: what grows with time."""
+        ``place``: what grows with time, and no two have. No more is kept than is asked for."""
         found: list[tuple[str, Found]] = []
-        for merchant in await self.merchants(only):
-            found += [(merchant, row) for row in await page(merchant)]
+
+        async def ask(merchant: str) -> None:
+            rows = await page(merchant)
+            found.extend((merchant, row) for row in rows)
             found.sort(key=lambda each: place(each[1]), reverse=True)
             del found[limit:]
+
+        await of_each(await self.merchants(only), ask)
         return found
+
+
+async def of_each(names: Iterable[str], ask: Callable[[str], Awaitable[Result]]) -> list[Result]:
+    """What ``ask`` returns of each, in their order; a few are asked at a time. Raises what the first one raises."""
+    waiting = [*enumerate(names)][::-1]
+    results: dict[int, Result] = {}
+
+    async def work() -> None:
+        while waiting:
+            place, name = waiting.pop()
+            results[place] = await ask(name)
+
+    workers = [asyncio.create_task(work()) for _ in range(min(ASKED_AT_ONCE, len(waiting)))]
+    try:
+        await asyncio.gather(*workers)
+    finally:
+        for each in workers:
+            each.cancel()
+        await asyncio.gather(*workers, return_exceptions=True)
+    return [results[place] for place in sorted(results)]
 
 
 def with_record(settings: Settings, action: Callable[[OpenRecord], Awaitable[Result]]) -> Result:

@@ -13,6 +13,7 @@ from tallystick.cli.reading import (
     OpenRecord,
     Since,
     Until,
+    before_option,
     id_of,
     in_utc,
     lines,
@@ -42,20 +43,22 @@ def list_refunds(
     state: Annotated[str | None, state_option(REFUND.states)] = None,
     since: Since = None,
     until: Until = None,
+    before: Annotated[str | None, before_option("re", "a refund")] = None,
     limit: Limit = 100,
     as_json: AsJson = False,
     data_dir: DataDir = None,
 ) -> None:
-    """List refunds, newest first. Amounts are in minor units. Without --merchant every merchant is asked in turn."""
+    """List refunds, newest first. Amounts are in minor units. Without --merchant: of all."""
     wanted = MemberFilter(payment_id=payment, state=state, created_gte=in_utc(since), created_lt=in_utc(until))
     require_sound(wanted)
 
     async def found(record: OpenRecord) -> list[tuple[str, Read]]:
         owner = merchant if payment is None else await record.owner_of("payment", payment, merchant)
+        position = None if before is None else ((await _read(record, before, None))[0].created_at, before)
         return await record.newest(
             owner,
             limit,
-            lambda one: record.stores.lists.refunds(one, wanted, before=None, limit=limit),
+            lambda one: record.stores.lists.refunds(one, wanted, before=position, limit=limit),
             lambda row: (row[0].created_at, row[0].refund_id),
         )
 
@@ -78,12 +81,7 @@ def show_refund(
 ) -> None:
     """Print one refund."""
 
-    async def found(record: OpenRecord) -> Read:
-        read = await record.reads.refund(await record.owner_of("refund", refund, merchant), refund)
-        assert read is not None, "refunds are never deleted"
-        return read
-
-    read, in_doubt = with_record(settings_from(data_dir), found)
+    read, in_doubt = with_record(settings_from(data_dir), lambda record: _read(record, refund, merchant))
     if as_json:
         print_json(owned(read.merchant_id, refund_view(read, in_doubt=in_doubt)))
         return
@@ -100,6 +98,12 @@ def show_refund(
         ("created", f"{shown_time(read.created_at)} UTC"),
     )
     console.print(facts_of(facts))
+
+
+async def _read(record: OpenRecord, refund: str, merchant: str | None) -> Read:
+    read = await record.reads.refund(await record.owner_of("refund", refund, merchant), refund)
+    assert read is not None, "refunds are never deleted"
+    return read
 
 
 def _about(refund: Refund, in_doubt: bool) -> str:

@@ -17,6 +17,7 @@ from tallystick.cli.reading import (
     id_of,
     in_utc,
     lines,
+    of_each,
     owned,
     print_rows,
     require_id,
@@ -50,8 +51,9 @@ def endpoints(merchant: SomeMerchant = None, as_json: AsJson = False, data_dir: 
     """List merchants' webhook endpoints, without secrets."""
 
     async def found(record: OpenRecord) -> list[tuple[str, EndpointRow]]:
-        book = record.stores.endpoint_book
-        return [(one, row) for one in await record.merchants(merchant) for row in await book.endpoints(one)]
+        merchants = await record.merchants(merchant)
+        rows = await of_each(merchants, record.stores.endpoint_book.endpoints)
+        return [(one, row) for one, theirs in zip(merchants, rows, strict=True) for row in theirs]
 
     rows = with_record(settings_from(data_dir), found)
     if as_json:

@@ -80,11 +80,14 @@ class OperatorReads:
         owner: str | None = await self._pool.fetchval(STATEMENTS[f"owner_of_{what}"], list(merchants), subject_id)
         return owner
 
-    async def latest_events(self, since: datetime | None, until: datetime | None, limit: int) -> list[EventRow]:
-        """Events of all merchants and of none, newest first."""
+    async def latest_events(
+        self, since: datetime | None, until: datetime | None, limit: int, *, before: str | None = None
+    ) -> list[EventRow]:
+        """Events of all merchants and of none, newest first; those below the id ``before``."""
+        until_id = ABOVE_EVERY_EVENT if until is None else id_floor("evt", until)
         bounds = (
             BELOW_EVERY_EVENT if since is None else id_floor("evt", since),
-            ABOVE_EVERY_EVENT if until is None else id_floor("evt", until),
+            until_id if before is None else min(until_id, before),
         )
         return structs_of(await self._pool.fetch(STATEMENTS["latest_events"], *bounds, limit), EventRow)
 

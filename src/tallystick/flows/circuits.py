@@ -1,4 +1,4 @@
-"""What this process knows of its circuits, told to the record: each process has its own, and ``status`` shows them all."""
+"""What this process knows of its circuits, told to the record: each process has its own, and ``status`` shows all."""
 
 from __future__ import annotations
 
@@ -35,8 +35,8 @@ class Circuits:
         self._tell_at_ms = 0
 
     async def round(self) -> None:
-        """Tell what has changed at once, and all of it now and then. What the database does not take is told by the next
-        round: nothing waits for this."""
+        """Tell what has changed at once, and all of it now and then. What the database does not take is told by the
+        next round: nothing waits for this."""
         now_ms = monotonic_ms()
         told = list(self._look(now_ms))
         states = {each.provider: each.state for each in told}

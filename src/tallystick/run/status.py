@@ -99,8 +99,8 @@ class Waiting(Struct, frozen=True, kw_only=True):
 
 
 class Status(Struct, frozen=True, kw_only=True):
-    """``endpoints``: those of merchants, None where it could not be asked. ``circuits``: of the accounts of providers, as
-    the processes that run told of them. ``warnings``: what ``doctor`` only warns of."""
+    """``endpoints``: those of merchants, None where it could not be asked. ``circuits``: of the accounts of providers,
+    as the processes that run told of them. ``warnings``: what ``doctor`` only warns of."""
 
     parts: tuple[Part, ...]
     waiting: tuple[Waiting, ...]

@@ -111,6 +111,15 @@ async def relay_of(
         await messages.close()
 
 
+async def test_what_is_not_the_api_is_named_as_that() -> None:
+    async with receiving() as receiver:
+        address = f"http://127.0.0.1:{receiver.port}"
+        messages = MessageList(address, "key")
+        with pytest.raises(ApiRefused, match=f"what answers at {address} is not the API of Tallystick: 40[45]"):
+            await messages.page(utc_now())
+        await messages.close()
+
+
 @pytest.mark.parametrize("ahead_s", [-200, 200])
 async def test_what_comes_from_now_on_is_forwarded_once_signed_and_byte_for_byte(
     database: Database, fresh_merchant: str, monkeypatch: pytest.MonkeyPatch, ahead_s: int

@@ -9,9 +9,11 @@ from __future__ import annotations
 from typing import Final, NamedTuple
 
 from tallystick.contract import markdown
+from tallystick.flows.circuits import LOOK_EVERY_MS as CIRCUITS_EVERY_MS
 from tallystick.flows.hourly_counts import BEHIND_MS
 from tallystick.interfaces.api.table import ENDPOINTS
 from tallystick.oversight.tail import LOOK_EVERY_MS
+from tallystick.record.postgres.provider_circuits import GONE_AFTER_MS
 from tallystick.settings.load import Settings
 
 _DEFAULTS: Final = Settings()
@@ -98,6 +100,21 @@ FRESH: Final = (
         BEHIND_MS,
         "the database is away. Of a killed process the last seconds are lost. The answers of the API have `as_of`: what"
         " came until then is counted",
+    ),
+    Fresh(
+        (),
+        "requests in older versions, in `tallystick versions`",
+        "the answer",
+        BEHIND_MS,
+        "the database is away. Of a killed process the last seconds are lost",
+    ),
+    Fresh(
+        (),
+        "circuits, in `tallystick status`",
+        "the change in some process",
+        CIRCUITS_EVERY_MS,
+        f"the database is away. A killed process counts for {GONE_AFTER_MS / 1_000:g} s more. The age of the reports is"
+        " shown",
     ),
 )
 

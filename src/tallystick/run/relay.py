@@ -121,6 +121,8 @@ class MessageList:
         except msgspec.MsgspecError:
             problem = _Problem()
         why = f"{self._address} answered {answer.status} {problem.code}: {problem.detail}".rstrip(": ")
+        if answer.status < 500 and not problem.code:
+            return ApiRefused(f"what answers at {self._address} is not the API of Tallystick: {answer.status}")
         if answer.status != 429 and answer.status < 500:
             return ApiRefused(why)
         asked_ms = retry_after_ms(answer.headers.get("Retry-After"), utc_now(), limit_ms=PAUSE_LIMIT_MS)

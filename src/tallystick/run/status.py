@@ -55,6 +55,7 @@ PART_OF: Final[Mapping[str, str]] = {
 }
 
 NO_WORKER: Final = "no worker has a session in the database; start `tallystick work`"
+NOT_ASKED: Final = "its circuits are in the database, which could not be asked"
 NO_CIRCUIT: Final = "no process that runs has told of a circuit for half a minute"
 NO_PROVIDER: Final = "no provider takes payments; `tallystick settings` lists what each needs"
 
@@ -241,8 +242,8 @@ async def _providers(settings: Settings, wrong: Mapping[str, Sequence[str]], rec
         f"{provider}/{account} asked for a wait, {left_ms // 1_000} s more"
         for (provider, account), left_ms in sorted(waits.items())
     ]
-    if record is not None and not circuits:
-        asked = [NO_CIRCUIT, *asked]
+    if not circuits:
+        asked = [NOT_ASKED if record is None else NO_CIRCUIT, *asked]
     said = [", ".join(taking), *(_circuit(each) for each in circuits), *asked]
     if "providers" not in wrong and any(each.open or each.half_open for each in circuits):
         return Part(name="providers", well=False, says=tuple(said))

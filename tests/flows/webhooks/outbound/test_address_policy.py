@@ -175,6 +175,13 @@ async def test_a_try_does_not_say_whether_an_internal_name_exists(
         assert tried["duration_ms"] and tried["duration_ms"] % REFUSED_STEP_MS == 0, "a coarse time"
 
 
+@pytest.mark.parametrize("allow_private", [False, True])
+def test_a_refusal_names_what_is_allowed(allow_private: bool) -> None:
+    with pytest.raises(UrlRefused) as refused:
+        AddressPolicy(allow_private=allow_private).url("ftp://merchant.example/")
+    assert str(refused.value) == "must begin with https://" + (" or http://" if allow_private else "")
+
+
 def test_a_time_is_told_in_whole_steps() -> None:
     step = REFUSED_STEP_MS
     assert [coarse_ms(each) for each in (-1, 0, 1, step - 1, step, step + 1)] == [step] * 5 + [2 * step]

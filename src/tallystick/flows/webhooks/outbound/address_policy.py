@@ -160,7 +160,8 @@ class AddressPolicy:
         except ValueError:
             raise UrlRefused("invalid_url", "must be a URL") from None
         if url.scheme != "https" and not (self._allow_private and url.scheme == "http"):
-            raise UrlRefused("https_required", "must begin with https://")
+            also = " or http://" if self._allow_private else ""
+            raise UrlRefused("https_required", f"must begin with https://{also}")
         if not host or port is None or len(host) > _MAX_HOST_CHARS:
             raise UrlRefused("invalid_url", "must name a host")
         if _USER.match(text) or "#" in text:

@@ -11,6 +11,7 @@ from typing import Any, Final, NamedTuple
 import asyncpg
 from msgspec import Struct
 
+from tallystick.domain.api_keys import KIND_OF_LETTER
 from tallystick.kit.clock import Clock
 from tallystick.kit.fair_shares import in_turns
 from tallystick.record.postgres import sql
@@ -88,8 +89,8 @@ class FirstMessage(NamedTuple):
 
 class LeasedMessage(Struct, frozen=True, kw_only=True):
     """A message to send now. ``tries``: failed tries since it was dispatched or last resent. ``written_in`` and
-    ``api_version``: the versions of its body, and of its endpoint, as stored. ``traceparent``: of the request that led
-    to it, if that had one."""
+    ``api_version``: the versions of its body, and of its endpoint, as stored. ``key_kind`` and ``traceparent``: of the
+    request that led to it, if there was one."""
 
     held: LeasedQueue
     version: int
@@ -102,6 +103,7 @@ class LeasedMessage(Struct, frozen=True, kw_only=True):
     written_in: str | None
     url: str
     api_version: str | None
+    key_kind: str | None
     traceparent: str | None
     failing_for_ms: int | None
 
@@ -207,6 +209,7 @@ class Outbox:
                     written_in=head["written_in"],
                     url=head["url"],
                     api_version=head["api_version"],
+                    key_kind=KIND_OF_LETTER.get(head["key_kind"]),
                     traceparent=head["traceparent"],
                     failing_for_ms=head["failing_for_ms"],
                 )

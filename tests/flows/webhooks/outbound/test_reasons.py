@@ -151,7 +151,8 @@ async def test_the_log_says_what_the_merchant_is_not_told(
             log.calls.clear()
             async with worker(runtime, policy=LenientAboutLooks(lookup=Names(answer))) as delivery:
                 await drain(delivery)
-            assert {line["reason"] for line in _failures(log, fresh_merchant)} == {why}
+            lines = _failures(log, fresh_merchant)
+            assert {(line["reason"], line["key_kind"]) for line in lines} == {(why, "service")}
         assert {one["detail"] for one in await tries(runtime, fresh_merchant)} == {NO_PUBLIC_ADDRESS}
 
 

@@ -221,6 +221,7 @@ def _say_failed(message: LeasedMessage, answer: DeliveryResult, state: str, sinc
         merchant_id=message.held.queue.merchant_id,
         endpoint_id=message.held.queue.endpoint_id,
         message_id=message.message_id,
+        key_kind=message.key_kind,
         result=answer.result,
         status=answer.status,
         reason=answer.hidden or answer.detail,

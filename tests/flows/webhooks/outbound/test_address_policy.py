@@ -232,10 +232,10 @@ async def test_a_name_that_changes_after_registration_is_refused_on_every_try(
         assert await policy.addresses("localhost", receiver.port)
         async with worker(runtime, policy=policy) as delivery:
             await drain(delivery)
-        assert names.asked == 2
+        tried = await tries(runtime, fresh_merchant)  # a slow machine makes a second one
+        assert tried and names.asked == 1 + len(tried)
         assert receiver.got == []
-        (tried,) = await tries(runtime, fresh_merchant)
-        assert (tried["result"], tried["status"]) == ("address_refused", None)
+        assert {(one["result"], one["status"]) for one in tried} == {("address_refused", None)}
         assert [one["state"] for one in await deliveries(runtime, fresh_merchant)] == ["open"]
 
 

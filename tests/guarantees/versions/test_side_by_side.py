@@ -197,6 +197,25 @@ async def test_a_replay_outlives_its_version(database: Database, fresh_merchant:
             await assert_sound(runtime, fresh_merchant)
 
 
+async def test_a_process_of_the_release_before_replays_what_a_newer_one_recorded(
+    database: Database, fresh_merchant: str
+) -> None:
+    """While processes are replaced. It has no translations of that version, and needs none."""
+    key = new_id("req")
+    async with shops(database, fresh_merchant) as both:
+        first = await both.new.post(PAYMENTS, CHARGE, key)
+        new_key = both.new.key
+    async with inside(database, fresh_merchant, BookedProvider(), **SETTINGS) as inner:
+        new = Shop(inner, new_key)
+        for headers in ({}, {"tallystick_version": NEW}):
+            again = await new.post(PAYMENTS, CHARGE, key, **headers)
+            assert (again.status_code, again.content, dated(again)) == (201, first.content, NEW)
+        fresh = await new.post(PAYMENTS, CHARGE)
+        assert_problem(fresh, 503, "not_ready")
+        assert fresh.headers["retry-after"], "another process may serve it"
+        assert_problem(await new.post(PAYMENTS, CHARGE, tallystick_version=NEW), 400, "version_unknown")
+
+
 async def test_an_endpoint_keeps_a_version_that_has_ended(database: Database, fresh_merchant: str) -> None:
     """Its messages go on: no merchant misses one because a release ended a version."""
     async with receiving() as receiver, shops(database, fresh_merchant) as both:

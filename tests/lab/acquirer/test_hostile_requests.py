@@ -23,7 +23,7 @@ NEVER_VALID = (
 NO_TEXT = (*NEVER_VALID, b"1", b"[]")
 
 #: Field of a control -> what it takes none of; seeds may be any integer.
-CONTROLS = {
+CONTROLS: dict[str, dict[str, tuple[bytes, ...]]] = {
     "/sim/charges/{charge}/dispute": {"amount": NEVER_VALID, "outcome": (*NO_TEXT, b'""', b'"x"')},
     "/sim/charges/{charge}/dashboard-refund": {"amount": (*NEVER_VALID, b"0", b"1.5", b'"1"')},
     "/sim/health": {"next": (*NO_TEXT, b'""', b'"x"'), "calls": (*NEVER_VALID, b"0", b"1.5", b'"1"')},

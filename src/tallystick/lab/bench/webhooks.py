@@ -30,6 +30,7 @@ from tallystick.flows.assembly import open_runtime
 from tallystick.kit.clock import utc_now
 from tallystick.kit.ids import new_id
 from tallystick.kit.rounds import run_rounds
+from tallystick.lab.acquirer.scripts import API_VERSION
 from tallystick.lab.bench.ceiling import CONNECTIONS as CEILING_CONNECTIONS
 from tallystick.lab.bench.ceiling import Exchange, play, record_batch, unseen_by_collector
 from tallystick.lab.bench.latency import Latency, median, median_latency
@@ -177,7 +178,14 @@ def _event(create: Change) -> bytes:
         "next_action": None,
         "occurred_at": at,
     }
-    event = {"id": f"evt_sim_{new_id('evt')}", "type": "charge.captured", "created": at, "sequence": 1, "data": data}
+    event = {
+        "id": f"evt_sim_{new_id('evt')}",
+        "type": "charge.captured",
+        "api_version": API_VERSION,
+        "created": at,
+        "sequence": 1,
+        "data": data,
+    }
     return msgspec.json.encode(event)
 
 

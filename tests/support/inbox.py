@@ -25,9 +25,10 @@ from tallystick.kit.clock import Clock
 from tallystick.kit.ids import new_id, sibling_id
 from tallystick.oversight.invariants import verify
 from tallystick.providers.port import ProviderCall
-from tallystick.record.postgres.connections import connect
+from tallystick.record.postgres.connections import connect_journal
 from tallystick.record.postgres.inbox import Inbox
 from tallystick.record.postgres.inbox_rows import LeasedEvent
+from tallystick.record.postgres.pipeline import PipelineConnection
 from tallystick.record.sealing import delivery_row, sealer_of
 from tallystick.settings.load import Settings
 from tests.support.database import Database
@@ -109,8 +110,8 @@ async def intake_on(
 ) -> AsyncIterator[Intake]:
     """An open intake."""
 
-    async def own() -> asyncpg.Connection:
-        return await connect(database.app_url, command_timeout_ms=30_000)
+    async def own() -> PipelineConnection:
+        return await connect_journal(database.app_url, command_timeout_ms=30_000)
 
     intake = Intake(
         connect_with or own,

@@ -31,7 +31,7 @@ from tallystick.flows.runtime import Runtime
 from tallystick.flows.webhooks.inbound.intake import Intake
 from tallystick.kit.clock import Clock
 from tallystick.kit.ids import derived_id, new_id
-from tallystick.record.postgres.connections import connect
+from tallystick.record.postgres.connections import connect_journal
 from tallystick.record.postgres.reads import SnapshotWithClocks
 from tallystick.settings.load import Settings
 from tests.support.factories import (
@@ -256,7 +256,7 @@ def _dispute(reference: str, state: DisputeState, funds: Funds | None = None, na
 @asynccontextmanager
 async def _intake(app_url: str) -> AsyncIterator[Intake]:
     async def own() -> Any:
-        return await connect(app_url, command_timeout_ms=5_000)
+        return await connect_journal(app_url, command_timeout_ms=5_000)
 
     intake = Intake(own, Clock(), queue_limit=100, commit_timeout_ms=5_000)
     await intake.start()

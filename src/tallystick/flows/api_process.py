@@ -18,7 +18,7 @@ from tallystick.flows.webhooks.inbound.rejected import RejectedDeliveries
 from tallystick.kit.clock import Clock
 from tallystick.kit.rounds import Rounds
 from tallystick.providers.port import Provider
-from tallystick.record.postgres.connections import connect
+from tallystick.record.postgres.connections import connect_journal
 from tallystick.record.postgres.embedded.server import DatabaseUrls, resolve_database
 from tallystick.record.postgres.outage import Outage
 from tallystick.settings.load import Settings
@@ -58,7 +58,7 @@ async def open_api_process(
 async def open_intake(settings: Settings, database_url: str, outage: Outage) -> AsyncIterator[Intake]:
     """Opens the intake of the inbox; leaving writes what is queued."""
     intake = Intake(
-        partial(connect, database_url, command_timeout_ms=settings.webhook_commit_timeout_ms),
+        partial(connect_journal, database_url, command_timeout_ms=settings.webhook_commit_timeout_ms),
         Clock(settings.clock_shift_ms),
         queue_limit=settings.webhook_queue_limit,
         commit_timeout_ms=settings.webhook_commit_timeout_ms,

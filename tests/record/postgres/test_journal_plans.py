@@ -30,7 +30,15 @@ WRITES: Final = {
     **{f"subject_rows.py {write.name}": write.statement for write in subject_writes()},
     **{
         f"inbox.sql {name}": sql.load("inbox.sql")[name]
-        for name in ("insert_events", "known_events", "insert_deliveries", "unrouted", "take_up", "record_act")
+        for name in (
+            "insert_events",
+            "known_events",
+            "insert_deliveries",
+            "insert_missing_deliveries",
+            "unrouted",
+            "take_up",
+            "record_act",
+        )
     },
 }
 

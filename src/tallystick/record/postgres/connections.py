@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 import asyncpg
 import psycopg
@@ -40,25 +40,6 @@ OPEN_LIMIT_S: Final = 10.0
 
 #: PostgreSQL's smallest memory of a statement: a result of some hundred kilobytes goes to the disk.
 SPILL_EARLY: Final = {"work_mem": "64kB"}
-
-
-class WriteConnection(Protocol):
-    """The part of asyncpg's connection that a batch writer uses."""
-
-    async def fetch(self, query: str, *args: Any) -> list[Any]:
-        """Rows of one statement."""
-
-    async def execute(self, query: str, *args: Any) -> str:
-        """Command tag of one statement."""
-
-    def is_closed(self) -> bool:
-        """Whether the connection is gone."""
-
-    def terminate(self) -> None:
-        """Drop the connection without a goodbye message."""
-
-    async def close(self) -> None:
-        """Close the connection properly."""
 
 
 class KeptPlans:

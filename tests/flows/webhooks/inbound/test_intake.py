@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-import asyncpg
 import psycopg
 import pytest
 from structlog.testing import capture_logs
@@ -17,7 +17,11 @@ from tallystick.domain.verdicts import RequiresAction
 from tallystick.flows.webhooks.inbound import intake as intake_module
 from tallystick.flows.webhooks.inbound.intake import FAIRNESS_SPACING_MS, Arrival, Intake, IntakeUnavailable
 from tallystick.kit.ids import new_id
-from tallystick.record.postgres.connections import WriteConnection, connect
+from tallystick.record.postgres.batch import JournalConnection
+from tallystick.record.postgres.connections import connect_journal
+from tallystick.record.postgres.pipeline import Answers, Call, PipelineConnection
+from tallystick.record.postgres.results import Answer
+from tests.support.crash.killable import NAMES
 from tests.support.database import Database
 from tests.support.dump import dump
 from tests.support.inbox import accept, again, arrival, envelope, intake_on
@@ -105,30 +109,38 @@ async def test_racing_processes_agree_on_who_was_first(database: Database) -> No
 
 
 class Severed:
-    """A connection that is cut around one statement: the server may or may not have carried it out."""
+    """A connection that is cut around one statement: the server may or may not have carried it out. Each statement goes
+    alone, as a server may have run any number of those that are sent together."""
 
-    def __init__(self, inner: asyncpg.Connection, statement: int, *, after: bool) -> None:
+    def __init__(self, inner: PipelineConnection, statement: int, *, after: bool) -> None:
         self._inner = inner
         self._left = statement
         self._after = after
 
-    async def fetch(self, query: str, *args: Any) -> list[Any]:
-        records: list[Any] = await self._cut(self._inner.fetch, query, *args)
-        return records
+    async def exchange(self, calls: Sequence[Call]) -> Answers:
+        done: list[Answer] = []
+        for call in calls:
+            answers = await self._cut(call)
+            done += answers.done
+            if answers.refusal is not None:
+                return Answers(done, answers.refusal)
+        return Answers(done, None)
 
-    async def execute(self, query: str, *args: Any) -> str:
-        tag: str = await self._cut(self._inner.execute, query, *args)
-        return tag
+    async def fetch(self, query: str, *args: Any) -> list[tuple[Any, ...]]:
+        return await self._inner.fetch(query, *args)
 
-    async def _cut(self, call: Any, *args: Any) -> Any:
+    async def execute(self, query: str, *args: Any) -> int:
+        return await self._inner.execute(query, *args)
+
+    async def _cut(self, call: Call) -> Answers:
         self._left -= 1
         if self._left == 0 and not self._after:
             self._inner.terminate()
-        result = await call(*args)
+        answers = await self._inner.exchange([call])
         if self._left == 0:
             self._inner.terminate()
             raise ConnectionResetError("cut")
-        return result
+        return answers
 
     def is_closed(self) -> bool:
         return self._inner.is_closed()
@@ -148,20 +160,67 @@ async def test_a_connection_lost_at_any_statement_loses_nothing(
     """BEGIN, events, known events, deliveries, COMMIT: whatever became of it, each delivery is there once."""
     name, cuts = new_id("req"), iter([statement])
 
-    async def severed() -> WriteConnection:
-        inner = await connect(database.app_url, command_timeout_ms=5_000)
+    async def severed() -> JournalConnection:
+        inner = await connect_journal(database.app_url, command_timeout_ms=5_000)
         cut = next(cuts, None)
         return inner if cut is None else Severed(inner, cut, after=after)
 
-    await accept(database, [envelope(name)])
-    async with intake_on(database, connect_with=severed) as intake:
-        await intake.accept([arrival(again(envelope(name))), arrival(envelope(name + "b"))])
-    assert results(database, name) == ["first", "redelivery"]
+    first = envelope(name)
+    await accept(database, [first])
+    with capture_logs() as logged:
+        async with intake_on(database, connect_with=severed) as intake:
+            changed = arrival(again(first, digest=b"other"))
+            await intake.accept([arrival(again(first)), arrival(envelope(name + "b")), changed])
+    assert results(database, name) == ["first", "other_bytes", "redelivery"]
     assert results(database, name + "b") == ["first"]
+    assert [line["event"] for line in logged if line.get("alert")] == ["other bytes under a known event id"]
+
+
+async def test_an_arrival_is_never_dropped_for_a_row_that_is_there(database: Database) -> None:
+    """The id of a delivery is its own; only after a lost connection may its row be there already."""
+    first = envelope(new_id("req"))
+    await accept(database, [first])
+    with pytest.raises(IntakeUnavailable, match="refused"):
+        await accept(database, [first])
+    assert results(database, first.provider_event_id) == ["first"]
+
+
+async def test_an_arrival_without_its_event_is_not_kept(database: Database) -> None:
+    class Losing(Severed):
+        async def exchange(self, calls: Sequence[Call]) -> Answers:
+            lost = [Call("SELECT WHERE false") if "INTO inbox" in call.query else call for call in calls]
+            return await self._inner.exchange(lost)
+
+    async def losing() -> JournalConnection:
+        return Losing(await connect_journal(database.app_url, command_timeout_ms=5_000), 0, after=False)
+
+    name = new_id("req")
+    with capture_logs() as logged, pytest.raises(IntakeUnavailable, match="refused"):
+        async with intake_on(database, connect_with=losing) as intake:
+            await intake.accept([arrival(envelope(name))])
+    assert results(database, name) == []
+    assert "NotKept" in {line.get("error") for line in logged}
+
+
+async def test_a_batch_is_two_round_trips(database: Database) -> None:
+    exchanges: list[list[str]] = []
+
+    class Counted(Severed):
+        async def exchange(self, calls: Sequence[Call]) -> Answers:
+            exchanges.append([NAMES.get(call.query, call.query) for call in calls])
+            return await self._inner.exchange(calls)
+
+    async def counted() -> JournalConnection:
+        return Counted(await connect_journal(database.app_url, command_timeout_ms=5_000), 0, after=False)
+
+    first = envelope(new_id("req"))
+    async with intake_on(database, connect_with=counted) as intake:
+        await intake.accept([arrival(first), arrival(again(first))])
+    assert exchanges == [["BEGIN", "insert_events", "known_events"], ["insert_deliveries", "COMMIT"]]
 
 
 async def test_a_database_that_is_away_is_said_so_and_nothing_is_acknowledged(database: Database) -> None:
-    async def away() -> WriteConnection:
+    async def away() -> JournalConnection:
         raise ConnectionRefusedError("away")
 
     async with intake_on(database, connect_with=away, commit_timeout_ms=200) as intake:
@@ -173,11 +232,11 @@ async def test_a_database_that_hangs_is_said_so_in_time(database: Database) -> N
     """It neither answers nor refuses. Who waits behind others that wait is told as soon as those are."""
     gate, hung = asyncio.Event(), 0
 
-    async def hanging() -> WriteConnection:
+    async def hanging() -> JournalConnection:
         nonlocal hung
         hung += 1
         await gate.wait()
-        return await connect(database.app_url, command_timeout_ms=5_000)
+        return await connect_journal(database.app_url, command_timeout_ms=5_000)
 
     names = [new_id("req") for _ in range(6)]
     async with intake_on(database, connect_with=hanging, commit_timeout_ms=200) as intake:
@@ -197,9 +256,9 @@ async def test_a_database_that_hangs_is_said_so_in_time(database: Database) -> N
 async def test_a_full_queue_takes_nothing(database: Database) -> None:
     gate = asyncio.Event()
 
-    async def slow() -> WriteConnection:
+    async def slow() -> JournalConnection:
         await gate.wait()
-        return await connect(database.app_url, command_timeout_ms=5_000)
+        return await connect_journal(database.app_url, command_timeout_ms=5_000)
 
     names = [new_id("req") for _ in range(30)]
     async with intake_on(database, connect_with=slow, queue_limit=5) as intake:

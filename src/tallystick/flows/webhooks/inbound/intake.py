@@ -10,7 +10,7 @@ import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 from msgspec import Struct
@@ -22,9 +22,10 @@ from tallystick.flows.webhooks.inbound.envelope import Envelope
 from tallystick.kit.clock import Clock
 from tallystick.kit.log_sampling import SampledLines
 from tallystick.kit.logs import get_logger
-from tallystick.record.postgres.connections import WriteConnection
+from tallystick.record.postgres.arrivals import ArrivalRow, write_arrivals
+from tallystick.record.postgres.batch import JournalConnection
+from tallystick.record.postgres.connections import FORGET_PLANS, KeptPlans
 from tallystick.record.postgres.failures import CONNECTION_IS_FINE, may_run_again, pause_ms
-from tallystick.record.postgres.inbox import STATEMENTS
 from tallystick.record.postgres.outage import Outage
 
 log = get_logger("tallystick.flows.webhooks.inbound.intake")
@@ -86,7 +87,7 @@ class Intake:
 
     def __init__(
         self,
-        connect: Callable[[], Awaitable[WriteConnection]],
+        connect: Callable[[], Awaitable[JournalConnection]],
         clock: Clock,
         *,
         queue_limit: int,
@@ -108,7 +109,10 @@ class Intake:
 
     async def start(self) -> None:
         """Start to write. Connections open on demand: an unavailable database means a 503."""
-        self._writers = [asyncio.create_task(self._writer(), name=f"intake-{number}") for number in range(CONNECTIONS)]
+        self._writers = [
+            asyncio.create_task(_Writer(self, self._connect, self._clock, self._outage).run(), name=f"intake-{number}")
+            for number in range(CONNECTIONS)
+        ]
 
     async def stop(self) -> None:
         """Write what is queued, then close."""
@@ -146,14 +150,8 @@ class Intake:
         self._places_ms[fairness_key] = place_ms
         return place_ms
 
-    async def _writer(self) -> None:
-        connection: WriteConnection | None = None
-        while batch := await self._next_batch():
-            connection = await self._write_patiently(connection, batch)
-        if connection is not None and not connection.is_closed():
-            await connection.close()
-
-    async def _next_batch(self) -> list[_QueuedArrival]:
+    async def next_batch(self) -> list[_QueuedArrival]:
+        """The deliveries of the next transaction; empty once the intake closes and nothing is left."""
         while not self._queue:
             if self._closing:
                 return []
@@ -166,66 +164,12 @@ class Intake:
         self._queued_bytes -= sum(waiting.size_bytes for waiting in batch)
         return batch
 
-    async def _write_patiently(
-        self, connection: WriteConnection | None, batch: list[_QueuedArrival]
-    ) -> WriteConnection | None:
-        """Try until each delivery is durable or out of time. Returns the connection if it is still usable."""
-        failures = 0
-        while batch:
-            try:
-                if connection is None or connection.is_closed():
-                    connection = await self._connect()
-                await self._write(connection, [arrival for waiting in batch for arrival in waiting.arrivals])
-            except Exception as error:
-                connection = _discarded(connection, error)
-                if not may_run_again(error):
-                    return await self._one_by_one(connection, batch, error)
-                self._outage.failed(PART, error)
-                await asyncio.sleep(pause_ms(failures, RETRY_PAUSE_MS, RETRY_CAP_MS) / 1000)
-                failures += 1
-                batch = [waiting for waiting in batch if not waiting.future.done()]
-            else:
-                self._outage.worked(PART)
-                for waiting in batch:
-                    if not waiting.future.done():
-                        waiting.future.set_result(None)
-                return connection
-        return connection
+    def rows(self, arrivals: Sequence[Arrival]) -> list[ArrivalRow]:
+        """Arrivals as they are written now."""
+        now_ms = time.time_ns() // 1_000_000  # places are compared between machines; only their order matters
+        return [_row(each, self.fair_place_ms(each.envelope.fairness_key(), now_ms)) for each in arrivals]
 
-    async def _one_by_one(
-        self, connection: WriteConnection | None, batch: list[_QueuedArrival], error: Exception
-    ) -> WriteConnection | None:
-        """The database refused a row for good: only its delivery fails, not the others of the batch."""
-        if len(batch) == 1:
-            self._alert("delivery refused by the database", batch[0].arrivals[0].envelope, error=type(error).__name__)
-            _fail(batch[0], "the database refused the delivery")
-            return connection
-        for waiting in batch:
-            connection = await self._write_patiently(connection, [waiting])
-        return connection
-
-    async def _write(self, connection: WriteConnection, arrivals: Sequence[Arrival]) -> None:
-        """One transaction. Rows that a lost connection had committed stay as they are: they keep their ids."""
-        arrivals = sorted(arrivals, key=lambda arrival: _name(arrival.envelope))
-        await connection.execute("BEGIN")
-        try:
-            results = await self._insert_events(connection, arrivals)
-            rows = [
-                (*_name(a.envelope), a.envelope.delivery_id, a.envelope.received_at, a.validated_at, result,
-                 a.envelope.digest, a.sealed)
-                for a, result in zip(arrivals, results, strict=True)
-            ]  # fmt: skip
-            await connection.execute(STATEMENTS["insert_deliveries"], *_columns(rows))
-        except BaseException:
-            if not connection.is_closed():
-                await connection.execute("ROLLBACK")
-            raise
-        await connection.execute("COMMIT")
-        for arrival, result in zip(arrivals, results, strict=True):
-            if result == "other_bytes":
-                self._alert("other bytes under a known event id", arrival.envelope)
-
-    def _alert(self, event: str, about: Envelope, **more: str) -> None:
+    def alert(self, event: str, about: Envelope, **more: str) -> None:
         """A sampled log line; it names the last of the counted events."""
 
         def say(since_last_line: int) -> None:
@@ -241,47 +185,99 @@ class Intake:
 
         self._lines.line((event, about.provider, about.account, *more.values()), say)
 
-    async def _insert_events(self, connection: WriteConnection, arrivals: Sequence[Arrival]) -> list[str]:
-        """first, redelivery or other_bytes, for each arrival."""
-        now_ms = time.time_ns() // 1_000_000  # places are compared between machines; only their order matters
-        rows = [_event_row(a.envelope, self.fair_place_ms(a.envelope.fairness_key(), now_ms)) for a in arrivals]
-        returned = await connection.fetch(STATEMENTS["insert_events"], *_columns(rows), self._clock.shift_ms)
-        first = {record[0] for record in returned}
-        later = sorted({_name(a.envelope) for a in arrivals if a.envelope.event_id not in first})
-        known: dict[tuple[str, ...], bytes] = {}
-        if later:
-            for record in await connection.fetch(STATEMENTS["known_events"], *_columns(later)):
-                known[tuple(record)[:3]] = record["digest"]
-        return [_result(a.envelope, first, known) for a in arrivals]
+
+class _Writer:
+    """One connection, and the batches that it writes."""
+
+    def __init__(
+        self, intake: Intake, connect: Callable[[], Awaitable[JournalConnection]], clock: Clock, outage: Outage
+    ) -> None:
+        self._intake = intake
+        self._connect = connect
+        self._clock = clock
+        self._outage = outage
+        self._connection: JournalConnection | None = None
+        self._plans = KeptPlans()
+
+    async def run(self) -> None:
+        while batch := await self._intake.next_batch():
+            await self._write_patiently(batch, after_loss=False)
+        if self._connection is not None and not self._connection.is_closed():
+            await self._connection.close()
+
+    async def _write_patiently(self, batch: list[_QueuedArrival], *, after_loss: bool) -> None:
+        """Try until each delivery is durable or out of time. ``after_loss``: an earlier try may have written them."""
+        failures = 0
+        while batch:
+            try:
+                await self._write([arrival for waiting in batch for arrival in waiting.arrivals], after_loss=after_loss)
+            except Exception as error:
+                self._discard_connection(error)
+                if not may_run_again(error):
+                    return await self._one_by_one(batch, error, after_loss=after_loss)
+                self._outage.failed(PART, error)
+                await asyncio.sleep(pause_ms(failures, RETRY_PAUSE_MS, RETRY_CAP_MS) / 1000)
+                failures += 1
+                after_loss = True
+                batch = [waiting for waiting in batch if not waiting.future.done()]
+            else:
+                self._outage.worked(PART)
+                for waiting in batch:
+                    if not waiting.future.done():
+                        waiting.future.set_result(None)
+                return
+
+    async def _one_by_one(self, batch: list[_QueuedArrival], error: Exception, *, after_loss: bool) -> None:
+        """The database refused a row for good: only its delivery fails, not the others of the batch."""
+        if len(batch) == 1:
+            about = batch[0].arrivals[0].envelope
+            self._intake.alert("delivery refused by the database", about, error=type(error).__name__)
+            _fail(batch[0], "the database refused the delivery")
+            return
+        for waiting in batch:
+            await self._write_patiently([waiting], after_loss=after_loss)
+
+    async def _write(self, arrivals: Sequence[Arrival], *, after_loss: bool) -> None:
+        if self._connection is None or self._connection.is_closed():
+            self._connection, self._plans = await self._connect(), KeptPlans()
+        if self._plans.are_old():
+            await self._connection.execute(FORGET_PLANS)
+        rows = self._intake.rows(arrivals)
+        later = await write_arrivals(self._connection, rows, self._clock.shift_ms, after_loss=after_loss)
+        for arrival in arrivals if later else ():
+            if later.get(arrival.envelope.event_id) == "other_bytes":
+                self._intake.alert("other bytes under a known event id", arrival.envelope)
+
+    def _discard_connection(self, error: Exception) -> None:
+        """Unless it is still usable: after a server error, and after an error about the rows."""
+        if self._connection is None or isinstance(error, CONNECTION_IS_FINE) or not may_run_again(error):
+            return
+        self._connection.terminate()
+        self._connection = None
 
 
-def _result(envelope: Envelope, first: set[str], known: dict[tuple[str, ...], bytes]) -> str:
-    if envelope.event_id in first:
-        return "first"
-    # A row that a lost connection had committed keeps its result: its delivery is stored.
-    return "redelivery" if known[_name(envelope)] == envelope.digest else "other_bytes"
-
-
-def _name(envelope: Envelope) -> tuple[str, str, str]:
-    return (envelope.provider, envelope.account, envelope.provider_event_id)
-
-
-def _event_row(envelope: Envelope, turn: int) -> tuple[Any, ...]:
-    return (
-        *_name(envelope),
-        envelope.event_id,
-        envelope.type,
-        envelope.received_at,
-        envelope.occurred_at,
-        envelope.charge_reference,
-        envelope.merchant_id,
-        envelope.payment_id,
-        envelope.traceparent,
-        envelope.digest,
-        None if envelope.notice is None else stored_notice(envelope.notice),
-        turn,
-        envelope.api_version,
-        envelope.mark,
+def _row(arrival: Arrival, place_ms: int) -> ArrivalRow:
+    envelope = arrival.envelope
+    return ArrivalRow(
+        name=(envelope.provider, envelope.account, envelope.provider_event_id),
+        event_id=envelope.event_id,
+        delivery_id=envelope.delivery_id,
+        digest=envelope.digest,
+        event=(
+            envelope.type,
+            envelope.received_at,
+            envelope.occurred_at,
+            envelope.charge_reference,
+            envelope.merchant_id,
+            envelope.payment_id,
+            envelope.traceparent,
+            None if envelope.notice is None else stored_notice(envelope.notice),
+            place_ms,
+            envelope.api_version,
+            envelope.mark,
+        ),
+        times=(envelope.received_at, arrival.validated_at),
+        sealed=arrival.sealed,
     )
 
 
@@ -290,18 +286,6 @@ def stored_notice(notice: StoredNotice) -> str:
     return _ENCODER.encode(with_action(notice, kept_part)).decode()
 
 
-def _columns(rows: Sequence[tuple[Any, ...]]) -> list[tuple[Any, ...]]:
-    return list(zip(*rows, strict=True))
-
-
 def _fail(waiting: _QueuedArrival, why: str) -> None:
     if not waiting.future.done():
         waiting.future.set_exception(IntakeUnavailable(why))
-
-
-def _discarded(connection: WriteConnection | None, error: Exception) -> WriteConnection | None:
-    """The connection if it is still usable: after a server error, and after an error about the rows."""
-    if connection is None or isinstance(error, CONNECTION_IS_FINE) or not may_run_again(error):
-        return connection
-    connection.terminate()
-    return None

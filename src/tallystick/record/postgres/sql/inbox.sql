@@ -1,26 +1,37 @@
 -- insert_events: the first arrival of each event; a known event stays as it is
-INSERT INTO inbox (provider, account, provider_event_id, event_id, type, received_at, occurred_at, charge_reference,
-                   merchant_id, payment_id, traceparent, digest, notice, state, turn, tries, replays, next_try_at,
-                   api_version, mark)
-SELECT e.provider, e.account, e.provider_event_id, e.event_id, e.type, e.received_at, e.occurred_at,
-       e.charge_reference, e.merchant_id, e.payment_id, e.traceparent, e.digest, e.notice::json, 'received', e.turn, 0, 0,
+INSERT INTO inbox (provider, account, provider_event_id, event_id, digest, type, received_at, occurred_at,
+                   charge_reference, merchant_id, payment_id, traceparent, notice, state, turn, tries, replays,
+                   next_try_at, api_version, mark)
+SELECT e.provider, e.account, e.provider_event_id, e.event_id, e.digest, e.type, e.received_at, e.occurred_at,
+       e.charge_reference, e.merchant_id, e.payment_id, e.traceparent, e.notice::json, 'received', e.turn, 0, 0,
        now() + $17::bigint * interval '1 millisecond', e.api_version, e.mark
 FROM (SELECT unnest($1::text[]) AS provider, unnest($2::text[]) AS account, unnest($3::text[]) AS provider_event_id,
-             unnest($4::text[]) AS event_id, unnest($5::text[]) AS type, unnest($6::timestamptz[]) AS received_at,
-             unnest($7::timestamptz[]) AS occurred_at, unnest($8::text[]) AS charge_reference,
-             unnest($9::text[]) AS merchant_id, unnest($10::text[]) AS payment_id, unnest($11::text[]) AS traceparent,
-             unnest($12::bytea[]) AS digest, unnest($13::text[]) AS notice, unnest($14::bigint[]) AS turn,
-             unnest($15::text[]) AS api_version, unnest($16::text[]) AS mark) AS e
-ON CONFLICT DO NOTHING
-RETURNING event_id;
+             unnest($4::text[]) AS event_id, unnest($5::bytea[]) AS digest, unnest($6::text[]) AS type,
+             unnest($7::timestamptz[]) AS received_at, unnest($8::timestamptz[]) AS occurred_at,
+             unnest($9::text[]) AS charge_reference, unnest($10::text[]) AS merchant_id,
+             unnest($11::text[]) AS payment_id, unnest($12::text[]) AS traceparent, unnest($13::text[]) AS notice,
+             unnest($14::bigint[]) AS turn, unnest($15::text[]) AS api_version, unnest($16::text[]) AS mark) AS e
+ON CONFLICT DO NOTHING;
 
--- known_events: the stored events of these names
-SELECT e.provider, e.account, e.provider_event_id, e.digest
-FROM (SELECT unnest($1::text[]) AS provider, unnest($2::text[]) AS account,
-             unnest($3::text[]) AS provider_event_id) AS k
-JOIN inbox e ON e.provider = k.provider AND e.account = k.account AND e.provider_event_id = k.provider_event_id;
+-- known_events: those of these arrivals that are not the first of their event, and whether its bytes are theirs; with
+-- $6 the others too
+SELECT k.event_id, e.event_id = k.event_id AS is_first, e.digest = k.digest AS same_bytes
+FROM (SELECT unnest($1::text[]) AS provider, unnest($2::text[]) AS account, unnest($3::text[]) AS provider_event_id,
+             unnest($4::text[]) AS event_id, unnest($5::bytea[]) AS digest) AS k
+JOIN inbox e ON e.provider = k.provider AND e.account = k.account AND e.provider_event_id = k.provider_event_id
+WHERE $6::boolean OR e.event_id <> k.event_id;
 
 -- insert_deliveries: every arrival, with its bytes encrypted
+INSERT INTO delivery (provider, account, provider_event_id, delivery_id, received_at, validated_at, recorded_at,
+                      result, digest, sealed)
+SELECT d.provider, d.account, d.provider_event_id, d.delivery_id, d.received_at, d.validated_at, now(), d.result,
+       d.digest, d.sealed
+FROM (SELECT unnest($1::text[]) AS provider, unnest($2::text[]) AS account, unnest($3::text[]) AS provider_event_id,
+             unnest($4::text[]) AS delivery_id, unnest($5::timestamptz[]) AS received_at,
+             unnest($6::timestamptz[]) AS validated_at, unnest($7::text[]) AS result, unnest($8::bytea[]) AS digest,
+             unnest($9::bytea[]) AS sealed) AS d;
+
+-- insert_missing_deliveries: the same after a lost connection, which may have committed them
 INSERT INTO delivery (provider, account, provider_event_id, delivery_id, received_at, validated_at, recorded_at,
                       result, digest, sealed)
 SELECT d.provider, d.account, d.provider_event_id, d.delivery_id, d.received_at, d.validated_at, now(), d.result,

@@ -1,5 +1,7 @@
 """Intake: verified envelopes become durable in batches, like changes in the journal, before the response 2xx.
 
+Batches start as the journal's do: while deliveries come together, ``SPACING_MS`` after the last one (decision 0120).
+
 A redelivery gets its own row beside its envelope; so do other bytes under a known id, which raise an alert.
 """
 
@@ -22,6 +24,7 @@ from tallystick.flows.webhooks.inbound.envelope import Envelope
 from tallystick.kit.clock import Clock
 from tallystick.kit.log_sampling import SampledLines
 from tallystick.kit.logs import get_logger
+from tallystick.record.batch_starts import BatchStarts
 from tallystick.record.postgres.arrivals import ArrivalRow, write_arrivals
 from tallystick.record.postgres.batch import JournalConnection
 from tallystick.record.postgres.connections import FORGET_PLANS, KeptPlans
@@ -41,6 +44,12 @@ QUEUE_BYTES: Final = 134_217_728
 
 #: While one batch is on its way to disk, the next one collects; a third connection would only split them.
 CONNECTIONS: Final = 2
+
+#: A batch costs much the same whatever its size. Providers wait for seconds.
+SPACING_MS: Final = 10
+
+#: Beside a batch in flight another one starts when so many deliveries wait: it is worth its round trips.
+SECOND_BATCH_DELIVERIES: Final = 100
 
 #: Pause before a batch that met a deadlock or a lost connection runs again.
 RETRY_PAUSE_MS: Final = 50
@@ -104,6 +113,9 @@ class Intake:
         self._wake = asyncio.Event()
         self._closing = False
         self._writers: list[asyncio.Task[None]] = []
+        self.starts: Final = BatchStarts(
+            lambda: bool(self._queue), self._has_enough, self._wake.set, spacing_ms=SPACING_MS
+        )
         self._places_ms: dict[str, int] = {}
         self._lines = SampledLines()
 
@@ -119,6 +131,7 @@ class Intake:
         self._closing = True
         self._wake.set()
         await asyncio.gather(*self._writers)
+        self.starts.cancel()
         self._lines.flush()
 
     async def accept(self, arrivals: Sequence[Arrival]) -> None:
@@ -134,7 +147,8 @@ class Intake:
         waiting = _QueuedArrival(arrivals, loop.create_future())
         self._queue.append(waiting)
         self._queued_bytes += waiting.size_bytes
-        self._wake.set()
+        if self.starts.may_start():
+            self._wake.set()
         # A time-out here, not in the writers: a hanging database blocks them, and the provider waits for seconds only.
         giving_up = loop.call_later(self._commit_timeout_ms / 1000, _fail, waiting, "it could not be written in time")
         try:
@@ -152,8 +166,8 @@ class Intake:
 
     async def next_batch(self) -> list[_QueuedArrival]:
         """The deliveries of the next transaction; empty once the intake closes and nothing is left."""
-        while not self._queue:
-            if self._closing:
+        while not self.starts.may_start():
+            if self._closing and not self._queue:
                 return []
             self._wake.clear()
             await self._wake.wait()
@@ -162,7 +176,11 @@ class Intake:
             size_bytes += self._queue[0].size_bytes
             batch.append(self._queue.popleft())
         self._queued_bytes -= sum(waiting.size_bytes for waiting in batch)
+        self.starts.started(len(batch))
         return batch
+
+    def _has_enough(self) -> bool:
+        return self._closing or len(self._queue) >= SECOND_BATCH_DELIVERIES or self._queued_bytes >= BATCH_BYTES
 
     def rows(self, arrivals: Sequence[Arrival]) -> list[ArrivalRow]:
         """Arrivals as they are written now."""
@@ -201,7 +219,10 @@ class _Writer:
 
     async def run(self) -> None:
         while batch := await self._intake.next_batch():
-            await self._write_patiently(batch, after_loss=False)
+            try:
+                await self._write_patiently(batch, after_loss=False)
+            finally:
+                self._intake.starts.ended()
         if self._connection is not None and not self._connection.is_closed():
             await self._connection.close()
 

@@ -12,10 +12,10 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from tallystick.domain.verdicts import KeyTaken, NotFound, NotSent, Unknown, Verdict
-from tallystick.kit.card_data import contains_card_data
+from tallystick.kit.card_data import BELOW_CARDS, contains_card_data
 
-#: Types of values that hold no time.
-_TIMELESS: Final = frozenset({str, int, bool, dict, type(None)})
+#: Types of values that hold no time and, beside free text, no number.
+_TIMELESS: Final = frozenset({str, bool, dict, type(None)})
 
 #: Longest name that a provider may give to an event, its type, a charge or a refund, in characters; theirs have at most
 #: 80.
@@ -57,10 +57,10 @@ def is_storable_name(name: str) -> bool:
 def is_storable_within(said: Struct | None) -> bool:
     """Whether a database can store every text in it (no lone surrogates, no NUL), every time is plausible, and no
     amount looks like a card number: it could not be masked."""
+    if said is None or (_is_plain(said) and _is_clean_json(said)):
+        return True  # most of what providers say ends here
     if _has_card_number(said):
         return False
-    if isinstance(said, Struct) and _has_plain_fields(said) and _is_clean_json(said):
-        return True  # most of what providers say ends here
     return _storable_within(msgspec.to_builtins(said, builtin_types=(datetime,)))
 
 
@@ -104,10 +104,23 @@ def _is_clean_json(said: Struct) -> bool:
         return False
 
 
-def _has_plain_fields(said: Struct) -> bool:
-    """Whether its fields hold no time, or plausible ones. What a provider wrote freely is parsed JSON."""
-    values = (getattr(said, field) for field in said.__struct_fields__)
-    return all(type(each) in _TIMELESS or (type(each) is datetime and is_storable_time(each)) for each in values)
+def _is_plain(said: Any) -> bool:
+    """Whether its fields hold texts, parsed JSON, plausible times and numbers that are too small for a card number's,
+    at any depth. What a provider wrote freely is parsed JSON."""
+    values = said if isinstance(said, tuple) else (getattr(said, field) for field in said.__struct_fields__)
+    for value in values:
+        kind = type(value)
+        if kind in _TIMELESS:
+            continue
+        if kind is int:
+            if not -BELOW_CARDS < value < BELOW_CARDS:
+                return False
+        elif kind is datetime:
+            if not is_storable_time(value):
+                return False
+        elif not isinstance(value, Struct | tuple) or not _is_plain(value):
+            return False
+    return True
 
 
 def _storable_within(value: Any) -> bool:

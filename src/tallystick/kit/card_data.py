@@ -93,7 +93,7 @@ _DIGITS: Final = re.compile(r"[0-9]+", re.ASCII)
 _PERCENT_ENCODED: Final = re.compile(r"(?:%[0-9A-Fa-f]{2})+", re.ASCII)
 
 _BEYOND_CARDS: Final = 10**19  # the first integer with more than 19 digits
-_BELOW_CARDS: Final = 10**12  # the first integer with 13 digits
+BELOW_CARDS: Final = 10**12  # the first integer with 13 digits
 
 
 def _lengths_by_prefix() -> Mapping[str, frozenset[int]]:
@@ -179,7 +179,7 @@ def contains_card_data(value: object) -> bool:
         elif isinstance(item, bool) or item is None:
             continue
         elif isinstance(item, int):
-            if _BELOW_CARDS <= abs(item) < _BEYOND_CARDS and _is_card_number(str(abs(item))):
+            if BELOW_CARDS <= abs(item) < _BEYOND_CARDS and _is_card_number(str(abs(item))):
                 return True
         elif isinstance(item, float):
             if looks_like_card_number(repr(item)) or _integral_literal_trips(repr(item)):

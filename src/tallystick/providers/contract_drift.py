@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
+from functools import cache
 from typing import Any, Final, Literal, NamedTuple, get_args
 
 from msgspec import Struct
@@ -76,7 +77,7 @@ class ReadObject:
     def __init__(self, name: str, *fields: ReadField) -> None:
         self.name = name
         self.fields = fields
-        self._rows = [(field, _parts(field.path), _accepted(field), field.known) for field in fields]
+        self._rows = [(field, *_steps(field.path), _accepted(field), field.known) for field in fields]
 
     def drift_in(self, said: object) -> tuple[Drift, ...]:
         """The differences of an object of this kind. What is as it should be costs a look at its type and a look into a
@@ -84,16 +85,21 @@ class ReadObject:
         if not isinstance(said, Mapping):
             return (Drift(self.name, "wrong_type", decides=True),)
         found = []
-        for field, parts, accepted, known in self._rows:
-            values = (said.get(field.path, _ABSENT),) if len(parts) == 1 else _values(said, parts)
-            for value in values:
+        for field, outer, name, accepted, known in self._rows:
+            holder = said if outer is None else said.get(outer)
+            if type(holder) is dict:
+                value = holder.get(name, _ABSENT)
                 if type(value) in accepted and (known is None or value is None or value in known):
                     continue
-                if isinstance(value, dict) and dict in accepted:  # as an SDK makes it
-                    continue
-                if field.when is None or field.when(said):
+            for value in _values(said, _parts(field.path)):
+                if not self._is_fine(value, accepted, known) and (field.when is None or field.when(said)):
                     found.append(self._drift(field, value, accepted))
         return tuple(found)
+
+    def _is_fine(self, value: object, accepted: frozenset[type], known: Container[Any] | None) -> bool:
+        if isinstance(value, dict) and dict in accepted:  # as an SDK makes it
+            return True
+        return type(value) in accepted and (known is None or value is None or value in known)
 
     def _drift(self, field: ReadField, value: object, accepted: frozenset[type]) -> Drift:
         label = f"{self.name}.{field.path}"
@@ -151,6 +157,15 @@ DRIFT_KINDS: Final[tuple[DriftKind, ...]] = get_args(DriftKind)
 _ABSENT: Final = object()
 
 
+def _steps(path: str) -> tuple[str | None, str | None]:
+    """Of a path of one or two names, the first of two and the last; of others, names that no object has."""
+    outer, _, name = path.rpartition(".")
+    if "." in outer or "[" in path:
+        return None, None
+    return outer or None, name
+
+
+@cache
 def _parts(path: str) -> tuple[tuple[str, bool], ...]:
     """Each name in a path, and whether it is of a list whose elements are meant."""
     return tuple((part.removesuffix("[]"), part.endswith("[]")) for part in path.split("."))

@@ -1,5 +1,5 @@
-"""When a batch may start: at once where work comes alone, spaced while it comes together, and beside another where it is
-worth it, or the other is blocked."""
+"""When a batch may start: at once where work comes alone, spaced while it comes together, and beside another where it
+is worth it, or the other is blocked."""
 
 from __future__ import annotations
 

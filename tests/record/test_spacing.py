@@ -13,7 +13,7 @@ from tallystick.domain.change import Change
 from tallystick.kit.clock import Clock, utc_now
 from tallystick.kit.ids import new_id
 from tallystick.lab.bench.workload import approval, create_change, new_instruction, settled_change
-from tallystick.record.journal import FRESH, SECOND_BATCH_PATIENCE_MS, Journal, JournalLimits
+from tallystick.record.journal import FRESH, SECOND_BATCH_PATIENCE_MS, SPACED_FOR, Journal, JournalLimits
 from tallystick.record.postgres.batch import Entry, JournalConnection
 from tests.support.loop_clock import LoopClock, settled
 
@@ -105,14 +105,34 @@ async def test_while_changes_come_together_batches_are_spaced(busy: Busy) -> Non
     assert busy.starts[-1][1] == [outcome(), intent()]
 
 
-async def test_a_change_alone_ends_the_spacing(busy: Busy) -> None:
+async def test_a_change_alone_does_not_end_the_spacing_at_once(busy: Busy) -> None:
+    """At a steady rate some batches have one change by chance."""
     await busy.at(0, intent())
     await busy.at(1, intent(), intent())
     await busy.at(2, done=0)
     await busy.at(4, intent(), done=1)
     await busy.at(12)
     await busy.at(14, intent(), done=2)
-    assert busy.sizes == [(0, 1), (2, 2), (12, 1), (14, 1)]
+    assert busy.sizes == [(0, 1), (2, 2), (12, 1)]
+    await busy.at(22)
+    assert busy.sizes == [(0, 1), (2, 2), (12, 1), (22, 1)]
+
+
+async def test_changes_alone_for_a_while_end_the_spacing(busy: Busy) -> None:
+    await busy.at(0, intent())
+    await busy.at(1, intent(), intent())
+    await busy.at(2, done=0)
+    await busy.at(3, done=1)
+    ends_ms = 2 + SPACED_FOR * SPACING_MS
+    for number in range(SPACED_FOR - 1):
+        await busy.at(12 + number * SPACING_MS, intent())
+        await busy.at(14 + number * SPACING_MS, done=2 + number)
+    await busy.at(ends_ms - 1, intent())
+    assert busy.sizes[-1] == (ends_ms - SPACING_MS, 1), "it waits"
+    await busy.at(ends_ms + 0.1)
+    assert busy.sizes[-1] == (ends_ms, 1)
+    await busy.at(ends_ms + 2, intent(), done=SPACED_FOR + 1)
+    assert busy.sizes[-1] == (ends_ms + 2, 1)
 
 
 async def test_after_a_rest_the_first_change_waits_for_nothing(busy: Busy) -> None:

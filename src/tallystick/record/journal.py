@@ -3,8 +3,8 @@
 Group commit: a change joins an in-process queue. While one batch is on its way to disk, the next one collects. An idle
 system adds no delay, and a busy one writes hundreds of changes per transaction.
 
-Batches cost much the same whatever their size. So while more than one change comes for a batch, the next one starts
-``spacing_ms`` after the last one started, and not as soon as it could (decision 0085).
+Batches cost much the same whatever their size. So while changes come together, the next batch starts ``spacing_ms``
+after the last one started, and not as soon as it could (decision 0085).
 """
 
 from __future__ import annotations
@@ -51,6 +51,10 @@ OUTCOME_PATIENCE: Final = 6
 
 #: A batch that takes longer than a slow disk's flush is blocked by something else: the next one need not wait for it.
 SECOND_BATCH_PATIENCE_MS: Final = 25
+
+#: Changes come together for so many spacings after a batch that had more than one. At a steady rate of three for each
+#: spacing, every fifth batch has one change by chance: the batches after it would again be as small as they can be.
+SPACED_FOR: Final = 5
 
 #: Timers of uvloop count whole milliseconds: one may end half of one early.
 TIMER_RESOLUTION_S: Final = 0.0005
@@ -140,7 +144,7 @@ class Journal:
         self._closing = False
         self._in_flight = 0
         self._last_start_s = -math.inf  # of a batch, on the event loop's clock
-        self._last_size = 0
+        self._last_shared_s = -math.inf  # the same of one with more than one change
         self._timer: asyncio.Handle | None = None
         self._timer_due_s = math.inf  # kept here: uvloop's timer of less than a millisecond is a plain Handle
 
@@ -198,7 +202,8 @@ class Journal:
         self._in_flight += 1
         self._last_start_s = loop.time()
         batch = self._take()
-        self._last_size = len(batch)
+        if len(batch) > 1:
+            self._last_shared_s = self._last_start_s
         return batch
 
     def batch_done(self) -> None:
@@ -210,8 +215,9 @@ class Journal:
         writer is free, a timer runs that ends no later than that."""
         if not self.depth():
             return False
-        due_s = self._last_start_s + self._pause_ms() / 1000
-        if due_s <= loop.time() + TIMER_RESOLUTION_S:
+        now_s = loop.time()
+        due_s = self._last_start_s + self._pause_ms(now_s) / 1000
+        if due_s <= now_s + TIMER_RESOLUTION_S:
             return True
         if self._timer is not None and self._timer_due_s > due_s:
             self._timer.cancel()
@@ -220,14 +226,15 @@ class Journal:
             self._timer, self._timer_due_s = loop.call_at(due_s, self._on_time), due_s
         return False
 
-    def _pause_ms(self) -> int:
+    def _pause_ms(self, now_s: float) -> int:
         """How long after the start of the last batch the next one may start. Beside a batch in flight, only one that is
         worth its round trips starts, or one behind a batch that is blocked."""
         if self._closing or self.depth() >= self._limits.second_batch_changes:
             return 0
         if self._in_flight:
             return SECOND_BATCH_PATIENCE_MS
-        return self._limits.spacing_ms if self._last_size > 1 else 0
+        spacing_ms = self._limits.spacing_ms
+        return spacing_ms if now_s < self._last_shared_s + SPACED_FOR * spacing_ms / 1000 else 0
 
     def _on_time(self) -> None:
         self._timer = None

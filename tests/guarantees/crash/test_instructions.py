@@ -11,7 +11,7 @@ from tests.support.crash.scenario import INSTRUCTIONS, Case, Time, judge, open_c
 from tests.support.database import DEEP
 
 #: What the code has now. Fewer points mean that the enumeration lost sight of something; more are welcome.
-POINTS = {"create": 34, "hold": 36, "capture": 36, "cancel": 36, "refund": 44, "refused": 15}
+POINTS = {"create": 34, "hold": 34, "capture": 34, "cancel": 34, "refund": 42, "refused": 13}
 
 
 #: Without depth, a bank that forgets its keys meets only the instructions that move the most money, and only they, at a

@@ -12,7 +12,6 @@ from tests.support.database import DEEP
 OF_EVERY_CHANGE: Final = frozenset(
     {
         "BEGIN",
-        "claimed",
         "take_free_keys",
         "append_transitions",
         "insert_attempts",

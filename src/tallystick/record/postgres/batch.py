@@ -1,8 +1,7 @@
 """One batch of changes as one transaction, in as few round trips as its changes allow.
 
-Order inside the transaction: look up keys that are taken, take the others, append history (a version that exists
-already is a lost race), write states, ledger, answers, and the contended balances last. Rows are sorted by primary
-key, so that two batches cannot deadlock.
+Order inside the transaction: take keys, append history (a version that exists already is a lost race), write states,
+ledger, answers, and the contended balances last. Rows are sorted by primary key, so that two batches cannot deadlock.
 
 All statements are sent at once, as if each went well, and what the server answers is compared before COMMIT. Where a
 key or a version is taken, or events wait for a charge, the transaction is rolled back, and the batch runs again step by
@@ -30,8 +29,9 @@ BEGIN: Final = Call("BEGIN")
 #: The columns of ``claimed``, in its order.
 _STORED: Final = StoredInstruction.__struct_fields__
 
-#: Up to so many new instructions, a batch asks for taken keys and writes in one exchange. Larger ones ask first: it is
-#: likely that they have a replay among them, for which all that was written would be rolled back.
+#: Up to so many new instructions, a batch does not ask which keys are taken: to take them writes nothing where one is.
+#: Larger ones ask first: it is likely that they have a replay among them, for which all that was written would be rolled
+#: back.
 WRITES_UNASKED: Final = 4
 
 
@@ -159,8 +159,6 @@ async def _write_at_once(connection: JournalConnection, batch: _Batch) -> None:
     if len(free) > WRITES_UNASKED:
         answers = await _run(connection, [*steps, _Step(_claimed(free))])
         steps, free = [], _sort_out(answers[-1], batch)
-    elif free:
-        steps.append(_Step(_claimed(free), _at_once(0)))
     if free:
         rows = _instructions(free)
         steps.append(_Step(Call(STATEMENTS["take_free_keys"], _columns(rows)), _at_once(len(rows))))

@@ -47,6 +47,9 @@ def _timestamp(value: datetime) -> bytes:
 
 _INT2, _INT4, _INT8 = struct.Struct(">h"), struct.Struct(">i"), struct.Struct(">q")
 
+#: The length of a value of 8 bytes, and the value.
+_SIZED_INT8: Final = struct.Struct(">iq")
+
 #: Name -> object id of the type and of its array, and how a value is encoded.
 _SCALARS: Final[dict[str, tuple[int, int, Callable[[Any], bytes]]]] = {
     "text": (25, 1009, str.encode),
@@ -62,16 +65,19 @@ _SCALARS: Final[dict[str, tuple[int, int, Callable[[Any], bytes]]]] = {
 def _array(oid: int, encode: Callable[[Any], bytes], column: Sequence[Any]) -> bytes:
     count = len(column)
     first = column[0] if column else None
-    nulls = column.count(None)
-    head = _ARRAY_HEAD.pack(1, nulls > 0, oid, count, 1)
-    if nulls == count:
-        return head + _NULL * count
-    if not nulls:
-        if column.count(first) == count:
-            value = encode(first)
-            return head + (_LENGTH.pack(len(value)) + value) * count
-        if encode is str.encode and (joined := _of_one_length(column)) is not None:
-            return head + joined
+    if column.count(first) == count:
+        if first is None:
+            return _ARRAY_HEAD.pack(1, count > 0, oid, count, 1) + _NULL * count
+        value = encode(first)
+        return _ARRAY_HEAD.pack(1, False, oid, count, 1) + (_LENGTH.pack(len(value)) + value) * count
+    has_nulls = None in column
+    head = _ARRAY_HEAD.pack(1, has_nulls, oid, count, 1)
+    if encode is _timestamp:
+        return head + b"".join(
+            [_NULL if at is None else _SIZED_INT8.pack(8, (at - EPOCH) // _MICROSECOND) for at in column]
+        )
+    if encode is str.encode and not has_nulls and (joined := _of_one_length(column)) is not None:
+        return head + joined
     pieces = [head]
     for each in column:
         if each is None:

@@ -106,6 +106,12 @@ LATE_CAPTURE: Final = first("transfer", "kind = 'late_capture'")
 OF_PAYMENT: Final = "subject_id LIKE 'pay%'"
 CAPTURED: Final = first("transition", f"{OF_PAYMENT} AND event = 'captured'")
 DECLINED: Final = first("transition", f"{OF_PAYMENT} AND event = 'declined'")
+#: No later step of it is refused because of the one that is changed.
+DECLINED_LAST: Final = first(
+    "transition",
+    f"{OF_PAYMENT} AND event = 'declined' AND NOT EXISTS (SELECT 1 FROM transition AS later"
+    " WHERE later.subject_id = transition.subject_id AND later.version > transition.version)",
+)
 ASKED: Final = first("transition", f"{OF_PAYMENT} AND event = 'capture'")
 
 #: In what must be said, {} is what the statement returns.
@@ -148,7 +154,7 @@ TAMPERINGS: Final = {
         ("payment {} version", "-> captured -> declined: no such edge"),
     ),
     "a state in the history": Tampering(
-        f"UPDATE transition SET to_state = 'failed' WHERE {DECLINED}",
+        f"UPDATE transition SET to_state = 'failed' WHERE {DECLINED_LAST}",
         ("payment {} version", "-> declined -> failed: no such edge", "state is 'declined', by its history 'failed'"),
     ),
     "a step that is missing": Tampering(

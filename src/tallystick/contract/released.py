@@ -118,7 +118,8 @@ def machine_contract() -> Json:
 
 
 def _of_older(contract: Json, version: str) -> Json:
-    return {name: contract[name] for name in _OF_EVERY_VERSION} | contract["older"][version]
+    own: Json = contract["older"][version]
+    return {name: contract[name] for name in _OF_EVERY_VERSION} | own
 
 
 def _dated(version: ApiVersion) -> Json:

@@ -87,19 +87,18 @@ class ReadObject:
         found = []
         for field, outer, name, accepted, known in self._rows:
             holder = said if outer is None else said.get(outer)
-            if type(holder) is dict:
+            values: Iterable[object]
+            if type(holder) is dict and name is not None:
                 value = holder.get(name, _ABSENT)
                 if type(value) in accepted and (known is None or value is None or value in known):
                     continue
-            for value in _values(said, _parts(field.path)):
-                if not self._is_fine(value, accepted, known) and (field.when is None or field.when(said)):
+                values = (value,)
+            else:
+                values = _values(said, _parts(field.path))
+            for value in values:
+                if not _is_fine(value, accepted, known) and (field.when is None or field.when(said)):
                     found.append(self._drift(field, value, accepted))
         return tuple(found)
-
-    def _is_fine(self, value: object, accepted: frozenset[type], known: Container[Any] | None) -> bool:
-        if isinstance(value, dict) and dict in accepted:  # as an SDK makes it
-            return True
-        return type(value) in accepted and (known is None or value is None or value in known)
 
     def _drift(self, field: ReadField, value: object, accepted: frozenset[type]) -> Drift:
         label = f"{self.name}.{field.path}"
@@ -169,6 +168,12 @@ def _steps(path: str) -> tuple[str | None, str | None]:
 def _parts(path: str) -> tuple[tuple[str, bool], ...]:
     """Each name in a path, and whether it is of a list whose elements are meant."""
     return tuple((part.removesuffix("[]"), part.endswith("[]")) for part in path.split("."))
+
+
+def _is_fine(value: object, accepted: frozenset[type], known: Container[Any] | None) -> bool:
+    if isinstance(value, dict) and dict in accepted:  # as an SDK makes it
+        return True
+    return type(value) in accepted and (known is None or value is None or value in known)
 
 
 def _accepted(field: ReadField) -> frozenset[type]:

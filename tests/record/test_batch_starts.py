@@ -7,7 +7,7 @@ import random
 
 import pytest
 
-from tallystick.record.batch_starts import SECOND_BATCH_PATIENCE_MS, BatchStarts
+from tallystick.record.batch_starts import SECOND_BATCH_PATIENCE_MS, SPACED_FOR, BatchStarts
 from tests.support.loop_clock import LoopClock
 
 SPACING_MS = 10
@@ -62,7 +62,11 @@ async def test_while_work_comes_together_batches_are_spaced(work: Work) -> None:
     assert await work.at(10) and work.woken == 1
     work.start()
     work.starts.ended()
-    assert await work.at(12, 1), "one came alone"
+    assert not await work.at(12, 1), "by chance one came alone"
+    assert await work.at(20)
+    work.start()
+    work.starts.ended()
+    assert await work.at(SPACED_FOR * SPACING_MS + 1, 1), "work has come alone for a while"
 
 
 async def test_beside_a_batch_another_starts_when_it_is_worth_it(work: Work) -> None:

@@ -13,7 +13,8 @@ from tallystick.domain.change import Change
 from tallystick.kit.clock import Clock, utc_now
 from tallystick.kit.ids import new_id
 from tallystick.lab.bench.workload import approval, create_change, new_instruction, settled_change
-from tallystick.record.journal import FRESH, SECOND_BATCH_PATIENCE_MS, SPACED_FOR, Journal, JournalLimits
+from tallystick.record.batch_starts import SECOND_BATCH_PATIENCE_MS, SPACED_FOR
+from tallystick.record.journal import FRESH, Journal, JournalLimits
 from tallystick.record.postgres.batch import Entry, JournalConnection
 from tests.support.loop_clock import LoopClock, settled
 

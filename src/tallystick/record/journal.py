@@ -10,7 +10,6 @@ after the last one started, and not as soon as it could (decision 0085).
 from __future__ import annotations
 
 import asyncio
-import math
 import random
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
@@ -23,6 +22,7 @@ from tallystick.domain.errors import ChangeRefused, OutcomeUnknown, Overloaded
 from tallystick.domain.instruction import StoredInstruction
 from tallystick.kit.clock import Clock, monotonic_ms
 from tallystick.kit.logs import get_logger
+from tallystick.record.batch_starts import BatchStarts
 from tallystick.record.postgres.batch import BatchResult, Entry, JournalConnection, LostRace, committed, run_batch
 from tallystick.record.postgres.connections import FORGET_PLANS, KeptPlans
 from tallystick.record.postgres.failures import (
@@ -48,16 +48,6 @@ PART: Final = "journal"
 
 #: An outcome (money may have moved) is retried this many times longer than an intent, before recovery must find it.
 OUTCOME_PATIENCE: Final = 6
-
-#: A batch that takes longer than a slow disk's flush is blocked by something else: the next one need not wait for it.
-SECOND_BATCH_PATIENCE_MS: Final = 25
-
-#: Changes come together for so many spacings after a batch that had more than one. At a steady rate of three for each
-#: spacing, every fifth batch has one change by chance: the batches after it would again be as small as they can be.
-SPACED_FOR: Final = 5
-
-#: Timers of uvloop count whole milliseconds: one may end half of one early.
-TIMER_RESOLUTION_S: Final = 0.0005
 
 
 class Fresh(Struct, frozen=True):
@@ -142,11 +132,12 @@ class Journal:
         self._wake = asyncio.Event()
         self._writers: list[asyncio.Task[None]] = []
         self._closing = False
-        self._in_flight = 0
-        self._last_start_s = -math.inf  # of a batch, on the event loop's clock
-        self._last_shared_s = -math.inf  # the same of one with more than one change
-        self._timer: asyncio.Handle | None = None
-        self._timer_due_s = math.inf  # kept here: uvloop's timer of less than a millisecond is a plain Handle
+        self._starts = BatchStarts(
+            lambda: bool(self._intents or self._outcomes),
+            self._has_enough,
+            self._wake.set,
+            spacing_ms=limits.spacing_ms,
+        )
 
     async def start(self) -> None:
         """Open the connections. Raises what the database raises, so that a failure shows at the start."""
@@ -161,8 +152,7 @@ class Journal:
         self._closing = True
         self._wake.set()
         await asyncio.gather(*self._writers)
-        if self._timer is not None:
-            self._timer.cancel()
+        self._starts.cancel()
 
     def depth(self) -> int:
         """Changes waiting for a batch."""
@@ -187,58 +177,28 @@ class Journal:
         future: asyncio.Future[Committed] = loop.create_future()
         waiting = _QueuedChange(Entry(change), future, monotonic_ms() + patience_ms)
         (self._outcomes if change.must_not_be_shed else self._intents).append(waiting)
-        if self._may_start(loop):
+        if self._starts.may_start():
             self._wake.set()
         return await future
 
     async def next_batch(self) -> list[_QueuedChange]:
         """The changes of the next transaction, outcomes first; empty once the journal closes and nothing is left."""
-        loop = asyncio.get_running_loop()
-        while not self._may_start(loop):
+        while not self._starts.may_start():
             if self._closing and not self.depth():
                 return []
             self._wake.clear()
             await self._wake.wait()
-        self._in_flight += 1
-        self._last_start_s = loop.time()
         batch = self._take()
-        if len(batch) > 1:
-            self._last_shared_s = self._last_start_s
+        self._starts.started(len(batch))
         return batch
 
     def batch_done(self) -> None:
         """A writer has finished its batch, and asks for the next."""
-        self._in_flight -= 1
+        self._starts.ended()
 
-    def _may_start(self, loop: asyncio.AbstractEventLoop) -> bool:
-        """Whether a batch may start now. Where it may later, the writers are woken then: while changes wait and a
-        writer is free, a timer runs that ends no later than that."""
-        if not self.depth():
-            return False
-        now_s = loop.time()
-        due_s = self._last_start_s + self._pause_ms(now_s) / 1000
-        if due_s <= now_s + TIMER_RESOLUTION_S:
-            return True
-        if self._timer is not None and self._timer_due_s > due_s:
-            self._timer.cancel()
-            self._timer = None
-        if self._timer is None:
-            self._timer, self._timer_due_s = loop.call_at(due_s, self._on_time), due_s
-        return False
-
-    def _pause_ms(self, now_s: float) -> int:
-        """How long after the start of the last batch the next one may start. Beside a batch in flight, only one that is
-        worth its round trips starts, or one behind a batch that is blocked."""
-        if self._closing or self.depth() >= self._limits.second_batch_changes:
-            return 0
-        if self._in_flight:
-            return SECOND_BATCH_PATIENCE_MS
-        spacing_ms = self._limits.spacing_ms
-        return spacing_ms if now_s < self._last_shared_s + SPACED_FOR * spacing_ms / 1000 else 0
-
-    def _on_time(self) -> None:
-        self._timer = None
-        self._wake.set()
+    def _has_enough(self) -> bool:
+        """Whether what waits need not wait for more."""
+        return self._closing or self.depth() >= self._limits.second_batch_changes
 
     def _take(self) -> list[_QueuedChange]:
         batch: list[_QueuedChange] = []

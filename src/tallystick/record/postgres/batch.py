@@ -30,8 +30,8 @@ BEGIN: Final = Call("BEGIN")
 _STORED: Final = StoredInstruction.__struct_fields__
 
 #: Up to so many new instructions, a batch does not ask which keys are taken: to take them writes nothing where one is.
-#: Larger ones ask first: it is likely that they have a replay among them, for which all that was written would be rolled
-#: back.
+#: Larger ones ask first: it is likely that they have a replay among them, for which all that was written would be
+#: rolled back.
 WRITES_UNASKED: Final = 4
 
 

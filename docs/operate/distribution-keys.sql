@@ -26,6 +26,7 @@ SELECT create_distributed_table('message_delivery', 'merchant_id', colocate_with
 SELECT create_distributed_table('message_lane', 'merchant_id', colocate_with => 'merchant');
 SELECT create_distributed_table('message_try', 'merchant_id', colocate_with => 'merchant');
 SELECT create_distributed_table('version_use', 'merchant_id', colocate_with => 'merchant');
+SELECT create_distributed_table('instruction_replay', 'merchant_id', colocate_with => 'merchant');
 
 -- An event of a provider has no merchant until it is routed. Its key is known from its bytes alone.
 SELECT create_distributed_table('inbox', 'provider_event_id', colocate_with => 'none');

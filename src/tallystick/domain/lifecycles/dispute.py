@@ -11,8 +11,14 @@ from typing import Final
 from tallystick.domain.dispute_position import DECIDED, suspended
 from tallystick.domain.ledger import postings
 from tallystick.domain.ledger.postings import Posting
-from tallystick.domain.lifecycles.table import NEW, Edge, Machine
+from tallystick.domain.lifecycles.table import NEW, Checkpoint, Edge, Machine
 from tallystick.domain.subjects import Dispute
+
+#: The provider has said it: all that is known of a dispute comes from there, or from a person who asked there.
+_SAID: Final[tuple[Checkpoint, ...]] = ("provider's word",)
+
+#: Money that the dispute's course does not account for: a person was alerted.
+_BEYOND: Final[tuple[Checkpoint, ...]] = (*_SAID, "rejection")
 
 
 def _opened(_: None, after: Dispute) -> list[Posting]:
@@ -56,29 +62,29 @@ def _money(state: str) -> dict[str, Edge]:
     ``late_movement`` does, and with ``contested`` the provider has reported the dispute both won and lost.
     ``late_effect`` was the name of the last two."""
     return {
-        "funds_reported": Edge(state, posts=_beyond),
-        "late_movement": Edge(state, posts=_beyond),
-        "contested": Edge(state, posts=_beyond),
+        "funds_reported": Edge(state, posts=_beyond, beside=_SAID),
+        "late_movement": Edge(state, posts=_beyond, beside=_BEYOND),
+        "contested": Edge(state, posts=_beyond, beside=_BEYOND),
         "late_effect": Edge(state, retired=True),
     }
 
 
 def _undecided(state: str) -> dict[str, Edge]:
     return {
-        "funds_withdrawn": Edge(state, posts=_withdrawn, told="dispute.funds_withdrawn"),
-        "funds_returned": Edge(state, posts=_returned, told="dispute.funds_returned"),
+        "funds_withdrawn": Edge(state, posts=_withdrawn, told="dispute.funds_withdrawn", beside=_SAID),
+        "funds_returned": Edge(state, posts=_returned, told="dispute.funds_returned", beside=_SAID),
         **{event: edge for event, edge in _money(state).items() if event != "contested"},
-        "escalated": Edge(state, told="dispute.escalated"),
-        "won": Edge("won", posts=_won, told="dispute.won"),
-        "lost": Edge("lost", posts=_lost, told="dispute.lost"),
+        "escalated": Edge(state, told="dispute.escalated", beside=_SAID),
+        "won": Edge("won", posts=_won, told="dispute.won", beside=_SAID),
+        "lost": Edge("lost", posts=_lost, told="dispute.lost", beside=_SAID),
     }
 
 
 DISPUTE: Final = Machine(
     "dispute",
     {
-        NEW: {"open": Edge("opened", posts=_opened, told="dispute.opened")},
-        "opened": {**_undecided("opened"), "under_review": Edge("under_review", told="dispute.under_review")},
+        NEW: {"open": Edge("opened", posts=_opened, told="dispute.opened", beside=_SAID)},
+        "opened": {**_undecided("opened"), "under_review": Edge("under_review", told="dispute.under_review", beside=_SAID)},
         "under_review": _undecided("under_review"),
         "won": _money("won"),
         "lost": _money("lost"),

@@ -6,7 +6,7 @@ from typing import Final
 
 from tallystick.domain.ledger import postings
 from tallystick.domain.ledger.postings import Posting
-from tallystick.domain.lifecycles.table import NEW, Edge, Machine
+from tallystick.domain.lifecycles.table import NEW, Checkpoint, Edge, Machine
 from tallystick.domain.subjects import Payment
 
 
@@ -56,16 +56,25 @@ def _late_money_came_back(before: Payment, after: Payment) -> list[Posting]:
     return postings.late_money_came_back(after.provider, before.amount_late_returned - after.amount_late_returned)
 
 
-_AUTHORIZED: Final = Edge("authorized", posts=_hold, told="payment.authorized")
-_CAPTURED: Final = Edge("captured", posts=_capture, told="payment.captured")
-_CANCELED: Final = Edge("canceled", posts=_release, told="payment.canceled")
-_EXPIRED: Final = Edge("expired", posts=_release, told="payment.expired")
-_DECLINED: Final = Edge("declined", told="payment.declined")
+#: The provider has said it, in an answer or an event, or a person has shown that it did.
+_SAID: Final[tuple[Checkpoint, ...]] = ("provider's word",)
+
+#: Money is held: somebody looks before the provider lets it go.
+_WATCHED: Final[tuple[Checkpoint, ...]] = ("schedule",)
+
+#: It happened after the payment was closed, and a person was alerted.
+_LATE: Final[tuple[Checkpoint, ...]] = (*_SAID, "rejection")
+
+_AUTHORIZED: Final = Edge("authorized", posts=_hold, told="payment.authorized", beside=(*_WATCHED, *_SAID))
+_CAPTURED: Final = Edge("captured", posts=_capture, told="payment.captured", beside=_SAID)
+_CANCELED: Final = Edge("canceled", posts=_release, told="payment.canceled", beside=_SAID)
+_EXPIRED: Final = Edge("expired", posts=_release, told="payment.expired", beside=_SAID)
+_DECLINED: Final = Edge("declined", told="payment.declined", beside=_SAID)
 _FAILED: Final = Edge("failed", told="payment.failed")
 
 
-def _late_capture_in(state: str) -> Edge:
-    return Edge(state, posts=_late_capture)
+def _late_capture_in(state: str, beside: tuple[Checkpoint, ...] = _LATE) -> Edge:
+    return Edge(state, posts=_late_capture, beside=beside)
 
 
 def _closed(state: str) -> dict[str, Edge]:
@@ -87,11 +96,11 @@ def _closed(state: str) -> dict[str, Edge]:
         "late_money_accepted": Edge(state, posts=_late_money_accepted, told="payment.late_money_accepted"),
         "late_return_opened": Edge(state),
         "late_return_failed": Edge(state),
-        "late_money_returned": Edge(state, posts=_late_money_returned),
-        "late_money_came_back": Edge(state, posts=_late_money_came_back),
+        "late_money_returned": Edge(state, posts=_late_money_returned, beside=_SAID),
+        "late_money_came_back": Edge(state, posts=_late_money_came_back, beside=_SAID),
         "late_capture": _late_capture_in(state),
-        "late_hold": Edge(state),
-        "late_release": Edge(state),
+        "late_hold": Edge(state, beside=_LATE),
+        "late_release": Edge(state, beside=_LATE),
         "late_effect": Edge(state, retired=True),
         "late_money_counted": Edge(state, retired=True),  # by migration 0013 alone
     }
@@ -106,10 +115,10 @@ PAYMENT: Final = Machine(
             "captured": _CAPTURED,
             "declined": _DECLINED,
             "failed": _FAILED,
-            "action_required": Edge("requires_action", told="payment.requires_action"),
+            "action_required": Edge("requires_action", told="payment.requires_action", beside=_SAID),
         },
         "requires_action": {
-            "processing": Edge("authorizing"),
+            "processing": Edge("authorizing", beside=_SAID),
             "authorized": _AUTHORIZED,
             "captured": _CAPTURED,
             "declined": _DECLINED,
@@ -119,36 +128,38 @@ PAYMENT: Final = Machine(
             "expired": _EXPIRED,
         },
         "authorized": {
-            "capture": Edge("capturing"),
-            "cancel": Edge("canceling"),
+            "capture": Edge("capturing", beside=_WATCHED),
+            "cancel": Edge("canceling", beside=_WATCHED),
             "captured": _CAPTURED,
             "canceled": _CANCELED,
             "expired": _EXPIRED,
-            "late_capture": _late_capture_in("authorized"),  # more than was held
+            "late_capture": _late_capture_in("authorized", (*_WATCHED, *_LATE)),  # more than was held
         },
         "capturing": {
             "captured": _CAPTURED,
-            "capture_refused": Edge("authorized", told="payment.capture_refused"),
+            "capture_refused": Edge("authorized", told="payment.capture_refused", beside=_WATCHED),
             "expired": _EXPIRED,
         },
         "canceling": {
             "canceled": _CANCELED,
-            "cancel_refused": Edge("authorized", told="payment.cancel_refused"),
+            "cancel_refused": Edge("authorized", told="payment.cancel_refused", beside=_WATCHED),
             "action_still_required": Edge("requires_action", told="payment.cancel_refused"),
             "captured": _CAPTURED,
             "expired": _EXPIRED,
         },
         # A capture that fails days later keeps the state, which is final; amount_reversed counts it.
         "captured": {
-            "capture_added": Edge("captured", posts=_capture_added, told="payment.capture_added"),
-            "capture_reversed": Edge("captured", posts=_capture_reversed, told="payment.capture_reversed"),
+            "capture_added": Edge("captured", posts=_capture_added, told="payment.capture_added", beside=_SAID),
+            "capture_reversed": Edge(
+                "captured", posts=_capture_reversed, told="payment.capture_reversed", beside=_SAID
+            ),
             **_closed("captured"),
         },
         "declined": _closed("declined"),
         "failed": _closed("failed"),
         # Canceled by a word that can mean a refund as well, and captured before it: then that is what it was.
         "canceled": {
-            "captured_and_refunded": Edge("canceled", posts=_captured_and_refunded),
+            "captured_and_refunded": Edge("canceled", posts=_captured_and_refunded, beside=_SAID),
             **_closed("canceled"),
         },
         "expired": _closed("expired"),

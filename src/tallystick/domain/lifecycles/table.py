@@ -6,7 +6,7 @@ The state before a subject exists is ``NEW``.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, Literal, NamedTuple
 
 from tallystick.domain.ledger.postings import Posting
 
@@ -16,17 +16,39 @@ NEW: Final = "new"
 Posts = Callable[[Any, Any], Sequence[Posting]]
 
 
+#: What must exist beside a step, and is looked for when a payment is explained. ``history``: the step itself, with
+#: those before it and the step that its change begins with. ``posting`` and ``message``: where the edge posts and tells.
+#: ``request``: the instruction under its key. ``recorded answer``: that of the instruction. ``schedule``: when somebody
+#: looks again, as long as the subject is in this state. ``provider's word``: what the provider said, or the evidence of
+#: a person for it. ``rejection``: the refused transition that alerted a person.
+Checkpoint = Literal[
+    "history", "posting", "message", "request", "recorded answer", "schedule", "provider's word", "rejection"
+]
+
+
 class Edge(NamedTuple):
     """One row of a lifecycle.
 
     ``posts`` gives the ledger rows of the step. ``told`` is the type of its message to the merchant, or None for a step
-    without a message. ``retired`` edges are in old history and are never taken again.
+    without a message. ``retired`` edges are in old history and are never taken again. ``beside``: what must exist
+    beside the step, and does not follow from the other fields.
     """
 
     to: str
     posts: Posts | None = None
     told: str | None = None
     retired: bool = False
+    beside: tuple[Checkpoint, ...] = ()
+
+    @property
+    def checkpoints(self) -> tuple[Checkpoint, ...]:
+        """All that must exist beside the step."""
+        follow: list[Checkpoint] = ["history"]
+        if self.posts is not None:
+            follow.append("posting")
+        if self.told is not None:
+            follow.append("message")
+        return (*follow, *self.beside)
 
 
 Edges = Mapping[str, Mapping[str, Edge]]

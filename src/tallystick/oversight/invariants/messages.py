@@ -22,8 +22,8 @@ from tallystick.record.postgres.stream_record import StoredMessage, StreamRecord
 _BODY: Final = msgspec.json.Decoder(dict[str, Any])
 
 
-class _Due(NamedTuple):
-    """What a message is made of."""
+class DueMessage(NamedTuple):
+    """A message that history asks for: what it is made of."""
 
     type: str
     subject: Subject
@@ -41,7 +41,7 @@ class _Due(NamedTuple):
 def steps_are_told(record: StreamRecord) -> Iterator[Finding]:
     """For each subject that a change moved, its last step over an edge with a message has that message: at the version
     of the stream's own subject in that change, with the subject as it was after that step."""
-    due = _due(record)
+    due = due_messages(record)
     found = {(message.version, message.subject_id): message for message in record.messages}
     if due.keys() == found.keys() and all(_says(found[place], place[1], meant) for place, meant in due.items()):
         return
@@ -60,7 +60,7 @@ def steps_are_told(record: StreamRecord) -> Iterator[Finding]:
             yield Finding(place[1], f"{told.type} at version {place[0]} differs from history")
 
 
-def _says(told: StoredMessage, subject_id: str, due: _Due) -> bool:
+def _says(told: StoredMessage, subject_id: str, due: DueMessage) -> bool:
     if told.body is not None or told.answer is None or told.api_version != VERSIONS.newest_stored:
         meant = due.message(told.traceparent)
         return (told.type, told.message_id) == (meant.type, meant.message_id) and _shows(told, meant)
@@ -85,9 +85,9 @@ def _shows(told: StoredMessage, meant: Message) -> bool:
         return False
 
 
-def _due(record: StreamRecord) -> dict[tuple[int, str], _Due]:
+def due_messages(record: StreamRecord) -> dict[tuple[int, str], DueMessage]:
     """By its place in the stream, each message that history asks for."""
-    due: dict[tuple[int, str], _Due] = {}
+    due: dict[tuple[int, str], DueMessage] = {}
     # The last step of each change: the stream's own one, which has the place of the change's messages.
     heads = {step.change_id: step for step in record.histories.get(record.stream_id, ())}
     for steps in record.histories.values():
@@ -97,7 +97,7 @@ def _due(record: StreamRecord) -> dict[tuple[int, str], _Due]:
             if subject is None or head is None or step.at is None or (kind := kind_of(subject)).view is None:
                 continue
             place = head.version, kind.id_of(subject)
-            due[place] = _Due(type_, subject, head, change_id, step.at, step.key_kind)
+            due[place] = DueMessage(type_, subject, head, change_id, step.at, step.key_kind)
     return due
 
 

@@ -1,0 +1,214 @@
+"""What is missing beside the steps of a payment: each edge declares its checkpoints, and an absent one is named."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import datetime
+from typing import Annotated, Literal
+
+from msgspec import Struct
+
+from tallystick.domain.json_types import described
+from tallystick.domain.kinds import kind_of
+from tallystick.domain.lifecycles.machines import recorded_edge
+from tallystick.domain.lifecycles.table import Checkpoint
+from tallystick.domain.subjects import Attempt, Payment
+from tallystick.oversight.invariants.ledger import HOLDING
+from tallystick.oversight.invariants.messages import DueMessage, due_messages
+from tallystick.record.postgres.trace_rows import StepRow, TraceRows
+
+#: What else is looked for: the row of a subject that has a history or an instruction, an event's arrival, and the try or
+#: act that closed it.
+Absent = Checkpoint | Literal["stored row", "arrival", "try"]
+
+
+
+class Missing(Struct, frozen=True, kw_only=True):
+    """Something that must exist, and does not."""
+
+    checkpoint: Annotated[
+        str,
+        described(
+            "What is missing: `history`, `posting`, `message`, `request`, `recorded answer`, `schedule`, `provider's"
+            " word`, `rejection`, `stored row`, `arrival` or `try`.",
+            "recorded answer",
+        ),
+    ]
+    subject_id: Annotated[str, described("What it is missing of.", "pay_0198f3c2a1b47c6d8e9fa0b1c2d3e4f5")]
+    version: Annotated[int | None, described("The step that it is missing beside, if it is one's.", 2)] = None
+    says: Annotated[str, described("In a sentence, for people.", "captured has no message payment.captured")]
+
+
+def missing_of(rows: TraceRows) -> list[Missing]:
+    """Everything that is missing, in the order of subjects and versions."""
+    looked = _Looked(rows)
+    found = [*_stored_rows(rows), *_steps_of_history(rows), *looked.beside_steps(), *_deliveries(rows), *_events(rows)]
+    return sorted(found, key=lambda each: (each.subject_id, each.version or 0, each.checkpoint))
+
+
+def _stored_rows(rows: TraceRows) -> Iterator[Missing]:
+    record = rows.record
+    for subject_id in record.histories:
+        if subject_id not in rows.stored:
+            yield _missing("stored row", subject_id, "has a history, and no row that can be read")
+    for subject_id in sorted(rows.stored - record.histories.keys()):
+        yield _missing("history", subject_id, "is stored, and has no history")
+    keys = {each.attempt.idempotency_key for each in record.attempts}
+    keys |= {each.idempotency_key for each in rows.rejections}
+    for key, instruction in rows.instructions.items():
+        if key not in keys:
+            says = f"key {key} was claimed for it, and neither an attempt nor a rejection has the key"
+            yield _missing("stored row", instruction.subject_id, says)
+    if isinstance(record.head, Payment) and all(each.attempt.operation != "authorize" for each in record.attempts):
+        yield _missing("stored row", record.stream_id, "no attempt authorizes it")
+
+
+def _steps_of_history(rows: TraceRows) -> Iterator[Missing]:
+    """Gaps, and steps without the step that their change begins with."""
+    stored = {id_: subject.version for id_, subject in rows.record.subjects if id_ in rows.stored}
+    for subject_id, steps in rows.record.histories.items():
+        versions = {step.version for step in steps}
+        for version in range(1, max(*versions, stored.get(subject_id, 0)) + 1):
+            if version not in versions:
+                yield _missing("history", subject_id, f"version {version} is not in history", version)
+        for step in steps:
+            if step.change_id is None:
+                says = f"{step.event}: the first step of its change is not in history"
+                yield _missing("history", subject_id, says, step.version)
+
+
+class _Looked:
+    """What stands beside each step."""
+
+    def __init__(self, rows: TraceRows) -> None:
+        self._rows = rows
+        self._record = rows.record
+        self._attempts = {each.attempt.attempt_id: each for each in rows.record.attempts}
+        self._told = {(each.version, each.subject_id): each.type for each in rows.messages}
+        self._due = _by_step(due_messages(rows.record))
+        self._events = {each.event_id for each in rows.events}
+        self._words: dict[str, list[StepRow]] = {}
+        for step in rows.steps:
+            if step.change_id is not None and step.evidence is not None:
+                self._words.setdefault(step.change_id, []).append(step)
+        self._alerts: set[datetime] = {each.at for each in rows.rejections if each.alert}
+        self._posted: dict[tuple[str, int], int] = {}
+        for transfer in rows.transfers:
+            place = (transfer.subject_id, transfer.version)
+            self._posted[place] = self._posted.get(place, 0) + 1
+        self._last = {id_: max(step.version for step in steps) for id_, steps in rows.record.histories.items()}
+        self._looks: Mapping[Checkpoint, Callable[[StepRow], str | None]] = {
+            "posting": self._posting,
+            "message": self._message,
+            "request": self._request,
+            "recorded answer": self._answer,
+            "schedule": self._schedule,
+            "provider's word": self._word,
+            "rejection": self._rejection,
+        }
+
+    def beside_steps(self) -> Iterator[Missing]:
+        for step in self._rows.steps:
+            edge = recorded_edge(step.subject or "", step.from_state, step.event)
+            if edge is None or edge.retired:
+                continue  # what is no edge is found by the rebuild; rows of retired edges had other checkpoints
+            for checkpoint in edge.checkpoints:
+                look = self._looks.get(checkpoint)
+                says = None if look is None else look(step)
+                if says is not None:
+                    yield _missing(checkpoint, step.subject_id, f"{step.event}: {says}", step.version)
+
+    def _posting(self, step: StepRow) -> str | None:
+        edge = recorded_edge(step.subject or "", step.from_state, step.event)
+        replay = self._record.replays.get(step.subject_id)
+        after = None if replay is None else replay.states.get(step.version)
+        before = None if replay is None else replay.states.get(step.version - 1)
+        if edge is None or edge.posts is None or after is None or (before is None and step.version > 1):
+            return None  # the history says so itself
+        due, posted = len(edge.posts(before, after)), self._posted.get((step.subject_id, step.version), 0)
+        return None if posted >= due else f"has {posted} of {due} ledger rows"
+
+    def _message(self, step: StepRow) -> str | None:
+        due = self._due.get((step.subject_id, step.version))
+        if due is None:
+            return None  # a later step of its change is told
+        place, type_ = due
+        return None if self._told.get(place) == type_ else f"has no message {type_}"
+
+    def _attempt_of(self, step: StepRow) -> Attempt | None:
+        watched = self._attempts.get(step.subject_id)
+        return None if watched is None else watched.attempt
+
+    def _request(self, step: StepRow) -> str | None:
+        attempt = self._attempt_of(step)
+        key = None if attempt is None else attempt.idempotency_key
+        return None if key is None or key in self._rows.instructions else f"the request under key {key} is not there"
+
+    def _answer(self, step: StepRow) -> str | None:
+        attempt = self._attempt_of(step)
+        key = None if attempt is None else attempt.idempotency_key
+        return None if key is None or key in self._rows.answered else f"key {key} has no recorded answer"
+
+    def _schedule(self, step: StepRow) -> str | None:
+        if step.version != self._last[step.subject_id]:
+            return None
+        watched = self._attempts.get(step.subject_id)
+        if watched is not None:
+            on_it = watched.next_check_at is not None or watched.parked_at is not None
+            return None if on_it else "nobody looks at it again: it is neither scheduled nor on the in-doubt list"
+        head = self._record.head
+        if step.subject_id != self._record.stream_id or head.state not in HOLDING or not head.amount_authorized:
+            return None
+        return None if self._rows.deadlines else "money is held, and nobody looks at it again: it has no deadline"
+
+    def _word(self, step: StepRow) -> str | None:
+        words = self._words.get(step.change_id or "", ())
+        if not words:
+            return "nothing says what the provider said"
+        named = {each.evidence.get("event_id") for each in words if isinstance(each.evidence, dict)} - {None}
+        if named and not named & self._events:
+            return f"event {min(named)}, which said so, is not there"
+        return None
+
+    def _rejection(self, step: StepRow) -> str | None:
+        return None if step.at in self._alerts else "nobody was alerted: no rejection stands beside it"
+
+
+def _by_step(due: Mapping[tuple[int, str], DueMessage]) -> dict[tuple[str, int], tuple[tuple[int, str], str]]:
+    """By the step that is told, the place of its message and its type."""
+    steps: dict[tuple[str, int], tuple[tuple[int, str], str]] = {}
+    for place, message in due.items():
+        subject = message.subject
+        steps[kind_of(subject).id_of(subject), subject.version] = place, message.type
+    return steps
+
+
+def _deliveries(rows: TraceRows) -> Iterator[Missing]:
+    for each in rows.deliveries:
+        if each.state == "open" and each.endpoint_id not in rows.queues:
+            says = f"{each.type} waits for {each.endpoint_id} in no queue: nobody sends it"
+            yield _missing("schedule", each.message_id, says)
+
+
+def _events(rows: TraceRows) -> Iterator[Missing]:
+    changes = {step.change_id for step in rows.steps}
+    for event in rows.events:
+        arrivals, tries = rows.arrivals.get(event.provider_event_id, ()), rows.tries.get(event.provider_event_id, ())
+        if all(each.result != "first" for each in arrivals):
+            yield _missing("arrival", event.event_id, f"{event.type}: its first arrival is not there")
+        closed = {each.result for each in tries}
+        if event.next_try_at is None and not (tries if event.state == "dead" else event.state in closed):
+            yield _missing("try", event.event_id, f"{event.type}: is {event.state}, and no try or act came to that")
+        for each in tries:
+            if each.result == "applied" and each.change_id not in changes:
+                says = f"{event.type}: applied by change {each.change_id}, which is not in history"
+                yield _missing("history", event.event_id, says)
+
+
+def _missing(checkpoint: Absent, subject_id: str, says: str, version: int | None = None) -> Missing:
+    return Missing(checkpoint=checkpoint, subject_id=subject_id, version=version, says=says)
+
+
+def named(missing: Sequence[Missing]) -> set[str]:
+    """The checkpoints that are missing."""
+    return {each.checkpoint for each in missing}

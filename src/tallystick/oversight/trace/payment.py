@@ -1,0 +1,91 @@
+"""The trace of a payment: one builder, and two projections of what it builds.
+
+An operator sees all of it. A merchant sees what is listed in ``MerchantTrace`` and ``MerchantEntry``: a field that is
+not there is the operator's alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Literal
+
+from msgspec import Struct
+
+from tallystick.oversight.trace.facts import Facts, facts_of
+from tallystick.oversight.trace.first_line import first_line
+from tallystick.oversight.trace.missing import Missing, missing_of
+from tallystick.oversight.trace.rebuild import Rebuild, rebuild
+from tallystick.oversight.trace.timeline import Entry, timeline
+from tallystick.oversight.trace.waiting import Role, Waiting, waiting_on
+from tallystick.record.postgres.trace_rows import TraceRows
+from tallystick.settings.load import Settings
+
+#: Where the money of a payment is.
+MoneyState = Literal["moved", "held", "in_doubt", "none"]
+
+
+class NextActor(Struct, frozen=True, kw_only=True):
+    """Who acts next, on what, and until when."""
+
+    actor: Role
+    what: str
+    until: datetime | None
+
+
+class PaymentTrace(Struct, frozen=True, kw_only=True):
+    """All that an operator sees. ``rebuilt`` None: it was not asked for."""
+
+    payment_id: str
+    merchant_id: str
+    provider: str
+    says: str
+    facts: Facts
+    money: MoneyState
+    next: NextActor | None
+    waiting: list[Waiting]
+    missing: list[Missing]
+    timeline: list[Entry]
+    as_of: datetime
+    rebuilt: Rebuild | None = None
+
+
+def trace_of(rows: TraceRows, settings: Settings) -> PaymentTrace:
+    """What the rows say."""
+    payment, facts, waiting = rows.record.payment, facts_of(rows), waiting_on(rows, settings)
+    return PaymentTrace(
+        payment_id=payment.payment_id,
+        merchant_id=payment.merchant_id,
+        provider=payment.provider,
+        says=first_line(facts),
+        facts=facts,
+        money=money_state(facts),
+        next=_next(waiting),
+        waiting=waiting,
+        missing=missing_of(rows),
+        timeline=timeline(rows),
+        as_of=rows.now,
+    )
+
+
+def rebuilt_trace(rows: TraceRows, settings: Settings, word: Mapping[str, int] | None = None) -> PaymentTrace:
+    """The same, with the history folded and compared. ``word``: what the provider says now, if it was asked."""
+    trace = trace_of(rows, settings)
+    fields = {name: getattr(trace, name) for name in PaymentTrace.__struct_fields__}
+    return PaymentTrace(**fields | {"rebuilt": rebuild(rows, settings, word, trace.facts)})
+
+
+def money_state(facts: Facts) -> MoneyState:
+    """Where the money is; what is in doubt comes first."""
+    if facts.in_doubt:
+        return "in_doubt"
+    if facts.amount:
+        return "moved"
+    return "held" if facts.held else "none"
+
+
+def _next(waiting: list[Waiting]) -> NextActor | None:
+    if not waiting:
+        return None
+    first = waiting[0]
+    return NextActor(actor=first.actor, what=first.what, until=first.until)

@@ -1,0 +1,117 @@
+"""A payment rebuilt from its history alone, and compared with all that is stored beside it.
+
+What is compared is what ``verify`` compares of one payment, by the same rules and under the same names; and what it
+does not read: the providers' recorded words.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
+
+from msgspec import Struct
+
+from tallystick.domain.kinds import kind_of
+from tallystick.domain.subjects import Subject
+from tallystick.oversight.invariants.catalogue import INVARIANTS
+from tallystick.oversight.trace.facts import Facts
+from tallystick.record.postgres.trace_rows import TraceRows
+from tallystick.settings.load import Settings
+
+#: The provider's recorded word is about the amount, the currency and the reference that the step set.
+PROVIDER_SAID_SO: Final = "provider_said_so"
+
+#: The provider's word of now, where it was asked.
+PROVIDER_AGREES: Final = "provider_agrees"
+
+
+class Difference(Struct, frozen=True, kw_only=True):
+    """Something that is not as the history says. ``invariant``: as ``verify`` names it, or one of the two above."""
+
+    invariant: str
+    subject_id: str
+    says: str
+
+
+class RebuiltSubject(Struct, frozen=True, kw_only=True):
+    """The last state that the history of one subject gives. ``state`` None: it cannot be replayed."""
+
+    subject_id: str
+    kind: str
+    version: int | None
+    state: str | None
+    agrees: bool
+
+
+class Rebuild(Struct, frozen=True, kw_only=True):
+    """What the history gives, and what differs from it."""
+
+    subjects: list[RebuiltSubject]
+    differs: list[Difference]
+    provider_asked: bool = False
+
+
+def rebuild(rows: TraceRows, settings: Settings, word: Mapping[str, int] | None, facts: Facts) -> Rebuild:
+    """Fold the history, and compare. ``word``: what the provider says now, by the names of ``_NOW``; None where it was
+    not asked."""
+    differs = [*_as_verify(rows, settings), *_said_so(rows)]
+    if word is not None:
+        differs += _agrees(rows, word, facts)
+    return Rebuild(subjects=list(_subjects(rows)), differs=differs, provider_asked=word is not None)
+
+
+def _subjects(rows: TraceRows) -> Iterator[RebuiltSubject]:
+    stored: Mapping[str, Subject] = {id_: each for id_, each in rows.record.subjects if id_ in rows.stored}
+    for subject_id, replay in rows.record.replays.items():
+        last = replay.last()
+        steps = rows.record.histories[subject_id]
+        yield RebuiltSubject(
+            subject_id=subject_id,
+            kind=steps[0].subject if last is None else kind_of(last).name,
+            version=None if last is None else last.version,
+            state=None if last is None else last.state,
+            agrees=last is not None and last == stored.get(subject_id),
+        )
+
+
+def _as_verify(rows: TraceRows, settings: Settings) -> Iterator[Difference]:
+    for invariant in INVARIANTS:
+        for look in invariant.looks_at_payment(settings):
+            for finding in look(rows.record):
+                yield Difference(invariant=invariant.name, subject_id=finding.subject_id, says=finding.detail)
+
+
+def _said_so(rows: TraceRows) -> Iterator[Difference]:
+    attempts = {each.attempt.attempt_id: each.attempt for each in rows.record.attempts}
+    for step in rows.steps:
+        attempt, said = attempts.get(step.subject_id), step.evidence
+        if attempt is None or not isinstance(said, dict) or step.event != "approved":
+            continue
+        verdict: Mapping[str, Any] = said.get("verdict") or {}
+        if verdict.get("verdict") != "approved":
+            continue
+        theirs = verdict.get("amount"), verdict.get("currency")
+        if theirs != (attempt.amount, attempt.currency):
+            says = f"the provider approved {theirs[0]} {theirs[1]}, the attempt is over {attempt.amount}"
+            yield _said(step.subject_id, f"{says} {attempt.currency}")
+        if verdict.get("reference") not in (None, step.provider_reference):
+            says = f"the provider named it {verdict['reference']}, the step {step.provider_reference}"
+            yield _said(step.subject_id, says)
+
+
+def _said(subject_id: str, says: str) -> Difference:
+    return Difference(invariant=PROVIDER_SAID_SO, subject_id=subject_id, says=says)
+
+
+#: What a provider is asked, and which fact it is compared with.
+_NOW: Final = {"captured": "amount", "refunded": "refunded", "held": "held"}
+
+
+def _agrees(rows: TraceRows, word: Mapping[str, int], facts: Facts) -> Iterator[Difference]:
+    for name, theirs in word.items():
+        ours = getattr(facts, _NOW[name])
+        if ours != theirs:
+            says = f"{name} is {ours} here, and {theirs} by the provider's word of now"
+            yield Difference(invariant=PROVIDER_AGREES, subject_id=rows.record.stream_id, says=says)
+
+

@@ -39,6 +39,7 @@ COMMANDS: Final[Mapping[str, str]] = {
     "migrate": "tallystick.cli.migrate:migrate",
     "doctor": "tallystick.cli.doctor:doctor",
     "status": "tallystick.cli.status:status",
+    "trace": "tallystick.cli.trace:trace",
     "payments": "tallystick.cli.payments:app",
     "refunds": "tallystick.cli.refunds:app",
     "disputes": "tallystick.cli.disputes:app",

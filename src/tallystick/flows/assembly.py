@@ -16,6 +16,7 @@ from tallystick.flows.clocks import MEASURE_EVERY_MS, Clocks
 from tallystick.flows.contract_drift import ContractDrift
 from tallystick.flows.pauses import EXCHANGE_EVERY_MS, Pauses
 from tallystick.flows.provider_words import ProviderWords
+from tallystick.flows.replay_counts import ReplayCounts
 from tallystick.flows.runtime import CONFIGURE, Runtime
 from tallystick.flows.screened_provider import screened_providers
 from tallystick.flows.stores import stores_on
@@ -83,6 +84,8 @@ async def open_runtime(
         closing.push_async_callback(runtime.journal.stop)
         await runtime.drift.start()
         closing.push_async_callback(runtime.drift.stop)
+        await runtime.replays.start()
+        closing.push_async_callback(runtime.replays.stop)
         await _report_switched_off(runtime)
         await _report_missing(runtime)
         keys = SealingKeys(pool, settings, sealer, runtime.clock, registers=registers_keys)
@@ -128,6 +131,7 @@ def _runtime_on(
         default_provider=default_provider(settings),
         switched_off=switched_off(settings),
         drift=ContractDrift(stores.contract_drift, clock, connectors),
+        replays=ReplayCounts(stores.replays, clock),
         lacking=SampledLines(LACKING_EVERY_S),
     )
 

@@ -17,6 +17,7 @@ from tallystick.flows.clocks import Clocks
 from tallystick.flows.contract_drift import ContractDrift
 from tallystick.flows.pauses import Pauses
 from tallystick.flows.provider_words import ProviderWords
+from tallystick.flows.replay_counts import ReplayCounts
 from tallystick.flows.stores import Stores
 from tallystick.kit.backoff import backoff_ms
 from tallystick.kit.clock import Clock
@@ -59,6 +60,7 @@ class Runtime(Struct, frozen=True, kw_only=True):
     default_provider: str | None  # of payments that name none, of merchants without one
     switched_off: frozenset[str]  # providers that take no new payments
     drift: ContractDrift
+    replays: ReplayCounts
     lacking: SampledLines  # alerts of payments whose provider is not configured here
 
     def provider(self, name: str) -> Provider:

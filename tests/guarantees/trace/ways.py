@@ -202,6 +202,7 @@ WAYS: Final = (
         REFUNDED,
         f"DELETE FROM refund {_OF} payment_id = '{{payment}}'",
         missing="stored row",
+        differs="refunds_within_captured",
         verify="claimed_instructions_have_subject",
     ),
     Way(

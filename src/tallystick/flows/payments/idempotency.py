@@ -13,6 +13,7 @@ from tallystick.domain.errors import Problem, ProblemField, problem
 from tallystick.domain.instruction import StoredInstruction
 from tallystick.domain.requests.fingerprint import differing_field
 from tallystick.domain.views import encode, payment_view, refund_view
+from tallystick.flows.replay_counts import ReplayKind
 from tallystick.flows.runtime import Runtime
 from tallystick.settings.load import Settings
 
@@ -103,29 +104,38 @@ async def answer_now(runtime: Runtime, merchant_id: str, idempotency_key: str) -
 
 
 async def answer_existing(runtime: Runtime, instruction: Instruction, stored: StoredInstruction) -> Reply:
-    """The key was used before: replayed, in flight, not final yet, or a mismatch that names the differing field."""
+    """The key was used before: replayed, in flight, not final yet, or a mismatch that names the differing field. Each
+    repetition is counted, by what it got."""
+    reply, kind = await _answer_existing(runtime, instruction, stored)
+    runtime.replays.count(stored.merchant_id, stored.idempotency_key, kind)
+    return reply
+
+
+async def _answer_existing(
+    runtime: Runtime, instruction: Instruction, stored: StoredInstruction
+) -> tuple[Reply, ReplayKind]:
     mismatch = _mismatch(instruction, stored)
     if mismatch is not None:
-        return refusal(_reused(instruction, stored, mismatch))
+        return refusal(_reused(instruction, stored, mismatch)), "other_request"
     final = recorded(stored, replayed=True)
     if final is not None:
-        return final
+        return final, "replayed"
     # The state is read before the last look for a recorded response, so a 202 never shows a final state.
     state = await current(runtime, stored)
     left_ms = await runtime.reads.sending_for_ms(stored.merchant_id, stored.payment_id, stored.idempotency_key)
     again = await runtime.reads.instruction(stored.merchant_id, stored.idempotency_key)
     final = recorded(again, replayed=True) if again else None
     if final is not None:
-        return final
+        return final, "replayed"
     if left_ms is None:
-        return state
+        return state, "not_final"
     in_flight = problem(
         "instruction_in_flight",
         "The first request with this key is still being carried out; send the same request again.",
         request_id=instruction.request_id,
         payment_id=stored.payment_id,
     )
-    return refusal(in_flight, retry_after_s=RETRY_AFTER_S)
+    return refusal(in_flight, retry_after_s=RETRY_AFTER_S), "in_flight"
 
 
 async def existing_or(

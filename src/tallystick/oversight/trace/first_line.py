@@ -41,8 +41,8 @@ def _head(facts: Facts) -> str:
     if facts.in_doubt:
         return f"In doubt over {money(facts.in_doubt, facts.currency)}"
     if facts.amount:
-        took = "Captured" if facts.state == "captured" else f"Took, and is {facts.state} here,"
-        return f"{took} {money(facts.amount, facts.currency)}"
+        here = "" if facts.state == "captured" else f", though it is {facts.state} here"
+        return f"{'Took' if here else 'Captured'} {money(facts.amount, facts.currency)}{here}"
     if facts.held:
         return f"Holding {money(facts.held, facts.currency)}"
     said = _SAID_OF.get(facts.state, facts.state)

@@ -6,7 +6,7 @@ not there is the operator's alone.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Literal
 
@@ -15,7 +15,7 @@ from msgspec import Struct
 from tallystick.oversight.trace.facts import Facts, facts_of
 from tallystick.oversight.trace.first_line import first_line
 from tallystick.oversight.trace.missing import Missing, missing_of
-from tallystick.oversight.trace.rebuild import Rebuild, rebuild
+from tallystick.oversight.trace.rebuild import ProvidersWord, Rebuild, rebuild
 from tallystick.oversight.trace.timeline import Entry, timeline
 from tallystick.oversight.trace.waiting import Role, Waiting, waiting_on
 from tallystick.record.postgres.trace_rows import TraceRows
@@ -68,11 +68,11 @@ def trace_of(rows: TraceRows, settings: Settings) -> PaymentTrace:
     )
 
 
-def rebuilt_trace(rows: TraceRows, settings: Settings, word: Mapping[str, int] | None = None) -> PaymentTrace:
+def rebuilt_trace(rows: TraceRows, settings: Settings, word: Sequence[ProvidersWord] | None = None) -> PaymentTrace:
     """The same, with the history folded and compared. ``word``: what the provider says now, if it was asked."""
     trace = trace_of(rows, settings)
     fields = {name: getattr(trace, name) for name in PaymentTrace.__struct_fields__}
-    return PaymentTrace(**fields | {"rebuilt": rebuild(rows, settings, word, trace.facts)})
+    return PaymentTrace(**fields | {"rebuilt": rebuild(rows, settings, word)})
 
 
 def money_state(facts: Facts) -> MoneyState:

@@ -6,20 +6,25 @@ does not read: the providers' recorded words.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from msgspec import Struct
 
+from tallystick.decisions.verdicts import mismatch
 from tallystick.domain.kinds import kind_of
-from tallystick.domain.subjects import Subject
+from tallystick.domain.lifecycles.verdict_matrix import VerdictMeaning, meaning_of
+from tallystick.domain.subjects import Attempt, Subject
+from tallystick.domain.verdicts import Verdict, verdict_name
 from tallystick.oversight.invariants.catalogue import INVARIANTS
-from tallystick.oversight.trace.facts import Facts
 from tallystick.record.postgres.trace_rows import TraceRows
 from tallystick.settings.load import Settings
 
 #: The provider's recorded word is about the amount, the currency and the reference that the step set.
 PROVIDER_SAID_SO: Final = "provider_said_so"
+
+#: An attempt, and what its provider answers when it is asked what became of it.
+ProvidersWord = tuple[Attempt, Verdict]
 
 #: The provider's word of now, where it was asked.
 PROVIDER_AGREES: Final = "provider_agrees"
@@ -51,12 +56,10 @@ class Rebuild(Struct, frozen=True, kw_only=True):
     provider_asked: bool = False
 
 
-def rebuild(rows: TraceRows, settings: Settings, word: Mapping[str, int] | None, facts: Facts) -> Rebuild:
-    """Fold the history, and compare. ``word``: what the provider says now, by the names of ``_NOW``; None where it was
-    not asked."""
-    differs = [*_as_verify(rows, settings), *_said_so(rows)]
-    if word is not None:
-        differs += _agrees(rows, word, facts)
+def rebuild(rows: TraceRows, settings: Settings, word: Sequence[ProvidersWord] | None) -> Rebuild:
+    """Fold the history, and compare. ``word``: what the provider says now of each attempt; None where it was not
+    asked."""
+    differs = [*_as_verify(rows, settings), *_said_so(rows), *_agrees(word or ())]
     return Rebuild(subjects=list(_subjects(rows)), differs=differs, provider_asked=word is not None)
 
 
@@ -103,15 +106,10 @@ def _said(subject_id: str, says: str) -> Difference:
     return Difference(invariant=PROVIDER_SAID_SO, subject_id=subject_id, says=says)
 
 
-#: What a provider is asked, and which fact it is compared with.
-_NOW: Final = {"captured": "amount", "refunded": "refunded", "held": "held"}
-
-
-def _agrees(rows: TraceRows, word: Mapping[str, int], facts: Facts) -> Iterator[Difference]:
-    for name, theirs in word.items():
-        ours = getattr(facts, _NOW[name])
-        if ours != theirs:
-            says = f"{name} is {ours} here, and {theirs} by the provider's word of now"
-            yield Difference(invariant=PROVIDER_AGREES, subject_id=rows.record.stream_id, says=says)
-
-
+def _agrees(word: Sequence[ProvidersWord]) -> Iterator[Difference]:
+    """What the provider says now would change nothing. A provider that cannot say contradicts nothing."""
+    for attempt, verdict in word:
+        name, wrong = verdict_name(verdict), mismatch(attempt, verdict)
+        if name != "unknown" and (wrong or meaning_of(attempt.state, name) is not VerdictMeaning.SAME):
+            says = wrong or f"{attempt.operation} is {attempt.state} here, and {name} by the provider's word of now"
+            yield Difference(invariant=PROVIDER_AGREES, subject_id=attempt.attempt_id, says=says)

@@ -17,7 +17,7 @@ from tallystick.record.postgres.trace_rows import StepRow, TraceRows
 #: What an entry is about. ``call``: a step of an attempt: what was sent to a provider, and what came back. ``step``: a
 #: transition of a payment, refund or dispute. ``send``: one try at a message. ``act``: of an operator.
 EntryKind = Literal[
-    "request", "answer", "replay", "step", "rejection", "call", "event", "arrival", "try", "transfer", "message",
+    "request", "answer", "replay", "step", "rejection", "call", "arrival", "try", "transfer", "message",
     "delivery", "send", "act",
 ]  # fmt: skip
 
@@ -26,7 +26,7 @@ _ORDER: Final[Mapping[str, int]] = {
     kind: place
     for place, kind in enumerate(
         (
-            "request", "arrival", "event", "try", "call", "step", "rejection", "transfer", "answer", "message",
+            "request", "arrival", "try", "call", "step", "rejection", "transfer", "answer", "message",
             "delivery", "send", "replay", "act",
         )
     )

@@ -9,16 +9,13 @@ from msgspec import Struct
 
 from tallystick.kit.ids import derived_id
 from tallystick.record.postgres import sql
-from tallystick.record.postgres.pipeline import Call
+from tallystick.record.postgres.pipeline import Call, PipelineConnection
+from tallystick.record.postgres.trace_rows import piped
 
 STATEMENTS: Final = sql.load("trace_find.sql")
 
 #: What disputes and refunds that were first heard of from a provider get their ids from.
 _DERIVED: Final = ("dp", "re")
-
-#: The longest name that is looked for: as long as an idempotency key.
-MAX_NAME_CHARS: Final = 255
-
 
 class FoundPayment(Struct, frozen=True, kw_only=True, order=True):
     """A payment that a name is of, and what the name is."""
@@ -28,9 +25,21 @@ class FoundPayment(Struct, frozen=True, kw_only=True, order=True):
     named: str
 
 
+async def find_payments(
+    connection: PipelineConnection, name: str, merchant_id: str | None, accounts: Sequence[tuple[str, str]]
+) -> list[FoundPayment]:
+    """The payments that it is of, each once, in the order of their ids; of one merchant, or of all. One round trip.
+    ``accounts``: (provider, account) pairs whose references it may be. Raises as ``piped``."""
+    named: dict[tuple[str, str], str] = {}
+    for rows in await piped(connection, finding(name, merchant_id, accounts)):
+        for what, owner, payment_id in rows:
+            if owner is not None and merchant_id in (None, owner):
+                named.setdefault((owner, payment_id), what)
+    return sorted(FoundPayment(merchant_id=key[0], payment_id=key[1], named=what) for key, what in named.items())
+
+
 def finding(name: str, merchant_id: str | None, accounts: Sequence[tuple[str, str]]) -> list[Call]:
-    """The statements that find it, to be sent together. ``accounts``: (provider, account) pairs whose references it may
-    be."""
+    """The statements that find it, to be sent together."""
     providers, at = [each[0] for each in accounts], [each[1] for each in accounts]
     derived = [derived_id(prefix, *account, name) for prefix in _DERIVED for account in accounts]
     return [
@@ -38,12 +47,3 @@ def finding(name: str, merchant_id: str | None, accounts: Sequence[tuple[str, st
         Call(STATEMENTS["find_event"], (name, providers, at)),
         Call(STATEMENTS["find_charge"], (name, providers, at)),
     ]
-
-
-def found(answers: Sequence[Sequence[tuple[str, str | None, str]]], merchant_id: str | None) -> list[FoundPayment]:
-    """The payments, each once, in the order of their ids; of one merchant, or of all."""
-    named: dict[tuple[str, str], str] = {}
-    for what, owner, payment_id in (row for rows in answers for row in rows):
-        if owner is not None and merchant_id in (None, owner):
-            named.setdefault((owner, payment_id), what)
-    return sorted(FoundPayment(merchant_id=key[0], payment_id=key[1], named=what) for key, what in named.items())

@@ -19,6 +19,7 @@ from tallystick.domain.replay import HistoryStep
 from tallystick.domain.subjects import Attempt, Subject
 from tallystick.record.postgres import sql
 from tallystick.record.postgres.payment_record import PaymentRecord, ScheduledAttempt
+from tallystick.record.postgres.pipeline import Call, PipelineConnection
 from tallystick.record.postgres.stream_record import RecordedAnswer, StoredMessage, StoredRejection, StoredTransfer
 
 STATEMENTS: Final = sql.load("trace.sql")
@@ -226,6 +227,22 @@ async def trace_rows(connection: Fetches, merchant_id: str, payment_id: str) -> 
     stored = await connection.fetch(STATEMENTS["of_payment"], merchant_id, payment_id)
     events = await connection.fetch(STATEMENTS["events_of_payment"], merchant_id, payment_id)
     return rows_of(stored, events)
+
+
+async def piped_trace_rows(connection: PipelineConnection, merchant_id: str, payment_id: str) -> TraceRows | None:
+    """The same in one round trip, also where the connection has prepared nothing yet."""
+    stored, events = await piped(
+        connection, [Call(STATEMENTS[name], (merchant_id, payment_id)) for name in ("of_payment", "events_of_payment")]
+    )
+    return rows_of(stored, events)
+
+
+async def piped(connection: PipelineConnection, calls: Sequence[Call]) -> list[list[tuple[Any, ...]]]:
+    """The rows of statements that are sent together. Raises what the server refuses one with, and as ``exchange``."""
+    done, refusal = await connection.exchange(calls)
+    if refusal is not None:
+        raise refusal
+    return [answer.rows() for answer in done]
 
 
 def rows_of(stored: Sequence[Any], events: Sequence[Any]) -> TraceRows | None:

@@ -1,0 +1,151 @@
+"""The entries of a trace in words: what ``tallystick trace`` prints, one entry a line."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from datetime import datetime
+from typing import Final
+
+from rich.table import Table
+
+from tallystick.cli.reading import shown_time
+from tallystick.cli.tables import literal
+from tallystick.oversight.trace.first_line import money
+from tallystick.oversight.trace.timeline import Entry
+
+
+def timeline_table(entries: list[Entry]) -> Table:
+    """Time of day, kind and words; a line of its own for each day."""
+    table = Table(box=None, show_header=False, pad_edge=False, title="What happened (UTC)", title_justify="left")
+    table.add_column(no_wrap=True, style="dim")
+    table.add_column(no_wrap=True)
+    table.add_column(overflow="fold")
+    day = ""
+    for entry in entries:
+        if (of := _day(entry.at)) != day:
+            day = of
+            table.add_row(day, "", "")
+        table.add_row(_clock(entry.at), entry.kind, literal(words_of(entry)))
+    return table
+
+
+def words_of(entry: Entry) -> str:
+    """One entry for people."""
+    return ", ".join(part for part in _WORDS[entry.kind](entry) if part)
+
+
+def _day(at: datetime | None) -> str:
+    return "no time" if at is None else shown_time(at)[:10]
+
+
+def _clock(at: datetime | None) -> str:
+    return "" if at is None else f"{shown_time(at)[11:]}.{at.microsecond // 1000:03d}"
+
+
+def _amount(entry: Entry) -> str:
+    return "" if entry.amount is None or entry.currency is None else money(entry.amount, entry.currency)
+
+
+def _by(entry: Entry) -> str:
+    return f"by {entry.actor}" if entry.actor else ""
+
+
+def _times(entry: Entry) -> str:
+    if entry.count is None:
+        return ""
+    last = f", last {shown_time(entry.last_at)}" if entry.last_at is not None else ""
+    return f"{entry.count} times{last}"
+
+
+def _request(entry: Entry) -> Iterator[str]:
+    yield entry.what
+    yield f"key {entry.idempotency_key}"
+    yield _by(entry)
+
+
+def _answer(entry: Entry) -> Iterator[str]:
+    yield f"{entry.status} recorded for key {entry.idempotency_key}"
+
+
+def _replay(entry: Entry) -> Iterator[str]:
+    yield f"{entry.what}: key {entry.idempotency_key}"
+    yield _times(entry)
+
+
+def _moved(entry: Entry) -> str:
+    return f"{entry.from_state} to {entry.to_state}"
+
+
+def _step(entry: Entry) -> Iterator[str]:
+    yield f"{entry.subject} {entry.what}: {_moved(entry)}"
+    yield f"{entry.cause} {_by(entry)}".strip()
+    if entry.subject != "payment":
+        yield entry.subject_id or ""
+
+
+def _rejection(entry: Entry) -> Iterator[str]:
+    yield f"{entry.subject} {entry.what} refused in {entry.from_state}: {entry.detail}"
+    yield f"{entry.cause} {_by(entry)}".strip()
+    yield "a person was alerted" if entry.alert else ""
+
+
+def _call(entry: Entry) -> Iterator[str]:
+    if entry.what in ("submit", "resubmit"):
+        again = "again " if entry.what == "resubmit" else ""
+        yield f"{entry.subject} {again}sent to {entry.provider}: {_amount(entry)}"
+        yield entry.subject_id or ""
+        return
+    said = entry.verdict or entry.what
+    yield f"{entry.subject}: {said.replace('_', ' ')} {_amount(entry)}".rstrip()
+    yield entry.detail or ""
+    yield entry.reference or ""
+    yield f"{_moved(entry)} ({entry.cause})"
+
+
+def _arrival(entry: Entry) -> Iterator[str]:
+    yield f"{entry.detail} from {entry.provider}/{entry.account}: {entry.what.replace('_', ' ')}"
+    yield _times(entry)
+    yield entry.event_id or ""
+
+
+def _try(entry: Entry) -> Iterator[str]:
+    yield f"{entry.what.replace('_', ' ')}: {entry.detail or ''}".rstrip(": ")
+    yield _by(entry)
+
+
+def _transfer(entry: Entry) -> Iterator[str]:
+    yield f"{entry.what.replace('_', ' ')} {_amount(entry)}: {entry.credit} to {entry.debit}"
+
+
+def _message(entry: Entry) -> Iterator[str]:
+    yield f"{entry.what} written"
+    yield entry.message_id or ""
+
+
+def _delivery(entry: Entry) -> Iterator[str]:
+    yield f"{entry.detail} to {entry.endpoint_id}: {entry.what}"
+    yield "" if entry.count is None else f"{entry.count} {'try' if entry.count == 1 else 'tries'}"
+
+
+def _send(entry: Entry) -> Iterator[str]:
+    status = "" if entry.status is None else f" {entry.status}"
+    yield f"{entry.detail}: {entry.what.replace('_', ' ')}{status}"
+    yield "" if entry.duration_ms is None else f"{entry.duration_ms} ms"
+    yield _by(entry)
+
+
+_WORDS: Final[Mapping[str, Callable[[Entry], Iterator[str]]]] = {
+    "request": _request,
+    "answer": _answer,
+    "replay": _replay,
+    "step": _step,
+    "rejection": _rejection,
+    "call": _call,
+    "arrival": _arrival,
+    "try": _try,
+    "transfer": _transfer,
+    "message": _message,
+    "delivery": _delivery,
+    "send": _send,
+    "act": _try,
+}

@@ -29,6 +29,7 @@ Scope = Literal[
     "payments:create",
     "payments:capture",
     "payments:cancel",
+    "traces:read",
     "refunds:read",
     "refunds:create",
     "disputes:read",

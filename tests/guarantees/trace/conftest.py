@@ -79,9 +79,7 @@ def _books(file: Path) -> dict[str, AtTheAcquirer]:
             " sum(CASE WHEN status = 'authorized' THEN authorized ELSE 0 END) FROM charge GROUP BY 1"
         )
         return {
-            payment_id: AtTheAcquirer(
-                dict(effects[payment_id]), captured, refunded, withdrawn.get(payment_id, 0), held
-            )
+            payment_id: AtTheAcquirer(dict(effects[payment_id]), captured, refunded, withdrawn.get(payment_id, 0), held)
             for payment_id, captured, refunded, held in rows
         }
     finally:

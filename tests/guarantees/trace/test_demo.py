@@ -1,4 +1,4 @@
-"""Of every payment of a demonstration with faults, the facts agree with the acquirer's books, and nothing is missing."""
+"""Over a demonstration with faults the facts agree with the acquirer's books, and nothing is missing."""
 
 from __future__ import annotations
 

@@ -84,7 +84,10 @@ DISPUTE: Final = Machine(
     "dispute",
     {
         NEW: {"open": Edge("opened", posts=_opened, told="dispute.opened", beside=_SAID)},
-        "opened": {**_undecided("opened"), "under_review": Edge("under_review", told="dispute.under_review", beside=_SAID)},
+        "opened": {
+            **_undecided("opened"),
+            "under_review": Edge("under_review", told="dispute.under_review", beside=_SAID),
+        },
         "under_review": _undecided("under_review"),
         "won": _money("won"),
         "lost": _money("lost"),

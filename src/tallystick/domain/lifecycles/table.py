@@ -17,10 +17,10 @@ Posts = Callable[[Any, Any], Sequence[Posting]]
 
 
 #: What must exist beside a step, and is looked for when a payment is explained. ``history``: the step itself, with
-#: those before it and the step that its change begins with. ``posting`` and ``message``: where the edge posts and tells.
-#: ``request``: the instruction under its key. ``recorded answer``: that of the instruction. ``schedule``: when somebody
-#: looks again, as long as the subject is in this state. ``provider's word``: what the provider said, or the evidence of
-#: a person for it. ``rejection``: the refused transition that alerted a person.
+#: those before it and the step that its change begins with. ``posting`` and ``message``: where the edge posts and
+#: tells. ``request``: the instruction under its key. ``recorded answer``: that of the instruction. ``schedule``: when
+#: somebody looks again, as long as the subject is in this state. ``provider's word``: what the provider said, or a
+#: person's evidence of it. ``rejection``: the refused transition that alerted a person.
 Checkpoint = Literal[
     "history", "posting", "message", "request", "recorded answer", "schedule", "provider's word", "rejection"
 ]

@@ -16,6 +16,7 @@ from tallystick.interfaces.api.routes import (
     provider_events,
     refunds,
     refused_webhooks,
+    trace,
     webhook_deliveries,
     webhook_endpoints,
     webhook_tests,
@@ -24,6 +25,7 @@ from tallystick.interfaces.api.routes import (
 ENDPOINTS: Final[tuple[Endpoint, ...]] = (
     *capabilities.ENDPOINTS,
     *payments.ENDPOINTS,
+    *trace.ENDPOINTS,
     *refunds.ENDPOINTS,
     *disputes.ENDPOINTS,
     *ledger.ENDPOINTS,

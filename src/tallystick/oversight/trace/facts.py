@@ -72,8 +72,7 @@ def facts_of(rows: TraceRows) -> Facts:
         requested=payment.amount,
         amount=payment.amount_captured - payment.amount_reversed + late_in,
         refunded=payment.amount_refunded + late_out + payment.amount_late_returned - late_withdrawn,
-        withdrawn=sum(each.amount for each in record.disputes if each.funds_withdrawn)
-        + late_withdrawn,
+        withdrawn=sum(each.amount for each in record.disputes if each.funds_withdrawn) + late_withdrawn,
         late=-record.debits.get(suspense_account(payment.provider), 0),
         held=payment.amount_authorized if payment.state in HOLDING else 0,
         in_doubt=sum(each.attempt.amount for each in record.attempts if is_in_doubt(each)),
@@ -118,4 +117,3 @@ def _late(rows: TraceRows) -> tuple[int, int]:
     late = [row for row in rows.transfers if row.kind in LATE_KINDS and row.subject_id not in disputes]
     came = sum(row.amount for row in late if row.credit == suspense)
     return came, sum(row.amount for row in late if row.debit == suspense)
-

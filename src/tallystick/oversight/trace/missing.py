@@ -17,10 +17,9 @@ from tallystick.oversight.invariants.ledger import HOLDING
 from tallystick.oversight.invariants.messages import DueMessage, due_messages
 from tallystick.record.postgres.trace_rows import StepRow, TraceRows
 
-#: What else is looked for: the row of a subject that has a history or an instruction, an event's arrival, and the try or
-#: act that closed it.
+#: What else is looked for: the row of a subject that has a history or an instruction, an event's arrival, and the try
+#: or act that closed it.
 Absent = Checkpoint | Literal["stored row", "arrival", "try"]
-
 
 
 class Missing(Struct, frozen=True, kw_only=True):

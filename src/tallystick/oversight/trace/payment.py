@@ -1,8 +1,4 @@
-"""The trace of a payment: one builder, and two projections of what it builds.
-
-An operator sees all of it. A merchant sees what is listed in ``MerchantTrace`` and ``MerchantEntry``: a field that is
-not there is the operator's alone.
-"""
+"""The trace of a payment, as an operator sees it: all that there is. A merchant sees a part of it (``merchant.py``)."""
 
 from __future__ import annotations
 
@@ -18,7 +14,7 @@ from tallystick.oversight.trace.missing import Missing, missing_of
 from tallystick.oversight.trace.rebuild import ProvidersWord, Rebuild, rebuild
 from tallystick.oversight.trace.timeline import Entry, timeline
 from tallystick.oversight.trace.waiting import Role, Waiting, waiting_on
-from tallystick.record.postgres.trace_rows import TraceRows
+from tallystick.record.postgres.trace_rows import Fetches, TraceRows, trace_rows
 from tallystick.settings.load import Settings
 
 #: Where the money of a payment is.
@@ -48,6 +44,15 @@ class PaymentTrace(Struct, frozen=True, kw_only=True):
     timeline: list[Entry]
     as_of: datetime
     rebuilt: Rebuild | None = None
+
+
+async def traced_payment(
+    connection: Fetches, merchant_id: str, payment_id: str, settings: Settings
+) -> PaymentTrace | None:
+    """The trace of a merchant's payment, or None where the merchant has no such payment. Two round trips. Raises what
+    the connection raises."""
+    rows = await trace_rows(connection, merchant_id, payment_id)
+    return None if rows is None else trace_of(rows, settings)
 
 
 def trace_of(rows: TraceRows, settings: Settings) -> PaymentTrace:

@@ -109,7 +109,12 @@ def _instructions(rows: TraceRows) -> Iterator[Entry]:
         instruction = rows.instructions.get(key)
         subject_id = None if instruction is None else instruction.subject_id
         yield Entry(
-            at=answer.at, kind="answer", what="recorded", subject_id=subject_id, idempotency_key=key, status=answer.status
+            at=answer.at,
+            kind="answer",
+            what="recorded",
+            subject_id=subject_id,
+            idempotency_key=key,
+            status=answer.status,
         )
     for replay in rows.replays:
         yield Entry(
@@ -256,4 +261,3 @@ def _messages(rows: TraceRows) -> Iterator[Entry]:
             actor=send.actor,
             detail=": ".join(part for part in (types.get(send.message_id), send.detail) if part),
         )
-

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Annotated, Final, Literal
 
@@ -12,12 +12,35 @@ from tallystick.domain.dispute_position import DECIDED
 from tallystick.domain.json_types import Time, described
 from tallystick.domain.lifecycles.attempt import ATTEMPT_OPEN
 from tallystick.oversight.trace.facts import is_in_doubt
-from tallystick.record.postgres.payment_record import ScheduledAttempt
 from tallystick.record.postgres.trace_rows import TraceRows
 from tallystick.settings.load import Settings
 
 #: Who can act on a payment. ``platform``: Tallystick's own processes, ``operator``: a person who runs it.
 Role = Literal["merchant", "payer", "provider", "platform", "operator"]
+
+#: What can wait. ``in_doubt``: a person settles what recovery could not; ``unknown_outcome``: recovery still asks.
+Wait = Literal[
+    "payer_action", "provider_answer", "unknown_outcome", "recovery", "in_doubt", "capture_or_cancel", "late_money",
+    "dispute_evidence", "dispute_verdict", "dispute_money", "event", "dead_letter", "message", "message_given_up",
+]  # fmt: skip
+
+#: Each in words; {} is the operation, or the type of the event or message.
+_SAYS: Final[Mapping[Wait, str]] = {
+    "payer_action": "the payer's action",
+    "provider_answer": "the provider's answer to {}",
+    "unknown_outcome": "the outcome of {}: the provider is asked what became of it",
+    "recovery": "{} is sent again, or given up",
+    "in_doubt": "the outcome of {}, on the in-doubt list",
+    "capture_or_cancel": "a capture or a cancel of the hold",
+    "late_money": "late money in suspense: accepted or returned",
+    "dispute_evidence": "evidence for the dispute, or its acceptance",
+    "dispute_verdict": "the verdict on the dispute",
+    "dispute_money": "whose the disputed money is",
+    "event": "event {}: its next try",
+    "dead_letter": "event {}: a dead letter",
+    "message": "message {}: its next try",
+    "message_given_up": "message {}: it was never taken",
+}
 
 #: Where several wait, the one that is named first: what needs a person stands before what happens by itself.
 _FIRST: Final[Sequence[Role]] = ("operator", "payer", "merchant", "provider", "platform")
@@ -26,13 +49,12 @@ _FIRST: Final[Sequence[Role]] = ("operator", "payer", "merchant", "provider", "p
 class Waiting(Struct, frozen=True, kw_only=True):
     """One thing that is not settled."""
 
+    kind: Annotated[Wait, described("What is waiting, for programs.", "capture_or_cancel")]
     what: Annotated[str, described("What is waiting, for people.", "a capture or a cancel of the hold")]
     subject_id: Annotated[str, described("What it is about.", "pay_0198f3c2a1b47c6d8e9fa0b1c2d3e4f5")]
     actor: Annotated[
         Role,
-        described(
-            "Who acts next. `platform` is Tallystick itself, `operator` a person who runs it.", "merchant"
-        ),
+        described("Who acts next. `platform` is Tallystick itself, `operator` a person who runs it.", "merchant"),
     ]
     until: Annotated[
         Time | None,
@@ -48,67 +70,60 @@ def waiting_on(rows: TraceRows, settings: Settings) -> list[Waiting]:
 
 def _attempts(rows: TraceRows, settings: Settings) -> Iterator[Waiting]:
     for watched in rows.record.attempts:
-        attempt = watched.attempt
+        attempt, until = watched.attempt, watched.next_check_at
         if attempt.state not in ATTEMPT_OPEN:
             continue
-        until = watched.next_check_at
+        actor: Role
         if watched.parked_at is not None:
+            kind, actor = "in_doubt", "operator"
             until = watched.parked_at + timedelta(milliseconds=settings.in_doubt_alarm_age_ms)
-            yield _waiting(f"the outcome of {attempt.operation}, on the in-doubt list", attempt.attempt_id, "operator", until)
         elif attempt.state == "requires_action":
-            yield _waiting("the payer's action", attempt.attempt_id, "payer", until)
+            kind, actor = "payer_action", "payer"
         elif attempt.state in ("submitted", "pending"):
-            yield _waiting(f"the provider's answer to {attempt.operation}", attempt.attempt_id, "provider", until)
+            kind, actor = "provider_answer", "provider"
         else:
-            yield _waiting(_of_recovery(watched), attempt.attempt_id, "platform", until)
-
-
-def _of_recovery(watched: ScheduledAttempt) -> str:
-    operation = watched.attempt.operation
-    if is_in_doubt(watched):
-        return f"the outcome of {operation}: the provider is asked what became of it"
-    return f"{operation} is {watched.attempt.state}: it is sent again, or given up"
+            kind, actor = ("unknown_outcome" if is_in_doubt(watched) else "recovery"), "platform"
+        yield _waiting(kind, attempt.attempt_id, actor, until, attempt.operation)
 
 
 def _payment(rows: TraceRows) -> Iterator[Waiting]:
     payment = rows.record.payment
     if payment.state == "authorized":
-        yield _waiting("a capture or a cancel of the hold", payment.payment_id, "merchant", rows.record.due_at)
+        yield _waiting("capture_or_cancel", payment.payment_id, "merchant", rows.record.due_at)
     decided = payment.amount_late_accepted + payment.amount_late_returning + payment.amount_late_returned
     if payment.amount_late > decided:
-        yield _waiting("late money in suspense: accepted or returned", payment.payment_id, "operator", None)
+        yield _waiting("late_money", payment.payment_id, "operator")
 
 
 def _disputes(rows: TraceRows) -> Iterator[Waiting]:
     for dispute in rows.record.disputes:
         if dispute.contested or any(each.amount is None for each in dispute.movements):
-            yield _waiting("whose the disputed money is", dispute.dispute_id, "operator", None)
+            yield _waiting("dispute_money", dispute.dispute_id, "operator")
         elif dispute.state == "opened":
-            yield _waiting("evidence for the dispute, or its acceptance", dispute.dispute_id, "merchant", None)
+            yield _waiting("dispute_evidence", dispute.dispute_id, "merchant")
         elif dispute.state not in DECIDED:
-            yield _waiting("the verdict on the dispute", dispute.dispute_id, "provider", None)
+            yield _waiting("dispute_verdict", dispute.dispute_id, "provider")
 
 
 def _events(rows: TraceRows) -> Iterator[Waiting]:
     for event in rows.events:
         if event.state == "dead":
-            yield _waiting(f"event {event.type}: a dead letter", event.event_id, "operator", None)
+            yield _waiting("dead_letter", event.event_id, "operator", about=event.type)
         elif event.next_try_at is not None:
-            yield _waiting(f"event {event.type}: its next try", event.event_id, "platform", event.next_try_at)
+            yield _waiting("event", event.event_id, "platform", event.next_try_at, event.type)
 
 
 def _messages(rows: TraceRows) -> Iterator[Waiting]:
     for message in rows.messages:
         if message.dispatched_at is None:
-            yield _waiting(f"message {message.type}: to be dispatched", message.message_id, "platform", None)
+            yield _waiting("message", message.message_id, "platform", about=message.type)
     for each in rows.deliveries:
+        about = f"{each.type} to {each.endpoint_id}"
         if each.state == "open":
-            what = f"message {each.type}: its next try at {each.endpoint_id}"
-            yield _waiting(what, each.message_id, "platform", each.next_try_at)
+            yield _waiting("message", each.message_id, "platform", each.next_try_at, about)
         elif each.state == "exhausted":
-            what = f"message {each.type}: {each.endpoint_id} never took it"
-            yield _waiting(what, each.message_id, "merchant", None)
+            yield _waiting("message_given_up", each.message_id, "merchant", about=about)
 
 
-def _waiting(what: str, subject_id: str, actor: Role, until: datetime | None) -> Waiting:
-    return Waiting(what=what, subject_id=subject_id, actor=actor, until=until)
+def _waiting(kind: Wait, subject_id: str, actor: Role, until: datetime | None = None, about: str = "") -> Waiting:
+    return Waiting(kind=kind, what=_SAYS[kind].format(about), subject_id=subject_id, actor=actor, until=until)

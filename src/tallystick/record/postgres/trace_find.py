@@ -17,6 +17,7 @@ STATEMENTS: Final = sql.load("trace_find.sql")
 #: What disputes and refunds that were first heard of from a provider get their ids from.
 _DERIVED: Final = ("dp", "re")
 
+
 class FoundPayment(Struct, frozen=True, kw_only=True, order=True):
     """A payment that a name is of, and what the name is."""
 

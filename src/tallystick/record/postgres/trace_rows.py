@@ -426,7 +426,5 @@ def _by_event(rows: Sequence[Any]) -> dict[str, list[Any]]:
     for row in rows:
         grouped.setdefault(row.provider_event_id, []).append(row)
     for of in grouped.values():
-        of.sort(key=lambda each: (getattr(each, "started_at", None) or each.recorded_at))
+        of.sort(key=lambda each: getattr(each, "started_at", None) or each.recorded_at)
     return grouped
-
-

@@ -1,0 +1,43 @@
+"""What happened to one payment, where its money is, and who acts next."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from tallystick.flows.runtime import Runtime
+from tallystick.interfaces.api.authentication import Caller
+from tallystick.interfaces.api.endpoint import READ, Endpoint, read
+from tallystick.interfaces.api.http import ApiRequest
+from tallystick.interfaces.api.instruction import PAYMENT_ID
+from tallystick.interfaces.api.problems import not_found
+from tallystick.oversight.trace.merchant import MerchantTrace, for_merchant
+from tallystick.oversight.trace.payment import traced_payment
+
+
+async def get_trace(runtime: Runtime, request: ApiRequest, caller: Caller) -> object:
+    """The merchant's part of the trace of one of its payments. One of another merchant is not found."""
+    trace = await traced_payment(runtime.pool, caller.merchant_id, request.id_in_path(), runtime.settings)
+    if trace is None:
+        raise not_found(request.request_id, "payment")
+    return for_merchant(trace)
+
+
+ENDPOINTS: Final[tuple[Endpoint, ...]] = (
+    Endpoint(
+        method="GET",
+        path="/v1/payments/{id}/trace",
+        name="getTrace",
+        summary="What happened to a payment, where its money is, and who acts next",
+        description=(
+            "One sentence, the facts that it is made from, what is waiting and for whom, and one timeline: your "
+            "requests and how often they were repeated, every step of the payment, its refunds and disputes, its "
+            "ledger rows, its messages and every try to deliver them. It needs the scope `traces:read`, which shows "
+            "what several other scopes show of a payment."
+        ),
+        handle=read(get_trace),
+        scope="traces:read",
+        responses={200: MerchantTrace},
+        codes=(*READ, "not_found"),
+        parameters=(PAYMENT_ID,),
+    ),
+)

@@ -119,6 +119,7 @@ def lines_with_rows(world: World) -> dict[str, list[str]]:
         "trigger": ["list"],
         "doctor": [],
         "status": [],
+        "trace": [sample.refunded],
         "payments list": ["--merchant", MERCHANT],
         "payments show": [sample.refunded],
         "refunds list": [],
@@ -152,6 +153,7 @@ def lines_with_rows(world: World) -> dict[str, list[str]]:
 WITHOUT_ROWS_OF_IDS: Final = (
     "doctor",
     "status",
+    "trace",
     "payments show",
     "provider-events tail",
     "webhooks foreign",
@@ -214,6 +216,7 @@ def test_what_a_restored_record_lacks_fits(monkeypatch: pytest.MonkeyPatch, caps
 
 #: What a command needs beside its name to get as far as the database.
 NEEDED: Final = {
+    "trace": [new_id("pay")],
     "payments show": [new_id("pay")],
     "refunds show": [new_id("re")],
     "disputes show": [new_id("dp")],

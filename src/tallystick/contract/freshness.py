@@ -37,7 +37,16 @@ _NOTHING: Final = "nothing: the database answers, or the answer is 503"
 
 FRESH: Final = (
     Fresh(
-        ("getPayment", "listPayments", "getHistory", "getRefund", "listRefunds", "listTransfers", "listAccounts"),
+        (
+            "getPayment",
+            "listPayments",
+            "getHistory",
+            "getTrace",
+            "getRefund",
+            "listRefunds",
+            "listTransfers",
+            "listAccounts",
+        ),
         "",
         "the answer to the instruction, whatever its status",
         0,
@@ -92,6 +101,13 @@ FRESH: Final = (
         _DEFAULTS.outbound_interval_ms,
         "no worker runs, many messages wait, or an earlier message of the payment is not delivered yet. The answer has"
         " `as_of`",
+    ),
+    Fresh(
+        (),
+        "how often a request was repeated, in a trace",
+        "the answer to the repetition",
+        BEHIND_MS,
+        "the database is away. Of a killed process the last seconds are lost",
     ),
     Fresh(
         ("listWebhookRefusals", "listContractDrift"),

@@ -29,6 +29,7 @@ OF_EVERY_DAY = {
         "keys.sql",
         "provider_pauses.sql",
         "provider_circuits.sql",
+        "trace.sql",
     )
     for name, statement in sql.load(file).items()
 }

@@ -70,7 +70,7 @@ def _did(facts: Facts) -> str:
     """What the calls did to the payer's money."""
     charges = _times(facts.effects.authorize)
     if facts.effects.authorize == 0:
-        return "charged nothing"
+        return "charged nothing that is known" if facts.in_doubt else "charged nothing"
     if facts.amount or facts.state == "captured":
         return f"charged {charges}"
     return f"holds it {charges}" if facts.held else f"held it {charges}"

@@ -5,7 +5,7 @@ is the operator's alone. Who acted, or acts next, is told as a role.
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Annotated, Final, Literal, cast
+from typing import Annotated, Final, Literal
 
 from msgspec import Struct, field
 
@@ -153,7 +153,7 @@ def _waiting(each: Waiting) -> MerchantWaiting:
 
 
 def _role(role: Role) -> PublicRole:
-    return "platform" if role == "operator" else cast(PublicRole, role)
+    return "platform" if role == "operator" else role
 
 
 def _role_of_actor(actor: str | None) -> PublicRole | None:

@@ -164,9 +164,9 @@ class _Looked:
         words = self._words.get(step.change_id or "", ())
         if not words:
             return "nothing says what the provider said"
-        named = {each.evidence.get("event_id") for each in words if isinstance(each.evidence, dict)} - {None}
-        if named and not named & self._events:
-            return f"event {min(named)}, which said so, is not there"
+        events = [str(each.evidence["event_id"]) for each in words if "event_id" in each.evidence]
+        if events and self._events.isdisjoint(events):
+            return f"event {events[0]}, which said so, is not there"
         return None
 
     def _rejection(self, step: StepRow) -> str | None:

@@ -73,6 +73,7 @@ def _attempts(rows: TraceRows, settings: Settings) -> Iterator[Waiting]:
         attempt, until = watched.attempt, watched.next_check_at
         if attempt.state not in ATTEMPT_OPEN:
             continue
+        kind: Wait
         actor: Role
         if watched.parked_at is not None:
             kind, actor = "in_doubt", "operator"

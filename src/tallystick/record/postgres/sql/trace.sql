@@ -51,8 +51,8 @@ UNION ALL SELECT 'answer', to_json(r)::text FROM keys k
 UNION ALL SELECT 'replay', to_json(c)::text FROM keys k
     JOIN instruction_replay c ON c.merchant_id = $1::text AND c.idempotency_key = k.idempotency_key;
 
--- events_of_payment: the events of providers that were routed to one payment, with their arrivals and tries; what
--- arrived stays sealed ($1: merchant, $2: payment)
+-- events_of_payment: the events of providers that were routed to one payment, with their arrivals and tries, and
+-- without what arrived ($1: merchant, $2: payment)
 WITH events AS MATERIALIZED (
     SELECT * FROM inbox WHERE merchant_id = $1::text AND payment_id = $2::text
 )

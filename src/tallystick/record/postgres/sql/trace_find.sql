@@ -2,7 +2,8 @@
 -- reference of a provider. Every merchant is looked up by key, or the one that is given ($1: it, or null; $2: the name,
 -- $3: the ids that disputes and refunds get from references)
 WITH merchants AS MATERIALIZED (
-    SELECT merchant_id FROM merchant WHERE $1::text IS NULL OR merchant_id = $1::text
+    SELECT merchant_id FROM merchant WHERE $1::text IS NULL
+    UNION ALL SELECT $1::text WHERE $1::text IS NOT NULL
 )
 SELECT CASE WHEN $2::text = p.payment_id THEN 'payment' ELSE 'subject' END AS named, p.merchant_id, p.payment_id
 FROM (SELECT DISTINCT m.merchant_id, coalesce(t.stream_id, t.subject_id) AS payment_id FROM merchants m

@@ -32,8 +32,9 @@ class Book:
 async def test_a_write_has_each_key_and_kind_once() -> None:
     book: Any = Book()
     counts = ReplayCounts(book, Clock())
-    for kind in ("replayed", "replayed", "in_flight"):
-        counts.count("shop", "k", kind)  # type: ignore[arg-type]  # a str of the loop
+    counts.count("shop", "k", "replayed")
+    counts.count("shop", "k", "replayed")
+    counts.count("shop", "k", "in_flight")
     await counts.write()
     await counts.write()
     (given,) = book.given

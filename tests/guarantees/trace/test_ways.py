@@ -8,7 +8,7 @@ import pytest
 from tallystick.oversight.invariants import INVARIANTS, examine
 from tallystick.oversight.trace.missing import named
 from tallystick.oversight.trace.payment import rebuilt_trace
-from tallystick.oversight.trace.rebuild import PROVIDER_SAID_SO
+from tallystick.oversight.trace.recorded_words import PROVIDER_SAID_SO
 from tallystick.record.postgres.trace_rows import trace_rows
 from tallystick.settings.load import Settings
 from tests.guarantees.trace.conftest import MERCHANT, WITHIN_S, Demonstrated

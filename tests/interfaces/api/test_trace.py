@@ -1,4 +1,4 @@
-"""``GET /v1/payments/{id}/trace``: the merchant's part, its own payments alone, and how often a request was repeated."""
+"""``GET /v1/payments/{id}/trace``: the merchant's part of its own payments, and how often a request was repeated."""
 
 from __future__ import annotations
 

@@ -209,4 +209,4 @@ async def test_names_are_looked_up_by_index(database: Database, name: str) -> No
 
 def test_what_arrived_and_what_is_sealed_is_not_read() -> None:
     statements = " ".join([*sql.load("trace.sql").values(), *trace_find.STATEMENTS.values()])
-    assert "sealed" not in statements and "webhook_secret" not in statements and "notice" not in statements
+    assert "sealed" not in statements and "webhook_secret" not in statements

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Annotated, Literal
 
 from msgspec import Struct
@@ -16,10 +16,23 @@ from tallystick.domain.subjects import Attempt, Payment
 from tallystick.oversight.invariants.ledger import HOLDING
 from tallystick.oversight.invariants.messages import DueMessage, due_messages
 from tallystick.record.postgres.trace_rows import StepRow, TraceRows
+from tallystick.settings.load import Settings
 
 #: What else is looked for: the row of a subject that has a history or an instruction, an event's arrival, and the try
 #: or act that closed it.
 Absent = Checkpoint | Literal["stored row", "arrival", "try"]
+
+
+def longest_wait(settings: Settings) -> timedelta:
+    """No attempt waits longer for its next look, with jitter and by far: a day, or twice the longest wait that is
+    set."""
+    longest_ms = max(
+        settings.recovery_backoff_cap_ms,
+        settings.pending_poll_ms,
+        settings.provider_circuit_patience_ms,
+        settings.provider_retry_after_limit_ms,
+    )
+    return max(timedelta(days=1), timedelta(milliseconds=2 * longest_ms))
 
 
 class Missing(Struct, frozen=True, kw_only=True):
@@ -38,9 +51,9 @@ class Missing(Struct, frozen=True, kw_only=True):
     says: Annotated[str, described("In a sentence, for people.", "captured has no message payment.captured")]
 
 
-def missing_of(rows: TraceRows) -> list[Missing]:
+def missing_of(rows: TraceRows, settings: Settings) -> list[Missing]:
     """Everything that is missing, in the order of subjects and versions."""
-    looked = _Looked(rows)
+    looked = _Looked(rows, settings)
     found = [*_stored_rows(rows), *_steps_of_history(rows), *looked.beside_steps(), *_deliveries(rows), *_events(rows)]
     return sorted(found, key=lambda each: (each.subject_id, each.version or 0, each.checkpoint))
 
@@ -55,7 +68,7 @@ def _stored_rows(rows: TraceRows) -> Iterator[Missing]:
     keys = {each.attempt.idempotency_key for each in record.attempts}
     keys |= {each.idempotency_key for each in rows.rejections}
     for key, instruction in rows.instructions.items():
-        if key not in keys:
+        if key not in keys and instruction.payment_id == record.stream_id:
             says = f"key {key} was claimed for it, and neither an attempt nor a rejection has the key"
             yield _missing("stored row", instruction.subject_id, says)
     if isinstance(record.head, Payment) and all(each.attempt.operation != "authorize" for each in record.attempts):
@@ -79,8 +92,9 @@ def _steps_of_history(rows: TraceRows) -> Iterator[Missing]:
 class _Looked:
     """What stands beside each step."""
 
-    def __init__(self, rows: TraceRows) -> None:
+    def __init__(self, rows: TraceRows, settings: Settings) -> None:
         self._rows = rows
+        self._settings = settings
         self._record = rows.record
         self._attempts = {each.attempt.attempt_id: each for each in rows.record.attempts}
         self._told = {(each.version, each.subject_id): each.type for each in rows.messages}
@@ -153,12 +167,21 @@ class _Looked:
             return None
         watched = self._attempts.get(step.subject_id)
         if watched is not None:
-            on_it = watched.next_check_at is not None or watched.parked_at is not None
-            return None if on_it else "nobody looks at it again: it is neither scheduled nor on the in-doubt list"
+            if watched.parked_at is not None:
+                return None
+            if watched.next_check_at is None:
+                return "nobody looks at it again: it is neither scheduled nor on the in-doubt list"
+            return self._too_late(watched.next_check_at, self._rows.now + longest_wait(self._settings))
         head = self._record.head
         if step.subject_id != self._record.stream_id or head.state not in HOLDING or not head.amount_authorized:
             return None
-        return None if self._rows.deadlines else "money is held, and nobody looks at it again: it has no deadline"
+        if self._record.due_at is None:
+            return "money is held, and nobody looks at it again: it has no deadline"
+        held_for = timedelta(milliseconds=self._settings.authorization_deadline_ms) + longest_wait(self._settings)
+        return self._too_late(self._record.due_at, self._rows.now + held_for)
+
+    def _too_late(self, at: datetime, latest: datetime) -> str | None:
+        return f"nobody looks at it before {at:%Y-%m-%d}: no rule waits so long" if at > latest else None
 
     def _word(self, step: StepRow) -> str | None:
         words = self._words.get(step.change_id or "", ())

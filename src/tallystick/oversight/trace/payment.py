@@ -67,7 +67,7 @@ def trace_of(rows: TraceRows, settings: Settings) -> PaymentTrace:
         money=money_state(facts),
         next=_next(waiting),
         waiting=waiting,
-        missing=missing_of(rows),
+        missing=missing_of(rows, settings),
         timeline=timeline(rows),
         as_of=rows.now,
     )

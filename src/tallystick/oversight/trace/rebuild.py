@@ -1,13 +1,13 @@
 """A payment rebuilt from its history alone, and compared with all that is stored beside it.
 
 What is compared is what ``verify`` compares of one payment, by the same rules and under the same names; and what it
-does not read: the providers' recorded words.
+does not read: the words of clients and providers (``recorded_words.py``).
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, Final
+from typing import Final
 
 from msgspec import Struct
 
@@ -17,25 +17,15 @@ from tallystick.domain.lifecycles.verdict_matrix import VerdictMeaning, meaning_
 from tallystick.domain.subjects import Attempt, Subject
 from tallystick.domain.verdicts import Verdict, verdict_name
 from tallystick.oversight.invariants.catalogue import INVARIANTS
+from tallystick.oversight.trace.recorded_words import Difference, against_words
 from tallystick.record.postgres.trace_rows import TraceRows
 from tallystick.settings.load import Settings
-
-#: The provider's recorded word is about the amount, the currency and the reference that the step set.
-PROVIDER_SAID_SO: Final = "provider_said_so"
 
 #: An attempt, and what its provider answers when it is asked what became of it.
 ProvidersWord = tuple[Attempt, Verdict]
 
 #: The provider's word of now, where it was asked.
 PROVIDER_AGREES: Final = "provider_agrees"
-
-
-class Difference(Struct, frozen=True, kw_only=True):
-    """Something that is not as the history says. ``invariant``: as ``verify`` names it, or one of the two above."""
-
-    invariant: str
-    subject_id: str
-    says: str
 
 
 class RebuiltSubject(Struct, frozen=True, kw_only=True):
@@ -59,7 +49,7 @@ class Rebuild(Struct, frozen=True, kw_only=True):
 def rebuild(rows: TraceRows, settings: Settings, word: Sequence[ProvidersWord] | None) -> Rebuild:
     """Fold the history, and compare. ``word``: what the provider says now of each attempt; None where it was not
     asked."""
-    differs = [*_as_verify(rows, settings), *_said_so(rows), *_agrees(word or ())]
+    differs = [*_as_verify(rows, settings), *against_words(rows), *_agrees(word or ())]
     return Rebuild(subjects=list(_subjects(rows)), differs=differs, provider_asked=word is not None)
 
 
@@ -82,28 +72,6 @@ def _as_verify(rows: TraceRows, settings: Settings) -> Iterator[Difference]:
         for look in invariant.looks_at_payment(settings):
             for finding in look(rows.record):
                 yield Difference(invariant=invariant.name, subject_id=finding.subject_id, says=finding.detail)
-
-
-def _said_so(rows: TraceRows) -> Iterator[Difference]:
-    attempts = {each.attempt.attempt_id: each.attempt for each in rows.record.attempts}
-    for step in rows.steps:
-        attempt, said = attempts.get(step.subject_id), step.evidence
-        if attempt is None or not isinstance(said, dict) or step.event != "approved":
-            continue
-        verdict: Mapping[str, Any] = said.get("verdict") or {}
-        if verdict.get("verdict") != "approved":
-            continue
-        theirs = verdict.get("amount"), verdict.get("currency")
-        if theirs != (attempt.amount, attempt.currency):
-            says = f"the provider approved {theirs[0]} {theirs[1]}, the attempt is over {attempt.amount}"
-            yield _said(step.subject_id, f"{says} {attempt.currency}")
-        if verdict.get("reference") not in (None, step.provider_reference):
-            says = f"the provider named it {verdict['reference']}, the step {step.provider_reference}"
-            yield _said(step.subject_id, says)
-
-
-def _said(subject_id: str, says: str) -> Difference:
-    return Difference(invariant=PROVIDER_SAID_SO, subject_id=subject_id, says=says)
 
 
 def _agrees(word: Sequence[ProvidersWord]) -> Iterator[Difference]:

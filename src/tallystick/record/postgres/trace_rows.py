@@ -78,7 +78,8 @@ class TransferRow(StoredTransfer, frozen=True, kw_only=True):
 
 
 class InstructionRow(Struct, frozen=True, kw_only=True):
-    """A row of ``answered_instruction``, without the request's bytes and its answer's."""
+    """A row of ``answered_instruction``, without its answer; bytes in hexadecimal digits, as the database has them in
+    JSON."""
 
     idempotency_key: str
     instruction_id: str
@@ -88,6 +89,8 @@ class InstructionRow(Struct, frozen=True, kw_only=True):
     subject_id: str
     at: datetime
     status: int | None
+    request: str = ""
+    fingerprint: str = ""
 
 
 class AnswerRow(Struct, frozen=True, kw_only=True):
@@ -172,6 +175,7 @@ class EventRow(Struct, frozen=True, kw_only=True):
     replays: int
     next_try_at: datetime | None
     closed_at: datetime | None
+    notice: Any = None
 
 
 class ArrivalRow(Struct, frozen=True, kw_only=True):
@@ -272,8 +276,14 @@ class _Parts:
         transfers = sorted(
             self._all("transfer", TransferRow), key=lambda each: (each.at, each.subject_id, each.version, each.leg)
         )
-        instructions = {each.idempotency_key: each for each in self._all("instruction", InstructionRow)}
-        answered = {each.idempotency_key: each for each in self._all("answer", AnswerRow)}
+        bodies = {each.idempotency_key: each for each in self._all("answer", AnswerRow)}
+        # A message may name the answer of another payment, which is none of this one's.
+        instructions = {
+            each.idempotency_key: each
+            for each in self._all("instruction", InstructionRow)
+            if each.payment_id == kind_of(head).id_of(head)
+        }
+        answered = {key: bodies[key] for key in instructions if key in bodies}
         messages = sorted(self._all("message", MessageRow), key=lambda each: (each.version, each.subject_id))
         deadlines = {each["payment_id"]: _time(each["due_at"]) for each in self._raw("deadline")}
         due_at = next(iter(deadlines.values()), None)
@@ -286,7 +296,7 @@ class _Parts:
             replays=replays,
             transfers=sorted(transfers, key=lambda each: (each.subject_id, each.version, each.leg)),
             rejections=rejections,
-            messages=[_stored_message(each, answered) for each in messages],
+            messages=[_stored_message(each, bodies) for each in messages],
             answers={key: _recorded(each, answered.get(key)) for key, each in instructions.items()},
         )
         return TraceRows(
@@ -389,7 +399,8 @@ def _last_of(kind: SubjectKind, histories: Mapping[str, Any], replays: Mapping[s
     return None
 
 
-def _bytes(digits: str | None) -> bytes | None:
+def bytes_of(digits: str | None) -> bytes | None:
+    """Bytes out of what the database makes of them in JSON."""
     return None if digits is None else bytes.fromhex(digits.removeprefix("\\x"))
 
 
@@ -402,8 +413,8 @@ def _stored_message(row: MessageRow, answers: Mapping[str, AnswerRow]) -> Stored
         message_id=row.message_id,
         type=row.type,
         at=row.at,
-        body=_bytes(row.body),
-        answer=None if answer is None else _bytes(answer.body),
+        body=bytes_of(row.body),
+        answer=None if answer is None else bytes_of(answer.body),
         api_version=row.api_version,
         key_kind=row.key_kind,
         traceparent=row.traceparent,
@@ -416,7 +427,7 @@ def _recorded(row: InstructionRow, answer: AnswerRow | None) -> RecordedAnswer:
         payment_id=row.payment_id,
         subject_id=row.subject_id,
         status=None if answer is None else answer.status,
-        body=None if answer is None else _bytes(answer.body),
+        body=None if answer is None else bytes_of(answer.body),
         api_version=None if answer is None else answer.api_version,
     )
 

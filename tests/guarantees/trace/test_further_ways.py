@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -14,7 +15,7 @@ import pytest_asyncio
 from tallystick.access.key_store import create_key
 from tallystick.domain.dispute_movement import Movement
 from tallystick.domain.notices import DisputeNotice
-from tallystick.domain.requests.commands import CreateRefund
+from tallystick.domain.requests.commands import CreatePayment, CreateRefund
 from tallystick.flows.assembly import open_runtime
 from tallystick.flows.payments import instructions
 from tallystick.flows.runtime import Runtime
@@ -25,7 +26,7 @@ from tallystick.oversight.trace.recorded_words import AS_ASKED, IN_ORDER, OF_ITS
 from tallystick.record.postgres.connections import FIND_BY_KEY
 from tallystick.record.postgres.trace_rows import trace_rows
 from tests.support.database import Database, NewDatabase
-from tests.support.factories import InstantProvider
+from tests.support.factories import InstantProvider, make_instruction
 from tests.support.inbox import accept, captured, drain, envelope
 from tests.support.sample import SCRIPTS, SETTINGS, Client
 
@@ -90,7 +91,8 @@ async def made(own_database: Database) -> dict[str, str]:
     provider = InstantProvider(SCRIPTS)
     async with open_runtime(SETTINGS, own_database.app_url, providers={"simulator": provider}) as runtime:
         client = Client(runtime, MERCHANT)
-        paid = {name: await client.create(name) for name in ("captured", "another", "refunded", "two_refunds")}
+        paid = {name: await client.create(name) for name in ("another", "refunded", "two_refunds")}
+        paid["captured"] = await charged(client, "captured")
         await client.refund(paid["refunded"], 400)
         for amount in (300, 500):
             await refund(client, paid["two_refunds"], amount)
@@ -101,6 +103,15 @@ async def made(own_database: Database) -> dict[str, str]:
         paid["dispute_lost"] = await client.create("dispute_lost")
         await told(runtime, own_database, paid)
     return paid
+
+
+async def charged(client: Client, key: str) -> str:
+    """A payment whose request is as a client sends it: what it asked for is in it."""
+    asked = CreatePayment(amount=1_000, currency="EUR", payment_method="ok", capture_method="automatic")
+    body = {"amount": asked.amount, "currency": asked.currency, "payment_method": asked.payment_method}
+    instruction = make_instruction(MERCHANT, key, body)
+    reply = await instructions.create_payment(client.runtime, instruction, asked, "simulator")
+    return str(json.loads(reply.body)["id"])
 
 
 async def refund(client: Client, payment_id: str, amount: int) -> None:

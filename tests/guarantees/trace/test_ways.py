@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import asyncpg
 import pytest
 
@@ -12,11 +14,13 @@ from tallystick.oversight.trace.recorded_words import PROVIDER_SAID_SO
 from tallystick.record.postgres.trace_rows import trace_rows
 from tallystick.settings.load import Settings
 from tests.guarantees.trace.conftest import MERCHANT, WITHIN_S, Demonstrated
+from tests.guarantees.trace.test_further_ways import FURTHER
 from tests.guarantees.trace.ways import PAYMENTS_EACH, WAYS, Way
 
-pytestmark = [pytest.mark.timeout(2 * WITHIN_S), pytest.mark.asyncio(loop_scope="session")]
+pytestmark = pytest.mark.timeout(2 * WITHIN_S)
 
 
+@pytest.mark.asyncio(loop_scope="session")
 @pytest.mark.parametrize("way", WAYS, ids=lambda way: way.what)
 async def test_what_is_broken_is_named(demonstrated: Demonstrated, owner: asyncpg.Connection, way: Way) -> None:
     chosen = await owner.fetch(
@@ -63,3 +67,11 @@ def test_the_table_names_what_there_is() -> None:
     invariants = {each.name for each in INVARIANTS}
     assert {way.verify for way in WAYS} <= invariants | {None}
     assert {way.differs for way in WAYS} <= invariants | {None, PROVIDER_SAID_SO}
+
+
+def test_the_page_has_each_way_and_what_sees_it() -> None:
+    page = (Path(__file__).parents[3] / "docs/operate/trace.md").read_text(encoding="utf-8")
+    further = {name.replace("_", " "): way for name, way in FURTHER.items()}
+    for what, way in {**{each.what: each for each in WAYS}, **further}.items():
+        row = " | ".join(each or "–" for each in (what, way.missing, way.differs, way.verify))
+        assert f"| {row} |" in page, what

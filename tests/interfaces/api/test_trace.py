@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tallystick.kit.ids import new_id
-from tests.support.api import Merchant, Stack, assert_problem
+from tests.support.api import Merchant, assert_problem
 from tests.support.polling import eventually
 
 
@@ -27,8 +27,8 @@ def test_who_acts_next_is_a_role(merchant: Merchant) -> None:
     assert trace["waiting"][0]["kind"] == "capture_or_cancel"
 
 
-def test_not_found_and_not_yours_are_one_answer(merchant: Merchant, stack: Stack) -> None:
-    anothers = Merchant(stack, "m" + new_id("ins")[-12:]).pay().json()["id"]
+def test_not_found_and_not_yours_are_one_answer(merchant: Merchant, other_merchant: Merchant) -> None:
+    anothers = other_merchant.pay().json()["id"]
     answers = [merchant.get(f"/v1/payments/{each}/trace") for each in (anothers, new_id("pay"))]
     bodies = []
     for answer in answers:

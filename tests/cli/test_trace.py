@@ -17,7 +17,8 @@ from rich.console import Console
 from tallystick.cli import trace as command
 from tallystick.kit.ids import new_id
 from tallystick.oversight.trace.payment import trace_of
-from tallystick.record.postgres.trace_rows import TraceRows, rows_of
+from tallystick.record.postgres.trace_parts import TraceRows
+from tallystick.record.postgres.trace_rows import rows_of
 from tallystick.settings.load import Settings
 from tests.support.commands import Ran
 from tests.support.operators import LONG, MERCHANT, OTHER, World

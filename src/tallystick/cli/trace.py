@@ -25,7 +25,8 @@ from tallystick.providers.registry import PROVIDERS
 from tallystick.record.postgres.connections import connect_journal
 from tallystick.record.postgres.pipeline import PipelineConnection
 from tallystick.record.postgres.trace_find import FoundPayment, find_payments
-from tallystick.record.postgres.trace_rows import TraceRows, piped_trace_rows
+from tallystick.record.postgres.trace_parts import TraceRows
+from tallystick.record.postgres.trace_rows import piped_trace_rows
 from tallystick.settings.load import Settings
 
 Result = TypeVar("Result")

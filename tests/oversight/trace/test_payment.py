@@ -7,10 +7,13 @@ import msgspec
 import pytest
 
 from tallystick.domain.lifecycles.machines import MACHINES
+from tallystick.domain.verdicts import Approved, Declined, NotFound, Unknown, Verdict
 from tallystick.oversight.trace.merchant import ENTRIES, WAITS, MerchantEntry, MerchantTrace, for_merchant
 from tallystick.oversight.trace.payment import PaymentTrace, rebuilt_trace, traced_payment
+from tallystick.oversight.trace.rebuild import PROVIDER_AGREES
 from tallystick.oversight.trace.timeline import Entry
-from tallystick.record.postgres.trace_rows import TraceRows, trace_rows
+from tallystick.record.postgres.trace_parts import TraceRows
+from tallystick.record.postgres.trace_rows import trace_rows
 from tests.support.sample import NOT_PAYMENTS, SETTINGS, Sample
 
 PAYMENTS = tuple(name for name in Sample.__struct_fields__ if name not in NOT_PAYMENTS)
@@ -117,3 +120,25 @@ def test_every_edge_declares_its_checkpoints(machine: str) -> None:
         # Money moves by a provider's word, a merchant's own request, or an operator's act.
         if edge.posts is not None and event not in ("create", "failed", "late_money_accepted"):
             assert "provider's word" in edge.checkpoints, (state, event)
+
+
+WORDS: tuple[tuple[str, Verdict, bool], ...] = (
+    ("captured", Approved(amount=1_000, currency="EUR", effect="captured"), True),
+    ("captured", Approved(amount=999, currency="EUR", effect="captured"), False),
+    ("captured", Declined(code="card_declined", message="No."), False),
+    ("captured", NotFound(), False),
+    ("captured", Unknown(reason="the provider does not answer"), True),
+    ("declined", Approved(amount=1_000, currency="EUR", effect="captured"), False),
+    ("unknown", Approved(amount=1_000, currency="EUR", effect="captured"), False),
+)
+
+
+@pytest.mark.parametrize(("name", "verdict", "agrees"), WORDS, ids=str)
+async def test_what_the_provider_says_now_is_compared(
+    connection: asyncpg.Connection, sample: Sample, name: str, verdict: Verdict, agrees: bool
+) -> None:
+    """A provider that cannot say contradicts nothing."""
+    rows = await rows_of(connection, sample, name)
+    trace = rebuilt_trace(rows, SETTINGS, [(rows.record.attempts[0].attempt, verdict)])
+    assert trace.rebuilt is not None and trace.rebuilt.provider_asked
+    assert {each.invariant for each in trace.rebuilt.differs} == (set() if agrees else {PROVIDER_AGREES})

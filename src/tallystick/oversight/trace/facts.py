@@ -14,7 +14,7 @@ from tallystick.domain.lifecycles.payment import PAYMENT
 from tallystick.domain.replay import HistoryStep
 from tallystick.oversight.invariants.ledger import HOLDING, LATE_KINDS
 from tallystick.record.postgres.payment_record import ScheduledAttempt
-from tallystick.record.postgres.trace_rows import TraceRows
+from tallystick.record.postgres.trace_parts import TraceRows
 
 #: Attempt states after which the provider had the effect, whether or not it took it back later.
 _HAD_EFFECT: Final = frozenset({"approved", "reversed"})

@@ -15,7 +15,7 @@ from tallystick.domain.lifecycles.table import Checkpoint
 from tallystick.domain.subjects import Attempt, Payment
 from tallystick.oversight.invariants.ledger import HOLDING
 from tallystick.oversight.invariants.messages import DueMessage, due_messages
-from tallystick.record.postgres.trace_rows import StepRow, TraceRows
+from tallystick.record.postgres.trace_parts import StepRow, TraceRows
 from tallystick.settings.load import Settings
 
 #: What else is looked for: the row of a subject that has a history or an instruction, an event's arrival, and the try

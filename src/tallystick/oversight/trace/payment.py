@@ -14,7 +14,8 @@ from tallystick.oversight.trace.missing import Missing, missing_of
 from tallystick.oversight.trace.rebuild import ProvidersWord, Rebuild, rebuild
 from tallystick.oversight.trace.timeline import Entry, timeline
 from tallystick.oversight.trace.waiting import Role, Waiting, waiting_on
-from tallystick.record.postgres.trace_rows import Fetches, TraceRows, trace_rows
+from tallystick.record.postgres.trace_parts import TraceRows
+from tallystick.record.postgres.trace_rows import Fetches, trace_rows
 from tallystick.settings.load import Settings
 
 #: Where the money of a payment is.

@@ -18,7 +18,7 @@ from tallystick.domain.subjects import Attempt, Subject
 from tallystick.domain.verdicts import Verdict, verdict_name
 from tallystick.oversight.invariants.catalogue import INVARIANTS
 from tallystick.oversight.trace.recorded_words import Difference, against_words
-from tallystick.record.postgres.trace_rows import TraceRows
+from tallystick.record.postgres.trace_parts import TraceRows
 from tallystick.settings.load import Settings
 
 #: An attempt, and what its provider answers when it is asked what became of it.

@@ -18,7 +18,8 @@ from tallystick.domain.notices import AttemptNotice, DisputeNotice, StoredNotice
 from tallystick.domain.requests.fingerprint import fingerprint
 from tallystick.domain.subjects import Attempt
 from tallystick.domain.verdicts import Approved
-from tallystick.record.postgres.trace_rows import EventRow, StepRow, TraceRows, bytes_of
+from tallystick.record.postgres.trace_parts import EventRow, StepRow, TraceRows
+from tallystick.record.postgres.trace_rows import bytes_of
 
 #: Every attempt is over what its request asked for, and the request is what its fingerprint says.
 AS_ASKED: Final = "carried_out_as_asked"

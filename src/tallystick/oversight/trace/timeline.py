@@ -12,7 +12,7 @@ from typing import Any, Final, Literal
 
 from msgspec import Struct
 
-from tallystick.record.postgres.trace_rows import StepRow, TraceRows
+from tallystick.record.postgres.trace_parts import StepRow, TraceRows
 
 #: What an entry is about. ``call``: a step of an attempt: what was sent to a provider, and what came back. ``step``: a
 #: transition of a payment, refund or dispute. ``send``: one try at a message. ``act``: of an operator.

@@ -12,7 +12,7 @@ from tallystick.domain.dispute_position import DECIDED
 from tallystick.domain.json_types import Time, described
 from tallystick.domain.lifecycles.attempt import ATTEMPT_OPEN
 from tallystick.oversight.trace.facts import is_in_doubt
-from tallystick.record.postgres.trace_rows import TraceRows
+from tallystick.record.postgres.trace_parts import TraceRows
 from tallystick.settings.load import Settings
 
 #: Who can act on a payment. ``platform``: Tallystick's own processes, ``operator``: a person who runs it.

@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import Any, Final, Protocol, TypeVar
 
 import msgspec
-from msgspec import Struct, field
+from msgspec import Struct
 
 from tallystick.domain.compiled_replay import replayed
 from tallystick.domain.kinds import ATTEMPT_KIND, DISPUTE_KIND, PAYMENT_KIND, REFUND_KIND, SubjectKind, kind_of
@@ -20,7 +20,22 @@ from tallystick.domain.subjects import Attempt, Subject
 from tallystick.record.postgres import sql
 from tallystick.record.postgres.payment_record import PaymentRecord, ScheduledAttempt
 from tallystick.record.postgres.pipeline import Call, PipelineConnection
-from tallystick.record.postgres.stream_record import RecordedAnswer, StoredMessage, StoredRejection, StoredTransfer
+from tallystick.record.postgres.stream_record import RecordedAnswer, StoredMessage
+from tallystick.record.postgres.trace_parts import (
+    AnswerRow,
+    ArrivalRow,
+    DeliveryRow,
+    EventRow,
+    InstructionRow,
+    MessageRow,
+    RejectionRow,
+    ReplayRow,
+    SendRow,
+    StepRow,
+    TraceRows,
+    TransferRow,
+    TryRow,
+)
 
 STATEMENTS: Final = sql.load("trace.sql")
 
@@ -28,202 +43,30 @@ Row = TypeVar("Row", bound=Struct)
 
 _JSON: Final = msgspec.json.Decoder()
 
+_TIME: Final = msgspec.json.Decoder(datetime)
+
+#: The structs of rows, each with what reads it.
+_DECODERS: Final[Mapping[type[Any], msgspec.json.Decoder[Any]]] = {
+    StepRow: msgspec.json.Decoder(StepRow),
+    RejectionRow: msgspec.json.Decoder(RejectionRow),
+    TransferRow: msgspec.json.Decoder(TransferRow),
+    InstructionRow: msgspec.json.Decoder(InstructionRow),
+    AnswerRow: msgspec.json.Decoder(AnswerRow),
+    ReplayRow: msgspec.json.Decoder(ReplayRow),
+    MessageRow: msgspec.json.Decoder(MessageRow),
+    DeliveryRow: msgspec.json.Decoder(DeliveryRow),
+    SendRow: msgspec.json.Decoder(SendRow),
+    EventRow: msgspec.json.Decoder(EventRow),
+    ArrivalRow: msgspec.json.Decoder(ArrivalRow),
+    TryRow: msgspec.json.Decoder(TryRow),
+}
+
 
 class Fetches(Protocol):
     """A connection or a pool that answers one statement."""
 
     async def fetch(self, query: str, *args: Any) -> Sequence[Any]:
         """Its rows."""
-
-
-class StepRow(Struct, frozen=True, kw_only=True):
-    """A row of ``history``."""
-
-    merchant_id: str
-    subject_id: str
-    version: int
-    change_id: str | None
-    subject: str | None
-    stream_id: str
-    from_state: str
-    to_state: str
-    event: str
-    cause: str | None
-    actor: str | None
-    provider_reference: str | None
-    at: datetime | None
-    occurred_at: datetime | None
-    change: Any
-    evidence: Any
-    payment_id: str | None
-    key_kind: str | None
-
-
-class RejectionRow(StoredRejection, frozen=True, kw_only=True):
-    """A row of ``rejection``."""
-
-    subject: str
-    cause: str
-    actor: str
-    reason: str
-    at: datetime
-    evidence: Any = None
-    key_kind: str | None = None
-
-
-class TransferRow(StoredTransfer, frozen=True, kw_only=True):
-    """A row of ``transfer``."""
-
-    at: datetime
-
-
-class InstructionRow(Struct, frozen=True, kw_only=True):
-    """A row of ``answered_instruction``, without its answer; bytes in hexadecimal digits, as the database has them in
-    JSON."""
-
-    idempotency_key: str
-    instruction_id: str
-    operation: str
-    path: str
-    payment_id: str
-    subject_id: str
-    at: datetime
-    status: int | None
-    request: str = ""
-    fingerprint: str = ""
-
-
-class AnswerRow(Struct, frozen=True, kw_only=True):
-    """A row of ``response``; the body in hexadecimal digits, as the database has bytes in JSON."""
-
-    idempotency_key: str
-    status: int
-    body: str
-    at: datetime
-    api_version: str | None = None
-
-
-class ReplayRow(Struct, frozen=True, kw_only=True):
-    """How often a request was repeated and got one kind of answer."""
-
-    idempotency_key: str
-    kind: str
-    n: int
-    first_at: datetime
-    last_at: datetime
-
-
-class MessageRow(Struct, frozen=True, kw_only=True):
-    """A row of ``outbox``."""
-
-    stream_id: str
-    version: int
-    subject_id: str
-    message_id: str
-    type: str
-    at: datetime
-    body: str | None = None
-    answer_key: str | None = None
-    dispatched_at: datetime | None = None
-    api_version: str | None = None
-    key_kind: str | None = None
-    traceparent: str | None = None
-
-
-class DeliveryRow(Struct, frozen=True, kw_only=True):
-    """A message on its way to one endpoint."""
-
-    endpoint_id: str
-    message_id: str
-    type: str
-    state: str
-    tries: int
-    resends: int
-    next_try_at: datetime | None
-    dispatched_at: datetime
-    closed_at: datetime | None
-
-
-class SendRow(Struct, frozen=True, kw_only=True):
-    """One try at one message to one endpoint, or the request of more."""
-
-    endpoint_id: str
-    message_id: str
-    number: int
-    started_at: datetime
-    duration_ms: int
-    result: str
-    status: int | None
-    detail: str | None
-    actor: str | None
-
-
-class EventRow(Struct, frozen=True, kw_only=True):
-    """A provider's event that was routed to the payment."""
-
-    provider: str
-    account: str
-    provider_event_id: str
-    event_id: str
-    type: str
-    received_at: datetime
-    occurred_at: datetime | None
-    charge_reference: str | None
-    state: str
-    detail: str | None
-    tries: int
-    replays: int
-    next_try_at: datetime | None
-    closed_at: datetime | None
-    notice: Any = None
-
-
-class ArrivalRow(Struct, frozen=True, kw_only=True):
-    """One arrival of an event."""
-
-    provider_event_id: str
-    delivery_id: str
-    received_at: datetime
-    validated_at: datetime
-    recorded_at: datetime
-    result: str
-
-
-class TryRow(Struct, frozen=True, kw_only=True):
-    """One try at an event, or an operator's act."""
-
-    provider_event_id: str
-    number: int
-    started_at: datetime
-    ended_at: datetime
-    result: str
-    detail: str | None
-    change_id: str | None
-    actor: str | None
-
-
-class TraceRows(Struct, frozen=True, kw_only=True):
-    """Everything stored about one payment. ``record`` is what ``verify`` looks at; where the row of the payment itself
-    is missing, its head is the last state that the history gives. ``stored``: the ids of subjects that have rows.
-    ``parked_at``, ``closed_at`` and the like are the database's times; ``now`` too."""
-
-    record: PaymentRecord
-    stored: frozenset[str]
-    now: datetime
-    deadlines: Mapping[str, datetime]
-    steps: Sequence[StepRow]
-    rejections: Sequence[RejectionRow]
-    transfers: Sequence[TransferRow]
-    instructions: Mapping[str, InstructionRow]
-    answered: Mapping[str, AnswerRow]
-    replays: Sequence[ReplayRow]
-    messages: Sequence[MessageRow]
-    deliveries: Sequence[DeliveryRow]
-    sends: Sequence[SendRow]
-    queues: frozenset[str] = field(default_factory=frozenset)
-    events: Sequence[EventRow] = ()
-    arrivals: Mapping[str, Sequence[ArrivalRow]] = field(default_factory=dict)
-    tries: Mapping[str, Sequence[TryRow]] = field(default_factory=dict)
 
 
 async def trace_rows(connection: Fetches, merchant_id: str, payment_id: str) -> TraceRows | None:
@@ -263,7 +106,7 @@ class _Parts:
             self._documents.setdefault(part, []).append(document)
 
     def rows(self) -> TraceRows | None:
-        (now,) = (msgspec.json.decode(each, type=datetime) for each in self._documents["clock"])
+        (now,) = map(_TIME.decode, self._documents["clock"])
         steps = sorted(self._all("step", StepRow), key=lambda each: (each.subject_id, each.version))
         payments = self._subjects(PAYMENT_KIND)
         others = [subject for kind in (ATTEMPT_KIND, REFUND_KIND, DISPUTE_KIND) for subject in self._subjects(kind)]
@@ -323,7 +166,8 @@ class _Parts:
         return [_JSON.decode(each) for each in self._documents.get(part, ())]
 
     def _all(self, part: str, row: type[Row]) -> list[Row]:
-        return [msgspec.json.decode(each, type=row) for each in self._documents.get(part, ())]
+        decode = _DECODERS[row].decode
+        return [decode(each) for each in self._documents.get(part, ())]
 
     def _subjects(self, kind: SubjectKind) -> list[Any]:
         found = [subject_of(kind, each) for each in self._raw(kind.name)]

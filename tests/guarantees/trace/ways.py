@@ -38,8 +38,11 @@ PAID: Final = (
     " a.operation <> 'authorize')"
 )
 
-#: A payment that has a refund.
-REFUNDED: Final = "EXISTS (SELECT 1 FROM refund r WHERE r.merchant_id = p.merchant_id AND r.payment_id = p.payment_id)"
+#: A payment that was refunded.
+REFUNDED: Final = (
+    "EXISTS (SELECT 1 FROM refund r WHERE r.merchant_id = p.merchant_id AND r.payment_id = p.payment_id"
+    " AND r.state = 'succeeded')"
+)
 
 #: A payment that an event of its provider changed.
 BY_EVENT: Final = (

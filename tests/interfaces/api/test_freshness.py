@@ -104,8 +104,10 @@ async def _a_payment(here: Inside, there: Inside) -> set[str]:
     moved = (await _read(there, f"/v1/ledger/transfers?payment={payment['id']}"))["data"]
     assert {entry["amount"] for entry in moved if entry["subject_id"] == made.json()["id"]} == {400}
     assert await _read(there, "/v1/ledger/accounts") != before
+    traced = await _read(there, f"/v1/payments/{paid.json()['id']}/trace")
+    assert traced["facts"]["refunded"] == 400
     reads = {"getPayment", "listPayments", "getHistory", "getRefund", "listRefunds", "listTransfers", "listAccounts"}
-    return reads | {"getCapabilities", "the replay of an answer"}
+    return reads | {"getTrace", "getCapabilities", "the replay of an answer"}
 
 
 async def _an_endpoint(here: Inside, there: Inside) -> set[str]:

@@ -9,7 +9,16 @@ from typing import Annotated, Final, Literal
 
 from msgspec import Struct, field
 
-from tallystick.domain.json_types import Count, Currency, PaymentId, Time, described
+from tallystick.domain.json_types import (
+    AnySubjectId,
+    Count,
+    Currency,
+    MessageId,
+    PaymentId,
+    Time,
+    WebhookEndpointId,
+    described,
+)
 from tallystick.oversight.trace.facts import Facts
 from tallystick.oversight.trace.payment import MoneyState, PaymentTrace
 from tallystick.oversight.trace.timeline import Entry
@@ -53,7 +62,7 @@ class MerchantWaiting(Struct, frozen=True, kw_only=True):
     """One thing that is not settled."""
 
     kind: Annotated[str, described("What is waiting.", "capture_or_cancel", enum=sorted(WAITS))]
-    subject_id: Annotated[str, described("What it is about.", "pay_0198f3c2a1b47c6d8e9fa0b1c2d3e4f5")]
+    subject_id: AnySubjectId
     actor: _PublicRole
     until: Annotated[
         Time | None,
@@ -82,7 +91,7 @@ class MerchantEntry(Struct, frozen=True, kw_only=True):
         ),
     ]
     subject: Annotated[str | None, described("The kind of what was moved.", "payment")] = None
-    subject_id: Annotated[str | None, described("What it is about.", "pay_0198f3c2a1b47c6d8e9fa0b1c2d3e4f5")] = None
+    subject_id: AnySubjectId | None = None
     version: Annotated[int | None, described("The version that a step led to.", 2)] = None
     from_state: Annotated[str | None, described("The state before a step.", "authorizing")] = field(
         name="from", default=None
@@ -97,8 +106,8 @@ class MerchantEntry(Struct, frozen=True, kw_only=True):
     credit: Annotated[str | None, described("The account that the amount leaves.", None)] = None
     amount: Annotated[int | None, described("In the currency's minor unit.", None)] = None
     currency: Annotated[Currency | None, described("The currency of the amount.", None)] = None
-    message_id: Annotated[str | None, described("The message.", None)] = None
-    endpoint_id: Annotated[str | None, described("The webhook endpoint.", None)] = None
+    message_id: MessageId | None = None
+    endpoint_id: WebhookEndpointId | None = None
     number: Annotated[int | None, described("Counts tries, or the rows of one step.", None)] = None
     duration_ms: Annotated[int | None, described("How long a try took, in milliseconds.", None)] = None
     occurred_at: Annotated[Time | None, described("When it happened, by what the provider says.", None)] = None
@@ -118,7 +127,7 @@ class MerchantTrace(Struct, frozen=True, kw_only=True):
             "Captured 12.00 EUR after one time-out: the provider was asked twice and charged once",
         ),
     ]
-    facts: Facts
+    facts: Annotated[Facts, described("What the sentence is made from.")]
     money: Annotated[MoneyState, described("Where the money is; what is in doubt comes first.", "moved")]
     next: Annotated[MerchantNext | None, described("Who acts next; null where nothing waits.")]
     waiting: Annotated[list[MerchantWaiting], described("Everything that is not settled.")]

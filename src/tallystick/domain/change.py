@@ -12,13 +12,30 @@ from typing import Any, Literal, TypeVar
 from msgspec import Struct
 
 from tallystick.domain.api_keys import KeyKind
+from tallystick.domain.origin import Origin
+from tallystick.domain.rejected_case import Category
 from tallystick.domain.subjects import Subject
 
 Some = TypeVar("Some")
 
-#: Who tried a transition that was refused. A refusal that a client did not cause raises an alert.
-Origin = Literal["client", "provider", "recovery", "operator"]
-
+#: What an operator can do.
+ActName = Literal[
+    "dead_letter.replay",
+    "dead_letter.discard",
+    "event.reread",
+    "attempt.resolve",
+    "late_money.accept",
+    "late_money.return",
+    "dispute.state_amount",
+    "case.acknowledge",
+    "case.escalate",
+    "case.ignore",
+    "case.reprocess",
+    "provider.pause",
+    "provider.resume",
+    "release.mark",
+    "annotate",
+]
 
 #: What one try at a provider's event came to.
 TryResult = Literal[
@@ -85,6 +102,7 @@ class Rejection(Struct, frozen=True, kw_only=True):
     at: datetime
     evidence: dict[str, Any] | None = None
     key_kind: KeyKind | None = None  # of the API key that tried it, or whose instruction its attempt carries out
+    category: Category | None = None  # None where a client was refused
 
 
 class KeyClaim(Struct, frozen=True, kw_only=True):
@@ -168,12 +186,35 @@ class Acknowledgement(Struct, frozen=True, kw_only=True):
     lease: str | None = None  # of a try without a decision: it counts only while no other worker holds the event
 
 
+class OperatorAct(Struct, frozen=True, kw_only=True):
+    """What an operator did, recorded with its effect and never changed. (``operator``, ``idempotency_key``) is taken
+    once; ``fingerprint`` tells whether the same key asks for the same again. ``result``: what the act came to, as it is
+    answered again. ``merchant_id`` and ``payment_id``: whom it is about, where that is known."""
+
+    operator: str
+    idempotency_key: str
+    act_id: str
+    act: ActName
+    target: str
+    merchant_id: str | None = None
+    payment_id: str | None = None
+    arguments: dict[str, Any]
+    fingerprint: bytes
+    reason: str
+    key_kind: KeyKind | None = None
+    change_id: str | None = None
+    result: dict[str, Any]
+    at: datetime
+
+
 class Change(Struct, frozen=True, kw_only=True):
     """Everything that one decision writes, in one transaction, in one stream.
 
     ``subjects`` holds each subject that it opens or moves, as the change leaves it. ``must_not_be_shed``: it reports
     the outcome of a call that was made, so a full queue must still accept it. ``key_kind``: of the API key whose
-    instruction led to it, in whatever process it ends; None where none did, as with a provider's own event.
+    instruction led to it, in whatever process it ends; None where none did, as with a provider's own event. ``beside``:
+    changes of other streams of the merchant that are committed with it, or not at all; they have its ``change_id``.
+    ``act``: the operator's act that it carries out.
     """
 
     change_id: str
@@ -191,6 +232,8 @@ class Change(Struct, frozen=True, kw_only=True):
     deadline_in_ms: int | None = None  # when recovery looks at an authorization that nobody captured
     must_not_be_shed: bool = False
     key_kind: KeyKind | None = None
+    beside: tuple[Change, ...] = ()
+    act: OperatorAct | None = None
 
     def every(self, struct: type[Some]) -> tuple[Some, ...]:
         """Its subjects of one kind."""

@@ -8,7 +8,7 @@ from msgspec import Struct, field
 
 from tallystick.decisions.instructions import Instruction
 from tallystick.domain.api_keys import KeyKind
-from tallystick.domain.change import Origin
+from tallystick.domain.origin import Origin
 from tallystick.domain.currencies import EXPONENTS
 from tallystick.domain.errors import problem
 from tallystick.domain.json_types import (

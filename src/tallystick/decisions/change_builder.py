@@ -284,8 +284,8 @@ class ChangeBuilder:
 
 
 def opened_case(rejection: Rejection, change_id: str, provider: str | None) -> Change:
-    """The case of a rejection that alerts, as a change of its own stream. A rejection always opens the same case: whoever
-    is second finds its first version taken."""
+    """The case of a rejection that alerts, as a change of its own stream. A rejection always opens the same case:
+    whoever is second finds its first version taken."""
     case_id = sibling_id("case", rejection.rejection_id)
     cause = Cause(change_id=change_id, at=rejection.at, trigger=rejection.cause, actor=rejection.actor)
     builder = ChangeBuilder(rejection.merchant_id, case_id, cause)

@@ -136,9 +136,7 @@ def _conflict(
 ) -> Change:
     """Kept as a rejection with an alert; an attempt still being sent becomes unknown, so that recovery looks it up."""
     category: Category = "conflicting" if mismatch(attempt, verdict) is None else "malformed"
-    builder.reject(
-        rejection_id, attempt, verdict_name(verdict), origin="provider", category=category, reason=reason
-    )
+    builder.reject(rejection_id, attempt, verdict_name(verdict), origin="provider", category=category, reason=reason)
     if attempt.state == "submitted":
         builder.move(attempt, "unknown", schedule=Schedule(next_check_in_ms=checks.unknown_in_ms))
     return builder.change(must_not_be_shed=True)

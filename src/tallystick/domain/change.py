@@ -12,30 +12,12 @@ from typing import Any, Literal, TypeVar
 from msgspec import Struct
 
 from tallystick.domain.api_keys import KeyKind
+from tallystick.domain.operator_act import OperatorAct
 from tallystick.domain.origin import Origin
 from tallystick.domain.rejected_case import Category
 from tallystick.domain.subjects import Subject
 
 Some = TypeVar("Some")
-
-#: What an operator can do.
-ActName = Literal[
-    "dead_letter.replay",
-    "dead_letter.discard",
-    "event.reread",
-    "attempt.resolve",
-    "late_money.accept",
-    "late_money.return",
-    "dispute.state_amount",
-    "case.acknowledge",
-    "case.escalate",
-    "case.ignore",
-    "case.reprocess",
-    "provider.pause",
-    "provider.resume",
-    "release.mark",
-    "annotate",
-]
 
 #: What one try at a provider's event came to.
 TryResult = Literal[
@@ -184,27 +166,6 @@ class Acknowledgement(Struct, frozen=True, kw_only=True):
     merchant_id: str | None = None  # where it was routed to
     payment_id: str | None = None
     lease: str | None = None  # of a try without a decision: it counts only while no other worker holds the event
-
-
-class OperatorAct(Struct, frozen=True, kw_only=True):
-    """What an operator did, recorded with its effect and never changed. (``operator``, ``idempotency_key``) is taken
-    once; ``fingerprint`` tells whether the same key asks for the same again. ``result``: what the act came to, as it is
-    answered again. ``merchant_id`` and ``payment_id``: whom it is about, where that is known."""
-
-    operator: str
-    idempotency_key: str
-    act_id: str
-    act: ActName
-    target: str
-    merchant_id: str | None = None
-    payment_id: str | None = None
-    arguments: dict[str, Any]
-    fingerprint: bytes
-    reason: str
-    key_kind: KeyKind | None = None
-    change_id: str | None = None
-    result: dict[str, Any]
-    at: datetime
 
 
 class Change(Struct, frozen=True, kw_only=True):

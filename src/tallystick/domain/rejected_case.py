@@ -28,10 +28,10 @@ ClosedBy = Literal["rule", "person"]
 
 
 class RejectedCase(Struct, frozen=True, kw_only=True):
-    """One refused transition and what became of it. ``subject`` is the kind of what was refused, in ``subject_state`` at
-    ``subject_version``; ``event`` is the edge that was tried. ``trigger``: what tried it. ``from_stream_id``: the stream
-    of the rejection, usually a payment. ``event_id``: the provider's event that tried it, where one did. ``owner`` is
-    None until somebody takes it."""
+    """One refused transition and what became of it. ``subject`` is the kind of what was refused, in ``subject_state``
+    at ``subject_version``; ``event`` is the edge that was tried. ``trigger``: what tried it. ``from_stream_id``: the
+    stream of the rejection, usually a payment. ``event_id``: the provider's event that tried it, where one did.
+    ``owner`` is None until somebody takes it."""
 
     merchant_id: str
     case_id: str

@@ -82,9 +82,7 @@ def decide_dispute(
     alarming = alarming_postings(builder.transfers, known, after) or _of_unknown_amount(known, after)
     reason = "; ".join(filter(None, (alarming, _beyond_the_capture(stored, known, after)))) or None
     if reason is not None:
-        builder.reject(
-            rejection_id, after, notice.state, origin="provider", category="conflicting", reason=reason
-        )
+        builder.reject(rejection_id, after, notice.state, origin="provider", category="conflicting", reason=reason)
     builder.move(payment, "dispute_opened" if known is None else "dispute_updated")
     return Decided("applied", builder.change(must_not_be_shed=True), reason)
 

@@ -13,12 +13,12 @@ from tallystick.domain.change import (
     KeyClaim,
     KnownReference,
     Message,
-    OperatorAct,
     RecordedResponse,
     Rejection,
     Transfer,
     Transition,
 )
+from tallystick.domain.operator_act import OperatorAct
 from tallystick.kit.ids import sibling_id
 from tallystick.record.postgres.message_bodies import answer_key_of
 from tallystick.record.postgres.subject_rows import Row, SubjectRows, json_or_none, json_text

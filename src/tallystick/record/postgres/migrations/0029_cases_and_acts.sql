@@ -46,7 +46,7 @@ CREATE INDEX rejected_case_waiting ON rejected_case (created_at, case_id) WHERE 
 CREATE INDEX rejected_case_resolved ON rejected_case (updated_at) WHERE state = 'resolved';
 
 -- An act of an operator, recorded with its effect: append-only. Keyed by the operator's own key, and by no merchant: most
--- acts are about what belongs to none. operator is an API key (operator:<key id>) or, unauthenticated,
+-- acts are about what belongs to none. operator is an API key (key:<key id>) or, unauthenticated,
 -- shell:<user>@<host>. result has what the act came to, as it is answered when the act is repeated.
 CREATE TABLE operator_act (
     operator text NOT NULL,
@@ -68,7 +68,7 @@ CREATE TABLE operator_act (
 -- Ids are time-ordered: a list by id is a list by time.
 CREATE INDEX operator_act_by_id ON operator_act (act_id);
 CREATE INDEX operator_act_on_target ON operator_act (target, act_id);
-CREATE INDEX operator_act_on_payment ON operator_act (merchant_id, payment_id, act_id) WHERE payment_id IS NOT NULL;
+CREATE INDEX operator_act_on_payment ON operator_act (payment_id, act_id) WHERE payment_id IS NOT NULL;
 
 -- Points of the record that trends show: append-only. kind: release (an operator marked it; version is its name) or
 -- configuration (a process of this role found other settings than the last one did; changed names them, and digests has

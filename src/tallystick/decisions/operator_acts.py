@@ -10,6 +10,7 @@ from msgspec.structs import replace
 
 from tallystick.domain.change import Change
 from tallystick.domain.operator_act import AskedAct
+from tallystick.domain.subjects import Payment
 
 
 def carrying(asked: AskedAct | None, change: Change, at: datetime, **more: Any) -> Change:
@@ -31,7 +32,9 @@ def carrying(asked: AskedAct | None, change: Change, at: datetime, **more: Any) 
 def result_of(changes: Iterable[Change]) -> dict[str, Any]:
     """What an act recorded: the steps, what was refused, and the money, in minor units."""
     parts = [part for change in changes for part in (change, *change.beside)]
+    payment = next((found for part in parts if (found := part.one(Payment)) is not None), None)
     return {
+        "payment": None if payment is None else _amounts(payment),
         "merchant_id": parts[0].merchant_id if parts else None,
         "transitions": [
             {
@@ -61,4 +64,15 @@ def result_of(changes: Iterable[Change]) -> dict[str, Any]:
             for part in parts
             for each in part.transfers
         ],
+    }
+
+
+def _amounts(payment: Payment) -> dict[str, Any]:
+    return {
+        "id": payment.payment_id,
+        "state": payment.state,
+        "amount_authorized": payment.amount_authorized,
+        "amount_captured": payment.amount_captured,
+        "amount_refunded": payment.amount_refunded,
+        "currency": payment.currency,
     }

@@ -14,6 +14,7 @@ from tallystick.flows.webhooks.outbound.endpoints import Endpoints, address_poli
 from tallystick.kit.clock import Clock
 from tallystick.record.postgres.acts import ActBook
 from tallystick.record.postgres.cases import CaseBook, EventResultCounts
+from tallystick.record.postgres.cases import CaseFilter as CaseFilter
 from tallystick.record.postgres.contract_drift import DriftCounts
 from tallystick.record.postgres.deployments import DeploymentBook
 from tallystick.record.postgres.inbox import Inbox

@@ -13,13 +13,14 @@ from tallystick.flows.runtime import Runtime
 from tallystick.kit.ids import is_id, new_id
 from tallystick.providers.assembly import secret_values
 from tallystick.record.postgres.acts import ActBook
+from tallystick.settings.load import Settings
 
 #: What may be annotated: whatever has an id of these kinds.
 ANNOTATED: Final = ("pay", "att", "re", "dp", "case", "evt", "msg", "we", "opa", "dep", "chg", "rej")
 
 
-class NoSuchAct(TallystickError):
-    """There is no such act, or nothing that it could be about."""
+class NoSuchTarget(TallystickError):
+    """The target is no id of anything that can have a note; nothing was written."""
 
 
 async def once(acts: ActBook, asked: AskedAct, do: Callable[[], Awaitable[OperatorAct]]) -> tuple[OperatorAct, bool]:
@@ -49,18 +50,26 @@ async def _recorded(acts: ActBook, asked: AskedAct) -> OperatorAct | None:
 
 
 async def perform(
-    runtime: Runtime, asked: AskedAct, do: Callable[[], Awaitable[OperatorAct]]
+    acts: ActBook, settings: Settings, asked: AskedAct, do: Callable[[], Awaitable[OperatorAct]]
 ) -> tuple[OperatorAct, bool]:
     """``once``, for an act whose words may be kept. Raises WordsRefused too."""
-    asked.require_words(secret_values(runtime.settings))
-    return await once(runtime.stores.acts, asked, do)
+    asked.require_words(secret_values(settings))
+    return await once(acts, asked, do)
+
+
+async def recorded(acts: ActBook, asked: AskedAct) -> OperatorAct:
+    """The act, after the flow that carries it out has committed it. LookupError where it has not: a defect."""
+    found = await acts.find(asked.operator, asked.idempotency_key)
+    if found is None:
+        raise LookupError(f"act {asked.act_id} was carried out and is not recorded")
+    return found
 
 
 async def annotate(runtime: Runtime, asked: AskedAct) -> OperatorAct:
-    """A note: it consists in its record. The note is the reason. Raises NoSuchAct for a target without an id that could
-    be one."""
+    """A note: it consists in its record. The note is the reason. Raises NoSuchTarget for a target that cannot have
+    one."""
     if not any(is_id(prefix, asked.target) for prefix in ANNOTATED):
-        raise NoSuchAct(f"{asked.target!r} is no id of anything that can be annotated")
+        raise NoSuchTarget(f"{asked.target!r} is no id of anything that can be annotated")
     payment_id = asked.target if asked.target.startswith("pay_") else None
     act = asked.done({}, runtime.clock.now(), payment_id=payment_id)
     await runtime.stores.acts.record(act)

@@ -18,6 +18,7 @@ from tallystick.domain.rejected_case import RejectedCase
 from tallystick.flows.runtime import Runtime
 from tallystick.kit.ids import new_id
 from tallystick.record.journal import Fresh
+from tallystick.record.postgres.cases import CaseBook
 
 __all__ = ["CaseResolved", "NoSuchCase", "acknowledge", "escalate", "find", "ignore"]
 
@@ -29,9 +30,9 @@ class NoSuchCase(TallystickError):
     """There is no such case."""
 
 
-async def find(runtime: Runtime, case_id: str) -> RejectedCase:
+async def find(book: CaseBook, case_id: str) -> RejectedCase:
     """One case. Raises NoSuchCase."""
-    case = await runtime.stores.cases.find(case_id)
+    case = await book.find(case_id)
     if case is None:
         raise NoSuchCase(f"there is no case {case_id}")
     return case
@@ -56,7 +57,7 @@ async def ignore(runtime: Runtime, asked: AskedAct) -> OperatorAct:
 async def _moved(runtime: Runtime, asked: AskedAct, decide: Callable[[RejectedCase, Cause], Change]) -> OperatorAct:
     change_id = new_id("chg")
     for _ in range(RACES):
-        case = await find(runtime, asked.target)
+        case = await find(runtime.stores.cases, asked.target)
         cause = cause_of(runtime, asked, change_id)
         change = of_case(asked, decide(case, cause), case, cause)
         if isinstance(await runtime.journal.commit(change), Fresh) and change.act is not None:

@@ -53,7 +53,7 @@ async def reprocess(runtime: Runtime, asked: AskedAct) -> OperatorAct:
     """Process the case's event or answer again. Raises NoSuchCase, CaseResolved, NotReprocessable and Overloaded."""
     change_id, started_at = new_id("chg"), runtime.clock.now()
     for _ in range(RACES):
-        case = await find(runtime, asked.target)
+        case = await find(runtime.stores.cases, asked.target)
         rejected_cases.require_unresolved(case)
         cause = cause_of(runtime, asked, change_id)
         stored = await _loaded(runtime, case)

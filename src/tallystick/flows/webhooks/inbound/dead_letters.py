@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Annotated, Final
 
 from msgspec import Struct
@@ -23,7 +23,7 @@ from tallystick.domain.json_types import (
     Time,
     described,
 )
-from tallystick.domain.operator_act import AskedAct, OperatorAct
+from tallystick.domain.operator_act import ActName, AskedAct, OperatorAct
 from tallystick.flows.webhooks.inbound.retries import Retries
 from tallystick.kit.clock import Clock
 from tallystick.record.postgres.inbox import Inbox, Recorded
@@ -34,6 +34,16 @@ __all__ = ["DeadLetter", "DeadLetterFilter", "DeadLetters", "NotReplayable"]
 
 #: Dead letters replayed or discarded in one transaction.
 _ACT_BATCH: Final = 500
+
+
+#: The target of an act on many: which of them is among its arguments.
+ALL_DEAD_LETTERS: Final = "dead_letters"
+
+#: The act on one dead letter, and the same on many.
+MANY: Final[Mapping[ActName, ActName]] = {
+    "dead_letter.replay": "dead_letter.replay_many",
+    "dead_letter.discard": "dead_letter.discard_many",
+}
 
 
 class NotReplayable(TallystickError):

@@ -1,4 +1,4 @@
-"""``rejections``, ``acts``, ``providers`` and ``release``: who acts is known by credentials, and nothing is done twice."""
+"""``rejections``, ``acts``, ``providers`` and ``release``: who acts is known by credentials, and acts are done once."""
 
 from __future__ import annotations
 

@@ -13,6 +13,7 @@ import pytest
 from msgspec.structs import replace
 
 from tallystick.decisions.rejected_cases import CaseResolved
+from tallystick.domain.notices import AttemptNotice
 from tallystick.domain.operator_act import OperatorAct
 from tallystick.domain.rejected_case import RejectedCase
 from tallystick.domain.snapshot import PaymentSnapshot
@@ -34,7 +35,6 @@ from tests.support.inbox import (
     WEBHOOK_SETTINGS,
     accept,
     assert_invariants,
-    captured,
     drain,
     envelope,
     pending,
@@ -182,7 +182,9 @@ async def test_what_the_guards_accept_now_is_committed_with_the_end_of_the_case(
 async def test_what_the_record_says_by_now_ends_the_case(database: Database, fresh_merchant: str) -> None:
     async with refused(database, fresh_merchant) as (runtime, stored, bank, _):
         case_id = (await only_case(runtime, fresh_merchant)).case_id
-        right = envelope(new_id("req"), captured(stored.payment, stored.attempts[0].attempt_id), payment=stored.payment)
+        said = Approved(amount=stored.payment.amount, currency="EUR", effect="captured", reference="ch_wrong")
+        notice = AttemptNotice(operation="authorize", attempt_id=stored.attempts[0].attempt_id, verdict=said)
+        right = envelope(new_id("req"), notice, payment=stored.payment)
         await accept(database, [right])
         await drain(runtime, fresh_merchant)
         bank.is_mended = True
@@ -233,6 +235,23 @@ async def test_operators_at_once_each_take_a_version(database: Database, fresh_m
         assert [step.version for step in steps] == list(range(1, len(acts) + 2))
         assert sorted(act.change_id or "" for act in acts) == sorted(step.change_id for step in steps[1:])
         assert len(await runtime.reads.rejections(fresh_merchant, stored.payment.payment_id)) == 1
+    await assert_invariants(database, fresh_merchant)
+
+
+async def test_what_is_accepted_at_once_is_accepted_once(database: Database, fresh_merchant: str) -> None:
+    async with refused(database, fresh_merchant) as (runtime, stored, bank, _):
+        case_id = (await only_case(runtime, fresh_merchant)).case_id
+        bank.is_mended = True
+        async with runtime_of(database.app_url, bank) as other:
+            acts = [
+                reprocess(process, asked("case.reprocess", case_id, operator=f"{KIM}{number}"))
+                for number, process in enumerate((runtime, other, runtime, other))
+            ]
+            done = await asyncio.gather(*acts, return_exceptions=True)
+        assert [each.result["came_to"] for each in done if isinstance(each, OperatorAct)] == ["accepted"]
+        assert sum(isinstance(each, CaseResolved) for each in done) == 3
+        steps = await runtime.reads.history(fresh_merchant, stored.payment.payment_id)
+        assert [step.event for step in steps] == ["create", "captured"]
     await assert_invariants(database, fresh_merchant)
 
 

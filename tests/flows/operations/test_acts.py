@@ -68,24 +68,24 @@ async def _release(_: Runtime, __: Database, merchant_id: str) -> str:
 
 
 async def _accept(runtime: Runtime, act: AskedAct) -> OperatorAct:
-    await late_money.accept(runtime, act.target, actor=act.operator, reason=act.reason, asked=act)
+    await late_money.accept(runtime, act.target, act, actor=act.operator, reason=act.reason)
     return await recorded(runtime.stores.acts, act)
 
 
 async def _give_back(runtime: Runtime, act: AskedAct) -> OperatorAct:
-    await late_money.give_back(runtime, act.target, actor=act.operator, reason=act.reason, asked=act)
+    await late_money.give_back(runtime, act.target, act, actor=act.operator, reason=act.reason)
     return await recorded(runtime.stores.acts, act)
 
 
 async def _replay(runtime: Runtime, act: AskedAct) -> OperatorAct:
     letters = runtime.stores.dead_letters
-    await letters.replay(act.target, actor=act.operator, reason=act.reason, asked=act)
+    await letters.replay(act.target, act, actor=act.operator, reason=act.reason)
     return await recorded(runtime.stores.acts, act)
 
 
 async def _discard(runtime: Runtime, act: AskedAct) -> OperatorAct:
     letters = runtime.stores.dead_letters
-    await letters.discard(act.target, actor=act.operator, reason=act.reason, asked=act)
+    await letters.discard(act.target, act, actor=act.operator, reason=act.reason)
     return await recorded(runtime.stores.acts, act)
 
 
@@ -196,7 +196,7 @@ async def test_many_dead_letters_are_one_act(database: Database, fresh_merchant:
         letters = runtime.stores.dead_letters
 
         async def discard(act: AskedAct) -> OperatorAct:
-            await letters.discard_all(which, actor=act.operator, reason=act.reason, asked=act)
+            await letters.discard_all(which, act, actor=act.operator, reason=act.reason)
             return await recorded(runtime.stores.acts, act)
 
         key = new_id("req")

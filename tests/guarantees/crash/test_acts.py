@@ -34,11 +34,11 @@ POINTS: Final = {
 async def _do(runtime: Runtime, act: AskedAct) -> OperatorAct:
     match act.act:
         case "late_money.accept":
-            await late_money.accept(runtime, act.target, actor=act.operator, reason=act.reason, asked=act)
+            await late_money.accept(runtime, act.target, act, actor=act.operator, reason=act.reason)
             return await recorded(runtime.stores.acts, act)
         case "dead_letter.discard":
             letters = runtime.stores.dead_letters
-            await letters.discard(act.target, actor=act.operator, reason=act.reason, asked=act)
+            await letters.discard(act.target, act, actor=act.operator, reason=act.reason)
             return await recorded(runtime.stores.acts, act)
         case "case.ignore":
             return await cases.ignore(runtime, act)

@@ -89,7 +89,7 @@ async def only_case(runtime: Runtime, merchant_id: str) -> RejectedCase:
 async def test_it_is_opened_with_its_rejection(database: Database, fresh_merchant: str) -> None:
     async with refused(database, fresh_merchant) as (runtime, stored, _, event_id):
         case = await only_case(runtime, fresh_merchant)
-        assert (case.state, case.owner, case.category, case.trigger, case.origin) == (
+        assert (case.state, case.owner, case.category, case.tried_by, case.origin) == (
             "open",
             None,
             "malformed",

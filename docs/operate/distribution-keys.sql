@@ -27,6 +27,7 @@ SELECT create_distributed_table('message_lane', 'merchant_id', colocate_with => 
 SELECT create_distributed_table('message_try', 'merchant_id', colocate_with => 'merchant');
 SELECT create_distributed_table('version_use', 'merchant_id', colocate_with => 'merchant');
 SELECT create_distributed_table('instruction_replay', 'merchant_id', colocate_with => 'merchant');
+SELECT create_distributed_table('rejected_case', 'merchant_id', colocate_with => 'merchant');
 
 -- An event of a provider has no merchant until it is routed. Its key is known from its bytes alone.
 SELECT create_distributed_table('inbox', 'provider_event_id', colocate_with => 'none');
@@ -47,3 +48,9 @@ SELECT create_distributed_table('contract_drift', 'provider', colocate_with => '
 SELECT create_distributed_table('provider_pause', 'provider', colocate_with => 'none');
 -- What each process says of its circuits: a row for each account and process.
 SELECT create_distributed_table('provider_circuit', 'provider', colocate_with => 'none');
+
+-- What operators did and paused, releases and configurations, and the results of events: few rows.
+SELECT create_distributed_table('operator_act', 'operator', colocate_with => 'none');
+SELECT create_distributed_table('deployment', 'deployment_id', colocate_with => 'none');
+SELECT create_distributed_table('operator_pause', 'provider', colocate_with => 'none');
+SELECT create_distributed_table('event_result', 'provider', colocate_with => 'none');

@@ -9,7 +9,10 @@ from contextlib import asynccontextmanager
 
 from tallystick.flows.assembly import open_runtime
 from tallystick.flows.circuits import LOOK_EVERY_MS, Circuits
+from tallystick.flows.deployments import note_configuration
+from tallystick.flows.hourly_counts import WRITE_EVERY_MS
 from tallystick.flows.recovery.worker import LOOK_FOR_WAITING_EVERY_MS, RecoveryWorker
+from tallystick.flows.rejections.rounds import MISSING_EVERY_MS, RULES_EVERY_MS, CaseRounds
 from tallystick.flows.runtime import Runtime
 from tallystick.flows.webhooks.inbound.worker import WAITS_AFTER_MS, InboxWorker
 from tallystick.flows.webhooks.outbound.worker import OutboxWorker
@@ -33,6 +36,7 @@ async def periodic_work(runtime: Runtime) -> AsyncIterator[list[Rounds]]:
     inbox = InboxWorker(runtime, runtime.stores.inbox)
     outbox = OutboxWorker(runtime)
     circuits = Circuits(runtime.pool, runtime.providers)
+    cases = CaseRounds(runtime)
     outage = runtime.outage
     try:
         yield [
@@ -57,6 +61,9 @@ async def periodic_work(runtime: Runtime) -> AsyncIterator[list[Rounds]]:
             ),
             Rounds("foreign events", TAKE_UP_EVERY_MS, with_keys(runtime, inbox.take_up_known), watch=outage),
             Rounds("waiting events", WAITS_AFTER_MS, with_keys(runtime, inbox.note_waiting), watch=outage),
+            Rounds("event results", WRITE_EVERY_MS, inbox.results.write, watch=outage),
+            Rounds("cases by rule", RULES_EVERY_MS, cases.close_by_rule, watch=outage),
+            Rounds("missing cases", MISSING_EVERY_MS, cases.open_missing, watch=outage),
             Rounds("dispatch", settings.outbound_interval_ms, with_keys(runtime, outbox.dispatch), watch=outage),
             Rounds(
                 "delivery",
@@ -91,6 +98,7 @@ async def work(settings: Settings, database_url: str, stop: asyncio.Event) -> No
         periodic_work(runtime) as rounds,
     ):
         require_right_clock(runtime.clocks.database_skew)
+        await note_configuration(runtime, "work")
         log.info("worker started")
         await run_rounds(rounds, stop)
     log.info("worker ended")

@@ -10,6 +10,7 @@ from tallystick.domain.lifecycles.attempt import ATTEMPT, ATTEMPT_OPEN
 from tallystick.domain.lifecycles.machines import MACHINES, events, next_state
 from tallystick.domain.lifecycles.table import NEW
 from tallystick.domain.lifecycles.verdict_matrix import VERDICTS, VerdictMeaning, meaning_of
+from tallystick.domain.rejected_case import CaseState
 from tallystick.domain.subjects import AttemptState, DisputeState, PaymentState, RefundState
 
 # Written out by hand, from the design's graph and not from the tables: state -> events that may happen there.
@@ -63,7 +64,19 @@ DISPUTE_MAY = {
     "won": "funds_reported late_movement contested",
     "lost": "funds_reported late_movement contested",
 }
-MAY = {"payment": PAYMENT_MAY, "attempt": ATTEMPT_MAY, "refund": REFUND_MAY, "dispute": DISPUTE_MAY}
+CASE_MAY = {
+    "new": "reject",
+    "open": "acknowledge escalate rejected_again settled reprocessed ignore",
+    "acknowledged": "acknowledge escalate rejected_again settled reprocessed ignore",
+    "resolved": "",
+}
+MAY = {
+    "payment": PAYMENT_MAY,
+    "attempt": ATTEMPT_MAY,
+    "refund": REFUND_MAY,
+    "dispute": DISPUTE_MAY,
+    "rejected_case": CASE_MAY,
+}
 
 PRODUCT = [
     (machine, state, event)
@@ -83,7 +96,13 @@ def test_every_pair_of_state_and_event(machine: str, state: str, event: str) -> 
 
 
 def test_tables_name_every_state_once() -> None:
-    states_of = {"payment": PaymentState, "attempt": AttemptState, "refund": RefundState, "dispute": DisputeState}
+    states_of = {
+        "payment": PaymentState,
+        "attempt": AttemptState,
+        "refund": RefundState,
+        "dispute": DisputeState,
+        "rejected_case": CaseState,
+    }
     assert set(states_of) == set(MACHINES)
     for machine, states in states_of.items():
         assert MACHINES[machine].states == sorted(get_args(states), key=list(MACHINES[machine].edges).index)
@@ -96,6 +115,7 @@ RETIRED = {
     "attempt": {"approved", "declined", "failed"},
     "refund": {"failed"},
     "dispute": {"opened", "under_review", "won", "lost"},
+    "rejected_case": set[str](),
 }
 
 
@@ -147,6 +167,12 @@ LEADS_TO = {
     ("attempt", "key_taken"): {"unknown"},
     ("refund", "create"): {"submitting"},
     ("dispute", "open"): {"opened"},
+    ("rejected_case", "reject"): {"open"},
+    ("rejected_case", "acknowledge"): {"acknowledged"},
+    ("rejected_case", "escalate"): {"acknowledged"},
+    ("rejected_case", "settled"): {"resolved"},
+    ("rejected_case", "reprocessed"): {"resolved"},
+    ("rejected_case", "ignore"): {"resolved"},
 }
 #: What adds a version and moves nothing.
 IN_PLACE = {
@@ -179,6 +205,7 @@ IN_PLACE = {
     ("dispute", "late_movement"),
     ("dispute", "contested"),
     ("dispute", "escalated"),
+    ("rejected_case", "rejected_again"),
 }
 
 

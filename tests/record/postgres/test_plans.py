@@ -30,13 +30,15 @@ OF_EVERY_DAY = {
         "provider_pauses.sql",
         "provider_circuits.sql",
         "trace.sql",
+        "acts.sql",
+        "cases.sql",
     )
     for name, statement in sql.load(file).items()
 }
 
-#: Read whole on purpose: what is due is asked of every endpoint, every account that waits is asked for, and what each
-#: process says of its circuits. All are small.
-SMALL_TABLES = frozenset({"webhook_endpoint", "provider_pause", "provider_circuit"})
+#: Read whole on purpose: what is due is asked of every endpoint, every account that waits or is paused is asked for,
+#: and what each process says of its circuits. All are small.
+SMALL_TABLES = frozenset({"webhook_endpoint", "provider_pause", "provider_circuit", "operator_pause"})
 
 
 @pytest.mark.parametrize("name", OF_EVERY_DAY)
@@ -72,6 +74,8 @@ PAGES = [
     "lists.sql messages",
     "outbound.sql log",
     "inbox.sql dead",
+    "cases.sql resolved_cases",
+    "acts.sql acts",
 ]
 
 

@@ -1,7 +1,7 @@
 -- How often a request was repeated under its key, kept with the key as long as it: a row for each key and kind of answer,
 -- and none for a request that came once. And captures, refunds and cancels are found by the provider's reference: a charge
 -- is found by its payment's already, so that a payment without a second call costs nothing more.
--- depends: 0027_declared_keys
+-- depends: 0029_cases_and_acts
 
 CREATE TABLE instruction_replay (
     merchant_id text NOT NULL,

@@ -44,3 +44,9 @@ SELECT create_distributed_table('sealing_key_act', 'number', colocate_with => 'n
 SELECT create_distributed_table('contract_drift', 'provider', colocate_with => 'none');
 -- Until when an account of a provider takes no calls: a row for each account.
 SELECT create_distributed_table('provider_pause', 'provider', colocate_with => 'none');
+
+-- Numbers of the platform: a few rows, joined with nothing.
+SELECT create_distributed_table('watch', 'name', colocate_with => 'none');
+SELECT create_distributed_table('rate_count', 'what', colocate_with => 'none');
+SELECT create_distributed_table('release_seen', 'version', colocate_with => 'none');
+SELECT create_distributed_table('completeness_count', 'minute', colocate_with => 'none');

@@ -59,6 +59,7 @@ COMMANDS: Final[Mapping[str, str]] = {
     "dead-letters": "tallystick.cli.dead_letters:app",
     "sealing-keys": "tallystick.cli.sealing_keys:app",
     "webhook-refusals": "tallystick.cli.webhook_refusals:webhook_refusals",
+    "metrics": "tallystick.cli.metrics:metrics",
     "contract-drift": "tallystick.cli.contract_drift:contract_drift",
 }
 

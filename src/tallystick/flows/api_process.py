@@ -9,6 +9,7 @@ from functools import partial
 from msgspec import Struct
 
 from tallystick.flows.assembly import open_runtime
+from tallystick.flows.process_numbers import counted_process
 from tallystick.flows.runtime import Runtime
 from tallystick.flows.version_use import VersionUse
 from tallystick.flows.webhooks.inbound.intake import Intake
@@ -44,6 +45,7 @@ async def open_api_process(
             open_intake(settings, urls.app_url, runtime.outage) as intake,
             open_rejected_deliveries(runtime) as rejected,
             open_version_use(runtime) as version_use,
+            counted_process(runtime, "serve", settings.metrics_directory),
         ):
             if database_url is None:  # a process of its own: it listens once it knows whether it is ready
                 await runtime.readiness.first()

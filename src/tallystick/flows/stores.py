@@ -17,6 +17,7 @@ from tallystick.record.postgres.inbox import Inbox
 from tallystick.record.postgres.lists import ListedEvent as ListedEvent
 from tallystick.record.postgres.lists import Lists
 from tallystick.record.postgres.outbox import Outbox
+from tallystick.record.postgres.rates import RateBook
 from tallystick.record.postgres.recovery_schedule import RecoverySchedule
 from tallystick.record.postgres.refused_webhooks import RejectedDeliveryCounts
 from tallystick.record.postgres.version_use import VersionUseCounts
@@ -38,6 +39,7 @@ class Stores(Struct, frozen=True, kw_only=True):
     refused_webhooks: RejectedDeliveryCounts
     contract_drift: DriftCounts
     version_use: VersionUseCounts
+    rates: RateBook
     outbound_book: Outbox
     endpoint_book: EndpointStore
     endpoints: Endpoints
@@ -63,6 +65,7 @@ def stores_on(
         refused_webhooks=RejectedDeliveryCounts(pool, clock),
         contract_drift=DriftCounts(pool, clock),
         version_use=VersionUseCounts(pool, clock),
+        rates=RateBook(pool, clock),
         outbound_book=outbound_book,
         endpoint_book=endpoint_book,
         endpoints=Endpoints(endpoint_book, dispatch, sealer, policy, settings),

@@ -7,16 +7,22 @@ import signal
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
+from tallystick.domain.measures import FAILED_ROUNDS, MEASURES, ROUND_TIME
 from tallystick.flows.assembly import open_runtime
+from tallystick.flows.process_numbers import counted_process
 from tallystick.flows.recovery.worker import LOOK_FOR_WAITING_EVERY_MS, RecoveryWorker
 from tallystick.flows.runtime import Runtime
 from tallystick.flows.webhooks.inbound.worker import WAITS_AFTER_MS, InboxWorker
 from tallystick.flows.webhooks.outbound.worker import OutboxWorker
+from tallystick.kit.clock import monotonic_ms
 from tallystick.kit.logs import get_logger
 from tallystick.kit.rounds import Rounds, run_rounds
+from tallystick.oversight.numbers import NUMBERS
 from tallystick.record.postgres.inbox import TAKE_UP_EVERY_MS
 from tallystick.record.postgres.readiness import WORKER_SESSIONS
 from tallystick.run.clock_check import require_right_clock
+from tallystick.run.metrics_listener import metrics_listener
+from tallystick.run.watch import Watcher
 from tallystick.run.worker_health import worker_health
 from tallystick.settings.load import Settings
 
@@ -24,13 +30,14 @@ log = get_logger("tallystick.run.work")
 
 
 @asynccontextmanager
-async def periodic_work(runtime: Runtime) -> AsyncIterator[list[Rounds]]:
+async def periodic_work(runtime: Runtime, watcher: Watcher | None = None) -> AsyncIterator[list[Rounds]]:
     """The list of everything that a worker does in rounds, each under its own name. Leaving closes what was opened for
-    it."""
+    it. ``watcher``: whose numbers the worker's listener shows."""
     settings = runtime.settings
     recovery = RecoveryWorker(runtime, runtime.stores.schedule_book)
     inbox = InboxWorker(runtime, runtime.stores.inbox)
     outbox = OutboxWorker(runtime)
+    watcher = watcher or Watcher(runtime)
     outage = runtime.outage
     try:
         yield [
@@ -38,58 +45,90 @@ async def periodic_work(runtime: Runtime) -> AsyncIterator[list[Rounds]]:
             Rounds(
                 "recovery",
                 settings.recovery_interval_ms,
-                with_keys(runtime, recovery.round),
+                with_keys(runtime, "recovery", recovery.round),
                 full_round=settings.recovery_batch,
                 finish=recovery.finish,
                 watch=outage,
             ),
             Rounds(
-                "waiting recovery", LOOK_FOR_WAITING_EVERY_MS, with_keys(runtime, recovery.report_waiting), watch=outage
+                "waiting recovery",
+                LOOK_FOR_WAITING_EVERY_MS,
+                with_keys(runtime, "waiting recovery", recovery.report_waiting),
+                watch=outage,
             ),
             Rounds(
                 "inbox",
                 settings.webhook_interval_ms,
-                with_keys(runtime, inbox.begin),
+                with_keys(runtime, "inbox", inbox.begin),
                 finish=inbox.finish,
                 watch=outage,
             ),
-            Rounds("foreign events", TAKE_UP_EVERY_MS, with_keys(runtime, inbox.take_up_known), watch=outage),
-            Rounds("waiting events", WAITS_AFTER_MS, with_keys(runtime, inbox.note_waiting), watch=outage),
-            Rounds("dispatch", settings.outbound_interval_ms, with_keys(runtime, outbox.dispatch), watch=outage),
+            Rounds(
+                "foreign events",
+                TAKE_UP_EVERY_MS,
+                with_keys(runtime, "foreign events", inbox.take_up_known),
+                watch=outage,
+            ),
+            Rounds(
+                "waiting events", WAITS_AFTER_MS, with_keys(runtime, "waiting events", inbox.note_waiting), watch=outage
+            ),
+            Rounds(
+                "dispatch", settings.outbound_interval_ms, with_keys(runtime, "dispatch", outbox.dispatch), watch=outage
+            ),
             Rounds(
                 "delivery",
                 settings.outbound_interval_ms,
-                with_keys(runtime, outbox.begin),
+                with_keys(runtime, "delivery", outbox.begin),
                 wake=outbox.wake,
                 finish=outbox.finish,
                 watch=outage,
             ),
+            *watcher.rounds(),
         ]
     finally:
         await outbox.close()
 
 
-def with_keys(runtime: Runtime, round: Callable[[], Awaitable[int | None]]) -> Callable[[], Awaitable[int | None]]:
-    """``round``, while this process has the record's sealing keys. Without them it would lose payers' next actions for
-    good, and spend the tries of messages that another worker can sign."""
+def with_keys(
+    runtime: Runtime, name: str, round: Callable[[], Awaitable[int | None]]
+) -> Callable[[], Awaitable[int | None]]:
+    """``round``, measured under its ``name``, while this process has the record's sealing keys. Without them it would
+    lose payers' next actions for good, and spend the tries of messages that another worker can sign."""
 
     async def held() -> int | None:
-        return await round() if runtime.sealer.refused is None else 0
+        if runtime.sealer.refused is not None:
+            return 0
+        started_ms = monotonic_ms()
+        try:
+            return await round()
+        except Exception:
+            FAILED_ROUNDS[name,] += 1
+            raise
+        finally:
+            ROUND_TIME.observe((name,), monotonic_ms() - started_ms)
 
     return held
 
 
 async def work(settings: Settings, database_url: str, stop: asyncio.Event) -> None:
-    """Work until ``stop``, and finish what is under way. Raises ClockTooFarOff, and what opening the database
-    raises."""
+    """Work until ``stop``, and finish what is under way. Raises ClockTooFarOff, OSError for a port that is taken, and
+    what opening the database raises."""
     async with (
         open_runtime(settings, database_url, application_name=WORKER_SESSIONS) as runtime,
         worker_health(runtime),
-        periodic_work(runtime) as rounds,
+        counted_process(runtime, "work") as numbers,
     ):
-        require_right_clock(runtime.clocks.database_skew)
-        log.info("worker started")
-        await run_rounds(rounds, stop)
+        watcher = Watcher(runtime)
+        async with periodic_work(runtime, watcher) as rounds:
+            require_right_clock(runtime.clocks.database_skew)
+            with metrics_listener(
+                settings.metrics_host,
+                settings.worker_metrics_port,
+                (lambda: numbers.latest, MEASURES),
+                (lambda: watcher.reading, NUMBERS),
+            ):
+                log.info("worker started")
+                await run_rounds(rounds, stop)
     log.info("worker ended")
 
 

@@ -20,6 +20,7 @@ from tallystick.settings.database import DatabaseSettings
 from tallystick.settings.fields import PREFIX, by_provider, variable
 from tallystick.settings.inbound_webhooks import InboundWebhookSettings
 from tallystick.settings.journal import JournalSettings
+from tallystick.settings.numbers import NumberSettings
 from tallystick.settings.outbound_webhooks import OutboundWebhookSettings
 from tallystick.settings.payments import PaymentSettings
 from tallystick.settings.process import ProcessSettings
@@ -46,6 +47,7 @@ class Settings(
     PaymentSettings,
     RecoverySettings,
     JournalSettings,
+    NumberSettings,
     ProcessSettings,
 ):
     """All settings. ``tallystick settings`` prints their reasons.

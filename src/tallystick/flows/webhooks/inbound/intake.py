@@ -16,6 +16,7 @@ import msgspec
 from msgspec import Struct
 
 from tallystick.domain.errors import Overloaded, TallystickError
+from tallystick.domain.measures import ARRIVALS
 from tallystick.domain.next_action import kept_part, with_action
 from tallystick.domain.notices import StoredNotice
 from tallystick.flows.webhooks.inbound.envelope import Envelope
@@ -222,6 +223,7 @@ class Intake:
             raise
         await connection.execute("COMMIT")
         for arrival, result in zip(arrivals, results, strict=True):
+            ARRIVALS[arrival.envelope.provider, result] += 1
             if result == "other_bytes":
                 self._alert("other bytes under a known event id", arrival.envelope)
 

@@ -1,0 +1,59 @@
+"""Counts by the minute, of all processes together; and since when each release is known."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Final, cast
+
+import asyncpg
+from msgspec import Struct
+
+from tallystick.domain.rates import RateName
+from tallystick.kit.clock import Clock
+from tallystick.record.postgres import sql
+from tallystick.record.postgres.structs import structs_of
+
+STATEMENTS: Final = sql.load("numbers.sql")
+
+#: Minutes are kept for two days: a day is compared with the one before.
+KEEP_MINUTES: Final = 2 * 24 * 60
+
+
+class Release(Struct, frozen=True, kw_only=True):
+    """A version of Tallystick, and when the first process of it worked on this record."""
+
+    version: str
+    at: datetime
+
+
+class RateBook:
+    """Reads and writes over a pool of connections. They raise what asyncpg raises."""
+
+    def __init__(self, pool: asyncpg.Pool, clock: Clock) -> None:
+        self._pool = pool
+        self._clock = clock
+
+    async def add(self, counts: Mapping[RateName, int]) -> None:
+        """Add to the counts of this minute. Rows are in one order, so that processes wait for each other and do not
+        deadlock."""
+        rows = sorted(counts.items())
+        minute = self._clock.now().replace(second=0, microsecond=0)
+        await self._pool.execute(STATEMENTS["add_rates"], *zip(*rows, strict=True), minute)
+
+    async def forget(self) -> None:
+        """Delete minutes older than KEEP_MINUTES."""
+        await self._pool.execute(STATEMENTS["forget_rates"], self._clock.now() - timedelta(minutes=KEEP_MINUTES))
+
+    async def between(self, since: datetime, until: datetime) -> dict[RateName, int]:
+        """The counts of the minutes that began from ``since`` on and before ``until``."""
+        rows = await self._pool.fetch(STATEMENTS["rates_between"], since, until)
+        return {cast(RateName, row["what"]): int(row["n"]) for row in rows}
+
+    async def note_release(self, version: str) -> None:
+        """Note that this release works on the record, unless it did before."""
+        await self._pool.execute(STATEMENTS["note_release"], version, self._clock.now())
+
+    async def releases(self) -> Sequence[Release]:
+        """Every release that worked on the record, the newest first."""
+        return structs_of(await self._pool.fetch(STATEMENTS["releases"]), Release)

@@ -48,5 +48,4 @@ SELECT create_distributed_table('provider_pause', 'provider', colocate_with => '
 -- Numbers of the platform: a few rows, joined with nothing.
 SELECT create_distributed_table('watch', 'name', colocate_with => 'none');
 SELECT create_distributed_table('rate_count', 'what', colocate_with => 'none');
-SELECT create_distributed_table('release_seen', 'version', colocate_with => 'none');
 SELECT create_distributed_table('completeness_count', 'minute', colocate_with => 'none');

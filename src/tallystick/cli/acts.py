@@ -4,17 +4,51 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
 
 import typer
+from msgspec import Struct
 
+from tallystick.access.operator import operator_on_command_line
+from tallystick.cli.context import console, print_json
 from tallystick.cli.database import existing_database
-from tallystick.domain.change import Change
+from tallystick.domain.api_keys import Scope
+from tallystick.domain.operator_act import ActName, AskedAct, OperatorAct
+from tallystick.domain.requests.idempotency_key import parse_idempotency_key
 from tallystick.flows.assembly import open_runtime
+from tallystick.flows.operations.acts import asked_act, perform
 from tallystick.flows.runtime import Runtime
 from tallystick.settings.load import Settings
 
 Result = TypeVar("Result")
+
+Reason = Annotated[str, typer.Option(help="Why; it is recorded.")]
+ActKey = Annotated[
+    str | None,
+    typer.Option(
+        "--idempotency-key",
+        metavar="KEY",
+        help="A name of your own for this act: with the same one it is done once.",
+        show_default="a new one",
+    ),
+]
+
+
+class Done(Struct, frozen=True, kw_only=True):
+    """An act as recorded. ``repeated``: it was done before, and this is what it came to then."""
+
+    act: OperatorAct
+    repeated: bool
+
+    def document(self) -> dict[str, Any]:
+        """For JSON: what it came to, and the act."""
+        about = {
+            "id": self.act.act_id,
+            "operator": self.act.operator,
+            "idempotency_key": self.act.idempotency_key,
+            "repeated": self.repeated,
+        }
+        return {**self.act.result, "act": about}
 
 
 def with_runtime(settings: Settings, action: Callable[[Runtime], Awaitable[Result]]) -> Result:
@@ -28,36 +62,65 @@ def with_runtime(settings: Settings, action: Callable[[Runtime], Awaitable[Resul
         return asyncio.run(run(database.app_url))
 
 
-def change_document(change: Change) -> dict[str, Any]:
-    """What an act recorded, for JSON: the steps, what was refused, and the money, in minor units."""
-    return {
-        "merchant_id": change.merchant_id,
-        "transitions": [
-            {
-                "subject": each.subject,
-                "subject_id": each.subject_id,
-                "version": each.version,
-                "event": each.event,
-                "from": each.from_state,
-                "to": each.to_state,
-            }
-            for each in change.transitions
-        ],
-        "rejected": [
-            {"subject": each.subject, "subject_id": each.subject_id, "event": each.event, "reason": each.reason}
-            for each in change.rejections
-        ],
-        "transfers": [
-            {
-                "kind": each.kind,
-                "debit": each.debit,
-                "credit": each.credit,
-                "amount": each.amount,
-                "currency": each.currency,
-            }
-            for each in change.transfers
-        ],
-    }
+class Asking(Struct, frozen=True, kw_only=True):
+    """An act as the command line asks for it."""
+
+    act: ActName
+    target: str
+    reason: str
+    key: str | None = None
+    scope: Scope = "acts:write"
+    arguments: dict[str, Any] = {}
+
+
+def act_on(settings: Settings, asking: Asking, do: Callable[[Runtime, AskedAct], Awaitable[OperatorAct]]) -> Done:
+    """Do it, once. Raises what opening the record and ``do`` raise, NotAnOperator, WordsRefused and ActKeyReused."""
+
+    async def acted(runtime: Runtime) -> Done:
+        return await act_in(runtime, asking, do)
+
+    return with_runtime(settings, acted)
+
+
+async def act_in(runtime: Runtime, asking: Asking, do: Callable[[Runtime, AskedAct], Awaitable[OperatorAct]]) -> Done:
+    """As ``act_on``, in a runtime that is open."""
+    stores, settings = runtime.stores, runtime.settings
+    who = await operator_on_command_line(stores.api_keys, settings.operator_key, asking.scope)
+    asked = asked_act(
+        who.name,
+        checked_key(asking.key),
+        asking.act,
+        asking.target,
+        asking.reason,
+        key_kind=who.key_kind,
+        **asking.arguments,
+    )
+    act, repeated = await perform(stores.acts, settings, asked, lambda: do(runtime, asked))
+    return Done(act=act, repeated=repeated)
+
+
+def checked_key(key: str | None) -> str | None:
+    """A key as the API takes it. Raises IdempotencyKeyInvalid."""
+    return None if key is None else parse_idempotency_key([key])
+
+
+def print_done(done: Done, as_json: bool, *sentences: str) -> None:
+    """What an act came to: as JSON, or its steps and sentences."""
+    if as_json:
+        print_json(done.document())
+        return
+    console.print("\n".join([*steps_of(done.act), *sentences, *said_again(done)]), highlight=False, markup=False)
+
+
+def steps_of(act: OperatorAct) -> list[str]:
+    """The steps that an act recorded, for people."""
+    moved = [f"{each['subject']} {each['subject_id']}: {each['event']}" for each in act.result.get("transitions", ())]
+    return [*moved, *(f"rejected: {each['reason']}" for each in act.result.get("rejected", ()))]
+
+
+def said_again(done: Done) -> list[str]:
+    """What a person is told where nothing was done now."""
+    return [f"This was done before ({done.act.act_id}, {done.act.at:%Y-%m-%d %H:%M} UTC)."] if done.repeated else []
 
 
 def require_words(*options: tuple[str, str]) -> None:

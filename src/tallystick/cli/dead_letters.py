@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import getpass
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Annotated, Final, TypeVar
 
 import msgspec
@@ -14,11 +12,20 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
-from tallystick.cli.acts import require_words
+from tallystick.cli.acts import ActKey, Asking, Reason, act_in, act_on, require_words, with_runtime
 from tallystick.cli.context import AsJson, DataDir, console, print_json, settings_from
 from tallystick.cli.database import existing_database
 from tallystick.cli.tables import literal, table_of, way_of_an_event
-from tallystick.flows.webhooks.inbound.dead_letters import DeadLetter, DeadLetters, NotReplayable
+from tallystick.domain.operator_act import ActName, AskedAct, OperatorAct
+from tallystick.flows.operations.acts import recorded
+from tallystick.flows.runtime import Runtime
+from tallystick.flows.webhooks.inbound.dead_letters import (
+    ALL_DEAD_LETTERS,
+    MANY,
+    DeadLetter,
+    DeadLetters,
+    NotReplayable,
+)
 from tallystick.kit.clock import Clock
 from tallystick.oversight.trace.event import EventTrace, trace_event
 from tallystick.record.postgres.connections import open_pool
@@ -45,8 +52,6 @@ DeadBefore = Annotated[
     datetime | None, typer.Option(help="Only events that died before this time (UTC).", show_default=False)
 ]
 All = Annotated[bool, typer.Option("--all", help="All dead letters that match the filters.")]
-Actor = Annotated[str | None, typer.Option(help="Who does it; kept with the event.", show_default="the system user")]
-Reason = Annotated[str, typer.Option(help="Why; kept with the event.")]
 
 
 @app.command("list")
@@ -92,7 +97,7 @@ OnOne = Callable[..., Awaitable[None]]
 OnMany = Callable[..., Awaitable[int]]
 
 
-def _command(name: str, help_text: str, done: str, on_one: OnOne, on_many: OnMany) -> None:
+def _command(name: str, act_name: ActName, help_text: str, done: str, on_one: OnOne, on_many: OnMany) -> None:
     """One command that acts on the named events, or on all that the filter selects."""
 
     @app.command(name, help=help_text)
@@ -104,12 +109,17 @@ def _command(name: str, help_text: str, done: str, on_one: OnOne, on_many: OnMan
         event_type: EventType = None,
         merchant: MerchantId = None,
         dead_before: DeadBefore = None,
-        actor: Actor = None,
+        key: ActKey = None,
         as_json: AsJson = False,
         data_dir: DataDir = None,
     ) -> None:
         which = _which(events, every, provider, event_type, merchant, dead_before)
-        count = _act(data_dir, events, which, on_one, on_many, actor, reason)
+        require_words(("--reason", reason))
+        settings = settings_from(data_dir)
+        if events:
+            count = _act_on_each(settings, act_name, dict.fromkeys(events), on_one, reason, key)
+        else:
+            count = _act_on_all(settings, act_name, which, on_many, reason, key)
         if as_json:
             print_json({"count": count})
         else:
@@ -118,6 +128,7 @@ def _command(name: str, help_text: str, done: str, on_one: OnOne, on_many: OnMan
 
 _command(
     "replay",
+    "dead_letter.replay",
     "Process events again, by the same rules: what was applied already ends as duplicate_effect.",
     "to be processed again",
     DeadLetters.replay,
@@ -125,6 +136,7 @@ _command(
 )
 _command(
     "discard",
+    "dead_letter.discard",
     "Close dead letters for good. The event and the reason are kept.",
     "discarded",
     DeadLetters.discard,
@@ -132,35 +144,58 @@ _command(
 )
 
 
-def _act(
-    data_dir: Path | None,
-    events: list[str] | None,
-    which: DeadLetterFilter,
-    on_one: OnOne,
-    on_many: OnMany,
-    actor: str | None,
-    reason: str,
+def _act_on_each(
+    settings: Settings, name: ActName, events: Iterable[str], on_one: OnOne, reason: str, key: str | None
 ) -> int:
-    """Act on the named events, or on all that the filter selects. Returns how many. A failure on one event does not
-    stop the others. Raises NotReplayable."""
-    require_words(("--reason", reason))
-    who = f"operator:{actor or getpass.getuser()}"
+    """Act on the named events, each an act of its own. Returns how many. A failure on one event does not stop the
+    others. Raises NotReplayable."""
+    named = list(events)
 
-    async def act(_: Inbox, letters: DeadLetters) -> int:
-        if not events:
-            return await on_many(letters, which, actor=who, reason=reason)
+    async def act(runtime: Runtime) -> int:
         refused: list[str] = []
-        for event in dict.fromkeys(events):
+        for event in named:
+            own_key = key if key is None or len(named) == 1 else f"{key}:{event}"
+            asking = Asking(act=name, target=event, reason=reason, key=own_key, scope="dead_letters:write")
             try:
-                await on_one(letters, event, actor=who, reason=reason)
+                await act_in(runtime, asking, one)
             except NotReplayable as error:
                 refused.append(str(error))
-        done = len(set(events)) - len(refused)
+        done = len(named) - len(refused)
         if refused:
             raise NotReplayable("; ".join([*refused, f"{done} others done"]))
         return done
 
-    return _with_inbox(settings_from(data_dir), act)
+    async def one(runtime: Runtime, asked: AskedAct) -> OperatorAct:
+        letters = runtime.stores.dead_letters
+        await on_one(letters, asked.target, actor=asked.operator, reason=asked.reason, asked=asked)
+        return await recorded(runtime.stores.acts, asked)
+
+    return with_runtime(settings, act)
+
+
+def _act_on_all(
+    settings: Settings, name: ActName, which: DeadLetterFilter, on_many: OnMany, reason: str, key: str | None
+) -> int:
+    """Act on all that the filter selects, as one act. Returns how many."""
+
+    async def all_of_them(runtime: Runtime, asked: AskedAct) -> OperatorAct:
+        letters = runtime.stores.dead_letters
+        await on_many(letters, which, actor=asked.operator, reason=asked.reason, asked=asked)
+        return await recorded(runtime.stores.acts, asked)
+
+    done = act_on(
+        settings,
+        Asking(
+            act=MANY[name],
+            target=ALL_DEAD_LETTERS,
+            reason=reason,
+            key=key,
+            scope="dead_letters:write",
+            arguments=which.arguments(),
+        ),
+        all_of_them,
+    )
+    return int(done.act.result["count"])
 
 
 def _which(

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from tallystick.cli.acts import change_document, require_words, with_runtime
+from tallystick.cli.acts import ActKey, Asking, Reason, act_on, print_done, require_words, with_runtime
 from tallystick.cli.context import AsJson, DataDir, SomeMerchant, console, print_json, settings_from
 from tallystick.cli.reading import (
     Limit,
@@ -25,12 +25,13 @@ from tallystick.cli.reading import (
     with_record,
 )
 from tallystick.cli.tables import facts_of
-from tallystick.domain.change import Change
 from tallystick.domain.lifecycles.dispute import DISPUTE
 from tallystick.domain.list_filters import MemberFilter
+from tallystick.domain.operator_act import AskedAct, OperatorAct
 from tallystick.domain.subjects import Dispute
 from tallystick.domain.views import dispute_view
 from tallystick.flows.operations import disputed_money
+from tallystick.flows.operations.acts import recorded
 from tallystick.flows.operations.disputed_money import UnknownAmount
 from tallystick.flows.runtime import Runtime
 
@@ -41,8 +42,6 @@ DisputeId = Annotated[
 ]
 Movement = Annotated[str, typer.Option(help="The provider's name for the movement: `disputes unknown-amounts` has it.")]
 Amount = Annotated[int, typer.Option(min=1, help="What it was, in minor units of the dispute's currency.")]
-Actor = Annotated[str, typer.Option(help="Who says so.")]
-Reason = Annotated[str, typer.Option(help="How it is known.")]
 
 
 @app.command("list")
@@ -133,23 +132,22 @@ def state_amount(
     dispute: DisputeId,
     movement: Movement,
     amount: Amount,
-    actor: Actor,
     reason: Reason,
+    key: ActKey = None,
     as_json: AsJson = False,
     data_dir: DataDir = None,
 ) -> None:
     """State what a movement of unknown amount was. It is posted as if the provider had said so, and once."""
-    require_words(("--movement", movement), ("--actor", actor), ("--reason", reason))
+    require_words(("--movement", movement), ("--reason", reason))
 
-    async def stated(runtime: Runtime) -> Change:
-        return await disputed_money.state(runtime, dispute, movement, amount, actor=actor, reason=reason)
+    async def stated(runtime: Runtime, asked: AskedAct) -> OperatorAct:
+        who, why = asked.operator, asked.reason
+        await disputed_money.state(runtime, dispute, movement, amount, actor=who, reason=why, asked=asked)
+        return await recorded(runtime.stores.acts, asked)
 
-    change = with_runtime(settings_from(data_dir), stated)
-    if as_json:
-        print_json(change_document(change))
-        return
-    steps = [f"{each.subject} {each.subject_id}: {each.event}" for each in change.transitions]
-    console.print("\n".join(steps), highlight=False, soft_wrap=True)
+    arguments = {"movement": movement, "amount": amount}
+    asking = Asking(act="dispute.state_amount", target=dispute, reason=reason, key=key, arguments=arguments)
+    print_done(act_on(settings_from(data_dir), asking, stated), as_json)
 
 
 def _dispute(dispute: Dispute) -> str:

@@ -11,11 +11,11 @@ from msgspec.structs import asdict
 from rich.table import Table
 from rich.text import Text
 
-from tallystick.cli.acts import change_document, require_words, with_runtime
+from tallystick.cli.acts import ActKey, Asking, Reason, act_on, require_words, said_again, with_runtime
 from tallystick.cli.context import AsJson, DataDir, SomeMerchant, console, print_json, settings_from
 from tallystick.cli.tables import duration, literal, table_of
-from tallystick.domain.change import Change
-from tallystick.domain.subjects import Payment
+from tallystick.domain.operator_act import AskedAct, OperatorAct
+from tallystick.flows.operations.acts import recorded
 from tallystick.flows.recovery import in_doubt
 from tallystick.flows.recovery.in_doubt import OUTCOMES, Parked
 from tallystick.flows.runtime import Runtime
@@ -89,8 +89,7 @@ def resolve(
     attempt: AttemptId,
     outcome: Annotated[str, typer.Option(help=f"What happened: {', '.join(OUTCOMES)}.")],
     evidence: Annotated[str, typer.Option(help="The proof: a statement line, a ticket, a file name.")],
-    actor: Annotated[str, typer.Option(help="Who settles it.")],
-    reason: Annotated[str, typer.Option(help="Why it is settled by hand.")],
+    reason: Reason,
     reference: Annotated[
         str | None,
         typer.Option(
@@ -98,38 +97,44 @@ def resolve(
             " name, and where the attempt's key was used for another request."
         ),
     ] = None,
+    key: ActKey = None,
     as_json: AsJson = False,
     data_dir: DataDir = None,
 ) -> None:
-    """Settle one attempt by hand. Evidence, actor and reason are kept in the history."""
+    """Settle one attempt by hand. Evidence, reason and who did it are kept in the history."""
     if outcome not in OUTCOMES:
         raise typer.BadParameter(f"must be one of {', '.join(OUTCOMES)}", param_hint="--outcome")
-    require_words(("--evidence", evidence), ("--actor", actor), ("--reason", reason))
+    require_words(("--evidence", evidence), ("--reason", reason))
 
-    async def resolved(runtime: Runtime, book: RecoverySchedule) -> Change:
-        return await in_doubt.resolve(
-            runtime, book, attempt, outcome, evidence=evidence, actor=actor, reason=reason, reference=reference
-        )
+    async def resolved(runtime: Runtime, asked: AskedAct) -> OperatorAct:
+        book, who, why = runtime.stores.schedule_book, asked.operator, asked.reason
+        said = {"evidence": evidence, "actor": who, "reason": why}
+        await in_doubt.resolve(runtime, book, attempt, outcome, **said, reference=reference, asked=asked)
+        return await recorded(runtime.stores.acts, asked)
 
-    change = _with_book(settings_from(data_dir), resolved)
+    arguments = {"outcome": outcome, "evidence": evidence, "reference": reference}
+    asking = Asking(act="attempt.resolve", target=attempt, reason=reason, key=key, arguments=arguments)
+    done = act_on(settings_from(data_dir), asking, resolved)
     if as_json:
-        print_json(change_document(change))
+        print_json(done.document())
         return
-    steps = [f"{t.subject} {t.subject_id}: {t.from_state} → {t.to_state}" for t in change.transitions]
-    steps += [f"rejected: {rejection.reason}" for rejection in change.rejections]
-    console.print("\n".join([*steps, *_money(change)]), highlight=False, soft_wrap=True)
+    steps = [f"{t['subject']} {t['subject_id']}: {t['from']} → {t['to']}" for t in done.act.result["transitions"]]
+    steps += [f"rejected: {rejection['reason']}" for rejection in done.act.result["rejected"]]
+    about = "\n".join([*steps, *_money(done.act), *said_again(done)])
+    console.print(about, highlight=False, markup=False, soft_wrap=True)
 
 
 def _with_book(settings: Settings, action: Callable[[Runtime, RecoverySchedule], Awaitable[Result]]) -> Result:
     return with_runtime(settings, lambda runtime: action(runtime, runtime.stores.schedule_book))
 
 
-def _money(change: Change) -> Iterator[str]:
-    """What the payment has come to, in minor units, where the change touched it."""
-    payment = change.one(Payment)
+def _money(act: OperatorAct) -> Iterator[str]:
+    """What the payment has come to, in minor units, where the act touched it."""
+    payment = act.result.get("payment")
     if payment is not None:
-        amounts = f"authorized {payment.amount_authorized}, captured {payment.amount_captured}"
-        yield f"The payment is {payment.state}: {amounts}, refunded {payment.amount_refunded} {payment.currency}."
+        amounts = f"authorized {payment['amount_authorized']}, captured {payment['amount_captured']}"
+        came_to = f"{amounts}, refunded {payment['amount_refunded']} {payment['currency']}"
+        yield f"The payment is {payment['state']}: {came_to}."
 
 
 def _row(parked: Parked) -> dict[str, object]:

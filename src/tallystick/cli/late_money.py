@@ -2,30 +2,32 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Final
+from collections.abc import Mapping
+from typing import Annotated, Any, Final
 
 import typer
 
-from tallystick.cli.acts import change_document, require_words, with_runtime
+from tallystick.cli.acts import ActKey, Asking, Done, Reason, act_on, require_words, said_again, with_runtime
 from tallystick.cli.context import AsJson, DataDir, SomeMerchant, console, print_json, settings_from
 from tallystick.cli.tables import table_of
+from tallystick.decisions.operator_acts import result_of
 from tallystick.domain.change import Change
+from tallystick.domain.operator_act import AskedAct, OperatorAct
 from tallystick.flows.operations import late_money
+from tallystick.flows.operations.acts import recorded
 from tallystick.flows.operations.late_money import LateMoney
 from tallystick.flows.runtime import Runtime
 
 #: Below the list: what a person does next.
 NEXT: Final = (
-    "Decide on each: `tallystick late-money accept PAYMENT --actor ACTOR --reason REASON` gives it to the merchant,"
-    " `tallystick late-money return PAYMENT --actor ACTOR --reason REASON` refunds the payer."
+    "Decide on each: `tallystick late-money accept PAYMENT --reason REASON` gives it to the merchant,"
+    " `tallystick late-money return PAYMENT --reason REASON` refunds the payer."
     " Amounts are in minor units."
 )
 
 app = typer.Typer(help="Money that was captured after its payment had ended.", no_args_is_help=True)
 
 PaymentId = Annotated[str, typer.Argument(metavar="PAYMENT", help="The payment's id, pay_….")]
-Actor = Annotated[str, typer.Option(help="Who decides.")]
-Reason = Annotated[str, typer.Option(help="Why.")]
 
 
 @app.command("list")
@@ -51,52 +53,64 @@ def list_waiting(
 
 
 @app.command()
-def accept(payment: PaymentId, actor: Actor, reason: Reason, as_json: AsJson = False, data_dir: DataDir = None) -> None:
+def accept(
+    payment: PaymentId, reason: Reason, key: ActKey = None, as_json: AsJson = False, data_dir: DataDir = None
+) -> None:
     """Accept all late money of a payment for its merchant. It can then be refunded and disputed like captured money."""
-    require_words(("--actor", actor), ("--reason", reason))
+    require_words(("--reason", reason))
 
-    async def accepted(runtime: Runtime) -> Change:
-        return await late_money.accept(runtime, payment, actor=actor, reason=reason)
+    async def accepted(runtime: Runtime, asked: AskedAct) -> OperatorAct:
+        await late_money.accept(runtime, payment, actor=asked.operator, reason=asked.reason, asked=asked)
+        return await recorded(runtime.stores.acts, asked)
 
-    change = with_runtime(settings_from(data_dir), accepted)
-    _print(change, f"{_moved(change)} were given to merchant {change.merchant_id}.", as_json)
+    asking = Asking(act="late_money.accept", target=payment, reason=reason, key=key)
+    done = act_on(settings_from(data_dir), asking, accepted)
+    _print(done, f"{_moved(done.act.result)} were given to merchant {done.act.merchant_id}.", as_json)
 
 
 @app.command("return")
 def give_back(
-    payment: PaymentId, actor: Actor, reason: Reason, as_json: AsJson = False, data_dir: DataDir = None
+    payment: PaymentId, reason: Reason, key: ActKey = None, as_json: AsJson = False, data_dir: DataDir = None
 ) -> None:
     """Return all late money of a payment to its payer, by a refund at the provider. Exits 1 where the provider refused,
     and the money waits as before."""
-    require_words(("--actor", actor), ("--reason", reason))
+    require_words(("--reason", reason))
+    came_to: list[Change | None] = []
 
-    async def returned(runtime: Runtime) -> Change | None:
-        return await late_money.give_back(runtime, payment, actor=actor, reason=reason)
+    async def returned(runtime: Runtime, asked: AskedAct) -> OperatorAct:
+        who, why = asked.operator, asked.reason
+        came_to.append(await late_money.give_back(runtime, payment, actor=who, reason=why, asked=asked))
+        return await recorded(runtime.stores.acts, asked)
 
-    change = with_runtime(settings_from(data_dir), returned)
+    asking = Asking(act="late_money.return", target=payment, reason=reason, key=key)
+    done = act_on(settings_from(data_dir), asking, returned)
+    change = came_to[0] if came_to else None
     events = set() if change is None else {each.event for each in change.transitions}
-    if change is not None and "late_money_returned" in events:
-        _print(change, f"{_moved(change)} were returned to the payer.", as_json)
+    if done.repeated:
+        _print(done, "`payments show` says what has come of it.", as_json)
+    elif change is not None and "late_money_returned" in events:
+        _print(done, f"{_moved(result_of([change]))} were returned to the payer.", as_json, change)
     elif change is not None and "late_return_failed" in events:
-        _print(change, "Nothing was returned. The money waits as before: `late-money list`.", as_json)
+        _print(done, "Nothing was returned. The money waits as before: `late-money list`.", as_json, change)
         raise typer.Exit(1)
     else:
         unknown = "It is not known yet whether the payer has the money. Recovery asks the provider; do not repeat."
-        _print(change, unknown, as_json)
+        _print(done, unknown, as_json, change)
 
 
-def _print(change: Change | None, meaning: str, as_json: bool) -> None:
-    """The steps that were recorded, and what they mean for the money."""
+def _print(done: Done, meaning: str, as_json: bool, outcome: Change | None = None) -> None:
+    """The steps that were recorded, and what they mean for the money. ``outcome``: what came of a call."""
+    came_to = done.act.result if outcome is None else result_of([outcome])
     if as_json:
-        print_json(({} if change is None else change_document(change)) | {"means": meaning})
+        print_json({**done.document(), **came_to, "means": meaning})
         return
-    steps = [] if change is None else [f"{each.subject} {each.subject_id}: {each.event}" for each in change.transitions]
-    console.print("\n".join([*steps, meaning]), highlight=False, markup=False, soft_wrap=True)
+    steps = [f"{each['subject']} {each['subject_id']}: {each['event']}" for each in came_to["transitions"]]
+    console.print("\n".join([*steps, meaning, *said_again(done)]), highlight=False, markup=False, soft_wrap=True)
 
 
-def _moved(change: Change) -> str:
-    """What the change posted, in minor units: ``1250 EUR``."""
-    return ", ".join(f"{each.amount} {each.currency}" for each in change.transfers)
+def _moved(result: Mapping[str, Any]) -> str:
+    """What was posted, in minor units: ``1250 EUR``."""
+    return ", ".join(f"{each['amount']} {each['currency']}" for each in result["transfers"])
 
 
 def _row(each: LateMoney) -> dict[str, object]:

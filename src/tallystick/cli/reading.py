@@ -95,6 +95,7 @@ class OpenRecord(Struct, frozen=True, kw_only=True):
     reads: Reads
     operator: OperatorReads
     stores: Stores
+    clock: Clock
 
     async def merchants(self, only: str | None) -> list[str]:
         """Every merchant's id, or the one that was given. Raises NotFound."""
@@ -141,6 +142,7 @@ def with_record(settings: Settings, action: Callable[[OpenRecord], Awaitable[Res
                     reads=Reads(pool, clock),
                     operator=OperatorReads(pool, clock),
                     stores=stores_on(pool, clock, settings, sealer_of(settings)),
+                    clock=clock,
                 )
             )
 

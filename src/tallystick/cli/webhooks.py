@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Sequence
 from typing import Annotated
 
@@ -10,11 +11,12 @@ import msgspec
 import typer
 from rich.console import Console
 
-from tallystick.cli.acts import require_words, with_runtime
+from tallystick.cli.acts import ActKey, Asking, Reason, act_in, require_words, said_again, with_runtime
 from tallystick.cli.context import AsJson, DataDir, console, settings_from
 from tallystick.cli.database import existing_database
 from tallystick.cli.tables import table_of
 from tallystick.cli.webhook_endpoints import deliveries, endpoints, resend
+from tallystick.domain.operator_act import AskedAct, OperatorAct
 from tallystick.flows.assembly import open_runtime
 from tallystick.flows.runtime import Runtime
 from tallystick.flows.webhooks.inbound.reread import FILED_AS, Batch, Became, Reading, Reread
@@ -38,8 +40,6 @@ FiledAsOption = Annotated[
     str, typer.Option("--filed-as", help=f"How the events were closed: {', '.join(FILED_AS)}. Never: applied.")
 ]
 Yes = Annotated[bool, typer.Option("--yes", help="Process them. Without it they are only listed.")]
-Actor = Annotated[str, typer.Option(help="Who does it; kept with each event.")]
-Reason = Annotated[str, typer.Option(help="Why; kept with each event.")]
 
 
 @app.command()
@@ -48,8 +48,8 @@ def reread(
     provider: Provider = None,
     filed_as: FiledAsOption = "unknown_type",
     yes: Yes = False,
-    actor: Actor = "",
     reason: Reason = "",
+    key: ActKey = None,
     as_json: AsJson = False,
     data_dir: DataDir = None,
 ) -> None:
@@ -58,11 +58,11 @@ def reread(
     if filed_as not in FILED_AS:
         raise typer.BadParameter(f"expected one of {', '.join(FILED_AS)}", param_hint="--filed-as")
     if yes:
-        require_words(("--actor", actor), ("--reason", reason))
+        require_words(("--reason", reason))
     which = FiledFilter(type=event_type, state=filed_as, provider=provider)
     settings = settings_from(data_dir)
     with existing_database(settings) as database:
-        read, became = asyncio.run(_reread(settings, database.app_url, which, yes, f"operator:{actor}", reason))
+        read, became = asyncio.run(_reread(settings, database.app_url, which, reason if yes else None, key))
     if as_json:
         typer.echo(msgspec.json.encode(became if yes else read).decode())
     elif yes:
@@ -93,21 +93,44 @@ def foreign(as_json: AsJson = False, data_dir: DataDir = None) -> None:
 
 
 async def _reread(
-    settings: Settings, database_url: str, which: FiledFilter, yes: bool, actor: str, reason: str
+    settings: Settings, database_url: str, which: FiledFilter, reason: str | None, key: str | None
 ) -> tuple[list[Reading], list[Became]]:
+    """Without a reason the events are only read."""
     read: list[Reading] = []
     became: list[Became] = []
+    yes = reason is not None
+
+    async def go_through(runtime: Runtime, asked: AskedAct | None) -> None:
+        rereading = Reread(runtime.stores.inbox, receivers(settings), runtime.sealer, runtime.actions, runtime.words)
+        worker = InboxWorker(runtime, runtime.stores.inbox)
+        async for batch in rereading.batches(which):
+            read.extend(batch.readings)
+            if asked is not None:
+                who, why = asked.operator, asked.reason
+                became.extend(await rereading.put_through(worker, batch, which, actor=who, reason=why))
+            _say_progress(batch, len(read), len(became))
+        await worker.finish()
+
+    async def put_through(runtime: Runtime, asked: AskedAct) -> OperatorAct:
+        """Recorded when all are through: where the process dies before, the same act goes on with what is left."""
+        await go_through(runtime, asked)
+        states = Counter(each.state for each in became)
+        act = asked.done({"read": len(read), "became": dict(states)}, runtime.clock.now())
+        await runtime.stores.acts.record(act)
+        return act
+
     # After an upgrade this may be the first to seal anything: as a running process would, it registers its key then.
     async with open_runtime(settings, database_url, registers_keys=yes) as runtime:
         if yes and runtime.sealer.refused is not None:  # what a payer has to do next would be lost
             raise SealingRefused(f"nothing was processed: {runtime.sealer.refused}")
-        rereading = Reread(runtime.stores.inbox, receivers(settings), runtime.sealer, runtime.actions, runtime.words)
-        worker = InboxWorker(runtime, runtime.stores.inbox)
-        async for batch in rereading.batches(which):
-            read += batch.readings
-            if yes:
-                became += await rereading.put_through(worker, batch, which, actor=actor, reason=reason)
-            _say_progress(batch, len(read), len(became))
+        if reason is None:
+            await go_through(runtime, None)
+        else:
+            arguments = {"type": which.type, "filed_as": which.state, "provider": which.provider}
+            asking = Asking(act="event.reread", target="events", reason=reason, key=key, arguments=arguments)
+            done = await act_in(runtime, asking, put_through)
+            for line in said_again(done):
+                _progress.print(line, highlight=False)
     return read, became
 
 

@@ -18,7 +18,6 @@ from tallystick.domain.change import (
     Change,
     KeyClaim,
     KnownReference,
-    Origin,
     RecordedResponse,
     Rejection,
     Transfer,
@@ -27,7 +26,10 @@ from tallystick.domain.change import (
 from tallystick.domain.errors import IllegalTransition
 from tallystick.domain.kinds import SubjectKind, kind_of
 from tallystick.domain.lifecycles.table import NEW, Edge
+from tallystick.domain.origin import Origin
+from tallystick.domain.rejected_case import Category, RejectedCase
 from tallystick.domain.subjects import Attempt, Subject
+from tallystick.kit.ids import sibling_id
 
 Some = TypeVar("Some", bound=Subject)
 
@@ -62,6 +64,7 @@ class ChangeBuilder:
         self._transfers: list[Transfer] = []
         self._responses: list[RecordedResponse] = []
         self._rejections: list[Rejection] = []
+        self._beside: list[Change] = []
         self._subjects: dict[str, Subject] = {}
         self._references: list[KnownReference] = []
         self._told: dict[str, Step] = {}
@@ -204,9 +207,11 @@ class ChangeBuilder:
         *,
         origin: Origin,
         reason: str,
+        category: Category | None = None,
         idempotency_key: str | None = None,
     ) -> Rejection:
-        """Keep a refused transition. It raises an alert unless a client caused it."""
+        """Keep a refused transition. Unless a client caused it, it raises an alert, and opens a case in the same
+        change; then it has a ``category``."""
         kind = kind_of(subject)
         rejection = Rejection(
             merchant_id=self.merchant_id,
@@ -226,8 +231,11 @@ class ChangeBuilder:
             at=self.cause.at,
             evidence=self.cause.evidence,
             key_kind=self.cause.key_kind,
+            category=category,
         )
         self._rejections.append(rejection)
+        if rejection.alert:
+            self._beside.append(opened_case(rejection, self.cause.change_id, getattr(subject, "provider", None)))
         return rejection
 
     def watch(self, deadline_in_ms: int) -> None:
@@ -264,6 +272,7 @@ class ChangeBuilder:
             deadline_in_ms=self._deadline_in_ms,
             must_not_be_shed=must_not_be_shed,
             key_kind=self.cause.key_kind,
+            beside=tuple(self._beside),
         )
 
     def _proved(self) -> tuple[Transition, ...]:
@@ -272,3 +281,36 @@ class ChangeBuilder:
         if self._is_proved or not steps:
             return tuple(steps)
         return (replace(steps[0], evidence=self.cause.evidence), *steps[1:])
+
+
+def opened_case(rejection: Rejection, change_id: str, provider: str | None) -> Change:
+    """The case of a rejection that alerts, as a change of its own stream. A rejection always opens the same case:
+    whoever is second finds its first version taken."""
+    case_id = sibling_id("case", rejection.rejection_id)
+    cause = Cause(change_id=change_id, at=rejection.at, trigger=rejection.cause, actor=rejection.actor)
+    builder = ChangeBuilder(rejection.merchant_id, case_id, cause)
+    event_id = (rejection.evidence or {}).get("event_id")
+    builder.open(
+        RejectedCase(
+            merchant_id=rejection.merchant_id,
+            case_id=case_id,
+            rejection_id=rejection.rejection_id,
+            from_stream_id=rejection.stream_id,
+            subject=rejection.subject,
+            subject_id=rejection.subject_id,
+            subject_state=rejection.state,
+            subject_version=rejection.version,
+            event=rejection.event,
+            trigger=rejection.cause,
+            origin=rejection.origin,
+            category=rejection.category or "conflicting",
+            reason=rejection.reason,
+            provider=provider,
+            event_id=event_id if isinstance(event_id, str) else None,
+            created_at=rejection.at,
+            version=1,
+            state="open",
+            updated_at=rejection.at,
+        )
+    )
+    return builder.change(must_not_be_shed=False)

@@ -68,5 +68,5 @@ def closing_ended(builder: ChangeBuilder, attempt: Attempt, event: str, verdict:
     if event == "give_up":
         reason = "the provider could not be told to close the charge: its payer may still pay it"
         failed = sibling_id("rej", builder.cause.change_id)
-        builder.reject(failed, attempt, event, origin="recovery", reason=reason)
+        builder.reject(failed, attempt, event, origin="recovery", category="conflicting", reason=reason)
     return builder.change(must_not_be_shed=True)

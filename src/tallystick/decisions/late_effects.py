@@ -62,6 +62,7 @@ def late_effect(
         attempt,
         "approved",
         origin="provider",
+        category="late",
         reason=f"the provider executed an attempt that is {attempt.state} here",
     )
     if payment.state not in PAYMENT.final and payment.state != "authorized":
@@ -160,7 +161,7 @@ def late_named_capture(
     """A capture that no hold of ours explains: its money waits in suspense, once by its own name."""
     payment = stored.payment
     builder = ChangeBuilder(payment.merchant_id, payment.payment_id, _proved_by(cause, notice.as_verdict(), authorize))
-    builder.reject(rejection_id, payment, "captured", origin="provider", reason=reason)
+    builder.reject(rejection_id, payment, "captured", origin="provider", category="late", reason=reason)
     builder.move(authorize, "late_capture", schedule=CLOSED, late_effect=True)
     held: dict[str, Any] = {"amount_authorized": 0} if _late_hold(stored) else {}
     if payment.provider_reference is None:
@@ -184,7 +185,7 @@ def late_capture(
     cause = _proved_by(cause, verdict, authorize)
     builder = ChangeBuilder(payment.merchant_id, payment.payment_id, cause)
     reason = f"the provider captured a payment that is {payment.state} here"
-    builder.reject(rejection_id, payment, "captured", origin="provider", reason=reason)
+    builder.reject(rejection_id, payment, "captured", origin="provider", category="late", reason=reason)
     charge = authorize.provider_reference or verdict.reference
     moved = builder.move(authorize, "late_capture", schedule=CLOSED, late_effect=True, provider_reference=charge)
     builder.know_reference(moved)  # what becomes of the money may name the charge by nothing else

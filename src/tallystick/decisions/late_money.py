@@ -194,7 +194,7 @@ def _beyond(stored: PaymentSnapshot, said: str, cause: Cause, rejection_id: str)
     payment = stored.payment
     builder = ChangeBuilder(payment.merchant_id, payment.payment_id, cause)
     reason = f"the provider {said}: {unclaimed(payment)} {payment.currency} of late money wait to be decided on"
-    builder.reject(rejection_id, payment, "late_money_returned", origin="provider", reason=reason)
+    builder.reject(rejection_id, payment, "late_money_returned", origin="provider", category="late", reason=reason)
     return Decided("conflict", builder.change(must_not_be_shed=True), reason)
 
 

@@ -35,8 +35,10 @@ def reverse(
         after = builder.move(payment, "capture_reversed", amount_reversed=reversed_now)
         beyond = beyond_the_capture(after, stored.disputes)
         if beyond is not None:
-            builder.reject(rejection_id, after, "capture_reversed", origin="provider", reason=beyond)
+            builder.reject(
+                rejection_id, after, "capture_reversed", origin="provider", category="conflicting", reason=beyond
+            )
         return builder.change(must_not_be_shed=True)
     reason = f"the provider reversed the {attempt.operation} of a payment that is {payment.state}"
-    builder.reject(rejection_id, attempt, "reversed", origin="provider", reason=reason)
+    builder.reject(rejection_id, attempt, "reversed", origin="provider", category="late", reason=reason)
     return builder.change(must_not_be_shed=True)

@@ -35,7 +35,7 @@ def state_amount(
     movements = tuple(replace(each, amount=amount) if each is movement else each for each in dispute.movements)
     after = counted(builder, dispute, movements=movements)
     if reason := alarming_postings(builder.transfers, dispute, after):
-        builder.reject(rejection_id, after, "amount_stated", origin="operator", reason=reason)
+        builder.reject(rejection_id, after, "amount_stated", origin="operator", category="conflicting", reason=reason)
     builder.move(payment, "dispute_updated")
     return builder.change(must_not_be_shed=True)
 

@@ -24,6 +24,7 @@ from tallystick.domain.lifecycles.machines import next_state
 from tallystick.domain.lifecycles.payment import CREATE_OPEN
 from tallystick.domain.lifecycles.verdict_matrix import VerdictMeaning, meaning_of
 from tallystick.domain.next_action import kept_part
+from tallystick.domain.rejected_case import Category
 from tallystick.domain.snapshot import PaymentSnapshot
 from tallystick.domain.subjects import Attempt, Failure, Payment, Schedule
 from tallystick.domain.verdicts import (
@@ -134,7 +135,8 @@ def _conflict(
     builder: ChangeBuilder, attempt: Attempt, verdict: Verdict, rejection_id: str, reason: str, checks: Checks
 ) -> Change:
     """Kept as a rejection with an alert; an attempt still being sent becomes unknown, so that recovery looks it up."""
-    builder.reject(rejection_id, attempt, verdict_name(verdict), origin="provider", reason=reason)
+    category: Category = "conflicting" if mismatch(attempt, verdict) is None else "malformed"
+    builder.reject(rejection_id, attempt, verdict_name(verdict), origin="provider", category=category, reason=reason)
     if attempt.state == "submitted":
         builder.move(attempt, "unknown", schedule=Schedule(next_check_in_ms=checks.unknown_in_ms))
     return builder.change(must_not_be_shed=True)
@@ -238,7 +240,8 @@ def _overtaken(
     closed = builder.move(attempt, "approved", schedule=CLOSED, provider_reference=verdict.reference)
     if verdict.effect != payment.state:
         reason = f"the provider executed a {attempt.operation} of a payment that is {payment.state}"
-        builder.reject(rejection_id, payment, payment_event(attempt, verdict), origin="provider", reason=reason)
+        event = payment_event(attempt, verdict)
+        builder.reject(rejection_id, payment, event, origin="provider", category="late", reason=reason)
         if attempt.operation == "capture" and next_state("payment", payment.state, "late_capture") is not None:
             builder.move(closed, "late_capture", schedule=CLOSED, late_effect=True)
             payment = builder.move(payment, "late_capture", amount_late=payment.amount_late + attempt.amount)

@@ -42,6 +42,10 @@ Scope = Literal[
     "dead_letters:write",
     "webhook_refusals:read",
     "contract_drift:read",
+    "rejections:read",
+    "rejections:write",
+    "acts:read",
+    "acts:write",
 ]
 
 KEY_KINDS: Final[tuple[KeyKind, ...]] = get_args(KeyKind)

@@ -12,13 +12,12 @@ from typing import Any, Literal, TypeVar
 from msgspec import Struct
 
 from tallystick.domain.api_keys import KeyKind
+from tallystick.domain.operator_act import OperatorAct
+from tallystick.domain.origin import Origin
+from tallystick.domain.rejected_case import Category
 from tallystick.domain.subjects import Subject
 
 Some = TypeVar("Some")
-
-#: Who tried a transition that was refused. A refusal that a client did not cause raises an alert.
-Origin = Literal["client", "provider", "recovery", "operator"]
-
 
 #: What one try at a provider's event came to.
 TryResult = Literal[
@@ -85,6 +84,7 @@ class Rejection(Struct, frozen=True, kw_only=True):
     at: datetime
     evidence: dict[str, Any] | None = None
     key_kind: KeyKind | None = None  # of the API key that tried it, or whose instruction its attempt carries out
+    category: Category | None = None  # None where a client was refused
 
 
 class KeyClaim(Struct, frozen=True, kw_only=True):
@@ -173,7 +173,9 @@ class Change(Struct, frozen=True, kw_only=True):
 
     ``subjects`` holds each subject that it opens or moves, as the change leaves it. ``must_not_be_shed``: it reports
     the outcome of a call that was made, so a full queue must still accept it. ``key_kind``: of the API key whose
-    instruction led to it, in whatever process it ends; None where none did, as with a provider's own event.
+    instruction led to it, in whatever process it ends; None where none did, as with a provider's own event. ``beside``:
+    changes of other streams of the merchant that are committed with it, or not at all; they have its ``change_id``.
+    ``act``: the operator's act that it carries out.
     """
 
     change_id: str
@@ -191,6 +193,8 @@ class Change(Struct, frozen=True, kw_only=True):
     deadline_in_ms: int | None = None  # when recovery looks at an authorization that nobody captured
     must_not_be_shed: bool = False
     key_kind: KeyKind | None = None
+    beside: tuple[Change, ...] = ()
+    act: OperatorAct | None = None
 
     def every(self, struct: type[Some]) -> tuple[Some, ...]:
         """Its subjects of one kind."""

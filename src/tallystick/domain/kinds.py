@@ -21,8 +21,10 @@ from tallystick.domain.lifecycles.dispute import DISPUTE
 from tallystick.domain.lifecycles.machines import MACHINES
 from tallystick.domain.lifecycles.payment import PAYMENT
 from tallystick.domain.lifecycles.refund import REFUND
+from tallystick.domain.lifecycles.rejected_case import REJECTED_CASE
 from tallystick.domain.lifecycles.table import Machine
 from tallystick.domain.provider_keys import key_of_instruction
+from tallystick.domain.rejected_case import RejectedCase
 from tallystick.domain.subjects import Attempt, Dispute, Payment, Refund, Subject
 from tallystick.domain.views import DisputeView, PaymentView, RefundView, dispute_view, payment_view, refund_view
 
@@ -190,5 +192,16 @@ ATTEMPT_KIND: Final = declare(
         no_column=frozenset({"schedule"}),  # recovery's: columns of its own, on the database's clock
         keeps_evidence=True,
         derived={"provider_key": key_of_instruction},
+    )
+)
+#: A stream of its own: what people do about a case takes no version of what it is about, and waits for none.
+REJECTED_CASE_KIND: Final = declare(
+    SubjectKind(
+        struct=RejectedCase,
+        machine=REJECTED_CASE,
+        id_field="case_id",
+        id_prefix="case",
+        stream_field="case_id",
+        table="rejected_case",
     )
 )

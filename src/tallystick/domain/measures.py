@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Final
 
 from tallystick.kit.metrics import LONG_MILLISECONDS, AnyFamily, Counts, Levels, Spreads
+from tallystick.kit.rounds import FAILED_ROUNDS, ROUND_TIME
 
 #: How an instruction was answered: ``first`` was carried out; the others repeat a key that was taken before.
 INSTRUCTIONS: Final = Counts(
@@ -93,10 +94,6 @@ MESSAGE_LAG: Final = Spreads(
     "From a message's step until an endpoint had it.",
     bounds=LONG_MILLISECONDS,
 )
-
-ROUND_TIME: Final = Spreads("tallystick_round_seconds", "How long a round of periodic work took.", ("work",))
-
-FAILED_ROUNDS: Final = Counts("tallystick_failed_rounds", "Rounds of periodic work that raised.", ("work",))
 
 CLOCK_SKEW: Final = Levels(
     "tallystick_clock_skew_seconds",

@@ -9,6 +9,7 @@ from functools import partial
 from msgspec import Struct
 
 from tallystick.flows.assembly import open_runtime
+from tallystick.flows.deployments import note_configuration
 from tallystick.flows.process_numbers import counted_process
 from tallystick.flows.runtime import Runtime
 from tallystick.flows.version_use import VersionUse
@@ -49,6 +50,7 @@ async def open_api_process(
         ):
             if database_url is None:  # a process of its own: it listens once it knows whether it is ready
                 await runtime.readiness.first()
+                await note_configuration(runtime, "serve")
             yield ApiProcess(runtime=runtime, intake=intake, rejected=rejected, version_use=version_use)
 
 

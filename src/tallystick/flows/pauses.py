@@ -1,4 +1,4 @@
-"""What providers asked for by Retry-After, heeded by every process.
+"""What providers asked for by Retry-After, and what operators paused, heeded by every process.
 
 A process that is asked to wait heeds it at once. It writes it down before what came of the call is recorded, so that
 recovery, which takes the attempt up in another process, knows of it. The others read it each second.
@@ -15,10 +15,10 @@ import asyncpg
 
 from tallystick.kit.log_sampling import SampledLines
 from tallystick.kit.logs import get_logger
-from tallystick.providers.pause import Pause
+from tallystick.providers.pause import ASKED_TO_WAIT, Pause
 from tallystick.providers.port import Provider
 from tallystick.record.postgres.failures import DATABASE_AWAY
-from tallystick.record.postgres.provider_pauses import keep_pause, read_pauses
+from tallystick.record.postgres.provider_pauses import keep_pause, read_operator_pauses, read_pauses
 
 log = get_logger("tallystick.flows.pauses")
 
@@ -49,6 +49,11 @@ class Pauses:
         """How long the provider's account takes no calls yet, as far as this process knows."""
         connector = self._providers.get(provider)
         return 0 if connector is None or connector.pause is None else connector.pause.left_ms
+
+    def why(self, provider: str) -> str:
+        """Why the provider's account takes no calls, while it does not."""
+        connector = self._providers.get(provider)
+        return ASKED_TO_WAIT if connector is None or connector.pause is None else connector.pause.why
 
     def is_tested(self, provider: str) -> bool:
         """Whether the provider took a call since it last asked to wait."""
@@ -89,15 +94,20 @@ class Pauses:
         self._alerts.flush()
 
     async def learn(self) -> None:
-        """Read what others were asked for."""
+        """Read what others were asked for, and what operators paused."""
         try:
             waits = await read_pauses(self._pool, _READ_TIMEOUT_S)
+            held = await read_operator_pauses(self._pool, _READ_TIMEOUT_S)
         except (*DATABASE_AWAY, asyncpg.PostgresError):
             return
+        holds = {(each.provider, each.account): each.left_ms for each in held}
         for connector in self._providers.values():
-            left_ms = waits.get((connector.name, connector.account), 0)
+            account = (connector.name, connector.account)
+            left_ms = waits.get(account, 0)
             if connector.pause is not None and left_ms:
                 connector.pause.learn(left_ms)
+            if connector.pause is not None:
+                connector.pause.hold(holds.get(account, 0))
 
 
 def _alert(known: Mapping[str, str], limit_ms: int, since_last_line: int) -> None:

@@ -11,7 +11,6 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import Final
 
-from tallystick import __version__
 from tallystick.domain.measures import ARRIVALS, INSTRUCTIONS, SUBMISSIONS
 from tallystick.domain.rates import RateName
 from tallystick.kit.metrics import Labels, growth
@@ -32,19 +31,15 @@ class Rates:
 
     def __init__(self, book: RateBook) -> None:
         self._book = book
-        self._is_noted = False  # that this release works on the record
 
     async def write(self) -> None:
         """Add what is new. Raises what the database raises: then it is added the next time."""
-        if not self._is_noted:
-            await self._book.note_release(__version__)
-            await self._book.forget()
-            self._is_noted = True
         now = {"instructions": dict(INSTRUCTIONS), "arrivals": dict(ARRIVALS), "submissions": dict(SUBMISSIONS)}
         new = _rates({name: growth(counts, _WRITTEN[name]) for name, counts in now.items()})
         if new:
             async with asyncio.timeout(WRITE_TIMEOUT_S):
                 await self._book.add(new)
+                await self._book.forget()
         _WRITTEN.update(now)
 
     async def write_last(self) -> None:

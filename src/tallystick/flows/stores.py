@@ -12,7 +12,11 @@ from tallystick.flows.webhooks.outbound.dispatch import Dispatch
 from tallystick.flows.webhooks.outbound.endpoint_tester import EndpointTester
 from tallystick.flows.webhooks.outbound.endpoints import Endpoints, address_policy
 from tallystick.kit.clock import Clock
+from tallystick.record.postgres.acts import ActBook
+from tallystick.record.postgres.cases import CaseBook, EventResultCounts
+from tallystick.record.postgres.cases import CaseFilter as CaseFilter
 from tallystick.record.postgres.contract_drift import DriftCounts
+from tallystick.record.postgres.deployments import DeploymentBook
 from tallystick.record.postgres.inbox import Inbox
 from tallystick.record.postgres.lists import ListedEvent as ListedEvent
 from tallystick.record.postgres.lists import Lists
@@ -30,7 +34,8 @@ class Stores(Struct, frozen=True, kw_only=True):
     """Made once for each process. ``schedule_book`` has what recovery looks at next; ``outbound_book`` has the messages
     that wait and the queues that are leased; ``endpoint_book`` has the rows of webhook endpoints and their deliveries;
     ``endpoints`` has the rules for what a merchant may do with them, and ``endpoint_tester`` sends test messages;
-    ``lists`` has what a merchant lists."""
+    ``lists`` has what a merchant lists; ``acts`` what operators did, ``cases`` the rejected cases, ``deployments`` the
+    points of releases and configurations, and ``event_results`` the counts of what tries at events came to."""
 
     api_keys: StoredKeys
     inbox: Inbox
@@ -45,6 +50,10 @@ class Stores(Struct, frozen=True, kw_only=True):
     endpoints: Endpoints
     endpoint_tester: EndpointTester
     lists: Lists
+    acts: ActBook
+    cases: CaseBook
+    deployments: DeploymentBook
+    event_results: EventResultCounts
 
 
 def stores_on(
@@ -71,4 +80,8 @@ def stores_on(
         endpoints=Endpoints(endpoint_book, dispatch, sealer, policy, settings),
         endpoint_tester=EndpointTester(endpoint_book, outbound_book, sealer, policy, settings, clock),
         lists=Lists(pool, clock),
+        acts=ActBook(pool),
+        cases=CaseBook(pool, clock),
+        deployments=DeploymentBook(pool),
+        event_results=EventResultCounts(pool, clock),
     )

@@ -1,40 +1,40 @@
-"""Cases of rejected transitions, as the numbers show them: how many wait, and who closes them."""
+"""Rejected cases as the numbers show them: how many wait, since when, and who closes them."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Final
 
-from msgspec import Struct, field
+from msgspec import Struct
 
-from tallystick.kit.ids import id_floor
-from tallystick.record.postgres.number_reads import NumberReads
+from tallystick.record.postgres.number_reads import NumberReads, WaitingCases
 
-#: Rejections that are looked back at, while nobody keeps the state of a case.
-LOOK_BACK: Final = timedelta(hours=24)
+#: A case that nobody has taken for so long is nobody's.
+UNASSIGNED_AFTER: Final = timedelta(hours=24)
 
-#: Rejections that alert are rare: more than these are many, however many more there are.
-AT_MOST: Final = 10_000
+#: Over this time it is shown who closes cases.
+SHARES_OVER: Final = timedelta(days=30)
 
 
 class Cases(Struct, frozen=True, kw_only=True):
-    """``open_by_category``: how many are not resolved, and since when the oldest. ``shares``: of the cases of the last
-    30 days, by who closed them. ``unassigned``: those that nobody has taken for a day; None where that is not kept."""
+    """``shares``: of the cases that were closed in the last 30 days or are not resolved, by ``rule``, ``person`` and
+    ``open``; empty where there are none."""
 
-    open_by_category: Mapping[str, tuple[int, datetime]]
-    shares: Mapping[str, float] = field(default_factory=dict)
-    unassigned: int | None = None
+    waiting: Sequence[WaitingCases]
+    shares: Mapping[str, float]
+
+    @property
+    def unassigned(self) -> int:
+        """How many nobody has taken for a day."""
+        return sum(each.unassigned for each in self.waiting)
 
 
 async def read_cases(reads: NumberReads, now: datetime) -> Cases:
-    """The one place that counts cases. Raises what the database raises.
-
-    As long as a rejected transition is no case with a state of its own, those of the last day stand for what waits, by
-    the kind of subject that refused them.
-    """
-    found: dict[str, tuple[int, datetime]] = {}
-    for each in await reads.rejections_after(id_floor("rej", now - LOOK_BACK), AT_MOST):
-        count, oldest_at = found.get(each.subject, (0, each.at))
-        found[each.subject] = (count + 1, min(oldest_at, each.at))
-    return Cases(open_by_category=found)
+    """Raises what the database raises."""
+    waiting = await reads.cases_waiting(now - UNASSIGNED_AFTER)
+    numbers = {"rule": 0, "person": 0, **await reads.cases_closed(now - SHARES_OVER)}
+    numbers["open"] = sum(each.waiting for each in waiting)
+    total = sum(numbers.values())
+    shares = {name: number / total for name, number in numbers.items()} if total else {}
+    return Cases(waiting=waiting, shares=shares)

@@ -221,11 +221,11 @@ def _show_money(numbers: Numbers) -> None:
 
 
 def _show_evidence(numbers: Numbers) -> None:
-    for name, (waiting, oldest_at) in numbers.cases.open_by_category.items():
-        CASES[name,], CASES_AGE[name,] = waiting, (numbers.at - oldest_at).total_seconds()
+    for cases in numbers.cases.waiting:
+        CASES[cases.category,] = cases.waiting
+        CASES_AGE[cases.category,] = (numbers.at - cases.oldest_at).total_seconds()
     for state, share in numbers.cases.shares.items():
         CASES_CLOSED[state,] = share
-    if numbers.cases.unassigned is not None:
-        CASES_UNASSIGNED[()] = numbers.cases.unassigned
+    CASES_UNASSIGNED[()] = numbers.cases.unassigned
     for window, each in numbers.completeness.items():
         FINAL[window,], COMPLETE[window,] = each.final, each.complete

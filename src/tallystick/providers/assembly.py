@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from tallystick.providers.circuit import BoundedProvider, Limits
 from tallystick.providers.port import Provider
 from tallystick.providers.receiver import Receiver
-from tallystick.providers.registry import PROVIDERS
+from tallystick.providers.registry import CONNECTOR_SETTINGS, PROVIDERS
 from tallystick.providers.simulator.setup import SIMULATOR, SimulatorSettings
 from tallystick.settings.fields import variable
 from tallystick.settings.load import Settings, SettingsError
@@ -76,6 +76,29 @@ def require_sound_providers(settings: Settings) -> None:
         faults.append(f"{variable('simulator')}: the test acquirer is on beside a live key; {allow}=true allows it")
     if faults:
         raise SettingsError("; ".join(faults))
+
+
+def secret_values(settings: Settings) -> dict[str, str]:
+    """The secrets of the settings, by the names of their variables: what must never be kept elsewhere."""
+    sections = [settings, *(settings.connector(own) for own in CONNECTOR_SETTINGS)]
+    found = {
+        variable(field.name): getattr(section, field.attribute)
+        for section in sections
+        for field in section.fields()
+        if (field.meta.extra or {}).get("secret")
+    }
+    return {name: value for name, value in found.items() if isinstance(value, str)}
+
+
+def open_values(settings: Settings) -> dict[str, object]:
+    """The settings that are no secrets, by the names of their variables."""
+    sections = [settings, *(settings.connector(own) for own in CONNECTOR_SETTINGS)]
+    return {
+        variable(field.name): getattr(section, field.attribute)
+        for section in sections
+        for field in section.fields()
+        if not (field.meta.extra or {}).get("secret")
+    }
 
 
 def exponents_by_provider() -> dict[str, Mapping[str, int]]:

@@ -48,7 +48,7 @@ from tallystick.kit.logs import get_logger
 from tallystick.providers.contract_drift import DriftTally
 from tallystick.providers.fair_slots import FairSlots
 from tallystick.providers.http import UNREACHABLE
-from tallystick.providers.pause import ASKED_TO_WAIT, Pause
+from tallystick.providers.pause import Pause
 from tallystick.providers.port import CircuitState, Provider, ProviderCall, ProviderEffect
 
 log = get_logger("tallystick.providers.circuit")
@@ -277,7 +277,7 @@ class BoundedProvider(Provider):
 
     def _require_no_pause(self) -> None:
         if self.pause is not None and self.pause.left_ms:
-            raise _Refused(ASKED_TO_WAIT)
+            raise _Refused(self.pause.why)
 
     async def _counted(self, operation: Operation, call: ProviderCall) -> Verdict:
         """Under a closed circuit. The library counts every call that it lets through, as a success where it is no

@@ -24,7 +24,7 @@ from tallystick.kit.clock_skew import SkewGauge
 from tallystick.kit.retry_after import retry_after_ms
 from tallystick.kit.trace_context import outgoing
 from tallystick.providers.checked_request import CheckedRequest, checked_before_write
-from tallystick.providers.pause import ASKED_TO_WAIT, LONGEST_MS, Pause
+from tallystick.providers.pause import LONGEST_MS, Pause
 
 #: Answers about payments are far shorter; a longer one is not read to its end.
 ANSWER_LIMIT_BYTES: Final = 1_048_576
@@ -145,7 +145,7 @@ class ProviderHttp:
             begun = True
 
         if self.pause.left_ms:  # known before a connection is waited for or made
-            raise NothingSent(ASKED_TO_WAIT)
+            raise NothingSent(self.pause.why)
         with checked_before_write(in_time):
             try:
                 return await self._request(method, url, headers=headers, data=body)
@@ -171,7 +171,7 @@ class ProviderHttp:
         except TooLateToSend as error:
             raise NothingSent("too late to send: recovery may have taken over") from error
         except AskedToWait as error:
-            raise NothingSent(ASKED_TO_WAIT) from error
+            raise NothingSent(self.pause.why) from error
         except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
             # Refused, no such host, or no connection within the connect time-out: the request was never written.
             self.pause.passed()

@@ -1,4 +1,4 @@
-"""When a provider asked to wait: until when an account takes no calls."""
+"""When an account of a provider takes no calls: the provider asked to wait, or an operator paused it."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ LONGEST_MS: Final = 60_000
 
 #: Why nothing was sent.
 ASKED_TO_WAIT: Final = "the provider asked to wait"
+PAUSED: Final = "an operator paused the provider"
 
 
 class Pause:
@@ -21,11 +22,21 @@ class Pause:
         self.is_shared = True  # whether other processes have been told
         self.is_tested = True  # whether a call since then ended without another such answer
         self._until_ms = 0  # on the monotonic clock
+        self._held_until_ms = 0  # by an operator
 
     @property
     def left_ms(self) -> int:
         """How long the account takes no calls yet; 0 where it takes them."""
-        return max(0, self._until_ms - monotonic_ms())
+        return max(0, self._until_ms - monotonic_ms(), self._held_until_ms - monotonic_ms())
+
+    @property
+    def why(self) -> str:
+        """Why it takes none, while it does."""
+        return PAUSED if self._held_until_ms > monotonic_ms() else ASKED_TO_WAIT
+
+    def hold(self, left_ms: int) -> None:
+        """An operator paused the account for so long, or for longer; 0: nobody did, or it was resumed."""
+        self._held_until_ms = monotonic_ms() + min(left_ms, self.limit_ms) if left_ms else 0
 
     def ask(self, wait_ms: int) -> None:
         """The provider asked for a wait, which may be 0. One that ends sooner than a known one changes nothing."""

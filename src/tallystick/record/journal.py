@@ -371,8 +371,9 @@ class _Writer:
 
 def _count_steps(change: Change) -> None:
     """For the numbers of this process: a few dict entries for each change."""
-    for step in change.transitions:
-        TRANSITIONS[step.subject, step.from_state, step.event] += 1
+    for part in (change, *change.beside):
+        for step in part.transitions:
+            TRANSITIONS[step.subject, step.from_state, step.event] += 1
     for refused in change.rejections:
         REJECTIONS[refused.subject, refused.state, refused.event, refused.origin] += 1
 

@@ -5,16 +5,18 @@ from __future__ import annotations
 import asyncio
 import signal
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import AbstractContextManager, asynccontextmanager
 
-from tallystick.domain.measures import FAILED_ROUNDS, MEASURES, ROUND_TIME
+from tallystick.domain.measures import MEASURES
 from tallystick.flows.assembly import open_runtime
-from tallystick.flows.process_numbers import counted_process
+from tallystick.flows.deployments import note_configuration
+from tallystick.flows.hourly_counts import WRITE_EVERY_MS
+from tallystick.flows.process_numbers import ProcessNumbers, counted_process
 from tallystick.flows.recovery.worker import LOOK_FOR_WAITING_EVERY_MS, RecoveryWorker
+from tallystick.flows.rejections.rounds import MISSING_EVERY_MS, RULES_EVERY_MS, CaseRounds
 from tallystick.flows.runtime import Runtime
 from tallystick.flows.webhooks.inbound.worker import WAITS_AFTER_MS, InboxWorker
 from tallystick.flows.webhooks.outbound.worker import OutboxWorker
-from tallystick.kit.clock import monotonic_ms
 from tallystick.kit.logs import get_logger
 from tallystick.kit.rounds import Rounds, run_rounds
 from tallystick.oversight.numbers import NUMBERS
@@ -32,11 +34,12 @@ log = get_logger("tallystick.run.work")
 @asynccontextmanager
 async def periodic_work(runtime: Runtime, watcher: Watcher | None = None) -> AsyncIterator[list[Rounds]]:
     """The list of everything that a worker does in rounds, each under its own name. Leaving closes what was opened for
-    it. ``watcher``: whose numbers the worker's listener shows."""
+    it. ``watcher``: the one whose numbers are shown, where they are."""
     settings = runtime.settings
     recovery = RecoveryWorker(runtime, runtime.stores.schedule_book)
     inbox = InboxWorker(runtime, runtime.stores.inbox)
     outbox = OutboxWorker(runtime)
+    cases = CaseRounds(runtime)
     watcher = watcher or Watcher(runtime)
     outage = runtime.outage
     try:
@@ -45,40 +48,31 @@ async def periodic_work(runtime: Runtime, watcher: Watcher | None = None) -> Asy
             Rounds(
                 "recovery",
                 settings.recovery_interval_ms,
-                with_keys(runtime, "recovery", recovery.round),
+                with_keys(runtime, recovery.round),
                 full_round=settings.recovery_batch,
                 finish=recovery.finish,
                 watch=outage,
             ),
             Rounds(
-                "waiting recovery",
-                LOOK_FOR_WAITING_EVERY_MS,
-                with_keys(runtime, "waiting recovery", recovery.report_waiting),
-                watch=outage,
+                "waiting recovery", LOOK_FOR_WAITING_EVERY_MS, with_keys(runtime, recovery.report_waiting), watch=outage
             ),
             Rounds(
                 "inbox",
                 settings.webhook_interval_ms,
-                with_keys(runtime, "inbox", inbox.begin),
+                with_keys(runtime, inbox.begin),
                 finish=inbox.finish,
                 watch=outage,
             ),
-            Rounds(
-                "foreign events",
-                TAKE_UP_EVERY_MS,
-                with_keys(runtime, "foreign events", inbox.take_up_known),
-                watch=outage,
-            ),
-            Rounds(
-                "waiting events", WAITS_AFTER_MS, with_keys(runtime, "waiting events", inbox.note_waiting), watch=outage
-            ),
-            Rounds(
-                "dispatch", settings.outbound_interval_ms, with_keys(runtime, "dispatch", outbox.dispatch), watch=outage
-            ),
+            Rounds("foreign events", TAKE_UP_EVERY_MS, with_keys(runtime, inbox.take_up_known), watch=outage),
+            Rounds("waiting events", WAITS_AFTER_MS, with_keys(runtime, inbox.note_waiting), watch=outage),
+            Rounds("event results", WRITE_EVERY_MS, inbox.results.write, watch=outage),
+            Rounds("cases by rule", RULES_EVERY_MS, cases.close_by_rule, watch=outage),
+            Rounds("missing cases", MISSING_EVERY_MS, cases.open_missing, watch=outage),
+            Rounds("dispatch", settings.outbound_interval_ms, with_keys(runtime, outbox.dispatch), watch=outage),
             Rounds(
                 "delivery",
                 settings.outbound_interval_ms,
-                with_keys(runtime, "delivery", outbox.begin),
+                with_keys(runtime, outbox.begin),
                 wake=outbox.wake,
                 finish=outbox.finish,
                 watch=outage,
@@ -87,25 +81,15 @@ async def periodic_work(runtime: Runtime, watcher: Watcher | None = None) -> Asy
         ]
     finally:
         await outbox.close()
+        await watcher.close()
 
 
-def with_keys(
-    runtime: Runtime, name: str, round: Callable[[], Awaitable[int | None]]
-) -> Callable[[], Awaitable[int | None]]:
-    """``round``, measured under its ``name``, while this process has the record's sealing keys. Without them it would
-    lose payers' next actions for good, and spend the tries of messages that another worker can sign."""
+def with_keys(runtime: Runtime, round: Callable[[], Awaitable[int | None]]) -> Callable[[], Awaitable[int | None]]:
+    """``round``, while this process has the record's sealing keys. Without them it would lose payers' next actions for
+    good, and spend the tries of messages that another worker can sign."""
 
     async def held() -> int | None:
-        if runtime.sealer.refused is not None:
-            return 0
-        started_ms = monotonic_ms()
-        try:
-            return await round()
-        except Exception:
-            FAILED_ROUNDS[name,] += 1
-            raise
-        finally:
-            ROUND_TIME.observe((name,), monotonic_ms() - started_ms)
+        return await round() if runtime.sealer.refused is None else 0
 
     return held
 
@@ -121,15 +105,21 @@ async def work(settings: Settings, database_url: str, stop: asyncio.Event) -> No
         watcher = Watcher(runtime)
         async with periodic_work(runtime, watcher) as rounds:
             require_right_clock(runtime.clocks.database_skew)
-            with metrics_listener(
-                settings.metrics_host,
-                settings.worker_metrics_port,
-                (lambda: numbers.latest, MEASURES),
-                (lambda: watcher.reading, NUMBERS),
-            ):
+            await note_configuration(runtime, "work")
+            with _metrics(settings, numbers, watcher):
                 log.info("worker started")
                 await run_rounds(rounds, stop)
     log.info("worker ended")
+
+
+def _metrics(settings: Settings, numbers: ProcessNumbers, watcher: Watcher) -> AbstractContextManager[None]:
+    """What this process counts, and what the record says while it has the watch."""
+    return metrics_listener(
+        settings.metrics_host,
+        settings.worker_metrics_port,
+        (lambda: numbers.latest, MEASURES),
+        (lambda: watcher.reading, NUMBERS),
+    )
 
 
 async def work_until_signalled(settings: Settings, database_url: str) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Annotated, ClassVar, Final
 
-from tallystick.settings.fields import PortNumber, ms, optional_port, text, variable
+from tallystick.settings.fields import PortNumber, ms, optional_port, secret, text, variable
 from tallystick.settings.sections import Section
 
 LOG_LEVELS: Final = ("debug", "info", "warning", "error")
@@ -22,6 +22,13 @@ class ProcessSettings(Section):
     worker_health_port: Annotated[
         PortNumber | None,
         optional_port("Where a worker answers /healthz and /readyz, on TALLYSTICK_HOST; without it, nowhere."),
+    ] = None
+    operator_key: Annotated[
+        str | None,
+        secret(
+            "API key of an operator, with which commands act on the record. Without one an act is recorded as"
+            " shell:<user>@<host>."
+        ),
     ] = None
     log_level: Annotated[str, text("debug, info, warning or error.")] = "info"
     clock_margin_ms: Annotated[

@@ -51,7 +51,9 @@ def observe_refund(
     if not possible:
         had = f"{captured} {payment.currency}"
         reason = f"the provider refunded {notice.amount} {notice.currency}, and had captured {had}"
-        builder.reject(rejection_id, payment, "refund_succeeded", origin="provider", reason=reason)
+        builder.reject(
+            rejection_id, payment, "refund_succeeded", origin="provider", category="malformed", reason=reason
+        )
         return Decided("conflict", builder.change(must_not_be_shed=True), reason)
     opened = builder.move(payment, "refund_opened", amount_refund_pending=payment.amount_refund_pending + notice.amount)
     refund = builder.open(
@@ -78,7 +80,9 @@ def observe_refund(
     )
     beyond = beyond_the_capture(after, stored.disputes)
     if beyond is not None:
-        builder.reject(rejection_id, after, "refund_succeeded", origin="provider", reason=beyond)
+        builder.reject(
+            rejection_id, after, "refund_succeeded", origin="provider", category="conflicting", reason=beyond
+        )
     return Decided("applied", builder.change(must_not_be_shed=True), beyond)
 
 

@@ -62,7 +62,14 @@ def decide_dispute(
     cause = replace(cause, occurred_at=notice.occurred_at, provider_reference=notice.reference)
     builder = ChangeBuilder(payment.merchant_id, payment.payment_id, cause)
     if reason := _implausible(stored, notice, known):
-        builder.reject(rejection_id, known or payment, f"dispute_{notice.state}", origin="provider", reason=reason)
+        builder.reject(
+            rejection_id,
+            known or payment,
+            f"dispute_{notice.state}",
+            origin="provider",
+            category="malformed",
+            reason=reason,
+        )
         return Decided("conflict", builder.change(must_not_be_shed=True), reason)
     names = notice.movements is not None or (known is not None and bool(known.movements))
     if waits := _waits_for(known, notice) if names else _waits_for_verdict(known, notice):
@@ -75,7 +82,7 @@ def decide_dispute(
     alarming = alarming_postings(builder.transfers, known, after) or _of_unknown_amount(known, after)
     reason = "; ".join(filter(None, (alarming, _beyond_the_capture(stored, known, after)))) or None
     if reason is not None:
-        builder.reject(rejection_id, after, notice.state, origin="provider", reason=reason)
+        builder.reject(rejection_id, after, notice.state, origin="provider", category="conflicting", reason=reason)
     builder.move(payment, "dispute_opened" if known is None else "dispute_updated")
     return Decided("applied", builder.change(must_not_be_shed=True), reason)
 

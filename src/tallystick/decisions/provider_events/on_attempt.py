@@ -15,6 +15,7 @@ from tallystick.decisions.verdicts import apply_verdict, mismatch, normalised
 from tallystick.domain.lifecycles.attempt import ATTEMPT_OPEN
 from tallystick.domain.lifecycles.payment import PAYMENT
 from tallystick.domain.lifecycles.verdict_matrix import VerdictMeaning, meaning_of
+from tallystick.domain.rejected_case import Category
 from tallystick.domain.snapshot import PaymentSnapshot
 from tallystick.domain.subjects import Attempt, Operation
 from tallystick.domain.verdicts import (
@@ -54,10 +55,12 @@ class Case(Struct, frozen=True, kw_only=True):
                 return attempt
         return None
 
-    def conflict(self, event: str, reason: str) -> Decided:
+    def conflict(self, event: str, reason: str, category: Category = "conflicting") -> Decided:
         """Kept as a rejection, with an alert."""
         builder = ChangeBuilder(self.stored.payment.merchant_id, self.stored.payment.payment_id, self.cause)
-        builder.reject(self.rejection_id, self.stored.payment, event, origin="provider", reason=reason)
+        builder.reject(
+            self.rejection_id, self.stored.payment, event, origin="provider", category=category, reason=reason
+        )
         return Decided("conflict", builder.change(must_not_be_shed=True), reason)
 
 

@@ -55,12 +55,12 @@ def decide_notice(
     if notice is None:
         return Decided("unknown_type")
     if isinstance(notice, UnknownNotice):
-        return case.conflict("event", unknown_money(notice))
+        return case.conflict("event", unknown_money(notice), "unknown_to_us")
     attempt = _named(stored, notice) if isinstance(notice, AttemptNotice) else None
     ours = attempt or case.authorize()
     if (provider, account) != (ours.provider, ours.account):
         reason = f"{provider}/{account} sent an event of a payment at {ours.provider}/{ours.account}"
-        return case.conflict("event", reason)
+        return case.conflict("event", reason, "malformed")
     known = stored.payment.provider_reference
     if charge is not None and known is not None and charge != known and not isinstance(notice, AttemptNotice):
         return _on_other_charge(case, notice, charge)
@@ -93,7 +93,7 @@ def _on_other_charge(case: Case, notice: Notice, charge: str) -> EventDecision:
         isinstance(notice.verdict, Approved) and notice.verdict.effect in ("authorized", "captured")
     )
     reason = f"it is about charge {charge}, and the payment's own is {case.stored.payment.provider_reference}"
-    return Decided("stale", reason=reason) if idle else case.conflict("event", reason)
+    return Decided("stale", reason=reason) if idle else case.conflict("event", reason, "unknown_to_us")
 
 
 def _named(stored: PaymentSnapshot, notice: AttemptNotice) -> Attempt | None:

@@ -11,9 +11,12 @@ from tallystick.domain.lifecycles.attempt import ATTEMPT
 from tallystick.domain.lifecycles.dispute import DISPUTE
 from tallystick.domain.lifecycles.payment import PAYMENT
 from tallystick.domain.lifecycles.refund import REFUND
+from tallystick.domain.lifecycles.rejected_case import REJECTED_CASE
 from tallystick.domain.lifecycles.table import Edge, Machine
 
-MACHINES: Final[dict[str, Machine]] = {machine.name: machine for machine in (PAYMENT, ATTEMPT, REFUND, DISPUTE)}
+MACHINES: Final[dict[str, Machine]] = {
+    machine.name: machine for machine in (PAYMENT, ATTEMPT, REFUND, DISPUTE, REJECTED_CASE)
+}
 
 
 def next_state(machine: str, state: str, event: str) -> str | None:

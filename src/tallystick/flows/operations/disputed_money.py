@@ -8,10 +8,12 @@ from typing import Final
 from msgspec import Struct
 
 from tallystick.decisions.change_builder import Cause
+from tallystick.decisions.operator_acts import carrying
 from tallystick.decisions.stated_amounts import NotStateable, left_to_state, state_amount
 from tallystick.domain.change import Change
 from tallystick.domain.dispute_movement import Movement
 from tallystick.domain.errors import Overloaded
+from tallystick.domain.operator_act import AskedAct
 from tallystick.domain.subjects import Dispute
 from tallystick.flows.runtime import Runtime
 from tallystick.kit.ids import new_id, sibling_id
@@ -40,7 +42,16 @@ async def unknown_amounts(runtime: Runtime, merchant_id: str | None, limit: int)
     ]
 
 
-async def state(runtime: Runtime, dispute_id: str, reference: str, amount: int, *, actor: str, reason: str) -> Change:
+async def state(
+    runtime: Runtime,
+    dispute_id: str,
+    reference: str,
+    amount: int,
+    *,
+    actor: str,
+    reason: str,
+    asked: AskedAct | None = None,
+) -> Change:
     """An operator says what a movement was. Raises NotStateable and Overloaded."""
     change_id = new_id("chg")
     evidence = {"operator": {"reason": reason, "movement": reference, "amount": amount}}
@@ -53,11 +64,12 @@ async def state(runtime: Runtime, dispute_id: str, reference: str, amount: int, 
             change_id=change_id,
             at=runtime.clock.now(),
             trigger="operator",
-            actor=f"operator:{actor}",
+            actor=actor,
             evidence=evidence,
         )
         rejection_id = sibling_id("rej", change_id)
         change = state_amount(loaded.stored, dispute_id, reference, amount, cause, rejection_id)
+        change = carrying(asked, change, cause.at)
         if isinstance(await runtime.journal.commit(change), Fresh):
             return change
     raise Overloaded("the payment is changed by too many others")

@@ -9,9 +9,11 @@ from msgspec import Struct
 
 from tallystick.decisions.change_builder import Cause
 from tallystick.decisions.late_money import NoLateMoney, accept_late_money, return_late_money
+from tallystick.decisions.operator_acts import carrying
 from tallystick.domain.change import Change
 from tallystick.domain.errors import Overloaded, ProviderNotConfigured
 from tallystick.domain.late_money import unclaimed
+from tallystick.domain.operator_act import AskedAct
 from tallystick.domain.snapshot import PaymentSnapshot
 from tallystick.domain.subjects import Payment
 from tallystick.flows.payments.attempts import carry_out, send_by
@@ -36,13 +38,17 @@ async def waiting_late_money(runtime: Runtime, merchant_id: str | None, limit: i
     return [LateMoney(payment=payment, waiting=unclaimed(payment)) for payment in found]
 
 
-async def accept(runtime: Runtime, payment_id: str, *, actor: str, reason: str) -> Change:
+async def accept(
+    runtime: Runtime, payment_id: str, *, actor: str, reason: str, asked: AskedAct | None = None
+) -> Change:
     """All that waits becomes the merchant's. Raises NoLateMoney and Overloaded."""
-    change, _ = await _decided(runtime, payment_id, actor, reason, accept_late_money)
+    change, _ = await _decided(runtime, payment_id, actor, reason, accept_late_money, asked)
     return change
 
 
-async def give_back(runtime: Runtime, payment_id: str, *, actor: str, reason: str) -> Change | None:
+async def give_back(
+    runtime: Runtime, payment_id: str, *, actor: str, reason: str, asked: AskedAct | None = None
+) -> Change | None:
     """All that waits is refunded at the provider. Returns what its answer came to, or None where it said nothing yet:
     recovery finishes what is open. Raises NoLateMoney, Overloaded, and ProviderNotConfigured: then nothing was
     written."""
@@ -58,7 +64,7 @@ async def give_back(runtime: Runtime, payment_id: str, *, actor: str, reason: st
         deadline_ms = send_by(runtime)
         return return_late_money(stored, attempt_id, cause, runtime.terms(stored.payment.provider))
 
-    change, stored = await _decided(runtime, payment_id, actor, reason, opened)
+    change, stored = await _decided(runtime, payment_id, actor, reason, opened, asked)
     return await carry_out(runtime, stored.after(change), attempt_id, deadline_ms)
 
 
@@ -68,6 +74,7 @@ async def _decided(
     actor: str,
     reason: str,
     decision: Callable[[PaymentSnapshot, Cause], Change],
+    asked: AskedAct | None,
 ) -> tuple[Change, PaymentSnapshot]:
     change_id = new_id("chg")
     for _ in range(RACES):
@@ -79,10 +86,10 @@ async def _decided(
             change_id=change_id,
             at=runtime.clock.now(),
             trigger="operator",
-            actor=f"operator:{actor}",
+            actor=actor,
             evidence={"operator": {"reason": reason}},
         )
-        change = decision(loaded.stored, cause)
+        change = carrying(asked, decision(loaded.stored, cause), cause.at)
         if isinstance(await runtime.journal.commit(change), Fresh):
             return change, loaded.stored
     raise Overloaded("the payment is changed by too many others")

@@ -9,10 +9,12 @@ from typing import Any
 
 from tallystick.decisions.change_builder import Cause
 from tallystick.decisions.lookups import answer_of_submission
+from tallystick.decisions.operator_acts import carrying
 from tallystick.decisions.verdicts import apply_verdict
 from tallystick.domain.change import Change
 from tallystick.domain.measures import PROVIDER_CALLS, SUBMISSIONS
 from tallystick.domain.money import Exponents
+from tallystick.domain.operator_act import AskedAct
 from tallystick.domain.provider_amounts import verdict_about
 from tallystick.domain.snapshot import PaymentSnapshot
 from tallystick.domain.subjects import Attempt, Payment
@@ -153,20 +155,22 @@ async def settle_verdict(
     cause: str,
     actor: str,
     evidence: dict[str, Any] | None = None,
+    asked: AskedAct | None = None,
 ) -> Change | None:
     """Commit what ``verdict`` means to the stored attempt; after a lost race, load and decide again. ``stored`` is as
     it was when the verdict was asked for: a negative one is about the submissions until then. What the payer has to do
-    next is sealed here, before it becomes part of a change."""
+    next is sealed here, before it becomes part of a change. ``asked``: the operator's act that this carries out."""
     verdict = runtime.actions.verdict(verdict, stored.payment.merchant_id, stored.payment.payment_id)
     change_id = new_id("chg")
     rejection_id = sibling_id("rej", change_id)
-    asked = stored.attempt(attempt_id)
-    checks = runtime.checks(asked.provider, learned_late=cause != "answer")
+    judged = stored.attempt(attempt_id)
+    checks = runtime.checks(judged.provider, learned_late=cause != "answer")
     while True:
         step = Cause(change_id=change_id, at=runtime.clock.now(), trigger=cause, actor=actor, evidence=evidence)
-        change = apply_verdict(stored, attempt_id, verdict, step, rejection_id, checks, submissions=asked.submissions)
+        change = apply_verdict(stored, attempt_id, verdict, step, rejection_id, checks, submissions=judged.submissions)
         if change is None:
             return None
+        change = carrying(asked, change, step.at)
         if not isinstance(await runtime.journal.commit(change), Stale):
             _report(stored.attempt(attempt_id), verdict, change)
             return change

@@ -12,9 +12,11 @@ from typing import Any, Final
 from msgspec import Struct
 
 from tallystick.decisions.change_builder import Cause
+from tallystick.decisions.operator_acts import carrying
 from tallystick.decisions.verdicts import give_up
 from tallystick.domain.change import Change
 from tallystick.domain.errors import TallystickError
+from tallystick.domain.operator_act import AskedAct
 from tallystick.domain.subjects import Attempt
 from tallystick.domain.verdicts import Approved, Declined, Effect, NotFound, Verdict
 from tallystick.flows.payments.attempts import settle_verdict
@@ -91,13 +93,15 @@ async def resolve(
     actor: str,
     reason: str,
     reference: str | None = None,
+    asked: AskedAct | None = None,
 ) -> Change:
     """Settle a parked attempt by an operator's finding. If its key was taken, the operator names what the provider has
-    under that key. A charge that the record cannot name yet is named too. Raises NotInDoubt, and ValueError for an
+    under that key. A charge that the record cannot name yet is named too. ``asked`` is recorded with the last change of
+    it: where a process dies between two, the same finding goes on from there. Raises NotInDoubt, and ValueError for an
     unknown outcome."""
     loaded = await find(runtime, book, attempt_id)
     clock = loaded.clocks[attempt_id]
-    if not clock.parked:
+    if not clock.parked and not _is_half_done(clock.attempt, outcome):
         raise NotInDoubt(f"attempt {attempt_id} is {clock.attempt.state} and not in the in-doubt list")
     if clock.attempt.key_taken and reference is None:
         raise NotInDoubt(
@@ -114,22 +118,29 @@ async def resolve(
     words = {"evidence": evidence, "reason": reason, "outcome": outcome}
     if clock.attempt.key_taken:
         words["reference"] = str(reference)
-    cause, who = "operator", f"operator:{actor}"
+    cause, who = "operator", actor
     verdict = _verdict(clock.attempt, outcome, words, reference)
     change = None
     if clock.attempt.state != "not_found" or outcome != "not_executed":
-        change = await settle_verdict(runtime, loaded.stored, attempt_id, verdict, cause=cause, actor=who)
+        last = asked if outcome != "not_executed" else None
+        change = await settle_verdict(runtime, loaded.stored, attempt_id, verdict, cause=cause, actor=who, asked=last)
     if outcome == "not_executed":
         loaded = await find(runtime, book, attempt_id)
         step = Cause(
             change_id=new_id("chg"), at=runtime.clock.now(), trigger=cause, actor=who, evidence={"operator": words}
         )
-        change = give_up(loaded.stored, attempt_id, step)
+        change = carrying(asked, give_up(loaded.stored, attempt_id, step), step.at)
         if isinstance(await runtime.journal.commit(change), Stale):
             raise NotInDoubt(f"attempt {attempt_id} was settled by another change meanwhile")
     if change is None:
         raise NotInDoubt(f"attempt {attempt_id} was settled by another change meanwhile")
     return change
+
+
+def _is_half_done(attempt: Attempt, outcome: str) -> bool:
+    """Whether the first half of the finding is recorded: that nothing happened. Recovery may be about to look at it,
+    and whoever is first decides."""
+    return outcome == "not_executed" and attempt.state == "not_found"
 
 
 def _needs_name(attempt: Attempt) -> bool:

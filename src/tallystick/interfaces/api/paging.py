@@ -41,6 +41,8 @@ REFUNDS: Final = PagedList(4, "re")
 DISPUTES: Final = PagedList(5, "dp")
 PROVIDER_EVENTS: Final = PagedList(6, "evt")
 MESSAGES: Final = PagedList(7, "msg")
+REJECTIONS: Final = PagedList(8, "case")
+ACTS: Final = PagedList(9, "opa")
 
 
 def write_cursor(paged: PagedList, position: Position) -> str:

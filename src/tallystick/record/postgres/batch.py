@@ -262,6 +262,7 @@ def _until_references(batch: _Batch) -> Iterator[_Step]:
     yield from _subjects(batch)
     yield from _write(batch, "insert_responses", lambda rows: rows.responses)
     yield from _write(batch, "insert_rejections", lambda rows: rows.rejections)
+    yield from _acts(batch.live)
     yield from _write(batch, "write_deadlines", lambda rows: rows.deadlines, (batch.clock.shift_ms,))
     yield from _write(batch, "insert_references", lambda rows: rows.references)
 
@@ -286,6 +287,19 @@ def _history(live: Sequence[Entry]) -> Iterator[_Step]:
 
     if rows:
         yield _Step(Call(STATEMENTS["insert_transitions"], _columns(rows)), check)
+
+
+def _acts(live: Sequence[Entry]) -> Iterator[_Step]:
+    """An act whose key is taken already was done by somebody else meanwhile: its change decides again."""
+    rows = _rows(live, lambda rows: rows.acts)
+
+    def check(answer: Answer) -> None:
+        if answer.count != len(rows):
+            won = {row[0] for row in answer.rows()}
+            raise LostRace([entry for entry in live if any(row[2] not in won for row in entry.rows.acts)])
+
+    if rows:
+        yield _Step(Call(STATEMENTS["insert_acts"], _columns(rows)), check)
 
 
 def _subjects(batch: _Batch) -> Iterator[_Step]:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final
 
 import asyncpg
 
+from tallystick.domain.operator_act import OperatorAct
 from tallystick.kit.clock import Clock
 from tallystick.kit.ids import new_id, sibling_id
 from tallystick.record.postgres import sql
+from tallystick.record.postgres.acts import insert_act
 from tallystick.record.postgres.failures import RETRY_SAME_CONNECTION
 from tallystick.record.postgres.inbox_rows import (
     DeadEvent,
@@ -41,6 +43,14 @@ TAKE_UP_EVERY_MS: Final = 60_000
 
 #: Charges of foreign events looked up in one statement.
 TAKEN_UP_AT_ONCE: Final = 5_000
+
+
+#: Makes the operator's act of how many events it was done to; None where it did nothing that is recorded.
+Recorded = Callable[[int], OperatorAct | None]
+
+
+#: The columns of no event.
+_NOTHING: Final[list[tuple[Any, ...]]] = [(), (), ()]
 
 
 class Inbox:
@@ -177,11 +187,19 @@ class Inbox:
         return structs_of(records, DeadEvent)
 
     async def reopen(
-        self, names: Sequence[EventName], turn: int, *, actor: str, reason: str, dead_alone: bool = False
+        self,
+        names: Sequence[EventName],
+        turn: int,
+        *,
+        actor: str,
+        reason: str,
+        dead_alone: bool = False,
+        recorded: Recorded | None = None,
     ) -> int:
-        """Reopen closed events (``dead_alone``: dead ones only). Returns how many. The action is recorded with them."""
-        columns = (*_columns(sorted(names)), turn, self._clock.shift_ms, dead_alone)
-        return await self._act("reopen", columns, "replayed", actor, reason)
+        """Reopen closed events (``dead_alone``: dead ones only). Returns how many. The action is recorded with them;
+        and so is the act that ``recorded`` makes of their number, if it makes one."""
+        columns = (*(_columns(sorted(names)) or _NOTHING), turn, self._clock.shift_ms, dead_alone)
+        return len(await self._acted("reopen", columns, "replayed", actor, reason, recorded))
 
     async def filed(self, which: FiledFilter, after: EventName | None, scanned: int) -> list[FiledEvent]:
         """Of the next ``scanned`` events after ``after``, by primary key, those that match, and the last one. Empty at
@@ -245,15 +263,22 @@ class Inbox:
         [record] = await self._pool.fetch(STATEMENTS["unreadable_dead_letters"], *values)
         return record["dead"], record["ends_in_ms"]
 
-    async def discard(self, names: Sequence[EventName], *, actor: str, reason: str) -> int:
-        """Close dead letters permanently. Returns how many were dead. The action is recorded with them."""
-        return await self._act("discard", _columns(sorted(names)), "discarded", actor, reason)
-
-    async def _act(self, statement: str, columns: Sequence[Any], act: str, actor: str, reason: str) -> int:
-        return len(await self._acted(statement, columns, act, actor, reason))
+    async def discard(
+        self, names: Sequence[EventName], *, actor: str, reason: str, recorded: Recorded | None = None
+    ) -> int:
+        """Close dead letters permanently. Returns how many were dead. The action is recorded with them, as with
+        ``reopen``."""
+        columns = _columns(sorted(names)) or _NOTHING
+        return len(await self._acted("discard", columns, "discarded", actor, reason, recorded))
 
     async def _acted(
-        self, statement: str, columns: Sequence[Any], act: str, actor: str, reason: str
+        self,
+        statement: str,
+        columns: Sequence[Any],
+        act: str,
+        actor: str,
+        reason: str,
+        recorded: Recorded | None = None,
     ) -> list[asyncpg.Record]:
         """In one transaction. If two operators take the same events in another order, one of them retries."""
         for last in (*[False] * ACT_RETRIES, True):
@@ -261,6 +286,9 @@ class Inbox:
                 async with self._pool.acquire() as connection, connection.transaction():
                     done = await connection.fetch(STATEMENTS[statement], *columns)
                     await _record_act(connection, done, act, actor, reason)
+                    done_by = None if recorded is None else recorded(len(done))
+                    if done_by is not None:
+                        await insert_act(connection, done_by)
                 return list(done)
             except RETRY_SAME_CONNECTION:
                 if last:

@@ -196,6 +196,15 @@ class DeadLetterFilter(Struct, frozen=True, kw_only=True):
     merchant_id: str | None = None
     dead_before: datetime | None = None
 
+    def arguments(self) -> dict[str, str]:
+        """What it names, as text."""
+        named = {name: getattr(self, name) for name in self.__struct_fields__}
+        return {
+            name: value.isoformat() if isinstance(value, datetime) else value
+            for name, value in named.items()
+            if value is not None
+        }
+
 
 class ForeignCount(Struct, frozen=True, kw_only=True):
     """Foreign events of one type and account."""

@@ -49,19 +49,13 @@ class ClearingBalance(Struct, frozen=True, kw_only=True):
     gross: int
 
 
-class AlertingRejection(Struct, frozen=True, kw_only=True):
-    """A rejected transition that a client did not cause."""
+class WaitingCases(Struct, frozen=True, kw_only=True):
+    """Cases of one category that are not resolved. ``unassigned``: those that nobody has taken for too long."""
 
-    rejection_id: str
-    merchant_id: str
-    stream_id: str
-    subject: str
-    state: str
-    event: str
-    origin: str
-    cause: str
-    reason: str
-    at: datetime
+    category: str
+    waiting: int
+    oldest_at: datetime
+    unassigned: int
 
 
 class DriftSum(Struct, frozen=True, kw_only=True):
@@ -109,11 +103,14 @@ class NumberReads:
             await connection.execute("SET LOCAL enable_seqscan = on")
             return structs_of(await connection.fetch(STATEMENTS["clearing_balances"]), ClearingBalance)
 
-    async def rejections_after(self, rejection_id: str, limit: int) -> Sequence[AlertingRejection]:
-        """Those that alert, after this one."""
-        return structs_of(
-            await self._pool.fetch(STATEMENTS["rejections_after"], rejection_id, limit), AlertingRejection
-        )
+    async def cases_waiting(self, unassigned_since: datetime) -> Sequence[WaitingCases]:
+        """Cases that are not resolved, by category."""
+        return structs_of(await self._pool.fetch(STATEMENTS["cases_waiting"], unassigned_since), WaitingCases)
+
+    async def cases_closed(self, since: datetime) -> dict[str, int]:
+        """How many cases were resolved from then on, by who closed them: rule or person."""
+        rows = await self._pool.fetch(STATEMENTS["cases_closed"], since)
+        return {row["closed_by"]: row["cases"] for row in rows}
 
     async def drift_since(self, since: datetime) -> Sequence[DriftSum]:
         """In the hours that begin from then on."""

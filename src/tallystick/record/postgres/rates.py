@@ -1,4 +1,4 @@
-"""Counts by the minute, of all processes together; and since when each release is known."""
+"""Counts by the minute, of all processes together; and when releases began to work."""
 
 from __future__ import annotations
 
@@ -21,10 +21,18 @@ KEEP_MINUTES: Final = 2 * 24 * 60
 
 
 class Release(Struct, frozen=True, kw_only=True):
-    """A version of Tallystick, and when the first process of it worked on this record."""
+    """When a release began to work on this record: an operator marked it under a name (``version``), or a process of
+    another one than before began."""
 
-    version: str
+    kind: str
+    version: str | None
+    process_version: str
     at: datetime
+
+    @property
+    def name(self) -> str:
+        """What people call it."""
+        return self.version or self.process_version
 
 
 class RateBook:
@@ -50,10 +58,6 @@ class RateBook:
         rows = await self._pool.fetch(STATEMENTS["rates_between"], since, until)
         return {cast(RateName, row["what"]): int(row["n"]) for row in rows}
 
-    async def note_release(self, version: str) -> None:
-        """Note that this release works on the record, unless it did before."""
-        await self._pool.execute(STATEMENTS["note_release"], version, self._clock.now())
-
-    async def releases(self) -> Sequence[Release]:
-        """Every release that worked on the record, the newest first."""
-        return structs_of(await self._pool.fetch(STATEMENTS["releases"]), Release)
+    async def releases(self, since: datetime, limit: int) -> Sequence[Release]:
+        """Releases from then on, the newest first."""
+        return structs_of(await self._pool.fetch(STATEMENTS["releases"], since, limit), Release)

@@ -18,6 +18,7 @@ from tallystick.domain.change import (
     Transfer,
     Transition,
 )
+from tallystick.domain.operator_act import OperatorAct
 from tallystick.kit.ids import sibling_id
 from tallystick.record.postgres.message_bodies import answer_key_of
 from tallystick.record.postgres.subject_rows import Row, SubjectRows, json_or_none, json_text
@@ -167,6 +168,27 @@ def rejection_row(rejection: Rejection) -> Row:
         rejection.at,
         json_or_none(rejection.evidence),
         rejection.key_kind,
+        rejection.category,
+    )
+
+
+def act_row(act: OperatorAct) -> Row:
+    """Columns of ``insert_acts``."""
+    return (
+        act.operator,
+        act.idempotency_key,
+        act.act_id,
+        act.act,
+        act.target,
+        act.merchant_id,
+        act.payment_id,
+        json_text(act.arguments),
+        act.fingerprint,
+        act.reason,
+        act.key_kind,
+        act.change_id,
+        json_text(act.result),
+        act.at,
     )
 
 
@@ -233,6 +255,7 @@ class ChangeRows:
 
     __slots__ = (
         "acknowledgements",
+        "acts",
         "count",
         "deadlines",
         "instructions",
@@ -254,6 +277,10 @@ class ChangeRows:
         self.instructions = [instruction_row(change.claim)] if change.claim else []
         self.transitions = transition_rows(change)
         self.subjects = SubjectRows(change)
+        for other in change.beside:
+            self.transitions += transition_rows(other)
+            self.subjects.add(other)
+        self.acts = [] if change.act is None else [act_row(change.act)]
         self.transfers = [transfer_row(t) for t in change.transfers]
         self.responses = [response_row(r) for r in change.responses]
         self.rejections = [rejection_row(r) for r in change.rejections]
@@ -271,6 +298,7 @@ class ChangeRows:
             + len(self.rejections)
             + len(self.instructions)
             + len(self.references)
+            + len(self.acts)
             + len(self.messages)
             + 2 * len(self.acknowledgements)
         )

@@ -237,16 +237,21 @@ def _row_maker(kind: SubjectKind) -> Callable[[Any], Row]:
 
 
 class SubjectRows:
-    """The subjects of one change as rows, by the name of their write."""
+    """The subjects of one change, and of those beside it, as rows by the name of their write."""
 
     __slots__ = ("by_write", "count")
 
     def __init__(self, change: Change) -> None:
-        opened = {transition.subject_id for transition in change.transitions if transition.version == 1}
         self.by_write: dict[str, list[Row]] = {}
+        self.count = 0
+        self.add(change)
+
+    def add(self, change: Change) -> None:
+        """The subjects of one more change, of another stream."""
+        opened = {transition.subject_id for transition in change.transitions if transition.version == 1}
         for subject in change.subjects:
             kind = kind_of(subject)
             writes = writes_of(kind)
             write = writes.first if kind.id_of(subject) in opened else writes.later
             self.by_write.setdefault(write.name, []).append(write.row(subject))
-        self.count = len(change.subjects)
+        self.count += len(change.subjects)

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import random
 import time
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Annotated, Final
 
 from msgspec import Struct
@@ -22,8 +23,10 @@ from tallystick.domain.json_types import (
     Time,
     described,
 )
+from tallystick.domain.operator_act import ActName, AskedAct, OperatorAct
 from tallystick.flows.webhooks.inbound.retries import Retries
-from tallystick.record.postgres.inbox import Inbox
+from tallystick.kit.clock import Clock
+from tallystick.record.postgres.inbox import Inbox, Recorded
 from tallystick.record.postgres.inbox_rows import DeadLetterFilter, EventName, ListPosition
 from tallystick.settings.load import Settings
 
@@ -31,6 +34,16 @@ __all__ = ["DeadLetter", "DeadLetterFilter", "DeadLetters", "NotReplayable"]
 
 #: Dead letters replayed or discarded in one transaction.
 _ACT_BATCH: Final = 500
+
+
+#: The target of an act on many: which of them is among its arguments.
+ALL_DEAD_LETTERS: Final = "dead_letters"
+
+#: The act on one dead letter, and the same on many.
+MANY: Final[Mapping[ActName, ActName]] = {
+    "dead_letter.replay": "dead_letter.replay_many",
+    "dead_letter.discard": "dead_letter.discard_many",
+}
 
 
 class NotReplayable(TallystickError):
@@ -61,6 +74,7 @@ class DeadLetters:
 
     def __init__(self, inbox: Inbox, settings: Settings) -> None:
         self._inbox = inbox
+        self._clock = Clock(settings.clock_shift_ms)
         self._alarm_age_ms = settings.webhook_dead_letter_alarm_age_ms
         self._retries = Retries(settings, random.Random())
 
@@ -86,36 +100,71 @@ class DeadLetters:
             for event in await self._inbox.dead(which, after, limit)
         ]
 
-    async def replay(self, event_id: str, *, actor: str, reason: str) -> None:
+    async def replay(self, event_id: str, *, actor: str, reason: str, asked: AskedAct | None = None) -> None:
         """Process one closed event again, dead or not. Raises NotReplayable."""
-        if not await self._inbox.reopen([await self._name(event_id)], _last_place_ms(), actor=actor, reason=reason):
+        name = await self._name(event_id)
+        recorded = self._of_one(asked, "replayed")
+        if not await self._inbox.reopen([name], _last_place_ms(), actor=actor, reason=reason, recorded=recorded):
             raise NotReplayable(f"event {event_id} is still open")
 
-    async def replay_all(self, which: DeadLetterFilter, *, actor: str, reason: str) -> int:
+    async def replay_all(
+        self, which: DeadLetterFilter, *, actor: str, reason: str, asked: AskedAct | None = None
+    ) -> int:
         """Replay every dead letter that matches the filter. Returns how many, without those that another operator
         replayed or discarded meanwhile."""
-        done = 0
-        after: ListPosition | None = None
-        while page := await self._inbox.dead(which, after, _ACT_BATCH):
-            names = [event.name() for event in page]
-            done += await self._inbox.reopen(names, _last_place_ms(), actor=actor, reason=reason, dead_alone=True)
-            after = page[-1].position()
-        return done
 
-    async def discard(self, event_id: str, *, actor: str, reason: str) -> None:
+        async def reopen(names: list[EventName], recorded: Recorded | None) -> int:
+            turn = _last_place_ms()
+            return await self._inbox.reopen(names, turn, actor=actor, reason=reason, dead_alone=True, recorded=recorded)
+
+        return await self._in_batches(which, asked, reopen)
+
+    async def discard(self, event_id: str, *, actor: str, reason: str, asked: AskedAct | None = None) -> None:
         """Close one dead letter for good. Raises NotReplayable."""
-        if not await self._inbox.discard([await self._name(event_id)], actor=actor, reason=reason):
+        name = await self._name(event_id)
+        recorded = self._of_one(asked, "discarded")
+        if not await self._inbox.discard([name], actor=actor, reason=reason, recorded=recorded):
             raise NotReplayable(f"event {event_id} is not a dead letter")
 
-    async def discard_all(self, which: DeadLetterFilter, *, actor: str, reason: str) -> int:
+    async def discard_all(
+        self, which: DeadLetterFilter, *, actor: str, reason: str, asked: AskedAct | None = None
+    ) -> int:
         """Discard every dead letter that matches the filter. Returns how many."""
+
+        async def discard(names: list[EventName], recorded: Recorded | None) -> int:
+            return await self._inbox.discard(names, actor=actor, reason=reason, recorded=recorded)
+
+        return await self._in_batches(which, asked, discard)
+
+    async def _in_batches(
+        self,
+        which: DeadLetterFilter,
+        asked: AskedAct | None,
+        act_on: Callable[[list[EventName], Recorded | None], Awaitable[int]],
+    ) -> int:
+        """Batch by batch, each in one transaction. The act is recorded with the last one: where a process dies before,
+        the same act goes on with what is left, and counts that."""
         done = 0
-        after: ListPosition | None = None
-        while page := await self._inbox.dead(which, after, _ACT_BATCH):
-            names = [event.name() for event in page]
-            done += await self._inbox.discard(names, actor=actor, reason=reason)
-            after = page[-1].position()
-        return done
+        page = await self._inbox.dead(which, None, _ACT_BATCH)
+        while True:
+            following = await self._inbox.dead(which, page[-1].position(), _ACT_BATCH) if page else []
+            recorded = None if following or asked is None else self._of_many(asked, done)
+            done += await act_on([event.name() for event in page], recorded)
+            if not following:
+                return done
+            page = following
+
+    def _of_one(self, asked: AskedAct | None, became: str) -> Recorded | None:
+        if asked is None:
+            return None
+
+        def recorded(count: int) -> OperatorAct | None:
+            return asked.done({"event_id": asked.target, "became": became}, self._clock.now()) if count else None
+
+        return recorded
+
+    def _of_many(self, asked: AskedAct, before: int) -> Recorded:
+        return lambda count: asked.done({"count": before + count}, self._clock.now())
 
     async def _name(self, event_id: str) -> EventName:
         event = await self._inbox.event(event_id)

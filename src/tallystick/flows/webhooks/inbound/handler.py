@@ -16,14 +16,10 @@ from msgspec.structs import replace
 from tallystick.decisions.change_builder import Cause
 from tallystick.decisions.provider_events.dispositions import Ask, Decided, NotYet
 from tallystick.decisions.provider_events.foreign import Foreign, Unanswered
-from tallystick.decisions.provider_events.route import decide_notice, unknown_money
+from tallystick.decisions.provider_events.route import unknown_money
 from tallystick.domain.errors import OutcomeUnknown, Overloaded
 from tallystick.domain.measures import EVENT_TIME, EVENT_TRIES
 from tallystick.domain.notices import (
-    AttemptNotice,
-    CancelOrRefundNotice,
-    CaptureNotice,
-    ChargeNotice,
     Notice,
     StoredNotice,
     UnknownNotice,
@@ -32,17 +28,18 @@ from tallystick.domain.notices import (
 from tallystick.domain.provider_amounts import notice_about
 from tallystick.domain.snapshot import PaymentSnapshot
 from tallystick.domain.verdicts import Verdict
-from tallystick.flows.payments.attempts import fetch_verdict, report_rejections
+from tallystick.flows.event_results import EventResults
+from tallystick.flows.payments.attempts import report_rejections
 from tallystick.flows.runtime import Runtime
+from tallystick.flows.webhooks.inbound.deciding import Deciding, evidence_of_event
 from tallystick.flows.webhooks.inbound.foreign import ForeignEvents
 from tallystick.flows.webhooks.inbound.tries import Tries
 from tallystick.flows.webhooks.inbound.unreadable import UnreadableEvents
 from tallystick.kit.clock import monotonic_ms
-from tallystick.kit.ids import new_id, sibling_id
+from tallystick.kit.ids import new_id
 from tallystick.kit.log_sampling import SampledLines
 from tallystick.kit.logs import get_logger
 from tallystick.providers.event_codes import EventMeaning
-from tallystick.providers.pause import ASKED_TO_WAIT
 from tallystick.providers.registry import PROVIDERS
 from tallystick.record.journal import Stale
 from tallystick.record.postgres.failures import may_run_again
@@ -63,15 +60,20 @@ _SILENT: Final[Mapping[EventMeaning, str]] = {
     "not_about_payments": "it is not about payments",
 }
 
+#: How events of a type without a row are counted.
+OTHER_TYPES: Final = "other"
+
 _NOTICE: Final = msgspec.json.Decoder(StoredNotice)
 
 
 class Handler:
     """Turns events into changes."""
 
-    def __init__(self, runtime: Runtime) -> None:
+    def __init__(self, runtime: Runtime, results: EventResults | None = None) -> None:
         self._runtime = runtime
+        self._results = results
         self._tries = Tries(runtime)
+        self._deciding = Deciding(runtime)
         self._not_processed = SampledLines()
         self._unknown_codes = SampledLines(UNKNOWN_CODE_EVERY_S)
         self._unreadable = UnreadableEvents(runtime)
@@ -84,6 +86,7 @@ class Handler:
             disposition = await self._carry_out(event, stored, started_at)
             EVENT_TRIES[event.provider, disposition] += 1
             EVENT_TIME.observe((event.provider,), monotonic_ms() - began_ms)
+            self._count(event, disposition)
             log.debug("event processed", event_id=event.event_id, disposition=disposition)
             return True
         except (OutcomeUnknown, Overloaded) as error:
@@ -102,6 +105,13 @@ class Handler:
         for lines in (self._not_processed, self._unknown_codes, self._unreadable, self._foreign):
             lines.flush()
 
+    def _count(self, event: LeasedEvent, disposition: str) -> None:
+        """Types that no table has are counted together: their names are the provider's choice."""
+        if self._results is not None:
+            setup = PROVIDERS.get(event.provider)
+            known = setup is not None and event.type in setup.event_codes()
+            self._results.count(event.provider, event.type if known else OTHER_TYPES, disposition)
+
     async def _carry_out(self, event: LeasedEvent, stored: PaymentSnapshot | None, started_at: datetime) -> str:
         notice = None if event.notice is None else _NOTICE.decode(event.notice)
         if notice is None:
@@ -116,20 +126,20 @@ class Handler:
             notice_about(stored.payment, notice), event.event_id, stored.payment.merchant_id, stored.payment.payment_id
         )
         change_id, newest = new_id("chg"), None
-        unsettled_ms = await self._unsettled_ms(event, notice)
+        unsettled_ms = await self._deciding.unsettled_ms(event, notice)
         for _ in range(RACES_IN_ONE_TRY):
             decided = self._decide(event, notice, stored, change_id, newest, unsettled_ms)
             if not isinstance(decided, Decided) and (current := await self._loaded(stored)).versions != stored.versions:
                 # It was read while a change was written. No guard would refuse this decision: it writes nothing.
                 stored = current
                 continue
-            if isinstance(decided, Ask) and not self._can_ask(stored, decided):
+            if isinstance(decided, Ask) and not self._deciding.can_ask(stored, decided):
                 self._runtime.report_waiting("events", event.provider, event.account, 1)
                 return await self._tries.put_off(event, "its provider's account is not configured in this worker")
             if isinstance(decided, Ask) and self._runtime.pauses.left_ms(stored.attempt(decided.attempt_id).provider):
-                return await self._tries.put_off(event, ASKED_TO_WAIT)
+                return await self._tries.put_off(event, self._deciding.why_paused(stored, decided))
             if isinstance(decided, Ask):
-                newest = await self._newest(stored, decided, notice)
+                newest = await self._deciding.newest(stored, decided, notice)
                 decided = self._decide(event, notice, stored, change_id, newest, unsettled_ms)
             if isinstance(decided, Ask):
                 still = NotYet(f"still contradicted: {decided.reason}")
@@ -178,54 +188,14 @@ class Handler:
         newest: Verdict | None,
         unsettled_ms: int,
     ) -> Decided | Ask | NotYet:
-        evidence = {
-            "event_id": event.event_id,
-            "provider_event_id": event.provider_event_id,
-            "type": event.type,
-            "traceparent": event.traceparent,
-            "api_version": event.api_version,
-        }
         step = Cause(
             change_id=change_id,
             at=self._runtime.clock.now(),
             trigger="webhook",
             actor=f"provider:{event.provider}",
-            evidence=evidence,
+            evidence=evidence_of_event(event),
         )
-        return decide_notice(
-            stored,
-            notice,
-            provider=event.provider,
-            account=event.account,
-            cause=step,
-            rejection_id=sibling_id("rej", change_id),
-            checks=self._runtime.checks(stored.payment.provider, learned_late=True),
-            charge=event.charge_reference,
-            newest=newest,
-            unsettled_ms=unsettled_ms,
-        )
-
-    async def _unsettled_ms(self, event: LeasedEvent, notice: Notice) -> int:
-        """Until the settling time since the event's first arrival has passed, on the database's clock. It is asked for
-        the kind of event alone that depends on it."""
-        if not isinstance(notice, CancelOrRefundNotice):
-            return 0
-        age_ms = await self._runtime.reads.event_age_ms(event.event_id)
-        return max(0, self._runtime.settings.settling_time_ms - age_ms)
-
-    def _can_ask(self, stored: PaymentSnapshot, ask: Ask) -> bool:
-        attempt = stored.attempt(ask.attempt_id)
-        return self._runtime.serves(attempt.provider, attempt.account)
-
-    async def _newest(self, stored: PaymentSnapshot, ask: Ask, notice: Notice) -> Verdict:
-        """Look up an attempt that an event contradicts."""
-        attempt = stored.attempt(ask.attempt_id)
-        traits = self._runtime.provider(attempt.provider).traits
-        if not traits.can_fetch and isinstance(notice, AttemptNotice | ChargeNotice):
-            return notice.verdict
-        if not traits.can_fetch and isinstance(notice, CaptureNotice):
-            return notice.as_verdict()
-        return await fetch_verdict(self._runtime, stored.payment, attempt)
+        return self._deciding.decided(event, notice, stored, step, newest, unsettled_ms)
 
     async def _commit(
         self, event: LeasedEvent, notice: Notice, decided: Decided, stored: PaymentSnapshot, started_at: datetime

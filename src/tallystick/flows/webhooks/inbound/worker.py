@@ -14,6 +14,7 @@ from datetime import datetime
 from typing import Final, NamedTuple
 
 from tallystick.domain.snapshot import PaymentSnapshot
+from tallystick.flows.event_results import EventResults
 from tallystick.flows.runtime import Runtime
 from tallystick.flows.webhooks.inbound.foreign import FIRST_LOOK_BACK_MS, LOOK_BACK_MS
 from tallystick.flows.webhooks.inbound.handler import Handler
@@ -58,7 +59,8 @@ class InboxWorker:
     def __init__(self, runtime: Runtime, inbox: Inbox) -> None:
         self._runtime = runtime
         self._inbox = inbox
-        self._handler = Handler(runtime)
+        self.results = EventResults(runtime.stores.event_results, runtime.clock)
+        self._handler = Handler(runtime, self.results)
         self._shares = FairShares(EVENTS_AT_ONCE_BATCHES * runtime.settings.webhook_batch)
         self._under_way: dict[asyncio.Task[int], int] = {}  # with the time of its beginning, in ms
         self._accounts = _accounts_of(runtime)
@@ -75,8 +77,9 @@ class InboxWorker:
         return len(claim.events)
 
     async def finish(self) -> None:
-        """Wait for the batches that are under way, and log what is still counted."""
+        """Wait for the batches that are under way, and write and log what is still counted."""
         await asyncio.gather(*self._under_way, return_exceptions=True)
+        await self.results.write()
         self._handler.flush()
 
     async def round(self) -> int:

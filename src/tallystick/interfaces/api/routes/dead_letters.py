@@ -9,8 +9,18 @@ from msgspec import Meta, Struct
 
 from tallystick.domain.errors import ProblemField, problem
 from tallystick.domain.json_types import Count, EventsAsOf, HasMore, NextCursor, Time, described
+from tallystick.domain.operator_act import ActName, AskedAct, OperatorAct
+from tallystick.flows.operations.acts import recorded
 from tallystick.flows.runtime import Runtime
-from tallystick.flows.webhooks.inbound.dead_letters import DeadLetter, DeadLetterFilter, DeadLetters, NotReplayable
+from tallystick.flows.webhooks.inbound.dead_letters import (
+    ALL_DEAD_LETTERS,
+    MANY,
+    DeadLetter,
+    DeadLetterFilter,
+    DeadLetters,
+    NotReplayable,
+)
+from tallystick.interfaces.api.acts import ACT_ERRORS, OPTIONAL_ACT_KEY, Asked, act_once
 from tallystick.interfaces.api.authentication import Caller
 from tallystick.interfaces.api.endpoint import ACT, READ, Endpoint, Handle, read
 from tallystick.interfaces.api.http import ApiRequest, HttpResponse, json_response
@@ -69,14 +79,21 @@ async def list_dead_letters(runtime: Runtime, request: ApiRequest, _: Caller) ->
     return DeadLetterPage(data=list(page.rows), has_more=page.has_more, next_cursor=page.next_cursor, as_of=as_of)
 
 
-def _on_one(act_on: Callable[..., Awaitable[None]]) -> Handle:
+def _on_one(name: ActName, act_on: Callable[..., Awaitable[None]]) -> Handle:
     async def handle(runtime: Runtime, request: ApiRequest, caller: Caller) -> HttpResponse:
         event_id, act = request.id_in_path(), await read_typed(request, Act)
         stores = runtime.stores
         if await stores.inbox.event(event_id) is None:
             raise not_found(request.request_id, "event")
+
+        async def do(asked: AskedAct) -> OperatorAct:
+            who, why = asked.operator, asked.reason
+            await act_on(stores.dead_letters, event_id, actor=who, reason=why, asked=asked)
+            return await recorded(stores.acts, asked)
+
+        wanted = Asked(act=name, target=event_id, reason=act.reason)
         try:
-            await act_on(stores.dead_letters, event_id, actor=_actor(caller), reason=act.reason)
+            await act_once(runtime, request, caller, wanted, do, key_required=False)
         except NotReplayable as error:
             raise ProblemError(problem("not_replayable", f"{error}.", request_id=request.request_id)) from None
         return json_response(request, await trace_event(stores.inbox, event_id))
@@ -84,12 +101,19 @@ def _on_one(act_on: Callable[..., Awaitable[None]]) -> Handle:
     return handle
 
 
-def _on_many(act_on: Callable[..., Awaitable[int]]) -> Handle:
+def _on_many(name: ActName, act_on: Callable[..., Awaitable[int]]) -> Handle:
     async def handle(runtime: Runtime, request: ApiRequest, caller: Caller) -> HttpResponse:
         act = await read_typed(request, ActOnMany)
-        which = _which(act, request)
-        count = await act_on(runtime.stores.dead_letters, which, actor=_actor(caller), reason=act.reason)
-        return json_response(request, Acted(count=count))
+        which, stores = _which(act, request), runtime.stores
+
+        async def do(asked: AskedAct) -> OperatorAct:
+            who, why = asked.operator, asked.reason
+            await act_on(stores.dead_letters, which, actor=who, reason=why, asked=asked)
+            return await recorded(stores.acts, asked)
+
+        wanted = Asked(act=MANY[name], target=ALL_DEAD_LETTERS, reason=act.reason, arguments=which.arguments())
+        done = await act_once(runtime, request, caller, wanted, do, key_required=False)
+        return json_response(request, Acted(count=done.result["count"]))
 
     return handle
 
@@ -104,10 +128,6 @@ def _which(act: ActOnMany, request: ApiRequest) -> DeadLetterFilter:
     return which
 
 
-def _actor(caller: Caller) -> str:
-    return f"key:{caller.key_id}"
-
-
 def _act(path: str, name: str, summary: str, description: str, handle: Handle, response: type[Any]) -> Endpoint:
     """What an operator does with one dead letter (named in the path) or with many (named in the body)."""
     one = "{id}" in path
@@ -120,10 +140,10 @@ def _act(path: str, name: str, summary: str, description: str, handle: Handle, r
         handle=handle,
         scope="dead_letters:write",
         responses={200: response},
-        codes=(*ACT, "not_found", "not_replayable") if one else ACT,
+        codes=(*ACT, *ACT_ERRORS, "not_found", "not_replayable") if one else (*ACT, *ACT_ERRORS),
         body_type=Act if one else ActOnMany,
         body_required=True,
-        parameters=(EVENT_ID,) if one else (),
+        parameters=(EVENT_ID, OPTIONAL_ACT_KEY) if one else (OPTIONAL_ACT_KEY,),
         callers="operator",
     )
 
@@ -152,7 +172,7 @@ ENDPOINTS: Final[tuple[Endpoint, ...]] = (
         "replayDeadLetter",
         "Process one closed event again, by the same rules",
         "An event that was applied has no second effect. The reason is recorded.",
-        _on_one(DeadLetters.replay),
+        _on_one("dead_letter.replay", DeadLetters.replay),
         EventTrace,
     ),
     _act(
@@ -160,7 +180,7 @@ ENDPOINTS: Final[tuple[Endpoint, ...]] = (
         "discardDeadLetter",
         "Close one dead letter for good",
         "It is never processed again. The reason is recorded.",
-        _on_one(DeadLetters.discard),
+        _on_one("dead_letter.discard", DeadLetters.discard),
         EventTrace,
     ),
     _act(
@@ -168,7 +188,7 @@ ENDPOINTS: Final[tuple[Endpoint, ...]] = (
         "replayDeadLetters",
         "Replay the dead letters that match a filter, or all",
         "They are processed again by the same rules. The reason is recorded with each.",
-        _on_many(DeadLetters.replay_all),
+        _on_many("dead_letter.replay", DeadLetters.replay_all),
         Acted,
     ),
     _act(
@@ -176,7 +196,7 @@ ENDPOINTS: Final[tuple[Endpoint, ...]] = (
         "discardDeadLetters",
         "Discard the dead letters that match a filter, or all",
         "They are never processed again. The reason is recorded with each.",
-        _on_many(DeadLetters.discard_all),
+        _on_many("dead_letter.discard", DeadLetters.discard_all),
         Acted,
     ),
 )

@@ -8,7 +8,6 @@ from msgspec import Struct, field
 
 from tallystick.decisions.instructions import Instruction
 from tallystick.domain.api_keys import KeyKind
-from tallystick.domain.change import Origin
 from tallystick.domain.currencies import EXPONENTS
 from tallystick.domain.errors import problem
 from tallystick.domain.json_types import (
@@ -24,6 +23,7 @@ from tallystick.domain.kinds import KINDS
 from tallystick.domain.lifecycles.payment import PAYMENT
 from tallystick.domain.lifecycles.table import NEW
 from tallystick.domain.money import MAX_AMOUNT
+from tallystick.domain.origin import Origin
 from tallystick.domain.payment_filter import PaymentFilter
 from tallystick.domain.requests.commands import (
     CreatePayment,

@@ -1,6 +1,6 @@
--- What the numbers and alerts of the platform are read from: who reads them now, rates by the minute, since when each
--- release works on this record, and how many of the payments of a minute have all that must stand beside them.
--- depends: 0027_declared_keys
+-- What the numbers and alerts of the platform are read from: who reads them now, rates by the minute, and how many of the
+-- payments of a minute have all that must stand beside them.
+-- depends: 0029_cases_and_acts
 
 -- Who watches: one worker at a time, for as long as it renews its lease.
 CREATE TABLE watch (
@@ -18,11 +18,6 @@ CREATE TABLE rate_count (
 );
 CREATE INDEX rate_count_minute ON rate_count (minute);
 
-CREATE TABLE release_seen (
-    version text PRIMARY KEY,
-    at timestamptz NOT NULL
-);
-
 -- By the minute in which payments were made.
 CREATE TABLE completeness_count (
     minute timestamptz PRIMARY KEY,
@@ -30,9 +25,7 @@ CREATE TABLE completeness_count (
     complete bigint NOT NULL CHECK (complete >= 0 AND complete <= final)
 );
 
--- Rejected transitions that alert, by time: their ids begin with it. There are few.
-CREATE INDEX rejection_alerting ON rejection (rejection_id) WHERE alert;
+-- What keeps a dispute account from zero.
 CREATE INDEX dispute_open ON dispute (created_at, dispute_id) WHERE state IN ('opened', 'under_review');
 
 GRANT SELECT, INSERT, UPDATE, DELETE ON watch, rate_count, completeness_count TO tallystick_app;
-GRANT SELECT, INSERT ON release_seen TO tallystick_app;

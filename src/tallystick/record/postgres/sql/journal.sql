@@ -153,12 +153,21 @@ SELECT unnest($1::text[]), unnest($2::text[]), unnest($3::smallint[]), unnest($4
 
 -- insert_rejections: refused transitions
 INSERT INTO rejection (merchant_id, stream_id, rejection_id, subject_id, subject, state, version, event, cause,
-                       actor, origin, reason, alert, idempotency_key, at, evidence, key_kind)
+                       actor, origin, reason, alert, idempotency_key, at, evidence, key_kind, category)
 SELECT unnest($1::text[]), unnest($2::text[]), unnest($3::text[]), unnest($4::text[]), unnest($5::text[]),
        unnest($6::text[]), unnest($7::int[]), unnest($8::text[]), unnest($9::text[]), unnest($10::text[]),
        unnest($11::text[]), unnest($12::text[]), unnest($13::boolean[]), unnest($14::text[]),
-       unnest($15::timestamptz[]), unnest($16::text[])::json, unnest($17::text[])
+       unnest($15::timestamptz[]), unnest($16::text[])::json, unnest($17::text[]), unnest($18::text[])
 ON CONFLICT DO NOTHING;
+
+-- insert_acts: operators' acts; one whose key is taken stays with its first act, and is not returned
+INSERT INTO operator_act (operator, idempotency_key, act_id, act, target, merchant_id, payment_id, arguments,
+                          fingerprint, reason, key_kind, change_id, result, at)
+SELECT unnest($1::text[]), unnest($2::text[]), unnest($3::text[]), unnest($4::text[]), unnest($5::text[]),
+       unnest($6::text[]), unnest($7::text[]), unnest($8::text[])::json, unnest($9::bytea[]), unnest($10::text[]),
+       unnest($11::text[]), unnest($12::text[]), unnest($13::text[])::json, unnest($14::timestamptz[])
+ON CONFLICT DO NOTHING
+RETURNING act_id;
 
 -- write_deadlines: when to look at authorizations ($4: shift in ms)
 INSERT INTO deadline (merchant_id, payment_id, due_at, checks)

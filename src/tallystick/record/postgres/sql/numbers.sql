@@ -23,11 +23,12 @@ DELETE FROM rate_count WHERE minute < $1;
 -- rates_between: the sums of the minutes from $1 on and before $2
 SELECT what, sum(n)::bigint AS n FROM rate_count WHERE minute >= $1 AND minute < $2 GROUP BY what;
 
--- note_release: the release $1 works on this record, since $2
-INSERT INTO release_seen (version, at) VALUES ($1, $2) ON CONFLICT DO NOTHING;
-
--- releases: every release that worked on this record, the newest first
-SELECT version, at FROM release_seen ORDER BY at DESC, version;
+-- releases: points of the record from $1 on at which a release began to work, the newest first: an operator marked it, or a
+-- process of another one than before began
+SELECT version, process_version, kind, at FROM deployment
+WHERE at >= $1 AND (kind = 'release' OR 'release' = ANY (changed))
+ORDER BY at DESC, deployment_id
+LIMIT $2;
 
 -- unknown_outcomes: attempts whose outcome nobody knows, by currency, of those that recovery asks for (parked false) and
 -- those that wait for a person ($1: shift in ms)
@@ -81,12 +82,16 @@ WHERE debits <> credits
 GROUP BY account, currency
 ORDER BY account, currency;
 
--- rejections_after: rejected transitions that alert, after the id $1, in the order of time
-SELECT rejection_id, merchant_id, payment_id AS stream_id, subject, state, event, origin, cause, reason, at
-FROM rejection
-WHERE alert AND rejection_id > $1
-ORDER BY rejection_id
-LIMIT $2;
+-- cases_waiting: cases that are not resolved, by category; of those that nobody took, how many are older than $1
+SELECT category, count(*) AS waiting, min(created_at) AS oldest_at,
+       count(*) FILTER (WHERE owner IS NULL AND created_at < $1) AS unassigned
+FROM rejected_case WHERE state <> 'resolved'
+GROUP BY category ORDER BY category;
+
+-- cases_closed: cases that were resolved from $1 on, by who closed them
+SELECT closed_by, count(*) AS cases
+FROM rejected_case WHERE state = 'resolved' AND updated_at >= $1
+GROUP BY closed_by ORDER BY closed_by;
 
 -- drift_since: how often providers sent what is not read as it was sent, by kind, in the hours from $1 on
 SELECT provider, kind, sum(n)::bigint AS count FROM contract_drift WHERE hour >= $1

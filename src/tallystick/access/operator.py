@@ -1,0 +1,55 @@
+"""Who acts on a command line: the owner of an operator's API key, or the account of the machine."""
+
+from __future__ import annotations
+
+import getpass
+import socket
+from typing import Final
+
+from msgspec import Struct
+
+from tallystick.access.api_key import matches, parse_key
+from tallystick.access.stored_keys import StoredKeys
+from tallystick.domain.api_keys import KeyKind, Scope
+from tallystick.domain.errors import TallystickError
+
+#: Compared with for an unknown key, as in authentication over HTTP.
+_NO_HASH: Final = bytes(32)
+
+
+class NotAnOperator(TallystickError):
+    """The key is not one of an operator, or may not do this; nothing was done."""
+
+
+class Operator(Struct, frozen=True, kw_only=True):
+    """Who acts. ``name``: ``key:<key id>``, or ``shell:<user>@<host>`` where nobody was authenticated. ``key_kind`` is
+    the key's."""
+
+    name: str
+    key_kind: KeyKind | None = None
+
+
+def operator_of_key(key_id: str, key_kind: KeyKind) -> Operator:
+    """The owner of an operator's key that was found."""
+    return Operator(name=f"key:{key_id}", key_kind=key_kind)
+
+
+def operator_of_shell() -> Operator:
+    """The account of this machine: what it calls itself, and no proof."""
+    return Operator(name=f"shell:{getpass.getuser()}@{socket.gethostname()}")
+
+
+async def operator_on_command_line(keys: StoredKeys, text: str | None, scope: Scope) -> Operator:
+    """Who acts with this key, or without one. Raises NotAnOperator for a key that opens nothing, is a merchant's, or
+    lacks the scope."""
+    if text is None:
+        return operator_of_shell()
+    key = parse_key(text.strip())
+    stored = None if key is None else await keys.find(key.merchant_id, key.key_id)
+    if key is None or not matches(key.secret, stored.secret_hash if stored else _NO_HASH) or stored is None:
+        raise NotAnOperator("TALLYSTICK_OPERATOR_KEY is no valid API key; nothing was done")
+    if not stored.operator:
+        raise NotAnOperator("TALLYSTICK_OPERATOR_KEY is a merchant's key; this needs an operator's. Nothing was done")
+    if not stored.declared.allows(scope):
+        raise NotAnOperator(f"TALLYSTICK_OPERATOR_KEY lacks the scope {scope}; nothing was done")
+    return operator_of_key(key.key_id, stored.declared.kind)

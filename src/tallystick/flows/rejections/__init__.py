@@ -1,0 +1,1 @@
+"""Rejected cases: listed, taken, escalated, ignored, processed again by the same guards, and closed by rules."""

@@ -1,0 +1,119 @@
+"""What an event is decided by: the stored state, and the provider's own word where the event contradicts it. The same
+for the first try of an event and for one that an operator has processed again."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import msgspec
+from msgspec.structs import replace
+
+from tallystick.decisions.change_builder import Cause
+from tallystick.decisions.provider_events.dispositions import Ask, Decided, NotYet
+from tallystick.decisions.provider_events.route import decide_notice
+from tallystick.domain.notices import (
+    AttemptNotice,
+    CancelOrRefundNotice,
+    CaptureNotice,
+    ChargeNotice,
+    Notice,
+    StoredNotice,
+    Unreadable,
+)
+from tallystick.domain.provider_amounts import notice_about
+from tallystick.domain.snapshot import PaymentSnapshot
+from tallystick.domain.verdicts import Verdict
+from tallystick.flows.payments.attempts import fetch_verdict
+from tallystick.flows.runtime import Runtime
+from tallystick.kit.ids import sibling_id
+from tallystick.record.postgres.inbox_rows import LeasedEvent
+
+NOTICE: Final = msgspec.json.Decoder(StoredNotice)
+
+
+class Deciding:
+    """Reads, asks and decides; writes nothing."""
+
+    def __init__(self, runtime: Runtime) -> None:
+        self._runtime = runtime
+
+    async def decided_again(self, event: LeasedEvent, stored: PaymentSnapshot, by: Cause) -> Decided | NotYet:
+        """What a closed event comes to now, by the very same guards as at first; nothing is written. ``by``: who wants
+        to know, and under which change. Its payment must be known."""
+        notice = None if event.notice is None else NOTICE.decode(event.notice)
+        if notice is None or isinstance(notice, Unreadable):
+            return NotYet("its bytes cannot be read, or say nothing about money")
+        notice = self._runtime.words.screened_stored(notice, event.provider, event.account)
+        payment = stored.payment
+        notice = self._runtime.actions.delivered(
+            notice_about(payment, notice), event.event_id, payment.merchant_id, payment.payment_id
+        )
+        step = replace(by, evidence={**evidence_of_event(event), **(by.evidence or {})})
+        unsettled_ms = await self.unsettled_ms(event, notice)
+        decided = self.decided(event, notice, stored, step, None, unsettled_ms)
+        if isinstance(decided, Ask):
+            if not self.can_ask(stored, decided):
+                return NotYet("its provider's account is not configured here")
+            if self._runtime.pauses.left_ms(stored.attempt(decided.attempt_id).provider):
+                return NotYet(self.why_paused(stored, decided))
+            newest = await self.newest(stored, decided, notice)
+            decided = self.decided(event, notice, stored, step, newest, unsettled_ms)
+        return NotYet(f"still contradicted: {decided.reason}") if isinstance(decided, Ask) else decided
+
+    def decided(
+        self,
+        event: LeasedEvent,
+        notice: Notice,
+        stored: PaymentSnapshot,
+        step: Cause,
+        newest: Verdict | None,
+        unsettled_ms: int,
+    ) -> Decided | Ask | NotYet:
+        return decide_notice(
+            stored,
+            notice,
+            provider=event.provider,
+            account=event.account,
+            cause=step,
+            rejection_id=sibling_id("rej", step.change_id),
+            checks=self._runtime.checks(stored.payment.provider, learned_late=True),
+            charge=event.charge_reference,
+            newest=newest,
+            unsettled_ms=unsettled_ms,
+        )
+
+    async def unsettled_ms(self, event: LeasedEvent, notice: Notice) -> int:
+        """Until the settling time since the event's first arrival has passed, on the database's clock. It is asked for
+        the kind of event alone that depends on it."""
+        if not isinstance(notice, CancelOrRefundNotice):
+            return 0
+        age_ms = await self._runtime.reads.event_age_ms(event.event_id)
+        return max(0, self._runtime.settings.settling_time_ms - age_ms)
+
+    def can_ask(self, stored: PaymentSnapshot, ask: Ask) -> bool:
+        attempt = stored.attempt(ask.attempt_id)
+        return self._runtime.serves(attempt.provider, attempt.account)
+
+    def why_paused(self, stored: PaymentSnapshot, ask: Ask) -> str:
+        return self._runtime.pauses.why(stored.attempt(ask.attempt_id).provider)
+
+    async def newest(self, stored: PaymentSnapshot, ask: Ask, notice: Notice) -> Verdict:
+        """Look up an attempt that an event contradicts."""
+        attempt = stored.attempt(ask.attempt_id)
+        traits = self._runtime.provider(attempt.provider).traits
+        if not traits.can_fetch and isinstance(notice, AttemptNotice | ChargeNotice):
+            return notice.verdict
+        if not traits.can_fetch and isinstance(notice, CaptureNotice):
+            return notice.as_verdict()
+        return await fetch_verdict(self._runtime, stored.payment, attempt)
+
+
+def evidence_of_event(event: LeasedEvent) -> dict[str, Any]:
+    """Which event a step was decided by, as history keeps it."""
+    return {
+        "event_id": event.event_id,
+        "provider_event_id": event.provider_event_id,
+        "type": event.type,
+        "traceparent": event.traceparent,
+        "api_version": event.api_version,
+    }

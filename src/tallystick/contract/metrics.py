@@ -19,8 +19,8 @@ or a key."""
 _GROUPS: Final = (
     (
         "What processes count",
-        "Of the API (`TALLYSTICK_METRICS_PORT`) and of each worker (`TALLYSTICK_WORKER_METRICS_PORT`). Counts begin at 0"
-        " with a process.",
+        "Of the API (`TALLYSTICK_METRICS_PORT`) and of each worker (`TALLYSTICK_WORKER_METRICS_PORT`). Counts begin"
+        " at 0 with a process.",
         MEASURES,
     ),
     (

@@ -6,8 +6,11 @@ from collections.abc import Mapping
 from typing import Final, Literal
 
 #: ``repeats``: instructions whose key was taken before, ``replays`` of them with the recorded answer.
-#: ``redeliveries``: of the providers' events that arrived. ``resubmissions``: of the attempts given to a provider.
-RateName = Literal["instructions", "repeats", "replays", "arrivals", "redeliveries", "submissions", "resubmissions"]
+#: ``redeliveries``: of the providers' events that arrived, ``other_bytes`` of them with other
+#: content under a known id. ``resubmissions``: of the attempts given to a provider.
+RateName = Literal[
+    "instructions", "repeats", "replays", "arrivals", "redeliveries", "other_bytes", "submissions", "resubmissions"
+]
 
 #: What is repeated -> what it is a part of.
 PART_OF: Final[Mapping[RateName, RateName]] = {

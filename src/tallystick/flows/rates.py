@@ -62,6 +62,8 @@ def _rates(new: Mapping[str, Mapping[Labels, int]]) -> dict[RateName, int]:
         found["arrivals"] += number
         if result != "first":
             found["redeliveries"] += number
+        if result == "other_bytes":
+            found["other_bytes"] += number
     for (_, _, turn), number in new["submissions"].items():
         found["submissions"] += number
         if turn != "first":

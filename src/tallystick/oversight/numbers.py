@@ -13,6 +13,7 @@ from typing import Final
 import asyncpg
 from msgspec import Struct
 
+from tallystick.domain.alert import Alert
 from tallystick.domain.ledger.accounts import disputes_account, refunds_account, suspense_account
 from tallystick.kit.clock import Clock
 from tallystick.kit.metrics import AnyFamily, Levels, Reading, read
@@ -181,11 +182,14 @@ def _by_account(open_items: Iterable[Sequence[OpenItems]]) -> dict[str, tuple[Op
     return found
 
 
-def shown(numbers: Numbers | None) -> Reading:
+def shown(numbers: Numbers | None, alerts: Sequence[Alert]) -> Reading:
     """A reading as families; empty ones for None, in a process that does not watch."""
     for family in NUMBERS:
-        if family is not ALERTS:
-            family.clear()
+        family.clear()
+    for alert in alerts:
+        if alert.state != "resolved":
+            labels = (alert.name, alert.severity, alert.state)
+            ALERTS[labels] = ALERTS.get(labels, 0) + 1
     if numbers is not None:
         _show_work(numbers)
         _show_money(numbers)

@@ -15,6 +15,7 @@ import msgspec
 from msgspec import Struct
 
 from tallystick.domain.errors import TallystickError
+from tallystick.settings.alerts import AlertSettings
 from tallystick.settings.api import ApiSettings
 from tallystick.settings.database import DatabaseSettings
 from tallystick.settings.fields import PREFIX, by_provider, variable
@@ -48,6 +49,7 @@ class Settings(
     RecoverySettings,
     JournalSettings,
     NumberSettings,
+    AlertSettings,
     ProcessSettings,
 ):
     """All settings. ``tallystick settings`` prints their reasons.

@@ -58,6 +58,11 @@ class RateBook:
         rows = await self._pool.fetch(STATEMENTS["rates_between"], since, until)
         return {cast(RateName, row["what"]): int(row["n"]) for row in rows}
 
+    async def newest(self, what: RateName, since: datetime) -> tuple[int, datetime] | None:
+        """How many of these were counted since then, and in which minute the newest; None where none were."""
+        row = await self._pool.fetchrow(STATEMENTS["newest_rate"], what, since)
+        return None if row is None or row["minute"] is None else (int(row["n"]), row["minute"])
+
     async def releases(self, since: datetime, limit: int) -> Sequence[Release]:
         """Releases from then on, the newest first."""
         return structs_of(await self._pool.fetch(STATEMENTS["releases"], since, limit), Release)

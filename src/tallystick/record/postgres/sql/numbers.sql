@@ -23,6 +23,9 @@ DELETE FROM rate_count WHERE minute < $1;
 -- rates_between: the sums of the minutes from $1 on and before $2
 SELECT what, sum(n)::bigint AS n FROM rate_count WHERE minute >= $1 AND minute < $2 GROUP BY what;
 
+-- newest_rate: the sum of $1 since $2, and its newest minute
+SELECT sum(n)::bigint AS n, max(minute) AS minute FROM rate_count WHERE what = $1 AND minute >= $2;
+
 -- releases: points of the record from $1 on at which a release began to work, the newest first: an operator marked it, or a
 -- process of another one than before began
 SELECT version, process_version, kind, at FROM deployment

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import Final
+from typing import Final, cast
 
 import asyncpg
 from msgspec import Struct
@@ -69,10 +69,8 @@ class Completeness:
             self._after = id_floor("pay", day if newest is None else max(day, newest + timedelta(minutes=1)))
         made = await self._reads.payments_made(self._after, below, AT_ONCE) if self._after < below else []
         look = _Look(self._missing)
-        async with (
-            self._pool.acquire() as connection,
-            connection.transaction(isolation="repeatable_read", readonly=True),  # between two a payment may move
-        ):
+        async with self._pool.acquire() as proxy, proxy.transaction(isolation="repeatable_read", readonly=True):
+            connection = cast(asyncpg.Connection, proxy)  # one snapshot: between two of them a payment may move
             for merchant_id, ids in _by_merchant(made).items():
                 await look.at(connection, merchant_id, ids, self._clock)
             for payment_id, merchant_id in list(self._open.items())[:AGAIN_AT_ONCE]:

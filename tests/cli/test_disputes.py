@@ -8,6 +8,7 @@ import json
 import asyncpg
 import pytest
 
+from tallystick.access.operator import operator_of_shell
 from tallystick.decisions.stated_amounts import NotStateable
 from tallystick.domain.dispute_movement import Movement
 from tallystick.domain.notices import DisputeNotice
@@ -65,8 +66,8 @@ def test_list_and_state(
     assert (code, row["dispute_id"], row["movement"], row["most"]) == (0, dispute_id, "txn_1", 1_000)
     assert "12 GBP returned (txn_1)" in run("unknown-amounts", "--merchant", fresh_merchant)[1]
     said = ("state-amount", dispute_id, "--movement", "txn_1", "--amount")
-    words = ("--actor", "kim", "--reason", "their statement")
-    assert run(*said, "15", "--actor", "kim", "--reason", " ")[0] == 2
+    words = ("--reason", "their statement")
+    assert run(*said, "15", "--reason", " ")[0] == 2
     assert run(*said, "0", *words)[0] == 2
     code, _, err = run(*said, "1001", *words)
     assert code == 2 and "1000 EUR remain of the dispute" in err
@@ -88,7 +89,7 @@ async def _kept(database: Database, dispute_id: str) -> None:
         )
     finally:
         await connection.close()
-    assert row is not None and (row["actor"], row["cause"]) == ("operator:kim", "operator")
+    assert row is not None and (row["actor"], row["cause"]) == (operator_of_shell().name, "operator")
     evidence = {"operator": {"reason": "their statement", "movement": "txn_1", "amount": 15}}
     assert json.loads(row["evidence"]) == evidence
 

@@ -35,11 +35,11 @@ def test_list_and_accept(
     assert code == 0
     table = run("list", "--merchant", fresh_merchant)[1]
     assert all(word in table for word in ("1000 EUR", fresh_merchant, "declined", "late-money accept")), table
-    assert "accept PAYMENT --actor ACTOR --reason REASON" in " ".join(table.split()), "a command as it has to be typed"
+    assert "accept PAYMENT --reason REASON" in " ".join(table.split()), "a command as it has to be typed"
     [row] = json.loads(out)
     assert (row["payment_id"], row["waiting"], row["currency"]) == (payment_id, 1_000, "EUR")
-    words = ("--actor", "kim", "--reason", "ticket 7")
-    assert run("accept", payment_id, "--actor", "kim", "--reason", " ")[0] == 2
+    words = ("--reason", "ticket 7")
+    assert run("accept", payment_id, "--reason", " ")[0] == 2
     code, out, _ = run("accept", payment_id, *words)
     steps = f"payment {payment_id}: late_money_accepted"
     assert (code, out.strip()) == (0, f"{steps}\n1000 EUR were given to merchant {fresh_merchant}.")
@@ -56,7 +56,7 @@ def test_a_return_without_an_answer_says_that_it_goes_on(
     database: Database, fresh_merchant: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     payment_id = asyncio.run(made(database, fresh_merchant))
-    returned = ("late-money", "return", payment_id, "--actor", "kim", "--reason", "ticket 7")
+    returned = ("late-money", "return", payment_id, "--reason", "ticket 7")
     settings = {"database_url": database.app_url, "simulator_url": f"http://127.0.0.1:{free_port()}"}
     ran = run_here(monkeypatch, capsys, *returned, **settings)
     assert ran.code == 0 and "Recovery asks the provider; do not repeat." in ran.out

@@ -10,6 +10,7 @@ import asyncpg
 import msgspec
 import pytest
 
+from tallystick.access.operator import operator_of_shell
 from tallystick.kit.ids import new_id
 from tallystick.oversight.invariants import INVARIANTS
 from tests.support.commands import Ran, run_here
@@ -106,7 +107,7 @@ def test_a_parked_attempt_is_listed_shown_and_settled_as_executed(
     assert shown["parked"] is True and shown["payment"]["payment_id"] == payment_id
     assert [step["to_state"] for step in shown["history"]] == ["submitted", "unknown", "unknown"]
 
-    words = ("--evidence", "statement line 7", "--actor", "ines", "--reason", "provider confirmed by phone")
+    words = ("--evidence", "statement line 7", "--reason", "provider confirmed by phone")
     unnamed = command("in-doubt", "resolve", attempt_id, "--outcome", "executed", *words)
     assert unnamed.code == 2 and "--reference" in unnamed.err, "the payment could be neither captured nor refunded"
     assert _replay(database, fresh_merchant)["status"] == 202, "and nothing was settled"
@@ -118,7 +119,7 @@ def test_a_parked_attempt_is_listed_shown_and_settled_as_executed(
     assert (answer["status"], answer["replayed"], answer["state"]) == (201, True, "captured")
 
     last = msgspec.json.decode(command("in-doubt", "show", attempt_id).out)["history"][-1]
-    assert last["actor"] == "operator:ines"
+    assert last["actor"] == operator_of_shell().name
     assert "statement line 7" in last["evidence"] and "provider confirmed by phone" in last["evidence"]
     assert command("in-doubt", "list", "--merchant", fresh_merchant).out.startswith("No attempts in doubt")
     again = command("in-doubt", "resolve", attempt_id, "--outcome", "not_executed", *words)
@@ -131,7 +132,7 @@ def test_a_parked_attempt_is_settled_as_not_charged(
     command: Command, database: Database, fresh_merchant: str, outcome: str, state: str
 ) -> None:
     _, attempt_id = in_lane(database, fresh_merchant)
-    words = ("--evidence", "not on the statement", "--actor", "ines", "--reason", "month end")
+    words = ("--evidence", "not on the statement", "--reason", "month end")
     assert command("in-doubt", "resolve", attempt_id, "--outcome", outcome, *words).code == 0
     answer = _replay(database, fresh_merchant)
     assert (answer["status"], answer["replayed"], answer["state"]) == (201, True, state)
@@ -141,9 +142,9 @@ def test_a_parked_attempt_is_settled_as_not_charged(
 @pytest.mark.parametrize(
     "arguments",
     [
-        ("--outcome", "maybe", "--evidence", "x", "--actor", "x", "--reason", "x"),
-        ("--outcome", "executed", "--evidence", " ", "--actor", "x", "--reason", "x"),
-        ("--outcome", "executed", "--evidence", "x", "--actor", "x"),
+        ("--outcome", "maybe", "--evidence", "x", "--reason", "x"),
+        ("--outcome", "executed", "--evidence", " ", "--reason", "x"),
+        ("--outcome", "executed", "--evidence", "x"),
     ],
 )
 def test_a_word_without_evidence_actor_or_reason_settles_nothing(command: Command, arguments: tuple[str, ...]) -> None:

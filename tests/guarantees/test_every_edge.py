@@ -12,7 +12,10 @@ from typing import Final, NamedTuple
 import pytest
 
 from tallystick.domain.lifecycles.machines import MACHINES
+from tests.flows.operations import test_alerts
+from tests.flows.rejections import test_cases
 from tests.guarantees.crash import (
+    test_acts,
     test_instructions,
     test_killed_workers,
     test_late_stories,
@@ -37,10 +40,19 @@ CRASH: Final[dict[str, set[str]]] = {
     "recovery": {*test_recovery.STORIES},
     "webhook": {*test_webhooks.STORIES},
     "late": {*LATE},
+    "act": {*test_acts.POINTS},
 }
 RACES: Final = {
     name.removeprefix("test_")
-    for module in (test_journal, test_late_edges, test_one_key, test_one_payment, test_refund_against_dispute)
+    for module in (
+        test_journal,
+        test_late_edges,
+        test_one_key,
+        test_one_payment,
+        test_refund_against_dispute,
+        test_cases,
+        test_alerts,
+    )
     for name in vars(module)
     if name.startswith("test_")
 }
@@ -371,7 +383,45 @@ DISPUTES: Final = {
     "contested": Row("won lost", DISPUTE, SAME_CHANGE, NO_EVENTS, ONE_JOURNAL),
 }
 
-TABLE: Final = {"payment": PAYMENT, "attempt": ATTEMPT, "refund": REFUND, "dispute": DISPUTES}
+WAITING: Final = "open acknowledged"
+NO_PEOPLE: Final = "- nobody works on cases there; they are opened with their rejections"
+ALIKE: Final = "- the same statements as an act that is killed at each: a case is ignored"
+
+CASES: Final = {
+    "reject": Row(
+        "new",
+        "late: a declined charge is captured",
+        "rejections_of_an_earlier_release_get_their_cases_once",
+        NO_PEOPLE,
+        NO_PEOPLE,
+    ),
+    "acknowledge": Row(WAITING, ALIKE, "operators_at_once_each_take_a_version", NO_PEOPLE, NO_PEOPLE),
+    "escalate": Row(WAITING, ALIKE, "operators_at_once_each_take_a_version", NO_PEOPLE, NO_PEOPLE),
+    "rejected_again": Row(WAITING, ALIKE, "operators_at_once_each_take_a_version", NO_PEOPLE, NO_PEOPLE),
+    "ignore": Row(WAITING, "act: case.ignore", "operators_at_once_each_take_a_version", NO_PEOPLE, NO_PEOPLE),
+    "reprocessed": Row(WAITING, ALIKE, "what_is_accepted_at_once_is_accepted_once", NO_PEOPLE, NO_PEOPLE),
+    "settled": Row(WAITING, ALIKE, "a_decision_on_late_money_closes_its_case_by_rule", NO_PEOPLE, NO_PEOPLE),
+}
+
+NO_ALERTS: Final = "- an alert is about the platform, and nothing of a payment waits for it"
+ONE_ROW: Final = "- the same statements as a case's acts: a change of one subject, with the act in it"
+
+ALERTS: Final = {
+    "open": Row("new", ONE_ROW, "a_condition_opens_one_alert_whoever_finds_it", NO_ALERTS, NO_ALERTS),
+    "acknowledge": Row(WAITING, ONE_ROW, "people_and_the_watch_at_once_each_take_a_version", NO_ALERTS, NO_ALERTS),
+    "resolve": Row(WAITING, ONE_ROW, "people_and_the_watch_at_once_each_take_a_version", NO_ALERTS, NO_ALERTS),
+    "cleared": Row(WAITING, ONE_ROW, "people_and_the_watch_at_once_each_take_a_version", NO_ALERTS, NO_ALERTS),
+    "reopen": Row("resolved", ONE_ROW, "people_and_the_watch_at_once_each_take_a_version", NO_ALERTS, NO_ALERTS),
+}
+
+TABLE: Final = {
+    "payment": PAYMENT,
+    "attempt": ATTEMPT,
+    "refund": REFUND,
+    "dispute": DISPUTES,
+    "rejected_case": CASES,
+    "alert": ALERTS,
+}
 
 CELLS: Final = [(machine, event) for machine, rows in TABLE.items() for event in rows]
 

@@ -519,6 +519,16 @@ BREAKS = (
         "deadline",
         "INSERT INTO deadline VALUES ('{merchant}', 'pay_nobody', now(), 0)",
     ),
+    Break("alerts_have_cases", "no case", f"DELETE FROM rejected_case {_OF} from_stream_id = '{{late}}'"),
+    Break("alerts_have_cases", "no rejection", f"DELETE FROM rejection {_OF} stream_id = '{{late}}'"),
+    Break(
+        "acts_have_their_change",
+        "of nothing",
+        "INSERT INTO operator_act VALUES ('key:kim', 'k', 'opa_1', 'case.ignore', 'case_1', '{merchant}', NULL, '{{}}',"
+        " '', 'why', NULL, 'chg_1', '{{}}', now())",
+    ),
+    Break("history_is_append_only", "acts", "GRANT UPDATE ON operator_act TO tallystick_app"),
+    Break("history_is_append_only", "deployments", "GRANT DELETE ON deployment TO tallystick_app"),
     Break("history_is_append_only", "update", "GRANT UPDATE ON transition TO tallystick_app"),
     Break("history_is_append_only", "delete", "GRANT DELETE ON rejection TO PUBLIC"),
     Break("history_is_append_only", "truncate", "GRANT TRUNCATE ON transfer TO tallystick_app"),
@@ -569,6 +579,8 @@ BREAKS = (
     Break(
         "guards_are_in_place", "one number twice", "ALTER TABLE sealing_key_act DROP CONSTRAINT sealing_key_act_pkey"
     ),
+    Break("guards_are_in_place", "cases twice", "ALTER TABLE rejected_case DROP CONSTRAINT rejected_case_pkey"),
+    Break("guards_are_in_place", "acts twice", "ALTER TABLE operator_act DROP CONSTRAINT operator_act_pkey"),
     Break("guards_are_in_place", "two lanes", "ALTER TABLE message_lane DROP CONSTRAINT message_lane_pkey"),
     Break(
         "guards_are_in_place", "two deliveries", "ALTER TABLE message_delivery DROP CONSTRAINT message_delivery_pkey"

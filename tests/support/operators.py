@@ -12,13 +12,18 @@ from tallystick.access.key_store import create_key
 from tallystick.domain.dispute_movement import Movement
 from tallystick.domain.notices import DisputeNotice
 from tallystick.flows.assembly import open_runtime
+from tallystick.flows.deployments import mark_release, note_configuration
+from tallystick.flows.operations.acts import annotate
+from tallystick.flows.operations.pauses import pause
 from tallystick.flows.runtime import Runtime
 from tallystick.flows.webhooks.inbound.reread import FILED_AS
 from tallystick.flows.webhooks.outbound.dispatch import Dispatch
 from tallystick.kit.ids import derived_id, new_id
+from tallystick.record.postgres.cases import EventResultCounts
 from tallystick.record.postgres.contract_drift import DriftCounts
 from tallystick.record.postgres.refused_webhooks import RejectedDeliveryCounts
 from tallystick.record.postgres.version_use import VersionUseCounts
+from tests.support.acts import asked, cases_of
 from tests.support.database import Database
 from tests.support.factories import InstantProvider
 from tests.support.inbox import accept, drain, envelope
@@ -39,7 +44,8 @@ SEALED: Final = {"sealing_keys": str(SETTINGS.sealing_keys)}
 
 class World(NamedTuple):
     """The database, what was made in it, and where messages go. ``others``: the other merchant's payment. ``event``: a
-    dead letter. ``unknown``: a dispute with an amount that nobody knows."""
+    dead letter. ``unknown``: a dispute with an amount that nobody knows. ``case``: a refused transition. ``act``: an
+    operator's note."""
 
     database: Database
     sample: Sample
@@ -47,6 +53,8 @@ class World(NamedTuple):
     endpoint: str
     event: str
     unknown: str
+    case: str
+    act: str
 
 
 async def make_world(database: Database) -> World:
@@ -70,7 +78,10 @@ async def make_world(database: Database) -> World:
         )
         assert await Dispatch(runtime.stores.outbound_book, 1_000).flush(MERCHANT)
         await _count_by_hour(runtime)
-    return World(database, sample, others, endpoint, _lengthen(database), derived_id("dp", "simulator", "main", "du"))
+        act = await _acts(runtime)
+        [case, *_] = await cases_of(runtime, MERCHANT)
+    unknown = derived_id("dp", "simulator", "main", "du")
+    return World(database, sample, others, endpoint, _lengthen(database), unknown, case.case_id, act)
 
 
 async def _unknown_amount(runtime: Runtime, database: Database, payment_id: str) -> None:
@@ -91,7 +102,18 @@ async def _count_by_hour(runtime: Runtime) -> None:
     await RejectedDeliveryCounts(pool, clock).add({refused: 1_234_567})
     field = "data.object.payment_method_details.card_present.incremental_authorization_supported"
     await DriftCounts(pool, clock).add({("simulator", field, "unknown_value", hour): 1_234_567})
+    await EventResultCounts(pool, clock).add({("simulator", "t" * 80, "duplicate_effect", hour): 1_234_567})
     await VersionUseCounts(pool, clock).add({(MERCHANT, "0123456789abcdef", "2026-11-26", hour): 1_234_567})
+
+
+async def _acts(runtime: Runtime) -> str:
+    """A note, a release, and an account that is paused: with names as long as they can be. Returns the note's id."""
+    note = asked("annotate", new_id("pay"), "k" * 255, reason="w" * 500)
+    await annotate(runtime, note)
+    await mark_release(runtime, asked("release.mark", "r" * 100))
+    await pause(runtime, asked("provider.pause", "simulator"), "a" * 100, 86_400_000)
+    await note_configuration(runtime, "work")
+    return note.act_id
 
 
 def _lengthen(database: Database) -> str:

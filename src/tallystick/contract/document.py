@@ -102,9 +102,10 @@ def _lifecycles() -> str:
         " `late_money_counted`, by which migration 0013 gave such money its amount.",
     ]
     for name, machine in MACHINES.items():
-        parts += [f"### {name.capitalize()}", _diagram(machine)]
+        parts += [f"### {name.replace('_', ' ').capitalize()}", _diagram(machine)]
         parts.append(markdown.table(("from", "event", "to", "message"), _edges(machine)))
-        parts.append(f"Final: {markdown.code(sorted(machine.final))}.")
+        final = markdown.code(sorted(machine.final))
+        parts.append(f"Final: {final}." if final else "No state is final.")
     return "\n\n".join(parts)
 
 

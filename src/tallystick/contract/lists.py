@@ -30,8 +30,8 @@ _LISTS: Final = f"""
 1. **One cursor.** A page has `data`, `has_more` and `next_cursor`, which is null on the last page. `limit` is 1 to
    {MAX_PAGE_SIZE}, {DEFAULT_PAGE_SIZE} without it. A cursor is a position (created at, id) in one list: what is
    added meanwhile moves no entry to another page. No other list takes it.
-2. **Order.** Newest first by creation; messages and dead letters oldest first. Payments are in the order of their
-   ids, whose times two hosts may see a little differently.
+2. **Order.** Newest first by creation; messages, dead letters and cases oldest first. Payments are in the order of
+   their ids, whose times two hosts may see a little differently.
 3. **Range.** `created_gte` is included, `created_lt` is not: ranges that touch have each entry once. An empty range
    is 422.
 4. **All filters hold together.** `payment` that the merchant does not have is 404 `not_found`, whoever has it.

@@ -6,10 +6,12 @@ from typing import get_args
 
 import pytest
 
+from tallystick.domain.alert import AlertState
 from tallystick.domain.lifecycles.attempt import ATTEMPT, ATTEMPT_OPEN
 from tallystick.domain.lifecycles.machines import MACHINES, events, next_state
 from tallystick.domain.lifecycles.table import NEW
 from tallystick.domain.lifecycles.verdict_matrix import VERDICTS, VerdictMeaning, meaning_of
+from tallystick.domain.rejected_case import CaseState
 from tallystick.domain.subjects import AttemptState, DisputeState, PaymentState, RefundState
 
 # Written out by hand, from the design's graph and not from the tables: state -> events that may happen there.
@@ -63,7 +65,26 @@ DISPUTE_MAY = {
     "won": "funds_reported late_movement contested",
     "lost": "funds_reported late_movement contested",
 }
-MAY = {"payment": PAYMENT_MAY, "attempt": ATTEMPT_MAY, "refund": REFUND_MAY, "dispute": DISPUTE_MAY}
+CASE_MAY = {
+    "new": "reject",
+    "open": "acknowledge escalate rejected_again settled reprocessed ignore",
+    "acknowledged": "acknowledge escalate rejected_again settled reprocessed ignore",
+    "resolved": "",
+}
+ALERT_MAY = {
+    "new": "open",
+    "open": "acknowledge resolve cleared",
+    "acknowledged": "acknowledge resolve cleared",
+    "resolved": "reopen",
+}
+MAY = {
+    "payment": PAYMENT_MAY,
+    "attempt": ATTEMPT_MAY,
+    "refund": REFUND_MAY,
+    "dispute": DISPUTE_MAY,
+    "rejected_case": CASE_MAY,
+    "alert": ALERT_MAY,
+}
 
 PRODUCT = [
     (machine, state, event)
@@ -83,7 +104,14 @@ def test_every_pair_of_state_and_event(machine: str, state: str, event: str) -> 
 
 
 def test_tables_name_every_state_once() -> None:
-    states_of = {"payment": PaymentState, "attempt": AttemptState, "refund": RefundState, "dispute": DisputeState}
+    states_of = {
+        "payment": PaymentState,
+        "attempt": AttemptState,
+        "refund": RefundState,
+        "dispute": DisputeState,
+        "rejected_case": CaseState,
+        "alert": AlertState,
+    }
     assert set(states_of) == set(MACHINES)
     for machine, states in states_of.items():
         assert MACHINES[machine].states == sorted(get_args(states), key=list(MACHINES[machine].edges).index)
@@ -103,7 +131,7 @@ RETIRED = {
 def test_the_retired_edge_is_read_and_never_taken(machine: str) -> None:
     for state in MACHINES[machine].edges:
         recorded = MACHINES[machine].recorded_edge(state, "late_effect")
-        assert (recorded is not None) == (state in RETIRED[machine])
+        assert (recorded is not None) == (state in RETIRED.get(machine, set()))
         assert recorded is None or recorded.to == state
         assert next_state(machine, state, "late_effect") is None
     assert "late_effect" not in events(machine)

@@ -100,6 +100,23 @@ async def test_its_life(database: Database) -> None:
             await resolve(runtime, asked_act("key:kim", None, "alert.resolve", alert_id_of("no", "such"), "x"))
 
 
+async def test_people_and_the_watch_at_once_each_take_a_version(database: Database) -> None:
+    async with runtime_of(database.app_url, BookedProvider()) as runtime:
+        await raise_alert(runtime, None, found())
+        alert = await stored(runtime)
+        acts = [act(runtime, name) for name in ("alert.acknowledge", "alert.resolve") for _ in range(4)]
+        await asyncio.gather(*acts, clear(runtime, alert), return_exceptions=True)
+        resolved = await stored(runtime)
+        assert resolved.state == "resolved"
+        later = found(datetime.now(UTC) + timedelta(seconds=1))
+        assert sum(await asyncio.gather(*(raise_alert(runtime, resolved, later) for _ in range(4)))) == 1
+        steps = list(await runtime.stores.alerts.history(ALERT))
+        assert [step.version for step in steps] == list(range(1, len(steps) + 1))
+        events = [step.event for step in steps]
+        assert sum(event in ("resolve", "cleared") for event in events) == 1
+        assert (events[0], events[-1]) == ("open", "reopen")
+
+
 async def test_a_condition_that_ends_resolves_its_alert(database: Database) -> None:
     async with watched(database.app_url) as runtime:
         gone = found()

@@ -76,7 +76,7 @@ async def test_accepted_money_is_listed_no_more_and_can_be_refunded(
         assert await waiting_late_money(runtime, fresh_merchant, 10) == []
         assert await books(runtime, fresh_merchant) == {"merchant": -1_000, "provider:simulator": 1_000}
         history = await runtime.reads.history(fresh_merchant, payment_id)
-        assert (history[-1].actor, history[-1].evidence) == ("operator:kim", '{"operator":{"reason":"ticket 7"}}')
+        assert (history[-1].actor, history[-1].evidence) == ("kim", '{"operator":{"reason":"ticket 7"}}')
         refund = await Client(runtime, fresh_merchant).refund("refund", payment_id)
         assert (refund.status, read(refund)["state"]) == (201, "succeeded")
         assert await books(runtime, fresh_merchant) == {}

@@ -58,7 +58,7 @@ def rows_of(heading: str) -> list[list[str]]:
 
 @pytest.mark.parametrize("kind", interpreter.LIFECYCLES)
 def test_its_lifecycles_are_those_of_the_contract(kind: str) -> None:
-    published = {(state, event): to for state, event, to, _ in rows_of(f"### {kind.capitalize()}")}
+    published = {(state, event): to for state, event, to, _ in rows_of(f"### {kind.replace('_', ' ').capitalize()}")}
     assert interpreter.LIFECYCLES[kind] == published
 
 

@@ -70,7 +70,7 @@ def decide_on_late_money(up: Up, connection: psycopg.Connection[Any]) -> None:
     rows = connection.execute(
         "SELECT payment_id FROM payment WHERE merchant_id = %s LIMIT 2", (merchant_id,)
     ).fetchall()
-    words = ("--actor", "anna", "--reason", "agreed", "--data-dir", str(up.data_dir))
+    words = ("--reason", "agreed", "--data-dir", str(up.data_dir))
     for act, (payment_id,) in zip(("accept", "return"), rows, strict=True):
         done = run_process("late-money", act, payment_id, *words, simulator_url=f"http://127.0.0.1:{up.simulator_port}")
         assert done.code == 0, done.err

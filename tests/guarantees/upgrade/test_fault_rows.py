@@ -20,6 +20,7 @@ import psycopg
 import pytest
 from structlog.testing import capture_logs
 
+from tallystick.access.operator import operator_of_shell
 from tallystick.domain.left_to_refund import left_to_refund
 from tallystick.domain.snapshot import PaymentSnapshot
 from tallystick.domain.subjects import Attempt, Dispute, Payment
@@ -463,7 +464,7 @@ def test_a7_filed_events_are_read_again(
         assert ran.code == 0, ran.err
         return json.loads(ran.out)
 
-    words = ("--yes", "--actor", "kim", "--reason", "after the upgrade")
+    words = ("--yes", "--reason", "after the upgrade")
     payments = old.names["payments"]
     by_hand = {
         "CANCEL_OR_REFUND": {payments["a7captured"]: "applied", payments["a7held"]: "applied"},
@@ -490,7 +491,7 @@ def test_a7_filed_events_are_read_again(
             assert await platform.money("a7void") == ("captured", 1_000, 0)
             assert await platform.money("a7unknown") == ("captured", 1_000, 0)
             acts = await platform.runtime.pool.fetch("SELECT detail, actor FROM processing WHERE result = 'reread'")
-            assert [tuple(row) for row in acts] == [("after the upgrade", "operator:kim")] * 5
+            assert [tuple(row) for row in acts] == [("after the upgrade", operator_of_shell().name)] * 5
 
     asyncio.run(looked_at())
 
@@ -566,7 +567,7 @@ def test_a10_the_second_of_two_equal_parts(
         "adyen_hmac_keys": HMAC_KEY,
     }
     command = ("webhooks", "reread", "--type", "CAPTURE", "--filed-as")
-    words = ("--json", "--yes", "--actor", "kim", "--reason", "after the upgrade")
+    words = ("--json", "--yes", "--reason", "after the upgrade")
     ran = run_here(monkeypatch, capsys, *command, "applied", *words, **environment)
     assert ran.code == 2 and "--filed-as" in ran.err
     ran = run_here(monkeypatch, capsys, *command, "duplicate_effect", *words, **environment)

@@ -10,8 +10,11 @@ import pytest
 
 from tallystick.access.key_store import OPERATORS, create_key
 from tallystick.contract.freshness import FRESH
+from tallystick.decisions.change_builder import opened_case
+from tallystick.domain.change import Rejection
 from tallystick.flows.hourly_counts import BEHIND_MS
 from tallystick.interfaces.api.table import ENDPOINTS
+from tallystick.kit.ids import new_id, sibling_id
 from tests.support.api import NO_MEMBERS, Inside, inside
 from tests.support.database import Database, NewDatabase
 from tests.support.endpoints import PATH as ENDPOINTS_PATH
@@ -75,6 +78,7 @@ async def test_what_was_written_here_is_read_there(database: Database, fresh_mer
         seen |= await _a_payment(here, there)
         seen |= await _an_endpoint(here, there)
         seen |= await _an_event(here, there, await create_key(database.app_url, OPERATORS, operator=True))
+        seen |= await _acts(here, there, fresh_merchant, await create_key(database.app_url, OPERATORS, operator=True))
         another = {"authorization": f"Bearer {await create_key(database.app_url, fresh_merchant)}"}
         assert (await there.client.get("/v1/payments", headers=another)).status_code == 200
         seen.add("a new API key")
@@ -130,6 +134,61 @@ async def _an_event(here: Inside, there: Inside, operator: str) -> set[str]:
     return {"getEvent"}
 
 
+async def _acts(here: Inside, there: Inside, merchant_id: str, operator: str) -> set[str]:
+    """A case, and what an operator does."""
+    key = {"authorization": f"Bearer {operator}"}
+
+    async def done(path: str, **body: Any) -> Any:
+        headers = key | {"idempotency-key": new_id("req")}
+        answer = await here.client.post(path, json={"reason": "why", **body}, headers=headers)
+        assert answer.status_code == 200, answer.text
+        return answer.json()
+
+    async def shown(path: str) -> Any:
+        answer = await there.client.get(path, headers=key)
+        assert answer.status_code == 200, answer.text
+        return answer.json()
+
+    case_id = await _a_case(here, merchant_id)
+    taken = await done(f"/v1/rejections/{case_id}/acknowledge", owner=case_id)
+    assert (await shown(f"/v1/rejections/{case_id}"))["owner"] == case_id
+    assert [each["id"] for each in (await shown(f"/v1/rejections?owner={case_id}"))["data"]] == [case_id]
+    assert case_id in [each["example_id"] for each in (await shown("/v1/rejection-groups"))["data"]]
+    assert await shown(f"/v1/acts/{taken['id']}") == taken
+    assert taken in (await shown("/v1/acts"))["data"]
+    await done("/v1/deployments", version=case_id)
+    assert case_id in [each["version"] for each in (await shown("/v1/deployments"))["data"]]
+    await done("/v1/provider-pauses", provider="simulator", account=case_id, paused=True)
+    assert case_id in [each["account"] for each in (await shown("/v1/provider-pauses"))["data"]]
+    reads = {"getRejection", "listRejections", "listRejectionGroups", "listActs", "getAct"}
+    return reads | {"listDeployments", "listProviderPauses"}
+
+
+async def _a_case(here: Inside, merchant_id: str) -> str:
+    """The only one of its cause."""
+    runtime, now = here.app.state.runtime, datetime.now(UTC)
+    rejection_id = new_id("rej")
+    rejection = Rejection(
+        merchant_id=merchant_id,
+        stream_id=new_id("pay"),
+        rejection_id=rejection_id,
+        subject_id=new_id("pay"),
+        subject="payment",
+        state=rejection_id,
+        version=1,
+        event="captured",
+        cause="webhook",
+        actor="provider:simulator",
+        origin="provider",
+        reason="why",
+        alert=True,
+        at=now,
+        category="late",
+    )
+    await runtime.journal.commit(opened_case(rejection, new_id("chg"), "simulator"))
+    return sibling_id("case", rejection_id)
+
+
 async def _delivered(here: Inside, body: bytes) -> None:
     async def delivered() -> int:
         headers = {"acquirer-signature": signature(body), "content-type": "application/json"}
@@ -139,7 +198,7 @@ async def _delivered(here: Inside, body: bytes) -> None:
     await eventually_async(delivered, until=lambda status: status == 200)
 
 
-@pytest.mark.parametrize("path", ["/v1/webhook-refusals", "/v1/contract-drift"])
+@pytest.mark.parametrize("path", ["/v1/webhook-refusals", "/v1/contract-drift", "/v1/event-results"])
 async def test_counts_say_until_when_they_are_whole(database: Database, fresh_merchant: str, path: str) -> None:
     key = await create_key(database.app_url, OPERATORS, operator=True)
     async with inside(database, fresh_merchant, BookedProvider()) as app:

@@ -28,13 +28,15 @@ OF_EVERY_DAY = {
         "recovery.sql",
         "keys.sql",
         "provider_pauses.sql",
+        "acts.sql",
+        "cases.sql",
     )
     for name, statement in sql.load(file).items()
 }
 
 #: Read whole on purpose: what is due is asked of every endpoint, and every account that waits is asked for. Both are
 #: small.
-SMALL_TABLES = frozenset({"webhook_endpoint", "provider_pause"})
+SMALL_TABLES = frozenset({"webhook_endpoint", "provider_pause", "operator_pause"})
 
 
 @pytest.mark.parametrize("name", OF_EVERY_DAY)
@@ -70,6 +72,9 @@ PAGES = [
     "lists.sql messages",
     "outbound.sql log",
     "inbox.sql dead",
+    "cases.sql waiting_cases",
+    "cases.sql resolved_cases",
+    "acts.sql acts",
 ]
 
 

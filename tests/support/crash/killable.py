@@ -15,7 +15,16 @@ from tests.support.polling import one_turn
 #: Statements by their text, so that points have names that a reader finds in the .sql files.
 NAMES: Final = {
     text: name
-    for file_name in ("journal.sql", "reads.sql", "recovery.sql", "inbox.sql", "outbound.sql")
+    for file_name in (
+        "journal.sql",
+        "reads.sql",
+        "recovery.sql",
+        "inbox.sql",
+        "outbound.sql",
+        "acts.sql",
+        "cases.sql",
+        "provider_pauses.sql",
+    )
     for name, text in sql.load(file_name).items()
 }
 

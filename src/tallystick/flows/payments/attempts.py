@@ -204,10 +204,14 @@ def _report(attempt: Attempt, verdict: Verdict, change: Change) -> None:
 
 def report_rejections(change: Change, **known: Any) -> None:
     """Log what the committed ``change`` recorded as rejected, with the kind of the key whose instruction led to it: a
-    provider's event has one where it is about such an attempt. Late money waits for a person: its line says where."""
+    provider's event has one where it is about such an attempt. What waits for a person says where: late money in its
+    list, everything else as a case."""
     late = any(step.event == "late_capture" for step in change.transitions)
-    where = {"next": "tallystick late-money list"} if late else {}
     for rejection in change.rejections:
+        where = {}
+        if rejection.alert:
+            case_id = sibling_id("case", rejection.rejection_id)
+            where = {"next": "tallystick late-money list" if late else f"tallystick rejections show {case_id}"}
         log.error(
             "transition rejected",
             alert=rejection.alert,

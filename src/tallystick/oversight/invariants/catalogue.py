@@ -152,6 +152,16 @@ INVARIANTS: Final = (
         says="Every refused transition names an existing version, in the state that it had.",
         of_stream=history.rejections_met_history,
     ),
+    Invariant(
+        name="alerts_have_cases",
+        says="Every refused transition that alerts has its case, and every case its refused transition.",
+        of_merchant=("alerts_without_case",),
+    ),
+    Invariant(
+        name="acts_have_their_change",
+        says="Every act of an operator that a change carried out has that change in the history of its target.",
+        of_platform=("acts_without_change",),
+    ),
     # The instructions.
     Invariant(
         name="claimed_instructions_have_subject",

@@ -14,7 +14,7 @@ import pytest
 from tallystick.decisions.provider_events.route import decide_notice
 from tallystick.domain.list_filters import EventFilter
 from tallystick.domain.notices import DisputeNotice
-from tallystick.flows.webhooks.inbound import handler
+from tallystick.flows.webhooks.inbound import deciding
 from tallystick.flows.webhooks.inbound.dead_letters import DeadLetters, NotReplayable
 from tallystick.kit.ids import new_id
 from tallystick.oversight.trace.event import trace_event
@@ -54,7 +54,7 @@ def poisoned(monkeypatch: pytest.MonkeyPatch) -> set[str]:
             raise Poison("4000 0000 0000 0002 must not be repeated")
         return decide(*args, **options)
 
-    monkeypatch.setattr(handler, "decide_notice", defective)
+    monkeypatch.setattr(deciding, "decide_notice", defective)
     return names
 
 

@@ -44,6 +44,7 @@ CREATE INDEX rejected_case_of_stream ON rejected_case (merchant_id, from_stream_
 -- Those that wait for somebody, the oldest first; and what was closed lately.
 CREATE INDEX rejected_case_waiting ON rejected_case (created_at, case_id) WHERE state <> 'resolved';
 CREATE INDEX rejected_case_resolved ON rejected_case (updated_at) WHERE state = 'resolved';
+CREATE INDEX rejected_case_resolved_by_time ON rejected_case (created_at, case_id) WHERE state = 'resolved';
 
 -- An act of an operator, recorded with its effect: append-only. Keyed by the operator's own key, and by no merchant: most
 -- acts are about what belongs to none. operator is an API key (key:<key id>) or, unauthenticated,

@@ -137,6 +137,27 @@ FROM payment
 WHERE merchant_id = $1 AND provider_reference IS NOT NULL
 GROUP BY provider, provider_reference HAVING count(*) > 1;
 
+-- alerts_without_case: rejections that alert and have no case, and cases without their rejection. Those of before cases
+-- were made have no category: a worker opens theirs
+SELECT j.rejection_id AS subject_id, format('alerts, and has no case (%s of a %s)', j.event, j.subject) AS detail
+FROM rejection j
+WHERE j.merchant_id = $1 AND j.alert AND j.category IS NOT NULL AND NOT EXISTS (
+    SELECT 1 FROM rejected_case c
+    WHERE c.merchant_id = j.merchant_id AND c.case_id = 'case' || substr(j.rejection_id, strpos(j.rejection_id, '_')))
+UNION ALL
+SELECT c.case_id, format('is of rejection %s, which is not there', c.rejection_id)
+FROM rejected_case c
+WHERE c.merchant_id = $1 AND NOT EXISTS (
+    SELECT 1 FROM rejection j
+    WHERE j.merchant_id = c.merchant_id AND j.stream_id = c.from_stream_id AND j.rejection_id = c.rejection_id);
+
+-- acts_without_change: acts that a change carried out which is not in the history of what they were done to
+SELECT a.act_id AS subject_id, format('%s of %s: its change %s is not there', a.act, a.target, a.change_id) AS detail
+FROM operator_act a
+WHERE a.change_id IS NOT NULL AND NOT EXISTS (
+    SELECT 1 FROM history h
+    WHERE h.merchant_id = a.merchant_id AND h.subject_id = a.target AND h.change_id = a.change_id);
+
 -- orphans: rows without their owner; rows of subjects and streams are checked by kind
 WITH named AS MATERIALIZED (
     SELECT reference, payment_id FROM provider_reference WHERE merchant_id = $1
@@ -158,14 +179,16 @@ WHERE s.merchant_id = $1 AND NOT EXISTS (
 -- mutable_history: forbidden rights of the application role ($1) on append-only tables
 SELECT n.name AS subject_id, format('%s may %s it', $1::text, p.privilege) AS detail
 FROM unnest(ARRAY['instruction', 'response', 'transition', 'rejection', 'transfer', 'delivery', 'processing',
-                  'provider_reference', 'webhook_endpoint_act', 'message_try', 'sealing_key_act']) AS n (name),
+                  'provider_reference', 'webhook_endpoint_act', 'message_try', 'sealing_key_act', 'operator_act',
+                  'deployment']) AS n (name),
      unnest(ARRAY['UPDATE', 'DELETE', 'TRUNCATE']) AS p (privilege)
 WHERE has_table_privilege($1::text, n.name, p.privilege)
    OR (p.privilege = 'UPDATE' AND has_any_column_privilege($1::text, n.name, p.privilege))
 UNION ALL
 SELECT c.relname::text, format('%s has the powers of its owner', $1::text)
 FROM unnest(ARRAY['instruction', 'response', 'transition', 'rejection', 'transfer', 'delivery', 'processing',
-                  'provider_reference', 'webhook_endpoint_act', 'message_try', 'sealing_key_act']) AS n (name)
+                  'provider_reference', 'webhook_endpoint_act', 'message_try', 'sealing_key_act', 'operator_act',
+                  'deployment']) AS n (name)
 JOIN pg_class c ON c.oid = n.name::regclass
 WHERE pg_has_role($1::text, c.relowner, 'MEMBER')
 UNION ALL
@@ -197,6 +220,8 @@ FROM (VALUES
     ('message_try', 'PRIMARY KEY (merchant_id, endpoint_id, message_id, try_id)'),
     ('webhook_secret', 'PRIMARY KEY (merchant_id, endpoint_id, secret_id)'),
     ('sealing_key_act', 'PRIMARY KEY (number)'),
+    ('rejected_case', 'PRIMARY KEY (merchant_id, case_id)'),
+    ('operator_act', 'PRIMARY KEY (operator, idempotency_key)'),
     ('attempt', 'PRIMARY KEY (merchant_id, payment_id, attempt_id)')
 ) AS g (name, definition)
 WHERE NOT EXISTS (

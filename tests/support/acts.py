@@ -1,0 +1,45 @@
+"""Acts of operators as tests ask for them, and events that the record refuses."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tallystick.domain.notices import AttemptNotice
+from tallystick.domain.operator_act import ActName, AskedAct
+from tallystick.domain.rejected_case import RejectedCase
+from tallystick.domain.snapshot import PaymentSnapshot
+from tallystick.domain.verdicts import Approved
+from tallystick.flows.operations.acts import asked_act
+from tallystick.flows.runtime import Runtime
+from tallystick.kit.ids import new_id
+from tallystick.record.postgres.cases import CaseFilter
+from tests.support.database import Database
+from tests.support.inbox import accept, drain, envelope
+
+#: An operator's API key.
+KIM = "key:kimsownkeyabcdef"
+INES = "key:inesownkeyabcdef"
+
+
+def asked(
+    act: ActName, target: str, key: str | None = None, *, operator: str = KIM, reason: str = "ticket 7", **more: Any
+) -> AskedAct:
+    """An act as an operator asks for it."""
+    return asked_act(operator, key, act, target, reason, key_kind="human", **more)
+
+
+async def refused_event(runtime: Runtime, database: Database, stored: PaymentSnapshot, name: str | None = None) -> str:
+    """The provider says that it captured another amount than was asked for, and says so when it is asked: the record
+    refuses it. Returns our id of the event."""
+    payment, attempt = stored.payment, stored.attempts[0]
+    wrong = Approved(amount=payment.amount + 1, currency=payment.currency, effect="captured", reference="ch_wrong")
+    notice = AttemptNotice(operation="authorize", attempt_id=attempt.attempt_id, verdict=wrong)
+    event = envelope(name or new_id("req"), notice, payment=payment)
+    await accept(database, [event])
+    await drain(runtime, payment.merchant_id)
+    return event.event_id
+
+
+async def cases_of(runtime: Runtime, merchant_id: str, state: str | None = None) -> list[RejectedCase]:
+    """A merchant's cases in one state, or those that wait."""
+    return list(await runtime.stores.cases.page(CaseFilter(merchant_id=merchant_id, state=state), None, 100))

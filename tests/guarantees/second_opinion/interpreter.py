@@ -80,7 +80,7 @@ LIFECYCLES = {
         won lost: funds_reported, late_movement, contested
         """),
     "alert": _edges("""
-        new: open
+        new: open > open
         open acknowledged: acknowledge > acknowledged, resolve > resolved, cleared > resolved
         resolved: reopen > open
         """),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Final, get_args
 
@@ -73,6 +73,11 @@ class ProcessNumbers:
             draft.write_bytes(_ENCODE(self.latest))
             draft.replace(self._file)
 
+    async def read_last(self) -> None:
+        """The same when a process ends: its directory may be gone by then."""
+        with suppress(OSError):
+            await self.read()
+
 
 def published_in(directory: Path) -> Mapping[int, Reading]:
     """What processes have published, by their number. A file that cannot be read is left out: it comes again."""
@@ -90,7 +95,7 @@ async def counted_process(runtime: Runtime, role: str, directory: str | None = N
     """Reads this process's numbers once a second, and adds its rates to the record; leaving does both once more."""
     numbers, rates, stop = ProcessNumbers(runtime, role, directory), Rates(runtime.stores.rates), asyncio.Event()
     rounds = (
-        Rounds("process numbers", PUBLISH_EVERY_MS, numbers.read, finish=numbers.read),
+        Rounds("process numbers", PUBLISH_EVERY_MS, numbers.read, finish=numbers.read_last),
         Rounds("rates", WRITE_EVERY_MS, rates.write, finish=rates.write_last, watch=runtime.outage),
     )
     running = asyncio.create_task(run_rounds(rounds, stop), name="process-numbers")

@@ -4,12 +4,13 @@ of its process is busy, and takes nothing from it but the time to print."""
 from __future__ import annotations
 
 import os
+import socket
 import tempfile
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from socketserver import ThreadingMixIn
+from socketserver import TCPServer, ThreadingMixIn
 from typing import Any, Final
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 
@@ -112,7 +113,8 @@ def metrics_listener(host: str, port: int | None, *sources: tuple[Source, Sequen
     registry = CollectorRegistry()
     for source, families in sources:
         registry.register(ReadingCollector(source, families))
-    server = make_server(host, port, _only_metrics(registry), _Server, handler_class=_Handler)
+    kind = _ServerOnIPv6 if ":" in host else _Server
+    server = make_server(host, port, _only_metrics(registry), kind, handler_class=_Handler)
     thread = threading.Thread(target=server.serve_forever, name="metrics", daemon=True)
     thread.start()
     try:
@@ -143,6 +145,16 @@ class _Server(ThreadingMixIn, WSGIServer):
 
     daemon_threads = True
     block_on_close = False
+
+    def server_bind(self) -> None:
+        """Without asking for the name of the address, which may take seconds where no name server answers."""
+        TCPServer.server_bind(self)
+        self.server_name, self.server_port = self.server_address[:2]
+        self.setup_environ()
+
+
+class _ServerOnIPv6(_Server):
+    address_family = socket.AF_INET6
 
 
 class _Handler(WSGIRequestHandler):

@@ -4,8 +4,11 @@ for the conditions that a person has to know of, and sends their alerts."""
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from datetime import datetime, timedelta
 from typing import Final
+
+import asyncpg
 
 from tallystick.domain.alert import Alert, Found
 from tallystick.flows.operations.alert_sending import AlertSender
@@ -20,6 +23,7 @@ from tallystick.oversight.alerts.evidence import Evidence, Samples, Trend
 from tallystick.oversight.alerts.table import RULE, Look
 from tallystick.oversight.completeness import AT_ONCE, Completeness, Incomplete
 from tallystick.oversight.numbers import NumberReader, Numbers, shown
+from tallystick.record.postgres.failures import DATABASE_AWAY
 from tallystick.record.postgres.number_reads import Watch
 
 log = get_logger("tallystick.run.watch")
@@ -111,9 +115,12 @@ class Watcher:
         await self._sender.send(await self._runtime.stores.alerts.all())
 
     async def leave(self) -> None:
-        """Leave the watch to another worker. Raises what the database raises."""
-        self.holds = False
-        await self._watch.leave()
+        """Leave the watch to another worker, as a process ends. A database that is away is no reason to wait: the
+        lease ends by itself."""
+        held, self.holds = self.holds, False
+        if held:
+            with suppress(*DATABASE_AWAY, asyncpg.PostgresError):
+                await self._watch.leave()
 
     async def close(self) -> None:
         """Close what was opened for it."""

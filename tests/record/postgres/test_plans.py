@@ -29,6 +29,8 @@ OF_EVERY_DAY = {
         "keys.sql",
         "provider_pauses.sql",
         "acts.sql",
+        "alerts.sql",
+        "numbers.sql",
         "cases.sql",
     )
     for name, statement in sql.load(file).items()
@@ -36,7 +38,9 @@ OF_EVERY_DAY = {
 
 #: Read whole on purpose: what is due is asked of every endpoint, and every account that waits is asked for. Both are
 #: small.
-SMALL_TABLES = frozenset({"webhook_endpoint", "provider_pause", "operator_pause"})
+SMALL_TABLES = frozenset(
+    {"webhook_endpoint", "provider_pause", "operator_pause", "alert", "alert_sending", "watch", "contract_drift"}
+)
 
 
 @pytest.mark.parametrize("name", OF_EVERY_DAY)

@@ -279,7 +279,7 @@ async def test_endpoint_given_up_and_messages_late(database: Database, fresh_mer
         registered = await register(runtime, fresh_merchant, receiver)
         await Client(runtime, fresh_merchant).create("paid")
         seen(await alert_of(runtime, "messages_late"))
-        endpoints = runtime.stores.endpoints
+        endpoints = runtime.stores.endpoint_book
         assert await endpoints.disable(fresh_merchant, registered.endpoint_id, FAILING, actor="test")
         seen(await alert_of(runtime, "endpoint_given_up"))
 

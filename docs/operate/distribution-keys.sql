@@ -26,6 +26,7 @@ SELECT create_distributed_table('message_delivery', 'merchant_id', colocate_with
 SELECT create_distributed_table('message_lane', 'merchant_id', colocate_with => 'merchant');
 SELECT create_distributed_table('message_try', 'merchant_id', colocate_with => 'merchant');
 SELECT create_distributed_table('version_use', 'merchant_id', colocate_with => 'merchant');
+SELECT create_distributed_table('rejected_case', 'merchant_id', colocate_with => 'merchant');
 
 -- An event of a provider has no merchant until it is routed. Its key is known from its bytes alone.
 SELECT create_distributed_table('inbox', 'provider_event_id', colocate_with => 'none');
@@ -44,6 +45,12 @@ SELECT create_distributed_table('sealing_key_act', 'number', colocate_with => 'n
 SELECT create_distributed_table('contract_drift', 'provider', colocate_with => 'none');
 -- Until when an account of a provider takes no calls: a row for each account.
 SELECT create_distributed_table('provider_pause', 'provider', colocate_with => 'none');
+
+-- What operators did and paused, releases and configurations, and the results of events: few rows.
+SELECT create_distributed_table('operator_act', 'operator', colocate_with => 'none');
+SELECT create_distributed_table('deployment', 'deployment_id', colocate_with => 'none');
+SELECT create_distributed_table('operator_pause', 'provider', colocate_with => 'none');
+SELECT create_distributed_table('event_result', 'provider', colocate_with => 'none');
 
 -- Numbers of the platform: a few rows, joined with nothing.
 SELECT create_distributed_table('watch', 'name', colocate_with => 'none');

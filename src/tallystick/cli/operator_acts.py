@@ -12,7 +12,7 @@ from tallystick.cli.context import AsJson, DataDir, console, print_json, setting
 from tallystick.cli.reading import NotFound, OpenRecord, id_of, lines, print_rows, shown_time, with_record
 from tallystick.cli.tables import facts_of
 from tallystick.domain.operator_act import ACT_NAMES
-from tallystick.domain.operator_views import ActView, act_view
+from tallystick.domain.operator_views import RecordedActView, act_view
 from tallystick.flows.operations.acts import annotate
 
 app = typer.Typer(help="What operators did: who, to what, why, and what it came to.", no_args_is_help=True)
@@ -37,7 +37,7 @@ def list_acts(
     if act is not None and act not in ACT_NAMES:
         raise typer.BadParameter(f"expected one of {', '.join(ACT_NAMES)}", param_hint="--act")
 
-    async def found(record: OpenRecord) -> list[ActView]:
+    async def found(record: OpenRecord) -> list[RecordedActView]:
         rows = await record.stores.acts.page(None, limit, operator=operator, act=act, target=target)
         return [act_view(each) for each in rows]
 
@@ -56,7 +56,7 @@ def list_acts(
 def show(act: ActId, as_json: AsJson = False, data_dir: DataDir = None) -> None:
     """Print one act with what it came to."""
 
-    async def found(record: OpenRecord) -> ActView | None:
+    async def found(record: OpenRecord) -> RecordedActView | None:
         stored = await record.stores.acts.by_id(act)
         return None if stored is None else act_view(stored)
 

@@ -176,4 +176,5 @@ class AskedAct(Struct, frozen=True, kw_only=True):
 
 
 def _holds(words: str, secret: str) -> bool:
-    return len(secret) >= _SHORTEST_SECRET and secret in words
+    """Whether the words have it, or one of several that a setting lists."""
+    return any(len(part) >= _SHORTEST_SECRET and part in words for part in (secret, *secret.split(",")))

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Final
 from msgspec import Struct
 
 from tallystick.domain.alert import ALERT_STATES, Alert
-from tallystick.domain.api_keys import KEY_KINDS, KeyKind
+from tallystick.domain.api_keys import KeyKind
 from tallystick.domain.json_types import (
     Actor,
     AnySubjectId,
@@ -23,7 +23,7 @@ from tallystick.domain.json_types import (
     id_pattern,
 )
 from tallystick.domain.operator_act import ACT_NAMES, OperatorAct
-from tallystick.domain.rejected_case import CASE_STATES, CATEGORIES, RejectedCase
+from tallystick.domain.rejected_case import CASE_STATES, CATEGORIES, ClosedBy, RejectedCase, Resolution
 
 CaseId = Annotated[str, described("The case's id.", example_id("case"), pattern=id_pattern("case"))]
 ActId = Annotated[str, described("The act's id.", example_id("opa"), pattern=id_pattern("opa"))]
@@ -78,13 +78,8 @@ class RejectionView(Struct, frozen=True, kw_only=True):
     owner: Annotated[str | None, described("Who looks at it; null while nobody does.", "payments-on-call")]
     escalations: Annotated[int, described("How often it was handed on.", 0, minimum=0)]
     reprocessings: Annotated[int, described("How often it was processed again.", 0, minimum=0)]
-    resolution: Annotated[
-        str | None,
-        described("How it ended; null while it waits.", "reprocessed", enum=[*RESOLUTIONS, None]),
-    ]
-    closed_by: Annotated[
-        str | None, described("Whether a rule or a person ended it.", "person", enum=["rule", "person", None])
-    ]
+    resolution: Annotated[Resolution | None, described("How it ended; null while it waits.", "reprocessed")]
+    closed_by: Annotated[ClosedBy | None, described("Whether a rule or a person ended it.", "person")]
     age_ms: AgeMs
     created_at: Annotated[Time, described("When it was refused.")]
     updated_at: Annotated[Time, described("When its last step was recorded.")]
@@ -113,7 +108,7 @@ class RejectionDetail(RejectionView, frozen=True, kw_only=True):
     ]
 
 
-class ActView(Struct, frozen=True, kw_only=True):
+class RecordedActView(Struct, frozen=True, kw_only=True):
     """What an operator did, as it was recorded with its effect. It never changes."""
 
     id: ActId
@@ -125,7 +120,7 @@ class ActView(Struct, frozen=True, kw_only=True):
         str,
         described("Who did it: an API key, or `shell:<user>@<host>` of a command line without one.", "key:abcdefghij"),
     ]
-    key_kind: Annotated[KeyKind | None, described("The kind of the API key.", "human", enum=[*KEY_KINDS, None])]
+    key_kind: Annotated[KeyKind | None, described("The kind of the API key.", "human")]
     idempotency_key: Annotated[str, described("The operator's own name for the act.", "ticket-812")]
     reason: Annotated[str, described("Why.", "The provider confirmed it by telephone.")]
     arguments: Annotated[dict[str, Any], described("What it was to be done with.", {"owner": "payments-on-call"})]
@@ -187,9 +182,9 @@ def rejection_detail(
     return RejectionDetail(**_shown(case, now), steps=steps, evidence=evidence)
 
 
-def act_view(act: OperatorAct) -> ActView:
+def act_view(act: OperatorAct) -> RecordedActView:
     """An act as operators see it."""
-    return ActView(
+    return RecordedActView(
         id=act.act_id,
         act=act.act,
         target=act.target,

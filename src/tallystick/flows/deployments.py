@@ -19,6 +19,8 @@ from tallystick.providers.assembly import open_values
 from tallystick.record.postgres.deployments import Deployment
 from tallystick.record.postgres.failures import DATABASE_AWAY
 
+__all__ = ["Deployment", "digests_of", "mark_release", "note_configuration"]
+
 log = get_logger("tallystick.flows.deployments")
 
 #: Settings of one machine: they differ between two that are configured alike, and trends do not depend on them.

@@ -124,6 +124,7 @@ RETIRED = {
     "attempt": {"approved", "declined", "failed"},
     "refund": {"failed"},
     "dispute": {"opened", "under_review", "won", "lost"},
+    "rejected_case": set[str](),
 }
 
 
@@ -175,6 +176,12 @@ LEADS_TO = {
     ("attempt", "key_taken"): {"unknown"},
     ("refund", "create"): {"submitting"},
     ("dispute", "open"): {"opened"},
+    ("rejected_case", "reject"): {"open"},
+    ("rejected_case", "acknowledge"): {"acknowledged"},
+    ("rejected_case", "escalate"): {"acknowledged"},
+    ("rejected_case", "settled"): {"resolved"},
+    ("rejected_case", "reprocessed"): {"resolved"},
+    ("rejected_case", "ignore"): {"resolved"},
 }
 #: What adds a version and moves nothing.
 IN_PLACE = {
@@ -207,6 +214,7 @@ IN_PLACE = {
     ("dispute", "late_movement"),
     ("dispute", "contested"),
     ("dispute", "escalated"),
+    ("rejected_case", "rejected_again"),
 }
 
 

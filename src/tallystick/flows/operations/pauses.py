@@ -11,6 +11,8 @@ from tallystick.flows.runtime import Runtime
 from tallystick.providers.registry import PROVIDERS
 from tallystick.record.postgres.provider_pauses import OperatorPause, read_operator_pauses, set_operator_pause
 
+__all__ = ["OperatorPause", "UnknownProvider", "pause", "pauses", "resume"]
+
 #: A database that takes longer for one small row is in trouble.
 _READ_TIMEOUT_S: Final = 5.0
 

@@ -38,8 +38,8 @@ OPTIONAL_ACT_KEY: Final[Parameter] = replace(
     ACT_KEY, required=False, description=f"{ACT_KEY.description} Without it each request is an act of its own."
 )
 
-#: The errors of an act's key and words.
-ACT_ERRORS: Final = ("idempotency_key_invalid", "idempotency_key_reused", "card_data_refused", "validation_failed")
+#: The errors of an act's key.
+ACT_ERRORS: Final = ("idempotency_key_invalid", "idempotency_key_reused")
 KEYED_ACT_ERRORS: Final = ("idempotency_key_missing", *ACT_ERRORS)
 
 

@@ -14,7 +14,7 @@ import msgspec
 from msgspec.structs import replace
 
 from tallystick.decisions.change_builder import Cause
-from tallystick.decisions.provider_events.dispositions import Ask, Decided, NotYet
+from tallystick.decisions.provider_events.dispositions import DISPOSITIONS, Ask, Decided, NotYet
 from tallystick.decisions.provider_events.foreign import Foreign, Unanswered
 from tallystick.decisions.provider_events.route import unknown_money
 from tallystick.domain.errors import OutcomeUnknown, Overloaded
@@ -107,7 +107,7 @@ class Handler:
 
     def _count(self, event: LeasedEvent, disposition: str) -> None:
         """Types that no table has are counted together: their names are the provider's choice."""
-        if self._results is not None:
+        if self._results is not None and disposition in DISPOSITIONS:
             setup = PROVIDERS.get(event.provider)
             known = setup is not None and event.type in setup.event_codes()
             self._results.count(event.provider, event.type if known else OTHER_TYPES, disposition)

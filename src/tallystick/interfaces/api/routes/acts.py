@@ -9,7 +9,7 @@ from msgspec import Meta, Struct
 from tallystick.domain.errors import ProblemField
 from tallystick.domain.json_types import HasMore, NextCursor, described, example_id
 from tallystick.domain.operator_act import ACT_NAMES, AskedAct, OperatorAct
-from tallystick.domain.operator_views import ActView, act_view
+from tallystick.domain.operator_views import RecordedActView, act_view
 from tallystick.flows.operations.acts import NoSuchTarget, annotate
 from tallystick.flows.runtime import Runtime
 from tallystick.interfaces.api.acts import ACT_KEY, KEYED_ACT_ERRORS, Asked, act_once
@@ -30,7 +30,7 @@ ACT_ID: Final = path_id("opa", "act")
 class ActPage(Struct, frozen=True, kw_only=True):
     """A page of acts."""
 
-    data: Annotated[list[ActView], described("The page, newest first.")]
+    data: Annotated[list[RecordedActView], described("The page, newest first.")]
     has_more: HasMore
     next_cursor: NextCursor
 
@@ -107,7 +107,7 @@ ENDPOINTS: Final[tuple[Endpoint, ...]] = (
         description="Who did what to which target, why, and what it came to.",
         handle=read(get_act),
         scope="acts:read",
-        responses={200: ActView},
+        responses={200: RecordedActView},
         codes=(*READ, "not_found"),
         parameters=(ACT_ID,),
         callers="operator",
@@ -120,7 +120,7 @@ ENDPOINTS: Final[tuple[Endpoint, ...]] = (
         description="The note is the reason; it is kept as an act, and does nothing else.",
         handle=add_note,
         scope="acts:write",
-        responses={200: ActView},
+        responses={200: RecordedActView},
         codes=(*ACT, *KEYED_ACT_ERRORS),
         body_type=Note,
         body_required=True,

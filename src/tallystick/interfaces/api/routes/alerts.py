@@ -11,7 +11,7 @@ from tallystick.domain.alert import ALERT_STATES
 from tallystick.domain.errors import problem
 from tallystick.domain.json_types import Actor, Time, described
 from tallystick.domain.operator_act import ActName, AskedAct, OperatorAct
-from tallystick.domain.operator_views import ActView, AlertView, act_view, alert_view
+from tallystick.domain.operator_views import AlertView, RecordedActView, act_view, alert_view
 from tallystick.flows.operations import alerts
 from tallystick.flows.operations.alerts import AlertResolved, NoSuchAlert
 from tallystick.flows.runtime import Runtime
@@ -107,7 +107,7 @@ def _endpoint(path: str, name: str, summary: str, description: str, handle: Hand
         description=description,
         handle=handle,
         scope="alerts:write",
-        responses={200: ActView},
+        responses={200: RecordedActView},
         codes=(*ACT, *KEYED_ACT_ERRORS, "not_found", "alert_resolved", "overloaded"),
         body_type=ReasonBody,
         body_required=True,

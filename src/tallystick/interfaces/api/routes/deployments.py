@@ -9,7 +9,7 @@ from msgspec import Meta, Struct
 
 from tallystick.domain.json_types import Actor, Time, described
 from tallystick.domain.operator_act import AskedAct, OperatorAct
-from tallystick.domain.operator_views import ActView, DeploymentId, act_view
+from tallystick.domain.operator_views import DeploymentId, RecordedActView, act_view
 from tallystick.flows.deployments import mark_release
 from tallystick.flows.runtime import Runtime
 from tallystick.interfaces.api.acts import ACT_KEY, KEYED_ACT_ERRORS, Asked, act_once
@@ -113,7 +113,7 @@ ENDPOINTS: Final[tuple[Endpoint, ...]] = (
         description="It is a point of the record, with who marked it and why.",
         handle=mark,
         scope="acts:write",
-        responses={200: ActView},
+        responses={200: RecordedActView},
         codes=(*ACT, *KEYED_ACT_ERRORS),
         body_type=Release,
         body_required=True,

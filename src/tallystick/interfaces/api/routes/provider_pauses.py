@@ -9,7 +9,7 @@ from msgspec import Meta, Struct
 from tallystick.domain.errors import ProblemField
 from tallystick.domain.json_types import AccountName, Actor, ProviderName, Time, described
 from tallystick.domain.operator_act import AskedAct, OperatorAct
-from tallystick.domain.operator_views import ActView, act_view
+from tallystick.domain.operator_views import RecordedActView, act_view
 from tallystick.flows.operations import pauses
 from tallystick.flows.operations.pauses import UnknownProvider
 from tallystick.flows.runtime import Runtime
@@ -122,7 +122,7 @@ ENDPOINTS: Final[tuple[Endpoint, ...]] = (
         ),
         handle=set_pause,
         scope="acts:write",
-        responses={200: ActView},
+        responses={200: RecordedActView},
         codes=(*ACT, *KEYED_ACT_ERRORS),
         body_type=PauseBody,
         body_required=True,

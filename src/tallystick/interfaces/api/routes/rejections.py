@@ -12,12 +12,12 @@ from tallystick.domain.errors import problem
 from tallystick.domain.json_types import Count, HasMore, NextCursor, Time, described
 from tallystick.domain.operator_act import ActName, AskedAct, OperatorAct
 from tallystick.domain.operator_views import (
-    ActView,
     AgeMs,
     CaseId,
     Category,
     EventResultView,
     Kind,
+    RecordedActView,
     RejectionDetail,
     RejectionView,
     SomeProvider,
@@ -194,7 +194,7 @@ def _endpoint(path: str, name: str, summary: str, description: str, handle: Hand
         description=description,
         handle=handle,
         scope="rejections:write",
-        responses={200: ActView},
+        responses={200: RecordedActView},
         codes=(*ACT, *KEYED_ACT_ERRORS, "not_found", "case_resolved", "not_reprocessable", "overloaded"),
         body_type=body,
         body_required=True,

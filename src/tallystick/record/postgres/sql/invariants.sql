@@ -153,10 +153,9 @@ WHERE c.merchant_id = $1 AND NOT EXISTS (
 
 -- acts_without_change: acts that a change carried out which is not in the history of what they were done to
 SELECT a.act_id AS subject_id, format('%s of %s: its change %s is not there', a.act, a.target, a.change_id) AS detail
-FROM operator_act a
-WHERE a.change_id IS NOT NULL AND NOT EXISTS (
-    SELECT 1 FROM history h
-    WHERE h.merchant_id = a.merchant_id AND h.subject_id = a.target AND h.change_id = a.change_id);
+FROM (SELECT act_id, act, target, merchant_id, change_id FROM operator_act WHERE change_id IS NOT NULL OFFSET 0) AS a
+LEFT JOIN history h ON h.merchant_id = a.merchant_id AND h.subject_id = a.target AND h.change_id = a.change_id
+WHERE h.change_id IS NULL;
 
 -- orphans: rows without their owner; rows of subjects and streams are checked by kind
 WITH named AS MATERIALIZED (

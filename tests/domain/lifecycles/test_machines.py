@@ -182,6 +182,10 @@ LEADS_TO = {
     ("rejected_case", "settled"): {"resolved"},
     ("rejected_case", "reprocessed"): {"resolved"},
     ("rejected_case", "ignore"): {"resolved"},
+    ("alert", "acknowledge"): {"acknowledged"},
+    ("alert", "resolve"): {"resolved"},
+    ("alert", "cleared"): {"resolved"},
+    ("alert", "reopen"): {"open"},
 }
 #: What adds a version and moves nothing.
 IN_PLACE = {

@@ -281,7 +281,10 @@ NEEDED: Final = {
 
 #: Commands that open no database of the settings, or go on without it, with the reason.
 WITHOUT_DATABASE: Final = {
-    **dict.fromkeys(("settings", "contract", "contract diff", "contract write", "openapi"), "the code alone"),
+    **dict.fromkeys(("alerts rules", "alerts dashboard"), "the code alone"),
+    **dict.fromkeys(
+        ("settings", "contract", "contract diff", "contract write", "openapi", "metrics"), "the code alone"
+    ),
     **dict.fromkeys(("simulate", "trigger", "listen", "demo", "up"), "the acquirer, the API, or several programs"),
     "status": "test_status: it is a finding",
     "doctor": "test_doctor: it is a finding",

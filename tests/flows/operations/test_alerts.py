@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
+import asyncpg
 import pytest
 
 from tallystick.access.key_store import OPERATORS, create_key
@@ -73,8 +76,9 @@ async def test_a_condition_opens_one_alert_whoever_finds_it(database: Database) 
         assert (alert.state, alert.version, alert.openings) == ("open", 1, 1)
         assert 2_000 < alert.detected_in_ms < 600_000
         assert await raise_alert(one, alert, found()) is False, "it says so already"
-        async with one.pool.acquire() as connection:
-            report = await verify(connection, settings=SETTINGS)
+        connection = await asyncpg.connect(database.app_url)
+        report = await verify(connection, settings=SETTINGS)
+        await connection.close()
         assert report.holds, report.violations
 
 
@@ -154,8 +158,8 @@ async def test_over_http(database: Database, fresh_merchant: str) -> None:
 async def test_a_webhook_and_a_chat_hear_of_each_step_once(database: Database) -> None:
     secret = new_secret()
     async with receiving() as receiver, receiving() as chat:
-        settings = {"alert_urls": receiver.url, "alert_secret": secret, "alert_slack_urls": chat.url}
-        async with watched(database.app_url, alert_clear_ms=3_600_000, **settings) as runtime:
+        sent_to: dict[str, Any] = {"alert_urls": receiver.url, "alert_secret": secret, "alert_slack_urls": chat.url}
+        async with watched(database.app_url, alert_clear_ms=3_600_000, **sent_to) as runtime:
             await raise_alert(runtime, None, found())
             await eventually_async(lambda: _number(receiver.got), until=lambda number: number == 1)
             await act(runtime, "alert.acknowledge")
@@ -181,8 +185,8 @@ async def test_a_webhook_that_fails_is_tried_again_under_the_same_id(
     monkeypatch.setattr("tallystick.flows.operations.alert_sending.WAITS_MS", (10,))
     async with receiving() as receiver:
         receiver.script = first(2)
-        settings = {"alert_urls": receiver.url, "alert_secret": new_secret()}
-        async with watched(database.app_url, alert_clear_ms=3_600_000, **settings) as runtime:
+        sent_to: dict[str, Any] = {"alert_urls": receiver.url, "alert_secret": new_secret()}
+        async with watched(database.app_url, alert_clear_ms=3_600_000, **sent_to) as runtime:
             await raise_alert(runtime, None, found())
             await eventually_async(lambda: _number(receiver.got), until=lambda number: number == 3)
         assert len({got.message_id for got in receiver.got}) == 1
@@ -190,11 +194,11 @@ async def test_a_webhook_that_fails_is_tried_again_under_the_same_id(
 
 async def test_what_was_over_before_a_webhook_was_there_is_not_sent(database: Database) -> None:
     async with receiving() as receiver:
-        settings = {"alert_urls": receiver.url, "alert_secret": new_secret()}
+        sent_to: dict[str, Any] = {"alert_urls": receiver.url, "alert_secret": new_secret()}
         async with watched(database.app_url, alert_clear_ms=3_600_000) as runtime:
             await raise_alert(runtime, None, found())
             await act(runtime, "alert.resolve")
-        async with watched(database.app_url, alert_clear_ms=3_600_000, **settings) as runtime:
+        async with watched(database.app_url, alert_clear_ms=3_600_000, **sent_to) as runtime:
             sender = AlertSender(runtime)
             await sender.send(await runtime.stores.alerts.all())
             await sender.close()
@@ -202,5 +206,5 @@ async def test_what_was_over_before_a_webhook_was_there_is_not_sent(database: Da
         assert {got.json["data"]["name"] for got in receiver.got} <= {"nobody_watched"}
 
 
-async def _number(got: list[object]) -> int:
+async def _number(got: Sequence[object]) -> int:
     return len(got)

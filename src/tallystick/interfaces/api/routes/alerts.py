@@ -49,7 +49,7 @@ class AlertStepView(Struct, frozen=True, kw_only=True):
 class AlertDetail(Struct, frozen=True, kw_only=True):
     """An alert with every step of its history."""
 
-    alert: AlertView
+    alert: Annotated[AlertView, described("The alert as it stands.")]
     steps: Annotated[list[AlertStepView], described("Every step, the oldest first: each time that it opened.")]
 
 

@@ -167,7 +167,7 @@ def _act_on_each(
 
     async def one(runtime: Runtime, asked: AskedAct) -> OperatorAct:
         letters = runtime.stores.dead_letters
-        await on_one(letters, asked.target, actor=asked.operator, reason=asked.reason, asked=asked)
+        await on_one(letters, asked.target, asked, actor=asked.operator, reason=asked.reason)
         return await recorded(runtime.stores.acts, asked)
 
     return with_runtime(settings, act)
@@ -180,7 +180,7 @@ def _act_on_all(
 
     async def all_of_them(runtime: Runtime, asked: AskedAct) -> OperatorAct:
         letters = runtime.stores.dead_letters
-        await on_many(letters, which, actor=asked.operator, reason=asked.reason, asked=asked)
+        await on_many(letters, which, asked, actor=asked.operator, reason=asked.reason)
         return await recorded(runtime.stores.acts, asked)
 
     done = act_on(

@@ -142,7 +142,7 @@ def state_amount(
 
     async def stated(runtime: Runtime, asked: AskedAct) -> OperatorAct:
         who, why = asked.operator, asked.reason
-        await disputed_money.state(runtime, dispute, movement, amount, actor=who, reason=why, asked=asked)
+        await disputed_money.state(runtime, dispute, movement, amount, asked, actor=who, reason=why)
         return await recorded(runtime.stores.acts, asked)
 
     arguments = {"movement": movement, "amount": amount}

@@ -109,7 +109,7 @@ def resolve(
     async def resolved(runtime: Runtime, asked: AskedAct) -> OperatorAct:
         book, who, why = runtime.stores.schedule_book, asked.operator, asked.reason
         said = {"evidence": evidence, "actor": who, "reason": why}
-        await in_doubt.resolve(runtime, book, attempt, outcome, **said, reference=reference, asked=asked)
+        await in_doubt.resolve(runtime, book, attempt, outcome, asked, **said, reference=reference)
         return await recorded(runtime.stores.acts, asked)
 
     arguments = {"outcome": outcome, "evidence": evidence, "reference": reference}

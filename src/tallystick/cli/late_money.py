@@ -60,7 +60,7 @@ def accept(
     require_words(("--reason", reason))
 
     async def accepted(runtime: Runtime, asked: AskedAct) -> OperatorAct:
-        await late_money.accept(runtime, payment, actor=asked.operator, reason=asked.reason, asked=asked)
+        await late_money.accept(runtime, payment, asked, actor=asked.operator, reason=asked.reason)
         return await recorded(runtime.stores.acts, asked)
 
     asking = Asking(act="late_money.accept", target=payment, reason=reason, key=key)
@@ -79,7 +79,7 @@ def give_back(
 
     async def returned(runtime: Runtime, asked: AskedAct) -> OperatorAct:
         who, why = asked.operator, asked.reason
-        came_to.append(await late_money.give_back(runtime, payment, actor=who, reason=why, asked=asked))
+        came_to.append(await late_money.give_back(runtime, payment, asked, actor=who, reason=why))
         return await recorded(runtime.stores.acts, asked)
 
     asking = Asking(act="late_money.return", target=payment, reason=reason, key=key)

@@ -78,7 +78,7 @@ def list_rejections(
 
 @app.command()
 def groups(as_json: AsJson = False, data_dir: DataDir = None) -> None:
-    """Count the cases that wait by their cause: the same edge, tried in the same state by the same trigger."""
+    """Count the cases that wait by their cause: the same edge, tried in the same state by the same means."""
 
     async def found(record: OpenRecord) -> Any:
         return await record.stores.cases.groups()
@@ -92,7 +92,7 @@ def groups(as_json: AsJson = False, data_dir: DataDir = None) -> None:
         return
     shown = [
         (
-            lines(f"{each.subject}: {each.event} of {each.subject_state}", f"{each.category}, by {each.trigger}"),
+            lines(f"{each.subject}: {each.event} of {each.subject_state}", f"{each.category}, by {each.tried_by}"),
             lines(
                 f"{each.cases:,} wait, {each.unassigned:,} are nobody's",
                 f"the oldest for {duration(each.oldest_age_ms)}: {each.example_id}",
@@ -248,7 +248,7 @@ def _facts(case: RejectionDetail) -> list[tuple[str, str]]:
         ("refused", f"{case.event} of {case.subject} {case.subject_id}, which was {case.subject_state}"),
         ("why", case.reason),
         ("category", case.category),
-        ("tried by", f"{case.trigger} ({case.origin})"),
+        ("tried by", f"{case.tried_by} ({case.origin})"),
         ("payment", case.payment_id or ""),
         ("merchant", case.merchant_id),
         ("provider", case.provider or ""),

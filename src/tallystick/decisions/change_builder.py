@@ -301,7 +301,7 @@ def opened_case(rejection: Rejection, change_id: str, provider: str | None) -> C
             subject_state=rejection.state,
             subject_version=rejection.version,
             event=rejection.event,
-            trigger=rejection.cause,
+            tried_by=rejection.cause,
             origin=rejection.origin,
             category=rejection.category or "conflicting",
             reason=rejection.reason,

@@ -27,6 +27,7 @@ from tallystick.domain.rejected_case import CASE_STATES, CATEGORIES, ClosedBy, R
 
 CaseId = Annotated[str, described("The case's id.", example_id("case"), pattern=id_pattern("case"))]
 ActId = Annotated[str, described("The act's id.", example_id("opa"), pattern=id_pattern("opa"))]
+RejectionId = Annotated[str, described("The id of the refusal itself.", example_id("rej"), pattern=id_pattern("rej"))]
 DeploymentId = Annotated[str, described("The point's id.", example_id("dep"), pattern=id_pattern("dep"))]
 Category = Annotated[
     str,
@@ -41,7 +42,7 @@ Category = Annotated[
 Kind = Annotated[str, described("The kind of what was refused.", "payment")]
 TriedEvent = Annotated[str, described("The edge that was tried.", "captured")]
 StoredState = Annotated[str, described("The state that it met.", "canceled")]
-Trigger = Annotated[str, described("What tried it: a provider's event, an answer, recovery or an operator.", "webhook")]
+TriedBy = Annotated[str, described("What tried it: a provider's event, an answer, recovery or an operator.", "webhook")]
 AgeMs = Annotated[int, described("How long it has waited, in milliseconds.", 1_200, minimum=0)]
 SomeProvider = Annotated[str | None, described("The provider, where it has one.", "simulator")]
 
@@ -67,14 +68,18 @@ class RejectionView(Struct, frozen=True, kw_only=True):
     subject_id: AnySubjectId
     subject_state: StoredState
     event: TriedEvent
-    trigger: Trigger
+    tried_by: TriedBy
     origin: Annotated[str, described("Who tried it.", "provider", enum=["client", "provider", "recovery", "operator"])]
     reason: Annotated[str, described("Why it was refused.")]
     merchant_id: Annotated[str, described("The merchant that it is about.", "shop")]
-    payment_id: Annotated[PaymentId | None, described("The payment that it is about, where it is one.")]
+    payment_id: Annotated[
+        PaymentId | None, described("The payment that it is about, where it is one.", example_id("pay"))
+    ]
     provider: SomeProvider
-    event_id: Annotated[EventId | None, described("The provider's event that tried it, where one did.")]
-    rejection_id: Annotated[str, described("The id of the refusal itself.", example_id("rej"))]
+    event_id: Annotated[
+        EventId | None, described("The provider's event that tried it, where one did.", example_id("evt"))
+    ]
+    rejection_id: RejectionId
     owner: Annotated[str | None, described("Who looks at it; null while nobody does.", "payments-on-call")]
     escalations: Annotated[int, described("How often it was handed on.", 0, minimum=0)]
     reprocessings: Annotated[int, described("How often it was processed again.", 0, minimum=0)]
@@ -126,7 +131,9 @@ class RecordedActView(Struct, frozen=True, kw_only=True):
     arguments: Annotated[dict[str, Any], described("What it was to be done with.", {"owner": "payments-on-call"})]
     result: Annotated[dict[str, Any], described("What it came to.", {"count": 12})]
     merchant_id: Annotated[str | None, described("The merchant that it is about, where that is known.", "shop")]
-    payment_id: Annotated[PaymentId | None, described("The payment that it is about, where it is about one.")]
+    payment_id: Annotated[
+        PaymentId | None, described("The payment that it is about, where it is about one.", example_id("pay"))
+    ]
     at: Annotated[Time, described("When it was done.")]
 
 
@@ -156,7 +163,7 @@ def _shown(case: RejectedCase, now: datetime) -> dict[str, Any]:
         "subject_id": case.subject_id,
         "subject_state": case.subject_state,
         "event": case.event,
-        "trigger": case.trigger,
+        "tried_by": case.tried_by,
         "origin": case.origin,
         "reason": case.reason,
         "merchant_id": case.merchant_id,

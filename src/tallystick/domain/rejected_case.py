@@ -29,7 +29,7 @@ ClosedBy = Literal["rule", "person"]
 
 class RejectedCase(Struct, frozen=True, kw_only=True):
     """One refused transition and what became of it. ``subject`` is the kind of what was refused, in ``subject_state``
-    at ``subject_version``; ``event`` is the edge that was tried. ``trigger``: what tried it. ``from_stream_id``: the
+    at ``subject_version``; ``event`` is the edge that was tried. ``tried_by``: what tried it. ``from_stream_id``: the
     stream of the rejection, usually a payment. ``event_id``: the provider's event that tried it, where one did.
     ``owner`` is None until somebody takes it."""
 
@@ -42,7 +42,7 @@ class RejectedCase(Struct, frozen=True, kw_only=True):
     subject_state: str
     subject_version: int
     event: str
-    trigger: str
+    tried_by: str
     origin: Origin
     category: Category
     reason: str

@@ -30,12 +30,12 @@ from tests.support.runtime import BookedProvider, runtime_of
 
 
 class Act(NamedTuple):
-    """``prepare`` gives the target; ``do`` carries the act out; ``count`` is how often it had its effect."""
+    """``prepare`` gives the target; ``do`` carries the act out; ``effects`` is how often it had its effect."""
 
     name: Any
     prepare: Callable[[Runtime, Database, str], Awaitable[str]]
     do: Callable[[Runtime, AskedAct], Awaitable[OperatorAct]]
-    count: Callable[[Runtime, str, str], Awaitable[int]]
+    effects: Callable[[Runtime, str, str], Awaitable[int]]
 
 
 async def _late(runtime: Runtime, _: Database, merchant_id: str) -> str:
@@ -68,24 +68,24 @@ async def _release(_: Runtime, __: Database, merchant_id: str) -> str:
 
 
 async def _accept(runtime: Runtime, act: AskedAct) -> OperatorAct:
-    await late_money.accept(runtime, act.target, actor=act.operator, reason=act.reason, asked=act)
+    await late_money.accept(runtime, act.target, act, actor=act.operator, reason=act.reason)
     return await recorded(runtime.stores.acts, act)
 
 
 async def _give_back(runtime: Runtime, act: AskedAct) -> OperatorAct:
-    await late_money.give_back(runtime, act.target, actor=act.operator, reason=act.reason, asked=act)
+    await late_money.give_back(runtime, act.target, act, actor=act.operator, reason=act.reason)
     return await recorded(runtime.stores.acts, act)
 
 
 async def _replay(runtime: Runtime, act: AskedAct) -> OperatorAct:
     letters = runtime.stores.dead_letters
-    await letters.replay(act.target, actor=act.operator, reason=act.reason, asked=act)
+    await letters.replay(act.target, act, actor=act.operator, reason=act.reason)
     return await recorded(runtime.stores.acts, act)
 
 
 async def _discard(runtime: Runtime, act: AskedAct) -> OperatorAct:
     letters = runtime.stores.dead_letters
-    await letters.discard(act.target, actor=act.operator, reason=act.reason, asked=act)
+    await letters.discard(act.target, act, actor=act.operator, reason=act.reason)
     return await recorded(runtime.stores.acts, act)
 
 
@@ -147,7 +147,7 @@ async def test_it_is_done_once_for_a_key(database: Database, fresh_merchant: str
         first = done[0][0]
         assert all(each == first for each, _ in done), "the recorded act, whoever asks"
         assert sorted(repeated for _, repeated in done) == [False, True, True, True, True]
-        assert await act.count(one, fresh_merchant, target) == 1
+        assert await act.effects(one, fresh_merchant, target) == 1
         assert (first.operator, first.reason, first.target, first.key_kind) == (KIM, "ticket 7", target, "human")
         assert await one.stores.acts.by_id(first.act_id) == first
         [listed] = await one.stores.acts.page(None, 10, operator=KIM, act=act.name, target=target)
@@ -165,10 +165,10 @@ async def test_the_key_for_another_act_is_refused(database: Database, fresh_merc
         for wanted in (asked(act.name, target, key), asked(act.name, target, key, reason="another reason")):
             with pytest.raises(ActKeyReused):
                 await once(runtime.stores.acts, wanted, lambda wanted=wanted: act.do(runtime, wanted))  # type: ignore[misc]
-        assert await act.count(runtime, fresh_merchant, target) == 0
+        assert await act.effects(runtime, fresh_merchant, target) == 0
         by_another = asked(act.name, target, key, operator=INES)
         _, repeated = await once(runtime.stores.acts, by_another, lambda: act.do(runtime, by_another))
-        assert not repeated and await act.count(runtime, fresh_merchant, target) == 1, "keys are the operator's own"
+        assert not repeated and await act.effects(runtime, fresh_merchant, target) == 1, "keys are the operator's own"
 
 
 async def test_two_operators_at_once_and_one_has_it(database: Database, fresh_merchant: str) -> None:
@@ -196,7 +196,7 @@ async def test_many_dead_letters_are_one_act(database: Database, fresh_merchant:
         letters = runtime.stores.dead_letters
 
         async def discard(act: AskedAct) -> OperatorAct:
-            await letters.discard_all(which, actor=act.operator, reason=act.reason, asked=act)
+            await letters.discard_all(which, act, actor=act.operator, reason=act.reason)
             return await recorded(runtime.stores.acts, act)
 
         key = new_id("req")

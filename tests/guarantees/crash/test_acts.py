@@ -17,7 +17,7 @@ from tallystick.kit.ids import new_id
 from tests.support.acts import KIM, asked
 from tests.support.crash.late_stories import Scene
 from tests.support.crash.points import OF_EVERY_PROCESS, chosen
-from tests.support.crash.process import Graveyard, Process
+from tests.support.crash.process import Graveyard, Process, Work
 from tests.support.crash.provider import Bank
 from tests.support.crash.scenario import Survivor, Time, gone, survivor
 
@@ -34,11 +34,11 @@ POINTS: Final = {
 async def _do(runtime: Runtime, act: AskedAct) -> OperatorAct:
     match act.act:
         case "late_money.accept":
-            await late_money.accept(runtime, act.target, actor=act.operator, reason=act.reason, asked=act)
+            await late_money.accept(runtime, act.target, act, actor=act.operator, reason=act.reason)
             return await recorded(runtime.stores.acts, act)
         case "dead_letter.discard":
             letters = runtime.stores.dead_letters
-            await letters.discard(act.target, actor=act.operator, reason=act.reason, asked=act)
+            await letters.discard(act.target, act, actor=act.operator, reason=act.reason)
             return await recorded(runtime.stores.acts, act)
         case "case.ignore":
             return await cases.ignore(runtime, act)
@@ -97,6 +97,9 @@ def test_killed_in_an_act(own_url: str, fresh_merchant: str, name: Any, capsys: 
         done, _ = await once(runtime.stores.acts, wanted, lambda: _do(runtime, wanted))
         return done
 
+    def work_on(target: str, key: str) -> Work:
+        return lambda runtime: act(runtime, target, key)
+
     def prepared(healthy: Survivor) -> str:
         target = healthy.run(_target(Scene(healthy.runtime, bank, fresh_merchant, own_url), name))
         time.shift_ms = max(time.shift_ms, healthy.runtime.clock.shift_ms)
@@ -109,12 +112,12 @@ def test_killed_in_an_act(own_url: str, fresh_merchant: str, name: Any, capsys: 
     with Graveyard() as graveyard, survivor(own_url, bank, time) as healthy:
         target, key = prepared(healthy), new_id("req")
         whole = Process(own_url, time.settings(), bank)
-        graveyard.run(whole, lambda runtime: act(runtime, target, key))
+        graveyard.run(whole, work_on(target, key))
         assert healthy.run(left(healthy.runtime, target, key)) == (1, 1)
         for number in chosen(whole.points, 1, elsewhere=OF_EVERY_PROCESS):
             target, key = prepared(healthy), new_id("req")
             victim = Process(own_url, time.settings(), bank, kill_at=number)
-            graveyard.run(victim, lambda runtime, target=target, key=key: act(runtime, target, key))
+            graveyard.run(victim, work_on(target, key))
             healthy.run(gone(healthy.runtime, victim.server_pids))
             effects, records = healthy.run(left(healthy.runtime, target, key))
             done = healthy.run(act(healthy.runtime, target, key))

@@ -149,12 +149,13 @@ async def test_what_there_is_not(database: Database, fresh_merchant: str) -> Non
             assert_problem(
                 await desk.post("/v1/deployments", {"version": version, "reason": "x"}), 422, "validation_failed"
             )
-        for body in (
+        pauses: tuple[dict[str, Any], ...] = (
             {"provider": "nobody"},
             {"provider": "simulator", "seconds": 0},
             {"provider": "simulator", "paused": False, "seconds": 5},
-        ):
-            wrong = {"paused": True, "reason": "x"} | body
+        )
+        for pause in pauses:
+            wrong = {"paused": True, "reason": "x"} | pause
             assert_problem(await desk.post("/v1/provider-pauses", wrong), 422, "validation_failed")
 
 

@@ -47,10 +47,11 @@ async def state(
     dispute_id: str,
     reference: str,
     amount: int,
+    asked: AskedAct | None = None,
+    /,
     *,
     actor: str,
     reason: str,
-    asked: AskedAct | None = None,
 ) -> Change:
     """An operator says what a movement was. Raises NotStateable and Overloaded."""
     change_id = new_id("chg")

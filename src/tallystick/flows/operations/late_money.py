@@ -39,7 +39,7 @@ async def waiting_late_money(runtime: Runtime, merchant_id: str | None, limit: i
 
 
 async def accept(
-    runtime: Runtime, payment_id: str, *, actor: str, reason: str, asked: AskedAct | None = None
+    runtime: Runtime, payment_id: str, asked: AskedAct | None = None, /, *, actor: str, reason: str
 ) -> Change:
     """All that waits becomes the merchant's. Raises NoLateMoney and Overloaded."""
     change, _ = await _decided(runtime, payment_id, actor, reason, accept_late_money, asked)
@@ -47,7 +47,7 @@ async def accept(
 
 
 async def give_back(
-    runtime: Runtime, payment_id: str, *, actor: str, reason: str, asked: AskedAct | None = None
+    runtime: Runtime, payment_id: str, asked: AskedAct | None = None, /, *, actor: str, reason: str
 ) -> Change | None:
     """All that waits is refunded at the provider. Returns what its answer came to, or None where it said nothing yet:
     recovery finishes what is open. Raises NoLateMoney, Overloaded, and ProviderNotConfigured: then nothing was

@@ -88,12 +88,13 @@ async def resolve(
     book: RecoverySchedule,
     attempt_id: str,
     outcome: str,
+    asked: AskedAct | None = None,
+    /,
     *,
     evidence: str,
     actor: str,
     reason: str,
     reference: str | None = None,
-    asked: AskedAct | None = None,
 ) -> Change:
     """Settle a parked attempt by an operator's finding. If its key was taken, the operator names what the provider has
     under that key. A charge that the record cannot name yet is named too. ``asked`` is recorded with the last change of

@@ -84,8 +84,8 @@ async def _decided(runtime: Runtime, case: RejectedCase, stored: PaymentSnapshot
     if case.subject == "attempt":
         return await _answer_again(runtime, case, stored, cause)
     raise NotReprocessable(
-        f"case {case.case_id} came from {case.trigger}, and not from a provider's event or an attempt: there is nothing"
-        " to process again. Do what it needs, and ignore it"
+        f"case {case.case_id} came from {case.tried_by}, and not from a provider's event or an attempt: there is"
+        " nothing to process again. Do what it needs, and ignore it"
     )
 
 

@@ -68,6 +68,12 @@ _TAGS: Final[Mapping[str, str]] = {
     "Webhook refusals": "Deliveries of providers that were rejected.",
     "Contract drift": "What providers sent that this release does not read as it was sent.",
     "Alerts": "Conditions of the platform that a person has to know of.",
+    "Rejections": "Refused transitions that somebody has to look at.",
+    "Rejection groups": "Refused transitions that wait, by their cause.",
+    "Event results": "How often events of providers were stale or repeated an effect.",
+    "Acts": "What operators did, and why.",
+    "Deployments": "Releases and changes of the configuration, which trends show.",
+    "Provider pauses": "Accounts of providers that an operator paused.",
     PROBES: "For supervisors and load balancers.",
     DOCUMENTATION: "This document, for programs and for people.",
 }

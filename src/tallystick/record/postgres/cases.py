@@ -15,6 +15,7 @@ from tallystick.domain.kinds import REJECTED_CASE_KIND
 from tallystick.domain.origin import Origin
 from tallystick.domain.rejected_case import Category, RejectedCase
 from tallystick.kit.clock import Clock
+from tallystick.kit.ids import sibling_id
 from tallystick.record.postgres import sql
 from tallystick.record.postgres.hourly_counts import HourBook
 from tallystick.record.postgres.inbox_rows import LeasedEvent, ListPosition
@@ -42,14 +43,14 @@ class CaseFilter(Struct, frozen=True, kw_only=True):
 
 
 class CaseGroup(Struct, frozen=True, kw_only=True):
-    """Cases of one cause that are not resolved: the same edge was tried in the same state by the same trigger.
+    """Cases of one cause that are not resolved: the same edge was tried in the same state by the same means.
     ``example_id``: the oldest of them."""
 
     category: Category
     subject: str
     subject_state: str
     event: str
-    trigger: str
+    tried_by: str
     provider: str | None
     cases: int
     open: int
@@ -144,11 +145,14 @@ class CaseBook:
         """Of the next ``limit`` rejections that alert, those without their case; and the position of the last one, None
         at the end."""
         values = (*(after or (_BEGINNING, "")), since or _BEGINNING, limit)
-        rows = await self._pool.fetch(STATEMENTS["rejections_without_case"], *values)
-        if not rows:
+        found = [_rejection(row) for row in await self._pool.fetch(STATEMENTS["alerting_rejections"], *values)]
+        if not found:
             return [], None
-        last = rows[-1]
-        return [_rejection(row) for row in rows if row["is_missing"]], (last["at"], last["rejection_id"])
+        cases = {each.rejection_id: (each.merchant_id, sibling_id("case", each.rejection_id)) for each in found}
+        columns = list(zip(*cases.values(), strict=True))
+        known = {row["case_id"] for row in await self._pool.fetch(STATEMENTS["known_cases"], *columns)}
+        missing = [each for each in found if cases[each.rejection_id][1] not in known]
+        return missing, (found[-1].at, found[-1].rejection_id)
 
     async def provider_of(self, merchant_id: str, stream_id: str) -> str | None:
         """The provider of the payment whose stream it is, where it is one."""

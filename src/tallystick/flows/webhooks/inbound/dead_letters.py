@@ -100,7 +100,7 @@ class DeadLetters:
             for event in await self._inbox.dead(which, after, limit)
         ]
 
-    async def replay(self, event_id: str, *, actor: str, reason: str, asked: AskedAct | None = None) -> None:
+    async def replay(self, event_id: str, asked: AskedAct | None = None, /, *, actor: str, reason: str) -> None:
         """Process one closed event again, dead or not. Raises NotReplayable."""
         name = await self._name(event_id)
         recorded = self._of_one(asked, "replayed")
@@ -108,7 +108,7 @@ class DeadLetters:
             raise NotReplayable(f"event {event_id} is still open")
 
     async def replay_all(
-        self, which: DeadLetterFilter, *, actor: str, reason: str, asked: AskedAct | None = None
+        self, which: DeadLetterFilter, asked: AskedAct | None = None, /, *, actor: str, reason: str
     ) -> int:
         """Replay every dead letter that matches the filter. Returns how many, without those that another operator
         replayed or discarded meanwhile."""
@@ -119,7 +119,7 @@ class DeadLetters:
 
         return await self._in_batches(which, asked, reopen)
 
-    async def discard(self, event_id: str, *, actor: str, reason: str, asked: AskedAct | None = None) -> None:
+    async def discard(self, event_id: str, asked: AskedAct | None = None, /, *, actor: str, reason: str) -> None:
         """Close one dead letter for good. Raises NotReplayable."""
         name = await self._name(event_id)
         recorded = self._of_one(asked, "discarded")
@@ -127,7 +127,7 @@ class DeadLetters:
             raise NotReplayable(f"event {event_id} is not a dead letter")
 
     async def discard_all(
-        self, which: DeadLetterFilter, *, actor: str, reason: str, asked: AskedAct | None = None
+        self, which: DeadLetterFilter, asked: AskedAct | None = None, /, *, actor: str, reason: str
     ) -> int:
         """Discard every dead letter that matches the filter. Returns how many."""
 

@@ -88,7 +88,7 @@ def _on_one(name: ActName, act_on: Callable[..., Awaitable[None]]) -> Handle:
 
         async def do(asked: AskedAct) -> OperatorAct:
             who, why = asked.operator, asked.reason
-            await act_on(stores.dead_letters, event_id, actor=who, reason=why, asked=asked)
+            await act_on(stores.dead_letters, event_id, asked, actor=who, reason=why)
             return await recorded(stores.acts, asked)
 
         wanted = Asked(act=name, target=event_id, reason=act.reason)
@@ -108,7 +108,7 @@ def _on_many(name: ActName, act_on: Callable[..., Awaitable[int]]) -> Handle:
 
         async def do(asked: AskedAct) -> OperatorAct:
             who, why = asked.operator, asked.reason
-            await act_on(stores.dead_letters, which, actor=who, reason=why, asked=asked)
+            await act_on(stores.dead_letters, which, asked, actor=who, reason=why)
             return await recorded(stores.acts, asked)
 
         wanted = Asked(act=MANY[name], target=ALL_DEAD_LETTERS, reason=act.reason, arguments=which.arguments())

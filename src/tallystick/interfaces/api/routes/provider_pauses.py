@@ -8,7 +8,7 @@ from msgspec import Meta, Struct
 
 from tallystick.domain.errors import ProblemField
 from tallystick.domain.json_types import AccountName, Actor, ProviderName, Time, described
-from tallystick.domain.operator_act import AskedAct, OperatorAct
+from tallystick.domain.operator_act import ActName, AskedAct, OperatorAct
 from tallystick.domain.operator_views import RecordedActView, act_view
 from tallystick.flows.operations import pauses
 from tallystick.flows.operations.pauses import UnknownProvider
@@ -87,7 +87,7 @@ async def set_pause(runtime: Runtime, request: ApiRequest, caller: Caller) -> Ht
             return await pauses.pause(runtime, asked, body.account, for_ms)
         return await pauses.resume(runtime, asked, body.account)
 
-    name = "provider.pause" if body.paused else "provider.resume"
+    name: ActName = "provider.pause" if body.paused else "provider.resume"
     arguments = {"account": body.account, "for_ms": for_ms}
     wanted = Asked(act=name, target=body.provider, reason=body.reason, arguments=arguments)
     try:

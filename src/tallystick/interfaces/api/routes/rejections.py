@@ -22,8 +22,8 @@ from tallystick.domain.operator_views import (
     RejectionView,
     SomeProvider,
     StoredState,
+    TriedBy,
     TriedEvent,
-    Trigger,
     act_view,
     rejection_view,
 )
@@ -68,13 +68,13 @@ class RejectionPage(Struct, frozen=True, kw_only=True):
 
 
 class RejectionGroup(Struct, frozen=True, kw_only=True):
-    """Cases of one cause that wait: the same edge, tried in the same state by the same trigger."""
+    """Cases of one cause that wait: the same edge, tried in the same state by the same means."""
 
     category: Category
     subject: Kind
     subject_state: StoredState
     event: TriedEvent
-    trigger: Trigger
+    tried_by: TriedBy
     provider: SomeProvider
     cases: Count
     open: Annotated[int, described("Those that nobody has taken.", 1, minimum=0)]
@@ -234,7 +234,7 @@ ENDPOINTS: Final[tuple[Endpoint, ...]] = (
         path="/v1/rejection-groups",
         name="listRejectionGroups",
         summary="Cases that wait, grouped by their cause",
-        description="The same edge, tried in the same state by the same trigger, is one cause.",
+        description="The same edge, tried in the same state by the same means, is one cause.",
         handle=read(list_groups),
         scope="rejections:read",
         responses={200: RejectionGroups},

@@ -9,7 +9,7 @@ ALTER TABLE rejection ADD COLUMN category text;
 CREATE INDEX rejection_alerting ON rejection (at, rejection_id) WHERE alert;
 
 -- A stream of its own: its steps are in the history, under its id. Only what is left of its rejection's row changes.
--- from_stream_id, subject, subject_id, subject_state, subject_version, event, trigger and origin are the rejection's.
+-- from_stream_id, subject, subject_id, subject_state, subject_version, event, tried_by (its cause) and origin are the rejection's.
 CREATE TABLE rejected_case (
     merchant_id text NOT NULL,
     case_id text NOT NULL,
@@ -20,7 +20,7 @@ CREATE TABLE rejected_case (
     subject_state text NOT NULL,
     subject_version integer NOT NULL,
     event text NOT NULL,
-    trigger text NOT NULL,
+    tried_by text NOT NULL,
     origin text NOT NULL,
     category text NOT NULL CHECK (category IN ('late', 'conflicting', 'malformed', 'unknown_to_us')),
     reason text NOT NULL,

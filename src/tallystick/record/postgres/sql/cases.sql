@@ -22,38 +22,28 @@ ORDER BY created_at, case_id
 LIMIT $12;
 
 -- case_groups: those that are not resolved by their cause, the oldest group first ($1: shift in ms)
-SELECT category, subject, subject_state, event, trigger, provider, count(*)::int AS cases,
+SELECT category, subject, subject_state, event, tried_by, provider, count(*)::int AS cases,
        (count(*) FILTER (WHERE state = 'open'))::int AS open, (count(*) FILTER (WHERE owner IS NULL))::int AS unassigned,
        min(created_at) AS oldest_at, max(created_at) AS newest_at, min(case_id) AS example_id,
        greatest(0, extract(epoch FROM now() + $1::bigint * interval '1 millisecond' - min(created_at)) * 1000)::bigint
            AS oldest_age_ms
 FROM rejected_case
 WHERE state <> 'resolved'
-GROUP BY category, subject, subject_state, event, trigger, provider
-ORDER BY oldest_at, category, subject, subject_state, event, trigger, provider;
+GROUP BY category, subject, subject_state, event, tried_by, provider
+ORDER BY oldest_at, category, subject, subject_state, event, tried_by, provider;
 
--- rejections_without_case: of the next $4 rejections that alert, after ($1, $2) and since $3, those without their case,
--- and the last one
-WITH scanned AS (
-    SELECT merchant_id, stream_id, rejection_id, subject_id, subject, state, version, event, cause, actor, origin,
-           reason, at, evidence, category
-    FROM rejection
-    WHERE alert AND (at, rejection_id) > ($1, $2) AND at >= $3
-    ORDER BY at, rejection_id
-    LIMIT $4
-), numbered AS (
-    SELECT scanned.*, row_number() OVER (ORDER BY at DESC, rejection_id DESC) AS from_the_end,
-           NOT EXISTS (
-               SELECT 1 FROM rejected_case c
-               WHERE c.merchant_id = scanned.merchant_id
-                 AND c.case_id = 'case' || substr(scanned.rejection_id, strpos(scanned.rejection_id, '_'))
-           ) AS is_missing
-    FROM scanned
-)
+-- alerting_rejections: the next $4 rejections that alert, after ($1, $2) and since $3
 SELECT merchant_id, stream_id, rejection_id, subject_id, subject, state, version, event, cause, actor, origin, reason,
-       at, evidence, category, is_missing
-FROM numbered WHERE is_missing OR from_the_end = 1
-ORDER BY at, rejection_id;
+       at, evidence, category
+FROM rejection
+WHERE alert AND (at, rejection_id) > ($1, $2) AND at >= $3
+ORDER BY at, rejection_id
+LIMIT $4;
+
+-- known_cases: which of these cases are there
+SELECT c.case_id
+FROM (SELECT unnest($1::text[]) AS merchant_id, unnest($2::text[]) AS case_id) AS k
+JOIN rejected_case c ON c.merchant_id = k.merchant_id AND c.case_id = k.case_id;
 
 -- rejection: one of them
 SELECT merchant_id, stream_id, rejection_id, subject_id, subject, state, version, event, cause, actor, origin, reason,

@@ -54,3 +54,12 @@ SELECT create_distributed_table('operator_act', 'operator', colocate_with => 'no
 SELECT create_distributed_table('deployment', 'deployment_id', colocate_with => 'none');
 SELECT create_distributed_table('operator_pause', 'provider', colocate_with => 'none');
 SELECT create_distributed_table('event_result', 'provider', colocate_with => 'none');
+
+-- Numbers of the platform: a few rows, joined with nothing.
+SELECT create_distributed_table('watch', 'name', colocate_with => 'none');
+SELECT create_distributed_table('rate_count', 'what', colocate_with => 'none');
+SELECT create_distributed_table('completeness_count', 'minute', colocate_with => 'none');
+
+-- Alerts are the platform's: one group of rows, under the operators' id. What was sent of each, by the alert.
+SELECT create_distributed_table('alert', 'merchant_id', colocate_with => 'merchant');
+SELECT create_distributed_table('alert_sending', 'alert_id', colocate_with => 'none');

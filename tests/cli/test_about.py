@@ -47,6 +47,16 @@ def test_the_page_of_settings_on_disk_is_what_the_code_says(
     )
 
 
+def test_the_page_of_numbers_on_disk_is_what_the_code_says(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    ran = run_here(monkeypatch, capsys, "metrics", "--markdown")
+    assert ran.code == 0
+    assert ran.out == (ROOT / "docs" / "reference" / "metrics.md").read_text(encoding="utf-8"), (
+        "docs/reference/metrics.md is out of date: tallystick metrics --markdown > docs/reference/metrics.md"
+    )
+
+
 def test_the_contract_holds_every_edge_error_and_recovery_setting() -> None:
     contract = render_contract()
     for machine in MACHINES.values():

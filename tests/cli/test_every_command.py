@@ -36,6 +36,8 @@ WITHOUT_JSON: Final = {
     "work": "a role",
     "simulate": "a role",
     "demo": "a demonstration for people",
+    "alerts rules": "a file for Prometheus",
+    "alerts dashboard": "a file for Grafana",
 }
 
 #: Commands that print no table of the record, with the reason.
@@ -65,6 +67,8 @@ WITHOUT_TABLE: Final = {
             "providers pause",
             "providers resume",
             "release mark",
+            "alerts acknowledge",
+            "alerts resolve",
         ),
         "an act: a sentence",
     ),
@@ -161,6 +165,9 @@ def lines_with_rows(world: World) -> dict[str, list[str]]:
         "dead-letters show": [world.event],
         "sealing-keys list": [],
         "webhook-refusals": [],
+        "alerts list": [],
+        "alerts show": [world.alert],
+        "metrics": [],
         "contract-drift": [],
     }
 
@@ -183,6 +190,8 @@ WITHOUT_ROWS_OF_IDS: Final = (
     "rejections events",
     "providers list",
     "release list",
+    "alerts show",
+    "metrics",
 )
 
 
@@ -213,7 +222,7 @@ def test_settings_stand_in_groups_that_fit(monkeypatch: pytest.MonkeyPatch, caps
     ran = run_here(monkeypatch, capsys, "settings")
     assert max(map(len, re.sub(r"\x1b\[[0-9;]*m", "", ran.out).splitlines())) <= 80
     groups = {row["group"] for row in json.loads(run_here(monkeypatch, capsys, "settings", "--json").out)}
-    assert len(groups) == 12 and all(group and f" {group} " in ran.out for group in groups)
+    assert len(groups) == 14 and all(group and f" {group} " in ran.out for group in groups)
 
 
 def test_what_a_restored_record_lacks_fits(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
@@ -257,6 +266,9 @@ NEEDED: Final = {
     "dead-letters show": [new_id("evt")],
     "dead-letters replay": [new_id("evt"), "--reason", "r"],
     "dead-letters discard": [new_id("evt"), "--reason", "r"],
+    "alerts show": [new_id("alr")],
+    "alerts acknowledge": [new_id("alr"), "--reason", "r"],
+    "alerts resolve": [new_id("alr"), "--reason", "r"],
     "rejections show": [new_id("case")],
     "rejections acknowledge": [new_id("case"), "--reason", "r"],
     "rejections escalate": [new_id("case"), "--to", "o", "--reason", "r"],
@@ -272,7 +284,10 @@ NEEDED: Final = {
 
 #: Commands that open no database of the settings, or go on without it, with the reason.
 WITHOUT_DATABASE: Final = {
-    **dict.fromkeys(("settings", "contract", "contract diff", "contract write", "openapi"), "the code alone"),
+    **dict.fromkeys(("alerts rules", "alerts dashboard"), "the code alone"),
+    **dict.fromkeys(
+        ("settings", "contract", "contract diff", "contract write", "openapi", "metrics"), "the code alone"
+    ),
     **dict.fromkeys(("simulate", "trigger", "listen", "demo", "up"), "the acquirer, the API, or several programs"),
     "status": "test_status: it is a finding",
     "doctor": "test_doctor: it is a finding",

@@ -12,6 +12,7 @@ from typing import Final, NamedTuple
 import pytest
 
 from tallystick.domain.lifecycles.machines import MACHINES
+from tests.flows.operations import test_alerts
 from tests.flows.rejections import test_cases
 from tests.guarantees.crash import (
     test_acts,
@@ -50,6 +51,7 @@ RACES: Final = {
         test_one_payment,
         test_refund_against_dispute,
         test_cases,
+        test_alerts,
     )
     for name in vars(module)
     if name.startswith("test_")
@@ -401,12 +403,24 @@ CASES: Final = {
     "settled": Row(WAITING, ALIKE, "a_decision_on_late_money_closes_its_case_by_rule", NO_PEOPLE, NO_PEOPLE),
 }
 
+NO_ALERTS: Final = "- an alert is about the platform, and nothing of a payment waits for it"
+ONE_ROW: Final = "- the same statements as a case's acts: a change of one subject, with the act in it"
+
+ALERTS: Final = {
+    "open": Row("new", ONE_ROW, "a_condition_opens_one_alert_whoever_finds_it", NO_ALERTS, NO_ALERTS),
+    "acknowledge": Row(WAITING, ONE_ROW, "people_and_the_watch_at_once_each_take_a_version", NO_ALERTS, NO_ALERTS),
+    "resolve": Row(WAITING, ONE_ROW, "people_and_the_watch_at_once_each_take_a_version", NO_ALERTS, NO_ALERTS),
+    "cleared": Row(WAITING, ONE_ROW, "people_and_the_watch_at_once_each_take_a_version", NO_ALERTS, NO_ALERTS),
+    "reopen": Row("resolved", ONE_ROW, "people_and_the_watch_at_once_each_take_a_version", NO_ALERTS, NO_ALERTS),
+}
+
 TABLE: Final = {
     "payment": PAYMENT,
     "attempt": ATTEMPT,
     "refund": REFUND,
     "dispute": DISPUTES,
     "rejected_case": CASES,
+    "alert": ALERTS,
 }
 
 CELLS: Final = [(machine, event) for machine, rows in TABLE.items() for event in rows]

@@ -580,6 +580,7 @@ BREAKS = (
         "guards_are_in_place", "one number twice", "ALTER TABLE sealing_key_act DROP CONSTRAINT sealing_key_act_pkey"
     ),
     Break("guards_are_in_place", "cases twice", "ALTER TABLE rejected_case DROP CONSTRAINT rejected_case_pkey"),
+    Break("guards_are_in_place", "alerts twice", "ALTER TABLE alert DROP CONSTRAINT alert_pkey"),
     Break("guards_are_in_place", "acts twice", "ALTER TABLE operator_act DROP CONSTRAINT operator_act_pkey"),
     Break("guards_are_in_place", "two lanes", "ALTER TABLE message_lane DROP CONSTRAINT message_lane_pkey"),
     Break(

@@ -9,11 +9,13 @@ from typing import Final, NamedTuple
 import psycopg
 
 from tallystick.access.key_store import create_key
+from tallystick.domain.alert import Found
 from tallystick.domain.dispute_movement import Movement
 from tallystick.domain.notices import DisputeNotice
 from tallystick.flows.assembly import open_runtime
 from tallystick.flows.deployments import mark_release, note_configuration
 from tallystick.flows.operations.acts import annotate
+from tallystick.flows.operations.alerts import alert_id_of, raise_alert
 from tallystick.flows.operations.pauses import pause
 from tallystick.flows.runtime import Runtime
 from tallystick.flows.webhooks.inbound.reread import FILED_AS
@@ -45,7 +47,7 @@ SEALED: Final = {"sealing_keys": str(SETTINGS.sealing_keys)}
 class World(NamedTuple):
     """The database, what was made in it, and where messages go. ``others``: the other merchant's payment. ``event``: a
     dead letter. ``unknown``: a dispute with an amount that nobody knows. ``case``: a refused transition. ``act``: an
-    operator's note."""
+    operator's note. ``alert``: one that is open."""
 
     database: Database
     sample: Sample
@@ -55,6 +57,7 @@ class World(NamedTuple):
     unknown: str
     case: str
     act: str
+    alert: str
 
 
 async def make_world(database: Database) -> World:
@@ -80,8 +83,22 @@ async def make_world(database: Database) -> World:
         await _count_by_hour(runtime)
         act = await _acts(runtime)
         [case, *_] = await cases_of(runtime, MERCHANT)
+        alert = await _alert(runtime)
     unknown = derived_id("dp", "simulator", "main", "du")
-    return World(database, sample, others, endpoint, _lengthen(database), unknown, case.case_id, act)
+    return World(database, sample, others, endpoint, _lengthen(database), unknown, case.case_id, act, alert)
+
+
+async def _alert(runtime: Runtime) -> str:
+    found = Found(
+        name="clearing_not_zero",
+        about="refunds_in_flight:simulator EUR",
+        severity="page",
+        owner="o" * 60,
+        summary="s" * 200,
+        began_at=runtime.clock.now(),
+    )
+    assert await raise_alert(runtime, None, found)
+    return alert_id_of(found.name, found.about)
 
 
 async def _unknown_amount(runtime: Runtime, database: Database, payment_id: str) -> None:

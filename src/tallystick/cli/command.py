@@ -64,6 +64,8 @@ COMMANDS: Final[Mapping[str, str]] = {
     "release": "tallystick.cli.release:app",
     "sealing-keys": "tallystick.cli.sealing_keys:app",
     "webhook-refusals": "tallystick.cli.webhook_refusals:webhook_refusals",
+    "alerts": "tallystick.cli.alerts:app",
+    "metrics": "tallystick.cli.metrics:metrics",
     "contract-drift": "tallystick.cli.contract_drift:contract_drift",
 }
 

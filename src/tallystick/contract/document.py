@@ -104,7 +104,8 @@ def _lifecycles() -> str:
     for name, machine in MACHINES.items():
         parts += [f"### {name.replace('_', ' ').capitalize()}", _diagram(machine)]
         parts.append(markdown.table(("from", "event", "to", "message"), _edges(machine)))
-        parts.append(f"Final: {markdown.code(sorted(machine.final))}.")
+        final = markdown.code(sorted(machine.final))
+        parts.append(f"Final: {final}." if final else "No state is final.")
     return "\n\n".join(parts)
 
 

@@ -123,6 +123,14 @@ FRESH: Final = (
         0,
         _NOTHING,
     ),
+    Fresh(("listAlerts", "getAlert"), "", "the answer to the act on the alert", 0, _NOTHING),
+    Fresh(
+        (),
+        "an alert of a condition",
+        "the condition begins to hold",
+        _DEFAULTS.numbers_interval_ms + _DEFAULTS.alert_interval_ms,
+        "no worker runs, or the one that watched ended less than 15 s ago",
+    ),
     Fresh(
         (),
         "a case that a provider's event opens",

@@ -45,6 +45,8 @@ Scope = Literal[
     "contract_drift:read",
     "rejections:read",
     "rejections:write",
+    "alerts:read",
+    "alerts:write",
     "acts:read",
     "acts:write",
 ]

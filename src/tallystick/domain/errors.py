@@ -53,6 +53,7 @@ ERRORS: Final[dict[str, ErrorKind]] = {
     "webhook_unparseable": ErrorKind(400, "The webhook cannot be read", False, "not_executed"),
     "not_replayable": ErrorKind(409, "The event cannot be replayed or discarded", False, "not_executed"),
     "case_resolved": ErrorKind(409, "The case is resolved", False, "not_executed"),
+    "alert_resolved": ErrorKind(409, "The alert is resolved", False, "not_executed"),
     "not_reprocessable": ErrorKind(409, "The case cannot be processed again now", False, "not_executed"),
     "webhook_endpoint_exists": ErrorKind(409, "A webhook endpoint with this URL exists", False, "not_executed"),
     "webhook_endpoint_limit": ErrorKind(409, "The limit of webhook endpoints is reached", False, "not_executed"),

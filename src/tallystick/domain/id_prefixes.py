@@ -16,6 +16,7 @@ ID_PREFIXES: Final[Mapping[str, str]] = {
     "case": "case: a refused transition that somebody has to look at",
     "opa": "act of an operator",
     "dep": "deployment: a release that was marked, or a change of the configuration",
+    "alr": "alert",
     "req": "request of a client to the API",
     "evt": "event of a provider",
     "dlv": "delivery of a provider's event to us",

@@ -16,6 +16,8 @@ from typing import Any, Final
 from msgspec import NODEFAULT, Struct
 from msgspec.structs import fields
 
+from tallystick.domain.alert import Alert
+from tallystick.domain.lifecycles.alert import ALERT
 from tallystick.domain.lifecycles.attempt import ATTEMPT
 from tallystick.domain.lifecycles.dispute import DISPUTE
 from tallystick.domain.lifecycles.machines import MACHINES
@@ -203,5 +205,17 @@ REJECTED_CASE_KIND: Final = declare(
         id_prefix="case",
         stream_field="case_id",
         table="rejected_case",
+    )
+)
+
+#: A stream of its own, under the operators' id: it is about the platform.
+ALERT_KIND: Final = declare(
+    SubjectKind(
+        struct=Alert,
+        machine=ALERT,
+        id_field="alert_id",
+        id_prefix="alr",
+        stream_field="alert_id",
+        table="alert",
     )
 )

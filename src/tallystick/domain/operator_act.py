@@ -35,6 +35,8 @@ ActName = Literal[
     "case.escalate",
     "case.ignore",
     "case.reprocess",
+    "alert.acknowledge",
+    "alert.resolve",
     "provider.pause",
     "provider.resume",
     "release.mark",

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Final
 
 from msgspec import Struct
 
+from tallystick.domain.alert import ALERT_STATES, Alert
 from tallystick.domain.api_keys import KeyKind
 from tallystick.domain.json_types import (
     Actor,
@@ -203,4 +204,52 @@ def act_view(act: OperatorAct) -> RecordedActView:
         merchant_id=act.merchant_id,
         payment_id=act.payment_id,
         at=act.at,
+    )
+
+
+class AlertView(Struct, frozen=True, kw_only=True):
+    """One condition about one thing."""
+
+    id: Annotated[str, described("The alert's id.", example_id("alr"), pattern=id_pattern("alr"))]
+    name: Annotated[str, described("Which condition it is; its runbook has the same name.", "unknown_outcome")]
+    about: Annotated[str, described("Of what, such as a currency, a queue or a provider.", "EUR")]
+    state: Annotated[
+        str,
+        described("`open` until somebody looks at it, `resolved` when it is over.", "open", enum=list(ALERT_STATES)),
+    ]
+    severity: Annotated[str, described("`page` wakes somebody; a `notice` waits.", "page", enum=["page", "notice"])]
+    owner: Annotated[str, described("Whom it is for.", "payments-oncall")]
+    summary: Annotated[str, described("What holds, with the figures of when it opened.", "1 unknown outcome is old.")]
+    runbook: Annotated[str, described("What it means and what to do.", "docs/operate/alerts/unknown_outcome.md")]
+    began_at: Annotated[Time, described("Since when the condition held when it last opened.")]
+    opened_at: Annotated[Time, described("When it last opened.")]
+    detected_in_ms: Annotated[int, described("How long that took, in milliseconds.", 800, minimum=0)]
+    openings: Annotated[int, described("How often it has opened.", 1, minimum=1)]
+    acknowledged_by: Annotated[str | None, described("Who looks at it; null while nobody does.", "key:abcdefghij")]
+    resolved_by: Annotated[
+        str | None, described("Who said that it is over: `rule` where its condition ended; null before.", "rule")
+    ]
+    updated_at: Annotated[Time, described("When its state last changed.")]
+    version: Annotated[int, described("Counts its steps.", 1, minimum=1)]
+
+
+def alert_view(alert: Alert) -> AlertView:
+    """An alert as operators see it."""
+    return AlertView(
+        id=alert.alert_id,
+        name=alert.name,
+        about=alert.about,
+        state=alert.state,
+        severity=alert.severity,
+        owner=alert.owner,
+        summary=alert.summary,
+        runbook=alert.runbook,
+        began_at=alert.began_at,
+        opened_at=alert.opened_at,
+        detected_in_ms=alert.detected_in_ms,
+        openings=alert.openings,
+        acknowledged_by=alert.acknowledged_by,
+        resolved_by=alert.resolved_by,
+        updated_at=alert.updated_at,
+        version=alert.version,
     )

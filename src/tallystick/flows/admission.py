@@ -21,6 +21,11 @@ class InFlight:
         self._shares = FairShares(limit)
         self._tasks: set[asyncio.Task[Any]] = set()
 
+    @property
+    def count(self) -> int:
+        """How many are in flight."""
+        return len(self._tasks)
+
     def has_room(self, share: float = 1.0) -> bool:
         """Whether anything may start that uses up to ``share``, a part of the limit."""
         return len(self._tasks) < self._limit * share

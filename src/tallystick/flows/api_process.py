@@ -12,6 +12,7 @@ from msgspec import Struct
 from tallystick.flows.assembly import open_runtime
 from tallystick.flows.circuits import LOOK_EVERY_MS, Circuits
 from tallystick.flows.deployments import note_configuration
+from tallystick.flows.process_numbers import counted_process
 from tallystick.flows.runtime import Runtime
 from tallystick.flows.version_use import VersionUse
 from tallystick.flows.webhooks.inbound.intake import Intake
@@ -49,6 +50,7 @@ async def open_api_process(
             open_rejected_deliveries(runtime) as rejected,
             open_version_use(runtime) as version_use,
             telling_circuits(runtime),
+            counted_process(runtime, "serve", settings.metrics_directory),
         ):
             if database_url is None:  # a process of its own: it listens once it knows whether it is ready
                 await runtime.readiness.first()

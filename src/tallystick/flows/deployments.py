@@ -25,7 +25,16 @@ log = get_logger("tallystick.flows.deployments")
 
 #: Settings of one machine: they differ between two that are configured alike, and trends do not depend on them.
 OF_ONE_MACHINE: Final = frozenset(
-    {"TALLYSTICK_DATA_DIR", "TALLYSTICK_HOST", "TALLYSTICK_PORT", "TALLYSTICK_WORKER_HEALTH_PORT"}
+    {
+        "TALLYSTICK_DATA_DIR",
+        "TALLYSTICK_HOST",
+        "TALLYSTICK_PORT",
+        "TALLYSTICK_WORKER_HEALTH_PORT",
+        "TALLYSTICK_METRICS_HOST",
+        "TALLYSTICK_METRICS_PORT",
+        "TALLYSTICK_METRICS_DIRECTORY",
+        "TALLYSTICK_WORKER_METRICS_PORT",
+    }
 )
 
 #: Beside the settings: a process of another release is another configuration.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncpg
 from msgspec import Struct
 
+from tallystick.access.key_store import OPERATORS
 from tallystick.access.stored_keys import StoredKeys
 from tallystick.flows.webhooks.inbound.dead_letters import DeadLetters
 from tallystick.flows.webhooks.outbound.address_policy import AddressPolicy
@@ -13,6 +14,7 @@ from tallystick.flows.webhooks.outbound.endpoint_tester import EndpointTester
 from tallystick.flows.webhooks.outbound.endpoints import Endpoints, address_policy
 from tallystick.kit.clock import Clock
 from tallystick.record.postgres.acts import ActBook
+from tallystick.record.postgres.alerts import AlertBook
 from tallystick.record.postgres.cases import CaseBook, EventResultCounts
 from tallystick.record.postgres.cases import CaseFilter as CaseFilter
 from tallystick.record.postgres.contract_drift import DriftCounts
@@ -21,6 +23,7 @@ from tallystick.record.postgres.inbox import Inbox
 from tallystick.record.postgres.lists import ListedEvent as ListedEvent
 from tallystick.record.postgres.lists import Lists
 from tallystick.record.postgres.outbox import Outbox
+from tallystick.record.postgres.rates import RateBook
 from tallystick.record.postgres.recovery_schedule import RecoverySchedule
 from tallystick.record.postgres.refused_webhooks import RejectedDeliveryCounts
 from tallystick.record.postgres.replays import ReplayBook
@@ -45,6 +48,8 @@ class Stores(Struct, frozen=True, kw_only=True):
     contract_drift: DriftCounts
     version_use: VersionUseCounts
     replays: ReplayBook
+    rates: RateBook
+    alerts: AlertBook
     outbound_book: Outbox
     endpoint_book: EndpointStore
     endpoints: Endpoints
@@ -75,6 +80,8 @@ def stores_on(
         contract_drift=DriftCounts(pool, clock),
         version_use=VersionUseCounts(pool, clock),
         replays=ReplayBook(pool),
+        rates=RateBook(pool, clock),
+        alerts=AlertBook(pool, OPERATORS),
         outbound_book=outbound_book,
         endpoint_book=endpoint_book,
         endpoints=Endpoints(endpoint_book, dispatch, sealer, policy, settings),

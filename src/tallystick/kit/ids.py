@@ -102,6 +102,12 @@ def id_floor(prefix: str, moment: datetime) -> str:
     return f"{prefix}_{(milliseconds << 80) | _FIXED_BITS:032x}"
 
 
+def moment_of(minted: str) -> datetime:
+    """When an id was minted (``new_id``, and its siblings), to the millisecond. An id that was derived has no time."""
+    digits = minted[minted.index("_") + 1 :]
+    return _EPOCH + int(digits[:12], 16) * _MILLISECOND
+
+
 def random_hex(size: int) -> str:
     """An id of so many random bytes as W3C Trace Context has it: never all zeros, which would be no id."""
     while not (found := os.urandom(size)).strip(b"\0"):

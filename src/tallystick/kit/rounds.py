@@ -8,8 +8,10 @@ from functools import partial
 from typing import Final, Protocol
 
 from tallystick.kit.backoff import doubled_ms
+from tallystick.kit.clock import monotonic_ms
 from tallystick.kit.log_sampling import SAMPLE_EVERY_S, SampledLines
 from tallystick.kit.logs import get_logger
+from tallystick.kit.metrics import Counts, Spreads
 
 log = get_logger("tallystick.kit.rounds")
 
@@ -18,6 +20,11 @@ ANYTHING: Final = 1
 
 #: Rounds that fail pause twice as long each time, up to this, where their own pause is not longer.
 FAILING_PAUSE_MS: Final = 2_000
+
+
+#: For the numbers of a process, by the names of its work.
+ROUND_TIME: Final = Spreads("tallystick_round_seconds", "How long a round of periodic work took.", ("work",))
+FAILED_ROUNDS: Final = Counts("tallystick_failed_rounds", "Rounds of periodic work that raised.", ("work",))
 
 
 class Watch(Protocol):
@@ -78,14 +85,17 @@ class Rounds:
 
     async def _one(self) -> int:
         """How much the round did; 0 if it failed."""
+        started_ms = monotonic_ms()
         try:
             done = await self._round() or 0
         except Exception as error:
             self._failed += 1
+            FAILED_ROUNDS[self.name,] += 1
             if self._watch is None or not self._watch.failed(self.name, error):
                 self._failures.line(type(error).__name__, partial(self._log_failure, repr(error)))
             return 0
         self._failed = 0
+        ROUND_TIME.observe((self.name,), monotonic_ms() - started_ms)
         if self._watch is not None:
             self._watch.worked(self.name)
         return done

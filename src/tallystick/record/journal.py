@@ -20,6 +20,7 @@ from msgspec import Struct
 from tallystick.domain.change import Change
 from tallystick.domain.errors import ChangeRefused, OutcomeUnknown, Overloaded
 from tallystick.domain.instruction import StoredInstruction
+from tallystick.domain.measures import BATCH_CHANGES, BATCH_TIME, BATCH_WAIT, LOST_RACES, REJECTIONS, TRANSITIONS
 from tallystick.kit.clock import Clock, monotonic_ms
 from tallystick.kit.logs import get_logger
 from tallystick.record.batch_starts import BatchStarts
@@ -97,12 +98,13 @@ def limits_of(settings: Settings) -> JournalLimits:
 
 
 class _QueuedChange:
-    __slots__ = ("entry", "future", "give_up_at_ms")
+    __slots__ = ("entry", "future", "give_up_at_ms", "since_ms")
 
-    def __init__(self, entry: Entry, future: asyncio.Future[Committed], give_up_at_ms: int) -> None:
+    def __init__(self, entry: Entry, future: asyncio.Future[Committed], since_ms: int, patience_ms: int) -> None:
         self.entry = entry
         self.future = future
-        self.give_up_at_ms = give_up_at_ms
+        self.since_ms = since_ms
+        self.give_up_at_ms = since_ms + patience_ms
 
     def resolve(self, outcome: Committed) -> None:
         if not self.future.done():
@@ -175,7 +177,7 @@ class Journal:
             raise Overloaded("the journal's queue is full" if not self._closing else "the journal is closing")
         loop = asyncio.get_running_loop()
         future: asyncio.Future[Committed] = loop.create_future()
-        waiting = _QueuedChange(Entry(change), future, monotonic_ms() + patience_ms)
+        waiting = _QueuedChange(Entry(change), future, monotonic_ms(), patience_ms)
         (self._outcomes if change.must_not_be_shed else self._intents).append(waiting)
         if self._starts.may_start():
             self._wake.set()
@@ -230,6 +232,7 @@ class _Writer:
 
     async def run(self) -> None:
         while batch := await self._journal.next_batch():
+            started_ms = monotonic_ms()
             try:
                 await self._commit(batch)
             except Exception as error:  # a defect here must answer its callers, and must not end the writer
@@ -238,6 +241,7 @@ class _Writer:
                     waiting.fail(OutcomeUnknown("the journal failed"))
             finally:
                 self._journal.batch_done()
+                _count_batch(batch, started_ms)
         if not self._connection.is_closed():
             await self._connection.close()
 
@@ -285,12 +289,14 @@ class _Writer:
                     log.warning("journal cannot read back", error=type(error).__name__)
                 for entry in losers:
                     by_entry[id(entry)].fail(OutcomeUnknown("the commit could not be read back"))
+        LOST_RACES[()] += len(losers) - len(ours)
         for entry in losers:
             by_entry[id(entry)].resolve(FRESH if entry.change.change_id in ours else STALE)
 
     def _answer(self, result: BatchResult, by_entry: dict[int, _QueuedChange]) -> list[_QueuedChange]:
         for entry in result.fresh:
             by_entry[id(entry)].resolve(FRESH)
+            _count_steps(entry.change)
         for entry, stored in result.existing:
             by_entry[id(entry)].resolve(Existing(stored))
         return [by_entry[id(entry)] for entry in result.look_again]
@@ -328,3 +334,18 @@ class _Writer:
             if waiting.give_up_at_ms <= now_ms:
                 waiting.fail(OutcomeUnknown("the database could not be reached in time"))
         return [waiting for waiting in pending if not waiting.future.done()]
+
+
+def _count_steps(change: Change) -> None:
+    """For the numbers of this process: a few dict entries for each change."""
+    for part in (change, *change.beside):
+        for step in part.transitions:
+            TRANSITIONS[step.subject, step.from_state, step.event] += 1
+    for refused in change.rejections:
+        REJECTIONS[refused.subject, refused.state, refused.event, refused.origin] += 1
+
+
+def _count_batch(batch: Sequence[_QueuedChange], started_ms: int) -> None:
+    BATCH_CHANGES.observe((), len(batch))
+    BATCH_WAIT.observe((), started_ms - min(waiting.since_ms for waiting in batch))
+    BATCH_TIME.observe((), monotonic_ms() - started_ms)

@@ -10,6 +10,7 @@ from granian.http import HTTP1Settings
 from granian.log import LogLevels
 
 from tallystick.kit.log_capture import LOGGING
+from tallystick.run.metrics_listener import metrics_of_children
 from tallystick.settings.load import Settings
 
 #: How long granian waits for its workers beyond their drain time-out before it kills them.
@@ -23,22 +24,24 @@ BACKPRESSURE: Final = 16_384
 
 
 def serve(settings: Settings) -> None:
-    """Serve until SIGTERM or SIGINT; then requests in flight end first. The workers read the environment."""
-    Granian(
-        "tallystick.run.api_process:application",
-        address=settings.host,
-        port=settings.port,
-        interface=Interfaces.ASGI,
-        # HTTP/1.1 alone: while granian waits to see whether a connection speaks HTTP/2, no time-out bounds it.
-        http=HTTPModes.http1,
-        http1_settings=HTTP1Settings(header_read_timeout=settings.request_head_timeout_ms),
-        factory=True,
-        workers=settings.api_processes,
-        backlog=BACKLOG,
-        backpressure=BACKPRESSURE,
-        websockets=False,
-        respawn_failed_workers=True,
-        workers_kill_timeout=settings.drain_timeout_ms // 1000 + KILL_MARGIN_S,
-        log_level=LogLevels.warning,
-        log_dictconfig=LOGGING,
-    ).serve()
+    """Serve until SIGTERM or SIGINT; then requests in flight end first. The workers read the environment. Raises
+    OSError if the port of the metrics is taken."""
+    with metrics_of_children(settings):  # in this process, which outlives each of them
+        Granian(
+            "tallystick.run.api_process:application",
+            address=settings.host,
+            port=settings.port,
+            interface=Interfaces.ASGI,
+            # HTTP/1.1 alone: while granian waits to see whether a connection speaks HTTP/2, no time-out bounds it.
+            http=HTTPModes.http1,
+            http1_settings=HTTP1Settings(header_read_timeout=settings.request_head_timeout_ms),
+            factory=True,
+            workers=settings.api_processes,
+            backlog=BACKLOG,
+            backpressure=BACKPRESSURE,
+            websockets=False,
+            respawn_failed_workers=True,
+            workers_kill_timeout=settings.drain_timeout_ms // 1000 + KILL_MARGIN_S,
+            log_level=LogLevels.warning,
+            log_dictconfig=LOGGING,
+        ).serve()

@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import signal
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import AbstractContextManager, asynccontextmanager
 
+from tallystick.domain.measures import MEASURES
 from tallystick.flows.assembly import open_runtime
 from tallystick.flows.circuits import LOOK_EVERY_MS, Circuits
 from tallystick.flows.deployments import note_configuration
 from tallystick.flows.hourly_counts import WRITE_EVERY_MS
+from tallystick.flows.process_numbers import ProcessNumbers, counted_process
 from tallystick.flows.recovery.worker import LOOK_FOR_WAITING_EVERY_MS, RecoveryWorker
 from tallystick.flows.rejections.rounds import MISSING_EVERY_MS, RULES_EVERY_MS, CaseRounds
 from tallystick.flows.runtime import Runtime
@@ -18,9 +20,12 @@ from tallystick.flows.webhooks.inbound.worker import WAITS_AFTER_MS, InboxWorker
 from tallystick.flows.webhooks.outbound.worker import OutboxWorker
 from tallystick.kit.logs import get_logger
 from tallystick.kit.rounds import Rounds, run_rounds
+from tallystick.oversight.numbers import NUMBERS
 from tallystick.record.postgres.inbox import TAKE_UP_EVERY_MS
 from tallystick.record.postgres.readiness import WORKER_SESSIONS
 from tallystick.run.clock_check import require_right_clock
+from tallystick.run.metrics_listener import metrics_listener
+from tallystick.run.watch import Watcher
 from tallystick.run.worker_health import worker_health
 from tallystick.settings.load import Settings
 
@@ -28,15 +33,16 @@ log = get_logger("tallystick.run.work")
 
 
 @asynccontextmanager
-async def periodic_work(runtime: Runtime) -> AsyncIterator[list[Rounds]]:
+async def periodic_work(runtime: Runtime, watcher: Watcher | None = None) -> AsyncIterator[list[Rounds]]:
     """The list of everything that a worker does in rounds, each under its own name. Leaving closes what was opened for
-    it."""
+    it. ``watcher``: the one whose numbers are shown, where they are."""
     settings = runtime.settings
     recovery = RecoveryWorker(runtime, runtime.stores.schedule_book)
     inbox = InboxWorker(runtime, runtime.stores.inbox)
     outbox = OutboxWorker(runtime)
     circuits = Circuits(runtime.pool, runtime.providers)
     cases = CaseRounds(runtime)
+    watcher = watcher or Watcher(runtime)
     outage = runtime.outage
     try:
         yield [
@@ -74,9 +80,11 @@ async def periodic_work(runtime: Runtime) -> AsyncIterator[list[Rounds]]:
                 watch=outage,
             ),
             Rounds("circuits", LOOK_EVERY_MS, circuits.round, finish=circuits.leave),
+            *watcher.rounds(),
         ]
     finally:
         await outbox.close()
+        await watcher.close()
 
 
 def with_keys(runtime: Runtime, round: Callable[[], Awaitable[int | None]]) -> Callable[[], Awaitable[int | None]]:
@@ -90,18 +98,31 @@ def with_keys(runtime: Runtime, round: Callable[[], Awaitable[int | None]]) -> C
 
 
 async def work(settings: Settings, database_url: str, stop: asyncio.Event) -> None:
-    """Work until ``stop``, and finish what is under way. Raises ClockTooFarOff, and what opening the database
-    raises."""
+    """Work until ``stop``, and finish what is under way. Raises ClockTooFarOff, OSError for a port that is taken, and
+    what opening the database raises."""
     async with (
         open_runtime(settings, database_url, application_name=WORKER_SESSIONS) as runtime,
         worker_health(runtime),
-        periodic_work(runtime) as rounds,
+        counted_process(runtime, "work") as numbers,
     ):
-        require_right_clock(runtime.clocks.database_skew)
-        await note_configuration(runtime, "work")
-        log.info("worker started")
-        await run_rounds(rounds, stop)
+        watcher = Watcher(runtime)
+        async with periodic_work(runtime, watcher) as rounds:
+            require_right_clock(runtime.clocks.database_skew)
+            await note_configuration(runtime, "work")
+            with _metrics(settings, numbers, watcher):
+                log.info("worker started")
+                await run_rounds(rounds, stop)
     log.info("worker ended")
+
+
+def _metrics(settings: Settings, numbers: ProcessNumbers, watcher: Watcher) -> AbstractContextManager[None]:
+    """What this process counts, and what the record says while it has the watch."""
+    return metrics_listener(
+        settings.metrics_host,
+        settings.worker_metrics_port,
+        (lambda: numbers.latest, MEASURES),
+        (lambda: watcher.reading, NUMBERS),
+    )
 
 
 async def work_until_signalled(settings: Settings, database_url: str) -> None:

@@ -15,11 +15,13 @@ import msgspec
 from msgspec import Struct
 
 from tallystick.domain.errors import TallystickError
+from tallystick.settings.alerts import AlertSettings
 from tallystick.settings.api import ApiSettings
 from tallystick.settings.database import DatabaseSettings
 from tallystick.settings.fields import PREFIX, by_provider, variable
 from tallystick.settings.inbound_webhooks import InboundWebhookSettings
 from tallystick.settings.journal import JournalSettings
+from tallystick.settings.numbers import NumberSettings
 from tallystick.settings.outbound_webhooks import OutboundWebhookSettings
 from tallystick.settings.payments import PaymentSettings
 from tallystick.settings.process import ProcessSettings
@@ -46,6 +48,8 @@ class Settings(
     PaymentSettings,
     RecoverySettings,
     JournalSettings,
+    NumberSettings,
+    AlertSettings,
     ProcessSettings,
 ):
     """All settings. ``tallystick settings`` prints their reasons.

@@ -79,6 +79,11 @@ LIFECYCLES = {
         opened under_review: won > won, lost > lost
         won lost: funds_reported, late_movement, contested
         """),
+    "alert": _edges("""
+        new: open > open
+        open acknowledged: acknowledge > acknowledged, resolve > resolved, cleared > resolved
+        resolved: reopen > open
+        """),
     "rejected_case": _edges("""
         new: reject > open
         open acknowledged: acknowledge > acknowledged, escalate > acknowledged, rejected_again
@@ -95,6 +100,7 @@ DEFAULTS: dict[str, dict[str, Any]] = json.loads("""{
                 "next_action": null, "failure": null, "description": null, "metadata": {}},
     "refund": {"amount_late": 0, "provider_reference": null, "reason": null, "failure": null},
     "dispute": {"reason": null, "funds_withdrawn": false, "movements": [], "contested": false, "kind": "chargeback"},
+    "alert": {"openings": 1, "acknowledged_by": null, "resolved_by": null},
     "rejected_case": {"provider": null, "event_id": null, "owner": null, "escalations": 0, "reprocessings": 0,
                       "resolution": null, "closed_by": null},
     "attempt": {"purpose": "instruction", "refund_id": null, "idempotency_key": null, "capture": false,
@@ -103,7 +109,7 @@ DEFAULTS: dict[str, dict[str, Any]] = json.loads("""{
                 "traceparent": null}}""")
 
 #: Kinds with a time of their first step, which that step leaves out where it is its own.
-DATED = frozenset({"payment", "refund", "dispute", "rejected_case"})
+DATED = frozenset({"payment", "refund", "dispute", "rejected_case", "alert"})
 
 #: The ledger's table: edge, transfer, debit, credit, amount, and when, if not always. An account that ends in ``:`` is
 #: the provider's. An amount is a field after the step; ``was:`` before it, ``+`` and ``-`` what it grows and falls by.

@@ -11,8 +11,10 @@ import pytest
 from tallystick.access.key_store import OPERATORS, create_key
 from tallystick.contract.freshness import FRESH
 from tallystick.decisions.change_builder import opened_case
+from tallystick.domain.alert import Found
 from tallystick.domain.change import Rejection
 from tallystick.flows.hourly_counts import BEHIND_MS
+from tallystick.flows.operations.alerts import alert_id_of, raise_alert
 from tallystick.interfaces.api.table import ENDPOINTS
 from tallystick.kit.ids import new_id, sibling_id
 from tests.support.api import NO_MEMBERS, Inside, inside
@@ -162,7 +164,15 @@ async def _acts(here: Inside, there: Inside, merchant_id: str, operator: str) ->
     assert case_id in [each["version"] for each in (await shown("/v1/deployments"))["data"]]
     await done("/v1/provider-pauses", provider="simulator", account=case_id, paused=True)
     assert case_id in [each["account"] for each in (await shown("/v1/provider-pauses"))["data"]]
-    reads = {"getRejection", "listRejections", "listRejectionGroups", "listActs", "getAct"}
+    found = Found(
+        name="clocks_apart", about=case_id, severity="page", owner="kim", summary="apart", began_at=datetime.now(UTC)
+    )
+    assert await raise_alert(here.app.state.runtime, None, found)
+    alert_id = alert_id_of(found.name, found.about)
+    await done(f"/v1/alerts/{alert_id}/acknowledge")
+    assert (await shown(f"/v1/alerts/{alert_id}"))["alert"]["state"] == "acknowledged"
+    assert alert_id in [each["id"] for each in (await shown("/v1/alerts?state=acknowledged"))["data"]]
+    reads = {"getRejection", "listRejections", "listRejectionGroups", "listActs", "getAct", "listAlerts", "getAlert"}
     return reads | {"listDeployments", "listProviderPauses"}
 
 

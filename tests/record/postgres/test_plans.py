@@ -31,14 +31,27 @@ OF_EVERY_DAY = {
         "provider_circuits.sql",
         "trace.sql",
         "acts.sql",
+        "alerts.sql",
+        "numbers.sql",
         "cases.sql",
     )
     for name, statement in sql.load(file).items()
 }
 
 #: Read whole on purpose: what is due is asked of every endpoint, every account that waits or is paused is asked for,
-#: and what each process says of its circuits. All are small.
-SMALL_TABLES = frozenset({"webhook_endpoint", "provider_pause", "provider_circuit", "operator_pause"})
+#: what each process says of its circuits, and what alerts are about. All are small.
+SMALL_TABLES = frozenset(
+    {
+        "alert",
+        "alert_sending",
+        "contract_drift",
+        "operator_pause",
+        "provider_circuit",
+        "provider_pause",
+        "watch",
+        "webhook_endpoint",
+    }
+)
 
 
 @pytest.mark.parametrize("name", OF_EVERY_DAY)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from tallystick.domain.lifecycles.alert import ALERT
 from tallystick.domain.lifecycles.attempt import ATTEMPT
 from tallystick.domain.lifecycles.dispute import DISPUTE
 from tallystick.domain.lifecycles.payment import PAYMENT
@@ -15,7 +16,7 @@ from tallystick.domain.lifecycles.rejected_case import REJECTED_CASE
 from tallystick.domain.lifecycles.table import Edge, Machine
 
 MACHINES: Final[dict[str, Machine]] = {
-    machine.name: machine for machine in (PAYMENT, ATTEMPT, REFUND, DISPUTE, REJECTED_CASE)
+    machine.name: machine for machine in (PAYMENT, ATTEMPT, REFUND, DISPUTE, REJECTED_CASE, ALERT)
 }
 
 

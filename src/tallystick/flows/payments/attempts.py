@@ -12,6 +12,7 @@ from tallystick.decisions.lookups import answer_of_submission
 from tallystick.decisions.operator_acts import carrying
 from tallystick.decisions.verdicts import apply_verdict
 from tallystick.domain.change import Change
+from tallystick.domain.measures import PROVIDER_CALLS, SUBMISSIONS
 from tallystick.domain.money import Exponents
 from tallystick.domain.operator_act import AskedAct
 from tallystick.domain.provider_amounts import verdict_about
@@ -67,6 +68,7 @@ async def carry_out(
     attempt = stored.attempt(attempt_id)
     provider = runtime.provider(attempt.provider)
     call = provider_call(attempt, send_by_ms, stored.payment.exponents)
+    SUBMISSIONS[provider.name, attempt.operation, "first" if attempt.submissions == 1 else "again"] += 1
     verdict = await _verdict_of(runtime, provider, partial(send, provider), call, stored.payment, attempt)
     sendable = _can_have_been_sent(provider, attempt, stored.payment)
     verdict = answer_of_submission(verdict, doubted=doubted, can_have_been_sent=sendable)
@@ -107,7 +109,7 @@ async def fetch_verdict(runtime: Runtime, payment: Payment, attempt: Attempt) ->
         asked = runtime.clocks.asked_between(provider, sent.opened_at, sent.deadline)
         earliest, latest = asked.earliest, asked.latest
     call = provider_call(attempt, monotonic_ms(), payment.exponents, earliest, latest)
-    return await _verdict_of(runtime, provider, provider.fetch, call, payment, attempt)
+    return await _verdict_of(runtime, provider, provider.fetch, call, payment, attempt, asks="fetch")
 
 
 async def _verdict_of(
@@ -117,13 +119,16 @@ async def _verdict_of(
     call: ProviderCall,
     payment: Payment,
     attempt: Attempt,
+    asks: str | None = None,
 ) -> Verdict:
     """The verdict in the payment's minor unit. A defect of a connector proves nothing about the money, nor does an
     amount that cannot be expressed here: the outcome is unknown. Where the provider asked to wait, other processes know
-    it before the verdict is recorded."""
+    it before the verdict is recorded. ``asks``: the name of the call, where it is not the attempt's operation."""
+    started_ms, outcome = monotonic_ms(), "failed"
     try:
         with trace_context.continued(attempt.traceparent):
             verdict = await ask(call)
+        outcome = verdict_name(verdict)
         await runtime.pauses.share()
         return verdict_about(payment, verdict)
     except Exception as error:
@@ -137,6 +142,8 @@ async def _verdict_of(
             error=failed,
         )
         return Unknown(reason=f"connector failed with {failed}")
+    finally:
+        PROVIDER_CALLS.observe((provider.name, asks or attempt.operation, outcome), monotonic_ms() - started_ms)
 
 
 async def settle_verdict(

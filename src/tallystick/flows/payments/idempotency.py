@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, Final
 
 from msgspec import Struct
 
@@ -11,11 +11,15 @@ from tallystick.decisions.instructions import Instruction
 from tallystick.domain.change import Change
 from tallystick.domain.errors import Problem, ProblemField, problem
 from tallystick.domain.instruction import StoredInstruction
+from tallystick.domain.measures import INSTRUCTIONS
 from tallystick.domain.requests.fingerprint import differing_field
 from tallystick.domain.views import encode, payment_view, refund_view
 from tallystick.flows.replay_counts import ReplayKind
 from tallystick.flows.runtime import Runtime
 from tallystick.settings.load import Settings
+
+#: How a repeated request is counted that has no recorded answer, by the status that it got.
+_ANSWERS: Final = {202: "not_final", 409: "in_flight"}
 
 #: Most providers answer within a second; a client that comes back sooner finds the instruction still in flight.
 RETRY_AFTER_S = 1
@@ -116,7 +120,15 @@ async def _answer_existing(
 ) -> tuple[Reply, ReplayKind]:
     mismatch = _mismatch(instruction, stored)
     if mismatch is not None:
+        INSTRUCTIONS[instruction.operation, "mismatch"] += 1
         return refusal(_reused(instruction, stored, mismatch)), "other_request"
+    reply, kind = await _repeated(runtime, instruction, stored)
+    INSTRUCTIONS[instruction.operation, "replayed" if reply.replayed else _ANSWERS[reply.status]] += 1
+    return reply, kind
+
+
+async def _repeated(runtime: Runtime, instruction: Instruction, stored: StoredInstruction) -> tuple[Reply, ReplayKind]:
+    """The answer to the same request under the same key."""
     final = recorded(stored, replayed=True)
     if final is not None:
         return final, "replayed"

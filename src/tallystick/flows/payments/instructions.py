@@ -11,6 +11,7 @@ from tallystick.decisions.instructions import Instruction
 from tallystick.domain.api_keys import over_limit
 from tallystick.domain.change import Change
 from tallystick.domain.errors import Overloaded, Problem, ProblemField, problem
+from tallystick.domain.measures import INSTRUCTIONS
 from tallystick.domain.requests.commands import CancelPayment, CapturePayment, CreatePayment, CreateRefund
 from tallystick.domain.snapshot import PaymentSnapshot, opened_by
 from tallystick.domain.subjects import Attempt, Dispute, Payment
@@ -153,6 +154,7 @@ async def _execute(
         if isinstance(committed, Existing):
             return await answer_existing(runtime, instruction, committed.stored)
         if not isinstance(committed, Stale):
+            INSTRUCTIONS[instruction.operation, "first"] += 1
             return await _carry_out(runtime, instruction, change, payment, deadline_ms)
     raise Overloaded("too many concurrent changes to the payment")
 

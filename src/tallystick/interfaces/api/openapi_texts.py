@@ -67,6 +67,7 @@ _TAGS: Final[Mapping[str, str]] = {
     "Dead letters": "Events that bounded retries could not process: an operator decides.",
     "Webhook refusals": "Deliveries of providers that were rejected.",
     "Contract drift": "What providers sent that this release does not read as it was sent.",
+    "Alerts": "Conditions of the platform that a person has to know of.",
     "Rejections": "Refused transitions that somebody has to look at.",
     "Rejection groups": "Refused transitions that wait, by their cause.",
     "Event results": "How often events of providers were stale or repeated an effect.",

@@ -7,6 +7,7 @@ from typing import Final
 from tallystick.interfaces.api.endpoint import Endpoint
 from tallystick.interfaces.api.routes import (
     acts,
+    alerts,
     capabilities,
     contract_drift,
     dead_letters,
@@ -38,6 +39,7 @@ ENDPOINTS: Final[tuple[Endpoint, ...]] = (
     *refused_webhooks.ENDPOINTS,
     *contract_drift.ENDPOINTS,
     *rejections.ENDPOINTS,
+    *alerts.ENDPOINTS,
     *acts.ENDPOINTS,
     *deployments.ENDPOINTS,
     *provider_pauses.ENDPOINTS,

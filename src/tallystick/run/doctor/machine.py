@@ -95,6 +95,10 @@ async def ports(settings: Settings, command: Command | None) -> list[str]:
     wanted = [(settings.host, settings.port)] if command != "work" else []
     if command != "serve" and settings.worker_health_port is not None:
         wanted.append((settings.host, settings.worker_health_port))
+    if command != "work" and settings.metrics_port is not None:
+        wanted.append((settings.metrics_host, settings.metrics_port))
+    if command != "serve" and settings.worker_metrics_port is not None:
+        wanted.append((settings.metrics_host, settings.worker_metrics_port))
     if command == "up" and SIMULATOR.name not in switched_off(settings):
         wanted.append((SIMULATOR_HOST, settings.connector(SimulatorSettings).port))
     taken = []

@@ -18,6 +18,7 @@ from tallystick.decisions.provider_events.dispositions import DISPOSITIONS, Ask,
 from tallystick.decisions.provider_events.foreign import Foreign, Unanswered
 from tallystick.decisions.provider_events.route import unknown_money
 from tallystick.domain.errors import OutcomeUnknown, Overloaded
+from tallystick.domain.measures import EVENT_TIME, EVENT_TRIES
 from tallystick.domain.notices import (
     Notice,
     StoredNotice,
@@ -34,6 +35,7 @@ from tallystick.flows.webhooks.inbound.deciding import Deciding, evidence_of_eve
 from tallystick.flows.webhooks.inbound.foreign import ForeignEvents
 from tallystick.flows.webhooks.inbound.tries import Tries
 from tallystick.flows.webhooks.inbound.unreadable import UnreadableEvents
+from tallystick.kit.clock import monotonic_ms
 from tallystick.kit.ids import new_id
 from tallystick.kit.log_sampling import SampledLines
 from tallystick.kit.logs import get_logger
@@ -79,8 +81,11 @@ class Handler:
 
     async def handle(self, event: LeasedEvent, stored: PaymentSnapshot | None, started_at: datetime) -> bool:
         """One try at one event. False if the database was unavailable, which does not count as a try."""
+        began_ms = monotonic_ms()
         try:
             disposition = await self._carry_out(event, stored, started_at)
+            EVENT_TRIES[event.provider, disposition] += 1
+            EVENT_TIME.observe((event.provider,), monotonic_ms() - began_ms)
             self._count(event, disposition)
             log.debug("event processed", event_id=event.event_id, disposition=disposition)
             return True
@@ -92,6 +97,7 @@ class Handler:
                 if not self._runtime.outage.failed("inbox", error):
                     self._say_not_processed(event, error)
                 return False
+            EVENT_TRIES[event.provider, "failed"] += 1
             return await self._tries.failed(event, stored, started_at, error)
 
     def flush(self) -> None:

@@ -18,6 +18,7 @@ import msgspec
 from msgspec import Struct
 
 from tallystick.domain.errors import Overloaded, TallystickError
+from tallystick.domain.measures import ARRIVALS
 from tallystick.domain.next_action import kept_part, with_action
 from tallystick.domain.notices import StoredNotice
 from tallystick.flows.webhooks.inbound.envelope import Envelope
@@ -265,8 +266,10 @@ class _Writer:
             await self._connection.execute(FORGET_PLANS)
         rows = self._intake.rows(arrivals)
         later = await write_arrivals(self._connection, rows, self._clock.shift_ms, after_loss=after_loss)
-        for arrival in arrivals if later else ():
-            if later.get(arrival.envelope.event_id) == "other_bytes":
+        for arrival in arrivals:
+            result = later.get(arrival.envelope.event_id, "first")
+            ARRIVALS[arrival.envelope.provider, result] += 1
+            if result == "other_bytes":
                 self._intake.alert("other bytes under a known event id", arrival.envelope)
 
     def _discard_connection(self, error: Exception) -> None:

@@ -10,11 +10,16 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
 from functools import partial
 from typing import Final
 
+from msgspec import Struct
+from msgspec.json import Decoder
+
 from tallystick.decisions.messages import shown_by
 from tallystick.domain.api_versions import VERSIONS
+from tallystick.domain.measures import MESSAGE_LAG, MESSAGE_TRIES
 from tallystick.flows.runtime import Runtime
 from tallystick.flows.webhooks.outbound.address_policy import AddressPolicy
 from tallystick.flows.webhooks.outbound.client import DeliveryResult, EndpointClient
@@ -42,6 +47,16 @@ from tallystick.record.postgres.outbox import (
 log = get_logger("tallystick.flows.webhooks.outbound")
 
 ACTOR: Final = "delivery"
+
+_MS: Final = timedelta(milliseconds=1)
+
+
+class _Dated(Struct):
+    timestamp: datetime
+
+
+#: When the step of a message was, by its body.
+_WRITTEN: Final = Decoder(_Dated).decode
 
 #: One line of a merchant and a result in this long: enough to see that an endpoint fails, whatever its backlog. No
 #: client makes a merchant or a result.
@@ -166,6 +181,9 @@ class OutboxWorker:
             if answer.result == "too_late":
                 await self.book.release(message.held)
                 return
+            MESSAGE_TRIES[answer.result,] += 1
+            if answer.result == DELIVERED:
+                MESSAGE_LAG.observe((), max(0, (self._runtime.clock.now() - _WRITTEN(message.body).timestamp) // _MS))
             wait = wait_ms(message.tries + 1, answer.retry_after_ms, self._runtime.jitter)
             state = DELIVERED if answer.result == DELIVERED else "exhausted" if wait is None else "open"
             await self._results.record(

@@ -220,6 +220,7 @@ FROM (VALUES
     ('webhook_secret', 'PRIMARY KEY (merchant_id, endpoint_id, secret_id)'),
     ('sealing_key_act', 'PRIMARY KEY (number)'),
     ('rejected_case', 'PRIMARY KEY (merchant_id, case_id)'),
+    ('alert', 'PRIMARY KEY (merchant_id, alert_id)'),
     ('operator_act', 'PRIMARY KEY (operator, idempotency_key)'),
     ('attempt', 'PRIMARY KEY (merchant_id, payment_id, attempt_id)')
 ) AS g (name, definition)

@@ -1,0 +1,24 @@
+"""The lifecycle of an alert. It posts nothing and has no messages to merchants.
+
+A resolved alert opens again when its condition begins to hold once more, so no state is final.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from tallystick.domain.lifecycles.table import NEW, Edge, Machine
+
+#: ``resolve`` is a person's; ``cleared`` says that the condition holds no longer.
+_ENDS: Final = {"resolve": Edge("resolved"), "cleared": Edge("resolved")}
+
+ALERT: Final = Machine(
+    "alert",
+    {
+        NEW: {"open": Edge("open")},
+        "open": {"acknowledge": Edge("acknowledged"), **_ENDS},
+        "acknowledged": {"acknowledge": Edge("acknowledged"), **_ENDS},
+        "resolved": {"reopen": Edge("open")},
+    },
+    final=frozenset(),
+)

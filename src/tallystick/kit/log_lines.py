@@ -1,7 +1,7 @@
-"""Lines that are written often, each declared once: its event, its level, its fields, and who made each field's values.
+"""Lines that are written often, each declared once: event, level, fields, and who made the values of each field.
 
-What the product made itself (ids, numbers, names of states) cannot hold a card number, and is not searched for one. What
-others wrote is searched on every line; what is configured, and the same on most lines, is searched once.
+What the product made itself (ids, numbers, names of states) cannot hold a card number, and is not searched for one.
+What others wrote is searched on every line; what is configured, and the same on most lines, is searched once.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Writes lines off the path of the work that they are about: a bounded queue, and a thread that renders and writes.
 
-To put a line there takes a microsecond, and never waits: of a full queue the lines that did not fit are counted, and one
-line says how many. A process that ends writes what is queued; one that is killed loses its last lines, and nothing of
+To put a line there takes a microsecond, and never waits: lines that meet a full queue are counted, and one line says
+how many they were. A process that ends writes what is queued; one that is killed loses its last lines, and nothing of
 the record.
 """
 
@@ -63,7 +63,9 @@ class LineWriter:
         self._writing = threading.Lock()
         self._thread: threading.Thread | None = None
 
-    def open(self, threshold: int, write: Callable[[bytes], object], say_lost: Callable[[int], None]) -> None:
+    def open(
+        self, threshold: int, write: Callable[[bytes], object] | None, say_lost: Callable[[int], None] | None
+    ) -> None:
         """From now on lines of ``threshold`` and above go to ``write``, in whole lines. ``say_lost`` writes the line
         about lines that were lost."""
         self.flush()

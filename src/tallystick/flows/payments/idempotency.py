@@ -13,6 +13,7 @@ from tallystick.domain.errors import Problem, ProblemField, problem
 from tallystick.domain.instruction import StoredInstruction
 from tallystick.domain.requests.fingerprint import differing_field
 from tallystick.domain.views import encode, payment_view, refund_view
+from tallystick.flows.payments.instruction_line import trail
 from tallystick.flows.runtime import Runtime
 from tallystick.settings.load import Settings
 
@@ -104,6 +105,8 @@ async def answer_now(runtime: Runtime, merchant_id: str, idempotency_key: str) -
 
 async def answer_existing(runtime: Runtime, instruction: Instruction, stored: StoredInstruction) -> Reply:
     """The key was used before: replayed, in flight, not final yet, or a mismatch that names the differing field."""
+    if (told := trail()) is not None:
+        told.found = stored
     mismatch = _mismatch(instruction, stored)
     if mismatch is not None:
         return refusal(_reused(instruction, stored, mismatch))

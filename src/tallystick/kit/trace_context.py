@@ -56,6 +56,12 @@ def next_span(traceparent: str) -> str:
     return _without_card(lambda: f"{version}-{trace_id}-{random_hex(8)}-{flags}")
 
 
+def own_header(traceparent: str, span: str | None) -> str:
+    """The header of one request of this trace: that of the span that is recorded of it; else of a new one."""
+    recorded = None if span is None else parsed([span])
+    return recorded or next_span(traceparent)
+
+
 def _without_card(draw: Callable[[], str]) -> str:
     """One in some thousands of random spans seems to hold a card number: whoever is careful would drop the trace."""
     drawn = draw()

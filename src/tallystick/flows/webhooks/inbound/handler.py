@@ -33,12 +33,15 @@ from tallystick.domain.snapshot import PaymentSnapshot
 from tallystick.domain.verdicts import Verdict
 from tallystick.flows.payments.attempts import fetch_verdict, report_rejections
 from tallystick.flows.runtime import Runtime
+from tallystick.flows.webhooks.inbound.event_lines import PROCESSED, end_processed, traces_of
 from tallystick.flows.webhooks.inbound.foreign import ForeignEvents
 from tallystick.flows.webhooks.inbound.tries import Tries
 from tallystick.flows.webhooks.inbound.unreadable import UnreadableEvents
 from tallystick.kit.ids import new_id, sibling_id
 from tallystick.kit.log_sampling import SampledLines
 from tallystick.kit.logs import get_logger
+from tallystick.kit.spans import within
+from tallystick.kit.steps import begin
 from tallystick.providers.event_codes import EventMeaning
 from tallystick.providers.pause import ASKED_TO_WAIT
 from tallystick.providers.registry import PROVIDERS
@@ -77,18 +80,25 @@ class Handler:
 
     async def handle(self, event: LeasedEvent, stored: PaymentSnapshot | None, started_at: datetime) -> bool:
         """One try at one event. False if the database was unavailable, which does not count as a try."""
+        step = begin(PROCESSED, "consumer", linked=traces_of(event, stored))
+        with within(None if step is None else step.span):
+            disposition = await self._tried(event, stored, started_at)
+        if step is not None:
+            end_processed(step, event, stored, disposition)
+        return disposition is not None
+
+    async def _tried(self, event: LeasedEvent, stored: PaymentSnapshot | None, started_at: datetime) -> str | None:
+        """What the try came to; None if the database was unavailable."""
         try:
-            disposition = await self._carry_out(event, stored, started_at)
-            log.debug("event processed", event_id=event.event_id, disposition=disposition)
-            return True
+            return await self._carry_out(event, stored, started_at)
         except (OutcomeUnknown, Overloaded) as error:
             self._say_not_processed(event, error)
-            return False
+            return None
         except Exception as error:
             if may_run_again(error):
                 if not self._runtime.outage.failed("inbox", error):
                     self._say_not_processed(event, error)
-                return False
+                return None
             return await self._tries.failed(event, stored, started_at, error)
 
     def flush(self) -> None:

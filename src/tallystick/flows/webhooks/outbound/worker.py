@@ -15,6 +15,7 @@ from typing import Final
 
 from tallystick.decisions.messages import shown_by
 from tallystick.domain.api_versions import VERSIONS
+from tallystick.domain.snapshot import PaymentSnapshot
 from tallystick.flows.runtime import Runtime
 from tallystick.flows.webhooks.outbound.address_policy import AddressPolicy
 from tallystick.flows.webhooks.outbound.client import DeliveryResult, EndpointClient
@@ -24,13 +25,16 @@ from tallystick.flows.webhooks.outbound.results import ResultWriter
 from tallystick.flows.webhooks.outbound.retries import wait_ms
 from tallystick.flows.webhooks.outbound.signing import VERSION_HEADER, signed_headers
 from tallystick.flows.webhooks.outbound.signing_secrets import UNSIGNED, SigningSecrets
+from tallystick.flows.webhooks.outbound.try_line import TRIED, end_try
 from tallystick.flows.webhooks.outbound.try_results import DELIVERED
 from tallystick.kit.clock import monotonic_ms
 from tallystick.kit.fair_shares import FairShares
 from tallystick.kit.ids import new_id
 from tallystick.kit.log_sampling import SampledLines
 from tallystick.kit.logs import get_logger
-from tallystick.kit.trace_context import next_span
+from tallystick.kit.spans import Spans
+from tallystick.kit.steps import begin, span_header
+from tallystick.kit.trace_context import own_header
 from tallystick.record.postgres.outbox import (
     SECRET_UNREADABLE,
     EndpointName,
@@ -120,19 +124,38 @@ class OutboxWorker:
             leased_ms = monotonic_ms()
             leased = await self.book.lease(chosen, new_id("lse"), settings.outbound_lease_ms)
             secrets = await self.book.signing_secrets(one.held.queue[:2] for one in leased)
+            payments = await self._payments_of(leased)
             # A response may take its whole time-out, and its result a moment to be written.
             write_by_ms = leased_ms + settings.outbound_lease_ms - 2 * settings.outbound_timeout_ms
             for one in leased:
-                self._start(one, secrets, write_by_ms)
+                self._start(
+                    one, secrets, write_by_ms, payments.get((one.held.queue.merchant_id, one.held.queue.stream_id))
+                )
                 unused[one.held.queue.merchant_id] -= 1
             return len(leased)
         finally:
             for merchant_id in unused.elements():
                 self._senders.give_back(merchant_id)
 
-    def _start(self, message: LeasedMessage, secrets: Secrets, write_by_ms: int) -> None:
+    async def _payments_of(self, leased: Sequence[LeasedMessage]) -> Mapping[tuple[str, str], PaymentSnapshot]:
+        """Their payments, for lines and spans that name what a message does not: one read more, where somebody wants
+        them. What cannot be read is not named."""
+        if not (leased and (TRIED.wanted or Spans.tracer is not None)):
+            return {}
+        try:
+            return await self._runtime.reads.load_many(
+                sorted({(one.held.queue.merchant_id, one.held.queue.stream_id) for one in leased})
+            )
+        except Exception as error:
+            if not self._runtime.outage.failed("delivery", error):
+                log.warning("payments of messages not read", error=type(error).__name__)
+            return {}
+
+    def _start(
+        self, message: LeasedMessage, secrets: Secrets, write_by_ms: int, stored: PaymentSnapshot | None
+    ) -> None:
         merchant_id, endpoint_id = message.held.queue[:2]
-        task = asyncio.create_task(self._deliver(message, secrets, write_by_ms))
+        task = asyncio.create_task(self._deliver(message, secrets, write_by_ms, stored))
         self._tasks.add(task)
         self._running[endpoint_id] += 1
         if message.failing_for_ms is not None:
@@ -149,9 +172,13 @@ class OutboxWorker:
 
         task.add_done_callback(done)
 
-    async def _deliver(self, message: LeasedMessage, secrets: Secrets, write_by_ms: int) -> None:
-        """One try: sign, send, record, and disable the endpoint if the response calls for it."""
+    async def _deliver(
+        self, message: LeasedMessage, secrets: Secrets, write_by_ms: int, stored: PaymentSnapshot | None
+    ) -> None:
+        """One try: sign, send, record, and disable the endpoint if the response calls for it. ``stored``: its payment,
+        where a line or a span names it."""
         queue = message.held.queue
+        step = begin(TRIED, "producer", message.traceparent, linked=(message.traceparent,))
         try:
             started_at = self._runtime.clock.now()
             signing = self._secrets.opened(queue[:2], secrets.get((queue.merchant_id, queue.endpoint_id), []))
@@ -159,7 +186,7 @@ class OutboxWorker:
                 body, dated = _in_its_version(message)
                 headers = {**signed_headers(message.message_id, started_at, body, signing), VERSION_HEADER: dated}
                 if message.traceparent is not None:
-                    headers["traceparent"] = next_span(message.traceparent)
+                    headers["traceparent"] = own_header(message.traceparent, span_header(step))
                 answer = await self._client.send(message.url, headers, body, write_by_ms=write_by_ms, now=started_at)
             else:
                 answer = UNSIGNED
@@ -182,6 +209,8 @@ class OutboxWorker:
                 )
             )
             self._report(message, answer, state)
+            if step is not None:
+                end_try(step, message, stored, answer, state)
             await self._judge(message, answer)
         except Exception as error:  # the lease expires, and the message is sent again
             if not self._runtime.outage.failed("delivery", error):
@@ -221,6 +250,7 @@ def _say_failed(message: LeasedMessage, answer: DeliveryResult, state: str, sinc
         merchant_id=message.held.queue.merchant_id,
         endpoint_id=message.held.queue.endpoint_id,
         message_id=message.message_id,
+        payment_id=message.held.queue.stream_id,
         result=answer.result,
         status=answer.status,
         reason=answer.hidden or answer.detail,

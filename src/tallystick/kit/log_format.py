@@ -5,12 +5,9 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Mapping
-from typing import Any, Final, Literal
+from typing import Any, Final
 
 import msgspec
-
-#: ``auto`` is ``text`` where standard error is a terminal, and ``json`` elsewhere.
-LogFormat = Literal["auto", "json", "text"]
 
 _ENCODER: Final = msgspec.json.Encoder(enc_hook=repr)
 

@@ -10,7 +10,7 @@ from typing import Any, Final
 import structlog
 
 from tallystick.kit.card_data import contains_card_data, looks_like_card_number
-from tallystick.kit.log_format import LogFormat, as_json, as_text
+from tallystick.kit.log_format import as_json, as_text
 from tallystick.kit.log_lines import LEVELS, LOOKS_LIKE_CARD_DATA, REDACTED, SECRET_NAMES, Output
 from tallystick.kit.log_writer import WRITER
 
@@ -46,9 +46,9 @@ class Redactor:
         return LOOKS_LIKE_CARD_DATA if contains_card_data(value) else value
 
 
-def configure_logging(level: str, secret_names: Iterable[str], log_format: LogFormat = "auto") -> None:
+def configure_logging(level: str, secret_names: Iterable[str], log_format: str = "auto") -> None:
     """Write events of ``level`` (debug, info, warning, error) and above to standard error. ``secret_names``: the
-    settings that are secrets."""
+    settings that are secrets. ``log_format``: ``json``, ``text``, or ``auto``: words on a terminal, JSON elsewhere."""
     file = sys.stderr.buffer
     as_words = log_format == "text" or (log_format == "auto" and sys.stderr.isatty())
 

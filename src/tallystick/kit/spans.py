@@ -30,11 +30,21 @@ class Tracer(Protocol):
         """A span that begins now. ``parent``: a span of this process, or the header of another program; None for the
         first of a trace. ``links``: headers of what led to it and does not wait for it."""
 
+    def close(self) -> None:
+        """Send what is left; no span begins any more."""
+
 
 class Spans:
     """Whether this process makes spans."""
 
     tracer: Tracer | None = None
+
+
+def end_spans() -> None:
+    """Before the process ends: send what is left."""
+    tracer, Spans.tracer = Spans.tracer, None
+    if tracer is not None:
+        tracer.close()
 
 
 #: The span that this task works in.

@@ -10,7 +10,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any, Final
@@ -52,6 +52,25 @@ def awaiting(request: Awaited) -> Iterator[None]:
         yield
     finally:
         _AWAITED.reset(token)
+
+
+#: What this task works on, by the names of fields: for steps that do not know it themselves.
+_NAMES: Final[ContextVar[Mapping[str, str | None] | None]] = ContextVar("names", default=None)
+
+
+def known_names() -> Mapping[str, str | None]:
+    """What is known of the thing that this task works on."""
+    return _NAMES.get() or {}
+
+
+@contextmanager
+def naming(names: Mapping[str, str | None]) -> Iterator[None]:
+    """Steps within it are about the thing of these names."""
+    token = _NAMES.set(names)
+    try:
+        yield
+    finally:
+        _NAMES.reset(token)
 
 
 class Step:

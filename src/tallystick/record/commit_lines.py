@@ -8,7 +8,7 @@ from typing import Final, TypeVar
 from tallystick.domain.change import Change, RecordedResponse, Transition
 from tallystick.domain.subjects import Attempt, Payment, Refund
 from tallystick.kit.log_lines import Line
-from tallystick.kit.steps import Step, awaited
+from tallystick.kit.steps import Step, awaited, known_names
 
 Result = TypeVar("Result")
 
@@ -118,15 +118,17 @@ def money_of(attempt: Attempt) -> str:
 def _end(step: Step, change: Change, result: str, *, failed: bool = False) -> None:
     attempt, payment = change.one(Attempt), change.one(Payment)
     acknowledged = change.acknowledgements[0] if change.acknowledgements else None
-    first = _first_of(change)
+    first, known = _first_of(change), known_names()
     step.end(
         result,
         change.change_id,
-        change.merchant_id or (acknowledged and acknowledged.merchant_id),
-        change.stream_id or (acknowledged and acknowledged.payment_id),
-        _key_of(change, attempt),
-        attempt and attempt.attempt_id,
-        (attempt and attempt.provider_reference) or (payment and payment.provider_reference),
+        change.merchant_id or known.get("merchant_id"),
+        change.stream_id or known.get("payment_id"),
+        _key_of(change, attempt) or known.get("idempotency_key"),
+        attempt.attempt_id if attempt is not None else known.get("attempt_id"),
+        (attempt and attempt.provider_reference)
+        or (payment and payment.provider_reference)
+        or known.get("provider_reference"),
         first and first.cause,
         first and first.subject_id,
         first and first.from_state,

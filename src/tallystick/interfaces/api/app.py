@@ -51,6 +51,7 @@ from tallystick.interfaces.api.versions import headers_of, version_of
 from tallystick.interfaces.pages import rendering
 from tallystick.interfaces.pages.reference import reference_page
 from tallystick.kit.logs import configure_logging, flush_lines
+from tallystick.kit.spans import end_spans
 from tallystick.providers.assembly import receivers
 from tallystick.providers.port import Provider
 from tallystick.providers.registry import CONNECTOR_SETTINGS
@@ -235,6 +236,7 @@ def create_app(
             yield
             flush_sampled_lines()
         flush_lines()
+        end_spans()
 
     return application(server, ENDPOINTS, lifespan)
 
@@ -248,7 +250,7 @@ def application(server: ApiServer, endpoints: Iterable[Endpoint], lifespan: Life
 def asgi_factory() -> Litestar:
     """The application by the environment's settings, for an ASGI server. Raises SettingsError."""
     settings = load_settings(os.environ, CONNECTOR_SETTINGS)
-    configure_logging(settings.log_level, secret_names(CONNECTOR_SETTINGS))
+    configure_logging(settings.log_level, secret_names(CONNECTOR_SETTINGS), settings.log_format)
     return create_app(settings)
 
 

@@ -33,7 +33,7 @@ from tallystick.domain.snapshot import PaymentSnapshot
 from tallystick.domain.verdicts import Verdict
 from tallystick.flows.payments.attempts import fetch_verdict, report_rejections
 from tallystick.flows.runtime import Runtime
-from tallystick.flows.webhooks.inbound.event_lines import PROCESSED, end_processed, traces_of
+from tallystick.flows.webhooks.inbound.event_lines import PROCESSED, end_processed, named, traces_of
 from tallystick.flows.webhooks.inbound.foreign import ForeignEvents
 from tallystick.flows.webhooks.inbound.tries import Tries
 from tallystick.flows.webhooks.inbound.unreadable import UnreadableEvents
@@ -41,7 +41,7 @@ from tallystick.kit.ids import new_id, sibling_id
 from tallystick.kit.log_sampling import SampledLines
 from tallystick.kit.logs import get_logger
 from tallystick.kit.spans import within
-from tallystick.kit.steps import begin
+from tallystick.kit.steps import begin, naming
 from tallystick.providers.event_codes import EventMeaning
 from tallystick.providers.pause import ASKED_TO_WAIT
 from tallystick.providers.registry import PROVIDERS
@@ -81,10 +81,11 @@ class Handler:
     async def handle(self, event: LeasedEvent, stored: PaymentSnapshot | None, started_at: datetime) -> bool:
         """One try at one event. False if the database was unavailable, which does not count as a try."""
         step = begin(PROCESSED, "consumer", linked=traces_of(event, stored))
-        with within(None if step is None else step.span):
+        if step is None:
+            return await self._tried(event, stored, started_at) is not None
+        with within(step.span), naming(named(event, stored)):
             disposition = await self._tried(event, stored, started_at)
-        if step is not None:
-            end_processed(step, event, stored, disposition)
+        end_processed(step, event, stored, disposition)
         return disposition is not None
 
     async def _tried(self, event: LeasedEvent, stored: PaymentSnapshot | None, started_at: datetime) -> str | None:

@@ -116,7 +116,7 @@ def money_of(attempt: Attempt) -> str:
 
 
 def _end(step: Step, change: Change, result: str, *, failed: bool = False) -> None:
-    attempt, payment = change.one(Attempt), change.one(Payment)
+    attempt = change.one(Attempt)
     acknowledged = change.acknowledgements[0] if change.acknowledgements else None
     first, known = _first_of(change), known_names()
     step.end(
@@ -126,9 +126,7 @@ def _end(step: Step, change: Change, result: str, *, failed: bool = False) -> No
         change.stream_id or known.get("payment_id"),
         _key_of(change, attempt) or known.get("idempotency_key"),
         attempt.attempt_id if attempt is not None else known.get("attempt_id"),
-        (attempt and attempt.provider_reference)
-        or (payment and payment.provider_reference)
-        or known.get("provider_reference"),
+        _reference_of(change, attempt) or known.get("provider_reference"),
         first and first.cause,
         first and first.subject_id,
         first and first.from_state,
@@ -156,6 +154,13 @@ def _key_of(change: Change, attempt: Attempt | None) -> str | None:
     return change.responses[0].idempotency_key if change.responses else None
 
 
+def _reference_of(change: Change, attempt: Attempt | None) -> str | None:
+    """A charge that was declined has a name too: its step alone keeps it."""
+    payment = change.one(Payment)
+    named = [step.provider_reference for step in change.transitions if step.provider_reference]
+    return (attempt and attempt.provider_reference) or (named[0] if named else payment and payment.provider_reference)
+
+
 def _say_settled(change: Change, response: RecordedResponse) -> None:
     refund, first = change.one(Refund), _first_of(change)
     mine = [each for each in change.every(Attempt) if each.idempotency_key == response.idempotency_key]
@@ -169,7 +174,7 @@ def _say_settled(change: Change, response: RecordedResponse) -> None:
         attempt and attempt.attempt_id,
         attempt and attempt.provider,
         attempt and attempt.account,
-        attempt and attempt.provider_reference,
+        _reference_of(change, attempt),
         response.status,
         first and first.cause,
         first and first.actor,

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Final
+from collections.abc import Mapping, Sequence
+from typing import Final, NamedTuple
 
 from tallystick.domain.snapshot import PaymentSnapshot
 from tallystick.domain.subjects import Attempt
 from tallystick.flows.webhooks.outbound.client import DeliveryResult
 from tallystick.flows.webhooks.outbound.try_results import DELIVERED
 from tallystick.kit.log_lines import Line
+from tallystick.kit.spans import Spans
 from tallystick.kit.steps import Step
 from tallystick.record.postgres.outbox import LeasedMessage
+from tallystick.record.postgres.reads import Reads
 
 TRIED: Final = Line(
     "message tried",
@@ -38,11 +41,39 @@ TRIED: Final = Line(
 )
 
 
-def end_try(
-    step: Step, message: LeasedMessage, stored: PaymentSnapshot | None, answer: DeliveryResult, state: str
-) -> None:
-    """Say what came of the try. ``stored``: the payment of the message, as it is now."""
-    queue, attempt = message.held.queue, _attempt_of(message, stored)
+class MessageNames(NamedTuple):
+    """What a message does not say itself."""
+
+    idempotency_key: str | None = None
+    attempt_id: str | None = None
+    provider_reference: str | None = None
+
+
+UNNAMED: Final = MessageNames()
+
+
+def names_wanted() -> bool:
+    """Whether somebody wants them: they cost one read more of all messages that are sent together."""
+    return TRIED.wanted or Spans.tracer is not None
+
+
+async def names_of(leased: Sequence[LeasedMessage], reads: Reads) -> Mapping[str, MessageNames]:
+    """By message. Raises what the database raises."""
+    payments = await reads.load_many(sorted({(one.held.queue.merchant_id, one.held.queue.stream_id) for one in leased}))
+    found = {}
+    for one in leased:
+        stored = payments.get((one.held.queue.merchant_id, one.held.queue.stream_id))
+        attempt = None if stored is None else _attempt_of(one, stored)
+        if stored is not None and attempt is not None:
+            reference = attempt.provider_reference or stored.payment.provider_reference
+            reference = reference or await _from_history(attempt, reads)
+            found[one.message_id] = MessageNames(attempt.idempotency_key, attempt.attempt_id, reference)
+    return found
+
+
+def end_try(step: Step, message: LeasedMessage, names: MessageNames, answer: DeliveryResult, state: str) -> None:
+    """Say what came of the try."""
+    queue = message.held.queue
     step.end(
         queue.merchant_id,
         queue.endpoint_id,
@@ -51,9 +82,7 @@ def end_try(
         queue.stream_id,
         message.subject_id,
         message.version,
-        attempt and attempt.idempotency_key,
-        attempt and attempt.attempt_id,
-        (attempt and attempt.provider_reference) or (stored and stored.payment.provider_reference),
+        *names,
         answer.result,
         answer.status,
         answer.hidden or answer.detail,
@@ -65,11 +94,15 @@ def end_try(
     )
 
 
-def _attempt_of(message: LeasedMessage, stored: PaymentSnapshot | None) -> Attempt | None:
+def _attempt_of(message: LeasedMessage, stored: PaymentSnapshot) -> Attempt | None:
     """The attempt of the refund that the message is about; of a payment, its newest that an instruction led to."""
-    if stored is None:
-        return None
     of_refund = [each for each in stored.attempts if each.refund_id == message.subject_id]
     of_payment = [each for each in stored.attempts if each.refund_id is None and each.idempotency_key is not None]
     found = of_refund or of_payment
     return found[-1] if found else None
+
+
+async def _from_history(attempt: Attempt, reads: Reads) -> str | None:
+    """A charge that was declined has a name too: the history alone keeps it."""
+    steps = await reads.history(attempt.merchant_id, attempt.attempt_id)
+    return next((step.provider_reference for step in reversed(steps) if step.provider_reference), None)

@@ -15,7 +15,6 @@ from typing import Final
 
 from tallystick.decisions.messages import shown_by
 from tallystick.domain.api_versions import VERSIONS
-from tallystick.domain.snapshot import PaymentSnapshot
 from tallystick.flows.runtime import Runtime
 from tallystick.flows.webhooks.outbound.address_policy import AddressPolicy
 from tallystick.flows.webhooks.outbound.client import DeliveryResult, EndpointClient
@@ -25,14 +24,13 @@ from tallystick.flows.webhooks.outbound.results import ResultWriter
 from tallystick.flows.webhooks.outbound.retries import wait_ms
 from tallystick.flows.webhooks.outbound.signing import VERSION_HEADER, signed_headers
 from tallystick.flows.webhooks.outbound.signing_secrets import UNSIGNED, SigningSecrets
-from tallystick.flows.webhooks.outbound.try_line import TRIED, end_try
+from tallystick.flows.webhooks.outbound.try_line import TRIED, UNNAMED, MessageNames, end_try, names_of, names_wanted
 from tallystick.flows.webhooks.outbound.try_results import DELIVERED
 from tallystick.kit.clock import monotonic_ms
 from tallystick.kit.fair_shares import FairShares
 from tallystick.kit.ids import new_id
 from tallystick.kit.log_sampling import SampledLines
 from tallystick.kit.logs import get_logger
-from tallystick.kit.spans import Spans
 from tallystick.kit.steps import begin, span_header
 from tallystick.kit.trace_context import own_header
 from tallystick.record.postgres.outbox import (
@@ -124,38 +122,31 @@ class OutboxWorker:
             leased_ms = monotonic_ms()
             leased = await self.book.lease(chosen, new_id("lse"), settings.outbound_lease_ms)
             secrets = await self.book.signing_secrets(one.held.queue[:2] for one in leased)
-            payments = await self._payments_of(leased)
+            names = await self._names_of(leased)
             # A response may take its whole time-out, and its result a moment to be written.
             write_by_ms = leased_ms + settings.outbound_lease_ms - 2 * settings.outbound_timeout_ms
             for one in leased:
-                self._start(
-                    one, secrets, write_by_ms, payments.get((one.held.queue.merchant_id, one.held.queue.stream_id))
-                )
+                self._start(one, secrets, write_by_ms, names.get(one.message_id, UNNAMED))
                 unused[one.held.queue.merchant_id] -= 1
             return len(leased)
         finally:
             for merchant_id in unused.elements():
                 self._senders.give_back(merchant_id)
 
-    async def _payments_of(self, leased: Sequence[LeasedMessage]) -> Mapping[tuple[str, str], PaymentSnapshot]:
-        """Their payments, for lines and spans that name what a message does not: one read more, where somebody wants
-        them. What cannot be read is not named."""
-        if not (leased and (TRIED.wanted or Spans.tracer is not None)):
+    async def _names_of(self, leased: Sequence[LeasedMessage]) -> Mapping[str, MessageNames]:
+        """For lines and spans. What cannot be read is not named, and the messages are sent all the same."""
+        if not leased or not names_wanted():
             return {}
         try:
-            return await self._runtime.reads.load_many(
-                sorted({(one.held.queue.merchant_id, one.held.queue.stream_id) for one in leased})
-            )
+            return await names_of(leased, self._runtime.reads)
         except Exception as error:
             if not self._runtime.outage.failed("delivery", error):
                 log.warning("payments of messages not read", error=type(error).__name__)
             return {}
 
-    def _start(
-        self, message: LeasedMessage, secrets: Secrets, write_by_ms: int, stored: PaymentSnapshot | None
-    ) -> None:
+    def _start(self, message: LeasedMessage, secrets: Secrets, write_by_ms: int, names: MessageNames) -> None:
         merchant_id, endpoint_id = message.held.queue[:2]
-        task = asyncio.create_task(self._deliver(message, secrets, write_by_ms, stored))
+        task = asyncio.create_task(self._deliver(message, secrets, write_by_ms, names))
         self._tasks.add(task)
         self._running[endpoint_id] += 1
         if message.failing_for_ms is not None:
@@ -172,11 +163,9 @@ class OutboxWorker:
 
         task.add_done_callback(done)
 
-    async def _deliver(
-        self, message: LeasedMessage, secrets: Secrets, write_by_ms: int, stored: PaymentSnapshot | None
-    ) -> None:
-        """One try: sign, send, record, and disable the endpoint if the response calls for it. ``stored``: its payment,
-        where a line or a span names it."""
+    async def _deliver(self, message: LeasedMessage, secrets: Secrets, write_by_ms: int, names: MessageNames) -> None:
+        """One try: sign, send, record, and disable the endpoint if the response calls for it. ``names``: for
+        its line."""
         queue = message.held.queue
         step = begin(TRIED, "producer", message.traceparent, linked=(message.traceparent,))
         try:
@@ -210,7 +199,7 @@ class OutboxWorker:
             )
             self._report(message, answer, state)
             if step is not None:
-                end_try(step, message, stored, answer, state)
+                end_try(step, message, names, answer, state)
             await self._judge(message, answer)
         except Exception as error:  # the lease expires, and the message is sent again
             if not self._runtime.outage.failed("delivery", error):

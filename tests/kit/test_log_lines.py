@@ -14,6 +14,7 @@ from tallystick.kit.card_data import looks_like_card_number, may_contain_card_te
 from tallystick.kit.log_format import Moments, as_text
 from tallystick.kit.log_lines import Line, without_secrets
 from tallystick.kit.log_writer import LineWriter
+from tests.support.card_numbers import WRITTEN
 from tests.support.polling import eventually
 
 CARD = "4111 1111 1111 1111"
@@ -84,6 +85,19 @@ def test_a_clear_text_beside_another_is_kept() -> None:
 
 
 DIGITS = st.text(st.sampled_from("0123456789 -./_\t%a\uff14\uff11"), max_size=40)
+
+
+@pytest.mark.parametrize("separator", list(" \t\n\r\f\v-._/"))
+@pytest.mark.parametrize("written", ["{0}{1}{2}{3}", "x{0}{s}{1}{s}{2}{s}{3}y", "{0}{s}{s}{s}{1}{s}{2}{s}{s}{3}"])
+def test_the_cheap_look_sees_each_way_to_group_a_number(separator: str, written: str) -> None:
+    text = written.format(*CARD.split(), s=separator)
+    assert looks_like_card_number(text) and may_contain_card_text(text) and may_contain_card_text(f"a#{text}#b")
+
+
+@pytest.mark.parametrize("way", WRITTEN)
+def test_the_cheap_look_sees_what_the_search_finds(way: str) -> None:
+    text = WRITTEN[way]("4111111111111111")
+    assert may_contain_card_text(text) or not looks_like_card_number(text)
 
 
 @given(st.lists(st.one_of(st.text(max_size=30), DIGITS), min_size=1, max_size=3))

@@ -20,10 +20,12 @@ from typing import Any, Final, Protocol
 QUEUE_LIMIT: Final = 10_000
 
 #: From the first line to the look at the queue: those of this time are written together, and the thread wakes seldom.
-GATHER_S: Final = 0.05
+GATHER_S: Final = 0.1
 
-#: Bytes of one write: a pipe takes so much at once (PIPE_BUF on Linux), whatever other processes write to it.
+#: Bytes of one write: a pipe takes so much at once (PIPE_BUF on Linux), whatever other processes write to it. After each
+#: write the thread waits for the interpreter again, so a file, which has no such limit, gets more.
 WRITE_BYTES: Final = 4_096
+FILE_WRITE_BYTES: Final = 65_536
 
 #: How long an ending process waits for a reader that takes no more.
 LAST_WRITE_S: Final = 1.0
@@ -49,6 +51,7 @@ class LineWriter:
         self._limit = limit
         self._write: Callable[[bytes], object] | None = None
         self._say_lost: Callable[[int], None] | None = None
+        self._write_bytes = WRITE_BYTES
         self.reset()
 
     def reset(self) -> None:
@@ -64,12 +67,17 @@ class LineWriter:
         self._thread: threading.Thread | None = None
 
     def open(
-        self, threshold: int, write: Callable[[bytes], object] | None, say_lost: Callable[[int], None] | None
+        self,
+        threshold: int,
+        write: Callable[[bytes], object] | None,
+        say_lost: Callable[[int], None] | None,
+        write_bytes: int = WRITE_BYTES,
     ) -> None:
         """From now on lines of ``threshold`` and above go to ``write``, in whole lines. ``say_lost`` writes the line
         about lines that were lost."""
         self.flush()
         self.threshold, self._write, self._say_lost = threshold, write, say_lost
+        self._write_bytes = write_bytes
 
     def put(self, renderer: Renderer, values: Values) -> None:
         """Queue one line with the time of now. Never waits, and raises nothing."""
@@ -110,13 +118,13 @@ class LineWriter:
                 self._wake.set()
 
     def _drain(self) -> None:
-        """Everything that is queued now, in whole lines of at most ``WRITE_BYTES`` a write."""
+        """Everything that is queued now, in whole lines, so many bytes a write."""
         chunk: list[bytes] = []
         size = 0
         for _ in range(len(self._queue)):
             renderer, at_ns, values = self._queue.popleft()
             line = renderer.written(at_ns, values)
-            if chunk and size + len(line) + 1 > WRITE_BYTES:
+            if chunk and size + len(line) + 1 > self._write_bytes:
                 self._put_out(chunk)
                 chunk, size = [], 0
             chunk.append(line)

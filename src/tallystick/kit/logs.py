@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import os
+import stat
 import sys
 from collections.abc import Iterable, Mapping, MutableMapping
 from typing import Any, Final
@@ -12,7 +14,7 @@ import structlog
 from tallystick.kit.card_data import contains_card_data, looks_like_card_number
 from tallystick.kit.log_format import as_json, as_text
 from tallystick.kit.log_lines import LEVELS, LOOKS_LIKE_CARD_DATA, REDACTED, SECRET_NAMES, Output
-from tallystick.kit.log_writer import WRITER
+from tallystick.kit.log_writer import FILE_WRITE_BYTES, WRITE_BYTES, WRITER
 
 __all__ = ["SECRET_NAMES", "Redactor", "configure_logging", "flush_lines", "get_logger"]
 
@@ -74,7 +76,14 @@ def configure_logging(level: str, secret_names: Iterable[str], log_format: str =
         file.write(lines)
         file.flush()
 
-    WRITER.open(LEVELS[level], write, _say_lost)
+    WRITER.open(LEVELS[level], write, _say_lost, FILE_WRITE_BYTES if _is_a_file(file) else WRITE_BYTES)
+
+
+def _is_a_file(file: Any) -> bool:
+    try:
+        return stat.S_ISREG(os.fstat(file.fileno()).st_mode)
+    except (OSError, ValueError):  # such as what a test has in its place
+        return False
 
 
 def flush_lines() -> None:

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from contextvars import ContextVar
+from contextvars import ContextVar, Token
 from typing import Any, Final
 
 from tallystick.kit.clock import monotonic_ns
@@ -44,14 +44,9 @@ def awaited() -> Awaited | None:
     return None if found is None or found.is_said else found
 
 
-@contextmanager
-def awaiting(request: Awaited) -> Iterator[None]:
-    """What is done within it is done for this request."""
-    token = _AWAITED.set(request)
-    try:
-        yield
-    finally:
-        _AWAITED.reset(token)
+def await_for(request: Awaited) -> Token[Awaited | None]:
+    """From now on this task works for a request; resetting the token ends it."""
+    return _AWAITED.set(request)
 
 
 #: What this task works on, by the names of fields: for steps that do not know it themselves.

@@ -72,7 +72,12 @@ SETTLED: Final = Line(
 def ends_another(change: Change) -> bool:
     """Whether it answers an instruction for good that was answered 202 before, or whose request is gone: whoever asked
     for it here has a line of its own."""
-    return bool(change.responses) and change.claim is None and bool(_others_ended(change))
+    if change.claim is not None or not change.responses:
+        return False
+    request = awaited()
+    return (
+        len(change.responses) > 1 or request is None or change.responses[0].idempotency_key != request.idempotency_key
+    )
 
 
 def _others_ended(change: Change) -> list[RecordedResponse]:

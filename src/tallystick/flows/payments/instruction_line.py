@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Final
+from typing import Final, cast
 
 import msgspec
 from msgspec import Struct
@@ -61,6 +61,7 @@ class _Answered(Struct, frozen=True):
     version: int | None = None
 
 
+_NOTHING: Final = _Answered()
 _ANSWERED: Final = msgspec.json.Decoder(_Answered)
 
 
@@ -68,23 +69,58 @@ class Trail(Awaited):
     """What is known of an instruction while it is carried out; each step adds to it. ``before``: its payment as it
     stood. ``stored``: what was found under its key."""
 
-    __slots__ = ("before", "calls", "change", "found", "instruction", "outcome", "replayed", "started_ns", "verdict")
+    __slots__ = (
+        "attempt",
+        "before",
+        "calls",
+        "found",
+        "has_begun",
+        "has_ended",
+        "instruction",
+        "payment",
+        "refund",
+        "replayed",
+        "started_ns",
+        "verdict",
+    )
 
     def __init__(self) -> None:
         super().__init__()
         self.started_ns = monotonic_ns()
         self.instruction: Instruction | None = None
         self.before: Payment | None = None
-        self.change: Change | None = None
-        self.outcome: Change | None = None
+        self.payment: Payment | None = None
+        self.attempt: Attempt | None = None
+        self.refund: Refund | None = None
+        self.has_begun = self.has_ended = self.replayed = False
         self.verdict: Verdict | None = None
         self.calls = 0
         self.found: StoredInstruction | None = None
-        self.replayed = False
 
     def began(self, before: Payment | None, change: Change) -> None:
         """Its intent, or its refusal, is committed."""
-        self.before, self.change = before, change
+        self.has_begun = True
+        self.before = self.payment = before
+        self._learn(change)
+
+    def ended(self, outcome: Change | None) -> None:
+        """What came of its call is committed; None where the verdict changed nothing, or another process was first."""
+        if outcome is not None:
+            self.has_ended = True
+            self._learn(outcome)
+
+    def _learn(self, change: Change) -> None:
+        """Its subjects as the change left them."""
+        for subject in change.subjects:
+            kind = type(subject)
+            if kind is Payment:
+                self.payment = cast(Payment, subject)
+            elif kind is Refund:
+                self.refund = cast(Refund, subject)
+            elif kind is Attempt:
+                attempt = cast(Attempt, subject)
+                if self.attempt is None or attempt.attempt_id == self.attempt.attempt_id:
+                    self.attempt = attempt
 
     def called(self, verdict: Verdict) -> None:
         """The provider was asked, and this came back."""
@@ -110,9 +146,9 @@ def say_instruction(
 ) -> None:
     """Say the line. ``status`` is None where nobody waits for an answer any more."""
     of.is_said = True
-    attempt, payment, refund = _subjects(of)
-    change, answered = of.change, _answered(of, status, body)
-    subject = refund or payment
+    attempt, payment, refund, verdict = of.attempt, of.payment, of.refund, of.verdict
+    subject: Payment | Refund | None = refund or payment
+    answered = _NOTHING if status is None or (status < 400 and of.has_ended) else _answered(body)
     values = (
         request_id,
         operation,
@@ -123,23 +159,24 @@ def say_instruction(
         asked_by.get("key_id"),
         asked_by.get("key_kind"),
         of.idempotency_key,
-        (of.found and of.found.payment_id) or (change and change.stream_id) or (of.before and of.before.payment_id),
-        (refund and refund.refund_id) or _refund_of(of.found),
+        payment.payment_id if payment is not None else of.found and of.found.payment_id,
+        refund.refund_id if refund is not None else _refund_of(of.found),
         attempt and attempt.attempt_id,
         of.calls,
         attempt and attempt.provider,
         attempt and attempt.account,
-        (of.verdict and of.verdict.reference)
+        (verdict and verdict.reference)
         or (attempt and attempt.provider_reference)
         or (payment and payment.provider_reference),
-        of.verdict and verdict_name(of.verdict),
+        verdict and verdict_name(verdict),
         subject and subject.failure and subject.failure.code,
-        None if refund is not None else of.before and of.before.state,
+        of.before.state if of.before is not None and refund is None else None,
         answered.state or (subject and subject.state),
         answered.version or (subject and subject.version),
         attempt and attempt.amount,
         attempt and attempt.currency,
-        _money(of, attempt, status),
+        # Where another process had the outcome first, its own line says what came of the money.
+        money_of(attempt) if attempt is not None and (of.has_ended or status not in (200, 201)) else None,
         of.instruction and of.instruction.traceparent,
         duration_ms(of.started_ns),
     )
@@ -149,34 +186,12 @@ def say_instruction(
         step.end(*values, failed=status is None or status >= 500)
 
 
-def _subjects(of: Trail) -> tuple[Attempt | None, Payment | None, Refund | None]:
-    """As the instruction's last change left them."""
-    if of.change is None:
-        return None, None, None
-    attempt, refund = of.change.one(Attempt), of.change.one(Refund)
-    payment = of.change.one(Payment) or of.before
-    if of.outcome is not None:
-        of_it = [each for each in of.outcome.every(Attempt) if attempt and each.attempt_id == attempt.attempt_id]
-        attempt = of_it[0] if of_it else attempt
-        payment, refund = of.outcome.one(Payment) or payment, of.outcome.one(Refund) or refund
-    return attempt, payment, refund
-
-
-def _answered(of: Trail, status: int | None, body: bytes) -> _Answered:
+def _answered(body: bytes) -> _Answered:
     """What the answer alone says: a problem's code; and where its subject stands, where no change here says it."""
-    if status is None or (status < 400 and of.outcome is not None):
-        return _Answered()
     try:
         return _ANSWERED.decode(body)
     except msgspec.MsgspecError:
-        return _Answered()
-
-
-def _money(of: Trail, attempt: Attempt | None, status: int | None) -> str | None:
-    """None where another process had the outcome first: its own line says what came of the money."""
-    if attempt is None or (of.outcome is None and status in (200, 201)):
-        return None
-    return money_of(attempt)
+        return _NOTHING
 
 
 def _refund_of(found: StoredInstruction | None) -> str | None:

@@ -241,6 +241,6 @@ async def _carry_out(
         stored = loaded.stored if loaded else stored
     outcome = await carry_out(runtime, stored, instruction.attempt_id, deadline_ms)
     if (told := trail()) is not None:
-        told.outcome = outcome
+        told.ended(outcome)
     answer = first_answer(outcome, instruction.idempotency_key)
     return answer or await answer_now(runtime, instruction.merchant_id, instruction.idempotency_key)

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 from tallystick.flows.payments.instruction_line import INSTRUCTION, Trail, say_instruction
 from tallystick.interfaces.api.http import ApiRequest, HttpResponse
 from tallystick.kit.spans import Spans, within
-from tallystick.kit.steps import awaiting, begin
+from tallystick.kit.steps import await_for, begin
 from tallystick.kit.trace_context import parsed
 
 
@@ -19,11 +19,16 @@ async def reported(operation: str, request: ApiRequest, handled: Callable[[], Aw
     trail = Trail()
     step = None if Spans.tracer is None else begin(INSTRUCTION, "server", parsed(request.traceparents))
     response: HttpResponse | None = None
+    token = await_for(trail)  # no context manager: it would be a tenth of what the line costs
     try:
-        with awaiting(trail), within(None if step is None else step.span):
+        if step is None:
             response = await handled()
+        else:
+            with within(step.span):
+                response = await handled()
         return response
     finally:
+        token.var.reset(token)
         if request.trail is not None:
             say_instruction(
                 trail,

@@ -22,8 +22,8 @@ QUEUE_LIMIT: Final = 10_000
 #: From the first line to the look at the queue: those of this time are written together, and the thread wakes seldom.
 GATHER_S: Final = 0.1
 
-#: Bytes of one write: a pipe takes so much at once (PIPE_BUF on Linux), whatever other processes write to it. After each
-#: write the thread waits for the interpreter again, so a file, which has no such limit, gets more.
+#: Bytes of one write: a pipe takes so much at once (PIPE_BUF on Linux), whatever other processes write to it. After
+#: each write the thread waits for the interpreter again, so a file, which has no such limit, gets more.
 WRITE_BYTES: Final = 4_096
 FILE_WRITE_BYTES: Final = 65_536
 

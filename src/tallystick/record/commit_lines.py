@@ -161,9 +161,13 @@ def _key_of(change: Change, attempt: Attempt | None) -> str | None:
 
 def _reference_of(change: Change, attempt: Attempt | None) -> str | None:
     """A charge that was declined has a name too: its step alone keeps it."""
+    if attempt is not None and attempt.provider_reference is not None:
+        return attempt.provider_reference
+    for step in change.transitions:
+        if step.provider_reference is not None:
+            return step.provider_reference
     payment = change.one(Payment)
-    named = [step.provider_reference for step in change.transitions if step.provider_reference]
-    return (attempt and attempt.provider_reference) or (named[0] if named else payment and payment.provider_reference)
+    return None if payment is None else payment.provider_reference
 
 
 def _say_settled(change: Change, response: RecordedResponse) -> None:

@@ -70,10 +70,10 @@ async def test_what_a_client_sends(database: Database, fresh_merchant: str, plan
 
 
 async def test_what_a_provider_sends(database: Database, fresh_merchant: str) -> None:
-    written = iter(WRITTEN * 4)
+    numbers = iter(WRITTEN * 4)
 
     async def talks(_: ProviderCall) -> Verdict:
-        number = next(written)
+        number = next(numbers)
         if len(number) == 16:
             return Unknown(reason=f"the card {number} was not answered", reference=number, raw={"pan": number})
         return Declined(code=number, message=f"card {number}", reference=number)
@@ -84,12 +84,12 @@ async def test_what_a_provider_sends(database: Database, fresh_merchant: str) ->
         with capture_logs() as alerts, lines_said("debug") as said, spans_kept() as spans:
             for number in range(6):
                 await api.pay(f"k{number}")
-            for number in WRITTEN:
-                told = json.loads(event(number, merchant_id=fresh_merchant, payment_id=number, charge_id=number))
-                for kind in ("charge.captured", number):
+            for written in WRITTEN:
+                told = json.loads(event(written, merchant_id=fresh_merchant, payment_id=written, charge_id=written))
+                for kind in ("charge.captured", written):
                     body = json.dumps(told | {"type": kind}).encode()
                     headers = {"acquirer-signature": signature(body), "content-type": "application/json"}
-                    await api.client.post(PATH, content=body, headers=headers | {"traceparent": number})
+                    await api.client.post(PATH, content=body, headers=headers | {"traceparent": written})
         assert len(said.of("provider called")) == 6 and said.of("delivery kept")
         for kept in (*said.lines, *alerts, *(span.attributes for span in spans.spans)):
             assert not holds(json.dumps(dict(kept), default=str), CARD), kept

@@ -85,7 +85,7 @@ release-documents: $(READY)  ## write the contract and the OpenAPI documents tha
 lock: $(READY)  ## renew requirements/lock.txt from pyproject.toml
 	@$(BIN)/python -m pip install -q uv
 	@{ echo "# The versions that are tested, with hashes. Renew with: make lock"; \
-	   $(BIN)/uv pip compile -q --universal --generate-hashes --no-header --no-annotate --upgrade --extra test --extra bench pyproject.toml; \
+	   $(BIN)/uv pip compile -q --universal --generate-hashes --no-header --no-annotate --upgrade --extra test --extra bench --extra otlp pyproject.toml; \
 	 } > requirements/lock.new && mv requirements/lock.new requirements/lock.txt
 
 clean:  ## remove the environment and all caches

@@ -22,7 +22,7 @@ from tallystick.flows.screened_provider import screened_providers
 from tallystick.flows.stores import stores_on
 from tallystick.kit.clock import Clock
 from tallystick.kit.log_sampling import SampledLines
-from tallystick.kit.logs import get_logger
+from tallystick.kit.logs import flush_lines, get_logger
 from tallystick.kit.rounds import Rounds, run_rounds
 from tallystick.providers.assembly import (
     bounded_providers,
@@ -72,6 +72,7 @@ async def open_runtime(
         require_sound_providers(settings)
     sealer = sealer_of(settings)
     async with AsyncExitStack() as closing:
+        closing.callback(flush_lines)
         pool = await open_pool(database_url, settings, application_name)
         closing.push_async_callback(pool.close)
         runtime = _runtime_on(pool, settings, database_url, sealer, providers, journal_connect)

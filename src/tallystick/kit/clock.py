@@ -20,6 +20,11 @@ def monotonic_ms() -> int:
     return time.monotonic_ns() // 1_000_000
 
 
+def monotonic_ns() -> int:
+    """The same clock in nanoseconds, for durations."""
+    return time.clock_gettime_ns(_BOOTTIME) if _BOOTTIME is not None else time.monotonic_ns()
+
+
 def utc_now() -> datetime:
     """Now, aware, in UTC."""
     return datetime.now(UTC)

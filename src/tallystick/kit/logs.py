@@ -1,24 +1,25 @@
-"""Structured logs: one JSON object a line on standard error, without secrets or card numbers."""
+"""Structured logs on standard error, without secrets or card numbers: a JSON object a line, or words on a terminal."""
 
 from __future__ import annotations
 
 import logging
+import os
+import stat
 import sys
 from collections.abc import Iterable, Mapping, MutableMapping
 from typing import Any, Final
 
-import msgspec
 import structlog
 
 from tallystick.kit.card_data import contains_card_data, looks_like_card_number
+from tallystick.kit.log_format import as_json, as_text
+from tallystick.kit.log_lines import LEVELS, LOOKS_LIKE_CARD_DATA, REDACTED, SECRET_NAMES, Output
+from tallystick.kit.log_writer import FILE_WRITE_BYTES, WRITE_BYTES, WRITER
 
-#: Names of secrets that do not come from the settings: headers, and fields of providers' answers.
-SECRET_NAMES: Final = frozenset({"authorization", "api_key", "client_secret", "password", "secret", "token"})
+__all__ = ["SECRET_NAMES", "Redactor", "configure_logging", "flush_lines", "get_logger"]
 
-_REDACTED: Final = "[redacted]"
-_LOOKS_LIKE_CARD_DATA: Final = "[refused: looks like card data]"
-
-_ENCODER: Final = msgspec.json.Encoder(enc_hook=repr)
+#: The component of what this module says itself.
+_COMPONENT: Final = "tallystick.kit.logs"
 
 
 class Redactor:
@@ -35,25 +36,27 @@ class Redactor:
 
     def _safe(self, key: object, value: Any) -> Any:
         if isinstance(key, str) and key.lower() in self._secret_names:
-            return _REDACTED
+            return REDACTED
         if type(value) is str:  # nearly all values
-            return _LOOKS_LIKE_CARD_DATA if looks_like_card_number(value) else value
+            return LOOKS_LIKE_CARD_DATA if looks_like_card_number(value) else value
         if isinstance(value, Mapping):
             return {self._safe(None, inner): self._safe(inner, held) for inner, held in value.items()}
         if isinstance(value, list | tuple):
             return [self._safe(None, held) for held in value]
         if not isinstance(value, int | float | None):
             value = repr(value)  # check the text that the log will show
-        return _LOOKS_LIKE_CARD_DATA if contains_card_data(value) else value
+        return LOOKS_LIKE_CARD_DATA if contains_card_data(value) else value
 
 
-def _render(_: Any, __: str, event: MutableMapping[str, Any]) -> bytes:
-    return _ENCODER.encode(event)
-
-
-def configure_logging(level: str, secret_names: Iterable[str]) -> None:
+def configure_logging(level: str, secret_names: Iterable[str], log_format: str = "auto") -> None:
     """Write events of ``level`` (debug, info, warning, error) and above to standard error. ``secret_names``: the
-    settings that are secrets."""
+    settings that are secrets. ``log_format``: ``json``, ``text``, or ``auto``: words on a terminal, JSON elsewhere."""
+    file = sys.stderr.buffer
+    as_words = log_format == "text" or (log_format == "auto" and sys.stderr.isatty())
+
+    def render(_: Any, __: str, event: MutableMapping[str, Any]) -> bytes:
+        return as_text(event) if as_words else as_json(event)
+
     structlog.configure(
         processors=[
             structlog.processors.add_log_level,
@@ -61,14 +64,37 @@ def configure_logging(level: str, secret_names: Iterable[str]) -> None:
             Redactor(secret_names),
             # After the redaction: a time does not come from a client and needs no check.
             structlog.processors.TimeStamper(fmt="iso", utc=True),
-            _render,
+            render,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(getattr(logging, level.upper())),
-        logger_factory=structlog.BytesLoggerFactory(file=sys.stderr.buffer),
+        logger_factory=structlog.BytesLoggerFactory(file=file),
         cache_logger_on_first_use=True,
     )
+    Output.text = as_words
+
+    def write(lines: bytes) -> None:
+        file.write(lines)
+        file.flush()
+
+    WRITER.open(LEVELS[level], write, _say_lost, FILE_WRITE_BYTES if _is_a_file(file) else WRITE_BYTES)
+
+
+def _is_a_file(file: Any) -> bool:
+    try:
+        return stat.S_ISREG(os.fstat(file.fileno()).st_mode)
+    except (OSError, ValueError):  # such as what a test has in its place
+        return False
+
+
+def flush_lines() -> None:
+    """Before a process ends: write the lines that are queued."""
+    WRITER.flush()
 
 
 def get_logger(name: str) -> Any:
     """A logger whose lines carry ``name``."""
     return structlog.get_logger(component=name)
+
+
+def _say_lost(lines: int) -> None:
+    get_logger(_COMPONENT).warning("log lines lost", lines=lines)

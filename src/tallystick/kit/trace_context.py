@@ -24,8 +24,9 @@ _NO_VERSION: Final = "ff"
 #: Of the flags, the one that every version has: the caller may have recorded its part.
 _SAMPLED: Final = 0x01
 
-#: The trace that requests to others belong to, in this task.
-_CURRENT: Final[ContextVar[str | None]] = ContextVar("traceparent", default=None)
+#: The trace that requests to others belong to, in this task; and whether the header names a span that is recorded
+#: here: then it goes out as it is.
+_CURRENT: Final[ContextVar[tuple[str, bool] | None]] = ContextVar("traceparent", default=None)
 
 
 def parsed(given: Sequence[str]) -> str | None:
@@ -55,6 +56,12 @@ def next_span(traceparent: str) -> str:
     return _without_card(lambda: f"{version}-{trace_id}-{random_hex(8)}-{flags}")
 
 
+def own_header(traceparent: str, span: str | None) -> str:
+    """The header of one request of this trace: that of the span that is recorded of it; else of a new one."""
+    recorded = None if span is None else parsed([span])
+    return recorded or next_span(traceparent)
+
+
 def _without_card(draw: Callable[[], str]) -> str:
     """One in some thousands of random spans seems to hold a card number: whoever is careful would drop the trace."""
     drawn = draw()
@@ -64,9 +71,12 @@ def _without_card(draw: Callable[[], str]) -> str:
 
 
 @contextmanager
-def continued(traceparent: str | None) -> Iterator[None]:
-    """Within it, requests to providers belong to this trace."""
-    token = _CURRENT.set(traceparent)
+def continued(traceparent: str | None, span: str | None = None) -> Iterator[None]:
+    """Within it, requests to providers belong to this trace. ``span``: the header of the span that is recorded of them,
+    where one is."""
+    recorded = None if span is None else parsed([span])
+    kept = recorded or traceparent
+    token = _CURRENT.set(None if kept is None else (kept, recorded is not None))
     try:
         yield
     finally:
@@ -76,4 +86,7 @@ def continued(traceparent: str | None) -> Iterator[None]:
 def outgoing() -> dict[str, str]:
     """The header of a request that is sent now; none outside of a trace."""
     current = _CURRENT.get()
-    return {} if current is None else {"traceparent": next_span(current)}
+    if current is None:
+        return {}
+    header, is_recorded = current
+    return {"traceparent": header if is_recorded else next_span(header)}

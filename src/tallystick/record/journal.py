@@ -23,7 +23,9 @@ from tallystick.domain.instruction import StoredInstruction
 from tallystick.domain.measures import BATCH_CHANGES, BATCH_TIME, BATCH_WAIT, LOST_RACES, REJECTIONS, TRANSITIONS
 from tallystick.kit.clock import Clock, monotonic_ms
 from tallystick.kit.logs import get_logger
+from tallystick.kit.steps import begin
 from tallystick.record.batch_starts import BatchStarts
+from tallystick.record.commit_lines import COMMITTED, ends_another, reported
 from tallystick.record.postgres.batch import BatchResult, Entry, JournalConnection, LostRace, committed, run_batch
 from tallystick.record.postgres.connections import FORGET_PLANS, KeptPlans
 from tallystick.record.postgres.failures import (
@@ -170,6 +172,14 @@ class Journal:
         Raises Overloaded (an intent met a full queue: nothing was written), OutcomeUnknown (the database could not be
         reached in time: the change may be committed) and ChangeRefused (the database will never accept this change).
         """
+        step = begin(COMMITTED, "client")
+        committed = self._queued(change)
+        if step is None and not ends_another(change):
+            return await committed
+        return await reported(change, step, committed)
+
+    def _queued(self, change: Change) -> asyncio.Future[Committed]:
+        """Raises Overloaded."""
         patience_ms = self._limits.commit_timeout_ms
         if change.must_not_be_shed:
             patience_ms *= OUTCOME_PATIENCE
@@ -181,7 +191,7 @@ class Journal:
         (self._outcomes if change.must_not_be_shed else self._intents).append(waiting)
         if self._starts.may_start():
             self._wake.set()
-        return await future
+        return future
 
     async def next_batch(self) -> list[_QueuedChange]:
         """The changes of the next transaction, outcomes first; empty once the journal closes and nothing is left."""

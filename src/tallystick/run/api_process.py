@@ -10,6 +10,7 @@ from tallystick.interfaces.api.app import asgi_factory
 from tallystick.kit.log_capture import capture_output
 from tallystick.providers.registry import CONNECTOR_SETTINGS
 from tallystick.run.gc_tuning import tune_collector
+from tallystick.run.otlp_spans import start_spans
 from tallystick.run.supervisor import end_with_parent
 from tallystick.settings.load import load_settings
 
@@ -20,5 +21,6 @@ def application() -> Litestar:
     end_with_parent(os.getppid(), settings.drain_timeout_ms)
     app = asgi_factory()
     capture_output()
+    start_spans(settings)
     tune_collector()
     return app

@@ -20,11 +20,13 @@ from tallystick.flows.webhooks.inbound.worker import WAITS_AFTER_MS, InboxWorker
 from tallystick.flows.webhooks.outbound.worker import OutboxWorker
 from tallystick.kit.logs import get_logger
 from tallystick.kit.rounds import Rounds, run_rounds
+from tallystick.kit.spans import end_spans
 from tallystick.oversight.numbers import NUMBERS
 from tallystick.record.postgres.inbox import TAKE_UP_EVERY_MS
 from tallystick.record.postgres.readiness import WORKER_SESSIONS
 from tallystick.run.clock_check import require_right_clock
 from tallystick.run.metrics_listener import metrics_listener
+from tallystick.run.otlp_spans import start_spans
 from tallystick.run.watch import Watcher
 from tallystick.run.worker_health import worker_health
 from tallystick.settings.load import Settings
@@ -126,9 +128,13 @@ def _metrics(settings: Settings, numbers: ProcessNumbers, watcher: Watcher) -> A
 
 
 async def work_until_signalled(settings: Settings, database_url: str) -> None:
-    """Work until SIGTERM or SIGINT."""
+    """Work until SIGTERM or SIGINT. Raises SettingsError for spans that cannot be made."""
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    await work(settings, database_url, stop)
+    start_spans(settings)
+    try:
+        await work(settings, database_url, stop)
+    finally:
+        end_spans()

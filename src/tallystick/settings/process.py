@@ -10,6 +10,8 @@ from tallystick.settings.fields import PortNumber, ms, optional_port, secret, te
 from tallystick.settings.sections import Section
 
 LOG_LEVELS: Final = ("debug", "info", "warning", "error")
+LOG_FORMATS: Final = ("auto", "json", "text")
+SPANS: Final = ("off", "otlp")
 
 
 @dataclass(frozen=True, kw_only=True, repr=False)
@@ -31,6 +33,15 @@ class ProcessSettings(Section):
         ),
     ] = None
     log_level: Annotated[str, text("debug, info, warning or error.")] = "info"
+    log_format: Annotated[
+        str, text("json, a JSON object a line; text, words; or auto: words on a terminal, and JSON elsewhere.")
+    ] = "auto"
+    spans: Annotated[
+        str,
+        text(
+            "otlp sends spans of OpenTelemetry, as its variables OTEL_* say; it needs tallystick[otlp]. off makes none."
+        ),
+    ] = "off"
     clock_margin_ms: Annotated[
         int, ms("How far clocks may differ; beyond it an alert is raised, and no absence at a provider is believed.")
     ] = 2_000
@@ -39,3 +50,7 @@ class ProcessSettings(Section):
     def faults(self) -> Iterator[str]:
         if self.log_level not in LOG_LEVELS:
             yield f"{variable('log_level')}: expected one of {', '.join(LOG_LEVELS)}"
+        if self.log_format not in LOG_FORMATS:
+            yield f"{variable('log_format')}: expected one of {', '.join(LOG_FORMATS)}"
+        if self.spans not in SPANS:
+            yield f"{variable('spans')}: expected one of {', '.join(SPANS)}"

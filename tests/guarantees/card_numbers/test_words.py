@@ -16,7 +16,9 @@ from tests.support.card_bank import DIALECTS, PLANS, Talk, bank_of
 from tests.support.card_numbers import WRITTEN, completed
 from tests.support.database import DEEP, Database
 from tests.support.inbox import accept, drain, envelope, late_outcomes, waiting_payment
+from tests.support.log_lines import lines_said
 from tests.support.runtime import recover
+from tests.support.spans import spans_kept
 
 #: Of each provider another one, so that a finding says whose it is.
 NUMBERS: Final = {name: completed(f"40000000000{place}{place}90") for place, name in enumerate(DIALECTS, 1)}
@@ -30,7 +32,7 @@ FIRST: Final = range(len(WRITTEN)) if DEEP else (0,)
 async def test_nothing_keeps_a_card_number(database: Database, fresh_merchant: str, name: str, first: int) -> None:
     dialect, talk = DIALECTS[name], Talk(NUMBERS[name], first)
     merchant = f"{fresh_merchant}{name[:3]}"
-    with capture_logs() as logged:
+    with capture_logs() as logged, lines_said("debug") as said_lines, spans_kept() as spans:
         async with bank_of(dialect, talk) as bank:
             settings = dialect.settings(SETTINGS, bank.url)
             async with app_of(database, merchant, settings, name) as app:
@@ -50,6 +52,9 @@ async def test_nothing_keeps_a_card_number(database: Database, fresh_merchant: s
     assert not found_in(kept, NUMBERS[name])
     assert not found_in(app.heard, NUMBERS[name])
     assert not found_in([str(line) for line in logged], NUMBERS[name])
+    assert len(said_lines.of("provider called")) > PLANS
+    assert not found_in([str(line) for line in said_lines.lines], NUMBERS[name])
+    assert not found_in([str(span.attributes) for span in spans.spans], NUMBERS[name])
     alerts = [line for line in logged if line["event"] == "card data in what a provider said"]
     said = Counter((line["provider"], line["account"], line["what"]) for line in alerts)
     assert said[name, "main", MASKED] == 2, "one at once, and one for all others when the process ends"

@@ -19,11 +19,14 @@ from tallystick.domain.provider_amounts import verdict_about
 from tallystick.domain.snapshot import PaymentSnapshot
 from tallystick.domain.subjects import Attempt, Payment
 from tallystick.domain.verdicts import Approved, Declined, Unknown, Verdict, verdict_name
+from tallystick.flows.payments.call_line import CALLED, end_call
+from tallystick.flows.payments.instruction_line import trail
 from tallystick.flows.runtime import Runtime
 from tallystick.kit import trace_context
 from tallystick.kit.clock import monotonic_ms
 from tallystick.kit.ids import new_id, sibling_id
 from tallystick.kit.logs import get_logger
+from tallystick.kit.steps import begin, span_header
 from tallystick.providers.port import Provider, ProviderCall, send
 from tallystick.record.journal import Stale
 
@@ -69,9 +72,13 @@ async def carry_out(
     provider = runtime.provider(attempt.provider)
     call = provider_call(attempt, send_by_ms, stored.payment.exponents)
     SUBMISSIONS[provider.name, attempt.operation, "first" if attempt.submissions == 1 else "again"] += 1
-    verdict = await _verdict_of(runtime, provider, partial(send, provider), call, stored.payment, attempt)
+    verdict = await _verdict_of(
+        runtime, provider, partial(send, provider), call, stored.payment, attempt, attempt.operation
+    )
     sendable = _can_have_been_sent(provider, attempt, stored.payment)
     verdict = answer_of_submission(verdict, doubted=doubted, can_have_been_sent=sendable)
+    if (told := trail()) is not None:
+        told.called(verdict)
     actor = f"provider:{provider.name}"
     await look_behind(runtime, stored, attempt, verdict, cause="answer", actor=actor)
     return await settle_verdict(runtime, stored, attempt_id, verdict, cause="answer", actor=actor)
@@ -109,7 +116,7 @@ async def fetch_verdict(runtime: Runtime, payment: Payment, attempt: Attempt) ->
         asked = runtime.clocks.asked_between(provider, sent.opened_at, sent.deadline)
         earliest, latest = asked.earliest, asked.latest
     call = provider_call(attempt, monotonic_ms(), payment.exponents, earliest, latest)
-    return await _verdict_of(runtime, provider, provider.fetch, call, payment, attempt, asks="fetch")
+    return await _verdict_of(runtime, provider, provider.fetch, call, payment, attempt, "fetch")
 
 
 async def _verdict_of(
@@ -119,18 +126,19 @@ async def _verdict_of(
     call: ProviderCall,
     payment: Payment,
     attempt: Attempt,
-    asks: str | None = None,
+    call_name: str,
 ) -> Verdict:
     """The verdict in the payment's minor unit. A defect of a connector proves nothing about the money, nor does an
     amount that cannot be expressed here: the outcome is unknown. Where the provider asked to wait, other processes know
-    it before the verdict is recorded. ``asks``: the name of the call, where it is not the attempt's operation."""
+    it before the verdict is recorded."""
     started_ms, outcome = monotonic_ms(), "failed"
+    step = begin(CALLED, "client", attempt.traceparent)
     try:
-        with trace_context.continued(attempt.traceparent):
+        with trace_context.continued(attempt.traceparent, span_header(step)):
             verdict = await ask(call)
         outcome = verdict_name(verdict)
         await runtime.pauses.share()
-        return verdict_about(payment, verdict)
+        verdict = verdict_about(payment, verdict)
     except Exception as error:
         failed = type(error).__name__  # its text may repeat what the provider sent
         log.error(
@@ -141,9 +149,12 @@ async def _verdict_of(
             key_kind=attempt.instructed_by,
             error=failed,
         )
-        return Unknown(reason=f"connector failed with {failed}")
+        verdict = Unknown(reason=f"connector failed with {failed}")
     finally:
-        PROVIDER_CALLS.observe((provider.name, asks or attempt.operation, outcome), monotonic_ms() - started_ms)
+        PROVIDER_CALLS.observe((provider.name, call_name, outcome), monotonic_ms() - started_ms)
+    if step is not None:
+        end_call(step, call_name, attempt, verdict)
+    return verdict
 
 
 async def settle_verdict(
@@ -172,7 +183,8 @@ async def settle_verdict(
             return None
         change = carrying(asked, change, step.at)
         if not isinstance(await runtime.journal.commit(change), Stale):
-            _report(stored.attempt(attempt_id), verdict, change)
+            if change.rejections:
+                report_rejections(change, **_names(stored.attempt(attempt_id), verdict))
             return change
         loaded = await runtime.reads.load(change.merchant_id, change.stream_id)
         if loaded is None:
@@ -180,8 +192,8 @@ async def settle_verdict(
         stored = loaded.stored
 
 
-def _report(attempt: Attempt, verdict: Verdict, change: Change) -> None:
-    known = {
+def _names(attempt: Attempt, verdict: Verdict) -> dict[str, Any]:
+    return {
         "attempt_id": attempt.attempt_id,
         "operation": attempt.operation,
         "idempotency_key": attempt.idempotency_key,
@@ -190,16 +202,6 @@ def _report(attempt: Attempt, verdict: Verdict, change: Change) -> None:
         "key_kind": attempt.instructed_by,
         **({} if attempt.traceparent is None else {"traceparent": attempt.traceparent}),
     }
-    report_rejections(change, **known)
-    known["payment_id"] = attempt.payment_id
-    payment = change.one(Payment)
-    if payment is None:
-        log.warning("not settled yet", **known)
-    elif change.transitions[0].cause == "answer" and not payment.failure:
-        # Not logged: at thousands a second a line each would cost a tenth of the throughput, and the history has it.
-        log.debug("settled", state=payment.state, version=payment.version, **known)
-    else:
-        log.info("settled", state=payment.state, version=payment.version, **known)
 
 
 def report_rejections(change: Change, **known: Any) -> None:

@@ -14,6 +14,7 @@ from tallystick.domain.instruction import StoredInstruction
 from tallystick.domain.measures import INSTRUCTIONS
 from tallystick.domain.requests.fingerprint import differing_field
 from tallystick.domain.views import encode, payment_view, refund_view
+from tallystick.flows.payments.instruction_line import trail
 from tallystick.flows.replay_counts import ReplayKind
 from tallystick.flows.runtime import Runtime
 from tallystick.settings.load import Settings
@@ -110,6 +111,8 @@ async def answer_now(runtime: Runtime, merchant_id: str, idempotency_key: str) -
 async def answer_existing(runtime: Runtime, instruction: Instruction, stored: StoredInstruction) -> Reply:
     """The key was used before: replayed, in flight, not final yet, or a mismatch that names the differing field. Each
     repetition is counted, by what it got."""
+    if (told := trail()) is not None:
+        told.found = stored
     reply, kind = await _answer_existing(runtime, instruction, stored)
     runtime.replays.count(stored.merchant_id, stored.idempotency_key, kind)
     return reply

@@ -24,6 +24,7 @@ from tallystick.flows.payments.idempotency import (
     existing_or,
     first_answer,
 )
+from tallystick.flows.payments.instruction_line import trail
 from tallystick.flows.runtime import Runtime
 from tallystick.kit.ids import new_id
 from tallystick.record.journal import Existing, Stale
@@ -155,6 +156,8 @@ async def _execute(
             return await answer_existing(runtime, instruction, committed.stored)
         if not isinstance(committed, Stale):
             INSTRUCTIONS[instruction.operation, "first"] += 1
+            if (told := trail()) is not None:
+                told.began(payment, change)
             return await _carry_out(runtime, instruction, change, payment, deadline_ms)
     raise Overloaded("too many concurrent changes to the payment")
 
@@ -239,5 +242,7 @@ async def _carry_out(
         loaded = await runtime.reads.load(payment.merchant_id, payment.payment_id)
         stored = loaded.stored if loaded else stored
     outcome = await carry_out(runtime, stored, instruction.attempt_id, deadline_ms)
+    if (told := trail()) is not None:
+        told.ended(outcome)
     answer = first_answer(outcome, instruction.idempotency_key)
     return answer or await answer_now(runtime, instruction.merchant_id, instruction.idempotency_key)

@@ -19,6 +19,7 @@ from tallystick.domain.errors import Problem, problem
 from tallystick.domain.views import encode
 from tallystick.flows.api_process import ApiProcess, open_api_process
 from tallystick.flows.failures import DATABASE_AWAY
+from tallystick.flows.payments.instruction_line import trail
 from tallystick.flows.runtime import Runtime
 from tallystick.flows.version_use import VersionUse
 from tallystick.interfaces.api.authentication import Authenticator, Caller
@@ -27,6 +28,7 @@ from tallystick.interfaces.api.dispatch import Dispatcher, Handler, Route
 from tallystick.interfaces.api.endpoint import Endpoint
 from tallystick.interfaces.api.health import healthz, readyz
 from tallystick.interfaces.api.http import PROBLEM_JSON, ApiRequest, Header, HttpResponse
+from tallystick.interfaces.api.instruction_report import reported
 from tallystick.interfaces.api.openapi import openapi_document
 from tallystick.interfaces.api.parameters import Parameter
 from tallystick.interfaces.api.permissions import missing_scope, require_caller
@@ -48,7 +50,8 @@ from tallystick.interfaces.api.table import ENDPOINTS
 from tallystick.interfaces.api.versions import headers_of, version_of
 from tallystick.interfaces.pages import rendering
 from tallystick.interfaces.pages.reference import reference_page
-from tallystick.kit.logs import configure_logging
+from tallystick.kit.logs import configure_logging, flush_lines
+from tallystick.kit.spans import end_spans
 from tallystick.providers.assembly import receivers
 from tallystick.providers.port import Provider
 from tallystick.providers.registry import CONNECTOR_SETTINGS
@@ -155,11 +158,17 @@ class ApiServer:
             detail = "Send a valid API key: Authorization: Bearer <key>."
             unauthenticated = problem("unauthenticated", detail, request_id=request.request_id)
             raise ProblemError(unauthenticated, (b"www-authenticate", b'Bearer realm="tallystick"'))
-        request.asked_by = {"key_id": caller.key_id, "key_kind": caller.declared.kind}
+        request.asked_by = {
+            "merchant_id": caller.merchant_id,
+            "key_id": caller.key_id,
+            "key_kind": caller.declared.kind,
+        }
         standing = self.limiter.take((caller.merchant_id, caller.key_id))
         if standing is not None:
             request.response_headers += self.limiter.headers(standing)
             _require_allowed(standing, "This key sends too many requests.", request)
+        if endpoint.is_instruction:
+            request.trail = trail()
         require_caller(endpoint, caller, request.request_id)
         try:
             request.version = version_of(request.versions_named, caller.version, request.request_id)
@@ -229,6 +238,8 @@ def create_app(
             app.state.webhooks = server.webhook_receiver
             yield
             flush_sampled_lines()
+        flush_lines()
+        end_spans()
 
     return application(server, ENDPOINTS, lifespan)
 
@@ -242,7 +253,7 @@ def application(server: ApiServer, endpoints: Iterable[Endpoint], lifespan: Life
 def asgi_factory() -> Litestar:
     """The application by the environment's settings, for an ASGI server. Raises SettingsError."""
     settings = load_settings(os.environ, CONNECTOR_SETTINGS)
-    configure_logging(settings.log_level, secret_names(CONNECTOR_SETTINGS))
+    configure_logging(settings.log_level, secret_names(CONNECTOR_SETTINGS), settings.log_format)
     return create_app(settings)
 
 
@@ -251,7 +262,15 @@ def _route(server: ApiServer, endpoint: Endpoint) -> Route:
         request = server.request(scope, receive, endpoint.parameters, endpoint.name)
         return await server.respond(endpoint.name, request, server.authenticated(endpoint, request))
 
-    return Route(endpoint.method, endpoint.path, handle)
+    async def handle_instruction(scope: Scope, receive: Receive) -> HttpResponse:
+        request = server.request(scope, receive, endpoint.parameters, endpoint.name)
+
+        def respond() -> Awaitable[HttpResponse]:
+            return server.respond(endpoint.name, request, server.authenticated(endpoint, request))
+
+        return await reported(endpoint.name, request, respond)
+
+    return Route(endpoint.method, endpoint.path, handle_instruction if endpoint.is_instruction else handle)
 
 
 def _open_routes(server: ApiServer) -> list[Route]:

@@ -13,6 +13,7 @@ from tallystick.domain.api_versions import VERSIONS, ApiVersion, Json
 from tallystick.domain.errors import ProblemField, problem
 from tallystick.domain.requests.fields import InvalidFields
 from tallystick.domain.views import encode
+from tallystick.flows.payments.instruction_line import Trail
 from tallystick.interfaces.api.body_reader import BodyReader
 from tallystick.interfaces.api.parameters import Parameter, no_query_error, read_query
 from tallystick.interfaces.api.problems import ProblemError, invalid_fields, not_found
@@ -57,7 +58,8 @@ class ApiRequest:
     the endpoint's row; ``query`` has the values of the query, once ``parse_query`` has read them. ``version``: the one
     that the request is in, known once its caller is; ``versions_named`` are the headers that name one. ``refused``: why
     the caller may not ask for it, where a known idempotency key is answered all the same. ``asked_by``: the caller's
-    key, for log lines."""
+    key, for log lines. ``trail``: what is known of the instruction that it carries, once its caller is known and within
+    its rate."""
 
     __slots__ = (
         "_body_reader",
@@ -78,6 +80,7 @@ class ApiRequest:
         "request_id",
         "response_headers",
         "traceparents",
+        "trail",
         "version",
         "versions_named",
     )
@@ -99,6 +102,7 @@ class ApiRequest:
         self.query: Mapping[str, Any] = {}
         self.asked_by: Mapping[str, str] = {}
         self.refused: ProblemError | None = None
+        self.trail: Trail | None = None
         self.response_headers: list[Header] = [(b"request-id", self.request_id.encode())]
         self.authorizations: list[str] = []
         self.idempotency_keys: list[str] = []

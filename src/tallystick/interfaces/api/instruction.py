@@ -37,6 +37,7 @@ from tallystick.interfaces.api.versions import HEADER as VERSION_HEADER
 from tallystick.kit import trace_context
 from tallystick.kit.card_data import contains_card_data, looks_like_card_number, may_contain_card_data
 from tallystick.kit.ids import is_id, sibling_id
+from tallystick.kit.spans import current_span
 
 Command = TypeVar("Command")
 Execute = Callable[[Runtime, Caller, Instruction, str, Command], Awaitable[Reply]]
@@ -80,8 +81,12 @@ class InstructionKind(Struct, Generic[Command], frozen=True, kw_only=True):
         on_payment = request.path_id is not None
         raw = await request.json_bytes(may_be_empty=on_payment)
         key = _key(request)
+        if request.trail is not None:
+            request.trail.idempotency_key = key
         body = json_object(request, raw or b"{}" if on_payment else raw)
         instruction = _instruction(runtime, request, caller, self.path, key, body)
+        if request.trail is not None:
+            request.trail.instruction = instruction
         try:
             reply = await self._reply(runtime, request, caller, instruction, raw, body)
         except Overloaded as error:
@@ -89,6 +94,8 @@ class InstructionKind(Struct, Generic[Command], frozen=True, kw_only=True):
         except Exception as error:
             # The journal may have been called: from here on the response must not say that nothing happened.
             return _unknown(instruction, request, error)
+        if request.trail is not None:
+            request.trail.replayed = reply.replayed
         return _rendered(reply, request, self.created_at)
 
     async def _reply(
@@ -161,8 +168,16 @@ def _instruction(
         api_version=VERSIONS.stored(request.version),
         limits=caller.declared.limits,
         key_kind=caller.declared.kind,
-        traceparent=trace_context.parsed(request.traceparents),
+        traceparent=_trace(request),
     )
+
+
+def _trace(request: ApiRequest) -> str | None:
+    """The trace of the client; else the one that this process records of the request, so that later steps in other
+    processes are found from it."""
+    given = trace_context.parsed(request.traceparents)
+    span = current_span() if given is None else None
+    return given if span is None else trace_context.parsed([span.traceparent])
 
 
 def _checked(request: ApiRequest, raw: bytes, body: dict[str, Any]) -> str:

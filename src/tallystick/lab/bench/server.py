@@ -56,7 +56,7 @@ def connectors_factory() -> Litestar:
 def _api(providers: Mapping[str, Provider] | None) -> Litestar:
     settings = load_settings(os.environ, CONNECTOR_SETTINGS)
     end_with_parent(os.getppid(), settings.drain_timeout_ms)
-    configure_logging(settings.log_level, secret_names(CONNECTOR_SETTINGS))
+    configure_logging(settings.log_level, secret_names(CONNECTOR_SETTINGS), settings.log_format)
     app = create_app(settings, settings.database_url, providers=providers)
     tune_collector()
     return app

@@ -18,6 +18,7 @@ from tallystick.domain.storable import is_storable_name, is_storable_time, is_st
 from tallystick.flows.provider_words import ProviderWords
 from tallystick.kit import trace_context
 from tallystick.kit.ids import is_id, new_id, sibling_id
+from tallystick.kit.spans import current_span
 from tallystick.providers.receiver import UNREADABLE_TYPE, Notification, Receiver, not_about_money, unreadable
 
 _MERCHANT_ID: Final = re.compile(r"[a-z0-9-]{1,32}", re.ASCII)
@@ -155,5 +156,8 @@ def cloud_event(envelope: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _traceparent(given: str) -> str:
-    """The sender's trace if it sent one, and no card number in its digits; else a new unsampled one."""
-    return trace_context.parsed([given]) or trace_context.new_trace()
+    """The sender's trace if it sent one, and no card number in its digits; else that of this process's own span, or a
+    new unsampled one."""
+    span = current_span()
+    own = None if span is None else trace_context.parsed([span.traceparent])
+    return trace_context.parsed([given]) or own or trace_context.new_trace()

@@ -32,6 +32,7 @@ from tallystick.flows.event_results import EventResults
 from tallystick.flows.payments.attempts import report_rejections
 from tallystick.flows.runtime import Runtime
 from tallystick.flows.webhooks.inbound.deciding import Deciding, evidence_of_event
+from tallystick.flows.webhooks.inbound.event_lines import PROCESSED, end_processed, named, traces_of
 from tallystick.flows.webhooks.inbound.foreign import ForeignEvents
 from tallystick.flows.webhooks.inbound.tries import Tries
 from tallystick.flows.webhooks.inbound.unreadable import UnreadableEvents
@@ -39,6 +40,8 @@ from tallystick.kit.clock import monotonic_ms
 from tallystick.kit.ids import new_id
 from tallystick.kit.log_sampling import SampledLines
 from tallystick.kit.logs import get_logger
+from tallystick.kit.spans import within
+from tallystick.kit.steps import begin, naming
 from tallystick.providers.event_codes import EventMeaning
 from tallystick.providers.registry import PROVIDERS
 from tallystick.record.journal import Stale
@@ -81,22 +84,31 @@ class Handler:
 
     async def handle(self, event: LeasedEvent, stored: PaymentSnapshot | None, started_at: datetime) -> bool:
         """One try at one event. False if the database was unavailable, which does not count as a try."""
+        step = begin(PROCESSED, "consumer", linked=traces_of(event, stored))
+        if step is None:
+            return await self._tried(event, stored, started_at) is not None
+        with within(step.span), naming(named(event, stored)):
+            disposition = await self._tried(event, stored, started_at)
+        end_processed(step, event, stored, disposition)
+        return disposition is not None
+
+    async def _tried(self, event: LeasedEvent, stored: PaymentSnapshot | None, started_at: datetime) -> str | None:
+        """What the try came to; None if the database was unavailable."""
         began_ms = monotonic_ms()
         try:
             disposition = await self._carry_out(event, stored, started_at)
             EVENT_TRIES[event.provider, disposition] += 1
             EVENT_TIME.observe((event.provider,), monotonic_ms() - began_ms)
             self._count(event, disposition)
-            log.debug("event processed", event_id=event.event_id, disposition=disposition)
-            return True
+            return disposition
         except (OutcomeUnknown, Overloaded) as error:
             self._say_not_processed(event, error)
-            return False
+            return None
         except Exception as error:
             if may_run_again(error):
                 if not self._runtime.outage.failed("inbox", error):
                     self._say_not_processed(event, error)
-                return False
+                return None
             EVENT_TRIES[event.provider, "failed"] += 1
             return await self._tries.failed(event, stored, started_at, error)
 

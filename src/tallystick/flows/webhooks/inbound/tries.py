@@ -14,6 +14,7 @@ from tallystick.domain.change import Acknowledgement, Change, TryResult
 from tallystick.domain.errors import OutcomeUnknown, Overloaded
 from tallystick.domain.snapshot import PaymentSnapshot
 from tallystick.flows.runtime import Runtime
+from tallystick.flows.webhooks.inbound.event_lines import named
 from tallystick.flows.webhooks.inbound.retries import Retries
 from tallystick.kit.ids import new_id
 from tallystick.kit.logs import get_logger
@@ -96,17 +97,16 @@ class Tries:
 
     async def failed(
         self, event: LeasedEvent, stored: PaymentSnapshot | None, started_at: datetime, error: Exception
-    ) -> bool:
-        """Record that the handler raised: a defect. False if that could not be recorded."""
+    ) -> str | None:
+        """Record that the handler raised: a defect. Returns the event's state; None if that could not be recorded."""
         frames = traceback.extract_tb(error.__traceback__)
         place = f" at {frames[-1].name}:{frames[-1].lineno}" if frames else ""
         detail = f"{type(error).__name__}{place}"  # its text may repeat what a provider sent
-        log.error("event handler failed", event_id=event.event_id, error=detail)
+        log.error("event handler failed", event_id=event.event_id, error=detail, **named(event, stored))
         try:
-            await self._again_or_dead(event, "failed", detail, stored, started_at)
+            return await self._again_or_dead(event, "failed", detail, stored, started_at)
         except (OutcomeUnknown, Overloaded):
-            return False
-        return True
+            return None
 
     async def _again_or_dead(
         self,
@@ -133,6 +133,7 @@ class Tries:
                 owner=self.owner(event.provider),
                 tries=number,
                 last_error=detail,
+                **named(event, stored),
                 next=f"tallystick dead-letters show {event.event_id}",
             )
             ack = replace(ack, state="dead")

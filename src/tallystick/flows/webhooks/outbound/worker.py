@@ -29,13 +29,15 @@ from tallystick.flows.webhooks.outbound.results import ResultWriter
 from tallystick.flows.webhooks.outbound.retries import wait_ms
 from tallystick.flows.webhooks.outbound.signing import VERSION_HEADER, signed_headers
 from tallystick.flows.webhooks.outbound.signing_secrets import UNSIGNED, SigningSecrets
+from tallystick.flows.webhooks.outbound.try_line import TRIED, UNNAMED, MessageNames, end_try, names_of, names_wanted
 from tallystick.flows.webhooks.outbound.try_results import DELIVERED
 from tallystick.kit.clock import monotonic_ms
 from tallystick.kit.fair_shares import FairShares
 from tallystick.kit.ids import new_id
 from tallystick.kit.log_sampling import SampledLines
 from tallystick.kit.logs import get_logger
-from tallystick.kit.trace_context import next_span
+from tallystick.kit.steps import begin, span_header
+from tallystick.kit.trace_context import own_header
 from tallystick.record.postgres.outbox import (
     SECRET_UNREADABLE,
     EndpointName,
@@ -135,19 +137,31 @@ class OutboxWorker:
             leased_ms = monotonic_ms()
             leased = await self.book.lease(chosen, new_id("lse"), settings.outbound_lease_ms)
             secrets = await self.book.signing_secrets(one.held.queue[:2] for one in leased)
+            names = await self._names_of(leased)
             # A response may take its whole time-out, and its result a moment to be written.
             write_by_ms = leased_ms + settings.outbound_lease_ms - 2 * settings.outbound_timeout_ms
             for one in leased:
-                self._start(one, secrets, write_by_ms)
+                self._start(one, secrets, write_by_ms, names.get(one.message_id, UNNAMED))
                 unused[one.held.queue.merchant_id] -= 1
             return len(leased)
         finally:
             for merchant_id in unused.elements():
                 self._senders.give_back(merchant_id)
 
-    def _start(self, message: LeasedMessage, secrets: Secrets, write_by_ms: int) -> None:
+    async def _names_of(self, leased: Sequence[LeasedMessage]) -> Mapping[str, MessageNames]:
+        """For lines and spans. What cannot be read is not named, and the messages are sent all the same."""
+        if not leased or not names_wanted():
+            return {}
+        try:
+            return await names_of(leased, self._runtime.reads)
+        except Exception as error:
+            if not self._runtime.outage.failed("delivery", error):
+                log.warning("payments of messages not read", error=type(error).__name__)
+            return {}
+
+    def _start(self, message: LeasedMessage, secrets: Secrets, write_by_ms: int, names: MessageNames) -> None:
         merchant_id, endpoint_id = message.held.queue[:2]
-        task = asyncio.create_task(self._deliver(message, secrets, write_by_ms))
+        task = asyncio.create_task(self._deliver(message, secrets, write_by_ms, names))
         self._tasks.add(task)
         self._running[endpoint_id] += 1
         if message.failing_for_ms is not None:
@@ -164,9 +178,11 @@ class OutboxWorker:
 
         task.add_done_callback(done)
 
-    async def _deliver(self, message: LeasedMessage, secrets: Secrets, write_by_ms: int) -> None:
-        """One try: sign, send, record, and disable the endpoint if the response calls for it."""
+    async def _deliver(self, message: LeasedMessage, secrets: Secrets, write_by_ms: int, names: MessageNames) -> None:
+        """One try: sign, send, record, and disable the endpoint if the response calls for it. ``names``: for
+        its line."""
         queue = message.held.queue
+        step = begin(TRIED, "producer", message.traceparent, linked=(message.traceparent,))
         try:
             started_at = self._runtime.clock.now()
             signing = self._secrets.opened(queue[:2], secrets.get((queue.merchant_id, queue.endpoint_id), []))
@@ -174,7 +190,7 @@ class OutboxWorker:
                 body, dated = _in_its_version(message)
                 headers = {**signed_headers(message.message_id, started_at, body, signing), VERSION_HEADER: dated}
                 if message.traceparent is not None:
-                    headers["traceparent"] = next_span(message.traceparent)
+                    headers["traceparent"] = own_header(message.traceparent, span_header(step))
                 answer = await self._client.send(message.url, headers, body, write_by_ms=write_by_ms, now=started_at)
             else:
                 answer = UNSIGNED
@@ -200,6 +216,8 @@ class OutboxWorker:
                 )
             )
             self._report(message, answer, state)
+            if step is not None:
+                end_try(step, message, names, answer, state)
             await self._judge(message, answer)
         except Exception as error:  # the lease expires, and the message is sent again
             if not self._runtime.outage.failed("delivery", error):
@@ -240,6 +258,7 @@ def _say_failed(message: LeasedMessage, answer: DeliveryResult, state: str, sinc
         endpoint_id=message.held.queue.endpoint_id,
         message_id=message.message_id,
         key_kind=message.key_kind,
+        payment_id=message.held.queue.stream_id,
         result=answer.result,
         status=answer.status,
         reason=answer.hidden or answer.detail,

@@ -17,11 +17,15 @@ from tallystick.domain.errors import Overloaded, problem
 from tallystick.flows.contract_drift import ContractDrift
 from tallystick.flows.provider_words import ProviderWords
 from tallystick.flows.webhooks.inbound.envelope import KEPT_WITH, Envelope, envelope_of, sealed_part
+from tallystick.flows.webhooks.inbound.event_lines import KEPT, end_kept
 from tallystick.flows.webhooks.inbound.intake import Arrival, Intake, IntakeUnavailable
 from tallystick.flows.webhooks.inbound.rejected import UNKNOWN, RejectedDeliveries
 from tallystick.interfaces.api.http import JSON, ApiRequest, Header, HttpResponse
 from tallystick.interfaces.api.problems import ProblemError, busy
 from tallystick.kit.clock import Clock
+from tallystick.kit.spans import within
+from tallystick.kit.steps import begin
+from tallystick.kit.trace_context import parsed
 from tallystick.providers.contract_drift import Drift
 from tallystick.providers.receiver import BadSignature, Receiver, StaleTimestamp, Unparseable
 from tallystick.record.next_action_seal import ActionSeal
@@ -103,15 +107,19 @@ class WebhookReceiver:
             self._rejected.count(UNKNOWN, UNKNOWN, "not_found")
             raise ProblemError(problem("not_found", "There is no such provider and account.", request_id=request_id))
         received_at = self._clock.now()
+        step = begin(KEPT, "server", parsed(request.traceparents))
         try:
             headers = _headers(scope)
             body = await request.body(MAX_WEBHOOK_BYTES)
-            verified = self._verified(receiver, body, headers, received_at, request_id)
+            with within(None if step is None else step.span):
+                verified = self._verified(receiver, body, headers, received_at, request_id)
         except ProblemError as refused:
             self._rejected.count(provider, account, refused.problem.code)
             raise
         validated_at = self._clock.now()
         await self._accept(self._arrivals(verified.envelopes, verified.body, headers, validated_at), request_id)
+        if step is not None:
+            end_kept(step, request_id, verified.envelopes)
         self._drift.note(receiver.name, verified.drift)  # not before: a delivery that is not kept comes again
         if verified.refusal is not None:
             self._rejected.count(provider, account, verified.refusal.problem.code)

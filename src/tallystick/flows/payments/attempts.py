@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Awaitable, Callable
 from datetime import datetime
 from functools import partial
@@ -170,6 +171,11 @@ async def settle_verdict(
 
 
 def _report(attempt: Attempt, verdict: Verdict, change: Change) -> None:
+    payment = change.one(Payment)
+    # Not logged: at thousands a second a line each would cost a tenth of the throughput, and the history has it.
+    is_routine = payment is not None and change.transitions[0].cause == "answer" and not payment.failure
+    if is_routine and not change.rejections and not log.is_enabled_for(logging.DEBUG):
+        return
     known = {
         "attempt_id": attempt.attempt_id,
         "operation": attempt.operation,
@@ -181,11 +187,9 @@ def _report(attempt: Attempt, verdict: Verdict, change: Change) -> None:
     }
     report_rejections(change, **known)
     known["payment_id"] = attempt.payment_id
-    payment = change.one(Payment)
     if payment is None:
         log.warning("not settled yet", **known)
-    elif change.transitions[0].cause == "answer" and not payment.failure:
-        # Not logged: at thousands a second a line each would cost a tenth of the throughput, and the history has it.
+    elif is_routine:
         log.debug("settled", state=payment.state, version=payment.version, **known)
     else:
         log.info("settled", state=payment.state, version=payment.version, **known)

@@ -112,7 +112,8 @@ def _make_real(case: Case[Any], pool: Pool) -> None:
 
 def _make_first(case: Case[Any]) -> None:
     """A key that was used before is answered as it was then, whatever version the request names."""
-    key = (case.headers or {}).get("Idempotency-Key")
+    headers: dict[str, Any] = dict(case.headers or {})
+    key = headers.get("Idempotency-Key")
     if isinstance(key, str) and re.fullmatch(_KEY, key):
         case.headers["Idempotency-Key"] = new_id("req")
 

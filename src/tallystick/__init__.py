@@ -3,4 +3,4 @@
 from __future__ import annotations
 
 #: The only place of the version: the build reads it here (hatchling wants a plain assignment).
-__version__ = "0.3.0"
+__version__ = "0.4.0.dev0"

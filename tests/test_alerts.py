@@ -20,7 +20,9 @@ def alerts(source: str) -> Iterator[str]:
             continue
         called = ast.unparse(node.func)
         named = any(keyword.arg == "alert" for keyword in node.keywords)
-        if called == "self._alert" or (called.startswith("log.") and (named or node.args[0].value == "database fails")):
+        if called.split(".")[-1] in ("_alert", "alert") or (
+            called.startswith("log.") and (named or node.args[0].value == "database fails")
+        ):
             yield str(node.args[0].value)
 
 
@@ -36,6 +38,8 @@ def test_every_alert_has_a_row() -> None:
 
 
 def test_an_alert_is_found_however_it_is_written() -> None:
-    written = "log.error('a', alert=True)\nlog.warning('b', alert=x.alert)\nself._alert('c', d)"
-    assert list(alerts(written)) == ["a", "b", "c"]
+    written = (
+        "log.error('a', alert=True)\nlog.warning('b', alert=x.alert)\nself._alert('c', d)\nself._intake.alert('e', d)"
+    )
+    assert list(alerts(written)) == ["a", "b", "c", "e"]
     assert list(alerts("log.error('a')  # no alert")) == []

@@ -277,7 +277,7 @@ async def test_a_key_that_is_refused_ends_it_and_so_does_an_address_without_an_a
                 await relay.begin()
         stand.here.refusals.append(302)
         async with relay_of(stand) as relay:
-            with pytest.raises(ApiRefused, match="answered 302"):
+            with pytest.raises(ApiRefused, match="is not the API of Tallystick: 302"):
                 await relay.begin()
 
 

@@ -40,7 +40,8 @@ class Clock:
 
     def now(self) -> datetime:
         """Now, shifted, aware, in UTC."""
-        return utc_now() + timedelta(milliseconds=self.shift_ms - self.skew_ms)
+        ahead_ms = self.shift_ms - self.skew_ms
+        return utc_now() + timedelta(milliseconds=ahead_ms) if ahead_ms else utc_now()
 
     def monotonic_ms(self) -> int:
         """Milliseconds that never go back while the shift stays or grows."""

@@ -121,7 +121,7 @@ class MessageList:
         except msgspec.MsgspecError:
             problem = _Problem()
         why = f"{self._address} answered {answer.status} {problem.code}: {problem.detail}".rstrip(": ")
-        if answer.status < 500 and not problem.code:
+        if answer.status != 429 and answer.status < 500 and not problem.code:
             return ApiRefused(f"what answers at {self._address} is not the API of Tallystick: {answer.status}")
         if answer.status != 429 and answer.status < 500:
             return ApiRefused(why)

@@ -36,6 +36,10 @@ _INTEGER: Final = re.compile(r"-?[0-9]{1,18}")  # 18 digits: above every limit, 
 Default = TypeVar("Default", int, None)
 
 
+def _is_clean(text: str, min_chars: int, max_chars: int) -> bool:
+    return min_chars <= len(text) <= max_chars and _CONTROL.search(text) is None
+
+
 class InvalidFields(TallystickError):
     """The request's fields are not valid; ``errors`` names every fault (at most the first 200)."""
 
@@ -114,6 +118,8 @@ class Fields:
             self.refuse("metadata", "too_many_keys", f"must have at most {MAX_METADATA_KEYS} keys")
             return {}
         for key, item in value.items():
+            if _is_clean(key, 1, MAX_METADATA_KEY_CHARS) and type(item) is str and _is_clean(item, 0, MAX_TEXT_CHARS):
+                continue  # nearly all: only a fault needs the name of its field
             field = f"metadata.{safe_name(key)}"
             self._clean(field, key, 1, MAX_METADATA_KEY_CHARS, of="key: ")
             if type(item) is not str:

@@ -91,7 +91,7 @@ class MerchantEntry(Struct, frozen=True, kw_only=True):
         ),
     ]
     subject: Annotated[str | None, described("The kind of what was moved.", "payment")] = None
-    subject_id: AnySubjectId | None = None
+    subject_id: Annotated[AnySubjectId | None, described("What it is about; null where it is no subject.")] = None
     version: Annotated[int | None, described("The version that a step led to.", 2)] = None
     from_state: Annotated[str | None, described("The state before a step.", "authorizing")] = field(
         name="from", default=None
@@ -106,8 +106,10 @@ class MerchantEntry(Struct, frozen=True, kw_only=True):
     credit: Annotated[str | None, described("The account that the amount leaves.", None)] = None
     amount: Annotated[int | None, described("In the currency's minor unit.", None)] = None
     currency: Annotated[Currency | None, described("The currency of the amount.", None)] = None
-    message_id: MessageId | None = None
-    endpoint_id: WebhookEndpointId | None = None
+    message_id: Annotated[MessageId | None, described("The message; null where there is none.")] = None
+    endpoint_id: Annotated[WebhookEndpointId | None, described("The webhook endpoint; null where there is none.")] = (
+        None
+    )
     number: Annotated[int | None, described("Counts tries, or the rows of one step.", None)] = None
     duration_ms: Annotated[int | None, described("How long a try took, in milliseconds.", None)] = None
     occurred_at: Annotated[Time | None, described("When it happened, by what the provider says.", None)] = None

@@ -174,6 +174,35 @@ async def test_on_filled_tables_nothing_is_read_or_sorted_whole(filled: Database
     assert wrong == []
 
 
+#: By which a name is found, of the tables that are filled.
+BY_NAME = {
+    "find": {
+        "transition_pkey",
+        "payment_pkey",
+        "instruction_pkey",
+        "payment_by_provider_reference",
+        "attempt_by_reference",
+        "refund_pkey",
+        "dispute_pkey",
+    },
+    "find_event": {"inbox_by_event", "inbox_pkey"},
+}
+
+
+@pytest.mark.parametrize("name", BY_NAME)
+async def test_a_name_is_found_by_the_index_for_it(filled: Database, name: str) -> None:
+    """By an operator's command, which plans anew: for every merchant in turn."""
+    connection = await connect(filled.app_url, command_timeout_ms=10_000)
+    try:
+        await connection.execute(f"PREPARE plan_of AS {sql.load('trace_find.sql')[name]}")
+        given = {"find": "null, 'x', '{x}'", "find_event": "'x', '{simulator}', '{main}'"}[name]
+        plan = "\n".join(row[0] for row in await connection.fetch(f"EXPLAIN EXECUTE plan_of ({given})"))
+    finally:
+        await connection.close()
+    assert set(re.findall(r"(?:using|Bitmap Index Scan on) (\w+)", plan)) >= BY_NAME[name], plan
+    assert set(re.findall(r"Seq Scan on (\w+)", plan)) <= {"merchant", "webhook_endpoint"}, plan
+
+
 def nodes(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:
     yield plan
     for child in plan.get("Plans", ()):

@@ -17,9 +17,11 @@ UNION ALL SELECT 'provider reference', p.merchant_id, p.payment_id FROM merchant
 UNION ALL SELECT 'provider reference', a.merchant_id, a.payment_id FROM merchants m
     JOIN attempt a ON a.merchant_id = m.merchant_id AND a.provider_reference = $2::text AND a.operation <> 'authorize'
 UNION ALL SELECT 'provider reference', r.merchant_id, r.payment_id FROM merchants m
-    JOIN refund r ON r.merchant_id = m.merchant_id AND r.refund_id = ANY ($3::text[])
+    CROSS JOIN (SELECT unnest($3::text[]) AS id) k
+    JOIN refund r ON r.merchant_id = m.merchant_id AND r.refund_id = k.id
 UNION ALL SELECT 'provider reference', d.merchant_id, d.payment_id FROM merchants m
-    JOIN dispute d ON d.merchant_id = m.merchant_id AND d.dispute_id = ANY ($3::text[])
+    CROSS JOIN (SELECT unnest($3::text[]) AS id) k
+    JOIN dispute d ON d.merchant_id = m.merchant_id AND d.dispute_id = k.id
 UNION ALL SELECT 'message', d.merchant_id, d.payment_id FROM merchants m
     JOIN webhook_endpoint w ON w.merchant_id = m.merchant_id
     JOIN message_delivery d ON d.merchant_id = w.merchant_id AND d.endpoint_id = w.endpoint_id

@@ -70,7 +70,7 @@ class RejectionView(Struct, frozen=True, kw_only=True):
     event: TriedEvent
     tried_by: TriedBy
     origin: Annotated[str, described("Who tried it.", "provider", enum=["client", "provider", "recovery", "operator"])]
-    reason: Annotated[str, described("Why it was refused.")]
+    reason: Annotated[str, described("Why it was refused.", "the provider captured a payment that is canceled here")]
     merchant_id: Annotated[str, described("The merchant that it is about.", "shop")]
     payment_id: Annotated[
         PaymentId | None, described("The payment that it is about, where it is one.", example_id("pay"))
@@ -83,8 +83,8 @@ class RejectionView(Struct, frozen=True, kw_only=True):
     owner: Annotated[str | None, described("Who looks at it; null while nobody does.", "payments-on-call")]
     escalations: Annotated[int, described("How often it was handed on.", 0, minimum=0)]
     reprocessings: Annotated[int, described("How often it was processed again.", 0, minimum=0)]
-    resolution: Annotated[Resolution | None, described("How it ended; null while it waits.", "reprocessed")]
-    closed_by: Annotated[ClosedBy | None, described("Whether a rule or a person ended it.", "person")]
+    resolution: Annotated[Resolution | None, described("How it ended; null while it waits.", None)]
+    closed_by: Annotated[ClosedBy | None, described("Whether a rule or a person ended it.", None)]
     age_ms: AgeMs
     created_at: Annotated[Time, described("When it was refused.")]
     updated_at: Annotated[Time, described("When its last step was recorded.")]

@@ -76,7 +76,6 @@ PAGES = [
     "lists.sql messages",
     "outbound.sql log",
     "inbox.sql dead",
-    "cases.sql waiting_cases",
     "cases.sql resolved_cases",
     "acts.sql acts",
 ]

@@ -126,7 +126,7 @@ class CaseBook:
             which.subject_state,
             which.unassigned,
         )
-        rows = await self._pool.fetch(STATEMENTS[statement], *(after or (None, None)), *values, limit)
+        rows = await self._pool.fetch(STATEMENTS[statement], *(after or (_BEGINNING, "")), *values, limit)
         return [reader(REJECTED_CASE_KIND)(row) for row in rows]
 
     async def groups(self) -> Sequence[CaseGroup]:

@@ -29,7 +29,7 @@ from tests.support.outbox import register
 from tests.support.polling import eventually_async
 from tests.support.receivers import receiving
 from tests.support.runtime import BookedProvider, Client, read, runtime_of, timed_out
-from tests.support.watch import alert_of, alerts_of, watched
+from tests.support.watch import alert_of, alerts_of, several_looks, watched
 
 
 @pytest.fixture
@@ -200,6 +200,7 @@ async def test_repeats_off_trend(database: Database, seen: Seen) -> None:
     async with watched(database.app_url) as runtime:
         alert = seen(await alert_of(runtime, "repeats_off_trend"))
         assert alert.about == "repeats"
+        await several_looks()
         others = await alerts_of(runtime, "repeats_off_trend")
         assert others == [alert], "replays are rare, and redeliveries as many as before"
         assert "20.0% of instructions since v9, and were 1.0% before" in alert.summary

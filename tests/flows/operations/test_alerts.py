@@ -26,14 +26,13 @@ from tallystick.flows.operations.alerts import (
 from tallystick.flows.runtime import Runtime
 from tallystick.flows.webhooks.outbound.signing import new_secret
 from tallystick.kit.ids import new_id
-from tallystick.kit.rounds import ROUND_TIME
 from tallystick.oversight.invariants import verify
 from tests.support.api import inside
 from tests.support.database import Database, NewDatabase
 from tests.support.polling import eventually_async
 from tests.support.receivers import first, receiving
 from tests.support.runtime import SETTINGS, BookedProvider, runtime_of
-from tests.support.watch import alert_of, alerts_of, watched
+from tests.support.watch import alert_of, alerts_of, several_looks, watched
 
 ALERT = alert_id_of("clocks_apart", "database")
 
@@ -168,8 +167,7 @@ async def test_a_webhook_and_a_chat_hear_of_each_step_once(database: Database) -
             await eventually_async(lambda: _number(chat.got), until=lambda number: number == 2)
             await act(runtime, "alert.resolve")
             await eventually_async(lambda: _number(receiver.got), until=lambda number: number == 3)
-            looks = await _looks()
-            await eventually_async(_looks, until=lambda number: number > looks + 3)  # nothing is sent twice
+            await several_looks()  # nothing is sent twice
         assert receiver.types == ["alert.opened", "alert.acknowledged", "alert.resolved"]
         bodies = [got.verified(secret) for got in receiver.got]
         assert [body["data"]["state"] for body in bodies] == ["open", "acknowledged", "resolved"]
@@ -204,11 +202,6 @@ async def test_what_was_over_before_a_webhook_was_there_is_not_sent(database: Da
             await sender.close()
         # A gap in the watch is told, and nothing else.
         assert {got.json["data"]["name"] for got in receiver.got} <= {"nobody_watched"}
-
-
-async def _looks() -> int:
-    """How often workers of this process have looked for conditions."""
-    return sum(ROUND_TIME["alerts",][:-1])
 
 
 async def _number(got: Sequence[object]) -> int:

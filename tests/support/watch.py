@@ -9,6 +9,7 @@ from typing import Any
 
 from tallystick.domain.alert import Alert
 from tallystick.flows.runtime import Runtime
+from tallystick.kit.rounds import ROUND_TIME
 from tallystick.settings.load import Settings
 from tests.support.inbox import WEBHOOK_SETTINGS
 from tests.support.polling import eventually_async
@@ -50,6 +51,16 @@ async def watched(
         working(runtime, *WATCH, *rounds),
     ):
         yield runtime
+
+
+async def several_looks() -> None:
+    """Until workers of this process have looked for conditions a few times more."""
+
+    async def looks() -> int:
+        return sum(ROUND_TIME["alerts",][:-1])
+
+    so_far = await looks()
+    await eventually_async(looks, until=lambda number: number > so_far + 3)
 
 
 async def alerts_of(runtime: Runtime, name: str) -> list[Alert]:

@@ -29,6 +29,11 @@ _HEAD: Final = """
 6. The kind is on every step of history, every refusal, every message and every log line of what the instruction leads
    to (`key_kind`), also where another process ends it: recovery, a provider's event, an operator. What no instruction
    led to, such as a dispute or an expiry, has none.
+7. An operator's act has a reason, and an idempotency key in the scope of the operator's API key. It is recorded
+   together with its effect, and never changes. Asked for again it is not done again: what it came to is answered
+   again. The same key for another act is 422 `idempotency_key_reused`. Requests about dead letters may leave the key
+   out: each is then an act of its own. A reason that seems to hold a card number or a secret is refused, and not
+   repeated.
 """
 
 

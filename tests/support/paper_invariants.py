@@ -59,6 +59,11 @@ def _steps(change: Change) -> list[HistoryStep]:
     ]
 
 
+def histories_beside(record: PaperRecord) -> list[tuple[HistoryStep, ...]]:
+    """The histories of the other streams that its changes wrote: its cases."""
+    return [tuple(_steps(other)) for change in record.changes for other in change.beside]
+
+
 def as_read(record: PaperRecord) -> PaymentRecord:
     """The record on paper, as the invariants read it from the database."""
     stored = record.stored

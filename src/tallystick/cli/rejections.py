@@ -67,8 +67,8 @@ def list_rejections(
     if as_json:
         print_json(rows)
     elif rows:
-        ids = "case, payment"
-        shown = [(f"{each.id}\n{each.payment_id or each.subject_id}", _about(each)) for each in rows]
+        ids = "case, payment, what it is about"
+        shown = [(_ids(each), _about(each)) for each in rows]
         console.print(table_of((ids, "what was refused, whose, how long"), shown, whole=[ids], caption=NEXT))
     else:
         console.print("No such case.")
@@ -232,6 +232,11 @@ def _is_nobodys(case: RejectionView) -> bool:
     return case.state != "resolved" and case.owner is None and case.age_ms > UNASSIGNED_MS
 
 
+def _ids(case: RejectionView) -> str:
+    of_payment = case.subject_id == case.payment_id
+    return lines(case.id, case.payment_id, None if of_payment else case.subject_id, case.event_id)
+
+
 def _about(case: RejectionView) -> Text:
     about = literal(f"{case.subject}: {case.event} of {case.subject_state}, {case.category}\n{case.reason}")
     whose = case.owner or "nobody"
@@ -246,6 +251,7 @@ def _facts(case: RejectionDetail) -> list[tuple[str, str]]:
     return [
         ("case", f"{case.id}, {case.state}"),
         ("refused", f"{case.event} of {case.subject} {case.subject_id}, which was {case.subject_state}"),
+        ("refusal", case.rejection_id),
         ("why", case.reason),
         ("category", case.category),
         ("tried by", f"{case.tried_by} ({case.origin})"),

@@ -79,7 +79,6 @@ class RejectionView(Struct, frozen=True, kw_only=True):
     event_id: Annotated[
         EventId | None, described("The provider's event that tried it, where one did.", example_id("evt"))
     ]
-    rejection_id: RejectionId
     owner: Annotated[str | None, described("Who looks at it; null while nobody does.", "payments-on-call")]
     escalations: Annotated[int, described("How often it was handed on.", 0, minimum=0)]
     reprocessings: Annotated[int, described("How often it was processed again.", 0, minimum=0)]
@@ -106,6 +105,7 @@ class RejectionStep(Struct, frozen=True, kw_only=True):
 class RejectionDetail(RejectionView, frozen=True, kw_only=True):
     """A case, with its steps and what was said when it was refused."""
 
+    rejection_id: RejectionId
     steps: Annotated[list[RejectionStep], described("Every step, the oldest first.")]
     evidence: Annotated[
         dict[str, Any] | None,
@@ -170,7 +170,6 @@ def _shown(case: RejectedCase, now: datetime) -> dict[str, Any]:
         "payment_id": case.from_stream_id if case.from_stream_id.startswith("pay_") else None,
         "provider": case.provider,
         "event_id": case.event_id,
-        "rejection_id": case.rejection_id,
         "owner": case.owner,
         "escalations": case.escalations,
         "reprocessings": case.reprocessings,
@@ -186,7 +185,7 @@ def rejection_detail(
     case: RejectedCase, now: datetime, steps: list[RejectionStep], evidence: dict[str, Any] | None
 ) -> RejectionDetail:
     """A case with its steps."""
-    return RejectionDetail(**_shown(case, now), steps=steps, evidence=evidence)
+    return RejectionDetail(**_shown(case, now), rejection_id=case.rejection_id, steps=steps, evidence=evidence)
 
 
 def act_view(act: OperatorAct) -> RecordedActView:

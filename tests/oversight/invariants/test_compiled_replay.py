@@ -20,7 +20,7 @@ from tallystick.record.postgres.stream_record import StreamRecord
 from tests.guarantees.test_posts_are_checked import LIVES
 from tests.support.database import DEEP
 from tests.support.notices import SITUATIONS
-from tests.support.paper_invariants import as_read
+from tests.support.paper_invariants import as_read, histories_beside
 
 #: Changes of one field, or none, that are wrong for some kind or step and right for another.
 CHANGES: Final = (
@@ -131,7 +131,8 @@ SPOILED: Final[dict[str, Spoiled]] = {
 @cache
 def histories() -> list[Sequence[HistoryStep]]:
     """The histories of many lives, each once."""
-    lives = (as_read(life()).histories.values() for life in (*SITUATIONS.values(), *LIVES.values()))
+    records = [life() for life in (*SITUATIONS.values(), *LIVES.values())]
+    lives = [[*as_read(record).histories.values(), *histories_beside(record)] for record in records]
     return list(
         {tuple((each.to_state, each.change) for each in steps): steps for life in lives for steps in life}.values()
     )

@@ -30,7 +30,7 @@ async def test_what_the_platform_writes_breaks_nothing(connection: asyncpg.Conne
         "payments": payments,
         "refunds": 5,
         "disputes": 4,
-        "other_subjects": 0,
+        "other_subjects": 3,  # cases: of each rejection that alerts
         "attempts": payments + 7,  # 4 refunds (one was made at the provider), 2 captures, a cancel
         "transitions": report.checked["transitions"],
         "transfers": report.checked["transfers"],

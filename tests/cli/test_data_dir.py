@@ -29,6 +29,9 @@ WELL_FORMED = {
     "dispute": new_id("dp"),
     "event": new_id("evt"),
     "endpoint": new_id("we"),
+    "case": new_id("case"),
+    "act": new_id("opa"),
+    "alert": new_id("alr"),
 }
 
 #: Words that are not required one by one, but of which a command needs some.

@@ -80,7 +80,8 @@ OPENAPI: Json = {
                 },
                 "required": ["id", "state", "note", "parts"],
             },
-            "Problem": {"type": "object", "properties": {"code": {"type": "string", "enum": ["bad", "worse"]}}},
+            "Problem": {"type": "object", "properties": {"code": {"$ref": "#/components/schemas/Code"}}},
+            "Code": {"type": "string", "enum": ["bad", "worse"]},
         }
     },
 }  # fmt: skip
@@ -183,6 +184,7 @@ CASES: list[tuple[str, Callable[[Json, Json], None]]] = [
     ("answer_narrowed", _shown("note", anyOf=[{"type": "string"}])),
     ("open_value_added", _doing("responses['422']['content']['application/problem+json']['schema']['allOf'][1]"
                                 "['properties']['code']['enum'].append('worse')")),
+    ("open_value_added", _doing("schemas['Code']['enum'].append('worst')")),
     ("success_added", _doing("responses['202'] = responses['201']")),
     ("success_removed", _doing("del responses['201']")),
     ("refusal_added", _doing("responses['409'] = responses['422']")),

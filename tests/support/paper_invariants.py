@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import timedelta
 from itertools import groupby
 from typing import Any
 
 from msgspec.structs import replace
 
+from tallystick.decisions.alerts import acknowledge, cleared, raised, resolve
+from tallystick.decisions.change_builder import Cause
+from tallystick.domain.alert import Alert, Found
 from tallystick.domain.api_keys import LETTERS
 from tallystick.domain.change import Change
 from tallystick.domain.compiled_replay import replayed
 from tallystick.domain.replay import HistoryStep
+from tallystick.kit.clock import utc_now
+from tallystick.kit.ids import new_id
 from tallystick.oversight.invariants import history, ledger, messages
 from tallystick.oversight.invariants.finding import Finding
 from tallystick.record.postgres.payment_record import PaymentRecord, ScheduledAttempt
@@ -62,6 +68,33 @@ def _steps(change: Change) -> list[HistoryStep]:
 def histories_beside(record: PaperRecord) -> list[tuple[HistoryStep, ...]]:
     """The histories of the other streams that its changes wrote: its cases."""
     return [tuple(_steps(other)) for change in record.changes for other in change.beside]
+
+
+def history_of_an_alert() -> list[HistoryStep]:
+    """Opened, acknowledged, cleared, opened again, resolved: an alert stands alone."""
+    at = utc_now()
+    changes: list[Change] = []
+
+    def decided(change: Change | None) -> Alert:
+        assert change is not None
+        changes.append(change)
+        alert = change.one(Alert)
+        assert alert is not None
+        return alert
+
+    def cause() -> Cause:
+        return Cause(change_id=new_id("chg"), at=at + timedelta(seconds=len(changes)), trigger="watch", actor="worker")
+
+    found = Found(
+        name="unknown_outcomes", about="simulator", severity="page", owner="payments", summary="2 of 10", began_at=at
+    )
+    alert = decided(raised(None, new_id("alr"), "operators", found, cause()))
+    alert = decided(acknowledge(alert, "ada", cause()))
+    alert = decided(cleared(alert, cause()))
+    again = replace(found, summary="3 of 10", began_at=at + timedelta(seconds=9))
+    alert = decided(raised(alert, alert.alert_id, "operators", again, cause()))
+    decided(resolve(alert, "ada", cause()))
+    return [step for change in changes for step in _steps(change)]
 
 
 def as_read(record: PaperRecord) -> PaymentRecord:

@@ -72,24 +72,34 @@ class Side(NamedTuple):
         return schema
 
 
+def _member(place: str) -> str:
+    """The name of the member at a place; of a list, the list's."""
+    return place.removesuffix("[]").rpartition(".")[2]
+
+
 class Comparison:
     """Compares schemas of requests (``answers`` False) or of answers; those that are referred to once."""
 
     def __init__(self, old: Side, new: Side, *, answers: bool) -> None:
         self._old, self._new, self._answers = old, new, answers
-        #: What came of two references, with places within them; None while it is under way: some refer to themselves.
-        self._known: dict[tuple[str, str], list[Change] | None] = {}
+        #: What came of two references, with places within them, by the open list that they stand for; None while it is
+        #: under way: some refer to themselves.
+        self._known: dict[tuple[str, str, str], list[Change] | None] = {}
 
     def compare(self, old: Json, new: Json, place: str) -> Iterator[Change]:
         """The changes from one schema to the other."""
         if "$ref" not in old or "$ref" not in new:
             yield from self._compare(old, new, place)
             return
-        pair = (old["$ref"], new["$ref"])
-        if pair not in self._known:
-            self._known[pair] = None
-            self._known[pair] = list(self._compare(old, new, ""))
-        for change in self._known[pair] or ():
+        member = name if (name := _member(place)) in OPEN_LISTS else ""
+        known = (old["$ref"], new["$ref"], member)
+        if known not in self._known:
+            self._known[known] = None
+            self._known[known] = [
+                Change(change.kind, change.place.removeprefix(member), change.detail)
+                for change in self._compare(old, new, member)
+            ]
+        for change in self._known[known] or ():
             yield Change(change.kind, place + change.place, change.detail)
 
     def _compare(self, old: Json, new: Json, place: str) -> Iterator[Change]:
@@ -136,7 +146,7 @@ class Comparison:
             if before is not after:
                 yield self._values(place, more=after is None, detail="a list of values")
             return
-        is_open = place.removesuffix("[]").rpartition(".")[2] in OPEN_LISTS
+        is_open = _member(place) in OPEN_LISTS
         for value in sorted(set(after) - set(before), key=str):
             if is_open and self._answers:
                 yield Change("open_value_added", place, str(value))

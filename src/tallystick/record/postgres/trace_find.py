@@ -14,9 +14,6 @@ from tallystick.record.postgres.trace_rows import piped
 
 STATEMENTS: Final = sql.load("trace_find.sql")
 
-#: What disputes and refunds that were first heard of from a provider get their ids from.
-_DERIVED: Final = ("dp", "re")
-
 
 class FoundPayment(Struct, frozen=True, kw_only=True, order=True):
     """A payment that a name is of, and what the name is."""
@@ -42,7 +39,8 @@ async def find_payments(
 def finding(name: str, merchant_id: str | None, accounts: Sequence[tuple[str, str]]) -> list[Call]:
     """The statements that find it, to be sent together."""
     providers, at = [each[0] for each in accounts], [each[1] for each in accounts]
-    derived = [derived_id(prefix, *account, name) for prefix in _DERIVED for account in accounts]
+    derived = [derived_id("dp", *account, name) for account in accounts]  # those first heard of from a provider
+    derived += [derived_id("re", *account, name) for account in accounts]
     return [
         Call(STATEMENTS["find"], (merchant_id, name, derived)),
         Call(STATEMENTS["find_event"], (name, providers, at)),

@@ -19,7 +19,7 @@ from tallystick.domain.json_types import (
     Time,
     described,
 )
-from tallystick.domain.kinds import KINDS
+from tallystick.domain.kinds import KINDS, PAYMENT_KIND
 from tallystick.domain.lifecycles.payment import PAYMENT
 from tallystick.domain.lifecycles.table import NEW
 from tallystick.domain.money import MAX_AMOUNT
@@ -95,6 +95,10 @@ class PaymentPage(Struct, frozen=True, kw_only=True):
     next_cursor: NextCursor
 
 
+#: The kinds of what belongs to a payment.
+_OF_PAYMENTS: Final = [kind.name for kind in KINDS.values() if kind.stream_field == PAYMENT_KIND.stream_field]
+
+
 class HistoryEntry(Struct, frozen=True, kw_only=True):
     """One transition of a payment."""
 
@@ -118,7 +122,7 @@ class RejectionEntry(Struct, frozen=True, kw_only=True):
     """A transition that was refused, of the payment, its attempts or its refunds. It took no version."""
 
     at: Annotated[Time, described("When it was refused.")]
-    subject: Annotated[str, described("The kind of its subject.", "payment", enum=list(KINDS))]
+    subject: Annotated[str, described("The kind of its subject.", "payment", enum=_OF_PAYMENTS)]
     subject_id: AnySubjectId
     state: Annotated[str, described("The state that it met.", "captured")]
     version: Annotated[int, described("The version that it met.", 3, minimum=1)]

@@ -69,6 +69,7 @@ def show(act: ActId, as_json: AsJson = False, data_dir: DataDir = None) -> None:
     console.print(
         facts_of(
             [
+                ("id", view.id),
                 ("act", f"{view.act} {view.target}"),
                 ("operator", view.operator),
                 ("at", f"{shown_time(view.at)} UTC"),

@@ -77,10 +77,11 @@ OPENAPI: Json = {
                     "late": {"type": "integer"},
                     "at": {"type": "string", "format": "date-time"},
                     "parts": {"type": "array", "items": {"$ref": "#/components/schemas/Thing"}},
+                    "code": {"$ref": "#/components/schemas/Code"},
                 },
                 "required": ["id", "state", "note", "parts"],
             },
-            "Problem": {"type": "object", "properties": {"code": {"$ref": "#/components/schemas/Code"}}},
+            "Problem": {"type": "object", "properties": {"code": {"type": "string", "enum": ["bad", "worse"]}}},
             "Code": {"type": "string", "enum": ["bad", "worse"]},
         }
     },

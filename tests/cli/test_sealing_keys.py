@@ -103,7 +103,7 @@ def test_events_are_read_again_with_the_record_s_keys_alone(
 ) -> None:
     """The events' next actions could not be opened, and would be lost."""
     for key, code in (("b", 2), ("a", 0)):
-        reread = ("webhooks", "reread", "--type", "x", "--yes", *WORDS)
+        reread = ("webhooks", "reread", "--type", "x", "--yes", "--reason", "the disk is gone")
         ran = run_here(monkeypatch, capsys, *reread, database_url=database.app_url, sealing_keys=KEYS[key])
         assert (ran.code, "of the record is not here" in ran.err) == (code, code == 2)
 

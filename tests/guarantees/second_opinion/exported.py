@@ -21,7 +21,14 @@ HISTORY: Final = """
 """
 
 #: The tables of the subjects: kind -> the table's key.
-SUBJECTS: Final = {"payment": "payment_id", "attempt": "attempt_id", "refund": "refund_id", "dispute": "dispute_id"}
+SUBJECTS: Final = {
+    "payment": "payment_id",
+    "attempt": "attempt_id",
+    "refund": "refund_id",
+    "dispute": "dispute_id",
+    "rejected_case": "case_id",
+    "alert": "alert_id",
+}
 
 
 def history(connection: psycopg.Connection[Any], merchant_id: str | None = None) -> list[str]:

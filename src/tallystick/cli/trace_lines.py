@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime
-from typing import Final
+from typing import Any, Final
 
 from rich.table import Table
 
 from tallystick.cli.reading import shown_time
 from tallystick.cli.tables import literal
+from tallystick.oversight.trace.entries import Entry
 from tallystick.oversight.trace.first_line import money
-from tallystick.oversight.trace.timeline import Entry
 
 
 def timeline_table(entries: list[Entry]) -> Table:
@@ -134,6 +134,43 @@ def _send(entry: Entry) -> Iterator[str]:
     yield _by(entry)
 
 
+def _act(entry: Entry) -> Iterator[str]:
+    if entry.act_id is None:  # of an event or a message: one of its tries
+        yield from _try(entry)
+        return
+    yield f"{entry.what}: {entry.reason}"
+    yield _by(entry)
+    yield from _result(entry.result or {})
+    yield entry.subject_id or ""
+
+
+def _result(result: Mapping[str, Any]) -> Iterator[str]:
+    """What an act came to, in short; ``--json`` has all of it."""
+    for step in result.get("transitions") or ():
+        yield f"{step['subject']} {step['event']}: {step['from']} to {step['to']}"
+    for refused in result.get("rejected") or ():
+        yield f"{refused['subject']} {refused['event']} refused"
+    for name in ("became", "came_to"):
+        if isinstance(result.get(name), str):
+            yield f"{name.replace('_', ' ')} {result[name]}"
+
+
+def _case(entry: Entry) -> Iterator[str]:
+    yield f"{entry.what.replace('_', ' ')}: {entry.detail}"
+    yield f"{entry.state}, {'nobody has it' if entry.owner is None else f'{entry.owner} has it'}"
+    yield f"age {_age(entry.age_ms or 0)}"
+    yield entry.case_id or ""
+
+
+def _age(age_ms: int) -> str:
+    """In the largest unit of which there are two."""
+    seconds = age_ms // 1000
+    for unit, length in (("days", 86_400), ("hours", 3_600), ("minutes", 60)):
+        if seconds >= 2 * length:
+            return f"{seconds // length} {unit}"
+    return f"{seconds} seconds"
+
+
 _WORDS: Final[Mapping[str, Callable[[Entry], Iterator[str]]]] = {
     "request": _request,
     "answer": _answer,
@@ -147,5 +184,6 @@ _WORDS: Final[Mapping[str, Callable[[Entry], Iterator[str]]]] = {
     "message": _message,
     "delivery": _delivery,
     "send": _send,
-    "act": _try,
+    "act": _act,
+    "case": _case,
 }

@@ -8,10 +8,10 @@ import pytest
 
 from tallystick.domain.lifecycles.machines import MACHINES
 from tallystick.domain.verdicts import Approved, Declined, NotFound, Unknown, Verdict
+from tallystick.oversight.trace.entries import Entry
 from tallystick.oversight.trace.merchant import ENTRIES, WAITS, MerchantEntry, MerchantTrace, for_merchant
 from tallystick.oversight.trace.payment import PaymentTrace, rebuilt_trace, traced_payment
 from tallystick.oversight.trace.rebuild import PROVIDER_AGREES
-from tallystick.oversight.trace.timeline import Entry
 from tallystick.record.postgres.trace_parts import TraceRows
 from tallystick.record.postgres.trace_rows import trace_rows
 from tests.support.sample import NOT_PAYMENTS, SETTINGS, Sample

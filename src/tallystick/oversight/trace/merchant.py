@@ -19,9 +19,9 @@ from tallystick.domain.json_types import (
     WebhookEndpointId,
     described,
 )
+from tallystick.oversight.trace.entries import Entry
 from tallystick.oversight.trace.facts import Facts
 from tallystick.oversight.trace.payment import MoneyState, PaymentTrace
-from tallystick.oversight.trace.timeline import Entry
 from tallystick.oversight.trace.waiting import Role, Waiting
 
 #: Roles as merchants see them: whoever runs the platform is the platform.

@@ -8,11 +8,12 @@ from typing import Literal
 
 from msgspec import Struct
 
+from tallystick.oversight.trace.entries import Entry
 from tallystick.oversight.trace.facts import Facts, facts_of
 from tallystick.oversight.trace.first_line import first_line
 from tallystick.oversight.trace.missing import Missing, missing_of
 from tallystick.oversight.trace.rebuild import ProvidersWord, Rebuild, rebuild
-from tallystick.oversight.trace.timeline import Entry, timeline
+from tallystick.oversight.trace.timeline import timeline
 from tallystick.oversight.trace.waiting import Role, Waiting, waiting_on
 from tallystick.record.postgres.trace_parts import TraceRows
 from tallystick.record.postgres.trace_rows import Fetches, trace_rows

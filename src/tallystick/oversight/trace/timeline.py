@@ -8,18 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from datetime import datetime
-from typing import Any, Final, Literal
+from typing import Any, Final
 
-from msgspec import Struct
-
+from tallystick.oversight.trace.entries import Entry, acts, cases
 from tallystick.record.postgres.trace_parts import StepRow, TraceRows
-
-#: What an entry is about. ``call``: a step of an attempt: what was sent to a provider, and what came back. ``step``: a
-#: transition of a payment, refund or dispute. ``send``: one try at a message. ``act``: of an operator.
-EntryKind = Literal[
-    "request", "answer", "replay", "step", "rejection", "call", "arrival", "try", "transfer", "message",
-    "delivery", "send", "act",
-]  # fmt: skip
 
 #: Of entries at one time, the order in which one leads to the next.
 _ORDER: Final[Mapping[str, int]] = {
@@ -27,50 +19,13 @@ _ORDER: Final[Mapping[str, int]] = {
     for place, kind in enumerate(
         (
             "request", "arrival", "try", "call", "step", "rejection", "transfer", "answer", "message",
-            "delivery", "send", "replay", "act",
+            "delivery", "send", "replay", "case", "act",
         )
     )
 }  # fmt: skip
 
 #: Operators' acts beside an event or a message: by their results.
 _ACTS: Final = frozenset({"replayed", "discarded", "resend_requested", "read_again"})
-
-
-class Entry(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """One line. ``what``: the operation, event, verdict, type or result. ``count`` and ``last_at``: of what happened
-    several times, and is one entry."""
-
-    at: datetime | None
-    kind: EntryKind
-    what: str
-    subject: str | None = None
-    subject_id: str | None = None
-    version: int | None = None
-    from_state: str | None = None
-    to_state: str | None = None
-    cause: str | None = None
-    actor: str | None = None
-    key_kind: str | None = None
-    idempotency_key: str | None = None
-    status: int | None = None
-    provider: str | None = None
-    account: str | None = None
-    reference: str | None = None
-    verdict: str | None = None
-    amount: int | None = None
-    currency: str | None = None
-    debit: str | None = None
-    credit: str | None = None
-    event_id: str | None = None
-    message_id: str | None = None
-    endpoint_id: str | None = None
-    number: int | None = None
-    duration_ms: int | None = None
-    occurred_at: datetime | None = None
-    detail: str | None = None
-    alert: bool | None = None
-    count: int | None = None
-    last_at: datetime | None = None
 
 
 def timeline(rows: TraceRows) -> list[Entry]:
@@ -82,6 +37,8 @@ def timeline(rows: TraceRows) -> list[Entry]:
         *_transfers(rows),
         *_events(rows),
         *_messages(rows),
+        *cases(rows),
+        *acts(rows),
     ]
     return sorted(found, key=_place)
 

@@ -21,10 +21,11 @@ Role = Literal["merchant", "payer", "provider", "platform", "operator"]
 #: What can wait. ``in_doubt``: a person settles what recovery could not; ``unknown_outcome``: recovery still asks.
 Wait = Literal[
     "payer_action", "provider_answer", "unknown_outcome", "recovery", "in_doubt", "capture_or_cancel", "late_money",
-    "dispute_evidence", "dispute_verdict", "dispute_money", "event", "dead_letter", "message", "message_given_up",
+    "dispute_evidence", "dispute_verdict", "dispute_money", "case", "event", "dead_letter", "message",
+    "message_given_up",
 ]  # fmt: skip
 
-#: Each in words; {} is the operation, or the type of the event or message.
+#: Each in words; {} is the operation, the type of the event or message, or how the case stands.
 _SAYS: Final[Mapping[Wait, str]] = {
     "payer_action": "the payer's action",
     "provider_answer": "the provider's answer to {}",
@@ -36,6 +37,7 @@ _SAYS: Final[Mapping[Wait, str]] = {
     "dispute_evidence": "evidence for the dispute, or its acceptance",
     "dispute_verdict": "the verdict on the dispute",
     "dispute_money": "whose the disputed money is",
+    "case": "the case of a refused {}",
     "event": "event {}: its next try",
     "dead_letter": "event {}: a dead letter",
     "message": "message {}: its next try",
@@ -64,7 +66,8 @@ class Waiting(Struct, frozen=True, kw_only=True):
 
 def waiting_on(rows: TraceRows, settings: Settings) -> list[Waiting]:
     """Everything that waits; first what is named as next."""
-    found = [*_attempts(rows, settings), *_payment(rows), *_disputes(rows), *_events(rows), *_messages(rows)]
+    found = [*_attempts(rows, settings), *_payment(rows), *_disputes(rows)]
+    found += [*_cases(rows), *_events(rows), *_messages(rows)]
     return sorted(found, key=lambda each: (_FIRST.index(each.actor), each.until is None, each.until, each.what))
 
 
@@ -104,6 +107,14 @@ def _disputes(rows: TraceRows) -> Iterator[Waiting]:
             yield _waiting("dispute_evidence", dispute.dispute_id, "merchant")
         elif dispute.state not in DECIDED:
             yield _waiting("dispute_verdict", dispute.dispute_id, "provider")
+
+
+def _cases(rows: TraceRows) -> Iterator[Waiting]:
+    for case in rows.cases:
+        if case.state != "resolved":
+            owner = "nobody has it" if case.owner is None else f"{case.owner} has it"
+            about = f"{case.event} of its {case.subject} ({case.category.replace('_', ' ')}), {case.state}: {owner}"
+            yield _waiting("case", case.case_id, "operator", about=about)
 
 
 def _events(rows: TraceRows) -> Iterator[Waiting]:

@@ -1,9 +1,9 @@
-"""Which payments a name is of: an id of ours, an idempotency key, or a provider's reference."""
+"""Which payments a name is of: an id of ours, an idempotency key, a provider's reference, or an operator's act."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final
+from typing import Any, Final
 
 from msgspec import Struct
 
@@ -26,14 +26,27 @@ class FoundPayment(Struct, frozen=True, kw_only=True, order=True):
 async def find_payments(
     connection: PipelineConnection, name: str, merchant_id: str | None, accounts: Sequence[tuple[str, str]]
 ) -> list[FoundPayment]:
-    """The payments that it is of, each once, in the order of their ids; of one merchant, or of all. One round trip.
-    ``accounts``: (provider, account) pairs whose references it may be. Raises as ``piped``."""
+    """The payments that it is of, each once, in the order of their ids; of one merchant, or of all. One round trip, and
+    two where it is an operator's act: what that is about is then looked for. ``accounts``: (provider, account) pairs
+    whose references it may be. Raises as ``piped``."""
+    calls = [*finding(name, merchant_id, accounts), Call(STATEMENTS["find_act"], (name,))]
+    *answers, acts = await piped(connection, calls)
+    named = _named(answers, merchant_id)
+    if acts and not named:
+        ((target,),) = acts
+        found = _named(await piped(connection, finding(target, merchant_id, accounts)), merchant_id)
+        named = dict.fromkeys(found, "act")
+    return sorted(FoundPayment(merchant_id=key[0], payment_id=key[1], named=what) for key, what in named.items())
+
+
+def _named(answers: Sequence[Sequence[tuple[Any, ...]]], merchant_id: str | None) -> dict[tuple[str, str], str]:
+    """(merchant, payment) -> what the name is."""
     named: dict[tuple[str, str], str] = {}
-    for rows in await piped(connection, finding(name, merchant_id, accounts)):
+    for rows in answers:
         for what, owner, payment_id in rows:
             if owner is not None and merchant_id in (None, owner):
                 named.setdefault((owner, payment_id), what)
-    return sorted(FoundPayment(merchant_id=key[0], payment_id=key[1], named=what) for key, what in named.items())
+    return named
 
 
 def finding(name: str, merchant_id: str | None, accounts: Sequence[tuple[str, str]]) -> list[Call]:

@@ -178,6 +178,41 @@ class TryRow(Struct, frozen=True, kw_only=True):
     actor: str | None
 
 
+class CaseRow(Struct, frozen=True, kw_only=True):
+    """A row of ``rejected_case``: a refused transition that somebody has to look at."""
+
+    case_id: str
+    rejection_id: str
+    subject: str
+    subject_id: str
+    subject_state: str
+    subject_version: int
+    event: str
+    tried_by: str
+    category: str
+    reason: str
+    event_id: str | None
+    created_at: datetime
+    state: str
+    owner: str | None
+    resolution: str | None
+    updated_at: datetime
+
+
+class ActRow(Struct, frozen=True, kw_only=True):
+    """A row of ``operator_act``."""
+
+    act_id: str
+    operator: str
+    key_kind: str | None
+    act: str
+    target: str
+    reason: str
+    result: dict[str, Any]
+    change_id: str | None
+    at: datetime
+
+
 class TraceRows(Struct, frozen=True, kw_only=True):
     """Everything stored about one payment. ``record`` is what ``verify`` looks at; where the row of the payment itself
     is missing, its head is the last state that the history gives. ``stored``: the ids of subjects that have rows.
@@ -200,3 +235,5 @@ class TraceRows(Struct, frozen=True, kw_only=True):
     events: Sequence[EventRow] = ()
     arrivals: Mapping[str, Sequence[ArrivalRow]] = field(default_factory=dict)
     tries: Mapping[str, Sequence[TryRow]] = field(default_factory=dict)
+    cases: Sequence[CaseRow] = ()
+    acts: Sequence[ActRow] = ()

@@ -22,8 +22,10 @@ from tallystick.record.postgres.payment_record import PaymentRecord, ScheduledAt
 from tallystick.record.postgres.pipeline import Call, PipelineConnection
 from tallystick.record.postgres.stream_record import RecordedAnswer, StoredMessage
 from tallystick.record.postgres.trace_parts import (
+    ActRow,
     AnswerRow,
     ArrivalRow,
+    CaseRow,
     DeliveryRow,
     EventRow,
     InstructionRow,
@@ -59,6 +61,8 @@ _DECODERS: Final[Mapping[type[Any], msgspec.json.Decoder[Any]]] = {
     EventRow: msgspec.json.Decoder(EventRow),
     ArrivalRow: msgspec.json.Decoder(ArrivalRow),
     TryRow: msgspec.json.Decoder(TryRow),
+    CaseRow: msgspec.json.Decoder(CaseRow),
+    ActRow: msgspec.json.Decoder(ActRow),
 }
 
 
@@ -160,6 +164,8 @@ class _Parts:
             events=sorted(self._all("event", EventRow), key=lambda each: (each.received_at, each.event_id)),
             arrivals=_by_event(self._all("arrival", ArrivalRow)),
             tries=_by_event(self._all("try", TryRow)),
+            cases=sorted(self._all("case", CaseRow), key=lambda each: (each.created_at, each.case_id)),
+            acts=sorted(self._all("act", ActRow), key=lambda each: (each.at, each.act_id)),
         )
 
     def _raw(self, part: str) -> list[dict[str, Any]]:

@@ -36,6 +36,8 @@ UNION ALL SELECT 'deadline', to_json(d)::text FROM deadline d
 UNION ALL SELECT 'step', to_json(h)::text FROM subjects s
     JOIN history h ON h.merchant_id = $1::text AND h.subject_id = s.subject_id
 UNION ALL SELECT 'rejection', to_json(r)::text FROM rejections r
+UNION ALL SELECT 'case', to_json(c)::text FROM rejected_case c
+    WHERE c.merchant_id = $1::text AND c.from_stream_id = $2::text
 UNION ALL SELECT 'transfer', to_json(t)::text FROM transfers t
 UNION ALL SELECT 'message', to_json(m)::text FROM messages m
 UNION ALL SELECT 'delivery', to_json(d)::text FROM deliveries d
@@ -51,10 +53,19 @@ UNION ALL SELECT 'answer', to_json(r)::text FROM keys k
 UNION ALL SELECT 'replay', to_json(c)::text FROM keys k
     JOIN instruction_replay c ON c.merchant_id = $1::text AND c.idempotency_key = k.idempotency_key;
 
--- events_of_payment: the events of providers that were routed to one payment, with their arrivals and tries, and
--- without what arrived ($1: merchant, $2: payment)
+-- events_of_payment: what is kept under no merchant's key: the events of providers that were routed to one payment,
+-- with their arrivals and tries, and without what arrived; and operators' acts about the payment, or about what belongs
+-- to it ($1: merchant, $2: payment)
 WITH events AS MATERIALIZED (
     SELECT * FROM inbox WHERE merchant_id = $1::text AND payment_id = $2::text
+), targets AS MATERIALIZED (
+    SELECT event_id AS target FROM events
+    UNION SELECT attempt_id FROM attempt WHERE merchant_id = $1::text AND payment_id = $2::text
+    UNION SELECT refund_id FROM refund WHERE merchant_id = $1::text AND payment_id = $2::text
+    UNION SELECT dispute_id FROM dispute WHERE merchant_id = $1::text AND payment_id = $2::text
+    UNION SELECT rejection_id FROM rejection WHERE merchant_id = $1::text AND stream_id = $2::text
+    UNION SELECT case_id FROM rejected_case WHERE merchant_id = $1::text AND from_stream_id = $2::text
+    UNION SELECT message_id FROM outbox WHERE merchant_id = $1::text AND stream_id = $2::text
 )
 SELECT 'event' AS part, to_json(e)::text AS document FROM events e
 UNION ALL SELECT 'arrival', json_build_object('provider_event_id', d.provider_event_id, 'delivery_id', d.delivery_id,
@@ -62,7 +73,10 @@ UNION ALL SELECT 'arrival', json_build_object('provider_event_id', d.provider_ev
     FROM events e
     JOIN delivery d ON d.provider = e.provider AND d.account = e.account AND d.provider_event_id = e.provider_event_id
 UNION ALL SELECT 'try', to_json(t)::text FROM events e
-    JOIN processing t ON t.provider = e.provider AND t.account = e.account AND t.provider_event_id = e.provider_event_id;
+    JOIN processing t ON t.provider = e.provider AND t.account = e.account AND t.provider_event_id = e.provider_event_id
+UNION ALL SELECT 'act', to_json(o)::text FROM operator_act o WHERE o.payment_id = $2::text
+UNION ALL SELECT 'act', to_json(o)::text FROM targets n
+    JOIN operator_act o ON o.target = n.target AND (o.payment_id IS NULL OR o.payment_id <> $2::text);
 
 -- count_replays: add to the counts of these keys
 INSERT INTO instruction_replay (merchant_id, idempotency_key, kind, n, first_at, last_at)

@@ -8,6 +8,10 @@ WITH merchants AS MATERIALIZED (
 SELECT CASE WHEN $2::text = p.payment_id THEN 'payment' ELSE 'subject' END AS named, p.merchant_id, p.payment_id
 FROM (SELECT DISTINCT m.merchant_id, coalesce(t.stream_id, t.subject_id) AS payment_id FROM merchants m
       JOIN transition t ON t.merchant_id = m.merchant_id AND t.subject_id = $2::text) p
+WHERE p.payment_id LIKE 'pay%'  -- a case or an endpoint is a stream of its own
+UNION ALL SELECT 'case', c.merchant_id, c.from_stream_id FROM merchants m
+    JOIN rejected_case c ON c.merchant_id = m.merchant_id AND c.case_id = $2::text
+    WHERE c.from_stream_id LIKE 'pay%'
 UNION ALL SELECT 'payment', p.merchant_id, p.payment_id FROM merchants m
     JOIN payment p ON p.merchant_id = m.merchant_id AND p.payment_id = $2::text
 UNION ALL SELECT 'idempotency key', i.merchant_id, i.payment_id FROM merchants m
@@ -44,3 +48,6 @@ WHERE e.payment_id IS NOT NULL;
 SELECT 'provider reference' AS named, r.merchant_id, r.payment_id
 FROM (SELECT unnest($2::text[]) AS provider, unnest($3::text[]) AS account) AS k
 JOIN provider_reference r ON r.provider = k.provider AND r.account = k.account AND r.reference = $1::text;
+
+-- find_act: what an operator's act is about: a payment, or something else that has a name ($1: the act's id)
+SELECT coalesce(payment_id, target) AS target FROM operator_act WHERE act_id = $1::text;

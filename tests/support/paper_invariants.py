@@ -139,6 +139,7 @@ def as_read(record: PaperRecord) -> PaymentRecord:
                 origin=each.origin,
                 alert=each.alert,
                 idempotency_key=each.idempotency_key,
+                at=each.at,
             )
             for each in record.rejections
         ],

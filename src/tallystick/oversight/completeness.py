@@ -1,7 +1,8 @@
 """Audit completeness: of the payments that are final, how many have all that must stand beside them.
 
-Payments are examined once, a minute after they were made, and those that are not final then again later. What is
-missing is named by the invariant that asks for it: history, postings, messages, recorded answers.
+Payments are examined once, a minute after they were made, and those that are not final then again later. What must
+stand there is what the edges of its steps declare: the checkpoints of ``trace/missing.py``, which the trace of the
+payment names too. What else is wrong with it is named by the invariant that it breaks.
 """
 
 from __future__ import annotations
@@ -18,7 +19,8 @@ from tallystick.domain.lifecycles.payment import PAYMENT
 from tallystick.kit.clock import Clock
 from tallystick.kit.ids import id_floor, moment_of
 from tallystick.oversight.invariants.catalogue import INVARIANTS, PaymentLook
-from tallystick.record.postgres.number_reads import NumberReads
+from tallystick.oversight.trace.missing import Recorded, missing_checkpoints
+from tallystick.record.postgres.number_reads import NumberReads, events_routed, words_beside
 from tallystick.record.postgres.payment_record import PaymentRecord, payment_records
 from tallystick.settings.load import Settings
 
@@ -40,11 +42,13 @@ REMEMBERED: Final = 10_000
 
 
 class Incomplete(Struct, frozen=True, kw_only=True):
-    """A payment with what it lacks: the invariant that is broken, and how."""
+    """A final payment that lacks something or is wrong. ``missing``: its checkpoints that are not there; with one it is
+    not complete. ``broken``: its invariants that do not hold. Both are "name: in words"."""
 
     merchant_id: str
     payment_id: str
-    missing: tuple[str, ...]
+    missing: tuple[str, ...] = ()
+    broken: tuple[str, ...] = ()
 
 
 class Completeness:
@@ -71,7 +75,7 @@ class Completeness:
             day = self._clock.now() - WINDOWS["24h"]
             self._after = id_floor("pay", day if newest is None else max(day, newest + timedelta(minutes=1)))
         made = await self._reads.payments_made(self._after, below, AT_ONCE) if self._after < below else []
-        look = _Look(self._missing)
+        look = _Look(self._missing, self._broken)
         async with self._pool.acquire() as proxy, proxy.transaction(isolation="repeatable_read", readonly=True):
             connection = cast(asyncpg.Connection, proxy)  # one snapshot: between two of them a payment may move
             for merchant_id, ids in _by_merchant(made).items():
@@ -87,8 +91,12 @@ class Completeness:
         self._after = made[-1][1] if len(made) == AT_ONCE else max(self._after, below)
         return len(made), look.incomplete
 
-    def _missing(self, record: PaymentRecord) -> Iterator[str]:
+    def _missing(self, recorded: Recorded) -> Iterator[str]:
         """The one place that says what must stand beside a final payment."""
+        for each in missing_checkpoints(recorded, self._settings):
+            yield f"{each.checkpoint}: {each.says} ({each.subject_id})"
+
+    def _broken(self, record: PaymentRecord) -> Iterator[str]:
         for name, look in self._looks:
             for finding in look(record):
                 yield f"{name}: {finding.detail}"
@@ -97,8 +105,11 @@ class Completeness:
 class _Look:
     """What one round saw, by the minute in which payments were made."""
 
-    def __init__(self, missing: Callable[[PaymentRecord], Iterable[str]]) -> None:
+    def __init__(
+        self, missing: Callable[[Recorded], Iterable[str]], broken: Callable[[PaymentRecord], Iterable[str]]
+    ) -> None:
         self._missing = missing
+        self._broken = broken
         self.final: Counter[datetime] = Counter()
         self.complete: Counter[datetime] = Counter()
         self.incomplete: list[Incomplete] = []
@@ -107,20 +118,33 @@ class _Look:
     async def at(self, connection: asyncpg.Connection, merchant_id: str, ids: Sequence[str], clock: Clock) -> None:
         """Look at payments of one merchant that follow each other."""
         after = ids[0][:-1]  # what an id begins with comes before it, in every collation
+        final = []
         async for page in payment_records(connection, merchant_id, clock, after=after, limit=len(ids)):
             for record in page:
-                self._note(record.payment.payment_id, merchant_id, record)
-
-    def _note(self, payment_id: str, merchant_id: str, record: PaymentRecord) -> None:
-        if record.payment.state not in PAYMENT.final:
-            self.open[payment_id] = merchant_id
+                if record.payment.state in PAYMENT.final:
+                    final.append(record)
+                else:
+                    self.open[record.payment.payment_id] = merchant_id
+        if not final:
             return
-        minute = moment_of(payment_id).replace(second=0, microsecond=0)
-        missing = tuple(self._missing(record))
+        words = await words_beside(connection, merchant_id, [id_ for record in final for id_, _ in record.subjects])
+        events = await events_routed(connection, merchant_id, [record.stream_id for record in final])
+        for record in final:
+            self._note(
+                Recorded(record=record, words=words, events=events.get(record.stream_id, set()), now=clock.now())
+            )
+
+    def _note(self, recorded: Recorded) -> None:
+        record = recorded.record
+        minute = moment_of(record.stream_id).replace(second=0, microsecond=0)
+        missing, broken = tuple(self._missing(recorded)), tuple(self._broken(record))
         self.final[minute] += 1
         self.complete[minute] += not missing
-        if missing:
-            self.incomplete.append(Incomplete(merchant_id=merchant_id, payment_id=payment_id, missing=missing))
+        if missing or broken:
+            merchant_id = record.payment.merchant_id
+            self.incomplete.append(
+                Incomplete(merchant_id=merchant_id, payment_id=record.stream_id, missing=missing, broken=broken)
+            )
 
 
 def _by_merchant(payments: Iterable[tuple[str, str]]) -> dict[str, list[str]]:

@@ -96,7 +96,7 @@ class Watcher:
             return 0
         new, incomplete = await self._audit.round()
         if incomplete:
-            named = {each.payment_id: each.missing for each in incomplete[:NAMED]}
+            named = {each.payment_id: (*each.missing, *each.broken) for each in incomplete[:NAMED]}
             log.error("final payments are incomplete", payments=named, number=len(incomplete))
             self._incomplete += incomplete
         return new

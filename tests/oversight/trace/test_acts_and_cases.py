@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
+from tallystick.access.key_store import create_key
 from tallystick.domain.operator_act import AskedAct
 from tallystick.flows.operations.acts import annotate
 from tallystick.flows.rejections import cases
@@ -87,6 +88,7 @@ async def test_notes_on_all_that_belongs_to_it_are_shown_and_no_others(database:
 
 async def test_it_is_found_by_its_case_and_by_acts_about_it(database: Database, fresh_merchant: str) -> None:
     async with refused(database, fresh_merchant) as (runtime, stored, _, event_id):
+        await create_key(database.app_url, fresh_merchant, "simulator")
         case, payment_id = await only_case(runtime, fresh_merchant), stored.payment.payment_id
         notes = [(await noted(runtime, name, "n")).act_id for name in (payment_id, event_id, case.case_id)]
         nothing = (await noted(runtime, new_id("evt"), "of nothing")).act_id

@@ -101,11 +101,11 @@ def clearing_not_zero(evidence: Evidence, settings: Settings) -> Iterator[Holds]
 
 
 def invariant_violated(evidence: Evidence, _: Settings) -> Iterator[Holds]:
-    """A final payment that lacks what must stand beside it."""
+    """A final payment that breaks an invariant."""
     found: dict[str, list[str]] = {}
     for each in evidence.incomplete:
-        for missing in each.missing:
-            found.setdefault(missing.partition(":")[0], []).append(each.payment_id)
+        for name in dict.fromkeys(broken.partition(":")[0] for broken in each.broken):
+            found.setdefault(name, []).append(each.payment_id)
     for invariant, payments in found.items():
         yield Holds(invariant, f"{len(payments)} payments break it, {payments[0]} first; tallystick verify")
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from datetime import datetime, timedelta
+from itertools import chain
 from typing import Annotated, Literal
 
 from msgspec import Struct
@@ -12,10 +13,12 @@ from tallystick.domain.json_types import described
 from tallystick.domain.kinds import kind_of
 from tallystick.domain.lifecycles.machines import recorded_edge
 from tallystick.domain.lifecycles.table import Checkpoint
+from tallystick.domain.replay import HistoryStep
 from tallystick.domain.subjects import Attempt, Payment
 from tallystick.oversight.invariants.ledger import HOLDING
 from tallystick.oversight.invariants.messages import DueMessage, due_messages
-from tallystick.record.postgres.trace_parts import StepRow, TraceRows
+from tallystick.record.postgres.payment_record import PaymentRecord
+from tallystick.record.postgres.trace_parts import TraceRows
 from tallystick.settings.load import Settings
 
 #: What else is looked for: the row of a subject that has a history or an instruction, an event's arrival, and the try
@@ -51,11 +54,41 @@ class Missing(Struct, frozen=True, kw_only=True):
     says: Annotated[str, described("In a sentence, for people.", "captured has no message payment.captured")]
 
 
+class Recorded(Struct, frozen=True, kw_only=True):
+    """What is stored of a payment, for the checkpoints that edges declare. ``words``: by change, of each thing that was
+    said beside its steps the event that it names, or None. ``events``: those that were routed to the payment."""
+
+    record: PaymentRecord
+    words: Mapping[str, Sequence[str | None]]
+    events: Set[str]
+    now: datetime
+
+
 def missing_of(rows: TraceRows, settings: Settings) -> list[Missing]:
     """Everything that is missing, in the order of subjects and versions."""
-    looked = _Looked(rows, settings)
-    found = [*_stored_rows(rows), *_steps_of_history(rows), *looked.beside_steps(), *_deliveries(rows), *_events(rows)]
+    found = [*_stored_rows(rows), *_gaps(rows.record, rows.stored), *missing_beside(_recorded(rows), settings)]
+    found += [*_deliveries(rows), *_events(rows)]
     return sorted(found, key=lambda each: (each.subject_id, each.version or 0, each.checkpoint))
+
+
+def missing_beside(recorded: Recorded, settings: Settings) -> Iterator[Missing]:
+    """What the edges of its steps declare, and is not there."""
+    return _Looked(recorded, settings).beside_steps()
+
+
+def missing_checkpoints(recorded: Recorded, settings: Settings) -> Iterator[Missing]:
+    """Of a payment whose subjects are all stored: gaps in its history, and what is missing beside its steps."""
+    yield from _gaps(recorded.record, {id_ for id_, _ in recorded.record.subjects})
+    yield from missing_beside(recorded, settings)
+
+
+def _recorded(rows: TraceRows) -> Recorded:
+    words: dict[str, list[str | None]] = {}
+    for step in rows.steps:
+        if step.change_id is not None and step.evidence is not None:
+            said = step.evidence if isinstance(step.evidence, dict) else {}
+            words.setdefault(step.change_id, []).append(said.get("event_id"))
+    return Recorded(record=rows.record, words=words, events={each.event_id for each in rows.events}, now=rows.now)
 
 
 def _stored_rows(rows: TraceRows) -> Iterator[Missing]:
@@ -75,10 +108,10 @@ def _stored_rows(rows: TraceRows) -> Iterator[Missing]:
         yield _missing("stored row", record.stream_id, "no attempt authorizes it")
 
 
-def _steps_of_history(rows: TraceRows) -> Iterator[Missing]:
-    """Gaps, and steps without the step that their change begins with."""
-    stored = {id_: subject.version for id_, subject in rows.record.subjects if id_ in rows.stored}
-    for subject_id, steps in rows.record.histories.items():
+def _gaps(record: PaymentRecord, with_rows: Set[str]) -> Iterator[Missing]:
+    """Gaps, and steps without the step that their change begins with. ``with_rows``: the subjects that have a row."""
+    stored = {id_: subject.version for id_, subject in record.subjects if id_ in with_rows}
+    for subject_id, steps in record.histories.items():
         versions = {step.version for step in steps}
         for version in range(1, max(*versions, stored.get(subject_id, 0)) + 1):
             if version not in versions:
@@ -92,25 +125,21 @@ def _steps_of_history(rows: TraceRows) -> Iterator[Missing]:
 class _Looked:
     """What stands beside each step."""
 
-    def __init__(self, rows: TraceRows, settings: Settings) -> None:
-        self._rows = rows
+    def __init__(self, recorded: Recorded, settings: Settings) -> None:
+        record = recorded.record
+        self._recorded = recorded
         self._settings = settings
-        self._record = rows.record
-        self._attempts = {each.attempt.attempt_id: each for each in rows.record.attempts}
-        self._told = {(each.version, each.subject_id): each.type for each in rows.messages}
-        self._due = _by_step(due_messages(rows.record))
-        self._events = {each.event_id for each in rows.events}
-        self._words: dict[str, list[StepRow]] = {}
-        for step in rows.steps:
-            if step.change_id is not None and step.evidence is not None:
-                self._words.setdefault(step.change_id, []).append(step)
-        self._alerts: set[datetime] = {each.at for each in rows.rejections if each.alert}
+        self._record = record
+        self._attempts = {each.attempt.attempt_id: each for each in record.attempts}
+        self._told = {(each.version, each.subject_id): each.type for each in record.messages}
+        self._due = _by_step(due_messages(record))
+        self._alerts: set[datetime] = {each.at for each in record.rejections if each.alert}
         self._posted: dict[tuple[str, int], int] = {}
-        for transfer in rows.transfers:
+        for transfer in record.transfers:
             place = (transfer.subject_id, transfer.version)
             self._posted[place] = self._posted.get(place, 0) + 1
-        self._last = {id_: max(step.version for step in steps) for id_, steps in rows.record.histories.items()}
-        self._looks: Mapping[Checkpoint, Callable[[StepRow], str | None]] = {
+        self._last = {id_: max(step.version for step in steps) for id_, steps in record.histories.items()}
+        self._looks: Mapping[Checkpoint, Callable[[HistoryStep], str | None]] = {
             "posting": self._posting,
             "message": self._message,
             "request": self._request,
@@ -121,8 +150,8 @@ class _Looked:
         }
 
     def beside_steps(self) -> Iterator[Missing]:
-        for step in self._rows.steps:
-            edge = recorded_edge(step.subject or "", step.from_state, step.event)
+        for step in chain.from_iterable(self._record.histories.values()):
+            edge = recorded_edge(step.subject, step.from_state, step.event)
             if edge is None or edge.retired:
                 continue  # what is no edge is found by the rebuild; rows of retired edges had other checkpoints
             for checkpoint in edge.checkpoints:
@@ -131,8 +160,8 @@ class _Looked:
                 if says is not None:
                     yield _missing(checkpoint, step.subject_id, f"{step.event}: {says}", step.version)
 
-    def _posting(self, step: StepRow) -> str | None:
-        edge = recorded_edge(step.subject or "", step.from_state, step.event)
+    def _posting(self, step: HistoryStep) -> str | None:
+        edge = recorded_edge(step.subject, step.from_state, step.event)
         replay = self._record.replays.get(step.subject_id)
         after = None if replay is None else replay.states.get(step.version)
         before = None if replay is None else replay.states.get(step.version - 1)
@@ -141,28 +170,30 @@ class _Looked:
         due, posted = len(edge.posts(before, after)), self._posted.get((step.subject_id, step.version), 0)
         return None if posted >= due else f"has {posted} of {due} ledger rows"
 
-    def _message(self, step: StepRow) -> str | None:
+    def _message(self, step: HistoryStep) -> str | None:
         due = self._due.get((step.subject_id, step.version))
         if due is None:
             return None  # a later step of its change is told
         place, type_ = due
         return None if self._told.get(place) == type_ else f"has no message {type_}"
 
-    def _attempt_of(self, step: StepRow) -> Attempt | None:
+    def _attempt_of(self, step: HistoryStep) -> Attempt | None:
         watched = self._attempts.get(step.subject_id)
         return None if watched is None else watched.attempt
 
-    def _request(self, step: StepRow) -> str | None:
+    def _request(self, step: HistoryStep) -> str | None:
         attempt = self._attempt_of(step)
         key = None if attempt is None else attempt.idempotency_key
-        return None if key is None or key in self._rows.instructions else f"the request under key {key} is not there"
+        return None if key is None or key in self._record.answers else f"the request under key {key} is not there"
 
-    def _answer(self, step: StepRow) -> str | None:
+    def _answer(self, step: HistoryStep) -> str | None:
         attempt = self._attempt_of(step)
         key = None if attempt is None else attempt.idempotency_key
-        return None if key is None or key in self._rows.answered else f"key {key} has no recorded answer"
+        recorded = None if key is None else self._record.answers.get(key)
+        has_answer = recorded is not None and recorded.body is not None
+        return None if key is None or has_answer else f"key {key} has no recorded answer"
 
-    def _schedule(self, step: StepRow) -> str | None:
+    def _schedule(self, step: HistoryStep) -> str | None:
         if step.version != self._last[step.subject_id]:
             return None
         watched = self._attempts.get(step.subject_id)
@@ -171,28 +202,28 @@ class _Looked:
                 return None
             if watched.next_check_at is None:
                 return "nobody looks at it again: it is neither scheduled nor on the in-doubt list"
-            return self._too_late(watched.next_check_at, self._rows.now + longest_wait(self._settings))
+            return self._too_late(watched.next_check_at, self._recorded.now + longest_wait(self._settings))
         head = self._record.head
         if step.subject_id != self._record.stream_id or head.state not in HOLDING or not head.amount_authorized:
             return None
         if self._record.due_at is None:
             return "money is held, and nobody looks at it again: it has no deadline"
         held_for = timedelta(milliseconds=self._settings.authorization_deadline_ms) + longest_wait(self._settings)
-        return self._too_late(self._record.due_at, self._rows.now + held_for)
+        return self._too_late(self._record.due_at, self._recorded.now + held_for)
 
     def _too_late(self, at: datetime, latest: datetime) -> str | None:
         return f"nobody looks at it before {at:%Y-%m-%d}: no rule waits so long" if at > latest else None
 
-    def _word(self, step: StepRow) -> str | None:
-        words = self._words.get(step.change_id or "", ())
+    def _word(self, step: HistoryStep) -> str | None:
+        words = self._recorded.words.get(step.change_id or "", ())
         if not words:
             return "nothing says what the provider said"
-        events = [str(each.evidence["event_id"]) for each in words if "event_id" in each.evidence]
-        if events and self._events.isdisjoint(events):
+        events = [each for each in words if each is not None]
+        if events and self._recorded.events.isdisjoint(events):
             return f"event {events[0]}, which said so, is not there"
         return None
 
-    def _rejection(self, step: StepRow) -> str | None:
+    def _rejection(self, step: HistoryStep) -> str | None:
         return None if step.at in self._alerts else "nobody was alerted: no rejection stands beside it"
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Final
 
@@ -11,6 +11,7 @@ from msgspec import Struct
 
 from tallystick.kit.clock import Clock
 from tallystick.record.postgres import sql
+from tallystick.record.postgres.invariant_statements import as_list
 from tallystick.record.postgres.structs import struct_of, structs_of
 
 STATEMENTS: Final = sql.load("numbers.sql")
@@ -140,6 +141,26 @@ class NumberReads:
         """The newest minute that was examined; None before the first."""
         newest: datetime | None = await self._pool.fetchval(STATEMENTS["examined_until"])
         return newest
+
+
+async def words_beside(
+    connection: asyncpg.Connection, merchant_id: str, subject_ids: Iterable[str]
+) -> dict[str, list[str | None]]:
+    """By change, what was said beside the steps of these subjects: of each word the event that it names, or None."""
+    found: dict[str, list[str | None]] = {}
+    for row in await connection.fetch(STATEMENTS["words"], merchant_id, *as_list(list(subject_ids))):
+        found.setdefault(row["change_id"], []).append(row["event_id"])
+    return found
+
+
+async def events_routed(
+    connection: asyncpg.Connection, merchant_id: str, payment_ids: Sequence[str]
+) -> dict[str, set[str]]:
+    """The events of providers that were routed to these payments, by payment."""
+    found: dict[str, set[str]] = {}
+    for row in await connection.fetch(STATEMENTS["events"], merchant_id, *as_list(payment_ids)):
+        found.setdefault(row["payment_id"], set()).add(row["event_id"])
+    return found
 
 
 class Watch:

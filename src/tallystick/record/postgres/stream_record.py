@@ -58,6 +58,7 @@ class StoredRejection(Struct, frozen=True, kw_only=True, gc=False):
     origin: str
     alert: bool
     idempotency_key: str | None
+    at: datetime
 
 
 class RecordedAnswer(Struct, frozen=True, kw_only=True, gc=False):

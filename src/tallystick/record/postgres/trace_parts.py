@@ -42,7 +42,6 @@ class RejectionRow(StoredRejection, frozen=True, kw_only=True):
     cause: str
     actor: str
     reason: str
-    at: datetime
     evidence: Any = None
     key_kind: str | None = None
 

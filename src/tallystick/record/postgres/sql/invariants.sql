@@ -66,7 +66,7 @@ WHERE merchant_id = $1 AND stream_id = ANY(string_to_array($2::text, $3::text))
 ORDER BY subject_id, version, leg;
 
 -- rejections: the refused transitions of these streams
-SELECT stream_id, rejection_id, subject_id, state, version, event, origin, alert, idempotency_key
+SELECT stream_id, rejection_id, subject_id, state, version, event, origin, alert, idempotency_key, at
 FROM rejection
 WHERE merchant_id = $1 AND stream_id = ANY(string_to_array($2::text, $3::text))
 ORDER BY rejection_id;

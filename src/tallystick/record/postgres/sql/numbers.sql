@@ -122,3 +122,14 @@ FROM completeness_count WHERE minute >= $1;
 
 -- examined_until: the newest minute that was examined
 SELECT max(minute) FROM completeness_count;
+
+-- words: which changes have what somebody said beside a step of these subjects, and the event that it names, if it names
+-- one ($1: merchant, $2: the subjects, $3: what stands between them)
+SELECT change_id, evidence ->> 'event_id' AS event_id FROM history
+WHERE merchant_id = $1::text AND subject_id = ANY(string_to_array($2::text, $3::text))
+  AND evidence IS NOT NULL AND change_id IS NOT NULL;
+
+-- events: the events of providers that were routed to these payments ($1: merchant, $2: the payments, $3: what stands
+-- between them)
+SELECT payment_id, event_id FROM inbox
+WHERE merchant_id = $1::text AND payment_id = ANY(string_to_array($2::text, $3::text));

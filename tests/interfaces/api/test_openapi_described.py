@@ -189,7 +189,12 @@ def test_a_wrong_example_is_found() -> None:
 
 
 def test_every_time_is_one() -> None:
-    types = {body for each in ENDPOINTS for body in (*each.responses.values(), each.body_type) if body}
+    types = {
+        body
+        for each in ENDPOINTS
+        for body in (*each.responses.values(), each.operators_response, each.body_type)
+        if body
+    }
     open_ends, seen = list(types), set(types)
     lacking = []
     while open_ends:

@@ -34,6 +34,7 @@ class Endpoint(Struct, frozen=True, kw_only=True):
     handle: Handle
     scope: Scope
     responses: Mapping[int, type[Any]]
+    operators_response: type[Any] | None = None  # the body of the 200 to an operator, where it is another one
     codes: tuple[str, ...]
     body: str | None = None  # a name in domain.requests.commands.SCHEMAS
     body_type: type[Any] | None = None  # or the type that the body is read as

@@ -85,7 +85,12 @@ HEADERS: Final[dict[str, Schema]] = {
 def openapi_document(version: ApiVersion | None = None) -> bytes:
     """The document of a version, as JSON; of the newest one by default."""
     version = version or VERSIONS.newest
-    bodies = {body for endpoint in ENDPOINTS for body in (*endpoint.responses.values(), endpoint.body_type) if body}
+    bodies = {
+        body
+        for endpoint in ENDPOINTS
+        for body in (*endpoint.responses.values(), endpoint.operators_response, endpoint.body_type)
+        if body
+    }
     schemas = component_schemas([*bodies, Health, Problem, MessageBody, WebhookEndpointTestMessage])
     schemas |= message_schemas(schemas.pop(MessageBody.__name__), schemas)
     paths: dict[str, Schema] = {}
@@ -170,11 +175,19 @@ def _responses(endpoint: Endpoint) -> Schema:
         responses[str(status)] = {
             "description": _success(endpoint, status),
             "headers": _headers(*headers, *(["Location"] if endpoint.creates else [])),
-            "content": {"application/json": {"schema": reference(body.__name__)}},
+            "content": {"application/json": {"schema": _body(endpoint, body)}},
         }
     for status in sorted({ERRORS[code].status for code in endpoint.codes}):
         responses[str(status)] = _refusal(status, [c for c in endpoint.codes if ERRORS[c].status == status])
     return responses
+
+
+def _body(endpoint: Endpoint, body: type[Any]) -> Schema:
+    """Merchants and operators may get different ones."""
+    to_operators = endpoint.operators_response
+    if to_operators is None:
+        return reference(body.__name__)
+    return {"oneOf": [reference(body.__name__), reference(to_operators.__name__)]}
 
 
 def _success(endpoint: Endpoint, status: int) -> str:

@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 
 from msgspec import Struct
 
-from tallystick.domain.json_types import described
+from tallystick.domain.json_types import AnySubjectId, described
 from tallystick.domain.kinds import kind_of
 from tallystick.domain.lifecycles.machines import recorded_edge
 from tallystick.domain.lifecycles.table import Checkpoint
@@ -49,7 +49,7 @@ class Missing(Struct, frozen=True, kw_only=True):
             "recorded answer",
         ),
     ]
-    subject_id: Annotated[str, described("What it is missing of.", "pay_0198f3c2a1b47c6d8e9fa0b1c2d3e4f5")]
+    subject_id: Annotated[AnySubjectId, described("What it is missing of.")]
     version: Annotated[int | None, described("The step that it is missing beside, if it is one's.", 2)] = None
     says: Annotated[str, described("In a sentence, for people.", "captured has no message payment.captured")]
 

@@ -9,7 +9,7 @@ from typing import Annotated, Final, Literal
 from msgspec import Struct
 
 from tallystick.domain.dispute_position import DECIDED
-from tallystick.domain.json_types import Time, described
+from tallystick.domain.json_types import AnySubjectId, Time, described
 from tallystick.domain.lifecycles.attempt import ATTEMPT_OPEN
 from tallystick.oversight.trace.facts import is_in_doubt
 from tallystick.record.postgres.trace_parts import TraceRows
@@ -53,7 +53,7 @@ class Waiting(Struct, frozen=True, kw_only=True):
 
     kind: Annotated[Wait, described("What is waiting, for programs.", "capture_or_cancel")]
     what: Annotated[str, described("What is waiting, for people.", "a capture or a cancel of the hold")]
-    subject_id: Annotated[str, described("What it is about.", "pay_0198f3c2a1b47c6d8e9fa0b1c2d3e4f5")]
+    subject_id: Annotated[AnySubjectId, described("What it is about.")]
     actor: Annotated[
         Role,
         described("Who acts next. `platform` is Tallystick itself, `operator` a person who runs it.", "merchant"),

@@ -10,7 +10,7 @@ from msgspec import Struct
 from tallystick.kit.ids import derived_id
 from tallystick.record.postgres import sql
 from tallystick.record.postgres.pipeline import Call, PipelineConnection
-from tallystick.record.postgres.trace_rows import piped
+from tallystick.record.postgres.trace_rows import Fetches, piped
 
 STATEMENTS: Final = sql.load("trace_find.sql")
 
@@ -37,6 +37,12 @@ async def find_payments(
         found = _named(await piped(connection, finding(target, merchant_id, accounts)), merchant_id)
         named = dict.fromkeys(found, "act")
     return sorted(FoundPayment(merchant_id=key[0], payment_id=key[1], named=what) for key, what in named.items())
+
+
+async def merchant_of(connection: Fetches, payment_id: str) -> str | None:
+    """Whose a payment is, or None. Raises what the connection raises."""
+    rows = await connection.fetch(STATEMENTS["merchant_of"], payment_id)
+    return rows[0][0] if rows else None
 
 
 def _named(answers: Sequence[Sequence[tuple[Any, ...]]], merchant_id: str | None) -> dict[tuple[str, str], str]:

@@ -9,17 +9,30 @@ from tallystick.interfaces.api.authentication import Caller
 from tallystick.interfaces.api.endpoint import READ, Endpoint, read
 from tallystick.interfaces.api.http import ApiRequest
 from tallystick.interfaces.api.instruction import PAYMENT_ID
+from tallystick.interfaces.api.parameters import any_text
 from tallystick.interfaces.api.problems import not_found
 from tallystick.oversight.trace.merchant import MerchantTrace, for_merchant
+from tallystick.oversight.trace.operators import OperatorTrace, for_operator
 from tallystick.oversight.trace.payment import traced_payment
+from tallystick.record.postgres.trace_find import merchant_of
 
 
 async def get_trace(runtime: Runtime, request: ApiRequest, caller: Caller) -> object:
-    """The merchant's part of the trace of one of its payments. One of another merchant is not found."""
-    trace = await traced_payment(runtime.pool, caller.merchant_id, request.id_in_path(), runtime.settings)
+    """To a merchant its part of the trace of one of its payments; to an operator all of it. A payment of another
+    merchant than the one that is asked for is not found."""
+    payment_id, wanted = request.id_in_path(), request.query["merchant_id"]
+    owner = await _owner(runtime, caller, payment_id, wanted)
+    trace = None if owner is None else await traced_payment(runtime.pool, owner, payment_id, runtime.settings)
     if trace is None:
         raise not_found(request.request_id, "payment")
-    return for_merchant(trace)
+    return for_operator(trace) if caller.operator else for_merchant(trace)
+
+
+async def _owner(runtime: Runtime, caller: Caller, payment_id: str, wanted: str | None) -> str | None:
+    """Whose payment is looked for; None where it is nobody's that the caller may see."""
+    if caller.operator:
+        return wanted or await merchant_of(runtime.pool, payment_id)
+    return caller.merchant_id if wanted in (None, caller.merchant_id) else None
 
 
 ENDPOINTS: Final[tuple[Endpoint, ...]] = (
@@ -32,12 +45,15 @@ ENDPOINTS: Final[tuple[Endpoint, ...]] = (
             "One sentence, the facts that it is made from, what is waiting and for whom, and one timeline: your "
             "requests and how often they were repeated, every step of the payment, its refunds and disputes, its "
             "ledger rows, its messages and every try to deliver them. It needs the scope `traces:read`, which shows "
-            "what several other scopes show of a payment."
+            "what several other scopes show of a payment. An operator sees all that is recorded: also calls to the "
+            "provider, its events, operators' acts, cases of refused transitions, and what is missing."
         ),
         handle=read(get_trace),
         scope="traces:read",
         responses={200: MerchantTrace},
+        operators_response=OperatorTrace,
         codes=(*READ, "not_found"),
-        parameters=(PAYMENT_ID,),
+        parameters=(PAYMENT_ID, any_text("merchant_id", "Only a payment of this merchant; operators alone need it.")),
+        callers="either",
     ),
 )

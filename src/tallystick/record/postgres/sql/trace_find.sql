@@ -51,3 +51,6 @@ JOIN provider_reference r ON r.provider = k.provider AND r.account = k.account A
 
 -- find_act: what an operator's act is about: a payment, or something else that has a name ($1: the act's id)
 SELECT coalesce(payment_id, target) AS target FROM operator_act WHERE act_id = $1::text;
+
+-- merchant_of: whose a payment is ($1: the payment)
+SELECT m.merchant_id FROM merchant m JOIN payment p ON p.merchant_id = m.merchant_id AND p.payment_id = $1::text;

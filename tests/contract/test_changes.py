@@ -180,6 +180,8 @@ CASES: list[tuple[str, Callable[[Json, Json], None]]] = [
     ("answer_widened", _shown("at", format="date")),
     ("answer_widened", _doing("del shown['properties']['at']['format']")),
     ("answer_widened", _shown("late", type=["integer", "null"])),
+    ("answer_widened", _doing("responses['201']['content']['application/json']['schema'] ="
+                              " {'oneOf': [{'$ref': f'#/components/schemas/{n}'} for n in ('Thing', 'Problem')]}")),
     ("answer_narrowed", _shown("state", enum=["open"])),
     ("answer_narrowed", _shown("id", format="uuid")),
     ("answer_narrowed", _shown("note", anyOf=[{"type": "string"}])),

@@ -33,6 +33,9 @@ COMPARED: Final = frozenset({
 
 _NULL: Final = "null"
 
+#: Where a part of several keeps the reference that it stands as.
+_NAME: Final = "$ref of the part"
+
 
 class Side(NamedTuple):
     """One of the two documents, and the schemas in it that are referred to."""
@@ -53,8 +56,8 @@ class Side(NamedTuple):
         """What a schema is one of, without null, and whether it may be null."""
         whole = self.resolved(schema)
         parts, nullable = [], False
-        for part in whole.get("anyOf") or whole.get("oneOf") or [whole]:
-            inner = self.resolved(part)
+        for part in whole.get("anyOf") or whole.get("oneOf") or [schema]:
+            inner = self.resolved(part) | {_NAME: part.get("$ref")}
             types = _list(inner.get("type"))
             nullable = nullable or _NULL in types
             if types == [_NULL]:
@@ -70,6 +73,12 @@ class Side(NamedTuple):
             found = found[name.replace("~1", "/").replace("~0", "~")]
         schema: Json = found
         return schema
+
+
+def _key(part: Json, *, named: bool) -> str:
+    """What a part is known by: its type, or the name of its schema."""
+    name: str | None = part[_NAME]
+    return name.rpartition("/")[2] if named and name is not None else _type(part)
 
 
 def _member(place: str) -> str:
@@ -113,15 +122,18 @@ class Comparison:
             yield from self._several(old_parts, new_parts, place)
 
     def _several(self, old: Sequence[Json], new: Sequence[Json], place: str) -> Iterator[Change]:
-        """Of several parts each belongs to the one of its type."""
-        by_type = {_type(part): part for part in new}
-        assert len(by_type) == len(new), f"two parts of one type cannot be told apart: {place}"
+        """Of several parts each belongs to the one of its type; where a type has several, to the one that refers to a
+        schema of the same name."""
+        types = [[_type(part) for part in parts] for parts in (old, new)]
+        named = any(len(set(each)) < len(each) for each in types)
+        by_key = {_key(part, named=named): part for part in new}
+        assert len(by_key) == len(new), f"two parts of one type cannot be told apart: {place}"
         for part in old:
-            if (other := by_type.pop(_type(part), None)) is None:
-                yield self._values(place, more=False, detail=_type(part))
+            if (other := by_key.pop(_key(part, named=named), None)) is None:
+                yield self._values(place, more=False, detail=_key(part, named=named))
             else:
                 yield from self._part(part, other, place)
-        for name in by_type:
+        for name in by_key:
             yield self._values(place, more=True, detail=name)
 
     def _part(self, old: Json, new: Json, place: str) -> Iterator[Change]:

@@ -15,6 +15,7 @@ from tallystick.oversight.trace.missing import Missing, missing_of
 from tallystick.oversight.trace.rebuild import ProvidersWord, Rebuild, rebuild
 from tallystick.oversight.trace.timeline import timeline
 from tallystick.oversight.trace.waiting import Role, Waiting, waiting_on
+from tallystick.record.postgres.trace_find import merchant_of
 from tallystick.record.postgres.trace_parts import TraceRows
 from tallystick.record.postgres.trace_rows import Fetches, trace_rows
 from tallystick.settings.load import Settings
@@ -46,6 +47,11 @@ class PaymentTrace(Struct, frozen=True, kw_only=True):
     timeline: list[Entry]
     as_of: datetime
     rebuilt: Rebuild | None = None
+
+
+async def owner_of(connection: Fetches, payment_id: str) -> str | None:
+    """The merchant whose payment it is, or None. Raises what the connection raises."""
+    return await merchant_of(connection, payment_id)
 
 
 async def traced_payment(

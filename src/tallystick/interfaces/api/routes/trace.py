@@ -13,8 +13,7 @@ from tallystick.interfaces.api.parameters import any_text
 from tallystick.interfaces.api.problems import not_found
 from tallystick.oversight.trace.merchant import MerchantTrace, for_merchant
 from tallystick.oversight.trace.operators import OperatorTrace, for_operator
-from tallystick.oversight.trace.payment import traced_payment
-from tallystick.record.postgres.trace_find import merchant_of
+from tallystick.oversight.trace.payment import owner_of, traced_payment
 
 
 async def get_trace(runtime: Runtime, request: ApiRequest, caller: Caller) -> object:
@@ -31,7 +30,7 @@ async def get_trace(runtime: Runtime, request: ApiRequest, caller: Caller) -> ob
 async def _owner(runtime: Runtime, caller: Caller, payment_id: str, wanted: str | None) -> str | None:
     """Whose payment is looked for; None where it is nobody's that the caller may see."""
     if caller.operator:
-        return wanted or await merchant_of(runtime.pool, payment_id)
+        return wanted or await owner_of(runtime.pool, payment_id)
     return caller.merchant_id if wanted in (None, caller.merchant_id) else None
 
 

@@ -49,7 +49,7 @@ def list_acts(
         (f"{each.id}\n{shown_time(each.at)}", lines(f"{each.act} {each.target}", each.operator, each.reason))
         for each in acts
     ]
-    print_rows(rows, ("act, at (UTC)", "what, who, why"), title="Acts", nothing="No such act.")
+    print_rows(rows, ("act, at (UTC)", "what, who, why"), title="Acts", nothing="No acts.")
 
 
 @app.command()

@@ -6,6 +6,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
+from functools import partial
 from typing import Any, NamedTuple
 
 import psycopg
@@ -164,7 +165,7 @@ async def test_the_key_for_another_act_is_refused(database: Database, fresh_merc
         await once(runtime.stores.acts, note, lambda: annotate(runtime, note))
         for wanted in (asked(act.name, target, key), asked(act.name, target, key, reason="another reason")):
             with pytest.raises(ActKeyReused):
-                await once(runtime.stores.acts, wanted, lambda wanted=wanted: act.do(runtime, wanted))  # type: ignore[misc]
+                await once(runtime.stores.acts, wanted, partial(act.do, runtime, wanted))
         assert await act.effects(runtime, fresh_merchant, target) == 0
         by_another = asked(act.name, target, key, operator=INES)
         _, repeated = await once(runtime.stores.acts, by_another, lambda: act.do(runtime, by_another))
@@ -178,7 +179,7 @@ async def test_two_operators_at_once_and_one_has_it(database: Database, fresh_me
         acts = [asked("late_money.accept", payment_id, operator=f"{KIM}{number}") for number in range(6)]
         done = await asyncio.gather(
             *(
-                once(process.stores.acts, act, lambda process=process, act=act: _accept(process, act))  # type: ignore[misc]
+                once(process.stores.acts, act, partial(_accept, process, act))
                 for act, process in zip(acts, (one, other) * 3, strict=True)
             ),
             return_exceptions=True,

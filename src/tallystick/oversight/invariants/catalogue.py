@@ -225,19 +225,19 @@ INVARIANTS: Final = (
         name="open_events_have_no_overdue",
         says="No event is due for longer than the alarm age.",
         of_platform=("overdue_events",),
-        given=lambda settings: (settings.webhook_dead_letter_alarm_age_ms,),
+        given=lambda settings: (settings.webhook_dead_letter_alarm_age_ms, settings.clock_shift_ms),
     ),
     Invariant(
         name="dead_letters_have_no_overdue",
         says="No dead letter is older than the alarm age.",
         of_platform=("overlooked_dead_letters",),
-        given=lambda settings: (settings.webhook_dead_letter_alarm_age_ms,),
+        given=lambda settings: (settings.webhook_dead_letter_alarm_age_ms, settings.clock_shift_ms),
     ),
     Invariant(
         name="foreign_events_are_not_ours",
         says="A foreign event has neither a payment nor a mark of ours, and no payment has its charge.",
         of_platform=("foreign_events_of_ours",),
-        given=lambda _: (2 * TAKE_UP_EVERY_MS,),
+        given=lambda settings: (2 * TAKE_UP_EVERY_MS, settings.clock_shift_ms),
     ),
     # The store.
     Invariant(

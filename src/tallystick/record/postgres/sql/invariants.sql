@@ -282,7 +282,7 @@ WHERE NOT EXISTS (
 WITH named AS MATERIALIZED (
     SELECT event_id, provider, account, charge_reference FROM inbox
     WHERE state = 'foreign' AND charge_reference IS NOT NULL
-      AND (closed_at IS NULL OR closed_at < now() - $1::bigint * interval '1 millisecond')
+      AND (closed_at IS NULL OR closed_at < now() + ($2::bigint - $1::bigint) * interval '1 millisecond')
 )
 SELECT e.event_id AS subject_id, 'is foreign, and has a payment or a mark of ours' AS detail FROM inbox e
 WHERE e.state = 'foreign' AND (e.payment_id IS NOT NULL OR e.mark = 'ours')
@@ -291,14 +291,14 @@ SELECT n.event_id, format('is foreign, and payment %s has its charge', r.payment
 FROM named n
 JOIN provider_reference r ON r.provider = n.provider AND r.account = n.account AND r.reference = n.charge_reference;
 
--- overlooked_dead_letters: dead for longer than the alarm age ($1: ms)
+-- overlooked_dead_letters: dead for longer than the alarm age ($1: ms, $2: shift of the clock in ms)
 SELECT e.event_id AS subject_id, format('dead since %s', e.closed_at) AS detail FROM inbox e
 WHERE e.state = 'dead'
-  AND (e.closed_at IS NULL OR e.closed_at < now() - $1::bigint * interval '1 millisecond');
+  AND (e.closed_at IS NULL OR e.closed_at < now() + ($2::bigint - $1::bigint) * interval '1 millisecond');
 
--- overdue_events: open, and due for longer than the alarm age ($1: ms)
+-- overdue_events: open, and due for longer than the alarm age ($1: ms, $2: shift of the clock in ms)
 SELECT e.event_id AS subject_id, format('is %s, and due since %s', e.state, e.next_try_at) AS detail FROM inbox e
-WHERE e.next_try_at IS NOT NULL AND e.next_try_at < now() - $1::bigint * interval '1 millisecond';
+WHERE e.next_try_at IS NOT NULL AND e.next_try_at < now() + ($2::bigint - $1::bigint) * interval '1 millisecond';
 
 -- secrets_without_key: endpoint secrets that no known key opens. A record in which no process of this release began yet
 -- has no keys, and is not looked at

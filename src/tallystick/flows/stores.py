@@ -27,6 +27,7 @@ from tallystick.record.postgres.rates import RateBook
 from tallystick.record.postgres.recovery_schedule import RecoverySchedule
 from tallystick.record.postgres.refused_webhooks import RejectedDeliveryCounts
 from tallystick.record.postgres.replays import ReplayBook
+from tallystick.record.postgres.trends import TrendBook
 from tallystick.record.postgres.version_use import VersionUseCounts
 from tallystick.record.postgres.webhook_endpoints import EndpointStore
 from tallystick.record.sealing import Sealer
@@ -38,7 +39,8 @@ class Stores(Struct, frozen=True, kw_only=True):
     that wait and the queues that are leased; ``endpoint_book`` has the rows of webhook endpoints and their deliveries;
     ``endpoints`` has the rules for what a merchant may do with them, and ``endpoint_tester`` sends test messages;
     ``lists`` has what a merchant lists; ``acts`` what operators did, ``cases`` the rejected cases, ``deployments`` the
-    points of releases and configurations, and ``event_results`` the counts of what tries at events came to."""
+    points of releases and configurations, ``event_results`` the counts of what tries at events came to, and ``trends``
+    what the console shows over time."""
 
     api_keys: StoredKeys
     inbox: Inbox
@@ -49,6 +51,7 @@ class Stores(Struct, frozen=True, kw_only=True):
     version_use: VersionUseCounts
     replays: ReplayBook
     rates: RateBook
+    trends: TrendBook
     alerts: AlertBook
     outbound_book: Outbox
     endpoint_book: EndpointStore
@@ -81,6 +84,7 @@ def stores_on(
         version_use=VersionUseCounts(pool, clock),
         replays=ReplayBook(pool),
         rates=RateBook(pool, clock),
+        trends=TrendBook(pool, clock),
         alerts=AlertBook(pool, OPERATORS),
         outbound_book=outbound_book,
         endpoint_book=endpoint_book,

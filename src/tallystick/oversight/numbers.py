@@ -197,6 +197,16 @@ def shown(numbers: Numbers | None, alerts: Sequence[Alert]) -> Reading:
     return read(NUMBERS)
 
 
+def samples_of(numbers: Numbers, alerts: Sequence[Alert]) -> dict[str, int]:
+    """How much waits, for the trends: work by its name, cases that are not resolved, and alerts."""
+    return {
+        **{each.what: each.waiting for each in numbers.backlog},
+        "cases": sum(each.waiting for each in numbers.cases.waiting),
+        "alerts": sum(each.state != "resolved" for each in alerts),
+        "unknown_outcomes": sum(each.waiting for each in numbers.unknown),
+    }
+
+
 def _show_work(numbers: Numbers) -> None:
     READ_AT[()] = numbers.at.timestamp()
     for work in numbers.backlog:

@@ -22,7 +22,7 @@ from tallystick.kit.rounds import Rounds
 from tallystick.oversight.alerts.evidence import Evidence, Samples, Trend
 from tallystick.oversight.alerts.table import RULE, Look
 from tallystick.oversight.completeness import AT_ONCE, Completeness, Incomplete
-from tallystick.oversight.numbers import NumberReader, Numbers, shown
+from tallystick.oversight.numbers import NumberReader, Numbers, samples_of, shown
 from tallystick.record.postgres.failures import DATABASE_AWAY
 from tallystick.record.postgres.number_reads import Watch
 
@@ -65,6 +65,7 @@ class Watcher:
         self._incomplete: list[Incomplete] = []
         self._gap: tuple[datetime, datetime] | None = None
         self._holds_no_longer: dict[str, datetime] = {}  # alert -> since when its condition is gone
+        self._sampled: datetime | None = None  # the minute whose samples are kept
         self.holds = False
         self.numbers: Numbers | None = None
         self.reading: Reading = shown(None, ())
@@ -87,7 +88,11 @@ class Watcher:
         now, rates = self._runtime.clock.now(), self._runtime.stores.rates
         self._other_bytes = await rates.newest("other_bytes", now - LOOK_BACK)
         self._trend = await self._compared(now)
-        self.reading = shown(self.numbers, await self._runtime.stores.alerts.all())
+        alerts = await self._runtime.stores.alerts.all()
+        self.reading = shown(self.numbers, alerts)
+        if self._sampled != (minute := now.replace(second=0, microsecond=0)):
+            await self._runtime.stores.trends.keep_samples(samples_of(self.numbers, alerts))
+            self._sampled = minute
 
     async def audit(self) -> int:
         """Compare payments with what must stand beside them, while this worker has the watch. Returns how many were

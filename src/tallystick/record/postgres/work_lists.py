@@ -1,4 +1,4 @@
-"""What waits for a person, in one shape: dead letters, rejected cases, attempts in doubt, late money."""
+"""What waits for a person, in one shape: dead letters, rejected cases, attempts in doubt, late money, alerts."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tallystick.record.postgres.structs import structs_of
 STATEMENTS: Final = sql.load("work_lists.sql")
 
 #: The lists, by the names of their statements.
-WorkList = Literal["dead_letters", "cases", "in_doubt", "late_money"]
+WorkList = Literal["in_doubt", "cases", "dead_letters", "late_money", "alerts"]
 
 WORK_LISTS: Final[tuple[WorkList, ...]] = get_args(WorkList)
 
@@ -80,12 +80,17 @@ class WorkReads:
         self._pool = pool
 
     async def page(
-        self, of_list: WorkList, which: WorkFilter, after: tuple[datetime, str] | None, limit: int
+        self,
+        of_list: WorkList,
+        which: WorkFilter,
+        after: tuple[datetime, str] | None,
+        limit: int,
+        *,
+        ids: Sequence[str] | None = None,
     ) -> Sequence[WorkItem]:
-        """Rows after that place, the oldest first, each with its money."""
-        place = after or (_BEGINNING, "")
-        items = structs_of(await self._pool.fetch(STATEMENTS[of_list], *_values(which), *place, limit), WorkItem)
-        return await self._with_amounts(items)
+        """Rows after that place, the oldest first, each with its money; only those of ``ids``, where they are named."""
+        values = (*_values(which), *(after or (_BEGINNING, "")), limit, ids)
+        return await self._with_amounts(structs_of(await self._pool.fetch(STATEMENTS[of_list], *values), WorkItem))
 
     async def totals(self, of_list: WorkList, which: WorkFilter) -> Sequence[Total]:
         """How much there is of it, by currency where rows have amounts."""

@@ -1,6 +1,7 @@
 -- What waits for a person, in one shape: a page of each list, the oldest first, and how much there is of it.
 -- Of all: $1: the merchants that may be seen, null is all; filters from $2 on are null for all: merchant, provider, kind,
--- and the list's own ($5). A page is after ($6, $7) and has $8 rows.
+-- and the list's own ($5). A page is after ($6, $7), has $8 rows, and
+-- of some things alone where $9 names them.
 
 -- dead_letters: dead letters by their arrival; $5: the account
 SELECT e.event_id AS item_id, e.merchant_id, e.payment_id, e.provider, e.type AS kind, e.state, e.detail AS says,
@@ -11,6 +12,7 @@ WHERE e.state = 'dead'
   AND ($1::text[] IS NULL OR e.merchant_id = ANY ($1)) AND ($2::text IS NULL OR e.merchant_id = $2)
   AND ($3::text IS NULL OR e.provider = $3) AND ($4::text IS NULL OR e.type = $4) AND ($5::text IS NULL OR e.account = $5)
   AND (e.received_at, e.event_id) > ($6::timestamptz, $7::text)
+  AND ($9::text[] IS NULL OR e.event_id = ANY ($9))
 ORDER BY e.received_at, e.event_id
 LIMIT $8;
 
@@ -31,6 +33,7 @@ WHERE c.state <> 'resolved'
   AND ($1::text[] IS NULL OR c.merchant_id = ANY ($1)) AND ($2::text IS NULL OR c.merchant_id = $2)
   AND ($3::text IS NULL OR c.provider = $3) AND ($4::text IS NULL OR c.category = $4) AND ($5::text IS NULL OR coalesce(c.owner, '') = $5)
   AND (c.created_at, c.case_id) > ($6::timestamptz, $7::text)
+  AND ($9::text[] IS NULL OR c.case_id = ANY ($9))
 ORDER BY c.created_at, c.case_id
 LIMIT $8;
 
@@ -50,6 +53,7 @@ WHERE a.parked_at IS NOT NULL
   AND ($1::text[] IS NULL OR a.merchant_id = ANY ($1)) AND ($2::text IS NULL OR a.merchant_id = $2)
   AND ($3::text IS NULL OR a.provider = $3) AND ($4::text IS NULL OR a.operation = $4) AND ($5::text IS NULL OR a.currency = $5)
   AND (a.parked_at, a.attempt_id) > ($6::timestamptz, $7::text)
+  AND ($9::text[] IS NULL OR a.attempt_id = ANY ($9))
 ORDER BY a.parked_at, a.attempt_id
 LIMIT $8;
 
@@ -74,6 +78,7 @@ WHERE p.amount_late > 0
   AND ($1::text[] IS NULL OR p.merchant_id = ANY ($1)) AND ($2::text IS NULL OR p.merchant_id = $2)
   AND ($3::text IS NULL OR p.provider = $3) AND ($4::text IS NULL OR p.state = $4) AND ($5::text IS NULL OR p.currency = $5)
   AND p.payment_id > $7::text AND $6::timestamptz IS NOT NULL
+  AND ($9::text[] IS NULL OR p.payment_id = ANY ($9))
 ORDER BY p.payment_id
 LIMIT $8;
 
@@ -87,6 +92,27 @@ WHERE p.amount_late > 0
   AND ($1::text[] IS NULL OR p.merchant_id = ANY ($1)) AND ($2::text IS NULL OR p.merchant_id = $2)
   AND ($3::text IS NULL OR p.provider = $3) AND ($4::text IS NULL OR p.state = $4) AND ($5::text IS NULL OR p.currency = $5)
 GROUP BY p.currency ORDER BY p.currency;
+
+-- alerts: alerts that are not resolved, by when they opened; they are the platform's and of no merchant or provider; $5: the
+-- name. There are as many as conditions and what they are about
+SELECT a.alert_id AS item_id, NULL::text AS merchant_id, NULL::text AS payment_id, NULL::text AS provider, a.severity AS kind,
+       a.state, a.name || ' (' || a.about || '): ' || a.summary AS says, coalesce(a.acknowledged_by, a.owner) AS owner,
+       a.began_at AS since, a.opened_at AS place, NULL::bigint AS amount, NULL::text AS currency, a.openings AS tries
+FROM alert a
+WHERE a.merchant_id = 'operators' AND a.state <> 'resolved'
+  AND $1::text[] IS NULL AND $2::text IS NULL AND $3::text IS NULL
+  AND ($4::text IS NULL OR a.severity = $4) AND ($5::text IS NULL OR a.name = $5)
+  AND (a.opened_at, a.alert_id) > ($6::timestamptz, $7::text)
+  AND ($9::text[] IS NULL OR a.alert_id = ANY ($9))
+ORDER BY a.opened_at, a.alert_id
+LIMIT $8;
+
+-- alerts_total: how many
+SELECT NULL::text AS currency, count(*) AS n, NULL::bigint AS amount
+FROM alert a
+WHERE a.merchant_id = 'operators' AND a.state <> 'resolved'
+  AND $1::text[] IS NULL AND $2::text IS NULL AND $3::text IS NULL
+  AND ($4::text IS NULL OR a.severity = $4) AND ($5::text IS NULL OR a.name = $5);
 
 -- amounts: what these payments are over, for work that has no amount of its own ($1: merchants, $2: their payments)
 SELECT p.payment_id, p.amount, p.currency

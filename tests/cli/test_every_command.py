@@ -34,6 +34,7 @@ WITHOUT_JSON: Final = {
     "up": "a role: it logs in JSON where nobody looks on",
     "serve": "a role",
     "work": "a role",
+    "console": "a role",
     "simulate": "a role",
     "demo": "a demonstration for people",
     "alerts rules": "a file for Prometheus",

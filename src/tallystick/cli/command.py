@@ -33,6 +33,7 @@ COMMANDS: Final[Mapping[str, str]] = {
     "up": "tallystick.cli.up:up",
     "serve": "tallystick.cli.serve:serve",
     "work": "tallystick.cli.work:work",
+    "console": "tallystick.cli.console:console",
     "simulate": "tallystick.cli.simulate:simulate",
     "trigger": "tallystick.cli.trigger:trigger",
     "listen": "tallystick.cli.listen:listen",
@@ -83,7 +84,7 @@ DATABASE_IS_AWAY: Final = (
 )
 
 #: What a supervisor starts, and starts again where that may help.
-ROLES: Final = frozenset({"serve", "work", "simulate"})
+ROLES: Final = frozenset({"serve", "work", "console", "simulate"})
 
 #: Classes of SQLSTATEs that say nothing of what was asked: the connection, too few resources, the server's own state
 #: (57P03: it starts, stops or recovers), the system below it. A later start may succeed.

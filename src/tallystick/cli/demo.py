@@ -42,9 +42,11 @@ def demo(
     name.
     """
     directory = Path(tempfile.mkdtemp(prefix="tallystick-demo-")) if data_dir is None else data_dir
-    settings = _on_free_ports(impatient(_settings(data_dir, directory)))
-    own = own_database(settings, into)
     stays = console.is_terminal and not once
+    settings = _on_free_ports(impatient(_settings(data_dir, directory)))
+    if not stays:  # nobody would look at it
+        settings = replace(settings, console=False)
+    own = own_database(settings, into)
     results: list[DemoResult] = []
 
     async def body(platform: Platform) -> None:
@@ -74,11 +76,13 @@ def _settings(data_dir: Path | None, directory: Path) -> Settings:
 
 def _on_free_ports(settings: Settings) -> Settings:
     """Free ports, so that a platform that is already up is not disturbed."""
-    with socket.socket() as first, socket.socket() as second:
-        first.bind(("127.0.0.1", 0))
-        second.bind(("127.0.0.1", 0))
-        port, simulator_port = first.getsockname()[1], second.getsockname()[1]
-    return replace(settings, port=port).with_connector(SimulatorSettings, port=simulator_port)
+    with socket.socket() as first, socket.socket() as second, socket.socket() as third:
+        for each in (first, second, third):
+            each.bind(("127.0.0.1", 0))
+        port, simulator_port, console_port = (each.getsockname()[1] for each in (first, second, third))
+    return replace(settings, port=port, console_port=console_port).with_connector(
+        SimulatorSettings, port=simulator_port
+    )
 
 
 def _print(result: DemoResult) -> None:

@@ -38,6 +38,7 @@ def invitation(platform: Platform) -> str:
     acquirer = platform.simulator_address
     lines = f"""Tallystick is up.
   API             {platform.address}  (OpenAPI: {platform.address}/openapi.json)
+  console         {f"{platform.console_address}/console" if platform.console_address else "off"}
   test acquirer   {f"{acquirer}/  (its charges and controls, for a browser)" if acquirer else "off"}
   API key         {platform.key_file}
 """

@@ -31,7 +31,7 @@ from tallystick.record.postgres.embedded.server import DatabaseUrls, resolve_dat
 from tallystick.record.postgres.migrate import migrate
 from tallystick.record.postgres.open_payments import count_open_payments
 from tallystick.run.doctor.examine import Examination
-from tallystick.run.ports import SIMULATOR_HOST, http_address
+from tallystick.run.ports import SIMULATOR_HOST, console_address, http_address
 from tallystick.run.supervisor import END_MARGIN_MS, Role, Supervisor, child_environment
 from tallystick.settings.load import Settings
 
@@ -57,6 +57,7 @@ class Platform(Struct, frozen=True, kw_only=True):
     database: DatabaseUrls
     address: str
     simulator_address: str | None  # None where the test acquirer is off
+    console_address: str | None  # None where the console is off
     key_file: Path
     api_key: str
 
@@ -107,6 +108,7 @@ async def bring_up(
             database=database,
             address=http_address(settings.host, settings.port),
             simulator_address=simulator.url if simulator_is_on else None,
+            console_address=console_address(settings) if settings.console else None,
             key_file=key_file,
             api_key=api_key,
         )
@@ -132,8 +134,13 @@ def _roles(settings: Settings, data_dir: Path, logs: Path | None) -> list[Role]:
             environment=environment,
             log=logs / f"{name}.log" if logs is not None else None,
         )
-        for name, options in (("simulate", ("--webhook-url", webhook_url)), ("work", ()), ("serve", ()))
-        if name != "simulate" or SIMULATOR.name not in switched_off(settings)
+        for name, options, is_on in (
+            ("simulate", ("--webhook-url", webhook_url), SIMULATOR.name not in switched_off(settings)),
+            ("work", (), True),
+            ("console", (), settings.console),
+            ("serve", (), True),
+        )
+        if is_on
     ]
 
 

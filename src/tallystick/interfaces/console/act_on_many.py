@@ -7,6 +7,7 @@ import asyncio
 import hashlib
 from collections.abc import Sequence
 from typing import Final, Literal
+from urllib.parse import quote
 
 from msgspec import Struct
 
@@ -14,9 +15,9 @@ from tallystick.domain.errors import TallystickError
 from tallystick.domain.operator_act import ActKeyReused, AskedAct, WordsRefused
 from tallystick.flows.operations.acts import asked_act, perform
 from tallystick.flows.runtime import Runtime
-from tallystick.interfaces.console.page import Answer, PageRequest, Refused, View
+from tallystick.interfaces.console.page import Answer, PageRequest, Redirect, Refused, View
 from tallystick.interfaces.console.words import Words
-from tallystick.interfaces.console.work_list import ListAct, WorkPage, query_of, reads, work_filter
+from tallystick.interfaces.console.work_list import ListAct, WorkPage, digest_of, query_of, reads, work_filter
 from tallystick.kit.ids import new_id
 from tallystick.kit.logs import get_logger
 from tallystick.providers.assembly import secret_values
@@ -40,6 +41,15 @@ class Result(Struct, frozen=True, kw_only=True):
     item_id: str
     became: Became
     says: str
+
+
+async def ticked(page: WorkPage, request: PageRequest) -> Answer:
+    """The preview of the rows that were ticked."""
+    act = next((each for each in page.acts if each.name == request.form.get("act")), None)
+    ids = request.form.all("tick")[:MOST]
+    if act is None or not ids:
+        raise Refused(400, "No row was ticked. Nothing was done.")
+    return Redirect(f"{page.path}/{act.name}/preview?ids={quote(','.join(ids), safe=',')}")
 
 
 async def preview(page: WorkPage, act: ListAct, request: PageRequest) -> Answer:
@@ -105,11 +115,6 @@ async def act_on(page: WorkPage, act: ListAct, request: PageRequest) -> Answer:
             "w": Words(request.runtime.clock.now()),
         },
     )
-
-
-def digest_of(act: str, ids: Sequence[str]) -> str:
-    """What was previewed: the act and the rows, in any order."""
-    return hashlib.sha256("\n".join((act, *sorted(ids))).encode()).hexdigest()
 
 
 def sums_of(rows: Sequence[WorkItem]) -> list[Total]:

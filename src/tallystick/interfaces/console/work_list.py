@@ -3,6 +3,7 @@ that the filters select. A list is a declaration; its pages are made here."""
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final
@@ -17,6 +18,7 @@ from tallystick.interfaces.console.csv_export import download
 from tallystick.interfaces.console.forms import Form
 from tallystick.interfaces.console.page import ROOT, Answer, Group, PageRequest, Redirect, Refused, View
 from tallystick.interfaces.console.words import Words
+from tallystick.kit.ids import new_id
 from tallystick.record.postgres.trends import SavedFilter
 from tallystick.record.postgres.work_lists import WorkFilter, WorkItem, WorkList, WorkReads
 
@@ -150,6 +152,7 @@ async def item_page(page: WorkPage, request: PageRequest) -> Answer:
     notes = await book.notes(item_id, NOTES) if found or request.viewer.merchants is None else []
     if not found and not notes:
         raise Refused(404, f"There is no {page.one} {Words.bounded(item_id, 64)} here.")
+    acts = acts_of(page, request)
     detail = await page.detail(request, found[0]) if page.detail is not None and found else []
     return View(
         template="item.html",
@@ -161,7 +164,11 @@ async def item_page(page: WorkPage, request: PageRequest) -> Answer:
             "item_id": item_id,
             "detail": detail,
             "notes": notes,
-            "acts": acts_of(page, request) if found else (),
+            "acts": acts if found else (),
+            "digests": {each.name: digest_of(each.name, [item_id]) for each in acts},
+            "keys": {each.name: new_id("opa") for each in acts},
+            "may_note": request.viewer.may("act"),
+            "note_key": new_id("opa"),
             "w": Words(request.runtime.clock.now()),
         },
     )
@@ -195,6 +202,11 @@ async def save_filter(page: WorkPage, request: PageRequest) -> Answer:
         raise Refused(400, "A filter needs a name.")
     await trends.save_filter(who, page.name, SavedFilter(name=name, query=query))
     return Redirect(f"{page.path}?{query}" if query else page.path)
+
+
+def digest_of(act: str, ids: Sequence[str]) -> str:
+    """What was previewed: the act and the rows, in any order."""
+    return hashlib.sha256("\n".join((act, *sorted(ids))).encode()).hexdigest()
 
 
 def acts_of(page: WorkPage, request: PageRequest) -> list[ListAct]:

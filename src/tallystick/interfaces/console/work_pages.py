@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Iterator
 from functools import partial
 from typing import Any
 
-from tallystick.interfaces.console.act_on_many import act_on, preview
+from tallystick.interfaces.console.act_on_many import act_on, preview, ticked
 from tallystick.interfaces.console.page import Answer, Page, PageRequest
 from tallystick.interfaces.console.work_list import WorkPage, export, item_page, list_page, save_filter
 
@@ -20,6 +20,8 @@ def _pages(page: WorkPage) -> Iterator[Page]:
     yield _page(page, "list", page.path, list_page, group=page.group)
     yield _page(page, "file", f"{page.path}.csv", export)
     yield _page(page, "filters", f"{page.path}/filters", save_filter, method="POST")
+    if page.acts:
+        yield _page(page, "ticked", f"{page.path}/preview", ticked, method="POST")
     for act in page.acts:
         more: dict[str, Any] = {"right": act.right}
         path = f"{page.path}/{act.name}"

@@ -1,9 +1,8 @@
-"""What happened? The first page: what waits, the books, the audit, how fast the processes are, and the trends. It is read
-again by the browser while it is open, as a short stream of events."""
+"""What happened? The first page: what waits, the books, the audit, how fast the processes are, and the trends. The
+browser renews it while it is open, by server-sent events."""
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator
 from functools import cache
 from typing import Any, Final
@@ -19,16 +18,11 @@ from tallystick.interfaces.console.rendering import Templates
 from tallystick.interfaces.console.words import Words
 from tallystick.oversight.overview import SPANS, OverviewReader, Trends
 from tallystick.record.postgres.deployments import Deployment
+from tallystick.record.postgres.reads import Reads
 
-#: How often an open page is renewed, in seconds: the numbers behind it are a few seconds old.
-RENEWED_S: Final = 5.0
-
-#: Renewals of one stream. Then the browser asks again, and its session is looked at again: one that has ended shows
-#: nothing more.
-RENEWALS: Final = 6
-
-#: The browser asks again after this.
-_RETRY_MS: Final = 2_000
+#: A stream of events has one renewal. The browser asks for the next one after this: its session is looked at each time,
+#: so that one that has ended shows nothing more, and no open page keeps a process from stopping.
+RENEWED_MS: Final = 5_000
 
 #: What the lines of the plots are called.
 _SAMPLES: Final = {
@@ -40,16 +34,16 @@ _SAMPLES: Final = {
     "alerts": "alerts",
 }
 
-#: One reader a process: a pool is a process's own.
-_READERS: Final[WeakKeyDictionary[Any, OverviewReader]] = WeakKeyDictionary()
+#: One reader a process, known by what is a process's own.
+_READERS: Final[WeakKeyDictionary[Reads, OverviewReader]] = WeakKeyDictionary()
 
 
 def reader_of(request: PageRequest) -> OverviewReader:
     """The process's reader."""
     runtime = request.runtime
-    found = _READERS.get(runtime.pool)
+    found = _READERS.get(runtime.reads)
     if found is None:
-        found = _READERS[runtime.pool] = OverviewReader(runtime.pool, runtime.clock, runtime.stores.alerts)
+        found = _READERS[runtime.reads] = OverviewReader(runtime.pool, runtime.clock, runtime.stores.alerts)
     return found
 
 
@@ -64,16 +58,13 @@ async def overview(request: PageRequest) -> Answer:
 
 
 async def live(request: PageRequest) -> Answer:
-    """The same blocks, again and again for half a minute."""
+    """The same blocks, as an event."""
+    html = _templates().render("overview_blocks.html", await _blocks(request))
 
-    async def renewals() -> AsyncIterator[ServerSentEventMessage]:
-        for number in range(RENEWALS):
-            if number:
-                await asyncio.sleep(RENEWED_S)
-            html = _templates().render("overview_blocks.html", await _blocks(request))
-            yield ServerSentEventMessage(event="blocks", data=html, retry=_RETRY_MS)
+    async def renewal() -> AsyncIterator[ServerSentEventMessage]:
+        yield ServerSentEventMessage(event="blocks", data=html, retry=RENEWED_MS)
 
-    return ServerSentEvent(renewals(), headers={"cache-control": "no-store"})
+    return ServerSentEvent(renewal(), headers={"cache-control": "no-store"})
 
 
 async def trends(request: PageRequest) -> Answer:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -11,8 +12,11 @@ from typing import Any, NamedTuple, cast
 
 import httpx
 
+from tallystick.access.accounts import OperatorVersion, insert_invitation, insert_version, secret_hash
 from tallystick.access.roles import Role, rights_of
+from tallystick.access.totp import STEP_S, code_at
 from tallystick.access.viewer import Viewer
+from tallystick.flows.console_process import ConsoleProcess
 from tallystick.interfaces.console.app import SESSION_COOKIE, ConsoleApplication, create_console
 from tallystick.interfaces.console.page import Page
 from tallystick.interfaces.console.table import PAGES
@@ -23,6 +27,12 @@ from tests.support.database import Database
 
 #: As a browser on this machine knows it. Over https in name alone: the client keeps Secure cookies so.
 ORIGIN = "https://localhost"
+
+#: Of everybody in these tests.
+PASSWORD = "correct horse battery staple"
+
+#: Of everybody who has one.
+SECOND_FACTOR = b"not a secret: tests!"
 
 _TOKEN = re.compile(r'name="form_token" value="([0-9a-f]{64})"')
 
@@ -49,6 +59,11 @@ def token_on(html: str, action: str) -> str:
     found = _TOKEN.search(form)
     assert found is not None, f"no form for {action} on:\n{html}"
     return found[1]
+
+
+def code_now(secret: bytes = SECOND_FACTOR, steps: int = 0) -> str:
+    """What an authenticator shows now, or so many steps later. A step is taken once: first sign-ins take the last."""
+    return code_at(secret, int(time.time()) // STEP_S + steps)
 
 
 class InsideConsole(NamedTuple):
@@ -81,6 +96,40 @@ class InsideConsole(NamedTuple):
         someone.http.cookies.set(SESSION_COOKIE, token)
         return someone
 
+    async def invite(self, *roles: Role, operator_id: str, invitation: str, **granted: Any) -> None:
+        """An operator in the record, with a first sign-in."""
+        runtime, now = self.process.runtime, self.process.runtime.clock.now()
+        version = OperatorVersion(
+            operator_id=operator_id,
+            version=1,
+            state="active",
+            roles=roles,
+            actor="shell:test@test",
+            request_id=None,
+            at=now,
+            **granted,
+        )
+        async with runtime.pool.acquire() as connection, connection.transaction():
+            await insert_version(connection, version)
+            await insert_invitation(connection, operator_id, secret_hash(invitation), now)
+
+    async def signed_in(
+        self, *roles: Role, operator_id: str, second_factor: bytes = SECOND_FACTOR, **granted: Any
+    ) -> Person:
+        """Somebody in the record, who has signed in for the first time."""
+        await self.invite(*roles, operator_id=operator_id, invitation=f"invited-{operator_id}", **granted)
+        token = await self.process.sessions.first_sign_in(
+            operator_id, f"invited-{operator_id}", PASSWORD, second_factor, code_now(second_factor, -1), "192.0.2.1"
+        )
+        someone = Person(self.app)
+        someone.http.cookies.set(SESSION_COOKIE, token)
+        return someone
+
+    @property
+    def process(self) -> ConsoleProcess:
+        """What the console has open."""
+        return cast(ConsoleProcess, self.app.state.console.process)
+
     @property
     def viewers(self) -> dict[str, Viewer]:
         """By token."""
@@ -98,8 +147,10 @@ async def inside_console(
         viewers: dict[str, Viewer] = {}
         app.state.viewers = viewers
 
+        sessions = app.state.console.process.sessions
+
         async def viewer(token: str) -> Viewer | None:
-            return viewers.get(token)
+            return viewers.get(token) or await sessions.viewer(token)
 
         app.state.console.viewer = viewer
         yield InsideConsole(app)

@@ -80,9 +80,8 @@ def _on_free_ports(settings: Settings) -> Settings:
         for each in (first, second, third):
             each.bind(("127.0.0.1", 0))
         port, simulator_port, console_port = (each.getsockname()[1] for each in (first, second, third))
-    return replace(settings, port=port, console_port=console_port).with_connector(
-        SimulatorSettings, port=simulator_port
-    )
+    own = replace(settings, port=port, console_port=console_port, console_second_factor=False)
+    return own.with_connector(SimulatorSettings, port=simulator_port)
 
 
 def _print(result: DemoResult) -> None:

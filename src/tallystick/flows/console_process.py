@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager, nullcontext
 
 from msgspec import Struct
 
+from tallystick.access.sessions import Sessions
 from tallystick.flows.assembly import open_runtime
 from tallystick.flows.runtime import Runtime
 from tallystick.providers.port import Provider
@@ -21,6 +22,7 @@ class ConsoleProcess(Struct, frozen=True, kw_only=True):
     """What one process of the console has open."""
 
     runtime: Runtime
+    sessions: Sessions
 
 
 @asynccontextmanager
@@ -32,9 +34,8 @@ async def open_console_process(
     with (
         resolve_database(settings) if database_url is None else nullcontext(DatabaseUrls(database_url, database_url))
     ) as urls:
-        async with open_runtime(
-            settings, urls.app_url, providers=providers, registers_keys=False, application_name=SESSIONS
-        ) as runtime:
+        async with open_runtime(settings, urls.app_url, providers=providers, application_name=SESSIONS) as runtime:
             if database_url is None:  # a process of its own: it listens once it knows whether it is ready
                 await runtime.readiness.first()
-            yield ConsoleProcess(runtime=runtime)
+            sessions = Sessions(runtime.pool, runtime.clock, settings, runtime.sealer)
+            yield ConsoleProcess(runtime=runtime, sessions=sessions)

@@ -52,6 +52,11 @@ class ConsoleSettings(Section):
         ms("Acts that move money or rights need a sign-in no older than this: who sits there may have changed.", ge=50),
     ] = 300_000
 
+    console_second_factor: Annotated[
+        bool,
+        flag("Whether operators and admins need a code of their authenticator; `demo` alone switches it off."),
+    ] = True
+
     def faults(self) -> Iterator[str]:
         certificate, key, proxies = self.console_tls_certificate, self.console_tls_key, self.console_proxies
         if (certificate is None) != (key is None):

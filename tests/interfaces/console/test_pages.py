@@ -22,6 +22,10 @@ OPEN = {
     "static": "our own files, the same for everybody",
     "start": "leads to the first page",
     "sign_in": "how one gets a session",
+    "signing_in": "how one gets a session",
+    "first_sign_in": "how one gets a password",
+    "signing_in_first": "how one gets a password",
+    "sign_out": "the form's token is the session's",
 }
 
 

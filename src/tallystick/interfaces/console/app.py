@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
+import secrets
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from http.cookies import CookieError, SimpleCookie
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 from urllib.parse import quote
 
 from litestar import Litestar, Request
@@ -26,7 +27,7 @@ from tallystick.interfaces.console.forms import (
     require_own_form,
     token_field,
 )
-from tallystick.interfaces.console.page import ROOT, Answer, Page, PageRequest, Redirect, Refused, View
+from tallystick.interfaces.console.page import ROOT, SIGN_IN, Answer, Page, PageRequest, Redirect, Refused, View
 from tallystick.interfaces.console.rendering import Templates
 from tallystick.interfaces.console.security import RequestPolicy, plain
 from tallystick.interfaces.console.table import PAGES
@@ -44,9 +45,25 @@ Lifespan = Callable[[Litestar], AbstractAsyncContextManager[None]]
 #: from loopback alone.
 SESSION_COOKIE: Final = "__Host-tallystick"
 
-SIGN_IN: Final = f"{ROOT}/sign-in"
+#: What forms of people who are not signed in are protected by. Signing in makes another secret, which nobody could have
+#: put into the browser before.
+FORM_COOKIE: Final = "__Host-tallystick-form"
+
+#: 256 bits.
+FORM_COOKIE_BYTES: Final = 32
 
 HTML: Final = "text/html; charset=utf-8"
+
+
+class _Visit(NamedTuple):
+    """Who asks, and what the tokens of their forms are made with. ``is_new``: the browser does not have it yet."""
+
+    viewer: Viewer | None
+    secret: str
+    is_new: bool = False
+
+
+_STRANGER: Final = _Visit(None, "")
 
 
 class Console:
@@ -61,21 +78,23 @@ class Console:
         self.pages = pages
 
     async def viewer(self, token: str) -> Viewer | None:
-        """Who is signed in with this token."""
-        return None
+        """Who is signed in with this secret."""
+        return await self.process.sessions.viewer(token)
 
     async def respond(self, page: Page, request: Request[Any, Any, Any]) -> Response[Any]:
         """One request: who asks, whether they may, whether the form is ours; then the page's handler."""
-        secret = cookies_of(request).get(SESSION_COOKIE, "")
-        viewer = None
+        cookies = cookies_of(request)
+        session = cookies.get(SESSION_COOKIE, "")
+        visit = _Visit(None, cookies.get(FORM_COOKIE, ""))
         try:
-            viewer = await self.viewer(secret) if secret else None
-            refused = self._refused(page, viewer, request)
-            if refused is not None:
+            viewer = await self.viewer(session) if session else None
+            if viewer is not None:
+                visit = _Visit(viewer, session)
+            if (refused := self._refused(page, visit, request)) is not None:
                 return refused
-            form = Form()
-            if page.method == "POST":
-                form = await _own_form(request, secret)
+            form = await _own_form(request, visit.secret) if page.method == "POST" else Form()
+            if not visit.secret:
+                visit = _Visit(None, secrets.token_urlsafe(FORM_COOKIE_BYTES), is_new=True)
             asked = PageRequest(
                 self.process,
                 viewer,
@@ -83,64 +102,58 @@ class Console:
                 query={name: request.query_params[name] for name in request.query_params},
                 form=form,
                 address=self.policy.address(request.scope),
-                cookies=cookies_of(request),
+                secret=visit.secret,
             )
-            return self.rendered(page, await page.handle(asked), viewer, secret)
+            return self._rendered(page, await page.handle(asked), visit)
         except FormRefused as error:
-            return self.error(400, str(error), viewer, secret)
+            return self.error(400, str(error), visit)
         except Refused as error:
-            return self.error(error.status, error.says, viewer, secret)
+            return self.error(error.status, error.says, visit)
         except DATABASE_AWAY as error:
             log.warning("console has no database", page=page.name, error=type(error).__name__)
-            return self.error(503, "The database does not answer. Load the page again in a while.", viewer, secret)
+            return self.error(503, "The database does not answer. Load the page again in a while.", visit)
         except SealingRefused:
-            return self.error(503, "This process does not have the record's sealing keys.", viewer, secret)
+            return self.error(503, "This process does not have the record's sealing keys.", visit)
         except Exception:
             log.exception("console page failed", page=page.name)
-            return self.error(500, "The page failed; the log says why. Nothing else is affected.", viewer, secret)
+            return self.error(500, "The page failed; the log says why. Nothing else is affected.", visit)
 
-    def _refused(self, page: Page, viewer: Viewer | None, request: Request[Any, Any, Any]) -> Response[Any] | None:
+    def _refused(self, page: Page, visit: _Visit, request: Request[Any, Any, Any]) -> Response[Any] | None:
         if page.right is None:
             return None
-        if viewer is None:
+        if visit.viewer is None:
             if page.method == "GET":
                 asked = request.url.path + (f"?{request.url.query}" if request.url.query else "")
                 return _redirect(f"{SIGN_IN}?next={quote(asked, safe='')}" if asked != ROOT else SIGN_IN)
-            return self.error(401, "You are signed out. Nothing was done; sign in, and do it again.", None, "")
-        if not viewer.may(page.right):
+            return self.error(401, "You are signed out. Nothing was done; sign in, and do it again.", _STRANGER)
+        if not visit.viewer.may(page.right):
             raise Refused(403, f"This needs the right “{page.right}”, which you do not have.")
-        if page.fresh and not viewer.is_fresh(self.process.runtime.clock.now(), self.settings.console_fresh_ms):
+        if page.fresh and not visit.viewer.is_fresh(self.process.runtime.clock.now(), self.settings.console_fresh_ms):
             raise Refused(403, "This needs a recent sign-in. Sign in again, and do it again; nothing was done.")
         return None
 
-    def rendered(self, page: Page, answer: Answer, viewer: Viewer | None, secret: str) -> Response[Any]:
-        """What a handler answered, as a response."""
+    def _rendered(self, page: Page, answer: Answer, visit: _Visit) -> Response[Any]:
         if isinstance(answer, Redirect):
-            return _redirect(answer.to)
+            return _redirect(answer.to, answer.session)
         if isinstance(answer, View):
-            return self._html(answer.template, answer.status, page.title, answer.context, viewer, secret)
+            return self._html(answer.template, answer.status, page.title, answer.context, visit)
         return answer
 
-    def error(self, status: int, says: str, viewer: Viewer | None, secret: str) -> Response[Any]:
+    def error(self, status: int, says: str, visit: _Visit | None = None) -> Response[Any]:
         """A page that says why there is none."""
-        return self._html("error.html", status, f"Error {status}", {"says": says}, viewer, secret)
+        return self._html("error.html", status, f"Error {status}", {"says": says}, visit or _STRANGER)
 
-    def _html(
-        self,
-        template: str,
-        status: int,
-        title: str,
-        context: Mapping[str, Any],
-        viewer: Viewer | None,
-        secret: str,
-    ) -> Response[Any]:
+    def _html(self, template: str, status: int, title: str, context: Mapping[str, Any], visit: _Visit) -> Response[Any]:
         own = {
             "title": title,
-            "viewer": viewer,
-            "navigation": self._navigation(viewer),
-            "token": lambda action: token_field(secret, action),
+            "viewer": visit.viewer,
+            "navigation": self._navigation(visit.viewer),
+            "token": lambda action: token_field(visit.secret, action),
         }
-        return Response(self.templates.render(template, {**own, **context}), status_code=status, media_type=HTML)
+        response = Response(self.templates.render(template, {**own, **context}), status_code=status, media_type=HTML)
+        if visit.is_new:
+            response.headers["set-cookie"] = _cookie(FORM_COOKIE, visit.secret)
+        return response
 
     def _navigation(self, viewer: Viewer | None) -> list[Page]:
         """Pages with a group, of those that the viewer may see."""
@@ -160,7 +173,7 @@ class ConsoleApplication(Litestar):
             if status >= 500:
                 log.error("console request failed", error=type(error).__name__)
             says = {404: "There is no such page.", 405: "This address takes no such request."}
-            return console.error(status, says.get(status, "The request cannot be answered."), None, "")
+            return console.error(status, says.get(status, "The request cannot be answered."))
 
         super().__init__(
             [_handler(console, page) for page in console.pages],
@@ -226,8 +239,16 @@ async def _own_form(request: Request[Any, Any, Any], secret: str) -> Form:
     return form
 
 
-def _redirect(to: str) -> Response[Any]:
-    return Response(b"", status_code=303, headers={"location": to}, media_type=HTML)
+def _redirect(to: str, session: str | None = None) -> Response[Any]:
+    headers = {"location": to}
+    if session is not None:
+        headers["set-cookie"] = _cookie(SESSION_COOKIE, session)
+    return Response(b"", status_code=303, headers=headers, media_type=HTML)
+
+
+def _cookie(name: str, value: str) -> str:
+    """Kept until the browser is closed; an empty one is dropped at once."""
+    return f"{name}={value}; Path=/; Secure; HttpOnly; SameSite=Strict" + ("" if value else "; Max-Age=0")
 
 
 def _handler(console: Console, page: Page) -> HTTPRouteHandler:

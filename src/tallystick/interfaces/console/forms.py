@@ -41,6 +41,10 @@ class Form:
         """The first value of a field, without space around it."""
         return next((value.strip() for field, value in self._fields if field == name), "")
 
+    def exact(self, name: str) -> str:
+        """The first value of a field as it was typed: of a password."""
+        return next((value for field, value in self._fields if field == name), "")
+
     def all(self, name: str) -> list[str]:
         """Every value of a field, as of boxes that are ticked."""
         return [value for field, value in self._fields if field == name]

@@ -17,6 +17,9 @@ from tallystick.interfaces.console.forms import Form
 #: Every path of the console begins so.
 ROOT: Final = "/console"
 
+#: Where people without a session are sent.
+SIGN_IN: Final = f"{ROOT}/sign-in"
+
 #: In the order of the navigation. Rows of no group are reached from others.
 Group = Literal["", "Overview", "Find", "Waiting", "Providers", "Merchants", "Platform"]
 
@@ -30,9 +33,11 @@ class View(Struct, frozen=True, kw_only=True):
 
 
 class Redirect(Struct, frozen=True):
-    """After an act: GET another page of the console (303). ``to`` begins with ``ROOT``."""
+    """After an act: GET another page of the console (303). ``to`` begins with ``ROOT``. ``session``: the secret of a
+    new session for this browser; empty ends the one that it has."""
 
     to: str
+    session: str | None = None
 
 
 class Refused(Exception):
@@ -46,7 +51,8 @@ class Refused(Exception):
 
 class PageRequest:
     """What a handler is given. ``path``: the parts of the address that vary; ``query``: the first value of each
-    parameter; ``form``: what was sent, on a POST, after its token was checked; ``address``: the client's."""
+    parameter; ``form``: what was sent, on a POST, after its token was checked; ``address``: the client's; ``secret``:
+    what the tokens of this browser's forms are made with: its session's secret, where there is one."""
 
     def __init__(
         self,
@@ -57,7 +63,7 @@ class PageRequest:
         query: Mapping[str, str],
         form: Form,
         address: str,
-        cookies: Mapping[str, str],
+        secret: str,
     ) -> None:
         self.process = process
         self.somebody = viewer
@@ -65,7 +71,7 @@ class PageRequest:
         self.query = query
         self.form = form
         self.address = address
-        self.cookies = cookies
+        self.secret = secret
 
     @property
     def runtime(self) -> Runtime:

@@ -44,6 +44,7 @@ class Scene(NamedTuple):
     case_id: str
     event_ids: list[str]
     alert_id: str
+    endpoint_id: str
 
 
 async def scene(database: Database, merchant_id: str, dead_letters: int = 3) -> Scene:
@@ -52,6 +53,7 @@ async def scene(database: Database, merchant_id: str, dead_letters: int = 3) -> 
     async with runtime_of(database.app_url, provider, settings=PATIENT) as runtime:
         await runtime.pool.execute("INSERT INTO merchant (merchant_id, created_at) VALUES ($1, now()) ON CONFLICT DO NOTHING", merchant_id)
         client = Client(runtime, merchant_id)
+        endpoint_id = await _endpoint(runtime, merchant_id)
         paid = str(read(await client.create("order-1042", 4_250, manual=True))["id"])
         await client.capture("order-1042-capture", paid)
         await client.refund("order-1042-refund", paid, 1_250)
@@ -67,7 +69,7 @@ async def scene(database: Database, merchant_id: str, dead_letters: int = 3) -> 
         case_id = str(await runtime.pool.fetchval("SELECT case_id FROM rejected_case WHERE merchant_id = $1", merchant_id))
         alert_id = await _alert(runtime)
         await _past(runtime)
-    return Scene(merchant_id, paid, hostile, doubtful, late, case_id, events, alert_id)
+    return Scene(merchant_id, paid, hostile, doubtful, late, case_id, events, alert_id, endpoint_id)
 
 
 async def _hostile(runtime: Runtime, provider: BookedProvider, client: Client) -> str:
@@ -130,6 +132,19 @@ async def _dead(runtime: Runtime, database: Database, payment: object, count: in
     finally:
         await owner.close()
     return [each.event_id for each in made]
+
+
+async def _endpoint(runtime: Runtime, merchant_id: str) -> str:
+    """One whose address an attacker chose."""
+    endpoint_id = new_id("we")
+    await runtime.pool.execute(
+        "INSERT INTO webhook_endpoint (merchant_id, endpoint_id, url, state, created_at) VALUES ($1, $2, $3, 'enabled',"
+        " now())",
+        merchant_id,
+        endpoint_id,
+        f"https://shop.example/{HOSTILE}",
+    )
+    return endpoint_id
 
 
 async def _alert(runtime: Runtime) -> str:

@@ -12,7 +12,7 @@ from typing import Final, Literal
 from markupsafe import Markup
 from msgspec import Struct
 
-from tallystick.interfaces.console.words import bounded, duration, money, spoken
+from tallystick.interfaces.console.words import bounded, duration, money, plural, spoken
 from tallystick.oversight.trace.entries import Entry, EntryKind
 
 #: Who did it: each has a line in the drawing.
@@ -95,7 +95,7 @@ def _gap(before: datetime | None, after: datetime | None) -> str:
 
 def _drawn(number: int, entry: Entry) -> Drawn:
     lane = _LANE[entry.kind]
-    if entry.kind == "step" and entry.actor and entry.actor.startswith(("key:", "shell:", "operator:")):
+    if entry.kind in ("step", "call") and entry.cause == "operator":
         lane = "operator"
     wrong = entry.kind in ("rejection", "case") or (entry.kind == "call" and entry.what == "unknown")
     return Drawn(
@@ -106,22 +106,22 @@ def _drawn(number: int, entry: Entry) -> Drawn:
 
 def _lanes(lane: Lane, *, wrong: bool) -> Markup:
     lines = Markup("").join(
-        Markup('<line x1="{0}" y1="0" x2="{0}" y2="28"/>').format(8 + 16 * number) for number in range(len(LANES))
+        Markup('<line x1="{0}" y1="0" x2="{0}" y2="100%"/>').format(8 + 16 * number) for number in range(len(LANES))
     )
     x = 8 + 16 * LANES.index(lane)
-    dot = Markup('<circle class="dot {}{}" cx="{}" cy="12" r="5"/>').format(lane, " wrong" if wrong else "", x)
-    return Markup('<svg class="lanes" viewBox="0 0 64 28" aria-hidden="true">{}{}</svg>').format(lines, dot)
+    dot = Markup('<circle class="dot {}{}" cx="{}" cy="14" r="5"/>').format(lane, " wrong" if wrong else "", x)
+    return Markup('<svg class="lanes" aria-hidden="true">{}{}</svg>').format(lines, dot)
 
 
 def _says(entry: Entry) -> str:
     what = bounded(spoken(entry.what), 120)
     match entry.kind:
         case "request":
-            return f"Asked for {what}"
+            return f"Asked for {bounded(entry.what, 120)}"
         case "answer":
             return f"Answer {entry.status or ''} recorded"
         case "replay":
-            return f"Request repeated {entry.count or 1} times: {what}"
+            return f"Request repeated {plural(entry.count or 1, 'time')}: {what}"
         case "call":
             verdict = f": {spoken(entry.verdict)}" if entry.verdict and entry.verdict != entry.what else ""
             return f"{spoken(entry.subject or 'call').capitalize()} {what}{verdict}"

@@ -51,22 +51,24 @@ class Plot(Struct, frozen=True, kw_only=True):
 
 
 def plot(title: str, lines: Sequence[Line], marks: Sequence[Mark], since: datetime, until: datetime, step_s: int) -> Plot:
-    """Lines over time, from ``since`` to ``until``. A step without a value is a zero: nothing was counted there."""
+    """Lines over time, from ``since`` to ``until``. A step without a value is a zero: nothing was counted there. The step
+    that is not over yet is left out."""
     drawn = [each for each in lines if each.points]
     if not drawn:
         return Plot(title=title, svg=None, legend=())
     chart = leather.Chart()
     most = max(1, *(value for each in drawn for _, value in each.points))
-    chart.set_x_scale(leather.Temporal(_naive(since), _naive(until)))
+    times = leather.Temporal(_naive(since), _naive(until))
+    chart.set_x_scale(times)
     chart.set_y_scale(leather.Linear(0, most))
     chart.set_x_axis(leather.Axis(_times(since, until), _clock(until - since)))
     chart.set_y_axis(leather.Axis(_levels(most), lambda value, *_: f"{value:,}"))
     for each in drawn:
-        chart.add_series(leather.Series(_with_zeros(each.points, since, until, step_s)), _Line())
+        chart.add_series(leather.Series(_with_zeros(each.points, since, until, step_s)), _Line("line"))
     group = _drawn(chart)
     canvas = group.find(".//g[@class='axis left']/..")
     if canvas is not None:
-        _add_marks(canvas, [each for each in marks if since <= each.at <= until], since, until)
+        _add_marks(canvas, [each for each in marks if since <= each.at <= until], times)
     return Plot(title=title, svg=_svg(group, title), legend=[each.name for each in drawn])
 
 
@@ -94,7 +96,7 @@ def _drawn(chart: Any) -> ElementTree.Element:
     return group
 
 
-def _add_marks(canvas: ElementTree.Element, marks: Sequence[Mark], since: datetime, until: datetime) -> None:
+def _add_marks(canvas: ElementTree.Element, marks: Sequence[Mark], times: Any) -> None:
     """Vertical lines as high and as wide as the axis's own."""
     level = canvas.find("./g[@class='axis left']/g/line")
     column = canvas.find("./g[@class='axis bottom']/g/line")
@@ -102,7 +104,7 @@ def _add_marks(canvas: ElementTree.Element, marks: Sequence[Mark], since: dateti
         return
     width, height = float(level.get("x2", "0")), float(column.get("y2", "0"))
     for mark in marks:
-        x = f"{(mark.at - since) / (until - since) * width:.1f}"
+        x = f"{times.project(_naive(mark.at), 0, width):.1f}"
         group = ElementTree.SubElement(canvas, "g", {"class": "mark"})
         ElementTree.SubElement(group, "title").text = mark.title
         ElementTree.SubElement(group, "line", {"x1": x, "x2": x, "y1": "0", "y2": str(height)})
@@ -123,7 +125,7 @@ def _with_zeros(
     known: Mapping[datetime, int] = dict(points)
     step = timedelta(seconds=step_s)
     first = datetime.fromtimestamp((since.timestamp() // step_s + 1) * step_s, UTC)
-    steps = [first + step * number for number in range((until - first) // step + 1)]
+    steps = [first + step * number for number in range((until - first) // step)]
     return [(_naive(at), known.get(at, 0)) for at in steps]
 
 

@@ -13,9 +13,12 @@ from tallystick.interfaces.console.pages import (
     health,
     in_doubt,
     late_money,
+    merchants,
     notes,
     overview,
     payment,
+    platform,
+    providers,
     refused_webhooks,
     sign_in,
 )
@@ -33,4 +36,7 @@ PAGES: Final[tuple[Page, ...]] = (
     *alerts.PAGES,
     *notes.PAGES,
     *refused_webhooks.PAGES,
+    *providers.PAGES,
+    *merchants.PAGES,
+    *platform.PAGES,
 )

@@ -36,8 +36,8 @@ async def detail(request: PageRequest, item: WorkItem) -> Sequence[tuple[str, st
     event = await trace_event(request.runtime.stores.inbox, item.item_id)
     if event is None:
         return []
-    facts = [("provider's id", bounded(event.provider_event_id)), ("received", f"{at(event.received_at)} UTC")]
-    for each in event.tries[-_TRIES:]:
+    facts = [("provider's id", bounded(event.provider_event_id)), ("arrived", f"{event.deliveries} times, last at {at(event.last_delivered_at)} UTC")]
+    for each in event.attempts[-_TRIES:]:
         said = f"{spoken(each.result)}: {bounded(each.detail)}" if each.detail else spoken(each.result)
         facts.append((f"try {each.number}", f"{at(each.ended_at)} {said}"))
     return facts

@@ -24,7 +24,6 @@ _ELSEWHERE: Final[Mapping[str, str]] = {
     "case_": "cases/rows",
     "alr_": "alerts/rows",
     "att_": "in-doubt/rows",
-    "we_": "endpoints/rows",
 }
 
 

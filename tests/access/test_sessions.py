@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from tallystick.access.accounts import secret_hash
+from tallystick.access.accounts import Granted, secret_hash
 from tallystick.access.passwords import PasswordRefused, require_password
 from tallystick.access.sessions import Sessions, SignInRefused
 from tallystick.access.throttle import Throttled
@@ -102,7 +102,7 @@ async def test_a_session_is_new_at_each_sign_in(new_database: NewDatabase) -> No
         planted.http.cookies.set(SESSION_COOKIE, "planted")
         planted.http.cookies.set(FORM_COOKIE, "planted-too")
         assert (await _sign_in(planted, code=code_now())).status_code == 303
-        new = {cookie.name: cookie.value for cookie in planted.http.cookies.jar}[SESSION_COOKIE]
+        new = str({cookie.name: cookie.value for cookie in planted.http.cookies.jar}[SESSION_COOKIE])
         assert new not in ("planted", "planted-too", old)
         for token in ("planted", "planted-too", secret_hash(new).hex()):
             assert await console.process.sessions.viewer(token) is None
@@ -157,7 +157,7 @@ async def test_roles_are_read_at_each_request(new_database: NewDatabase) -> None
         token = person.http.cookies[SESSION_COOKIE]
         before = await console.process.sessions.viewer(token)
         assert before is not None and before.may("act") and before.sees("shop") and not before.sees("other")
-        fewer = operators.Granted(roles=["auditor"], merchants=["shop"])
+        fewer = Granted(roles=["auditor"], merchants=["shop"])
         await operators.change(console.process.runtime, "ada", fewer, actor="shell:root@host", reason="moved")
         after = await console.process.sessions.viewer(token)
         assert after is not None and not after.may("act") and after.may("audit")

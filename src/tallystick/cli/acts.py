@@ -9,9 +9,11 @@ from typing import Annotated, Any, TypeVar
 import typer
 from msgspec import Struct
 
-from tallystick.access.operator import operator_on_command_line
+from tallystick.access.operator import operator_on_command_line, operator_signed_in
+from tallystick.access.sessions import Sessions
 from tallystick.cli.context import console, print_json
 from tallystick.cli.database import existing_database
+from tallystick.cli.session_file import kept_session
 from tallystick.domain.api_keys import Scope
 from tallystick.domain.operator_act import ActName, AskedAct, OperatorAct
 from tallystick.domain.requests.idempotency_key import parse_idempotency_key
@@ -85,7 +87,11 @@ def act_on(settings: Settings, asking: Asking, do: Callable[[Runtime, AskedAct],
 async def act_in(runtime: Runtime, asking: Asking, do: Callable[[Runtime, AskedAct], Awaitable[OperatorAct]]) -> Done:
     """As ``act_on``, in a runtime that is open."""
     stores, settings = runtime.stores, runtime.settings
-    who = await operator_on_command_line(stores.api_keys, settings.operator_key, asking.scope)
+    sessions = Sessions(runtime.pool, runtime.clock, settings, runtime.sealer)
+    if settings.operator_key is None and (token := kept_session()) is not None:
+        who = await operator_signed_in(sessions, token, asking.act, runtime.clock.now(), settings.console_fresh_ms)
+    else:
+        who = await operator_on_command_line(stores.api_keys, settings.operator_key, asking.scope)
     asked = asked_act(
         who.name,
         checked_key(asking.key),

@@ -61,6 +61,8 @@ COMMANDS: Final[Mapping[str, str]] = {
     "dead-letters": "tallystick.cli.dead_letters:app",
     "rejections": "tallystick.cli.rejections:app",
     "acts": "tallystick.cli.operator_acts:app",
+    "operators": "tallystick.cli.operators:app",
+    "login": "tallystick.cli.login:login",
     "providers": "tallystick.cli.providers:app",
     "release": "tallystick.cli.release:app",
     "sealing-keys": "tallystick.cli.sealing_keys:app",

@@ -17,7 +17,7 @@ from rich.table import Table
 from tallystick.cli.bars import Bars
 from tallystick.cli.context import DataDir, Into, console, settings_from, settings_on_own_or_new_database
 from tallystick.cli.tables import way_of_an_event
-from tallystick.cli.up import announce, invitation
+from tallystick.cli.up import announce, first_sign_in, invitation
 from tallystick.lab.demo.result import DemoResult
 from tallystick.lab.demo.run import demonstrate, impatient
 from tallystick.lab.own_database import own_database
@@ -55,6 +55,7 @@ def demo(
         _print(results[0])
         if stays:
             console.print(invitation(platform), highlight=False, soft_wrap=True, markup=False)
+            console.print(first_sign_in(platform), highlight=False, soft_wrap=True, markup=False)
             console.print("Press Ctrl-C to stop.")
             await asyncio.Event().wait()
 

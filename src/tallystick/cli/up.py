@@ -4,17 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import sys
+from pathlib import Path
+from typing import Final
 
 import typer
 import uvloop
 
 from tallystick.cli.context import DataDir, Host, Port, SimulatorPort, console, settings_from
 from tallystick.cli.roles import log_alone
+from tallystick.kit import atomic_file
 from tallystick.kit.log_capture import captures_output
 from tallystick.kit.logs import get_logger
 from tallystick.run.up import Platform, bring_up
 
 log = get_logger("tallystick.cli.up")
+
+#: In the data directory, readable by its owner alone.
+FIRST_SIGN_IN_FILE: Final = "first-sign-in"
 
 
 def up(data_dir: DataDir = None, host: Host = None, port: Port = None, simulator_port: SimulatorPort = None) -> None:
@@ -54,6 +60,22 @@ curl -i {platform.address}/v1/payments \\
 """
 
 
+def first_sign_in(platform: Platform) -> str:
+    """What the first operator of the console needs, once: for a terminal, or in a file that its owner alone can read.
+    Never for a log. Raises OSError."""
+    invited = platform.first_sign_in
+    if invited is None:
+        return ""
+    address = f"{platform.console_address}/console/first-sign-in?operator={invited.operator_id}"
+    said = f"First sign-in at the console, as {invited.operator_id}"
+    if console.is_terminal:
+        return f"{said}: {address}\n  secret          {invited.invitation}\n"
+    file = Path(platform.settings.data_dir) / FIRST_SIGN_IN_FILE
+    atomic_file.replace(file, f"{address}\n{invited.invitation}")
+    return f"{said}: its address and secret are in {file}\n"
+
+
 async def _stay_up(platform: Platform) -> None:
     console.print(invitation(platform), highlight=False, soft_wrap=True, markup=False)
+    console.print(first_sign_in(platform), highlight=False, soft_wrap=True, markup=False)
     await asyncio.Event().wait()

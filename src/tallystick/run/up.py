@@ -23,6 +23,7 @@ import aiohttp
 from msgspec import Struct
 
 from tallystick.access import key_store
+from tallystick.access.first_operator import FirstSignIn, first_sign_in
 from tallystick.domain.errors import TallystickError
 from tallystick.providers.assembly import switched_off
 from tallystick.providers.simulator.setup import SIMULATOR, SimulatorSettings
@@ -60,6 +61,7 @@ class Platform(Struct, frozen=True, kw_only=True):
     console_address: str | None  # None where the console is off
     key_file: Path
     api_key: str
+    first_sign_in: FirstSignIn | None = None  # of the console, while its first operator has not signed in
 
 
 async def bring_up(
@@ -97,6 +99,7 @@ async def bring_up(
         await asyncio.to_thread(migrate, database.owner_url, announce)
         key_file = data_dir / "api-key"
         api_key = await key_store.ensure_first_key(database.app_url, key_file, FIRST_MERCHANT)
+        invited = await first_sign_in(database.app_url) if settings.console else None
         if not simulator_is_on:
             announce(f"the test acquirer is off; {await _open_there(database)} payments are open there")
         stack.push_async_callback(supervisor.drain)
@@ -111,6 +114,7 @@ async def bring_up(
             console_address=console_address(settings) if settings.console else None,
             key_file=key_file,
             api_key=api_key,
+            first_sign_in=invited,
         )
         return await _until_stopped(_when_ready(platform, body), supervisor, stop)
 

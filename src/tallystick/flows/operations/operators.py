@@ -141,7 +141,7 @@ def gives_more(before: Granted, after: Granted) -> bool:
     """Whether somebody may do or see anything that they might not."""
     if before.merchants is not None and not (after.merchants and set(after.merchants) <= set(before.merchants)):
         return True
-    return not after.rights() <= before.rights() or not set(after.roles) <= set(before.roles)
+    return not after.rights() <= before.rights()
 
 
 def require_granted(operator_id: str, granted: Granted) -> None:

@@ -12,6 +12,9 @@ from tallystick.oversight.trace.first_line import money as money
 #: What somebody else wrote is shown up to here: one line of a wide screen.
 TEXT_CHARS: Final = 300
 
+#: Evidence is shown up to here: some pages of a screen.
+EVIDENCE_CHARS: Final = 20_000
+
 _UNITS: Final[Sequence[tuple[int, str]]] = ((86_400, "d"), (3_600, "h"), (60, "min"), (1, "s"))
 
 #: The work that waits, as `tallystick status` names it, in words.
@@ -78,6 +81,12 @@ def bounded(text: str | None, most: int = TEXT_CHARS) -> str:
         return ""
     shown = "".join(char if char.isprintable() else " " for char in text[: most + 1])
     return shown if len(text) <= most else f"{shown[:most]}…"
+
+
+def bounded_lines(text: str, most: int = EVIDENCE_CHARS) -> str:
+    """The same of several lines."""
+    shown = "".join(char if char.isprintable() or char == "\n" else " " for char in text[:most])
+    return shown if len(text) <= most else f"{shown}\n… {len(text) - most:,} more characters"
 
 
 def spoken(name: str) -> str:

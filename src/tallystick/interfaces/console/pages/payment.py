@@ -5,12 +5,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Final
 
+import msgspec
+
 from tallystick.domain.lifecycles.table import NEW
+from tallystick.domain.operator_act import ActKeyReused, OperatorAct, WordsRefused
+from tallystick.flows.operations.acts import asked_act, perform
 from tallystick.flows.payments.attempts import fetch_verdict
 from tallystick.interfaces.console.page import ROOT, Answer, Page, PageRequest, Refused, View
 from tallystick.interfaces.console.payment_timeline import LANES, parts_of
 from tallystick.interfaces.console.state_graph import state_graph
-from tallystick.interfaces.console.words import Words, bounded
+from tallystick.interfaces.console.words import Words, bounded, bounded_lines
+from tallystick.kit.ids import new_id
 from tallystick.oversight.trace.payment import PaymentTrace, owner_of, rebuilt_trace, trace_of
 from tallystick.oversight.trace.rebuild import ProvidersWord
 from tallystick.record.postgres.trace_parts import TraceRows
@@ -34,6 +39,35 @@ async def ask(request: PageRequest) -> Answer:
         (attempt, await fetch_verdict(request.runtime, rows.record.payment, attempt)) for attempt in attempts
     ]
     return _view(request, rows, rebuilt_trace(rows, request.runtime.settings, word), asked=True)
+
+
+async def evidence(request: PageRequest) -> Answer:
+    """What providers answered and sent, as the record has it. Reading it is an act of its own, recorded first."""
+    rows, runtime, form = await _rows(request), request.runtime, request.form
+    payment_id, merchant_id = rows.record.payment.payment_id, rows.record.payment.merchant_id
+    asked = asked_act(
+        request.viewer.actor, form.get("key") or None, "evidence.read", payment_id, form.get("reason")
+    )
+
+    async def read_it() -> OperatorAct:
+        act = asked.done({}, runtime.clock.now(), merchant_id=merchant_id, payment_id=payment_id)
+        await runtime.stores.acts.record(act)
+        return act
+
+    try:
+        await perform(runtime.stores.acts, runtime.settings, asked, read_it)
+    except (WordsRefused, ActKeyReused) as error:
+        raise Refused(400, f"{error}. Nothing was shown.") from None
+    steps = [(each, _pretty(each.evidence)) for each in rows.steps if each.evidence]
+    events = [(each, _pretty(each.notice)) for each in rows.events]
+    words = Words(runtime.clock.now())
+    context = {"title": "Raw evidence", "payment_id": payment_id, "steps": steps, "events": events, "w": words}
+    return View(template="evidence.html", context=context)
+
+
+def _pretty(evidence: Any) -> str:
+    """As JSON, up to a bound: a provider may send megabytes."""
+    return bounded_lines(msgspec.json.format(msgspec.json.encode(evidence), indent=2).decode())
 
 
 async def _rows(request: PageRequest) -> TraceRows:
@@ -68,6 +102,8 @@ def _view(request: PageRequest, rows: TraceRows, trace: PaymentTrace, *, asked: 
             "asked": asked,
             "may_ask": request.viewer.may("act"),
             "may_see_evidence": request.viewer.may("raw_evidence"),
+            "evidence_path": f"{ROOT}/payments/{trace.payment_id}/evidence",
+            "evidence_key": new_id("opa"),
             "ask_path": f"{ROOT}/payments/{trace.payment_id}/ask",
             "w": Words(request.runtime.clock.now()),
         },
@@ -106,6 +142,14 @@ PAGES: Final = (
         handle=ask,
         right="act",
         title="Payment",
+        method="POST",
+    ),
+    Page(
+        name="evidence",
+        path=f"{ROOT}/payments/{{payment_id:str}}/evidence",
+        handle=evidence,
+        right="raw_evidence",
+        title="Raw evidence",
         method="POST",
     ),
 )

@@ -147,6 +147,7 @@ def review(as_json: AsJson = False, data_dir: DataDir = None) -> None:
                     f"{shown_time(each['from'])} to {shown_time(each['until']) or 'now'}",
                     f"by {each['given_by']}",
                     f"approved by {', '.join(each['approved_by'])}" if each["approved_by"] else "",
+                    each["request_id"],
                 ),
             )
             for each in rows

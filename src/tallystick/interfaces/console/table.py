@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import Final
 
 from tallystick.interfaces.console.page import Page
-from tallystick.interfaces.console.pages import health, overview, sign_in
+from tallystick.interfaces.console.pages import approvals, health, overview, sign_in
 
 PAGES: Final[tuple[Page, ...]] = (
     *health.PAGES,
     *sign_in.PAGES,
     *overview.PAGES,
+    *approvals.PAGES,
 )

@@ -56,7 +56,7 @@ class World:
         """Their word on it."""
         given: dict[str, Any] = {"seen_hash": request.shown_hash, "reason": "looked at it"} | other
         return await four_eyes.decide(
-            self.runtime, APPROVABLE | ACTS, request.request_id, viewer, approves=approves, **given
+            self.runtime, {**APPROVABLE, **ACTS}, request.request_id, viewer, approves=approves, **given
         )
 
     async def count(self, table: str) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import AbstractAsyncContextManager
+from typing import Any
 
 import pytest
 
@@ -123,7 +124,7 @@ async def test_a_form_needs_its_token(database: Database) -> None:
 
 
 async def test_behind_a_proxy_nobody_else_is_taken_and_its_word_is_the_address(database: Database) -> None:
-    settings = {"console_proxies": "10.0.0.1", "console_allowed_hosts": "console.example"}
+    settings: dict[str, Any] = {"console_proxies": "10.0.0.1", "console_allowed_hosts": "console.example"}
     async with inside_console(database, BookedProvider(), **settings) as console:
         policy = console.app.state.console.policy
         own = (b"host", b"console.example")

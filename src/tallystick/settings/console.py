@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Annotated, ClassVar
 
+from tallystick.settings.alerts import amounts_by_currency
 from tallystick.settings.fields import comma_list, flag, has_empty_part, ms, port, text, variable
 from tallystick.settings.sections import Section
 
@@ -52,6 +53,13 @@ class ConsoleSettings(Section):
         ms("Acts that move money or rights need a sign-in no older than this: who sits there may have changed.", ge=50),
     ] = 300_000
 
+    second_person_above: Annotated[
+        str | None,
+        text(
+            "An operator's act that moves more than this needs a second person: minor units by currency, as in"
+            " EUR=100000,JPY=100000. Of currencies that are not named any amount does. Without it none."
+        ),
+    ] = None
     console_second_factor: Annotated[
         bool,
         flag("Whether operators and admins need a code of their authenticator; `demo` alone switches it off."),
@@ -68,6 +76,10 @@ class ConsoleSettings(Section):
             )
         if proxies is not None and (has_empty_part(proxies) or not all(map(_is_address, comma_list(proxies)))):
             yield f"{variable('console_proxies')}: expected IP addresses between commas"
+        try:
+            amounts_by_currency(self.second_person_above)
+        except ValueError:
+            yield f"{variable('second_person_above')}: expected amounts in minor units, as in EUR=100000,JPY=100000"
         hosts = self.console_allowed_hosts
         if hosts is not None and (has_empty_part(hosts) or any(set(host) & set("/:*@ ") for host in comma_list(hosts))):
             yield f"{variable('console_allowed_hosts')}: expected names between commas, without scheme, port and *"

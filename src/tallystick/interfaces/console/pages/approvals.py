@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+from tallystick.domain.errors import TallystickError
 from tallystick.domain.operator_act import REASON_CHARS
 from tallystick.flows.compliance import four_eyes
-from tallystick.flows.compliance.four_eyes import Approval, NotDecided
-from tallystick.flows.operations.operators import APPROVABLE
+from tallystick.flows.compliance.approvable import APPROVABLE
+from tallystick.flows.compliance.four_eyes import Approval
 from tallystick.interfaces.console.page import ROOT, Answer, Page, PageRequest, Redirect, Refused, View
 
 LIST: Final = f"{ROOT}/approvals"
@@ -49,8 +50,8 @@ async def deciding(request: PageRequest) -> Answer:
             seen_hash=seen_hash,
             reason=reason,
         )
-    except NotDecided as error:
-        return _shown(await _found(request), f"Nothing was decided: {error}.", 409)
+    except TallystickError as error:
+        return _shown(await _found(request), f"{error}.", 409)
     return Redirect(f"{LIST}/{wanted.request.request_id}")
 
 

@@ -334,3 +334,24 @@ def _shown_secret(page: str) -> bytes:
     found = re.search(r"<code>([A-Z2-7 ]{39})</code>", page)
     assert found is not None
     return base64.b32decode(found[1].replace(" ", ""))
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "INSERT INTO operator_version (operator_id, version, state, roles, raw_evidence, actor, at)"
+        " VALUES ('ada', 2, 'disabled', '{operator}', false, 'test', now())",
+        "UPDATE operator_credential SET version = version + 1",
+        "UPDATE operator_session SET ended_at = now()",
+    ],
+    ids=["disabled", "reset", "ended"],
+)
+async def test_each_of_these_alone_ends_a_session(new_database: NewDatabase, statement: str) -> None:
+    """A sign-in that was under way when somebody was disabled or reset leaves a session that was not ended."""
+    async with _console(new_database) as console:
+        person = await console.signed_in("operator", operator_id="ada")
+        token = person.http.cookies[SESSION_COOKIE]
+        assert await console.process.sessions.viewer(token) is not None
+        async with console.process.runtime.pool.acquire() as connection:
+            await connection.execute(statement)
+        assert await console.process.sessions.viewer(token) is None

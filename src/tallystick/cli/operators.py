@@ -18,6 +18,7 @@ from tallystick.cli.context import AsJson, DataDir, console, print_json, setting
 from tallystick.cli.reading import NotFound, OpenRecord, id_of, lines, print_rows, shown_time, with_record
 from tallystick.cli.session_file import kept_session
 from tallystick.flows.compliance import four_eyes
+from tallystick.flows.compliance.approvable import APPROVABLE
 from tallystick.flows.compliance.four_eyes import Approval
 from tallystick.flows.operations import operators as flow
 from tallystick.flows.runtime import Runtime
@@ -147,6 +148,7 @@ def review(as_json: AsJson = False, data_dir: DataDir = None) -> None:
                     f"{shown_time(each['from'])} to {shown_time(each['until']) or 'now'}",
                     f"by {each['given_by']}",
                     f"approved by {', '.join(each['approved_by'])}" if each["approved_by"] else "",
+                    each["request_id"],
                 ),
             )
             for each in rows
@@ -211,7 +213,7 @@ def _decide(request_id: str, reason: str, approves: bool, as_json: bool, data_di
             raise NotFound(f"there is no request {request_id}")
         return await four_eyes.decide(
             runtime,
-            flow.APPROVABLE,
+            APPROVABLE,
             request_id,
             viewer,
             approves=approves,

@@ -19,7 +19,7 @@ KILL_MARGIN_S: Final = 3
 
 def serve_console(settings: Settings) -> None:
     """Serve until SIGTERM or SIGINT. The worker process reads the environment."""
-    certificate, key = settings.console_tls_certificate, settings.console_tls_key
+    certificate, key = settings.console_tls_certificate_file, settings.console_tls_key_file
     Granian(
         "tallystick.run.console_process:application",
         address=settings.console_host,

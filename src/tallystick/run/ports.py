@@ -30,7 +30,7 @@ def http_address(host: str, port: int) -> str:
 def console_address(settings: Settings) -> str:
     """The console's URL for a browser on this machine."""
     address = http_address(settings.console_host, settings.console_port)
-    return address.replace("http:", "https:", 1) if settings.console_tls_certificate is not None else address
+    return address.replace("http:", "https:", 1) if settings.console_tls_certificate_file is not None else address
 
 
 def require_free_port(host: str, port: int) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Annotated, ClassVar
 
+from tallystick.settings.alerts import amounts_by_currency
 from tallystick.settings.fields import comma_list, flag, has_empty_part, ms, port, text, variable
 from tallystick.settings.sections import Section
 
@@ -22,10 +23,10 @@ class ConsoleSettings(Section):
         str, text("Where the console listens. Beyond loopback it needs TLS, or the proxies that end it.")
     ] = "127.0.0.1"
     console_port: Annotated[int, port("The port of the console.")] = 8402
-    console_tls_certificate: Annotated[
+    console_tls_certificate_file: Annotated[
         str | None, text("File with the console's certificate and its chain, in PEM; with the key it speaks TLS.")
     ] = None
-    console_tls_key: Annotated[str | None, text("File with the certificate's private key, in PEM.")] = None
+    console_tls_key_file: Annotated[str | None, text("File with the certificate's private key, in PEM.")] = None
     console_proxies: Annotated[
         str | None,
         text(
@@ -52,22 +53,33 @@ class ConsoleSettings(Section):
         ms("Acts that move money or rights need a sign-in no older than this: who sits there may have changed.", ge=50),
     ] = 300_000
 
+    second_person_above: Annotated[
+        str | None,
+        text(
+            "An operator's act that moves more than this needs a second person: minor units by currency, as in"
+            " EUR=100000,JPY=100000. Of currencies that are not named any amount does. Without it none."
+        ),
+    ] = None
     console_second_factor: Annotated[
         bool,
         flag("Whether operators and admins need a code of their authenticator; `demo` alone switches it off."),
     ] = True
 
     def faults(self) -> Iterator[str]:
-        certificate, key, proxies = self.console_tls_certificate, self.console_tls_key, self.console_proxies
+        certificate, key, proxies = self.console_tls_certificate_file, self.console_tls_key_file, self.console_proxies
         if (certificate is None) != (key is None):
-            yield f"{variable('console_tls_key')}: it and {variable('console_tls_certificate')} need each other"
+            yield f"{variable('console_tls_key_file')}: it and the certificate's file need each other"
         if not is_loopback(self.console_host) and certificate is None and proxies is None:
             yield (
-                f"{variable('console_host')}: beyond loopback set {variable('console_tls_certificate')} and"
-                f" {variable('console_tls_key')}, or {variable('console_proxies')}"
+                f"{variable('console_host')}: beyond loopback set {variable('console_tls_certificate_file')} and"
+                f" {variable('console_tls_key_file')}, or {variable('console_proxies')}"
             )
         if proxies is not None and (has_empty_part(proxies) or not all(map(_is_address, comma_list(proxies)))):
             yield f"{variable('console_proxies')}: expected IP addresses between commas"
+        try:
+            amounts_by_currency(self.second_person_above)
+        except ValueError:
+            yield f"{variable('second_person_above')}: expected amounts in minor units, as in EUR=100000,JPY=100000"
         hosts = self.console_allowed_hosts
         if hosts is not None and (has_empty_part(hosts) or any(set(host) & set("/:*@ ") for host in comma_list(hosts))):
             yield f"{variable('console_allowed_hosts')}: expected names between commas, without scheme, port and *"
@@ -75,7 +87,7 @@ class ConsoleSettings(Section):
     @property
     def console_is_encrypted(self) -> bool:
         """Whether browsers reach the console by https."""
-        return self.console_tls_certificate is not None or self.console_proxies is not None
+        return self.console_tls_certificate_file is not None or self.console_proxies is not None
 
 
 def is_loopback(host: str) -> bool:

@@ -56,7 +56,7 @@ class World:
         """Their word on it."""
         given: dict[str, Any] = {"seen_hash": request.shown_hash, "reason": "looked at it"} | other
         return await four_eyes.decide(
-            self.runtime, APPROVABLE | ACTS, request.request_id, viewer, approves=approves, **given
+            self.runtime, {**APPROVABLE, **ACTS}, request.request_id, viewer, approves=approves, **given
         )
 
     async def count(self, table: str) -> int:
@@ -168,6 +168,31 @@ async def test_an_approval_and_a_rejection_at_once_end_it_one_way(new_database: 
         ended = await world.runtime.stores.approvals.outcome(paid.request_id)
         assert ended is not None
         assert bool(PERFORMED) == (ended.outcome == "approved")
+
+
+async def test_a_rejection_between_the_approval_and_the_end_counts(
+    new_database: NewDatabase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The end is one row: whoever writes it second has not ended anything, and nothing is done."""
+    async with _world(new_database) as world:
+        await world.bootstrap()
+        ada, bob, eve = [await world.person(name) for name in ("ada", "bob", "eve")]
+        paid = await four_eyes.ask(
+            world.runtime, ACTS["test.pay"], "pay", {}, requested_by=ada.actor, reason="the money is theirs"
+        )
+        carry_out = four_eyes._carry_out
+
+        async def after_a_rejection(*arguments: Any) -> Approval:
+            await world.decide(paid, eve, approves=False)
+            return await carry_out(*arguments)
+
+        monkeypatch.setattr(four_eyes, "_carry_out", after_a_rejection)
+        PERFORMED.clear()
+        with pytest.raises(NotDecided, match="otherwise"):
+            await world.decide(paid, bob)
+        assert PERFORMED == []
+        ended = await world.runtime.stores.approvals.outcome(paid.request_id)
+        assert ended is not None and ended.outcome == "rejected"
 
 
 async def test_what_changed_since_it_was_shown_is_void(new_database: NewDatabase) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import AbstractAsyncContextManager
+from typing import Any
 
 import pytest
 
@@ -120,3 +121,19 @@ async def test_a_form_needs_its_token(database: Database) -> None:
             assert answer.status_code == 400, headers
         own = {"Origin": ORIGIN, "Sec-Fetch-Site": "same-origin"}
         assert (await person.http.post("/console/act", data={"form_token": token}, headers=own)).status_code == 303
+
+
+async def test_behind_a_proxy_nobody_else_is_taken_and_its_word_is_the_address(database: Database) -> None:
+    settings: dict[str, Any] = {"console_proxies": "10.0.0.1", "console_allowed_hosts": "console.example"}
+    async with inside_console(database, BookedProvider(), **settings) as console:
+        policy = console.app.state.console.policy
+        own = (b"host", b"console.example")
+        scope = {"headers": [own, (b"x-forwarded-for", b"6.6.6.6, 203.0.113.9")], "client": ("10.0.0.1", 1)}
+        assert policy.refusal(scope) is None
+        assert policy.address(scope) == "203.0.113.9", "what a client claims stands before what the proxy saw"
+        assert policy.refusal({**scope, "client": ("203.0.113.9", 1)})[0] == 403
+        assert policy.refusal({**scope, "headers": [own, own]})[0] == 421
+    async with inside_console(database, BookedProvider()) as console:
+        policy = console.app.state.console.policy
+        scope = {"headers": [(b"x-forwarded-for", b"6.6.6.6")], "client": ("203.0.113.9", 1)}
+        assert policy.address(scope) == "203.0.113.9", "nobody's word without a proxy"

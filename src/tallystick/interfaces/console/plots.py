@@ -58,9 +58,9 @@ def plot(title: str, lines: Sequence[Line], marks: Sequence[Mark], since: dateti
         return Plot(title=title, svg=None, legend=())
     chart = leather.Chart()
     most = max(1, *(value for each in drawn for _, value in each.points))
-    times = leather.Temporal(_naive(since), _naive(until))
+    times = _Times(_naive(since), _naive(until))
     chart.set_x_scale(times)
-    chart.set_y_scale(leather.Linear(0, most))
+    chart.set_y_scale(_Levels(0, most))
     chart.set_x_axis(leather.Axis(_times(since, until), _clock(until - since)))
     chart.set_y_axis(leather.Axis(_levels(most), lambda value, *_: f"{value:,}"))
     for each in drawn:
@@ -70,6 +70,18 @@ def plot(title: str, lines: Sequence[Line], marks: Sequence[Mark], since: dateti
     if canvas is not None:
         _add_marks(canvas, [each for each in marks if since <= each.at <= until], times)
     return Plot(title=title, svg=_svg(group, title), legend=[each.name for each in drawn])
+
+
+class _Times(leather.Temporal):  # type: ignore[misc]  # it ships no types
+    def project(self, value: datetime, range_min: float, range_max: float) -> float:
+        """Where a time stands: leather's own axis reaches beyond the first and the last one."""
+        return float(range_min + (range_max - range_min) * ((value - self._data_min) / (self._data_max - self._data_min)))
+
+
+class _Levels(leather.Linear):  # type: ignore[misc]  # it ships no types
+    def project(self, value: Any, range_min: float, range_max: float) -> float:
+        """The same of a number."""
+        return float(range_min + (range_max - range_min) * float(value) / float(self._data_max))
 
 
 class _Line(leather.Line):  # type: ignore[misc]  # it ships no types

@@ -7,6 +7,7 @@ from typing import Final
 from tallystick.interfaces.console.page import Page
 from tallystick.interfaces.console.pages import (
     alerts,
+    approvals,
     cases,
     dead_letters,
     find,
@@ -39,4 +40,5 @@ PAGES: Final[tuple[Page, ...]] = (
     *providers.PAGES,
     *merchants.PAGES,
     *platform.PAGES,
+    *approvals.PAGES,
 )

@@ -1,5 +1,5 @@
-"""A real browser: one that the machine has, or one that ``python -m tests.support.browser`` installs; and the console as
-it sees it. A run that has none fails: what only a browser can show is never skipped.
+"""A real browser: one that the machine has, or one that ``python -m tests.support.browser`` installs; and the console
+as it sees it. A run that has none fails: what only a browser can show is never skipped.
 """
 
 from __future__ import annotations
@@ -127,9 +127,7 @@ class Desk:
         session = await self.context.new_cdp_session(self.page)
         await session.send("Runtime.evaluate", {"expression": AXE_SCRIPT})
         run = "axe.run(document, {resultTypes: ['violations']})"
-        found = await session.send(
-            "Runtime.evaluate", {"expression": run, "awaitPromise": True, "returnByValue": True}
-        )
+        found = await session.send("Runtime.evaluate", {"expression": run, "awaitPromise": True, "returnByValue": True})
         violations: list[dict[str, Any]] = found["result"]["value"]["violations"]
         return [
             f"{each['id']}: {', '.join(str(node['target']) for node in each['nodes'][:3])}"

@@ -59,7 +59,7 @@ async def take(database: Database, folder: Path, only: list[str]) -> None:
                     browser, console, origin, "operator", "auditor", "admin", width=width, theme=theme
                 ) as somebody:
                     for name, path in pages_of(found).items():
-                        if not only or name in only or only == ['half']:
+                        if not only or name in only or only == ["half"]:
                             await somebody.go(path)
                             await somebody.page.screenshot(path=folder / f"{name}-{width}-{theme}.png", full_page=True)
                     for complaint in dict.fromkeys(somebody.complaints):

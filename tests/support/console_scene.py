@@ -51,7 +51,9 @@ async def scene(database: Database, merchant_id: str, dead_letters: int = 3) -> 
     """Make it. Dead letters are events whose payment nobody knows."""
     provider = BookedProvider()
     async with runtime_of(database.app_url, provider, settings=PATIENT) as runtime:
-        await runtime.pool.execute("INSERT INTO merchant (merchant_id, created_at) VALUES ($1, now()) ON CONFLICT DO NOTHING", merchant_id)
+        await runtime.pool.execute(
+            "INSERT INTO merchant (merchant_id, created_at) VALUES ($1, now()) ON CONFLICT DO NOTHING", merchant_id
+        )
         client = Client(runtime, merchant_id)
         endpoint_id = await _endpoint(runtime, merchant_id)
         paid = str(read(await client.create("order-1042", 4_250, manual=True))["id"])
@@ -66,9 +68,11 @@ async def scene(database: Database, merchant_id: str, dead_letters: int = 3) -> 
         assert loaded is not None
         await refused_event(runtime, database, loaded.stored)
         events = await _dead(runtime, database, loaded.stored.payment, dead_letters)
-        case_id = str(await runtime.pool.fetchval("SELECT case_id FROM rejected_case WHERE merchant_id = $1", merchant_id))
+        case_id = str(
+            await runtime.pool.fetchval("SELECT case_id FROM rejected_case WHERE merchant_id = $1", merchant_id)
+        )
         alert_id = await _alert(runtime)
-        await _past(runtime)
+    await _past(database)
     return Scene(merchant_id, paid, hostile, doubtful, late, case_id, events, alert_id, endpoint_id)
 
 
@@ -117,7 +121,12 @@ async def _dead(runtime: Runtime, database: Database, payment: object, count: in
         verdict=Approved(amount=500, currency="EUR", effect="captured", reference="ch_nobodys"),
     )
     made = [
-        envelope(new_id("req"), notice, payment=payment if number % 2 else None, type=f"charge.{HOSTILE if number == 0 else 'captured'}")  # type: ignore[arg-type]
+        envelope(
+            new_id("req"),
+            notice,
+            payment=payment if number % 2 else None,
+            type=f"charge.{HOSTILE if number == 0 else 'captured'}",
+        )  # type: ignore[arg-type]
         for number in range(count)
     ]
     await accept(database, made)
@@ -161,30 +170,44 @@ async def _alert(runtime: Runtime) -> str:
     return known[0].alert_id
 
 
-async def _past(runtime: Runtime) -> None:
+async def _past(database: Database) -> None:
     """A day of numbers, as processes and the watch have written them, and a release in it."""
+    owner = await asyncpg.connect(database.owner_url)  # many rows, on a machine that may be busy: without a time-out
+    try:
+        await _write_past(owner)
+    finally:
+        await owner.close()
+
+
+async def _write_past(owner: asyncpg.Connection) -> None:
     now = utc_now().replace(second=0, microsecond=0)
-    minutes = [now - timedelta(minutes=5 * number) for number in range(288)]
+    minutes = [now - timedelta(minutes=15 * number) for number in range(96)]
     rows = [(what, at, 5 + (3 * at.hour) % 11 + len(what)) for at in minutes for what in RATES]
-    await runtime.pool.executemany(
+    await owner.executemany(
         "INSERT INTO rate_count (what, minute, n) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING",
         [(what, at, n * (20 if what in ("instructions", "arrivals") else 1)) for what, at, n in rows],
     )
-    await runtime.pool.executemany(
+    await owner.executemany(
         "INSERT INTO number_sample (what, minute, value) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING",
         [(what, at, (at.hour * (place + 1)) % 7) for at in minutes for place, what in enumerate(SAMPLES)],
     )
     recent = [now - timedelta(minutes=number) for number in range(60)]
-    await runtime.pool.executemany(
+    await owner.executemany(
         "INSERT INTO latency_count (what, minute, bound_ms, n) VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING",
         [
             (what, at, bound, n)
             for at in [*recent, *minutes]
-            for what in ("api", "intake", "workers", call_name("simulator", "approved"), call_name("simulator", "declined"))
+            for what in (
+                "api",
+                "intake",
+                "workers",
+                call_name("simulator", "approved"),
+                call_name("simulator", "declined"),
+            )
             for bound, n in ((10, 800), (25, 400), (100, 45), (250, 2))
         ],
     )
-    await runtime.pool.execute(
+    await owner.execute(
         "INSERT INTO deployment (deployment_id, kind, at, process_version, version, role, host, fingerprint, changed,"
         " digests, actor, act_id) VALUES ($1, 'release', $2, '0.4.0', '0.4.0', NULL, NULL, NULL, NULL, NULL, 'key:kim',"
         " NULL)",

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final, Literal
 
-#: ``repeats``: instructions whose key was taken before: ``replays`` of them with the recorded answer, ``repeats_in_flight``
-#: with 409, ``repeats_not_final`` with 202, and ``repeats_mismatched`` with 422, as they asked for something else.
+#: ``repeats``: instructions whose key was taken before: ``replays`` of them with the recorded answer,
+#: ``repeats_in_flight`` with 409, ``repeats_not_final`` with 202, and ``repeats_mismatched`` with 422, as they asked for something else.
 #: ``redeliveries``: of the providers' events that arrived, ``other_bytes`` of them with other
 #: content under a known id. ``resubmissions``: of the attempts given to a provider.
 RateName = Literal[

@@ -235,7 +235,9 @@ class OverviewReader:
                 Step(what="api", step=step, value=round(percentile_ms(counts, 0.99) or 0))
                 for step, counts in times.items()
             ],
-            marks=[each for each in await self._deployments.since(since, MARKS) if each.kind == "release" or each.changed],
+            marks=[
+                each for each in await self._deployments.since(since, MARKS) if each.kind == "release" or each.changed
+            ],
         )
 
 

@@ -47,9 +47,10 @@ async def at_a_desk(
 @pytest.mark.parametrize("theme", THEMES)
 @pytest.mark.parametrize("width", WIDTHS)
 async def test_every_page_is_well(new_database: NewDatabase, browser: Launch, width: int, theme: Theme) -> None:
-    async with at_a_desk(
-        new_database, browser, "operator", "auditor", "admin", width=width, theme=theme
-    ) as (somebody, found):
+    async with at_a_desk(new_database, browser, "operator", "auditor", "admin", width=width, theme=theme) as (
+        somebody,
+        found,
+    ):
         wrong = {}
         for name, path in pages_of(found).items():
             await somebody.go(path)

@@ -17,7 +17,15 @@ from tallystick.record.postgres.trends import BEYOND
 
 @pytest.mark.parametrize(
     ("seconds", "says"),
-    [(0, "0 s"), (59, "59 s"), (61, "1 min 1 s"), (3_600, "1 h"), (3_660, "1 h 1 min"), (90_000, "1 d 1 h"), (-5, "0 s")],
+    [
+        (0, "0 s"),
+        (59, "59 s"),
+        (61, "1 min 1 s"),
+        (3_600, "1 h"),
+        (3_660, "1 h 1 min"),
+        (90_000, "1 d 1 h"),
+        (-5, "0 s"),
+    ],
 )
 def test_durations(seconds: int, says: str) -> None:
     assert duration(timedelta(seconds=seconds)) == says
@@ -29,7 +37,7 @@ def test_what_others_wrote_is_bounded_and_has_no_control_characters() -> None:
 
 
 def test_a_share_is_whole_only_where_nothing_lacks() -> None:
-    assert [share(5, 5), share(999_999, 1_000_000), share(0, 0)] == ["100 %", "99.99 %", "–"]
+    assert [share(5, 5), share(999_999, 1_000_000), share(0, 0)] == ["100 %", "99.99 %", "-"]
 
 
 def test_percentiles_lie_between_the_bounds() -> None:
@@ -46,14 +54,18 @@ def test_the_path_is_drawn_in_its_order() -> None:
     states = ["new", "authorizing", "authorized", "capturing", "captured", "captured"]
     assert [each.after for each in path_of(states)] == ["authorizing", "authorized", "capturing", "captured"]
     drawn = ElementTree.fromstring(state_graph(states))
-    assert [each.findtext("text") for each in drawn if each.get("class") == "edge taken"] and "style" not in state_graph(states)
+    assert [
+        each.findtext("text") for each in drawn if each.get("class") == "edge taken"
+    ] and "style" not in state_graph(states)
 
 
 def test_a_plot_has_no_style_and_marks_stand_at_their_time() -> None:
     until = datetime(2026, 1, 2, tzinfo=UTC)
     since = until - timedelta(hours=24)
     points = [(since + timedelta(hours=number), number) for number in range(1, 25)]
-    drawn = plot("t", [Line(name="a", points=points)], [Mark(at=since + timedelta(hours=12), title="<r>")], since, until, 3_600)
+    drawn = plot(
+        "t", [Line(name="a", points=points)], [Mark(at=since + timedelta(hours=12), title="<r>")], since, until, 3_600
+    )
     assert drawn.svg is not None and "style=" not in drawn.svg and "&lt;r&gt;" in drawn.svg
     root = ElementTree.fromstring(drawn.svg)
     mark = root.find(".//g[@class='mark']/line")

@@ -6,13 +6,16 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from collections.abc import Sequence
-from typing import Final, Literal
+from typing import Final, Literal, get_args
 from urllib.parse import quote
 
 from msgspec import Struct
 
 from tallystick.domain.errors import TallystickError
 from tallystick.domain.operator_act import ActKeyReused, AskedAct, WordsRefused
+from tallystick.flows.compliance.amounts import NeedsSecondPerson
+from tallystick.flows.compliance.approvable import APPROVABLE
+from tallystick.flows.compliance.four_eyes import ask
 from tallystick.flows.operations.acts import asked_act, perform
 from tallystick.flows.runtime import Runtime
 from tallystick.interfaces.console.page import Answer, PageRequest, Redirect, Refused, View
@@ -32,7 +35,7 @@ MOST: Final = 1_000
 #: Rows that are acted on at the same time: the connections of this process are also others'.
 _AT_ONCE: Final = 8
 
-Became = Literal["done", "done before", "refused", "failed"]
+Became = Literal["done", "done before", "asked for", "refused", "failed"]
 
 
 class Result(Struct, frozen=True, kw_only=True):
@@ -102,7 +105,7 @@ async def act_on(page: WorkPage, act: ListAct, request: PageRequest) -> Answer:
             return await _done(request.runtime, act, each, fields)
 
     results = await asyncio.gather(*map(one, asked))
-    counted = {name: sum(each.became == name for each in results) for name in ("done", "done before", "refused", "failed")}
+    counted = {name: sum(each.became == name for each in results) for name in get_args(Became)}
     return View(
         template="results.html",
         context={
@@ -126,9 +129,7 @@ def sums_of(rows: Sequence[WorkItem]) -> list[Total]:
     return [Total(currency=name, n=len(amounts), amount=sum(amounts)) for name, amounts in sorted(found.items())]
 
 
-def _asked(
-    request: PageRequest, act: ListAct, item_id: str, key: str, reason: str, fields: dict[str, str]
-) -> AskedAct:
+def _asked(request: PageRequest, act: ListAct, item_id: str, key: str, reason: str, fields: dict[str, str]) -> AskedAct:
     """Each row's act has a key of its own, made from the form's: sent twice, it is done once."""
     own = hashlib.sha256(f"{key}\n{item_id}".encode()).hexdigest()[:48] if key else None
     if own is None:
@@ -137,8 +138,8 @@ def _asked(
 
 
 async def _allowed(page: WorkPage, request: PageRequest, ids: Sequence[str]) -> frozenset[str]:
-    """Those that the viewer may act on. Whoever sees every merchant may repeat an act on what waits no more, and is told
-    what it came to; others act on what they see."""
+    """Those that the viewer may act on. Whoever sees every merchant may repeat an act on what waits no more, and is
+    told what it came to; others act on what they see."""
     if request.viewer.merchants is None:
         return frozenset(ids)
     which = WorkFilter(merchants=request.viewer.merchants)
@@ -150,6 +151,8 @@ async def _done(runtime: Runtime, act: ListAct, asked: AskedAct, fields: dict[st
         done, before = await perform(
             runtime.stores.acts, runtime.settings, asked, lambda: act.do(runtime, asked, fields)
         )
+    except NeedsSecondPerson as error:
+        return await _asked_for(runtime, asked, str(error))
     except ActKeyReused:
         return Result(item_id=asked.target, became="refused", says="the form was sent before with other words")
     except (TallystickError, ValueError) as error:
@@ -159,3 +162,15 @@ async def _done(runtime: Runtime, act: ListAct, asked: AskedAct, fields: dict[st
         says = f"{type(error).__name__}: send the form again; what was done is not done twice"
         return Result(item_id=asked.target, became="failed", says=says)
     return Result(item_id=asked.target, became="done before" if before else "done", says=done.act_id)
+
+
+async def _asked_for(runtime: Runtime, asked: AskedAct, why: str) -> Result:
+    """More than one person may move: a second one is asked."""
+    what = APPROVABLE.get(asked.act)
+    if what is None:
+        return Result(item_id=asked.target, became="refused", says=why)
+    try:
+        request = await ask(runtime, what, asked.target, {}, requested_by=asked.operator, reason=asked.reason)
+    except TallystickError as error:
+        return Result(item_id=asked.target, became="refused", says=f"{why}; {error}")
+    return Result(item_id=asked.target, became="asked for", says=f"a second person decides: {request.request_id}")

@@ -126,7 +126,8 @@ def _says(entry: Entry) -> str:
             verdict = f": {spoken(entry.verdict)}" if entry.verdict and entry.verdict != entry.what else ""
             return f"{spoken(entry.subject or 'call').capitalize()} {what}{verdict}"
         case "step":
-            return f"{spoken(entry.subject or '').capitalize()} {spoken(entry.from_state or '')} → {spoken(entry.to_state or '')}"
+            moved = f"{spoken(entry.from_state or '')} → {spoken(entry.to_state or '')}"
+            return f"{spoken(entry.subject or '').capitalize()} {moved}"
         case "rejection":
             return f"Refused: {what} of {spoken(entry.subject or '')}, which was {spoken(entry.from_state or '')}"
         case "arrival":

@@ -50,9 +50,11 @@ class Plot(Struct, frozen=True, kw_only=True):
     legend: Sequence[str]
 
 
-def plot(title: str, lines: Sequence[Line], marks: Sequence[Mark], since: datetime, until: datetime, step_s: int) -> Plot:
-    """Lines over time, from ``since`` to ``until``. A step without a value is a zero: nothing was counted there. The step
-    that is not over yet is left out."""
+def plot(
+    title: str, lines: Sequence[Line], marks: Sequence[Mark], since: datetime, until: datetime, step_s: int
+) -> Plot:
+    """Lines over time, from ``since`` to ``until``. A step without a value is a zero: nothing was counted there. The
+    step that is not over yet is left out."""
     drawn = [each for each in lines if each.points]
     if not drawn:
         return Plot(title=title, svg=None, legend=())
@@ -75,7 +77,9 @@ def plot(title: str, lines: Sequence[Line], marks: Sequence[Mark], since: dateti
 class _Times(leather.Temporal):  # type: ignore[misc]  # it ships no types
     def project(self, value: datetime, range_min: float, range_max: float) -> float:
         """Where a time stands: leather's own axis reaches beyond the first and the last one."""
-        return float(range_min + (range_max - range_min) * ((value - self._data_min) / (self._data_max - self._data_min)))
+        return float(
+            range_min + (range_max - range_min) * ((value - self._data_min) / (self._data_max - self._data_min))
+        )
 
 
 class _Levels(leather.Linear):  # type: ignore[misc]  # it ships no types

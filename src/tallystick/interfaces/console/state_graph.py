@@ -64,9 +64,9 @@ def state_graph(states: Sequence[str]) -> Markup:
     entered, now = set(states), states[-1] if states else ""
     parts += [_box(state, entered=state in entered, now=state == now) for state in PLACES]
     says = " → ".join([taken[0].before if taken else NEW, *(each.after for each in taken)])
-    return Markup(
-        '<svg class="graph" viewBox="0 0 {} {}" role="img" aria-label="{}">{}</svg>'
-    ).format(_WIDTH, _HEIGHT, f"The path: {says}", Markup("").join(parts))
+    return Markup('<svg class="graph" viewBox="0 0 {} {}" role="img" aria-label="{}">{}</svg>').format(
+        _WIDTH, _HEIGHT, f"The path: {says}", Markup("").join(parts)
+    )
 
 
 def _box(state: str, *, entered: bool, now: bool) -> Markup:
@@ -74,8 +74,17 @@ def _box(state: str, *, entered: bool, now: bool) -> Markup:
     kind = "state now" if now else "state entered" if entered else "state"
     if state == NEW:
         return Markup('<circle class="{}" cx="{}" cy="{}" r="7"/>').format(kind, x, y)
-    return Markup('<g class="{}"><rect x="{}" y="{}" width="{}" height="{}" rx="6"/><text x="{}" y="{}">{}</text></g>').format(
-        kind, x - _HALF_WIDTH, y - _HALF_HEIGHT, 2 * _HALF_WIDTH, 2 * _HALF_HEIGHT, x, y + 4, escape(state.replace("_", " "))
+    return Markup(
+        '<g class="{}"><rect x="{}" y="{}" width="{}" height="{}" rx="6"/><text x="{}" y="{}">{}</text></g>'
+    ).format(
+        kind,
+        x - _HALF_WIDTH,
+        y - _HALF_HEIGHT,
+        2 * _HALF_WIDTH,
+        2 * _HALF_HEIGHT,
+        x,
+        y + 4,
+        escape(state.replace("_", " ")),
     )
 
 

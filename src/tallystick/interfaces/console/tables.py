@@ -29,4 +29,4 @@ class Section(Struct, frozen=True, kw_only=True):
 
 def row(*cells: Cell | str | None) -> tuple[Cell, ...]:
     """A row of cells; a text is a cell that leads nowhere, bounded."""
-    return tuple(each if isinstance(each, Cell) else Cell(bounded(each) if each else "–") for each in cells)
+    return tuple(each if isinstance(each, Cell) else Cell(bounded(each) if each else "-") for each in cells)

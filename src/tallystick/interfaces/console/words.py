@@ -56,7 +56,7 @@ def duration(span: timedelta) -> str:
 def milliseconds(value: float | None) -> str:
     """``18 ms``, ``2.4 s``; a dash where nothing was counted."""
     if value is None:
-        return "–"
+        return "-"
     return f"{value / 1_000:.1f} s" if value >= 1_000 else f"{value:.0f} ms"
 
 
@@ -97,7 +97,7 @@ def spoken(name: str) -> str:
 def share(part: int, whole: int) -> str:
     """``99.98 %``; never 100 where something lacks."""
     if whole == 0:
-        return "–"
+        return "-"
     percent = 100 * part / whole
     return "100 %" if part == whole else f"{min(percent, 99.99):.2f} %"
 
@@ -123,10 +123,12 @@ class Words:
 
     def age(self, moment: datetime | None) -> str:
         """How long ago; a dash where there is no such time."""
-        return "–" if moment is None else duration(self.now - moment)
+        return "-" if moment is None else duration(self.now - moment)
 
     def totals(self, totals: Sequence[Any]) -> str:
         """``12.00 EUR + 3 JPY``; nothing where rows have no amount."""
         return " + ".join(
-            money(each.amount, each.currency) for each in totals if each.currency is not None and each.amount is not None
+            money(each.amount, each.currency)
+            for each in totals
+            if each.currency is not None and each.amount is not None
         )

@@ -184,7 +184,19 @@ async def export(page: WorkPage, request: PageRequest) -> Answer:
         if len(found) < _EXPORT_PAGE:
             break
         after = (found[-1].place, found[-1].item_id)
-    header = ("id", "merchant", "payment", "provider", page.kind, "state", "says", "owner", "since", "amount", "currency")
+    header = (
+        "id",
+        "merchant",
+        "payment",
+        "provider",
+        page.kind,
+        "state",
+        "says",
+        "owner",
+        "since",
+        "amount",
+        "currency",
+    )
     lines: list[Sequence[object]] = [_csv_row(each) for each in rows]
     if len(rows) == EXPORT_ROWS:
         lines.append((f"cut after {EXPORT_ROWS} rows: filter the list", *[""] * (len(header) - 1)))

@@ -37,8 +37,8 @@ class WorkFilter(Struct, frozen=True, kw_only=True):
 
 
 class WorkItem(Struct, frozen=True, kw_only=True):
-    """One row. ``since``: since when it waits. ``place``: with ``item_id`` its place in the list. ``amount`` is in minor
-    units, of the payment where the row has none of its own; None where no payment is known."""
+    """One row. ``since``: since when it waits. ``place``: with ``item_id`` its place in the list. ``amount`` is in
+    minor units, of the payment where the row has none of its own; None where no payment is known."""
 
     item_id: str
     merchant_id: str | None

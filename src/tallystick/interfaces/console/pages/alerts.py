@@ -9,9 +9,9 @@ from tallystick.domain.operator_act import AskedAct, OperatorAct
 from tallystick.flows.operations import alerts
 from tallystick.flows.runtime import Runtime
 from tallystick.interfaces.console.page import PageRequest
+from tallystick.interfaces.console.words import at, plural
 from tallystick.interfaces.console.work_list import ListAct, WorkPage
 from tallystick.interfaces.console.work_pages import pages_of
-from tallystick.interfaces.console.words import at, plural
 from tallystick.record.postgres.work_lists import WorkItem
 
 #: Steps that are shown of one alert: it may have opened a thousand times.
@@ -47,8 +47,8 @@ PAGE: Final = WorkPage(
     work="alerts",
     title="Alerts",
     one="alert",
-    says="Conditions of the platform that hold now. An alert ends by itself when its condition does; where a person has to"
-    " decide, it waits for that.",
+    says="Conditions of the platform that hold now. An alert ends by itself when its condition does; where a person"
+    " has to decide, it waits for that.",
     empty="No condition that somebody has to know of holds now.",
     kind="severity",
     own="name",

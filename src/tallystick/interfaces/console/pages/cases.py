@@ -12,9 +12,9 @@ from tallystick.flows.rejections.details import detail_of
 from tallystick.flows.rejections.reprocess import reprocess
 from tallystick.flows.runtime import Runtime
 from tallystick.interfaces.console.page import PageRequest
+from tallystick.interfaces.console.words import at, bounded, spoken
 from tallystick.interfaces.console.work_list import Field, ListAct, WorkPage
 from tallystick.interfaces.console.work_pages import pages_of
-from tallystick.interfaces.console.words import at, bounded, spoken
 from tallystick.record.postgres.work_lists import WorkItem
 
 
@@ -43,12 +43,18 @@ async def detail(request: PageRequest, item: WorkItem) -> Sequence[tuple[str, st
     runtime = request.runtime
     case = await detail_of(runtime.stores, runtime.reads, runtime.clock.now(), item.item_id)
     facts = [
-        ("refused", f"{spoken(case.event)} of {case.subject} {case.subject_id}, which was {spoken(case.subject_state)}"),
+        (
+            "refused",
+            f"{spoken(case.event)} of {case.subject} {case.subject_id}, which was {spoken(case.subject_state)}",
+        ),
         ("why", bounded(case.reason)),
         ("tried by", f"{spoken(case.tried_by)} ({spoken(case.origin)})"),
         ("event", case.event_id or "none"),
     ]
-    steps = [(at(each.at), f"{each.from_state} → {each.to_state} ({spoken(each.event)}), {each.actor}") for each in case.steps]
+    steps = [
+        (at(each.at), f"{each.from_state} → {each.to_state} ({spoken(each.event)}), {each.actor}")
+        for each in case.steps
+    ]
     return [*facts, *steps]
 
 
@@ -57,7 +63,7 @@ PAGE: Final = WorkPage(
     work="cases",
     title="Rejected cases",
     one="rejected case",
-    says="A provider said something that the record’s rules refused: it came too late, contradicts what is stored, is"
+    says="A provider said something that the record's rules refused: it came too late, contradicts what is stored, is"
     " malformed, or is about something unknown. Nothing was changed. Somebody decides what it means.",
     empty="No refusal waits for anybody.",
     kind="category",
@@ -84,7 +90,7 @@ PAGE: Final = WorkPage(
             name="reprocess",
             label="Process again",
             act="case.reprocess",
-            says="What was refused is decided again by the very same guards. Where they accept it now, it takes effect.",
+            says="What was refused is decided again by the very same guards. If they accept it, it takes effect.",
             do=again,
             right="money",
             fresh=True,

@@ -9,9 +9,9 @@ from tallystick.domain.operator_act import AskedAct, OperatorAct
 from tallystick.flows.operations.acts import recorded
 from tallystick.flows.runtime import Runtime
 from tallystick.interfaces.console.page import PageRequest
+from tallystick.interfaces.console.words import at, bounded, spoken
 from tallystick.interfaces.console.work_list import ListAct, WorkPage
 from tallystick.interfaces.console.work_pages import pages_of
-from tallystick.interfaces.console.words import at, bounded, spoken
 from tallystick.oversight.trace.event import trace_event
 from tallystick.record.postgres.work_lists import WorkItem
 
@@ -36,7 +36,10 @@ async def detail(request: PageRequest, item: WorkItem) -> Sequence[tuple[str, st
     event = await trace_event(request.runtime.stores.inbox, item.item_id)
     if event is None:
         return []
-    facts = [("provider's id", bounded(event.provider_event_id)), ("arrived", f"{event.deliveries} times, last at {at(event.last_delivered_at)} UTC")]
+    facts = [
+        ("provider's id", bounded(event.provider_event_id)),
+        ("arrived", f"{event.deliveries} times, last at {at(event.last_delivered_at)} UTC"),
+    ]
     for each in event.attempts[-_TRIES:]:
         said = f"{spoken(each.result)}: {bounded(each.detail)}" if each.detail else spoken(each.result)
         facts.append((f"try {each.number}", f"{at(each.ended_at)} {said}"))
@@ -48,7 +51,7 @@ PAGE: Final = WorkPage(
     work="dead_letters",
     title="Dead letters",
     one="dead letter",
-    says="Providers’ events whose tries are used up. No effect of them is in the record. Replay them where the cause is"
+    says="Providers' events whose tries are used up. No effect of them is in the record. Replay them where the cause is"
     " gone: they are processed by the same rules, and what was applied already has no second effect.",
     empty="Every event of the providers has been processed, or is on its way.",
     kind="type",

@@ -49,7 +49,7 @@ PAGE: Final = WorkPage(
     title="In doubt",
     one="attempt in doubt",
     says="Calls to a provider that may or may not have moved money, where asking the provider did not settle it. Look"
-    " at the provider’s own pages, and state what you found there.",
+    " at the provider's own pages, and state what you found there.",
     empty="The outcome of every call is known, or recovery is still asking the provider.",
     kind="operation",
     own="currency",
@@ -67,7 +67,7 @@ PAGE: Final = WorkPage(
             fields=(
                 Field(name="outcome", label="What happened", choices=OUTCOMES),
                 Field(name="evidence", label="Evidence: what you looked at, and what it said"),
-                Field(name="reference", label="The provider’s reference, where the record lacks it", required=False),
+                Field(name="reference", label="The provider's reference, where the record lacks it", required=False),
             ),
         ),
     ),

@@ -30,8 +30,8 @@ PAGE: Final = WorkPage(
     work="late_money",
     title="Late money",
     one="payment with late money",
-    says="A provider took money after the payment had ended here. It stands in suspense until somebody decides: it is the"
-    " merchant’s, or it goes back to the payer.",
+    says="A provider took money after the payment had ended here. It stands in suspense until somebody decides: it is"
+    " the merchant's, or it goes back to the payer.",
     empty="No money stands in suspense.",
     kind="state",
     own="currency",
@@ -40,7 +40,7 @@ PAGE: Final = WorkPage(
             name="accept",
             label="Give to the merchant",
             act="late_money.accept",
-            says="All that waits becomes the merchant’s. It can then be refunded and disputed like captured money.",
+            says="All that waits becomes the merchant's. It can then be refunded and disputed like captured money.",
             do=accept,
             right="money",
             fresh=True,

@@ -26,7 +26,7 @@ async def merchants(request: PageRequest) -> Answer:
     rows = [
         (
             Cell(each.merchant_id, f"{PATH}/{each.merchant_id}"),
-            Cell(each.default_provider or "the platform’s"),
+            Cell(each.default_provider or "the platform's"),
             Cell(", ".join(each.allowed_providers) if each.allowed_providers is not None else "all"),
             Cell(number(each.keys), f"{PATH}/{each.merchant_id}", "number"),
             Cell(at(each.created_at)),
@@ -47,7 +47,10 @@ async def merchant(request: PageRequest) -> Answer:
     """One, with its keys and endpoints."""
     merchant_id = _seen(request)
     runtime = request.runtime
-    keys, endpoints = await keys_of(runtime.pool, merchant_id), await runtime.stores.endpoint_book.endpoints(merchant_id)
+    keys, endpoints = (
+        await keys_of(runtime.pool, merchant_id),
+        await runtime.stores.endpoint_book.endpoints(merchant_id),
+    )
     if not keys and not endpoints:
         raise Refused(404, f"There is no merchant {bounded(merchant_id, 64)}.")
     sections = [
@@ -65,7 +68,7 @@ async def merchant(request: PageRequest) -> Answer:
                 for each in keys
             ],
             empty="It has no key.",
-            says="Their secrets are not in the record. Keys are made and revoked on the command line: `tallystick keys`.",
+            says="Their secrets are not in the record. `tallystick keys` makes and revokes them.",
         ),
         Section(
             title="Webhook endpoints",
@@ -92,7 +95,10 @@ async def merchant(request: PageRequest) -> Answer:
 async def endpoint(request: PageRequest) -> Answer:
     """What was delivered to one endpoint, the newest first."""
     merchant_id, endpoint_id = _seen(request), request.path["endpoint_id"]
-    book, path = request.runtime.stores.endpoint_book, f"{PATH}/{_seen(request)}/endpoints/{request.path['endpoint_id']}"
+    book, path = (
+        request.runtime.stores.endpoint_book,
+        f"{PATH}/{_seen(request)}/endpoints/{request.path['endpoint_id']}",
+    )
     found = await book.endpoints(merchant_id, endpoint_id)
     if not found:
         raise Refused(404, f"There is no endpoint {bounded(endpoint_id, 64)}.")
@@ -111,7 +117,7 @@ async def endpoint(request: PageRequest) -> Answer:
                 Cell(each.stream_id, f"{ROOT}/payments/{each.stream_id}" if each.stream_id.startswith("pay_") else ""),
                 Cell(spoken(each.state), f"{path}?state={each.state}", "good" if each.state == "delivered" else "warn"),
                 Cell(number(each.tries), kind="number"),
-                Cell(_said(last[each.message_id]) if each.message_id in last else "–"),
+                Cell(_said(last[each.message_id]) if each.message_id in last else "-"),
                 Cell(at(each.dispatched_at)),
             )
             for each in shown
@@ -119,14 +125,18 @@ async def endpoint(request: PageRequest) -> Answer:
         empty="No message was dispatched to it" + (f" that is {spoken(state)}." if state else "."),
         says=f"{found[0].url[:200]}: {found[0].state}",
     )
-    after = f"{path}?after={shown[-1].dispatched_at.isoformat()}~{shown[-1].message_id}".replace("+", "%2B") if more else ""
+    after = (
+        f"{path}?after={shown[-1].dispatched_at.isoformat()}~{shown[-1].message_id}".replace("+", "%2B") if more else ""
+    )
     forms = []
     if request.viewer.may("act") and found[0].state == "enabled" and shown:
+        messages = tuple((each.message_id, f"{each.message_id}, {each.type}") for each in shown)
         forms = [
             {
-                "name": "resend", "label": "Send a message again", "action": f"{path}/resend", "key": "", "reason": False,
+                "name": "resend", "label": "Send a message again", "action": f"{path}/resend", "key": "",
+                "reason": False,
                 "says": "It may come once more to the endpoint, with the same webhook-id and a new series of tries.",
-                "fields": (("message_id", "Message", tuple((e.message_id, f"{e.message_id}, {e.type}") for e in shown)),),
+                "fields": (("message_id", "Message", messages),),
             }
         ]  # fmt: skip
     return _tables(request, [section], f"Endpoint {endpoint_id}", forms=forms, next_page=after)
@@ -146,7 +156,9 @@ async def resend(request: PageRequest) -> Answer:
 
 def _said(one: object) -> str:
     status, result, detail = getattr(one, "status", None), getattr(one, "result", ""), getattr(one, "detail", None)
-    return ", ".join(part for part in (spoken(result), f"status {status}" if status else "", bounded(detail, 120)) if part)
+    return ", ".join(
+        part for part in (spoken(result), f"status {status}" if status else "", bounded(detail, 120)) if part
+    )
 
 
 def _seen(request: PageRequest) -> str:

@@ -12,9 +12,7 @@ from tallystick.interfaces.console.page import ROOT, Answer, Page, PageRequest, 
 async def note(request: PageRequest) -> Answer:
     """Keep it, and go back to where it was written."""
     runtime, form = request.runtime, request.form
-    asked = asked_act(
-        request.viewer.actor, form.get("key") or None, "annotate", form.get("target"), form.get("reason")
-    )
+    asked = asked_act(request.viewer.actor, form.get("key") or None, "annotate", form.get("target"), form.get("reason"))
     try:
         await perform(runtime.stores.acts, runtime.settings, asked, lambda: annotate(runtime, asked))
     except (WordsRefused, ActKeyReused, NoSuchTarget) as error:
@@ -23,6 +21,4 @@ async def note(request: PageRequest) -> Answer:
     return Redirect(back if back.startswith(f"{ROOT}/") else ROOT)
 
 
-PAGES: Final = (
-    Page(name="note", path=f"{ROOT}/notes", handle=note, right="act", title="Note", method="POST"),
-)
+PAGES: Final = (Page(name="note", path=f"{ROOT}/notes", handle=note, right="act", title="Note", method="POST"),)

@@ -120,7 +120,7 @@ def plots_of(found: Trends) -> list[Plot]:
         drawn("What waited for somebody", waits),
         drawn(f"Instructions in {minutes} minutes", rates(("instructions", "instructions"), ("repeats", "repeated"))),
         drawn(
-            f"Providers’ events in {minutes} minutes", rates(("arrivals", "arrivals"), ("redeliveries", "redelivered"))
+            f"Providers' events in {minutes} minutes", rates(("arrivals", "arrivals"), ("redeliveries", "redelivered"))
         ),
         drawn("API, p99 in ms", [Line(name="p99", points=[(s.step, s.value) for s in found.p99_ms])]),
     ]

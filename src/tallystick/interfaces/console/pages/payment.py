@@ -45,9 +45,7 @@ async def evidence(request: PageRequest) -> Answer:
     """What providers answered and sent, as the record has it. Reading it is an act of its own, recorded first."""
     rows, runtime, form = await _rows(request), request.runtime, request.form
     payment_id, merchant_id = rows.record.payment.payment_id, rows.record.payment.merchant_id
-    asked = asked_act(
-        request.viewer.actor, form.get("key") or None, "evidence.read", payment_id, form.get("reason")
-    )
+    asked = asked_act(request.viewer.actor, form.get("key") or None, "evidence.read", payment_id, form.get("reason"))
 
     async def read_it() -> OperatorAct:
         act = asked.done({}, runtime.clock.now(), merchant_id=merchant_id, payment_id=payment_id)
@@ -113,7 +111,8 @@ def _view(request: PageRequest, rows: TraceRows, trace: PaymentTrace, *, asked: 
 def _states(rows: TraceRows) -> Sequence[str]:
     """The states that the payment entered, in the order of its versions."""
     steps = sorted(
-        (each for each in rows.steps if each.subject_id == rows.record.payment.payment_id), key=lambda each: each.version
+        (each for each in rows.steps if each.subject_id == rows.record.payment.payment_id),
+        key=lambda each: each.version,
     )
     return [NEW, *(each.to_state for each in steps)]
 
@@ -123,11 +122,7 @@ def _sends(rows: TraceRows, message_id: str) -> list[Any]:
     return [
         (
             delivery,
-            [
-                each
-                for each in rows.sends
-                if each.message_id == message_id and each.endpoint_id == delivery.endpoint_id
-            ],
+            [each for each in rows.sends if each.message_id == message_id and each.endpoint_id == delivery.endpoint_id],
         )
         for delivery in rows.deliveries
         if delivery.message_id == message_id

@@ -35,7 +35,9 @@ async def acts(request: PageRequest) -> Answer:
     kept = {name: value for name, value in query.items() if value}
     following = f"{ROOT}/acts?{urlencode({**kept, 'before': shown[-1].act_id})}" if len(found) > _ROWS else ""
     section = Section(
-        title="Acts" if not kept else f"Acts by {', '.join(f'{name} {bounded(value, 80)}' for name, value in kept.items())}",
+        title="Acts"
+        if not kept
+        else f"Acts by {', '.join(f'{name} {bounded(value, 80)}' for name, value in kept.items())}",
         header=("At (UTC)", "Who", "What", "To what", "Why"),
         rows=[
             (
@@ -67,9 +69,9 @@ async def settings(request: PageRequest) -> Answer:
                 value = Cell("set" if getattr(own, attribute) else "not set", kind="quiet")
             else:
                 value = Cell(bounded(str(getattr(own, attribute)), 120))
-            rows.append((Cell(each.variable, kind="id"), value, Cell(each.default or "–"), Cell(bounded(each.reason))))
+            rows.append((Cell(each.variable, kind="id"), value, Cell(each.default or "-"), Cell(bounded(each.reason))))
         sections.append(Section(title=group, header=("Setting", "Here", "Default", "Why"), rows=rows, empty=""))
-    lead = "What the console’s process was started with. Settings are changed where the processes are started."
+    lead = "What the console's process was started with. Settings are changed where the processes are started."
     return _tables(request, sections, lead=lead)
 
 
@@ -96,7 +98,7 @@ async def account(request: PageRequest) -> Answer:
             )
             for each in held
         ],
-        empty="No merchant’s part of it is away from zero.",
+        empty="No merchant's part of it is away from zero.",
         says=f"The {_HOLDERS} furthest from zero." if len(held) == _HOLDERS else "",
     )
     return _tables(request, [section])

@@ -1,4 +1,4 @@
-"""Providers: how their calls end and how long they take, circuits, pauses, and what they send that is read otherwise."""
+"""Providers: how their calls end and how long they take, circuits, pauses, and drift of what they send."""
 
 from __future__ import annotations
 
@@ -83,7 +83,10 @@ async def _circuits(request: PageRequest) -> Section:
         rows=[
             (
                 Cell(f"{each.provider}/{each.account}"),
-                Cell("open" if each.open else "half open" if each.half_open else "closed", kind="bad" if each.open else "good"),
+                Cell(
+                    "open" if each.open else "half open" if each.half_open else "closed",
+                    kind="bad" if each.open else "good",
+                ),
                 Cell(at(each.since)),
                 Cell(number(each.processes), kind="number"),
             )
@@ -98,11 +101,21 @@ async def _paused(request: PageRequest) -> Section:
     runtime = request.runtime
     asked = await read_pauses(runtime.pool, _TIMEOUT_S)
     rows = [
-        row(f"{each.provider}/{each.account}", each.actor, at(each.changed_at), "until resumed" if each.until is None else at(each.until))
+        row(
+            f"{each.provider}/{each.account}",
+            each.actor,
+            at(each.changed_at),
+            "until resumed" if each.until is None else at(each.until),
+        )
         for each in await pauses.pauses(runtime)
     ]
     rows += [
-        row(f"{provider}/{account}", "the provider (Retry-After)", None, f"for {duration(timedelta(milliseconds=left))} more")
+        row(
+            f"{provider}/{account}",
+            "the provider (Retry-After)",
+            None,
+            f"for {duration(timedelta(milliseconds=left))} more",
+        )
         for (provider, account), left in sorted(asked.items())
     ]
     return Section(
@@ -120,7 +133,9 @@ async def _drift(request: PageRequest) -> Section:
     return Section(
         title="Contract drift of 24 hours",
         header=("Provider", "What", "How often"),
-        rows=[(Cell(each.provider), Cell(spoken(each.kind)), Cell(number(each.count), kind="number")) for each in found],
+        rows=[
+            (Cell(each.provider), Cell(spoken(each.kind)), Cell(number(each.count), kind="number")) for each in found
+        ],
         empty="Providers sent what is expected of them.",
         says="What providers sent otherwise than it is read here. `tallystick contract-drift` names the fields.",
     )
@@ -133,12 +148,14 @@ def _forms(request: PageRequest) -> list[dict[str, object]]:
     account = ("account", "Account", accounts)
     return [
         {
-            "name": "pause", "label": "Pause an account", "action": f"{PATH}/pause", "key": new_id("opa"), "reason": True,
+            "name": "pause", "label": "Pause an account", "action": f"{PATH}/pause", "key": new_id("opa"),
+            "reason": True,
             "says": "It gets no calls from any process. Payments wait, or go to another provider where a route allows.",
             "fields": (account, ("seconds", "How long", _PAUSES)),
         },
         {
-            "name": "resume", "label": "Resume an account", "action": f"{PATH}/resume", "key": new_id("opa"), "reason": True,
+            "name": "resume", "label": "Resume an account", "action": f"{PATH}/resume", "key": new_id("opa"),
+            "reason": True,
             "says": "It gets calls again. What the provider itself asked for is still heeded.",
             "fields": (account,),
         },
@@ -165,14 +182,22 @@ async def _act(request: PageRequest, name: ActName) -> Answer:
         raise Refused(400, "There is no such time. Nothing was done.")
     for_ms = int(seconds) * 1_000 or None if pausing else None
     asked = asked_act(
-        request.viewer.actor, form.get("key") or None, name, provider, form.get("reason"), account=account, for_ms=for_ms
+        request.viewer.actor,
+        form.get("key") or None,
+        name,
+        provider,
+        form.get("reason"),
+        account=account,
+        for_ms=for_ms,
     )
     try:
         await perform(
             runtime.stores.acts,
             runtime.settings,
             asked,
-            lambda: pauses.pause(runtime, asked, account, for_ms) if pausing else pauses.resume(runtime, asked, account),
+            lambda: (
+                pauses.pause(runtime, asked, account, for_ms) if pausing else pauses.resume(runtime, asked, account)
+            ),
         )
     except (WordsRefused, ActKeyReused) as error:
         raise Refused(400, f"{error}. Nothing was done.") from None

@@ -23,8 +23,8 @@ from tallystick.interfaces.console.words import Words
 from tallystick.interfaces.console.work_list import ListAct, WorkPage, digest_of, query_of, reads, work_filter
 from tallystick.kit.ids import new_id
 from tallystick.kit.logs import get_logger
+from tallystick.oversight.console import Total, WorkFilter, WorkItem
 from tallystick.providers.assembly import secret_values
-from tallystick.record.postgres.work_lists import Total, WorkFilter, WorkItem
 
 log = get_logger("tallystick.interfaces.console")
 

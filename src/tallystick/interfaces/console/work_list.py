@@ -19,8 +19,7 @@ from tallystick.interfaces.console.forms import Form
 from tallystick.interfaces.console.page import ROOT, Answer, Group, PageRequest, Redirect, Refused, View
 from tallystick.interfaces.console.words import Words
 from tallystick.kit.ids import new_id
-from tallystick.record.postgres.trends import SavedFilter
-from tallystick.record.postgres.work_lists import WorkFilter, WorkItem, WorkList, WorkReads
+from tallystick.oversight.console import SavedFilter, WorkFilter, WorkItem, WorkList, WorkReads
 
 #: Rows of one page: as many as a person reads.
 PAGE_ROWS: Final = 50

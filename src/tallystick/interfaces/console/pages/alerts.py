@@ -12,7 +12,7 @@ from tallystick.interfaces.console.page import PageRequest
 from tallystick.interfaces.console.words import at, plural
 from tallystick.interfaces.console.work_list import ListAct, WorkPage
 from tallystick.interfaces.console.work_pages import pages_of
-from tallystick.record.postgres.work_lists import WorkItem
+from tallystick.oversight.console import WorkItem
 
 #: Steps that are shown of one alert: it may have opened a thousand times.
 _STEPS: Final = 20

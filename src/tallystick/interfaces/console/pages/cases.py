@@ -15,7 +15,7 @@ from tallystick.interfaces.console.page import PageRequest
 from tallystick.interfaces.console.words import at, bounded, spoken
 from tallystick.interfaces.console.work_list import Field, ListAct, WorkPage
 from tallystick.interfaces.console.work_pages import pages_of
-from tallystick.record.postgres.work_lists import WorkItem
+from tallystick.oversight.console import WorkItem
 
 
 async def acknowledge(runtime: Runtime, asked: AskedAct, fields: Mapping[str, str]) -> OperatorAct:

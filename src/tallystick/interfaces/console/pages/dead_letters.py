@@ -12,8 +12,8 @@ from tallystick.interfaces.console.page import PageRequest
 from tallystick.interfaces.console.words import at, bounded, spoken
 from tallystick.interfaces.console.work_list import ListAct, WorkPage
 from tallystick.interfaces.console.work_pages import pages_of
+from tallystick.oversight.console import WorkItem
 from tallystick.oversight.trace.event import trace_event
-from tallystick.record.postgres.work_lists import WorkItem
 
 #: Tries that are shown of one event.
 _TRIES: Final = 20

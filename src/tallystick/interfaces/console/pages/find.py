@@ -7,9 +7,9 @@ from typing import Final
 
 from tallystick.interfaces.console.page import ROOT, Answer, Page, PageRequest, Redirect, View
 from tallystick.interfaces.console.words import Words
+from tallystick.oversight.console import FoundPayment, found_by
 from tallystick.providers.assembly import receivers
 from tallystick.providers.registry import PROVIDERS
-from tallystick.record.postgres.trace_find import FoundPayment, found_by
 from tallystick.settings.load import Settings
 
 #: The account of a provider whose settings name none.

@@ -12,7 +12,7 @@ from tallystick.flows.runtime import Runtime
 from tallystick.interfaces.console.page import PageRequest
 from tallystick.interfaces.console.work_list import Field, ListAct, WorkPage
 from tallystick.interfaces.console.work_pages import pages_of
-from tallystick.record.postgres.work_lists import WorkItem
+from tallystick.oversight.console import WorkItem
 
 #: A finding, in the words of who has it.
 OUTCOMES: Final = (

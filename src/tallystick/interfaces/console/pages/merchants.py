@@ -8,8 +8,7 @@ from typing import Final
 from tallystick.interfaces.console.page import ROOT, Answer, Page, PageRequest, Redirect, Refused, View
 from tallystick.interfaces.console.tables import Cell, Section, row
 from tallystick.interfaces.console.words import Words, at, bounded, number, spoken
-from tallystick.record.postgres.console_reads import keys_of
-from tallystick.record.postgres.operator_reads import OperatorReads
+from tallystick.oversight.console import OperatorReads, keys_of
 
 PATH: Final = f"{ROOT}/merchants"
 

@@ -16,9 +16,8 @@ from tallystick.interfaces.console.pages.refused_webhooks import PATH as REFUSED
 from tallystick.interfaces.console.plots import Line, Mark, Plot, plot
 from tallystick.interfaces.console.rendering import Templates
 from tallystick.interfaces.console.words import Words
+from tallystick.oversight.console import Deployment, Reads
 from tallystick.oversight.overview import SPANS, OverviewReader, Trends
-from tallystick.record.postgres.deployments import Deployment
-from tallystick.record.postgres.reads import Reads
 
 #: A stream of events has one renewal. The browser asks for the next one after this: its session is looked at each time,
 #: so that one that has ended shows nothing more, and no open page keeps a process from stopping.

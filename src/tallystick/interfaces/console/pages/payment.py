@@ -16,10 +16,9 @@ from tallystick.interfaces.console.payment_timeline import LANES, parts_of
 from tallystick.interfaces.console.state_graph import state_graph
 from tallystick.interfaces.console.words import Words, bounded, bounded_lines
 from tallystick.kit.ids import new_id
+from tallystick.oversight.console import TraceRows, trace_rows
 from tallystick.oversight.trace.payment import PaymentTrace, owner_of, rebuilt_trace, trace_of
 from tallystick.oversight.trace.rebuild import ProvidersWord
-from tallystick.record.postgres.trace_parts import TraceRows
-from tallystick.record.postgres.trace_rows import trace_rows
 
 #: Attempts of one payment that the provider is asked about in one go: each is a call that may time out.
 ASKED: Final = 10

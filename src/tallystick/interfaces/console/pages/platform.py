@@ -10,8 +10,8 @@ from tallystick.domain.operator_act import ACT_NAMES
 from tallystick.interfaces.console.page import ROOT, Answer, Page, PageRequest, Refused, View
 from tallystick.interfaces.console.tables import Cell, Section
 from tallystick.interfaces.console.words import Words, at, bounded, money
+from tallystick.oversight.console import holders_of
 from tallystick.providers.registry import CONNECTOR_SETTINGS
-from tallystick.record.postgres.console_reads import holders_of
 from tallystick.settings.load import describe_settings, secret_names
 
 #: Rows of one page.

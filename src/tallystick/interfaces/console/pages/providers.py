@@ -13,10 +13,8 @@ from tallystick.interfaces.console.page import ROOT, Answer, Page, PageRequest, 
 from tallystick.interfaces.console.tables import Cell, Section, row
 from tallystick.interfaces.console.words import Words, at, duration, milliseconds, number, spoken
 from tallystick.kit.ids import new_id
+from tallystick.oversight.console import NumberReads, read_circuits, read_pauses
 from tallystick.oversight.latencies import percentile_ms
-from tallystick.record.postgres.number_reads import NumberReads
-from tallystick.record.postgres.provider_circuits import read_circuits
-from tallystick.record.postgres.provider_pauses import read_pauses
 
 PATH: Final = f"{ROOT}/providers"
 

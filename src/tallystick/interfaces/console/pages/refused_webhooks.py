@@ -7,7 +7,7 @@ from typing import Final
 from tallystick.interfaces.console.csv_export import download
 from tallystick.interfaces.console.page import ROOT, Answer, Page, PageRequest, Refused, View
 from tallystick.interfaces.console.words import Words
-from tallystick.record.postgres.refused_webhooks import RefusedWebhooks
+from tallystick.oversight.console import RefusedWebhooks
 
 PATH: Final = f"{ROOT}/refused-webhooks"
 

@@ -87,7 +87,7 @@ async def over_http(console: InsideConsole) -> AsyncIterator[str]:
         await eventually_async(accepts, until=bool)
         yield f"http://localhost:{port}"
     finally:
-        server.stop()
+        server.stop()  # type: ignore[no-untyped-call]  # it ships no types
         await running
 
 

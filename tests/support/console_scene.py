@@ -12,6 +12,7 @@ from tallystick.decisions.change_builder import Cause
 from tallystick.decisions.resubmission import park
 from tallystick.domain.alert import Found
 from tallystick.domain.notices import AttemptNotice
+from tallystick.domain.subjects import Payment
 from tallystick.domain.verdicts import Approved, Declined, Verdict
 from tallystick.flows.latencies import call_name
 from tallystick.flows.operations.alerts import raise_alert
@@ -113,7 +114,7 @@ async def _late(runtime: Runtime, provider: BookedProvider, client: Client) -> s
     return payment_id
 
 
-async def _dead(runtime: Runtime, database: Database, payment: object, count: int) -> list[str]:
+async def _dead(runtime: Runtime, database: Database, payment: Payment, count: int) -> list[str]:
     """Events that no try processes: their charge is unknown, and every try of theirs is spent."""
     notice = AttemptNotice(
         operation="authorize",
@@ -126,7 +127,7 @@ async def _dead(runtime: Runtime, database: Database, payment: object, count: in
             notice,
             payment=payment if number % 2 else None,
             type=f"charge.{HOSTILE if number == 0 else 'captured'}",
-        )  # type: ignore[arg-type]
+        )
         for number in range(count)
     ]
     await accept(database, made)

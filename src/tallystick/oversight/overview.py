@@ -28,7 +28,7 @@ from tallystick.record.postgres.number_reads import (
 from tallystick.record.postgres.operator_reads import Backlog, OperatorReads
 from tallystick.record.postgres.rates import RateBook
 from tallystick.record.postgres.trends import Step, TrendBook
-from tallystick.record.postgres.work_lists import WORK_LISTS, Total, WorkFilter, WorkReads
+from tallystick.record.postgres.work_lists import WORK_LISTS, Total, WorkFilter, WorkList, WorkReads
 
 Block = TypeVar("Block", bound=Struct)
 
@@ -64,14 +64,14 @@ class WaitingWork(Struct, frozen=True, kw_only=True):
     """What waits for a person, of the merchants that the viewer sees. ``oldest``: since when, by list."""
 
     read_at: datetime
-    totals: Mapping[str, Sequence[Total]]
-    oldest: Mapping[str, datetime]
+    totals: Mapping[WorkList, Sequence[Total]]
+    oldest: Mapping[WorkList, datetime]
     asking: Sequence[UnknownOutcomes]
     cases: Cases | None
     alerts: Sequence[Alert]
     backlog: Sequence[Backlog]
 
-    def count(self, of_list: str) -> int:
+    def count(self, of_list: WorkList) -> int:
         """How many rows a list has."""
         return sum(each.n for each in self.totals[of_list])
 

@@ -43,7 +43,8 @@ def plural(count: int, one: str, many: str = "") -> str:
 
 def duration(span: timedelta) -> str:
     """The two largest units: ``3 h 20 min``; ``0 s`` for less than a second."""
-    left, parts = max(0, int(span.total_seconds())), []
+    left = max(0, int(span.total_seconds()))
+    parts: list[tuple[int, str]] = []
     for seconds, unit in _UNITS:
         count, left = divmod(left, seconds)
         if count or parts:

@@ -32,9 +32,8 @@ def _pages(page: WorkPage) -> Iterator[Page]:
 
 def _page(page: WorkPage, name: str, path: str, handle: Callable[..., Awaitable[Answer]], **more: Any) -> Page:
     bound: Callable[[PageRequest], Awaitable[Answer]] = handle if isinstance(handle, partial) else partial(handle, page)
-    return Page(
-        **{"name": f"{page.name}_{name}", "path": path, "handle": bound, "right": "read", "title": page.title} | more
-    )
+    row: dict[str, Any] = {"handle": bound, "right": "read", "title": page.title, **more}
+    return Page(name=f"{page.name}_{name}", path=path, **row)
 
 
 def _of(handle: Callable[..., Awaitable[Answer]], *bound: object) -> Callable[[PageRequest], Awaitable[Answer]]:

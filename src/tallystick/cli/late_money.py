@@ -7,7 +7,7 @@ from typing import Annotated, Any, Final
 
 import typer
 
-from tallystick.cli.acts import ActKey, Asking, Done, Reason, act_on, require_words, said_again, with_runtime
+from tallystick.cli.acts import ActKey, Asking, Done, Reason, act_on, require_words, record_of, with_runtime
 from tallystick.cli.context import AsJson, DataDir, SomeMerchant, console, print_json, settings_from
 from tallystick.cli.tables import table_of
 from tallystick.decisions.operator_acts import result_of
@@ -105,7 +105,7 @@ def _print(done: Done, meaning: str, as_json: bool, outcome: Change | None = Non
         print_json({**done.document(), **came_to, "means": meaning})
         return
     steps = [f"{each['subject']} {each['subject_id']}: {each['event']}" for each in came_to["transitions"]]
-    console.print("\n".join([*steps, meaning, *said_again(done)]), highlight=False, markup=False, soft_wrap=True)
+    console.print("\n".join([*steps, meaning, *record_of(done)]), highlight=False, markup=False, soft_wrap=True)
 
 
 def _moved(result: Mapping[str, Any]) -> str:

@@ -6,6 +6,7 @@ import re
 from collections.abc import Collection, Iterable, Sequence
 from typing import Final
 
+import msgspec
 from rich.table import Table
 from rich.text import Text
 
@@ -47,6 +48,11 @@ def facts_of(facts: Iterable[tuple[str, str]]) -> Table:
         if value:
             table.add_row(name, literal(value))
     return table
+
+
+def json_lines(value: object) -> str:
+    """A JSON value for people: one member a line."""
+    return msgspec.json.format(msgspec.json.encode(value), indent=2).decode()
 
 
 def duration(span_ms: int) -> str:

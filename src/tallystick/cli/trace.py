@@ -73,7 +73,7 @@ def trace(
 
 async def _rows(connection: PipelineConnection, settings: Settings, name: str, merchant: str | None) -> TraceRows:
     one = _one_of(name, merchant, await find_payments(connection, name, merchant, accounts_of(settings)))
-    rows = await piped_trace_rows(connection, one.merchant_id, one.payment_id)
+    rows = await piped_trace_rows(connection, one.merchant_id, one.payment_id, settings.clock_shift_ms)
     if rows is None:
         raise NotFound(f"payment {one.payment_id} of merchant {one.merchant_id} has neither a row nor a history")
     return rows

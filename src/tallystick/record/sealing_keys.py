@@ -100,7 +100,7 @@ class SealingKeys:
         if refused in (before, NOT_REGISTERED):
             return
         if refused is not None:
-            log.error("not ready", alert=True, check="sealing_keys", reason=refused)
+            log.error("not ready", alert=True, check="sealing_keys", reason=refused, next="tallystick sealing-keys list")
         elif before != NOT_COMPARED:
             log.warning("the sealing keys fit the record again")
 

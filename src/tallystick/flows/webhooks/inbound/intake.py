@@ -58,6 +58,12 @@ RETRY_PAUSE_MS: Final = 50
 #: The longest pause while the database stays away: a writer is back this soon after it.
 RETRY_CAP_MS: Final = 500
 
+#: What a person does about an event that came again with other content.
+SHOW_EVENT: Final = "tallystick provider-events show {event_id}"
+
+#: And about a row that the database refuses: it is a defect.
+REPORT: Final = "report it with this line; the provider sends {event_id} again"
+
 #: The intake's name in what is said of an outage.
 PART: Final = "intake"
 
@@ -188,8 +194,9 @@ class Intake:
         now_ms = time.time_ns() // 1_000_000  # places are compared between machines; only their order matters
         return [_row(each, self.fair_place_ms(each.envelope.fairness_key(), now_ms)) for each in arrivals]
 
-    def alert(self, event: str, about: Envelope, **more: str) -> None:
-        """A sampled log line; it names the last of the counted events."""
+    def alert(self, event: str, about: Envelope, next_step: str, **more: str) -> None:
+        """A sampled log line; it names the last of the counted events. ``next_step``: what a person does, with the
+        event's id where it says so."""
 
         def say(since_last_line: int) -> None:
             log.error(
@@ -197,8 +204,10 @@ class Intake:
                 alert=True,
                 provider=about.provider,
                 account=about.account,
+                event_id=about.event_id,
                 provider_event_id=about.provider_event_id,
                 since_last_line=since_last_line,
+                next=next_step.format(event_id=about.event_id),
                 **more,
             )
 
@@ -253,7 +262,7 @@ class _Writer:
         """The database refused a row for good: only its delivery fails, not the others of the batch."""
         if len(batch) == 1:
             about = batch[0].arrivals[0].envelope
-            self._intake.alert("delivery refused by the database", about, error=type(error).__name__)
+            self._intake.alert("delivery refused by the database", about, REPORT, error=type(error).__name__)
             _fail(batch[0], "the database refused the delivery")
             return
         for waiting in batch:
@@ -270,7 +279,7 @@ class _Writer:
             result = later.get(arrival.envelope.event_id, "first")
             ARRIVALS[arrival.envelope.provider, result] += 1
             if result == "other_bytes":
-                self._intake.alert("other bytes under a known event id", arrival.envelope)
+                self._intake.alert("other bytes under a known event id", arrival.envelope, SHOW_EVENT)
 
     def _discard_connection(self, error: Exception) -> None:
         """Unless it is still usable: after a server error, and after an error about the rows."""

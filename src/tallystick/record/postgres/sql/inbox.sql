@@ -299,3 +299,10 @@ INSERT INTO processing (provider, account, provider_event_id, try_id, number, st
 SELECT k.provider, k.account, k.provider_event_id, k.try_id, k.number, now(), now(), $6, $7, $8
 FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::int[])
      AS k (provider, account, provider_event_id, try_id, number);
+
+-- newest_other_bytes: the event that came again last with other content
+SELECT i.event_id FROM (
+    SELECT provider, account, provider_event_id, recorded_at FROM delivery
+    WHERE result = 'other_bytes' ORDER BY recorded_at DESC LIMIT 1
+) d
+JOIN inbox i ON i.provider = d.provider AND i.account = d.account AND i.provider_event_id = d.provider_event_id;

@@ -42,9 +42,11 @@ def silent(source: str) -> Iterator[str]:
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Call) and ast.unparse(node.func).startswith("log."):
             names = {keyword.arg for keyword in node.keywords}
-            if "alert" in names and "next" not in names and "where" not in {
-                ast.unparse(each.value) for each in node.keywords if each.arg is None
-            }:
+            if (
+                "alert" in names
+                and "next" not in names
+                and "where" not in {ast.unparse(each.value) for each in node.keywords if each.arg is None}
+            ):
                 yield ast.unparse(node.args[0])
 
 

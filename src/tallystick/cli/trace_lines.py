@@ -93,7 +93,8 @@ def _step(entry: Entry) -> Iterator[str]:
 
 def _rejection(entry: Entry) -> Iterator[str]:
     state = words.plain(entry.from_state or "")
-    yield f"refused, as the {entry.subject} was {state}: {words.step(entry.subject, entry.what)}"
+    subject = "call" if entry.subject == "attempt" else entry.subject
+    yield f"refused, as the {subject} was {state}: {words.refused(entry.subject, entry.what)}"
     yield entry.detail or ""
     yield f"by {words.cause(entry.cause, entry.actor)}"
     yield "a person was alerted" if entry.alert else ""
@@ -162,7 +163,7 @@ def _result(result: Mapping[str, Any]) -> Iterator[str]:
     for step in result.get("transitions") or ():
         yield words.step(step["subject"], step["event"])
     for refused in result.get("rejected") or ():
-        yield f"refused: {words.step(refused['subject'], refused['event'])}"
+        yield f"refused: {words.refused(refused['subject'], refused['event'])}"
     for name in ("became", "came_to"):
         if isinstance(result.get(name), str):
             yield f"{name.replace('_', ' ')} {result[name]}"
@@ -170,7 +171,8 @@ def _result(result: Mapping[str, Any]) -> Iterator[str]:
 
 def _case(entry: Entry) -> Iterator[str]:
     yield f"{words.one_of(words.CATEGORIES, entry.what)}: {entry.detail}"
-    yield f"{words.one_of(words.CASES, entry.state or '')}, {'nobody has it' if entry.owner is None else f'{entry.owner} has it'}"
+    owner = "nobody has it" if entry.owner is None else f"{entry.owner} has it"
+    yield f"{words.one_of(words.CASES, entry.state or '')}, {owner}"
     yield f"age {_age(entry.age_ms or 0)}"
     yield entry.case_id or ""
 

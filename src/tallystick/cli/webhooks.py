@@ -11,7 +11,7 @@ import msgspec
 import typer
 from rich.console import Console
 
-from tallystick.cli.acts import ActKey, Asking, Reason, act_in, require_words, record_of, with_runtime
+from tallystick.cli.acts import ActKey, Asking, Reason, act_in, record_of, require_words, with_runtime
 from tallystick.cli.context import AsJson, DataDir, console, settings_from
 from tallystick.cli.database import existing_database
 from tallystick.cli.tables import table_of

@@ -93,7 +93,9 @@ class ActionSeal:
     def _say_closed(self, key_id: bytes | None, about: bytes, error: Exception) -> None:
         """One alert for a key: a payment may be read often, and the key is what a person has to find."""
         known = {"key": None if key_id is None else key_id.hex(), "about": about.decode()}
-        log.error("next action cannot be opened", alert=key_id not in self._alerted, error=str(error), next=LIST_KEYS, **known)
+        log.error(
+            "next action cannot be opened", alert=key_id not in self._alerted, error=str(error), next=LIST_KEYS, **known
+        )
         self._alerted.add(key_id)
 
 

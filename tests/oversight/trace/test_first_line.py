@@ -62,7 +62,8 @@ LINES: Final[tuple[tuple[dict[str, Any], str], ...]] = (
         " 4.00 EUR went back to the payer; the merchant repeated requests twice",
     ),
     (
-        REFUNDED | {"calls": Operations(authorize=1, refund=2), "sent": 3, "unanswered": 1, "time_outs": 1, "refunded": 400},
+        REFUNDED
+        | {"calls": Operations(authorize=1, refund=2), "sent": 3, "unanswered": 1, "time_outs": 1, "refunded": 400},
         "Captured 12.00 EUR after one time-out: the provider was asked once and charged once, asked twice to refund and"
         " refunded once; 4.00 EUR went back to the payer",
     ),
@@ -78,8 +79,8 @@ LINES: Final[tuple[tuple[dict[str, Any], str], ...]] = (
     ),
     (
         REFUNDED | {"failed_later": Operations(refund=1), "refunds_failed_later": 400},
-        "Captured 12.00 EUR: the provider was asked once and charged once, asked once to refund and refunded once, which"
-        " failed later; 4.00 EUR of refunds failed later and is the merchant's again",
+        "Captured 12.00 EUR: the provider was asked once and charged once, asked once to refund and refunded once,"
+        " which failed later; 4.00 EUR of refunds failed later and is the merchant's again",
     ),
     (
         {"withdrawn": 1_200, "late": -1_200},
@@ -108,8 +109,8 @@ LINES: Final[tuple[tuple[dict[str, Any], str], ...]] = (
     ),
     (
         {"disputes": [disputed("won", 0, contested=True)]},
-        "Captured 12.00 EUR: the provider was asked once and charged once; a dispute over 12.00 EUR was reported both won"
-        " and lost, what was withdrawn came back",
+        "Captured 12.00 EUR: the provider was asked once and charged once; a dispute over 12.00 EUR was reported both"
+        " won and lost, what was withdrawn came back",
     ),
     (
         {"state": "declined", "code": "card_declined", **NOTHING_TAKEN},
@@ -131,8 +132,8 @@ LINES: Final[tuple[tuple[dict[str, Any], str], ...]] = (
     (
         {"state": "canceled", "amount": 0, "sent": 2}
         | {"calls": Operations(authorize=1, cancel=1), "effects": Operations(authorize=1, cancel=1)},
-        "Canceled, nothing taken of 12.00 EUR: the provider was asked once and held it once, asked once to release it and"
-        " released it once",
+        "Canceled, nothing taken of 12.00 EUR: the provider was asked once and held it once, asked once to release it"
+        " and released it once",
     ),
     (
         {"state": "authorizing", "in_doubt": 1_200, "time_outs": 1, "unanswered": 1, "unknown": Operations(authorize=1)}
@@ -187,8 +188,8 @@ MONEY: Final[tuple[tuple[dict[str, Any], str], ...]] = (
     ),
     (
         {"refunded": 200, "withdrawn": 400},
-        "moved: 12.00 EUR from the payer, 2.00 EUR back to the payer, 4.00 EUR to the payer's bank for disputes; 6.00 EUR"
-        " is left",
+        "moved: 12.00 EUR from the payer, 2.00 EUR back to the payer, 4.00 EUR to the payer's bank for disputes; 6.00"
+        " EUR is left",
     ),
     ({"late": 1_200}, "moved: 12.00 EUR from the payer; 12.00 EUR waits in suspense for a person"),
     ({"amount": 0}, "none"),

@@ -55,7 +55,9 @@ class Facts(Struct, frozen=True, kw_only=True):
     unanswered: Annotated[Count, described("Of those, how many had no usable answer, time-outs among them.", 1)]
     effects: Annotated[
         Operations,
-        described("What these calls did at the provider, also what failed later. What it did by itself is not counted."),
+        described(
+            "What these calls did at the provider, also what failed later. What it did by itself is not counted."
+        ),
     ]
     failed_later: Annotated[Operations, described("Of those effects, how many the provider took back later.")]
     unknown: Annotated[Operations, described("Instructions of which nobody knows whether they had an effect.")]

@@ -111,7 +111,8 @@ def _moreover(facts: Facts) -> Iterator[str]:
     if facts.refunds_failed_later:
         yield f"{money(facts.refunds_failed_later, facts.currency)} of refunds failed later and is the merchant's again"
     for each in facts.disputes:
-        yield f"a dispute over {money(each.amount, facts.currency)} {_verdict(each)}, {_its_money(each, facts.currency)}"
+        claimed = money(each.amount, facts.currency)
+        yield f"a dispute over {claimed} {_verdict(each)}, {_its_money(each, facts.currency)}"
     if unnamed := facts.withdrawn - sum(each.withdrawn for each in facts.disputes):
         yield f"{money(unnamed, facts.currency)} withdrawn for disputes"
     if facts.late:

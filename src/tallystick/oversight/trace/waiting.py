@@ -114,7 +114,7 @@ def _cases(rows: TraceRows) -> Iterator[Waiting]:
     for case in rows.cases:
         if case.state != "resolved":
             owner = "nobody has it" if case.owner is None else f"{case.owner} has it"
-            what = words.step(case.subject, case.event)
+            what = words.refused(case.subject, case.event)
             about = f"{what}, which {words.one_of(words.CATEGORIES, case.category)}; {owner}"
             yield _waiting("case", case.case_id, "operator", about=about)
 

@@ -263,6 +263,11 @@ def step(subject: str | None, event: str) -> str:
     return STEPS.get(subject or "", {}).get(event) or f"{subject} {plain(event)}"
 
 
+def refused(subject: str | None, event: str) -> str:
+    """An edge that was tried in vain: what would have happened."""
+    return f"call {step(subject, event)}" if subject == "attempt" else step(subject, event)
+
+
 def cause(why: str | None, actor: str | None) -> str:
     """Who or what led to a step."""
     said = CAUSES.get(why or "")

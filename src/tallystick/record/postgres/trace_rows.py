@@ -73,9 +73,7 @@ class Fetches(Protocol):
         """Its rows."""
 
 
-async def trace_rows(
-    connection: Fetches, merchant_id: str, payment_id: str, shift_ms: int = 0
-) -> TraceRows | None:
+async def trace_rows(connection: Fetches, merchant_id: str, payment_id: str, shift_ms: int = 0) -> TraceRows | None:
     """The rows of one payment, or None where this merchant has none. ``shift_ms``: of this process's clock. Raises what
     the connection raises."""
     stored = await connection.fetch(STATEMENTS["of_payment"], merchant_id, payment_id, shift_ms)

@@ -45,7 +45,10 @@ def list_acts(
         print_json(acts)
         return
     rows = [
-        (f"{each.id}\n{shown_time(each.at)}", lines(f"{each.act} {each.target}", each.operator, each.reason))
+        (
+            f"{each.id}\n{shown_time(each.at)}",
+            lines(f"{each.act} {each.target}", each.merchant_id, each.operator, each.reason),
+        )
         for each in acts
     ]
     print_rows(rows, ("act, at (UTC)", "what, who, why"), title="Acts", nothing="No acts.")
@@ -74,6 +77,7 @@ def show(act: ActId, as_json: AsJson = False, data_dir: DataDir = None) -> None:
                 ("at", f"{shown_time(view.at)} UTC"),
                 ("reason", view.reason),
                 ("key", view.idempotency_key),
+                ("merchant", view.merchant_id or ""),
                 ("payment", view.payment_id or ""),
                 ("arguments", json_lines(view.arguments) if view.arguments else ""),
                 ("result", json_lines(view.result) if view.result else ""),

@@ -51,8 +51,22 @@ def facts_of(facts: Iterable[tuple[str, str]]) -> Table:
 
 
 def json_lines(value: object) -> str:
-    """A JSON value for people: one member a line."""
-    return msgspec.json.format(msgspec.json.encode(value), indent=2).decode()
+    """A JSON value for people: one member a line, also of a text that is a JSON object itself, such as a provider's
+    answer."""
+    return msgspec.json.format(msgspec.json.encode(_unpacked(msgspec.to_builtins(value))), indent=2).decode()
+
+
+def _unpacked(value: object) -> object:
+    if isinstance(value, dict):
+        return {name: _unpacked(each) for name, each in value.items()}
+    if isinstance(value, list):
+        return [_unpacked(each) for each in value]
+    if isinstance(value, str) and value.startswith("{"):
+        try:
+            return msgspec.json.decode(value)
+        except msgspec.DecodeError:
+            return value
+    return value
 
 
 def duration(span_ms: int) -> str:

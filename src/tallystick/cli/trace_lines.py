@@ -104,7 +104,7 @@ def _call(entry: Entry) -> Iterator[str]:
     """``subject`` is the operation."""
     operation = words.one_of(words.OPERATIONS, entry.subject or "")
     if entry.what in ("submit", "resubmit"):
-        yield f"{operation} of {_amount(entry)} {words.step('attempt', entry.what)} to {entry.provider}"
+        yield f"{operation} of {_amount(entry)} {words.step('attempt', entry.what)} at {entry.provider}"
         yield entry.subject_id or ""
         return
     yield f"{operation}: {words.step('attempt', entry.what)} {_amount(entry)}".rstrip()
@@ -122,13 +122,14 @@ def _arrival(entry: Entry) -> Iterator[str]:
 
 def _try(entry: Entry) -> Iterator[str]:
     about = f"{entry.detail}: " if entry.detail else ""
-    yield f"{about}{words.one_of(words.TRIES | words.SENDS, entry.what)}"
+    yield f"{about}{words.one_of({**words.TRIES, **words.SENDS}, entry.what)}"
     yield _by(entry)
 
 
 def _transfer(entry: Entry) -> Iterator[str]:
     kind = words.one_of(words.TRANSFERS, entry.what)
-    yield f"{kind}: {_amount(entry)} from {words.account(entry.credit)} to {words.account(entry.debit)}"
+    credit, debit = words.account(entry.credit), words.account(entry.debit)
+    yield f"{kind}: {_amount(entry)} credited to {credit}, debited to {debit}"
 
 
 def _message(entry: Entry) -> Iterator[str]:

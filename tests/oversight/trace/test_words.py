@@ -62,6 +62,7 @@ def test_every_posting_and_every_account_has_words() -> None:
         ("TimeoutError", "the time ran out"),
         ("lookup: TimeoutError", "when it was asked again: the time ran out"),
         ("answered 500", "answered 500"),
+        ("The card was declined.", "The card was declined"),
     ],
 )
 def test_errors_are_said_in_words(why: str, said: str) -> None:

@@ -8,7 +8,7 @@ from typing import Annotated, Final
 
 from msgspec import Struct
 
-from tallystick.domain.json_types import Amount, Count, Currency, described, example_id
+from tallystick.domain.json_types import Amount, Count, Currency, DisputeId, described
 from tallystick.domain.ledger.accounts import suspense_account
 from tallystick.domain.lifecycles.attempt import ATTEMPT_OPEN
 from tallystick.domain.lifecycles.dispute import DISPUTE
@@ -34,7 +34,7 @@ class Operations(Struct, frozen=True, kw_only=True):
 class DisputeFact(Struct, frozen=True, kw_only=True):
     """How one dispute stands, and where its money is."""
 
-    dispute_id: Annotated[str, described("The dispute.", example_id("dp"))]
+    dispute_id: DisputeId
     state: Annotated[str, described("Its state; `won` and `lost` are verdicts.", "lost", enum=DISPUTE.states)]
     amount: Annotated[Amount, described("What the payer's bank claims.", 1200)]
     withdrawn: Annotated[Amount, described("What the provider withdrew for it and has not given back.", 1200)]

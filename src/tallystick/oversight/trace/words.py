@@ -14,7 +14,7 @@ OPERATIONS: Final[Mapping[str, str]] = {
 }
 
 #: Edges that any machine may have.
-_ANY: Final[Mapping[str, str]] = {
+_ANY: Final[dict[str, str]] = {
     "late_effect": "the provider did something after the end",
     "late_money_counted": "late money was counted by an upgrade",
 }
@@ -78,8 +78,8 @@ STEPS: Final[Mapping[str, Mapping[str, str]]] = {
     },
     "attempt": _ANY
     | {
-        "submit": "sent",
-        "resubmit": "sent again",
+        "submit": "tried",
+        "resubmit": "tried again",
         "approved": "approved",
         "declined": "declined",
         "pending": "accepted, and not decided yet",
@@ -128,6 +128,9 @@ ERRORS: Final[Mapping[str, str]] = {
     "ClientPayloadError": "the answer was cut off",
     "ClientResponseError": "the answer cannot be read",
 }
+
+#: Before a reason that a look-up has: the provider was asked again what became of a call.
+LOOKUP: Final = "lookup: "
 
 #: What a repeated request got.
 REPLAYS: Final[Mapping[str, str]] = {
@@ -277,10 +280,10 @@ def cause(why: str | None, actor: str | None) -> str:
 
 
 def reason(why: str) -> str:
-    """Why there was no usable answer."""
-    before, lookup, after = why.partition("lookup: ")
-    said = ERRORS.get(after if lookup and not before else why, after if lookup and not before else why)
-    return f"when it was asked again: {said}" if lookup and not before else said
+    """Why there was no usable answer, or what the provider said, which others wrote."""
+    bare = why.removeprefix(LOOKUP)
+    said = ERRORS.get(bare, bare).removesuffix(".")
+    return said if bare == why else f"when it was asked again: {said}"
 
 
 def account(name: str | None) -> str:

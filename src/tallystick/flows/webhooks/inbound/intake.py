@@ -16,6 +16,7 @@ from typing import Final
 
 import msgspec
 from msgspec import Struct
+from msgspec.structs import replace
 
 from tallystick.domain.errors import Overloaded, TallystickError
 from tallystick.domain.measures import ARRIVALS
@@ -62,7 +63,7 @@ RETRY_CAP_MS: Final = 500
 SHOW_EVENT: Final = "tallystick provider-events show {event_id}"
 
 #: And about a row that the database refuses: it is a defect.
-REPORT: Final = "report it with this line; the provider sends {event_id} again"
+REPORT: Final = "report it with this line; the provider sends the event again"
 
 #: The intake's name in what is said of an outage.
 PART: Final = "intake"
@@ -276,10 +277,11 @@ class _Writer:
         rows = self._intake.rows(arrivals)
         later = await write_arrivals(self._connection, rows, self._clock.shift_ms, after_loss=after_loss)
         for arrival in arrivals:
-            result = later.get(arrival.envelope.event_id, "first")
-            ARRIVALS[arrival.envelope.provider, result] += 1
-            if result == "other_bytes":
-                self._intake.alert("other bytes under a known event id", arrival.envelope, SHOW_EVENT)
+            known = later.get(arrival.envelope.event_id)
+            ARRIVALS[arrival.envelope.provider, "first" if known is None else known.result] += 1
+            if known is not None and known.result == "other_bytes":
+                about = replace(arrival.envelope, event_id=known.known_as)
+                self._intake.alert("other bytes under a known event id", about, SHOW_EVENT)
 
     def _discard_connection(self, error: Exception) -> None:
         """Unless it is still usable: after a server error, and after an error about the rows."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from importlib import metadata
 from pathlib import Path
 
 import pytest
@@ -39,7 +40,7 @@ def test_a_module_of_ours_that_is_missing_is_a_defect() -> None:
 
 def test_a_start_names_what_is_not_installed(monkeypatch: pytest.MonkeyPatch) -> None:
     needed = ["nothing-of-this-name>=2", "msgspec>=0.20", 'leather>=0.4; extra == "bench"']
-    monkeypatch.setattr(machine.metadata, "requires", lambda _: needed)
+    monkeypatch.setattr(metadata, "requires", lambda _: needed)
     assert list(machine.packages(Settings())) == [
         "not installed here: nothing-of-this-name; install what this release needs (docs/operate/install.md)"
     ]

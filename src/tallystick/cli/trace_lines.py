@@ -165,9 +165,8 @@ def _result(result: Mapping[str, Any]) -> Iterator[str]:
         yield words.step(step["subject"], step["event"])
     for refused in result.get("rejected") or ():
         yield f"refused: {words.refused(refused['subject'], refused['event'])}"
-    for name in ("became", "came_to"):
-        if isinstance(result.get(name), str):
-            yield f"{name.replace('_', ' ')} {result[name]}"
+    if isinstance(result.get("came_to"), str):
+        yield f"came to: {words.plain(result['came_to'])}"
 
 
 def _case(entry: Entry) -> Iterator[str]:

@@ -141,7 +141,8 @@ def _had_effect(watched: ScheduledAttempt) -> bool:
 
 
 def _counted(attempts: Iterable[ScheduledAttempt]) -> Operations:
-    return Operations(**Counter(each.attempt.operation for each in attempts))
+    counts: dict[str, int] = Counter(each.attempt.operation for each in attempts)
+    return Operations(**counts)
 
 
 def _failed_later(rows: TraceRows, refund: Refund) -> bool:

@@ -155,7 +155,7 @@ TRIES: Final[Mapping[str, str]] = {
     "unknown_type": "its type is not known here",
     "unreadable": "it cannot be read",
     "foreign": "it is of other software on the account",
-    "unroutable": "no payment was found for it",
+    "unroutable": "it cannot be applied to what the record has",
     "failed": "it could not be processed",
     "dead": "it is a dead letter",
     "not_ready": "it waits for what comes before it",

@@ -71,4 +71,5 @@ def test_errors_are_said_in_words(why: str, said: str) -> None:
 
 def test_what_a_newer_release_records_is_said_by_its_name() -> None:
     assert words.step("payment", "sent_to_mars") == "payment sent to mars"
-    assert words.cause("recovery: odd", "recovery") == "recovery: odd, recovery"
+    assert words.cause("recovery: odd", "recovery") == "recovery: odd"
+    assert words.cause("odd", "somebody") == "odd, somebody"

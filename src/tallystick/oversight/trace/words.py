@@ -109,6 +109,7 @@ CAUSES: Final[Mapping[str, str]] = {
     "recovery: deadline": "recovery, at the end of the hold",
     "recovery: expiry": "recovery, at the end of the hold",
     "recovery: no more tries": "recovery, which has no try left",
+    "recovery: bounded recovery ended": "recovery, which has no look-up left",
 }
 
 #: Why there was no usable answer, by the error's name.
@@ -276,6 +277,8 @@ def cause(why: str | None, actor: str | None) -> str:
     said = CAUSES.get(why or "")
     if said is not None:
         return said.format(actor=actor or "somebody")
+    if why and actor and why.startswith(f"{actor}: "):
+        return why
     return ", ".join(part for part in (why, actor) if part)
 
 

@@ -79,8 +79,8 @@ def measure_trace(
 ) -> TraceFigures:
     """Draws ``names`` of each kind, and traces each twice. Raises StageFailed, and what the database raises."""
     settings = database.settings_for(settings)
-    uvloop.run(make_payments(settings, database.app_url, names, announce))
-    drawn = uvloop.run(draw_names(database.app_url, names, rng))
+    made_for = uvloop.run(make_payments(settings, database.app_url, names, announce))
+    drawn = uvloop.run(draw_names(database.app_url, made_for, names, rng))
     kinds = {}
     for number, (what, named) in enumerate(drawn.items()):
         announce("kinds of names", number, len(drawn))

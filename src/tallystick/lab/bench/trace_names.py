@@ -44,9 +44,6 @@ from tallystick.settings.load import Settings
 
 Announce = Callable[[str, int, int], None]
 
-#: The merchant of what is made here.
-MADE_FOR: Final = "bench-trace"
-
 #: Nothing is sent to it: messages are only dispatched. Of this machine, since no name has to be resolved.
 ENDPOINT_URL: Final = "https://127.0.0.1:9/"
 
@@ -61,6 +58,7 @@ _ROUNDS_AT_MOST: Final = 100_000
 
 _ID_TIME: Final = slice(4, 16)  # of "pay_0123456789ab…": the milliseconds, in 12 hexadecimal digits
 
+#: Nothing is measured here, and a machine that is busy with a fill's last pages may take its time.
 _COMMIT_TIMEOUT_MS: Final = 60_000
 
 #: What is named -> names with their payments.
@@ -101,21 +99,24 @@ _MADE: Final[Mapping[str, str]] = {
 }
 
 
-async def make_payments(settings: Settings, database_url: str, count: int, announce: Announce) -> None:
-    """So many payments that were refunded in part, disputed and told of. Raises StageFailed, and what the database
-    raises."""
-    settings = with_fields(settings, webhook_allow_private_addresses=True)
-    await key_store.create_key(database_url, MADE_FOR)
+async def make_payments(settings: Settings, database_url: str, count: int, announce: Announce) -> str:
+    """So many payments that were refunded in part, disputed and told of, of a new merchant. Returns the merchant.
+    Raises StageFailed, and what the database raises."""
+    merchant_id = f"traced-{new_id('req')[-12:]}"
+    settings = with_fields(
+        settings, webhook_allow_private_addresses=True, journal_commit_timeout_ms=_COMMIT_TIMEOUT_MS
+    )
+    await key_store.create_key(database_url, merchant_id)
     async with open_runtime(settings, database_url, providers={"simulator": SimulatedBank()}) as runtime:
         await runtime.stores.endpoints.register(
-            MADE_FOR, url=ENDPOINT_URL, event_types=None, description=None, actor="key:bench"
+            merchant_id, url=ENDPOINT_URL, event_types=None, description=None, actor="key:bench"
         )
         made = 0
         while made < count:
             announce("payments with refunds and disputes", made, count)
             batch = min(_AT_ONCE, count - made)
-            paid = await asyncio.gather(*(_refunded_payment(runtime) for _ in range(batch)))
-            await _disputed(runtime, database_url, paid)
+            paid = await asyncio.gather(*(_refunded_payment(runtime, merchant_id) for _ in range(batch)))
+            await _disputed(runtime, database_url, merchant_id, paid)
             made += batch
         outbox = OutboxWorker(runtime)
         try:
@@ -123,15 +124,16 @@ async def make_payments(settings: Settings, database_url: str, count: int, annou
         finally:
             await outbox.close()
     announce("payments with refunds and disputes", count, count)
+    return merchant_id
 
 
-async def draw_names(app_url: str, count: int, rng: random.Random) -> Names:
-    """``count`` names of each kind, or as many as there are. Raises what the database raises."""
+async def draw_names(app_url: str, merchant_id: str, count: int, rng: random.Random) -> Names:
+    """``count`` names of each kind, or as many as there are. ``merchant_id``: whose were made here. Raises what the database raises."""
     connection = await asyncpg.connect(app_url)
     try:
         names: Names = {}
         for _ in range(count):
-            payment_id, attempt_id, key, reference = await _one_filled(connection, rng)
+            payment_id, attempt_id, key, reference = await _one_filled(connection, merchant_id, rng)
             for what, name in (
                 ("payment", payment_id),
                 ("attempt", attempt_id),
@@ -140,15 +142,15 @@ async def draw_names(app_url: str, count: int, rng: random.Random) -> Names:
             ):
                 names.setdefault(what, []).append((name, payment_id))
         for what, statement in _MADE.items():
-            names[what] = [(row[0], row[1]) for row in await connection.fetch(statement, MADE_FOR, count)]
+            names[what] = [(row[0], row[1]) for row in await connection.fetch(statement, merchant_id, count)]
     finally:
         await connection.close()
     return names
 
 
-async def _one_filled(connection: asyncpg.Connection, rng: random.Random) -> Sequence[Any]:
+async def _one_filled(connection: asyncpg.Connection, made_for: str, rng: random.Random) -> Sequence[Any]:
     """Of a merchant that has payments; of those made here where nothing was filled in."""
-    for merchant in (rng.choice(MERCHANTS), MERCHANTS[0], MADE_FOR):
+    for merchant in (rng.choice(MERCHANTS), MERCHANTS[0], made_for):
         ends = await connection.fetchrow(
             "SELECT min(payment_id) AS first, max(payment_id) AS last FROM payment WHERE merchant_id = $1", merchant
         )
@@ -162,14 +164,14 @@ async def _one_filled(connection: asyncpg.Connection, rng: random.Random) -> Seq
     raise StageFailed("the database has no payment that could be traced")
 
 
-async def _refunded_payment(runtime: Runtime) -> str:
+async def _refunded_payment(runtime: Runtime, merchant_id: str) -> str:
     body = BODY | {"payment_method": "sim_ok"}
     command = parse_create_payment(parse_json_object(body_bytes(body)))
-    asked = new_instruction(new_id("req"), body=body, merchant_id=MADE_FOR)
+    asked = new_instruction(new_id("req"), body=body, merchant_id=merchant_id)
     payment_id = _id(await instructions.create_payment(runtime, asked, command, "simulator"))
     path, refund = f"/v1/payments/{payment_id}/refunds", canonical({"amount": REFUNDED})
     follows = replace(
-        new_instruction(new_id("req"), merchant_id=MADE_FOR),
+        new_instruction(new_id("req"), merchant_id=merchant_id),
         operation="POST /v1/payments/{id}/refunds",
         path=path,
         request=refund,
@@ -179,7 +181,7 @@ async def _refunded_payment(runtime: Runtime) -> str:
     return payment_id
 
 
-async def _disputed(runtime: Runtime, database_url: str, payments: Sequence[str]) -> None:
+async def _disputed(runtime: Runtime, database_url: str, merchant_id: str, payments: Sequence[str]) -> None:
     """An event of the provider opens a dispute about each of them, through the intake and the worker of the inbox."""
 
     async def connect() -> Any:
@@ -188,14 +190,14 @@ async def _disputed(runtime: Runtime, database_url: str, payments: Sequence[str]
     intake = Intake(connect, runtime.clock, queue_limit=len(payments), commit_timeout_ms=_COMMIT_TIMEOUT_MS)
     await intake.start()
     try:
-        await asyncio.gather(*(intake.accept([_arrival(runtime, each)]) for each in payments))
+        await asyncio.gather(*(intake.accept([_arrival(runtime, merchant_id, each)]) for each in payments))
     finally:
         await intake.stop()
     worker = InboxWorker(runtime, runtime.stores.inbox)
     await _until_idle(worker.round)
 
 
-def _arrival(runtime: Runtime, payment_id: str) -> Arrival:
+def _arrival(runtime: Runtime, merchant_id: str, payment_id: str) -> Arrival:
     reference, event_id = new_id("req"), new_id("evt")
     moved = Movement(reference=f"mv_{reference}", funds="withdrawn", amount=REFUNDED, before_verdict=True)
     envelope = Envelope(
@@ -208,7 +210,7 @@ def _arrival(runtime: Runtime, payment_id: str) -> Arrival:
         received_at=utc_now(),
         occurred_at=None,
         charge_reference=None,
-        merchant_id=MADE_FOR,
+        merchant_id=merchant_id,
         payment_id=payment_id,
         traceparent="",
         digest=hashlib.sha256(reference.encode()).digest(),

@@ -22,7 +22,7 @@ PAYMENTS = 2_000
 #: There are few of them, so that the server may also skip from one to the next.
 SHARED_OUT_BY = frozenset({"merchant_id", "endpoint_id", "provider", "account"})
 
-#: Read as a whole, or a merchant's whole: who there is, which endpoints a merchant has, and what waits for its dispatch.
+#: Read as a whole, or a merchant's whole: who there is, what endpoints a merchant has, and what is not dispatched.
 READ_ON_PURPOSE = frozenset({"merchant", "webhook_endpoint", "outbox_waiting"})
 
 STATEMENTS = {

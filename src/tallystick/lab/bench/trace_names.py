@@ -103,9 +103,7 @@ async def make_payments(settings: Settings, database_url: str, count: int, annou
     """So many payments that were refunded in part, disputed and told of, of a new merchant. Returns the merchant.
     Raises StageFailed, and what the database raises."""
     merchant_id = f"traced-{new_id('req')[-12:]}"
-    settings = with_fields(
-        settings, webhook_allow_private_addresses=True, journal_commit_timeout_ms=_COMMIT_TIMEOUT_MS
-    )
+    settings = with_fields(settings, webhook_allow_private_addresses=True, journal_commit_timeout_ms=_COMMIT_TIMEOUT_MS)
     await key_store.create_key(database_url, merchant_id)
     async with open_runtime(settings, database_url, providers={"simulator": SimulatedBank()}) as runtime:
         await runtime.stores.endpoints.register(
@@ -128,7 +126,8 @@ async def make_payments(settings: Settings, database_url: str, count: int, annou
 
 
 async def draw_names(app_url: str, merchant_id: str, count: int, rng: random.Random) -> Names:
-    """``count`` names of each kind, or as many as there are. ``merchant_id``: whose were made here. Raises what the database raises."""
+    """``count`` names of each kind, or as many as there are. ``merchant_id``: whose were made here. Raises what
+    the database raises."""
     connection = await asyncpg.connect(app_url)
     try:
         names: Names = {}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Iterator
-from typing import Any, LiteralString, cast
+from typing import Any
 
 import psycopg
 import pytest
@@ -91,8 +91,8 @@ def plan_of(owner: psycopg.Connection[Any], name: str) -> dict[str, Any]:
     nulls = ", ".join(["null"] * max(map(int, re.findall(r"\$(\d+)", statement))))
     settings = (f"SET {setting} = {value}" for setting, value in (FIND_BY_KEY | KEEP_PLANS).items())
     for each in (*settings, "DEALLOCATE ALL", f"PREPARE plan_of AS {statement}"):
-        owner.execute(cast(LiteralString, each))
-    row = owner.execute(cast(LiteralString, f"EXPLAIN (FORMAT JSON) EXECUTE plan_of ({nulls})")).fetchone()
+        owner.execute(each)
+    row = owner.execute(f"EXPLAIN (FORMAT JSON) EXECUTE plan_of ({nulls})").fetchone()
     assert row is not None
     plan: dict[str, Any] = row[0][0]["Plan"]
     return plan
@@ -136,6 +136,6 @@ def test_each_row_is_found_by_a_key_of_its_own(filled: Database, name: str) -> N
 @pytest.mark.parametrize(("index", "name"), WITHOUT)
 def test_without_its_index_a_statement_is_slower_and_that_is_seen(filled: Database, index: str, name: str) -> None:
     with psycopg.connect(filled.owner_url) as owner:
-        owner.execute(cast(LiteralString, f"DROP INDEX {index}"))
+        owner.execute(f"DROP INDEX {index}")
         assert looked_for(owner, name) != []
         owner.rollback()

@@ -147,7 +147,7 @@ async def draw_names(app_url: str, merchant_id: str, count: int, rng: random.Ran
     return names
 
 
-async def _one_filled(connection: asyncpg.Connection, made_for: str, rng: random.Random) -> Sequence[Any]:
+async def _one_filled(connection: asyncpg.Connection, made_for: str, rng: random.Random) -> asyncpg.Record:
     """Of a merchant that has payments; of those made here where nothing was filled in."""
     for merchant in (rng.choice(MERCHANTS), MERCHANTS[0], made_for):
         ends = await connection.fetchrow(
@@ -157,7 +157,7 @@ async def _one_filled(connection: asyncpg.Connection, made_for: str, rng: random
             continue
         first, last = (int(ends[name][_ID_TIME], 16) for name in ("first", "last"))
         for start in (f"pay_{rng.randint(first, last):012x}", ""):
-            row: Sequence[Any] | None = await connection.fetchrow(_FILLED, merchant, start)
+            row: asyncpg.Record | None = await connection.fetchrow(_FILLED, merchant, start)
             if row is not None:
                 return row
     raise StageFailed("the database has no payment that could be traced")

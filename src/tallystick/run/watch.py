@@ -25,6 +25,7 @@ from tallystick.oversight.completeness import AT_ONCE, Completeness, Incomplete
 from tallystick.oversight.numbers import NumberReader, Numbers, shown
 from tallystick.record.postgres.failures import DATABASE_AWAY
 from tallystick.record.postgres.number_reads import Watch
+from tallystick.record.postgres.provider_circuits import read_circuits
 
 log = get_logger("tallystick.run.watch")
 
@@ -42,6 +43,9 @@ COMPARED: Final = timedelta(hours=24)
 
 #: How far back events that came again with other content are told.
 LOOK_BACK: Final = timedelta(hours=1)
+
+#: For the circuits of all processes: a row for each account in each of them.
+CIRCUITS_TIMEOUT_S: Final = 2.0
 
 #: Payments in one line of the log.
 NAMED: Final = 10
@@ -150,7 +154,7 @@ class Watcher:
             samples=self._samples,
             cases=await runtime.stores.cases.groups(),
             clocks=runtime.clocks.readings(),
-            circuits={name: provider.circuit for name, provider in runtime.providers.items()},
+            circuits=await read_circuits(runtime.pool, CIRCUITS_TIMEOUT_S),
             trend=self._trend,
             incomplete=tuple(self._incomplete),
             other_bytes=self._other_bytes,

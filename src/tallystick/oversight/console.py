@@ -13,6 +13,7 @@ from tallystick.record.postgres.reads import Reads as Reads
 from tallystick.record.postgres.refused_webhooks import RefusedWebhooks as RefusedWebhooks
 from tallystick.record.postgres.trace_find import FoundPayment as FoundPayment
 from tallystick.record.postgres.trace_find import found_by as found_by
+from tallystick.record.postgres.trace_find import merchant_of as merchant_of
 from tallystick.record.postgres.trace_parts import TraceRows as TraceRows
 from tallystick.record.postgres.trace_rows import trace_rows as trace_rows
 from tallystick.record.postgres.trends import SavedFilter as SavedFilter

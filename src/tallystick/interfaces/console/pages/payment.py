@@ -16,8 +16,8 @@ from tallystick.interfaces.console.payment_timeline import LANES, parts_of
 from tallystick.interfaces.console.state_graph import state_graph
 from tallystick.interfaces.console.words import Words, bounded, bounded_lines
 from tallystick.kit.ids import new_id
-from tallystick.oversight.console import TraceRows, trace_rows
-from tallystick.oversight.trace.payment import PaymentTrace, owner_of, rebuilt_trace, trace_of
+from tallystick.oversight.console import TraceRows, merchant_of, trace_rows
+from tallystick.oversight.trace.payment import PaymentTrace, rebuilt_trace, trace_of
 from tallystick.oversight.trace.rebuild import ProvidersWord
 
 #: Attempts of one payment that the provider is asked about in one go: each is a call that may time out.
@@ -70,10 +70,10 @@ def _pretty(evidence: Any) -> str:
 async def _rows(request: PageRequest) -> TraceRows:
     """Raises Refused; in one way for what is not there and what is not for the viewer."""
     payment_id, pool = request.path["payment_id"], request.runtime.pool
-    merchant_id = await owner_of(pool, payment_id)
+    merchant_id = await merchant_of(pool, payment_id)
     rows = None
     if merchant_id is not None and request.viewer.sees(merchant_id):
-        rows = await trace_rows(pool, merchant_id, payment_id)
+        rows = await trace_rows(pool, merchant_id, payment_id, request.runtime.settings.clock_shift_ms)
     if rows is None:
         raise Refused(404, f"There is no payment {bounded(payment_id, 64)}.")
     return rows

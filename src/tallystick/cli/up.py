@@ -15,7 +15,10 @@ from tallystick.cli.roles import log_alone
 from tallystick.kit import atomic_file
 from tallystick.kit.log_capture import captures_output
 from tallystick.kit.logs import get_logger
+from tallystick.run.ports import http_address
 from tallystick.run.up import Platform, bring_up
+from tallystick.settings.fields import variable
+from tallystick.settings.load import Settings
 
 log = get_logger("tallystick.cli.up")
 
@@ -47,6 +50,7 @@ def invitation(platform: Platform) -> str:
   console         {f"{platform.console_address}/console" if platform.console_address else "off"}
   test acquirer   {f"{acquirer}/  (its charges and controls, for a browser)" if acquirer else "off"}
   API key         {platform.key_file}
+  metrics         {_metrics(platform.settings)}
 """
     if acquirer is None:
         return lines
@@ -73,6 +77,21 @@ def first_sign_in(platform: Platform) -> str:
     file = Path(platform.settings.data_dir) / FIRST_SIGN_IN_FILE
     atomic_file.replace(file, f"{address}\n{invited.invitation}")
     return f"{said}: its address and secret are in {file}\n"
+
+
+def _metrics(settings: Settings) -> str:
+    """Where the numbers of each process are; a listener that is not set is off."""
+    listeners = (
+        ("API", "metrics_port", settings.metrics_port),
+        ("worker", "worker_metrics_port", settings.worker_metrics_port),
+    )
+    host = settings.metrics_host
+    return ", ".join(
+        f"{name}: off ({variable(setting)} switches it on)"
+        if port is None
+        else f"{name}: {http_address(host, port)}/metrics"
+        for name, setting, port in listeners
+    )
 
 
 async def _stay_up(platform: Platform) -> None:

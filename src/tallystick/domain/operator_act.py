@@ -40,6 +40,8 @@ ActName = Literal[
     "provider.pause",
     "provider.resume",
     "release.mark",
+    "message.resend",
+    "sealing_key.retire",
     "annotate",
     "operator.add",
     "operator.change",

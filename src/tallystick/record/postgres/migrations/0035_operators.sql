@@ -1,6 +1,6 @@
 -- Operators who sign in: who they are, what they may do, what they prove it with, and their sessions. None of it belongs
 -- to a merchant.
--- depends: 0032_alerts
+-- depends: 0033_arrivals_with_other_bytes
 
 -- What an operator may do, version by version: append-only, so that a review can say who had which right when. merchants
 -- null is all. actor: who gave it. request_id: what a second person approved; null in the bootstrap, and where none is

@@ -181,6 +181,19 @@ async def test_sessions_end_by_themselves(new_database: NewDatabase) -> None:
         assert await console.process.sessions.viewer(token) is None, "used, and too old"
 
 
+async def test_an_open_overview_keeps_no_session(new_database: NewDatabase) -> None:
+    """The browser asks for renewals by itself: nobody may be there."""
+    async with _console(new_database) as console:
+        person = await console.signed_in("viewer", operator_id="ada")
+        runtime = console.process.runtime
+        idle = runtime.settings.console_idle_ms
+        runtime.clock.shift_ms = idle // 2
+        assert (await person.see("/console/live")).status_code == 200
+        runtime.clock.shift_ms = idle + 60_000
+        assert (await person.see("/console/live")).status_code == 303, "the renewal in between was no use"
+        assert (await person.see("/console")).status_code == 303
+
+
 async def test_an_invitation_ends(new_database: NewDatabase) -> None:
     async with _console(new_database) as console:
         await console.invite("viewer", operator_id="ada", invitation="come in")

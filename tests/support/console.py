@@ -149,8 +149,8 @@ async def inside_console(
 
         sessions = app.state.console.process.sessions
 
-        async def viewer(token: str) -> Viewer | None:
-            return viewers.get(token) or await sessions.viewer(token)
+        async def viewer(token: str, *, is_use: bool = True) -> Viewer | None:
+            return viewers.get(token) or await sessions.viewer(token, is_use=is_use)
 
         app.state.console.viewer = viewer
         yield InsideConsole(app)

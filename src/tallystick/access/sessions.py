@@ -112,8 +112,9 @@ class Sessions:
         await self._throttle.succeeded(account, address, now)
         return await self._begin(operator, version, address, "browser", now)
 
-    async def viewer(self, token: str) -> Viewer | None:
-        """Who is signed in with this secret, with what they may do now; None where nobody is."""
+    async def viewer(self, token: str, *, is_use: bool = True) -> Viewer | None:
+        """Who is signed in with this secret, with what they may do now; None where nobody is. Without ``is_use`` the
+        session comes no less near to its idle limit: a browser asks by itself."""
         now, hashed = self._clock.now(), secret_hash(token)
         session = await self._pool.fetchrow(STATEMENTS["session"], hashed)
         if session is None or session["ended_at"] is not None or self._is_over(session, now):
@@ -124,7 +125,7 @@ class Sessions:
             return None
         if credential.version != session["credential_version"]:
             return None
-        if now - session["used_at"] > _USED_EVERY:
+        if is_use and now - session["used_at"] > _USED_EVERY:
             await self._pool.execute(STATEMENTS["use_session"], hashed, now)
         rights = operator.rights()
         if credential.totp_secret is None and self._settings.console_second_factor:

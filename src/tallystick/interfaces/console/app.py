@@ -77,9 +77,9 @@ class Console:
         self.templates = Templates()
         self.pages = pages
 
-    async def viewer(self, token: str) -> Viewer | None:
+    async def viewer(self, token: str, *, is_use: bool = True) -> Viewer | None:
         """Who is signed in with this secret."""
-        return await self.process.sessions.viewer(token)
+        return await self.process.sessions.viewer(token, is_use=is_use)
 
     async def respond(self, page: Page, request: Request[Any, Any, Any]) -> Response[Any]:
         """One request: who asks, whether they may, whether the form is ours; then the page's handler."""
@@ -87,7 +87,7 @@ class Console:
         session = cookies.get(SESSION_COOKIE, "")
         visit = _Visit(None, cookies.get(FORM_COOKIE, ""))
         try:
-            viewer = await self.viewer(session) if session else None
+            viewer = await self.viewer(session, is_use=not page.by_itself) if session else None
             if viewer is not None:
                 visit = _Visit(viewer, session)
             if (refused := self._refused(page, visit, request)) is not None:

@@ -140,6 +140,6 @@ def _templates() -> Templates:
 PAGES: Final = (
     Page(name="start", path="/", handle=start, right=None, title="Start"),
     Page(name="overview", path=ROOT, handle=overview, right="read", title="What happened?", group="Overview"),
-    Page(name="live", path=f"{ROOT}/live", handle=live, right="read", title="What happened?"),
+    Page(name="live", path=f"{ROOT}/live", handle=live, right="read", title="What happened?", by_itself=True),
     Page(name="trends", path=f"{ROOT}/trends", handle=trends, right="read", title="Trends", group="Overview"),
 )

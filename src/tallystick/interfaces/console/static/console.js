@@ -10,6 +10,15 @@ function renew(place) {
     if (busy || document.hidden || place.querySelector("details[open]")) return;
     place.innerHTML = event.data;
   });
+  // The browser tries again by itself, but not after an answer that is no stream: the session has ended.
+  source.addEventListener("error", () => {
+    if (source.readyState !== EventSource.CLOSED) return;
+    const said = document.createElement("p");
+    said.className = "calm";
+    said.setAttribute("role", "status");
+    said.textContent = "These numbers are no longer renewed: you are signed out, or the console is. Load the page again.";
+    place.before(said);
+  });
   window.addEventListener("pagehide", () => source.close());
 }
 

@@ -30,7 +30,7 @@ exit $$rest
 endef
 
 .PHONY: help demo test test-fast test-deep test-postgres test-failover coverage lint format bench bench-before-after browser console-pictures \
-	release-documents lock clean
+	drill-explain release-documents lock clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## / - /'
@@ -76,6 +76,9 @@ browser: $(READY)  ## a browser for the tests, where the machine has none
 
 console-pictures: $(READY)  ## pictures of every page of the console: FOLDER=<where>
 	@$(BIN)/python -m tests.support.console_pictures $(or $(FOLDER),console-pictures)
+
+drill-explain: browser  ## ten incidents among 10,000 payments, each found from the console's first page
+	@$(BIN)/python -m tests.support.explain_drill $(ARGS)
 
 bench: $(READY)  ## the benchmarks, beside their ceilings
 	@$(BIN)/tallystick bench journal $(ARGS)

@@ -79,7 +79,7 @@ class ListAct(Struct, frozen=True, kw_only=True):
 class WorkPage(Struct, frozen=True, kw_only=True):
     """A list. ``name``: in addresses; ``kind`` and ``own``: what these filters are called; ``choices``: values of one
     filter, where it has few. ``says``: what these rows are, and what to do. ``empty``: what it means that there are
-    none."""
+    none. ``leads``: links from one row to what is behind it."""
 
     name: str
     work: WorkList
@@ -93,6 +93,7 @@ class WorkPage(Struct, frozen=True, kw_only=True):
     acts: tuple[ListAct, ...] = ()
     group: Group = "Waiting"
     detail: Callable[[PageRequest, WorkItem], Awaitable[Sequence[tuple[str, str]]]] | None = None
+    leads: Callable[[WorkItem], Sequence[tuple[str, str]]] | None = None
 
     @property
     def path(self) -> str:
@@ -162,6 +163,7 @@ async def item_page(page: WorkPage, request: PageRequest) -> Answer:
             "item": found[0] if found else None,
             "item_id": item_id,
             "detail": detail,
+            "leads": page.leads(found[0]) if page.leads is not None and found else (),
             "notes": notes,
             "acts": acts if found else (),
             "digests": {each.name: digest_of(each.name, [item_id]) for each in acts},

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Collection, Sequence
 from datetime import datetime
 from typing import Final, Literal
 
@@ -64,6 +64,17 @@ class EndpointCounts(Struct, frozen=True, kw_only=True):
     given_up: int
 
 
+class SilentEndpoint(Struct, frozen=True, kw_only=True):
+    """A webhook endpoint that messages do not reach. ``disabled_reason``: None while it is enabled and fails."""
+
+    merchant_id: str
+    endpoint_id: str
+    url: str
+    state: str
+    disabled_reason: str | None
+    failing_since: datetime | None
+
+
 class OperatorReads:
     """Reads over a pool of connections. They raise what asyncpg raises."""
 
@@ -74,6 +85,14 @@ class OperatorReads:
     async def merchants(self) -> list[MerchantRow]:
         """All of them, by id."""
         return structs_of(await self._pool.fetch(STATEMENTS["merchants"]), MerchantRow)
+
+    async def silent_endpoints(
+        self, reasons: Sequence[str], merchants: Collection[str] | None, limit: int
+    ) -> list[SilentEndpoint]:
+        """Those that fail, or were disabled for one of these reasons; of these merchants, None is all."""
+        seen = None if merchants is None else sorted(merchants)
+        rows = await self._pool.fetch(STATEMENTS["silent_endpoints"], list(reasons), seen, limit)
+        return structs_of(rows, SilentEndpoint)
 
     async def owner_of(self, what: Owned, subject_id: str, merchants: Sequence[str]) -> str | None:
         """Which of these merchants has it, or None."""

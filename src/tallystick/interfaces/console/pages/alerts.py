@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Final
 
 from tallystick.domain.operator_act import AskedAct, OperatorAct
 from tallystick.flows.operations import alerts
 from tallystick.flows.runtime import Runtime
-from tallystick.interfaces.console.page import PageRequest
+from tallystick.interfaces.console.page import ROOT, PageRequest
 from tallystick.interfaces.console.words import at, plural
 from tallystick.interfaces.console.work_list import ListAct, WorkPage
 from tallystick.interfaces.console.work_pages import pages_of
@@ -16,6 +17,25 @@ from tallystick.oversight.console import WorkItem
 
 #: Steps that are shown of one alert: it may have opened a thousand times.
 _STEPS: Final = 20
+
+#: Where the rows behind a condition are, by the alert's name. The others are about the machines, and have no rows.
+ROWS: Final[Mapping[str, tuple[str, str]]] = {
+    "rejected_transition": ("Rejected cases", f"{ROOT}/cases"),
+    "case_unassigned": ("Rejected cases", f"{ROOT}/cases?own=&nobody=1"),
+    "unknown_outcome": ("In doubt", f"{ROOT}/in-doubt"),
+    "dead_letter_old": ("Dead letters", f"{ROOT}/dead-letters"),
+    "dead_letters_ageing": ("Dead letters", f"{ROOT}/dead-letters"),
+    "clearing_not_zero": ("Clearing balances", f"{ROOT}#b-books"),
+    "repeats_off_trend": ("Trends", f"{ROOT}/trends"),
+    "queue_age_rising": ("Trends", f"{ROOT}/trends?over=6h"),
+    "circuit_open": ("Providers", f"{ROOT}/providers"),
+    "contract_drift": ("Providers", f"{ROOT}/providers"),
+    "endpoint_given_up": ("Merchants", f"{ROOT}/merchants"),
+    "messages_late": ("Merchants", f"{ROOT}/merchants"),
+}
+
+#: What a summary names, of what can be found.
+_NAMED: Final = re.compile(r"\b(?:pay|evt)_[0-9a-f]{32}\b")
 
 
 async def acknowledge(runtime: Runtime, asked: AskedAct, _: Mapping[str, str]) -> OperatorAct:
@@ -40,6 +60,14 @@ async def detail(request: PageRequest, item: WorkItem) -> Sequence[tuple[str, st
         ("opened", plural(alert.openings, "time")),
         *((at(each.at), f"{each.from_state} → {each.to_state} ({each.event}), {each.actor}") for each in steps),
     ]
+
+
+def leads(item: WorkItem) -> list[tuple[str, str]]:
+    """To the rows behind the condition, and to payments and events that its summary names."""
+    says = item.says or ""
+    rows = ROWS.get(says.partition(" (")[0])
+    named = dict.fromkeys(_NAMED.findall(says))
+    return [*([rows] if rows else []), *((each, f"{ROOT}/find?q={each}") for each in named)]
 
 
 PAGE: Final = WorkPage(
@@ -71,6 +99,7 @@ PAGE: Final = WorkPage(
         ),
     ),
     detail=detail,
+    leads=leads,
 )
 
 PAGES: Final = pages_of(PAGE)

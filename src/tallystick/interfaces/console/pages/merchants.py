@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Final
 
+from tallystick.flows.webhooks.outbound.endpoints import FAILING, GONE
 from tallystick.interfaces.console.page import ROOT, Answer, Page, PageRequest, Redirect, Refused, View
 from tallystick.interfaces.console.tables import Cell, Section, row
 from tallystick.interfaces.console.words import Words, at, bounded, number, spoken
@@ -15,13 +16,17 @@ PATH: Final = f"{ROOT}/merchants"
 #: Deliveries of one page.
 _DELIVERIES: Final = 50
 
+#: Endpoints that hear of nothing, of all merchants: more of them are one cause.
+_SILENT: Final = 50
+
 #: Messages that are sent again in one go are one: this page acts on what a person sees.
 _RESEND: Final = 1
 
 
 async def merchants(request: PageRequest) -> Answer:
     """Those that the viewer sees."""
-    found = await OperatorReads(request.runtime.pool, request.runtime.clock).merchants()
+    reads = OperatorReads(request.runtime.pool, request.runtime.clock)
+    found = await reads.merchants()
     rows = [
         (
             Cell(each.merchant_id, f"{PATH}/{each.merchant_id}"),
@@ -39,7 +44,31 @@ async def merchants(request: PageRequest) -> Answer:
         rows=rows,
         empty="There is no merchant yet. `tallystick keys create MERCHANT` makes one with its first key.",
     )
-    return _tables(request, [section])
+    return _tables(request, [await _silent(request, reads), section])
+
+
+async def _silent(request: PageRequest, reads: OperatorReads) -> Section:
+    """What messages do not reach."""
+    rows = [
+        (
+            Cell(each.endpoint_id, f"{PATH}/{each.merchant_id}/endpoints/{each.endpoint_id}"),
+            Cell(each.merchant_id, f"{PATH}/{each.merchant_id}"),
+            Cell(bounded(each.url, 120)),
+            Cell(
+                f"{each.state}, {spoken(each.disabled_reason)}"
+                if each.disabled_reason
+                else f"failing since {at(each.failing_since)}",
+                kind="bad",
+            ),
+        )
+        for each in await reads.silent_endpoints([GONE, FAILING], request.viewer.merchants, _SILENT)
+    ]
+    return Section(
+        title="Endpoints that hear of nothing",
+        header=("Endpoint", "Merchant", "URL", "State"),
+        rows=rows,
+        empty="Every endpoint that is enabled takes its messages, and none was given up.",
+    )
 
 
 async def merchant(request: PageRequest) -> Answer:

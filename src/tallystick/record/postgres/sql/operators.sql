@@ -66,3 +66,12 @@ SELECT count(*) FILTER (WHERE state = 'enabled') AS enabled,
        count(*) FILTER (WHERE state = 'enabled' AND failing_since IS NOT NULL) AS failing,
        count(*) FILTER (WHERE state = 'disabled' AND disabled_reason = ANY ($1::text[])) AS given_up
 FROM webhook_endpoint;
+
+-- silent_endpoints: those that fail now, or were disabled for one of the reasons $1; $2: the merchants that may be seen, null
+-- is all; at most $3
+SELECT merchant_id, endpoint_id, url, state, disabled_reason, failing_since
+FROM webhook_endpoint
+WHERE (state = 'enabled' AND failing_since IS NOT NULL OR state = 'disabled' AND disabled_reason = ANY ($1::text[]))
+  AND ($2::text[] IS NULL OR merchant_id = ANY ($2))
+ORDER BY merchant_id, endpoint_id
+LIMIT $3;

@@ -59,10 +59,11 @@ class Terminal(NamedTuple):
 def terminal(
     new_database: NewDatabase, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> Terminal:
-    database, typed = new_database(), {}
+    database = new_database()
+    typed: dict[str, str] = {}
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
 
-    def answer(question: str, **_: Any) -> str:
+    def answer(question: str, **_: object) -> str:
         return next(said for beginning, said in typed.items() if question.startswith(beginning))
 
     monkeypatch.setattr("tallystick.cli.login.typer.prompt", answer)

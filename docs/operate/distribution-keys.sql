@@ -63,3 +63,10 @@ SELECT create_distributed_table('completeness_count', 'minute', colocate_with =>
 -- Alerts are the platform's: one group of rows, under the operators' id. What was sent of each, by the alert.
 SELECT create_distributed_table('alert', 'merchant_id', colocate_with => 'merchant');
 SELECT create_distributed_table('alert_sending', 'alert_id', colocate_with => 'none');
+
+-- Settlement files have no merchant before they are matched: rows by their file, batches and digests by the provider.
+SELECT create_distributed_table('settlement_file', 'file_id', colocate_with => 'none');
+SELECT create_distributed_table('settlement_row', 'file_id', colocate_with => 'settlement_file');
+SELECT create_distributed_table('settlement_bad_row', 'file_id', colocate_with => 'settlement_file');
+SELECT create_distributed_table('settlement_batch', 'provider', colocate_with => 'none');
+SELECT create_distributed_table('settlement_digest', 'provider', colocate_with => 'settlement_batch');

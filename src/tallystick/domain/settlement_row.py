@@ -120,9 +120,8 @@ class SettlementRow(Struct, kw_only=True):
 #: The columns of a stored row, after its file.
 ROW_FIELDS: Final = SettlementRow.__struct_fields__
 
-#: What is no part of a row's identity: its place in the file, and what depends on it.
-_PLACE: Final = frozenset({"position", "line", "row_key", "occurrence"})
-_CONTENT: Final = tuple(name for name in ROW_FIELDS if name not in _PLACE)
+#: What a row without an id is known by: what every file of its format says. Its batch is a part of its identity anyway.
+_CONTENT: Final = ("raw_type", "currency", "gross", "fee", "net", "reference", "payment_reference", "text")
 
 _ENCODER: Final = msgspec.json.Encoder(order="sorted")
 
@@ -130,14 +129,9 @@ _ENCODER: Final = msgspec.json.Encoder(order="sorted")
 _DIGEST_CHARS: Final = 32
 
 
-def content_digest(row: SettlementRow) -> str:
-    """A digest of everything that the row says, wherever in whatever file it stands: neither its line nor the order or
-    set of columns. The key of a row whose format gives it no id."""
-    said = [getattr(row, name) for name in _CONTENT]
-    return hashlib.sha256(_ENCODER.encode(said)).hexdigest()[:_DIGEST_CHARS]
-
-
-def keyed_by_content(row: SettlementRow) -> SettlementRow:
-    """The row, with its own digest as its key."""
-    row.row_key = f"#{content_digest(row)}"
+def keyed_by_content(row: SettlementRow, *more: str) -> SettlementRow:
+    """The row, with a digest of what it says as its key: neither of its line, nor of the order or set of columns.
+    ``more``: fields that every file of its format has too."""
+    said = [getattr(row, name) for name in (*_CONTENT, *more)]
+    row.row_key = f"#{hashlib.sha256(_ENCODER.encode(said)).hexdigest()[:_DIGEST_CHARS]}"
     return row

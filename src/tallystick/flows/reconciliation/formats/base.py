@@ -1,7 +1,7 @@
 """What a format of settlement files is, and what all of them share: amounts, times, and how a file or a row is refused.
 
-A format reads bytes and yields rows of the normal form, rows that it could not read, and the totals that the file states.
-It keeps no more of the file in memory than one row. It knows no database, and no other format.
+A format reads bytes and yields rows of the normal form, rows that it could not read, and the totals that the file
+states. It keeps no more of the file in memory than one row. It knows no database, and no other format.
 """
 
 from __future__ import annotations
@@ -56,20 +56,25 @@ class RowRefused(ValueError):
 
 
 class ReadOptions(Struct, frozen=True, kw_only=True):
-    """How the files of one account are read. ``zone``: of its dates, an IANA name. ``encoding``: of a file that does not
-    say it. ``kinds``: what types of row are, by their names in the file, where the format does not know it or is wrong for
-    this account. ``reversals``: of a bank statement, whether an entry marked as a reversal has the direction that it says,
-    or the opposite. ``mapping``: of the generic format."""
+    """How the files of one account are read. ``zone``: of its dates, an IANA name; None: they are in UTC, and a file
+    that says otherwise is refused. ``encoding``: of a file that does not say it. ``kinds``: what types of row are, by
+    their names in the file, where the format does not know it or is wrong for this account. ``reversals``: of a bank
+    statement, whether an entry marked as a reversal has the direction that it says, or the opposite. ``mapping``: of
+    the generic format."""
 
-    zone: str = "UTC"
+    zone: str | None = None
     encoding: str = "utf-8"
     kinds: Mapping[str, RowKind] = {}
     reversals: Reversals = "as_written"
     mapping: Mapping[str, Any] | None = None
 
+    def kind_of(self, raw_type: str, known: Mapping[str, RowKind], name: str | None = None) -> RowKind:
+        """What a type of row is: as the account says, or the format (``name``: as its table has it), or unknown."""
+        return self.kinds.get(raw_type) or known.get(raw_type if name is None else name) or "unknown"
+
     def tzinfo(self) -> tzinfo:
         """Raises FileRefused for a zone that nobody knows."""
-        if self.zone == "UTC":
+        if self.zone is None or self.zone == "UTC":
             return UTC
         try:
             return ZoneInfo(self.zone)
@@ -162,6 +167,12 @@ def text_of(*parts: str | None) -> str | None:
     """Free text, bounded; None where there is none."""
     joined = " ".join(part.strip() for part in parts if part and part.strip())
     return joined[:MAX_TEXT_CHARS] or None
+
+
+def cost_row(row: SettlementRow, part: str) -> None:
+    """Make a row of a cost what every cost is: nothing gross, and its whole amount as the fee, under ``part``."""
+    row.gross, row.fee = 0, -row.net
+    row.fee_parts = {part: row.fee} if row.fee else None
 
 
 def signed(amount: int, direction: str) -> int:

@@ -55,7 +55,8 @@ def plain(name: str) -> str:
 
 
 class Columns:
-    """Where the columns of a file are. ``required`` ones are there, and no used one is there twice; else FileRefused."""
+    """Where the columns of a file are. ``required`` ones are there, and no used one is there twice; else
+    FileRefused."""
 
     def __init__(self, header: Sequence[str], required: Sequence[str], optional: Sequence[str] = ()) -> None:
         if len(header) > _MAX_COLUMNS:
@@ -144,8 +145,8 @@ def header_of(table: Table) -> Cells:
 
 
 def read_rows(table: Table, width: int, read: Read) -> Iterator[Item]:
-    """What ``read`` makes of each row and its line. A row with another number of cells, and one that ``read`` refuses, is a
-    bad row."""
+    """What ``read`` makes of each row and its line. A row with another number of cells, and one that ``read`` refuses,
+    is a bad row."""
     for cells in table.rows():
         if isinstance(cells, BadRow):
             yield cells

@@ -15,6 +15,7 @@ from typing import BinaryIO, Final
 
 import asyncpg
 from msgspec import Struct
+from msgspec.structs import replace
 
 from tallystick.domain.errors import TallystickError
 from tallystick.domain.operator_act import AskedAct, OperatorAct
@@ -32,6 +33,7 @@ from tallystick.kit.ids import new_id
 from tallystick.kit.logs import get_logger
 from tallystick.providers.assembly import secret_values
 from tallystick.record.postgres.settlement_files import LeaseLost, PartTaken, SettlementFiles
+from tallystick.settings.load import Settings
 
 log = get_logger("tallystick.flows.reconciliation.files")
 
@@ -95,27 +97,7 @@ async def import_file(runtime: Runtime, asked: ImportAsked, progress: Progress |
     then the same call goes on from what is stored."""
     settings, files = runtime.settings, SettlementFiles(runtime.pool)
     digest, size = await asyncio.to_thread(digest_of, asked.path, settings.settlement_max_bytes)
-    with unpacked(asked.path, settings.settlement_max_unpacked_bytes) as (source, _):
-        read_by = format_of(asked.format, source.read(HEAD_BYTES))
-    provider = asked.provider or read_by.provider
-    if provider is None:
-        raise FileRefused(
-            "no_provider", f"a file of the format {read_by.name} does not say whose it is: name its provider"
-        )
-    known = options_for(settings.settlement_accounts, provider, asked.account)
-    if known is not None and asked.format == AUTO and known.format != AUTO:
-        with unpacked(asked.path, settings.settlement_max_unpacked_bytes) as (source, _):
-            read_by = format_of(known.format, source.read(HEAD_BYTES))
-    options = read_options(known, settings.settlement_accounts, asked.mapping)
-    if asked.zone is not None:
-        options = ReadOptions(
-            zone=asked.zone,
-            encoding=options.encoding,
-            kinds=options.kinds,
-            reversals=options.reversals,
-            mapping=options.mapping,
-        )
-    options.tzinfo()
+    read_by, provider, options = await asyncio.to_thread(_identified, settings, asked)
     wanted = SettlementFile(
         file_id=new_id("stl"),
         provider=provider,
@@ -168,6 +150,25 @@ async def withdraw(runtime: Runtime, asked: AskedAct) -> OperatorAct:
     if not done:
         raise CannotWithdraw(f"the file is {file.state}")
     return act
+
+
+def _identified(settings: Settings, asked: ImportAsked) -> tuple[Format, str, ReadOptions]:
+    """What reads the file, whose it is, and how it is read. Raises FileRefused and OSError."""
+    with unpacked(asked.path, settings.settlement_max_unpacked_bytes) as (source, _):
+        head = source.read(HEAD_BYTES)
+    accounts = settings.settlement_accounts
+    known = options_for(accounts, asked.provider, asked.account) if asked.provider else None
+    wanted = known.format if known is not None and asked.format == AUTO else asked.format
+    read_by = format_of(wanted, head)
+    provider = asked.provider or read_by.provider
+    if provider is None:
+        raise FileRefused("no_provider", f"a file of the format {read_by.name} does not say whose it is")
+    known = known or options_for(accounts, provider, asked.account)
+    options = read_options(known, accounts, asked.mapping)
+    if asked.zone is not None:
+        options = replace(options, zone=asked.zone)
+    options.tzinfo()
+    return read_by, provider, options
 
 
 async def _found(files: SettlementFiles, file_id: str) -> SettlementFile:

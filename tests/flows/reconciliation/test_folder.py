@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from tallystick.flows.reconciliation import folder as room
+from tallystick.flows.reconciliation.files import ImportAsked, Imported, import_file
 from tallystick.flows.reconciliation.folder import WatchedFolder
 from tallystick.flows.runtime import Runtime
 from tests.support.database import Database, NewDatabase
@@ -115,11 +116,10 @@ async def test_several_workers_import_each_file_once(
     runtime: Runtime, database: Database, account: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     calls: list[str] = []
-    real = room.import_file
 
-    async def counted(runtime: Runtime, asked: room.ImportAsked) -> room.Imported:
+    async def counted(runtime: Runtime, asked: ImportAsked) -> Imported:
         calls.append(asked.name)
-        return await real(runtime, asked)
+        return await import_file(runtime, asked)
 
     monkeypatch.setattr(room, "import_file", counted)
     for number in range(8):

@@ -238,7 +238,11 @@ async def test_conflicting_event(database: Database, fresh_merchant: str, seen: 
         await accept(database, [first])
         await accept(database, [again(first, digest=b"x" * 32)])
         await Rates(runtime.stores.rates).write()
-        seen(await alert_of(runtime, "conflicting_event"))
+        alert = seen(await alert_of(runtime, "conflicting_event"))
+        event_id = await runtime.pool.fetchval(
+            "SELECT event_id FROM inbox WHERE payment_id = $1", loaded.stored.payment.payment_id
+        )
+        assert alert.summary.endswith(f"{event_id} last; tallystick provider-events show {event_id}")
 
 
 async def test_case_unassigned(database: Database, fresh_merchant: str, seen: Seen) -> None:

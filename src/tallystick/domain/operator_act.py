@@ -42,6 +42,8 @@ ActName = Literal[
     "provider.resume",
     "settlement_file.withdraw",
     "release.mark",
+    "message.resend",
+    "sealing_key.retire",
     "annotate",
 ]
 

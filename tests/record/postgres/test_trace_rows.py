@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import AsyncIterator, Sequence
+from datetime import timedelta
 from typing import Any
 
 import asyncpg
@@ -210,3 +211,22 @@ async def test_names_are_looked_up_by_index(database: Database, name: str) -> No
 def test_what_arrived_and_what_is_sealed_is_not_read() -> None:
     statements = " ".join([*sql.load("trace.sql").values(), *trace_find.STATEMENTS.values()])
     assert "sealed" not in statements and "webhook_secret" not in statements
+
+
+@pytest.mark.asyncio(loop_scope="module")
+async def test_now_is_by_the_clock_of_the_process(
+    own_database: Database, sample: Sample, piped: PipelineConnection
+) -> None:
+    """Ages and waits are counted until then: a shifted process wrote the times that they are counted from."""
+    shift_ms = 3_600_000
+    connection = await connect(own_database.app_url, command_timeout_ms=10_000)
+    try:
+        before = await connection.fetchval("SELECT now()")
+        one = await trace_rows(connection, sample.merchant, sample.disputed, shift_ms)
+        other = await piped_trace_rows(piped, sample.merchant, sample.disputed, shift_ms)
+        after = await connection.fetchval("SELECT now()")
+    finally:
+        await connection.close()
+    for rows in (one, other):
+        assert rows is not None
+        assert before + timedelta(milliseconds=shift_ms) <= rows.now <= after + timedelta(milliseconds=shift_ms)

@@ -30,10 +30,19 @@ class Trend(Struct, frozen=True, kw_only=True):
     after: Mapping[RateName, int]
 
 
+class OtherBytes(Struct, frozen=True, kw_only=True):
+    """Events that came again with other content. ``newest_at``: when the newest did, to the minute; ``event_id``: which
+    one, None where its arrival is not in the record yet."""
+
+    number: int
+    newest_at: datetime
+    event_id: str | None
+
+
 class Evidence(Struct, frozen=True, kw_only=True):
     """Everything at one moment. ``gap``: when nobody had watched, if that just ended. ``incomplete``: payments that
-    were examined since the last look, with when that was. ``other_bytes``: how many events came again with
-    other content in the last hour, and when the newest did, to the minute."""
+    were examined since the last look, with when that was. ``other_bytes``: events that came again
+    with other content in the last hour."""
 
     now: datetime
     numbers: Numbers
@@ -43,7 +52,7 @@ class Evidence(Struct, frozen=True, kw_only=True):
     circuits: Mapping[str, CircuitState] = {}
     trend: Trend | None = None
     incomplete: Sequence[Incomplete] = ()
-    other_bytes: tuple[int, datetime] | None = None
+    other_bytes: OtherBytes | None = None
     gap: tuple[datetime, datetime] | None = None
 
     def since(self, ms: int) -> datetime:

@@ -59,7 +59,7 @@ async def traced_payment(
 ) -> PaymentTrace | None:
     """The trace of a merchant's payment, or None where the merchant has no such payment. Two round trips. Raises what
     the connection raises."""
-    rows = await trace_rows(connection, merchant_id, payment_id)
+    rows = await trace_rows(connection, merchant_id, payment_id, settings.clock_shift_ms)
     return None if rows is None else trace_of(rows, settings)
 
 

@@ -58,6 +58,9 @@ SELECT create_distributed_table('event_result', 'provider', colocate_with => 'no
 -- Numbers of the platform: a few rows, joined with nothing.
 SELECT create_distributed_table('watch', 'name', colocate_with => 'none');
 SELECT create_distributed_table('rate_count', 'what', colocate_with => 'none');
+SELECT create_distributed_table('latency_count', 'what', colocate_with => 'none');
+SELECT create_distributed_table('number_sample', 'what', colocate_with => 'none');
+SELECT create_distributed_table('saved_filter', 'operator', colocate_with => 'none');
 SELECT create_distributed_table('completeness_count', 'minute', colocate_with => 'none');
 
 -- Alerts are the platform's: one group of rows, under the operators' id. What was sent of each, by the alert.
@@ -70,3 +73,13 @@ SELECT create_distributed_table('settlement_row', 'file_id', colocate_with => 's
 SELECT create_distributed_table('settlement_bad_row', 'file_id', colocate_with => 'settlement_file');
 SELECT create_distributed_table('settlement_batch', 'provider', colocate_with => 'none');
 SELECT create_distributed_table('settlement_digest', 'provider', colocate_with => 'settlement_batch');
+
+-- Operators who sign in, their sessions and their tries; and what needs more than one person. Few rows, by their own keys.
+SELECT create_distributed_table('operator_version', 'operator_id', colocate_with => 'none');
+SELECT create_distributed_table('operator_bootstrap', 'place', colocate_with => 'none');
+SELECT create_distributed_table('operator_credential', 'operator_id', colocate_with => 'operator_version');
+SELECT create_distributed_table('operator_session', 'session_hash', colocate_with => 'none');
+SELECT create_distributed_table('sign_in_try', 'subject', colocate_with => 'none');
+SELECT create_distributed_table('approval_request', 'request_id', colocate_with => 'none');
+SELECT create_distributed_table('approval_decision', 'request_id', colocate_with => 'approval_request');
+SELECT create_distributed_table('approval_outcome', 'request_id', colocate_with => 'approval_request');

@@ -35,6 +35,7 @@ WITHOUT_JSON: Final = {
     "up": "a role: it logs in JSON where nobody looks on",
     "serve": "a role",
     "work": "a role",
+    "console": "a role",
     "simulate": "a role",
     "demo": "a demonstration for people",
     "alerts rules": "a file for Prometheus",
@@ -46,6 +47,7 @@ WITHOUT_JSON: Final = {
 WITHOUT_TABLE: Final = {
     **WITHOUT_JSON,
     **dict.fromkeys(("keys create", "keys rotate"), "prints a key"),
+    "login": "a sentence",
     "listen": "a line for each message, until Ctrl-C",
     **dict.fromkeys(("in-doubt show", "openapi", "contract", "contract write"), "prints a document or its path"),
     **dict.fromkeys(
@@ -72,6 +74,12 @@ WITHOUT_TABLE: Final = {
             "settlements withdraw",
             "alerts acknowledge",
             "alerts resolve",
+            "operators add",
+            "operators change",
+            "operators disable",
+            "operators reset",
+            "operators approve",
+            "operators reject",
         ),
         "an act: a sentence",
     ),
@@ -163,6 +171,9 @@ def lines_with_rows(world: World) -> dict[str, list[str]]:
         "rejections events": [],
         "acts list": [],
         "acts show": [world.act],
+        "operators list": [],
+        "operators review": [],
+        "operators requests": [],
         "providers list": [],
         "release list": [],
         "settlements import": [str(golden_file("stripe_payout_reconciliation"))],
@@ -229,7 +240,7 @@ def test_settings_stand_in_groups_that_fit(monkeypatch: pytest.MonkeyPatch, caps
     ran = run_here(monkeypatch, capsys, "settings")
     assert max(map(len, re.sub(r"\x1b\[[0-9;]*m", "", ran.out).splitlines())) <= 80
     groups = {row["group"] for row in json.loads(run_here(monkeypatch, capsys, "settings", "--json").out)}
-    assert len(groups) == 15 and all(group and f" {group} " in ran.out for group in groups)
+    assert len(groups) == 16 and all(group and f" {group} " in ran.out for group in groups)
 
 
 def test_what_a_restored_record_lacks_fits(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
@@ -289,6 +300,13 @@ NEEDED: Final = {
     "providers pause": ["simulator", "--reason", "r"],
     "providers resume": ["simulator", "--reason", "r"],
     "release mark": ["1.0"],
+    "operators add": ["ada", "--role", "viewer", "--reason", "r"],
+    "operators change": ["ada", "--role", "viewer", "--reason", "r"],
+    "operators disable": ["ada", "--reason", "r"],
+    "operators reset": ["ada", "--reason", "r"],
+    "operators approve": [new_id("apr"), "--reason", "r"],
+    "operators reject": [new_id("apr"), "--reason", "r"],
+    "login": ["--out"],
     "sealing-keys retire": ["01234567", *"--reason r".split()],
 }
 
@@ -312,9 +330,16 @@ def test_a_database_that_is_away_is_named_with_its_remedy_and_without_a_password
     away = f"postgresql://nobody:hunter2@127.0.0.1:{port}/nothing"
     line = [*name.split(), *NEEDED.get(name, ())]
     ran = run_here(
-        monkeypatch, capsys, *line, database_url=away, migration_database_url=away, port=str(free_port()), **SEALED
+        monkeypatch,
+        capsys,
+        *line,
+        database_url=away,
+        migration_database_url=away,
+        port=str(free_port()),
+        console_port=str(free_port()),
+        **SEALED,
     )
-    assert (ran.code, ran.out) == (75 if name in ("serve", "work") else 2, ""), ran
+    assert (ran.code, ran.out) == (75 if name in ("serve", "work", "console") else 2, ""), ran
     (said,) = ran.err.splitlines()
     assert f"cannot reach the database at 127.0.0.1:{port}; nothing was done. Check that it runs" in said
     assert "TALLYSTICK_DATABASE_URL" in said and "hunter2" not in said

@@ -31,9 +31,13 @@ OF_EVERY_DAY = {
         "provider_circuits.sql",
         "trace.sql",
         "acts.sql",
+        "accounts.sql",
+        "approvals.sql",
         "alerts.sql",
         "numbers.sql",
         "cases.sql",
+        "trends.sql",
+        "work_lists.sql",
     )
     for name, statement in sql.load(file).items()
 }
@@ -45,7 +49,9 @@ SMALL_TABLES = frozenset(
         "alert",
         "alert_sending",
         "contract_drift",
+        "operator_bootstrap",
         "operator_pause",
+        "operator_version",
         "provider_circuit",
         "provider_pause",
         "watch",

@@ -164,10 +164,16 @@ def nobody_watched(evidence: Evidence, settings: Settings) -> Iterator[Holds]:
 
 
 def circuit_open(evidence: Evidence, _: Settings) -> Iterator[Holds]:
-    """This worker's calls to a provider are refused here, because it does not answer."""
-    for provider, state in evidence.circuits.items():
-        if state != "closed":
-            yield Holds(provider, f"{provider} does not answer; its circuit is {state.replace('_', ' ')}")
+    """Calls of some process to a provider are refused there, because it does not answer. Accounts of one provider are
+    one alert."""
+    by_provider: dict[str, list[str]] = {}
+    for each in evidence.circuits:
+        states = {"open": each.open, "half open": each.half_open}
+        said = " and ".join(f"{state} in {number}" for state, number in states.items() if number)
+        if said:
+            by_provider.setdefault(each.provider, []).append(f"{each.account} {said} of {each.processes} processes")
+    for provider, accounts in by_provider.items():
+        yield Holds(provider, f"{provider} does not answer; its circuit of account {', '.join(accounts)}")
 
 
 def contract_drift(evidence: Evidence, _: Settings) -> Iterator[Holds]:

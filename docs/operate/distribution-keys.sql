@@ -67,6 +67,13 @@ SELECT create_distributed_table('completeness_count', 'minute', colocate_with =>
 SELECT create_distributed_table('alert', 'merchant_id', colocate_with => 'merchant');
 SELECT create_distributed_table('alert_sending', 'alert_id', colocate_with => 'none');
 
+-- Settlement files have no merchant before they are matched: rows by their file, batches and digests by the provider.
+SELECT create_distributed_table('settlement_file', 'file_id', colocate_with => 'none');
+SELECT create_distributed_table('settlement_row', 'file_id', colocate_with => 'settlement_file');
+SELECT create_distributed_table('settlement_bad_row', 'file_id', colocate_with => 'settlement_file');
+SELECT create_distributed_table('settlement_batch', 'provider', colocate_with => 'none');
+SELECT create_distributed_table('settlement_digest', 'provider', colocate_with => 'settlement_batch');
+
 -- Operators who sign in, their sessions and their tries; and what needs more than one person. Few rows, by their own keys.
 SELECT create_distributed_table('operator_version', 'operator_id', colocate_with => 'none');
 SELECT create_distributed_table('operator_bootstrap', 'place', colocate_with => 'none');

@@ -24,6 +24,7 @@ from tests.support.commands import Ran, run_here
 from tests.support.database import DEEP
 from tests.support.operators import LONG, MERCHANT, SEALED, World, ids_in
 from tests.support.ports import free_port
+from tests.support.settlement_files import golden_file
 
 ROOT: Final = Path(__file__).resolve().parents[2]
 
@@ -39,6 +40,7 @@ WITHOUT_JSON: Final = {
     "demo": "a demonstration for people",
     "alerts rules": "a file for Prometheus",
     "alerts dashboard": "a file for Grafana",
+    "settlements schema": "a JSON Schema",
 }
 
 #: Commands that print no table of the record, with the reason.
@@ -69,6 +71,7 @@ WITHOUT_TABLE: Final = {
             "providers pause",
             "providers resume",
             "release mark",
+            "settlements withdraw",
             "alerts acknowledge",
             "alerts resolve",
             "operators add",
@@ -173,6 +176,9 @@ def lines_with_rows(world: World) -> dict[str, list[str]]:
         "operators requests": [],
         "providers list": [],
         "release list": [],
+        "settlements import": [str(golden_file("stripe_payout_reconciliation"))],
+        "settlements list": [],
+        "settlements show": [world.settlement_file],
         "dead-letters list": [],
         "dead-letters show": [world.event],
         "sealing-keys list": [],
@@ -234,7 +240,7 @@ def test_settings_stand_in_groups_that_fit(monkeypatch: pytest.MonkeyPatch, caps
     ran = run_here(monkeypatch, capsys, "settings")
     assert max(map(len, re.sub(r"\x1b\[[0-9;]*m", "", ran.out).splitlines())) <= 80
     groups = {row["group"] for row in json.loads(run_here(monkeypatch, capsys, "settings", "--json").out)}
-    assert len(groups) == 15 and all(group and f" {group} " in ran.out for group in groups)
+    assert len(groups) == 16 and all(group and f" {group} " in ran.out for group in groups)
 
 
 def test_what_a_restored_record_lacks_fits(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
@@ -281,6 +287,9 @@ NEEDED: Final = {
     "alerts show": [new_id("alr")],
     "alerts acknowledge": [new_id("alr"), "--reason", "r"],
     "alerts resolve": [new_id("alr"), "--reason", "r"],
+    "settlements import": [__file__],
+    "settlements show": [new_id("stl")],
+    "settlements withdraw": [new_id("stl"), "--reason", "r"],
     "rejections show": [new_id("case")],
     "rejections acknowledge": [new_id("case"), "--reason", "r"],
     "rejections escalate": [new_id("case"), "--to", "o", "--reason", "r"],
@@ -303,7 +312,7 @@ NEEDED: Final = {
 
 #: Commands that open no database of the settings, or go on without it, with the reason.
 WITHOUT_DATABASE: Final = {
-    **dict.fromkeys(("alerts rules", "alerts dashboard"), "the code alone"),
+    **dict.fromkeys(("alerts rules", "alerts dashboard", "settlements schema"), "the code alone"),
     **dict.fromkeys(
         ("settings", "contract", "contract diff", "contract write", "openapi", "metrics"), "the code alone"
     ),

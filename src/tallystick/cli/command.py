@@ -65,6 +65,7 @@ COMMANDS: Final[Mapping[str, str]] = {
     "operators": "tallystick.cli.operators:app",
     "login": "tallystick.cli.login:login",
     "providers": "tallystick.cli.providers:app",
+    "settlements": "tallystick.cli.settlements:app",
     "release": "tallystick.cli.release:app",
     "sealing-keys": "tallystick.cli.sealing_keys:app",
     "webhook-refusals": "tallystick.cli.webhook_refusals:webhook_refusals",

@@ -18,6 +18,7 @@ ID_PREFIXES: Final[Mapping[str, str]] = {
     "apr": "request for a second person's approval",
     "dep": "deployment: a release that was marked, or a change of the configuration",
     "alr": "alert",
+    "stl": "settlement file of a provider, or statement of a bank",
     "req": "request of a client to the API",
     "evt": "event of a provider",
     "dlv": "delivery of a provider's event to us",

@@ -29,6 +29,7 @@ from tallystick.record.postgres.rates import RateBook
 from tallystick.record.postgres.recovery_schedule import RecoverySchedule
 from tallystick.record.postgres.refused_webhooks import RejectedDeliveryCounts
 from tallystick.record.postgres.replays import ReplayBook
+from tallystick.record.postgres.settlement_files import SettlementFiles
 from tallystick.record.postgres.trends import TrendBook
 from tallystick.record.postgres.version_use import VersionUseCounts
 from tallystick.record.postgres.webhook_endpoints import EndpointStore
@@ -67,6 +68,7 @@ class Stores(Struct, frozen=True, kw_only=True):
     cases: CaseBook
     deployments: DeploymentBook
     event_results: EventResultCounts
+    settlement_files: SettlementFiles
 
 
 def stores_on(
@@ -102,4 +104,5 @@ def stores_on(
         cases=CaseBook(pool, clock),
         deployments=DeploymentBook(pool),
         event_results=EventResultCounts(pool, clock),
+        settlement_files=SettlementFiles(pool),
     )

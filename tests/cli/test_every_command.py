@@ -29,6 +29,9 @@ ROOT: Final = Path(__file__).resolve().parents[2]
 
 Command = Callable[..., Ran]
 
+#: A schedule of fees as an operator writes it.
+SCHEDULE: Final = ROOT / "docs/operate/fee-schedule.json"
+
 #: Commands without --json, with the reason.
 WITHOUT_JSON: Final = {
     "up": "a role: it logs in JSON where nobody looks on",
@@ -45,7 +48,7 @@ WITHOUT_TABLE: Final = {
     **WITHOUT_JSON,
     **dict.fromkeys(("keys create", "keys rotate"), "prints a key"),
     "listen": "a line for each message, until Ctrl-C",
-    **dict.fromkeys(("in-doubt show", "openapi", "contract", "contract write"), "prints a document or its path"),
+    **dict.fromkeys(("in-doubt show", "openapi", "contract", "contract authority", "contract write"), "prints a document or its path"),
     **dict.fromkeys(
         (
             "migrate",
@@ -67,6 +70,7 @@ WITHOUT_TABLE: Final = {
             "providers pause",
             "providers resume",
             "release mark",
+            "fees set",
             "alerts acknowledge",
             "alerts resolve",
         ),
@@ -161,6 +165,7 @@ def lines_with_rows(world: World) -> dict[str, list[str]]:
         "acts show": [world.act],
         "providers list": [],
         "release list": [],
+        "fees list": [],
         "dead-letters list": [],
         "dead-letters show": [world.event],
         "sealing-keys list": [],
@@ -190,6 +195,7 @@ WITHOUT_ROWS_OF_IDS: Final = (
     "rejections events",
     "providers list",
     "release list",
+    "fees list",
     "alerts show",
     "metrics",
 )
@@ -279,6 +285,7 @@ NEEDED: Final = {
     "providers pause": ["simulator", "--reason", "r"],
     "providers resume": ["simulator", "--reason", "r"],
     "release mark": ["1.0"],
+    "fees set": ["simulator", str(SCHEDULE), "--reason", "r"],
     "sealing-keys retire": ["01234567", *"--actor a --reason r".split()],
 }
 
@@ -286,7 +293,8 @@ NEEDED: Final = {
 WITHOUT_DATABASE: Final = {
     **dict.fromkeys(("alerts rules", "alerts dashboard"), "the code alone"),
     **dict.fromkeys(
-        ("settings", "contract", "contract diff", "contract write", "openapi", "metrics"), "the code alone"
+        ("settings", "contract", "contract authority", "contract diff", "contract write", "openapi", "metrics"),
+        "the code alone",
     ),
     **dict.fromkeys(("simulate", "trigger", "listen", "demo", "up"), "the acquirer, the API, or several programs"),
     "status": "test_status: it is a finding",

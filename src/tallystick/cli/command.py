@@ -62,6 +62,7 @@ COMMANDS: Final[Mapping[str, str]] = {
     "acts": "tallystick.cli.operator_acts:app",
     "providers": "tallystick.cli.providers:app",
     "release": "tallystick.cli.release:app",
+    "fees": "tallystick.cli.fees:app",
     "sealing-keys": "tallystick.cli.sealing_keys:app",
     "webhook-refusals": "tallystick.cli.webhook_refusals:webhook_refusals",
     "alerts": "tallystick.cli.alerts:app",

@@ -40,6 +40,7 @@ ActName = Literal[
     "provider.pause",
     "provider.resume",
     "release.mark",
+    "fee_schedule.set",
     "annotate",
 ]
 

@@ -19,6 +19,7 @@ from tallystick.record.postgres.cases import CaseBook, EventResultCounts
 from tallystick.record.postgres.cases import CaseFilter as CaseFilter
 from tallystick.record.postgres.contract_drift import DriftCounts
 from tallystick.record.postgres.deployments import DeploymentBook
+from tallystick.record.postgres.fee_schedules import FeeScheduleBook
 from tallystick.record.postgres.inbox import Inbox
 from tallystick.record.postgres.lists import ListedEvent as ListedEvent
 from tallystick.record.postgres.lists import Lists
@@ -38,7 +39,8 @@ class Stores(Struct, frozen=True, kw_only=True):
     that wait and the queues that are leased; ``endpoint_book`` has the rows of webhook endpoints and their deliveries;
     ``endpoints`` has the rules for what a merchant may do with them, and ``endpoint_tester`` sends test messages;
     ``lists`` has what a merchant lists; ``acts`` what operators did, ``cases`` the rejected cases, ``deployments`` the
-    points of releases and configurations, and ``event_results`` the counts of what tries at events came to."""
+    points of releases and configurations, and ``event_results`` the counts of what tries at events came to;
+    ``fee_schedules`` what providers agreed to charge."""
 
     api_keys: StoredKeys
     inbox: Inbox
@@ -59,6 +61,7 @@ class Stores(Struct, frozen=True, kw_only=True):
     cases: CaseBook
     deployments: DeploymentBook
     event_results: EventResultCounts
+    fee_schedules: FeeScheduleBook
 
 
 def stores_on(
@@ -91,4 +94,5 @@ def stores_on(
         cases=CaseBook(pool, clock),
         deployments=DeploymentBook(pool),
         event_results=EventResultCounts(pool, clock),
+        fee_schedules=FeeScheduleBook(pool),
     )
